@@ -1,0 +1,97 @@
+# The commands of the project; `make help` lists them. They need Rust (rustup), Python 3.10 or newer, a C compiler and make.
+#
+# Everything Python lives in .venv, made by make/venv.sh from the Python that make/find-python.sh chooses.
+# PYTHON=/path/to/python3 overrides the choice; another choice makes a new .venv.
+
+SHELL := /bin/sh
+VENV := .venv
+PY := $(VENV)/bin/python
+
+# rustup's default folder, for a shell that was opened before Rust was installed.
+export PATH := $(PATH):$(or $(CARGO_HOME),$(HOME)/.cargo)/bin
+# PyO3 asks this Python what it builds for.
+export PYO3_PYTHON := $(CURDIR)/$(PY)
+export VIRTUAL_ENV := $(CURDIR)/$(VENV)
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# Another environment's settings must not leak into this one.
+unexport PYTHONHOME PYTHONPATH
+
+# Asked for once, and only by a target that needs it.
+CHOSEN = $(eval CHOSEN := $(shell make/find-python.sh "$(PYTHON)"))$(CHOSEN)
+
+# What the release module is made of. Folders stand in the list too: a file that was added or removed changes its folder.
+SOURCES := Cargo.toml Cargo.lock pyproject.toml rust-toolchain.toml \
+	$(wildcard crates/outside/Cargo.toml crates/outside-python/Cargo.toml) \
+	$(shell find crates/outside/src crates/outside-python/src)
+BUILT := $(VENV)/.built
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help run build check test venv format clippy rust-test tidy stubs pytest clean
+
+help: ## what there is
+	@echo "make run     build the release module and serve the quick start on http://127.0.0.1:8080/hello"
+	@echo "make build   the release module, importable from $(PY)"
+	@echo "make check   the fast part of the tests: format, clippy, tidy, Rust tests"
+	@echo "make test    everything: check, the stubs against the module, pytest"
+	@echo "make format  rewrite the Rust sources as rustfmt wants them"
+	@echo "make clean   remove $(VENV) and what was built"
+	@echo "PYTHON=/path/to/python3 chooses another Python than the newest suitable one."
+
+run: build
+	@echo "run      examples/python/hello.py"
+	@exec $(PY) examples/python/hello.py
+
+build: venv
+	@if ! $(PY) -c 'import outside' 2>/dev/null; then rm -f $(BUILT); fi
+	@$(MAKE) --no-print-directory $(BUILT)
+
+$(BUILT): $(SOURCES)
+	@echo "build    the release module (a few minutes the first time)"
+	@$(PY) -m maturin develop --release --quiet
+	@touch $@
+
+venv:
+	@make/venv.sh $(VENV) "$(CHOSEN)" make/build-tools.txt
+
+check: format-check clippy tidy rust-test
+
+test: check build stubs pytest
+
+.PHONY: format-check
+format-check:
+	@echo "format   cargo fmt --check"
+	@cargo fmt --all --check
+
+format:
+	@cargo fmt --all
+
+clippy: venv
+	@echo "clippy   warnings are errors"
+	@cargo clippy --quiet --workspace --all-targets -- -D warnings
+
+tidy:
+	@echo "tidy     the laws of ARCHITECTURE.md"
+	@cargo test --quiet --package tidy
+
+rust-test: venv
+	@echo "rust     tests and documentation examples"
+	@cargo test --quiet --workspace --exclude tidy
+
+.PHONY: test-tools
+test-tools: venv
+	@make/venv.sh $(VENV) "$(CHOSEN)" make/test-tools.txt
+
+stubs: build test-tools
+	@echo "stubs    python/outside/_outside.pyi against the module"
+	@$(PY) -m mypy.stubtest outside
+
+# Last, so that its closing lines are the last thing to be read.
+pytest: build test-tools
+	@echo "pytest   tests/"
+	@$(PY) -m pytest
+
+clean:
+	@rm -rf $(VENV) target python/outside/*.so
+
+-include bench/bench.mk
