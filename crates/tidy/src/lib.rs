@@ -1,0 +1,55 @@
+//! The laws of ARCHITECTURE.md, as a program that reads the source tree.
+//!
+//! `rooms` holds the engine's imports to one direction, `purity` keeps its lower rooms free of the world, `files` asks
+//! of every file what every file must have. `rust` turns Rust source into tokens and paths for the first two; `tree`
+//! finds the files. The test in `tests/tree.rs` runs all of it over this repository; each module's own tests show that
+//! its law can be broken.
+
+pub mod files;
+pub mod purity;
+pub mod rooms;
+pub mod rust;
+pub mod tree;
+
+use std::fmt;
+
+/// One place that breaks a law.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// The file, relative to the root of the repository, with `/` between its parts.
+    pub path: String,
+    /// The line, counted from one.
+    pub line: usize,
+    /// Which law, and what to do about it.
+    pub law: String,
+}
+
+impl Problem {
+    pub(crate) fn new(path: &str, line: usize, law: impl Into<String>) -> Self {
+        Self { path: path.to_owned(), line, law: law.into() }
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}:{}: {}", self.path, self.line, self.law)
+    }
+}
+
+/// Every problem of a tree: `(path, text)` of each file.
+pub fn check(tree: &[(String, String)]) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    for (path, text) in tree {
+        problems.extend(files::check(path, text));
+        if let Some(inside) = path.strip_prefix("crates/outside/src/") {
+            let source = rust::Source::read(inside, text);
+            problems.extend(rooms::check(path, inside, &source));
+            problems.extend(purity::check(path, inside, &source));
+        }
+    }
+    problems.extend(files::check_exemptions(tree));
+    if let Some((path, text)) = tree.iter().find(|(path, _)| path == "ARCHITECTURE.md") {
+        problems.extend(rooms::check_document(path, text));
+    }
+    problems
+}
