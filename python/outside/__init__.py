@@ -1,1 +1,31 @@
-"""outside."""
+"""An HTTP server as a module: one program instead of three.
+
+The names below are all that there is to know; each is documented where it is defined. What runs behind them is the
+engine in Rust (`outside._outside`).
+"""
+
+from ._outside import (
+    FilePath,
+    OutsideHTTP,
+    OutsideHTTP_Redirect,
+    Request,
+    Response,
+    ResponseCookie,
+    ScheduledResponse,
+    __version__,
+    get_description,
+    get_insensitive_header,
+)
+
+__all__ = [
+    "FilePath",
+    "OutsideHTTP",
+    "OutsideHTTP_Redirect",
+    "Request",
+    "Response",
+    "ResponseCookie",
+    "ScheduledResponse",
+    "__version__",
+    "get_description",
+    "get_insensitive_header",
+]

@@ -1,0 +1,196 @@
+"""The compiled half of the package: what each name takes and gives.
+
+Written by hand and compared with the built module by `make test` (mypy.stubtest). Names that begin with an underscore exist
+for type checkers only.
+"""
+
+from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Mapping, Sequence
+from os import PathLike
+from types import FrameType
+from typing import Any, TypeAlias
+
+_Json: TypeAlias = dict[Any, Any] | list[Any]
+_Pieces: TypeAlias = Iterable[str | bytes] | AsyncIterable[str | bytes]
+_Content: TypeAlias = str | bytes | FilePath | _Json | _Pieces
+_HeaderValue: TypeAlias = str | int | float | Sequence[str]
+_Address: TypeAlias = tuple[str, int]
+# What a handler may return: `(code, message)` is answered by that code's error handler, `None` by 204.
+_Answer: TypeAlias = Response | tuple[int, str | None] | str | bytes | _Json | None
+_Handler: TypeAlias = Callable[[Request], _Answer] | Callable[[Request], Awaitable[_Answer]] | FilePath
+_ErrorHandler: TypeAlias = Callable[..., Response] | Callable[..., Awaitable[Response]]
+
+__version__: str
+
+class OutsideHTTP:
+    """An HTTP server with routes, error handlers and a configuration. Nothing is bound before `run()`."""
+
+    def __new__(cls, host: _Address) -> OutsideHTTP: ...
+    @property
+    def config(self) -> dict[str, Any]:
+        """The settings; changed before `run()`, which refuses unknown keys and wrong types."""
+    @property
+    def address(self) -> tuple[str, int] | None:
+        """Where the server listens, the chosen port included; `None` while it does not."""
+    @property
+    def _terminate_process(self) -> bool: ...
+    @property
+    def _active_requests(self) -> list[Request]: ...
+    @property
+    def _routes(self) -> dict[str, Any]: ...
+    @property
+    def _error_routes(self) -> dict[int, Any]: ...
+    def set_route(self, route: str, handler: _Handler) -> None:
+        """Answers the path `route` and everything below it; replaces what was there. Works while the server runs."""
+    def remove_route(self, route: str) -> None:
+        """Takes effect for the next request. An unknown route is a `KeyError`."""
+    def set_errorhandler(self, code: int, handler: _ErrorHandler) -> None:
+        """`handler(request, message=None)` makes every answer with this code that the server would make itself."""
+    def remove_errorhandler(self, code: int) -> None:
+        """Back to the built-in page; nothing happens if no handler was set."""
+    def run(self) -> None:
+        """Binds, prints the URL, serves until terminated, then returns."""
+    def wait_until_ready(self, timeout: float | None = None) -> bool:
+        """Waits until the server listens; `False` if that took longer than `timeout` seconds."""
+    def terminate(self, signum: int | None = None, stackframe: FrameType | None = None) -> None:
+        """Stops accepting, answers what is in flight, cuts what is left after `termination_timeout`."""
+
+class OutsideHTTP_Redirect:
+    """Redirects every request to the destination, joined with its path and query."""
+
+    def __new__(cls, host: _Address, destination: str) -> OutsideHTTP_Redirect: ...
+    @property
+    def config(self) -> dict[str, Any]:
+        """The settings, as of `OutsideHTTP`."""
+    @property
+    def address(self) -> tuple[str, int] | None:
+        """Where the server listens; `None` while it does not."""
+    def run(self) -> None:
+        """Binds, prints the URL, redirects until terminated, then returns."""
+    def wait_until_ready(self, timeout: float | None = None) -> bool:
+        """Waits until the server listens; `False` if that took longer than `timeout` seconds."""
+    def terminate(self, signum: int | None = None, stackframe: FrameType | None = None) -> None:
+        """Stops accepting, answers what is in flight, then ends `run()`."""
+
+class Headers(dict[str, str]):
+    """The header fields of a request: look-ups ignore case, names stay as received."""
+
+    def get_all(self, name: str) -> list[str]:
+        """Every value of a repeated field, in order."""
+
+class Request:
+    """One request. Made by the server; by hand for tests and `ScheduledResponse`."""
+
+    def __new__(
+        cls, method: str, headers: Mapping[str, str], content: bytes, version: str, url: str, address: _Address
+    ) -> Request: ...
+    @property
+    def method(self) -> str:
+        """In upper case."""
+    @property
+    def headers(self) -> Headers:
+        """A dictionary whose look-ups ignore case."""
+    @property
+    def cookies(self) -> dict[str, str]:
+        """Names and values of the Cookie field."""
+    @property
+    def content(self) -> bytes:
+        """The body."""
+    @property
+    def version(self) -> str:
+        """`"HTTP/1.1"` or `"HTTP/1.0"`."""
+    @property
+    def url(self) -> str:
+        """The path, percent-decoded once, without the query."""
+    @property
+    def path(self) -> str:
+        """The same as `url`."""
+    @property
+    def params(self) -> dict[str, str]:
+        """The query: the first value of each name."""
+    @property
+    def params_all(self) -> dict[str, list[str]]:
+        """The query: every value of each name."""
+    @property
+    def query(self) -> str:
+        """The query as received, without the question mark."""
+    @property
+    def address(self) -> tuple[str, int]:
+        """Address and port of the client."""
+    @property
+    def host(self) -> str:
+        """The host that the request was sent to, as received."""
+    @property
+    def scheme(self) -> str:
+        """`"http"`."""
+    @property
+    def text(self) -> str:
+        """The body as text."""
+    @property
+    def form(self) -> dict[str, str]:
+        """The fields of an HTML form."""
+    @property
+    def files(self) -> dict[str, Any]:
+        """The files of an HTML form."""
+    def json(self) -> Any:
+        """What the body holds as JSON, or `None` if it is not JSON."""
+
+class Response:
+    """An answer: status, headers, content and cookies."""
+
+    status_code: int
+    headers: dict[str, _HeaderValue]
+    content: _Content
+    cookies: dict[str, ResponseCookie]
+    def __new__(
+        cls,
+        status_code: int = 200,
+        headers: Mapping[str, _HeaderValue] | None = None,
+        content: _Content = "",
+        cookies: Mapping[str, ResponseCookie] | None = None,
+    ) -> Response: ...
+
+class ScheduledResponse:
+    """Calls a route function outside the server and gives the finished `Response`."""
+
+    def __new__(
+        cls, request: Request, route_function: Callable[[Request], _Answer], error_routes: Mapping[int, _ErrorHandler]
+    ) -> ScheduledResponse: ...
+    def run(self) -> Response | None:
+        """The response, the error handler's if the function failed, or `None` if that failed as well."""
+
+class FilePath:
+    """A file as content: the server sends it without reading it into Python."""
+
+    path: str
+    read_start: int
+    read_end: int
+    def __new__(cls, path: str | PathLike[str]) -> FilePath: ...
+    def read(self, read_range: tuple[int, int] | None = None, twice: bool = False) -> bytes:
+        """The bytes, or those from `read_range[0]` up to and without `read_range[1]`; remembered unless `twice`."""
+
+class ResponseCookie:
+    """A cookie to set, written as RFC 6265 asks."""
+
+    value: str
+    max_age: int | None
+    domain: str | None
+    http_only: bool
+    secure: bool
+    path: str | None
+    same_site: str | None
+    def __new__(
+        cls,
+        value: str,
+        max_age: int | None = None,
+        domain: str | None = None,
+        http_only: bool = False,
+        secure: bool = False,
+        path: str | None = None,
+        same_site: str | None = None,
+    ) -> ResponseCookie: ...
+
+def get_insensitive_header(headers: Mapping[str, str], name: str) -> str | None:
+    """The value of a header whatever the case of its name, or `None`."""
+
+def get_description(code: int) -> str:
+    """The IANA reason phrase of a status code, `"Unknown"` for a code without one."""

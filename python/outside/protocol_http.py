@@ -1,0 +1,21 @@
+"""Where the HTTP names lived in outside 1.5.8; kept so that old imports work. New code imports from `outside`."""
+
+from ._outside import (
+    FilePath,
+    OutsideHTTP,
+    OutsideHTTP_Redirect,
+    Request,
+    Response,
+    ResponseCookie,
+    ScheduledResponse,
+)
+
+__all__ = [
+    "FilePath",
+    "OutsideHTTP",
+    "OutsideHTTP_Redirect",
+    "Request",
+    "Response",
+    "ResponseCookie",
+    "ScheduledResponse",
+]
