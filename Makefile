@@ -85,7 +85,8 @@ test-tools: venv
 stubs: build test-tools
 	@echo "stubs    python/outside/_outside.pyi against the module"
 	@$(PY) -m mypy.stubtest outside
-	@$(PY) -m mypy python/outside examples/python
+	@$(PY) -m mypy --strict python/outside
+	@$(PY) -m mypy --check-untyped-defs examples/python
 
 # Last, so that its closing lines are the last thing to be read.
 pytest: build test-tools
