@@ -1,0 +1,48 @@
+"""Fixtures that every test shares: the application of the corpus in its own process, servers in this one, the log."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+
+import pytest
+from harness import HERE, Records, Running, Script
+from outside import OutsideHTTP
+
+
+@pytest.fixture(scope="module")
+def app_address() -> Iterator[tuple]:
+    """Where `tests/app.py` listens; one process for each module of tests."""
+    script = Script(str(HERE / "app.py"))
+    yield script.address
+    assert script.stop() == 0, script.errors
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[..., Running]]:
+    """Starts servers in this process: `serve(handler)` or `serve({"/a": handler, …}, key=value, …)`."""
+    started: list[Running] = []
+
+    def start(routes: object = None, /, **config: object) -> Running:
+        server = OutsideHTTP(("127.0.0.1", 0))
+        server.config.update({"access_log": "off", "termination_timeout": 5, **config})
+        for route, handler in (routes if isinstance(routes, dict) else {"/": routes} if routes else {}).items():
+            server.set_route(route, handler)
+        started.append(Running(server))
+        return started[-1]
+
+    yield start
+    for running in started:
+        running.stop()
+
+
+@pytest.fixture
+def records() -> Iterator[Records]:
+    """Everything logged under `outside` while the test runs."""
+    logger, handler = logging.getLogger("outside"), Records()
+    level = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.DEBUG)
+    yield handler
+    logger.removeHandler(handler)
+    logger.setLevel(level)

@@ -1,0 +1,59 @@
+"""Each case of the corpus is one test: bytes in, bytes out, and what becomes of the connection.
+
+After the case's own bytes a request follows that must be answered when the connection is to stay open (so it is still
+in step), and must not be when it is to close: nothing behind a refusal is read as a request.
+"""
+
+from __future__ import annotations
+
+import pytest
+from corpus_reader import Case, all_cases
+from wire import Wire, parse_all
+
+PROBE = b"GET /target/probe?in=step HTTP/1.1\r\nHost: probe\r\nConnection: close\r\n\r\n"
+PROBED = b"/target/probe\nin=step"
+CASES = all_cases()
+
+
+def play(case: Case, address: tuple) -> None:
+    """Takes the steps of one case against the application at `address`."""
+    with Wire(address) as wire:
+        ended = False
+        for kind, data in case.steps:
+            if kind == "send":
+                wire.send_if_possible(data)
+            elif kind == "expect":
+                assert wire.receive_exactly(data) == data
+            elif kind == "end":
+                wire.send_end()
+                ended = True
+        if not ended:
+            wire.send_if_possible(PROBE)
+        answers = parse_all(wire.receive_rest())
+    if case.stays_open:
+        assert answers, "closed instead of staying open"
+        probe = answers.pop()
+        assert (probe.status, probe.body) == (200, PROBED), "out of step"
+    statuses = [answer.status for answer in answers]
+    wanted = [] if case.is_transcript else case.statuses
+    assert _agree(statuses, wanted), f"answered {statuses}, the verdict is {' '.join(wanted) or 'nothing'}"
+
+
+def _agree(statuses: list[int], wanted: list[str]) -> bool:
+    """Whether statuses match verdict words such as 200, 400|501 and 400?"""
+    if not wanted:
+        return not statuses
+    word = wanted[0]
+    if word.endswith("?") and _agree(statuses, wanted[1:]):
+        return True
+    return bool(statuses) and str(statuses[0]) in word.rstrip("?").split("|") and _agree(statuses[1:], wanted[1:])
+
+
+def test_the_corpus_is_large_enough() -> None:
+    assert sum(not case.is_transcript for case in CASES) >= 220
+    assert sum(case.is_transcript for case in CASES) >= 30
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.title)
+def test_case(case: Case, app_address: tuple) -> None:
+    play(case, app_address)

@@ -1,0 +1,154 @@
+"""FilePath: read by hand, returned by a handler, and set as a route (a file, or a folder of static files)."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+from outside import FilePath, Response
+
+
+@pytest.fixture
+def file(tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_bytes(b"0123456789")
+    return path
+
+
+def test_attributes(file):
+    opened = FilePath(str(file))
+    assert (opened.path, opened.read_start, opened.read_end) == (str(file), 0, 10)
+    assert str(file) in repr(opened)
+
+
+def test_a_missing_file_raises_only_when_read(tmp_path):
+    missing = FilePath(str(tmp_path / "missing"))
+    assert missing.read_end == 0
+    with pytest.raises(FileNotFoundError):
+        missing.read()
+    with pytest.raises(IsADirectoryError):
+        FilePath(str(tmp_path)).read()
+
+
+@pytest.mark.parametrize(
+    ("wanted", "data"),
+    [(None, b"0123456789"), ((0, 10), b"0123456789"), ((2, 5), b"234"), ((0, 0), b""), ((9, 10), b"9"), ((8, 100), b"89")],
+)
+def test_read_ranges(file, wanted, data):
+    assert FilePath(str(file)).read(wanted) == data
+
+
+def test_the_first_read_is_remembered(file):
+    opened = FilePath(str(file))
+    assert opened.read() == b"0123456789"
+    file.write_bytes(b"abcdefghij")
+    assert opened.read() == b"0123456789"
+    assert opened.read((1, 3)) == b"bc"
+    assert opened.read(twice=True) == b"abcdefghij"
+
+
+def test_keyword_names(file):
+    assert FilePath(path=str(file)).read(read_range=(0, 2), twice=True) == b"01"
+
+
+def test_returned_by_a_handler(serve, file):
+    answer = serve(lambda request: Response(200, {}, FilePath(str(file)))).fetch()
+    assert (answer.status, answer.body) == (200, b"0123456789")
+    assert answer.header("Content-Length") == "10"
+    assert answer.header("Content-Type").startswith("text/plain")
+
+
+def test_returned_without_a_response(serve, file):
+    answer = serve(lambda request: Response(content=FilePath(str(file)))).fetch("/", "HEAD")
+    assert (answer.status, answer.header("Content-Length"), answer.body) == (200, "10", b"")
+
+
+def test_a_content_type_given_wins(serve, file):
+    answer = serve(lambda request: Response(200, {"Content-Type": "application/x-own"}, FilePath(str(file)))).fetch()
+    assert answer.header("Content-Type") == "application/x-own"
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [("a.html", "text/html"), ("a.css", "text/css"), ("a.js", "text/javascript"), ("a.json", "application/json"), ("a.png", "image/png"), ("a.svg", "image/svg+xml"), ("a.unknown-kind", "application/octet-stream"), ("none", "application/octet-stream")],
+)
+def test_content_type_from_the_name(serve, tmp_path, name, kind):
+    (tmp_path / name).write_bytes(b"x")
+    assert serve(lambda request: Response(200, {}, FilePath(str(tmp_path / name)))).fetch().header("Content-Type").split(";")[0] == kind
+
+
+@pytest.mark.parametrize("size", [0, 1, 65536, 5_000_001])
+def test_sizes(serve, tmp_path, size):
+    data = os.urandom(size)
+    (tmp_path / "data").write_bytes(data)
+    answer = serve(lambda request: Response(200, {}, FilePath(str(tmp_path / "data")))).fetch()
+    assert (answer.header("Content-Length"), answer.body == data) == (str(size), True)
+
+
+def test_a_missing_file_is_a_404(serve, tmp_path):
+    assert serve(lambda request: Response(200, {}, FilePath(str(tmp_path / "missing")))).fetch().status == 404
+
+
+def test_a_folder_is_a_500_with_the_reason_in_the_log(serve, records, tmp_path):
+    answer = serve(lambda request: Response(200, {}, FilePath(str(tmp_path)))).fetch()
+    assert answer.status == 500
+    assert str(tmp_path) not in answer.text
+    records.wait_for(str(tmp_path))
+
+
+def test_as_a_route(serve, file):
+    running = serve({"/one": FilePath(str(file))})
+    assert running.fetch("/one").body == b"0123456789"
+    file.unlink()
+    assert running.fetch("/one").status == 404
+
+
+@pytest.fixture
+def site(serve, tmp_path):
+    root = tmp_path / "site"
+    (root / "sub").mkdir(parents=True)
+    (root / "page.html").write_text("<p>page")
+    (root / "sub" / "deep.txt").write_text("deep")
+    (root / "with space.txt").write_text("space")
+    (root / ".hidden").write_text("hidden")
+    (tmp_path / "secret.txt").write_text("secret")
+    (tmp_path / "site-secret").mkdir()
+    (tmp_path / "site-secret" / "x.txt").write_text("secret")
+    (root / "link.txt").symlink_to(tmp_path / "secret.txt")
+    return serve({"/static": FilePath(str(root))})
+
+
+@pytest.mark.parametrize(("target", "text"), [("/static/page.html", "<p>page"), ("/static/sub/deep.txt", "deep"), ("/static/with%20space.txt", "space"), ("/static/sub/../page.html", "<p>page")])
+def test_a_folder_as_a_route(site, target, text):
+    answer = site.fetch(target)
+    assert (answer.status, answer.text) == (200, text)
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "/static",
+        "/static/",
+        "/static/missing.txt",
+        "/static/sub",
+        "/static/sub/",
+        "/static/.hidden",
+        "/static/link.txt",
+        "/static/../secret.txt",
+        "/static/..%2fsecret.txt",
+        "/static/%2e%2e/secret.txt",
+        "/static/sub%2f..%2f..%2fsecret.txt",
+        "/static/..%5csecret.txt",
+        "/static/../site-secret/x.txt",
+        "/static-secret/x.txt",
+        "/static//etc/passwd",
+        "/static/%2fetc/passwd",
+        "/static/page.html/",
+        "/static/page.html/x",
+    ],
+)
+def test_nothing_else_of_the_disk_is_served(site, target):
+    answer = site.fetch(target)
+    assert answer.status in (301, 308, 403, 404), answer
+    assert "secret" not in answer.text
+    assert "root:" not in answer.text
