@@ -141,8 +141,8 @@ class Records(logging.Handler):
 
 
 def wait_until(condition: Callable[[], object], what: str = "the condition") -> None:
-    """Polls for something that has no event of its own."""
-    end = time.monotonic() + DEADLINE
+    """Asks again and again for something that has no event of its own, until a deadline."""
+    end, never = time.monotonic() + DEADLINE, threading.Event()
     while not condition():
         assert time.monotonic() < end, f"{what} did not come true"
-        time.sleep(0.002)
+        never.wait(0.002)  # lets the other threads run
