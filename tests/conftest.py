@@ -6,8 +6,9 @@ import logging
 from collections.abc import Callable, Iterator
 
 import pytest
-from harness import HERE, Records, Running, Script
 from outside import OutsideHTTP
+
+from harness import HERE, Records, Running, Script
 
 
 @pytest.fixture(scope="module")

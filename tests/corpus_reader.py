@@ -105,11 +105,7 @@ def _append(case: Case, kind: str, data: bytes) -> None:
 
 def all_cases() -> list[Case]:
     """Every case of every file, file by file; titles are unique, as they name the tests."""
-    cases = [
-        case
-        for path in sorted(FOLDER.glob("*.txt"))
-        for case in parse(path.read_text("utf-8"), path.name)
-    ]
+    cases = [case for path in sorted(FOLDER.glob("*.txt")) for case in parse(path.read_text("utf-8"), path.name)]
     seen: dict[str, str] = {}
     for case in cases:
         if case.title in seen:

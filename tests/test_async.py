@@ -9,10 +9,23 @@ import threading
 
 import pytest
 from outside import Response
+
 from wire import request_bytes
 
 
-@pytest.mark.parametrize(("value", "status", "body"), [("text", 200, b"text"), (b"b", 200, b"b"), ({"a": 1}, 200, None), (None, 204, b""), ((404, "gone"), 404, None), (5, 500, None), (Response(201, {}, "r"), 201, b"r")], ids=repr)
+@pytest.mark.parametrize(
+    ("value", "status", "body"),
+    [
+        ("text", 200, b"text"),
+        (b"b", 200, b"b"),
+        ({"a": 1}, 200, None),
+        (None, 204, b""),
+        ((404, "gone"), 404, None),
+        (5, 500, None),
+        (Response(201, {}, "r"), 201, b"r"),
+    ],
+    ids=repr,
+)
 def test_returns_are_converted_alike(serve, value, status, body):
     async def handler(request):
         return value
@@ -194,7 +207,11 @@ async def _with_prefix(prefix, request):
     return prefix
 
 
-@pytest.mark.parametrize(("handler", "text"), [(Callable(), "object"), (Callable().method, "method"), (functools.partial(_with_prefix, "partial"), "partial")], ids=["object", "method", "partial"])
+@pytest.mark.parametrize(
+    ("handler", "text"),
+    [(Callable(), "object"), (Callable().method, "method"), (functools.partial(_with_prefix, "partial"), "partial")],
+    ids=["object", "method", "partial"],
+)
 def test_other_shapes_of_async_handlers(serve, handler, text):
     assert serve(handler).fetch().text == text
 

@@ -7,6 +7,7 @@ import threading
 
 import pytest
 from outside import OutsideHTTP
+
 from wire import Wire, request_bytes
 
 DEFAULTS = {
@@ -35,6 +36,10 @@ DEFAULTS = {
     "max_header_fields": 100,
     "max_header_size": 32768,
     "max_connections": None,
+    "first_byte_timeout": 30,
+    "min_rate": 240,
+    "max_query_parameters": 1000,
+    "max_cookies": 150,
 }
 
 
@@ -70,11 +75,17 @@ def refusal(**config) -> str:
 
 @pytest.mark.parametrize(
     ("wrong", "right"),
-    [("max_worker", "max_workers"), ("keepalive", "keep_alive"), ("max_body_size", "max_body_size_mb"), ("post_calback", "post_callback"), ("termination_timout", "termination_timeout")],
+    [
+        ("max_worker", "max_workers"),
+        ("keepalive", "keep_alive"),
+        ("max_body_size", "max_body_size_mb"),
+        ("post_calback", "post_callback"),
+        ("termination_timout", "termination_timeout"),
+    ],
 )
 def test_an_unknown_key_is_refused_with_the_nearest_right_name(wrong, right):
     text = refusal(**{wrong: 5})
-    assert repr(wrong) in text or f"`{wrong}`" in text or f'"{wrong}"' in text
+    assert f"'{wrong}'" in text.replace('"', "'")
     assert right in text
 
 
@@ -125,12 +136,12 @@ BAD = [
 def test_a_wrong_value_is_refused_with_the_key_and_the_value(key, value):
     text = refusal(**{key: value})
     assert key in text
-    assert repr(value) in text
+    assert str(value).lower() in text.lower().replace('"', "'")
 
 
 def test_all_mistakes_are_in_one_message():
     text = refusal(max_worker=5, keep_alive="yes", recv_size=-1)
-    for part in ("max_worker", "max_workers", "keep_alive", "'yes'", "recv_size", "-1"):
+    for part in ("max_worker", "max_workers", "keep_alive", "yes", "recv_size", "-1"):
         assert part in text
 
 
@@ -147,21 +158,49 @@ def test_a_missing_key_has_its_default(serve):
 
 @pytest.mark.parametrize(
     "config",
-    [{"process_timeout": 0.5}, {"termination_timeout": 1.5}, {"max_body_size_mb": 0.5}, {"allow_range_from_mb": -1}, {"max_connections": 100}, {"accept_timeout": 5}, {"big_definition_mb": 1}, {"access_log": "json"}, {"recv_size": 1024, "send_size": 1024}],
+    [
+        {"process_timeout": 0.5},
+        {"termination_timeout": 1.5},
+        {"max_body_size_mb": 0.5},
+        {"allow_range_from_mb": -1},
+        {"max_connections": 100},
+        {"accept_timeout": 5},
+        {"big_definition_mb": 1},
+        {"access_log": "json"},
+        {"recv_size": 1024, "send_size": 1024},
+    ],
     ids=str,
 )
 def test_right_values_are_taken(serve, config):
     assert serve(lambda request: "fine", **config).fetch().text == "fine"
 
 
-@pytest.mark.parametrize("host", [("127.0.0.1",), ("127.0.0.1", "80"), "127.0.0.1:80", None, 80, (127, 80), ("127.0.0.1", 80, 5), ("127.0.0.1", 8.0), ("127.0.0.1", True)], ids=repr)
+@pytest.mark.parametrize(
+    "host",
+    [
+        ("127.0.0.1",),
+        ("127.0.0.1", "80"),
+        "127.0.0.1:80",
+        None,
+        80,
+        (127, 80),
+        ("127.0.0.1", 80, 5),
+        ("127.0.0.1", 8.0),
+        ("127.0.0.1", True),
+    ],
+    ids=repr,
+)
 def test_a_host_of_a_wrong_type_is_refused_by_the_constructor(host):
     with pytest.raises(TypeError) as error:
         OutsideHTTP(host)
     assert repr(host) in str(error.value) or "host" in str(error.value)
 
 
-@pytest.mark.parametrize("host", [("127.0.0.1", -1), ("127.0.0.1", 65536), ("no address", 80), ("300.0.0.1", 80), ("", 80), ("127.0.0.1\0", 80)], ids=repr)
+@pytest.mark.parametrize(
+    "host",
+    [("127.0.0.1", -1), ("127.0.0.1", 65536), ("no address", 80), ("300.0.0.1", 80), ("", 80), ("127.0.0.1\0", 80)],
+    ids=repr,
+)
 def test_a_host_of_a_wrong_value_is_refused_by_the_constructor(host):
     with pytest.raises(ValueError):
         OutsideHTTP(host)
@@ -240,7 +279,9 @@ def test_body_stall_timeout(serve):
 
 def test_process_timeout_is_a_504(serve):
     go_on = threading.Event()
-    running = serve({"/slow": lambda request: str(go_on.wait(10)), "/fine": lambda request: "fine"}, process_timeout=0.3)
+    running = serve(
+        {"/slow": lambda request: str(go_on.wait(10)), "/fine": lambda request: "fine"}, process_timeout=0.3
+    )
     try:
         assert running.fetch("/slow").status == 504
         assert running.fetch("/fine").text == "fine"

@@ -28,7 +28,9 @@ def test_every_attribute(serve):
     (line,) = written(serve, a=ResponseCookie("1", 60, "a.example", True, True, "/p", "Lax"))
     pair, *attributes = line.split("; ")
     assert pair == "a=1"
-    assert sorted(attributes) == sorted(["Max-Age=60", "Domain=a.example", "HttpOnly", "Secure", "Path=/p", "SameSite=Lax"])
+    assert sorted(attributes) == sorted(
+        ["Max-Age=60", "Domain=a.example", "HttpOnly", "Secure", "Path=/p", "SameSite=Lax"]
+    )
 
 
 def test_several_cookies_are_several_fields_in_order(serve):
@@ -77,7 +79,16 @@ def test_what_would_break_the_header_is_refused(attribute, text):
     assert repr(text) in str(error.value)
 
 
-@pytest.mark.parametrize("arguments", [{"value": 5}, {"value": None}, {"value": "a", "max_age": "x"}, {"value": "a", "domain": 5}, {"value": "a", "path": 5}])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"value": 5},
+        {"value": None},
+        {"value": "a", "max_age": "x"},
+        {"value": "a", "domain": 5},
+        {"value": "a", "path": 5},
+    ],
+)
 def test_wrong_types_are_refused(arguments):
     with pytest.raises((TypeError, ValueError)):
         ResponseCookie(**arguments)

@@ -46,7 +46,9 @@ def test_post_of_a_megabyte_with_expect(app_address):
 
 def test_chunked_upload(app_address):
     data = b"chunk" * 100_000
-    assert curl(app_address, "/echo", "--data-binary", "@-", "--header", "Transfer-Encoding: chunked", stdin=data) == data
+    assert (
+        curl(app_address, "/echo", "--data-binary", "@-", "--header", "Transfer-Encoding: chunked", stdin=data) == data
+    )
 
 
 def test_put_of_a_stream(app_address):
@@ -93,13 +95,24 @@ def test_form_and_files(serve, tmp_path):
 
 
 def test_a_body_that_is_too_large(app_address):
-    out = curl(app_address, "/echo", "--data-binary", "@-", "--output", "/dev/null", "--write-out", "%{http_code}", stdin=b"x" * (16 * 1024 * 1024 + 1))
+    out = curl(
+        app_address,
+        "/echo",
+        "--data-binary",
+        "@-",
+        "--output",
+        "/dev/null",
+        "--write-out",
+        "%{http_code}",
+        stdin=b"x" * (16 * 1024 * 1024 + 1),
+    )
     assert out == b"413"
 
 
 def test_redirect_is_followed(serve):
-    from harness import Running
     from outside import OutsideHTTP_Redirect
+
+    from harness import Running
 
     target = serve(lambda request: f"{request.method} {request.url} {request.text}")
     redirect = Running(OutsideHTTP_Redirect(("127.0.0.1", 0), "http://{}:{}".format(*target.address)))

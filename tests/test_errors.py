@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from outside import OutsideHTTP, Response, get_description
+
 from wire import request_bytes
 
 
@@ -23,7 +24,9 @@ def test_an_exception_is_a_500_that_shows_nothing(serve, records):
     assert record.name == "outside"
 
 
-@pytest.mark.parametrize("raised", [SystemExit(1), KeyboardInterrupt(), BaseException("x"), StopIteration(), RecursionError()], ids=repr)
+@pytest.mark.parametrize(
+    "raised", [SystemExit(1), KeyboardInterrupt(), BaseException("x"), StopIteration(), RecursionError()], ids=repr
+)
 def test_no_exception_ends_the_server(serve, raised):
     def handler(request):
         raise raised
@@ -109,7 +112,9 @@ def test_before_a_head_was_read_the_page_is_the_built_in_one(serve):
     assert called == []
 
 
-@pytest.mark.parametrize("result", [RuntimeError("cause in the log"), 5, None, (404, "again"), (500, "again"), "X\ud800"], ids=repr)
+@pytest.mark.parametrize(
+    "result", [RuntimeError("cause in the log"), 5, None, (404, "again"), (500, "again"), "X\ud800"], ids=repr
+)
 def test_an_error_handler_that_fails_falls_back(serve, records, result):
     def handler(request, message=None):
         if isinstance(result, Exception):

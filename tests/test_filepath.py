@@ -32,7 +32,14 @@ def test_a_missing_file_raises_only_when_read(tmp_path):
 
 @pytest.mark.parametrize(
     ("wanted", "data"),
-    [(None, b"0123456789"), ((0, 10), b"0123456789"), ((2, 5), b"234"), ((0, 0), b""), ((9, 10), b"9"), ((8, 100), b"89")],
+    [
+        (None, b"0123456789"),
+        ((0, 10), b"0123456789"),
+        ((2, 5), b"234"),
+        ((0, 0), b""),
+        ((9, 10), b"9"),
+        ((8, 100), b"89"),
+    ],
 )
 def test_read_ranges(file, wanted, data):
     assert FilePath(str(file)).read(wanted) == data
@@ -70,11 +77,26 @@ def test_a_content_type_given_wins(serve, file):
 
 @pytest.mark.parametrize(
     ("name", "kind"),
-    [("a.html", "text/html"), ("a.css", "text/css"), ("a.js", "text/javascript"), ("a.json", "application/json"), ("a.png", "image/png"), ("a.svg", "image/svg+xml"), ("a.unknown-kind", "application/octet-stream"), ("none", "application/octet-stream")],
+    [
+        ("a.html", "text/html"),
+        ("a.css", "text/css"),
+        ("a.js", "text/javascript"),
+        ("a.json", "application/json"),
+        ("a.png", "image/png"),
+        ("a.svg", "image/svg+xml"),
+        ("a.unknown-kind", "application/octet-stream"),
+        ("none", "application/octet-stream"),
+    ],
 )
 def test_content_type_from_the_name(serve, tmp_path, name, kind):
     (tmp_path / name).write_bytes(b"x")
-    assert serve(lambda request: Response(200, {}, FilePath(str(tmp_path / name)))).fetch().header("Content-Type").split(";")[0] == kind
+    assert (
+        serve(lambda request: Response(200, {}, FilePath(str(tmp_path / name))))
+        .fetch()
+        .header("Content-Type")
+        .split(";")[0]
+        == kind
+    )
 
 
 @pytest.mark.parametrize("size", [0, 1, 65536, 5_000_001])
@@ -118,7 +140,15 @@ def site(serve, tmp_path):
     return serve({"/static": FilePath(str(root))})
 
 
-@pytest.mark.parametrize(("target", "text"), [("/static/page.html", "<p>page"), ("/static/sub/deep.txt", "deep"), ("/static/with%20space.txt", "space"), ("/static/sub/../page.html", "<p>page")])
+@pytest.mark.parametrize(
+    ("target", "text"),
+    [
+        ("/static/page.html", "<p>page"),
+        ("/static/sub/deep.txt", "deep"),
+        ("/static/with%20space.txt", "space"),
+        ("/static/sub/../page.html", "<p>page"),
+    ],
+)
 def test_a_folder_as_a_route(site, target, text):
     answer = site.fetch(target)
     assert (answer.status, answer.text) == (200, text)

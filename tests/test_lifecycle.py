@@ -8,8 +8,9 @@ import socket
 import threading
 
 import pytest
-from harness import Running, Script, wait_until
 from outside import OutsideHTTP, Response
+
+from harness import Running, Script, wait_until
 from wire import Wire, fetch, request_bytes
 
 REQUEST = request_bytes("/")
@@ -308,7 +309,9 @@ def test_wait_until_ready_gives_up(serve):
 
 
 def test_a_process_ends_while_its_server_runs_on_another_thread():
-    running = Script("-c", HEAD + "threading.Thread(target=server.run, daemon=True).start()\nserver.wait_until_ready(10)\n")
+    running = Script(
+        "-c", HEAD + "threading.Thread(target=server.run, daemon=True).start()\nserver.wait_until_ready(10)\n"
+    )
     assert running.wait() == 0
     assert "Traceback" not in running.errors
 
@@ -319,6 +322,8 @@ def test_a_child_process_does_not_disturb_the_server(serve):
     import sys
 
     def handler(request):
-        return subprocess.run([sys.executable, "-c", "print('child')"], capture_output=True, text=True, check=True).stdout
+        return subprocess.run(
+            [sys.executable, "-c", "print('child')"], capture_output=True, text=True, check=True
+        ).stdout
 
     assert serve(handler).fetch().text == "child\n"

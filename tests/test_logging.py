@@ -7,8 +7,9 @@ import logging
 import re
 
 import pytest
-from harness import Records, Script
 from outside import Response
+
+from harness import Records, Script
 from wire import Wire, fetch, request_bytes
 
 COMMON = re.compile(r'^(\S+) - (\S+) \[\d\d/[A-Z][a-z]{2}/\d{4}:\d\d:\d\d:\d\d [+-]\d{4}\] "(.*)" (\d{3}) (\d+|-)$')
@@ -16,7 +17,9 @@ COMBINED = re.compile(r'^(\S+) - (\S+) \[[^\]]+\] "(.*)" (\d{3}) (\d+|-) "(.*)" 
 
 
 def access_line(records: Records, contains: str = "") -> str:
-    return records.wait_for(lambda record: record.name == "outside.access" and contains in record.getMessage()).getMessage()
+    return records.wait_for(
+        lambda record: record.name == "outside.access" and contains in record.getMessage()
+    ).getMessage()
 
 
 def access_lines(records: Records) -> list[str]:
@@ -31,7 +34,9 @@ def test_common(serve, records):
 
 
 def test_combined(serve, records):
-    serve(lambda request: "x", access_log="combined").fetch("/a", headers={"Referer": "http://r/", "User-Agent": "tester/1"})
+    serve(lambda request: "x", access_log="combined").fetch(
+        "/a", headers={"Referer": "http://r/", "User-Agent": "tester/1"}
+    )
     match = COMBINED.match(access_line(records))
     assert match
     assert match[3] == "GET /a HTTP/1.1"
@@ -39,7 +44,9 @@ def test_combined(serve, records):
 
 
 def test_json(serve, records):
-    serve(lambda request: Response(201, {}, "123"), access_log="json").fetch("/a?b", "POST", {"User-Agent": "tester/1"}, b"body")
+    serve(lambda request: Response(201, {}, "123"), access_log="json").fetch(
+        "/a?b", "POST", {"User-Agent": "tester/1"}, b"body"
+    )
     line = access_line(records)
     entry = json.loads(line)
     assert "\n" not in line
@@ -79,7 +86,11 @@ def test_the_size_is_that_of_the_body_sent(serve, records):
     assert [COMMON.match(line)[5] for line in access_lines(records)] in (["11", "0"], ["11", "-"])
 
 
-SECRETS = {"Authorization": "Basic c2VjcmV0", "Cookie": "session=secret-cookie", "Proxy-Authorization": "Bearer secret-proxy"}
+SECRETS = {
+    "Authorization": "Basic c2VjcmV0",
+    "Cookie": "session=secret-cookie",
+    "Proxy-Authorization": "Bearer secret-proxy",
+}
 
 
 @pytest.mark.parametrize("form", ["common", "combined", "json"])

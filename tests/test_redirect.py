@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from harness import Running, Script
 from outside import OutsideHTTP_Redirect
+
+from harness import Running, Script
 from wire import request_bytes
 
 
@@ -48,7 +49,10 @@ def test_no_target_leads_elsewhere(redirect, target):
     assert location is None or location.startswith("https://example.com/")
 
 
-@pytest.mark.parametrize(("method", "status"), [("GET", 301), ("HEAD", 301), ("POST", 308), ("PUT", 308), ("DELETE", 308), ("OPTIONS", 308), ("BREW", 308)])
+@pytest.mark.parametrize(
+    ("method", "status"),
+    [("GET", 301), ("HEAD", 301), ("POST", 308), ("PUT", 308), ("DELETE", 308), ("OPTIONS", 308), ("BREW", 308)],
+)
 def test_status(redirect, method, status):
     assert redirect("https://example.com").fetch("/", method).status == status
 
@@ -66,7 +70,22 @@ def test_bad_requests_are_refused_here_too(redirect):
         wire.receive_end()
 
 
-@pytest.mark.parametrize("destination", ["", "example.com", "//example.com", "/path", "https://", "https://a\r\nX: b", "https://a\0", "https://a b", "https://a\x7f", "javascript:alert(1)"], ids=repr)
+@pytest.mark.parametrize(
+    "destination",
+    [
+        "",
+        "example.com",
+        "//example.com",
+        "/path",
+        "https://",
+        "https://a\r\nX: b",
+        "https://a\0",
+        "https://a b",
+        "https://a\x7f",
+        "javascript:alert(1)",
+    ],
+    ids=repr,
+)
 def test_a_bad_destination_is_refused(destination):
     with pytest.raises(ValueError) as error:
         OutsideHTTP_Redirect(("127.0.0.1", 0), destination)
@@ -88,6 +107,9 @@ def test_terminate_and_repr(redirect):
 
 
 def test_a_signal_ends_it():
-    running = Script("-c", "from outside import *\nOutsideHTTP_Redirect(('127.0.0.1', 0), 'https://example.com').run()\nprint('returned')")
+    running = Script(
+        "-c",
+        "from outside import *\nOutsideHTTP_Redirect(('127.0.0.1', 0), 'https://example.com').run()\nprint('returned')",
+    )
     assert running.stop() == 0
     assert running.output == "returned\n"

@@ -9,8 +9,9 @@ import socket
 import threading
 
 import pytest
-from corpus_reader import all_cases
 from outside import Response
+
+from corpus_reader import all_cases
 from wire import Wire, fetch, parse_all, request_bytes
 
 DEEP = [b"[" * 100_000, b'{"a":' * 100_000, b"[" * 100_000 + b"]" * 100_000]
@@ -78,7 +79,13 @@ def test_byte_by_byte(app_address):
 
 @pytest.mark.parametrize(
     "greeting",
-    [b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(range(32)) * 8, b"\x00" * 512, b"\xff" * 512, b"SSH-2.0-x\n", b"\x80\x2e\x01\x03\x01"],
+    [
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(range(32)) * 8,
+        b"\x00" * 512,
+        b"\xff" * 512,
+        b"SSH-2.0-x\n",
+        b"\x80\x2e\x01\x03\x01",
+    ],
     ids=["tls", "zeros", "ones", "ssh", "ssl2"],
 )
 def test_another_protocol_is_turned_away_at_once(app_address, greeting):
@@ -206,7 +213,9 @@ def mutate(raw: bytes, chance: random.Random) -> bytes:
         elif kind == 2:
             data[at:at] = data[at : at + chance.randrange(1, 20)]
         elif kind == 3:
-            data[at:at] = chance.choice([b"\r\n", b"\n", b"\r", b"\0", b" ", b"\t", b":", b"0\r\n\r\n", b"%", b"chunked", b"\xff"])
+            data[at:at] = chance.choice(
+                [b"\r\n", b"\n", b"\r", b"\0", b" ", b"\t", b":", b"0\r\n\r\n", b"%", b"chunked", b"\xff"]
+            )
         elif kind == 4:
             del data[at:]
         else:

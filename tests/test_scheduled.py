@@ -27,7 +27,16 @@ def test_the_function_gets_the_request():
     assert seen == [REQUEST]
 
 
-@pytest.mark.parametrize(("value", "status", "kind"), [("text", 200, "text/plain; charset=utf-8"), (b"bytes", 200, "application/octet-stream"), ({"a": 1}, 200, "application/json"), ([1], 200, "application/json"), (None, 204, None)])
+@pytest.mark.parametrize(
+    ("value", "status", "kind"),
+    [
+        ("text", 200, "text/plain; charset=utf-8"),
+        (b"bytes", 200, "application/octet-stream"),
+        ({"a": 1}, 200, "application/json"),
+        ([1], 200, "application/json"),
+        (None, 204, None),
+    ],
+)
 def test_conversions(value, status, kind):
     response = run(lambda request: value)
     assert isinstance(response, Response)
@@ -58,7 +67,9 @@ def test_a_wrong_type_asks_the_handler_of_500():
     assert run(lambda request: 5, {500: page}).status_code == 599
 
 
-@pytest.mark.parametrize("function", [raises, lambda request: 5, lambda request: (418, None)], ids=["raises", "type", "code"])
+@pytest.mark.parametrize(
+    "function", [raises, lambda request: 5, lambda request: (418, None)], ids=["raises", "type", "code"]
+)
 def test_none_when_the_error_handler_fails_as_well(function):
     assert run(function, {500: raises, 418: raises}) is None
 

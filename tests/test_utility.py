@@ -12,7 +12,17 @@ from outside import get_description, get_insensitive_header
 HEADERS = {"Content-Type": "application/json", "X-A": "1"}
 
 
-@pytest.mark.parametrize(("name", "value"), [("content-type", "application/json"), ("CONTENT-TYPE", "application/json"), ("Content-Type", "application/json"), ("x-a", "1"), ("X-B", None), ("", None)])
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("content-type", "application/json"),
+        ("CONTENT-TYPE", "application/json"),
+        ("Content-Type", "application/json"),
+        ("x-a", "1"),
+        ("X-B", None),
+        ("", None),
+    ],
+)
 def test_get_insensitive_header(name, value):
     assert get_insensitive_header(HEADERS, name) == value
 
@@ -24,7 +34,29 @@ def test_get_insensitive_header_of_a_request(serve):
 
 @pytest.mark.parametrize(
     ("code", "phrase"),
-    [(100, "Continue"), (200, "OK"), (204, "No Content"), (301, "Moved Permanently"), (304, "Not Modified"), (404, "Not Found"), (413, "Content Too Large"), (414, "URI Too Long"), (416, "Range Not Satisfiable"), (421, "Misdirected Request"), (422, "Unprocessable Content"), (426, "Upgrade Required"), (431, "Request Header Fields Too Large"), (500, "Internal Server Error"), (505, "HTTP Version Not Supported"), (511, "Network Authentication Required"), (299, "Unknown"), (0, "Unknown"), (999, "Unknown"), (-1, "Unknown"), (10**6, "Unknown")],
+    [
+        (100, "Continue"),
+        (200, "OK"),
+        (204, "No Content"),
+        (301, "Moved Permanently"),
+        (304, "Not Modified"),
+        (404, "Not Found"),
+        (413, "Content Too Large"),
+        (414, "URI Too Long"),
+        (416, "Range Not Satisfiable"),
+        (421, "Misdirected Request"),
+        (422, "Unprocessable Content"),
+        (426, "Upgrade Required"),
+        (431, "Request Header Fields Too Large"),
+        (500, "Internal Server Error"),
+        (505, "HTTP Version Not Supported"),
+        (511, "Network Authentication Required"),
+        (299, "Unknown"),
+        (0, "Unknown"),
+        (999, "Unknown"),
+        (-1, "Unknown"),
+        (10**6, "Unknown"),
+    ],
 )
 def test_get_description(code, phrase):
     assert get_description(code) == phrase
@@ -40,7 +72,17 @@ def test_get_description_of_something_else():
         get_description("404")
 
 
-NAMES = ["OutsideHTTP", "OutsideHTTP_Redirect", "Request", "Response", "ScheduledResponse", "FilePath", "ResponseCookie", "get_insensitive_header", "get_description"]
+NAMES = [
+    "OutsideHTTP",
+    "OutsideHTTP_Redirect",
+    "Request",
+    "Response",
+    "ScheduledResponse",
+    "FilePath",
+    "ResponseCookie",
+    "get_insensitive_header",
+    "get_description",
+]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -57,7 +99,18 @@ def test_every_public_name_exists():
 @pytest.mark.parametrize(
     ("home", "names"),
     [
-        ("outside.protocol_http", ["OutsideHTTP", "OutsideHTTP_Redirect", "Request", "Response", "ScheduledResponse", "FilePath", "ResponseCookie"]),
+        (
+            "outside.protocol_http",
+            [
+                "OutsideHTTP",
+                "OutsideHTTP_Redirect",
+                "Request",
+                "Response",
+                "ScheduledResponse",
+                "FilePath",
+                "ResponseCookie",
+            ],
+        ),
         ("outside.utility", ["get_insensitive_header"]),
         ("outside.code_description", ["get_description"]),
     ],
