@@ -10,8 +10,8 @@ use crate::rust::Source;
 pub const ROOMS: &[&str] = &[
     "app",
     "server",
-    "executor",
     "connection",
+    "executor",
     "log",
     "site",
     "route",
@@ -46,24 +46,21 @@ pub fn check(path: &str, inside: &str, source: &Source) -> Vec<Problem> {
             format!("law 1: the room `{room}` is not in the list of crates/tidy/src/rooms.rs"),
         )];
     };
-    let mut problems = Vec::new();
+    let mut problems: Vec<Problem> = Vec::new();
     for named in &source.paths {
         let [root, target, ..] = named.parts.as_slice() else { continue };
         if root != "crate" {
             continue;
         }
-        match height(target) {
-            Some(there) if there >= here => {}
-            Some(_) => problems.push(Problem::new(
-                path,
-                named.line,
-                format!("law 1: `{room}` names `{target}`, which is above it; imports point down"),
-            )),
-            None => problems.push(Problem::new(
-                path,
-                named.line,
-                format!("law 1: `crate::{target}` is no room; name the room that it lives in, not lib.rs above"),
-            )),
+        let law = match height(target) {
+            Some(there) if there >= here => continue,
+            Some(_) => format!("law 1: `{room}` names `{target}`, which is above it; imports point down"),
+            None => format!("law 1: `crate::{target}` is no room; name the room that it lives in, not lib.rs above"),
+        };
+        let problem = Problem::new(path, named.line, law);
+        // A `use` with several names from one room is one problem.
+        if problems.last() != Some(&problem) {
+            problems.push(problem);
         }
     }
     problems
@@ -124,7 +121,7 @@ mod tests {
     #[test]
     fn up_is_refused() {
         assert_eq!(
-            laws("message/mod.rs", "\nuse crate::{error::Error, connection::Loop};"),
+            laws("message/mod.rs", "\nuse crate::{connection::{Loop, Other}, error::Error};"),
             ["message/mod.rs:2: law 1: `message` names `connection`, which is above it; imports point down"]
         );
         assert_eq!(laws("route.rs", "fn f() { crate::site::page() }").len(), 1);
