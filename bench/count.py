@@ -1,0 +1,204 @@
+"""Instructions per request under callgrind: `python bench/count.py [--rev COMMIT …] [--requests N]`.
+
+What a clock cannot settle on a machine that others use, a count can: the access log on and off, one commit against
+another. Each server runs twice under callgrind, answering N and then 2N requests of the hello; the difference divided by
+N is free of start-up and shut-down. User space only: the kernel's share is the same for both sides.
+Standard library only, and valgrind.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import shutil
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+
+from harness import install, measure, paths, revisions
+from harness.peers import PEERS
+from harness.revisions import Built
+from harness.server import Server, ServerFailed, free_port
+from harness.workloads import WORKLOADS
+
+CALLGRIND = paths.WORK / "callgrind"
+HELLO = WORKLOADS["hello"]
+# The kinds of subjects: what is counted of each state of the project.
+RUST, PYTHON = "Rust hello", "Python hello"
+LOGS = ("off", "common")
+
+
+def say(text: str) -> None:
+    print(text, flush=True)
+
+
+def arguments() -> argparse.Namespace:
+    single = [key for key, peer in PEERS.items() if not peer.ours and key not in ("granian-wsgi", "granian-rsgi")]
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rev", action="append", default=[], help="another commit to compare with; may be repeated")
+    parser.add_argument("--requests", type=int, default=10_000, help="N (default 10000)")
+    parser.add_argument("--connections", type=int, default=64)
+    parser.add_argument("--pipeline", type=int, default=1)
+    parser.add_argument("--pairs", type=int, default=3, help="pairs of runs; the median counts (default 3)")
+    parser.add_argument("--what", default="rust,python", help="of ours: rust, python (default both)")
+    parser.add_argument("--peers", default="", help="single-process peers to count as well: " + ", ".join(single))
+    options = parser.parse_args()
+    # `REV=` of make may hold several, separated by spaces.
+    options.rev = [name for text in options.rev for name in text.split()]
+    options.what = [name for name in options.what.split(",") if name]
+    options.peers = [name for name in options.peers.split(",") if name]
+    if unknown := sorted({*options.what} - {"rust", "python"}) + sorted({*options.peers} - {*single}):
+        parser.error(f"unknown: {', '.join(unknown)}")
+    return options
+
+
+def find_valgrind() -> str | None:
+    """The program, installed from the distribution if that is possible."""
+    if shutil.which("valgrind") is None and os.geteuid() == 0 and shutil.which("apt-get"):
+        say("install  valgrind")
+        subprocess.run(["apt-get", "install", "--yes", "--quiet", "valgrind"], stdout=subprocess.DEVNULL)
+    return shutil.which("valgrind")
+
+
+def instructions(valgrind: str, name: str, command: list[str], port: int, requests: int, options) -> int:
+    """All instructions of one server's life in which it answered this many requests (and one of readiness)."""
+    CALLGRIND.mkdir(parents=True, exist_ok=True)
+    messages = CALLGRIND / f"{name}.log"
+    prefix = (
+        valgrind, "--tool=callgrind", f"--callgrind-out-file={CALLGRIND / name}.out", f"--log-file={messages}",
+    )  # fmt: skip
+    load = [
+        "--path", "/hello", "--expect", "Hello, World!", "--warmup", "0", "--requests", str(requests), "--limit", "120",
+        "--connections", str(options.connections), "--pipeline", str(options.pipeline),
+    ]  # fmt: skip
+    with Server(name, command, port, None, prefix) as server:
+        server.wait_until_right("GET", "/hello", b"", HELLO.is_right, seconds=120)
+        with measure.Load(port, load, None) as generator:
+            generator.next_event()
+            generator.go_on()
+            result = generator.next_event()
+            generator.go_on()
+        if result["errors"] or result["requests"] != requests:
+            raise ServerFailed(f"answered {result['requests']} of {requests}: {result.get('first_error')}")
+        # callgrind writes its sum when the program has ended by itself.
+        server.stop(seconds=60)
+    found = re.search(r"Collected : (\d+)", messages.read_text())
+    if not found:
+        raise ServerFailed(f"callgrind left no sum in {messages.name}")
+    return int(found[1])
+
+
+def per_request(valgrind: str, name: str, command_for, options) -> dict:
+    """The median of the pairs, and how far they lie apart."""
+    values = []
+    for _ in range(options.pairs):
+        once, twice = (
+            instructions(valgrind, name, command_for(port), port, count, options)
+            for count in (options.requests, 2 * options.requests)
+            for port in (free_port(),)
+        )
+        values.append((twice - once) / options.requests)
+    median = statistics.median(values)
+    return {"instructions": median, "spread": (max(values) - min(values)) / median if median else 0.0, "pairs": values}
+
+
+def subjects(built: Built, options) -> list[tuple[str, str, object]]:
+    """(kind, log, command) of everything to count in one state of the project."""
+    found = []
+    if "rust" in options.what:
+        found += [(RUST, log, lambda port, log=log: [str(built.rust), str(port), log]) for log in LOGS]
+    if "python" in options.what:
+        found += [
+            (PYTHON, log, lambda port, log=log: [str(built.python), "outside_app.py", str(port), log]) for log in LOGS
+        ]
+    return found
+
+
+def states(options) -> list[Built]:
+    """The working tree first, then the other commits."""
+    if options.what:
+        if "rust" in options.what and (reason := install.our_rust(say)):
+            say(f"absent   Rust hello of the working tree: {reason}")
+        if "python" in options.what and (reason := install.our_python()):
+            say(f"absent   Python hello of the working tree: {reason}")
+    found = [revisions.working_tree()] if options.what else []
+    for revision in options.rev:
+        try:
+            found.append(revisions.build(revision, "rust" in options.what, "python" in options.what, say))
+        except revisions.BuildFailed as error:
+            sys.exit(f"bench-count: {revision} cannot be built: {error}")
+    return found
+
+
+def percent(value: float, base: float) -> str:
+    return f"{(value / base - 1) * 100:+.2f} %"
+
+
+def table(counts: dict[str, dict[tuple[str, str], dict]]) -> list[str]:
+    """Markdown: one row per subject, one column per state, each with its distance from the log-off row and the tree."""
+    labels = list(counts)
+    head = ["subject", *labels, *(f"tree against {label}" for label in labels[1:] if label != "peers")]
+    lines = ["| " + " | ".join(head) + " |", "|---|" + "---:|" * (len(head) - 1)]
+    keys = list(dict.fromkeys(key for found in counts.values() for key in found))
+    for key in keys:
+        kind, log = key
+        cells = [f"{kind}, log {log}" if log else kind]
+        for label in labels:
+            found = counts[label].get(key)
+            cell = f"{found['instructions']:,.0f} (±{found['spread'] * 50:.2f} %)" if found else "—"
+            base = counts[label].get((kind, "off"))
+            if found and base and log not in ("", "off"):
+                cell += f", log {percent(found['instructions'], base['instructions'])}"
+            cells.append(cell)
+        tree = counts[labels[0]].get(key)
+        for label in labels[1:]:
+            other = counts[label].get(key)
+            if label != "peers":
+                cells.append(percent(tree["instructions"], other["instructions"]) if tree and other else "—")
+        lines.append("| " + " | ".join(cells) + " |")
+    return lines
+
+
+def main() -> int:
+    options = arguments()
+    valgrind = find_valgrind()
+    if valgrind is None:
+        sys.exit("bench-count: valgrind is missing (on Debian and Ubuntu: apt install valgrind)")
+    if reason := install.programs(say):
+        sys.exit(f"bench-count: the Rust parts cannot be built: {reason}")
+    # String hashes decide where dictionaries put their keys, and so how many steps a look-up takes.
+    os.environ["PYTHONHASHSEED"] = "0"
+    counts: dict[str, dict[tuple[str, str], dict]] = {}
+    work = [(built.label, *subject) for built in states(options) for subject in subjects(built, options)]
+    work += [("peers", PEERS[key].label, "", PEERS[key].command) for key in options.peers]
+    for label, kind, log, command_for in work:
+        name = re.sub(r"[^a-z0-9]+", "-", f"{label}-{kind}-{log}".lower()).strip("-")
+        try:
+            program = Path(command_for(0)[0])
+            if not program.exists():
+                raise ServerFailed(f"{program.name} is not built")
+            found = per_request(valgrind, name, command_for, options)
+        except ServerFailed as error:
+            say(f"count    {label}, {kind}, log {log or '-'}: FAILED: {error}")
+            continue
+        counts.setdefault(label, {})[kind, log] = found
+        say(f"count    {label}, {kind}, log {log or '-'}: {found['instructions']:,.0f} per request")
+    if not counts:
+        sys.exit("bench-count: nothing could be counted")
+    lines = table(counts)
+    say(f"\nInstructions per request, {options.connections} connections, pipeline {options.pipeline}, user space:\n")
+    say("\n".join(lines))
+    paths.RESULTS.mkdir(exist_ok=True)
+    document = {
+        label: {f"{kind}, log {log}" if log else kind: found for (kind, log), found in rows.items()}
+        for label, rows in counts.items()
+    }
+    (paths.RESULTS / "count.json").write_text(json.dumps(document, indent=1) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,20 @@
+"""The places the bench knows, all below the repository."""
+
+from pathlib import Path
+
+BENCH = Path(__file__).resolve().parent.parent
+ROOT = BENCH.parent
+PEERS = BENCH / "peers"
+WORK = BENCH / "work"
+LOGS = WORK / "logs"
+RESULTS = BENCH / "results"
+RESULTS_PAGE = BENCH / "RESULTS.md"
+RUST_BIN = BENCH / "target" / "release"
+LOAD = RUST_BIN / "bench-load"
+BODY = WORK / "body.json"
+
+# The peers' environment, the predecessor's (its package has the name of ours), and the project's own.
+PEERS_PYTHON = BENCH / ".venv" / "bin" / "python"
+OLD_PYTHON = WORK / "venv-old" / "bin" / "python"
+OUR_PYTHON = ROOT / ".venv" / "bin" / "python"
+OUR_RUST = ROOT / "target" / "release" / "examples" / "bench_server"

@@ -1,0 +1,141 @@
+"""Every server of the bench and how it is started, one worker on one core.
+
+A peer runs at the settings its own documentation recommends for one core, its access log off. Where the documentation
+leaves a choice, the faster one of what was tried is taken, and the note says which; notes are printed with the results.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from . import paths
+
+
+@dataclass(frozen=True)
+class Peer:
+    """A server: `command(port)` starts it on loopback in the folder of the applications."""
+
+    key: str
+    label: str
+    command: Callable[[int], list[str]]
+    note: str
+    # Used instead where handlers sleep, when one setting cannot do justice to both.
+    sleep_command: Callable[[int], list[str]] | None = None
+    # Where `packages` are installed: the path of that environment's Python; None for Rust programs.
+    python: Path | None = None
+    # Exact versions, so that a table says what it compared; the first one gives the version shown.
+    packages: tuple[str, ...] = ()
+    # Shared libraries beyond glibc that the packages do not bring, with the Debian packages that do.
+    libraries: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    # The crate in bench/Cargo.lock whose version is shown.
+    crate: str = ""
+    ours: bool = False
+
+    def command_for(self, port: int, sleeps: bool) -> list[str]:
+        return (self.sleep_command or self.command)(port) if sleeps else self.command(port)
+
+
+def _peer_python(*arguments: str) -> list[str]:
+    return [str(paths.PEERS_PYTHON), *arguments]
+
+
+def _granian(interface: str, target: str) -> Callable[[int], list[str]]:
+    def command(port: int) -> list[str]:
+        return _peer_python(
+            "-m", "granian", "--interface", interface, "--host", "127.0.0.1", "--port", str(port),
+            "--workers", "1", "--http", "1", "--no-ws", "--runtime-mode", "mt", "--log-level", "warning", target,
+        )  # fmt: skip
+
+    return command
+
+
+def _gunicorn(threads: int) -> Callable[[int], list[str]]:
+    return lambda port: _peer_python(
+        "-m", "gunicorn", "--bind", f"127.0.0.1:{port}", "--workers", "1", "--worker-class", "gthread",
+        "--threads", str(threads), "--worker-tmp-dir", "/dev/shm", "--log-level", "warning", "flask_app:app",
+    )  # fmt: skip
+
+
+def _ours(access_log: str) -> Callable[[int], list[str]]:
+    return lambda port: [str(paths.OUR_PYTHON), "outside_app.py", str(port), access_log]
+
+
+_PEERS = (
+    Peer(
+        "outside", "outside", _ours("off"), "access log off, as the peers have it; defaults otherwise",
+        python=paths.OUR_PYTHON, ours=True,
+    ),
+    Peer(
+        "outside-log", "outside, access log on", _ours("common"), 'access_log = "common", written to a file',
+        python=paths.OUR_PYTHON, ours=True,
+    ),
+    Peer(
+        "granian-wsgi", "granian (WSGI)", _granian("wsgi", "wsgi_app:app"),
+        "HTTP/1 only, no WebSockets, runtime mode mt (its choice for WSGI, and not slower than st), blocking threads at "
+        "their default, which lets all connections sleep at once",
+        python=paths.PEERS_PYTHON, packages=("granian==2.8.7",),
+    ),
+    Peer(
+        "granian-rsgi", "granian (RSGI)", _granian("rsgi", "rsgi_app:app"),
+        "HTTP/1 only, no WebSockets, uvloop, runtime mode mt (faster here than st)",
+        python=paths.PEERS_PYTHON, packages=("granian==2.8.7", "uvloop==0.22.1"),
+    ),
+    Peer(
+        "fastpysgi", "FastPySGI (WSGI)", lambda port: _peer_python("fastpysgi_server.py", str(port)),
+        "defaults; no handler threads by design",
+        python=paths.PEERS_PYTHON, packages=("fastpysgi==0.6",),
+    ),
+    Peer(
+        "uvicorn", "uvicorn (ASGI)",
+        lambda port: _peer_python(
+            "-m", "uvicorn", "asgi_app:app", "--host", "127.0.0.1", "--port", str(port), "--loop", "uvloop",
+            "--http", "httptools", "--no-access-log", "--log-level", "warning", "--lifespan", "off", "--ws", "none",
+        ),
+        "uvloop and httptools, access log off (its default is on), no lifespan, no WebSockets",
+        python=paths.PEERS_PYTHON, packages=("uvicorn==0.54.0", "uvloop==0.22.1", "httptools==0.9.0"),
+    ),
+    Peer(
+        "socketify", "socketify", lambda port: _peer_python("socketify_app.py", str(port)),
+        "its own interface with preallocated requests; sends no Date",
+        python=paths.PEERS_PYTHON, packages=("socketify==0.0.31", "uvloop==0.22.1"),
+        libraries=(("uv", ("libuv1t64", "libuv1")),),
+    ),
+    Peer(
+        "robyn", "Robyn",
+        lambda port: _peer_python("robyn_app.py", "--log-level", "WARN", "--disable-openapi", str(port)),
+        "one process, one worker, OpenAPI pages off",
+        python=paths.PEERS_PYTHON, packages=("robyn==0.88.0",),
+    ),
+    Peer(
+        "gunicorn-flask", "Flask on gunicorn", _gunicorn(4),
+        "gthread worker, 4 threads (its documentation: 2 to 4 per core); 72 where handlers sleep, or they would wait for "
+        "each other",
+        sleep_command=_gunicorn(72), python=paths.PEERS_PYTHON, packages=("gunicorn==27.0.1", "flask==3.1.3"),
+    ),
+    Peer(
+        "outside-1.5.8", "outside 1.5.8",
+        lambda port: [str(paths.OLD_PYTHON), "outside_old_app.py", str(port)],
+        "pure Python, a process per connection; 900 requests per connection; its messages cannot be switched off",
+        python=paths.OLD_PYTHON, packages=("outside-framework==1.5.8",),
+    ),
+    Peer(
+        "outside-rust", "outside (Rust)", lambda port: [str(paths.OUR_RUST), str(port)],
+        "the example bench_server of the crate", ours=True,
+    ),
+    Peer(
+        "hyper", "hyper (Rust)", lambda port: [str(paths.RUST_BIN / "hyper_hello"), str(port)],
+        "one task per connection on a current-thread tokio runtime, pipeline_flush on", crate="hyper",
+    ),
+    Peer(
+        "axum", "axum (Rust)", lambda port: [str(paths.RUST_BIN / "axum_hello"), str(port)],
+        "axum::serve on a current-thread tokio runtime", crate="axum",
+    ),
+    Peer(
+        "epoll", "bare epoll loop (Rust)", lambda port: [str(paths.RUST_BIN / "epoll_hello"), str(port)],
+        "the floor: httparse, a path comparison, a Date; no limits, no timers, no bodies", crate="httparse",
+    ),
+)  # fmt: skip
+
+PEERS = {peer.key: peer for peer in _PEERS}

@@ -1,0 +1,100 @@
+"""What the servers are asked, and which of them.
+
+Ratios are ours divided by the peer's within one round; `reference` is ours. The JSON body is about 1 KB of what an API
+sends: short strings, numbers, a list, some text beyond ASCII.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+from . import paths
+
+PYTHON_PEERS = (
+    "outside",
+    "outside-log",
+    "granian-wsgi",
+    "granian-rsgi",
+    "fastpysgi",
+    "uvicorn",
+    "socketify",
+    "robyn",
+    "gunicorn-flask",
+    "outside-1.5.8",
+)
+RUST_PEERS = ("outside-rust", "hyper", "axum", "epoll")
+MIXED_PEERS = ("outside", "granian-wsgi", "fastpysgi", "robyn")
+
+HELLO = b"Hello, World!"
+
+
+@dataclass(frozen=True)
+class Workload:
+    """One question, as arguments of the load generator."""
+
+    key: str
+    title: str
+    peers: tuple[str, ...]
+    reference: str
+    path: str = "/hello"
+    method: str = "GET"
+    arguments: tuple[str, ...] = ()
+    # Part of a run that names no workloads.
+    usual: bool = True
+
+    @property
+    def body(self) -> bytes:
+        return json_body() if self.path == "/json" else b""
+
+    @property
+    def sleeps(self) -> bool:
+        return "/sleep" in (self.path, *self.arguments)
+
+    def is_right(self, status: int, body: bytes) -> bool:
+        """Whether an answer is the one asked for; JSON may be written with other spaces or escapes."""
+        if status != 200:
+            return False
+        if self.path == "/json":
+            try:
+                return json.loads(body) == json.loads(self.body)
+            except ValueError:
+                return False
+        return body == HELLO
+
+    def load_arguments(self) -> list[str]:
+        arguments = ["--path", self.path, "--method", self.method, *self.arguments]
+        if self.body:
+            arguments += ["--body-file", str(paths.BODY), "--header", "Content-Type: application/json"]
+        else:
+            arguments += ["--expect", HELLO.decode()]
+        return arguments
+
+
+def json_body() -> bytes:
+    rows = [
+        {"id": 1000 + index, "name": f"Reading {index}", "value": index * 1.25, "valid": index % 3 != 0, "tag": None}
+        for index in range(12)
+    ]
+    return json.dumps({"title": "Größe der Wellen", "station": "north-4", "rows": rows}, ensure_ascii=False).encode()
+
+
+_WORKLOADS = (
+    Workload("hello", "Python hello, 64 connections (hyper's Rust hello beside it)", (*PYTHON_PEERS, "hyper"), "outside"),
+    Workload("json", "Python, 1 KB of JSON parsed and echoed, 64 connections", PYTHON_PEERS, "outside", "/json", "POST"),
+    Workload("sleep10", "Python, a handler that sleeps 10 ms, 64 connections (the ideal is 6,400 requests/s)",
+             PYTHON_PEERS, "outside", "/sleep"),
+    Workload("rust-hello", "Rust hello, 64 connections", RUST_PEERS, "outside-rust"),
+    Workload("rust-pipelined", "Rust hello, 64 connections, 16 requests pipelined", RUST_PEERS, "outside-rust",
+             arguments=("--pipeline", "16")),
+    Workload("hello32", "Python hello alone, 32 connections", MIXED_PEERS, "outside",
+             arguments=("--connections", "32"), usual=False),
+    Workload("mixed8", "Python hello on 32 connections beside 8 on a route that sleeps 10 ms (its ideal is 800/s)",
+             MIXED_PEERS, "outside", usual=False,
+             arguments=("--connections", "32", "--beside-path", "/sleep", "--beside-connections", "8")),
+    Workload("mixed64", "Python hello on 32 connections beside 64 on a route that sleeps 10 ms (its ideal is 6,400/s)",
+             MIXED_PEERS, "outside", usual=False,
+             arguments=("--connections", "32", "--beside-path", "/sleep", "--beside-connections", "64")),
+)  # fmt: skip
+
+WORKLOADS = {workload.key: workload for workload in _WORKLOADS}

@@ -1,0 +1,180 @@
+//! One keep-alive connection: writes a batch of requests, reads until each has its response.
+//!
+//! It knows nothing of phases and clocks: [`Connection::receive`] says what came, the driver above decides whether to
+//! send again. A connection that the server closes is opened anew by [`Connection::reconnect`].
+
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use mio::net::TcpStream;
+use mio::{Interest, Registry, Token};
+
+use crate::response::{Checker, Verdict};
+
+/// What one readiness of a connection brought.
+#[derive(Debug, Default)]
+pub(crate) struct Received {
+    pub(crate) responses: usize,
+    pub(crate) wrong: usize,
+    pub(crate) bytes: usize,
+    /// The connection is at its end, announced or not.
+    pub(crate) closed: bool,
+    pub(crate) why: Option<String>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Connection {
+    stream: TcpStream,
+    pub(crate) group: usize,
+    pub(crate) connected: bool,
+    /// Requests sent and not yet answered.
+    pub(crate) outstanding: usize,
+    /// Whether a batch was sent whose end the driver has not seen.
+    pub(crate) in_batch: bool,
+    pub(crate) sent_at: Instant,
+    /// What is still to be written of the batch: a range of the group's batch bytes.
+    unsent: std::ops::Range<usize>,
+    /// The beginning of a response whose rest has not come.
+    partial: Vec<u8>,
+}
+
+impl Connection {
+    pub(crate) fn open(registry: &Registry, token: Token, group: usize, address: SocketAddr) -> io::Result<Self> {
+        Ok(Self {
+            stream: connect(registry, token, address)?,
+            group,
+            connected: false,
+            outstanding: 0,
+            in_batch: false,
+            sent_at: Instant::now(),
+            unsent: 0..0,
+            partial: Vec::new(),
+        })
+    }
+
+    /// Replaces the socket; what was outstanding is forgotten.
+    pub(crate) fn reconnect(&mut self, registry: &Registry, token: Token, address: SocketAddr) -> io::Result<()> {
+        // A closed descriptor leaves its epoll set by itself.
+        self.stream = connect(registry, token, address)?;
+        self.connected = false;
+        self.outstanding = 0;
+        self.unsent = 0..0;
+        self.partial.clear();
+        Ok(())
+    }
+
+    /// Whether the handshake is done, asked on the first writability.
+    pub(crate) fn finish_connect(&mut self) -> io::Result<bool> {
+        if let Some(error) = self.stream.take_error()? {
+            return Err(error);
+        }
+        match self.stream.peer_addr() {
+            Ok(_) => {
+                self.stream.set_nodelay(true)?;
+                self.connected = true;
+                Ok(true)
+            }
+            Err(error) if error.kind() == ErrorKind::NotConnected => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Starts a batch: `count` requests, the first `length` bytes of `batch`.
+    pub(crate) fn send(&mut self, batch: &[u8], count: usize, length: usize, now: Instant) -> io::Result<()> {
+        self.outstanding = count;
+        self.sent_at = now;
+        self.unsent = 0..length;
+        self.write(batch)
+    }
+
+    pub(crate) fn has_unsent(&self) -> bool {
+        !self.unsent.is_empty()
+    }
+
+    pub(crate) fn write(&mut self, batch: &[u8]) -> io::Result<()> {
+        while !self.unsent.is_empty() {
+            match self.stream.write(&batch[self.unsent.clone()]) {
+                Ok(count) => self.unsent.start += count,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads what is there and counts the responses in it.
+    pub(crate) fn receive(&mut self, buffer: &mut [u8], checker: &mut Checker) -> Received {
+        let mut received = Received::default();
+        loop {
+            let count = match self.stream.read(buffer) {
+                Ok(0) => {
+                    received.closed = true;
+                    break;
+                }
+                Ok(count) => count,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                Err(error) => {
+                    received.closed = true;
+                    received.why = Some(error.to_string());
+                    break;
+                }
+            };
+            received.bytes += count;
+            if self.partial.is_empty() {
+                let used = self.consume(&buffer[..count], checker, &mut received);
+                self.partial.extend_from_slice(&buffer[used..count]);
+            } else {
+                self.partial.extend_from_slice(&buffer[..count]);
+                let partial = std::mem::take(&mut self.partial);
+                let used = self.consume(&partial, checker, &mut received);
+                self.partial.extend_from_slice(&partial[used..]);
+            }
+            // A short read has emptied the socket; more will raise a new edge.
+            if received.closed || count < buffer.len() {
+                break;
+            }
+        }
+        received
+    }
+
+    fn consume(&mut self, bytes: &[u8], checker: &mut Checker, received: &mut Received) -> usize {
+        let mut used = 0;
+        while used < bytes.len() && !received.closed {
+            if self.outstanding == 0 {
+                received.why = Some("a response nobody asked for".into());
+                received.wrong += 1;
+                received.closed = true;
+                break;
+            }
+            match checker.check(&bytes[used..]) {
+                Verdict::Incomplete => break,
+                Verdict::Good { length, close } => {
+                    used += length;
+                    received.responses += 1;
+                    received.closed = close;
+                }
+                Verdict::Wrong { length, why } => {
+                    used += length;
+                    received.wrong += 1;
+                    received.why = Some(why);
+                }
+                Verdict::Garbage(why) => {
+                    received.wrong += 1;
+                    received.why = Some(why);
+                    received.closed = true;
+                }
+            }
+            self.outstanding -= 1;
+        }
+        used
+    }
+}
+
+fn connect(registry: &Registry, token: Token, address: SocketAddr) -> io::Result<TcpStream> {
+    let mut stream = TcpStream::connect(address)?;
+    registry.register(&mut stream, token, Interest::READABLE | Interest::WRITABLE)?;
+    Ok(stream)
+}

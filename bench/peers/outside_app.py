@@ -1,0 +1,36 @@
+"""The three routes on this project's server: `outside_app.py PORT [ACCESS_LOG]`.
+
+Everything at its default but the port and, for the comparison, `config["access_log"]`: "off" as the peers have it, or
+"common" for the row that shows what a log costs.
+"""
+
+import sys
+import time
+
+from outside import OutsideHTTP, Response
+
+TEXT = {"Content-Type": "text/plain"}
+
+
+def hello(request):
+    return Response(200, TEXT, "Hello, World!")
+
+
+def echo(request):
+    return Response(200, {}, request.json())
+
+
+def sleep(request):
+    time.sleep(0.010)
+    return Response(200, TEXT, "Hello, World!")
+
+
+if __name__ == "__main__":
+    server = OutsideHTTP(("127.0.0.1", int(sys.argv[1])))
+    server.config["access_log"] = sys.argv[2] if len(sys.argv) > 2 else "off"
+    # The bench reuses its connections for millions of requests; no peer has such a bound switched on.
+    server.config["max_socket_reuse"] = 1_000_000_000
+    server.set_route("/hello", hello)
+    server.set_route("/json", echo)
+    server.set_route("/sleep", sleep)
+    server.run()

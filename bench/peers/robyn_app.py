@@ -1,0 +1,31 @@
+"""The three routes on Robyn: `robyn_app.py --log-level WARN --disable-openapi PORT`.
+
+One process with one worker, its default. `/hello` is a plain function that returns a string, as in its documentation;
+`/sleep` is async, as Robyn asks of handlers that wait.
+"""
+
+import asyncio
+import sys
+
+from robyn import Request, Robyn, jsonify
+
+app = Robyn(__file__)
+
+
+@app.get("/hello")
+def hello(request: Request):
+    return "Hello, World!"
+
+
+@app.post("/json")
+def echo(request: Request):
+    return jsonify(request.json())
+
+
+@app.get("/sleep")
+async def sleep(request: Request):
+    await asyncio.sleep(0.010)
+    return "Hello, World!"
+
+
+app.start(host="127.0.0.1", port=int(sys.argv[-1]))
