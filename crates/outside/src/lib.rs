@@ -1,1 +1,47 @@
-//! The engine.
+//! An HTTP server as a module: routes, error handlers, requests and responses, files, cookies, streams.
+//!
+//! It needs nothing in front of it and nothing behind it. Handlers are plain functions and may block: they run between
+//! two turns of the event loop, on its own thread, so nothing is faster; when one is slow, a standby thread takes the
+//! loop over, so nothing is harmed.
+//!
+//! ```no_run
+//! use outside::{OutsideHttp, Request, Response};
+//!
+//! let server = OutsideHttp::new(("127.0.0.1", 8080))?;
+//! server.set_route("/hello", |_request: &Request| Response::text("Hello, World!"))?;
+//! server.run()?;
+//! # Ok::<(), outside::Error>(())
+//! ```
+//!
+//! The rooms, top to bottom; each may name only those below it: `app`, `server`, `connection`, `executor`, `log`,
+//! `site`, `route`, `handler`, `files`, `transport`, `protocol`, `config`, `message`, `error`.
+
+mod app;
+mod config;
+mod connection;
+mod error;
+mod executor;
+mod files;
+mod handler;
+mod log;
+mod message;
+mod protocol;
+mod route;
+mod server;
+mod site;
+mod transport;
+
+pub use app::{OutsideHttp, OutsideHttpRedirect, ScheduledResponse};
+pub use config::{AccessLog, Config, KEYS, Key, Value};
+pub use error::{Error, Refusal};
+pub use executor::{Host, NoHost};
+pub use files::media_type;
+pub use handler::{Elsewhere, FilePath, Handler, Inline, IntoHandler, Ready, Reply, Ticket};
+pub use log::{Level, LogSink, StandardError};
+pub use message::{
+    Body, BodyStream, Cookies, Form, FormFile, FormLimits, Headers, IntoAnswer, Known, PieceFuture, Pull, Request,
+    RequestParts, Response, ResponseCookie, SameSite, Span, decode_component, decode_lossy, parse_query, reason_phrase,
+    statuses,
+};
+pub use server::BindError;
+pub use site::{ErrorHandler, Hooks};

@@ -1,0 +1,261 @@
+//! What users hold: a server, a server that redirects, and an answer outside of any server.
+
+mod redirect;
+mod scheduled;
+mod signals;
+
+use std::collections::BTreeMap;
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+pub use redirect::OutsideHttpRedirect;
+pub use scheduled::ScheduledResponse;
+
+use crate::config::Config;
+use crate::error::Error;
+use crate::executor::{Host, NoHost};
+use crate::handler::{Handler, IntoHandler};
+use crate::log::{LogSink, StandardError};
+use crate::message::{IntoAnswer, Request, Response};
+use crate::server::{Control, Running};
+use crate::site::{ErrorHandler, Hooks, Site};
+
+/// An HTTP server.
+///
+/// Routes and error handlers can be set before and while it runs, from any thread.
+///
+/// ```no_run
+/// use outside::{OutsideHttp, Request, Response};
+///
+/// let server = OutsideHttp::new(("127.0.0.1", 8080))?;
+/// server.set_route("/hello", |_request: &Request| Response::text("Hello, World!"))?;
+/// server.run()?;
+/// # Ok::<(), outside::Error>(())
+/// ```
+pub struct OutsideHttp {
+    /// The settings, read when the server starts.
+    pub config: Config,
+    address: SocketAddr,
+    site: Arc<Site>,
+    control: Arc<Control>,
+    listening: Arc<Listening>,
+    host: Arc<dyn Host>,
+    sink: Arc<dyn LogSink>,
+}
+
+/// Where a server listens, for those who wait for it.
+#[derive(Default)]
+struct Listening {
+    address: Mutex<Option<SocketAddr>>,
+    changed: Condvar,
+}
+
+impl OutsideHttp {
+    /// A server for this address: IP address or host name, and port; port 0 lets the system choose one. Nothing is
+    /// bound yet.
+    ///
+    /// # Errors
+    /// The address cannot be one.
+    pub fn new(host: impl ToSocketAddrs) -> Result<Self, Error> {
+        let address = host.to_socket_addrs()?.next().ok_or_else(|| Error::new("the host has no address"))?;
+        Ok(Self {
+            config: Config::default(),
+            address,
+            site: Arc::default(),
+            control: Control::new()?,
+            listening: Arc::default(),
+            host: Arc::new(NoHost),
+            sink: Arc::new(StandardError),
+        })
+    }
+
+    /// The same server with another frame around its handlers and another sink for its log: for bindings.
+    #[must_use]
+    pub fn embedded(mut self, host: Arc<dyn Host>, sink: Arc<dyn LogSink>) -> Self {
+        self.host = host;
+        self.sink = sink;
+        self
+    }
+
+    /// Adds a route or replaces it. It owns its path and everything below it; the longest match wins; `/` answers
+    /// whatever nobody else does.
+    ///
+    /// The handler is a function of `&Request`, or a [`crate::FilePath`]. It may return a [`Response`], a
+    /// `Result<Response, Error>`, text, bytes, JSON, or `(code, message)`; state is shared by capturing an `Arc`.
+    ///
+    /// # Errors
+    /// The route is not an absolute path.
+    pub fn set_route<Kind>(&self, route: &str, handler: impl IntoHandler<Kind>) -> Result<(), Error> {
+        self.site.set_route(route, handler.into_handler())
+    }
+
+    /// Removes a route; the next request does not find it any more.
+    ///
+    /// # Errors
+    /// There is no such route; the text names those there are.
+    pub fn remove_route(&self, route: &str) -> Result<(), Error> {
+        self.site.edit(|site| site.routes.remove(route))
+    }
+
+    /// Sets who makes the answers with this status code: those of the server itself, and those asked for by
+    /// [`Error::status`].
+    ///
+    /// ```
+    /// # let server = outside::OutsideHttp::new(("127.0.0.1", 0))?;
+    /// use outside::{Request, Response};
+    /// server.set_errorhandler(404, |_: Option<&Request>, _: Option<&str>| Response::text("Nothing here").with_status(404))?;
+    /// # Ok::<(), outside::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// The code is none of 400 to 599.
+    pub fn set_errorhandler<F, A>(&self, code: u16, handler: F) -> Result<(), Error>
+    where
+        F: Fn(Option<&Request>, Option<&str>) -> A + Send + Sync + 'static,
+        A: IntoAnswer + 'static,
+    {
+        self.set_foreign_errorhandler(code, Arc::new(ErrorFunction(handler)))
+    }
+
+    /// The same for a handler of another language: for bindings.
+    ///
+    /// # Errors
+    /// The code is none of 400 to 599.
+    pub fn set_foreign_errorhandler(&self, code: u16, handler: Arc<dyn ErrorHandler>) -> Result<(), Error> {
+        if !(400..=599).contains(&code) {
+            return Err(Error::new(format!("an error code is one of 400 to 599, not {code}")));
+        }
+        self.site.edit(|site| Ok(drop(site.error_handlers.insert(code, handler))))
+    }
+
+    /// Goes back to the built-in page of this code.
+    pub fn remove_errorhandler(&self, code: u16) {
+        let removed = self.site.edit(|site| Ok(drop(site.error_handlers.remove(&code))));
+        debug_assert!(removed.is_ok(), "taking something out of a map cannot fail");
+    }
+
+    /// Sets or takes away the callbacks around each answer: for bindings.
+    pub fn set_hooks(&self, hooks: Option<Arc<dyn Hooks>>) {
+        let changed = self.site.edit(|site| {
+            site.hooks = hooks;
+            Ok(())
+        });
+        debug_assert!(changed.is_ok(), "setting a field cannot fail");
+    }
+
+    /// The routes as they were set, at this moment.
+    pub fn routes(&self) -> BTreeMap<String, Handler> {
+        let site = self.site.snapshot();
+        site.routes.iter().map(|route| (route.path.clone(), route.handler.clone())).collect()
+    }
+
+    /// The codes that have an error handler, at this moment.
+    pub fn error_codes(&self) -> Vec<u16> {
+        self.site.snapshot().error_handlers.keys().copied().collect()
+    }
+
+    /// Binds, serves until terminated, and returns. SIGINT and SIGTERM terminate gracefully; a second one cuts at once.
+    ///
+    /// # Errors
+    /// The address cannot be bound, or the system refuses a thread.
+    pub fn run(&self) -> Result<(), Error> {
+        let signals = signals::Signals::watch(&self.control)?;
+        self.run_with(
+            |address| eprintln!("outside is serving on http://{address} (Ctrl+C stops it)"),
+            || {
+                signals.pass_on(&self.control);
+                Ok(())
+            },
+        )
+    }
+
+    /// The same without watching signals: `started` is told the address, `rung` is called whenever something may have
+    /// happened to this thread: for bindings.
+    ///
+    /// # Errors
+    /// The address cannot be bound, or the system refuses a thread, or what `rung` returned.
+    pub fn run_with<E: From<Error>>(
+        &self,
+        started: impl FnOnce(SocketAddr),
+        rung: impl FnMut() -> Result<(), E>,
+    ) -> Result<(), E> {
+        if self.address().is_some() {
+            return Err(Error::new("this server is running already").into());
+        }
+        self.control.reset();
+        let (site, control) = (Arc::clone(&self.site), Arc::clone(&self.control));
+        let (host, sink) = (Arc::clone(&self.host), Arc::clone(&self.sink));
+        let running = Running::start(self.address, &self.config, site, host, sink, control)?;
+        started(running.address());
+        self.listening.set(Some(running.address()));
+        let result = running.serve(rung);
+        self.listening.set(None);
+        result
+    }
+
+    /// Where it listens now; `None` if it does not run.
+    pub fn address(&self) -> Option<SocketAddr> {
+        *self.listening.lock()
+    }
+
+    /// Waits until the server listens; `false` if that takes longer than this.
+    pub fn wait_until_ready(&self, at_most: Option<Duration>) -> bool {
+        let deadline = at_most.map(|time| Instant::now() + time);
+        let mut address = self.listening.lock();
+        while address.is_none() {
+            let left = deadline.map_or(Duration::from_secs(3600), |at| at.saturating_duration_since(Instant::now()));
+            if left.is_zero() {
+                return false;
+            }
+            address = self.listening.changed.wait_timeout(address, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+        true
+    }
+
+    /// Ends the server gracefully: no new connections, what is in flight is answered, and what is left after
+    /// `termination_timeout` is cut. `at_once` cuts it now, if the end has already begun.
+    pub fn terminate(&self, at_once: bool) {
+        self.control.terminate(at_once);
+    }
+
+    /// Has the end begun?
+    pub fn is_terminating(&self) -> bool {
+        self.control.is_terminating()
+    }
+
+    /// A descriptor to which a signal handler may write a byte to have `rung` called: for bindings.
+    pub fn doorbell(&self) -> std::os::fd::BorrowedFd<'_> {
+        self.control.doorbell.button()
+    }
+}
+
+impl std::fmt::Debug for OutsideHttp {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "OutsideHttp({})", self.address().unwrap_or(self.address))
+    }
+}
+
+impl Listening {
+    fn set(&self, address: Option<SocketAddr>) {
+        *self.lock() = address;
+        self.changed.notify_all();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<SocketAddr>> {
+        self.address.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A Rust function as an error handler.
+struct ErrorFunction<F>(F);
+
+impl<F, A> ErrorHandler for ErrorFunction<F>
+where
+    F: Fn(Option<&Request>, Option<&str>) -> A + Send + Sync,
+    A: IntoAnswer,
+{
+    fn call(&self, request: Option<&Arc<Request>>, _code: u16, message: Option<&str>) -> Result<Response, Error> {
+        (self.0)(request.map(Arc::as_ref), message).into_answer()
+    }
+}

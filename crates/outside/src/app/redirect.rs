@@ -1,0 +1,61 @@
+//! A server that sends every request elsewhere.
+
+use std::net::ToSocketAddrs;
+
+use super::OutsideHttp;
+use crate::error::Error;
+use crate::handler::Handler;
+
+/// Redirects every request to a destination, joined with the request's path and query: 301 for GET and HEAD, 308 for
+/// the rest.
+///
+/// ```no_run
+/// outside::OutsideHttpRedirect::new(("127.0.0.1", 8080), "https://example.com")?.run()?;
+/// # Ok::<(), outside::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct OutsideHttpRedirect {
+    /// The server behind it.
+    pub server: OutsideHttp,
+    destination: String,
+}
+
+impl OutsideHttpRedirect {
+    /// A server for this address and destination.
+    ///
+    /// # Errors
+    /// The address cannot be one; the destination has no scheme or holds a character that cannot stand in a URL.
+    pub fn new(host: impl ToSocketAddrs, destination: &str) -> Result<Self, Error> {
+        let rest = destination.strip_prefix("https://").or_else(|| destination.strip_prefix("http://"));
+        if rest.is_none_or(|rest| rest.is_empty() || rest.starts_with('/')) {
+            let text = format!("a destination begins with http:// or https:// and a host, not {destination:?}");
+            return Err(Error::new(text));
+        }
+        if let Some(bad) =
+            destination.chars().find(|letter| !('!'..='~').contains(letter) || "?#\"<>\\".contains(*letter))
+        {
+            return Err(Error::new(format!("a destination cannot hold {bad:?}: {destination:?}")));
+        }
+        let server = OutsideHttp::new(host)?;
+        server.set_route("/", Handler::Redirect(destination.into()))?;
+        Ok(Self { server, destination: destination.to_owned() })
+    }
+
+    /// Where requests are sent.
+    pub fn destination(&self) -> &str {
+        &self.destination
+    }
+
+    /// As [`OutsideHttp::run`].
+    ///
+    /// # Errors
+    /// As [`OutsideHttp::run`].
+    pub fn run(&self) -> Result<(), Error> {
+        self.server.run()
+    }
+
+    /// As [`OutsideHttp::terminate`].
+    pub fn terminate(&self, at_once: bool) {
+        self.server.terminate(at_once);
+    }
+}

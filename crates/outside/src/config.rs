@@ -1,0 +1,423 @@
+//! The configuration: every key with its default, what it may be, and what it means to the engine.
+//!
+//! Two stages. What was typed is a list of names and [`Value`]s; [`Config::from_values`] makes of it what is meant, or
+//! one error that names every bad key. The Rust face fills [`Config`] directly and is checked by the same rules.
+
+use std::time::Duration;
+
+use crate::error::Error;
+
+/// The settings of a server as the engine uses them. Defaults and reasons are those of [`KEYS`].
+#[derive(Clone, Debug, PartialEq)]
+#[expect(missing_docs, reason = "KEYS documents each one, with default and unit")]
+pub struct Config {
+    pub backlog_length: u32,
+    pub max_workers: usize,
+    pub process_timeout: Duration,
+    pub termination_timeout: Duration,
+    pub recv_size: usize,
+    pub send_size: usize,
+    pub keep_alive: bool,
+    pub max_socket_reuse: u64,
+    pub max_body_size: usize,
+    pub access_log: AccessLog,
+    pub header_timeout: Duration,
+    pub first_byte_timeout: Duration,
+    pub keep_alive_idle: Duration,
+    pub body_stall_timeout: Duration,
+    pub write_stall_timeout: Duration,
+    pub min_rate: u64,
+    pub max_request_line: usize,
+    pub max_header_fields: usize,
+    pub max_header_size: usize,
+    pub max_query_parameters: usize,
+    pub max_cookies: usize,
+    pub max_connections: Option<usize>,
+}
+
+/// How the access log is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AccessLog {
+    /// `Common` on a terminal, `Json` elsewhere.
+    Auto,
+    /// No access log.
+    Off,
+    /// The Common Log Format of the NCSA server.
+    Common,
+    /// Common, then Referer and User-Agent.
+    Combined,
+    /// One JSON object a line.
+    Json,
+}
+
+/// A value as it was typed.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Value {
+    /// A truth value.
+    Bool(bool),
+    /// A whole number.
+    Integer(i64),
+    /// A number with a fraction.
+    Float(f64),
+    /// A text.
+    Text(&'static str),
+    /// A text that is not known when the program is built.
+    Owned(String),
+    /// Nothing given.
+    None,
+    /// Something that can be called.
+    Callable,
+    /// Anything else, as it shows itself.
+    Other(String),
+}
+
+/// One key of the configuration.
+#[derive(Debug)]
+pub struct Key {
+    /// The name, as in Python's `config` dictionary.
+    pub name: &'static str,
+    /// What it is if nobody sets it.
+    pub default: Value,
+    /// What it may be, for the message that refuses anything else.
+    pub allowed: &'static str,
+    /// Takes a value over; `false` if it is not allowed.
+    apply: fn(&mut Config, &Value) -> bool,
+}
+
+/// Every key, in the order in which documents list them.
+pub static KEYS: &[Key] = &[
+    Key {
+        name: "backlog_length",
+        default: Value::Integer(1024),
+        allowed: "a whole number from 1 to 65535",
+        apply: |config, value| whole(value, 1, 65_535, |n| config.backlog_length = n as u32),
+    },
+    Key {
+        name: "max_workers",
+        default: Value::Integer(150),
+        allowed: "a whole number from 1 to 10000",
+        apply: |config, value| whole(value, 1, 10_000, |n| config.max_workers = n as usize),
+    },
+    Key {
+        name: "process_timeout",
+        default: Value::Integer(60),
+        allowed: SECONDS,
+        apply: |config, value| seconds(value, &mut config.process_timeout),
+    },
+    Key {
+        name: "termination_timeout",
+        default: Value::Integer(30),
+        allowed: "seconds, 0 or more",
+        apply: |config, value| number(value, 0.0, 1e6, |n| config.termination_timeout = Duration::from_secs_f64(n)),
+    },
+    Key {
+        name: "recv_size",
+        default: Value::Integer(16_384),
+        allowed: "a whole number of bytes from 1024 to 16777216",
+        apply: |config, value| whole(value, 1024, 16 << 20, |n| config.recv_size = n as usize),
+    },
+    Key {
+        name: "send_size",
+        default: Value::Integer(65_536),
+        allowed: "a whole number of bytes from 1024 to 16777216",
+        apply: |config, value| whole(value, 1024, 16 << 20, |n| config.send_size = n as usize),
+    },
+    Key {
+        name: "keep_alive",
+        default: Value::Bool(true),
+        allowed: "True or False",
+        apply: |config, value| match value {
+            Value::Bool(on) => {
+                config.keep_alive = *on;
+                true
+            }
+            _ => false,
+        },
+    },
+    Key {
+        name: "max_socket_reuse",
+        default: Value::Integer(10_000),
+        allowed: "a whole number from 1 on",
+        apply: |config, value| whole(value, 1, i64::MAX, |n| config.max_socket_reuse = n as u64),
+    },
+    Key {
+        name: "accept_timeout",
+        default: Value::Integer(1),
+        allowed: "a number (it has no effect)",
+        apply: any_number,
+    },
+    Key {
+        name: "max_body_size_mb",
+        default: Value::Integer(16),
+        allowed: "a number of MiB above 0, at most 4095",
+        apply: |config, value| number(value, 1e-6, 4095.0, |n| config.max_body_size = (n * 1_048_576.0) as usize),
+    },
+    Key {
+        name: "allow_range_from_mb",
+        default: Value::Integer(0),
+        allowed: "a number of MiB from 0 on, or -1",
+        apply: |_, value| number(value, -1.0, f64::MAX, |_| ()),
+    },
+    Key {
+        name: "big_definition_mb",
+        default: Value::Integer(50),
+        allowed: "a number (it has no effect)",
+        apply: any_number,
+    },
+    Key {
+        name: "big_send_limit_mb",
+        default: Value::Integer(100),
+        allowed: "a number (it has no effect)",
+        apply: any_number,
+    },
+    Key {
+        name: "post_callback",
+        default: Value::None,
+        allowed: "a function of (request, response), or None",
+        apply: callable,
+    },
+    Key { name: "pre_send", default: Value::None, allowed: "a function of (response), or None", apply: callable },
+    Key {
+        name: "server_cleanup",
+        default: Value::None,
+        allowed: "a function without arguments, or None",
+        apply: callable,
+    },
+    Key {
+        name: "access_log",
+        default: Value::Text("auto"),
+        allowed: "'auto', 'off', 'common', 'combined' or 'json'",
+        apply: |config, value| {
+            let text = match value {
+                Value::Text(text) => text,
+                Value::Owned(text) => text.as_str(),
+                _ => return false,
+            };
+            config.access_log = match text {
+                "auto" => AccessLog::Auto,
+                "off" => AccessLog::Off,
+                "common" => AccessLog::Common,
+                "combined" => AccessLog::Combined,
+                "json" => AccessLog::Json,
+                _ => return false,
+            };
+            true
+        },
+    },
+    Key {
+        name: "header_timeout",
+        default: Value::Integer(30),
+        allowed: SECONDS,
+        apply: |config, value| seconds(value, &mut config.header_timeout),
+    },
+    Key {
+        name: "first_byte_timeout",
+        default: Value::Integer(30),
+        allowed: SECONDS,
+        apply: |config, value| seconds(value, &mut config.first_byte_timeout),
+    },
+    Key {
+        name: "keep_alive_idle",
+        default: Value::Integer(75),
+        allowed: SECONDS,
+        apply: |config, value| seconds(value, &mut config.keep_alive_idle),
+    },
+    Key {
+        name: "body_stall_timeout",
+        default: Value::Integer(30),
+        allowed: SECONDS,
+        apply: |config, value| seconds(value, &mut config.body_stall_timeout),
+    },
+    Key {
+        name: "write_stall_timeout",
+        default: Value::Integer(60),
+        allowed: SECONDS,
+        apply: |config, value| seconds(value, &mut config.write_stall_timeout),
+    },
+    Key {
+        name: "min_rate",
+        default: Value::Integer(240),
+        allowed: "a whole number of bytes a second from 0 on",
+        apply: |config, value| whole(value, 0, i64::MAX, |n| config.min_rate = n as u64),
+    },
+    Key {
+        name: "max_request_line",
+        default: Value::Integer(8192),
+        allowed: "a whole number of bytes from 64 to 1048576",
+        apply: |config, value| whole(value, 64, 1 << 20, |n| config.max_request_line = n as usize),
+    },
+    Key {
+        name: "max_header_fields",
+        default: Value::Integer(100),
+        allowed: "a whole number from 1 to 1000",
+        apply: |config, value| whole(value, 1, 1000, |n| config.max_header_fields = n as usize),
+    },
+    Key {
+        name: "max_header_size",
+        default: Value::Integer(32_768),
+        allowed: "a whole number of bytes from 64 to 1048576",
+        apply: |config, value| whole(value, 64, 1 << 20, |n| config.max_header_size = n as usize),
+    },
+    Key {
+        name: "max_query_parameters",
+        default: Value::Integer(1000),
+        allowed: "a whole number from 1 to 100000",
+        apply: |config, value| whole(value, 1, 100_000, |n| config.max_query_parameters = n as usize),
+    },
+    Key {
+        name: "max_cookies",
+        default: Value::Integer(150),
+        allowed: "a whole number from 1 to 100000",
+        apply: |config, value| whole(value, 1, 100_000, |n| config.max_cookies = n as usize),
+    },
+    Key {
+        name: "max_connections",
+        default: Value::None,
+        allowed: "a whole number from 1 on, or None: 80 % of the descriptor limit, at most 50000",
+        apply: |config, value| match value {
+            Value::None => {
+                config.max_connections = None;
+                true
+            }
+            value => whole(value, 1, i64::MAX, |n| config.max_connections = Some(n as usize)),
+        },
+    },
+];
+
+const SECONDS: &str = "seconds, more than 0";
+
+fn whole(value: &Value, least: i64, most: i64, mut take: impl FnMut(i64)) -> bool {
+    match value {
+        Value::Integer(number) if (least..=most).contains(number) => {
+            take(*number);
+            true
+        }
+        _ => false,
+    }
+}
+
+fn number(value: &Value, least: f64, most: f64, mut take: impl FnMut(f64)) -> bool {
+    let number = match value {
+        Value::Integer(number) => *number as f64,
+        Value::Float(number) => *number,
+        _ => return false,
+    };
+    // Not a number is in no range.
+    let allowed = (least..=most).contains(&number);
+    if allowed {
+        take(number);
+    }
+    allowed
+}
+
+fn seconds(value: &Value, into: &mut Duration) -> bool {
+    number(value, 0.001, 1e6, |n| *into = Duration::from_secs_f64(n))
+}
+
+fn any_number(_: &mut Config, value: &Value) -> bool {
+    number(value, f64::MIN, f64::MAX, |_| ())
+}
+
+fn callable(_: &mut Config, value: &Value) -> bool {
+    matches!(value, Value::None | Value::Callable)
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        // Everything here is overwritten from the table, so that a default stands in one place.
+        let mut config = Self {
+            backlog_length: 0,
+            max_workers: 0,
+            process_timeout: Duration::ZERO,
+            termination_timeout: Duration::ZERO,
+            recv_size: 0,
+            send_size: 0,
+            keep_alive: false,
+            max_socket_reuse: 0,
+            max_body_size: 0,
+            access_log: AccessLog::Off,
+            header_timeout: Duration::ZERO,
+            first_byte_timeout: Duration::ZERO,
+            keep_alive_idle: Duration::ZERO,
+            body_stall_timeout: Duration::ZERO,
+            write_stall_timeout: Duration::ZERO,
+            min_rate: 0,
+            max_request_line: 0,
+            max_header_fields: 0,
+            max_header_size: 0,
+            max_query_parameters: 0,
+            max_cookies: 0,
+            max_connections: None,
+        };
+        for key in KEYS {
+            (key.apply)(&mut config, &key.default);
+        }
+        config
+    }
+}
+
+impl Config {
+    /// Makes settings of names and values; keys that are not named keep their defaults.
+    ///
+    /// # Errors
+    /// One message with a line for each unknown name, with the nearest right one, and for each value that is not
+    /// allowed, with what is.
+    pub fn from_values<'a>(values: impl IntoIterator<Item = (&'a str, Value)>) -> Result<Self, Error> {
+        let mut config = Self::default();
+        let mut faults = Vec::new();
+        for (name, value) in values {
+            match KEYS.iter().find(|key| key.name == name) {
+                Some(key) if (key.apply)(&mut config, &value) => {}
+                Some(key) => faults.push(format!("config[{name:?}] is {}; allowed: {}", shown(&value), key.allowed)),
+                None => {
+                    let nearest = nearest(name).map(|near| format!("; did you mean {near:?}?")).unwrap_or_default();
+                    faults.push(format!("config[{name:?}] is not a setting (given: {}){nearest}", shown(&value)));
+                }
+            }
+        }
+        if faults.is_empty() { Ok(config) } else { Err(Error::new(faults.join("\n"))) }
+    }
+}
+
+fn nearest(name: &str) -> Option<&'static str> {
+    let scored = KEYS.iter().map(|key| (strsim::jaro_winkler(name, key.name), key.name));
+    scored.filter(|(score, _)| *score > 0.75).max_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, name)| name)
+}
+
+fn shown(value: &Value) -> String {
+    match value {
+        Value::Bool(true) => "True".into(),
+        Value::Bool(false) => "False".into(),
+        Value::Integer(number) => number.to_string(),
+        Value::Float(number) => format!("{number:?}"),
+        Value::Text(text) => format!("{text:?}"),
+        Value::Owned(text) => format!("{text:?}"),
+        Value::None => "None".into(),
+        Value::Callable => "a function".into(),
+        Value::Other(text) => text.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_default_is_allowed() {
+        let mut config = Config::default();
+        for key in KEYS {
+            assert!((key.apply)(&mut config, &key.default), "{}", key.name);
+        }
+    }
+
+    #[test]
+    fn one_message_names_every_fault() {
+        let values =
+            [("max_worker", Value::Integer(3)), ("keep_alive", Value::Owned("yes".into())), ("zzz", Value::None)];
+        let text = Config::from_values(values).unwrap_err().to_string();
+        for part in ["\"max_worker\"", "did you mean \"max_workers\"?", "keep_alive", "\"yes\"", "True or False", "zzz"]
+        {
+            assert!(text.contains(part), "{part} in {text}");
+        }
+    }
+}

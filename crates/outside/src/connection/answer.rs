@@ -1,0 +1,151 @@
+//! Between in and out: every exchange gets its answer, from whoever is to give it.
+//!
+//! Files and redirects are answered here and now. Functions go to the executor, all of them as one job. What has an
+//! event loop of its own is handed over there; meanwhile this watches whether the client is still there.
+
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use super::{Connection, Stop, Waiting};
+use crate::error::Error;
+use crate::executor::{Exchange, Job, Mailbox, Work};
+use crate::handler::{Elsewhere, Handler, Reply};
+use crate::message::{Body, Request, Response};
+use crate::site::error_page;
+
+impl Connection {
+    /// Leaves every exchange answered.
+    pub(super) async fn answer(&mut self) -> Result<(), Stop> {
+        self.service.site.refresh(&mut self.site);
+        let mut exchanges = std::mem::take(&mut self.exchanges);
+        for exchange in &mut exchanges {
+            if let Some(handler) = self.route(exchange) {
+                self.ask_elsewhere(&*handler, exchange).await?;
+            }
+        }
+        self.exchanges =
+            if exchanges.iter().any(Exchange::is_open) { self.execute(exchanges).await? } else { exchanges };
+        Ok(())
+    }
+
+    /// Finds out who answers, and answers what can be answered here and now. Returns a handler with an event loop of
+    /// its own if that is who answers.
+    fn route(&self, exchange: &mut Exchange) -> Option<Arc<dyn Elsewhere>> {
+        let Work::Done = exchange.work else {
+            self.settle_alone(exchange);
+            return None;
+        };
+        let request = exchange.request.as_ref()?;
+        match self.site.1.routes.find(request.route()).map(|route| &route.handler) {
+            Some(Handler::Inline(handler)) => exchange.work = Work::Call(Arc::clone(handler)),
+            Some(Handler::Elsewhere(handler)) => return Some(Arc::clone(handler)),
+            Some(Handler::File(path)) => {
+                let mut response = Response::new(200);
+                response.body = Body::File(Arc::clone(path));
+                self.offer(exchange, Ok(response));
+            }
+            Some(Handler::Redirect(destination)) => {
+                let response = redirect(destination, request);
+                self.offer(exchange, Ok(response));
+            }
+            None => {
+                exchange.work = Work::Status(404, None);
+                self.settle_alone(exchange);
+            }
+        }
+        None
+    }
+
+    /// Sends exchanges to the executor and waits for them.
+    pub(super) async fn execute(&mut self, exchanges: Vec<Exchange>) -> Result<Vec<Exchange>, Stop> {
+        let (site, mailbox) = (Arc::clone(&self.site.1), Arc::clone(&self.mailbox));
+        self.service.executor.push(Job { exchanges, site, mailbox });
+        poll_fn(|context| match self.mailbox.poll(context) {
+            Some(exchanges) => Poll::Ready(Ok(exchanges)),
+            None => match self.handle.stop(context, Waiting::Handler) {
+                Some(stop) => Poll::Ready(Err(stop)),
+                None => Poll::Pending,
+            },
+        })
+        .await
+    }
+
+    /// Answers a status with the built-in page, unless user code has a say.
+    fn settle_alone(&self, exchange: &mut Exchange) {
+        if let Work::Status(code, message) = &exchange.work
+            && !self.site.1.involves_user(*code)
+        {
+            let page = error_page(exchange.request.as_deref(), *code, message.as_deref());
+            exchange.work = Work::Answered(page);
+        }
+    }
+
+    /// Takes an answer that needed no executor; leaves it to the executor if user code has a say after all.
+    fn offer(&self, exchange: &mut Exchange, answer: Result<Response, Error>) {
+        let hooked = self.site.1.hooks.is_some();
+        exchange.work = match answer {
+            Ok(response) if !hooked && response.problem.is_none() => {
+                match exchange.open(&response, &self.service.log) {
+                    Ok(()) => Work::Answered(response),
+                    Err(error) => Work::Status(error.code(), None),
+                }
+            }
+            answer => Work::Settle(answer),
+        };
+        self.settle_alone(exchange);
+    }
+
+    async fn ask_elsewhere(&mut self, handler: &dyn Elsewhere, exchange: &mut Exchange) -> Result<(), Stop> {
+        let Some(request) = exchange.request.clone() else { return Ok(()) };
+        let mailbox = Arc::new(Mailbox::default());
+        let (executor, letter) = (Arc::clone(&self.service.executor), Arc::clone(&mailbox));
+        let reply = Reply::new(move |answer| {
+            executor.post(letter, vec![Exchange::new(None, Work::Settle(answer))]);
+        });
+        let ticket = handler.submit(request, reply);
+        let answered = poll_fn(|context| match mailbox.poll(context) {
+            Some(exchanges) => Poll::Ready(Ok(exchanges)),
+            None => self.poll_gone(context).map(Err),
+        })
+        .await;
+        match answered {
+            Ok(exchanges) => {
+                for answer in exchanges {
+                    if let Work::Settle(answer) = answer.work {
+                        self.offer(exchange, answer);
+                    }
+                }
+                Ok(())
+            }
+            Err(stop) => {
+                handler.cancel(ticket);
+                Err(stop)
+            }
+        }
+    }
+
+    /// Ready when the client is gone or the connection is cut; keeps what else comes in, up to one buffer.
+    pub(super) fn poll_gone(&mut self, context: &mut Context<'_>) -> Poll<Stop> {
+        while self.input.unread().len() < self.service.config.recv_size {
+            match self.poll_read(context, Waiting::Handler) {
+                Poll::Ready(Ok(_)) => {}
+                Poll::Ready(Err(stop)) => return Poll::Ready(stop),
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+        match self.handle.stop(context, Waiting::Handler) {
+            Some(stop) => Poll::Ready(stop),
+            None => Poll::Pending,
+        }
+    }
+}
+
+/// The destination joined with the path and query of the request: 301 for GET and HEAD, 308 for the rest, so that a
+/// POST stays a POST (RFC 9110 section 15.4).
+fn redirect(destination: &str, request: &Request) -> Response {
+    let status = if matches!(request.method(), "GET" | "HEAD") { 301 } else { 308 };
+    let query = if request.query().is_empty() { "" } else { "?" };
+    let location = format!("{}{}{query}{}", destination.trim_end_matches('/'), request.raw_path(), request.query());
+    Response::redirect(&location, status)
+}

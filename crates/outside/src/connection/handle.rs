@@ -1,0 +1,228 @@
+//! What others may know of a connection and tell it: its deadline, and orders to end.
+//!
+//! A deadline costs one store; a ticker looks at all of them several times a second and wakes those whose time is up.
+
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::task::{Context, Waker};
+use std::time::{Duration, Instant};
+
+/// Why a connection is to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub(crate) enum Order {
+    /// Nothing of the kind.
+    None,
+    /// The server ends: finish what is in flight, then close.
+    Drain,
+    /// Room is needed: close if idle.
+    Shed,
+    /// The deadline has passed.
+    TimedOut,
+    /// Close at once.
+    Cut,
+}
+
+/// Why a conversation ends without another word.
+#[derive(Debug)]
+pub(super) enum Stop {
+    /// The client is gone, or its socket failed.
+    Gone,
+    /// A deadline passed.
+    TimedOut,
+    /// The server has asked for it.
+    Ordered,
+}
+
+/// What a connection is waiting for: it decides which orders matter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Waiting {
+    /// The next request; any order ends the wait.
+    Idle,
+    /// The rest of a request, or the socket taking the answer.
+    Transfer,
+    /// The answer of a handler; only being cut ends the wait.
+    Handler,
+}
+
+/// One connection as others see it.
+#[derive(Debug)]
+pub(crate) struct Handle {
+    /// In milliseconds of the clock; `NEVER` if there is none.
+    deadline: AtomicU64,
+    order: AtomicU8,
+    /// Since when it waits for a request, in milliseconds; `NEVER` while it is busy.
+    idle_since: AtomicU64,
+    waker: OnceLock<Waker>,
+}
+
+const NEVER: u64 = u64::MAX;
+
+impl Handle {
+    fn new() -> Self {
+        let never = || AtomicU64::new(NEVER);
+        Self { deadline: never(), order: AtomicU8::new(0), idle_since: never(), waker: OnceLock::new() }
+    }
+
+    /// Is there an order that ends this wait?
+    pub(super) fn stop(&self, context: &Context<'_>, waiting: Waiting) -> Option<Stop> {
+        match (self.order(context), waiting) {
+            (Order::None, _) => None,
+            (Order::Cut, _) => Some(Stop::Ordered),
+            (Order::TimedOut, Waiting::Idle | Waiting::Transfer) => Some(Stop::TimedOut),
+            (Order::Drain | Order::Shed, Waiting::Idle) => Some(Stop::Ordered),
+            _ => None,
+        }
+    }
+
+    /// The order in force. Remembers who is to be woken by the next one.
+    fn order(&self, context: &Context<'_>) -> Order {
+        if self.waker.get().is_none() {
+            // The waker of a task stays the same for its whole life.
+            self.waker.get_or_init(|| context.waker().clone());
+        }
+        match self.order.load(Ordering::Relaxed) {
+            0 => Order::None,
+            1 => Order::Drain,
+            2 => Order::Shed,
+            3 => Order::TimedOut,
+            _ => Order::Cut,
+        }
+    }
+
+    /// Gives an order; a weaker one never replaces a stronger one.
+    pub(crate) fn give(&self, order: Order) {
+        if self.order.fetch_max(order as u8, Ordering::Relaxed) < order as u8
+            && let Some(waker) = self.waker.get()
+        {
+            waker.wake_by_ref();
+        }
+    }
+
+    /// A connection that was shed or timed out while a request was on its way goes on.
+    pub(crate) fn forgive(&self) {
+        for order in [Order::Shed, Order::TimedOut] {
+            // If a stronger order has come meanwhile, it stays.
+            let _other_order_stays = self.order.compare_exchange(order as u8, 0, Ordering::Relaxed, Ordering::Relaxed);
+        }
+    }
+
+    pub(crate) fn is_draining(&self) -> bool {
+        self.order.load(Ordering::Relaxed) != Order::None as u8
+    }
+
+    pub(crate) fn set_deadline(&self, at: u64) {
+        self.deadline.store(at, Ordering::Relaxed);
+    }
+
+    pub(crate) fn clear_deadline(&self) {
+        self.set_deadline(NEVER);
+    }
+
+    pub(crate) fn set_idle(&self, since: u64) {
+        self.idle_since.store(since, Ordering::Relaxed);
+    }
+
+    pub(crate) fn set_busy(&self) {
+        self.set_idle(NEVER);
+    }
+}
+
+/// Milliseconds since the server started, as of the last tick: exact enough for deadlines, and one load.
+#[derive(Debug)]
+pub(crate) struct Clock {
+    started: Instant,
+    now: AtomicU64,
+}
+
+impl Clock {
+    pub(crate) fn new() -> Self {
+        Self { started: Instant::now(), now: AtomicU64::new(0) }
+    }
+
+    pub(crate) fn now(&self) -> u64 {
+        self.now.load(Ordering::Relaxed)
+    }
+
+    /// The time so much later; never sooner than asked for.
+    pub(crate) fn after(&self, duration: Duration) -> u64 {
+        self.now() + millis(duration)
+    }
+
+    fn tick(&self) -> u64 {
+        let now = millis(self.started.elapsed());
+        self.now.store(now, Ordering::Relaxed);
+        now
+    }
+}
+
+pub(crate) fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(NEVER)
+}
+
+/// All connections of a reactor.
+#[derive(Debug, Default)]
+pub(crate) struct Handles(Mutex<Table>);
+
+#[derive(Debug, Default)]
+struct Table {
+    slots: Vec<Option<Arc<Handle>>>,
+    free: Vec<usize>,
+}
+
+impl Handles {
+    /// A handle for a new connection, and its number.
+    pub(crate) fn add(&self) -> (usize, Arc<Handle>) {
+        let handle = Arc::new(Handle::new());
+        let mut table = self.lock();
+        let number = table.free.pop().unwrap_or_else(|| {
+            table.slots.push(None);
+            table.slots.len() - 1
+        });
+        table.slots[number] = Some(Arc::clone(&handle));
+        (number, handle)
+    }
+
+    pub(crate) fn remove(&self, number: usize) {
+        let mut table = self.lock();
+        table.slots[number] = None;
+        table.free.push(number);
+    }
+
+    /// How many connections there are.
+    pub(crate) fn len(&self) -> usize {
+        let table = self.lock();
+        table.slots.len() - table.free.len()
+    }
+
+    /// Gives an order to all.
+    pub(crate) fn give_all(&self, order: Order) {
+        self.lock().slots.iter().flatten().for_each(|handle| handle.give(order));
+    }
+
+    /// Orders the connection that has been idle longest to close; `false` if none is idle.
+    pub(crate) fn shed_one(&self) -> bool {
+        let table = self.lock();
+        let idle = |handle: &&Arc<Handle>| {
+            handle.idle_since.load(Ordering::Relaxed) != NEVER && handle.order.load(Ordering::Relaxed) == 0
+        };
+        let longest =
+            table.slots.iter().flatten().filter(idle).min_by_key(|handle| handle.idle_since.load(Ordering::Relaxed));
+        longest.inspect(|handle| handle.give(Order::Shed)).is_some()
+    }
+
+    /// Moves the clock on and wakes those whose deadline has passed.
+    pub(crate) fn tick(&self, clock: &Clock) {
+        let now = clock.tick();
+        for handle in self.lock().slots.iter().flatten() {
+            if handle.deadline.load(Ordering::Relaxed) < now {
+                handle.clear_deadline();
+                handle.give(Order::TimedOut);
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Table> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

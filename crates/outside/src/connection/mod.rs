@@ -1,0 +1,224 @@
+//! One socket from its first byte to its last. THE LOOP is [`Connection::converse`]: receive, answer, send, again.
+//!
+//! A connection is a task of its reactor's event loop. It never runs user code: that is the executor's, below, to whom
+//! it hands jobs. Above it is the server, which accepts sockets and gives orders through [`Handles`].
+
+mod answer;
+mod buffer;
+mod handle;
+mod receive;
+mod send;
+
+use std::future::poll_fn;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+pub(crate) use handle::{Clock, Handle, Handles, Order};
+use handle::{Stop, Waiting};
+
+use crate::config::Config;
+use crate::executor::{Exchange, Executor, Mailbox};
+use crate::log::Log;
+use crate::message::Request;
+use crate::protocol::http1::{Framing, HeadLimits, HeadScanner};
+use crate::site::{Site, Snapshot};
+use crate::transport::Stream;
+use buffer::Input;
+
+/// What the connections of a reactor share.
+pub(crate) struct Service {
+    pub(crate) executor: Arc<Executor>,
+    pub(crate) site: Arc<Site>,
+    pub(crate) config: Config,
+    pub(crate) log: Arc<Log>,
+    pub(crate) handles: Handles,
+    pub(crate) clock: Clock,
+    /// Told when a connection has ended.
+    pub(crate) ended: tokio::sync::Notify,
+}
+
+impl Service {
+    /// A connection has ended: there may be room for another, or nothing left to wait for.
+    fn release(&self, number: usize) {
+        self.handles.remove(number);
+        self.ended.notify_one();
+    }
+}
+
+/// One connection.
+pub(crate) struct Connection {
+    stream: Stream,
+    address: SocketAddr,
+    service: Arc<Service>,
+    handle: Arc<Handle>,
+    number: usize,
+    site: (u64, Arc<Snapshot>),
+    mailbox: Arc<Mailbox>,
+    input: Input,
+    scanner: HeadScanner,
+    /// Does the deadline in force belong to the head that is being read?
+    head_is_timed: bool,
+    /// Requests that are being answered, in order.
+    exchanges: Vec<Exchange>,
+    /// A head behind them that has to wait for their answers.
+    pending: Option<(Arc<Request>, Framing)>,
+    received: u64,
+    keep_alive: bool,
+}
+
+impl Connection {
+    pub(crate) fn new(stream: Stream, address: SocketAddr, service: Arc<Service>) -> Self {
+        let (number, handle) = service.handles.add();
+        let keep_alive = service.config.keep_alive;
+        Self {
+            stream,
+            address,
+            handle,
+            number,
+            site: (u64::MAX, Arc::default()),
+            mailbox: Arc::default(),
+            input: Input::default(),
+            scanner: HeadScanner::default(),
+            head_is_timed: false,
+            exchanges: Vec::new(),
+            pending: None,
+            received: 0,
+            keep_alive,
+            service,
+        }
+    }
+
+    /// The whole life of the connection.
+    pub(crate) async fn run(mut self) {
+        // How a conversation ended without an answer matters to nobody: whatever was answered is logged.
+        if self.converse().await.is_ok() {
+            self.close().await;
+        }
+    }
+
+    /// Receives what a read brings, answers it in order with one write, and does so again.
+    async fn converse(&mut self) -> Result<(), Stop> {
+        while self.receive().await? {
+            self.answer().await?;
+            self.send().await?;
+            if !self.keep_alive {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Says that nothing more will be written, and waits until the client has read it or a bound is reached: closing
+    /// with unread input would make the system throw away what is on its way out (RFC 9112 section 9.6).
+    async fn close(&mut self) {
+        self.handle.forgive();
+        self.handle.set_deadline(self.service.clock.after(DRAIN_TIME));
+        let shut = poll_fn(|context| self.stream.poll_shutdown(context)).await;
+        let mut left = DRAIN_BYTES;
+        let unread = self.input.unread().len();
+        self.input.consume(unread);
+        while shut.is_ok() && left > 0 {
+            match self.read(Waiting::Transfer).await {
+                Ok(count) => left = left.saturating_sub(count),
+                Err(_) => break,
+            }
+            let unread = self.input.unread().len();
+            self.input.consume(unread);
+        }
+    }
+
+    /// Reads once into the input; never 0.
+    async fn read(&mut self, waiting: Waiting) -> Result<usize, Stop> {
+        poll_fn(|context| self.poll_read(context, waiting)).await
+    }
+
+    fn poll_read(&mut self, context: &mut Context<'_>, waiting: Waiting) -> Poll<Result<usize, Stop>> {
+        let room = self.input.room(self.service.config.recv_size);
+        let result = match self.stream.poll_read(context, room) {
+            Poll::Ready(Ok(0) | Err(_)) => Poll::Ready(Err(Stop::Gone)),
+            Poll::Ready(Ok(count)) => {
+                self.input.filled(count);
+                return Poll::Ready(Ok(count));
+            }
+            Poll::Pending => Poll::Pending,
+        };
+        self.input.unused();
+        if result.is_pending()
+            && let Some(stop) = self.handle.stop(context, waiting)
+        {
+            return Poll::Ready(Err(stop));
+        }
+        result
+    }
+
+    /// Writes all of these; one system call if the socket takes them.
+    async fn write(&mut self, first: &[u8], second: &[u8]) -> Result<(), Stop> {
+        let total = first.len() + second.len();
+        let mut written = 0;
+        let mut started = None;
+        while written < total {
+            let slices = [
+                io::IoSlice::new(&first[written.min(first.len())..]),
+                io::IoSlice::new(&second[written.saturating_sub(first.len())..]),
+            ];
+            let slices = match (first.len() > written, second.is_empty()) {
+                (true, true) => &slices[..1],
+                (true, false) => &slices[..],
+                (false, _) => &slices[1..],
+            };
+            written += poll_fn(|context| match self.stream.poll_write(context, slices) {
+                Poll::Ready(Ok(0) | Err(_)) => Poll::Ready(Err(Stop::Gone)),
+                Poll::Ready(Ok(count)) => Poll::Ready(Ok(count)),
+                Poll::Pending => {
+                    if let Some(stop) = self.handle.stop(context, Waiting::Transfer) {
+                        return Poll::Ready(Err(stop));
+                    }
+                    let start = *started.get_or_insert_with(|| self.service.clock.now());
+                    let stall = self.service.config.write_stall_timeout;
+                    self.set_transfer_deadline(start, written as u64, stall);
+                    Poll::Pending
+                }
+            })
+            .await?;
+        }
+        if started.is_some() {
+            self.handle.clear_deadline();
+        }
+        Ok(())
+    }
+
+    /// A transfer ends when nothing has moved for a while, or when it is slower than the minimum rate after a grace
+    /// of five seconds (edge.md S24, S25).
+    fn set_transfer_deadline(&self, start: u64, moved: u64, stall: Duration) {
+        let rate = self.service.config.min_rate;
+        let mut deadline = self.service.clock.after(stall);
+        if rate > 0 {
+            deadline = deadline.min(start + RATE_GRACE + moved.saturating_mul(1000) / rate);
+        }
+        self.handle.set_deadline(deadline);
+    }
+
+    fn head_limits(&self) -> HeadLimits {
+        let config = &self.service.config;
+        HeadLimits {
+            request_line: config.max_request_line,
+            fields: config.max_header_fields,
+            section: config.max_header_size,
+        }
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.service.release(self.number);
+    }
+}
+
+/// What a client may still send after the last answer, and for how long (edge.md S7).
+const DRAIN_BYTES: usize = 256 << 10;
+const DRAIN_TIME: Duration = Duration::from_secs(1);
+/// Milliseconds before the minimum rate is asked for.
+const RATE_GRACE: u64 = 5000;

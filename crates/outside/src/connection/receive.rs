@@ -1,0 +1,209 @@
+//! In: bytes to requests, or to a refusal.
+//!
+//! All safe requests without a body that one read brought are taken together; any other waits until what is before it
+//! has been answered (RFC 9112 section 9.3.2).
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::buffer::take_request;
+use super::{Connection, Stop, Waiting};
+use crate::error::Refusal;
+use crate::executor::{Exchange, Work};
+use crate::message::Request;
+use crate::protocol::http1::{BodyLength, ChunkedDecoder, Framing, Scan, decode_head};
+
+/// As many requests as are answered with one write.
+const MOST_TOGETHER: usize = 64;
+const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
+
+/// Why reading a body ended.
+enum BodyFault {
+    Refused(Refusal),
+    Stopped(Stop),
+}
+
+impl From<Refusal> for BodyFault {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+impl From<Stop> for BodyFault {
+    fn from(stop: Stop) -> Self {
+        Self::Stopped(stop)
+    }
+}
+
+impl Connection {
+    /// Fills `exchanges` with requests, or a refusal behind them; `false` at the end of the conversation.
+    pub(super) async fn receive(&mut self) -> Result<bool, Stop> {
+        loop {
+            let (request, framing) = match self.next_head() {
+                Ok(Some(head)) => head,
+                Ok(None) if !self.exchanges.is_empty() => return Ok(true),
+                Ok(None) => match self.read_head().await? {
+                    true => continue,
+                    false => return Ok(!self.exchanges.is_empty()),
+                },
+                Err((refusal, fragment)) => {
+                    self.refuse(refusal, None, fragment);
+                    return Ok(true);
+                }
+            };
+            let alone = framing.body != BodyLength::Known(0) || !request.is_safe();
+            if alone && !self.exchanges.is_empty() {
+                self.pending = Some((request, framing));
+                return Ok(true);
+            }
+            self.accept(request, framing).await?;
+            if alone || !self.keep_alive || self.exchanges.len() >= MOST_TOGETHER {
+                return Ok(true);
+            }
+        }
+    }
+
+    /// The next head, if all of it is there.
+    #[expect(clippy::type_complete, reason = "used once, two lines above its only reader")]
+    fn next_head(&mut self) -> Result<Option<(Arc<Request>, Framing)>, (Refusal, Option<Arc<Request>>)> {
+        if self.pending.is_some() {
+            return Ok(self.pending.take());
+        }
+        let unread = self.input.unread();
+        let (start, end, fields) = match self.scanner.scan(unread, &self.head_limits()) {
+            Ok(Scan::Partial) => return Ok(None),
+            Ok(Scan::Complete { start, end, fields }) => (start, end, fields),
+            Err(refusal) => return Err((refusal, None)),
+        };
+        let mut request = take_request(self.address);
+        let Some(empty) = Arc::get_mut(&mut request) else {
+            return Err((Refusal::new(500, "a request was shared before it was read"), None));
+        };
+        empty.max_params = self.service.config.max_query_parameters;
+        empty.max_cookies = self.service.config.max_cookies;
+        let decoded = decode_head(&unread[start..end], fields, empty);
+        self.scanner = Default::default();
+        self.input.consume(end);
+        self.head_is_timed = false;
+        match decoded {
+            Ok(framing) => Ok(Some((request, framing))),
+            Err(refusal) => Err((refusal, (!request.method().is_empty()).then_some(request))),
+        }
+    }
+
+    /// Waits for more of a head; `false` if no request will come.
+    async fn read_head(&mut self) -> Result<bool, Stop> {
+        let begun = self.scanner.has_begun(self.input.unread());
+        if begun {
+            // The deadline of a head counts from its first byte, whatever drips in.
+            if !std::mem::replace(&mut self.head_is_timed, true) {
+                self.handle.set_deadline(self.service.clock.after(self.service.config.header_timeout));
+            }
+        } else {
+            let config = &self.service.config;
+            let patience = if self.received == 0 { config.first_byte_timeout } else { config.keep_alive_idle };
+            self.handle.set_idle(self.service.clock.now());
+            self.handle.set_deadline(self.service.clock.after(patience));
+        }
+        let waiting = if begun { Waiting::Transfer } else { Waiting::Idle };
+        let read = self.read(waiting).await;
+        if !begun {
+            self.handle.set_busy();
+            self.handle.clear_deadline();
+        }
+        match read {
+            Ok(_) => Ok(true),
+            Err(Stop::TimedOut) if begun => {
+                self.refuse(Refusal::limit(408, "head not complete in time", "header_timeout"), None, None);
+                Ok(false)
+            }
+            Err(Stop::Gone) if begun => Err(Stop::Gone),
+            // An idle connection that ends, for whatever reason, is closed in good order.
+            Err(_) => Ok(false),
+        }
+    }
+
+    /// Takes a request in whose head is read: its body, and whether another may follow.
+    async fn accept(&mut self, mut request: Arc<Request>, framing: Framing) -> Result<(), Stop> {
+        self.received += 1;
+        self.keep_alive = framing.keep_alive
+            && self.service.config.keep_alive
+            && self.received < self.service.config.max_socket_reuse
+            && !self.handle.is_draining();
+        let began = self.service.log.wants_duration().then(Instant::now);
+        if framing.body != BodyLength::Known(0) {
+            match self.read_body(&mut request, framing).await {
+                Ok(()) => {}
+                Err(BodyFault::Stopped(Stop::TimedOut)) => {
+                    let slow = Refusal::limit(408, "content not complete in time", "body_stall_timeout");
+                    self.refuse(slow, Some(request), None);
+                    return Ok(());
+                }
+                Err(BodyFault::Stopped(stop)) => return Err(stop),
+                Err(BodyFault::Refused(refusal)) => {
+                    self.refuse(refusal, Some(request), None);
+                    return Ok(());
+                }
+            }
+        }
+        self.handle.clear_deadline();
+        let mut exchange = Exchange::new(Some(request), Work::Done);
+        exchange.began = began;
+        self.exchanges.push(exchange);
+        Ok(())
+    }
+
+    async fn read_body(&mut self, request: &mut Arc<Request>, framing: Framing) -> Result<(), BodyFault> {
+        const SHARED: Refusal = Refusal::new(500, "a request was shared before it was read");
+        let max = self.service.config.max_body_size;
+        let limits = self.head_limits();
+        let mut chunks = ChunkedDecoder::new();
+        if matches!(framing.body, BodyLength::Known(length) if length > max as u64) {
+            return Err(Refusal::limit(413, "content too large", "max_body_size_mb").into());
+        }
+        let mut content = std::mem::take(&mut Arc::get_mut(request).ok_or(SHARED)?.content);
+        let start = self.service.clock.now();
+        let mut expects_continue = framing.expects_continue;
+        loop {
+            let unread = self.input.unread();
+            let done = match framing.body {
+                BodyLength::Known(length) => {
+                    let missing = length as usize - content.len();
+                    let take = missing.min(unread.len());
+                    content.extend_from_slice(&unread[..take]);
+                    self.input.consume(take);
+                    take == missing
+                }
+                BodyLength::Chunked => {
+                    let step = chunks.receive(unread, &mut content, max, &limits)?;
+                    self.input.consume(step.consumed);
+                    step.done
+                }
+            };
+            if done {
+                break;
+            }
+            if std::mem::take(&mut expects_continue) && content.is_empty() {
+                self.write(CONTINUE, b"").await?;
+            }
+            self.set_transfer_deadline(start, content.len() as u64, self.service.config.body_stall_timeout);
+            self.read(Waiting::Transfer).await?;
+        }
+        Arc::get_mut(request).ok_or(SHARED)?.content = content;
+        Ok(())
+    }
+
+    /// Answers with an error and ends the conversation: what follows cannot be trusted to be a request.
+    fn refuse(&mut self, refusal: Refusal, request: Option<Arc<Request>>, fragment: Option<Arc<Request>>) {
+        if let Some(key) = refusal.limit {
+            self.service.log.complain(key, refusal.reason);
+        }
+        self.keep_alive = false;
+        self.handle.forgive();
+        self.handle.clear_deadline();
+        let work = Work::Status(refusal.status, Some(refusal.reason.to_owned()));
+        let mut exchange = Exchange::new(request, work);
+        exchange.fragment = fragment;
+        self.exchanges.push(exchange);
+    }
+}

@@ -1,0 +1,277 @@
+//! Out: the one writer that renders every answer, then the log line, then the hooks.
+//!
+//! Answers that wait together leave with one write. Content up to [`SMALL`] rides along with its head; larger content
+//! is not copied.
+
+use std::future::poll_fn;
+use std::os::unix::fs::FileExt as _;
+use std::sync::Arc;
+use std::task::Poll;
+
+use bytes::Bytes;
+
+use super::buffer::{give_output, recycle, take_output};
+use super::{Connection, Stop};
+use crate::executor::{Exchange, Job, Work};
+use crate::files::{OpenFile, media_type};
+use crate::log::{AccessLine, Level, Moment};
+use crate::message::{Body, BodyStream, Known, Pull, Response};
+use crate::protocol::http1::{ContentLength, LAST_CHUNK, ResponseHead, encode_chunk, encode_head};
+
+/// Content up to this size is copied behind its head.
+const SMALL: usize = 16 << 10;
+/// A file is read and sent in pieces of this size.
+const FILE_PIECE: usize = 256 << 10;
+
+impl Connection {
+    /// Sends every answer in order, logs each, and calls the hooks.
+    pub(super) async fn send(&mut self) -> Result<(), Stop> {
+        let now = Moment::now();
+        let mut exchanges = std::mem::take(&mut self.exchanges);
+        let mut out = take_output();
+        let hooks_wait = self.site.1.hooks.as_ref().is_some_and(|hooks| hooks.wants_after());
+        let mut seen = Vec::new();
+        let mut result = Ok(());
+        let last = exchanges.len().saturating_sub(1);
+        for (index, exchange) in exchanges.iter_mut().enumerate() {
+            let Work::Answered(mut response) = std::mem::replace(&mut exchange.work, Work::Done) else { continue };
+            if index == last && asks_to_close(&response) {
+                self.keep_alive = false;
+            }
+            let closes = index == last && !self.keep_alive;
+            result = self.send_one(&mut out, exchange, &mut response, closes, &now).await;
+            if hooks_wait {
+                seen.push((exchange.request.clone(), response));
+            }
+            if result.is_err() {
+                break;
+            }
+        }
+        if result.is_ok() && !out.is_empty() {
+            result = self.write(&out, b"").await;
+        }
+        give_output(out);
+        self.service
+            .log
+            .access(exchanges.iter().filter(|exchange| exchange.status > 0).map(|exchange| self.line(exchange)), &now);
+        if !seen.is_empty() {
+            let exchanges = seen.into_iter().map(|(request, response)| Exchange::new(request, Work::After(response)));
+            self.leave(exchanges.collect());
+        }
+        exchanges.drain(..).for_each(recycle);
+        self.exchanges = exchanges;
+        result
+    }
+
+    /// Renders one answer; writes only what does not fit behind what is already rendered.
+    async fn send_one(
+        &mut self,
+        out: &mut Vec<u8>,
+        exchange: &mut Exchange,
+        response: &mut Response,
+        closes: bool,
+        now: &Moment,
+    ) -> Result<(), Stop> {
+        let request = exchange.request.as_deref();
+        let http_1_0 = request.is_some_and(|request| request.minor_version == 0);
+        let is_head = request.is_some_and(|request| request.is_head());
+        let bodiless = matches!(response.status, 204 | 304);
+        let body = std::mem::take(&mut response.body);
+        let file = exchange.file.take();
+        let length = match (&body, &file) {
+            _ if bodiless => ContentLength::None,
+            (Body::File(_), Some(file)) => ContentLength::Known(file.len()),
+            (Body::Bytes(bytes), _) => ContentLength::Known(bytes.len() as u64),
+            (Body::Stream(_), _) if http_1_0 => ContentLength::UntilClose,
+            (Body::Stream(_), _) => ContentLength::Chunked,
+            (Body::Empty | Body::File(_), _) => ContentLength::Known(0),
+        };
+        let closes = closes || length == ContentLength::UntilClose;
+        self.keep_alive &= length != ContentLength::UntilClose;
+        let media_type = match &body {
+            Body::File(path) => Some(media_type(path)),
+            _ => None,
+        };
+        let content_type = match &body {
+            Body::Empty => None,
+            Body::Bytes(bytes) if bytes.is_empty() => None,
+            Body::File(_) => media_type.as_deref(),
+            _ => Some("application/octet-stream"),
+        };
+        let connection = match (closes, http_1_0) {
+            (true, _) => Some("close"),
+            (false, true) => Some("keep-alive"),
+            (false, false) => None,
+        };
+        exchange.status = response.status;
+        let (status, headers, date) = (response.status, &response.headers, &now.date);
+        encode_head(out, &ResponseHead { status, headers, content_type, length, date, connection });
+        let sends_content = !is_head && !bodiless;
+        match body {
+            Body::Stream(stream) if sends_content => self.send_stream(out, exchange, stream, length).await,
+            Body::Stream(stream) => {
+                self.leave(vec![Exchange::new(None, Work::Discard(stream))]);
+                Ok(())
+            }
+            _ if !sends_content => Ok(()),
+            Body::Bytes(bytes) if bytes.len() <= SMALL => {
+                exchange.bytes = bytes.len() as u64;
+                out.extend_from_slice(&bytes);
+                match out.len() > self.service.config.send_size {
+                    true => self.flush(out, b"").await,
+                    false => Ok(()),
+                }
+            }
+            Body::Bytes(bytes) => {
+                exchange.bytes = bytes.len() as u64;
+                self.flush(out, &bytes).await
+            }
+            Body::File(path) => match file {
+                Some(file) => self.send_file(out, exchange, file, &path).await,
+                None => Ok(()),
+            },
+            Body::Empty => Ok(()),
+        }
+    }
+
+    async fn flush(&mut self, out: &mut Vec<u8>, content: &[u8]) -> Result<(), Stop> {
+        let result = self.write(out, content).await;
+        out.clear();
+        result
+    }
+
+    /// Reads and sends a file piece by piece; reading happens beside the event loop. A file that has become shorter
+    /// ends the connection rather than lie about the length.
+    async fn send_file(
+        &mut self,
+        out: &mut Vec<u8>,
+        exchange: &mut Exchange,
+        file: OpenFile,
+        path: &str,
+    ) -> Result<(), Stop> {
+        let file = Arc::new(file);
+        let mut at = file.start;
+        let mut piece = Vec::new();
+        while at < file.end {
+            let want = usize::try_from(file.end - at).unwrap_or(usize::MAX).min(FILE_PIECE);
+            let source = Arc::clone(&file);
+            let read = self.service.executor.runtime.handle().spawn_blocking(move || {
+                piece.resize(want, 0);
+                let count = source.file.read_at(&mut piece, at)?;
+                piece.truncate(count);
+                Ok::<_, std::io::Error>(piece)
+            });
+            piece = match read.await {
+                Ok(Ok(bytes)) if !bytes.is_empty() => bytes,
+                failed => {
+                    let reason = match failed {
+                        Ok(Err(error)) => error.to_string(),
+                        _ => "it has become shorter".to_owned(),
+                    };
+                    self.service.log.event(Level::Error, format!("{path:?} could not be sent whole: {reason}"));
+                    return Err(Stop::Gone);
+                }
+            };
+            self.flush(out, &piece).await?;
+            at += piece.len() as u64;
+            exchange.bytes += piece.len() as u64;
+        }
+        Ok(())
+    }
+
+    /// Asks a body for its pieces, one at a time, and sends each at once.
+    async fn send_stream(
+        &mut self,
+        out: &mut Vec<u8>,
+        exchange: &mut Exchange,
+        mut stream: Box<dyn BodyStream>,
+        length: ContentLength,
+    ) -> Result<(), Stop> {
+        loop {
+            let (back, pull) = match stream.is_elsewhere() {
+                true => {
+                    let pull = stream.pull();
+                    (stream, pull)
+                }
+                false => match self.execute(vec![Exchange::new(None, Work::Pull(stream))]).await?.pop() {
+                    Some(Exchange { work: Work::Pulled(stream, pull), .. }) => (stream, pull),
+                    _ => return Err(Stop::Gone),
+                },
+            };
+            stream = back;
+            let piece = match self.arrival(pull).await {
+                Ok(Some(piece)) => piece,
+                Ok(None) => break,
+                Err(stop) => {
+                    self.leave(vec![Exchange::new(None, Work::Discard(stream))]);
+                    return Err(stop);
+                }
+            };
+            let written = if length == ContentLength::Chunked && piece.len() <= SMALL {
+                encode_chunk(out, &piece);
+                self.flush(out, b"").await
+            } else if length == ContentLength::Chunked {
+                out.extend_from_slice(format!("{:x}\r\n", piece.len()).as_bytes());
+                let written = self.flush(out, &piece).await;
+                out.extend_from_slice(b"\r\n");
+                written
+            } else {
+                self.flush(out, &piece).await
+            };
+            exchange.bytes += piece.len() as u64;
+            if let Err(stop) = written {
+                self.leave(vec![Exchange::new(None, Work::Discard(stream))]);
+                return Err(stop);
+            }
+        }
+        self.leave(vec![Exchange::new(None, Work::Discard(stream))]);
+        if length == ContentLength::Chunked {
+            out.extend_from_slice(LAST_CHUNK);
+        }
+        self.flush(out, b"").await
+    }
+
+    /// The piece itself, once it is there; `None` at the end.
+    async fn arrival(&mut self, pull: Pull) -> Result<Option<Bytes>, Stop> {
+        let pull = match pull {
+            Pull::Later(mut piece) => {
+                poll_fn(|context| match piece.as_mut().poll(context) {
+                    Poll::Ready(pull) => Poll::Ready(Ok(pull)),
+                    Poll::Pending => self.poll_gone(context).map(Err),
+                })
+                .await?
+            }
+            pull => pull,
+        };
+        match pull {
+            Pull::Piece(piece) => Ok(Some(piece)),
+            Pull::End => Ok(None),
+            Pull::Failed(error) => {
+                self.service.log.event(Level::Error, format!("a streamed body failed: {error}"));
+                Err(Stop::Gone)
+            }
+            Pull::Later(_) => Err(Stop::Gone),
+        }
+    }
+
+    /// Gives work to the executor that nobody waits for.
+    fn leave(&self, exchanges: Vec<Exchange>) {
+        let site = Arc::clone(&self.site.1);
+        self.service.executor.push(Job { exchanges, site, mailbox: Arc::default() });
+    }
+
+    fn line<'e>(&self, exchange: &'e Exchange) -> AccessLine<'e> {
+        AccessLine {
+            request: exchange.request.as_deref().or(exchange.fragment.as_deref()),
+            address: self.address,
+            status: exchange.status,
+            bytes: exchange.bytes,
+            duration: exchange.began.map(|began| began.elapsed()),
+        }
+    }
+}
+
+/// A handler may end the connection with its answer.
+fn asks_to_close(response: &Response) -> bool {
+    response.headers.known(Known::Connection).is_some_and(|value| value.eq_ignore_ascii_case(b"close"))
+}

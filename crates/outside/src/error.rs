@@ -1,0 +1,107 @@
+//! Who is to blame, and what to answer.
+//!
+//! [`Refusal`] is the client's fault and always carries the status to answer. [`Error`] is the programmer's or the
+//! system's: it carries a text for a human and, when a handler made it, the status it asks for.
+//! The lowest room: it names no other.
+
+use std::borrow::Cow;
+use std::fmt;
+
+/// Why a request is refused before any handler sees it.
+///
+/// After a refusal the connection is closed: what follows on it cannot be trusted to be a request
+/// (RFC 9112 section 11.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// The status code of the answer, 400 to 599.
+    pub status: u16,
+    /// What was wrong, for the log and the error handler; never contains bytes of the request.
+    pub reason: &'static str,
+    /// The configuration key that would have to change to let such a request pass, if there is one.
+    pub limit: Option<&'static str>,
+}
+
+impl Refusal {
+    /// A refusal for a fault in the message itself.
+    pub const fn new(status: u16, reason: &'static str) -> Self {
+        Self { status, reason, limit: None }
+    }
+
+    /// A refusal because a bound of the configuration was passed.
+    pub const fn limit(status: u16, reason: &'static str, key: &'static str) -> Self {
+        Self { status, reason, limit: Some(key) }
+    }
+
+    /// The commonest one: status 400.
+    pub const fn bad(reason: &'static str) -> Self {
+        Self::new(400, reason)
+    }
+}
+
+/// What went wrong on our side, as a sentence for the log, with the status that a handler asks for.
+///
+/// Any error type converts into it with `?`; such an error is answered with 500, and its text goes to the log only,
+/// never to the client. [`Error::status`] makes one that is answered with the error page or error handler of its code.
+pub struct Error {
+    /// `None`: a failure of ours, answered with 500, its text for the log alone.
+    status: Option<u16>,
+    message: Option<Cow<'static, str>>,
+    source: Option<Box<dyn std::error::Error + Send + Sync>>,
+}
+
+impl Error {
+    /// A failure with a sentence for the log, answered with 500.
+    pub fn new(message: impl Into<Cow<'static, str>>) -> Self {
+        Self { status: None, message: Some(message.into()), source: None }
+    }
+
+    /// Asks for the error page, or the error handler, of this status code (400 to 599).
+    ///
+    /// The message reaches the error handler and the client.
+    pub fn status(code: u16, message: Option<&str>) -> Self {
+        Self { status: Some(code), message: message.map(|text| Cow::Owned(text.to_owned())), source: None }
+    }
+
+    /// The status code that this error is answered with; 500 unless it was made by [`Error::status`].
+    pub fn code(&self) -> u16 {
+        self.status.unwrap_or(500)
+    }
+
+    /// Is it a failure whose text must not reach the client?
+    pub fn is_internal(&self) -> bool {
+        self.status.is_none()
+    }
+
+    /// The message for the client, if there is one.
+    pub fn public_message(&self) -> Option<&str> {
+        self.status.and(self.message.as_deref())
+    }
+
+    /// The sentence it was made with, without that of its source.
+    pub fn message(&self) -> Option<&str> {
+        self.message.as_deref()
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (&self.message, &self.source) {
+            (Some(message), Some(source)) => write!(f, "{message}: {source}"),
+            (Some(message), None) => f.write_str(message),
+            (None, Some(source)) => write!(f, "{source}"),
+            (None, None) => write!(f, "status {}", self.code()),
+        }
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Error({self})")
+    }
+}
+
+impl<E: std::error::Error + Send + Sync + 'static> From<E> for Error {
+    fn from(source: E) -> Self {
+        Self { status: None, message: None, source: Some(Box::new(source)) }
+    }
+}

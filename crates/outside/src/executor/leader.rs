@@ -1,0 +1,171 @@
+//! The leader's turn, and the threads that take turns at leading.
+//!
+//! A turn: the event loop runs, delivers what is in the outbox, makes one full pass over tasks, network and timers,
+//! and only then may it report jobs; without that pass a long queue would starve all else. Then the leader, outside of
+//! the loop, pops jobs one at a time. Each answer goes into the shared outbox at once, so that it never waits for the
+//! call behind it.
+
+use std::io;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use super::word::Term;
+use super::{Executor, Job, lock};
+use crate::log::Level;
+
+/// A batch of calls ends after this many …
+const MOST_CALLS: usize = 64;
+/// … or this long.
+const LONGEST_BATCH: Duration = Duration::from_micros(150);
+/// Threads that run foreign code: deep recursion in C needs as much as a main thread has. Untouched pages cost nothing.
+const STACK: usize = 8 << 20;
+
+/// Why the event loop came back.
+enum Turn {
+    Jobs,
+    Stop,
+}
+
+impl Executor {
+    /// Starts a thread that waits for a term.
+    pub(super) fn hire(self: &Arc<Self>) -> io::Result<()> {
+        let executor = Arc::clone(self);
+        lock(&self.crew).alive += 1;
+        let spawned = std::thread::Builder::new().name("outside".into()).stack_size(STACK).spawn(move || {
+            let host = Arc::clone(&executor.host);
+            host.live(&mut || executor.stand_by());
+            lock(&executor.crew).alive -= 1;
+            executor.crew_changed.notify_all();
+        });
+        if spawned.is_err() {
+            lock(&self.crew).alive -= 1;
+        }
+        spawned.map(|_| ())
+    }
+
+    /// Offers a term to whoever stands by, or to a new thread.
+    pub(super) fn offer(self: &Arc<Self>, term: Term) {
+        let mut crew = lock(&self.crew);
+        crew.offered = Some(term);
+        let nobody = crew.standby == 0;
+        drop(crew);
+        if nobody && let Err(error) = self.hire() {
+            // The late thread becomes a standby when it is done, and takes the term then.
+            self.log.event(Level::Error, format!("no thread could be started: {error}"));
+        } else {
+            self.crew_changed.notify_all();
+        }
+    }
+
+    /// A thread's life: waits for a term, leads, and waits again.
+    fn stand_by(self: &Arc<Self>) {
+        loop {
+            let mut crew = lock(&self.crew);
+            crew.standby += 1;
+            let term = loop {
+                if let Some(term) = crew.offered.take() {
+                    break Some(term);
+                }
+                if self.is_stopping() {
+                    break None;
+                }
+                crew = self.crew_changed.wait(crew).unwrap_or_else(std::sync::PoisonError::into_inner);
+            };
+            crew.standby -= 1;
+            drop(crew);
+            match term {
+                Some(term) => self.lead(term),
+                None => return,
+            }
+        }
+    }
+
+    /// Drives the event loop until the term is lost or all stops.
+    fn lead(self: &Arc<Self>, term: Term) {
+        let mut leading = true;
+        while leading && matches!(self.run_loop(), Turn::Jobs) {
+            let host = Arc::clone(&self.host);
+            host.work(&mut || leading = self.run_batch(term));
+        }
+    }
+
+    fn run_loop(&self) -> Turn {
+        let mut passed = false;
+        self.runtime.block_on(std::future::poll_fn(|context| {
+            self.register_root(context);
+            self.deliver();
+            if !passed {
+                passed = true;
+                context.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            if self.is_stopping() {
+                return Poll::Ready(Turn::Stop);
+            }
+            if lock(&self.queue).is_empty() { Poll::Pending } else { Poll::Ready(Turn::Jobs) }
+        }))
+    }
+
+    /// Whoever adds to queue or outbox afterwards wakes the root, so this comes before looking at them.
+    fn register_root(&self, context: &Context<'_>) {
+        let mut root = lock(&self.root);
+        if !root.as_ref().is_some_and(|waker| waker.will_wake(context.waker())) {
+            *root = Some(context.waker().clone());
+        }
+    }
+
+    /// Inside the loop, where waking a task costs no system call.
+    fn deliver(&self) {
+        let mut outbox = lock(&self.outbox);
+        if outbox.is_empty() {
+            return;
+        }
+        let mut deliveries = std::mem::take(&mut *outbox);
+        drop(outbox);
+        for (mailbox, exchanges) in deliveries.drain(..) {
+            mailbox.put(exchanges);
+        }
+        let mut outbox = lock(&self.outbox);
+        if outbox.capacity() == 0 {
+            *outbox = deliveries;
+        }
+    }
+
+    /// Calls handlers; `false` if the term was lost.
+    fn run_batch(self: &Arc<Self>, term: Term) -> bool {
+        // So that a handler can start tasks on this loop.
+        let _inside = self.runtime.enter();
+        let began = Instant::now();
+        for _ in 0..MOST_CALLS {
+            let Some(job) = lock(&self.queue).pop_front() else { break };
+            if !self.run_job(job, term) {
+                return false;
+            }
+            if began.elapsed() > LONGEST_BATCH {
+                break;
+            }
+        }
+        true
+    }
+
+    /// Does one job and delivers it; `false` if the loop was taken over meanwhile.
+    fn run_job(self: &Arc<Self>, mut job: Job, term: Term) -> bool {
+        let mut leading = true;
+        for exchange in &mut job.exchanges {
+            let call = if leading { self.word.begin(term) } else { None };
+            if call.is_some() {
+                self.sentinel.attend();
+            }
+            // A thread that has lost its term does the rest of the job without the loop.
+            exchange.perform(&job.site, &self.log);
+            leading = call.is_some_and(|call| self.word.end(call));
+        }
+        if leading {
+            self.put_out((job.mailbox, job.exchanges));
+        } else {
+            self.post(job.mailbox, job.exchanges);
+        }
+        leading
+    }
+}

@@ -1,0 +1,93 @@
+//! The sentinel: a thread that sees when a call lasts, and gives the event loop to somebody else.
+//!
+//! It never runs foreign code and never waits for a lock that somebody holds while running it. While nothing is called
+//! it sleeps without a timer.
+
+use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::thread::Thread;
+use std::time::Duration;
+
+use super::{Executor, lock};
+
+/// A call that is seen twice, this far apart, is slow.
+const TICK: Duration = Duration::from_millis(1);
+/// After so many ticks without any call the sentinel sleeps.
+const QUIET_TICKS: u32 = 20;
+
+#[derive(Default)]
+pub(super) struct Sentinel {
+    asleep: AtomicBool,
+    thread: OnceLock<Thread>,
+}
+
+impl Sentinel {
+    /// A call has begun. Sequentially consistent with the word: either this sees that the sentinel sleeps, or the
+    /// sentinel sees the call before it sleeps.
+    pub(super) fn attend(&self) {
+        if self.asleep.load(Ordering::SeqCst) {
+            self.wake();
+        }
+    }
+
+    fn wake(&self) {
+        self.asleep.store(false, Ordering::SeqCst);
+        if let Some(thread) = self.thread.get() {
+            thread.unpark();
+        }
+    }
+}
+
+impl Executor {
+    pub(super) fn wake_sentinel(&self) {
+        self.sentinel.wake();
+    }
+
+    pub(super) fn start_sentinel(self: &Arc<Self>) -> io::Result<()> {
+        let executor = Arc::clone(self);
+        let thread = std::thread::Builder::new().name("outside-sentinel".into()).spawn(move || executor.watch())?;
+        if self.sentinel.thread.set(thread.thread().clone()).is_ok() {
+            thread.thread().unpark();
+        }
+        Ok(())
+    }
+
+    fn watch(self: &Arc<Self>) {
+        let mut last = self.word.snapshot();
+        let mut quiet = 0;
+        while !self.is_stopping() {
+            if quiet < QUIET_TICKS {
+                std::thread::park_timeout(TICK);
+            } else {
+                self.sentinel.asleep.store(true, Ordering::SeqCst);
+                while self.sentinel.asleep.load(Ordering::SeqCst) && self.word.snapshot() == last && !self.is_stopping()
+                {
+                    std::thread::park();
+                }
+                self.sentinel.asleep.store(false, Ordering::SeqCst);
+                quiet = 0;
+            }
+            let now = self.word.snapshot();
+            if now == last {
+                match self.word.running() {
+                    Some(call) if self.may_replace() => {
+                        if let Some(term) = self.word.take_over(call) {
+                            self.offer(term);
+                        }
+                    }
+                    Some(_) => {}
+                    None => quiet += 1,
+                }
+            } else {
+                quiet = 0;
+            }
+            last = self.word.snapshot();
+        }
+    }
+
+    /// May one more handler be late?
+    fn may_replace(&self) -> bool {
+        lock(&self.crew).alive <= self.max_threads
+    }
+}

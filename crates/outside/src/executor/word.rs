@@ -1,0 +1,90 @@
+//! The one word that says who leads and whether a handler is running: {term, call, state} in 64 bits.
+//!
+//! Starting a call, ending it, and taking the loop over while it runs are compare-exchanges on this word: exactly one
+//! side wins. Whoever loses its term touches neither queue nor event loop any more.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// The right to drive the event loop. Each take-over begins a new one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Term(u64);
+
+/// One call of a handler within a term.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Call(u64);
+
+/// The word.
+pub(crate) struct Word(AtomicU64);
+
+/// Low bit: a call is running. Above it 31 bits of call number, above them 32 bits of term.
+const RUNNING: u64 = 1;
+const ONE_CALL: u64 = 2;
+const ONE_TERM: u64 = 1 << 32;
+const CALL_MASK: u64 = ONE_TERM - 1;
+
+impl Term {
+    pub(crate) const FIRST: Self = Self(0);
+}
+
+impl Word {
+    pub(crate) const fn new() -> Self {
+        Self(AtomicU64::new(0))
+    }
+
+    /// The leader starts a call; `None` if it leads no more.
+    pub(crate) fn begin(&self, term: Term) -> Option<Call> {
+        let idle = self.0.load(Ordering::Relaxed);
+        let running = (idle & !CALL_MASK) | ((idle + ONE_CALL) & CALL_MASK) | RUNNING;
+        let ours = idle & !CALL_MASK == term.0 && idle & RUNNING == 0;
+        (ours && self.0.compare_exchange(idle, running, Ordering::SeqCst, Ordering::Relaxed).is_ok())
+            .then_some(Call(running))
+    }
+
+    /// The leader ends its call; `false` if the loop was taken over meanwhile.
+    pub(crate) fn end(&self, call: Call) -> bool {
+        self.0.compare_exchange(call.0, call.0 & !RUNNING, Ordering::AcqRel, Ordering::Relaxed).is_ok()
+    }
+
+    /// The call that is running now.
+    pub(crate) fn running(&self) -> Option<Call> {
+        let word = self.0.load(Ordering::SeqCst);
+        (word & RUNNING != 0).then_some(Call(word))
+    }
+
+    /// Ends the term in which this call runs and begins the next one; `None` if the call has ended.
+    pub(crate) fn take_over(&self, call: Call) -> Option<Term> {
+        let next = (call.0 & !CALL_MASK).wrapping_add(ONE_TERM);
+        self.0.compare_exchange(call.0, next, Ordering::AcqRel, Ordering::Relaxed).is_ok().then_some(Term(next))
+    }
+
+    /// Has a call begun or ended since the word was this?
+    pub(crate) fn snapshot(&self) -> u64 {
+        self.0.load(Ordering::SeqCst)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn exactly_one_side_wins() {
+        let word = Word::new();
+        let call = word.begin(Term::FIRST).unwrap();
+        assert_eq!(word.running(), Some(call));
+        let term = word.take_over(call).unwrap();
+        assert!(!word.end(call), "the late thread has lost");
+        assert!(word.begin(Term::FIRST).is_none(), "and leads no more");
+        let call = word.begin(term).unwrap();
+        assert!(word.end(call));
+        assert!(word.take_over(call).is_none(), "a call that has ended cannot be taken over");
+    }
+
+    #[test]
+    fn call_numbers_wrap_within_their_term() {
+        let word = Word(AtomicU64::new(CALL_MASK & !RUNNING));
+        let call = word.begin(Term::FIRST).unwrap();
+        assert!(word.end(call));
+        assert!(word.begin(Term::FIRST).is_some());
+    }
+}

@@ -1,0 +1,136 @@
+//! Who answers a request: a closed list, with one open door for other languages.
+//!
+//! A handler that runs [`Inline`] is called by the executor, between two turns of the event loop. One that runs
+//! [`Elsewhere`] has an event loop of its own: it is handed the request and answers later.
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::error::Error;
+use crate::message::{IntoAnswer, Request, Response};
+
+/// The kinds of handlers.
+#[derive(Clone)]
+pub enum Handler {
+    /// Called by the executor; may block.
+    Inline(Arc<dyn Inline>),
+    /// Answers from an event loop of its own.
+    Elsewhere(Arc<dyn Elsewhere>),
+    /// One file, by its path.
+    File(Arc<str>),
+    /// Every request is sent to the same path below another origin.
+    Redirect(Arc<str>),
+}
+
+/// A function that answers a request, in any language.
+pub trait Inline: Send + Sync {
+    /// Answers. An error of [`Error::status`] is answered by the error handler of its code.
+    fn call(&self, request: &Arc<Request>) -> Result<Response, Error>;
+}
+
+/// A handler with an event loop of its own.
+pub trait Elsewhere: Send + Sync {
+    /// Takes a request over. Called inside the event loop: must not block and must not call foreign code.
+    fn submit(&self, request: Arc<Request>, reply: Reply) -> Ticket;
+
+    /// The client of this request is gone; its answer will not be read.
+    fn cancel(&self, ticket: Ticket);
+}
+
+/// What identifies a request that was handed over.
+pub type Ticket = u64;
+
+/// Where the answer of an [`Elsewhere`] handler goes; dropping it without an answer is a 500.
+pub struct Reply(Option<Deliver>);
+
+type Deliver = Box<dyn FnOnce(Result<Response, Error>) + Send>;
+
+impl Reply {
+    /// Wraps what is to be done with the answer.
+    pub fn new(deliver: impl FnOnce(Result<Response, Error>) + Send + 'static) -> Self {
+        Self(Some(Box::new(deliver)))
+    }
+
+    /// Delivers the answer; can be called from any thread.
+    pub fn send(mut self, answer: Result<Response, Error>) {
+        if let Some(deliver) = self.0.take() {
+            deliver(answer);
+        }
+    }
+}
+
+impl Drop for Reply {
+    fn drop(&mut self) {
+        if let Some(deliver) = self.0.take() {
+            deliver(Err(Error::new("a handler was given up before it answered")));
+        }
+    }
+}
+
+impl fmt::Debug for Reply {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Reply")
+    }
+}
+
+impl fmt::Debug for Handler {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Inline(_) => f.write_str("Inline"),
+            Self::Elsewhere(_) => f.write_str("Elsewhere"),
+            Self::File(path) => write!(f, "File({path})"),
+            Self::Redirect(destination) => write!(f, "Redirect({destination})"),
+        }
+    }
+}
+
+/// A Rust function as a handler.
+struct Function<F>(F);
+
+impl<F, A> Inline for Function<F>
+where
+    F: Fn(&Request) -> A + Send + Sync,
+    A: IntoAnswer,
+{
+    fn call(&self, request: &Arc<Request>) -> Result<Response, Error> {
+        (self.0)(request).into_answer()
+    }
+}
+
+/// What can be set on a route.
+///
+/// Closures need their argument's type written out: `|request: &Request| …`.
+pub trait IntoHandler<Kind> {
+    /// The handler, or why it cannot be one.
+    fn into_handler(self) -> Handler;
+}
+
+impl<F, A> IntoHandler<A> for F
+where
+    F: Fn(&Request) -> A + Send + Sync + 'static,
+    A: IntoAnswer + 'static,
+{
+    fn into_handler(self) -> Handler {
+        Handler::Inline(Arc::new(Function(self)))
+    }
+}
+
+/// Marks what is a handler as it stands.
+#[derive(Debug)]
+pub struct Ready;
+
+impl IntoHandler<Ready> for Handler {
+    fn into_handler(self) -> Handler {
+        self
+    }
+}
+
+/// A file on a route, by its path.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FilePath(pub String);
+
+impl IntoHandler<Ready> for FilePath {
+    fn into_handler(self) -> Handler {
+        Handler::File(self.0.into())
+    }
+}

@@ -1,0 +1,150 @@
+//! One line of the access log in its three formats.
+//!
+//! What a client sent is escaped: control bytes, quotes and backslashes as `\xhh`, so that one exchange is one line
+//! (edge.md S39). Authorization, cookies and the content are never written.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use super::moment::Moment;
+use crate::config::AccessLog;
+use crate::message::{Known, Request};
+use crate::protocol::http1::push_decimal;
+
+/// What a line tells.
+pub(crate) struct AccessLine<'a> {
+    /// Missing if not even the request line could be read.
+    pub(crate) request: Option<&'a Request>,
+    pub(crate) address: SocketAddr,
+    pub(crate) status: u16,
+    /// Bytes of content that went out.
+    pub(crate) bytes: u64,
+    /// From the end of the request's head to the last byte of the response.
+    pub(crate) duration: Option<Duration>,
+}
+
+impl AccessLine<'_> {
+    /// Appends the line with its newline.
+    pub(crate) fn write_to(&self, out: &mut Vec<u8>, format: AccessLog, now: &Moment) {
+        match format {
+            AccessLog::Json => self.write_json(out, now),
+            _ => self.write_common(out, format == AccessLog::Combined, now),
+        }
+        out.push(b'\n');
+    }
+
+    fn write_common(&self, out: &mut Vec<u8>, combined: bool, now: &Moment) {
+        push_address(out, self.address);
+        out.extend_from_slice(b" - - [");
+        out.extend_from_slice(&now.common);
+        out.extend_from_slice(b"] \"");
+        match self.request {
+            Some(request) => {
+                push_escaped(out, request.method().as_bytes());
+                out.push(b' ');
+                push_escaped(out, request.target().as_bytes());
+                out.push(b' ');
+                out.extend_from_slice(request.version().as_bytes());
+            }
+            None => out.push(b'-'),
+        }
+        out.extend_from_slice(b"\" ");
+        push_decimal(out, u64::from(self.status));
+        out.push(b' ');
+        push_decimal(out, self.bytes);
+        if combined {
+            for name in [Known::Referer, Known::UserAgent] {
+                out.extend_from_slice(b" \"");
+                push_escaped(out, self.field(name).unwrap_or(b"-"));
+                out.push(b'"');
+            }
+        }
+    }
+
+    fn write_json(&self, out: &mut Vec<u8>, now: &Moment) {
+        out.extend_from_slice(b"{\"time\":\"");
+        out.extend_from_slice(&now.iso);
+        out.extend_from_slice(b"\",\"client\":\"");
+        push_address(out, self.address);
+        out.push(b'"');
+        if let Some(request) = self.request {
+            for (name, value) in [
+                (&b"method"[..], request.method().as_bytes()),
+                (b"target", request.target().as_bytes()),
+                (b"version", request.version().as_bytes()),
+            ] {
+                push_json_field(out, name, value);
+            }
+        }
+        out.extend_from_slice(b",\"status\":");
+        push_decimal(out, u64::from(self.status));
+        out.extend_from_slice(b",\"bytes\":");
+        push_decimal(out, self.bytes);
+        if let Some(duration) = self.duration {
+            out.extend_from_slice(b",\"microseconds\":");
+            push_decimal(out, u64::try_from(duration.as_micros()).unwrap_or(u64::MAX));
+        }
+        for (name, known) in [(&b"host"[..], Known::Host), (b"referer", Known::Referer), (b"agent", Known::UserAgent)] {
+            if let Some(value) = self.field(known) {
+                push_json_field(out, name, value);
+            }
+        }
+        out.push(b'}');
+    }
+
+    fn field(&self, known: Known) -> Option<&[u8]> {
+        self.request.and_then(|request| request.headers().known(known))
+    }
+}
+
+fn push_address(out: &mut Vec<u8>, address: SocketAddr) {
+    match address {
+        SocketAddr::V4(v4) => {
+            for (index, octet) in v4.ip().octets().into_iter().enumerate() {
+                if index > 0 {
+                    out.push(b'.');
+                }
+                push_decimal(out, u64::from(octet));
+            }
+        }
+        SocketAddr::V6(v6) => out.extend_from_slice(v6.ip().to_canonical().to_string().as_bytes()),
+    }
+}
+
+fn push_json_field(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
+    out.extend_from_slice(b",\"");
+    out.extend_from_slice(name);
+    out.extend_from_slice(b"\":\"");
+    for &byte in value {
+        match byte {
+            b'"' | b'\\' => out.extend_from_slice(&[b'\\', byte]),
+            0x20..=0x7e => out.push(byte),
+            _ => {
+                out.extend_from_slice(b"\\u00");
+                push_hex(out, byte);
+            }
+        }
+    }
+    out.push(b'"');
+}
+
+fn push_escaped(out: &mut Vec<u8>, text: &[u8]) {
+    let plain = |byte: u8| (0x20..=0x7e).contains(&byte) && byte != b'"' && byte != b'\\';
+    if text.iter().all(|&byte| plain(byte)) {
+        out.extend_from_slice(text);
+        return;
+    }
+    for &byte in text {
+        if plain(byte) {
+            out.push(byte);
+        } else {
+            out.extend_from_slice(b"\\x");
+            push_hex(out, byte);
+        }
+    }
+}
+
+fn push_hex(out: &mut Vec<u8>, byte: u8) {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    out.extend_from_slice(&[DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]);
+}

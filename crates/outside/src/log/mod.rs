@@ -1,0 +1,207 @@
+//! One line for each exchange, and events for what is worth a word.
+//!
+//! Whoever has something to say puts it into a buffer and goes on; a thread of its own hands it to the [`LogSink`]. A
+//! sink that is too slow loses lines, which are counted, and never holds up a connection.
+
+mod access;
+mod moment;
+
+use std::collections::HashMap;
+use std::io::Write as _;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+pub(crate) use access::AccessLine;
+pub(crate) use moment::Moment;
+
+use crate::config::AccessLog;
+
+/// How much an event matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    /// For whoever looks for something.
+    Debug,
+    /// The server's own doings.
+    Info,
+    /// Something is off, and is being dealt with.
+    Warning,
+    /// A request could not be answered as it should.
+    Error,
+}
+
+/// Where the log goes. Called from one thread at a time.
+pub trait LogSink: Send + Sync {
+    /// Complete lines of the access log, each ended by a newline.
+    fn access(&self, lines: &str);
+
+    /// One event.
+    fn event(&self, level: Level, text: &str);
+}
+
+/// Writes access lines and events of level info and above to standard error.
+#[derive(Debug, Default)]
+pub struct StandardError;
+
+impl LogSink for StandardError {
+    fn access(&self, lines: &str) {
+        // Nobody is left to be told that standard error is gone.
+        std::io::stderr().lock().write_all(lines.as_bytes()).unwrap_or_default();
+    }
+
+    fn event(&self, level: Level, text: &str) {
+        if level > Level::Debug {
+            let line = format!("outside: {text}\n");
+            std::io::stderr().lock().write_all(line.as_bytes()).unwrap_or_default();
+        }
+    }
+}
+
+/// The log of one server.
+pub(crate) struct Log {
+    format: AccessLog,
+    pending: Mutex<Pending>,
+    more: Condvar,
+    sink: Arc<dyn LogSink>,
+    /// Held while the sink is called, so that lines keep their order.
+    sinking: Mutex<()>,
+    /// When each limit was last complained about.
+    complaints: Mutex<HashMap<&'static str, Instant>>,
+}
+
+#[derive(Default)]
+struct Pending {
+    lines: Vec<u8>,
+    events: Vec<(Level, String)>,
+    lost: u64,
+    closed: bool,
+}
+
+/// Lines wait this long for company.
+const GATHER: Duration = Duration::from_millis(20);
+/// More than this is handed on at once.
+const PLENTY: usize = 64 << 10;
+/// More than this is lost.
+const TOO_MUCH: usize = 8 << 20;
+const COMPLAIN_EVERY: Duration = Duration::from_secs(60);
+
+impl Log {
+    pub(crate) fn new(format: AccessLog, sink: Arc<dyn LogSink>) -> Arc<Self> {
+        Arc::new(Self {
+            format,
+            pending: Mutex::default(),
+            more: Condvar::new(),
+            sink,
+            sinking: Mutex::default(),
+            complaints: Mutex::default(),
+        })
+    }
+
+    /// Starts the thread that hands everything on, until [`Log::close`].
+    pub(crate) fn start(self: &Arc<Self>) -> std::io::Result<JoinHandle<()>> {
+        let log = Arc::clone(self);
+        std::thread::Builder::new().name("outside-log".into()).stack_size(8 << 20).spawn(move || log.hand_on())
+    }
+
+    /// What the server still has to say is handed on, then the thread ends.
+    pub(crate) fn close(&self) {
+        self.lock().closed = true;
+        self.more.notify_all();
+    }
+
+    /// Does the format show how long an exchange took?
+    pub(crate) fn wants_duration(&self) -> bool {
+        self.format == AccessLog::Json
+    }
+
+    /// Adds one line for each exchange.
+    pub(crate) fn access<'a>(&self, lines: impl Iterator<Item = AccessLine<'a>>, now: &Moment) {
+        if self.format == AccessLog::Off {
+            return;
+        }
+        let mut pending = self.lock();
+        let was_empty = pending.is_empty();
+        for line in lines {
+            if pending.lines.len() > TOO_MUCH {
+                pending.lost += 1;
+            } else {
+                line.write_to(&mut pending.lines, self.format, now);
+            }
+        }
+        self.notify(&pending, was_empty);
+    }
+
+    /// Adds an event.
+    pub(crate) fn event(&self, level: Level, text: impl Into<String>) {
+        let mut pending = self.lock();
+        let was_empty = pending.is_empty();
+        if pending.events.len() > 10_000 {
+            pending.lost += 1;
+        } else {
+            pending.events.push((level, text.into()));
+        }
+        self.notify(&pending, was_empty);
+    }
+
+    /// Says that a limit refused something, once a minute for each key at most.
+    pub(crate) fn complain(&self, key: &'static str, reason: &str) {
+        let now = Instant::now();
+        let mut complaints = self.complaints.lock().unwrap_or_else(PoisonError::into_inner);
+        if complaints.get(key).is_none_or(|last| now - *last >= COMPLAIN_EVERY) {
+            complaints.insert(key, now);
+            drop(complaints);
+            self.event(Level::Warning, format!("{reason}: refused; config[{key:?}] sets this limit"));
+        }
+    }
+
+    /// Hands on what is pending, on the calling thread.
+    pub(crate) fn flush(&self) {
+        let _order = self.sinking.lock().unwrap_or_else(PoisonError::into_inner);
+        let taken = std::mem::take(&mut *self.lock());
+        if taken.closed {
+            self.lock().closed = true;
+        }
+        for (level, text) in &taken.events {
+            self.sink.event(*level, text);
+        }
+        if !taken.lines.is_empty() {
+            // Only ASCII and checked UTF-8 is ever written.
+            self.sink.access(&String::from_utf8_lossy(&taken.lines));
+        }
+        if taken.lost > 0 {
+            self.sink.event(Level::Warning, &format!("{} log lines lost: the log's reader is too slow", taken.lost));
+        }
+    }
+
+    fn hand_on(&self) {
+        loop {
+            let mut pending = self.lock();
+            while pending.is_empty() && !pending.closed {
+                pending = self.more.wait(pending).unwrap_or_else(PoisonError::into_inner);
+            }
+            let gathering = |pending: &mut Pending| !pending.closed && pending.lines.len() < PLENTY;
+            let waited = self.more.wait_timeout_while(pending, GATHER, gathering);
+            let closed = waited.unwrap_or_else(PoisonError::into_inner).0.closed;
+            self.flush();
+            if closed {
+                return;
+            }
+        }
+    }
+
+    fn notify(&self, pending: &Pending, was_empty: bool) {
+        if was_empty || pending.lines.len() >= PLENTY {
+            self.more.notify_all();
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Pending> {
+        self.pending.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Pending {
+    fn is_empty(&self) -> bool {
+        self.lines.is_empty() && self.events.is_empty() && self.lost == 0
+    }
+}

@@ -1,0 +1,91 @@
+//! What a response carries: nothing, bytes, an open file, or a stream that is asked for one piece at a time.
+//!
+//! A stream is pulled, never pushed: the connection asks for the next piece when the last one is on its way, which is
+//! all the back-pressure there is.
+
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::error::Error;
+
+/// The content of a response.
+#[derive(Default)]
+pub enum Body {
+    /// No content.
+    #[default]
+    Empty,
+    /// All of it, in memory.
+    Bytes(Bytes),
+    /// A file by its path, opened when the response is about to be sent.
+    File(Arc<str>),
+    /// Pieces of unknown number and length.
+    Stream(Box<dyn BodyStream>),
+}
+
+/// A body that is made while it is sent.
+pub trait BodyStream: Send {
+    /// Makes the next piece. Runs in the executor like a handler, so it may block.
+    fn pull(&mut self) -> Pull;
+
+    /// Pieces come from an event loop elsewhere: `pull` answers [`Pull::Later`] at once and may be called
+    /// from any thread.
+    fn is_elsewhere(&self) -> bool {
+        false
+    }
+}
+
+/// What [`BodyStream::pull`] has.
+pub enum Pull {
+    /// The next piece; an empty one is skipped.
+    Piece(Bytes),
+    /// The end.
+    End,
+    /// The body cannot be finished: the connection is cut, so that the client does not take it for whole.
+    Failed(Error),
+    /// The piece is on its way: it is what the future resolves to.
+    Later(PieceFuture),
+}
+
+/// Resolves to the next piece; never to `Later`.
+pub type PieceFuture = Pin<Box<dyn Future<Output = Pull> + Send>>;
+
+impl Body {
+    /// Is it known to be without content?
+    pub fn is_empty(&self) -> bool {
+        match self {
+            Self::Empty => true,
+            Self::Bytes(bytes) => bytes.is_empty(),
+            Self::File(_) | Self::Stream(_) => false,
+        }
+    }
+}
+
+impl fmt::Debug for Body {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Empty => f.write_str("Empty"),
+            Self::Bytes(bytes) => write!(f, "Bytes({} bytes)", bytes.len()),
+            Self::File(path) => write!(f, "File({path})"),
+            Self::Stream(_) => f.write_str("Stream"),
+        }
+    }
+}
+
+/// Pieces from an iterator.
+pub(crate) struct Pieces<I>(pub(crate) I);
+
+impl<I, B> BodyStream for Pieces<I>
+where
+    I: Iterator<Item = B> + Send,
+    B: Into<Bytes>,
+{
+    fn pull(&mut self) -> Pull {
+        match self.0.next() {
+            Some(piece) => Pull::Piece(piece.into()),
+            None => Pull::End,
+        }
+    }
+}

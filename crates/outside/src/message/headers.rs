@@ -1,0 +1,252 @@
+//! Header fields as an ordered list with case-blind look-up (RFC 9110 section 5).
+//!
+//! All names and values lie in one text; a field is four offsets into it. A request's text is its head as received;
+//! a response's is exactly what goes out, so writing it is one copy. A name or value that could break the message
+//! cannot be put in: that is what makes response splitting impossible.
+
+use std::fmt;
+
+use super::name::{Known, is_token, is_value};
+use crate::error::Error;
+
+/// An ordered list of header fields.
+///
+/// Values are bytes on the wire; [`Headers::get`] reads those that are UTF-8 (all that matter in practice are ASCII).
+///
+/// ```
+/// let mut headers = outside::Headers::new();
+/// headers.append("Vary", "Accept")?;
+/// headers.append("vary", "Cookie")?;
+/// assert_eq!(headers.get("VARY"), Some("Accept"));
+/// assert_eq!(headers.get_all("vary").count(), 2);
+/// assert!(headers.append("X-Note", "a\r\nSet-Cookie: stolen=1").is_err());
+/// # Ok::<(), outside::Error>(())
+/// ```
+#[derive(Clone, Default)]
+pub struct Headers {
+    text: Vec<u8>,
+    fields: Vec<Field>,
+}
+
+/// Where one field lies in the text: half-open byte ranges.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Field {
+    pub(crate) name: u32,
+    pub(crate) value: u32,
+    pub(crate) value_len: u32,
+    pub(crate) name_len: u16,
+    pub(crate) known: Known,
+}
+
+impl Headers {
+    /// An empty list.
+    pub const fn new() -> Self {
+        Self { text: Vec::new(), fields: Vec::new() }
+    }
+
+    /// How many fields there are; repeated names count each time.
+    pub fn len(&self) -> usize {
+        self.fields.len()
+    }
+
+    /// Is there no field at all?
+    pub fn is_empty(&self) -> bool {
+        self.fields.is_empty()
+    }
+
+    /// The first value of this name, whatever its case; `None` if absent or not UTF-8.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.get_bytes(name).and_then(|value| std::str::from_utf8(value).ok())
+    }
+
+    /// The first value of this name as the bytes received.
+    pub fn get_bytes(&self, name: &str) -> Option<&[u8]> {
+        let known = Known::of(name.as_bytes());
+        self.fields.iter().find(|field| self.is_named(field, known, name)).map(|field| self.value_of(field))
+    }
+
+    /// Every value of this name in order, as bytes.
+    pub fn get_all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> + 'a {
+        let known = Known::of(name.as_bytes());
+        self.fields.iter().filter(move |field| self.is_named(field, known, name)).map(|field| self.value_of(field))
+    }
+
+    fn is_named(&self, field: &Field, known: Known, name: &str) -> bool {
+        field.known == known && (known != Known::Other || self.name_of(field).eq_ignore_ascii_case(name.as_bytes()))
+    }
+
+    /// The first value of a name the server knows by id.
+    pub fn known(&self, known: Known) -> Option<&[u8]> {
+        self.fields.iter().find(|field| field.known == known).map(|field| self.value_of(field))
+    }
+
+    /// Every value of a name the server knows by id, in order.
+    pub fn all_known(&self, known: Known) -> impl Iterator<Item = &[u8]> {
+        self.fields.iter().filter(move |field| field.known == known).map(|field| self.value_of(field))
+    }
+
+    /// The id and the value of every field, in order.
+    pub(crate) fn known_fields(&self) -> impl Iterator<Item = (Known, &[u8])> {
+        self.fields.iter().map(|field| (field.known, self.value_of(field)))
+    }
+
+    /// The id and the whole line with its CRLF of every field. Only for lists that were built by `append` and `set`.
+    pub(crate) fn lines(&self) -> impl Iterator<Item = (Known, &[u8])> {
+        let end = |field: &Field| (field.value + field.value_len) as usize + 2;
+        self.fields.iter().map(move |field| (field.known, &self.text[field.name as usize..end(field)]))
+    }
+
+    /// Is there a field of this name?
+    pub fn contains(&self, name: &str) -> bool {
+        self.get_bytes(name).is_some()
+    }
+
+    /// Names and values in order, as received.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &[u8])> {
+        self.fields.iter().map(|field| (self.name_str(field), self.value_of(field)))
+    }
+
+    /// Adds a field behind those there are, even if the name is there already.
+    ///
+    /// # Errors
+    /// The name is not a token, or the value holds a control byte (RFC 9110 section 5.5).
+    pub fn append(&mut self, name: &str, value: impl AsRef<[u8]>) -> Result<(), Error> {
+        let value = value.as_ref();
+        let name = name.as_bytes();
+        if !is_token(name) || name.len() > usize::from(u16::MAX) {
+            return Err(Error::new(format!("a header name is one or more token characters, not {:?}", Lossy(name))));
+        }
+        if !is_value(value) || value.len() >= MAX_TEXT || self.text.len() + value.len() >= MAX_TEXT {
+            return Err(Error::new(format!(
+                "the value of header {:?} may not hold CR, LF, NUL or another control byte: {:?}",
+                Lossy(name),
+                Lossy(value)
+            )));
+        }
+        self.push_checked(name, value.trim_ascii());
+        Ok(())
+    }
+
+    /// Sets a field: takes out what was there under this name and adds the new value at the end.
+    ///
+    /// # Errors
+    /// As [`Headers::append`].
+    pub fn set(&mut self, name: &str, value: impl AsRef<[u8]>) -> Result<(), Error> {
+        self.remove(name);
+        self.append(name, value)
+    }
+
+    /// Takes out every field of this name; tells whether there was one.
+    pub fn remove(&mut self, name: &str) -> bool {
+        if !self.contains(name) {
+            return false;
+        }
+        let mut rest = Self { text: Vec::with_capacity(self.text.len()), fields: Vec::with_capacity(self.len()) };
+        for (other, value) in self.iter() {
+            if !other.eq_ignore_ascii_case(name) {
+                rest.push_checked(other.as_bytes(), value);
+            }
+        }
+        *self = rest;
+        true
+    }
+
+    /// Adds a field that is known to be well formed, in the shape it has on the wire.
+    pub(crate) fn push_checked(&mut self, name: &[u8], value: &[u8]) {
+        let start = self.text.len();
+        self.text.reserve(name.len() + value.len() + 4);
+        self.text.extend_from_slice(name);
+        self.text.extend_from_slice(b": ");
+        let value_start = self.text.len();
+        self.text.extend_from_slice(value);
+        self.text.extend_from_slice(b"\r\n");
+        self.fields.push(Field {
+            name: start as u32,
+            value: value_start as u32,
+            value_len: value.len() as u32,
+            name_len: name.len() as u16,
+            known: Known::of(name),
+        });
+    }
+
+    /// The fields as they go out, each with its CRLF. Only for lists that were built by `append` and `set`.
+    pub(crate) fn wire(&self) -> &[u8] {
+        &self.text
+    }
+
+    /// The text behind the fields: of a request, its whole head.
+    pub(crate) fn text(&self) -> &[u8] {
+        &self.text
+    }
+
+    /// Text and fields for a decoder to fill; the fields' offsets must lie within the text, names must be ASCII.
+    pub(crate) fn raw_parts(&mut self) -> (&mut Vec<u8>, &mut Vec<Field>) {
+        (&mut self.text, &mut self.fields)
+    }
+
+    /// Removes everything and keeps the memory.
+    pub(crate) fn clear(&mut self) {
+        self.text.clear();
+        self.fields.clear();
+    }
+
+    fn name_of(&self, field: &Field) -> &[u8] {
+        &self.text[field.name as usize..][..usize::from(field.name_len)]
+    }
+
+    fn name_str(&self, field: &Field) -> &str {
+        // A name is a token, so always ASCII.
+        std::str::from_utf8(self.name_of(field)).unwrap_or_default()
+    }
+
+    fn value_of(&self, field: &Field) -> &[u8] {
+        &self.text[field.value as usize..][..field.value_len as usize]
+    }
+}
+
+/// No header section of ours grows past this; offsets stay within 32 bits.
+const MAX_TEXT: usize = 16 << 20;
+
+impl fmt::Debug for Headers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map().entries(self.iter().map(|(name, value)| (name, Lossy(value)))).finish()
+    }
+}
+
+/// Shows bytes as text, whatever they are.
+struct Lossy<'a>(&'a [u8]);
+
+impl fmt::Debug for Lossy<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", String::from_utf8_lossy(self.0))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn set_replaces_in_any_case_and_keeps_the_rest() {
+        let mut headers = Headers::new();
+        for (name, value) in [("A", "1"), ("b", "2"), ("a", "3")] {
+            headers.append(name, value).unwrap();
+        }
+        headers.set("a", "4").unwrap();
+        assert_eq!(headers.wire(), b"b: 2\r\na: 4\r\n");
+        assert!(!headers.remove("c"));
+    }
+
+    #[test]
+    fn nothing_that_breaks_the_message_gets_in() {
+        let mut headers = Headers::new();
+        for byte in (0..0x20).chain([0x7f]).filter(|&byte| byte != b'\t') {
+            assert!(headers.append("X", [b'a', byte, b'b']).is_err(), "{byte:#x} in a value");
+            assert!(headers.append(std::str::from_utf8(&[b'X', byte]).unwrap(), "a").is_err(), "{byte:#x} in a name");
+        }
+        for name in ["", "a b", "a:", "é", "a\"b"] {
+            assert!(headers.append(name, "a").is_err(), "{name:?}");
+        }
+        assert!(headers.is_empty());
+    }
+}

@@ -1,0 +1,26 @@
+//! The nouns everybody shares: request, response, headers, cookie, query, form, status.
+//!
+//! Plain values: no socket, no clock, no runtime, no file is opened here. Only `error` is below.
+
+mod body;
+mod cookie;
+mod form;
+mod headers;
+mod name;
+mod query;
+mod request;
+mod response;
+mod status;
+mod target;
+
+pub use body::{Body, BodyStream, PieceFuture, Pull};
+pub use cookie::{Cookies, ResponseCookie, SameSite};
+pub use form::{Form, FormFile, FormLimits};
+pub(crate) use headers::Field;
+pub use headers::Headers;
+pub use name::Known;
+pub(crate) use name::{is_token, is_token_byte, is_value_byte};
+pub use query::{decode_component, decode_lossy, parse_query};
+pub use request::{Request, RequestParts, Span};
+pub use response::{IntoAnswer, Response};
+pub use status::{reason_phrase, statuses};

@@ -1,0 +1,45 @@
+//! Query strings and percent-encoding: `name=value` pairs as forms write them (WHATWG URL, `x-www-form-urlencoded`).
+//!
+//! `;` separates nothing (edge.md S34): only `&` does. Bytes that are no UTF-8 become U+FFFD; nothing here fails.
+
+use std::borrow::Cow;
+
+use percent_encoding::percent_decode;
+
+/// The pairs of a query string in order, percent-decoded, `+` read as a space, at most `limit` of them.
+///
+/// ```
+/// let pairs = outside::parse_query(b"a=1&b=x+y&flag&a=%C3%A9", 1000);
+/// assert_eq!(pairs[1], ("b".into(), "x y".into()));
+/// assert_eq!(pairs[2], ("flag".into(), "".into()));
+/// assert_eq!(pairs[3], ("a".into(), "é".into()));
+/// ```
+pub fn parse_query(query: &[u8], limit: usize) -> Vec<(String, String)> {
+    query
+        .split(|&byte| byte == b'&')
+        .filter(|pair| !pair.is_empty())
+        .take(limit)
+        .map(|pair| {
+            let (name, value) = match memchr::memchr(b'=', pair) {
+                Some(at) => (&pair[..at], &pair[at + 1..]),
+                None => (pair, &b""[..]),
+            };
+            (decode_component(name), decode_component(value))
+        })
+        .collect()
+}
+
+/// One name or value of a form: `+` is a space, then percent-decoded.
+pub fn decode_component(text: &[u8]) -> String {
+    let spaced: Cow<'_, [u8]> = if memchr::memchr(b'+', text).is_some() {
+        Cow::Owned(text.iter().map(|&byte| if byte == b'+' { b' ' } else { byte }).collect())
+    } else {
+        Cow::Borrowed(text)
+    };
+    decode_lossy(&spaced).into_owned()
+}
+
+/// Percent-decoded once; bytes that are no UTF-8 become U+FFFD.
+pub fn decode_lossy(text: &[u8]) -> Cow<'_, str> {
+    percent_decode(text).decode_utf8_lossy()
+}

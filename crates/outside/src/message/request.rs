@@ -1,0 +1,274 @@
+//! A request: its head as received, with offsets into it, and its whole content.
+//!
+//! Nothing is decoded until somebody asks. The memory of a finished request is used again for the next one on the
+//! same connection.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+use super::cookie::Cookies;
+use super::form::{Form, FormLimits};
+use super::headers::Headers;
+use super::name::Known;
+use super::query::parse_query;
+use super::target::resolve;
+use crate::error::{Error, Refusal};
+
+/// A half-open range of bytes in the head.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Span {
+    /// First byte.
+    pub start: u32,
+    /// One past the last.
+    pub end: u32,
+}
+
+/// An HTTP request with its whole content (RFC 9110 section 3.4).
+#[derive(Debug)]
+pub struct Request {
+    pub(crate) headers: Headers,
+    pub(crate) method: Span,
+    pub(crate) target: Span,
+    pub(crate) path: Span,
+    pub(crate) query: Span,
+    /// The authority of an absolute target; then the Host field is ignored (RFC 9112 section 3.2.2).
+    pub(crate) authority: Option<Span>,
+    pub(crate) url: Option<Box<str>>,
+    pub(crate) route: Option<Box<str>>,
+    pub(crate) minor_version: u8,
+    pub(crate) content: Vec<u8>,
+    pub(crate) address: SocketAddr,
+    pub(crate) max_params: usize,
+    pub(crate) max_cookies: usize,
+}
+
+/// What a request is made of when it is built by hand: for tests and for [`crate::ScheduledResponse`].
+#[derive(Clone, Debug)]
+pub struct RequestParts<'a> {
+    /// A token such as `GET`.
+    pub method: &'a str,
+    /// Path and, after `?`, query; percent-encoded as in a request line. Not `/…`: a `/` is put before it.
+    pub target: &'a str,
+    /// Names and values.
+    pub headers: &'a [(&'a str, &'a [u8])],
+    /// The content.
+    pub content: &'a [u8],
+    /// Minor version of HTTP/1: 0 or 1.
+    pub minor_version: u8,
+    /// The client.
+    pub address: SocketAddr,
+}
+
+impl Default for RequestParts<'_> {
+    fn default() -> Self {
+        let address = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+        Self { method: "GET", target: "/", headers: &[], content: b"", minor_version: 1, address }
+    }
+}
+
+impl Request {
+    /// An empty request for a decoder to fill.
+    pub(crate) fn empty(address: SocketAddr) -> Self {
+        Self {
+            headers: Headers::new(),
+            method: Span::default(),
+            target: Span::default(),
+            path: Span::default(),
+            query: Span::default(),
+            authority: None,
+            url: None,
+            route: None,
+            minor_version: 1,
+            content: Vec::new(),
+            address,
+            max_params: 1000,
+            max_cookies: 150,
+        }
+    }
+
+    /// Makes room for the next request and keeps the memory, unless it has grown large.
+    pub(crate) fn clear(&mut self) {
+        self.headers.clear();
+        self.authority = None;
+        self.url = None;
+        self.route = None;
+        if self.content.capacity() > 64 << 10 {
+            self.content = Vec::new();
+        } else {
+            self.content.clear();
+        }
+    }
+
+    /// Builds a request by hand.
+    ///
+    /// # Errors
+    /// A header that could not stand in a message, or a malformed escape in the target.
+    pub fn from_parts(parts: &RequestParts<'_>) -> Result<Self, Error> {
+        let mut request = Self::empty(parts.address);
+        for (name, value) in parts.headers {
+            request.headers.append(name, value)?;
+        }
+        let slash = if parts.target.starts_with('/') { "" } else { "/" };
+        let (text, _) = request.headers.raw_parts();
+        let mut add = |pieces: &[&str]| {
+            let start = text.len() as u32;
+            pieces.iter().for_each(|piece| text.extend_from_slice(piece.as_bytes()));
+            Span { start, end: text.len() as u32 }
+        };
+        request.method = add(&[parts.method]);
+        request.target = add(&[slash, parts.target]);
+        request.set_path(request.target).map_err(|refusal| Error::new(refusal.reason))?;
+        request.minor_version = parts.minor_version;
+        request.content = parts.content.to_vec();
+        Ok(request)
+    }
+
+    /// Splits path and query and resolves the path. `whole` lies in the text.
+    pub(crate) fn set_path(&mut self, whole: Span) -> Result<(), Refusal> {
+        let bytes = &self.headers.text()[whole.start as usize..whole.end as usize];
+        let at = memchr::memchr(b'?', bytes).unwrap_or(bytes.len());
+        let resolved = resolve(&bytes[..at])?;
+        let end = whole.start + at as u32;
+        self.path = Span { start: whole.start, end };
+        self.query = Span { start: (end + 1).min(whole.end), end: whole.end };
+        if let Some(resolved) = resolved {
+            if resolved.route != resolved.url {
+                self.route = Some(resolved.route.into_boxed_str());
+            }
+            self.url = Some(resolved.url.into_boxed_str());
+        }
+        Ok(())
+    }
+
+    fn text(&self, span: Span) -> &[u8] {
+        &self.headers.text()[span.start as usize..span.end as usize]
+    }
+
+    /// Method and target were checked to be ASCII when they were read.
+    fn ascii(&self, span: Span) -> &str {
+        std::str::from_utf8(self.text(span)).unwrap_or_default()
+    }
+
+    /// The method as received; methods are case-sensitive (RFC 9110 section 9.1).
+    pub fn method(&self) -> &str {
+        self.ascii(self.method)
+    }
+
+    /// The target of the request line as received, undecoded.
+    pub fn target(&self) -> &str {
+        self.ascii(self.target)
+    }
+
+    /// The path, percent-decoded once and without dot segments, without the query.
+    pub fn url(&self) -> &str {
+        match &self.url {
+            Some(url) => url,
+            None => self.ascii(self.path),
+        }
+    }
+
+    /// The same as [`Request::url`].
+    pub fn path(&self) -> &str {
+        self.url()
+    }
+
+    /// The path as received, still encoded.
+    pub(crate) fn raw_path(&self) -> &str {
+        self.ascii(self.path)
+    }
+
+    /// What routing compares: the url in which an encoded slash is still `%2F`.
+    pub(crate) fn route(&self) -> &str {
+        match &self.route {
+            Some(route) => route,
+            None => self.url(),
+        }
+    }
+
+    /// The query as received, without its `?`; empty if there is none.
+    pub fn query(&self) -> &str {
+        self.ascii(self.query)
+    }
+
+    /// The pairs of the query in order, decoded; the first 1000 of them by default (`max_query_parameters`).
+    pub fn params(&self) -> Vec<(String, String)> {
+        parse_query(self.text(self.query), self.max_params)
+    }
+
+    /// The first value of a query parameter.
+    ///
+    /// ```
+    /// # use outside::{Request, RequestParts};
+    /// let request = Request::from_parts(&RequestParts { target: "/find?q=a+b", ..RequestParts::default() })?;
+    /// assert_eq!(request.param("q").as_deref(), Some("a b"));
+    /// # Ok::<(), outside::Error>(())
+    /// ```
+    pub fn param(&self, name: &str) -> Option<String> {
+        self.params().into_iter().find(|(other, _)| other == name).map(|(_, value)| value)
+    }
+
+    /// The header fields.
+    pub fn headers(&self) -> &Headers {
+        &self.headers
+    }
+
+    /// The cookies; the first 150 of them by default (`max_cookies`).
+    pub fn cookies(&self) -> Cookies<'_> {
+        Cookies::new(&self.headers, self.max_cookies)
+    }
+
+    /// The content; empty if the request had none.
+    pub fn content(&self) -> &[u8] {
+        &self.content
+    }
+
+    /// The content as text; `None` if it is not UTF-8.
+    pub fn text_content(&self) -> Option<&str> {
+        std::str::from_utf8(&self.content).ok()
+    }
+
+    /// The content as JSON; `None` if it is none.
+    pub fn json(&self) -> Option<serde_json::Value> {
+        serde_json::from_slice(&self.content).ok()
+    }
+
+    /// The fields and files of a form, url-encoded or multipart, by the request's `Content-Type`; empty for others.
+    ///
+    /// # Errors
+    /// 400 for a malformed multipart body, 413 for one past the limits.
+    pub fn form(&self) -> Result<Form<'_>, Refusal> {
+        Form::parse(self.headers.known(Known::ContentType), &self.content, &FormLimits::default())
+    }
+
+    /// The version as the request line spells it: `"HTTP/1.1"` or `"HTTP/1.0"`.
+    pub fn version(&self) -> &'static str {
+        if self.minor_version == 0 { "HTTP/1.0" } else { "HTTP/1.1" }
+    }
+
+    /// Address and port of the client.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The authority the client asked for: that of an absolute target, else the Host field; empty if neither.
+    pub fn host(&self) -> &str {
+        match self.authority {
+            Some(span) => self.ascii(span),
+            None => self.headers.known(Known::Host).and_then(|host| std::str::from_utf8(host).ok()).unwrap_or_default(),
+        }
+    }
+
+    /// `"http"`.
+    pub fn scheme(&self) -> &'static str {
+        "http"
+    }
+
+    /// Safe methods have no effect that the client asked for (RFC 9110 section 9.2.1): several of them may be
+    /// answered as one piece of work.
+    pub(crate) fn is_safe(&self) -> bool {
+        matches!(self.text(self.method), b"GET" | b"HEAD" | b"OPTIONS" | b"TRACE")
+    }
+
+    pub(crate) fn is_head(&self) -> bool {
+        self.text(self.method) == b"HEAD"
+    }
+}

@@ -1,0 +1,236 @@
+//! A response: status, header fields, content. What every answer is before the one writer renders it.
+
+use std::any::Any;
+
+use bytes::Bytes;
+
+use super::body::{Body, BodyStream, Pieces};
+use super::cookie::ResponseCookie;
+use super::headers::Headers;
+use crate::error::Error;
+
+/// An HTTP response (RFC 9110 section 3.4).
+///
+/// Built by chaining. `Content-Length`, `Date` and, if it is missing, `Content-Type` are added when it is sent. A
+/// header that would break the message is not added; the response is then answered as a 500 whose cause is in the log.
+///
+/// ```
+/// use outside::Response;
+/// let response = Response::text("Hello").with_status(201).with_header("Location", "/hello/1");
+/// assert_eq!(response.status(), 201);
+/// assert_eq!(response.headers().get("location"), Some("/hello/1"));
+/// ```
+#[derive(Debug, Default)]
+pub struct Response {
+    pub(crate) status: u16,
+    pub(crate) headers: Headers,
+    pub(crate) body: Body,
+    pub(crate) problem: Option<Box<Error>>,
+    pub(crate) attachment: Option<Box<dyn Any + Send>>,
+}
+
+impl Response {
+    /// A response without content. The status is one of 200 to 599; anything else is answered as a 500.
+    pub fn new(status: u16) -> Self {
+        let mut response = Self { status, ..Self::default() };
+        response.check_status();
+        response
+    }
+
+    /// 200 with `text/plain; charset=utf-8`.
+    pub fn text(content: impl Into<String>) -> Self {
+        Self::new(200).with_media_type("text/plain; charset=utf-8").with_content(content.into())
+    }
+
+    /// 200 with `text/html; charset=utf-8`.
+    pub fn html(content: impl Into<String>) -> Self {
+        Self::new(200).with_media_type("text/html; charset=utf-8").with_content(content.into())
+    }
+
+    /// 200 with `application/octet-stream`.
+    pub fn bytes(content: impl Into<Bytes>) -> Self {
+        Self::new(200).with_media_type("application/octet-stream").with_content(content)
+    }
+
+    /// 200 with `application/json`.
+    pub fn json(content: &serde_json::Value) -> Self {
+        Self::new(200).with_media_type("application/json").with_content(content.to_string())
+    }
+
+    /// 200 with a file: opened when the response is about to be sent; a missing one is answered with 404.
+    pub fn file(path: impl Into<String>) -> Self {
+        let mut response = Self::new(200);
+        response.body = Body::File(path.into().into());
+        response
+    }
+
+    /// 200 with content that is made while it is sent: pieces of an iterator. It runs like a handler and may block.
+    pub fn stream<I>(pieces: I) -> Self
+    where
+        I: IntoIterator,
+        I::IntoIter: Send + 'static,
+        I::Item: Into<Bytes>,
+    {
+        Self::new(200).with_stream(Box::new(Pieces(pieces.into_iter())))
+    }
+
+    /// A redirect to this location with this status (301, 302, 303, 307 or 308).
+    pub fn redirect(location: &str, status: u16) -> Self {
+        Self::new(status).with_header("Location", location)
+    }
+
+    /// The same with another status.
+    #[must_use]
+    pub fn with_status(mut self, status: u16) -> Self {
+        self.status = status;
+        self.check_status();
+        self
+    }
+
+    /// The same with one more header field.
+    #[must_use]
+    pub fn with_header(mut self, name: &str, value: impl AsRef<[u8]>) -> Self {
+        if let Err(error) = self.headers.append(name, value) {
+            self.problem = Some(Box::new(error));
+        }
+        self
+    }
+
+    /// The same with one more cookie to be set.
+    #[must_use]
+    pub fn with_cookie(mut self, name: &str, cookie: &ResponseCookie) -> Self {
+        match cookie.to_field(name) {
+            Ok(field) => self.with_header("Set-Cookie", field),
+            Err(error) => {
+                self.problem = Some(Box::new(error));
+                self
+            }
+        }
+    }
+
+    /// The same with this content.
+    #[must_use]
+    pub fn with_content(mut self, content: impl Into<Bytes>) -> Self {
+        self.body = Body::Bytes(content.into());
+        self
+    }
+
+    /// The same with content that is made while it is sent.
+    #[must_use]
+    pub fn with_stream(mut self, stream: Box<dyn BodyStream>) -> Self {
+        self.body = Body::Stream(stream);
+        self
+    }
+
+    fn with_media_type(mut self, media_type: &'static str) -> Self {
+        self.headers.push_checked(b"Content-Type", media_type.as_bytes());
+        self
+    }
+
+    fn check_status(&mut self) {
+        if !(200..=599).contains(&self.status) {
+            let text = format!("a handler's status code is one of 200 to 599, not {}", self.status);
+            self.problem = Some(Box::new(Error::new(text)));
+        }
+    }
+
+    /// The status code.
+    pub fn status(&self) -> u16 {
+        self.status
+    }
+
+    /// The header fields.
+    pub fn headers(&self) -> &Headers {
+        &self.headers
+    }
+
+    /// The header fields, to be changed.
+    pub fn headers_mut(&mut self) -> &mut Headers {
+        &mut self.headers
+    }
+
+    /// The content.
+    pub fn body(&self) -> &Body {
+        &self.body
+    }
+
+    /// The content, to be replaced.
+    pub fn body_mut(&mut self) -> &mut Body {
+        &mut self.body
+    }
+
+    /// Something of another language that travels with the response until the hooks have seen it.
+    pub fn attachment_mut(&mut self) -> &mut Option<Box<dyn Any + Send>> {
+        &mut self.attachment
+    }
+
+    /// What was wrong when it was built, if anything: such a response is answered as a 500.
+    pub fn problem(&self) -> Option<&Error> {
+        self.problem.as_deref()
+    }
+}
+
+/// What a handler may return: anything that becomes a [`Response`] or an [`Error`].
+pub trait IntoAnswer {
+    /// The response, or what to answer instead.
+    fn into_answer(self) -> Result<Response, Error>;
+}
+
+impl IntoAnswer for Response {
+    fn into_answer(self) -> Result<Response, Error> {
+        Ok(self)
+    }
+}
+
+impl IntoAnswer for &'static str {
+    fn into_answer(self) -> Result<Response, Error> {
+        Ok(Response::text(self))
+    }
+}
+
+impl IntoAnswer for String {
+    fn into_answer(self) -> Result<Response, Error> {
+        Ok(Response::text(self))
+    }
+}
+
+impl IntoAnswer for Vec<u8> {
+    fn into_answer(self) -> Result<Response, Error> {
+        Ok(Response::bytes(self))
+    }
+}
+
+impl IntoAnswer for Bytes {
+    fn into_answer(self) -> Result<Response, Error> {
+        Ok(Response::bytes(self))
+    }
+}
+
+impl IntoAnswer for serde_json::Value {
+    fn into_answer(self) -> Result<Response, Error> {
+        Ok(Response::json(&self))
+    }
+}
+
+/// 204.
+impl IntoAnswer for () {
+    fn into_answer(self) -> Result<Response, Error> {
+        Ok(Response::new(204))
+    }
+}
+
+/// The error page, or error handler, of a status code, with a message.
+impl IntoAnswer for (u16, &str) {
+    fn into_answer(self) -> Result<Response, Error> {
+        Err(Error::status(self.0, Some(self.1)))
+    }
+}
+
+impl<T: IntoAnswer, E: Into<Error>> IntoAnswer for Result<T, E> {
+    fn into_answer(self) -> Result<Response, Error> {
+        match self {
+            Ok(answer) => answer.into_answer(),
+            Err(error) => Err(error.into()),
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! The path of a request: decoded once, normalised once, before anything looks at it.
+//!
+//! Two forms leave here. The *url* is what handlers read: percent-decoded, dot segments removed. The *route* is what
+//! routing compares: the same, but an encoded slash stays `%2F`, so that it never changes which handler answers
+//! (edge.md S28). For nearly all requests both are the path as received, and nothing is copied.
+
+use crate::error::Refusal;
+
+use super::query::decode_lossy;
+
+/// Url and route of a path that needed work.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Resolved {
+    pub(crate) url: String,
+    pub(crate) route: String,
+}
+
+/// Decodes and normalises an absolute path; `None` if it is its own url and route already.
+///
+/// Dot segments are removed as RFC 3986 section 5.2.4 says, after decoding, so that `%2e%2e` is one too. A malformed
+/// escape or an encoded NUL is refused.
+pub(crate) fn resolve(path: &[u8]) -> Result<Option<Resolved>, Refusal> {
+    let encoded = memchr::memchr(b'%', path).is_some();
+    let dotted = memchr::memmem::find(path, b"/.").is_some();
+    if !encoded && !dotted {
+        return Ok(None);
+    }
+    if encoded {
+        check_escapes(path)?;
+    }
+    let mut segments: Vec<&[u8]> = Vec::new();
+    let mut trailing = false;
+    for segment in path.split(|&byte| byte == b'/').skip(1) {
+        trailing = false;
+        match &*decode_lossy(segment) {
+            "." => trailing = true,
+            ".." => {
+                segments.pop();
+                trailing = true;
+            }
+            _ => segments.push(segment),
+        }
+    }
+    let mut resolved = Resolved { url: String::with_capacity(path.len()), route: String::with_capacity(path.len()) };
+    for segment in &segments {
+        let decoded = decode_lossy(segment);
+        resolved.url.push('/');
+        resolved.url.push_str(&decoded);
+        resolved.route.push('/');
+        if has_encoded_slash(segment) {
+            // Only the slash keeps its escape: everything between two of them is decoded as usual.
+            let mut rest = *segment;
+            while let Some(at) = find_encoded_slash(rest) {
+                resolved.route.push_str(&decode_lossy(&rest[..at]));
+                resolved.route.push_str("%2F");
+                rest = &rest[at + 3..];
+            }
+            resolved.route.push_str(&decode_lossy(rest));
+        } else {
+            resolved.route.push_str(&decoded);
+        }
+    }
+    if trailing || segments.is_empty() {
+        resolved.url.push('/');
+        resolved.route.push('/');
+    }
+    Ok(Some(resolved))
+}
+
+fn check_escapes(path: &[u8]) -> Result<(), Refusal> {
+    for at in memchr::memchr_iter(b'%', path) {
+        match path.get(at + 1..at + 3) {
+            Some(b"00") => return Err(Refusal::bad("encoded NUL in the path")),
+            Some([high, low]) if high.is_ascii_hexdigit() && low.is_ascii_hexdigit() => {}
+            _ => return Err(Refusal::bad("malformed percent-encoding in the path")),
+        }
+    }
+    Ok(())
+}
+
+fn has_encoded_slash(segment: &[u8]) -> bool {
+    find_encoded_slash(segment).is_some()
+}
+
+fn find_encoded_slash(segment: &[u8]) -> Option<usize> {
+    segment.windows(3).position(|window| window.eq_ignore_ascii_case(b"%2f"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_resolve() {
+        for (path, url, route) in [
+            ("/a/../b", "/b", "/b"),
+            ("/a/./b/.", "/a/b/", "/a/b/"),
+            ("/../../etc", "/etc", "/etc"),
+            ("/a/..", "/", "/"),
+            ("/%61", "/a", "/a"),
+            ("/%2e%2E/x", "/x", "/x"),
+            ("/a%2Fb", "/a/b", "/a%2Fb"),
+            ("/a%2f..%2fb", "/a/../b", "/a%2F..%2Fb"),
+            ("/caf%C3%A9", "/café", "/café"),
+            ("/%252e", "/%2e", "/%2e"),
+            ("/.hidden", "/.hidden", "/.hidden"),
+            ("//a/.", "//a/", "//a/"),
+        ] {
+            let resolved = resolve(path.as_bytes()).unwrap().unwrap();
+            assert_eq!((resolved.url.as_str(), resolved.route.as_str()), (url, route), "{path}");
+        }
+        assert_eq!(resolve(b"/plain/path").unwrap(), None);
+        for bad in ["/%", "/%z1", "/%1", "/a%00"] {
+            assert!(resolve(bad.as_bytes()).is_err(), "{bad}");
+        }
+    }
+}

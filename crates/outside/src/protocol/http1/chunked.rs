@@ -1,0 +1,212 @@
+//! Chunked bodies of requests, taken apart as they come in (RFC 9112 section 7.1).
+//!
+//! Every line must end in CRLF; sizes are hexadecimal digits alone; extensions are skipped but bounded; trailer fields
+//! are checked like header fields, bounded like them, and dropped (RFC 9110 section 6.5.1).
+
+use super::head::HeadLimits;
+use crate::error::Refusal;
+use crate::message::{is_token_byte, is_value_byte};
+
+/// Takes a chunked body apart; holds a few numbers, no bytes.
+#[derive(Debug)]
+pub(crate) struct ChunkedDecoder {
+    state: State,
+    /// Size of the chunk whose line is being read, then bytes left of its data.
+    size: u64,
+    digits: u8,
+    extension_bytes: usize,
+    trailer_bytes: usize,
+    trailer_fields: usize,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Size,
+    /// White space behind the size: only an extension may follow.
+    SizeEnd,
+    Extension,
+    SizeLf,
+    Data,
+    DataCr,
+    DataLf,
+    TrailerStart,
+    TrailerName,
+    TrailerValue,
+    TrailerLf,
+    EndLf,
+    Done,
+}
+
+/// What a step made of its input.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ChunkedStep {
+    /// Bytes of the input that belong to this body.
+    pub(crate) consumed: usize,
+    /// The last chunk and the trailers have been read.
+    pub(crate) done: bool,
+}
+
+const MAX_EXTENSION_BYTES: usize = 16 << 10;
+
+impl ChunkedDecoder {
+    pub(crate) const fn new() -> Self {
+        Self { state: State::Size, size: 0, digits: 0, extension_bytes: 0, trailer_bytes: 0, trailer_fields: 0 }
+    }
+
+    /// Reads input and appends content to `content`, which may hold `max` bytes at most.
+    pub(crate) fn receive(
+        &mut self,
+        input: &[u8],
+        content: &mut Vec<u8>,
+        max: usize,
+        limits: &HeadLimits,
+    ) -> Result<ChunkedStep, Refusal> {
+        let mut at = 0;
+        while at < input.len() && self.state != State::Done {
+            if self.state == State::Data {
+                let take = usize::try_from(self.size).unwrap_or(usize::MAX).min(input.len() - at);
+                content.extend_from_slice(&input[at..at + take]);
+                at += take;
+                self.size -= take as u64;
+                if self.size == 0 {
+                    self.state = State::DataCr;
+                }
+                continue;
+            }
+            self.receive_byte(input[at], limits)?;
+            at += 1;
+            if self.state == State::Data && self.size > max.saturating_sub(content.len()) as u64 {
+                return Err(Refusal::limit(413, "content too large", "max_body_size_mb"));
+            }
+        }
+        Ok(ChunkedStep { consumed: at, done: self.state == State::Done })
+    }
+
+    fn receive_byte(&mut self, byte: u8, limits: &HeadLimits) -> Result<(), Refusal> {
+        const MALFORMED: Refusal = Refusal::bad("malformed chunk line");
+        self.state = match (self.state, byte) {
+            (State::Size, b'0'..=b'9' | b'a'..=b'f' | b'A'..=b'F') => {
+                self.digits += 1;
+                if self.digits > 16 {
+                    return Err(Refusal::bad("chunk size of more than 16 digits"));
+                }
+                let digit = (byte as char).to_digit(16).unwrap_or_default();
+                self.size = self.size << 4 | u64::from(digit);
+                State::Size
+            }
+            (State::Size, _) if self.digits == 0 => return Err(Refusal::bad("chunk without a size")),
+            (State::Size | State::SizeEnd, b';') => self.extension()?,
+            (State::Size | State::SizeEnd, b' ' | b'\t') => {
+                self.extension()?;
+                State::SizeEnd
+            }
+            (State::Size | State::Extension, b'\r') => State::SizeLf,
+            (State::Extension, _) if is_value_byte(byte) => self.extension()?,
+            (State::SizeLf, b'\n') => {
+                self.digits = 0;
+                if self.size == 0 { State::TrailerStart } else { State::Data }
+            }
+            (State::DataCr, b'\r') => State::DataLf,
+            (State::DataLf, b'\n') => State::Size,
+            (State::DataCr | State::DataLf, _) => return Err(Refusal::bad("chunk data longer than its size")),
+            (State::TrailerStart, b'\r') => State::EndLf,
+            (State::TrailerStart, _) if is_token_byte(byte) => {
+                self.trailer_fields += 1;
+                if self.trailer_fields > limits.fields {
+                    return Err(Refusal::limit(431, "too many trailer fields", "max_header_fields"));
+                }
+                self.trailer(State::TrailerName, limits)?
+            }
+            (State::TrailerName, b':') => self.trailer(State::TrailerValue, limits)?,
+            (State::TrailerName, _) if is_token_byte(byte) => self.trailer(State::TrailerName, limits)?,
+            (State::TrailerValue, b'\r') => State::TrailerLf,
+            (State::TrailerValue, _) if is_value_byte(byte) => self.trailer(State::TrailerValue, limits)?,
+            (State::TrailerLf, b'\n') => State::TrailerStart,
+            (State::EndLf, b'\n') => State::Done,
+            (State::TrailerStart | State::TrailerName | State::TrailerValue | State::TrailerLf | State::EndLf, _) => {
+                return Err(Refusal::bad("malformed trailer"));
+            }
+            _ => return Err(MALFORMED),
+        };
+        Ok(())
+    }
+
+    fn extension(&mut self) -> Result<State, Refusal> {
+        self.extension_bytes += 1;
+        if self.extension_bytes > MAX_EXTENSION_BYTES {
+            return Err(Refusal::bad("chunk extensions too large"));
+        }
+        Ok(State::Extension)
+    }
+
+    fn trailer(&mut self, next: State, limits: &HeadLimits) -> Result<State, Refusal> {
+        self.trailer_bytes += 1;
+        if self.trailer_bytes > limits.section {
+            return Err(Refusal::limit(431, "trailer section too large", "max_header_size"));
+        }
+        Ok(next)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMITS: HeadLimits = HeadLimits { request_line: 8192, fields: 3, section: 64 };
+
+    fn decode(input: &[u8], step: usize) -> Result<(Vec<u8>, usize), u16> {
+        let (mut decoder, mut content, mut used) = (ChunkedDecoder::new(), Vec::new(), 0);
+        for piece in input.chunks(step) {
+            let done = decoder.receive(piece, &mut content, 20, &LIMITS).map_err(|refusal| refusal.status)?;
+            used += done.consumed;
+            if done.done {
+                return Ok((content, used));
+            }
+        }
+        Err(0)
+    }
+
+    #[test]
+    fn bodies_in_pieces_of_any_size() {
+        for (input, content, rest) in [
+            (&b"3\r\nabc\r\n0\r\n\r\nGET"[..], &b"abc"[..], 3),
+            (b"0\r\n\r\n", b"", 0),
+            (b"2;a=b\r\nab\r\n01 ; c=\"d e\"\r\nc\r\n000\r\nX: y\r\nZ:\r\n\r\n", b"abc", 0),
+            (b"A\r\n0123456789\r\na\r\n0123456789\r\n0\r\n\r\n", b"01234567890123456789", 0),
+        ] {
+            for step in 1..=input.len() {
+                let (decoded, used) = decode(input, step).unwrap();
+                assert_eq!(decoded, content);
+                assert_eq!(used, input.len() - rest);
+            }
+        }
+    }
+
+    #[test]
+    fn malformed_bodies_are_refused() {
+        for (input, status) in [
+            (&b"\r\n"[..], 400),
+            (b"g\r\n", 400),
+            (b"0x1\r\n", 400),
+            (b"-1\r\n", 400),
+            (b" 1\r\n", 400),
+            (b"1 \r\na", 400),
+            (b"1\na", 400),
+            (b"1;\n", 400),
+            (b"1;a\0", 400),
+            (b"1\r\nab\r\n", 400),
+            (b"1\r\na\n", 400),
+            (b"00000000000000001\r\n", 400),
+            (b"15\r\n", 413),
+            (b"0\r\nX : y\r\n", 400),
+            (b"0\r\n: y\r\n", 400),
+            (b"0\r\n folded\r\n", 400),
+            (b"0\r\nX: y\n", 400),
+            (b"0\r\na:\r\nb:\r\nc:\r\nd:\r\n", 431),
+        ] {
+            for step in 1..=input.len() {
+                assert_eq!(decode(input, step).unwrap_err(), status, "{}", String::from_utf8_lossy(input));
+            }
+        }
+    }
+}

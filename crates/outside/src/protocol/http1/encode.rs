@@ -1,0 +1,142 @@
+//! Heads of responses and chunks of their bodies, as bytes (RFC 9112 sections 4, 6 and 7).
+//!
+//! The server owns Content-Length, Transfer-Encoding, Connection, Keep-Alive and Date: what a handler set under these
+//! names is left out.
+
+use crate::message::{Headers, Known, reason_phrase};
+
+/// How the end of a response's content is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ContentLength {
+    /// This many bytes.
+    Known(u64),
+    /// Chunks until the last one.
+    Chunked,
+    /// The connection's end is the content's end: streams to HTTP/1.0.
+    UntilClose,
+    /// There can be none (1xx, 204, 304).
+    None,
+}
+
+/// Everything a head is rendered from.
+#[derive(Debug)]
+pub(crate) struct ResponseHead<'a> {
+    pub(crate) status: u16,
+    pub(crate) headers: &'a Headers,
+    /// Added if the handler set none.
+    pub(crate) content_type: Option<&'a str>,
+    pub(crate) length: ContentLength,
+    /// `Date`, in the form of RFC 9110 section 5.6.7.
+    pub(crate) date: &'a [u8; 29],
+    /// The value of a Connection field, if one is needed.
+    pub(crate) connection: Option<&'static str>,
+}
+
+/// Appends the head to `out`.
+pub(crate) fn encode_head(out: &mut Vec<u8>, head: &ResponseHead<'_>) {
+    out.reserve(head.headers.wire().len() + 160);
+    if head.status == 200 {
+        out.extend_from_slice(b"HTTP/1.1 200 OK\r\n");
+    } else {
+        out.extend_from_slice(b"HTTP/1.1 ");
+        push_decimal(out, u64::from(head.status));
+        out.push(b' ');
+        out.extend_from_slice(reason_phrase(head.status).as_bytes());
+        out.extend_from_slice(b"\r\n");
+    }
+    let mut has_type = false;
+    let mut has_ours = false;
+    for (known, _) in head.headers.known_fields() {
+        has_type |= known == Known::ContentType;
+        has_ours |= is_ours(known);
+    }
+    if has_ours {
+        for (known, line) in head.headers.lines().filter(|(known, _)| !is_ours(*known)) {
+            has_type |= known == Known::ContentType;
+            out.extend_from_slice(line);
+        }
+    } else {
+        out.extend_from_slice(head.headers.wire());
+    }
+    if let (false, Some(content_type)) = (has_type, head.content_type) {
+        push_field(out, b"Content-Type: ", content_type.as_bytes());
+    }
+    match head.length {
+        ContentLength::Known(length) => {
+            out.extend_from_slice(b"Content-Length: ");
+            push_decimal(out, length);
+            out.extend_from_slice(b"\r\n");
+        }
+        ContentLength::Chunked => out.extend_from_slice(b"Transfer-Encoding: chunked\r\n"),
+        ContentLength::UntilClose | ContentLength::None => {}
+    }
+    push_field(out, b"Date: ", head.date);
+    if let Some(connection) = head.connection {
+        push_field(out, b"Connection: ", connection.as_bytes());
+    }
+    out.extend_from_slice(b"\r\n");
+}
+
+fn is_ours(known: Known) -> bool {
+    matches!(known, Known::ContentLength | Known::TransferEncoding | Known::Connection | Known::KeepAlive | Known::Date)
+}
+
+fn push_field(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
+    out.extend_from_slice(name);
+    out.extend_from_slice(value);
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Appends a number in decimal digits.
+pub(crate) fn push_decimal(out: &mut Vec<u8>, mut number: u64) {
+    let mut digits = [0_u8; 20];
+    let mut at = digits.len();
+    loop {
+        at -= 1;
+        digits[at] = b'0' + (number % 10) as u8;
+        number /= 10;
+        if number == 0 {
+            break;
+        }
+    }
+    out.extend_from_slice(&digits[at..]);
+}
+
+/// Appends one chunk; an empty piece adds nothing, since an empty chunk would be the last.
+pub(crate) fn encode_chunk(out: &mut Vec<u8>, piece: &[u8]) {
+    if piece.is_empty() {
+        return;
+    }
+    out.reserve(piece.len() + 20);
+    let digits = format!("{:x}\r\n", piece.len());
+    out.extend_from_slice(digits.as_bytes());
+    out.extend_from_slice(piece);
+    out.extend_from_slice(b"\r\n");
+}
+
+/// The last chunk, without trailers.
+pub(crate) const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_server_owns_what_frames_a_message() {
+        let mut headers = Headers::new();
+        for (name, value) in [("X-A", "1"), ("content-length", "99"), ("Transfer-Encoding", "gzip"), ("Date", "now")] {
+            headers.append(name, value).unwrap();
+        }
+        let mut out = Vec::new();
+        let date = b"Sun, 22 Nov 2026 07:30:00 GMT";
+        let length = ContentLength::Known(1_234_567_890);
+        let head =
+            ResponseHead { status: 404, headers: &headers, content_type: Some("a/b"), length, date, connection: None };
+        encode_head(&mut out, &head);
+        assert_eq!(
+            String::from_utf8(out).unwrap(),
+            "HTTP/1.1 404 Not Found\r\nX-A: 1\r\nContent-Type: a/b\r\nContent-Length: 1234567890\r\n\
+             Date: Sun, 22 Nov 2026 07:30:00 GMT\r\n\r\n"
+        );
+    }
+}

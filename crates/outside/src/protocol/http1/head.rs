@@ -1,0 +1,290 @@
+//! Request heads: where one ends, and what it says (RFC 9112 sections 2, 3 and 5).
+//!
+//! The end is found incrementally: no byte is looked at twice however slowly a head drips in, and each LF is checked
+//! for its CR in the same pass. The fields are then read by httparse, once.
+
+use httparse::{EMPTY_HEADER, Header};
+
+use super::framing::{Framing, framing};
+use crate::error::Refusal;
+use crate::message::{Known, Request, Span};
+
+/// Bounds of a head, in bytes and fields.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct HeadLimits {
+    /// The request line without its CRLF.
+    pub(crate) request_line: usize,
+    /// Number of header fields.
+    pub(crate) fields: usize,
+    /// All header lines with their CRLFs.
+    pub(crate) section: usize,
+}
+
+/// What a scan found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Scan {
+    /// The head goes on behind what there is.
+    Partial,
+    /// The head is `buffer[start..end]`, its empty line included; it has this many fields.
+    Complete { start: usize, end: usize, fields: usize },
+}
+
+/// Finds the end of a head in a buffer that grows.
+#[derive(Debug, Default)]
+pub(crate) struct HeadScanner {
+    /// Everything before this was looked at.
+    scanned: usize,
+    /// Where the line begins that is not yet ended.
+    line: usize,
+    /// Where the head begins: behind empty lines that came first.
+    start: usize,
+    /// Where the header lines begin, once the request line has ended.
+    section: Option<usize>,
+    fields: usize,
+    skipped: u8,
+}
+
+impl HeadScanner {
+    /// Looks at what was added to the buffer since the last call. The buffer's beginning must not move in between.
+    pub(crate) fn scan(&mut self, buffer: &[u8], limits: &HeadLimits) -> Result<Scan, Refusal> {
+        while let Some(found) = memchr::memchr(b'\n', &buffer[self.scanned..]) {
+            let at = self.scanned + found;
+            self.scanned = at + 1;
+            if at == self.line || buffer[at - 1] != b'\r' {
+                return Err(Refusal::bad("line ended by a bare LF"));
+            }
+            let length = at - 1 - self.line;
+            match self.section {
+                // A few empty lines before a request line are ignored (RFC 9112 section 2.2).
+                None if length == 0 && self.skipped < 2 => {
+                    self.skipped += 1;
+                    self.start = at + 1;
+                }
+                None if length > limits.request_line => return Err(LINE_TOO_LONG),
+                None => self.section = Some(at + 1),
+                Some(_) if length == 0 => {
+                    return Ok(Scan::Complete { start: self.start, end: at + 1, fields: self.fields });
+                }
+                Some(section) => {
+                    self.fields += 1;
+                    if self.fields > limits.fields {
+                        return Err(Refusal::limit(431, "too many header fields", "max_header_fields"));
+                    }
+                    if at + 1 - section > limits.section {
+                        return Err(SECTION_TOO_LARGE);
+                    }
+                }
+            }
+            self.line = at + 1;
+        }
+        self.scanned = buffer.len();
+        match self.section {
+            // One byte more: the CR that may already be there.
+            None if buffer.len() - self.line > limits.request_line + 1 => Err(LINE_TOO_LONG),
+            Some(section) if buffer.len() - section > limits.section + 1 => Err(SECTION_TOO_LARGE),
+            _ => Ok(Scan::Partial),
+        }
+    }
+
+    /// Has the first byte of a head come in? Empty lines do not count.
+    pub(crate) fn has_begun(&self, buffer: &[u8]) -> bool {
+        buffer.len() > self.start
+    }
+}
+
+const LINE_TOO_LONG: Refusal = Refusal::limit(414, "request line too long", "max_request_line");
+const SECTION_TOO_LARGE: Refusal = Refusal::limit(431, "header section too large", "max_header_size");
+
+/// Reads a complete head into an empty request and decides the framing of its body.
+pub(crate) fn decode_head(head: &[u8], fields: usize, request: &mut Request) -> Result<Framing, Refusal> {
+    request.headers.raw_parts().0.extend_from_slice(head);
+    let line_end = memchr::memchr(b'\r', head).ok_or(MALFORMED_LINE)?;
+    let target = decode_request_line(&head[..line_end], request)?;
+    let section = line_end + 2;
+    if fields <= FEW_FIELDS {
+        decode_fields(head, section, &mut [EMPTY_HEADER; FEW_FIELDS], request)?;
+    } else {
+        decode_fields(head, section, &mut vec![EMPTY_HEADER; fields], request)?;
+    }
+    check_host(request)?;
+    decode_target(head, target, request)?;
+    framing(request)
+}
+
+/// As many as nearly every request has; they are read on the stack.
+const FEW_FIELDS: usize = 16;
+const MALFORMED_LINE: Refusal = Refusal::bad("malformed request line");
+
+/// `method SP request-target SP HTTP-version`, one space each (RFC 9112 section 3).
+fn decode_request_line(line: &[u8], request: &mut Request) -> Result<Span, Refusal> {
+    let first = memchr::memchr(b' ', line).ok_or(MALFORMED_LINE)?;
+    let second = memchr::memchr(b' ', &line[first + 1..]).ok_or(MALFORMED_LINE)? + first + 1;
+    if !crate::message::is_token(&line[..first]) {
+        return Err(Refusal::bad("the method is not a token"));
+    }
+    let target = &line[first + 1..second];
+    if target.is_empty() || !target.iter().all(|&byte| (0x21..=0x7e).contains(&byte) && byte != b'#') {
+        return Err(Refusal::bad("the request target holds a byte that may not stand there"));
+    }
+    request.minor_version = match &line[second + 1..] {
+        b"HTTP/1.1" => 1,
+        b"HTTP/1.0" => 0,
+        // A higher minor version is answered as the highest we speak (RFC 9110 section 2.5).
+        [b'H', b'T', b'T', b'P', b'/', b'1', b'.', b'2'..=b'9'] => 1,
+        [b'H', b'T', b'T', b'P', b'/', b'0'..=b'9', b'.', b'0'..=b'9'] => {
+            return Err(Refusal::new(505, "HTTP version not supported"));
+        }
+        _ => return Err(MALFORMED_LINE),
+    };
+    request.method = Span { start: 0, end: first as u32 };
+    let target = Span { start: first as u32 + 1, end: second as u32 };
+    request.target = target;
+    Ok(target)
+}
+
+fn decode_fields<'h>(
+    head: &'h [u8],
+    section: usize,
+    room: &mut [Header<'h>],
+    request: &mut Request,
+) -> Result<(), Refusal> {
+    let fields = match httparse::parse_headers(&head[section..], room) {
+        Ok(httparse::Status::Complete((_, fields))) => fields,
+        Ok(httparse::Status::Partial) => return Err(Refusal::bad("header section ends early")),
+        Err(httparse::Error::HeaderName) => return Err(Refusal::bad("malformed header name")),
+        Err(httparse::Error::HeaderValue) => return Err(Refusal::bad("control byte in a header value")),
+        Err(_) => return Err(Refusal::bad("malformed header line")),
+    };
+    let base = head.as_ptr() as usize;
+    let (_, list) = request.headers.raw_parts();
+    list.reserve(fields.len());
+    for field in fields.iter() {
+        let name = field.name.as_bytes();
+        if memchr::memchr(b'_', name).is_some() {
+            // `X_Forwarded_For` and `X-Forwarded-For` become one name in many languages (edge.md S11).
+            let dashed: Vec<u8> = name.iter().map(|&byte| if byte == b'_' { b'-' } else { byte }).collect();
+            match Known::of(&dashed) {
+                Known::ContentLength | Known::TransferEncoding | Known::Host => {
+                    return Err(Refusal::bad("a framing header spelled with an underscore"));
+                }
+                _ => continue,
+            }
+        }
+        list.push(crate::message::Field {
+            name: (name.as_ptr() as usize - base) as u32,
+            value: (field.value.as_ptr() as usize - base) as u32,
+            value_len: field.value.len() as u32,
+            name_len: name.len() as u16,
+            known: Known::of(name),
+        });
+    }
+    Ok(())
+}
+
+/// Exactly one valid Host in HTTP/1.1, at most one in HTTP/1.0 (RFC 9112 section 3.2).
+fn check_host(request: &Request) -> Result<(), Refusal> {
+    let mut hosts = request.headers.all_known(Known::Host);
+    match (hosts.next(), hosts.next()) {
+        (Some(host), None) if is_authority(host) => Ok(()),
+        (Some(_), None) => Err(Refusal::bad("malformed Host")),
+        (None, _) if request.minor_version == 0 => Ok(()),
+        (None, _) => Err(Refusal::bad("missing Host")),
+        (Some(_), Some(_)) => Err(Refusal::bad("more than one Host")),
+    }
+}
+
+/// The four forms of a target (RFC 9112 section 3.2).
+fn decode_target(head: &[u8], span: Span, request: &mut Request) -> Result<(), Refusal> {
+    let target = &head[span.start as usize..span.end as usize];
+    let method = &head[..request.method.end as usize];
+    if method == b"CONNECT" {
+        return match is_authority(target) && target.contains(&b':') {
+            true => Err(Refusal::new(501, "CONNECT is not implemented")),
+            false => Err(Refusal::bad("CONNECT needs an authority as its target")),
+        };
+    }
+    if target[0] == b'/' {
+        return request.set_path(span);
+    }
+    if target == b"*" && method == b"OPTIONS" {
+        request.path = span;
+        request.query = Span { start: span.end, end: span.end };
+        return Ok(());
+    }
+    let scheme = match target {
+        [b'h' | b'H', b't' | b'T', b't' | b'T', b'p' | b'P', b':', b'/', b'/', ..] => 7,
+        [b'h' | b'H', b't' | b'T', b't' | b'T', b'p' | b'P', b's' | b'S', b':', b'/', b'/', ..] => 8,
+        _ => return Err(Refusal::bad("the request target has none of the forms of RFC 9112 section 3.2")),
+    };
+    let rest = &target[scheme..];
+    let end = rest.iter().position(|&byte| byte == b'/' || byte == b'?').unwrap_or(rest.len());
+    if !is_authority(&rest[..end]) {
+        return Err(Refusal::bad("malformed authority in the request target"));
+    }
+    let authority = span.start + scheme as u32;
+    let path = authority + end as u32;
+    request.authority = Some(Span { start: authority, end: path });
+    if rest.get(end) == Some(&b'/') {
+        return request.set_path(Span { start: path, end: span.end });
+    }
+    // An empty path is `/`; it may be followed by a query.
+    request.set_path(Span { start: path, end: span.end })?;
+    request.url = Some("/".into());
+    Ok(())
+}
+
+/// `uri-host [ ":" port ]` without user information, not empty (RFC 9110 section 7.2, RFC 3986 section 3.2.2).
+fn is_authority(text: &[u8]) -> bool {
+    let (host, port) = if text.first() == Some(&b'[') {
+        match memchr::memchr(b']', text) {
+            Some(at) => (&text[..=at], &text[at + 1..]),
+            None => return false,
+        }
+    } else {
+        text.split_at(memchr::memchr(b':', text).unwrap_or(text.len()))
+    };
+    let port_is_valid = match port {
+        [] => true,
+        [b':', digits @ ..] => digits.len() <= 5 && digits.iter().all(u8::is_ascii_digit),
+        _ => false,
+    };
+    let host_is_valid = match host {
+        [b'[', inner @ .., b']'] => {
+            std::str::from_utf8(inner).is_ok_and(|inner| inner.parse::<std::net::Ipv6Addr>().is_ok())
+        }
+        _ => !host.is_empty() && host.iter().all(|&byte| is_host_byte(byte)),
+    };
+    port_is_valid && host_is_valid
+}
+
+/// unreserved, sub-delims and `%` (RFC 3986 section 3.2.2).
+fn is_host_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=%".contains(&byte)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMITS: HeadLimits = HeadLimits { request_line: 8192, fields: 100, section: 32768 };
+
+    #[test]
+    fn dripped_and_whole_heads_end_at_the_same_byte() {
+        let text = b"\r\nGET / HTTP/1.1\r\nHost: a\r\nX: y\r\n\r\nrest";
+        let whole = HeadScanner::default().scan(text, &LIMITS).unwrap();
+        assert_eq!(whole, Scan::Complete { start: 2, end: text.len() - 4, fields: 2 });
+        let mut scanner = HeadScanner::default();
+        let end = (1..).find(|&n| scanner.scan(&text[..n], &LIMITS).unwrap() != Scan::Partial).unwrap();
+        assert_eq!(end, text.len() - 4);
+    }
+
+    #[test]
+    fn authorities() {
+        for good in ["a", "a:80", "a.b-c:", "127.0.0.1:8080", "[::1]", "[::1]:80", "xn--a"] {
+            assert!(is_authority(good.as_bytes()), "{good}");
+        }
+        for bad in ["", ":80", "a:b", "a b", "u@a", "a/b", "[::1", "[::1]x", "[]", "a:123456", "é", "a\"b"] {
+            assert!(!is_authority(bad.as_bytes()), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,3 @@
+//! Bytes to values and values to bytes, pure: no socket, no clock, no runtime.
+
+pub(crate) mod http1;

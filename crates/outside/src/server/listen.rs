@@ -1,0 +1,77 @@
+//! Listening and accepting; what happens when there are too many.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::time::Duration;
+
+use socket2::{Domain, Protocol, Socket, Type};
+
+use crate::connection::{Connection, Service};
+use crate::error::Error;
+use crate::transport::Stream;
+
+/// Binds without SO_REUSEPORT, which would hide that an address is in use.
+pub(super) fn bind(address: SocketAddr, backlog: u32) -> Result<TcpListener, Error> {
+    let listen = || -> io::Result<TcpListener> {
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+        socket.set_reuse_address(true)?;
+        socket.set_nonblocking(true)?;
+        socket.bind(&address.into())?;
+        socket.listen(i32::try_from(backlog).unwrap_or(i32::MAX))?;
+        Ok(socket.into())
+    };
+    listen().map_err(|error| Error::from(BindError { address, error }))
+}
+
+/// An address that cannot be listened on.
+#[derive(Debug)]
+pub struct BindError {
+    /// The address.
+    pub address: SocketAddr,
+    /// What the system said.
+    pub error: io::Error,
+}
+
+impl std::fmt::Display for BindError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "cannot listen on {}: {}", self.address, self.error)
+    }
+}
+
+impl std::error::Error for BindError {}
+
+/// Accepts until aborted. Never more connections than allowed: the one that has been idle longest makes room; if none
+/// is idle, new ones wait in the backlog.
+pub(super) async fn accept(listener: tokio::net::TcpListener, service: Arc<Service>) {
+    let most = service.config.max_connections.unwrap_or_else(default_most);
+    loop {
+        while service.handles.len() >= most {
+            service.log.complain("max_connections", "too many connections");
+            service.handles.shed_one();
+            service.ended.notified().await;
+        }
+        match listener.accept().await {
+            Ok((stream, address)) => {
+                let connection = Connection::new(Stream::new(stream), address, Arc::clone(&service));
+                tokio::spawn(connection.run());
+            }
+            // The client gave up before it was accepted.
+            Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
+            Err(error) => {
+                // Out of descriptors or memory: make room and look again soon, without spinning.
+                service.log.complain("max_connections", &format!("cannot accept: {error}"));
+                service.handles.shed_one();
+                tokio::time::sleep(PAUSE).await;
+            }
+        }
+    }
+}
+
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// Four fifths of the descriptors that this process may open, at most 50,000.
+fn default_most() -> usize {
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+    limit.map_or(50_000, |limit| usize::try_from(limit / 5 * 4).unwrap_or(usize::MAX).min(50_000)).max(1)
+}

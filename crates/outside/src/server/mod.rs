@@ -1,0 +1,170 @@
+//! Sockets, the reactor behind them, and the end of life.
+//!
+//! [`Running`] is a server that listens. It is waited for by the thread that called `run()`, which is never a leader:
+//! it sleeps on a [`Doorbell`] that signals and [`Control::terminate`] ring.
+
+mod doorbell;
+mod listen;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::{Duration, Instant};
+
+use tokio::task::AbortHandle;
+
+pub(crate) use doorbell::Doorbell;
+
+pub use listen::BindError;
+
+use crate::config::{AccessLog, Config};
+use crate::connection::{Clock, Handles, Order, Service};
+use crate::error::Error;
+use crate::executor::{Executor, Host};
+use crate::log::{Level, Log, LogSink};
+use crate::site::Site;
+
+/// The stages of a server's life that others may ask for.
+#[derive(Debug)]
+pub(crate) struct Control {
+    stage: AtomicU8,
+    pub(crate) doorbell: Doorbell,
+}
+
+const SERVING: u8 = 0;
+const DRAINING: u8 = 1;
+const CUTTING: u8 = 2;
+
+impl Control {
+    pub(crate) fn new() -> Result<Arc<Self>, Error> {
+        Ok(Arc::new(Self { stage: AtomicU8::new(SERVING), doorbell: Doorbell::new()? }))
+    }
+
+    /// Begins the end; `at_once` cuts what is in flight if the end has already begun.
+    pub(crate) fn terminate(&self, at_once: bool) {
+        let begun = self.stage.compare_exchange(SERVING, DRAINING, Ordering::SeqCst, Ordering::SeqCst).is_err();
+        if begun && at_once {
+            self.stage.store(CUTTING, Ordering::SeqCst);
+        }
+        self.doorbell.ring();
+    }
+
+    pub(crate) fn is_terminating(&self) -> bool {
+        self.stage.load(Ordering::SeqCst) != SERVING
+    }
+
+    /// Makes ready for another life.
+    pub(crate) fn reset(&self) {
+        self.stage.store(SERVING, Ordering::SeqCst);
+    }
+}
+
+/// A server that listens.
+pub(crate) struct Running {
+    service: Arc<Service>,
+    control: Arc<Control>,
+    address: SocketAddr,
+    tasks: [AbortHandle; 2],
+    log_thread: std::thread::JoinHandle<()>,
+}
+
+/// How often deadlines are looked at.
+const TICK: Duration = Duration::from_millis(100);
+/// While draining, this often it is looked whether anything is left.
+const GLANCE: Duration = Duration::from_millis(10);
+/// After everything was cut, threads have this long to end.
+const LAST_PATIENCE: Duration = Duration::from_secs(1);
+
+impl Running {
+    /// Binds and begins to serve.
+    pub(crate) fn start(
+        address: SocketAddr,
+        config: &Config,
+        site: Arc<Site>,
+        host: Arc<dyn Host>,
+        sink: Arc<dyn LogSink>,
+        control: Arc<Control>,
+    ) -> Result<Self, Error> {
+        let listener = listen::bind(address, config.backlog_length)?;
+        let bound = listener.local_addr()?;
+        let log = Log::new(log_format(config.access_log), sink);
+        let executor = Executor::start(host, Arc::clone(&log), config.max_workers)?;
+        let log_thread = log.start()?;
+        let service = Arc::new(Service {
+            executor,
+            site,
+            config: config.clone(),
+            log,
+            handles: Handles::default(),
+            clock: Clock::new(),
+            ended: tokio::sync::Notify::new(),
+        });
+        let runtime = &service.executor.runtime;
+        let listener = {
+            let _inside = runtime.enter();
+            tokio::net::TcpListener::from_std(listener)?
+        };
+        let accepting = runtime.spawn(listen::accept(listener, Arc::clone(&service))).abort_handle();
+        let ticking = runtime.spawn(tick(Arc::clone(&service))).abort_handle();
+        Ok(Self { service, control, address: bound, tasks: [accepting, ticking], log_thread })
+    }
+
+    /// Where it listens; the port is the real one.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Serves until terminated, then drains: no new connections, idle ones are closed, what is in flight is answered,
+    /// and what is left after `termination_timeout` is cut. `rung` is called on each ring of the doorbell.
+    pub(crate) fn serve<E>(self, mut rung: impl FnMut() -> Result<(), E>) -> Result<(), E> {
+        let mut result = Ok(());
+        while !self.control.is_terminating() {
+            self.control.doorbell.wait(None);
+            result = rung();
+            if result.is_err() {
+                self.control.terminate(false);
+            }
+        }
+        self.tasks[0].abort();
+        self.service.handles.give_all(Order::Drain);
+        let deadline = Instant::now() + self.service.config.termination_timeout;
+        while self.service.handles.len() > 0 && self.control.stage.load(Ordering::SeqCst) != CUTTING {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                break;
+            }
+            self.control.doorbell.wait(Some(left.min(GLANCE)));
+            result = result.and_then(|()| rung());
+        }
+        self.service.handles.give_all(Order::Cut);
+        self.tasks[1].abort();
+        let executor = &self.service.executor;
+        executor.stop();
+        let busy = executor.join(LAST_PATIENCE);
+        if busy > 0 {
+            self.service.log.event(Level::Warning, format!("{busy} handlers had not ended and were left behind"));
+        }
+        self.service.log.close();
+        // The log thread cannot fail; if a sink panicked, that was its last word.
+        drop(self.log_thread.join());
+        result
+    }
+}
+
+/// `Auto` is for people on a terminal, and for machines elsewhere.
+fn log_format(format: AccessLog) -> AccessLog {
+    match format {
+        AccessLog::Auto if std::io::IsTerminal::is_terminal(&std::io::stderr()) => AccessLog::Common,
+        AccessLog::Auto => AccessLog::Json,
+        format => format,
+    }
+}
+
+async fn tick(service: Arc<Service>) {
+    let mut interval = tokio::time::interval(TICK);
+    interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        interval.tick().await;
+        service.handles.tick(&service.clock);
+    }
+}

@@ -1,0 +1,90 @@
+//! What is served: routes, error handlers, hooks; and what an error looks like.
+//!
+//! A [`Site`] can be changed at any time from any thread. Connections work on a [`Snapshot`], which never changes, and
+//! take a new one when the version has moved on.
+
+mod pages;
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+pub(crate) use pages::error_page;
+
+use crate::error::Error;
+use crate::handler::Handler;
+use crate::message::{Request, Response};
+use crate::route::Routes;
+
+/// Makes the answer for a status code.
+pub trait ErrorHandler: Send + Sync {
+    /// The request is missing if its head could not be read.
+    fn call(&self, request: Option<&Arc<Request>>, code: u16, message: Option<&str>) -> Result<Response, Error>;
+}
+
+/// Callbacks around each answer, run in the executor.
+pub trait Hooks: Send + Sync {
+    /// Just before the head is written; may change the response.
+    fn before_send(&self, request: Option<&Arc<Request>>, response: &mut Response) -> Result<(), Error>;
+
+    /// Is [`Hooks::after`] worth calling?
+    fn wants_after(&self) -> bool;
+
+    /// After the last byte was written and logged.
+    fn after(&self, request: Option<&Arc<Request>>, response: Response);
+}
+
+/// A site at one moment.
+#[derive(Clone, Default)]
+pub(crate) struct Snapshot {
+    pub(crate) routes: Routes,
+    pub(crate) error_handlers: BTreeMap<u16, Arc<dyn ErrorHandler>>,
+    pub(crate) hooks: Option<Arc<dyn Hooks>>,
+}
+
+impl Snapshot {
+    /// Is user code to run before an answer of the server's own with this status is sent?
+    pub(crate) fn involves_user(&self, status: u16) -> bool {
+        self.hooks.is_some() || self.error_handlers.contains_key(&status)
+    }
+}
+
+/// What is served, open to change.
+#[derive(Default)]
+pub(crate) struct Site {
+    version: AtomicU64,
+    current: Mutex<Arc<Snapshot>>,
+}
+
+impl Site {
+    /// Changes the site for the requests that come after. Nothing changes if the edit fails.
+    pub(crate) fn edit<R>(&self, edit: impl FnOnce(&mut Snapshot) -> Result<R, Error>) -> Result<R, Error> {
+        let mut current = self.lock();
+        let mut next = Snapshot::clone(&current);
+        let result = edit(&mut next)?;
+        *current = Arc::new(next);
+        self.version.fetch_add(1, Ordering::Release);
+        Ok(result)
+    }
+
+    /// Sets a route or replaces it.
+    pub(crate) fn set_route(&self, path: &str, handler: Handler) -> Result<(), Error> {
+        self.edit(|site| site.routes.set(path, handler))
+    }
+
+    pub(crate) fn snapshot(&self) -> Arc<Snapshot> {
+        Arc::clone(&self.lock())
+    }
+
+    /// Makes sure that `held` is the newest snapshot; nearly always one load and one comparison.
+    pub(crate) fn refresh(&self, held: &mut (u64, Arc<Snapshot>)) {
+        let version = self.version.load(Ordering::Acquire);
+        if held.0 != version {
+            *held = (version, self.snapshot());
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Arc<Snapshot>> {
+        self.current.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

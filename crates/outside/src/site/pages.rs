@@ -1,0 +1,34 @@
+//! The built-in error pages: HTML for browsers, JSON for those who ask for it, else a line of text.
+
+use crate::message::{Known, Request, Response, reason_phrase};
+
+/// A page for a status code. The message is shown; the cause of an error never is, since it is never passed here.
+pub(crate) fn error_page(request: Option<&Request>, code: u16, message: Option<&str>) -> Response {
+    let phrase = reason_phrase(code);
+    let accept = request.and_then(|request| request.headers().known(Known::Accept)).unwrap_or_default();
+    let response = if names(accept, b"text/html") {
+        let detail = message.map(|text| format!("<p>{}</p>", escape(text))).unwrap_or_default();
+        Response::html(format!(
+            "<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content=\"width=device-width\">\
+             <title>{code} {phrase}</title><style>body{{font:1.1rem system-ui,sans-serif;margin:15vh auto;\
+             max-width:32rem;padding:0 1rem;color-scheme:light dark}}</style><h1>{code} {phrase}</h1>{detail}</html>\n"
+        ))
+    } else if names(accept, b"application/json") {
+        let page = serde_json::json!({ "status": code, "error": phrase, "message": message });
+        Response::json(&page)
+    } else {
+        Response::text(match message {
+            Some(text) => format!("{code} {phrase}: {text}\n"),
+            None => format!("{code} {phrase}\n"),
+        })
+    };
+    response.with_status(code)
+}
+
+fn names(accept: &[u8], media_type: &[u8]) -> bool {
+    memchr::memmem::find(accept, media_type).is_some()
+}
+
+fn escape(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+}
