@@ -1,6 +1,6 @@
 """Servers for the tests: one in this process on a thread of its own, or a script in a process of its own.
 
-Both are ready when the constructor returns: the first by `wait_until_ready`, the second because `run()` has printed its URL.
+Both are ready when the constructor returns: the first by `wait_until_ready`, the second because it printed its URL.
 `Records` collects what the module logs, and waits for it: a line may come after the answer has left.
 """
 

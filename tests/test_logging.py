@@ -110,7 +110,8 @@ def test_secrets_are_never_written(serve, records, form):
 @pytest.mark.parametrize("form", ["common", "combined", "json"])
 def test_control_bytes_and_quotes_are_escaped(serve, records, form):
     running = serve(lambda request: "x", access_log=form)
-    raw = b'GET /%1b[31m%0d%0a"\\ HTTP/1.1\r\nHost: a\r\nUser-Agent: a"b\\c\td\xe9\r\nReferer: "\r\nConnection: close\r\n\r\n'
+    fields = b'Host: a\r\nUser-Agent: a"b\\c\td\xe9\r\nReferer: "\r\nConnection: close\r\n'
+    raw = b'GET /%1b[31m%0d%0a"\\ HTTP/1.1\r\n' + fields + b"\r\n"
     with running.wire() as wire:
         wire.send(raw).receive_rest()
     with running.wire() as wire:
