@@ -16,6 +16,8 @@ import shutil
 import statistics
 import subprocess
 import sys
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from harness import install, measure, paths, revisions
@@ -29,6 +31,16 @@ HELLO = WORKLOADS["hello"]
 # The kinds of subjects: what is counted of each state of the project.
 RUST, PYTHON = "Rust hello", "Python hello"
 LOGS = ("off", "common")
+
+
+@dataclass(frozen=True)
+class Subject:
+    """One server to count: of which state of the project, of which kind, with which access log."""
+
+    state: str
+    kind: str
+    log: str
+    command: Callable[[int], list[str]]
 
 
 def say(text: str) -> None:
@@ -63,8 +75,9 @@ def find_valgrind() -> str | None:
     return shutil.which("valgrind")
 
 
-def instructions(valgrind: str, name: str, command: list[str], port: int, requests: int, options) -> int:
+def instructions(valgrind: str, name: str, subject: Subject, requests: int, options) -> int:
     """All instructions of one server's life in which it answered this many requests (and one of readiness)."""
+    port = free_port()
     CALLGRIND.mkdir(parents=True, exist_ok=True)
     messages = CALLGRIND / f"{name}.log"
     prefix = (
@@ -74,7 +87,9 @@ def instructions(valgrind: str, name: str, command: list[str], port: int, reques
         "--path", "/hello", "--expect", "Hello, World!", "--warmup", "0", "--requests", str(requests), "--limit", "120",
         "--connections", str(options.connections), "--pipeline", str(options.pipeline),
     ]  # fmt: skip
-    with Server(name, command, port, None, prefix) as server:
+    # String hashes decide where dictionaries put their keys, and so how many steps a look-up takes.
+    settings = {"PYTHONHASHSEED": "0", "OUTSIDE_ACCESS_LOG": subject.log}
+    with Server(name, subject.command(port), port, None, prefix, settings) as server:
         server.wait_until_right("GET", "/hello", b"", HELLO.is_right, seconds=120)
         with measure.Load(port, load, None) as generator:
             generator.next_event()
@@ -91,28 +106,28 @@ def instructions(valgrind: str, name: str, command: list[str], port: int, reques
     return int(found[1])
 
 
-def per_request(valgrind: str, name: str, command_for, options) -> dict:
+def per_request(valgrind: str, name: str, subject: Subject, options) -> dict:
     """The median of the pairs, and how far they lie apart."""
     values = []
     for _ in range(options.pairs):
         once, twice = (
-            instructions(valgrind, name, command_for(port), port, count, options)
+            instructions(valgrind, name, subject, count, options)
             for count in (options.requests, 2 * options.requests)
-            for port in (free_port(),)
         )
         values.append((twice - once) / options.requests)
     median = statistics.median(values)
     return {"instructions": median, "spread": (max(values) - min(values)) / median if median else 0.0, "pairs": values}
 
 
-def subjects(built: Built, options) -> list[tuple[str, str, object]]:
-    """(kind, log, command) of everything to count in one state of the project."""
+def subjects(built: Built, options) -> list[Subject]:
+    """Everything to count in one state of the project."""
     found = []
     if "rust" in options.what:
-        found += [(RUST, log, lambda port, log=log: [str(built.rust), str(port), log]) for log in LOGS]
+        found += [Subject(built.label, RUST, log, lambda port: [str(built.rust), str(port)]) for log in LOGS]
     if "python" in options.what:
         found += [
-            (PYTHON, log, lambda port, log=log: [str(built.python), "outside_app.py", str(port), log]) for log in LOGS
+            Subject(built.label, PYTHON, log, lambda port, log=log: [str(built.python), "outside_app.py", str(port), log])
+            for log in LOGS
         ]
     return found
 
@@ -169,23 +184,22 @@ def main() -> int:
         sys.exit("bench-count: valgrind is missing (on Debian and Ubuntu: apt install valgrind)")
     if reason := install.programs(say):
         sys.exit(f"bench-count: the Rust parts cannot be built: {reason}")
-    # String hashes decide where dictionaries put their keys, and so how many steps a look-up takes.
-    os.environ["PYTHONHASHSEED"] = "0"
     counts: dict[str, dict[tuple[str, str], dict]] = {}
-    work = [(built.label, *subject) for built in states(options) for subject in subjects(built, options)]
-    work += [("peers", PEERS[key].label, "", PEERS[key].command) for key in options.peers]
-    for label, kind, log, command_for in work:
-        name = re.sub(r"[^a-z0-9]+", "-", f"{label}-{kind}-{log}".lower()).strip("-")
+    work = [subject for built in states(options) for subject in subjects(built, options)]
+    work += [Subject("peers", PEERS[key].label, "", PEERS[key].command) for key in options.peers]
+    for subject in work:
+        label = f"{subject.state}, {subject.kind}, log {subject.log or '-'}"
+        name = re.sub(r"[^a-z0-9]+", "-", label.lower()).strip("-")
         try:
-            program = Path(command_for(0)[0])
+            program = Path(subject.command(0)[0])
             if not program.exists():
                 raise ServerFailed(f"{program.name} is not built")
-            found = per_request(valgrind, name, command_for, options)
+            found = per_request(valgrind, name, subject, options)
         except ServerFailed as error:
-            say(f"count    {label}, {kind}, log {log or '-'}: FAILED: {error}")
+            say(f"count    {label}: FAILED: {error}")
             continue
-        counts.setdefault(label, {})[kind, log] = found
-        say(f"count    {label}, {kind}, log {log or '-'}: {found['instructions']:,.0f} per request")
+        counts.setdefault(subject.state, {})[subject.kind, subject.log] = found
+        say(f"count    {label}: {found['instructions']:,.0f} per request")
     if not counts:
         sys.exit("bench-count: nothing could be counted")
     lines = table(counts)

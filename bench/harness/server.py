@@ -2,7 +2,7 @@
 
 The tree is every process of the session that the server was started in, so that workers whose parent has gone are still
 counted. CPU time is user plus system time of the living and of the dead children they have waited for, read from
-`/proc/PID/stat`; the difference of two readings is what a stretch of load cost.
+`/proc`; the difference of two readings is what a stretch of load cost.
 """
 
 from __future__ import annotations
@@ -38,15 +38,39 @@ def _stat_fields(pid: int) -> list[str]:
     return text[text.rindex(")") + 2 :].split()
 
 
+def _process_cpu_seconds(pid: int) -> float:
+    """The CPU time of one process and of the dead children that it has waited for; 0 if it is gone.
+
+    `stat` cuts off whole ticks, twice per process, which adds up in a server of many processes; `schedstat` counts
+    nanoseconds, but forgets the threads that have ended. Neither is ever too high, so the higher one is nearer.
+    """
+    try:
+        # Fields 14 to 17: utime, stime, cutime, cstime.
+        user, system, children_user, children_system = (int(field) for field in _stat_fields(pid)[11:15])
+        threads = os.listdir(f"/proc/{pid}/task")
+    except OSError:
+        return 0.0
+    nanoseconds = 0
+    for thread in threads:
+        try:
+            nanoseconds += int(Path(f"/proc/{pid}/task/{thread}/schedstat").read_text().split()[0])
+        except (OSError, IndexError):
+            continue
+    own = max((user + system) / TICKS_PER_SECOND, nanoseconds / 1e9)
+    return own + (children_user + children_system) / TICKS_PER_SECOND
+
+
 class Server:
     """A started server; use as a context manager, so that it is ended whatever happens."""
 
-    def __init__(self, name: str, command: list[str], port: int, core: int | None, prefix: tuple[str, ...] = ()) -> None:
+    def __init__(self, name: str, command: list[str], port: int, core: int | None, prefix: tuple[str, ...] = (),
+                 settings: dict[str, str] | None = None) -> None:  # fmt: skip
         self.port = port
         paths.LOGS.mkdir(parents=True, exist_ok=True)
         # Messages and access logs go to a file, for every peer alike.
         self.log = paths.LOGS / f"{name}.log"
         environment = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "PYTHONHOME")}
+        environment.update(settings or {})
         pin = None if core is None else (lambda: os.sched_setaffinity(0, {core}))
         with self.log.open("wb") as log:
             try:
@@ -108,14 +132,7 @@ class Server:
         return members
 
     def cpu_seconds(self) -> float:
-        ticks = 0
-        for pid in self.tree():
-            try:
-                # Fields 14 to 17: utime, stime, cutime, cstime.
-                ticks += sum(int(field) for field in _stat_fields(pid)[11:15])
-            except OSError:
-                continue
-        return ticks / TICKS_PER_SECOND
+        return sum(_process_cpu_seconds(pid) for pid in self.tree())
 
     def memory_kib(self) -> tuple[int, int]:
         """The tree's memory now (PSS: shared pages counted once) and the sum of its processes' peaks (VmHWM)."""
