@@ -9,6 +9,8 @@ from os import PathLike
 from types import FrameType
 from typing import Any, TypeAlias
 
+from ._headers import Headers
+
 _Json: TypeAlias = dict[Any, Any] | list[Any]
 _Pieces: TypeAlias = Iterable[str | bytes] | AsyncIterable[str | bytes]
 _Content: TypeAlias = str | bytes | FilePath | _Json | _Pieces
@@ -71,11 +73,18 @@ class OutsideHTTP_Redirect:
     def terminate(self, signum: int | None = None, stackframe: FrameType | None = None) -> None:
         """Stops accepting, answers what is in flight, then ends `run()`."""
 
-class Headers(dict[str, str]):
-    """The header fields of a request: look-ups ignore case, names stay as received."""
+class FormFile:
+    """One uploaded file."""
 
-    def get_all(self, name: str) -> list[str]:
-        """Every value of a repeated field, in order."""
+    @property
+    def filename(self) -> str:
+        """The name the client gave it; never a path to write to."""
+    @property
+    def content_type(self) -> str:
+        """The media type the client gave, empty if none."""
+    @property
+    def content(self) -> bytes:
+        """Its bytes."""
 
 class Request:
     """One request. Made by the server; by hand for tests and `ScheduledResponse`."""
@@ -124,13 +133,13 @@ class Request:
         """`"http"`."""
     @property
     def text(self) -> str:
-        """The body as text."""
+        """The body as text; bytes that are no UTF-8 become U+FFFD."""
     @property
     def form(self) -> dict[str, str]:
-        """The fields of an HTML form."""
+        """The fields of an HTML form; a malformed or oversized one is a `ValueError`."""
     @property
-    def files(self) -> dict[str, Any]:
-        """The files of an HTML form."""
+    def files(self) -> dict[str, FormFile]:
+        """The files of an HTML form; a malformed or oversized one is a `ValueError`."""
     def json(self) -> Any:
         """What the body holds as JSON, or `None` if it is not JSON."""
 
@@ -140,13 +149,13 @@ class Response:
     status_code: int
     headers: dict[str, _HeaderValue]
     content: _Content
-    cookies: dict[str, ResponseCookie]
+    cookies: dict[str, ResponseCookie | str]
     def __new__(
         cls,
         status_code: int = 200,
         headers: Mapping[str, _HeaderValue] | None = None,
         content: _Content = "",
-        cookies: Mapping[str, ResponseCookie] | None = None,
+        cookies: dict[str, ResponseCookie | str] | None = None,
     ) -> Response: ...
 
 class ScheduledResponse:
@@ -194,3 +203,6 @@ def get_insensitive_header(headers: Mapping[str, str], name: str) -> str | None:
 
 def get_description(code: int) -> str:
     """The IANA reason phrase of a status code, `"Unknown"` for a code without one."""
+
+def status_codes() -> list[tuple[int, str]]:
+    """Every registered status code with its phrase."""

@@ -3,10 +3,8 @@
 `code_info` is the table behind `get_description`: every status code that has a phrase, in order.
 """
 
-from ._outside import get_description
+from ._outside import get_description, status_codes
 
-code_info: dict[int, str] = {
-    code: phrase for code in range(100, 600) if (phrase := get_description(code)) != "Unknown"
-}
+code_info: dict[int, str] = dict(status_codes())
 
 __all__ = ["code_info", "get_description"]

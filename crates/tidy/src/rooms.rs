@@ -17,7 +17,6 @@ pub const ROOMS: &[&str] = &[
     "route",
     "handler",
     "files",
-    "websocket",
     "transport",
     "protocol",
     "config",
