@@ -1,7 +1,8 @@
 """The bench: `python bench/run.py [--quick] [--only WORKLOADS] [--peers PEERS] [--rounds N]`.
 
 Installs the peers, builds the Rust parts, then measures in turns (A B C A B C …), so that whatever changes on the machine
-meets every server alike. Results go to `bench/results/` and `bench/RESULTS.md`. Standard library only.
+meets every server alike. A whole run writes `bench/RESULTS.md` and `bench/results/`; a shorter or narrower one
+writes the same below `bench/work/last/`. Standard library only.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ from harness.workloads import WORKLOADS, Workload, json_body
 
 
 def chosen(text: str, allowed: dict, what: str) -> list[str]:
+    if text == "all":
+        return list(allowed)
     names = [name.strip() for name in text.split(",") if name.strip()]
     unknown = [name for name in names if name not in allowed]
     if unknown or not names:
@@ -33,7 +36,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="about 3 minutes: 2 rounds of 1 s; a first look, no proof")
     parser.add_argument("--rounds", type=int, help="rounds (default 5, quick 2)")
     parser.add_argument("--seconds", type=float, help="seconds measured per turn (default 3, quick 1)")
-    parser.add_argument("--only", default=",".join(usual), help="workloads, comma-separated: " + ", ".join(WORKLOADS))
+    parser.add_argument("--only", default=",".join(usual), help="all, or workloads, comma-separated: " + ", ".join(WORKLOADS))
     parser.add_argument("--peers", default=",".join(PEERS), help="servers, comma-separated: " + ", ".join(PEERS))
     parser.add_argument("--reference", help="the server that the others are compared with (default: ours)")
     parser.add_argument("--no-install", action="store_true", help="use what is installed and built")
@@ -45,6 +48,13 @@ def arguments() -> argparse.Namespace:
     if options.reference:
         chosen(options.reference, PEERS, "server")
     return options
+
+
+def is_whole(options: argparse.Namespace) -> bool:
+    """Whether a run may replace the published results: every usual question to every server, at full length."""
+    usual = {key for key, workload in WORKLOADS.items() if workload.usual}
+    whole = usual <= {*options.only} and {*options.peers} == {*PEERS} and not options.reference
+    return whole and options.rounds >= 5 and options.seconds >= 2
 
 
 def say(text: str) -> None:
@@ -118,6 +128,7 @@ def main() -> int:
     for key, reason in absent.items():
         say(f"absent   {key}: {reason}")
     plan = plan_of(options)
+    folder = paths.BENCH if is_whole(options) else paths.LAST_LOOK
     failed = {workload.key: dict(absent) for workload in workloads}
     turns: dict[str, dict[str, dict[int, dict]]] = {workload.key: {} for workload in workloads}
     total = options.rounds * sum(key in used and key not in absent for workload in workloads for key in workload.peers)
@@ -141,8 +152,8 @@ def main() -> int:
                 turns[workload.key].setdefault(key, {})[round_number] = result
                 say(f"{label} {line_of(result)}")
         # After each round, so that a run that is broken off has its results too.
-        report.write(document_of(options, plan, round_number + 1, turns, failed))
-    say(f"done     in {(time.monotonic() - started) / 60:.1f} minutes; see {paths.RESULTS_PAGE.relative_to(paths.ROOT)}")
+        page = report.write(document_of(options, plan, round_number + 1, turns, failed), folder)
+    say(f"done     in {(time.monotonic() - started) / 60:.1f} minutes; see {page.relative_to(paths.ROOT)}")
     return 0
 
 

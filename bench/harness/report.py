@@ -196,10 +196,14 @@ def _without_places(text: str) -> str:
     return text
 
 
-def write(document: dict) -> None:
+def write(document: dict, folder: Path) -> Path:
+    """Writes everything below `folder`; the page that it wrote."""
     document = json.loads(_without_places(json.dumps(document)))
-    paths.RESULTS.mkdir(exist_ok=True)
-    (paths.RESULTS / "latest.json").write_text(json.dumps(document, indent=1) + "\n")
+    results = folder / "results"
+    results.mkdir(parents=True, exist_ok=True)
+    (results / "latest.json").write_text(json.dumps(document, indent=1) + "\n")
     for key, summary_ in document["summaries"].items():
-        (paths.RESULTS / f"{key}.svg").write_text(_chart(summary_))
-    paths.RESULTS_PAGE.write_text(_page(document))
+        (results / f"{key}.svg").write_text(_chart(summary_))
+    page = folder / "RESULTS.md"
+    page.write_text(_page(document))
+    return page
