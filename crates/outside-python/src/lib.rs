@@ -1,6 +1,50 @@
-//! The binding.
+//! The binding: the Python module `outside` over the engine.
+//!
+//! One file per class; `call/` calls Python functions; `convert` makes engine responses of what they return. The
+//! binding knows no HTTP syntax: names, framing and limits are the engine's.
+
+mod call;
+mod convert;
+mod cookie;
+mod embedding;
+mod file_path;
+mod form;
+mod hooks;
+mod logging;
+mod redirect;
+mod request;
+mod response;
+mod scheduled;
+mod server;
+mod utility;
+
 use pyo3::prelude::*;
 
 /// The compiled half of the `outside` package.
 #[pymodule]
-mod _outside {}
+mod _outside {
+    #[pymodule_export]
+    use crate::call::asynchronous::LoopSource;
+    #[pymodule_export]
+    use crate::cookie::ResponseCookie;
+    #[pymodule_export]
+    use crate::file_path::FilePath;
+    #[pymodule_export]
+    use crate::form::FormFile;
+    #[pymodule_export]
+    use crate::redirect::OutsideHttpRedirect;
+    #[pymodule_export]
+    use crate::request::Request;
+    #[pymodule_export]
+    use crate::response::Response;
+    #[pymodule_export]
+    use crate::scheduled::ScheduledResponse;
+    #[pymodule_export]
+    use crate::server::OutsideHttp;
+    #[pymodule_export]
+    use crate::utility::{get_description, get_insensitive_header, status_codes};
+
+    #[pymodule_export]
+    #[expect(non_upper_case_globals, reason = "the name that Python expects")]
+    const __version__: &str = env!("CARGO_PKG_VERSION");
+}

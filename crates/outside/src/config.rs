@@ -63,6 +63,8 @@ pub enum Value {
     Text(&'static str),
     /// A text that is not known when the program is built.
     Owned(String),
+    /// An address: IP address or host name, and port.
+    Address(String, u16),
     /// Nothing given.
     None,
     /// Something that can be called.
@@ -86,6 +88,12 @@ pub struct Key {
 
 /// Every key, in the order in which documents list them.
 pub static KEYS: &[Key] = &[
+    Key {
+        name: "host",
+        default: Value::None,
+        allowed: "(ip, port); what the constructor was given if nobody changes it",
+        apply: |_, value| matches!(value, Value::None | Value::Address(..)),
+    },
     Key {
         name: "backlog_length",
         default: Value::Integer(1024),
@@ -392,6 +400,7 @@ fn shown(value: &Value) -> String {
         Value::Float(number) => format!("{number:?}"),
         Value::Text(text) => format!("{text:?}"),
         Value::Owned(text) => format!("{text:?}"),
+        Value::Address(ip, port) => format!("({ip:?}, {port})"),
         Value::None => "None".into(),
         Value::Callable => "a function".into(),
         Value::Other(text) => text.clone(),

@@ -77,6 +77,11 @@ impl Error {
         self.status.and(self.message.as_deref())
     }
 
+    /// The error it was made of, if it is one of this type.
+    pub fn source_as<T: std::error::Error + 'static>(&self) -> Option<&T> {
+        self.source.as_deref().and_then(|source| source.downcast_ref())
+    }
+
     /// The sentence it was made with, without that of its source.
     pub fn message(&self) -> Option<&str> {
         self.message.as_deref()

@@ -162,6 +162,8 @@ impl OutsideHttp {
     pub fn run(&self) -> Result<(), Error> {
         let signals = signals::Signals::watch(&self.control)?;
         self.run_with(
+            self.address,
+            &self.config,
             |address| eprintln!("outside is serving on http://{address} (Ctrl+C stops it)"),
             || {
                 signals.pass_on(&self.control);
@@ -170,13 +172,15 @@ impl OutsideHttp {
         )
     }
 
-    /// The same without watching signals: `started` is told the address, `rung` is called whenever something may have
-    /// happened to this thread: for bindings.
+    /// The same on another address, with other settings and without watching signals: `started` is told the address,
+    /// `rung` is called whenever something may have happened to this thread: for bindings.
     ///
     /// # Errors
     /// The address cannot be bound, or the system refuses a thread, or what `rung` returned.
     pub fn run_with<E: From<Error>>(
         &self,
+        address: SocketAddr,
+        config: &Config,
         started: impl FnOnce(SocketAddr),
         rung: impl FnMut() -> Result<(), E>,
     ) -> Result<(), E> {
@@ -186,7 +190,7 @@ impl OutsideHttp {
         self.control.reset();
         let (site, control) = (Arc::clone(&self.site), Arc::clone(&self.control));
         let (host, sink) = (Arc::clone(&self.host), Arc::clone(&self.sink));
-        let running = Running::start(self.address, &self.config, site, host, sink, control)?;
+        let running = Running::start(address, config, site, host, sink, control)?;
         started(running.address());
         self.listening.set(Some(running.address()));
         let result = running.serve(rung);

@@ -131,9 +131,10 @@ impl Exchange {
             let answer = self.call(log, |request| handler.call(request, code, message));
             match answer.and_then(|response| self.prepare(response, log)) {
                 Ok(response) => return self.finish(response, site, log),
-                Err(error) => {
+                Err(error) if error.is_internal() => {
                     log.event(Level::Error, format!("{}: the error handler of {code} failed: {error}", self.name()));
                 }
+                Err(_) => {}
             }
         }
         let page = error_page(self.request.as_deref(), code, message);
@@ -178,7 +179,9 @@ impl Exchange {
         match changed.and_then(|()| self.prepare(response, log)) {
             Ok(response) => Work::Answered(response),
             Err(error) => {
-                log.event(Level::Error, format!("{}: pre_send failed: {error}", self.name()));
+                if error.is_internal() {
+                    log.event(Level::Error, format!("{}: pre_send failed: {error}", self.name()));
+                }
                 self.file = None;
                 Work::Answered(error_page(self.request.as_deref(), 500, None))
             }

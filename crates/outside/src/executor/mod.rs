@@ -28,10 +28,10 @@ use word::{Term, Word};
 /// Frames the life and the work of the threads that run handlers, for languages that need it.
 pub trait Host: Send + Sync {
     /// Runs a thread's whole life.
-    fn live(&self, life: &mut dyn FnMut());
+    fn live(&self, life: &mut (dyn FnMut() + Send));
 
     /// Runs a batch of handlers within such a life.
-    fn work(&self, batch: &mut dyn FnMut());
+    fn work(&self, batch: &mut (dyn FnMut() + Send));
 }
 
 /// Handlers that need no frame.
@@ -39,11 +39,11 @@ pub trait Host: Send + Sync {
 pub struct NoHost;
 
 impl Host for NoHost {
-    fn live(&self, life: &mut dyn FnMut()) {
+    fn live(&self, life: &mut (dyn FnMut() + Send)) {
         life();
     }
 
-    fn work(&self, batch: &mut dyn FnMut()) {
+    fn work(&self, batch: &mut (dyn FnMut() + Send)) {
         batch();
     }
 }

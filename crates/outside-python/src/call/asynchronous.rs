@@ -1,0 +1,245 @@
+//! `async def` handlers: one asyncio event loop in a thread of its own, fed in batches.
+//!
+//! Connections put work into a queue and, if the loop has not been told yet, ring its bell: one wake for a batch. The
+//! loop's side is `outside/_loop.py`.
+
+use std::collections::{HashMap, VecDeque};
+use std::io::{Read as _, Write as _};
+use std::os::fd::AsRawFd as _;
+use std::os::unix::net::UnixStream;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+use outside::{Elsewhere, Error, Pull, Reply, Ticket};
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyList};
+
+use super::stream::{Slot, piece};
+use super::{Shared, answer, lock};
+use crate::logging::log_exception;
+use crate::request::Request;
+
+/// The event loop as the rest of the binding sees it.
+pub(crate) struct EventLoop {
+    queue: Mutex<VecDeque<Work>>,
+    waiting: Mutex<HashMap<Ticket, Waiting>>,
+    next_ticket: AtomicU64,
+    told: AtomicBool,
+    button: UnixStream,
+    bell: UnixStream,
+}
+
+/// What the loop is to do.
+enum Work {
+    Call(Ticket, Arc<Coroutine>, Arc<outside::Request>),
+    Cancel(Ticket),
+    Next(Ticket, Arc<Py<PyAny>>),
+    Close(Arc<Py<PyAny>>),
+    Stop,
+}
+
+/// Who waits for what the loop does.
+enum Waiting {
+    Answer(Reply, Arc<Coroutine>, Option<Py<Request>>),
+    Piece(Arc<Slot>),
+}
+
+/// An `async def` function.
+pub(crate) struct Coroutine {
+    pub(crate) function: Py<PyAny>,
+    pub(crate) shared: Arc<Shared>,
+}
+
+/// An `async def` function on a route.
+pub(crate) struct AsyncFunction(pub(crate) Arc<Coroutine>);
+
+/// The loop of this process and its thread, while there is one.
+static CURRENT: Mutex<Option<(Arc<EventLoop>, Arc<Mutex<Option<Py<PyAny>>>>)>> = Mutex::new(None);
+
+impl EventLoop {
+    /// The loop of this process; started if there is none.
+    pub(crate) fn running(py: Python<'_>) -> PyResult<Arc<Self>> {
+        // No Python is called while the lock is held: whoever puts the loop there starts its thread afterwards.
+        let (made, thread) = {
+            let mut current = lock(&CURRENT);
+            if let Some((source, _)) = &*current {
+                return Ok(Arc::clone(source));
+            }
+            let (button, bell) = UnixStream::pair()?;
+            button.set_nonblocking(true)?;
+            bell.set_nonblocking(true)?;
+            let made = Arc::new(Self {
+                queue: Mutex::default(),
+                waiting: Mutex::default(),
+                next_ticket: AtomicU64::new(0),
+                told: AtomicBool::new(false),
+                button,
+                bell,
+            });
+            let thread = Arc::new(Mutex::new(None));
+            *current = Some((Arc::clone(&made), Arc::clone(&thread)));
+            (made, thread)
+        };
+        let options = PyDict::new(py);
+        options.set_item("target", py.import("outside._loop")?.getattr("serve")?)?;
+        options.set_item("args", (Py::new(py, LoopSource(Arc::clone(&made)))?,))?;
+        options.set_item("name", "outside-asyncio")?;
+        options.set_item("daemon", true)?;
+        let started = py.import("threading")?.getattr("Thread")?.call((), Some(&options))?;
+        started.call_method0("start")?;
+        *lock(&thread) = Some(started.unbind());
+        Ok(made)
+    }
+
+    /// Cancels what it still does and ends the loop, if there is one.
+    pub(crate) fn stop(py: Python<'_>) -> PyResult<()> {
+        let Some((source, thread)) = lock(&CURRENT).take() else { return Ok(()) };
+        source.push(Work::Stop);
+        let thread = lock(&thread).take();
+        match thread {
+            Some(thread) => thread.bind(py).call_method1("join", (5.0,)).map(drop),
+            None => Ok(()),
+        }
+    }
+
+    /// Asks an asynchronous iterator for its next piece.
+    pub(crate) fn next(&self, iterator: Arc<Py<PyAny>>, slot: Arc<Slot>) {
+        let ticket = self.ticket(Waiting::Piece(slot));
+        self.push(Work::Next(ticket, iterator));
+    }
+
+    /// Closes an asynchronous iterator that will not be asked again.
+    pub(crate) fn close_iterator(&self, iterator: Arc<Py<PyAny>>) {
+        self.push(Work::Close(iterator));
+    }
+
+    fn ticket(&self, waiting: Waiting) -> Ticket {
+        let ticket = self.next_ticket.fetch_add(1, Ordering::Relaxed);
+        lock(&self.waiting).insert(ticket, waiting);
+        ticket
+    }
+
+    fn push(&self, work: Work) {
+        lock(&self.queue).push_back(work);
+        if !self.told.swap(true, Ordering::SeqCst) {
+            // A full socket means that the bell rings already.
+            drop((&self.button).write(&[0]));
+        }
+    }
+
+    fn take_waiting(&self, ticket: Ticket) -> Option<Waiting> {
+        lock(&self.waiting).remove(&ticket)
+    }
+}
+
+impl Elsewhere for AsyncFunction {
+    fn submit(&self, request: Arc<outside::Request>, reply: Reply) -> Ticket {
+        let current = lock(&CURRENT).as_ref().map(|(source, _)| Arc::clone(source));
+        let Some(source) = current else {
+            reply.send(Err(Error::new("the event loop of async handlers has ended")));
+            return Ticket::MAX;
+        };
+        let ticket = source.ticket(Waiting::Answer(reply, Arc::clone(&self.0), None));
+        source.push(Work::Call(ticket, Arc::clone(&self.0), request));
+        ticket
+    }
+
+    fn cancel(&self, ticket: Ticket) {
+        let current = lock(&CURRENT).as_ref().map(|(source, _)| Arc::clone(source));
+        if let Some(source) = current {
+            source.push(Work::Cancel(ticket));
+        }
+    }
+}
+
+/// The loop's own view of its work.
+#[pyclass(module = "outside", name = "_LoopSource", frozen)]
+pub(crate) struct LoopSource(Arc<EventLoop>);
+
+#[pymethods]
+impl LoopSource {
+    /// The descriptor that becomes readable when there is work.
+    fn fileno(&self) -> i32 {
+        self.0.bell.as_raw_fd()
+    }
+
+    /// All work there is, as `(kind, ticket, function or iterator, request)`.
+    fn take<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
+        let mut rings = [0; 64];
+        drop((&self.0.bell).read(&mut rings));
+        self.0.told.store(false, Ordering::SeqCst);
+        let taken = std::mem::take(&mut *lock(&self.0.queue));
+        let list = PyList::empty(py);
+        for work in taken {
+            match work {
+                Work::Call(ticket, coroutine, request) => {
+                    let request = Bound::new(py, Request::view(request))?;
+                    coroutine.shared.begin(&request);
+                    if let Some(Waiting::Answer(_, _, object)) = lock(&self.0.waiting).get_mut(&ticket) {
+                        *object = Some(request.clone().unbind());
+                    }
+                    list.append(("call", ticket, coroutine.function.bind(py), request))?;
+                }
+                Work::Cancel(ticket) => list.append(("cancel", ticket, py.None(), py.None()))?,
+                Work::Next(ticket, iterator) => list.append(("next", ticket, iterator.bind(py), py.None()))?,
+                Work::Close(iterator) => list.append(("close", 0, iterator.bind(py), py.None()))?,
+                Work::Stop => list.append(("stop", 0, py.None(), py.None()))?,
+            }
+        }
+        Ok(list)
+    }
+
+    /// A handler returned.
+    fn answer(&self, value: Bound<'_, PyAny>, ticket: Ticket) {
+        self.settle(value.py(), ticket, Ok(value));
+    }
+
+    /// A handler or an iterator raised.
+    fn fail(&self, py: Python<'_>, error: Bound<'_, PyAny>, ticket: Ticket) {
+        self.settle(py, ticket, Err(PyErr::from_value(error)));
+    }
+
+    /// Nobody waits for this any more.
+    fn forget(&self, py: Python<'_>, ticket: Ticket) {
+        if let Some(Waiting::Answer(reply, coroutine, object)) = self.0.take_waiting(ticket) {
+            if let Some(object) = object {
+                coroutine.shared.end(object.bind(py));
+            }
+            drop(reply);
+        }
+    }
+
+    /// An iterator gave its next piece.
+    fn piece(&self, value: Bound<'_, PyAny>, ticket: Ticket) {
+        self.settle(value.py(), ticket, Ok(value));
+    }
+
+    /// An iterator has ended.
+    fn end(&self, ticket: Ticket) {
+        if let Some(Waiting::Piece(slot)) = self.0.take_waiting(ticket) {
+            slot.put(Pull::End);
+        }
+    }
+}
+
+impl LoopSource {
+    fn settle(&self, py: Python<'_>, ticket: Ticket, result: PyResult<Bound<'_, PyAny>>) {
+        match self.0.take_waiting(ticket) {
+            Some(Waiting::Answer(reply, coroutine, Some(object))) => {
+                let object = object.bind(py);
+                coroutine.shared.end(object);
+                let answer = answer(object, result, &coroutine.shared);
+                reply.send(answer);
+            }
+            Some(Waiting::Answer(reply, ..)) => drop(reply),
+            Some(Waiting::Piece(slot)) => slot.put(match result.and_then(|value| piece(&value)) {
+                Ok(piece) => Pull::Piece(piece),
+                Err(error) => {
+                    log_exception(py, "a streamed response failed", &error);
+                    Pull::Failed(Error::new("its iterator raised"))
+                }
+            }),
+            None => {}
+        }
+    }
+}

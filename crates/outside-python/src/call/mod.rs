@@ -1,0 +1,98 @@
+//! Calling Python: plain functions on the engine's threads, `async def` functions and asynchronous iterators on an
+//! event loop of their own. Whether a function is one or the other is decided once, when it is set.
+
+pub(crate) mod asynchronous;
+pub(crate) mod stream;
+pub(crate) mod sync;
+
+use std::cell::RefCell;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use outside::Error;
+use pyo3::prelude::*;
+
+use crate::convert::{Returned, returned};
+use crate::hooks::Attachment;
+use crate::logging::log_exception;
+use crate::request::Request;
+use crate::response::Response;
+
+/// What the handlers of one server share.
+#[derive(Default)]
+pub(crate) struct Shared {
+    active: Mutex<Vec<Py<Request>>>,
+    /// Are there hooks, so that answers must remember their Python objects?
+    pub(crate) hooked: AtomicBool,
+}
+
+impl Shared {
+    /// The requests that are being handled now.
+    pub(crate) fn active(&self, py: Python<'_>) -> Vec<Py<Request>> {
+        lock(&self.active).iter().map(|request| request.clone_ref(py)).collect()
+    }
+
+    pub(crate) fn begin(&self, request: &Bound<'_, Request>) {
+        lock(&self.active).push(request.clone().unbind());
+    }
+
+    pub(crate) fn end(&self, request: &Bound<'_, Request>) {
+        let mut active = lock(&self.active);
+        let found = active.iter().rposition(|other| other.is(request)).map(|at| active.swap_remove(at));
+        // Let go of the request only when nobody is kept waiting.
+        drop(active);
+        drop(found);
+    }
+}
+
+/// The request object that a handler was given belongs to the error handler and the hooks as well: they see the
+/// attributes that were set on it.
+struct LastRequest(Py<Request>);
+
+thread_local! {
+    static LAST: RefCell<Option<LastRequest>> = const { RefCell::new(None) };
+}
+
+/// The object that stands for this request on this thread, or a new one.
+pub(crate) fn object_of(py: Python<'_>, request: &Arc<outside::Request>) -> PyResult<Py<Request>> {
+    let last = LAST.with_borrow_mut(Option::take);
+    match last {
+        Some(LastRequest(object)) if Arc::ptr_eq(&object.get().inner, request) => Ok(object),
+        _ => Py::new(py, Request::view(Arc::clone(request))),
+    }
+}
+
+/// Makes the engine's answer of what a handler returned or raised.
+pub(crate) fn answer(
+    request: &Bound<'_, Request>,
+    result: PyResult<Bound<'_, PyAny>>,
+    shared: &Shared,
+) -> Result<outside::Response, Error> {
+    let py = request.py();
+    let outcome = result.and_then(|value| {
+        let mut outcome = returned(&value)?;
+        if let Returned::Response(response) = &mut outcome
+            && shared.hooked.load(Ordering::Relaxed)
+        {
+            let object = value.cast_into::<Response>().ok().map(Bound::unbind);
+            *response.attachment_mut() =
+                Some(Box::new(Attachment { request: Some(request.clone().unbind()), response: object }));
+        }
+        Ok(outcome)
+    });
+    let error = match outcome {
+        Ok(Returned::Response(response)) => return Ok(response),
+        Ok(Returned::Code(code, message)) => Error::status(code, message.as_deref()),
+        Err(error) => {
+            let inner = &request.get().inner;
+            log_exception(py, &format!("{} {}: the handler failed", inner.method(), inner.url()), &error);
+            Error::status(500, None)
+        }
+    };
+    LAST.set(Some(LastRequest(request.clone().unbind())));
+    Err(error)
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,192 @@
+//! What a handler returned, as an engine response. Exact types first: they are what nearly every handler returns.
+
+use bytes::Bytes;
+use outside::{Error, Headers};
+use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyBool, PyByteArray, PyBytes, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple};
+
+use crate::call::stream::stream_of;
+use crate::cookie::ResponseCookie;
+use crate::file_path::{FilePath, kind};
+use crate::response::{Fields, Response};
+
+/// What came back.
+pub(crate) enum Returned {
+    /// An answer.
+    Response(outside::Response),
+    /// `(code, message)`: to be answered by that code's error handler.
+    Code(u16, Option<String>),
+}
+
+/// Makes an answer of anything that a handler may return.
+pub(crate) fn returned(value: &Bound<'_, PyAny>) -> PyResult<Returned> {
+    let py = value.py();
+    if let Ok(response) = value.cast::<Response>() {
+        return response_of(py, response.get()).map(Returned::Response);
+    }
+    if let Ok(pair) = value.cast::<PyTuple>() {
+        return code_and_message(pair);
+    }
+    if value.is_none() {
+        return Ok(Returned::Response(outside::Response::new(204)));
+    }
+    let simple = value.is_instance_of::<PyString>()
+        || value.is_instance_of::<PyBytes>()
+        || value.is_instance_of::<PyDict>()
+        || value.is_instance_of::<PyList>();
+    if simple {
+        return fill(outside::Response::new(200), value).map(Returned::Response);
+    }
+    Err(PyTypeError::new_err(format!(
+        "a handler returns a Response, (code, message), str, bytes, dict, list or None, not {}",
+        kind(value)
+    )))
+}
+
+fn code_and_message(pair: &Bound<'_, PyTuple>) -> PyResult<Returned> {
+    let wrong = || PyTypeError::new_err("a handler returns (code, message) with an int and a str or None");
+    let (code, message): (i64, Option<String>) = pair.extract().map_err(|_| wrong())?;
+    match u16::try_from(code) {
+        Ok(code) if (400..=599).contains(&code) => Ok(Returned::Code(code, message)),
+        _ => Err(PyValueError::new_err(format!("the code of (code, message) is one of 400 to 599, not {code}"))),
+    }
+}
+
+/// The engine's response of a `Response` as it is now.
+pub(crate) fn response_of(py: Python<'_>, response: &Response) -> PyResult<outside::Response> {
+    let Fields { status_code, headers, content, cookies } = response.fields(py);
+    let mut made = outside::Response::new(status_code);
+    if let Some(headers) = headers {
+        for (name, value) in headers.bind(py).iter() {
+            set_header(made.headers_mut(), &name, &value)?;
+        }
+    }
+    if let Some(cookies) = cookies {
+        for (name, cookie) in cookies.bind(py).iter() {
+            set_cookie(made.headers_mut(), &name, &cookie)?;
+        }
+    }
+    match content {
+        Some(content) => fill(made, content.bind(py)),
+        None => Ok(made),
+    }
+}
+
+fn wrong(error: Error) -> PyErr {
+    PyValueError::new_err(error.to_string())
+}
+
+fn set_header(headers: &mut Headers, name: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>) -> PyResult<()> {
+    let Ok(name) = name.cast::<PyString>() else {
+        return Err(PyTypeError::new_err(format!("a header name is a str, not {}", kind(name))));
+    };
+    let name = name.to_str()?;
+    if let Ok(text) = value.cast::<PyString>() {
+        return headers.append(name, text.to_str()?).map_err(wrong);
+    }
+    if let Ok(values) = value.cast::<PyList>() {
+        return values.iter().try_for_each(|value| match value.cast::<PyString>() {
+            Ok(text) => headers.append(name, text.to_str()?).map_err(wrong),
+            Err(_) => Err(wrong_header(name, &value)),
+        });
+    }
+    let is_number = value.is_instance_of::<PyInt>() || value.is_instance_of::<PyFloat>();
+    if is_number && !value.is_instance_of::<PyBool>() {
+        return headers.append(name, value.str()?.to_str()?).map_err(wrong);
+    }
+    Err(wrong_header(name, value))
+}
+
+fn wrong_header(name: &str, value: &Bound<'_, PyAny>) -> PyErr {
+    PyTypeError::new_err(format!(
+        "the value of header {name:?} is a str, a number or a list of str, not {}",
+        kind(value)
+    ))
+}
+
+fn set_cookie(headers: &mut Headers, name: &Bound<'_, PyAny>, cookie: &Bound<'_, PyAny>) -> PyResult<()> {
+    let name: &str =
+        name.extract().map_err(|_| PyTypeError::new_err(format!("a cookie name is a str, not {}", kind(name))))?;
+    let field = if let Ok(cookie) = cookie.cast::<ResponseCookie>() {
+        cookie.get().to_field(name)
+    } else if let Ok(value) = cookie.extract::<String>() {
+        outside::ResponseCookie::new(value).to_field(name)
+    } else {
+        return Err(PyTypeError::new_err(format!(
+            "cookie {name:?} is a ResponseCookie or a str, not {}",
+            kind(cookie)
+        )));
+    };
+    headers.append("Set-Cookie", field.map_err(wrong)?).map_err(wrong)
+}
+
+/// Adds content, and its media type if the handler set none.
+fn fill(mut response: outside::Response, content: &Bound<'_, PyAny>) -> PyResult<outside::Response> {
+    let (body, media_type) = if let Ok(text) = content.cast::<PyString>() {
+        (outside::Body::Bytes(Bytes::copy_from_slice(text.to_str()?.as_bytes())), "text/plain; charset=utf-8")
+    } else if let Ok(bytes) = content.cast::<PyBytes>() {
+        (outside::Body::Bytes(Bytes::copy_from_slice(bytes.as_bytes())), "application/octet-stream")
+    } else if content.is_instance_of::<PyDict>() || content.is_instance_of::<PyList>() {
+        (outside::Body::Bytes(json(content)?), "application/json")
+    } else if let Ok(file) = content.cast::<FilePath>() {
+        // Its media type is found by its name when it is sent.
+        *response.body_mut() = outside::Body::File(file.get().fields_path().into());
+        return Ok(response);
+    } else if let Ok(bytes) = content.cast::<PyByteArray>() {
+        (outside::Body::Bytes(Bytes::from(bytes.to_vec())), "application/octet-stream")
+    } else if content.is_none() {
+        return Ok(response);
+    } else {
+        (outside::Body::Stream(stream_of(content)?), "application/octet-stream")
+    };
+    let is_empty = body.is_empty();
+    *response.body_mut() = body;
+    if !is_empty && !response.headers().contains("Content-Type") {
+        response.headers_mut().append("Content-Type", media_type).map_err(wrong)?;
+    }
+    Ok(response)
+}
+
+fn json(value: &Bound<'_, PyAny>) -> PyResult<Bytes> {
+    static ENCODE: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    let py = value.py();
+    let encode = ENCODE.get_or_try_init(py, || {
+        let options = PyDict::new(py);
+        options.set_item("ensure_ascii", false)?;
+        options.set_item("separators", (",", ":"))?;
+        let encoder = py.import("json")?.getattr("JSONEncoder")?.call((), Some(&options))?;
+        encoder.getattr(intern!(py, "encode")).map(Bound::unbind)
+    })?;
+    let text = encode.bind(py).call1((value,))?;
+    Ok(Bytes::copy_from_slice(text.cast::<PyString>()?.to_str()?.as_bytes()))
+}
+
+/// A Python `Response` that shows an answer of the engine's own, for hooks.
+pub(crate) fn shown(py: Python<'_>, response: &outside::Response) -> PyResult<Py<Response>> {
+    let headers = PyDict::new(py);
+    for (name, value) in response.headers().iter() {
+        let value = String::from_utf8_lossy(value);
+        match headers.get_item(name)? {
+            None => headers.set_item(name, value)?,
+            Some(before) => match before.cast::<PyList>() {
+                Ok(values) => values.append(value)?,
+                Err(_) => {
+                    headers.set_item(name, PyList::new(py, [before.extract::<String>()?, value.into_owned()])?)?
+                }
+            },
+        }
+    }
+    let content = match response.body() {
+        outside::Body::Bytes(bytes) => match std::str::from_utf8(bytes) {
+            Ok(text) => Some(PyString::new(py, text).into_any().unbind()),
+            Err(_) => Some(PyBytes::new(py, bytes).into_any().unbind()),
+        },
+        outside::Body::File(path) => Some(py.get_type::<FilePath>().call1((&**path,))?.unbind()),
+        outside::Body::Empty | outside::Body::Stream(_) => None,
+    };
+    let status_code = response.status();
+    Py::new(py, Response::from_fields(Fields { status_code, headers: Some(headers.unbind()), content, cookies: None }))
+}

@@ -1,0 +1,134 @@
+//! `ResponseCookie`.
+
+use outside::SameSite;
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// A cookie to set, written as RFC 6265 asks.
+#[pyclass(module = "outside", name = "ResponseCookie", subclass, frozen, dict, weakref)]
+pub(crate) struct ResponseCookie(Mutex<outside::ResponseCookie>);
+
+impl ResponseCookie {
+    fn lock(&self) -> MutexGuard<'_, outside::ResponseCookie> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The value of its `Set-Cookie` field.
+    pub(crate) fn to_field(&self, name: &str) -> Result<String, outside::Error> {
+        self.lock().to_field(name)
+    }
+
+    /// Changes it, unless the result could not be written.
+    fn change(&self, change: impl FnOnce(&mut outside::ResponseCookie)) -> PyResult<()> {
+        let mut cookie = self.lock();
+        let mut changed = cookie.clone();
+        change(&mut changed);
+        changed.check().map_err(|error| PyValueError::new_err(error.to_string()))?;
+        *cookie = changed;
+        Ok(())
+    }
+}
+
+fn same_site_of(text: Option<&str>) -> PyResult<Option<SameSite>> {
+    text.map(SameSite::parse).transpose().map_err(|error| PyValueError::new_err(error.to_string()))
+}
+
+#[pymethods]
+impl ResponseCookie {
+    #[new]
+    #[pyo3(signature = (value, max_age=None, domain=None, http_only=false, secure=false, path=None, same_site=None))]
+    fn new(
+        value: String,
+        max_age: Option<i64>,
+        domain: Option<String>,
+        http_only: bool,
+        secure: bool,
+        path: Option<String>,
+        same_site: Option<&str>,
+    ) -> PyResult<Self> {
+        let same_site = same_site_of(same_site)?;
+        let cookie = outside::ResponseCookie { value, max_age, domain, http_only, secure, path, same_site };
+        cookie.check().map_err(|error| PyValueError::new_err(error.to_string()))?;
+        Ok(Self(Mutex::new(cookie)))
+    }
+
+    #[getter]
+    fn value(&self) -> String {
+        self.lock().value.clone()
+    }
+
+    #[setter]
+    fn set_value(&self, value: String) -> PyResult<()> {
+        self.change(|cookie| cookie.value = value)
+    }
+
+    #[getter]
+    fn max_age(&self) -> Option<i64> {
+        self.lock().max_age
+    }
+
+    #[setter]
+    fn set_max_age(&self, max_age: Option<i64>) -> PyResult<()> {
+        self.change(|cookie| cookie.max_age = max_age)
+    }
+
+    #[getter]
+    fn domain(&self) -> Option<String> {
+        self.lock().domain.clone()
+    }
+
+    #[setter]
+    fn set_domain(&self, domain: Option<String>) -> PyResult<()> {
+        self.change(|cookie| cookie.domain = domain)
+    }
+
+    #[getter]
+    fn http_only(&self) -> bool {
+        self.lock().http_only
+    }
+
+    #[setter]
+    fn set_http_only(&self, http_only: bool) -> PyResult<()> {
+        self.change(|cookie| cookie.http_only = http_only)
+    }
+
+    #[getter]
+    fn secure(&self) -> bool {
+        self.lock().secure
+    }
+
+    #[setter]
+    fn set_secure(&self, secure: bool) -> PyResult<()> {
+        self.change(|cookie| cookie.secure = secure)
+    }
+
+    #[getter]
+    fn path(&self) -> Option<String> {
+        self.lock().path.clone()
+    }
+
+    #[setter]
+    fn set_path(&self, path: Option<String>) -> PyResult<()> {
+        self.change(|cookie| cookie.path = path)
+    }
+
+    #[getter]
+    fn same_site(&self) -> Option<&'static str> {
+        self.lock().same_site.map(SameSite::as_str)
+    }
+
+    #[setter]
+    fn set_same_site(&self, same_site: Option<&str>) -> PyResult<()> {
+        let same_site = same_site_of(same_site)?;
+        self.change(|cookie| cookie.same_site = same_site)
+    }
+
+    fn __repr__(&self) -> String {
+        // The name is the response's; what stands behind `=` is the cookie's.
+        match self.to_field("x") {
+            Ok(field) => format!("ResponseCookie({:?})", field.trim_start_matches("x=")),
+            Err(_) => "ResponseCookie()".to_owned(),
+        }
+    }
+}

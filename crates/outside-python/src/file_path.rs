@@ -1,0 +1,140 @@
+//! `FilePath`: a file as the content of a response, or to be read.
+
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::path::PathBuf;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::types::PyBytes;
+
+/// A file as content: the server sends it without reading it into Python.
+#[pyclass(module = "outside", name = "FilePath", subclass, frozen, dict, weakref)]
+pub(crate) struct FilePath(Mutex<Fields>);
+
+struct Fields {
+    path: String,
+    read_start: u64,
+    read_end: u64,
+    /// What the last read gave, and for which range.
+    remembered: Option<(Option<(u64, u64)>, Py<PyBytes>)>,
+}
+
+impl FilePath {
+    pub(crate) fn fields_path(&self) -> String {
+        self.lock().path.clone()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Fields> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn size_of(path: &str) -> u64 {
+    std::fs::metadata(path).map_or(0, |metadata| if metadata.is_file() { metadata.len() } else { 0 })
+}
+
+fn read_range_of(path: &str, range: Option<(u64, u64)>) -> std::io::Result<Vec<u8>> {
+    let Some((start, end)) = range else { return std::fs::read(path) };
+    let file = File::open(path)?;
+    let end = end.min(file.metadata()?.len());
+    let mut bytes = vec![0; usize::try_from(end.saturating_sub(start)).unwrap_or(0)];
+    let mut at = 0;
+    while at < bytes.len() {
+        match file.read_at(&mut bytes[at..], start + at as u64)? {
+            0 => break,
+            count => at += count,
+        }
+    }
+    bytes.truncate(at);
+    Ok(bytes)
+}
+
+#[pymethods]
+impl FilePath {
+    #[new]
+    fn new(path: &Bound<'_, PyAny>) -> PyResult<Self> {
+        let path: PathBuf = path.extract().map_err(|_| {
+            PyTypeError::new_err(format!("the path of a FilePath is a str or a path object, not {}", kind(path)))
+        })?;
+        let path = path.into_os_string().into_string().map_err(|_| PyValueError::new_err("the path is not UTF-8"))?;
+        let read_end = size_of(&path);
+        Ok(Self(Mutex::new(Fields { path, read_start: 0, read_end, remembered: None })))
+    }
+
+    #[getter]
+    fn path(&self) -> String {
+        self.lock().path.clone()
+    }
+
+    #[setter]
+    fn set_path(&self, path: String) {
+        let read_end = size_of(&path);
+        *self.lock() = Fields { path, read_start: 0, read_end, remembered: None };
+    }
+
+    #[getter]
+    fn read_start(&self) -> u64 {
+        self.lock().read_start
+    }
+
+    #[setter]
+    fn set_read_start(&self, read_start: u64) {
+        self.lock().read_start = read_start;
+    }
+
+    #[getter]
+    fn read_end(&self) -> u64 {
+        self.lock().read_end
+    }
+
+    #[setter]
+    fn set_read_end(&self, read_end: u64) {
+        self.lock().read_end = read_end;
+    }
+
+    /// The bytes: all, or from `read_range[0]` up to and without `read_range[1]`. What was read is remembered and
+    /// given again unless `twice` is true or another range is asked for.
+    #[pyo3(signature = (read_range=None, twice=false))]
+    fn read(&self, py: Python<'_>, read_range: Option<(u64, u64)>, twice: bool) -> PyResult<Py<PyBytes>> {
+        if let Some((start, end)) = read_range
+            && start > end
+        {
+            return Err(PyValueError::new_err(format!("a range begins before it ends, not ({start}, {end})")));
+        }
+        let path = {
+            let fields = self.lock();
+            match &fields.remembered {
+                Some((range, bytes)) if *range == read_range && !twice => return Ok(bytes.clone_ref(py)),
+                _ => fields.path.clone(),
+            }
+        };
+        let bytes = py.detach(|| read_range_of(&path, read_range)).map_err(|error| {
+            let number = error.raw_os_error();
+            match number {
+                // Python chooses FileNotFoundError and its siblings by the number.
+                Some(number) => pyo3::exceptions::PyOSError::new_err((number, plain(&error), path.clone())),
+                None => error.into(),
+            }
+        })?;
+        let bytes = PyBytes::new(py, &bytes).unbind();
+        self.lock().remembered = Some((read_range, bytes.clone_ref(py)));
+        Ok(bytes)
+    }
+
+    fn __repr__(&self) -> String {
+        format!("FilePath({:?})", self.lock().path)
+    }
+}
+
+/// What the system says, without the number that Rust adds.
+fn plain(error: &std::io::Error) -> String {
+    let text = error.to_string();
+    text.split(" (os error").next().unwrap_or(&text).to_owned()
+}
+
+/// The name of an object's type, for messages.
+pub(crate) fn kind(object: &Bound<'_, PyAny>) -> String {
+    object.get_type().name().map_or_else(|_| "?".to_owned(), |name| name.to_string())
+}

@@ -1,0 +1,92 @@
+//! The log of the Python face: stdlib `logging` under `outside` and `outside.access`.
+//!
+//! If nobody has configured `outside.access` (or the root logger) when the server starts, access lines go straight to
+//! standard error, without Python.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use outside::{Level, LogSink, StandardError};
+use pyo3::exceptions::PyNameError;
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::PyDict;
+
+/// Where the engine's log goes. Called on the log's own thread.
+#[derive(Debug, Default)]
+pub(crate) struct PythonLog {
+    access_by_logging: AtomicBool,
+}
+
+impl PythonLog {
+    /// A server starts: looks whether somebody has configured `logging`.
+    pub(crate) fn begin(&self, py: Python<'_>) -> PyResult<()> {
+        let configured = logger(py, "outside.access")?.call_method0(intern!(py, "hasHandlers"))?;
+        self.access_by_logging.store(configured.extract()?, Ordering::Relaxed);
+        Ok(())
+    }
+}
+
+impl LogSink for PythonLog {
+    fn access(&self, lines: &str) {
+        if !self.access_by_logging.load(Ordering::Relaxed) {
+            return StandardError.access(lines);
+        }
+        Python::attach(|py| {
+            let told = logger(py, "outside.access").and_then(|logger| {
+                let info = logger.getattr(intern!(py, "info"))?;
+                lines.lines().try_for_each(|line| info.call1((intern!(py, "%s"), line)).map(drop))
+            });
+            report(py, told);
+        });
+    }
+
+    fn event(&self, level: Level, text: &str) {
+        let level = match level {
+            Level::Debug => "debug",
+            Level::Info => "info",
+            Level::Warning => "warning",
+            Level::Error => "error",
+        };
+        Python::attach(|py| {
+            let told = logger(py, "outside").and_then(|logger| logger.call_method1(level, ("%s", text)).map(drop));
+            report(py, told);
+        });
+    }
+}
+
+/// Logs an exception with its traceback, and with a hint where a name of ours was not imported.
+pub(crate) fn log_exception(py: Python<'_>, what: &str, error: &PyErr) {
+    let told = (|| {
+        let options = PyDict::new(py);
+        options.set_item("exc_info", error.value(py))?;
+        let hint = match missing_name(py, error) {
+            Some(name) => format!(" (is `from outside import {name}` missing?)"),
+            None => String::new(),
+        };
+        let logger = logger(py, "outside")?;
+        logger.call_method("error", ("%s%s", what, hint), Some(&options)).map(drop)
+    })();
+    report(py, told);
+}
+
+fn missing_name(py: Python<'_>, error: &PyErr) -> Option<String> {
+    if !error.is_instance_of::<PyNameError>(py) {
+        return None;
+    }
+    let name: String = error.value(py).getattr("name").ok()?.extract().ok()?;
+    let names: Vec<String> = py.import("outside").ok()?.getattr("__all__").ok()?.extract().ok()?;
+    names.contains(&name).then_some(name)
+}
+
+fn logger<'py>(py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyAny>> {
+    static GET_LOGGER: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    GET_LOGGER.import(py, "logging", "getLogger")?.call1((name,))
+}
+
+/// A log that fails has nowhere to say so but here.
+fn report(py: Python<'_>, told: PyResult<()>) {
+    if let Err(error) = told {
+        error.write_unraisable(py, None);
+    }
+}

@@ -1,0 +1,276 @@
+//! `Request`: a view of the engine's request. Python objects are made when they are asked for, then remembered.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use outside::RequestParts;
+use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyBytes, PyDict, PyList, PyString, PyTuple};
+
+use crate::file_path::kind;
+use crate::form::FormFile;
+
+/// One request. Made by the server; by hand for tests and `ScheduledResponse`.
+#[pyclass(module = "outside", name = "Request", subclass, frozen, dict, weakref)]
+pub(crate) struct Request {
+    pub(crate) inner: Arc<outside::Request>,
+    made: PyOnceLock<Box<Made>>,
+}
+
+/// What has been asked for before.
+struct Made {
+    headers: PyOnceLock<Py<PyAny>>,
+    cookies: PyOnceLock<Py<PyDict>>,
+    params: PyOnceLock<Py<PyDict>>,
+    content: PyOnceLock<Py<PyBytes>>,
+    url: PyOnceLock<Py<PyString>>,
+    form: PyOnceLock<(Py<PyDict>, Py<PyDict>)>,
+}
+
+impl Request {
+    pub(crate) fn view(inner: Arc<outside::Request>) -> Self {
+        Self { inner, made: PyOnceLock::new() }
+    }
+
+    fn made(&self, py: Python<'_>) -> &Made {
+        self.made.get_or_init(py, || {
+            Box::new(Made {
+                headers: PyOnceLock::new(),
+                cookies: PyOnceLock::new(),
+                params: PyOnceLock::new(),
+                content: PyOnceLock::new(),
+                url: PyOnceLock::new(),
+                form: PyOnceLock::new(),
+            })
+        })
+    }
+
+    fn make_form(&self, py: Python<'_>) -> PyResult<&(Py<PyDict>, Py<PyDict>)> {
+        self.made(py).form.get_or_try_init(py, || {
+            let form = self.inner.form().map_err(|refusal| PyValueError::new_err(refusal.reason))?;
+            let (fields, files) = (PyDict::new(py), PyDict::new(py));
+            for (name, value) in form.fields {
+                set_first(&fields, &name, value)?;
+            }
+            for (name, file) in form.files {
+                let content = PyBytes::new(py, file.content).unbind();
+                let file = FormFile { filename: file.filename, content_type: file.content_type, content };
+                set_first(&files, &name, file)?;
+            }
+            Ok((fields.unbind(), files.unbind()))
+        })
+    }
+}
+
+fn set_first<'py>(dict: &Bound<'py, PyDict>, name: &str, value: impl IntoPyObject<'py>) -> PyResult<()> {
+    if dict.contains(name)? { Ok(()) } else { dict.set_item(name, value) }
+}
+
+/// Header values and cookies as text: UTF-8, else Latin-1 as RFC 9110 section 5.5 has it.
+fn text(bytes: &[u8]) -> String {
+    match std::str::from_utf8(bytes) {
+        Ok(text) => text.to_owned(),
+        Err(_) => bytes.iter().map(|&byte| char::from(byte)).collect(),
+    }
+}
+
+#[pymethods]
+impl Request {
+    #[new]
+    fn new(
+        method: &str,
+        headers: &Bound<'_, PyDict>,
+        content: &Bound<'_, PyAny>,
+        version: &str,
+        url: &str,
+        address: &Bound<'_, PyAny>,
+    ) -> PyResult<Self> {
+        let content: &[u8] = content
+            .extract()
+            .map_err(|_| PyTypeError::new_err(format!("the content of a Request is bytes, not {}", kind(content))))?;
+        let (ip, port): (String, u16) = address.extract().map_err(|_| {
+            PyTypeError::new_err(format!("the address of a Request is (ip, port), not {}", kind(address)))
+        })?;
+        let ip = ip.parse().map_err(|_| PyValueError::new_err(format!("{ip:?} is no IP address")))?;
+        let minor_version = match version {
+            "HTTP/1.1" => 1,
+            "HTTP/1.0" => 0,
+            _ => {
+                return Err(PyValueError::new_err(format!("the version is 'HTTP/1.1' or 'HTTP/1.0', not {version:?}")));
+            }
+        };
+        let mut pairs: Vec<(String, Vec<u8>)> = Vec::with_capacity(headers.len());
+        for (name, value) in headers.iter() {
+            pairs.push((name.extract()?, value.str()?.to_str()?.as_bytes().to_vec()));
+        }
+        let pairs: Vec<(&str, &[u8])> = pairs.iter().map(|(name, value)| (name.as_str(), value.as_slice())).collect();
+        let parts = RequestParts {
+            method,
+            target: url,
+            headers: &pairs,
+            content,
+            minor_version,
+            address: SocketAddr::new(ip, port),
+        };
+        let request = outside::Request::from_parts(&parts).map_err(|error| PyValueError::new_err(error.to_string()))?;
+        Ok(Self::view(Arc::new(request)))
+    }
+
+    #[getter]
+    fn method<'py>(&self, py: Python<'py>) -> Bound<'py, PyString> {
+        match self.inner.method() {
+            "GET" => intern!(py, "GET").clone(),
+            "POST" => intern!(py, "POST").clone(),
+            "HEAD" => intern!(py, "HEAD").clone(),
+            "PUT" => intern!(py, "PUT").clone(),
+            "DELETE" => intern!(py, "DELETE").clone(),
+            "OPTIONS" => intern!(py, "OPTIONS").clone(),
+            "PATCH" => intern!(py, "PATCH").clone(),
+            other => PyString::new(py, &other.to_ascii_uppercase()),
+        }
+    }
+
+    #[getter]
+    fn headers(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        static CLASS: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+        let headers = self.made(py).headers.get_or_try_init(py, || {
+            let fields = self.inner.headers().iter().map(|(name, value)| (name, text(value)));
+            let pairs = PyList::new(py, fields.collect::<Vec<_>>())?;
+            CLASS.import(py, "outside._headers", "Headers")?.call1((pairs,)).map(Bound::unbind)
+        })?;
+        Ok(headers.clone_ref(py))
+    }
+
+    #[getter]
+    fn cookies(&self, py: Python<'_>) -> PyResult<Py<PyDict>> {
+        let cookies = self.made(py).cookies.get_or_try_init(py, || {
+            let cookies = PyDict::new(py);
+            for (name, value) in self.inner.cookies().iter() {
+                set_first(&cookies, &text(name), text(value))?;
+            }
+            Ok::<_, PyErr>(cookies.unbind())
+        })?;
+        Ok(cookies.clone_ref(py))
+    }
+
+    #[getter]
+    fn content(&self, py: Python<'_>) -> Py<PyBytes> {
+        let content = self.made(py).content.get_or_init(py, || PyBytes::new(py, self.inner.content()).unbind());
+        content.clone_ref(py)
+    }
+
+    #[getter]
+    fn version<'py>(&self, py: Python<'py>) -> Bound<'py, PyString> {
+        match self.inner.version() {
+            "HTTP/1.1" => intern!(py, "HTTP/1.1").clone(),
+            other => PyString::new(py, other),
+        }
+    }
+
+    #[getter]
+    fn url(&self, py: Python<'_>) -> Py<PyString> {
+        self.made(py).url.get_or_init(py, || PyString::new(py, self.inner.url()).unbind()).clone_ref(py)
+    }
+
+    #[getter]
+    fn path(&self, py: Python<'_>) -> Py<PyString> {
+        self.url(py)
+    }
+
+    #[getter]
+    fn query(&self) -> &str {
+        self.inner.query()
+    }
+
+    #[getter]
+    fn params(&self, py: Python<'_>) -> PyResult<Py<PyDict>> {
+        let params = self.made(py).params.get_or_try_init(py, || {
+            let params = PyDict::new(py);
+            for (name, value) in self.inner.params() {
+                set_first(&params, &name, value)?;
+            }
+            Ok::<_, PyErr>(params.unbind())
+        })?;
+        Ok(params.clone_ref(py))
+    }
+
+    #[getter]
+    fn params_all<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let params = PyDict::new(py);
+        for (name, value) in self.inner.params() {
+            match params.get_item(&name)? {
+                Some(values) => values.cast::<PyList>()?.append(value)?,
+                None => params.set_item(name, [value])?,
+            }
+        }
+        Ok(params)
+    }
+
+    #[getter]
+    fn address(&self) -> (String, u16) {
+        let address = self.inner.address();
+        (address.ip().to_canonical().to_string(), address.port())
+    }
+
+    #[getter]
+    fn host(&self) -> &str {
+        self.inner.host()
+    }
+
+    #[getter]
+    fn scheme(&self) -> &'static str {
+        self.inner.scheme()
+    }
+
+    /// The content as text; bytes that are no UTF-8 become U+FFFD.
+    #[getter]
+    fn text(&self) -> std::borrow::Cow<'_, str> {
+        String::from_utf8_lossy(self.inner.content())
+    }
+
+    /// The fields of a form. A malformed or oversized one is a `ValueError`.
+    #[getter]
+    fn form(&self, py: Python<'_>) -> PyResult<Py<PyDict>> {
+        Ok(self.make_form(py)?.0.clone_ref(py))
+    }
+
+    /// The files of a form. A malformed or oversized one is a `ValueError`.
+    #[getter]
+    fn files(&self, py: Python<'_>) -> PyResult<Py<PyDict>> {
+        Ok(self.make_form(py)?.1.clone_ref(py))
+    }
+
+    /// What the content holds as JSON, or `None` if it is none. Never raises.
+    fn json(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        static LOADS: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+        let Ok(text) = std::str::from_utf8(self.inner.content()) else { return Ok(py.None()) };
+        let loads = LOADS.import(py, "json", "loads")?;
+        match loads.call1((text,)) {
+            Ok(value) => Ok(value.unbind()),
+            Err(error)
+                if error.is_instance_of::<PyValueError>(py)
+                    || error.is_instance_of::<pyo3::exceptions::PyRecursionError>(py) =>
+            {
+                Ok(py.None())
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn __repr__(&self) -> String {
+        format!("<Request {} {}>", self.inner.method(), self.inner.url())
+    }
+
+    fn __getnewargs__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
+        let headers = PyDict::new(py);
+        for (name, value) in self.inner.headers().iter() {
+            set_first(&headers, name, text(value))?;
+        }
+        let content = self.content(py);
+        let address = self.address();
+        (self.inner.method(), headers, content, self.inner.version(), self.inner.target(), address).into_pyobject(py)
+    }
+}

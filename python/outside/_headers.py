@@ -1,0 +1,50 @@
+"""Header fields as a dictionary whose look-ups ignore case."""
+
+from collections.abc import Iterable
+from typing import Any
+
+
+class Headers(dict[str, str]):
+    """The header fields of a request: names stay as received, look-ups ignore case (RFC 9110 section 5.1).
+
+    Repeated fields read as one, joined by `", "`, Cookie by `"; "`; `get_all` gives each.
+    """
+
+    def __init__(self, pairs: Iterable[tuple[str, str]] = ()) -> None:
+        super().__init__()
+        self._pairs = list(pairs)
+        names: dict[str, str] = {}
+        for name, value in self._pairs:
+            lower = name.lower()
+            first = names.setdefault(lower, name)
+            if first in self.keys():
+                value = f"{dict.__getitem__(self, first)}{'; ' if lower == 'cookie' else ', '}{value}"
+            dict.__setitem__(self, first, value)
+
+    def _found(self, name: object) -> object:
+        """The name as it stands here, or itself if it does not."""
+        if dict.__contains__(self, name) or not isinstance(name, str):
+            return name
+        lower = name.lower()
+        return next((other for other in self.keys() if other.lower() == lower), name)
+
+    def __getitem__(self, name: str) -> str:
+        return dict.__getitem__(self, self._found(name))  # type: ignore[index]
+
+    def __setitem__(self, name: str, value: str) -> None:
+        dict.__setitem__(self, self._found(name), value)  # type: ignore[index]
+
+    def __delitem__(self, name: str) -> None:
+        dict.__delitem__(self, self._found(name))  # type: ignore[arg-type]
+
+    def __contains__(self, name: object) -> bool:
+        return dict.__contains__(self, self._found(name))
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """The value whatever the case of the name, or the default."""
+        return dict.get(self, self._found(name), default)  # type: ignore[call-overload]
+
+    def get_all(self, name: str) -> list[str]:
+        """Every value of a repeated field, in order; empty if there is none."""
+        lower = name.lower()
+        return [value for other, value in self._pairs if other.lower() == lower]
