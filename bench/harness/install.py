@@ -44,11 +44,11 @@ def _version_of(python: str) -> str:
 
 def _environment(python: Path) -> str | None:
     folder = python.parent.parent
-    interpreter = interpreter()
-    if python.exists() and _version_of(str(python)) == _version_of(interpreter):
+    base = interpreter()
+    if python.exists() and _version_of(str(python)) == _version_of(base):
         return None
     shutil.rmtree(folder, ignore_errors=True)
-    return _run([interpreter, "-m", "venv", str(folder)])
+    return _run([base, "-m", "venv", str(folder)])
 
 
 def installed_versions(python: Path) -> dict[str, str]:
