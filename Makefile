@@ -84,7 +84,7 @@ test-tools: venv
 
 stubs: build test-tools
 	@echo "stubs    python/outside/_outside.pyi against the module"
-	@$(PY) -m mypy.stubtest outside
+	@$(PY) -m mypy.stubtest --mypy-config-file pyproject.toml --ignore-disjoint-bases outside
 	@$(PY) -m mypy --strict python/outside
 	@$(PY) -m mypy --check-untyped-defs examples/python
 

@@ -1,35 +1,51 @@
 """The compiled half of the package: what each name takes and gives.
 
-Written by hand and compared with the built module by `make test` (mypy.stubtest). Names that begin with an underscore exist
-for type checkers only.
+Written by hand and compared with the built module by `make test` (mypy.stubtest). Type aliases, which begin with an underscore,
+exist for type checkers only.
 """
 
-from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterable, Awaitable, Callable, Iterable
 from os import PathLike
 from types import FrameType
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, final
 
 from ._headers import Headers
 
 _Json: TypeAlias = dict[Any, Any] | list[Any]
 _Pieces: TypeAlias = Iterable[str | bytes] | AsyncIterable[str | bytes]
 _Content: TypeAlias = str | bytes | FilePath | _Json | _Pieces
-_HeaderValue: TypeAlias = str | int | float | Sequence[str]
 _Address: TypeAlias = tuple[str, int]
 # What a handler may return: `(code, message)` is answered by that code's error handler, `None` by 204.
 _Answer: TypeAlias = Response | tuple[int, str | None] | str | bytes | _Json | None
 _Handler: TypeAlias = Callable[[Request], _Answer] | Callable[[Request], Awaitable[_Answer]] | FilePath
 _ErrorHandler: TypeAlias = Callable[..., Response] | Callable[..., Awaitable[Response]]
 
+__all__ = [
+    "_LoopSource",
+    "ResponseCookie",
+    "FilePath",
+    "FormFile",
+    "OutsideHTTP_Redirect",
+    "Request",
+    "Response",
+    "ScheduledResponse",
+    "OutsideHTTP",
+    "get_description",
+    "get_insensitive_header",
+    "status_codes",
+    "__version__",
+]
+
 __version__: str
 
 class OutsideHTTP:
-    """An HTTP server with routes, error handlers and a configuration. Nothing is bound before `run()`."""
+    """An HTTP server with routes, error handlers and a configuration. Nothing is bound before `run()`.
 
-    def __new__(cls, host: _Address) -> OutsideHTTP: ...
-    @property
-    def config(self) -> dict[str, Any]:
-        """The settings; changed before `run()`, which refuses unknown keys and wrong types."""
+    `config` is a dictionary, changed before `run()`, which refuses unknown keys and wrong types.
+    """
+
+    config: dict[str, Any]
+    def __init__(self, host: _Address) -> None: ...
     @property
     def address(self) -> tuple[str, int] | None:
         """Where the server listens, the chosen port included; `None` while it does not."""
@@ -45,9 +61,9 @@ class OutsideHTTP:
         """Answers the path `route` and everything below it; replaces what was there. Works while the server runs."""
     def remove_route(self, route: str) -> None:
         """Takes effect for the next request. An unknown route is a `KeyError`."""
-    def set_errorhandler(self, code: int, handler: _ErrorHandler) -> None:
+    def set_errorhandler(self, errorcode: int, handler: _ErrorHandler) -> None:
         """`handler(request, message=None)` makes every answer with this code that the server would make itself."""
-    def remove_errorhandler(self, code: int) -> None:
+    def remove_errorhandler(self, errorcode: int) -> None:
         """Back to the built-in page; nothing happens if no handler was set."""
     def run(self) -> None:
         """Binds, prints the URL, serves until terminated, then returns."""
@@ -59,7 +75,7 @@ class OutsideHTTP:
 class OutsideHTTP_Redirect:
     """Redirects every request to the destination, joined with its path and query."""
 
-    def __new__(cls, host: _Address, destination: str) -> OutsideHTTP_Redirect: ...
+    def __init__(self, host: _Address, destination: str) -> None: ...
     @property
     def config(self) -> dict[str, Any]:
         """The settings, as of `OutsideHTTP`."""
@@ -73,6 +89,7 @@ class OutsideHTTP_Redirect:
     def terminate(self, signum: int | None = None, stackframe: FrameType | None = None) -> None:
         """Stops accepting, answers what is in flight, then ends `run()`."""
 
+@final
 class FormFile:
     """One uploaded file."""
 
@@ -90,7 +107,7 @@ class Request:
     """One request. Made by the server; by hand for tests and `ScheduledResponse`."""
 
     def __new__(
-        cls, method: str, headers: Mapping[str, str], content: bytes, version: str, url: str, address: _Address
+        cls, method: str, headers: dict[str, Any], content: bytes, version: str, url: str, address: _Address
     ) -> Request: ...
     @property
     def method(self) -> str:
@@ -144,25 +161,29 @@ class Request:
         """What the body holds as JSON, or `None` if it is not JSON."""
 
 class Response:
-    """An answer: status, headers, content and cookies."""
+    """An answer: status, headers, content and cookies. All of it can be changed until it is sent.
+
+    Without arguments: 200, no headers, no content, no cookies. `headers`: name to `str`, number, or a list of `str` for a
+    repeated field. `cookies`: name to `ResponseCookie` or `str`.
+    """
 
     status_code: int
-    headers: dict[str, _HeaderValue]
+    headers: dict[str, Any]
     content: _Content
-    cookies: dict[str, ResponseCookie | str]
-    def __new__(
-        cls,
-        status_code: int = 200,
-        headers: Mapping[str, _HeaderValue] | None = None,
-        content: _Content = "",
-        cookies: dict[str, ResponseCookie | str] | None = None,
-    ) -> Response: ...
+    cookies: dict[str, Any]
+    def __init__(
+        self,
+        status_code: int | None = None,
+        headers: dict[str, Any] | None = None,
+        content: _Content | None = None,
+        cookies: dict[str, Any] | None = None,
+    ) -> None: ...
 
 class ScheduledResponse:
     """Calls a route function outside the server and gives the finished `Response`."""
 
     def __new__(
-        cls, request: Request, route_function: Callable[[Request], _Answer], error_routes: Mapping[int, _ErrorHandler]
+        cls, request: Request, route_function: Callable[[Request], _Answer], error_routes: dict[int, Any]
     ) -> ScheduledResponse: ...
     def run(self) -> Response | None:
         """The response, the error handler's if the function failed, or `None` if that failed as well."""
@@ -198,7 +219,7 @@ class ResponseCookie:
         same_site: str | None = None,
     ) -> ResponseCookie: ...
 
-def get_insensitive_header(headers: Mapping[str, str], name: str) -> str | None:
+def get_insensitive_header(headers: dict[str, Any], name: str) -> Any:
     """The value of a header whatever the case of its name, or `None`."""
 
 def get_description(code: int) -> str:
@@ -206,3 +227,15 @@ def get_description(code: int) -> str:
 
 def status_codes() -> list[tuple[int, str]]:
     """Every registered status code with its phrase."""
+
+@final
+class _LoopSource:
+    """The work of the event loop in `_loop.py`; made by the server only."""
+
+    def fileno(self) -> int: ...
+    def take(self) -> list[tuple[str, int, Any, Any]]: ...
+    def answer(self, value: Any, ticket: int) -> None: ...
+    def fail(self, error: BaseException, ticket: int) -> None: ...
+    def forget(self, ticket: int) -> None: ...
+    def piece(self, value: Any, ticket: int) -> None: ...
+    def end(self, ticket: int) -> None: ...
