@@ -140,6 +140,15 @@ class Records(logging.Handler):
         return [record.whole for record in self.records]  # type: ignore[attr-defined]
 
 
+def shows(message: object, value: object) -> bool:
+    """Whether a message quotes the value, in the notation of Python or of Rust."""
+    text = re.sub(r"\\u\{([0-9a-f]+)\}", lambda match: f"\\x{int(match[1], 16):02x}", str(message)).replace(
+        "\\0", "\\x00"
+    )
+    shown = repr(value)
+    return (shown[1:-1] if isinstance(value, str) else shown) in text
+
+
 def wait_until(condition: Callable[[], object], what: str = "the condition") -> None:
     """Asks again and again for something that has no event of its own, until a deadline."""
     end, never = time.monotonic() + DEADLINE, threading.Event()

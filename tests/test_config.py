@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-import threading
 
 import pytest
 from outside import OutsideHTTP
@@ -275,38 +274,6 @@ def test_body_stall_timeout(serve):
     with serve(lambda request: "x", body_stall_timeout=0.3).wire() as wire:
         data = wire.send(request_bytes("/", "POST", {"Content-Length": "5"}) + b"x").receive_rest()
     assert data == b"" or data.startswith(b"HTTP/1.1 408 ")
-
-
-def test_process_timeout_is_a_504(serve):
-    go_on = threading.Event()
-    running = serve(
-        {"/slow": lambda request: str(go_on.wait(10)), "/fine": lambda request: "fine"}, process_timeout=0.3
-    )
-    try:
-        assert running.fetch("/slow").status == 504
-        assert running.fetch("/fine").text == "fine"
-    finally:
-        go_on.set()
-
-
-def test_more_handlers_than_workers_and_their_queue_get_503(serve):
-    """One may wait, four more queue for it; who has queued for 5 s is turned away with a hint when to return."""
-    go_on = threading.Event()
-    running = serve({"/slow": lambda request: str(go_on.wait(20)), "/fine": lambda request: "fine"}, max_workers=1)
-    wires = [running.wire() for _ in range(8)]
-    try:
-        for wire in wires:
-            wire.send(request_bytes("/slow"))
-        turned_away = []
-        for wire in wires[::-1][:3]:
-            answer = wire.receive_answer()
-            turned_away.append((answer.status, answer.header("Retry-After") is not None))
-        assert turned_away == [(503, True)] * 3
-        assert running.fetch("/fine").text == "fine"
-    finally:
-        go_on.set()
-        for wire in wires:
-            wire.close()
 
 
 def test_max_connections(serve):

@@ -56,7 +56,7 @@ def test_the_corpus_is_large_enough() -> None:
     assert sum(case.is_transcript for case in CASES) >= 30
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.title)
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.title.replace("§", "section "))
 def test_case(case: Case, app_address: tuple) -> None:
     play(case, app_address)
 

@@ -75,8 +75,8 @@ def test_an_offer_of_http_2_is_declined(app_address):
 
 
 def test_query(app_address):
-    out = curl(app_address, "/params", "--get", "--data-urlencode", "a=b c&d", "--data-urlencode", "ü=ß")
-    assert out.decode() == "a=b c&d\nü=ß"
+    out = curl(app_address, "/params", "--get", "--data-urlencode", "a=b c&d", "--data-urlencode", "s=ß")
+    assert out.decode() == "a=b c&d\ns=ß"
 
 
 def test_cookies(app_address):

@@ -1,4 +1,4 @@
-"""FilePath: read by hand, returned by a handler, and set as a route (a file, or a folder of static files)."""
+"""FilePath: read by hand, returned by a handler, and set as a route."""
 
 from __future__ import annotations
 
@@ -123,62 +123,3 @@ def test_as_a_route(serve, file):
     assert running.fetch("/one").body == b"0123456789"
     file.unlink()
     assert running.fetch("/one").status == 404
-
-
-@pytest.fixture
-def site(serve, tmp_path):
-    root = tmp_path / "site"
-    (root / "sub").mkdir(parents=True)
-    (root / "page.html").write_text("<p>page")
-    (root / "sub" / "deep.txt").write_text("deep")
-    (root / "with space.txt").write_text("space")
-    (root / ".hidden").write_text("hidden")
-    (tmp_path / "secret.txt").write_text("secret")
-    (tmp_path / "site-secret").mkdir()
-    (tmp_path / "site-secret" / "x.txt").write_text("secret")
-    (root / "link.txt").symlink_to(tmp_path / "secret.txt")
-    return serve({"/static": FilePath(str(root))})
-
-
-@pytest.mark.parametrize(
-    ("target", "text"),
-    [
-        ("/static/page.html", "<p>page"),
-        ("/static/sub/deep.txt", "deep"),
-        ("/static/with%20space.txt", "space"),
-        ("/static/sub/../page.html", "<p>page"),
-    ],
-)
-def test_a_folder_as_a_route(site, target, text):
-    answer = site.fetch(target)
-    assert (answer.status, answer.text) == (200, text)
-
-
-@pytest.mark.parametrize(
-    "target",
-    [
-        "/static",
-        "/static/",
-        "/static/missing.txt",
-        "/static/sub",
-        "/static/sub/",
-        "/static/.hidden",
-        "/static/link.txt",
-        "/static/../secret.txt",
-        "/static/..%2fsecret.txt",
-        "/static/%2e%2e/secret.txt",
-        "/static/sub%2f..%2f..%2fsecret.txt",
-        "/static/..%5csecret.txt",
-        "/static/../site-secret/x.txt",
-        "/static-secret/x.txt",
-        "/static//etc/passwd",
-        "/static/%2fetc/passwd",
-        "/static/page.html/",
-        "/static/page.html/x",
-    ],
-)
-def test_nothing_else_of_the_disk_is_served(site, target):
-    answer = site.fetch(target)
-    assert answer.status in (301, 308, 403, 404), answer
-    assert "secret" not in answer.text
-    assert "root:" not in answer.text

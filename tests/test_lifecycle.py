@@ -115,10 +115,11 @@ def test_two_servers_do_not_share_a_port(serve):
 
 def test_the_port_is_free_again_at_once(serve):
     running = serve(lambda request: "first")
+    address = running.address
     with running.wire() as wire:
         wire.send(REQUEST).receive_answer()
         running.stop()
-    again = serve(lambda request: "second", host=running.address)
+    again = serve(lambda request: "second", host=address)
     assert again.fetch().text == "second"
 
 
@@ -197,6 +198,7 @@ def test_terminate_from_a_handler(serve):
 
 def test_terminate_from_another_thread_and_again(serve):
     running = serve(lambda request: "x")
+    address = running.address
     threads = [threading.Thread(target=running.server.terminate) for _ in range(5)]
     for thread in threads:
         thread.start()
@@ -204,7 +206,8 @@ def test_terminate_from_another_thread_and_again(serve):
         thread.join()
     running.wait_for_return()
     running.server.terminate()
-    assert refused(running.address)
+    assert refused(address)
+    assert running.address is None
 
 
 def test_terminate_answers_what_is_in_flight_and_accepts_no_more(serve):
