@@ -40,10 +40,21 @@ pub(crate) fn returned(value: &Bound<'_, PyAny>) -> PyResult<Returned> {
     if simple {
         return fill(outside::Response::new(200), value).map(Returned::Response);
     }
+    if is_coroutine(value)? {
+        // A plain function that hands on what an async def function gave it.
+        let run = py.import("asyncio")?.getattr("run")?;
+        return returned(&run.call1((value,))?);
+    }
     Err(PyTypeError::new_err(format!(
         "a handler returns a Response, (code, message), str, bytes, dict, list or None, not {}",
         kind(value)
     )))
+}
+
+/// Is it a coroutine that nobody has awaited yet?
+pub(crate) fn is_coroutine(value: &Bound<'_, PyAny>) -> PyResult<bool> {
+    static IS_COROUTINE: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    IS_COROUTINE.import(value.py(), "inspect", "iscoroutine")?.call1((value,))?.is_truthy()
 }
 
 fn code_and_message(pair: &Bound<'_, PyTuple>) -> PyResult<Returned> {

@@ -28,14 +28,16 @@ impl PythonLog {
 }
 
 impl LogSink for PythonLog {
-    fn access(&self, lines: &str) {
+    fn access(&self, lines: &[u8]) {
         if !self.access_by_logging.load(Ordering::Relaxed) {
             return StandardError.access(lines);
         }
         Python::attach(|py| {
             let told = logger(py, "outside.access").and_then(|logger| {
                 let info = logger.getattr(intern!(py, "info"))?;
-                lines.lines().try_for_each(|line| info.call1((intern!(py, "%s"), line)).map(drop))
+                String::from_utf8_lossy(lines)
+                    .lines()
+                    .try_for_each(|line| info.call1((intern!(py, "%s"), line)).map(drop))
             });
             report(py, told);
         });

@@ -4,10 +4,9 @@ use std::sync::Arc;
 
 use outside::{Error, ErrorHandler, Inline, Response};
 use pyo3::prelude::*;
-use pyo3::sync::PyOnceLock;
 
 use super::{Shared, answer, object_of};
-use crate::convert::{Returned, returned};
+use crate::convert::{Returned, is_coroutine, returned};
 use crate::logging::log_exception;
 use crate::request::Request;
 
@@ -59,12 +58,7 @@ impl ErrorHandler for ErrorFunction {
 
 /// The value itself, or what it comes to if it is a coroutine.
 pub(crate) fn awaited<'py>(py: Python<'py>, value: Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
-    static IS_COROUTINE: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-    if IS_COROUTINE.import(py, "inspect", "iscoroutine")?.call1((&value,))?.is_truthy()? {
-        py.import("asyncio")?.call_method1("run", (value,))
-    } else {
-        Ok(value)
-    }
+    if is_coroutine(&value)? { py.import("asyncio")?.call_method1("run", (value,)) } else { Ok(value) }
 }
 
 fn out_of_memory(error: PyErr) -> Error {

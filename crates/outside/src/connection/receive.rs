@@ -11,11 +11,21 @@ use super::{Connection, Stop, Waiting};
 use crate::error::Refusal;
 use crate::executor::{Exchange, Work};
 use crate::message::Request;
-use crate::protocol::http1::{BodyLength, ChunkedDecoder, Framing, Scan, decode_head};
+use crate::protocol::http1::{BodyLength, ChunkedDecoder, Framing, Scan, decode_head, framing};
 
 /// As many requests as are answered with one write.
 const MOST_TOGETHER: usize = 64;
 const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
+
+/// A head that is refused, and what is known of it: all but the framing, or for the log alone the request line.
+struct Unread {
+    refusal: Refusal,
+    request: Option<Arc<Request>>,
+    fragment: Option<Arc<Request>>,
+}
+
+/// Cannot happen: a request is shared only when it has been read.
+const SHARED: Refusal = Refusal::new(500, "a request was shared before it was read");
 
 /// Why reading a body ended.
 enum BodyFault {
@@ -46,8 +56,8 @@ impl Connection {
                     true => continue,
                     false => return Ok(!self.exchanges.is_empty()),
                 },
-                Err((refusal, fragment)) => {
-                    self.refuse(refusal, None, fragment);
+                Err(Unread { refusal, request, fragment }) => {
+                    self.refuse(refusal, request, fragment);
                     return Ok(true);
                 }
             };
@@ -64,8 +74,7 @@ impl Connection {
     }
 
     /// The next head, if all of it is there.
-    #[expect(clippy::type_complete, reason = "used once, two lines above its only reader")]
-    fn next_head(&mut self) -> Result<Option<(Arc<Request>, Framing)>, (Refusal, Option<Arc<Request>>)> {
+    fn next_head(&mut self) -> Result<Option<(Arc<Request>, Framing)>, Unread> {
         if self.pending.is_some() {
             return Ok(self.pending.take());
         }
@@ -73,11 +82,11 @@ impl Connection {
         let (start, end, fields) = match self.scanner.scan(unread, &self.head_limits()) {
             Ok(Scan::Partial) => return Ok(None),
             Ok(Scan::Complete { start, end, fields }) => (start, end, fields),
-            Err(refusal) => return Err((refusal, None)),
+            Err(refusal) => return Err(Unread { refusal, request: None, fragment: None }),
         };
         let mut request = take_request(self.address);
         let Some(empty) = Arc::get_mut(&mut request) else {
-            return Err((Refusal::new(500, "a request was shared before it was read"), None));
+            return Err(Unread { refusal: SHARED, request: None, fragment: None });
         };
         empty.max_params = self.service.config.max_query_parameters;
         empty.max_cookies = self.service.config.max_cookies;
@@ -85,9 +94,13 @@ impl Connection {
         self.scanner = Default::default();
         self.input.consume(end);
         self.head_is_timed = false;
-        match decoded {
+        if let Err(refusal) = decoded {
+            let fragment = (!request.method().is_empty()).then_some(request);
+            return Err(Unread { refusal, request: None, fragment });
+        }
+        match framing(&request) {
             Ok(framing) => Ok(Some((request, framing))),
-            Err(refusal) => Err((refusal, (!request.method().is_empty()).then_some(request))),
+            Err(refusal) => Err(Unread { refusal, request: Some(request), fragment: None }),
         }
     }
 
@@ -154,7 +167,6 @@ impl Connection {
     }
 
     async fn read_body(&mut self, request: &mut Arc<Request>, framing: Framing) -> Result<(), BodyFault> {
-        const SHARED: Refusal = Refusal::new(500, "a request was shared before it was read");
         let max = self.service.config.max_body_size;
         let limits = self.head_limits();
         let mut chunks = ChunkedDecoder::new();

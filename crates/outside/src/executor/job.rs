@@ -127,7 +127,7 @@ impl Exchange {
         if error.is_internal() {
             log.event(Level::Error, format!("{}: {error}", self.name()));
         }
-        if let Some(handler) = site.error_handlers.get(&code) {
+        if let (Some(handler), Some(_)) = (site.error_handlers.get(&code), &self.request) {
             let answer = self.call(log, |request| handler.call(request, code, message));
             match answer.and_then(|response| self.prepare(response, log)) {
                 Ok(response) => return self.finish(response, site, log),

@@ -92,6 +92,7 @@ impl Executor {
 
     fn run_loop(&self) -> Turn {
         let mut passed = false;
+        let mut stopping = false;
         self.runtime.block_on(std::future::poll_fn(|context| {
             self.register_root(context);
             self.deliver();
@@ -101,7 +102,13 @@ impl Executor {
                 return Poll::Pending;
             }
             if self.is_stopping() {
-                return Poll::Ready(Turn::Stop);
+                if stopping {
+                    return Poll::Ready(Turn::Stop);
+                }
+                // One pass more, so that tasks which were aborted let go of what they hold.
+                stopping = true;
+                context.waker().wake_by_ref();
+                return Poll::Pending;
             }
             if lock(&self.queue).is_empty() { Poll::Pending } else { Poll::Ready(Turn::Jobs) }
         }))

@@ -32,8 +32,8 @@ pub enum Level {
 
 /// Where the log goes. Called from one thread at a time.
 pub trait LogSink: Send + Sync {
-    /// Complete lines of the access log, each ended by a newline.
-    fn access(&self, lines: &str);
+    /// Complete lines of the access log, each ended by a newline; all of it is ASCII.
+    fn access(&self, lines: &[u8]);
 
     /// One event.
     fn event(&self, level: Level, text: &str);
@@ -44,9 +44,9 @@ pub trait LogSink: Send + Sync {
 pub struct StandardError;
 
 impl LogSink for StandardError {
-    fn access(&self, lines: &str) {
+    fn access(&self, lines: &[u8]) {
         // Nobody is left to be told that standard error is gone.
-        std::io::stderr().lock().write_all(lines.as_bytes()).unwrap_or_default();
+        std::io::stderr().lock().write_all(lines).unwrap_or_default();
     }
 
     fn event(&self, level: Level, text: &str) {
@@ -165,8 +165,7 @@ impl Log {
             self.sink.event(*level, text);
         }
         if !taken.lines.is_empty() {
-            // Only ASCII and checked UTF-8 is ever written.
-            self.sink.access(&String::from_utf8_lossy(&taken.lines));
+            self.sink.access(&taken.lines);
         }
         if taken.lost > 0 {
             self.sink.event(Level::Warning, &format!("{} log lines lost: the log's reader is too slow", taken.lost));

@@ -137,6 +137,10 @@ impl Running {
             result = result.and_then(|()| rung());
         }
         self.service.handles.give_all(Order::Cut);
+        let deadline = Instant::now() + LAST_PATIENCE;
+        while self.service.handles.len() > 0 && Instant::now() < deadline {
+            self.control.doorbell.wait(Some(GLANCE));
+        }
         self.tasks[1].abort();
         let executor = &self.service.executor;
         executor.stop();

@@ -18,7 +18,7 @@ use crate::route::Routes;
 
 /// Makes the answer for a status code.
 pub trait ErrorHandler: Send + Sync {
-    /// The request is missing if its head could not be read.
+    /// Never called for a request whose head could not be read.
     fn call(&self, request: Option<&Arc<Request>>, code: u16, message: Option<&str>) -> Result<Response, Error>;
 }
 

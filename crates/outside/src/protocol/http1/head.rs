@@ -5,7 +5,6 @@
 
 use httparse::{EMPTY_HEADER, Header};
 
-use super::framing::{Framing, framing};
 use crate::error::Refusal;
 use crate::message::{Known, Request, Span};
 
@@ -95,10 +94,11 @@ impl HeadScanner {
 const LINE_TOO_LONG: Refusal = Refusal::limit(414, "request line too long", "max_request_line");
 const SECTION_TOO_LARGE: Refusal = Refusal::limit(431, "header section too large", "max_header_size");
 
-/// Reads a complete head into an empty request and decides the framing of its body.
-pub(crate) fn decode_head(head: &[u8], fields: usize, request: &mut Request) -> Result<Framing, Refusal> {
+/// Reads a complete head into an empty request.
+pub(crate) fn decode_head(head: &[u8], fields: usize, request: &mut Request) -> Result<(), Refusal> {
     request.headers.raw_parts().0.extend_from_slice(head);
-    let line_end = memchr::memchr(b'\r', head).ok_or(MALFORMED_LINE)?;
+    // The scan has seen that a CR stands before each LF; one that stands elsewhere fits into no part of the line.
+    let line_end = memchr::memchr(b'\n', head).ok_or(MALFORMED_LINE)? - 1;
     let target = decode_request_line(&head[..line_end], request)?;
     let section = line_end + 2;
     if fields <= FEW_FIELDS {
@@ -107,8 +107,7 @@ pub(crate) fn decode_head(head: &[u8], fields: usize, request: &mut Request) -> 
         decode_fields(head, section, &mut vec![EMPTY_HEADER; fields], request)?;
     }
     check_host(request)?;
-    decode_target(head, target, request)?;
-    framing(request)
+    decode_target(head, target, request)
 }
 
 /// As many as nearly every request has; they are read on the stack.
@@ -124,7 +123,7 @@ fn decode_request_line(line: &[u8], request: &mut Request) -> Result<Span, Refus
     }
     let target = &line[first + 1..second];
     if target.is_empty() || !target.iter().all(|&byte| (0x21..=0x7e).contains(&byte) && byte != b'#') {
-        return Err(Refusal::bad("the request target holds a byte that may not stand there"));
+        return Err(Refusal::bad("the request target holds a byte that has to be percent-encoded"));
     }
     request.minor_version = match &line[second + 1..] {
         b"HTTP/1.1" => 1,
@@ -252,9 +251,14 @@ fn is_authority(text: &[u8]) -> bool {
         [b'[', inner @ .., b']'] => {
             std::str::from_utf8(inner).is_ok_and(|inner| inner.parse::<std::net::Ipv6Addr>().is_ok())
         }
-        _ => !host.is_empty() && host.iter().all(|&byte| is_host_byte(byte)),
+        _ => !host.is_empty() && host.iter().all(|&byte| is_host_byte(byte)) && has_whole_escapes(host),
     };
     port_is_valid && host_is_valid
+}
+
+fn has_whole_escapes(text: &[u8]) -> bool {
+    memchr::memchr_iter(b'%', text)
+        .all(|at| text.get(at + 1..at + 3).is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit)))
 }
 
 /// unreserved, sub-delims and `%` (RFC 3986 section 3.2.2).
