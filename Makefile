@@ -44,11 +44,11 @@ run: build
 
 build: venv
 	@if ! $(PY) -c 'import outside' 2>/dev/null; then rm -f $(BUILT); fi
-	@$(MAKE) --no-print-directory $(BUILT)
+	@$(MAKE) --silent --no-print-directory $(BUILT)
 
 $(BUILT): $(SOURCES)
-	@echo "build    the release module (a few minutes the first time)"
-	@$(PY) -m maturin develop --release --quiet
+	@echo "build    the release module (a minute or two the first time)"
+	@said=$$($(PY) -m maturin develop --release 2>&1) || { echo "$$said"; exit 1; }
 	@touch $@
 
 venv:
