@@ -32,6 +32,7 @@ def serve() -> Iterator[Callable[..., Running]]:
         started.append(Running(server))
         return started[-1]
 
+    start.forget = started.clear  # type: ignore[attr-defined] - of servers that have ended
     yield start
     for running in started:
         running.stop()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import socket
@@ -132,6 +133,24 @@ def test_run_again(serve):
     assert running.server._terminate_process is False
     assert again.fetch().text == "x"
     again.stop()
+
+
+def test_nothing_is_left_behind(serve):
+    """Sockets, descriptors and threads of a server are gone when run() has returned."""
+
+    def belongings() -> tuple[int, int]:
+        return len(os.listdir("/proc/self/fd")), threading.active_count()
+
+    before = belongings()
+    for _ in range(5):
+        running = serve(lambda request: "x")
+        with running.wire() as wire:
+            wire.send(REQUEST).receive_answer()
+            running.stop()
+    del running
+    serve.forget()
+    gc.collect()
+    wait_until(lambda: belongings() <= before, f"as much is open as before ({before})")
 
 
 def test_run_twice_at_once_is_refused(serve):
