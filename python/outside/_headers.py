@@ -44,6 +44,14 @@ class Headers(dict[str, str]):
         """The value whatever the case of the name, or the default."""
         return dict.get(self, self._found(name), default)  # type: ignore[call-overload]
 
+    def pop(self, name: str, *default: Any) -> Any:
+        """Takes a field out whatever the case of its name."""
+        return dict.pop(self, self._found(name), *default)  # type: ignore[arg-type]
+
+    def setdefault(self, name: str, default: str = "") -> str:
+        """The value whatever the case of the name; set to the default if there is none."""
+        return dict.setdefault(self, self._found(name), default)  # type: ignore[arg-type]
+
     def get_all(self, name: str) -> list[str]:
         """Every value of a repeated field, in order; empty if there is none."""
         lower = name.lower()

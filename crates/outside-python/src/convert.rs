@@ -153,9 +153,8 @@ fn fill(mut response: outside::Response, content: &Bound<'_, PyAny>) -> PyResult
     } else {
         (outside::Body::Stream(stream_of(content)?), "application/octet-stream")
     };
-    let is_empty = body.is_empty();
     *response.body_mut() = body;
-    if !is_empty && !response.headers().contains("Content-Type") {
+    if !matches!(response.status(), 204 | 304) && !response.headers().contains("Content-Type") {
         response.headers_mut().append("Content-Type", media_type).map_err(wrong)?;
     }
     Ok(response)

@@ -1,5 +1,7 @@
 //! `OutsideHTTP_Redirect`: a server that sends every request elsewhere.
 
+use std::sync::OnceLock;
+
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
@@ -9,6 +11,7 @@ use crate::server::OutsideHttp;
 #[pyclass(module = "outside", name = "OutsideHTTP_Redirect", subclass, frozen, dict, weakref)]
 pub(crate) struct OutsideHttpRedirect {
     server: Py<OutsideHttp>,
+    destination: OnceLock<String>,
 }
 
 #[pymethods]
@@ -16,11 +19,14 @@ impl OutsideHttpRedirect {
     #[new]
     #[pyo3(signature = (*_args, **_kwargs))]
     fn new(py: Python<'_>, _args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyDict>>) -> PyResult<Self> {
-        Ok(Self { server: Py::new(py, OutsideHttp::empty())? })
+        Ok(Self { server: Py::new(py, OutsideHttp::empty())?, destination: OnceLock::new() })
     }
 
     fn __init__(&self, py: Python<'_>, host: &Bound<'_, PyAny>, destination: &str) -> PyResult<()> {
-        self.server.get().redirecting(py, host, destination)
+        self.server.get().redirecting(py, host, destination)?;
+        // A second call has failed above.
+        self.destination.get_or_init(|| destination.to_owned());
+        Ok(())
     }
 
     /// Binds, prints the URL, redirects until terminated, then returns.
@@ -58,6 +64,7 @@ impl OutsideHttpRedirect {
 
     fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
         let host = self.config(py)?.get_item("host")?;
-        Ok(format!("<OutsideHTTP_Redirect {}>", host.repr()?))
+        let destination = self.destination.get().map_or("", String::as_str);
+        Ok(format!("<OutsideHTTP_Redirect {} to {destination}>", host.repr()?))
     }
 }

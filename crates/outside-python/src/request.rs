@@ -11,7 +11,7 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBytes, PyDict, PyList, PyString, PyTuple};
 
 use crate::file_path::kind;
-use crate::form::FormFile;
+use crate::form::{FormFile, form_error};
 
 /// One request. Made by the server; by hand for tests and `ScheduledResponse`.
 #[pyclass(module = "outside", name = "Request", subclass, frozen, dict, weakref)]
@@ -50,7 +50,7 @@ impl Request {
 
     fn make_form(&self, py: Python<'_>) -> PyResult<&(Py<PyDict>, Py<PyDict>)> {
         self.made(py).form.get_or_try_init(py, || {
-            let form = self.inner.form().map_err(|refusal| PyValueError::new_err(refusal.reason))?;
+            let form = self.inner.form().map_err(|refusal| form_error(&refusal))?;
             let (fields, files) = (PyDict::new(py), PyDict::new(py));
             for (name, value) in form.fields {
                 set_first(&fields, &name, value)?;

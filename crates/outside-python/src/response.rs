@@ -43,6 +43,17 @@ impl Response {
     }
 }
 
+/// An argument as it was given, `None` included; without one, the default.
+struct Given<'py>(Option<Bound<'py, PyAny>>);
+
+impl<'a, 'py> FromPyObject<'a, 'py> for Given<'py> {
+    type Error = PyErr;
+
+    fn extract(object: Borrowed<'a, 'py, PyAny>) -> PyResult<Self> {
+        Ok(Self(Some(object.to_owned())))
+    }
+}
+
 fn check_status(status: &Bound<'_, PyAny>) -> PyResult<u16> {
     let code: i64 = status
         .extract()
@@ -88,16 +99,16 @@ impl Response {
         Self::from_fields(Fields { status_code: 200, ..Fields::default() })
     }
 
-    #[pyo3(signature = (status_code=None, headers=None, content=None, cookies=None))]
+    #[pyo3(signature = (status_code=Given(None), headers=None, content=None, cookies=None))]
     fn __init__(
         &self,
-        status_code: Option<&Bound<'_, PyAny>>,
+        status_code: Given<'_>,
         headers: Option<&Bound<'_, PyAny>>,
         content: Option<&Bound<'_, PyAny>>,
         cookies: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<()> {
         let fields = Fields {
-            status_code: status_code.map_or(Ok(200), check_status)?,
+            status_code: status_code.0.as_ref().map_or(Ok(200), check_status)?,
             headers: headers.map(|value| check_dict("headers", value)).transpose()?.map(|dict| dict.clone().unbind()),
             content: content.map(|value| check_content(value).map(|()| value.clone().unbind())).transpose()?,
             cookies: cookies.map(|value| check_dict("cookies", value)).transpose()?.map(|dict| dict.clone().unbind()),

@@ -1,10 +1,12 @@
 //! `ScheduledResponse`: a handler's answer without a server.
 
+use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
 use crate::call::sync::awaited;
 use crate::convert::{Returned, response_of, returned, shown};
+use crate::file_path::kind;
 use crate::logging::log_exception;
 use crate::request::Request;
 use crate::response::Response;
@@ -20,8 +22,11 @@ pub(crate) struct ScheduledResponse {
 #[pymethods]
 impl ScheduledResponse {
     #[new]
-    fn new(request: Py<Request>, route_function: Py<PyAny>, error_routes: Py<PyDict>) -> Self {
-        Self { request, route_function, error_routes }
+    fn new(request: Py<Request>, route_function: &Bound<'_, PyAny>, error_routes: Py<PyDict>) -> PyResult<Self> {
+        if !route_function.is_callable() {
+            return Err(PyTypeError::new_err(format!("route_function is a function, not {}", kind(route_function))));
+        }
+        Ok(Self { request, route_function: route_function.clone().unbind(), error_routes })
     }
 
     /// The response, the error handler's if the function failed, or `None` if that failed as well.

@@ -13,6 +13,7 @@ use outside::Error;
 use pyo3::prelude::*;
 
 use crate::convert::{Returned, returned};
+use crate::form::refusal_of;
 use crate::hooks::Attachment;
 use crate::logging::log_exception;
 use crate::request::Request;
@@ -83,6 +84,7 @@ pub(crate) fn answer(
     let error = match outcome {
         Ok(Returned::Response(response)) => return Ok(response),
         Ok(Returned::Code(code, message)) => Error::status(code, message.as_deref()),
+        Err(error) if let Some((status, reason)) = refusal_of(py, &error) => Error::status(status, Some(&reason)),
         Err(error) => {
             let inner = &request.get().inner;
             log_exception(py, &format!("{} {}: the handler failed", inner.method(), inner.url()), &error);

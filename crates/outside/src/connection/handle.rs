@@ -107,10 +107,6 @@ impl Handle {
         }
     }
 
-    pub(crate) fn is_draining(&self) -> bool {
-        self.order.load(Ordering::Relaxed) != Order::None as u8
-    }
-
     pub(crate) fn set_deadline(&self, at: u64) {
         self.deadline.store(at, Ordering::Relaxed);
     }

@@ -13,6 +13,7 @@ use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -38,9 +39,15 @@ pub(crate) struct Service {
     pub(crate) clock: Clock,
     /// Told when a connection has ended.
     pub(crate) ended: tokio::sync::Notify,
+    /// Not 0 once the server's end has begun: no connection is kept any more.
+    pub(crate) stage: Arc<AtomicU8>,
 }
 
 impl Service {
+    fn is_ending(&self) -> bool {
+        self.stage.load(Ordering::Relaxed) != 0
+    }
+
     /// A connection has ended: there may be room for another, or nothing left to wait for.
     fn release(&self, number: usize) {
         self.handles.remove(number);

@@ -142,7 +142,7 @@ impl Connection {
         self.keep_alive = framing.keep_alive
             && self.service.config.keep_alive
             && self.received < self.service.config.max_socket_reuse
-            && !self.handle.is_draining();
+            && !self.service.is_ending();
         let began = self.service.log.wants_duration().then(Instant::now);
         if framing.body != BodyLength::Known(0) {
             match self.read_body(&mut request, framing).await {

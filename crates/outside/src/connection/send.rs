@@ -35,7 +35,7 @@ impl Connection {
         let last = exchanges.len().saturating_sub(1);
         for (index, exchange) in exchanges.iter_mut().enumerate() {
             let Work::Answered(mut response) = std::mem::replace(&mut exchange.work, Work::Done) else { continue };
-            if index == last && (asks_to_close(&response) || self.handle.is_draining()) {
+            if index == last && (asks_to_close(&response) || self.service.is_ending()) {
                 self.keep_alive = false;
             }
             let closes = index == last && !self.keep_alive;

@@ -27,7 +27,7 @@ use crate::site::Site;
 /// The stages of a server's life that others may ask for.
 #[derive(Debug)]
 pub(crate) struct Control {
-    stage: AtomicU8,
+    stage: Arc<AtomicU8>,
     pub(crate) doorbell: Doorbell,
 }
 
@@ -37,7 +37,7 @@ const CUTTING: u8 = 2;
 
 impl Control {
     pub(crate) fn new() -> Result<Arc<Self>, Error> {
-        Ok(Arc::new(Self { stage: AtomicU8::new(SERVING), doorbell: Doorbell::new()? }))
+        Ok(Arc::new(Self { stage: Arc::new(AtomicU8::new(SERVING)), doorbell: Doorbell::new()? }))
     }
 
     /// Begins the end; `at_once` cuts what is in flight if the end has already begun.
@@ -98,6 +98,7 @@ impl Running {
             handles: Handles::default(),
             clock: Clock::new(),
             ended: tokio::sync::Notify::new(),
+            stage: Arc::clone(&control.stage),
         });
         let runtime = &service.executor.runtime;
         let listener = {

@@ -81,6 +81,8 @@ impl HeadScanner {
             // One byte more: the CR that may already be there.
             None if buffer.len() - self.line > limits.request_line + 1 => Err(LINE_TOO_LONG),
             Some(section) if buffer.len() - section > limits.section + 1 => Err(SECTION_TOO_LARGE),
+            // Another protocol is known by its first bytes; there is no point in waiting for its first line.
+            None if !may_be_method(&buffer[self.line..]) => Err(Refusal::bad("this is not HTTP")),
             _ => Ok(Scan::Partial),
         }
     }
@@ -89,6 +91,13 @@ impl HeadScanner {
     pub(crate) fn has_begun(&self, buffer: &[u8]) -> bool {
         buffer.len() > self.start
     }
+}
+
+/// Could this be the beginning of a request line? Looks at a few bytes only.
+fn may_be_method(line: &[u8]) -> bool {
+    let text = &line[..line.len().min(16)];
+    let word = text.split(|&byte| byte == b' ' || byte == b'\r').next().unwrap_or_default();
+    word.iter().all(|&byte| crate::message::is_token_byte(byte))
 }
 
 const LINE_TOO_LONG: Refusal = Refusal::limit(414, "request line too long", "max_request_line");
