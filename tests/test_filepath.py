@@ -6,6 +6,7 @@ import os
 
 import pytest
 from outside import FilePath, Response
+from wire import request_bytes
 
 
 @pytest.fixture
@@ -123,3 +124,30 @@ def test_as_a_route(serve, file):
     assert running.fetch("/one").body == b"0123456789"
     file.unlink()
     assert running.fetch("/one").status == 404
+
+
+def test_a_file_that_shrinks_while_it_is_sent_ends_the_connection(serve, records, tmp_path):
+    path, size = tmp_path / "shrinks", 100_000_000
+    with path.open("wb") as large:
+        large.truncate(size)
+    with serve(lambda request: Response(200, {}, FilePath(str(path)))).wire() as wire:
+        wire.send(request_bytes("/")).receive_some()
+        os.truncate(path, 1000)
+        received = wire.receive_rest()
+    head, _, body = received.partition(b"\r\n\r\n")
+    assert f"Content-Length: {size}".encode() in head
+    assert len(body) < size
+    records.wait_for("shrinks")
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, lambda path: os.symlink("/dev/zero", path)], ids=["fifo", "device"])
+def test_what_is_no_regular_file_is_a_500(serve, records, tmp_path, make):
+    make(str(tmp_path / "special"))
+    assert serve(lambda request: Response(200, {}, FilePath(str(tmp_path / "special")))).fetch().status == 500
+    records.wait_for("special")
+
+
+@pytest.mark.parametrize("path", ["", "a\0b", "/" + "a" * 5000, "a/b" * 2000], ids=["empty", "nul", "name", "length"])
+def test_a_path_that_cannot_be_one_is_a_404(serve, path):
+    assert FilePath(path).read_end == 0
+    assert serve(lambda request: Response(200, {}, FilePath(path))).fetch().status == 404
