@@ -3,6 +3,7 @@
 use outside::SameSite;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyTuple};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// A cookie to set, written as RFC 6265 asks.
@@ -37,8 +38,19 @@ fn same_site_of(text: Option<&str>) -> PyResult<Option<SameSite>> {
 #[pymethods]
 impl ResponseCookie {
     #[new]
+    #[pyo3(
+        signature = (*_args, **_kwargs),
+        text_signature = "(value, max_age=None, domain=None, http_only=False, secure=False, path=None, same_site=None)"
+    )]
+    fn new(_args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyDict>>) -> Self {
+        // So that a subclass may have an __init__ of its own; what is given is looked at there.
+        Self(Mutex::default())
+    }
+
     #[pyo3(signature = (value, max_age=None, domain=None, http_only=false, secure=false, path=None, same_site=None))]
-    fn new(
+    #[expect(clippy::too_many_arguments, reason = "the attributes of a cookie")]
+    fn __init__(
+        &self,
         value: String,
         max_age: Option<i64>,
         domain: Option<String>,
@@ -46,11 +58,10 @@ impl ResponseCookie {
         secure: bool,
         path: Option<String>,
         same_site: Option<&str>,
-    ) -> PyResult<Self> {
+    ) -> PyResult<()> {
         let same_site = same_site_of(same_site)?;
         let cookie = outside::ResponseCookie { value, max_age, domain, http_only, secure, path, same_site };
-        cookie.check().map_err(|error| PyValueError::new_err(error.to_string()))?;
-        Ok(Self(Mutex::new(cookie)))
+        self.change(|before| *before = cookie)
     }
 
     #[getter]

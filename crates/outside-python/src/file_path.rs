@@ -7,18 +7,21 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::PyBytes;
+use pyo3::types::{PyBytes, PyDict, PyTuple};
 
 /// A file as content: the server sends it without reading it into Python.
 #[pyclass(module = "outside", name = "FilePath", subclass, frozen, dict, weakref)]
 pub(crate) struct FilePath(Mutex<Fields>);
 
+type Remembered = (Option<(u64, u64)>, Py<PyBytes>);
+
+#[derive(Default)]
 struct Fields {
     path: String,
     read_start: u64,
     read_end: u64,
     /// What the last read gave, and for which range.
-    remembered: Option<(Option<(u64, u64)>, Py<PyBytes>)>,
+    remembered: Option<Remembered>,
 }
 
 impl FilePath {
@@ -54,13 +57,21 @@ fn read_range_of(path: &str, range: Option<(u64, u64)>) -> std::io::Result<Vec<u
 #[pymethods]
 impl FilePath {
     #[new]
-    fn new(path: &Bound<'_, PyAny>) -> PyResult<Self> {
+    #[pyo3(signature = (*_args, **_kwargs), text_signature = "(path)")]
+    fn new(_args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyDict>>) -> Self {
+        // So that a subclass may have an __init__ of its own; what is given is looked at there.
+        Self(Mutex::default())
+    }
+
+    fn __init__(&self, path: &Bound<'_, PyAny>) -> PyResult<()> {
         let path: PathBuf = path.extract().map_err(|_| {
             PyTypeError::new_err(format!("the path of a FilePath is a str or a path object, not {}", kind(path)))
         })?;
         let path = path.into_os_string().into_string().map_err(|_| PyValueError::new_err("the path is not UTF-8"))?;
         let read_end = size_of(&path);
-        Ok(Self(Mutex::new(Fields { path, read_start: 0, read_end, remembered: None })))
+        let before = std::mem::replace(&mut *self.lock(), Fields { path, read_start: 0, read_end, remembered: None });
+        drop(before);
+        Ok(())
     }
 
     #[getter]
@@ -71,7 +82,8 @@ impl FilePath {
     #[setter]
     fn set_path(&self, path: String) {
         let read_end = size_of(&path);
-        *self.lock() = Fields { path, read_start: 0, read_end, remembered: None };
+        let before = std::mem::replace(&mut *self.lock(), Fields { path, read_start: 0, read_end, remembered: None });
+        drop(before);
     }
 
     #[getter]
@@ -119,7 +131,8 @@ impl FilePath {
             }
         })?;
         let bytes = PyBytes::new(py, &bytes).unbind();
-        self.lock().remembered = Some((read_range, bytes.clone_ref(py)));
+        let before = self.lock().remembered.replace((read_range, bytes.clone_ref(py)));
+        drop(before);
         Ok(bytes)
     }
 

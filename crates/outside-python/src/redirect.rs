@@ -17,7 +17,7 @@ pub(crate) struct OutsideHttpRedirect {
 #[pymethods]
 impl OutsideHttpRedirect {
     #[new]
-    #[pyo3(signature = (*_args, **_kwargs))]
+    #[pyo3(signature = (*_args, **_kwargs), text_signature = "(host, destination)")]
     fn new(py: Python<'_>, _args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyDict>>) -> PyResult<Self> {
         Ok(Self { server: Py::new(py, OutsideHttp::empty())?, destination: OnceLock::new() })
     }

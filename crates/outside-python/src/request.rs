@@ -1,9 +1,9 @@
 //! `Request`: a view of the engine's request. Python objects are made when they are asked for, then remembered.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
-use outside::RequestParts;
+use outside::{RequestParts, Version};
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -16,7 +16,7 @@ use crate::form::{FormFile, form_error};
 /// One request. Made by the server; by hand for tests and `ScheduledResponse`.
 #[pyclass(module = "outside", name = "Request", subclass, frozen, dict, weakref)]
 pub(crate) struct Request {
-    pub(crate) inner: Arc<outside::Request>,
+    inner: OnceLock<Arc<outside::Request>>,
     made: PyOnceLock<Box<Made>>,
 }
 
@@ -32,7 +32,12 @@ struct Made {
 
 impl Request {
     pub(crate) fn view(inner: Arc<outside::Request>) -> Self {
-        Self { inner, made: PyOnceLock::new() }
+        Self { inner: OnceLock::from(inner), made: PyOnceLock::new() }
+    }
+
+    /// The engine's request; an empty one if a subclass never called `super().__init__()`.
+    pub(crate) fn inner(&self) -> &Arc<outside::Request> {
+        self.inner.get_or_init(|| Arc::new(outside::Request::default()))
     }
 
     fn made(&self, py: Python<'_>) -> &Made {
@@ -50,7 +55,7 @@ impl Request {
 
     fn make_form(&self, py: Python<'_>) -> PyResult<&(Py<PyDict>, Py<PyDict>)> {
         self.made(py).form.get_or_try_init(py, || {
-            let form = self.inner.form().map_err(|refusal| form_error(&refusal))?;
+            let form = self.inner().form().map_err(|refusal| form_error(&refusal))?;
             let (fields, files) = (PyDict::new(py), PyDict::new(py));
             for (name, value) in form.fields {
                 set_first(&fields, &name, value)?;
@@ -80,14 +85,24 @@ fn text(bytes: &[u8]) -> String {
 #[pymethods]
 impl Request {
     #[new]
-    fn new(
+    #[pyo3(
+        signature = (*_args, **_kwargs),
+        text_signature = "(method, headers, content, version, url, address)"
+    )]
+    fn new(_args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyDict>>) -> Self {
+        // So that a subclass may have an __init__ of its own; what is given is looked at there.
+        Self { inner: OnceLock::new(), made: PyOnceLock::new() }
+    }
+
+    fn __init__(
+        &self,
         method: &str,
         headers: &Bound<'_, PyDict>,
         content: &Bound<'_, PyAny>,
         version: &str,
         url: &str,
         address: &Bound<'_, PyAny>,
-    ) -> PyResult<Self> {
+    ) -> PyResult<()> {
         let content: &[u8] = content
             .extract()
             .map_err(|_| PyTypeError::new_err(format!("the content of a Request is bytes, not {}", kind(content))))?;
@@ -95,33 +110,23 @@ impl Request {
             PyTypeError::new_err(format!("the address of a Request is (ip, port), not {}", kind(address)))
         })?;
         let ip = ip.parse().map_err(|_| PyValueError::new_err(format!("{ip:?} is no IP address")))?;
-        let minor_version = match version {
-            "HTTP/1.1" => 1,
-            "HTTP/1.0" => 0,
-            _ => {
-                return Err(PyValueError::new_err(format!("the version is 'HTTP/1.1' or 'HTTP/1.0', not {version:?}")));
-            }
-        };
+        let version = Version::parse(version).ok_or_else(|| {
+            PyValueError::new_err(format!("the version is 'HTTP/1.0', 'HTTP/1.1' or 'HTTP/2', not {version:?}"))
+        })?;
         let mut pairs: Vec<(String, Vec<u8>)> = Vec::with_capacity(headers.len());
         for (name, value) in headers.iter() {
             pairs.push((name.extract()?, value.str()?.to_str()?.as_bytes().to_vec()));
         }
         let pairs: Vec<(&str, &[u8])> = pairs.iter().map(|(name, value)| (name.as_str(), value.as_slice())).collect();
-        let parts = RequestParts {
-            method,
-            target: url,
-            headers: &pairs,
-            content,
-            minor_version,
-            address: SocketAddr::new(ip, port),
-        };
+        let parts =
+            RequestParts { method, target: url, headers: &pairs, content, version, address: SocketAddr::new(ip, port) };
         let request = outside::Request::from_parts(&parts).map_err(|error| PyValueError::new_err(error.to_string()))?;
-        Ok(Self::view(Arc::new(request)))
+        self.inner.set(Arc::new(request)).map_err(|_| PyTypeError::new_err("a Request is initialised once"))
     }
 
     #[getter]
     fn method<'py>(&self, py: Python<'py>) -> Bound<'py, PyString> {
-        match self.inner.method() {
+        match self.inner().method() {
             "GET" => intern!(py, "GET").clone(),
             "POST" => intern!(py, "POST").clone(),
             "HEAD" => intern!(py, "HEAD").clone(),
@@ -137,7 +142,7 @@ impl Request {
     fn headers(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         static CLASS: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
         let headers = self.made(py).headers.get_or_try_init(py, || {
-            let fields = self.inner.headers().iter().map(|(name, value)| (name, text(value)));
+            let fields = self.inner().headers().iter().map(|(name, value)| (name, text(value)));
             let pairs = PyList::new(py, fields.collect::<Vec<_>>())?;
             CLASS.import(py, "outside._headers", "Headers")?.call1((pairs,)).map(Bound::unbind)
         })?;
@@ -148,7 +153,7 @@ impl Request {
     fn cookies(&self, py: Python<'_>) -> PyResult<Py<PyDict>> {
         let cookies = self.made(py).cookies.get_or_try_init(py, || {
             let cookies = PyDict::new(py);
-            for (name, value) in self.inner.cookies().iter() {
+            for (name, value) in self.inner().cookies().iter() {
                 set_first(&cookies, &text(name), text(value))?;
             }
             Ok::<_, PyErr>(cookies.unbind())
@@ -158,13 +163,13 @@ impl Request {
 
     #[getter]
     fn content(&self, py: Python<'_>) -> Py<PyBytes> {
-        let content = self.made(py).content.get_or_init(py, || PyBytes::new(py, self.inner.content()).unbind());
+        let content = self.made(py).content.get_or_init(py, || PyBytes::new(py, self.inner().content()).unbind());
         content.clone_ref(py)
     }
 
     #[getter]
     fn version<'py>(&self, py: Python<'py>) -> Bound<'py, PyString> {
-        match self.inner.version() {
+        match self.inner().version() {
             "HTTP/1.1" => intern!(py, "HTTP/1.1").clone(),
             other => PyString::new(py, other),
         }
@@ -172,7 +177,7 @@ impl Request {
 
     #[getter]
     fn url(&self, py: Python<'_>) -> Py<PyString> {
-        self.made(py).url.get_or_init(py, || PyString::new(py, self.inner.url()).unbind()).clone_ref(py)
+        self.made(py).url.get_or_init(py, || PyString::new(py, self.inner().url()).unbind()).clone_ref(py)
     }
 
     #[getter]
@@ -182,14 +187,14 @@ impl Request {
 
     #[getter]
     fn query(&self) -> &str {
-        self.inner.query()
+        self.inner().query()
     }
 
     #[getter]
     fn params(&self, py: Python<'_>) -> PyResult<Py<PyDict>> {
         let params = self.made(py).params.get_or_try_init(py, || {
             let params = PyDict::new(py);
-            for (name, value) in self.inner.params() {
+            for (name, value) in self.inner().params() {
                 set_first(&params, &name, value)?;
             }
             Ok::<_, PyErr>(params.unbind())
@@ -200,7 +205,7 @@ impl Request {
     #[getter]
     fn params_all<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let params = PyDict::new(py);
-        for (name, value) in self.inner.params() {
+        for (name, value) in self.inner().params() {
             match params.get_item(&name)? {
                 Some(values) => values.cast::<PyList>()?.append(value)?,
                 None => params.set_item(name, [value])?,
@@ -211,24 +216,24 @@ impl Request {
 
     #[getter]
     fn address(&self) -> (String, u16) {
-        let address = self.inner.address();
+        let address = self.inner().address();
         (address.ip().to_canonical().to_string(), address.port())
     }
 
     #[getter]
     fn host(&self) -> &str {
-        self.inner.host()
+        self.inner().host()
     }
 
     #[getter]
     fn scheme(&self) -> &'static str {
-        self.inner.scheme()
+        self.inner().scheme()
     }
 
     /// The content as text; bytes that are no UTF-8 become U+FFFD.
     #[getter]
     fn text(&self) -> std::borrow::Cow<'_, str> {
-        String::from_utf8_lossy(self.inner.content())
+        String::from_utf8_lossy(self.inner().content())
     }
 
     /// The fields of a form. A malformed or oversized one is a `ValueError`.
@@ -246,7 +251,7 @@ impl Request {
     /// What the content holds as JSON, or `None` if it is none. Never raises.
     fn json(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         static LOADS: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-        let Ok(text) = std::str::from_utf8(self.inner.content()) else { return Ok(py.None()) };
+        let Ok(text) = std::str::from_utf8(self.inner().content()) else { return Ok(py.None()) };
         let loads = LOADS.import(py, "json", "loads")?;
         match loads.call1((text,)) {
             Ok(value) => Ok(value.unbind()),
@@ -261,16 +266,17 @@ impl Request {
     }
 
     fn __repr__(&self) -> String {
-        format!("<Request {} {}>", self.inner.method(), self.inner.url())
+        format!("<Request {} {}>", self.inner().method(), self.inner().url())
     }
 
     fn __getnewargs__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
         let headers = PyDict::new(py);
-        for (name, value) in self.inner.headers().iter() {
+        for (name, value) in self.inner().headers().iter() {
             set_first(&headers, name, text(value))?;
         }
         let content = self.content(py);
         let address = self.address();
-        (self.inner.method(), headers, content, self.inner.version(), self.inner.target(), address).into_pyobject(py)
+        (self.inner().method(), headers, content, self.inner().version(), self.inner().target(), address)
+            .into_pyobject(py)
     }
 }

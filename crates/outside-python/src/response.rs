@@ -31,6 +31,15 @@ impl Response {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// A dictionary among the attributes. A new one is made outside of the lock: making it may run a collection.
+    fn dict(&self, py: Python<'_>, field: impl Fn(&mut Fields) -> &mut Option<Py<PyDict>>) -> Py<PyDict> {
+        if let Some(dict) = field(&mut self.lock()) {
+            return dict.clone_ref(py);
+        }
+        let fresh = PyDict::new(py).unbind();
+        field(&mut self.lock()).get_or_insert(fresh).clone_ref(py)
+    }
+
     /// The attributes as they are now.
     pub(crate) fn fields(&self, py: Python<'_>) -> Fields {
         let fields = self.lock();
@@ -93,7 +102,10 @@ fn check_content(content: &Bound<'_, PyAny>) -> PyResult<()> {
 #[pymethods]
 impl Response {
     #[new]
-    #[pyo3(signature = (*_args, **_kwargs))]
+    #[pyo3(
+        signature = (*_args, **_kwargs),
+        text_signature = "(status_code=200, headers=None, content='', cookies=None)"
+    )]
     fn new(_args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyDict>>) -> Self {
         // So that a subclass may have an __init__ of its own; what is given is looked at there.
         Self::from_fields(Fields { status_code: 200, ..Fields::default() })
@@ -125,13 +137,14 @@ impl Response {
 
     #[setter]
     fn set_status_code(&self, status_code: &Bound<'_, PyAny>) -> PyResult<()> {
-        self.lock().status_code = check_status(status_code)?;
+        let status_code = check_status(status_code)?;
+        self.lock().status_code = status_code;
         Ok(())
     }
 
     #[getter]
     fn headers(&self, py: Python<'_>) -> Py<PyDict> {
-        self.lock().headers.get_or_insert_with(|| PyDict::new(py).unbind()).clone_ref(py)
+        self.dict(py, |fields| &mut fields.headers)
     }
 
     #[setter]
@@ -160,7 +173,7 @@ impl Response {
 
     #[getter]
     fn cookies(&self, py: Python<'_>) -> Py<PyDict> {
-        self.lock().cookies.get_or_insert_with(|| PyDict::new(py).unbind()).clone_ref(py)
+        self.dict(py, |fields| &mut fields.cookies)
     }
 
     #[setter]

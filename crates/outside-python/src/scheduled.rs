@@ -1,8 +1,10 @@
 //! `ScheduledResponse`: a handler's answer without a server.
 
-use pyo3::exceptions::PyTypeError;
+use std::sync::OnceLock;
+
+use pyo3::exceptions::{PyRuntimeError, PyTypeError};
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
+use pyo3::types::{PyDict, PyTuple};
 
 use crate::call::sync::awaited;
 use crate::convert::{Returned, response_of, returned, shown};
@@ -13,7 +15,9 @@ use crate::response::Response;
 
 /// Calls a route function outside the server and gives the finished `Response`.
 #[pyclass(module = "outside", name = "ScheduledResponse", subclass, frozen, dict, weakref)]
-pub(crate) struct ScheduledResponse {
+pub(crate) struct ScheduledResponse(OnceLock<Parts>);
+
+struct Parts {
     request: Py<Request>,
     route_function: Py<PyAny>,
     error_routes: Py<PyDict>,
@@ -22,16 +26,29 @@ pub(crate) struct ScheduledResponse {
 #[pymethods]
 impl ScheduledResponse {
     #[new]
-    fn new(request: Py<Request>, route_function: &Bound<'_, PyAny>, error_routes: Py<PyDict>) -> PyResult<Self> {
+    #[pyo3(signature = (*_args, **_kwargs), text_signature = "(request, route_function, error_routes)")]
+    fn new(_args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyDict>>) -> Self {
+        // So that a subclass may have an __init__ of its own; what is given is looked at there.
+        Self(OnceLock::new())
+    }
+
+    fn __init__(
+        &self,
+        request: Py<Request>,
+        route_function: &Bound<'_, PyAny>,
+        error_routes: Py<PyDict>,
+    ) -> PyResult<()> {
         if !route_function.is_callable() {
             return Err(PyTypeError::new_err(format!("route_function is a function, not {}", kind(route_function))));
         }
-        Ok(Self { request, route_function: route_function.clone().unbind(), error_routes })
+        let parts = Parts { request, route_function: route_function.clone().unbind(), error_routes };
+        self.0.set(parts).map_err(|_| PyTypeError::new_err("a ScheduledResponse is initialised once"))
     }
 
     /// The response, the error handler's if the function failed, or `None` if that failed as well.
     fn run(&self, py: Python<'_>) -> PyResult<Option<Py<Response>>> {
-        let called = self.route_function.bind(py).call1((&self.request,)).and_then(|value| finished(py, value));
+        let parts = self.parts()?;
+        let called = parts.route_function.bind(py).call1((&parts.request,)).and_then(|value| finished(py, value));
         let (code, message) = match called {
             Ok(Finished::Response(response)) => return Ok(Some(response)),
             Ok(Finished::Code(code, message)) => (code, message),
@@ -40,8 +57,17 @@ impl ScheduledResponse {
                 (500, None)
             }
         };
-        let Some(handler) = self.error_routes.bind(py).get_item(code)? else { return Ok(None) };
-        match handler.call1((&self.request, message)).and_then(|value| finished(py, value)) {
+        let Some(handler) = parts.error_routes.bind(py).get_item(code)? else { return Ok(None) };
+        let called = handler.call1((&parts.request, message)).and_then(|value| {
+            let is_response = value.is_instance_of::<Response>();
+            let finished = finished(py, value)?;
+            if let (Finished::Response(response), false) = (&finished, is_response) {
+                // What is not a Response has no status of its own.
+                response.bind(py).setattr("status_code", code)?;
+            }
+            Ok(finished)
+        });
+        match called {
             Ok(Finished::Response(response)) => Ok(Some(response)),
             Ok(Finished::Code(..)) => Ok(None),
             Err(error) => {
@@ -52,7 +78,15 @@ impl ScheduledResponse {
     }
 
     fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
-        Ok(format!("<ScheduledResponse of {}>", self.request.bind(py).repr()?))
+        Ok(format!("<ScheduledResponse of {}>", self.parts()?.request.bind(py).repr()?))
+    }
+}
+
+impl ScheduledResponse {
+    fn parts(&self) -> PyResult<&Parts> {
+        self.0.get().ok_or_else(|| {
+            PyRuntimeError::new_err("call super().__init__(request, route_function, error_routes) first")
+        })
     }
 }
 

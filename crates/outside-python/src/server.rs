@@ -144,7 +144,7 @@ fn value_of(value: &Bound<'_, PyAny>) -> Value {
 #[pymethods]
 impl OutsideHttp {
     #[new]
-    #[pyo3(signature = (*_args, **_kwargs))]
+    #[pyo3(signature = (*_args, **_kwargs), text_signature = "(host)")]
     fn new(_args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyDict>>) -> Self {
         // So that a subclass may have an __init__ of its own; what is given is looked at there.
         Self::empty()
@@ -229,6 +229,7 @@ impl OutsideHttp {
     fn run(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
         let server = slf.get().server()?;
+        let entered = server.engine.enter().map_err(|error| PyRuntimeError::new_err(error.to_string()))?;
         let config = lock(&server.config).clone_ref(py).into_bound(py);
         let (address, settings, cleanup) = server.settings(&config)?;
         server.log.begin(py)?;
@@ -251,7 +252,7 @@ impl OutsideHttp {
                 });
             };
             let rung = || Python::attach(|py| py.check_signals()).map_err(RunError::Python);
-            server.engine.run_with(address, &settings, started, rung)
+            server.engine.run_with(entered, address, &settings, started, rung)
         });
         if RUNNING.fetch_sub(1, Ordering::SeqCst) == 1 {
             EventLoop::stop(py)?;

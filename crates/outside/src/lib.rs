@@ -31,7 +31,7 @@ mod server;
 mod site;
 mod transport;
 
-pub use app::{OutsideHttp, OutsideHttpRedirect, ScheduledResponse};
+pub use app::{Entered, OutsideHttp, OutsideHttpRedirect, ScheduledResponse};
 pub use config::{AccessLog, Config, KEYS, Key, Value};
 pub use error::{Error, Refusal};
 pub use executor::{Host, NoHost};
@@ -40,8 +40,14 @@ pub use handler::{Elsewhere, FilePath, Handler, Inline, IntoHandler, Ready, Repl
 pub use log::{Level, LogSink, StandardError};
 pub use message::{
     Body, BodyStream, Cookies, Form, FormFile, FormLimits, Headers, IntoAnswer, Known, PieceFuture, Pull, Request,
-    RequestParts, Response, ResponseCookie, SameSite, Span, decode_component, decode_lossy, parse_query, reason_phrase,
-    statuses,
+    RequestParts, Response, ResponseCookie, SameSite, Span, Version, decode_component, decode_lossy, parse_query,
+    reason_phrase, statuses,
 };
 pub use server::BindError;
 pub use site::{ErrorHandler, Hooks};
+
+/// The Rust programs of the documents, compiled as they stand.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+#[doc = include_str!("../../../QUICKSTART.md")]
+mod documents {}

@@ -54,7 +54,10 @@ pub(crate) struct Coroutine {
 pub(crate) struct AsyncFunction(pub(crate) Arc<Coroutine>);
 
 /// The loop of this process and its thread, while there is one.
-static CURRENT: Mutex<Option<(Arc<EventLoop>, Arc<Mutex<Option<Py<PyAny>>>>)>> = Mutex::new(None);
+static CURRENT: Mutex<Option<(Arc<EventLoop>, Arc<Thread>)>> = Mutex::new(None);
+
+/// The thread, once it is started.
+type Thread = Mutex<Option<Py<PyAny>>>;
 
 impl EventLoop {
     /// The loop of this process; started if there is none.

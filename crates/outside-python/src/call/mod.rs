@@ -58,7 +58,7 @@ thread_local! {
 pub(crate) fn object_of(py: Python<'_>, request: &Arc<outside::Request>) -> PyResult<Py<Request>> {
     let last = LAST.with_borrow_mut(Option::take);
     match last {
-        Some(LastRequest(object)) if Arc::ptr_eq(&object.get().inner, request) => Ok(object),
+        Some(LastRequest(object)) if Arc::ptr_eq(object.get().inner(), request) => Ok(object),
         _ => Py::new(py, Request::view(Arc::clone(request))),
     }
 }
@@ -86,7 +86,7 @@ pub(crate) fn answer(
         Ok(Returned::Code(code, message)) => Error::status(code, message.as_deref()),
         Err(error) if let Some((status, reason)) = refusal_of(py, &error) => Error::status(status, Some(&reason)),
         Err(error) => {
-            let inner = &request.get().inner;
+            let inner = request.get().inner();
             log_exception(py, &format!("{} {}: the handler failed", inner.method(), inner.url()), &error);
             Error::status(500, None)
         }

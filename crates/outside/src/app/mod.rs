@@ -44,6 +44,16 @@ pub struct OutsideHttp {
     sink: Arc<dyn LogSink>,
 }
 
+/// A run that has begun; it ends when this is dropped.
+#[derive(Debug)]
+pub struct Entered(Arc<Control>);
+
+impl Drop for Entered {
+    fn drop(&mut self) {
+        self.0.leave();
+    }
+}
+
 /// Where a server listens, for those who wait for it.
 #[derive(Default)]
 struct Listening {
@@ -126,12 +136,18 @@ impl OutsideHttp {
         if !(400..=599).contains(&code) {
             return Err(Error::new(format!("an error code is one of 400 to 599, not {code}")));
         }
-        self.site.edit(|site| Ok(drop(site.error_handlers.insert(code, handler))))
+        self.site.edit(|site| {
+            site.error_handlers.insert(code, handler);
+            Ok(())
+        })
     }
 
     /// Goes back to the built-in page of this code.
     pub fn remove_errorhandler(&self, code: u16) {
-        let removed = self.site.edit(|site| Ok(drop(site.error_handlers.remove(&code))));
+        let removed = self.site.edit(|site| {
+            site.error_handlers.remove(&code);
+            Ok(())
+        });
         debug_assert!(removed.is_ok(), "taking something out of a map cannot fail");
     }
 
@@ -162,6 +178,7 @@ impl OutsideHttp {
     pub fn run(&self) -> Result<(), Error> {
         let signals = signals::Signals::watch(&self.control)?;
         self.run_with(
+            self.enter()?,
             self.address,
             &self.config,
             |address| eprintln!("outside is serving on http://{address} (Ctrl+C stops it)"),
@@ -172,6 +189,17 @@ impl OutsideHttp {
         )
     }
 
+    /// Begins a run: from here on [`OutsideHttp::terminate`] counts. For [`OutsideHttp::run_with`].
+    ///
+    /// # Errors
+    /// The server runs already.
+    pub fn enter(&self) -> Result<Entered, Error> {
+        if !self.control.enter() {
+            return Err(Error::new("this server is running already"));
+        }
+        Ok(Entered(Arc::clone(&self.control)))
+    }
+
     /// The same on another address, with other settings and without watching signals: `started` is told the address,
     /// `rung` is called whenever something may have happened to this thread: for bindings.
     ///
@@ -179,15 +207,12 @@ impl OutsideHttp {
     /// The address cannot be bound, or the system refuses a thread, or what `rung` returned.
     pub fn run_with<E: From<Error>>(
         &self,
+        entered: Entered,
         address: SocketAddr,
         config: &Config,
         started: impl FnOnce(SocketAddr),
         rung: impl FnMut() -> Result<(), E>,
     ) -> Result<(), E> {
-        if self.address().is_some() {
-            return Err(Error::new("this server is running already").into());
-        }
-        self.control.reset();
         let (site, control) = (Arc::clone(&self.site), Arc::clone(&self.control));
         let (host, sink) = (Arc::clone(&self.host), Arc::clone(&self.sink));
         let running = Running::start(address, config, site, host, sink, control)?;
@@ -195,6 +220,7 @@ impl OutsideHttp {
         self.listening.set(Some(running.address()));
         let result = running.serve(rung);
         self.listening.set(None);
+        drop(entered);
         result
     }
 
@@ -218,12 +244,13 @@ impl OutsideHttp {
     }
 
     /// Ends the server gracefully: no new connections, what is in flight is answered, and what is left after
-    /// `termination_timeout` is cut. `at_once` cuts it now, if the end has already begun.
+    /// `termination_timeout` is cut. `at_once` cuts it now, if the end has already begun. A server that does not run is
+    /// left as it is.
     pub fn terminate(&self, at_once: bool) {
         self.control.terminate(at_once);
     }
 
-    /// Has the end begun?
+    /// Has the end of this run, or of the last one, begun?
     pub fn is_terminating(&self) -> bool {
         self.control.is_terminating()
     }

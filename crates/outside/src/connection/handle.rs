@@ -101,6 +101,9 @@ impl Handle {
 
     /// A connection that was shed or timed out while a request was on its way goes on.
     pub(crate) fn forgive(&self) {
+        if self.order.load(Ordering::Relaxed) == Order::None as u8 {
+            return;
+        }
         for order in [Order::Shed, Order::TimedOut] {
             // If a stronger order has come meanwhile, it stays.
             let _other_order_stays = self.order.compare_exchange(order as u8, 0, Ordering::Relaxed, Ordering::Relaxed);

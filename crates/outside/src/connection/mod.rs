@@ -74,6 +74,8 @@ pub(crate) struct Connection {
     pending: Option<(Arc<Request>, Framing)>,
     received: u64,
     keep_alive: bool,
+    /// The last answer was given before everything was read.
+    refused: bool,
 }
 
 impl Connection {
@@ -94,6 +96,7 @@ impl Connection {
             pending: None,
             received: 0,
             keep_alive,
+            refused: false,
             service,
         }
     }
@@ -118,8 +121,9 @@ impl Connection {
         Ok(())
     }
 
-    /// Says that nothing more will be written, and waits until the client has read it or a bound is reached: closing
-    /// with unread input would make the system throw away what is on its way out (RFC 9112 section 9.6).
+    /// Says that nothing more will be written. If the client may still be sending, waits until it has read the answer
+    /// or a bound is reached: closing with unread input would make the system throw away what is on its way out (RFC
+    /// 9112 section 9.6).
     async fn close(&mut self) {
         self.handle.forgive();
         self.handle.set_deadline(self.service.clock.after(DRAIN_TIME));
@@ -127,6 +131,9 @@ impl Connection {
         let mut left = DRAIN_BYTES;
         let unread = self.input.unread().len();
         self.input.consume(unread);
+        if !self.refused && unread == 0 {
+            return;
+        }
         while shut.is_ok() && left > 0 {
             match self.read(Waiting::Transfer).await {
                 Ok(count) => left = left.saturating_sub(count),
@@ -193,6 +200,7 @@ impl Connection {
         }
         if started.is_some() {
             self.handle.clear_deadline();
+            self.handle.forgive();
         }
         Ok(())
     }
@@ -201,11 +209,8 @@ impl Connection {
     /// of five seconds (edge.md S24, S25).
     fn set_transfer_deadline(&self, start: u64, moved: u64, stall: Duration) {
         let rate = self.service.config.min_rate;
-        let mut deadline = self.service.clock.after(stall);
-        if rate > 0 {
-            deadline = deadline.min(start + RATE_GRACE + moved.saturating_mul(1000) / rate);
-        }
-        self.handle.set_deadline(deadline);
+        let by_rate = moved.saturating_mul(1000).checked_div(rate).map_or(u64::MAX, |time| start + RATE_GRACE + time);
+        self.handle.set_deadline(self.service.clock.after(stall).min(by_rate));
     }
 
     fn head_limits(&self) -> HeadLimits {

@@ -123,6 +123,9 @@ impl Connection {
         if !begun {
             self.handle.set_busy();
             self.handle.clear_deadline();
+            if read.is_ok() {
+                self.handle.forgive();
+            }
         }
         match read {
             Ok(_) => Ok(true),
@@ -159,7 +162,9 @@ impl Connection {
                 }
             }
         }
+        // A deadline that passed just as the last byte came in has not been missed.
         self.handle.clear_deadline();
+        self.handle.forgive();
         let mut exchange = Exchange::new(Some(request), Work::Done);
         exchange.began = began;
         self.exchanges.push(exchange);
@@ -211,6 +216,7 @@ impl Connection {
             self.service.log.complain(key, refusal.reason);
         }
         self.keep_alive = false;
+        self.refused = true;
         self.handle.forgive();
         self.handle.clear_deadline();
         let work = Work::Status(refusal.status, Some(refusal.reason.to_owned()));

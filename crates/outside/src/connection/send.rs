@@ -15,7 +15,7 @@ use super::{Connection, Stop};
 use crate::executor::{Exchange, Job, Work};
 use crate::files::{OpenFile, media_type};
 use crate::log::{AccessLine, Level, Moment};
-use crate::message::{Body, BodyStream, Known, Pull, Response};
+use crate::message::{Body, BodyStream, Known, Pull, Response, Version};
 use crate::protocol::http1::{ContentLength, LAST_CHUNK, ResponseHead, encode_chunk, encode_head};
 
 /// Content up to this size is copied behind its head.
@@ -73,7 +73,7 @@ impl Connection {
         now: &Moment,
     ) -> Result<(), Stop> {
         let request = exchange.request.as_deref();
-        let http_1_0 = request.is_some_and(|request| request.minor_version == 0);
+        let http_1_0 = request.is_some_and(|request| request.version == Version::Http10);
         let is_head = request.is_some_and(|request| request.is_head());
         let bodiless = matches!(response.status, 204 | 304);
         let body = std::mem::take(&mut response.body);

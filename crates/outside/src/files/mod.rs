@@ -29,13 +29,13 @@ pub(crate) enum Unopened {
 impl OpenFile {
     /// Opens a file whole. Never waits for a writer at the other end of a FIFO.
     pub(crate) fn open(path: &str) -> Result<Self, Unopened> {
-        // A NUL cannot be part of a path; the system call would not even see the rest.
-        let nonblocking = 0o4000; // O_NONBLOCK on Linux; it has no effect on regular files.
+        let flags = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
         let file =
-            OpenOptions::new().read(true).custom_flags(nonblocking).open(path).map_err(|error| match error.kind() {
-                io::ErrorKind::NotFound | io::ErrorKind::NotADirectory | io::ErrorKind::InvalidInput => {
-                    Unopened::Missing
-                }
+            OpenOptions::new().read(true).custom_flags(flags).open(path).map_err(|error| match error.kind() {
+                io::ErrorKind::NotFound
+                | io::ErrorKind::NotADirectory
+                | io::ErrorKind::InvalidInput
+                | io::ErrorKind::InvalidFilename => Unopened::Missing,
                 _ => Unopened::Failed(error),
             })?;
         let metadata = file.metadata().map_err(Unopened::Failed)?;

@@ -22,6 +22,31 @@ pub struct Span {
     pub end: u32,
 }
 
+/// A version of HTTP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "each variant is the version it spells")]
+pub enum Version {
+    Http10,
+    Http11,
+    Http2,
+}
+
+impl Version {
+    /// As requests and logs spell it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Http10 => "HTTP/1.0",
+            Self::Http11 => "HTTP/1.1",
+            Self::Http2 => "HTTP/2",
+        }
+    }
+
+    /// Reads what [`Version::as_str`] writes.
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::Http10, Self::Http11, Self::Http2].into_iter().find(|version| version.as_str() == text)
+    }
+}
+
 /// An HTTP request with its whole content (RFC 9110 section 3.4).
 #[derive(Debug)]
 pub struct Request {
@@ -34,7 +59,7 @@ pub struct Request {
     pub(crate) authority: Option<Span>,
     pub(crate) url: Option<Box<str>>,
     pub(crate) route: Option<Box<str>>,
-    pub(crate) minor_version: u8,
+    pub(crate) version: Version,
     pub(crate) content: Vec<u8>,
     pub(crate) address: SocketAddr,
     pub(crate) max_params: usize,
@@ -52,8 +77,8 @@ pub struct RequestParts<'a> {
     pub headers: &'a [(&'a str, &'a [u8])],
     /// The content.
     pub content: &'a [u8],
-    /// Minor version of HTTP/1: 0 or 1.
-    pub minor_version: u8,
+    /// The version of HTTP.
+    pub version: Version,
     /// The client.
     pub address: SocketAddr,
 }
@@ -61,7 +86,7 @@ pub struct RequestParts<'a> {
 impl Default for RequestParts<'_> {
     fn default() -> Self {
         let address = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
-        Self { method: "GET", target: "/", headers: &[], content: b"", minor_version: 1, address }
+        Self { method: "GET", target: "/", headers: &[], content: b"", version: Version::Http11, address }
     }
 }
 
@@ -77,7 +102,7 @@ impl Request {
             authority: None,
             url: None,
             route: None,
-            minor_version: 1,
+            version: Version::Http11,
             content: Vec::new(),
             address,
             max_params: 1000,
@@ -117,7 +142,7 @@ impl Request {
         request.method = add(&[parts.method]);
         request.target = add(&[slash, parts.target]);
         request.set_path(request.target).map_err(|refusal| Error::new(refusal.reason))?;
-        request.minor_version = parts.minor_version;
+        request.version = parts.version;
         request.content = parts.content.to_vec();
         Ok(request)
     }
@@ -171,9 +196,10 @@ impl Request {
         self.url()
     }
 
-    /// The path as received, still encoded.
+    /// The path as received, still encoded; empty for `*`, which is none.
     pub(crate) fn raw_path(&self) -> &str {
-        self.ascii(self.path)
+        let path = self.ascii(self.path);
+        if path.starts_with('/') { path } else { "" }
     }
 
     /// What routing compares: the url in which an encoded slash is still `%2F`.
@@ -239,9 +265,9 @@ impl Request {
         Form::parse(self.headers.known(Known::ContentType), &self.content, &FormLimits::default())
     }
 
-    /// The version as the request line spells it: `"HTTP/1.1"` or `"HTTP/1.0"`.
+    /// The version of HTTP it came with: `"HTTP/1.1"`, `"HTTP/1.0"`, or `"HTTP/2"` for one built by hand.
     pub fn version(&self) -> &'static str {
-        if self.minor_version == 0 { "HTTP/1.0" } else { "HTTP/1.1" }
+        self.version.as_str()
     }
 
     /// Address and port of the client.
@@ -270,5 +296,12 @@ impl Request {
 
     pub(crate) fn is_head(&self) -> bool {
         self.text(self.method) == b"HEAD"
+    }
+}
+
+/// `GET /` from nowhere, with nothing in it.
+impl Default for Request {
+    fn default() -> Self {
+        Self::from_parts(&RequestParts::default()).unwrap_or_else(|_| Self::empty(RequestParts::default().address))
     }
 }

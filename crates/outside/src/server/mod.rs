@@ -34,28 +34,41 @@ pub(crate) struct Control {
 const SERVING: u8 = 0;
 const DRAINING: u8 = 1;
 const CUTTING: u8 = 2;
+/// No run has begun, or the last one has ended by itself …
+const RESTING: u8 = 3;
+/// … or by being asked to.
+const ENDED: u8 = 4;
 
 impl Control {
     pub(crate) fn new() -> Result<Arc<Self>, Error> {
-        Ok(Arc::new(Self { stage: Arc::new(AtomicU8::new(SERVING)), doorbell: Doorbell::new()? }))
+        Ok(Arc::new(Self { stage: Arc::new(AtomicU8::new(RESTING)), doorbell: Doorbell::new()? }))
     }
 
     /// Begins the end; `at_once` cuts what is in flight if the end has already begun.
     pub(crate) fn terminate(&self, at_once: bool) {
-        let begun = self.stage.compare_exchange(SERVING, DRAINING, Ordering::SeqCst, Ordering::SeqCst).is_err();
-        if begun && at_once {
-            self.stage.store(CUTTING, Ordering::SeqCst);
+        if self.change(SERVING, DRAINING) || (at_once && self.change(DRAINING, CUTTING)) {
+            self.doorbell.ring();
         }
-        self.doorbell.ring();
     }
 
     pub(crate) fn is_terminating(&self) -> bool {
-        self.stage.load(Ordering::SeqCst) != SERVING
+        matches!(self.stage.load(Ordering::SeqCst), DRAINING | CUTTING | ENDED)
     }
 
-    /// Makes ready for another life.
-    pub(crate) fn reset(&self) {
-        self.stage.store(SERVING, Ordering::SeqCst);
+    /// Begins a run; `false` if one has begun and not ended.
+    pub(crate) fn enter(&self) -> bool {
+        self.change(RESTING, SERVING) || self.change(ENDED, SERVING)
+    }
+
+    /// Ends a run.
+    pub(crate) fn leave(&self) {
+        if !self.change(SERVING, RESTING) {
+            self.stage.store(ENDED, Ordering::SeqCst);
+        }
+    }
+
+    fn change(&self, from: u8, to: u8) -> bool {
+        self.stage.compare_exchange(from, to, Ordering::SeqCst, Ordering::SeqCst).is_ok()
     }
 }
 

@@ -14,7 +14,9 @@ use outside::Error;
 fn every_case_is_answered_as_the_corpus_says() {
     let server = Arc::new(app::server().unwrap());
     let running = Arc::clone(&server);
-    let run = move || running.run_with::<Error>(([127, 0, 0, 1], 0).into(), &running.config, |_| (), || Ok(()));
+    let run = move || {
+        running.run_with::<Error>(running.enter()?, ([127, 0, 0, 1], 0).into(), &running.config, |_| (), || Ok(()))
+    };
     let thread = thread::spawn(run);
     assert!(server.wait_until_ready(Some(Duration::from_secs(10))), "not ready in time");
     let address = server.address().unwrap();

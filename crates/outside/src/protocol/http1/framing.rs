@@ -5,7 +5,7 @@
 //! it the other way (edge.md S1 to S3).
 
 use crate::error::Refusal;
-use crate::message::{Known, Request};
+use crate::message::{Known, Request, Version};
 
 /// The length of a body as its head announces it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,7 +29,7 @@ pub(crate) struct Framing {
 /// Decides the framing of a request whose fields have been read.
 pub(crate) fn framing(request: &Request) -> Result<Framing, Refusal> {
     let headers = &request.headers;
-    let http_1_0 = request.minor_version == 0;
+    let http_1_0 = request.version == Version::Http10;
     let (mut lengths, mut codings) = (None, None);
     let (mut close, mut keep, mut expects_continue) = (false, false, false);
     for (known, value) in headers.known_fields() {

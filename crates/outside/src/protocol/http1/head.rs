@@ -6,7 +6,7 @@
 use httparse::{EMPTY_HEADER, Header};
 
 use crate::error::Refusal;
-use crate::message::{Known, Request, Span};
+use crate::message::{Known, Request, Span, Version};
 
 /// Bounds of a head, in bytes and fields.
 #[derive(Clone, Copy, Debug)]
@@ -134,11 +134,11 @@ fn decode_request_line(line: &[u8], request: &mut Request) -> Result<Span, Refus
     if target.is_empty() || !target.iter().all(|&byte| (0x21..=0x7e).contains(&byte) && byte != b'#') {
         return Err(Refusal::bad("the request target holds a byte that has to be percent-encoded"));
     }
-    request.minor_version = match &line[second + 1..] {
-        b"HTTP/1.1" => 1,
-        b"HTTP/1.0" => 0,
+    request.version = match &line[second + 1..] {
+        b"HTTP/1.1" => Version::Http11,
+        b"HTTP/1.0" => Version::Http10,
         // A higher minor version is answered as the highest we speak (RFC 9110 section 2.5).
-        [b'H', b'T', b'T', b'P', b'/', b'1', b'.', b'2'..=b'9'] => 1,
+        [b'H', b'T', b'T', b'P', b'/', b'1', b'.', b'2'..=b'9'] => Version::Http11,
         [b'H', b'T', b'T', b'P', b'/', b'0'..=b'9', b'.', b'0'..=b'9'] => {
             return Err(Refusal::new(505, "HTTP version not supported"));
         }
@@ -195,7 +195,7 @@ fn check_host(request: &Request) -> Result<(), Refusal> {
     match (hosts.next(), hosts.next()) {
         (Some(host), None) if is_authority(host) => Ok(()),
         (Some(_), None) => Err(Refusal::bad("malformed Host")),
-        (None, _) if request.minor_version == 0 => Ok(()),
+        (None, _) if request.version == Version::Http10 => Ok(()),
         (None, _) => Err(Refusal::bad("missing Host")),
         (Some(_), Some(_)) => Err(Refusal::bad("more than one Host")),
     }
