@@ -43,6 +43,9 @@ pub use message::{
     RequestParts, Response, ResponseCookie, SameSite, Span, Version, decode_component, decode_lossy, parse_query,
     reason_phrase, statuses,
 };
+#[cfg(feature = "testing")]
+#[doc(hidden)]
+pub use protocol::testing;
 pub use server::BindError;
 pub use site::{ErrorHandler, Hooks};
 

@@ -1,0 +1,186 @@
+//! The codec without a socket, for fuzzers and tests of this project: bytes in, in pieces, requests out.
+//!
+//! It goes the way of a connection and calls what a connection calls, nothing else: `HeadScanner`, `decode_head`,
+//! `framing`, `ChunkedDecoder`. What is left out is what needs a socket, a clock or a handler. Compiled under the
+//! feature `testing` only, and no part of the public interface.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+use super::http1::{BodyLength, ChunkedDecoder, Framing, HeadLimits, HeadScanner, Scan, decode_head, framing};
+use crate::config::Config;
+use crate::error::Refusal;
+use crate::message::Request;
+
+/// One side of a conversation: what a client has sent, and what a connection would have read of it.
+#[derive(Debug)]
+pub struct Conversation {
+    limits: Limits,
+    unread: Vec<u8>,
+    scanner: HeadScanner,
+    body: Option<Body>,
+    requests: Vec<Received>,
+    end: Option<End>,
+}
+
+/// A request that was read to its end.
+#[derive(Debug)]
+pub struct Received {
+    /// The request, its content included.
+    pub request: Request,
+    /// May another one follow?
+    pub keep_alive: bool,
+}
+
+impl Received {
+    /// What routing compares: the url in which an encoded slash is still `%2F`.
+    pub fn route(&self) -> &str {
+        self.request.route()
+    }
+}
+
+/// Where a conversation stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// Everything was read; the connection waits for the next request.
+    Idle,
+    /// A head has begun and is not complete.
+    InHead,
+    /// A body has begun and is not complete.
+    InBody,
+    /// The last request asked for the end; what follows it is not read.
+    Closed,
+    /// Refused; nothing that follows is read.
+    Refused(Refusal),
+}
+
+/// Bounds of a conversation, in bytes and fields; those of the default configuration unless changed.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// The request line without its CRLF.
+    pub request_line: usize,
+    /// Number of header fields.
+    pub fields: usize,
+    /// All header lines with their CRLFs.
+    pub section: usize,
+    /// The content of one request.
+    pub content: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        let config = Config::default();
+        Self {
+            request_line: config.max_request_line,
+            fields: config.max_header_fields,
+            section: config.max_header_size,
+            content: config.max_body_size,
+        }
+    }
+}
+
+/// A body that is being read, and the request that it belongs to.
+#[derive(Debug)]
+struct Body {
+    request: Request,
+    framing: Framing,
+    chunks: ChunkedDecoder,
+}
+
+impl Conversation {
+    /// A connection that has just been accepted.
+    pub fn new(limits: Limits) -> Self {
+        let scanner = HeadScanner::default();
+        Self { limits, unread: Vec::new(), scanner, body: None, requests: Vec::new(), end: None }
+    }
+
+    /// Takes what one read of the socket brought. Whatever comes behind the end is not looked at.
+    pub fn receive(&mut self, piece: &[u8]) {
+        if self.end.is_none() {
+            self.unread.extend_from_slice(piece);
+            self.end = self.advance().unwrap_or_else(|refusal| Some(End::Refused(refusal)));
+        }
+    }
+
+    /// The requests that were read to their end, in order.
+    pub fn requests(&self) -> &[Received] {
+        &self.requests
+    }
+
+    /// Where the conversation stands now.
+    pub fn end(&self) -> End {
+        match self.end {
+            Some(end) => end,
+            None if self.body.is_some() => End::InBody,
+            None if self.scanner.has_begun(&self.unread) => End::InHead,
+            None => End::Idle,
+        }
+    }
+
+    /// How much content of an unfinished body is held.
+    pub fn content_held(&self) -> usize {
+        self.body.as_ref().map_or(0, |body| body.request.content.len())
+    }
+
+    fn advance(&mut self) -> Result<Option<End>, Refusal> {
+        loop {
+            let body = match self.body.take() {
+                Some(body) => body,
+                None => match self.next_head()? {
+                    Some(body) => body,
+                    None => return Ok(None),
+                },
+            };
+            let keep_alive = body.framing.keep_alive;
+            match self.read_body(body)? {
+                Some(request) => self.requests.push(Received { request, keep_alive }),
+                None => return Ok(None),
+            }
+            if !keep_alive {
+                return Ok(Some(End::Closed));
+            }
+        }
+    }
+
+    /// The next head, if all of it is there.
+    fn next_head(&mut self) -> Result<Option<Body>, Refusal> {
+        let Limits { request_line, fields, section, content } = self.limits;
+        let limits = HeadLimits { request_line, fields, section };
+        let Scan::Complete { start, end, fields } = self.scanner.scan(&self.unread, &limits)? else {
+            return Ok(None);
+        };
+        let mut request = Request::empty(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0));
+        decode_head(&self.unread[start..end], fields, &mut request)?;
+        self.scanner = HeadScanner::default();
+        self.unread.drain(..end);
+        let framing = framing(&request)?;
+        if matches!(framing.body, BodyLength::Known(length) if length > content as u64) {
+            return Err(Refusal::limit(413, "content too large", "max_body_size_mb"));
+        }
+        Ok(Some(Body { request, framing, chunks: ChunkedDecoder::new() }))
+    }
+
+    /// The request with its content, if all of it is there; else keeps what there is.
+    fn read_body(&mut self, mut body: Body) -> Result<Option<Request>, Refusal> {
+        let content = &mut body.request.content;
+        let (consumed, done) = match body.framing.body {
+            BodyLength::Known(length) => {
+                let missing = length as usize - content.len();
+                let take = missing.min(self.unread.len());
+                content.extend_from_slice(&self.unread[..take]);
+                (take, take == missing)
+            }
+            BodyLength::Chunked => {
+                let Limits { request_line, fields, section, content: max } = self.limits;
+                let limits = HeadLimits { request_line, fields, section };
+                let step = body.chunks.receive(&self.unread, content, max, &limits)?;
+                (step.consumed, step.done)
+            }
+        };
+        self.unread.drain(..consumed);
+        if done {
+            return Ok(Some(body.request));
+        }
+        self.body = Some(body);
+        Ok(None)
+    }
+}
