@@ -106,9 +106,8 @@ class FormFile:
 class Request:
     """One request. Made by the server; by hand for tests and `ScheduledResponse`."""
 
-    def __new__(
-        cls, method: str, headers: dict[str, Any], content: bytes, version: str, url: str, address: _Address
-    ) -> Request: ...
+    def __init__(self, method: str, headers: dict[str, Any], content: bytes, version: str, url: str, address: _Address
+    ) -> None: ...
     @property
     def method(self) -> str:
         """In upper case."""
@@ -173,18 +172,17 @@ class Response:
     cookies: dict[str, Any]
     def __init__(
         self,
-        status_code: int | None = None,
+        status_code: int = 200,
         headers: dict[str, Any] | None = None,
-        content: _Content | None = None,
+        content: _Content | None = "",
         cookies: dict[str, Any] | None = None,
     ) -> None: ...
 
 class ScheduledResponse:
     """Calls a route function outside the server and gives the finished `Response`."""
 
-    def __new__(
-        cls, request: Request, route_function: Callable[[Request], _Answer], error_routes: dict[int, Any]
-    ) -> ScheduledResponse: ...
+    def __init__(self, request: Request, route_function: Callable[[Request], _Answer], error_routes: dict[int, Any]
+    ) -> None: ...
     def run(self) -> Response | None:
         """The response, the error handler's if the function failed, or `None` if that failed as well."""
 
@@ -194,7 +192,7 @@ class FilePath:
     path: str
     read_start: int
     read_end: int
-    def __new__(cls, path: str | PathLike[str]) -> FilePath: ...
+    def __init__(self, path: str | PathLike[str]) -> None: ...
     def read(self, read_range: tuple[int, int] | None = None, twice: bool = False) -> bytes:
         """The bytes, or those from `read_range[0]` up to and without `read_range[1]`; remembered unless `twice`."""
 
@@ -208,8 +206,7 @@ class ResponseCookie:
     secure: bool
     path: str | None
     same_site: str | None
-    def __new__(
-        cls,
+    def __init__(self,
         value: str,
         max_age: int | None = None,
         domain: str | None = None,
@@ -217,7 +214,7 @@ class ResponseCookie:
         secure: bool = False,
         path: str | None = None,
         same_site: str | None = None,
-    ) -> ResponseCookie: ...
+    ) -> None: ...
 
 def get_insensitive_header(headers: dict[str, Any], name: str) -> Any:
     """The value of a header whatever the case of its name, or `None`."""
