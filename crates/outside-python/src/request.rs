@@ -162,9 +162,15 @@ impl Request {
     }
 
     #[getter]
-    fn content(&self, py: Python<'_>) -> Py<PyBytes> {
-        let content = self.made(py).content.get_or_init(py, || PyBytes::new(py, self.inner().content()).unbind());
-        content.clone_ref(py)
+    fn content(&self, py: Python<'_>) -> PyResult<Py<PyBytes>> {
+        let content = self.made(py).content.get_or_try_init(py, || {
+            let content = match self.inner().is_spooled() {
+                true => py.detach(|| self.inner().try_content())?,
+                false => self.inner().try_content()?,
+            };
+            Ok::<_, PyErr>(PyBytes::new(py, content).unbind())
+        })?;
+        Ok(content.clone_ref(py))
     }
 
     #[getter]
@@ -274,7 +280,7 @@ impl Request {
         for (name, value) in self.inner().headers().iter() {
             set_first(&headers, name, text(value))?;
         }
-        let content = self.content(py);
+        let content = self.content(py)?;
         let address = self.address();
         (self.inner().method(), headers, content, self.inner().version(), self.inner().target(), address)
             .into_pyobject(py)

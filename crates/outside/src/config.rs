@@ -20,6 +20,7 @@ pub struct Config {
     pub keep_alive: bool,
     pub max_socket_reuse: u64,
     pub max_body_size: usize,
+    pub spool_above: usize,
     pub access_log: AccessLog,
     pub header_timeout: Duration,
     pub first_byte_timeout: Duration,
@@ -159,6 +160,12 @@ pub static KEYS: &[Key] = &[
         default: Value::Integer(16),
         allowed: "a number of MiB above 0, at most 4095",
         apply: |config, value| number(value, 1e-6, 4095.0, |n| config.max_body_size = (n * 1_048_576.0) as usize),
+    },
+    Key {
+        name: "spool_above_mb",
+        default: Value::Integer(1),
+        allowed: "a number of MiB from 0 on, at most 4095",
+        apply: |config, value| number(value, 0.0, 4095.0, |n| config.spool_above = (n * 1_048_576.0) as usize),
     },
     Key {
         name: "allow_range_from_mb",
@@ -343,6 +350,7 @@ impl Default for Config {
             keep_alive: false,
             max_socket_reuse: 0,
             max_body_size: 0,
+            spool_above: 0,
             access_log: AccessLog::Off,
             header_timeout: Duration::ZERO,
             first_byte_timeout: Duration::ZERO,

@@ -8,6 +8,7 @@ mod buffer;
 mod handle;
 mod receive;
 mod send;
+mod spool;
 
 use std::future::poll_fn;
 use std::io;
@@ -22,7 +23,7 @@ use handle::{Stop, Waiting};
 
 use crate::config::Config;
 use crate::executor::{Exchange, Executor, Mailbox};
-use crate::log::Log;
+use crate::log::{Log, client_text};
 use crate::message::Request;
 use crate::protocol::http1::{Framing, HeadLimits, HeadScanner};
 use crate::site::{Site, Snapshot};
@@ -59,6 +60,8 @@ impl Service {
 pub(crate) struct Connection {
     stream: Stream,
     address: SocketAddr,
+    /// The address as text, for the log.
+    client: Box<[u8]>,
     service: Arc<Service>,
     handle: Arc<Handle>,
     number: usize,
@@ -85,6 +88,7 @@ impl Connection {
         Self {
             stream,
             address,
+            client: client_text(address),
             handle,
             number,
             site: (u64::MAX, Arc::default()),

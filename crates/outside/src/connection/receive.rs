@@ -3,14 +3,16 @@
 //! All safe requests without a body that one read brought are taken together; any other waits until what is before it
 //! has been answered (RFC 9112 section 9.3.2).
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use super::buffer::take_request;
+use super::spool::Spool;
 use super::{Connection, Stop, Waiting};
 use crate::error::Refusal;
 use crate::executor::{Exchange, Work};
-use crate::message::Request;
+use crate::log::Level;
+use crate::message::{Request, Spooled};
 use crate::protocol::http1::{BodyLength, ChunkedDecoder, Framing, Scan, decode_head, framing};
 
 /// As many requests as are answered with one write.
@@ -179,34 +181,49 @@ impl Connection {
             return Err(Refusal::limit(413, "content too large", "max_body_size_mb").into());
         }
         let mut content = std::mem::take(&mut Arc::get_mut(request).ok_or(SHARED)?.content);
+        let mut spool = Spool::default();
         let start = self.service.clock.now();
         let mut expects_continue = framing.expects_continue;
         loop {
             let unread = self.input.unread();
+            let moved = spool.length();
             let done = match framing.body {
                 BodyLength::Known(length) => {
-                    let missing = length as usize - content.len();
+                    let missing = usize::try_from(length - moved).unwrap_or(usize::MAX) - content.len();
                     let take = missing.min(unread.len());
                     content.extend_from_slice(&unread[..take]);
                     self.input.consume(take);
                     take == missing
                 }
                 BodyLength::Chunked => {
-                    let step = chunks.receive(unread, &mut content, max, &limits)?;
+                    let left = max.saturating_sub(usize::try_from(moved).unwrap_or(usize::MAX));
+                    let step = chunks.receive(unread, &mut content, left, &limits)?;
                     self.input.consume(step.consumed);
                     step.done
                 }
             };
+            let is_spooling = done && moved > 0;
+            if is_spooling || spool.wants(&content, self.service.config.spool_above) {
+                spool.take(&self.service.executor, &mut content).await.map_err(|error| {
+                    self.service.log.event(Level::Error, format!("a request's content could not be spooled: {error}"));
+                    Refusal::new(500, "content could not be stored")
+                })?;
+            }
             if done {
                 break;
             }
-            if std::mem::take(&mut expects_continue) && content.is_empty() {
+            let so_far = spool.length() + content.len() as u64;
+            if std::mem::take(&mut expects_continue) && so_far == 0 {
                 self.write(CONTINUE, b"").await?;
             }
-            self.set_transfer_deadline(start, content.len() as u64, self.service.config.body_stall_timeout);
+            self.set_transfer_deadline(start, so_far, self.service.config.body_stall_timeout);
             self.read(Waiting::Transfer).await?;
         }
-        Arc::get_mut(request).ok_or(SHARED)?.content = content;
+        let request = Arc::get_mut(request).ok_or(SHARED)?;
+        match spool.into_source() {
+            Some(source) => request.spooled = Some(Box::new(Spooled { source, read: OnceLock::new() })),
+            None => request.content = content,
+        }
         Ok(())
     }
 

@@ -260,10 +260,10 @@ impl Connection {
         self.service.executor.push(Job { exchanges, site, mailbox: Arc::default() });
     }
 
-    fn line<'e>(&self, exchange: &'e Exchange) -> AccessLine<'e> {
+    fn line<'e>(&'e self, exchange: &'e Exchange) -> AccessLine<'e> {
         AccessLine {
             request: exchange.request.as_deref().or(exchange.fragment.as_deref()),
-            address: self.address,
+            client: &self.client,
             status: exchange.status,
             bytes: exchange.bytes,
             duration: exchange.began.map(|began| began.elapsed()),

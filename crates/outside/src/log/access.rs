@@ -15,7 +15,8 @@ use crate::protocol::http1::push_decimal;
 pub(crate) struct AccessLine<'a> {
     /// Missing if not even the request line could be read.
     pub(crate) request: Option<&'a Request>,
-    pub(crate) address: SocketAddr,
+    /// The client's address as text.
+    pub(crate) client: &'a [u8],
     pub(crate) status: u16,
     /// Bytes of content that went out.
     pub(crate) bytes: u64,
@@ -34,20 +35,11 @@ impl AccessLine<'_> {
     }
 
     fn write_common(&self, out: &mut Vec<u8>, combined: bool, now: &Moment) {
-        push_address(out, self.address);
-        out.extend_from_slice(b" - - [");
+        let line = self.request.map_or(&b"-"[..], Request::line);
+        out.reserve(line.len() + 128);
+        out.extend_from_slice(self.client);
         out.extend_from_slice(&now.common);
-        out.extend_from_slice(b"] \"");
-        match self.request {
-            Some(request) => {
-                push_escaped(out, request.method().as_bytes());
-                out.push(b' ');
-                push_escaped(out, request.target().as_bytes());
-                out.push(b' ');
-                out.extend_from_slice(request.version().as_bytes());
-            }
-            None => out.push(b'-'),
-        }
+        push_escaped(out, line);
         out.extend_from_slice(b"\" ");
         push_decimal(out, u64::from(self.status));
         out.push(b' ');
@@ -65,7 +57,7 @@ impl AccessLine<'_> {
         out.extend_from_slice(b"{\"time\":\"");
         out.extend_from_slice(&now.iso);
         out.extend_from_slice(b"\",\"client\":\"");
-        push_address(out, self.address);
+        out.extend_from_slice(self.client);
         out.push(b'"');
         if let Some(request) = self.request {
             for (name, value) in [
@@ -97,18 +89,9 @@ impl AccessLine<'_> {
     }
 }
 
-fn push_address(out: &mut Vec<u8>, address: SocketAddr) {
-    match address {
-        SocketAddr::V4(v4) => {
-            for (index, octet) in v4.ip().octets().into_iter().enumerate() {
-                if index > 0 {
-                    out.push(b'.');
-                }
-                push_decimal(out, u64::from(octet));
-            }
-        }
-        SocketAddr::V6(v6) => out.extend_from_slice(v6.ip().to_canonical().to_string().as_bytes()),
-    }
+/// A client's address as text, rendered once for all lines of its connection.
+pub(crate) fn client_text(address: SocketAddr) -> Box<[u8]> {
+    address.ip().to_canonical().to_string().into_bytes().into()
 }
 
 fn push_json_field(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
@@ -129,8 +112,9 @@ fn push_json_field(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
 }
 
 fn push_escaped(out: &mut Vec<u8>, text: &[u8]) {
-    let plain = |byte: u8| (0x20..=0x7e).contains(&byte) && byte != b'"' && byte != b'\\';
-    if text.iter().all(|&byte| plain(byte)) {
+    let plain = |byte: u8| (0x20..=0x7e).contains(&byte) & (byte != b'"') & (byte != b'\\');
+    // Without an early end the compiler looks at many bytes at once.
+    if text.iter().fold(true, |all, &byte| all & plain(byte)) {
         out.extend_from_slice(text);
         return;
     }

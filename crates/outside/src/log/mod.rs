@@ -12,7 +12,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-pub(crate) use access::AccessLine;
+pub(crate) use access::{AccessLine, client_text};
 pub(crate) use moment::Moment;
 
 use crate::config::AccessLog;

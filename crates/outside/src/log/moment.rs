@@ -9,8 +9,8 @@ pub(crate) struct Moment {
     unix: u64,
     /// IMF-fixdate (RFC 9110 section 5.6.7): `Sun, 22 Nov 2026 07:30:00 GMT`.
     pub(crate) date: [u8; 29],
-    /// Common Log Format: `22/Nov/2026:07:30:00 +0000`.
-    pub(crate) common: [u8; 26],
+    /// What stands between address and request in the Common Log Format: ` - - [22/Nov/2026:07:30:00 +0000] "`.
+    pub(crate) common: [u8; 35],
     /// RFC 3339: `2026-11-22T07:30:00Z`.
     pub(crate) iso: [u8; 20],
 }
@@ -37,11 +37,11 @@ impl Moment {
             date.copy_from_slice(text.as_bytes());
         }
         let (day, month, year, time) = (&date[5..7], &date[8..11], &date[12..16], &date[17..25]);
-        let mut common = *b"01/Jan/1970:00:00:00 +0000";
-        common[0..2].copy_from_slice(day);
-        common[3..6].copy_from_slice(month);
-        common[7..11].copy_from_slice(year);
-        common[12..20].copy_from_slice(time);
+        let mut common = *b" - - [01/Jan/1970:00:00:00 +0000] \"";
+        common[6..8].copy_from_slice(day);
+        common[9..12].copy_from_slice(month);
+        common[13..17].copy_from_slice(year);
+        common[18..26].copy_from_slice(time);
         const MONTHS: &[u8] = b"JanFebMarAprMayJunJulAugSepOctNovDec";
         let number = MONTHS.chunks(3).position(|name| name == month).unwrap_or(0) as u8 + 1;
         let mut iso = *b"1970-01-01T00:00:00Z";
@@ -61,7 +61,7 @@ mod tests {
     fn one_second_in_three_forms() {
         let moment = Moment::at(1_795_332_600);
         assert_eq!(&moment.date, b"Sun, 22 Nov 2026 07:30:00 GMT");
-        assert_eq!(&moment.common, b"22/Nov/2026:07:30:00 +0000");
+        assert_eq!(&moment.common, b" - - [22/Nov/2026:07:30:00 +0000] \"");
         assert_eq!(&moment.iso, b"2026-11-22T07:30:00Z");
     }
 }

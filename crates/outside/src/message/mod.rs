@@ -21,6 +21,7 @@ pub use headers::Headers;
 pub use name::Known;
 pub(crate) use name::{is_token, is_token_byte, is_value_byte};
 pub use query::{decode_component, decode_lossy, parse_query};
+pub(crate) use request::{ContentSource, Spooled};
 pub use request::{Request, RequestParts, Span, Version};
 pub use response::{IntoAnswer, Response};
 pub use status::{reason_phrase, statuses};

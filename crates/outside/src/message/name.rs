@@ -32,33 +32,38 @@ pub enum Known {
 impl Known {
     /// The id of a name, whatever its case.
     pub fn of(name: &[u8]) -> Self {
-        let candidate = match name.len() {
-            2 => (Self::Te, "te"),
-            4 if name[0] | 0x20 == b'h' => (Self::Host, "host"),
-            4 => (Self::Date, "date"),
-            6 => match name[0] | 0x20 {
-                b'a' => (Self::Accept, "accept"),
-                b'c' => (Self::Cookie, "cookie"),
-                b'e' => (Self::Expect, "expect"),
-                _ => (Self::Server, "server"),
-            },
-            7 if name[0] | 0x20 == b'u' => (Self::Upgrade, "upgrade"),
-            7 if name[0] | 0x20 == b't' => (Self::Trailer, "trailer"),
-            7 => (Self::Referer, "referer"),
-            10 => match name[0] | 0x20 {
-                b'c' => (Self::Connection, "connection"),
-                b'k' => (Self::KeepAlive, "keep-alive"),
-                b's' => (Self::SetCookie, "set-cookie"),
-                _ => (Self::UserAgent, "user-agent"),
-            },
-            12 => (Self::ContentType, "content-type"),
-            13 => (Self::Authorization, "authorization"),
-            14 => (Self::ContentLength, "content-length"),
-            16 => (Self::ContentEncoding, "content-encoding"),
-            17 => (Self::TransferEncoding, "transfer-encoding"),
-            _ => return Self::Other,
-        };
-        if name.eq_ignore_ascii_case(candidate.1.as_bytes()) { candidate.0 } else { Self::Other }
+        let Some(first) = name.first() else { return Self::Other };
+        // Length and first letter leave one candidate at most.
+        match (name.len(), first | 0x20) {
+            (2, b't') => Self::Te.if_same(name, b"te"),
+            (4, b'd') => Self::Date.if_same(name, b"date"),
+            (4, b'h') => Self::Host.if_same(name, b"host"),
+            (6, b'a') => Self::Accept.if_same(name, b"accept"),
+            (6, b'c') => Self::Cookie.if_same(name, b"cookie"),
+            (6, b'e') => Self::Expect.if_same(name, b"expect"),
+            (6, b's') => Self::Server.if_same(name, b"server"),
+            (7, b'r') => Self::Referer.if_same(name, b"referer"),
+            (7, b't') => Self::Trailer.if_same(name, b"trailer"),
+            (7, b'u') => Self::Upgrade.if_same(name, b"upgrade"),
+            (10, b'c') => Self::Connection.if_same(name, b"connection"),
+            (10, b'k') => Self::KeepAlive.if_same(name, b"keep-alive"),
+            (10, b's') => Self::SetCookie.if_same(name, b"set-cookie"),
+            (10, b'u') => Self::UserAgent.if_same(name, b"user-agent"),
+            (12, b'c') => Self::ContentType.if_same(name, b"content-type"),
+            (13, b'a') => Self::Authorization.if_same(name, b"authorization"),
+            (14, b'c') => Self::ContentLength.if_same(name, b"content-length"),
+            (16, b'c') => Self::ContentEncoding.if_same(name, b"content-encoding"),
+            (17, b't') => Self::TransferEncoding.if_same(name, b"transfer-encoding"),
+            _ => Self::Other,
+        }
+    }
+
+    /// Of a known length the comparison is a few machine words.
+    fn if_same<const N: usize>(self, name: &[u8], lower: &[u8; N]) -> Self {
+        let Ok(name) = <&[u8; N]>::try_from(name) else { return Self::Other };
+        // Setting the bit of lower case changes no hyphen, and no token character into another one's letter.
+        let differs = name.iter().zip(lower).fold(0, |differs, (byte, lower)| differs | ((byte | 0x20) ^ lower));
+        if differs == 0 { self } else { Self::Other }
     }
 }
 
@@ -74,7 +79,8 @@ pub(crate) fn is_token(text: &[u8]) -> bool {
 
 /// May this stand in a field value: visible, space, tab or obs-text, no control bytes (RFC 9110 section 5.5)?
 pub(crate) fn is_value(text: &[u8]) -> bool {
-    text.iter().all(|&byte| is_value_byte(byte))
+    // Without an early end the compiler looks at many bytes at once.
+    text.iter().fold(true, |valid, &byte| valid & is_value_byte(byte))
 }
 
 pub(crate) const fn is_value_byte(byte: u8) -> bool {

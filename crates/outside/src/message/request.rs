@@ -3,7 +3,10 @@
 //! Nothing is decoded until somebody asks. The memory of a finished request is used again for the next one on the
 //! same connection.
 
+use std::fmt;
+use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::OnceLock;
 
 use super::cookie::Cookies;
 use super::form::{Form, FormLimits};
@@ -20,6 +23,22 @@ pub struct Span {
     pub start: u32,
     /// One past the last.
     pub end: u32,
+}
+
+/// Content that lies elsewhere.
+#[derive(Debug)]
+pub(crate) struct Spooled {
+    pub(crate) source: Box<dyn ContentSource>,
+    pub(crate) read: OnceLock<Vec<u8>>,
+}
+
+/// Where such content lies.
+pub(crate) trait ContentSource: fmt::Debug + Send + Sync {
+    /// Bytes.
+    fn length(&self) -> u64;
+
+    /// All of them.
+    fn read(&self) -> io::Result<Vec<u8>>;
 }
 
 /// A version of HTTP.
@@ -61,6 +80,8 @@ pub struct Request {
     pub(crate) route: Option<Box<str>>,
     pub(crate) version: Version,
     pub(crate) content: Vec<u8>,
+    /// Content too large for memory lies elsewhere; then `content` is empty.
+    pub(crate) spooled: Option<Box<Spooled>>,
     pub(crate) address: SocketAddr,
     pub(crate) max_params: usize,
     pub(crate) max_cookies: usize,
@@ -104,6 +125,7 @@ impl Request {
             route: None,
             version: Version::Http11,
             content: Vec::new(),
+            spooled: None,
             address,
             max_params: 1000,
             max_cookies: 150,
@@ -116,6 +138,7 @@ impl Request {
         self.authority = None;
         self.url = None;
         self.route = None;
+        self.spooled = None;
         if self.content.capacity() > 64 << 10 {
             self.content = Vec::new();
         } else {
@@ -176,6 +199,12 @@ impl Request {
     /// The method as received; methods are case-sensitive (RFC 9110 section 9.1).
     pub fn method(&self) -> &str {
         self.ascii(self.method)
+    }
+
+    /// The whole request line as received.
+    pub(crate) fn line(&self) -> &[u8] {
+        let text = self.headers.text();
+        &text[..text.len().min(self.target.end as usize + " HTTP/1.1".len())]
     }
 
     /// The target of the request line as received, undecoded.
@@ -242,19 +271,52 @@ impl Request {
         Cookies::new(&self.headers, self.max_cookies)
     }
 
-    /// The content; empty if the request had none.
+    /// The content; empty if the request had none. Content above `spool_above_mb` lies in a temporary file and is
+    /// read into memory when it is asked for first.
+    ///
+    /// # Panics
+    /// If that file cannot be read; see [`Request::try_content`]. In a handler that is a 500.
     pub fn content(&self) -> &[u8] {
-        &self.content
+        match self.try_content() {
+            Ok(content) => content,
+            Err(error) => panic!("the spooled content cannot be read: {error}"),
+        }
+    }
+
+    /// The content, or why the temporary file in which it lies cannot be read.
+    ///
+    /// # Errors
+    /// Those of reading a file.
+    pub fn try_content(&self) -> io::Result<&[u8]> {
+        let Some(spooled) = &self.spooled else { return Ok(&self.content) };
+        if let Some(content) = spooled.read.get() {
+            return Ok(content);
+        }
+        let content = spooled.source.read()?;
+        Ok(spooled.read.get_or_init(|| content))
+    }
+
+    /// Does asking for the content mean reading a file?
+    pub fn is_spooled(&self) -> bool {
+        self.spooled.as_ref().is_some_and(|spooled| spooled.read.get().is_none())
+    }
+
+    /// The length of the content in bytes, without reading it.
+    pub fn content_length(&self) -> u64 {
+        match &self.spooled {
+            Some(spooled) => spooled.source.length(),
+            None => self.content.len() as u64,
+        }
     }
 
     /// The content as text; `None` if it is not UTF-8.
     pub fn text_content(&self) -> Option<&str> {
-        std::str::from_utf8(&self.content).ok()
+        std::str::from_utf8(self.content()).ok()
     }
 
     /// The content as JSON; `None` if it is none.
     pub fn json(&self) -> Option<serde_json::Value> {
-        serde_json::from_slice(&self.content).ok()
+        serde_json::from_slice(self.content()).ok()
     }
 
     /// The fields and files of a form, url-encoded or multipart, by the request's `Content-Type`; empty for others.
@@ -262,7 +324,7 @@ impl Request {
     /// # Errors
     /// 400 for a malformed multipart body, 413 for one past the limits.
     pub fn form(&self) -> Result<Form<'_>, Refusal> {
-        Form::parse(self.headers.known(Known::ContentType), &self.content, &FormLimits::default())
+        Form::parse(self.headers.known(Known::ContentType), self.content(), &FormLimits::default())
     }
 
     /// The version of HTTP it came with: `"HTTP/1.1"`, `"HTTP/1.0"`, or `"HTTP/2"` for one built by hand.
