@@ -81,8 +81,8 @@ impl HeadScanner {
             // One byte more: the CR that may already be there.
             None if buffer.len() - self.line > limits.request_line + 1 => Err(LINE_TOO_LONG),
             Some(section) if buffer.len() - section > limits.section + 1 => Err(SECTION_TOO_LARGE),
-            // Another protocol is known by its first bytes; there is no point in waiting for its first line.
-            None if !may_be_method(&buffer[self.line..]) => Err(Refusal::bad("this is not HTTP")),
+            // Another protocol is known by its first bytes; there is no point in waiting for more of them.
+            _ if !may_be_method(&buffer[self.start..]) => Err(Refusal::bad("this is not HTTP")),
             _ => Ok(Scan::Partial),
         }
     }
@@ -289,6 +289,16 @@ mod tests {
         let mut scanner = HeadScanner::default();
         let end = (1..).find(|&n| scanner.scan(&text[..n], &LIMITS).unwrap() != Scan::Partial).unwrap();
         assert_eq!(end, text.len() - 4);
+    }
+
+    #[test]
+    fn other_protocols_are_known_before_the_head_ends() {
+        for text in ["G/ / HTTP/1.1", "G/ / HTTP/1.1\r\nHost: a", "\r\n\x16\x03\x01\x02\r\n"] {
+            let (mut scanner, mut dripped) = (HeadScanner::default(), HeadScanner::default());
+            assert_eq!(scanner.scan(text.as_bytes(), &LIMITS).unwrap_err().status, 400, "{text:?}");
+            let refused = (0..=text.len()).find_map(|n| dripped.scan(&text.as_bytes()[..n], &LIMITS).err());
+            assert_eq!(refused.map(|refusal| refusal.status), Some(400), "{text:?} dripped");
+        }
     }
 
     #[test]
