@@ -39,10 +39,13 @@ impl AccessLine<'_> {
         out.reserve(line.len() + 128);
         out.extend_from_slice(self.client);
         out.extend_from_slice(&now.common);
-        push_escaped(out, line);
-        out.extend_from_slice(b"\" ");
-        push_decimal(out, u64::from(self.status));
-        out.push(b' ');
+        // A request line holds visible characters and two spaces; only these two would need an escape.
+        match memchr::memchr2(b'"', b'\\', line) {
+            None => out.extend_from_slice(line),
+            Some(_) => push_escaped(out, line),
+        }
+        let status = [48 + self.status / 100 % 10, 48 + self.status / 10 % 10, 48 + self.status % 10].map(|n| n as u8);
+        out.extend_from_slice(&[b'"', b' ', status[0], status[1], status[2], b' ']);
         push_decimal(out, self.bytes);
         if combined {
             for name in [Known::Referer, Known::UserAgent] {

@@ -135,6 +135,9 @@ impl Request {
     /// Makes room for the next request and keeps the memory, unless it has grown large.
     pub(crate) fn clear(&mut self) {
         self.headers.clear();
+        for span in [&mut self.method, &mut self.target, &mut self.path, &mut self.query] {
+            *span = Span::default();
+        }
         self.authority = None;
         self.url = None;
         self.route = None;
