@@ -84,6 +84,8 @@ pub(crate) struct Connection {
 impl Connection {
     pub(crate) fn new(stream: Stream, address: SocketAddr, service: Arc<Service>) -> Self {
         let (number, handle) = service.handles.add();
+        // Until its first byte it is as idle as one that has been answered.
+        handle.set_idle(service.clock.now());
         let keep_alive = service.config.keep_alive;
         Self {
             stream,

@@ -49,7 +49,8 @@ pub(super) async fn accept(listener: tokio::net::TcpListener, service: Arc<Servi
         while service.handles.len() >= most {
             service.log.complain("max_connections", "too many connections");
             service.handles.shed_one();
-            service.ended.notified().await;
+            // If all are busy now, one of them may be idle soon.
+            drop(tokio::time::timeout(PAUSE, service.ended.notified()).await);
         }
         match listener.accept().await {
             Ok((stream, address)) => {
