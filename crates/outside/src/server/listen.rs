@@ -46,14 +46,14 @@ impl std::error::Error for BindError {}
 pub(super) async fn accept(listener: tokio::net::TcpListener, service: Arc<Service>) {
     let most = service.config.max_connections.unwrap_or_else(default_most);
     loop {
-        while service.handles.len() >= most {
-            service.log.complain("max_connections", "too many connections");
-            service.handles.shed_one();
-            // If all are busy now, one of them may be idle soon.
-            drop(tokio::time::timeout(PAUSE, service.ended.notified()).await);
-        }
         match listener.accept().await {
             Ok((stream, address)) => {
+                while service.handles.len() >= most {
+                    service.log.complain("max_connections", "too many connections");
+                    service.handles.shed_one();
+                    // If all are busy now, one of them may be idle soon.
+                    drop(tokio::time::timeout(PAUSE, service.ended.notified()).await);
+                }
                 let connection = Connection::new(Stream::new(stream), address, Arc::clone(&service));
                 tokio::spawn(connection.run());
             }
