@@ -1,0 +1,91 @@
+//! What holds for every query string and every form, whatever it says; shared like `invariants`.
+//!
+//! What was read is written down again and must be read as the same; bounds are kept; files are slices of the content.
+
+use outside::{Form, FormLimits, parse_query};
+
+/// A query string.
+pub(crate) fn query(input: &[u8]) {
+    let pairs = parse_query(input, 1000);
+    assert!(pairs.len() <= 1000);
+    assert_eq!(parse_query(&write_query(&pairs), 1000), pairs);
+    let few = parse_query(input, 3);
+    assert!(few.len() <= 3 && pairs.starts_with(&few));
+}
+
+/// A form: a content type up to the first LF, then the content. It is also read as a form of either kind.
+pub(crate) fn form(input: &[u8]) {
+    let (kind, content) = match input.iter().position(|&byte| byte == b'\n') {
+        Some(at) => (&input[..at], &input[at + 1..]),
+        None => (&input[..0], input),
+    };
+    for kind in [kind, b"multipart/form-data; boundary=xYz", b"application/x-www-form-urlencoded"] {
+        check_form(kind, content);
+    }
+}
+
+const SMALL: FormLimits = FormLimits { fields: 2, field_size: 16, files: 1, part_headers: 2, part_header_size: 80 };
+const LARGE: FormLimits = FormLimits {
+    fields: usize::MAX - 1,
+    field_size: usize::MAX,
+    files: usize::MAX,
+    part_headers: usize::MAX,
+    part_header_size: usize::MAX,
+};
+
+fn check_form(kind: &[u8], content: &[u8]) {
+    let form = match Form::parse(Some(kind), content, &FormLimits::default()) {
+        Ok(form) => form,
+        Err(refusal) => return assert!(matches!(refusal.status, 400 | 413), "{refusal:?}"),
+    };
+    for (_, file) in &form.files {
+        let (all, part) = (content.as_ptr_range(), file.content.as_ptr_range());
+        assert!(all.start <= part.start && part.end <= all.end, "a file is a copy");
+    }
+    if let Ok(small) = Form::parse(Some(kind), content, &SMALL) {
+        assert!(small.fields.len() <= SMALL.fields && small.files.len() <= SMALL.files);
+        assert_eq!(small, form, "tighter bounds make another form");
+    }
+    if form.files.is_empty() && !kind.to_ascii_lowercase().starts_with(b"multipart") {
+        let again = write_query(&form.fields);
+        let again = Form::parse(Some(b"application/x-www-form-urlencoded"), &again, &LARGE);
+        assert_eq!(again.map(|again| again.fields), Ok(form.fields), "written down again, it is read otherwise");
+        return;
+    }
+    let written = write_multipart(&form);
+    let again = Form::parse(Some(format!("multipart/form-data; boundary={BOUNDARY}").as_bytes()), &written, &LARGE);
+    if !content.windows(BOUNDARY.len()).any(|window| window == BOUNDARY.as_bytes()) {
+        assert_eq!(again, Ok(form), "written down again, it is read otherwise");
+    }
+}
+
+fn write_query(pairs: &[(String, String)]) -> Vec<u8> {
+    let encode = |text: &str| -> String {
+        text.bytes()
+            .map(|byte| if byte.is_ascii_alphanumeric() { (byte as char).to_string() } else { format!("%{byte:02x}") })
+            .collect()
+    };
+    let pairs: Vec<String> = pairs.iter().map(|(name, value)| format!("{}={}", encode(name), encode(value))).collect();
+    pairs.join("&").into_bytes()
+}
+
+const BOUNDARY: &str = "a-boundary-that-no-input-is-going-to-hold";
+
+/// Fields first, then files: their order among each other is not kept.
+fn write_multipart(form: &Form<'_>) -> Vec<u8> {
+    let quote = |text: &str| text.replace('\\', "\\\\").replace('"', "\\\"");
+    let mut out = Vec::new();
+    for (name, value) in &form.fields {
+        out.extend(format!("--{BOUNDARY}\r\nContent-Disposition: form-data; name=\"{}\"\r\n\r\n", quote(name)).bytes());
+        out.extend([value.as_bytes(), b"\r\n"].concat());
+    }
+    for (name, file) in &form.files {
+        let (name, filename) = (quote(name), quote(&file.filename));
+        let disposition = format!("form-data; filename=\"{filename}\"; name=\"{name}\"");
+        out.extend(format!("--{BOUNDARY}\r\nContent-Disposition: {disposition}\r\n").bytes());
+        out.extend(format!("Content-Type: {}\r\n\r\n", file.content_type).bytes());
+        out.extend([file.content, b"\r\n"].concat());
+    }
+    out.extend(format!("--{BOUNDARY}--").bytes());
+    out
+}

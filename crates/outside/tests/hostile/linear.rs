@@ -1,0 +1,142 @@
+//! Time grows with the length of the input and no faster: 64 KiB of any one byte, wherever a parser may meet them,
+//! whole and dripped.
+//!
+//! Times are compared with those of inputs an eighth as long, the best of several tries, so that a busy machine does
+//! not decide.
+
+use std::time::{Duration, Instant};
+
+use outside::testing::{Conversation, Limits};
+use outside::{Form, FormLimits, parse_query};
+
+const LONG: usize = 64 << 10;
+const SHORT: usize = LONG / 8;
+/// No bound ends the reading early.
+const WIDE: Limits = Limits { request_line: 1 << 20, fields: 1 << 20, section: 1 << 20, content: 1 << 20 };
+
+/// What stands before a flood.
+const BEFORE: &[&[u8]] = &[
+    b"",
+    b"GET /",
+    b"GET /?",
+    b"GET http://",
+    b"GET / HTTP/1.1\r\n",
+    b"GET / HTTP/1.1\r\nHost: a\r\nX: ",
+    b"GET / HTTP/1.1\r\nHost: a\r\nCookie: a=",
+    b"GET / HTTP/1.1\r\nHost: a\r\nConnection: a",
+    b"GET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: a",
+    b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1",
+    b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1;",
+    b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n",
+    b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nX:",
+    b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 70000\r\n\r\n",
+];
+
+/// What ends it, so that what was taken in is also read.
+const BEHIND: &[u8] = b" HTTP/1.1\r\nHost: a\r\n\r\n\r\n";
+
+#[test]
+fn a_flood_of_any_byte_in_one_piece() {
+    for before in BEFORE {
+        for byte in 0..=255 {
+            grows_with_its_length(&format!("{} {byte:#04x}", before.escape_ascii()), |length| {
+                read(&[before, &vec![byte; length][..], BEHIND].concat(), usize::MAX);
+            });
+        }
+    }
+}
+
+#[test]
+fn a_flood_that_drips() {
+    for before in BEFORE {
+        for byte in *b"\r\n a:;0/.%=\"\\\xff" {
+            grows_with_its_length(&format!("{} {byte:#04x}", before.escape_ascii()), |length| {
+                read(&[before, &vec![byte; length][..], BEHIND].concat(), 1);
+            });
+        }
+    }
+}
+
+#[test]
+fn a_flood_of_words() {
+    for (before, word) in [
+        (&b"GET / HTTP/1.1\r\n"[..], &b"A:\r\n"[..]),
+        (b"GET / HTTP/1.1\r\n", b"Content-Length: 1\r\n"),
+        (b"GET / HTTP/1.1\r\n", b"a_b: c\r\n"),
+        (b"", b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"),
+        (b"GET ", b"/a/.."),
+        (b"GET ", b"/%2f%2e"),
+        (b"GET / HTTP/1.1\r\nHost: a\r\nCookie: ", b"a=\"\\\""),
+        (b"GET / HTTP/1.1\r\nHost: a\r\nConnection: ", b"close,"),
+        (b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n", b"1\r\na\r\n"),
+        (b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n", b"a:\r\n"),
+    ] {
+        grows_with_its_length(&word.escape_ascii().to_string(), |length| {
+            read(&[before, &word.repeat(length / word.len()), BEHIND].concat(), 1);
+        });
+    }
+}
+
+#[test]
+fn queries_and_forms() {
+    let limits =
+        FormLimits { fields: LONG, field_size: LONG, files: LONG, part_headers: LONG, part_header_size: 2 * LONG };
+    let disposition = "\r\nContent-Disposition: form-data; name=\"";
+    let kind = b"multipart/form-data; boundary=x";
+    let parse = |kind: &[u8], content: &[u8]| drop(Form::parse(Some(kind), content, &limits));
+    for byte in 0..=255 {
+        grows_with_its_length(&format!("{byte:#04x} in a query"), |length| {
+            parse_query(&vec![byte; length], LONG);
+        });
+        grows_with_its_length(&format!("{byte:#04x} in a form"), |length| {
+            parse(kind, &[b"--x", disposition.as_bytes(), &vec![byte; length], b"\r\n\r\n1\r\n--x--"].concat());
+            parse(kind, &[b"--x", &vec![byte; length][..], b"\r\n--x--"].concat());
+            parse(&[b"multipart/form-data; ", &vec![byte; length][..]].concat(), b"--x--");
+        });
+    }
+    for word in ["\r\n--", "\r\n--x", "--x\r\n", "a:\n", "\r\n--x\r\nContent-Disposition: form-data; name=a\r\n\r\n1"] {
+        grows_with_its_length(&format!("{word:?} in a form"), |length| {
+            parse(kind, format!("--x{disposition}a\"\r\n\r\n{}\r\n--x--", word.repeat(length / word.len())).as_bytes());
+            parse(
+                kind,
+                format!("--x\r\n{}{disposition}a\"\r\n\r\n\r\n--x--", word.repeat(length / word.len())).as_bytes(),
+            );
+        });
+    }
+    for word in ["; a=b", "; a=\"", "; \\\"", ";="] {
+        grows_with_its_length(&format!("{word:?} in a parameter"), |length| {
+            parse(format!("multipart/form-data{}", word.repeat(length / word.len())).as_bytes(), b"--x--");
+        });
+    }
+}
+
+/// Reads it as a connection does and looks at what a handler would look at.
+fn read(input: &[u8], step: usize) {
+    let mut conversation = Conversation::new(WIDE);
+    for piece in input.chunks(step.min(input.len())) {
+        conversation.receive(piece);
+    }
+    if let Some(received) = conversation.requests().first() {
+        let request = &received.request;
+        assert!(request.params().len() + request.cookies().iter().count() < 2000);
+        assert!(request.cookies().get("no such cookie").is_none());
+    }
+}
+
+/// Eight times the input may take 24 times as long, and a little, before it is called more than linear.
+fn grows_with_its_length(what: &str, work: impl Fn(usize)) {
+    let time = |length| {
+        let start = Instant::now();
+        work(length);
+        start.elapsed()
+    };
+    let allowed = |short: Duration| short * 24 + Duration::from_millis(4);
+    let (mut short, mut long) = (time(SHORT), time(LONG));
+    for _ in 0..6 {
+        if long <= allowed(short) {
+            return;
+        }
+        (short, long) = (short.max(time(SHORT)), long.min(time(LONG)));
+    }
+    panic!("{what}: {SHORT} bytes take {short:?}, {LONG} take {long:?}");
+}

@@ -1,0 +1,15 @@
+//! The codec against inputs that mean harm: mutations, floods of one byte, and a comparison with hyper.
+//!
+//! `invariants`, `forms`, `seeds` and `differential` are shared with the fuzz targets in `fuzz/` at the root.
+
+mod differential;
+mod forms;
+mod hyper_side;
+mod invariants;
+mod linear;
+mod mutation;
+mod mutator;
+#[path = "../corpus/reader.rs"]
+#[expect(dead_code, reason = "verdicts are for the corpus test")]
+mod reader;
+mod seeds;

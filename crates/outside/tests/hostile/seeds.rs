@@ -1,0 +1,69 @@
+//! Where mutations and fuzzers begin: the bytes of every case of the corpus, and a few cookies, queries and forms.
+
+use crate::reader::{Case, Step, all_cases};
+
+/// Inputs for each kind of target.
+pub(crate) struct Seeds {
+    pub(crate) conversations: Vec<Vec<u8>>,
+    pub(crate) chunked: Vec<Vec<u8>>,
+    pub(crate) targets: Vec<Vec<u8>>,
+    pub(crate) cookies: Vec<Vec<u8>>,
+    pub(crate) queries: Vec<Vec<u8>>,
+    pub(crate) forms: Vec<Vec<u8>>,
+}
+
+/// Everything that a client sends in a case.
+pub(crate) fn sent(case: &Case) -> Vec<u8> {
+    let steps = case.steps.iter();
+    steps.flat_map(|step| if let Step::Send(bytes) = step { bytes.clone() } else { Vec::new() }).collect()
+}
+
+/// All seeds of at most so many bytes.
+pub(crate) fn seeds(longest: usize) -> Seeds {
+    let cases = all_cases();
+    let bytes = |cases: &[Case]| cases.iter().map(sent).filter(|seed| seed.len() <= longest).collect::<Vec<_>>();
+    let mut conversations = bytes(&cases);
+    // What is right as it stands is worth more: a change tells something only where the rest is read.
+    let right: Vec<Case> = cases.into_iter().filter(|case| case.stays_open).collect();
+    conversations.extend([bytes(&right), bytes(&right), bytes(&right)].concat());
+    let chunked = conversations.iter().filter(|seed| find(seed, b"chunked").is_some()).filter_map(|seed| body(seed));
+    let targets = conversations.iter().filter_map(|seed| seed.split(|&byte| byte == b' ').nth(1));
+    let owned = |texts: &[&str]| texts.iter().map(|text| text.as_bytes().to_vec()).collect();
+    Seeds {
+        chunked: chunked
+            .chain([b"3;a=\"b\"\r\nabc\r\n0\r\nX: y\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n".to_vec()])
+            .collect(),
+        targets: targets.map(<[u8]>::to_vec).chain(owned(TARGETS)).collect(),
+        cookies: owned(COOKIES),
+        queries: owned(QUERIES),
+        forms: owned(FORMS),
+        conversations,
+    }
+}
+
+fn body(seed: &[u8]) -> Option<Vec<u8>> {
+    find(seed, b"\r\n\r\n").map(|at| seed[at + 4..].to_vec())
+}
+
+fn find(bytes: &[u8], wanted: &[u8]) -> Option<usize> {
+    bytes.windows(wanted.len()).position(|window| window == wanted)
+}
+
+const TARGETS: &[&str] =
+    &["/a/../b/./c", "/%2e%2E/%2F..%2f/x", "/caf%C3%A9/%252e", "http://[::1]:80?x", "*", "a:80", "//a/.", "/.%2e"];
+const COOKIES: &[&str] = &[
+    "a=1; b=2",
+    "a=\"x y\"; b",
+    "=nameless; __Host-a=1",
+    "$Version=1; a=1; $Path=/",
+    "a=b=c;;; d = \" e \" ",
+    "a=\"\\\"\\\\\"; b=\"",
+];
+const QUERIES: &[&str] = &["a=1&b=x+y&flag&a=%C3%A9", "a;b=1&=&==&&c=%", "%zz=%0&%%=%41%+", "a[]=1&a[b][c]=2"];
+const FORMS: &[&str] = &[
+    "application/x-www-form-urlencoded; charset=utf-8\na=1&b=x+y&flag&a=%C3%A9",
+    "multipart/form-data; boundary=\"xYz\"\n--xYz\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\none\r\n--xYz--\r\n",
+    "Multipart/Form-Data; x; Boundary=xYz ; y=\"\\\"\"\npreamble\r\n--xYz \t\r\ncontent-disposition: form-data; \
+     filename=\"C:\\x\\\"y\\\".txt\"; name=f\r\nContent-Type: text/plain\r\n\r\n\r\n--xY\r\n--xYz--\r\nepilogue",
+    "\n--xYz\r\nContent-Disposition: form-data; name*=a; name=b\r\nContent-Disposition: ;name=\"c\r\n\r\n\r\n\r\n--xYz--",
+];

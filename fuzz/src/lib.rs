@@ -1,0 +1,49 @@
+//! What the fuzz targets check: the same functions as the mutation run of `crates/outside/tests/hostile`.
+//!
+//! One function per target, from bytes to a panic if something does not hold.
+
+#[path = "../../crates/outside/tests/hostile/differential.rs"]
+mod differential;
+#[path = "../../crates/outside/tests/hostile/forms.rs"]
+mod forms;
+#[path = "../../crates/outside/tests/hostile/hyper_side.rs"]
+mod hyper_side;
+#[path = "../../crates/outside/tests/hostile/invariants.rs"]
+mod invariants;
+
+/// Everything that a client sends on a connection.
+pub fn head(input: &[u8]) {
+    invariants::conversation(input);
+}
+
+/// A chunked body and what follows it.
+pub fn chunked(input: &[u8]) {
+    invariants::chunked(input);
+}
+
+/// A request target.
+pub fn target(input: &[u8]) {
+    invariants::target(input);
+}
+
+/// The value of a Cookie field.
+pub fn cookies(input: &[u8]) {
+    invariants::cookies(input);
+}
+
+/// A query string.
+pub fn query(input: &[u8]) {
+    forms::query(input);
+}
+
+/// A content type, LF, and the content of a form.
+pub fn form(input: &[u8]) {
+    forms::form(input);
+}
+
+/// The engine beside hyper.
+pub fn differential(input: &[u8]) {
+    if let Err(fault) = differential::compare(input) {
+        panic!("{fault}");
+    }
+}
