@@ -1,0 +1,139 @@
+"""Many connections at once, driven by one thread: what a crowd of clients sends, receives, and when each one ends.
+
+Nothing here blocks: connections are opened a batch at a time, and every wait is for events, with a deadline.
+"""
+
+from __future__ import annotations
+
+import resource
+import select
+import socket
+import time
+from collections.abc import Callable, Iterable
+
+import pytest
+
+TOGETHER = 200  # connections that are being opened at the same moment: less than any backlog
+
+
+def need_descriptors(count: int) -> None:
+    """Raises this process's limit as far as it may be raised; skips the test where that is not enough."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < count:
+        pytest.skip(f"needs {count} descriptors; the system allows {hard} (ulimit -Hn)")
+    if soft != resource.RLIM_INFINITY and soft < count:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (count, hard))
+
+
+class Client:
+    """One of the crowd."""
+
+    __slots__ = ("socket", "received", "opened", "ended")
+
+    def __init__(self, connection: socket.socket) -> None:
+        self.socket = connection
+        self.received = bytearray()
+        self.opened = time.monotonic()  # when the connection stood
+        self.ended: float | None = None  # when the server closed it
+
+    def send(self, data: bytes) -> None:
+        """A few bytes, which the socket takes at once; a connection that has ended meanwhile takes nothing."""
+        try:
+            self.socket.send(data)
+        except (BrokenPipeError, ConnectionResetError):
+            pass
+
+
+class Crowd:
+    """Connections to one server. Works as a context manager, which closes them."""
+
+    def __init__(self, address: tuple, count: int, deadline: float = 60) -> None:
+        need_descriptors(count + 200)
+        self.clients: list[Client] = []
+        self.reading = select.epoll()
+        self.by_number: dict[int, Client] = {}
+        self._open(address[:2], count, time.monotonic() + deadline)
+
+    def __enter__(self) -> Crowd:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self.reading.close()
+        for client in self.clients:
+            client.socket.close()
+
+    def _open(self, address: tuple, count: int, end: float) -> None:
+        opening, pending = select.epoll(), {}
+        while len(self.clients) < count:
+            while len(pending) < TOGETHER and len(self.clients) + len(pending) < count:
+                connection = socket.socket()
+                connection.setblocking(False)
+                connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                connection.connect_ex(address)
+                pending[connection.fileno()] = connection
+                opening.register(connection.fileno(), select.EPOLLOUT)
+            assert time.monotonic() < end, f"only {len(self.clients)} connections in time"
+            for number, _ in opening.poll(1):
+                opening.unregister(number)
+                connection = pending.pop(number)
+                error = connection.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+                assert error == 0, f"connection {len(self.clients)} failed: {error}"
+                self.by_number[number] = Client(connection)
+                self.clients.append(self.by_number[number])
+                self.reading.register(number, select.EPOLLIN)
+        opening.close()
+
+    def send(self, data: bytes) -> None:
+        for client in self.clients:
+            client.send(data)
+
+    def receive(self, patience: float) -> None:
+        """Takes what has arrived, or waits this long for something to arrive."""
+        for number, _ in self.reading.poll(patience):
+            client = self.by_number[number]
+            try:
+                data = client.socket.recv(65536)
+            except BlockingIOError:
+                continue
+            except ConnectionResetError:
+                data = b""
+            if data:
+                client.received += data
+            else:
+                client.ended = time.monotonic()
+                self.reading.unregister(number)
+
+    def wait_until(self, each: Callable[[Client], object], what: str, deadline: float = 60) -> None:
+        """Receives until it is true of every client."""
+        end = time.monotonic() + deadline
+        while left := [client for client in self.clients if not each(client)]:
+            assert time.monotonic() < end, f"{len(left)} of {len(self.clients)} clients are not {what}"
+            # Looking at all of them costs more than receiving: many events go by before the next look.
+            for _ in range(1 + len(left) // 100):
+                self.receive(0.05)
+
+    def ask(self, request: bytes, length: int, deadline: float = 60) -> None:
+        """Each sends the request and receives exactly `length` bytes; batches overlap, nobody waits for another."""
+        for batch in batches(self.clients, TOGETHER):
+            for client in batch:
+                client.received.clear()
+                client.send(request)
+            self.receive(0)
+        self.wait_until(lambda client: len(client.received) >= length or client.ended, "answered", deadline)
+        wrong = [client for client in self.clients if len(client.received) != length or client.ended]
+        assert not wrong, f"{len(wrong)} wrong answers, one is {bytes(wrong[0].received)!r}"
+
+    def wait_until_ended(self, deadline: float = 60) -> None:
+        self.wait_until(lambda client: client.ended, "closed", deadline)
+
+    def ended(self) -> int:
+        """How many the server has closed so far."""
+        self.receive(0)
+        return sum(client.ended is not None for client in self.clients)
+
+
+def batches(items: list, size: int) -> Iterable[list]:
+    return (items[start : start + size] for start in range(0, len(items), size))
