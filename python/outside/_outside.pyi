@@ -57,7 +57,7 @@ class OutsideHTTP:
     def _routes(self) -> dict[str, Any]: ...
     @property
     def _error_routes(self) -> dict[int, Any]: ...
-    def set_route(self, route: str, handler: _Handler) -> None:
+    def set_route(self, route: str, handler: _Handler, blocking: bool | None = None) -> None:
         """Answers the path `route` and everything below it; replaces what was there. Works while the server runs."""
     def remove_route(self, route: str) -> None:
         """Takes effect for the next request. An unknown route is a `KeyError`."""

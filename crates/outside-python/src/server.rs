@@ -157,7 +157,16 @@ impl OutsideHttp {
     }
 
     /// Answers this path and everything below it. `handler` is a function, an `async def` function or a `FilePath`.
-    fn set_route(&self, py: Python<'_>, route: &str, handler: &Bound<'_, PyAny>) -> PyResult<()> {
+    /// `blocking` says whether the function waits: `True`, always on a thread of the pool; `False`, never; `None`, as
+    /// its own timing says.
+    #[pyo3(signature = (route, handler, blocking=None))]
+    fn set_route(
+        &self,
+        py: Python<'_>,
+        route: &str,
+        handler: &Bound<'_, PyAny>,
+        blocking: Option<bool>,
+    ) -> PyResult<()> {
         let server = self.server()?;
         let shared = Arc::clone(&server.shared);
         let made = if let Ok(file) = handler.cast::<FilePath>() {
@@ -176,7 +185,7 @@ impl OutsideHttp {
                 shared,
             }))))
         } else {
-            Handler::Inline(Arc::new(Function { function: handler.clone().unbind(), shared }))
+            Handler::Inline(outside::Function::new(Function { function: handler.clone().unbind(), shared }, blocking))
         };
         server.engine.set_route(route, made).map_err(value_error)?;
         let mut routes = lock(&server.routes);

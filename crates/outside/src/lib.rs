@@ -36,7 +36,9 @@ pub use config::{AccessLog, Config, KEYS, Key, Value};
 pub use error::{Error, Refusal};
 pub use executor::{Host, NoHost};
 pub use files::media_type;
-pub use handler::{Elsewhere, FilePath, Handler, Inline, IntoHandler, Ready, Reply, Ticket};
+pub use handler::{
+    Elsewhere, FilePath, Function, Handler, Inline, IntoHandler, Ready, Reply, Said, Ticket, blocking, never_blocking,
+};
 pub use log::{Level, LogSink, StandardError};
 pub use message::{
     Body, BodyStream, Cookies, Form, FormFile, FormLimits, Headers, IntoAnswer, Known, PieceFuture, Pull, Request,

@@ -24,8 +24,14 @@ impl Connection {
                 self.ask_elsewhere(&*handler, exchange).await?;
             }
         }
-        self.exchanges =
-            if exchanges.iter().any(Exchange::is_open) { self.execute(exchanges).await? } else { exchanges };
+        if exchanges.iter().any(Exchange::is_open) {
+            let now = self.service.clock.now();
+            let pooled = exchanges
+                .iter()
+                .any(|exchange| matches!(&exchange.work, Work::Call(function) if function.placement.wants_pool(now)));
+            exchanges = self.execute(exchanges, pooled).await?;
+        }
+        self.exchanges = exchanges;
         Ok(())
     }
 
@@ -57,10 +63,14 @@ impl Connection {
         None
     }
 
-    /// Sends exchanges to the executor and waits for them.
-    pub(super) async fn execute(&mut self, exchanges: Vec<Exchange>) -> Result<Vec<Exchange>, Stop> {
+    /// Sends exchanges to the executor and waits for them; `pooled` if they are known to wait.
+    pub(super) async fn execute(&mut self, exchanges: Vec<Exchange>, pooled: bool) -> Result<Vec<Exchange>, Stop> {
         let (site, mailbox) = (Arc::clone(&self.site.1), Arc::clone(&self.mailbox));
-        self.service.executor.push(Job { exchanges, site, mailbox });
+        let job = Job { exchanges, site, mailbox };
+        match pooled {
+            true => self.service.executor.push_to_pool(job),
+            false => self.service.executor.push(job),
+        }
         poll_fn(|context| match self.mailbox.poll(context) {
             Some(exchanges) => Poll::Ready(Ok(exchanges)),
             None => match self.handle.stop(context, Waiting::Handler) {

@@ -187,14 +187,19 @@ impl Connection {
         mut stream: Box<dyn BodyStream>,
         length: ContentLength,
     ) -> Result<(), Stop> {
+        let mut pooled = false;
         loop {
             let (back, pull) = match stream.is_elsewhere() {
                 true => {
                     let pull = stream.pull();
                     (stream, pull)
                 }
-                false => match self.execute(vec![Exchange::new(None, Work::Pull(stream))]).await?.pop() {
-                    Some(Exchange { work: Work::Pulled(stream, pull), .. }) => (stream, pull),
+                false => match self.execute(vec![Exchange::new(None, Work::Pull(stream))], pooled).await?.pop() {
+                    Some(Exchange { work: Work::Pulled(stream, pull), was_slow, .. }) => {
+                        // An iterator that waited once will wait again.
+                        pooled |= was_slow;
+                        (stream, pull)
+                    }
                     _ => return Err(Stop::Gone),
                 },
             };

@@ -9,7 +9,7 @@ use std::time::Instant;
 use super::Mailbox;
 use crate::error::Error;
 use crate::files::{OpenFile, Unopened};
-use crate::handler::Inline;
+use crate::handler::Function;
 use crate::log::{Level, Log};
 use crate::message::{Body, BodyStream, Pull, Request, Response};
 use crate::site::{Snapshot, error_page};
@@ -32,6 +32,8 @@ pub(crate) struct Exchange {
     pub(crate) file: Option<OpenFile>,
     /// When its head was complete, if anybody wants to know.
     pub(crate) began: Option<Instant>,
+    /// Came of it: it took long, so that what follows it belongs in the pool.
+    pub(crate) was_slow: bool,
     /// What was sent, for the log: status, and bytes of content.
     pub(crate) status: u16,
     pub(crate) bytes: u64,
@@ -40,7 +42,7 @@ pub(crate) struct Exchange {
 /// What is to be done, or what came of it.
 pub(crate) enum Work {
     /// Call this handler.
-    Call(Arc<dyn Inline>),
+    Call(Arc<Function>),
     /// Answer with this status: by its error handler or the built-in page.
     Status(u16, Option<String>),
     /// Make an answer that can be sent of what came back from elsewhere.
@@ -61,7 +63,7 @@ pub(crate) enum Work {
 
 impl Exchange {
     pub(crate) fn new(request: Option<Arc<Request>>, work: Work) -> Self {
-        Self { request, fragment: None, work, file: None, began: None, status: 0, bytes: 0 }
+        Self { request, fragment: None, work, file: None, began: None, was_slow: false, status: 0, bytes: 0 }
     }
 
     /// Is the executor still to do something?
@@ -69,14 +71,16 @@ impl Exchange {
         !matches!(self.work, Work::Answered(_) | Work::Pulled(..) | Work::Done)
     }
 
-    /// Does what is to be done. Runs user code, so it may block.
-    pub(crate) fn perform(&mut self, site: &Snapshot, log: &Log) {
+    /// Does what is to be done. Runs user code, so it may block. Returns the function of a route if it was called.
+    pub(crate) fn perform(&mut self, site: &Snapshot, log: &Log) -> Option<Arc<Function>> {
+        let mut called = None;
         self.work = match std::mem::replace(&mut self.work, Work::Done) {
             Work::Call(handler) => {
                 let answer = self.call(log, |request| match request {
                     Some(request) => handler.call(request),
                     None => Err(Error::new("a handler without a request")),
                 });
+                called = Some(handler);
                 self.settle(answer, site, log)
             }
             Work::Status(code, message) => self.settle(Err(Error::status(code, message.as_deref())), site, log),
@@ -103,6 +107,7 @@ impl Exchange {
             }
             done => done,
         };
+        called
     }
 
     fn call(

@@ -6,13 +6,15 @@
 //! call behind it.
 
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use super::word::Term;
-use super::{Executor, Job, lock};
+use super::{Crew, Exchange, Executor, Job, Work, lock};
+use crate::handler::SLOW;
 use crate::log::Level;
+use crate::site::Snapshot;
 
 /// A batch of calls ends after this many …
 const MOST_CALLS: usize = 64;
@@ -31,15 +33,20 @@ impl Executor {
     /// Starts a thread that waits for a term.
     pub(super) fn hire(self: &Arc<Self>) -> io::Result<()> {
         let executor = Arc::clone(self);
-        lock(&self.crew).alive += 1;
+        let count = |crew: &mut Crew, by: isize| {
+            crew.alive = crew.alive.saturating_add_signed(by);
+            crew.standby = crew.standby.saturating_add_signed(by);
+        };
+        // It counts as standing by from now on, so that nobody starts another one for the same duty.
+        count(&mut lock(&self.crew), 1);
         let spawned = std::thread::Builder::new().name("outside".into()).stack_size(STACK).spawn(move || {
             let host = Arc::clone(&executor.host);
             host.live(&mut || executor.stand_by());
             lock(&executor.crew).alive -= 1;
-            executor.crew_changed.notify_all();
+            executor.crew_ended.notify_all();
         });
         if spawned.is_err() {
-            lock(&self.crew).alive -= 1;
+            count(&mut lock(&self.crew), -1);
         }
         spawned.map(|_| ())
     }
@@ -48,36 +55,39 @@ impl Executor {
     pub(super) fn offer(self: &Arc<Self>, term: Term) {
         let mut crew = lock(&self.crew);
         crew.offered = Some(term);
-        let nobody = crew.standby == 0;
+        let hires = crew.lacks_threads(self.max_workers);
         drop(crew);
-        if nobody && let Err(error) = self.hire() {
-            // The late thread becomes a standby when it is done, and takes the term then.
+        self.crew_called.notify_one();
+        if hires && let Err(error) = self.hire() {
+            // Whoever is done first becomes a standby, and takes the term then.
             self.log.event(Level::Error, format!("no thread could be started: {error}"));
-        } else {
-            self.crew_changed.notify_all();
         }
     }
 
-    /// A thread's life: waits for a term, leads, and waits again.
+    /// A thread's life: waits to be needed, leads or works in the pool, and waits again.
     fn stand_by(self: &Arc<Self>) {
         loop {
             let mut crew = lock(&self.crew);
-            crew.standby += 1;
-            let term = loop {
+            let duty = loop {
                 if let Some(term) = crew.offered.take() {
-                    break Some(term);
+                    break Some(Duty::Lead(term));
+                }
+                if let Some(job) = crew.take_job(self.max_workers) {
+                    break Some(Duty::Work(job));
                 }
                 if self.is_stopping() {
                     break None;
                 }
-                crew = self.crew_changed.wait(crew).unwrap_or_else(std::sync::PoisonError::into_inner);
+                crew = self.crew_called.wait(crew).unwrap_or_else(PoisonError::into_inner);
             };
             crew.standby -= 1;
             drop(crew);
-            match term {
-                Some(term) => self.lead(term),
+            match duty {
+                Some(Duty::Lead(term)) => self.lead(term),
+                Some(Duty::Work(job)) => self.work_in_pool(job),
                 None => return,
             }
+            lock(&self.crew).standby += 1;
         }
     }
 
@@ -144,20 +154,21 @@ impl Executor {
         // So that a handler can start tasks on this loop.
         let _inside = self.runtime.enter();
         let began = Instant::now();
+        let mut now = began;
         for _ in 0..MOST_CALLS {
             let Some(job) = lock(&self.queue).pop_front() else { break };
-            if !self.run_job(job, term) {
+            if !self.run_job(job, term, &mut now) {
                 return false;
             }
-            if began.elapsed() > LONGEST_BATCH {
+            if now - began > LONGEST_BATCH {
                 break;
             }
         }
         true
     }
 
-    /// Does one job and delivers it; `false` if the loop was taken over meanwhile.
-    fn run_job(self: &Arc<Self>, mut job: Job, term: Term) -> bool {
+    /// Does one job and delivers it; `false` if the loop was taken over meanwhile. `now` is moved on.
+    fn run_job(self: &Arc<Self>, mut job: Job, term: Term, now: &mut Instant) -> bool {
         let mut leading = true;
         for exchange in &mut job.exchanges {
             let call = if leading { self.word.begin(term) } else { None };
@@ -165,7 +176,7 @@ impl Executor {
                 self.sentinel.attend();
             }
             // A thread that has lost its term does the rest of the job without the loop.
-            exchange.perform(&job.site, &self.log);
+            self.perform(exchange, &job.site, now);
             leading = call.is_some_and(|call| self.word.end(call));
         }
         if leading {
@@ -175,4 +186,34 @@ impl Executor {
         }
         leading
     }
+
+    /// Does what an exchange asks for, and learns from how long it waited.
+    fn perform(&self, exchange: &mut Exchange, site: &Snapshot, now: &mut Instant) {
+        // The first long call of a route is only suspected; the next ones are measured.
+        let cpu_before = match &exchange.work {
+            Work::Call(function) if function.placement.is_suspect() => Some(cpu_time()),
+            _ => None,
+        };
+        let called = exchange.perform(site, &self.log);
+        let ended = Instant::now();
+        let elapsed = ended - *now;
+        *now = ended;
+        exchange.was_slow = elapsed >= SLOW;
+        if let Some(function) = called {
+            let burnt = cpu_before.filter(|_| exchange.was_slow).map_or(Duration::ZERO, |before| cpu_time() - before);
+            function.placement.note(elapsed.saturating_sub(burnt), || ended - self.started);
+        }
+    }
+}
+
+/// What a thread that stood by is to do.
+enum Duty {
+    Lead(Term),
+    Work(Job),
+}
+
+/// The CPU time of this thread.
+fn cpu_time() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    Duration::try_from(time).unwrap_or_default()
 }

@@ -3,10 +3,12 @@
 //! A reactor's event loop is driven by exactly one thread, the leader. A turn ([`leader`]): the loop runs until there
 //! are jobs, the leader leaves it, calls handlers, and goes back. A [`sentinel`] sees a call that lasts and gives the
 //! loop to a standby thread; the late one delivers its answer and becomes a standby. The [`word`] decides who wins.
+//! Routes whose calls wait learn to go to the [`pool`] at once.
 //! Connections know only [`Executor::push`], [`Mailbox`] and [`Job`].
 
 mod job;
 mod leader;
+mod pool;
 mod sentinel;
 mod word;
 
@@ -22,6 +24,7 @@ use tokio::runtime::{Builder, Runtime};
 pub(crate) use job::{Exchange, Job, Work};
 
 use crate::log::Log;
+use pool::Pool;
 use sentinel::Sentinel;
 use word::{Term, Word};
 
@@ -58,23 +61,27 @@ pub(crate) struct Executor {
     word: Word,
     sentinel: Sentinel,
     crew: Mutex<Crew>,
-    /// Told whenever a thread gets a term, ends, or the executor stops.
-    crew_changed: Condvar,
+    /// Told when a thread that stands by is needed, or all stops.
+    crew_called: Condvar,
+    /// Told when a thread has ended.
+    crew_ended: Condvar,
     stopping: AtomicBool,
     host: Arc<dyn Host>,
     pub(crate) log: Arc<Log>,
-    max_threads: usize,
+    max_workers: usize,
+    started: Instant,
 }
 
 /// The threads of an executor.
 #[derive(Default)]
 struct Crew {
-    /// Threads that wait for a term.
+    /// Threads that stand by or are about to.
     standby: usize,
     /// All threads that have not ended.
     alive: usize,
     /// A term nobody has taken up yet.
     offered: Option<Term>,
+    pool: Pool,
 }
 
 /// Finished exchanges and where they go.
@@ -94,8 +101,8 @@ struct Letter {
 const EVENT_INTERVAL: u32 = 64;
 
 impl Executor {
-    /// An event loop and the threads that drive it. At most `max_threads` handlers may be late at a time.
-    pub(crate) fn start(host: Arc<dyn Host>, log: Arc<Log>, max_threads: usize) -> io::Result<Arc<Self>> {
+    /// An event loop and the threads that drive it; at most `max_workers` handlers run in its pool.
+    pub(crate) fn start(host: Arc<dyn Host>, log: Arc<Log>, max_workers: usize) -> io::Result<Arc<Self>> {
         let runtime = Builder::new_current_thread().enable_all().event_interval(EVENT_INTERVAL).build()?;
         let executor = Arc::new(Self {
             runtime,
@@ -105,11 +112,13 @@ impl Executor {
             word: Word::new(),
             sentinel: Sentinel::default(),
             crew: Mutex::new(Crew { offered: Some(Term::FIRST), ..Crew::default() }),
-            crew_changed: Condvar::new(),
+            crew_called: Condvar::new(),
+            crew_ended: Condvar::new(),
+            started: Instant::now(),
             stopping: AtomicBool::new(false),
             host,
             log,
-            max_threads,
+            max_workers,
         });
         executor.hire()?;
         executor.start_sentinel()?;
@@ -138,7 +147,7 @@ impl Executor {
         self.stopping.store(true, Ordering::SeqCst);
         self.wake_root();
         self.wake_sentinel();
-        self.crew_changed.notify_all();
+        self.crew_called.notify_all();
     }
 
     /// Waits until all threads have ended, but not longer than this; tells how many have not.
@@ -150,7 +159,7 @@ impl Executor {
             if left.is_zero() {
                 break;
             }
-            crew = self.crew_changed.wait_timeout(crew, left).unwrap_or_else(PoisonError::into_inner).0;
+            crew = self.crew_ended.wait_timeout(crew, left).unwrap_or_else(PoisonError::into_inner).0;
         }
         crew.alive
     }

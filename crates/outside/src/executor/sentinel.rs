@@ -9,7 +9,7 @@ use std::sync::{Arc, OnceLock};
 use std::thread::Thread;
 use std::time::Duration;
 
-use super::{Executor, lock};
+use super::Executor;
 
 /// A call that is seen twice, this far apart, is slow.
 const TICK: Duration = Duration::from_millis(1);
@@ -71,12 +71,11 @@ impl Executor {
             let now = self.word.snapshot();
             if now == last {
                 match self.word.running() {
-                    Some(call) if self.may_replace() => {
+                    Some(call) => {
                         if let Some(term) = self.word.take_over(call) {
                             self.offer(term);
                         }
                     }
-                    Some(_) => {}
                     None => quiet += 1,
                 }
             } else {
@@ -84,10 +83,5 @@ impl Executor {
             }
             last = self.word.snapshot();
         }
-    }
-
-    /// May one more handler be late?
-    fn may_replace(&self) -> bool {
-        lock(&self.crew).alive <= self.max_threads
     }
 }

@@ -3,8 +3,12 @@
 //! A handler that runs [`Inline`] is called by the executor, between two turns of the event loop. One that runs
 //! [`Elsewhere`] has an event loop of its own: it is handed the request and answers later.
 
+mod placement;
+
 use std::fmt;
 use std::sync::Arc;
+
+pub(crate) use placement::{Placement, SLOW};
 
 use crate::error::Error;
 use crate::message::{IntoAnswer, Request, Response};
@@ -13,7 +17,7 @@ use crate::message::{IntoAnswer, Request, Response};
 #[derive(Clone)]
 pub enum Handler {
     /// Called by the executor; may block.
-    Inline(Arc<dyn Inline>),
+    Inline(Arc<Function>),
     /// Answers from an event loop of its own.
     Elsewhere(Arc<dyn Elsewhere>),
     /// One file, by its path.
@@ -84,10 +88,34 @@ impl fmt::Debug for Handler {
     }
 }
 
-/// A Rust function as a handler.
-struct Function<F>(F);
+/// A function on a route, and what is known about where its calls belong.
+pub struct Function {
+    function: Box<dyn Inline>,
+    pub(crate) placement: Placement,
+}
 
-impl<F, A> Inline for Function<F>
+impl Function {
+    /// A function that runs where its own timing puts it, or where `blocking` says: `Some(true)`, always on a thread of
+    /// the pool; `Some(false)`, never.
+    pub fn new(function: impl Inline + 'static, blocking: Option<bool>) -> Arc<Self> {
+        Arc::new(Self { function: Box::new(function), placement: Placement::new(blocking) })
+    }
+
+    pub(crate) fn call(&self, request: &Arc<Request>) -> Result<Response, Error> {
+        self.function.call(request)
+    }
+}
+
+impl fmt::Debug for Function {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Function({:?})", self.placement)
+    }
+}
+
+/// A Rust closure.
+struct Closure<F>(F);
+
+impl<F, A> Inline for Closure<F>
 where
     F: Fn(&Request) -> A + Send + Sync,
     A: IntoAnswer,
@@ -111,7 +139,35 @@ where
     A: IntoAnswer + 'static,
 {
     fn into_handler(self) -> Handler {
-        Handler::Inline(Arc::new(Function(self)))
+        Handler::Inline(Function::new(Closure(self), None))
+    }
+}
+
+/// A function that says itself whether it blocks: [`blocking`] and [`never_blocking`].
+#[derive(Clone, Copy, Debug)]
+pub struct Said<F> {
+    function: F,
+    blocking: bool,
+}
+
+/// Says that a function waits (for a database, another server, a lock): it always runs on a thread of the pool, so that
+/// not even its first call delays anybody. Without this a route finds out by itself.
+pub fn blocking<F>(function: F) -> Said<F> {
+    Said { function, blocking: true }
+}
+
+/// Says that a function never waits: it always runs on the event loop's thread.
+pub fn never_blocking<F>(function: F) -> Said<F> {
+    Said { function, blocking: false }
+}
+
+impl<F, A> IntoHandler<(A,)> for Said<F>
+where
+    F: Fn(&Request) -> A + Send + Sync + 'static,
+    A: IntoAnswer + 'static,
+{
+    fn into_handler(self) -> Handler {
+        Handler::Inline(Function::new(Closure(self.function), Some(self.blocking)))
     }
 }
 

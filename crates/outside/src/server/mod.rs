@@ -184,5 +184,6 @@ async fn tick(service: Arc<Service>) {
     loop {
         interval.tick().await;
         service.handles.tick(&service.clock);
+        service.executor.expire();
     }
 }

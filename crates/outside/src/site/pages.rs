@@ -22,6 +22,8 @@ pub(crate) fn error_page(request: Option<&Request>, code: u16, message: Option<&
             None => format!("{code} {phrase}\n"),
         })
     };
+    // Section 10.2.3 of RFC 9110: when it is worth trying again, in seconds.
+    let response = if code == 503 { response.with_header("Retry-After", "1") } else { response };
     response.with_status(code)
 }
 

@@ -168,6 +168,9 @@ fn decode_fields<'h>(
     list.reserve(fields.len());
     for field in fields.iter() {
         let name = field.name.as_bytes();
+        if name.len() > usize::from(u16::MAX) {
+            return Err(SECTION_TOO_LARGE);
+        }
         if memchr::memchr(b'_', name).is_some() {
             // `X_Forwarded_For` and `X-Forwarded-For` become one name in many languages (edge.md S11).
             let dashed: Vec<u8> = name.iter().map(|&byte| if byte == b'_' { b'-' } else { byte }).collect();
@@ -299,6 +302,14 @@ mod tests {
             let refused = (0..=text.len()).find_map(|n| dripped.scan(&text.as_bytes()[..n], &LIMITS).err());
             assert_eq!(refused.map(|refusal| refusal.status), Some(400), "{text:?} dripped");
         }
+    }
+
+    #[test]
+    fn a_name_that_its_length_field_cannot_hold_is_refused() {
+        let name = format!("Cookie{}", "x".repeat(1 << 16));
+        let head = format!("GET / HTTP/1.1\r\nHost: a\r\n{name}: 1\r\n\r\n");
+        let mut request = Request::empty(([127, 0, 0, 1], 0).into());
+        assert_eq!(decode_head(head.as_bytes(), 2, &mut request).unwrap_err().status, 431);
     }
 
     #[test]
