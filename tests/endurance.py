@@ -1,0 +1,112 @@
+"""What has to hold for long and for many, with the numbers as arguments: `make test` runs it short, `make soak` in full.
+
+Every function starts the application of the tests of load in a process of its own, and measures that process from
+outside. The figures that it returns are those worth reporting.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from crowd import Crowd
+from gauge import MIB, forget_peak, need_proc, peak_memory, private_memory, resident_memory
+from harness import HERE, Script
+from wire import Wire, request_bytes
+
+GET = request_bytes("/")
+PIECE = b"y" * 65536
+
+
+@contextmanager
+def served(**settings: object) -> Iterator[Script]:
+    script = Script(str(HERE / "greedy_app.py"), json.dumps(settings))
+    yield script
+    assert script.stop() == 0, script.errors
+
+
+def answer_length(address: tuple, request: bytes = GET) -> int:
+    """How many bytes every answer to this has (a Date is always of the same length)."""
+    with Wire(address) as wire:
+        wire.send(request).receive_some()
+        length = len(wire.received)
+        assert wire.receive_answer().status == 200
+    return length
+
+
+def idle_connection_memory(count: int) -> float:
+    """Bytes of user space that one idle keep-alive connection costs which has done one request."""
+    need_proc()
+    with served() as script:
+        pid = script.process.pid
+        length = answer_length(script.address)
+        with Crowd(script.address, 200) as crowd:  # what grows once for all has grown
+            crowd.ask(GET, length)
+        before = private_memory(pid)
+        with Crowd(script.address, count) as crowd:
+            crowd.ask(GET, length)
+            each = (private_memory(pid) - before) / count
+            crowd.ask(GET, length)  # all are still there
+    return each
+
+
+def many_at_once(count: int, rounds: int) -> None:
+    """So many connections, each does so many requests, and all are answered."""
+    with served() as script:
+        length = answer_length(script.address)
+        with Crowd(script.address, count) as crowd:
+            for _ in range(rounds):
+                crowd.ask(GET, length, deadline=120)
+        assert answer_length(script.address) == length
+
+
+def download_growth(target: str, size: int) -> int:
+    """By how much memory grows at most while so many bytes are downloaded."""
+    need_proc()
+    with served() as script:
+        grown = Growth(script)
+        with Wire(script.address, deadline=60) as wire:
+            wire.send(request_bytes(target, headers={"Connection": "close"}))
+            count, buffer, last = 0, bytearray(1 << 20), b""
+            while received := wire.socket.recv_into(buffer):
+                count += received
+                last = bytes(buffer[max(0, received - 5) : received])
+        assert count > size
+        assert target.startswith("/file") or last.endswith(b"\n")
+        return grown.bytes()
+
+
+def upload_growth(target: str, size: int, *, chunked: bool) -> int:
+    """By how much memory grows at most while so many bytes are uploaded, and answered."""
+    need_proc()
+    with served(max_body_size_mb=2048) as script:
+        grown = Growth(script)
+        coding = {"Transfer-Encoding": "chunked"} if chunked else {"Content-Length": str(size)}
+        piece = b"%x\r\n%s\r\n" % (len(PIECE), PIECE) if chunked else PIECE
+        with Wire(script.address, deadline=60) as wire:
+            wire.send(request_bytes(target, "POST", coding))
+            for _ in range(size // len(PIECE)):
+                wire.socket.sendall(piece)
+            wire.send(b"0\r\n\r\n" if chunked else b"")
+            answer = wire.receive_answer()
+        assert answer.status == 200
+        assert answer.text in ("ignored", str(size))
+        return grown.bytes()
+
+
+class Growth:
+    """The most memory that a server takes from now on, over what it takes now."""
+
+    def __init__(self, script: Script) -> None:
+        self.pid = script.process.pid
+        answer_length(script.address)
+        forget_peak(self.pid)
+        self.before = resident_memory(self.pid)
+
+    def bytes(self) -> int:
+        return peak_memory(self.pid) - self.before
+
+
+def mebibytes(size: int) -> str:
+    return f"{size / MIB:.1f} MiB"
