@@ -97,3 +97,4 @@ clean:
 	@rm -rf $(VENV) target python/outside/*.so
 
 -include bench/bench.mk
+-include fuzz/fuzz.mk

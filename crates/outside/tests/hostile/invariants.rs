@@ -167,8 +167,8 @@ fn check_request(received: &Received) {
     assert!(lengths + codings <= 1, "{lengths} lengths and {codings} codings");
     assert!(count("Host") == 1 || request.version() == "HTTP/1.0" && count("Host") == 0);
     if lengths == 1 {
-        let length: usize = request.headers().get("Content-Length").and_then(|text| text.parse().ok()).unwrap();
-        assert_eq!(length, request.content().len());
+        let length = request.headers().get("Content-Length").and_then(|text| text.parse().ok());
+        assert_eq!(length, Some(request.content().len()));
     } else {
         assert!(codings == 1 || request.content().is_empty(), "content without a length");
     }

@@ -65,5 +65,7 @@ const FORMS: &[&str] = &[
     "multipart/form-data; boundary=\"xYz\"\n--xYz\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\none\r\n--xYz--\r\n",
     "Multipart/Form-Data; x; Boundary=xYz ; y=\"\\\"\"\npreamble\r\n--xYz \t\r\ncontent-disposition: form-data; \
      filename=\"C:\\x\\\"y\\\".txt\"; name=f\r\nContent-Type: text/plain\r\n\r\n\r\n--xY\r\n--xYz--\r\nepilogue",
+    "\n--xYz\r\nContent-Disposition: form-data; name=a\r\n\r\n1\r\n--xYz\r\nContent-Disposition: form-data; name=f; \
+     filename=x\r\n\r\n2\r\n--xYz\r\nContent-Disposition: form-data; name=f; filename=y\r\n\r\n3\r\n--xYz--",
     "\n--xYz\r\nContent-Disposition: form-data; name*=a; name=b\r\nContent-Disposition: ;name=\"c\r\n\r\n\r\n\r\n--xYz--",
 ];

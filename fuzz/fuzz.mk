@@ -1,0 +1,26 @@
+# make fuzz         every fuzz target for a minute; FUZZ_SECONDS=600 for longer, FUZZ_TARGETS="head chunked" for some
+# Included by the Makefile of the root. Without a nightly compiler the same checks run as a bounded mutation run.
+
+FUZZ_SECONDS := 60
+FUZZ_TARGETS := $(patsubst fuzz/fuzz_targets/%.rs,%,$(wildcard fuzz/fuzz_targets/*.rs))
+FUZZ_RUN := cargo +nightly fuzz run --fuzz-dir fuzz
+FUZZ_OPTIONS := -max_total_time=$(FUZZ_SECONDS) -max_len=4096 -timeout=10 -dict=fuzz/http.dict -verbosity=0
+
+.PHONY: fuzz fuzz-run fuzz-instead
+
+fuzz: ## look for inputs that break the parsers
+	@if cargo +nightly --version >/dev/null 2>&1; then $(MAKE) --no-print-directory fuzz-run; \
+	else $(MAKE) --no-print-directory fuzz-instead; fi
+
+fuzz-run:
+	@cargo fuzz --version >/dev/null 2>&1 || { echo "fuzz     installing cargo-fuzz"; cargo install --quiet --locked cargo-fuzz; }
+	@echo "fuzz     seeds from tests/corpus"
+	@cargo test --quiet --package outside --test hostile write_seeds -- --ignored >/dev/null
+	@for target in $(FUZZ_TARGETS); do \
+		echo "fuzz     $$target, $(FUZZ_SECONDS) seconds"; \
+		$(FUZZ_RUN) $$target -- $(FUZZ_OPTIONS) || exit 1; \
+	done
+
+fuzz-instead:
+	@echo "fuzz     cargo-fuzz needs a nightly compiler (rustup toolchain install nightly); the same checks run as mutations"
+	@cargo test --package outside --test hostile
