@@ -9,7 +9,7 @@ FUZZ_OPTIONS := -max_total_time=$(FUZZ_SECONDS) -max_len=4096 -timeout=10 -dict=
 .PHONY: fuzz fuzz-run fuzz-instead
 
 fuzz: ## look for inputs that break the parsers
-	@if cargo +nightly --version >/dev/null 2>&1; then $(MAKE) --no-print-directory fuzz-run; \
+	@if RUSTUP_AUTO_INSTALL=0 cargo +nightly --version >/dev/null 2>&1; then $(MAKE) --no-print-directory fuzz-run; \
 	else $(MAKE) --no-print-directory fuzz-instead; fi
 
 fuzz-run:
@@ -18,7 +18,7 @@ fuzz-run:
 	@cargo test --quiet --package outside --test hostile write_seeds -- --ignored >/dev/null
 	@for target in $(FUZZ_TARGETS); do \
 		echo "fuzz     $$target, $(FUZZ_SECONDS) seconds"; \
-		$(FUZZ_RUN) $$target -- $(FUZZ_OPTIONS) || exit 1; \
+		said=$$($(FUZZ_RUN) $$target -- $(FUZZ_OPTIONS) 2>&1) || { echo "$$said" | tail -60; exit 1; }; \
 	done
 
 fuzz-instead:
