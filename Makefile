@@ -98,3 +98,4 @@ clean:
 
 -include bench/bench.mk
 -include fuzz/fuzz.mk
+-include soak/soak.mk

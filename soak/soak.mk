@@ -1,0 +1,9 @@
+# make soak    what needs minutes: 10,000 connections, 1 GiB each way, slow clients at the default deadlines. It asks for
+#              20,000 descriptors (ulimit -n); SOAK="-k slowloris" chooses.
+# Included by the Makefile of the root, which gives PY, `build` and `test-tools`.
+
+.PHONY: soak
+
+soak: build test-tools ## long and large forms of the tests of load
+	@echo "soak     soak/ (some ten minutes)"
+	@$(PY) -m pytest soak -v -rA -o timeout=900 $(SOAK)

@@ -1,0 +1,71 @@
+"""10,000 connections, and 1 GiB each way: what issues of memory and numbers promise, in full."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from crowd import Crowd
+from endurance import answer_length, download_growth, idle_connection_memory, many_at_once, upload_growth
+from gauge import MIB, cpu_seconds
+from harness import HERE, Script
+
+GIB = 1024 * MIB
+MOST = 64 * MIB
+
+
+def test_ten_thousand_idle_connections():
+    each = idle_connection_memory(10_000)
+    print(f"{each:.0f} bytes for each idle connection")
+    assert each <= 4096
+
+
+def test_ten_thousand_connections_at_once():
+    many_at_once(10_000, rounds=5)
+
+
+def test_a_gibibyte_in_pieces():
+    grown = download_growth(f"/pieces?n={GIB}", GIB)
+    print(f"memory grew by {grown / MIB:.1f} MiB")
+    assert grown < MOST
+
+
+def test_a_gibibyte_from_a_file(tmp_path):
+    path = tmp_path / "sparse"
+    with path.open("wb") as file:
+        file.truncate(GIB)
+    grown = download_growth(f"/file?path={path}", GIB)
+    print(f"memory grew by {grown / MIB:.1f} MiB")
+    assert grown < MOST
+
+
+@pytest.mark.parametrize("chunked", [False, True], ids=["sized", "chunked"])
+def test_a_gibibyte_up(chunked):
+    grown = upload_growth("/ignore", GIB, chunked=chunked)
+    print(f"memory grew by {grown / MIB:.1f} MiB")
+    assert grown < MOST
+
+
+@pytest.mark.xfail(strict=True, reason="spooled content is read into memory and then copied: twice its size")
+@pytest.mark.parametrize("chunked", [False, True], ids=["sized", "chunked"])
+def test_a_gibibyte_that_the_handler_asks_for(chunked):
+    """Then it is in memory once, as the bytes that the handler asked for."""
+    grown = upload_growth("/count", GIB, chunked=chunked)
+    print(f"memory grew by {grown / MIB:.1f} MiB")
+    assert grown < GIB + MOST
+
+
+def test_a_thousand_connections_for_two_hundred_descriptors():
+    """Edge.md S26: idle ones are shed, others are answered, and the server does not spin."""
+    script = Script(str(HERE / "greedy_app.py"), json.dumps({}), "256")
+    with Crowd(script.address, 1000) as crowd:
+        length = answer_length(script.address)
+        for _ in range(20):
+            assert answer_length(script.address) == length
+        assert crowd.ended() >= 780
+        before = cpu_seconds(script.process.pid)
+        for _ in range(20):
+            crowd.receive(0.1)
+        assert cpu_seconds(script.process.pid) - before < 0.4
+    assert script.stop() == 0, script.errors
