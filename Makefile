@@ -34,6 +34,7 @@ help: ## what there is
 	@echo "make build   the release module, importable from $(PY)"
 	@echo "make check   the fast part of the tests: format, clippy, tidy, Rust tests"
 	@echo "make test    everything: check, the stubs against the module, pytest"
+	@echo "make soak    minutes of load: 10,000 connections, 1 GiB each way, every deadline at its default"
 	@echo "make format  rewrite the Rust sources as rustfmt wants them"
 	@echo "make clean   remove $(VENV) and what was built"
 	@echo "PYTHON=/path/to/python3 chooses another Python than the newest suitable one."

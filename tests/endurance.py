@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from crowd import Crowd
-from gauge import MIB, forget_peak, need_proc, peak_memory, private_memory, resident_memory
+from gauge import forget_peak, need_proc, peak_memory, private_memory, resident_memory
 from harness import HERE, Script
 from wire import Wire, request_bytes
 
@@ -35,20 +35,31 @@ def answer_length(address: tuple, request: bytes = GET) -> int:
     return length
 
 
-def idle_connection_memory(count: int) -> float:
-    """Bytes of user space that one idle keep-alive connection costs which has done one request."""
+def idle_connection_memory(count: int, *, together: int = 1) -> float:
+    """Bytes of user space that one idle keep-alive connection costs which has done so many requests, all at once."""
     need_proc()
     with served() as script:
         pid = script.process.pid
-        length = answer_length(script.address)
+        requests, length = GET * together, answer_length(script.address) * together
         with Crowd(script.address, 200) as crowd:  # what grows once for all has grown
-            crowd.ask(GET, length)
+            crowd.ask(requests, length)
         before = private_memory(pid)
         with Crowd(script.address, count) as crowd:
-            crowd.ask(GET, length)
+            crowd.ask(requests, length)
             each = (private_memory(pid) - before) / count
-            crowd.ask(GET, length)  # all are still there
+            crowd.ask(requests, length)  # all are still there
     return each
+
+
+def growth_while_nobody_reads(target: str, together: int) -> int:
+    """By how much memory grows at most when one client asks so many times at once and reads nothing but a beginning."""
+    need_proc()
+    with served() as script:
+        grown = Growth(script)
+        with Wire(script.address) as wire:
+            wire.send(request_bytes(target) * together).receive_some()
+            assert answer_length(script.address) > 0  # the server is at rest again
+            return grown.bytes()
 
 
 def many_at_once(count: int, rounds: int) -> None:
@@ -106,7 +117,3 @@ class Growth:
 
     def bytes(self) -> int:
         return peak_memory(self.pid) - self.before
-
-
-def mebibytes(size: int) -> str:
-    return f"{size / MIB:.1f} MiB"

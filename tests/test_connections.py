@@ -134,7 +134,7 @@ def test_out_of_descriptors_idle_ones_are_shed(tight):
 
 def test_out_of_descriptors_it_neither_spins_nor_ends(tight):
     """All are busy, so nothing can be shed: the rest waits, at no cost, until there is room."""
-    with Crowd(tight.address, 200) as crowd:
+    with Crowd(tight.address, 100) as crowd:
         crowd.send(HALF)
         assert cpu_share(tight, 1) < 0.2
         shed = crowd.ended()  # before their half request had come

@@ -6,6 +6,7 @@ which one acted. A client keeps its own pace by waiting for the server, never by
 
 from __future__ import annotations
 
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -148,3 +149,40 @@ def test_a_body_has_a_minimum_rate(serve):
     sized, chunked = (kept[name].result() for name in SLOW_ENOUGH)
     assert [answer.text for answer in sized.answers] == ["3600"]
     assert not chunked.ended
+
+
+REFUSED = {
+    "bad request": (b"GET / HTTP/1.1\r\nBad Name: x\r\n\r\n", 400),
+    "too long": (b"GET /" + b"a" * 9000, 414),
+    "too large": (request_bytes("/", "POST", {"Content-Length": "99999999"}), 413),
+    "too large and patient": (
+        request_bytes("/", "POST", {"Content-Length": "99999999", "Expect": "100-continue"}),
+        413,
+    ),
+}
+SMUGGLED = request_bytes("/smuggled")
+
+
+def test_a_refused_client_may_not_go_on(serve):
+    """What follows a refusal is no request; it is thrown away for a second, or 256 KiB, then the connection is closed
+    (edge.md S7, S8)."""
+    seen = []
+    running = serve(lambda request: seen.append(request.url))
+
+    def refuse(raw: bytes, status: int, more: bytes, pace: float) -> float:
+        """Goes on sending until the connection is closed; after how many seconds that was."""
+        with running.wire() as wire:
+            assert wire.send(raw).receive_answer().status == status
+            began, pause = time.monotonic(), threading.Event()
+            with pytest.raises((BrokenPipeError, ConnectionResetError)):
+                while time.monotonic() - began < 5:
+                    wire.socket.sendall(more)
+                    pause.wait(pace)
+            return time.monotonic() - began
+
+    with ThreadPoolExecutor(2 * len(REFUSED)) as pool:
+        dripping = [pool.submit(refuse, raw, status, SMUGGLED, 0.02) for raw, status in REFUSED.values()]
+        flooding = [pool.submit(refuse, raw, status, SMUGGLED * 1000, 0) for raw, status in REFUSED.values()]
+    assert all(1 - EARLY <= future.result() <= 1 + LATE for future in dripping)
+    assert all(future.result() <= 1 + LATE for future in flooding)
+    assert seen == []
