@@ -223,6 +223,10 @@ impl Request {
     #[getter]
     fn address(&self) -> (String, u16) {
         let address = self.inner().address();
+        if address.port() == 0 && address.ip().is_unspecified() {
+            // The client came by a Unix socket: it has no address.
+            return (String::new(), 0);
+        }
         (address.ip().to_canonical().to_string(), address.port())
     }
 

@@ -1,13 +1,12 @@
 //! `OutsideHTTP`: the server that Python programs hold.
 
 use std::collections::BTreeMap;
-use std::net::{SocketAddr, ToSocketAddrs};
-use std::os::fd::AsRawFd as _;
+use std::os::fd::{AsFd as _, AsRawFd as _};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
-use outside::{BindError, Config, Handler, KEYS, Value};
+use outside::{Address, BindError, Config, Entered, Handler, KEYS, Listener, Value};
 use pyo3::exceptions::{PyKeyError, PyOSError, PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -34,6 +33,8 @@ struct Server {
     config: Mutex<Py<PyDict>>,
     routes: Mutex<BTreeMap<String, Py<PyAny>>>,
     error_routes: Mutex<BTreeMap<u16, Py<PyAny>>>,
+    /// Bound before `run()` serves on them: one for each worker.
+    listeners: Mutex<Vec<Listener>>,
 }
 
 /// Servers that run in this process: the last one ends the event loop of async handlers.
@@ -62,18 +63,61 @@ impl OutsideHttp {
 
     /// A server that redirects: the same, with the engine's redirect on every path.
     pub(crate) fn redirecting(&self, py: Python<'_>, host: &Bound<'_, PyAny>, destination: &str) -> PyResult<()> {
-        let (ip, port) = check_host(host)?;
-        let redirect = outside::OutsideHttpRedirect::new((ip.as_str(), port), destination).map_err(value_error)?;
-        self.initialise(py, ip, port, redirect.server)
+        let address = check_host(host)?;
+        let redirect = outside::OutsideHttpRedirect::at(address, destination).map_err(value_error)?;
+        self.initialise(py, host, redirect.server)
     }
 
     pub(crate) fn empty() -> Self {
         Self(OnceLock::new())
     }
 
-    fn initialise(&self, py: Python<'_>, ip: String, port: u16, engine: outside::OutsideHttp) -> PyResult<()> {
+    /// Serves on a listener until terminated.
+    fn serve_on(
+        slf: &Bound<'_, Self>,
+        listener: Listener,
+        takes_signals: bool,
+        started: impl FnOnce(&Address) + Send,
+    ) -> PyResult<()> {
+        let py = slf.py();
+        let server = slf.get().server()?;
+        let entered = server.engine.enter().map_err(run_error)?;
+        let Settings { config, pre_send, post_callback, server_cleanup, .. } = server.settings(py)?;
+        let hooked = pre_send.is_some() || post_callback.is_some();
+        server.shared.hooked.store(hooked, Ordering::Relaxed);
+        server.engine.set_hooks(match hooked {
+            true => Some(Arc::new(PythonHooks { pre_send, post_callback })),
+            false => None,
+        });
+        server.log.begin(py)?;
+        let handlers = lock(&server.routes).values().map(|handler| handler.clone_ref(py)).collect::<Vec<_>>();
+        if handlers.iter().any(|handler| matches!(is_async(handler.bind(py)), Ok(true))) {
+            EventLoop::running(py)?;
+        }
+        let signals = Signals::take(slf, &entered, takes_signals)?;
+        RUNNING.fetch_add(1, Ordering::SeqCst);
+        let result = py.detach(|| {
+            let rung = || Python::attach(|py| py.check_signals()).map_err(RunError::Python);
+            server.engine.run_with(entered, listener, &config, started, rung)
+        });
+        if RUNNING.fetch_sub(1, Ordering::SeqCst) == 1 {
+            EventLoop::stop(py)?;
+        }
+        signals.give_back(py)?;
+        if let Some(cleanup) = server_cleanup
+            && let Err(error) = cleanup.bind(py).call0()
+        {
+            log_exception(py, "server_cleanup failed", &error);
+        }
+        result.map_err(|error| match error {
+            RunError::Python(error) => error,
+            RunError::Engine(error) => run_error(error),
+        })
+    }
+
+    fn initialise(&self, py: Python<'_>, host: &Bound<'_, PyAny>, engine: outside::OutsideHttp) -> PyResult<()> {
         let config = PyDict::new(py);
-        config.set_item("host", (ip, port))?;
+        config.set_item("host", host)?;
         for key in KEYS.iter().filter(|key| key.name != "host") {
             match &key.default {
                 Value::Bool(value) => config.set_item(key.name, value)?,
@@ -91,14 +135,20 @@ impl OutsideHttp {
             config: Mutex::new(config.unbind()),
             routes: Mutex::default(),
             error_routes: Mutex::default(),
+            listeners: Mutex::default(),
         };
         self.0.set(server).map_err(|_| PyRuntimeError::new_err("a server is initialised once"))
     }
 }
 
-/// An address as `(ip, port)`.
-fn check_host(host: &Bound<'_, PyAny>) -> PyResult<(String, u16)> {
-    let wrong = || PyTypeError::new_err(format!("host is (ip, port), a str and an int, not {}", shown(host)));
+/// An address as `(ip, port)`, or `"unix:PATH"`.
+fn check_host(host: &Bound<'_, PyAny>) -> PyResult<Address> {
+    const EXPECTED: &str = "host is (ip, port), a str and an int, or 'unix:PATH'";
+    let wrong = || PyTypeError::new_err(format!("{EXPECTED}, not {}", shown(host)));
+    if let Ok(text) = host.cast::<PyString>() {
+        let unix = Address::parse_unix(text.to_str()?);
+        return unix.ok_or_else(|| PyTypeError::new_err(format!("{EXPECTED}, not {}", shown(host))));
+    }
     let pair = host.cast::<PyTuple>().map_err(|_| wrong())?;
     let (ip, port): (String, i64) = pair.extract().map_err(|_| wrong())?;
     if pair.get_item(1)?.is_instance_of::<PyBool>() {
@@ -106,11 +156,8 @@ fn check_host(host: &Bound<'_, PyAny>) -> PyResult<(String, u16)> {
     }
     let port = u16::try_from(port)
         .map_err(|_| PyValueError::new_err(format!("a port is a number from 0 to 65535, not {port}")))?;
-    let found = (ip.as_str(), port).to_socket_addrs().is_ok_and(|mut addresses| addresses.next().is_some());
-    match found {
-        true => Ok((ip, port)),
-        false => Err(PyValueError::new_err(format!("{ip:?} is no address of this machine; for example \"127.0.0.1\""))),
-    }
+    Address::resolve((ip.as_str(), port))
+        .map_err(|_| PyValueError::new_err(format!("{ip:?} is no address of this machine; for example \"127.0.0.1\"")))
 }
 
 fn shown(object: &Bound<'_, PyAny>) -> String {
@@ -151,9 +198,8 @@ impl OutsideHttp {
     }
 
     fn __init__(&self, py: Python<'_>, host: &Bound<'_, PyAny>) -> PyResult<()> {
-        let (ip, port) = check_host(host)?;
-        let engine = outside::OutsideHttp::new((ip.as_str(), port)).map_err(value_error)?;
-        self.initialise(py, ip, port, engine)
+        let engine = outside::OutsideHttp::at(check_host(host)?);
+        self.initialise(py, host, engine)
     }
 
     /// Answers this path and everything below it. `handler` is a function, an `async def` function or a `FilePath`.
@@ -234,61 +280,105 @@ impl OutsideHttp {
         Ok(())
     }
 
-    /// Binds, prints the URL, serves until terminated, then returns.
+    /// Binds, prints the URL, serves until terminated, then returns. With several `processes` this one supervises.
     fn run(slf: &Bound<'_, Self>) -> PyResult<()> {
         let py = slf.py();
         let server = slf.get().server()?;
-        let entered = server.engine.enter().map_err(|error| PyRuntimeError::new_err(error.to_string()))?;
-        let config = lock(&server.config).clone_ref(py).into_bound(py);
-        let (address, settings, cleanup) = server.settings(&config)?;
-        server.log.begin(py)?;
-        let handlers = lock(&server.routes).values().map(|handler| handler.clone_ref(py)).collect::<Vec<_>>();
-        if handlers.iter().any(|handler| matches!(is_async(handler.bind(py)), Ok(true))) {
-            EventLoop::running(py)?;
+        let processes = lock(&server.config).bind(py).get_item("processes")?;
+        if processes.is_some_and(|processes| !matches!(value_of(&processes), Value::Integer(1))) {
+            server.settings(py)?;
+            return py.import("outside._supervisor")?.call_method1("supervise", (slf,)).map(drop);
         }
-        let signals = Signals::take(slf)?;
-        RUNNING.fetch_add(1, Ordering::SeqCst);
-        let result = py.detach(|| {
-            let started = |address: SocketAddr| {
-                Python::attach(|py| {
-                    let text = format!("outside is serving on http://{address} (Ctrl+C stops it)");
-                    let options = PyDict::new(py);
-                    let printed = options
-                        .set_item("flush", true)
-                        .and_then(|()| py.import("builtins")?.getattr("print")?.call((text,), Some(&options)));
-                    // A closed standard output does not keep a server from serving.
-                    drop(printed);
-                });
-            };
-            let rung = || Python::attach(|py| py.check_signals()).map_err(RunError::Python);
-            server.engine.run_with(entered, address, &settings, started, rung)
-        });
-        if RUNNING.fetch_sub(1, Ordering::SeqCst) == 1 {
-            EventLoop::stop(py)?;
+        Self::_listen(slf, 1)?;
+        let listener = server.take_listener(0)?;
+        let print = |address: &Address| {
+            Python::attach(|py| {
+                let text = format!("outside is serving on {address} (Ctrl+C stops it)");
+                let options = PyDict::new(py);
+                let printed = options
+                    .set_item("flush", true)
+                    .and_then(|()| py.import("builtins")?.getattr("print")?.call((text,), Some(&options)));
+                // A closed standard output does not keep a server from serving.
+                drop(printed);
+            });
+        };
+        let result = Self::serve_on(slf, listener, true, print);
+        Self::_close_listeners(slf)?;
+        result
+    }
+
+    /// Binds one listener for each worker slot, or adopts those that the environment hands down.
+    fn _listen(slf: &Bound<'_, Self>, slots: usize) -> PyResult<()> {
+        let server = slf.get().server()?;
+        let settings = server.settings(slf.py())?;
+        let mut listeners = Listener::inherited().map_err(run_error)?;
+        if listeners.is_empty() {
+            // Once without sharing the port, which would hide that it is in use.
+            let bind = |address: &Address, shares| Listener::bind(address, settings.config.backlog_length, shares);
+            let first = bind(&settings.address, false).map_err(run_error)?;
+            if slots > 1 && matches!(settings.address, Address::Tcp(_)) {
+                let address = first.address().clone();
+                drop(first);
+                for _ in 0..slots {
+                    listeners.push(bind(&address, true).map_err(run_error)?);
+                }
+            } else {
+                listeners.push(first);
+            }
         }
-        signals.give_back(py)?;
-        if let Some(cleanup) = cleanup
-            && let Err(error) = cleanup.bind(py).call0()
-        {
-            log_exception(py, "server_cleanup failed", &error);
+        // A Unix socket has one queue for all, as has what was handed down for fewer slots.
+        while listeners.len() < slots {
+            let shared = listeners[listeners.len() % slots.min(listeners.len()).max(1)].try_clone()?;
+            listeners.push(shared);
         }
-        result.map_err(|error| match error {
-            RunError::Python(error) => error,
-            RunError::Engine(error) => match error.source_as::<BindError>() {
-                Some(bind) => match bind.error.raw_os_error() {
-                    Some(number) => PyOSError::new_err((number, error.to_string())),
-                    None => PyOSError::new_err(error.to_string()),
-                },
-                None => PyRuntimeError::new_err(error.to_string()),
-            },
+        *lock(&server.listeners) = listeners;
+        Ok(())
+    }
+
+    /// The descriptors of the listeners, one for each slot.
+    fn _listener_fds(&self) -> PyResult<Vec<i32>> {
+        Ok(lock(&self.server()?.listeners).iter().map(|listener| listener.as_fd().as_raw_fd()).collect())
+    }
+
+    /// Where the listeners listen, as it is printed.
+    fn _listening_on(&self) -> PyResult<Option<String>> {
+        Ok(lock(&self.server()?.listeners).first().map(|listener| listener.address().to_string()))
+    }
+
+    /// Serves on one listener until terminated; calls `ready` once it is listening. Signal handlers are the caller's.
+    #[pyo3(signature = (slot, ready=None))]
+    fn _serve(slf: &Bound<'_, Self>, slot: usize, ready: Option<Py<PyAny>>) -> PyResult<()> {
+        let listener = slf.get().server()?.take_listener(slot)?;
+        Self::serve_on(slf, listener, false, |_| {
+            Python::attach(|py| {
+                if let Some(Err(error)) = ready.as_ref().map(|ready| ready.bind(py).call0()) {
+                    log_exception(py, "telling that a worker is ready failed", &error);
+                }
+            });
         })
+    }
+
+    /// Ends this server after another one has taken its listeners over: idle connections may send one more request.
+    fn _retire(&self) -> PyResult<()> {
+        self.server()?.engine.retire();
+        Ok(())
+    }
+
+    /// Closes what `_listen` opened, and removes the file of a Unix socket.
+    fn _close_listeners(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let listeners = std::mem::take(&mut *lock(&slf.get().server()?.listeners));
+        if let Some(listener) = listeners.first() {
+            listener.remove_file();
+        }
+        Ok(())
     }
 
     /// Stops accepting, answers what is in flight, cuts what is left after `termination_timeout`. Usable as a signal
     /// handler; a second call with a `signum` cuts at once.
     #[pyo3(signature = (signum=None, stackframe=None))]
-    fn terminate(&self, signum: Option<&Bound<'_, PyAny>>, stackframe: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
-        let _ = stackframe;
+    fn terminate(&self, signum: Option<&Bound<'_, PyAny>>, stackframe: Option<Bound<'_, PyAny>>) -> PyResult<()> {
+        // Only the number tells a signal from a call.
+        drop(stackframe);
         self.server()?.engine.terminate(signum.is_some());
         Ok(())
     }
@@ -320,10 +410,20 @@ impl OutsideHttp {
         Ok(())
     }
 
-    /// Where the server listens, the chosen port included; `None` while it does not.
+    /// Where the server listens, the chosen port included (`"unix:PATH"` for a Unix socket); `None` while it does not.
     #[getter]
-    fn address(&self) -> PyResult<Option<(String, u16)>> {
-        Ok(self.server()?.engine.address().map(|address| (address.ip().to_string(), address.port())))
+    fn address<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        match self.server()?.engine.address() {
+            None => Ok(None),
+            Some(Address::Tcp(address)) => {
+                let pair = (address.ip().to_string(), address.port()).into_pyobject(py)?;
+                Ok(Some(pair.into_any()))
+            }
+            Some(Address::Unix(path)) => {
+                let text = PyString::new(py, &format!("unix:{}", path.display()));
+                Ok(Some(text.into_any()))
+            }
+        }
     }
 
     #[getter]
@@ -384,8 +484,9 @@ fn is_async(handler: &Bound<'_, PyAny>) -> PyResult<bool> {
 }
 
 impl Server {
-    /// What the configuration means: address, settings, and the callback at the end. Sets the hooks.
-    fn settings(&self, config: &Bound<'_, PyDict>) -> PyResult<(SocketAddr, Config, Option<Py<PyAny>>)> {
+    /// What the configuration means.
+    fn settings(&self, py: Python<'_>) -> PyResult<Settings> {
+        let config = lock(&self.config).clone_ref(py).into_bound(py);
         let mut names = Vec::with_capacity(config.len());
         for (name, value) in config.iter() {
             names.push((name.str()?.to_string(), value_of(&value)));
@@ -393,18 +494,45 @@ impl Server {
         let values = names.iter().map(|(name, value)| (name.as_str(), value.clone()));
         let settings = Config::from_values(values).map_err(value_error)?;
         let host = config.get_item("host")?.ok_or_else(|| PyValueError::new_err("config[\"host\"] is missing"))?;
-        let (ip, port) = check_host(&host)?;
-        let address = (ip.as_str(), port)
-            .to_socket_addrs()?
-            .next()
-            .ok_or_else(|| PyValueError::new_err(format!("{ip:?} has no address")))?;
-        let callback =
-            |name| config.get_item(name).map(|value| value.filter(|value| !value.is_none()).map(Bound::unbind));
-        let (pre_send, post_callback) = (callback("pre_send")?, callback("post_callback")?);
-        let hooked = pre_send.is_some() || post_callback.is_some();
-        self.shared.hooked.store(hooked, Ordering::Relaxed);
-        self.engine.set_hooks(if hooked { Some(Arc::new(PythonHooks { pre_send, post_callback })) } else { None });
-        Ok((address, settings, callback("server_cleanup")?))
+        let callback = |name| {
+            let value = config.get_item(name)?;
+            Ok::<_, PyErr>(value.filter(|value| !value.is_none()).map(Bound::unbind))
+        };
+        Ok(Settings {
+            config: settings,
+            address: check_host(&host)?,
+            pre_send: callback("pre_send")?,
+            post_callback: callback("post_callback")?,
+            server_cleanup: callback("server_cleanup")?,
+        })
+    }
+
+    /// A handle of a bound listener.
+    fn take_listener(&self, slot: usize) -> PyResult<Listener> {
+        let listeners = lock(&self.listeners);
+        let listener =
+            listeners.get(slot).ok_or_else(|| PyRuntimeError::new_err("no such slot: call _listen first"))?;
+        Ok(listener.try_clone()?)
+    }
+}
+
+/// What the configuration dictionary means.
+struct Settings {
+    config: Config,
+    address: Address,
+    pre_send: Option<Py<PyAny>>,
+    post_callback: Option<Py<PyAny>>,
+    server_cleanup: Option<Py<PyAny>>,
+}
+
+/// The exception for what `run` may end with.
+fn run_error(error: outside::Error) -> PyErr {
+    match error.source_as::<BindError>() {
+        Some(bind) => match bind.error.raw_os_error() {
+            Some(number) => PyOSError::new_err((number, error.to_string())),
+            None => PyOSError::new_err(error.to_string()),
+        },
+        None => PyRuntimeError::new_err(error.to_string()),
     }
 }
 
@@ -415,8 +543,8 @@ struct Signals {
 }
 
 impl Signals {
-    /// Takes SIGINT and SIGTERM over where they have their default handlers.
-    fn take(server: &Bound<'_, OutsideHttp>) -> PyResult<Self> {
+    /// Has this thread woken by signals; takes SIGINT and SIGTERM over where they have their default handlers, if asked.
+    fn take(server: &Bound<'_, OutsideHttp>, entered: &Entered, takes_over: bool) -> PyResult<Self> {
         let py = server.py();
         let threading = py.import("threading")?;
         if !threading.call_method0("current_thread")?.is(threading.call_method0("main_thread")?) {
@@ -427,14 +555,14 @@ impl Signals {
         for (name, default) in [("SIGINT", "default_int_handler"), ("SIGTERM", "SIG_DFL")] {
             let number: i32 = signal.getattr(name)?.extract()?;
             let before = signal.call_method1("getsignal", (number,))?;
-            if before.eq(signal.getattr(default)?)? {
+            if takes_over && before.eq(signal.getattr(default)?)? {
                 signal.call_method1("signal", (number, server.getattr("terminate")?))?;
                 taken.handlers.push((number, before.unbind()));
             }
         }
         let options = PyDict::new(py);
         options.set_item("warn_on_full_buffer", false)?;
-        let button = server.get().server()?.engine.doorbell().as_raw_fd();
+        let button = entered.doorbell().as_raw_fd();
         taken.wakeup = Some(signal.call_method("set_wakeup_fd", (button,), Some(&options))?.extract()?);
         Ok(taken)
     }

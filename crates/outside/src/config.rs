@@ -15,6 +15,8 @@ pub struct Config {
     pub max_workers: usize,
     pub process_timeout: Duration,
     pub termination_timeout: Duration,
+    pub drain_idle: Duration,
+    pub health_route: Option<String>,
     pub recv_size: usize,
     pub send_size: usize,
     pub keep_alive: bool,
@@ -92,8 +94,12 @@ pub static KEYS: &[Key] = &[
     Key {
         name: "host",
         default: Value::None,
-        allowed: "(ip, port); what the constructor was given if nobody changes it",
-        apply: |_, value| matches!(value, Value::None | Value::Address(..)),
+        allowed: "(ip, port) or 'unix:PATH'; what the constructor was given if nobody changes it",
+        apply: |_, value| match value {
+            Value::None | Value::Address(..) => true,
+            Value::Owned(text) => text.len() > 5 && text.starts_with("unix:"),
+            _ => false,
+        },
     },
     Key {
         name: "backlog_length",
@@ -118,6 +124,36 @@ pub static KEYS: &[Key] = &[
         default: Value::Integer(30),
         allowed: "seconds, 0 or more",
         apply: |config, value| number(value, 0.0, 1e6, |n| config.termination_timeout = Duration::from_secs_f64(n)),
+    },
+    Key {
+        name: "drain_idle",
+        default: Value::Integer(30),
+        allowed: "seconds, 0 or more",
+        apply: |config, value| number(value, 0.0, 1e6, |n| config.drain_idle = Duration::from_secs_f64(n)),
+    },
+    Key {
+        name: "processes",
+        default: Value::Integer(1),
+        allowed: "a whole number from 1 to 1024, or 'auto': one for each core",
+        apply: |_, value| matches!(value, Value::Owned(text) if text == "auto") || whole(value, 1, 1024, |_| ()),
+    },
+    Key { name: "on_worker_start", default: Value::None, allowed: "a function of (slot), or None", apply: callable },
+    Key { name: "on_worker_stop", default: Value::None, allowed: "a function of (slot), or None", apply: callable },
+    Key {
+        name: "health_route",
+        default: Value::None,
+        allowed: "a path that begins with '/', or None",
+        apply: |config, value| match value {
+            Value::None => {
+                config.health_route = None;
+                true
+            }
+            Value::Owned(path) if path.starts_with('/') => {
+                config.health_route = Some(path.clone());
+                true
+            }
+            _ => false,
+        },
     },
     Key {
         name: "recv_size",
@@ -345,6 +381,8 @@ impl Default for Config {
             max_workers: 0,
             process_timeout: Duration::ZERO,
             termination_timeout: Duration::ZERO,
+            drain_idle: Duration::ZERO,
+            health_route: None,
             recv_size: 0,
             send_size: 0,
             keep_alive: false,

@@ -48,8 +48,8 @@ pub use message::{
 #[cfg(feature = "testing")]
 #[doc(hidden)]
 pub use protocol::testing;
-pub use server::BindError;
 pub use site::{ErrorHandler, Hooks};
+pub use transport::{Address, BindError, Listener};
 
 /// The Rust programs of the documents, compiled as they stand.
 #[cfg(doctest)]

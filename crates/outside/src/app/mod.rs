@@ -5,7 +5,8 @@ mod scheduled;
 mod signals;
 
 use std::collections::BTreeMap;
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::ToSocketAddrs;
+use std::os::fd::BorrowedFd;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -18,8 +19,9 @@ use crate::executor::{Host, NoHost};
 use crate::handler::{Handler, IntoHandler};
 use crate::log::{LogSink, StandardError};
 use crate::message::{IntoAnswer, Request, Response};
-use crate::server::{Control, Running};
+use crate::server::{Control, Doorbell, Running};
 use crate::site::{ErrorHandler, Hooks, Site};
+use crate::transport::{Address, Listener};
 
 /// An HTTP server.
 ///
@@ -36,7 +38,7 @@ use crate::site::{ErrorHandler, Hooks, Site};
 pub struct OutsideHttp {
     /// The settings, read when the server starts.
     pub config: Config,
-    address: SocketAddr,
+    address: Address,
     site: Arc<Site>,
     control: Arc<Control>,
     listening: Arc<Listening>,
@@ -46,18 +48,28 @@ pub struct OutsideHttp {
 
 /// A run that has begun; it ends when this is dropped.
 #[derive(Debug)]
-pub struct Entered(Arc<Control>);
+pub struct Entered {
+    control: Arc<Control>,
+    doorbell: Arc<Doorbell>,
+}
+
+impl Entered {
+    /// A descriptor to which a signal handler may write a byte to have `rung` called: for bindings.
+    pub fn doorbell(&self) -> BorrowedFd<'_> {
+        self.doorbell.button()
+    }
+}
 
 impl Drop for Entered {
     fn drop(&mut self) {
-        self.0.leave();
+        self.control.leave();
     }
 }
 
 /// Where a server listens, for those who wait for it.
 #[derive(Default)]
 struct Listening {
-    address: Mutex<Option<SocketAddr>>,
+    address: Mutex<Option<Address>>,
     changed: Condvar,
 }
 
@@ -68,16 +80,20 @@ impl OutsideHttp {
     /// # Errors
     /// The address cannot be one.
     pub fn new(host: impl ToSocketAddrs) -> Result<Self, Error> {
-        let address = host.to_socket_addrs()?.next().ok_or_else(|| Error::new("the host has no address"))?;
-        Ok(Self {
+        Ok(Self::at(Address::resolve(host)?))
+    }
+
+    /// The same for any kind of address.
+    pub fn at(address: Address) -> Self {
+        Self {
             config: Config::default(),
             address,
             site: Arc::default(),
-            control: Control::new()?,
+            control: Control::new(),
             listening: Arc::default(),
             host: Arc::new(NoHost),
             sink: Arc::new(StandardError),
-        })
+        }
     }
 
     /// The same server with another frame around its handlers and another sink for its log: for bindings.
@@ -176,17 +192,24 @@ impl OutsideHttp {
     /// # Errors
     /// The address cannot be bound, or the system refuses a thread.
     pub fn run(&self) -> Result<(), Error> {
-        let signals = signals::Signals::watch(&self.control)?;
-        self.run_with(
-            self.enter()?,
-            self.address,
+        let entered = self.enter()?;
+        let signals = signals::Signals::watch(&entered)?;
+        let listener = match Listener::inherited()?.into_iter().next() {
+            Some(listener) => listener,
+            None => Listener::bind(&self.address, self.config.backlog_length, false)?,
+        };
+        let result = self.run_with(
+            entered,
+            listener.try_clone()?,
             &self.config,
-            |address| eprintln!("outside is serving on http://{address} (Ctrl+C stops it)"),
+            |address| eprintln!("outside is serving on {address} (Ctrl+C stops it)"),
             || {
                 signals.pass_on(&self.control);
                 Ok(())
             },
-        )
+        );
+        listener.remove_file();
+        result
     }
 
     /// Begins a run: from here on [`OutsideHttp::terminate`] counts. For [`OutsideHttp::run_with`].
@@ -194,30 +217,32 @@ impl OutsideHttp {
     /// # Errors
     /// The server runs already.
     pub fn enter(&self) -> Result<Entered, Error> {
-        if !self.control.enter() {
-            return Err(Error::new("this server is running already"));
+        match self.control.enter()? {
+            Some(doorbell) => Ok(Entered { control: Arc::clone(&self.control), doorbell }),
+            None => Err(Error::new("this server is running already")),
         }
-        Ok(Entered(Arc::clone(&self.control)))
     }
 
-    /// The same on another address, with other settings and without watching signals: `started` is told the address,
-    /// `rung` is called whenever something may have happened to this thread: for bindings.
+    /// The same on a listener, with other settings and without watching signals: `started` is told the address, `rung`
+    /// is called whenever something may have happened to this thread: for bindings.
     ///
     /// # Errors
-    /// The address cannot be bound, or the system refuses a thread, or what `rung` returned.
+    /// The system refuses a thread, or what `rung` returned.
     pub fn run_with<E: From<Error>>(
         &self,
         entered: Entered,
-        address: SocketAddr,
+        listener: Listener,
         config: &Config,
-        started: impl FnOnce(SocketAddr),
+        started: impl FnOnce(&Address),
         rung: impl FnMut() -> Result<(), E>,
     ) -> Result<(), E> {
         let (site, control) = (Arc::clone(&self.site), Arc::clone(&self.control));
         let (host, sink) = (Arc::clone(&self.host), Arc::clone(&self.sink));
-        let running = Running::start(address, config, site, host, sink, control)?;
-        started(running.address());
-        self.listening.set(Some(running.address()));
+        let doorbell = Arc::clone(&entered.doorbell);
+        let running = Running::start(listener, config, site, host, sink, control, doorbell)?;
+        let address = running.address().clone();
+        started(&address);
+        self.listening.set(Some(address));
         let result = running.serve(rung);
         self.listening.set(None);
         drop(entered);
@@ -225,8 +250,8 @@ impl OutsideHttp {
     }
 
     /// Where it listens now; `None` if it does not run.
-    pub fn address(&self) -> Option<SocketAddr> {
-        *self.listening.lock()
+    pub fn address(&self) -> Option<Address> {
+        self.listening.lock().clone()
     }
 
     /// Waits until the server listens; `false` if that takes longer than this.
@@ -250,30 +275,31 @@ impl OutsideHttp {
         self.control.terminate(at_once);
     }
 
+    /// Ends the server after another one has taken its listener over: no new connections, but an idle one may send one
+    /// more request, answered with `Connection: close`, until `drain_idle`; then as [`OutsideHttp::terminate`].
+    pub fn retire(&self) {
+        self.control.retire();
+    }
+
     /// Has the end of this run, or of the last one, begun?
     pub fn is_terminating(&self) -> bool {
         self.control.is_terminating()
-    }
-
-    /// A descriptor to which a signal handler may write a byte to have `rung` called: for bindings.
-    pub fn doorbell(&self) -> std::os::fd::BorrowedFd<'_> {
-        self.control.doorbell.button()
     }
 }
 
 impl std::fmt::Debug for OutsideHttp {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "OutsideHttp({})", self.address().unwrap_or(self.address))
+        write!(f, "OutsideHttp({})", self.address().as_ref().unwrap_or(&self.address))
     }
 }
 
 impl Listening {
-    fn set(&self, address: Option<SocketAddr>) {
+    fn set(&self, address: Option<Address>) {
         *self.lock() = address;
         self.changed.notify_all();
     }
 
-    fn lock(&self) -> MutexGuard<'_, Option<SocketAddr>> {
+    fn lock(&self) -> MutexGuard<'_, Option<Address>> {
         self.address.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -6,6 +6,7 @@ use std::sync::{Arc, OnceLock};
 use signal_hook::SigId;
 use signal_hook::consts::{SIGINT, SIGTERM};
 
+use super::Entered;
 use crate::error::Error;
 use crate::server::Control;
 
@@ -21,7 +22,7 @@ static WATCHERS: AtomicUsize = AtomicUsize::new(0);
 static UNWATCHED: OnceLock<Arc<AtomicBool>> = OnceLock::new();
 
 impl Signals {
-    pub(super) fn watch(control: &Control) -> Result<Self, Error> {
+    pub(super) fn watch(entered: &Entered) -> Result<Self, Error> {
         let first = UNWATCHED.get().is_none();
         let unwatched = UNWATCHED.get_or_init(Arc::default);
         let mut signals = Self { came: Arc::default(), hooks: Vec::new() };
@@ -32,7 +33,7 @@ impl Signals {
                 signal_hook::flag::register_conditional_default(signal, Arc::clone(unwatched))?;
             }
             signals.hooks.push(signal_hook::flag::register(signal, Arc::clone(&signals.came))?);
-            let button = control.doorbell.button().try_clone_to_owned()?;
+            let button = entered.doorbell().try_clone_to_owned()?;
             signals.hooks.push(signal_hook::low_level::pipe::register(signal, button)?);
         }
         Ok(signals)

@@ -43,6 +43,15 @@ impl Connection {
             return None;
         };
         let request = exchange.request.as_ref()?;
+        if self.service.config.health_route.as_deref().is_some_and(|route| route == request.url()) {
+            let response = match self.service.is_ending() {
+                true => Response::text("draining\n").with_status(503),
+                false => Response::text("ok\n"),
+            };
+            // Answered by the engine alone, hooks or not: it tells whether the process lives.
+            exchange.work = Work::Answered(response.with_header("Cache-Control", "no-store"));
+            return None;
+        }
         match self.site.1.routes.find(request.route()).map(|route| &route.handler) {
             Some(Handler::Inline(handler)) => exchange.work = Work::Call(Arc::clone(handler)),
             Some(Handler::Elsewhere(handler)) => return Some(Arc::clone(handler)),

@@ -8,17 +8,16 @@
 use std::io;
 use std::sync::{Arc, PoisonError};
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use super::sync::{Builder, Instant, MOST_CALLS};
 use super::word::Term;
 use super::{Crew, Exchange, Executor, Job, Work, lock};
 use crate::handler::SLOW;
 use crate::log::Level;
 use crate::site::Snapshot;
 
-/// A batch of calls ends after this many …
-const MOST_CALLS: usize = 64;
-/// … or this long.
+/// A batch of calls ends after this long, if not after so many calls.
 const LONGEST_BATCH: Duration = Duration::from_micros(150);
 /// Threads that run foreign code: deep recursion in C needs as much as a main thread has. Untouched pages cost nothing.
 const STACK: usize = 8 << 20;
@@ -39,7 +38,7 @@ impl Executor {
         };
         // It counts as standing by from now on, so that nobody starts another one for the same duty.
         count(&mut lock(&self.crew), 1);
-        let spawned = std::thread::Builder::new().name("outside".into()).stack_size(STACK).spawn(move || {
+        let spawned = Builder::new().name("outside".into()).stack_size(STACK).spawn(move || {
             let host = Arc::clone(&executor.host);
             host.live(&mut || executor.stand_by());
             lock(&executor.crew).alive -= 1;

@@ -5,8 +5,9 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use super::sync::Instant;
 use super::{Crew, Executor, Job, Work, lock};
 
 /// So many jobs wait for each worker.

@@ -4,17 +4,14 @@
 //! it sleeps without a timer.
 
 use std::io;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::thread::Thread;
 use std::time::Duration;
 
 use super::Executor;
+use super::sync::{AtomicBool, Builder, Ordering, QUIET_TICKS, Thread, park, park_timeout};
 
 /// A call that is seen twice, this far apart, is slow.
 const TICK: Duration = Duration::from_millis(1);
-/// After so many ticks without any call the sentinel sleeps.
-const QUIET_TICKS: u32 = 20;
 
 #[derive(Default)]
 pub(super) struct Sentinel {
@@ -46,7 +43,7 @@ impl Executor {
 
     pub(super) fn start_sentinel(self: &Arc<Self>) -> io::Result<()> {
         let executor = Arc::clone(self);
-        let thread = std::thread::Builder::new().name("outside-sentinel".into()).spawn(move || executor.watch())?;
+        let thread = Builder::new().name("outside-sentinel".into()).spawn(move || executor.watch())?;
         if self.sentinel.thread.set(thread.thread().clone()).is_ok() {
             thread.thread().unpark();
         }
@@ -58,12 +55,12 @@ impl Executor {
         let mut quiet = 0;
         while !self.is_stopping() {
             if quiet < QUIET_TICKS {
-                std::thread::park_timeout(TICK);
+                park_timeout(TICK);
             } else {
                 self.sentinel.asleep.store(true, Ordering::SeqCst);
                 while self.sentinel.asleep.load(Ordering::SeqCst) && self.word.snapshot() == last && !self.is_stopping()
                 {
-                    std::thread::park();
+                    park();
                 }
                 self.sentinel.asleep.store(false, Ordering::SeqCst);
                 quiet = 0;

@@ -3,7 +3,7 @@
 //! Starting a call, ending it, and taking the loop over while it runs are compare-exchanges on this word: exactly one
 //! side wins. Whoever loses its term touches neither queue nor event loop any more.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use super::sync::{AtomicU64, Ordering};
 
 /// The right to drive the event loop. Each take-over begins a new one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,13 +14,13 @@ pub(crate) struct Term(u64);
 pub(crate) struct Call(u64);
 
 /// The word.
-pub(crate) struct Word(AtomicU64);
+pub(crate) struct Word(pub(super) AtomicU64);
 
 /// Low bit: a call is running. Above it 31 bits of call number, above them 32 bits of term.
-const RUNNING: u64 = 1;
+pub(super) const RUNNING: u64 = 1;
 const ONE_CALL: u64 = 2;
 const ONE_TERM: u64 = 1 << 32;
-const CALL_MASK: u64 = ONE_TERM - 1;
+pub(super) const CALL_MASK: u64 = ONE_TERM - 1;
 
 impl Term {
     pub(crate) const FIRST: Self = Self(0);
@@ -60,31 +60,5 @@ impl Word {
     /// Has a call begun or ended since the word was this?
     pub(crate) fn snapshot(&self) -> u64 {
         self.0.load(Ordering::SeqCst)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn exactly_one_side_wins() {
-        let word = Word::new();
-        let call = word.begin(Term::FIRST).unwrap();
-        assert_eq!(word.running(), Some(call));
-        let term = word.take_over(call).unwrap();
-        assert!(!word.end(call), "the late thread has lost");
-        assert!(word.begin(Term::FIRST).is_none(), "and leads no more");
-        let call = word.begin(term).unwrap();
-        assert!(word.end(call));
-        assert!(word.take_over(call).is_none(), "a call that has ended cannot be taken over");
-    }
-
-    #[test]
-    fn call_numbers_wrap_within_their_term() {
-        let word = Word(AtomicU64::new(CALL_MASK & !RUNNING));
-        let call = word.begin(Term::FIRST).unwrap();
-        assert!(word.end(call));
-        assert!(word.begin(Term::FIRST).is_some());
     }
 }

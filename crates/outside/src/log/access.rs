@@ -10,6 +10,7 @@ use super::moment::Moment;
 use crate::config::AccessLog;
 use crate::message::{Known, Request};
 use crate::protocol::http1::push_decimal;
+use crate::transport::NO_ADDRESS;
 
 /// What a line tells.
 pub(crate) struct AccessLine<'a> {
@@ -94,7 +95,10 @@ impl AccessLine<'_> {
 
 /// A client's address as text, rendered once for all lines of its connection.
 pub(crate) fn client_text(address: SocketAddr) -> Box<[u8]> {
-    address.ip().to_canonical().to_string().into_bytes().into()
+    match address {
+        NO_ADDRESS => b"unix:"[..].into(),
+        address => address.ip().to_canonical().to_string().into_bytes().into(),
+    }
 }
 
 fn push_json_field(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {

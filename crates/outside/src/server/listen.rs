@@ -1,49 +1,15 @@
-//! Listening and accepting; what happens when there are too many.
+//! Accepting, and what happens when there are too many.
 
 use std::io;
-use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 
-use socket2::{Domain, Protocol, Socket, Type};
-
 use crate::connection::{Connection, Service};
-use crate::error::Error;
-use crate::transport::Stream;
-
-/// Binds without SO_REUSEPORT, which would hide that an address is in use.
-pub(super) fn bind(address: SocketAddr, backlog: u32) -> Result<TcpListener, Error> {
-    let listen = || -> io::Result<TcpListener> {
-        let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-        socket.set_reuse_address(true)?;
-        socket.set_nonblocking(true)?;
-        socket.bind(&address.into())?;
-        socket.listen(i32::try_from(backlog).unwrap_or(i32::MAX))?;
-        Ok(socket.into())
-    };
-    listen().map_err(|error| Error::from(BindError { address, error }))
-}
-
-/// An address that cannot be listened on.
-#[derive(Debug)]
-pub struct BindError {
-    /// The address.
-    pub address: SocketAddr,
-    /// What the system said.
-    pub error: io::Error,
-}
-
-impl std::fmt::Display for BindError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "cannot listen on {}: {}", self.address, self.error)
-    }
-}
-
-impl std::error::Error for BindError {}
+use crate::transport::Accepting;
 
 /// Accepts until aborted. Never more connections than allowed: the one that has been idle longest makes room; if none
 /// is idle, new ones wait in the backlog.
-pub(super) async fn accept(listener: tokio::net::TcpListener, service: Arc<Service>) {
+pub(super) async fn accept(listener: Accepting, service: Arc<Service>) {
     let most = service.config.max_connections.unwrap_or_else(default_most);
     loop {
         match listener.accept().await {
@@ -54,7 +20,7 @@ pub(super) async fn accept(listener: tokio::net::TcpListener, service: Arc<Servi
                     // If all are busy now, one of them may be idle soon.
                     drop(tokio::time::timeout(PAUSE, service.ended.notified()).await);
                 }
-                let connection = Connection::new(Stream::new(stream), address, Arc::clone(&service));
+                let connection = Connection::new(stream, address, Arc::clone(&service));
                 tokio::spawn(connection.run());
             }
             // The client gave up before it was accepted.

@@ -6,16 +6,14 @@
 mod doorbell;
 mod listen;
 
-use std::net::SocketAddr;
-use std::sync::Arc;
+use std::io;
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::task::AbortHandle;
 
 pub(crate) use doorbell::Doorbell;
-
-pub use listen::BindError;
 
 use crate::config::{AccessLog, Config};
 use crate::connection::{Clock, Handles, Order, Service};
@@ -23,41 +21,58 @@ use crate::error::Error;
 use crate::executor::{Executor, Host};
 use crate::log::{Level, Log, LogSink};
 use crate::site::Site;
+use crate::transport::{Address, Listener};
 
 /// The stages of a server's life that others may ask for.
 #[derive(Debug)]
 pub(crate) struct Control {
     stage: Arc<AtomicU8>,
-    pub(crate) doorbell: Doorbell,
+    /// Made anew for each run: a fork in between must not leave two processes with one bell.
+    doorbell: Mutex<Option<Arc<Doorbell>>>,
 }
 
 const SERVING: u8 = 0;
-const DRAINING: u8 = 1;
-const CUTTING: u8 = 2;
+/// A new generation serves; idle connections may send one more request.
+const RETIRING: u8 = 1;
+const DRAINING: u8 = 2;
+const CUTTING: u8 = 3;
 /// No run has begun, or the last one has ended by itself …
-const RESTING: u8 = 3;
+const RESTING: u8 = 4;
 /// … or by being asked to.
-const ENDED: u8 = 4;
+const ENDED: u8 = 5;
 
 impl Control {
-    pub(crate) fn new() -> Result<Arc<Self>, Error> {
-        Ok(Arc::new(Self { stage: Arc::new(AtomicU8::new(RESTING)), doorbell: Doorbell::new()? }))
+    pub(crate) fn new() -> Arc<Self> {
+        Arc::new(Self { stage: Arc::new(AtomicU8::new(RESTING)), doorbell: Mutex::default() })
     }
 
     /// Begins the end; `at_once` cuts what is in flight if the end has already begun.
     pub(crate) fn terminate(&self, at_once: bool) {
-        if self.change(SERVING, DRAINING) || (at_once && self.change(DRAINING, CUTTING)) {
-            self.doorbell.ring();
+        let begins = self.change(SERVING, DRAINING) || self.change(RETIRING, DRAINING);
+        if begins || (at_once && self.change(DRAINING, CUTTING)) {
+            self.ring();
+        }
+    }
+
+    /// Begins the end after a new generation has taken over.
+    pub(crate) fn retire(&self) {
+        if self.change(SERVING, RETIRING) {
+            self.ring();
         }
     }
 
     pub(crate) fn is_terminating(&self) -> bool {
-        matches!(self.stage.load(Ordering::SeqCst), DRAINING | CUTTING | ENDED)
+        matches!(self.stage(), RETIRING | DRAINING | CUTTING | ENDED)
     }
 
-    /// Begins a run; `false` if one has begun and not ended.
-    pub(crate) fn enter(&self) -> bool {
-        self.change(RESTING, SERVING) || self.change(ENDED, SERVING)
+    /// Begins a run; `None` if one has begun and not ended.
+    pub(crate) fn enter(&self) -> io::Result<Option<Arc<Doorbell>>> {
+        let doorbell = Arc::new(Doorbell::new()?);
+        if !self.change(RESTING, SERVING) && !self.change(ENDED, SERVING) {
+            return Ok(None);
+        }
+        *self.lock() = Some(Arc::clone(&doorbell));
+        Ok(Some(doorbell))
     }
 
     /// Ends a run.
@@ -65,10 +80,25 @@ impl Control {
         if !self.change(SERVING, RESTING) {
             self.stage.store(ENDED, Ordering::SeqCst);
         }
+        *self.lock() = None;
+    }
+
+    fn stage(&self) -> u8 {
+        self.stage.load(Ordering::SeqCst)
     }
 
     fn change(&self, from: u8, to: u8) -> bool {
         self.stage.compare_exchange(from, to, Ordering::SeqCst, Ordering::SeqCst).is_ok()
+    }
+
+    fn ring(&self) {
+        if let Some(doorbell) = &*self.lock() {
+            doorbell.ring();
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Arc<Doorbell>>> {
+        self.doorbell.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -76,7 +106,8 @@ impl Control {
 pub(crate) struct Running {
     service: Arc<Service>,
     control: Arc<Control>,
-    address: SocketAddr,
+    doorbell: Arc<Doorbell>,
+    address: Address,
     tasks: [AbortHandle; 2],
     log_thread: std::thread::JoinHandle<()>,
 }
@@ -89,17 +120,17 @@ const GLANCE: Duration = Duration::from_millis(10);
 const LAST_PATIENCE: Duration = Duration::from_secs(1);
 
 impl Running {
-    /// Binds and begins to serve.
+    /// Begins to serve.
     pub(crate) fn start(
-        address: SocketAddr,
+        listener: Listener,
         config: &Config,
         site: Arc<Site>,
         host: Arc<dyn Host>,
         sink: Arc<dyn LogSink>,
         control: Arc<Control>,
+        doorbell: Arc<Doorbell>,
     ) -> Result<Self, Error> {
-        let listener = listen::bind(address, config.backlog_length)?;
-        let bound = listener.local_addr()?;
+        let address = listener.address().clone();
         let log = Log::new(log_format(config.access_log), sink);
         let executor = Executor::start(host, Arc::clone(&log), config.max_workers)?;
         let log_thread = log.start()?;
@@ -116,44 +147,40 @@ impl Running {
         let runtime = &service.executor.runtime;
         let listener = {
             let _inside = runtime.enter();
-            tokio::net::TcpListener::from_std(listener)?
+            listener.accepting()?
         };
         let accepting = runtime.spawn(listen::accept(listener, Arc::clone(&service))).abort_handle();
         let ticking = runtime.spawn(tick(Arc::clone(&service))).abort_handle();
-        Ok(Self { service, control, address: bound, tasks: [accepting, ticking], log_thread })
+        Ok(Self { service, control, doorbell, address, tasks: [accepting, ticking], log_thread })
     }
 
     /// Where it listens; the port is the real one.
-    pub(crate) fn address(&self) -> SocketAddr {
-        self.address
+    pub(crate) fn address(&self) -> &Address {
+        &self.address
     }
 
-    /// Serves until terminated, then drains: no new connections, idle ones are closed, what is in flight is answered,
-    /// and what is left after `termination_timeout` is cut. `rung` is called on each ring of the doorbell.
+    /// Serves until terminated, then drains: no new connections, idle ones are closed (after a retreat: may send one
+    /// more request), what is in flight is answered, and what is left after `termination_timeout` is cut. `rung` is
+    /// called on each ring of the doorbell.
     pub(crate) fn serve<E>(self, mut rung: impl FnMut() -> Result<(), E>) -> Result<(), E> {
         let mut result = Ok(());
-        while !self.control.is_terminating() {
-            self.control.doorbell.wait(None);
+        while self.control.stage() == SERVING {
+            self.doorbell.wait(None);
             result = rung();
             if result.is_err() {
                 self.control.terminate(false);
             }
         }
         self.tasks[0].abort();
+        let config = &self.service.config;
+        result = result.and(self.wait_while(RETIRING, config.drain_idle, &mut rung));
+        self.control.terminate(false);
         self.service.handles.give_all(Order::Drain);
-        let deadline = Instant::now() + self.service.config.termination_timeout;
-        while self.service.handles.len() > 0 && self.control.stage.load(Ordering::SeqCst) != CUTTING {
-            let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                break;
-            }
-            self.control.doorbell.wait(Some(left.min(GLANCE)));
-            result = result.and_then(|()| rung());
-        }
+        result = result.and(self.wait_while(DRAINING, config.termination_timeout, &mut rung));
         self.service.handles.give_all(Order::Cut);
         let deadline = Instant::now() + LAST_PATIENCE;
         while self.service.handles.len() > 0 && Instant::now() < deadline {
-            self.control.doorbell.wait(Some(GLANCE));
+            self.doorbell.wait(Some(GLANCE));
         }
         self.tasks[1].abort();
         let executor = &self.service.executor;
@@ -165,6 +192,21 @@ impl Running {
         self.service.log.close();
         // The log thread cannot fail; if a sink panicked, that was its last word.
         drop(self.log_thread.join());
+        result
+    }
+
+    /// Waits until no connection is left, the stage is another one, or this long.
+    fn wait_while<E>(&self, stage: u8, at_most: Duration, rung: &mut impl FnMut() -> Result<(), E>) -> Result<(), E> {
+        let mut result = Ok(());
+        let deadline = Instant::now() + at_most;
+        while self.service.handles.len() > 0 && self.control.stage() == stage {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                break;
+            }
+            self.doorbell.wait(Some(left.min(GLANCE)));
+            result = result.and_then(|()| rung());
+        }
         result
     }
 }

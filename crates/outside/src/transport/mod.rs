@@ -1,43 +1,57 @@
-//! What carries the bytes, made to look alike: so far plain TCP.
+//! What carries the bytes, made to look alike: TCP and Unix sockets, listening and connected.
+
+mod listener;
 
 use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use tokio::io::{AsyncRead as _, AsyncWrite as _, ReadBuf};
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpStream, UnixStream};
+
+pub(crate) use listener::Accepting;
+pub use listener::{Address, BindError, Listener};
 
 /// A stream of bytes in both directions.
 #[derive(Debug)]
-pub(crate) struct Stream(TcpStream);
+pub(crate) enum Stream {
+    Tcp(TcpStream),
+    Unix(UnixStream),
+}
+
+/// The address of a client that has none: it came by a Unix socket.
+pub(crate) const NO_ADDRESS: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
 
 impl Stream {
-    pub(crate) fn new(stream: TcpStream) -> Self {
-        // Answers are written whole; waiting for more to come would only delay them. A socket that refuses the
-        // option works without it.
-        stream.set_nodelay(true).unwrap_or_default();
-        Self(stream)
-    }
-
     /// Reads into the buffer; 0 is the end.
     pub(crate) fn poll_read(&mut self, context: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
         let mut buffer = ReadBuf::new(buffer);
-        Pin::new(&mut self.0).poll_read(context, &mut buffer).map_ok(|()| buffer.filled().len())
+        let polled = match self {
+            Self::Tcp(stream) => Pin::new(stream).poll_read(context, &mut buffer),
+            Self::Unix(stream) => Pin::new(stream).poll_read(context, &mut buffer),
+        };
+        polled.map_ok(|()| buffer.filled().len())
     }
 
+    /// Writes some of these, one after the other.
     pub(crate) fn poll_write(
         &mut self,
         context: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        match slices {
-            [one] => Pin::new(&mut self.0).poll_write(context, one),
-            many => Pin::new(&mut self.0).poll_write_vectored(context, many),
+        match (self, slices) {
+            (Self::Tcp(stream), [one]) => Pin::new(stream).poll_write(context, one),
+            (Self::Tcp(stream), many) => Pin::new(stream).poll_write_vectored(context, many),
+            (Self::Unix(stream), many) => Pin::new(stream).poll_write_vectored(context, many),
         }
     }
 
     /// Says that nothing more will be written.
     pub(crate) fn poll_shutdown(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_shutdown(context)
+        match self {
+            Self::Tcp(stream) => Pin::new(stream).poll_shutdown(context),
+            Self::Unix(stream) => Pin::new(stream).poll_shutdown(context),
+        }
     }
 }

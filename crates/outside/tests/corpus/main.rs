@@ -8,18 +8,19 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use outside::Error;
+use outside::{Address, Error, Listener};
 
 #[test]
 fn every_case_is_answered_as_the_corpus_says() {
     let server = Arc::new(app::server().unwrap());
     let running = Arc::clone(&server);
     let run = move || {
-        running.run_with::<Error>(running.enter()?, ([127, 0, 0, 1], 0).into(), &running.config, |_| (), || Ok(()))
+        let listener = Listener::bind(&Address::resolve(("127.0.0.1", 0))?, 128, false)?;
+        running.run_with::<Error>(running.enter()?, listener, &running.config, |_| (), || Ok(()))
     };
     let thread = thread::spawn(run);
     assert!(server.wait_until_ready(Some(Duration::from_secs(10))), "not ready in time");
-    let address = server.address().unwrap();
+    let address = server.address().and_then(|address| address.socket_addr()).unwrap();
 
     let cases = reader::all_cases();
     assert!(cases.len() > 250, "only {} cases found", cases.len());

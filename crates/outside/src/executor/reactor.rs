@@ -1,0 +1,165 @@
+//! One reactor's executor: its parts, and what connections may ask of it.
+//!
+//! Jobs go into a queue and finished ones into an outbox; whoever adds to either wakes the root, the future that the
+//! leader blocks on. Both are looked at by the leader alone.
+
+use std::collections::VecDeque;
+use std::io;
+use std::sync::{Arc, PoisonError};
+use std::task::{Context, Waker};
+use std::time::Duration;
+
+use super::pool::Pool;
+use super::sentinel::Sentinel;
+use super::sync::{AtomicBool, Condvar, Instant, Mutex, MutexGuard, Ordering, Runtime, event_loop};
+use super::word::{Term, Word};
+use super::{Exchange, Host, Job};
+use crate::log::Log;
+
+/// One reactor's event loop with its jobs, its answers and its threads.
+pub(crate) struct Executor {
+    pub(crate) runtime: Runtime,
+    pub(super) queue: Mutex<VecDeque<Job>>,
+    pub(super) outbox: Mutex<Vec<Delivery>>,
+    /// Wakes the future that the leader blocks on.
+    pub(super) root: Mutex<Option<Waker>>,
+    pub(super) word: Word,
+    pub(super) sentinel: Sentinel,
+    pub(super) crew: Mutex<Crew>,
+    /// Told when a thread that stands by is needed, or all stops.
+    pub(super) crew_called: Condvar,
+    /// Told when a thread has ended.
+    pub(super) crew_ended: Condvar,
+    pub(super) stopping: AtomicBool,
+    pub(super) host: Arc<dyn Host>,
+    pub(crate) log: Arc<Log>,
+    pub(super) max_workers: usize,
+    pub(super) started: Instant,
+}
+
+/// The threads of an executor.
+#[derive(Default)]
+pub(super) struct Crew {
+    /// Threads that stand by or are about to.
+    pub(super) standby: usize,
+    /// All threads that have not ended.
+    pub(super) alive: usize,
+    /// A term nobody has taken up yet.
+    pub(super) offered: Option<Term>,
+    pub(super) pool: Pool,
+}
+
+/// Finished exchanges and where they go.
+pub(super) type Delivery = (Arc<Mailbox>, Vec<Exchange>);
+
+/// Where a connection waits for its exchanges.
+#[derive(Default)]
+pub(crate) struct Mailbox(Mutex<Letter>);
+
+#[derive(Default)]
+struct Letter {
+    exchanges: Option<Vec<Exchange>>,
+    waker: Option<Waker>,
+}
+
+impl Executor {
+    /// An event loop and the threads that drive it; at most `max_workers` handlers run in its pool.
+    pub(crate) fn start(host: Arc<dyn Host>, log: Arc<Log>, max_workers: usize) -> io::Result<Arc<Self>> {
+        let executor = Arc::new(Self {
+            runtime: event_loop()?,
+            queue: Mutex::default(),
+            outbox: Mutex::default(),
+            root: Mutex::default(),
+            word: Word::new(),
+            sentinel: Sentinel::default(),
+            crew: Mutex::new(Crew { offered: Some(Term::FIRST), ..Crew::default() }),
+            crew_called: Condvar::new(),
+            crew_ended: Condvar::new(),
+            started: Instant::now(),
+            stopping: AtomicBool::new(false),
+            host,
+            log,
+            max_workers,
+        });
+        executor.hire()?;
+        executor.start_sentinel()?;
+        Ok(executor)
+    }
+
+    /// Adds a job; called by connections, inside the event loop.
+    pub(crate) fn push(&self, job: Job) {
+        let mut queue = lock(&self.queue);
+        queue.push_back(job);
+        let first = queue.len() == 1;
+        drop(queue);
+        if first {
+            self.wake_root();
+        }
+    }
+
+    /// Delivers finished exchanges from any thread.
+    pub(crate) fn post(&self, mailbox: Arc<Mailbox>, exchanges: Vec<Exchange>) {
+        self.put_out((mailbox, exchanges));
+        self.wake_root();
+    }
+
+    /// Ends the event loop. Connections that are still there are dropped with the runtime.
+    pub(crate) fn stop(&self) {
+        self.stopping.store(true, Ordering::SeqCst);
+        self.wake_root();
+        self.wake_sentinel();
+        self.crew_called.notify_all();
+    }
+
+    /// Waits until all threads have ended, but not longer than this; tells how many have not.
+    pub(crate) fn join(&self, patience: Duration) -> usize {
+        let deadline = Instant::now() + patience;
+        let mut crew = lock(&self.crew);
+        while crew.alive > 0 {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                break;
+            }
+            crew = self.crew_ended.wait_timeout(crew, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+        crew.alive
+    }
+
+    pub(super) fn put_out(&self, delivery: Delivery) {
+        lock(&self.outbox).push(delivery);
+    }
+
+    pub(super) fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::SeqCst)
+    }
+
+    fn wake_root(&self) {
+        if let Some(waker) = &*lock(&self.root) {
+            waker.wake_by_ref();
+        }
+    }
+}
+
+impl Mailbox {
+    /// The exchanges, if they are there; else the context's waker is told when they are.
+    pub(crate) fn poll(&self, context: &Context<'_>) -> Option<Vec<Exchange>> {
+        let mut letter = lock(&self.0);
+        if letter.exchanges.is_none() && !letter.waker.as_ref().is_some_and(|waker| waker.will_wake(context.waker())) {
+            letter.waker = Some(context.waker().clone());
+        }
+        letter.exchanges.take()
+    }
+
+    pub(super) fn put(&self, exchanges: Vec<Exchange>) {
+        let mut letter = lock(&self.0);
+        letter.exchanges = Some(exchanges);
+        if let Some(waker) = &letter.waker {
+            waker.wake_by_ref();
+        }
+    }
+}
+
+/// A panic elsewhere does not make what a lock protects unusable here: every section leaves it whole.
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

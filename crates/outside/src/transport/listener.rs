@@ -1,0 +1,228 @@
+//! Addresses, and sockets that listen on them.
+//!
+//! A listener is bound before any event loop exists, so that it can be handed on: to a worker, to the next generation.
+
+use std::fmt;
+use std::io;
+use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+
+use socket2::{Domain, Protocol, Socket, Type};
+
+use super::{NO_ADDRESS, Stream};
+use crate::error::Error;
+
+/// Where a server listens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Address {
+    /// An IP address and a port; port 0 lets the system choose.
+    Tcp(SocketAddr),
+    /// The path of a Unix socket.
+    Unix(PathBuf),
+}
+
+impl Address {
+    /// Host name or IP address, and port.
+    ///
+    /// # Errors
+    /// There is no such address.
+    pub fn resolve(host: impl ToSocketAddrs) -> Result<Self, Error> {
+        let address = host.to_socket_addrs()?.next().ok_or_else(|| Error::new("the host has no address"))?;
+        Ok(Self::Tcp(address))
+    }
+
+    /// The IP address and port; `None` for a Unix socket.
+    pub fn socket_addr(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Tcp(address) => Some(*address),
+            Self::Unix(_) => None,
+        }
+    }
+
+    /// `unix:PATH`; `None` for anything else.
+    pub fn parse_unix(text: &str) -> Option<Self> {
+        text.strip_prefix("unix:").filter(|path| !path.is_empty()).map(|path| Self::Unix(path.into()))
+    }
+}
+
+/// As in a URL: `http://127.0.0.1:8080`, `http+unix:app.sock`.
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(address) => write!(f, "http://{address}"),
+            Self::Unix(path) => write!(f, "http+unix:{}", path.display()),
+        }
+    }
+}
+
+/// A socket that listens.
+#[derive(Debug)]
+pub struct Listener {
+    socket: ListeningSocket,
+    address: Address,
+}
+
+#[derive(Debug)]
+enum ListeningSocket {
+    Tcp(TcpListener),
+    Unix(UnixListener),
+}
+
+/// Who may connect to a Unix socket: its owner and group.
+const MODE: u32 = 0o660;
+
+impl Listener {
+    /// Binds and listens; `shares` lets other listeners of this process's user share the port (SO_REUSEPORT).
+    ///
+    /// # Errors
+    /// A [`BindError`], with the address in its text.
+    pub fn bind(address: &Address, backlog: u32, shares: bool) -> Result<Self, Error> {
+        let bound = match address {
+            Address::Tcp(address) => bind_tcp(*address, backlog, shares).map(ListeningSocket::Tcp),
+            Address::Unix(path) => bind_unix(path, backlog).map(ListeningSocket::Unix),
+        };
+        let fault = |error| Error::from(BindError { address: address.clone(), error });
+        let socket = bound.map_err(fault)?;
+        let address = match &socket {
+            ListeningSocket::Tcp(listener) => Address::Tcp(listener.local_addr()?),
+            ListeningSocket::Unix(_) => address.clone(),
+        };
+        Ok(Self { socket, address })
+    }
+
+    /// The listeners that this process was started with, by the protocol of systemd's socket activation (LISTEN_PID,
+    /// LISTEN_FDS); none if it was started without.
+    ///
+    /// # Errors
+    /// A descriptor is no listening socket.
+    pub fn inherited() -> Result<Vec<Self>, Error> {
+        let mut descriptors = listenfd::ListenFd::from_env();
+        let mut listeners = Vec::new();
+        for index in 0..descriptors.len() {
+            if let Ok(Some(listener)) = descriptors.take_tcp_listener(index) {
+                listener.set_nonblocking(true)?;
+                let address = Address::Tcp(listener.local_addr()?);
+                listeners.push(Self { socket: ListeningSocket::Tcp(listener), address });
+            } else if let Some(listener) = descriptors.take_unix_listener(index)? {
+                listener.set_nonblocking(true)?;
+                let path = listener.local_addr()?.as_pathname().map(Path::to_path_buf).unwrap_or_default();
+                listeners.push(Self { socket: ListeningSocket::Unix(listener), address: Address::Unix(path) });
+            }
+        }
+        Ok(listeners)
+    }
+
+    /// Where it listens; the port is the real one.
+    pub fn address(&self) -> &Address {
+        &self.address
+    }
+
+    /// Another handle of the same socket: they share one queue.
+    ///
+    /// # Errors
+    /// Out of descriptors.
+    pub fn try_clone(&self) -> io::Result<Self> {
+        let socket = match &self.socket {
+            ListeningSocket::Tcp(listener) => ListeningSocket::Tcp(listener.try_clone()?),
+            ListeningSocket::Unix(listener) => ListeningSocket::Unix(listener.try_clone()?),
+        };
+        Ok(Self { socket, address: self.address.clone() })
+    }
+
+    /// Removes the file of a Unix socket, when nobody will listen on it any more.
+    pub fn remove_file(&self) {
+        if let Address::Unix(path) = &self.address {
+            // Somebody may have removed it before.
+            drop(std::fs::remove_file(path));
+        }
+    }
+
+    /// Hands it to the event loop that is entered.
+    pub(crate) fn accepting(self) -> io::Result<Accepting> {
+        Ok(match self.socket {
+            ListeningSocket::Tcp(listener) => Accepting::Tcp(tokio::net::TcpListener::from_std(listener)?),
+            ListeningSocket::Unix(listener) => Accepting::Unix(tokio::net::UnixListener::from_std(listener)?),
+        })
+    }
+}
+
+impl AsFd for Listener {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match &self.socket {
+            ListeningSocket::Tcp(listener) => listener.as_fd(),
+            ListeningSocket::Unix(listener) => listener.as_fd(),
+        }
+    }
+}
+
+fn bind_tcp(address: SocketAddr, backlog: u32, shares: bool) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    socket.set_reuse_port(shares)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(i32::try_from(backlog).unwrap_or(i32::MAX))?;
+    Ok(socket.into())
+}
+
+/// A socket file that nobody listens on is left over from a server that could not remove it.
+fn bind_unix(path: &Path, backlog: u32) -> io::Result<UnixListener> {
+    let left_over = std::fs::symlink_metadata(path).is_ok_and(|metadata| metadata.file_type().is_socket())
+        && UnixStream::connect(path).is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused);
+    if left_over {
+        std::fs::remove_file(path)?;
+    }
+    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&socket2::SockAddr::unix(path)?)?;
+    // Before it listens: nobody can have connected by then.
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(MODE))?;
+    socket.listen(i32::try_from(backlog).unwrap_or(i32::MAX))?;
+    Ok(socket.into())
+}
+
+/// A listener within an event loop.
+#[derive(Debug)]
+pub(crate) enum Accepting {
+    Tcp(tokio::net::TcpListener),
+    Unix(tokio::net::UnixListener),
+}
+
+impl Accepting {
+    /// The next connection and the client's address.
+    pub(crate) async fn accept(&self) -> io::Result<(Stream, SocketAddr)> {
+        match self {
+            Self::Tcp(listener) => {
+                let (stream, address) = listener.accept().await?;
+                // Answers are written whole; waiting for more to come would only delay them. A socket that refuses the
+                // option works without it.
+                stream.set_nodelay(true).unwrap_or_default();
+                Ok((Stream::Tcp(stream), address))
+            }
+            Self::Unix(listener) => Ok((Stream::Unix(listener.accept().await?.0), NO_ADDRESS)),
+        }
+    }
+}
+
+/// An address that cannot be listened on.
+#[derive(Debug)]
+pub struct BindError {
+    /// The address.
+    pub address: Address,
+    /// What the system said.
+    pub error: io::Error,
+}
+
+impl fmt::Display for BindError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.address {
+            Address::Tcp(address) => write!(f, "cannot listen on {address}: {}", self.error),
+            Address::Unix(path) => write!(f, "cannot listen on {}: {}", path.display(), self.error),
+        }
+    }
+}
+
+impl std::error::Error for BindError {}
