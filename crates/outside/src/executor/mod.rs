@@ -8,6 +8,8 @@
 
 mod job;
 mod leader;
+#[cfg(test)]
+mod model;
 mod pool;
 mod reactor;
 mod sentinel;
@@ -28,6 +30,13 @@ pub trait Host: Send + Sync {
 
     /// Runs a batch of handlers within such a life.
     fn work(&self, batch: &mut (dyn FnMut() + Send));
+
+    /// The handler of this request has run longer than `process_timeout`: ends it, if the language can. May wait for
+    /// locks of the language; called on a thread that nobody waits for.
+    fn interrupt(&self, request: &Arc<Request>) {
+        // Most languages cannot.
+        let _is_not_needed = request;
+    }
 }
 
 /// Handlers that need no frame.

@@ -105,7 +105,10 @@ impl Executor {
 
     /// Ends the event loop. Connections that are still there are dropped with the runtime.
     pub(crate) fn stop(&self) {
+        // Under the lock, or a thread that has just seen that nothing stops would begin to wait after the call to it.
+        let crew = lock(&self.crew);
         self.stopping.store(true, Ordering::SeqCst);
+        drop(crew);
         self.wake_root();
         self.wake_sentinel();
         self.crew_called.notify_all();

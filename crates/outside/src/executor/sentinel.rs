@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use super::Executor;
 use super::sync::{AtomicBool, Builder, Ordering, QUIET_TICKS, Thread, park, park_timeout};
+use super::word::Call;
 
 /// A call that is seen twice, this far apart, is slow.
 const TICK: Duration = Duration::from_millis(1);
@@ -65,20 +66,18 @@ impl Executor {
                 self.sentinel.asleep.store(false, Ordering::SeqCst);
                 quiet = 0;
             }
+            // One look decides about both: a call that began since the last one is neither slow nor slept over.
             let now = self.word.snapshot();
-            if now == last {
-                match self.word.running() {
-                    Some(call) => {
-                        if let Some(term) = self.word.take_over(call) {
-                            self.offer(term);
-                        }
-                    }
-                    None => quiet += 1,
+            if now != last {
+                quiet = 0;
+            } else if let Some(call) = Call::in_word(now) {
+                if let Some(term) = self.word.take_over(call) {
+                    self.offer(term);
                 }
             } else {
-                quiet = 0;
+                quiet += 1;
             }
-            last = self.word.snapshot();
+            last = now;
         }
     }
 }

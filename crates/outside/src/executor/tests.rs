@@ -1,13 +1,13 @@
 //! The word by itself, on the threads of this machine; the model has the rest.
 
 use super::sync::AtomicU64;
-use super::word::{CALL_MASK, RUNNING, Term, Word};
+use super::word::{CALL_MASK, Call, RUNNING, Term, Word};
 
 #[test]
 fn exactly_one_side_wins() {
     let word = Word::new();
     let call = word.begin(Term::FIRST).unwrap();
-    assert_eq!(word.running(), Some(call));
+    assert_eq!(Call::in_word(word.snapshot()), Some(call));
     let term = word.take_over(call).unwrap();
     assert!(!word.end(call), "the late thread has lost");
     assert!(word.begin(Term::FIRST).is_none(), "and leads no more");

@@ -26,6 +26,13 @@ impl Term {
     pub(crate) const FIRST: Self = Self(0);
 }
 
+impl Call {
+    /// The call that was running when the word was this.
+    pub(crate) fn in_word(snapshot: u64) -> Option<Self> {
+        (snapshot & RUNNING != 0).then_some(Self(snapshot))
+    }
+}
+
 impl Word {
     pub(crate) const fn new() -> Self {
         Self(AtomicU64::new(0))
@@ -45,19 +52,13 @@ impl Word {
         self.0.compare_exchange(call.0, call.0 & !RUNNING, Ordering::AcqRel, Ordering::Relaxed).is_ok()
     }
 
-    /// The call that is running now.
-    pub(crate) fn running(&self) -> Option<Call> {
-        let word = self.0.load(Ordering::SeqCst);
-        (word & RUNNING != 0).then_some(Call(word))
-    }
-
     /// Ends the term in which this call runs and begins the next one; `None` if the call has ended.
     pub(crate) fn take_over(&self, call: Call) -> Option<Term> {
         let next = (call.0 & !CALL_MASK).wrapping_add(ONE_TERM);
         self.0.compare_exchange(call.0, next, Ordering::AcqRel, Ordering::Relaxed).is_ok().then_some(Term(next))
     }
 
-    /// Has a call begun or ended since the word was this?
+    /// The word as it is: it is another one as soon as a call has begun or ended.
     pub(crate) fn snapshot(&self) -> u64 {
         self.0.load(Ordering::SeqCst)
     }

@@ -1,0 +1,218 @@
+//! The executor under a checker that decides which thread goes on at every lock, atomic and wait.
+//!
+//! The same source files as outside of the tests, compiled a second time on the checker's [`sync`] and an event loop of
+//! its own. A schedule under which an answer is lost, two threads lead, or everybody waits, is printed with what
+//! replays it. `OUTSIDE_MODEL_RUNS` says how many schedules each trial tries; `make model` asks for many.
+
+mod event_loop;
+mod sync;
+mod trial;
+
+#[path = "job.rs"]
+#[expect(clippy::duplicate_mod, dead_code, reason = "these are the files under test; connections use more of them")]
+mod job;
+#[path = "leader.rs"]
+#[expect(clippy::duplicate_mod, reason = "these are the files under test")]
+mod leader;
+#[path = "pool.rs"]
+#[expect(clippy::duplicate_mod, reason = "these are the files under test")]
+mod pool;
+#[path = "reactor.rs"]
+#[expect(clippy::duplicate_mod, reason = "these are the files under test")]
+mod reactor;
+#[path = "sentinel.rs"]
+#[expect(clippy::duplicate_mod, reason = "these are the files under test")]
+mod sentinel;
+#[path = "word.rs"]
+#[expect(clippy::duplicate_mod, reason = "these are the files under test")]
+mod word;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use shuttle::scheduler::{PctScheduler, RandomScheduler};
+use shuttle::{Config, MaxSteps, Runner};
+
+use super::{Host, NoHost};
+use job::{Exchange, Job, Work};
+use reactor::{Crew, Executor, Mailbox, lock};
+use sync::Mutex;
+use trial::{FOR_EVER, Place, Temper, Trial};
+use word::{Call, Term, Word};
+
+use Place::{Loop, Pool};
+use Temper::{After, Quick, Slow, Stuck};
+
+/// Tries a trial under many schedules: half of them random, half with few but nasty switches.
+fn check(trial: impl Fn() + Send + Sync + 'static) {
+    let runs = std::env::var("OUTSIDE_MODEL_RUNS").ok().and_then(|runs| runs.parse().ok()).unwrap_or(300);
+    let trial = Arc::new(trial);
+    let mut config = Config::new();
+    config.stack_size = 1 << 18;
+    config.max_steps = MaxSteps::FailAfter(200_000);
+    let again = Arc::clone(&trial);
+    Runner::new(RandomScheduler::new(runs / 2), config.clone()).run(move || again());
+    Runner::new(PctScheduler::new(4, runs / 2), config).run(move || trial());
+}
+
+/// Nobody but the leader of a term stands on the turf, and every term has a leader.
+#[test]
+fn one_leader_at_a_time() {
+    check(|| {
+        let word = Arc::new(Word::new());
+        let turf = Arc::new(Mutex::new(false));
+        let calls = Arc::new(Mutex::new(0));
+        let (watched, offered) = (Arc::clone(&word), shuttle::sync::mpsc::channel());
+        let sentinel = shuttle::thread::spawn(move || {
+            let mut takeovers = 0;
+            for _ in 0..6 {
+                if let Some(call) = Call::in_word(watched.snapshot())
+                    && let Some(term) = watched.take_over(call)
+                {
+                    takeovers += 1;
+                    offered.0.send(term).expect("somebody listens");
+                }
+                shuttle::thread::yield_now();
+            }
+            (takeovers, offered)
+        });
+        let lead = |term: Term| {
+            let (word, turf, calls) = (Arc::clone(&word), Arc::clone(&turf), Arc::clone(&calls));
+            shuttle::thread::spawn(move || {
+                for _ in 0..3 {
+                    assert!(!std::mem::replace(&mut *lock(&turf), true), "two leaders");
+                    shuttle::thread::yield_now();
+                    *lock(&turf) = false;
+                    let call = word.begin(term).expect("nothing can take a term over between two calls");
+                    *lock(&calls) += 1;
+                    shuttle::thread::yield_now();
+                    if !word.end(call) {
+                        return true;
+                    }
+                }
+                false
+            })
+        };
+        let mut leader = lead(Term::FIRST);
+        let (takeovers, offered) = sentinel.join().expect("it has not failed");
+        let mut lost = 0;
+        while leader.join().expect("it has not failed") {
+            lost += 1;
+            leader = lead(offered.1.recv().expect("a term that is lost is offered"));
+        }
+        assert_eq!((lost, takeovers), (takeovers, lost), "each loss is somebody's gain");
+        assert!(*lock(&calls) >= 3);
+    });
+}
+
+/// Jobs of several connections, one after another, some slow enough to be taken over, and answers from elsewhere.
+#[test]
+fn every_job_runs_once_and_every_answer_arrives_once() {
+    check(|| {
+        let mut trial = Trial::start(2);
+        trial.connect(&[(Loop, &[Quick]), (Loop, &[Slow(2), Quick])]);
+        trial.connect(&[(Loop, &[Slow(1), Quick, Slow(3)]), (Loop, &[Quick])]);
+        trial.connect_elsewhere();
+        trial.connect(&[(Loop, &[Quick]), (Loop, &[Slow(4)]), (Loop, &[Quick])]);
+        assert_eq!(trial.finish(), 0);
+    });
+}
+
+/// Calls that end only when everybody else has been answered: what is finished does not wait for what is not, and the
+/// sentinel does not sleep while it is needed.
+#[test]
+fn a_call_that_never_ends_holds_nobody_up() {
+    check(|| {
+        let mut trial = Trial::start(2);
+        trial.connect(&[(Loop, &[Quick]), (Loop, &[Quick])]);
+        trial.connect(&[(Loop, &[After(5)])]);
+        trial.connect(&[(Loop, &[Quick]), (Loop, &[After(5)])]);
+        trial.connect(&[(Loop, &[Quick]), (Loop, &[Quick])]);
+        assert_eq!(trial.finish(), 0);
+    });
+}
+
+/// The same after a while in which nothing was called, when the sentinel sleeps or is about to.
+#[test]
+fn the_sentinel_wakes_for_a_call() {
+    check(|| {
+        let mut trial = Trial::start(2);
+        trial.connect(&[(Loop, &[Quick])]);
+        trial.wait_for(1);
+        trial.connect(&[(Loop, &[After(3)])]);
+        trial.connect(&[(Loop, &[Quick])]);
+        trial.wait_for(2);
+        trial.connect(&[(Loop, &[Quick])]);
+        assert_eq!(trial.finish(), 0);
+    });
+}
+
+/// Two workers, eight places to wait, and more jobs than that, while the leader is late as well.
+#[test]
+fn the_pool_is_bounded_and_loses_nothing() {
+    check(|| {
+        let mut trial = Trial::start(1);
+        trial.connect(&[(Loop, &[After(2)])]);
+        for _ in 0..3 {
+            trial.connect(&[(Pool, &[Slow(1)]), (Loop, &[Quick]), (Pool, &[Quick])]);
+        }
+        assert_eq!(trial.finish(), 0);
+    });
+    check(|| {
+        let mut trial = Trial::start(1);
+        for _ in 0..7 {
+            trial.connect(&[(Pool, &[Stuck])]);
+        }
+        trial.wait_for_stuck(1);
+        trial.wait_for(1);
+        trial.release();
+        assert!(trial.finish() >= 1);
+    });
+}
+
+/// What waits behind a handler that does not end is turned away in time.
+#[test]
+fn nobody_waits_longer_than_the_limit() {
+    check(|| {
+        let mut trial = Trial::start(1);
+        trial.connect(&[(Pool, &[Stuck])]);
+        trial.wait_for_stuck(1);
+        trial.connect(&[(Pool, &[Quick])]);
+        trial.connect(&[(Loop, &[Quick])]);
+        // Its answer comes after the job before it was pushed.
+        trial.wait_for(1);
+        sync::advance(Duration::from_secs(6));
+        trial.expire();
+        trial.wait_for(2);
+        trial.release();
+        assert_eq!(trial.finish(), 1);
+    });
+}
+
+/// Stopping ends the threads that wait, lead or watch, at once, and the others when their calls end.
+#[test]
+fn all_threads_end() {
+    check(|| {
+        let mut trial = Trial::start(2);
+        trial.connect(&[(Loop, &[Slow(1)])]);
+        trial.connect(&[(Loop, &[Stuck])]);
+        trial.connect(&[(Pool, &[Stuck])]);
+        trial.wait_for_stuck(2);
+        trial.executor.stop();
+        trial.wait_for_threads(2);
+        trial.release();
+        assert_eq!(trial.executor.join(FOR_EVER), 0);
+    });
+}
+
+/// Stopping at any moment.
+#[test]
+fn all_threads_end_whatever_they_do() {
+    check(|| {
+        let mut trial = Trial::start(2);
+        trial.connect(&[(Loop, &[Slow(1)]), (Pool, &[Slow(1)]), (Loop, &[Slow(1)])]);
+        trial.connect(&[(Loop, &[Slow(1)]), (Loop, &[Slow(2)])]);
+        trial.executor.stop();
+        assert_eq!(trial.executor.join(FOR_EVER), 0);
+    });
+}

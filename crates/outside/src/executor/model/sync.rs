@@ -1,0 +1,80 @@
+//! The checker's side of the executor's `sync`: every lock, atomic, thread and wait is a point where it may switch.
+//!
+//! Time does not pass by itself: a look at the clock moves it on by nothing or by a step, as the checker chooses, and
+//! a wait with a limit may end at once.
+
+use std::cell::Cell;
+use std::io;
+use std::ops::{Add, Sub};
+use std::time::Duration;
+
+use shuttle::rand::Rng;
+
+pub(super) use shuttle::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+pub(super) use shuttle::sync::{Condvar, Mutex, MutexGuard};
+pub(super) use shuttle::thread::{Builder, Thread, park};
+
+pub(super) use super::event_loop::Runtime;
+
+/// Small, so that few steps lead to every state.
+pub(super) const MOST_CALLS: usize = 2;
+pub(super) const QUIET_TICKS: u32 = 1;
+
+pub(super) fn event_loop() -> io::Result<Runtime> {
+    NOW.set(Duration::ZERO);
+    Ok(Runtime::default())
+}
+
+/// Its time may be up whenever it is looked at.
+pub(super) fn park_timeout(_limit: Duration) {
+    shuttle::thread::yield_now();
+}
+
+/// A time of the clock that the checker moves.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Instant(Duration);
+
+std::thread_local! {
+    // The checker runs all threads of a trial on one.
+    static NOW: Cell<Duration> = const { Cell::new(Duration::ZERO) };
+}
+
+const STEP: Duration = Duration::from_micros(200);
+
+impl Instant {
+    pub(super) fn now() -> Self {
+        if shuttle::rand::thread_rng().gen_bool(0.25) {
+            advance(STEP);
+        }
+        Self(NOW.get())
+    }
+
+    pub(super) fn elapsed(self) -> Duration {
+        Self::now() - self
+    }
+
+    pub(super) fn saturating_duration_since(self, earlier: Self) -> Duration {
+        self.0.saturating_sub(earlier.0)
+    }
+}
+
+impl Add<Duration> for Instant {
+    type Output = Self;
+
+    fn add(self, duration: Duration) -> Self {
+        Self(self.0 + duration)
+    }
+}
+
+impl Sub for Instant {
+    type Output = Duration;
+
+    fn sub(self, earlier: Self) -> Duration {
+        self.0 - earlier.0
+    }
+}
+
+/// Lets time pass.
+pub(super) fn advance(duration: Duration) {
+    NOW.set(NOW.get() + duration);
+}

@@ -1,0 +1,237 @@
+//! One run of the executor under the checker: connections that ask, handlers of every temper, and a ledger of both.
+//!
+//! The ledger fails at once when something is done twice; what is lost, or waits for ever, the checker reports as a
+//! deadlock.
+
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::sync::{Condvar, Mutex};
+use super::{Exchange, Executor, Job, Mailbox, NoHost, Work, lock};
+use crate::config::AccessLog;
+use crate::log::{Level, Log, LogSink};
+use crate::message::{BodyStream, Pull};
+
+/// How a handler behaves.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Temper {
+    Quick,
+    /// Gives others so many turns.
+    Slow(usize),
+    /// Ends when so many answers are there, its own not among them.
+    After(usize),
+    /// Ends when it is told to.
+    Stuck,
+}
+
+/// Where a connection sends a job.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Place {
+    Loop,
+    Pool,
+}
+
+pub(super) struct Trial {
+    pub(super) executor: Arc<Executor>,
+    ledger: Arc<Ledger>,
+    asked: usize,
+}
+
+impl Trial {
+    pub(super) fn start(max_workers: usize) -> Self {
+        let log = Log::new(AccessLog::Off, Arc::new(Silent));
+        let executor = Executor::start(Arc::new(NoHost), log, max_workers).expect("nothing can fail here");
+        let ledger = Arc::new(Ledger { most_pooled: max_workers, ..Ledger::default() });
+        Self { executor, ledger, asked: 0 }
+    }
+
+    /// A connection that sends these jobs one after another.
+    pub(super) fn connect(&mut self, jobs: &[(Place, &[Temper])]) {
+        let mut conversation = Vec::new();
+        for &(place, tempers) in jobs {
+            let first = self.asked;
+            self.asked += tempers.len();
+            lock(&self.ledger.state).runs.resize(self.asked, 0);
+            let handlers: Vec<_> = (first..).zip(tempers).map(|(number, &temper)| (number, temper)).collect();
+            conversation.push((place, handlers));
+        }
+        let (executor, ledger) = (Arc::clone(&self.executor), Arc::clone(&self.ledger));
+        self.executor.runtime.spawn(async move {
+            let mailbox = Arc::new(Mailbox::default());
+            for (place, handlers) in conversation {
+                let numbers: Vec<_> = handlers.iter().map(|&(number, _)| number).collect();
+                let exchange = |(number, temper)| {
+                    let ledger = Arc::clone(&ledger);
+                    Exchange::new(None, Work::Pull(Box::new(Handler { number, temper, place, ledger })))
+                };
+                let exchanges = handlers.into_iter().map(exchange).collect();
+                let job = Job { exchanges, site: Arc::default(), mailbox: Arc::clone(&mailbox) };
+                match place {
+                    Place::Loop => executor.push(job),
+                    Place::Pool => executor.push_to_pool(job),
+                }
+                let answers = poll_fn(|context| mailbox.poll(context).map_or(Poll::Pending, Poll::Ready)).await;
+                ledger.receive(&numbers, answers);
+            }
+        });
+    }
+
+    /// An answer that comes from a thread the executor knows nothing of.
+    pub(super) fn connect_elsewhere(&mut self) {
+        let number = self.asked;
+        self.asked += 1;
+        lock(&self.ledger.state).runs.push(1);
+        let mailbox = Arc::new(Mailbox::default());
+        let (letter, executor) = (Arc::clone(&mailbox), Arc::clone(&self.executor));
+        shuttle::thread::spawn(move || executor.post(letter, vec![Exchange::new(None, answer(number))]));
+        let ledger = Arc::clone(&self.ledger);
+        self.executor.runtime.spawn(async move {
+            let answers = poll_fn(|context| mailbox.poll(context).map_or(Poll::Pending, Poll::Ready)).await;
+            ledger.receive(&[number], answers);
+        });
+    }
+
+    /// Turns away what has waited too long, as a tick of the server does.
+    pub(super) fn expire(&self) {
+        let executor = Arc::clone(&self.executor);
+        self.executor.runtime.spawn(async move { executor.expire() });
+    }
+
+    /// Waits until so many answers are there.
+    pub(super) fn wait_for(&self, answers: usize) {
+        self.ledger.wait_while(|state| state.answers < answers);
+    }
+
+    /// Waits until so many handlers that only end when told to are running.
+    pub(super) fn wait_for_stuck(&self, count: usize) {
+        self.ledger.wait_while(|state| state.stuck < count);
+    }
+
+    /// Tells stuck handlers to end.
+    pub(super) fn release(&self) {
+        lock(&self.ledger.state).released = true;
+        self.ledger.changed.notify_all();
+    }
+
+    /// Waits until no more threads than these are left.
+    pub(super) fn wait_for_threads(&self, most: usize) {
+        let mut crew = lock(&self.executor.crew);
+        while crew.alive > most {
+            crew = self.executor.crew_ended.wait(crew).expect("no thread has failed");
+        }
+        assert_eq!(crew.alive, most, "a thread that is inside a call cannot have ended");
+    }
+
+    /// Every answer has come; all threads end. Returns how many were turned away.
+    pub(super) fn finish(self) -> usize {
+        self.wait_for(self.asked);
+        self.executor.stop();
+        assert_eq!(self.executor.join(FOR_EVER), 0);
+        let state = lock(&self.ledger.state);
+        let run = state.runs.iter().sum::<usize>();
+        assert_eq!(run + state.refused, self.asked, "what was not turned away has run");
+        state.refused
+    }
+}
+
+/// The checker's waits have no limit: a thread that does not end is a deadlock.
+pub(super) const FOR_EVER: Duration = Duration::from_secs(1 << 40);
+
+#[derive(Default)]
+struct Ledger {
+    state: Mutex<State>,
+    changed: Condvar,
+    most_pooled: usize,
+}
+
+#[derive(Default)]
+struct State {
+    /// How often each handler was called.
+    runs: Vec<usize>,
+    answers: usize,
+    refused: usize,
+    /// Handlers of the pool that are running.
+    pooled: usize,
+    stuck: usize,
+    released: bool,
+}
+
+impl Ledger {
+    fn wait_while(&self, condition: impl Fn(&State) -> bool) {
+        let mut state = lock(&self.state);
+        while condition(&state) {
+            state = self.changed.wait(state).expect("no thread has failed");
+        }
+    }
+
+    fn receive(&self, numbers: &[usize], exchanges: Vec<Exchange>) {
+        assert_eq!(numbers.len(), exchanges.len());
+        let mut state = lock(&self.state);
+        for (&number, exchange) in numbers.iter().zip(exchanges) {
+            match exchange.work {
+                Work::Pulled(_, Pull::Piece(piece)) => assert_eq!(piece, number.to_string(), "somebody else's answer"),
+                Work::Answered(response) => {
+                    assert_eq!(response.status, 503);
+                    assert_eq!(state.runs[number], 0, "turned away after it has run");
+                    state.refused += 1;
+                }
+                _ => panic!("no answer"),
+            }
+            state.answers += 1;
+        }
+        drop(state);
+        self.changed.notify_all();
+    }
+}
+
+struct Handler {
+    number: usize,
+    temper: Temper,
+    place: Place,
+    ledger: Arc<Ledger>,
+}
+
+impl BodyStream for Handler {
+    fn pull(&mut self) -> Pull {
+        let ledger = &self.ledger;
+        let pooled = usize::from(matches!(self.place, Place::Pool));
+        let mut state = lock(&ledger.state);
+        state.runs[self.number] += 1;
+        assert_eq!(state.runs[self.number], 1, "a job runs twice");
+        state.pooled += pooled;
+        assert!(state.pooled <= ledger.most_pooled, "the pool has a bound");
+        state.stuck += usize::from(matches!(self.temper, Temper::Stuck));
+        drop(state);
+        match self.temper {
+            Temper::Quick => {}
+            Temper::Slow(turns) => (0..turns).for_each(|_| shuttle::thread::yield_now()),
+            Temper::After(answers) => ledger.wait_while(|state| state.answers < answers),
+            Temper::Stuck => {
+                ledger.changed.notify_all();
+                ledger.wait_while(|state| !state.released);
+            }
+        }
+        lock(&ledger.state).pooled -= pooled;
+        Pull::Piece(Bytes::from(self.number.to_string()))
+    }
+}
+
+fn answer(number: usize) -> Work {
+    let ledger = Arc::default();
+    let stream = Box::new(Handler { number, temper: Temper::Quick, place: Place::Loop, ledger });
+    Work::Pulled(stream, Pull::Piece(Bytes::from(number.to_string())))
+}
+
+struct Silent;
+
+impl LogSink for Silent {
+    fn access(&self, _lines: &[u8]) {}
+
+    fn event(&self, _level: Level, text: &str) {
+        panic!("nothing goes wrong here, but {text}");
+    }
+}
