@@ -1,0 +1,105 @@
+"""The signals of a supervisor: counted when they come, obeyed between two turns of its loop, which they wake."""
+
+import os
+import signal
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
+
+_Handler = Callable[[int, FrameType | None], None]
+
+TAKEN = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR2, signal.SIGCHLD)
+# These two are needed, whatever the user did with them.
+_ALWAYS = (signal.SIGUSR2, signal.SIGCHLD)
+
+
+class Signals:
+    """What has been asked for and not been done yet."""
+
+    def __init__(self) -> None:
+        self.terminations = 0
+        self.reloads = 0
+        self.retirements = 0
+        self.before: dict[int, Any] = {}
+        self._wake, self._bell = socket.socketpair()
+        self._wake.setblocking(False)
+        self._bell.setblocking(False)
+        self._had_terminal = _terminal_is_there()
+
+    def fileno(self) -> int:
+        """Readable when a signal has come."""
+        return self._wake.fileno()
+
+    def clear(self) -> None:
+        """Until the next one comes."""
+        try:
+            self._wake.recv(4096)
+        except BlockingIOError:
+            pass
+
+    def close(self) -> None:
+        self._wake.close()
+        self._bell.close()
+
+    @contextmanager
+    def taken_for(self, server: Any) -> Iterator[None]:
+        """Takes SIGTERM, SIGINT and SIGHUP where nobody else handles them, and puts back what was there before.
+
+        Meanwhile `server.terminate()` counts as a termination: a signal handler of the user may call it.
+        """
+        nobodys = (signal.SIG_DFL, signal.default_int_handler, server.terminate)
+        wanted: dict[int, _Handler] = {
+            signal.SIGTERM: self._count_termination,
+            signal.SIGINT: self._count_termination,
+            signal.SIGHUP: self._count_reload,
+            signal.SIGUSR2: self._count_retirement,
+            signal.SIGCHLD: lambda *_: None,
+        }
+        wakeup = signal.set_wakeup_fd(self._bell.fileno(), warn_on_full_buffer=False)
+        try:
+            for signum, handler in wanted.items():
+                old = signal.getsignal(signum)
+                if signum in _ALWAYS or old in nobodys:
+                    # `None`: it was not set by Python, and only the default can be put back.
+                    self.before[signum] = signal.SIG_DFL if old is None else old
+                    signal.signal(signum, handler)
+            server.__dict__["terminate"] = self._count_call
+            yield
+        finally:
+            self.leave(server)
+            signal.set_wakeup_fd(wakeup)
+            for signum, old in self.before.items():
+                signal.signal(signum, old)
+
+    @staticmethod
+    def leave(server: Any) -> None:
+        """`server.terminate()` is the server's own again, in a child or at the end."""
+        server.__dict__.pop("terminate", None)
+
+    def _count_termination(self, *_: object) -> None:
+        self.terminations += 1
+
+    def _count_call(self, signum: int | None = None, stackframe: FrameType | None = None) -> None:
+        # A call without a number changes nothing when it is repeated.
+        if signum is not None or not self.terminations:
+            self.terminations += 1
+
+    def _count_reload(self, *_: object) -> None:
+        # The kernel sends it as well when a terminal is closed, and then nobody is there who wants a reload.
+        if self._had_terminal and not _terminal_is_there():
+            self.terminations += 1
+        else:
+            self.reloads += 1
+
+    def _count_retirement(self, *_: object) -> None:
+        self.retirements += 1
+
+
+def _terminal_is_there() -> bool:
+    try:
+        os.close(os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY | os.O_NONBLOCK))
+    except OSError:
+        return False
+    return True

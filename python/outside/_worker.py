@@ -1,0 +1,124 @@
+"""What a worker process does: its start hook, serving on its slot's listener, its stop hook; then it is gone.
+
+It never returns into the user's program. It tells the supervisor by single bytes through a pipe, is told by signals (SIGTERM:
+terminate, SIGUSR2: retire), and ends by itself when the supervisor is gone.
+"""
+
+import logging
+import os
+import signal
+import threading
+import time
+from types import FrameType
+from typing import Any, NoReturn
+
+from ._fork import flush, release
+
+_log = logging.getLogger("outside")
+
+# What a worker says: that it serves, and that the program has called `terminate()`.
+READY, TERMINATED = b"r", b"t"
+# The exit status of a worker that could not start.
+FAILED = 3
+# After its supervisor is gone, a worker has this much beyond `termination_timeout`.
+GRACE = 5.0
+
+
+class Worker:
+    """A worker as its supervisor sees it."""
+
+    def __init__(self, pid: int, report: int) -> None:
+        self.pid = pid
+        self.report = report
+        self.ready_since: float | None = None
+
+
+def work(server: Any, slot: int, report: int, lifeline: int, mask: set[int]) -> NoReturn:
+    """Serves in this process, which was forked for nothing else, with signals still blocked; `mask` lets them in."""
+    status = FAILED
+    try:
+        status = _Work(server, slot, report, lifeline).run(mask)
+    except SystemExit as end:  # told to end while it was starting, or a hook that wants out
+        status = end.code if isinstance(end.code, int) else FAILED
+    except BaseException:
+        _log.exception("worker %d failed", slot)
+    finally:
+        flush()
+        os._exit(status)
+
+
+class _Work:
+    def __init__(self, server: Any, slot: int, report: int, lifeline: int) -> None:
+        self._server = server
+        self._slot = slot
+        self._report = report
+        self._lifeline = lifeline
+        self._starting = True
+        self._ending = False
+        self._retiring = False
+
+    def run(self, mask: set[int]) -> int:
+        config = self._server.config
+        # It is called once for all, by the supervisor.
+        config["server_cleanup"] = None
+        signal.signal(signal.SIGTERM, self._terminate)
+        signal.signal(signal.SIGUSR2, self._retire)
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        listeners = self._server._listener_fds()
+        release(listeners[: self._slot] + listeners[self._slot + 1 :])
+        start, stop = config.get("on_worker_start"), config.get("on_worker_stop")
+        if start is not None:
+            try:
+                start(self._slot)
+            except Exception:
+                _log.exception("on_worker_start failed in worker %d", self._slot)
+                return FAILED
+        self._starting = False
+        threading.Thread(target=self._watch, name="outside-lifeline", daemon=True).start()
+        try:
+            self._server._serve(self._slot, self._ready)
+        finally:
+            if not self._ending and not self._retiring:
+                self._say(TERMINATED)
+            if stop is not None:
+                try:
+                    stop(self._slot)
+                except Exception:
+                    _log.exception("on_worker_stop failed in worker %d", self._slot)
+        return 0
+
+    def _ready(self) -> None:
+        # The server has its own handle of the listener; with this one left open, the port would stay open after it.
+        release(self._server._listener_fds())
+        self._say(READY)
+        # What came before there was a server that could hear it.
+        if self._ending:
+            self._server.terminate()
+        elif self._retiring:
+            self._server._retire()
+
+    def _say(self, word: bytes) -> None:
+        try:
+            os.write(self._report, word)
+        except OSError:
+            pass  # the supervisor is gone, and the lifeline tells
+
+    def _terminate(self, signum: int, frame: FrameType | None) -> None:
+        self._ending = True
+        if self._starting:
+            # Nothing was served yet. Whatever the start hook waits for is not worth waiting for any more.
+            raise SystemExit(0)
+        self._server.terminate(signum, frame)
+
+    def _retire(self, signum: int, frame: FrameType | None) -> None:
+        self._retiring = True
+        if self._starting:
+            raise SystemExit(0)
+        self._server._retire()
+
+    def _watch(self) -> None:
+        """Waits for the end of the supervisor, which nobody else would notice."""
+        os.read(self._lifeline, 1)
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(float(self._server.config.get("termination_timeout", 30)) + GRACE)
+        os._exit(1)
