@@ -6,6 +6,7 @@ engine in Rust (`outside._outside`).
 
 from ._outside import (
     FilePath,
+    HandlerTimeout,
     OutsideHTTP,
     OutsideHTTP_Redirect,
     Request,
@@ -19,6 +20,7 @@ from ._outside import (
 
 __all__ = [
     "FilePath",
+    "HandlerTimeout",
     "OutsideHTTP",
     "OutsideHTTP_Redirect",
     "Request",

@@ -196,6 +196,9 @@ class FilePath:
     def read(self, read_range: tuple[int, int] | None = None, twice: bool = False) -> bytes:
         """The bytes, or those from `read_range[0]` up to and without `read_range[1]`; remembered unless `twice`."""
 
+class HandlerTimeout(BaseException):
+    """Raised in a handler that has run longer than `process_timeout`. `except Exception` does not catch it."""
+
 class ResponseCookie:
     """A cookie to set, written as RFC 6265 asks."""
 

@@ -26,6 +26,8 @@ mod _outside {
     #[pymodule_export]
     use crate::call::asynchronous::LoopSource;
     #[pymodule_export]
+    use crate::call::interrupt::HandlerTimeout;
+    #[pymodule_export]
     use crate::cookie::ResponseCookie;
     #[pymodule_export]
     use crate::file_path::FilePath;

@@ -14,6 +14,7 @@ use pyo3::types::{PyBool, PyDict, PyFloat, PyInt, PyString, PyTuple};
 
 use crate::call::Shared;
 use crate::call::asynchronous::{AsyncFunction, Coroutine, EventLoop};
+use crate::call::interrupt::prepare as prepare_interrupts;
 use crate::call::sync::{ErrorFunction, Function};
 use crate::embedding::PythonHost;
 use crate::file_path::{FilePath, kind};
@@ -90,6 +91,7 @@ impl OutsideHttp {
             false => None,
         });
         server.log.begin(py)?;
+        prepare_interrupts(py)?;
         let handlers = lock(&server.routes).values().map(|handler| handler.clone_ref(py)).collect::<Vec<_>>();
         if handlers.iter().any(|handler| matches!(is_async(handler.bind(py)), Ok(true))) {
             EventLoop::running(py)?;
@@ -128,10 +130,12 @@ impl OutsideHttp {
             }
         }
         let log = Arc::new(PythonLog::default());
+        let shared = Arc::<Shared>::default();
         let server = Server {
-            engine: engine.embedded(Arc::new(PythonHost), Arc::clone(&log) as Arc<dyn outside::LogSink>),
+            engine: engine
+                .embedded(Arc::new(PythonHost(Arc::clone(&shared))), Arc::clone(&log) as Arc<dyn outside::LogSink>),
             log,
-            shared: Arc::default(),
+            shared,
             config: Mutex::new(config.unbind()),
             routes: Mutex::default(),
             error_routes: Mutex::default(),

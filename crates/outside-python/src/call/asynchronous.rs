@@ -177,7 +177,7 @@ impl LoopSource {
             match work {
                 Work::Call(ticket, coroutine, request) => {
                     let request = Bound::new(py, Request::view(request))?;
-                    coroutine.shared.begin(&request);
+                    coroutine.shared.begin(&request, None);
                     if let Some(Waiting::Answer(_, _, object)) = lock(&self.0.waiting).get_mut(&ticket) {
                         *object = Some(request.clone().unbind());
                     }

@@ -2,6 +2,7 @@
 //! event loop of their own. Whether a function is one or the other is decided once, when it is set.
 
 pub(crate) mod asynchronous;
+pub(crate) mod interrupt;
 pub(crate) mod stream;
 pub(crate) mod sync;
 
@@ -11,6 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use outside::Error;
 use pyo3::prelude::*;
+use pyo3::sync::MutexExt as _;
 
 use crate::convert::{Returned, returned};
 use crate::form::refusal_of;
@@ -22,27 +24,56 @@ use crate::response::Response;
 /// What the handlers of one server share.
 #[derive(Default)]
 pub(crate) struct Shared {
-    active: Mutex<Vec<Py<Request>>>,
+    active: Mutex<Vec<Active>>,
     /// Are there hooks, so that answers must remember their Python objects?
     pub(crate) hooked: AtomicBool,
+}
+
+/// A request that is being handled.
+struct Active {
+    request: Py<Request>,
+    /// The thread of its handler, for a plain function.
+    thread: Option<u64>,
+    interrupted: bool,
 }
 
 impl Shared {
     /// The requests that are being handled now.
     pub(crate) fn active(&self, py: Python<'_>) -> Vec<Py<Request>> {
-        lock(&self.active).iter().map(|request| request.clone_ref(py)).collect()
+        self.lock(py).iter().map(|active| active.request.clone_ref(py)).collect()
     }
 
-    pub(crate) fn begin(&self, request: &Bound<'_, Request>) {
-        lock(&self.active).push(request.clone().unbind());
+    pub(crate) fn begin(&self, request: &Bound<'_, Request>, thread: Option<u64>) {
+        let active = Active { request: request.clone().unbind(), thread, interrupted: false };
+        self.lock(request.py()).push(active);
     }
 
     pub(crate) fn end(&self, request: &Bound<'_, Request>) {
-        let mut active = lock(&self.active);
-        let found = active.iter().rposition(|other| other.is(request)).map(|at| active.swap_remove(at));
+        let py = request.py();
+        let mut active = self.lock(py);
+        let found = active.iter().rposition(|other| other.request.is(request)).map(|at| active.swap_remove(at));
         // Let go of the request only when nobody is kept waiting.
         drop(active);
-        drop(found);
+        if let Some(Active { thread: Some(thread), interrupted: true, .. }) = found {
+            // What has not reached the handler must not reach the next one on this thread.
+            interrupt::withdraw(py, thread);
+        }
+    }
+
+    /// Raises `HandlerTimeout` in the thread that handles this request, if it still does. The lock is held meanwhile, so
+    /// that it cannot hit the next request of that thread; raising runs no Python code.
+    pub(crate) fn interrupt(&self, py: Python<'_>, request: &Arc<outside::Request>) {
+        let mut active = self.lock(py);
+        let found = active.iter_mut().find(|active| Arc::ptr_eq(active.request.get().inner(), request));
+        if let Some(Active { thread: Some(thread), interrupted, .. }) = found {
+            *interrupted = true;
+            interrupt::raise_in(py, *thread);
+        }
+    }
+
+    /// Waits for the lock without holding the interpreter: its holder may need it.
+    fn lock<'a>(&'a self, py: Python<'_>) -> MutexGuard<'a, Vec<Active>> {
+        self.active.lock_py_attached(py).unwrap_or_else(PoisonError::into_inner)
     }
 }
 

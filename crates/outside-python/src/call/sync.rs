@@ -5,6 +5,7 @@ use std::sync::Arc;
 use outside::{Error, ErrorHandler, Inline, Response};
 use pyo3::prelude::*;
 
+use super::interrupt::thread_ident;
 use super::{Shared, answer, object_of};
 use crate::convert::{Returned, is_coroutine, returned};
 use crate::logging::log_exception;
@@ -20,7 +21,7 @@ impl Inline for Function {
     fn call(&self, request: &Arc<outside::Request>) -> Result<Response, Error> {
         Python::attach(|py| {
             let object = Bound::new(py, Request::view(Arc::clone(request))).map_err(out_of_memory)?;
-            self.shared.begin(&object);
+            self.shared.begin(&object, thread_ident(py).ok());
             let result = self.function.bind(py).call1((&object,));
             self.shared.end(&object);
             answer(&object, result, &self.shared)

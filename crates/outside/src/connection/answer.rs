@@ -11,6 +11,7 @@ use super::{Connection, Stop, Waiting};
 use crate::error::Error;
 use crate::executor::{Exchange, Job, Mailbox, Work};
 use crate::handler::{Elsewhere, Handler, Reply};
+use crate::log::Level;
 use crate::message::{Body, Request, Response};
 use crate::site::error_page;
 
@@ -29,7 +30,7 @@ impl Connection {
             let pooled = exchanges
                 .iter()
                 .any(|exchange| matches!(&exchange.work, Work::Call(function) if function.placement.wants_pool(now)));
-            exchanges = self.execute(exchanges, pooled).await?;
+            exchanges = self.execute_in_time(exchanges, pooled).await?;
         }
         self.exchanges = exchanges;
         Ok(())
@@ -72,6 +73,40 @@ impl Connection {
         None
     }
 
+    /// Sends exchanges to the executor. If they are not back within `process_timeout`, the client gets 504 whatever the
+    /// handler does, the handler is interrupted as far as its language can, and the connection ends.
+    async fn execute_in_time(&mut self, exchanges: Vec<Exchange>, pooled: bool) -> Result<Vec<Exchange>, Stop> {
+        let first = exchanges.first().and_then(|exchange| exchange.request.clone());
+        let others: Vec<_> = exchanges.iter().skip(1).map(|exchange| exchange.request.clone()).collect();
+        match self.execute(exchanges, pooled).await {
+            Err(Stop::TimedOut) => {}
+            done => return done,
+        }
+        let mut late = Vec::with_capacity(1 + others.len());
+        for request in std::iter::once(first).chain(others) {
+            if let Some(request) = &request {
+                self.give_up_on(request);
+            }
+            let mut exchange = Exchange::new(request, Work::Status(504, None));
+            self.settle_alone(&mut exchange);
+            late.push(exchange);
+        }
+        let all_settled = !late.iter().any(Exchange::is_open);
+        if all_settled { Ok(late) } else { self.execute(late, true).await }
+    }
+
+    /// A handler has run too long: its answer will be thrown away.
+    fn give_up_on(&mut self, request: &Arc<Request>) {
+        self.keep_alive = false;
+        self.handle.forgive();
+        // What is late arrives where nobody looks.
+        self.mailbox = Arc::default();
+        let text = format!("{} {}: no answer within process_timeout", request.method(), request.url());
+        self.service.log.event(Level::Warning, text);
+        let (executor, request) = (Arc::clone(&self.service.executor), Arc::clone(request));
+        drop(self.service.executor.runtime.handle().spawn_blocking(move || executor.interrupt(&request)));
+    }
+
     /// Sends exchanges to the executor and waits for them; `pooled` if they are known to wait.
     pub(super) async fn execute(&mut self, exchanges: Vec<Exchange>, pooled: bool) -> Result<Vec<Exchange>, Stop> {
         let (site, mailbox) = (Arc::clone(&self.site.1), Arc::clone(&self.mailbox));
@@ -80,14 +115,23 @@ impl Connection {
             true => self.service.executor.push_to_pool(job),
             false => self.service.executor.push(job),
         }
-        poll_fn(|context| match self.mailbox.poll(context) {
+        self.limit_handler();
+        let done = poll_fn(|context| match self.mailbox.poll(context) {
             Some(exchanges) => Poll::Ready(Ok(exchanges)),
             None => match self.handle.stop(context, Waiting::Handler) {
                 Some(stop) => Poll::Ready(Err(stop)),
                 None => Poll::Pending,
             },
         })
-        .await
+        .await;
+        self.handle.clear_deadline();
+        done
+    }
+
+    /// From now on the deadline is that of a handler.
+    pub(super) fn limit_handler(&self) {
+        self.handle.forgive();
+        self.handle.set_deadline(self.service.clock.after(self.service.config.process_timeout));
     }
 
     /// Answers a status with the built-in page, unless user code has a say.
@@ -122,12 +166,14 @@ impl Connection {
         let reply = Reply::new(move |answer| {
             executor.post(letter, vec![Exchange::new(None, Work::Settle(answer))]);
         });
-        let ticket = handler.submit(request, reply);
+        let ticket = handler.submit(Arc::clone(&request), reply);
+        self.limit_handler();
         let answered = poll_fn(|context| match mailbox.poll(context) {
             Some(exchanges) => Poll::Ready(Ok(exchanges)),
             None => self.poll_gone(context).map(Err),
         })
         .await;
+        self.handle.clear_deadline();
         match answered {
             Ok(exchanges) => {
                 for answer in exchanges {
@@ -139,7 +185,11 @@ impl Connection {
             }
             Err(stop) => {
                 handler.cancel(ticket);
-                Err(stop)
+                let Stop::TimedOut = stop else { return Err(stop) };
+                self.give_up_on(&request);
+                exchange.work = Work::Status(504, None);
+                self.settle_alone(exchange);
+                Ok(())
             }
         }
     }

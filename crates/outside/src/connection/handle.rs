@@ -41,7 +41,7 @@ pub(super) enum Waiting {
     Idle,
     /// The rest of a request, or the socket taking the answer.
     Transfer,
-    /// The answer of a handler; only being cut ends the wait.
+    /// The answer of a handler: it is waited for while the server drains.
     Handler,
 }
 
@@ -69,7 +69,7 @@ impl Handle {
         match (self.order(context), waiting) {
             (Order::None, _) => None,
             (Order::Cut, _) => Some(Stop::Ordered),
-            (Order::TimedOut, Waiting::Idle | Waiting::Transfer) => Some(Stop::TimedOut),
+            (Order::TimedOut, _) => Some(Stop::TimedOut),
             (Order::Drain | Order::Shed, Waiting::Idle) => Some(Stop::Ordered),
             _ => None,
         }

@@ -240,11 +240,14 @@ impl Connection {
     async fn arrival(&mut self, pull: Pull) -> Result<Option<Bytes>, Stop> {
         let pull = match pull {
             Pull::Later(mut piece) => {
-                poll_fn(|context| match piece.as_mut().poll(context) {
+                self.limit_handler();
+                let arrived = poll_fn(|context| match piece.as_mut().poll(context) {
                     Poll::Ready(pull) => Poll::Ready(Ok(pull)),
                     Poll::Pending => self.poll_gone(context).map(Err),
                 })
-                .await?
+                .await;
+                self.handle.clear_deadline();
+                arrived?
             }
             pull => pull,
         };

@@ -18,9 +18,12 @@ mod sync;
 mod tests;
 mod word;
 
+use std::sync::Arc;
+
 pub(crate) use job::{Exchange, Job, Work};
 pub(crate) use reactor::{Executor, Mailbox};
 
+use crate::message::Request;
 use reactor::{Crew, lock};
 
 /// Frames the life and the work of the threads that run handlers, for languages that need it.
