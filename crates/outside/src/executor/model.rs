@@ -55,53 +55,39 @@ fn check(trial: impl Fn() + Send + Sync + 'static) {
     Runner::new(PctScheduler::new(4, runs / 2), config).run(move || trial());
 }
 
-/// Nobody but the leader of a term stands on the turf, and every term has a leader.
+/// Nobody but the leader of a term stands on the turf, and who loses a term does so once.
 #[test]
 fn one_leader_at_a_time() {
     check(|| {
-        let word = Arc::new(Word::new());
-        let turf = Arc::new(Mutex::new(false));
-        let calls = Arc::new(Mutex::new(0));
-        let (watched, offered) = (Arc::clone(&word), shuttle::sync::mpsc::channel());
-        let sentinel = shuttle::thread::spawn(move || {
-            let mut takeovers = 0;
-            for _ in 0..6 {
-                if let Some(call) = Call::in_word(watched.snapshot())
-                    && let Some(term) = watched.take_over(call)
-                {
-                    takeovers += 1;
-                    offered.0.send(term).expect("somebody listens");
-                }
-                shuttle::thread::yield_now();
-            }
-            (takeovers, offered)
-        });
+        let (word, turf) = (Arc::new(Word::new()), Arc::new(Mutex::new(false)));
         let lead = |term: Term| {
-            let (word, turf, calls) = (Arc::clone(&word), Arc::clone(&turf), Arc::clone(&calls));
+            let (word, turf) = (Arc::clone(&word), Arc::clone(&turf));
             shuttle::thread::spawn(move || {
                 for _ in 0..3 {
                     assert!(!std::mem::replace(&mut *lock(&turf), true), "two leaders");
                     shuttle::thread::yield_now();
                     *lock(&turf) = false;
-                    let call = word.begin(term).expect("nothing can take a term over between two calls");
-                    *lock(&calls) += 1;
+                    let call = word.begin(term).expect("nothing takes a term over between two calls");
                     shuttle::thread::yield_now();
                     if !word.end(call) {
-                        return true;
+                        assert!(word.begin(term).is_none(), "who has lost leads no more");
+                        return 1;
                     }
                 }
-                false
+                0
             })
         };
-        let mut leader = lead(Term::FIRST);
-        let (takeovers, offered) = sentinel.join().expect("it has not failed");
-        let mut lost = 0;
-        while leader.join().expect("it has not failed") {
-            lost += 1;
-            leader = lead(offered.1.recv().expect("a term that is lost is offered"));
+        let mut leaders = vec![lead(Term::FIRST)];
+        for _ in 0..8 {
+            let call = Call::in_word(word.snapshot());
+            shuttle::thread::yield_now();
+            if let Some(term) = call.and_then(|call| word.take_over(call)) {
+                leaders.push(lead(term));
+            }
         }
-        assert_eq!((lost, takeovers), (takeovers, lost), "each loss is somebody's gain");
-        assert!(*lock(&calls) >= 3);
+        let taken = leaders.len() - 1;
+        let lost = leaders.into_iter().map(|leader| leader.join().expect("it has not failed"));
+        assert_eq!(lost.sum::<usize>(), taken, "each loss is somebody's gain");
     });
 }
 
@@ -167,6 +153,37 @@ fn the_pool_is_bounded_and_loses_nothing() {
         trial.wait_for(1);
         trial.release();
         assert!(trial.finish() >= 1);
+    });
+}
+
+/// A term and jobs of the pool come at one moment, while some threads stand by but not enough.
+#[test]
+fn each_duty_finds_a_thread() {
+    check(|| {
+        let mut trial = Trial::start(2);
+        trial.connect(&[(Loop, &[Slow(1)])]);
+        trial.connect(&[(Pool, &[Quick])]);
+        trial.wait_for(2);
+        trial.connect(&[(Loop, &[Stuck])]);
+        trial.connect(&[(Pool, &[Stuck])]);
+        trial.connect(&[(Pool, &[Stuck])]);
+        trial.connect(&[(Loop, &[Quick])]);
+        trial.wait_for_stuck(3);
+        trial.wait_for(3);
+        trial.release();
+        assert_eq!(trial.finish(), 0);
+    });
+}
+
+/// Without new threads everything takes longer, no more.
+#[test]
+fn a_lack_of_threads_loses_nothing() {
+    check(|| {
+        let mut trial = Trial::start(2);
+        sync::run_short_of_threads();
+        trial.connect(&[(Loop, &[Quick]), (Loop, &[Slow(2)]), (Loop, &[Quick])]);
+        trial.connect(&[(Loop, &[Slow(3), Quick]), (Loop, &[Quick])]);
+        assert_eq!(trial.finish(), 0);
     });
 }
 

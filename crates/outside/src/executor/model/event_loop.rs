@@ -1,8 +1,8 @@
 //! An event loop as the executor sees one: a root, tasks that are polled when they were woken, a wait when none was.
 //!
 //! It keeps to the order of tokio's single-threaded runtime, on which the executor relies: the root is polled when it
-//! was woken, then up to so many tasks, then the root again. Where tokio would let a second thread wait for its turn,
-//! this one fails: there must not be a second one.
+//! was woken, then up to so many tasks, then the root again. Where tokio is more patient this one fails: with a second
+//! thread, which would wait for its turn, and with the waker of an earlier root, which would wake the present one.
 
 use std::collections::VecDeque;
 use std::future::Future;
@@ -31,6 +31,8 @@ struct Shared {
 struct State {
     /// Is a thread in here?
     driven: bool,
+    /// How many roots there have been: the waker of one that is gone wakes nobody.
+    roots: usize,
     root_is_woken: bool,
     ready: VecDeque<usize>,
     tasks: Vec<Option<Task>>,
@@ -46,9 +48,8 @@ impl Runtime {
         self.0.woken.notify_one();
     }
 
-    /// Handlers are called inside of it, but never while it runs.
+    /// Handlers are called inside of it.
     pub(super) fn enter(&self) -> Entered {
-        assert!(!lock(&self.0.state).driven, "a batch begins while somebody drives the event loop");
         Entered
     }
 
@@ -58,8 +59,9 @@ impl Runtime {
         assert!(!state.driven, "two threads drive the event loop");
         state.driven = true;
         state.root_is_woken = true;
+        state.roots += 1;
+        let waker = Waker::from(Arc::new(RootWaker(Arc::clone(&self.0), state.roots)));
         drop(state);
-        let waker = Waker::from(Arc::new(RootWaker(Arc::clone(&self.0))));
         loop {
             let woken = std::mem::take(&mut lock(&self.0.state).root_is_woken);
             if woken && let Poll::Ready(value) = root.as_mut().poll(&mut Context::from_waker(&waker)) {
@@ -98,11 +100,13 @@ impl Runtime {
 
 pub(super) struct Entered;
 
-struct RootWaker(Arc<Shared>);
+struct RootWaker(Arc<Shared>, usize);
 
 impl Wake for RootWaker {
     fn wake(self: Arc<Self>) {
-        lock(&self.0.state).root_is_woken = true;
+        let mut state = lock(&self.0.state);
+        state.root_is_woken |= state.roots == self.1;
+        drop(state);
         self.0.woken.notify_one();
     }
 }

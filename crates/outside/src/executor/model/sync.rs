@@ -12,7 +12,7 @@ use shuttle::rand::Rng;
 
 pub(super) use shuttle::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 pub(super) use shuttle::sync::{Condvar, Mutex, MutexGuard};
-pub(super) use shuttle::thread::{Builder, Thread, park};
+pub(super) use shuttle::thread::{JoinHandle, Thread, park};
 
 pub(super) use super::event_loop::Runtime;
 
@@ -22,7 +22,42 @@ pub(super) const QUIET_TICKS: u32 = 1;
 
 pub(super) fn event_loop() -> io::Result<Runtime> {
     NOW.set(Duration::ZERO);
+    SHORT_OF_THREADS.set(false);
     Ok(Runtime::default())
+}
+
+/// Starts threads, or not, when the system is short of them.
+pub(super) struct Builder(shuttle::thread::Builder);
+
+std::thread_local! {
+    static SHORT_OF_THREADS: Cell<bool> = const { Cell::new(false) };
+}
+
+/// From now on the checker chooses whether a thread can be started.
+pub(super) fn run_short_of_threads() {
+    SHORT_OF_THREADS.set(true);
+}
+
+impl Builder {
+    pub(super) fn new() -> Self {
+        Self(shuttle::thread::Builder::new())
+    }
+
+    pub(super) fn name(self, name: String) -> Self {
+        Self(self.0.name(name))
+    }
+
+    /// Handlers of a trial are not deep.
+    pub(super) fn stack_size(self, _size: usize) -> Self {
+        self
+    }
+
+    pub(super) fn spawn(self, life: impl FnOnce() + Send + 'static) -> io::Result<JoinHandle<()>> {
+        if SHORT_OF_THREADS.get() && shuttle::rand::thread_rng().gen_bool(0.5) {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        self.0.spawn(life)
+    }
 }
 
 /// Its time may be up whenever it is looked at.
