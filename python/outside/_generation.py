@@ -127,7 +127,7 @@ class Successor:
         if said == b"r":
             self.is_ready = True
         else:
-            self._fault = said.decode(errors="replace") or None
+            self._fault = self._fault or said.decode(errors="replace") or None
             self.deadline = min(self.deadline, time.monotonic() + GRACE)
 
     def fault(self) -> str | None:

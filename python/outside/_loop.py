@@ -1,15 +1,18 @@
 """The event loop of `async def` handlers and asynchronous iterators.
 
 Runs in a thread of its own. Work comes from the engine in batches; the first step of each task is taken at once where
-Python can (3.12 on), so that a handler that never waits is finished within the batch.
+Python can (3.12 on), so that a handler that never waits is finished within the batch. Nothing that a handler does ends
+the loop: only the engine's word does.
 """
 
 import asyncio
+import logging
 import sys
 from collections.abc import AsyncIterator, Coroutine
 from typing import Any
 
 _EAGER: dict[str, Any] = {"eager_start": True} if sys.version_info >= (3, 12) else {}
+_logger = logging.getLogger("outside")
 
 
 def serve(source: Any) -> None:
@@ -18,9 +21,14 @@ def serve(source: Any) -> None:
     asyncio.set_event_loop(loop)
     server = _Server(loop, source)
     loop.add_reader(source.fileno(), server.take_work)
+    while not server.stopping:
+        try:
+            loop.run_forever()
+        except BaseException as error:
+            # A SystemExit in some task, for example: it ends that task, not the loop of all others.
+            _logger.error("the event loop of async handlers goes on after an exception", exc_info=error)
+    loop.remove_reader(source.fileno())
     try:
-        loop.run_forever()
-        loop.remove_reader(source.fileno())
         loop.run_until_complete(server.end())
     finally:
         asyncio.set_event_loop(None)
@@ -38,10 +46,11 @@ def _new_loop() -> asyncio.AbstractEventLoop:
 
 class _Server:
     def __init__(self, loop: asyncio.AbstractEventLoop, source: Any) -> None:
+        self.stopping = False
         self._loop = loop
         self._source = source
         self._tasks: dict[int, asyncio.Task[None]] = {}
-        self._others: set[asyncio.Task[None]] = set()
+        self._streams: dict[int, _Stream] = {}
 
     def take_work(self) -> None:
         for kind, ticket, what, request in self._source.take():
@@ -53,20 +62,16 @@ class _Server:
                 if running := self._tasks.get(ticket):
                     running.cancel()
             elif kind == "next":
-                self._keep(self._start(self._next(ticket, what)))
+                self._stream_of(what).tickets.put_nowait(ticket)
             elif kind == "close":
-                self._keep(self._start(_close(what)))
+                if stream := self._streams.get(id(what)):
+                    stream.task.cancel()
             elif kind == "stop":
+                self.stopping = True
                 self._loop.stop()
 
     def _start(self, coroutine: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
         return asyncio.Task(coroutine, loop=self._loop, **_EAGER)
-
-    def _keep(self, task: "asyncio.Task[None]") -> None:
-        # The loop itself holds tasks weakly.
-        if not task.done():
-            self._others.add(task)
-            task.add_done_callback(self._others.discard)
 
     async def _answer(self, ticket: int, function: Any, request: Any) -> None:
         try:
@@ -80,23 +85,48 @@ class _Server:
         finally:
             self._tasks.pop(ticket, None)
 
-    async def _next(self, ticket: int, iterator: AsyncIterator[Any]) -> None:
+    def _stream_of(self, iterator: AsyncIterator[Any]) -> "_Stream":
+        stream = self._streams.get(id(iterator))
+        if stream is None:
+            stream = self._streams[id(iterator)] = _Stream(iterator)
+            stream.task = asyncio.Task(self._serve_stream(stream), loop=self._loop)
+        return stream
+
+    async def _serve_stream(self, stream: "_Stream") -> None:
+        """One task for all pieces of an iterator: its context and its time-outs last as long as it does."""
+        ticket = -1
         try:
-            piece = await anext(iterator)
+            while True:
+                ticket = await stream.tickets.get()
+                self._source.piece(await anext(stream.iterator), ticket)
         except StopAsyncIteration:
             self._source.end(ticket)
+        except asyncio.CancelledError:
+            # Its client has left.
+            self._source.forget(ticket)
         except BaseException as error:
             self._source.fail(error, ticket)
-        else:
-            self._source.piece(piece, ticket)
+        finally:
+            del self._streams[id(stream.iterator)]
+            await _close(stream.iterator)
 
     async def end(self) -> None:
         """Cancels every task, waits for them, and closes asynchronous generators."""
-        tasks = [*self._tasks.values(), *self._others]
+        tasks = [*self._tasks.values(), *(stream.task for stream in self._streams.values())]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await self._loop.shutdown_asyncgens()
+
+
+class _Stream:
+    """An iterator that is being sent, and the requests for its pieces."""
+
+    task: "asyncio.Task[None]"
+
+    def __init__(self, iterator: AsyncIterator[Any]) -> None:
+        self.iterator = iterator
+        self.tickets: asyncio.Queue[int] = asyncio.Queue()
 
 
 async def _close(iterator: Any) -> None:
@@ -104,6 +134,5 @@ async def _close(iterator: Any) -> None:
     if close is not None:
         try:
             await close()
-        except BaseException:
-            # A generator that is still being asked when its client leaves cannot be closed yet; it ends by itself.
-            pass
+        except BaseException as error:
+            _logger.error("closing a streamed response failed", exc_info=error)

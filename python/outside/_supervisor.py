@@ -94,6 +94,7 @@ class Supervisor:
         self._served = False  # has any worker ever been ready?
         self._announced = False  # have all been?
         self._ending = False
+        self._cutting = False
         self._retiring = False
         self._kill_at: float | None = None
         self._obeyed = 0  # of the terminations that signals have asked for
@@ -235,6 +236,10 @@ class Supervisor:
             self._served = True
             if not self._announced and all(slot.worker and slot.worker.ready_since for slot in self._slots):
                 self._announce()
+        if _worker.ENDING in words:
+            worker.is_ending = True
+            if self._cutting:
+                os.kill(worker.pid, signal.SIGTERM)
         if _worker.TERMINATED in words and not self._ending:
             # A handler has called `server.terminate()`, which means the server and not only its own worker.
             self._end()
@@ -297,25 +302,37 @@ class Supervisor:
 
     def _end(self) -> None:
         """Ends all workers gracefully; when they have been told already, cuts what they are still at."""
-        timeout = 0.0
-        if not self._ending:
-            self._ending = True
-            timeout = self._seconds("termination_timeout")
-            if not self._retiring:
-                notify("STOPPING=1")
-            if self._successor:
-                self._successor.terminate()
-            release(self._server._listener_fds())
-        kill_at = time.monotonic() + timeout + GRACE
-        self._kill_at = kill_at if self._kill_at is None else min(self._kill_at, kill_at)
+        if self._ending:
+            self._cut()
+            return
+        self._ending = True
+        if not self._retiring:
+            notify("STOPPING=1")
+        if self._successor:
+            self._successor.terminate()
+        release(self._server._listener_fds())
+        self._kill_within(self._seconds("termination_timeout") + GRACE)
         self._tell_workers(signal.SIGTERM)
+
+    def _cut(self) -> None:
+        if not self._cutting:
+            self._cutting = True
+            self._kill_within(GRACE)
+            # Two signals at once would be one. Who has not heard the first one yet gets the second one when it has.
+            for worker in self._reports.values():
+                if worker.is_ending:
+                    os.kill(worker.pid, signal.SIGTERM)
+
+    def _kill_within(self, seconds: float) -> None:
+        kill_at = time.monotonic() + seconds
+        self._kill_at = kill_at if self._kill_at is None else min(self._kill_at, kill_at)
 
     def _retire(self) -> None:
         """The next generation serves: ends the workers of this one as soon as their clients can spare them."""
         if self._ending or self._retiring:
             return
         self._retiring = True
-        self._kill_at = time.monotonic() + self._seconds("drain_idle") + self._seconds("termination_timeout") + GRACE
+        self._kill_within(self._seconds("drain_idle") + self._seconds("termination_timeout") + GRACE)
         release(self._server._listener_fds())
         self._tell_workers(signal.SIGUSR2)
 

@@ -16,8 +16,8 @@ from ._fork import flush, release
 
 _log = logging.getLogger("outside")
 
-# What a worker says: that it serves, and that the program has called `terminate()`.
-READY, TERMINATED = b"r", b"t"
+# What a worker says: that it serves; that it has heard SIGTERM; that it ends because the program called `terminate()`.
+READY, ENDING, TERMINATED = b"r", b"e", b"t"
 # The exit status of a worker that could not start.
 FAILED = 3
 # After its supervisor is gone, a worker has this much beyond `termination_timeout`.
@@ -31,6 +31,7 @@ class Worker:
         self.pid = pid
         self.report = report
         self.ready_since: float | None = None
+        self.is_ending = False
 
 
 def work(server: Any, slot: int, report: int, lifeline: int, mask: set[int]) -> NoReturn:
@@ -104,7 +105,9 @@ class _Work:
             pass  # the supervisor is gone, and the lifeline tells
 
     def _terminate(self, signum: int, frame: FrameType | None) -> None:
-        self._ending = True
+        if not self._ending:
+            self._ending = True
+            self._say(ENDING)
         if self._starting:
             # Nothing was served yet. Whatever the start hook waits for is not worth waiting for any more.
             raise SystemExit(0)

@@ -6,7 +6,7 @@ use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyBool, PyByteArray, PyBytes, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple};
+use pyo3::types::{PyBool, PyByteArray, PyBytes, PyDict, PyFloat, PyInt, PyList, PyMemoryView, PyString, PyTuple};
 
 use crate::call::stream::stream_of;
 use crate::cookie::ResponseCookie;
@@ -68,6 +68,15 @@ fn code_and_message(pair: &Bound<'_, PyTuple>) -> PyResult<Returned> {
 
 /// The engine's response of a `Response` as it is now.
 pub(crate) fn response_of(py: Python<'_>, response: &Response) -> PyResult<outside::Response> {
+    let (made, content) = head_of(py, response)?;
+    match content {
+        Some(content) => fill(made, content.bind(py)),
+        None => Ok(made),
+    }
+}
+
+/// The same without its content, and the content.
+pub(crate) fn head_of(py: Python<'_>, response: &Response) -> PyResult<(outside::Response, Option<Py<PyAny>>)> {
     let Fields { status_code, headers, content, cookies } = response.fields(py);
     let mut made = outside::Response::new(status_code);
     if let Some(headers) = headers {
@@ -80,10 +89,7 @@ pub(crate) fn response_of(py: Python<'_>, response: &Response) -> PyResult<outsi
             set_cookie(made.headers_mut(), &name, &cookie)?;
         }
     }
-    match content {
-        Some(content) => fill(made, content.bind(py)),
-        None => Ok(made),
-    }
+    Ok((made, content))
 }
 
 fn wrong(error: Error) -> PyErr {
@@ -148,6 +154,9 @@ fn fill(mut response: outside::Response, content: &Bound<'_, PyAny>) -> PyResult
         return Ok(response);
     } else if let Ok(bytes) = content.cast::<PyByteArray>() {
         (outside::Body::Bytes(Bytes::from(bytes.to_vec())), "application/octet-stream")
+    } else if let Ok(view) = content.cast::<PyMemoryView>() {
+        let bytes = view.call_method0(intern!(content.py(), "tobytes"))?;
+        (outside::Body::Bytes(Bytes::copy_from_slice(bytes.cast::<PyBytes>()?.as_bytes())), "application/octet-stream")
     } else if content.is_none() {
         return Ok(response);
     } else {

@@ -6,7 +6,7 @@ use outside::{Error, Hooks};
 use pyo3::prelude::*;
 
 use crate::call::object_of;
-use crate::convert::{response_of, shown};
+use crate::convert::{head_of, response_of, shown};
 use crate::logging::log_exception;
 use crate::request::Request;
 use crate::response::Response;
@@ -49,8 +49,22 @@ impl Hooks for PythonHooks {
         let Some(pre_send) = &self.pre_send else { return Ok(()) };
         Python::attach(|py| {
             let changed = objects(py, request, response).and_then(|(request, object)| {
+                let content_before = object.get().fields(py).content;
                 pre_send.bind(py).call1((&object,))?;
-                let mut changed = response_of(py, object.get())?;
+                let (head, content) = head_of(py, object.get())?;
+                let is_same = match (&content_before, &content) {
+                    (Some(before), Some(now)) => before.is(now),
+                    (before, now) => before.is_none() && now.is_none(),
+                };
+                let mut changed = match response.body() {
+                    // A stream begins once: what goes on with it keeps it.
+                    outside::Body::Stream(_) if is_same => {
+                        let mut head = head;
+                        *head.body_mut() = std::mem::take(response.body_mut());
+                        head
+                    }
+                    _ => response_of(py, object.get())?,
+                };
                 *changed.attachment_mut() = Some(Box::new(Attachment { request, response: Some(object) }));
                 Ok(changed)
             });

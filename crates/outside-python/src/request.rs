@@ -279,14 +279,16 @@ impl Request {
         format!("<Request {} {}>", self.inner().method(), self.inner().url())
     }
 
-    fn __getnewargs__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
+    /// Copies and pickles are built anew from the same parts.
+    fn __reduce__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyTuple>> {
+        let py = slf.py();
+        let this = slf.get();
         let headers = PyDict::new(py);
-        for (name, value) in self.inner().headers().iter() {
+        for (name, value) in this.inner().headers().iter() {
             set_first(&headers, name, text(value))?;
         }
-        let content = self.content(py)?;
-        let address = self.address();
-        (self.inner().method(), headers, content, self.inner().version(), self.inner().target(), address)
-            .into_pyobject(py)
+        let (content, address, inner) = (this.content(py)?, this.address(), this.inner());
+        let parts = (inner.method(), headers, content, inner.version(), inner.target(), address);
+        (slf.get_type(), parts).into_pyobject(py)
     }
 }

@@ -7,7 +7,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
 use crate::call::sync::awaited;
-use crate::convert::{Returned, response_of, returned, shown};
+use crate::convert::{Returned, head_of, returned, shown};
 use crate::file_path::kind;
 use crate::logging::log_exception;
 use crate::request::Request;
@@ -99,7 +99,7 @@ fn finished<'py>(py: Python<'py>, value: Bound<'py, PyAny>) -> PyResult<Finished
     let value = awaited(py, value)?;
     if let Ok(response) = value.cast::<Response>() {
         // Refuse here what a server would refuse.
-        response_of(py, response.get())?;
+        head_of(py, response.get())?;
         return Ok(Finished::Response(response.clone().unbind()));
     }
     match returned(&value)? {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::os::fd::{AsFd as _, AsRawFd as _};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use outside::{Address, BindError, Config, Entered, Handler, KEYS, Listener, Value};
 use pyo3::exceptions::{PyKeyError, PyOSError, PyRuntimeError, PyTypeError, PyValueError};
@@ -38,8 +38,33 @@ struct Server {
     listeners: Mutex<Vec<Listener>>,
 }
 
+/// A wait looks for signals this often.
+const SLICE: Duration = Duration::from_millis(100);
+
 /// Servers that run in this process: the last one ends the event loop of async handlers.
 static RUNNING: AtomicUsize = AtomicUsize::new(0);
+
+/// One of them.
+struct RunningServer(());
+
+impl RunningServer {
+    fn count() -> Self {
+        RUNNING.fetch_add(1, Ordering::SeqCst);
+        Self(())
+    }
+
+    /// Ends it; was it the last one?
+    fn end(self) -> bool {
+        std::mem::forget(self);
+        RUNNING.fetch_sub(1, Ordering::SeqCst) == 1
+    }
+}
+
+impl Drop for RunningServer {
+    fn drop(&mut self) {
+        RUNNING.fetch_sub(1, Ordering::SeqCst);
+    }
+}
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
@@ -93,19 +118,19 @@ impl OutsideHttp {
         server.log.begin(py)?;
         prepare_interrupts(py)?;
         let handlers = lock(&server.routes).values().map(|handler| handler.clone_ref(py)).collect::<Vec<_>>();
+        let running = RunningServer::count();
         if handlers.iter().any(|handler| matches!(is_async(handler.bind(py)), Ok(true))) {
             EventLoop::running(py)?;
         }
         let signals = Signals::take(slf, &entered, takes_signals)?;
-        RUNNING.fetch_add(1, Ordering::SeqCst);
         let result = py.detach(|| {
             let rung = || Python::attach(|py| py.check_signals()).map_err(RunError::Python);
             server.engine.run_with(entered, listener, &config, started, rung)
         });
-        if RUNNING.fetch_sub(1, Ordering::SeqCst) == 1 {
+        signals.give_back(py)?;
+        if running.end() {
             EventLoop::stop(py)?;
         }
-        signals.give_back(py)?;
         if let Some(cleanup) = server_cleanup
             && let Err(error) = cleanup.bind(py).call0()
         {
@@ -227,7 +252,7 @@ impl OutsideHttp {
                 kind(handler)
             )));
         } else if is_async(handler)? {
-            if server.engine.address().is_some() {
+            if RUNNING.load(Ordering::SeqCst) > 0 {
                 EventLoop::running(py)?;
             }
             Handler::Elsewhere(Arc::new(AsyncFunction(Arc::new(Coroutine {
@@ -396,7 +421,18 @@ impl OutsideHttp {
             Some(Err(_)) => return Err(PyValueError::new_err("timeout is a number of seconds from 0 on, or None")),
             None => None,
         };
-        Ok(py.detach(|| server.engine.wait_until_ready(timeout)))
+        // In slices, so that Ctrl+C ends the wait.
+        let deadline = timeout.map(|timeout| Instant::now() + timeout);
+        loop {
+            let left = deadline.map_or(SLICE, |deadline| deadline.saturating_duration_since(Instant::now()).min(SLICE));
+            if py.detach(|| server.engine.wait_until_ready(Some(left))) {
+                return Ok(true);
+            }
+            py.check_signals()?;
+            if left < SLICE {
+                return Ok(false);
+            }
+        }
     }
 
     #[getter]

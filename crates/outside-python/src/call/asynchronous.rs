@@ -231,7 +231,7 @@ impl LoopSource {
             Some(Waiting::Answer(reply, coroutine, Some(object))) => {
                 let object = object.bind(py);
                 coroutine.shared.end(object);
-                let answer = answer(object, result, &coroutine.shared);
+                let answer = answer(object, result, &coroutine.shared, false);
                 reply.send(answer);
             }
             Some(Waiting::Answer(reply, ..)) => drop(reply),

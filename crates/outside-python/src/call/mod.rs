@@ -94,11 +94,13 @@ pub(crate) fn object_of(py: Python<'_>, request: &Arc<outside::Request>) -> PyRe
     }
 }
 
-/// Makes the engine's answer of what a handler returned or raised.
+/// Makes the engine's answer of what a handler returned or raised. `runs_here`: an error handler will be called next on
+/// this thread.
 pub(crate) fn answer(
     request: &Bound<'_, Request>,
     result: PyResult<Bound<'_, PyAny>>,
     shared: &Shared,
+    runs_here: bool,
 ) -> Result<outside::Response, Error> {
     let py = request.py();
     let outcome = result.and_then(|value| {
@@ -118,11 +120,13 @@ pub(crate) fn answer(
         Err(error) if let Some((status, reason)) = refusal_of(py, &error) => Error::status(status, Some(&reason)),
         Err(error) => {
             let inner = request.get().inner();
-            log_exception(py, &format!("{} {}: the handler failed", inner.method(), inner.url()), &error);
+            log_exception(py, &format!("{} {}: the handler failed", inner.method(), inner.target()), &error);
             Error::status(500, None)
         }
     };
-    LAST.set(Some(LastRequest(request.clone().unbind())));
+    if runs_here {
+        LAST.set(Some(LastRequest(request.clone().unbind())));
+    }
     Err(error)
 }
 

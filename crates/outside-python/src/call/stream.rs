@@ -22,7 +22,7 @@ pub(crate) fn stream_of(content: &Bound<'_, PyAny>) -> PyResult<Box<dyn BodyStre
     if content.hasattr(intern!(py, "__aiter__"))? {
         let iterator = content.call_method0(intern!(py, "__aiter__"))?;
         let source = EventLoop::running(py)?;
-        return Ok(Box::new(AsyncPieces { iterator: Arc::new(iterator.unbind()), source, ended: false }));
+        return Ok(Box::new(AsyncPieces { iterator: Arc::new(iterator.unbind()), source, begun: false }));
     }
     let iterator = content.try_iter().map_err(|_| {
         PyTypeError::new_err(format!(
@@ -69,7 +69,7 @@ impl BodyStream for Pieces {
 struct AsyncPieces {
     iterator: Arc<Py<PyAny>>,
     source: Arc<EventLoop>,
-    ended: bool,
+    begun: bool,
 }
 
 /// Where the next piece of an asynchronous iterator arrives.
@@ -88,6 +88,7 @@ impl Slot {
 
 impl BodyStream for AsyncPieces {
     fn pull(&mut self) -> Pull {
+        self.begun = true;
         let slot = Arc::new(Slot::default());
         self.source.next(Arc::clone(&self.iterator), Arc::clone(&slot));
         Pull::Later(Box::pin(poll_fn(move |context| {
@@ -109,7 +110,8 @@ impl BodyStream for AsyncPieces {
 
 impl Drop for AsyncPieces {
     fn drop(&mut self) {
-        if !std::mem::replace(&mut self.ended, true) {
+        // One that was never asked has nothing to clean up.
+        if self.begun {
             self.source.close_iterator(Arc::clone(&self.iterator));
         }
     }

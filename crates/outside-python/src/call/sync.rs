@@ -24,7 +24,7 @@ impl Inline for Function {
             self.shared.begin(&object, thread_ident(py).ok());
             let result = self.function.bind(py).call1((&object,));
             self.shared.end(&object);
-            answer(&object, result, &self.shared)
+            answer(&object, result, &self.shared, true)
         })
     }
 }

@@ -39,6 +39,10 @@ impl Connection {
     /// Finds out who answers, and answers what can be answered here and now. Returns a handler with an event loop of
     /// its own if that is who answers.
     fn route(&self, exchange: &mut Exchange) -> Option<Arc<dyn Elsewhere>> {
+        if matches!(exchange.work, Work::Answered(_) | Work::Call(_)) {
+            // Of the round before.
+            return None;
+        }
         let Work::Done = exchange.work else {
             self.settle_alone(exchange);
             return None;
@@ -101,7 +105,7 @@ impl Connection {
         self.handle.forgive();
         // What is late arrives where nobody looks.
         self.mailbox = Arc::default();
-        let text = format!("{} {}: no answer within process_timeout", request.method(), request.url());
+        let text = format!("{} {}: no answer within process_timeout", request.method(), request.target());
         self.service.log.event(Level::Warning, text);
         let (executor, request) = (Arc::clone(&self.service.executor), Arc::clone(request));
         drop(self.service.executor.runtime.handle().spawn_blocking(move || executor.interrupt(&request)));

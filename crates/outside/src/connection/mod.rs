@@ -77,8 +77,8 @@ pub(crate) struct Connection {
     pending: Option<(Arc<Request>, Framing)>,
     received: u64,
     keep_alive: bool,
-    /// The last answer was given before everything was read.
-    refused: bool,
+    /// Content was sent whose end is the connection's end.
+    is_past_content_until_close: bool,
 }
 
 impl Connection {
@@ -102,7 +102,7 @@ impl Connection {
             pending: None,
             received: 0,
             keep_alive,
-            refused: false,
+            is_past_content_until_close: false,
             service,
         }
     }
@@ -110,34 +110,38 @@ impl Connection {
     /// The whole life of the connection.
     pub(crate) async fn run(mut self) {
         // How a conversation ended without an answer matters to nobody: whatever was answered is logged.
-        if self.converse().await.is_ok() {
-            self.close().await;
+        if let Ok(answered) = self.converse().await {
+            self.close(answered).await;
         }
     }
 
     /// Receives what a read brings, answers it in order with one write, and does so again.
-    async fn converse(&mut self) -> Result<(), Stop> {
+    /// `true` if it ended with an answer, `false` if it ended while it was idle.
+    async fn converse(&mut self) -> Result<bool, Stop> {
         while self.receive().await? {
-            self.answer().await?;
-            self.send().await?;
+            // More than once if the answers are too large to be held together.
+            while !self.exchanges.is_empty() {
+                self.answer().await?;
+                self.send().await?;
+            }
             if !self.keep_alive {
-                break;
+                return Ok(true);
             }
         }
-        Ok(())
+        Ok(false)
     }
 
-    /// Says that nothing more will be written. If the client may still be sending, waits until it has read the answer
+    /// Says that nothing more will be written. After an answer waits until the client has read it and closes its side,
     /// or a bound is reached: closing with unread input would make the system throw away what is on its way out (RFC
     /// 9112 section 9.6).
-    async fn close(&mut self) {
+    async fn close(&mut self, answered: bool) {
         self.handle.forgive();
         self.handle.set_deadline(self.service.clock.after(DRAIN_TIME));
         let shut = poll_fn(|context| self.stream.poll_shutdown(context)).await;
         let mut left = DRAIN_BYTES;
         let unread = self.input.unread().len();
         self.input.consume(unread);
-        if !self.refused && unread == 0 {
+        if !answered && unread == 0 {
             return;
         }
         while shut.is_ok() && left > 0 {

@@ -233,7 +233,6 @@ impl Connection {
             self.service.log.complain(key, refusal.reason);
         }
         self.keep_alive = false;
-        self.refused = true;
         self.handle.forgive();
         self.handle.clear_deadline();
         let work = Work::Status(refusal.status, Some(refusal.reason.to_owned()));

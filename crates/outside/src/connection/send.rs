@@ -5,13 +5,14 @@
 
 use std::future::poll_fn;
 use std::os::unix::fs::FileExt as _;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
 
 use bytes::Bytes;
 
 use super::buffer::{give_output, recycle, take_output};
-use super::{Connection, Stop};
+use super::{Connection, Stop, Waiting};
 use crate::executor::{Exchange, Job, Work};
 use crate::files::{OpenFile, media_type};
 use crate::log::{AccessLine, Level, Moment};
@@ -28,11 +29,14 @@ impl Connection {
     pub(super) async fn send(&mut self) -> Result<(), Stop> {
         let now = Moment::now();
         let mut exchanges = std::mem::take(&mut self.exchanges);
+        // Those behind the first that is not answered wait for the next round.
+        let answered = exchanges.iter().position(Exchange::is_open).unwrap_or(exchanges.len());
+        let mut rest = exchanges.split_off(answered);
         let mut out = take_output();
         let hooks_wait = self.site.1.hooks.as_ref().is_some_and(|hooks| hooks.wants_after());
         let mut seen = Vec::new();
         let mut result = Ok(());
-        let last = exchanges.len().saturating_sub(1);
+        let last = if rest.is_empty() { exchanges.len().saturating_sub(1) } else { usize::MAX };
         for (index, exchange) in exchanges.iter_mut().enumerate() {
             let Work::Answered(mut response) = std::mem::replace(&mut exchange.work, Work::Done) else { continue };
             if index == last && (asks_to_close(&response) || self.service.is_ending()) {
@@ -43,7 +47,9 @@ impl Connection {
             if hooks_wait {
                 seen.push((exchange.request.clone(), response));
             }
-            if result.is_err() {
+            // Behind content that ends with the connection nothing can follow.
+            if result.is_err() || (!self.keep_alive && index < last && self.is_past_content_until_close) {
+                rest.clear();
                 break;
             }
         }
@@ -55,10 +61,13 @@ impl Connection {
             .log
             .access(exchanges.iter().filter(|exchange| exchange.status > 0).map(|exchange| self.line(exchange)), &now);
         if !seen.is_empty() {
+            // The order is: write, log, callback.
+            self.flush_log().await?;
             let exchanges = seen.into_iter().map(|(request, response)| Exchange::new(request, Work::After(response)));
             self.leave(exchanges.collect());
         }
         exchanges.drain(..).for_each(recycle);
+        exchanges.append(&mut rest);
         self.exchanges = exchanges;
         result
     }
@@ -87,7 +96,10 @@ impl Connection {
             (Body::Empty | Body::File(_), _) => ContentLength::Known(0),
         };
         let closes = closes || length == ContentLength::UntilClose;
-        self.keep_alive &= length != ContentLength::UntilClose;
+        if length == ContentLength::UntilClose {
+            self.keep_alive = false;
+            self.is_past_content_until_close = true;
+        }
         let media_type = match &body {
             Body::File(path) => Some(media_type(path)),
             _ => None,
@@ -260,6 +272,23 @@ impl Connection {
             }
             Pull::Later(_) => Err(Stop::Gone),
         }
+    }
+
+    /// Waits until all that was logged has reached the sink; the sink may block, so it is called beside the event loop.
+    async fn flush_log(&mut self) -> Result<(), Stop> {
+        let log = Arc::clone(&self.service.log);
+        let mut flushed = self.service.executor.runtime.handle().spawn_blocking(move || log.flush());
+        self.limit_handler();
+        let done = poll_fn(|context| match Pin::new(&mut flushed).poll(context) {
+            Poll::Ready(_) => Poll::Ready(Ok(())),
+            Poll::Pending => match self.handle.stop(context, Waiting::Handler) {
+                Some(stop) => Poll::Ready(Err(stop)),
+                None => Poll::Pending,
+            },
+        });
+        let done = done.await;
+        self.handle.clear_deadline();
+        done
     }
 
     /// Gives work to the executor that nobody waits for.

@@ -14,12 +14,23 @@ use crate::log::{Level, Log};
 use crate::message::{Body, BodyStream, Pull, Request, Response};
 use crate::site::{Snapshot, error_page};
 
-/// Exchanges of one connection that are done in order and delivered together.
+/// Exchanges of one connection that are done in order and delivered together: all of them, or as many as fit into
+/// [`MOST_HELD`]; those behind stay open.
 pub(crate) struct Job {
     pub(crate) exchanges: Vec<Exchange>,
     pub(crate) site: Arc<Snapshot>,
     pub(crate) mailbox: Arc<Mailbox>,
 }
+
+impl Job {
+    /// Has nothing of it been sent yet, so that 503 can be answered? A stream that has begun is carried on.
+    pub(crate) fn may_be_turned_away(&self) -> bool {
+        self.exchanges.iter().all(|exchange| !matches!(exchange.work, Work::Pull(_)))
+    }
+}
+
+/// Answers of one job that are held in memory together, in bytes.
+pub(crate) const MOST_HELD: usize = 1 << 20;
 
 /// One request and its answer.
 pub(crate) struct Exchange {
@@ -66,6 +77,14 @@ impl Exchange {
         Self { request, fragment: None, work, file: None, began: None, was_slow: false, status: 0, bytes: 0 }
     }
 
+    /// Bytes that this answer holds in memory until it is sent.
+    pub(crate) fn held(&self) -> usize {
+        match &self.work {
+            Work::Answered(Response { body: Body::Bytes(bytes), .. }) => bytes.len(),
+            _ => 0,
+        }
+    }
+
     /// Is the executor still to do something?
     pub(crate) fn is_open(&self) -> bool {
         !matches!(self.work, Work::Answered(_) | Work::Pulled(..) | Work::Done)
@@ -96,8 +115,6 @@ impl Exchange {
             }
             Work::After(response) => {
                 if let Some(hooks) = &site.hooks {
-                    // The order is: write, log, callback.
-                    log.flush();
                     let request = self.request.as_ref();
                     if catch_unwind(AssertUnwindSafe(|| hooks.after(request, response))).is_err() {
                         log.event(Level::Error, "a post_callback panicked");
@@ -196,7 +213,8 @@ impl Exchange {
     /// How this exchange is called in the log.
     fn name(&self) -> String {
         match &self.request {
-            Some(request) => format!("{} {}", request.method(), request.url()),
+            // As received: visible characters alone, nothing that could forge a line of the log.
+            Some(request) => format!("{} {}", request.method(), request.target()),
             None => "an unreadable request".to_owned(),
         }
     }

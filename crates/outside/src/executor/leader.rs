@@ -10,6 +10,7 @@ use std::sync::{Arc, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use super::job::MOST_HELD;
 use super::sync::{Builder, Instant, MOST_CALLS};
 use super::word::Term;
 use super::{Crew, Exchange, Executor, Job, Work, lock};
@@ -110,7 +111,7 @@ impl Executor {
                 context.waker().wake_by_ref();
                 return Poll::Pending;
             }
-            if self.is_stopping() {
+            if self.is_stopping() && lock(&self.queue).is_empty() {
                 if stopping {
                     return Poll::Ready(Turn::Stop);
                 }
@@ -169,7 +170,11 @@ impl Executor {
     /// Does one job and delivers it; `false` if the loop was taken over meanwhile. `now` is moved on.
     fn run_job(self: &Arc<Self>, mut job: Job, term: Term, now: &mut Instant) -> bool {
         let mut leading = true;
-        for exchange in &mut job.exchanges {
+        let mut held = 0;
+        for exchange in job.exchanges.iter_mut().filter(|exchange| exchange.is_open()) {
+            if held > MOST_HELD {
+                break;
+            }
             let call = if leading { self.word.begin(term) } else { None };
             if call.is_some() {
                 self.sentinel.attend();
@@ -177,6 +182,7 @@ impl Executor {
             // A thread that has lost its term does the rest of the job without the loop.
             self.perform(exchange, &job.site, now);
             leading = call.is_some_and(|call| self.word.end(call));
+            held += exchange.held();
         }
         if leading {
             self.put_out((job.mailbox, job.exchanges));

@@ -7,6 +7,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::job::MOST_HELD;
 use super::sync::Instant;
 use super::{Crew, Executor, Job, Work, lock};
 
@@ -34,6 +35,11 @@ impl Crew {
         Some(job)
     }
 
+    /// All jobs that have not begun.
+    pub(super) fn take_all_jobs(&mut self) -> impl Sized + use<> {
+        std::mem::take(&mut self.pool.queue)
+    }
+
     /// Are there more duties to take up than threads that stand by?
     pub(super) fn lacks_threads(&self, max_workers: usize) -> bool {
         let jobs = self.pool.queue.len().min(max_workers - self.pool.busy.min(max_workers));
@@ -45,7 +51,7 @@ impl Executor {
     /// Adds a job that is known to wait; called by connections, inside the event loop.
     pub(crate) fn push_to_pool(self: &Arc<Self>, job: Job) {
         let mut crew = lock(&self.crew);
-        if crew.pool.queue.len() >= QUEUE_PER_WORKER * self.max_workers {
+        if crew.pool.queue.len() >= QUEUE_PER_WORKER * self.max_workers && job.may_be_turned_away() {
             drop(crew);
             return self.turn_away(job);
         }
@@ -63,8 +69,8 @@ impl Executor {
     pub(crate) fn expire(&self) {
         loop {
             let mut crew = lock(&self.crew);
-            let Some(&(since, _)) = crew.pool.queue.front() else { return };
-            if since.elapsed() < LONGEST_WAIT {
+            let Some((since, job)) = crew.pool.queue.front() else { return };
+            if since.elapsed() < LONGEST_WAIT || !job.may_be_turned_away() {
                 return;
             }
             let waited = crew.pool.queue.pop_front();
@@ -80,10 +86,17 @@ impl Executor {
         let host = Arc::clone(&self.host);
         let mut next = Some(first);
         host.work(&mut || {
+            // As for the leader: a handler can start tasks on this loop.
+            let _inside = self.runtime.enter();
             while let Some(mut job) = next.take() {
-                for exchange in &mut job.exchanges {
+                let mut held = 0;
+                for exchange in job.exchanges.iter_mut().filter(|exchange| exchange.is_open()) {
+                    if held > MOST_HELD {
+                        break;
+                    }
                     exchange.perform(&job.site, &self.log);
                     exchange.was_slow = true;
+                    held += exchange.held();
                 }
                 self.post(job.mailbox, job.exchanges);
                 let mut crew = lock(&self.crew);

@@ -112,9 +112,11 @@ impl Executor {
     /// Ends the event loop. Connections that are still there are dropped with the runtime.
     pub(crate) fn stop(&self) {
         // Under the lock, or a thread that has just seen that nothing stops would begin to wait after the call to it.
-        let crew = lock(&self.crew);
+        let mut crew = lock(&self.crew);
         self.stopping.store(true, Ordering::SeqCst);
+        let never_begun = crew.take_all_jobs();
         drop(crew);
+        drop(never_begun);
         self.wake_root();
         self.wake_sentinel();
         self.crew_called.notify_all();

@@ -157,10 +157,7 @@ impl Log {
     /// Hands on what is pending, on the calling thread.
     pub(crate) fn flush(&self) {
         let _order = self.sinking.lock().unwrap_or_else(PoisonError::into_inner);
-        let taken = std::mem::take(&mut *self.lock());
-        if taken.closed {
-            self.lock().closed = true;
-        }
+        let taken = self.lock().take();
         for (level, text) in &taken.events {
             self.sink.event(*level, text);
         }
@@ -200,6 +197,14 @@ impl Log {
 }
 
 impl Pending {
+    /// Everything but whether it is closed.
+    fn take(&mut self) -> Self {
+        let closed = self.closed;
+        let taken = std::mem::take(self);
+        self.closed = closed;
+        taken
+    }
+
     fn is_empty(&self) -> bool {
         self.lines.is_empty() && self.events.is_empty() && self.lost == 0
     }

@@ -48,6 +48,10 @@ pub(crate) fn resolve(path: &[u8]) -> Result<Option<Resolved>, Refusal> {
         resolved.url.push_str(&decoded);
         resolved.route.push('/');
         if has_encoded_slash(segment) {
+            if decoded.split('/').any(|part| part == "." || part == "..") {
+                // Decoding would make a dot segment of it, for whoever joins the url to a folder.
+                return Err(Refusal::bad("a dot segment beside an encoded slash"));
+            }
             // Only the slash keeps its escape: everything between two of them is decoded as usual.
             let mut rest = *segment;
             while let Some(at) = find_encoded_slash(rest) {
@@ -100,7 +104,7 @@ mod tests {
             ("/%61", "/a", "/a"),
             ("/%2e%2E/x", "/x", "/x"),
             ("/a%2Fb", "/a/b", "/a%2Fb"),
-            ("/a%2f..%2fb", "/a/../b", "/a%2F..%2Fb"),
+            ("/a%2f...%2fb", "/a/.../b", "/a%2F...%2Fb"),
             ("/caf%C3%A9", "/café", "/café"),
             ("/%252e", "/%2e", "/%2e"),
             ("/.hidden", "/.hidden", "/.hidden"),
@@ -110,7 +114,7 @@ mod tests {
             assert_eq!((resolved.url.as_str(), resolved.route.as_str()), (url, route), "{path}");
         }
         assert_eq!(resolve(b"/plain/path").unwrap(), None);
-        for bad in ["/%", "/%z1", "/%1", "/a%00"] {
+        for bad in ["/%", "/%z1", "/%1", "/a%00", "/a%2f..%2fb", "/..%2F", "/a%2F.", "/%2e%2e%2fb"] {
             assert!(resolve(bad.as_bytes()).is_err(), "{bad}");
         }
     }

@@ -190,8 +190,11 @@ impl Running {
             self.service.log.event(Level::Warning, format!("{busy} handlers had not ended and were left behind"));
         }
         self.service.log.close();
-        // The log thread cannot fail; if a sink panicked, that was its last word.
-        drop(self.log_thread.join());
+        // A sink that takes nothing any more does not keep the server from ending.
+        let deadline = Instant::now() + LAST_PATIENCE;
+        while !self.log_thread.is_finished() && Instant::now() < deadline {
+            self.doorbell.wait(Some(GLANCE));
+        }
         result
     }
 
@@ -205,7 +208,11 @@ impl Running {
                 break;
             }
             self.doorbell.wait(Some(left.min(GLANCE)));
-            result = result.and_then(|()| rung());
+            let rang = rung();
+            if rang.is_err() {
+                self.control.terminate(true);
+            }
+            result = result.and(rang);
         }
         result
     }
