@@ -86,6 +86,8 @@ class Supervisor:
         self._slots = [_Slot(number) for number in range(slots)]
         self._reports: dict[int, Worker] = {}
         self._successor: Successor | None = None
+        self._heir: int | None = None  # the process that has taken over
+        self._reload_again = False
         self._command = Command()
         self._signals = Signals()
         self._poll = select.poll()
@@ -337,10 +339,13 @@ class Supervisor:
         self._tell_workers(signal.SIGUSR2)
 
     def _reload(self) -> None:
+        if self._heir is not None:
+            os.kill(self._heir, signal.SIGHUP)  # it is a child of this process: its number is still its own
         if self._ending or self._retiring:
             return
         if self._successor:
-            _log.warning("SIGHUP: a new generation is being started already")
+            _log.info("SIGHUP: a new generation is being started already; another one will follow it")
+            self._reload_again = True
             return
         obstacle = self._command.obstacle()
         if obstacle is not None:
@@ -371,10 +376,14 @@ class Supervisor:
             _log.info("the new generation (process %d) serves", successor.pid)
             notify(f"MAINPID={successor.pid}", "READY=1")
             _first_process.hand_over(successor.pid)
+            self._heir = successor.pid
             self._retire()
         elif not self._ending:
             _log.error("the new generation %s; this one goes on serving", fault)
             notify("READY=1")
+        if self._reload_again:
+            self._reload_again = False
+            self._reload()
 
     def _seconds(self, setting: str) -> float:
         return float(self._server.config.get(setting, 30))

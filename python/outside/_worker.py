@@ -78,9 +78,9 @@ class _Work:
         threading.Thread(target=self._watch, name="outside-lifeline", daemon=True).start()
         try:
             self._server._serve(self._slot, self._ready)
-        finally:
             if not self._ending and not self._retiring:
                 self._say(TERMINATED)
+        finally:
             if stop is not None:
                 try:
                     stop(self._slot)

@@ -1,0 +1,23 @@
+"""Reloads and dying workers under load, in full: 100 reloads within 200,000 requests, and a worker killed each second for a minute."""
+
+from __future__ import annotations
+
+from gauge import MIB
+from processes import kill_under_load, reload_under_load
+
+
+def test_a_hundred_reloads(tmp_path):
+    answers = reload_under_load(tmp_path, reloads=100, least=200_000)
+    print(f"{answers} answers during 100 reloads: none refused, none reset, none wrong")
+
+
+def test_a_worker_killed_each_second_for_a_minute(tmp_path):
+    figures = kill_under_load(tmp_path, kills=60, pause=1)
+    before, after = figures["before"], figures["after"]
+    print(figures)
+    # The first of each is the supervisor, which was there all the time.
+    assert after["memory"][0] - before["memory"][0] < 2 * MIB
+    assert max(after["memory"][1:]) < max(before["memory"][1:]) + 8 * MIB
+    assert after["threads"][0] == before["threads"][0] == 1
+    assert max(after["threads"][1:]) <= max(before["threads"][1:]) + 1
+    assert after["descriptors"] == before["descriptors"]

@@ -1,0 +1,89 @@
+"""The application of the tests of several processes: `python process_app.py SETTINGS.json`, which is read anew by each generation.
+
+The file holds the configuration, and under "test" what a test wants of this generation. What happens is printed, the log included.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+
+from outside import OutsideHTTP
+
+settings = json.loads(Path(sys.argv[1]).read_text())
+wanted = settings.pop("test", {})
+logging.basicConfig(stream=sys.stdout, level="INFO", format="%(levelname)s %(message)s")
+
+
+def say(*words: object) -> None:
+    os.write(1, (" ".join(map(str, words)) + "\n").encode())  # in one piece, whoever else writes
+
+
+if "ready_within" in wanted:
+    import outside._generation
+
+    outside._generation.READY_WITHIN = wanted["ready_within"]
+if wanted.get("trouble") == "raise":
+    raise RuntimeError("no good today")
+if wanted.get("trouble") == "hang":
+    say("hanging")
+    threading.Event().wait(60)
+
+server = OutsideHTTP(settings.pop("host", None) or ("127.0.0.1", 0))
+server.config.update({"access_log": "off", "processes": 2, "termination_timeout": 5, **settings})
+
+
+def on_worker_start(slot: int) -> None:
+    say("worker", slot, os.getpid())
+    if wanted.get("start") == "raise" or wanted.get("start") == "raise in 1" and slot == 1:
+        raise RuntimeError("no database")
+    if wanted.get("start") == "hang":
+        threading.Event().wait(60)
+
+
+def on_worker_stop(slot: int) -> None:
+    say("stopped", slot, os.getpid())
+    if wanted.get("stop") == "raise":
+        raise RuntimeError("no goodbye")
+
+
+def slow(request: object) -> str:
+    say("begun")
+    time.sleep(0.4)
+    return "done"
+
+
+def stuck(request: object) -> str:
+    say("begun")
+    threading.Event().wait(60)
+    return "never"
+
+
+def end(request: object) -> str:
+    server.terminate()
+    return "ending"
+
+
+server.config["on_worker_start"] = on_worker_start
+server.config["on_worker_stop"] = on_worker_stop
+server.config["server_cleanup"] = lambda: say("cleanup", os.getpid())
+server.set_route("/who", lambda request: f"{os.getpid()} {os.getppid()}")
+server.set_route("/echo", lambda request: request.params["n"])
+server.set_route("/environment", lambda request: "\n".join(os.environ))
+server.set_route("/threads", lambda request: "\n".join(thread.name for thread in threading.enumerate()))
+server.set_route("/slow", slow)
+server.set_route("/stuck", stuck)
+server.set_route("/end", end)
+if wanted.get("handler"):
+    signal.signal(signal.SIGTERM, lambda *arguments: server.terminate(*arguments))
+say("generation", os.getpid())
+server.run()
+say("returned", os.getpid())
+if wanted.get("again"):
+    server.run()
