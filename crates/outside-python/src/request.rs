@@ -164,11 +164,13 @@ impl Request {
     #[getter]
     fn content(&self, py: Python<'_>) -> PyResult<Py<PyBytes>> {
         let content = self.made(py).content.get_or_try_init(py, || {
-            let content = match self.inner().is_spooled() {
-                true => py.detach(|| self.inner().try_content())?,
-                false => self.inner().try_content()?,
-            };
-            Ok::<_, PyErr>(PyBytes::new(py, content).unbind())
+            let inner = self.inner();
+            if !inner.is_spooled() {
+                return Ok::<_, PyErr>(PyBytes::new(py, inner.try_content()?).unbind());
+            }
+            let length = usize::try_from(inner.content_length())?;
+            let content = PyBytes::new_with(py, length, |buffer| Ok(inner.copy_content_into(buffer)?))?;
+            Ok(content.unbind())
         })?;
         Ok(content.clone_ref(py))
     }

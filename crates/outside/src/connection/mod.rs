@@ -77,6 +77,10 @@ pub(crate) struct Connection {
     pending: Option<(Arc<Request>, Framing)>,
     received: u64,
     keep_alive: bool,
+    /// Bytes written since the answers in hand began.
+    written: u64,
+    /// Would the deadline in force be one of the minimum rate?
+    is_timed_by_rate: bool,
     /// Content was sent whose end is the connection's end.
     is_past_content_until_close: bool,
 }
@@ -102,6 +106,8 @@ impl Connection {
             pending: None,
             received: 0,
             keep_alive,
+            written: 0,
+            is_timed_by_rate: false,
             is_past_content_until_close: false,
             service,
         }
@@ -182,7 +188,7 @@ impl Connection {
     async fn write(&mut self, first: &[u8], second: &[u8]) -> Result<(), Stop> {
         let total = first.len() + second.len();
         let mut written = 0;
-        let mut started = None;
+        let mut waited_since = None;
         while written < total {
             let slices = [
                 io::IoSlice::new(&first[written.min(first.len())..]),
@@ -193,34 +199,46 @@ impl Connection {
                 (true, false) => &slices[..],
                 (false, _) => &slices[1..],
             };
-            written += poll_fn(|context| match self.stream.poll_write(context, slices) {
+            let count = poll_fn(|context| match self.stream.poll_write(context, slices) {
                 Poll::Ready(Ok(0) | Err(_)) => Poll::Ready(Err(Stop::Gone)),
                 Poll::Ready(Ok(count)) => Poll::Ready(Ok(count)),
                 Poll::Pending => {
                     if let Some(stop) = self.handle.stop(context, Waiting::Transfer) {
                         return Poll::Ready(Err(stop));
                     }
-                    let start = *started.get_or_insert_with(|| self.service.clock.now());
-                    let stall = self.service.config.write_stall_timeout;
-                    self.set_transfer_deadline(start, written as u64, stall);
+                    // What the socket took before is to the client's credit, whichever answer it belongs to.
+                    let since = *waited_since.get_or_insert_with(|| self.service.clock.now());
+                    self.set_transfer_deadline(since, self.written, self.service.config.write_stall_timeout);
                     Poll::Pending
                 }
             })
-            .await?;
+            .await
+            .inspect_err(|stop| self.complain_of_reader(stop))?;
+            written += count;
+            self.written += count as u64;
         }
-        if started.is_some() {
+        if waited_since.is_some() {
             self.handle.clear_deadline();
             self.handle.forgive();
         }
         Ok(())
     }
 
+    fn complain_of_reader(&self, stop: &Stop) {
+        if let Stop::TimedOut = stop {
+            let key = if self.is_timed_by_rate { "min_rate" } else { "write_stall_timeout" };
+            self.service.log.complain(key, "a client that takes its answer too slowly");
+        }
+    }
+
     /// A transfer ends when nothing has moved for a while, or when it is slower than the minimum rate after a grace
     /// of five seconds (edge.md S24, S25).
-    fn set_transfer_deadline(&self, start: u64, moved: u64, stall: Duration) {
+    fn set_transfer_deadline(&mut self, start: u64, moved: u64, stall: Duration) {
         let rate = self.service.config.min_rate;
         let by_rate = moved.saturating_mul(1000).checked_div(rate).map_or(u64::MAX, |time| start + RATE_GRACE + time);
-        self.handle.set_deadline(self.service.clock.after(stall).min(by_rate));
+        let by_stall = self.service.clock.after(stall);
+        self.is_timed_by_rate = by_rate < by_stall;
+        self.handle.set_deadline(by_stall.min(by_rate));
     }
 
     fn head_limits(&self) -> HeadLimits {

@@ -153,7 +153,8 @@ impl Connection {
             match self.read_body(&mut request, framing).await {
                 Ok(()) => {}
                 Err(BodyFault::Stopped(Stop::TimedOut)) => {
-                    let slow = Refusal::limit(408, "content not complete in time", "body_stall_timeout");
+                    let key = if self.is_timed_by_rate { "min_rate" } else { "body_stall_timeout" };
+                    let slow = Refusal::limit(408, "content not complete in time", key);
                     self.refuse(slow, Some(request), None);
                     return Ok(());
                 }

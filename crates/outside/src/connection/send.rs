@@ -33,6 +33,7 @@ impl Connection {
         let answered = exchanges.iter().position(Exchange::is_open).unwrap_or(exchanges.len());
         let mut rest = exchanges.split_off(answered);
         let mut out = take_output();
+        self.written = 0;
         let hooks_wait = self.site.1.hooks.as_ref().is_some_and(|hooks| hooks.wants_after());
         let mut seen = Vec::new();
         let mut result = Ok(());
@@ -68,6 +69,10 @@ impl Connection {
         }
         exchanges.drain(..).for_each(recycle);
         exchanges.append(&mut rest);
+        if exchanges.is_empty() {
+            // A connection that rests holds room for one.
+            exchanges.shrink_to(1);
+        }
         self.exchanges = exchanges;
         result
     }
@@ -135,8 +140,10 @@ impl Connection {
                 }
             }
             Body::Bytes(bytes) => {
-                exchange.bytes = bytes.len() as u64;
-                self.flush(out, &bytes).await
+                let (before, head) = (self.written, out.len() as u64);
+                let result = self.flush(out, &bytes).await;
+                exchange.bytes = (self.written - before).saturating_sub(head);
+                result
             }
             Body::File(path) => match file {
                 Some(file) => self.send_file(out, exchange, file, &path).await,

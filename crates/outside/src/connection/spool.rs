@@ -72,10 +72,7 @@ impl ContentSource for SpooledFile {
         self.length
     }
 
-    fn read(&self) -> io::Result<Vec<u8>> {
-        let length = usize::try_from(self.length).map_err(io::Error::other)?;
-        let mut content = vec![0; length];
-        self.file.read_exact_at(&mut content, 0)?;
-        Ok(content)
+    fn read_into(&self, buffer: &mut [u8]) -> io::Result<()> {
+        self.file.read_exact_at(buffer, 0)
     }
 }

@@ -27,6 +27,13 @@ impl Job {
     pub(crate) fn may_be_turned_away(&self) -> bool {
         self.exchanges.iter().all(|exchange| !matches!(exchange.work, Work::Pull(_)))
     }
+
+    /// Would it call a function that is late with an earlier call?
+    pub(super) fn is_held_up(&self) -> bool {
+        self.exchanges
+            .iter()
+            .any(|exchange| matches!(&exchange.work, Work::Call(function) if function.placement.is_late()))
+    }
 }
 
 /// Answers of one job that are held in memory together, in bytes.

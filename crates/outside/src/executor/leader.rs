@@ -157,7 +157,9 @@ impl Executor {
         let mut now = began;
         for _ in 0..MOST_CALLS {
             let Some(job) = lock(&self.queue).pop_front() else { break };
-            if !self.run_job(job, term, &mut now) {
+            if job.is_held_up() {
+                self.push_to_pool(job);
+            } else if !self.run_job(job, term, &mut now) {
                 return false;
             }
             if now - began > LONGEST_BATCH {
@@ -194,17 +196,19 @@ impl Executor {
 
     /// Does what an exchange asks for, and learns from how long it waited.
     fn perform(&self, exchange: &mut Exchange, site: &Snapshot, now: &mut Instant) {
-        // The first long call of a route is only suspected; the next ones are measured.
-        let cpu_before = match &exchange.work {
-            Work::Call(function) if function.placement.is_suspect() => Some(cpu_time()),
-            _ => None,
-        };
+        let mut cpu_before = None;
+        if let Work::Call(function) = &exchange.work {
+            function.placement.begin();
+            // The first long call of a route is only suspected; the next ones are measured.
+            cpu_before = function.placement.is_suspect().then(cpu_time);
+        }
         let called = exchange.perform(site, &self.log);
         let ended = Instant::now();
         let elapsed = ended - *now;
         *now = ended;
         exchange.was_slow = elapsed >= SLOW;
         if let Some(function) = called {
+            function.placement.end();
             let burnt = cpu_before.filter(|_| exchange.was_slow).map_or(Duration::ZERO, |before| cpu_time() - before);
             function.placement.note(elapsed.saturating_sub(burnt), || ended - self.started);
         }

@@ -55,3 +55,10 @@ impl Host for NoHost {
         batch();
     }
 }
+
+impl Executor {
+    /// Has the handler of this request interrupted, as far as its language can. May wait for the language.
+    pub(crate) fn interrupt(&self, request: &Arc<Request>) {
+        self.host.interrupt(request);
+    }
+}

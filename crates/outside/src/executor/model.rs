@@ -187,6 +187,20 @@ fn a_lack_of_threads_loses_nothing() {
     });
 }
 
+/// A route that hangs before anything is known about it takes one thread more than the pool has, not one per request.
+#[test]
+fn a_route_that_hangs_is_bounded_too() {
+    check(|| {
+        let mut trial = Trial::start(1);
+        trial.connect_to_one_route(4);
+        trial.wait_for_stuck(2);
+        trial.connect(&[(Loop, &[Quick])]);
+        trial.wait_for(1);
+        trial.release();
+        assert_eq!(trial.finish(), 0);
+    });
+}
+
 /// What waits behind a handler that does not end is turned away in time.
 #[test]
 fn nobody_waits_longer_than_the_limit() {

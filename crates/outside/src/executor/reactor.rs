@@ -15,7 +15,6 @@ use super::sync::{AtomicBool, Condvar, Instant, Mutex, MutexGuard, Ordering, Run
 use super::word::{Term, Word};
 use super::{Exchange, Host, Job};
 use crate::log::Log;
-use crate::message::Request;
 
 /// One reactor's event loop with its jobs, its answers and its threads.
 pub(crate) struct Executor {
@@ -102,11 +101,6 @@ impl Executor {
     pub(crate) fn post(&self, mailbox: Arc<Mailbox>, exchanges: Vec<Exchange>) {
         self.put_out((mailbox, exchanges));
         self.wake_root();
-    }
-
-    /// Has the handler of this request interrupted, as far as its language can. May wait for the language.
-    pub(crate) fn interrupt(&self, request: &Arc<Request>) {
-        self.host.interrupt(request);
     }
 
     /// Ends the event loop. Connections that are still there are dropped with the runtime.

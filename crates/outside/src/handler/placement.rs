@@ -14,6 +14,8 @@ pub(crate) struct Placement {
     /// One bit for each of the last calls, the newest lowest: did it wait?
     waited: AtomicU8,
     pooled: AtomicBool,
+    /// Is the leader, or one who led when it began, inside a call?
+    called: AtomicBool,
     /// When a pooled route is tried on the loop's thread again, in milliseconds of the clock.
     next_trial: AtomicU64,
     /// Trials in a row that did not wait.
@@ -36,6 +38,9 @@ impl Placement {
         if let Some(blocking) = self.blocking {
             return blocking;
         }
+        if self.is_late() {
+            return true;
+        }
         if !self.pooled.load(Ordering::Relaxed) {
             return false;
         }
@@ -43,6 +48,22 @@ impl Placement {
         let tries = now >= next
             && self.next_trial.compare_exchange(next, now + TRIAL_EVERY, Ordering::Relaxed, Ordering::Relaxed).is_ok();
         !tries
+    }
+
+    /// A call begins on the loop's thread.
+    pub(crate) fn begin(&self) {
+        self.called.store(true, Ordering::Relaxed);
+    }
+
+    /// It has ended, wherever the loop is by now.
+    pub(crate) fn end(&self) {
+        self.called.store(false, Ordering::Relaxed);
+    }
+
+    /// Asked by who leads and calls nothing: does a call last on a thread that has lost the loop? The next ones are for
+    /// the pool, or each of them would take a thread of its own until the first one ends and is learnt from.
+    pub(crate) fn is_late(&self) -> bool {
+        self.blocking.is_none() && self.called.load(Ordering::Relaxed)
     }
 
     /// Is it worth measuring the next call closely?
@@ -105,6 +126,16 @@ mod tests {
         }
         assert!(!placement.wants_pool(2 * TRIAL_EVERY));
         assert!(!placement.is_suspect());
+    }
+
+    #[test]
+    fn while_a_call_is_late_the_others_go_to_the_pool() {
+        let (placement, inline) = (Placement::new(None), Placement::new(Some(false)));
+        placement.begin();
+        inline.begin();
+        assert!(placement.wants_pool(0) && !inline.wants_pool(0));
+        placement.end();
+        assert!(!placement.wants_pool(0));
     }
 
     #[test]

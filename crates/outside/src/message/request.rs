@@ -37,8 +37,8 @@ pub(crate) trait ContentSource: fmt::Debug + Send + Sync {
     /// Bytes.
     fn length(&self) -> u64;
 
-    /// All of them.
-    fn read(&self) -> io::Result<Vec<u8>>;
+    /// All of them, into a buffer of that length.
+    fn read_into(&self, buffer: &mut [u8]) -> io::Result<()>;
 }
 
 /// A version of HTTP.
@@ -295,8 +295,26 @@ impl Request {
         if let Some(content) = spooled.read.get() {
             return Ok(content);
         }
-        let content = spooled.source.read()?;
+        let mut content = vec![0; usize::try_from(self.content_length()).map_err(io::Error::other)?];
+        spooled.source.read_into(&mut content)?;
         Ok(spooled.read.get_or_init(|| content))
+    }
+
+    /// Copies the content into a buffer of its length, without keeping it in memory a second time.
+    ///
+    /// # Errors
+    /// Those of reading the temporary file in which it may lie.
+    ///
+    /// # Panics
+    /// If the buffer has another length.
+    pub fn copy_content_into(&self, buffer: &mut [u8]) -> io::Result<()> {
+        match &self.spooled {
+            Some(spooled) => spooled.source.read_into(buffer),
+            None => {
+                buffer.copy_from_slice(&self.content);
+                Ok(())
+            }
+        }
     }
 
     /// Does asking for the content mean reading a file?

@@ -28,8 +28,11 @@ pub(super) async fn accept(listener: Accepting, service: Arc<Service>) {
             Err(error) => {
                 // Out of descriptors or memory: make room and look again soon, without spinning.
                 service.log.complain("max_connections", &format!("cannot accept: {error}"));
-                service.handles.shed_one();
-                tokio::time::sleep(PAUSE).await;
+                if service.handles.shed_one() {
+                    drop(tokio::time::timeout(PAUSE, service.ended.notified()).await);
+                } else {
+                    tokio::time::sleep(PAUSE).await;
+                }
             }
         }
     }

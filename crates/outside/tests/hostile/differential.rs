@@ -18,6 +18,7 @@ const STRICTER: &[(&str, &str)] = &[
     ("request line too long", "RFC 9112 §3: 8 KiB"),
     ("header section too large", "RFC 6585 §5: 32 KiB"),
     ("too many header fields", "RFC 6585 §5: 100"),
+    ("a dot segment beside an encoded slash", "RFC 3986 §3.3: data to routing, `..` to whoever joins the url (S28)"),
     ("content too large", "RFC 9110 §15.5.14: max_body_size_mb; hyper has no bound"),
     ("a framing header spelled with an underscore", "RFC 9112 §11.2: one name to CGI-like readers (S11)"),
     ("missing Host", "RFC 9112 §3.2: hyper leaves it to its user"),

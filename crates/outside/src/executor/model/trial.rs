@@ -4,6 +4,7 @@
 //! deadlock.
 
 use std::future::poll_fn;
+use std::ops::Range;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
@@ -33,6 +34,8 @@ pub(super) enum Temper {
 pub(super) enum Place {
     Loop,
     Pool,
+    /// As a connection does that has nothing to go by but the route's own timing.
+    Learned,
 }
 
 pub(super) struct Trial {
@@ -49,35 +52,45 @@ impl Trial {
         Self { executor, ledger, asked: 0 }
     }
 
+    /// As many connections, each with one call of the same route, whose calls end when they are told to.
+    pub(super) fn connect_to_one_route(&mut self, count: usize) {
+        let ledger = Arc::clone(&self.ledger);
+        let route = Function::new(Handler { temper: Temper::Stuck, place: Place::Learned, ledger }, None);
+        (0..count).for_each(|_| self.converse(vec![(Place::Learned, vec![Arc::clone(&route)])]));
+    }
+
     /// A connection that sends these jobs one after another.
     pub(super) fn connect(&mut self, jobs: &[(Place, &[Temper])]) {
-        let mut conversation = Vec::new();
-        for &(place, tempers) in jobs {
-            let first = self.asked;
-            self.asked += tempers.len();
-            lock(&self.ledger.state).runs.resize(self.asked, 0);
-            let handlers: Vec<_> = (first..).zip(tempers).map(|(number, &temper)| (number, temper)).collect();
-            conversation.push((place, handlers));
-        }
+        let handler = |place, temper| Function::new(Handler { temper, place, ledger: Arc::clone(&self.ledger) }, None);
+        let functions = |place, tempers: &[Temper]| tempers.iter().map(|&temper| handler(place, temper)).collect();
+        let conversation = jobs.iter().map(|&(place, tempers)| (place, functions(place, tempers))).collect();
+        self.converse(conversation);
+    }
+
+    fn converse(&mut self, conversation: Vec<(Place, Vec<Arc<Function>>)>) {
+        let mut first = self.asked;
+        self.asked += conversation.iter().map(|(_, functions)| functions.len()).sum::<usize>();
+        lock(&self.ledger.state).runs.resize(self.asked, 0);
         let (executor, ledger) = (Arc::clone(&self.executor), Arc::clone(&self.ledger));
-        let request = Arc::new(Request::from_parts(&RequestParts::default()).expect("nothing is wrong with it"));
         self.executor.runtime.spawn(async move {
             let mailbox = Arc::new(Mailbox::default());
-            for (place, handlers) in conversation {
-                let numbers: Vec<_> = handlers.iter().map(|&(number, _)| number).collect();
-                let exchange = |(number, temper)| {
-                    let ledger = Arc::clone(&ledger);
-                    let function = Function::new(Handler { number, temper, place, ledger }, None);
-                    Exchange::new(Some(Arc::clone(&request)), Work::Call(function))
+            for (place, functions) in conversation {
+                let pooled = match place {
+                    Place::Loop => false,
+                    Place::Pool => true,
+                    Place::Learned => functions.iter().any(|function| function.placement.wants_pool(0)),
                 };
-                let exchanges = handlers.into_iter().map(exchange).collect();
+                let numbers = first..first + functions.len();
+                first = numbers.end;
+                let call = |(number, function)| Exchange::new(Some(request(number)), Work::Call(function));
+                let exchanges = numbers.clone().zip(functions).map(call).collect();
                 let job = Job { exchanges, site: Arc::default(), mailbox: Arc::clone(&mailbox) };
-                match place {
-                    Place::Loop => executor.push(job),
-                    Place::Pool => executor.push_to_pool(job),
+                match pooled {
+                    false => executor.push(job),
+                    true => executor.push_to_pool(job),
                 }
                 let answers = poll_fn(|context| mailbox.poll(context).map_or(Poll::Pending, Poll::Ready)).await;
-                ledger.receive(&numbers, answers);
+                ledger.receive(numbers, answers);
             }
         });
     }
@@ -95,7 +108,7 @@ impl Trial {
         let ledger = Arc::clone(&self.ledger);
         self.executor.runtime.spawn(async move {
             let answers = poll_fn(|context| mailbox.poll(context).map_or(Poll::Pending, Poll::Ready)).await;
-            ledger.receive(&[number], answers);
+            ledger.receive(number..number + 1, answers);
         });
     }
 
@@ -160,6 +173,8 @@ struct State {
     refused: usize,
     /// Handlers of the pool that are running.
     pooled: usize,
+    /// Calls of routes that nobody has said anything of that are running.
+    learning: usize,
     stuck: usize,
     released: bool,
 }
@@ -172,10 +187,10 @@ impl Ledger {
         }
     }
 
-    fn receive(&self, numbers: &[usize], exchanges: Vec<Exchange>) {
+    fn receive(&self, numbers: Range<usize>, exchanges: Vec<Exchange>) {
         assert_eq!(numbers.len(), exchanges.len());
         let mut state = lock(&self.state);
-        for (&number, exchange) in numbers.iter().zip(exchanges) {
+        for (number, exchange) in numbers.zip(exchanges) {
             match exchange.work {
                 Work::Answered(Response { status: 503, .. }) => {
                     assert_eq!(state.runs[number], 0, "turned away after it has run");
@@ -194,21 +209,23 @@ impl Ledger {
 }
 
 struct Handler {
-    number: usize,
     temper: Temper,
     place: Place,
     ledger: Arc<Ledger>,
 }
 
 impl Inline for Handler {
-    fn call(&self, _request: &Arc<Request>) -> Result<Response, Error> {
+    fn call(&self, request: &Arc<Request>) -> Result<Response, Error> {
+        let number: usize = request.url()[1..].parse().expect("a request of this trial");
         let ledger = &self.ledger;
         let pooled = usize::from(matches!(self.place, Place::Pool));
         let mut state = lock(&ledger.state);
-        state.runs[self.number] += 1;
-        assert_eq!(state.runs[self.number], 1, "a job runs twice");
+        state.runs[number] += 1;
+        assert_eq!(state.runs[number], 1, "a job runs twice");
         state.pooled += pooled;
         assert!(state.pooled <= ledger.most_pooled, "the pool has a bound");
+        state.learning += usize::from(matches!(self.place, Place::Learned));
+        assert!(state.learning <= 1 + ledger.most_pooled, "one call is late, the others wait for the pool");
         state.stuck += usize::from(matches!(self.temper, Temper::Stuck));
         drop(state);
         match self.temper {
@@ -220,9 +237,17 @@ impl Inline for Handler {
                 ledger.wait_while(|state| !state.released);
             }
         }
-        lock(&ledger.state).pooled -= pooled;
-        Ok(answer(self.number))
+        let mut state = lock(&ledger.state);
+        state.pooled -= pooled;
+        state.learning -= usize::from(matches!(self.place, Place::Learned));
+        drop(state);
+        Ok(answer(number))
     }
+}
+
+fn request(number: usize) -> Arc<Request> {
+    let parts = RequestParts { target: &format!("/{number}"), ..RequestParts::default() };
+    Arc::new(Request::from_parts(&parts).expect("nothing is wrong with it"))
 }
 
 fn answer(number: usize) -> Response {
