@@ -1,8 +1,8 @@
 """Two thousand clients that drip a head, or a body, beside one that is healthy (edge.md S23, S24).
 
-Two servers alike: one has the healthy client alone, the other the crowd as well. They are measured in turns, window by
-window, so that whatever else the machine does falls on both. Everything here is one thread: the crowd drips between
-two requests of the healthy client, and only its requests are timed.
+Two servers alike: one has the healthy client alone, the other the crowd as well. They are asked in turns, request by
+request, so that whatever else the machine does falls on both. Everything here is one thread: the crowd drips between
+two requests of the healthy client, and only those requests are timed.
 """
 
 from __future__ import annotations
@@ -18,22 +18,30 @@ from wire import Wire, parse_all, request_bytes
 
 GET = request_bytes("/")
 HALF_HEAD = b"GET / HTTP/1.1\r\nHost: a\r\nX-Slow: "
+STRETCHES = 9
 HALF_BODY = request_bytes("/", "POST", {"Content-Length": "1000"}) + b"half"
 
 
-def window(wire: Wire, length: int, requests: int, between=lambda: None) -> float:
-    """The 99th percentile of the seconds that an answer of this length takes."""
-    taken = []
-    for _ in range(requests):
-        between()
-        began = time.perf_counter()
-        wire.socket.sendall(GET)
-        missing = length
-        while missing:
-            missing -= len(data := wire.socket.recv(missing))
-            assert data, "the healthy client was cut"
-        taken.append(time.perf_counter() - began)
-    return sorted(taken)[round(requests * 0.99) - 1]
+def ask(wire: Wire, length: int) -> float:
+    """The seconds that an answer of this length takes."""
+    began = time.perf_counter()
+    wire.socket.sendall(GET)
+    missing = length
+    while missing:
+        missing -= len(data := wire.socket.recv(missing))
+        assert data, "the healthy client was cut"
+    return time.perf_counter() - began
+
+
+def p99_ratio(alone: list[float], beside: list[float]) -> float:
+    """The median over several stretches of time of how many times larger the 99th percentile is beside the crowd."""
+    size = len(alone) // STRETCHES
+    assert size >= 100, f"only {len(alone)} requests: the machine is too slow for this test"
+    ratios = []
+    for start in range(0, size * STRETCHES, size):
+        quiet, busy = (sorted(taken[start : start + size])[size * 99 // 100] for taken in (alone, beside))
+        ratios.append(busy / quiet)
+    return statistics.median(ratios)
 
 
 def answer_length(wire: Wire) -> int:
@@ -59,9 +67,18 @@ def drip(crowd: Crowd, pace: float):
     return send_what_is_due
 
 
-def check_crowd(opening: bytes, count: int, deadline: float, windows: int, requests: int = 300, **config) -> float:
-    """Asserts that the crowd does not disturb, and that each is cut so many seconds after its opening; how many times
-    longer the healthy client waits for an answer."""
+def check_healthy(*arguments: object, **options: object) -> None:
+    """`check_crowd`, and the healthy client waits at most twice as long; measured again if the machine was busy."""
+    ratios: list[float] = []
+    while not ratios or ratios[-1] > 2:
+        assert len(ratios) < 3, f"p99 is {ratios} times what it is alone"
+        ratios.append(check_crowd(*arguments, **options))  # type: ignore[arg-type]
+    print(f"p99 is {ratios[-1]:.2f} times what it is alone")
+
+
+def check_crowd(opening: bytes, count: int, deadline: float, seconds: float, **config: object) -> float:
+    """Asserts that each of the crowd is cut `deadline` seconds after its opening, and that it does not disturb, which
+    is measured for so many seconds; how many times longer the healthy client waits for an answer."""
     settings = json.dumps({"max_socket_reuse": 10_000_000, **config})
     servers = [Script(str(HERE / "greedy_app.py"), settings) for _ in range(2)]
     alone, beside = (Wire(server.address) for server in servers)
@@ -73,15 +90,18 @@ def check_crowd(opening: bytes, count: int, deadline: float, windows: int, reque
             client.send(opening)
             began[client] = time.monotonic()
         send_what_is_due = drip(crowd, pace=10)
-        ratios = []
-        for _ in range(windows):
-            quiet = window(alone, length, requests)
-            ratios.append(window(beside, length, requests, send_what_is_due) / quiet)
-        measured = time.monotonic()
-        assert measured - began[crowd.clients[0]] < deadline, "the machine is too slow for this test"
+        taken: tuple[list[float], list[float]] = ([], [])
+        turns = list(zip((alone, beside), taken, strict=True))
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            for wire, times in turns:
+                send_what_is_due()
+                times.append(ask(wire, length))
+            turns.reverse()
+        assert time.monotonic() < min(began.values()) + deadline, "the machine is too slow for this test"
         assert crowd.ended() == 0
         while any(client.ended is None for client in crowd.clients):
-            assert time.monotonic() < measured + deadline + 10, f"{count - crowd.ended()} are still open"
+            assert time.monotonic() < end + deadline + 10, f"{count - crowd.ended()} are still open"
             send_what_is_due()
             crowd.receive(0.005)
         lasted = [client.ended - began[client] for client in crowd.clients]
@@ -90,11 +110,8 @@ def check_crowd(opening: bytes, count: int, deadline: float, windows: int, reque
         assert server.stop() == 0, server.errors
     assert statuses == {(408,)}
     assert deadline - 0.15 <= min(lasted) <= max(lasted) <= deadline + 1, (min(lasted), max(lasted))
-    ratio = statistics.median(ratios)
-    assert ratio <= 2, sorted(ratios)
-    return ratio
+    return p99_ratio(*taken)
 
 
 def test_two_thousand_dripping_heads():
-    ratio = check_crowd(HALF_HEAD, 2000, deadline=7, windows=21, header_timeout=7)
-    print(f"p99 is {ratio:.2f} times what it is alone")
+    check_healthy(HALF_HEAD, 2000, deadline=6, seconds=4, header_timeout=6)
