@@ -16,6 +16,8 @@ mod request;
 mod response;
 mod scheduled;
 mod server;
+mod settings;
+mod signals;
 mod utility;
 
 use pyo3::prelude::*;

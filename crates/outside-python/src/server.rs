@@ -6,11 +6,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
-use outside::{Address, BindError, Config, Entered, Handler, KEYS, Listener, Value};
+use outside::{Address, BindError, Handler, KEYS, Listener, Value};
 use pyo3::exceptions::{PyKeyError, PyOSError, PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyBool, PyDict, PyFloat, PyInt, PyString, PyTuple};
+use pyo3::types::{PyDict, PyString, PyTuple};
 
 use crate::call::Shared;
 use crate::call::asynchronous::{AsyncFunction, Coroutine, EventLoop};
@@ -21,6 +21,8 @@ use crate::file_path::{FilePath, kind};
 use crate::hooks::PythonHooks;
 use crate::logging::{PythonLog, log_exception};
 use crate::request::Request;
+use crate::settings::{Settings, check_host, shown, value_error, value_of};
+use crate::signals::Signals;
 
 /// An HTTP server with routes, error handlers and a configuration. Nothing is bound before `run()`.
 #[pyclass(module = "outside", name = "OutsideHTTP", subclass, frozen, dict, weakref)]
@@ -167,53 +169,6 @@ impl OutsideHttp {
             listeners: Mutex::default(),
         };
         self.0.set(server).map_err(|_| PyRuntimeError::new_err("a server is initialised once"))
-    }
-}
-
-/// An address as `(ip, port)`, or `"unix:PATH"`.
-fn check_host(host: &Bound<'_, PyAny>) -> PyResult<Address> {
-    const EXPECTED: &str = "host is (ip, port), a str and an int, or 'unix:PATH'";
-    let wrong = || PyTypeError::new_err(format!("{EXPECTED}, not {}", shown(host)));
-    if let Ok(text) = host.cast::<PyString>() {
-        let unix = Address::parse_unix(text.to_str()?);
-        return unix.ok_or_else(|| PyTypeError::new_err(format!("{EXPECTED}, not {}", shown(host))));
-    }
-    let pair = host.cast::<PyTuple>().map_err(|_| wrong())?;
-    let (ip, port): (String, i64) = pair.extract().map_err(|_| wrong())?;
-    if pair.get_item(1)?.is_instance_of::<PyBool>() {
-        return Err(wrong());
-    }
-    let port = u16::try_from(port)
-        .map_err(|_| PyValueError::new_err(format!("a port is a number from 0 to 65535, not {port}")))?;
-    Address::resolve((ip.as_str(), port))
-        .map_err(|_| PyValueError::new_err(format!("{ip:?} is no address of this machine; for example \"127.0.0.1\"")))
-}
-
-fn shown(object: &Bound<'_, PyAny>) -> String {
-    object.repr().map_or_else(|_| kind(object), |text| text.to_string())
-}
-
-fn value_error(error: outside::Error) -> PyErr {
-    PyValueError::new_err(error.to_string())
-}
-
-fn value_of(value: &Bound<'_, PyAny>) -> Value {
-    if value.is_none() {
-        Value::None
-    } else if let Ok(flag) = value.cast::<PyBool>() {
-        Value::Bool(flag.is_true())
-    } else if value.is_instance_of::<PyInt>() {
-        value.extract().map_or_else(|_| Value::Other(shown(value)), Value::Integer)
-    } else if value.is_instance_of::<PyFloat>() {
-        value.extract().map_or_else(|_| Value::Other(shown(value)), Value::Float)
-    } else if let Ok(text) = value.cast::<PyString>() {
-        Value::Owned(text.to_string_lossy().into_owned())
-    } else if let Ok(pair) = value.cast::<PyTuple>() {
-        pair.extract().map_or_else(|_| Value::Other(shown(value)), |(ip, port)| Value::Address(ip, port))
-    } else if value.is_callable() {
-        Value::Callable
-    } else {
-        Value::Other(shown(value))
     }
 }
 
@@ -524,27 +479,10 @@ fn is_async(handler: &Bound<'_, PyAny>) -> PyResult<bool> {
 }
 
 impl Server {
-    /// What the configuration means.
+    /// What the configuration means now.
     fn settings(&self, py: Python<'_>) -> PyResult<Settings> {
-        let config = lock(&self.config).clone_ref(py).into_bound(py);
-        let mut names = Vec::with_capacity(config.len());
-        for (name, value) in config.iter() {
-            names.push((name.str()?.to_string(), value_of(&value)));
-        }
-        let values = names.iter().map(|(name, value)| (name.as_str(), value.clone()));
-        let settings = Config::from_values(values).map_err(value_error)?;
-        let host = config.get_item("host")?.ok_or_else(|| PyValueError::new_err("config[\"host\"] is missing"))?;
-        let callback = |name| {
-            let value = config.get_item(name)?;
-            Ok::<_, PyErr>(value.filter(|value| !value.is_none()).map(Bound::unbind))
-        };
-        Ok(Settings {
-            config: settings,
-            address: check_host(&host)?,
-            pre_send: callback("pre_send")?,
-            post_callback: callback("post_callback")?,
-            server_cleanup: callback("server_cleanup")?,
-        })
+        let config = lock(&self.config).clone_ref(py);
+        Settings::read(config.bind(py))
     }
 
     /// A handle of a bound listener.
@@ -556,15 +494,6 @@ impl Server {
     }
 }
 
-/// What the configuration dictionary means.
-struct Settings {
-    config: Config,
-    address: Address,
-    pre_send: Option<Py<PyAny>>,
-    post_callback: Option<Py<PyAny>>,
-    server_cleanup: Option<Py<PyAny>>,
-}
-
 /// The exception for what `run` may end with.
 fn run_error(error: outside::Error) -> PyErr {
     match error.source_as::<BindError>() {
@@ -573,48 +502,5 @@ fn run_error(error: outside::Error) -> PyErr {
             None => PyOSError::new_err(error.to_string()),
         },
         None => PyRuntimeError::new_err(error.to_string()),
-    }
-}
-
-/// The signal handlers that were there before, if this is the main thread.
-struct Signals {
-    handlers: Vec<(i32, Py<PyAny>)>,
-    wakeup: Option<i32>,
-}
-
-impl Signals {
-    /// Has this thread woken by signals; takes SIGINT and SIGTERM over where they have their default handlers, if asked.
-    fn take(server: &Bound<'_, OutsideHttp>, entered: &Entered, takes_over: bool) -> PyResult<Self> {
-        let py = server.py();
-        let threading = py.import("threading")?;
-        if !threading.call_method0("current_thread")?.is(threading.call_method0("main_thread")?) {
-            return Ok(Self { handlers: Vec::new(), wakeup: None });
-        }
-        let signal = py.import("signal")?;
-        let mut taken = Self { handlers: Vec::new(), wakeup: None };
-        for (name, default) in [("SIGINT", "default_int_handler"), ("SIGTERM", "SIG_DFL")] {
-            let number: i32 = signal.getattr(name)?.extract()?;
-            let before = signal.call_method1("getsignal", (number,))?;
-            if takes_over && before.eq(signal.getattr(default)?)? {
-                signal.call_method1("signal", (number, server.getattr("terminate")?))?;
-                taken.handlers.push((number, before.unbind()));
-            }
-        }
-        let options = PyDict::new(py);
-        options.set_item("warn_on_full_buffer", false)?;
-        let button = entered.doorbell().as_raw_fd();
-        taken.wakeup = Some(signal.call_method("set_wakeup_fd", (button,), Some(&options))?.extract()?);
-        Ok(taken)
-    }
-
-    fn give_back(self, py: Python<'_>) -> PyResult<()> {
-        let signal = py.import("signal")?;
-        if let Some(descriptor) = self.wakeup {
-            signal.call_method1("set_wakeup_fd", (descriptor,))?;
-        }
-        for (number, handler) in self.handlers {
-            signal.call_method1("signal", (number, handler))?;
-        }
-        Ok(())
     }
 }

@@ -57,6 +57,8 @@ pub(crate) struct Handle {
 }
 
 const NEVER: u64 = u64::MAX;
+/// In milliseconds.
+const JUST_NOW: u64 = 100;
 
 impl Handle {
     fn new() -> Self {
@@ -199,11 +201,13 @@ impl Handles {
         self.lock().slots.iter().flatten().for_each(|handle| handle.give(order));
     }
 
-    /// Orders the connection that has been idle longest to close; `false` if none is idle.
-    pub(crate) fn shed_one(&self) -> bool {
+    /// Orders the connection that has been idle longest to close; `false` if none is idle. One that has only just come, or
+    /// has only just been answered, is about to say something.
+    pub(crate) fn shed_one(&self, clock: &Clock) -> bool {
+        let long_ago = clock.now().saturating_sub(JUST_NOW);
         let table = self.lock();
         let idle = |handle: &&Arc<Handle>| {
-            handle.idle_since.load(Ordering::Relaxed) != NEVER && handle.order.load(Ordering::Relaxed) == 0
+            handle.idle_since.load(Ordering::Relaxed) < long_ago && handle.order.load(Ordering::Relaxed) == 0
         };
         let longest =
             table.slots.iter().flatten().filter(idle).min_by_key(|handle| handle.idle_since.load(Ordering::Relaxed));

@@ -47,6 +47,7 @@ impl Executor {
         });
         if spawned.is_err() {
             count(&mut lock(&self.crew), -1);
+            self.crew_ended.notify_all();
         }
         spawned.map(|_| ())
     }

@@ -16,7 +16,7 @@ pub(super) async fn accept(listener: Accepting, service: Arc<Service>) {
             Ok((stream, address)) => {
                 while service.handles.len() >= most {
                     service.log.complain("max_connections", "too many connections");
-                    service.handles.shed_one();
+                    service.handles.shed_one(&service.clock);
                     // If all are busy now, one of them may be idle soon.
                     drop(tokio::time::timeout(PAUSE, service.ended.notified()).await);
                 }
@@ -28,7 +28,7 @@ pub(super) async fn accept(listener: Accepting, service: Arc<Service>) {
             Err(error) => {
                 // Out of descriptors or memory: make room and look again soon, without spinning.
                 service.log.complain("max_connections", &format!("cannot accept: {error}"));
-                if service.handles.shed_one() {
+                if service.handles.shed_one(&service.clock) {
                     drop(tokio::time::timeout(PAUSE, service.ended.notified()).await);
                 } else {
                     tokio::time::sleep(PAUSE).await;

@@ -3,6 +3,8 @@
 //! The figures are printed (`cargo test --test handoff -- --nocapture`); the bounds that are asserted are far above
 //! them, because other programs may be at work on the same machine. Tests that measure take turns.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail like tests")]
+
 mod client;
 mod server;
 mod storm;

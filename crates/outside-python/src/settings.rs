@@ -1,0 +1,88 @@
+//! What the `config` dictionary means: addresses, values, callbacks.
+
+use outside::{Address, Config, Value};
+use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::types::{PyBool, PyDict, PyFloat, PyInt, PyString, PyTuple};
+
+use crate::file_path::kind;
+
+/// What the configuration dictionary means.
+pub(crate) struct Settings {
+    pub(crate) config: Config,
+    pub(crate) address: Address,
+    pub(crate) pre_send: Option<Py<PyAny>>,
+    pub(crate) post_callback: Option<Py<PyAny>>,
+    pub(crate) server_cleanup: Option<Py<PyAny>>,
+}
+
+impl Settings {
+    /// Reads the dictionary; all its faults in one message.
+    pub(crate) fn read(config: &Bound<'_, PyDict>) -> PyResult<Self> {
+        let mut names = Vec::with_capacity(config.len());
+        for (name, value) in config.iter() {
+            names.push((name.str()?.to_string(), value_of(&value)));
+        }
+        let values = names.iter().map(|(name, value)| (name.as_str(), value.clone()));
+        let settings = Config::from_values(values).map_err(value_error)?;
+        let host = config.get_item("host")?.ok_or_else(|| PyValueError::new_err("config[\"host\"] is missing"))?;
+        let callback = |name| {
+            let value = config.get_item(name)?;
+            Ok::<_, PyErr>(value.filter(|value| !value.is_none()).map(Bound::unbind))
+        };
+        Ok(Settings {
+            config: settings,
+            address: check_host(&host)?,
+            pre_send: callback("pre_send")?,
+            post_callback: callback("post_callback")?,
+            server_cleanup: callback("server_cleanup")?,
+        })
+    }
+}
+
+/// An address as `(ip, port)`, or `"unix:PATH"`.
+pub(crate) fn check_host(host: &Bound<'_, PyAny>) -> PyResult<Address> {
+    const EXPECTED: &str = "host is (ip, port), a str and an int, or 'unix:PATH'";
+    let wrong = || PyTypeError::new_err(format!("{EXPECTED}, not {}", shown(host)));
+    if let Ok(text) = host.cast::<PyString>() {
+        let unix = Address::parse_unix(text.to_str()?);
+        return unix.ok_or_else(|| PyTypeError::new_err(format!("{EXPECTED}, not {}", shown(host))));
+    }
+    let pair = host.cast::<PyTuple>().map_err(|_| wrong())?;
+    let (ip, port): (String, i64) = pair.extract().map_err(|_| wrong())?;
+    if pair.get_item(1)?.is_instance_of::<PyBool>() {
+        return Err(wrong());
+    }
+    let port = u16::try_from(port)
+        .map_err(|_| PyValueError::new_err(format!("a port is a number from 0 to 65535, not {port}")))?;
+    Address::resolve((ip.as_str(), port))
+        .map_err(|_| PyValueError::new_err(format!("{ip:?} is no address of this machine; for example \"127.0.0.1\"")))
+}
+
+pub(crate) fn shown(object: &Bound<'_, PyAny>) -> String {
+    object.repr().map_or_else(|_| kind(object), |text| text.to_string())
+}
+
+pub(crate) fn value_error(error: outside::Error) -> PyErr {
+    PyValueError::new_err(error.to_string())
+}
+
+pub(crate) fn value_of(value: &Bound<'_, PyAny>) -> Value {
+    if value.is_none() {
+        Value::None
+    } else if let Ok(flag) = value.cast::<PyBool>() {
+        Value::Bool(flag.is_true())
+    } else if value.is_instance_of::<PyInt>() {
+        value.extract().map_or_else(|_| Value::Other(shown(value)), Value::Integer)
+    } else if value.is_instance_of::<PyFloat>() {
+        value.extract().map_or_else(|_| Value::Other(shown(value)), Value::Float)
+    } else if let Ok(text) = value.cast::<PyString>() {
+        Value::Owned(text.to_string_lossy().into_owned())
+    } else if let Ok(pair) = value.cast::<PyTuple>() {
+        pair.extract().map_or_else(|_| Value::Other(shown(value)), |(ip, port)| Value::Address(ip, port))
+    } else if value.is_callable() {
+        Value::Callable
+    } else {
+        Value::Other(shown(value))
+    }
+}

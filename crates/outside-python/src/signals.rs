@@ -1,0 +1,52 @@
+//! Signals while a server runs on the main thread.
+
+use std::os::fd::AsRawFd as _;
+
+use outside::Entered;
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+
+use crate::server::OutsideHttp;
+
+/// The signal handlers that were there before, if this is the main thread.
+pub(crate) struct Signals {
+    handlers: Vec<(i32, Py<PyAny>)>,
+    wakeup: Option<i32>,
+}
+
+impl Signals {
+    /// Has this thread woken by signals; takes SIGINT and SIGTERM over where they have their default handlers, if asked.
+    pub(crate) fn take(server: &Bound<'_, OutsideHttp>, entered: &Entered, takes_over: bool) -> PyResult<Self> {
+        let py = server.py();
+        let threading = py.import("threading")?;
+        if !threading.call_method0("current_thread")?.is(threading.call_method0("main_thread")?) {
+            return Ok(Self { handlers: Vec::new(), wakeup: None });
+        }
+        let signal = py.import("signal")?;
+        let mut taken = Self { handlers: Vec::new(), wakeup: None };
+        for (name, default) in [("SIGINT", "default_int_handler"), ("SIGTERM", "SIG_DFL")] {
+            let number: i32 = signal.getattr(name)?.extract()?;
+            let before = signal.call_method1("getsignal", (number,))?;
+            if takes_over && before.eq(signal.getattr(default)?)? {
+                signal.call_method1("signal", (number, server.getattr("terminate")?))?;
+                taken.handlers.push((number, before.unbind()));
+            }
+        }
+        let options = PyDict::new(py);
+        options.set_item("warn_on_full_buffer", false)?;
+        let button = entered.doorbell().as_raw_fd();
+        taken.wakeup = Some(signal.call_method("set_wakeup_fd", (button,), Some(&options))?.extract()?);
+        Ok(taken)
+    }
+
+    pub(crate) fn give_back(self, py: Python<'_>) -> PyResult<()> {
+        let signal = py.import("signal")?;
+        if let Some(descriptor) = self.wakeup {
+            signal.call_method1("set_wakeup_fd", (descriptor,))?;
+        }
+        for (number, handler) in self.handlers {
+            signal.call_method1("signal", (number, handler))?;
+        }
+        Ok(())
+    }
+}
