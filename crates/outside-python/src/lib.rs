@@ -16,6 +16,7 @@ mod request;
 mod response;
 mod scheduled;
 mod server;
+mod serving;
 mod settings;
 mod signals;
 mod utility;

@@ -2,39 +2,36 @@
 
 use std::collections::BTreeMap;
 use std::os::fd::{AsFd as _, AsRawFd as _};
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
-use outside::{Address, BindError, Handler, KEYS, Listener, Value};
-use pyo3::exceptions::{PyKeyError, PyOSError, PyRuntimeError, PyTypeError, PyValueError};
+use outside::{Address, Handler, KEYS, Listener, Value};
+use pyo3::exceptions::{PyKeyError, PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple};
 
 use crate::call::Shared;
 use crate::call::asynchronous::{AsyncFunction, Coroutine, EventLoop};
-use crate::call::interrupt::prepare as prepare_interrupts;
 use crate::call::sync::{ErrorFunction, Function};
 use crate::embedding::PythonHost;
 use crate::file_path::{FilePath, kind};
-use crate::hooks::PythonHooks;
 use crate::logging::{PythonLog, log_exception};
 use crate::request::Request;
+use crate::serving::{RunningServer, run_error, serve_on};
 use crate::settings::{Settings, check_host, shown, value_error, value_of};
-use crate::signals::Signals;
 
 /// An HTTP server with routes, error handlers and a configuration. Nothing is bound before `run()`.
 #[pyclass(module = "outside", name = "OutsideHTTP", subclass, frozen, dict, weakref)]
 pub(crate) struct OutsideHttp(OnceLock<Server>);
 
 /// What a server consists of once it is initialised.
-struct Server {
-    engine: outside::OutsideHttp,
-    log: Arc<PythonLog>,
-    shared: Arc<Shared>,
+pub(crate) struct Server {
+    pub(crate) engine: outside::OutsideHttp,
+    pub(crate) log: Arc<PythonLog>,
+    pub(crate) shared: Arc<Shared>,
     config: Mutex<Py<PyDict>>,
-    routes: Mutex<BTreeMap<String, Py<PyAny>>>,
+    pub(crate) routes: Mutex<BTreeMap<String, Py<PyAny>>>,
     error_routes: Mutex<BTreeMap<u16, Py<PyAny>>>,
     /// Bound before `run()` serves on them: one for each worker.
     listeners: Mutex<Vec<Listener>>,
@@ -43,49 +40,12 @@ struct Server {
 /// A wait looks for signals this often.
 const SLICE: Duration = Duration::from_millis(100);
 
-/// Servers that run in this process: the last one ends the event loop of async handlers.
-static RUNNING: AtomicUsize = AtomicUsize::new(0);
-
-/// One of them.
-struct RunningServer(());
-
-impl RunningServer {
-    fn count() -> Self {
-        RUNNING.fetch_add(1, Ordering::SeqCst);
-        Self(())
-    }
-
-    /// Ends it; was it the last one?
-    fn end(self) -> bool {
-        std::mem::forget(self);
-        RUNNING.fetch_sub(1, Ordering::SeqCst) == 1
-    }
-}
-
-impl Drop for RunningServer {
-    fn drop(&mut self) {
-        RUNNING.fetch_sub(1, Ordering::SeqCst);
-    }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// What `run` may end with.
-enum RunError {
-    Python(PyErr),
-    Engine(outside::Error),
-}
-
-impl From<outside::Error> for RunError {
-    fn from(error: outside::Error) -> Self {
-        Self::Engine(error)
-    }
-}
-
 impl OutsideHttp {
-    fn server(&self) -> PyResult<&Server> {
+    pub(crate) fn server(&self) -> PyResult<&Server> {
         self.0.get().ok_or_else(|| PyRuntimeError::new_err("call super().__init__(host) first"))
     }
 
@@ -98,50 +58,6 @@ impl OutsideHttp {
 
     pub(crate) fn empty() -> Self {
         Self(OnceLock::new())
-    }
-
-    /// Serves on a listener until terminated.
-    fn serve_on(
-        slf: &Bound<'_, Self>,
-        listener: Listener,
-        takes_signals: bool,
-        started: impl FnOnce(&Address) + Send,
-    ) -> PyResult<()> {
-        let py = slf.py();
-        let server = slf.get().server()?;
-        let entered = server.engine.enter().map_err(run_error)?;
-        let Settings { config, pre_send, post_callback, server_cleanup, .. } = server.settings(py)?;
-        let hooked = pre_send.is_some() || post_callback.is_some();
-        server.shared.hooked.store(hooked, Ordering::Relaxed);
-        server.engine.set_hooks(match hooked {
-            true => Some(Arc::new(PythonHooks { pre_send, post_callback })),
-            false => None,
-        });
-        server.log.begin(py)?;
-        prepare_interrupts(py)?;
-        let handlers = lock(&server.routes).values().map(|handler| handler.clone_ref(py)).collect::<Vec<_>>();
-        let running = RunningServer::count();
-        if handlers.iter().any(|handler| matches!(is_async(handler.bind(py)), Ok(true))) {
-            EventLoop::running(py)?;
-        }
-        let signals = Signals::take(slf, &entered, takes_signals)?;
-        let result = py.detach(|| {
-            let rung = || Python::attach(|py| py.check_signals()).map_err(RunError::Python);
-            server.engine.run_with(entered, listener, &config, started, rung)
-        });
-        signals.give_back(py)?;
-        if running.end() {
-            EventLoop::stop(py)?;
-        }
-        if let Some(cleanup) = server_cleanup
-            && let Err(error) = cleanup.bind(py).call0()
-        {
-            log_exception(py, "server_cleanup failed", &error);
-        }
-        result.map_err(|error| match error {
-            RunError::Python(error) => error,
-            RunError::Engine(error) => run_error(error),
-        })
     }
 
     fn initialise(&self, py: Python<'_>, host: &Bound<'_, PyAny>, engine: outside::OutsideHttp) -> PyResult<()> {
@@ -207,7 +123,7 @@ impl OutsideHttp {
                 kind(handler)
             )));
         } else if is_async(handler)? {
-            if RUNNING.load(Ordering::SeqCst) > 0 {
+            if RunningServer::any() {
                 EventLoop::running(py)?;
             }
             Handler::Elsewhere(Arc::new(AsyncFunction(Arc::new(Coroutine {
@@ -286,7 +202,7 @@ impl OutsideHttp {
                 drop(printed);
             });
         };
-        let result = Self::serve_on(slf, listener, true, print);
+        let result = serve_on(slf, listener, true, print);
         Self::_close_listeners(slf)?;
         result
     }
@@ -333,7 +249,7 @@ impl OutsideHttp {
     #[pyo3(signature = (slot, ready=None))]
     fn _serve(slf: &Bound<'_, Self>, slot: usize, ready: Option<Py<PyAny>>) -> PyResult<()> {
         let listener = slf.get().server()?.take_listener(slot)?;
-        Self::serve_on(slf, listener, false, |_| {
+        serve_on(slf, listener, false, |_| {
             Python::attach(|py| {
                 if let Some(Err(error)) = ready.as_ref().map(|ready| ready.bind(py).call0()) {
                     log_exception(py, "telling that a worker is ready failed", &error);
@@ -468,7 +384,7 @@ fn check_code(code: &Bound<'_, PyAny>) -> PyResult<u16> {
 }
 
 /// Is it an `async def` function, or an object whose `__call__` is one?
-fn is_async(handler: &Bound<'_, PyAny>) -> PyResult<bool> {
+pub(crate) fn is_async(handler: &Bound<'_, PyAny>) -> PyResult<bool> {
     let py = handler.py();
     let check = py.import("inspect")?.getattr("iscoroutinefunction")?;
     if check.call1((handler,))?.is_truthy()? {
@@ -480,7 +396,7 @@ fn is_async(handler: &Bound<'_, PyAny>) -> PyResult<bool> {
 
 impl Server {
     /// What the configuration means now.
-    fn settings(&self, py: Python<'_>) -> PyResult<Settings> {
+    pub(crate) fn settings(&self, py: Python<'_>) -> PyResult<Settings> {
         let config = lock(&self.config).clone_ref(py);
         Settings::read(config.bind(py))
     }
@@ -491,16 +407,5 @@ impl Server {
         let listener =
             listeners.get(slot).ok_or_else(|| PyRuntimeError::new_err("no such slot: call _listen first"))?;
         Ok(listener.try_clone()?)
-    }
-}
-
-/// The exception for what `run` may end with.
-fn run_error(error: outside::Error) -> PyErr {
-    match error.source_as::<BindError>() {
-        Some(bind) => match bind.error.raw_os_error() {
-            Some(number) => PyOSError::new_err((number, error.to_string())),
-            None => PyOSError::new_err(error.to_string()),
-        },
-        None => PyRuntimeError::new_err(error.to_string()),
     }
 }

@@ -252,7 +252,7 @@ fn what_was_said_about_a_route_holds() {
 fn no_answer_is_lost_doubled_or_crossed() {
     let _turn = turn();
     let requests = std::env::var("OUTSIDE_STORM").ok().and_then(|count| count.parse().ok()).unwrap_or(50_000);
-    storm::run(requests);
+    println!("{}", storm::run(requests));
 }
 
 /// Clients that ask for `/hello` again and again, and how long each answer took.

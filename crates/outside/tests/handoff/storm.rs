@@ -1,6 +1,7 @@
 //! Many requests of every kind at once, each with its number: every answer must carry the number of its request, come
 //! once and in order, and every handler must have run once for each number.
 
+use std::collections::HashSet;
 use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -10,28 +11,39 @@ use std::time::{Duration, Instant};
 use outside::{Error, Request, Response, blocking};
 
 use crate::client::{DEADLINE, get, parse};
-use crate::server::Running;
+use crate::server::{Gate, Running};
 
 const CLIENTS: usize = 48;
 
-/// Runs so many requests.
-pub(crate) fn run(requests: usize) {
+/// So many of the clients begin with a request that is not answered in time.
+const HANGING: usize = 6;
+const TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Runs so many requests, and says how it went.
+pub(crate) fn run(requests: usize) -> String {
     let calls: Arc<Vec<AtomicU8>> = Arc::new((0..requests).map(|_| AtomicU8::new(0)).collect());
-    let server = Running::start(|config| config.max_workers = 16);
+    let server = Running::start(|config| {
+        config.max_workers = 16;
+        config.process_timeout = TIMEOUT;
+    });
     routes(&server, &calls);
+    let gate = Gate::new();
+    server.set_route("/hang", gate.handler("much too late"));
     let next = Arc::new(AtomicUsize::new(0));
     let began = Instant::now();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let gone: Vec<usize> = runtime.block_on(async {
+    let gone: HashSet<usize> = runtime.block_on(async {
         let clients = (0..CLIENTS)
             .map(|number| tokio::spawn(client(server.address, requests, Arc::clone(&next), Random(number as u64 + 1))));
-        let mut gone = Vec::new();
+        let mut gone = HashSet::new();
         for client in clients.collect::<Vec<_>>() {
             gone.extend(client.await.unwrap());
         }
         gone
     });
-    println!("{requests} requests, {} of vanished clients, in {:.1} s", gone.len(), began.elapsed().as_secs_f64());
+    let time = began.elapsed().as_secs_f64();
+    assert_eq!(gate.guests(), HANGING);
+    gate.open();
     drop(server);
     for (number, calls) in calls.iter().enumerate() {
         match (calls.load(Ordering::Relaxed), gone.contains(&number)) {
@@ -39,6 +51,7 @@ pub(crate) fn run(requests: usize) {
             (calls, _) => panic!("request {number} was handled {calls} times"),
         }
     }
+    format!("{requests} requests, {} of vanished clients, in {time:.1} s", gone.len())
 }
 
 /// Kinds of requests: the route, the status of its answer, how many of a hundred.
@@ -100,6 +113,19 @@ fn routes(server: &Running, calls: &Arc<Vec<AtomicU8>>) {
 
 fn number(request: &Request) -> usize {
     request.query().parse().unwrap()
+}
+
+/// Asks for what is not answered in time: 504, then the end, whatever the handler says later.
+async fn hang(address: SocketAddr) {
+    let stream = tokio::net::TcpStream::connect(address).await.unwrap();
+    assert!(stream.try_write(&get("/hang")).unwrap() > 0);
+    let answers = tokio::time::timeout(DEADLINE, receive(&stream, 1)).await.expect("504 in time");
+    assert_eq!(answers[0].0, 504);
+    let end = async {
+        stream.readable().await.unwrap();
+        stream.try_read(&mut [0]).unwrap()
+    };
+    assert_eq!(tokio::time::timeout(DEADLINE, end).await.expect("the end in time"), 0);
 }
 
 /// One client after another on one task; returns the numbers of requests whose answers nobody waited for.

@@ -1,0 +1,113 @@
+//! Serving on a listener, from the first signal handler set to the last callback called.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use outside::{Address, BindError, Listener};
+use pyo3::exceptions::{PyOSError, PyRuntimeError};
+use pyo3::prelude::*;
+
+use crate::call::asynchronous::EventLoop;
+use crate::call::interrupt::prepare as prepare_interrupts;
+use crate::hooks::PythonHooks;
+use crate::logging::log_exception;
+use crate::server::{OutsideHttp, is_async, lock};
+use crate::settings::Settings;
+use crate::signals::Signals;
+
+/// Serves on a listener until terminated.
+pub(crate) fn serve_on(
+    slf: &Bound<'_, OutsideHttp>,
+    listener: Listener,
+    takes_signals: bool,
+    started: impl FnOnce(&Address) + Send,
+) -> PyResult<()> {
+    let py = slf.py();
+    let server = slf.get().server()?;
+    let entered = server.engine.enter().map_err(run_error)?;
+    let Settings { config, pre_send, post_callback, server_cleanup, .. } = server.settings(py)?;
+    let hooked = pre_send.is_some() || post_callback.is_some();
+    server.shared.hooked.store(hooked, Ordering::Relaxed);
+    server.engine.set_hooks(match hooked {
+        true => Some(Arc::new(PythonHooks { pre_send, post_callback })),
+        false => None,
+    });
+    server.log.begin(py)?;
+    prepare_interrupts(py)?;
+    let handlers = lock(&server.routes).values().map(|handler| handler.clone_ref(py)).collect::<Vec<_>>();
+    let running = RunningServer::count();
+    if handlers.iter().any(|handler| matches!(is_async(handler.bind(py)), Ok(true))) {
+        EventLoop::running(py)?;
+    }
+    let signals = Signals::take(slf, &entered, takes_signals)?;
+    let result = py.detach(|| {
+        let rung = || Python::attach(|py| py.check_signals()).map_err(RunError::Python);
+        server.engine.run_with(entered, listener, &config, started, rung)
+    });
+    signals.give_back(py)?;
+    if running.end() {
+        EventLoop::stop(py)?;
+    }
+    if let Some(cleanup) = server_cleanup
+        && let Err(error) = cleanup.bind(py).call0()
+    {
+        log_exception(py, "server_cleanup failed", &error);
+    }
+    result.map_err(|error| match error {
+        RunError::Python(error) => error,
+        RunError::Engine(error) => run_error(error),
+    })
+}
+
+/// Servers that run in this process: the last one ends the event loop of async handlers.
+static RUNNING: AtomicUsize = AtomicUsize::new(0);
+
+/// One of them.
+pub(crate) struct RunningServer(());
+
+impl RunningServer {
+    /// Is there any?
+    pub(crate) fn any() -> bool {
+        RUNNING.load(Ordering::SeqCst) > 0
+    }
+
+    fn count() -> Self {
+        RUNNING.fetch_add(1, Ordering::SeqCst);
+        Self(())
+    }
+
+    /// Ends it; was it the last one?
+    fn end(self) -> bool {
+        std::mem::forget(self);
+        RUNNING.fetch_sub(1, Ordering::SeqCst) == 1
+    }
+}
+
+impl Drop for RunningServer {
+    fn drop(&mut self) {
+        RUNNING.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+/// What `run` may end with.
+enum RunError {
+    Python(PyErr),
+    Engine(outside::Error),
+}
+
+impl From<outside::Error> for RunError {
+    fn from(error: outside::Error) -> Self {
+        Self::Engine(error)
+    }
+}
+
+/// The exception for what `run` may end with.
+pub(crate) fn run_error(error: outside::Error) -> PyErr {
+    match error.source_as::<BindError>() {
+        Some(bind) => match bind.error.raw_os_error() {
+            Some(number) => PyOSError::new_err((number, error.to_string())),
+            None => PyOSError::new_err(error.to_string()),
+        },
+        None => PyRuntimeError::new_err(error.to_string()),
+    }
+}
