@@ -65,6 +65,16 @@ def stuck(request: object) -> str:
     return "never"
 
 
+def replace(request: object) -> str:
+    """What the server does when a handler cannot be ended."""
+    from outside import _worker
+
+    say("replacing", os.getpid())
+    assert _worker.replace()
+    threading.Event().wait(60)
+    return "never"
+
+
 def end(request: object) -> str:
     server.terminate()
     return "ending"
@@ -80,6 +90,7 @@ server.set_route("/threads", lambda request: "\n".join(thread.name for thread in
 server.set_route("/slow", slow)
 server.set_route("/stuck", stuck)
 server.set_route("/end", end)
+server.set_route("/replace", replace)
 if wanted.get("handler"):
     signal.signal(signal.SIGTERM, lambda *arguments: server.terminate(*arguments))
 say("generation", os.getpid())

@@ -16,8 +16,7 @@ from pathlib import Path
 
 import pytest
 from outside import OutsideHTTP
-from outside._supervisor import LONGEST_PAUSE, _Slot
-from outside._worker import Worker
+from outside._workers import LONGEST_PAUSE, Slot, Worker
 
 from harness import HERE, Script, wait_until
 from processes import Load, Processes, is_alive, kill_under_load, refused, reload_under_load, stopped, wait_for_end
@@ -94,15 +93,15 @@ def test_connections_that_wait_for_a_worker_survive_it(start):
 
 
 def test_what_dies_young_is_replaced_ever_more_slowly():
-    slot, pauses = _Slot(0), []
+    slot, pauses = Slot(0), []
     for _ in range(10):
-        pauses.append(slot.pause_after(Worker(1, 2)))
+        pauses.append(slot.pause_after(Worker(0, 1, 2)))
     assert pauses[:5] == [0.0, 0.1, 0.2, 0.4, 0.8]
     assert pauses[-1] == LONGEST_PAUSE
-    old = Worker(1, 2)
+    old = Worker(0, 1, 2)
     old.ready_since = 0.0
     assert slot.pause_after(old) == 0.0
-    assert slot.pause_after(Worker(1, 2)) == 0.0
+    assert slot.pause_after(Worker(0, 1, 2)) == 0.0
 
 
 def test_workers_end_when_their_supervisor_is_gone(start):
@@ -111,6 +110,18 @@ def test_workers_end_when_their_supervisor_is_gone(start):
     for pid in script.workers().values():
         wait_for_end(pid)
     assert refused(script.address)
+
+
+def test_a_worker_with_a_handler_that_does_not_end_is_replaced_and_then_killed(start):
+    script = start(drain_idle=0.1, termination_timeout=0.1)
+    with Wire(script.address) as wire:
+        wire.send(request_bytes("/replace"))
+        worker = script.wait_for("replacing").split()[1]
+        script.wait_for(f"(process {worker}) has a handler that does not end; it is replaced")
+        wire.receive_end()
+        wait_for_end(int(worker))
+    script.wait_for_workers(set(script.workers().values()) - {int(worker)})
+    assert script.stop() == 0
 
 
 def test_the_environment_of_workers_is_the_programs(start):
@@ -507,7 +518,7 @@ def test_a_closed_terminal_is_no_reload(tmp_path):
     """The kernel sends SIGHUP to whoever was started from it."""
     program = tmp_path / "program.py"
     program.write_text(PROGRAM.replace("server.run()", "server.config['on_worker_start'] = print_worker\nserver.run()"))
-    program.write_text("def print_worker(slot): print('worker', os.getpid(), flush=True)\nimport os\n" + program.read_text())
+    program.write_text("import os\ndef print_worker(slot): os.write(1, b'worker %d\\n' % os.getpid())\n" + program.read_text())
     pid, terminal = pty.fork()
     if pid == 0:
         os.execv(sys.executable, [sys.executable, str(program)])
@@ -519,7 +530,7 @@ def test_a_closed_terminal_is_no_reload(tmp_path):
     wait_for_end(pid)
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
     workers = re.findall(rb"worker (\d+)", heard)
-    assert len(workers) == 2, heard
+    assert len(workers) == 2
     for worker in workers:
         wait_for_end(int(worker))
 

@@ -6,9 +6,8 @@ import sys
 import threading
 import time
 from collections.abc import Iterable
-from pathlib import Path
 
-_TASKS = Path("/proc/self/task")
+_TASKS = "/proc/self/task"
 
 
 def refuse_other_threads() -> None:
@@ -27,18 +26,20 @@ def refuse_other_threads() -> None:
 
 def _other_threads() -> list[str]:
     known = {thread.native_id: thread for thread in threading.enumerate() if thread is not threading.current_thread()}
-    if not _TASKS.exists():
+    if not os.path.isdir(_TASKS):
         return sorted(thread.name for thread in known.values())
-    names = []
-    for task in _TASKS.iterdir():
-        number = int(task.name)
-        if number == threading.get_native_id():
-            continue
-        try:
-            names.append(known[number].name if number in known else (task / "comm").read_text().strip())
-        except OSError:
-            pass  # it has ended
-    return sorted(names)
+    others = {int(task) for task in os.listdir(_TASKS)} - {threading.get_native_id()}
+    names = [known[number].name if number in known else _command_name(number) for number in others]
+    return sorted(name for name in names if name is not None)
+
+
+def _command_name(thread: int) -> str | None:
+    """The kernel's name of a thread that Python did not start; `None` if it has ended."""
+    try:
+        with open(f"{_TASKS}/{thread}/comm") as file:
+            return file.read().strip()
+    except OSError:
+        return None
 
 
 def flush() -> None:

@@ -22,7 +22,10 @@ GRACE = 5.0
 
 _READY = "OUTSIDE_READY"
 _FIRST_DESCRIPTOR = 3
-_DIRECTORY = os.getcwd()  # of the program's start, if it was not changed before the import
+# As they were when the program was started, if this was imported before they were changed.
+_DIRECTORY = os.getcwd()
+_ENVIRONMENT = dict(os.environ)
+_OURS = ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES", _READY, _first_process.NAME)
 
 
 class Command:
@@ -30,9 +33,8 @@ class Command:
 
     def __init__(self) -> None:
         self._ready = inherited_descriptor(_READY)
-        for name in ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"):
+        for name in _OURS:
             os.environ.pop(name, None)
-        self._environment = dict(os.environ)
 
     def announce_ready(self) -> bool:
         """Tells the generation before that this one serves; `False` if there is none."""
@@ -90,7 +92,8 @@ class Command:
                 signal.signal(signum, signal.SIG_DFL)
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
             handed = [*listeners, telling]
-            environment = {**self._environment, "LISTEN_PID": str(os.getpid()), "LISTEN_FDS": str(len(listeners))}
+            environment = {name: value for name, value in _ENVIRONMENT.items() if name not in _OURS}
+            environment.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS=str(len(listeners)))
             environment[_READY] = f"{os.getpid()}:{_FIRST_DESCRIPTOR + len(listeners)}"
             if _first_process.descriptor is not None:
                 handed.append(_first_process.descriptor)
@@ -118,7 +121,7 @@ class Successor:
         self.is_heard = True  # may more come from the descriptor?
         self.deadline = time.monotonic() + READY_WITHIN
         self._fault: str | None = None
-        self._tell = self.terminate
+        self._told = False
 
     def hear(self) -> None:
         """Reads what it says."""
@@ -136,17 +139,16 @@ class Successor:
         if status is not None:
             return self._fault or f"{described(status)} before it was ready"
         if not self.is_ready and time.monotonic() >= self.deadline:
-            self._fault = self._fault or f"was not ready within {READY_WITHIN:.0f} s"
-            self.deadline = time.monotonic() + GRACE
-            self._tell()
-            self._tell = self.kill
+            self.give_up(f"was not ready within {READY_WITHIN:.0f} s", GRACE)
         return None
 
-    def terminate(self) -> None:
-        os.kill(self.pid, signal.SIGTERM)
-
-    def kill(self) -> None:
-        os.kill(self.pid, signal.SIGKILL)
+    def give_up(self, why: str, patience: float) -> None:
+        """Ends it gracefully; the second time, and so when this many seconds were not enough, at once."""
+        self._fault = self._fault or why
+        self.is_ready = False
+        self.deadline = time.monotonic() + patience
+        os.kill(self.pid, signal.SIGKILL if self._told else signal.SIGTERM)
+        self._told = True
 
     def close(self) -> None:
         os.close(self.descriptor)

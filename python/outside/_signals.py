@@ -68,15 +68,20 @@ class Signals:
             server.__dict__["terminate"] = self._count_call
             yield
         finally:
-            self.leave(server)
+            server.__dict__.pop("terminate", None)
             signal.set_wakeup_fd(wakeup)
             for signum, old in self.before.items():
                 signal.signal(signum, old)
 
-    @staticmethod
-    def leave(server: Any) -> None:
-        """`server.terminate()` is the server's own again, in a child or at the end."""
+    def forget_in_child(self, server: Any) -> None:
+        """In a worker: what comes to the whole group of processes (Ctrl+C) is for the supervisor, which passes it on."""
+        signal.set_wakeup_fd(-1)
         server.__dict__.pop("terminate", None)
+        for signum in (signal.SIGINT, *self.before):
+            # No SIG_IGN: programs that a handler starts would inherit it.
+            signal.signal(signum, lambda *_: None)
+        signal.signal(signal.SIGCHLD, self.before[signal.SIGCHLD])
+        self.close()
 
     def _count_termination(self, *_: object) -> None:
         self.terminations += 1

@@ -16,29 +16,22 @@ from ._fork import flush, release
 
 _log = logging.getLogger("outside")
 
-# What a worker says: that it serves; that it has heard SIGTERM; that it ends because the program called `terminate()`.
-READY, ENDING, TERMINATED = b"r", b"e", b"t"
+# What a worker says: that it serves; that it has heard SIGTERM; that it ends because the program called `terminate()`; that a
+# handler does not end, so that another worker should take its place.
+READY, ENDING, TERMINATED, STUCK = b"r", b"e", b"t", b"s"
 # The exit status of a worker that could not start.
 FAILED = 3
 # After its supervisor is gone, a worker has this much beyond `termination_timeout`.
 GRACE = 5.0
 
 
-class Worker:
-    """A worker as its supervisor sees it."""
-
-    def __init__(self, pid: int, report: int) -> None:
-        self.pid = pid
-        self.report = report
-        self.ready_since: float | None = None
-        self.is_ending = False
-
-
 def work(server: Any, slot: int, report: int, lifeline: int, mask: set[int]) -> NoReturn:
     """Serves in this process, which was forked for nothing else, with signals still blocked; `mask` lets them in."""
+    global _this
     status = FAILED
     try:
-        status = _Work(server, slot, report, lifeline).run(mask)
+        _this = _Work(server, slot, report, lifeline)
+        status = _this.run(mask)
     except SystemExit as end:  # told to end while it was starting, or a hook that wants out
         status = end.code if isinstance(end.code, int) else FAILED
     except BaseException:
@@ -46,6 +39,14 @@ def work(server: Any, slot: int, report: int, lifeline: int, mask: set[int]) -> 
     finally:
         flush()
         os._exit(status)
+
+
+def replace() -> bool:
+    """Has another worker take the place of this one, which then retires; `False` in a process that is no worker."""
+    if _this is None:
+        return False
+    _this.say_stuck()
+    return True
 
 
 class _Work:
@@ -119,9 +120,17 @@ class _Work:
             raise SystemExit(0)
         self._server._retire()
 
+    def say_stuck(self) -> None:
+        self._say(STUCK)
+        self._retiring = True
+        self._server._retire()
+
     def _watch(self) -> None:
         """Waits for the end of the supervisor, which nobody else would notice."""
         os.read(self._lifeline, 1)
         os.kill(os.getpid(), signal.SIGTERM)
         time.sleep(float(self._server.config.get("termination_timeout", 30)) + GRACE)
         os._exit(1)
+
+
+_this: _Work | None = None
