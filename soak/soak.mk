@@ -4,6 +4,6 @@
 
 .PHONY: soak
 
-soak: build test-tools ## long and large forms of the tests of load
+soak: build test-tools storm ## long and large forms of the tests of load
 	@echo "soak     soak/ (some ten minutes)"
 	@$(PY) -m pytest soak -v -rA -o timeout=900 $(SOAK)

@@ -33,8 +33,15 @@ pub(crate) fn run(requests: usize) -> String {
     let began = Instant::now();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let gone: HashSet<usize> = runtime.block_on(async {
-        let clients = (0..CLIENTS)
-            .map(|number| tokio::spawn(client(server.address, requests, Arc::clone(&next), Random(number as u64 + 1))));
+        let clients = (0..CLIENTS).map(|index| {
+            let (address, next, random) = (server.address, Arc::clone(&next), Random(index as u64 + 1));
+            tokio::spawn(async move {
+                if index < HANGING {
+                    hang(address).await;
+                }
+                client(address, requests, next, random).await
+            })
+        });
         let mut gone = HashSet::new();
         for client in clients.collect::<Vec<_>>() {
             gone.extend(client.await.unwrap());
