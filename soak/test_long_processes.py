@@ -1,4 +1,4 @@
-"""Reloads and dying workers under load, in full: 100 reloads within 200,000 requests, and a worker killed each second for a minute."""
+"""Reloads and dying workers in full: 100 reloads within 200,000 requests, and a worker killed each second for a minute."""
 
 from __future__ import annotations
 

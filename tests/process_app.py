@@ -1,6 +1,6 @@
-"""The application of the tests of several processes: `python process_app.py SETTINGS.json`, which is read anew by each generation.
+"""The application of the tests of several processes: `python process_app.py SETTINGS.json`.
 
-The file holds the configuration, and under "test" what a test wants of this generation. What happens is printed, the log included.
+Each generation reads the file anew. It holds the configuration, and under "test" what a test wants of this generation. What happens is printed, the log included.
 """
 
 from __future__ import annotations

@@ -15,6 +15,8 @@ import threading
 import time
 from pathlib import Path
 
+import pytest
+
 from gauge import resident_memory
 from harness import HERE, Script, wait_until
 from wire import DEADLINE, Incomplete, Wire, fetch, parse_answer, request_bytes
@@ -79,6 +81,24 @@ class Processes(Script):
         """Ends the newest generation; the exit status of the first one."""
         self.send_signal(signum)
         return self.wait()
+
+
+@pytest.fixture
+def start(tmp_path):
+    """Starts the application; what is left of it at the end is killed."""
+    started = []
+
+    def start(kind=Processes, /, **settings) -> Processes:
+        started.append(kind(tmp_path, **settings))
+        return started[-1]
+
+    yield start
+    for script in started:
+        if script.process.poll() is None:
+            script.process.kill()
+        for line in script.heard:
+            if line.startswith("generation ") and is_alive(int(line.split()[1])):
+                os.kill(int(line.split()[1]), signal.SIGKILL)
 
 
 def is_alive(pid: int) -> bool:
