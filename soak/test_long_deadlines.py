@@ -11,9 +11,7 @@ import pytest
 from test_slow_clients import CHUNKED, GET, HALF_HEAD, SIZED, endure
 from test_slow_readers import (
     BUFFERS_HIDE_PROGRESS,
-    KINDS,
     SIZE,
-    WHOLE_AND_STREAMED,
     cut,
     file,
     for_each_kind,
@@ -50,8 +48,7 @@ def test_the_defaults(serve):
         assert seconds - 0.15 <= outcome.seconds <= seconds + 2, name
 
 
-@pytest.mark.parametrize("kinds", WHOLE_AND_STREAMED)
-def test_a_client_that_stops_reading(serve, records, routes, kinds):
+def test_a_client_that_stops_reading(serve, records, routes):
     running = serve(routes, access_log="common")
 
     def ask(kind):
@@ -60,7 +57,7 @@ def test_a_client_that_stops_reading(serve, records, routes, kinds):
             wire.send(request_bytes(f"/{kind}"))
             return cut(records, f"/{kind}", patience=90).created - began
 
-    seconds = for_each_kind(ask, kinds)
+    seconds = for_each_kind(ask)
     assert all(59.8 <= each <= 62 for each in seconds.values()), seconds
 
 
@@ -80,25 +77,24 @@ def test_a_long_upload_at_64_kib_a_second(serve):
     assert [answer.text for answer in outcome.answers] == [str(size)]
 
 
-@pytest.mark.parametrize("kinds", WHOLE_AND_STREAMED)
-def test_a_long_download_at_128_kib_a_second(serve, routes, kinds):
+def test_a_long_download_at_128_kib_a_second(serve, routes):
     """Edge.md S25: all of it, over two minutes."""
-    check_download(serve(routes), kinds, 128 << 10)
+    check_download(serve(routes), 128 << 10)
 
 
 @BUFFERS_HIDE_PROGRESS
 def test_a_long_download_at_8_kib_a_second(serve, routes):
     """Thirty times the minimum rate: two minutes of it, then the rest at once."""
-    check_download(serve(routes), KINDS, 8 << 10)
+    check_download(serve(routes), 8 << 10)
 
 
-def check_download(running, kinds, rate):
+def check_download(running, rate):
     def read(kind):
         with running.wire() as wire:
             wire.send(request_bytes(f"/{kind}", headers={"Connection": "close"}))
             return read_slowly(wire, rate, 120) + read_the_rest(wire)[0]
 
-    counts = for_each_kind(read, kinds)
+    counts = for_each_kind(read)
     assert all(count > SIZE for count in counts.values()), counts
 
 

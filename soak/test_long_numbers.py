@@ -47,7 +47,6 @@ def test_a_gibibyte_up(chunked):
     assert grown < MOST
 
 
-@pytest.mark.xfail(strict=True, reason="spooled content is read into memory and then copied: twice its size")
 @pytest.mark.parametrize("chunked", [False, True], ids=["sized", "chunked"])
 def test_a_gibibyte_that_the_handler_asks_for(chunked):
     """Then it is in memory once, as the bytes that the handler asked for."""

@@ -47,9 +47,10 @@ class Client:
 
 
 class Crowd:
-    """Connections to one server. Works as a context manager, which closes them."""
+    """Connections to one server; each sends the opening at once. Works as a context manager, which closes them."""
 
-    def __init__(self, address: tuple, count: int, deadline: float = 60) -> None:
+    def __init__(self, address: tuple, count: int, opening: bytes = b"", deadline: float = 60) -> None:
+        self.opening = opening
         need_descriptors(count + 200)
         self.clients: list[Client] = []
         self.reading = select.epoll()
@@ -83,8 +84,10 @@ class Crowd:
                 connection = pending.pop(number)
                 error = connection.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
                 assert error == 0, f"connection {len(self.clients)} failed: {error}"
-                self.by_number[number] = Client(connection)
-                self.clients.append(self.by_number[number])
+                client = self.by_number[number] = Client(connection)
+                self.clients.append(client)
+                if self.opening:
+                    client.send(self.opening)
                 self.reading.register(number, select.EPOLLIN)
         opening.close()
 

@@ -124,7 +124,6 @@ def cpu_share(script: Script, seconds: float) -> float:
     return (cpu_seconds(script.process.pid) - before) / seconds
 
 
-@pytest.mark.xfail(strict=True, reason="each accept that finds no descriptor costs a pause of 50 ms")
 def test_out_of_descriptors_idle_ones_are_shed(tight):
     with Crowd(tight.address, 300) as crowd:
         for _ in range(5):
@@ -134,8 +133,7 @@ def test_out_of_descriptors_idle_ones_are_shed(tight):
 
 def test_out_of_descriptors_it_neither_spins_nor_ends(tight):
     """All are busy, so nothing can be shed: the rest waits, at no cost, until there is room."""
-    with Crowd(tight.address, 100) as crowd:
-        crowd.send(HALF)
+    with Crowd(tight.address, 100, HALF) as crowd:
         assert cpu_share(tight, 1) < 0.2
         shed = crowd.ended()  # before their half request had come
         assert shed < 20
@@ -152,8 +150,7 @@ def test_the_default_leaves_room_for_files():
     """Four fifths of the descriptors are for connections, so that handlers can still open something."""
     need_proc()
     script = Script(str(HERE / "greedy_app.py"), "{}", "256")
-    with Crowd(script.address, 400) as crowd:
-        crowd.send(HALF)
+    with Crowd(script.address, 400, HALF) as crowd:
         deadline = time.monotonic() + 5
         count = descriptors(script)
         while count < 204 and time.monotonic() < deadline:

@@ -86,7 +86,6 @@ async def fail_later(request):
     raise RuntimeError("the cause")
 
 
-@pytest.mark.xfail(strict=True, reason="the decoded path stands in the text as it is")
 @pytest.mark.parametrize(
     "handler",
     [
@@ -129,14 +128,12 @@ def test_each_key_is_named_once_however_often_it_refuses(serve, records):
     assert sorted(re.search(r'config\["(\w+)"\]', text)[1] for text in told) == sorted(KEYS)
 
 
-@pytest.mark.xfail(strict=True, reason="the key of the stall is named instead")
 def test_a_body_below_the_minimum_rate_names_that_key(serve, records):
     running = serve(lambda request: "x", min_rate=1_000_000)
     assert endure(running.address, SIZED, b"x", pace=0.1).statuses == [408]
     assert "min_rate" in records.wait_for("config[").getMessage()
 
 
-@pytest.mark.xfail(strict=True, reason="nothing is told")
 def test_a_client_that_stops_reading_names_its_key(serve, records):
     running = serve(lambda request: b"x" * 50_000_000, write_stall_timeout=0.3, access_log="common")
     with running.wire() as wire:

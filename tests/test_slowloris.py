@@ -12,7 +12,7 @@ import json
 import statistics
 import time
 
-from crowd import Client, Crowd
+from crowd import Crowd
 from harness import HERE, Script
 from wire import Wire, parse_all, request_bytes
 
@@ -84,11 +84,7 @@ def check_crowd(opening: bytes, count: int, deadline: float, seconds: float, **c
     alone, beside = (Wire(server.address) for server in servers)
     length = answer_length(alone)
     assert answer_length(beside) == length
-    with alone, beside, Crowd(servers[1].address, count) as crowd:
-        began: dict[Client, float] = {}
-        for client in crowd.clients:
-            client.send(opening)
-            began[client] = time.monotonic()
+    with alone, beside, Crowd(servers[1].address, count, opening) as crowd:
         send_what_is_due = drip(crowd, pace=10)
         taken: tuple[list[float], list[float]] = ([], [])
         turns = list(zip((alone, beside), taken, strict=True))
@@ -98,13 +94,13 @@ def check_crowd(opening: bytes, count: int, deadline: float, seconds: float, **c
                 send_what_is_due()
                 times.append(ask(wire, length))
             turns.reverse()
-        assert time.monotonic() < min(began.values()) + deadline, "the machine is too slow for this test"
+        assert time.monotonic() < crowd.clients[0].opened + deadline, "the machine is too slow for this test"
         assert crowd.ended() == 0
         while any(client.ended is None for client in crowd.clients):
             assert time.monotonic() < end + deadline + 10, f"{count - crowd.ended()} are still open"
             send_what_is_due()
             crowd.receive(0.005)
-        lasted = [client.ended - began[client] for client in crowd.clients]
+        lasted = [client.ended - client.opened for client in crowd.clients]
         statuses = {tuple(answer.status for answer in parse_all(bytes(client.received))) for client in crowd.clients}
     for server in servers:
         assert server.stop() == 0, server.errors
