@@ -1,6 +1,7 @@
 """The application of the tests of several processes: `python process_app.py SETTINGS.json`.
 
-Each generation reads the file anew. It holds the configuration, and under "test" what a test wants of this generation. What happens is printed, the log included.
+Each generation reads the file anew. It holds the configuration, and under "test" what a test wants of this generation.
+What happens is printed, the log included.
 """
 
 from __future__ import annotations

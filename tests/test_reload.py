@@ -291,16 +291,19 @@ def test_process_1_of_a_container_outlives_generations(tmp_path):
     if subprocess.run([*inside, "true"], capture_output=True, check=False).returncode:
         pytest.skip("needs unshare and the right to use it")
     script = Contained(tmp_path, inside)
-    assert "generation 1\n" in script.before_url
-    first = script.process_1()
-    for _ in range(2):
-        os.kill(first, signal.SIGHUP)
-        script.wait_for("outside is serving on ")
-        assert fetch(script.address, "/echo?n=1").text == "1"
-    wait_until(lambda: script.count_inside() == 4, "old generations are gone")
-    os.kill(first, signal.SIGTERM)
-    assert script.wait() == 0
-    assert script.output.count("returned") == 1
+    try:
+        assert "generation 1\n" in script.before_url
+        first = script.process_1()
+        for _ in range(2):
+            os.kill(first, signal.SIGHUP)
+            script.wait_for("outside is serving on ")
+            assert fetch(script.address, "/echo?n=1").text == "1"
+        wait_until(lambda: script.count_inside() == 4, "old generations are gone")
+        os.kill(first, signal.SIGTERM)
+        assert script.wait() == 0
+        assert script.output.count("returned") == 1
+    finally:
+        script.process.kill()  # and with it, what is inside
 
 
 class Contained(Processes):
