@@ -99,6 +99,9 @@ impl Executor {
             let host = Arc::clone(&self.host);
             host.work(&mut || leading = self.run_batch(term));
         }
+        if leading {
+            self.sentinel.dismiss();
+        }
     }
 
     fn run_loop(&self) -> Turn {

@@ -209,14 +209,48 @@ fn nobody_waits_longer_than_the_limit() {
         trial.connect(&[(Pool, &[Stuck])]);
         trial.wait_for_stuck(1);
         trial.connect(&[(Pool, &[Quick])]);
-        trial.connect(&[(Loop, &[Quick])]);
-        // Its answer comes after the job before it was pushed.
-        trial.wait_for(1);
+        trial.wait_for_pushes(2);
         sync::advance(Duration::from_secs(6));
         trial.expire();
-        trial.wait_for(2);
+        trial.wait_for(1);
         trial.release();
         assert_eq!(trial.finish(), 1);
+    });
+}
+
+/// A streamed body cannot be turned away any more; those behind it can.
+#[test]
+fn a_stream_that_waits_does_not_keep_others_waiting() {
+    check(|| {
+        let mut trial = Trial::start(1);
+        trial.connect(&[(Pool, &[Stuck])]);
+        trial.wait_for_stuck(1);
+        trial.connect_stream();
+        trial.wait_for_pushes(2);
+        trial.connect(&[(Pool, &[Quick])]);
+        trial.wait_for_pushes(3);
+        sync::advance(Duration::from_secs(6));
+        trial.expire();
+        trial.wait_for(1);
+        trial.release();
+        assert_eq!(trial.finish(), 1);
+    });
+}
+
+/// What was pushed before the stop is done, whatever it waits behind.
+#[test]
+fn stopping_leaves_no_job_undone() {
+    check(|| {
+        let mut trial = Trial::start(2);
+        trial.connect(&[(Loop, &[Stuck])]);
+        trial.connect(&[(Loop, &[Quick])]);
+        trial.connect(&[(Loop, &[Slow(1)])]);
+        trial.wait_for_pushes(3);
+        trial.executor.stop();
+        trial.wait_for_ends(2);
+        trial.wait_for_threads(1);
+        trial.release();
+        assert_eq!(trial.executor.join(FOR_EVER), 0);
     });
 }
 

@@ -24,6 +24,24 @@ pub(super) struct Pool {
     busy: usize,
 }
 
+impl Pool {
+    /// Jobs that have waited too long, but not those that cannot be turned away: they keep their places.
+    fn take_expired(&mut self) -> Vec<Job> {
+        let mut expired = Vec::new();
+        let mut place = 0;
+        while let Some((since, job)) = self.queue.get(place)
+            && since.elapsed() >= LONGEST_WAIT
+        {
+            if job.may_be_turned_away() {
+                expired.extend(self.queue.remove(place).map(|(_, job)| job));
+            } else {
+                place += 1;
+            }
+        }
+        expired
+    }
+}
+
 impl Crew {
     /// The next job of the pool, if one more worker is allowed.
     pub(super) fn take_job(&mut self, max_workers: usize) -> Option<Job> {
@@ -67,18 +85,8 @@ impl Executor {
 
     /// Turns away what has waited too long.
     pub(crate) fn expire(&self) {
-        loop {
-            let mut crew = lock(&self.crew);
-            let Some((since, job)) = crew.pool.queue.front() else { return };
-            if since.elapsed() < LONGEST_WAIT || !job.may_be_turned_away() {
-                return;
-            }
-            let waited = crew.pool.queue.pop_front();
-            drop(crew);
-            if let Some((_, job)) = waited {
-                self.turn_away(job);
-            }
-        }
+        let expired = lock(&self.crew).pool.take_expired();
+        expired.into_iter().for_each(|job| self.turn_away(job));
     }
 
     /// Runs jobs as long as there are any, then stands by again.

@@ -82,7 +82,7 @@ impl Executor {
             max_workers,
         });
         executor.hire()?;
-        executor.start_sentinel()?;
+        executor.start_sentinel().inspect_err(|_| executor.stop())?;
         Ok(executor)
     }
 
@@ -112,7 +112,6 @@ impl Executor {
         drop(crew);
         drop(never_begun);
         self.wake_root();
-        self.wake_sentinel();
         self.crew_called.notify_all();
     }
 

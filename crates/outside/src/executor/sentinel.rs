@@ -1,7 +1,7 @@
 //! The sentinel: a thread that sees when a call lasts, and gives the event loop to somebody else.
 //!
 //! It never runs foreign code and never waits for a lock that somebody holds while running it. While nothing is called
-//! it sleeps without a timer.
+//! it sleeps without a timer. It lives until the last leader dismisses it: stopping waits behind slow calls too.
 
 use std::io;
 use std::sync::{Arc, OnceLock};
@@ -17,6 +17,7 @@ const TICK: Duration = Duration::from_millis(1);
 #[derive(Default)]
 pub(super) struct Sentinel {
     asleep: AtomicBool,
+    dismissed: AtomicBool,
     thread: OnceLock<Thread>,
 }
 
@@ -29,6 +30,16 @@ impl Sentinel {
         }
     }
 
+    /// The event loop has ended.
+    pub(super) fn dismiss(&self) {
+        self.dismissed.store(true, Ordering::SeqCst);
+        self.wake();
+    }
+
+    fn is_dismissed(&self) -> bool {
+        self.dismissed.load(Ordering::SeqCst)
+    }
+
     fn wake(&self) {
         self.asleep.store(false, Ordering::SeqCst);
         if let Some(thread) = self.thread.get() {
@@ -38,10 +49,6 @@ impl Sentinel {
 }
 
 impl Executor {
-    pub(super) fn wake_sentinel(&self) {
-        self.sentinel.wake();
-    }
-
     pub(super) fn start_sentinel(self: &Arc<Self>) -> io::Result<()> {
         let executor = Arc::clone(self);
         let thread = Builder::new().name("outside-sentinel".into()).spawn(move || executor.watch())?;
@@ -54,12 +61,14 @@ impl Executor {
     fn watch(self: &Arc<Self>) {
         let mut last = self.word.snapshot();
         let mut quiet = 0;
-        while !self.is_stopping() {
+        while !self.sentinel.is_dismissed() {
             if quiet < QUIET_TICKS {
                 park_timeout(TICK);
             } else {
                 self.sentinel.asleep.store(true, Ordering::SeqCst);
-                while self.sentinel.asleep.load(Ordering::SeqCst) && self.word.snapshot() == last && !self.is_stopping()
+                while self.sentinel.asleep.load(Ordering::SeqCst)
+                    && self.word.snapshot() == last
+                    && !self.sentinel.is_dismissed()
                 {
                     park();
                 }

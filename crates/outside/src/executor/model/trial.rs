@@ -15,7 +15,7 @@ use crate::config::AccessLog;
 use crate::error::Error;
 use crate::handler::{Function, Inline};
 use crate::log::{Level, Log, LogSink};
-use crate::message::{Body, Request, RequestParts, Response};
+use crate::message::{Body, BodyStream, Pull, Request, RequestParts, Response};
 
 /// How a handler behaves.
 #[derive(Clone, Copy, Debug)]
@@ -89,9 +89,27 @@ impl Trial {
                     false => executor.push(job),
                     true => executor.push_to_pool(job),
                 }
+                ledger.note_push();
                 let answers = poll_fn(|context| mailbox.poll(context).map_or(Poll::Pending, Poll::Ready)).await;
                 ledger.receive(numbers, answers);
             }
+        });
+    }
+
+    /// A client in the middle of a streamed body, who waits for the pool to make the next piece.
+    pub(super) fn connect_stream(&mut self) {
+        let number = self.asked;
+        self.asked += 1;
+        lock(&self.ledger.state).runs.push(0);
+        let (executor, ledger) = (Arc::clone(&self.executor), Arc::clone(&self.ledger));
+        self.executor.runtime.spawn(async move {
+            let mailbox = Arc::new(Mailbox::default());
+            let stream = Box::new(Stream { number, ledger: Arc::clone(&ledger) });
+            let exchanges = vec![Exchange::new(None, Work::Pull(stream))];
+            executor.push_to_pool(Job { exchanges, site: Arc::default(), mailbox: Arc::clone(&mailbox) });
+            ledger.note_push();
+            let answers = poll_fn(|context| mailbox.poll(context).map_or(Poll::Pending, Poll::Ready)).await;
+            ledger.receive(number..number + 1, answers);
         });
     }
 
@@ -121,6 +139,16 @@ impl Trial {
     /// Waits until so many answers are there.
     pub(super) fn wait_for(&self, answers: usize) {
         self.ledger.wait_while(|state| state.answers < answers);
+    }
+
+    /// Waits until so many calls have ended, whether or not somebody is there for their answers.
+    pub(super) fn wait_for_ends(&self, count: usize) {
+        self.ledger.wait_while(|state| state.ended < count);
+    }
+
+    /// Waits until so many jobs were handed over.
+    pub(super) fn wait_for_pushes(&self, count: usize) {
+        self.ledger.wait_while(|state| state.pushes < count);
     }
 
     /// Waits until so many handlers that only end when told to are running.
@@ -169,6 +197,8 @@ struct Ledger {
 struct State {
     /// How often each handler was called.
     runs: Vec<usize>,
+    pushes: usize,
+    ended: usize,
     answers: usize,
     refused: usize,
     /// Handlers of the pool that are running.
@@ -187,6 +217,11 @@ impl Ledger {
         }
     }
 
+    fn note_push(&self) {
+        lock(&self.state).pushes += 1;
+        self.changed.notify_all();
+    }
+
     fn receive(&self, numbers: Range<usize>, exchanges: Vec<Exchange>) {
         assert_eq!(numbers.len(), exchanges.len());
         let mut state = lock(&self.state);
@@ -199,6 +234,7 @@ impl Ledger {
                 Work::Answered(Response { body: Body::Bytes(body), .. }) => {
                     assert_eq!(body, number.to_string(), "somebody else's answer");
                 }
+                Work::Pulled(_, Pull::End) => {}
                 _ => panic!("no answer"),
             }
             state.answers += 1;
@@ -240,8 +276,22 @@ impl Inline for Handler {
         let mut state = lock(&ledger.state);
         state.pooled -= pooled;
         state.learning -= usize::from(matches!(self.place, Place::Learned));
+        state.ended += 1;
         drop(state);
+        ledger.changed.notify_all();
         Ok(answer(number))
+    }
+}
+
+struct Stream {
+    number: usize,
+    ledger: Arc<Ledger>,
+}
+
+impl BodyStream for Stream {
+    fn pull(&mut self) -> Pull {
+        lock(&self.ledger.state).runs[self.number] += 1;
+        Pull::End
     }
 }
 
