@@ -156,7 +156,7 @@ class Load:
                 if not self._ask(connection, f"{client}-{number}", {}):
                     connection.close()
                     connection = None
-            except (OSError, AssertionError) as error:
+            except Exception as error:  # whatever it is, it is a fault
                 self._note(f"persistent client {client}, request {number}: {error!r}")
                 connection = None
         if connection:
@@ -169,7 +169,7 @@ class Load:
             try:
                 with self._connect() as connection:
                     self._ask(connection, f"{client}-{number}", {"Connection": "close"})
-            except (OSError, AssertionError) as error:
+            except Exception as error:  # whatever it is, it is a fault
                 self._note(f"fresh client {client}, request {number}: {error!r}")
 
     def _connect(self) -> socket.socket:
