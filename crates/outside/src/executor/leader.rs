@@ -181,6 +181,10 @@ impl Executor {
             if held > MOST_HELD {
                 break;
             }
+            // Before the call begins, so that whoever takes the loop over knows of it.
+            if let Work::Call(function) = &exchange.work {
+                function.placement.begin();
+            }
             let call = if leading { self.word.begin(term) } else { None };
             if call.is_some() {
                 self.sentinel.attend();
@@ -200,12 +204,11 @@ impl Executor {
 
     /// Does what an exchange asks for, and learns from how long it waited.
     fn perform(&self, exchange: &mut Exchange, site: &Snapshot, now: &mut Instant) {
-        let mut cpu_before = None;
-        if let Work::Call(function) = &exchange.work {
-            function.placement.begin();
-            // The first long call of a route is only suspected; the next ones are measured.
-            cpu_before = function.placement.is_suspect().then(cpu_time);
-        }
+        // The first long call of a route is only suspected; the next ones are measured.
+        let cpu_before = match &exchange.work {
+            Work::Call(function) if function.placement.is_suspect() => Some(cpu_time()),
+            _ => None,
+        };
         let called = exchange.perform(site, &self.log);
         let ended = Instant::now();
         let elapsed = ended - *now;
