@@ -69,7 +69,9 @@ impl Executor {
     /// Adds a job that is known to wait; called by connections, inside the event loop.
     pub(crate) fn push_to_pool(self: &Arc<Self>, job: Job) {
         let mut crew = lock(&self.crew);
-        if crew.pool.queue.len() >= QUEUE_PER_WORKER * self.max_workers && job.may_be_turned_away() {
+        // Workers that are about to take a job make room for as many.
+        let idle = self.max_workers.saturating_sub(crew.pool.busy);
+        if crew.pool.queue.len() >= QUEUE_PER_WORKER * self.max_workers + idle && job.may_be_turned_away() {
             drop(crew);
             return self.turn_away(job);
         }
