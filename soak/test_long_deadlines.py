@@ -61,7 +61,6 @@ def test_a_client_that_stops_reading(serve, records, routes):
     assert all(59.8 <= each <= 62 for each in seconds.values()), seconds
 
 
-@pytest.mark.xfail(strict=True, reason="the minimum rate is that of the whole body: what came at once is credit")
 def test_a_body_that_began_fast_has_a_minimum_rate_as_well(serve):
     """Half a megabyte at once, then one byte in five seconds."""
     running = serve(lambda request: "x")

@@ -86,10 +86,7 @@ def test_a_reload_takes_the_program_as_it_is_now(start):
     assert script.stop() == 0
 
 
-ONE = pytest.param(1, marks=pytest.mark.xfail(strict=True, reason="run() does not look whether it was handed listeners"))
-
-
-@pytest.mark.parametrize("processes", [ONE, 2])
+@pytest.mark.parametrize("processes", [1, 2])
 def test_no_listener_is_left_unserved(start, processes):
     """Fewer workers than listeners would leave clients waiting."""
     script = start(processes=3, drain_idle=0)

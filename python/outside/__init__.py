@@ -4,6 +4,8 @@ The names below are all that there is to know; each is documented where it is de
 engine in Rust (`outside._outside`).
 """
 
+# Remembers where and how the program was started, before it may change either.
+from . import _generation as _generation
 from ._outside import (
     FilePath,
     HandlerTimeout,

@@ -25,7 +25,9 @@ _FIRST_DESCRIPTOR = 3
 # As they were when the program was started, if this was imported before they were changed.
 _DIRECTORY = os.getcwd()
 _ENVIRONMENT = dict(os.environ)
-_OURS = ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES", _READY, _first_process.NAME)
+# Set where a generation made the file of its Unix socket itself: the last one removes it.
+_OWNS_FILE = "OUTSIDE_OWNS_FILE"
+_OURS = ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES", _READY, _OWNS_FILE, _first_process.NAME)
 
 
 class Command:
@@ -69,15 +71,16 @@ class Command:
             return "the path of the Python that runs it is not known"
         return None
 
-    def start(self, listeners: Iterable[int], taken: Iterable[int]) -> "Successor":
-        """Starts the program again with these listeners; `taken` are the signals that this process handles."""
+    def start(self, listeners: Iterable[int], taken: Iterable[int], owns_file: bool) -> "Successor":
+        """Starts the program again with these listeners; `taken` are the signals that this process handles, `owns_file` tells
+        whether the last generation is to remove the file of its Unix socket."""
         # Several slots may share a socket: it is handed on once.
         distinct = {(found.st_dev, found.st_ino): number for number, found in ((n, os.fstat(n)) for n in listeners)}
         hearing, telling = os.pipe()
         try:
             pid, mask = fork(taken)
             if pid == 0:
-                self._become(list(distinct.values()), telling, taken, mask)
+                self._become(list(distinct.values()), telling, taken, mask, owns_file)
         except OSError:
             os.close(hearing)
             raise
@@ -85,7 +88,9 @@ class Command:
             os.close(telling)
         return Successor(pid, hearing)
 
-    def _become(self, listeners: list[int], telling: int, taken: Iterable[int], mask: set[int]) -> NoReturn:
+    def _become(
+        self, listeners: list[int], telling: int, taken: Iterable[int], mask: set[int], owns_file: bool
+    ) -> NoReturn:
         try:
             signal.set_wakeup_fd(-1)
             for signum in taken:
@@ -95,6 +100,8 @@ class Command:
             environment = {name: value for name, value in _ENVIRONMENT.items() if name not in _OURS}
             environment.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS=str(len(listeners)))
             environment[_READY] = f"{os.getpid()}:{_FIRST_DESCRIPTOR + len(listeners)}"
+            if owns_file:
+                environment[_OWNS_FILE] = "1"
             if _first_process.descriptor is not None:
                 handed.append(_first_process.descriptor)
                 environment[_first_process.NAME] = f"{os.getpid()}:{_FIRST_DESCRIPTOR + len(listeners) + 1}"

@@ -22,6 +22,7 @@ _ErrorHandler: TypeAlias = Callable[..., Response] | Callable[..., Awaitable[Res
 
 __all__ = [
     "_LoopSource",
+    "HandlerTimeout",
     "ResponseCookie",
     "FilePath",
     "FormFile",

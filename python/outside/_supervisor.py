@@ -224,7 +224,7 @@ class Supervisor:
         _log.info("SIGHUP: a new generation is being started")
         reloading()
         try:
-            self._successor = self._command.start(self._server._listener_fds(), TAKEN)
+            self._successor = self._command.start(self._server._listener_fds(), TAKEN, self._server._owns_file())
         except OSError as error:
             _log.error("the new generation cannot be started: %s", error)
             notify("READY=1")

@@ -5,7 +5,7 @@ use std::os::fd::{AsFd as _, AsRawFd as _};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
-use outside::{Address, Handler, KEYS, Listener, Value};
+use outside::{Address, Handler, KEYS, Listener, SocketFile, Value};
 use pyo3::exceptions::{PyKeyError, PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -35,6 +35,8 @@ pub(crate) struct Server {
     error_routes: Mutex<BTreeMap<u16, Py<PyAny>>>,
     /// Bound before `run()` serves on them: one for each worker.
     listeners: Mutex<Vec<Listener>>,
+    /// The file of a Unix socket that this generation of the program, or one before it, has made.
+    socket_file: Mutex<Option<SocketFile>>,
 }
 
 /// A wait looks for signals this often.
@@ -83,6 +85,7 @@ impl OutsideHttp {
             routes: Mutex::default(),
             error_routes: Mutex::default(),
             listeners: Mutex::default(),
+            socket_file: Mutex::default(),
         };
         self.0.set(server).map_err(|_| PyRuntimeError::new_err("a server is initialised once"))
     }
@@ -185,12 +188,17 @@ impl OutsideHttp {
         let py = slf.py();
         let server = slf.get().server()?;
         let processes = lock(&server.config).bind(py).get_item("processes")?;
-        if processes.is_some_and(|processes| !matches!(value_of(&processes), Value::Integer(1))) {
+        let is_alone = processes.is_none_or(|processes| matches!(value_of(&processes), Value::Integer(1)));
+        if !is_alone || std::env::var_os("OUTSIDE_READY").is_some() {
+            // One that an older generation has started takes over as many listeners as that had.
             server.settings(py)?;
             return py.import("outside._supervisor")?.call_method1("supervise", (slf,)).map(drop);
         }
         Self::_listen(slf, 1)?;
-        let listener = server.take_listener(0)?;
+        // Taken, not cloned: the port is closed as soon as the drain begins.
+        let mut listeners = std::mem::take(&mut *lock(&server.listeners));
+        let listener = listeners.drain(..).next().ok_or_else(|| PyRuntimeError::new_err("nothing to listen on"))?;
+        let notify = py.import("outside._notify")?.getattr("notify")?.unbind();
         let print = |address: &Address| {
             Python::attach(|py| {
                 let text = format!("outside is serving on {address} (Ctrl+C stops it)");
@@ -198,8 +206,9 @@ impl OutsideHttp {
                 let printed = options
                     .set_item("flush", true)
                     .and_then(|()| py.import("builtins")?.getattr("print")?.call((text,), Some(&options)));
-                // A closed standard output does not keep a server from serving.
+                // A closed standard output does not keep a server from serving, nor does a service manager that is gone.
                 drop(printed);
+                drop(notify.bind(py).call1(("READY=1",)));
             });
         };
         let result = serve_on(slf, listener, true, print);
@@ -212,6 +221,11 @@ impl OutsideHttp {
         let server = slf.get().server()?;
         let settings = server.settings(slf.py())?;
         let mut listeners = Listener::inherited().map_err(run_error)?;
+        let mut file = listeners.first().and_then(Listener::inherited_file);
+        if std::env::var_os("OUTSIDE_OWNS_FILE").is_none() {
+            // It is a service manager's.
+            file = None;
+        }
         if listeners.is_empty() {
             // Once without sharing the port, which would hide that it is in use.
             let bind = |address: &Address, shares| Listener::bind(address, settings.config.backlog_length, shares);
@@ -231,6 +245,7 @@ impl OutsideHttp {
             let shared = listeners[listeners.len() % slots.min(listeners.len()).max(1)].try_clone()?;
             listeners.push(shared);
         }
+        *lock(&server.socket_file) = file.or_else(|| listeners.first().and_then(Listener::file));
         *lock(&server.listeners) = listeners;
         Ok(())
     }
@@ -238,6 +253,11 @@ impl OutsideHttp {
     /// The descriptors of the listeners, one for each slot.
     fn _listener_fds(&self) -> PyResult<Vec<i32>> {
         Ok(lock(&self.server()?.listeners).iter().map(|listener| listener.as_fd().as_raw_fd()).collect())
+    }
+
+    /// Is the file of the Unix socket to be removed at the end?
+    fn _owns_file(&self) -> PyResult<bool> {
+        Ok(lock(&self.server()?.socket_file).is_some())
     }
 
     /// Where the listeners listen, as it is printed.
@@ -266,9 +286,10 @@ impl OutsideHttp {
 
     /// Closes what `_listen` opened, and removes the file of a Unix socket.
     fn _close_listeners(slf: &Bound<'_, Self>) -> PyResult<()> {
-        let listeners = std::mem::take(&mut *lock(&slf.get().server()?.listeners));
-        if let Some(listener) = listeners.first() {
-            listener.remove_file();
+        let server = slf.get().server()?;
+        lock(&server.listeners).clear();
+        if let Some(file) = lock(&server.socket_file).take() {
+            file.remove();
         }
         Ok(())
     }

@@ -49,7 +49,7 @@ pub use message::{
 #[doc(hidden)]
 pub use protocol::testing;
 pub use site::{ErrorHandler, Hooks};
-pub use transport::{Address, BindError, Listener};
+pub use transport::{Address, BindError, Listener, SocketFile};
 
 /// The Rust programs of the documents, compiled as they stand.
 #[cfg(doctest)]

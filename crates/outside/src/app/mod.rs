@@ -198,9 +198,10 @@ impl OutsideHttp {
             Some(listener) => listener,
             None => Listener::bind(&self.address, self.config.backlog_length, false)?,
         };
+        let file = listener.file();
         let result = self.run_with(
             entered,
-            listener.try_clone()?,
+            listener,
             &self.config,
             |address| eprintln!("outside is serving on {address} (Ctrl+C stops it)"),
             || {
@@ -208,7 +209,9 @@ impl OutsideHttp {
                 Ok(())
             },
         );
-        listener.remove_file();
+        if let Some(file) = file {
+            file.remove();
+        }
         result
     }
 

@@ -17,6 +17,8 @@ use crate::protocol::http1::{BodyLength, ChunkedDecoder, Framing, Scan, decode_h
 
 /// As many requests as are answered with one write.
 const MOST_TOGETHER: usize = 64;
+/// The minimum rate of a body is measured over this long, in milliseconds.
+const RATE_WINDOW: u64 = 10_000;
 const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
 /// A head that is refused, and what is known of it: all but the framing, or for the log alone the request line.
@@ -183,7 +185,8 @@ impl Connection {
         }
         let mut content = std::mem::take(&mut Arc::get_mut(request).ok_or(SHARED)?.content);
         let mut spool = Spool::default();
-        let start = self.service.clock.now();
+        // The minimum rate is asked of each stretch of time: what came at once before buys nothing.
+        let (mut since, mut had) = (self.service.clock.now(), 0);
         let mut expects_continue = framing.expects_continue;
         loop {
             let unread = self.input.unread();
@@ -217,7 +220,10 @@ impl Connection {
             if std::mem::take(&mut expects_continue) && so_far == 0 {
                 self.write(CONTINUE, b"").await?;
             }
-            self.set_transfer_deadline(start, so_far, self.service.config.body_stall_timeout);
+            if self.service.clock.now() - since > RATE_WINDOW {
+                (since, had) = (self.service.clock.now(), so_far);
+            }
+            self.set_transfer_deadline(since, so_far - had, self.service.config.body_stall_timeout);
             self.read(Waiting::Transfer).await?;
         }
         let request = Arc::get_mut(request).ok_or(SHARED)?;

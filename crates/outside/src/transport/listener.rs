@@ -63,6 +63,8 @@ impl fmt::Display for Address {
 pub struct Listener {
     socket: ListeningSocket,
     address: Address,
+    /// The file of a Unix socket that was made here, not handed down.
+    file: Option<SocketFile>,
 }
 
 #[derive(Debug)]
@@ -90,7 +92,11 @@ impl Listener {
             ListeningSocket::Tcp(listener) => Address::Tcp(listener.local_addr()?),
             ListeningSocket::Unix(_) => address.clone(),
         };
-        Ok(Self { socket, address })
+        let file = match &address {
+            Address::Tcp(_) => None,
+            Address::Unix(path) => Some(SocketFile(path.clone())),
+        };
+        Ok(Self { socket, address, file })
     }
 
     /// The listeners that this process was started with, by the protocol of systemd's socket activation (LISTEN_PID,
@@ -105,11 +111,15 @@ impl Listener {
             if let Ok(Some(listener)) = descriptors.take_tcp_listener(index) {
                 listener.set_nonblocking(true)?;
                 let address = Address::Tcp(listener.local_addr()?);
-                listeners.push(Self { socket: ListeningSocket::Tcp(listener), address });
+                listeners.push(Self { socket: ListeningSocket::Tcp(listener), address, file: None });
             } else if let Some(listener) = descriptors.take_unix_listener(index)? {
                 listener.set_nonblocking(true)?;
                 let path = listener.local_addr()?.as_pathname().map(Path::to_path_buf).unwrap_or_default();
-                listeners.push(Self { socket: ListeningSocket::Unix(listener), address: Address::Unix(path) });
+                listeners.push(Self {
+                    socket: ListeningSocket::Unix(listener),
+                    address: Address::Unix(path),
+                    file: None,
+                });
             }
         }
         Ok(listeners)
@@ -129,15 +139,20 @@ impl Listener {
             ListeningSocket::Tcp(listener) => ListeningSocket::Tcp(listener.try_clone()?),
             ListeningSocket::Unix(listener) => ListeningSocket::Unix(listener.try_clone()?),
         };
-        Ok(Self { socket, address: self.address.clone() })
+        Ok(Self { socket, address: self.address.clone(), file: self.file.clone() })
     }
 
-    /// Removes the file of a Unix socket, when nobody will listen on it any more.
-    pub fn remove_file(&self) {
-        if let Address::Unix(path) = &self.address {
-            // Somebody may have removed it before.
-            drop(std::fs::remove_file(path));
+    /// The file of its Unix socket, whoever made it.
+    pub fn inherited_file(&self) -> Option<SocketFile> {
+        match &self.address {
+            Address::Tcp(_) => None,
+            Address::Unix(path) => Some(SocketFile(path.clone())),
         }
+    }
+
+    /// The file to be removed when nobody will listen any more: of a Unix socket that was bound, not handed down.
+    pub fn file(&self) -> Option<SocketFile> {
+        self.file.clone()
     }
 
     /// Hands it to the event loop that is entered.
@@ -146,6 +161,17 @@ impl Listener {
             ListeningSocket::Tcp(listener) => Accepting::Tcp(tokio::net::TcpListener::from_std(listener)?),
             ListeningSocket::Unix(listener) => Accepting::Unix(tokio::net::UnixListener::from_std(listener)?),
         })
+    }
+}
+
+/// The file of a Unix socket.
+#[derive(Clone, Debug)]
+pub struct SocketFile(PathBuf);
+
+impl SocketFile {
+    /// Removes it; nothing happens if somebody did so before.
+    pub fn remove(self) {
+        drop(std::fs::remove_file(self.0));
     }
 }
 

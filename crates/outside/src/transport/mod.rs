@@ -11,7 +11,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
 pub(crate) use listener::Accepting;
-pub use listener::{Address, BindError, Listener};
+pub use listener::{Address, BindError, Listener, SocketFile};
 
 /// A stream of bytes in both directions.
 #[derive(Debug)]
