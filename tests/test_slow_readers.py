@@ -170,8 +170,8 @@ def test_what_is_logged_is_what_was_sent(serve, records, routes, kind):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_clients_that_do_not_read_hold_no_thread(serve, routes, kind):
-    """One thread for handlers, twenty answers that nobody takes: the next handler runs at once."""
-    running = serve({**routes, "/small": lambda request: "small"}, max_workers=1)
+    """Five threads for handlers, twenty answers that nobody takes: the next handler runs at once."""
+    running = serve({**routes, "/small": lambda request: "small"}, max_workers=5)
     lazy = [running.wire().send(request_bytes(f"/{kind}")) for _ in range(20)]
     for wire in lazy:
         assert wire.socket.recv(12) == b"HTTP/1.1 200"
