@@ -14,9 +14,11 @@
 //! ```
 //!
 //! The rooms, top to bottom; each may name only those below it: `app`, `server`, `connection`, `executor`, `log`,
-//! `site`, `route`, `handler`, `files`, `transport`, `protocol`, `config`, `message`, `error`.
+//! `site`, `route`, `handler`, `files`, `compression`, `transport`, `protocol`, `config`, `message`, `error`.
 
 mod app;
+#[expect(dead_code, unused_imports, reason = "nothing is compressed yet")]
+mod compression;
 mod config;
 mod connection;
 mod error;

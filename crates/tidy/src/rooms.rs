@@ -17,6 +17,7 @@ pub const ROOMS: &[&str] = &[
     "route",
     "handler",
     "files",
+    "compression",
     "transport",
     "protocol",
     "config",
