@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import socket
+import sys
+import threading
 
 import pytest
 from outside import OutsideHTTP
@@ -39,6 +41,7 @@ DEFAULTS = {
     "min_rate": 240,
     "max_query_parameters": 1000,
     "max_cookies": 150,
+    "reactors": 1,
 }
 
 
@@ -128,6 +131,13 @@ BAD = [
     ("max_header_size", -1),
     ("max_connections", 0),
     ("max_connections", "x"),
+    ("reactors", 0),
+    ("reactors", -1),
+    ("reactors", 65),
+    ("reactors", "two"),
+    ("reactors", 1.5),
+    ("reactors", True),
+    ("reactors", None),
 ]
 
 
@@ -136,6 +146,13 @@ def test_a_wrong_value_is_refused_with_the_key_and_the_value(key, value):
     text = refusal(**{key: value})
     assert key in text
     assert str(value).lower() in text.lower().replace('"', "'")
+
+
+def test_several_reactors_need_a_python_without_gil(monkeypatch):
+    monkeypatch.setattr(sys, "_is_gil_enabled", lambda: True, raising=False)
+    text = refusal(reactors=2)
+    for part in ("reactors", "2", 'config["processes"]'):
+        assert part in text
 
 
 def test_all_mistakes_are_in_one_message():
@@ -274,6 +291,21 @@ def test_body_stall_timeout(serve):
     with serve(lambda request: "x", body_stall_timeout=0.3).wire() as wire:
         data = wire.send(request_bytes("/", "POST", {"Content-Length": "5"}) + b"x").receive_rest()
     assert data == b"" or data.startswith(b"HTTP/1.1 408 ")
+
+
+def test_reactors(serve, monkeypatch):
+    """What a Python without a GIL runs; with one it is of no use, but no different."""
+    monkeypatch.setattr(sys, "_is_gil_enabled", lambda: False, raising=False)
+    threads = set()
+    running = serve({"/": lambda request: threads.add(threading.get_ident()) or "x"}, reactors=2, max_connections=40)
+    wires = [running.wire() for _ in range(20)]
+    for wire in wires * 5:
+        assert wire.send(request_bytes("/")).receive_answer().text == "x"
+    running.stop()
+    for wire in wires:
+        wire.receive_end()
+        wire.close()
+    assert len(threads) >= 2
 
 
 def test_max_connections(serve):

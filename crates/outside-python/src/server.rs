@@ -194,10 +194,9 @@ impl OutsideHttp {
             server.settings(py)?;
             return py.import("outside._supervisor")?.call_method1("supervise", (slf,)).map(drop);
         }
-        Self::_listen(slf, 1)?;
+        Self::_listen(slf, server.settings(py)?.config.reactors)?;
         // Taken, not cloned: the port is closed as soon as the drain begins.
-        let mut listeners = std::mem::take(&mut *lock(&server.listeners));
-        let listener = listeners.drain(..).next().ok_or_else(|| PyRuntimeError::new_err("nothing to listen on"))?;
+        let listeners = std::mem::take(&mut *lock(&server.listeners));
         let notify = py.import("outside._notify")?.getattr("notify")?.unbind();
         let print = |address: &Address| {
             Python::attach(|py| {
@@ -211,12 +210,12 @@ impl OutsideHttp {
                 drop(notify.bind(py).call1(("READY=1",)));
             });
         };
-        let result = serve_on(slf, listener, true, print);
+        let result = serve_on(slf, listeners, true, print);
         Self::_close_listeners(slf)?;
         result
     }
 
-    /// Binds one listener for each worker slot, or adopts those that the environment hands down.
+    /// Binds one listener for each worker slot or reactor, or adopts those that the environment hands down.
     fn _listen(slf: &Bound<'_, Self>, slots: usize) -> PyResult<()> {
         let server = slf.get().server()?;
         let settings = server.settings(slf.py())?;
@@ -227,24 +226,10 @@ impl OutsideHttp {
             file = None;
         }
         if listeners.is_empty() {
-            // Once without sharing the port, which would hide that it is in use.
-            let bind = |address: &Address, shares| Listener::bind(address, settings.config.backlog_length, shares);
-            let first = bind(&settings.address, false).map_err(run_error)?;
-            if slots > 1 && matches!(settings.address, Address::Tcp(_)) {
-                let address = first.address().clone();
-                drop(first);
-                for _ in 0..slots {
-                    listeners.push(bind(&address, true).map_err(run_error)?);
-                }
-            } else {
-                listeners.push(first);
-            }
+            let bound = Listener::bind_each(&settings.address, settings.config.backlog_length, slots);
+            listeners = bound.map_err(run_error)?;
         }
-        // A Unix socket has one queue for all, as has what was handed down for fewer slots.
-        while listeners.len() < slots {
-            let shared = listeners[listeners.len() % slots.min(listeners.len()).max(1)].try_clone()?;
-            listeners.push(shared);
-        }
+        let listeners = Listener::share(listeners, slots)?;
         *lock(&server.socket_file) = file.or_else(|| listeners.first().and_then(Listener::file));
         *lock(&server.listeners) = listeners;
         Ok(())
@@ -269,7 +254,7 @@ impl OutsideHttp {
     #[pyo3(signature = (slot, ready=None))]
     fn _serve(slf: &Bound<'_, Self>, slot: usize, ready: Option<Py<PyAny>>) -> PyResult<()> {
         let listener = slf.get().server()?.take_listener(slot)?;
-        serve_on(slf, listener, false, |_| {
+        serve_on(slf, vec![listener], false, |_| {
             Python::attach(|py| {
                 if let Some(Err(error)) = ready.as_ref().map(|ready| ready.bind(py).call0()) {
                     log_exception(py, "telling that a worker is ready failed", &error);

@@ -1,4 +1,4 @@
-//! Serving on a listener, from the first signal handler set to the last callback called.
+//! Serving on listeners, from the first signal handler set to the last callback called.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -15,10 +15,10 @@ use crate::server::{OutsideHttp, is_async, lock};
 use crate::settings::Settings;
 use crate::signals::Signals;
 
-/// Serves on a listener until terminated.
+/// Serves on listeners until terminated.
 pub(crate) fn serve_on(
     slf: &Bound<'_, OutsideHttp>,
-    listener: Listener,
+    listeners: Vec<Listener>,
     takes_signals: bool,
     started: impl FnOnce(&Address) + Send,
 ) -> PyResult<()> {
@@ -42,7 +42,7 @@ pub(crate) fn serve_on(
     let signals = Signals::take(slf, &entered, takes_signals)?;
     let result = py.detach(|| {
         let rung = || Python::attach(|py| py.check_signals()).map_err(RunError::Python);
-        server.engine.run_with(entered, listener, &config, started, rung)
+        server.engine.run_with(entered, listeners, &config, started, rung)
     });
     signals.give_back(py)?;
     if running.end() {

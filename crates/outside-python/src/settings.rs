@@ -25,6 +25,13 @@ impl Settings {
         }
         let values = names.iter().map(|(name, value)| (name.as_str(), value.clone()));
         let settings = Config::from_values(values).map_err(value_error)?;
+        if settings.reactors > 1 && has_gil(config.py())? {
+            return Err(PyValueError::new_err(format!(
+                "config[\"reactors\"] asks for {count} event loops, but Python handlers run side by side only where Python has \
+                 no global lock, and this one has it; use config[\"processes\"] = {count} instead",
+                count = settings.reactors
+            )));
+        }
         let host = config.get_item("host")?.ok_or_else(|| PyValueError::new_err("config[\"host\"] is missing"))?;
         let callback = |name| {
             let value = config.get_item(name)?;
@@ -37,6 +44,14 @@ impl Settings {
             post_callback: callback("post_callback")?,
             server_cleanup: callback("server_cleanup")?,
         })
+    }
+}
+
+/// Does one thread at a time run Python? An extension may have switched the lock on in a build without it.
+fn has_gil(py: Python<'_>) -> PyResult<bool> {
+    match py.import("sys")?.getattr_opt("_is_gil_enabled")? {
+        Some(is_enabled) => is_enabled.call0()?.is_truthy(),
+        None => Ok(true),
     }
 }
 

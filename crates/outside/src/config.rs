@@ -13,6 +13,7 @@ use crate::error::Error;
 pub struct Config {
     pub backlog_length: u32,
     pub max_workers: usize,
+    pub reactors: usize,
     pub process_timeout: Duration,
     pub termination_timeout: Duration,
     pub drain_idle: Duration,
@@ -136,6 +137,19 @@ pub static KEYS: &[Key] = &[
         default: Value::Integer(1),
         allowed: "a whole number from 1 to 1024, or 'auto': one for each core",
         apply: |_, value| matches!(value, Value::Owned(text) if text == "auto") || whole(value, 1, 1024, |_| ()),
+    },
+    Key {
+        name: "reactors",
+        default: Value::Integer(1),
+        allowed: "a whole number from 1 to 64, or 'auto': one for each core",
+        apply: |config, value| match value {
+            Value::Owned(text) if text == "auto" => {
+                let cores = std::thread::available_parallelism().map_or(1, usize::from);
+                config.reactors = cores.min(MOST_REACTORS);
+                true
+            }
+            value => whole(value, 1, MOST_REACTORS as i64, |n| config.reactors = n as usize),
+        },
     },
     Key { name: "on_worker_start", default: Value::None, allowed: "a function of (slot), or None", apply: callable },
     Key { name: "on_worker_stop", default: Value::None, allowed: "a function of (slot), or None", apply: callable },
@@ -335,6 +349,9 @@ pub static KEYS: &[Key] = &[
     },
 ];
 
+/// Where a route is late is a bit for each reactor.
+pub(crate) const MOST_REACTORS: usize = 64;
+
 const SECONDS: &str = "seconds, more than 0";
 
 fn whole(value: &Value, least: i64, most: i64, mut take: impl FnMut(i64)) -> bool {
@@ -379,6 +396,7 @@ impl Default for Config {
         let mut config = Self {
             backlog_length: 0,
             max_workers: 0,
+            reactors: 0,
             process_timeout: Duration::ZERO,
             termination_timeout: Duration::ZERO,
             drain_idle: Duration::ZERO,

@@ -194,14 +194,14 @@ impl OutsideHttp {
     pub fn run(&self) -> Result<(), Error> {
         let entered = self.enter()?;
         let signals = signals::Signals::watch(&entered)?;
-        let listener = match Listener::inherited()?.into_iter().next() {
-            Some(listener) => listener,
-            None => Listener::bind(&self.address, self.config.backlog_length, false)?,
-        };
-        let file = listener.file();
+        let mut listeners = Listener::inherited()?;
+        if listeners.is_empty() {
+            listeners = Listener::bind_each(&self.address, self.config.backlog_length, self.config.reactors)?;
+        }
+        let file = listeners.first().and_then(Listener::file);
         let result = self.run_with(
             entered,
-            listener,
+            listeners,
             &self.config,
             |address| eprintln!("outside is serving on {address} (Ctrl+C stops it)"),
             || {
@@ -226,27 +226,26 @@ impl OutsideHttp {
         }
     }
 
-    /// The same on a listener, with other settings and without watching signals: `started` is told the address, `rung`
-    /// is called whenever something may have happened to this thread: for bindings.
+    /// The same on listeners that are bound, with other settings and without watching signals: `started` is told the
+    /// address of the first one, `rung` is called whenever something may have happened to this thread: for bindings.
     ///
     /// # Errors
-    /// The system refuses a thread, or what `rung` returned.
+    /// There is no listener, the system refuses a thread, or what `rung` returned.
     pub fn run_with<E: From<Error>>(
         &self,
         entered: Entered,
-        listener: Listener,
+        listeners: Vec<Listener>,
         config: &Config,
         started: impl FnOnce(&Address),
         rung: impl FnMut() -> Result<(), E>,
     ) -> Result<(), E> {
-        let (site, control) = (Arc::clone(&self.site), Arc::clone(&self.control));
-        let (host, sink) = (Arc::clone(&self.host), Arc::clone(&self.sink));
-        let doorbell = Arc::clone(&entered.doorbell);
-        let running = Running::start(listener, config, site, host, sink, control, doorbell)?;
+        let (sink, control, doorbell) =
+            (Arc::clone(&self.sink), Arc::clone(&self.control), Arc::clone(&entered.doorbell));
+        let running = Running::start(listeners, config, &self.site, &self.host, sink, control, doorbell)?;
         let address = running.address().clone();
         started(&address);
         self.listening.set(Some(address));
-        let result = running.serve(rung);
+        let result = running.serve(config, rung);
         self.listening.set(None);
         drop(entered);
         result

@@ -26,10 +26,10 @@ impl Connection {
             }
         }
         if exchanges.iter().any(Exchange::is_open) {
-            let now = self.service.clock.now();
-            let pooled = exchanges
-                .iter()
-                .any(|exchange| matches!(&exchange.work, Work::Call(function) if function.placement.wants_pool(now)));
+            let (now, here) = (self.service.clock.now(), self.service.executor.reactor);
+            let wants_pool =
+                |work: &Work| matches!(work, Work::Call(function) if function.placement.wants_pool(now, here));
+            let pooled = exchanges.iter().any(|exchange| wants_pool(&exchange.work));
             exchanges = self.execute_in_time(exchanges, pooled).await?;
         }
         self.exchanges = exchanges;

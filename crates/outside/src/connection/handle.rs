@@ -2,10 +2,12 @@
 //!
 //! A deadline costs one store; a ticker looks at all of them several times a second and wakes those whose time is up.
 
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Waker};
 use std::time::{Duration, Instant};
+
+use tokio::sync::Notify;
 
 /// Why a connection is to end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -161,6 +163,32 @@ pub(crate) fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(NEVER)
 }
 
+/// How many connections there are in all reactors together.
+#[derive(Debug, Default)]
+pub(crate) struct Crowd {
+    size: AtomicUsize,
+    /// Told when a connection has ended.
+    shrunk: Notify,
+}
+
+impl Crowd {
+    /// One more, if there are fewer than this.
+    pub(crate) fn admit(&self, most: usize) -> bool {
+        self.size.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |size| (size < most).then_some(size + 1)).is_ok()
+    }
+
+    /// A connection that was admitted has ended: there may be room for another.
+    pub(crate) fn leave(&self) {
+        self.size.fetch_sub(1, Ordering::Relaxed);
+        self.shrunk.notify_one();
+    }
+
+    /// Waits until one has ended.
+    pub(crate) async fn shrunk(&self) {
+        self.shrunk.notified().await;
+    }
+}
+
 /// All connections of a reactor.
 #[derive(Debug, Default)]
 pub(crate) struct Handles(Mutex<Table>);
@@ -201,17 +229,15 @@ impl Handles {
         self.lock().slots.iter().flatten().for_each(|handle| handle.give(order));
     }
 
-    /// Orders the connection that has been idle longest to close; `false` if none is idle. One that has only just come, or
-    /// has only just been answered, is about to say something.
-    pub(crate) fn shed_one(&self, clock: &Clock) -> bool {
+    /// The connection that has been idle longest, and since when. One that has only just come, or has only just been
+    /// answered, is about to say something.
+    pub(crate) fn longest_idle(&self, clock: &Clock) -> Option<(u64, Arc<Handle>)> {
         let long_ago = clock.now().saturating_sub(JUST_NOW);
         let table = self.lock();
-        let idle = |handle: &&Arc<Handle>| {
-            handle.idle_since.load(Ordering::Relaxed) < long_ago && handle.order.load(Ordering::Relaxed) == 0
-        };
-        let longest =
-            table.slots.iter().flatten().filter(idle).min_by_key(|handle| handle.idle_since.load(Ordering::Relaxed));
-        longest.inspect(|handle| handle.give(Order::Shed)).is_some()
+        let idle = table.slots.iter().flatten().filter(|handle| handle.order.load(Ordering::Relaxed) == 0);
+        let since = idle.map(|handle| (handle.idle_since.load(Ordering::Relaxed), handle));
+        let longest = since.filter(|(since, _)| *since < long_ago).min_by_key(|(since, _)| *since);
+        longest.map(|(since, handle)| (since, Arc::clone(handle)))
     }
 
     /// Moves the clock on and wakes those whose deadline has passed.

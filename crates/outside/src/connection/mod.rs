@@ -18,7 +18,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-pub(crate) use handle::{Clock, Handle, Handles, Order};
+pub(crate) use handle::{Clock, Crowd, Handle, Handles, Order};
 use handle::{Stop, Waiting};
 
 use crate::config::Config;
@@ -37,22 +37,32 @@ pub(crate) struct Service {
     pub(crate) config: Config,
     pub(crate) log: Arc<Log>,
     pub(crate) handles: Handles,
-    pub(crate) clock: Clock,
-    /// Told when a connection has ended.
-    pub(crate) ended: tokio::sync::Notify,
-    /// Not 0 once the server's end has begun: no connection is kept any more.
+    pub(crate) clock: Arc<Clock>,
+    /// Those of all reactors.
+    pub(crate) crowd: Arc<Crowd>,
+    /// How far the server's end has come: 0, or one of these.
     pub(crate) stage: Arc<AtomicU8>,
 }
 
+/// A new generation serves: idle connections may send one more request.
+pub(crate) const RETIRING: u8 = 1;
+/// What is in flight is answered, no more.
+pub(crate) const DRAINING: u8 = 2;
+
 impl Service {
-    fn is_ending(&self) -> bool {
-        self.stage.load(Ordering::Relaxed) != 0
+    /// No connection is kept for another request any more.
+    pub(crate) fn is_ending(&self) -> bool {
+        self.stage.load(Ordering::Relaxed) >= RETIRING
+    }
+
+    fn is_draining(&self) -> bool {
+        self.stage.load(Ordering::Relaxed) >= DRAINING
     }
 
     /// A connection has ended: there may be room for another, or nothing left to wait for.
     fn release(&self, number: usize) {
         self.handles.remove(number);
-        self.ended.notify_one();
+        self.crowd.leave();
     }
 }
 
@@ -86,10 +96,13 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
+    /// A connection that waits to be run; by then the crowd has admitted it.
     pub(crate) fn new(stream: Stream, address: SocketAddr, service: Arc<Service>) -> Self {
         let (number, handle) = service.handles.add();
-        // Until its first byte it is as idle as one that has been answered.
-        handle.set_idle(service.clock.now());
+        // Whoever is there already is told by the server; who comes too late for that has to know by itself.
+        if service.is_draining() {
+            handle.give(Order::Drain);
+        }
         let keep_alive = service.config.keep_alive;
         Self {
             stream,

@@ -123,7 +123,12 @@ impl Connection {
             self.handle.set_deadline(self.service.clock.after(patience));
         }
         let waiting = if begun { Waiting::Transfer } else { Waiting::Idle };
-        let read = self.read(waiting).await;
+        let mut read = self.read(waiting).await;
+        if !begun && self.received == 0 && matches!(read, Err(Stop::Ordered)) {
+            // A first request that is there already shows only when the loop has looked at the network once more.
+            tokio::task::yield_now().await;
+            read = self.read(waiting).await;
+        }
         if !begun {
             self.handle.set_busy();
             self.handle.clear_deadline();

@@ -9,7 +9,7 @@ use std::time::Instant;
 use super::Mailbox;
 use crate::error::Error;
 use crate::files::{OpenFile, Unopened};
-use crate::handler::Function;
+use crate::handler::{Function, Reactor};
 use crate::log::{Level, Log};
 use crate::message::{Body, BodyStream, Pull, Request, Response};
 use crate::site::{Snapshot, error_page};
@@ -29,10 +29,10 @@ impl Job {
     }
 
     /// Would it call a function that is late with an earlier call?
-    pub(super) fn is_held_up(&self) -> bool {
+    pub(super) fn is_held_up(&self, here: Reactor) -> bool {
         self.exchanges
             .iter()
-            .any(|exchange| matches!(&exchange.work, Work::Call(function) if function.placement.is_late()))
+            .any(|exchange| matches!(&exchange.work, Work::Call(function) if function.placement.is_late(here)))
     }
 }
 

@@ -161,7 +161,7 @@ impl Executor {
         let mut now = began;
         for _ in 0..MOST_CALLS {
             let Some(job) = lock(&self.queue).pop_front() else { break };
-            if job.is_held_up() {
+            if job.is_held_up(self.reactor) {
                 self.push_to_pool(job);
             } else if !self.run_job(job, term, &mut now) {
                 return false;
@@ -183,7 +183,7 @@ impl Executor {
             }
             // Before the call begins, so that whoever takes the loop over knows of it.
             if let Work::Call(function) = &exchange.work {
-                function.placement.begin();
+                function.placement.begin(self.reactor);
             }
             let call = if leading { self.word.begin(term) } else { None };
             if call.is_some() {
@@ -215,7 +215,7 @@ impl Executor {
         *now = ended;
         exchange.was_slow = elapsed >= SLOW;
         if let Some(function) = called {
-            function.placement.end();
+            function.placement.end(self.reactor);
             let burnt = cpu_before.filter(|_| exchange.was_slow).map_or(Duration::ZERO, |before| cpu_time() - before);
             function.placement.note(elapsed.saturating_sub(burnt), || ended - self.started);
         }

@@ -14,6 +14,7 @@ use super::sentinel::Sentinel;
 use super::sync::{AtomicBool, Condvar, Instant, Mutex, MutexGuard, Ordering, Runtime, event_loop};
 use super::word::{Term, Word};
 use super::{Exchange, Host, Job};
+use crate::handler::Reactor;
 use crate::log::Log;
 
 /// One reactor's event loop with its jobs, its answers and its threads.
@@ -34,6 +35,8 @@ pub(crate) struct Executor {
     pub(super) host: Arc<dyn Host>,
     pub(crate) log: Arc<Log>,
     pub(super) max_workers: usize,
+    /// Which one it is of those of its server.
+    pub(crate) reactor: Reactor,
     pub(super) started: Instant,
 }
 
@@ -63,8 +66,14 @@ struct Letter {
 }
 
 impl Executor {
-    /// An event loop and the threads that drive it; at most `max_workers` handlers run in its pool.
-    pub(crate) fn start(host: Arc<dyn Host>, log: Arc<Log>, max_workers: usize) -> io::Result<Arc<Self>> {
+    /// An event loop and the threads that drive it; at most `max_workers` handlers run in its pool. It is the reactor
+    /// of this number, counted from 0.
+    pub(crate) fn start(
+        number: usize,
+        host: Arc<dyn Host>,
+        log: Arc<Log>,
+        max_workers: usize,
+    ) -> io::Result<Arc<Self>> {
         let executor = Arc::new(Self {
             runtime: event_loop()?,
             queue: Mutex::default(),
@@ -80,6 +89,7 @@ impl Executor {
             host,
             log,
             max_workers,
+            reactor: Reactor::new(number),
         });
         executor.hire()?;
         executor.start_sentinel().inspect_err(|_| executor.stop())?;

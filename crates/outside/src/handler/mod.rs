@@ -8,7 +8,7 @@ mod placement;
 use std::fmt;
 use std::sync::Arc;
 
-pub(crate) use placement::{Placement, SLOW};
+pub(crate) use placement::{Placement, Reactor, SLOW};
 
 use crate::error::Error;
 use crate::message::{IntoAnswer, Request, Response};

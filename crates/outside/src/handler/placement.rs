@@ -14,12 +14,23 @@ pub(crate) struct Placement {
     /// One bit for each of the last calls, the newest lowest: did it wait?
     waited: AtomicU8,
     pooled: AtomicBool,
-    /// Is the leader, or one who led when it began, inside a call?
-    called: AtomicBool,
+    /// A bit for each reactor: is its leader, or one who led when it began, inside a call?
+    called: AtomicU64,
     /// When a pooled route is tried on the loop's thread again, in milliseconds of the clock.
     next_trial: AtomicU64,
     /// Trials in a row that did not wait.
     good_trials: AtomicU8,
+}
+
+/// One of the reactors of a server, as a bit.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Reactor(u64);
+
+impl Reactor {
+    /// The reactor of this number, from 0 to 63.
+    pub(crate) fn new(number: usize) -> Self {
+        Self(1 << number)
+    }
 }
 
 /// A call that waits less is at home on the loop's thread.
@@ -34,11 +45,11 @@ impl Placement {
     }
 
     /// Does the next call belong in the pool? Now and then a pooled route is tried on the loop's thread.
-    pub(crate) fn wants_pool(&self, now: u64) -> bool {
+    pub(crate) fn wants_pool(&self, now: u64, here: Reactor) -> bool {
         if let Some(blocking) = self.blocking {
             return blocking;
         }
-        if self.is_late() {
+        if self.is_late(here) {
             return true;
         }
         if !self.pooled.load(Ordering::Relaxed) {
@@ -50,20 +61,21 @@ impl Placement {
         !tries
     }
 
-    /// A call begins on the loop's thread.
-    pub(crate) fn begin(&self) {
-        self.called.store(true, Ordering::Relaxed);
+    /// A call begins on the thread of this reactor's loop.
+    pub(crate) fn begin(&self, here: Reactor) {
+        self.called.fetch_or(here.0, Ordering::Relaxed);
     }
 
     /// It has ended, wherever the loop is by now.
-    pub(crate) fn end(&self) {
-        self.called.store(false, Ordering::Relaxed);
+    pub(crate) fn end(&self, here: Reactor) {
+        self.called.fetch_and(!here.0, Ordering::Relaxed);
     }
 
     /// Asked by who leads and calls nothing: does a call last on a thread that has lost the loop? The next ones are for
-    /// the pool, or each of them would take a thread of its own until the first one ends and is learnt from.
-    pub(crate) fn is_late(&self) -> bool {
-        self.blocking.is_none() && self.called.load(Ordering::Relaxed)
+    /// the pool, or each of them would take a thread of its own until the first one ends and is learnt from. What other
+    /// reactors are calling says nothing: they may be in time.
+    pub(crate) fn is_late(&self, here: Reactor) -> bool {
+        self.blocking.is_none() && self.called.load(Ordering::Relaxed) & here.0 != 0
     }
 
     /// Is it worth measuring the next call closely?
@@ -107,6 +119,7 @@ mod tests {
     use super::*;
 
     const MS: Duration = Duration::from_millis(1);
+    const HERE: Reactor = Reactor(1);
 
     #[test]
     fn two_slow_calls_of_eight_send_a_route_away_and_four_good_trials_bring_it_back() {
@@ -114,28 +127,29 @@ mod tests {
         placement.note(MS, || Duration::from_millis(0));
         (0..7).for_each(|_| placement.note(Duration::ZERO, || Duration::from_millis(0)));
         placement.note(MS, || Duration::from_millis(0));
-        assert!(!placement.wants_pool(0), "the first one is forgotten by then");
+        assert!(!placement.wants_pool(0, HERE), "the first one is forgotten by then");
         placement.note(MS, || Duration::from_millis(0));
-        assert!(placement.wants_pool(0));
-        assert!(!placement.wants_pool(TRIAL_EVERY), "a trial");
-        assert!(placement.wants_pool(TRIAL_EVERY), "one at a time");
+        assert!(placement.wants_pool(0, HERE));
+        assert!(!placement.wants_pool(TRIAL_EVERY, HERE), "a trial");
+        assert!(placement.wants_pool(TRIAL_EVERY, HERE), "one at a time");
         placement.note(MS, || Duration::from_millis(TRIAL_EVERY));
         for trial in 0..GOOD_TRIALS {
-            assert!(!placement.wants_pool(2 * TRIAL_EVERY), "trial {trial}");
+            assert!(!placement.wants_pool(2 * TRIAL_EVERY, HERE), "trial {trial}");
             placement.note(Duration::ZERO, || Duration::from_millis(2 * TRIAL_EVERY));
         }
-        assert!(!placement.wants_pool(2 * TRIAL_EVERY));
+        assert!(!placement.wants_pool(2 * TRIAL_EVERY, HERE));
         assert!(!placement.is_suspect());
     }
 
     #[test]
     fn while_a_call_is_late_the_others_go_to_the_pool() {
         let (placement, inline) = (Placement::new(None), Placement::new(Some(false)));
-        placement.begin();
-        inline.begin();
-        assert!(placement.wants_pool(0) && !inline.wants_pool(0));
-        placement.end();
-        assert!(!placement.wants_pool(0));
+        placement.begin(HERE);
+        inline.begin(HERE);
+        assert!(placement.wants_pool(0, HERE) && !inline.wants_pool(0, HERE));
+        assert!(!placement.wants_pool(0, Reactor::new(1)), "another reactor may call it meanwhile");
+        placement.end(HERE);
+        assert!(!placement.wants_pool(0, HERE));
     }
 
     #[test]
@@ -143,6 +157,6 @@ mod tests {
         let (pooled, inline) = (Placement::new(Some(true)), Placement::new(Some(false)));
         (0..9).for_each(|_| inline.note(MS, || Duration::from_millis(0)));
         (0..9).for_each(|_| pooled.note(Duration::ZERO, || Duration::from_millis(0)));
-        assert!(pooled.wants_pool(u64::MAX) && !inline.wants_pool(u64::MAX));
+        assert!(pooled.wants_pool(u64::MAX, HERE) && !inline.wants_pool(u64::MAX, HERE));
     }
 }

@@ -1,35 +1,35 @@
 //! Accepting, and what happens when there are too many.
 
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::oneshot;
+
+use super::reactors::Reactors;
 use crate::connection::{Connection, Service};
-use crate::transport::Accepting;
+use crate::transport::{Accepting, Stream};
 
 /// Accepts until aborted. Never more connections than allowed: the one that has been idle longest makes room; if none
-/// is idle, new ones wait in the backlog.
-pub(super) async fn accept(listener: Accepting, service: Arc<Service>) {
+/// is idle, one stands at the door of each listener, and the others wait in the backlog.
+pub(super) async fn accept(listener: Accepting, reactors: Arc<Reactors>, service: Arc<Service>) {
     let most = service.config.max_connections.unwrap_or_else(default_most);
     loop {
         match listener.accept().await {
             Ok((stream, address)) => {
-                while service.handles.len() >= most {
-                    service.log.complain("max_connections", "too many connections");
-                    service.handles.shed_one(&service.clock);
-                    // If all are busy now, one of them may be idle soon.
-                    drop(tokio::time::timeout(PAUSE, service.ended.notified()).await);
+                // From here on it is served by a task of its own, or a server that ends would leave it unanswered.
+                if let Some(admission) = receive(stream, address, most, &reactors, &service) {
+                    drop(admission.await);
                 }
-                let connection = Connection::new(stream, address, Arc::clone(&service));
-                tokio::spawn(connection.run());
             }
             // The client gave up before it was accepted.
             Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
             Err(error) => {
                 // Out of descriptors or memory: make room and look again soon, without spinning.
                 service.log.complain("max_connections", &format!("cannot accept: {error}"));
-                if service.handles.shed_one(&service.clock) {
-                    drop(tokio::time::timeout(PAUSE, service.ended.notified()).await);
+                if reactors.shed_one() {
+                    drop(tokio::time::timeout(PAUSE, service.crowd.shrunk()).await);
                 } else {
                     tokio::time::sleep(PAUSE).await;
                 }
@@ -39,6 +39,49 @@ pub(super) async fn accept(listener: Accepting, service: Arc<Service>) {
 }
 
 const PAUSE: Duration = Duration::from_millis(50);
+
+/// Starts a connection on the reactor where it belongs. If there is no room yet, it begins when there is, or when the
+/// server ends; then the receiver wakes up.
+fn receive(
+    stream: Stream,
+    address: SocketAddr,
+    most: usize,
+    reactors: &Arc<Reactors>,
+    service: &Arc<Service>,
+) -> Option<oneshot::Receiver<()>> {
+    let home = reactors.home(service);
+    let runtime = &home.executor.runtime;
+    let stream = if Arc::ptr_eq(home, service) {
+        stream
+    } else {
+        let _inside = runtime.enter();
+        match stream.detach().and_then(|stream| stream.attach()) {
+            Ok(stream) => stream,
+            Err(error) => {
+                service.log.complain("max_connections", &format!("cannot accept: {error}"));
+                return None;
+            }
+        }
+    };
+    let connection = Connection::new(stream, address, Arc::clone(home));
+    if service.crowd.admit(most) {
+        drop(runtime.spawn(connection.run()));
+        return None;
+    }
+    let (tell, admission) = oneshot::channel();
+    let (reactors, service) = (Arc::clone(reactors), Arc::clone(service));
+    drop(runtime.spawn(async move {
+        while !service.crowd.admit(if service.is_ending() { usize::MAX } else { most }) {
+            service.log.complain("max_connections", "too many connections");
+            reactors.shed_one();
+            // If all are busy now, one of them may be idle soon.
+            drop(tokio::time::timeout(PAUSE, service.crowd.shrunk()).await);
+        }
+        drop(tell);
+        connection.run().await;
+    }));
+    Some(admission)
+}
 
 /// Four fifths of the descriptors that this process may open, at most 50,000.
 fn default_most() -> usize {

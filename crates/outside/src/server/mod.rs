@@ -1,10 +1,11 @@
-//! Sockets, the reactor behind them, and the end of life.
+//! Sockets, the reactors behind them, and the end of life.
 //!
 //! [`Running`] is a server that listens. It is waited for by the thread that called `run()`, which is never a leader:
 //! it sleeps on a [`Doorbell`] that signals and [`Control::terminate`] ring.
 
 mod doorbell;
 mod listen;
+mod reactors;
 
 use std::io;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -16,12 +17,13 @@ use tokio::task::AbortHandle;
 pub(crate) use doorbell::Doorbell;
 
 use crate::config::{AccessLog, Config};
-use crate::connection::{Clock, Handles, Order, Service};
+use crate::connection::{DRAINING, Order, RETIRING, Service};
 use crate::error::Error;
-use crate::executor::{Executor, Host};
+use crate::executor::Host;
 use crate::log::{Level, Log, LogSink};
 use crate::site::Site;
 use crate::transport::{Address, Listener};
+use reactors::Reactors;
 
 /// The stages of a server's life that others may ask for.
 #[derive(Debug)]
@@ -32,9 +34,6 @@ pub(crate) struct Control {
 }
 
 const SERVING: u8 = 0;
-/// A new generation serves; idle connections may send one more request.
-const RETIRING: u8 = 1;
-const DRAINING: u8 = 2;
 const CUTTING: u8 = 3;
 /// No run has begun, or the last one has ended by itself …
 const RESTING: u8 = 4;
@@ -104,11 +103,13 @@ impl Control {
 
 /// A server that listens.
 pub(crate) struct Running {
-    service: Arc<Service>,
+    reactors: Arc<Reactors>,
     control: Arc<Control>,
     doorbell: Arc<Doorbell>,
     address: Address,
-    tasks: [AbortHandle; 2],
+    accepting: Vec<AbortHandle>,
+    ticking: Vec<AbortHandle>,
+    log: Arc<Log>,
     log_thread: std::thread::JoinHandle<()>,
 }
 
@@ -116,42 +117,55 @@ pub(crate) struct Running {
 const TICK: Duration = Duration::from_millis(100);
 /// While draining, this often it is looked whether anything is left.
 const GLANCE: Duration = Duration::from_millis(10);
+/// The same for what takes a turn of the event loops.
+const SHORT_GLANCE: Duration = Duration::from_millis(1);
 /// After everything was cut, threads have this long to end.
 const LAST_PATIENCE: Duration = Duration::from_secs(1);
 
 impl Running {
-    /// Begins to serve.
+    /// Begins to serve on all of these; reactors for which there is no listener of their own share one.
     pub(crate) fn start(
-        listener: Listener,
+        listeners: Vec<Listener>,
         config: &Config,
-        site: Arc<Site>,
-        host: Arc<dyn Host>,
+        site: &Arc<Site>,
+        host: &Arc<dyn Host>,
         sink: Arc<dyn LogSink>,
         control: Arc<Control>,
         doorbell: Arc<Doorbell>,
     ) -> Result<Self, Error> {
-        let address = listener.address().clone();
+        let first = listeners.first().ok_or_else(|| Error::new("nothing to listen on"))?;
+        let address = first.address().clone();
         let log = Log::new(log_format(config.access_log), sink);
-        let executor = Executor::start(host, Arc::clone(&log), config.max_workers)?;
-        let log_thread = log.start()?;
-        let service = Arc::new(Service {
-            executor,
-            site,
-            config: config.clone(),
-            log,
-            handles: Handles::default(),
-            clock: Clock::new(),
-            ended: tokio::sync::Notify::new(),
-            stage: Arc::clone(&control.stage),
-        });
-        let runtime = &service.executor.runtime;
-        let listener = {
-            let _inside = runtime.enter();
-            listener.accepting()?
-        };
-        let accepting = runtime.spawn(listen::accept(listener, Arc::clone(&service))).abort_handle();
-        let ticking = runtime.spawn(tick(Arc::clone(&service))).abort_handle();
-        Ok(Self { service, control, doorbell, address, tasks: [accepting, ticking], log_thread })
+        let reactors = Arc::new(Reactors::start(config, site, host, &log, &control.stage)?);
+        let log_thread = log.start().inspect_err(|_| reactors.stop())?;
+        let (accepting, ticking) = (Vec::new(), Vec::new());
+        let mut running = Self { reactors, control, doorbell, address, accepting, ticking, log, log_thread };
+        match running.begin(listeners) {
+            Ok(()) => Ok(running),
+            Err(error) => {
+                running.end();
+                Err(error.into())
+            }
+        }
+    }
+
+    fn begin(&mut self, listeners: Vec<Listener>) -> io::Result<()> {
+        let reactors = &self.reactors;
+        for service in reactors.iter() {
+            let ticking = service.executor.runtime.spawn(tick(Arc::clone(service)));
+            self.ticking.push(ticking.abort_handle());
+        }
+        let listeners = Listener::share(listeners, reactors.len())?;
+        for (listener, service) in listeners.into_iter().zip(reactors.iter().cycle()) {
+            let runtime = &service.executor.runtime;
+            let listener = {
+                let _inside = runtime.enter();
+                listener.accepting()?
+            };
+            let accepting = runtime.spawn(listen::accept(listener, Arc::clone(reactors), Arc::clone(service)));
+            self.accepting.push(accepting.abort_handle());
+        }
+        Ok(())
     }
 
     /// Where it listens; the port is the real one.
@@ -162,7 +176,7 @@ impl Running {
     /// Serves until terminated, then drains: no new connections, idle ones are closed (after a retreat: may send one
     /// more request), what is in flight is answered, and what is left after `termination_timeout` is cut. `rung` is
     /// called on each ring of the doorbell.
-    pub(crate) fn serve<E>(self, mut rung: impl FnMut() -> Result<(), E>) -> Result<(), E> {
+    pub(crate) fn serve<E>(self, config: &Config, mut rung: impl FnMut() -> Result<(), E>) -> Result<(), E> {
         let mut result = Ok(());
         while self.control.stage() == SERVING {
             self.doorbell.wait(None);
@@ -171,38 +185,50 @@ impl Running {
                 self.control.terminate(false);
             }
         }
-        self.tasks[0].abort();
-        let config = &self.service.config;
+        self.close_doors();
         result = result.and(self.wait_while(RETIRING, config.drain_idle, &mut rung));
         self.control.terminate(false);
-        self.service.handles.give_all(Order::Drain);
+        self.reactors.give_all(Order::Drain);
         result = result.and(self.wait_while(DRAINING, config.termination_timeout, &mut rung));
-        self.service.handles.give_all(Order::Cut);
+        self.reactors.give_all(Order::Cut);
         let deadline = Instant::now() + LAST_PATIENCE;
-        while self.service.handles.len() > 0 && Instant::now() < deadline {
+        while self.reactors.have_connections() && Instant::now() < deadline {
             self.doorbell.wait(Some(GLANCE));
         }
-        self.tasks[1].abort();
-        let executor = &self.service.executor;
-        executor.stop();
-        let busy = executor.join(LAST_PATIENCE);
-        if busy > 0 {
-            self.service.log.event(Level::Warning, format!("{busy} handlers had not ended and were left behind"));
+        self.end();
+        result
+    }
+
+    /// Accepts nobody any more. Who was accepted is there when this returns.
+    fn close_doors(&self) {
+        self.accepting.iter().for_each(AbortHandle::abort);
+        let deadline = Instant::now() + LAST_PATIENCE;
+        while !self.accepting.iter().all(AbortHandle::is_finished) && Instant::now() < deadline {
+            self.doorbell.wait(Some(SHORT_GLANCE));
         }
-        self.service.log.close();
+    }
+
+    /// Ends the event loops, the threads and the log, in this order.
+    fn end(self) {
+        self.accepting.iter().chain(&self.ticking).for_each(AbortHandle::abort);
+        self.reactors.stop();
+        let busy = self.reactors.join(Instant::now() + LAST_PATIENCE);
+        if busy > 0 {
+            self.log.event(Level::Warning, format!("{busy} handlers had not ended and were left behind"));
+        }
+        self.log.close();
         // A sink that takes nothing any more does not keep the server from ending.
         let deadline = Instant::now() + LAST_PATIENCE;
         while !self.log_thread.is_finished() && Instant::now() < deadline {
             self.doorbell.wait(Some(GLANCE));
         }
-        result
     }
 
     /// Waits until no connection is left, the stage is another one, or this long.
     fn wait_while<E>(&self, stage: u8, at_most: Duration, rung: &mut impl FnMut() -> Result<(), E>) -> Result<(), E> {
         let mut result = Ok(());
         let deadline = Instant::now() + at_most;
-        while self.service.handles.len() > 0 && self.control.stage() == stage {
+        while self.reactors.have_connections() && self.control.stage() == stage {
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 break;

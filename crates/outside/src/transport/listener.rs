@@ -99,6 +99,34 @@ impl Listener {
         Ok(Self { socket, address, file })
     }
 
+    /// Binds and listens for so many who accept: processes or reactors. With TCP each has a socket and a queue of its own
+    /// (SO_REUSEPORT): the kernel spreads clients over them and wakes nobody in vain. A Unix socket has one queue.
+    ///
+    /// # Errors
+    /// As [`Listener::bind`].
+    pub fn bind_each(address: &Address, backlog: u32, count: usize) -> Result<Vec<Self>, Error> {
+        // Once without sharing the port, which would hide that it is in use.
+        let first = Self::bind(address, backlog, false)?;
+        if count < 2 || first.address.socket_addr().is_none() {
+            return Ok(Self::share(vec![first], count)?);
+        }
+        let address = first.address.clone();
+        drop(first);
+        (0..count).map(|_| Self::bind(&address, backlog, true)).collect()
+    }
+
+    /// At least so many handles: sockets that were handed down cannot be multiplied, but their queues can be shared.
+    ///
+    /// # Errors
+    /// Out of descriptors.
+    pub fn share(mut listeners: Vec<Self>, count: usize) -> io::Result<Vec<Self>> {
+        let sockets = listeners.len();
+        while sockets > 0 && listeners.len() < count {
+            listeners.push(listeners[listeners.len() % sockets].try_clone()?);
+        }
+        Ok(listeners)
+    }
+
     /// The listeners that this process was started with, by the protocol of systemd's socket activation (LISTEN_PID,
     /// LISTEN_FDS); none if it was started without.
     ///

@@ -16,7 +16,7 @@ fn every_case_is_answered_as_the_corpus_says() {
     let running = Arc::clone(&server);
     let run = move || {
         let listener = Listener::bind(&Address::resolve(("127.0.0.1", 0))?, 128, false)?;
-        running.run_with::<Error>(running.enter()?, listener, &running.config, |_| (), || Ok(()))
+        running.run_with::<Error>(running.enter()?, vec![listener], &running.config, |_| (), || Ok(()))
     };
     let thread = thread::spawn(run);
     assert!(server.wait_until_ready(Some(Duration::from_secs(10))), "not ready in time");

@@ -57,6 +57,18 @@ impl Client {
         }
     }
 
+    /// Has the server taken this connection out of its queue? One that waits there has no inode yet.
+    pub(crate) fn is_accepted(&self) -> bool {
+        let ends = format!(
+            "0100007F:{:04X} 0100007F:{:04X} ",
+            self.stream.peer_addr().unwrap().port(),
+            self.stream.local_addr().unwrap().port()
+        );
+        let table = std::fs::read_to_string("/proc/net/tcp").unwrap();
+        let line = table.lines().find(|line| line.contains(&ends));
+        line.is_some_and(|line| line.split_whitespace().nth(9) != Some("0"))
+    }
+
     /// Has an answer begun to arrive?
     fn is_answered(&self) -> bool {
         self.stream.set_nonblocking(true).unwrap();
@@ -72,6 +84,15 @@ impl Client {
                 false
             }
         }
+    }
+}
+
+/// Waits until so many of these clients have been accepted.
+pub(crate) fn wait_until_accepted(clients: &[Client], count: usize) {
+    let deadline = Instant::now() + DEADLINE;
+    while clients.iter().filter(|client| client.is_accepted()).count() < count {
+        assert!(Instant::now() < deadline, "fewer than {count} have been accepted");
+        std::thread::yield_now();
     }
 }
 

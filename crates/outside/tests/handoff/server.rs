@@ -18,19 +18,34 @@ pub(crate) struct Running {
 
 impl Running {
     pub(crate) fn start(configure: impl FnOnce(&mut Config)) -> Self {
+        Self::start_on(false, configure)
+    }
+
+    /// With one queue for all reactors if it is shared, else with one for each.
+    pub(crate) fn start_on(shared: bool, configure: impl FnOnce(&mut Config)) -> Self {
         let mut server = OutsideHttp::new(("127.0.0.1", 0)).unwrap().embedded(Arc::new(NoHost), Arc::new(Silent));
         server.config.access_log = crate::SILENT;
         configure(&mut server.config);
         let server = Arc::new(server);
         let running = Arc::clone(&server);
         let run = move || {
-            let listener = Listener::bind(&Address::resolve(("127.0.0.1", 0))?, 1024, false)?;
-            running.run_with::<Error>(running.enter()?, listener, &running.config, |_| (), || Ok(()))
+            let address = Address::resolve(("127.0.0.1", 0))?;
+            let listeners = match shared {
+                true => vec![Listener::bind(&address, 1024, false)?],
+                false => Listener::bind_each(&address, 1024, running.config.reactors)?,
+            };
+            running.run_with::<Error>(running.enter()?, listeners, &running.config, |_| (), || Ok(()))
         };
         let thread = Some(thread::spawn(run));
         assert!(server.wait_until_ready(Some(DEADLINE)), "not ready in time");
         let address = server.address().and_then(|address| address.socket_addr()).unwrap();
         Self { server, address, thread }
+    }
+
+    /// Ends it and waits for that.
+    pub(crate) fn stop(mut self) {
+        self.server.terminate(false);
+        self.thread.take().unwrap().join().unwrap().unwrap();
     }
 
     pub(crate) fn set_route<Kind>(&self, route: &str, handler: impl IntoHandler<Kind>) {
@@ -41,7 +56,8 @@ impl Running {
 impl Drop for Running {
     fn drop(&mut self) {
         self.server.terminate(false);
-        let result = self.thread.take().unwrap().join();
+        let Some(thread) = self.thread.take() else { return };
+        let result = thread.join();
         if !thread::panicking() {
             result.unwrap().unwrap();
         }

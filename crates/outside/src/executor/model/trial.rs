@@ -47,7 +47,7 @@ pub(super) struct Trial {
 impl Trial {
     pub(super) fn start(max_workers: usize) -> Self {
         let log = Log::new(AccessLog::Off, Arc::new(Silent));
-        let executor = Executor::start(Arc::new(NoHost), log, max_workers).expect("nothing can fail here");
+        let executor = Executor::start(0, Arc::new(NoHost), log, max_workers).expect("nothing can fail here");
         let ledger = Arc::new(Ledger { most_pooled: max_workers, ..Ledger::default() });
         Self { executor, ledger, asked: 0 }
     }
@@ -78,7 +78,9 @@ impl Trial {
                 let pooled = match place {
                     Place::Loop => false,
                     Place::Pool => true,
-                    Place::Learned => functions.iter().any(|function| function.placement.wants_pool(0)),
+                    Place::Learned => {
+                        functions.iter().any(|function| function.placement.wants_pool(0, executor.reactor))
+                    }
                 };
                 let numbers = first..first + functions.len();
                 first = numbers.end;

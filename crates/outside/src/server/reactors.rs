@@ -1,0 +1,101 @@
+//! Several event loops as one server: each has its own connections, jobs and threads; the log and the bounds are shared.
+//!
+//! A reactor accepts from a queue of its own, or all share one where there is only one. Who gets more than its share
+//! hands new connections on: a kernel that spreads many clients evenly may leave few of them on one reactor.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicU8;
+use std::time::Instant;
+
+use crate::config::{Config, MOST_REACTORS};
+use crate::connection::{Clock, Crowd, Handles, Order, Service};
+use crate::error::Error;
+use crate::executor::{Executor, Host};
+use crate::log::Log;
+use crate::site::Site;
+
+/// All reactors of a server; there is at least one.
+pub(super) struct Reactors(Vec<Arc<Service>>);
+
+impl Reactors {
+    /// Starts as many event loops as are wanted.
+    pub(super) fn start(
+        config: &Config,
+        site: &Arc<Site>,
+        host: &Arc<dyn Host>,
+        log: &Arc<Log>,
+        stage: &Arc<AtomicU8>,
+    ) -> Result<Self, Error> {
+        let (clock, crowd) = (Arc::new(Clock::new()), Arc::new(Crowd::default()));
+        let mut reactors = Self(Vec::new());
+        for reactor in 0..config.reactors.clamp(1, MOST_REACTORS) {
+            let executor = match Executor::start(reactor, Arc::clone(host), Arc::clone(log), config.max_workers) {
+                Ok(executor) => executor,
+                Err(error) => {
+                    reactors.stop();
+                    return Err(error.into());
+                }
+            };
+            reactors.0.push(Arc::new(Service {
+                executor,
+                site: Arc::clone(site),
+                config: config.clone(),
+                log: Arc::clone(log),
+                handles: Handles::default(),
+                clock: Arc::clone(&clock),
+                crowd: Arc::clone(&crowd),
+                stage: Arc::clone(stage),
+            }));
+        }
+        Ok(reactors)
+    }
+
+    /// Who serves what this one has accepted: itself, unless another one has less than half as many connections.
+    pub(super) fn home<'a>(&'a self, accepting: &'a Arc<Service>) -> &'a Arc<Service> {
+        if self.0.len() == 1 {
+            return accepting;
+        }
+        let own = accepting.handles.len() + 1;
+        let lightest = self.0.iter().map(|service| (service.handles.len(), service)).min_by_key(|(size, _)| *size);
+        match lightest {
+            Some((size, service)) if own > 2 * size + 1 => service,
+            _ => accepting,
+        }
+    }
+
+    /// Orders the connection that has been idle longest to close; `false` if none is idle.
+    pub(super) fn shed_one(&self) -> bool {
+        let idle = self.0.iter().filter_map(|service| service.handles.longest_idle(&service.clock));
+        let longest = idle.min_by_key(|(since, _)| *since);
+        longest.inspect(|(_, handle)| handle.give(Order::Shed)).is_some()
+    }
+
+    /// Are there any connections?
+    pub(super) fn have_connections(&self) -> bool {
+        self.0.iter().any(|service| service.handles.len() > 0)
+    }
+
+    /// Gives an order to all connections.
+    pub(super) fn give_all(&self, order: Order) {
+        self.0.iter().for_each(|service| service.handles.give_all(order));
+    }
+
+    /// Ends the event loops. Connections that are still there are dropped with them.
+    pub(super) fn stop(&self) {
+        self.0.iter().for_each(|service| service.executor.stop());
+    }
+
+    /// Waits until all threads have ended, but not longer than this; tells how many have not.
+    pub(super) fn join(&self, deadline: Instant) -> usize {
+        let join = |service: &Arc<Service>| service.executor.join(deadline.saturating_duration_since(Instant::now()));
+        self.0.iter().map(join).sum()
+    }
+
+    pub(super) fn iter(&self) -> std::slice::Iter<'_, Arc<Service>> {
+        self.0.iter()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+}
