@@ -5,3 +5,5 @@ pub(crate) mod http1;
 pub(crate) mod negotiation;
 #[cfg(feature = "testing")]
 pub mod testing;
+#[cfg_attr(not(feature = "testing"), expect(dead_code, unused_imports, reason = "the session uses it"))]
+pub(crate) mod websocket;

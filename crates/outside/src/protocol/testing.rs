@@ -7,6 +7,7 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use super::http1::{BodyLength, ChunkedDecoder, Framing, HeadLimits, HeadScanner, Scan, decode_head, framing};
+pub use super::websocket::testing as websocket;
 use crate::config::Config;
 use crate::error::Refusal;
 use crate::message::Request;

@@ -1,0 +1,25 @@
+//! WebSocket on the wire (RFC 6455), with permessage-deflate (RFC 7692).
+//!
+//! The opening: [`check_opening`] reads a request, [`Origins`] says whose pages may connect, [`choose_subprotocol`] and
+//! [`negotiate`] choose among what is offered, [`opening_fields`] is the answer. In: [`Receiver`] turns bytes into whole
+//! messages and control frames. Out: [`encode_frame`], [`Deflater`]. The end: [`Closing`] knows who has said what.
+//! As in http1, what is not right to the letter is refused.
+
+mod closing;
+mod deflate;
+mod extension;
+mod frame;
+mod handshake;
+mod origin;
+mod receiver;
+#[cfg(feature = "testing")]
+pub mod testing;
+mod utf8;
+
+pub(crate) use closing::{Close, Closing, Failure, close_code_name};
+pub(crate) use deflate::{DeflatePool, Deflater};
+pub(crate) use extension::{DeflateSettings, DeflateTerms, negotiate};
+pub(crate) use frame::{MAX_CONTROL_PAYLOAD, MessageKind, Opcode, encode_frame, encode_frame_head};
+pub(crate) use handshake::{AcceptKey, UPGRADE_REQUIRED_FIELDS, check_opening, choose_subprotocol, opening_fields};
+pub(crate) use origin::Origins;
+pub(crate) use receiver::{Event, Receiver};

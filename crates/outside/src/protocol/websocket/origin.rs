@@ -1,0 +1,197 @@
+//! Whose pages may open a WebSocket (RFC 6455 section 10.2).
+//!
+//! A browser sends cookies with every WebSocket, whichever page asks for it, and says whose page that is. Clients that
+//! are no browsers say nothing, and could say anything: they are not what this protects from.
+
+use crate::error::Error;
+use crate::message::Request;
+
+/// The origins whose pages may connect.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Origins {
+    /// Those of this very server: host and port are those of the request.
+    #[default]
+    Same,
+    /// Every one.
+    Any,
+    /// These alone, in lower case and without default ports; its own too only if it is among them.
+    Listed(Vec<Box<str>>),
+}
+
+impl Origins {
+    /// Reads a list of origins such as `https://example.com`; `"*"` among them stands for every one.
+    ///
+    /// # Errors
+    /// A text that is neither that, nor `"null"`, nor scheme, host and perhaps port.
+    pub(crate) fn listed<S: AsRef<str>>(origins: &[S]) -> Result<Self, Error> {
+        if origins.iter().any(|origin| origin.as_ref() == "*") {
+            return Ok(Self::Any);
+        }
+        let listed = origins.iter().map(|origin| match normalised(origin.as_ref().as_bytes()) {
+            Some(normalised) => Ok(normalised.into_boxed_str()),
+            None => Err(Error::new(format!(
+                "an origin is a scheme and a host, such as \"https://example.com\" or \"http://localhost:3000\", not {:?}",
+                origin.as_ref()
+            ))),
+        });
+        Ok(Self::Listed(listed.collect::<Result<_, _>>()?))
+    }
+
+    /// May the page that sent this request connect? Without an Origin there is no page.
+    pub(crate) fn allow(&self, request: &Request) -> bool {
+        let mut origins = request.headers.get_all("Origin");
+        let (origin, second) = (origins.next(), origins.next());
+        let Some(origin) = origin else { return true };
+        match self {
+            Self::Any => true,
+            _ if second.is_some() => false,
+            Self::Same => is_same(origin, request.host()),
+            Self::Listed(allowed) => {
+                normalised(origin).is_some_and(|origin| allowed.iter().any(|allowed| **allowed == *origin))
+            }
+        }
+    }
+}
+
+/// Is it the authority that the request was sent to? The schemes are not compared: behind a proxy that ends TLS the
+/// page has `https`, the request has not.
+fn is_same(origin: &[u8], host: &str) -> bool {
+    let Some((scheme, authority)) = split(origin) else { return false };
+    let Some(default) = default_port(scheme) else { return false };
+    let (origin_host, origin_port) = host_and_port(authority);
+    let (host, port) = host_and_port(host);
+    !host.is_empty()
+        && origin_host.eq_ignore_ascii_case(host)
+        && origin_port.unwrap_or(default) == port.unwrap_or(default)
+}
+
+fn split(origin: &[u8]) -> Option<(&str, &str)> {
+    std::str::from_utf8(origin).ok()?.split_once("://")
+}
+
+fn default_port(scheme: &str) -> Option<&'static str> {
+    match scheme.to_ascii_lowercase().as_str() {
+        "http" | "ws" => Some("80"),
+        "https" | "wss" => Some("443"),
+        _ => None,
+    }
+}
+
+/// An empty port is none (RFC 3986 section 3.2.3).
+fn host_and_port(authority: &str) -> (&str, Option<&str>) {
+    match authority.rsplit_once(':') {
+        // Colons stand within the brackets of an IPv6 address as well.
+        Some((host, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => {
+            (host, Some(port).filter(|port| !port.is_empty()))
+        }
+        _ => (authority, None),
+    }
+}
+
+/// Lower case, without a default port and without a slash at the end.
+fn normalised(origin: &[u8]) -> Option<String> {
+    if origin == b"null" {
+        return Some("null".to_owned());
+    }
+    let (scheme, authority) = split(origin)?;
+    let (host, port) = host_and_port(authority.strip_suffix('/').unwrap_or(authority));
+    let is_host = |byte: u8| byte.is_ascii_graphic() && !b"/?#@\"<>\\^`{|}*,".contains(&byte);
+    if scheme.is_empty() || !scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte)) {
+        return None;
+    }
+    if host.is_empty() || !host.bytes().all(is_host) {
+        return None;
+    }
+    let mut text = format!("{scheme}://{host}");
+    if let Some(port) = port.filter(|port| default_port(scheme) != Some(port)) {
+        text.push(':');
+        text.push_str(port);
+    }
+    text.make_ascii_lowercase();
+    Some(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::message::RequestParts;
+
+    fn allows(origins: &Origins, host: &str, sent: &[&str]) -> bool {
+        let mut headers = vec![("Host", host.as_bytes())];
+        headers.extend(sent.iter().map(|origin| ("Origin", origin.as_bytes())));
+        origins.allow(&Request::from_parts(&RequestParts { headers: &headers, ..RequestParts::default() }).unwrap())
+    }
+
+    #[test]
+    fn the_same_origin() {
+        for (host, origin, same) in [
+            ("example.com", "http://example.com", true),
+            ("example.com", "https://example.com", true),
+            ("Example.com:80", "http://EXAMPLE.com", true),
+            ("example.com:443", "https://example.com", true),
+            ("example.com", "https://example.com:443", true),
+            ("localhost:8080", "http://localhost:8080", true),
+            ("[::1]:8080", "http://[::1]:8080", true),
+            ("[::1]", "http://[::1]:80", true),
+            ("example.com:", "http://example.com", true),
+            ("example.com:80", "https://example.com", false),
+            ("example.com", "http://example.com:8080", false),
+            ("localhost:8080", "http://localhost:3000", false),
+            ("127.0.0.1:8080", "http://localhost:8080", false),
+            ("example.com", "http://evil.com", false),
+            ("example.com", "http://example.com.evil.com", false),
+            ("example.com", "http://evil.com/example.com", false),
+            ("example.com", "http://example.com@evil.com", false),
+            ("example.com", "http://sub.example.com", false),
+            ("example.com", "null", false),
+            ("example.com", "", false),
+            ("", "http://", false),
+            ("example.com", "example.com", false),
+            ("abc", "chrome-extension://abc", false),
+            ("[::1]:8080", "http://[::1]", false),
+        ] {
+            assert_eq!(allows(&Origins::Same, host, &[origin]), same, "{origin} at {host}");
+        }
+        assert!(allows(&Origins::Same, "example.com", &[]), "no browser");
+        assert!(!allows(&Origins::Same, "example.com", &["http://example.com", "http://evil.com"]));
+    }
+
+    #[test]
+    fn listed_origins() {
+        let origins = Origins::listed(&["https://Example.com/", "http://localhost:3000", "null"]).unwrap();
+        for (origin, allowed) in [
+            ("https://example.com", true),
+            ("https://EXAMPLE.com:443", true),
+            ("http://localhost:3000", true),
+            ("null", true),
+            ("http://example.com", false),
+            ("https://example.com:8443", false),
+            ("http://localhost", false),
+            ("http://server", false),
+            ("https://example.com.evil.com", false),
+            ("file://", false),
+        ] {
+            assert_eq!(allows(&origins, "server", &[origin]), allowed, "{origin}");
+        }
+        assert!(allows(&origins, "server", &[]));
+        let any = Origins::listed(&["https://a.com", "*"]).unwrap();
+        assert!(any == Origins::Any && allows(&any, "server", &["http://evil.com"]));
+    }
+
+    #[test]
+    fn what_is_no_origin() {
+        for text in [
+            "",
+            "example.com",
+            "https://",
+            "https://*.example.com",
+            "https://a.com/path",
+            "://a",
+            "a b://c",
+            "https://a b",
+        ] {
+            let error = Origins::listed(&[text]).unwrap_err().to_string();
+            assert!(error.starts_with("an origin is a scheme and a host, such as"), "{text:?}: {error}");
+        }
+    }
+}

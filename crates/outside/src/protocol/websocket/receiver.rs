@@ -1,0 +1,274 @@
+//! Bytes of a client to whole messages and control frames (RFC 6455 sections 5.4 to 5.6, 8.1).
+//!
+//! Input is taken to its last byte and unmasked in place. A message that lies in it as one frame is handed out as a slice
+//! of it; only what is cut by a frame or by the end of the input is copied. Nothing is held before it has arrived,
+//! and nothing past `max_message`; between two messages there is no memory but this struct.
+
+use std::borrow::Cow;
+use std::mem;
+use std::sync::Arc;
+
+use super::closing::{Close, Failure};
+use super::deflate::{DeflatePool, Inflater};
+use super::extension::DeflateTerms;
+use super::frame::{FrameHead, MAX_HEAD, MessageKind, Opcode, decode_frame_head, unmask};
+use super::utf8::Utf8;
+
+/// What a client has said.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Event<'i> {
+    /// A whole message; the payload of a text is UTF-8.
+    Message(MessageKind, Cow<'i, [u8]>),
+    /// To be answered with a pong of the same payload (section 5.5.2).
+    Ping(Cow<'i, [u8]>),
+    Pong(Cow<'i, [u8]>),
+    /// Nothing follows it.
+    Close(Close),
+}
+
+/// Reads the frames of one client.
+#[derive(Debug)]
+pub(crate) struct Receiver {
+    max_message: usize,
+    inflater: Option<Box<Inflater>>,
+    /// What is there of a message that is not complete.
+    message: Vec<u8>,
+    /// What is there of a control frame that is not complete.
+    control: Vec<u8>,
+    /// What is there of a head that is not complete.
+    head: [u8; MAX_HEAD],
+    head_length: u8,
+    /// The message that has begun, if one has.
+    begun: Option<Begun>,
+    frame: Option<Frame>,
+    utf8: Utf8,
+    /// Closed or failed: whatever comes is dropped.
+    over: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Begun {
+    kind: MessageKind,
+    compressed: bool,
+}
+
+/// The frame whose payload is being read.
+#[derive(Clone, Copy, Debug)]
+struct Frame {
+    opcode: Opcode,
+    fin: bool,
+    mask: [u8; 4],
+    remaining: u64,
+}
+
+impl Receiver {
+    /// For messages of at most so many bytes, counted after inflating.
+    pub(crate) const fn new(max_message: usize) -> Self {
+        Self {
+            max_message,
+            inflater: None,
+            message: Vec::new(),
+            control: Vec::new(),
+            head: [0; MAX_HEAD],
+            head_length: 0,
+            begun: None,
+            frame: None,
+            utf8: Utf8::new(),
+            over: false,
+        }
+    }
+
+    /// With compression as it was agreed on.
+    pub(crate) fn with_deflate(max_message: usize, terms: &DeflateTerms, pool: Arc<DeflatePool>) -> Self {
+        let inflater = Some(Box::new(Inflater::new(terms, pool)));
+        Self { inflater, ..Self::new(max_message) }
+    }
+
+    /// Takes input up to the next event; without one, all of it. To be called again until there is none.
+    ///
+    /// # Errors
+    /// The connection fails: the reason goes into a Close frame, and nothing more is read.
+    pub(crate) fn receive<'i>(&mut self, input: &mut &'i mut [u8]) -> Result<Option<Event<'i>>, Failure> {
+        if self.over {
+            *input = &mut [];
+            return Ok(None);
+        }
+        let result = self.advance(input);
+        if matches!(result, Err(_) | Ok(Some(Event::Close(_)))) {
+            *self = Self { over: true, ..Self::new(self.max_message) };
+        }
+        result
+    }
+
+    /// Bytes that are held for what is not complete, without the window of an inflater.
+    pub(crate) const fn held(&self) -> usize {
+        self.message.capacity() + self.control.capacity()
+    }
+
+    fn advance<'i>(&mut self, input: &mut &'i mut [u8]) -> Result<Option<Event<'i>>, Failure> {
+        loop {
+            let mut frame = match self.frame.take() {
+                Some(frame) => frame,
+                None => match self.next_head(input)? {
+                    Some(head) => self.begin_frame(&head)?,
+                    None => return Ok(None),
+                },
+            };
+            let take = usize::try_from(frame.remaining).unwrap_or(usize::MAX).min(input.len());
+            let (piece, rest) = mem::take(input).split_at_mut(take);
+            *input = rest;
+            frame.mask = unmask(piece, frame.mask);
+            frame.remaining -= take as u64;
+            let complete = frame.remaining == 0;
+            if !complete {
+                self.frame = Some(frame);
+            }
+            let event = if frame.opcode.is_control() {
+                self.receive_control(frame.opcode, piece, complete)?
+            } else {
+                self.receive_data(piece, complete && frame.fin)?
+            };
+            if event.is_some() || !complete {
+                return Ok(event);
+            }
+        }
+    }
+
+    /// The next head, if all of it is there; else keeps what there is.
+    fn next_head(&mut self, input: &mut &mut [u8]) -> Result<Option<FrameHead>, Failure> {
+        let kept = usize::from(self.head_length);
+        if kept == 0
+            && let Some((head, length)) = decode_frame_head(input)?
+        {
+            *input = &mut mem::take(input)[length..];
+            return Ok(Some(head));
+        }
+        let end = (kept + input.len()).min(MAX_HEAD);
+        self.head[kept..end].copy_from_slice(&input[..end - kept]);
+        let found = decode_frame_head(&self.head[..end])?;
+        let (taken, left) = found.map_or((end, end), |(_, length)| (length, 0));
+        self.head_length = left as u8;
+        *input = &mut mem::take(input)[taken - kept..];
+        Ok(found.map(|(head, _)| head))
+    }
+
+    /// May this frame stand here?
+    fn begin_frame(&mut self, head: &FrameHead) -> Result<Frame, Failure> {
+        let &FrameHead { opcode, fin, rsv1, mask, length } = head;
+        let starts = match opcode {
+            Opcode::Text => Some(MessageKind::Text),
+            Opcode::Binary => Some(MessageKind::Binary),
+            _ => None,
+        };
+        // The bit stands in the first frame of a message, and only if it was agreed on (RFC 7692 section 6).
+        if rsv1 && (starts.is_none() || self.inflater.is_none()) {
+            return Err(Failure::protocol("a reserved bit is set"));
+        }
+        match starts {
+            Some(_) if self.begun.is_some() => {
+                return Err(Failure::protocol("a message within another one"));
+            }
+            Some(kind) => self.begun = Some(Begun { kind, compressed: rsv1 }),
+            None if opcode == Opcode::Continuation && self.begun.is_none() => {
+                return Err(Failure::protocol("a continuation of nothing"));
+            }
+            None => {}
+        }
+        if !opcode.is_control() && length > self.room() {
+            return Err(Failure::too_big("a message larger than max_message"));
+        }
+        Ok(Frame { opcode, fin, mask, remaining: length })
+    }
+
+    /// Bytes of payload that the message may still have on the wire. What does not shrink grows a little.
+    fn room(&self) -> u64 {
+        let max = self.max_message as u64;
+        match (&self.begun, &self.inflater) {
+            (Some(Begun { compressed: true, .. }), Some(inflater)) => {
+                (max + max / 64 + 1024).saturating_sub(inflater.compressed())
+            }
+            _ => max - self.message.len() as u64,
+        }
+    }
+
+    fn receive_control<'i>(
+        &mut self,
+        opcode: Opcode,
+        piece: &'i [u8],
+        complete: bool,
+    ) -> Result<Option<Event<'i>>, Failure> {
+        if !complete {
+            self.control.extend_from_slice(piece);
+            return Ok(None);
+        }
+        let payload = if self.control.is_empty() {
+            Cow::Borrowed(piece)
+        } else {
+            self.control.extend_from_slice(piece);
+            Cow::Owned(mem::take(&mut self.control))
+        };
+        Ok(Some(match opcode {
+            Opcode::Ping => Event::Ping(payload),
+            Opcode::Pong => Event::Pong(payload),
+            _ => Event::Close(Close::receive(&payload)?),
+        }))
+    }
+
+    /// Takes a piece of the message that has begun; `last`: it is complete with it.
+    fn receive_data<'i>(&mut self, piece: &'i [u8], last: bool) -> Result<Option<Event<'i>>, Failure> {
+        let Some(Begun { kind, compressed }) = self.begun else { return Ok(None) };
+        if compressed && let Some(inflater) = &mut self.inflater {
+            let start = self.message.len();
+            inflater.receive(piece, &mut self.message, self.max_message)?;
+            if last {
+                inflater.finish(&mut self.message, self.max_message)?;
+            }
+            check_text(&mut self.utf8, kind, &self.message[start..], last)?;
+        } else {
+            check_text(&mut self.utf8, kind, piece, last)?;
+            if last && self.message.is_empty() {
+                self.begun = None;
+                return Ok(Some(Event::Message(kind, Cow::Borrowed(piece))));
+            }
+            self.message.extend_from_slice(piece);
+        }
+        if !last {
+            return Ok(None);
+        }
+        self.begun = None;
+        Ok(Some(Event::Message(kind, Cow::Owned(mem::take(&mut self.message)))))
+    }
+}
+
+/// Is a piece of a text what may follow the pieces before it (section 8.1)?
+fn check_text(utf8: &mut Utf8, kind: MessageKind, piece: &[u8], last: bool) -> Result<(), Failure> {
+    if kind == MessageKind::Text && (!utf8.receive(piece) || last && utf8.is_cut()) {
+        return Err(Failure::invalid_data("a text message is not UTF-8"));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_idle_connection_is_small() {
+        assert!(size_of::<Receiver>() <= 136, "{}", size_of::<Receiver>());
+        assert_eq!(Receiver::new(1 << 20).held(), 0);
+    }
+
+    #[test]
+    fn a_whole_frame_is_not_copied() {
+        let mut bytes = *b"\x81\x85\0\0\0\0Hello\x82\x81\0\0\0\0!";
+        let place = bytes.as_ptr_range();
+        let (mut input, mut receiver) = (&mut bytes[..], Receiver::new(1 << 20));
+        let mut messages = 0;
+        while let Some(event) = receiver.receive(&mut input).unwrap() {
+            let Event::Message(_, Cow::Borrowed(payload)) = event else { panic!("{event:?}") };
+            assert!(place.contains(&payload.as_ptr()));
+            messages += 1;
+        }
+        assert_eq!((messages, receiver.held()), (2, 0));
+    }
+}

@@ -1,0 +1,225 @@
+//! The WebSocket codec without a socket, for fuzzers and tests of this project: bytes in, in pieces, events out.
+//!
+//! It calls what a session calls, nothing else. Compiled under the feature `testing` only, and no part of the public
+//! interface.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use super::{
+    AcceptKey, Close, Closing, DeflatePool, DeflateSettings, DeflateTerms, Deflater, Event, Failure,
+    MAX_CONTROL_PAYLOAD, MessageKind, Opcode, Origins, Receiver, UPGRADE_REQUIRED_FIELDS, check_opening,
+    choose_subprotocol, close_code_name, encode_frame, encode_frame_head, negotiate, opening_fields,
+};
+use crate::error::{Error, Refusal};
+use crate::message::Request;
+
+/// What a server has heard on a connection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "each variant is what it spells")]
+pub enum Heard {
+    Text(Vec<u8>),
+    Binary(Vec<u8>),
+    Ping(Vec<u8>),
+    Pong(Vec<u8>),
+    /// Code and reason of a Close frame.
+    Close(Option<u16>, String),
+    /// The connection fails, with this code and reason.
+    Failed(u16, &'static str),
+}
+
+/// One open connection, the server's side of it: it answers pings and closes, and says nothing else.
+#[derive(Debug)]
+pub struct Session {
+    receiver: Receiver,
+    closing: Closing,
+    heard: Vec<Heard>,
+    said: Vec<u8>,
+    borrowed: usize,
+}
+
+impl Session {
+    /// Without compression.
+    pub fn new(max_message: usize) -> Self {
+        Self::with(Receiver::new(max_message))
+    }
+
+    /// With compression.
+    pub fn with_deflate(max_message: usize, terms: &Terms) -> Self {
+        Self::with(Receiver::with_deflate(max_message, &terms.terms, Arc::clone(&terms.pool)))
+    }
+
+    fn with(receiver: Receiver) -> Self {
+        Self { receiver, closing: Closing::default(), heard: Vec::new(), said: Vec::new(), borrowed: 0 }
+    }
+
+    /// Takes what one read of the socket brought.
+    pub fn receive(&mut self, piece: &[u8]) {
+        let mut bytes = piece.to_vec();
+        let mut input = &mut bytes[..];
+        loop {
+            let event = match self.receiver.receive(&mut input) {
+                Ok(Some(event)) => event,
+                Ok(None) => break,
+                Err(failure) => {
+                    self.closing.close_to_send(&failure.into(), &mut self.said);
+                    let Failure { code, reason } = failure;
+                    self.heard.push(Heard::Failed(code, reason));
+                    break;
+                }
+            };
+            self.hear(event);
+        }
+    }
+
+    fn hear(&mut self, event: Event<'_>) {
+        self.borrowed += usize::from(matches!(event, Event::Message(_, Cow::Borrowed(_))));
+        self.heard.push(match event {
+            Event::Message(MessageKind::Text, payload) => Heard::Text(payload.into_owned()),
+            Event::Message(MessageKind::Binary, payload) => Heard::Binary(payload.into_owned()),
+            Event::Ping(payload) => {
+                assert!(payload.len() <= MAX_CONTROL_PAYLOAD);
+                if self.closing.is_open() {
+                    encode_frame(&mut self.said, Opcode::Pong, &payload);
+                }
+                Heard::Ping(payload.into_owned())
+            }
+            Event::Pong(payload) => Heard::Pong(payload.into_owned()),
+            Event::Close(close) => {
+                self.closing.receive_close(close, &mut self.said);
+                assert!(self.closing.is_complete());
+                let code = self.closing.code();
+                Heard::Close(Some(code).filter(|&code| code != 1005), self.closing.reason().to_owned())
+            }
+        });
+    }
+
+    /// The server's own wish to end.
+    ///
+    /// # Errors
+    /// A code or a reason that cannot be sent.
+    pub fn close(&mut self, code: u16, reason: &str) -> Result<bool, Error> {
+        Ok(self.closing.close_to_send(&Close::new(code, reason)?, &mut self.said))
+    }
+
+    /// Everything so far, in order.
+    pub fn heard(&self) -> &[Heard] {
+        &self.heard
+    }
+
+    /// Forgets it.
+    pub fn clear(&mut self) {
+        self.heard.clear();
+    }
+
+    /// What the server has sent so far.
+    pub fn said(&self) -> &[u8] {
+        &self.said
+    }
+
+    /// How many messages were handed out without a copy.
+    pub fn borrowed(&self) -> usize {
+        self.borrowed
+    }
+
+    /// Bytes that are held for what is not complete.
+    pub fn held(&self) -> usize {
+        self.receiver.held()
+    }
+}
+
+/// Terms of compression.
+#[derive(Clone, Debug)]
+pub struct Terms {
+    terms: DeflateTerms,
+    pool: Arc<DeflatePool>,
+}
+
+impl Terms {
+    /// What a server that keeps its context, or does not, makes of the values of Sec-WebSocket-Extensions.
+    pub fn negotiate<'r>(values: impl IntoIterator<Item = &'r [u8]>, takeover: bool) -> Option<Self> {
+        let settings = DeflateSettings {
+            server_no_context_takeover: !takeover,
+            client_no_context_takeover: !takeover,
+            threshold: 0,
+            ..DeflateSettings::default()
+        };
+        let terms = negotiate(values, &settings)?;
+        Some(Self { terms, pool: Arc::default() })
+    }
+
+    /// The answer's field value.
+    pub fn to_field_value(&self) -> String {
+        self.terms.to_field_value()
+    }
+
+    /// A compressor that keeps these terms.
+    pub fn compressor(&self) -> Compressor {
+        Compressor { deflater: Deflater::new(&self.terms, Arc::clone(&self.pool)) }
+    }
+}
+
+/// What compresses messages.
+#[derive(Debug)]
+pub struct Compressor {
+    deflater: Deflater,
+}
+
+impl Compressor {
+    /// The frame in which the server sends a message.
+    pub fn frame(&mut self, text: bool, payload: &[u8]) -> Vec<u8> {
+        let mut out = Vec::new();
+        self.deflater.encode_message(&mut out, if text { MessageKind::Text } else { MessageKind::Binary }, payload);
+        out
+    }
+}
+
+/// The fields of the answer to a request that opens a WebSocket, each line with its CRLF.
+///
+/// # Errors
+/// What the request is refused with.
+pub fn open(request: &Request, subprotocols: &[String], origins: &[&str], takeover: bool) -> Result<String, Refusal> {
+    let key: AcceptKey = check_opening(request)?;
+    let origins = if origins.is_empty() { Ok(Origins::Same) } else { Origins::listed(origins) };
+    if !origins.is_ok_and(|origins| origins.allow(request)) {
+        return Err(Refusal::new(403, "a page of another origin"));
+    }
+    let offers = request.headers().get_all("Sec-WebSocket-Extensions");
+    let terms = Terms::negotiate(offers, takeover).map(|terms| terms.terms);
+    let headers = opening_fields(&key, choose_subprotocol(request, subprotocols), terms.as_ref());
+    Ok(String::from_utf8_lossy(headers.wire()).into_owned())
+}
+
+/// What an answer with 426 carries.
+pub fn upgrade_required_fields() -> [(&'static str, &'static str); 2] {
+    UPGRADE_REQUIRED_FIELDS
+}
+
+/// What a close code means.
+pub fn code_name(code: u16) -> &'static str {
+    close_code_name(code)
+}
+
+/// The head of a server's message frame that is not compressed.
+pub fn message_head(text: bool, length: usize) -> Vec<u8> {
+    let mut out = Vec::new();
+    let kind = if text { MessageKind::Text } else { MessageKind::Binary };
+    encode_frame_head(&mut out, kind.into(), false, length);
+    out
+}
+
+/// A frame as a client sends it, right or wrong: `first` is its first byte, `0x81` for a whole text.
+pub fn client_frame(first: u8, mask: Option<[u8; 4]>, payload: &[u8]) -> Vec<u8> {
+    let mut frame = Vec::new();
+    encode_frame_head(&mut frame, Opcode::Binary, false, payload.len());
+    frame[0] = first;
+    match mask {
+        Some(mask) => {
+            frame[1] |= 0x80;
+            frame.extend_from_slice(&mask);
+            frame.extend(payload.iter().zip(mask.iter().cycle()).map(|(byte, mask)| byte ^ mask));
+        }
+        None => frame.extend_from_slice(payload),
+    }
+    frame
+}
