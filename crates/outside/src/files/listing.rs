@@ -42,16 +42,17 @@ pub(crate) fn page(route: &str, below: &str, mut entries: Vec<Entry>, is_cut: bo
     let mut html = String::with_capacity(4096 + entries.len() * 224);
     push_head(&mut html, route, &levels);
     push_summary(&mut html, &entries, is_cut);
-    if !(entries.is_empty() && levels.is_empty()) {
-        html.push_str("<table>\n<thead><tr><th>Name<th>Size<th>Modified (UTC)\n<tbody>\n");
-        if !levels.is_empty() {
-            html.push_str("<tr><td><a href=\"../\"><bdi>Parent folder</bdi></a>\n");
-        }
-        for entry in &entries {
-            push_entry(&mut html, entry);
-        }
-        html.push_str("</table>\n");
+    html.push_str("<table>\n");
+    if !entries.is_empty() {
+        html.push_str("<thead><tr><th>Name<th>Size<th>Modified (UTC)\n<tbody>\n");
     }
+    if !levels.is_empty() {
+        html.push_str("<tr><td colspan=3><a href=\"../\"><bdi>Parent folder</bdi></a>\n");
+    }
+    for entry in &entries {
+        push_entry(&mut html, entry);
+    }
+    html.push_str("</table>\n");
     if is_cut {
         let shown = grouped(entries.len() as u64);
         push(&mut html, format_args!("<p class=cut>The folder holds more; only {shown} entries are shown.</p>\n"));
@@ -128,20 +129,21 @@ fn push_entry(html: &mut String, entry: &Entry) {
         push(html, format_args!(" title=\"{} {unit}\">{}", grouped(entry.size), human_size(entry.size)));
     }
     html.push_str("<td>");
-    if let Some([year, month, day, hour, minute, second]) = entry.modified.and_then(civil_time) {
-        push(
-            html,
-            format_args!(
-                "<time datetime={year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z>\
-                 {year:04}-{month:02}-{day:02} {hour:02}:{minute:02}</time>"
-            ),
-        );
+    if let Some(time) = entry.modified.and_then(civil_time) {
+        let text = iso_time(time);
+        for part in ["<time datetime=", &text, ">", &text[..10], " ", &text[11..16], "</time>"] {
+            html.push_str(part);
+        }
     }
     html.push('\n');
 }
 
-/// Adds text to an element or to a quoted attribute. A control character would not be seen, so another one stands for it.
+/// Adds text to an element or to a quoted attribute. What would not be seen, or would turn the rest of a name around so
+/// that `gpj.exe` looks like a picture, has a sign in its place.
 fn push_text(html: &mut String, text: &str) {
+    if text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b' ' | b'-' | b'.' | b'_')) {
+        return html.push_str(text);
+    }
     for character in text.chars() {
         match character {
             '&' => html.push_str("&amp;"),
@@ -149,6 +151,8 @@ fn push_text(html: &mut String, text: &str) {
             '>' => html.push_str("&gt;"),
             '"' => html.push_str("&quot;"),
             '\'' => html.push_str("&#39;"),
+            // The explicit directional characters of Unicode (UAX 9 section 2).
+            '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => html.push(char::REPLACEMENT_CHARACTER),
             _ if character.is_control() => html.push(char::REPLACEMENT_CHARACTER),
             _ => html.push(character),
         }
@@ -175,6 +179,19 @@ fn human_size(bytes: u64) -> String {
     let unit = UNITS[unit];
     // 9.96 has two digits before the point once it is rounded.
     if value < 9.95 { format!("{value:.1} {unit}") } else { format!("{value:.0} {unit}") }
+}
+
+/// RFC 3339, such as `2026-11-22T07:30:00Z`.
+fn iso_time([year, month, day, hour, minute, second]: [i64; 6]) -> String {
+    let mut text = String::with_capacity(20);
+    for (value, end) in
+        [(year / 100, ""), (year % 100, "-"), (month, "-"), (day, "T"), (hour, ":"), (minute, ":"), (second, "Z")]
+    {
+        text.push(char::from(b'0' + (value / 10 % 10) as u8));
+        text.push(char::from(b'0' + (value % 10) as u8));
+        text.push_str(end);
+    }
+    text
 }
 
 /// A number with a comma between each three digits.
@@ -262,6 +279,7 @@ mod tests {
             ("ünï.txt".as_bytes(), "%C3%BCn%C3%AF.txt", "ünï.txt"),
             (b"latin\xfc", "latin%FC", "latin\u{fffd}"),
             (b"two\nlines\x7f", "two%0Alines%7F", "two\u{fffd}lines\u{fffd}"),
+            ("evil\u{202e}gpj.exe".as_bytes(), "evil%E2%80%AEgpj.exe", "evil\u{fffd}gpj.exe"),
             (b"-._~", "-._~", "-._~"),
         ] {
             let html = page("/", "", vec![file(name, 1, 0)], false);
