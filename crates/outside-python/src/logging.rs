@@ -55,6 +55,10 @@ impl LogSink for PythonLog {
             report(py, told);
         });
     }
+
+    fn is_terminal(&self) -> bool {
+        !self.access_by_logging.load(Ordering::Relaxed) && StandardError.is_terminal()
+    }
 }
 
 /// Logs an exception with its traceback, and with a hint where a name of ours was not imported.

@@ -42,7 +42,7 @@ pub struct Config {
 /// How the access log is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AccessLog {
-    /// `Common` on a terminal, `Json` elsewhere.
+    /// On a terminal a short line for people, coloured unless NO_COLOR is set; `Json` elsewhere.
     Auto,
     /// No access log.
     Off,

@@ -192,23 +192,39 @@ impl OutsideHttp {
     /// # Errors
     /// The address cannot be bound, or the system refuses a thread.
     pub fn run(&self) -> Result<(), Error> {
+        self.run_telling(|address| eprintln!("outside is serving on {address} (Ctrl+C stops it)"))
+    }
+
+    /// The same; `started` is told the address, in place of the line on standard error.
+    ///
+    /// # Errors
+    /// As [`OutsideHttp::run`].
+    pub fn run_telling(&self, started: impl FnOnce(&Address)) -> Result<(), Error> {
         let entered = self.enter()?;
         let signals = signals::Signals::watch(&entered)?;
+        self.run_entered(entered, started, || {
+            signals.pass_on(&self.control);
+            Ok(())
+        })
+    }
+
+    /// The same without watching signals: `rung` is called whenever something may have happened to this thread: for
+    /// bindings.
+    ///
+    /// # Errors
+    /// As [`OutsideHttp::run`], or what `rung` returned.
+    pub fn run_entered<E: From<Error>>(
+        &self,
+        entered: Entered,
+        started: impl FnOnce(&Address),
+        rung: impl FnMut() -> Result<(), E>,
+    ) -> Result<(), E> {
         let mut listeners = Listener::inherited()?;
         if listeners.is_empty() {
             listeners = Listener::bind_each(&self.address, self.config.backlog_length, self.config.reactors)?;
         }
         let file = listeners.first().and_then(Listener::file);
-        let result = self.run_with(
-            entered,
-            listeners,
-            &self.config,
-            |address| eprintln!("outside is serving on {address} (Ctrl+C stops it)"),
-            || {
-                signals.pass_on(&self.control);
-                Ok(())
-            },
-        );
+        let result = self.run_with(entered, listeners, &self.config, started, rung);
         if let Some(file) = file {
             file.remove();
         }
@@ -226,8 +242,8 @@ impl OutsideHttp {
         }
     }
 
-    /// The same on listeners that are bound, with other settings and without watching signals: `started` is told the
-    /// address of the first one, `rung` is called whenever something may have happened to this thread: for bindings.
+    /// The same on listeners that are bound, and with other settings; `started` is told the address of the first one:
+    /// for bindings.
     ///
     /// # Errors
     /// There is no listener, the system refuses a thread, or what `rung` returned.

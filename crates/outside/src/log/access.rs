@@ -1,4 +1,4 @@
-//! One line of the access log in its three formats.
+//! One line of the access log in its formats for machines; `terminal` has the one for people.
 //!
 //! What a client sent is escaped: control bytes, quotes and backslashes as `\xhh`, so that one exchange is one line
 //! (edge.md S39). Authorization, cookies and the content are never written.
@@ -6,8 +6,9 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use super::form::Form;
 use super::moment::Moment;
-use crate::config::AccessLog;
+use super::terminal;
 use crate::message::{Known, Request};
 use crate::protocol::http1::push_decimal;
 use crate::transport::NO_ADDRESS;
@@ -27,10 +28,11 @@ pub(crate) struct AccessLine<'a> {
 
 impl AccessLine<'_> {
     /// Appends the line with its newline.
-    pub(crate) fn write_to(&self, out: &mut Vec<u8>, format: AccessLog, now: &Moment) {
-        match format {
-            AccessLog::Json => self.write_json(out, now),
-            _ => self.write_common(out, format == AccessLog::Combined, now),
+    pub(crate) fn write_to(&self, out: &mut Vec<u8>, form: Form, now: &Moment) {
+        match form {
+            Form::Json => self.write_json(out, now),
+            Form::Plain | Form::Coloured => terminal::write(self, out, form == Form::Coloured, now),
+            _ => self.write_common(out, form == Form::Combined, now),
         }
         out.push(b'\n');
     }
@@ -118,7 +120,7 @@ fn push_json_field(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
     out.push(b'"');
 }
 
-fn push_escaped(out: &mut Vec<u8>, text: &[u8]) {
+pub(super) fn push_escaped(out: &mut Vec<u8>, text: &[u8]) {
     let plain = |byte: u8| (0x20..=0x7e).contains(&byte) & (byte != b'"') & (byte != b'\\');
     // Without an early end the compiler looks at many bytes at once.
     if text.iter().fold(true, |all, &byte| all & plain(byte)) {

@@ -4,15 +4,18 @@
 //! sink that is too slow loses lines, which are counted, and never holds up a connection.
 
 mod access;
+mod form;
 mod moment;
+mod terminal;
 
 use std::collections::HashMap;
-use std::io::Write as _;
+use std::io::{IsTerminal as _, Write as _};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 pub(crate) use access::{AccessLine, client_text};
+use form::Form;
 pub(crate) use moment::Moment;
 
 use crate::config::AccessLog;
@@ -37,6 +40,11 @@ pub trait LogSink: Send + Sync {
 
     /// One event.
     fn event(&self, level: Level, text: &str);
+
+    /// Do access lines go straight to a terminal? Then `AccessLog::Auto` writes them for people, with colours.
+    fn is_terminal(&self) -> bool {
+        false
+    }
 }
 
 /// Writes access lines and events of level info and above to standard error.
@@ -55,11 +63,16 @@ impl LogSink for StandardError {
             std::io::stderr().lock().write_all(line.as_bytes()).unwrap_or_default();
         }
     }
+
+    fn is_terminal(&self) -> bool {
+        std::io::stderr().is_terminal()
+    }
 }
 
 /// The log of one server.
 pub(crate) struct Log {
-    format: AccessLog,
+    form: Form,
+    shows_duration: bool,
     pending: Mutex<Pending>,
     more: Condvar,
     sink: Arc<dyn LogSink>,
@@ -86,9 +99,11 @@ const TOO_MUCH: usize = 8 << 20;
 const COMPLAIN_EVERY: Duration = Duration::from_secs(60);
 
 impl Log {
-    pub(crate) fn new(format: AccessLog, sink: Arc<dyn LogSink>) -> Arc<Self> {
+    pub(crate) fn new(setting: AccessLog, sink: Arc<dyn LogSink>) -> Arc<Self> {
+        let form = Form::chosen(setting, &*sink);
         Arc::new(Self {
-            format,
+            form,
+            shows_duration: form.shows_duration(),
             pending: Mutex::default(),
             more: Condvar::new(),
             sink,
@@ -109,14 +124,14 @@ impl Log {
         self.more.notify_all();
     }
 
-    /// Does the format show how long an exchange took?
+    /// Does a line show how long an exchange took?
     pub(crate) fn wants_duration(&self) -> bool {
-        self.format == AccessLog::Json
+        self.shows_duration
     }
 
     /// Adds one line for each exchange.
     pub(crate) fn access<'a>(&self, lines: impl Iterator<Item = AccessLine<'a>>, now: &Moment) {
-        if self.format == AccessLog::Off {
+        if self.form == Form::Off {
             return;
         }
         let mut pending = self.lock();
@@ -125,7 +140,7 @@ impl Log {
             if pending.lines.len() > TOO_MUCH {
                 pending.lost += 1;
             } else {
-                line.write_to(&mut pending.lines, self.format, now);
+                line.write_to(&mut pending.lines, self.form, now);
             }
         }
         self.notify(&pending, was_empty);

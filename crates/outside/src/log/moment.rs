@@ -30,7 +30,7 @@ impl Moment {
         })
     }
 
-    fn at(unix: u64) -> Self {
+    pub(super) fn at(unix: u64) -> Self {
         let text = httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_secs(unix));
         let mut date = *b"Thu, 01 Jan 1970 00:00:00 GMT";
         if text.len() == date.len() {

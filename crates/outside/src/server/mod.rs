@@ -16,7 +16,7 @@ use tokio::task::AbortHandle;
 
 pub(crate) use doorbell::Doorbell;
 
-use crate::config::{AccessLog, Config};
+use crate::config::Config;
 use crate::connection::{DRAINING, Order, RETIRING, Service};
 use crate::error::Error;
 use crate::executor::Host;
@@ -135,7 +135,7 @@ impl Running {
     ) -> Result<Self, Error> {
         let first = listeners.first().ok_or_else(|| Error::new("nothing to listen on"))?;
         let address = first.address().clone();
-        let log = Log::new(log_format(config.access_log), sink);
+        let log = Log::new(config.access_log, sink);
         let reactors = Arc::new(Reactors::start(config, site, host, &log, &control.stage)?);
         let log_thread = log.start().inspect_err(|_| reactors.stop())?;
         let (accepting, ticking) = (Vec::new(), Vec::new());
@@ -241,15 +241,6 @@ impl Running {
             result = result.and(rang);
         }
         result
-    }
-}
-
-/// `Auto` is for people on a terminal, and for machines elsewhere.
-fn log_format(format: AccessLog) -> AccessLog {
-    match format {
-        AccessLog::Auto if std::io::IsTerminal::is_terminal(&std::io::stderr()) => AccessLog::Common,
-        AccessLog::Auto => AccessLog::Json,
-        format => format,
     }
 }
 

@@ -1,0 +1,67 @@
+//! How the lines of the access log are written: what the setting means for where they go.
+
+use std::ffi::OsString;
+use std::io::IsTerminal as _;
+
+use super::LogSink;
+use crate::config::AccessLog;
+
+/// The forms of a line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Form {
+    Off,
+    Common,
+    Combined,
+    Json,
+    /// For people on a terminal that shows no colours, or who want none.
+    Plain,
+    /// For people on a terminal.
+    Coloured,
+}
+
+impl Form {
+    /// `Auto` is for people where the lines go straight to a terminal, and for machines elsewhere. What somebody else
+    /// takes in hand on its way to a terminal stays a format that has a name.
+    pub(super) fn chosen(setting: AccessLog, sink: &dyn LogSink) -> Self {
+        match setting {
+            AccessLog::Off => Self::Off,
+            AccessLog::Common => Self::Common,
+            AccessLog::Combined => Self::Combined,
+            AccessLog::Json => Self::Json,
+            AccessLog::Auto if sink.is_terminal() => Self::on_terminal(std::env::var_os),
+            AccessLog::Auto if std::io::stderr().is_terminal() => Self::Common,
+            AccessLog::Auto => Self::Json,
+        }
+    }
+
+    /// NO_COLOR counts if it is there and not empty (no-color.org).
+    fn on_terminal(variable: impl Fn(&'static str) -> Option<OsString>) -> Self {
+        let unwanted = variable("NO_COLOR").is_some_and(|value| !value.is_empty());
+        let unable = variable("TERM").is_some_and(|value| value == "dumb");
+        if unwanted || unable { Self::Plain } else { Self::Coloured }
+    }
+
+    /// Does a line show how long an exchange took?
+    pub(super) fn shows_duration(self) -> bool {
+        matches!(self, Self::Json | Self::Plain | Self::Coloured)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn colours_can_be_refused() {
+        for (name, value, form) in [
+            ("NO_COLOR", "1", Form::Plain),
+            ("NO_COLOR", "0", Form::Plain),
+            ("NO_COLOR", "", Form::Coloured),
+            ("TERM", "dumb", Form::Plain),
+            ("TERM", "xterm-256color", Form::Coloured),
+        ] {
+            let environment = |asked: &str| (asked == name).then(|| OsString::from(value));
+            assert_eq!(Form::on_terminal(environment), form, "{name}={value}");
+        }
+    }
+}
