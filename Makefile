@@ -21,8 +21,8 @@ CHOSEN = $(eval CHOSEN := $(shell make/find-python.sh "$(PYTHON)"))$(CHOSEN)
 
 # What the release module is made of. Folders stand in the list too: a file that was added or removed changes its folder.
 SOURCES := Cargo.toml Cargo.lock pyproject.toml rust-toolchain.toml \
-	$(wildcard crates/outside/Cargo.toml crates/outside-python/Cargo.toml) \
-	$(shell find crates/outside/src crates/outside-python/src)
+	$(wildcard crates/outside/Cargo.toml crates/outside-cli/Cargo.toml crates/outside-python/Cargo.toml) \
+	$(shell find crates/outside/src crates/outside-cli/src crates/outside-python/src)
 BUILT := $(VENV)/.built
 
 .DEFAULT_GOAL := help
@@ -31,7 +31,7 @@ BUILT := $(VENV)/.built
 
 help: ## what there is
 	@echo "make run     build the release module and serve the quick start on http://127.0.0.1:8080/hello"
-	@echo "make build   the release module, importable from $(PY)"
+	@echo "make build   the release module, importable from $(PY), and the command $(VENV)/bin/outside"
 	@echo "make check   the fast part of the tests: format, clippy, tidy, Rust tests"
 	@echo "make test    everything: check, the stubs against the module, pytest"
 	@echo "make soak    minutes of load: 10,000 connections, 1 GiB each way, every deadline at its default"

@@ -31,6 +31,7 @@ __all__ = [
     "Response",
     "ScheduledResponse",
     "OutsideHTTP",
+    "command",
     "get_description",
     "get_insensitive_header",
     "status_codes",
@@ -219,6 +220,9 @@ class ResponseCookie:
         path: str | None = None,
         same_site: str | None = None,
     ) -> None: ...
+
+def command(argv: list[str]) -> int:
+    """Does what the command line says, as the program `outside`; returns the exit status."""
 
 def get_insensitive_header(headers: dict[str, Any], name: str) -> Any:
     """The value of a header whatever the case of its name, or `None`."""

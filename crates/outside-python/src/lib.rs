@@ -4,6 +4,7 @@
 //! binding knows no HTTP syntax: names, framing and limits are the engine's.
 
 mod call;
+mod command;
 mod convert;
 mod cookie;
 mod embedding;
@@ -30,6 +31,8 @@ mod _outside {
     use crate::call::asynchronous::LoopSource;
     #[pymodule_export]
     use crate::call::interrupt::HandlerTimeout;
+    #[pymodule_export]
+    use crate::command::command;
     #[pymodule_export]
     use crate::cookie::ResponseCookie;
     #[pymodule_export]

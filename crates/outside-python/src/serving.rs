@@ -39,7 +39,7 @@ pub(crate) fn serve_on(
     if handlers.iter().any(|handler| matches!(is_async(handler.bind(py)), Ok(true))) {
         EventLoop::running(py)?;
     }
-    let signals = Signals::take(slf, &entered, takes_signals)?;
+    let signals = Signals::take(&slf.getattr("terminate")?, &entered, takes_signals)?;
     let result = py.detach(|| {
         let rung = || Python::attach(|py| py.check_signals()).map_err(RunError::Python);
         server.engine.run_with(entered, listeners, &config, started, rung)
@@ -90,9 +90,15 @@ impl Drop for RunningServer {
 }
 
 /// What `run` may end with.
-enum RunError {
+pub(crate) enum RunError {
     Python(PyErr),
     Engine(outside::Error),
+}
+
+impl From<PyErr> for RunError {
+    fn from(error: PyErr) -> Self {
+        Self::Python(error)
+    }
 }
 
 impl From<outside::Error> for RunError {

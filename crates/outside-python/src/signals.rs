@@ -6,8 +6,6 @@ use outside::Entered;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
-use crate::server::OutsideHttp;
-
 /// The signal handlers that were there before, if this is the main thread.
 pub(crate) struct Signals {
     handlers: Vec<(i32, Py<PyAny>)>,
@@ -15,9 +13,10 @@ pub(crate) struct Signals {
 }
 
 impl Signals {
-    /// Has this thread woken by signals; takes SIGINT and SIGTERM over where they have their default handlers, if asked.
-    pub(crate) fn take(server: &Bound<'_, OutsideHttp>, entered: &Entered, takes_over: bool) -> PyResult<Self> {
-        let py = server.py();
+    /// Has this thread woken by signals; takes SIGINT and SIGTERM over where they have their default handlers, if asked,
+    /// to have `terminate` called with their number.
+    pub(crate) fn take(terminate: &Bound<'_, PyAny>, entered: &Entered, takes_over: bool) -> PyResult<Self> {
+        let py = terminate.py();
         let threading = py.import("threading")?;
         if !threading.call_method0("current_thread")?.is(threading.call_method0("main_thread")?) {
             return Ok(Self { handlers: Vec::new(), wakeup: None });
@@ -28,7 +27,7 @@ impl Signals {
             let number: i32 = signal.getattr(name)?.extract()?;
             let before = signal.call_method1("getsignal", (number,))?;
             if takes_over && before.eq(signal.getattr(default)?)? {
-                signal.call_method1("signal", (number, server.getattr("terminate")?))?;
+                signal.call_method1("signal", (number, terminate))?;
                 taken.handlers.push((number, before.unbind()));
             }
         }

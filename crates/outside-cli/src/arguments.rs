@@ -1,0 +1,265 @@
+//! What was typed: words to an order, or what is wrong with them. Looks at no file and at no socket.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use lexopt::{Arg, Error as Unreadable, Parser, ValueExt as _};
+use outside::AccessLog;
+
+/// What is to be done.
+#[derive(Debug, PartialEq)]
+pub(crate) enum Task {
+    Help,
+    Version,
+    Serve(Order),
+}
+
+/// A server, as it was asked for.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Order {
+    pub(crate) what: What,
+    pub(crate) place: Place,
+    pub(crate) log: AccessLog,
+}
+
+#[derive(Debug, PartialEq)]
+pub(crate) enum What {
+    Folder(FolderOrder),
+    /// Every request goes to this URL.
+    Redirect(String),
+}
+
+#[derive(Debug, PartialEq)]
+pub(crate) enum Place {
+    Tcp {
+        host: String,
+        port: u16,
+    },
+    /// `unix:PATH`, whole.
+    Unix(String),
+}
+
+/// How a folder is served.
+#[derive(Debug, Default, PartialEq)]
+pub(crate) struct FolderOrder {
+    pub(crate) path: PathBuf,
+    pub(crate) listing: bool,
+    pub(crate) spa: Option<String>,
+    /// Patterns and what Cache-Control says for them.
+    pub(crate) cache_control: Vec<(String, String)>,
+    pub(crate) no_compression: bool,
+}
+
+/// As in the quick start and all examples: one number to remember, and no privilege needed.
+const PORT: u16 = 8080;
+const HOST: &str = "127.0.0.1";
+
+const OPTIONS: &[&str] =
+    &["--host", "--port", "--listing", "--spa", "--cache-control", "--no-compression", "--log", "--help", "--version"];
+
+/// Reads the arguments; the first is the program's own name.
+pub(crate) fn read(arguments: impl IntoIterator<Item = OsString>) -> Result<Task, String> {
+    let mut parser = Parser::from_iter(arguments);
+    let (mut words, mut host, mut port) = (Vec::new(), HOST.to_owned(), None);
+    let mut folder = FolderOrder::default();
+    let mut log = AccessLog::Auto;
+    while let Some(argument) = parser.next().map_err(said)? {
+        match argument {
+            Arg::Short('h') | Arg::Long("help") => return Ok(Task::Help),
+            Arg::Short('V') | Arg::Long("version") => return Ok(Task::Version),
+            Arg::Long("host") => host = text(&mut parser)?,
+            Arg::Short('p') | Arg::Long("port") => port = Some(port_of(&text(&mut parser)?)?),
+            Arg::Short('l') | Arg::Long("listing") => folder.listing = true,
+            Arg::Long("spa") => {
+                let name = parser.optional_value().unwrap_or_else(|| "index.html".into());
+                folder.spa = Some(name.string().map_err(said)?);
+            }
+            Arg::Long("cache-control") => folder.cache_control.push(pattern_of(&text(&mut parser)?)?),
+            Arg::Long("no-compression") => folder.no_compression = true,
+            Arg::Long("log") => log = log_of(&text(&mut parser)?)?,
+            Arg::Value(word) => words.push(word),
+            Arg::Short(_) | Arg::Long(_) => return Err(said(argument.unexpected())),
+        }
+    }
+    let place = match (host.starts_with("unix:"), port) {
+        (false, port) => Place::Tcp { host, port: port.unwrap_or(PORT) },
+        (true, None) if host.len() > "unix:".len() => Place::Unix(host),
+        (true, None) => return Err("--host unix:PATH lacks the path".to_owned()),
+        (true, Some(_)) => {
+            return Err("a Unix socket has no port: --port and --host unix:PATH exclude each other".into());
+        }
+    };
+    let what = match words.first() {
+        Some(first) if first == "redirect" => What::Redirect(destination(words, &folder)?),
+        _ => {
+            folder.path = one(words, "a folder")?.map_or_else(|| ".".into(), PathBuf::from);
+            What::Folder(folder)
+        }
+    };
+    Ok(Task::Serve(Order { what, place, log }))
+}
+
+/// The URL behind the word `redirect`; nothing that is for folders may stand beside it.
+fn destination(mut words: Vec<OsString>, folder: &FolderOrder) -> Result<String, String> {
+    if *folder != FolderOrder::default() {
+        return Err("redirect takes --host, --port and --log only; the other options are for folders".to_owned());
+    }
+    words.remove(0);
+    match one(words, "a URL")? {
+        Some(url) => url.into_string().map_err(|url| format!("{url:?} is no URL")),
+        None => Err("redirect lacks its URL; a folder of that name is ./redirect".to_owned()),
+    }
+}
+
+fn one(words: Vec<OsString>, what: &str) -> Result<Option<OsString>, String> {
+    match words.get(1) {
+        Some(second) => Err(format!("one argument too many: {second:?} after {what}")),
+        None => Ok(words.into_iter().next()),
+    }
+}
+
+fn text(parser: &mut Parser) -> Result<String, String> {
+    parser.value().and_then(|value| value.string()).map_err(said)
+}
+
+fn port_of(text: &str) -> Result<u16, String> {
+    text.parse().map_err(|_| format!("--port is a number from 0 to 65535, not {text:?}"))
+}
+
+fn pattern_of(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((pattern, value)) if !pattern.is_empty() => Ok((pattern.to_owned(), value.to_owned())),
+        _ => Err(format!("--cache-control is PATTERN=VALUE, such as '*.woff2=max-age=86400', not {text:?}")),
+    }
+}
+
+fn log_of(text: &str) -> Result<AccessLog, String> {
+    match text {
+        "auto" => Ok(AccessLog::Auto),
+        "off" => Ok(AccessLog::Off),
+        "common" => Ok(AccessLog::Common),
+        "combined" => Ok(AccessLog::Combined),
+        "json" => Ok(AccessLog::Json),
+        _ => Err(format!("--log is auto, off, common, combined or json, not {text:?}")),
+    }
+}
+
+fn said(error: Unreadable) -> String {
+    match error {
+        Unreadable::UnexpectedOption(option) => match nearest(&option) {
+            Some(near) => format!("there is no option {option:?}; did you mean {near}?"),
+            None => format!("there is no option {option:?}"),
+        },
+        Unreadable::UnexpectedValue { option, value } => format!("{option} takes no value, but has {value:?}"),
+        Unreadable::MissingValue { option: Some(option) } => format!("{option} lacks its value"),
+        other => other.to_string(),
+    }
+}
+
+fn nearest(option: &str) -> Option<&'static str> {
+    let scored = OPTIONS.iter().map(|&name| (strsim::jaro_winkler(option, name), name));
+    // Two dashes in common say nothing.
+    let likely = scored.filter(|(score, _)| *score > 0.75 && option.len() > 3);
+    likely.max_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, name)| name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn given(line: &str) -> Result<Task, String> {
+        read(std::iter::once("outside").chain(line.split_whitespace()).map(OsString::from))
+    }
+
+    fn order(line: &str) -> Order {
+        match given(line) {
+            Ok(Task::Serve(order)) => order,
+            other => panic!("{line}: {other:?}"),
+        }
+    }
+
+    fn folder(line: &str) -> FolderOrder {
+        match order(line).what {
+            What::Folder(folder) => folder,
+            other => panic!("{line}: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn nothing_typed_is_this_folder_for_this_machine() {
+        let what = What::Folder(FolderOrder { path: ".".into(), ..FolderOrder::default() });
+        let place = Place::Tcp { host: "127.0.0.1".into(), port: 8080 };
+        assert_eq!(order(""), Order { what, place, log: AccessLog::Auto });
+    }
+
+    #[test]
+    fn options_stand_anywhere() {
+        for line in ["-l -p 1 public", "public --port=1 --listing", "--listing public -p1", "-lp1 -- public"] {
+            let Order { what, place, .. } = order(line);
+            let wanted = FolderOrder { path: "public".into(), listing: true, ..FolderOrder::default() };
+            assert_eq!(what, What::Folder(wanted), "{line}");
+            assert_eq!(place, Place::Tcp { host: HOST.into(), port: 1 }, "{line}");
+        }
+        assert_eq!(folder("-- --host").path, PathBuf::from("--host"));
+    }
+
+    #[test]
+    fn values_of_options() {
+        assert_eq!(
+            folder("--spa dist"),
+            FolderOrder { spa: Some("index.html".into()), path: "dist".into(), ..FolderOrder::default() }
+        );
+        assert_eq!(folder("--spa=app.html").spa.as_deref(), Some("app.html"));
+        assert_eq!(
+            folder("--cache-control *.js=no-cache --cache-control *=max-age=60").cache_control,
+            [("*.js".into(), "no-cache".into()), ("*".into(), "max-age=60".into())]
+        );
+        assert!(folder("--no-compression").no_compression);
+        assert_eq!(order("--host unix:a.sock").place, Place::Unix("unix:a.sock".into()));
+        assert_eq!(order("--host ::1 -p 0").place, Place::Tcp { host: "::1".into(), port: 0 });
+        assert_eq!(order("--log json").log, AccessLog::Json);
+        assert_eq!(order("redirect https://example.com").what, What::Redirect("https://example.com".into()));
+        assert_eq!(folder("./redirect").path, PathBuf::from("./redirect"));
+        assert_eq!(given("--port 5 --help nonsense"), Ok(Task::Help));
+        assert_eq!(given("-V"), Ok(Task::Version));
+    }
+
+    #[test]
+    fn what_is_wrong_is_said() {
+        for (line, parts) in [
+            ("--prot 5", &["\"--prot\"", "did you mean --port?"][..]),
+            ("--list", &["did you mean --listing?"]),
+            ("--compression", &["did you mean --no-compression?"]),
+            ("--zzz", &["there is no option \"--zzz\""]),
+            ("-x", &["there is no option \"-x\""]),
+            ("--port", &["--port lacks its value"]),
+            ("--port http", &["0 to 65535", "\"http\""]),
+            ("--port 65536", &["0 to 65535"]),
+            ("--port=-1", &["0 to 65535"]),
+            ("--listing=yes", &["--listing takes no value", "yes"]),
+            ("--log xml", &["auto, off, common, combined or json", "\"xml\""]),
+            ("--cache-control no-cache", &["PATTERN=VALUE", "\"no-cache\""]),
+            ("--cache-control =no-cache", &["PATTERN=VALUE"]),
+            ("--host unix:", &["lacks the path"]),
+            ("--host unix:a --port 5", &["exclude each other"]),
+            ("a b", &["one argument too many", "\"b\""]),
+            ("redirect", &["lacks its URL", "./redirect"]),
+            ("redirect https://a https://b", &["one argument too many"]),
+            ("redirect https://a --listing", &["--host, --port and --log only"]),
+        ] {
+            let fault = given(line).expect_err(line);
+            for part in parts {
+                assert!(fault.contains(part), "{line}: {part:?} is not in {fault:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_help_explains_every_option() {
+        let help = include_str!("help.txt");
+        for option in OPTIONS {
+            assert!(help.contains(&format!("{option} ")) || help.contains(&format!("{option}[")), "{option}");
+        }
+        assert!(help.lines().all(|line| line.len() <= 100), "a line is too long for a terminal");
+    }
+}

@@ -1,0 +1,65 @@
+//! The command `outside`: serves a folder, or redirects.
+//!
+//! One program behind three doors: the binary, the script that comes with the Python package, `python -m outside`.
+//! `arguments` knows what was typed, `service` makes a server of it; here are the ends: what is printed, and the exit
+//! status. Whoever calls from another language brings the way to watch signals.
+
+mod arguments;
+mod service;
+
+use std::ffi::OsString;
+use std::io::Write as _;
+
+use outside::{Address, Error, OutsideHttp};
+
+use arguments::Task;
+
+/// Exit status: it was ended as asked, or there was nothing but something to print.
+pub const ENDED: u8 = 0;
+/// Exit status: the command line is wrong.
+pub const USAGE: u8 = 2;
+/// Exit status: it could not start.
+pub const NOT_STARTED: u8 = 3;
+
+/// Does what the arguments say (the first is the program's own name); returns the exit status.
+pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
+    run_by(arguments, |server, started| server.run_telling(started))
+}
+
+/// The same; `serve` runs the server, tells its second argument the address, and watches signals in its own way: for
+/// bindings.
+pub fn run_by(
+    arguments: impl IntoIterator<Item = OsString>,
+    serve: impl FnOnce(&OutsideHttp, &(dyn Fn(&Address) + Sync)) -> Result<(), Error>,
+) -> u8 {
+    let order = match arguments::read(arguments) {
+        Ok(Task::Help) => return print(include_str!("help.txt")),
+        Ok(Task::Version) => return print(concat!("outside ", env!("CARGO_PKG_VERSION"), "\n")),
+        Ok(Task::Serve(order)) => order,
+        Err(fault) => return fail(USAGE, &format!("{fault} (outside --help explains)")),
+    };
+    let (server, subject) = match service::make(&order) {
+        Ok(made) => made,
+        Err((status, fault)) => return fail(status, &fault),
+    };
+    let started = |address: &Address| {
+        print(&subject.greeting(address));
+    };
+    match serve(&server, &started) {
+        Ok(()) => ENDED,
+        Err(error) => fail(NOT_STARTED, &service::explained(&error)),
+    }
+}
+
+/// Nobody is left to be told that standard output is gone.
+fn print(text: &str) -> u8 {
+    let mut output = std::io::stdout().lock();
+    output.write_all(text.as_bytes()).and_then(|()| output.flush()).unwrap_or_default();
+    ENDED
+}
+
+fn fail(status: u8, fault: &str) -> u8 {
+    let line = format!("outside: {fault}\n");
+    std::io::stderr().lock().write_all(line.as_bytes()).unwrap_or_default();
+    status
+}
