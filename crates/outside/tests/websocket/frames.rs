@@ -153,10 +153,10 @@ fn text_is_utf_8_wherever_it_is_cut() {
         (false, b"\xfe"),
     ] {
         let expected = if valid { Heard::Text(bytes.to_vec()) } else { failed.clone() };
-        assert_eq!(exchange(&frame(0x81, bytes), 100).0, [expected.clone()], "{bytes:x?}");
+        assert_eq!(exchange(&frame(0x81, bytes), 100).0, std::slice::from_ref(&expected), "{bytes:x?}");
         for cut in 0..=bytes.len() {
             let sent = [frame(0x01, &bytes[..cut]), frame(0x80, &bytes[cut..])].concat();
-            assert_eq!(exchange(&sent, 100).0, [expected.clone()], "{bytes:x?} in two fragments, {cut}");
+            assert_eq!(exchange(&sent, 100).0, std::slice::from_ref(&expected), "{bytes:x?} in two fragments, {cut}");
         }
         // Bytes are bytes.
         assert_eq!(exchange(&frame(0x82, bytes), 100).0, [Heard::Binary(bytes.to_vec())]);
