@@ -15,7 +15,7 @@ const WORLD: &[(&[&str], &[&str])] = &[
         &["std", "net"],
         &["IpAddr", "Ipv4Addr", "Ipv6Addr", "SocketAddr", "SocketAddrV4", "SocketAddrV6", "AddrParseError"],
     ),
-    (&["std", "time"], &["Duration"]),
+    (&["std", "time"], &["Duration", "UNIX_EPOCH"]),
     (&["std", "fs"], &[]),
     (&["std", "thread"], &[]),
     (&["std", "process"], &[]),

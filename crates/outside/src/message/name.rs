@@ -9,16 +9,28 @@
 pub enum Known {
     Other,
     Accept,
+    AcceptEncoding,
+    AcceptRanges,
     Authorization,
+    CacheControl,
     Connection,
     ContentEncoding,
     ContentLength,
+    ContentRange,
     ContentType,
     Cookie,
     Date,
+    ETag,
     Expect,
     Host,
+    IfMatch,
+    IfModifiedSince,
+    IfNoneMatch,
+    IfRange,
+    IfUnmodifiedSince,
     KeepAlive,
+    LastModified,
+    Range,
     Referer,
     Server,
     SetCookie,
@@ -27,16 +39,20 @@ pub enum Known {
     TransferEncoding,
     Upgrade,
     UserAgent,
+    Vary,
 }
 
 impl Known {
     /// The id of a name, whatever its case.
     pub fn of(name: &[u8]) -> Self {
         let Some(first) = name.first() else { return Self::Other };
-        // Length and first letter leave one candidate at most.
+        // Length and first letter leave one candidate or two.
         match (name.len(), first | 0x20) {
             (2, b't') => Self::Te.if_same(name, b"te"),
             (4, b'd') => Self::Date.if_same(name, b"date"),
+            (4, b'e') => Self::ETag.if_same(name, b"etag"),
+            (4, b'v') => Self::Vary.if_same(name, b"vary"),
+            (5, b'r') => Self::Range.if_same(name, b"range"),
             (4, b'h') => Self::Host.if_same(name, b"host"),
             (6, b'a') => Self::Accept.if_same(name, b"accept"),
             (6, b'c') => Self::Cookie.if_same(name, b"cookie"),
@@ -45,17 +61,33 @@ impl Known {
             (7, b'r') => Self::Referer.if_same(name, b"referer"),
             (7, b't') => Self::Trailer.if_same(name, b"trailer"),
             (7, b'u') => Self::Upgrade.if_same(name, b"upgrade"),
+            (8, b'i') => Self::IfMatch.if_same(name, b"if-match").or(Self::IfRange.if_same(name, b"if-range")),
             (10, b'c') => Self::Connection.if_same(name, b"connection"),
             (10, b'k') => Self::KeepAlive.if_same(name, b"keep-alive"),
             (10, b's') => Self::SetCookie.if_same(name, b"set-cookie"),
             (10, b'u') => Self::UserAgent.if_same(name, b"user-agent"),
             (12, b'c') => Self::ContentType.if_same(name, b"content-type"),
-            (13, b'a') => Self::Authorization.if_same(name, b"authorization"),
+            (13, b'a') => Self::Authorization
+                .if_same(name, b"authorization")
+                .or(Self::AcceptRanges.if_same(name, b"accept-ranges")),
+            (13, b'c') => Self::CacheControl
+                .if_same(name, b"cache-control")
+                .or(Self::ContentRange.if_same(name, b"content-range")),
+            (13, b'i') => Self::IfNoneMatch.if_same(name, b"if-none-match"),
+            (13, b'l') => Self::LastModified.if_same(name, b"last-modified"),
             (14, b'c') => Self::ContentLength.if_same(name, b"content-length"),
+            (15, b'a') => Self::AcceptEncoding.if_same(name, b"accept-encoding"),
             (16, b'c') => Self::ContentEncoding.if_same(name, b"content-encoding"),
+            (17, b'i') => Self::IfModifiedSince.if_same(name, b"if-modified-since"),
             (17, b't') => Self::TransferEncoding.if_same(name, b"transfer-encoding"),
+            (19, b'i') => Self::IfUnmodifiedSince.if_same(name, b"if-unmodified-since"),
             _ => Self::Other,
         }
+    }
+
+    /// This one, or else the other candidate.
+    fn or(self, other: Self) -> Self {
+        if self == Self::Other { other } else { self }
     }
 
     /// Of a known length the comparison is a few machine words.
@@ -109,6 +141,12 @@ mod tests {
             ("HOST", Known::Host),
             ("transfer-Encoding", Known::TransferEncoding),
             ("user-agent", Known::UserAgent),
+            ("If-Match", Known::IfMatch),
+            ("if-range", Known::IfRange),
+            ("CONTENT-RANGE", Known::ContentRange),
+            ("Cache-Control", Known::CacheControl),
+            ("Accept-Ranges", Known::AcceptRanges),
+            ("authorization", Known::Authorization),
             ("X-Else", Known::Other),
             ("hosts", Known::Other),
             ("most", Known::Other),
