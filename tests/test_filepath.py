@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 
 import pytest
 from outside import FilePath, Response
@@ -123,6 +124,10 @@ def test_as_a_route(serve, file):
     running = serve({"/one": FilePath(str(file))})
     assert running.fetch("/one").body == b"0123456789"
     file.unlink()
+    # What was looked at just now is sent for a second.
+    deadline = time.monotonic() + 5
+    while running.fetch("/one").status == 200:
+        assert time.monotonic() < deadline
     assert running.fetch("/one").status == 404
 
 

@@ -8,6 +8,7 @@ engine in Rust (`outside._outside`).
 from . import _generation as _generation
 from ._outside import (
     FilePath,
+    Folder,
     HandlerTimeout,
     OutsideHTTP,
     OutsideHTTP_Redirect,
@@ -22,6 +23,7 @@ from ._outside import (
 
 __all__ = [
     "FilePath",
+    "Folder",
     "HandlerTimeout",
     "OutsideHTTP",
     "OutsideHTTP_Redirect",

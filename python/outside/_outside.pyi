@@ -17,7 +17,7 @@ _Content: TypeAlias = str | bytes | FilePath | _Json | _Pieces
 _Address: TypeAlias = tuple[str, int]
 # What a handler may return: `(code, message)` is answered by that code's error handler, `None` by 204.
 _Answer: TypeAlias = Response | tuple[int, str | None] | str | bytes | _Json | None
-_Handler: TypeAlias = Callable[[Request], _Answer] | Callable[[Request], Awaitable[_Answer]] | FilePath
+_Handler: TypeAlias = Callable[[Request], _Answer] | Callable[[Request], Awaitable[_Answer]] | FilePath | Folder
 _ErrorHandler: TypeAlias = Callable[..., Response] | Callable[..., Awaitable[Response]]
 
 __all__ = [
@@ -25,6 +25,7 @@ __all__ = [
     "HandlerTimeout",
     "ResponseCookie",
     "FilePath",
+    "Folder",
     "FormFile",
     "OutsideHTTP_Redirect",
     "Request",
@@ -197,6 +198,33 @@ class FilePath:
     def __init__(self, path: str | PathLike[str]) -> None: ...
     def read(self, read_range: tuple[int, int] | None = None, twice: bool = False) -> bytes:
         """The bytes, or those from `read_range[0]` up to and without `read_range[1]`; remembered unless `twice`."""
+
+class Folder:
+    """A folder whose files are served below a route: `server.set_route("/static", Folder("public", listing=True))`.
+
+    `spa` names the page that answers navigations to what is not there; `cache_control` maps patterns of paths below the
+    folder (`*` anything, `?` one character) to values of Cache-Control.
+    """
+
+    @property
+    def path(self) -> str: ...
+    @property
+    def listing(self) -> bool: ...
+    @property
+    def spa(self) -> str | None: ...
+    @property
+    def index(self) -> str: ...
+    @property
+    def cache_control(self) -> dict[str, str]: ...
+    def __new__(
+        cls,
+        path: str | PathLike[str],
+        *,
+        listing: bool = False,
+        spa: str | None = None,
+        index: str = "index.html",
+        cache_control: dict[str, str] | None = None,
+    ) -> Self: ...
 
 class HandlerTimeout(BaseException):
     """Raised in a handler that has run longer than `process_timeout`. `except Exception` does not catch it."""

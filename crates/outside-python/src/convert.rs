@@ -150,7 +150,7 @@ fn fill(mut response: outside::Response, content: &Bound<'_, PyAny>) -> PyResult
         (outside::Body::Bytes(json(content)?), "application/json")
     } else if let Ok(file) = content.cast::<FilePath>() {
         // Its media type is found by its name when it is sent.
-        *response.body_mut() = outside::Body::File(file.get().fields_path().into());
+        *response.body_mut() = outside::Body::File(file.get().slice());
         return Ok(response);
     } else if let Ok(bytes) = content.cast::<PyByteArray>() {
         (outside::Body::Bytes(Bytes::from(bytes.to_vec())), "application/octet-stream")
@@ -203,7 +203,7 @@ pub(crate) fn shown(py: Python<'_>, response: &outside::Response) -> PyResult<Py
             Ok(text) => Some(PyString::new(py, text).into_any().unbind()),
             Err(_) => Some(PyBytes::new(py, bytes).into_any().unbind()),
         },
-        outside::Body::File(path) => Some(py.get_type::<FilePath>().call1((&**path,))?.unbind()),
+        outside::Body::File(slice) => Some(Py::new(py, FilePath::of(slice))?.into_any()),
         outside::Body::Empty | outside::Body::Stream(_) => None,
     };
     let status_code = response.status();

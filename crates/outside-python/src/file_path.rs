@@ -20,13 +20,26 @@ struct Fields {
     path: String,
     read_start: u64,
     read_end: u64,
+    /// Was `read_end` set by hand? Else it is the size that the file had.
+    ends_early: bool,
     /// What the last read gave, and for which range.
     remembered: Option<Remembered>,
 }
 
 impl FilePath {
-    pub(crate) fn fields_path(&self) -> String {
-        self.lock().path.clone()
+    /// What is to be sent of it.
+    pub(crate) fn slice(&self) -> outside::FileSlice {
+        let fields = self.lock();
+        let end = fields.ends_early.then_some(fields.read_end);
+        outside::FileSlice { path: fields.path.as_str().into(), start: fields.read_start, end }
+    }
+
+    /// One that shows what is to be sent.
+    pub(crate) fn of(slice: &outside::FileSlice) -> Self {
+        let path = slice.path.to_string();
+        let read_end = slice.end.unwrap_or_else(|| size_of(&path));
+        let (read_start, ends_early) = (slice.start, slice.end.is_some());
+        Self(Mutex::new(Fields { path, read_start, read_end, ends_early, remembered: None }))
     }
 
     fn lock(&self) -> MutexGuard<'_, Fields> {
@@ -69,7 +82,7 @@ impl FilePath {
         })?;
         let path = path.into_os_string().into_string().map_err(|_| PyValueError::new_err("the path is not UTF-8"))?;
         let read_end = size_of(&path);
-        let before = std::mem::replace(&mut *self.lock(), Fields { path, read_start: 0, read_end, remembered: None });
+        let before = std::mem::replace(&mut *self.lock(), Fields { path, read_end, ..Fields::default() });
         drop(before);
         Ok(())
     }
@@ -82,7 +95,7 @@ impl FilePath {
     #[setter]
     fn set_path(&self, path: String) {
         let read_end = size_of(&path);
-        let before = std::mem::replace(&mut *self.lock(), Fields { path, read_start: 0, read_end, remembered: None });
+        let before = std::mem::replace(&mut *self.lock(), Fields { path, read_end, ..Fields::default() });
         drop(before);
     }
 
@@ -103,7 +116,9 @@ impl FilePath {
 
     #[setter]
     fn set_read_end(&self, read_end: u64) {
-        self.lock().read_end = read_end;
+        let mut fields = self.lock();
+        fields.read_end = read_end;
+        fields.ends_early = true;
     }
 
     /// The bytes: all, or from `read_range[0]` up to and without `read_range[1]`. What was read is remembered and

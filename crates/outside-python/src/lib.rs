@@ -9,6 +9,7 @@ mod convert;
 mod cookie;
 mod embedding;
 mod file_path;
+mod folder;
 mod form;
 mod hooks;
 mod logging;
@@ -37,6 +38,8 @@ mod _outside {
     use crate::cookie::ResponseCookie;
     #[pymodule_export]
     use crate::file_path::FilePath;
+    #[pymodule_export]
+    use crate::folder::Folder;
     #[pymodule_export]
     use crate::form::FormFile;
     #[pymodule_export]

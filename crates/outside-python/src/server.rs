@@ -16,9 +16,10 @@ use crate::call::asynchronous::{AsyncFunction, Coroutine, EventLoop};
 use crate::call::sync::{ErrorFunction, Function};
 use crate::embedding::PythonHost;
 use crate::file_path::{FilePath, kind};
+use crate::folder::Folder;
 use crate::logging::{PythonLog, log_exception};
 use crate::request::Request;
-use crate::serving::{RunningServer, run_error, serve_on};
+use crate::serving::{RunningServer, os_error, run_error, serve_on};
 use crate::settings::{Settings, check_host, shown, value_error, value_of};
 
 /// An HTTP server with routes, error handlers and a configuration. Nothing is bound before `run()`.
@@ -105,7 +106,8 @@ impl OutsideHttp {
         self.initialise(py, host, engine)
     }
 
-    /// Answers this path and everything below it. `handler` is a function, an `async def` function or a `FilePath`.
+    /// Answers this path and everything below it. `handler` is a function, an `async def` function, a `FilePath` (a file or
+    /// a folder) or a `Folder`.
     /// `blocking` says whether the function waits: `True`, always on a thread of the pool; `False`, never; `None`, as
     /// its own timing says.
     #[pyo3(signature = (route, handler, blocking=None))]
@@ -119,10 +121,12 @@ impl OutsideHttp {
         let server = self.server()?;
         let shared = Arc::clone(&server.shared);
         let made = if let Ok(file) = handler.cast::<FilePath>() {
-            Handler::File(file.get().fields_path().into())
+            Handler::Files(Arc::new(outside::Files::at(&file.get().slice().path[..]).map_err(os_error)?))
+        } else if let Ok(folder) = handler.cast::<Folder>() {
+            Handler::Files(Arc::new(outside::Files::folder(folder.get().to_engine(py)?)))
         } else if !handler.is_callable() {
             return Err(PyTypeError::new_err(format!(
-                "a handler is a function, an async def function or a FilePath, not {}",
+                "a handler is a function, an async def function, a FilePath or a Folder, not {}",
                 kind(handler)
             )));
         } else if is_async(handler)? {

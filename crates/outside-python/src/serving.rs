@@ -108,6 +108,14 @@ impl From<outside::Error> for RunError {
 }
 
 /// The exception for what `run` may end with.
+/// A file that cannot be had: Python chooses FileNotFoundError and its siblings by the number.
+pub(crate) fn os_error(error: outside::Error) -> PyErr {
+    match error.source_as::<std::io::Error>().and_then(std::io::Error::raw_os_error) {
+        Some(number) => PyOSError::new_err((number, error.to_string())),
+        None => PyOSError::new_err(error.to_string()),
+    }
+}
+
 pub(crate) fn run_error(error: outside::Error) -> PyErr {
     match error.source_as::<BindError>() {
         Some(bind) => match bind.error.raw_os_error() {

@@ -37,6 +37,21 @@ pub struct Config {
     pub max_query_parameters: usize,
     pub max_cookies: usize,
     pub max_connections: Option<usize>,
+    pub allow_range_from: Option<u64>,
+    pub symlinks: Symlinks,
+    pub file_cache: u64,
+    pub compression: bool,
+}
+
+/// Which symbolic links within a folder that is served are followed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Symlinks {
+    /// Those whose target, named relatively, lies within the folder.
+    Inside,
+    /// None: what lies behind a link is not found.
+    Never,
+    /// All of them, wherever they lead.
+    Anywhere,
 }
 
 /// How the access log is written.
@@ -220,8 +235,52 @@ pub static KEYS: &[Key] = &[
     Key {
         name: "allow_range_from_mb",
         default: Value::Integer(0),
-        allowed: "a number of MiB from 0 on, or -1",
-        apply: |_, value| number(value, -1.0, f64::MAX, |_| ()),
+        allowed: "a number of MiB from 0 on, or -1: never",
+        apply: |config, value| match value {
+            Value::Integer(-1) => {
+                config.allow_range_from = None;
+                true
+            }
+            value => number(value, 0.0, 1e9, |n| config.allow_range_from = Some((n * 1_048_576.0) as u64)),
+        },
+    },
+    Key {
+        name: "symlinks",
+        default: Value::Text("inside"),
+        allowed: "'inside' (followed while they stay within the folder), 'never' or 'anywhere'",
+        apply: |config, value| {
+            let text = match value {
+                Value::Text(text) => text,
+                Value::Owned(text) => text.as_str(),
+                _ => return false,
+            };
+            let symlinks = match text {
+                "inside" => Symlinks::Inside,
+                "never" => Symlinks::Never,
+                "anywhere" => Symlinks::Anywhere,
+                _ => return false,
+            };
+            config.symlinks = symlinks;
+            true
+        },
+    },
+    Key {
+        name: "file_cache_mb",
+        default: Value::Integer(64),
+        allowed: "a number of MiB from 0 (no cache) to 1048576",
+        apply: |config, value| number(value, 0.0, 1_048_576.0, |n| config.file_cache = (n * 1_048_576.0) as u64),
+    },
+    Key {
+        name: "compression",
+        default: Value::Bool(true),
+        allowed: "True or False",
+        apply: |config, value| match value {
+            Value::Bool(on) => {
+                config.compression = *on;
+                true
+            }
+            _ => false,
+        },
     },
     Key {
         name: "big_definition_mb",
@@ -420,6 +479,10 @@ impl Default for Config {
             max_query_parameters: 0,
             max_cookies: 0,
             max_connections: None,
+            allow_range_from: None,
+            symlinks: Symlinks::Inside,
+            file_cache: 0,
+            compression: false,
         };
         for key in KEYS {
             (key.apply)(&mut config, &key.default);

@@ -62,6 +62,14 @@ impl Error {
         Self { status: Some(code), message: message.map(|text| Cow::Owned(text.to_owned())), source: None }
     }
 
+    /// A failure with a sentence for the log and the error it was made of.
+    pub fn with_source(
+        message: impl Into<Cow<'static, str>>,
+        source: impl std::error::Error + Send + Sync + 'static,
+    ) -> Self {
+        Self { status: None, message: Some(message.into()), source: Some(Box::new(source)) }
+    }
+
     /// The status code that this error is answered with; 500 unless it was made by [`Error::status`].
     pub fn code(&self) -> u16 {
         self.status.unwrap_or(500)

@@ -17,7 +17,6 @@
 //! `site`, `route`, `handler`, `files`, `compression`, `transport`, `protocol`, `config`, `message`, `error`.
 
 mod app;
-#[expect(dead_code, unused_imports, reason = "nothing is compressed yet")]
 mod compression;
 mod config;
 mod connection;
@@ -34,18 +33,18 @@ mod site;
 mod transport;
 
 pub use app::{Entered, OutsideHttp, OutsideHttpRedirect, ScheduledResponse};
-pub use config::{AccessLog, Config, KEYS, Key, Value};
+pub use config::{AccessLog, Config, KEYS, Key, Symlinks, Value};
 pub use error::{Error, Refusal};
 pub use executor::{Host, NoHost};
-pub use files::media_type;
+pub use files::{Files, Folder, media_type};
 pub use handler::{
     Elsewhere, FilePath, Function, Handler, Inline, IntoHandler, Ready, Reply, Said, Ticket, blocking, never_blocking,
 };
 pub use log::{Level, LogSink, StandardError};
 pub use message::{
-    Body, BodyStream, Cookies, Form, FormFile, FormLimits, Headers, IntoAnswer, Known, PieceFuture, Pull, Request,
-    RequestParts, Response, ResponseCookie, SameSite, Span, Version, decode_component, decode_lossy, parse_query,
-    reason_phrase, statuses,
+    Body, BodyStream, Cookies, FileSlice, Form, FormFile, FormLimits, Headers, IntoAnswer, Known, PieceFuture, Pull,
+    Request, RequestParts, Response, ResponseCookie, SameSite, Span, Version, decode_component, decode_lossy,
+    parse_query, reason_phrase, statuses,
 };
 #[cfg(feature = "testing")]
 #[doc(hidden)]

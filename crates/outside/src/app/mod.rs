@@ -107,13 +107,13 @@ impl OutsideHttp {
     /// Adds a route or replaces it. It owns its path and everything below it; the longest match wins; `/` answers
     /// whatever nobody else does.
     ///
-    /// The handler is a function of `&Request`, or a [`crate::FilePath`]. It may return a [`Response`], a
+    /// The handler is a function of `&Request`, a [`crate::FilePath`] or a [`crate::Folder`]. It may return a [`Response`], a
     /// `Result<Response, Error>`, text, bytes, JSON, or `(code, message)`; state is shared by capturing an `Arc`.
     ///
     /// # Errors
-    /// The route is not an absolute path.
+    /// The route is not an absolute path, or there is no file or folder where the handler says.
     pub fn set_route<Kind>(&self, route: &str, handler: impl IntoHandler<Kind>) -> Result<(), Error> {
-        self.site.set_route(route, handler.into_handler())
+        self.site.set_route(route, handler.into_handler()?)
     }
 
     /// Removes a route; the next request does not find it any more.

@@ -19,7 +19,7 @@ use crate::site::ErrorHandler;
 /// ```
 pub struct ScheduledResponse {
     request: Arc<Request>,
-    handler: Handler,
+    handler: Result<Handler, Error>,
     error_handlers: BTreeMap<u16, Arc<dyn ErrorHandler>>,
 }
 
@@ -39,9 +39,9 @@ impl ScheduledResponse {
     /// The response; that of the error handler if the handler failed; `None` if there is none or it failed as well.
     pub fn run(&self) -> Option<Response> {
         let answer = match &self.handler {
-            Handler::Inline(function) => function.call(&self.request),
-            Handler::File(path) => Ok(Response::file(&**path)),
-            Handler::Elsewhere(_) | Handler::Redirect(_) => Err(Error::new("this handler needs a server")),
+            Ok(Handler::Inline(function)) => function.call(&self.request),
+            Ok(_) => Err(Error::new("this handler needs a server")),
+            Err(_) => Err(Error::new("there is no such file or folder")),
         };
         let error = match answer.and_then(whole) {
             Ok(response) => return Some(response),

@@ -10,9 +10,11 @@ use std::task::{Context, Poll};
 use super::{Connection, Stop, Waiting};
 use crate::error::Error;
 use crate::executor::{Exchange, Job, Mailbox, Work};
+use crate::files::Files;
 use crate::handler::{Elsewhere, Handler, Reply};
 use crate::log::Level;
 use crate::message::{Body, Request, Response};
+use crate::route::Route;
 use crate::site::error_page;
 
 impl Connection {
@@ -21,8 +23,10 @@ impl Connection {
         self.service.site.refresh(&mut self.site);
         let mut exchanges = std::mem::take(&mut self.exchanges);
         for exchange in &mut exchanges {
-            if let Some(handler) = self.route(exchange) {
-                self.ask_elsewhere(&*handler, exchange).await?;
+            match self.route(exchange) {
+                None => {}
+                Some(Awaited::Elsewhere(handler)) => self.ask_elsewhere(&*handler, exchange).await?,
+                Some(Awaited::Files(files, below)) => self.answer_with_file(&files, below, exchange).await?,
             }
         }
         if exchanges.iter().any(Exchange::is_open) {
@@ -32,13 +36,17 @@ impl Connection {
             let pooled = exchanges.iter().any(|exchange| wants_pool(&exchange.work));
             exchanges = self.execute_in_time(exchanges, pooled).await?;
         }
+        if self.service.config.compression {
+            for exchange in &mut exchanges {
+                self.encode(exchange).await?;
+            }
+        }
         self.exchanges = exchanges;
         Ok(())
     }
 
-    /// Finds out who answers, and answers what can be answered here and now. Returns a handler with an event loop of
-    /// its own if that is who answers.
-    fn route(&self, exchange: &mut Exchange) -> Option<Arc<dyn Elsewhere>> {
+    /// Finds out who answers, and answers what can be answered here and now. Returns who has to be waited for.
+    fn route(&self, exchange: &mut Exchange) -> Option<Awaited> {
         if matches!(exchange.work, Work::Answered(_) | Work::Call(_)) {
             // Of the round before.
             return None;
@@ -57,13 +65,13 @@ impl Connection {
             exchange.work = Work::Answered(response.with_header("Cache-Control", "no-store"));
             return None;
         }
-        match self.site.1.routes.find(request.route()).map(|route| &route.handler) {
+        let route = self.site.1.routes.find(request.route());
+        match route.map(|route| &route.handler) {
             Some(Handler::Inline(handler)) => exchange.work = Work::Call(Arc::clone(handler)),
-            Some(Handler::Elsewhere(handler)) => return Some(Arc::clone(handler)),
-            Some(Handler::File(path)) => {
-                let mut response = Response::new(200);
-                response.body = Body::File(Arc::clone(path));
-                self.offer(exchange, Ok(response));
+            Some(Handler::Elsewhere(handler)) => return Some(Awaited::Elsewhere(Arc::clone(handler))),
+            Some(Handler::Files(files)) => {
+                let below = route.map_or(0, Route::length);
+                return Some(Awaited::Files(Arc::clone(files), below));
             }
             Some(Handler::Redirect(destination)) => {
                 let response = redirect(destination, request);
@@ -144,19 +152,23 @@ impl Connection {
             && !self.site.1.involves_user(*code)
         {
             let page = error_page(exchange.request.as_deref(), *code, message.as_deref());
-            exchange.work = Work::Answered(page);
+            exchange.work = Work::Answered(exchange.with_extra(page));
         }
     }
 
+    /// Answers with this status.
+    pub(super) fn settle_status(&self, exchange: &mut Exchange, code: u16) {
+        exchange.work = Work::Status(code, None);
+        self.settle_alone(exchange);
+    }
+
     /// Takes an answer that needed no executor; leaves it to the executor if user code has a say after all.
-    fn offer(&self, exchange: &mut Exchange, answer: Result<Response, Error>) {
+    pub(super) fn offer(&self, exchange: &mut Exchange, answer: Result<Response, Error>) {
         let hooked = self.site.1.hooks.is_some();
         exchange.work = match answer {
-            Ok(response) if !hooked && response.problem.is_none() => {
-                match exchange.open(&response, &self.service.log) {
-                    Ok(()) => Work::Answered(response),
-                    Err(error) => Work::Status(error.code(), None),
-                }
+            // A file is opened by the executor: that may wait for a disk.
+            Ok(response) if !hooked && response.problem.is_none() && !matches!(response.body, Body::File(_)) => {
+                Work::Answered(response)
             }
             answer => Work::Settle(answer),
         };
@@ -212,6 +224,13 @@ impl Connection {
             None => Poll::Pending,
         }
     }
+}
+
+/// Who answers, if not here and now.
+enum Awaited {
+    Elsewhere(Arc<dyn Elsewhere>),
+    /// The files, and where in the path what lies below their route begins.
+    Files(Arc<Files>, usize),
 }
 
 /// The destination joined with the path and query of the request: 301 for GET and HEAD, 308 for the rest, so that a

@@ -5,9 +5,12 @@
 
 mod answer;
 mod buffer;
+mod coding;
+mod files;
 mod handle;
 mod receive;
 mod send;
+mod send_file;
 mod spool;
 
 use std::future::poll_fn;
@@ -201,7 +204,7 @@ impl Connection {
     async fn write(&mut self, first: &[u8], second: &[u8]) -> Result<(), Stop> {
         let total = first.len() + second.len();
         let mut written = 0;
-        let mut waited_since = None;
+        let mut transfer = Transfer::default();
         while written < total {
             let slices = [
                 io::IoSlice::new(&first[written.min(first.len())..]),
@@ -212,29 +215,47 @@ impl Connection {
                 (true, false) => &slices[..],
                 (false, _) => &slices[1..],
             };
-            let count = poll_fn(|context| match self.stream.poll_write(context, slices) {
-                Poll::Ready(Ok(0) | Err(_)) => Poll::Ready(Err(Stop::Gone)),
-                Poll::Ready(Ok(count)) => Poll::Ready(Ok(count)),
-                Poll::Pending => {
-                    if let Some(stop) = self.handle.stop(context, Waiting::Transfer) {
-                        return Poll::Ready(Err(stop));
-                    }
-                    // What the socket took before is to the client's credit, whichever answer it belongs to.
-                    let since = *waited_since.get_or_insert_with(|| self.service.clock.now());
-                    self.set_transfer_deadline(since, self.written, self.service.config.write_stall_timeout);
-                    Poll::Pending
-                }
-            })
-            .await
-            .inspect_err(|stop| self.complain_of_reader(stop))?;
-            written += count;
-            self.written += count as u64;
+            let send = |stream: &mut Stream, context: &mut Context<'_>| stream.poll_write(context, slices);
+            match self.move_on(&mut transfer, send).await? {
+                0 => return Err(Stop::Gone),
+                count => written += count,
+            }
         }
-        if waited_since.is_some() {
+        self.end_transfer(&transfer);
+        Ok(())
+    }
+
+    /// One step of something that is sent, as soon as the socket takes it; how many bytes it was.
+    async fn move_on(
+        &mut self,
+        transfer: &mut Transfer,
+        mut send: impl FnMut(&mut Stream, &mut Context<'_>) -> Poll<io::Result<usize>>,
+    ) -> Result<usize, Stop> {
+        let count = poll_fn(|context| match send(&mut self.stream, context) {
+            Poll::Ready(Err(_)) => Poll::Ready(Err(Stop::Gone)),
+            Poll::Ready(Ok(count)) => Poll::Ready(Ok(count)),
+            Poll::Pending => {
+                if let Some(stop) = self.handle.stop(context, Waiting::Transfer) {
+                    return Poll::Ready(Err(stop));
+                }
+                // What the socket took before is to the client's credit, whichever answer it belongs to.
+                let since = *transfer.waited_since.get_or_insert_with(|| self.service.clock.now());
+                self.set_transfer_deadline(since, self.written, self.service.config.write_stall_timeout);
+                Poll::Pending
+            }
+        })
+        .await
+        .inspect_err(|stop| self.complain_of_reader(stop))?;
+        self.written += count as u64;
+        Ok(count)
+    }
+
+    /// The socket has taken all of it.
+    fn end_transfer(&self, transfer: &Transfer) {
+        if transfer.waited_since.is_some() {
             self.handle.clear_deadline();
             self.handle.forgive();
         }
-        Ok(())
     }
 
     fn complain_of_reader(&self, stop: &Stop) {
@@ -268,6 +289,12 @@ impl Drop for Connection {
     fn drop(&mut self) {
         self.service.release(self.number);
     }
+}
+
+/// Something that is being sent: since when the socket has not taken all of it, in milliseconds of the clock.
+#[derive(Debug, Default)]
+struct Transfer {
+    waited_since: Option<u64>,
 }
 
 /// What a client may still send after the last answer, and for how long (edge.md S7).

@@ -4,25 +4,20 @@
 //! is not copied.
 
 use std::future::poll_fn;
-use std::os::unix::fs::FileExt as _;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
 
 use bytes::Bytes;
 
 use super::buffer::{give_output, recycle, take_output};
-use super::{Connection, Stop, Waiting};
+use super::{Connection, Stop};
 use crate::executor::{Exchange, Job, Work};
-use crate::files::{OpenFile, media_type};
 use crate::log::{AccessLine, Level, Moment};
 use crate::message::{Body, BodyStream, Known, Pull, Response, Version};
 use crate::protocol::http1::{ContentLength, LAST_CHUNK, ResponseHead, encode_chunk, encode_head};
 
 /// Content up to this size is copied behind its head.
 const SMALL: usize = 16 << 10;
-/// A file is read and sent in pieces of this size.
-const FILE_PIECE: usize = 256 << 10;
 
 impl Connection {
     /// Sends every answer in order, logs each, and calls the hooks.
@@ -91,10 +86,10 @@ impl Connection {
         let is_head = request.is_some_and(|request| request.is_head());
         let bodiless = matches!(response.status, 204 | 304);
         let body = std::mem::take(&mut response.body);
-        let file = exchange.file.take();
+        let file = exchange.content.take();
         let length = match (&body, &file) {
             _ if bodiless => ContentLength::None,
-            (Body::File(_), Some(file)) => ContentLength::Known(file.len()),
+            (_, Some(file)) => ContentLength::Known(file.len()),
             (Body::Bytes(bytes), _) => ContentLength::Known(bytes.len() as u64),
             (Body::Stream(_), _) if http_1_0 => ContentLength::UntilClose,
             (Body::Stream(_), _) => ContentLength::Chunked,
@@ -105,14 +100,10 @@ impl Connection {
             self.keep_alive = false;
             self.is_past_content_until_close = true;
         }
-        let media_type = match &body {
-            Body::File(path) => Some(media_type(path)),
-            _ => None,
-        };
         let content_type = match &body {
-            Body::Empty => None,
+            // A file brings its own.
+            Body::Empty | Body::File(_) => None,
             Body::Bytes(bytes) if bytes.is_empty() => None,
-            Body::File(_) => media_type.as_deref(),
             _ => Some("application/octet-stream"),
         };
         let connection = match (closes, http_1_0) {
@@ -145,57 +136,17 @@ impl Connection {
                 exchange.bytes = (self.written - before).saturating_sub(head);
                 result
             }
-            Body::File(path) => match file {
-                Some(file) => self.send_file(out, exchange, file, &path).await,
+            Body::File(_) | Body::Empty => match file {
+                Some(file) => self.send_file(out, exchange, file).await,
                 None => Ok(()),
             },
-            Body::Empty => Ok(()),
         }
     }
 
-    async fn flush(&mut self, out: &mut Vec<u8>, content: &[u8]) -> Result<(), Stop> {
+    pub(super) async fn flush(&mut self, out: &mut Vec<u8>, content: &[u8]) -> Result<(), Stop> {
         let result = self.write(out, content).await;
         out.clear();
         result
-    }
-
-    /// Reads and sends a file piece by piece; reading happens beside the event loop. A file that has become shorter
-    /// ends the connection rather than lie about the length.
-    async fn send_file(
-        &mut self,
-        out: &mut Vec<u8>,
-        exchange: &mut Exchange,
-        file: OpenFile,
-        path: &str,
-    ) -> Result<(), Stop> {
-        let file = Arc::new(file);
-        let mut at = file.start;
-        let mut piece = Vec::new();
-        while at < file.end {
-            let want = usize::try_from(file.end - at).unwrap_or(usize::MAX).min(FILE_PIECE);
-            let source = Arc::clone(&file);
-            let read = self.service.executor.runtime.handle().spawn_blocking(move || {
-                piece.resize(want, 0);
-                let count = source.file.read_at(&mut piece, at)?;
-                piece.truncate(count);
-                Ok::<_, std::io::Error>(piece)
-            });
-            piece = match read.await {
-                Ok(Ok(bytes)) if !bytes.is_empty() => bytes,
-                failed => {
-                    let reason = match failed {
-                        Ok(Err(error)) => error.to_string(),
-                        _ => "it has become shorter".to_owned(),
-                    };
-                    self.service.log.event(Level::Error, format!("{path:?} could not be sent whole: {reason}"));
-                    return Err(Stop::Gone);
-                }
-            };
-            self.flush(out, &piece).await?;
-            at += piece.len() as u64;
-            exchange.bytes += piece.len() as u64;
-        }
-        Ok(())
     }
 
     /// Asks a body for its pieces, one at a time, and sends each at once.
@@ -284,18 +235,7 @@ impl Connection {
     /// Waits until all that was logged has reached the sink; the sink may block, so it is called beside the event loop.
     async fn flush_log(&mut self) -> Result<(), Stop> {
         let log = Arc::clone(&self.service.log);
-        let mut flushed = self.service.executor.runtime.handle().spawn_blocking(move || log.flush());
-        self.limit_handler();
-        let done = poll_fn(|context| match Pin::new(&mut flushed).poll(context) {
-            Poll::Ready(_) => Poll::Ready(Ok(())),
-            Poll::Pending => match self.handle.stop(context, Waiting::Handler) {
-                Some(stop) => Poll::Ready(Err(stop)),
-                None => Poll::Pending,
-            },
-        });
-        let done = done.await;
-        self.handle.clear_deadline();
-        done
+        self.beside(move || log.flush()).await
     }
 
     /// Gives work to the executor that nobody waits for.

@@ -8,10 +8,10 @@ use std::time::Instant;
 
 use super::Mailbox;
 use crate::error::Error;
-use crate::files::{OpenFile, Unopened};
+use crate::files::{Answer, Entry, Excluded, FileContent, Patience, Unopened, answer, check};
 use crate::handler::{Function, Reactor};
 use crate::log::{Level, Log};
-use crate::message::{Body, BodyStream, Pull, Request, Response};
+use crate::message::{Body, BodyStream, Headers, Pull, Request, Response};
 use crate::site::{Snapshot, error_page};
 
 /// Exchanges of one connection that are done in order and delivered together: all of them, or as many as fit into
@@ -46,8 +46,12 @@ pub(crate) struct Exchange {
     /// For the log, what of an unreadable head could be read.
     pub(crate) fragment: Option<Arc<Request>>,
     pub(crate) work: Work,
-    /// The file behind the answer, once it is open.
-    pub(crate) file: Option<OpenFile>,
+    /// The file behind the answer, once it is found.
+    pub(crate) file: Option<Arc<Entry>>,
+    /// What of it is sent, once that is decided.
+    pub(crate) content: Option<FileContent>,
+    /// Fields that an answer with this error needs, whoever makes it.
+    pub(crate) extra: Option<Box<Headers>>,
     /// When its head was complete, if anybody wants to know.
     pub(crate) began: Option<Instant>,
     /// Came of it: it took long, so that what follows it belongs in the pool.
@@ -81,7 +85,18 @@ pub(crate) enum Work {
 
 impl Exchange {
     pub(crate) fn new(request: Option<Arc<Request>>, work: Work) -> Self {
-        Self { request, fragment: None, work, file: None, began: None, was_slow: false, status: 0, bytes: 0 }
+        Self {
+            request,
+            fragment: None,
+            work,
+            file: None,
+            content: None,
+            extra: None,
+            began: None,
+            was_slow: false,
+            status: 0,
+            bytes: 0,
+        }
     }
 
     /// Bytes that this answer holds in memory until it is sent.
@@ -147,7 +162,7 @@ impl Exchange {
 
     /// Makes an answer that can be sent of what a handler returned.
     fn settle(&mut self, answer: Result<Response, Error>, site: &Snapshot, log: &Log) -> Work {
-        let error = match answer.and_then(|response| self.prepare(response, log)) {
+        let error = match answer.and_then(|response| self.prepare(response, site, log)) {
             Ok(response) => return self.finish(response, site, log),
             Err(error) => error,
         };
@@ -158,61 +173,98 @@ impl Exchange {
         }
         if let (Some(handler), Some(_)) = (site.error_handlers.get(&code), &self.request) {
             let answer = self.call(log, |request| handler.call(request, code, message));
-            match answer.and_then(|response| self.prepare(response, log)) {
-                Ok(response) => return self.finish(response, site, log),
+            match answer.and_then(|response| self.prepare(response, site, log)) {
+                Ok(response) => return self.finish(self.with_extra(response), site, log),
                 Err(error) if error.is_internal() => {
                     log.event(Level::Error, format!("{}: the error handler of {code} failed: {error}", self.name()));
                 }
                 Err(_) => {}
             }
         }
-        let page = error_page(self.request.as_deref(), code, message);
+        self.file = None;
+        let page = self.with_extra(error_page(self.request.as_deref(), code, message));
         self.finish(page, site, log)
     }
 
-    /// Refuses a response that could not be sent as it is meant, and opens the file it names.
-    fn prepare(&mut self, mut response: Response, log: &Log) -> Result<Response, Error> {
+    /// Adds the fields that this error needs, unless they are there.
+    pub(crate) fn with_extra(&self, mut response: Response) -> Response {
+        for (name, value) in self.extra.iter().flat_map(|extra| extra.iter()) {
+            if !response.headers.contains(name) {
+                response.headers.push_checked(name.as_bytes(), value);
+            }
+        }
+        response
+    }
+
+    /// The error that a request gets whose preconditions or ranges cannot be met.
+    pub(crate) fn exclude(&mut self, excluded: Excluded) -> Error {
+        match excluded {
+            Excluded::Failed => Error::status(412, None),
+            Excluded::Unsatisfiable(length) => {
+                // RFC 9110 section 15.5.17.
+                let value = format!("bytes */{length}");
+                self.extra.get_or_insert_default().push_checked(b"Content-Range", value.as_bytes());
+                Error::status(416, None)
+            }
+        }
+    }
+
+    /// Refuses a response that could not be sent as it is meant, and finds the file it names.
+    fn prepare(&mut self, mut response: Response, site: &Snapshot, log: &Log) -> Result<Response, Error> {
         if let Some(problem) = response.problem.take() {
             return Err(*problem);
         }
-        self.open(&response, log)?;
+        let Body::File(slice) = &response.body else {
+            self.file = None;
+            return Ok(response);
+        };
+        // A file of a route has been found already.
+        let entry = match self.file.take().filter(|entry| *entry.path() == slice.path) {
+            Some(entry) => entry,
+            None => site.store.open(&slice.path).map_err(|unopened| match unopened {
+                Unopened::Missing | Unopened::Later => Error::status(404, None),
+                Unopened::Refused(reason) => {
+                    log.event(Level::Error, format!("{}: cannot send {:?}: {reason}", self.name(), slice.path));
+                    Error::status(500, None)
+                }
+            })?,
+        };
+        if let Some(request) = &self.request {
+            check(request, &response, &entry).map_err(|excluded| self.exclude(excluded))?;
+        }
+        self.file = Some(entry);
         Ok(response)
     }
 
-    /// Opens the file of a response, if it is one.
-    pub(crate) fn open(&mut self, response: &Response, log: &Log) -> Result<(), Error> {
-        self.file = None;
-        let Body::File(path) = &response.body else { return Ok(()) };
-        match OpenFile::open(path) {
-            Ok(file) => {
-                self.file = Some(file);
-                Ok(())
-            }
-            Err(Unopened::Missing) => Err(Error::status(404, None)),
-            Err(Unopened::NotAFile(reason)) => {
-                log.event(Level::Error, format!("{}: cannot send {path:?}: {reason}", self.name()));
-                Err(Error::status(500, None))
-            }
-            Err(Unopened::Failed(error)) => {
-                log.event(Level::Error, format!("{}: cannot send {path:?}: {error}", self.name()));
-                Err(Error::status(500, None))
-            }
-        }
-    }
-
+    /// Hooks have the last word on an answer; then it is decided what of its file is sent.
     fn finish(&mut self, mut response: Response, site: &Snapshot, log: &Log) -> Work {
-        let Some(hooks) = &site.hooks else { return Work::Answered(response) };
-        let request = self.request.as_ref();
-        let changed = catch_unwind(AssertUnwindSafe(|| hooks.before_send(request, &mut response)));
-        let changed = changed.unwrap_or_else(|_| Err(Error::new("it panicked")));
-        match changed.and_then(|()| self.prepare(response, log)) {
-            Ok(response) => Work::Answered(response),
-            Err(error) => {
-                if error.is_internal() {
-                    log.event(Level::Error, format!("{}: pre_send failed: {error}", self.name()));
+        if let Some(hooks) = &site.hooks {
+            let request = self.request.as_ref();
+            let changed = catch_unwind(AssertUnwindSafe(|| hooks.before_send(request, &mut response)));
+            let changed = changed.unwrap_or_else(|_| Err(Error::new("it panicked")));
+            response = match changed.and_then(|()| self.prepare(response, site, log)) {
+                Ok(response) => response,
+                Err(error) => {
+                    let code = error.code();
+                    if error.is_internal() {
+                        log.event(Level::Error, format!("{}: pre_send failed: {error}", self.name()));
+                    }
+                    self.file = None;
+                    return Work::Answered(self.with_extra(error_page(self.request.as_deref(), code, None)));
                 }
-                self.file = None;
-                Work::Answered(error_page(self.request.as_deref(), 500, None))
+            };
+        }
+        let Some(entry) = self.file.take() else { return Work::Answered(response) };
+        match answer(self.request.as_deref(), response, &entry, &site.store, Patience::Any) {
+            Ok(Answer::Ready(response, content)) => {
+                self.content = content;
+                Work::Answered(response)
+            }
+            // With patience it is made at once.
+            Ok(Answer::ToMake(response, _)) => Work::Answered(response),
+            Err(excluded) => {
+                let code = self.exclude(excluded).code();
+                Work::Answered(self.with_extra(error_page(self.request.as_deref(), code, None)))
             }
         }
     }

@@ -1,60 +1,26 @@
 //! Which bytes of which file, and whether at all.
 //!
-//! Opens a path and looks at what was opened, never at the path again: between two looks it may be another file.
+//! A path below a route goes to a [`Files`]: it finds an [`Entry`] in the [`Store`], or opens the file beneath its root and
+//! makes one. An entry offers [`Representation`]s, one for each content coding; [`select`] decides by the request's
+//! preconditions and ranges what of it is sent. Who runs on the event loop's thread says so with [`Patience::Now`].
 
-#[expect(dead_code, reason = "no folder is listed yet")]
+mod entry;
+mod folder;
 mod listing;
+mod open;
+mod pattern;
+mod representation;
+mod root;
+mod select;
+mod store;
 
-use std::fs::{File, OpenOptions};
-use std::io;
-
-use std::os::unix::fs::OpenOptionsExt;
-
-/// A regular file, open for reading, and the half-open range of bytes to send.
-#[derive(Debug)]
-pub(crate) struct OpenFile {
-    pub(crate) file: File,
-    pub(crate) start: u64,
-    pub(crate) end: u64,
-}
-
-/// Why a file cannot be sent.
-#[derive(Debug)]
-pub(crate) enum Unopened {
-    /// There is none, or its path cannot be one: 404.
-    Missing,
-    /// It is a folder or no regular file: 500, the reason is for the log.
-    NotAFile(&'static str),
-    /// The system refused: 500 (403 would tell a stranger that it exists).
-    Failed(io::Error),
-}
-
-impl OpenFile {
-    /// Opens a file whole. Never waits for a writer at the other end of a FIFO.
-    pub(crate) fn open(path: &str) -> Result<Self, Unopened> {
-        let flags = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
-        let file =
-            OpenOptions::new().read(true).custom_flags(flags).open(path).map_err(|error| match error.kind() {
-                io::ErrorKind::NotFound
-                | io::ErrorKind::NotADirectory
-                | io::ErrorKind::InvalidInput
-                | io::ErrorKind::InvalidFilename => Unopened::Missing,
-                _ => Unopened::Failed(error),
-            })?;
-        let metadata = file.metadata().map_err(Unopened::Failed)?;
-        if metadata.is_dir() {
-            return Err(Unopened::NotAFile("it is a folder"));
-        }
-        if !metadata.is_file() {
-            return Err(Unopened::NotAFile("it is no regular file"));
-        }
-        Ok(Self { file, start: 0, end: metadata.len() })
-    }
-
-    pub(crate) fn len(&self) -> u64 {
-        self.end - self.start
-    }
-}
+pub(crate) use entry::Entry;
+pub(crate) use folder::Located;
+pub use folder::{Files, Folder};
+pub(crate) use listing::CONTENT_SECURITY_POLICY;
+pub(crate) use open::{Patience, Unopened, bring_into_memory, is_in_memory};
+pub(crate) use select::{Answer, Excluded, FileContent, Segment, answer, check, forbids_transform};
+pub(crate) use store::Store;
 
 /// The media type of a file by its name; text comes with its charset.
 ///

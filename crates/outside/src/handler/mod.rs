@@ -11,6 +11,7 @@ use std::sync::Arc;
 pub(crate) use placement::{Placement, Reactor, SLOW};
 
 use crate::error::Error;
+use crate::files::{Files, Folder};
 use crate::message::{IntoAnswer, Request, Response};
 
 /// The kinds of handlers.
@@ -20,8 +21,8 @@ pub enum Handler {
     Inline(Arc<Function>),
     /// Answers from an event loop of its own.
     Elsewhere(Arc<dyn Elsewhere>),
-    /// One file, by its path.
-    File(Arc<str>),
+    /// A file, or the files of a folder.
+    Files(Arc<Files>),
     /// Every request is sent to the same path below another origin.
     Redirect(Arc<str>),
 }
@@ -82,7 +83,7 @@ impl fmt::Debug for Handler {
         match self {
             Self::Inline(_) => f.write_str("Inline"),
             Self::Elsewhere(_) => f.write_str("Elsewhere"),
-            Self::File(path) => write!(f, "File({path})"),
+            Self::Files(files) => write!(f, "Files({})", files.path().display()),
             Self::Redirect(destination) => write!(f, "Redirect({destination})"),
         }
     }
@@ -130,7 +131,7 @@ where
 /// Closures need their argument's type written out: `|request: &Request| …`.
 pub trait IntoHandler<Kind> {
     /// The handler, or why it cannot be one.
-    fn into_handler(self) -> Handler;
+    fn into_handler(self) -> Result<Handler, Error>;
 }
 
 impl<F, A> IntoHandler<A> for F
@@ -138,8 +139,8 @@ where
     F: Fn(&Request) -> A + Send + Sync + 'static,
     A: IntoAnswer + 'static,
 {
-    fn into_handler(self) -> Handler {
-        Handler::Inline(Function::new(Closure(self), None))
+    fn into_handler(self) -> Result<Handler, Error> {
+        Ok(Handler::Inline(Function::new(Closure(self), None)))
     }
 }
 
@@ -166,8 +167,8 @@ where
     F: Fn(&Request) -> A + Send + Sync + 'static,
     A: IntoAnswer + 'static,
 {
-    fn into_handler(self) -> Handler {
-        Handler::Inline(Function::new(Closure(self.function), Some(self.blocking)))
+    fn into_handler(self) -> Result<Handler, Error> {
+        Ok(Handler::Inline(Function::new(Closure(self.function), Some(self.blocking))))
     }
 }
 
@@ -176,17 +177,23 @@ where
 pub struct Ready;
 
 impl IntoHandler<Ready> for Handler {
-    fn into_handler(self) -> Handler {
-        self
+    fn into_handler(self) -> Result<Handler, Error> {
+        Ok(self)
     }
 }
 
-/// A file on a route, by its path.
+/// A file or a folder on a route, by its path; it has to exist when it is set.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FilePath(pub String);
 
 impl IntoHandler<Ready> for FilePath {
-    fn into_handler(self) -> Handler {
-        Handler::File(self.0.into())
+    fn into_handler(self) -> Result<Handler, Error> {
+        Ok(Handler::Files(Arc::new(Files::at(&self.0)?)))
+    }
+}
+
+impl IntoHandler<Ready> for Folder {
+    fn into_handler(self) -> Result<Handler, Error> {
+        Ok(Handler::Files(Arc::new(Files::folder(self))))
     }
 }

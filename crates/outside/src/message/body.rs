@@ -19,10 +19,32 @@ pub enum Body {
     Empty,
     /// All of it, in memory.
     Bytes(Bytes),
-    /// A file by its path, opened when the response is about to be sent.
-    File(Arc<str>),
+    /// A file, opened when the response is about to be sent.
+    File(FileSlice),
     /// Pieces of unknown number and length.
     Stream(Box<dyn BodyStream>),
+}
+
+/// A file by its path, all of it or a part.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FileSlice {
+    /// Where it lies.
+    pub path: Arc<str>,
+    /// The first byte that is sent.
+    pub start: u64,
+    /// One past the last; `None`: to its end.
+    pub end: Option<u64>,
+}
+
+impl FileSlice {
+    /// All of a file.
+    pub fn whole(path: impl Into<Arc<str>>) -> Self {
+        Self { path: path.into(), start: 0, end: None }
+    }
+
+    pub(crate) fn is_whole(&self) -> bool {
+        self.start == 0 && self.end.is_none()
+    }
 }
 
 /// A body that is made while it is sent.
@@ -68,7 +90,7 @@ impl fmt::Debug for Body {
         match self {
             Self::Empty => f.write_str("Empty"),
             Self::Bytes(bytes) => write!(f, "Bytes({} bytes)", bytes.len()),
-            Self::File(path) => write!(f, "File({path})"),
+            Self::File(file) => write!(f, "File({})", file.path),
             Self::Stream(_) => f.write_str("Stream"),
         }
     }

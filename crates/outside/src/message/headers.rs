@@ -169,6 +169,14 @@ impl Headers {
         });
     }
 
+    /// Sets a field that is known to be well formed.
+    pub(crate) fn replace_checked(&mut self, known: Known, name: &[u8], value: &[u8]) {
+        if self.known(known).is_some() {
+            self.remove(&String::from_utf8_lossy(name));
+        }
+        self.push_checked(name, value);
+    }
+
     /// The fields as they go out, each with its CRLF. Only for lists that were built by `append` and `set`.
     pub(crate) fn wire(&self) -> &[u8] {
         &self.text

@@ -13,7 +13,7 @@ mod response;
 mod status;
 mod target;
 
-pub use body::{Body, BodyStream, PieceFuture, Pull};
+pub use body::{Body, BodyStream, FileSlice, PieceFuture, Pull};
 pub use cookie::{Cookies, ResponseCookie, SameSite};
 pub use form::{Form, FormFile, FormLimits};
 pub(crate) use headers::Field;

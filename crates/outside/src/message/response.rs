@@ -4,7 +4,7 @@ use std::any::Any;
 
 use bytes::Bytes;
 
-use super::body::{Body, BodyStream, Pieces};
+use super::body::{Body, BodyStream, FileSlice, Pieces};
 use super::cookie::ResponseCookie;
 use super::headers::Headers;
 use crate::error::Error;
@@ -60,7 +60,7 @@ impl Response {
     /// 200 with a file: opened when the response is about to be sent; a missing one is answered with 404.
     pub fn file(path: impl Into<String>) -> Self {
         let mut response = Self::new(200);
-        response.body = Body::File(path.into().into());
+        response.body = Body::File(FileSlice::whole(path.into()));
         response
     }
 

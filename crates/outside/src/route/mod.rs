@@ -19,6 +19,13 @@ pub(crate) struct Route {
     pub(crate) handler: Handler,
 }
 
+impl Route {
+    /// How much of a path that was found for it is the route itself; behind it comes nothing, or `/` and what follows.
+    pub(crate) fn length(&self) -> usize {
+        key(&self.path).len()
+    }
+}
+
 impl Routes {
     /// Sets a route or replaces it. `/files` and `/files/` are the same route.
     pub(crate) fn set(&mut self, path: &str, handler: Handler) -> Result<(), Error> {
@@ -80,7 +87,7 @@ mod tests {
     fn the_longest_route_wins_and_segments_are_whole() {
         let mut routes = Routes::default();
         for path in ["/files", "/files/deep/", "/a"] {
-            routes.set(path, Handler::File(path.into())).unwrap();
+            routes.set(path, Handler::Redirect(path.into())).unwrap();
         }
         for (path, found) in [
             ("/files", Some("/files")),
@@ -95,7 +102,7 @@ mod tests {
         ] {
             assert_eq!(routes.find(path).map(|route| route.path.as_str()), found, "{path}");
         }
-        routes.set("/", Handler::File("/".into())).unwrap();
+        routes.set("/", Handler::Redirect("/".into())).unwrap();
         assert_eq!(routes.find("/nothing").map(|route| route.path.as_str()), Some("/"));
         assert_eq!(routes.find("/").map(|route| route.path.as_str()), Some("/"));
         let error = routes.remove("/b").unwrap_err().to_string();

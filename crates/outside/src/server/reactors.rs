@@ -11,6 +11,7 @@ use crate::config::{Config, MOST_REACTORS};
 use crate::connection::{Clock, Crowd, Handles, Order, Service};
 use crate::error::Error;
 use crate::executor::{Executor, Host};
+use crate::files::Store;
 use crate::log::Log;
 use crate::site::Site;
 
@@ -27,6 +28,10 @@ impl Reactors {
         stage: &Arc<AtomicU8>,
     ) -> Result<Self, Error> {
         let (clock, crowd) = (Arc::new(Clock::new()), Arc::new(Crowd::default()));
+        site.edit(|site| {
+            site.store = Arc::new(Store::new(config));
+            Ok(())
+        })?;
         let mut reactors = Self(Vec::new());
         for reactor in 0..config.reactors.clamp(1, MOST_REACTORS) {
             let executor = match Executor::start(reactor, Arc::clone(host), Arc::clone(log), config.max_workers) {

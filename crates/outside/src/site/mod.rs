@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 pub(crate) use pages::error_page;
 
 use crate::error::Error;
+use crate::files::Store;
 use crate::handler::Handler;
 use crate::message::{Request, Response};
 use crate::route::Routes;
@@ -40,6 +41,8 @@ pub(crate) struct Snapshot {
     pub(crate) routes: Routes,
     pub(crate) error_handlers: BTreeMap<u16, Arc<dyn ErrorHandler>>,
     pub(crate) hooks: Option<Arc<dyn Hooks>>,
+    /// What is kept of files, and the settings for them.
+    pub(crate) store: Arc<Store>,
 }
 
 impl Snapshot {

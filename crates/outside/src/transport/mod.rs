@@ -2,12 +2,13 @@
 
 mod listener;
 
+use std::fs::File;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
 pub(crate) use listener::Accepting;
@@ -69,6 +70,72 @@ impl Stream {
             (Self::Tcp(stream), [one]) => Pin::new(stream).poll_write(context, one),
             (Self::Tcp(stream), many) => Pin::new(stream).poll_write_vectored(context, many),
             (Self::Unix(stream), many) => Pin::new(stream).poll_write_vectored(context, many),
+        }
+    }
+
+    /// Writes some of this; more will follow at once, so that no packet need leave for it alone.
+    pub(crate) fn poll_write_more(&mut self, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        #[cfg(target_os = "linux")]
+        if let Self::Tcp(stream) = self {
+            let send = |stream: &TcpStream| Ok(rustix::net::send(stream, bytes, rustix::net::SendFlags::MORE)?);
+            loop {
+                std::task::ready!(stream.poll_write_ready(context))?;
+                match stream.try_io(Interest::WRITABLE, || send(stream)) {
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                    sent => return Poll::Ready(sent),
+                }
+            }
+        }
+        self.poll_write(context, &[io::IoSlice::new(bytes)])
+    }
+
+    /// Sends some of a half-open range of a file; 0 is the end of the file.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn poll_send_file(
+        &mut self,
+        context: &mut Context<'_>,
+        file: &File,
+        start: u64,
+        end: u64,
+    ) -> Poll<io::Result<usize>> {
+        let count = usize::try_from(end - start).unwrap_or(usize::MAX);
+        let mut start = start;
+        loop {
+            let sent = match self {
+                Self::Tcp(stream) => {
+                    std::task::ready!(stream.poll_write_ready(context))?;
+                    stream.try_io(Interest::WRITABLE, || {
+                        Ok(rustix::fs::sendfile(&*stream, file, Some(&mut start), count)?)
+                    })
+                }
+                Self::Unix(stream) => {
+                    std::task::ready!(stream.poll_write_ready(context))?;
+                    stream.try_io(Interest::WRITABLE, || {
+                        Ok(rustix::fs::sendfile(&*stream, file, Some(&mut start), count)?)
+                    })
+                }
+            };
+            match sent {
+                Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
+                sent => return Poll::Ready(sent),
+            }
+        }
+    }
+
+    /// The same where the kernel does not do it.
+    #[cfg(not(target_os = "linux"))]
+    pub(crate) fn poll_send_file(
+        &mut self,
+        context: &mut Context<'_>,
+        file: &File,
+        start: u64,
+        end: u64,
+    ) -> Poll<io::Result<usize>> {
+        use std::os::unix::fs::FileExt as _;
+        let mut piece = vec![0; usize::try_from(end - start).unwrap_or(usize::MAX).min(64 << 10)];
+        match file.read_at(&mut piece, start)? {
+            0 => Poll::Ready(Ok(0)),
+            count => self.poll_write(context, &[io::IoSlice::new(&piece[..count])]),
         }
     }
 

@@ -1,0 +1,164 @@
+//! Files on routes: found in memory within the turn, else looked for where a disk may be waited for.
+
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::Poll;
+
+use super::{Connection, Stop, Waiting};
+use crate::executor::{Exchange, Work};
+use crate::files::{Answer, CONTENT_SECURITY_POLICY, Entry, Files, Located, Patience, Unopened, answer};
+use crate::log::Level;
+use crate::message::{Body, FileSlice, Headers, Known, Request, Response};
+
+/// What such a route answers (RFC 9110 section 9.1).
+const METHODS: &[u8] = b"GET, HEAD, OPTIONS";
+
+impl Connection {
+    /// Answers with a file of this route. `below` is where in the path what lies below the route begins.
+    pub(super) async fn answer_with_file(
+        &mut self,
+        files: &Arc<Files>,
+        below: usize,
+        exchange: &mut Exchange,
+    ) -> Result<(), Stop> {
+        let Some(request) = exchange.request.clone() else { return Ok(()) };
+        match request.method() {
+            "GET" | "HEAD" => {}
+            "OPTIONS" => {
+                let response = Response::new(204).with_header("Allow", METHODS);
+                self.offer(exchange, Ok(response));
+                return Ok(());
+            }
+            _ => {
+                exchange.extra.get_or_insert_default().push_checked(b"Allow", METHODS);
+                self.settle_status(exchange, 405);
+                return Ok(());
+            }
+        }
+        let path = request.route();
+        // An encoded slash is in no name of a file, and never separates one.
+        let found = match path == request.url() {
+            true => self.find_file(files, &path[..below], &path[below..]).await?,
+            false => None,
+        };
+        let found = match (found, files.fallback()) {
+            (None, Some(page)) if is_navigation(&request) => self.find_file(files, &path[..below], &page).await?,
+            (found, _) => found,
+        };
+        match found {
+            Some(Located::File(entry)) => self.answer_with_entry(entry, exchange).await?,
+            Some(Located::Redirect) => self.offer(exchange, Ok(with_slash(&request))),
+            Some(Located::Listing(page)) => {
+                let response = Response::html(page)
+                    .with_header("Content-Security-Policy", CONTENT_SECURITY_POLICY)
+                    .with_header("Cache-Control", "no-cache")
+                    .with_header("X-Content-Type-Options", "nosniff");
+                self.offer(exchange, Ok(response));
+            }
+            Some(Located::Fallback) | None => self.settle_status(exchange, 404),
+        }
+        Ok(())
+    }
+
+    async fn find_file(&mut self, files: &Arc<Files>, route: &str, path: &str) -> Result<Option<Located>, Stop> {
+        let site = Arc::clone(&self.site.1);
+        if let Some(entry) = files.find(&site.store, path) {
+            return Ok(Some(Located::File(entry)));
+        }
+        let located = match files.locate(&site.store, route, path, Patience::Now) {
+            Err(Unopened::Later) => {
+                let (files, route, path) = (Arc::clone(files), route.to_owned(), path.to_owned());
+                self.beside(move || files.locate(&site.store, &route, &path, Patience::Any)).await?
+            }
+            located => located,
+        };
+        Ok(match located {
+            Ok(Located::Fallback) | Err(Unopened::Missing | Unopened::Later) => None,
+            Ok(located) => Some(located),
+            Err(Unopened::Refused(reason)) => {
+                // 404: who may not see it is not told that it is there.
+                let text = format!("{route}{path} below {}: {reason}", files.path().display());
+                self.service.log.event(Level::Warning, text.escape_debug().to_string());
+                None
+            }
+        })
+    }
+
+    async fn answer_with_entry(&mut self, entry: Arc<Entry>, exchange: &mut Exchange) -> Result<(), Stop> {
+        let site = Arc::clone(&self.site.1);
+        let mut response = Response::new(200);
+        response.body = Body::File(FileSlice::whole(Arc::clone(entry.path())));
+        if site.hooks.is_some() {
+            exchange.file = Some(entry);
+            exchange.work = Work::Settle(Ok(response));
+            return Ok(());
+        }
+        let request = exchange.request.clone();
+        let answered = match answer(request.as_deref(), response, &entry, &site.store, Patience::Now) {
+            Ok(Answer::ToMake(response, coding)) => {
+                let (making, store) = (Arc::clone(&entry), Arc::clone(&site.store));
+                self.beside(move || {
+                    making.make(coding);
+                    store.keep(&making);
+                })
+                .await?;
+                answer(request.as_deref(), response, &entry, &site.store, Patience::Now)
+            }
+            answered => answered,
+        };
+        match answered {
+            Ok(Answer::Ready(response, content)) => {
+                exchange.content = content;
+                exchange.work = Work::Answered(response);
+            }
+            // It cannot have to be made twice.
+            Ok(Answer::ToMake(..)) => self.settle_status(exchange, 500),
+            Err(excluded) => {
+                let code = exchange.exclude(excluded).code();
+                self.settle_status(exchange, code);
+            }
+        }
+        Ok(())
+    }
+
+    /// Runs what may take long beside the event loop.
+    pub(super) async fn beside<T: Send + 'static>(
+        &mut self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, Stop> {
+        let mut running = self.service.executor.runtime.handle().spawn_blocking(work);
+        self.limit_handler();
+        let done = poll_fn(|context| match Pin::new(&mut running).poll(context) {
+            Poll::Ready(done) => Poll::Ready(done.map_err(|_| Stop::Gone)),
+            Poll::Pending => match self.handle.stop(context, Waiting::Handler) {
+                Some(stop) => Poll::Ready(Err(stop)),
+                None => Poll::Pending,
+            },
+        })
+        .await;
+        self.handle.clear_deadline();
+        done
+    }
+}
+
+/// The same path with a slash behind it. One slash before it, or the client would take what follows for a host.
+fn with_slash(request: &Request) -> Response {
+    let query = if request.query().is_empty() { "" } else { "?" };
+    let path = request.raw_path().trim_start_matches('/');
+    let location = format!("/{path}/{query}{}", request.query());
+    Response::redirect(&location, if request.is_head() || request.method() == "GET" { 301 } else { 308 })
+}
+
+/// Does a browser go to a page, rather than fetch a part of one?
+fn is_navigation(request: &Request) -> bool {
+    let headers: &Headers = request.headers();
+    let last = request.url().rsplit('/').next().unwrap_or_default();
+    if last.contains('.') {
+        return false;
+    }
+    match headers.get("Sec-Fetch-Mode") {
+        Some(mode) => mode == "navigate",
+        None => headers.known(Known::Accept).is_some_and(|accept| memchr::memmem::find(accept, b"text/html").is_some()),
+    }
+}

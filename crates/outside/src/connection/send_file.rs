@@ -1,0 +1,103 @@
+//! Out of a file into the socket, by the kernel, without a copy in between.
+//!
+//! In slices, so that other connections have their turn; each is brought into memory first if it is not there, so that
+//! the event loop never waits for a disk.
+
+use std::sync::Arc;
+use std::task::Context;
+
+use super::{Connection, Stop, Transfer};
+use crate::executor::Exchange;
+use crate::files::{FileContent, Segment, bring_into_memory, is_in_memory};
+use crate::log::Level;
+use crate::transport::Stream;
+
+/// As much of a file is sent before others have their turn, in bytes.
+const SLICE: u64 = 512 << 10;
+
+impl Connection {
+    /// Sends what is in `out`, then the content. A file that has become shorter ends the connection rather than lie about
+    /// the length.
+    pub(super) async fn send_file(
+        &mut self,
+        out: &mut Vec<u8>,
+        exchange: &mut Exchange,
+        content: FileContent,
+    ) -> Result<(), Stop> {
+        for segment in &content.segments {
+            match segment {
+                Segment::Text(text) => {
+                    out.extend_from_slice(text);
+                    exchange.bytes += text.len() as u64;
+                }
+                Segment::Range(range) => {
+                    self.write_more(out).await?;
+                    self.send_range(exchange, &content, range.start, range.end).await?;
+                }
+            }
+        }
+        match out.is_empty() {
+            true => Ok(()),
+            false => self.flush(out, b"").await,
+        }
+    }
+
+    /// Writes what stands before the content of a file; the system may wait for that before it sends a packet.
+    async fn write_more(&mut self, out: &mut Vec<u8>) -> Result<(), Stop> {
+        let mut transfer = Transfer::default();
+        let mut at = 0;
+        while at < out.len() {
+            let send = |stream: &mut Stream, context: &mut Context<'_>| stream.poll_write_more(context, &out[at..]);
+            match self.move_on(&mut transfer, send).await? {
+                0 => return Err(Stop::Gone),
+                count => at += count,
+            }
+        }
+        self.end_transfer(&transfer);
+        out.clear();
+        Ok(())
+    }
+
+    async fn send_range(
+        &mut self,
+        exchange: &mut Exchange,
+        content: &FileContent,
+        mut at: u64,
+        end: u64,
+    ) -> Result<(), Stop> {
+        let mut transfer = Transfer::default();
+        while at < end {
+            let slice_end = end.min(at + SLICE);
+            if !is_in_memory(&content.file, at, slice_end) {
+                let file = Arc::clone(&content.file);
+                if let Err(error) = self.beside(move || bring_into_memory(&file, at, slice_end)).await? {
+                    return Err(self.cannot_finish(content, &error.to_string()));
+                }
+            }
+            while at < slice_end {
+                let file = &content.file;
+                let send = |stream: &mut Stream, context: &mut Context<'_>| {
+                    stream.poll_send_file(context, file, at, slice_end)
+                };
+                match self.move_on(&mut transfer, send).await? {
+                    0 => return Err(self.cannot_finish(content, "it has become shorter")),
+                    count => {
+                        at += count as u64;
+                        exchange.bytes += count as u64;
+                    }
+                }
+            }
+            if at < end {
+                tokio::task::yield_now().await;
+            }
+        }
+        self.end_transfer(&transfer);
+        Ok(())
+    }
+
+    fn cannot_finish(&self, content: &FileContent, reason: &str) -> Stop {
+        let text = format!("{:?} could not be sent whole: {reason}", content.path);
+        self.service.log.event(Level::Error, text);
+        Stop::Gone
+    }
+}

@@ -1,0 +1,196 @@
+//! A file of a folder as it is kept between requests: all representations that there are of it.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use super::open::{Patience, Stamp, Unopened, read_all};
+use super::representation::{About, Content, Representation, etag};
+use super::root::FRESH;
+use crate::compression::{LEAST, Level, compress};
+use crate::protocol::negotiation::{Accepted, Coding, Codings};
+
+/// Larger files are not compressed on the fly, in bytes.
+pub(crate) const MOST_TO_COMPRESS: u64 = 1 << 20;
+
+/// One file, at one moment.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    /// When it was last looked at, in milliseconds of the store's clock.
+    looked_at: AtomicU64,
+    /// What it was then: the file, and what lies beside it compressed, in the order of `Coding::ALL`.
+    pub(super) stamps: [Option<Stamp>; 4],
+    identity: Arc<Representation>,
+    /// In the order of `Coding::ALL`.
+    coded: [Coded; 3],
+    /// May codings be made that do not lie beside it?
+    compresses: bool,
+    cache_control: Option<String>,
+    ranges_from: Option<u64>,
+    /// Under which it is kept: the number of its folder, and a path.
+    pub(super) key: (u64, Box<str>),
+}
+
+/// One content coding of a file.
+#[derive(Debug, Default)]
+struct Coded {
+    /// `None` in it: it would not be smaller.
+    made: OnceLock<Option<Arc<Representation>>>,
+    is_being_made: AtomicBool,
+}
+
+/// What of it a request is answered with.
+pub(crate) enum Offered {
+    /// This.
+    Ready(Arc<Representation>),
+    /// A coding that has to be made first, by [`Entry::make`].
+    ToMake(Coding),
+}
+
+impl Entry {
+    pub(super) fn new(
+        about: &About<'_>,
+        stamps: [Option<Stamp>; 4],
+        contents: [Option<Content>; 4],
+        compresses: bool,
+        (number, path): (u64, &str),
+        now: u64,
+    ) -> Option<Self> {
+        let compresses = compresses && (LEAST as u64..=MOST_TO_COMPRESS).contains(&about.stamp.size);
+        let varies = compresses || stamps[..3].iter().any(Option::is_some);
+        let about = About { varies, ..*about };
+        let mut representations =
+            Coding::ALL.into_iter().zip(stamps).zip(contents).map(|((coding, stamp), content)| {
+                let (stamp, content) = (stamp?, content?);
+                let length = match &content {
+                    Content::Memory(bytes) => bytes.len() as u64,
+                    Content::File(_) => stamp.size,
+                };
+                Some(Arc::new(Representation::new(&About { stamp, coding, ..about }, content, length)))
+            });
+        let mut coded = || {
+            let coded = Coded::default();
+            if let Some(Some(representation)) = representations.next() {
+                // The cell is new: there is nothing to be refused.
+                coded.made.get_or_init(|| Some(representation));
+            }
+            coded
+        };
+        let coded = [coded(), coded(), coded()];
+        let identity = representations.next()??;
+        Some(Self {
+            looked_at: AtomicU64::new(now),
+            stamps,
+            identity,
+            coded,
+            compresses,
+            cache_control: about.cache_control.map(str::to_owned),
+            ranges_from: about.ranges_from,
+            key: (number, path.into()),
+        })
+    }
+
+    /// Is what is known of it recent enough to be sent without another look?
+    pub(crate) fn is_fresh(&self, now: u64) -> bool {
+        now.saturating_sub(self.looked_at.load(Ordering::Relaxed)) < FRESH
+    }
+
+    /// It was looked at, and is still the same.
+    pub(super) fn touch(&self, now: u64) {
+        self.looked_at.store(now, Ordering::Relaxed);
+    }
+
+    /// What a client that accepts these codings gets. One that asks for a range gets what lies there as it is, because
+    /// what is compressed on the fly has no length before it is made.
+    pub(crate) fn offer(&self, accepted: Accepted, asks_for_range: bool) -> Offered {
+        let coding = self.choose(accepted, asks_for_range);
+        let Some(coded) = self.coded.get(coding as usize) else { return Offered::Ready(Arc::clone(&self.identity)) };
+        match coded.made.get() {
+            Some(Some(made)) => Offered::Ready(Arc::clone(made)),
+            // One request makes it; the others do not wait for it.
+            _ if coded.is_being_made.swap(true, Ordering::Relaxed) => Offered::Ready(Arc::clone(&self.identity)),
+            _ => Offered::ToMake(coding),
+        }
+    }
+
+    /// What would be offered, or what it would be made of, and its entity tag.
+    pub(crate) fn preview(&self, accepted: Accepted, asks_for_range: bool) -> (&Representation, String) {
+        let coding = self.choose(accepted, asks_for_range);
+        match self.coded.get(coding as usize).map(|coded| coded.made.get()) {
+            Some(Some(Some(made))) => (made, made.etag().to_owned()),
+            Some(_) => (&self.identity, self.stamps[3].map(|stamp| etag(&stamp, coding)).unwrap_or_default()),
+            None => (&self.identity, self.identity.etag().to_owned()),
+        }
+    }
+
+    fn choose(&self, accepted: Accepted, asks_for_range: bool) -> Coding {
+        let is_available = |coding: Coding| {
+            let lies_there = self.stamps[coding as usize].is_some();
+            let made = self.coded[coding as usize].made.get();
+            lies_there || self.compresses && !asks_for_range && made.is_none_or(Option::is_some)
+        };
+        let available = Coding::ALL.into_iter().take(3).filter(|&coding| is_available(coding));
+        accepted.best(available.fold(Codings::NONE, Codings::with))
+    }
+
+    /// The file as it is.
+    pub(crate) fn identity(&self) -> &Representation {
+        &self.identity
+    }
+
+    /// The path of the file, for people and hooks.
+    pub(crate) fn path(&self) -> &Arc<str> {
+        &self.identity.path
+    }
+
+    /// Makes a coding; takes milliseconds, and may wait for a disk.
+    pub(crate) fn make(&self, coding: Coding) -> Arc<Representation> {
+        let made = self
+            .coded
+            .get(coding as usize)
+            .and_then(|coded| coded.made.get_or_init(|| self.compressed(coding).map(Arc::new)).clone());
+        made.unwrap_or_else(|| Arc::clone(&self.identity))
+    }
+
+    fn compressed(&self, coding: Coding) -> Option<Representation> {
+        let stamp = self.stamps[Coding::Identity as usize]?;
+        let encoded = match &self.identity.content {
+            Content::Memory(bytes) => compress(coding, Level::Thorough, bytes)?,
+            Content::File(file) => {
+                let bytes = read_all(file, stamp.size, Patience::Any).ok()?;
+                compress(coding, Level::Thorough, &bytes)?
+            }
+        };
+        let about = About {
+            path: &self.identity.path,
+            stamp,
+            coding,
+            varies: true,
+            cache_control: self.cache_control.as_deref(),
+            ranges_from: self.ranges_from,
+        };
+        let length = encoded.len() as u64;
+        Some(Representation::new(&about, Content::Memory(encoded.into()), length))
+    }
+
+    /// Bytes of memory that it holds, and how many files it holds open.
+    pub(crate) fn weight(&self) -> (u64, u64) {
+        let coded = self.coded.iter().filter_map(|coded| coded.made.get()?.as_ref());
+        coded.chain([&self.identity]).fold((0, 0), |(bytes, files), representation| {
+            let is_open = matches!(representation.content, Content::File(_));
+            (bytes + representation.weight(), files + u64::from(is_open))
+        })
+    }
+}
+
+/// What was read or opened, as content.
+pub(super) fn content(
+    file: std::fs::File,
+    size: u64,
+    in_memory_up_to: u64,
+    patience: Patience,
+) -> Result<Content, Unopened> {
+    match size <= in_memory_up_to {
+        true => Ok(Content::Memory(read_all(&file, size, patience)?.into())),
+        false => Ok(Content::File(Arc::new(file))),
+    }
+}

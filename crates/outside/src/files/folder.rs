@@ -1,0 +1,393 @@
+//! A folder, or one file, on a route: what a path below it comes to.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::entry::{Entry, content};
+use super::listing;
+use super::media_type;
+use super::open::{Kind, Patience, Stamp, Unopened, kind, open_plainly};
+use super::pattern::{is_hashed_name, matches};
+use super::representation::About;
+use super::root::Root;
+use super::store::Store;
+use crate::compression::is_compressible;
+use crate::error::Error;
+use crate::protocol::negotiation::Coding;
+
+/// A folder whose files are served below a route.
+///
+/// Hidden files (`.git`, `.env`; not `.well-known`) are not found, nor is what a link outside of the folder leads to.
+///
+/// ```no_run
+/// # let server = outside::OutsideHttp::new(("127.0.0.1", 8080))?;
+/// use outside::Folder;
+/// server.set_route("/static", Folder::new("public")?.with_listing(true).with_cache_control("*.woff2", "max-age=86400"))?;
+/// # Ok::<(), outside::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct Folder {
+    path: PathBuf,
+    index: String,
+    listing: bool,
+    spa: Option<String>,
+    cache_control: Vec<(String, String)>,
+}
+
+impl Folder {
+    /// A folder by its path, with an `index.html` for the folders in it and no listing.
+    ///
+    /// # Errors
+    /// There is no folder at this path.
+    pub fn new(path: impl AsRef<Path>) -> Result<Self, Error> {
+        let path = path.as_ref();
+        let metadata = std::fs::metadata(path).map_err(|error| at(path, error))?;
+        if !metadata.is_dir() {
+            return Err(at(path, rustix::io::Errno::NOTDIR.into()));
+        }
+        Ok(Self {
+            path: path.to_owned(),
+            index: "index.html".into(),
+            listing: false,
+            spa: None,
+            cache_control: Vec::new(),
+        })
+    }
+
+    /// The same with another name for the file that stands for a folder.
+    #[must_use]
+    pub fn with_index(mut self, name: impl Into<String>) -> Self {
+        self.index = name.into();
+        self
+    }
+
+    /// The same with a page that lists what is in a folder, if it has no index.
+    #[must_use]
+    pub fn with_listing(mut self, listing: bool) -> Self {
+        self.listing = listing;
+        self
+    }
+
+    /// The same with a page, by its path below the folder, that answers every navigation to something that is not there:
+    /// for applications that route in the browser.
+    #[must_use]
+    pub fn with_spa(mut self, name: impl Into<String>) -> Self {
+        self.spa = Some(name.into());
+        self
+    }
+
+    /// The same with a `Cache-Control` for files whose path below the folder matches; `*` stands for anything, `?` for one
+    /// character; the first pattern that matches decides. Files that match none have `max-age=0`, those with a hash in
+    /// their name a year.
+    #[must_use]
+    pub fn with_cache_control(mut self, pattern: impl Into<String>, value: impl Into<String>) -> Self {
+        self.cache_control.push((pattern.into(), value.into()));
+        self
+    }
+
+    /// Its path, as it was given.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+fn at(path: &Path, error: io::Error) -> Error {
+    Error::with_source(format!("{}", path.display()), error)
+}
+
+/// What is behind a route: a folder, or one file.
+#[derive(Debug)]
+pub struct Files {
+    /// Distinguishes it from all others in the cache.
+    number: u64,
+    kind: Kinds,
+}
+
+#[derive(Debug)]
+enum Kinds {
+    File(PathBuf),
+    Folder { root: Root, options: Folder },
+}
+
+/// What a path below a route comes to.
+#[derive(Debug)]
+pub(crate) enum Located {
+    /// A file, kept under this path.
+    File(Arc<Entry>),
+    /// The page of the application that routes in the browser, if this is a navigation; else nothing.
+    Fallback,
+    /// A folder without its trailing slash.
+    Redirect,
+    /// A page that lists a folder.
+    Listing(String),
+}
+
+impl Files {
+    /// What is at a path: a file, or a folder with its defaults.
+    ///
+    /// # Errors
+    /// There is nothing.
+    pub fn at(path: impl AsRef<Path>) -> Result<Self, Error> {
+        let path = path.as_ref();
+        let metadata = std::fs::metadata(path).map_err(|error| at(path, error))?;
+        if metadata.is_dir() { Folder::new(path).map(Self::folder) } else { Ok(Self::file(path.to_owned())) }
+    }
+
+    /// The files of a folder.
+    pub fn folder(folder: Folder) -> Self {
+        let root = Root::new(folder.path.clone());
+        Self::new(Kinds::Folder { root, options: folder })
+    }
+
+    fn file(path: PathBuf) -> Self {
+        Self::new(Kinds::File(path))
+    }
+
+    fn new(kind: Kinds) -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        Self { number: NEXT.fetch_add(1, Ordering::Relaxed), kind }
+    }
+
+    /// The path of the file or folder.
+    pub fn path(&self) -> &Path {
+        match &self.kind {
+            Kinds::File(path) => path,
+            Kinds::Folder { root, .. } => root.path(),
+        }
+    }
+
+    /// The path of the page for navigations to what is not there.
+    pub(crate) fn fallback(&self) -> Option<String> {
+        match &self.kind {
+            Kinds::Folder { options: Folder { spa: Some(name), .. }, .. } => Some(format!("/{name}")),
+            _ => None,
+        }
+    }
+
+    /// What is kept for this path, if it is fresh.
+    pub(crate) fn find(&self, store: &Store, path: &str) -> Option<Arc<Entry>> {
+        let path = self.key(path);
+        store.find(self.number, path).filter(|entry| entry.is_fresh(store.now()))
+    }
+
+    /// Looks at the file system. `path` begins behind the route's own: `""`, or `/` and what follows it. `route` is what a
+    /// listing shows before it.
+    pub(crate) fn locate(
+        &self,
+        store: &Store,
+        route: &str,
+        path: &str,
+        patience: Patience,
+    ) -> Result<Located, Unopened> {
+        let now = store.now();
+        let path = self.key(path);
+        let known = store.find(self.number, path);
+        let known = known.as_ref();
+        let located = match &self.kind {
+            Kinds::File(file) => {
+                let opened = match patience {
+                    Patience::Now => return Err(Unopened::Later),
+                    Patience::Any => open_plainly(file)?,
+                };
+                Located::File(one_file(store, file, opened, known, (self.number, path), Some("max-age=0"))?)
+            }
+            Kinds::Folder { root, options } => {
+                let search = Search { store, root, options, known, key: (self.number, path), patience, now };
+                search.locate(route, path)?
+            }
+        };
+        if let Located::File(entry) = &located {
+            match known {
+                Some(known) if Arc::ptr_eq(known, entry) => entry.touch(now),
+                _ => store.keep(entry),
+            }
+        }
+        Ok(located)
+    }
+
+    /// One file is the same whatever lies below its route.
+    fn key<'p>(&self, path: &'p str) -> &'p str {
+        if let Kinds::File(_) = self.kind { "" } else { path }
+    }
+}
+
+/// A file that was opened, or what is kept of it if it is still the same.
+pub(super) fn one_file(
+    store: &Store,
+    path: &Path,
+    (file, stamp): (std::fs::File, Stamp),
+    known: Option<&Arc<Entry>>,
+    key: (u64, &str),
+    cache_control: Option<&str>,
+) -> Result<Arc<Entry>, Unopened> {
+    let stamps = [None, None, None, Some(stamp)];
+    if let Some(known) = known.filter(|known| known.stamps == stamps) {
+        return Ok(Arc::clone(known));
+    }
+    let shown: Arc<str> = path.to_string_lossy().into();
+    let content = content(file, stamp.size, store.in_memory_up_to(), Patience::Any)?;
+    let compresses = store.compresses && is_compressible(&media_type(&shown));
+    let about = About {
+        path: &shown,
+        stamp,
+        coding: Coding::Identity,
+        varies: false,
+        cache_control,
+        ranges_from: store.ranges_from,
+    };
+    let entry = Entry::new(&about, stamps, [None, None, None, Some(content)], compresses, key, store.now());
+    entry.map(Arc::new).ok_or(Unopened::Missing)
+}
+
+/// One look at the file system below a folder.
+struct Search<'a> {
+    store: &'a Store,
+    root: &'a Root,
+    options: &'a Folder,
+    known: Option<&'a Arc<Entry>>,
+    key: (u64, &'a str),
+    patience: Patience,
+    now: u64,
+}
+
+impl Search<'_> {
+    fn locate(&self, route: &str, path: &str) -> Result<Located, Unopened> {
+        let relative = path.strip_prefix('/').unwrap_or(path);
+        let (relative, has_slash) = match relative.strip_suffix('/') {
+            Some(folder) => (folder, true),
+            None => (relative, path == "/"),
+        };
+        if !may_be_seen(relative) {
+            return Ok(Located::Fallback);
+        }
+        match self.search(relative, has_slash, route) {
+            Err(Unopened::Missing) => Ok(Located::Fallback),
+            found => found,
+        }
+    }
+
+    fn search(&self, relative: &str, has_slash: bool, route: &str) -> Result<Located, Unopened> {
+        let (file, found, stamp) = self.open(relative)?;
+        match (found, has_slash) {
+            (Kind::Regular, false) => return self.entry(relative, file, stamp).map(Located::File),
+            (Kind::Folder, _) => {}
+            (Kind::Regular | Kind::Special, _) => return Err(Unopened::Missing),
+        }
+        let index = match relative.is_empty() {
+            true => self.options.index.clone(),
+            false => format!("{relative}/{}", self.options.index),
+        };
+        match self.open(&index) {
+            Ok((_, Kind::Regular, _)) if !has_slash => return Ok(Located::Redirect),
+            Ok((file, Kind::Regular, stamp)) => return self.entry(&index, file, stamp).map(Located::File),
+            Ok(_) | Err(Unopened::Missing) => {}
+            Err(unopened) => return Err(unopened),
+        }
+        match (self.options.listing, has_slash, self.patience) {
+            (false, ..) => Err(Unopened::Missing),
+            (true, false, _) => Ok(Located::Redirect),
+            (true, true, Patience::Now) => Err(Unopened::Later),
+            (true, true, Patience::Any) => {
+                let links = self.store.symlinks;
+                let listed = listed(&file, |name| {
+                    let path = if relative.is_empty() { name.to_owned() } else { format!("{relative}/{name}") };
+                    self.root.open(&path, links, Patience::Any, self.now).ok()?.metadata().ok()
+                });
+                let (entries, is_cut) = listed.map_err(|error| Unopened::Refused(error.to_string()))?;
+                Ok(Located::Listing(listing::page(route, relative, entries, is_cut)))
+            }
+        }
+    }
+
+    fn open(&self, relative: &str) -> Result<(std::fs::File, Kind, Stamp), Unopened> {
+        let file = self.root.open(relative, self.store.symlinks, self.patience, self.now)?;
+        let metadata = file.metadata().map_err(|error| Unopened::Refused(error.to_string()))?;
+        Ok((file, kind(&metadata), Stamp::of(&metadata)))
+    }
+
+    /// The file with what lies beside it compressed: not older than it, and within the folder too.
+    fn entry(&self, relative: &str, file: std::fs::File, stamp: Stamp) -> Result<Arc<Entry>, Unopened> {
+        let media_type = media_type(relative);
+        let compressible = self.store.compresses && is_compressible(&media_type);
+        let mut files = [None, None, None, Some(file)];
+        let mut stamps = [None, None, None, Some(stamp)];
+        for coding in Coding::ALL.into_iter().take(if compressible { 3 } else { 0 }) {
+            let beside = match self.open(&format!("{relative}{}", coding.suffix())) {
+                Ok((beside, Kind::Regular, its)) if its.modified >= stamp.modified => Some((beside, its)),
+                Ok(_) | Err(Unopened::Missing | Unopened::Refused(_)) => None,
+                Err(Unopened::Later) => return Err(Unopened::Later),
+            };
+            if let Some((beside, its)) = beside {
+                files[coding as usize] = Some(beside);
+                stamps[coding as usize] = Some(its);
+            }
+        }
+        if let Some(known) = self.known.filter(|known| known.stamps == stamps) {
+            return Ok(Arc::clone(known));
+        }
+        let shown: Arc<str> = self.root.path().join(relative).to_string_lossy().into();
+        let mut contents = [None, None, None, None];
+        for ((place, file), stamp) in contents.iter_mut().zip(files).zip(stamps) {
+            if let (Some(file), Some(stamp)) = (file, stamp) {
+                *place = Some(content(file, stamp.size, self.store.in_memory_up_to(), self.patience)?);
+            }
+        }
+        let about = About {
+            path: &shown,
+            stamp,
+            coding: Coding::Identity,
+            varies: false,
+            cache_control: Some(self.cache_control(relative)),
+            ranges_from: self.store.ranges_from,
+        };
+        let entry = Entry::new(&about, stamps, contents, compressible, self.key, self.now);
+        entry.map(Arc::new).ok_or(Unopened::Missing)
+    }
+
+    fn cache_control(&self, relative: &str) -> &str {
+        let mut patterns = self.options.cache_control.iter();
+        match patterns.find(|(pattern, _)| matches(pattern, relative)) {
+            Some((_, value)) => value,
+            None if is_hashed_name(relative) => "public, max-age=31536000, immutable",
+            None => "max-age=0",
+        }
+    }
+}
+
+/// No segment that is empty, hidden, or leads elsewhere on some system (edge.md S28, S30). The empty path is the folder.
+fn may_be_seen(relative: &str) -> bool {
+    let visible = |(index, segment): (usize, &str)| {
+        let hidden = segment.starts_with('.') && !(index == 0 && segment == ".well-known");
+        !segment.is_empty() && !hidden && !segment.contains(['\\', '\0'])
+    };
+    relative.is_empty() || relative.split('/').enumerate().all(visible)
+}
+
+/// What a listing shows of a folder: what can be opened, and whether there is more.
+fn listed(
+    folder: &std::fs::File,
+    open: impl Fn(&str) -> Option<std::fs::Metadata>,
+) -> io::Result<(Vec<listing::Entry>, bool)> {
+    let mut entries = Vec::new();
+    for found in rustix::fs::Dir::read_from(folder)? {
+        let found = found?;
+        // What cannot be asked for is not shown.
+        let Ok(name) = found.file_name().to_str() else { continue };
+        if name.starts_with('.') || name.contains('\\') {
+            continue;
+        }
+        let Some(metadata) = open(name).filter(|metadata| kind(metadata) != Kind::Special) else { continue };
+        if entries.len() == listing::MOST_ENTRIES {
+            return Ok((entries, true));
+        }
+        entries.push(listing::Entry {
+            name: name.into(),
+            is_folder: metadata.is_dir(),
+            size: metadata.len(),
+            modified: metadata.modified().ok(),
+        });
+    }
+    Ok((entries, false))
+}

@@ -1,0 +1,173 @@
+//! A file that is open: what it is, and reading it without making the event loop wait for a disk.
+//!
+//! What was opened is what is looked at, never its path again: between two looks it may be another file.
+
+use std::fs::{File, Metadata, OpenOptions};
+use std::io::{self, IoSliceMut};
+use std::os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::path::Path;
+
+use rustix::fs::OFlags;
+use rustix::io::{Errno, ReadWriteFlags};
+
+/// How long an operation may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Patience {
+    /// It runs on the event loop's thread: what is not in memory is [`Unopened::Later`].
+    Now,
+    /// It may wait for a disk.
+    Any,
+}
+
+/// Why a file cannot be sent.
+#[derive(Debug)]
+pub(crate) enum Unopened {
+    /// There is none, or it is not to be seen: 404.
+    Missing,
+    /// It is not in memory; to be tried again where it may wait.
+    Later,
+    /// It is there and cannot be sent; the reason is for the log.
+    Refused(String),
+}
+
+/// One state of a file: as long as this is the same, so is its content.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Stamp {
+    pub(crate) size: u64,
+    /// Seconds since 1970, and nanoseconds within the second.
+    pub(crate) modified: (i64, i64),
+    changed: (i64, i64),
+    file: (u64, u64),
+}
+
+impl Stamp {
+    pub(crate) fn of(metadata: &Metadata) -> Self {
+        Self {
+            size: metadata.len(),
+            modified: (metadata.mtime(), metadata.mtime_nsec()),
+            changed: (metadata.ctime(), metadata.ctime_nsec()),
+            file: (metadata.dev(), metadata.ino()),
+        }
+    }
+}
+
+/// For every open: never wait for the other end of a FIFO, never become the owner of a terminal.
+pub(super) const FLAGS: OFlags = OFlags::RDONLY.union(OFlags::NONBLOCK).union(OFlags::NOCTTY).union(OFlags::CLOEXEC);
+
+/// Opens a path as a program names it, links and all.
+pub(crate) fn open_plainly(path: &Path) -> Result<(File, Stamp), Unopened> {
+    let flags = (FLAGS - OFlags::CLOEXEC).bits().cast_signed();
+    let file = OpenOptions::new().read(true).custom_flags(flags).open(path);
+    let file = file.map_err(|error| unopened(error.raw_os_error().map(Errno::from_raw_os_error), &error))?;
+    let metadata = file.metadata().map_err(|error| Unopened::Refused(error.to_string()))?;
+    match kind(&metadata) {
+        Kind::Regular => Ok((file, Stamp::of(&metadata))),
+        Kind::Folder => Err(Unopened::Refused("it is a folder".into())),
+        Kind::Special => Err(Unopened::Refused("it is no regular file".into())),
+    }
+}
+
+/// What was opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Regular,
+    Folder,
+    Special,
+}
+
+pub(super) fn kind(metadata: &Metadata) -> Kind {
+    match (metadata.is_file(), metadata.is_dir()) {
+        (true, _) => Kind::Regular,
+        (_, true) => Kind::Folder,
+        _ => Kind::Special,
+    }
+}
+
+/// What a failure to open means.
+pub(super) fn unopened(errno: Option<Errno>, error: &io::Error) -> Unopened {
+    const MISSING: [Errno; 7] = [
+        Errno::NOENT,
+        Errno::NOTDIR,
+        Errno::LOOP,
+        Errno::XDEV,
+        Errno::NAMETOOLONG,
+        Errno::INVAL,
+        // A socket, or a device without a driver.
+        Errno::NXIO,
+    ];
+    match errno {
+        Some(errno) if MISSING.contains(&errno) => Unopened::Missing,
+        // A name with a NUL in it never reaches the system.
+        None if error.kind() == io::ErrorKind::InvalidInput => Unopened::Missing,
+        _ => Unopened::Refused(error.to_string()),
+    }
+}
+
+/// All of a small file.
+pub(super) fn read_all(file: &File, size: u64, patience: Patience) -> Result<Vec<u8>, Unopened> {
+    let mut bytes = vec![0; usize::try_from(size).unwrap_or(usize::MAX)];
+    let mut at = 0;
+    while at < bytes.len() {
+        let read = match patience {
+            Patience::Now => read_from_memory(file, &mut bytes[at..], at as u64),
+            Patience::Any => file.read_at(&mut bytes[at..], at as u64),
+        };
+        match read {
+            // It has become shorter; the next look will see that it has changed.
+            Ok(0) => break,
+            Ok(count) => at += count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Err(Unopened::Later),
+            Err(error) => return Err(Unopened::Refused(error.to_string())),
+        }
+    }
+    bytes.truncate(at);
+    Ok(bytes)
+}
+
+/// Reads what the system holds in memory; `WouldBlock` if it would have to ask a disk.
+#[cfg(target_os = "linux")]
+fn read_from_memory(file: &File, buffer: &mut [u8], at: u64) -> io::Result<usize> {
+    match rustix::io::preadv2(file, &mut [IoSliceMut::new(buffer)], at, ReadWriteFlags::NOWAIT) {
+        Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) if lies_in_memory(file) => file.read_at(buffer, at),
+        Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => Err(io::ErrorKind::WouldBlock.into()),
+        read => Ok(read?),
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn read_from_memory(_: &File, _: &mut [u8], _: u64) -> io::Result<usize> {
+    Err(io::ErrorKind::WouldBlock.into())
+}
+
+/// Some file systems have no other place than memory.
+#[cfg(target_os = "linux")]
+fn lies_in_memory(file: &File) -> bool {
+    const TMPFS: i64 = 0x0102_1994;
+    const RAMFS: i64 = 0x8584_58f6;
+    rustix::fs::fstatfs(file).is_ok_and(|about| [TMPFS, RAMFS].contains(&about.f_type))
+}
+
+/// Can this half-open range probably be sent without waiting for a disk? Looks at its first and its last byte.
+pub(crate) fn is_in_memory(file: &File, start: u64, end: u64) -> bool {
+    let mut byte = [0];
+    [start, end - 1].into_iter().all(
+        |at| !matches!(read_from_memory(file, &mut byte, at), Err(error) if error.kind() == io::ErrorKind::WouldBlock),
+    )
+}
+
+/// Brings a half-open range into memory, where it may wait for a disk.
+pub(crate) fn bring_into_memory(file: &File, start: u64, end: u64) -> io::Result<()> {
+    let mut buffer = vec![0; 64 << 10];
+    let mut at = start;
+    while at < end {
+        let want = usize::try_from(end - at).unwrap_or(usize::MAX).min(buffer.len());
+        match file.read_at(&mut buffer[..want], at) {
+            Ok(0) => break,
+            Ok(count) => at += count as u64,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,130 @@
+//! One file as it can be sent: its fields, made once, and its bytes, in memory or behind a descriptor.
+
+use std::fs::File;
+use std::sync::Arc;
+use std::time::{Duration, UNIX_EPOCH};
+
+use bytes::Bytes;
+
+use super::media_type;
+use super::open::Stamp;
+use crate::message::{Headers, Known};
+use crate::protocol::conditional::Validators;
+use crate::protocol::negotiation::Coding;
+
+/// A representation of a file (RFC 9110 section 3.2): the file as it is, a slice of it, or one content coding of it.
+#[derive(Debug)]
+pub(crate) struct Representation {
+    /// The path of the file, for the log and for hooks.
+    pub(crate) path: Arc<str>,
+    /// Everything but what frames the message.
+    pub(crate) headers: Headers,
+    pub(crate) content: Content,
+    /// Where it begins in its content, and how long it is, in bytes.
+    pub(crate) start: u64,
+    pub(crate) length: u64,
+    pub(crate) offers_ranges: bool,
+    etag: String,
+    modified: u64,
+}
+
+/// Where the bytes are.
+#[derive(Clone, Debug)]
+pub(crate) enum Content {
+    Memory(Bytes),
+    File(Arc<File>),
+}
+
+/// What is known of a file before its fields are made.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct About<'a> {
+    pub(crate) path: &'a Arc<str>,
+    pub(crate) stamp: Stamp,
+    pub(crate) coding: Coding,
+    /// Could another coding have been chosen?
+    pub(crate) varies: bool,
+    pub(crate) cache_control: Option<&'a str>,
+    /// Files from this size on offer ranges; `None`: no file does.
+    pub(crate) ranges_from: Option<u64>,
+}
+
+impl Representation {
+    /// All of a file. `path` gives the media type; for a coding of it, it is still that of the file itself.
+    pub(crate) fn new(about: &About<'_>, content: Content, length: u64) -> Self {
+        let (seconds, _) = about.stamp.modified;
+        let modified = u64::try_from(seconds).unwrap_or_default();
+        let etag = etag(&about.stamp, about.coding);
+        let offers_ranges = about.ranges_from.is_some_and(|from| length >= from);
+        let mut headers = Headers::new();
+        headers.push_checked(b"Content-Type", media_type(about.path).as_bytes());
+        if about.coding != Coding::Identity {
+            headers.push_checked(b"Content-Encoding", about.coding.token().as_bytes());
+        }
+        headers.push_checked(b"ETag", etag.as_bytes());
+        // A date before 1970 or after 9999 cannot be written.
+        if seconds >= 0 && modified < LAST_DATE {
+            let date = httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_secs(modified));
+            headers.push_checked(b"Last-Modified", date.as_bytes());
+        }
+        if offers_ranges {
+            headers.push_checked(b"Accept-Ranges", b"bytes");
+        }
+        if let Some(cache_control) = about.cache_control {
+            headers.push_checked(b"Cache-Control", cache_control.as_bytes());
+        }
+        if about.varies {
+            headers.push_checked(b"Vary", b"Accept-Encoding");
+        }
+        headers.push_checked(b"X-Content-Type-Options", b"nosniff");
+        let path = Arc::clone(about.path);
+        Self { path, headers, content, start: 0, length, offers_ranges, etag, modified }
+    }
+
+    /// The half-open slice of it as a representation of its own.
+    pub(crate) fn slice(&self, start: u64, end: u64) -> Self {
+        let end = end.min(self.length);
+        let start = start.min(end);
+        let whole = self.etag.trim_end_matches('"');
+        let etag = format!("{whole}-{start:x}-{end:x}\"");
+        let mut headers = self.headers.clone();
+        headers.replace_checked(Known::ETag, b"ETag", etag.as_bytes());
+        Self {
+            path: Arc::clone(&self.path),
+            headers,
+            content: self.content.clone(),
+            start: self.start + start,
+            length: end - start,
+            offers_ranges: self.offers_ranges,
+            etag,
+            modified: self.modified,
+        }
+    }
+
+    pub(super) fn etag(&self) -> &str {
+        &self.etag
+    }
+
+    /// What identifies it.
+    pub(crate) fn validators(&self) -> Validators<'_> {
+        Validators { etag: Some(self.etag.as_bytes()), modified: Some(self.modified) }
+    }
+
+    /// Bytes of memory that it holds.
+    pub(crate) fn weight(&self) -> u64 {
+        let content = match &self.content {
+            Content::Memory(bytes) => bytes.len(),
+            Content::File(_) => 0,
+        };
+        (content + self.headers.wire().len() + self.path.len() + 256) as u64
+    }
+}
+
+/// A strong entity tag (RFC 9110 section 8.8.3): when the file was changed, its size, and the coding.
+pub(super) fn etag(stamp: &Stamp, coding: Coding) -> String {
+    let (seconds, nanoseconds) = stamp.modified;
+    let dash = if coding == Coding::Identity { "" } else { "-" };
+    format!("\"{seconds:x}.{nanoseconds:x}-{:x}{dash}{}\"", stamp.size, coding.token())
+}
+
+/// The last second that an HTTP date can name.
+const LAST_DATE: u64 = 253_402_300_800;

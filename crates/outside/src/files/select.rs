@@ -1,0 +1,299 @@
+//! Which bytes of a file answer a request: all, some, or none because the client has them (RFC 9110 sections 13 and 14).
+
+use std::collections::hash_map::RandomState;
+use std::fs::File;
+use std::hash::BuildHasher as _;
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use bytes::Bytes;
+
+use super::entry::{Entry, Offered};
+use super::open::Patience;
+use super::representation::{Content, Representation};
+use super::store::Store;
+use crate::message::{Body, FileSlice, Headers, Known, Request, Response};
+use crate::protocol::conditional::{Validators, Verdict, allows_range, evaluate, seconds};
+use crate::protocol::negotiation::{Accepted, Coding};
+use crate::protocol::range::{Ranges, content_range, part_head, parts_end, ranges};
+
+/// Content that comes out of a file, piece by piece.
+#[derive(Debug)]
+pub(crate) struct FileContent {
+    pub(crate) file: Arc<File>,
+    pub(crate) path: Arc<str>,
+    /// In the order in which they are sent.
+    pub(crate) segments: Vec<Segment>,
+}
+
+/// A piece of such content.
+#[derive(Debug)]
+pub(crate) enum Segment {
+    /// What stands around parts of several ranges.
+    Text(Bytes),
+    /// A half-open range of the file.
+    Range(Range<u64>),
+}
+
+/// Why a request is answered with an error instead.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Excluded {
+    /// 412.
+    Failed,
+    /// 416, of a representation of this length.
+    Unsatisfiable(u64),
+}
+
+impl FileContent {
+    /// Bytes of it.
+    pub(crate) fn len(&self) -> u64 {
+        let lengths = self.segments.iter().map(|segment| match segment {
+            Segment::Text(text) => text.len() as u64,
+            Segment::Range(range) => range.end - range.start,
+        });
+        lengths.sum()
+    }
+}
+
+/// What a request asks for of a representation.
+enum Choice {
+    Whole,
+    Parts(Vec<Range<u64>>),
+    NotModified,
+}
+
+/// A file as the answer to a request.
+pub(crate) enum Answer {
+    /// What is sent, and the content if it does not lie in the response.
+    Ready(Response, Option<FileContent>),
+    /// This coding of it has to be made first, by [`Entry::make`], which takes time.
+    ToMake(Response, Coding),
+}
+
+/// Would this request get an error? Asked before hooks see the answer.
+pub(crate) fn check(request: &Request, response: &Response, entry: &Entry) -> Result<(), Excluded> {
+    let choice = match slice_of(response) {
+        Some(slice) => {
+            let slice = entry.identity().slice(slice.start, slice.end.unwrap_or(u64::MAX));
+            choose(request, response, slice.validators(), &slice)
+        }
+        None => {
+            let asks = asks_for_range(Some(request));
+            let (representation, tag) = entry.preview(accepted(Some(request), response), asks);
+            let validators = Validators { etag: Some(tag.as_bytes()), ..representation.validators() };
+            choose(request, response, validators, representation)
+        }
+    };
+    choice.map(|_| ())
+}
+
+/// Makes of an answer with this file what is sent.
+pub(crate) fn answer(
+    request: Option<&Request>,
+    response: Response,
+    entry: &Arc<Entry>,
+    store: &Store,
+    patience: Patience,
+) -> Result<Answer, Excluded> {
+    let selected = match slice_of(&response) {
+        Some(slice) => {
+            let representation = entry.identity().slice(slice.start, slice.end.unwrap_or(u64::MAX));
+            select(request, response, &representation)
+        }
+        None => match (entry.offer(accepted(request, &response), asks_for_range(request)), patience) {
+            (Offered::Ready(representation), _) => select(request, response, &representation),
+            (Offered::ToMake(coding), Patience::Now) => return Ok(Answer::ToMake(response, coding)),
+            (Offered::ToMake(coding), Patience::Any) => {
+                let representation = entry.make(coding);
+                store.keep(entry);
+                select(request, response, &representation)
+            }
+        },
+    };
+    selected.map(|(response, content)| Answer::Ready(response, content))
+}
+
+/// The part of a file that an answer is narrowed to, if it is.
+fn slice_of(response: &Response) -> Option<&FileSlice> {
+    match &response.body {
+        Body::File(slice) if !slice.is_whole() => Some(slice),
+        _ => None,
+    }
+}
+
+/// The codings that may be chosen from for this answer.
+fn accepted(request: Option<&Request>, response: &Response) -> Accepted {
+    let headers = &response.headers;
+    let is_plain = response.status == 200
+        && headers.known(Known::ContentEncoding).is_none()
+        && !headers.all_known(Known::CacheControl).any(forbids_transform);
+    match request {
+        Some(request) if is_plain => Accepted::parse(request.headers().all_known(Known::AcceptEncoding)),
+        _ => Accepted::default(),
+    }
+}
+
+fn asks_for_range(request: Option<&Request>) -> bool {
+    request.is_some_and(|request| request.headers().known(Known::Range).is_some())
+}
+
+/// Does this value of Cache-Control say `no-transform` (RFC 9111 section 5.2.2.6)?
+pub(crate) fn forbids_transform(value: &[u8]) -> bool {
+    value.split(|&byte| byte == b',').any(|directive| directive.trim_ascii().eq_ignore_ascii_case(b"no-transform"))
+}
+
+/// Turns an answer with a representation into what is sent: status, fields, and content, which is either in the response's body or
+/// comes with it. Fields that the answer has already are kept.
+fn select(
+    request: Option<&Request>,
+    mut response: Response,
+    representation: &Representation,
+) -> Result<(Response, Option<FileContent>), Excluded> {
+    let choice = match request {
+        Some(request) => choose(request, &response, representation.validators(), representation)?,
+        None => Choice::Whole,
+    };
+    add_fields(&mut response.headers, &representation.headers, response.status == 200);
+    let length = representation.length;
+    let parts = match choice {
+        Choice::Whole => return Ok(with_content(response, representation, vec![Segment::Range(0..length)])),
+        Choice::NotModified => {
+            response.status = 304;
+            response.body = Body::Empty;
+            // Section 15.4.5: what describes the content stays away, since there is none.
+            for field in ["Content-Type", "Content-Encoding", "Accept-Ranges"] {
+                response.headers.remove(field);
+            }
+            return Ok((response, None));
+        }
+        Choice::Parts(parts) => parts,
+    };
+    response.status = 206;
+    if let [part] = &parts[..] {
+        response.headers.push_checked(b"Content-Range", content_range(part, length).as_bytes());
+        return Ok(with_content(response, representation, vec![Segment::Range(part.clone())]));
+    }
+    let boundary = boundary();
+    let media_type = response.headers.known(Known::ContentType).unwrap_or_default().to_vec();
+    let mut segments = Vec::with_capacity(2 * parts.len() + 1);
+    for part in &parts {
+        segments.push(Segment::Text(part_head(&boundary, &media_type, part, length).into()));
+        segments.push(Segment::Range(part.clone()));
+    }
+    segments.push(Segment::Text(parts_end(&boundary).into()));
+    let together = format!("multipart/byteranges; boundary={boundary}");
+    response.headers.replace_checked(Known::ContentType, b"Content-Type", together.as_bytes());
+    Ok(with_content(response, representation, segments))
+}
+
+fn choose(
+    request: &Request,
+    response: &Response,
+    of_file: Validators<'_>,
+    representation: &Representation,
+) -> Result<Choice, Excluded> {
+    // Section 13.2.1: preconditions matter only if the answer would be a success; ranges only if it is 200.
+    if response.status != 200 || !matches!(request.method(), "GET" | "HEAD") {
+        return Ok(Choice::Whole);
+    }
+    let asks = |known: Known| {
+        use Known::{IfMatch, IfModifiedSince, IfNoneMatch, IfUnmodifiedSince, Range};
+        matches!(known, IfMatch | IfModifiedSince | IfNoneMatch | IfUnmodifiedSince | Range)
+    };
+    if !request.headers().known_fields().any(|(known, _)| asks(known)) {
+        return Ok(Choice::Whole);
+    }
+    // What the handler says of its answer is the truth.
+    let own = |known: Known| response.headers.known(known);
+    let validators = Validators {
+        etag: own(Known::ETag).or(of_file.etag),
+        modified: own(Known::LastModified).map_or(of_file.modified, seconds),
+    };
+    match evaluate(request, &validators) {
+        Verdict::Proceed => {}
+        Verdict::NotModified => return Ok(Choice::NotModified),
+        Verdict::Failed => return Err(Excluded::Failed),
+    }
+    // Section 14.2: ranges are defined for GET alone.
+    let mut asked = request.headers().all_known(Known::Range);
+    let (Some(value), None) = (asked.next(), asked.next()) else { return Ok(Choice::Whole) };
+    if request.method() != "GET" || !representation.offers_ranges || !allows_range(request, &validators, seconds_now())
+    {
+        return Ok(Choice::Whole);
+    }
+    match ranges(value, representation.length) {
+        Ranges::Whole => Ok(Choice::Whole),
+        Ranges::Some(parts) => Ok(Choice::Parts(parts)),
+        Ranges::Unsatisfiable => Err(Excluded::Unsatisfiable(representation.length)),
+    }
+}
+
+/// Adds what the file has to say and the answer does not; validators only to a success.
+fn add_fields(headers: &mut Headers, of_file: &Headers, succeeds: bool) {
+    if headers.is_empty() && succeeds {
+        headers.clone_from(of_file);
+        return;
+    }
+    for (name, value) in of_file.iter() {
+        let known = Known::of(name.as_bytes());
+        let is_validator = matches!(known, Known::ETag | Known::LastModified | Known::AcceptRanges);
+        if (succeeds || !is_validator) && !headers.contains(name) {
+            headers.push_checked(name.as_bytes(), value);
+        }
+    }
+}
+
+/// Adds the segments of a representation, which count from its start.
+fn with_content(
+    mut response: Response,
+    representation: &Representation,
+    segments: Vec<Segment>,
+) -> (Response, Option<FileContent>) {
+    let start = representation.start;
+    let within = |range: &Range<u64>| start + range.start..start + range.end;
+    match &representation.content {
+        Content::Memory(bytes) => {
+            let slice = |range: &Range<u64>| {
+                let range = within(range);
+                bytes.slice(range.start as usize..range.end as usize)
+            };
+            response.body = Body::Bytes(match &segments[..] {
+                [Segment::Range(range)] => slice(range),
+                segments => segments
+                    .iter()
+                    .fold(Vec::new(), |mut all, segment| {
+                        all.extend_from_slice(match segment {
+                            Segment::Text(text) => text,
+                            Segment::Range(range) => &bytes[range_of(&within(range))],
+                        });
+                        all
+                    })
+                    .into(),
+            });
+            (response, None)
+        }
+        Content::File(file) => {
+            let segments = segments.into_iter().map(|segment| match segment {
+                Segment::Range(range) => Segment::Range(within(&range)),
+                text => text,
+            });
+            let (file, path) = (Arc::clone(file), Arc::clone(&representation.path));
+            (response, Some(FileContent { file, path, segments: segments.collect() }))
+        }
+    }
+}
+
+fn range_of(range: &Range<u64>) -> Range<usize> {
+    range.start as usize..range.end as usize
+}
+
+/// A line that stands in no file: a random number of 128 bits.
+fn boundary() -> String {
+    let random = || RandomState::new().hash_one(0);
+    format!("{:016x}{:016x}", random(), random())
+}
+
+fn seconds_now() -> u64 {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}

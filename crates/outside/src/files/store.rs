@@ -1,0 +1,126 @@
+//! What is kept of files between requests: small ones whole, larger ones open, within a bound.
+
+use std::fmt;
+use std::hash::RandomState;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Instant;
+
+use quick_cache::sync::{Cache, DefaultLifecycle};
+use quick_cache::{Equivalent, Weighter};
+
+use super::entry::Entry;
+use super::folder::one_file;
+use super::open::{Unopened, open_plainly};
+use crate::config::{Config, Symlinks};
+
+/// Files up to this size, in bytes, are kept in memory.
+const SMALL: u64 = 64 << 10;
+/// How many files are expected in the cache, for its first allocation.
+const EXPECTED: usize = 256;
+
+/// What all folders of a server share: the cache, and the settings that matter to files.
+pub(crate) struct Store {
+    cache: Option<Cache<Key, Arc<Entry>, Weight, RandomState>>,
+    started: Instant,
+    pub(crate) symlinks: Symlinks,
+    pub(crate) ranges_from: Option<u64>,
+    pub(crate) compresses: bool,
+}
+
+/// A folder by its number, and a path below it. Clients choose the paths: the hash has random keys (edge.md S33).
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Key(u64, Box<str>);
+
+#[derive(Hash)]
+struct AsKey<'a>(u64, &'a str);
+
+impl Equivalent<Key> for AsKey<'_> {
+    fn equivalent(&self, key: &Key) -> bool {
+        self.0 == key.0 && *self.1 == *key.1
+    }
+}
+
+/// Memory counts by its bytes, an open file as if it were that many.
+#[derive(Clone, Copy, Debug)]
+struct Weight {
+    of_open_file: u64,
+}
+
+impl Weighter<Key, Arc<Entry>> for Weight {
+    fn weight(&self, key: &Key, entry: &Arc<Entry>) -> u64 {
+        let (bytes, files) = entry.weight();
+        bytes + files * self.of_open_file + key.1.len() as u64
+    }
+}
+
+impl Store {
+    pub(crate) fn new(config: &Config) -> Self {
+        let cache = (config.file_cache > 0).then(|| {
+            let most_files = most_open_files().max(1);
+            let weight = Weight { of_open_file: (config.file_cache / most_files).max(SMALL) };
+            Cache::with(EXPECTED, config.file_cache, weight, RandomState::new(), DefaultLifecycle::default())
+        });
+        Self {
+            cache,
+            started: Instant::now(),
+            symlinks: config.symlinks,
+            ranges_from: config.allow_range_from,
+            compresses: config.compression,
+        }
+    }
+
+    /// Milliseconds since it was made.
+    pub(crate) fn now(&self) -> u64 {
+        u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// Files up to this size belong into memory.
+    pub(super) fn in_memory_up_to(&self) -> u64 {
+        if self.cache.is_some() { SMALL } else { 0 }
+    }
+
+    /// A file that a program names: opened and looked at anew, since the program may have just written it.
+    pub(crate) fn open(&self, path: &str) -> Result<Arc<Entry>, Unopened> {
+        let (file, stamp) = open_plainly(Path::new(path))?;
+        let known = self.find(PROGRAMS, path);
+        let entry = one_file(self, Path::new(path), (file, stamp), known.as_ref(), (PROGRAMS, path), None)?;
+        if !known.is_some_and(|known| Arc::ptr_eq(&known, &entry)) {
+            self.keep(&entry);
+        }
+        Ok(entry)
+    }
+
+    pub(super) fn find(&self, folder: u64, path: &str) -> Option<Arc<Entry>> {
+        self.cache.as_ref()?.get(&AsKey(folder, path))
+    }
+
+    /// Keeps an entry, or weighs it again after something was added to it.
+    pub(crate) fn keep(&self, entry: &Arc<Entry>) {
+        if let Some(cache) = &self.cache {
+            let (number, path) = &entry.key;
+            cache.insert(Key(*number, path.clone()), Arc::clone(entry));
+        }
+    }
+}
+
+impl Default for Store {
+    fn default() -> Self {
+        Self::new(&Config::default())
+    }
+}
+
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Store({} files)", self.cache.as_ref().map_or(0, Cache::len))
+    }
+}
+
+/// The number under which files are kept that programs name themselves.
+const PROGRAMS: u64 = u64::MAX;
+
+/// A sixteenth of the descriptors that this process may have, at most 1,024.
+fn most_open_files() -> u64 {
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+    limit.map_or(1024, |limit| (limit / 16).min(1024))
+}
