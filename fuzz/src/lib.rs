@@ -10,6 +10,8 @@ mod forms;
 mod hyper_side;
 #[path = "../../crates/outside/tests/hostile/invariants.rs"]
 mod invariants;
+#[path = "../../crates/outside/tests/hostile/negotiation.rs"]
+mod negotiation;
 
 /// Everything that a client sends on a connection.
 pub fn head(input: &[u8]) {
@@ -39,6 +41,11 @@ pub fn query(input: &[u8]) {
 /// A content type, LF, and the content of a form.
 pub fn form(input: &[u8]) {
     forms::form(input);
+}
+
+/// The values of Accept-Encoding fields, each in a line.
+pub fn codings(input: &[u8]) {
+    negotiation::accept_encoding(input);
 }
 
 /// The engine beside hyper.

@@ -7,6 +7,7 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use super::http1::{BodyLength, ChunkedDecoder, Framing, HeadLimits, HeadScanner, Scan, decode_head, framing};
+use super::negotiation::{Accepted, Coding, Codings};
 pub use super::websocket::testing as websocket;
 use crate::config::Config;
 use crate::error::Refusal;
@@ -184,4 +185,17 @@ impl Conversation {
         self.body = Some(body);
         Ok(None)
     }
+}
+
+/// What the values of the Accept-Encoding fields make of each coding: its token, empty for identity, and its weight in
+/// thousandths.
+pub fn accepted_codings(values: &[&[u8]]) -> [(&'static str, u16); 4] {
+    let accepted = Accepted::parse(values.iter().copied());
+    Coding::ALL.map(|coding| (coding.token(), accepted.weight(coding)))
+}
+
+/// The token of the coding that is chosen of those with these tokens.
+pub fn chosen_coding(values: &[&[u8]], available: &[&str]) -> &'static str {
+    let available = Coding::ALL.into_iter().filter(|coding| available.contains(&coding.token()));
+    Accepted::parse(values.iter().copied()).best(available.fold(Codings::NONE, Codings::with)).token()
 }

@@ -1,6 +1,6 @@
 //! The codec against inputs that mean harm: mutations, floods of one byte, and a comparison with hyper.
 //!
-//! `invariants`, `forms`, `seeds` and `differential` are shared with the fuzz targets in `fuzz/` at the root.
+//! `invariants`, `forms`, `negotiation`, `seeds` and `differential` are shared with the fuzz targets in `fuzz/` at the root.
 
 mod differential;
 mod forms;
@@ -9,6 +9,7 @@ mod invariants;
 mod linear;
 mod mutation;
 mod mutator;
+mod negotiation;
 #[path = "../corpus/reader.rs"]
 #[expect(dead_code, reason = "verdicts are for the corpus test")]
 mod reader;

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use crate::mutator::{Numbers, mutate};
-use crate::{forms, invariants, seeds};
+use crate::{forms, invariants, negotiation, seeds};
 
 /// Changed from time to time, it finds other things; `OUTSIDE_SEED` sets another one.
 const SEED: u64 = 0x6f75_7473_6964_6501;
@@ -19,6 +19,7 @@ fn the_corpus_itself_keeps_the_invariants() {
     run_all(&seeds.cookies, invariants::cookies);
     run_all(&seeds.queries, forms::query);
     run_all(&seeds.forms, forms::form);
+    run_all(&seeds.codings, negotiation::accept_encoding);
 }
 
 #[test]
@@ -47,6 +48,11 @@ fn mutated_queries() {
 }
 
 #[test]
+fn mutated_codings() {
+    run(20_000, &seeds::seeds(2000).codings, negotiation::accept_encoding);
+}
+
+#[test]
 fn mutated_forms() {
     run(15_000, &seeds::seeds(2000).forms, forms::form);
 }
@@ -64,6 +70,7 @@ fn write_seeds() {
         ("cookies", &seeds.cookies),
         ("query", &seeds.queries),
         ("form", &seeds.forms),
+        ("codings", &seeds.codings),
     ] {
         let folder = folder.join(target);
         std::fs::create_dir_all(&folder).unwrap();

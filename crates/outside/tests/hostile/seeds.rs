@@ -10,6 +10,7 @@ pub(crate) struct Seeds {
     pub(crate) cookies: Vec<Vec<u8>>,
     pub(crate) queries: Vec<Vec<u8>>,
     pub(crate) forms: Vec<Vec<u8>>,
+    pub(crate) codings: Vec<Vec<u8>>,
 }
 
 /// Everything that a client sends in a case.
@@ -37,6 +38,7 @@ pub(crate) fn seeds(longest: usize) -> Seeds {
         cookies: owned(COOKIES),
         queries: owned(QUERIES),
         forms: owned(FORMS),
+        codings: owned(CODINGS),
         conversations,
     }
 }
@@ -68,4 +70,12 @@ const FORMS: &[&str] = &[
     "\n--xYz\r\nContent-Disposition: form-data; name=a\r\n\r\n1\r\n--xYz\r\nContent-Disposition: form-data; name=f; \
      filename=x\r\n\r\n2\r\n--xYz\r\nContent-Disposition: form-data; name=f; filename=y\r\n\r\n3\r\n--xYz--",
     "\n--xYz\r\nContent-Disposition: form-data; name*=a; name=b\r\nContent-Disposition: ;name=\"c\r\n\r\n\r\n\r\n--xYz--",
+];
+const CODINGS: &[&str] = &[
+    "gzip, deflate, br, zstd",
+    "gzip;q=1.0, identity; q=0.5, *;q=0",
+    "br;q=0.801, zstd;q=0.8, gzip;q=0.799",
+    "X-Gzip\n*;q=0.001, identity;q=0.000",
+    "gzip;q=0\ngzip;q=1.000 ,, br\t;\tQ=0.",
+    "gzip;q=2, br;q=1.001, zstd;q=.5, identity;q=, *;x",
 ];
