@@ -18,8 +18,26 @@ use crate::route::Route;
 use crate::site::error_page;
 
 impl Connection {
-    /// Leaves every exchange answered.
+    /// Leaves the next exchanges answered, in order. If one behind them is late, it and those behind it are `awaited`.
     pub(super) async fn answer(&mut self) -> Result<(), Stop> {
+        if self.awaited.is_empty() {
+            self.ask().await?;
+        }
+        if !self.awaited.is_empty() {
+            self.exchanges = self.collect().await?;
+        }
+        if self.service.config.compression {
+            let mut exchanges = std::mem::take(&mut self.exchanges);
+            for exchange in &mut exchanges {
+                self.encode(exchange).await?;
+            }
+            self.exchanges = exchanges;
+        }
+        Ok(())
+    }
+
+    /// Answers every exchange, or hands all of them to the executor.
+    async fn ask(&mut self) -> Result<(), Stop> {
         self.service.site.refresh(&mut self.site);
         let mut exchanges = std::mem::take(&mut self.exchanges);
         for exchange in &mut exchanges {
@@ -34,14 +52,10 @@ impl Connection {
             let wants_pool =
                 |work: &Work| matches!(work, Work::Call(function) if function.placement.wants_pool(now, here));
             let pooled = exchanges.iter().any(|exchange| wants_pool(&exchange.work));
-            exchanges = self.execute_in_time(exchanges, pooled).await?;
+            self.hand_over(exchanges, pooled);
+        } else {
+            self.exchanges = exchanges;
         }
-        if self.service.config.compression {
-            for exchange in &mut exchanges {
-                self.encode(exchange).await?;
-            }
-        }
-        self.exchanges = exchanges;
         Ok(())
     }
 
@@ -85,59 +99,88 @@ impl Connection {
         None
     }
 
-    /// Sends exchanges to the executor. If they are not back within `process_timeout`, the client gets 504 whatever the
-    /// handler does, the handler is interrupted as far as its language can, and the connection ends.
-    async fn execute_in_time(&mut self, exchanges: Vec<Exchange>, pooled: bool) -> Result<Vec<Exchange>, Stop> {
-        let first = exchanges.first().and_then(|exchange| exchange.request.clone());
-        let others: Vec<_> = exchanges.iter().skip(1).map(|exchange| exchange.request.clone()).collect();
-        match self.execute(exchanges, pooled).await {
-            Err(Stop::TimedOut) => {}
-            done => return done,
+    /// Hands exchanges to the executor; `pooled` if they are known to wait.
+    fn hand_over(&mut self, exchanges: Vec<Exchange>, pooled: bool) {
+        self.awaited.extend(exchanges.iter().map(|exchange| exchange.request.clone()));
+        self.push(exchanges, pooled, Arc::clone(&self.mailbox));
+    }
+
+    fn push(&self, exchanges: Vec<Exchange>, pooled: bool, mailbox: Arc<Mailbox>) {
+        let job = Job { exchanges, site: Arc::clone(&self.site.1), mailbox };
+        match pooled {
+            true => self.service.executor.push_to_pool(job),
+            false => self.service.executor.push(job),
         }
-        let mut late = Vec::with_capacity(1 + others.len());
-        for request in std::iter::once(first).chain(others) {
-            if let Some(request) = &request {
-                self.give_up_on(request);
+    }
+
+    /// Waits for the next of what the executor is at. If nothing comes within `process_timeout`, the client gets 504 for
+    /// all of it, whatever the handlers do: the one that is late is interrupted, those behind it never begin, and the
+    /// connection ends.
+    async fn collect(&mut self) -> Result<Vec<Exchange>, Stop> {
+        let mailbox = Arc::clone(&self.mailbox);
+        match self.arrivals(&mailbox).await {
+            Ok(exchanges) => {
+                self.awaited.drain(..exchanges.len());
+                if self.awaited.is_empty() {
+                    // A connection that rests holds room for one.
+                    self.awaited.shrink_to(1);
+                }
+                return Ok(exchanges);
             }
-            let mut exchange = Exchange::new(request, Work::Status(504, None));
-            self.settle_alone(&mut exchange);
-            late.push(exchange);
+            Err(Stop::TimedOut) => {}
+            Err(stop) => return Err(stop),
         }
-        let all_settled = !late.iter().any(Exchange::is_open);
-        if all_settled { Ok(late) } else { self.execute(late, true).await }
+        let awaited = std::mem::take(&mut self.awaited);
+        if let Some(Some(request)) = awaited.first() {
+            self.give_up_on(request);
+        }
+        // What is late arrives where nobody looks.
+        self.mailbox = Arc::default();
+        let mut late: Vec<_> =
+            awaited.into_iter().map(|request| Exchange::new(request, Work::Status(504, None))).collect();
+        late.iter_mut().for_each(|exchange| self.settle_alone(exchange));
+        if !late.iter().any(Exchange::is_open) {
+            return Ok(late);
+        }
+        let mailbox = Arc::clone(&self.mailbox);
+        self.push(late, true, Arc::clone(&mailbox));
+        self.arrivals(&mailbox).await
+    }
+
+    /// What the executor delivers next. If it is not waited for any longer, what has not begun never will.
+    async fn arrivals(&mut self, mailbox: &Mailbox) -> Result<Vec<Exchange>, Stop> {
+        self.limit_handler();
+        let arrived = poll_fn(|context| match mailbox.poll(context) {
+            Some(exchanges) => Poll::Ready(Ok(exchanges)),
+            None => match self.handle.stop(context, Waiting::Handler) {
+                Some(stop) => Poll::Ready(Err(stop)),
+                None => Poll::Pending,
+            },
+        });
+        let arrived = arrived.await;
+        self.handle.clear_deadline();
+        if arrived.is_err() {
+            mailbox.close();
+        }
+        arrived
     }
 
     /// A handler has run too long: its answer will be thrown away.
     fn give_up_on(&mut self, request: &Arc<Request>) {
         self.keep_alive = false;
         self.handle.forgive();
-        // What is late arrives where nobody looks.
-        self.mailbox = Arc::default();
         let text = format!("{} {}: no answer within process_timeout", request.method(), request.target());
         self.service.log.event(Level::Warning, text);
         let (executor, request) = (Arc::clone(&self.service.executor), Arc::clone(request));
         drop(self.service.executor.runtime.handle().spawn_blocking(move || executor.interrupt(&request)));
     }
 
-    /// Sends exchanges to the executor and waits for them; `pooled` if they are known to wait.
-    pub(super) async fn execute(&mut self, exchanges: Vec<Exchange>, pooled: bool) -> Result<Vec<Exchange>, Stop> {
-        let (site, mailbox) = (Arc::clone(&self.site.1), Arc::clone(&self.mailbox));
-        let job = Job { exchanges, site, mailbox };
-        match pooled {
-            true => self.service.executor.push_to_pool(job),
-            false => self.service.executor.push(job),
-        }
-        self.limit_handler();
-        let done = poll_fn(|context| match self.mailbox.poll(context) {
-            Some(exchanges) => Poll::Ready(Ok(exchanges)),
-            None => match self.handle.stop(context, Waiting::Handler) {
-                Some(stop) => Poll::Ready(Err(stop)),
-                None => Poll::Pending,
-            },
-        })
-        .await;
-        self.handle.clear_deadline();
-        done
+    /// Has the executor do one thing more and waits for it.
+    pub(super) async fn execute(&mut self, exchange: Exchange, pooled: bool) -> Result<Exchange, Stop> {
+        // Apart from what is awaited already.
+        let mailbox = Arc::<Mailbox>::default();
+        self.push(vec![exchange], pooled, Arc::clone(&mailbox));
+        self.arrivals(&mailbox).await?.pop().ok_or(Stop::Gone)
     }
 
     /// From now on the deadline is that of a handler.

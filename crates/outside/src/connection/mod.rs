@@ -86,6 +86,8 @@ pub(crate) struct Connection {
     head_is_timed: bool,
     /// Requests that are being answered, in order.
     exchanges: Vec<Exchange>,
+    /// The requests of those that the executor is at, behind them.
+    awaited: Vec<Option<Arc<Request>>>,
     /// A head behind them that has to wait for their answers.
     pending: Option<(Arc<Request>, Framing)>,
     received: u64,
@@ -119,6 +121,7 @@ impl Connection {
             scanner: HeadScanner::default(),
             head_is_timed: false,
             exchanges: Vec::new(),
+            awaited: Vec::new(),
             pending: None,
             received: 0,
             keep_alive,
@@ -141,8 +144,8 @@ impl Connection {
     /// `true` if it ended with an answer, `false` if it ended while it was idle.
     async fn converse(&mut self) -> Result<bool, Stop> {
         while self.receive().await? {
-            // More than once if the answers are too large to be held together.
-            while !self.exchanges.is_empty() {
+            // More than once if the answers are too large to be held together, or come late.
+            while !self.exchanges.is_empty() || !self.awaited.is_empty() {
                 self.answer().await?;
                 self.send().await?;
             }

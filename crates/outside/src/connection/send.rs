@@ -32,7 +32,8 @@ impl Connection {
         let hooks_wait = self.site.1.hooks.as_ref().is_some_and(|hooks| hooks.wants_after());
         let mut seen = Vec::new();
         let mut result = Ok(());
-        let last = if rest.is_empty() { exchanges.len().saturating_sub(1) } else { usize::MAX };
+        let more_follow = !rest.is_empty() || !self.awaited.is_empty();
+        let last = if more_follow { usize::MAX } else { exchanges.len().saturating_sub(1) };
         for (index, exchange) in exchanges.iter_mut().enumerate() {
             let Work::Answered(mut response) = std::mem::replace(&mut exchange.work, Work::Done) else { continue };
             if index == last && (asks_to_close(&response) || self.service.is_ending()) {
@@ -46,6 +47,7 @@ impl Connection {
             // Behind content that ends with the connection nothing can follow.
             if result.is_err() || (!self.keep_alive && index < last && self.is_past_content_until_close) {
                 rest.clear();
+                self.awaited.clear();
                 break;
             }
         }
@@ -164,8 +166,8 @@ impl Connection {
                     let pull = stream.pull();
                     (stream, pull)
                 }
-                false => match self.execute(vec![Exchange::new(None, Work::Pull(stream))], pooled).await?.pop() {
-                    Some(Exchange { work: Work::Pulled(stream, pull), was_slow, .. }) => {
+                false => match self.execute(Exchange::new(None, Work::Pull(stream)), pooled).await? {
+                    Exchange { work: Work::Pulled(stream, pull), was_slow, .. } => {
                         // An iterator that waited once will wait again.
                         pooled |= was_slow;
                         (stream, pull)

@@ -13,7 +13,7 @@ use std::time::Duration;
 use super::job::MOST_HELD;
 use super::sync::{Builder, Instant, MOST_CALLS};
 use super::word::Term;
-use super::{Crew, Exchange, Executor, Job, Work, lock};
+use super::{Crew, Exchange, Executor, Job, Mailbox, Work, lock};
 use crate::handler::SLOW;
 use crate::log::Level;
 use crate::site::Snapshot;
@@ -94,6 +94,9 @@ impl Executor {
 
     /// Drives the event loop until the term is lost or all stops.
     fn lead(self: &Arc<Self>, term: Term) {
+        if let Some(mailbox) = lock(&self.underway).take() {
+            self.put_out((mailbox, Vec::new()));
+        }
         let mut leading = true;
         while leading && matches!(self.run_loop(), Turn::Jobs) {
             let host = Arc::clone(&self.host);
@@ -163,7 +166,7 @@ impl Executor {
             let Some(job) = lock(&self.queue).pop_front() else { break };
             if job.is_held_up(self.reactor) {
                 self.push_to_pool(job);
-            } else if !self.run_job(job, term, &mut now) {
+            } else if !self.run_job(job, Some(term), &mut now) {
                 return false;
             }
             if now - began > LONGEST_BATCH {
@@ -173,33 +176,82 @@ impl Executor {
         true
     }
 
-    /// Does one job and delivers it; `false` if the loop was taken over meanwhile. `now` is moved on.
-    fn run_job(self: &Arc<Self>, mut job: Job, term: Term, now: &mut Instant) -> bool {
-        let mut leading = true;
-        let mut held = 0;
-        for exchange in job.exchanges.iter_mut().filter(|exchange| exchange.is_open()) {
-            if held > MOST_HELD {
-                break;
-            }
-            // Before the call begins, so that whoever takes the loop over knows of it.
-            if let Work::Call(function) = &exchange.work {
-                function.placement.begin(self.reactor);
-            }
-            let call = if leading { self.word.begin(term) } else { None };
-            if call.is_some() {
-                self.sentinel.attend();
-            }
-            // A thread that has lost its term does the rest of the job without the loop.
-            self.perform(exchange, &job.site, now);
-            leading = call.is_some_and(|call| self.word.end(call));
-            held += exchange.held();
+    /// Does one job and delivers it, all at once as long as this thread leads; `false` if it does not lead any more.
+    /// `term` is that of a leader, `now` is moved on.
+    pub(super) fn run_job(self: &Arc<Self>, mut job: Job, mut term: Option<Term>, now: &mut Instant) -> bool {
+        let [exchange] = &mut job.exchanges[..] else { return self.run_several(job, term, now) };
+        if !self.run_exchange(exchange, &job.site, &job.mailbox, &mut term, now) {
+            return term.is_some();
         }
-        if leading {
+        if term.is_some() {
             self.put_out((job.mailbox, job.exchanges));
         } else {
             self.post(job.mailbox, job.exchanges);
         }
-        leading
+        term.is_some()
+    }
+
+    /// The same for several exchanges: a late one does not keep back those before it.
+    fn run_several(self: &Arc<Self>, job: Job, mut term: Option<Term>, now: &mut Instant) -> bool {
+        let Job { exchanges, site, mailbox } = job;
+        if term.is_some() {
+            *lock(&self.underway) = Some(Arc::clone(&mailbox));
+        }
+        let mut held = 0;
+        for mut exchange in exchanges {
+            // One that is left open is asked for once more.
+            let runs = exchange.is_open() && held <= MOST_HELD;
+            if runs && !self.run_exchange(&mut exchange, &site, &mailbox, &mut term, now) {
+                break;
+            }
+            held += exchange.held();
+            mailbox.add(exchange);
+            if term.is_none() {
+                self.post(Arc::clone(&mailbox), Vec::new());
+            }
+        }
+        if term.is_some() {
+            *lock(&self.underway) = None;
+            self.put_out((mailbox, Vec::new()));
+        }
+        term.is_some()
+    }
+
+    /// Does what an exchange asks for, unless nobody waits for it; `false` if nobody waits for what came of it. The term
+    /// is gone if the loop was taken over meanwhile.
+    fn run_exchange(
+        &self,
+        exchange: &mut Exchange,
+        site: &Snapshot,
+        mailbox: &Mailbox,
+        term: &mut Option<Term>,
+        now: &mut Instant,
+    ) -> bool {
+        if !mailbox.begin() {
+            return false;
+        }
+        match *term {
+            Some(led) => {
+                // Before the call begins, so that whoever takes the loop over knows of it.
+                if let Work::Call(function) = &exchange.work {
+                    function.placement.begin(self.reactor);
+                }
+                let call = self.word.begin(led);
+                if call.is_some() {
+                    self.sentinel.attend();
+                }
+                self.perform(exchange, site, now);
+                if !call.is_some_and(|call| self.word.end(call)) {
+                    *term = None;
+                }
+            }
+            // Without the loop there is nothing to learn from its time.
+            None => {
+                exchange.perform(site, &self.log);
+                exchange.was_slow = true;
+            }
+        }
+        mailbox.end()
     }
 
     /// Does what an exchange asks for, and learns from how long it waited.

@@ -8,6 +8,7 @@
 
 mod job;
 mod leader;
+mod mailbox;
 #[cfg(test)]
 mod model;
 mod pool;
@@ -21,7 +22,8 @@ mod word;
 use std::sync::Arc;
 
 pub(crate) use job::{Exchange, Job, Work};
-pub(crate) use reactor::{Executor, Mailbox};
+pub(crate) use mailbox::Mailbox;
+pub(crate) use reactor::Executor;
 
 use crate::message::Request;
 use reactor::{Crew, lock};

@@ -14,6 +14,9 @@ mod job;
 #[path = "leader.rs"]
 #[expect(clippy::duplicate_mod, reason = "these are the files under test")]
 mod leader;
+#[path = "mailbox.rs"]
+#[expect(clippy::duplicate_mod, reason = "these are the files under test")]
+mod mailbox;
 #[path = "pool.rs"]
 #[expect(clippy::duplicate_mod, reason = "these are the files under test")]
 mod pool;
@@ -35,7 +38,8 @@ use shuttle::{Config, MaxSteps, Runner};
 
 use super::{Host, NoHost};
 use job::{Exchange, Job, Work};
-use reactor::{Crew, Executor, Mailbox, lock};
+use mailbox::Mailbox;
+use reactor::{Crew, Executor, lock};
 use sync::Mutex;
 use trial::{FOR_EVER, Place, Temper, Trial};
 use word::{Call, Term, Word};
@@ -114,6 +118,38 @@ fn a_call_that_never_ends_holds_nobody_up() {
         trial.connect(&[(Loop, &[After(5)])]);
         trial.connect(&[(Loop, &[Quick]), (Loop, &[After(5)])]);
         trial.connect(&[(Loop, &[Quick]), (Loop, &[Quick])]);
+        assert_eq!(trial.finish(), 0);
+    });
+}
+
+/// Answers before a late one of the same job do not wait for it, and those behind it come.
+#[test]
+fn a_late_call_of_a_job_keeps_back_nothing_before_it() {
+    check(|| {
+        let mut trial = Trial::start(2);
+        trial.connect(&[(Loop, &[Quick, Quick, After(2), Quick, After(4)]), (Loop, &[Quick])]);
+        trial.connect(&[(Pool, &[Quick, After(1), Quick])]);
+        assert_eq!(trial.finish(), 0);
+    });
+}
+
+/// Who gives up on a job is left alone, and what has not begun by then never does.
+#[test]
+fn what_nobody_waits_for_does_not_begin() {
+    check(|| {
+        let mut trial = Trial::start(2);
+        let client = trial.connect_impatient(&[Stuck, Quick]);
+        trial.wait_for_stuck(1);
+        assert!(trial.give_up(client), "it was running");
+        trial.release();
+        trial.connect(&[(Loop, &[Quick])]);
+        assert_eq!(trial.finish(), 0);
+    });
+    check(|| {
+        let mut trial = Trial::start(2);
+        let client = trial.connect_impatient(&[Quick, Slow(1), Quick]);
+        trial.connect(&[(Loop, &[Quick])]);
+        trial.give_up(client);
         assert_eq!(trial.finish(), 0);
     });
 }

@@ -7,7 +7,6 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::job::MOST_HELD;
 use super::sync::Instant;
 use super::{Crew, Executor, Job, Work, lock};
 
@@ -98,17 +97,9 @@ impl Executor {
         host.work(&mut || {
             // As for the leader: a handler can start tasks on this loop.
             let _inside = self.runtime.enter();
-            while let Some(mut job) = next.take() {
-                let mut held = 0;
-                for exchange in job.exchanges.iter_mut().filter(|exchange| exchange.is_open()) {
-                    if held > MOST_HELD {
-                        break;
-                    }
-                    exchange.perform(&job.site, &self.log);
-                    exchange.was_slow = true;
-                    held += exchange.held();
-                }
-                self.post(job.mailbox, job.exchanges);
+            let mut now = Instant::now();
+            while let Some(job) = next.take() {
+                self.run_job(job, None, &mut now);
                 let mut crew = lock(&self.crew);
                 crew.pool.busy -= 1;
                 if crew.offered.is_none() {

@@ -6,14 +6,14 @@
 use std::collections::VecDeque;
 use std::io;
 use std::sync::{Arc, PoisonError};
-use std::task::{Context, Waker};
+use std::task::Waker;
 use std::time::Duration;
 
 use super::pool::Pool;
 use super::sentinel::Sentinel;
 use super::sync::{AtomicBool, Condvar, Instant, Mutex, MutexGuard, Ordering, Runtime, event_loop};
 use super::word::{Term, Word};
-use super::{Exchange, Host, Job};
+use super::{Exchange, Host, Job, Mailbox};
 use crate::handler::Reactor;
 use crate::log::Log;
 
@@ -22,6 +22,8 @@ pub(crate) struct Executor {
     pub(crate) runtime: Runtime,
     pub(super) queue: Mutex<VecDeque<Job>>,
     pub(super) outbox: Mutex<Vec<Delivery>>,
+    /// Where the finished exchanges of the leader's job are, if it has several: whoever takes the loop over sends them.
+    pub(super) underway: Mutex<Option<Arc<Mailbox>>>,
     /// Wakes the future that the leader blocks on.
     pub(super) root: Mutex<Option<Waker>>,
     pub(super) word: Word,
@@ -52,18 +54,8 @@ pub(super) struct Crew {
     pub(super) pool: Pool,
 }
 
-/// Finished exchanges and where they go.
+/// Where finished exchanges go, and those that are not there yet.
 pub(super) type Delivery = (Arc<Mailbox>, Vec<Exchange>);
-
-/// Where a connection waits for its exchanges.
-#[derive(Default)]
-pub(crate) struct Mailbox(Mutex<Letter>);
-
-#[derive(Default)]
-struct Letter {
-    exchanges: Option<Vec<Exchange>>,
-    waker: Option<Waker>,
-}
 
 impl Executor {
     /// An event loop and the threads that drive it; at most `max_workers` handlers run in its pool. It is the reactor
@@ -78,6 +70,7 @@ impl Executor {
             runtime: event_loop()?,
             queue: Mutex::default(),
             outbox: Mutex::default(),
+            underway: Mutex::default(),
             root: Mutex::default(),
             word: Word::new(),
             sentinel: Sentinel::default(),
@@ -149,25 +142,6 @@ impl Executor {
 
     fn wake_root(&self) {
         if let Some(waker) = &*lock(&self.root) {
-            waker.wake_by_ref();
-        }
-    }
-}
-
-impl Mailbox {
-    /// The exchanges, if they are there; else the context's waker is told when they are.
-    pub(crate) fn poll(&self, context: &Context<'_>) -> Option<Vec<Exchange>> {
-        let mut letter = lock(&self.0);
-        if letter.exchanges.is_none() && !letter.waker.as_ref().is_some_and(|waker| waker.will_wake(context.waker())) {
-            letter.waker = Some(context.waker().clone());
-        }
-        letter.exchanges.take()
-    }
-
-    pub(super) fn put(&self, exchanges: Vec<Exchange>) {
-        let mut letter = lock(&self.0);
-        letter.exchanges = Some(exchanges);
-        if let Some(waker) = &letter.waker {
             waker.wake_by_ref();
         }
     }

@@ -5,7 +5,7 @@
 
 use std::io;
 
-pub(super) use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+pub(super) use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 pub(super) use std::sync::{Condvar, Mutex, MutexGuard};
 pub(super) use std::thread::{Builder, Thread, park, park_timeout};
 pub(super) use std::time::Instant;

@@ -6,6 +6,7 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail like tests")]
 
 mod client;
+mod pipelined;
 mod reactors;
 mod server;
 mod storm;

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use shuttle::rand::Rng;
 
-pub(super) use shuttle::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+pub(super) use shuttle::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 pub(super) use shuttle::sync::{Condvar, Mutex, MutexGuard};
 pub(super) use shuttle::thread::{JoinHandle, Thread, park};
 

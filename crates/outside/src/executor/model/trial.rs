@@ -42,6 +42,13 @@ pub(super) struct Trial {
     pub(super) executor: Arc<Executor>,
     ledger: Arc<Ledger>,
     asked: usize,
+    /// What clients have given up on, and how much of it may have run.
+    given_up: Vec<(Range<usize>, usize)>,
+}
+
+pub(super) struct Impatient {
+    mailbox: Arc<Mailbox>,
+    numbers: Range<usize>,
 }
 
 impl Trial {
@@ -49,7 +56,7 @@ impl Trial {
         let log = Log::new(AccessLog::Off, Arc::new(Silent));
         let executor = Executor::start(0, Arc::new(NoHost), log, max_workers).expect("nothing can fail here");
         let ledger = Arc::new(Ledger { most_pooled: max_workers, ..Ledger::default() });
-        Self { executor, ledger, asked: 0 }
+        Self { executor, ledger, asked: 0, given_up: Vec::new() }
     }
 
     /// As many connections, each with one call of the same route, whose calls end when they are told to.
@@ -92,10 +99,48 @@ impl Trial {
                     true => executor.push_to_pool(job),
                 }
                 ledger.note_push();
-                let answers = poll_fn(|context| mailbox.poll(context).map_or(Poll::Pending, Poll::Ready)).await;
-                ledger.receive(numbers, answers);
+                let mut missing = numbers;
+                while !missing.is_empty() {
+                    let answers = poll_fn(|context| mailbox.poll(context).map_or(Poll::Pending, Poll::Ready)).await;
+                    let received = missing.start..missing.start + answers.len();
+                    missing.start = received.end;
+                    ledger.receive(received, answers);
+                }
             }
         });
+    }
+
+    /// A client with one job that does not wait for all of its answers.
+    pub(super) fn connect_impatient(&mut self, tempers: &[Temper]) -> Impatient {
+        let first = self.asked;
+        self.asked += tempers.len();
+        let mut state = lock(&self.ledger.state);
+        state.runs.resize(self.asked, 0);
+        state.answers += tempers.len();
+        drop(state);
+        let mailbox = Arc::new(Mailbox::default());
+        let ledger = &self.ledger;
+        let exchange = |(number, &temper)| {
+            let handler = Handler { temper, place: Place::Loop, ledger: Arc::clone(ledger) };
+            Exchange::new(Some(request(number)), Work::Call(Function::new(handler, None)))
+        };
+        let exchanges = (first..self.asked).zip(tempers).map(exchange).collect();
+        let job = Job { exchanges, site: Arc::default(), mailbox: Arc::clone(&mailbox) };
+        let (executor, ledger) = (Arc::clone(&self.executor), Arc::clone(&self.ledger));
+        self.executor.runtime.spawn(async move {
+            executor.push(job);
+            ledger.note_push();
+        });
+        Impatient { mailbox, numbers: first..self.asked }
+    }
+
+    /// It gives up. Was a call of its running?
+    pub(super) fn give_up(&mut self, client: Impatient) -> bool {
+        let running = client.mailbox.close();
+        let begun = lock(&self.ledger.state).runs[client.numbers.clone()].iter().sum::<usize>();
+        // One that is running may not have come as far as to count itself.
+        self.given_up.push((client.numbers, begun + usize::from(running)));
+        running
     }
 
     /// A client in the middle of a streamed body, who waits for the pool to make the next piece.
@@ -180,7 +225,13 @@ impl Trial {
         assert_eq!(self.executor.join(FOR_EVER), 0);
         let state = lock(&self.ledger.state);
         let run = state.runs.iter().sum::<usize>();
-        assert_eq!(run + state.refused, self.asked, "what was not turned away has run");
+        let mut never_begun = 0;
+        for (numbers, most) in self.given_up {
+            let (count, run) = (numbers.len(), state.runs[numbers].iter().sum::<usize>());
+            assert!(run <= most, "a call has begun for which nobody waited");
+            never_begun += count - run;
+        }
+        assert_eq!(run + state.refused + never_begun, self.asked, "what was not turned away has run");
         state.refused
     }
 }
@@ -225,8 +276,8 @@ impl Ledger {
     }
 
     fn receive(&self, numbers: Range<usize>, exchanges: Vec<Exchange>) {
-        assert_eq!(numbers.len(), exchanges.len());
         let mut state = lock(&self.state);
+        assert!(numbers.end <= state.runs.len(), "more than what was asked for");
         for (number, exchange) in numbers.zip(exchanges) {
             match exchange.work {
                 Work::Answered(Response { status: 503, .. }) => {
