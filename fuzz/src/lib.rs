@@ -1,4 +1,5 @@
-//! What the fuzz targets check: the same functions as the mutation run of `crates/outside/tests/hostile`.
+//! What the fuzz targets check: the same functions as the mutation runs of `hostile` and `websocket` in
+//! `crates/outside/tests`.
 //!
 //! One function per target, from bytes to a panic if something does not hold.
 
@@ -12,6 +13,7 @@ mod hyper_side;
 mod invariants;
 #[path = "../../crates/outside/tests/hostile/negotiation.rs"]
 mod negotiation;
+mod websocket;
 
 /// Everything that a client sends on a connection.
 pub fn head(input: &[u8]) {
@@ -53,4 +55,31 @@ pub fn differential(input: &[u8]) {
     if let Err(fault) = differential::compare(input) {
         panic!("{fault}");
     }
+}
+
+/// What a client sends on an open WebSocket.
+pub fn websocket(input: &[u8]) {
+    websocket::invariants::frames(input);
+}
+
+/// The same beside tungstenite.
+pub fn websocket_differential(input: &[u8]) {
+    if let Err(fault) = websocket::differential::compare(input) {
+        panic!("{fault}");
+    }
+}
+
+/// Messages that are compressed and inflated again; the first byte chooses the terms.
+pub fn websocket_deflate(input: &[u8]) {
+    websocket::invariants::compression(input);
+}
+
+/// Values of Sec-WebSocket-Extensions, one in each line.
+pub fn websocket_offer(input: &[u8]) {
+    websocket::invariants::offer(input);
+}
+
+/// Header lines of a request that opens a WebSocket.
+pub fn websocket_opening(input: &[u8]) {
+    websocket::invariants::opening(input);
 }

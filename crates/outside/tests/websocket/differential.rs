@@ -9,7 +9,7 @@ use outside::testing::websocket::{Heard, Session};
 use tungstenite::protocol::{Role, WebSocketConfig};
 use tungstenite::{Error, Message, WebSocket};
 
-use crate::invariants::pieces;
+use super::invariants::pieces;
 
 const MAX_MESSAGE: usize = 2000;
 
@@ -28,6 +28,7 @@ const SOONER: &[&str] = &[
     "a message larger than max_message",
     "a message within another one",
     "a continuation of nothing",
+    "a length of 2^63 or more",
 ];
 
 /// Reads a stream of frames with both.

@@ -3,7 +3,9 @@
 //! However the bytes are cut, the same is heard and said; bounds are kept; text is UTF-8; one Close frame is sent at
 //! most, and nothing behind it; what the compressor writes, the receiver reads. A breach is a panic.
 
-use outside::testing::websocket::{Heard, Session, Terms, client_frame};
+use outside::Request;
+use outside::testing::websocket::{Heard, Session, Terms, client_frame, open};
+use outside::testing::{Conversation, Limits};
 
 /// A session that got its input in pieces: each cut ends one.
 pub(crate) fn pieces(
@@ -134,5 +136,38 @@ pub(crate) fn offer(input: &[u8]) {
         // The answer is itself an offer that leads to it.
         let again = Terms::negotiate([answer.as_bytes()], takeover).expect("an offer");
         assert_eq!(again.to_field_value(), answer);
+    }
+}
+
+/// Header lines of an opening request: what is answered was asked for, and brings no line of the client's own.
+pub(crate) fn opening(input: &[u8]) {
+    let mut conversation = Conversation::new(Limits::default());
+    conversation.receive(&[b"GET / HTTP/1.1\r\nHost: a\r\n", input, b"\r\n\r\n"].concat());
+    for received in conversation.requests() {
+        let request = &received.request;
+        match open(request, &["chat".to_owned(), "b c".to_owned()], &[], false) {
+            Ok(answer) => check_answer(request, &answer),
+            Err(refusal) => assert!(matches!(refusal.status, 400 | 403 | 426), "{refusal:?}"),
+        }
+    }
+}
+
+fn check_answer(request: &Request, answer: &str) {
+    let all = |name: &str| {
+        let values: Vec<_> = request.headers().get_all(name).map(String::from_utf8_lossy).collect();
+        values.join(",").to_lowercase()
+    };
+    assert!(request.method() == "GET" && request.version() == "HTTP/1.1" && request.content().is_empty());
+    assert!(all("connection").contains("upgrade") && all("upgrade").contains("websocket"));
+    assert!(all("sec-websocket-version") == "13" && all("sec-websocket-key").len() == 24);
+    let origin = all("origin");
+    assert!(origin.is_empty() || origin.contains(&request.host().to_lowercase()), "{origin}");
+    let mut lines = answer.strip_suffix("\r\n").expect("lines").split("\r\n");
+    assert_eq!(lines.next(), Some("Upgrade: websocket"));
+    let accept = lines.next().and_then(|line| line.strip_prefix("Sec-WebSocket-Accept: "));
+    assert!(accept.is_some_and(|accept| accept.len() == 28 && accept.ends_with('=')), "{answer}");
+    for line in lines {
+        let deflate = line.starts_with("Sec-WebSocket-Extensions: permessage-deflate");
+        assert!(deflate || line == "Sec-WebSocket-Protocol: chat", "{answer}");
     }
 }

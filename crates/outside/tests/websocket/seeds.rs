@@ -92,3 +92,13 @@ pub(crate) const OFFERS: &[&str] = &[
     "other; a=\"x, \\\" y\"; b, permessage-deflate; server_max_window_bits=15\npermessage-deflate",
     "permessage-deflate; server_max_window_bits=16",
 ];
+
+/// Header lines of requests that open a WebSocket, or nearly so.
+pub(crate) const OPENINGS: &[&str] = &[
+    "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13",
+    "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nConnection: keep-alive, upgrade\r\n\
+     Upgrade: h2c, WebSocket\r\nOrigin: http://a:80\r\nSec-WebSocket-Protocol: other, chat\r\n\
+     Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits",
+    "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
+     Sec-WebSocket-Version: 13\r\nOrigin: https://b\r\nContent-Length: 0",
+];

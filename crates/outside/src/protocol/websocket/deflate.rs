@@ -95,22 +95,38 @@ impl Inflater {
 
     /// Inflates a piece of a message and appends it to `message`, which may hold `max` bytes at most.
     pub(crate) fn receive(&mut self, piece: &[u8], message: &mut Vec<u8>, max: usize) -> Result<(), Failure> {
-        let mut rest = piece;
+        let mut length = message.len();
+        let result = self.inflate(piece, message, &mut length, max);
+        message.truncate(length);
+        result
+    }
+
+    /// The first `length` bytes of `message` are its own, the rest is room.
+    fn inflate(
+        &mut self,
+        mut rest: &[u8],
+        message: &mut Vec<u8>,
+        length: &mut usize,
+        max: usize,
+    ) -> Result<(), Failure> {
         let stream = self.stream.get_or_insert_with(|| self.pool.inflate());
+        let mut room = rest.len().saturating_mul(4);
         loop {
-            let start = message.len();
-            let room = make_room(message, rest.len(), max);
+            if *length == message.len() {
+                make_room(message, room, max);
+                room = room.saturating_mul(2);
+            }
             let (before_in, before_out) = (stream.total_in(), stream.total_out());
-            let status = stream.decompress(rest, &mut message[start..], InflateFlush::SyncFlush);
+            let status = stream.decompress(rest, &mut message[*length..], InflateFlush::SyncFlush);
             let consumed = (stream.total_in() - before_in) as usize;
             let produced = (stream.total_out() - before_out) as usize;
-            message.truncate(start + produced);
+            *length += produced;
             rest = &rest[consumed..];
             self.compressed += consumed as u64;
-            if message.len() > max {
+            if *length > max {
                 return Err(Failure::too_big("a message larger than max_message"));
             }
-            if message.len() > RATIO_FLOOR && message.len() as u64 / MOST_RATIO > self.compressed {
+            if *length > RATIO_FLOOR && *length as u64 / MOST_RATIO > self.compressed {
                 return Err(Failure::too_big("a message that inflates to more than ten times its size"));
             }
             match status {
@@ -122,7 +138,7 @@ impl Inflater {
                 Err(_) => return Err(Failure::invalid_data("a message that cannot be inflated")),
             }
             // All input is taken, and no output waits for room.
-            if rest.is_empty() && (produced < room || self.ended) {
+            if rest.is_empty() && (*length < message.len() || self.ended) {
                 return Ok(());
             }
             if consumed == 0 && produced == 0 {
@@ -153,17 +169,16 @@ impl Inflater {
     }
 }
 
-/// Extends the message for what may come out next, by the order of what is there and never far past the bound: one
-/// byte more tells whether it would be passed.
-fn make_room(message: &mut Vec<u8>, input: usize, max: usize) -> usize {
+/// Extends the message for what may come out next, and never far past the bound: one byte more tells whether it would
+/// be passed.
+fn make_room(message: &mut Vec<u8>, room: usize, max: usize) {
     let start = message.len();
     let most = (max - start).saturating_add(1);
-    let room = start.max(input.saturating_mul(4)).clamp(512, 256 << 10).min(most);
+    let room = room.clamp(512, 256 << 10).min(most);
     if message.capacity() - start < room {
         message.reserve_exact(start.max(room).min(most));
     }
     message.resize(start + room, 0);
-    room
 }
 
 /// Below this many bytes any ratio is allowed: a page of spaces is no attack.
