@@ -21,7 +21,9 @@ const EXPECTED: usize = 256;
 
 /// What all folders of a server share: the cache, and the settings that matter to files.
 pub(crate) struct Store {
-    cache: Option<Cache<Key, Arc<Entry>, Weight, RandomState>>,
+    cache: Option<Cache<Key, Kept, Weight, RandomState>>,
+    /// An open file counts as if it were this many bytes of memory.
+    of_open_file: u64,
     started: Instant,
     pub(crate) symlinks: Symlinks,
     pub(crate) ranges_from: Option<u64>,
@@ -41,28 +43,29 @@ impl Equivalent<Key> for AsKey<'_> {
     }
 }
 
-/// Memory counts by its bytes, an open file as if it were that many.
-#[derive(Clone, Copy, Debug)]
-struct Weight {
-    of_open_file: u64,
+/// An entry, and its weight when it was kept: the entry grows, but the cache must subtract what it has added.
+#[derive(Clone)]
+struct Kept {
+    entry: Arc<Entry>,
+    weight: u64,
 }
 
-impl Weighter<Key, Arc<Entry>> for Weight {
-    fn weight(&self, key: &Key, entry: &Arc<Entry>) -> u64 {
-        let (bytes, files) = entry.weight();
-        bytes + files * self.of_open_file + key.1.len() as u64
+#[derive(Clone, Copy, Debug)]
+struct Weight;
+
+impl Weighter<Key, Kept> for Weight {
+    fn weight(&self, _: &Key, kept: &Kept) -> u64 {
+        kept.weight
     }
 }
 
 impl Store {
     pub(crate) fn new(config: &Config) -> Self {
-        let cache = (config.file_cache > 0).then(|| {
-            let most_files = most_open_files().max(1);
-            let weight = Weight { of_open_file: (config.file_cache / most_files).max(SMALL) };
-            Cache::with(EXPECTED, config.file_cache, weight, RandomState::new(), DefaultLifecycle::default())
-        });
+        let cache = (config.file_cache > 0)
+            .then(|| Cache::with(EXPECTED, config.file_cache, Weight, RandomState::new(), DefaultLifecycle::default()));
         Self {
             cache,
+            of_open_file: (config.file_cache / most_open_files().max(1)).max(SMALL),
             started: Instant::now(),
             symlinks: config.symlinks,
             ranges_from: config.allow_range_from,
@@ -92,14 +95,16 @@ impl Store {
     }
 
     pub(super) fn find(&self, folder: u64, path: &str) -> Option<Arc<Entry>> {
-        self.cache.as_ref()?.get(&AsKey(folder, path))
+        Some(self.cache.as_ref()?.get(&AsKey(folder, path))?.entry)
     }
 
     /// Keeps an entry, or weighs it again after something was added to it.
     pub(crate) fn keep(&self, entry: &Arc<Entry>) {
         if let Some(cache) = &self.cache {
             let (number, path) = &entry.key;
-            cache.insert(Key(*number, path.clone()), Arc::clone(entry));
+            let (bytes, files) = entry.weight();
+            let weight = bytes + files * self.of_open_file + path.len() as u64;
+            cache.insert(Key(*number, path.clone()), Kept { entry: Arc::clone(entry), weight });
         }
     }
 }
