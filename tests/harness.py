@@ -14,7 +14,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from wire import DEADLINE, Answer, Wire, fetch
@@ -64,14 +64,21 @@ class Running:
 
 
 class Script:
-    """A Python script whose server has printed its URL."""
+    """A Python script, or another program, whose server has printed its URL."""
 
-    def __init__(self, *arguments: str, environment: dict[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        *arguments: str,
+        environment: dict[str, str] | None = None,
+        program: Sequence[str] = (sys.executable,),
+        folder: Path = HERE,
+        stderr: int = subprocess.PIPE,
+    ) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, *arguments],
+            [*program, *arguments],
             stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            cwd=HERE,
+            stderr=stderr,
+            cwd=folder,
             env={**os.environ, **(environment or {})},
         )
         self.before_url = ""
@@ -94,7 +101,7 @@ class Script:
             assert readable, f"no line in time, only {bytes(line)!r}"
             byte = os.read(descriptor, 1)
             if not byte:
-                errors = self.process.stderr.read().decode(errors="replace")  # type: ignore[union-attr]
+                errors = self.process.stderr.read().decode(errors="replace") if self.process.stderr else ""
                 raise AssertionError(f"the script ended: {bytes(line)!r}\n{errors}")
             line += byte
         return line.decode()
@@ -106,7 +113,7 @@ class Script:
 
     def wait(self) -> int:
         try:
-            self.output, self.errors = (text.decode() for text in self.process.communicate(timeout=2 * DEADLINE))
+            self.output, self.errors = ((text or b"").decode() for text in self.process.communicate(timeout=2 * DEADLINE))
         except subprocess.TimeoutExpired:
             self.process.kill()
             raise

@@ -10,6 +10,7 @@ documentation tests of the crate; the one of the README is also built and served
 from __future__ import annotations
 
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -56,6 +57,20 @@ def test_script_of_the_documents(block: Block, after: Block | None, tmp_path: Pa
     assert ended.returncode == 0, ended.stderr
     if after:
         assert ended.stdout.strip() == after.text.strip()
+
+
+LINES = [line for block in blocks(ROOT / "README.md") if block.language == "sh" for line in block.text.splitlines()]
+COMMANDS = [shlex.split(line, comments=True)[1:] for line in LINES if line.startswith("outside")]
+
+
+@pytest.mark.parametrize("arguments", COMMANDS, ids=" ".join)
+def test_command_of_the_documents(arguments: list[str], tmp_path: Path):
+    for name in ("photos", "dist"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "dist/index.html").write_text("Hello")
+    with Program([sys.executable, "-m", "outside", *arguments, "--port", "0"], tmp_path) as server:
+        assert server.wait_for_url()
+    assert server.code == 0, server.output
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.name)

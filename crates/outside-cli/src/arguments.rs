@@ -128,7 +128,9 @@ fn port_of(text: &str) -> Result<u16, String> {
 
 fn pattern_of(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
-        Some((pattern, value)) if !pattern.is_empty() => Ok((pattern.to_owned(), value.to_owned())),
+        Some((pattern, value)) if !pattern.is_empty() && value.chars().all(|letter| (' '..='~').contains(&letter)) => {
+            Ok((pattern.to_owned(), value.to_owned()))
+        }
         _ => Err(format!("--cache-control is PATTERN=VALUE, such as '*.woff2=max-age=86400', not {text:?}")),
     }
 }
@@ -240,6 +242,7 @@ mod tests {
             ("--log xml", &["auto, off, common, combined or json", "\"xml\""]),
             ("--cache-control no-cache", &["PATTERN=VALUE", "\"no-cache\""]),
             ("--cache-control =no-cache", &["PATTERN=VALUE"]),
+            ("--cache-control *=\u{7}", &["PATTERN=VALUE", "\\u{7}"]),
             ("--host unix:", &["lacks the path"]),
             ("--host unix:a --port 5", &["exclude each other"]),
             ("a b", &["one argument too many", "\"b\""]),

@@ -1,6 +1,9 @@
 //! What it means: an order to a server that is ready to run, and what to say about it.
 
-use outside::{Address, BindError, Config, Error, FilePath, OutsideHttp, OutsideHttpRedirect};
+use std::io::ErrorKind::{AddrInUse, AddrNotAvailable, NotADirectory, NotFound, PermissionDenied};
+use std::path::PathBuf;
+
+use outside::{Address, BindError, Error, Folder, OutsideHttp, OutsideHttpRedirect};
 
 use crate::arguments::{FolderOrder, Order, Place, What};
 use crate::{NOT_STARTED, USAGE};
@@ -10,11 +13,7 @@ pub(crate) type Fault = (u8, String);
 
 /// What a server serves, for the line that says that it does.
 pub(crate) enum Subject {
-    Folder {
-        path: String,
-        /// Nothing but a 404 answers the folder itself.
-        is_blank: bool,
-    },
+    Folder { path: PathBuf, note: Option<String> },
     Redirect(String),
 }
 
@@ -28,24 +27,45 @@ pub(crate) fn make(order: &Order) -> Result<(OutsideHttp, Subject), Fault> {
             (redirect.server, Subject::Redirect(url.clone()))
         }
     };
-    server.config = Config { access_log: order.log, ..server.config };
+    server.config.access_log = order.log;
     Ok((server, subject))
 }
 
 fn folder_server(address: Address, order: &FolderOrder) -> Result<(OutsideHttp, Subject), Fault> {
     let path = &order.path;
-    let metadata =
-        std::fs::metadata(path).map_err(|error| (NOT_STARTED, format!("{path:?} cannot be served: {error}")))?;
-    if !metadata.is_dir() {
-        return Err((NOT_STARTED, format!("{path:?} is no folder")));
+    // Looked at here as well as by the engine, which does not know the words that help somebody at a prompt.
+    let looked = std::fs::read_dir(path).map_err(|error| match error.kind() {
+        NotFound => format!("there is no folder {path:?}"),
+        NotADirectory => format!("{path:?} is no folder"),
+        PermissionDenied => format!("no permission to read the folder {path:?}"),
+        _ => format!("the folder {path:?} cannot be read: {error}"),
+    });
+    looked.map_err(|fault| (NOT_STARTED, fault))?;
+    let failed = |error: Error| (NOT_STARTED, error.to_string());
+    let mut folder = Folder::new(path).map_err(failed)?.with_listing(order.listing);
+    if let Some(name) = &order.spa {
+        folder = folder.with_spa(name);
     }
-    let server = OutsideHttp::at(address);
-    server
-        .set_route("/", FilePath(path.to_string_lossy().into_owned()))
-        .map_err(|error| (NOT_STARTED, error.to_string()))?;
+    for (pattern, value) in &order.cache_control {
+        folder = folder.with_cache_control(pattern, value);
+    }
+    let mut server = OutsideHttp::at(address);
+    server.config.compression = !order.no_compression;
+    server.set_route("/", folder).map_err(failed)?;
     let whole = std::fs::canonicalize(path).unwrap_or_else(|_| path.clone());
-    let is_blank = !order.listing && order.spa.is_none() && !path.join("index.html").exists();
-    Ok((server, Subject::Folder { path: format!("{:?}", whole), is_blank }))
+    Ok((server, Subject::Folder { path: whole, note: note(order) }))
+}
+
+/// What surprises whoever opens the address.
+fn note(order: &FolderOrder) -> Option<String> {
+    let lacks = |name: &str| !order.path.join(name).exists();
+    match &order.spa {
+        Some(name) if lacks(name) => Some(format!("there is no {name:?} in it yet, which --spa is to answer with")),
+        None if !order.listing && lacks("index.html") => {
+            Some("there is no index.html in it, so / is a 404; --listing shows what there is".to_owned())
+        }
+        _ => None,
+    }
 }
 
 fn resolved(place: &Place) -> Result<Address, Fault> {
@@ -66,7 +86,6 @@ fn resolved(place: &Place) -> Result<Address, Fault> {
 
 /// Why a server that was made could not run, and what would help.
 pub(crate) fn explained(error: &Error) -> String {
-    use std::io::ErrorKind::{AddrInUse, AddrNotAvailable, PermissionDenied};
     let Some(bind) = error.source_as::<BindError>() else { return error.to_string() };
     let advice = match (bind.error.kind(), &bind.address) {
         (AddrInUse, Address::Tcp(_)) => "another program listens there; --port takes another port, --port 0 a free one",
@@ -90,14 +109,9 @@ impl Subject {
     pub(crate) fn greeting(&self, address: &Address) -> String {
         match self {
             Self::Redirect(url) => format!("outside is redirecting {address} to {url} (Ctrl+C stops it)\n"),
-            Self::Folder { path, is_blank } => {
-                let note = match is_blank {
-                    true => {
-                        "There is no index.html in it, and it is not listed: start with --listing to see its files.\n"
-                    }
-                    false => "",
-                };
-                format!("outside is serving {path} on {address} (Ctrl+C stops it)\n{note}")
+            Self::Folder { path, note } => {
+                let note = note.as_ref().map_or_else(String::new, |note| format!("Note: {note}\n"));
+                format!("outside is serving {path:?} on {address} (Ctrl+C stops it)\n{note}")
             }
         }
     }
