@@ -70,12 +70,12 @@ class Script:
         self,
         *arguments: str,
         environment: dict[str, str] | None = None,
-        program: Sequence[str] = (sys.executable,),
+        program: Sequence[str] | None = None,
         folder: Path = HERE,
         stderr: int = subprocess.PIPE,
     ) -> None:
         self.process = subprocess.Popen(
-            [*program, *arguments],
+            [*(program or [sys.executable]), *arguments],
             stdout=subprocess.PIPE,
             stderr=stderr,
             cwd=folder,

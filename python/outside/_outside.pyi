@@ -224,7 +224,7 @@ class Folder:
         spa: str | None = None,
         index: str = "index.html",
         cache_control: dict[str, str] | None = None,
-    ) -> Self: ...
+    ) -> Folder: ...
 
 class HandlerTimeout(BaseException):
     """Raised in a handler that has run longer than `process_timeout`. `except Exception` does not catch it."""

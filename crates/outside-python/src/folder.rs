@@ -28,13 +28,13 @@ pub(crate) struct Folder {
 #[pymethods]
 impl Folder {
     #[new]
-    #[pyo3(signature = (path, *, listing=false, spa=None, index="index.html".to_owned(), cache_control=None))]
+    #[pyo3(signature = (path, *, listing=false, spa=None, index="index.html", cache_control=None))]
     fn new(
         py: Python<'_>,
         path: &Bound<'_, PyAny>,
         listing: bool,
         spa: Option<String>,
-        index: String,
+        index: &str,
         cache_control: Option<Bound<'_, PyDict>>,
     ) -> PyResult<Self> {
         let path: PathBuf = path.extract().map_err(|_| {
@@ -47,7 +47,7 @@ impl Folder {
                 return Err(PyTypeError::new_err("cache_control maps patterns such as '*.css' to values, both str"));
             }
         }
-        let folder = Self { path, listing, spa, index, cache_control: cache_control.unbind() };
+        let folder = Self { path, listing, spa, index: index.to_owned(), cache_control: cache_control.unbind() };
         // What is missing, or no value for a header, is told where it was written.
         folder.to_engine(py)?;
         Ok(folder)
