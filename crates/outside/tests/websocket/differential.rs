@@ -14,8 +14,13 @@ use super::invariants::pieces;
 const MAX_MESSAGE: usize = 2000;
 
 /// What the codec refuses and tungstenite takes, and what it rests on.
-const STRICTER: &[(&str, &str)] =
-    &[("a length that is longer than it needs to be", "RFC 6455 §5.2: the minimal number of bytes MUST be used")];
+const STRICTER: &[(&str, &str)] = &[
+    ("a length that is longer than it needs to be", "RFC 6455 §5.2: the minimal number of bytes MUST be used"),
+    (
+        "a control frame of more than 125 bytes",
+        "RFC 6455 §5.2: told by the form of its length; fewer have the short one",
+    ),
+];
 
 /// What tungstenite would refuse as well, once it has all of the frame.
 const SOONER: &[&str] = &[
@@ -23,7 +28,6 @@ const SOONER: &[&str] = &[
     "a reserved opcode",
     "a frame without a mask",
     "a fragmented control frame",
-    "a control frame of more than 125 bytes",
     "a text message is not UTF-8",
     "a message larger than max_message",
     "a message within another one",
