@@ -14,6 +14,7 @@ pub struct Config {
     pub backlog_length: u32,
     pub max_workers: usize,
     pub reactors: usize,
+    pub max_websockets: usize,
     pub process_timeout: Duration,
     pub termination_timeout: Duration,
     pub drain_idle: Duration,
@@ -128,6 +129,12 @@ pub static KEYS: &[Key] = &[
         default: Value::Integer(150),
         allowed: "a whole number from 1 to 10000",
         apply: |config, value| whole(value, 1, 10_000, |n| config.max_workers = n as usize),
+    },
+    Key {
+        name: "max_websockets",
+        default: Value::Integer(2048),
+        allowed: "a whole number from 1 to 1000000",
+        apply: |config, value| whole(value, 1, 1_000_000, |n| config.max_websockets = n as usize),
     },
     Key {
         name: "process_timeout",
@@ -456,6 +463,7 @@ impl Default for Config {
             backlog_length: 0,
             max_workers: 0,
             reactors: 0,
+            max_websockets: 0,
             process_timeout: Duration::ZERO,
             termination_timeout: Duration::ZERO,
             drain_idle: Duration::ZERO,

@@ -14,7 +14,7 @@
 //! ```
 //!
 //! The rooms, top to bottom; each may name only those below it: `app`, `server`, `connection`, `executor`, `log`,
-//! `site`, `route`, `handler`, `files`, `compression`, `transport`, `protocol`, `config`, `message`, `error`.
+//! `site`, `route`, `handler`, `files`, `websocket`, `compression`, `transport`, `protocol`, `config`, `message`, `error`.
 
 mod app;
 mod compression;
@@ -31,6 +31,7 @@ mod route;
 mod server;
 mod site;
 mod transport;
+mod websocket;
 
 pub use app::{Entered, OutsideHttp, OutsideHttpRedirect, ScheduledResponse};
 pub use config::{AccessLog, Config, KEYS, Key, Symlinks, Value};
@@ -51,6 +52,9 @@ pub use message::{
 pub use protocol::testing;
 pub use site::{ErrorHandler, Hooks};
 pub use transport::{Address, BindError, Listener, SocketFile};
+pub use websocket::{
+    Bus, Hub, Message, SessionHandler, Style, WebSocket, WebSocketConnection, WebSocketExit, WhenFull,
+};
 
 /// The Rust programs of the documents, compiled as they stand.
 #[cfg(doctest)]

@@ -17,6 +17,7 @@ pub const ROOMS: &[&str] = &[
     "route",
     "handler",
     "files",
+    "websocket",
     "compression",
     "transport",
     "protocol",

@@ -22,6 +22,7 @@ use crate::message::{IntoAnswer, Request, Response};
 use crate::server::{Control, Doorbell, Running};
 use crate::site::{ErrorHandler, Hooks, Site};
 use crate::transport::{Address, Listener};
+use crate::websocket::Message;
 
 /// An HTTP server.
 ///
@@ -174,6 +175,12 @@ impl OutsideHttp {
             Ok(())
         });
         debug_assert!(changed.is_ok(), "setting a field cannot fail");
+    }
+
+    /// Sends a message to all WebSocket connections that have subscribed to this topic; from any thread and handler.
+    /// Waits for none of them.
+    pub fn publish(&self, topic: &str, message: impl Into<Message>) {
+        self.site.hub.publish(topic, &message.into());
     }
 
     /// The routes as they were set, at this moment.

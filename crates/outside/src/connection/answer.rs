@@ -16,6 +16,7 @@ use crate::log::Level;
 use crate::message::{Body, Request, Response};
 use crate::route::Route;
 use crate::site::error_page;
+use crate::websocket::WebSocket;
 
 impl Connection {
     /// Leaves the next exchanges answered, in order. If one behind them is late, it and those behind it are `awaited`.
@@ -44,6 +45,7 @@ impl Connection {
             match self.route(exchange) {
                 None => {}
                 Some(Awaited::Elsewhere(handler)) => self.ask_elsewhere(&*handler, exchange).await?,
+                Some(Awaited::WebSocket(websocket)) => self.open_websocket(websocket, exchange),
                 Some(Awaited::Files(files, below)) => self.answer_with_file(&files, below, exchange).await?,
             }
         }
@@ -87,6 +89,7 @@ impl Connection {
                 let below = route.map_or(0, Route::length);
                 return Some(Awaited::Files(Arc::clone(files), below));
             }
+            Some(Handler::WebSocket(websocket)) => return Some(Awaited::WebSocket(Arc::clone(websocket))),
             Some(Handler::Redirect(destination)) => {
                 let response = redirect(destination, request);
                 self.offer(exchange, Ok(response));
@@ -190,7 +193,7 @@ impl Connection {
     }
 
     /// Answers a status with the built-in page, unless user code has a say.
-    fn settle_alone(&self, exchange: &mut Exchange) {
+    pub(super) fn settle_alone(&self, exchange: &mut Exchange) {
         if let Work::Status(code, message) = &exchange.work
             && !self.site.1.involves_user(*code)
         {
@@ -272,6 +275,7 @@ impl Connection {
 /// Who answers, if not here and now.
 enum Awaited {
     Elsewhere(Arc<dyn Elsewhere>),
+    WebSocket(Arc<WebSocket>),
     /// The files, and where in the path what lies below their route begins.
     Files(Arc<Files>, usize),
 }

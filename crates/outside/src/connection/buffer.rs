@@ -39,6 +39,11 @@ impl Input {
         &self.bytes[self.start..self.end]
     }
 
+    /// The same, to be worked on in place.
+    pub(super) fn unread_mut(&mut self) -> &mut [u8] {
+        &mut self.bytes[self.start..self.end]
+    }
+
     /// The first so many bytes are understood. When nothing is left the memory goes back.
     pub(super) fn consume(&mut self, count: usize) {
         self.start += count;

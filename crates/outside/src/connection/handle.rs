@@ -15,6 +15,8 @@ use tokio::sync::Notify;
 pub(crate) enum Order {
     /// Nothing of the kind.
     None,
+    /// Another server takes over: who can begin anew with it does.
+    Retire,
     /// The server ends: finish what is in flight, then close.
     Drain,
     /// Room is needed: close if idle.
@@ -80,16 +82,17 @@ impl Handle {
     }
 
     /// The order in force. Remembers who is to be woken by the next one.
-    fn order(&self, context: &Context<'_>) -> Order {
+    pub(super) fn order(&self, context: &Context<'_>) -> Order {
         if self.waker.get().is_none() {
             // The waker of a task stays the same for its whole life.
             self.waker.get_or_init(|| context.waker().clone());
         }
         match self.order.load(Ordering::Relaxed) {
             0 => Order::None,
-            1 => Order::Drain,
-            2 => Order::Shed,
-            3 => Order::TimedOut,
+            1 => Order::Retire,
+            2 => Order::Drain,
+            3 => Order::Shed,
+            4 => Order::TimedOut,
             _ => Order::Cut,
         }
     }
@@ -169,12 +172,26 @@ pub(crate) struct Crowd {
     size: AtomicUsize,
     /// Told when a connection has ended.
     shrunk: Notify,
+    /// WebSockets with a thread of their own.
+    sessions: AtomicUsize,
 }
 
 impl Crowd {
     /// One more, if there are fewer than this.
     pub(crate) fn admit(&self, most: usize) -> bool {
         self.size.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |size| (size < most).then_some(size + 1)).is_ok()
+    }
+
+    /// One more WebSocket with a thread of its own, if there are fewer than this.
+    pub(crate) fn admit_session(&self, most: usize) -> bool {
+        self.sessions
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |size| (size < most).then_some(size + 1))
+            .is_ok()
+    }
+
+    /// Its handler has returned.
+    pub(crate) fn leave_session(&self) {
+        self.sessions.fetch_sub(1, Ordering::Relaxed);
     }
 
     /// A connection that was admitted has ended: there may be room for another.

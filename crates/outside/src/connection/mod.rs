@@ -11,7 +11,9 @@ mod handle;
 mod receive;
 mod send;
 mod send_file;
+mod session;
 mod spool;
+mod upgrade;
 
 use std::future::poll_fn;
 use std::io;
@@ -29,9 +31,12 @@ use crate::executor::{Exchange, Executor, Mailbox};
 use crate::log::{Log, client_text};
 use crate::message::Request;
 use crate::protocol::http1::{Framing, HeadLimits, HeadScanner};
+use crate::protocol::websocket::DeflatePool;
 use crate::site::{Site, Snapshot};
 use crate::transport::Stream;
+use crate::websocket::Room;
 use buffer::Input;
+use session::{Opening, Session};
 
 /// What the connections of a reactor share.
 pub(crate) struct Service {
@@ -45,6 +50,9 @@ pub(crate) struct Service {
     pub(crate) crowd: Arc<Crowd>,
     /// How far the server's end has come: 0, or one of these.
     pub(crate) stage: Arc<AtomicU8>,
+    /// The subscribers among its WebSockets.
+    pub(crate) room: Arc<Room>,
+    pub(crate) deflate: Arc<DeflatePool>,
 }
 
 /// A new generation serves: idle connections may send one more request.
@@ -77,7 +85,7 @@ pub(crate) struct Connection {
     client: Box<[u8]>,
     service: Arc<Service>,
     handle: Arc<Handle>,
-    number: usize,
+    seat: Seat,
     site: (u64, Arc<Snapshot>),
     mailbox: Arc<Mailbox>,
     input: Input,
@@ -98,6 +106,20 @@ pub(crate) struct Connection {
     is_timed_by_rate: bool,
     /// Content was sent whose end is the connection's end.
     is_past_content_until_close: bool,
+    /// It speaks another protocol as soon as the answer in hand is written.
+    opening: Option<Box<Opening>>,
+}
+
+/// A place among the connections of a reactor, given back when this is dropped.
+struct Seat {
+    service: Arc<Service>,
+    number: usize,
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.service.release(self.number);
+    }
 }
 
 impl Connection {
@@ -114,7 +136,7 @@ impl Connection {
             address,
             client: client_text(address),
             handle,
-            number,
+            seat: Seat { service: Arc::clone(&service), number },
             site: (u64::MAX, Arc::default()),
             mailbox: Arc::default(),
             input: Input::default(),
@@ -128,6 +150,7 @@ impl Connection {
             written: 0,
             is_timed_by_rate: false,
             is_past_content_until_close: false,
+            opening: None,
             service,
         }
     }
@@ -135,8 +158,11 @@ impl Connection {
     /// The whole life of the connection.
     pub(crate) async fn run(mut self) {
         // How a conversation ended without an answer matters to nobody: whatever was answered is logged.
-        if let Ok(answered) = self.converse().await {
-            self.close(answered).await;
+        let Ok(answered) = self.converse().await else { return };
+        match self.opening.take() {
+            // In a memory of its own: sessions are many, and most of them rest.
+            Some(opening) => Box::pin(Session::new(self, *opening).run()).await,
+            None => self.close(answered).await,
         }
     }
 
@@ -149,7 +175,7 @@ impl Connection {
                 self.answer().await?;
                 self.send().await?;
             }
-            if !self.keep_alive {
+            if !self.keep_alive || self.opening.is_some() {
                 return Ok(true);
             }
         }
@@ -285,12 +311,6 @@ impl Connection {
             fields: config.max_header_fields,
             section: config.max_header_size,
         }
-    }
-}
-
-impl Drop for Connection {
-    fn drop(&mut self) {
-        self.service.release(self.number);
     }
 }
 

@@ -65,7 +65,7 @@ impl Connection {
                     return Ok(true);
                 }
             };
-            let alone = framing.body != BodyLength::Known(0) || !request.is_safe();
+            let alone = framing.body != BodyLength::Known(0) || !request.is_safe() || framing.upgrade;
             if alone && !self.exchanges.is_empty() {
                 self.pending = Some((request, framing));
                 return Ok(true);

@@ -86,7 +86,7 @@ impl Connection {
         let request = exchange.request.as_deref();
         let http_1_0 = request.is_some_and(|request| request.version == Version::Http10);
         let is_head = request.is_some_and(|request| request.is_head());
-        let bodiless = matches!(response.status, 204 | 304);
+        let bodiless = matches!(response.status, 101 | 204 | 304);
         let body = std::mem::take(&mut response.body);
         let file = exchange.content.take();
         let length = match (&body, &file) {
@@ -109,6 +109,7 @@ impl Connection {
             _ => Some("application/octet-stream"),
         };
         let connection = match (closes, http_1_0) {
+            _ if response.status == 101 => Some("Upgrade"),
             (true, _) => Some("close"),
             (false, true) => Some("keep-alive"),
             (false, false) => None,

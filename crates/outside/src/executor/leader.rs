@@ -21,7 +21,7 @@ use crate::site::Snapshot;
 /// A batch of calls ends after this long, if not after so many calls.
 const LONGEST_BATCH: Duration = Duration::from_micros(150);
 /// Threads that run foreign code: deep recursion in C needs as much as a main thread has. Untouched pages cost nothing.
-const STACK: usize = 8 << 20;
+pub(super) const STACK: usize = 8 << 20;
 
 /// Why the event loop came back.
 enum Turn {

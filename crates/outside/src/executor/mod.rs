@@ -17,6 +17,7 @@ mod sentinel;
 mod sync;
 #[cfg(test)]
 mod tests;
+mod turn;
 mod word;
 
 use std::sync::Arc;
@@ -24,6 +25,7 @@ use std::sync::Arc;
 pub(crate) use job::{Exchange, Job, Work};
 pub(crate) use mailbox::Mailbox;
 pub(crate) use reactor::Executor;
+pub(crate) use turn::{Occasion, Turn};
 
 use crate::message::Request;
 use reactor::{Crew, lock};

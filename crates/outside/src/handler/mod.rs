@@ -13,6 +13,7 @@ pub(crate) use placement::{Placement, Reactor, SLOW};
 use crate::error::Error;
 use crate::files::{Files, Folder};
 use crate::message::{IntoAnswer, Request, Response};
+use crate::websocket::WebSocket;
 
 /// The kinds of handlers.
 #[derive(Clone)]
@@ -23,6 +24,8 @@ pub enum Handler {
     Elsewhere(Arc<dyn Elsewhere>),
     /// A file, or the files of a folder.
     Files(Arc<Files>),
+    /// A WebSocket: the connection is taken over.
+    WebSocket(Arc<WebSocket>),
     /// Every request is sent to the same path below another origin.
     Redirect(Arc<str>),
 }
@@ -83,6 +86,7 @@ impl fmt::Debug for Handler {
         match self {
             Self::Inline(_) => f.write_str("Inline"),
             Self::Elsewhere(_) => f.write_str("Elsewhere"),
+            Self::WebSocket(websocket) => websocket.fmt(f),
             Self::Files(files) => write!(f, "Files({})", files.path().display()),
             Self::Redirect(destination) => write!(f, "Redirect({destination})"),
         }
@@ -189,6 +193,12 @@ pub struct FilePath(pub String);
 impl IntoHandler<Ready> for FilePath {
     fn into_handler(self) -> Result<Handler, Error> {
         Ok(Handler::Files(Arc::new(Files::at(&self.0)?)))
+    }
+}
+
+impl IntoHandler<Ready> for WebSocket {
+    fn into_handler(self) -> Result<Handler, Error> {
+        Ok(Handler::WebSocket(Arc::new(self)))
     }
 }
 

@@ -153,7 +153,8 @@ impl Running {
         let reactors = &self.reactors;
         for service in reactors.iter() {
             let ticking = service.executor.runtime.spawn(tick(Arc::clone(service)));
-            self.ticking.push(ticking.abort_handle());
+            let publishing = service.executor.runtime.spawn(Arc::clone(&service.room).serve());
+            self.ticking.extend([ticking.abort_handle(), publishing.abort_handle()]);
         }
         let listeners = Listener::share(listeners, reactors.len())?;
         for (listener, service) in listeners.into_iter().zip(reactors.iter().cycle()) {
@@ -186,6 +187,9 @@ impl Running {
             }
         }
         self.close_doors();
+        if self.control.stage() == RETIRING {
+            self.reactors.give_all(Order::Retire);
+        }
         result = result.and(self.wait_while(RETIRING, config.drain_idle, &mut rung));
         self.control.terminate(false);
         self.reactors.give_all(Order::Drain);

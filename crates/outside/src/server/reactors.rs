@@ -13,6 +13,7 @@ use crate::error::Error;
 use crate::executor::{Executor, Host};
 use crate::files::Store;
 use crate::log::Log;
+use crate::protocol::websocket::DeflatePool;
 use crate::site::Site;
 
 /// All reactors of a server; there is at least one.
@@ -32,6 +33,7 @@ impl Reactors {
             site.store = Arc::new(Store::new(config));
             Ok(())
         })?;
+        let deflate = Arc::<DeflatePool>::default();
         let mut reactors = Self(Vec::new());
         for reactor in 0..config.reactors.clamp(1, MOST_REACTORS) {
             let executor = match Executor::start(reactor, Arc::clone(host), Arc::clone(log), config.max_workers) {
@@ -50,6 +52,8 @@ impl Reactors {
                 clock: Arc::clone(&clock),
                 crowd: Arc::clone(&crowd),
                 stage: Arc::clone(stage),
+                room: site.hub.new_room(),
+                deflate: Arc::clone(&deflate),
             }));
         }
         Ok(reactors)

@@ -16,6 +16,7 @@ use crate::files::Store;
 use crate::handler::Handler;
 use crate::message::{Request, Response};
 use crate::route::Routes;
+use crate::websocket::Hub;
 
 /// Makes the answer for a status code.
 pub trait ErrorHandler: Send + Sync {
@@ -55,6 +56,8 @@ impl Snapshot {
 /// What is served, open to change.
 #[derive(Default)]
 pub(crate) struct Site {
+    /// The topics of its WebSockets.
+    pub(crate) hub: Hub,
     version: AtomicU64,
     current: Mutex<Arc<Snapshot>>,
 }

@@ -22,6 +22,8 @@ pub(crate) struct Framing {
     pub(crate) body: BodyLength,
     /// May another request follow on this connection?
     pub(crate) keep_alive: bool,
+    /// Does it ask for another protocol? What follows it may be no request (RFC 9110 section 7.8).
+    pub(crate) upgrade: bool,
     /// Does the client wait for a 100 before it sends its body (RFC 9110 section 10.1.1)?
     pub(crate) expects_continue: bool,
 }
@@ -31,7 +33,7 @@ pub(crate) fn framing(request: &Request) -> Result<Framing, Refusal> {
     let headers = &request.headers;
     let http_1_0 = request.version == Version::Http10;
     let (mut lengths, mut codings) = (None, None);
-    let (mut close, mut keep, mut expects_continue) = (false, false, false);
+    let (mut close, mut keep, mut upgrade, mut expects_continue) = (false, false, false, false);
     for (known, value) in headers.known_fields() {
         match known {
             Known::ContentLength if lengths.replace(value).is_some() => {
@@ -44,6 +46,7 @@ pub(crate) fn framing(request: &Request) -> Result<Framing, Refusal> {
                 for option in value.split(|&byte| byte == b',').map(<[u8]>::trim_ascii) {
                     close |= option.eq_ignore_ascii_case(b"close");
                     keep |= option.eq_ignore_ascii_case(b"keep-alive");
+                    upgrade |= option.eq_ignore_ascii_case(b"upgrade");
                 }
             }
             Known::Expect if value.eq_ignore_ascii_case(b"100-continue") => expects_continue = !http_1_0,
@@ -58,7 +61,7 @@ pub(crate) fn framing(request: &Request) -> Result<Framing, Refusal> {
         (Some(length), None) => BodyLength::Known(content_length(length)?),
         (None, None) => BodyLength::Known(0),
     };
-    Ok(Framing { body, keep_alive: !close && (keep || !http_1_0), expects_continue })
+    Ok(Framing { body, keep_alive: !close && (keep || !http_1_0), upgrade, expects_continue })
 }
 
 /// One number in decimal digits and nothing else (RFC 9110 section 8.6).

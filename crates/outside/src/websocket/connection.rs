@@ -1,0 +1,448 @@
+//! One connection: what came and was not taken yet, what is to go out, and its end.
+//!
+//! Two sides hold it. Handlers take messages and add others, from any thread. The session, which drives the socket,
+//! fills and empties the same queues and is woken when there is something to do. Both queues are bounded.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::task::Waker;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+
+use super::message::{Message, WebSocketExit};
+use super::topics::Room;
+use super::{Options, WhenFull};
+use crate::error::Error;
+use crate::message::Request;
+use crate::protocol::websocket::{
+    Close, Closing, Deflater, MAX_CONTROL_PAYLOAD, MessageKind, Opcode, encode_frame, encode_frame_head,
+};
+
+/// A WebSocket connection; clones are the same connection.
+#[derive(Clone)]
+pub struct WebSocketConnection(pub(super) Arc<Shared>);
+
+pub(super) struct Shared {
+    pub(super) request: Arc<Request>,
+    pub(super) subprotocol: Option<Box<str>>,
+    pub(super) max_queue: usize,
+    pub(super) max_inbox: usize,
+    pub(super) when_full: WhenFull,
+    pub(super) room: Arc<Room>,
+    /// Called after something has happened that an event loop elsewhere waits for.
+    pub(super) listener: OnceLock<Box<dyn Fn() + Send + Sync>>,
+    pub(super) state: Mutex<State>,
+    /// A message came, or the end.
+    pub(super) received: Condvar,
+    /// There is room in the queue again, or the end came.
+    pub(super) drained: Condvar,
+}
+
+#[derive(Default)]
+pub(super) struct State {
+    pub(super) inbox: VecDeque<Message>,
+    pub(super) inbox_bytes: usize,
+    pub(super) queue: VecDeque<Outgoing>,
+    pub(super) queue_bytes: usize,
+    pub(super) closing: Closing,
+    pub(super) deflater: Option<Box<Deflater>>,
+    /// Why there are no more messages, once that is so.
+    pub(super) exit: Option<WebSocketExit>,
+    /// The socket is gone: nothing will be sent any more.
+    pub(super) is_over: bool,
+    /// The session, and whether it has been woken since it last looked.
+    pub(super) session: Option<Waker>,
+    pub(super) is_woken: bool,
+    /// The session reads no more until the inbox has room.
+    pub(super) is_paused: bool,
+    /// Is the listener to be told?
+    pub(super) is_listening: bool,
+    pub(super) topics: Vec<Box<str>>,
+}
+
+/// One frame on its way out.
+pub(crate) struct Outgoing {
+    pub(crate) frame: Bytes,
+    /// Control frames are never thrown away.
+    is_message: bool,
+}
+
+/// So many messages at most wait to be taken.
+const MOST_WAITING: usize = 1024;
+
+impl WebSocketConnection {
+    pub(crate) fn new(
+        request: Arc<Request>,
+        subprotocol: Option<&str>,
+        deflater: Option<Deflater>,
+        options: &Options,
+        room: Arc<Room>,
+    ) -> Self {
+        let state = State { deflater: deflater.map(Box::new), ..State::default() };
+        Self(Arc::new(Shared {
+            request,
+            subprotocol: subprotocol.map(Into::into),
+            max_queue: options.max_queue,
+            max_inbox: options.max_message.max(1 << 16),
+            when_full: options.when_full,
+            room,
+            listener: OnceLock::new(),
+            state: Mutex::new(state),
+            received: Condvar::new(),
+            drained: Condvar::new(),
+        }))
+    }
+
+    /// The request that opened it.
+    pub fn request(&self) -> &Arc<Request> {
+        &self.0.request
+    }
+
+    /// The subprotocol that was agreed on.
+    pub fn subprotocol(&self) -> Option<&str> {
+        self.0.subprotocol.as_deref()
+    }
+
+    /// Waits for the next message.
+    ///
+    /// # Errors
+    /// The connection has ended, and all that came before has been taken.
+    pub fn recv(&self) -> Result<Message, WebSocketExit> {
+        match self.receive_until(None)? {
+            Some(message) => Ok(message),
+            None => Err(abnormal()),
+        }
+    }
+
+    /// The same; `None` if there is none after this long.
+    ///
+    /// # Errors
+    /// As [`WebSocketConnection::recv`].
+    pub fn recv_timeout(&self, at_most: Duration) -> Result<Option<Message>, WebSocketExit> {
+        self.receive_until(Some(Instant::now() + at_most))
+    }
+
+    /// The next message if there is one.
+    ///
+    /// # Errors
+    /// As [`WebSocketConnection::recv`].
+    pub fn try_recv(&self) -> Result<Option<Message>, WebSocketExit> {
+        self.take(self.lock()).1
+    }
+
+    /// Sends a message: text of `&str` and `String`, binary of bytes. Waits while the client reads too slowly, if that is
+    /// what is to be done when the queue is full.
+    ///
+    /// # Errors
+    /// The connection has ended or is ending.
+    pub fn send(&self, message: impl Into<Message>) -> Result<(), WebSocketExit> {
+        let message = message.into();
+        let mut state = self.lock();
+        while self.0.when_full == WhenFull::Wait && self.is_full(&state, message.as_bytes().len()) {
+            self.check_open(&state)?;
+            state = self.0.drained.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        self.enqueue(state, &message)
+    }
+
+    /// The same without waiting: `false` if the queue is full and `send` would wait.
+    ///
+    /// # Errors
+    /// As [`WebSocketConnection::send`].
+    pub fn try_send(&self, message: &Message) -> Result<bool, WebSocketExit> {
+        let state = self.lock();
+        self.check_open(&state)?;
+        if self.0.when_full == WhenFull::Wait && self.is_full(&state, message.as_bytes().len()) {
+            return Ok(false);
+        }
+        self.enqueue(state, message).map(|()| true)
+    }
+
+    /// Sends a ping (RFC 6455 section 5.5.2) with a payload of at most 125 bytes.
+    ///
+    /// # Errors
+    /// The payload is too long. On a connection that has ended nothing happens.
+    pub fn ping(&self, payload: &[u8]) -> Result<(), Error> {
+        if payload.len() > MAX_CONTROL_PAYLOAD {
+            let given = payload.len();
+            return Err(Error::new(format!(
+                "the payload of a ping has at most {MAX_CONTROL_PAYLOAD} bytes, not {given}"
+            )));
+        }
+        self.send_control(Opcode::Ping, payload);
+        Ok(())
+    }
+
+    /// Begins the closing handshake; what was sent before still goes out. On a connection that has ended nothing happens.
+    ///
+    /// # Errors
+    /// A code that must not be sent, or a reason of more than 123 bytes (RFC 6455 section 7.4).
+    pub fn exit(&self, code: u16, reason: &str) -> Result<(), Error> {
+        let close = Close::new(code, reason)?;
+        self.close(&close);
+        Ok(())
+    }
+
+    /// The close code, once the connection has ended or begun to end; as in [`WebSocketExit`].
+    pub fn close_code(&self) -> Option<u16> {
+        self.lock().exit.as_ref().map(|exit| exit.code)
+    }
+
+    /// The close reason, once the connection has ended or begun to end.
+    pub fn close_reason(&self) -> Option<String> {
+        self.lock().exit.as_ref().map(|exit| exit.reason.to_string())
+    }
+
+    /// From now on it gets what is published to this topic.
+    pub fn subscribe(&self, topic: &str) {
+        let mut state = self.lock();
+        let is_new = !state.is_over && !state.topics.iter().any(|known| **known == *topic);
+        if is_new {
+            state.topics.push(topic.into());
+        }
+        drop(state);
+        if is_new {
+            self.0.room.add(topic, self);
+            // It may have ended meanwhile.
+            if self.lock().is_over {
+                self.0.room.remove(topic, self);
+            }
+        }
+    }
+
+    /// From now on it gets no more of this topic.
+    pub fn unsubscribe(&self, topic: &str) {
+        self.lock().topics.retain(|known| **known != *topic);
+        self.0.room.remove(topic, self);
+    }
+
+    /// Sets what is called, once, after [`WebSocketConnection::listen`] when something has happened: a message, room in the
+    /// queue, or the end. Called inside the event loop: must not block. For bindings.
+    pub fn set_listener(&self, listener: impl Fn() + Send + Sync + 'static) {
+        // There is one, set before anything can happen.
+        let _is_the_first = self.0.listener.set(Box::new(listener));
+    }
+
+    /// Has the listener told of the next thing that happens. `false`: there is something already.
+    pub fn listen(&self) -> bool {
+        let mut state = self.lock();
+        let nothing_yet = state.inbox.is_empty() && state.exit.is_none();
+        state.is_listening = nothing_yet;
+        nothing_yet
+    }
+
+    /// The same for room in the queue.
+    pub fn listen_for_room(&self) -> bool {
+        let mut state = self.lock();
+        let nothing_yet = state.queue_bytes > self.0.max_queue / 2 && state.exit.is_none();
+        state.is_listening |= nothing_yet;
+        nothing_yet
+    }
+
+    /// Something that distinguishes it from all others there are at this moment.
+    pub fn id(&self) -> usize {
+        Arc::as_ptr(&self.0).addr()
+    }
+
+    fn receive_until(&self, deadline: Option<Instant>) -> Result<Option<Message>, WebSocketExit> {
+        let mut state = self.lock();
+        loop {
+            let (rest, taken) = self.take(state);
+            let (Some(nothing_yet), Ok(None)) = (rest, &taken) else { return taken };
+            let received = &self.0.received;
+            state = match deadline {
+                None => received.wait(nothing_yet).unwrap_or_else(PoisonError::into_inner),
+                Some(deadline) => {
+                    let left = deadline.saturating_duration_since(Instant::now());
+                    if left.is_zero() {
+                        return Ok(None);
+                    }
+                    received.wait_timeout(nothing_yet, left).unwrap_or_else(PoisonError::into_inner).0
+                }
+            };
+        }
+    }
+
+    /// Takes a message, or gives the lock back if there is none yet.
+    fn take<'s>(
+        &self,
+        mut state: MutexGuard<'s, State>,
+    ) -> (Option<MutexGuard<'s, State>>, Result<Option<Message>, WebSocketExit>) {
+        let Some(message) = state.inbox.pop_front() else {
+            return match state.exit.clone() {
+                Some(exit) => (None, Err(exit)),
+                None => (Some(state), Ok(None)),
+            };
+        };
+        state.inbox_bytes -= message.as_bytes().len();
+        if state.is_paused && self.has_room(&state) {
+            state.is_paused = false;
+            Self::unlock(state);
+        }
+        (None, Ok(Some(message)))
+    }
+
+    fn check_open(&self, state: &State) -> Result<(), WebSocketExit> {
+        match (&state.exit, state.closing.is_open() && !state.is_over) {
+            (_, true) => Ok(()),
+            (Some(exit), false) => Err(exit.clone()),
+            (None, false) => Err(abnormal()),
+        }
+    }
+
+    fn is_full(&self, state: &State, more: usize) -> bool {
+        state.queue_bytes > 0
+            && state.queue_bytes + more > self.0.max_queue
+            && state.closing.is_open()
+            && !state.is_over
+    }
+
+    pub(super) fn has_room(&self, state: &State) -> bool {
+        state.inbox_bytes < self.0.max_inbox && state.inbox.len() < MOST_WAITING
+    }
+
+    fn enqueue(&self, mut state: MutexGuard<'_, State>, message: &Message) -> Result<(), WebSocketExit> {
+        self.check_open(&state)?;
+        let payload = message.as_bytes();
+        if self.is_full(&state, payload.len()) {
+            self.make_room(&mut state, payload.len());
+            self.check_open(&state)?;
+        }
+        let mut frame = Vec::with_capacity(payload.len() + 10);
+        let kind = if message.is_text() { MessageKind::Text } else { MessageKind::Binary };
+        match &mut state.deflater {
+            Some(deflater) => deflater.encode_message(&mut frame, kind, payload),
+            None => encode_frame(&mut frame, opcode(message), payload),
+        }
+        push(&mut state, frame.into(), true);
+        Self::unlock(state);
+        Ok(())
+    }
+
+    /// What was encoded for all subscribers of a topic; waits for nobody.
+    pub(super) fn send_frame(&self, frame: &Bytes) {
+        let mut state = self.lock();
+        if self.check_open(&state).is_err() {
+            return;
+        }
+        if self.is_full(&state, frame.len()) {
+            self.make_room(&mut state, frame.len());
+        }
+        if state.closing.is_open() {
+            push(&mut state, frame.clone(), true);
+        }
+        Self::unlock(state);
+    }
+
+    /// The queue is full and nobody may wait.
+    fn make_room(&self, state: &mut State, more: usize) {
+        if self.0.when_full == WhenFull::DropOldest {
+            while state.queue_bytes + more > self.0.max_queue {
+                let Some(oldest) = state.queue.iter().position(|outgoing| outgoing.is_message) else { break };
+                if let Some(dropped) = state.queue.remove(oldest) {
+                    state.queue_bytes -= dropped.frame.len();
+                }
+            }
+            return;
+        }
+        if let Ok(close) = Close::new(1013, "the client reads too slowly") {
+            // What waits would keep the close from ever being read.
+            state.queue.retain(|outgoing| !outgoing.is_message);
+            state.queue_bytes = state.queue.iter().map(|outgoing| outgoing.frame.len()).sum();
+            self.close_in(state, &close);
+        }
+    }
+
+    pub(super) fn close(&self, close: &Close) {
+        let mut state = self.lock();
+        self.close_in(&mut state, close);
+        Self::unlock(state);
+    }
+
+    fn close_in(&self, state: &mut State, close: &Close) {
+        let mut frame = Vec::new();
+        if !state.is_over && state.closing.close_to_send(close, &mut frame) {
+            push(state, frame.into(), false);
+            let code = close.code.unwrap_or(1005);
+            self.set_exit(state, WebSocketExit { code, reason: close.reason.clone() });
+            // Who ends a connection is not interested in what else was said.
+            state.inbox.clear();
+            state.inbox_bytes = 0;
+        }
+    }
+
+    pub(super) fn set_exit(&self, state: &mut State, exit: WebSocketExit) {
+        state.exit.get_or_insert(exit);
+        self.0.received.notify_all();
+        self.0.drained.notify_all();
+    }
+
+    pub(super) fn send_control(&self, opcode: Opcode, payload: &[u8]) {
+        let mut state = self.lock();
+        // A client that floods and does not read gets no more answers than fit.
+        if state.closing.is_open() && !state.is_over && !self.is_full(&state, payload.len()) {
+            let mut frame = Vec::new();
+            encode_frame(&mut frame, opcode, payload);
+            push(&mut state, frame.into(), false);
+        }
+        Self::unlock(state);
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Wakes the session if there is something for it to do, behind the lock.
+    pub(super) fn unlock(mut state: MutexGuard<'_, State>) {
+        let wake = if state.is_woken { None } else { state.session.clone() };
+        state.is_woken = true;
+        drop(state);
+        if let Some(session) = wake {
+            session.wake();
+        }
+    }
+}
+
+pub(super) fn push(state: &mut State, frame: Bytes, is_message: bool) {
+    state.queue_bytes += frame.len();
+    state.queue.push_back(Outgoing { frame, is_message });
+}
+
+fn opcode(message: &Message) -> Opcode {
+    if message.is_text() { Opcode::Text } else { Opcode::Binary }
+}
+
+/// A message as one frame that is not compressed, which every client understands.
+pub(super) fn frame_of(message: &Message) -> Bytes {
+    let payload = message.as_bytes();
+    let mut frame = Vec::with_capacity(payload.len() + 10);
+    encode_frame_head(&mut frame, opcode(message), false, payload.len());
+    frame.extend_from_slice(payload);
+    frame.into()
+}
+
+/// The connection broke (RFC 6455 section 7.1.5).
+pub(super) fn abnormal() -> WebSocketExit {
+    WebSocketExit { code: 1006, reason: Box::default() }
+}
+
+impl PartialEq for WebSocketConnection {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Eq for WebSocketConnection {}
+
+impl fmt::Debug for WebSocketConnection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = self.lock();
+        f.debug_struct("WebSocketConnection")
+            .field("url", &self.0.request.url())
+            .field("waiting", &state.inbox.len())
+            .field("close_code", &state.exit.as_ref().map(|exit| exit.code))
+            .finish()
+    }
+}

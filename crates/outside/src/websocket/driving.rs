@@ -1,0 +1,136 @@
+//! The side of a connection that its session sees: what came goes in, what is to go out comes out.
+
+use std::collections::VecDeque;
+use std::sync::MutexGuard;
+use std::task::Context;
+
+use super::connection::{Outgoing, State, WebSocketConnection, abnormal, push};
+use super::message::{Message, WebSocketExit};
+use crate::protocol::websocket::{Close, Failure, Opcode};
+
+impl WebSocketConnection {
+    /// The session is about to look; whoever comes later wakes it.
+    pub(crate) fn attend(&self, context: &Context<'_>) {
+        let mut state = self.lock();
+        state.is_woken = false;
+        if !state.session.as_ref().is_some_and(|waker| waker.will_wake(context.waker())) {
+            state.session = Some(context.waker().clone());
+        }
+    }
+
+    /// Frames that are to go out, as many as are worth one write.
+    pub(crate) fn take_outgoing(&self, into: &mut VecDeque<Outgoing>, at_least: usize) {
+        let mut state = self.lock();
+        let mut taken = 0;
+        while taken < at_least {
+            let Some(outgoing) = state.queue.pop_front() else { break };
+            taken += outgoing.frame.len();
+            into.push_back(outgoing);
+        }
+        if taken == 0 {
+            return;
+        }
+        state.queue_bytes -= taken;
+        let tell = state.is_listening && state.queue_bytes <= self.0.max_queue / 2;
+        if tell {
+            state.is_listening = false;
+        }
+        drop(state);
+        self.0.drained.notify_all();
+        if tell {
+            self.tell();
+        }
+    }
+
+    /// Messages have come; `false` if no more are to be read until some have been taken.
+    pub(crate) fn deliver(&self, messages: impl Iterator<Item = Message>) -> bool {
+        let mut state = self.lock();
+        let before = state.inbox.len();
+        if state.exit.is_none() {
+            for message in messages {
+                state.inbox_bytes += message.as_bytes().len();
+                state.inbox.push_back(message);
+            }
+        }
+        let has_room = self.has_room(&state);
+        state.is_paused = !has_room;
+        let has_come = state.inbox.len() > before;
+        let tell = has_come && std::mem::take(&mut state.is_listening);
+        drop(state);
+        if has_come {
+            self.0.received.notify_one();
+        }
+        if tell {
+            self.tell();
+        }
+        has_room
+    }
+
+    /// Is there room for more messages?
+    pub(crate) fn may_read(&self) -> bool {
+        !self.lock().is_paused
+    }
+
+    pub(crate) fn receive_ping(&self, payload: &[u8]) {
+        self.send_control(Opcode::Pong, payload);
+    }
+
+    pub(crate) fn receive_close(&self, close: Close) {
+        let mut state = self.lock();
+        let exit = WebSocketExit { code: close.code.unwrap_or(1005), reason: close.reason.clone() };
+        let mut frame = Vec::new();
+        state.closing.receive_close(close, &mut frame);
+        if !frame.is_empty() {
+            push(&mut state, frame.into(), false);
+        }
+        self.set_exit(&mut state, exit);
+        self.tell_if_listening(state);
+    }
+
+    /// The client has broken the protocol.
+    pub(crate) fn fail(&self, failure: &Failure) {
+        if let Ok(close) = Close::new(failure.code, failure.reason) {
+            self.close(&close);
+        }
+        self.tell_if_listening(self.lock());
+    }
+
+    /// Have both sides said that they close?
+    pub(crate) fn is_closed(&self) -> bool {
+        self.lock().closing.is_complete()
+    }
+
+    /// Is nothing more to be sent but what is queued?
+    pub(crate) fn is_closing(&self) -> bool {
+        !self.lock().closing.is_open()
+    }
+
+    /// The socket is gone.
+    pub(crate) fn end(&self) {
+        let mut state = self.lock();
+        state.is_over = true;
+        state.session = None;
+        state.queue = VecDeque::new();
+        state.queue_bytes = 0;
+        self.set_exit(&mut state, abnormal());
+        let topics = std::mem::take(&mut state.topics);
+        self.tell_if_listening(state);
+        for topic in topics {
+            self.0.room.remove(&topic, self);
+        }
+    }
+
+    fn tell_if_listening(&self, mut state: MutexGuard<'_, State>) {
+        let tell = std::mem::take(&mut state.is_listening);
+        drop(state);
+        if tell {
+            self.tell();
+        }
+    }
+
+    fn tell(&self) {
+        if let Some(listener) = self.0.listener.get() {
+            listener();
+        }
+    }
+}

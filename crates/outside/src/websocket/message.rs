@@ -1,0 +1,109 @@
+//! One message, and the end of a connection as those see it who wait for the next one.
+
+use std::fmt;
+
+use bytes::Bytes;
+
+/// A whole message, text or binary (RFC 6455 section 5.6).
+#[derive(Clone, PartialEq, Eq)]
+pub struct Message {
+    is_text: bool,
+    payload: Bytes,
+}
+
+impl Message {
+    /// A text.
+    pub fn text(text: impl Into<String>) -> Self {
+        Self { is_text: true, payload: Bytes::from(text.into()) }
+    }
+
+    /// Bytes of any kind.
+    pub fn binary(payload: impl Into<Bytes>) -> Self {
+        Self { is_text: false, payload: payload.into() }
+    }
+
+    /// Bytes that are known to be UTF-8 if they are a text.
+    pub(crate) fn received(is_text: bool, payload: Bytes) -> Self {
+        Self { is_text, payload }
+    }
+
+    /// Is it a text?
+    pub fn is_text(&self) -> bool {
+        self.is_text
+    }
+
+    /// Its bytes; UTF-8 if it is a text.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.payload
+    }
+
+    /// Its text, if it is one.
+    pub fn as_text(&self) -> Option<&str> {
+        self.is_text.then(|| std::str::from_utf8(&self.payload).ok()).flatten()
+    }
+
+    /// Its bytes, without a copy.
+    pub fn into_bytes(self) -> Bytes {
+        self.payload
+    }
+}
+
+impl From<&str> for Message {
+    fn from(text: &str) -> Self {
+        Self::text(text)
+    }
+}
+
+impl From<String> for Message {
+    fn from(text: String) -> Self {
+        Self::text(text)
+    }
+}
+
+impl From<Vec<u8>> for Message {
+    fn from(payload: Vec<u8>) -> Self {
+        Self::binary(payload)
+    }
+}
+
+impl From<&[u8]> for Message {
+    fn from(payload: &[u8]) -> Self {
+        Self::binary(Bytes::copy_from_slice(payload))
+    }
+}
+
+impl From<Bytes> for Message {
+    fn from(payload: Bytes) -> Self {
+        Self::binary(payload)
+    }
+}
+
+impl fmt::Debug for Message {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.as_text() {
+            Some(text) => write!(f, "Message({text:?})"),
+            None => write!(f, "Message({} bytes)", self.payload.len()),
+        }
+    }
+}
+
+/// The connection has ended, or is about to: there will be no message, and none can be sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WebSocketExit {
+    /// The close code: the client's, or ours if we ended it; 1005 if there was none, 1006 if the connection broke (RFC 6455
+    /// section 7.1.5).
+    pub code: u16,
+    /// The reason that came with it.
+    pub reason: Box<str>,
+}
+
+impl fmt::Display for WebSocketExit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &*self.reason {
+            "" => write!(f, "the connection has ended with {}", self.code),
+            reason => write!(f, "the connection has ended with {}: {reason}", self.code),
+        }
+    }
+}
+
+impl std::error::Error for WebSocketExit {}

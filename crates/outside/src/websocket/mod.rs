@@ -1,0 +1,273 @@
+//! WebSockets as users hold them: what is set on a route, and a connection with its two queues.
+//!
+//! The bytes are `protocol/websocket`'s; the socket is driven by `connection/session`, which fills one queue of a
+//! [`WebSocketConnection`] and empties the other. Nothing here knows a socket, and no user code is called while a lock is held.
+
+mod connection;
+mod driving;
+mod message;
+mod topics;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+pub(crate) use connection::Outgoing;
+pub use connection::WebSocketConnection;
+pub use message::{Message, WebSocketExit};
+pub(crate) use topics::Room;
+pub use topics::{Bus, Hub};
+
+use crate::error::Error;
+use crate::protocol::websocket::{DeflateSettings, Origins};
+
+/// How the handler of a WebSocket is run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Style {
+    /// [`SessionHandler::open`] has a thread of its own and may block for the whole life of the connection.
+    Blocking,
+    /// [`SessionHandler::open`] and [`SessionHandler::message`] are called by the executor, one message after the other.
+    Callbacks,
+    /// [`SessionHandler::open`] is called inside the event loop, hands the connection on, and must not block.
+    Elsewhere,
+}
+
+/// Who handles the connections of a WebSocket, in any language.
+pub trait SessionHandler: Send + Sync {
+    /// How it is run.
+    fn style(&self) -> Style;
+
+    /// A connection is open. An error ends it with 1011.
+    fn open(&self, connection: &WebSocketConnection) -> Result<(), Error>;
+
+    /// A message has come. An error ends the connection with 1011. For callbacks alone.
+    fn message(&self, connection: &WebSocketConnection, message: Message) -> Result<(), Error> {
+        let _handled_elsewhere = (connection, message);
+        Ok(())
+    }
+
+    /// The connection has ended, however that came about; called once. Not for handlers [`Style::Elsewhere`].
+    fn exit(&self, connection: &WebSocketConnection) {
+        let _not_needed = connection;
+    }
+}
+
+/// What is done when a client reads too slowly and its queue is full.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum WhenFull {
+    /// `send` waits. What is published to a topic cannot wait: it ends the connection with 1013.
+    #[default]
+    Wait,
+    /// The oldest messages that wait are thrown away.
+    DropOldest,
+    /// The connection ends with 1013.
+    Close,
+}
+
+/// A WebSocket on a route.
+///
+/// ```no_run
+/// # let server = outside::OutsideHttp::new(("127.0.0.1", 8080))?;
+/// use outside::{WebSocket, WebSocketConnection, WebSocketExit};
+///
+/// let echo = WebSocket::new().on_connection(|connection: &WebSocketConnection| -> Result<(), WebSocketExit> {
+///     loop {
+///         connection.send(connection.recv()?)?;
+///     }
+/// });
+/// server.set_route("/ws", echo)?;
+/// # Ok::<(), outside::Error>(())
+/// ```
+pub struct WebSocket {
+    functions: Functions,
+    foreign: Option<Arc<dyn SessionHandler>>,
+    pub(crate) options: Options,
+}
+
+/// The options of a WebSocket; the defaults are safe on the open internet.
+#[derive(Clone, Debug)]
+pub(crate) struct Options {
+    pub(crate) subprotocols: Vec<String>,
+    pub(crate) origins: Origins,
+    pub(crate) max_message: usize,
+    pub(crate) deflate: Option<DeflateSettings>,
+    pub(crate) ping_interval: Option<Duration>,
+    pub(crate) ping_timeout: Duration,
+    pub(crate) max_queue: usize,
+    pub(crate) when_full: WhenFull,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            subprotocols: Vec::new(),
+            origins: Origins::Same,
+            max_message: 1 << 20,
+            deflate: None,
+            ping_interval: Some(Duration::from_secs(25)),
+            ping_timeout: Duration::from_secs(10),
+            max_queue: 1 << 20,
+            when_full: WhenFull::Wait,
+        }
+    }
+}
+
+/// Handlers that are Rust functions.
+#[derive(Default)]
+struct Functions {
+    connection: Option<Box<ConnectionFunction>>,
+    open: Option<Box<ConnectionFunction>>,
+    message: Option<Box<MessageFunction>>,
+    exit: Option<Box<ExitFunction>>,
+}
+
+type ConnectionFunction = dyn Fn(&WebSocketConnection) -> Result<(), Error> + Send + Sync;
+type MessageFunction = dyn Fn(&WebSocketConnection, Message) -> Result<(), Error> + Send + Sync;
+type ExitFunction = dyn Fn(&WebSocketConnection) + Send + Sync;
+
+impl SessionHandler for Functions {
+    fn style(&self) -> Style {
+        if self.connection.is_some() { Style::Blocking } else { Style::Callbacks }
+    }
+
+    fn open(&self, connection: &WebSocketConnection) -> Result<(), Error> {
+        if let Some(open) = &self.open {
+            open(connection)?;
+        }
+        self.connection.as_ref().map_or(Ok(()), |function| function(connection))
+    }
+
+    fn message(&self, connection: &WebSocketConnection, message: Message) -> Result<(), Error> {
+        self.message.as_ref().map_or(Ok(()), |function| function(connection, message))
+    }
+
+    fn exit(&self, connection: &WebSocketConnection) {
+        if let Some(exit) = &self.exit {
+            exit(connection);
+        }
+    }
+}
+
+impl WebSocket {
+    /// One without handlers: it opens connections and drops what comes, until the client leaves.
+    pub fn new() -> Self {
+        Self { functions: Functions::default(), foreign: None, options: Options::default() }
+    }
+
+    /// One with a handler of another language: for bindings.
+    pub fn with_handler(handler: Arc<dyn SessionHandler>) -> Self {
+        Self { foreign: Some(handler), ..Self::new() }
+    }
+
+    /// Sets a function that has each connection for its whole life, on a thread of its own: it may block. Its return ends
+    /// the connection with 1000, its error with 1011; [`WebSocketExit`] is no error.
+    #[must_use]
+    pub fn on_connection<F, E>(mut self, function: F) -> Self
+    where
+        F: Fn(&WebSocketConnection) -> Result<(), E> + Send + Sync + 'static,
+        E: Into<Error>,
+    {
+        self.functions.connection = Some(Box::new(move |connection| function(connection).map_err(Into::into)));
+        self
+    }
+
+    /// Sets a function that is called for each message, between two turns of the event loop: no thread, no stack.
+    #[must_use]
+    pub fn on_message<F, E>(mut self, function: F) -> Self
+    where
+        F: Fn(&WebSocketConnection, Message) -> Result<(), E> + Send + Sync + 'static,
+        E: Into<Error>,
+    {
+        self.functions.message =
+            Some(Box::new(move |connection, message| function(connection, message).map_err(Into::into)));
+        self
+    }
+
+    /// Sets a function that is called when a connection has opened, before its first message.
+    #[must_use]
+    pub fn on_open<F, E>(mut self, function: F) -> Self
+    where
+        F: Fn(&WebSocketConnection) -> Result<(), E> + Send + Sync + 'static,
+        E: Into<Error>,
+    {
+        self.functions.open = Some(Box::new(move |connection| function(connection).map_err(Into::into)));
+        self
+    }
+
+    /// Sets a function that is called once when a connection has ended, however that came about.
+    #[must_use]
+    pub fn on_exit<F>(mut self, function: F) -> Self
+    where
+        F: Fn(&WebSocketConnection) + Send + Sync + 'static,
+    {
+        self.functions.exit = Some(Box::new(function));
+        self
+    }
+
+    /// The subprotocols that it speaks, the most wanted first (RFC 6455 section 1.9).
+    #[must_use]
+    pub fn with_subprotocols<S: Into<String>>(mut self, names: impl IntoIterator<Item = S>) -> Self {
+        self.options.subprotocols = names.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// The origins whose pages may connect, such as `https://example.com`; `"*"` is every one. Without this: the origin of
+    /// the server itself.
+    ///
+    /// # Errors
+    /// A text that is no origin.
+    pub fn with_origins<S: AsRef<str>>(mut self, origins: &[S]) -> Result<Self, Error> {
+        self.options.origins = Origins::listed(origins)?;
+        Ok(self)
+    }
+
+    /// Bytes of the largest message, counted after inflating; a larger one ends the connection with 1009.
+    #[must_use]
+    pub fn with_max_message(mut self, bytes: usize) -> Self {
+        self.options.max_message = bytes;
+        self
+    }
+
+    /// Compresses messages for clients that offer it (RFC 7692).
+    #[must_use]
+    pub fn with_deflate(mut self, deflate: bool) -> Self {
+        self.options.deflate = deflate.then(DeflateSettings::default);
+        self
+    }
+
+    /// A client that was silent for `interval` is pinged, and has `timeout` to answer; `None`: no pings, and who is silent
+    /// for `process_timeout` is left.
+    #[must_use]
+    pub fn with_ping(mut self, interval: Option<Duration>, timeout: Duration) -> Self {
+        self.options.ping_interval = interval;
+        self.options.ping_timeout = timeout;
+        self
+    }
+
+    /// Bytes that may wait for a client that reads slowly, and what is done with more.
+    #[must_use]
+    pub fn with_queue(mut self, bytes: usize, when_full: WhenFull) -> Self {
+        self.options.max_queue = bytes;
+        self.options.when_full = when_full;
+        self
+    }
+
+    pub(crate) fn handler(&self) -> &dyn SessionHandler {
+        match &self.foreign {
+            Some(handler) => &**handler,
+            None => &self.functions,
+        }
+    }
+}
+
+impl Default for WebSocket {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for WebSocket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WebSocket").field("style", &self.handler().style()).field("options", &self.options).finish()
+    }
+}

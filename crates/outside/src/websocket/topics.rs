@@ -1,0 +1,142 @@
+//! Topics: who has subscribed to what, and how a message reaches all of them.
+//!
+//! A message is encoded once. Each reactor has a [`Room`] with its own subscribers and is woken once for all that was
+//! published since; inside its event loop it puts the frame into each subscriber's queue. A slow reader has only a queue
+//! that grows to its bound: nobody waits for it.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+
+use bytes::Bytes;
+use tokio::sync::Notify;
+
+use super::connection::{WebSocketConnection, frame_of};
+use super::message::Message;
+
+/// How what is published travels: within this process, or farther.
+pub trait Bus: Send + Sync {
+    /// Sees to it that every process that serves this topic calls [`Hub::deliver`], this one included.
+    fn publish(&self, hub: &Hub, topic: &str, message: &Message);
+}
+
+/// Within this process.
+struct InProcess;
+
+impl Bus for InProcess {
+    fn publish(&self, hub: &Hub, topic: &str, message: &Message) {
+        hub.deliver(topic, message);
+    }
+}
+
+/// All topics of a server in this process.
+pub struct Hub {
+    bus: Box<dyn Bus>,
+    rooms: RwLock<Vec<Arc<Room>>>,
+}
+
+impl Hub {
+    /// Topics whose messages travel on this bus.
+    pub fn on(bus: impl Bus + 'static) -> Self {
+        Self { bus: Box::new(bus), rooms: RwLock::default() }
+    }
+
+    /// Sends a message to all subscribers of a topic.
+    pub fn publish(&self, topic: &str, message: &Message) {
+        self.bus.publish(self, topic, message);
+    }
+
+    /// Sends a message to those of this process: for a [`Bus`].
+    pub fn deliver(&self, topic: &str, message: &Message) {
+        let mut frame = None;
+        for room in self.rooms.read().unwrap_or_else(PoisonError::into_inner).iter().filter(|room| room.has(topic)) {
+            room.announce(topic, frame.get_or_insert_with(|| frame_of(message)));
+        }
+    }
+
+    /// A new reactor's room; those of reactors that have ended are forgotten.
+    pub(crate) fn new_room(&self) -> Arc<Room> {
+        let room = Arc::<Room>::default();
+        let mut rooms = self.rooms.write().unwrap_or_else(PoisonError::into_inner);
+        rooms.retain(|room| Arc::strong_count(room) > 1);
+        rooms.push(Arc::clone(&room));
+        room
+    }
+}
+
+impl Default for Hub {
+    fn default() -> Self {
+        Self::on(InProcess)
+    }
+}
+
+impl fmt::Debug for Hub {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Hub")
+    }
+}
+
+/// The subscribers of one reactor.
+#[derive(Default)]
+pub(crate) struct Room {
+    topics: Mutex<HashMap<Box<str>, HashMap<usize, WebSocketConnection>>>,
+    /// Frames that were published and not handed out yet, with their topics.
+    published: Mutex<Vec<(Box<str>, Bytes)>>,
+    rung: Notify,
+}
+
+impl Room {
+    pub(super) fn add(&self, topic: &str, connection: &WebSocketConnection) {
+        let mut topics = lock(&self.topics);
+        if !topics.contains_key(topic) {
+            topics.insert(topic.into(), HashMap::new());
+        }
+        if let Some(subscribers) = topics.get_mut(topic) {
+            subscribers.insert(connection.id(), connection.clone());
+        }
+    }
+
+    pub(super) fn remove(&self, topic: &str, connection: &WebSocketConnection) {
+        let mut topics = lock(&self.topics);
+        let Some(subscribers) = topics.get_mut(topic) else { return };
+        let removed = subscribers.remove(&connection.id());
+        if subscribers.is_empty() {
+            topics.remove(topic);
+        }
+        drop(topics);
+        // Perhaps the last one: dropped behind the lock.
+        drop(removed);
+    }
+
+    fn has(&self, topic: &str) -> bool {
+        lock(&self.topics).contains_key(topic)
+    }
+
+    fn announce(&self, topic: &str, frame: &Bytes) {
+        lock(&self.published).push((topic.into(), frame.clone()));
+        self.rung.notify_one();
+    }
+
+    /// Hands out what is published, for ever: a task of the reactor's event loop.
+    pub(crate) async fn serve(self: Arc<Self>) {
+        loop {
+            self.rung.notified().await;
+            let published = std::mem::take(&mut *lock(&self.published));
+            for (topic, frame) in published {
+                let subscribers: Vec<WebSocketConnection> =
+                    lock(&self.topics).get(&topic).map(|all| all.values().cloned().collect()).unwrap_or_default();
+                for some in subscribers.chunks(SOME) {
+                    some.iter().for_each(|subscriber| subscriber.send_frame(&frame));
+                    tokio::task::yield_now().await;
+                }
+            }
+        }
+    }
+}
+
+/// As many subscribers get a message before others have their turn.
+const SOME: usize = 512;
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
