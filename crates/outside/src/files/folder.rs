@@ -97,6 +97,11 @@ fn at(path: &Path, error: io::Error) -> Error {
     Error::with_source(format!("{}", path.display()), error)
 }
 
+/// The path as of now: a program may go to another folder later.
+fn absolute(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
+}
+
 /// What is behind a route: a folder, or one file.
 #[derive(Debug)]
 pub struct Files {
@@ -137,12 +142,12 @@ impl Files {
 
     /// The files of a folder.
     pub fn folder(folder: Folder) -> Self {
-        let root = Root::new(folder.path.clone());
+        let root = Root::new(absolute(&folder.path));
         Self::new(Kinds::Folder { root, options: folder })
     }
 
     fn file(path: PathBuf) -> Self {
-        Self::new(Kinds::File(path))
+        Self::new(Kinds::File(absolute(&path)))
     }
 
     fn new(kind: Kinds) -> Self {
@@ -259,7 +264,8 @@ impl Search<'_> {
             Some(folder) => (folder, true),
             None => (relative, path == "/"),
         };
-        if !may_be_seen(relative) {
+        // `//` is an empty segment too, and the folder itself is `/`.
+        if !may_be_seen(relative) || (relative.is_empty() && path.len() > 1) {
             return Ok(Located::Fallback);
         }
         match self.search(relative, has_slash, route) {

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::sync::Arc;
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 
@@ -25,7 +25,7 @@ pub(crate) struct Representation {
     pub(crate) length: u64,
     pub(crate) offers_ranges: bool,
     etag: String,
-    modified: u64,
+    modified: Option<u64>,
 }
 
 /// Where the bytes are.
@@ -52,7 +52,8 @@ impl Representation {
     /// All of a file. `path` gives the media type; for a coding of it, it is still that of the file itself.
     pub(crate) fn new(about: &About<'_>, content: Content, length: u64) -> Self {
         let (seconds, _) = about.stamp.modified;
-        let modified = u64::try_from(seconds).unwrap_or_default();
+        // Neither a date that cannot be written, nor one of the future (RFC 9110 section 8.8.2.1).
+        let modified = u64::try_from(seconds).ok().filter(|&seconds| seconds < LAST_DATE && seconds <= seconds_now());
         let etag = etag(&about.stamp, about.coding);
         let offers_ranges = about.ranges_from.is_some_and(|from| length >= from);
         let mut headers = Headers::new();
@@ -61,8 +62,7 @@ impl Representation {
             headers.push_checked(b"Content-Encoding", about.coding.token().as_bytes());
         }
         headers.push_checked(b"ETag", etag.as_bytes());
-        // A date before 1970 or after 9999 cannot be written.
-        if seconds >= 0 && modified < LAST_DATE {
+        if let Some(modified) = modified {
             let date = httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_secs(modified));
             headers.push_checked(b"Last-Modified", date.as_bytes());
         }
@@ -106,7 +106,7 @@ impl Representation {
 
     /// What identifies it.
     pub(crate) fn validators(&self) -> Validators<'_> {
-        Validators { etag: Some(self.etag.as_bytes()), modified: Some(self.modified) }
+        Validators { etag: Some(self.etag.as_bytes()), modified: self.modified }
     }
 
     /// Bytes of memory that it holds.
@@ -124,6 +124,10 @@ pub(super) fn etag(stamp: &Stamp, coding: Coding) -> String {
     let (seconds, nanoseconds) = stamp.modified;
     let dash = if coding == Coding::Identity { "" } else { "-" };
     format!("\"{seconds:x}.{nanoseconds:x}-{:x}{dash}{}\"", stamp.size, coding.token())
+}
+
+pub(super) fn seconds_now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
 /// The last second that an HTTP date can name.

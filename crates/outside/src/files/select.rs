@@ -5,13 +5,12 @@ use std::fs::File;
 use std::hash::BuildHasher as _;
 use std::ops::Range;
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use bytes::Bytes;
 
 use super::entry::{Entry, Offered};
 use super::open::Patience;
-use super::representation::{Content, Representation};
+use super::representation::{Content, Representation, seconds_now};
 use super::store::Store;
 use crate::message::{Body, FileSlice, Headers, Known, Request, Response};
 use crate::protocol::conditional::{Validators, Verdict, allows_range, evaluate, seconds};
@@ -292,8 +291,4 @@ fn range_of(range: &Range<u64>) -> Range<usize> {
 fn boundary() -> String {
     let random = || RandomState::new().hash_one(0);
     format!("{:016x}{:016x}", random(), random())
-}
-
-fn seconds_now() -> u64 {
-    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }

@@ -30,7 +30,8 @@ pub(crate) enum Verdict {
 pub(crate) fn evaluate(request: &Request, validators: &Validators<'_>) -> Verdict {
     let headers = request.headers();
     let reads = matches!(request.method(), "GET" | "HEAD");
-    let date = |known| headers.known(known).and_then(seconds);
+    // Two dates are as good as none (sections 13.1.3 and 13.1.4).
+    let date = |known| only(headers.all_known(known)).and_then(seconds);
     // Section 13.1.1: the strong comparison.
     if headers.known(Known::IfMatch).is_some() {
         if !headers.all_known(Known::IfMatch).any(|list| matches(list, validators.etag, Comparison::Strong)) {
@@ -58,7 +59,10 @@ pub(crate) fn evaluate(request: &Request, validators: &Validators<'_>) -> Verdic
 
 /// May a range be sent instead of the whole (RFC 9110 section 13.1.5)? `now` in seconds since 1970.
 pub(crate) fn allows_range(request: &Request, validators: &Validators<'_>, now: u64) -> bool {
-    let Some(value) = request.headers().known(Known::IfRange) else { return true };
+    if request.headers().known(Known::IfRange).is_none() {
+        return true;
+    }
+    let Some(value) = only(request.headers().all_known(Known::IfRange)) else { return false };
     if value.starts_with(b"\"") || value.starts_with(b"W/") {
         let mut tags = Tags(value);
         return tags.next().is_some_and(|tag| {
@@ -67,6 +71,11 @@ pub(crate) fn allows_range(request: &Request, validators: &Validators<'_>, now: 
     }
     // Section 8.8.2.2: a date is a strong validator only if no second change can have happened within its second.
     matches!((seconds(value), validators.modified), (Some(date), Some(modified)) if date == modified && modified < now)
+}
+
+/// The value of a field that has a single one.
+fn only<'a>(mut values: impl Iterator<Item = &'a [u8]>) -> Option<&'a [u8]> {
+    values.next().filter(|_| values.next().is_none())
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -152,6 +161,8 @@ mod tests {
             ("GET", &[("If-Modified-Since", "Sunday, 06-Nov-94 08:49:37 GMT")], NotModified),
             ("GET", &[("If-Modified-Since", "Sun Nov  6 08:49:37 1994")], NotModified),
             ("GET", &[("If-Modified-Since", BEFORE)], Proceed),
+            ("GET", &[("If-Modified-Since", SAME), ("If-Modified-Since", SAME)], Proceed),
+            ("GET", &[("If-Unmodified-Since", BEFORE), ("If-Unmodified-Since", BEFORE)], Proceed),
             ("PUT", &[("If-Modified-Since", SAME)], Proceed),
             ("GET", &[("If-Match", "\"b\""), ("If-None-Match", "\"a\"")], Failed),
         ] {
