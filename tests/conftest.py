@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from outside import OutsideHTTP
@@ -48,3 +49,13 @@ def records() -> Iterator[Records]:
     yield handler
     logger.removeHandler(handler)
     logger.setLevel(level)
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Path:
+    """A small site; every file holds its own name."""
+    for name in ("index.html", "a.txt", "docs/index.html", "docs/b.txt", "bare/c.txt"):
+        path = tmp_path / "site" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(name)
+    return tmp_path / "site"
