@@ -1,4 +1,4 @@
-# make bench        the comparison with the peers, 15 to 20 minutes; BENCH="--quick" for a first look, --only, --peers
+# make bench        the comparison with the peers, 25 to 30 minutes; BENCH="--quick" for a first look, --only, --peers
 # make bench-count  instructions per request; REV=COMMIT compares the working tree with another commit
 # Included by the Makefile of the root, which gives PY and `build`.
 

@@ -13,7 +13,7 @@ import signal
 import sys
 import time
 
-from harness import install, measure, paths, report
+from harness import files, install, measure, paths, report
 from harness.measure import Plan
 from harness.peers import PEERS
 from harness.server import ServerFailed
@@ -33,7 +33,7 @@ def chosen(text: str, allowed: dict, what: str) -> list[str]:
 def arguments() -> argparse.Namespace:
     usual = [key for key, workload in WORKLOADS.items() if workload.usual]
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="about 3 minutes: 2 rounds of 1 s; a first look, no proof")
+    parser.add_argument("--quick", action="store_true", help="about 5 minutes: 2 rounds of 1 s; a first look, no proof")
     parser.add_argument("--rounds", type=int, help="rounds (default 5, quick 2)")
     parser.add_argument("--seconds", type=float, help="seconds measured per turn (default 3, quick 1)")
     parser.add_argument("--only", default=",".join(usual), help="all, or workloads, comma-separated: " + ", ".join(WORKLOADS))
@@ -77,6 +77,7 @@ def prepare(options: argparse.Namespace, used: list[str]) -> dict[str, str]:
             failed["outside-rust"] = f"not built: {reason or 'target/release/examples/bench_server is missing'}"
     paths.WORK.mkdir(exist_ok=True)
     paths.BODY.write_bytes(json_body())
+    files.make()
     return failed
 
 
@@ -90,8 +91,9 @@ def plan_of(options: argparse.Namespace) -> Plan:
 
 
 def line_of(result: dict) -> str:
+    each = result["requests_per_cpu_second"]
     text = (
-        f"{result['requests_per_cpu_second'] / 1000:8.1f} k/CPU-s {result['requests_per_second']:9.0f}/s  "
+        f"{f'{each / 1000:8.1f} k' if each >= 1000 else f'{each:8.1f}  '}/CPU-s {result['requests_per_second']:9.0f}/s  "
         f"p50 {result['p50_ms']:7.2f}  p99 {result['p99_ms']:7.2f} ms {result['memory_kib'] / 1024:7.1f} MiB  "
         f"core {result['server_busy'] * 100:3.0f} %  load {result['load_busy'] * 100:3.0f} %"
     )

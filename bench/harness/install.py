@@ -19,9 +19,11 @@ from . import paths
 from .peers import Peer
 
 
-def _run(command: list[str], folder: Path | None = None) -> str | None:
+def _run(command: list[str], folder: Path | None = None, environment: dict[str, str] | None = None) -> str | None:
     """Runs it; None, or the reason of its failure: the line that names it, else its last one."""
-    done = subprocess.run(command, cwd=folder, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    done = subprocess.run(
+        command, cwd=folder, stdin=subprocess.DEVNULL, capture_output=True, text=True, env=environment
+    )
     if done.returncode == 0:
         return None
     lines = [line.strip() for line in (done.stderr or done.stdout).splitlines() if line.strip()]
@@ -86,11 +88,37 @@ def _libraries(peer: Peer) -> str | None:
     return None
 
 
+def _program(peer: Peer) -> str | None:
+    name, _, packages = peer.program
+    if shutil.which(name) is None and os.geteuid() == 0 and shutil.which("apt-get"):
+        for package in packages:
+            # Debian would start it as a service otherwise.
+            keep_down = {**os.environ, "RUNLEVEL": "1", "DEBIAN_FRONTEND": "noninteractive"}
+            install = ["apt-get", "install", "--yes", "--quiet", "--no-install-recommends", package]
+            if _run(install, environment=keep_down) is None:
+                break
+    return None if shutil.which(name) else f"needs the program {name} (Debian: {' or '.join(packages)})"
+
+
+def program_version(program: str, option: str) -> str:
+    """The first number with dots in what it says of itself."""
+    try:
+        done = subprocess.run([program, option], capture_output=True, text=True, timeout=10)
+    except OSError:
+        return "?"
+    found = re.search(r"\d+(\.\d+)+", done.stdout + done.stderr)
+    return found[0] if found else "?"
+
+
 def peers(wanted: Iterable[Peer], say) -> dict[str, str]:
     """Installs the packages of these peers; peer key -> reason for those that cannot be had."""
     failed: dict[str, str] = {}
     broken: dict[Path, str] = {}
     for peer in wanted:
+        if peer.program:
+            if reason := _program(peer):
+                failed[peer.key] = f"cannot be installed: {reason}"
+            say(f"install  {peer.key}: {failed.get(peer.key, 'ok')}")
         if not peer.packages:
             continue
         if peer.python not in broken:

@@ -13,6 +13,8 @@ LAST_LOOK = WORK / "last"
 RUST_BIN = BENCH / "target" / "release"
 LOAD = RUST_BIN / "bench-load"
 BODY = WORK / "body.json"
+# What the workloads of files ask for, at `/files` of every server.
+FILES = WORK / "files"
 
 # The peers' environment, the predecessor's (its package has the name of ours), and the project's own.
 PEERS_PYTHON = BENCH / ".venv" / "bin" / "python"

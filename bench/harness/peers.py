@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import paths
+from . import files, paths
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,8 @@ class Peer:
     libraries: tuple[tuple[str, tuple[str, ...]], ...] = ()
     # The crate in bench/Cargo.lock whose version is shown.
     crate: str = ""
+    # A program of the system, how it tells its version, and the Debian packages that have it.
+    program: tuple[str, str, tuple[str, ...]] | None = None
     ours: bool = False
 
     def command_for(self, port: int, sleeps: bool) -> list[str]:
@@ -51,6 +53,11 @@ def _granian(interface: str, target: str) -> Callable[[int], list[str]]:
     return command
 
 
+def _granian_files(port: int) -> list[str]:
+    """The application answers whatever is no file."""
+    return [*_granian("asgi", "asgi_app:app")(port), "--static-path-route", "/files", "--static-path-mount", str(paths.FILES)]
+
+
 def _gunicorn(threads: int) -> Callable[[int], list[str]]:
     return lambda port: _peer_python(
         "-m", "gunicorn", "--bind", f"127.0.0.1:{port}", "--workers", "1", "--worker-class", "gthread",
@@ -58,8 +65,8 @@ def _gunicorn(threads: int) -> Callable[[int], list[str]]:
     )  # fmt: skip
 
 
-def _ours(access_log: str) -> Callable[[int], list[str]]:
-    return lambda port: [str(paths.OUR_PYTHON), "outside_app.py", str(port), access_log]
+def _ours(access_log: str, files_by: str = "folder") -> Callable[[int], list[str]]:
+    return lambda port: [str(paths.OUR_PYTHON), "outside_app.py", str(port), access_log, str(paths.FILES), files_by]
 
 
 _PEERS = (
@@ -69,6 +76,11 @@ _PEERS = (
     ),
     Peer(
         "outside-log", "outside, access log on", _ours("common"), 'access_log = "common", written to a file',
+        python=paths.OUR_PYTHON, ours=True,
+    ),
+    Peer(
+        "outside-handler", "outside, FilePath from a handler", _ours("off", "handler"),
+        "a Python handler returns FilePath(...); else as outside",
         python=paths.OUR_PYTHON, ours=True,
     ),
     Peer(
@@ -121,7 +133,7 @@ _PEERS = (
         python=paths.OLD_PYTHON, packages=("outside-framework==1.5.8",),
     ),
     Peer(
-        "outside-rust", "outside (Rust)", lambda port: [str(paths.OUR_RUST), str(port)],
+        "outside-rust", "outside (Rust)", lambda port: [str(paths.OUR_RUST), str(port), str(paths.FILES)],
         "the example bench_server of the crate", ours=True,
     ),
     Peer(
@@ -135,6 +147,20 @@ _PEERS = (
     Peer(
         "epoll", "bare epoll loop (Rust)", lambda port: [str(paths.RUST_BIN / "epoll_hello"), str(port)],
         "the floor: httparse, a path comparison, a Date; no limits, no timers, no bodies", crate="httparse",
+    ),
+    Peer(
+        "nginx", "nginx", files.nginx,
+        "Debian's; sendfile, tcp_nopush, open_file_cache, gzip_static, no access log, one worker",
+        program=("nginx", "-v", ("nginx-light", "nginx")),
+    ),
+    Peer(
+        "caddy", "Caddy", files.caddy, "Debian's; file_server with precompressed zstd, br, gzip; GOMAXPROCS follows its one core",
+        program=("caddy", "version", ("caddy",)),
+    ),
+    Peer(
+        "granian-files", "granian, static files", _granian_files,
+        "its --static-path-mount, before an ASGI application; HTTP/1 only, runtime mode mt",
+        python=paths.PEERS_PYTHON, packages=("granian==2.8.7", "uvloop==0.22.1"),
     ),
 )  # fmt: skip
 

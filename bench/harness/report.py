@@ -12,7 +12,7 @@ import statistics
 import subprocess
 from pathlib import Path
 
-from . import chart, install, paths, ratios
+from . import chart, files, install, paths, ratios
 from .measure import DISTURBED, Plan
 from .peers import PEERS, Peer
 from .workloads import Workload
@@ -57,6 +57,8 @@ def versions() -> dict[str, str]:
             found[peer.key] = own
         elif peer.packages:
             found[peer.key] = packages[peer.python].get(peer.packages[0].split("==")[0].lower(), "?")
+        elif peer.program:
+            found[peer.key] = install.program_version(*peer.program[:2])
         else:
             found[peer.key] = crates.get(peer.crate, "?")
     return found
@@ -77,6 +79,9 @@ def summary(workload: Workload, turns: dict[str, dict[int, dict]], failed: dict[
             "requests_per_cpu_second", "requests_per_second", "p50_ms", "p99_ms", "memory_kib", "peak_rss_kib",
             "server_busy", "load_busy", "disturbed",
         )}  # fmt: skip
+        if workload.file:
+            size = files.SIZES[workload.file]
+            row["cpu_seconds_per_gb"] = 1e9 / (size * row["requests_per_cpu_second"])
         row["max_ms"] = max(result["max_ms"] for result in results)
         row["errors"] = sum(result["errors"] for result in results)
         row["first_error"] = next((result["first_error"] for result in results if "first_error" in result), None)
@@ -111,6 +116,9 @@ def _table(summary_: dict, found_versions: dict[str, str]) -> list[str]:
             "p50 ms", "p99 ms", "memory MiB", "core busy"]  # fmt: skip
     if beside:
         head += ["beside: requests/s", "beside: p99 ms"]
+    by_size = any("cpu_seconds_per_gb" in row for row in summary_["rows"].values())
+    if by_size:
+        head += ["CPU-s per GB", "peak memory MiB"]
     lines = ["| " + " | ".join(head) + " |", "|---|---|" + "---:|" * (len(head) - 2)]
     rows = sorted(summary_["rows"].items(), key=lambda item: -item[1].get("requests_per_cpu_second", 0))
     for key, row in rows:
@@ -130,6 +138,8 @@ def _table(summary_: dict, found_versions: dict[str, str]) -> list[str]:
             f"{row['memory_kib'] / 1024:.1f}",
             f"{row['server_busy'] * 100:.0f} %",
         ]
+        if by_size:
+            cells += [f"{row['cpu_seconds_per_gb']:.3f}", f"{row['peak_rss_kib'] / 1024:.1f}"]
         if beside:
             cells += [chart.number(row["beside"]["requests_per_second"]), _milliseconds(row["beside"]["p99_ms"])]
         lines.append("| " + " | ".join(cells) + " |")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 
-from . import paths
+from . import files, paths
 
 PYTHON_PEERS = (
     "outside",
@@ -24,6 +24,8 @@ PYTHON_PEERS = (
     "outside-1.5.8",
 )
 RUST_PEERS = ("outside-rust", "hyper", "axum", "epoll")
+FILE_PEERS = ("outside", "outside-rust", "nginx", "granian-files", "caddy")
+SENDING_PEERS = (*FILE_PEERS, "outside-handler", "gunicorn-flask")
 MIXED_PEERS = ("outside", "granian-wsgi", "fastpysgi", "robyn")
 
 HELLO = b"Hello, World!"
@@ -48,6 +50,11 @@ class Workload:
         return json_body() if self.path == "/json" else b""
 
     @property
+    def file(self) -> str:
+        """The name of the file that is asked for, if one is."""
+        return self.path.removeprefix("/files/") if self.path.startswith("/files/") else ""
+
+    @property
     def sleeps(self) -> bool:
         return "/sleep" in (self.path, *self.arguments)
 
@@ -60,11 +67,15 @@ class Workload:
                 return json.loads(body) == json.loads(self.body)
             except ValueError:
                 return False
-        return body == HELLO
+        return body == ((paths.FILES / self.file).read_bytes() if self.file else HELLO)
 
     def load_arguments(self) -> list[str]:
         arguments = ["--path", self.path, "--method", self.method, *self.arguments]
-        if self.body:
+        if self.file:
+            # What is too large to be compared every time was compared once, by `is_right`.
+            large = files.SIZES[self.file] > 1 << 20
+            arguments += ["--sink"] if large else ["--expect-file", str(paths.FILES / self.file)]
+        elif self.body:
             arguments += ["--body-file", str(paths.BODY), "--header", "Content-Type: application/json"]
         else:
             arguments += ["--expect", HELLO.decode()]
@@ -87,6 +98,10 @@ _WORKLOADS = (
     Workload("rust-hello", "Rust hello, 64 connections", RUST_PEERS, "outside-rust"),
     Workload("rust-pipelined", "Rust hello, 64 connections, 16 requests pipelined", RUST_PEERS, "outside-rust",
              arguments=("--pipeline", "16")),
+    Workload("file1k", "A file of 1 KiB, 64 connections", FILE_PEERS, "outside", "/files/1k.txt"),
+    Workload("file100k", "A file of 100 KiB, 64 connections", FILE_PEERS, "outside", "/files/100k.bin"),
+    Workload("file100m", "A file of 100 MB, 4 connections", SENDING_PEERS, "outside", "/files/100m.bin",
+             arguments=("--connections", "4")),
     Workload("hello32", "Python hello alone, 32 connections", MIXED_PEERS, "outside",
              arguments=("--connections", "32"), usual=False),
     Workload("mixed8", "Python hello on 32 connections beside 8 on a route that sleeps 10 ms (its ideal is 800/s)",

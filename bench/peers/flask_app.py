@@ -1,8 +1,12 @@
-"""The three routes on Flask, served by gunicorn with its threaded worker."""
+"""The routes on Flask, served by gunicorn with its threaded worker."""
 
 import time
 
-from flask import Flask, Response, jsonify, request
+from pathlib import Path
+
+from flask import Flask, Response, jsonify, request, send_file
+
+FILES = Path(__file__).resolve().parent.parent / "work" / "files"
 
 app = Flask(__name__)
 
@@ -21,3 +25,8 @@ def echo():
 def sleep():
     time.sleep(0.010)
     return Response("Hello, World!", content_type="text/plain")
+
+
+@app.get("/files/<name>")
+def files(name):
+    return send_file(FILES / name)

@@ -1,13 +1,13 @@
-"""The three routes on this project's server: `outside_app.py PORT [ACCESS_LOG]`.
+"""The routes on this project's server: `outside_app.py PORT [ACCESS_LOG [FOLDER folder|handler]]`.
 
 Everything at its default but the port and, for the comparison, `config["access_log"]`: "off" as the peers have it, or
-"common" for the row that shows what a log costs.
+"common" for the row that shows what a log costs. `/files` serves the folder, or has a handler that returns its files.
 """
 
 import sys
 import time
 
-from outside import OutsideHTTP, Response
+from outside import FilePath, OutsideHTTP, Response
 
 TEXT = {"Content-Type": "text/plain"}
 
@@ -25,6 +25,13 @@ def sleep(request):
     return Response(200, TEXT, "Hello, World!")
 
 
+def send_from(folder):
+    def send(request):
+        return Response(200, {}, FilePath(f"{folder}/{request.url.rpartition('/')[2]}"))
+
+    return send
+
+
 if __name__ == "__main__":
     server = OutsideHTTP(("127.0.0.1", int(sys.argv[1])))
     server.config["access_log"] = sys.argv[2] if len(sys.argv) > 2 else "off"
@@ -33,4 +40,7 @@ if __name__ == "__main__":
     server.set_route("/hello", hello)
     server.set_route("/json", echo)
     server.set_route("/sleep", sleep)
+    if len(sys.argv) > 4:
+        folder = sys.argv[3]
+        server.set_route("/files", FilePath(folder) if sys.argv[4] == "folder" else send_from(folder))
     server.run()

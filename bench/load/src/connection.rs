@@ -9,8 +9,13 @@ use std::time::Instant;
 
 use mio::net::TcpStream;
 use mio::{Interest, Registry, Token};
+use rustix::net::{RecvFlags, recv};
 
-use crate::response::{Checker, Verdict};
+use crate::response::{Checker, Verdict, head_of};
+use crate::sink::Sink;
+
+/// Bytes read at once where what follows shall not be copied.
+const SMALL: usize = 4096;
 
 /// What one readiness of a connection brought.
 #[derive(Debug, Default)]
@@ -37,6 +42,8 @@ pub(crate) struct Connection {
     unsent: std::ops::Range<usize>,
     /// The beginning of a response whose rest has not come.
     partial: Vec<u8>,
+    /// Where content is only counted.
+    sink: Sink,
 }
 
 impl Connection {
@@ -50,6 +57,7 @@ impl Connection {
             sent_at: Instant::now(),
             unsent: 0..0,
             partial: Vec::new(),
+            sink: Sink::default(),
         })
     }
 
@@ -61,6 +69,7 @@ impl Connection {
         self.outstanding = 0;
         self.unsent = 0..0;
         self.partial.clear();
+        self.sink = Sink::default();
         Ok(())
     }
 
@@ -102,6 +111,51 @@ impl Connection {
             }
         }
         Ok(())
+    }
+
+    /// The same for content that is only counted: what need not be seen the kernel throws away without a copy (`MSG_TRUNC`,
+    /// tcp(7)), so that the load is no slower than the server.
+    pub(crate) fn receive_and_drop(&mut self, buffer: &mut [u8], checker: &mut Checker) -> Received {
+        let mut received = Received::default();
+        while !received.closed {
+            let droppable = self.sink.droppable().min(buffer.len());
+            let read = match droppable {
+                0 => self.stream.read(&mut buffer[..SMALL]),
+                _ => recv(&self.stream, &mut buffer[..droppable], RecvFlags::TRUNC)
+                    .map(|(_, count)| count)
+                    .map_err(io::Error::from),
+            };
+            let judged = match read {
+                Ok(0) => Err("closed within a response".to_owned()),
+                Ok(count) => {
+                    received.bytes += count;
+                    match droppable {
+                        0 => self.sink.receive(&buffer[..count], head_of),
+                        _ => Ok(self.sink.dropped(count)),
+                    }
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                Err(error) => Err(error.to_string()),
+            };
+            match judged.and_then(|ended| ended.map(|length| checker.check_length(length)).transpose()) {
+                Ok(None) => {}
+                Ok(Some(())) if self.outstanding == 1 => {
+                    self.outstanding = 0;
+                    received.responses += 1;
+                    break;
+                }
+                Ok(Some(())) => {
+                    received.why = Some("a response nobody asked for".into());
+                    received.closed = true;
+                }
+                Err(why) => {
+                    received.why = Some(why);
+                    received.closed = true;
+                }
+            }
+        }
+        received
     }
 
     /// Reads what is there and counts the responses in it.

@@ -30,6 +30,7 @@ struct Group {
     batch: Vec<u8>,
     request_length: usize,
     pipeline: usize,
+    sink: bool,
     checker: Checker,
     tally: Tally,
     first_error: Option<String>,
@@ -71,6 +72,7 @@ impl Group {
             batch: request.repeat(options.pipeline),
             request_length: request.len(),
             pipeline: options.pipeline,
+            sink: options.sink,
             checker: Checker::new(options.expect.clone()),
             tally: Tally::new()?,
             first_error: None,
@@ -196,7 +198,10 @@ impl Driver {
         if !event.is_readable() {
             return Ok(now);
         }
-        let received = connection.receive(&mut self.buffer, &mut group.checker);
+        let received = match group.sink {
+            true => connection.receive_and_drop(&mut self.buffer, &mut group.checker),
+            false => connection.receive(&mut self.buffer, &mut group.checker),
+        };
         let now = Instant::now();
         group.tally.bytes += received.bytes as u64;
         group.tally.requests += received.responses as u64;

@@ -2,13 +2,15 @@
 //!
 //! One thread and one epoll over all connections; the cost per request is one send, one recv and a share of an
 //! epoll_wait, so that a server on the other core is what is measured. Every response is checked. `options` reads the
-//! command line, `driver` runs the phases, `connection` owns a socket, `response` judges bytes, `report` prints.
+//! command line, `driver` runs the phases, `connection` owns a socket, `response` judges bytes, `sink`
+//! those that are only counted, `report` prints.
 
 mod connection;
 mod driver;
 mod options;
 mod report;
 mod response;
+mod sink;
 
 use std::io::{self, BufRead};
 use std::process::ExitCode;

@@ -13,6 +13,8 @@ bench-load --connect IP:PORT [options]
   --header 'N: V'     one more request field, may be repeated
   --body-file FILE    body of the main group; Content-Length is added
   --expect TEXT       the first response of the main group must have this body
+  --expect-file FILE  the same, from a file
+  --sink              content of the main group is counted, and thrown away by the kernel: for files too large to compare
   --connections N     keep-alive connections of the main group (default 64)
   --pipeline N        requests in one write, all answered before the next write (default 1)
   --duration S        seconds measured (default 3)
@@ -34,6 +36,7 @@ pub(crate) struct GroupOptions {
     pub(crate) expect: Option<Vec<u8>>,
     pub(crate) connections: usize,
     pub(crate) pipeline: usize,
+    pub(crate) sink: bool,
 }
 
 impl GroupOptions {
@@ -46,6 +49,7 @@ impl GroupOptions {
             expect: None,
             connections,
             pipeline: 1,
+            sink: false,
         }
     }
 
@@ -100,8 +104,13 @@ pub(crate) fn parse(arguments: impl Iterator<Item = String>) -> Result<Options, 
         gate: false,
     };
     while let Some(name) = arguments.next() {
-        if name == "--gate" {
-            options.gate = true;
+        let flag = match name.as_str() {
+            "--gate" => Some(&mut options.gate),
+            "--sink" => Some(&mut main.sink),
+            _ => None,
+        };
+        if let Some(flag) = flag {
+            *flag = true;
             continue;
         }
         let value = arguments.next().ok_or_else(|| format!("{name} needs a value"))?;
@@ -111,6 +120,7 @@ pub(crate) fn parse(arguments: impl Iterator<Item = String>) -> Result<Options, 
             "--method" => main.method = value,
             "--header" => main.headers.push(value),
             "--body-file" => main.body = std::fs::read(&value).map_err(|e| format!("{name} {value}: {e}"))?,
+            "--expect-file" => main.expect = Some(std::fs::read(&value).map_err(|e| format!("{name} {value}: {e}"))?),
             "--expect" => main.expect = Some(value.into_bytes()),
             "--connections" => main.connections = number(&name, &value)?,
             "--pipeline" => main.pipeline = number(&name, &value)?,
@@ -126,6 +136,9 @@ pub(crate) fn parse(arguments: impl Iterator<Item = String>) -> Result<Options, 
     options.address = address.ok_or("--connect IP:PORT is needed")?;
     if main.connections == 0 || main.pipeline == 0 {
         return Err("--connections and --pipeline are at least 1".into());
+    }
+    if main.sink && (main.pipeline > 1 || main.expect.is_some()) {
+        return Err("--sink goes with neither --pipeline nor --expect".into());
     }
     options.groups.push(main);
     if let Some(path) = beside_path {

@@ -33,6 +33,8 @@ struct Template {
 pub(crate) struct Checker {
     expect: Option<Vec<u8>>,
     template: Option<Template>,
+    /// Of content that is only counted.
+    length: Option<usize>,
 }
 
 struct Parsed {
@@ -45,7 +47,7 @@ struct Parsed {
 
 impl Checker {
     pub(crate) fn new(expect: Option<Vec<u8>>) -> Self {
-        Self { expect, template: None }
+        Self { expect, ..Self::default() }
     }
 
     pub(crate) fn check(&mut self, buffer: &[u8]) -> Verdict {
@@ -59,6 +61,14 @@ impl Checker {
             }
         }
         self.check_slowly(buffer)
+    }
+
+    /// Where content is only counted: is it as long as that of the first response?
+    pub(crate) fn check_length(&mut self, length: usize) -> Result<(), String> {
+        match *self.length.get_or_insert(length) {
+            first if first == length => Ok(()),
+            first => Err(format!("body of {length} bytes, first one had {first}")),
+        }
     }
 
     fn check_slowly(&mut self, buffer: &[u8]) -> Verdict {
@@ -88,6 +98,36 @@ impl Checker {
                 Some(Template { bytes: buffer[..length].to_vec(), date: parsed.date, body_length: parsed.body.len() });
         }
         Verdict::Good { length, close: parsed.close }
+    }
+}
+
+/// How long a body is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Framing {
+    Length(usize),
+    Chunked,
+}
+
+/// The length of a head and how long the body behind it is; `None` if it is not complete.
+pub(crate) fn head_of(buffer: &[u8]) -> Result<Option<(usize, Framing)>, String> {
+    let mut headers = [httparse::EMPTY_HEADER; 32];
+    let mut response = httparse::Response::new(&mut headers);
+    let head = match response.parse(buffer) {
+        Ok(httparse::Status::Complete(head)) => head,
+        Ok(httparse::Status::Partial) => return Ok(None),
+        Err(error) => return Err(error.to_string()),
+    };
+    if response.code != Some(200) {
+        return Err(format!("status {:?}", response.code));
+    }
+    let field = |name: &str| {
+        let field = response.headers.iter().find(|field| field.name.eq_ignore_ascii_case(name));
+        field.and_then(|field| std::str::from_utf8(field.value).ok())
+    };
+    match (field("content-length").and_then(|length| length.parse().ok()), field("transfer-encoding")) {
+        (Some(length), None) => Ok(Some((head, Framing::Length(length)))),
+        (None, Some("chunked")) => Ok(Some((head, Framing::Chunked))),
+        _ => Err("neither Content-Length nor chunked".into()),
     }
 }
 

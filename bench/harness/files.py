@@ -1,0 +1,93 @@
+"""The files that the workloads of files ask for, and the configurations of peers that serve files and read one.
+
+nginx is set up as its users do who want files fast: sendfile, the head and the beginning of the file in one packet, descriptors
+kept open, precompressed siblings looked for (as ours does), no access log, one worker.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+
+from . import paths
+
+# Name and size in bytes.
+SIZES = {"1k.txt": 1024, "100k.bin": 100 * 1024, "100m.bin": 100_000_000}
+
+
+def make() -> None:
+    """Writes those that are missing; their content is the same everywhere."""
+    paths.FILES.mkdir(parents=True, exist_ok=True)
+    for name, size in SIZES.items():
+        path = paths.FILES / name
+        if path.exists() and path.stat().st_size == size:
+            continue
+        if name.endswith(".txt"):
+            path.write_bytes((b"All work and no play makes Jack a dull boy.\n" * size)[:size])
+        else:
+            path.write_bytes(random.Random(20261122).randbytes(size))
+
+
+def nginx(port: int) -> list[str]:
+    """Its command, after its configuration was written."""
+    folder = paths.WORK / "nginx"
+    folder.mkdir(parents=True, exist_ok=True)
+    # Started by root its worker would be another user, who may not be allowed to enter the folder.
+    user = "user root;" if os.geteuid() == 0 else ""
+    temporary = "".join(
+        f"{kind}_temp_path {folder}/{kind};\n    " for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    )
+    configuration = folder / "nginx.conf"
+    configuration.write_text(f"""{user}
+worker_processes 1;
+daemon off;
+pid {folder}/nginx.pid;
+error_log stderr warn;
+events {{
+    worker_connections 1024;
+}}
+http {{
+    {temporary}access_log off;
+    sendfile on;
+    tcp_nopush on;
+    tcp_nodelay on;
+    keepalive_timeout 75;
+    keepalive_requests 1000000000;
+    open_file_cache max=10000 inactive=60s;
+    gzip_static on;
+    types {{
+        text/plain txt;
+        application/octet-stream bin;
+    }}
+    charset utf-8;
+    server {{
+        listen 127.0.0.1:{port};
+        root {paths.WORK};
+        location / {{
+            return 404;
+        }}
+        location /files/ {{
+        }}
+    }}
+}}
+""")
+    return ["nginx", "-p", str(folder), "-e", "stderr", "-c", str(configuration)]
+
+
+def caddy(port: int) -> list[str]:
+    """Its command, after its configuration was written: no admin port, no log of accesses (it has none unless asked)."""
+    folder = paths.WORK / "caddy"
+    folder.mkdir(parents=True, exist_ok=True)
+    configuration = folder / "Caddyfile"
+    configuration.write_text(f"""{{
+    admin off
+    auto_https off
+}}
+http://127.0.0.1:{port} {{
+    root * {paths.WORK}
+    file_server /files/* {{
+        precompressed zstd br gzip
+    }}
+}}
+""")
+    return ["caddy", "run", "--config", str(configuration), "--adapter", "caddyfile"]
