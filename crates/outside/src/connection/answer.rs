@@ -120,8 +120,8 @@ impl Connection {
     /// all of it, whatever the handlers do: the one that is late is interrupted, those behind it never begin, and the
     /// connection ends.
     async fn collect(&mut self) -> Result<Vec<Exchange>, Stop> {
-        let mailbox = Arc::clone(&self.mailbox);
-        match self.arrivals(&mailbox).await {
+        let (mailbox, first) = (Arc::clone(&self.mailbox), self.awaited.first().cloned().flatten());
+        match self.arrivals(&mailbox, first.as_ref()).await {
             Ok(exchanges) => {
                 self.awaited.drain(..exchanges.len());
                 if self.awaited.is_empty() {
@@ -133,25 +133,31 @@ impl Connection {
             Err(Stop::TimedOut) => {}
             Err(stop) => return Err(stop),
         }
-        let awaited = std::mem::take(&mut self.awaited);
-        if let Some(Some(request)) = awaited.first() {
-            self.give_up_on(request);
-        }
+        self.miss_deadline(first.as_deref());
         // What is late arrives where nobody looks.
         self.mailbox = Arc::default();
-        let mut late: Vec<_> =
-            awaited.into_iter().map(|request| Exchange::new(request, Work::Status(504, None))).collect();
+        let awaited = std::mem::take(&mut self.awaited).into_iter();
+        let mut late: Vec<_> = awaited.map(|request| Exchange::new(request, Work::Status(504, None))).collect();
         late.iter_mut().for_each(|exchange| self.settle_alone(exchange));
         if !late.iter().any(Exchange::is_open) {
             return Ok(late);
         }
-        let mailbox = Arc::clone(&self.mailbox);
+        let (mailbox, count) = (Arc::clone(&self.mailbox), late.len());
         self.push(late, true, Arc::clone(&mailbox));
-        self.arrivals(&mailbox).await
+        let mut pages = Vec::with_capacity(count);
+        while pages.len() < count {
+            pages.extend(self.arrivals(&mailbox, None).await?);
+        }
+        Ok(pages)
     }
 
-    /// What the executor delivers next. If it is not waited for any longer, what has not begun never will.
-    async fn arrivals(&mut self, mailbox: &Mailbox) -> Result<Vec<Exchange>, Stop> {
+    /// What the executor delivers next. If it is not waited for any longer, what has not begun never will, and a handler
+    /// that is late (of this request) is interrupted.
+    async fn arrivals(
+        &mut self,
+        mailbox: &Arc<Mailbox>,
+        request: Option<&Arc<Request>>,
+    ) -> Result<Vec<Exchange>, Stop> {
         self.limit_handler();
         let arrived = poll_fn(|context| match mailbox.poll(context) {
             Some(exchanges) => Poll::Ready(Ok(exchanges)),
@@ -162,20 +168,24 @@ impl Connection {
         });
         let arrived = arrived.await;
         self.handle.clear_deadline();
-        if arrived.is_err() {
-            mailbox.close();
+        if let Err(stop) = &arrived {
+            let executor = &self.service.executor;
+            let runs = executor.abandon(mailbox, request, self.service.config.termination_timeout);
+            if let (true, Stop::TimedOut, Some(request)) = (runs, stop, request) {
+                executor.interrupt(request);
+            }
         }
         arrived
     }
 
-    /// A handler has run too long: its answer will be thrown away.
-    fn give_up_on(&mut self, request: &Arc<Request>) {
+    /// The client gets 504 instead of an answer to this request, and the connection ends.
+    fn miss_deadline(&mut self, request: Option<&Request>) {
         self.keep_alive = false;
         self.handle.forgive();
-        let text = format!("{} {}: no answer within process_timeout", request.method(), request.target());
-        self.service.log.event(Level::Warning, text);
-        let (executor, request) = (Arc::clone(&self.service.executor), Arc::clone(request));
-        drop(self.service.executor.runtime.handle().spawn_blocking(move || executor.interrupt(&request)));
+        if let Some(request) = request {
+            let text = format!("{} {}: no answer within process_timeout", request.method(), request.target());
+            self.service.log.event(Level::Warning, text);
+        }
     }
 
     /// Has the executor do one thing more and waits for it.
@@ -183,7 +193,7 @@ impl Connection {
         // Apart from what is awaited already.
         let mailbox = Arc::<Mailbox>::default();
         self.push(vec![exchange], pooled, Arc::clone(&mailbox));
-        self.arrivals(&mailbox).await?.pop().ok_or(Stop::Gone)
+        self.arrivals(&mailbox, None).await?.pop().ok_or(Stop::Gone)
     }
 
     /// From now on the deadline is that of a handler.
@@ -248,7 +258,7 @@ impl Connection {
             Err(stop) => {
                 handler.cancel(ticket);
                 let Stop::TimedOut = stop else { return Err(stop) };
-                self.give_up_on(&request);
+                self.miss_deadline(Some(&request));
                 exchange.work = Work::Status(504, None);
                 self.settle_alone(exchange);
                 Ok(())

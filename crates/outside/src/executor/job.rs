@@ -4,7 +4,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::{Mailbox, Turn};
 use crate::error::Error;
@@ -30,9 +30,25 @@ impl Job {
 
     /// Would it call a function that is late with an earlier call?
     pub(super) fn is_held_up(&self, here: Reactor) -> bool {
-        self.exchanges
-            .iter()
-            .any(|exchange| matches!(&exchange.work, Work::Call(function) if function.placement.is_late(here)))
+        self.functions().any(|function| function.placement.is_late(here))
+    }
+
+    /// Would it call a function that is known to wait, or has been late for long?
+    pub(super) fn waits_for_long(&self, here: Reactor, now: Duration) -> bool {
+        self.functions().any(|function| function.placement.waits_for_long(here, now))
+    }
+
+    /// Would it call functions only, none of which waits or is late?
+    pub(super) fn belongs_to_the_loop(&self, here: Reactor) -> bool {
+        let is_quick = |function: &Arc<Function>| !function.placement.is_pooled() && !function.placement.is_late(here);
+        self.functions().next().is_some() && self.functions().all(is_quick)
+    }
+
+    fn functions(&self) -> impl Iterator<Item = &Arc<Function>> {
+        self.exchanges.iter().filter_map(|exchange| match &exchange.work {
+            Work::Call(function) => Some(function),
+            _ => None,
+        })
     }
 }
 

@@ -10,9 +10,11 @@ use std::sync::{Arc, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use super::busy::busy_time;
 use super::job::MOST_HELD;
-use super::sync::{Builder, Instant, MOST_CALLS};
-use super::word::Term;
+use super::mailbox::Ended;
+use super::sync::{Builder, Instant, MOST_CALLS, MutexGuard};
+use super::word::{Call, Term};
 use super::{Crew, Exchange, Executor, Job, Mailbox, Work, lock};
 use crate::handler::SLOW;
 use crate::log::Level;
@@ -52,15 +54,23 @@ impl Executor {
         spawned.map(|_| ())
     }
 
-    /// Offers a term to whoever stands by, or to a new thread.
-    pub(super) fn offer(self: &Arc<Self>, term: Term) {
+    /// Takes the loop over from a call that lasts, and offers the new term to whoever stands by, or to a new thread.
+    pub(super) fn take_over(self: &Arc<Self>, call: Call) {
+        // Under the lock, so that the late thread cannot come back before it is counted as away.
         let mut crew = lock(&self.crew);
+        let Some(term) = self.word.take_over(call) else { return };
+        crew.away += 1;
         crew.offered = Some(term);
+        self.call_crew(crew);
+    }
+
+    /// Wakes a thread that stands by for a duty that has come up, and starts one if there are too few.
+    pub(super) fn call_crew(self: &Arc<Self>, crew: MutexGuard<'_, Crew>) {
         let hires = crew.lacks_threads(self.max_workers);
         drop(crew);
         self.crew_called.notify_one();
         if hires && let Err(error) = self.hire() {
-            // Whoever is done first becomes a standby, and takes the term then.
+            // Whoever is done first becomes a standby, and takes the duty then.
             self.log.event(Level::Error, format!("no thread could be started: {error}"));
         }
     }
@@ -97,13 +107,14 @@ impl Executor {
         if let Some(mailbox) = lock(&self.underway).take() {
             self.put_out((mailbox, Vec::new()));
         }
-        let mut leading = true;
-        while leading && matches!(self.run_loop(), Turn::Jobs) {
+        let mut stand = Stand::Leads;
+        while stand == Stand::Leads && matches!(self.run_loop(), Turn::Jobs) {
             let host = Arc::clone(&self.host);
-            host.work(&mut || leading = self.run_batch(term));
+            host.work(&mut || stand = self.run_batch(term));
         }
-        if leading {
-            self.sentinel.dismiss();
+        match stand {
+            Stand::Leads => self.sentinel.dismiss(),
+            away => lock(&self.crew).come_back(away),
         }
     }
 
@@ -156,8 +167,8 @@ impl Executor {
         }
     }
 
-    /// Calls handlers; `false` if the term was lost.
-    fn run_batch(self: &Arc<Self>, term: Term) -> bool {
+    /// Calls handlers until it is time for the loop, or the term is lost.
+    fn run_batch(self: &Arc<Self>, term: Term) -> Stand {
         // So that a handler can start tasks on this loop.
         let _inside = self.runtime.enter();
         let began = Instant::now();
@@ -166,43 +177,46 @@ impl Executor {
             let Some(job) = lock(&self.queue).pop_front() else { break };
             if job.is_held_up(self.reactor) {
                 self.push_to_pool(job);
-            } else if !self.run_job(job, Some(term), &mut now) {
-                return false;
+            } else {
+                let stand = self.run_job(job, Some(term), &mut now);
+                if stand != Stand::Leads {
+                    return stand;
+                }
             }
             if now - began > LONGEST_BATCH {
                 break;
             }
         }
-        true
+        Stand::Leads
     }
 
-    /// Does one job and delivers it, all at once as long as this thread leads; `false` if it does not lead any more.
-    /// `term` is that of a leader, `now` is moved on.
-    pub(super) fn run_job(self: &Arc<Self>, mut job: Job, mut term: Option<Term>, now: &mut Instant) -> bool {
+    /// Does one job and delivers it, all at once as long as this thread leads. `term` is that of a leader, `now` is moved
+    /// on.
+    pub(super) fn run_job(self: &Arc<Self>, mut job: Job, mut term: Option<Term>, now: &mut Instant) -> Stand {
         let [exchange] = &mut job.exchanges[..] else { return self.run_several(job, term, now) };
-        if !self.run_exchange(exchange, &job.site, &job.mailbox, &mut term, now) {
-            return term.is_some();
+        let ended = self.run_exchange(exchange, &job.site, &job.mailbox, &mut term, now);
+        match (ended, term) {
+            (Ended::Awaited, Some(_)) => self.put_out((job.mailbox, job.exchanges)),
+            (Ended::Awaited, None) => self.post(job.mailbox, job.exchanges),
+            _ => {}
         }
-        if term.is_some() {
-            self.put_out((job.mailbox, job.exchanges));
-        } else {
-            self.post(job.mailbox, job.exchanges);
-        }
-        term.is_some()
+        Stand::after(ended, term)
     }
 
     /// The same for several exchanges: a late one does not keep back those before it.
-    fn run_several(self: &Arc<Self>, job: Job, mut term: Option<Term>, now: &mut Instant) -> bool {
+    fn run_several(self: &Arc<Self>, job: Job, mut term: Option<Term>, now: &mut Instant) -> Stand {
         let Job { exchanges, site, mailbox } = job;
         if term.is_some() {
             *lock(&self.underway) = Some(Arc::clone(&mailbox));
         }
-        let mut held = 0;
+        let (mut ended, mut held) = (Ended::Awaited, 0);
         for mut exchange in exchanges {
             // One that is left open is asked for once more.
-            let runs = exchange.is_open() && held <= MOST_HELD;
-            if runs && !self.run_exchange(&mut exchange, &site, &mailbox, &mut term, now) {
-                break;
+            if exchange.is_open() && held <= MOST_HELD {
+                ended = self.run_exchange(&mut exchange, &site, &mailbox, &mut term, now);
+                if ended != Ended::Awaited {
+                    break;
+                }
             }
             held += exchange.held();
             mailbox.add(exchange);
@@ -214,11 +228,10 @@ impl Executor {
             *lock(&self.underway) = None;
             self.put_out((mailbox, Vec::new()));
         }
-        term.is_some()
+        Stand::after(ended, term)
     }
 
-    /// Does what an exchange asks for, unless nobody waits for it; `false` if nobody waits for what came of it. The term
-    /// is gone if the loop was taken over meanwhile.
+    /// Does what an exchange asks for, unless nobody waits for it. The term is gone if the loop was taken over meanwhile.
     fn run_exchange(
         &self,
         exchange: &mut Exchange,
@@ -226,9 +239,9 @@ impl Executor {
         mailbox: &Mailbox,
         term: &mut Option<Term>,
         now: &mut Instant,
-    ) -> bool {
+    ) -> Ended {
         if !mailbox.begin() {
-            return false;
+            return Ended::Abandoned;
         }
         match *term {
             Some(led) => {
@@ -256,11 +269,11 @@ impl Executor {
 
     /// Does what an exchange asks for, and learns from how long it waited.
     fn perform(&self, exchange: &mut Exchange, site: &Snapshot, now: &mut Instant) {
-        // The first long call of a route is only suspected; the next ones are measured.
-        let cpu_before = match &exchange.work {
-            Work::Call(function) if function.placement.is_suspect() => Some(cpu_time()),
+        let suspicion = match &exchange.work {
+            Work::Call(function) => function.placement.suspicion(),
             _ => None,
         };
+        let before = suspicion.map(|suspicion| (suspicion, busy_time(suspicion)));
         let called = exchange.perform(site, &self.log);
         let ended = Instant::now();
         let elapsed = ended - *now;
@@ -268,8 +281,30 @@ impl Executor {
         exchange.was_slow = elapsed >= SLOW;
         if let Some(function) = called {
             function.placement.end(self.reactor);
-            let burnt = cpu_before.filter(|_| exchange.was_slow).map_or(Duration::ZERO, |before| cpu_time() - before);
-            function.placement.note(elapsed.saturating_sub(burnt), || ended - self.started);
+            let busy = before.filter(|_| exchange.was_slow);
+            let busy = busy.map_or(Duration::ZERO, |(how, before)| busy_time(how).saturating_sub(before));
+            function.placement.note(elapsed, elapsed.saturating_sub(busy), || ended - self.started);
+        }
+    }
+}
+
+/// What a thread is that has done a job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stand {
+    /// It drives the event loop.
+    Leads,
+    /// It does not, and counts as a worker.
+    Away,
+    /// It was given up, and counts for nothing.
+    GivenUp,
+}
+
+impl Stand {
+    fn after(ended: Ended, term: Option<Term>) -> Self {
+        match (ended, term) {
+            (Ended::GivenUp, _) => Self::GivenUp,
+            (_, Some(_)) => Self::Leads,
+            (_, None) => Self::Away,
         }
     }
 }
@@ -278,10 +313,4 @@ impl Executor {
 enum Duty {
     Lead(Term),
     Work(Job),
-}
-
-/// The CPU time of this thread.
-fn cpu_time() -> Duration {
-    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
-    Duration::try_from(time).unwrap_or_default()
 }

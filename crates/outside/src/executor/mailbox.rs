@@ -29,6 +29,19 @@ const RUNNING: u8 = 1;
 const CLOSED: u8 = 2;
 /// Nobody waits any more for the call that is running.
 const OVERDUE: u8 = 3;
+/// Nobody reckons with its end any more either.
+const GIVEN_UP: u8 = 4;
+
+/// How things stand when a call has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ended {
+    /// Its answer is waited for.
+    Awaited,
+    /// Nobody waits any more, for it or what follows.
+    Abandoned,
+    /// And its thread was given up.
+    GivenUp,
+}
 
 impl Mailbox {
     /// The exchanges that have arrived, if any; else the context's waker is told when some have.
@@ -58,13 +71,30 @@ impl Mailbox {
         self.change(WAITING, RUNNING)
     }
 
-    /// It has ended; `false` if nobody waits for what came of it.
-    pub(super) fn end(&self) -> bool {
-        let in_time = self.change(RUNNING, WAITING);
-        if !in_time {
-            self.state.store(CLOSED, Ordering::SeqCst);
+    /// It has ended.
+    pub(super) fn end(&self) -> Ended {
+        if self.change(RUNNING, WAITING) {
+            return Ended::Awaited;
         }
-        in_time
+        match self.state.swap(CLOSED, Ordering::SeqCst) {
+            GIVEN_UP => Ended::GivenUp,
+            _ => Ended::Abandoned,
+        }
+    }
+
+    /// Does nobody wait, and nothing run?
+    pub(super) fn is_closed(&self) -> bool {
+        self.state.load(Ordering::SeqCst) == CLOSED
+    }
+
+    /// Does a call run on for which nobody waits?
+    pub(super) fn is_overdue(&self) -> bool {
+        self.state.load(Ordering::SeqCst) == OVERDUE
+    }
+
+    /// Gives such a call up; `false` if it has ended.
+    pub(super) fn give_up(&self) -> bool {
+        self.change(OVERDUE, GIVEN_UP)
     }
 
     /// Adds a finished exchange without waking anybody.

@@ -6,11 +6,13 @@
 //! Routes whose calls wait learn to go to the [`pool`] at once. The model runs all of this on a checker's threads.
 //! Connections know only [`Executor::push`], [`Mailbox`] and [`Job`].
 
+mod busy;
 mod job;
 mod leader;
 mod mailbox;
 #[cfg(test)]
 mod model;
+mod overdue;
 mod pool;
 mod reactor;
 mod sentinel;
@@ -21,12 +23,14 @@ mod turn;
 mod word;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 pub(crate) use job::{Exchange, Job, Work};
 pub(crate) use mailbox::Mailbox;
 pub(crate) use reactor::Executor;
 pub(crate) use turn::{Occasion, Turn};
 
+use crate::log::Level;
 use crate::message::Request;
 use reactor::{Crew, lock};
 
@@ -42,6 +46,12 @@ pub trait Host: Send + Sync {
     /// locks of the language; called on a thread that nobody waits for.
     fn interrupt(&self, request: &Arc<Request>) {
         // Most languages cannot.
+        let _is_not_needed = request;
+    }
+
+    /// The handler of this request, or the one that makes a streamed body, has not ended `termination_timeout` after that:
+    /// its thread is given up. May wait like `interrupt`.
+    fn give_up(&self, request: Option<&Arc<Request>>) {
         let _is_not_needed = request;
     }
 }
@@ -61,8 +71,29 @@ impl Host for NoHost {
 }
 
 impl Executor {
-    /// Has the handler of this request interrupted, as far as its language can. May wait for the language.
-    pub(crate) fn interrupt(&self, request: &Arc<Request>) {
-        self.host.interrupt(request);
+    /// Has the handler of this request interrupted, as far as its language can.
+    pub(crate) fn interrupt(self: &Arc<Self>, request: &Arc<Request>) {
+        let (executor, request) = (Arc::clone(self), Arc::clone(request));
+        // Beside the loop: it may wait for the language.
+        drop(self.runtime.handle().spawn_blocking(move || executor.host.interrupt(&request)));
+    }
+
+    /// Looks after what has waited or run for too long; called several times a second, inside the event loop.
+    pub(crate) fn tick(self: &Arc<Self>, termination_timeout: Duration) {
+        self.expire();
+        for given_up in self.give_up() {
+            let name = given_up.request.as_ref().map_or_else(
+                || "a streamed body".to_owned(),
+                |request| format!("{} {}", request.method(), request.target()),
+            );
+            let and = match given_up.counts {
+                true => "too many have been given up, so it goes on counting as one of max_workers",
+                false => "its thread is given up",
+            };
+            let text = format!("{name}: does not end, {termination_timeout:?} after its time was over; {and}");
+            self.log.event(Level::Error, text);
+            let executor = Arc::clone(self);
+            drop(self.runtime.handle().spawn_blocking(move || executor.host.give_up(given_up.request.as_ref())));
+        }
     }
 }

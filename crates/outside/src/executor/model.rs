@@ -8,6 +8,9 @@ mod event_loop;
 mod sync;
 mod trial;
 
+#[path = "busy.rs"]
+#[expect(clippy::duplicate_mod, reason = "these are the files under test")]
+mod busy;
 #[path = "job.rs"]
 #[expect(clippy::duplicate_mod, dead_code, reason = "these are the files under test; connections use more of them")]
 mod job;
@@ -17,6 +20,13 @@ mod leader;
 #[path = "mailbox.rs"]
 #[expect(clippy::duplicate_mod, reason = "these are the files under test")]
 mod mailbox;
+#[path = "overdue.rs"]
+#[expect(
+    clippy::duplicate_mod,
+    dead_code,
+    reason = "these are the files under test; the server says what was given up"
+)]
+mod overdue;
 #[path = "pool.rs"]
 #[expect(clippy::duplicate_mod, reason = "these are the files under test")]
 mod pool;
@@ -41,7 +51,7 @@ use job::{Exchange, Job, Work};
 use mailbox::Mailbox;
 use reactor::{Crew, Executor, lock};
 use sync::Mutex;
-use trial::{FOR_EVER, Place, Temper, Trial};
+use trial::{FOR_EVER, PATIENCE, Place, Temper, Trial};
 use word::{Call, Term, Word};
 
 use Place::{Loop, Pool};
@@ -138,7 +148,7 @@ fn a_late_call_of_a_job_keeps_back_nothing_before_it() {
 fn what_nobody_waits_for_does_not_begin() {
     check(|| {
         let mut trial = Trial::start(2);
-        let client = trial.connect_impatient(&[Stuck, Quick]);
+        let client = trial.connect_impatient(Loop, &[Stuck, Quick]);
         trial.wait_for_stuck(1);
         assert!(trial.give_up(client), "it was running");
         trial.release();
@@ -147,7 +157,7 @@ fn what_nobody_waits_for_does_not_begin() {
     });
     check(|| {
         let mut trial = Trial::start(2);
-        let client = trial.connect_impatient(&[Quick, Slow(1), Quick]);
+        let client = trial.connect_impatient(Loop, &[Quick, Slow(1), Quick]);
         trial.connect(&[(Loop, &[Quick])]);
         trial.give_up(client);
         assert_eq!(trial.finish(), 0);
@@ -169,11 +179,11 @@ fn the_sentinel_wakes_for_a_call() {
     });
 }
 
-/// Two workers, eight places to wait, and more jobs than that, while the leader is late as well.
+/// Two workers, one of them late on the loop's thread, and then one with four places to wait and more jobs than that.
 #[test]
 fn the_pool_is_bounded_and_loses_nothing() {
     check(|| {
-        let mut trial = Trial::start(1);
+        let mut trial = Trial::start(2);
         trial.connect(&[(Loop, &[After(2)])]);
         for _ in 0..3 {
             trial.connect(&[(Pool, &[Slow(1)]), (Loop, &[Quick]), (Pool, &[Quick])]);
@@ -195,7 +205,7 @@ fn the_pool_is_bounded_and_loses_nothing() {
 #[test]
 fn each_duty_finds_a_thread() {
     check(|| {
-        let mut trial = Trial::start(2);
+        let mut trial = Trial::start(3);
         trial.connect(&[(Loop, &[Slow(1)])]);
         trial.connect(&[(Pool, &[Quick])]);
         trial.wait_for(2);
@@ -222,16 +232,79 @@ fn a_lack_of_threads_loses_nothing() {
     });
 }
 
-/// A route that hangs before anything is known about it takes one thread more than the pool has, not one per request.
+/// A route that hangs before anything is known about it takes no more threads than the pool has, not one per request.
 #[test]
 fn a_route_that_hangs_is_bounded_too() {
     check(|| {
-        let mut trial = Trial::start(1);
+        let mut trial = Trial::start(2);
         trial.connect_to_one_route(4);
         trial.wait_for_stuck(2);
         trial.connect(&[(Loop, &[Quick])]);
         trial.wait_for(1);
+        trial.wait_for_pushes(5);
+        assert_eq!(trial.stuck(), 2);
         trial.release();
+        assert_eq!(trial.finish(), 0);
+    });
+}
+
+/// A burst on a route of which one call is late: while nobody knows whether it waits nobody is turned away, and what the
+/// pool has not begun goes back to the loop when the route turns out to be quick.
+#[test]
+fn a_burst_is_not_turned_away_for_one_late_call() {
+    check(|| {
+        let mut trial = Trial::start(1);
+        trial.connect_to_one_route(8);
+        trial.wait_for_stuck(1);
+        trial.wait_for_pushes(8);
+        trial.release();
+        assert_eq!(trial.finish(), 0);
+    });
+}
+
+/// A handler that does not end takes no worker's place for ever, late or in the pool; but not any number of them.
+#[test]
+fn who_is_given_up_makes_room() {
+    for place in [Loop, Pool] {
+        check(move || {
+            let mut trial = Trial::start(1);
+            let client = trial.connect_impatient(place, &[Stuck]);
+            trial.wait_for_stuck(1);
+            trial.wait_until_away(1);
+            trial.connect(&[(Pool, &[Quick])]);
+            trial.wait_for_pushes(2);
+            assert!(trial.give_up(client), "it was running");
+            assert_eq!(trial.give_up_overdue(), 0, "its time is not over");
+            sync::advance(PATIENCE);
+            assert_eq!(trial.give_up_overdue(), 1);
+            trial.wait_for(2);
+            let another = trial.connect_impatient(place, &[Stuck]);
+            trial.wait_for_stuck(2);
+            trial.wait_until_away(1);
+            assert!(trial.give_up(another), "it was running");
+            sync::advance(PATIENCE);
+            assert_eq!(trial.give_up_overdue(), 1);
+            trial.wait_until_away(1);
+            trial.release();
+            trial.connect(&[(Pool, &[Quick])]);
+            assert_eq!(trial.finish(), 0);
+        });
+    }
+}
+
+/// Handlers that end just when they are given up.
+#[test]
+fn nobody_is_counted_twice() {
+    check(|| {
+        let mut trial = Trial::start(2);
+        for place in [Loop, Pool] {
+            let client = trial.connect_impatient(place, &[Slow(1), Slow(1)]);
+            trial.connect(&[(place, &[Quick])]);
+            if trial.give_up(client) {
+                sync::advance(PATIENCE);
+                trial.give_up_overdue();
+            }
+        }
         assert_eq!(trial.finish(), 0);
     });
 }

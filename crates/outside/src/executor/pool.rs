@@ -1,12 +1,14 @@
 //! Handlers that are known to wait, on threads of their own.
 //!
-//! `max_workers` bounds how many run at a time; four times as many wait behind them, 5 seconds at most; whoever finds no
-//! room or waits longer is answered with 503.
+//! `max_workers` bounds how many run at a time, those included that are late on what was the loop's thread; four times as
+//! many wait behind them, 5 seconds at most; whoever finds no room or waits longer is answered with 503. What is here only
+//! because a call of its route is late finds room in any case, and goes back to the loop if the route turns out to be quick.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::leader::Stand;
 use super::sync::Instant;
 use super::{Crew, Executor, Job, Work, lock};
 
@@ -19,36 +21,33 @@ const LONGEST_WAIT: Duration = Duration::from_secs(5);
 pub(super) struct Pool {
     /// Jobs that wait, with when they came.
     queue: VecDeque<(Instant, Job)>,
-    /// Threads that run one.
-    busy: usize,
 }
 
 impl Pool {
-    /// Jobs that have waited too long, but not those that cannot be turned away: they keep their places.
+    /// Jobs that have waited too long, and those that nobody waits for any more. What cannot be turned away keeps its
+    /// place.
     fn take_expired(&mut self) -> Vec<Job> {
-        let mut expired = Vec::new();
-        let mut place = 0;
-        while let Some((since, job)) = self.queue.get(place)
-            && since.elapsed() >= LONGEST_WAIT
-        {
-            if job.may_be_turned_away() {
-                expired.extend(self.queue.remove(place).map(|(_, job)| job));
-            } else {
-                place += 1;
-            }
+        let is_expired = |(since, job): &(Instant, Job)| {
+            job.mailbox.is_closed() || (since.elapsed() >= LONGEST_WAIT && job.may_be_turned_away())
+        };
+        if !self.queue.iter().any(is_expired) {
+            return Vec::new();
         }
-        expired
+        let (expired, kept) = std::mem::take(&mut self.queue).into_iter().partition(is_expired);
+        self.queue = kept;
+        let expired: VecDeque<(Instant, Job)> = expired;
+        expired.into_iter().map(|(_, job)| job).collect()
     }
 }
 
 impl Crew {
     /// The next job of the pool, if one more worker is allowed.
     pub(super) fn take_job(&mut self, max_workers: usize) -> Option<Job> {
-        if self.pool.busy >= max_workers {
+        if self.away >= max_workers {
             return None;
         }
         let (_, job) = self.pool.queue.pop_front()?;
-        self.pool.busy += 1;
+        self.away += 1;
         Some(job)
     }
 
@@ -57,9 +56,17 @@ impl Crew {
         std::mem::take(&mut self.pool.queue)
     }
 
+    /// A thread that was away is back.
+    pub(super) fn come_back(&mut self, stand: Stand) {
+        match stand {
+            Stand::GivenUp => self.given_up -= 1,
+            _ => self.away -= 1,
+        }
+    }
+
     /// Are there more duties to take up than threads that stand by?
     pub(super) fn lacks_threads(&self, max_workers: usize) -> bool {
-        let jobs = self.pool.queue.len().min(max_workers - self.pool.busy.min(max_workers));
+        let jobs = self.pool.queue.len().min(max_workers.saturating_sub(self.away));
         self.standby < jobs + usize::from(self.offered.is_some())
     }
 }
@@ -68,20 +75,18 @@ impl Executor {
     /// Adds a job that is known to wait; called by connections, inside the event loop.
     pub(crate) fn push_to_pool(self: &Arc<Self>, job: Job) {
         let mut crew = lock(&self.crew);
+        let now = Instant::now();
         // Workers that are about to take a job make room for as many.
-        let idle = self.max_workers.saturating_sub(crew.pool.busy);
-        if crew.pool.queue.len() >= QUEUE_PER_WORKER * self.max_workers + idle && job.may_be_turned_away() {
+        let room = QUEUE_PER_WORKER * self.max_workers + self.max_workers.saturating_sub(crew.away);
+        if crew.pool.queue.len() >= room
+            && job.may_be_turned_away()
+            && job.waits_for_long(self.reactor, now - self.started)
+        {
             drop(crew);
             return self.turn_away(job);
         }
-        crew.pool.queue.push_back((Instant::now(), job));
-        let hires = crew.lacks_threads(self.max_workers);
-        drop(crew);
-        self.crew_called.notify_one();
-        if hires {
-            // If no thread can be started, whoever is done first takes the job.
-            drop(self.hire());
-        }
+        crew.pool.queue.push_back((now, job));
+        self.call_crew(crew);
     }
 
     /// Turns away what has waited too long.
@@ -99,9 +104,15 @@ impl Executor {
             let _inside = self.runtime.enter();
             let mut now = Instant::now();
             while let Some(job) = next.take() {
-                self.run_job(job, None, &mut now);
+                let stand = match job.belongs_to_the_loop(self.reactor) {
+                    true => {
+                        self.push(job);
+                        Stand::Away
+                    }
+                    false => self.run_job(job, None, &mut now),
+                };
                 let mut crew = lock(&self.crew);
-                crew.pool.busy -= 1;
+                crew.come_back(stand);
                 if crew.offered.is_none() {
                     next = crew.take_job(self.max_workers);
                 }

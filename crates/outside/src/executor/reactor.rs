@@ -9,6 +9,7 @@ use std::sync::{Arc, PoisonError};
 use std::task::Waker;
 use std::time::Duration;
 
+use super::overdue::Overdue;
 use super::pool::Pool;
 use super::sentinel::Sentinel;
 use super::sync::{AtomicBool, Condvar, Instant, Mutex, MutexGuard, Ordering, Runtime, event_loop};
@@ -24,6 +25,8 @@ pub(crate) struct Executor {
     pub(super) outbox: Mutex<Vec<Delivery>>,
     /// Where the finished exchanges of the leader's job are, if it has several: whoever takes the loop over sends them.
     pub(super) underway: Mutex<Option<Arc<Mailbox>>>,
+    /// Jobs that nobody waits for and that run on.
+    pub(super) overdue: Mutex<Vec<Overdue>>,
     /// Wakes the future that the leader blocks on.
     pub(super) root: Mutex<Option<Waker>>,
     pub(super) word: Word,
@@ -49,6 +52,10 @@ pub(super) struct Crew {
     pub(super) standby: usize,
     /// All threads that have not ended.
     pub(super) alive: usize,
+    /// Threads that run a handler without the loop: late ones, and those of the pool.
+    pub(super) away: usize,
+    /// Threads whose handlers do not end, and that are not counted as away any more.
+    pub(super) given_up: usize,
     /// A term nobody has taken up yet.
     pub(super) offered: Option<Term>,
     pub(super) pool: Pool,
@@ -58,7 +65,7 @@ pub(super) struct Crew {
 pub(super) type Delivery = (Arc<Mailbox>, Vec<Exchange>);
 
 impl Executor {
-    /// An event loop and the threads that drive it; at most `max_workers` handlers run in its pool. It is the reactor
+    /// An event loop and the threads that drive it; at most `max_workers` handlers run in its pool while none are late. It is the reactor
     /// of this number, counted from 0.
     pub(crate) fn start(
         number: usize,
@@ -71,6 +78,7 @@ impl Executor {
             queue: Mutex::default(),
             outbox: Mutex::default(),
             underway: Mutex::default(),
+            overdue: Mutex::default(),
             root: Mutex::default(),
             word: Word::new(),
             sentinel: Sentinel::default(),

@@ -80,9 +80,7 @@ impl Executor {
             if now != last {
                 quiet = 0;
             } else if let Some(call) = Call::in_word(now) {
-                if let Some(term) = self.word.take_over(call) {
-                    self.offer(term);
-                }
+                self.take_over(call);
             } else {
                 quiet += 1;
             }

@@ -16,6 +16,8 @@ pub(super) use tokio::runtime::Runtime;
 pub(super) const MOST_CALLS: usize = 64;
 /// After so many ticks without any call the sentinel sleeps.
 pub(super) const QUIET_TICKS: u32 = 20;
+/// So many threads are given up at a time: each holds its stack, and what its handler holds, for ever.
+pub(super) const MOST_GIVEN_UP: usize = 8;
 /// Tasks are polled this many times before the loop looks at the network and at its root again.
 const EVENT_INTERVAL: u32 = 64;
 

@@ -8,7 +8,7 @@ mod placement;
 use std::fmt;
 use std::sync::Arc;
 
-pub(crate) use placement::{Placement, Reactor, SLOW};
+pub(crate) use placement::{Placement, Reactor, SLOW, Suspicion};
 
 use crate::error::Error;
 use crate::files::{Files, Folder};

@@ -1,7 +1,8 @@
 //! Where a route's calls belong: on the event loop's thread between two turns, or on a thread of the pool.
 //!
-//! Routes learn it from how long their calls *wait* (wall time less the thread's CPU time): a route that burns CPU gains
-//! nothing in a pool. Two of the last eight calls that waited send a route to the pool; only trials bring it back.
+//! Routes learn it from how long their calls *wait* (wall time less what the thread spent running, or ready to run): a
+//! route that burns CPU gains nothing in a pool. Two of the last eight calls that waited send a route to the pool; only
+//! trials bring it back.
 
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::time::Duration;
@@ -14,8 +15,12 @@ pub(crate) struct Placement {
     /// One bit for each of the last calls, the newest lowest: did it wait?
     waited: AtomicU8,
     pooled: AtomicBool,
+    /// So many of the next calls are measured closely.
+    suspicion: AtomicU8,
     /// A bit for each reactor: is its leader, or one who led when it began, inside a call?
     called: AtomicU64,
+    /// Since when a late call of it has kept others from beginning, in milliseconds of the clock; 0 if none has.
+    late_since: AtomicU64,
     /// When a pooled route is tried on the loop's thread again, in milliseconds of the clock.
     next_trial: AtomicU64,
     /// Trials in a row that did not wait.
@@ -33,9 +38,22 @@ impl Reactor {
     }
 }
 
+/// That a route waits: what a call of it is measured for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Suspicion {
+    /// It has taken long of late, but not waited.
+    Weak,
+    /// It may have waited: one more, and it goes to the pool.
+    Strong,
+}
+
 /// A call that waits less is at home on the loop's thread.
 pub(crate) const SLOW: Duration = Duration::from_micros(500);
 const SLOW_CALLS: u32 = 2;
+/// Calls that have to be short, one after another, before a route is no suspect any more.
+const SUSPICION: u8 = 64;
+/// In milliseconds.
+const LATE_FOR_LONG: u64 = 1000;
 const TRIAL_EVERY: u64 = 2000;
 const GOOD_TRIALS: u8 = 4;
 
@@ -69,6 +87,25 @@ impl Placement {
     /// It has ended, wherever the loop is by now.
     pub(crate) fn end(&self, here: Reactor) {
         self.called.fetch_and(!here.0, Ordering::Relaxed);
+        if self.late_since.load(Ordering::Relaxed) != 0 {
+            self.late_since.store(0, Ordering::Relaxed);
+        }
+    }
+
+    /// Is it known to wait?
+    pub(crate) fn is_pooled(&self) -> bool {
+        self.blocking.unwrap_or_else(|| self.pooled.load(Ordering::Relaxed))
+    }
+
+    /// Is it known to wait, or has a call kept others from beginning for so long that no more should queue for it? Asked
+    /// when there is no room for one of them; the first time the clock begins to count.
+    pub(crate) fn waits_for_long(&self, here: Reactor, now: Duration) -> bool {
+        if self.is_pooled() || !self.is_late(here) {
+            return self.is_pooled();
+        }
+        let now = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
+        let since = self.late_since.compare_exchange(0, now.max(1), Ordering::Relaxed, Ordering::Relaxed);
+        since.is_err_and(|since| now.saturating_sub(since) >= LATE_FOR_LONG)
     }
 
     /// Asked by who leads and calls nothing: does a call last on a thread that has lost the loop? The next ones are for
@@ -78,20 +115,27 @@ impl Placement {
         self.blocking.is_none() && self.called.load(Ordering::Relaxed) & here.0 != 0
     }
 
-    /// Is it worth measuring the next call closely?
-    pub(crate) fn is_suspect(&self) -> bool {
-        self.waited.load(Ordering::Relaxed) != 0
+    /// How closely the next call is worth measuring. Only the first long one is not measured, and counts as one that
+    /// waited.
+    pub(crate) fn suspicion(&self) -> Option<Suspicion> {
+        match (self.waited.load(Ordering::Relaxed), self.suspicion.load(Ordering::Relaxed)) {
+            (0, 0) => None,
+            (0, _) => Some(Suspicion::Weak),
+            _ => Some(Suspicion::Strong),
+        }
     }
 
-    /// A call on the loop's thread has ended after waiting this long; `now` is the clock.
-    pub(crate) fn note(&self, waited: Duration, now: impl FnOnce() -> Duration) {
-        let slow = waited >= SLOW;
-        let before = self.waited.load(Ordering::Relaxed);
-        if before == 0 && !slow {
+    /// A call on the loop's thread has ended after so long, of which it waited so long; `now` is the clock.
+    pub(crate) fn note(&self, elapsed: Duration, waited: Duration, now: impl FnOnce() -> Duration) {
+        let suspicion = self.suspicion.load(Ordering::Relaxed);
+        let is_long = elapsed >= SLOW;
+        if suspicion == 0 && !is_long {
             return;
         }
+        self.suspicion.store(if is_long { SUSPICION } else { suspicion - 1 }, Ordering::Relaxed);
+        let slow = waited >= SLOW;
         let now = u64::try_from(now().as_millis()).unwrap_or(u64::MAX);
-        let calls = before << 1 | u8::from(slow);
+        let calls = self.waited.load(Ordering::Relaxed) << 1 | u8::from(slow);
         self.waited.store(calls, Ordering::Relaxed);
         if self.blocking.is_some() {
             return;
@@ -124,21 +168,46 @@ mod tests {
     #[test]
     fn two_slow_calls_of_eight_send_a_route_away_and_four_good_trials_bring_it_back() {
         let placement = Placement::new(None);
-        placement.note(MS, || Duration::from_millis(0));
-        (0..7).for_each(|_| placement.note(Duration::ZERO, || Duration::from_millis(0)));
-        placement.note(MS, || Duration::from_millis(0));
+        placement.note(MS, MS, || Duration::from_millis(0));
+        (0..7).for_each(|_| placement.note(Duration::ZERO, Duration::ZERO, || Duration::from_millis(0)));
+        placement.note(MS, MS, || Duration::from_millis(0));
         assert!(!placement.wants_pool(0, HERE), "the first one is forgotten by then");
-        placement.note(MS, || Duration::from_millis(0));
+        placement.note(MS, MS, || Duration::from_millis(0));
         assert!(placement.wants_pool(0, HERE));
         assert!(!placement.wants_pool(TRIAL_EVERY, HERE), "a trial");
         assert!(placement.wants_pool(TRIAL_EVERY, HERE), "one at a time");
-        placement.note(MS, || Duration::from_millis(TRIAL_EVERY));
+        placement.note(MS, MS, || Duration::from_millis(TRIAL_EVERY));
         for trial in 0..GOOD_TRIALS {
             assert!(!placement.wants_pool(2 * TRIAL_EVERY, HERE), "trial {trial}");
-            placement.note(Duration::ZERO, || Duration::from_millis(2 * TRIAL_EVERY));
+            placement.note(Duration::ZERO, Duration::ZERO, || Duration::from_millis(2 * TRIAL_EVERY));
         }
         assert!(!placement.wants_pool(2 * TRIAL_EVERY, HERE));
-        assert!(!placement.is_suspect());
+        (0..SUSPICION).for_each(|_| placement.note(Duration::ZERO, Duration::ZERO, || Duration::ZERO));
+        assert_eq!(placement.suspicion(), None);
+    }
+
+    #[test]
+    fn a_route_that_computes_stays_and_is_watched() {
+        let placement = Placement::new(None);
+        placement.note(MS, MS, || Duration::ZERO);
+        for _ in 0..100 {
+            assert!(placement.suspicion().is_some() && !placement.wants_pool(0, HERE));
+            placement.note(MS, Duration::ZERO, || Duration::ZERO);
+        }
+        assert_eq!(placement.suspicion(), Some(Suspicion::Weak));
+    }
+
+    #[test]
+    fn a_route_is_late_for_long_after_a_second_in_which_there_was_no_room() {
+        let (placement, at) = (Placement::new(None), Duration::from_millis);
+        assert!(!placement.waits_for_long(HERE, at(0)));
+        placement.begin(HERE);
+        assert!(!placement.waits_for_long(HERE, at(5000)) && !placement.waits_for_long(HERE, at(5999)));
+        assert!(placement.waits_for_long(HERE, at(6000)));
+        placement.end(HERE);
+        placement.begin(HERE);
+        assert!(!placement.waits_for_long(HERE, at(7000)), "another call");
+        assert!(Placement::new(Some(true)).waits_for_long(HERE, at(0)));
     }
 
     #[test]
@@ -155,8 +224,8 @@ mod tests {
     #[test]
     fn what_the_user_said_stays() {
         let (pooled, inline) = (Placement::new(Some(true)), Placement::new(Some(false)));
-        (0..9).for_each(|_| inline.note(MS, || Duration::from_millis(0)));
-        (0..9).for_each(|_| pooled.note(Duration::ZERO, || Duration::from_millis(0)));
+        (0..9).for_each(|_| inline.note(MS, MS, || Duration::from_millis(0)));
+        (0..9).for_each(|_| pooled.note(Duration::ZERO, Duration::ZERO, || Duration::from_millis(0)));
         assert!(pooled.wants_pool(u64::MAX, HERE) && !inline.wants_pool(u64::MAX, HERE));
     }
 }

@@ -254,6 +254,6 @@ async fn tick(service: Arc<Service>) {
     loop {
         interval.tick().await;
         service.handles.tick(&service.clock);
-        service.executor.expire();
+        service.executor.tick(service.config.termination_timeout);
     }
 }

@@ -5,6 +5,7 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail like tests")]
 
+mod bounds;
 mod client;
 mod pipelined;
 mod reactors;
@@ -167,68 +168,6 @@ fn a_spinning_handler_leaves_the_rest_their_share() {
     assert_eq!(spinner.receive().body, "dizzy");
     println!("beside a handler that spins: p99 {:.2} ms", milliseconds(p99));
     assert!(p99 <= Duration::from_millis(60));
-}
-
-#[test]
-fn the_pool_has_a_bound_and_a_queue() {
-    let _turn = turn();
-    let server = Running::start(|config| config.max_workers = 2);
-    let gate = Gate::new();
-    server.set_route("/wait", blocking(gate.handler("done")));
-    server.set_route("/hello", |_: &Request| "hello");
-    let began = Instant::now();
-    let mut clients: Vec<Client> = Vec::new();
-    for index in 0..12 {
-        let mut client = Client::connect(server.address);
-        client.send(&get("/wait"));
-        clients.push(client);
-        if index == 1 {
-            gate.wait_for_guests(2);
-        }
-    }
-    let (waiting, refused) = client::wait_for_answers(clients, 2);
-    for mut client in refused {
-        let answer = client.receive();
-        assert_eq!((answer.status, answer.header("Retry-After").is_some()), (503, true));
-    }
-    let at_once = began.elapsed();
-    assert_eq!(Client::connect(server.address).ask("/hello").body, "hello", "other routes are not concerned");
-    assert_eq!(gate.guests(), 2, "no more than max_workers run");
-    let (running, late) = client::wait_for_answers(waiting, 8);
-    let waited = began.elapsed();
-    for mut client in late {
-        let answer = client.receive();
-        assert_eq!((answer.status, answer.header("Retry-After").is_some()), (503, true));
-    }
-    println!("refused at once after {:.1} ms, the others after {:.0} ms", milliseconds(at_once), milliseconds(waited));
-    assert!(at_once <= Duration::from_secs(1));
-    assert!(waited >= Duration::from_secs(5) && waited <= Duration::from_secs(7), "{waited:?}");
-    gate.open();
-    for mut client in running {
-        assert_eq!(client.receive().body, "done");
-    }
-    assert_eq!(gate.guests(), 2, "who was turned away has not run");
-}
-
-/// A route that blocks for the first time is not called a second time on the event loop's thread while that call lasts.
-#[test]
-fn a_route_that_hangs_takes_no_more_threads_than_the_pool_has() {
-    let _turn = turn();
-    let server = Running::start(|config| config.max_workers = 3);
-    let gate = Gate::new();
-    server.set_route("/wait", gate.handler("done"));
-    server.set_route("/hello", |_: &Request| "hello");
-    let mut clients: Vec<Client> = (0..12).map(|_| Client::connect(server.address)).collect();
-    clients.iter_mut().for_each(|client| client.send(&get("/wait")));
-    gate.wait_for_guests(3);
-    let mut other = Client::connect(server.address);
-    (0..1000).for_each(|_| assert_eq!(other.ask("/hello").body, "hello"));
-    let guests = gate.guests();
-    gate.open();
-    for mut client in clients {
-        assert!(matches!(client.receive().status, 200 | 503));
-    }
-    assert!(guests <= 4, "{guests} calls of one route at a time, with max_workers = 3");
 }
 
 #[test]

@@ -18,6 +18,8 @@ pub(super) use super::event_loop::Runtime;
 
 /// Small, so that few steps lead to every state.
 pub(super) const MOST_CALLS: usize = 2;
+/// So many threads may be given up at a time.
+pub(super) const MOST_GIVEN_UP: usize = 1;
 pub(super) const QUIET_TICKS: u32 = 1;
 
 pub(super) fn event_loop() -> io::Result<Runtime> {

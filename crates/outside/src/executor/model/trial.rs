@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use super::sync::{Condvar, Mutex};
+use super::sync::{self, Condvar, Mutex};
 use super::{Exchange, Executor, Job, Mailbox, NoHost, Work, lock};
 use crate::config::AccessLog;
 use crate::error::Error;
@@ -46,6 +46,9 @@ pub(super) struct Trial {
     given_up: Vec<(Range<usize>, usize)>,
 }
 
+/// A handler that nobody waits for is given up after this.
+pub(super) const PATIENCE: Duration = Duration::from_secs(30);
+
 pub(super) struct Impatient {
     mailbox: Arc<Mailbox>,
     numbers: Range<usize>,
@@ -68,7 +71,10 @@ impl Trial {
 
     /// A connection that sends these jobs one after another.
     pub(super) fn connect(&mut self, jobs: &[(Place, &[Temper])]) {
-        let handler = |place, temper| Function::new(Handler { temper, place, ledger: Arc::clone(&self.ledger) }, None);
+        let handler = |place, temper| {
+            let said = matches!(place, Place::Pool).then_some(true);
+            Function::new(Handler { temper, place, ledger: Arc::clone(&self.ledger) }, said)
+        };
         let functions = |place, tempers: &[Temper]| tempers.iter().map(|&temper| handler(place, temper)).collect();
         let conversation = jobs.iter().map(|&(place, tempers)| (place, functions(place, tempers))).collect();
         self.converse(conversation);
@@ -111,7 +117,7 @@ impl Trial {
     }
 
     /// A client with one job that does not wait for all of its answers.
-    pub(super) fn connect_impatient(&mut self, tempers: &[Temper]) -> Impatient {
+    pub(super) fn connect_impatient(&mut self, place: Place, tempers: &[Temper]) -> Impatient {
         let first = self.asked;
         self.asked += tempers.len();
         let mut state = lock(&self.ledger.state);
@@ -121,14 +127,18 @@ impl Trial {
         let mailbox = Arc::new(Mailbox::default());
         let ledger = &self.ledger;
         let exchange = |(number, &temper)| {
-            let handler = Handler { temper, place: Place::Loop, ledger: Arc::clone(ledger) };
-            Exchange::new(Some(request(number)), Work::Call(Function::new(handler, None)))
+            let handler = Handler { temper, place, ledger: Arc::clone(ledger) };
+            let said = matches!(place, Place::Pool).then_some(true);
+            Exchange::new(Some(request(number)), Work::Call(Function::new(handler, said)))
         };
         let exchanges = (first..self.asked).zip(tempers).map(exchange).collect();
         let job = Job { exchanges, site: Arc::default(), mailbox: Arc::clone(&mailbox) };
         let (executor, ledger) = (Arc::clone(&self.executor), Arc::clone(&self.ledger));
         self.executor.runtime.spawn(async move {
-            executor.push(job);
+            match place {
+                Place::Pool => executor.push_to_pool(job),
+                _ => executor.push(job),
+            }
             ledger.note_push();
         });
         Impatient { mailbox, numbers: first..self.asked }
@@ -136,7 +146,18 @@ impl Trial {
 
     /// It gives up. Was a call of its running?
     pub(super) fn give_up(&mut self, client: Impatient) -> bool {
-        let running = client.mailbox.close();
+        let (executor, mailbox) = (Arc::clone(&self.executor), Arc::clone(&client.mailbox));
+        let (ledger, result) = (Arc::clone(&self.ledger), Arc::new(Mutex::new(None)));
+        let told = Arc::clone(&result);
+        // As a connection does: inside the event loop.
+        self.executor.runtime.spawn(async move {
+            *lock(&told) = Some(executor.abandon(&mailbox, None, PATIENCE));
+            // Under the lock, so that nobody begins to wait meanwhile.
+            drop(lock(&ledger.state));
+            ledger.changed.notify_all();
+        });
+        self.ledger.wait_while(|_| lock(&result).is_none());
+        let running = *lock(&result) == Some(true);
         let begun = lock(&self.ledger.state).runs[client.numbers.clone()].iter().sum::<usize>();
         // One that is running may not have come as far as to count itself.
         self.given_up.push((client.numbers, begun + usize::from(running)));
@@ -183,6 +204,12 @@ impl Trial {
         self.executor.runtime.spawn(async move { executor.expire() });
     }
 
+    /// Gives up handlers whose time is over, as a tick of the server does. How many?
+    pub(super) fn give_up_overdue(&self) -> usize {
+        lock(&self.ledger.state).forgiven = sync::MOST_GIVEN_UP;
+        self.executor.give_up().len()
+    }
+
     /// Waits until so many answers are there.
     pub(super) fn wait_for(&self, answers: usize) {
         self.ledger.wait_while(|state| state.answers < answers);
@@ -201,6 +228,18 @@ impl Trial {
     /// Waits until so many handlers that only end when told to are running.
     pub(super) fn wait_for_stuck(&self, count: usize) {
         self.ledger.wait_while(|state| state.stuck < count);
+    }
+
+    /// So many handlers that only end when told to have begun.
+    pub(super) fn stuck(&self) -> usize {
+        lock(&self.ledger.state).stuck
+    }
+
+    /// Waits until so many threads count as running a handler without the loop.
+    pub(super) fn wait_until_away(&self, count: usize) {
+        while lock(&self.executor.crew).away != count {
+            shuttle::thread::yield_now();
+        }
     }
 
     /// Tells stuck handlers to end.
@@ -223,6 +262,9 @@ impl Trial {
         self.wait_for(self.asked);
         self.executor.stop();
         assert_eq!(self.executor.join(FOR_EVER), 0);
+        let crew = lock(&self.executor.crew);
+        assert_eq!((crew.away, crew.given_up, crew.alive), (0, 0, 0), "everybody is back");
+        drop(crew);
         let state = lock(&self.ledger.state);
         let run = state.runs.iter().sum::<usize>();
         let mut never_begun = 0;
@@ -259,6 +301,8 @@ struct State {
     /// Calls of routes that nobody has said anything of that are running.
     learning: usize,
     stuck: usize,
+    /// Handlers that may run beyond the bound of the pool.
+    forgiven: usize,
     released: bool,
 }
 
@@ -312,7 +356,7 @@ impl Inline for Handler {
         state.runs[number] += 1;
         assert_eq!(state.runs[number], 1, "a job runs twice");
         state.pooled += pooled;
-        assert!(state.pooled <= ledger.most_pooled, "the pool has a bound");
+        assert!(state.pooled <= ledger.most_pooled + state.forgiven, "the pool has a bound");
         state.learning += usize::from(matches!(self.place, Place::Learned));
         assert!(state.learning <= 1 + ledger.most_pooled, "one call is late, the others wait for the pool");
         state.stuck += usize::from(matches!(self.temper, Temper::Stuck));

@@ -1,0 +1,67 @@
+//! Handlers for which nobody waits any more, and which run on.
+//!
+//! They were told to end, if their language can. One that has not ended after a while is given up: its thread is not
+//! reckoned with any more, so that its like do not use up the workers. Few are forgiven, see [`MOST_GIVEN_UP`]; those
+//! beyond go on counting, so that a route that hangs every time is turned away in the end, and threads stay bounded.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::sync::{Instant, MOST_GIVEN_UP};
+use super::{Executor, Mailbox, lock};
+use crate::message::Request;
+
+/// A job that nobody waits for.
+pub(super) struct Overdue {
+    mailbox: Arc<Mailbox>,
+    request: Option<Arc<Request>>,
+    until: Instant,
+}
+
+/// One that has not ended in time.
+pub(super) struct GivenUp {
+    pub(super) request: Option<Arc<Request>>,
+    /// Does its thread go on counting as a worker?
+    pub(super) counts: bool,
+}
+
+impl Executor {
+    /// Nobody waits for the job of this mailbox any more: what has not begun never will. `true` if a call of it runs; it is
+    /// given up if it goes on for longer than this.
+    pub(crate) fn abandon(&self, mailbox: &Arc<Mailbox>, request: Option<&Arc<Request>>, patience: Duration) -> bool {
+        let runs = mailbox.close();
+        if runs {
+            let (mailbox, request) = (Arc::clone(mailbox), request.cloned());
+            lock(&self.overdue).push(Overdue { mailbox, request, until: Instant::now() + patience });
+        }
+        runs
+    }
+
+    /// Gives up those whose time is over.
+    pub(super) fn give_up(self: &Arc<Self>) -> Vec<GivenUp> {
+        let mut overdue = lock(&self.overdue);
+        if overdue.is_empty() {
+            return Vec::new();
+        }
+        let now = Instant::now();
+        overdue.retain(|late| late.mailbox.is_overdue());
+        let due: Vec<_> = overdue.extract_if(.., |late| late.until <= now).collect();
+        drop(overdue);
+        let mut given_up = Vec::new();
+        for late in due {
+            // Under the lock, so that its thread cannot come back before it is counted.
+            let mut crew = lock(&self.crew);
+            let counts = crew.given_up >= MOST_GIVEN_UP;
+            if !counts {
+                if !late.mailbox.give_up() {
+                    continue;
+                }
+                crew.given_up += 1;
+                crew.away -= 1;
+                self.call_crew(crew);
+            }
+            given_up.push(GivenUp { request: late.request, counts });
+        }
+        given_up
+    }
+}
