@@ -66,14 +66,10 @@ def stuck(request: object) -> str:
     return "never"
 
 
-def replace(request: object) -> str:
-    """What the server does when a handler cannot be ended."""
-    from outside import _worker
-
-    say("replacing", os.getpid())
-    assert _worker.replace()
-    threading.Event().wait(60)
-    return "never"
+def stuck_in_c(request: object) -> bytes:
+    """Waits in C, where no exception reaches it, without Python's lock."""
+    say("stuck", os.getpid())
+    return os.read(os.pipe()[0], 1)
 
 
 def end(request: object) -> str:
@@ -91,7 +87,7 @@ server.set_route("/threads", lambda request: "\n".join(thread.name for thread in
 server.set_route("/slow", slow)
 server.set_route("/stuck", stuck)
 server.set_route("/end", end)
-server.set_route("/replace", replace)
+server.set_route("/stuck-in-c", stuck_in_c)
 if wanted.get("handler"):
     signal.signal(signal.SIGTERM, lambda *arguments: server.terminate(*arguments))
 say("generation", os.getpid())

@@ -7,6 +7,7 @@ at work on the same machine.
 from __future__ import annotations
 
 import json
+import os
 import random
 import select
 import threading
@@ -16,7 +17,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from harness import HERE, Script
+from harness import HERE, Script, wait_until
 from wire import DEADLINE, Wire, request_bytes
 
 
@@ -135,24 +136,40 @@ def test_a_spinning_handler_leaves_the_rest_their_share():
 
 @pytest.mark.parametrize("route", ["/pooled-wait", "/wait"])
 def test_no_more_than_max_workers_run(route):
-    """Routes of which it was said that they wait; and others, which take one thread more to find it out."""
+    """Routes of which it was said that they wait; and others, of which nobody is turned away before that is known."""
     with served(max_workers=2) as script:
         wires = []
         for index in range(12):
             wires.append(Wire(script.address).send(request_bytes(route)))
             if index < 2:
                 wait_for_guests(script, index + 1)
-        refused = 2 if route == "/pooled-wait" else 1
+        refused = 2 if route == "/pooled-wait" else 0
         answered = wait_for_answers(wires, refused)
         for wire in answered:
             answer = wire.receive_answer()
             assert (answer.status, answer.header("Retry-After") is not None) == (503, True)
         assert ask(script, "/hello") == "hello"
-        wait_for_guests(script, 12 - 8 - refused)
-        assert int(ask(script, "/guests")) == 12 - 8 - refused
+        assert int(ask(script, "/guests")) == 2
         ask(script, "/open")
         rest = [wire for wire in wires if wire not in answered]
         assert [wire.receive_answer().text for wire in rest] == ["awake"] * len(rest)
+
+
+def test_a_handler_that_waits_in_c_is_given_up(serve, records):
+    """No exception reaches it. Its client has had 504; then its thread no longer takes a worker's place."""
+    source, end = os.pipe()
+    running = serve({"/stuck": lambda request: os.read(source, 1)}, max_workers=1, process_timeout=0.2, termination_timeout=0.2)
+    running.server.set_route("/pooled", lambda request: "pooled", blocking=True)
+    assert running.fetch("/stuck").status == 504
+    records.wait_for("GET /stuck: does not end")
+    assert "os.read(source, 1)" in records.wait_for("is here:").whole
+    assert running.fetch("/pooled").text == "pooled"
+    os.write(end, b"x")
+    os.write(end, b"y")
+    wait_until(lambda: running.server._active_requests == [], "the handler has ended")
+    assert running.fetch("/stuck").text == "y", "the thread that was given up is none the worse for it"
+    os.close(source)
+    os.close(end)
 
 
 def wait_for_answers(wires: list[Wire], count: int) -> list[Wire]:

@@ -93,13 +93,15 @@ def test_workers_end_when_their_supervisor_is_gone(start):
     assert refused(script.address)
 
 
-def test_a_worker_with_a_handler_that_does_not_end_is_replaced_and_then_killed(start):
-    script = start(drain_idle=0.1, termination_timeout=0.1)
+def test_a_worker_with_a_handler_that_does_not_end_is_replaced_and_then_gone(start):
+    script = start(process_timeout=0.3, drain_idle=0.1, termination_timeout=0.3)
     with Wire(script.address) as wire:
-        wire.send(request_bytes("/replace"))
-        worker = script.wait_for("replacing").split()[1]
+        wire.send(request_bytes("/stuck-in-c"))
+        worker = script.wait_for("stuck").split()[1]
+        assert wire.receive_answer().status == 504
+        script.wait_for("does not end")
+        script.wait_for("return os.read(")
         script.wait_for(f"(process {worker}) has a handler that does not end; it is replaced")
-        wire.receive_end()
         wait_for_end(int(worker))
     script.wait_for_workers(set(script.workers().values()) - {int(worker)})
     assert script.stop() == 0

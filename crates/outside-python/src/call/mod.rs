@@ -71,6 +71,13 @@ impl Shared {
         }
     }
 
+    /// Python's number of the thread that handles this request, if it is handled by a thread of its own.
+    pub(crate) fn thread_of(&self, py: Python<'_>, request: &Arc<outside::Request>) -> Option<u64> {
+        let active = self.lock(py);
+        let found = active.iter().find(|active| Arc::ptr_eq(active.request.get().inner(), request));
+        found.and_then(|active| active.thread)
+    }
+
     /// Waits for the lock without holding the interpreter: its holder may need it.
     fn lock<'a>(&'a self, py: Python<'_>) -> MutexGuard<'a, Vec<Active>> {
         self.active.lock_py_attached(py).unwrap_or_else(PoisonError::into_inner)
