@@ -158,7 +158,8 @@ def test_no_more_than_max_workers_run(route):
 def test_a_handler_that_waits_in_c_is_given_up(serve, records):
     """No exception reaches it. Its client has had 504; then its thread no longer takes a worker's place."""
     source, end = os.pipe()
-    running = serve({"/stuck": lambda request: os.read(source, 1)}, max_workers=1, process_timeout=0.2, termination_timeout=0.2)
+    limits = {"max_workers": 1, "process_timeout": 1, "termination_timeout": 0.2}
+    running = serve({"/stuck": lambda request: os.read(source, 1)}, **limits)
     running.server.set_route("/pooled", lambda request: "pooled", blocking=True)
     assert running.fetch("/stuck").status == 504
     records.wait_for("GET /stuck: does not end")
