@@ -5,6 +5,8 @@
 
 #[path = "../../crates/outside/tests/hostile/differential.rs"]
 mod differential;
+#[path = "../../crates/outside/tests/hostile/files.rs"]
+mod files;
 #[path = "../../crates/outside/tests/hostile/forms.rs"]
 mod forms;
 #[path = "../../crates/outside/tests/hostile/hyper_side.rs"]
@@ -82,4 +84,19 @@ pub fn websocket_offer(input: &[u8]) {
 /// Header lines of a request that opens a WebSocket.
 pub fn websocket_opening(input: &[u8]) {
     websocket::invariants::opening(input);
+}
+
+/// A length in two bytes, and the value of a Range field.
+pub fn range(input: &[u8]) {
+    files::range(input);
+}
+
+/// Header lines with preconditions.
+pub fn condition(input: &[u8]) {
+    files::condition(input);
+}
+
+/// What stands behind the route of a folder in a request target.
+pub fn path(input: &[u8]) {
+    files::path_below(input);
 }

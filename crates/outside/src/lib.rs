@@ -37,6 +37,9 @@ pub use app::{Entered, OutsideHttp, OutsideHttpRedirect, ScheduledResponse};
 pub use config::{AccessLog, Config, KEYS, Key, Symlinks, Value};
 pub use error::{Error, Refusal};
 pub use executor::{Host, NoHost};
+#[cfg(feature = "testing")]
+#[doc(hidden)]
+pub use files::testing as files_testing;
 pub use files::{Files, Folder, media_type};
 pub use handler::{
     Elsewhere, FilePath, Function, Handler, Inline, IntoHandler, Ready, Reply, Said, Ticket, blocking, never_blocking,

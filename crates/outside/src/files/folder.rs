@@ -259,15 +259,7 @@ struct Search<'a> {
 
 impl Search<'_> {
     fn locate(&self, route: &str, path: &str) -> Result<Located, Unopened> {
-        let relative = path.strip_prefix('/').unwrap_or(path);
-        let (relative, has_slash) = match relative.strip_suffix('/') {
-            Some(folder) => (folder, true),
-            None => (relative, path == "/"),
-        };
-        // `//` is an empty segment too, and the folder itself is `/`.
-        if !may_be_seen(relative) || (relative.is_empty() && path.len() > 1) {
-            return Ok(Located::Fallback);
-        }
+        let Some((relative, has_slash)) = below(path) else { return Ok(Located::Fallback) };
         match self.search(relative, has_slash, route) {
             Err(Unopened::Missing) => Ok(Located::Fallback),
             found => found,
@@ -360,6 +352,18 @@ impl Search<'_> {
             None => "max-age=0",
         }
     }
+}
+
+/// What is below the folder for a path behind the route, and whether a slash ends it; `None` if it may not be seen.
+pub(super) fn below(path: &str) -> Option<(&str, bool)> {
+    let relative = path.strip_prefix('/').unwrap_or(path);
+    let (relative, has_slash) = match relative.strip_suffix('/') {
+        // `//` is an empty segment too, and the folder itself is `/`.
+        Some("") => return None,
+        Some(folder) => (folder, true),
+        None => (relative, path == "/"),
+    };
+    may_be_seen(relative).then_some((relative, has_slash))
 }
 
 /// No segment that is empty, hidden, or leads elsewhere on some system (edge.md S28, S30). The empty path is the folder.

@@ -13,6 +13,8 @@ mod representation;
 mod root;
 mod select;
 mod store;
+#[cfg(feature = "testing")]
+pub mod testing;
 
 pub(crate) use entry::Entry;
 pub(crate) use folder::Located;

@@ -44,6 +44,13 @@ impl Root {
         open_beneath(&folder, path, links, patience).map(File::from).map_err(meaning)
     }
 
+    /// The same by the walk, whatever the kernel offers.
+    #[cfg(feature = "testing")]
+    pub(super) fn open_by_walk(&self, path: &str, links: Symlinks) -> Result<File, Unopened> {
+        let folder = rustix::fs::open(&self.path, FOLDER, Mode::empty()).map_err(meaning)?;
+        walk(&folder, if path.is_empty() { "." } else { path }, links).map(File::from).map_err(meaning)
+    }
+
     fn folder(&self, patience: Patience, now: u64) -> Result<Arc<OwnedFd>, Errno> {
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((folder, since)) = &*held

@@ -5,9 +5,12 @@
 //! feature `testing` only, and no part of the public interface.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::ops::Range;
 
+use super::conditional::{Validators, Verdict, allows_range, evaluate};
 use super::http1::{BodyLength, ChunkedDecoder, Framing, HeadLimits, HeadScanner, Scan, decode_head, framing};
 use super::negotiation::{Accepted, Coding, Codings};
+use super::range::{Ranges, ranges};
 pub use super::websocket::testing as websocket;
 use crate::config::Config;
 use crate::error::Refusal;
@@ -198,4 +201,25 @@ pub fn accepted_codings(values: &[&[u8]]) -> [(&'static str, u16); 4] {
 pub fn chosen_coding(values: &[&[u8]], available: &[&str]) -> &'static str {
     let available = Coding::ALL.into_iter().filter(|coding| available.contains(&coding.token()));
     Accepted::parse(values.iter().copied()).best(available.fold(Codings::NONE, Codings::with)).token()
+}
+
+/// The half-open parts that a Range field comes to for so many bytes; none if it cannot be satisfied, `None` if all is sent.
+pub fn byte_ranges(value: &[u8], length: u64) -> Option<Vec<Range<u64>>> {
+    match ranges(value, length) {
+        Ranges::Whole => None,
+        Ranges::Some(parts) => Some(parts),
+        Ranges::Unsatisfiable => Some(Vec::new()),
+    }
+}
+
+/// What the preconditions of a request come to for a representation with this tag, last modified then: 200, 304 or 412, and
+/// whether a range of it may be sent. Times are seconds since 1970.
+pub fn preconditions(request: &Request, etag: &[u8], modified: u64, now: u64) -> (u16, bool) {
+    let validators = Validators { etag: Some(etag), modified: Some(modified) };
+    let status = match evaluate(request, &validators) {
+        Verdict::Proceed => 200,
+        Verdict::NotModified => 304,
+        Verdict::Failed => 412,
+    };
+    (status, allows_range(request, &validators, now))
 }

@@ -1,8 +1,9 @@
 //! The codec against inputs that mean harm: mutations, floods of one byte, and a comparison with hyper.
 //!
-//! `invariants`, `forms`, `negotiation`, `seeds` and `differential` are shared with the fuzz targets in `fuzz/` at the root.
+//! `invariants`, `files`, `forms`, `negotiation`, `seeds` and `differential` are shared with the fuzz targets in `fuzz/` at the root.
 
 mod differential;
+mod files;
 mod forms;
 mod hyper_side;
 mod invariants;

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use crate::mutator::{Numbers, mutate};
-use crate::{forms, invariants, negotiation, seeds};
+use crate::{files, forms, invariants, negotiation, seeds};
 
 /// Changed from time to time, it finds other things; `OUTSIDE_SEED` sets another one.
 const SEED: u64 = 0x6f75_7473_6964_6501;
@@ -20,6 +20,9 @@ fn the_corpus_itself_keeps_the_invariants() {
     run_all(&seeds.queries, forms::query);
     run_all(&seeds.forms, forms::form);
     run_all(&seeds.codings, negotiation::accept_encoding);
+    run_all(&seeds.ranges, files::range);
+    run_all(&seeds.conditions, files::condition);
+    run_all(&seeds.paths, files::path_below);
 }
 
 #[test]
@@ -53,6 +56,21 @@ fn mutated_codings() {
 }
 
 #[test]
+fn mutated_ranges() {
+    run(30_000, &seeds::seeds(2000).ranges, files::range);
+}
+
+#[test]
+fn mutated_conditions() {
+    run(20_000, &seeds::seeds(2000).conditions, files::condition);
+}
+
+#[test]
+fn mutated_paths_of_files() {
+    run(20_000, &seeds::seeds(500).paths, files::path_below);
+}
+
+#[test]
 fn mutated_forms() {
     run(15_000, &seeds::seeds(2000).forms, forms::form);
 }
@@ -71,6 +89,9 @@ fn write_seeds() {
         ("query", &seeds.queries),
         ("form", &seeds.forms),
         ("codings", &seeds.codings),
+        ("range", &seeds.ranges),
+        ("condition", &seeds.conditions),
+        ("path", &seeds.paths),
     ] {
         let folder = folder.join(target);
         std::fs::create_dir_all(&folder).unwrap();

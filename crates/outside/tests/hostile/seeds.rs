@@ -1,6 +1,8 @@
 //! Where mutations and fuzzers begin: the bytes of every case of the corpus, and a few cookies, queries and forms.
 
-use crate::reader::{Case, Step, all_cases};
+use std::path::Path;
+
+use crate::reader::{Case, Step, all_cases, unescape};
 
 /// Inputs for each kind of target.
 pub(crate) struct Seeds {
@@ -11,6 +13,9 @@ pub(crate) struct Seeds {
     pub(crate) queries: Vec<Vec<u8>>,
     pub(crate) forms: Vec<Vec<u8>>,
     pub(crate) codings: Vec<Vec<u8>>,
+    pub(crate) ranges: Vec<Vec<u8>>,
+    pub(crate) conditions: Vec<Vec<u8>>,
+    pub(crate) paths: Vec<Vec<u8>>,
 }
 
 /// Everything that a client sends in a case.
@@ -39,8 +44,34 @@ pub(crate) fn seeds(longest: usize) -> Seeds {
         queries: owned(QUERIES),
         forms: owned(FORMS),
         codings: owned(CODINGS),
+        // 62 bytes, as in the tables.
+        ranges: lines_of("files/ranges.txt", "> Range: ", longest).map(|value| [b">\0", &value[..]].concat()).collect(),
+        conditions: lines_of("files/conditional.txt", "> ", longest).chain(owned(CONDITIONS)).collect(),
+        paths: owned(PATHS)
+            .into_iter()
+            .chain(lines_of("paths/escapes.txt", "404\t", longest))
+            .chain(lines_of("paths/escapes.txt", "200 ", longest))
+            .collect(),
         conversations,
     }
+}
+
+/// What stands behind this in the lines of a table of the corpus that begin with it; behind a tab, if there is one.
+fn lines_of(table: &str, begin: &str, longest: usize) -> impl Iterator<Item = Vec<u8>> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/corpus").join(table);
+    let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    let lines = text.lines().filter_map(|line| line.strip_prefix(begin));
+    let values = lines.map(|rest| unescape(rest.rsplit('\t').next().unwrap_or(rest)));
+    let filled = values.map(|value| {
+        let text = String::from_utf8_lossy(&value).replace("{tag}", "\"tag-1\"").replace("{bare}", "tag-1");
+        let text =
+            text.replace("{date}", "Sun, 06 Nov 1994 08:49:37 GMT").replace("{earlier}", "Sun Nov  6 08:49:36 1994");
+        match text.contains('\u{fffd}') {
+            true => value,
+            false => text.into_bytes(),
+        }
+    });
+    filled.filter(|value| value.len() <= longest).collect::<Vec<_>>().into_iter()
 }
 
 fn body(seed: &[u8]) -> Option<Vec<u8>> {
@@ -70,6 +101,25 @@ const FORMS: &[&str] = &[
     "\n--xYz\r\nContent-Disposition: form-data; name=a\r\n\r\n1\r\n--xYz\r\nContent-Disposition: form-data; name=f; \
      filename=x\r\n\r\n2\r\n--xYz\r\nContent-Disposition: form-data; name=f; filename=y\r\n\r\n3\r\n--xYz--",
     "\n--xYz\r\nContent-Disposition: form-data; name*=a; name=b\r\nContent-Disposition: ;name=\"c\r\n\r\n\r\n\r\n--xYz--",
+];
+const PATHS: &[&str] = &[
+    "/near",
+    "/folder/b.txt",
+    "/sub/above/a.txt",
+    "/self/self/sub/up",
+    "/out",
+    "/outer/secret.txt",
+    "/sneaky",
+    "/beside/secret.txt",
+    "/loop/x",
+    "/rootfs/etc/passwd",
+    "/absolute",
+];
+const CONDITIONS: &[&str] = &[
+    "If-Match: \"x\", \"tag-1\"\nIf-Unmodified-Since: Sun, 06 Nov 1994 08:49:36 GMT",
+    "If-None-Match: W/\"tag-1\"\nIf-Modified-Since: Sunday, 06-Nov-94 08:49:37 GMT",
+    "Range: bytes=0-1\nIf-Range: \"tag-1\"\nIf-Match: *",
+    "If-Range: Sun, 06 Nov 1994 08:49:37 GMT\nIf-None-Match: ,, \"a,b\",W/\"\"",
 ];
 const CODINGS: &[&str] = &[
     "gzip, deflate, br, zstd",

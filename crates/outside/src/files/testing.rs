@@ -1,0 +1,29 @@
+//! Opening beneath a folder without a server, for fuzzers and tests of this project: by the kernel and by the walk.
+//!
+//! Compiled under the feature `testing` only, and no part of the public interface.
+
+use std::fs::File;
+use std::path::Path;
+
+use super::folder::below;
+use super::open::Patience;
+use super::root::Root;
+use crate::config::Symlinks;
+
+/// A folder on a route.
+#[derive(Debug)]
+pub struct Beneath(Root);
+
+impl Beneath {
+    /// The folder at this path.
+    pub fn new(path: &Path) -> Self {
+        Self(Root::new(path.to_owned()))
+    }
+
+    /// What is opened for a decoded path behind the route: as the kernel resolves it, if it can, and as the walk does. `None`
+    /// if the path may not be seen, whatever lies there.
+    pub fn open(&self, path: &str, links: Symlinks) -> Option<[Option<File>; 2]> {
+        let (relative, _) = below(path)?;
+        Some([self.0.open(relative, links, Patience::Any, 0).ok(), self.0.open_by_walk(relative, links).ok()])
+    }
+}
