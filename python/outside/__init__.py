@@ -16,12 +16,17 @@ from ._outside import (
     Response,
     ResponseCookie,
     ScheduledResponse,
+    WebSocket,
+    WebSocketConnection,
     __version__,
     get_description,
     get_insensitive_header,
 )
+from ._websocket import AsyncWebSocketConnection, BinaryMessage, TextMessage, WebSocketExit
 
 __all__ = [
+    "AsyncWebSocketConnection",
+    "BinaryMessage",
     "FilePath",
     "Folder",
     "HandlerTimeout",
@@ -31,6 +36,10 @@ __all__ = [
     "Response",
     "ResponseCookie",
     "ScheduledResponse",
+    "TextMessage",
+    "WebSocket",
+    "WebSocketConnection",
+    "WebSocketExit",
     "__version__",
     "get_description",
     "get_insensitive_header",

@@ -11,6 +11,9 @@ import sys
 from collections.abc import AsyncIterator, Coroutine
 from typing import Any
 
+from ._websocket import AsyncWebSocketConnection, WebSocketExit
+from ._websocket import serve as serve_session
+
 _EAGER: dict[str, Any] = {"eager_start": True} if sys.version_info >= (3, 12) else {}
 _logger = logging.getLogger("outside")
 
@@ -51,6 +54,7 @@ class _Server:
         self._source = source
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._streams: dict[int, _Stream] = {}
+        self._sessions: dict[int, AsyncWebSocketConnection] = {}
 
     def take_work(self) -> None:
         for kind, ticket, what, request in self._source.take():
@@ -61,6 +65,15 @@ class _Server:
             elif kind == "cancel":
                 if running := self._tasks.get(ticket):
                     running.cancel()
+            elif kind == "session":
+                connection = AsyncWebSocketConnection(request)
+                self._sessions[ticket] = connection
+                task = self._start(self._serve_session(ticket, what, connection))
+                if not task.done():
+                    self._tasks[ticket] = task
+            elif kind == "woken":
+                if session := self._sessions.get(ticket):
+                    session._wake()
             elif kind == "next":
                 self._stream_of(what).tickets.put_nowait(ticket)
             elif kind == "close":
@@ -84,6 +97,23 @@ class _Server:
             self._source.answer(value, ticket)
         finally:
             self._tasks.pop(ticket, None)
+
+    async def _serve_session(self, ticket: int, functions: Any, connection: AsyncWebSocketConnection) -> None:
+        """A WebSocket's handlers; what they raise ends the connection with 1011."""
+        code = 1011
+        try:
+            await serve_session(connection, functions)
+            code = 1000
+        except WebSocketExit:
+            code = 1000
+        except asyncio.CancelledError:
+            code = 1001
+        except BaseException as error:
+            _logger.error("WebSocket %s: the handler failed", connection.request.url, exc_info=error)
+        finally:
+            self._tasks.pop(ticket, None)
+            self._sessions.pop(ticket, None)
+            self._source.exit(ticket, code)
 
     def _stream_of(self, iterator: AsyncIterator[Any]) -> "_Stream":
         stream = self._streams.get(id(iterator))

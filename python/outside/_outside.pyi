@@ -6,18 +6,21 @@ exist for type checkers only.
 
 from collections.abc import AsyncIterable, Awaitable, Callable, Iterable
 from os import PathLike
+from socket import socket
 from types import FrameType
-from typing import Any, TypeAlias, final
+from typing import Any, TypeAlias, TypeVar, final
 
 from ._headers import Headers
+from ._websocket import BinaryMessage, TextMessage
 
+_F = TypeVar("_F", bound=Callable[..., object])
 _Json: TypeAlias = dict[Any, Any] | list[Any]
 _Pieces: TypeAlias = Iterable[str | bytes] | AsyncIterable[str | bytes]
 _Content: TypeAlias = str | bytes | FilePath | _Json | _Pieces
 _Address: TypeAlias = tuple[str, int]
 # What a handler may return: `(code, message)` is answered by that code's error handler, `None` by 204.
 _Answer: TypeAlias = Response | tuple[int, str | None] | str | bytes | _Json | None
-_Handler: TypeAlias = Callable[[Request], _Answer] | Callable[[Request], Awaitable[_Answer]] | FilePath | Folder
+_Handler: TypeAlias = Callable[[Request], _Answer] | Callable[[Request], Awaitable[_Answer]] | FilePath | Folder | WebSocket
 _ErrorHandler: TypeAlias = Callable[..., Response] | Callable[..., Awaitable[Response]]
 
 __all__ = [
@@ -32,6 +35,9 @@ __all__ = [
     "Response",
     "ScheduledResponse",
     "OutsideHTTP",
+    "WebSocket",
+    "WebSocketConnection",
+    "_Wire",
     "command",
     "get_description",
     "get_insensitive_header",
@@ -64,6 +70,9 @@ class OutsideHTTP:
         """Answers the path `route` and everything below it; replaces what was there. Works while the server runs."""
     def remove_route(self, route: str) -> None:
         """Takes effect for the next request. An unknown route is a `KeyError`."""
+    def publish(self, topic: str, data: str | bytes | bytearray | memoryview) -> None:
+        """Sends to all WebSocket connections of this process that have subscribed to the topic."""
+
     def set_errorhandler(self, errorcode: int, handler: _ErrorHandler) -> None:
         """`handler(request, message=None)` makes every answer with this code that the server would make itself."""
     def remove_errorhandler(self, errorcode: int) -> None:
@@ -226,6 +235,77 @@ class Folder:
         cache_control: dict[str, str] | None = None,
     ) -> Folder: ...
 
+class WebSocket:
+    """A WebSocket on a route: `ws.on_connection(handler)`, then `server.set_route("/ws", ws)`.
+
+    `origins` are those whose pages may connect, `"*"` all; `None`: the server's own. `max_message` and `max_queue` are bytes,
+    `ping_interval` (`None`: no pings) and `ping_timeout` seconds. `when_full` says what is done with a message for a client
+    that reads too slowly: "wait", "drop_oldest" or "close".
+    """
+
+    connection_handler: Any
+    def __new__(
+        cls,
+        *,
+        subprotocols: list[str] | None = None,
+        origins: list[str] | None = None,
+        max_message: int = 1048576,
+        deflate: bool = False,
+        ping_interval: float | None = 25.0,
+        ping_timeout: float = 10.0,
+        max_queue: int = 1048576,
+        when_full: str = "wait",
+    ) -> WebSocket: ...
+    def on_connection(self, handler: _F) -> _F:
+        """The function that has each connection for its whole life: a plain one on a thread of its own, an `async def` one on
+        the asyncio loop."""
+
+    def on_message(self, handler: _F) -> _F:
+        """A function of (connection, message) for each message: no thread, no task."""
+
+    def on_open(self, handler: _F) -> _F:
+        """A function of (connection), called before the first message."""
+
+    def on_exit(self, handler: _F) -> _F:
+        """A function of (connection) or of nothing, called once when a connection has ended."""
+
+class WebSocketConnection:
+    """One WebSocket connection as plain functions hold it."""
+
+    @property
+    def request(self) -> Request: ...
+    @property
+    def subprotocol(self) -> str | None: ...
+    @property
+    def close_code(self) -> int | None: ...
+    @property
+    def close_reason(self) -> str | None: ...
+    def __init__(
+        self,
+        request_class: Request,
+        http_socket: socket,
+        activity_queue: Any,
+        terminate_function: Callable[[], object],
+    ) -> None: ...
+    def recv(self, timeout: float | None = None) -> TextMessage | BinaryMessage:
+        """Waits for the next whole message; `TimeoutError` after `timeout` seconds, `WebSocketExit` at the end."""
+
+    def send(self, data: str | bytes | bytearray | memoryview) -> None:
+        """Sends `str` as text, `bytes` as binary, and what `recv` gave as what it was."""
+
+    def exit(self, code: int = 1000, reason: str = "") -> None:
+        """Begins the closing handshake."""
+
+    def ping(self, payload: bytes | None = None) -> None: ...
+    def subscribe(self, topic: str) -> None: ...
+    def unsubscribe(self, topic: str) -> None: ...
+    def __iter__(self) -> WebSocketConnection: ...
+    def __next__(self) -> TextMessage | BinaryMessage: ...
+    def _try_recv(self) -> TextMessage | BinaryMessage | None: ...
+    def _try_send(self, data: str | bytes | bytearray | memoryview) -> bool: ...
+    def _listen(self) -> bool: ...
+    def _listen_for_room(self) -> bool: ...
+
 class HandlerTimeout(BaseException):
     """Raised in a handler that has run longer than `process_timeout`. `except Exception` does not catch it."""
 
@@ -262,6 +342,14 @@ def status_codes() -> list[tuple[int, str]]:
     """Every registered status code with its phrase."""
 
 @final
+class _Wire:
+    """The bytes of a `WebSocketConnection` that was made by hand."""
+
+    def receive(self, data: bytes) -> bool: ...
+    def outgoing(self) -> bytes: ...
+    def end(self) -> None: ...
+
+@final
 class _LoopSource:
     """The work of the event loop in `_loop.py`; made by the server only."""
 
@@ -272,3 +360,4 @@ class _LoopSource:
     def forget(self, ticket: int) -> None: ...
     def piece(self, value: Any, ticket: int) -> None: ...
     def end(self, ticket: int) -> None: ...
+    def exit(self, ticket: int, code: int) -> None: ...

@@ -22,6 +22,9 @@ mod serving;
 mod settings;
 mod signals;
 mod utility;
+mod websocket;
+mod websocket_connection;
+mod wire;
 
 use pyo3::prelude::*;
 
@@ -54,6 +57,12 @@ mod _outside {
     use crate::server::OutsideHttp;
     #[pymodule_export]
     use crate::utility::{get_description, get_insensitive_header, status_codes};
+    #[pymodule_export]
+    use crate::websocket::WebSocket;
+    #[pymodule_export]
+    use crate::websocket_connection::WebSocketConnection;
+    #[pymodule_export]
+    use crate::wire::Wire;
 
     #[pymodule_export]
     #[expect(non_upper_case_globals, reason = "the name that Python expects")]

@@ -21,6 +21,8 @@ use crate::logging::{PythonLog, log_exception};
 use crate::request::Request;
 use crate::serving::{RunningServer, os_error, run_error, serve_on};
 use crate::settings::{Settings, check_host, shown, value_error, value_of};
+use crate::websocket::WebSocket;
+use crate::websocket_connection::from_python;
 
 /// An HTTP server with routes, error handlers and a configuration. Nothing is bound before `run()`.
 #[pyclass(module = "outside", name = "OutsideHTTP", subclass, frozen, dict, weakref)]
@@ -106,8 +108,8 @@ impl OutsideHttp {
         self.initialise(py, host, engine)
     }
 
-    /// Answers this path and everything below it. `handler` is a function, an `async def` function, a `FilePath` (a file or
-    /// a folder) or a `Folder`.
+    /// Answers this path and everything below it. `handler` is a function, an `async def` function, a `WebSocket`, a
+    /// `FilePath` (a file or a folder) or a `Folder`.
     /// `blocking` says whether the function waits: `True`, always on a thread of the pool; `False`, never; `None`, as
     /// its own timing says.
     #[pyo3(signature = (route, handler, blocking=None))]
@@ -122,11 +124,16 @@ impl OutsideHttp {
         let shared = Arc::clone(&server.shared);
         let made = if let Ok(file) = handler.cast::<FilePath>() {
             Handler::Files(Arc::new(outside::Files::at(&file.get().slice().path[..]).map_err(os_error)?))
+        } else if let Ok(websocket) = handler.cast::<WebSocket>() {
+            if RunningServer::any() {
+                EventLoop::running(py)?;
+            }
+            Handler::WebSocket(Arc::new(websocket.get().to_engine()?))
         } else if let Ok(folder) = handler.cast::<Folder>() {
             Handler::Files(Arc::new(outside::Files::folder(folder.get().to_engine(py)?)))
         } else if !handler.is_callable() {
             return Err(PyTypeError::new_err(format!(
-                "a handler is a function, an async def function, a FilePath or a Folder, not {}",
+                "a handler is a function, an async def function, a WebSocket, a FilePath or a Folder, not {}",
                 kind(handler)
             )));
         } else if is_async(handler)? {
@@ -354,7 +361,23 @@ impl OutsideHttp {
 
     #[getter]
     fn _active_requests(&self, py: Python<'_>) -> PyResult<Vec<Py<Request>>> {
-        Ok(self.server()?.shared.active(py))
+        let server = self.server()?;
+        let mut active = server.shared.active(py);
+        for handler in lock(&server.routes).values() {
+            if let Ok(websocket) = handler.bind(py).cast::<WebSocket>() {
+                for connection in websocket.get().handlers().active() {
+                    active.push(Py::new(py, Request::view(Arc::clone(connection.request())))?);
+                }
+            }
+        }
+        Ok(active)
+    }
+
+    /// Sends `str` as text and `bytes` as binary to all WebSocket connections of this process that have subscribed to the
+    /// topic. Waits for none of them.
+    fn publish(&self, topic: &str, data: &Bound<'_, PyAny>) -> PyResult<()> {
+        self.server()?.engine.publish(topic, from_python(data)?);
+        Ok(())
     }
 
     #[getter]

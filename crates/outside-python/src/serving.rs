@@ -14,6 +14,7 @@ use crate::logging::log_exception;
 use crate::server::{OutsideHttp, is_async, lock};
 use crate::settings::Settings;
 use crate::signals::Signals;
+use crate::websocket::WebSocket;
 
 /// Serves on listeners until terminated.
 pub(crate) fn serve_on(
@@ -36,7 +37,10 @@ pub(crate) fn serve_on(
     prepare_interrupts(py)?;
     let handlers = lock(&server.routes).values().map(|handler| handler.clone_ref(py)).collect::<Vec<_>>();
     let running = RunningServer::count();
-    if handlers.iter().any(|handler| matches!(is_async(handler.bind(py)), Ok(true))) {
+    // A WebSocket's handlers may still be set, and be `async def` functions.
+    let may_need_loop =
+        |handler: &Bound<'_, PyAny>| handler.cast::<WebSocket>().is_ok() || is_async(handler).unwrap_or(true);
+    if handlers.iter().any(|handler| may_need_loop(handler.bind(py))) {
         EventLoop::running(py)?;
     }
     let signals = Signals::take(&slf.getattr("terminate")?, &entered, takes_signals)?;

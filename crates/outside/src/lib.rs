@@ -56,7 +56,8 @@ pub use protocol::testing;
 pub use site::{ErrorHandler, Hooks};
 pub use transport::{Address, BindError, Listener, SocketFile};
 pub use websocket::{
-    Bus, Hub, Message, SessionHandler, Style, WebSocket, WebSocketConnection, WebSocketExit, WhenFull,
+    Bus, Hub, Message, SessionData, SessionHandler, Style, WebSocket, WebSocketConnection, WebSocketExit, WhenFull,
+    Wire,
 };
 
 /// The Rust programs of the documents, compiled as they stand.

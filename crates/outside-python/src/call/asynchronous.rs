@@ -11,13 +11,16 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use outside::{Elsewhere, Error, Pull, Reply, Ticket};
+use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 
+use super::session::Handlers;
 use super::stream::{Slot, piece};
 use super::{Shared, answer, lock};
 use crate::logging::log_exception;
 use crate::request::Request;
+use crate::websocket_connection::WebSocketConnection;
 
 /// The event loop as the rest of the binding sees it.
 pub(crate) struct EventLoop {
@@ -33,6 +36,8 @@ pub(crate) struct EventLoop {
 enum Work {
     Call(Ticket, Arc<Coroutine>, Arc<outside::Request>),
     Cancel(Ticket),
+    Session(Ticket, Arc<Handlers>, outside::WebSocketConnection),
+    Woken(Ticket),
     Next(Ticket, Arc<Py<PyAny>>),
     Close(Arc<Py<PyAny>>),
     Stop,
@@ -42,6 +47,7 @@ enum Work {
 enum Waiting {
     Answer(Reply, Arc<Coroutine>, Option<Py<Request>>),
     Piece(Arc<Slot>),
+    Exit(Arc<Handlers>, outside::WebSocketConnection),
 }
 
 /// An `async def` function.
@@ -116,6 +122,22 @@ impl EventLoop {
         self.push(Work::Close(iterator));
     }
 
+    /// Hands a WebSocket connection to the loop.
+    pub(crate) fn open_session(handlers: Arc<Handlers>, connection: outside::WebSocketConnection) -> Result<(), Error> {
+        let current = lock(&CURRENT).as_ref().map(|(source, _)| Arc::clone(source));
+        let source = current.ok_or_else(|| Error::new("the event loop of async handlers has ended"))?;
+        let ticket = source.ticket(Waiting::Exit(Arc::clone(&handlers), connection.clone()));
+        let listener = Arc::downgrade(&source);
+        connection.set_listener(move || {
+            if let Some(source) = listener.upgrade() {
+                source.push(Work::Woken(ticket));
+            }
+        });
+        handlers.begin(&connection);
+        source.push(Work::Session(ticket, handlers, connection));
+        Ok(())
+    }
+
     fn ticket(&self, waiting: Waiting) -> Ticket {
         let ticket = self.next_ticket.fetch_add(1, Ordering::Relaxed);
         lock(&self.waiting).insert(ticket, waiting);
@@ -184,6 +206,11 @@ impl LoopSource {
                     list.append(("call", ticket, coroutine.function.bind(py), request))?;
                 }
                 Work::Cancel(ticket) => list.append(("cancel", ticket, py.None(), py.None()))?,
+                Work::Session(ticket, handlers, connection) => {
+                    let object = Py::new(py, WebSocketConnection::of(connection))?;
+                    list.append(("session", ticket, handlers.for_loop(py)?, object))?;
+                }
+                Work::Woken(ticket) => list.append(("woken", ticket, py.None(), py.None()))?,
                 Work::Next(ticket, iterator) => list.append(("next", ticket, iterator.bind(py), py.None()))?,
                 Work::Close(iterator) => list.append(("close", 0, iterator.bind(py), py.None()))?,
                 Work::Stop => list.append(("stop", 0, py.None(), py.None()))?,
@@ -210,6 +237,13 @@ impl LoopSource {
             }
             drop(reply);
         }
+    }
+
+    /// The handler of a WebSocket has ended: what it raised, if anything, has been logged.
+    fn exit(&self, ticket: Ticket, code: u16) -> PyResult<()> {
+        let Some(Waiting::Exit(handlers, connection)) = self.0.take_waiting(ticket) else { return Ok(()) };
+        handlers.end(&connection);
+        connection.exit(code, "").map_err(|error| PyValueError::new_err(error.to_string()))
     }
 
     /// An iterator gave its next piece.
@@ -242,7 +276,7 @@ impl LoopSource {
                     Pull::Failed(Error::new("its iterator raised"))
                 }
             }),
-            None => {}
+            Some(Waiting::Exit(..)) | None => {}
         }
     }
 }

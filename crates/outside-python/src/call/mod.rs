@@ -3,6 +3,7 @@
 
 pub(crate) mod asynchronous;
 pub(crate) mod interrupt;
+pub(crate) mod session;
 pub(crate) mod stream;
 pub(crate) mod sync;
 

@@ -124,7 +124,7 @@ impl Session {
         match self.style {
             Style::Callbacks => self.push_turn(Occasion::Open),
             Style::Elsewhere => {
-                if let Err(error) = self.websocket.handler().open(&self.connection) {
+                if let Err(error) = self.websocket.handler().open(&self.connection, &mut None) {
                     self.fail(&error.to_string());
                 }
             }

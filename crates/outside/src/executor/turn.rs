@@ -9,7 +9,7 @@ use super::Executor;
 use super::leader::STACK;
 use crate::error::Error;
 use crate::log::{Level, Log};
-use crate::websocket::{Message, WebSocket, WebSocketConnection, WebSocketExit};
+use crate::websocket::{Message, SessionData, WebSocket, WebSocketConnection, WebSocketExit};
 
 impl Executor {
     /// Starts a thread that is no member of the crew, for something that lasts: a WebSocket with a handler that blocks.
@@ -35,6 +35,7 @@ pub(crate) struct Turn {
     connection: WebSocketConnection,
     pub(crate) occasion: Occasion,
     pub(crate) messages: Vec<Message>,
+    data: SessionData,
 }
 
 /// What the handler is called for.
@@ -48,25 +49,27 @@ pub(crate) enum Occasion {
 impl Turn {
     /// The call for an open connection.
     pub(crate) fn new(websocket: Arc<WebSocket>, connection: WebSocketConnection) -> Self {
-        Self { websocket, connection, occasion: Occasion::Open, messages: Vec::new() }
+        Self { websocket, connection, occasion: Occasion::Open, messages: Vec::new(), data: None }
     }
 
     /// Calls the handler; what it fails with ends the connection.
     pub(crate) fn perform(&mut self, log: &Log) {
         let handler = self.websocket.handler();
-        let connection = &self.connection;
+        let (connection, data) = (&self.connection, &mut self.data);
         let done = catch_unwind(AssertUnwindSafe(|| match self.occasion {
-            Occasion::Open => handler.open(connection).map(|()| handler.style() == crate::websocket::Style::Blocking),
+            Occasion::Open => {
+                handler.open(connection, data).map(|()| handler.style() == crate::websocket::Style::Blocking)
+            }
             Occasion::Messages => {
                 let called = self.messages.drain(..).try_for_each(|message| match connection.close_code() {
                     // It was ended by the message before.
                     Some(_) => Ok(()),
-                    None => handler.message(connection, message),
+                    None => handler.message(connection, message, data),
                 });
                 called.map(|()| false)
             }
             Occasion::Exit => {
-                handler.exit(connection);
+                handler.exit(connection, data);
                 Ok(false)
             }
         }));

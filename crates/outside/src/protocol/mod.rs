@@ -6,5 +6,4 @@ pub(crate) mod negotiation;
 pub(crate) mod range;
 #[cfg(feature = "testing")]
 pub mod testing;
-#[cfg_attr(not(feature = "testing"), expect(dead_code, unused_imports, reason = "the session uses it"))]
 pub(crate) mod websocket;

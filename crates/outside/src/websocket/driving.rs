@@ -100,6 +100,16 @@ impl WebSocketConnection {
         self.lock().closing.is_complete()
     }
 
+    /// Has the other side of the socket look.
+    pub(super) fn wake(&self) {
+        Self::unlock(self.lock());
+    }
+
+    /// Is the socket gone?
+    pub(crate) fn is_over(&self) -> bool {
+        self.lock().is_over
+    }
+
     /// Is nothing more to be sent but what is queued?
     pub(crate) fn is_closing(&self) -> bool {
         !self.lock().closing.is_open()
@@ -109,12 +119,15 @@ impl WebSocketConnection {
     pub(crate) fn end(&self) {
         let mut state = self.lock();
         state.is_over = true;
-        state.session = None;
+        let session = state.session.take();
         state.queue = VecDeque::new();
         state.queue_bytes = 0;
         self.set_exit(&mut state, abnormal());
         let topics = std::mem::take(&mut state.topics);
         self.tell_if_listening(state);
+        if let Some(session) = session {
+            session.wake();
+        }
         for topic in topics {
             self.0.room.remove(&topic, self);
         }

@@ -173,11 +173,13 @@ impl Closing {
     }
 
     /// The connection's close code (section 7.1.5): the client's; 1005 if it gave none, 1006 without a Close frame.
+    #[cfg(any(test, feature = "testing"))]
     pub(crate) fn code(&self) -> u16 {
         self.received.as_ref().map_or(ABNORMAL, |close| close.code.unwrap_or(NO_STATUS))
     }
 
     /// The connection's close reason (section 7.1.6): the client's.
+    #[cfg(any(test, feature = "testing"))]
     pub(crate) fn reason(&self) -> &str {
         self.received.as_ref().map_or("", |close| &close.reason)
     }

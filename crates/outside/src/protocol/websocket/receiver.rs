@@ -101,6 +101,7 @@ impl Receiver {
     }
 
     /// Bytes that are held for what is not complete, without the window of an inflater.
+    #[cfg(any(test, feature = "testing"))]
     pub(crate) const fn held(&self) -> usize {
         self.message.capacity() + self.control.capacity()
     }

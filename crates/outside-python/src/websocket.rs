@@ -1,0 +1,164 @@
+//! `WebSocket`: what is set on a route, with its handlers and options.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use outside::WhenFull;
+use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::prelude::*;
+
+use crate::call::session::{Exit, Handlers, PythonSession};
+use crate::file_path::kind;
+use crate::server::lock;
+use crate::settings::value_error;
+
+/// A WebSocket on a route: `ws.on_connection(handler)`, then `server.set_route("/ws", ws)`.
+#[pyclass(module = "outside", name = "WebSocket", subclass, frozen, dict, weakref)]
+pub(crate) struct WebSocket {
+    handlers: Arc<Handlers>,
+    options: Mutex<Options>,
+}
+
+#[derive(Clone, Debug)]
+struct Options {
+    subprotocols: Vec<String>,
+    origins: Option<Vec<String>>,
+    max_message: usize,
+    deflate: bool,
+    ping_interval: Option<Duration>,
+    ping_timeout: Duration,
+    max_queue: usize,
+    when_full: WhenFull,
+}
+
+fn seconds(name: &str, value: f64) -> PyResult<Duration> {
+    match Duration::try_from_secs_f64(value) {
+        Ok(duration) if !duration.is_zero() => Ok(duration),
+        _ => Err(PyValueError::new_err(format!("{name} is a number of seconds above 0, not {value}"))),
+    }
+}
+
+fn bytes(name: &str, value: i64) -> PyResult<usize> {
+    match usize::try_from(value) {
+        Ok(value) if value > 0 => Ok(value),
+        _ => Err(PyValueError::new_err(format!("{name} is a number of bytes above 0, not {value}"))),
+    }
+}
+
+#[pymethods]
+impl WebSocket {
+    #[new]
+    #[pyo3(signature = (*, subprotocols=None, origins=None, max_message=1_048_576, deflate=false, ping_interval=Some(25.0),
+                        ping_timeout=10.0, max_queue=1_048_576, when_full="wait"),
+           text_signature = "(*, subprotocols=None, origins=None, max_message=1048576, deflate=False, ping_interval=25.0, \
+                             ping_timeout=10.0, max_queue=1048576, when_full='wait')")]
+    #[expect(clippy::too_many_arguments, reason = "keyword arguments of a Python class")]
+    fn new(
+        subprotocols: Option<Vec<String>>,
+        origins: Option<Vec<String>>,
+        max_message: i64,
+        deflate: bool,
+        ping_interval: Option<f64>,
+        ping_timeout: f64,
+        max_queue: i64,
+        when_full: &str,
+    ) -> PyResult<Self> {
+        let when_full = match when_full {
+            "wait" => WhenFull::Wait,
+            "drop_oldest" => WhenFull::DropOldest,
+            "close" => WhenFull::Close,
+            other => {
+                let text = format!("when_full is 'wait', 'drop_oldest' or 'close', not {other:?}");
+                return Err(PyValueError::new_err(text));
+            }
+        };
+        let options = Options {
+            subprotocols: subprotocols.unwrap_or_default(),
+            origins,
+            max_message: bytes("max_message", max_message)?,
+            deflate,
+            ping_interval: ping_interval.map(|value| seconds("ping_interval", value)).transpose()?,
+            ping_timeout: seconds("ping_timeout", ping_timeout)?,
+            max_queue: bytes("max_queue", max_queue)?,
+            when_full,
+        };
+        let websocket = Self { handlers: Arc::default(), options: Mutex::new(options) };
+        // An origin that is none is told where it was written.
+        websocket.to_engine()?;
+        Ok(websocket)
+    }
+
+    /// Sets the function that has each connection for its whole life: a plain one on a thread of its own, an `async def` one
+    /// on the asyncio loop. Works as a decorator too.
+    fn on_connection<'py>(&self, handler: Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        self.handlers.set_connection(&handler)?;
+        Ok(handler)
+    }
+
+    /// Sets a function of (connection, message), called for each message; no thread and no task waits for it.
+    fn on_message<'py>(&self, handler: Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        self.handlers.set_message(&handler)?;
+        Ok(handler)
+    }
+
+    /// Sets a function of (connection), called before the first message.
+    fn on_open<'py>(&self, handler: Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        self.handlers.set_open(&handler)?;
+        Ok(handler)
+    }
+
+    /// Sets a function of (connection) or of nothing, called once when a connection has ended.
+    fn on_exit<'py>(&self, handler: Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        self.handlers.set_exit(Exit::new(&handler)?);
+        Ok(handler)
+    }
+
+    /// The handler of `on_connection`, as in 1.5.8.
+    #[getter]
+    fn connection_handler(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        self.handlers.connection(py)
+    }
+
+    #[setter]
+    fn set_connection_handler(&self, handler: &Bound<'_, PyAny>) -> PyResult<()> {
+        self.handlers.set_connection(handler)
+    }
+
+    fn __repr__(&self) -> String {
+        let options = lock(&self.options);
+        format!("WebSocket(max_message={}, deflate={})", options.max_message, python_bool(options.deflate))
+    }
+}
+
+fn python_bool(value: bool) -> &'static str {
+    if value { "True" } else { "False" }
+}
+
+impl WebSocket {
+    pub(crate) fn handlers(&self) -> &Handlers {
+        &self.handlers
+    }
+
+    /// The engine's WebSocket with these handlers, as they are when a connection opens.
+    pub(crate) fn to_engine(&self) -> PyResult<outside::WebSocket> {
+        let options = lock(&self.options).clone();
+        let mut made = outside::WebSocket::with_handler(Arc::new(PythonSession(Arc::clone(&self.handlers))))
+            .with_subprotocols(options.subprotocols)
+            .with_max_message(options.max_message)
+            .with_deflate(options.deflate)
+            .with_ping(options.ping_interval, options.ping_timeout)
+            .with_queue(options.max_queue, options.when_full);
+        if let Some(origins) = &options.origins {
+            made = made.with_origins(origins).map_err(value_error)?;
+        }
+        Ok(made)
+    }
+}
+
+/// A function, or what was given instead.
+pub(crate) fn check_callable(handler: &Bound<'_, PyAny>) -> PyResult<()> {
+    match handler.is_callable() {
+        true => Ok(()),
+        false => Err(PyTypeError::new_err(format!("a handler is a function, not {}", kind(handler)))),
+    }
+}

@@ -1,0 +1,38 @@
+//! `_Wire`: the bytes of a WebSocket connection that was made by hand, for the threads that move them.
+
+use std::sync::{Mutex, PoisonError};
+
+use pyo3::prelude::*;
+use pyo3::types::PyBytes;
+
+/// What a socket's two threads call.
+#[pyclass(module = "outside", name = "_Wire", frozen)]
+pub(crate) struct Wire {
+    receiver: Mutex<outside::Wire>,
+    connection: outside::WebSocketConnection,
+}
+
+impl Wire {
+    pub(crate) fn new(connection: outside::WebSocketConnection, wire: outside::Wire) -> Self {
+        Self { receiver: Mutex::new(wire), connection }
+    }
+}
+
+#[pymethods]
+impl Wire {
+    /// Bytes of the client; `false`: no more are wanted.
+    fn receive(&self, data: &[u8]) -> bool {
+        self.receiver.lock().unwrap_or_else(PoisonError::into_inner).receive(data)
+    }
+
+    /// Waits for bytes for the client; none: there will be none.
+    fn outgoing<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
+        let bytes = py.detach(|| outside::Wire::outgoing(&self.connection));
+        PyBytes::new(py, &bytes)
+    }
+
+    /// The socket has ended.
+    fn end(&self) {
+        outside::Wire::end(&self.connection);
+    }
+}

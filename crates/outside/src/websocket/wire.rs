@@ -1,0 +1,89 @@
+//! A connection without a server: whoever has the socket moves the bytes. For tests and embedding.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::task::{Context, Wake, Waker};
+use std::thread::{self, Thread};
+
+use bytes::Bytes;
+
+use super::connection::WebSocketConnection;
+use super::message::Message;
+use super::{Options, Room};
+use crate::message::Request;
+use crate::protocol::websocket::{Event, MessageKind, Receiver};
+
+/// The client's side of a [`WebSocketConnection`] whose handshake is done: bytes in, bytes out.
+#[derive(Debug)]
+pub struct Wire {
+    receiver: Receiver,
+    connection: WebSocketConnection,
+}
+
+impl Wire {
+    /// A connection that was opened by this request, with the default options.
+    pub fn new(request: Arc<Request>) -> (WebSocketConnection, Self) {
+        let options = Options::default();
+        let connection = WebSocketConnection::new(request, None, None, &options, Arc::<Room>::default());
+        let receiver = Receiver::new(options.max_message);
+        (connection.clone(), Self { receiver, connection })
+    }
+
+    /// Takes what the client has sent; `false`: no more is wanted.
+    pub fn receive(&mut self, input: &[u8]) -> bool {
+        let mut input = input.to_vec();
+        let mut unread = &mut input[..];
+        loop {
+            match self.receiver.receive(&mut unread) {
+                Ok(Some(Event::Message(kind, payload))) => {
+                    let message = Message::received(kind == MessageKind::Text, Bytes::from(payload.into_owned()));
+                    self.connection.deliver(std::iter::once(message));
+                }
+                Ok(Some(Event::Ping(payload))) => self.connection.receive_ping(&payload),
+                Ok(Some(Event::Pong(_))) => {}
+                Ok(Some(Event::Close(close))) => {
+                    self.connection.receive_close(close);
+                    self.connection.wake();
+                    return false;
+                }
+                Ok(None) => return true,
+                Err(failure) => {
+                    self.connection.fail(&failure);
+                    return false;
+                }
+            }
+        }
+    }
+
+    /// Waits for what is to be sent to the client; nothing: the connection has ended, and all was sent.
+    pub fn outgoing(connection: &WebSocketConnection) -> Vec<u8> {
+        let waker = Waker::from(Arc::new(Sleeper(thread::current())));
+        let (mut frames, mut bytes) = (VecDeque::new(), Vec::new());
+        loop {
+            connection.attend(&Context::from_waker(&waker));
+            connection.take_outgoing(&mut frames, MOST);
+            frames.drain(..).for_each(|outgoing| bytes.extend_from_slice(&outgoing.frame));
+            if !bytes.is_empty() || connection.is_closed() || connection.is_over() {
+                return bytes;
+            }
+            thread::park();
+        }
+    }
+
+    /// The socket has ended.
+    pub fn end(connection: &WebSocketConnection) {
+        connection.end();
+    }
+}
+
+/// As much is taken at once, in bytes.
+const MOST: usize = 64 << 10;
+
+/// Wakes a thread that sleeps.
+struct Sleeper(Thread);
+
+impl Wake for Sleeper {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
+    }
+}
