@@ -182,16 +182,11 @@ impl Crowd {
         self.size.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |size| (size < most).then_some(size + 1)).is_ok()
     }
 
-    /// One more WebSocket with a thread of its own, if there are fewer than this.
-    pub(crate) fn admit_session(&self, most: usize) -> bool {
-        self.sessions
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |size| (size < most).then_some(size + 1))
-            .is_ok()
-    }
-
-    /// Its handler has returned.
-    pub(crate) fn leave_session(&self) {
-        self.sessions.fetch_sub(1, Ordering::Relaxed);
+    /// A place for one more WebSocket with a thread of its own, if there are fewer than this.
+    pub(super) fn admit_session(self: &Arc<Self>, most: usize) -> Option<ThreadSeat> {
+        let more = |size| (size < most).then_some(size + 1);
+        let admitted = self.sessions.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more);
+        admitted.is_ok().then(|| ThreadSeat(Arc::clone(self)))
     }
 
     /// A connection that was admitted has ended: there may be room for another.
@@ -203,6 +198,16 @@ impl Crowd {
     /// Waits until one has ended.
     pub(crate) async fn shrunk(&self) {
         self.shrunk.notified().await;
+    }
+}
+
+/// A place among the WebSockets with a thread of their own, given back when this is dropped.
+#[derive(Debug)]
+pub(super) struct ThreadSeat(Arc<Crowd>);
+
+impl Drop for ThreadSeat {
+    fn drop(&mut self) {
+        self.0.sessions.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

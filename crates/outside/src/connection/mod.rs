@@ -8,6 +8,7 @@ mod buffer;
 mod coding;
 mod files;
 mod handle;
+mod outlet;
 mod receive;
 mod send;
 mod send_file;

@@ -4,7 +4,6 @@
 //! and ends by the closing handshake or a deadline. Handlers that are callbacks are called by the executor, one turn after
 //! the other; those that block have a thread of their own.
 
-use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::io;
 use std::sync::Arc;
@@ -13,15 +12,16 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::buffer::{Input, give_output, take_output};
-use super::handle::{Handle, Order};
+use super::buffer::Input;
+use super::handle::{Handle, Order, ThreadSeat};
+use super::outlet::Outlet;
 use super::{Connection, Seat, Service};
 use crate::executor::{Exchange, Job, Mailbox, Occasion, Turn, Work};
 use crate::log::Level;
-use crate::protocol::websocket::{DeflateTerms, Event, MessageKind, Receiver};
+use crate::protocol::websocket::{Close, DeflateTerms, Event, Failure, MessageKind, Receiver};
 use crate::site::Snapshot;
 use crate::transport::Stream;
-use crate::websocket::{Message, Outgoing, Style, WebSocket, WebSocketConnection};
+use crate::websocket::{Message, Style, WebSocket, WebSocketConnection};
 
 /// What was agreed on when a WebSocket was opened.
 pub(super) struct Opening {
@@ -29,6 +29,8 @@ pub(super) struct Opening {
     pub(super) connection: WebSocketConnection,
     pub(super) receiver: Receiver,
     pub(super) terms: Option<DeflateTerms>,
+    /// For a handler that blocks.
+    pub(super) thread_seat: Option<ThreadSeat>,
 }
 
 /// The session of one connection.
@@ -41,10 +43,7 @@ pub(super) struct Session {
     service: Arc<Service>,
     handle: Arc<Handle>,
     site: Arc<Snapshot>,
-    /// Frames that were taken from the queue and not written yet; small ones together in `out`.
-    outgoing: VecDeque<Outgoing>,
-    out: Vec<u8>,
-    written: usize,
+    outlet: Outlet,
     style: Style,
     mailbox: Arc<Mailbox>,
     /// The turn that is not with the executor.
@@ -54,22 +53,33 @@ pub(super) struct Session {
     pong_due: Option<u64>,
     close_due: Option<u64>,
     write_due: Option<u64>,
-    /// The client has closed its side, or broken the protocol: nothing of it is read any more.
+    /// The client has closed its side, or broken the protocol: nothing of it is understood any more.
     is_deaf: bool,
+    /// That end, until the handler has been called for what came before it.
+    end: Option<Box<End>>,
+    /// The client has broken the protocol: it is not waited for.
+    has_failed: bool,
+    thread_seat: Option<ThreadSeat>,
     _seat: Seat,
+}
+
+/// How a client ends what it has to say.
+enum End {
+    Close(Close),
+    Failure(Failure),
 }
 
 /// A closing handshake may take this long.
 const CLOSE_TIME: Duration = Duration::from_secs(5);
 /// As many reads are made before others have their turn.
 const MOST_READS: usize = 8;
-/// As much is gathered for one write, in bytes.
-const GATHERED: usize = 64 << 10;
+/// Bytes that a waiting message takes beside its payload, about.
+const MESSAGE_COST: usize = 64;
 
 impl Session {
     pub(super) fn new(connection: Connection, opening: Opening) -> Self {
         let Connection { stream, input, service, handle, seat, site, mailbox, .. } = connection;
-        let Opening { websocket, connection, receiver, .. } = opening;
+        let Opening { websocket, connection, receiver, thread_seat, .. } = opening;
         let heard = service.clock.now();
         handle.set_busy();
         Self {
@@ -83,15 +93,16 @@ impl Session {
             service,
             handle,
             site: site.1,
-            outgoing: VecDeque::new(),
-            out: Vec::new(),
-            written: 0,
+            outlet: Outlet::default(),
             mailbox,
             heard,
             pong_due: None,
             close_due: None,
             write_due: None,
             is_deaf: false,
+            end: None,
+            has_failed: false,
+            thread_seat,
             _seat: seat,
         }
     }
@@ -101,7 +112,7 @@ impl Session {
         self.begin();
         self.schedule();
         poll_fn(|context| self.poll(context)).await;
-        drop(poll_fn(|context| self.stream.poll_shutdown(context)).await);
+        let shut = poll_fn(|context| self.stream.poll_shutdown(context)).await;
         self.connection.end();
         if self.style == Style::Callbacks {
             if self.turn.is_none() {
@@ -117,6 +128,35 @@ impl Session {
                 });
             }
         }
+        if self.has_failed && shut.is_ok() {
+            self.linger().await;
+        }
+    }
+
+    /// Drops what is still on its way from a client that has broken the protocol, until it closes its side or a deadline
+    /// has passed: closing with unread input would make the system throw the Close frame away.
+    async fn linger(&mut self) {
+        self.handle.forgive();
+        self.handle.set_deadline(self.service.clock.after(CLOSE_TIME));
+        poll_fn(|context| {
+            loop {
+                let unread = self.input.unread().len();
+                self.input.consume(unread);
+                if matches!(self.handle.order(context), Order::TimedOut | Order::Cut) {
+                    return Poll::Ready(());
+                }
+                let room = self.input.room(self.service.config.recv_size);
+                match self.stream.poll_read(context, room) {
+                    Poll::Ready(Ok(count)) if count > 0 => self.input.filled(count),
+                    Poll::Ready(_) => return Poll::Ready(()),
+                    Poll::Pending => {
+                        self.input.unused();
+                        return Poll::Pending;
+                    }
+                }
+            }
+        })
+        .await;
     }
 
     /// Calls the handler.
@@ -130,16 +170,15 @@ impl Session {
             }
             Style::Blocking => {
                 let (websocket, connection) = (Arc::clone(&self.websocket), self.connection.clone());
-                let (log, crowd) = (Arc::clone(&self.service.log), Arc::clone(&self.service.crowd));
+                let (log, seat) = (Arc::clone(&self.service.log), self.thread_seat.take());
                 let started = self.service.executor.start_thread(move || {
                     let mut turn = Turn::new(websocket, connection);
                     turn.perform(&log);
                     turn.occasion = Occasion::Exit;
                     turn.perform(&log);
-                    crowd.leave_session();
+                    drop(seat);
                 });
                 if let Err(error) = started {
-                    self.service.crowd.leave_session();
                     self.fail(&format!("no thread could be started: {error}"));
                 }
             }
@@ -149,6 +188,15 @@ impl Session {
     fn fail(&self, reason: &str) {
         self.service.log.event(Level::Error, format!("WebSocket {}: {reason}", self.connection.request().url()));
         self.close(1011, "");
+    }
+
+    /// Ends the session if the server ends.
+    fn leave(&self) {
+        if self.service.is_draining() {
+            self.close(1001, "the server stops");
+        } else if self.service.is_ending() {
+            self.close(1012, "the server starts anew");
+        }
     }
 
     fn close(&self, code: u16, reason: &str) {
@@ -163,19 +211,24 @@ impl Session {
         let mut reads = 0;
         loop {
             match self.handle.order(context) {
-                Order::None | Order::Shed => {}
-                Order::Retire => self.close(1012, "the server starts anew"),
-                Order::Drain => self.close(1001, "the server stops"),
+                Order::None => {}
+                Order::Retire | Order::Drain => self.leave(),
+                Order::Shed => self.handle.forgive(),
                 Order::TimedOut => {
                     self.handle.forgive();
+                    // An order that it has hidden.
+                    self.leave();
                     if self.tick().is_break() {
                         return Poll::Ready(());
                     }
                 }
                 Order::Cut => return Poll::Ready(()),
             }
-            if self.turn.is_none() {
-                let _is_back = self.poll_turn(context);
+            if self.turn.is_none()
+                && self.poll_turn(context).is_ready()
+                && let Some(end) = self.end.take()
+            {
+                self.finish(*end);
             }
             let is_written = match self.poll_write(context) {
                 Poll::Ready(Ok(())) => true,
@@ -186,15 +239,16 @@ impl Session {
                 self.close_due = Some(self.service.clock.after(CLOSE_TIME));
                 self.schedule();
             }
-            if is_written && self.connection.is_closed() {
+            if is_written && (self.has_failed || self.connection.is_closed()) {
                 return Poll::Ready(());
             }
-            if !self.may_read() {
+            let wanted = self.room();
+            if wanted == 0 {
                 return Poll::Pending;
             }
             if !self.input.unread().is_empty() {
-                // It came with the handshake.
-                self.hear();
+                // It came with the handshake, or there was no room for it.
+                self.hear(wanted);
                 continue;
             }
             if reads == MOST_READS {
@@ -208,7 +262,7 @@ impl Session {
                     self.input.filled(count);
                     self.heard = self.service.clock.now();
                     self.pong_due = None;
-                    self.hear();
+                    self.hear(wanted);
                 }
                 Poll::Ready(_) => return Poll::Ready(()),
                 Poll::Pending => {
@@ -219,22 +273,26 @@ impl Session {
         }
     }
 
-    /// Reading stops while the handler has enough to do.
-    fn may_read(&self) -> bool {
+    /// Bytes of messages that may be taken in; reading stops while the handler has enough to do.
+    fn room(&self) -> usize {
         match (self.style, &self.turn) {
-            (Style::Callbacks, None) => false,
-            (Style::Callbacks, Some(_)) => true,
-            _ => self.is_deaf || self.connection.may_read(),
+            (Style::Callbacks, None) => 0,
+            (Style::Callbacks, Some(_)) => self.connection.max_inbox(),
+            _ => self.connection.room(),
         }
     }
 
-    /// Understands what has been read.
-    fn hear(&mut self) {
+    /// Understands what has been read, up to this many bytes of messages: a few bytes may inflate to many.
+    fn hear(&mut self, room: usize) {
         let mut unread = self.input.unread_mut();
+        let all = unread.len();
         let mut messages = Vec::new();
-        let failure = loop {
+        let mut taken = 0;
+        let mut end = None;
+        while end.is_none() && taken < room {
             match self.receiver.receive(&mut unread) {
                 Ok(Some(Event::Message(kind, payload))) => {
+                    taken += payload.len() + MESSAGE_COST;
                     let payload = Bytes::from(payload.into_owned());
                     let message = Message::received(kind == MessageKind::Text, payload);
                     match (self.style, &mut self.turn) {
@@ -244,27 +302,34 @@ impl Session {
                 }
                 Ok(Some(Event::Ping(payload))) => self.connection.receive_ping(&payload),
                 Ok(Some(Event::Pong(_))) => {}
-                Ok(Some(Event::Close(close))) => {
-                    // What came before it is delivered first.
-                    self.connection.deliver(messages.drain(..));
-                    self.connection.receive_close(close);
-                    self.is_deaf = true;
-                }
-                Ok(None) => break None,
-                Err(failure) => break Some(failure),
+                Ok(Some(Event::Close(close))) => end = Some(End::Close(close)),
+                Ok(None) => break,
+                Err(failure) => end = Some(End::Failure(failure)),
             }
-        };
-        let all = self.input.unread().len();
-        self.input.consume(all);
+        }
+        let left = unread.len();
+        self.input.consume(all - left);
+        // What came before the end is delivered first.
         if !messages.is_empty() {
             self.connection.deliver(messages.into_iter());
         }
-        if let Some(failure) = failure {
-            self.is_deaf = true;
-            self.connection.fail(&failure);
-        }
+        self.is_deaf |= end.is_some();
         if self.turn.as_ref().is_some_and(|turn| !turn.messages.is_empty()) {
+            self.end = end.map(Box::new);
             self.push_turn(Occasion::Messages);
+        } else if let Some(end) = end {
+            self.finish(end);
+        }
+    }
+
+    /// The client has said its last.
+    fn finish(&mut self, end: End) {
+        match end {
+            End::Close(close) => self.connection.receive_close(close),
+            End::Failure(failure) => {
+                self.has_failed = true;
+                self.connection.fail(&failure);
+            }
         }
     }
 
@@ -290,50 +355,21 @@ impl Session {
 
     /// Ready when all that is queued has been written.
     fn poll_write(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        loop {
-            if self.written == self.out.len() && !self.gather() {
-                if self.write_due.take().is_some() {
-                    self.schedule();
-                }
-                return Poll::Ready(Ok(()));
-            }
-            let first = io::IoSlice::new(&self.out[self.written..]);
-            match self.stream.poll_write(context, &[first]) {
-                Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-                Poll::Ready(Ok(count)) => {
-                    self.written += count;
-                    self.write_due = None;
-                }
-                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
-                Poll::Pending => {
-                    if self.write_due.is_none() {
-                        self.write_due = Some(self.service.clock.after(self.service.config.write_stall_timeout));
-                        self.schedule();
-                    }
-                    return Poll::Pending;
-                }
-            }
+        let before = self.outlet.moved();
+        let polled = self.outlet.poll_write(&mut self.stream, &self.connection, context);
+        let has_moved = self.outlet.moved() != before;
+        if has_moved && self.websocket.options.ping_interval.is_none() {
+            // What is sent counts as activity too.
+            self.heard = self.service.clock.now();
         }
-    }
-
-    /// Puts what is queued together for one write; `false` if there is nothing.
-    fn gather(&mut self) -> bool {
-        self.written = 0;
-        self.out.clear();
-        self.connection.take_outgoing(&mut self.outgoing, GATHERED);
-        if self.outgoing.is_empty() {
-            if self.out.capacity() > 0 {
-                give_output(std::mem::take(&mut self.out));
-            }
-            return false;
+        if polled.is_ready() || has_moved {
+            self.write_due = None;
         }
-        if self.out.capacity() == 0 {
-            self.out = take_output();
+        if polled.is_pending() && self.write_due.is_none() {
+            self.write_due = Some(self.service.clock.after(self.service.config.write_stall_timeout));
+            self.schedule();
         }
-        while let Some(outgoing) = self.outgoing.pop_front() {
-            self.out.extend_from_slice(&outgoing.frame);
-        }
-        true
+        polled
     }
 
     /// A deadline has passed.
@@ -342,6 +378,10 @@ impl Session {
         let has_passed = |due: Option<u64>| due.is_some_and(|due| due <= now);
         if has_passed(self.close_due) || has_passed(self.write_due) {
             return std::ops::ControlFlow::Break(());
+        }
+        if self.room() == 0 {
+            // Whatever it says, nobody listens: its answer to a ping may be there and wait.
+            (self.heard, self.pong_due) = (now, None);
         }
         if has_passed(self.pong_due) {
             self.pong_due = None;

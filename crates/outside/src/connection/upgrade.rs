@@ -35,15 +35,20 @@ impl Connection {
             self.settle_status(exchange, 403);
             return;
         }
-        let is_blocking = websocket.handler().style() == Style::Blocking;
-        if self.service.is_ending()
-            || is_blocking && !self.service.crowd.admit_session(self.service.config.max_websockets)
-        {
-            self.service.log.complain("max_websockets", "a WebSocket had no thread left");
+        if self.service.is_ending() {
             self.settle_status(exchange, 503);
             return;
         }
-        let opening = self.agree(websocket, &request);
+        let mut thread_seat = None;
+        if websocket.handler().style() == Style::Blocking {
+            thread_seat = self.service.crowd.admit_session(self.service.config.max_websockets);
+            if thread_seat.is_none() {
+                self.service.log.complain("max_websockets", "a WebSocket had no thread left");
+                self.settle_status(exchange, 503);
+                return;
+            }
+        }
+        let opening = Opening { thread_seat, ..self.agree(websocket, &request) };
         let headers = opening_fields(&key, opening.connection.subprotocol(), opening.terms.as_ref());
         exchange.work = Work::Answered(Response { status: 101, headers, ..Response::default() });
         self.opening = Some(Box::new(opening));
@@ -66,7 +71,7 @@ impl Connection {
         let deflater = terms.as_ref().map(|terms| Deflater::new(terms, pool()));
         let room = Arc::clone(&self.service.room);
         let connection = WebSocketConnection::new(Arc::clone(request), subprotocol, deflater, options, room);
-        Opening { websocket, connection, receiver, terms }
+        Opening { websocket, connection, receiver, terms, thread_seat: None }
     }
 
     fn complain_of_origin(&self, request: &Request) {

@@ -16,9 +16,7 @@ use super::topics::Room;
 use super::{Options, WhenFull};
 use crate::error::Error;
 use crate::message::Request;
-use crate::protocol::websocket::{
-    Close, Closing, Deflater, MAX_CONTROL_PAYLOAD, MessageKind, Opcode, encode_frame, encode_frame_head,
-};
+use crate::protocol::websocket::{Close, Closing, Deflater, MAX_CONTROL_PAYLOAD, Opcode, encode_frame};
 
 /// A WebSocket connection; clones are the same connection.
 #[derive(Clone)]
@@ -181,7 +179,13 @@ impl WebSocketConnection {
     /// A code that must not be sent, or a reason of more than 123 bytes (RFC 6455 section 7.4).
     pub fn exit(&self, code: u16, reason: &str) -> Result<(), Error> {
         let close = Close::new(code, reason)?;
-        self.close(&close);
+        let mut state = self.lock();
+        if self.close_in(&mut state, &close) {
+            // Who ends a connection is not interested in what else was said.
+            state.inbox.clear();
+            state.inbox_bytes = 0;
+        }
+        Self::unlock(state);
         Ok(())
     }
 
@@ -277,7 +281,7 @@ impl WebSocketConnection {
             };
         };
         state.inbox_bytes -= message.as_bytes().len();
-        if state.is_paused && self.has_room(&state) {
+        if state.is_paused && state.inbox_bytes <= self.0.max_inbox / 2 && state.inbox.len() <= MOST_WAITING / 2 {
             state.is_paused = false;
             Self::unlock(state);
         }
@@ -311,10 +315,9 @@ impl WebSocketConnection {
             self.check_open(&state)?;
         }
         let mut frame = Vec::with_capacity(payload.len() + 10);
-        let kind = if message.is_text() { MessageKind::Text } else { MessageKind::Binary };
         match &mut state.deflater {
-            Some(deflater) => deflater.encode_message(&mut frame, kind, payload),
-            None => encode_frame(&mut frame, opcode(message), payload),
+            Some(deflater) => deflater.encode_message(&mut frame, message.kind(), payload),
+            None => encode_frame(&mut frame, message.kind().into(), payload),
         }
         push(&mut state, frame.into(), true);
         Self::unlock(state);
@@ -361,16 +364,16 @@ impl WebSocketConnection {
         Self::unlock(state);
     }
 
-    fn close_in(&self, state: &mut State, close: &Close) {
+    /// `false` if the closing handshake has begun before.
+    fn close_in(&self, state: &mut State, close: &Close) -> bool {
         let mut frame = Vec::new();
-        if !state.is_over && state.closing.close_to_send(close, &mut frame) {
+        let begins = !state.is_over && state.closing.close_to_send(close, &mut frame);
+        if begins {
             push(state, frame.into(), false);
             let code = close.code.unwrap_or(1005);
             self.set_exit(state, WebSocketExit { code, reason: close.reason.clone() });
-            // Who ends a connection is not interested in what else was said.
-            state.inbox.clear();
-            state.inbox_bytes = 0;
         }
+        begins
     }
 
     pub(super) fn set_exit(&self, state: &mut State, exit: WebSocketExit) {
@@ -408,19 +411,6 @@ impl WebSocketConnection {
 pub(super) fn push(state: &mut State, frame: Bytes, is_message: bool) {
     state.queue_bytes += frame.len();
     state.queue.push_back(Outgoing { frame, is_message });
-}
-
-fn opcode(message: &Message) -> Opcode {
-    if message.is_text() { Opcode::Text } else { Opcode::Binary }
-}
-
-/// A message as one frame that is not compressed, which every client understands.
-pub(super) fn frame_of(message: &Message) -> Bytes {
-    let payload = message.as_bytes();
-    let mut frame = Vec::with_capacity(payload.len() + 10);
-    encode_frame_head(&mut frame, opcode(message), false, payload.len());
-    frame.extend_from_slice(payload);
-    frame.into()
 }
 
 /// The connection broke (RFC 6455 section 7.1.5).

@@ -66,9 +66,19 @@ impl WebSocketConnection {
         has_room
     }
 
-    /// Is there room for more messages?
-    pub(crate) fn may_read(&self) -> bool {
-        !self.lock().is_paused
+    /// Bytes of messages that the inbox still takes. One that has ended takes none, but that is no reason to wait.
+    pub(crate) fn room(&self) -> usize {
+        let state = self.lock();
+        match &state.exit {
+            None if state.is_paused => 0,
+            None => self.0.max_inbox.saturating_sub(state.inbox_bytes),
+            Some(_) => self.0.max_inbox,
+        }
+    }
+
+    /// Bytes of messages that wait at most.
+    pub(crate) fn max_inbox(&self) -> usize {
+        self.0.max_inbox
     }
 
     pub(crate) fn receive_ping(&self, payload: &[u8]) {

@@ -4,6 +4,8 @@ use std::fmt;
 
 use bytes::Bytes;
 
+use crate::protocol::websocket::{MessageKind, encode_frame};
+
 /// A whole message, text or binary (RFC 6455 section 5.6).
 #[derive(Clone, PartialEq, Eq)]
 pub struct Message {
@@ -30,6 +32,17 @@ impl Message {
     /// Is it a text?
     pub fn is_text(&self) -> bool {
         self.is_text
+    }
+
+    pub(super) fn kind(&self) -> MessageKind {
+        if self.is_text { MessageKind::Text } else { MessageKind::Binary }
+    }
+
+    /// As one frame that is not compressed, which every client understands.
+    pub(super) fn to_frame(&self) -> Bytes {
+        let mut frame = Vec::new();
+        encode_frame(&mut frame, self.kind().into(), &self.payload);
+        frame.into()
     }
 
     /// Its bytes; UTF-8 if it is a text.

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use bytes::Bytes;
 use tokio::sync::Notify;
 
-use super::connection::{WebSocketConnection, frame_of};
+use super::connection::WebSocketConnection;
 use super::message::Message;
 
 /// How what is published travels: within this process, or farther.
@@ -50,7 +50,7 @@ impl Hub {
     pub fn deliver(&self, topic: &str, message: &Message) {
         let mut frame = None;
         for room in self.rooms.read().unwrap_or_else(PoisonError::into_inner).iter().filter(|room| room.has(topic)) {
-            room.announce(topic, frame.get_or_insert_with(|| frame_of(message)));
+            room.announce(topic, frame.get_or_insert_with(|| message.to_frame()));
         }
     }
 
