@@ -35,6 +35,7 @@ help: ## what there is
 	@echo "make check   the fast part of the tests: format, clippy, tidy, Rust tests"
 	@echo "make test    everything: check, the stubs against the module, pytest"
 	@echo "make soak    minutes of load: 10,000 connections, 1 GiB each way, every deadline at its default"
+	@echo "make conformance   the Autobahn TestSuite against the WebSocket echo servers, about an hour"
 	@echo "make model   the executor under a checker of schedules, some minutes"
 	@echo "make format  rewrite the Rust sources as rustfmt wants them"
 	@echo "make clean   remove $(VENV) and what was built"
@@ -101,4 +102,5 @@ clean:
 -include bench/bench.mk
 -include fuzz/fuzz.mk
 -include soak/soak.mk
+-include conformance/conformance.mk
 -include crates/outside/model.mk
