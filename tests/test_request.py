@@ -344,3 +344,14 @@ def test_the_server_class_can_be_subclassed():
         pass
 
     assert "127.0.0.1" in repr(Own(("127.0.0.1", 0)))
+
+
+@pytest.mark.parametrize("size", [0, 10, 3_000_000])
+def test_content_as_a_file(serve, size):
+    def handler(request):
+        with request.content_file as file:
+            first = file.read(size // 2)
+            return [len(first), len(file.read()), hash(first + b"") == hash(request.content[: size // 2])]
+
+    answer = serve(handler).fetch("/", "POST", body=b"x" * size)
+    assert json.loads(answer.text) == [size // 2, size - size // 2, True]

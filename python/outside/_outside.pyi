@@ -8,7 +8,7 @@ from collections.abc import AsyncIterable, Awaitable, Callable, Iterable
 from os import PathLike
 from socket import socket
 from types import FrameType
-from typing import Any, TypeAlias, TypeVar, final
+from typing import Any, BinaryIO, TypeAlias, TypeVar, final
 
 from ._headers import Headers
 from ._websocket import BinaryMessage, TextMessage
@@ -132,6 +132,10 @@ class Request:
     @property
     def content(self) -> bytes:
         """The body."""
+    @property
+    def content_file(self) -> BinaryIO:
+        """The content as a binary file at its beginning; a large upload is not read into memory for it."""
+
     @property
     def version(self) -> str:
         """`"HTTP/1.1"` or `"HTTP/1.0"`."""

@@ -1,6 +1,7 @@
 //! `Request`: a view of the engine's request. Python objects are made when they are asked for, then remembered.
 
 use std::net::SocketAddr;
+use std::os::fd::IntoRawFd as _;
 use std::sync::{Arc, OnceLock};
 
 use outside::{RequestParts, Version};
@@ -173,6 +174,16 @@ impl Request {
             Ok(content.unbind())
         })?;
         Ok(content.clone_ref(py))
+    }
+
+    /// The content as a binary file at its beginning. Content that was too large for memory is not copied: it is the
+    /// temporary file in which it came.
+    #[getter]
+    fn content_file<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        match outside::content_file(self.inner())? {
+            Some(file) => py.import("io")?.call_method1("open", (file.into_raw_fd(), "rb")),
+            None => py.import("io")?.call_method1("BytesIO", (self.content(py)?,)),
+        }
     }
 
     #[getter]

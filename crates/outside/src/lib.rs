@@ -35,6 +35,7 @@ mod websocket;
 
 pub use app::{Entered, OutsideHttp, OutsideHttpRedirect, ScheduledResponse};
 pub use config::{AccessLog, Config, KEYS, Key, Symlinks, Value};
+pub use connection::content_file;
 pub use error::{Error, Refusal};
 pub use executor::{Host, NoHost};
 #[cfg(feature = "testing")]

@@ -7,6 +7,7 @@ use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use super::coding::is_worth_encoding;
 use super::{Connection, Stop, Waiting};
 use crate::error::Error;
 use crate::executor::{Exchange, Job, Mailbox, Work};
@@ -29,7 +30,7 @@ impl Connection {
         }
         if self.service.config.compression {
             let mut exchanges = std::mem::take(&mut self.exchanges);
-            for exchange in &mut exchanges {
+            for exchange in exchanges.iter_mut().filter(|exchange| is_worth_encoding(exchange)) {
                 self.encode(exchange).await?;
             }
             self.exchanges = exchanges;

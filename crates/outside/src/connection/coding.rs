@@ -17,7 +17,7 @@ impl Connection {
     pub(super) async fn encode(&mut self, exchange: &mut Exchange) -> Result<(), Stop> {
         let Work::Answered(response) = &mut exchange.work else { return Ok(()) };
         let Body::Bytes(content) = &response.body else { return Ok(()) };
-        if content.len() < LEAST || !may_be_encoded(response) {
+        if !may_be_encoded(response) {
             return Ok(());
         }
         let content = content.clone();
@@ -36,6 +36,11 @@ impl Connection {
         }
         Ok(())
     }
+}
+
+/// Is there enough content that a coding could matter?
+pub(super) fn is_worth_encoding(exchange: &Exchange) -> bool {
+    matches!(&exchange.work, Work::Answered(Response { body: Body::Bytes(content), .. }) if content.len() >= LEAST)
 }
 
 /// Not what is coded already, nor a part of something, nor what must not be changed (RFC 9111 section 5.2.2.6).

@@ -26,6 +26,7 @@ use std::time::Duration;
 
 pub(crate) use handle::{Clock, Crowd, Handle, Handles, Order};
 use handle::{Stop, Waiting};
+pub use spool::content_file;
 
 use crate::config::Config;
 use crate::executor::{Exchange, Executor, Mailbox};

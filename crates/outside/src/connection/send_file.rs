@@ -22,7 +22,7 @@ impl Connection {
         &mut self,
         out: &mut Vec<u8>,
         exchange: &mut Exchange,
-        content: FileContent,
+        content: Box<FileContent>,
     ) -> Result<(), Stop> {
         for segment in &content.segments {
             match segment {

@@ -65,7 +65,7 @@ pub(crate) struct Exchange {
     /// The file behind the answer, once it is found.
     pub(crate) file: Option<Arc<Entry>>,
     /// What of it is sent, once that is decided.
-    pub(crate) content: Option<FileContent>,
+    pub(crate) content: Option<Box<FileContent>>,
     /// Fields that an answer with this error needs, whoever makes it.
     pub(crate) extra: Option<Box<Headers>>,
     /// When its head was complete, if anybody wants to know.

@@ -65,7 +65,7 @@ enum Choice {
 /// A file as the answer to a request.
 pub(crate) enum Answer {
     /// What is sent, and the content if it does not lie in the response.
-    Ready(Response, Option<FileContent>),
+    Ready(Response, Option<Box<FileContent>>),
     /// This coding of it has to be made first, by [`Entry::make`], which takes time.
     ToMake(Response, Coding),
 }
@@ -148,7 +148,7 @@ fn select(
     request: Option<&Request>,
     mut response: Response,
     representation: &Representation,
-) -> Result<(Response, Option<FileContent>), Excluded> {
+) -> Result<(Response, Option<Box<FileContent>>), Excluded> {
     let choice = match request {
         Some(request) => choose(request, &response, representation.validators(), representation)?,
         None => Choice::Whole,
@@ -248,7 +248,7 @@ fn with_content(
     mut response: Response,
     representation: &Representation,
     segments: Vec<Segment>,
-) -> (Response, Option<FileContent>) {
+) -> (Response, Option<Box<FileContent>>) {
     let start = representation.start;
     let within = |range: &Range<u64>| start + range.start..start + range.end;
     match &representation.content {
@@ -278,7 +278,7 @@ fn with_content(
                 text => text,
             });
             let (file, path) = (Arc::clone(file), Arc::clone(&representation.path));
-            (response, Some(FileContent { file, path, segments: segments.collect() }))
+            (response, Some(Box::new(FileContent { file, path, segments: segments.collect() })))
         }
     }
 }

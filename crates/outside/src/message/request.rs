@@ -3,6 +3,7 @@
 //! Nothing is decoded until somebody asks. The memory of a finished request is used again for the next one on the
 //! same connection.
 
+use std::any::Any;
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -33,7 +34,7 @@ pub(crate) struct Spooled {
 }
 
 /// Where such content lies.
-pub(crate) trait ContentSource: fmt::Debug + Send + Sync {
+pub(crate) trait ContentSource: Any + fmt::Debug + Send + Sync {
     /// Bytes.
     fn length(&self) -> u64;
 

@@ -21,7 +21,9 @@ pub(crate) use closing::close_code_name;
 pub(crate) use closing::{Close, Closing, Failure};
 pub(crate) use deflate::{DeflatePool, Deflater};
 pub(crate) use extension::{DeflateSettings, DeflateTerms, negotiate};
-pub(crate) use frame::{MAX_CONTROL_PAYLOAD, MessageKind, Opcode, encode_frame, encode_frame_head};
+#[cfg(any(test, feature = "testing"))]
+pub(crate) use frame::encode_frame_head;
+pub(crate) use frame::{MAX_CONTROL_PAYLOAD, MessageKind, Opcode, encode_frame};
 #[cfg(any(test, feature = "testing"))]
 pub(crate) use handshake::AcceptKey;
 pub(crate) use handshake::{UPGRADE_REQUIRED_FIELDS, check_opening, choose_subprotocol, opening_fields};
