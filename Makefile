@@ -34,6 +34,7 @@ help: ## what there is
 	@echo "make build   the release module, importable from $(PY), and the command $(VENV)/bin/outside"
 	@echo "make check   the fast part of the tests: format, clippy, tidy, Rust tests"
 	@echo "make test    everything: check, the stubs against the module, pytest"
+	@echo "make clients installs the programs that tests ask as clients (curl, wget, Chromium), as root on Debian"
 	@echo "make soak    minutes of load: 10,000 connections, 1 GiB each way, every deadline at its default"
 	@echo "make conformance   the Autobahn TestSuite against the WebSocket echo servers, about an hour"
 	@echo "make model   the executor under a checker of schedules, some minutes"
@@ -84,6 +85,10 @@ rust-test: venv
 .PHONY: test-tools
 test-tools: venv
 	@make/venv.sh $(VENV) "$(CHOSEN)" make/test-tools.txt
+
+.PHONY: clients
+clients: ## curl, wget and Chromium, where apt-get may be called
+	@make/clients.sh make/clients.txt
 
 stubs: build test-tools
 	@echo "stubs    python/outside/_outside.pyi against the module"

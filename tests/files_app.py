@@ -1,11 +1,12 @@
 """Files in a process of its own: `python tests/files_app.py JSON`, with
 
-    folder    what `/s` serves
-    file      what `/o` serves, if given
-    options   keyword arguments of `Folder`, if any
-    config    settings, if any
-    without   "ENOSYS" or "EPERM": what the kernel says from now on to `openat2`, as old kernels and containers do
-    user      a number: who the process is from now on
+    folder       what `/s` serves
+    file         what `/o` serves, if given
+    options      keyword arguments of `Folder`, if any
+    config       settings, if any
+    without      "ENOSYS" or "EPERM": what the kernel says from now on to `openat2`, as old kernels and containers do
+    user         a number: who the process is from now on
+    descriptors  how many it may have open
 
 `/s/private` is guarded: another route. `/f` says what url a handler below a route would read, `/` what nobody else answers.
 """
@@ -18,6 +19,7 @@ import importlib
 import json
 import os
 import pkgutil
+import resource
 import struct
 import sys
 
@@ -54,6 +56,8 @@ def guarded(request: Request) -> Response:
 
 def main() -> None:
     given = json.loads(sys.argv[1])
+    if "descriptors" in given:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (given["descriptors"], given["descriptors"]))
     if "without" in given:
         refuse_openat2(getattr(errno, given["without"]))
     server = OutsideHTTP(("127.0.0.1", 0))

@@ -6,6 +6,7 @@ own resolution beneath a folder and, as `openat2` is refused, with the walk that
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import re
@@ -250,48 +251,52 @@ def test_a_sibling_in_another_coding_is_no_way_out(tmp_path: Path, kernel: str) 
     assert script.stop() == 0, script.errors
 
 
-@pytest.mark.parametrize("kernel", KERNELS)
-def test_links_that_are_swapped_meanwhile(tmp_path: Path, kernel: str) -> None:
-    """A folder turns into a link that leads out and back, as fast as it can, while a client asks for what lies in it."""
-    public = linked(tmp_path)
-    (tmp_path / "outer").mkdir()
-    (tmp_path / "outer" / "b.txt").write_text(SECRET)
+def race(place: Path, requests: int, **given: object) -> dict[int, int]:
+    """A folder turns into a link that leads out and back, and a file into one, as fast as they can, while a client asks for
+    what lies there; how often it got what. Ends when both sides were seen often, after so many requests at most."""
+    public = linked(place)
+    (place / "outer").mkdir()
+    (place / "outer" / "b.txt").write_text(SECRET)
     (public / "inner").mkdir()
-    (public / "inner" / "b.txt").write_text("b")
-    (public / "x.txt").write_text("b")
-    script = start(public, config={"file_cache_mb": 0}, **KERNELS[kernel])
+    for name in ("inner/b.txt", "x.txt"):
+        (public / name).write_text("b")
+    script = start(public, config={"file_cache_mb": 0}, **given)
     done = threading.Event()
 
     def swap() -> None:
-        folder, aside, way_out = public / "inner", tmp_path / "aside", tmp_path / "way out"
-        turn = 0
-        while not done.is_set():
+        folder, aside, link = public / "inner", place / "aside", place / "link"
+        for turn in itertools.count():
             folder.rename(aside)
             folder.symlink_to("../outer")
             folder.unlink()
             aside.rename(folder)
-            turn += 1
-            way_out.symlink_to(("../secret.txt", "x.txt")[turn % 2])
-            way_out.rename(public / "swapped.txt")
+            link.symlink_to(("../secret.txt", "x.txt")[turn % 2])
+            link.rename(public / "swapped.txt")
+            if done.is_set():
+                break
 
     thread = threading.Thread(target=swap)
     thread.start()
     seen = {200: 0, 404: 0}
     try:
         client, end = Client(script.address), time.monotonic() + 60
-        # Until both sides of the race were seen often enough, and at most so many times.
-        for _ in range(20_000):
-            for path in (b"inner/b.txt", b"swapped.txt"):
-                answer = client.get(b"/s/" + path)
-                assert answer.status in (200, 404), answer
-                assert answer.status == 404 or answer.text == "b"
-                seen[answer.status] += 1
-            if min(seen.values()) >= 500 and sum(seen.values()) >= 4000 or time.monotonic() > end:
+        for number in range(requests):
+            answer = client.get((b"/s/inner/b.txt", b"/s/swapped.txt")[number % 2])
+            assert answer.status in seen, answer
+            assert answer.status == 404 or answer.text == "b"
+            seen[answer.status] += 1
+            if time.monotonic() > end or (requests < 100_000 and min(seen.values()) >= 1_000):
                 break
     finally:
         done.set()
         thread.join()
     assert script.stop() == 0, script.errors
+    return seen
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_links_that_are_swapped_meanwhile(tmp_path: Path, kernel: str) -> None:
+    seen = race(tmp_path, 40_000, **KERNELS[kernel])
     assert min(seen.values()) > 10, f"no race: {seen}"
 
 

@@ -191,25 +191,24 @@ impl Files {
         let known = store.find(self.number, path);
         let known = known.as_ref();
         let located = match &self.kind {
-            Kinds::File(file) => {
-                let opened = match patience {
-                    Patience::Now => return Err(Unopened::Later),
-                    Patience::Any => open_plainly(file)?,
-                };
-                Located::File(one_file(store, file, opened, known, (self.number, path), Some("max-age=0"))?)
-            }
+            Kinds::File(file) => match patience {
+                Patience::Now => Err(Unopened::Later),
+                Patience::Any => open_plainly(file)
+                    .and_then(|opened| one_file(store, file, opened, known, (self.number, path), Some("max-age=0")))
+                    .map(Located::File),
+            },
             Kinds::Folder { root, options } => {
-                let search = Search { store, root, options, known, key: (self.number, path), patience, now };
-                search.locate(route, path)?
+                Search { store, root, options, known, key: (self.number, path), patience, now }.locate(route, path)
             }
         };
-        if let Located::File(entry) = &located {
-            match known {
-                Some(known) if Arc::ptr_eq(known, entry) => entry.touch(now),
-                _ => store.keep(entry),
-            }
+        match (&located, known) {
+            (Ok(Located::File(entry)), Some(known)) if Arc::ptr_eq(known, entry) => entry.touch(now),
+            (Ok(Located::File(entry)), _) => store.keep(entry),
+            (Err(Unopened::Later), _) | (_, None) => {}
+            // It is gone; as long as it is open, the disk keeps its room.
+            (_, Some(_)) => store.forget(self.number, path),
         }
-        Ok(located)
+        located
     }
 
     /// One file is the same whatever lies below its route.

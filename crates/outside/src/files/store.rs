@@ -88,7 +88,10 @@ impl Store {
         let (file, stamp) = open_plainly(Path::new(path))?;
         let known = self.find(PROGRAMS, path);
         let entry = one_file(self, Path::new(path), (file, stamp), known.as_ref(), (PROGRAMS, path), None)?;
-        if !known.is_some_and(|known| Arc::ptr_eq(&known, &entry)) {
+        // It is opened anew each time, so keeping it open gains nothing; and a program may delete what it has sent, which
+        // would take room on the disk as long as it is open.
+        let is_open = entry.weight().1 > 0;
+        if !is_open && !known.is_some_and(|known| Arc::ptr_eq(&known, &entry)) {
             self.keep(&entry);
         }
         Ok(entry)
@@ -96,6 +99,12 @@ impl Store {
 
     pub(super) fn find(&self, folder: u64, path: &str) -> Option<Arc<Entry>> {
         Some(self.cache.as_ref()?.get(&AsKey(folder, path))?.entry)
+    }
+
+    pub(super) fn forget(&self, folder: u64, path: &str) {
+        if let Some(cache) = &self.cache {
+            cache.remove(&AsKey(folder, path));
+        }
     }
 
     /// Keeps an entry, or weighs it again after something was added to it.
