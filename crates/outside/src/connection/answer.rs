@@ -28,7 +28,7 @@ impl Connection {
         if !self.awaited.is_empty() {
             self.exchanges = self.collect().await?;
         }
-        if self.service.config.compression {
+        if self.service.config.compression && self.exchanges.iter().any(is_worth_encoding) {
             let mut exchanges = std::mem::take(&mut self.exchanges);
             for exchange in exchanges.iter_mut().filter(|exchange| is_worth_encoding(exchange)) {
                 self.encode(exchange).await?;

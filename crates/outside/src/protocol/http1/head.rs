@@ -5,6 +5,7 @@
 
 use httparse::{EMPTY_HEADER, Header};
 
+use super::find::find_byte;
 use crate::error::Refusal;
 use crate::message::{Known, Request, Span, Version};
 
@@ -46,7 +47,7 @@ pub(crate) struct HeadScanner {
 impl HeadScanner {
     /// Looks at what was added to the buffer since the last call. The buffer's beginning must not move in between.
     pub(crate) fn scan(&mut self, buffer: &[u8], limits: &HeadLimits) -> Result<Scan, Refusal> {
-        while let Some(found) = memchr::memchr(b'\n', &buffer[self.scanned..]) {
+        while let Some(found) = find_byte(b'\n', &buffer[self.scanned..]) {
             let at = self.scanned + found;
             self.scanned = at + 1;
             if at == self.line || buffer[at - 1] != b'\r' {
@@ -107,7 +108,7 @@ const SECTION_TOO_LARGE: Refusal = Refusal::limit(431, "header section too large
 pub(crate) fn decode_head(head: &[u8], fields: usize, request: &mut Request) -> Result<(), Refusal> {
     request.headers.raw_parts().0.extend_from_slice(head);
     // The scan has seen that a CR stands before each LF; one that stands elsewhere fits into no part of the line.
-    let line_end = memchr::memchr(b'\n', head).ok_or(MALFORMED_LINE)? - 1;
+    let line_end = find_byte(b'\n', head).ok_or(MALFORMED_LINE)? - 1;
     let target = decode_request_line(&head[..line_end], request)?;
     let section = line_end + 2;
     if fields <= FEW_FIELDS {
@@ -125,8 +126,8 @@ const MALFORMED_LINE: Refusal = Refusal::bad("malformed request line");
 
 /// `method SP request-target SP HTTP-version`, one space each (RFC 9112 section 3).
 fn decode_request_line(line: &[u8], request: &mut Request) -> Result<Span, Refusal> {
-    let first = memchr::memchr(b' ', line).ok_or(MALFORMED_LINE)?;
-    let second = memchr::memchr(b' ', &line[first + 1..]).ok_or(MALFORMED_LINE)? + first + 1;
+    let first = find_byte(b' ', line).ok_or(MALFORMED_LINE)?;
+    let second = find_byte(b' ', &line[first + 1..]).ok_or(MALFORMED_LINE)? + first + 1;
     if !crate::message::is_token(&line[..first]) {
         return Err(Refusal::bad("the method is not a token"));
     }
@@ -171,7 +172,7 @@ fn decode_fields<'h>(
         if name.len() > usize::from(u16::MAX) {
             return Err(SECTION_TOO_LARGE);
         }
-        if memchr::memchr(b'_', name).is_some() {
+        if find_byte(b'_', name).is_some() {
             // `X_Forwarded_For` and `X-Forwarded-For` become one name in many languages (edge.md S11).
             let dashed: Vec<u8> = name.iter().map(|&byte| if byte == b'_' { b'-' } else { byte }).collect();
             match Known::of(&dashed) {

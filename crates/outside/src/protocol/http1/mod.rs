@@ -6,6 +6,7 @@
 
 mod chunked;
 mod encode;
+mod find;
 mod framing;
 mod head;
 
