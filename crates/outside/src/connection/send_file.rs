@@ -8,7 +8,7 @@ use std::task::Context;
 
 use super::{Connection, Stop, Transfer};
 use crate::executor::Exchange;
-use crate::files::{FileContent, Segment, bring_into_memory, is_in_memory};
+use crate::files::{FileContent, Segment, bring_into_memory};
 use crate::log::Level;
 use crate::transport::Stream;
 
@@ -68,14 +68,14 @@ impl Connection {
         let mut transfer = Transfer::default();
         while at < end {
             let slice_end = end.min(at + SLICE);
-            if !is_in_memory(&content.file, at, slice_end) {
+            if !content.file.is_in_memory(at, slice_end, self.service.clock.now()) {
                 let file = Arc::clone(&content.file);
-                if let Err(error) = self.beside(move || bring_into_memory(&file, at, slice_end)).await? {
+                if let Err(error) = self.beside(move || bring_into_memory(&file.file, at, slice_end)).await? {
                     return Err(self.cannot_finish(content, &error.to_string()));
                 }
             }
             while at < slice_end {
-                let file = &content.file;
+                let file = &content.file.file;
                 let send = |stream: &mut Stream, context: &mut Context<'_>| {
                     stream.poll_send_file(context, file, at, slice_end)
                 };

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use super::open::{Patience, Stamp, Unopened, read_all};
+use super::open::{OpenFile, Patience, Stamp, Unopened, read_all};
 use super::representation::{About, Content, Representation, etag};
 use super::root::FRESH;
 use crate::compression::{LEAST, Level, compress};
@@ -156,7 +156,7 @@ impl Entry {
         let encoded = match &self.identity.content {
             Content::Memory(bytes) => compress(coding, Level::Thorough, bytes)?,
             Content::File(file) => {
-                let bytes = read_all(file, stamp.size, Patience::Any).ok()?;
+                let bytes = read_all(&file.file, stamp.size, Patience::Any).ok()?;
                 compress(coding, Level::Thorough, &bytes)?
             }
         };
@@ -191,6 +191,6 @@ pub(super) fn content(
 ) -> Result<Content, Unopened> {
     match size <= in_memory_up_to {
         true => Ok(Content::Memory(read_all(&file, size, patience)?.into())),
-        false => Ok(Content::File(Arc::new(file))),
+        false => Ok(Content::File(Arc::new(OpenFile::new(file)))),
     }
 }

@@ -6,6 +6,7 @@ use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, IoSliceMut};
 use std::os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 
 use rustix::fs::OFlags;
 use rustix::io::{Errno, ReadWriteFlags};
@@ -148,13 +149,41 @@ fn lies_in_memory(file: &File) -> bool {
     rustix::fs::fstatfs(file).is_ok_and(|about| [TMPFS, RAMFS].contains(&about.f_type))
 }
 
-/// Can this half-open range probably be sent without waiting for a disk? Looks at its first and its last byte.
-pub(crate) fn is_in_memory(file: &File, start: u64, end: u64) -> bool {
-    let mut byte = [0];
-    [start, end - 1].into_iter().all(
-        |at| !matches!(read_from_memory(file, &mut byte, at), Err(error) if error.kind() == io::ErrorKind::WouldBlock),
-    )
+/// A file whose content goes from the system to a socket.
+#[derive(Debug)]
+pub(crate) struct OpenFile {
+    pub(crate) file: File,
+    /// When all of a range was last found in memory, in milliseconds of whoever asks; and the range.
+    seen: Mutex<(u64, u64, u64)>,
 }
+
+impl OpenFile {
+    pub(super) fn new(file: File) -> Self {
+        Self { file, seen: Mutex::new((0, 0, 0)) }
+    }
+
+    /// Can this half-open range probably be sent without waiting for a disk? Looks at its first and its last byte, unless it
+    /// has done so just now.
+    pub(crate) fn is_in_memory(&self, start: u64, end: u64, now: u64) -> bool {
+        let seen = *self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        if seen.1 == start && seen.2 == end && now.saturating_sub(seen.0) < JUST_NOW {
+            return true;
+        }
+        let mut byte = [0];
+        let mut has = |at| {
+            let read = read_from_memory(&self.file, &mut byte, at);
+            !matches!(read, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
+        };
+        let is_there = has(start) && has(end - 1);
+        if is_there {
+            *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = (now, start, end);
+        }
+        is_there
+    }
+}
+
+/// What was in memory this long ago still is, in milliseconds.
+const JUST_NOW: u64 = 200;
 
 /// Brings a half-open range into memory, where it may wait for a disk.
 pub(crate) fn bring_into_memory(file: &File, start: u64, end: u64) -> io::Result<()> {

@@ -1,13 +1,12 @@
 //! One file as it can be sent: its fields, made once, and its bytes, in memory or behind a descriptor.
 
-use std::fs::File;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 
 use super::media_type;
-use super::open::Stamp;
+use super::open::{OpenFile, Stamp};
 use crate::message::{Headers, Known};
 use crate::protocol::conditional::Validators;
 use crate::protocol::negotiation::Coding;
@@ -32,7 +31,7 @@ pub(crate) struct Representation {
 #[derive(Clone, Debug)]
 pub(crate) enum Content {
     Memory(Bytes),
-    File(Arc<File>),
+    File(Arc<OpenFile>),
 }
 
 /// What is known of a file before its fields are made.

@@ -1,7 +1,6 @@
 //! Which bytes of a file answer a request: all, some, or none because the client has them (RFC 9110 sections 13 and 14).
 
 use std::collections::hash_map::RandomState;
-use std::fs::File;
 use std::hash::BuildHasher as _;
 use std::ops::Range;
 use std::sync::Arc;
@@ -9,7 +8,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::entry::{Entry, Offered};
-use super::open::Patience;
+use super::open::{OpenFile, Patience};
 use super::representation::{Content, Representation, seconds_now};
 use super::store::Store;
 use crate::message::{Body, FileSlice, Headers, Known, Request, Response};
@@ -20,7 +19,7 @@ use crate::protocol::range::{Ranges, content_range, part_head, parts_end, ranges
 /// Content that comes out of a file, piece by piece.
 #[derive(Debug)]
 pub(crate) struct FileContent {
-    pub(crate) file: Arc<File>,
+    pub(crate) file: Arc<OpenFile>,
     pub(crate) path: Arc<str>,
     /// In the order in which they are sent.
     pub(crate) segments: Vec<Segment>,
