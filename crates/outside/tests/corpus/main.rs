@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use outside::{Address, Error, Listener, OutsideHttp};
+use outside::{Address, Error, FilePath, Folder, Listener, OutsideHttp};
 
 #[test]
 fn every_case_is_answered_as_the_corpus_says() {
@@ -48,4 +48,18 @@ fn while_serving<T>(server: OutsideHttp, work: impl FnOnce(SocketAddr) -> T) -> 
     server.terminate(false);
     thread.join().unwrap().unwrap();
     done
+}
+
+#[test]
+fn a_folder_that_is_not_there_is_an_error_at_once() {
+    let place = tempfile::tempdir().unwrap();
+    let (missing, file) = (place.path().join("missing"), place.path().join("file"));
+    std::fs::write(&file, "x").unwrap();
+    for path in [&missing, &file] {
+        let error = Folder::new(path).unwrap_err().to_string();
+        assert!(error.contains(&*path.to_string_lossy()), "{error}");
+    }
+    let server = OutsideHttp::new(("127.0.0.1", 0)).unwrap();
+    assert!(server.set_route("/", FilePath(missing.to_string_lossy().into_owned())).is_err());
+    assert!(server.set_route("/", FilePath(file.to_string_lossy().into_owned())).is_ok());
 }
