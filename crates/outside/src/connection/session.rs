@@ -60,7 +60,8 @@ pub(super) struct Session {
     /// The client has broken the protocol: it is not waited for.
     has_failed: bool,
     thread_seat: Option<ThreadSeat>,
-    _seat: Seat,
+    /// Shared with the handler's thread: the server's end waits for both.
+    seat: Arc<Seat>,
 }
 
 /// How a client ends what it has to say.
@@ -103,7 +104,7 @@ impl Session {
             end: None,
             has_failed: false,
             thread_seat,
-            _seat: seat,
+            seat: Arc::new(seat),
         }
     }
 
@@ -170,13 +171,14 @@ impl Session {
             }
             Style::Blocking => {
                 let (websocket, connection) = (Arc::clone(&self.websocket), self.connection.clone());
-                let (log, seat) = (Arc::clone(&self.service.log), self.thread_seat.take());
+                let log = Arc::clone(&self.service.log);
+                let seats = (Arc::clone(&self.seat), self.thread_seat.take());
                 let started = self.service.executor.start_thread(move || {
                     let mut turn = Turn::new(websocket, connection);
                     turn.perform(&log);
                     turn.occasion = Occasion::Exit;
                     turn.perform(&log);
-                    drop(seat);
+                    drop(seats);
                 });
                 if let Err(error) = started {
                     self.fail(&format!("no thread could be started: {error}"));
@@ -261,7 +263,9 @@ impl Session {
                 Poll::Ready(Ok(count)) if count > 0 => {
                     self.input.filled(count);
                     self.heard = self.service.clock.now();
-                    self.pong_due = None;
+                    if self.pong_due.take().is_some() {
+                        self.schedule();
+                    }
                     self.hear(wanted);
                 }
                 Poll::Ready(_) => return Poll::Ready(()),

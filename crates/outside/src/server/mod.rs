@@ -216,7 +216,7 @@ impl Running {
     fn end(self) {
         self.accepting.iter().chain(&self.ticking).for_each(AbortHandle::abort);
         self.reactors.stop();
-        let busy = self.reactors.join(Instant::now() + LAST_PATIENCE);
+        let busy = self.reactors.join(Instant::now() + LAST_PATIENCE) + self.reactors.connections();
         if busy > 0 {
             self.log.event(Level::Warning, format!("{busy} handlers had not ended and were left behind"));
         }

@@ -81,7 +81,12 @@ impl Reactors {
 
     /// Are there any connections?
     pub(super) fn have_connections(&self) -> bool {
-        self.0.iter().any(|service| service.handles.len() > 0)
+        self.connections() > 0
+    }
+
+    /// How many there are; of those whose event loop has ended, only those that a thread of their own still handles.
+    pub(super) fn connections(&self) -> usize {
+        self.0.iter().map(|service| service.handles.len()).sum()
     }
 
     /// Gives an order to all connections.
