@@ -13,6 +13,7 @@ from typing import Any
 
 from ._websocket import AsyncWebSocketConnection, WebSocketExit
 from ._websocket import serve as serve_session
+from ._websocket import serve_exit
 
 _EAGER: dict[str, Any] = {"eager_start": True} if sys.version_info >= (3, 12) else {}
 _logger = logging.getLogger("outside")
@@ -110,10 +111,14 @@ class _Server:
             code = 1001
         except BaseException as error:
             _logger.error("WebSocket %s: the handler failed", connection.request.url, exc_info=error)
+        self._source.exit(ticket, code)
+        try:
+            await serve_exit(connection, functions)
+        except BaseException as error:
+            _logger.error("on_exit of a WebSocket failed", exc_info=error)
         finally:
             self._tasks.pop(ticket, None)
             self._sessions.pop(ticket, None)
-            self._source.exit(ticket, code)
 
     def _stream_of(self, iterator: AsyncIterator[Any]) -> "_Stream":
         stream = self._streams.get(id(iterator))

@@ -248,18 +248,18 @@ class WebSocket:
     """
 
     connection_handler: Any
-    def __new__(
-        cls,
+    def __init__(
+        self,
         *,
-        subprotocols: list[str] | None = None,
-        origins: list[str] | None = None,
+        subprotocols: str | Iterable[str] | None = None,
+        origins: str | Iterable[str] | None = None,
         max_message: int = 1048576,
         deflate: bool = False,
         ping_interval: float | None = 25.0,
         ping_timeout: float = 10.0,
         max_queue: int = 1048576,
         when_full: str = "wait",
-    ) -> WebSocket: ...
+    ) -> None: ...
     def on_connection(self, handler: _F) -> _F:
         """The function that has each connection for its whole life: a plain one on a thread of its own, an `async def` one on
         the asyncio loop."""

@@ -1,6 +1,7 @@
 """WebSockets: messages that keep their kind, the end of a connection, and connections for `async def` functions."""
 
 import asyncio
+import contextlib
 import inspect
 import socket
 import ssl
@@ -60,14 +61,12 @@ class AsyncWebSocketConnection:
     async def recv(self, timeout: float | None = None) -> TextMessage | BinaryMessage:
         """Waits for the next whole message; `TimeoutError` after `timeout` seconds, `WebSocketExit` at the end."""
         message = self._connection._try_recv()
-        if message is not None:
-            return message
-        if timeout is not None:
-            return await asyncio.wait_for(self.recv(), timeout)
-        while message is None:
-            if self._connection._listen():
-                await self._happening()
-            message = self._connection._try_recv()
+        if message is None:
+            until = None if timeout is None else _time_of(timeout)
+            while message is None:
+                if self._connection._listen():
+                    await self._happening(until)
+                message = self._connection._try_recv()
         return message
 
     async def send(self, data: str | bytes | bytearray | memoryview) -> None:
@@ -120,11 +119,19 @@ class AsyncWebSocketConnection:
     def __repr__(self) -> str:
         return f"Async{self._connection!r}"
 
-    async def _happening(self) -> None:
-        """Waits until the engine tells of something: a message, room in the queue, or the end."""
-        waiter = asyncio.get_running_loop().create_future()
+    async def _happening(self, until: float | None = None) -> None:
+        """Waits until the engine tells of something (a message, room in the queue, or the end), or the loop's clock says."""
+        loop = asyncio.get_running_loop()
+        waiter = loop.create_future()
         self._waiters.append(waiter)
-        await waiter
+        timer = loop.call_at(until, _give_up, waiter) if until is not None else None
+        try:
+            await waiter
+        finally:
+            if timer is not None:
+                timer.cancel()
+            if waiter in self._waiters:
+                self._waiters.remove(waiter)
 
     def _wake(self) -> None:
         waiters, self._waiters = self._waiters, []
@@ -133,23 +140,36 @@ class AsyncWebSocketConnection:
                 waiter.set_result(None)
 
 
-async def serve(connection: AsyncWebSocketConnection, functions: tuple[Any, Any, Any, Any, bool]) -> None:
+def _time_of(timeout: float) -> float | None:
+    if not timeout >= 0:
+        raise ValueError(f"timeout is a number of seconds from 0 on, or None, not {timeout}")
+    # In a hundred years no clock will ask any more.
+    return asyncio.get_running_loop().time() + timeout if timeout < 3e9 else None
+
+
+def _give_up(waiter: "asyncio.Future[None]") -> None:
+    if not waiter.done():
+        waiter.set_exception(TimeoutError("no message within the timeout"))
+
+
+async def serve(connection: AsyncWebSocketConnection, functions: tuple[Any, ...]) -> None:
     """Runs the handlers of a connection, whatever mixture of plain and `async def` functions they are."""
-    on_connection, on_message, on_open, on_exit, takes_connection = functions
-    try:
-        if on_open is not None:
-            await _awaited(on_open(connection))
-        if on_connection is not None:
-            await _awaited(on_connection(connection))
-        elif on_message is not None:
-            async for message in connection:
+    on_connection, on_message, on_open, _, _ = functions
+    if on_open is not None:
+        await _awaited(on_open(connection))
+    if on_connection is not None:
+        await _awaited(on_connection(connection))
+    else:
+        async for message in connection:
+            if on_message is not None:
                 await _awaited(on_message(connection, message))
-        else:
-            async for _ in connection:
-                pass
-    finally:
-        if on_exit is not None:
-            await _awaited(on_exit(connection) if takes_connection else on_exit())
+
+
+async def serve_exit(connection: AsyncWebSocketConnection, functions: tuple[Any, ...]) -> None:
+    """What is to be done when it has ended."""
+    _, _, _, on_exit, takes_connection = functions
+    if on_exit is not None:
+        await _awaited(on_exit(connection) if takes_connection else on_exit())
 
 
 async def _awaited(value: Any) -> None:
@@ -170,18 +190,29 @@ def takes_connection(function: Callable[..., Any]) -> bool:
     )
 
 
+# In seconds; three weeks of silence are an end too.
+_FOR_EVER = 21 * 24 * 3600
+
+
 def drive(wire: "_Wire", sock: Any, activity: Any, terminate: Any) -> None:
     """Moves the bytes of a connection that was made by hand, in two threads, until it ends."""
     if isinstance(sock, ssl.SSLSocket):
-        raise TypeError("http_socket is a socket without TLS: an ssl.SSLSocket cannot be read and written at the same time")
+        raise TypeError(
+            "http_socket is a socket without TLS: an ssl.SSLSocket cannot be read and written at the same time"
+        )
     if not isinstance(sock, socket.socket):
         raise TypeError(f"http_socket is a socket.socket, not {type(sock).__name__}")
+    if not callable(getattr(activity, "put", None)):
+        raise TypeError(f"activity_queue has a method put, {type(activity).__name__} has none")
     if not callable(terminate):
         raise TypeError(f"terminate_function is a function, not {type(terminate).__name__}")
     own = sock.dup()
-    own.setblocking(True)
+    # The flag O_NONBLOCK is shared with the given socket, whose owner may change it: with a timeout Python waits by itself.
+    own.settimeout(_FOR_EVER)
     writer = threading.Thread(target=_write, args=(wire, own, activity), name="outside-websocket", daemon=True)
-    reader = threading.Thread(target=_read, args=(wire, own, activity, terminate, writer), name="outside-websocket", daemon=True)
+    reader = threading.Thread(
+        target=_read, args=(wire, own, activity, terminate, writer), name="outside-websocket", daemon=True
+    )
     writer.start()
     reader.start()
 
@@ -189,7 +220,7 @@ def drive(wire: "_Wire", sock: Any, activity: Any, terminate: Any) -> None:
 def _read(wire: "_Wire", sock: socket.socket, activity: Any, terminate: Any, writer: threading.Thread) -> None:
     try:
         while data := sock.recv(65536):
-            activity.put(time.time())
+            _tell(activity)
             if not wire.receive(data):
                 # What is to be said about the end is said; then there is nothing more to come.
                 writer.join(5)
@@ -198,6 +229,9 @@ def _read(wire: "_Wire", sock: socket.socket, activity: Any, terminate: Any, wri
         pass
     finally:
         wire.end()
+        with contextlib.suppress(OSError):
+            # The writer may be waiting for a client that reads no more.
+            sock.shutdown(socket.SHUT_RDWR)
         writer.join()
         sock.close()
         terminate()
@@ -207,8 +241,14 @@ def _write(wire: "_Wire", sock: socket.socket, activity: Any) -> None:
     try:
         while data := wire.outgoing():
             sock.sendall(data)
-            activity.put(time.time())
+            _tell(activity)
         # The other side has been told; it may hang up now.
         sock.shutdown(socket.SHUT_WR)
     except OSError:
         wire.end()
+
+
+def _tell(activity: Any) -> None:
+    # A queue that is full or closed is the business of who watches it, not of the connection.
+    with contextlib.suppress(Exception):
+        activity.put(time.time())

@@ -54,6 +54,9 @@ pub(crate) fn returned(value: &Bound<'_, PyAny>) -> PyResult<Returned> {
 /// Is it a coroutine that nobody has awaited yet?
 pub(crate) fn is_coroutine(value: &Bound<'_, PyAny>) -> PyResult<bool> {
     static IS_COROUTINE: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    if value.is_none() {
+        return Ok(false);
+    }
     IS_COROUTINE.import(value.py(), "inspect", "iscoroutine")?.call1((value,))?.is_truthy()
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 use outside::WhenFull;
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyString, PyTuple};
 
 use crate::call::session::{Exit, Handlers, PythonSession};
 use crate::file_path::kind;
@@ -19,6 +20,7 @@ pub(crate) struct WebSocket {
     options: Mutex<Options>,
 }
 
+/// What `__init__` was given; the defaults stand until then.
 #[derive(Clone, Debug)]
 struct Options {
     subprotocols: Vec<String>,
@@ -31,10 +33,52 @@ struct Options {
     when_full: WhenFull,
 }
 
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            subprotocols: Vec::new(),
+            origins: None,
+            max_message: 1 << 20,
+            deflate: false,
+            ping_interval: Some(Duration::from_secs(25)),
+            ping_timeout: Duration::from_secs(10),
+            max_queue: 1 << 20,
+            when_full: WhenFull::Wait,
+        }
+    }
+}
+
+/// A text, or some of them.
+fn texts(name: &str, given: &Bound<'_, PyAny>) -> PyResult<Vec<String>> {
+    if let Ok(text) = given.cast::<PyString>() {
+        return Ok(vec![text.to_str()?.to_owned()]);
+    }
+    let given_type = || PyTypeError::new_err(format!("{name} is a str or a list of str, not {}", kind(given)));
+    let each = given.try_iter().map_err(|_| given_type())?;
+    each.map(|item| {
+        let item = item?;
+        let text = item.cast::<PyString>().map_err(|_| {
+            PyTypeError::new_err(format!("{name} is a str or a list of str; {} is among them", kind(&item)))
+        })?;
+        Ok(text.to_str()?.to_owned())
+    })
+    .collect()
+}
+
+fn is_token(name: &str) -> bool {
+    let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    !name.is_empty() && name.bytes().all(is_allowed)
+}
+
+/// Ten years: what a clock can still be asked for.
+const LONGEST: Duration = Duration::from_secs(10 * 366 * 24 * 3600);
+
 fn seconds(name: &str, value: f64) -> PyResult<Duration> {
     match Duration::try_from_secs_f64(value) {
-        Ok(duration) if !duration.is_zero() => Ok(duration),
-        _ => Err(PyValueError::new_err(format!("{name} is a number of seconds above 0, not {value}"))),
+        Ok(duration) if !duration.is_zero() && duration <= LONGEST => Ok(duration),
+        _ => {
+            Err(PyValueError::new_err(format!("{name} is a number of seconds above 0, at most 10 years, not {value}")))
+        }
     }
 }
 
@@ -48,21 +92,28 @@ fn bytes(name: &str, value: i64) -> PyResult<usize> {
 #[pymethods]
 impl WebSocket {
     #[new]
-    #[pyo3(signature = (*, subprotocols=None, origins=None, max_message=1_048_576, deflate=false, ping_interval=Some(25.0),
-                        ping_timeout=10.0, max_queue=1_048_576, when_full="wait"),
+    #[pyo3(signature = (*_args, **_kwargs),
            text_signature = "(*, subprotocols=None, origins=None, max_message=1048576, deflate=False, ping_interval=25.0, \
                              ping_timeout=10.0, max_queue=1048576, when_full='wait')")]
+    fn new(_args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyDict>>) -> Self {
+        // So that a subclass may have an __init__ of its own; what is given is looked at there.
+        Self { handlers: Arc::default(), options: Mutex::default() }
+    }
+
+    #[pyo3(signature = (*, subprotocols=None, origins=None, max_message=1_048_576, deflate=false, ping_interval=Some(25.0),
+                        ping_timeout=10.0, max_queue=1_048_576, when_full="wait"))]
     #[expect(clippy::too_many_arguments, reason = "keyword arguments of a Python class")]
-    fn new(
-        subprotocols: Option<Vec<String>>,
-        origins: Option<Vec<String>>,
+    fn __init__(
+        &self,
+        subprotocols: Option<&Bound<'_, PyAny>>,
+        origins: Option<&Bound<'_, PyAny>>,
         max_message: i64,
         deflate: bool,
         ping_interval: Option<f64>,
         ping_timeout: f64,
         max_queue: i64,
         when_full: &str,
-    ) -> PyResult<Self> {
+    ) -> PyResult<()> {
         let when_full = match when_full {
             "wait" => WhenFull::Wait,
             "drop_oldest" => WhenFull::DropOldest,
@@ -72,9 +123,14 @@ impl WebSocket {
                 return Err(PyValueError::new_err(text));
             }
         };
+        let subprotocols = subprotocols.map(|names| texts("subprotocols", names)).transpose()?.unwrap_or_default();
+        if let Some(name) = subprotocols.iter().find(|name| !is_token(name)) {
+            let text = format!("a subprotocol is a token (RFC 9110 section 5.6.2) such as 'chat.v2', not {name:?}");
+            return Err(PyValueError::new_err(text));
+        }
         let options = Options {
-            subprotocols: subprotocols.unwrap_or_default(),
-            origins,
+            subprotocols,
+            origins: origins.map(|origins| texts("origins", origins)).transpose()?,
             max_message: bytes("max_message", max_message)?,
             deflate,
             ping_interval: ping_interval.map(|value| seconds("ping_interval", value)).transpose()?,
@@ -82,10 +138,10 @@ impl WebSocket {
             max_queue: bytes("max_queue", max_queue)?,
             when_full,
         };
-        let websocket = Self { handlers: Arc::default(), options: Mutex::new(options) };
         // An origin that is none is told where it was written.
-        websocket.to_engine()?;
-        Ok(websocket)
+        self.engine_with(options.clone())?;
+        *lock(&self.options) = options;
+        Ok(())
     }
 
     /// Sets the function that has each connection for its whole life: a plain one on a thread of its own, an `async def` one
@@ -142,6 +198,10 @@ impl WebSocket {
     /// The engine's WebSocket with these handlers, as they are when a connection opens.
     pub(crate) fn to_engine(&self) -> PyResult<outside::WebSocket> {
         let options = lock(&self.options).clone();
+        self.engine_with(options)
+    }
+
+    fn engine_with(&self, options: Options) -> PyResult<outside::WebSocket> {
         let mut made = outside::WebSocket::with_handler(Arc::new(PythonSession(Arc::clone(&self.handlers))))
             .with_subprotocols(options.subprotocols)
             .with_max_message(options.max_message)

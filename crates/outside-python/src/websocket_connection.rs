@@ -7,7 +7,7 @@ use outside::Message;
 use pyo3::exceptions::{PyTimeoutError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyByteArray, PyBytes, PyMemoryView, PyString, PyTuple};
+use pyo3::types::{PyByteArray, PyBytes, PyInt, PyMemoryView, PyString, PyTuple};
 
 use crate::file_path::kind;
 use crate::request::Request;
@@ -81,13 +81,26 @@ pub(crate) fn from_python(data: &Bound<'_, PyAny>) -> PyResult<Message> {
     Err(PyTypeError::new_err(format!("a message is str (text) or bytes (binary), not {}", kind(data))))
 }
 
+fn text<'a>(name: &str, given: &'a Bound<'_, PyAny>) -> PyResult<&'a str> {
+    match given.cast::<PyString>() {
+        Ok(text) => text.to_str(),
+        Err(_) => Err(PyTypeError::new_err(format!("{name} is a str, not {}", kind(given)))),
+    }
+}
+
+/// No process waits longer, and no clock counts so far.
+const FOR_EVER: Duration = Duration::from_secs(100 * 366 * 24 * 3600);
+
 fn duration(timeout: Option<f64>) -> PyResult<Option<Duration>> {
-    timeout
-        .map(|seconds| {
-            Duration::try_from_secs_f64(seconds)
-                .map_err(|_| PyValueError::new_err(format!("timeout is a number of seconds from 0 on, not {seconds}")))
-        })
-        .transpose()
+    match timeout {
+        None => Ok(None),
+        Some(seconds) if seconds >= 0.0 => {
+            Ok(Duration::try_from_secs_f64(seconds).ok().filter(|given| *given < FOR_EVER))
+        }
+        Some(seconds) => {
+            Err(PyValueError::new_err(format!("timeout is a number of seconds from 0 on, or None, not {seconds}")))
+        }
+    }
 }
 
 #[pymethods]
@@ -154,27 +167,39 @@ impl WebSocketConnection {
     }
 
     /// Begins the closing handshake. On a connection that has ended nothing happens.
-    #[pyo3(signature = (code=1000, reason=""))]
-    fn exit(&self, code: u16, reason: &str) -> PyResult<()> {
+    #[pyo3(signature = (code=None, reason=None), text_signature = "($self, code=1000, reason='')")]
+    fn exit(&self, code: Option<&Bound<'_, PyAny>>, reason: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
+        let code = match code {
+            None => 1000,
+            Some(code) if code.is_instance_of::<PyInt>() => code.extract().map_err(|_| {
+                PyValueError::new_err(format!(
+                    "a close code is one of 1000 to 1003, 1007 to 1009, 1011 to 1014, or 3000 to 4999, not {code}"
+                ))
+            })?,
+            Some(other) => return Err(PyTypeError::new_err(format!("code is an int, not {}", kind(other)))),
+        };
+        let reason = reason.map(|reason| text("reason", reason)).transpose()?.unwrap_or_default();
         self.inner()?.exit(code, reason).map_err(|error| PyValueError::new_err(error.to_string()))
     }
 
     /// Sends a ping with at most 125 bytes.
     #[pyo3(signature = (payload=None))]
-    fn ping(&self, payload: Option<&[u8]>) -> PyResult<()> {
-        let ping = self.inner()?.ping(payload.unwrap_or_default());
+    fn ping(&self, payload: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
+        let wrong = |given| PyTypeError::new_err(format!("payload is bytes, not {}", kind(given)));
+        let payload = payload.map(|given| given.cast::<PyBytes>().map_err(|_| wrong(given))).transpose()?;
+        let ping = self.inner()?.ping(payload.map_or(b"", |payload| payload.as_bytes()));
         ping.map_err(|error| PyValueError::new_err(error.to_string()))
     }
 
     /// From now on it gets what is published to this topic.
-    fn subscribe(&self, topic: &str) -> PyResult<()> {
-        self.inner()?.subscribe(topic);
+    fn subscribe(&self, topic: &Bound<'_, PyAny>) -> PyResult<()> {
+        self.inner()?.subscribe(text("topic", topic)?);
         Ok(())
     }
 
     /// From now on it gets no more of this topic.
-    fn unsubscribe(&self, topic: &str) -> PyResult<()> {
-        self.inner()?.unsubscribe(topic);
+    fn unsubscribe(&self, topic: &Bound<'_, PyAny>) -> PyResult<()> {
+        self.inner()?.unsubscribe(text("topic", topic)?);
         Ok(())
     }
 

@@ -20,9 +20,13 @@ impl Wire {
 
 #[pymethods]
 impl Wire {
-    /// Bytes of the client; `false`: no more are wanted.
-    fn receive(&self, data: &[u8]) -> bool {
-        self.receiver.lock().unwrap_or_else(PoisonError::into_inner).receive(data)
+    /// Bytes of the client; `false`: no more are wanted. Waits while too many messages wait to be taken.
+    fn receive(&self, py: Python<'_>, data: &[u8]) -> bool {
+        let goes_on = self.receiver.lock().unwrap_or_else(PoisonError::into_inner).receive(data);
+        if goes_on {
+            py.detach(|| outside::Wire::wait_for_room(&self.connection));
+        }
+        goes_on
     }
 
     /// Waits for bytes for the client; none: there will be none.

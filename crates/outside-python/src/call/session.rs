@@ -178,13 +178,10 @@ impl SessionHandler for PythonSession {
         Python::attach(|py| {
             let functions = self.0.functions();
             let result = object(py, connection, data).and_then(|object| {
-                if let Some(open) = &functions.open {
-                    open.bind(py).call1((&object,))?;
+                for function in [&functions.open, &functions.connection].into_iter().flatten() {
+                    awaited(py, function.bind(py).call1((&object,))?)?;
                 }
-                match &functions.connection {
-                    Some(function) => function.bind(py).call1((&object,)).map(drop),
-                    None => Ok(()),
-                }
+                Ok(())
             });
             settle(py, connection.request().url(), result)
         })
@@ -199,7 +196,8 @@ impl SessionHandler for PythonSession {
         let Some(function) = lock(&self.0.functions).message.clone() else { return Ok(()) };
         Python::attach(|py| {
             let result = object(py, connection, data)
-                .and_then(|object| function.bind(py).call1((object, to_python(py, &message)?)).map(drop));
+                .and_then(|object| function.bind(py).call1((object, to_python(py, &message)?)))
+                .and_then(|value| awaited(py, value).map(drop));
             settle(py, connection.request().url(), result)
         })
     }

@@ -34,7 +34,7 @@ pub(super) struct Shared {
     pub(super) state: Mutex<State>,
     /// A message came, or the end.
     pub(super) received: Condvar,
-    /// There is room in the queue again, or the end came.
+    /// There is room in the queue or in the inbox again, or the end came.
     pub(super) drained: Condvar,
 }
 
@@ -284,6 +284,7 @@ impl WebSocketConnection {
         if state.is_paused && state.inbox_bytes <= self.0.max_inbox / 2 && state.inbox.len() <= MOST_WAITING / 2 {
             state.is_paused = false;
             Self::unlock(state);
+            self.0.drained.notify_all();
         }
         (None, Ok(Some(message)))
     }

@@ -1,7 +1,7 @@
 //! The side of a connection that its session sees: what came goes in, what is to go out comes out.
 
 use std::collections::VecDeque;
-use std::sync::MutexGuard;
+use std::sync::{MutexGuard, PoisonError};
 use std::task::Context;
 
 use super::connection::{Outgoing, State, WebSocketConnection, abnormal, push};
@@ -58,7 +58,8 @@ impl WebSocketConnection {
         let tell = has_come && std::mem::take(&mut state.is_listening);
         drop(state);
         if has_come {
-            self.0.received.notify_one();
+            // Several threads may wait, each for one of them.
+            self.0.received.notify_all();
         }
         if tell {
             self.tell();
@@ -73,6 +74,14 @@ impl WebSocketConnection {
             None if state.is_paused => 0,
             None => self.0.max_inbox.saturating_sub(state.inbox_bytes),
             Some(_) => self.0.max_inbox,
+        }
+    }
+
+    /// Waits until more messages may be delivered, or none will be wanted.
+    pub(super) fn wait_for_room(&self) {
+        let mut state = self.lock();
+        while state.is_paused && state.exit.is_none() {
+            state = self.0.drained.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
     }
 

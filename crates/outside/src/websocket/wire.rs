@@ -11,7 +11,7 @@ use super::connection::WebSocketConnection;
 use super::message::Message;
 use super::{Options, Room};
 use crate::message::Request;
-use crate::protocol::websocket::{Event, MessageKind, Receiver};
+use crate::protocol::websocket::{Close, Event, MessageKind, Receiver};
 
 /// The client's side of a [`WebSocketConnection`] whose handshake is done: bytes in, bytes out.
 #[derive(Debug)]
@@ -49,10 +49,18 @@ impl Wire {
                 Ok(None) => return true,
                 Err(failure) => {
                     self.connection.fail(&failure);
+                    // Its answer would not be read: it counts as given.
+                    self.connection.receive_close(Close::default());
+                    self.connection.wake();
                     return false;
                 }
             }
         }
+    }
+
+    /// Waits until so many messages have been taken that more may be received, or the connection has ended.
+    pub fn wait_for_room(connection: &WebSocketConnection) {
+        connection.wait_for_room();
     }
 
     /// Waits for what is to be sent to the client; nothing: the connection has ended, and all was sent.
