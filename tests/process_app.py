@@ -17,6 +17,8 @@ from pathlib import Path
 
 from outside import OutsideHTTP
 
+from websocket_styles import ASYNC, BLOCKING, CALLBACKS, websocket
+
 settings = json.loads(Path(sys.argv[1]).read_text())
 wanted = settings.pop("test", {})
 logging.basicConfig(stream=sys.stdout, level="INFO", format="%(levelname)s %(message)s")
@@ -88,6 +90,10 @@ server.set_route("/slow", slow)
 server.set_route("/stuck", stuck)
 server.set_route("/end", end)
 server.set_route("/stuck-in-c", stuck_in_c)
+for style in (BLOCKING, ASYNC, CALLBACKS):
+    echo = websocket(style)
+    echo.on_exit(lambda connection, style=style: say("websocket exit", style, connection.close_code))
+    server.set_route(f"/ws/{style}", echo)
 if wanted.get("handler"):
     signal.signal(signal.SIGTERM, lambda *arguments: server.terminate(*arguments))
 say("generation", os.getpid())

@@ -1,0 +1,215 @@
+"""Topics: what is published reaches all who have subscribed, from whatever thread or handler, and slow readers delay nobody."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+from outside import TextMessage, WebSocket
+
+from harness import wait_until
+from websocket_styles import ASYNC, BLOCKING, CALLBACKS, STYLES, websocket
+from websocket_wire import BINARY, PING, PONG, Socket, close_frame, frame
+
+every_style = pytest.mark.parametrize("style", STYLES)
+
+
+def chat(style: str, server: list, **options: object) -> WebSocket:
+    """`+topic` subscribes, `-topic` unsubscribes, `topic text` publishes; each is confirmed to who has asked."""
+
+    def answer(connection, message):
+        text = message.text
+        if text[:1] == "+":
+            connection.subscribe(text[1:])
+        elif text[:1] == "-":
+            connection.unsubscribe(text[1:])
+        else:
+            topic, _, said = text.partition(" ")
+            server[0].publish(topic, said)
+            return None
+        return "done"
+
+    return websocket(style, answer, **options)
+
+
+def subscribed(address: tuple, *topics: str) -> Socket:
+    client = Socket(address)
+    for topic in topics:
+        assert client.say("+" + topic).hear() == "done"
+    return client
+
+
+def settled(client: Socket) -> None:
+    """What was on its way to the client would have come before this answer."""
+    client.send(frame(PING, b"settled"))
+    assert client.receive_frame() == (PONG, b"settled")
+
+
+@every_style
+def test_handlers_publish(serve, style):
+    server: list = []
+    running = serve({"/ws": chat(style, server)})
+    server.append(running.server)
+    first, second = subscribed(running.address, "room"), subscribed(running.address, "room", "other")
+    third = subscribed(running.address, "other")
+    first.say("room hello")
+    assert (first.hear(), second.hear()) == ("hello", "hello")
+    third.say("other grüße")
+    assert (second.hear(), third.hear()) == ("grüße", "grüße")
+    assert second.say("-room").hear() == "done"
+    first.say("room again")
+    assert first.hear() == "again"
+    settled(second)
+    settled(third)
+    first.leave()
+    second.say("room nobody").say("other somebody")
+    assert (second.hear(), third.hear()) == ("somebody", "somebody")
+    for client in (second, third):
+        client.close()
+
+
+@every_style
+def test_subscribing_twice_is_once(serve, style):
+    server: list = []
+    running = serve({"/ws": chat(style, server)})
+    server.append(running.server)
+    with subscribed(running.address, "room", "room") as client:
+        running.server.publish("room", "one")
+        assert client.hear() == "one"
+        settled(client)
+        assert client.say("-room").hear() == "done"
+        running.server.publish("room", "two")
+        settled(client)
+
+
+@every_style
+def test_http_handlers_publish(serve, style):
+    def publish(request):
+        running.server.publish("room", request.content if request.params["kind"] == "binary" else request.text)
+
+    async def publish_later(request):
+        return publish(request)
+
+    running = serve({"/ws": chat(style, []), "/publish": publish, "/later": publish_later})
+    with subscribed(running.address, "room") as client:
+        for path in ("/publish", "/later"):
+            assert running.fetch(f"{path}?kind=text", "POST", body=b"hello").status == 204
+            assert client.hear() == "hello"
+            assert running.fetch(f"{path}?kind=binary", "POST", body=b"\xff\0").status == 204
+            assert client.hear() == b"\xff\0"
+
+
+def test_every_kind_of_data(serve):
+    running = serve({"/ws": chat(CALLBACKS, [])})
+    with subscribed(running.address, "room") as client:
+        for given, heard in [
+            ("text", "text"),
+            (b"bytes", b"bytes"),
+            (bytearray(b"a"), b"a"),
+            (memoryview(b"m"), b"m"),
+            (TextMessage(b"t"), "t"),
+            ("", ""),
+        ]:
+            running.server.publish("room", given)
+            assert client.hear() == heard
+        for wrong in (1, None, ["x"], {"a": 1}):
+            with pytest.raises(TypeError, match="a message is str .text. or bytes .binary."):
+                running.server.publish("room", wrong)
+        with pytest.raises(TypeError):
+            running.server.publish(1, "text")
+        running.server.publish("nobody", "is there")
+        settled(client)
+
+
+def test_other_threads_publish_in_order(serve):
+    running = serve({"/ws": chat(CALLBACKS, [])})
+    clients = [subscribed(running.address, "room") for _ in range(5)]
+
+    def publish(name):
+        for number in range(200):
+            running.server.publish("room", f"{name} {number}")
+
+    threads = [threading.Thread(target=publish, args=(name,)) for name in "abc"]
+    for thread in threads:
+        thread.start()
+    for client in clients:
+        heard = [client.hear().split() for _ in range(600)]
+        for name in "abc":
+            assert [int(number) for which, number in heard if which == name] == list(range(200))
+        client.close()
+    for thread in threads:
+        thread.join()
+
+
+def test_before_and_after_a_run(serve):
+    """Publishing to nobody is no error, whenever it is."""
+    running = serve({"/ws": chat(CALLBACKS, [])})
+    running.server.publish("room", "hello")
+    running.stop()
+    running.server.publish("room", "hello")
+
+
+def test_servers_have_topics_of_their_own(serve):
+    first, second = serve({"/ws": chat(CALLBACKS, [])}), serve({"/ws": chat(CALLBACKS, [])})
+    with subscribed(first.address, "room") as one, subscribed(second.address, "room") as two:
+        first.server.publish("room", "first")
+        second.server.publish("room", "second")
+        assert (one.hear(), two.hear()) == ("first", "second")
+        settled(one)
+        settled(two)
+
+
+@pytest.mark.parametrize("style", [BLOCKING, ASYNC, CALLBACKS])
+@pytest.mark.parametrize(("when_full", "code"), [("wait", 1013), ("close", 1013), ("drop_oldest", None)])
+def test_a_slow_reader_delays_nobody(serve, style, when_full, code):
+    """What is published cannot wait: who does not read is left, or loses what is oldest; the others hear everything."""
+    running = serve({"/ws": chat(style, [], max_queue=200_000, when_full=when_full)})
+    slow, quick = subscribed(running.address, "room"), subscribed(running.address, "room")
+    message = b"x" * 20_000
+    begun = time.monotonic()
+    for _ in range(600):
+        running.server.publish("room", message)
+        assert quick.hear() == message
+    assert time.monotonic() - begun < 20
+    running.server.publish("room", "last")
+    assert quick.hear() == "last"
+    count = 0
+    while (received := slow.receive_frame())[0] == BINARY:
+        count += 1
+    assert count < 600
+    if code:
+        assert received == (8, code.to_bytes(2, "big") + b"the client reads too slowly")
+        slow.send_if_possible(close_frame(code))
+        wait_until(lambda: len(running.server._active_requests) == 1)
+    else:
+        assert received == (1, b"last")
+    quick.close()
+    slow.close()
+
+
+@pytest.mark.parametrize("style", [BLOCKING, ASYNC, CALLBACKS])
+def test_who_has_left_is_forgotten(serve, style):
+    server: list = []
+    running = serve({"/ws": chat(style, server)})
+    server.append(running.server)
+    for number in range(30):
+        client = subscribed(running.address, "room", "other")
+        client.reset() if number % 2 else client.leave()
+    wait_until(lambda: not running.server._active_requests)
+    with subscribed(running.address, "room") as client:
+        client.say("room hello")
+        assert client.hear() == "hello"
+
+
+def test_subscribing_in_on_open(serve):
+    made = WebSocket()
+    made.on_open(lambda connection: connection.subscribe(connection.request.params["room"]))
+    running = serve({"/ws": made})
+    with Socket(running.address, "/ws?room=a") as first, Socket(running.address, "/ws?room=b") as second:
+        wait_until(lambda: len(running.server._active_requests) == 2)
+        settled(first)
+        settled(second)
+        running.server.publish("a", "for a")
+        running.server.publish("b", "for b")
+        assert (first.hear(), second.hear()) == ("for a", "for b")

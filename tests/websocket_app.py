@@ -1,0 +1,15 @@
+"""Echoes in three styles, in a process of their own; each end is printed."""
+
+from __future__ import annotations
+
+from outside import OutsideHTTP
+
+from websocket_styles import ASYNC, BLOCKING, CALLBACKS, websocket
+
+server = OutsideHTTP(("127.0.0.1", 0))
+server.config.update({"access_log": "off", "termination_timeout": 5})
+for style in (BLOCKING, ASYNC, CALLBACKS):
+    made = websocket(style, max_message=16 << 20, deflate=True)
+    made.on_exit(lambda connection, style=style: print("exit", style, connection.close_code, flush=True))
+    server.set_route(f"/{style}", made)
+server.run()
