@@ -40,7 +40,8 @@ impl Connection {
 
 /// Is there enough content that a coding could matter?
 pub(super) fn is_worth_encoding(exchange: &Exchange) -> bool {
-    matches!(&exchange.work, Work::Answered(Response { body: Body::Bytes(content), .. }) if content.len() >= LEAST)
+    !exchange.is_encoded
+        && matches!(&exchange.work, Work::Answered(Response { body: Body::Bytes(content), .. }) if content.len() >= LEAST)
 }
 
 /// Not what is coded already, nor a part of something, nor what must not be changed (RFC 9111 section 5.2.2.6).

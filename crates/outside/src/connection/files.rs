@@ -94,6 +94,7 @@ impl Connection {
             exchange.work = Work::Settle(Ok(response));
             return Ok(());
         }
+        exchange.is_encoded = true;
         let request = exchange.request.clone();
         let answered = match answer(request.as_deref(), response, &entry, &site.store, Patience::Now) {
             Ok(Answer::ToMake(response, coding)) => {

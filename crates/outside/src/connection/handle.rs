@@ -234,6 +234,16 @@ impl Handles {
         (number, handle)
     }
 
+    /// Another handle for the same connection, which goes on as another task.
+    pub(crate) fn renew(&self, number: usize) -> Arc<Handle> {
+        let handle = Arc::new(Handle::new());
+        let mut table = self.lock();
+        if let Some(before) = table.slots[number].replace(Arc::clone(&handle)) {
+            handle.order.store(before.order.load(Ordering::Relaxed), Ordering::Relaxed);
+        }
+        handle
+    }
+
     pub(crate) fn remove(&self, number: usize) {
         let mut table = self.lock();
         table.slots[number] = None;

@@ -158,13 +158,22 @@ impl Connection {
     }
 
     /// The whole life of the connection.
-    pub(crate) async fn run(mut self) {
-        // How a conversation ended without an answer matters to nobody: whatever was answered is logged.
-        let Ok(answered) = self.converse().await else { return };
-        match self.opening.take() {
-            // In a memory of its own: sessions are many, and most of them rest.
-            Some(opening) => Box::pin(Session::new(self, *opening).run()).await,
-            None => self.close(answered).await,
+    ///
+    /// Not an `async fn`: that would hold the connection twice, as it came and as it is used.
+    pub(crate) fn run(self) -> impl Future<Output = ()> + Send {
+        let mut connection = self;
+        async move {
+            // How a conversation ended without an answer matters to nobody: whatever was answered is logged.
+            let Ok(answered) = connection.converse().await else { return };
+            match connection.opening.take() {
+                // A task of its own, which is smaller: sessions are many, and most of them rest.
+                Some(opening) => {
+                    let service = Arc::clone(&connection.service);
+                    connection.handle = service.handles.renew(connection.seat.number);
+                    drop(service.executor.runtime.spawn(Session::new(connection, *opening).run()));
+                }
+                None => connection.close(answered).await,
+            }
         }
     }
 

@@ -109,7 +109,16 @@ impl Session {
     }
 
     /// The whole session.
-    pub(super) async fn run(mut self) {
+    ///
+    /// Not an `async fn`: that would hold the session twice, as it came and as it is used.
+    pub(super) fn run(self) -> impl Future<Output = ()> + Send {
+        let mut session = self;
+        async move {
+            session.live().await;
+        }
+    }
+
+    async fn live(&mut self) {
         self.begin();
         self.schedule();
         poll_fn(|context| self.poll(context)).await;

@@ -64,6 +64,8 @@ pub(crate) struct Exchange {
     pub(crate) work: Work,
     /// The file behind the answer, once it is found.
     pub(crate) file: Option<Arc<Entry>>,
+    /// Has the coding of its content been chosen, or is it a file's own?
+    pub(crate) is_encoded: bool,
     /// What of it is sent, once that is decided.
     pub(crate) content: Option<Box<FileContent>>,
     /// Fields that an answer with this error needs, whoever makes it.
@@ -110,6 +112,7 @@ impl Exchange {
             fragment: None,
             work,
             file: None,
+            is_encoded: false,
             content: None,
             extra: None,
             began: None,
@@ -279,6 +282,7 @@ impl Exchange {
             };
         }
         let Some(entry) = self.file.take() else { return Work::Answered(response) };
+        self.is_encoded = true;
         match answer(self.request.as_deref(), response, &entry, &site.store, Patience::Any) {
             Ok(Answer::Ready(response, content)) => {
                 self.content = content;

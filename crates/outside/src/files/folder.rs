@@ -310,7 +310,7 @@ impl Search<'_> {
         let compressible = self.store.compresses && is_compressible(&media_type);
         let mut files = [None, None, None, Some(file)];
         let mut stamps = [None, None, None, Some(stamp)];
-        for coding in Coding::ALL.into_iter().take(if compressible { 3 } else { 0 }) {
+        for coding in Coding::ALL.into_iter().take(if self.store.compresses { 3 } else { 0 }) {
             let beside = match self.open(&format!("{relative}{}", coding.suffix())) {
                 Ok((beside, Kind::Regular, its)) if its.modified >= stamp.modified => Some((beside, its)),
                 Ok(_) | Err(Unopened::Missing | Unopened::Refused(_)) => None,

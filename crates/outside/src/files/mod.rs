@@ -32,8 +32,10 @@ pub(crate) use store::Store;
 /// ```
 pub fn media_type(path: &str) -> String {
     let guess = mime_guess::from_path(path).first_or_octet_stream();
-    match guess.type_() == "text" {
-        true => format!("{}; charset=utf-8", guess.essence_str()),
-        false => guess.essence_str().to_owned(),
+    match (guess.type_().as_str(), guess.subtype().as_str()) {
+        // RFC 9239 section 6: the others are obsolete.
+        (_, "javascript") => "text/javascript; charset=utf-8".to_owned(),
+        ("text", _) => format!("{}; charset=utf-8", guess.essence_str()),
+        _ => guess.essence_str().to_owned(),
     }
 }
