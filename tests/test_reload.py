@@ -283,6 +283,22 @@ def test_the_service_manager_is_told(start):
     script.manager.close()
 
 
+def test_the_service_manager_is_told_of_one_process_too(start):
+    script = start(Watched, processes=1)
+    assert script.told() == ["READY=1"]
+    with Wire(script.address) as wire:
+        wire.send(request_bytes("/slow"))
+        script.wait_for("begun")
+        script.process.terminate()
+        assert script.told() == ["STOPPING=1"], "when the end begins, not when it is over"
+        assert wire.receive_answer().text == "done"
+    assert script.wait() == 0
+    script.manager.settimeout(0)
+    with pytest.raises(BlockingIOError):
+        script.told()
+    script.manager.close()
+
+
 def test_process_1_of_a_container_outlives_generations(tmp_path):
     inside = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc"]
     if subprocess.run([*inside, "true"], capture_output=True, check=False).returncode:

@@ -44,10 +44,26 @@ pub(crate) fn serve_on(
         EventLoop::running(py)?;
     }
     let signals = Signals::take(&slf.getattr("terminate")?, &entered, takes_signals)?;
+    // That a worker ends is its supervisor's to tell.
+    let mut has_told_end = !takes_signals;
+    let mut tell_end = |py: Python<'_>| {
+        if !std::mem::replace(&mut has_told_end, true) {
+            drop(py.import("outside._notify").and_then(|notify| notify.call_method1("notify", ("STOPPING=1",))));
+        }
+    };
     let result = py.detach(|| {
-        let rung = || Python::attach(|py| py.check_signals()).map_err(RunError::Python);
+        let rung = || {
+            Python::attach(|py| {
+                let checked = py.check_signals();
+                if server.engine.is_terminating() {
+                    tell_end(py);
+                }
+                checked.map_err(RunError::Python)
+            })
+        };
         server.engine.run_with(entered, listeners, &config, started, rung)
     });
+    tell_end(py);
     signals.give_back(py)?;
     if running.end() {
         EventLoop::stop(py)?;
