@@ -6,6 +6,7 @@ Its first argument holds settings as JSON; every handler that waits does so at a
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import json
 import logging
 import sys
@@ -13,7 +14,7 @@ import threading
 import time
 from collections import Counter
 
-from outside import OutsideHTTP, Request, Response
+from outside import FilePath, OutsideHTTP, Request, Response
 
 server = OutsideHTTP(("127.0.0.1", 0))
 gate = threading.Event()
@@ -43,6 +44,12 @@ def spin(request: Request) -> str:
     while not gate.is_set():
         sum(range(1000))
     return "dizzy"
+
+
+def hold(request: Request) -> str:
+    """`/hold?milliseconds`: waits in C without letting go of Python's lock, as a huge regular expression does."""
+    ctypes.PyDLL(None).usleep(int(request.query) * 1000)
+    return "held"
 
 
 def open_gate(request: Request) -> str:
@@ -104,6 +111,8 @@ ROUTES = {
     "/hello": hello,
     "/wait": wait,
     "/spin": spin,
+    "/hold": hold,
+    "/file": FilePath(__file__),
     "/open": open_gate,
     "/new": new,
     "/guests": lambda request: str(guests),

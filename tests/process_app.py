@@ -6,6 +6,7 @@ What happens is printed, the log included.
 
 from __future__ import annotations
 
+import ctypes
 import json
 import logging
 import os
@@ -32,6 +33,10 @@ if "ready_within" in wanted:
     import outside._generation
 
     outside._generation.READY_WITHIN = wanted["ready_within"]
+if "grace" in wanted:
+    import outside._supervisor
+
+    outside._supervisor.GRACE = wanted["grace"]
 if wanted.get("trouble") == "raise":
     raise RuntimeError("no good today")
 if wanted.get("trouble") == "hang":
@@ -74,6 +79,13 @@ def stuck_in_c(request: object) -> bytes:
     return os.read(os.pipe()[0], 1)
 
 
+def hold(request: object) -> str:
+    """Waits in C with Python's lock: nothing in Python runs in this process any more."""
+    say("holding", os.getpid())
+    ctypes.PyDLL(None).sleep(600)
+    return "never"
+
+
 def end(request: object) -> str:
     server.terminate()
     return "ending"
@@ -94,6 +106,7 @@ for style in (BLOCKING, ASYNC, CALLBACKS):
     echo = websocket(style)
     echo.on_exit(lambda connection, style=style: say("websocket exit", style, connection.close_code))
     server.set_route(f"/ws/{style}", echo)
+server.set_route("/hold", hold)
 if wanted.get("handler"):
     signal.signal(signal.SIGTERM, lambda *arguments: server.terminate(*arguments))
 say("generation", os.getpid())

@@ -49,6 +49,11 @@ class Processes(Script):
             pass
         return line.rstrip("\n")
 
+    def wait_for_all(self, *texts: str) -> None:
+        """Each of these has been printed, in whatever order."""
+        while not all(any(text in line for line in self.heard) for text in texts):
+            self.read_line()
+
     @property
     def supervisor(self) -> int:
         """The process of the newest generation."""

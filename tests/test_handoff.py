@@ -155,6 +155,27 @@ def test_no_more_than_max_workers_run(route):
         assert [wire.receive_answer().text for wire in rest] == ["awake"] * len(rest)
 
 
+def test_who_holds_pythons_lock_holds_up_python_alone():
+    """What the engine answers itself is answered; handlers wait, and those that wait too long get 504 in time."""
+    with served(health_route="/health", process_timeout=0.7) as script:
+        holder = Wire(script.address).send(request_bytes("/hold?2000"))
+        callers = [Wire(script.address).send(request_bytes("/hello")) for _ in range(3)]
+        began = time.perf_counter()
+        times = []
+        for number in range(40):
+            asked = time.perf_counter()
+            answer = ask(script, "/health" if number % 2 else "/file")
+            times.append(time.perf_counter() - asked)
+            assert answer == "ok\n" or "def hold(" in answer
+        assert [wire.receive_answer().status for wire in [holder, *callers]] == [504] * 4
+        assert time.perf_counter() - began < 1.8, "while the lock was held"
+        print(f"files and health beside a handler that holds Python's lock: worst {max(times) * 1000:.1f} ms")
+        assert sorted(times)[-3] < 0.3
+        wait_until(lambda: ask(script, "/hello") == "hello", "the lock is free again")
+        for _ in range(100):
+            assert ask(script, "/hello") == "hello"
+
+
 def test_a_handler_that_waits_in_c_is_given_up(serve, records):
     """No exception reaches it. Its client has had 504; then its thread no longer takes a worker's place."""
     source, end = os.pipe()

@@ -99,11 +99,23 @@ def test_a_worker_with_a_handler_that_does_not_end_is_replaced_and_then_gone(sta
         wire.send(request_bytes("/stuck-in-c"))
         worker = script.wait_for("stuck").split()[1]
         assert wire.receive_answer().status == 504
-        script.wait_for("does not end")
-        script.wait_for("return os.read(")
-        script.wait_for(f"(process {worker}) has a handler that does not end; it is replaced")
+        script.wait_for_all("does not end", "return os.read(", f"(process {worker}) has a handler that does not end; it is replaced")
         wait_for_end(int(worker))
     script.wait_for_workers(set(script.workers().values()) - {int(worker)})
+    assert script.stop() == 0
+
+
+def test_a_worker_whose_python_stands_still_is_replaced_and_then_killed(start):
+    script = start(process_timeout=0.3, drain_idle=0.1, termination_timeout=0.1, test={"grace": 0.5})
+    with Wire(script.address) as wire:
+        wire.send(request_bytes("/hold"))
+        worker = script.wait_for("holding").split()[1]
+        assert wire.receive_answer().status == 504
+        script.wait_for(f"(process {worker}) has a handler that does not end; it is replaced")
+        # What it had accepted gets 504; then nobody is accepted any more by the one that stands still.
+        wait_until(lambda: fetch(script.address, "/who").status == 200, "the others answer")
+        script.wait_for(f"(process {worker}) had not ended in time and is killed")
+        wait_for_end(int(worker))
     assert script.stop() == 0
 
 

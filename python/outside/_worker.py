@@ -17,7 +17,7 @@ from ._fork import flush, release
 _log = logging.getLogger("outside")
 
 # What a worker says: that it serves; that it has heard SIGTERM; that it ends because the program called `terminate()`; that a
-# handler does not end, so that another worker should take its place.
+# handler does not end, so that another worker should take its place (the engine says that, whoever holds Python's lock).
 READY, ENDING, TERMINATED, STUCK = b"r", b"e", b"t", b"s"
 # The exit status of a worker that could not start.
 FAILED = 3
@@ -27,11 +27,9 @@ GRACE = 5.0
 
 def work(server: Any, slot: int, report: int, lifeline: int, mask: set[int]) -> NoReturn:
     """Serves in this process, which was forked for nothing else, with signals still blocked; `mask` lets them in."""
-    global _this
     status = FAILED
     try:
-        _this = _Work(server, slot, report, lifeline)
-        status = _this.run(mask)
+        status = _Work(server, slot, report, lifeline).run(mask)
     except SystemExit as end:  # told to end while it was starting, or a hook that wants out
         status = end.code if isinstance(end.code, int) else FAILED
     except BaseException:
@@ -39,14 +37,6 @@ def work(server: Any, slot: int, report: int, lifeline: int, mask: set[int]) -> 
     finally:
         flush()
         os._exit(status)
-
-
-def replace() -> bool:
-    """Has another worker take the place of this one, which then retires; `False` in a process that is no worker."""
-    if _this is None:
-        return False
-    _this.say_stuck()
-    return True
 
 
 class _Work:
@@ -78,8 +68,8 @@ class _Work:
         self._starting = False
         threading.Thread(target=self._watch, name="outside-lifeline", daemon=True).start()
         try:
-            self._server._serve(self._slot, self._ready)
-            if not self._ending and not self._retiring:
+            was_asked_to = self._server._serve(self._slot, self._ready, self._report)
+            if was_asked_to and not self._ending and not self._retiring:
                 self._say(TERMINATED)
         finally:
             if stop is not None:
@@ -120,17 +110,9 @@ class _Work:
             raise SystemExit(0)
         self._server._retire()
 
-    def say_stuck(self) -> None:
-        self._say(STUCK)
-        self._retiring = True
-        self._server._retire()
-
     def _watch(self) -> None:
         """Waits for the end of the supervisor, which nobody else would notice."""
         os.read(self._lifeline, 1)
         os.kill(os.getpid(), signal.SIGTERM)
         time.sleep(float(self._server.config.get("termination_timeout", 30)) + GRACE)
         os._exit(1)
-
-
-_this: _Work | None = None

@@ -1,11 +1,13 @@
 //! How Python is attached around the life and the work of the engine's threads.
 
+use std::io::Write as _;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use outside::{Host, Request};
 use pyo3::prelude::*;
 
-use crate::call::Shared;
+use crate::call::{Shared, lock};
 use crate::logging::log_exception;
 
 /// One outer attach for a thread's whole life, so that re-attaching creates and destroys no thread state.
@@ -27,10 +29,20 @@ impl Host for PythonHost {
     fn give_up(&self, request: Option<&Arc<Request>>) {
         Python::attach(|py| {
             let thread = request.and_then(|request| self.0.thread_of(py, request));
-            let told = py.import("outside._stuck").and_then(|stuck| stuck.call_method1("give_up", (thread,)));
+            let told = py.import("outside._stuck").and_then(|stuck| stuck.call_method1("log_stack", (thread,)));
             if let Err(error) = told {
-                log_exception(py, "a thread could not be given up in good order", &error);
+                log_exception(py, "where a handler is could not be found", &error);
             }
         });
     }
+
+    fn replace(&self) -> bool {
+        // Without Python: the handler may hold its lock.
+        let told = lock(&self.0.report).as_mut().is_some_and(|report| report.write_all(STUCK).is_ok());
+        self.0.is_replaced.fetch_or(told, Ordering::SeqCst);
+        told
+    }
 }
+
+/// What `outside/_worker.py` says to its supervisor when a handler does not end.
+const STUCK: &[u8] = b"s";

@@ -1,7 +1,9 @@
 //! `OutsideHTTP`: the server that Python programs hold.
 
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::os::fd::{AsFd as _, AsRawFd as _};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -261,17 +263,21 @@ impl OutsideHttp {
         Ok(lock(&self.server()?.listeners).first().map(|listener| listener.address().to_string()))
     }
 
-    /// Serves on one listener until terminated; calls `ready` once it is listening. Signal handlers are the caller's.
-    #[pyo3(signature = (slot, ready=None))]
-    fn _serve(slf: &Bound<'_, Self>, slot: usize, ready: Option<Py<PyAny>>) -> PyResult<()> {
-        let listener = slf.get().server()?.take_listener(slot)?;
+    /// What a worker does: serves on one listener until terminated; calls `ready` once it is listening. Signal handlers are
+    /// the caller's. `report` is the descriptor of the pipe to the supervisor. `False` if another worker took its place.
+    #[pyo3(signature = (slot, ready, report))]
+    fn _serve(slf: &Bound<'_, Self>, slot: usize, ready: Py<PyAny>, report: i32) -> PyResult<bool> {
+        let server = slf.get().server()?;
+        let listener = server.take_listener(slot)?;
+        *lock(&server.shared.report) = Some(File::options().write(true).open(format!("/dev/fd/{report}"))?);
         serve_on(slf, vec![listener], false, |_| {
             Python::attach(|py| {
-                if let Some(Err(error)) = ready.as_ref().map(|ready| ready.bind(py).call0()) {
+                if let Err(error) = ready.bind(py).call0() {
                     log_exception(py, "telling that a worker is ready failed", &error);
                 }
             });
-        })
+        })?;
+        Ok(!server.shared.is_replaced.load(Ordering::SeqCst))
     }
 
     /// Ends this server after another one has taken its listeners over: idle connections may send one more request.

@@ -8,6 +8,7 @@ pub(crate) mod stream;
 pub(crate) mod sync;
 
 use std::cell::RefCell;
+use std::fs::File;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -28,6 +29,10 @@ pub(crate) struct Shared {
     active: Mutex<Vec<Active>>,
     /// Are there hooks, so that answers must remember their Python objects?
     pub(crate) hooked: AtomicBool,
+    /// In a worker process: where its supervisor listens.
+    pub(crate) report: Mutex<Option<File>>,
+    /// Has the supervisor been asked for another worker in this one's place?
+    pub(crate) is_replaced: AtomicBool,
 }
 
 /// A request that is being handled.
@@ -138,6 +143,6 @@ pub(crate) fn answer(
     Err(error)
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

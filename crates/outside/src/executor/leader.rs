@@ -13,7 +13,8 @@ use std::time::Duration;
 use super::busy::busy_time;
 use super::job::MOST_HELD;
 use super::mailbox::Ended;
-use super::sync::{Builder, Instant, MOST_CALLS, MutexGuard};
+use super::pool::SPARE;
+use super::sync::{Builder, Instant, MOST_CALLS, MutexGuard, Ordering};
 use super::word::{Call, Term};
 use super::{Crew, Exchange, Executor, Job, Mailbox, Work, lock};
 use crate::handler::SLOW;
@@ -32,24 +33,29 @@ enum Turn {
 }
 
 impl Executor {
-    /// Starts a thread that waits for a term.
-    pub(super) fn hire(self: &Arc<Self>) -> io::Result<()> {
-        let executor = Arc::clone(self);
-        let count = |crew: &mut Crew, by: isize| {
-            crew.alive = crew.alive.saturating_add_signed(by);
-            crew.standby = crew.standby.saturating_add_signed(by);
-        };
+    /// Starts a thread that waits for a duty.
+    pub(super) fn hire(self: &Arc<Self>, mut crew: MutexGuard<'_, Crew>) -> io::Result<()> {
         // It counts as standing by from now on, so that nobody starts another one for the same duty.
-        count(&mut lock(&self.crew), 1);
+        crew.alive += 1;
+        crew.standby += 1;
+        drop(crew);
+        let executor = Arc::clone(self);
         let spawned = Builder::new().name("outside".into()).stack_size(STACK).spawn(move || {
             let host = Arc::clone(&executor.host);
-            host.live(&mut || executor.stand_by());
+            host.live(&mut || {
+                lock(&executor.crew).entered += 1;
+                executor.crew_changed.notify_all();
+                executor.stand_by();
+            });
             lock(&executor.crew).alive -= 1;
-            executor.crew_ended.notify_all();
+            executor.crew_changed.notify_all();
         });
         if spawned.is_err() {
-            count(&mut lock(&self.crew), -1);
-            self.crew_ended.notify_all();
+            let mut crew = lock(&self.crew);
+            crew.alive -= 1;
+            crew.standby -= 1;
+            drop(crew);
+            self.crew_changed.notify_all();
         }
         spawned.map(|_| ())
     }
@@ -66,10 +72,19 @@ impl Executor {
 
     /// Wakes a thread that stands by for a duty that has come up, and starts one if there are too few.
     pub(super) fn call_crew(self: &Arc<Self>, crew: MutexGuard<'_, Crew>) {
-        let hires = crew.lacks_threads(self.max_workers);
-        drop(crew);
+        let spare = if self.is_stopping() { 0 } else { SPARE };
+        let is_urgent = crew.offered.is_some() && crew.lacks_threads(self.max_workers, 0);
+        let hired = match crew.lacks_threads(self.max_workers, spare) {
+            true => self.hire(crew),
+            false => {
+                drop(crew);
+                Ok(())
+            }
+        };
         self.crew_called.notify_one();
-        if hires && let Err(error) = self.hire() {
+        if let Err(error) = hired
+            && is_urgent
+        {
             // Whoever is done first becomes a standby, and takes the duty then.
             self.log.event(Level::Error, format!("no thread could be started: {error}"));
         }
@@ -110,12 +125,35 @@ impl Executor {
         let mut stand = Stand::Leads;
         while stand == Stand::Leads && matches!(self.run_loop(), Turn::Jobs) {
             let host = Arc::clone(&self.host);
-            host.work(&mut || stand = self.run_batch(term));
+            let entry = self.begin_entry(term);
+            host.work(&mut || {
+                let role = if self.end_entry(entry) { Role::Leader(term) } else { Role::Late };
+                stand = self.run_batch(role);
+            });
         }
         match stand {
             Stand::Leads => self.sentinel.dismiss(),
             away => lock(&self.crew).come_back(away),
         }
+    }
+
+    /// Begins to enter the host, which may take as long as a call: a handler may hold the one lock of its language. Then
+    /// the loop is taken over, and nobody else tries to enter until this thread has.
+    fn begin_entry(&self, term: Term) -> Option<Call> {
+        self.entering.store(true, Ordering::SeqCst);
+        let entry = self.word.begin(term);
+        self.sentinel.attend();
+        entry
+    }
+
+    /// The host is entered. Does this thread still lead?
+    fn end_entry(&self, entry: Option<Call>) -> bool {
+        let leads = entry.is_some_and(|entry| self.word.end(entry));
+        self.entering.store(false, Ordering::SeqCst);
+        if !leads {
+            self.wake_root();
+        }
+        leads
     }
 
     fn run_loop(&self) -> Turn {
@@ -138,7 +176,10 @@ impl Executor {
                 context.waker().wake_by_ref();
                 return Poll::Pending;
             }
-            if lock(&self.queue).is_empty() { Poll::Pending } else { Poll::Ready(Turn::Jobs) }
+            if self.entering.load(Ordering::SeqCst) || lock(&self.queue).is_empty() {
+                return Poll::Pending;
+            }
+            Poll::Ready(Turn::Jobs)
         }))
     }
 
@@ -167,10 +208,12 @@ impl Executor {
         }
     }
 
-    /// Calls handlers until it is time for the loop, or the term is lost.
-    fn run_batch(self: &Arc<Self>, term: Term) -> Stand {
+    /// Calls handlers until it is time for the loop, or the term is lost. One who was late in entering the host does the
+    /// same share of the work: whoever leads by now may have to wait as long to do it.
+    fn run_batch(self: &Arc<Self>, role: Role) -> Stand {
         // So that a handler can start tasks on this loop.
         let _inside = self.runtime.enter();
+        let mut stand = role.stand();
         let began = Instant::now();
         let mut now = began;
         for _ in 0..MOST_CALLS {
@@ -178,99 +221,95 @@ impl Executor {
             if job.is_held_up(self.reactor) {
                 self.push_to_pool(job);
             } else {
-                let stand = self.run_job(job, Some(term), &mut now);
-                if stand != Stand::Leads {
-                    return stand;
+                stand = self.run_job(job, role, &mut now);
+                if stand != role.stand() {
+                    break;
                 }
             }
             if now - began > LONGEST_BATCH {
                 break;
             }
         }
-        Stand::Leads
+        stand
     }
 
-    /// Does one job and delivers it, all at once as long as this thread leads. `term` is that of a leader, `now` is moved
-    /// on.
-    pub(super) fn run_job(self: &Arc<Self>, mut job: Job, mut term: Option<Term>, now: &mut Instant) -> Stand {
-        let [exchange] = &mut job.exchanges[..] else { return self.run_several(job, term, now) };
-        let ended = self.run_exchange(exchange, &job.site, &job.mailbox, &mut term, now);
-        match (ended, term) {
-            (Ended::Awaited, Some(_)) => self.put_out((job.mailbox, job.exchanges)),
-            (Ended::Awaited, None) => self.post(job.mailbox, job.exchanges),
-            _ => {}
+    /// Does one job and delivers it, all at once as long as this thread leads. `now` is moved on.
+    pub(super) fn run_job(self: &Arc<Self>, mut job: Job, mut role: Role, now: &mut Instant) -> Stand {
+        let [exchange] = &mut job.exchanges[..] else { return self.run_several(job, role, now) };
+        let ended = self.run_exchange(exchange, &job.site, &job.mailbox, &mut role, now);
+        if ended == Ended::Awaited {
+            match role {
+                Role::Leader(_) => self.put_out((job.mailbox, job.exchanges)),
+                _ => self.post(job.mailbox, job.exchanges),
+            }
         }
-        Stand::after(ended, term)
+        role.stand_after(ended)
     }
 
     /// The same for several exchanges: a late one does not keep back those before it.
-    fn run_several(self: &Arc<Self>, job: Job, mut term: Option<Term>, now: &mut Instant) -> Stand {
+    fn run_several(self: &Arc<Self>, job: Job, mut role: Role, now: &mut Instant) -> Stand {
         let Job { exchanges, site, mailbox } = job;
-        if term.is_some() {
+        if let Role::Leader(_) = role {
             *lock(&self.underway) = Some(Arc::clone(&mailbox));
         }
         let (mut ended, mut held) = (Ended::Awaited, 0);
         for mut exchange in exchanges {
             // One that is left open is asked for once more.
             if exchange.is_open() && held <= MOST_HELD {
-                ended = self.run_exchange(&mut exchange, &site, &mailbox, &mut term, now);
+                ended = self.run_exchange(&mut exchange, &site, &mailbox, &mut role, now);
                 if ended != Ended::Awaited {
                     break;
                 }
             }
             held += exchange.held();
             mailbox.add(exchange);
-            if term.is_none() {
+            if role.stand() == Stand::Away {
                 self.post(Arc::clone(&mailbox), Vec::new());
             }
         }
-        if term.is_some() {
+        if let Role::Leader(_) = role {
             *lock(&self.underway) = None;
             self.put_out((mailbox, Vec::new()));
         }
-        Stand::after(ended, term)
+        role.stand_after(ended)
     }
 
-    /// Does what an exchange asks for, unless nobody waits for it. The term is gone if the loop was taken over meanwhile.
+    /// Does what an exchange asks for, unless nobody waits for it. A leader is late if the loop was taken over meanwhile.
     fn run_exchange(
         &self,
         exchange: &mut Exchange,
         site: &Snapshot,
         mailbox: &Mailbox,
-        term: &mut Option<Term>,
+        role: &mut Role,
         now: &mut Instant,
     ) -> Ended {
         if !mailbox.begin() {
             return Ended::Abandoned;
         }
-        match *term {
-            Some(led) => {
-                // Before the call begins, so that whoever takes the loop over knows of it.
-                if let Work::Call(function) = &exchange.work {
-                    function.placement.begin(self.reactor);
-                }
-                let call = self.word.begin(led);
-                if call.is_some() {
-                    self.sentinel.attend();
-                }
-                self.perform(exchange, site, now);
-                if !call.is_some_and(|call| self.word.end(call)) {
-                    *term = None;
-                }
-            }
-            // Without the loop there is nothing to learn from its time.
-            None => {
-                exchange.perform(site, &self.log);
-                exchange.was_slow = true;
-            }
+        if !matches!(role, Role::Worker)
+            && let Work::Call(function) = &exchange.work
+        {
+            // Before the call begins, so that whoever takes the loop over knows of it.
+            function.placement.begin(self.reactor);
+        }
+        let call = match *role {
+            Role::Leader(term) => self.word.begin(term),
+            _ => None,
+        };
+        if call.is_some() {
+            self.sentinel.attend();
+        }
+        self.perform(exchange, site, *role, now);
+        if matches!(role, Role::Leader(_)) && !call.is_some_and(|call| self.word.end(call)) {
+            *role = Role::Late;
         }
         mailbox.end()
     }
 
-    /// Does what an exchange asks for, and learns from how long it waited.
-    fn perform(&self, exchange: &mut Exchange, site: &Snapshot, now: &mut Instant) {
-        let suspicion = match &exchange.work {
-            Work::Call(function) => function.placement.suspicion(),
+    /// Does what an exchange asks for, and learns from how long it waited; but without the loop there is nothing to learn.
+    fn perform(&self, exchange: &mut Exchange, site: &Snapshot, role: Role, now: &mut Instant) {
+        let suspicion = match (&exchange.work, role) {
+            (Work::Call(function), Role::Leader(_)) => function.placement.suspicion(),
             _ => None,
         };
         let before = suspicion.map(|suspicion| (suspicion, busy_time(suspicion)));
@@ -279,12 +318,39 @@ impl Executor {
         let elapsed = ended - *now;
         *now = ended;
         exchange.was_slow = elapsed >= SLOW;
-        if let Some(function) = called {
+        let Some(function) = called else { return };
+        if !matches!(role, Role::Worker) {
             function.placement.end(self.reactor);
+        }
+        if let Role::Leader(_) = role {
             let busy = before.filter(|_| exchange.was_slow);
             let busy = busy.map_or(Duration::ZERO, |(how, before)| busy_time(how).saturating_sub(before));
             function.placement.note(elapsed, elapsed.saturating_sub(busy), || ended - self.started);
         }
+    }
+}
+
+/// As what a thread does a job.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Role {
+    /// It drives the event loop.
+    Leader(Term),
+    /// It did, until it was late.
+    Late,
+    /// The job came to the pool.
+    Worker,
+}
+
+impl Role {
+    fn stand(self) -> Stand {
+        match self {
+            Self::Leader(_) => Stand::Leads,
+            Self::Late | Self::Worker => Stand::Away,
+        }
+    }
+
+    fn stand_after(self, ended: Ended) -> Stand {
+        if ended == Ended::GivenUp { Stand::GivenUp } else { self.stand() }
     }
 }
 
@@ -297,16 +363,6 @@ pub(super) enum Stand {
     Away,
     /// It was given up, and counts for nothing.
     GivenUp,
-}
-
-impl Stand {
-    fn after(ended: Ended, term: Option<Term>) -> Self {
-        match (ended, term) {
-            (Ended::GivenUp, _) => Self::GivenUp,
-            (_, Some(_)) => Self::Leads,
-            (_, None) => Self::Away,
-        }
-    }
 }
 
 /// What a thread that stood by is to do.

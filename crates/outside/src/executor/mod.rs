@@ -54,6 +54,12 @@ pub trait Host: Send + Sync {
     fn give_up(&self, request: Option<&Arc<Request>>) {
         let _is_not_needed = request;
     }
+
+    /// Called before that: has another process take the place of this one, if there is somebody who can do that; then the
+    /// server retires. Called inside the event loop: must not wait, for a lock of the language least of all.
+    fn replace(&self) -> bool {
+        false
+    }
 }
 
 /// Handlers that need no frame.
@@ -78,10 +84,13 @@ impl Executor {
         drop(self.runtime.handle().spawn_blocking(move || executor.host.interrupt(&request)));
     }
 
-    /// Looks after what has waited or run for too long; called several times a second, inside the event loop.
-    pub(crate) fn tick(self: &Arc<Self>, termination_timeout: Duration) {
+    /// Looks after what has waited or run for too long; called several times a second, inside the event loop. `true` if
+    /// another process takes the place of this one.
+    pub(crate) fn tick(self: &Arc<Self>, termination_timeout: Duration) -> bool {
         self.expire();
+        let mut is_replaced = false;
         for given_up in self.give_up() {
+            is_replaced |= self.host.replace();
             let name = given_up.request.as_ref().map_or_else(
                 || "a streamed body".to_owned(),
                 |request| format!("{} {}", request.method(), request.target()),
@@ -95,5 +104,6 @@ impl Executor {
             let executor = Arc::clone(self);
             drop(self.runtime.handle().spawn_blocking(move || executor.host.give_up(given_up.request.as_ref())));
         }
+        is_replaced
     }
 }

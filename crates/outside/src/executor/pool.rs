@@ -8,12 +8,16 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::leader::Stand;
+use super::leader::{Role, Stand};
 use super::sync::Instant;
 use super::{Crew, Executor, Job, Work, lock};
 
 /// So many jobs wait for each worker.
 const QUEUE_PER_WORKER: usize = 4;
+/// So many threads stand by beyond those that are needed. A thread has to enter the host once before it can do anything,
+/// and a handler may keep everybody from entering: then one takes the loop over and waits to call the next handler, and
+/// another one drives the loop meanwhile.
+pub(super) const SPARE: usize = 2;
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
 
 /// The pool as part of the crew.
@@ -64,10 +68,10 @@ impl Crew {
         }
     }
 
-    /// Are there more duties to take up than threads that stand by?
-    pub(super) fn lacks_threads(&self, max_workers: usize) -> bool {
+    /// Would less than so many threads stand by if all duties were taken up?
+    pub(super) fn lacks_threads(&self, max_workers: usize, spare: usize) -> bool {
         let jobs = self.pool.queue.len().min(max_workers.saturating_sub(self.away));
-        self.standby < jobs + usize::from(self.offered.is_some())
+        self.standby < jobs + usize::from(self.offered.is_some()) + spare
     }
 }
 
@@ -109,7 +113,7 @@ impl Executor {
                         self.push(job);
                         Stand::Away
                     }
-                    false => self.run_job(job, None, &mut now),
+                    false => self.run_job(job, Role::Worker, &mut now),
                 };
                 let mut crew = lock(&self.crew);
                 crew.come_back(stand);

@@ -10,7 +10,7 @@ use std::task::Waker;
 use std::time::Duration;
 
 use super::overdue::Overdue;
-use super::pool::Pool;
+use super::pool::{Pool, SPARE};
 use super::sentinel::Sentinel;
 use super::sync::{AtomicBool, Condvar, Instant, Mutex, MutexGuard, Ordering, Runtime, event_loop};
 use super::word::{Term, Word};
@@ -30,12 +30,14 @@ pub(crate) struct Executor {
     /// Wakes the future that the leader blocks on.
     pub(super) root: Mutex<Option<Waker>>,
     pub(super) word: Word,
+    /// Is a thread about to enter the host, to call handlers?
+    pub(super) entering: AtomicBool,
     pub(super) sentinel: Sentinel,
     pub(super) crew: Mutex<Crew>,
     /// Told when a thread that stands by is needed, or all stops.
     pub(super) crew_called: Condvar,
-    /// Told when a thread has ended.
-    pub(super) crew_ended: Condvar,
+    /// Told when a thread has begun its life or ended.
+    pub(super) crew_changed: Condvar,
     pub(super) stopping: AtomicBool,
     pub(super) host: Arc<dyn Host>,
     pub(crate) log: Arc<Log>,
@@ -50,6 +52,8 @@ pub(crate) struct Executor {
 pub(super) struct Crew {
     /// Threads that stand by or are about to.
     pub(super) standby: usize,
+    /// Threads that have ever begun their lives.
+    pub(super) entered: usize,
     /// All threads that have not ended.
     pub(super) alive: usize,
     /// Threads that run a handler without the loop: late ones, and those of the pool.
@@ -60,6 +64,9 @@ pub(super) struct Crew {
     pub(super) offered: Option<Term>,
     pub(super) pool: Pool,
 }
+
+/// A host that is entered more slowly is not waited for.
+const LONGEST_START: Duration = Duration::from_secs(1);
 
 /// Where finished exchanges go, and those that are not there yet.
 pub(super) type Delivery = (Arc<Mailbox>, Vec<Exchange>);
@@ -81,10 +88,11 @@ impl Executor {
             overdue: Mutex::default(),
             root: Mutex::default(),
             word: Word::new(),
+            entering: AtomicBool::new(false),
             sentinel: Sentinel::default(),
             crew: Mutex::new(Crew { offered: Some(Term::FIRST), ..Crew::default() }),
             crew_called: Condvar::new(),
-            crew_ended: Condvar::new(),
+            crew_changed: Condvar::new(),
             started: Instant::now(),
             stopping: AtomicBool::new(false),
             host,
@@ -92,9 +100,25 @@ impl Executor {
             max_workers,
             reactor: Reactor::new(number),
         });
-        executor.hire()?;
+        for _ in 0..=SPARE {
+            executor.hire(lock(&executor.crew)).inspect_err(|_| executor.stop())?;
+        }
+        executor.wait_for_crew();
         executor.start_sentinel().inspect_err(|_| executor.stop())?;
         Ok(executor)
+    }
+
+    /// Waits until the first threads have entered the host: the first handler may keep them from it.
+    fn wait_for_crew(&self) {
+        let deadline = Instant::now() + LONGEST_START;
+        let mut crew = lock(&self.crew);
+        while crew.entered <= SPARE {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                break;
+            }
+            crew = self.crew_changed.wait_timeout(crew, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
     }
 
     /// Adds a job; called by connections, inside the event loop.
@@ -135,7 +159,7 @@ impl Executor {
             if left.is_zero() {
                 break;
             }
-            crew = self.crew_ended.wait_timeout(crew, left).unwrap_or_else(PoisonError::into_inner).0;
+            crew = self.crew_changed.wait_timeout(crew, left).unwrap_or_else(PoisonError::into_inner).0;
         }
         crew.alive
     }
@@ -148,7 +172,7 @@ impl Executor {
         self.stopping.load(Ordering::SeqCst)
     }
 
-    fn wake_root(&self) {
+    pub(super) fn wake_root(&self) {
         if let Some(waker) = &*lock(&self.root) {
             waker.wake_by_ref();
         }

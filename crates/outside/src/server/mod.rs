@@ -152,7 +152,7 @@ impl Running {
     fn begin(&mut self, listeners: Vec<Listener>) -> io::Result<()> {
         let reactors = &self.reactors;
         for service in reactors.iter() {
-            let ticking = service.executor.runtime.spawn(tick(Arc::clone(service)));
+            let ticking = service.executor.runtime.spawn(tick(Arc::clone(service), Arc::clone(&self.control)));
             let publishing = service.executor.runtime.spawn(Arc::clone(&service.room).serve());
             self.ticking.extend([ticking.abort_handle(), publishing.abort_handle()]);
         }
@@ -181,6 +181,10 @@ impl Running {
         let mut result = Ok(());
         while self.control.stage() == SERVING {
             self.doorbell.wait(None);
+            if self.control.stage() != SERVING {
+                // The doors first: whoever is told may be kept waiting by a handler.
+                break;
+            }
             result = rung();
             if result.is_err() {
                 self.control.terminate(false);
@@ -248,12 +252,14 @@ impl Running {
     }
 }
 
-async fn tick(service: Arc<Service>) {
+async fn tick(service: Arc<Service>, control: Arc<Control>) {
     let mut interval = tokio::time::interval(TICK);
     interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         interval.tick().await;
         service.handles.tick(&service.clock);
-        service.executor.tick(service.config.termination_timeout);
+        if service.executor.tick(service.config.termination_timeout) {
+            control.retire();
+        }
     }
 }

@@ -10,7 +10,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use super::sync::{self, Condvar, Mutex};
-use super::{Exchange, Executor, Job, Mailbox, NoHost, Work, lock};
+use super::{Exchange, Executor, Host, Job, Mailbox, NoHost, Work, lock};
 use crate::config::AccessLog;
 use crate::error::Error;
 use crate::handler::{Function, Inline};
@@ -46,6 +46,21 @@ pub(super) struct Trial {
     given_up: Vec<(Range<usize>, usize)>,
 }
 
+/// A language with one lock for all of its threads, and handlers that never let go of it.
+#[derive(Default)]
+struct OneAtATime(Mutex<()>);
+
+impl Host for OneAtATime {
+    fn live(&self, life: &mut (dyn FnMut() + Send)) {
+        life();
+    }
+
+    fn work(&self, batch: &mut (dyn FnMut() + Send)) {
+        let _held = lock(&self.0);
+        batch();
+    }
+}
+
 /// A handler that nobody waits for is given up after this.
 pub(super) const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -56,8 +71,17 @@ pub(super) struct Impatient {
 
 impl Trial {
     pub(super) fn start(max_workers: usize) -> Self {
+        Self::start_in(Arc::new(NoHost), max_workers)
+    }
+
+    /// With handlers of which one at a time runs, whatever it waits for.
+    pub(super) fn start_with_lock(max_workers: usize) -> Self {
+        Self::start_in(Arc::<OneAtATime>::default(), max_workers)
+    }
+
+    fn start_in(host: Arc<dyn Host>, max_workers: usize) -> Self {
         let log = Log::new(AccessLog::Off, Arc::new(Silent));
-        let executor = Executor::start(0, Arc::new(NoHost), log, max_workers).expect("nothing can fail here");
+        let executor = Executor::start(0, host, log, max_workers).expect("nothing can fail here");
         let ledger = Arc::new(Ledger { most_pooled: max_workers, ..Ledger::default() });
         Self { executor, ledger, asked: 0, given_up: Vec::new() }
     }
@@ -252,7 +276,7 @@ impl Trial {
     pub(super) fn wait_for_threads(&self, most: usize) {
         let mut crew = lock(&self.executor.crew);
         while crew.alive > most {
-            crew = self.executor.crew_ended.wait(crew).expect("no thread has failed");
+            crew = self.executor.crew_changed.wait(crew).expect("no thread has failed");
         }
         assert_eq!(crew.alive, most, "a thread that is inside a call cannot have ended");
     }
