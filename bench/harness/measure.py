@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,10 +47,15 @@ class Load:
     """The load generator, held at its gates."""
 
     def __init__(self, port: int, arguments: list[str], core: int | None) -> None:
-        pin = None if core is None else (lambda: os.sched_setaffinity(0, {core}))
+        def prepare() -> None:
+            if core is not None:
+                os.sched_setaffinity(0, {core})
+            most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+            resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
         self.process = subprocess.Popen(
             [str(paths.LOAD), "--connect", f"127.0.0.1:{port}", "--gate", *arguments],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=pin,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=prepare,
         )  # fmt: skip
 
     def __enter__(self) -> Load:
@@ -91,7 +97,7 @@ def _turn(peer: Peer, workload: Workload, plan: Plan) -> dict:
     port = free_port()
     name = f"{workload.key}-{peer.key}"
     with Server(name, peer.command_for(port, workload.sleeps), port, plan.server_core) as server:
-        server.wait_until_right(workload.method, workload.path, workload.body, workload.is_right)
+        server.wait_until_right(workload.method, workload.path, workload.body, workload.is_right, workload.headers)
         arguments = [*workload.load_arguments(), "--warmup", str(plan.warmup), "--duration", str(plan.seconds)]
         with Load(port, arguments, plan.load_core) as load:
             load.next_event()

@@ -69,6 +69,25 @@ def _ours(access_log: str, files_by: str = "folder") -> Callable[[int], list[str
     return lambda port: [str(paths.OUR_PYTHON), "outside_app.py", str(port), access_log, str(paths.FILES), files_by]
 
 
+def _granian_ws(interface: str, target: str) -> Callable[[int], list[str]]:
+    return lambda port: _peer_python(
+        "-m", "granian", "--interface", interface, "--host", "127.0.0.1", "--port", str(port), "--workers", "1", "--http", "1",
+        "--runtime-mode", "st", "--backlog", "4096", "--log-level", "warning", target,
+    )  # fmt: skip
+
+
+def _uvicorn_ws(protocol: str) -> Callable[[int], list[str]]:
+    return lambda port: _peer_python(
+        "-m", "uvicorn", "asgi_ws_app:app", "--host", "127.0.0.1", "--port", str(port), "--loop", "uvloop",
+        "--http", "httptools", "--no-access-log", "--log-level", "warning", "--lifespan", "off", "--ws", protocol,
+        "--ws-per-message-deflate", "false",
+    )  # fmt: skip
+
+
+def _ours_ws(style: str) -> Callable[[int], list[str]]:
+    return lambda port: [str(paths.OUR_PYTHON), "outside_ws_app.py", str(port), style]
+
+
 _PEERS = (
     Peer(
         "outside", "outside", _ours("off"), "access log off, as the peers have it; defaults otherwise",
@@ -135,6 +154,58 @@ _PEERS = (
     Peer(
         "outside-rust", "outside (Rust)", lambda port: [str(paths.OUR_RUST), str(port), str(paths.FILES)],
         "the example bench_server of the crate", ours=True,
+    ),
+    Peer(
+        "outside-ws-callbacks", "outside, callbacks", _ours_ws("callbacks"), "on_message; defaults, access log off",
+        python=paths.OUR_PYTHON, ours=True,
+    ),
+    Peer(
+        "outside-ws-async", "outside, async def", _ours_ws("async"), "an async def handler; defaults, access log off",
+        python=paths.OUR_PYTHON, ours=True,
+    ),
+    Peer(
+        "outside-ws-blocking", "outside, blocking", _ours_ws("blocking"),
+        "a plain function per connection, each on a thread; defaults, access log off",
+        python=paths.OUR_PYTHON, ours=True,
+    ),
+    Peer(
+        "uvicorn-websockets", "uvicorn (websockets)", _uvicorn_ws("websockets-sansio"),
+        "uvloop, httptools, --ws websockets-sansio (its newer and faster one), no compression, no lifespan",
+        python=paths.PEERS_PYTHON,
+        packages=("uvicorn==0.54.0", "websockets==17.4", "uvloop==0.22.1", "httptools==0.9.0"),
+    ),
+    Peer(
+        "uvicorn-wsproto", "uvicorn (wsproto)", _uvicorn_ws("wsproto"),
+        "uvloop, httptools, --ws wsproto, no compression, no lifespan",
+        python=paths.PEERS_PYTHON, packages=("uvicorn==0.54.0", "wsproto==1.3.2", "uvloop==0.22.1", "httptools==0.9.0"),
+    ),
+    Peer(
+        "granian-asgi-ws", "granian (ASGI)", _granian_ws("asgi", "asgi_ws_app:app"),
+        "HTTP/1 only, uvloop, runtime mode st (its choice for ASGI)",
+        python=paths.PEERS_PYTHON, packages=("granian==2.8.7", "uvloop==0.22.1"),
+    ),
+    Peer(
+        "granian-rsgi-ws", "granian (RSGI)", _granian_ws("rsgi", "rsgi_ws_app:app"),
+        "HTTP/1 only, uvloop, runtime mode st (its choice for RSGI)",
+        python=paths.PEERS_PYTHON, packages=("granian==2.8.7", "uvloop==0.22.1"),
+    ),
+    Peer(
+        "gunicorn-asgi", "gunicorn (ASGI worker)",
+        lambda port: _peer_python(
+            "-m", "gunicorn", "--bind", f"127.0.0.1:{port}", "--workers", "1", "--worker-class", "asgi", "--asgi-loop", "uvloop",
+            "--asgi-lifespan", "off", "--worker-connections", "20000", "--backlog", "4096", "--worker-tmp-dir", "/dev/shm",
+            "--log-level", "warning", "asgi_ws_app:app",
+        ),
+        "its ASGI worker on uvloop, no lifespan, worker_connections above the room's size",
+        python=paths.PEERS_PYTHON, packages=("gunicorn==27.0.1", "uvloop==0.22.1"),
+    ),
+    Peer(
+        "fastwebsockets", "fastwebsockets (Rust)", lambda port: [str(paths.RUST_BIN / "fastwebsockets_echo"), str(port)],
+        "its own echo example: hyper's upgrade, a task per connection on a current-thread tokio runtime", crate="fastwebsockets",
+    ),
+    Peer(
+        "tungstenite", "tokio-tungstenite (Rust)", lambda port: [str(paths.RUST_BIN / "tungstenite_echo"), str(port)],
+        "defaults, a task per connection on a current-thread tokio runtime", crate="tokio-tungstenite",
     ),
     Peer(
         "hyper", "hyper (Rust)", lambda port: [str(paths.RUST_BIN / "hyper_hello"), str(port)],

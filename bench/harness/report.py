@@ -97,7 +97,7 @@ def summary(workload: Workload, turns: dict[str, dict[int, dict]], failed: dict[
         if key in failed:
             row["failed"] = failed[key]
         rows[key] = row
-    return {"title": workload.title, "reference": reference, "rows": rows}
+    return {"title": workload.title, "unit": workload.unit, "reference": reference, "rows": rows}
 
 
 def _ratio(row: dict, name: str) -> str:
@@ -112,7 +112,8 @@ def _milliseconds(value: float) -> str:
 def _table(summary_: dict, found_versions: dict[str, str]) -> list[str]:
     beside = any("beside" in row for row in summary_["rows"].values())
     reference = PEERS[summary_["reference"]].label
-    head = ["server", "version", "requests per CPU-second", f"{reference} ÷ it", "requests/s", f"{reference} ÷ it",
+    unit = summary_["unit"]
+    head = ["server", "version", f"{unit} per CPU-second", f"{reference} ÷ it", f"{unit}/s", f"{reference} ÷ it",
             "p50 ms", "p99 ms", "memory MiB", "core busy"]  # fmt: skip
     if beside:
         head += ["beside: requests/s", "beside: p99 ms"]
@@ -151,7 +152,7 @@ def _remarks(summary_: dict) -> list[str]:
     for key, row in summary_["rows"].items():
         label = PEERS[key].label
         if row.get("errors"):
-            remarks.append(f"- {label}: {row['errors']} requests failed; the first: {row['first_error']}.")
+            remarks.append(f"- {label}: {row['errors']} {summary_['unit']} failed; the first: {row['first_error']}.")
         if row.get("failed") and "requests_per_cpu_second" in row:
             remarks.append(f"- {label} lost a round: {row['failed']}.")
         if row.get("load_busy", 0) > 0.95:
@@ -196,7 +197,7 @@ def _chart(summary_: dict) -> str:
             peer: Peer = PEERS[key]
             interval = row["interval"]
             rows.append(chart.Bar(peer.label, interval["median"], interval["low"], interval["high"], peer.ours))
-    return chart.bars(summary_["title"], "requests per CPU-second of the server; median and 95 % interval", rows)
+    return chart.bars(summary_["title"], f"{summary_['unit']} per CPU-second of the server; median and 95 % interval", rows)
 
 
 def _without_places(text: str) -> str:

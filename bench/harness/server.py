@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import http.client
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -71,12 +72,18 @@ class Server:
         self.log = paths.LOGS / f"{name}.log"
         environment = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "PYTHONHOME")}
         environment.update(settings or {})
-        pin = None if core is None else (lambda: os.sched_setaffinity(0, {core}))
+
+        def prepare() -> None:
+            if core is not None:
+                os.sched_setaffinity(0, {core})
+            most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+            resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
         with self.log.open("wb") as log:
             try:
                 self.process = subprocess.Popen(
                     [*prefix, *command], cwd=paths.PEERS, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                    env=environment, start_new_session=True, preexec_fn=pin,
+                    env=environment, start_new_session=True, preexec_fn=prepare,
                 )  # fmt: skip
             except OSError as error:
                 raise ServerFailed(f"cannot be started: {error}") from error
@@ -87,25 +94,25 @@ class Server:
     def __exit__(self, *exception: object) -> None:
         self.stop()
 
-    def ask(self, method: str, path: str, body: bytes = b"") -> tuple[int, bytes]:
+    def ask(self, method: str, path: str, body: bytes = b"", headers: dict[str, str] | None = None) -> tuple[int, bytes]:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
         try:
-            headers = {"Content-Type": "application/json"} if body else {}
-            connection.request(method, path, body or None, headers)
+            about_body = {"Content-Type": "application/json"} if body else {}
+            connection.request(method, path, body or None, {**(headers or {}), **about_body})
             response = connection.getresponse()
             return response.status, response.read()
         finally:
             connection.close()
 
     def wait_until_right(self, method: str, path: str, body: bytes, is_right: Callable[[int, bytes], bool],
-                         seconds: float = 20) -> None:  # fmt: skip
+                         headers: dict[str, str] | None = None, seconds: float = 20) -> None:  # fmt: skip
         """Waits until the question is answered as it must be; raises `ServerFailed` with the reason otherwise."""
         deadline = time.monotonic() + seconds
         while True:
             if self.process.poll() is not None:
                 raise ServerFailed(f"ended with status {self.process.returncode}: {self.last_words()}")
             try:
-                status, answer = self.ask(method, path, body)
+                status, answer = self.ask(method, path, body, headers)
             except (OSError, http.client.HTTPException) as error:
                 if time.monotonic() > deadline:
                     raise ServerFailed(f"did not answer within {seconds:.0f} s ({error}): {self.last_words()}") from error

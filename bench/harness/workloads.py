@@ -7,6 +7,7 @@ sends: short strings, numbers, a list, some text beyond ASCII.
 from __future__ import annotations
 
 import json
+import resource
 from dataclasses import dataclass
 
 from . import files, paths
@@ -26,9 +27,42 @@ PYTHON_PEERS = (
 RUST_PEERS = ("outside-rust", "hyper", "axum", "epoll")
 FILE_PEERS = ("outside", "outside-rust", "nginx", "granian-files", "caddy")
 SENDING_PEERS = (*FILE_PEERS, "outside-handler", "gunicorn-flask")
+ECHO_PEERS = (
+    "outside-ws-callbacks",
+    "outside-ws-async",
+    "outside-ws-blocking",
+    "socketify",
+    "uvicorn-websockets",
+    "uvicorn-wsproto",
+    "granian-asgi-ws",
+    "granian-rsgi-ws",
+)
+RUST_ECHO_PEERS = ("outside-rust", "fastwebsockets", "tungstenite")
+ROOM_PEERS = (
+    "outside-ws-callbacks",
+    "outside-rust",
+    "socketify",
+    "uvicorn-websockets",
+    "granian-asgi-ws",
+    "granian-rsgi-ws",
+    "gunicorn-asgi",
+)
 MIXED_PEERS = ("outside", "granian-wsgi", "fastpysgi", "robyn")
 
 HELLO = b"Hello, World!"
+
+# What opens a WebSocket, for the first question to a server.
+OPENING = {
+    "Connection": "Upgrade",
+    "Upgrade": "websocket",
+    "Sec-WebSocket-Version": "13",
+    "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
+}
+
+# A room has as many members as the load and a server may have descriptors, at most this many.
+ROOM = 10_000
+# Descriptors that are needed for other things.
+RESERVED = 200
 
 
 @dataclass(frozen=True)
@@ -46,6 +80,19 @@ class Workload:
     usual: bool = True
 
     @property
+    def unit(self) -> str:
+        """What is counted."""
+        return "messages" if self.is_websocket else "requests"
+
+    @property
+    def is_websocket(self) -> bool:
+        return "--websocket" in self.arguments
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return OPENING if self.is_websocket else {}
+
+    @property
     def body(self) -> bytes:
         return json_body() if self.path == "/json" else b""
 
@@ -60,6 +107,9 @@ class Workload:
 
     def is_right(self, status: int, body: bytes) -> bool:
         """Whether an answer is the one asked for; JSON may be written with other spaces or escapes."""
+        if self.is_websocket:
+            # The load looks at every message.
+            return status == 101
         if status != 200:
             return False
         if self.path == "/json":
@@ -71,6 +121,8 @@ class Workload:
 
     def load_arguments(self) -> list[str]:
         arguments = ["--path", self.path, "--method", self.method, *self.arguments]
+        if self.is_websocket:
+            return arguments
         if self.file:
             # What is too large to be compared every time was compared once, by `is_right`.
             large = files.SIZES[self.file] > 1 << 20
@@ -90,6 +142,11 @@ def json_body() -> bytes:
     return json.dumps({"title": "Größe der Wellen", "station": "north-4", "rows": rows}, ensure_ascii=False).encode()
 
 
+def _members() -> int:
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    return min(ROOM, most - RESERVED) if most > 0 else ROOM
+
+
 _WORKLOADS = (
     Workload("hello", "Python hello, 64 connections (hyper's Rust hello beside it)", (*PYTHON_PEERS, "hyper"), "outside"),
     Workload("json", "Python, 1 KB of JSON parsed and echoed, 64 connections", PYTHON_PEERS, "outside", "/json", "POST"),
@@ -102,6 +159,12 @@ _WORKLOADS = (
     Workload("file100k", "A file of 100 KiB, 64 connections", FILE_PEERS, "outside", "/files/100k.bin"),
     Workload("file100m", "A file of 100 MB, 4 connections", SENDING_PEERS, "outside", "/files/100m.bin",
              arguments=("--connections", "4")),
+    Workload("ws_echo", "Python WebSockets, 32 bytes echoed, 64 connections (fastwebsockets' Rust echo beside it)",
+             (*ECHO_PEERS, "fastwebsockets"), "outside-ws-callbacks", "/ws", arguments=("--websocket", "32")),
+    Workload("rust-ws_echo", "Rust WebSockets, 32 bytes echoed, 64 connections", RUST_ECHO_PEERS, "outside-rust", "/ws",
+             arguments=("--websocket", "32")),
+    Workload("ws_broadcast", f"WebSockets, 32 bytes of one to a room of {_members():,}", ROOM_PEERS, "outside-ws-callbacks",
+             "/room", arguments=("--websocket", "32", "--broadcast", "--connections", str(_members()))),
     Workload("hello32", "Python hello alone, 32 connections", MIXED_PEERS, "outside",
              arguments=("--connections", "32"), usual=False),
     Workload("mixed8", "Python hello on 32 connections beside 8 on a route that sleeps 10 ms (its ideal is 800/s)",

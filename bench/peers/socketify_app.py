@@ -1,4 +1,4 @@
-"""The three routes on socketify's own interface: `socketify_app.py PORT`.
+"""The three routes and the WebSockets on socketify's own interface: `socketify_app.py PORT`.
 
 Plain functions where nothing is awaited, which is its fast path; requests and responses come from a preallocated pool,
 as in the project's own benchmarks.
@@ -7,9 +7,9 @@ as in the project's own benchmarks.
 import asyncio
 import sys
 
-from socketify import App
+from socketify import App, CompressOptions
 
-app = App(request_response_factory_max_items=200_000)
+app = App(request_response_factory_max_items=200_000, websocket_factory_max_items=20_000)
 
 
 def hello(res, req):
@@ -38,5 +38,21 @@ async def sleep(res, req):
 app.get("/hello", hello)
 app.post("/json", echo)
 app.get("/sleep", sleep)
+
+
+def send_back(ws, message, opcode):
+    ws.send(message, opcode)
+
+
+def join(ws):
+    ws.subscribe("room")
+
+
+def say(ws, message, opcode):
+    app.publish("room", message, opcode)
+
+
+app.ws("/ws", {"compression": CompressOptions.DISABLED, "message": send_back})
+app.ws("/room", {"compression": CompressOptions.DISABLED, "open": join, "message": say})
 app.listen({"host": "127.0.0.1", "port": int(sys.argv[1])})
 app.run()

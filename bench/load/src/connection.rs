@@ -13,6 +13,7 @@ use rustix::net::{RecvFlags, recv};
 
 use crate::response::{Checker, Verdict, head_of};
 use crate::sink::Sink;
+use crate::websocket;
 
 /// Bytes read at once where what follows shall not be copied.
 const SMALL: usize = 4096;
@@ -33,6 +34,8 @@ pub(crate) struct Connection {
     stream: TcpStream,
     pub(crate) group: usize,
     pub(crate) connected: bool,
+    /// May it be asked? A WebSocket only when it is open.
+    pub(crate) ready: bool,
     /// Requests sent and not yet answered.
     pub(crate) outstanding: usize,
     /// Whether a batch was sent whose end the driver has not seen.
@@ -52,6 +55,7 @@ impl Connection {
             stream: connect(registry, token, address)?,
             group,
             connected: false,
+            ready: false,
             outstanding: 0,
             in_batch: false,
             sent_at: Instant::now(),
@@ -66,6 +70,7 @@ impl Connection {
         // A closed descriptor leaves its epoll set by itself.
         self.stream = connect(registry, token, address)?;
         self.connected = false;
+        self.ready = false;
         self.outstanding = 0;
         self.unsent = 0..0;
         self.partial.clear();
@@ -111,6 +116,27 @@ impl Connection {
             }
         }
         Ok(())
+    }
+
+    /// Sends the request that opens a WebSocket.
+    pub(crate) fn open_websocket(&mut self, opening: &[u8]) -> io::Result<()> {
+        self.unsent = 0..opening.len();
+        self.write(opening)
+    }
+
+    /// Reads the answer to it; `true` when it is open.
+    pub(crate) fn finish_opening(&mut self, buffer: &mut [u8]) -> io::Result<bool> {
+        match self.stream.read(buffer) {
+            Ok(0) => return Err(io::Error::other("closed while a WebSocket was opened")),
+            Ok(count) => self.partial.extend_from_slice(&buffer[..count]),
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {}
+            Err(error) => return Err(error),
+        }
+        self.ready = websocket::is_open(&self.partial).map_err(io::Error::other)?.is_some();
+        if self.ready {
+            self.partial = Vec::new();
+        }
+        Ok(self.ready)
     }
 
     /// The same for content that is only counted: what need not be seen the kernel throws away without a copy (`MSG_TRUNC`,
@@ -205,6 +231,10 @@ impl Connection {
             }
             match checker.check(&bytes[used..]) {
                 Verdict::Incomplete => break,
+                Verdict::Passed { length } => {
+                    used += length;
+                    continue;
+                }
                 Verdict::Good { length, close } => {
                     used += length;
                     received.responses += 1;

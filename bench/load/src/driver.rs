@@ -13,6 +13,7 @@ use mio::{Events, Poll, Token};
 use crate::connection::Connection;
 use crate::options::{GroupOptions, Options};
 use crate::response::Checker;
+use crate::websocket;
 
 /// What a group has seen in one phase.
 #[derive(Debug)]
@@ -31,6 +32,9 @@ struct Group {
     request_length: usize,
     pipeline: usize,
     sink: bool,
+    /// What opens a connection, if it is a WebSocket.
+    opening: Option<Vec<u8>>,
+    broadcast: bool,
     checker: Checker,
     tally: Tally,
     first_error: Option<String>,
@@ -56,7 +60,13 @@ pub(crate) struct Driver {
     remaining: u64,
     busy: usize,
     failed_connects: u32,
+    failed_opens: u32,
+    /// How many of them there are to be.
+    websockets: usize,
 }
+
+/// WebSockets that are being opened at the same time.
+const OPENING: usize = 128;
 
 impl Tally {
     fn new() -> io::Result<Self> {
@@ -67,13 +77,21 @@ impl Tally {
 
 impl Group {
     fn new(options: &GroupOptions, address: SocketAddr) -> io::Result<Self> {
-        let request = options.request(address);
+        let request = match options.websocket {
+            Some(length) => websocket::message(length),
+            None => options.request(address),
+        };
         Ok(Self {
             batch: request.repeat(options.pipeline),
             request_length: request.len(),
             pipeline: options.pipeline,
             sink: options.sink,
-            checker: Checker::new(options.expect.clone()),
+            opening: options.websocket.map(|_| websocket::opening(&options.path, address)),
+            broadcast: options.broadcast,
+            checker: match options.websocket {
+                Some(length) => Checker::of_frames(websocket::echo(length)),
+                None => Checker::new(options.expect.clone()),
+            },
             tally: Tally::new()?,
             first_error: None,
         })
@@ -94,7 +112,9 @@ impl Driver {
         let mut connections = Vec::new();
         for (index, group) in options.groups.iter().enumerate() {
             groups.push(Group::new(group, options.address)?);
-            for _ in 0..group.connections {
+            // WebSockets may be many, and are opened a few at a time.
+            let at_once = if group.websocket.is_some() { 0 } else { group.connections };
+            for _ in 0..at_once {
                 let token = Token(connections.len());
                 connections.push(Connection::open(poll.registry(), token, index, options.address)?);
             }
@@ -111,7 +131,41 @@ impl Driver {
             remaining: 0,
             busy: 0,
             failed_connects: 0,
+            failed_opens: 0,
+            websockets: options
+                .groups
+                .first()
+                .filter(|main| main.websocket.is_some())
+                .map_or(0, |main| main.connections),
         })
+    }
+
+    /// Opens the WebSockets of the main group, if it consists of them.
+    pub(crate) fn open_websockets(&mut self) -> io::Result<()> {
+        let mut last_opened = Instant::now();
+        let mut open = 0;
+        while open < self.websockets {
+            while self.connections.len() < self.websockets && self.connections.len() - open < OPENING {
+                let token = Token(self.connections.len());
+                self.connections.push(Connection::open(self.poll.registry(), token, 0, self.address)?);
+            }
+            self.poll.poll(&mut self.events, Some(Duration::from_millis(20)))?;
+            let events = std::mem::replace(&mut self.events, Events::with_capacity(0));
+            let now = Instant::now();
+            for event in &events {
+                self.handle(event, now)?;
+            }
+            self.events = events;
+            let before = std::mem::replace(&mut open, self.connections.iter().filter(|one| one.ready).count());
+            if open > before {
+                last_opened = now;
+            }
+            if now - last_opened > self.limit || self.failed_opens > 0 {
+                let why = self.error().map(|error| format!(": {error}")).unwrap_or_default();
+                return Err(io::Error::other(format!("{open} of {} WebSockets opened{why}", self.websockets)));
+            }
+        }
+        Ok(())
     }
 
     /// Runs one phase to its drained end; the seconds it took and what each group saw.
@@ -126,9 +180,13 @@ impl Driver {
         };
         self.remaining = remaining;
         self.sending = true;
-        for index in 0..self.connections.len() {
-            if self.connections[index].connected {
-                self.send_next(index, Instant::now());
+        if self.groups[0].broadcast {
+            self.send_to_all(Instant::now());
+        } else {
+            for index in 0..self.connections.len() {
+                if self.connections[index].ready {
+                    self.send_next(index, Instant::now());
+                }
             }
         }
         let mut last_answer = start;
@@ -174,7 +232,13 @@ impl Driver {
             match connection.finish_connect() {
                 Ok(true) => {
                     self.failed_connects = 0;
-                    self.send_next(index, now);
+                    let group = &self.groups[connection.group];
+                    connection.ready = group.opening.is_none();
+                    match &group.opening {
+                        // A write that fails is met again as the event of the closed socket.
+                        Some(opening) => drop(connection.open_websocket(opening)),
+                        None => self.send_next(index, now),
+                    }
                 }
                 Ok(false) => {}
                 Err(error) => {
@@ -188,6 +252,21 @@ impl Driver {
             return Ok(now);
         }
         let group = &mut self.groups[connection.group];
+        if !connection.ready {
+            let opened = match &group.opening {
+                Some(opening) if event.is_writable() && connection.has_unsent() => connection.write(opening),
+                _ => Ok(()),
+            };
+            match opened.and_then(|()| connection.finish_opening(&mut self.buffer)) {
+                Ok(true) if self.sending && !group.broadcast => self.send_next(index, now),
+                Ok(_) => {}
+                Err(error) => {
+                    self.failed_opens += 1;
+                    group.note(1, || error.to_string());
+                }
+            }
+            return Ok(now);
+        }
         if event.is_writable()
             && connection.has_unsent()
             && let Err(error) = connection.write(&group.batch)
@@ -214,9 +293,26 @@ impl Driver {
         } else if connection.in_batch && connection.outstanding == 0 {
             connection.in_batch = false;
             self.busy -= 1;
-            self.send_next(index, now);
+            match group.broadcast {
+                false => self.send_next(index, now),
+                true if self.busy == 0 => self.send_to_all(now),
+                true => {}
+            }
         }
         Ok(now)
+    }
+
+    /// One message of the first connection, which all have to get.
+    fn send_to_all(&mut self, now: Instant) {
+        if !self.sending {
+            return;
+        }
+        for connection in &mut self.connections {
+            (connection.outstanding, connection.in_batch, connection.sent_at) = (1, true, now);
+        }
+        self.busy = self.connections.len();
+        let (group, first) = (&self.groups[0], &mut self.connections[0]);
+        let _ = first.send(&group.batch, 1, group.request_length, now);
     }
 
     /// A batch more on a connection that has all its answers, unless the phase is over.

@@ -15,6 +15,8 @@ bench-load --connect IP:PORT [options]
   --expect TEXT       the first response of the main group must have this body
   --expect-file FILE  the same, from a file
   --sink              content of the main group is counted, and thrown away by the kernel: for files too large to compare
+  --websocket N       messages of N bytes over WebSockets on this path, each echoed, instead of requests
+  --broadcast         with --websocket: the first connection sends, all have to get it, then it sends again
   --connections N     keep-alive connections of the main group (default 64)
   --pipeline N        requests in one write, all answered before the next write (default 1)
   --duration S        seconds measured (default 3)
@@ -37,6 +39,9 @@ pub(crate) struct GroupOptions {
     pub(crate) connections: usize,
     pub(crate) pipeline: usize,
     pub(crate) sink: bool,
+    /// Bytes of a message, where these are WebSockets.
+    pub(crate) websocket: Option<usize>,
+    pub(crate) broadcast: bool,
 }
 
 impl GroupOptions {
@@ -50,6 +55,8 @@ impl GroupOptions {
             connections,
             pipeline: 1,
             sink: false,
+            websocket: None,
+            broadcast: false,
         }
     }
 
@@ -107,6 +114,7 @@ pub(crate) fn parse(arguments: impl Iterator<Item = String>) -> Result<Options, 
         let flag = match name.as_str() {
             "--gate" => Some(&mut options.gate),
             "--sink" => Some(&mut main.sink),
+            "--broadcast" => Some(&mut main.broadcast),
             _ => None,
         };
         if let Some(flag) = flag {
@@ -123,6 +131,7 @@ pub(crate) fn parse(arguments: impl Iterator<Item = String>) -> Result<Options, 
             "--expect-file" => main.expect = Some(std::fs::read(&value).map_err(|e| format!("{name} {value}: {e}"))?),
             "--expect" => main.expect = Some(value.into_bytes()),
             "--connections" => main.connections = number(&name, &value)?,
+            "--websocket" => main.websocket = Some(number(&name, &value)?),
             "--pipeline" => main.pipeline = number(&name, &value)?,
             "--duration" => options.duration = seconds(&name, &value)?,
             "--requests" => options.requests = Some(number(&name, &value)?),
@@ -139,6 +148,12 @@ pub(crate) fn parse(arguments: impl Iterator<Item = String>) -> Result<Options, 
     }
     if main.sink && (main.pipeline > 1 || main.expect.is_some()) {
         return Err("--sink goes with neither --pipeline nor --expect".into());
+    }
+    if main.websocket.is_some() && (main.pipeline > 1 || main.sink || main.expect.is_some()) {
+        return Err("--websocket goes with neither --pipeline nor --sink nor --expect".into());
+    }
+    if main.broadcast && (main.websocket.is_none() || options.requests.is_some() || beside_path.is_some()) {
+        return Err("--broadcast needs --websocket, and goes with neither --requests nor --beside-path".into());
     }
     options.groups.push(main);
     if let Some(path) = beside_path {

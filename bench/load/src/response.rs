@@ -8,6 +8,8 @@ use std::ops::Range;
 
 use memchr::memmem;
 
+use crate::websocket;
+
 /// What the bytes at the front of a buffer are.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
@@ -15,6 +17,8 @@ pub(crate) enum Verdict {
     Incomplete,
     /// A response as expected, this many bytes long; `close` when the server announced the end of the connection.
     Good { length: usize, close: bool },
+    /// Bytes that are no response and mean nothing, this many.
+    Passed { length: usize },
     /// A whole response, but not the one expected.
     Wrong { length: usize, why: String },
     /// Bytes that are no HTTP response: the connection cannot go on.
@@ -35,6 +39,8 @@ pub(crate) struct Checker {
     template: Option<Template>,
     /// Of content that is only counted.
     length: Option<usize>,
+    /// The one message that is expected, over and over.
+    frame: Option<Vec<u8>>,
 }
 
 struct Parsed {
@@ -50,7 +56,15 @@ impl Checker {
         Self { expect, ..Self::default() }
     }
 
+    /// For messages of a WebSocket.
+    pub(crate) fn of_frames(frame: Vec<u8>) -> Self {
+        Self { frame: Some(frame), ..Self::default() }
+    }
+
     pub(crate) fn check(&mut self, buffer: &[u8]) -> Verdict {
+        if let Some(frame) = &self.frame {
+            return websocket::check(buffer, frame);
+        }
         if let Some(template) = &self.template {
             let Template { bytes, date, .. } = template;
             if buffer.len() >= bytes.len()

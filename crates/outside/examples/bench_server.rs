@@ -1,7 +1,10 @@
-//! A server for outside harnesses: `bench_server PORT [FOLDER]`. Routes: `/hello`, and `/files` for the folder. The access
-//! log is `OUTSIDE_ACCESS_LOG` (`off` by default here, so that peers without a log can be compared).
+//! A server for outside harnesses: `bench_server PORT [FOLDER]`. Routes: `/hello`, `/files` for the folder, and two for
+//! WebSockets: `/ws` echoes, in `/room` all get what one says. The access log is `OUTSIDE_ACCESS_LOG` (`off` by default
+//! here, so that peers without a log can be compared).
 
-use outside::{Config, Error, Folder, OutsideHttp, Request, Response, Value};
+use std::sync::Arc;
+
+use outside::{Config, Error, Folder, Message, OutsideHttp, Request, Response, Value, WebSocket, WebSocketConnection};
 
 fn main() -> Result<(), Error> {
     let port = std::env::args().nth(1).and_then(|port| port.parse().ok());
@@ -15,5 +18,21 @@ fn main() -> Result<(), Error> {
     if let Some(folder) = std::env::args().nth(2) {
         server.set_route("/files", Folder::new(folder)?)?;
     }
+    let echo = |connection: &WebSocketConnection, message: Message| connection.send(message);
+    server.set_route("/ws", WebSocket::new().on_message(echo))?;
+    let server = Arc::new(server);
+    let publisher = Arc::downgrade(&server);
+    let room = WebSocket::new()
+        .on_open(|connection: &WebSocketConnection| -> Result<(), Error> {
+            connection.subscribe("room");
+            Ok(())
+        })
+        .on_message(move |_: &WebSocketConnection, message: Message| -> Result<(), Error> {
+            if let Some(server) = publisher.upgrade() {
+                server.publish("room", message);
+            }
+            Ok(())
+        });
+    server.set_route("/room", room)?;
     server.run()
 }

@@ -1,0 +1,30 @@
+"""WebSockets as a plain ASGI 3 application, served by uvicorn, granian and gunicorn.
+
+`/ws` echoes; in `/room` everybody gets what one says. ASGI has no rooms: a loop over the members is what its frameworks do.
+"""
+
+room = set()
+
+
+async def app(scope, receive, send):
+    if scope["type"] != "websocket":
+        return
+    await receive()
+    await send({"type": "websocket.accept"})
+    await (enter if scope["path"] == "/room" else echo)(receive, send)
+
+
+async def echo(receive, send):
+    while (event := await receive())["type"] == "websocket.receive":
+        await send({"type": "websocket.send", "bytes": event["bytes"]})
+
+
+async def enter(receive, send):
+    room.add(send)
+    try:
+        while (event := await receive())["type"] == "websocket.receive":
+            message = {"type": "websocket.send", "bytes": event["bytes"]}
+            for member in list(room):
+                await member(message)
+    finally:
+        room.discard(send)

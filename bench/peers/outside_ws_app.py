@@ -1,0 +1,48 @@
+"""WebSockets on this project's server: `outside_ws_app.py PORT callbacks|async|blocking`.
+
+`/ws` echoes; in `/room` everybody gets what one says. Everything at its default but the access log, which is off as the
+peers have it.
+"""
+
+import sys
+
+from outside import OutsideHTTP, WebSocket
+
+server = OutsideHTTP(("127.0.0.1", int(sys.argv[1])))
+server.config["access_log"] = "off"
+echo, room = WebSocket(), WebSocket()
+server.set_route("/ws", echo)
+server.set_route("/room", room)
+
+
+def send_back(connection, message):
+    connection.send(message)
+
+
+async def echo_async(connection):
+    async for message in connection:
+        await connection.send(message)
+
+
+def echo_blocking(connection):
+    for message in connection:
+        connection.send(message)
+
+
+if sys.argv[2] == "callbacks":
+    echo.on_message(send_back)
+else:
+    echo.on_connection(echo_async if sys.argv[2] == "async" else echo_blocking)
+
+
+@room.on_open
+def join(connection):
+    connection.subscribe("room")
+
+
+@room.on_message
+def say(connection, message):
+    server.publish("room", message)
+
+
+server.run()
