@@ -116,6 +116,7 @@ ROUTES = {
     "/open": open_gate,
     "/new": new,
     "/guests": lambda request: str(guests),
+    "/interval": lambda request: str(sys.getswitchinterval()),
     "/calls": lambda request: dict(calls),
     "/quick": quick,
     "/sleepy": sleepy,

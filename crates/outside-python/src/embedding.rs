@@ -3,11 +3,13 @@
 use std::io::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Instant;
 
 use outside::{Host, Request};
 use pyo3::prelude::*;
 
 use crate::call::{Shared, lock};
+use crate::contention;
 use crate::logging::log_exception;
 
 /// One outer attach for a thread's whole life, so that re-attaching creates and destroys no thread state.
@@ -19,7 +21,11 @@ impl Host for PythonHost {
     }
 
     fn work(&self, batch: &mut (dyn FnMut() + Send)) {
-        Python::attach(|_| batch());
+        let asked = Instant::now();
+        Python::attach(|py| {
+            contention::note(py, asked.elapsed());
+            batch();
+        });
     }
 
     fn interrupt(&self, request: &Arc<Request>) {

@@ -5,6 +5,7 @@
 
 mod call;
 mod command;
+mod contention;
 mod convert;
 mod cookie;
 mod embedding;

@@ -9,6 +9,7 @@ use pyo3::prelude::*;
 
 use crate::call::asynchronous::EventLoop;
 use crate::call::interrupt::prepare as prepare_interrupts;
+use crate::contention;
 use crate::hooks::PythonHooks;
 use crate::logging::log_exception;
 use crate::server::{OutsideHttp, is_async, lock};
@@ -67,6 +68,7 @@ pub(crate) fn serve_on(
     signals.give_back(py)?;
     if running.end() {
         EventLoop::stop(py)?;
+        contention::end(py)?;
     }
     if let Some(cleanup) = server_cleanup
         && let Err(error) = cleanup.bind(py).call0()
