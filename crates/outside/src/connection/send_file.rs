@@ -24,6 +24,11 @@ impl Connection {
         exchange: &mut Exchange,
         content: Box<FileContent>,
     ) -> Result<(), Stop> {
+        // Between slices the system need not send a packet that is not full; what wakes the client is then larger.
+        let is_corked = content.len() > SLICE;
+        if is_corked {
+            self.stream.set_corked(true);
+        }
         for segment in &content.segments {
             match segment {
                 Segment::Text(text) => {
@@ -36,10 +41,13 @@ impl Connection {
                 }
             }
         }
-        match out.is_empty() {
-            true => Ok(()),
-            false => self.flush(out, b"").await,
+        if !out.is_empty() {
+            self.flush(out, b"").await?;
         }
+        if is_corked {
+            self.stream.set_corked(false);
+        }
+        Ok(())
     }
 
     /// Writes what stands before the content of a file; the system may wait for that before it sends a packet.

@@ -139,6 +139,17 @@ impl Stream {
         }
     }
 
+    /// While it is corked, packets leave only when they are full; what is left leaves when it no longer is (tcp(7)).
+    /// It saves time, no more: a socket that cannot do it is none the worse.
+    pub(crate) fn set_corked(&self, corked: bool) {
+        #[cfg(target_os = "linux")]
+        if let Self::Tcp(stream) = self {
+            drop(rustix::net::sockopt::set_tcp_cork(stream, corked));
+        }
+        #[cfg(not(target_os = "linux"))]
+        let _ = corked;
+    }
+
     /// Says that nothing more will be written.
     pub(crate) fn poll_shutdown(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
