@@ -38,6 +38,10 @@ pub(crate) struct Field {
     pub(crate) known: Known,
 }
 
+/// Room for the fields of most responses, in bytes and fields.
+const USUAL_TEXT: usize = 48;
+const USUAL_FIELDS: usize = 2;
+
 impl Headers {
     /// An empty list.
     pub const fn new() -> Self {
@@ -153,8 +157,20 @@ impl Headers {
 
     /// Adds a field that is known to be well formed, in the shape it has on the wire.
     pub(crate) fn push_checked(&mut self, name: &[u8], value: &[u8]) {
+        self.push_known(Known::of(name), name, value);
+    }
+
+    /// The same for a name that has been looked up.
+    pub(crate) fn push_known(&mut self, known: Known, name: &[u8], value: &[u8]) {
         let start = self.text.len();
-        self.text.reserve(name.len() + value.len() + 4);
+        let length = name.len() + value.len() + 4;
+        if self.fields.capacity() == 0 {
+            // Asking for room is quicker than growing into it.
+            self.text = Vec::with_capacity(length.max(USUAL_TEXT));
+            self.fields = Vec::with_capacity(USUAL_FIELDS);
+        } else {
+            self.text.reserve(length);
+        }
         self.text.extend_from_slice(name);
         self.text.extend_from_slice(b": ");
         let value_start = self.text.len();
@@ -165,7 +181,7 @@ impl Headers {
             value: value_start as u32,
             value_len: value.len() as u32,
             name_len: name.len() as u16,
-            known: Known::of(name),
+            known,
         });
     }
 
@@ -174,7 +190,7 @@ impl Headers {
         if self.known(known).is_some() {
             self.remove(&String::from_utf8_lossy(name));
         }
-        self.push_checked(name, value);
+        self.push_known(known, name, value);
     }
 
     /// The fields as they go out, each with its CRLF. Only for lists that were built by `append` and `set`.

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use super::body::{Body, BodyStream, FileSlice, Pieces};
 use super::cookie::ResponseCookie;
 use super::headers::Headers;
+use super::name::Known;
 use crate::error::Error;
 
 /// An HTTP response (RFC 9110 section 3.4).
@@ -123,7 +124,7 @@ impl Response {
     }
 
     fn with_media_type(mut self, media_type: &'static str) -> Self {
-        self.headers.push_checked(b"Content-Type", media_type.as_bytes());
+        self.headers.push_known(Known::ContentType, b"Content-Type", media_type.as_bytes());
         self
     }
 

@@ -144,7 +144,7 @@ impl Stream {
     pub(crate) fn set_corked(&self, corked: bool) {
         #[cfg(target_os = "linux")]
         if let Self::Tcp(stream) = self {
-            drop(rustix::net::sockopt::set_tcp_cork(stream, corked));
+            let _ = rustix::net::sockopt::set_tcp_cork(stream, corked);
         }
         #[cfg(not(target_os = "linux"))]
         let _ = corked;

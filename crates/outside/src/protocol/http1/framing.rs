@@ -42,6 +42,8 @@ pub(crate) fn framing(request: &Request) -> Result<Framing, Refusal> {
             Known::TransferEncoding if codings.replace(value).is_some() => {
                 return Err(Refusal::bad("more than one Transfer-Encoding"));
             }
+            // What browsers say.
+            Known::Connection if value.eq_ignore_ascii_case(b"keep-alive") => keep = true,
             Known::Connection => {
                 for option in value.split(|&byte| byte == b',').map(<[u8]>::trim_ascii) {
                     close |= option.eq_ignore_ascii_case(b"close");

@@ -253,7 +253,7 @@ fn is_authority(text: &[u8]) -> bool {
             None => return false,
         }
     } else {
-        text.split_at(memchr::memchr(b':', text).unwrap_or(text.len()))
+        text.split_at(find_byte(b':', text).unwrap_or(text.len()))
     };
     let port_is_valid = match port {
         [] => true,
@@ -264,20 +264,37 @@ fn is_authority(text: &[u8]) -> bool {
         [b'[', inner @ .., b']'] => {
             std::str::from_utf8(inner).is_ok_and(|inner| inner.parse::<std::net::Ipv6Addr>().is_ok())
         }
-        _ => !host.is_empty() && host.iter().all(|&byte| is_host_byte(byte)) && has_whole_escapes(host),
+        _ => !host.is_empty() && host.iter().all(|&byte| HOST_BYTES[usize::from(byte)]) && has_whole_escapes(host),
     };
     port_is_valid && host_is_valid
 }
 
-fn has_whole_escapes(text: &[u8]) -> bool {
-    memchr::memchr_iter(b'%', text)
-        .all(|at| text.get(at + 1..at + 3).is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit)))
+fn has_whole_escapes(mut text: &[u8]) -> bool {
+    while let Some(at) = find_byte(b'%', text) {
+        if !text.get(at + 1..at + 3).is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit)) {
+            return false;
+        }
+        text = &text[at + 3..];
+    }
+    true
 }
 
 /// unreserved, sub-delims and `%` (RFC 3986 section 3.2.2).
-fn is_host_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=%".contains(&byte)
-}
+const HOST_BYTES: [bool; 256] = {
+    let mut allowed = [false; 256];
+    let mut byte = 0_u8;
+    while byte < 0x80 {
+        allowed[byte as usize] = byte.is_ascii_alphanumeric();
+        byte += 1;
+    }
+    let others = b"-._~!$&'()*+,;=%";
+    let mut at = 0;
+    while at < others.len() {
+        allowed[others[at] as usize] = true;
+        at += 1;
+    }
+    allowed
+};
 
 #[cfg(test)]
 mod tests {
