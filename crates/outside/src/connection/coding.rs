@@ -4,17 +4,17 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::{Connection, Stop};
+use super::{Desk, Stop};
 use crate::compression::{LEAST, Level, OFF_THE_REACTOR, compress, is_compressible, jitter};
 use crate::executor::{Exchange, Work};
 use crate::files::forbids_transform;
 use crate::message::{Body, Headers, Known, Request, Response};
 use crate::protocol::negotiation::{Accepted, Coding, Codings};
 
-impl Connection {
+impl Desk {
     /// Compresses what a handler has answered, if it is worth it. Content that was chosen from a file's codings, or comes in
     /// pieces, is sent as it is.
-    pub(super) async fn encode(&mut self, exchange: &mut Exchange) -> Result<(), Stop> {
+    pub(super) async fn encode(&self, exchange: &mut Exchange) -> Result<(), Stop> {
         let Work::Answered(response) = &mut exchange.work else { return Ok(()) };
         let Body::Bytes(content) = &response.body else { return Ok(()) };
         if !may_be_encoded(response) {

@@ -1,11 +1,8 @@
 //! Files on routes: found in memory within the turn, else looked for where a disk may be waited for.
 
-use std::future::poll_fn;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::Poll;
 
-use super::{Connection, Stop, Waiting};
+use super::{Desk, Stop};
 use crate::executor::{Exchange, Work};
 use crate::files::{Answer, CONTENT_SECURITY_POLICY, Entry, Files, Located, Patience, Unopened, answer};
 use crate::log::Level;
@@ -14,10 +11,10 @@ use crate::message::{Body, FileSlice, Headers, Known, Request, Response};
 /// What such a route answers (RFC 9110 section 9.1).
 const METHODS: &[u8] = b"GET, HEAD, OPTIONS";
 
-impl Connection {
+impl Desk {
     /// Answers with a file of this route. `below` is where in the path what lies below the route begins.
     pub(super) async fn answer_with_file(
-        &mut self,
+        &self,
         files: &Arc<Files>,
         below: usize,
         exchange: &mut Exchange,
@@ -61,7 +58,7 @@ impl Connection {
         Ok(())
     }
 
-    async fn find_file(&mut self, files: &Arc<Files>, route: &str, path: &str) -> Result<Option<Located>, Stop> {
+    async fn find_file(&self, files: &Arc<Files>, route: &str, path: &str) -> Result<Option<Located>, Stop> {
         let site = Arc::clone(&self.site.1);
         if let Some(entry) = files.find(&site.store, path) {
             return Ok(Some(Located::File(entry)));
@@ -85,7 +82,7 @@ impl Connection {
         })
     }
 
-    async fn answer_with_entry(&mut self, entry: Arc<Entry>, exchange: &mut Exchange) -> Result<(), Stop> {
+    async fn answer_with_entry(&self, entry: Arc<Entry>, exchange: &mut Exchange) -> Result<(), Stop> {
         let site = Arc::clone(&self.site.1);
         let mut response = Response::new(200);
         response.body = Body::File(FileSlice::whole(Arc::clone(entry.path())));
@@ -121,25 +118,6 @@ impl Connection {
             }
         }
         Ok(())
-    }
-
-    /// Runs what may take long beside the event loop.
-    pub(super) async fn beside<T: Send + 'static>(
-        &mut self,
-        work: impl FnOnce() -> T + Send + 'static,
-    ) -> Result<T, Stop> {
-        let mut running = self.service.executor.runtime.handle().spawn_blocking(work);
-        self.limit_handler();
-        let done = poll_fn(|context| match Pin::new(&mut running).poll(context) {
-            Poll::Ready(done) => Poll::Ready(done.map_err(|_| Stop::Gone)),
-            Poll::Pending => match self.handle.stop(context, Waiting::Handler) {
-                Some(stop) => Poll::Ready(Err(stop)),
-                None => Poll::Pending,
-            },
-        })
-        .await;
-        self.handle.clear_deadline();
-        done
     }
 }
 

@@ -6,6 +6,7 @@
 mod answer;
 mod buffer;
 mod coding;
+mod desk;
 mod files;
 mod handle;
 mod outlet;
@@ -34,10 +35,11 @@ use crate::log::{Log, client_text};
 use crate::message::Request;
 use crate::protocol::http1::{Framing, HeadLimits, HeadScanner};
 use crate::protocol::websocket::DeflatePool;
-use crate::site::{Site, Snapshot};
+use crate::site::Site;
 use crate::transport::Stream;
 use crate::websocket::Room;
 use buffer::Input;
+use desk::Desk;
 use session::{Opening, Session};
 
 /// What the connections of a reactor share.
@@ -85,10 +87,8 @@ pub(crate) struct Connection {
     address: SocketAddr,
     /// The address as text, for the log.
     client: Box<[u8]>,
-    service: Arc<Service>,
-    handle: Arc<Handle>,
+    desk: Desk,
     seat: Seat,
-    site: (u64, Arc<Snapshot>),
     mailbox: Arc<Mailbox>,
     input: Input,
     scanner: HeadScanner,
@@ -137,9 +137,8 @@ impl Connection {
             stream,
             address,
             client: client_text(address),
-            handle,
             seat: Seat { service: Arc::clone(&service), number },
-            site: (u64::MAX, Arc::default()),
+            desk: Desk::new(service, handle),
             mailbox: Arc::default(),
             input: Input::default(),
             scanner: HeadScanner::default(),
@@ -153,7 +152,6 @@ impl Connection {
             is_timed_by_rate: false,
             is_past_content_until_close: false,
             opening: None,
-            service,
         }
     }
 
@@ -168,8 +166,8 @@ impl Connection {
             match connection.opening.take() {
                 // A task of its own, which is smaller: sessions are many, and most of them rest.
                 Some(opening) => {
-                    let service = Arc::clone(&connection.service);
-                    connection.handle = service.handles.renew(connection.seat.number);
+                    let service = Arc::clone(&connection.desk.service);
+                    connection.desk.handle = service.handles.renew(connection.seat.number);
                     drop(service.executor.runtime.spawn(Session::new(connection, *opening).run()));
                 }
                 None => connection.close(answered).await,
@@ -197,8 +195,8 @@ impl Connection {
     /// or a bound is reached: closing with unread input would make the system throw away what is on its way out (RFC
     /// 9112 section 9.6).
     async fn close(&mut self, answered: bool) {
-        self.handle.forgive();
-        self.handle.set_deadline(self.service.clock.after(DRAIN_TIME));
+        self.desk.handle.forgive();
+        self.desk.handle.set_deadline(self.desk.service.clock.after(DRAIN_TIME));
         let shut = poll_fn(|context| self.stream.poll_shutdown(context)).await;
         let mut left = DRAIN_BYTES;
         let unread = self.input.unread().len();
@@ -218,26 +216,9 @@ impl Connection {
 
     /// Reads once into the input; never 0.
     async fn read(&mut self, waiting: Waiting) -> Result<usize, Stop> {
-        poll_fn(|context| self.poll_read(context, waiting)).await
-    }
-
-    fn poll_read(&mut self, context: &mut Context<'_>, waiting: Waiting) -> Poll<Result<usize, Stop>> {
-        let room = self.input.room(self.service.config.recv_size);
-        let result = match self.stream.poll_read(context, room) {
-            Poll::Ready(Ok(0) | Err(_)) => Poll::Ready(Err(Stop::Gone)),
-            Poll::Ready(Ok(count)) => {
-                self.input.filled(count);
-                return Poll::Ready(Ok(count));
-            }
-            Poll::Pending => Poll::Pending,
-        };
-        self.input.unused();
-        if result.is_pending()
-            && let Some(stop) = self.handle.stop(context, waiting)
-        {
-            return Poll::Ready(Err(stop));
-        }
-        result
+        let Self { desk, stream, input, .. } = self;
+        let size = desk.service.config.recv_size;
+        poll_fn(|context| poll_read(stream, input, &desk.handle, size, context, waiting)).await
     }
 
     /// Writes all of these; one system call if the socket takes them.
@@ -275,12 +256,12 @@ impl Connection {
             Poll::Ready(Err(_)) => Poll::Ready(Err(Stop::Gone)),
             Poll::Ready(Ok(count)) => Poll::Ready(Ok(count)),
             Poll::Pending => {
-                if let Some(stop) = self.handle.stop(context, Waiting::Transfer) {
+                if let Some(stop) = self.desk.handle.stop(context, Waiting::Transfer) {
                     return Poll::Ready(Err(stop));
                 }
                 // What the socket took before is to the client's credit, whichever answer it belongs to.
-                let since = *transfer.waited_since.get_or_insert_with(|| self.service.clock.now());
-                self.set_transfer_deadline(since, self.written, self.service.config.write_stall_timeout);
+                let since = *transfer.waited_since.get_or_insert_with(|| self.desk.service.clock.now());
+                self.set_transfer_deadline(since, self.written, self.desk.service.config.write_stall_timeout);
                 Poll::Pending
             }
         })
@@ -293,36 +274,62 @@ impl Connection {
     /// The socket has taken all of it.
     fn end_transfer(&self, transfer: &Transfer) {
         if transfer.waited_since.is_some() {
-            self.handle.clear_deadline();
-            self.handle.forgive();
+            self.desk.handle.clear_deadline();
+            self.desk.handle.forgive();
         }
     }
 
     fn complain_of_reader(&self, stop: &Stop) {
         if let Stop::TimedOut = stop {
             let key = if self.is_timed_by_rate { "min_rate" } else { "write_stall_timeout" };
-            self.service.log.complain(key, "a client that takes its answer too slowly");
+            self.desk.service.log.complain(key, "a client that takes its answer too slowly");
         }
     }
 
     /// A transfer ends when nothing has moved for a while, or when it is slower than the minimum rate after a grace
     /// of five seconds (edge.md S24, S25).
     fn set_transfer_deadline(&mut self, start: u64, moved: u64, stall: Duration) {
-        let rate = self.service.config.min_rate;
+        let rate = self.desk.service.config.min_rate;
         let by_rate = moved.saturating_mul(1000).checked_div(rate).map_or(u64::MAX, |time| start + RATE_GRACE + time);
-        let by_stall = self.service.clock.after(stall);
+        let by_stall = self.desk.service.clock.after(stall);
         self.is_timed_by_rate = by_rate < by_stall;
-        self.handle.set_deadline(by_stall.min(by_rate));
+        self.desk.handle.set_deadline(by_stall.min(by_rate));
     }
 
     fn head_limits(&self) -> HeadLimits {
-        let config = &self.service.config;
+        let config = &self.desk.service.config;
         HeadLimits {
             request_line: config.max_request_line,
             fields: config.max_header_fields,
             section: config.max_header_size,
         }
     }
+}
+
+/// Reads once into the input, into room of this size if there is none; never 0.
+fn poll_read(
+    stream: &mut Stream,
+    input: &mut Input,
+    handle: &Handle,
+    size: usize,
+    context: &mut Context<'_>,
+    waiting: Waiting,
+) -> Poll<Result<usize, Stop>> {
+    let result = match stream.poll_read(context, input.room(size)) {
+        Poll::Ready(Ok(0) | Err(_)) => Poll::Ready(Err(Stop::Gone)),
+        Poll::Ready(Ok(count)) => {
+            input.filled(count);
+            return Poll::Ready(Ok(count));
+        }
+        Poll::Pending => Poll::Pending,
+    };
+    input.unused();
+    if result.is_pending()
+        && let Some(stop) = handle.stop(context, waiting)
+    {
+        return Poll::Ready(Err(stop));
+    }
+    result
 }
 
 /// Something that is being sent: since when the socket has not taken all of it, in milliseconds of the clock.

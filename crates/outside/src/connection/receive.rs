@@ -92,8 +92,8 @@ impl Connection {
         let Some(empty) = Arc::get_mut(&mut request) else {
             return Err(Unread { refusal: SHARED, request: None, fragment: None });
         };
-        empty.max_params = self.service.config.max_query_parameters;
-        empty.max_cookies = self.service.config.max_cookies;
+        empty.max_params = self.desk.service.config.max_query_parameters;
+        empty.max_cookies = self.desk.service.config.max_cookies;
         let decoded = decode_head(&unread[start..end], fields, empty);
         self.scanner = Default::default();
         self.input.consume(end);
@@ -114,13 +114,13 @@ impl Connection {
         if begun {
             // The deadline of a head counts from its first byte, whatever drips in.
             if !std::mem::replace(&mut self.head_is_timed, true) {
-                self.handle.set_deadline(self.service.clock.after(self.service.config.header_timeout));
+                self.desk.handle.set_deadline(self.desk.service.clock.after(self.desk.service.config.header_timeout));
             }
         } else {
-            let config = &self.service.config;
+            let config = &self.desk.service.config;
             let patience = if self.received == 0 { config.first_byte_timeout } else { config.keep_alive_idle };
-            self.handle.set_idle(self.service.clock.now());
-            self.handle.set_deadline(self.service.clock.after(patience));
+            self.desk.handle.set_idle(self.desk.service.clock.now());
+            self.desk.handle.set_deadline(self.desk.service.clock.after(patience));
         }
         let waiting = if begun { Waiting::Transfer } else { Waiting::Idle };
         let mut read = self.read(waiting).await;
@@ -130,10 +130,10 @@ impl Connection {
             read = self.read(waiting).await;
         }
         if !begun {
-            self.handle.set_busy();
-            self.handle.clear_deadline();
+            self.desk.handle.set_busy();
+            self.desk.handle.clear_deadline();
             if read.is_ok() {
-                self.handle.forgive();
+                self.desk.handle.forgive();
             }
         }
         match read {
@@ -152,10 +152,10 @@ impl Connection {
     async fn accept(&mut self, mut request: Arc<Request>, framing: Framing) -> Result<(), Stop> {
         self.received += 1;
         self.keep_alive = framing.keep_alive
-            && self.service.config.keep_alive
-            && self.received < self.service.config.max_socket_reuse
-            && !self.service.is_ending();
-        let began = self.service.log.wants_duration().then(Instant::now);
+            && self.desk.service.config.keep_alive
+            && self.received < self.desk.service.config.max_socket_reuse
+            && !self.desk.service.is_ending();
+        let began = self.desk.service.log.wants_duration().then(Instant::now);
         if framing.body != BodyLength::Known(0) {
             match self.read_body(&mut request, framing).await {
                 Ok(()) => {}
@@ -173,8 +173,8 @@ impl Connection {
             }
         }
         // A deadline that passed just as the last byte came in has not been missed.
-        self.handle.clear_deadline();
-        self.handle.forgive();
+        self.desk.handle.clear_deadline();
+        self.desk.handle.forgive();
         let mut exchange = Exchange::new(Some(request), Work::Done);
         exchange.began = began;
         self.exchanges.push(exchange);
@@ -182,7 +182,7 @@ impl Connection {
     }
 
     async fn read_body(&mut self, request: &mut Arc<Request>, framing: Framing) -> Result<(), BodyFault> {
-        let max = self.service.config.max_body_size;
+        let max = self.desk.service.config.max_body_size;
         let limits = self.head_limits();
         let mut chunks = ChunkedDecoder::new();
         if matches!(framing.body, BodyLength::Known(length) if length > max as u64) {
@@ -191,7 +191,7 @@ impl Connection {
         let mut content = std::mem::take(&mut Arc::get_mut(request).ok_or(SHARED)?.content);
         let mut spool = Spool::default();
         // The minimum rate is asked of each stretch of time: what came at once before buys nothing.
-        let (mut since, mut had) = (self.service.clock.now(), 0);
+        let (mut since, mut had) = (self.desk.service.clock.now(), 0);
         let mut expects_continue = framing.expects_continue;
         loop {
             let unread = self.input.unread();
@@ -212,9 +212,12 @@ impl Connection {
                 }
             };
             let is_spooling = done && moved > 0;
-            if is_spooling || spool.wants(&content, self.service.config.spool_above) {
-                spool.take(&self.service.executor, &mut content).await.map_err(|error| {
-                    self.service.log.event(Level::Error, format!("a request's content could not be spooled: {error}"));
+            if is_spooling || spool.wants(&content, self.desk.service.config.spool_above) {
+                spool.take(&self.desk.service.executor, &mut content).await.map_err(|error| {
+                    self.desk
+                        .service
+                        .log
+                        .event(Level::Error, format!("a request's content could not be spooled: {error}"));
                     Refusal::new(500, "content could not be stored")
                 })?;
             }
@@ -225,10 +228,10 @@ impl Connection {
             if std::mem::take(&mut expects_continue) && so_far == 0 {
                 self.write(CONTINUE, b"").await?;
             }
-            if self.service.clock.now() - since > RATE_WINDOW {
-                (since, had) = (self.service.clock.now(), so_far);
+            if self.desk.service.clock.now() - since > RATE_WINDOW {
+                (since, had) = (self.desk.service.clock.now(), so_far);
             }
-            self.set_transfer_deadline(since, so_far - had, self.service.config.body_stall_timeout);
+            self.set_transfer_deadline(since, so_far - had, self.desk.service.config.body_stall_timeout);
             self.read(Waiting::Transfer).await?;
         }
         let request = Arc::get_mut(request).ok_or(SHARED)?;
@@ -242,11 +245,11 @@ impl Connection {
     /// Answers with an error and ends the conversation: what follows cannot be trusted to be a request.
     fn refuse(&mut self, refusal: Refusal, request: Option<Arc<Request>>, fragment: Option<Arc<Request>>) {
         if let Some(key) = refusal.limit {
-            self.service.log.complain(key, refusal.reason);
+            self.desk.service.log.complain(key, refusal.reason);
         }
         self.keep_alive = false;
-        self.handle.forgive();
-        self.handle.clear_deadline();
+        self.desk.handle.forgive();
+        self.desk.handle.clear_deadline();
         let work = Work::Status(refusal.status, Some(refusal.reason.to_owned()));
         let mut exchange = Exchange::new(request, work);
         exchange.fragment = fragment;

@@ -3,17 +3,14 @@
 //! Answers that wait together leave with one write. Content up to [`SMALL`] rides along with its head; larger content
 //! is not copied.
 
-use std::future::poll_fn;
-use std::sync::Arc;
-use std::task::Poll;
+use std::task::Context;
 
-use bytes::Bytes;
-
+use super::answer::poll_gone;
 use super::buffer::{give_output, recycle, take_output};
 use super::{Connection, Stop};
-use crate::executor::{Exchange, Job, Work};
-use crate::log::{AccessLine, Level, Moment};
-use crate::message::{Body, BodyStream, Known, Pull, Response, Version};
+use crate::executor::{Exchange, Work};
+use crate::log::{AccessLine, Moment};
+use crate::message::{Body, BodyStream, Known, Response, Version};
 use crate::protocol::http1::{ContentLength, LAST_CHUNK, ResponseHead, encode_chunk, encode_head};
 
 /// Content up to this size is copied behind its head.
@@ -29,14 +26,14 @@ impl Connection {
         let mut rest = exchanges.split_off(answered);
         let mut out = take_output();
         self.written = 0;
-        let hooks_wait = self.site.1.hooks.as_ref().is_some_and(|hooks| hooks.wants_after());
+        let hooks_wait = self.desk.site.1.hooks.as_ref().is_some_and(|hooks| hooks.wants_after());
         let mut seen = Vec::new();
         let mut result = Ok(());
         let more_follow = !rest.is_empty() || !self.awaited.is_empty();
         let last = if more_follow { usize::MAX } else { exchanges.len().saturating_sub(1) };
         for (index, exchange) in exchanges.iter_mut().enumerate() {
             let Work::Answered(mut response) = std::mem::replace(&mut exchange.work, Work::Done) else { continue };
-            if index == last && (asks_to_close(&response) || self.service.is_ending()) {
+            if index == last && (asks_to_close(&response) || self.desk.service.is_ending()) {
                 self.keep_alive = false;
             }
             let closes = index == last && !self.keep_alive;
@@ -55,14 +52,15 @@ impl Connection {
             result = self.write(&out, b"").await;
         }
         give_output(out);
-        self.service
+        self.desk
+            .service
             .log
             .access(exchanges.iter().filter(|exchange| exchange.status > 0).map(|exchange| self.line(exchange)), &now);
         if !seen.is_empty() {
             // The order is: write, log, callback.
-            self.flush_log().await?;
+            self.desk.flush_log().await?;
             let exchanges = seen.into_iter().map(|(request, response)| Exchange::new(request, Work::After(response)));
-            self.leave(exchanges.collect());
+            self.desk.leave(exchanges.collect());
         }
         exchanges.drain(..).for_each(recycle);
         exchanges.append(&mut rest);
@@ -121,14 +119,14 @@ impl Connection {
         match body {
             Body::Stream(stream) if sends_content => self.send_stream(out, exchange, stream, length).await,
             Body::Stream(stream) => {
-                self.leave(vec![Exchange::new(None, Work::Discard(stream))]);
+                self.desk.leave(vec![Exchange::new(None, Work::Discard(stream))]);
                 Ok(())
             }
             _ if !sends_content => Ok(()),
             Body::Bytes(bytes) if bytes.len() <= SMALL => {
                 exchange.bytes = bytes.len() as u64;
                 out.extend_from_slice(&bytes);
-                match out.len() > self.service.config.send_size {
+                match out.len() > self.desk.service.config.send_size {
                     true => self.flush(out, b"").await,
                     false => Ok(()),
                 }
@@ -167,7 +165,7 @@ impl Connection {
                     let pull = stream.pull();
                     (stream, pull)
                 }
-                false => match self.execute(Exchange::new(None, Work::Pull(stream)), pooled).await? {
+                false => match self.desk.execute(Exchange::new(None, Work::Pull(stream)), pooled).await? {
                     Exchange { work: Work::Pulled(stream, pull), was_slow, .. } => {
                         // An iterator that waited once will wait again.
                         pooled |= was_slow;
@@ -177,11 +175,14 @@ impl Connection {
                 },
             };
             stream = back;
-            let piece = match self.arrival(pull).await {
+            let Self { desk, stream: socket, input, .. } = &mut *self;
+            let (handle, most) = (&desk.handle, desk.service.config.recv_size);
+            let gone = |context: &mut Context<'_>| poll_gone(socket, input, handle, most, context);
+            let piece = match desk.arrival(pull, gone).await {
                 Ok(Some(piece)) => piece,
                 Ok(None) => break,
                 Err(stop) => {
-                    self.leave(vec![Exchange::new(None, Work::Discard(stream))]);
+                    self.desk.leave(vec![Exchange::new(None, Work::Discard(stream))]);
                     return Err(stop);
                 }
             };
@@ -198,53 +199,15 @@ impl Connection {
             };
             exchange.bytes += piece.len() as u64;
             if let Err(stop) = written {
-                self.leave(vec![Exchange::new(None, Work::Discard(stream))]);
+                self.desk.leave(vec![Exchange::new(None, Work::Discard(stream))]);
                 return Err(stop);
             }
         }
-        self.leave(vec![Exchange::new(None, Work::Discard(stream))]);
+        self.desk.leave(vec![Exchange::new(None, Work::Discard(stream))]);
         if length == ContentLength::Chunked {
             out.extend_from_slice(LAST_CHUNK);
         }
         self.flush(out, b"").await
-    }
-
-    /// The piece itself, once it is there; `None` at the end.
-    async fn arrival(&mut self, pull: Pull) -> Result<Option<Bytes>, Stop> {
-        let pull = match pull {
-            Pull::Later(mut piece) => {
-                self.limit_handler();
-                let arrived = poll_fn(|context| match piece.as_mut().poll(context) {
-                    Poll::Ready(pull) => Poll::Ready(Ok(pull)),
-                    Poll::Pending => self.poll_gone(context).map(Err),
-                })
-                .await;
-                self.handle.clear_deadline();
-                arrived?
-            }
-            pull => pull,
-        };
-        match pull {
-            Pull::Piece(piece) => Ok(Some(piece)),
-            Pull::End => Ok(None),
-            Pull::Failed(error) => {
-                self.service.log.event(Level::Error, format!("a streamed body failed: {error}"));
-                Err(Stop::Gone)
-            }
-            Pull::Later(_) => Err(Stop::Gone),
-        }
-    }
-
-    /// Waits until all that was logged has reached the sink; the sink may block, so it is called beside the event loop.
-    async fn flush_log(&mut self) -> Result<(), Stop> {
-        let log = Arc::clone(&self.service.log);
-        self.beside(move || log.flush()).await
-    }
-
-    /// Gives work to the executor that nobody waits for.
-    fn leave(&self, exchanges: Vec<Exchange>) {
-        let site = Arc::clone(&self.site.1);
-        self.service.executor.push(Job { exchanges, site, mailbox: Arc::default() });
     }
 
     fn line<'e>(&'e self, exchange: &'e Exchange) -> AccessLine<'e> {

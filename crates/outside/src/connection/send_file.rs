@@ -76,9 +76,9 @@ impl Connection {
         let mut transfer = Transfer::default();
         while at < end {
             let slice_end = end.min(at + SLICE);
-            if !content.file.is_in_memory(at, slice_end, self.service.clock.now()) {
+            if !content.file.is_in_memory(at, slice_end, self.desk.service.clock.now()) {
                 let file = Arc::clone(&content.file);
-                if let Err(error) = self.beside(move || bring_into_memory(&file.file, at, slice_end)).await? {
+                if let Err(error) = self.desk.beside(move || bring_into_memory(&file.file, at, slice_end)).await? {
                     return Err(self.cannot_finish(content, &error.to_string()));
                 }
             }
@@ -105,7 +105,7 @@ impl Connection {
 
     fn cannot_finish(&self, content: &FileContent, reason: &str) -> Stop {
         let text = format!("{:?} could not be sent whole: {reason}", content.path);
-        self.service.log.event(Level::Error, text);
+        self.desk.service.log.event(Level::Error, text);
         Stop::Gone
     }
 }

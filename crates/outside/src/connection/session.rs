@@ -13,6 +13,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::buffer::Input;
+use super::desk::Desk;
 use super::handle::{Handle, Order, ThreadSeat};
 use super::outlet::Outlet;
 use super::{Connection, Seat, Service};
@@ -79,7 +80,8 @@ const MESSAGE_COST: usize = 64;
 
 impl Session {
     pub(super) fn new(connection: Connection, opening: Opening) -> Self {
-        let Connection { stream, input, service, handle, seat, site, mailbox, .. } = connection;
+        let Connection { stream, input, desk, seat, mailbox, .. } = connection;
+        let Desk { service, handle, site } = desk;
         let Opening { websocket, connection, receiver, thread_seat, .. } = opening;
         let heard = service.clock.now();
         handle.set_busy();

@@ -26,25 +26,25 @@ impl Connection {
                     }
                 }
                 exchange.work = Work::Status(refusal.status, Some(refusal.reason.to_owned()));
-                self.settle_alone(exchange);
+                self.desk.settle_alone(exchange);
                 return;
             }
         };
         if !websocket.options.origins.allow(&request) {
             self.complain_of_origin(&request);
-            self.settle_status(exchange, 403);
+            self.desk.settle_status(exchange, 403);
             return;
         }
-        if self.service.is_ending() {
-            self.settle_status(exchange, 503);
+        if self.desk.service.is_ending() {
+            self.desk.settle_status(exchange, 503);
             return;
         }
         let mut thread_seat = None;
         if websocket.handler().style() == Style::Blocking {
-            thread_seat = self.service.crowd.admit_session(self.service.config.max_websockets);
+            thread_seat = self.desk.service.crowd.admit_session(self.desk.service.config.max_websockets);
             if thread_seat.is_none() {
-                self.service.log.complain("max_websockets", "a WebSocket had no thread left");
-                self.settle_status(exchange, 503);
+                self.desk.service.log.complain("max_websockets", "a WebSocket had no thread left");
+                self.desk.settle_status(exchange, 503);
                 return;
             }
         }
@@ -63,13 +63,13 @@ impl Connection {
             settings.server_no_context_takeover |= options.when_full == WhenFull::DropOldest;
             negotiate(request.headers().get_all("Sec-WebSocket-Extensions"), &settings)
         });
-        let pool = || Arc::clone(&self.service.deflate);
+        let pool = || Arc::clone(&self.desk.service.deflate);
         let receiver = match &terms {
             Some(terms) => Receiver::with_deflate(options.max_message, terms, pool()),
             None => Receiver::new(options.max_message),
         };
         let deflater = terms.as_ref().map(|terms| Deflater::new(terms, pool()));
-        let room = Arc::clone(&self.service.room);
+        let room = Arc::clone(&self.desk.service.room);
         let connection = WebSocketConnection::new(Arc::clone(request), subprotocol, deflater, options, room);
         Opening { websocket, connection, receiver, terms, thread_seat: None }
     }
@@ -82,6 +82,6 @@ impl Connection {
             request.target(),
             request.host(),
         );
-        self.service.log.event(Level::Warning, text);
+        self.desk.service.log.event(Level::Warning, text);
     }
 }

@@ -1,0 +1,289 @@
+//! Where exchanges get their answers from, whoever is to give them; the same for every version of HTTP.
+//!
+//! What needs no executor is answered here and now, what does is handed over and waited for. Who sent the request, and
+//! how it is to hear the answer, is known above: to the loop of a connection.
+
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+
+use super::Service;
+use super::handle::{Handle, Stop, Waiting};
+use crate::error::Error;
+use crate::executor::{Exchange, Job, Mailbox, Work};
+use crate::files::Files;
+use crate::handler::{Elsewhere, Handler, Reply};
+use crate::log::Level;
+use crate::message::{Body, Pull, Request, Response};
+use crate::route::Route;
+use crate::site::{Snapshot, error_page};
+use crate::websocket::WebSocket;
+
+/// The site as it is now, and who answers for it.
+pub(super) struct Desk {
+    pub(super) service: Arc<Service>,
+    /// The deadline of whatever is waited for, and orders to end.
+    pub(super) handle: Arc<Handle>,
+    pub(super) site: (u64, Arc<Snapshot>),
+}
+
+/// Who answers, if not here and now.
+pub(super) enum Awaited {
+    Elsewhere(Arc<dyn Elsewhere>),
+    WebSocket(Arc<WebSocket>),
+    /// The files, and where in the path what lies below their route begins.
+    Files(Arc<Files>, usize),
+}
+
+impl Desk {
+    pub(super) fn new(service: Arc<Service>, handle: Arc<Handle>) -> Self {
+        Self { service, handle, site: (u64::MAX, Arc::default()) }
+    }
+
+    /// Finds out who answers, and answers what can be answered here and now. Returns who has to be waited for.
+    pub(super) fn route(&self, exchange: &mut Exchange) -> Option<Awaited> {
+        if matches!(exchange.work, Work::Answered(_) | Work::Call(_)) {
+            // Of the round before.
+            return None;
+        }
+        let Work::Done = exchange.work else {
+            self.settle_alone(exchange);
+            return None;
+        };
+        let request = exchange.request.as_ref()?;
+        if self.service.config.health_route.as_deref().is_some_and(|route| route == request.url()) {
+            let response = match self.service.is_ending() {
+                true => Response::text("draining\n").with_status(503),
+                false => Response::text("ok\n"),
+            };
+            // Answered by the engine alone, hooks or not: it tells whether the process lives.
+            exchange.work = Work::Answered(response.with_header("Cache-Control", "no-store"));
+            return None;
+        }
+        let route = self.site.1.routes.find(request.route());
+        match route.map(|route| &route.handler) {
+            Some(Handler::Inline(handler)) => exchange.work = Work::Call(Arc::clone(handler)),
+            Some(Handler::Elsewhere(handler)) => return Some(Awaited::Elsewhere(Arc::clone(handler))),
+            Some(Handler::Files(files)) => {
+                let below = route.map_or(0, Route::length);
+                return Some(Awaited::Files(Arc::clone(files), below));
+            }
+            Some(Handler::WebSocket(websocket)) => return Some(Awaited::WebSocket(Arc::clone(websocket))),
+            Some(Handler::Redirect(destination)) => {
+                let response = redirect(destination, request);
+                self.offer(exchange, Ok(response));
+            }
+            None => {
+                exchange.work = Work::Status(404, None);
+                self.settle_alone(exchange);
+            }
+        }
+        None
+    }
+
+    /// Is this a call that is known to wait, or held up by one that is late?
+    pub(super) fn wants_pool(&self, work: &Work) -> bool {
+        let (now, here) = (self.service.clock.now(), self.service.executor.reactor);
+        matches!(work, Work::Call(function) if function.placement.wants_pool(now, here))
+    }
+
+    /// Hands exchanges to the executor; `pooled` if they are known to wait.
+    pub(super) fn push(&self, exchanges: Vec<Exchange>, pooled: bool, mailbox: Arc<Mailbox>) {
+        let job = Job { exchanges, site: Arc::clone(&self.site.1), mailbox };
+        match pooled {
+            true => self.service.executor.push_to_pool(job),
+            false => self.service.executor.push(job),
+        }
+    }
+
+    /// Gives work to the executor that nobody waits for.
+    pub(super) fn leave(&self, exchanges: Vec<Exchange>) {
+        self.push(exchanges, false, Arc::default());
+    }
+
+    /// What the executor delivers next. If it is not waited for any longer, what has not begun never will, and a handler
+    /// that is late (of this request) is interrupted.
+    pub(super) async fn arrivals(
+        &self,
+        mailbox: &Arc<Mailbox>,
+        request: Option<&Arc<Request>>,
+    ) -> Result<Vec<Exchange>, Stop> {
+        self.limit_handler();
+        let arrived = poll_fn(|context| match mailbox.poll(context) {
+            Some(exchanges) => Poll::Ready(Ok(exchanges)),
+            None => match self.handle.stop(context, Waiting::Handler) {
+                Some(stop) => Poll::Ready(Err(stop)),
+                None => Poll::Pending,
+            },
+        });
+        let arrived = arrived.await;
+        self.handle.clear_deadline();
+        if let Err(stop) = &arrived {
+            self.abandon(mailbox, request, stop);
+        }
+        arrived
+    }
+
+    /// Waits no longer for a job.
+    pub(super) fn abandon(&self, mailbox: &Arc<Mailbox>, request: Option<&Arc<Request>>, stop: &Stop) {
+        let executor = &self.service.executor;
+        let runs = executor.abandon(mailbox, request, self.service.config.termination_timeout);
+        if let (true, Stop::TimedOut, Some(request)) = (runs, stop, request) {
+            executor.interrupt(request);
+        }
+    }
+
+    /// The client gets 504 instead of an answer to this request.
+    pub(super) fn note_late(&self, request: &Request) {
+        let text = format!("{} {}: no answer within process_timeout", request.method(), request.target());
+        self.service.log.event(Level::Warning, text);
+    }
+
+    /// Has the executor do one thing more and waits for it.
+    pub(super) async fn execute(&self, exchange: Exchange, pooled: bool) -> Result<Exchange, Stop> {
+        // Apart from what is awaited already.
+        let mailbox = Arc::<Mailbox>::default();
+        self.push(vec![exchange], pooled, Arc::clone(&mailbox));
+        self.arrivals(&mailbox, None).await?.pop().ok_or(Stop::Gone)
+    }
+
+    /// From now on the deadline is that of a handler.
+    pub(super) fn limit_handler(&self) {
+        self.handle.forgive();
+        self.handle.set_deadline(self.service.clock.after(self.service.config.process_timeout));
+    }
+
+    /// Answers a status with the built-in page, unless user code has a say.
+    pub(super) fn settle_alone(&self, exchange: &mut Exchange) {
+        if let Work::Status(code, message) = &exchange.work
+            && !self.site.1.involves_user(*code)
+        {
+            let page = error_page(exchange.request.as_deref(), *code, message.as_deref());
+            exchange.work = Work::Answered(exchange.with_extra(page));
+        }
+    }
+
+    /// Answers with this status.
+    pub(super) fn settle_status(&self, exchange: &mut Exchange, code: u16) {
+        exchange.work = Work::Status(code, None);
+        self.settle_alone(exchange);
+    }
+
+    /// Takes an answer that needed no executor; leaves it to the executor if user code has a say after all.
+    pub(super) fn offer(&self, exchange: &mut Exchange, answer: Result<Response, Error>) {
+        let hooked = self.site.1.hooks.is_some();
+        exchange.work = match answer {
+            // A file is opened by the executor: that may wait for a disk.
+            Ok(response) if !hooked && response.problem.is_none() && !matches!(response.body, Body::File(_)) => {
+                Work::Answered(response)
+            }
+            answer => Work::Settle(answer),
+        };
+        self.settle_alone(exchange);
+    }
+
+    /// Has a handler with an event loop of its own answer, unless the client is `gone` first. `false` if it was late, so
+    /// that the answer is 504.
+    pub(super) async fn ask_elsewhere(
+        &self,
+        handler: &dyn Elsewhere,
+        exchange: &mut Exchange,
+        mut gone: impl FnMut(&mut Context<'_>) -> Poll<Stop>,
+    ) -> Result<bool, Stop> {
+        let Some(request) = exchange.request.clone() else { return Ok(true) };
+        let mailbox = Arc::new(Mailbox::default());
+        let (executor, letter) = (Arc::clone(&self.service.executor), Arc::clone(&mailbox));
+        let reply = Reply::new(move |answer| {
+            executor.post(letter, vec![Exchange::new(None, Work::Settle(answer))]);
+        });
+        let ticket = handler.submit(Arc::clone(&request), reply);
+        self.limit_handler();
+        let answered = poll_fn(|context| match mailbox.poll(context) {
+            Some(exchanges) => Poll::Ready(Ok(exchanges)),
+            None => gone(context).map(Err),
+        })
+        .await;
+        self.handle.clear_deadline();
+        match answered {
+            Ok(exchanges) => {
+                for answer in exchanges {
+                    if let Work::Settle(answer) = answer.work {
+                        self.offer(exchange, answer);
+                    }
+                }
+                Ok(true)
+            }
+            Err(stop) => {
+                handler.cancel(ticket);
+                let Stop::TimedOut = stop else { return Err(stop) };
+                self.note_late(&request);
+                self.settle_status(exchange, 504);
+                Ok(false)
+            }
+        }
+    }
+
+    /// The piece of a streamed body itself, once it is there and unless the client is `gone` first; `None` at the end.
+    pub(super) async fn arrival(
+        &self,
+        pull: Pull,
+        mut gone: impl FnMut(&mut Context<'_>) -> Poll<Stop>,
+    ) -> Result<Option<Bytes>, Stop> {
+        let pull = match pull {
+            Pull::Later(mut piece) => {
+                self.limit_handler();
+                let arrived = poll_fn(|context| match piece.as_mut().poll(context) {
+                    Poll::Ready(pull) => Poll::Ready(Ok(pull)),
+                    Poll::Pending => gone(context).map(Err),
+                })
+                .await;
+                self.handle.clear_deadline();
+                arrived?
+            }
+            pull => pull,
+        };
+        match pull {
+            Pull::Piece(piece) => Ok(Some(piece)),
+            Pull::End => Ok(None),
+            Pull::Failed(error) => {
+                self.service.log.event(Level::Error, format!("a streamed body failed: {error}"));
+                Err(Stop::Gone)
+            }
+            Pull::Later(_) => Err(Stop::Gone),
+        }
+    }
+
+    /// Runs what may take long beside the event loop.
+    pub(super) async fn beside<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, Stop> {
+        let mut running = self.service.executor.runtime.handle().spawn_blocking(work);
+        self.limit_handler();
+        let done = poll_fn(|context| match Pin::new(&mut running).poll(context) {
+            Poll::Ready(done) => Poll::Ready(done.map_err(|_| Stop::Gone)),
+            Poll::Pending => match self.handle.stop(context, Waiting::Handler) {
+                Some(stop) => Poll::Ready(Err(stop)),
+                None => Poll::Pending,
+            },
+        })
+        .await;
+        self.handle.clear_deadline();
+        done
+    }
+
+    /// Waits until all that was logged has reached the sink; the sink may block, so it is called beside the event loop.
+    pub(super) async fn flush_log(&self) -> Result<(), Stop> {
+        let log = Arc::clone(&self.service.log);
+        self.beside(move || log.flush()).await
+    }
+}
+
+/// The destination joined with the path and query of the request: 301 for GET and HEAD, 308 for the rest, so that a
+/// POST stays a POST (RFC 9110 section 15.4).
+fn redirect(destination: &str, request: &Request) -> Response {
+    let status = if matches!(request.method(), "GET" | "HEAD") { 301 } else { 308 };
+    let query = if request.query().is_empty() { "" } else { "?" };
+    let location = format!("{}{}{query}{}", destination.trim_end_matches('/'), request.raw_path(), request.query());
+    Response::redirect(&location, status)
+}
