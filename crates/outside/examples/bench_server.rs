@@ -11,7 +11,9 @@ fn main() -> Result<(), Error> {
     let port: u16 = port.ok_or_else(|| Error::new("usage: bench_server PORT [FOLDER]"))?;
     let mut server = OutsideHttp::new(("127.0.0.1", port))?;
     let log = std::env::var("OUTSIDE_ACCESS_LOG").unwrap_or_else(|_| "off".into());
-    server.config = Config::from_values([("access_log", Value::Owned(log))])?;
+    // The bench reuses its connections for millions of requests.
+    server.config =
+        Config::from_values([("access_log", Value::Owned(log)), ("max_socket_reuse", Value::Integer(1_000_000_000))])?;
     server.set_route("/hello", |_request: &Request| {
         Response::new(200).with_header("Content-Type", "text/plain").with_content("Hello, World!")
     })?;
