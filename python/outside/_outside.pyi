@@ -66,9 +66,15 @@ class OutsideHTTP:
     def _routes(self) -> dict[str, Any]: ...
     @property
     def _error_routes(self) -> dict[int, Any]: ...
-    def set_route(self, route: str, handler: _Handler, blocking: bool | None = None) -> None:
-        """Answers the path `route` and everything below it; replaces what was there. Works while the server runs."""
-    def remove_route(self, route: str) -> None:
+    def set_route(
+        self, route: str, handler: _Handler, blocking: bool | None = None, host: str | None = None
+    ) -> None:
+        """Answers the path `route` and everything below it; replaces what was there. Works while the server runs.
+
+        With `host`, a name, an IP address or `"*.example.com"`, it answers requests for that host alone, and comes before
+        the routes of all hosts.
+        """
+    def remove_route(self, route: str, host: str | None = None) -> None:
         """Takes effect for the next request. An unknown route is a `KeyError`."""
     def publish(self, topic: str, data: str | bytes | bytearray | memoryview) -> None:
         """Sends to all WebSocket connections of this process that have subscribed to the topic."""
@@ -156,13 +162,19 @@ class Request:
         """The query as received, without the question mark."""
     @property
     def address(self) -> tuple[str, int]:
-        """Address and port of the client."""
+        """Address and port of the client, as far as `trusted_proxies` tell; `("", 0)` if it has none."""
+    @property
+    def client(self) -> tuple[str, int]:
+        """The same as `address`."""
+    @property
+    def peer(self) -> tuple[str, int]:
+        """Address and port of whoever is connected: the client, or a proxy."""
     @property
     def host(self) -> str:
-        """The host that the request was sent to, as received."""
+        """The host, and perhaps port, that the request was sent to, as received, or as a trusted proxy says."""
     @property
     def scheme(self) -> str:
-        """`"http"`."""
+        """`"https"` if the client came by TLS, to this server or to a trusted proxy, else `"http"`."""
     @property
     def text(self) -> str:
         """The body as text; bytes that are no UTF-8 become U+FFFD."""

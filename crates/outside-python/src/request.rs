@@ -83,6 +83,14 @@ fn text(bytes: &[u8]) -> String {
     }
 }
 
+/// A client without an address came by a Unix socket, or its proxy does not know it.
+fn pair(address: SocketAddr) -> (String, u16) {
+    match address.port() == 0 && address.ip().is_unspecified() {
+        true => (String::new(), 0),
+        false => (address.ip().to_canonical().to_string(), address.port()),
+    }
+}
+
 #[pymethods]
 impl Request {
     #[new]
@@ -235,12 +243,17 @@ impl Request {
 
     #[getter]
     fn address(&self) -> (String, u16) {
-        let address = self.inner().address();
-        if address.port() == 0 && address.ip().is_unspecified() {
-            // The client came by a Unix socket: it has no address.
-            return (String::new(), 0);
-        }
-        (address.ip().to_canonical().to_string(), address.port())
+        pair(self.inner().address())
+    }
+
+    #[getter]
+    fn client(&self) -> (String, u16) {
+        self.address()
+    }
+
+    #[getter]
+    fn peer(&self) -> (String, u16) {
+        pair(self.inner().peer())
     }
 
     #[getter]

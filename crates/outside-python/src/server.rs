@@ -7,11 +7,11 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
-use outside::{Address, Handler, KEYS, Listener, SocketFile, Value};
+use outside::{Address, Handler, HostPattern, KEYS, Listener, SocketFile, Value};
 use pyo3::exceptions::{PyKeyError, PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyString, PyTuple};
+use pyo3::types::{PyDict, PyList, PyString, PyTuple};
 
 use crate::call::Shared;
 use crate::call::asynchronous::{AsyncFunction, Coroutine, EventLoop};
@@ -76,6 +76,8 @@ impl OutsideHttp {
                 Value::Integer(value) => config.set_item(key.name, value)?,
                 Value::Float(value) => config.set_item(key.name, value)?,
                 Value::Text(value) => config.set_item(key.name, value)?,
+                // Each server has a list of its own, to add to.
+                Value::List(_) => config.set_item(key.name, PyList::empty(py))?,
                 _ => config.set_item(key.name, py.None())?,
             }
         }
@@ -113,16 +115,18 @@ impl OutsideHttp {
     /// Answers this path and everything below it. `handler` is a function, an `async def` function, a `WebSocket`, a
     /// `FilePath` (a file or a folder) or a `Folder`.
     /// `blocking` says whether the function waits: `True`, always on a thread of the pool; `False`, never; `None`, as
-    /// its own timing says.
-    #[pyo3(signature = (route, handler, blocking=None))]
+    /// its own timing says. `host` is the name, or `*.name`, of the only host whose requests it answers.
+    #[pyo3(signature = (route, handler, blocking=None, host=None))]
     fn set_route(
         &self,
         py: Python<'_>,
         route: &str,
         handler: &Bound<'_, PyAny>,
         blocking: Option<bool>,
+        host: Option<&str>,
     ) -> PyResult<()> {
         let server = self.server()?;
+        let name = route_name(host, route)?;
         let shared = Arc::clone(&server.shared);
         let made = if let Ok(file) = handler.cast::<FilePath>() {
             Handler::Files(Arc::new(outside::Files::at(&file.get().slice().path[..]).map_err(os_error)?))
@@ -149,22 +153,32 @@ impl OutsideHttp {
         } else {
             Handler::Inline(outside::Function::new(Function { function: handler.clone().unbind(), shared }, blocking))
         };
-        server.engine.set_route(route, made).map_err(value_error)?;
+        let set = match host {
+            Some(host) => server.engine.set_route_for(host, route, made),
+            None => server.engine.set_route(route, made),
+        };
+        set.map_err(value_error)?;
         let mut routes = lock(&server.routes);
-        let same = |other: &String| other.trim_end_matches('/') == route.trim_end_matches('/');
+        let same = |other: &String| other.trim_end_matches('/') == name.trim_end_matches('/');
         let replaced = routes.keys().find(|other| same(other)).cloned().and_then(|other| routes.remove(&other));
-        routes.insert(route.to_owned(), handler.clone().unbind());
+        routes.insert(name, handler.clone().unbind());
         drop(routes);
         drop(replaced);
         Ok(())
     }
 
     /// Takes effect for the next request. An unknown route is a `KeyError` that names the known ones.
-    fn remove_route(&self, route: &str) -> PyResult<()> {
+    #[pyo3(signature = (route, host=None))]
+    fn remove_route(&self, route: &str, host: Option<&str>) -> PyResult<()> {
         let server = self.server()?;
-        server.engine.remove_route(route).map_err(|error| PyKeyError::new_err(error.to_string()))?;
+        let name = route_name(host, route)?;
+        let removed = match host {
+            Some(host) => server.engine.remove_route_for(host, route),
+            None => server.engine.remove_route(route),
+        };
+        removed.map_err(|error| PyKeyError::new_err(error.to_string()))?;
         let mut routes = lock(&server.routes);
-        let same = |other: &String| other.trim_end_matches('/') == route.trim_end_matches('/');
+        let same = |other: &String| other.trim_end_matches('/') == name.trim_end_matches('/');
         let removed = routes.keys().find(|other| same(other)).cloned().and_then(|other| routes.remove(&other));
         drop(routes);
         drop(removed);
@@ -410,6 +424,14 @@ impl OutsideHttp {
         let host = lock(&server.config).bind(py).get_item("host")?;
         let host = host.map_or_else(String::new, |host| shown(&host));
         Ok(format!("<OutsideHTTP {host}, {routes} routes>"))
+    }
+}
+
+/// How `_routes` calls a route: behind its host, if it is one host's.
+fn route_name(host: Option<&str>, route: &str) -> PyResult<String> {
+    match host {
+        None | Some("*") => Ok(route.to_owned()),
+        Some(host) => Ok(format!("{}{route}", host.parse::<HostPattern>().map_err(value_error)?)),
     }
 }
 

@@ -3,7 +3,7 @@
 use outside::{Address, Config, Value};
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::{PyBool, PyDict, PyFloat, PyInt, PyString, PyTuple};
+use pyo3::types::{PyBool, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple};
 
 use crate::file_path::kind;
 
@@ -95,6 +95,8 @@ pub(crate) fn value_of(value: &Bound<'_, PyAny>) -> Value {
         Value::Owned(text.to_string_lossy().into_owned())
     } else if let Ok(pair) = value.cast::<PyTuple>() {
         pair.extract().map_or_else(|_| Value::Other(shown(value)), |(ip, port)| Value::Address(ip, port))
+    } else if let Ok(list) = value.cast::<PyList>() {
+        Value::List(list.iter().map(|item| value_of(&item)).collect())
     } else if value.is_callable() {
         Value::Callable
     } else {

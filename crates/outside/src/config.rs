@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use crate::error::Error;
+use crate::message::{HostPattern, TrustedProxy};
 
 /// The settings of a server as the engine uses them. Defaults and reasons are those of [`KEYS`].
 #[derive(Clone, Debug, PartialEq)]
@@ -42,6 +43,20 @@ pub struct Config {
     pub symlinks: Symlinks,
     pub file_cache: u64,
     pub compression: bool,
+    pub allowed_hosts: Vec<HostPattern>,
+    pub trusted_proxies: Vec<TrustedProxy>,
+    pub proxy_fields: ProxyFields,
+}
+
+/// In which fields a trusted proxy says on whose behalf it asks. The proxy has to take away what a client sent there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProxyFields {
+    /// `Forwarded` or `X-Forwarded-*`, whichever there is; a request with both is refused.
+    Either,
+    /// `Forwarded` (RFC 7239) alone.
+    Forwarded,
+    /// `X-Forwarded-For`, `X-Forwarded-Proto` and `X-Forwarded-Host` alone.
+    XForwarded,
 }
 
 /// Which symbolic links within a folder that is served are followed.
@@ -85,6 +100,8 @@ pub enum Value {
     Owned(String),
     /// An address: IP address or host name, and port.
     Address(String, u16),
+    /// Several values.
+    List(Vec<Value>),
     /// Nothing given.
     None,
     /// Something that can be called.
@@ -290,6 +307,32 @@ pub static KEYS: &[Key] = &[
         },
     },
     Key {
+        name: "allowed_hosts",
+        default: Value::List(Vec::new()),
+        allowed: "a list of host names such as 'example.com' or '*.example.com'; empty: any",
+        apply: |config, value| each(value, &mut config.allowed_hosts),
+    },
+    Key {
+        name: "trusted_proxies",
+        default: Value::List(Vec::new()),
+        allowed: "a list of networks such as '10.0.0.0/8', '::1' or 'unix'",
+        apply: |config, value| each(value, &mut config.trusted_proxies),
+    },
+    Key {
+        name: "proxy_fields",
+        default: Value::Text("either"),
+        allowed: "'either', 'forwarded' or 'x-forwarded'",
+        apply: |config, value| {
+            config.proxy_fields = match text(value) {
+                Some("either") => ProxyFields::Either,
+                Some("forwarded") => ProxyFields::Forwarded,
+                Some("x-forwarded") => ProxyFields::XForwarded,
+                _ => return false,
+            };
+            true
+        },
+    },
+    Key {
         name: "big_definition_mb",
         default: Value::Integer(50),
         allowed: "a number (it has no effect)",
@@ -444,6 +487,25 @@ fn number(value: &Value, least: f64, most: f64, mut take: impl FnMut(f64)) -> bo
     allowed
 }
 
+fn text(value: &Value) -> Option<&str> {
+    match value {
+        Value::Text(text) => Some(text),
+        Value::Owned(text) => Some(text),
+        _ => None,
+    }
+}
+
+/// A list of texts, each of which means something; a text alone is a list of one.
+fn each<T: std::str::FromStr>(value: &Value, into: &mut Vec<T>) -> bool {
+    let values = match value {
+        Value::List(values) => values.as_slice(),
+        Value::Text(_) | Value::Owned(_) => std::slice::from_ref(value),
+        _ => return false,
+    };
+    let read: Option<Vec<T>> = values.iter().map(|value| text(value)?.parse().ok()).collect();
+    read.map(|read| *into = read).is_some()
+}
+
 fn seconds(value: &Value, into: &mut Duration) -> bool {
     number(value, 0.001, 1e6, |n| *into = Duration::from_secs_f64(n))
 }
@@ -491,6 +553,9 @@ impl Default for Config {
             symlinks: Symlinks::Inside,
             file_cache: 0,
             compression: false,
+            allowed_hosts: Vec::new(),
+            trusted_proxies: Vec::new(),
+            proxy_fields: ProxyFields::Either,
         };
         for key in KEYS {
             (key.apply)(&mut config, &key.default);
@@ -536,6 +601,7 @@ fn shown(value: &Value) -> String {
         Value::Text(text) => format!("{text:?}"),
         Value::Owned(text) => format!("{text:?}"),
         Value::Address(ip, port) => format!("({ip:?}, {port})"),
+        Value::List(values) => format!("[{}]", values.iter().map(shown).collect::<Vec<_>>().join(", ")),
         Value::None => "None".into(),
         Value::Callable => "a function".into(),
         Value::Other(text) => text.clone(),

@@ -34,7 +34,7 @@ mod transport;
 mod websocket;
 
 pub use app::{Entered, OutsideHttp, OutsideHttpRedirect, ScheduledResponse};
-pub use config::{AccessLog, Config, KEYS, Key, Symlinks, Value};
+pub use config::{AccessLog, Config, KEYS, Key, ProxyFields, Symlinks, Value};
 pub use connection::content_file;
 pub use error::{Error, Refusal};
 pub use executor::{Host, NoHost};
@@ -47,9 +47,9 @@ pub use handler::{
 };
 pub use log::{Level, LogSink, StandardError};
 pub use message::{
-    Body, BodyStream, Cookies, FileSlice, Form, FormFile, FormLimits, Headers, IntoAnswer, Known, PieceFuture, Pull,
-    Request, RequestParts, Response, ResponseCookie, SameSite, Span, Version, decode_component, decode_lossy,
-    parse_query, reason_phrase, statuses,
+    Body, BodyStream, Cookies, FileSlice, Form, FormFile, FormLimits, Headers, HostPattern, IntoAnswer, Known,
+    PieceFuture, Pull, Request, RequestParts, Response, ResponseCookie, SameSite, Span, TrustedProxy, Version,
+    decode_component, decode_lossy, parse_query, reason_phrase, statuses,
 };
 #[cfg(feature = "testing")]
 #[doc(hidden)]

@@ -114,7 +114,25 @@ impl OutsideHttp {
     /// # Errors
     /// The route is not an absolute path, or there is no file or folder where the handler says.
     pub fn set_route<Kind>(&self, route: &str, handler: impl IntoHandler<Kind>) -> Result<(), Error> {
-        self.site.set_route(route, handler.into_handler()?)
+        self.site.set_route(None, route, handler.into_handler()?)
+    }
+
+    /// The same for requests for one host: a name, an IP address, or all names below one (`*.example.com`). Of all
+    /// routes that match, those of the very host come first, then those of the nearest name above it, then those of
+    /// all hosts.
+    ///
+    /// ```
+    /// # let server = outside::OutsideHttp::new(("127.0.0.1", 0))?;
+    /// use outside::Request;
+    /// server.set_route_for("api.example.com", "/", |_: &Request| "the API")?;
+    /// server.set_route("/", |_: &Request| "everything else")?;
+    /// # Ok::<(), outside::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`OutsideHttp::set_route`]; the host is none.
+    pub fn set_route_for<Kind>(&self, host: &str, route: &str, handler: impl IntoHandler<Kind>) -> Result<(), Error> {
+        self.site.set_route(Some(&host.parse()?), route, handler.into_handler()?)
     }
 
     /// Removes a route; the next request does not find it any more.
@@ -122,7 +140,16 @@ impl OutsideHttp {
     /// # Errors
     /// There is no such route; the text names those there are.
     pub fn remove_route(&self, route: &str) -> Result<(), Error> {
-        self.site.edit(|site| site.routes.remove(route))
+        self.site.edit(|site| site.routes.remove(None, route))
+    }
+
+    /// Removes a route of one host.
+    ///
+    /// # Errors
+    /// As [`OutsideHttp::remove_route`]; the host is none.
+    pub fn remove_route_for(&self, host: &str, route: &str) -> Result<(), Error> {
+        let host = host.parse()?;
+        self.site.edit(|site| site.routes.remove(Some(&host), route))
     }
 
     /// Sets who makes the answers with this status code: those of the server itself, and those asked for by
@@ -183,10 +210,10 @@ impl OutsideHttp {
         self.site.hub.publish(topic, &message.into());
     }
 
-    /// The routes as they were set, at this moment.
+    /// The routes as they were set, at this moment; before the path of a route of one host stands the host.
     pub fn routes(&self) -> BTreeMap<String, Handler> {
         let site = self.site.snapshot();
-        site.routes.iter().map(|route| (route.path.clone(), route.handler.clone())).collect()
+        site.routes.iter().map(|route| (route.name.clone(), route.handler.clone())).collect()
     }
 
     /// The codes that have an error handler, at this moment.

@@ -63,7 +63,7 @@ impl Desk {
             exchange.work = Work::Answered(response.with_header("Cache-Control", "no-store"));
             return None;
         }
-        let route = self.site.1.routes.find(request.route());
+        let route = self.site.1.routes.find(request);
         match route.map(|route| &route.handler) {
             Some(Handler::Inline(handler)) => exchange.work = Work::Call(Arc::clone(handler)),
             Some(Handler::Elsewhere(handler)) => return Some(Awaited::Elsewhere(Arc::clone(handler))),

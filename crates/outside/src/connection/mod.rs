@@ -35,7 +35,7 @@ use crate::log::{Log, client_text};
 use crate::message::Request;
 use crate::protocol::http1::{Framing, HeadLimits, HeadScanner};
 use crate::protocol::websocket::DeflatePool;
-use crate::site::Site;
+use crate::site::{Front, Site};
 use crate::transport::Stream;
 use crate::websocket::Room;
 use buffer::Input;
@@ -47,6 +47,7 @@ pub(crate) struct Service {
     pub(crate) executor: Arc<Executor>,
     pub(crate) site: Arc<Site>,
     pub(crate) config: Config,
+    pub(crate) front: Arc<Front>,
     pub(crate) log: Arc<Log>,
     pub(crate) handles: Handles,
     pub(crate) clock: Arc<Clock>,

@@ -95,6 +95,7 @@ impl Connection {
         empty.max_params = self.desk.service.config.max_query_parameters;
         empty.max_cookies = self.desk.service.config.max_cookies;
         let decoded = decode_head(&unread[start..end], fields, empty);
+        let received = if decoded.is_ok() { self.service.front.receive(empty) } else { Ok(()) };
         self.scanner = Default::default();
         self.input.consume(end);
         self.head_is_timed = false;
@@ -102,7 +103,7 @@ impl Connection {
             let fragment = (!request.method().is_empty()).then_some(request);
             return Err(Unread { refusal, request: None, fragment });
         }
-        match framing(&request) {
+        match received.and_then(|()| framing(&request)) {
             Ok(framing) => Ok(Some((request, framing))),
             Err(refusal) => Err(Unread { refusal, request: Some(request), fragment: None }),
         }

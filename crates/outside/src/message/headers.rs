@@ -70,7 +70,7 @@ impl Headers {
     }
 
     /// Every value of this name in order, as bytes.
-    pub fn get_all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> + 'a {
+    pub fn get_all<'a>(&'a self, name: &'a str) -> impl DoubleEndedIterator<Item = &'a [u8]> + 'a {
         let known = Known::of(name.as_bytes());
         self.fields.iter().filter(move |field| self.is_named(field, known, name)).map(|field| self.value_of(field))
     }

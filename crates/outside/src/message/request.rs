@@ -11,6 +11,7 @@ use std::sync::OnceLock;
 
 use super::cookie::Cookies;
 use super::form::{Form, FormLimits};
+use super::forwarded::Forwarded;
 use super::headers::Headers;
 use super::name::Known;
 use super::query::parse_query;
@@ -83,7 +84,12 @@ pub struct Request {
     pub(crate) content: Vec<u8>,
     /// Content too large for memory lies elsewhere; then `content` is empty.
     pub(crate) spooled: Option<Box<Spooled>>,
+    /// Whoever is connected.
     pub(crate) address: SocketAddr,
+    /// What a trusted proxy says of whoever is before it.
+    pub(crate) forwarded: Option<Box<Forwarded>>,
+    /// Did it come by TLS?
+    pub(crate) is_secure: bool,
     pub(crate) max_params: usize,
     pub(crate) max_cookies: usize,
 }
@@ -128,6 +134,8 @@ impl Request {
             content: Vec::new(),
             spooled: None,
             address,
+            forwarded: None,
+            is_secure: false,
             max_params: 1000,
             max_cookies: 150,
         }
@@ -143,6 +151,7 @@ impl Request {
         self.url = None;
         self.route = None;
         self.spooled = None;
+        self.forwarded = None;
         if self.content.capacity() > 64 << 10 {
             self.content = Vec::new();
         } else {
@@ -354,22 +363,36 @@ impl Request {
         self.version.as_str()
     }
 
-    /// Address and port of the client.
+    /// Address and port of the client: of whoever is connected, or of whom a trusted proxy (`trusted_proxies`) names;
+    /// then the port may be 0. `0.0.0.0:0` if the client has none: it came by a Unix socket, or the proxy knows none.
     pub fn address(&self) -> SocketAddr {
+        match &self.forwarded {
+            Some(forwarded) => forwarded.client,
+            None => self.address,
+        }
+    }
+
+    /// Address and port of whoever is connected, be it the client or a proxy; `0.0.0.0:0` for a Unix socket.
+    pub fn peer(&self) -> SocketAddr {
         self.address
     }
 
-    /// The authority the client asked for: that of an absolute target, else the Host field; empty if neither.
+    /// The authority the client asked for: what a trusted proxy says, else that of an absolute target, else the Host
+    /// field; empty if there is none.
     pub fn host(&self) -> &str {
+        if let Some(host) = self.forwarded.as_ref().and_then(|forwarded| forwarded.host.as_deref()) {
+            return host;
+        }
         match self.authority {
             Some(span) => self.ascii(span),
             None => self.headers.known(Known::Host).and_then(|host| std::str::from_utf8(host).ok()).unwrap_or_default(),
         }
     }
 
-    /// `"http"`.
+    /// `"https"` if the client's connection is one of TLS, as far as is known here or a trusted proxy says; else `"http"`.
     pub fn scheme(&self) -> &'static str {
-        "http"
+        let forwarded = self.forwarded.as_ref().and_then(|forwarded| forwarded.secure);
+        if forwarded.unwrap_or(self.is_secure) { "https" } else { "http" }
     }
 
     /// Safe methods have no effect that the client asked for (RFC 9110 section 9.2.1): several of them may be

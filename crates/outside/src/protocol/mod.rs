@@ -1,6 +1,7 @@
 //! Bytes to values and values to bytes, pure: no socket, no clock, no runtime.
 
 pub(crate) mod conditional;
+pub(crate) mod forwarded;
 pub(crate) mod http1;
 pub(crate) mod negotiation;
 pub(crate) mod range;

@@ -1,34 +1,45 @@
-//! Which handler a path belongs to: a route owns its path and everything below it, the longest one wins.
+//! Which handler a path belongs to: a route owns its path and everything below it, the longest one wins. Routes of a
+//! host come before those of all hosts.
 
 use std::collections::HashMap;
 
 use crate::error::Error;
 use crate::handler::Handler;
+use crate::message::{HostKind, HostName, HostPattern, Request};
 
-/// Routes by path. The map is keyed by SipHash with random keys: clients choose the paths that are looked up.
+/// Routes by host and path. The maps are keyed by SipHash with random keys: clients choose what is looked up.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Routes {
-    by_path: HashMap<Box<str>, Route>,
+    /// Those of all hosts.
+    common: Paths,
+    hosts: HashMap<Box<str>, Paths>,
+    /// Of all hosts below a name.
+    below: HashMap<Box<str>, Paths>,
 }
+
+/// Routes by path.
+#[derive(Clone, Debug, Default)]
+struct Paths(HashMap<Box<str>, Route>);
 
 /// One route.
 #[derive(Clone, Debug)]
 pub(crate) struct Route {
-    /// The path as it was set.
-    pub(crate) path: String,
+    /// The path as it was set; before it the host, if it is one host's.
+    pub(crate) name: String,
+    length: usize,
     pub(crate) handler: Handler,
 }
 
 impl Route {
     /// How much of a path that was found for it is the route itself; behind it comes nothing, or `/` and what follows.
     pub(crate) fn length(&self) -> usize {
-        key(&self.path).len()
+        self.length
     }
 }
 
 impl Routes {
-    /// Sets a route or replaces it. `/files` and `/files/` are the same route.
-    pub(crate) fn set(&mut self, path: &str, handler: Handler) -> Result<(), Error> {
+    /// Sets a route of a host, or of all hosts, or replaces it. `/files` and `/files/` are the same route.
+    pub(crate) fn set(&mut self, host: Option<&HostPattern>, path: &str, handler: Handler) -> Result<(), Error> {
         if !path.starts_with('/') {
             return Err(Error::new(format!(
                 "a route starts with '/', for example {:?}, not {path:?}",
@@ -38,27 +49,61 @@ impl Routes {
         if let Some(bad) = path.chars().find(|letter| matches!(letter, '?' | '#') || letter.is_control()) {
             return Err(Error::new(format!("a route is a path and cannot hold {bad:?}: {path:?}")));
         }
-        self.by_path.insert(key(path).into(), Route { path: path.to_owned(), handler });
+        let paths = match host.map(|host| &host.0) {
+            None | Some(HostKind::Any) => &mut self.common,
+            Some(HostKind::Exact(name)) => self.hosts.entry(name.clone()).or_default(),
+            Some(HostKind::Below(name)) => self.below.entry(name.clone()).or_default(),
+        };
+        let key = key(path);
+        paths.0.insert(key.into(), Route { name: name(host, path), length: key.len(), handler });
         Ok(())
     }
 
     /// Takes a route out; the error names those there are.
-    pub(crate) fn remove(&mut self, path: &str) -> Result<(), Error> {
-        if self.by_path.remove(key(path)).is_some() {
+    pub(crate) fn remove(&mut self, host: Option<&HostPattern>, path: &str) -> Result<(), Error> {
+        let removed = match host.map(|host| &host.0) {
+            None | Some(HostKind::Any) => self.common.0.remove(key(path)),
+            Some(HostKind::Exact(name)) => take(&mut self.hosts, name, path),
+            Some(HostKind::Below(name)) => take(&mut self.below, name, path),
+        };
+        if removed.is_some() {
             return Ok(());
         }
-        let mut known: Vec<&str> = self.by_path.values().map(|route| route.path.as_str()).collect();
+        let mut known: Vec<&str> = self.iter().map(|route| route.name.as_str()).collect();
         known.sort_unstable();
         let known =
             if known.is_empty() { "there are none".to_owned() } else { format!("there are {}", known.join(", ")) };
-        Err(Error::new(format!("no route {path:?}; {known}")))
+        Err(Error::new(format!("no route {:?}; {known}", name(host, path))))
     }
 
+    /// The route that answers a request: the longest one of its very host, else of the nearest name above it that has
+    /// one, else of all hosts.
+    pub(crate) fn find(&self, request: &Request) -> Option<&Route> {
+        let path = request.route();
+        if self.hosts.is_empty() && self.below.is_empty() {
+            return self.common.find(path);
+        }
+        let of_host = HostName::of(request.host()).and_then(|host| {
+            let exact = self.hosts.get(host.as_str()).and_then(|paths| paths.find(path));
+            let above = || host.parents().find_map(|parent| self.below.get(parent)?.find(path));
+            exact.or_else(above)
+        });
+        of_host.or_else(|| self.common.find(path))
+    }
+
+    /// All of them, those of hosts too.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Route> {
+        let all = std::iter::once(&self.common).chain(self.hosts.values()).chain(self.below.values());
+        all.flat_map(|paths| paths.0.values())
+    }
+}
+
+impl Paths {
     /// The longest route that is this path or a folder above it.
-    pub(crate) fn find(&self, path: &str) -> Option<&Route> {
+    fn find(&self, path: &str) -> Option<&Route> {
         let mut rest = key(path);
         loop {
-            if let Some(route) = self.by_path.get(rest) {
+            if let Some(route) = self.0.get(rest) {
                 return Some(route);
             }
             match rest.rfind('/') {
@@ -68,9 +113,23 @@ impl Routes {
             }
         }
     }
+}
 
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &Route> {
-        self.by_path.values()
+/// A host without routes is none.
+fn take(hosts: &mut HashMap<Box<str>, Paths>, host: &str, path: &str) -> Option<Route> {
+    let paths = hosts.get_mut(host)?;
+    let removed = paths.0.remove(key(path));
+    if paths.0.is_empty() {
+        hosts.remove(host);
+    }
+    removed
+}
+
+/// What a route is called: its path, behind its host if it has one.
+pub(crate) fn name(host: Option<&HostPattern>, path: &str) -> String {
+    match host {
+        None | Some(HostPattern(HostKind::Any)) => path.to_owned(),
+        Some(host) => format!("{host}{path}"),
     }
 }
 
@@ -82,12 +141,22 @@ fn key(path: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::message::RequestParts;
+
+    fn request(host: &str, target: &str) -> Request {
+        let headers = [("Host", host.as_bytes())];
+        Request::from_parts(&RequestParts { target, headers: &headers, ..RequestParts::default() }).unwrap()
+    }
+
+    fn found<'r>(routes: &'r Routes, host: &str, target: &str) -> Option<&'r str> {
+        routes.find(&request(host, target)).map(|route| route.name.as_str())
+    }
 
     #[test]
     fn the_longest_route_wins_and_segments_are_whole() {
         let mut routes = Routes::default();
         for path in ["/files", "/files/deep/", "/a"] {
-            routes.set(path, Handler::Redirect(path.into())).unwrap();
+            routes.set(None, path, Handler::Redirect(path.into())).unwrap();
         }
         for (path, found) in [
             ("/files", Some("/files")),
@@ -98,14 +167,61 @@ mod tests {
             ("/files/deep/er", Some("/files/deep/")),
             ("/files/deeper", Some("/files")),
             ("/", None),
-            ("*", None),
         ] {
-            assert_eq!(routes.find(path).map(|route| route.path.as_str()), found, "{path}");
+            assert_eq!(super::tests::found(&routes, "a", path), found, "{path}");
         }
-        routes.set("/", Handler::Redirect("/".into())).unwrap();
-        assert_eq!(routes.find("/nothing").map(|route| route.path.as_str()), Some("/"));
-        assert_eq!(routes.find("/").map(|route| route.path.as_str()), Some("/"));
-        let error = routes.remove("/b").unwrap_err().to_string();
+        assert!(routes.common.find("*").is_none());
+        routes.set(None, "/", Handler::Redirect("/".into())).unwrap();
+        assert_eq!(found(&routes, "a", "/nothing"), Some("/"));
+        assert_eq!(found(&routes, "a", "/"), Some("/"));
+        let error = routes.remove(None, "/b").unwrap_err().to_string();
         assert!(error.contains("/a, /files, /files/deep/"), "{error}");
+    }
+
+    #[test]
+    fn routes_of_hosts_come_first() {
+        let mut routes = Routes::default();
+        for (host, path) in [
+            (None, "/"),
+            (None, "/shared/deep"),
+            (Some("api.example.com"), "/"),
+            (Some("api.example.com"), "/v1/"),
+            (Some("*.example.com"), "/below"),
+            (Some("*.eu.example.com"), "/below"),
+            (Some("*.eu.example.com"), "/below/eu"),
+            (Some("shop.example.com"), "/cart"),
+            (Some("::1"), "/six"),
+        ] {
+            let host: Option<HostPattern> = host.map(|host| host.parse().unwrap());
+            routes.set(host.as_ref(), path, Handler::Redirect("/".into())).unwrap();
+        }
+        for (host, path, expected) in [
+            ("example.com", "/below", "/"),
+            ("", "/v1", "/"),
+            ("api.example.com", "/v1/x", "api.example.com/v1/"),
+            ("API.example.com.:8080", "/v1/x", "api.example.com/v1/"),
+            ("api.example.com", "/", "api.example.com/"),
+            ("api.example.com", "/below", "api.example.com/"),
+            ("api.example.com", "/shared/deep", "api.example.com/"),
+            ("shop.example.com", "/cart/1", "shop.example.com/cart"),
+            ("shop.example.com", "/below/x", "*.example.com/below"),
+            ("shop.example.com", "/shared/deep", "/shared/deep"),
+            ("a.eu.example.com", "/below/eu", "*.eu.example.com/below/eu"),
+            ("a.b.eu.example.com", "/below/x", "*.eu.example.com/below"),
+            ("eu.example.com", "/below/eu", "*.example.com/below"),
+            ("evilexample.com", "/below", "/"),
+            ("[0::1]:80", "/six", "::1/six"),
+            ("[::2]", "/six", "/"),
+        ] {
+            assert_eq!(found(&routes, host, path), Some(expected), "{host} {path}");
+        }
+        let host: HostPattern = "API.example.com:443".parse().unwrap();
+        routes.remove(Some(&host), "/v1").unwrap();
+        assert_eq!(found(&routes, "api.example.com", "/v1"), Some("api.example.com/"));
+        let error = routes.remove(Some(&host), "/v1").unwrap_err().to_string();
+        assert!(error.contains("no route \"api.example.com/v1\"; there are *.eu.example.com/below,"), "{error}");
+        routes.remove(Some(&host), "/").unwrap();
+        assert!(!routes.hosts.contains_key("api.example.com"));
+        assert_eq!(found(&routes, "api.example.com", "/"), Some("/"));
     }
 }

@@ -14,7 +14,7 @@ use crate::executor::{Executor, Host};
 use crate::files::Store;
 use crate::log::Log;
 use crate::protocol::websocket::DeflatePool;
-use crate::site::Site;
+use crate::site::{Front, Site};
 
 /// All reactors of a server; there is at least one.
 pub(super) struct Reactors(Vec<Arc<Service>>);
@@ -34,6 +34,7 @@ impl Reactors {
             Ok(())
         })?;
         let deflate = Arc::<DeflatePool>::default();
+        let front = Arc::new(Front::of(config));
         let mut reactors = Self(Vec::new());
         for reactor in 0..config.reactors.clamp(1, MOST_REACTORS) {
             let executor = match Executor::start(reactor, Arc::clone(host), Arc::clone(log), config.max_workers) {
@@ -47,6 +48,7 @@ impl Reactors {
                 executor,
                 site: Arc::clone(site),
                 config: config.clone(),
+                front: Arc::clone(&front),
                 log: Arc::clone(log),
                 handles: Handles::default(),
                 clock: Arc::clone(&clock),

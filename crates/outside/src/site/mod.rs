@@ -3,18 +3,20 @@
 //! A [`Site`] can be changed at any time from any thread. Connections work on a [`Snapshot`], which never changes, and
 //! take a new one when the version has moved on.
 
+mod front;
 mod pages;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+pub(crate) use front::Front;
 pub(crate) use pages::error_page;
 
 use crate::error::Error;
 use crate::files::Store;
 use crate::handler::Handler;
-use crate::message::{Request, Response};
+use crate::message::{HostPattern, Request, Response};
 use crate::route::Routes;
 use crate::websocket::Hub;
 
@@ -73,9 +75,9 @@ impl Site {
         Ok(result)
     }
 
-    /// Sets a route or replaces it.
-    pub(crate) fn set_route(&self, path: &str, handler: Handler) -> Result<(), Error> {
-        self.edit(|site| site.routes.set(path, handler))
+    /// Sets a route of a host, or of all hosts, or replaces it.
+    pub(crate) fn set_route(&self, host: Option<&HostPattern>, path: &str, handler: Handler) -> Result<(), Error> {
+        self.edit(|site| site.routes.set(host, path, handler))
     }
 
     pub(crate) fn snapshot(&self) -> Arc<Snapshot> {

@@ -4,13 +4,13 @@ mod listener;
 
 use std::fs::File;
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
+pub(crate) use crate::message::NO_ADDRESS;
 pub(crate) use listener::Accepting;
 pub use listener::{Address, BindError, Listener, SocketFile};
 
@@ -37,9 +37,6 @@ impl Detached {
         })
     }
 }
-
-/// The address of a client that has none: it came by a Unix socket.
-pub(crate) const NO_ADDRESS: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
 
 impl Stream {
     /// Takes it out of its event loop.

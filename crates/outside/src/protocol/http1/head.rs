@@ -246,7 +246,7 @@ fn decode_target(head: &[u8], span: Span, request: &mut Request) -> Result<(), R
 }
 
 /// `uri-host [ ":" port ]` without user information, not empty (RFC 9110 section 7.2, RFC 3986 section 3.2.2).
-fn is_authority(text: &[u8]) -> bool {
+pub(crate) fn is_authority(text: &[u8]) -> bool {
     let (host, port) = if text.first() == Some(&b'[') {
         match memchr::memchr(b']', text) {
             Some(at) => (&text[..=at], &text[at + 1..]),

@@ -1,0 +1,213 @@
+//! Who a request came from, through proxies whose word is taken: `Forwarded` (RFC 7239) or `X-Forwarded-For`, `-Proto`
+//! and `-Host`.
+//!
+//! Each proxy adds to the right what it saw, so that only what stands to the right of a trusted entry can be trusted.
+//! Reading begins at the right and ends at the first address that is no trusted proxy: the client. What stands to the
+//! left of it was sent by the client, who may have written anything; it is not even parsed.
+
+use std::net::{IpAddr, SocketAddr};
+
+use super::http1::is_authority;
+use crate::config::ProxyFields;
+use crate::error::Refusal;
+use crate::message::{Forwarded, Headers, NO_ADDRESS};
+
+/// What a trusted peer says of the request; `None` if it says nothing. `is_trusted` tells of an address whether it is a
+/// proxy whose word is taken.
+///
+/// A client that is not named (`unknown`, an obfuscated name, something malformed) has no address.
+///
+/// # Errors
+/// 400 where nobody can tell which field is the proxy's and which the client's, and for a host that is none.
+pub(crate) fn resolve(
+    headers: &Headers,
+    peer: SocketAddr,
+    fields: ProxyFields,
+    is_trusted: impl Fn(IpAddr) -> bool,
+) -> Result<Option<Forwarded>, Refusal> {
+    let standard = headers.contains("Forwarded");
+    let customary = [FOR, PROTO, HOST].iter().any(|name| headers.contains(name));
+    let hop = match (fields, standard, customary) {
+        (ProxyFields::Either, true, true) => return Err(AMBIGUOUS),
+        (ProxyFields::Either | ProxyFields::Forwarded, true, _) => read_standard(headers, is_trusted),
+        (ProxyFields::Either | ProxyFields::XForwarded, _, true) => read_customary(headers, is_trusted),
+        _ => return Ok(None),
+    };
+    if hop.host.as_deref().is_some_and(|host| !is_authority(host.as_bytes())) {
+        return Err(Refusal::bad("malformed host in what a proxy forwarded"));
+    }
+    let client = match hop.node {
+        Node::Unsaid => peer,
+        Node::Unknown => NO_ADDRESS,
+        Node::Address(address) => address,
+    };
+    Ok(Some(Forwarded::new(client, hop.host, hop.secure)))
+}
+
+const FOR: &str = "X-Forwarded-For";
+const PROTO: &str = "X-Forwarded-Proto";
+const HOST: &str = "X-Forwarded-Host";
+const AMBIGUOUS: Refusal = Refusal::limit(400, "both Forwarded and X-Forwarded fields", "proxy_fields");
+
+/// What a proxy says of whoever is before it.
+#[derive(Debug, Default, PartialEq)]
+struct Hop {
+    node: Node,
+    host: Option<Box<str>>,
+    secure: Option<bool>,
+}
+
+/// Whoever that is.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+enum Node {
+    #[default]
+    Unsaid,
+    Unknown,
+    Address(SocketAddr),
+}
+
+impl Node {
+    /// Does reading go on to the left of it?
+    fn is_proxy(self, is_trusted: impl Fn(IpAddr) -> bool) -> bool {
+        matches!(self, Self::Address(address) if is_trusted(address.ip()))
+    }
+}
+
+/// The hop at which reading ends; what it leaves unsaid is what the one to its right said.
+fn read_standard(headers: &Headers, is_trusted: impl Fn(IpAddr) -> bool) -> Hop {
+    let mut hop = Hop::default();
+    for element in from_right(headers, "Forwarded") {
+        let Some(next) = read_element(element) else {
+            return Hop { node: Node::Unknown, ..hop };
+        };
+        let node = if next.node == Node::Unsaid { Node::Unknown } else { next.node };
+        hop = Hop { node, host: next.host.or(hop.host), secure: next.secure.or(hop.secure) };
+        if !hop.node.is_proxy(&is_trusted) {
+            break;
+        }
+    }
+    hop
+}
+
+/// `forwarded-element` of RFC 7239 section 4; `None` if it is none.
+fn read_element(element: &[u8]) -> Option<Hop> {
+    let mut hop = Hop::default();
+    for pair in FromRight(Some(element), b';').filter(|pair| !pair.is_empty()) {
+        let at = memchr::memchr(b'=', pair)?;
+        let (name, value) = (&pair[..at], unquoted(&pair[at + 1..])?);
+        // Each parameter once at most.
+        if name.eq_ignore_ascii_case(b"for") {
+            if hop.node != Node::Unsaid {
+                return None;
+            }
+            hop.node = read_node(&value);
+        } else if name.eq_ignore_ascii_case(b"host") {
+            if hop.host.is_some() {
+                return None;
+            }
+            hop.host = Some(value.into());
+        } else if name.eq_ignore_ascii_case(b"proto") {
+            if hop.secure.is_some() {
+                return None;
+            }
+            hop.secure = Some(is_secure(value.as_bytes())?);
+        }
+    }
+    Some(hop)
+}
+
+/// The rightmost entries, as many as there are proxies; the scheme and the host that stand as far from the right.
+fn read_customary(headers: &Headers, is_trusted: impl Fn(IpAddr) -> bool) -> Hop {
+    let (mut node, mut proxies) = (Node::Unsaid, 0);
+    for entry in from_right(headers, FOR) {
+        node = std::str::from_utf8(entry).map_or(Node::Unknown, read_node);
+        if !node.is_proxy(&is_trusted) {
+            break;
+        }
+        proxies += 1;
+    }
+    // One that stands alone was handed on by the proxies nearer to us.
+    let host = from_right(headers, HOST).take(proxies + 1).last();
+    let secure = from_right(headers, PROTO).take(proxies + 1).last().and_then(is_secure);
+    // What is not ASCII is no host.
+    let host = host.map(|host| std::str::from_utf8(host).unwrap_or_default().into());
+    Hop { node, host, secure }
+}
+
+/// An address, with a port or without; the brackets of IPv6 may be missing, as they are in `X-Forwarded-For`.
+fn read_node(text: &str) -> Node {
+    let bare = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(text);
+    if let Ok(ip) = bare.parse::<IpAddr>() {
+        return Node::Address(SocketAddr::new(ip, 0));
+    }
+    if let Ok(address) = text.parse::<SocketAddr>() {
+        return Node::Address(address);
+    }
+    // A port may be obfuscated, or none; the address counts all the same.
+    let address = text.rsplit_once(':').filter(|(_, port)| port.is_empty() || port.starts_with('_'));
+    match address.map(|(host, _)| host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host)) {
+        Some(host) => host.parse().map_or(Node::Unknown, |ip| Node::Address(SocketAddr::new(ip, 0))),
+        None => Node::Unknown,
+    }
+}
+
+fn is_secure(scheme: &[u8]) -> Option<bool> {
+    match scheme.to_ascii_lowercase().as_slice() {
+        b"https" | b"wss" => Some(true),
+        b"http" | b"ws" => Some(false),
+        _ => None,
+    }
+}
+
+/// A token as it is, a quoted string without its quotes and backslashes; `None` if it is neither.
+fn unquoted(value: &[u8]) -> Option<String> {
+    let Some(inner) = value.strip_prefix(b"\"") else {
+        // Brackets and colons belong into quotes, but are often left without.
+        let plain = !value.is_empty() && value.iter().all(|&byte| byte.is_ascii_graphic() && byte != b'"');
+        return plain.then(|| String::from_utf8_lossy(value).into_owned());
+    };
+    let (mut text, mut bytes) = (Vec::with_capacity(inner.len()), inner.strip_suffix(b"\"")?.iter());
+    while let Some(&byte) = bytes.next() {
+        match byte {
+            b'"' => return None,
+            b'\\' => text.push(*bytes.next()?),
+            byte => text.push(byte),
+        }
+    }
+    String::from_utf8(text).ok()
+}
+
+/// The entries of a list that several fields may hold, the last one first; empty ones are none (RFC 9110 section 5.6.1).
+fn from_right<'a>(headers: &'a Headers, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
+    let entries = headers.get_all(name).rev().flat_map(|value| FromRight(Some(value), b','));
+    entries.filter(|entry| !entry.is_empty())
+}
+
+/// The parts of a list from right to left, without the blanks around them. A separator within quotes is none; where a
+/// quote begins is seen from the right, where a trusted proxy has written last.
+struct FromRight<'a>(Option<&'a [u8]>, u8);
+
+impl<'a> Iterator for FromRight<'a> {
+    type Item = &'a [u8];
+
+    fn next(&mut self) -> Option<&'a [u8]> {
+        let rest = self.0?;
+        let (mut quoted, mut at) = (false, rest.len());
+        while at > 0 {
+            at -= 1;
+            match rest[at] {
+                b'"' if rest[..at].iter().rev().take_while(|&&byte| byte == b'\\').count() % 2 == 0 => quoted = !quoted,
+                byte if byte == self.1 && !quoted => {
+                    self.0 = Some(&rest[..at]);
+                    return Some(rest[at + 1..].trim_ascii());
+                }
+                _ => {}
+            }
+        }
+        self.0 = None;
+        Some(rest.trim_ascii())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,164 @@
+//! What is looked at before anything is served: who asks, for which host, and what every answer says of the server.
+//!
+//! Pure: settings and a request in, a verdict out. Where nothing of this is configured, a request costs one branch.
+
+use std::net::IpAddr;
+
+use crate::config::{Config, ProxyFields};
+use crate::error::Refusal;
+use crate::message::{HostSet, NO_ADDRESS, Request, TrustedProxy};
+use crate::protocol::forwarded;
+
+/// The settings of the front door.
+#[derive(Debug, Default)]
+pub(crate) struct Front {
+    /// Is there nothing to look at?
+    is_open: bool,
+    /// `None`: any.
+    hosts: Option<HostSet>,
+    proxies: Vec<TrustedProxy>,
+    fields: Option<ProxyFields>,
+    /// Those who ask here know an address of the server, not its names.
+    health_route: Option<Box<str>>,
+}
+
+impl Front {
+    pub(crate) fn of(config: &Config) -> Self {
+        let hosts = (!config.allowed_hosts.is_empty()).then(|| HostSet::of(&config.allowed_hosts));
+        Self {
+            is_open: hosts.is_none() && config.trusted_proxies.is_empty(),
+            hosts,
+            proxies: config.trusted_proxies.clone(),
+            fields: Some(config.proxy_fields),
+            health_route: config.health_route.as_deref().map(Into::into),
+        }
+    }
+
+    /// Notes what a trusted proxy says of the request, and whether the server has a host of that name at all. For each
+    /// request whose head was read, before anything else is done with it.
+    ///
+    /// # Errors
+    /// 421 for another host (RFC 9110 section 15.5.20); 400 for what a proxy forwards that nobody can understand.
+    pub(crate) fn receive(&self, request: &mut Request) -> Result<(), Refusal> {
+        if self.is_open { Ok(()) } else { self.look(request) }
+    }
+
+    fn look(&self, request: &mut Request) -> Result<(), Refusal> {
+        if let (Some(fields), true) = (self.fields, self.trusts_peer(request)) {
+            let is_trusted = |address| self.trusts(address);
+            let forwarded = forwarded::resolve(&request.headers, request.address, fields, is_trusted)?;
+            request.forwarded = forwarded.map(Box::new);
+        }
+        match &self.hosts {
+            Some(hosts) if !hosts.contains(request.host()) && !self.is_health(request) => Err(MISDIRECTED),
+            _ => Ok(()),
+        }
+    }
+
+    fn trusts_peer(&self, request: &Request) -> bool {
+        match request.address {
+            NO_ADDRESS => self.proxies.contains(&TrustedProxy::Unix),
+            peer => self.trusts(peer.ip()),
+        }
+    }
+
+    fn trusts(&self, address: IpAddr) -> bool {
+        self.proxies.iter().any(|proxy| proxy.contains(address))
+    }
+
+    fn is_health(&self, request: &Request) -> bool {
+        self.health_route.as_deref() == Some(request.url())
+    }
+}
+
+const MISDIRECTED: Refusal = Refusal::limit(421, "this server has no host of that name", "allowed_hosts");
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Value;
+    use crate::message::RequestParts;
+
+    fn list(texts: &[&str]) -> Value {
+        Value::List(texts.iter().map(|text| Value::Owned((*text).to_owned())).collect())
+    }
+
+    fn front(values: &[(&str, Value)]) -> Front {
+        Front::of(&Config::from_values(values.iter().map(|(name, value)| (*name, value.clone()))).unwrap())
+    }
+
+    fn received(front: &Front, peer: &str, target: &str, headers: &[(&str, &str)]) -> Result<Request, u16> {
+        let headers: Vec<(&str, &[u8])> = headers.iter().map(|(name, value)| (*name, value.as_bytes())).collect();
+        let address = peer.parse().unwrap();
+        let parts = RequestParts { target, headers: &headers, address, ..RequestParts::default() };
+        let mut request = Request::from_parts(&parts).unwrap();
+        front.receive(&mut request).map(|()| request).map_err(|refusal| refusal.status)
+    }
+
+    #[test]
+    fn without_settings_nothing_is_looked_at() {
+        let front = front(&[]);
+        let request = received(&front, "127.0.0.1:1", "/", &[("Host", "x"), ("X-Forwarded-For", "1.1.1.1")]).unwrap();
+        assert_eq!((request.address(), request.host()), ("127.0.0.1:1".parse().unwrap(), "x"));
+    }
+
+    #[test]
+    fn hosts_that_are_not_ours() {
+        let front = front(&[("allowed_hosts", list(&["example.com"])), ("health_route", Value::Owned("/up".into()))]);
+        for (target, host, status) in [
+            ("/", "example.com", 200),
+            ("/", "EXAMPLE.com.:8080", 200),
+            ("/", "a.example.com", 421),
+            ("/", "10.0.0.1", 421),
+            ("/", "", 421),
+            ("/up", "10.0.0.1:8080", 200),
+            ("/up/", "10.0.0.1:8080", 421),
+        ] {
+            let status_of = |received: Result<Request, u16>| received.map_or_else(|status| status, |_| 200);
+            assert_eq!(
+                status_of(received(&front, "127.0.0.1:1", target, &[("Host", host)])),
+                status,
+                "{target} {host}"
+            );
+        }
+        assert_eq!(received(&front, "127.0.0.1:1", "/", &[]).err(), Some(421));
+    }
+
+    #[test]
+    fn only_trusted_peers_are_believed() {
+        let said = [("Host", "inner"), ("X-Forwarded-For", "203.0.113.7"), ("X-Forwarded-Host", "a.example")];
+        let trusting = front(&[("trusted_proxies", list(&["127.0.0.0/8", "unix"]))]);
+        for (peer, client, host) in [
+            ("127.0.0.1:1", "203.0.113.7:0", "a.example"),
+            ("[::ffff:127.0.0.1]:1", "203.0.113.7:0", "a.example"),
+            ("0.0.0.0:0", "203.0.113.7:0", "a.example"),
+            ("192.0.2.1:1", "192.0.2.1:1", "inner"),
+            ("[::1]:1", "[::1]:1", "inner"),
+        ] {
+            let request = received(&trusting, peer, "/", &said).unwrap();
+            assert_eq!((request.address(), request.host()), (client.parse().unwrap(), host), "{peer}");
+            assert_eq!(request.peer(), peer.parse().unwrap());
+        }
+        let only_tcp = front(&[("trusted_proxies", list(&["0.0.0.0/0"]))]);
+        assert_eq!(
+            received(&only_tcp, "0.0.0.0:0", "/", &said).unwrap().host(),
+            "inner",
+            "a Unix socket is no network"
+        );
+    }
+
+    #[test]
+    fn what_is_forwarded_is_what_is_checked() {
+        let front = front(&[("trusted_proxies", list(&["::1"])), ("allowed_hosts", list(&["a.example"]))]);
+        let ask = |forwarded: &str| {
+            received(&front, "[::1]:1", "/", &[("Host", "a.example"), ("X-Forwarded-Host", forwarded)])
+        };
+        assert!(ask("A.example:443").is_ok());
+        assert_eq!(ask("evil.example").err(), Some(421));
+        assert_eq!(ask("a.example, evil.example").err(), Some(421));
+        assert_eq!(
+            received(&front, "[::2]:1", "/", &[("Host", "evil"), ("X-Forwarded-Host", "a.example")]).err(),
+            Some(421)
+        );
+    }
+}
