@@ -17,6 +17,7 @@ mod logging;
 mod redirect;
 mod request;
 mod response;
+mod routes;
 mod scheduled;
 mod server;
 mod serving;

@@ -7,21 +7,19 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
-use outside::{Address, Handler, HostPattern, KEYS, Listener, SocketFile, Value};
+use outside::{Address, KEYS, Listener, SocketFile, Value};
 use pyo3::exceptions::{PyKeyError, PyRuntimeError, PyTypeError, PyValueError};
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyString, PyTuple};
 
 use crate::call::Shared;
-use crate::call::asynchronous::{AsyncFunction, Coroutine, EventLoop};
-use crate::call::sync::{ErrorFunction, Function};
+use crate::call::sync::ErrorFunction;
 use crate::embedding::PythonHost;
-use crate::file_path::{FilePath, kind};
-use crate::folder::Folder;
+use crate::file_path::kind;
 use crate::logging::{PythonLog, log_exception};
 use crate::request::Request;
-use crate::serving::{RunningServer, os_error, run_error, serve_on};
+use crate::routes::{Routes, engine_handler, route_name};
+use crate::serving::{run_error, serve_on};
 use crate::settings::{Settings, check_host, shown, value_error, value_of};
 use crate::websocket::WebSocket;
 use crate::websocket_connection::from_python;
@@ -36,7 +34,7 @@ pub(crate) struct Server {
     pub(crate) log: Arc<PythonLog>,
     pub(crate) shared: Arc<Shared>,
     config: Mutex<Py<PyDict>>,
-    pub(crate) routes: Mutex<BTreeMap<String, Py<PyAny>>>,
+    pub(crate) routes: Routes,
     error_routes: Mutex<BTreeMap<u16, Py<PyAny>>>,
     /// Bound before `run()` serves on them: one for each worker.
     listeners: Mutex<Vec<Listener>>,
@@ -89,7 +87,7 @@ impl OutsideHttp {
             log,
             shared,
             config: Mutex::new(config.unbind()),
-            routes: Mutex::default(),
+            routes: Routes::default(),
             error_routes: Mutex::default(),
             listeners: Mutex::default(),
             socket_file: Mutex::default(),
@@ -119,7 +117,6 @@ impl OutsideHttp {
     #[pyo3(signature = (route, handler, blocking=None, host=None))]
     fn set_route(
         &self,
-        py: Python<'_>,
         route: &str,
         handler: &Bound<'_, PyAny>,
         blocking: Option<bool>,
@@ -127,43 +124,13 @@ impl OutsideHttp {
     ) -> PyResult<()> {
         let server = self.server()?;
         let name = route_name(host, route)?;
-        let shared = Arc::clone(&server.shared);
-        let made = if let Ok(file) = handler.cast::<FilePath>() {
-            Handler::Files(Arc::new(outside::Files::at(&file.get().slice().path[..]).map_err(os_error)?))
-        } else if let Ok(websocket) = handler.cast::<WebSocket>() {
-            if RunningServer::any() {
-                EventLoop::running(py)?;
-            }
-            Handler::WebSocket(Arc::new(websocket.get().to_engine()?))
-        } else if let Ok(folder) = handler.cast::<Folder>() {
-            Handler::Files(Arc::new(outside::Files::folder(folder.get().to_engine(py)?)))
-        } else if !handler.is_callable() {
-            return Err(PyTypeError::new_err(format!(
-                "a handler is a function, an async def function, a WebSocket, a FilePath or a Folder, not {}",
-                kind(handler)
-            )));
-        } else if is_async(handler)? {
-            if RunningServer::any() {
-                EventLoop::running(py)?;
-            }
-            Handler::Elsewhere(Arc::new(AsyncFunction(Arc::new(Coroutine {
-                function: handler.clone().unbind(),
-                shared,
-            }))))
-        } else {
-            Handler::Inline(outside::Function::new(Function { function: handler.clone().unbind(), shared }, blocking))
-        };
+        let made = engine_handler(handler, blocking, &server.shared)?;
         let set = match host {
             Some(host) => server.engine.set_route_for(host, route, made),
             None => server.engine.set_route(route, made),
         };
         set.map_err(value_error)?;
-        let mut routes = lock(&server.routes);
-        let same = |other: &String| other.trim_end_matches('/') == name.trim_end_matches('/');
-        let replaced = routes.keys().find(|other| same(other)).cloned().and_then(|other| routes.remove(&other));
-        routes.insert(name, handler.clone().unbind());
-        drop(routes);
-        drop(replaced);
+        server.routes.set(name, handler);
         Ok(())
     }
 
@@ -177,11 +144,7 @@ impl OutsideHttp {
             None => server.engine.remove_route(route),
         };
         removed.map_err(|error| PyKeyError::new_err(error.to_string()))?;
-        let mut routes = lock(&server.routes);
-        let same = |other: &String| other.trim_end_matches('/') == name.trim_end_matches('/');
-        let removed = routes.keys().find(|other| same(other)).cloned().and_then(|other| routes.remove(&other));
-        drop(routes);
-        drop(removed);
+        server.routes.remove(&name);
         Ok(())
     }
 
@@ -257,6 +220,7 @@ impl OutsideHttp {
             listeners = bound.map_err(run_error)?;
         }
         let listeners = Listener::share(listeners, slots)?;
+        server.engine.warn_of_hosts(&listeners, &settings.config);
         *lock(&server.socket_file) = file.or_else(|| listeners.first().and_then(Listener::file));
         *lock(&server.listeners) = listeners;
         Ok(())
@@ -383,7 +347,7 @@ impl OutsideHttp {
     fn _active_requests(&self, py: Python<'_>) -> PyResult<Vec<Py<Request>>> {
         let server = self.server()?;
         let mut active = server.shared.active(py);
-        for handler in lock(&server.routes).values() {
+        for handler in server.routes.handlers(py) {
             if let Ok(websocket) = handler.bind(py).cast::<WebSocket>() {
                 for connection in websocket.get().handlers().active() {
                     active.push(Py::new(py, Request::view(Arc::clone(connection.request())))?);
@@ -402,11 +366,7 @@ impl OutsideHttp {
 
     #[getter]
     fn _routes<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        let routes = PyDict::new(py);
-        for (route, handler) in &*lock(&self.server()?.routes) {
-            routes.set_item(route, handler)?;
-        }
-        Ok(routes)
+        self.server()?.routes.to_dict(py)
     }
 
     #[getter]
@@ -420,18 +380,10 @@ impl OutsideHttp {
 
     fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
         let server = self.server()?;
-        let routes = lock(&server.routes).len();
+        let routes = server.routes.len();
         let host = lock(&server.config).bind(py).get_item("host")?;
         let host = host.map_or_else(String::new, |host| shown(&host));
         Ok(format!("<OutsideHTTP {host}, {routes} routes>"))
-    }
-}
-
-/// How `_routes` calls a route: behind its host, if it is one host's.
-fn route_name(host: Option<&str>, route: &str) -> PyResult<String> {
-    match host {
-        None | Some("*") => Ok(route.to_owned()),
-        Some(host) => Ok(format!("{}{route}", host.parse::<HostPattern>().map_err(value_error)?)),
     }
 }
 
@@ -442,17 +394,6 @@ fn check_code(code: &Bound<'_, PyAny>) -> PyResult<u16> {
         Ok(code) if (400..=599).contains(&code) => Ok(code),
         _ => Err(PyValueError::new_err(format!("an error code is one of 400 to 599, not {number}"))),
     }
-}
-
-/// Is it an `async def` function, or an object whose `__call__` is one?
-pub(crate) fn is_async(handler: &Bound<'_, PyAny>) -> PyResult<bool> {
-    let py = handler.py();
-    let check = py.import("inspect")?.getattr("iscoroutinefunction")?;
-    if check.call1((handler,))?.is_truthy()? {
-        return Ok(true);
-    }
-    let called = handler.get_type().getattr(intern!(py, "__call__"))?;
-    check.call1((called,))?.is_truthy()
 }
 
 impl Server {

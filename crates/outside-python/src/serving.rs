@@ -12,7 +12,8 @@ use crate::call::interrupt::prepare as prepare_interrupts;
 use crate::contention;
 use crate::hooks::PythonHooks;
 use crate::logging::log_exception;
-use crate::server::{OutsideHttp, is_async, lock};
+use crate::routes::is_async;
+use crate::server::OutsideHttp;
 use crate::settings::Settings;
 use crate::signals::Signals;
 use crate::websocket::WebSocket;
@@ -36,7 +37,7 @@ pub(crate) fn serve_on(
     });
     server.log.begin(py)?;
     prepare_interrupts(py)?;
-    let handlers = lock(&server.routes).values().map(|handler| handler.clone_ref(py)).collect::<Vec<_>>();
+    let handlers = server.routes.handlers(py);
     let running = RunningServer::count();
     // A WebSocket's handlers may still be set, and be `async def` functions.
     let may_need_loop =

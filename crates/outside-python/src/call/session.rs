@@ -11,7 +11,7 @@ use super::asynchronous::EventLoop;
 use super::lock;
 use super::sync::awaited;
 use crate::logging::log_exception;
-use crate::server::is_async;
+use crate::routes::is_async;
 use crate::websocket::check_callable;
 use crate::websocket_connection::{WebSocketConnection, exit_type, to_python};
 

@@ -17,10 +17,10 @@ use crate::config::Config;
 use crate::error::Error;
 use crate::executor::{Host, NoHost};
 use crate::handler::{Handler, IntoHandler};
-use crate::log::{LogSink, StandardError};
+use crate::log::{Level, LogSink, StandardError};
 use crate::message::{IntoAnswer, Request, Response};
 use crate::server::{Control, Doorbell, Running};
-use crate::site::{ErrorHandler, Hooks, Site};
+use crate::site::{ErrorHandler, Hooks, Site, unnamed_hosts};
 use crate::transport::{Address, Listener};
 use crate::websocket::Message;
 
@@ -257,12 +257,27 @@ impl OutsideHttp {
         if listeners.is_empty() {
             listeners = Listener::bind_each(&self.address, self.config.backlog_length, self.config.reactors)?;
         }
+        self.warn_of_hosts(&listeners, &self.config);
         let file = listeners.first().and_then(Listener::file);
         let result = self.run_with(entered, listeners, &self.config, started, rung);
         if let Some(file) = file {
             file.remove();
         }
         result
+    }
+
+    /// Says in the log if handlers are called for any host, and from elsewhere than this machine: for bindings, which bind
+    /// listeners themselves.
+    pub fn warn_of_hosts(&self, listeners: &[Listener], config: &Config) {
+        // Files and redirects are the same whatever the host.
+        let is_plain = |handler: &Handler| matches!(handler, Handler::Files(_) | Handler::Redirect(_));
+        if self.site.snapshot().routes.iter().all(|route| is_plain(&route.handler)) {
+            return;
+        }
+        let mut addresses = listeners.iter().filter_map(|listener| listener.address().socket_addr());
+        if let Some(text) = addresses.find_map(|address| unnamed_hosts(config, address)) {
+            self.sink.event(Level::Warning, &text);
+        }
     }
 
     /// Begins a run: from here on [`OutsideHttp::terminate`] counts. For [`OutsideHttp::run_with`].

@@ -2,7 +2,7 @@
 //!
 //! Pure: settings and a request in, a verdict out. Where nothing of this is configured, a request costs one branch.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use crate::config::{Config, ProxyFields};
 use crate::error::Refusal;
@@ -71,6 +71,17 @@ impl Front {
     }
 }
 
+/// What to say at the start to somebody who serves any host on this address without having said so.
+pub(crate) fn unnamed_hosts(config: &Config, address: SocketAddr) -> Option<String> {
+    let is_public = config.allowed_hosts.is_empty() && !address.ip().to_canonical().is_loopback();
+    is_public.then(|| {
+        format!(
+            "on {address} requests for any host name are answered; list the server's own in config[\"allowed_hosts\"], \
+             or \"*\" if any is meant"
+        )
+    })
+}
+
 const MISDIRECTED: Refusal = Refusal::limit(421, "this server has no host of that name", "allowed_hosts");
 
 #[cfg(test)]
@@ -122,6 +133,24 @@ mod tests {
             );
         }
         assert_eq!(received(&front, "127.0.0.1:1", "/", &[]).err(), Some(421));
+    }
+
+    #[test]
+    fn whoever_serves_any_host_is_told() {
+        let named = Config::from_values([("allowed_hosts", list(&["*"]))]).unwrap();
+        for (address, is_told) in [
+            ("0.0.0.0:80", true),
+            ("[::]:80", true),
+            ("192.168.1.2:80", true),
+            ("127.0.0.1:80", false),
+            ("127.9.9.9:80", false),
+            ("[::1]:80", false),
+            ("[::ffff:127.0.0.1]:80", false),
+        ] {
+            let address = address.parse().unwrap();
+            assert_eq!(unnamed_hosts(&Config::default(), address).is_some(), is_told, "{address}");
+            assert_eq!(unnamed_hosts(&named, address), None);
+        }
     }
 
     #[test]

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-pub(crate) use front::Front;
+pub(crate) use front::{Front, unnamed_hosts};
 pub(crate) use pages::error_page;
 
 use crate::error::Error;

@@ -3,8 +3,10 @@
 use super::*;
 use crate::message::TrustedProxy;
 
-/// Fields, and what is expected: client, host, scheme; or the status of a refusal.
-type Case<'a> = (&'a [(&'a str, &'a str)], Result<Option<(&'a str, Option<&'a str>, Option<bool>)>, u16>);
+/// Client, host and scheme; or the status of a refusal.
+type Said<'a> = Result<Option<(&'a str, Option<&'a str>, Option<bool>)>, u16>;
+/// Fields, and what is expected of them.
+type Case<'a> = (&'a [(&'a str, &'a str)], Said<'a>);
 
 const PEER: &str = "10.0.0.9:4711";
 const NOBODY: &str = "0.0.0.0:0";
@@ -26,7 +28,7 @@ fn check(fields: ProxyFields, cases: &[Case<'_>]) {
     }
 }
 
-fn client(address: &str) -> Result<Option<(&str, Option<&str>, Option<bool>)>, u16> {
+fn client(address: &str) -> Said<'_> {
     Ok(Some((address, None, None)))
 }
 

@@ -1,0 +1,116 @@
+//! Routes as Python programs set them: which kind of handler an object is, and which objects stand on which route.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+use outside::{Handler, HostPattern};
+use pyo3::exceptions::PyTypeError;
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+
+use crate::call::Shared;
+use crate::call::asynchronous::{AsyncFunction, Coroutine, EventLoop};
+use crate::call::sync::Function;
+use crate::file_path::{FilePath, kind};
+use crate::folder::Folder;
+use crate::server::lock;
+use crate::serving::{RunningServer, os_error};
+use crate::settings::value_error;
+use crate::websocket::WebSocket;
+
+/// What was set, by name.
+#[derive(Default)]
+pub(crate) struct Routes(Mutex<BTreeMap<String, Py<PyAny>>>);
+
+impl Routes {
+    /// Adds a handler, or replaces the one that stands there.
+    pub(crate) fn set(&self, name: String, handler: &Bound<'_, PyAny>) {
+        let replaced = self.take(&name);
+        lock(&self.0).insert(name, handler.clone().unbind());
+        drop(replaced);
+    }
+
+    pub(crate) fn remove(&self, name: &str) {
+        drop(self.take(name));
+    }
+
+    /// What is dropped may run code of the user's: not while the lock is held.
+    fn take(&self, name: &str) -> Option<Py<PyAny>> {
+        let mut routes = lock(&self.0);
+        let same = |other: &&String| other.trim_end_matches('/') == name.trim_end_matches('/');
+        let found = routes.keys().find(same).cloned();
+        found.and_then(|found| routes.remove(&found))
+    }
+
+    pub(crate) fn handlers(&self, py: Python<'_>) -> Vec<Py<PyAny>> {
+        lock(&self.0).values().map(|handler| handler.clone_ref(py)).collect()
+    }
+
+    pub(crate) fn to_dict<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let routes = PyDict::new(py);
+        for (name, handler) in &*lock(&self.0) {
+            routes.set_item(name, handler)?;
+        }
+        Ok(routes)
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        lock(&self.0).len()
+    }
+}
+
+/// How a route is called: by its path, behind its host if it is one host's.
+pub(crate) fn route_name(host: Option<&str>, route: &str) -> PyResult<String> {
+    match host {
+        None | Some("*") => Ok(route.to_owned()),
+        Some(host) => Ok(format!("{}{route}", host.parse::<HostPattern>().map_err(value_error)?)),
+    }
+}
+
+/// The engine's handler of what a program puts on a route.
+pub(crate) fn engine_handler(
+    handler: &Bound<'_, PyAny>,
+    blocking: Option<bool>,
+    shared: &Arc<Shared>,
+) -> PyResult<Handler> {
+    let (py, shared) = (handler.py(), Arc::clone(shared));
+    if let Ok(file) = handler.cast::<FilePath>() {
+        let files = outside::Files::at(&file.get().slice().path[..]).map_err(os_error)?;
+        return Ok(Handler::Files(Arc::new(files)));
+    }
+    if let Ok(websocket) = handler.cast::<WebSocket>() {
+        if RunningServer::any() {
+            EventLoop::running(py)?;
+        }
+        return Ok(Handler::WebSocket(Arc::new(websocket.get().to_engine()?)));
+    }
+    if let Ok(folder) = handler.cast::<Folder>() {
+        return Ok(Handler::Files(Arc::new(outside::Files::folder(folder.get().to_engine(py)?))));
+    }
+    if !handler.is_callable() {
+        return Err(PyTypeError::new_err(format!(
+            "a handler is a function, an async def function, a WebSocket, a FilePath or a Folder, not {}",
+            kind(handler)
+        )));
+    }
+    let function = handler.clone().unbind();
+    if !is_async(handler)? {
+        return Ok(Handler::Inline(outside::Function::new(Function { function, shared }, blocking)));
+    }
+    if RunningServer::any() {
+        EventLoop::running(py)?;
+    }
+    Ok(Handler::Elsewhere(Arc::new(AsyncFunction(Arc::new(Coroutine { function, shared })))))
+}
+
+/// Is it an `async def` function, or an object whose `__call__` is one?
+pub(crate) fn is_async(handler: &Bound<'_, PyAny>) -> PyResult<bool> {
+    let py = handler.py();
+    let check = py.import("inspect")?.getattr("iscoroutinefunction")?;
+    if check.call1((handler,))?.is_truthy()? {
+        return Ok(true);
+    }
+    let called = handler.get_type().getattr(intern!(py, "__call__"))?;
+    check.call1((called,))?.is_truthy()
+}
