@@ -95,7 +95,7 @@ impl Connection {
         empty.max_params = self.desk.service.config.max_query_parameters;
         empty.max_cookies = self.desk.service.config.max_cookies;
         let decoded = decode_head(&unread[start..end], fields, empty);
-        let received = if decoded.is_ok() { self.service.front.receive(empty) } else { Ok(()) };
+        let received = if decoded.is_ok() { self.desk.service.front.receive(empty) } else { Ok(()) };
         self.scanner = Default::default();
         self.input.consume(end);
         self.head_is_timed = false;

@@ -211,11 +211,9 @@ impl Connection {
     }
 
     fn line<'e>(&'e self, exchange: &'e Exchange) -> AccessLine<'e> {
-        let request = exchange.request.as_deref().or(exchange.fragment.as_deref());
-        let forwarded = request.and_then(|request| request.forwarded.as_ref());
         AccessLine {
-            request,
-            client: forwarded.map_or(&self.client, |forwarded| &forwarded.text),
+            request: exchange.request.as_deref().or(exchange.fragment.as_deref()),
+            client: &self.client,
             status: exchange.status,
             bytes: exchange.bytes,
             duration: exchange.began.map(|began| began.elapsed()),

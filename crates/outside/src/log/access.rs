@@ -17,7 +17,7 @@ use crate::transport::NO_ADDRESS;
 pub(crate) struct AccessLine<'a> {
     /// Missing if not even the request line could be read.
     pub(crate) request: Option<&'a Request>,
-    /// The client's address as text.
+    /// The address of whoever is connected, as text; a trusted proxy may have named another client.
     pub(crate) client: &'a [u8],
     pub(crate) status: u16,
     /// Bytes of content that went out.
@@ -40,7 +40,7 @@ impl AccessLine<'_> {
     fn write_common(&self, out: &mut Vec<u8>, combined: bool, now: &Moment) {
         let line = self.request.map_or(&b"-"[..], Request::line);
         out.reserve(line.len() + 128);
-        out.extend_from_slice(self.client);
+        out.extend_from_slice(self.client());
         out.extend_from_slice(&now.common);
         // A request line holds visible characters and two spaces; only these two would need an escape.
         match memchr::memchr2(b'"', b'\\', line) {
@@ -63,7 +63,7 @@ impl AccessLine<'_> {
         out.extend_from_slice(b"{\"time\":\"");
         out.extend_from_slice(&now.iso);
         out.extend_from_slice(b"\",\"client\":\"");
-        out.extend_from_slice(self.client);
+        out.extend_from_slice(self.client());
         out.push(b'"');
         if let Some(request) = self.request {
             for (name, value) in [
@@ -88,6 +88,12 @@ impl AccessLine<'_> {
             }
         }
         out.push(b'}');
+    }
+
+    /// Who has asked, as far as is known.
+    pub(super) fn client(&self) -> &[u8] {
+        let forwarded = self.request.and_then(|request| request.forwarded.as_deref());
+        forwarded.map_or(self.client, |forwarded| &forwarded.text)
     }
 
     fn field(&self, known: Known) -> Option<&[u8]> {

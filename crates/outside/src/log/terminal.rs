@@ -36,7 +36,7 @@ pub(super) fn write(line: &AccessLine<'_>, out: &mut Vec<u8>, coloured: bool, no
         None => out.push(b'-'),
     }
     out.push(b' ');
-    push_painted(out, line.client, coloured.then_some(DIM));
+    push_painted(out, line.client(), coloured.then_some(DIM));
 }
 
 /// Select Graphic Rendition (ECMA-48 section 8.3.117), and back.
