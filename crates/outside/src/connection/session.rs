@@ -4,6 +4,7 @@
 //! and ends by the closing handshake or a deadline. Handlers that are callbacks are called by the executor, one turn after
 //! the other; those that block have a thread of their own.
 
+use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::io;
 use std::sync::Arc;
@@ -12,7 +13,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::buffer::Input;
+use super::buffer::{Input, give_exchanges, take_exchanges};
 use super::desk::Desk;
 use super::handle::{Handle, Order, ThreadSeat};
 use super::outlet::Outlet;
@@ -22,7 +23,7 @@ use crate::log::Level;
 use crate::protocol::websocket::{Close, DeflateTerms, Event, Failure, MessageKind, Receiver};
 use crate::site::Snapshot;
 use crate::transport::Stream;
-use crate::websocket::{Message, Style, WebSocket, WebSocketConnection};
+use crate::websocket::{Look, Message, Style, WebSocket, WebSocketConnection};
 
 /// What was agreed on when a WebSocket was opened.
 pub(super) struct Opening {
@@ -220,7 +221,6 @@ impl Session {
 
     /// Ready when the session is over.
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        self.connection.attend(context);
         let mut reads = 0;
         loop {
             match self.handle.order(context) {
@@ -243,19 +243,19 @@ impl Session {
             {
                 self.finish(*end);
             }
-            let is_written = match self.poll_write(context) {
-                Poll::Ready(Ok(())) => true,
+            let (look, is_written) = match self.poll_write(context) {
+                Poll::Ready(Ok(look)) => (look, true),
                 Poll::Ready(Err(_)) => return Poll::Ready(()),
-                Poll::Pending => false,
+                Poll::Pending => (self.connection.look(context, &mut VecDeque::new(), 0), false),
             };
-            if self.connection.is_closing() && self.close_due.is_none() {
+            if look.is_closing && self.close_due.is_none() {
                 self.close_due = Some(self.service.clock.after(CLOSE_TIME));
                 self.schedule();
             }
-            if is_written && (self.has_failed || self.connection.is_closed()) {
+            if is_written && (self.has_failed || look.is_closed) {
                 return Poll::Ready(());
             }
-            let wanted = self.room();
+            let wanted = self.room(|| look.room);
             if wanted == 0 {
                 return Poll::Pending;
             }
@@ -269,8 +269,8 @@ impl Session {
                 return Poll::Pending;
             }
             reads += 1;
-            let room = self.input.room(self.service.config.recv_size);
-            match self.stream.poll_read(context, room) {
+            let buffer = self.input.room(self.service.config.recv_size);
+            match self.stream.poll_read(context, buffer) {
                 Poll::Ready(Ok(count)) if count > 0 => {
                     self.input.filled(count);
                     self.heard = self.service.clock.now();
@@ -278,6 +278,10 @@ impl Session {
                         self.schedule();
                     }
                     self.hear(wanted);
+                    if self.turn.is_none() && !self.is_deaf && self.poll_turn(context).is_pending() {
+                        // Whatever was queued meanwhile wakes it.
+                        return Poll::Pending;
+                    }
                 }
                 Poll::Ready(_) => return Poll::Ready(()),
                 Poll::Pending => {
@@ -289,11 +293,11 @@ impl Session {
     }
 
     /// Bytes of messages that may be taken in; reading stops while the handler has enough to do.
-    fn room(&self) -> usize {
+    fn room(&self, inbox: impl FnOnce() -> usize) -> usize {
         match (self.style, &self.turn) {
             (Style::Callbacks, None) => 0,
             (Style::Callbacks, Some(_)) => self.connection.max_inbox(),
-            _ => self.connection.room(),
+            _ => inbox(),
         }
     }
 
@@ -353,23 +357,26 @@ impl Session {
         if let Some(mut turn) = self.turn.take() {
             turn.occasion = occasion;
             let (site, mailbox) = (Arc::clone(&self.site), Arc::clone(&self.mailbox));
-            self.service.executor.push(Job { exchanges: vec![Exchange::new(None, Work::Turn(turn))], site, mailbox });
+            let mut exchanges = take_exchanges();
+            exchanges.push(Exchange::new(None, Work::Turn(turn)));
+            self.service.executor.push(Job { exchanges, site, mailbox });
         }
     }
 
     /// Ready when the handler's call has come back.
     fn poll_turn(&mut self, context: &Context<'_>) -> Poll<()> {
-        let Some(exchanges) = self.mailbox.poll(context) else { return Poll::Pending };
-        for exchange in exchanges {
+        let Some(mut exchanges) = self.mailbox.poll(context) else { return Poll::Pending };
+        for exchange in exchanges.drain(..) {
             if let Work::Turned(turn) = exchange.work {
                 self.turn = Some(turn);
             }
         }
+        give_exchanges(exchanges);
         Poll::Ready(())
     }
 
     /// Ready when all that is queued has been written.
-    fn poll_write(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+    fn poll_write(&mut self, context: &mut Context<'_>) -> Poll<io::Result<Look>> {
         let before = self.outlet.moved();
         let polled = self.outlet.poll_write(&mut self.stream, &self.connection, context);
         let has_moved = self.outlet.moved() != before;
@@ -394,7 +401,7 @@ impl Session {
         if has_passed(self.close_due) || has_passed(self.write_due) {
             return std::ops::ControlFlow::Break(());
         }
-        if self.room() == 0 {
+        if self.room(|| self.connection.room()) == 0 {
             // Whatever it says, nobody listens: its answer to a ping may be there and wait.
             (self.heard, self.pong_due) = (now, None);
         }

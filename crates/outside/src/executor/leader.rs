@@ -20,6 +20,7 @@ use super::{Crew, Exchange, Executor, Job, Mailbox, Work, lock};
 use crate::handler::SLOW;
 use crate::log::Level;
 use crate::site::Snapshot;
+use crate::websocket::Bell;
 
 /// A batch of calls ends after this long, if not after so many calls.
 const LONGEST_BATCH: Duration = Duration::from_micros(150);
@@ -119,11 +120,12 @@ impl Executor {
 
     /// Drives the event loop until the term is lost or all stops.
     fn lead(self: &Arc<Self>, term: Term) {
+        self.bell.begin_term();
         if let Some(mailbox) = lock(&self.underway).take() {
             self.put_out((mailbox, Vec::new()));
         }
         let mut stand = Stand::Leads;
-        while stand == Stand::Leads && matches!(self.run_loop(), Turn::Jobs) {
+        while stand == Stand::Leads && matches!(self.run_inside(), Turn::Jobs) {
             let host = Arc::clone(&self.host);
             let entry = self.begin_entry(term);
             host.work(&mut || {
@@ -131,6 +133,7 @@ impl Executor {
                 stand = self.run_batch(role);
             });
         }
+        Bell::end_term();
         match stand {
             Stand::Leads => self.sentinel.dismiss(),
             away => lock(&self.crew).come_back(away),
@@ -154,6 +157,13 @@ impl Executor {
             self.wake_root();
         }
         leads
+    }
+
+    fn run_inside(&self) -> Turn {
+        Bell::set_inside(true);
+        let turn = self.run_loop();
+        Bell::set_inside(false);
+        turn
     }
 
     fn run_loop(&self) -> Turn {
@@ -193,6 +203,7 @@ impl Executor {
 
     /// Inside the loop, where waking a task costs no system call.
     fn deliver(&self) {
+        self.bell.answer();
         let mut outbox = lock(&self.outbox);
         if outbox.is_empty() {
             return;

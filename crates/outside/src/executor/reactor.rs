@@ -17,6 +17,7 @@ use super::word::{Term, Word};
 use super::{Exchange, Host, Job, Mailbox};
 use crate::handler::Reactor;
 use crate::log::Log;
+use crate::websocket::Bell;
 
 /// One reactor's event loop with its jobs, its answers and its threads.
 pub(crate) struct Executor {
@@ -27,6 +28,8 @@ pub(crate) struct Executor {
     pub(super) underway: Mutex<Option<Arc<Mailbox>>>,
     /// Jobs that nobody waits for and that run on.
     pub(super) overdue: Mutex<Vec<Overdue>>,
+    /// Wakes sessions of WebSockets.
+    pub(crate) bell: Arc<Bell>,
     /// Wakes the future that the leader blocks on.
     pub(super) root: Mutex<Option<Waker>>,
     pub(super) word: Word,
@@ -86,6 +89,7 @@ impl Executor {
             outbox: Mutex::default(),
             underway: Mutex::default(),
             overdue: Mutex::default(),
+            bell: Arc::default(),
             root: Mutex::default(),
             word: Word::new(),
             entering: AtomicBool::new(false),

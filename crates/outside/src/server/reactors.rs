@@ -44,6 +44,7 @@ impl Reactors {
                     return Err(error.into());
                 }
             };
+            let room = site.hub.new_room(Arc::clone(&executor.bell));
             reactors.0.push(Arc::new(Service {
                 executor,
                 site: Arc::clone(site),
@@ -54,7 +55,7 @@ impl Reactors {
                 clock: Arc::clone(&clock),
                 crowd: Arc::clone(&crowd),
                 stage: Arc::clone(stage),
-                room: site.hub.new_room(),
+                room,
                 deflate: Arc::clone(&deflate),
             }));
         }

@@ -5,13 +5,14 @@
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
 use super::message::{Message, WebSocketExit};
+use super::signal::Signal;
 use super::topics::Room;
 use super::{Options, WhenFull};
 use crate::error::Error;
@@ -33,9 +34,9 @@ pub(super) struct Shared {
     pub(super) listener: OnceLock<Box<dyn Fn() + Send + Sync>>,
     pub(super) state: Mutex<State>,
     /// A message came, or the end.
-    pub(super) received: Condvar,
+    pub(super) received: Signal,
     /// There is room in the queue or in the inbox again, or the end came.
-    pub(super) drained: Condvar,
+    pub(super) drained: Signal,
 }
 
 #[derive(Default)]
@@ -88,8 +89,8 @@ impl WebSocketConnection {
             room,
             listener: OnceLock::new(),
             state: Mutex::new(state),
-            received: Condvar::new(),
-            drained: Condvar::new(),
+            received: Signal::default(),
+            drained: Signal::default(),
         }))
     }
 
@@ -140,7 +141,7 @@ impl WebSocketConnection {
         let mut state = self.lock();
         while self.0.when_full == WhenFull::Wait && self.is_full(&state, message.as_bytes().len()) {
             self.check_open(&state)?;
-            state = self.0.drained.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state = self.0.drained.wait(state);
         }
         self.enqueue(state, &message)
     }
@@ -185,7 +186,7 @@ impl WebSocketConnection {
             state.inbox.clear();
             state.inbox_bytes = 0;
         }
-        Self::unlock(state);
+        self.unlock(state);
         Ok(())
     }
 
@@ -257,13 +258,13 @@ impl WebSocketConnection {
             let (Some(nothing_yet), Ok(None)) = (rest, &taken) else { return taken };
             let received = &self.0.received;
             state = match deadline {
-                None => received.wait(nothing_yet).unwrap_or_else(PoisonError::into_inner),
+                None => received.wait(nothing_yet),
                 Some(deadline) => {
                     let left = deadline.saturating_duration_since(Instant::now());
                     if left.is_zero() {
                         return Ok(None);
                     }
-                    received.wait_timeout(nothing_yet, left).unwrap_or_else(PoisonError::into_inner).0
+                    received.wait_timeout(nothing_yet, left)
                 }
             };
         }
@@ -283,7 +284,7 @@ impl WebSocketConnection {
         state.inbox_bytes -= message.as_bytes().len();
         if state.is_paused && state.inbox_bytes <= self.0.max_inbox / 2 && state.inbox.len() <= MOST_WAITING / 2 {
             state.is_paused = false;
-            Self::unlock(state);
+            self.unlock(state);
             self.0.drained.notify_all();
         }
         (None, Ok(Some(message)))
@@ -315,13 +316,13 @@ impl WebSocketConnection {
             self.make_room(&mut state, payload.len());
             self.check_open(&state)?;
         }
-        let mut frame = Vec::with_capacity(payload.len() + 10);
+        let mut frame = Vec::new();
         match &mut state.deflater {
             Some(deflater) => deflater.encode_message(&mut frame, message.kind(), payload),
             None => encode_frame(&mut frame, message.kind().into(), payload),
         }
         push(&mut state, frame.into(), true);
-        Self::unlock(state);
+        self.unlock(state);
         Ok(())
     }
 
@@ -337,7 +338,7 @@ impl WebSocketConnection {
         if state.closing.is_open() {
             push(&mut state, frame.clone(), true);
         }
-        Self::unlock(state);
+        self.unlock(state);
     }
 
     /// The queue is full and nobody may wait.
@@ -362,7 +363,7 @@ impl WebSocketConnection {
     pub(super) fn close(&self, close: &Close) {
         let mut state = self.lock();
         self.close_in(&mut state, close);
-        Self::unlock(state);
+        self.unlock(state);
     }
 
     /// `false` if the closing handshake has begun before.
@@ -391,7 +392,7 @@ impl WebSocketConnection {
             encode_frame(&mut frame, opcode, payload);
             push(&mut state, frame.into(), false);
         }
-        Self::unlock(state);
+        self.unlock(state);
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
@@ -399,12 +400,12 @@ impl WebSocketConnection {
     }
 
     /// Wakes the session if there is something for it to do, behind the lock.
-    pub(super) fn unlock(mut state: MutexGuard<'_, State>) {
+    pub(super) fn unlock(&self, mut state: MutexGuard<'_, State>) {
         let wake = if state.is_woken { None } else { state.session.clone() };
         state.is_woken = true;
         drop(state);
         if let Some(session) = wake {
-            session.wake();
+            self.0.room.wake(session);
         }
     }
 }

@@ -1,36 +1,55 @@
 //! The side of a connection that its session sees: what came goes in, what is to go out comes out.
 
 use std::collections::VecDeque;
-use std::sync::{MutexGuard, PoisonError};
+use std::sync::MutexGuard;
 use std::task::Context;
 
 use super::connection::{Outgoing, State, WebSocketConnection, abnormal, push};
 use super::message::{Message, WebSocketExit};
 use crate::protocol::websocket::{Close, Failure, Opcode};
 
+/// How things stand.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Look {
+    /// There are more frames than were taken.
+    pub(crate) has_more: bool,
+    /// Nothing more is to be sent but what is queued.
+    pub(crate) is_closing: bool,
+    /// Both sides have said that they close.
+    pub(crate) is_closed: bool,
+    /// The socket is gone.
+    pub(super) is_over: bool,
+    /// Bytes of messages that the inbox takes.
+    pub(crate) room: usize,
+}
+
 impl WebSocketConnection {
-    /// The session is about to look; whoever comes later wakes it.
-    pub(crate) fn attend(&self, context: &Context<'_>) {
+    /// Sees how things stand, and takes frames that are to go out, as many as are worth one write. Whatever happens
+    /// later wakes the session.
+    pub(crate) fn look(&self, context: &Context<'_>, into: &mut VecDeque<Outgoing>, at_least: usize) -> Look {
         let mut state = self.lock();
         state.is_woken = false;
         if !state.session.as_ref().is_some_and(|waker| waker.will_wake(context.waker())) {
             state.session = Some(context.waker().clone());
         }
-    }
-
-    /// Frames that are to go out, as many as are worth one write.
-    pub(crate) fn take_outgoing(&self, into: &mut VecDeque<Outgoing>, at_least: usize) {
-        let mut state = self.lock();
         let mut taken = 0;
-        while taken < at_least {
-            let Some(outgoing) = state.queue.pop_front() else { break };
+        while taken < at_least
+            && let Some(outgoing) = state.queue.pop_front()
+        {
             taken += outgoing.frame.len();
             into.push_back(outgoing);
         }
-        if taken == 0 {
-            return;
-        }
         state.queue_bytes -= taken;
+        let look = Look {
+            has_more: !state.queue.is_empty(),
+            is_closing: !state.closing.is_open(),
+            is_closed: state.closing.is_complete(),
+            is_over: state.is_over,
+            room: self.room_in(&state),
+        };
+        if taken == 0 {
+            return look;
+        }
         let tell = state.is_listening && state.queue_bytes <= self.0.max_queue / 2;
         if tell {
             state.is_listening = false;
@@ -40,6 +59,7 @@ impl WebSocketConnection {
         if tell {
             self.tell();
         }
+        look
     }
 
     /// Messages have come; `false` if no more are to be read until some have been taken.
@@ -68,8 +88,7 @@ impl WebSocketConnection {
     }
 
     /// Bytes of messages that the inbox still takes. One that has ended takes none, but that is no reason to wait.
-    pub(crate) fn room(&self) -> usize {
-        let state = self.lock();
+    fn room_in(&self, state: &State) -> usize {
         match &state.exit {
             None if state.is_paused => 0,
             None => self.0.max_inbox.saturating_sub(state.inbox_bytes),
@@ -77,11 +96,16 @@ impl WebSocketConnection {
         }
     }
 
+    /// The same at this moment.
+    pub(crate) fn room(&self) -> usize {
+        self.room_in(&self.lock())
+    }
+
     /// Waits until more messages may be delivered, or none will be wanted.
     pub(super) fn wait_for_room(&self) {
         let mut state = self.lock();
         while state.is_paused && state.exit.is_none() {
-            state = self.0.drained.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state = self.0.drained.wait(state);
         }
     }
 
@@ -114,24 +138,9 @@ impl WebSocketConnection {
         self.tell_if_listening(self.lock());
     }
 
-    /// Have both sides said that they close?
-    pub(crate) fn is_closed(&self) -> bool {
-        self.lock().closing.is_complete()
-    }
-
     /// Has the other side of the socket look.
     pub(super) fn wake(&self) {
-        Self::unlock(self.lock());
-    }
-
-    /// Is the socket gone?
-    pub(crate) fn is_over(&self) -> bool {
-        self.lock().is_over
-    }
-
-    /// Is nothing more to be sent but what is queued?
-    pub(crate) fn is_closing(&self) -> bool {
-        !self.lock().closing.is_open()
+        self.unlock(self.lock());
     }
 
     /// The socket is gone.
@@ -145,7 +154,7 @@ impl WebSocketConnection {
         let topics = std::mem::take(&mut state.topics);
         self.tell_if_listening(state);
         if let Some(session) = session {
-            session.wake();
+            self.0.room.wake(session);
         }
         for topic in topics {
             self.0.room.remove(&topic, self);

@@ -3,9 +3,11 @@
 //! The bytes are `protocol/websocket`'s; the socket is driven by `connection/session`, which fills one queue of a
 //! [`WebSocketConnection`] and empties the other. Nothing here knows a socket, and no user code is called while a lock is held.
 
+mod bell;
 mod connection;
 mod driving;
 mod message;
+mod signal;
 mod topics;
 mod wire;
 
@@ -14,8 +16,10 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub(crate) use bell::Bell;
 pub(crate) use connection::Outgoing;
 pub use connection::WebSocketConnection;
+pub(crate) use driving::Look;
 pub use message::{Message, WebSocketExit};
 pub(crate) use topics::Room;
 pub use topics::{Bus, Hub};

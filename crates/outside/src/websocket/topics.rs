@@ -7,12 +7,12 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::task::Waker;
 
-use bytes::Bytes;
-use tokio::sync::Notify;
-
+use super::bell::Bell;
 use super::connection::WebSocketConnection;
 use super::message::Message;
+use bytes::Bytes;
 
 /// How what is published travels: within this process, or farther.
 pub trait Bus: Send + Sync {
@@ -55,8 +55,8 @@ impl Hub {
     }
 
     /// A new reactor's room; those of reactors that have ended are forgotten.
-    pub(crate) fn new_room(&self) -> Arc<Room> {
-        let room = Arc::<Room>::default();
+    pub(crate) fn new_room(&self, bell: Arc<Bell>) -> Arc<Room> {
+        let room = Arc::new(Room { bell: Some(bell), ..Room::default() });
         let mut rooms = self.rooms.write().unwrap_or_else(PoisonError::into_inner);
         rooms.retain(|room| Arc::strong_count(room) > 1);
         rooms.push(Arc::clone(&room));
@@ -82,7 +82,8 @@ pub(crate) struct Room {
     topics: Mutex<HashMap<Box<str>, HashMap<usize, WebSocketConnection>>>,
     /// Frames that were published and not handed out yet, with their topics.
     published: Mutex<Vec<(Box<str>, Bytes)>>,
-    rung: Notify,
+    /// Missing where there is no event loop.
+    bell: Option<Arc<Bell>>,
 }
 
 impl Room {
@@ -113,14 +114,29 @@ impl Room {
     }
 
     fn announce(&self, topic: &str, frame: &Bytes) {
-        lock(&self.published).push((topic.into(), frame.clone()));
-        self.rung.notify_one();
+        let mut published = lock(&self.published);
+        let is_first = published.is_empty();
+        published.push((topic.into(), frame.clone()));
+        drop(published);
+        if is_first && let Some(bell) = &self.bell {
+            bell.call();
+        }
     }
 
-    /// Hands out what is published, for ever: a task of the reactor's event loop.
+    /// Has a session woken.
+    pub(super) fn wake(&self, session: Waker) {
+        match &self.bell {
+            Some(bell) => bell.ring(session),
+            None => session.wake(),
+        }
+    }
+
+    /// Answers the bell and hands out what is published, for ever: a task of the reactor's event loop.
     pub(crate) async fn serve(self: Arc<Self>) {
+        let Some(bell) = &self.bell else { return };
         loop {
-            self.rung.notified().await;
+            bell.rung().await;
+            bell.answer();
             let published = std::mem::take(&mut *lock(&self.published));
             for (topic, frame) in published {
                 let subscribers: Vec<WebSocketConnection> =

@@ -68,10 +68,9 @@ impl Wire {
         let waker = Waker::from(Arc::new(Sleeper(thread::current())));
         let (mut frames, mut bytes) = (VecDeque::new(), Vec::new());
         loop {
-            connection.attend(&Context::from_waker(&waker));
-            connection.take_outgoing(&mut frames, MOST);
+            let look = connection.look(&Context::from_waker(&waker), &mut frames, MOST);
             frames.drain(..).for_each(|outgoing| bytes.extend_from_slice(&outgoing.frame));
-            if !bytes.is_empty() || connection.is_closed() || connection.is_over() {
+            if !bytes.is_empty() || look.is_closed || look.is_over {
                 return bytes;
             }
             thread::park();

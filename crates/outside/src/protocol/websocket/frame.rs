@@ -136,7 +136,8 @@ pub(crate) fn unmask(piece: &mut [u8], mask: [u8; 4]) -> [u8; 4] {
 
 /// Appends a whole frame from the server: unmasked and final, its payload right behind its head.
 pub(crate) fn encode_frame(out: &mut Vec<u8>, opcode: Opcode, payload: &[u8]) {
-    out.reserve(payload.len() + 10);
+    // No more than that: what is sent as it stands is then shared without another allocation.
+    out.reserve_exact(frame_head_length(payload.len()) + payload.len());
     encode_frame_head(out, opcode, false, payload.len());
     out.extend_from_slice(payload);
 }
