@@ -1,8 +1,9 @@
-"""Instructions per request under callgrind: `python bench/count.py [--rev COMMIT …] [--requests N]`.
+"""Instructions per request or message under callgrind: `python bench/count.py [--rev COMMIT …] [--requests N]`.
 
 What a clock cannot settle on a machine that others use, a count can: the access log on and off, one commit against
-another. Each server runs twice under callgrind, answering N and then 2N requests of the hello; the difference divided by
-N is free of start-up and shut-down. User space only: the kernel's share is the same for both sides.
+another. Each server runs twice under callgrind, answering N and then 2N requests of the hello, or as many messages of a
+WebSocket; the difference divided by N is free of start-up and shut-down. User space only: system calls are counted by
+`strace -f -c`.
 Standard library only, and valgrind.
 """
 
@@ -24,13 +25,15 @@ from harness import install, measure, paths, revisions
 from harness.peers import PEERS
 from harness.revisions import Built
 from harness.server import Server, ServerFailed, free_port
-from harness.workloads import WORKLOADS
+from harness.workloads import WORKLOADS, Workload
 
 CALLGRIND = paths.WORK / "callgrind"
-HELLO = WORKLOADS["hello"]
+HELLO, ECHO = WORKLOADS["hello"], WORKLOADS["ws_echo"]
 # The kinds of subjects: what is counted of each state of the project.
 RUST, PYTHON = "Rust hello", "Python hello"
 LOGS = ("off", "common")
+# Echo servers for WebSockets; all but the first are Python.
+ECHOES = ("ws-rust", "ws-callbacks", "ws-async", "ws-blocking")
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,7 @@ class Subject:
     kind: str
     log: str
     command: Callable[[int], list[str]]
+    workload: Workload = HELLO
 
 
 def say(text: str) -> None:
@@ -48,21 +52,24 @@ def say(text: str) -> None:
 
 
 def arguments() -> argparse.Namespace:
-    single = [key for key, peer in PEERS.items() if not peer.ours and key not in ("granian-wsgi", "granian-rsgi")]
+    single = [key for key, peer in PEERS.items() if not peer.ours and not key.startswith(("granian", "gunicorn"))]
+    kinds = ("rust", "python", *ECHOES)
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rev", action="append", default=[], help="another commit to compare with; may be repeated")
     parser.add_argument("--requests", type=int, default=10_000, help="N (default 10000)")
     parser.add_argument("--connections", type=int, default=64)
     parser.add_argument("--pipeline", type=int, default=1)
     parser.add_argument("--pairs", type=int, default=3, help="pairs of runs; the median counts (default 3)")
-    parser.add_argument("--what", default="rust,python", help="of ours: rust, python (default both)")
+    parser.add_argument("--what", default="rust,python",
+                        help=f"of ours: {', '.join(kinds)}, ws for all four of these (default rust,python)")  # fmt: skip
     parser.add_argument("--peers", default="", help="single-process peers to count as well: " + ", ".join(single))
     options = parser.parse_args()
     # `REV=` of make may hold several, separated by spaces.
     options.rev = [name for text in options.rev for name in text.split()]
-    options.what = [name for name in options.what.split(",") if name]
+    what = [name for name in options.what.split(",") if name]
+    options.what = [kind for name in what for kind in (ECHOES if name == "ws" else (name,))]
     options.peers = [name for name in options.peers.split(",") if name]
-    if unknown := sorted({*options.what} - {"rust", "python"}) + sorted({*options.peers} - {*single}):
+    if unknown := sorted({*options.what} - {*kinds}) + sorted({*options.peers} - {*single}):
         parser.error(f"unknown: {', '.join(unknown)}")
     return options
 
@@ -77,20 +84,22 @@ def find_valgrind() -> str | None:
 
 def instructions(valgrind: str, name: str, subject: Subject, requests: int, options) -> int:
     """All instructions of one server's life in which it answered this many requests (and one of readiness)."""
-    port = free_port()
+    port, workload = free_port(), subject.workload
     CALLGRIND.mkdir(parents=True, exist_ok=True)
     messages = CALLGRIND / f"{name}.log"
     prefix = (
         valgrind, "--tool=callgrind", f"--callgrind-out-file={CALLGRIND / name}.out", f"--log-file={messages}",
     )  # fmt: skip
     load = [
-        "--path", "/hello", "--expect", "Hello, World!", "--warmup", "0", "--requests", str(requests), "--limit", "120",
-        "--connections", str(options.connections), "--pipeline", str(options.pipeline),
+        *workload.load_arguments(), "--warmup", "0", "--requests", str(requests), "--limit", "120",
+        "--connections", str(options.connections),
     ]  # fmt: skip
+    if not workload.is_websocket:
+        load += ["--pipeline", str(options.pipeline)]
     # String hashes decide where dictionaries put their keys, and so how many steps a look-up takes.
     settings = {"PYTHONHASHSEED": "0", "OUTSIDE_ACCESS_LOG": subject.log}
     with Server(name, subject.command(port), port, None, prefix, settings) as server:
-        server.wait_until_right("GET", "/hello", b"", HELLO.is_right, seconds=120)
+        server.wait_until_right("GET", workload.path, b"", workload.is_right, workload.headers, seconds=120)
         with measure.Load(port, load, None) as generator:
             generator.next_event()
             generator.go_on()
@@ -129,20 +138,28 @@ def subjects(built: Built, options) -> list[Subject]:
             Subject(built.label, PYTHON, log, lambda port, log=log: [str(built.python), "outside_app.py", str(port), log])
             for log in LOGS
         ]
+    if "ws-rust" in options.what:
+        found.append(Subject(built.label, "ws-rust", "", lambda port: [str(built.rust), str(port)], ECHO))
+    for echo in ECHOES[1:]:
+        if echo in options.what:
+            style = echo.removeprefix("ws-")
+            command = [str(built.python), "outside_ws_app.py"]
+            found.append(Subject(built.label, echo, "", lambda port, c=command, s=style: [*c, str(port), s], ECHO))
     return found
 
 
 def states(options) -> list[Built]:
     """The working tree first, then the other commits."""
-    if options.what:
-        if "rust" in options.what and (reason := install.our_rust(say)):
-            say(f"absent   Rust hello of the working tree: {reason}")
-        if "python" in options.what and (reason := install.our_python()):
-            say(f"absent   Python hello of the working tree: {reason}")
+    rust = not {"rust", "ws-rust"}.isdisjoint(options.what)
+    python = not {"python", *ECHOES[1:]}.isdisjoint(options.what)
+    if rust and (reason := install.our_rust(say)):
+        say(f"absent   Rust of the working tree: {reason}")
+    if python and (reason := install.our_python()):
+        say(f"absent   Python of the working tree: {reason}")
     found = [revisions.working_tree()] if options.what else []
     for revision in options.rev:
         try:
-            found.append(revisions.build(revision, "rust" in options.what, "python" in options.what, say))
+            found.append(revisions.build(revision, rust, python, say))
         except revisions.BuildFailed as error:
             sys.exit(f"bench-count: {revision} cannot be built: {error}")
     return found
@@ -186,7 +203,11 @@ def main() -> int:
         sys.exit(f"bench-count: the Rust parts cannot be built: {reason}")
     counts: dict[str, dict[tuple[str, str], dict]] = {}
     work = [subject for built in states(options) for subject in subjects(built, options)]
-    work += [Subject("peers", PEERS[key].label, "", PEERS[key].command) for key in options.peers]
+    echoes = {*ECHO.peers, *WORKLOADS["rust-ws_echo"].peers}
+    work += [
+        Subject("peers", PEERS[key].label, "", PEERS[key].command, ECHO if key in echoes else HELLO)
+        for key in options.peers
+    ]
     for subject in work:
         label = f"{subject.state}, {subject.kind}, log {subject.log or '-'}"
         name = re.sub(r"[^a-z0-9]+", "-", label.lower()).strip("-")
@@ -199,11 +220,11 @@ def main() -> int:
             say(f"count    {label}: FAILED: {error}")
             continue
         counts.setdefault(subject.state, {})[subject.kind, subject.log] = found
-        say(f"count    {label}: {found['instructions']:,.0f} per request")
+        say(f"count    {label}: {found['instructions']:,.0f} per {subject.workload.unit.removesuffix('s')}")
     if not counts:
         sys.exit("bench-count: nothing could be counted")
     lines = table(counts)
-    say(f"\nInstructions per request, {options.connections} connections, pipeline {options.pipeline}, user space:\n")
+    say(f"\nInstructions per request or message, {options.connections} connections, pipeline {options.pipeline}, user space:\n")
     say("\n".join(lines))
     paths.RESULTS.mkdir(exist_ok=True)
     document = {

@@ -98,7 +98,7 @@ def _turn(peer: Peer, workload: Workload, plan: Plan) -> dict:
     name = f"{workload.key}-{peer.key}"
     with Server(name, peer.command_for(port, workload.sleeps), port, plan.server_core) as server:
         server.wait_until_right(workload.method, workload.path, workload.body, workload.is_right, workload.headers)
-        arguments = [*workload.load_arguments(), "--warmup", str(plan.warmup), "--duration", str(plan.seconds)]
+        arguments = [*workload.load_arguments(), *peer.load, "--warmup", str(plan.warmup), "--duration", str(plan.seconds)]
         with Load(port, arguments, plan.load_core) as load:
             load.next_event()
             server_before, load_before = _core_busy(plan.server_core), _core_busy(plan.load_core)

@@ -34,6 +34,8 @@ class Peer:
     # A program of the system, how it tells its version, and the Debian packages that have it.
     program: tuple[str, str, tuple[str, ...]] | None = None
     ours: bool = False
+    # More arguments of the load.
+    load: tuple[str, ...] = ()
 
     def command_for(self, port: int, sleeps: bool) -> list[str]:
         return (self.sleep_command or self.command)(port) if sleeps else self.command(port)
@@ -158,6 +160,15 @@ _PEERS = (
     Peer(
         "outside-ws-callbacks", "outside, callbacks", _ours_ws("callbacks"), "on_message; defaults, access log off",
         python=paths.OUR_PYTHON, ours=True,
+    ),
+    Peer(
+        "outside-ws-stalled", "outside, callbacks, one stalled", _ours_ws("callbacks"),
+        "the same with one subscriber more, whose buffers are full and who reads nothing (when_full=\"drop_oldest\")",
+        python=paths.OUR_PYTHON, ours=True, load=("--stalled", "/stalled"),
+    ),
+    Peer(
+        "outside-rust-stalled", "outside (Rust), one stalled", lambda port: [str(paths.OUR_RUST), str(port)],
+        "the same in Rust", ours=True, load=("--stalled", "/stalled"),
     ),
     Peer(
         "outside-ws-async", "outside, async def", _ours_ws("async"), "an async def handler; defaults, access log off",

@@ -40,7 +40,9 @@ ECHO_PEERS = (
 RUST_ECHO_PEERS = ("outside-rust", "fastwebsockets", "tungstenite")
 ROOM_PEERS = (
     "outside-ws-callbacks",
+    "outside-ws-stalled",
     "outside-rust",
+    "outside-rust-stalled",
     "socketify",
     "uvicorn-websockets",
     "granian-asgi-ws",

@@ -1,7 +1,8 @@
 """WebSockets on this project's server: `outside_ws_app.py PORT callbacks|async|blocking`.
 
-`/ws` echoes; in `/room` everybody gets what one says. Everything at its default but the access log, which is off as the
-peers have it.
+`/ws` echoes; in `/room` everybody gets what one says. Who comes by `/stalled` is in the room too, and gets back what he
+says; he loses what is oldest if he does not read. Everything else at its default but the access log, which is off as the peers
+have it.
 """
 
 import sys
@@ -10,9 +11,10 @@ from outside import OutsideHTTP, WebSocket
 
 server = OutsideHTTP(("127.0.0.1", int(sys.argv[1])))
 server.config["access_log"] = "off"
-echo, room = WebSocket(), WebSocket()
+echo, room, stalled = WebSocket(), WebSocket(), WebSocket(max_queue=65536, when_full="drop_oldest")
 server.set_route("/ws", echo)
 server.set_route("/room", room)
+server.set_route("/stalled", stalled)
 
 
 def send_back(connection, message):
@@ -35,6 +37,10 @@ else:
     echo.on_connection(echo_async if sys.argv[2] == "async" else echo_blocking)
 
 
+stalled.on_message(send_back)
+
+
+@stalled.on_open
 @room.on_open
 def join(connection):
     connection.subscribe("room")

@@ -3,7 +3,7 @@
 //! One thread and one epoll over all connections; the cost per request is one send, one recv and a share of an
 //! epoll_wait, so that a server on the other core is what is measured. Every response is checked. `options` reads the
 //! command line, `driver` runs the phases, `connection` owns a socket, `response` judges bytes, `sink`
-//! those that are only counted, `websocket` frames, `report` prints.
+//! those that are only counted, `websocket` frames, `stalled` is a client that stopped to read, `report` prints.
 
 mod connection;
 mod driver;
@@ -11,6 +11,7 @@ mod options;
 mod report;
 mod response;
 mod sink;
+mod stalled;
 mod websocket;
 
 use std::io::{self, BufRead};
@@ -39,6 +40,9 @@ fn main() -> ExitCode {
 fn measure(options: &Options) -> io::Result<()> {
     let mut driver = Driver::new(options)?;
     driver.open_websockets()?;
+    // Held to the end.
+    let path = options.groups.first().and_then(|main| main.stalled.as_deref());
+    let _stalled = path.map(|path| stalled::open(options.address, path)).transpose()?;
     driver.run(Until::Time(options.warmup))?;
     if options.gate {
         println!("{{\"event\":\"warm\"}}");

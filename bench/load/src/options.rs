@@ -17,6 +17,7 @@ bench-load --connect IP:PORT [options]
   --sink              content of the main group is counted, and thrown away by the kernel: for files too large to compare
   --websocket N       messages of N bytes over WebSockets on this path, each echoed, instead of requests
   --broadcast         with --websocket: the first connection sends, all have to get it, then it sends again
+  --stalled P         with --broadcast: one more WebSocket on path P, which is written to until it is full and reads nothing
   --connections N     keep-alive connections of the main group (default 64)
   --pipeline N        requests in one write, all answered before the next write (default 1)
   --duration S        seconds measured (default 3)
@@ -42,6 +43,8 @@ pub(crate) struct GroupOptions {
     /// Bytes of a message, where these are WebSockets.
     pub(crate) websocket: Option<usize>,
     pub(crate) broadcast: bool,
+    /// Where somebody joins who reads nothing.
+    pub(crate) stalled: Option<String>,
 }
 
 impl GroupOptions {
@@ -57,6 +60,7 @@ impl GroupOptions {
             sink: false,
             websocket: None,
             broadcast: false,
+            stalled: None,
         }
     }
 
@@ -132,6 +136,7 @@ pub(crate) fn parse(arguments: impl Iterator<Item = String>) -> Result<Options, 
             "--expect" => main.expect = Some(value.into_bytes()),
             "--connections" => main.connections = number(&name, &value)?,
             "--websocket" => main.websocket = Some(number(&name, &value)?),
+            "--stalled" => main.stalled = Some(value),
             "--pipeline" => main.pipeline = number(&name, &value)?,
             "--duration" => options.duration = seconds(&name, &value)?,
             "--requests" => options.requests = Some(number(&name, &value)?),
@@ -154,6 +159,9 @@ pub(crate) fn parse(arguments: impl Iterator<Item = String>) -> Result<Options, 
     }
     if main.broadcast && (main.websocket.is_none() || options.requests.is_some() || beside_path.is_some()) {
         return Err("--broadcast needs --websocket, and goes with neither --requests nor --beside-path".into());
+    }
+    if main.stalled.is_some() && !main.broadcast {
+        return Err("--stalled needs --broadcast".into());
     }
     options.groups.push(main);
     if let Some(path) = beside_path {

@@ -1,10 +1,13 @@
-//! A server for outside harnesses: `bench_server PORT [FOLDER]`. Routes: `/hello`, `/files` for the folder, and two for
-//! WebSockets: `/ws` echoes, in `/room` all get what one says. The access log is `OUTSIDE_ACCESS_LOG` (`off` by default
+//! A server for outside harnesses: `bench_server PORT [FOLDER]`. Routes: `/hello`, `/files` for the folder, and three for
+//! WebSockets: `/ws` echoes, in `/room` all get what one says; `/stalled` is for one in the room who does not read, and gets
+//! back what he says. The access log is `OUTSIDE_ACCESS_LOG` (`off` by default
 //! here, so that peers without a log can be compared).
 
 use std::sync::Arc;
 
-use outside::{Config, Error, Folder, Message, OutsideHttp, Request, Response, Value, WebSocket, WebSocketConnection};
+use outside::{
+    Config, Error, Folder, Message, OutsideHttp, Request, Response, Value, WebSocket, WebSocketConnection, WhenFull,
+};
 
 fn main() -> Result<(), Error> {
     let port = std::env::args().nth(1).and_then(|port| port.parse().ok());
@@ -22,19 +25,20 @@ fn main() -> Result<(), Error> {
     }
     let echo = |connection: &WebSocketConnection, message: Message| connection.send(message);
     server.set_route("/ws", WebSocket::new().on_message(echo))?;
+    let join = |connection: &WebSocketConnection| -> Result<(), Error> {
+        connection.subscribe("room");
+        Ok(())
+    };
+    let stalled = WebSocket::new().with_queue(64 << 10, WhenFull::DropOldest).on_open(join).on_message(echo);
+    server.set_route("/stalled", stalled)?;
     let server = Arc::new(server);
     let publisher = Arc::downgrade(&server);
-    let room = WebSocket::new()
-        .on_open(|connection: &WebSocketConnection| -> Result<(), Error> {
-            connection.subscribe("room");
-            Ok(())
-        })
-        .on_message(move |_: &WebSocketConnection, message: Message| -> Result<(), Error> {
-            if let Some(server) = publisher.upgrade() {
-                server.publish("room", message);
-            }
-            Ok(())
-        });
-    server.set_route("/room", room)?;
+    let say = move |_: &WebSocketConnection, message: Message| -> Result<(), Error> {
+        if let Some(server) = publisher.upgrade() {
+            server.publish("room", message);
+        }
+        Ok(())
+    };
+    server.set_route("/room", WebSocket::new().on_open(join).on_message(say))?;
     server.run()
 }
