@@ -1,7 +1,8 @@
 """Generations: how a program is started again with its listeners in hand, and how it says that it serves.
 
 The listeners are handed on by the protocol of systemd's socket activation (LISTEN_PID, LISTEN_FDS, descriptors from 3 on).
-OUTSIDE_READY names the process meant and the descriptor of a pipe: a byte in it says that every worker serves.
+OUTSIDE_READY names the process meant and the descriptor of a pipe: a byte in it says that every worker serves. OUTSIDE_TICKETS
+names a pipe out of which the secret of the session tickets comes: an environment can be read by others.
 """
 
 import builtins
@@ -21,13 +22,14 @@ READY_WITHIN = 60.0
 GRACE = 5.0
 
 _READY = "OUTSIDE_READY"
+_TICKETS = "OUTSIDE_TICKETS"
 _FIRST_DESCRIPTOR = 3
 # As they were when the program was started, if this was imported before they were changed.
 _DIRECTORY = os.getcwd()
 _ENVIRONMENT = dict(os.environ)
 # Set where a generation made the file of its Unix socket itself: the last one removes it.
 _OWNS_FILE = "OUTSIDE_OWNS_FILE"
-_OURS = ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES", _READY, _OWNS_FILE, _first_process.NAME)
+_OURS = ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES", _READY, _TICKETS, _OWNS_FILE, _first_process.NAME)
 
 
 class Command:
@@ -71,16 +73,16 @@ class Command:
             return "the path of the Python that runs it is not known"
         return None
 
-    def start(self, listeners: Iterable[int], taken: Iterable[int], owns_file: bool) -> "Successor":
+    def start(self, listeners: Iterable[int], taken: Iterable[int], owns_file: bool, secret: bytes) -> "Successor":
         """Starts the program again with these listeners; `taken` are the signals that this process handles, `owns_file` tells
-        whether the last generation is to remove the file of its Unix socket."""
+        whether the last generation is to remove the file of its Unix socket, `secret` is that of the session tickets."""
         # Several slots may share a socket: it is handed on once.
         distinct = {(found.st_dev, found.st_ino): number for number, found in ((n, os.fstat(n)) for n in listeners)}
         hearing, telling = os.pipe()
         try:
             pid, mask = fork(taken)
             if pid == 0:
-                self._become(list(distinct.values()), telling, taken, mask, owns_file)
+                self._become(list(distinct.values()), telling, taken, mask, owns_file, secret)
         except OSError:
             os.close(hearing)
             raise
@@ -89,22 +91,33 @@ class Command:
         return Successor(pid, hearing)
 
     def _become(
-        self, listeners: list[int], telling: int, taken: Iterable[int], mask: set[int], owns_file: bool
+        self,
+        listeners: list[int],
+        telling: int,
+        taken: Iterable[int],
+        mask: set[int],
+        owns_file: bool,
+        secret: bytes,
     ) -> NoReturn:
         try:
             signal.set_wakeup_fd(-1)
             for signum in taken:
                 signal.signal(signum, signal.SIG_DFL)
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-            handed = [*listeners, telling]
+            # A pipe holds it until it is read.
+            secrets, writing = os.pipe()
+            os.write(writing, secret)
+            os.close(writing)
+            handed = [*listeners, telling, secrets]
             environment = {name: value for name, value in _ENVIRONMENT.items() if name not in _OURS}
             environment.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS=str(len(listeners)))
             environment[_READY] = f"{os.getpid()}:{_FIRST_DESCRIPTOR + len(listeners)}"
+            environment[_TICKETS] = f"{os.getpid()}:{_FIRST_DESCRIPTOR + len(listeners) + 1}"
             if owns_file:
                 environment[_OWNS_FILE] = "1"
             if _first_process.descriptor is not None:
                 handed.append(_first_process.descriptor)
-                environment[_first_process.NAME] = f"{os.getpid()}:{_FIRST_DESCRIPTOR + len(listeners) + 1}"
+                environment[_first_process.NAME] = f"{os.getpid()}:{_FIRST_DESCRIPTOR + len(listeners) + 2}"
             # Out of the way first: one of them may have the number that another one gets.
             above = _FIRST_DESCRIPTOR + len(handed)
             moved = [fcntl.fcntl(number, fcntl.F_DUPFD_CLOEXEC, above) for number in handed]
@@ -171,6 +184,15 @@ def inherited_descriptor(name: str) -> int | None:
     except OSError:
         return None
     return int(number)
+
+
+def inherited_secret() -> bytes:
+    """The secret of the session tickets of the generation before; nothing if there is none."""
+    descriptor = inherited_descriptor(_TICKETS)
+    if descriptor is None:
+        return b""
+    with open(descriptor, "rb") as secrets:
+        return secrets.read(4096)
 
 
 def _program(arguments: list[str]) -> tuple[str, str]:

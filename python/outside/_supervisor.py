@@ -15,7 +15,7 @@ from typing import Any
 
 from . import _first_process, _worker
 from ._fork import refuse_other_threads, release
-from ._generation import Command, Successor
+from ._generation import Command, Successor, inherited_secret
 from ._notify import notify, reloading
 from ._signals import TAKEN, Signals
 from ._workers import Workers
@@ -24,6 +24,8 @@ _log = logging.getLogger("outside")
 
 # Beyond the time that a worker has for its requests, for its threads and for `on_worker_stop`; then it is killed.
 GRACE = 5.0
+# In milliseconds: with TLS there is something to be forgotten from time to time.
+HOUR = 3600e3
 
 
 def supervise(server: Any) -> None:
@@ -33,6 +35,7 @@ def supervise(server: Any) -> None:
     `SystemExit(0)` after the next generation has taken over.
     """
     slots = _wanted(server)
+    server._adopt_ticket_secret(inherited_secret())
     server._listen(slots)
     try:
         refuse_other_threads()
@@ -122,6 +125,7 @@ class Supervisor:
 
     def _turn(self) -> None:
         """Waits for something to happen or to fall due, and does it."""
+        self._server._ticket_secret()  # keys of times gone by are forgotten here as well
         self._workers.start_due()
         self._wait()
         self._obey_signals()
@@ -134,6 +138,8 @@ class Supervisor:
         due = [*self._workers.due(), self._successor.deadline if self._successor else None]
         times = [at for at in due if at is not None]
         timeout = max(0.0, min(times) - time.monotonic()) * 1000 + 1 if times else None
+        if self._server.config.get("ssl_enabled"):
+            timeout = min(timeout or HOUR, HOUR)
         for descriptor, _ in self._poll.poll(timeout):
             if descriptor == self._signals.fileno():
                 self._signals.clear()
@@ -224,7 +230,8 @@ class Supervisor:
         _log.info("SIGHUP: a new generation is being started")
         reloading()
         try:
-            self._successor = self._command.start(self._server._listener_fds(), TAKEN, self._server._owns_file())
+            secret = bytes(self._server._ticket_secret())
+            self._successor = self._command.start(self._server._listener_fds(), TAKEN, self._server._owns_file(), secret)
         except OSError as error:
             _log.error("the new generation cannot be started: %s", error)
             notify("READY=1")

@@ -3,7 +3,7 @@
 //! It runs without Python: no lock is held, nothing is logged through `logging`. Only signals are watched in Python's
 //! way, because their handlers are Python's, and are put back afterwards.
 
-use std::ffi::OsString;
+use std::ffi::{CStr, OsString};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -33,20 +33,29 @@ pub(crate) fn command(py: Python<'_>, argv: Vec<OsString>) -> PyResult<u8> {
 
 fn serve(server: &OutsideHttp, started: &(dyn Fn(&Address) + Sync)) -> Result<(), RunError> {
     let entered = server.enter()?;
-    let came = Arc::new(AtomicBool::new(false));
+    let (came, has_hung_up) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
     let signals = Python::attach(|py| {
-        let came = Arc::clone(&came);
-        let note = move |_: &Bound<'_, PyTuple>, _: Option<&Bound<'_, PyDict>>| came.store(true, Ordering::SeqCst);
-        let handler = PyCFunction::new_closure(py, Some(c"terminate"), None, note)?;
-        Signals::take(handler.as_any(), &entered, true)
+        let terminate = noting(py, c"terminate", &came)?;
+        let hang_up = server.config.ssl_enabled.then(|| noting(py, c"hang_up", &has_hung_up)).transpose()?;
+        Signals::take(terminate.as_any(), hang_up.as_ref().map(|handler| handler.as_any()), &entered, true)
     })?;
     let result: Result<(), RunError> = server.run_entered(entered, started, || {
         Python::attach(|py| py.check_signals())?;
         if came.swap(false, Ordering::SeqCst) {
             server.terminate(true);
         }
+        if has_hung_up.swap(false, Ordering::SeqCst) {
+            server.hang_up();
+        }
         Ok(())
     });
     Python::attach(|py| signals.give_back(py))?;
     result
+}
+
+/// A signal handler that takes note.
+fn noting<'py>(py: Python<'py>, name: &'static CStr, came: &Arc<AtomicBool>) -> PyResult<Bound<'py, PyCFunction>> {
+    let came = Arc::clone(came);
+    let note = move |_: &Bound<'_, PyTuple>, _: Option<&Bound<'_, PyDict>>| came.store(true, Ordering::SeqCst);
+    PyCFunction::new_closure(py, Some(name), None, note)
 }

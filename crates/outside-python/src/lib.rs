@@ -13,6 +13,7 @@ mod file_path;
 mod folder;
 mod form;
 mod hooks;
+mod listening;
 mod logging;
 mod redirect;
 mod request;

@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
-use outside::{Address, KEYS, Listener, SocketFile, Value};
+use outside::{Address, KEYS, Listener, SocketFile, TicketKeys, Value};
 use pyo3::exceptions::{PyKeyError, PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyString, PyTuple};
@@ -16,10 +16,11 @@ use crate::call::Shared;
 use crate::call::sync::ErrorFunction;
 use crate::embedding::PythonHost;
 use crate::file_path::kind;
+use crate::listening::listen;
 use crate::logging::{PythonLog, log_exception};
 use crate::request::Request;
 use crate::routes::{Routes, engine_handler, route_name};
-use crate::serving::{run_error, serve_on};
+use crate::serving::serve_on;
 use crate::settings::{Settings, check_host, shown, value_error, value_of};
 use crate::websocket::WebSocket;
 use crate::websocket_connection::from_python;
@@ -40,6 +41,8 @@ pub(crate) struct Server {
     listeners: Mutex<Vec<Listener>>,
     /// The file of a Unix socket that this generation of the program, or one before it, has made.
     socket_file: Mutex<Option<SocketFile>>,
+    /// Those of all workers, and of the next generation.
+    ticket_keys: Mutex<TicketKeys>,
 }
 
 /// A wait looks for signals this often.
@@ -91,6 +94,7 @@ impl OutsideHttp {
             error_routes: Mutex::default(),
             listeners: Mutex::default(),
             socket_file: Mutex::default(),
+            ticket_keys: Mutex::default(),
         };
         self.0.set(server).map_err(|_| PyRuntimeError::new_err("a server is initialised once"))
     }
@@ -188,9 +192,10 @@ impl OutsideHttp {
         // Taken, not cloned: the port is closed as soon as the drain begins.
         let listeners = std::mem::take(&mut *lock(&server.listeners));
         let notify = py.import("outside._notify")?.getattr("notify")?.unbind();
-        let print = |address: &Address| {
+        let url = listeners.first().map(Listener::url).unwrap_or_default();
+        let print = |_: &Address| {
             Python::attach(|py| {
-                let text = format!("outside is serving on {address} (Ctrl+C stops it)");
+                let text = format!("outside is serving on {url} (Ctrl+C stops it)");
                 let options = PyDict::new(py);
                 let printed = options
                     .set_item("flush", true)
@@ -209,19 +214,9 @@ impl OutsideHttp {
     fn _listen(slf: &Bound<'_, Self>, slots: usize) -> PyResult<()> {
         let server = slf.get().server()?;
         let settings = server.settings(slf.py())?;
-        let mut listeners = Listener::inherited().map_err(run_error)?;
-        let mut file = listeners.first().and_then(Listener::inherited_file);
-        if std::env::var_os("OUTSIDE_OWNS_FILE").is_none() {
-            // It is a service manager's.
-            file = None;
-        }
-        if listeners.is_empty() {
-            let bound = Listener::bind_each(&settings.address, settings.config.backlog_length, slots);
-            listeners = bound.map_err(run_error)?;
-        }
-        let listeners = Listener::share(listeners, slots)?;
+        let (listeners, file) = listen(&settings, &lock(&server.ticket_keys), slots)?;
         server.engine.warn_of_hosts(&listeners, &settings.config);
-        *lock(&server.socket_file) = file.or_else(|| listeners.first().and_then(Listener::file));
+        *lock(&server.socket_file) = file;
         *lock(&server.listeners) = listeners;
         Ok(())
     }
@@ -238,7 +233,28 @@ impl OutsideHttp {
 
     /// Where the listeners listen, as it is printed.
     fn _listening_on(&self) -> PyResult<Option<String>> {
-        Ok(lock(&self.server()?.listeners).first().map(|listener| listener.address().to_string()))
+        Ok(lock(&self.server()?.listeners).first().map(Listener::url))
+    }
+
+    /// The secret behind the session tickets, for the next generation; the keys of times gone by are forgotten.
+    fn _ticket_secret(&self) -> PyResult<Vec<u8>> {
+        Ok(lock(&self.server()?.ticket_keys).to_bytes())
+    }
+
+    /// Takes over the secret of the generation before, if it is one.
+    fn _adopt_ticket_secret(&self, secret: Vec<u8>) -> PyResult<()> {
+        if let Some(keys) = TicketKeys::from_bytes(&secret) {
+            *lock(&self.server()?.ticket_keys) = keys;
+        }
+        Ok(())
+    }
+
+    /// What SIGHUP means to a server that has no other processes.
+    #[pyo3(signature = (signum=None, stackframe=None))]
+    fn _hang_up(&self, signum: Option<&Bound<'_, PyAny>>, stackframe: Option<Bound<'_, PyAny>>) -> PyResult<()> {
+        let _same_for_all = (signum, stackframe);
+        self.server()?.engine.hang_up();
+        Ok(())
     }
 
     /// What a worker does: serves on one listener until terminated; calls `ready` once it is listening. Signal handlers are

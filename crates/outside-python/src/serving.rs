@@ -45,7 +45,8 @@ pub(crate) fn serve_on(
     if handlers.iter().any(|handler| may_need_loop(handler.bind(py))) {
         EventLoop::running(py)?;
     }
-    let signals = Signals::take(&slf.getattr("terminate")?, &entered, takes_signals)?;
+    let hangup = config.ssl_enabled.then(|| slf.getattr("_hang_up")).transpose()?;
+    let signals = Signals::take(&slf.getattr("terminate")?, hangup.as_ref(), &entered, takes_signals)?;
     // That a worker ends is its supervisor's to tell.
     let mut has_told_end = !takes_signals;
     let mut tell_end = |py: Python<'_>| {
@@ -133,18 +134,22 @@ impl From<outside::Error> for RunError {
 /// The exception for what `run` may end with.
 /// A file that cannot be had: Python chooses FileNotFoundError and its siblings by the number.
 pub(crate) fn os_error(error: outside::Error) -> PyErr {
-    match error.source_as::<std::io::Error>().and_then(std::io::Error::raw_os_error) {
-        Some(number) => PyOSError::new_err((number, error.to_string())),
+    match error.source_as::<std::io::Error>() {
+        Some(system) => system_error(system, &error),
         None => PyOSError::new_err(error.to_string()),
     }
 }
 
 pub(crate) fn run_error(error: outside::Error) -> PyErr {
     match error.source_as::<BindError>() {
-        Some(bind) => match bind.error.raw_os_error() {
-            Some(number) => PyOSError::new_err((number, error.to_string())),
-            None => PyOSError::new_err(error.to_string()),
-        },
+        Some(bind) => system_error(&bind.error, &error),
         None => PyRuntimeError::new_err(error.to_string()),
+    }
+}
+
+pub(crate) fn system_error(system: &std::io::Error, error: &outside::Error) -> PyErr {
+    match system.raw_os_error() {
+        Some(number) => PyOSError::new_err((number, error.to_string())),
+        None => PyOSError::new_err(error.to_string()),
     }
 }

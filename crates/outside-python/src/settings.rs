@@ -96,7 +96,12 @@ pub(crate) fn value_of(value: &Bound<'_, PyAny>) -> Value {
     } else if let Ok(pair) = value.cast::<PyTuple>() {
         pair.extract().map_or_else(|_| Value::Other(shown(value)), |(ip, port)| Value::Address(ip, port))
     } else if let Ok(list) = value.cast::<PyList>() {
-        Value::List(list.iter().map(|item| value_of(&item)).collect())
+        Value::List(list.iter().map(|value| value_of(&value)).collect())
+    } else if let Ok(table) = value.cast::<PyDict>() {
+        let named = |(name, value): (Bound<'_, PyAny>, _)| Some((name.extract().ok()?, value_of(&value)));
+        table.iter().map(named).collect::<Option<_>>().map_or_else(|| Value::Other(shown(value)), Value::Table)
+    } else if let Ok(Ok(path)) = value.call_method0("__fspath__").map(|path| path.extract()) {
+        Value::Owned(path)
     } else if value.is_callable() {
         Value::Callable
     } else {

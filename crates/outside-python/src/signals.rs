@@ -14,8 +14,13 @@ pub(crate) struct Signals {
 
 impl Signals {
     /// Has this thread woken by signals; takes SIGINT and SIGTERM over where they have their default handlers, if asked,
-    /// to have `terminate` called with their number.
-    pub(crate) fn take(terminate: &Bound<'_, PyAny>, entered: &Entered, takes_over: bool) -> PyResult<Self> {
+    /// to have `terminate` called with their number, and SIGHUP, if there is somebody to be called for it.
+    pub(crate) fn take(
+        terminate: &Bound<'_, PyAny>,
+        hang_up: Option<&Bound<'_, PyAny>>,
+        entered: &Entered,
+        takes_over: bool,
+    ) -> PyResult<Self> {
         let py = terminate.py();
         let threading = py.import("threading")?;
         if !threading.call_method0("current_thread")?.is(threading.call_method0("main_thread")?) {
@@ -23,11 +28,13 @@ impl Signals {
         }
         let signal = py.import("signal")?;
         let mut taken = Self { handlers: Vec::new(), wakeup: None };
-        for (name, default) in [("SIGINT", "default_int_handler"), ("SIGTERM", "SIG_DFL")] {
+        let ends = [("SIGINT", "default_int_handler"), ("SIGTERM", "SIG_DFL")].map(|names| (names, terminate));
+        let wanted = ends.into_iter().chain(hang_up.map(|handler| (("SIGHUP", "SIG_DFL"), handler)));
+        for ((name, default), handler) in wanted {
             let number: i32 = signal.getattr(name)?.extract()?;
             let before = signal.call_method1("getsignal", (number,))?;
             if takes_over && before.eq(signal.getattr(default)?)? {
-                signal.call_method1("signal", (number, terminate))?;
+                signal.call_method1("signal", (number, handler))?;
                 taken.handlers.push((number, before.unbind()));
             }
         }

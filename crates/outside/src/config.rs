@@ -3,6 +3,7 @@
 //! Two stages. What was typed is a list of names and [`Value`]s; [`Config::from_values`] makes of it what is meant, or
 //! one error that names every bad key. The Rust face fills [`Config`] directly and is checked by the same rules.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::error::Error;
@@ -46,6 +47,20 @@ pub struct Config {
     pub allowed_hosts: Vec<HostPattern>,
     pub trusted_proxies: Vec<TrustedProxy>,
     pub proxy_fields: ProxyFields,
+    pub ssl_enabled: bool,
+    pub ssl_certfile: PathBuf,
+    pub ssl_keyfile: PathBuf,
+    pub ssl_certificates: Vec<CertificateFiles>,
+    pub tls_handshake_timeout: Duration,
+}
+
+/// A certificate with its chain, and its key: PEM files.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CertificateFiles {
+    /// The server's own certificate first, then those that lead to one that clients know.
+    pub certfile: PathBuf,
+    /// PKCS#8, PKCS#1 or SEC1; it may be the same file.
+    pub keyfile: PathBuf,
 }
 
 /// In which fields a trusted proxy says on whose behalf it asks. The proxy has to take away what a client sent there.
@@ -102,6 +117,8 @@ pub enum Value {
     Address(String, u16),
     /// Several values.
     List(Vec<Value>),
+    /// Values with names.
+    Table(Vec<(String, Value)>),
     /// Nothing given.
     None,
     /// Something that can be called.
@@ -333,6 +350,52 @@ pub static KEYS: &[Key] = &[
         },
     },
     Key {
+        name: "ssl_enabled",
+        default: Value::Bool(false),
+        allowed: "True or False",
+        apply: |config, value| match value {
+            Value::Bool(on) => {
+                config.ssl_enabled = *on;
+                true
+            }
+            _ => false,
+        },
+    },
+    Key {
+        name: "ssl_certfile",
+        default: Value::Text(""),
+        allowed: "the path of a PEM file",
+        apply: |config, value| path(value, &mut config.ssl_certfile),
+    },
+    Key {
+        name: "ssl_keyfile",
+        default: Value::Text(""),
+        allowed: "the path of a PEM file; '': the key stands in ssl_certfile",
+        apply: |config, value| path(value, &mut config.ssl_keyfile),
+    },
+    Key {
+        name: "ssl_certificates",
+        default: Value::None,
+        allowed: "a list of {'certfile': path, 'keyfile': path}, or None",
+        apply: |config, value| match value {
+            Value::None => {
+                config.ssl_certificates.clear();
+                true
+            }
+            Value::List(list) => list.iter().map(certificate_files).collect::<Option<_>>().is_some_and(|files| {
+                config.ssl_certificates = files;
+                true
+            }),
+            _ => false,
+        },
+    },
+    Key {
+        name: "tls_handshake_timeout",
+        default: Value::Integer(10),
+        allowed: SECONDS,
+        apply: |config, value| seconds(value, &mut config.tls_handshake_timeout),
+    },
+    Key {
         name: "big_definition_mb",
         default: Value::Integer(50),
         allowed: "a number (it has no effect)",
@@ -510,6 +573,25 @@ fn seconds(value: &Value, into: &mut Duration) -> bool {
     number(value, 0.001, 1e6, |n| *into = Duration::from_secs_f64(n))
 }
 
+fn path(value: &Value, into: &mut PathBuf) -> bool {
+    let path = text(value);
+    if let Some(path) = path {
+        *into = path.into();
+    }
+    path.is_some()
+}
+
+fn certificate_files(value: &Value) -> Option<CertificateFiles> {
+    let Value::Table(fields) = value else { return None };
+    let field =
+        |name| fields.iter().find(|(field, _)| field == name).and_then(|(_, value)| text(value)).map(PathBuf::from);
+    let (certfile, keyfile) = (field("certfile")?, field("keyfile"));
+    let is_known =
+        |(name, value): &(String, Value)| matches!(&name[..], "certfile" | "keyfile") && text(value).is_some();
+    let keyfile = keyfile.filter(|path| !path.as_os_str().is_empty()).unwrap_or_else(|| certfile.clone());
+    fields.iter().all(is_known).then_some(CertificateFiles { certfile, keyfile })
+}
+
 fn any_number(_: &mut Config, value: &Value) -> bool {
     number(value, f64::MIN, f64::MAX, |_| ())
 }
@@ -556,6 +638,11 @@ impl Default for Config {
             allowed_hosts: Vec::new(),
             trusted_proxies: Vec::new(),
             proxy_fields: ProxyFields::Either,
+            ssl_enabled: false,
+            ssl_certfile: PathBuf::new(),
+            ssl_keyfile: PathBuf::new(),
+            ssl_certificates: Vec::new(),
+            tls_handshake_timeout: Duration::ZERO,
         };
         for key in KEYS {
             (key.apply)(&mut config, &key.default);
@@ -585,6 +672,17 @@ impl Config {
         }
         if faults.is_empty() { Ok(config) } else { Err(Error::new(faults.join("\n"))) }
     }
+
+    /// The files of all certificates, the one of `ssl_certfile` first.
+    pub(crate) fn certificates(&self) -> Vec<CertificateFiles> {
+        let mut files = Vec::new();
+        if !self.ssl_certfile.as_os_str().is_empty() {
+            let key = if self.ssl_keyfile.as_os_str().is_empty() { &self.ssl_certfile } else { &self.ssl_keyfile };
+            files.push(CertificateFiles { certfile: self.ssl_certfile.clone(), keyfile: key.clone() });
+        }
+        files.extend(self.ssl_certificates.iter().cloned());
+        files
+    }
 }
 
 fn nearest(name: &str) -> Option<&'static str> {
@@ -601,7 +699,11 @@ fn shown(value: &Value) -> String {
         Value::Text(text) => format!("{text:?}"),
         Value::Owned(text) => format!("{text:?}"),
         Value::Address(ip, port) => format!("({ip:?}, {port})"),
-        Value::List(values) => format!("[{}]", values.iter().map(shown).collect::<Vec<_>>().join(", ")),
+        Value::List(list) => format!("[{}]", list.iter().map(shown).collect::<Vec<_>>().join(", ")),
+        Value::Table(fields) => {
+            let fields = fields.iter().map(|(name, value)| format!("{name:?}: {}", shown(value)));
+            format!("{{{}}}", fields.collect::<Vec<_>>().join(", "))
+        }
         Value::None => "None".into(),
         Value::Callable => "a function".into(),
         Value::Other(text) => text.clone(),

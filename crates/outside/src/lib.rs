@@ -34,7 +34,7 @@ mod transport;
 mod websocket;
 
 pub use app::{Entered, OutsideHttp, OutsideHttpRedirect, ScheduledResponse};
-pub use config::{AccessLog, Config, KEYS, Key, ProxyFields, Symlinks, Value};
+pub use config::{AccessLog, CertificateFiles, Config, KEYS, Key, ProxyFields, Symlinks, Value};
 pub use connection::content_file;
 pub use error::{Error, Refusal};
 pub use executor::{Host, NoHost};
@@ -55,7 +55,7 @@ pub use message::{
 #[doc(hidden)]
 pub use protocol::testing;
 pub use site::{ErrorHandler, Hooks};
-pub use transport::{Address, BindError, Listener, SocketFile};
+pub use transport::{Address, BindError, CertificateError, Listener, SocketFile, TicketKeys, Tls};
 pub use websocket::{
     Bus, Hub, Message, SessionData, SessionHandler, Style, WebSocket, WebSocketConnection, WebSocketExit, WhenFull,
     Wire,

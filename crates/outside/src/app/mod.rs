@@ -21,7 +21,7 @@ use crate::log::{Level, LogSink, StandardError};
 use crate::message::{IntoAnswer, Request, Response};
 use crate::server::{Control, Doorbell, Running};
 use crate::site::{ErrorHandler, Hooks, Site, unnamed_hosts};
-use crate::transport::{Address, Listener};
+use crate::transport::{Address, Listener, TicketKeys, Tls};
 use crate::websocket::Message;
 
 /// An HTTP server.
@@ -45,6 +45,7 @@ pub struct OutsideHttp {
     listening: Arc<Listening>,
     host: Arc<dyn Host>,
     sink: Arc<dyn LogSink>,
+    ticket_keys: TicketKeys,
 }
 
 /// A run that has begun; it ends when this is dropped.
@@ -94,6 +95,7 @@ impl OutsideHttp {
             listening: Arc::default(),
             host: Arc::new(NoHost),
             sink: Arc::new(StandardError),
+            ticket_keys: TicketKeys::default(),
         }
     }
 
@@ -222,11 +224,14 @@ impl OutsideHttp {
     }
 
     /// Binds, serves until terminated, and returns. SIGINT and SIGTERM terminate gracefully; a second one cuts at once.
+    /// With TLS, SIGHUP has the certificates read again; that also happens by itself when their files change.
     ///
     /// # Errors
-    /// The address cannot be bound, or the system refuses a thread.
+    /// A certificate cannot be used ([`crate::CertificateError`]), the address cannot be bound, or the system refuses a
+    /// thread.
     pub fn run(&self) -> Result<(), Error> {
-        self.run_telling(|address| eprintln!("outside is serving on {address} (Ctrl+C stops it)"))
+        let is_secure = self.config.ssl_enabled;
+        self.run_telling(|address| eprintln!("outside is serving on {} (Ctrl+C stops it)", address.url(is_secure)))
     }
 
     /// The same; `started` is told the address, in place of the line on standard error.
@@ -235,7 +240,7 @@ impl OutsideHttp {
     /// As [`OutsideHttp::run`].
     pub fn run_telling(&self, started: impl FnOnce(&Address)) -> Result<(), Error> {
         let entered = self.enter()?;
-        let signals = signals::Signals::watch(&entered)?;
+        let signals = signals::Signals::watch(&entered, self.config.ssl_enabled)?;
         self.run_entered(entered, started, || {
             signals.pass_on(&self.control);
             Ok(())
@@ -253,10 +258,12 @@ impl OutsideHttp {
         started: impl FnOnce(&Address),
         rung: impl FnMut() -> Result<(), E>,
     ) -> Result<(), E> {
+        let tls = Tls::of(&self.config, &self.ticket_keys)?;
         let mut listeners = Listener::inherited()?;
         if listeners.is_empty() {
             listeners = Listener::bind_each(&self.address, self.config.backlog_length, self.config.reactors)?;
         }
+        let listeners: Vec<_> = listeners.into_iter().map(|listener| listener.with_tls(tls.clone())).collect();
         self.warn_of_hosts(&listeners, &self.config);
         let file = listeners.first().and_then(Listener::file);
         let result = self.run_with(entered, listeners, &self.config, started, rung);
@@ -291,8 +298,8 @@ impl OutsideHttp {
         }
     }
 
-    /// The same on listeners that are bound, and with other settings; `started` is told the address of the first one:
-    /// for bindings.
+    /// The same on listeners that are bound, with or without TLS, and with other settings; `started` is told the address of
+    /// the first one: for bindings.
     ///
     /// # Errors
     /// There is no listener, the system refuses a thread, or what `rung` returned.
@@ -346,6 +353,12 @@ impl OutsideHttp {
     /// more request, answered with `Connection: close`, until `drain_idle`; then as [`OutsideHttp::terminate`].
     pub fn retire(&self) {
         self.control.retire();
+    }
+
+    /// What SIGHUP means: certificates whose files have changed are read again at once, and a bad one is refused, with the
+    /// reason in the log. If the terminal is gone from which the server was started, it ends.
+    pub fn hang_up(&self) {
+        self.control.hang_up();
     }
 
     /// Has the end of this run, or of the last one, begun?

@@ -1,18 +1,20 @@
-//! SIGINT and SIGTERM while a server of the Rust face runs; outside of that they do what they always do.
+//! SIGINT and SIGTERM while a server of the Rust face runs, and SIGHUP if it has certificates to be read again; outside of
+//! that they do what they always do.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use signal_hook::SigId;
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use super::Entered;
 use crate::error::Error;
 use crate::server::Control;
 
-/// Watches the two signals until it is dropped.
+/// Watches the signals until it is dropped.
 pub(super) struct Signals {
     came: Arc<AtomicBool>,
+    has_hung_up: Arc<AtomicBool>,
     hooks: Vec<SigId>,
 }
 
@@ -20,29 +22,50 @@ static WATCHERS: AtomicUsize = AtomicUsize::new(0);
 
 /// True while nobody watches: then the signals end the process, as they would without us.
 static UNWATCHED: OnceLock<Arc<AtomicBool>> = OnceLock::new();
+/// The same for SIGHUP.
+static UNHEARD: OnceLock<Arc<AtomicBool>> = OnceLock::new();
 
 impl Signals {
-    pub(super) fn watch(entered: &Entered) -> Result<Self, Error> {
-        let first = UNWATCHED.get().is_none();
-        let unwatched = UNWATCHED.get_or_init(Arc::default);
-        let mut signals = Self { came: Arc::default(), hooks: Vec::new() };
+    /// `hears_hangup`: is SIGHUP watched as well?
+    pub(super) fn watch(entered: &Entered, hears_hangup: bool) -> Result<Self, Error> {
+        let mut signals = Self { came: Arc::default(), has_hung_up: Arc::default(), hooks: Vec::new() };
         WATCHERS.fetch_add(1, Ordering::SeqCst);
-        unwatched.store(false, Ordering::SeqCst);
-        for signal in [SIGINT, SIGTERM] {
-            if first {
-                signal_hook::flag::register_conditional_default(signal, Arc::clone(unwatched))?;
-            }
-            signals.hooks.push(signal_hook::flag::register(signal, Arc::clone(&signals.came))?);
-            let button = entered.doorbell().try_clone_to_owned()?;
-            signals.hooks.push(signal_hook::low_level::pipe::register(signal, button)?);
+        let ends = [(SIGINT, Arc::clone(&signals.came)), (SIGTERM, Arc::clone(&signals.came))];
+        signals.hook(&UNWATCHED, &ends, entered)?;
+        if hears_hangup {
+            let hangup = [(SIGHUP, Arc::clone(&signals.has_hung_up))];
+            signals.hook(&UNHEARD, &hangup, entered)?;
         }
         Ok(signals)
+    }
+
+    fn hook(
+        &mut self,
+        unwatched: &OnceLock<Arc<AtomicBool>>,
+        wanted: &[(i32, Arc<AtomicBool>)],
+        entered: &Entered,
+    ) -> Result<(), Error> {
+        let first = unwatched.get().is_none();
+        let unwatched = unwatched.get_or_init(Arc::default);
+        unwatched.store(false, Ordering::SeqCst);
+        for (signal, came) in wanted {
+            if first {
+                signal_hook::flag::register_conditional_default(*signal, Arc::clone(unwatched))?;
+            }
+            self.hooks.push(signal_hook::flag::register(*signal, Arc::clone(came))?);
+            let button = entered.doorbell().try_clone_to_owned()?;
+            self.hooks.push(signal_hook::low_level::pipe::register(*signal, button)?);
+        }
+        Ok(())
     }
 
     /// Hands a signal that has come to the server.
     pub(super) fn pass_on(&self, control: &Control) {
         if self.came.swap(false, Ordering::SeqCst) {
             control.terminate(true);
+        }
+        if self.has_hung_up.swap(false, Ordering::SeqCst) {
+            control.hang_up();
         }
     }
 }
@@ -52,10 +75,10 @@ impl Drop for Signals {
         for hook in self.hooks.drain(..) {
             signal_hook::low_level::unregister(hook);
         }
-        if WATCHERS.fetch_sub(1, Ordering::SeqCst) == 1
-            && let Some(unwatched) = UNWATCHED.get()
-        {
-            unwatched.store(true, Ordering::SeqCst);
+        if WATCHERS.fetch_sub(1, Ordering::SeqCst) == 1 {
+            for unwatched in [&UNWATCHED, &UNHEARD].into_iter().filter_map(OnceLock::get) {
+                unwatched.store(true, Ordering::SeqCst);
+            }
         }
     }
 }

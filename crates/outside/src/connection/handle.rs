@@ -97,6 +97,11 @@ impl Handle {
         }
     }
 
+    /// Is there any order?
+    pub(super) fn is_ordered(&self) -> bool {
+        self.order.load(Ordering::Relaxed) != Order::None as u8
+    }
+
     /// Gives an order; a weaker one never replaces a stronger one.
     pub(crate) fn give(&self, order: Order) {
         if self.order.fetch_max(order as u8, Ordering::Relaxed) < order as u8

@@ -9,6 +9,7 @@ mod coding;
 mod desk;
 mod files;
 mod handle;
+mod handshake;
 mod outlet;
 mod receive;
 mod send;
@@ -27,6 +28,8 @@ use std::time::Duration;
 
 pub(crate) use handle::{Clock, Crowd, Handle, Handles, Order};
 use handle::{Stop, Waiting};
+use handshake::Greeting;
+pub(crate) use handshake::Handshakes;
 pub use spool::content_file;
 
 use crate::config::Config;
@@ -58,6 +61,7 @@ pub(crate) struct Service {
     /// The subscribers among its WebSockets.
     pub(crate) room: Arc<Room>,
     pub(crate) deflate: Arc<DeflatePool>,
+    pub(crate) handshakes: Handshakes,
 }
 
 /// A new generation serves: idle connections may send one more request.
@@ -162,6 +166,18 @@ impl Connection {
     pub(crate) fn run(self) -> impl Future<Output = ()> + Send {
         let mut connection = self;
         async move {
+            match connection.shake_hands().await {
+                Greeting::Done => {}
+                Greeting::InClear => {
+                    connection.stream = connection.stream.into_clear();
+                    connection.refuse_clear_text();
+                }
+                Greeting::Refused => {
+                    connection.stream = connection.stream.into_clear();
+                    return connection.close(true).await;
+                }
+                Greeting::Gone => return,
+            }
             // How a conversation ended without an answer matters to nobody: whatever was answered is logged.
             let Ok(answered) = connection.converse().await else { return };
             match connection.opening.take() {

@@ -92,6 +92,7 @@ impl Connection {
         let Some(empty) = Arc::get_mut(&mut request) else {
             return Err(Unread { refusal: SHARED, request: None, fragment: None });
         };
+        empty.is_secure = self.stream.is_secure();
         empty.max_params = self.desk.service.config.max_query_parameters;
         empty.max_cookies = self.desk.service.config.max_cookies;
         let decoded = decode_head(&unread[start..end], fields, empty);
@@ -244,7 +245,7 @@ impl Connection {
     }
 
     /// Answers with an error and ends the conversation: what follows cannot be trusted to be a request.
-    fn refuse(&mut self, refusal: Refusal, request: Option<Arc<Request>>, fragment: Option<Arc<Request>>) {
+    pub(super) fn refuse(&mut self, refusal: Refusal, request: Option<Arc<Request>>, fragment: Option<Arc<Request>>) {
         if let Some(key) = refusal.limit {
             self.desk.service.log.complain(key, refusal.reason);
         }

@@ -24,13 +24,12 @@ impl Doorbell {
         drop((&self.button).write(&[0]));
     }
 
-    /// Sleeps until it rings, or this long.
-    pub(crate) fn wait(&self, at_most: Option<Duration>) {
+    /// Sleeps until it rings, or this long; may it have rung?
+    pub(crate) fn wait(&self, at_most: Option<Duration>) -> bool {
         let mut rings = [0; 64];
         // A time-out of zero would be refused; a failure here means a short wait, and the caller looks again.
-        if self.bell.set_read_timeout(at_most.map(|time| time.max(Duration::from_millis(1)))).is_ok() {
-            drop((&self.bell).read(&mut rings));
-        }
+        self.bell.set_read_timeout(at_most.map(|time| time.max(Duration::from_millis(1)))).is_ok()
+            && !matches!((&self.bell).read(&mut rings), Err(error) if error.kind() == io::ErrorKind::WouldBlock)
     }
 
     /// What a signal handler may write to.

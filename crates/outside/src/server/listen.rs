@@ -9,17 +9,18 @@ use tokio::sync::oneshot;
 
 use super::reactors::Reactors;
 use crate::connection::{Connection, Service};
-use crate::transport::{Accepting, Stream};
+use crate::log::Level;
+use crate::transport::{Accepting, Stream, Tls};
 
 /// Accepts until aborted. Never more connections than allowed: the one that has been idle longest makes room; if none
 /// is idle, one stands at the door of each listener, and the others wait in the backlog.
-pub(super) async fn accept(listener: Accepting, reactors: Arc<Reactors>, service: Arc<Service>) {
+pub(super) async fn accept(listener: Accepting, tls: Option<Arc<Tls>>, reactors: Arc<Reactors>, service: Arc<Service>) {
     let most = service.config.max_connections.unwrap_or_else(default_most);
     loop {
         match listener.accept().await {
             Ok((stream, address)) => {
                 // From here on it is served by a task of its own, or a server that ends would leave it unanswered.
-                if let Some(admission) = receive(stream, address, most, &reactors, &service) {
+                if let Some(admission) = receive(stream, address, tls.as_deref(), most, &reactors, &service) {
                     drop(admission.await);
                 }
             }
@@ -45,6 +46,7 @@ const PAUSE: Duration = Duration::from_millis(50);
 fn receive(
     stream: Stream,
     address: SocketAddr,
+    tls: Option<&Tls>,
     most: usize,
     reactors: &Arc<Reactors>,
     service: &Arc<Service>,
@@ -61,6 +63,16 @@ fn receive(
                 service.log.complain("max_connections", &format!("cannot accept: {error}"));
                 return None;
             }
+        }
+    };
+    let stream = match match tls {
+        Some(tls) => tls.accept(stream),
+        None => Ok(stream),
+    } {
+        Ok(stream) => stream,
+        Err(error) => {
+            service.log.event(Level::Error, format!("TLS cannot begin: {error}"));
+            return None;
         }
     };
     let connection = Connection::new(stream, address, Arc::clone(home));

@@ -8,7 +8,7 @@ mod listen;
 mod reactors;
 
 use std::io;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -22,7 +22,7 @@ use crate::error::Error;
 use crate::executor::Host;
 use crate::log::{Level, Log, LogSink};
 use crate::site::Site;
-use crate::transport::{Address, Listener};
+use crate::transport::{Address, Listener, Renewal, Tls};
 use reactors::Reactors;
 
 /// The stages of a server's life that others may ask for.
@@ -31,6 +31,10 @@ pub(crate) struct Control {
     stage: Arc<AtomicU8>,
     /// Made anew for each run: a fork in between must not leave two processes with one bell.
     doorbell: Mutex<Option<Arc<Doorbell>>>,
+    /// Somebody has asked for certificates to be read again.
+    wants_certificates: AtomicBool,
+    /// When the run began.
+    had_terminal: AtomicBool,
 }
 
 const SERVING: u8 = 0;
@@ -42,7 +46,12 @@ const ENDED: u8 = 5;
 
 impl Control {
     pub(crate) fn new() -> Arc<Self> {
-        Arc::new(Self { stage: Arc::new(AtomicU8::new(RESTING)), doorbell: Mutex::default() })
+        Arc::new(Self {
+            stage: Arc::new(AtomicU8::new(RESTING)),
+            doorbell: Mutex::default(),
+            wants_certificates: AtomicBool::default(),
+            had_terminal: AtomicBool::default(),
+        })
     }
 
     /// Begins the end; `at_once` cuts what is in flight if the end has already begun.
@@ -60,6 +69,16 @@ impl Control {
         }
     }
 
+    /// SIGHUP: has the certificates read again. The system sends it as well when a terminal is closed, and then nobody is
+    /// there any more who wants the server.
+    pub(crate) fn hang_up(&self) {
+        if self.had_terminal.load(Ordering::SeqCst) && !terminal_is_there() {
+            return self.terminate(false);
+        }
+        self.wants_certificates.store(true, Ordering::SeqCst);
+        self.ring();
+    }
+
     pub(crate) fn is_terminating(&self) -> bool {
         matches!(self.stage(), RETIRING | DRAINING | CUTTING | ENDED)
     }
@@ -70,6 +89,7 @@ impl Control {
         if !self.change(RESTING, SERVING) && !self.change(ENDED, SERVING) {
             return Ok(None);
         }
+        self.had_terminal.store(terminal_is_there(), Ordering::SeqCst);
         *self.lock() = Some(Arc::clone(&doorbell));
         Ok(Some(doorbell))
     }
@@ -101,12 +121,19 @@ impl Control {
     }
 }
 
+fn terminal_is_there() -> bool {
+    let flags = rustix::fs::OFlags::NOCTTY | rustix::fs::OFlags::NONBLOCK | rustix::fs::OFlags::CLOEXEC;
+    rustix::fs::open("/dev/tty", flags, rustix::fs::Mode::empty()).is_ok()
+}
+
 /// A server that listens.
 pub(crate) struct Running {
     reactors: Arc<Reactors>,
     control: Arc<Control>,
     doorbell: Arc<Doorbell>,
     address: Address,
+    /// Of all listeners, each once.
+    tls: Vec<Arc<Tls>>,
     accepting: Vec<AbortHandle>,
     ticking: Vec<AbortHandle>,
     log: Arc<Log>,
@@ -121,6 +148,8 @@ const GLANCE: Duration = Duration::from_millis(10);
 const SHORT_GLANCE: Duration = Duration::from_millis(1);
 /// After everything was cut, threads have this long to end.
 const LAST_PATIENCE: Duration = Duration::from_secs(1);
+/// How often certificates are looked at.
+const LOOK: Duration = Duration::from_secs(1);
 
 impl Running {
     /// Begins to serve on all of these; reactors for which there is no listener of their own share one.
@@ -139,7 +168,13 @@ impl Running {
         let reactors = Arc::new(Reactors::start(config, site, host, &log, &control.stage)?);
         let log_thread = log.start().inspect_err(|_| reactors.stop())?;
         let (accepting, ticking) = (Vec::new(), Vec::new());
-        let mut running = Self { reactors, control, doorbell, address, accepting, ticking, log, log_thread };
+        let mut tls = Vec::<Arc<Tls>>::new();
+        for own in listeners.iter().filter_map(Listener::tls) {
+            if !tls.iter().any(|known| Arc::ptr_eq(known, own)) {
+                tls.push(Arc::clone(own));
+            }
+        }
+        let mut running = Self { reactors, control, doorbell, address, tls, accepting, ticking, log, log_thread };
         match running.begin(listeners) {
             Ok(()) => Ok(running),
             Err(error) => {
@@ -159,11 +194,12 @@ impl Running {
         let listeners = Listener::share(listeners, reactors.len())?;
         for (listener, service) in listeners.into_iter().zip(reactors.iter().cycle()) {
             let runtime = &service.executor.runtime;
+            let tls = listener.tls().cloned();
             let listener = {
                 let _inside = runtime.enter();
                 listener.accepting()?
             };
-            let accepting = runtime.spawn(listen::accept(listener, Arc::clone(reactors), Arc::clone(service)));
+            let accepting = runtime.spawn(listen::accept(listener, tls, Arc::clone(reactors), Arc::clone(service)));
             self.accepting.push(accepting.abort_handle());
         }
         Ok(())
@@ -180,10 +216,14 @@ impl Running {
     pub(crate) fn serve<E>(self, config: &Config, mut rung: impl FnMut() -> Result<(), E>) -> Result<(), E> {
         let mut result = Ok(());
         while self.control.stage() == SERVING {
-            self.doorbell.wait(None);
+            let has_rung = self.doorbell.wait((!self.tls.is_empty()).then_some(LOOK));
             if self.control.stage() != SERVING {
                 // The doors first: whoever is told may be kept waiting by a handler.
                 break;
+            }
+            self.look_at_certificates();
+            if !has_rung {
+                continue;
             }
             result = rung();
             if result.is_err() {
@@ -205,6 +245,20 @@ impl Running {
         }
         self.end();
         result
+    }
+
+    /// Takes over what has changed in the files of certificates.
+    fn look_at_certificates(&self) {
+        let is_urgent = self.control.wants_certificates.swap(false, Ordering::SeqCst);
+        for tls in &self.tls {
+            match tls.renew(is_urgent) {
+                Renewal::None => {}
+                Renewal::Done => self.log.event(Level::Info, format!("new certificates are in use: {tls:?}")),
+                Renewal::Refused(error) => {
+                    self.log.event(Level::Error, format!("new certificates are refused, the old ones stay: {error}"));
+                }
+            }
+        }
     }
 
     /// Accepts nobody any more. Who was accepted is there when this returns.

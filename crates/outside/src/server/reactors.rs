@@ -8,7 +8,7 @@ use std::sync::atomic::AtomicU8;
 use std::time::Instant;
 
 use crate::config::{Config, MOST_REACTORS};
-use crate::connection::{Clock, Crowd, Handles, Order, Service};
+use crate::connection::{Clock, Crowd, Handles, Handshakes, Order, Service};
 use crate::error::Error;
 use crate::executor::{Executor, Host};
 use crate::files::Store;
@@ -57,6 +57,7 @@ impl Reactors {
                 stage: Arc::clone(stage),
                 room,
                 deflate: Arc::clone(&deflate),
+                handshakes: Handshakes::default(),
             }));
         }
         Ok(reactors)

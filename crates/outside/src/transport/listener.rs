@@ -9,10 +9,11 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use socket2::{Domain, Protocol, Socket, Type};
 
-use super::{NO_ADDRESS, Stream};
+use super::{NO_ADDRESS, Stream, Tls};
 use crate::error::Error;
 
 /// Where a server listens.
@@ -42,6 +43,15 @@ impl Address {
         }
     }
 
+    /// As in a URL: `https://127.0.0.1:8443`, or with `http` where TLS is not spoken.
+    pub fn url(&self, is_secure: bool) -> String {
+        let scheme = if is_secure { "https" } else { "http" };
+        match self {
+            Self::Tcp(address) => format!("{scheme}://{address}"),
+            Self::Unix(path) => format!("{scheme}+unix:{}", path.display()),
+        }
+    }
+
     /// `unix:PATH`; `None` for anything else.
     pub fn parse_unix(text: &str) -> Option<Self> {
         text.strip_prefix("unix:").filter(|path| !path.is_empty()).map(|path| Self::Unix(path.into()))
@@ -51,10 +61,7 @@ impl Address {
 /// As in a URL: `http://127.0.0.1:8080`, `http+unix:app.sock`.
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Tcp(address) => write!(f, "http://{address}"),
-            Self::Unix(path) => write!(f, "http+unix:{}", path.display()),
-        }
+        f.write_str(&self.url(false))
     }
 }
 
@@ -65,6 +72,8 @@ pub struct Listener {
     address: Address,
     /// The file of a Unix socket that was made here, not handed down.
     file: Option<SocketFile>,
+    /// What is spoken on it is TLS.
+    tls: Option<Arc<Tls>>,
 }
 
 #[derive(Debug)]
@@ -96,7 +105,7 @@ impl Listener {
             Address::Tcp(_) => None,
             Address::Unix(path) => Some(SocketFile(path.clone())),
         };
-        Ok(Self { socket, address, file })
+        Ok(Self { socket, address, file, tls: None })
     }
 
     /// Binds and listens for so many who accept: processes or reactors. With TCP each has a socket and a queue of its own
@@ -139,7 +148,7 @@ impl Listener {
             if let Ok(Some(listener)) = descriptors.take_tcp_listener(index) {
                 listener.set_nonblocking(true)?;
                 let address = Address::Tcp(listener.local_addr()?);
-                listeners.push(Self { socket: ListeningSocket::Tcp(listener), address, file: None });
+                listeners.push(Self { socket: ListeningSocket::Tcp(listener), address, file: None, tls: None });
             } else if let Some(listener) = descriptors.take_unix_listener(index)? {
                 listener.set_nonblocking(true)?;
                 let path = listener.local_addr()?.as_pathname().map(Path::to_path_buf).unwrap_or_default();
@@ -147,6 +156,7 @@ impl Listener {
                     socket: ListeningSocket::Unix(listener),
                     address: Address::Unix(path),
                     file: None,
+                    tls: None,
                 });
             }
         }
@@ -158,6 +168,23 @@ impl Listener {
         &self.address
     }
 
+    /// The same listener, with TLS spoken on it; `None`: without.
+    #[must_use]
+    pub fn with_tls(mut self, tls: Option<Arc<Tls>>) -> Self {
+        self.tls = tls;
+        self
+    }
+
+    /// How TLS is spoken on it, if it is.
+    pub fn tls(&self) -> Option<&Arc<Tls>> {
+        self.tls.as_ref()
+    }
+
+    /// Where it listens, as in a URL.
+    pub fn url(&self) -> String {
+        self.address.url(self.tls.is_some())
+    }
+
     /// Another handle of the same socket: they share one queue.
     ///
     /// # Errors
@@ -167,7 +194,7 @@ impl Listener {
             ListeningSocket::Tcp(listener) => ListeningSocket::Tcp(listener.try_clone()?),
             ListeningSocket::Unix(listener) => ListeningSocket::Unix(listener.try_clone()?),
         };
-        Ok(Self { socket, address: self.address.clone(), file: self.file.clone() })
+        Ok(Self { socket, address: self.address.clone(), file: self.file.clone(), tls: self.tls.clone() })
     }
 
     /// The file of its Unix socket, whoever made it.

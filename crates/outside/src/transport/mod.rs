@@ -1,6 +1,7 @@
-//! What carries the bytes, made to look alike: TCP and Unix sockets, listening and connected.
+//! What carries the bytes, made to look alike: TCP and Unix sockets, listening and connected, and TLS over either.
 
 mod listener;
+mod tls;
 
 use std::fs::File;
 use std::io;
@@ -13,12 +14,15 @@ use tokio::net::{TcpStream, UnixStream};
 pub(crate) use crate::message::NO_ADDRESS;
 pub(crate) use listener::Accepting;
 pub use listener::{Address, BindError, Listener, SocketFile};
+pub use tls::{CertificateError, TicketKeys, Tls};
+pub(crate) use tls::{Renewal, TlsStream};
 
 /// A stream of bytes in both directions.
 #[derive(Debug)]
 pub(crate) enum Stream {
     Tcp(TcpStream),
     Unix(UnixStream),
+    Tls(Box<TlsStream>),
 }
 
 /// A stream outside of any event loop, on its way to another one.
@@ -39,22 +43,37 @@ impl Detached {
 }
 
 impl Stream {
-    /// Takes it out of its event loop.
+    /// Takes it out of its event loop, before anything was said on it.
     pub(crate) fn detach(self) -> io::Result<Detached> {
-        Ok(match self {
-            Self::Tcp(stream) => Detached::Tcp(stream.into_std()?),
-            Self::Unix(stream) => Detached::Unix(stream.into_std()?),
-        })
+        match self {
+            Self::Tcp(stream) => Ok(Detached::Tcp(stream.into_std()?)),
+            Self::Unix(stream) => Ok(Detached::Unix(stream.into_std()?)),
+            Self::Tls(stream) => stream.into_socket().detach(),
+        }
+    }
+
+    /// The socket alone: what follows is in clear.
+    pub(crate) fn into_clear(self) -> Self {
+        match self {
+            Self::Tls(stream) => stream.into_socket(),
+            clear => clear,
+        }
+    }
+
+    /// Is it encrypted?
+    pub(crate) fn is_secure(&self) -> bool {
+        matches!(self, Self::Tls(_))
     }
 
     /// Reads into the buffer; 0 is the end.
     pub(crate) fn poll_read(&mut self, context: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
-        let mut buffer = ReadBuf::new(buffer);
+        let mut filled = ReadBuf::new(buffer);
         let polled = match self {
-            Self::Tcp(stream) => Pin::new(stream).poll_read(context, &mut buffer),
-            Self::Unix(stream) => Pin::new(stream).poll_read(context, &mut buffer),
+            Self::Tcp(stream) => Pin::new(stream).poll_read(context, &mut filled),
+            Self::Unix(stream) => Pin::new(stream).poll_read(context, &mut filled),
+            Self::Tls(stream) => return stream.poll_read(context, buffer),
         };
-        polled.map_ok(|()| buffer.filled().len())
+        polled.map_ok(|()| filled.filled().len())
     }
 
     /// Writes some of these, one after the other.
@@ -67,11 +86,15 @@ impl Stream {
             (Self::Tcp(stream), [one]) => Pin::new(stream).poll_write(context, one),
             (Self::Tcp(stream), many) => Pin::new(stream).poll_write_vectored(context, many),
             (Self::Unix(stream), many) => Pin::new(stream).poll_write_vectored(context, many),
+            (Self::Tls(stream), many) => stream.poll_write(context, many),
         }
     }
 
     /// Writes some of this; more will follow at once, so that no packet need leave for it alone.
     pub(crate) fn poll_write_more(&mut self, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        if let Self::Tls(stream) = self {
+            return stream.poll_write_more(context, bytes);
+        }
         #[cfg(target_os = "linux")]
         if let Self::Tcp(stream) = self {
             let send = |stream: &TcpStream| Ok(rustix::net::send(stream, bytes, rustix::net::SendFlags::MORE)?);
@@ -111,6 +134,7 @@ impl Stream {
                         Ok(rustix::fs::sendfile(&*stream, file, Some(&mut start), count)?)
                     })
                 }
+                Self::Tls(stream) => return stream.poll_send_file(context, file, start, end),
             };
             match sent {
                 Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
@@ -129,6 +153,9 @@ impl Stream {
         end: u64,
     ) -> Poll<io::Result<usize>> {
         use std::os::unix::fs::FileExt as _;
+        if let Self::Tls(stream) = self {
+            return stream.poll_send_file(context, file, start, end);
+        }
         let mut piece = vec![0; usize::try_from(end - start).unwrap_or(usize::MAX).min(64 << 10)];
         match file.read_at(&mut piece, start)? {
             0 => Poll::Ready(Ok(0)),
@@ -152,6 +179,7 @@ impl Stream {
         match self {
             Self::Tcp(stream) => Pin::new(stream).poll_shutdown(context),
             Self::Unix(stream) => Pin::new(stream).poll_shutdown(context),
+            Self::Tls(stream) => stream.poll_shutdown(context),
         }
     }
 }

@@ -1,0 +1,148 @@
+//! A certificate and its key, out of their files: read, understood and checked before any client sees them.
+//!
+//! Whatever is wrong becomes one sentence that names the file and the reason.
+
+use std::fmt;
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use rustls::crypto::CryptoProvider;
+use rustls::pki_types::pem::{self, PemObject, SectionKind};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::sign::CertifiedKey;
+
+use super::x509;
+use crate::config::CertificateFiles;
+
+/// A certificate that is ready to be shown, with its key.
+pub(super) struct Identity {
+    pub(super) key: Arc<CertifiedKey>,
+    /// In lower case, `*.` in front of those for any one label.
+    pub(super) names: Vec<String>,
+}
+
+/// Larger files are no certificates, in bytes.
+const LARGEST: u64 = 1 << 20;
+
+/// Why a certificate cannot be used, in one sentence.
+#[derive(Debug)]
+pub struct CertificateError {
+    /// The file that is to blame.
+    pub file: PathBuf,
+    /// What is wrong with it, as the rest of a sentence that begins with the file.
+    pub reason: String,
+    /// What the system said, if it did not let the file be read.
+    pub error: Option<io::Error>,
+    is_key: bool,
+}
+
+impl fmt::Display for CertificateError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kind = if self.is_key { "key" } else { "certificate" };
+        write!(f, "the {kind} file {:?} {}", self.file, self.reason)
+    }
+}
+
+impl std::error::Error for CertificateError {}
+
+/// One of the two files, for the sentences about it.
+#[derive(Clone, Copy)]
+struct Subject<'a> {
+    path: &'a Path,
+    is_key: bool,
+}
+
+impl Subject<'_> {
+    fn fault(self, reason: impl Into<String>) -> CertificateError {
+        CertificateError { file: self.path.to_owned(), reason: reason.into(), error: None, is_key: self.is_key }
+    }
+
+    /// The file as text.
+    fn read(self) -> Result<Vec<u8>, CertificateError> {
+        let mut text = Vec::new();
+        let read = File::open(self.path).and_then(|file| file.take(LARGEST + 1).read_to_end(&mut text));
+        if let Err(error) = read {
+            let reason = format!("cannot be read: {error}");
+            return Err(CertificateError { error: Some(error), ..self.fault(reason) });
+        }
+        match text.iter().find(|byte| !byte.is_ascii_whitespace()) {
+            None => Err(self.fault("is empty")),
+            Some(_) if text.len() as u64 > LARGEST => Err(self.fault("is larger than 1 MiB")),
+            Some(0x30) => Err(self.fault("is in DER, not in PEM: openssl x509 -inform der (or pkey) converts it")),
+            Some(_) => Ok(text),
+        }
+    }
+
+    /// All sections of the PEM in it.
+    fn sections(self, text: &[u8]) -> Result<Vec<(SectionKind, Vec<u8>)>, CertificateError> {
+        let said = |error| match error {
+            pem::Error::MissingSectionEnd { .. } => self.fault("is not complete: its last section has no end"),
+            pem::Error::Base64Decode(_) => self.fault("is damaged: what should be base64 is not"),
+            other => self.fault(format!("is no PEM file: {other}")),
+        };
+        <(SectionKind, Vec<u8>)>::pem_slice_iter(text).collect::<Result<_, _>>().map_err(said)
+    }
+}
+
+/// Reads a certificate with its chain, and its key.
+pub(super) fn read(files: &CertificateFiles, provider: &CryptoProvider) -> Result<Identity, CertificateError> {
+    let certfile = Subject { path: &files.certfile, is_key: false };
+    let keyfile = Subject { path: &files.keyfile, is_key: true };
+    let chain = certfile.sections(&certfile.read()?)?.into_iter().filter(|(kind, _)| *kind == SectionKind::Certificate);
+    let chain: Vec<CertificateDer<'static>> = chain.map(|(_, der)| der.into()).collect();
+    let mut parsed = Vec::new();
+    for (place, certificate) in chain.iter().enumerate() {
+        let unreadable =
+            || certfile.fault(format!("holds a certificate that cannot be understood, number {}", place + 1));
+        parsed.push(x509::read(certificate).ok_or_else(unreadable)?);
+    }
+    let Some(leaf) = parsed.into_iter().next() else { return Err(certfile.fault("holds no certificate")) };
+    let now = SystemTime::now();
+    let date = httpdate::fmt_http_date;
+    if leaf.not_after < now {
+        return Err(certfile.fault(format!("has expired: it was valid until {}", date(leaf.not_after))));
+    }
+    if leaf.not_before > now {
+        return Err(certfile.fault(format!("is not valid yet: it will be from {} on", date(leaf.not_before))));
+    }
+    let key = read_key(keyfile)?;
+    let key = provider.key_provider.load_private_key(key).map_err(|_| {
+        keyfile.fault("holds a key that is damaged or of a kind that is not supported (ECDSA, Ed25519, RSA are)")
+    })?;
+    let certified = CertifiedKey::new(chain, key);
+    match certified.keys_match() {
+        Ok(()) | Err(rustls::Error::InconsistentKeys(rustls::InconsistentKeys::Unknown)) => {}
+        Err(rustls::Error::InconsistentKeys(_)) => {
+            let other = other_certificate_matches(&certified);
+            let advice = if other { ", but another one in it: the server's own must come first" } else { "" };
+            return Err(keyfile.fault(format!("does not match the first certificate in {:?}{advice}", files.certfile)));
+        }
+        Err(error) => return Err(certfile.fault(format!("holds a certificate that cannot be used: {error}"))),
+    }
+    Ok(Identity { key: Arc::new(certified), names: leaf.names })
+}
+
+fn read_key(file: Subject<'_>) -> Result<PrivateKeyDer<'static>, CertificateError> {
+    let text = file.read()?;
+    let sections = file.sections(&text)?;
+    let key = sections.into_iter().find_map(|(kind, der)| PrivateKeyDer::from_pem(kind, der));
+    key.ok_or_else(|| {
+        let is_locked = memchr::memmem::find(&text, b"ENCRYPTED").is_some();
+        file.fault(match is_locked {
+            true => "is locked with a passphrase, which a server has nobody to ask for: openssl pkey removes it",
+            false => "holds no private key",
+        })
+    })
+}
+
+/// Is the key that of a certificate behind the first?
+fn other_certificate_matches(certified: &CertifiedKey) -> bool {
+    let behind = certified.cert.iter().skip(1);
+    let matches = |der: &CertificateDer<'static>| {
+        CertifiedKey::new(vec![der.clone()], Arc::clone(&certified.key)).keys_match().is_ok()
+    };
+    behind.into_iter().any(matches)
+}

@@ -1,0 +1,96 @@
+//! TLS as a property of a listener: certificates, tickets, and what is agreed on (RFC 8446, RFC 5246).
+//!
+//! A [`Tls`] is made of files before anything is bound, and refused in a sentence if they are no good. TLS 1.2 and 1.3, no
+//! early data (RFC 8470), no certificates of clients, no OCSP: there is nobody left to ask.
+
+mod certificate;
+mod identities;
+mod memory;
+mod outgoing;
+mod session;
+mod stream;
+mod tickets;
+mod x509;
+
+use std::fmt;
+use std::sync::Arc;
+
+use rustls::ServerConfig;
+use rustls::crypto::aws_lc_rs::default_provider;
+use rustls::server::NoServerSessionStorage;
+
+pub use certificate::CertificateError;
+use identities::Identities;
+pub(crate) use identities::Renewal;
+pub(crate) use stream::TlsStream;
+pub use tickets::TicketKeys;
+use tickets::Tickets;
+
+use super::Stream;
+use crate::config::{CertificateFiles, Config};
+use crate::error::Error;
+
+/// How a listener speaks TLS.
+pub struct Tls {
+    config: Arc<ServerConfig>,
+    identities: Arc<Identities>,
+}
+
+/// What can be spoken within TLS, best first (RFC 7301); a client that names none of them is refused, one that names
+/// nothing speaks HTTP/1.1.
+const PROTOCOLS: &[&[u8]] = &[b"http/1.1"];
+
+impl Tls {
+    /// What the configuration asks for; `None` if that is plain HTTP.
+    ///
+    /// # Errors
+    /// As [`Tls::new`], or TLS is switched on without a certificate.
+    pub fn of(config: &Config, keys: &TicketKeys) -> Result<Option<Arc<Self>>, Error> {
+        match config.ssl_enabled {
+            false => Ok(None),
+            true => Self::new(config.certificates(), keys).map(Some),
+        }
+    }
+
+    /// Reads certificates and keys. The first one is for clients that name no host, or one that none of them is for.
+    ///
+    /// # Errors
+    /// A [`CertificateError`], which names the file and the reason; or there is no certificate.
+    pub fn new(files: Vec<CertificateFiles>, keys: &TicketKeys) -> Result<Arc<Self>, Error> {
+        if files.is_empty() {
+            return Err(Error::new(
+                "config[\"ssl_enabled\"] is True, but neither config[\"ssl_certfile\"] nor config[\"ssl_certificates\"] names \
+                 a certificate (outside cert localhost writes one for development)",
+            ));
+        }
+        // Whoever shows the same certificates accepts the same tickets, in whichever process.
+        let purpose = format!("{files:?}");
+        let provider = Arc::new(default_provider());
+        let identities = Arc::new(Identities::load(files, Arc::clone(&provider))?);
+        let versions = [&rustls::version::TLS13, &rustls::version::TLS12];
+        let builder = ServerConfig::builder_with_provider(provider).with_protocol_versions(&versions)?;
+        let mut config = builder.with_no_client_auth().with_cert_resolver(Arc::clone(&identities) as _);
+        config.alpn_protocols = PROTOCOLS.iter().map(|protocol| protocol.to_vec()).collect();
+        config.ticketer = Arc::new(Tickets::new(keys, purpose.as_bytes()));
+        config.send_tls13_tickets = 1;
+        config.session_storage = Arc::new(NoServerSessionStorage {});
+        Ok(Arc::new(Self { config: Arc::new(config), identities }))
+    }
+
+    /// Speaks TLS on a connection that was accepted; its handshake is still to be done.
+    pub(crate) fn accept(&self, socket: Stream) -> Result<Stream, Error> {
+        let stream = TlsStream::new(socket, Arc::clone(&self.config))?;
+        Ok(Stream::Tls(Box::new(stream)))
+    }
+
+    /// Takes certificates over whose files have changed. `is_urgent`: somebody has asked for it.
+    pub(crate) fn renew(&self, is_urgent: bool) -> Renewal {
+        self.identities.renew(is_urgent)
+    }
+}
+
+impl fmt::Debug for Tls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Tls({:?})", self.identities)
+    }
+}

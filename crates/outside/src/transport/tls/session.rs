@@ -1,0 +1,167 @@
+//! What rustls knows of a connection, and the ciphertext it works on: in, and what comes of it.
+//!
+//! Ciphertext is read into borrowed memory; a connection that rests holds none.
+
+use std::io;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use rustls::server::{ServerConnectionData, UnbufferedServerConnection};
+use rustls::unbuffered::{ConnectionState, WriteTraffic};
+use rustls::{Error, ServerConfig};
+
+use super::memory::{Memory, borrow};
+use super::outgoing::Outgoing;
+use crate::transport::Stream;
+
+/// What rustls knows, and what it works on.
+pub(super) struct Session {
+    pub(super) connection: UnbufferedServerConnection,
+    /// Ciphertext that is not processed: part of a record, or of a message of the handshake.
+    incoming: Memory,
+    start: usize,
+    end: usize,
+    /// Plaintext that nobody has taken yet.
+    plain: Vec<u8>,
+    taken: usize,
+    /// The client has said that nothing more will come.
+    pub(super) is_closed: bool,
+}
+
+/// What is read at once: a whole record and more (RFC 8446 section 5.2).
+const READ: usize = 18 << 10;
+/// A message of the handshake may be cut into records, and has to be there as a whole; RFC 8446 section 4 allows more, no
+/// client needs it.
+const LARGEST_MESSAGE: usize = 80 << 10;
+
+/// What is done as soon as application data may be written.
+pub(super) type Writer<'w> = &'w mut dyn FnMut(&mut WriteTraffic<'_, ServerConnectionData>, &mut Outgoing);
+
+impl Session {
+    pub(super) fn new(config: Arc<ServerConfig>) -> Result<Self, Error> {
+        Ok(Self {
+            connection: UnbufferedServerConnection::new(config)?,
+            incoming: Memory::default(),
+            start: 0,
+            end: 0,
+            plain: Vec::new(),
+            taken: 0,
+            is_closed: false,
+        })
+    }
+
+    /// Reads ciphertext, behind what is there; 0 is the end.
+    pub(super) fn poll_fill(&mut self, socket: &mut Stream, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        if !self.make_room() {
+            return Poll::Ready(Err(io::ErrorKind::InvalidData.into()));
+        }
+        let polled = socket.poll_read(context, &mut self.incoming[self.end..]);
+        if let Poll::Ready(Ok(count)) = polled {
+            self.end += count;
+        }
+        self.tidy();
+        polled
+    }
+
+    /// What was read and not processed yet.
+    pub(super) fn received(&self) -> &[u8] {
+        &self.incoming[self.start..self.end]
+    }
+
+    /// Processes all whole records that were received, then lets the writer write, if it may. Plaintext goes into the buffer,
+    /// which tells how much, and what does not fit waits.
+    pub(super) fn process(
+        &mut self,
+        outgoing: &mut Outgoing,
+        buffer: &mut [u8],
+        mut writer: Option<Writer<'_>>,
+    ) -> Result<usize, Error> {
+        let mut taken = 0;
+        let mut failure = None;
+        loop {
+            let status = self.connection.process_tls_records(&mut self.incoming[self.start..self.end]);
+            self.start += status.discard;
+            let goes_on = match status.state {
+                Ok(ConnectionState::ReadTraffic(mut traffic)) => {
+                    while let Some(record) = traffic.next_record() {
+                        let payload = record?.payload;
+                        let count = payload.len().min(buffer.len() - taken);
+                        buffer[taken..taken + count].copy_from_slice(&payload[..count]);
+                        taken += count;
+                        self.plain.extend_from_slice(&payload[count..]);
+                    }
+                    true
+                }
+                Ok(ConnectionState::EncodeTlsData(mut data)) => {
+                    outgoing.encode(|room| data.encode(room))?;
+                    true
+                }
+                Ok(ConnectionState::TransmitTlsData(data)) => {
+                    // It is on its way, and in order.
+                    data.done();
+                    true
+                }
+                Ok(ConnectionState::WriteTraffic(mut traffic)) => {
+                    if let Some(writer) = writer.take() {
+                        writer(&mut traffic, outgoing);
+                    }
+                    false
+                }
+                Ok(ConnectionState::PeerClosed) => {
+                    self.is_closed = true;
+                    true
+                }
+                Ok(ConnectionState::Closed) => {
+                    self.is_closed = true;
+                    false
+                }
+                Ok(_) => false,
+                Err(error) => {
+                    failure = Some(error);
+                    true
+                }
+            };
+            // After a failure nothing is processed any more; there may be an alert to be sent about it.
+            if !goes_on || (failure.is_some() && !self.connection.wants_write()) {
+                self.tidy();
+                return failure.map_or(Ok(taken), Err);
+            }
+        }
+    }
+
+    /// Hands plaintext over, as much as there is and fits.
+    pub(super) fn take(&mut self, buffer: &mut [u8]) -> usize {
+        let rest = &self.plain[self.taken..];
+        let count = rest.len().min(buffer.len());
+        buffer[..count].copy_from_slice(&rest[..count]);
+        self.taken += count;
+        if self.taken == self.plain.len() {
+            self.plain = Vec::new();
+            self.taken = 0;
+        }
+        count
+    }
+
+    /// Room for at least one more byte; `false` if the client sends more than there is any need for.
+    fn make_room(&mut self) -> bool {
+        if self.incoming.is_empty() {
+            self.incoming = borrow(READ);
+        } else if self.end == self.incoming.len() {
+            if self.start > 0 {
+                self.incoming.copy_within(self.start..self.end, 0);
+                (self.start, self.end) = (0, self.end - self.start);
+            } else if self.connection.is_handshaking() && self.end < LARGEST_MESSAGE {
+                self.incoming.grow(2 * self.end);
+            }
+        }
+        self.end < self.incoming.len()
+    }
+
+    /// Nothing is held for a connection that rests.
+    fn tidy(&mut self) {
+        if self.start == self.end {
+            self.incoming = Memory::default();
+            (self.start, self.end) = (0, 0);
+        }
+    }
+}

@@ -1,0 +1,186 @@
+//! What a server has to know of its own certificate: until when it is valid, and for which names (RFC 5280 section 4.1).
+//!
+//! The files are the administrator's, so this reads no more than it needs; whether a client trusts the certificate is the
+//! client's to find out. Bytes to values, nothing else.
+
+use std::time::{Duration, SystemTime};
+
+/// The part of a certificate that matters here.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Certificate {
+    pub(super) not_before: SystemTime,
+    pub(super) not_after: SystemTime,
+    /// Its DNS names in lower case, `*.` in front of those for any one label.
+    pub(super) names: Vec<String>,
+}
+
+const SEQUENCE: u8 = 0x30;
+const OCTET_STRING: u8 = 0x04;
+const OBJECT_IDENTIFIER: u8 = 0x06;
+const UTC_TIME: u8 = 0x17;
+const GENERALIZED_TIME: u8 = 0x18;
+/// Constructed and context-specific.
+const VERSION: u8 = 0xa0;
+const EXTENSIONS: u8 = 0xa3;
+/// Within a subject alternative name.
+const DNS_NAME: u8 = 0x82;
+/// 2.5.29.17
+const SUBJECT_ALTERNATIVE_NAME: &[u8] = &[0x55, 0x1d, 0x11];
+
+/// Reads a certificate in DER; `None` if it is none, or not all of one.
+pub(super) fn read(der: &[u8]) -> Option<Certificate> {
+    let mut outermost = Elements(der);
+    let certificate = outermost.next_of(SEQUENCE)?;
+    let mut fields = Elements(Elements(certificate).next_of(SEQUENCE)?);
+    if fields.0.first() == Some(&VERSION) {
+        fields.next()?;
+    }
+    // Serial number, algorithm of the signature, issuer.
+    for _ in 0..3 {
+        fields.next()?;
+    }
+    let mut validity = Elements(fields.next_of(SEQUENCE)?);
+    let (not_before, not_after) = (time(validity.next()?)?, time(validity.next()?)?);
+    // Subject, public key; then what is optional.
+    for _ in 0..2 {
+        fields.next()?;
+    }
+    let extensions = fields.find(|(tag, _)| *tag == EXTENSIONS);
+    let names = extensions.map_or(Some(Vec::new()), |(_, list)| names(list))?;
+    outermost.0.is_empty().then_some(Certificate { not_before, not_after, names })
+}
+
+fn names(extensions: &[u8]) -> Option<Vec<String>> {
+    let mut names = Vec::new();
+    for (_, extension) in Elements(Elements(extensions).next_of(SEQUENCE)?) {
+        let mut fields = Elements(extension);
+        if fields.next_of(OBJECT_IDENTIFIER)? != SUBJECT_ALTERNATIVE_NAME {
+            continue;
+        }
+        // Whether it is critical may stand in between.
+        let (_, value) = fields.find(|(tag, _)| *tag == OCTET_STRING)?;
+        let list = Elements(Elements(value).next_of(SEQUENCE)?);
+        let dns = list.filter(|(tag, _)| *tag == DNS_NAME).filter_map(|(_, name)| std::str::from_utf8(name).ok());
+        names.extend(dns.map(str::to_ascii_lowercase));
+    }
+    Some(names)
+}
+
+/// The elements of DER one after the other, as tag and content; ends at the first that is not whole.
+struct Elements<'a>(&'a [u8]);
+
+impl<'a> Iterator for Elements<'a> {
+    type Item = (u8, &'a [u8]);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let (&tag, rest) = self.0.split_first()?;
+        let (&first, mut rest) = rest.split_first()?;
+        let mut length = usize::from(first);
+        if first & 0x80 != 0 {
+            let (bytes, behind) = rest.split_at_checked(usize::from(first & 0x7f))?;
+            if bytes.is_empty() || bytes.len() > 4 {
+                return None;
+            }
+            length = bytes.iter().fold(0, |length, &byte| length << 8 | usize::from(byte));
+            rest = behind;
+        }
+        let (content, behind) = rest.split_at_checked(length)?;
+        self.0 = behind;
+        Some((tag, content))
+    }
+}
+
+impl<'a> Elements<'a> {
+    /// The next one, if it has this tag.
+    fn next_of(&mut self, tag: u8) -> Option<&'a [u8]> {
+        self.next().filter(|(found, _)| *found == tag).map(|(_, content)| content)
+    }
+}
+
+/// `YYMMDDHHMMSSZ` or `YYYYMMDDHHMMSSZ` (RFC 5280 section 4.1.2.5).
+fn time((tag, text): (u8, &[u8])) -> Option<SystemTime> {
+    let digits = text.strip_suffix(b"Z")?;
+    if !digits.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    let (year, rest) = match (tag, digits.len()) {
+        (UTC_TIME, 12) => digits.split_at(2),
+        (GENERALIZED_TIME, 14) => digits.split_at(4),
+        _ => return None,
+    };
+    let number = |digits: &[u8]| digits.iter().fold(0, |number: u64, digit| number * 10 + u64::from(digit - b'0'));
+    let year = match (tag, number(year)) {
+        (UTC_TIME, year) if year >= 50 => 1900 + year,
+        (UTC_TIME, year) => 2000 + year,
+        (_, year) => year,
+    };
+    let part = |index: usize| number(&rest[2 * index..2 * index + 2]);
+    let (month, day, hour, minute, second) = (part(0), part(1), part(2), part(3), part(4));
+    if !(1..=12).contains(&month) || !(1..=31).contains(&day) || hour > 23 || minute > 59 || second > 60 || year < 1970
+    {
+        return None;
+    }
+    let seconds = days(year, month, day) * 86_400 + hour * 3600 + minute * 60 + second;
+    SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(seconds))
+}
+
+/// Days from 1970-01-01 to a day of the Gregorian calendar, with years that begin in March, so that a leap day is the last.
+fn days(year: u64, month: u64, day: u64) -> u64 {
+    let (year, month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
+    let leap_days = year / 4 - year / 100 + year / 400;
+    365 * year + leap_days + (153 * month + 2) / 5 + day - 1 - DAYS_BEFORE_1970
+}
+
+/// From 0000-03-01 on.
+const DAYS_BEFORE_1970: u64 = 719_468;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seconds(tag: u8, text: &str) -> Option<u64> {
+        Some(time((tag, text.as_bytes()))?.duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs())
+    }
+
+    #[test]
+    fn times() {
+        for (tag, text, wanted) in [
+            (UTC_TIME, "700101000000Z", Some(0)),
+            (UTC_TIME, "000229120000Z", Some(951_825_600)),
+            (UTC_TIME, "491231235959Z", Some(2_524_607_999)),
+            (GENERALIZED_TIME, "20500101000000Z", Some(2_524_608_000)),
+            (GENERALIZED_TIME, "99991231235959Z", Some(253_402_300_799)),
+            (UTC_TIME, "20500101000000Z", None),
+            (UTC_TIME, "701301000000Z", None),
+            (UTC_TIME, "700101000000", None),
+            (UTC_TIME, "7001010000 0Z", None),
+            (SEQUENCE, "700101000000Z", None),
+        ] {
+            assert_eq!(seconds(tag, text), wanted, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_a_certificate_says() {
+        let names = ["Example.com".to_owned(), "*.example.com".to_owned(), "127.0.0.1".to_owned()];
+        let mut parameters = rcgen::CertificateParams::new(names).unwrap();
+        parameters.not_before = rcgen::date_time_ymd(2026, 1, 31);
+        parameters.not_after = rcgen::date_time_ymd(2052, 2, 29);
+        let key = rcgen::KeyPair::generate().unwrap();
+        let certificate = parameters.self_signed(&key).unwrap();
+        let der = certificate.der();
+        let read_back = read(der).unwrap();
+        let at = |seconds| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
+        assert_eq!(read_back.names, ["example.com", "*.example.com"]);
+        assert_eq!((read_back.not_before, read_back.not_after), (at(1_769_817_600), at(2_592_777_600)));
+        for length in 0..der.len() {
+            assert_eq!(read(&der[..length]), None, "{length} of {} bytes", der.len());
+        }
+        for place in 0..der.len() {
+            let mut changed = der.to_vec();
+            changed[place] ^= 0x55;
+            // Whatever it says then, it is read without a panic.
+            drop(read(&changed));
+        }
+    }
+}
