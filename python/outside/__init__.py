@@ -6,10 +6,15 @@ engine in Rust (`outside._outside`).
 
 # Remembers where and how the program was started, before it may change either.
 from . import _generation as _generation
+from ._answers import Event, event_stream, html, json_response, redirect, send_file
+from ._multi import MultiDict
 from ._outside import (
+    ContentError,
     FilePath,
     Folder,
+    FormFile,
     HandlerTimeout,
+    HTTPException,
     OutsideHTTP,
     OutsideHTTP_Redirect,
     Request,
@@ -19,6 +24,7 @@ from ._outside import (
     WebSocket,
     WebSocketConnection,
     __version__,
+    abort,
     get_description,
     get_insensitive_header,
 )
@@ -27,9 +33,14 @@ from ._websocket import AsyncWebSocketConnection, BinaryMessage, TextMessage, We
 __all__ = [
     "AsyncWebSocketConnection",
     "BinaryMessage",
+    "ContentError",
+    "Event",
     "FilePath",
     "Folder",
+    "FormFile",
+    "HTTPException",
     "HandlerTimeout",
+    "MultiDict",
     "OutsideHTTP",
     "OutsideHTTP_Redirect",
     "Request",
@@ -41,6 +52,12 @@ __all__ = [
     "WebSocketConnection",
     "WebSocketExit",
     "__version__",
+    "abort",
+    "event_stream",
     "get_description",
     "get_insensitive_header",
+    "html",
+    "json_response",
+    "redirect",
+    "send_file",
 ]

@@ -8,9 +8,10 @@ from collections.abc import AsyncIterable, Awaitable, Callable, Iterable
 from os import PathLike
 from socket import socket
 from types import FrameType
-from typing import Any, BinaryIO, TypeAlias, TypeVar, final
+from typing import Any, BinaryIO, NoReturn, TypeAlias, TypeVar, final
 
 from ._headers import Headers
+from ._multi import MultiDict
 from ._websocket import BinaryMessage, TextMessage
 
 _F = TypeVar("_F", bound=Callable[..., object])
@@ -26,6 +27,9 @@ _ErrorHandler: TypeAlias = Callable[..., Response] | Callable[..., Awaitable[Res
 __all__ = [
     "_LoopSource",
     "HandlerTimeout",
+    "ContentError",
+    "HTTPException",
+    "abort",
     "ResponseCookie",
     "FilePath",
     "Folder",
@@ -38,6 +42,8 @@ __all__ = [
     "WebSocket",
     "WebSocketConnection",
     "_Wire",
+    "_content_disposition",
+    "_event",
     "command",
     "get_description",
     "get_insensitive_header",
@@ -107,19 +113,60 @@ class OutsideHTTP_Redirect:
     def terminate(self, signum: int | None = None, stackframe: FrameType | None = None) -> None:
         """Stops accepting, answers what is in flight, then ends `run()`."""
 
+class HTTPException(Exception):
+    """Ends a handler with the error page, or the error handler, of this code (400 to 599)."""
+
+    def __new__(cls, code: int, message: str | None = None) -> HTTPException: ...
+    @property
+    def code(self) -> int: ...
+    @property
+    def message(self) -> str | None: ...
+
+def _content_disposition(is_attachment: bool, name: str | None) -> str: ...
+def _event(data: str, event: str | None, id: str | None, retry: int | None) -> bytes: ...
+def abort(code: int, message: str | None = None) -> NoReturn:
+    """Raises `HTTPException`: the client gets the error page, or what the error handler of this code makes."""
+
 @final
-class FormFile:
-    """One uploaded file."""
+class ContentError(ValueError):
+    """The content of a request cannot be taken, and the client is to blame: a malformed form, one past its limits, an upload
+    that has stopped. If no handler catches it, the client gets `code`.
+    """
 
     @property
+    def code(self) -> int: ...
+    @property
+    def limit(self) -> str | None:
+        """The key of the configuration that sets the limit, if it is one of those."""
+
+@final
+class FormFile:
+    """One uploaded file. False if nothing was chosen in the form."""
+
+    @property
+    def name(self) -> str:
+        """The last segment of the client's file name, which leads into no other folder; empty if there is none."""
+    @property
     def filename(self) -> str:
-        """The name the client gave it; never a path to write to."""
+        """The name as the client wrote it; never a path to write to."""
+    @property
+    def type(self) -> str:
+        """The media type the client gave, empty if none: its word, no more."""
     @property
     def content_type(self) -> str:
-        """The media type the client gave, empty if none."""
+        """The same as `type`."""
+    @property
+    def size(self) -> int:
+        """Its length in bytes."""
     @property
     def content(self) -> bytes:
-        """Its bytes."""
+        """Its bytes, read once and remembered."""
+    def read(self) -> bytes:
+        """Its bytes; not remembered."""
+    def save(self, path: str | PathLike[str]) -> int:
+        """Writes it to this path without reading it into memory, and gives its size; what is there already is replaced."""
+    def __bool__(self) -> bool: ...
+    def __len__(self) -> int: ...
 
 class Request:
     """One request. Made by the server; by hand for tests and `ScheduledResponse`."""
@@ -155,6 +202,9 @@ class Request:
     def params(self) -> dict[str, str]:
         """The query: the first value of each name."""
     @property
+    def args(self) -> MultiDict[str]:
+        """The query: the first value of each name, and all of them by `get_all`."""
+    @property
     def params_all(self) -> dict[str, list[str]]:
         """The query: every value of each name."""
     @property
@@ -179,11 +229,11 @@ class Request:
     def text(self) -> str:
         """The body as text; bytes that are no UTF-8 become U+FFFD."""
     @property
-    def form(self) -> dict[str, str]:
-        """The fields of an HTML form; a malformed or oversized one is a `ValueError`."""
+    def form(self) -> MultiDict[str]:
+        """The fields of an HTML form; a malformed or oversized one is a `ContentError`."""
     @property
-    def files(self) -> dict[str, FormFile]:
-        """The files of an HTML form; a malformed or oversized one is a `ValueError`."""
+    def files(self) -> MultiDict[FormFile]:
+        """The files of an HTML form; a malformed or oversized one is a `ContentError`."""
     def json(self) -> Any:
         """What the body holds as JSON, or `None` if it is not JSON."""
 

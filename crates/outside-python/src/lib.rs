@@ -9,6 +9,7 @@ mod contention;
 mod convert;
 mod cookie;
 mod embedding;
+mod failure;
 mod file_path;
 mod folder;
 mod form;
@@ -43,6 +44,8 @@ mod _outside {
     #[pymodule_export]
     use crate::cookie::ResponseCookie;
     #[pymodule_export]
+    use crate::failure::{ContentError, HttpException, abort};
+    #[pymodule_export]
     use crate::file_path::FilePath;
     #[pymodule_export]
     use crate::folder::Folder;
@@ -59,7 +62,7 @@ mod _outside {
     #[pymodule_export]
     use crate::server::OutsideHttp;
     #[pymodule_export]
-    use crate::utility::{get_description, get_insensitive_header, status_codes};
+    use crate::utility::{_content_disposition, _event, get_description, get_insensitive_header, status_codes};
     #[pymodule_export]
     use crate::websocket::WebSocket;
     #[pymodule_export]

@@ -11,8 +11,9 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBytes, PyDict, PyList, PyString, PyTuple};
 
+use crate::failure::content_error;
 use crate::file_path::kind;
-use crate::form::{FormFile, form_error};
+use crate::form::FormFile;
 
 /// One request. Made by the server; by hand for tests and `ScheduledResponse`.
 #[pyclass(module = "outside", name = "Request", subclass, frozen, dict, weakref)]
@@ -28,7 +29,8 @@ struct Made {
     params: PyOnceLock<Py<PyDict>>,
     content: PyOnceLock<Py<PyBytes>>,
     url: PyOnceLock<Py<PyString>>,
-    form: PyOnceLock<(Py<PyDict>, Py<PyDict>)>,
+    args: PyOnceLock<Py<PyAny>>,
+    form: PyOnceLock<(Py<PyAny>, Py<PyAny>)>,
 }
 
 impl Request {
@@ -49,26 +51,36 @@ impl Request {
                 params: PyOnceLock::new(),
                 content: PyOnceLock::new(),
                 url: PyOnceLock::new(),
+                args: PyOnceLock::new(),
                 form: PyOnceLock::new(),
             })
         })
     }
 
-    fn make_form(&self, py: Python<'_>) -> PyResult<&(Py<PyDict>, Py<PyDict>)> {
+    fn make_form(&self, py: Python<'_>) -> PyResult<&(Py<PyAny>, Py<PyAny>)> {
         self.made(py).form.get_or_try_init(py, || {
-            let form = self.inner().form().map_err(|refusal| form_error(&refusal))?;
-            let (fields, files) = (PyDict::new(py), PyDict::new(py));
-            for (name, value) in form.fields {
-                set_first(&fields, &name, value)?;
-            }
-            for (name, file) in form.files {
-                let content = PyBytes::new(py, file.content).unbind();
-                let file = FormFile { filename: file.filename, content_type: file.content_type, content };
-                set_first(&files, &name, file)?;
-            }
-            Ok((fields.unbind(), files.unbind()))
+            let inner = self.inner();
+            // What lies on a disk is read while other threads run Python.
+            let form = match inner.is_spooled() {
+                true => py.detach(|| inner.form()),
+                false => inner.form(),
+            };
+            let form = form.map_err(|error| content_error(py, &error))?;
+            let files = form.files.into_iter().map(|(name, file)| (name, FormFile::of(inner, file)));
+            Ok((multi_dict(py, form.fields)?, multi_dict(py, files)?))
         })
     }
+}
+
+/// A dictionary of the first value of each name that has all of them.
+fn multi_dict<'py, T: IntoPyObject<'py>>(
+    py: Python<'py>,
+    pairs: impl IntoIterator<Item = (String, T)>,
+) -> PyResult<Py<PyAny>> {
+    static CLASS: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    let list = PyList::empty(py);
+    pairs.into_iter().try_for_each(|pair| list.append(pair))?;
+    CLASS.import(py, "outside._multi", "MultiDict")?.call1((list,)).map(Bound::unbind)
 }
 
 fn set_first<'py>(dict: &Bound<'py, PyDict>, name: &str, value: impl IntoPyObject<'py>) -> PyResult<()> {
@@ -229,6 +241,13 @@ impl Request {
         Ok(params.clone_ref(py))
     }
 
+    /// The parameters of the query, with all values of each name.
+    #[getter]
+    fn args(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        let args = self.made(py).args.get_or_try_init(py, || multi_dict(py, self.inner().params()))?;
+        Ok(args.clone_ref(py))
+    }
+
     #[getter]
     fn params_all<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let params = PyDict::new(py);
@@ -272,15 +291,15 @@ impl Request {
         String::from_utf8_lossy(self.inner().content())
     }
 
-    /// The fields of a form. A malformed or oversized one is a `ValueError`.
+    /// The fields of a form. A malformed or oversized one is a `ContentError`.
     #[getter]
-    fn form(&self, py: Python<'_>) -> PyResult<Py<PyDict>> {
+    fn form(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         Ok(self.make_form(py)?.0.clone_ref(py))
     }
 
-    /// The files of a form. A malformed or oversized one is a `ValueError`.
+    /// The files of a form. A malformed or oversized one is a `ContentError`.
     #[getter]
-    fn files(&self, py: Python<'_>) -> PyResult<Py<PyDict>> {
+    fn files(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         Ok(self.make_form(py)?.1.clone_ref(py))
     }
 

@@ -1,7 +1,8 @@
-//! Two small functions.
+//! Small functions.
 
+use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyString};
+use pyo3::types::{PyBytes, PyDict, PyString};
 
 /// The value of a header whatever the case of its name, or `None`.
 #[pyfunction]
@@ -33,4 +34,23 @@ pub(crate) fn get_description(code: i64) -> &'static str {
 #[pyfunction]
 pub(crate) fn status_codes() -> Vec<(u16, &'static str)> {
     outside::statuses().collect()
+}
+
+/// The value of `Content-Disposition` (RFC 6266).
+#[pyfunction]
+pub(crate) fn _content_disposition(is_attachment: bool, name: Option<&str>) -> String {
+    outside::content_disposition(is_attachment, name)
+}
+
+/// A server-sent event as it stands on the wire.
+#[pyfunction]
+pub(crate) fn _event<'py>(
+    py: Python<'py>,
+    data: String,
+    event: Option<String>,
+    id: Option<String>,
+    retry: Option<u64>,
+) -> PyResult<Bound<'py, PyBytes>> {
+    let bytes = outside::Event { data, event, id, retry }.to_bytes();
+    Ok(PyBytes::new(py, &bytes.map_err(|error| PyValueError::new_err(error.to_string()))?))
 }

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::error::Error;
-use crate::message::{HostPattern, TrustedProxy};
+use crate::message::{FormLimits, HostPattern, TrustedProxy};
 
 /// The settings of a server as the engine uses them. Defaults and reasons are those of [`KEYS`].
 #[derive(Clone, Debug, PartialEq)]
@@ -27,6 +27,7 @@ pub struct Config {
     pub max_socket_reuse: u64,
     pub max_body_size: usize,
     pub spool_above: usize,
+    pub form_limits: FormLimits,
     pub access_log: AccessLog,
     pub header_timeout: Duration,
     pub first_byte_timeout: Duration,
@@ -272,6 +273,24 @@ pub static KEYS: &[Key] = &[
         default: Value::Integer(1),
         allowed: "a number of MiB from 0 on, at most 4095",
         apply: |config, value| number(value, 0.0, 4095.0, |n| config.spool_above = (n * 1_048_576.0) as usize),
+    },
+    Key {
+        name: "max_form_fields",
+        default: Value::Integer(1000),
+        allowed: "a whole number from 0 to 1000000",
+        apply: |config, value| whole(value, 0, 1_000_000, |n| config.form_limits.fields = n as usize),
+    },
+    Key {
+        name: "max_form_field_size",
+        default: Value::Integer(500_000),
+        allowed: "a whole number of bytes from 0 to 1073741824",
+        apply: |config, value| whole(value, 0, 1 << 30, |n| config.form_limits.field_size = n as usize),
+    },
+    Key {
+        name: "max_form_files",
+        default: Value::Integer(100),
+        allowed: "a whole number from 0 to 1000000",
+        apply: |config, value| whole(value, 0, 1_000_000, |n| config.form_limits.files = n as usize),
     },
     Key {
         name: "allow_range_from_mb",
@@ -618,6 +637,7 @@ impl Default for Config {
             max_socket_reuse: 0,
             max_body_size: 0,
             spool_above: 0,
+            form_limits: FormLimits::DEFAULT,
             access_log: AccessLog::Off,
             header_timeout: Duration::ZERO,
             first_byte_timeout: Duration::ZERO,

@@ -47,19 +47,26 @@ pub struct Error {
     status: Option<u16>,
     message: Option<Cow<'static, str>>,
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
+    /// The limit that was passed, for the log.
+    refusal: Option<Box<Refusal>>,
 }
 
 impl Error {
     /// A failure with a sentence for the log, answered with 500.
     pub fn new(message: impl Into<Cow<'static, str>>) -> Self {
-        Self { status: None, message: Some(message.into()), source: None }
+        Self { status: None, message: Some(message.into()), source: None, refusal: None }
     }
 
     /// Asks for the error page, or the error handler, of this status code (400 to 599).
     ///
     /// The message reaches the error handler and the client.
     pub fn status(code: u16, message: Option<&str>) -> Self {
-        Self { status: Some(code), message: message.map(|text| Cow::Owned(text.to_owned())), source: None }
+        Self {
+            status: Some(code),
+            message: message.map(|text| Cow::Owned(text.to_owned())),
+            source: None,
+            refusal: None,
+        }
     }
 
     /// A failure with a sentence for the log and the error it was made of.
@@ -67,7 +74,7 @@ impl Error {
         message: impl Into<Cow<'static, str>>,
         source: impl std::error::Error + Send + Sync + 'static,
     ) -> Self {
-        Self { status: None, message: Some(message.into()), source: Some(Box::new(source)) }
+        Self { status: None, message: Some(message.into()), source: Some(Box::new(source)), refusal: None }
     }
 
     /// The status code that this error is answered with; 500 unless it was made by [`Error::status`].
@@ -83,6 +90,11 @@ impl Error {
     /// The message for the client, if there is one.
     pub fn public_message(&self) -> Option<&str> {
         self.status.and(self.message.as_deref())
+    }
+
+    /// The refusal it was made of, if it was made of one.
+    pub fn refusal(&self) -> Option<&Refusal> {
+        self.refusal.as_deref()
     }
 
     /// The error it was made of, if it is one of this type.
@@ -113,8 +125,15 @@ impl fmt::Debug for Error {
     }
 }
 
+/// Answered with the status of the refusal; a limit that was passed is named in the log.
+impl From<Refusal> for Error {
+    fn from(refusal: Refusal) -> Self {
+        Self { refusal: Some(Box::new(refusal)), ..Self::status(refusal.status, Some(refusal.reason)) }
+    }
+}
+
 impl<E: std::error::Error + Send + Sync + 'static> From<E> for Error {
     fn from(source: E) -> Self {
-        Self { status: None, message: None, source: Some(Box::new(source)) }
+        Self { status: None, message: None, source: Some(Box::new(source)), refusal: None }
     }
 }

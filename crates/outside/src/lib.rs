@@ -14,12 +14,14 @@
 //! ```
 //!
 //! The rooms, top to bottom; each may name only those below it: `app`, `server`, `connection`, `executor`, `log`,
-//! `site`, `route`, `handler`, `files`, `websocket`, `compression`, `transport`, `protocol`, `config`, `message`, `error`.
+//! `site`, `route`, `handler`, `files`, `websocket`, `compression`, `transport`, `content`,
+//! `protocol`, `config`, `message`, `error`.
 
 mod app;
 mod compression;
 mod config;
 mod connection;
+mod content;
 mod error;
 mod executor;
 mod files;
@@ -35,7 +37,7 @@ mod websocket;
 
 pub use app::{Entered, OutsideHttp, OutsideHttpRedirect, ScheduledResponse};
 pub use config::{AccessLog, CertificateFiles, Config, KEYS, Key, ProxyFields, Symlinks, Value};
-pub use connection::content_file;
+pub use content::{ContentRange, Form, FormFile, content_file};
 pub use error::{Error, Refusal};
 pub use executor::{Host, NoHost};
 #[cfg(feature = "testing")]
@@ -47,9 +49,9 @@ pub use handler::{
 };
 pub use log::{Level, LogSink, StandardError};
 pub use message::{
-    Body, BodyStream, Cookies, FileSlice, Form, FormFile, FormLimits, Headers, HostPattern, IntoAnswer, Known,
+    Body, BodyStream, Cookies, Event, FileSlice, FormLimits, Headers, HostPattern, IntoAnswer, KeepAlive, Known,
     PieceFuture, Pull, Request, RequestParts, Response, ResponseCookie, SameSite, Span, TrustedProxy, Version,
-    decode_component, decode_lossy, parse_query, reason_phrase, statuses,
+    content_disposition, decode_component, decode_lossy, parse_query, reason_phrase, statuses,
 };
 #[cfg(feature = "testing")]
 #[doc(hidden)]

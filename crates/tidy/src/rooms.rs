@@ -20,6 +20,7 @@ pub const ROOMS: &[&str] = &[
     "websocket",
     "compression",
     "transport",
+    "content",
     "protocol",
     "config",
     "message",

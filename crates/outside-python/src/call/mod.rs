@@ -17,7 +17,7 @@ use pyo3::prelude::*;
 use pyo3::sync::MutexExt as _;
 
 use crate::convert::{Returned, returned};
-use crate::form::refusal_of;
+use crate::failure::answer_of;
 use crate::hooks::Attachment;
 use crate::logging::log_exception;
 use crate::request::Request;
@@ -130,7 +130,7 @@ pub(crate) fn answer(
     let error = match outcome {
         Ok(Returned::Response(response)) => return Ok(response),
         Ok(Returned::Code(code, message)) => Error::status(code, message.as_deref()),
-        Err(error) if let Some((status, reason)) = refusal_of(py, &error) => Error::status(status, Some(&reason)),
+        Err(error) if let Some(answer) = answer_of(py, &error) => answer,
         Err(error) => {
             let inner = request.get().inner();
             log_exception(py, &format!("{} {}: the handler failed", inner.method(), inner.target()), &error);

@@ -3,10 +3,11 @@
 use std::future::poll_fn;
 use std::sync::{Arc, Mutex};
 use std::task::{Poll, Waker};
+use std::time::Duration;
 
 use bytes::Bytes;
-use outside::{BodyStream, Error, Pull};
-use pyo3::exceptions::PyTypeError;
+use outside::{BodyStream, Error, KeepAlive, Pull};
+use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyByteArray, PyBytes, PyIterator, PyString};
@@ -19,10 +20,11 @@ use crate::logging::log_exception;
 /// The body of a response whose content is an iterator of either kind.
 pub(crate) fn stream_of(content: &Bound<'_, PyAny>) -> PyResult<Box<dyn BodyStream>> {
     let py = content.py();
+    let keep_alive = keep_alive_of(content)?;
     if content.hasattr(intern!(py, "__aiter__"))? {
         let iterator = content.call_method0(intern!(py, "__aiter__"))?;
         let source = EventLoop::running(py)?;
-        return Ok(Box::new(AsyncPieces { iterator: Arc::new(iterator.unbind()), source, begun: false }));
+        return Ok(Box::new(AsyncPieces { iterator: Arc::new(iterator.unbind()), source, begun: false, keep_alive }));
     }
     let iterator = content.try_iter().map_err(|_| {
         PyTypeError::new_err(format!(
@@ -30,7 +32,18 @@ pub(crate) fn stream_of(content: &Bound<'_, PyAny>) -> PyResult<Box<dyn BodyStre
             kind(content)
         ))
     })?;
-    Ok(Box::new(Pieces(iterator.unbind())))
+    Ok(Box::new(Pieces { iterator: iterator.unbind(), keep_alive }))
+}
+
+/// Streams of events say how long they may be silent.
+fn keep_alive_of(content: &Bound<'_, PyAny>) -> PyResult<Option<KeepAlive>> {
+    let seconds: Option<f64> = match content.getattr_opt(intern!(content.py(), "_keep_alive"))? {
+        Some(seconds) => seconds.extract()?,
+        None => None,
+    };
+    let every = seconds.map(Duration::try_from_secs_f64).transpose();
+    let every = every.map_err(|error| PyValueError::new_err(format!("keep_alive: {error}")))?;
+    Ok(every.map(|every| KeepAlive { every, ..KeepAlive::EVENTS }))
 }
 
 /// One piece of a streamed body.
@@ -48,11 +61,14 @@ pub(crate) fn piece(value: &Bound<'_, PyAny>) -> PyResult<Bytes> {
 }
 
 /// Pulled in the executor, which drops it there too.
-struct Pieces(Py<PyIterator>);
+struct Pieces {
+    iterator: Py<PyIterator>,
+    keep_alive: Option<KeepAlive>,
+}
 
 impl BodyStream for Pieces {
     fn pull(&mut self) -> Pull {
-        Python::attach(|py| match self.0.bind(py).clone().next() {
+        Python::attach(|py| match self.iterator.bind(py).clone().next() {
             None => Pull::End,
             Some(value) => match value.and_then(|value| piece(&value)) {
                 Ok(piece) => Pull::Piece(piece),
@@ -63,6 +79,10 @@ impl BodyStream for Pieces {
             },
         })
     }
+
+    fn keep_alive(&self) -> Option<KeepAlive> {
+        self.keep_alive
+    }
 }
 
 /// Pulled on the event loop of `async def` handlers.
@@ -70,6 +90,7 @@ struct AsyncPieces {
     iterator: Arc<Py<PyAny>>,
     source: Arc<EventLoop>,
     begun: bool,
+    keep_alive: Option<KeepAlive>,
 }
 
 /// Where the next piece of an asynchronous iterator arrives.
@@ -105,6 +126,10 @@ impl BodyStream for AsyncPieces {
 
     fn is_elsewhere(&self) -> bool {
         true
+    }
+
+    fn keep_alive(&self) -> Option<KeepAlive> {
+        self.keep_alive
     }
 }
 

@@ -8,8 +8,6 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use bytes::Bytes;
-
 use super::Service;
 use super::handle::{Handle, Stop, Waiting};
 use crate::error::Error;
@@ -17,7 +15,7 @@ use crate::executor::{Exchange, Job, Mailbox, Work};
 use crate::files::Files;
 use crate::handler::{Elsewhere, Handler, Reply};
 use crate::log::Level;
-use crate::message::{Body, Pull, Request, Response};
+use crate::message::{Body, Request, Response};
 use crate::route::Route;
 use crate::site::{Snapshot, error_page};
 use crate::websocket::WebSocket;
@@ -142,14 +140,6 @@ impl Desk {
         self.service.log.event(Level::Warning, text);
     }
 
-    /// Has the executor do one thing more and waits for it.
-    pub(super) async fn execute(&self, exchange: Exchange, pooled: bool) -> Result<Exchange, Stop> {
-        // Apart from what is awaited already.
-        let mailbox = Arc::<Mailbox>::default();
-        self.push(vec![exchange], pooled, Arc::clone(&mailbox));
-        self.arrivals(&mailbox, None).await?.pop().ok_or(Stop::Gone)
-    }
-
     /// From now on the deadline is that of a handler.
     pub(super) fn limit_handler(&self) {
         self.handle.forgive();
@@ -223,36 +213,6 @@ impl Desk {
                 self.settle_status(exchange, 504);
                 Ok(false)
             }
-        }
-    }
-
-    /// The piece of a streamed body itself, once it is there and unless the client is `gone` first; `None` at the end.
-    pub(super) async fn arrival(
-        &self,
-        pull: Pull,
-        mut gone: impl FnMut(&mut Context<'_>) -> Poll<Stop>,
-    ) -> Result<Option<Bytes>, Stop> {
-        let pull = match pull {
-            Pull::Later(mut piece) => {
-                self.limit_handler();
-                let arrived = poll_fn(|context| match piece.as_mut().poll(context) {
-                    Poll::Ready(pull) => Poll::Ready(Ok(pull)),
-                    Poll::Pending => gone(context).map(Err),
-                })
-                .await;
-                self.handle.clear_deadline();
-                arrived?
-            }
-            pull => pull,
-        };
-        match pull {
-            Pull::Piece(piece) => Ok(Some(piece)),
-            Pull::End => Ok(None),
-            Pull::Failed(error) => {
-                self.service.log.event(Level::Error, format!("a streamed body failed: {error}"));
-                Err(Stop::Gone)
-            }
-            Pull::Later(_) => Err(Stop::Gone),
         }
     }
 

@@ -10,6 +10,7 @@ mod desk;
 mod files;
 mod handle;
 mod handshake;
+mod outflow;
 mod outlet;
 mod receive;
 mod send;
@@ -30,7 +31,6 @@ pub(crate) use handle::{Clock, Crowd, Handle, Handles, Order};
 use handle::{Stop, Waiting};
 use handshake::Greeting;
 pub(crate) use handshake::Handshakes;
-pub use spool::content_file;
 
 use crate::config::Config;
 use crate::executor::{Exchange, Executor, Mailbox};

@@ -7,6 +7,7 @@ use std::task::Context;
 
 use super::answer::poll_gone;
 use super::buffer::{give_output, recycle, take_output};
+use super::outflow::Outflow;
 use super::{Connection, Stop};
 use crate::executor::{Exchange, Work};
 use crate::log::{AccessLine, Moment};
@@ -155,59 +156,45 @@ impl Connection {
         &mut self,
         out: &mut Vec<u8>,
         exchange: &mut Exchange,
-        mut stream: Box<dyn BodyStream>,
+        stream: Box<dyn BodyStream>,
         length: ContentLength,
     ) -> Result<(), Stop> {
-        let mut pooled = false;
+        let mut flow = Outflow::new(stream);
+        if flow.begins_at_once()
+            && let Err(stop) = self.flush(out, b"").await
+        {
+            self.desk.end_flow(flow);
+            return Err(stop);
+        }
         loop {
-            let (back, pull) = match stream.is_elsewhere() {
-                true => {
-                    let pull = stream.pull();
-                    (stream, pull)
-                }
-                false => match self.desk.execute(Exchange::new(None, Work::Pull(stream)), pooled).await? {
-                    Exchange { work: Work::Pulled(stream, pull), was_slow, .. } => {
-                        // An iterator that waited once will wait again.
-                        pooled |= was_slow;
-                        (stream, pull)
-                    }
-                    _ => return Err(Stop::Gone),
-                },
-            };
-            stream = back;
             let Self { desk, stream: socket, input, .. } = &mut *self;
             let (handle, most) = (&desk.handle, desk.service.config.recv_size);
             let gone = |context: &mut Context<'_>| poll_gone(socket, input, handle, most, context);
-            let piece = match desk.arrival(pull, gone).await {
-                Ok(Some(piece)) => piece,
-                Ok(None) => break,
-                Err(stop) => {
-                    self.desk.leave(vec![Exchange::new(None, Work::Discard(stream))]);
-                    return Err(stop);
-                }
-            };
-            let written = if length == ContentLength::Chunked && piece.len() <= SMALL {
-                encode_chunk(out, &piece);
-                self.flush(out, b"").await
-            } else if length == ContentLength::Chunked {
-                out.extend_from_slice(format!("{:x}\r\n", piece.len()).as_bytes());
-                let written = self.flush(out, &piece).await;
-                out.extend_from_slice(b"\r\n");
-                written
-            } else {
-                self.flush(out, &piece).await
-            };
+            let Some(piece) = desk.next_piece(&mut flow, gone).await? else { break };
             exchange.bytes += piece.len() as u64;
-            if let Err(stop) = written {
-                self.desk.leave(vec![Exchange::new(None, Work::Discard(stream))]);
+            if let Err(stop) = self.send_piece(out, &piece, length).await {
+                self.desk.end_flow(flow);
                 return Err(stop);
             }
         }
-        self.desk.leave(vec![Exchange::new(None, Work::Discard(stream))]);
         if length == ContentLength::Chunked {
             out.extend_from_slice(LAST_CHUNK);
         }
         self.flush(out, b"").await
+    }
+
+    async fn send_piece(&mut self, out: &mut Vec<u8>, piece: &[u8], length: ContentLength) -> Result<(), Stop> {
+        if length != ContentLength::Chunked {
+            return self.flush(out, piece).await;
+        }
+        if piece.len() <= SMALL {
+            encode_chunk(out, piece);
+            return self.flush(out, b"").await;
+        }
+        out.extend_from_slice(format!("{:x}\r\n", piece.len()).as_bytes());
+        let sent = self.flush(out, piece).await;
+        out.extend_from_slice(b"\r\n");
+        sent
     }
 
     fn line<'e>(&'e self, exchange: &'e Exchange) -> AccessLine<'e> {

@@ -1,14 +1,12 @@
-//! Request content that is too large for memory: in a temporary file without a name, gone when nobody holds it.
+//! Request content that is too large for memory goes to a temporary file while it comes in.
 
-use std::any::Any;
 use std::fs::File;
-
-use std::io::{self, Seek as _, Write as _};
-use std::os::unix::fs::FileExt as _;
+use std::io::{self, Write as _};
 use std::sync::Arc;
 
+use crate::content::spooled;
 use crate::executor::Executor;
-use crate::message::{ContentSource, Request};
+use crate::message::ContentSource;
 
 /// A file that grows while content comes in.
 #[derive(Debug, Default)]
@@ -57,37 +55,6 @@ impl Spool {
 
     /// Where the content lies now, if it was moved.
     pub(super) fn into_source(self) -> Option<Box<dyn ContentSource>> {
-        let file = self.file?;
-        Some(Box::new(SpooledFile { file, length: self.length }))
-    }
-}
-
-/// A complete one.
-#[derive(Debug)]
-struct SpooledFile {
-    file: Arc<File>,
-    length: u64,
-}
-
-/// The content of a request as a file of its own, at its beginning, if it was too large for memory; `None` if it lies in
-/// memory. Nothing is copied. The position is shared by all files that this gives for one request.
-///
-/// # Errors
-/// There is no descriptor left.
-pub fn content_file(request: &Request) -> io::Result<Option<File>> {
-    let source: Option<&dyn Any> = request.spooled.as_ref().map(|spooled| &*spooled.source as &dyn Any);
-    let Some(spooled) = source.and_then(|source| source.downcast_ref::<SpooledFile>()) else { return Ok(None) };
-    let mut file = spooled.file.try_clone()?;
-    file.rewind()?;
-    Ok(Some(file))
-}
-
-impl ContentSource for SpooledFile {
-    fn length(&self) -> u64 {
-        self.length
-    }
-
-    fn read_into(&self, buffer: &mut [u8]) -> io::Result<()> {
-        self.file.read_exact_at(buffer, 0)
+        Some(spooled(self.file?, self.length))
     }
 }

@@ -197,6 +197,8 @@ impl Exchange {
         let message = error.public_message();
         if error.is_internal() {
             log.event(Level::Error, format!("{}: {error}", self.name()));
+        } else if let Some(refusal) = error.refusal() {
+            log.complain_of(refusal);
         }
         if let (Some(handler), Some(_)) = (site.error_handlers.get(&code), &self.request) {
             let answer = self.call(log, |request| handler.call(request, code, message));

@@ -19,6 +19,7 @@ use form::Form;
 pub(crate) use moment::Moment;
 
 use crate::config::AccessLog;
+use crate::error::Refusal;
 
 /// How much an event matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -160,12 +161,25 @@ impl Log {
 
     /// Says that a limit refused something, once a minute for each key at most.
     pub(crate) fn complain(&self, key: &'static str, reason: &str) {
+        self.complain_once(key, format!("{reason}: refused; config[{key:?}] sets this limit"));
+    }
+
+    fn complain_once(&self, key: &'static str, text: String) {
         let now = Instant::now();
         let mut complaints = self.complaints.lock().unwrap_or_else(PoisonError::into_inner);
         if complaints.get(key).is_none_or(|last| now - *last >= COMPLAIN_EVERY) {
             complaints.insert(key, now);
             drop(complaints);
-            self.event(Level::Warning, format!("{reason}: refused; config[{key:?}] sets this limit"));
+            self.event(Level::Warning, text);
+        }
+    }
+
+    /// The same for a refusal, if it is one for a limit; limits that nothing sets are named by what they refuse.
+    pub(crate) fn complain_of(&self, refusal: &Refusal) {
+        match refusal.limit {
+            Some(key) => self.complain(key, refusal.reason),
+            None if refusal.status == 413 => self.complain_once(refusal.reason, format!("{}: refused", refusal.reason)),
+            None => {}
         }
     }
 

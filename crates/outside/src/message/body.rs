@@ -6,6 +6,7 @@
 use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -57,6 +58,26 @@ pub trait BodyStream: Send {
     fn is_elsewhere(&self) -> bool {
         false
     }
+
+    /// What is sent while no piece is there, so that whoever stands between takes the connection for alive. With it a
+    /// piece may be waited for without end; without it for `process_timeout`.
+    fn keep_alive(&self) -> Option<KeepAlive> {
+        None
+    }
+}
+
+/// What keeps a stream alive.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct KeepAlive {
+    /// Sent after so long without a piece.
+    pub every: Duration,
+    /// Means nothing to its reader.
+    pub piece: &'static [u8],
+}
+
+impl KeepAlive {
+    /// That of server-sent events: a comment (HTML Living Standard section 9.2.7 asks for about 15 s).
+    pub const EVENTS: Self = Self { every: Duration::from_secs(15), piece: b": keep-alive\n\n" };
 }
 
 /// What [`BodyStream::pull`] has.

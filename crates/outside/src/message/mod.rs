@@ -4,6 +4,8 @@
 
 mod body;
 mod cookie;
+mod disposition;
+mod event;
 mod form;
 mod forwarded;
 mod headers;
@@ -16,9 +18,11 @@ mod response;
 mod status;
 mod target;
 
-pub use body::{Body, BodyStream, FileSlice, PieceFuture, Pull};
+pub use body::{Body, BodyStream, FileSlice, KeepAlive, PieceFuture, Pull};
 pub use cookie::{Cookies, ResponseCookie, SameSite};
-pub use form::{Form, FormFile, FormLimits};
+pub use disposition::content_disposition;
+pub use event::Event;
+pub use form::FormLimits;
 pub(crate) use forwarded::{Forwarded, NO_ADDRESS};
 pub(crate) use headers::Field;
 pub use headers::Headers;

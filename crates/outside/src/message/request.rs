@@ -10,7 +10,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::OnceLock;
 
 use super::cookie::Cookies;
-use super::form::{Form, FormLimits};
+use super::form::FormLimits;
 use super::forwarded::Forwarded;
 use super::headers::Headers;
 use super::name::Known;
@@ -39,8 +39,8 @@ pub(crate) trait ContentSource: Any + fmt::Debug + Send + Sync {
     /// Bytes.
     fn length(&self) -> u64;
 
-    /// All of them, into a buffer of that length.
-    fn read_into(&self, buffer: &mut [u8]) -> io::Result<()>;
+    /// Fills the buffer with those from `at` on; there are as many.
+    fn read_at(&self, buffer: &mut [u8], at: u64) -> io::Result<()>;
 }
 
 /// A version of HTTP.
@@ -92,6 +92,8 @@ pub struct Request {
     pub(crate) is_secure: bool,
     pub(crate) max_params: usize,
     pub(crate) max_cookies: usize,
+    /// Of use only where there is content.
+    pub(crate) form_limits: FormLimits,
 }
 
 /// What a request is made of when it is built by hand: for tests and for [`crate::ScheduledResponse`].
@@ -138,6 +140,7 @@ impl Request {
             is_secure: false,
             max_params: 1000,
             max_cookies: 150,
+            form_limits: FormLimits::DEFAULT,
         }
     }
 
@@ -306,7 +309,7 @@ impl Request {
             return Ok(content);
         }
         let mut content = vec![0; usize::try_from(self.content_length()).map_err(io::Error::other)?];
-        spooled.source.read_into(&mut content)?;
+        spooled.source.read_at(&mut content, 0)?;
         Ok(spooled.read.get_or_init(|| content))
     }
 
@@ -319,7 +322,7 @@ impl Request {
     /// If the buffer has another length.
     pub fn copy_content_into(&self, buffer: &mut [u8]) -> io::Result<()> {
         match &self.spooled {
-            Some(spooled) => spooled.source.read_into(buffer),
+            Some(spooled) => spooled.source.read_at(buffer, 0),
             None => {
                 buffer.copy_from_slice(&self.content);
                 Ok(())
@@ -348,14 +351,6 @@ impl Request {
     /// The content as JSON; `None` if it is none.
     pub fn json(&self) -> Option<serde_json::Value> {
         serde_json::from_slice(self.content()).ok()
-    }
-
-    /// The fields and files of a form, url-encoded or multipart, by the request's `Content-Type`; empty for others.
-    ///
-    /// # Errors
-    /// 400 for a malformed multipart body, 413 for one past the limits.
-    pub fn form(&self) -> Result<Form<'_>, Refusal> {
-        Form::parse(self.headers.known(Known::ContentType), self.content(), &FormLimits::default())
     }
 
     /// The version of HTTP it came with: `"HTTP/1.1"`, `"HTTP/1.0"`, or `"HTTP/2"` for one built by hand.

@@ -6,6 +6,8 @@ use bytes::Bytes;
 
 use super::body::{Body, BodyStream, FileSlice, Pieces};
 use super::cookie::ResponseCookie;
+use super::disposition::content_disposition;
+use super::event::{EVENT_STREAM_FIELDS, Event, Events};
 use super::headers::Headers;
 use super::name::Known;
 use crate::error::Error;
@@ -73,6 +75,26 @@ impl Response {
         I::Item: Into<Bytes>,
     {
         Self::new(200).with_stream(Box::new(Pieces(pieces.into_iter())))
+    }
+
+    /// 200 with server-sent events: a page reads them with `EventSource`. The iterator runs like a handler and may block;
+    /// while it does, a comment keeps the connection alive.
+    pub fn event_stream<I>(events: I) -> Self
+    where
+        I: IntoIterator<Item = Event>,
+        I::IntoIter: Send + 'static,
+    {
+        let mut response = Self::new(200).with_media_type("text/event-stream");
+        for (name, value) in EVENT_STREAM_FIELDS {
+            response.headers.push_checked(name.as_bytes(), value.as_bytes());
+        }
+        response.with_stream(Box::new(Events(events.into_iter())))
+    }
+
+    /// The same, to be saved by the client under this name (RFC 6266).
+    #[must_use]
+    pub fn with_download_name(self, name: &str) -> Self {
+        self.with_header("Content-Disposition", content_disposition(true, Some(name)))
     }
 
     /// A redirect to this location with this status (301, 302, 303, 307 or 308).

@@ -3,8 +3,10 @@
 pub(crate) mod conditional;
 pub(crate) mod forwarded;
 pub(crate) mod http1;
+pub(crate) mod multipart;
 pub(crate) mod negotiation;
 pub(crate) mod range;
 #[cfg(feature = "testing")]
 pub mod testing;
+pub(crate) mod urlencoded;
 pub(crate) mod websocket;

@@ -1,0 +1,49 @@
+//! Content that is too large for memory: it lies in a temporary file without a name, which is gone when nobody holds it.
+
+use std::any::Any;
+use std::fs::File;
+use std::io::{self, Seek as _};
+use std::os::unix::fs::FileExt as _;
+use std::sync::Arc;
+
+use crate::message::{ContentSource, Request};
+
+/// The content of a request as a file.
+#[derive(Debug)]
+struct SpooledFile {
+    file: Arc<File>,
+    length: u64,
+}
+
+/// Content that was written to this file.
+pub(crate) fn spooled(file: Arc<File>, length: u64) -> Box<dyn ContentSource> {
+    Box::new(SpooledFile { file, length })
+}
+
+/// The file behind such content.
+pub(super) fn file_of(source: &dyn ContentSource) -> Option<&File> {
+    let source: &dyn Any = source;
+    source.downcast_ref::<SpooledFile>().map(|spooled| &*spooled.file)
+}
+
+/// The content of a request as a file of its own, at its beginning, if it was too large for memory; `None` if it lies in
+/// memory. Nothing is copied. The position is shared by all files that this gives for one request.
+///
+/// # Errors
+/// There is no descriptor left.
+pub fn content_file(request: &Request) -> io::Result<Option<File>> {
+    let Some(file) = request.spooled.as_ref().and_then(|spooled| file_of(&*spooled.source)) else { return Ok(None) };
+    let mut file = file.try_clone()?;
+    file.rewind()?;
+    Ok(Some(file))
+}
+
+impl ContentSource for SpooledFile {
+    fn length(&self) -> u64 {
+        self.length
+    }
+
+    fn read_at(&self, buffer: &mut [u8], at: u64) -> io::Result<()> {
+        self.file.read_exact_at(buffer, at)
+    }
+}
