@@ -39,6 +39,8 @@ DEFAULTS = {
     "max_connections": None,
     "first_byte_timeout": 30,
     "min_rate": 240,
+    "h2c": False,
+    "h2_ping": 30,
     "max_query_parameters": 1000,
     "max_cookies": 150,
     "reactors": 1,

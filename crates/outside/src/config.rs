@@ -45,6 +45,8 @@ pub struct Config {
     pub symlinks: Symlinks,
     pub file_cache: u64,
     pub compression: bool,
+    pub h2c: bool,
+    pub h2_ping: Duration,
     pub allowed_hosts: Vec<HostPattern>,
     pub trusted_proxies: Vec<TrustedProxy>,
     pub proxy_fields: ProxyFields,
@@ -515,6 +517,24 @@ pub static KEYS: &[Key] = &[
         apply: |config, value| whole(value, 64, 1 << 20, |n| config.max_header_size = n as usize),
     },
     Key {
+        name: "h2c",
+        default: Value::Bool(false),
+        allowed: "True or False",
+        apply: |config, value| match value {
+            Value::Bool(on) => {
+                config.h2c = *on;
+                true
+            }
+            _ => false,
+        },
+    },
+    Key {
+        name: "h2_ping",
+        default: Value::Integer(30),
+        allowed: SECONDS,
+        apply: |config, value| seconds(value, &mut config.h2_ping),
+    },
+    Key {
         name: "max_query_parameters",
         default: Value::Integer(1000),
         allowed: "a whole number from 1 to 100000",
@@ -663,6 +683,8 @@ impl Default for Config {
             ssl_keyfile: PathBuf::new(),
             ssl_certificates: Vec::new(),
             tls_handshake_timeout: Duration::ZERO,
+            h2c: false,
+            h2_ping: Duration::ZERO,
         };
         for key in KEYS {
             (key.apply)(&mut config, &key.default);

@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 
 use super::buffer::Input;
 use super::coding::is_worth_encoding;
-use super::desk::Awaited;
+use super::desk::{Awaited, nobody_asks};
 use super::{Connection, Handle, Stop, Waiting, poll_read};
 use crate::executor::{Exchange, Work};
 use crate::handler::Elsewhere;
@@ -66,7 +66,7 @@ impl Connection {
     /// connection ends.
     async fn collect(&mut self) -> Result<Vec<Exchange>, Stop> {
         let (mailbox, first) = (Arc::clone(&self.mailbox), self.awaited.first().cloned().flatten());
-        match self.desk.arrivals(&mailbox, first.as_ref()).await {
+        match self.desk.arrivals(&mailbox, first.as_ref(), nobody_asks).await {
             Ok(exchanges) => {
                 self.awaited.drain(..exchanges.len());
                 if self.awaited.is_empty() {
@@ -91,7 +91,7 @@ impl Connection {
         self.desk.push(late, true, Arc::clone(&mailbox));
         let mut pages = Vec::with_capacity(count);
         while pages.len() < count {
-            pages.extend(self.desk.arrivals(&mailbox, None).await?);
+            pages.extend(self.desk.arrivals(&mailbox, None, nobody_asks).await?);
         }
         Ok(pages)
     }

@@ -3,10 +3,12 @@
 //! What needs no executor is answered here and now, what does is handed over and waited for. Who sent the request, and
 //! how it is to hear the answer, is known above: to the loop of a connection.
 
+use std::any::Any;
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use super::Service;
 use super::handle::{Handle, Stop, Waiting};
@@ -26,6 +28,8 @@ pub(super) struct Desk {
     /// The deadline of whatever is waited for, and orders to end.
     pub(super) handle: Arc<Handle>,
     pub(super) site: (u64, Arc<Snapshot>),
+    /// What is kept as long as anything runs on behalf of who asks, wanted or not.
+    pub(super) held: Option<Arc<dyn Any + Send + Sync>>,
 }
 
 /// Who answers, if not here and now.
@@ -38,7 +42,7 @@ pub(super) enum Awaited {
 
 impl Desk {
     pub(super) fn new(service: Arc<Service>, handle: Arc<Handle>) -> Self {
-        Self { service, handle, site: (u64::MAX, Arc::default()) }
+        Self { service, handle, site: (u64::MAX, Arc::default()), held: None }
     }
 
     /// Finds out who answers, and answers what can be answered here and now. Returns who has to be waited for.
@@ -102,19 +106,20 @@ impl Desk {
         self.push(exchanges, false, Arc::default());
     }
 
-    /// What the executor delivers next. If it is not waited for any longer, what has not begun never will, and a handler
-    /// that is late (of this request) is interrupted.
+    /// What the executor delivers next. If it is not waited for any longer, or the client is `gone`, what has not begun never
+    /// will, and a handler that is late (of this request) is interrupted.
     pub(super) async fn arrivals(
         &self,
         mailbox: &Arc<Mailbox>,
         request: Option<&Arc<Request>>,
+        mut gone: impl FnMut(&mut Context<'_>) -> Poll<Stop>,
     ) -> Result<Vec<Exchange>, Stop> {
         self.limit_handler();
         let arrived = poll_fn(|context| match mailbox.poll(context) {
             Some(exchanges) => Poll::Ready(Ok(exchanges)),
             None => match self.handle.stop(context, Waiting::Handler) {
                 Some(stop) => Poll::Ready(Err(stop)),
-                None => Poll::Pending,
+                None => gone(context).map(Err),
             },
         });
         let arrived = arrived.await;
@@ -127,8 +132,13 @@ impl Desk {
 
     /// Waits no longer for a job.
     pub(super) fn abandon(&self, mailbox: &Arc<Mailbox>, request: Option<&Arc<Request>>, stop: &Stop) {
-        let executor = &self.service.executor;
-        let runs = executor.abandon(mailbox, request, self.service.config.termination_timeout);
+        let (executor, config) = (&self.service.executor, &self.service.config);
+        let patience = match stop {
+            // A handler whose client has left has its time all the same.
+            Stop::Gone => config.process_timeout + config.termination_timeout,
+            _ => config.termination_timeout,
+        };
+        let runs = executor.abandon(mailbox, request, patience);
         if let (true, Stop::TimedOut, Some(request)) = (runs, stop, request) {
             executor.interrupt(request);
         }
@@ -140,10 +150,38 @@ impl Desk {
         self.service.log.event(Level::Warning, text);
     }
 
+    /// Has the executor do one thing more and waits for it, unless the client is `gone` first.
+    pub(super) async fn execute(
+        &self,
+        exchange: Exchange,
+        pooled: bool,
+        gone: impl FnMut(&mut Context<'_>) -> Poll<Stop>,
+    ) -> Result<Exchange, Stop> {
+        // Apart from what is awaited already.
+        let mailbox = self.mailbox();
+        self.push(vec![exchange], pooled, Arc::clone(&mailbox));
+        self.arrivals(&mailbox, None, gone).await?.pop().ok_or(Stop::Gone)
+    }
+
+    /// A mailbox for one job.
+    pub(super) fn mailbox(&self) -> Arc<Mailbox> {
+        Arc::new(self.held.clone().map_or_else(Mailbox::default, Mailbox::holding))
+    }
+
     /// From now on the deadline is that of a handler.
     pub(super) fn limit_handler(&self) {
         self.handle.forgive();
         self.handle.set_deadline(self.service.clock.after(self.service.config.process_timeout));
+    }
+
+    /// A transfer ends when nothing has moved for a while, or when it is slower than the minimum rate after a grace of five
+    /// seconds (edge.md S24, S25). Is it the rate that comes first?
+    pub(super) fn set_transfer_deadline(&self, start: u64, moved: u64, stall: Duration) -> bool {
+        let rate = self.service.config.min_rate;
+        let by_rate = moved.saturating_mul(1000).checked_div(rate).map_or(u64::MAX, |time| start + RATE_GRACE + time);
+        let by_stall = self.service.clock.after(stall);
+        self.handle.set_deadline(by_stall.min(by_rate));
+        by_rate < by_stall
     }
 
     /// Answers a status with the built-in page, unless user code has a say.
@@ -184,7 +222,7 @@ impl Desk {
         mut gone: impl FnMut(&mut Context<'_>) -> Poll<Stop>,
     ) -> Result<bool, Stop> {
         let Some(request) = exchange.request.clone() else { return Ok(true) };
-        let mailbox = Arc::new(Mailbox::default());
+        let mailbox = self.mailbox();
         let (executor, letter) = (Arc::clone(&self.service.executor), Arc::clone(&mailbox));
         let reply = Reply::new(move |answer| {
             executor.post(letter, vec![Exchange::new(None, Work::Settle(answer))]);
@@ -218,6 +256,11 @@ impl Desk {
 
     /// Runs what may take long beside the event loop.
     pub(super) async fn beside<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, Stop> {
+        let held = self.held.clone();
+        let work = move || {
+            let _until_it_is_done = held;
+            work()
+        };
         let mut running = self.service.executor.runtime.handle().spawn_blocking(work);
         self.limit_handler();
         let done = poll_fn(|context| match Pin::new(&mut running).poll(context) {
@@ -239,6 +282,9 @@ impl Desk {
     }
 }
 
+/// Milliseconds before the minimum rate is asked for.
+const RATE_GRACE: u64 = 5000;
+
 /// The destination joined with the path and query of the request: 301 for GET and HEAD, 308 for the rest, so that a
 /// POST stays a POST (RFC 9110 section 15.4).
 fn redirect(destination: &str, request: &Request) -> Response {
@@ -246,4 +292,9 @@ fn redirect(destination: &str, request: &Request) -> Response {
     let query = if request.query().is_empty() { "" } else { "?" };
     let location = format!("{}{}{query}{}", destination.trim_end_matches('/'), request.raw_path(), request.query());
     Response::redirect(&location, status)
+}
+
+/// A client of whom nobody asks whether it is still there.
+pub(super) fn nobody_asks(_: &mut Context<'_>) -> Poll<Stop> {
+    Poll::Pending
 }

@@ -10,8 +10,10 @@ mod desk;
 mod files;
 mod handle;
 mod handshake;
+mod http2;
 mod outflow;
 mod outlet;
+mod outline;
 mod receive;
 mod send;
 mod send_file;
@@ -75,6 +77,14 @@ impl Service {
         self.stage.load(Ordering::Relaxed) >= RETIRING
     }
 
+    fn head_limits(&self) -> HeadLimits {
+        HeadLimits {
+            request_line: self.config.max_request_line,
+            fields: self.config.max_header_fields,
+            section: self.config.max_header_size,
+        }
+    }
+
     fn is_draining(&self) -> bool {
         self.stage.load(Ordering::Relaxed) >= DRAINING
     }
@@ -115,6 +125,8 @@ pub(crate) struct Connection {
     is_past_content_until_close: bool,
     /// It speaks another protocol as soon as the answer in hand is written.
     opening: Option<Box<Opening>>,
+    /// Both sides have agreed on HTTP/2, or what has come in is its preface.
+    is_http2: bool,
 }
 
 /// A place among the connections of a reactor, given back when this is dropped.
@@ -157,6 +169,7 @@ impl Connection {
             is_timed_by_rate: false,
             is_past_content_until_close: false,
             opening: None,
+            is_http2: false,
         }
     }
 
@@ -167,7 +180,7 @@ impl Connection {
         let mut connection = self;
         async move {
             match connection.shake_hands().await {
-                Greeting::Done => {}
+                Greeting::Done => connection.is_http2 = connection.stream.speaks_http2(),
                 Greeting::InClear => {
                     connection.stream = connection.stream.into_clear();
                     connection.refuse_clear_text();
@@ -179,7 +192,19 @@ impl Connection {
                 Greeting::Gone => return,
             }
             // How a conversation ended without an answer matters to nobody: whatever was answered is logged.
-            let Ok(answered) = connection.converse().await else { return };
+            let answered = match connection.is_http2 {
+                true => false,
+                false => match connection.converse().await {
+                    Ok(answered) => answered,
+                    Err(_) => return,
+                },
+            };
+            if connection.is_http2 {
+                let service = Arc::clone(&connection.desk.service);
+                connection.desk.handle = service.handles.renew(connection.seat.number);
+                drop(service.executor.runtime.spawn(connection.into_http2()));
+                return;
+            }
             match connection.opening.take() {
                 // A task of its own, which is smaller: sessions are many, and most of them rest.
                 Some(opening) => {
@@ -303,23 +328,9 @@ impl Connection {
         }
     }
 
-    /// A transfer ends when nothing has moved for a while, or when it is slower than the minimum rate after a grace
-    /// of five seconds (edge.md S24, S25).
+    /// See [`Desk::set_transfer_deadline`].
     fn set_transfer_deadline(&mut self, start: u64, moved: u64, stall: Duration) {
-        let rate = self.desk.service.config.min_rate;
-        let by_rate = moved.saturating_mul(1000).checked_div(rate).map_or(u64::MAX, |time| start + RATE_GRACE + time);
-        let by_stall = self.desk.service.clock.after(stall);
-        self.is_timed_by_rate = by_rate < by_stall;
-        self.desk.handle.set_deadline(by_stall.min(by_rate));
-    }
-
-    fn head_limits(&self) -> HeadLimits {
-        let config = &self.desk.service.config;
-        HeadLimits {
-            request_line: config.max_request_line,
-            fields: config.max_header_fields,
-            section: config.max_header_size,
-        }
+        self.is_timed_by_rate = self.desk.set_transfer_deadline(start, moved, stall);
     }
 }
 
@@ -358,5 +369,3 @@ struct Transfer {
 /// What a client may still send after the last answer, and for how long (edge.md S7).
 const DRAIN_BYTES: usize = 256 << 10;
 const DRAIN_TIME: Duration = Duration::from_secs(1);
-/// Milliseconds before the minimum rate is asked for.
-const RATE_GRACE: u64 = 5000;

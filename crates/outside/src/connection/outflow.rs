@@ -18,6 +18,8 @@ use crate::message::{BodyStream, KeepAlive, PieceFuture, Pull};
 /// Such a body on its way.
 pub(super) struct Outflow {
     keep_alive: Option<KeepAlive>,
+    /// Is it asked whether the client is there while the executor makes a piece?
+    is_watched: bool,
     /// An iterator that waited once will wait again.
     pooled: bool,
     state: State,
@@ -33,7 +35,13 @@ enum State {
 
 impl Outflow {
     pub(super) fn new(stream: Box<dyn BodyStream>) -> Self {
-        Self { keep_alive: stream.keep_alive(), pooled: false, state: State::Idle(stream) }
+        let keep_alive = stream.keep_alive();
+        Self { keep_alive, is_watched: keep_alive.is_some(), pooled: false, state: State::Idle(stream) }
+    }
+
+    /// The same for a client of which it is known at any time whether it still wants it.
+    pub(super) fn watched(self) -> Self {
+        Self { is_watched: true, ..self }
     }
 
     /// Is its reader to be told that it has begun before there is anything to read?
@@ -57,7 +65,7 @@ impl Desk {
                     (stream, pull)
                 }
                 State::Idle(stream) => {
-                    let mailbox = Arc::<Mailbox>::default();
+                    let mailbox = self.mailbox();
                     self.push(vec![Exchange::new(None, Work::Pull(stream))], flow.pooled, Arc::clone(&mailbox));
                     flow.state = State::Asked(mailbox);
                     continue;
@@ -65,7 +73,7 @@ impl Desk {
                 State::Asked(mailbox) => {
                     let arrived = self.unless_silent(flow.keep_alive, |context| match mailbox.poll(context) {
                         Some(mut exchanges) => Poll::Ready(exchanges.pop().ok_or(Stop::Gone)),
-                        None if flow.keep_alive.is_some() => gone(context).map(Err),
+                        None if flow.is_watched => gone(context).map(Err),
                         None => {
                             self.handle.stop(context, Waiting::Handler).map_or(Poll::Pending, |it| Poll::Ready(Err(it)))
                         }

@@ -14,6 +14,7 @@ use crate::executor::{Exchange, Work};
 use crate::log::Level;
 use crate::message::{Request, Spooled};
 use crate::protocol::http1::{BodyLength, ChunkedDecoder, Framing, Scan, decode_head, framing};
+use crate::protocol::http2::PREFACE_HEAD;
 
 /// As many requests as are answered with one write.
 const MOST_TOGETHER: usize = 64;
@@ -56,6 +57,7 @@ impl Connection {
             let (request, framing) = match self.next_head() {
                 Ok(Some(head)) => head,
                 Ok(None) if !self.exchanges.is_empty() => return Ok(true),
+                Ok(None) if self.is_http2 => return Ok(false),
                 Ok(None) => match self.read_head().await? {
                     true => continue,
                     false => return Ok(!self.exchanges.is_empty()),
@@ -83,7 +85,7 @@ impl Connection {
             return Ok(self.pending.take());
         }
         let unread = self.input.unread();
-        let (start, end, fields) = match self.scanner.scan(unread, &self.head_limits()) {
+        let (start, end, fields) = match self.scanner.scan(unread, &self.desk.service.head_limits()) {
             Ok(Scan::Partial) => return Ok(None),
             Ok(Scan::Complete { start, end, fields }) => (start, end, fields),
             Err(refusal) => return Err(Unread { refusal, request: None, fragment: None }),
@@ -96,6 +98,11 @@ impl Connection {
         empty.max_params = self.desk.service.config.max_query_parameters;
         empty.max_cookies = self.desk.service.config.max_cookies;
         let decoded = decode_head(&unread[start..end], fields, empty);
+        if decoded.is_err() && self.received == 0 && unread[..end] == *PREFACE_HEAD && self.desk.service.config.h2c {
+            // It stays unread: `h2` wants to see it.
+            self.is_http2 = true;
+            return Ok(None);
+        }
         let received = if decoded.is_ok() { self.desk.service.front.receive(empty) } else { Ok(()) };
         self.scanner = Default::default();
         self.input.consume(end);
@@ -185,7 +192,7 @@ impl Connection {
 
     async fn read_body(&mut self, request: &mut Arc<Request>, framing: Framing) -> Result<(), BodyFault> {
         let max = self.desk.service.config.max_body_size;
-        let limits = self.head_limits();
+        let limits = self.desk.service.head_limits();
         let mut chunks = ChunkedDecoder::new();
         if matches!(framing.body, BodyLength::Known(length) if length > max as u64) {
             return Err(Refusal::limit(413, "content too large", "max_body_size_mb").into());

@@ -8,6 +8,7 @@ use std::task::Context;
 use super::answer::poll_gone;
 use super::buffer::{give_output, recycle, take_output};
 use super::outflow::Outflow;
+use super::outline::{Outline, outline};
 use super::{Connection, Stop};
 use crate::executor::{Exchange, Work};
 use crate::log::{AccessLine, Moment};
@@ -84,29 +85,14 @@ impl Connection {
     ) -> Result<(), Stop> {
         let request = exchange.request.as_deref();
         let http_1_0 = request.is_some_and(|request| request.version == Version::Http10);
-        let is_head = request.is_some_and(|request| request.is_head());
-        let bodiless = matches!(response.status, 101 | 204 | 304);
         let body = std::mem::take(&mut response.body);
         let file = exchange.content.take();
-        let length = match (&body, &file) {
-            _ if bodiless => ContentLength::None,
-            (_, Some(file)) => ContentLength::Known(file.len()),
-            (Body::Bytes(bytes), _) => ContentLength::Known(bytes.len() as u64),
-            (Body::Stream(_), _) if http_1_0 => ContentLength::UntilClose,
-            (Body::Stream(_), _) => ContentLength::Chunked,
-            (Body::Empty | Body::File(_), _) => ContentLength::Known(0),
-        };
+        let Outline { length, content_type, sends_content } = outline(request, response.status, &body, file.as_deref());
         let closes = closes || length == ContentLength::UntilClose;
         if length == ContentLength::UntilClose {
             self.keep_alive = false;
             self.is_past_content_until_close = true;
         }
-        let content_type = match &body {
-            // A file brings its own.
-            Body::Empty | Body::File(_) => None,
-            Body::Bytes(bytes) if bytes.is_empty() => None,
-            _ => Some("application/octet-stream"),
-        };
         let connection = match (closes, http_1_0) {
             _ if response.status == 101 => Some("Upgrade"),
             (true, _) => Some("close"),
@@ -116,7 +102,6 @@ impl Connection {
         exchange.status = response.status;
         let (status, headers, date) = (response.status, &response.headers, &now.date);
         encode_head(out, &ResponseHead { status, headers, content_type, length, date, connection });
-        let sends_content = !is_head && !bodiless;
         match body {
             Body::Stream(stream) if sends_content => self.send_stream(out, exchange, stream, length).await,
             Body::Stream(stream) => {

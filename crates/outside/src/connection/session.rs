@@ -82,7 +82,7 @@ const MESSAGE_COST: usize = 64;
 impl Session {
     pub(super) fn new(connection: Connection, opening: Opening) -> Self {
         let Connection { stream, input, desk, seat, mailbox, .. } = connection;
-        let Desk { service, handle, site } = desk;
+        let Desk { service, handle, site, .. } = desk;
         let Opening { websocket, connection, receiver, thread_seat, .. } = opening;
         let heard = service.clock.now();
         handle.set_busy();

@@ -3,6 +3,8 @@
 //! Exchanges of one job arrive in order: all at once as a rule, as they come when one of them is late. Whoever waits may
 //! give up; then nothing of the job begins any more. Both sides decide that by compare-exchange on one state.
 
+use std::any::Any;
+use std::sync::Arc;
 use std::task::{Context, Waker};
 
 use super::Exchange;
@@ -14,6 +16,8 @@ use super::sync::{AtomicU8, Mutex, Ordering};
 pub(crate) struct Mailbox {
     letter: Mutex<Letter>,
     state: AtomicU8,
+    /// Let go of when nobody waits and no call is running any more.
+    _held: Option<Arc<dyn Any + Send + Sync>>,
 }
 
 #[derive(Default)]
@@ -44,6 +48,11 @@ pub(super) enum Ended {
 }
 
 impl Mailbox {
+    /// A mailbox that keeps this until the job is over, whoever waits for it.
+    pub(crate) fn holding(held: Arc<dyn Any + Send + Sync>) -> Self {
+        Self { _held: Some(held), ..Self::default() }
+    }
+
     /// The exchanges that have arrived, if any; else the context's waker is told when some have.
     pub(crate) fn poll(&self, context: &Context<'_>) -> Option<Vec<Exchange>> {
         let mut letter = lock(&self.letter);

@@ -162,6 +162,20 @@ impl OpenFile {
         Self { file, seen: Mutex::new((0, 0, 0)) }
     }
 
+    /// Reads some of it; `WouldBlock` if it may not wait for a disk and would have to.
+    pub(crate) fn read(&self, buffer: &mut [u8], at: u64, patience: Patience) -> io::Result<usize> {
+        loop {
+            let read = match patience {
+                Patience::Now => read_from_memory(&self.file, buffer, at),
+                Patience::Any => self.file.read_at(buffer, at),
+            };
+            match read {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                read => return read,
+            }
+        }
+    }
+
     /// Can this half-open range probably be sent without waiting for a disk? Looks at its first and its last byte, unless it
     /// has done so just now.
     pub(crate) fn is_in_memory(&self, start: u64, end: u64, now: u64) -> bool {

@@ -220,7 +220,7 @@ impl Request {
     /// The whole request line as received.
     pub(crate) fn line(&self) -> &[u8] {
         let text = self.headers.text();
-        &text[..text.len().min(self.target.end as usize + " HTTP/1.1".len())]
+        &text[..text.len().min(self.target.end as usize + 1 + self.version.as_str().len())]
     }
 
     /// The target of the request line as received, undecoded.

@@ -3,6 +3,7 @@
 pub(crate) mod conditional;
 pub(crate) mod forwarded;
 pub(crate) mod http1;
+pub(crate) mod http2;
 pub(crate) mod multipart;
 pub(crate) mod negotiation;
 pub(crate) mod range;

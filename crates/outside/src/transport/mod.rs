@@ -65,6 +65,11 @@ impl Stream {
         matches!(self, Self::Tls(_))
     }
 
+    /// Was HTTP/2 agreed on?
+    pub(crate) fn speaks_http2(&self) -> bool {
+        matches!(self, Self::Tls(stream) if stream.protocol() == Some(tls::HTTP2))
+    }
+
     /// Reads into the buffer; 0 is the end.
     pub(crate) fn poll_read(&mut self, context: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
         let mut filled = ReadBuf::new(buffer);

@@ -172,15 +172,8 @@ fn decode_fields<'h>(
         if name.len() > usize::from(u16::MAX) {
             return Err(SECTION_TOO_LARGE);
         }
-        if find_byte(b'_', name).is_some() {
-            // `X_Forwarded_For` and `X-Forwarded-For` become one name in many languages (edge.md S11).
-            let dashed: Vec<u8> = name.iter().map(|&byte| if byte == b'_' { b'-' } else { byte }).collect();
-            match Known::of(&dashed) {
-                Known::ContentLength | Known::TransferEncoding | Known::Host => {
-                    return Err(Refusal::bad("a framing header spelled with an underscore"));
-                }
-                _ => continue,
-            }
+        if has_underscore(name)? {
+            continue;
         }
         list.push(crate::message::Field {
             name: (name.as_ptr() as usize - base) as u32,
@@ -191,6 +184,21 @@ fn decode_fields<'h>(
         });
     }
     Ok(())
+}
+
+/// Is a field to be left out because of its name? `X_Forwarded_For` and `X-Forwarded-For` become one name in many languages
+/// (edge.md S11).
+pub(crate) fn has_underscore(name: &[u8]) -> Result<bool, Refusal> {
+    if find_byte(b'_', name).is_none() {
+        return Ok(false);
+    }
+    let dashed: Vec<u8> = name.iter().map(|&byte| if byte == b'_' { b'-' } else { byte }).collect();
+    match Known::of(&dashed) {
+        Known::ContentLength | Known::TransferEncoding | Known::Host => {
+            Err(Refusal::bad("a framing header spelled with an underscore"))
+        }
+        _ => Ok(true),
+    }
 }
 
 /// Exactly one valid Host in HTTP/1.1, at most one in HTTP/1.0 (RFC 9112 section 3.2).

@@ -38,7 +38,9 @@ pub struct Tls {
 
 /// What can be spoken within TLS, best first (RFC 7301); a client that names none of them is refused, one that names
 /// nothing speaks HTTP/1.1.
-const PROTOCOLS: &[&[u8]] = &[b"http/1.1"];
+const PROTOCOLS: &[&[u8]] = &[HTTP2, b"http/1.1"];
+/// As RFC 9113 section 3.2 names it.
+pub(super) const HTTP2: &[u8] = b"h2";
 
 impl Tls {
     /// What the configuration asks for; `None` if that is plain HTTP.

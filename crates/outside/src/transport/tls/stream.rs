@@ -66,7 +66,6 @@ impl TlsStream {
     }
 
     /// The protocol that was agreed on (RFC 7301); `None` if the client knows nothing of that.
-    #[expect(dead_code, reason = "only HTTP/1.1 is offered as yet")]
     pub(crate) fn protocol(&self) -> Option<&[u8]> {
         self.session.connection.alpn_protocol()
     }

@@ -1,0 +1,167 @@
+//! One stream from its head to its last byte, if that takes more than one call of a function: a task of its own.
+//!
+//! The same steps as in HTTP/1.1, by the same desk. What is different: the client may reset the stream at any time, and
+//! then nothing is done on its behalf that has not begun.
+
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use h2::server::SendResponse;
+use h2::{Reason, RecvStream, SendStream};
+
+use super::super::coding::is_worth_encoding;
+use super::super::desk::{Awaited, Desk};
+use super::super::handle::{Handle, Stop, Waiting};
+use super::shared::{Permit, Shared};
+use crate::connection::Service;
+use crate::error::Refusal;
+use crate::executor::{Exchange, Work};
+use crate::protocol::http2::Announced;
+use crate::site::Snapshot;
+
+/// A stream that has been accepted.
+pub(super) struct Accepted {
+    pub(super) exchange: Exchange,
+    pub(super) respond: SendResponse<Bytes>,
+    /// What is still to come, and what the head says about it.
+    pub(super) content: Option<(RecvStream, Announced)>,
+    pub(super) awaited: Option<Awaited>,
+}
+
+/// A stream with a task of its own.
+pub(super) struct StreamExchange {
+    pub(super) accepted: Accepted,
+    pub(super) desk: Desk,
+    pub(super) shared: Arc<Shared>,
+    pub(super) client: Arc<[u8]>,
+    _seat: Seat,
+}
+
+/// A place among the handles of a reactor.
+struct Seat {
+    service: Arc<Service>,
+    number: usize,
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.service.handles.remove(self.number);
+    }
+}
+
+impl StreamExchange {
+    /// A stream that waits to be run.
+    pub(super) fn new(
+        accepted: Accepted,
+        service: &Arc<Service>,
+        site: (u64, Arc<Snapshot>),
+        permit: Option<Arc<Permit>>,
+        shared: Arc<Shared>,
+        client: Arc<[u8]>,
+    ) -> Self {
+        let (number, handle) = service.handles.add();
+        let mut desk = Desk::new(Arc::clone(service), handle);
+        desk.site = site;
+        desk.held = permit.map(|permit| permit as _);
+        let seat = Seat { service: Arc::clone(service), number };
+        Self { accepted, desk, shared, client, _seat: seat }
+    }
+
+    /// The whole life of the stream.
+    pub(super) fn run(self) -> impl Future<Output = ()> + Send {
+        let mut stream = self;
+        async move {
+            if let Err(stop) = stream.live().await {
+                // Whoever still waits for something hears that it will not come.
+                let reason = if let Stop::Gone = stop { Reason::INTERNAL_ERROR } else { Reason::CANCEL };
+                stream.accepted.respond.send_reset(reason);
+            }
+        }
+    }
+
+    /// The rest of it, when only content is left to be sent.
+    pub(super) fn run_sending(self, stream: SendStream<Bytes>, bytes: Bytes) -> impl Future<Output = ()> + Send {
+        let mut rest = self;
+        async move {
+            let result = rest.send_bytes(stream, bytes).await;
+            rest.log();
+            if result.is_err() {
+                rest.accepted.respond.send_reset(Reason::CANCEL);
+            }
+        }
+    }
+
+    async fn live(&mut self) -> Result<(), Stop> {
+        if let Some((mut content, announced)) = self.accepted.content.take() {
+            let held = self.receive(&mut content, announced).await?;
+            self.accepted.awaited = self.desk.route(&mut self.accepted.exchange);
+            self.answer().await?;
+            drop(held);
+            // Whatever the client has not sent yet it need not send: dropping this says so, behind the answer.
+            let sent = self.send().await;
+            drop(content);
+            return sent;
+        }
+        self.answer().await?;
+        self.send().await
+    }
+
+    /// Leaves the exchange answered.
+    async fn answer(&mut self) -> Result<(), Stop> {
+        let Self { accepted: Accepted { exchange, respond, awaited, .. }, desk, .. } = self;
+        let mut gone = |context: &mut Context<'_>| poll_gone(respond, &desk.handle, context);
+        match awaited.take() {
+            Some(Awaited::Elsewhere(handler)) => {
+                desk.ask_elsewhere(&*handler, exchange, &mut gone).await?;
+                desk.handle.forgive();
+            }
+            Some(Awaited::Files(files, below)) => desk.answer_with_file(&files, below, exchange).await?,
+            Some(Awaited::WebSocket(_)) => {
+                let refusal = Refusal::new(426, "a WebSocket is opened over HTTP/1.1");
+                exchange.work = Work::Status(refusal.status, Some(refusal.reason.to_owned()));
+                desk.settle_alone(exchange);
+            }
+            None => {}
+        }
+        if exchange.is_open() {
+            let request = exchange.request.clone();
+            let pooled = desk.wants_pool(&exchange.work);
+            let (file, began) = (exchange.file.take(), exchange.began);
+            let asked = std::mem::replace(exchange, Exchange::new(request.clone(), Work::Done));
+            let asked = Exchange { file, ..asked };
+            let mailbox = desk.mailbox();
+            desk.push(vec![asked], pooled, Arc::clone(&mailbox));
+            match desk.arrivals(&mailbox, request.as_ref(), &mut gone).await {
+                Ok(mut arrived) => *exchange = arrived.pop().ok_or(Stop::Gone)?,
+                Err(Stop::TimedOut) => {
+                    desk.handle.forgive();
+                    request.iter().for_each(|request| desk.note_late(request));
+                    exchange.began = began;
+                    desk.settle_status(exchange, 504);
+                }
+                Err(stop) => return Err(stop),
+            }
+        }
+        if exchange.is_open() {
+            // The page of a status that has a handler.
+            let page = std::mem::replace(exchange, Exchange::new(None, Work::Done));
+            *exchange = desk.execute(page, true, &mut gone).await?;
+        }
+        if desk.service.config.compression && is_worth_encoding(exchange) {
+            desk.encode(exchange).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Ready when the client has reset the stream, or the connection is cut.
+pub(super) fn poll_gone(respond: &mut SendResponse<Bytes>, handle: &Handle, context: &mut Context<'_>) -> Poll<Stop> {
+    match respond.poll_reset(context) {
+        Poll::Ready(_) => Poll::Ready(Stop::Gone),
+        Poll::Pending => match handle.stop(context, Waiting::Handler) {
+            Some(stop) => Poll::Ready(stop),
+            None => Poll::Pending,
+        },
+    }
+}

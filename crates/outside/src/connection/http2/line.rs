@@ -1,0 +1,195 @@
+//! The socket under `h2`: what comes in is counted, what goes out is gathered.
+//!
+//! `h2` owns the one end and believes that what it wrote is on its way; the connection's task holds the other and sends
+//! what was gathered with one write when `h2` has no more to say.
+
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, ready};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use super::super::Service;
+use super::super::buffer::{Input, give_output, take_output};
+use crate::protocol::http2::{FrameCounter, advertise};
+use crate::transport::Stream;
+
+/// The end that `h2` holds.
+pub(super) struct Wire(Arc<Mutex<Inner>>);
+
+/// The end that the connection's task holds.
+pub(super) struct Line(Arc<Mutex<Inner>>);
+
+struct Inner {
+    stream: Stream,
+    /// What was read before it was known that this is HTTP/2.
+    before: Input,
+    service: Arc<Service>,
+    counter: FrameCounter,
+    /// Gathered; everything before `sent` has left.
+    out: Vec<u8>,
+    sent: usize,
+    has_spoken: bool,
+    /// When bytes last came in, in milliseconds of the clock.
+    heard: u64,
+    /// Since when the socket takes nothing, and bytes that it has taken since.
+    blocked: Option<(u64, u64)>,
+}
+
+/// What the connection's task has to know of its line.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct State {
+    /// The client's frames cost more than they may.
+    pub(super) is_spent: bool,
+    pub(super) is_in_block: bool,
+    pub(super) has_touched: bool,
+    pub(super) heard: u64,
+    pub(super) blocked: Option<(u64, u64)>,
+}
+
+/// As much is gathered for one write, in bytes.
+const GATHERED: usize = 64 << 10;
+
+/// Both ends of a socket, of which this was read already. `max_header_list_size` is what the client is told.
+pub(super) fn line(stream: Stream, before: Input, service: Arc<Service>) -> (Wire, Line) {
+    let now = service.clock.now();
+    let inner = Arc::new(Mutex::new(Inner {
+        stream,
+        before,
+        service,
+        counter: FrameCounter::new(now),
+        out: Vec::new(),
+        sent: 0,
+        has_spoken: false,
+        heard: now,
+        blocked: None,
+    }));
+    (Wire(Arc::clone(&inner)), Line(inner))
+}
+
+impl Line {
+    pub(super) fn state(&self) -> State {
+        let inner = lock(&self.0);
+        State {
+            is_spent: inner.counter.is_spent(),
+            is_in_block: inner.counter.is_in_block(),
+            has_touched: inner.counter.has_touched(),
+            heard: inner.heard,
+            blocked: inner.blocked,
+        }
+    }
+
+    /// See [`FrameCounter::take_touched`].
+    pub(super) fn take_touched(&self) -> Vec<u32> {
+        lock(&self.0).counter.take_touched()
+    }
+
+    /// Ready when all that was gathered has been written.
+    pub(super) fn poll_flush(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        lock(&self.0).poll_flush(context)
+    }
+
+    /// Says that nothing more will be written.
+    pub(super) fn poll_shutdown(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        lock(&self.0).stream.poll_shutdown(context)
+    }
+
+    /// Reads what nobody will look at; how much that was.
+    pub(super) fn poll_discard(&self, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        lock(&self.0).stream.poll_read(context, &mut [0; 4096])
+    }
+}
+
+impl Inner {
+    fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while self.sent < self.out.len() {
+            let slices = [IoSlice::new(&self.out[self.sent..])];
+            match self.stream.poll_write(context, &slices) {
+                Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                Poll::Ready(Ok(count)) => {
+                    self.sent += count;
+                    self.counter.sent(count);
+                    if let Some((_, taken)) = &mut self.blocked {
+                        *taken += count as u64;
+                    }
+                }
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Pending => {
+                    self.blocked.get_or_insert((self.service.clock.now(), 0));
+                    return Poll::Pending;
+                }
+            }
+        }
+        self.blocked = None;
+        self.sent = 0;
+        if self.out.capacity() > 0 {
+            give_output(std::mem::take(&mut self.out));
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_gather(&mut self, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        if self.out.len() + bytes.len() > GATHERED {
+            ready!(self.poll_flush(context))?;
+        }
+        if self.out.capacity() == 0 {
+            self.out = take_output();
+        }
+        let take = bytes.len().min(GATHERED);
+        let start = self.out.len();
+        self.out.extend_from_slice(&bytes[..take]);
+        if !std::mem::replace(&mut self.has_spoken, true) {
+            // The first that `h2` says is its settings.
+            let size = self.service.config.max_header_size / crate::protocol::http2::ADVERTISED_PART;
+            advertise(&mut self.out[start..], u32::try_from(size).unwrap_or(u32::MAX));
+        }
+        Poll::Ready(Ok(take))
+    }
+
+    fn poll_read(&mut self, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if self.counter.is_spent() {
+            // The task looks at the state of its line whenever `h2` has nothing to do.
+            return Poll::Pending;
+        }
+        let count = if self.before.unread().is_empty() {
+            ready!(self.stream.poll_read(context, buffer.initialize_unfilled()))?
+        } else {
+            let count = self.before.unread().len().min(buffer.remaining());
+            buffer.initialize_unfilled_to(count).copy_from_slice(&self.before.unread()[..count]);
+            self.before.consume(count);
+            count
+        };
+        let now = self.service.clock.now();
+        self.heard = now;
+        self.counter.receive(&buffer.initialize_unfilled_to(count)[..count], now);
+        buffer.advance(count);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncRead for Wire {
+    fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        lock(&self.0).poll_read(context, buffer)
+    }
+}
+
+impl AsyncWrite for Wire {
+    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        lock(&self.0).poll_gather(context, bytes)
+    }
+
+    /// The connection's task does that.
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    /// The same.
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+fn lock(inner: &Mutex<Inner>) -> MutexGuard<'_, Inner> {
+    inner.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,347 @@
+//! A connection that speaks HTTP/2 (RFC 9113): one task that drives `h2`, answers what is simple, and gives the rest to tasks
+//! of their own.
+//!
+//! What `h2` has read at once goes to the executor at once, and answers that are ready together leave with one write. Here are
+//! the bounds that `h2` does not have: what frames may cost, how long anything may take, how many requests are worked on
+//! although their streams are gone. [`calls`] has what happens to a request, this file the life of the connection.
+
+mod calls;
+mod exchange;
+mod line;
+mod receive;
+mod send;
+mod shared;
+
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use h2::{Ping, PingPong, Reason, server};
+use http::HeaderValue;
+
+use super::desk::Desk;
+use super::handle::{Order, Stop, millis};
+use super::{Connection, DRAIN_BYTES, DRAIN_TIME, Seat};
+use crate::executor::Exchange;
+use calls::{Call, Pending};
+use line::{Line, State, Wire, line};
+use shared::Shared;
+
+/// Streams at a time, in bytes what a stream and all of them together may send before it was taken, and what one may have
+/// ready to be sent (edge.md section 1, performance.md section 11).
+const MOST_STREAMS: u32 = 100;
+const STREAM_WINDOW: u32 = 256 << 10;
+const CONNECTION_WINDOW: u32 = 1 << 20;
+const SEND_BUFFER: usize = 64 << 10;
+const HEADER_TABLE: u32 = 4 << 10;
+/// Streams that the client may reset before they were looked at, and those that it may make us reset, in a connection's life.
+const MOST_RESETS: usize = 20;
+const MOST_FAULTS: usize = 128;
+/// The second step of the end comes after this long, if the client does not say that it has seen the first; in milliseconds.
+const LEAVE_TIME: u64 = 1000;
+
+/// One connection.
+pub(super) struct Http2 {
+    h2: server::Connection<Wire, Bytes>,
+    line: Line,
+    desk: Desk,
+    shared: Arc<Shared>,
+    address: SocketAddr,
+    is_secure: bool,
+    /// The address as text, for the log.
+    client: Arc<[u8]>,
+    /// Streams that wait for the answer of a function, in the order in which they were called.
+    calls: Vec<Call>,
+    /// Streams for which there is no permit.
+    pending: VecDeque<Pending>,
+    /// What was answered and is to be logged.
+    done: Vec<Exchange>,
+    received: u64,
+    date: ([u8; 29], HeaderValue),
+    pings: Option<PingPong>,
+    /// In milliseconds of the clock: since when a ping is not answered, there is no stream, a header block is not complete,
+    /// the end has begun.
+    pinged: Option<u64>,
+    idle: Option<u64>,
+    in_block: Option<u64>,
+    leaving: Option<u64>,
+    has_failed: bool,
+    _seat: Seat,
+}
+
+impl Connection {
+    /// Goes on as another task that speaks HTTP/2.
+    pub(super) fn into_http2(self) -> impl Future<Output = ()> + Send {
+        let Connection { stream, input, desk, seat, address, client, .. } = self;
+        async move {
+            let is_secure = stream.is_secure();
+            desk.handle.set_busy();
+            let (wire, line) = line(stream, input, Arc::clone(&desk.service));
+            let Some(h2) = handshake(wire, &line, &desk).await else { return };
+            let mut connection = Box::new(Http2::new(h2, line, desk, seat, (address, is_secure), client));
+            poll_fn(|context| connection.poll(context)).await;
+            connection.close().await;
+        }
+    }
+}
+
+/// Says what the settings are, and waits for the client's preface.
+async fn handshake(wire: Wire, line: &Line, desk: &Desk) -> Option<server::Connection<Wire, Bytes>> {
+    let config = &desk.service.config;
+    let mut builder = server::Builder::new();
+    builder
+        .max_concurrent_streams(MOST_STREAMS)
+        .initial_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_send_buffer_size(SEND_BUFFER)
+        .header_table_size(HEADER_TABLE)
+        .max_header_list_size(u32::try_from(config.max_header_size).unwrap_or(u32::MAX))
+        .max_pending_accept_reset_streams(MOST_RESETS)
+        .max_local_error_reset_streams(Some(MOST_FAULTS));
+    let mut handshake = builder.handshake(wire);
+    desk.handle.set_deadline(desk.service.clock.after(config.first_byte_timeout));
+    let h2 = poll_fn(|context| {
+        let shaken = std::pin::Pin::new(&mut handshake).poll(context);
+        // Whether it has gone out will be seen by the next write.
+        let _is_on_its_way = line.poll_flush(context);
+        match (shaken, desk.handle.stop(context, super::Waiting::Idle)) {
+            (Poll::Ready(h2), _) => Poll::Ready(h2.ok()),
+            (Poll::Pending, Some(_)) => Poll::Ready(None),
+            (Poll::Pending, None) => Poll::Pending,
+        }
+    });
+    let h2 = h2.await;
+    desk.handle.clear_deadline();
+    desk.handle.forgive();
+    h2
+}
+
+impl Http2 {
+    fn new(
+        mut h2: server::Connection<Wire, Bytes>,
+        line: Line,
+        desk: Desk,
+        seat: Seat,
+        (address, is_secure): (SocketAddr, bool),
+        client: Box<[u8]>,
+    ) -> Self {
+        Self {
+            pings: h2.ping_pong(),
+            h2,
+            line,
+            desk,
+            shared: Arc::default(),
+            address,
+            is_secure,
+            client: client.into(),
+            calls: Vec::new(),
+            pending: VecDeque::new(),
+            done: Vec::new(),
+            received: 0,
+            date: ([0; 29], HeaderValue::from_static("")),
+            pinged: None,
+            idle: None,
+            in_block: None,
+            leaving: None,
+            has_failed: false,
+            _seat: seat,
+        }
+    }
+
+    /// Does all that can be done; ready at the end of the connection.
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        self.shared.belongs_to(context);
+        loop {
+            let mut has_news = self.deliver(context);
+            // This reads, and writes what the streams have to say.
+            loop {
+                match self.h2.poll_accept(context) {
+                    Poll::Ready(Some(Ok((request, respond)))) => has_news |= self.accept(context, request, respond),
+                    Poll::Ready(Some(Err(_)) | None) => return Poll::Ready(()),
+                    Poll::Pending => break,
+                }
+            }
+            let state = self.line.state();
+            if state.has_touched {
+                self.look_after_resets(context);
+            }
+            self.begin_pending(context);
+            self.log_done();
+            if !has_news && !self.steer(&state) {
+                if self.line.poll_flush(context).is_ready_with_error() {
+                    return Poll::Ready(());
+                }
+                return self.wait(context);
+            }
+        }
+    }
+
+    /// Begins the end if it is time for it; `true` if `h2` has something to say of it.
+    fn steer(&mut self, state: &State) -> bool {
+        if state.is_spent && !std::mem::replace(&mut self.has_failed, true) {
+            self.h2.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
+            return true;
+        }
+        let config = &self.desk.service.config;
+        let is_last = self.received >= config.max_socket_reuse || (self.received > 0 && !config.keep_alive);
+        if self.leaving.is_none() && (is_last || self.desk.service.is_ending()) {
+            self.leaving = Some(self.desk.service.clock.now());
+            self.h2.graceful_shutdown();
+            return true;
+        }
+        false
+    }
+
+    /// Nothing can be done now: sets the next deadline, and obeys orders.
+    fn wait(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        let now = self.desk.service.clock.now();
+        let state = self.line.state();
+        let has_streams = !self.calls.is_empty() || !self.pending.is_empty() || self.h2.has_streams();
+        match (has_streams, self.idle) {
+            (false, None) => {
+                self.idle = Some(now);
+                self.desk.handle.set_idle(now);
+            }
+            (true, Some(_)) => {
+                self.idle = None;
+                self.desk.handle.set_busy();
+            }
+            _ => {}
+        }
+        self.in_block = state.is_in_block.then(|| self.in_block.unwrap_or(now));
+        match self.desk.handle.order(context) {
+            Order::Cut => return Poll::Ready(()),
+            Order::TimedOut => {
+                self.desk.handle.forgive();
+                if self.keep_time(context, now, &state) {
+                    return Poll::Ready(());
+                }
+            }
+            Order::Shed if self.idle.is_some() => self.go(Reason::NO_ERROR, context),
+            Order::Shed => self.desk.handle.forgive(),
+            Order::None | Order::Retire | Order::Drain => {}
+        }
+        self.desk.handle.set_deadline(self.next_deadline(&state));
+        Poll::Pending
+    }
+
+    /// When something is due next.
+    fn next_deadline(&self, state: &State) -> u64 {
+        let config = &self.desk.service.config;
+        let dues = [
+            self.calls.first().map(|call| call.due),
+            self.pending.front().map(|pending| pending.due),
+            Some(self.ping_due(state)),
+            self.idle.map(|since| since + millis(config.keep_alive_idle)),
+            state.blocked.map(|(since, taken)| self.blocked_due(since, taken)),
+            self.in_block.map(|since| since + millis(config.header_timeout)),
+            self.leaving.filter(|_| self.idle.is_some()).map(|since| since + LEAVE_TIME),
+        ];
+        dues.into_iter().flatten().min().unwrap_or(u64::MAX)
+    }
+
+    /// When a ping is sent, or should have been answered.
+    fn ping_due(&self, state: &State) -> u64 {
+        let interval = millis(self.desk.service.config.h2_ping);
+        match self.pinged {
+            // Two thirds of it are enough for the way there and back.
+            Some(since) => since + interval / 3 * 2,
+            None => state.heard + interval,
+        }
+    }
+
+    fn blocked_due(&self, since: u64, taken: u64) -> u64 {
+        let config = &self.desk.service.config;
+        let by_rate = taken.saturating_mul(1000).checked_div(config.min_rate);
+        let stall = millis(config.write_stall_timeout);
+        (since + stall).max(by_rate.map_or(u64::MAX, |time| since + time).min(since + 60 * stall))
+    }
+
+    /// Does what is due; `true` if the connection ends without another word.
+    fn keep_time(&mut self, context: &mut Context<'_>, now: u64, state: &State) -> bool {
+        let config = &self.desk.service.config;
+        let has_passed = |since: Option<u64>, patience: u64| since.is_some_and(|since| now > since + patience);
+        if state.blocked.is_some_and(|(since, taken)| now > self.blocked_due(since, taken)) {
+            self.desk.service.log.complain("write_stall_timeout", "a client that takes its answer too slowly");
+            return true;
+        }
+        if self.pinged.is_some_and(|since| state.heard >= since) {
+            self.pinged = None;
+        }
+        if now > self.ping_due(state) {
+            match (self.pinged, &mut self.pings) {
+                (None, Some(pings)) => {
+                    // The answer to the one before, if it came.
+                    let _is_taken = pings.poll_pong(context);
+                    if pings.send_ping(Ping::opaque()).is_ok() {
+                        self.pinged = Some(now);
+                        context.waker().wake_by_ref();
+                    }
+                }
+                _ => return true,
+            }
+        }
+        if has_passed(self.in_block, millis(config.header_timeout)) {
+            self.desk.service.log.complain("header_timeout", "head not complete in time");
+            self.go(Reason::ENHANCE_YOUR_CALM, context);
+        } else if has_passed(self.idle, millis(config.keep_alive_idle))
+            || (self.idle.is_some() && has_passed(self.leaving, LEAVE_TIME))
+        {
+            self.go(Reason::NO_ERROR, context);
+        }
+        self.give_up_late(now);
+        context.waker().wake_by_ref();
+        false
+    }
+
+    /// Ends the connection, with a word.
+    fn go(&mut self, reason: Reason, context: &Context<'_>) {
+        self.h2.abrupt_shutdown(reason);
+        context.waker().wake_by_ref();
+    }
+
+    /// Waits until the client has read the last word, or a bound is reached (RFC 9112 section 9.6 says why).
+    async fn close(mut self: Box<Self>) {
+        for call in self.calls.drain(..) {
+            self.desk.abandon(&call.mailbox, Some(&call.request), &Stop::Gone);
+        }
+        self.pending.clear();
+        self.desk.handle.forgive();
+        self.desk.handle.set_deadline(self.desk.service.clock.after(DRAIN_TIME));
+        let Self { h2, line, desk, _seat, .. } = *self;
+        // The streams hear that it is over.
+        drop(h2);
+        let mut left = DRAIN_BYTES;
+        poll_fn(|context| {
+            let is_cut = desk.handle.stop(context, super::Waiting::Transfer).is_some();
+            if is_cut || std::task::ready!(line.poll_flush(context)).is_err() {
+                return Poll::Ready(());
+            }
+            if std::task::ready!(line.poll_shutdown(context)).is_err() {
+                return Poll::Ready(());
+            }
+            loop {
+                match std::task::ready!(line.poll_discard(context)) {
+                    Ok(0) | Err(_) => return Poll::Ready(()),
+                    Ok(count) if count >= left => return Poll::Ready(()),
+                    Ok(count) => left -= count,
+                }
+            }
+        })
+        .await;
+    }
+}
+
+/// Asks a poll whether it has failed.
+trait HasFailed {
+    fn is_ready_with_error(&self) -> bool;
+}
+
+impl<T, E> HasFailed for Poll<Result<T, E>> {
+    fn is_ready_with_error(&self) -> bool {
+        matches!(self, Poll::Ready(Err(_)))
+    }
+}

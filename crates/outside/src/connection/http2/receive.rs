@@ -1,0 +1,133 @@
+//! In: the content of a request, as its stream brings it.
+//!
+//! The client may send as much as windows allow; what was taken is given back to them at once, because what is kept is
+//! bounded here, for all streams of the connection together.
+
+use std::future::poll_fn;
+use std::sync::{Arc, OnceLock};
+use std::task::Poll;
+
+use h2::RecvStream;
+use http::{Response, StatusCode};
+
+use super::super::Service;
+use super::super::handle::{Stop, Waiting};
+use super::super::spool::Spool;
+use super::exchange::StreamExchange;
+use super::shared::Held;
+use crate::error::Refusal;
+use crate::executor::Work;
+use crate::log::Level;
+use crate::message::Spooled;
+use crate::protocol::http2::Announced;
+
+/// The minimum rate is measured over this long, in milliseconds.
+const RATE_WINDOW: u64 = 10_000;
+
+impl StreamExchange {
+    /// Reads the content into the request, or leaves a refusal to be answered. What is returned counts the memory.
+    pub(super) async fn receive(&mut self, stream: &mut RecvStream, announced: Announced) -> Result<Held, Stop> {
+        let mut held = self.shared.hold();
+        let refusal = match self.read(stream, announced, &mut held).await? {
+            Ok(()) => return Ok(held),
+            Err(refusal) => refusal,
+        };
+        if let Some(key) = refusal.limit {
+            self.desk.service.log.complain(key, refusal.reason);
+        }
+        self.desk.handle.clear_deadline();
+        self.desk.handle.forgive();
+        self.accepted.exchange.work = Work::Status(refusal.status, Some(refusal.reason.to_owned()));
+        Ok(held)
+    }
+
+    async fn read(
+        &mut self,
+        stream: &mut RecvStream,
+        announced: Announced,
+        held: &mut Held,
+    ) -> Result<Result<(), Refusal>, Stop> {
+        let service = Arc::clone(&self.desk.service);
+        let max = service.config.max_body_size as u64;
+        if announced.length.is_some_and(|length| length > max) {
+            return Ok(Err(TOO_LARGE));
+        }
+        if announced.expects_continue {
+            let mut response = Response::new(());
+            *response.status_mut() = StatusCode::CONTINUE;
+            self.accepted.respond.send_informational(response).map_err(|_| Stop::Gone)?;
+        }
+        let (mut content, mut spool) = (Vec::new(), Spool::default());
+        let (mut since, mut had, mut total) = (service.clock.now(), 0, 0);
+        loop {
+            let now = service.clock.now();
+            if now - since > RATE_WINDOW {
+                (since, had) = (now, total);
+            }
+            let by_rate = self.desk.set_transfer_deadline(since, total - had, service.config.body_stall_timeout);
+            let piece = poll_fn(|context| match stream.poll_data(context) {
+                Poll::Ready(piece) => Poll::Ready(Ok(piece)),
+                Poll::Pending => match self.desk.handle.stop(context, Waiting::Transfer) {
+                    Some(stop) => Poll::Ready(Err(stop)),
+                    None => Poll::Pending,
+                },
+            });
+            let piece = match piece.await {
+                Ok(Some(piece)) => piece.map_err(|_| Stop::Gone)?,
+                Ok(None) => break,
+                Err(Stop::TimedOut) => {
+                    let key = if by_rate { "min_rate" } else { "body_stall_timeout" };
+                    return Ok(Err(Refusal::limit(408, "content not complete in time", key)));
+                }
+                Err(stop) => return Err(stop),
+            };
+            total += piece.len() as u64;
+            if total > max {
+                return Ok(Err(TOO_LARGE));
+            }
+            content.extend_from_slice(&piece);
+            held.add(piece.len());
+            stream.flow_control().release_capacity(piece.len()).map_err(|_| Stop::Gone)?;
+            let is_too_much = spool.length() == 0 && held.is_too_much();
+            if (is_too_much || spool.wants(&content, service.config.spool_above))
+                && let Err(refusal) = move_to_file(&service, &mut spool, &mut content, held).await
+            {
+                return Ok(Err(refusal));
+            }
+        }
+        if spool.length() > 0
+            && !content.is_empty()
+            && let Err(refusal) = move_to_file(&service, &mut spool, &mut content, held).await
+        {
+            return Ok(Err(refusal));
+        }
+        self.desk.handle.clear_deadline();
+        self.desk.handle.forgive();
+        let request = self.accepted.exchange.request.as_mut().and_then(Arc::get_mut).ok_or(Stop::Gone)?;
+        request.form_limits.clone_from(&service.config.form_limits);
+        match spool.into_source() {
+            Some(source) => request.spooled = Some(Box::new(Spooled { source, read: OnceLock::new() })),
+            None => request.content = content,
+        }
+        Ok(Ok(()))
+    }
+}
+
+async fn move_to_file(
+    service: &Service,
+    spool: &mut Spool,
+    content: &mut Vec<u8>,
+    held: &mut Held,
+) -> Result<(), Refusal> {
+    if !held.may_spool() {
+        return Err(Refusal::new(503, "too many large contents at once on one connection"));
+    }
+    spool.take(&service.executor, content).await.map_err(|error| {
+        service.log.event(Level::Error, format!("a request's content could not be spooled: {error}"));
+        Refusal::new(500, "content could not be stored")
+    })?;
+    held.clear();
+    Ok(())
+}
+
+const TOO_LARGE: Refusal = Refusal::limit(413, "content too large", "max_body_size_mb");

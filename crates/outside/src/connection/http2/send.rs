@@ -1,0 +1,300 @@
+//! Out: the same writer as for HTTP/1.1, with streams and windows in place of a socket.
+//!
+//! Content leaves as fast as the client's windows open. Who opens them only in crumbs is left (edge.md S19, S21): bytes
+//! below [`USEFUL`] are no progress, and the minimum rate holds as for a socket.
+
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use h2::{Reason, SendStream};
+use http::HeaderValue;
+use http::Response as Head;
+
+use super::super::desk::Desk;
+use super::super::handle::{Stop, Waiting};
+use super::super::outflow::Outflow;
+use super::super::outline::{Outline, outline};
+use super::exchange::StreamExchange;
+use super::shared::Sender;
+use crate::executor::{Exchange, Work};
+use crate::files::{FileContent, Patience, Segment, bring_into_memory};
+use crate::log::{AccessLine, Level, Moment};
+use crate::message::{Body, BodyStream, Response};
+use crate::protocol::http1::ContentLength;
+use crate::protocol::http2::response_head;
+
+/// Fewer bytes are no progress.
+const USEFUL: u64 = 1 << 10;
+/// As much of a file is brought into memory at once if it is not there.
+const AHEAD: u64 = 512 << 10;
+
+/// What follows a head.
+pub(super) enum Content {
+    Nothing,
+    Bytes(Bytes),
+    File(Box<FileContent>),
+    Stream(Box<dyn BodyStream>),
+    /// A body that is not wanted.
+    Unwanted(Box<dyn BodyStream>),
+}
+
+/// Renders the head of an answer, and takes its content out.
+pub(super) fn render(exchange: &mut Exchange, response: &mut Response, date: &HeaderValue) -> (Head<()>, Content) {
+    let body = std::mem::take(&mut response.body);
+    let file = exchange.content.take();
+    let Outline { length, content_type, sends_content } =
+        outline(exchange.request.as_deref(), response.status, &body, file.as_deref());
+    let length = match length {
+        ContentLength::Known(length) => Some(length),
+        _ => None,
+    };
+    exchange.status = response.status;
+    let head = response_head(response.status, &response.headers, content_type, length, date);
+    let content = match (body, file) {
+        (Body::Stream(stream), _) if sends_content => Content::Stream(stream),
+        (Body::Stream(stream), _) => Content::Unwanted(stream),
+        _ if !sends_content => Content::Nothing,
+        (_, Some(file)) if file.len() > 0 => Content::File(file),
+        (Body::Bytes(bytes), _) if !bytes.is_empty() => Content::Bytes(bytes),
+        _ => Content::Nothing,
+    };
+    (head, content)
+}
+
+/// The line of an exchange in the access log.
+pub(super) fn line<'e>(exchange: &'e Exchange, client: &'e [u8]) -> AccessLine<'e> {
+    AccessLine {
+        request: exchange.request.as_deref().or(exchange.fragment.as_deref()),
+        client,
+        status: exchange.status,
+        bytes: exchange.bytes,
+        duration: exchange.began.map(|began| began.elapsed()),
+    }
+}
+
+/// Something that is being sent: since when it has waited, and what counts as progress.
+#[derive(Debug, Default)]
+struct Progress {
+    waited_since: Option<u64>,
+    moved: u64,
+    /// Bytes that had moved, and the time, when it was last worth the name.
+    last: (u64, u64),
+}
+
+impl Progress {
+    /// The deadline of a wait that begins now; is it that of the minimum rate?
+    fn set_deadline(&mut self, desk: &Desk) -> bool {
+        let now = desk.service.clock.now();
+        let since = *self.waited_since.get_or_insert_with(|| {
+            self.last = (self.moved, now);
+            now
+        });
+        if self.moved - self.last.0 >= USEFUL {
+            self.last = (self.moved, now);
+        }
+        let waited = Duration::from_millis(now.saturating_sub(self.last.1));
+        let stall = desk.service.config.write_stall_timeout.saturating_sub(waited);
+        desk.set_transfer_deadline(since, self.moved, stall)
+    }
+}
+
+impl StreamExchange {
+    /// Sends the answer, logs it, and calls the hooks.
+    pub(super) async fn send(&mut self) -> Result<(), Stop> {
+        let exchange = &mut self.accepted.exchange;
+        let Work::Answered(mut response) = std::mem::replace(&mut exchange.work, Work::Done) else { return Ok(()) };
+        let now = Moment::now();
+        let date = HeaderValue::from_bytes(&now.date).map_err(|_| Stop::Gone)?;
+        let (head, content) = render(exchange, &mut response, &date);
+        let is_all = matches!(content, Content::Nothing | Content::Unwanted(_));
+        let stream = self.accepted.respond.send_response(head, is_all);
+        let result = match (stream, content) {
+            (Ok(stream), Content::Bytes(bytes)) => self.send_bytes(stream, bytes).await,
+            (Ok(stream), Content::File(file)) => self.send_file(stream, &file).await,
+            (Ok(stream), Content::Stream(body)) => self.send_stream(stream, body).await,
+            (result, Content::Stream(body) | Content::Unwanted(body)) => {
+                self.discard(body);
+                result.map(drop).map_err(|_| Stop::Gone)
+            }
+            (result, _) => result.map(drop).map_err(|_| Stop::Gone),
+        };
+        self.log();
+        if self.desk.site.1.hooks.as_ref().is_some_and(|hooks| hooks.wants_after()) {
+            // The order is: write, log, callback.
+            self.desk.flush_log().await?;
+            self.desk.leave(vec![Exchange::new(self.accepted.exchange.request.clone(), Work::After(response))]);
+        }
+        result
+    }
+
+    /// Writes the line of this exchange into the access log.
+    pub(super) fn log(&self) {
+        let line = line(&self.accepted.exchange, &self.client);
+        self.desk.service.log.access(std::iter::once(line), &Moment::now());
+    }
+
+    /// Sends what a call has answered, of which the head has left already.
+    pub(super) async fn send_bytes(&mut self, mut stream: SendStream<Bytes>, bytes: Bytes) -> Result<(), Stop> {
+        let mut progress = Progress::default();
+        self.send_piece(&mut stream, bytes, true, &mut progress).await
+    }
+
+    async fn send_piece(
+        &mut self,
+        stream: &mut SendStream<Bytes>,
+        mut piece: Bytes,
+        is_last: bool,
+        progress: &mut Progress,
+    ) -> Result<(), Stop> {
+        while !piece.is_empty() {
+            let count = self.room(stream, piece.len(), progress).await?;
+            let part = piece.split_to(count);
+            stream.send_data(part, is_last && piece.is_empty()).map_err(|_| Stop::Gone)?;
+            self.accepted.exchange.bytes += count as u64;
+        }
+        self.end_transfer(progress);
+        Ok(())
+    }
+
+    /// Waits until the stream takes some of this; how much.
+    async fn room(
+        &mut self,
+        stream: &mut SendStream<Bytes>,
+        wanted: usize,
+        progress: &mut Progress,
+    ) -> Result<usize, Stop> {
+        let desk = &self.desk;
+        stream.reserve_capacity(wanted);
+        let mut by_rate = false;
+        let room = poll_fn(|context| {
+            let room = match stream.capacity() {
+                0 => stream.poll_capacity(context),
+                room => Poll::Ready(Some(Ok(room))),
+            };
+            match room {
+                Poll::Ready(Some(Ok(room))) => Poll::Ready(Ok(room.min(wanted))),
+                Poll::Ready(_) => Poll::Ready(Err(Stop::Gone)),
+                Poll::Pending => {
+                    if let Some(stop) = desk.handle.stop(context, Waiting::Transfer) {
+                        return Poll::Ready(Err(stop));
+                    }
+                    by_rate = progress.set_deadline(desk);
+                    Poll::Pending
+                }
+            }
+        });
+        let room = room.await.inspect_err(|stop| {
+            if let Stop::TimedOut = stop {
+                let key = if by_rate { "min_rate" } else { "write_stall_timeout" };
+                desk.service.log.complain(key, "a client that takes its answer too slowly");
+            }
+        })?;
+        progress.moved += room as u64;
+        Ok(room)
+    }
+
+    /// The client has taken all of it.
+    fn end_transfer(&self, progress: &mut Progress) {
+        if progress.waited_since.is_some() {
+            self.desk.handle.clear_deadline();
+            self.desk.handle.forgive();
+        }
+    }
+
+    async fn send_file(&mut self, mut stream: SendStream<Bytes>, content: &FileContent) -> Result<(), Stop> {
+        let (sender, mut progress) = (self.shared.sender(), Progress::default());
+        let last = content.segments.len().saturating_sub(1);
+        for (index, segment) in content.segments.iter().enumerate() {
+            let is_last = index == last;
+            match segment {
+                Segment::Text(text) => self.send_piece(&mut stream, text.clone(), is_last, &mut progress).await?,
+                Segment::Range(range) => {
+                    let range = range.start..range.end;
+                    self.send_range(&mut stream, content, range, is_last, (&sender, &mut progress)).await?;
+                }
+            }
+        }
+        self.end_transfer(&mut progress);
+        Ok(())
+    }
+
+    async fn send_range(
+        &mut self,
+        stream: &mut SendStream<Bytes>,
+        content: &FileContent,
+        range: std::ops::Range<u64>,
+        is_last: bool,
+        (sender, progress): (&Sender, &mut Progress),
+    ) -> Result<(), Stop> {
+        let mut at = range.start;
+        while at < range.end {
+            let wanted = usize::try_from(range.end - at).unwrap_or(usize::MAX).min(sender.share());
+            let room = self.room(stream, wanted, progress).await?;
+            // Only now: what a client does not take need not be in memory.
+            let piece = self.read_file(content, at, room).await?;
+            at += piece.len() as u64;
+            self.accepted.exchange.bytes += piece.len() as u64;
+            stream.send_data(piece, is_last && at == range.end).map_err(|_| Stop::Gone)?;
+        }
+        Ok(())
+    }
+
+    /// At most so many bytes of a file, at least one.
+    async fn read_file(&mut self, content: &FileContent, at: u64, most: usize) -> Result<Bytes, Stop> {
+        let mut buffer = vec![0; most];
+        let read = match content.file.read(&mut buffer, at, Patience::Now) {
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
+                let file = Arc::clone(&content.file);
+                let read = self.desk.beside(move || {
+                    bring_into_memory(&file.file, at, at + AHEAD)?;
+                    file.read(&mut buffer, at, Patience::Any).map(|count| (buffer, count))
+                });
+                read.await?
+            }
+            read => read.map(|count| (buffer, count)),
+        };
+        match read {
+            Ok((_, 0)) => Err(self.cannot_finish(content, "it has become shorter")),
+            Ok((mut buffer, count)) => {
+                buffer.truncate(count);
+                Ok(buffer.into())
+            }
+            Err(error) => Err(self.cannot_finish(content, &error.to_string())),
+        }
+    }
+
+    fn cannot_finish(&mut self, content: &FileContent, reason: &str) -> Stop {
+        let text = format!("{:?} could not be sent whole: {reason}", content.path);
+        self.desk.service.log.event(Level::Error, text);
+        self.accepted.respond.send_reset(Reason::INTERNAL_ERROR);
+        Stop::Gone
+    }
+
+    /// Asks a body for its pieces, one at a time, and sends each at once.
+    async fn send_stream(&mut self, mut stream: SendStream<Bytes>, body: Box<dyn BodyStream>) -> Result<(), Stop> {
+        let mut flow = Outflow::new(body).watched();
+        loop {
+            let desk = &self.desk;
+            let gone = |context: &mut Context<'_>| match stream.poll_reset(context) {
+                Poll::Ready(_) => Poll::Ready(Stop::Gone),
+                Poll::Pending => match desk.handle.stop(context, Waiting::Handler) {
+                    Some(stop) => Poll::Ready(stop),
+                    None => Poll::Pending,
+                },
+            };
+            let Some(piece) = desk.next_piece(&mut flow, gone).await? else { break };
+            if let Err(stop) = self.send_piece(&mut stream, piece, false, &mut Progress::default()).await {
+                self.desk.end_flow(flow);
+                return Err(stop);
+            }
+        }
+        stream.send_data(Bytes::new(), true).map_err(|_| Stop::Gone)
+    }
+
+    fn discard(&self, body: Box<dyn BodyStream>) {
+        self.desk.leave(vec![Exchange::new(None, Work::Discard(body))]);
+    }
+}

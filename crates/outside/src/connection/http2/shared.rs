@@ -1,0 +1,138 @@
+//! What the streams of one connection share: bounds that hold for all of them together (edge.md S16, S17, S19).
+//!
+//! A stream that was reset gives back its place with `h2` at once. Here its request counts until nothing runs on its behalf
+//! any more, so that resetting does not buy another handler.
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::task::{Context, Waker};
+
+/// Requests that may be worked on at a time, whether their streams are there or not.
+pub(super) const MOST_WORKING: usize = 100;
+/// Bytes that all streams together may hold in memory of contents, in each direction.
+const MOST_HELD: usize = 1 << 20;
+/// Uploads that may lie in temporary files at a time.
+const MOST_SPOOLED: usize = 16;
+
+/// The state that is shared.
+#[derive(Debug, Default)]
+pub(super) struct Shared {
+    working: AtomicUsize,
+    /// Somebody waits for a permit.
+    is_wanted: AtomicBool,
+    senders: AtomicUsize,
+    received: AtomicUsize,
+    spooled: AtomicUsize,
+    connection: OnceLock<Waker>,
+}
+
+/// The right to work on one request.
+#[derive(Debug)]
+pub(super) struct Permit(Arc<Shared>);
+
+/// Content that a request has brought so far.
+#[derive(Debug)]
+pub(super) struct Held {
+    shared: Arc<Shared>,
+    bytes: usize,
+    is_spooled: bool,
+}
+
+/// One more stream that sends.
+#[derive(Debug)]
+pub(super) struct Sender(Arc<Shared>);
+
+impl Shared {
+    /// The task that is woken when there is a permit again.
+    pub(super) fn belongs_to(&self, context: &Context<'_>) {
+        self.connection.get_or_init(|| context.waker().clone());
+    }
+
+    /// A permit, if there is one left; else the connection's task is woken when there is.
+    pub(super) fn permit(self: &Arc<Self>) -> Option<Arc<Permit>> {
+        if self.working.load(Ordering::SeqCst) >= MOST_WORKING {
+            self.is_wanted.store(true, Ordering::SeqCst);
+            // Unless the last one came back just now.
+            if self.working.load(Ordering::SeqCst) >= MOST_WORKING {
+                return None;
+            }
+        }
+        self.working.fetch_add(1, Ordering::SeqCst);
+        Some(Arc::new(Permit(Arc::clone(self))))
+    }
+
+    /// A sender for a stream that has content to send.
+    pub(super) fn sender(self: &Arc<Self>) -> Sender {
+        self.senders.fetch_add(1, Ordering::Relaxed);
+        Sender(Arc::clone(self))
+    }
+
+    pub(super) fn hold(self: &Arc<Self>) -> Held {
+        Held { shared: Arc::clone(self), bytes: 0, is_spooled: false }
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        self.0.working.fetch_sub(1, Ordering::SeqCst);
+        if self.0.is_wanted.swap(false, Ordering::SeqCst)
+            && let Some(connection) = self.0.connection.get()
+        {
+            connection.wake_by_ref();
+        }
+    }
+}
+
+impl Held {
+    /// So much more has come in.
+    pub(super) fn add(&mut self, bytes: usize) {
+        self.bytes += bytes;
+        self.shared.received.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// It lies in a file now.
+    pub(super) fn clear(&mut self) {
+        self.shared.received.fetch_sub(std::mem::take(&mut self.bytes), Ordering::Relaxed);
+    }
+
+    /// Is there more in memory than there should be, so that this has to go to a file?
+    pub(super) fn is_too_much(&self) -> bool {
+        const SMALL: usize = MOST_HELD / MOST_WORKING;
+        self.bytes > SMALL && self.shared.received.load(Ordering::Relaxed) > MOST_HELD
+    }
+
+    /// May it lie in a file? `false` if too many do.
+    pub(super) fn may_spool(&mut self) -> bool {
+        if !self.is_spooled {
+            self.is_spooled = self.shared.spooled.fetch_add(1, Ordering::Relaxed) < MOST_SPOOLED;
+            if !self.is_spooled {
+                self.shared.spooled.fetch_sub(1, Ordering::Relaxed);
+            }
+        }
+        self.is_spooled
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.clear();
+        if self.is_spooled {
+            self.shared.spooled.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+}
+
+impl Sender {
+    /// Bytes that it may bring into memory at a time.
+    pub(super) fn share(&self) -> usize {
+        const LEAST: usize = 8 << 10;
+        const MOST: usize = 64 << 10;
+        (MOST_HELD / self.0.senders.load(Ordering::Relaxed).max(1)).clamp(LEAST, MOST)
+    }
+}
+
+impl Drop for Sender {
+    fn drop(&mut self) {
+        self.0.senders.fetch_sub(1, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,38 @@
+//! What an answer looks like from outside, whichever version of HTTP carries it: decided here, rendered by each writer.
+
+use crate::files::FileContent;
+use crate::message::{Body, Request, Version};
+use crate::protocol::http1::ContentLength;
+
+/// What is known of a message before its head is rendered.
+#[derive(Debug)]
+pub(super) struct Outline {
+    pub(super) length: ContentLength,
+    /// The media type that is told if the handler tells none.
+    pub(super) content_type: Option<&'static str>,
+    /// Does content follow the head?
+    pub(super) sends_content: bool,
+}
+
+/// The outline of an answer with this status, and a body, or a file in its place.
+#[inline]
+pub(super) fn outline(request: Option<&Request>, status: u16, body: &Body, file: Option<&FileContent>) -> Outline {
+    let http_1_0 = request.is_some_and(|request| request.version == Version::Http10);
+    let is_head = request.is_some_and(|request| request.is_head());
+    let bodiless = matches!(status, 101 | 204 | 304);
+    let length = match (body, file) {
+        _ if bodiless => ContentLength::None,
+        (_, Some(file)) => ContentLength::Known(file.len()),
+        (Body::Bytes(bytes), _) => ContentLength::Known(bytes.len() as u64),
+        (Body::Stream(_), _) if http_1_0 => ContentLength::UntilClose,
+        (Body::Stream(_), _) => ContentLength::Chunked,
+        (Body::Empty | Body::File(_), _) => ContentLength::Known(0),
+    };
+    let content_type = match body {
+        // A file brings its own.
+        Body::Empty | Body::File(_) => None,
+        Body::Bytes(bytes) if bytes.is_empty() => None,
+        _ => Some("application/octet-stream"),
+    };
+    Outline { length, content_type, sends_content: !is_head && !bodiless }
+}

@@ -1,0 +1,263 @@
+//! Counts the frames of a client on their way to `h2`, which has no bound for most of them (edge.md S16 to S20).
+//!
+//! Only heads of frames are looked at. What costs work and brings none uses up a budget, which time and useful bytes fill
+//! again. Which streams were touched is remembered, so that a cancelled request is noticed without asking every stream.
+
+/// Looks at a client's bytes, preface first.
+#[derive(Debug)]
+pub(crate) struct FrameCounter {
+    preface_left: usize,
+    /// The head of the next frame, as far as it is there.
+    head: [u8; HEAD],
+    have: usize,
+    payload_left: usize,
+    /// In [`UNIT`]s of a token.
+    budget: u64,
+    /// When it was last filled, in milliseconds.
+    filled: u64,
+    is_spent: bool,
+    /// A header block has begun and not ended.
+    is_in_block: bool,
+    highest_stream: u32,
+    touched: Vec<u32>,
+}
+
+/// Bytes of a frame's head (RFC 9113 section 4.1).
+const HEAD: usize = 9;
+/// A token; as much as a byte that is useful is worth is one of its parts.
+const UNIT: u64 = 1024;
+/// Tokens that a budget holds.
+const MOST: u64 = 4096;
+/// Parts of a token that a millisecond brings: a hundred tokens a second.
+const PER_MILLISECOND: u64 = 102;
+/// More are not remembered one by one.
+const MOST_TOUCHED: usize = 256;
+
+const DATA: u8 = 0;
+const HEADERS: u8 = 1;
+const PRIORITY: u8 = 2;
+const RST_STREAM: u8 = 3;
+const SETTINGS: u8 = 4;
+const PING: u8 = 6;
+const GOAWAY: u8 = 7;
+const WINDOW_UPDATE: u8 = 8;
+const CONTINUATION: u8 = 9;
+const END_STREAM: u8 = 0x1;
+const END_HEADERS: u8 = 0x4;
+
+impl FrameCounter {
+    /// For a connection whose preface has not been read; `now` in milliseconds.
+    pub(crate) fn new(now: u64) -> Self {
+        Self {
+            preface_left: super::PREFACE.len(),
+            head: [0; HEAD],
+            have: 0,
+            payload_left: 0,
+            budget: MOST * UNIT,
+            filled: now,
+            is_spent: false,
+            is_in_block: false,
+            highest_stream: 0,
+            touched: Vec::new(),
+        }
+    }
+
+    /// Looks at what came in.
+    pub(crate) fn receive(&mut self, mut bytes: &[u8], now: u64) {
+        self.fill(now.saturating_sub(self.filled).saturating_mul(PER_MILLISECOND));
+        self.filled = now;
+        let preface = self.preface_left.min(bytes.len());
+        self.preface_left -= preface;
+        bytes = &bytes[preface..];
+        while !bytes.is_empty() {
+            let payload = self.payload_left.min(bytes.len());
+            self.payload_left -= payload;
+            bytes = &bytes[payload..];
+            let part = (HEAD - self.have).min(bytes.len());
+            self.head[self.have..self.have + part].copy_from_slice(&bytes[..part]);
+            self.have += part;
+            bytes = &bytes[part..];
+            if self.have == HEAD {
+                self.have = 0;
+                self.count();
+            }
+        }
+    }
+
+    /// So many bytes of answers have left: whoever takes them may say so.
+    pub(crate) fn sent(&mut self, bytes: usize) {
+        self.fill(bytes as u64);
+    }
+
+    /// Has it cost more than it may?
+    pub(crate) fn is_spent(&self) -> bool {
+        self.is_spent
+    }
+
+    /// Has a header block begun that is not complete?
+    pub(crate) fn is_in_block(&self) -> bool {
+        self.is_in_block
+    }
+
+    /// The streams that were touched by other frames than the one that opened them since this was asked last.
+    pub(crate) fn take_touched(&mut self) -> Vec<u32> {
+        std::mem::take(&mut self.touched)
+    }
+
+    /// Were there any?
+    pub(crate) fn has_touched(&self) -> bool {
+        !self.touched.is_empty()
+    }
+
+    fn count(&mut self) {
+        let [high, middle, low, kind, flags, id @ ..] = self.head;
+        let length = usize::from(high) << 16 | usize::from(middle) << 8 | usize::from(low);
+        let stream = u32::from_be_bytes(id) & 0x7fff_ffff;
+        self.payload_left = length;
+        let tokens = match kind {
+            DATA if length == 0 && flags & END_STREAM == 0 => 10,
+            DATA => {
+                self.fill(length as u64);
+                0
+            }
+            HEADERS => {
+                self.is_in_block = flags & END_HEADERS == 0;
+                self.fill(UNIT);
+                0
+            }
+            CONTINUATION => {
+                self.is_in_block = flags & END_HEADERS == 0;
+                1
+            }
+            PRIORITY | WINDOW_UPDATE => 1,
+            RST_STREAM | SETTINGS | PING | GOAWAY => 10,
+            // Other protocols' extensions are to be ignored (section 5.5).
+            _ => 2,
+        };
+        match self.budget.checked_sub(tokens * UNIT) {
+            Some(left) => self.budget = left,
+            None => self.is_spent = true,
+        }
+        if kind == HEADERS && stream > self.highest_stream {
+            self.highest_stream = stream;
+        } else if stream > 0 && self.touched.last() != Some(&stream) && self.touched.len() < MOST_TOUCHED {
+            self.touched.push(stream);
+        }
+    }
+
+    fn fill(&mut self, parts: u64) {
+        self.budget = self.budget.saturating_add(parts).min(MOST * UNIT);
+    }
+}
+
+/// Writes another limit into the SETTINGS frame that a server sends first (RFC 9113 section 6.5.2): what is advertised is
+/// less than what is read, so that what lies between can be answered by a page.
+pub(crate) fn advertise(frame: &mut [u8], max_header_list_size: u32) {
+    const MAX_HEADER_LIST_SIZE: [u8; 2] = [0, 6];
+    if frame.get(3) != Some(&SETTINGS) {
+        return;
+    }
+    let length = usize::from(frame[1]) << 8 | usize::from(frame[2]);
+    let settings = frame.get_mut(HEAD..HEAD + length).unwrap_or_default();
+    for setting in settings.chunks_exact_mut(6).filter(|setting| setting[..2] == MAX_HEADER_LIST_SIZE) {
+        setting[2..].copy_from_slice(&max_header_list_size.to_be_bytes());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+        let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
+        [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
+    }
+
+    fn begun() -> FrameCounter {
+        let mut counter = FrameCounter::new(0);
+        counter.receive(crate::protocol::http2::PREFACE, 0);
+        counter
+    }
+
+    /// How many of these frames are taken within a moment.
+    fn taken(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> usize {
+        let (mut counter, bytes) = (begun(), frame(kind, flags, stream, payload));
+        (0..20_000)
+            .take_while(|_| {
+                counter.receive(&bytes, 0);
+                !counter.is_spent()
+            })
+            .count()
+    }
+
+    #[test]
+    fn what_brings_nothing_is_bounded() {
+        for (kind, payload, most) in [
+            (PRIORITY, &[0; 5][..], 4096),
+            (RST_STREAM, &[0; 4], 409),
+            (SETTINGS, &[], 409),
+            (PING, &[0; 8], 409),
+            (WINDOW_UPDATE, &[0, 0, 0, 1], 4096),
+            (CONTINUATION, &[], 4096),
+            (DATA, &[], 409),
+            (0xfa, b"anything", 2048),
+        ] {
+            assert_eq!(taken(kind, 0, 1, payload), most, "frames of type {kind}");
+        }
+        assert_eq!(taken(HEADERS, END_HEADERS, 1, &[0x82]), 20_000);
+        assert_eq!(taken(DATA, 0, 1, &[7; 64]), 20_000);
+    }
+
+    #[test]
+    fn time_and_useful_bytes_fill_it_again() {
+        let mut counter = begun();
+        let ping = frame(PING, 0, 0, &[0; 8]);
+        for second in 0..1000 {
+            counter.receive(&ping.repeat(9), second * 1000);
+        }
+        assert!(!counter.is_spent(), "nine pings a second");
+        let (mut counter, update) = (begun(), frame(WINDOW_UPDATE, 0, 1, &[0, 0, 64, 0]));
+        for _ in 0..100_000 {
+            counter.sent(16 << 10);
+            counter.receive(&update.repeat(2), 0);
+        }
+        assert!(!counter.is_spent(), "two window updates for each full frame");
+    }
+
+    #[test]
+    fn frames_in_pieces_are_the_same_frames() {
+        let blocks = [
+            crate::protocol::http2::PREFACE.to_vec(),
+            frame(SETTINGS, 0, 0, &[0, 3, 0, 0, 0, 100]),
+            frame(HEADERS, 0, 1, &[0x82; 40]),
+            frame(CONTINUATION, END_HEADERS, 1, &[0x82; 10]),
+            frame(DATA, 0, 1, &[7; 300]),
+            frame(HEADERS, END_HEADERS, 3, &[0x82; 3]),
+            frame(RST_STREAM, 0, 3, &[0, 0, 0, 8]),
+        ]
+        .concat();
+        for size in 1..=blocks.len() {
+            let mut counter = FrameCounter::new(0);
+            for piece in blocks.chunks(size) {
+                counter.receive(piece, 0);
+            }
+            assert_eq!(counter.take_touched(), [1, 3], "pieces of {size}");
+            assert!(!counter.is_in_block() && !counter.has_touched());
+            assert_eq!((counter.payload_left, counter.have, counter.preface_left), (0, 0, 0));
+        }
+        let mut counter = begun();
+        counter.receive(&frame(HEADERS, 0, 1, &[]), 0);
+        assert!(counter.is_in_block());
+    }
+
+    #[test]
+    fn only_the_one_setting_is_changed() {
+        let mut settings = frame(SETTINGS, 0, 0, &[0, 1, 0, 0, 16, 0, 0, 6, 0, 0, 128, 0]);
+        advertise(&mut settings, 16 << 10);
+        assert_eq!(settings, frame(SETTINGS, 0, 0, &[0, 1, 0, 0, 16, 0, 0, 6, 0, 0, 64, 0]));
+        let mut other = frame(PING, 0, 0, &[0, 6, 0, 0, 0, 0, 0, 0]);
+        advertise(&mut other, 1);
+        advertise(&mut other[..4], 1);
+        assert_eq!(other, frame(PING, 0, 0, &[0, 6, 0, 0, 0, 0, 0, 0]));
+    }
+}

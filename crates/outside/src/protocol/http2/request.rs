@@ -1,0 +1,149 @@
+//! What `h2` has read of a request's fields, as a request (RFC 9113 section 8).
+//!
+//! `h2` resets what breaks the rules on frames and pseudo-header fields. What it leaves is refused here, by the same rules
+//! as in HTTP/1.1 where there are any: targets, authorities, names with `_`, lengths, limits.
+
+use http::header::{COOKIE, HOST, HeaderMap, HeaderName, HeaderValue};
+use http::request::Parts;
+
+use crate::error::Refusal;
+use crate::message::{Field, Known, Request, Span, Version};
+use crate::protocol::http1::{BodyLength, HeadLimits, framing, has_underscore, is_authority};
+
+/// What a head says about what follows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Announced {
+    /// Bytes of content, if it says so.
+    pub(crate) length: Option<u64>,
+    /// Does the client wait for a 100 before it sends its content?
+    pub(crate) expects_continue: bool,
+}
+
+/// What each field counts beside its bytes (RFC 9113 section 6.5.2).
+const FIELD_COST: usize = 32;
+/// Of the size that a head may have in HTTP/1.1, this part is advertised as the limit of a field list.
+pub(crate) const ADVERTISED_PART: usize = 2;
+
+/// Reads a head into an empty request. If it is refused, the request holds at least method and target.
+pub(crate) fn decode_request(head: &Parts, limits: &HeadLimits, request: &mut Request) -> Result<Announced, Refusal> {
+    request.version = Version::Http2;
+    let (text, _) = request.headers.raw_parts();
+    let mut add = |piece: &str| {
+        let start = text.len() as u32;
+        text.extend_from_slice(piece.as_bytes());
+        Span { start, end: text.len() as u32 }
+    };
+    let method = head.method.as_str();
+    let authority = head.uri.authority().map_or("", |authority| authority.as_str());
+    let path = head.uri.path_and_query().map_or("", |path| path.as_str());
+    request.method = add(method);
+    add(" ");
+    let target = add(if method == "CONNECT" { authority } else { path });
+    add(" HTTP/2\r\n");
+    request.target = target;
+    if request.line().len() > limits.request_line {
+        return Err(Refusal::limit(414, "request line too long", "max_request_line"));
+    }
+    check_size(head, limits)?;
+    if !path.bytes().all(|byte| (0x21..=0x7e).contains(&byte)) {
+        return Err(Refusal::bad("the request target holds a byte that has to be percent-encoded"));
+    }
+    check_authority(&head.headers, authority)?;
+    decode_fields(&head.headers, authority, request)?;
+    let framing = framing(request)?;
+    let length = request.headers.known(Known::ContentLength).and(match framing.body {
+        BodyLength::Known(length) => Some(length),
+        BodyLength::Chunked => None,
+    });
+    decode_target(method, path, target, request)?;
+    Ok(Announced { length, expects_continue: framing.expects_continue })
+}
+
+/// Fields and bytes; crumbs of a cookie count one by one (edge.md S19).
+fn check_size(head: &Parts, limits: &HeadLimits) -> Result<(), Refusal> {
+    if head.headers.len() > limits.fields {
+        return Err(Refusal::limit(431, "too many header fields", "max_header_fields"));
+    }
+    let fields = head.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + FIELD_COST);
+    if fields.sum::<usize>() > limits.section / ADVERTISED_PART {
+        return Err(Refusal::limit(431, "header section too large", "max_header_size"));
+    }
+    Ok(())
+}
+
+/// Exactly one authority, said once or twice the same (RFC 9113 section 8.3.1).
+fn check_authority(headers: &HeaderMap, authority: &str) -> Result<(), Refusal> {
+    let mut hosts = headers.get_all(HOST).iter().map(HeaderValue::as_bytes);
+    let said = match (authority, hosts.next(), hosts.next()) {
+        (_, _, Some(_)) => return Err(Refusal::bad("more than one Host")),
+        ("", None, _) => return Err(Refusal::bad("missing Host")),
+        ("", Some(host), _) => host,
+        (authority, None, _) => authority.as_bytes(),
+        (authority, Some(host), _) if host.eq_ignore_ascii_case(authority.as_bytes()) => host,
+        _ => return Err(Refusal::bad("Host and :authority differ")),
+    };
+    match is_authority(said) {
+        true => Ok(()),
+        false => Err(Refusal::bad("malformed Host")),
+    }
+}
+
+fn decode_fields(headers: &HeaderMap, authority: &str, request: &mut Request) -> Result<(), Refusal> {
+    let (text, fields) = request.headers.raw_parts();
+    let room = headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4);
+    text.reserve(room.sum::<usize>() + authority.len() + 10);
+    fields.reserve(headers.len() + 1);
+    let mut push = |name: &str, values: &mut dyn Iterator<Item = &[u8]>| {
+        let start = text.len();
+        text.extend_from_slice(name.as_bytes());
+        text.extend_from_slice(b": ");
+        let value = text.len();
+        for (index, piece) in values.enumerate() {
+            // Crumbs of a cookie are one field for whoever reads it (RFC 9113 section 8.2.3).
+            text.extend_from_slice(if index == 0 { b"" } else { b"; " });
+            text.extend_from_slice(piece);
+        }
+        let value_len = (text.len() - value) as u32;
+        text.extend_from_slice(b"\r\n");
+        let (name_len, known) = (name.len() as u16, Known::of(name.as_bytes()));
+        fields.push(Field { name: start as u32, value: value as u32, value_len, name_len, known });
+    };
+    if !authority.is_empty() {
+        push("host", &mut std::iter::once(authority.as_bytes()));
+    }
+    let mut had_cookie = false;
+    for (name, value) in headers {
+        let value = value.as_bytes();
+        if matches!(value, [b' ' | b'\t', ..] | [.., b' ' | b'\t']) {
+            return Err(Refusal::bad("space around a field value"));
+        }
+        if skips(name, authority)? {
+            continue;
+        }
+        if name != COOKIE {
+            push(name.as_str(), &mut std::iter::once(value));
+        } else if !std::mem::replace(&mut had_cookie, true) {
+            push(name.as_str(), &mut headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes));
+        }
+    }
+    Ok(())
+}
+
+/// Is this field left out?
+fn skips(name: &HeaderName, authority: &str) -> Result<bool, Refusal> {
+    Ok((name == HOST && !authority.is_empty()) || has_underscore(name.as_str().as_bytes())?)
+}
+
+/// The forms of `:path` (RFC 9113 section 8.3.1).
+fn decode_target(method: &str, path: &str, span: Span, request: &mut Request) -> Result<(), Refusal> {
+    match path.as_bytes() {
+        _ if method == "CONNECT" => Err(Refusal::new(501, "CONNECT is not implemented")),
+        [b'/', ..] => request.set_path(span),
+        b"*" if method == "OPTIONS" => {
+            request.path = span;
+            request.query = Span { start: span.end, end: span.end };
+            Ok(())
+        }
+        _ => Err(Refusal::bad("the request target has none of the forms of RFC 9113 section 8.3.1")),
+    }
+}

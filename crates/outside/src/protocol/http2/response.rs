@@ -1,0 +1,114 @@
+//! The head of a response, as `h2` takes it (RFC 9113 section 8.3.2).
+//!
+//! As in HTTP/1.1 the server owns what frames a message. Fields that belong to a connection have no place here, whoever
+//! set them (section 8.2.2).
+
+use http::header::{self, HeaderName, HeaderValue};
+use http::{Response, StatusCode};
+
+use crate::message::{Headers, Known};
+
+/// A head of these fields; `content_type` is added if there is none.
+pub(crate) fn response_head(
+    status: u16,
+    headers: &Headers,
+    content_type: Option<&'static str>,
+    length: Option<u64>,
+    date: &HeaderValue,
+) -> Response<()> {
+    let mut response = Response::new(());
+    // A status that is none of 100 to 999 does not get here.
+    *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let fields = response.headers_mut();
+    fields.reserve(headers.len() + 3);
+    let mut has_type = false;
+    for ((known, value), (name, _)) in headers.known_fields().zip(headers.iter()) {
+        has_type |= known == Known::ContentType;
+        // What could not stand in a message is not in the list.
+        if let Some(name) = name_of(known, name)
+            && let Ok(mut value) = value_of(known, value)
+        {
+            value.set_sensitive(known == Known::SetCookie);
+            fields.append(name, value);
+        }
+    }
+    if let (false, Some(content_type)) = (has_type, content_type) {
+        fields.append(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    }
+    if let Some(length) = length {
+        fields.append(header::CONTENT_LENGTH, length.into());
+    }
+    fields.append(header::DATE, date.clone());
+    response
+}
+
+/// The name as it goes out; `None` if the field does not.
+fn name_of(known: Known, name: &str) -> Option<HeaderName> {
+    Some(match known {
+        Known::Connection | Known::KeepAlive | Known::TransferEncoding | Known::Upgrade => return None,
+        Known::ContentLength | Known::Date => return None,
+        Known::AcceptRanges => header::ACCEPT_RANGES,
+        Known::CacheControl => header::CACHE_CONTROL,
+        Known::ContentEncoding => header::CONTENT_ENCODING,
+        Known::ContentRange => header::CONTENT_RANGE,
+        Known::ContentType => header::CONTENT_TYPE,
+        Known::ETag => header::ETAG,
+        Known::LastModified => header::LAST_MODIFIED,
+        Known::Server => header::SERVER,
+        Known::SetCookie => header::SET_COOKIE,
+        Known::Vary => header::VARY,
+        _ if name.eq_ignore_ascii_case("proxy-connection") => return None,
+        _ => HeaderName::from_bytes(name.as_bytes()).ok()?,
+    })
+}
+
+/// The commonest values are not copied.
+fn value_of(known: Known, value: &[u8]) -> Result<HeaderValue, header::InvalidHeaderValue> {
+    const COMMON: [&str; 4] =
+        ["text/plain; charset=utf-8", "text/html; charset=utf-8", "application/json", "application/octet-stream"];
+    let common = COMMON.iter().find(|text| known == Known::ContentType && text.as_bytes() == value);
+    match common {
+        Some(text) => Ok(HeaderValue::from_static(text)),
+        None => HeaderValue::from_bytes(value),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_belongs_to_a_connection_stays_away() {
+        let mut headers = Headers::new();
+        for (name, value) in [
+            ("X-A", "1"),
+            ("Set-Cookie", "a=1"),
+            ("set-cookie", "b=2"),
+            ("Connection", "close"),
+            ("Keep-Alive", "timeout=5"),
+            ("Proxy-Connection", "close"),
+            ("Transfer-Encoding", "chunked"),
+            ("Upgrade", "websocket"),
+            ("Content-Length", "99"),
+            ("Date", "now"),
+        ] {
+            headers.append(name, value).unwrap();
+        }
+        let date = HeaderValue::from_static("Sun, 22 Nov 2026 07:30:00 GMT");
+        let head = response_head(404, &headers, Some("a/b"), Some(7), &date);
+        let fields: Vec<_> =
+            head.headers().iter().map(|(name, value)| format!("{name}: {}", value.to_str().unwrap())).collect();
+        assert_eq!(head.status(), 404);
+        assert_eq!(
+            fields,
+            [
+                "x-a: 1",
+                "set-cookie: a=1",
+                "set-cookie: b=2",
+                "content-type: a/b",
+                "content-length: 7",
+                "date: Sun, 22 Nov 2026 07:30:00 GMT"
+            ]
+        );
+    }
+}

@@ -1,0 +1,10 @@
+//! HTTP/2 over real sockets: what RFC 9113 section 8 asks of requests and answers, and what attacks may cost.
+//!
+//! Frames are written out where it matters what exactly is said; else the client is that of the crate `h2`.
+
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail like tests")]
+#![expect(dead_code, unused_imports, reason = "the tests that use them come next")]
+
+mod messages;
+mod server;
+mod wire;
