@@ -55,6 +55,29 @@ def test_an_exception_is_a_500(serve, records):
     records.wait_for("secret of the coroutine")
 
 
+def test_one_that_blocks_the_loop_is_named(serve, records):
+    begun, gate = threading.Event(), threading.Event()
+
+    async def blocking(request):
+        begun.set()
+        gate.wait(20)
+        return "done"
+
+    async def other(request):
+        return "other"
+
+    running = serve({"/blocking": blocking, "/other": other})
+    with running.wire() as first, running.wire() as second:
+        first.send(request_bytes("/blocking"))
+        assert begun.wait(10)
+        second.send(request_bytes("/other"))
+        assert "gate.wait(20)" in records.wait_for("blocks the event loop").whole
+        gate.set()
+        assert first.receive_answer().text == "done"
+        assert second.receive_answer().text == "other"
+    assert len([text for text in records.texts() if "blocks the event loop" in text]) == 1
+
+
 def test_a_cancelled_handler_is_a_500(serve):
     async def handler(request):
         raise asyncio.CancelledError

@@ -1,4 +1,4 @@
-"""Where a handler is that does not end long after it was told to."""
+"""Where a handler is that does not end long after it was told to, or that keeps the event loop of all others."""
 
 import logging
 import sys
@@ -8,7 +8,17 @@ _log = logging.getLogger("outside")
 
 
 def log_stack(thread: int | None) -> None:
-    """Called once for each such handler, on a thread that nobody waits for; `None` if its thread is not known."""
+    """Called once for each handler that does not end, on a thread that nobody waits for; `None` if its own is not known."""
+    if stack := _stack(thread):
+        _log.error("the handler that does not end is here:\n%s", stack)
+
+
+def log_blocked_loop(thread: int) -> None:
+    """Called when the event loop of `async def` handlers has not gone on for a second while something waited for it."""
+    if stack := _stack(thread):
+        _log.error("a handler blocks the event loop of all async def handlers; it should be a plain one. It is here:\n%s", stack)
+
+
+def _stack(thread: int | None) -> str:
     frame = sys._current_frames().get(thread) if thread is not None else None
-    if frame is not None:
-        _log.error("the handler that does not end is here:\n%s", "".join(traceback.format_stack(frame)).rstrip())
+    return "".join(traceback.format_stack(frame)).rstrip() if frame is not None else ""

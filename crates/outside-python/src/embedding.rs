@@ -8,6 +8,7 @@ use std::time::Instant;
 use outside::{Host, Request};
 use pyo3::prelude::*;
 
+use crate::call::asynchronous::EventLoop;
 use crate::call::{Shared, lock};
 use crate::contention;
 use crate::logging::log_exception;
@@ -40,6 +41,10 @@ impl Host for PythonHost {
                 log_exception(py, "where a handler is could not be found", &error);
             }
         });
+    }
+
+    fn tick(&self) {
+        EventLoop::look_after();
     }
 
     fn replace(&self) -> bool {

@@ -9,6 +9,7 @@ use std::os::fd::AsRawFd as _;
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use outside::{Elsewhere, Error, Pull, Reply, Ticket};
 use pyo3::exceptions::PyValueError;
@@ -28,6 +29,8 @@ pub(crate) struct EventLoop {
     waiting: Mutex<HashMap<Ticket, Waiting>>,
     next_ticket: AtomicU64,
     told: AtomicBool,
+    /// Since when it has not taken notice of what it was told; `None` too if that was logged.
+    unheard: Mutex<Option<Instant>>,
     button: UnixStream,
     bell: UnixStream,
 }
@@ -59,6 +62,9 @@ pub(crate) struct Coroutine {
 /// An `async def` function on a route.
 pub(crate) struct AsyncFunction(pub(crate) Arc<Coroutine>);
 
+/// The loop answers within this time, or a handler blocks it.
+const BLOCKED: Duration = Duration::from_secs(1);
+
 /// The loop of this process and its thread, while there is one.
 static CURRENT: Mutex<Option<(Arc<EventLoop>, Arc<Thread>)>> = Mutex::new(None);
 
@@ -82,6 +88,7 @@ impl EventLoop {
                 waiting: Mutex::default(),
                 next_ticket: AtomicU64::new(0),
                 told: AtomicBool::new(false),
+                unheard: Mutex::default(),
                 button,
                 bell,
             });
@@ -109,6 +116,31 @@ impl EventLoop {
             Some(thread) => thread.bind(py).call_method1("join", (5.0,)).map(drop),
             None => Ok(()),
         }
+    }
+
+    /// Looks whether a handler keeps the loop from going on while something waits, and has it logged where that is.
+    pub(crate) fn look_after() {
+        let Some((source, thread)) = lock(&CURRENT).as_ref().map(|(source, thread)| (source.clone(), thread.clone()))
+        else {
+            return;
+        };
+        if lock(&source.unheard).take_if(|since| since.elapsed() >= BLOCKED).is_none() {
+            return;
+        }
+        // On a thread of its own: it waits for Python's lock.
+        let told = std::thread::Builder::new().name("outside-stack".into()).spawn(move || {
+            Python::attach(|py| {
+                let Some(thread) = lock(&thread).as_ref().map(|thread| thread.clone_ref(py)) else { return };
+                let logged = thread
+                    .getattr(py, "ident")
+                    .and_then(|ident| py.import("outside._stuck")?.call_method1("log_blocked_loop", (ident,)));
+                if let Err(error) = logged {
+                    log_exception(py, "where the event loop is could not be found", &error);
+                }
+            });
+        });
+        // Without a thread there is no word of it.
+        drop(told);
     }
 
     /// Asks an asynchronous iterator for its next piece.
@@ -147,6 +179,7 @@ impl EventLoop {
     fn push(&self, work: Work) {
         lock(&self.queue).push_back(work);
         if !self.told.swap(true, Ordering::SeqCst) {
+            *lock(&self.unheard) = Some(Instant::now());
             // A full socket means that the bell rings already.
             drop((&self.button).write(&[0]));
         }
@@ -192,6 +225,7 @@ impl LoopSource {
     fn take<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
         let mut rings = [0; 64];
         drop((&self.0.bell).read(&mut rings));
+        *lock(&self.0.unheard) = None;
         self.0.told.store(false, Ordering::SeqCst);
         let taken = std::mem::take(&mut *lock(&self.0.queue));
         let list = PyList::empty(py);

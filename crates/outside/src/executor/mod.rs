@@ -55,7 +55,10 @@ pub trait Host: Send + Sync {
         let _is_not_needed = request;
     }
 
-    /// Called before that: has another process take the place of this one, if there is somebody who can do that; then the
+    /// Called several times a second, inside the event loop: must not wait.
+    fn tick(&self) {}
+
+    /// Called before a thread is given up: has another process take the place of this one, if there is somebody who can do that; then the
     /// server retires. Called inside the event loop: must not wait, for a lock of the language least of all.
     fn replace(&self) -> bool {
         false
@@ -88,6 +91,7 @@ impl Executor {
     /// another process takes the place of this one.
     pub(crate) fn tick(self: &Arc<Self>, termination_timeout: Duration) -> bool {
         self.expire();
+        self.host.tick();
         let mut is_replaced = false;
         for given_up in self.give_up() {
             is_replaced |= self.host.replace();
