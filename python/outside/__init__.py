@@ -15,7 +15,6 @@ from ._outside import (
     FormFile,
     HandlerTimeout,
     HTTPException,
-    OutsideHTTP,
     OutsideHTTP_Redirect,
     Request,
     Response,
@@ -28,6 +27,8 @@ from ._outside import (
     get_description,
     get_insensitive_header,
 )
+from ._routes import Routes
+from ._server import OutsideHTTP
 from ._websocket import AsyncWebSocketConnection, BinaryMessage, TextMessage, WebSocketExit
 
 __all__ = [
@@ -46,6 +47,7 @@ __all__ = [
     "Request",
     "Response",
     "ResponseCookie",
+    "Routes",
     "ScheduledResponse",
     "TextMessage",
     "WebSocket",

@@ -6,17 +6,20 @@ the loop: only the engine's word does.
 """
 
 import asyncio
+import concurrent.futures
 import logging
 import sys
 from collections.abc import AsyncIterator, Coroutine
+from functools import partial
 from typing import Any
 
+from . import _outside
 from ._websocket import AsyncWebSocketConnection, WebSocketExit
 from ._websocket import serve as serve_session
 from ._websocket import serve_exit
 
 _EAGER: dict[str, Any] = {"eager_start": True} if sys.version_info >= (3, 12) else {}
-_logger = logging.getLogger("outside")
+logger = logging.getLogger("outside")
 
 
 def serve(source: Any) -> None:
@@ -30,7 +33,7 @@ def serve(source: Any) -> None:
             loop.run_forever()
         except BaseException as error:
             # A SystemExit in some task, for example: it ends that task, not the loop of all others.
-            _logger.error("the event loop of async handlers goes on after an exception", exc_info=error)
+            logger.error("the event loop of async handlers goes on after an exception", exc_info=error)
     loop.remove_reader(source.fileno())
     try:
         loop.run_until_complete(server.end())
@@ -56,11 +59,17 @@ class _Server:
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._streams: dict[int, _Stream] = {}
         self._sessions: dict[int, AsyncWebSocketConnection] = {}
+        self._others: set[asyncio.Task[None]] = set()
 
     def take_work(self) -> None:
         for kind, ticket, what, request in self._source.take():
             if kind == "call":
                 task = self._start(self._answer(ticket, what, request))
+                if not task.done():
+                    self._tasks[ticket] = task
+            elif kind == "apply":  # with parameters of the path
+                by_place, by_name = request
+                task = self._start(self._answer(ticket, partial(what, *by_place, **(by_name or {})), None))
                 if not task.done():
                     self._tasks[ticket] = task
             elif kind == "cancel":
@@ -80,6 +89,9 @@ class _Server:
             elif kind == "close":
                 if stream := self._streams.get(id(what)):
                     stream.task.cancel()
+            elif kind == "run":
+                self._others.add(task := self._start(_tell(what, request)))
+                task.add_done_callback(self._others.discard)
             elif kind == "stop":
                 self.stopping = True
                 self._loop.stop()
@@ -89,7 +101,7 @@ class _Server:
 
     async def _answer(self, ticket: int, function: Any, request: Any) -> None:
         try:
-            value = await function(request)
+            value = await (function() if request is None else function(request))
         except asyncio.CancelledError:
             self._source.forget(ticket)
         except BaseException as error:
@@ -110,12 +122,12 @@ class _Server:
         except asyncio.CancelledError:
             code = 1001
         except BaseException as error:
-            _logger.error("WebSocket %s: the handler failed", connection.request.url, exc_info=error)
+            logger.error("WebSocket %s: the handler failed", connection.request.url, exc_info=error)
         self._source.exit(ticket, code)
         try:
             await serve_exit(connection, functions)
         except BaseException as error:
-            _logger.error("on_exit of a WebSocket failed", exc_info=error)
+            logger.error("on_exit of a WebSocket failed", exc_info=error)
         finally:
             self._tasks.pop(ticket, None)
             self._sessions.pop(ticket, None)
@@ -147,11 +159,28 @@ class _Server:
 
     async def end(self) -> None:
         """Cancels every task, waits for them, and closes asynchronous generators."""
-        tasks = [*self._tasks.values(), *(stream.task for stream in self._streams.values())]
+        tasks = [*self._tasks.values(), *self._others, *(stream.task for stream in self._streams.values())]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await self._loop.shutdown_asyncgens()
+
+
+def wait_for(coroutine: Coroutine[Any, Any, Any]) -> Any:
+    """What comes of a coroutine, for a thread that may wait: on the loop of this process, or on one of its own if there is none."""
+    future: concurrent.futures.Future[Any] = concurrent.futures.Future()
+    if asyncio._get_running_loop() is not None or not _outside._run_on_loop(coroutine, future):
+        return asyncio.run(coroutine)
+    return future.result()
+
+
+async def _tell(coroutine: Coroutine[Any, Any, Any], future: "concurrent.futures.Future[Any]") -> None:
+    try:
+        future.set_result(await coroutine)
+    except BaseException as error:
+        future.set_exception(error)
+        if isinstance(error, asyncio.CancelledError):
+            raise
 
 
 class _Stream:
@@ -170,4 +199,4 @@ async def _close(iterator: Any) -> None:
         try:
             await close()
         except BaseException as error:
-            _logger.error("closing a streamed response failed", exc_info=error)
+            logger.error("closing a streamed response failed", exc_info=error)

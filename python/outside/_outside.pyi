@@ -26,6 +26,15 @@ _ErrorHandler: TypeAlias = Callable[..., Response] | Callable[..., Awaitable[Res
 
 __all__ = [
     "_LoopSource",
+    "_add_route",
+    "_code_and_message",
+    "_error_page",
+    "_log_failure",
+    "_remove_pattern",
+    "_route_parameters",
+    "_run_on_loop",
+    "_set_around",
+    "_status_of",
     "HandlerTimeout",
     "ContentError",
     "HTTPException",
@@ -210,6 +219,12 @@ class Request:
     @property
     def query(self) -> str:
         """The query as received, without the question mark."""
+    @property
+    def route(self) -> str | None:
+        """The route that answers, as it was written for a decorator; `None` for one of `set_route`."""
+    @property
+    def path_params(self) -> dict[str, Any]:
+        """The parameters of the path by name; empty if the route has none."""
     @property
     def address(self) -> tuple[str, int]:
         """Address and port of the client, as far as `trusted_proxies` tell; `("", 0)` if it has none."""
@@ -415,6 +430,25 @@ class _Wire:
     def outgoing(self) -> bytes: ...
     def end(self) -> None: ...
 
+def _add_route(
+    server: OutsideHTTP,
+    pattern: str,
+    methods: list[str],
+    origin: str,
+    handler: Any,
+    by_place: list[int],
+    by_name: list[tuple[str, int]],
+    scope: Any,
+    blocking: bool | None,
+) -> None: ...
+def _remove_pattern(server: OutsideHTTP, pattern: str) -> bool: ...
+def _route_parameters(pattern: str) -> list[str]: ...
+def _set_around(server: OutsideHTTP, scope: Any, around: bool, gate: bool, after: bool, asynchronous: bool) -> None: ...
+def _error_page(request: Request, code: int, message: str | None) -> Response: ...
+def _code_and_message(pair: tuple[Any, ...]) -> tuple[int, str | None]: ...
+def _status_of(error: BaseException) -> tuple[int, str | None] | None: ...
+def _log_failure(request: Request, what: str, error: BaseException) -> None: ...
+def _run_on_loop(coroutine: Any, future: Any) -> bool: ...
 @final
 class _LoopSource:
     """The work of the event loop in `_loop.py`; made by the server only."""

@@ -2,13 +2,13 @@
 
 from ._outside import (
     FilePath,
-    OutsideHTTP,
     OutsideHTTP_Redirect,
     Request,
     Response,
     ResponseCookie,
     ScheduledResponse,
 )
+from ._server import OutsideHTTP
 
 __all__ = [
     "FilePath",

@@ -9,6 +9,7 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBool, PyByteArray, PyBytes, PyDict, PyFloat, PyInt, PyList, PyMemoryView, PyString, PyTuple};
 
 use crate::call::stream::stream_of;
+use crate::call::sync::awaited;
 use crate::cookie::ResponseCookie;
 use crate::file_path::{FilePath, kind};
 use crate::response::{Fields, Response};
@@ -28,7 +29,7 @@ pub(crate) fn returned(value: &Bound<'_, PyAny>) -> PyResult<Returned> {
         return response_of(py, response.get()).map(Returned::Response);
     }
     if let Ok(pair) = value.cast::<PyTuple>() {
-        return code_and_message(pair);
+        return code_and_message(pair).map(|(code, message)| Returned::Code(code, message));
     }
     if value.is_none() {
         return Ok(Returned::Response(outside::Response::new(204)));
@@ -42,8 +43,7 @@ pub(crate) fn returned(value: &Bound<'_, PyAny>) -> PyResult<Returned> {
     }
     if is_coroutine(value)? {
         // A plain function that hands on what an async def function gave it.
-        let run = py.import("asyncio")?.getattr("run")?;
-        return returned(&run.call1((value,))?);
+        return returned(&awaited(py, value.clone())?);
     }
     Err(PyTypeError::new_err(format!(
         "a handler returns a Response, (code, message), str, bytes, dict, list or None, not {}",
@@ -60,11 +60,12 @@ pub(crate) fn is_coroutine(value: &Bound<'_, PyAny>) -> PyResult<bool> {
     IS_COROUTINE.import(value.py(), "inspect", "iscoroutine")?.call1((value,))?.is_truthy()
 }
 
-fn code_and_message(pair: &Bound<'_, PyTuple>) -> PyResult<Returned> {
+/// `(code, message)`, checked.
+pub(crate) fn code_and_message(pair: &Bound<'_, PyTuple>) -> PyResult<(u16, Option<String>)> {
     let wrong = || PyTypeError::new_err("a handler returns (code, message) with an int and a str or None");
     let (code, message): (i64, Option<String>) = pair.extract().map_err(|_| wrong())?;
     match u16::try_from(code) {
-        Ok(code) if (400..=599).contains(&code) => Ok(Returned::Code(code, message)),
+        Ok(code) if (400..=599).contains(&code) => Ok((code, message)),
         _ => Err(PyValueError::new_err(format!("the code of (code, message) is one of 400 to 599, not {code}"))),
     }
 }

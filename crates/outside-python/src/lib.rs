@@ -16,6 +16,7 @@ mod form;
 mod hooks;
 mod listening;
 mod logging;
+mod patterns;
 mod redirect;
 mod request;
 mod response;
@@ -51,6 +52,11 @@ mod _outside {
     use crate::folder::Folder;
     #[pymodule_export]
     use crate::form::FormFile;
+    #[pymodule_export]
+    use crate::patterns::{
+        _add_route, _code_and_message, _error_page, _log_failure, _remove_pattern, _route_parameters, _run_on_loop,
+        _set_around, _status_of,
+    };
     #[pymodule_export]
     use crate::redirect::OutsideHttpRedirect;
     #[pymodule_export]

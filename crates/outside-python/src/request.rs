@@ -11,6 +11,7 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBytes, PyDict, PyList, PyString, PyTuple};
 
+use crate::call::plan::value_of;
 use crate::failure::content_error;
 use crate::file_path::kind;
 use crate::form::FormFile;
@@ -256,6 +257,22 @@ impl Request {
                 Some(values) => values.cast::<PyList>()?.append(value)?,
                 None => params.set_item(name, [value])?,
             }
+        }
+        Ok(params)
+    }
+
+    /// The route that answers, as it was written for a decorator; `None` for one of `set_route`.
+    #[getter]
+    fn route(&self) -> Option<&str> {
+        self.inner().parameters().map(outside::Parameters::pattern)
+    }
+
+    /// The parameters of the path by name; empty if the route has none.
+    #[getter]
+    fn path_params<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let params = PyDict::new(py);
+        for (name, value) in self.inner().parameters().iter().flat_map(|parameters| parameters.iter()) {
+            params.set_item(name, value_of(py, value)?)?;
         }
         Ok(params)
     }

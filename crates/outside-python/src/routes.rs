@@ -1,6 +1,7 @@
 //! Routes as Python programs set them: which kind of handler an object is, and which objects stand on which route.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 
 use outside::{Handler, HostPattern};
@@ -11,6 +12,7 @@ use pyo3::types::PyDict;
 
 use crate::call::Shared;
 use crate::call::asynchronous::{AsyncFunction, Coroutine, EventLoop};
+use crate::call::plan::Plan;
 use crate::call::sync::Function;
 use crate::file_path::{FilePath, kind};
 use crate::folder::Folder;
@@ -68,11 +70,12 @@ pub(crate) fn route_name(host: Option<&str>, route: &str) -> PyResult<String> {
     }
 }
 
-/// The engine's handler of what a program puts on a route.
+/// The engine's handler of what a program puts on a route; `plan` says how a function is called if not with the request alone.
 pub(crate) fn engine_handler(
     handler: &Bound<'_, PyAny>,
     blocking: Option<bool>,
     shared: &Arc<Shared>,
+    plan: Option<Plan>,
 ) -> PyResult<Handler> {
     let (py, shared) = (handler.py(), Arc::clone(shared));
     if let Ok(file) = handler.cast::<FilePath>() {
@@ -80,9 +83,7 @@ pub(crate) fn engine_handler(
         return Ok(Handler::Files(Arc::new(files)));
     }
     if let Ok(websocket) = handler.cast::<WebSocket>() {
-        if RunningServer::any() {
-            EventLoop::running(py)?;
-        }
+        need_loop(py, &shared)?;
         return Ok(Handler::WebSocket(Arc::new(websocket.get().to_engine()?)));
     }
     if let Ok(folder) = handler.cast::<Folder>() {
@@ -96,12 +97,16 @@ pub(crate) fn engine_handler(
     }
     let function = handler.clone().unbind();
     if !is_async(handler)? {
-        return Ok(Handler::Inline(outside::Function::new(Function { function, shared }, blocking)));
+        return Ok(Handler::Inline(outside::Function::new(Function { function, shared, plan }, blocking)));
     }
-    if RunningServer::any() {
-        EventLoop::running(py)?;
-    }
-    Ok(Handler::Elsewhere(Arc::new(AsyncFunction(Arc::new(Coroutine { function, shared })))))
+    need_loop(py, &shared)?;
+    Ok(Handler::Elsewhere(Arc::new(AsyncFunction(Arc::new(Coroutine { function, shared, plan })))))
+}
+
+/// The asyncio loop will be wanted when the server runs, or is now.
+pub(crate) fn need_loop(py: Python<'_>, shared: &Shared) -> PyResult<()> {
+    shared.needs_loop.store(true, Ordering::Relaxed);
+    if RunningServer::any() { EventLoop::running(py).map(drop) } else { Ok(()) }
 }
 
 /// Is it an `async def` function, or an object whose `__call__` is one?

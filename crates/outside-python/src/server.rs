@@ -128,7 +128,7 @@ impl OutsideHttp {
     ) -> PyResult<()> {
         let server = self.server()?;
         let name = route_name(host, route)?;
-        let made = engine_handler(handler, blocking, &server.shared)?;
+        let made = engine_handler(handler, blocking, &server.shared, None)?;
         let set = match host {
             Some(host) => server.engine.set_route_for(host, route, made),
             None => server.engine.set_route(route, made),

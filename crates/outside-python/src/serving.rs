@@ -7,13 +7,14 @@ use outside::{Address, BindError, Listener};
 use pyo3::exceptions::{PyOSError, PyRuntimeError};
 use pyo3::prelude::*;
 
+use crate::call::Callbacks;
 use crate::call::asynchronous::EventLoop;
 use crate::call::interrupt::prepare as prepare_interrupts;
 use crate::contention;
-use crate::hooks::PythonHooks;
+use crate::hooks::install;
 use crate::logging::log_exception;
 use crate::routes::is_async;
-use crate::server::OutsideHttp;
+use crate::server::{OutsideHttp, lock};
 use crate::settings::Settings;
 use crate::signals::Signals;
 use crate::websocket::WebSocket;
@@ -29,12 +30,9 @@ pub(crate) fn serve_on(
     let server = slf.get().server()?;
     let entered = server.engine.enter().map_err(run_error)?;
     let Settings { config, pre_send, post_callback, server_cleanup, .. } = server.settings(py)?;
-    let hooked = pre_send.is_some() || post_callback.is_some();
-    server.shared.hooked.store(hooked, Ordering::Relaxed);
-    server.engine.set_hooks(match hooked {
-        true => Some(Arc::new(PythonHooks { pre_send, post_callback })),
-        false => None,
-    });
+    *lock(&server.shared.callbacks) =
+        Callbacks { pre_send: pre_send.map(Arc::new), post_callback: post_callback.map(Arc::new) };
+    install(server, py);
     server.log.begin(py)?;
     prepare_interrupts(py)?;
     let handlers = server.routes.handlers(py);
@@ -42,8 +40,13 @@ pub(crate) fn serve_on(
     // A WebSocket's handlers may still be set, and be `async def` functions.
     let may_need_loop =
         |handler: &Bound<'_, PyAny>| handler.cast::<WebSocket>().is_ok() || is_async(handler).unwrap_or(true);
-    if handlers.iter().any(|handler| may_need_loop(handler.bind(py))) {
+    let needs_loop = server.shared.needs_loop.load(Ordering::Relaxed);
+    if needs_loop || handlers.iter().any(|handler| may_need_loop(handler.bind(py))) {
         EventLoop::running(py)?;
+    }
+    if let Err(error) = call_hook(slf, "_run_startup") {
+        end_loop(py, running)?;
+        return Err(error);
     }
     let hangup = config.ssl_enabled.then(|| slf.getattr("_hang_up")).transpose()?;
     let signals = Signals::take(&slf.getattr("terminate")?, hangup.as_ref(), &entered, takes_signals)?;
@@ -68,10 +71,10 @@ pub(crate) fn serve_on(
     });
     tell_end(py);
     signals.give_back(py)?;
-    if running.end() {
-        EventLoop::stop(py)?;
-        contention::end(py)?;
+    if let Err(error) = call_hook(slf, "_run_shutdown") {
+        log_exception(py, "on_shutdown failed", &error);
     }
+    end_loop(py, running)?;
     if let Some(cleanup) = server_cleanup
         && let Err(error) = cleanup.bind(py).call0()
     {
@@ -81,6 +84,23 @@ pub(crate) fn serve_on(
         RunError::Python(error) => error,
         RunError::Engine(error) => run_error(error),
     })
+}
+
+/// Calls what the Python half of the class does at this moment.
+fn call_hook(slf: &Bound<'_, OutsideHttp>, name: &str) -> PyResult<()> {
+    match slf.as_any().getattr_opt(name)? {
+        Some(hook) => hook.call0().map(drop),
+        None => Ok(()),
+    }
+}
+
+/// A server does not run any more; the last one ends the loop of `async def` handlers.
+fn end_loop(py: Python<'_>, running: RunningServer) -> PyResult<()> {
+    if running.end() {
+        EventLoop::stop(py)?;
+        contention::end(py)?;
+    }
+    Ok(())
 }
 
 /// Servers that run in this process: the last one ends the event loop of async handlers.

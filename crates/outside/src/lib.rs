@@ -45,18 +45,20 @@ pub use executor::{Host, NoHost};
 pub use files::testing as files_testing;
 pub use files::{Files, Folder, media_type};
 pub use handler::{
-    Elsewhere, FilePath, Function, Handler, Inline, IntoHandler, Ready, Reply, Said, Ticket, blocking, never_blocking,
+    Asynchronous, Elsewhere, FilePath, Function, Handler, Inline, IntoHandler, Ready, Reply, Said, Ticket,
+    asynchronous, blocking, never_blocking,
 };
 pub use log::{Level, LogSink, StandardError};
 pub use message::{
     Body, BodyStream, Cookies, Event, FileSlice, FormLimits, Headers, HostPattern, IntoAnswer, KeepAlive, Known,
-    PieceFuture, Pull, Request, RequestParts, Response, ResponseCookie, SameSite, Span, TrustedProxy, Version,
-    content_disposition, decode_component, decode_lossy, parse_query, reason_phrase, statuses,
+    Parameter, Parameters, PieceFuture, Pull, Request, RequestParts, Response, ResponseCookie, SameSite, Span,
+    TrustedProxy, Version, content_disposition, decode_component, decode_lossy, parse_query, reason_phrase, statuses,
 };
 #[cfg(feature = "testing")]
 #[doc(hidden)]
 pub use protocol::testing;
-pub use site::{ErrorHandler, Hooks};
+pub use route::{PatternRoute, pattern_names};
+pub use site::{ErrorHandler, Hooks, error_page};
 pub use transport::{Address, BindError, CertificateError, Listener, SocketFile, TicketKeys, Tls};
 pub use websocket::{
     Bus, Hub, Message, SessionData, SessionHandler, Style, WebSocket, WebSocketConnection, WebSocketExit, WhenFull,

@@ -14,11 +14,13 @@ use std::time::{Duration, Instant};
 use outside::{Elsewhere, Error, Pull, Reply, Ticket};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyList};
 
+use super::plan::Plan;
 use super::session::Handlers;
 use super::stream::{Slot, piece};
-use super::{Shared, answer, lock};
+use super::{Shared, answer, around, lock};
 use crate::logging::log_exception;
 use crate::request::Request;
 use crate::websocket_connection::WebSocketConnection;
@@ -31,6 +33,8 @@ pub(crate) struct EventLoop {
     told: AtomicBool,
     /// Since when it has not taken notice of what it was told; `None` too if that was logged.
     unheard: Mutex<Option<Instant>>,
+    /// How often it has taken work.
+    heard: AtomicU64,
     button: UnixStream,
     bell: UnixStream,
 }
@@ -43,20 +47,59 @@ enum Work {
     Woken(Ticket),
     Next(Ticket, Arc<Py<PyAny>>),
     Close(Arc<Py<PyAny>>),
+    /// A coroutine, and the `concurrent.futures.Future` that somebody waits for.
+    Run(Py<PyAny>, Py<PyAny>),
     Stop,
 }
 
 /// Who waits for what the loop does.
 enum Waiting {
-    Answer(Reply, Arc<Coroutine>, Option<Py<Request>>),
+    Answer(Reply, Arc<Coroutine>, Option<Begun>),
     Piece(Arc<Slot>),
     Exit(Arc<Handlers>, outside::WebSocketConnection),
+}
+
+/// A call that the loop has taken.
+struct Begun {
+    request: Py<Request>,
+    /// With callbacks around it.
+    is_around: bool,
 }
 
 /// An `async def` function.
 pub(crate) struct Coroutine {
     pub(crate) function: Py<PyAny>,
     pub(crate) shared: Arc<Shared>,
+    /// How it is called, if not with the request alone.
+    pub(crate) plan: Option<Plan>,
+}
+
+impl Coroutine {
+    /// Has the loop await it.
+    fn call(
+        &self,
+        list: &Bound<'_, PyList>,
+        ticket: Ticket,
+        request: &Bound<'_, Request>,
+        is_around: bool,
+    ) -> PyResult<()> {
+        let function = self.function.bind(request.py());
+        match &self.plan {
+            plan if is_around => {
+                static CALL: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+                let py = request.py();
+                let call = CALL.import(py, "outside._around", "call_async")?;
+                list.append((
+                    "apply",
+                    ticket,
+                    call,
+                    (around(function, plan.as_ref(), request, &self.shared)?, py.None()),
+                ))
+            }
+            Some(plan) if !plan.is_plain() => list.append(("apply", ticket, function, plan.arguments(request)?)),
+            _ => list.append(("call", ticket, function, request)),
+        }
+    }
 }
 
 /// An `async def` function on a route.
@@ -64,6 +107,7 @@ pub(crate) struct AsyncFunction(pub(crate) Arc<Coroutine>);
 
 /// The loop answers within this time, or a handler blocks it.
 const BLOCKED: Duration = Duration::from_secs(1);
+const GRACE: Duration = Duration::from_millis(50);
 
 /// The loop of this process and its thread, while there is one.
 static CURRENT: Mutex<Option<(Arc<EventLoop>, Arc<Thread>)>> = Mutex::new(None);
@@ -89,6 +133,7 @@ impl EventLoop {
                 next_ticket: AtomicU64::new(0),
                 told: AtomicBool::new(false),
                 unheard: Mutex::default(),
+                heard: AtomicU64::new(0),
                 button,
                 bell,
             });
@@ -127,9 +172,15 @@ impl EventLoop {
         if lock(&source.unheard).take_if(|since| since.elapsed() >= BLOCKED).is_none() {
             return;
         }
+        let heard = source.heard.load(Ordering::SeqCst);
         // On a thread of its own: it waits for Python's lock.
         let told = std::thread::Builder::new().name("outside-stack".into()).spawn(move || {
             Python::attach(|py| {
+                // Another thread may have kept the lock all the while: then the loop goes on now.
+                py.detach(|| std::thread::sleep(GRACE));
+                if source.heard.load(Ordering::SeqCst) != heard {
+                    return;
+                }
                 let Some(thread) = lock(&thread).as_ref().map(|thread| thread.clone_ref(py)) else { return };
                 let logged = thread
                     .getattr(py, "ident")
@@ -141,6 +192,16 @@ impl EventLoop {
         });
         // Without a thread there is no word of it.
         drop(told);
+    }
+
+    /// Runs a coroutine and tells the future what came of it; `false` if there is no loop.
+    pub(crate) fn run(coroutine: Py<PyAny>, future: Py<PyAny>) -> bool {
+        let current = lock(&CURRENT).as_ref().map(|(source, _)| Arc::clone(source));
+        let is_there = current.is_some();
+        if let Some(source) = current {
+            source.push(Work::Run(coroutine, future));
+        }
+        is_there
     }
 
     /// Asks an asynchronous iterator for its next piece.
@@ -226,6 +287,7 @@ impl LoopSource {
         let mut rings = [0; 64];
         drop((&self.0.bell).read(&mut rings));
         *lock(&self.0.unheard) = None;
+        self.0.heard.fetch_add(1, Ordering::SeqCst);
         self.0.told.store(false, Ordering::SeqCst);
         let taken = std::mem::take(&mut *lock(&self.0.queue));
         let list = PyList::empty(py);
@@ -234,10 +296,13 @@ impl LoopSource {
                 Work::Call(ticket, coroutine, request) => {
                     let request = Bound::new(py, Request::view(request))?;
                     coroutine.shared.begin(&request, None);
-                    if let Some(Waiting::Answer(_, _, object)) = lock(&self.0.waiting).get_mut(&ticket) {
-                        *object = Some(request.clone().unbind());
+                    let is_around = coroutine.shared.is_around.load(Ordering::Relaxed);
+                    if let Some(Waiting::Answer(_, _, begun)) = lock(&self.0.waiting).get_mut(&ticket) {
+                        *begun = Some(Begun { request: request.clone().unbind(), is_around });
                     }
-                    list.append(("call", ticket, coroutine.function.bind(py), request))?;
+                    if let Err(error) = coroutine.call(&list, ticket, &request, is_around) {
+                        self.settle(py, ticket, Err(error));
+                    }
                 }
                 Work::Cancel(ticket) => list.append(("cancel", ticket, py.None(), py.None()))?,
                 Work::Session(ticket, handlers, connection) => {
@@ -247,6 +312,7 @@ impl LoopSource {
                 Work::Woken(ticket) => list.append(("woken", ticket, py.None(), py.None()))?,
                 Work::Next(ticket, iterator) => list.append(("next", ticket, iterator.bind(py), py.None()))?,
                 Work::Close(iterator) => list.append(("close", 0, iterator.bind(py), py.None()))?,
+                Work::Run(coroutine, future) => list.append(("run", 0, coroutine, future))?,
                 Work::Stop => list.append(("stop", 0, py.None(), py.None()))?,
             }
         }
@@ -265,9 +331,9 @@ impl LoopSource {
 
     /// Nobody waits for this any more.
     fn forget(&self, py: Python<'_>, ticket: Ticket) {
-        if let Some(Waiting::Answer(reply, coroutine, object)) = self.0.take_waiting(ticket) {
-            if let Some(object) = object {
-                coroutine.shared.end(object.bind(py));
+        if let Some(Waiting::Answer(reply, coroutine, begun)) = self.0.take_waiting(ticket) {
+            if let Some(begun) = begun {
+                coroutine.shared.end(begun.request.bind(py));
             }
             drop(reply);
         }
@@ -296,10 +362,10 @@ impl LoopSource {
 impl LoopSource {
     fn settle(&self, py: Python<'_>, ticket: Ticket, result: PyResult<Bound<'_, PyAny>>) {
         match self.0.take_waiting(ticket) {
-            Some(Waiting::Answer(reply, coroutine, Some(object))) => {
-                let object = object.bind(py);
+            Some(Waiting::Answer(reply, coroutine, Some(begun))) => {
+                let object = begun.request.bind(py);
                 coroutine.shared.end(object);
-                let answer = answer(object, result, &coroutine.shared, false);
+                let answer = answer(object, result, &coroutine.shared, false, begun.is_around);
                 reply.send(answer);
             }
             Some(Waiting::Answer(reply, ..)) => drop(reply),

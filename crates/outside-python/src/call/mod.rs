@@ -3,6 +3,7 @@
 
 pub(crate) mod asynchronous;
 pub(crate) mod interrupt;
+pub(crate) mod plan;
 pub(crate) mod session;
 pub(crate) mod stream;
 pub(crate) mod sync;
@@ -10,11 +11,12 @@ pub(crate) mod sync;
 use std::cell::RefCell;
 use std::fs::File;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use outside::Error;
 use pyo3::prelude::*;
 use pyo3::sync::MutexExt as _;
+use pyo3::types::PyTuple;
 
 use crate::convert::{Returned, returned};
 use crate::failure::answer_of;
@@ -22,6 +24,7 @@ use crate::hooks::Attachment;
 use crate::logging::log_exception;
 use crate::request::Request;
 use crate::response::Response;
+use plan::Plan;
 
 /// What the handlers of one server share.
 #[derive(Default)]
@@ -29,10 +32,27 @@ pub(crate) struct Shared {
     active: Mutex<Vec<Active>>,
     /// Are there hooks, so that answers must remember their Python objects?
     pub(crate) hooked: AtomicBool,
+    /// `pre_send` and `post_callback` while the server runs.
+    pub(crate) callbacks: Mutex<Callbacks>,
+    /// The callbacks that Python keeps, as the handlers of plain routes have them around themselves; see `outside/_around.py`.
+    pub(crate) scope: OnceLock<Py<PyAny>>,
+    /// Does any handler have callbacks around itself?
+    pub(crate) is_around: AtomicBool,
+    /// Are there callbacks after every answer?
+    pub(crate) has_after: AtomicBool,
+    /// Is there an `async def` function, so that the asyncio loop is wanted?
+    pub(crate) needs_loop: AtomicBool,
     /// In a worker process: where its supervisor listens.
     pub(crate) report: Mutex<Option<File>>,
     /// Has the supervisor been asked for another worker in this one's place?
     pub(crate) is_replaced: AtomicBool,
+}
+
+/// Functions of the configuration.
+#[derive(Default)]
+pub(crate) struct Callbacks {
+    pub(crate) pre_send: Option<Arc<Py<PyAny>>>,
+    pub(crate) post_callback: Option<Arc<Py<PyAny>>>,
 }
 
 /// A request that is being handled.
@@ -108,12 +128,13 @@ pub(crate) fn object_of(py: Python<'_>, request: &Arc<outside::Request>) -> PyRe
 }
 
 /// Makes the engine's answer of what a handler returned or raised. `runs_here`: an error handler will be called next on
-/// this thread.
+/// this thread; `is_around`: the callbacks around the handler have been called.
 pub(crate) fn answer(
     request: &Bound<'_, Request>,
     result: PyResult<Bound<'_, PyAny>>,
     shared: &Shared,
     runs_here: bool,
+    is_around: bool,
 ) -> Result<outside::Response, Error> {
     let py = request.py();
     let outcome = result.and_then(|value| {
@@ -122,8 +143,8 @@ pub(crate) fn answer(
             && shared.hooked.load(Ordering::Relaxed)
         {
             let object = value.cast_into::<Response>().ok().map(Bound::unbind);
-            *response.attachment_mut() =
-                Some(Box::new(Attachment { request: Some(request.clone().unbind()), response: object }));
+            let request = Some(request.clone().unbind());
+            *response.attachment_mut() = Some(Box::new(Attachment { request, response: object, is_around }));
         }
         Ok(outcome)
     });
@@ -141,6 +162,23 @@ pub(crate) fn answer(
         LAST.set(Some(LastRequest(request.clone().unbind())));
     }
     Err(error)
+}
+
+/// What the functions of `outside/_around.py` are called with: a handler, how it is called, and whose callbacks stand around
+/// it.
+pub(crate) fn around<'py>(
+    function: &Bound<'py, PyAny>,
+    plan: Option<&Plan>,
+    request: &Bound<'py, Request>,
+    shared: &Shared,
+) -> PyResult<Bound<'py, PyTuple>> {
+    let py = request.py();
+    let (by_place, by_name) = match plan {
+        Some(plan) => plan.arguments(request)?,
+        None => (PyTuple::new(py, [request])?, None),
+    };
+    let scope = plan.map(|plan| &plan.scope).or_else(|| shared.scope.get());
+    (scope, function, request, by_place, by_name).into_pyobject(py)
 }
 
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -1,12 +1,15 @@
 //! Plain functions: called by the executor, on whatever thread leads or is late.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use outside::{Error, ErrorHandler, Inline, Response};
 use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
 
 use super::interrupt::thread_ident;
-use super::{Shared, answer, object_of};
+use super::plan::Plan;
+use super::{Shared, answer, around, object_of};
 use crate::convert::{Returned, is_coroutine, returned};
 use crate::logging::log_exception;
 use crate::request::Request;
@@ -15,6 +18,8 @@ use crate::request::Request;
 pub(crate) struct Function {
     pub(crate) function: Py<PyAny>,
     pub(crate) shared: Arc<Shared>,
+    /// How it is called, if not with the request alone.
+    pub(crate) plan: Option<Plan>,
 }
 
 impl Inline for Function {
@@ -22,9 +27,38 @@ impl Inline for Function {
         Python::attach(|py| {
             let object = Bound::new(py, Request::view(Arc::clone(request))).map_err(out_of_memory)?;
             self.shared.begin(&object, thread_ident(py).ok());
-            let result = self.function.bind(py).call1((&object,));
+            let (function, is_around) = (self.function.bind(py), self.shared.is_around.load(Ordering::Relaxed));
+            let result = match &self.plan {
+                plan if is_around => around(function, plan.as_ref(), &object, &self.shared).and_then(|arguments| {
+                    static CALL: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+                    CALL.import(py, "outside._around", "call")?.call1(arguments)
+                }),
+                Some(plan) => plan.call(function, &object),
+                None => function.call1((&object,)),
+            };
             self.shared.end(&object);
-            answer(&object, result, &self.shared, true)
+            answer(&object, result, &self.shared, true, is_around)
+        })
+    }
+}
+
+/// The callbacks before every request, for those that no function answers.
+pub(crate) struct Gate {
+    pub(crate) shared: Arc<Shared>,
+}
+
+impl Inline for Gate {
+    fn call(&self, request: &Arc<outside::Request>) -> Result<Response, Error> {
+        Python::attach(|py| {
+            let object = Bound::new(py, Request::view(Arc::clone(request))).map_err(out_of_memory)?;
+            self.shared.begin(&object, thread_ident(py).ok());
+            let module = py.import("outside._around");
+            let result = module.and_then(|module| module.getattr("admit")?.call1((self.shared.scope.get(), &object)));
+            self.shared.end(&object);
+            match result {
+                Ok(value) if value.is_none() => Ok(Response::pass()),
+                result => answer(&object, result, &self.shared, true, false),
+            }
         })
     }
 }
@@ -57,9 +91,10 @@ impl ErrorHandler for ErrorFunction {
     }
 }
 
-/// The value itself, or what it comes to if it is a coroutine.
+/// The value itself, or what it comes to if it is a coroutine: on the loop of `async def` handlers, or on one of its own if there
+/// is none.
 pub(crate) fn awaited<'py>(py: Python<'py>, value: Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
-    if is_coroutine(&value)? { py.import("asyncio")?.call_method1("run", (value,)) } else { Ok(value) }
+    if is_coroutine(&value)? { py.import("outside._loop")?.call_method1("wait_for", (value,)) } else { Ok(value) }
 }
 
 fn out_of_memory(error: PyErr) -> Error {

@@ -1,6 +1,7 @@
 //! What users hold: a server, a server that redirects, and an answer outside of any server.
 
 mod redirect;
+mod routes;
 mod scheduled;
 mod signals;
 

@@ -39,8 +39,14 @@ impl Connection {
         self.desk.service.site.refresh(&mut self.desk.site);
         let mut exchanges = std::mem::take(&mut self.exchanges);
         for exchange in &mut exchanges {
-            match self.desk.route(exchange) {
-                None => {}
+            let mut awaited = self.desk.route(exchange);
+            if let Some(Awaited::Gate(gate)) = awaited {
+                let is_in_time = self.desk.ask_gate(gate, exchange, nobody_asks).await?;
+                self.is_in_time(is_in_time);
+                awaited = self.desk.route(exchange);
+            }
+            match awaited {
+                None | Some(Awaited::Gate(_)) => {}
                 Some(Awaited::Elsewhere(handler)) => self.ask_elsewhere(&*handler, exchange).await?,
                 Some(Awaited::WebSocket(websocket)) => self.open_websocket(websocket, exchange),
                 Some(Awaited::Files(files, below)) => self.desk.answer_with_file(&files, below, exchange).await?,
@@ -100,11 +106,17 @@ impl Connection {
         let Self { desk, stream, input, .. } = self;
         let (handle, most) = (&desk.handle, desk.service.config.recv_size);
         let gone = |context: &mut Context<'_>| poll_gone(stream, input, handle, most, context);
-        if !desk.ask_elsewhere(handler, exchange, gone).await? {
+        let is_in_time = desk.ask_elsewhere(handler, exchange, gone).await?;
+        self.is_in_time(is_in_time);
+        Ok(())
+    }
+
+    /// A connection whose client was given 504 ends.
+    fn is_in_time(&mut self, is_in_time: bool) {
+        if !is_in_time {
             self.keep_alive = false;
             self.desk.handle.forgive();
         }
-        Ok(())
     }
 
     /// The client gets 504 instead of an answer to this request, and the connection ends.

@@ -15,10 +15,10 @@ use super::handle::{Handle, Stop, Waiting};
 use crate::error::Error;
 use crate::executor::{Exchange, Job, Mailbox, Work};
 use crate::files::Files;
-use crate::handler::{Elsewhere, Handler, Reply};
+use crate::handler::{Elsewhere, Function, Handler, Reply};
 use crate::log::Level;
 use crate::message::{Body, Request, Response};
-use crate::route::Route;
+use crate::route::Choice;
 use crate::site::{Snapshot, error_page};
 use crate::websocket::WebSocket;
 
@@ -38,6 +38,8 @@ pub(super) enum Awaited {
     WebSocket(Arc<WebSocket>),
     /// The files, and where in the path what lies below their route begins.
     Files(Arc<Files>, usize),
+    /// The site's gate, which has to let the request pass before it is routed again.
+    Gate(Arc<Function>),
 }
 
 impl Desk {
@@ -65,25 +67,54 @@ impl Desk {
             exchange.work = Work::Answered(response.with_header("Cache-Control", "no-store"));
             return None;
         }
-        let route = self.site.1.routes.find(request);
-        match route.map(|route| &route.handler) {
-            Some(Handler::Inline(handler)) => exchange.work = Work::Call(Arc::clone(handler)),
-            Some(Handler::Elsewhere(handler)) => return Some(Awaited::Elsewhere(Arc::clone(handler))),
-            Some(Handler::Files(files)) => {
-                let below = route.map_or(0, Route::length);
-                return Some(Awaited::Files(Arc::clone(files), below));
+        let (handler, below) = match self.site.1.routes.choose(request) {
+            Choice::Plain(route) => (&route.handler, route.length()),
+            Choice::Pattern(handler, below, parameters) => {
+                // One that has passed the gate has them already.
+                let _they_are_the_same = request.parameters.set(parameters);
+                (handler, below)
             }
-            Some(Handler::WebSocket(websocket)) => return Some(Awaited::WebSocket(Arc::clone(websocket))),
-            Some(Handler::Redirect(destination)) => {
+            other => {
+                let gate = self.gate(exchange);
+                if gate.is_none() {
+                    self.answer_for_nobody(exchange, &other);
+                }
+                return gate;
+            }
+        };
+        match handler {
+            Handler::Inline(handler) => {
+                exchange.work = Work::Call(Arc::clone(handler));
+                return None;
+            }
+            Handler::Elsewhere(handler) => return Some(Awaited::Elsewhere(Arc::clone(handler))),
+            _ => {}
+        }
+        if let Some(gate) = self.gate(exchange) {
+            return Some(gate);
+        }
+        match handler {
+            Handler::Files(files) => Some(Awaited::Files(Arc::clone(files), below)),
+            Handler::WebSocket(websocket) => Some(Awaited::WebSocket(Arc::clone(websocket))),
+            Handler::Redirect(destination) => {
                 let response = redirect(destination, request);
                 self.offer(exchange, Ok(response));
+                None
             }
-            None => {
-                exchange.work = Work::Status(404, None);
-                self.settle_alone(exchange);
-            }
+            Handler::Inline(_) | Handler::Elsewhere(_) => None,
         }
-        None
+    }
+
+    /// Answers a request that has no handler. If only its method has none: OPTIONS with those that have (RFC 9110 section
+    /// 9.3.7), any other with 405, which names them too (section 15.5.6).
+    fn answer_for_nobody(&self, exchange: &mut Exchange, choice: &Choice<'_>) {
+        let Choice::Methods(methods) = choice else { return self.settle_status(exchange, 404) };
+        let methods = methods.join(", ");
+        if exchange.request.as_ref().is_some_and(|request| request.method() == "OPTIONS") {
+            return self.offer(exchange, Ok(Response::new(204).with_header("Allow", methods)));
+        }
+        exchange.extra.get_or_insert_default().push_checked(b"Allow", methods.as_bytes());
+        self.settle_status(exchange, 405);
     }
 
     /// Is this a call that is known to wait, or held up by one that is late?

@@ -8,6 +8,7 @@ mod buffer;
 mod coding;
 mod desk;
 mod files;
+mod gate;
 mod handle;
 mod handshake;
 mod http2;

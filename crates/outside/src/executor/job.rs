@@ -70,6 +70,8 @@ pub(crate) struct Exchange {
     pub(crate) content: Option<Box<FileContent>>,
     /// Fields that an answer with this error needs, whoever makes it.
     pub(crate) extra: Option<Box<Headers>>,
+    /// Is it for the site's gate, or has that been asked?
+    pub(crate) is_admitted: bool,
     /// When its head was complete, if anybody wants to know.
     pub(crate) began: Option<Instant>,
     /// Came of it: it took long, so that what follows it belongs in the pool.
@@ -115,6 +117,7 @@ impl Exchange {
             is_encoded: false,
             content: None,
             extra: None,
+            is_admitted: false,
             began: None,
             was_slow: false,
             status: 0,
@@ -145,7 +148,10 @@ impl Exchange {
                     None => Err(Error::new("a handler without a request")),
                 });
                 called = Some(handler);
-                self.settle(answer, site, log)
+                match answer {
+                    Ok(response) if self.is_admitted && response.is_pass() => Work::Done,
+                    answer => self.settle(answer, site, log),
+                }
             }
             Work::Status(code, message) => self.settle(Err(Error::status(code, message.as_deref())), site, log),
             Work::Settle(answer) => self.settle(answer, site, log),

@@ -3,11 +3,13 @@
 //! A handler that runs [`Inline`] is called by the executor, between two turns of the event loop. One that runs
 //! [`Elsewhere`] has an event loop of its own: it is handed the request and answers later.
 
+mod asynchronous;
 mod placement;
 
 use std::fmt;
 use std::sync::Arc;
 
+pub use asynchronous::{Asynchronous, asynchronous};
 pub(crate) use placement::{Placement, Reactor, SLOW, Suspicion};
 
 use crate::error::Error;

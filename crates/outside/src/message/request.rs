@@ -14,6 +14,7 @@ use super::form::FormLimits;
 use super::forwarded::Forwarded;
 use super::headers::Headers;
 use super::name::Known;
+use super::parameter::{Parameter, Parameters};
 use super::query::parse_query;
 use super::target::resolve;
 use crate::error::{Error, Refusal};
@@ -80,6 +81,8 @@ pub struct Request {
     pub(crate) authority: Option<Span>,
     pub(crate) url: Option<Box<str>>,
     pub(crate) route: Option<Box<str>>,
+    /// Found by the router, if its route has a pattern.
+    pub(crate) parameters: OnceLock<Parameters>,
     pub(crate) version: Version,
     pub(crate) content: Vec<u8>,
     /// Content too large for memory lies elsewhere; then `content` is empty.
@@ -132,6 +135,7 @@ impl Request {
             authority: None,
             url: None,
             route: None,
+            parameters: OnceLock::new(),
             version: Version::Http11,
             content: Vec::new(),
             spooled: None,
@@ -153,6 +157,7 @@ impl Request {
         self.authority = None;
         self.url = None;
         self.route = None;
+        self.parameters.take();
         self.spooled = None;
         self.forwarded = None;
         if self.content.capacity() > 64 << 10 {
@@ -253,6 +258,26 @@ impl Request {
             Some(route) => route,
             None => self.url(),
         }
+    }
+
+    /// The value of a parameter of the path, if the route that answers has one of this name.
+    ///
+    /// ```
+    /// # use outside::{OutsideHttp, Parameter, Request};
+    /// # let server = OutsideHttp::new(("127.0.0.1", 0))?;
+    /// server.get("/users/{id:int}", |request: &Request| {
+    ///     let id = request.parameter("id").and_then(Parameter::as_int).unwrap_or_default();
+    ///     format!("user {id}")
+    /// })?;
+    /// # Ok::<(), outside::Error>(())
+    /// ```
+    pub fn parameter(&self, name: &str) -> Option<&Parameter> {
+        self.parameters()?.get(name)
+    }
+
+    /// The parameters of the path, if the route that answers has a pattern.
+    pub fn parameters(&self) -> Option<&Parameters> {
+        self.parameters.get()
     }
 
     /// The query as received, without its `?`; empty if there is none.

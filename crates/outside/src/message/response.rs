@@ -40,6 +40,17 @@ impl Response {
         response
     }
 
+    /// What a gate answers to let a request pass: no response at all. For bindings.
+    pub fn pass() -> Self {
+        let problem = Error::new("it let the request pass, as only a gate can");
+        Self { problem: Some(Box::new(problem)), ..Self::default() }
+    }
+
+    /// Does it let the request pass?
+    pub(crate) fn is_pass(&self) -> bool {
+        self.status == 0 && self.problem.is_some()
+    }
+
     /// 200 with `text/plain; charset=utf-8`.
     pub fn text(content: impl Into<String>) -> Self {
         Self::new(200).with_media_type("text/plain; charset=utf-8").with_content(content.into())

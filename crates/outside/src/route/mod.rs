@@ -1,7 +1,19 @@
-//! Which handler a path belongs to: a route owns its path and everything below it, the longest one wins. Routes of a
-//! host come before those of all hosts.
+//! Which handler answers a request.
+//!
+//! A plain route owns its path and everything below it, the longest one wins. A route with a pattern ([`tree`]) answers
+//! whole paths and some methods, and may have parameters. Of both, the one with more literal segments at its beginning
+//! answers, and of the same length the pattern. Routes of a host come before those of all hosts, patterns among them.
+
+mod choice;
+mod pattern;
+mod tree;
 
 use std::collections::HashMap;
+use std::sync::Arc;
+
+pub(crate) use choice::Choice;
+pub use choice::{PatternRoute, pattern_names};
+use tree::Tree;
 
 use crate::error::Error;
 use crate::handler::Handler;
@@ -15,6 +27,8 @@ pub(crate) struct Routes {
     hosts: HashMap<Box<str>, Paths>,
     /// Of all hosts below a name.
     below: HashMap<Box<str>, Paths>,
+    /// `None` while there is none with a pattern: those who use none pay nothing for them.
+    patterns: Option<Arc<Tree<Handler>>>,
 }
 
 /// Routes by path.
@@ -27,6 +41,7 @@ pub(crate) struct Route {
     /// The path as it was set; before it the host, if it is one host's.
     pub(crate) name: String,
     length: usize,
+    is_of_host: bool,
     pub(crate) handler: Handler,
 }
 
@@ -55,7 +70,8 @@ impl Routes {
             Some(HostKind::Below(name)) => self.below.entry(name.clone()).or_default(),
         };
         let key = key(path);
-        paths.0.insert(key.into(), Route { name: name(host, path), length: key.len(), handler });
+        let is_of_host = host.is_some_and(|host| !matches!(host.0, HostKind::Any));
+        paths.0.insert(key.into(), Route { name: name(host, path), length: key.len(), is_of_host, handler });
         Ok(())
     }
 

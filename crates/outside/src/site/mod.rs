@@ -11,11 +11,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 pub(crate) use front::{Front, unnamed_hosts};
-pub(crate) use pages::error_page;
+pub use pages::error_page;
 
 use crate::error::Error;
 use crate::files::Store;
-use crate::handler::Handler;
+use crate::handler::{Function, Handler};
 use crate::message::{HostPattern, Request, Response};
 use crate::route::Routes;
 use crate::websocket::Hub;
@@ -44,6 +44,9 @@ pub(crate) struct Snapshot {
     pub(crate) routes: Routes,
     pub(crate) error_handlers: BTreeMap<u16, Arc<dyn ErrorHandler>>,
     pub(crate) hooks: Option<Arc<dyn Hooks>>,
+    /// What is asked before anything that is no function answers: files, redirects, WebSockets, 404 and 405. It answers
+    /// itself, or with [`Response::pass`].
+    pub(crate) gate: Option<Arc<Function>>,
     /// What is kept of files, and the settings for them.
     pub(crate) store: Arc<Store>,
 }

@@ -2,8 +2,9 @@
 
 use crate::message::{Known, Request, Response, reason_phrase};
 
-/// A page for a status code. The message is shown; the cause of an error never is, since it is never passed here.
-pub(crate) fn error_page(request: Option<&Request>, code: u16, message: Option<&str>) -> Response {
+/// The built-in page for a status code. The message is shown; the cause of an error never is, since it is never passed
+/// here.
+pub fn error_page(request: Option<&Request>, code: u16, message: Option<&str>) -> Response {
     let phrase = reason_phrase(code);
     let accept = request.and_then(|request| request.headers().known(Known::Accept)).unwrap_or_default();
     let response = if names(accept, b"text/html") {

@@ -111,7 +111,13 @@ impl StreamExchange {
     async fn answer(&mut self) -> Result<(), Stop> {
         let Self { accepted: Accepted { exchange, respond, awaited, .. }, desk, .. } = self;
         let mut gone = |context: &mut Context<'_>| poll_gone(respond, &desk.handle, context);
-        match awaited.take() {
+        let mut awaited = awaited.take();
+        if let Some(Awaited::Gate(gate)) = awaited {
+            desk.ask_gate(gate, exchange, &mut gone).await?;
+            desk.handle.forgive();
+            awaited = desk.route(exchange);
+        }
+        match awaited {
             Some(Awaited::Elsewhere(handler)) => {
                 desk.ask_elsewhere(&*handler, exchange, &mut gone).await?;
                 desk.handle.forgive();
@@ -122,7 +128,7 @@ impl StreamExchange {
                 exchange.work = Work::Status(refusal.status, Some(refusal.reason.to_owned()));
                 desk.settle_alone(exchange);
             }
-            None => {}
+            None | Some(Awaited::Gate(_)) => {}
         }
         if exchange.is_open() {
             let request = exchange.request.clone();

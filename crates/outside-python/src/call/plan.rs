@@ -1,0 +1,105 @@
+//! How a function with parameters of the path is called: decided when it is registered, with the request or without it,
+//! each value by its place or by its name.
+
+use outside::Parameter;
+use pyo3::exceptions::PyRuntimeError;
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyDict, PyTuple};
+
+use crate::request::Request;
+
+/// One argument.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Argument {
+    Request,
+    /// The parameter of this number.
+    Parameter(usize),
+}
+
+/// How a function is called.
+pub(crate) struct Plan {
+    pub(crate) by_place: Vec<Argument>,
+    pub(crate) by_name: Vec<(String, Argument)>,
+    /// Whose callbacks stand around it.
+    pub(crate) scope: Py<PyAny>,
+}
+
+/// What it is called with.
+pub(crate) type Arguments<'py> = (Bound<'py, PyTuple>, Option<Bound<'py, PyDict>>);
+
+impl Plan {
+    /// Is it called with the request alone?
+    pub(crate) fn is_plain(&self) -> bool {
+        matches!(self.by_place[..], [Argument::Request]) && self.by_name.is_empty()
+    }
+
+    /// The arguments for this request.
+    pub(crate) fn arguments<'py>(&self, request: &Bound<'py, Request>) -> PyResult<Arguments<'py>> {
+        let py = request.py();
+        let by_place = self.by_place.iter().map(|&argument| object(request, argument));
+        let by_place = PyTuple::new(py, by_place.collect::<PyResult<Vec<_>>>()?)?;
+        if self.by_name.is_empty() {
+            return Ok((by_place, None));
+        }
+        let by_name = PyDict::new(py);
+        for (name, argument) in &self.by_name {
+            by_name.set_item(name, object(request, *argument)?)?;
+        }
+        Ok((by_place, Some(by_name)))
+    }
+
+    /// Calls a plain function, in a context of its own: what it sets in a `ContextVar` is not there for the next request.
+    pub(crate) fn call<'py>(
+        &self,
+        function: &Bound<'py, PyAny>,
+        request: &Bound<'py, Request>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        static COPY_CONTEXT: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+        let py = request.py();
+        let context = COPY_CONTEXT.import(py, "contextvars", "copy_context")?.call0()?;
+        let run = intern!(py, "run");
+        match (&self.by_place[..], self.by_name.is_empty()) {
+            ([], true) => context.call_method1(run, (function,)),
+            ([one], true) => context.call_method1(run, (function, object(request, *one)?)),
+            ([one, other], true) => {
+                context.call_method1(run, (function, object(request, *one)?, object(request, *other)?))
+            }
+            _ => {
+                let (by_place, by_name) = self.arguments(request)?;
+                let function = PyTuple::new(py, [function])?;
+                let all = function.as_sequence().concat(by_place.as_sequence())?.to_tuple()?;
+                context.getattr(run)?.call(all, by_name.as_ref())
+            }
+        }
+    }
+}
+
+fn object<'py>(request: &Bound<'py, Request>, argument: Argument) -> PyResult<Bound<'py, PyAny>> {
+    match argument {
+        Argument::Request => Ok(request.clone().into_any()),
+        Argument::Parameter(number) => {
+            let value = request.get().inner().parameters().and_then(|parameters| parameters.values().get(number));
+            match value {
+                Some(value) => value_of(request.py(), value),
+                None => Err(PyRuntimeError::new_err("the route of this request has no such parameter")),
+            }
+        }
+    }
+}
+
+/// A parameter as Python has it.
+pub(crate) fn value_of<'py>(py: Python<'py>, value: &Parameter) -> PyResult<Bound<'py, PyAny>> {
+    static UUID: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    match value {
+        Parameter::Int(value) => Ok(value.into_pyobject(py)?.into_any()),
+        Parameter::Float(value) => Ok(value.into_pyobject(py)?.into_any()),
+        Parameter::Text(text) => Ok(text.as_ref().into_pyobject(py)?.into_any()),
+        Parameter::Uuid(value) => {
+            let options = PyDict::new(py);
+            options.set_item(intern!(py, "int"), value)?;
+            UUID.import(py, "uuid", "UUID")?.call((), Some(&options))
+        }
+    }
+}

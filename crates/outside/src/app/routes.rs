@@ -1,0 +1,113 @@
+//! Routes of whole paths, with parameters, each for some methods.
+
+use std::panic::Location;
+use std::sync::Arc;
+
+use super::OutsideHttp;
+use crate::error::Error;
+use crate::handler::{Function, Handler, IntoHandler};
+use crate::route::PatternRoute;
+
+impl OutsideHttp {
+    /// Adds a route that answers whole paths, for these methods.
+    ///
+    /// A segment of the pattern may be a parameter: `{name}` (or `<name>`) is one segment; `{name:int}`, `{name:float}`
+    /// and `{name:uuid}` are such a segment alone; `{name:path}` is all segments up to the end, or up to those that follow. The handler
+    /// asks [`crate::Request::parameter`]. Where several routes match, the first segment in which they differ decides: a literal before
+    /// int, uuid, float, str and path. A slash at the end counts.
+    ///
+    /// A route for GET answers HEAD too. Other methods of its paths get 405 with `Allow`, OPTIONS 204 with `Allow`. A
+    /// plain route ([`OutsideHttp::set_route`]) with more literal segments at its beginning goes before.
+    ///
+    /// ```
+    /// # let server = outside::OutsideHttp::new(("127.0.0.1", 0))?;
+    /// use outside::{Parameter, Request};
+    /// server.route("/books/{isbn}", &["GET", "PUT"], |request: &Request| {
+    ///     let isbn = request.parameter("isbn").and_then(Parameter::as_text).unwrap_or_default();
+    ///     format!("{} {isbn}", request.method())
+    /// })?;
+    /// # Ok::<(), outside::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// The pattern is none, or another route answers the same paths for one of the methods: the text names both, with
+    /// file and line.
+    #[track_caller]
+    pub fn route<Kind>(&self, pattern: &str, methods: &[&str], handler: impl IntoHandler<Kind>) -> Result<(), Error> {
+        let origin = Location::caller().to_string();
+        self.add_route(pattern, methods, &origin, handler.into_handler()?)
+    }
+
+    /// Adds a route for GET (and HEAD); see [`OutsideHttp::route`].
+    ///
+    /// # Errors
+    /// As [`OutsideHttp::route`].
+    #[track_caller]
+    pub fn get<Kind>(&self, pattern: &str, handler: impl IntoHandler<Kind>) -> Result<(), Error> {
+        self.route(pattern, &["GET"], handler)
+    }
+
+    /// Adds a route for POST; see [`OutsideHttp::route`].
+    ///
+    /// # Errors
+    /// As [`OutsideHttp::route`].
+    #[track_caller]
+    pub fn post<Kind>(&self, pattern: &str, handler: impl IntoHandler<Kind>) -> Result<(), Error> {
+        self.route(pattern, &["POST"], handler)
+    }
+
+    /// Adds a route for PUT; see [`OutsideHttp::route`].
+    ///
+    /// # Errors
+    /// As [`OutsideHttp::route`].
+    #[track_caller]
+    pub fn put<Kind>(&self, pattern: &str, handler: impl IntoHandler<Kind>) -> Result<(), Error> {
+        self.route(pattern, &["PUT"], handler)
+    }
+
+    /// Adds a route for PATCH; see [`OutsideHttp::route`].
+    ///
+    /// # Errors
+    /// As [`OutsideHttp::route`].
+    #[track_caller]
+    pub fn patch<Kind>(&self, pattern: &str, handler: impl IntoHandler<Kind>) -> Result<(), Error> {
+        self.route(pattern, &["PATCH"], handler)
+    }
+
+    /// Adds a route for DELETE; see [`OutsideHttp::route`].
+    ///
+    /// # Errors
+    /// As [`OutsideHttp::route`].
+    #[track_caller]
+    pub fn delete<Kind>(&self, pattern: &str, handler: impl IntoHandler<Kind>) -> Result<(), Error> {
+        self.route(pattern, &["DELETE"], handler)
+    }
+
+    /// The same for a handler that is one already; `origin` is where in the program it was set: for bindings.
+    ///
+    /// # Errors
+    /// As [`OutsideHttp::route`].
+    pub fn add_route(&self, pattern: &str, methods: &[&str], origin: &str, handler: Handler) -> Result<(), Error> {
+        self.site.edit(|site| site.routes.add_pattern(pattern, methods, origin.to_owned(), handler))
+    }
+
+    /// Takes out what [`OutsideHttp::route`] and its like have added with this very pattern; was there anything?
+    pub fn remove_pattern(&self, pattern: &str) -> bool {
+        self.site.edit(|site| Ok(site.routes.remove_pattern(pattern))).unwrap_or(false)
+    }
+
+    /// The routes with a pattern at this moment, sorted by it.
+    pub fn patterns(&self) -> Vec<PatternRoute> {
+        self.site.snapshot().routes.patterns()
+    }
+
+    /// Sets or takes away the function that is asked before anything that is no function answers: files, redirects,
+    /// WebSockets, 404 and 405. It answers in their place, or [`crate::Response::pass`]: for bindings.
+    pub fn set_gate(&self, gate: Option<Arc<Function>>) {
+        let changed = self.site.edit(|site| {
+            site.gate = gate;
+            Ok(())
+        });
+        debug_assert!(changed.is_ok(), "setting a field cannot fail");
+    }
+}

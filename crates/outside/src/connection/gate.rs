@@ -1,0 +1,50 @@
+//! The gate of a site: a function that is asked before anything that is none answers.
+//!
+//! Functions have their callbacks around them in their own language; a file, a redirect, a WebSocket's opening or a 404
+//! would pass them by. The gate answers in their place, or lets the request pass.
+
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use super::desk::{Awaited, Desk};
+use super::handle::Stop;
+use crate::executor::{Exchange, Work};
+use crate::handler::Function;
+
+impl Desk {
+    /// The site's gate, if this request has yet to pass it.
+    pub(super) fn gate(&self, exchange: &Exchange) -> Option<Awaited> {
+        if exchange.is_admitted { None } else { self.site.1.gate.clone().map(Awaited::Gate) }
+    }
+
+    /// Asks the gate. If it does not let the request pass, the exchange is not `Done` afterwards. Not any more if the client
+    /// is `gone`. `false` if it was late, so that the
+    /// answer is 504.
+    pub(super) async fn ask_gate(
+        &self,
+        gate: Arc<Function>,
+        exchange: &mut Exchange,
+        gone: impl FnMut(&mut Context<'_>) -> Poll<Stop>,
+    ) -> Result<bool, Stop> {
+        exchange.is_admitted = true;
+        let request = exchange.request.clone();
+        let asked = Exchange { is_admitted: true, ..Exchange::new(request.clone(), Work::Call(gate)) };
+        let (mailbox, pooled) = (self.mailbox(), self.wants_pool(&asked.work));
+        self.push(vec![asked], pooled, Arc::clone(&mailbox));
+        match self.arrivals(&mailbox, request.as_ref(), gone).await {
+            Ok(mut answered) => {
+                let began = exchange.began;
+                *exchange = Exchange { began, ..answered.pop().ok_or(Stop::Gone)? };
+                Ok(true)
+            }
+            Err(Stop::TimedOut) => {
+                if let Some(request) = &request {
+                    self.note_late(request);
+                }
+                self.settle_status(exchange, 504);
+                Ok(false)
+            }
+            Err(stop) => Err(stop),
+        }
+    }
+}

@@ -1,0 +1,102 @@
+//! Asynchronous Rust functions as handlers: tasks on the runtime of the reactor that has the connection.
+//!
+//! They run inside the event loop, beside the connections: one must not block. A client that goes away, or
+//! `process_timeout`, ends the task at the point where it waits.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::task::AbortHandle;
+
+use super::{Elsewhere, Handler, IntoHandler, Reply, Ticket};
+use crate::error::Error;
+use crate::message::{IntoAnswer, Request};
+
+/// A function that gives a future: see [`asynchronous`].
+#[derive(Clone, Copy, Debug)]
+pub struct Asynchronous<F>(F);
+
+/// Makes a handler of an asynchronous function. What is written for tokio works in it: timers, sockets, tasks.
+///
+/// ```
+/// # let server = outside::OutsideHttp::new(("127.0.0.1", 0))?;
+/// use std::{sync::Arc, time::Duration};
+/// use outside::{Request, asynchronous};
+///
+/// server.get("/later/{seconds:int}", asynchronous(|request: Arc<Request>| async move {
+///     tokio::time::sleep(Duration::from_millis(5)).await;
+///     format!("{} took its time", request.path())
+/// }))?;
+/// # Ok::<(), outside::Error>(())
+/// ```
+pub fn asynchronous<F>(function: F) -> Asynchronous<F> {
+    Asynchronous(function)
+}
+
+/// What is being done for requests, so that it can be ended.
+#[derive(Debug, Default)]
+struct Tasks {
+    next: AtomicU64,
+    running: Mutex<HashMap<Ticket, AbortHandle>>,
+}
+
+impl Tasks {
+    fn lock(&self) -> MutexGuard<'_, HashMap<Ticket, AbortHandle>> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Takes a task out of the list, however it ends.
+struct Entry(Arc<Tasks>, Ticket);
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        self.0.lock().remove(&self.1);
+    }
+}
+
+struct Futures<F> {
+    function: Arc<F>,
+    tasks: Arc<Tasks>,
+}
+
+impl<F, U, A> Elsewhere for Futures<F>
+where
+    F: Fn(Arc<Request>) -> U + Send + Sync + 'static,
+    U: Future<Output = A> + Send + 'static,
+    A: IntoAnswer,
+{
+    fn submit(&self, request: Arc<Request>, reply: Reply) -> Ticket {
+        let ticket = self.tasks.next.fetch_add(1, Ordering::Relaxed);
+        let function = Arc::clone(&self.function);
+        let entry = Entry(Arc::clone(&self.tasks), ticket);
+        // Held until the task is in the list, so that what takes it out finds it.
+        let mut running = self.tasks.lock();
+        let task = tokio::spawn(async move {
+            let _entry = entry;
+            let answer = function(request).await.into_answer();
+            reply.send(answer);
+        });
+        running.insert(ticket, task.abort_handle());
+        ticket
+    }
+
+    fn cancel(&self, ticket: Ticket) {
+        let task = self.tasks.lock().remove(&ticket);
+        if let Some(task) = task {
+            task.abort();
+        }
+    }
+}
+
+impl<F, U, A> IntoHandler<(Arc<Request>, A)> for Asynchronous<F>
+where
+    F: Fn(Arc<Request>) -> U + Send + Sync + 'static,
+    U: Future<Output = A> + Send + 'static,
+    A: IntoAnswer + 'static,
+{
+    fn into_handler(self) -> Result<Handler, Error> {
+        Ok(Handler::Elsewhere(Arc::new(Futures { function: Arc::new(self.0), tasks: Arc::default() })))
+    }
+}

@@ -1,0 +1,148 @@
+//! Plain routes and routes with a pattern beside each other: who answers a request.
+
+use std::sync::Arc;
+
+use super::pattern::Pattern;
+use super::tree::{Entry, Found, Path, Tree};
+use super::{Route, Routes};
+use crate::error::Error;
+use crate::handler::Handler;
+use crate::message::{Parameters, Request};
+
+/// Who answers a request.
+#[derive(Debug)]
+pub(crate) enum Choice<'r> {
+    Nobody,
+    Plain(&'r Route),
+    /// The handler, how much of the path is literal, in bytes, and what stands in the rest.
+    Pattern(&'r Handler, usize, Parameters),
+    /// Nobody for this method; those that there are, sorted.
+    Methods(Vec<&'r str>),
+}
+
+/// A route with a pattern, for those who ask which there are.
+#[derive(Clone, Debug)]
+pub struct PatternRoute {
+    /// As it was written.
+    pub pattern: String,
+    /// In upper case, as they were given.
+    pub methods: Vec<String>,
+    /// Who answers.
+    pub handler: Handler,
+}
+
+/// The names of the parameters of a pattern, in order: for bindings.
+///
+/// # Errors
+/// The pattern is none: [`crate::OutsideHttp::route`] would refuse it.
+pub fn pattern_names(pattern: &str) -> Result<Vec<String>, Error> {
+    Ok(Pattern::parse(pattern)?.names.into_iter().map(String::from).collect())
+}
+
+impl Routes {
+    /// Adds a route of whole paths. `origin` tells where in the program that is.
+    pub(crate) fn add_pattern(
+        &mut self,
+        pattern: &str,
+        methods: &[&str],
+        origin: String,
+        handler: Handler,
+    ) -> Result<(), Error> {
+        let mut tree = self.patterns.as_deref().cloned().unwrap_or_default();
+        tree.add(pattern, methods, origin, handler)?;
+        self.patterns = Some(Arc::new(tree));
+        Ok(())
+    }
+
+    /// Takes out what was added with this very pattern; was there anything?
+    pub(crate) fn remove_pattern(&mut self, pattern: &str) -> bool {
+        let Some(mut tree) = self.patterns.as_deref().cloned() else { return false };
+        let removed = tree.remove(pattern);
+        self.patterns = (!tree.entries().is_empty()).then(|| Arc::new(tree));
+        removed
+    }
+
+    /// Who answers this request.
+    pub(crate) fn choose(&self, request: &Request) -> Choice<'_> {
+        let plain = self.find(request);
+        match &self.patterns {
+            None => plain.map_or(Choice::Nobody, Choice::Plain),
+            Some(tree) => choose_of_both(tree, plain, request),
+        }
+    }
+
+    /// The routes with a pattern, sorted by it.
+    pub(crate) fn patterns(&self) -> Vec<PatternRoute> {
+        let mut routes: Vec<PatternRoute> = self.patterns.iter().flat_map(|tree| tree.entries()).map(shown).collect();
+        routes.sort_by(|one, other| (&one.pattern, &one.methods).cmp(&(&other.pattern, &other.methods)));
+        routes
+    }
+}
+
+fn choose_of_both<'r>(tree: &'r Tree<Handler>, plain: Option<&'r Route>, request: &Request) -> Choice<'r> {
+    let path = Path { route: request.route(), url: request.url() };
+    let found = tree.find(path, request.method());
+    let literal_length = match &found {
+        Found::Nothing => return plain.map_or(Choice::Nobody, Choice::Plain),
+        Found::Route(entry, _) | Found::Methods(_, entry) => entry.literal_length,
+    };
+    match (plain, found) {
+        (Some(plain), _) if plain.is_of_host || plain.length() > literal_length => Choice::Plain(plain),
+        (_, Found::Route(entry, values)) => {
+            let parameters = Parameters { route: Arc::clone(&entry.named), values };
+            Choice::Pattern(&entry.what, literal_length, parameters)
+        }
+        (_, Found::Methods(methods, _)) => Choice::Methods(methods),
+        (_, Found::Nothing) => Choice::Nobody,
+    }
+}
+
+fn shown(entry: &Arc<Entry<Handler>>) -> PatternRoute {
+    PatternRoute {
+        pattern: entry.named.pattern.to_string(),
+        methods: entry.methods.iter().map(|method| method.to_string()).collect(),
+        handler: entry.what.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::message::RequestParts;
+
+    #[test]
+    fn of_a_plain_route_and_a_pattern_the_more_literal_one_answers() {
+        let mut routes = Routes::default();
+        for path in ["/", "/static", "/users/7"] {
+            routes.set(None, path, Handler::Redirect(path.into())).unwrap();
+        }
+        for pattern in ["/", "/users/<int:id>", "/static/<path:p>", "/<path:rest>", "/static/a/<b>"] {
+            let handler = Handler::Redirect(pattern.into());
+            routes.add_pattern(pattern, &["GET"], "here".to_owned(), handler).unwrap();
+        }
+        for (method, path, expected) in [
+            ("GET", "/", "pattern /"),
+            ("POST", "/", "405"),
+            ("GET", "/users/8", "pattern /users/<int:id>"),
+            ("POST", "/users/8", "405"),
+            ("GET", "/users/7", "plain /users/7"),
+            ("POST", "/users/7", "plain /users/7"),
+            ("GET", "/static", "plain /static"),
+            ("GET", "/static/x", "pattern /static/<path:p>"),
+            ("GET", "/static/a/b", "pattern /static/a/<b>"),
+            ("GET", "/other", "pattern /<path:rest>"),
+        ] {
+            let parts = RequestParts { method, target: path, ..RequestParts::default() };
+            let request = Request::from_parts(&parts).unwrap();
+            let chosen = match routes.choose(&request) {
+                Choice::Nobody => "nobody".to_owned(),
+                Choice::Plain(route) => format!("plain {}", route.name),
+                Choice::Pattern(Handler::Redirect(pattern), ..) => format!("pattern {pattern}"),
+                Choice::Pattern(..) => "another handler".to_owned(),
+                Choice::Methods(_) => "405".to_owned(),
+            };
+            assert_eq!(chosen, expected, "{method} {path}");
+        }
+        assert!(routes.remove_pattern("/") && !routes.remove_pattern("/"));
+    }
+}

@@ -1,0 +1,187 @@
+//! Patterns of whole paths as programmers write them: `/users/<int:id>` and `/users/{id:int}` mean the same.
+//!
+//! A parameter is a whole segment. Everything that could never match, or would match something else than it says, is
+//! refused here, with the nearest right name.
+
+use crate::error::Error;
+use crate::message::Parameter;
+
+/// What a parameter takes in. Of several that fit, the first in this order answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Int,
+    Uuid,
+    Float,
+    Str,
+    /// Everything up to the end, or up to the segments that follow.
+    Path,
+}
+
+impl Kind {
+    const NAMES: [(&str, Self); 6] = [
+        ("int", Self::Int),
+        ("uuid", Self::Uuid),
+        ("float", Self::Float),
+        ("str", Self::Str),
+        ("path", Self::Path),
+        // What Flask calls it.
+        ("string", Self::Str),
+    ];
+
+    /// Reads one segment of a path; `Path` is none.
+    pub(super) fn read(self, segment: &str) -> Option<Parameter> {
+        match self {
+            Self::Int => Parameter::int(segment),
+            Self::Uuid => Parameter::uuid(segment),
+            Self::Float => Parameter::float(segment),
+            Self::Str => (!segment.is_empty()).then(|| Parameter::Text(segment.into())),
+            Self::Path => None,
+        }
+    }
+}
+
+/// One segment of a pattern.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Segment {
+    Literal(Box<str>),
+    Parameter(Kind),
+}
+
+/// A pattern, read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Pattern {
+    /// Never empty: `/` is one empty literal.
+    pub(super) segments: Vec<Segment>,
+    /// Of its parameters, in order.
+    pub(super) names: Vec<Box<str>>,
+}
+
+impl Pattern {
+    pub(super) fn parse(text: &str) -> Result<Self, Error> {
+        let wrong = |reason: String| Error::new(format!("the route {text:?}: {reason}"));
+        let Some(rest) = text.strip_prefix('/') else {
+            let right = format!("/{text}");
+            return Err(Error::new(format!("a route starts with '/', for example {right:?}, not {text:?}")));
+        };
+        if let Some(bad) = text.chars().find(|letter| matches!(letter, '?' | '#') || letter.is_control()) {
+            return Err(Error::new(format!("a route is a path and cannot hold {bad:?}: {text:?}")));
+        }
+        let mut pattern = Self { segments: Vec::new(), names: Vec::new() };
+        let mut left = rest.split('/').peekable();
+        while let Some(segment) = left.next() {
+            let is_last = left.peek().is_none();
+            if segment.is_empty() && !is_last {
+                return Err(wrong("it has an empty segment ('//')".to_owned()));
+            }
+            if segment == "." || segment == ".." {
+                return Err(wrong(format!("it could never match: {segment:?} is taken out of every path")));
+            }
+            match parameter(segment).map_err(wrong)? {
+                None => pattern.segments.push(Segment::Literal(segment.into())),
+                Some((name, kind)) => {
+                    if pattern.names.iter().any(|other| **other == *name) {
+                        return Err(wrong(format!("two parameters are called {name:?}")));
+                    }
+                    if kind == Kind::Path && pattern.segments.contains(&Segment::Parameter(Kind::Path)) {
+                        return Err(wrong("it has two parameters of the kind path".to_owned()));
+                    }
+                    pattern.names.push(name.into());
+                    pattern.segments.push(Segment::Parameter(kind));
+                }
+            }
+        }
+        Ok(pattern)
+    }
+
+    /// How much of every path that it matches stands at its beginning, in bytes: the literal segments before the first
+    /// parameter, each with the slash before it. As long as a plain route that owns the same.
+    pub(super) fn literal_length(&self) -> usize {
+        let literals = self.segments.iter().map_while(|segment| match segment {
+            Segment::Literal(text) => Some(text.len() + 1),
+            Segment::Parameter(_) => None,
+        });
+        literals.sum()
+    }
+}
+
+/// The name and kind of `<name>`, `<kind:name>`, `{name}` and `{name:kind}`; `None` for a literal.
+fn parameter(segment: &str) -> Result<Option<(&str, Kind)>, String> {
+    let inside = |open, close| segment.strip_prefix(open).and_then(|rest| rest.strip_suffix(close));
+    let (name, kind) = if let Some(inside) = inside('<', '>') {
+        inside.rsplit_once(':').map_or((inside, None), |(kind, name)| (name, Some(kind)))
+    } else if let Some(inside) = inside('{', '}') {
+        inside.split_once(':').map_or((inside, None), |(name, kind)| (name, Some(kind)))
+    } else if segment.contains(['<', '>', '{', '}']) {
+        return Err(format!("a parameter is a whole segment between two slashes, such as <name>, not {segment:?}"));
+    } else {
+        return Ok(None);
+    };
+    let is_letter = |letter: char| letter == '_' || letter.is_alphabetic();
+    if !name.starts_with(is_letter) || !name.chars().all(|letter| is_letter(letter) || letter.is_numeric()) {
+        return Err(format!("a parameter is called like a variable, not {name:?}"));
+    }
+    let Some(kind) = kind else { return Ok(Some((name, Kind::Str))) };
+    match Kind::NAMES.iter().find(|(known, _)| *known == kind) {
+        Some((_, kind)) => Ok(Some((name, *kind))),
+        None => {
+            let near = Kind::NAMES[..5].iter().map(|(known, _)| (strsim::jaro_winkler(known, kind), *known));
+            let nearest = near.max_by(|one, other| one.0.total_cmp(&other.0)).filter(|(score, _)| *score > 0.5);
+            let hint = nearest.map_or_else(String::new, |(_, known)| format!("; did you mean {known:?}?"));
+            Err(format!("there is no converter {kind:?}, only int, uuid, float, str and path{hint}"))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_spellings_mean_the_same() {
+        for (one, other) in [
+            ("/users/<id>", "/users/{id}"),
+            ("/users/<str:id>", "/users/{id:str}"),
+            ("/users/<string:id>", "/users/{id}"),
+            ("/users/<int:id>/x/<float:f>", "/users/{id:int}/x/{f:float}"),
+            ("/<uuid:u>/<path:rest>", "/{u:uuid}/{rest:path}"),
+            ("/<path:rest>/edit", "/{rest:path}/edit"),
+        ] {
+            assert_eq!(Pattern::parse(one).unwrap(), Pattern::parse(other).unwrap(), "{one}");
+        }
+    }
+
+    #[test]
+    fn the_literal_beginning_is_as_long_as_a_plain_route() {
+        for (pattern, length) in [("/", 1), ("/a/b", 4), ("/a/b/", 5), ("/a/<b>/c", 2), ("/<b>", 0)] {
+            assert_eq!(Pattern::parse(pattern).unwrap().literal_length(), length, "{pattern}");
+        }
+    }
+
+    #[test]
+    fn what_could_not_match_is_refused() {
+        for (pattern, says) in [
+            ("users", "\"/users\""),
+            ("", "starts with '/'"),
+            ("/a?b", "'?'"),
+            ("/a\nb", "cannot hold"),
+            ("/a//b", "empty segment"),
+            ("/a/../b", "could never match"),
+            ("/<a>.json", "whole segment"),
+            ("/v{n}", "whole segment"),
+            ("/<a", "whole segment"),
+            ("/<>", "like a variable"),
+            ("/<int:>", "like a variable"),
+            ("/<1a>", "like a variable"),
+            ("/<a-b>", "like a variable"),
+            ("/<intt:id>", "did you mean \"int\"?"),
+            ("/{id:integer}", "did you mean \"int\"?"),
+            ("/<re:a>", "only int, uuid, float, str and path"),
+            ("/<int(max=5):a>", "no converter"),
+            ("/<a>/<a>", "two parameters"),
+            ("/<path:a>/<path:b>", "kind path"),
+        ] {
+            let error = Pattern::parse(pattern).unwrap_err().to_string();
+            assert!(error.contains(says), "{pattern}: {error}");
+        }
+    }
+}

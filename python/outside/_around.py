@@ -1,0 +1,204 @@
+"""What stands around a handler: functions before and after it, and handlers for what it raises.
+
+`_steps` says what happens, for plain and `async def` functions alike: it yields whatever a function returned, and is sent
+what came of it. `call` and `admit` run it on the engine's threads, where a coroutine is waited for, `call_async` on the asyncio
+loop. The engine calls these functions only if there is something around a handler at all.
+"""
+
+import contextvars
+import inspect
+from collections.abc import Callable, Generator, Iterator
+from typing import Any, TypeVar
+
+from . import _loop, _outside
+from ._outside import Request, Response
+
+_Steps = Generator[Any, Any, Response]
+_Handler = Callable[..., Any]
+_R = TypeVar("_R")
+
+
+class Hooks:
+    """The functions that one group of routes, or the server itself, has put around its handlers."""
+
+    def __init__(self) -> None:
+        self.before: list[_Handler] = []
+        self.after: list[_Handler] = []
+        self.by_code: dict[int, _Handler] = {}
+        self.by_class: dict[type[Exception], _Handler] = {}
+
+    def of_code(self, code: int) -> _Handler | None:
+        return self.by_code.get(code)
+
+    def __bool__(self) -> bool:
+        return bool(self.before or self.after or self.by_code or self.by_class)
+
+
+class Scope:
+    """Whose functions stand around a handler, from the server itself to the innermost group."""
+
+    def __init__(self, *hooks: Hooks, of_pattern: "Callable[[str | None], Scope | None] | None" = None) -> None:
+        self.hooks = hooks
+        self.of_pattern = of_pattern
+
+    def before(self) -> Iterator[_Handler]:
+        return (function for hooks in self.hooks for function in hooks.before)
+
+    def after(self) -> Iterator[_Handler]:
+        return (function for hooks in reversed(self.hooks) for function in reversed(hooks.after))
+
+    def of_code(self, code: int) -> _Handler | None:
+        return next((found for hooks in reversed(self.hooks) if (found := hooks.of_code(code))), None)
+
+    def of_class(self, error: Exception) -> _Handler | None:
+        """Of the innermost group that has one, that of the most derived class."""
+        for hooks in reversed(self.hooks):
+            for kind in type(error).__mro__:
+                if found := hooks.by_class.get(kind):
+                    return found
+        return None
+
+
+def call(scope: Scope, function: _Handler, request: Request, by_place: tuple[Any, ...], by_name: dict[str, Any] | None) -> Response:
+    """Calls a plain handler with everything around it, in a context of its own."""
+    steps = _steps(scope, request, lambda: function(*by_place, **(by_name or {})))
+    return contextvars.copy_context().run(_drive, steps)
+
+
+async def call_async(
+    scope: Scope, function: _Handler, request: Request, by_place: tuple[Any, ...], by_name: dict[str, Any] | None
+) -> Response:
+    """The same for an `async def` handler."""
+    return await _drive_async(_steps(scope, request, lambda: function(*by_place, **(by_name or {}))))
+
+
+def admit(scope: Scope, request: Request) -> Response | None:
+    """Calls what stands before a request that no function answers; `None` lets it pass."""
+    own = scope.of_pattern(request.route) if scope.of_pattern else None
+    return contextvars.copy_context().run(_drive, _admission(own or scope, request))
+
+
+def finish(scope: Scope, request: Request, response: Response) -> Response:
+    """Calls what stands after an answer that no handler has made."""
+    return contextvars.copy_context().run(_drive, _ending(scope, request, response))
+
+
+def _drive(steps: Generator[Any, Any, _R]) -> _R:
+    given: Any = None
+    error: BaseException | None = None
+    while True:
+        try:
+            value = steps.throw(error) if error is not None else steps.send(given)
+        except StopIteration as end:
+            result: _R = end.value
+            return result
+        error = None
+        try:
+            given = _loop.wait_for(value) if inspect.iscoroutine(value) else value
+        except BaseException as raised:
+            error = raised
+
+
+async def _drive_async(steps: Generator[Any, Any, _R]) -> _R:
+    given: Any = None
+    error: BaseException | None = None
+    while True:
+        try:
+            value = steps.throw(error) if error is not None else steps.send(given)
+        except StopIteration as end:
+            result: _R = end.value
+            return result
+        error = None
+        try:
+            given = await value if inspect.iscoroutine(value) else value
+        except BaseException as raised:
+            error = raised
+
+
+def _steps(scope: Scope, request: Request, handler: Callable[[], Any]) -> _Steps:
+    """From before a handler to after it."""
+    try:
+        answer = None
+        for before in scope.before():
+            answer = yield before(request)
+            if answer is not None:
+                break
+        else:
+            answer = yield handler()
+        response = yield from _answered(scope, request, answer, 200)
+    except Exception as error:
+        response = yield from _rescued(scope, request, error)
+    return (yield from _ending(scope, request, response))
+
+
+def _admission(scope: Scope, request: Request) -> Generator[Any, Any, Response | None]:
+    try:
+        for before in scope.before():
+            answer = yield before(request)
+            if answer is not None:
+                return (yield from _answered(scope, request, answer, 200))
+    except Exception as error:
+        return (yield from _rescued(scope, request, error))
+    return None
+
+
+def _ending(scope: Scope, request: Request, response: Response) -> _Steps:
+    try:
+        for after in scope.after():
+            changed = yield after(request, response)
+            if changed is not None:
+                response = _response(changed, response.status_code)
+    except Exception as error:
+        _log(request, "a function after a request failed", error)
+        response = _outside._error_page(request, 500, None)
+    return response
+
+
+def _answered(scope: Scope, request: Request, answer: Any, status: int) -> _Steps:
+    """The response that a handler's answer means."""
+    if isinstance(answer, tuple):
+        code, message = _outside._code_and_message(answer)
+        return (yield from _failed(scope, request, code, message))
+    return _response(answer, status)
+
+
+def _rescued(scope: Scope, request: Request, error: Exception) -> _Steps:
+    """The response to an exception: by the handler of its class, else by that of the status that it stands for."""
+    status = _outside._status_of(error)
+    handler = scope.of_code(status[0]) if status else None
+    if handler is None and (by_class := scope.of_class(error)):
+        try:
+            return (yield from _answered(scope, request, (yield by_class(request, error)), 500))
+        except Exception as another:
+            _log(request, f"the handler of {type(error).__name__} failed", another)
+            return _outside._error_page(request, 500, None)
+    if status is None:
+        _log(request, "the handler failed", error)
+    code, message = status or (500, None)
+    return (yield from _failed(scope, request, code, message))
+
+
+def _failed(scope: Scope, request: Request, code: int, message: str | None) -> _Steps:
+    """The response to a status: by its error handler, else the built-in page."""
+    handler = scope.of_code(code)
+    if handler is not None:
+        try:
+            return _response((yield handler(request, message)), code)
+        except Exception as error:
+            _log(request, f"the error handler of {code} failed", error)
+    return _outside._error_page(request, code, message)
+
+
+def _response(answer: Any, status: int) -> Response:
+    """A response of its own kind of whatever may be returned instead of one; what is no `Response` has no status of its own."""
+    if isinstance(answer, Response):
+        return answer
+    if answer is None:
+        return Response(204 if status == 200 else status)
+    if isinstance(answer, (str, bytes, dict, list)):
+        return Response(status, content=answer)
+    raise TypeError(f"a handler returns a Response, (code, message), str, bytes, dict, list or None, not {type(answer).__name__}")
+
+
+def _log(request: Request, what: str, error: Exception) -> None:
+    _outside._log_failure(request, what, error)

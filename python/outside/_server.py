@@ -1,0 +1,122 @@
+"""`OutsideHTTP` as programs have it: the engine's server with decorators."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from . import _loop, _outside
+from ._around import Hooks, Scope
+from ._routes import Installation, Record, Registry, _C, is_async, is_function
+from ._signature import adapt, plan, where
+
+
+class _ServerHooks(Hooks):
+    """Those of a server: the error handlers of codes are the engine's, which needs them for what it answers itself."""
+
+    def __init__(self, server: OutsideHTTP) -> None:
+        super().__init__()
+        self._server = server
+
+    def of_code(self, code: int) -> Callable[..., Any] | None:
+        found: Callable[..., Any] | None = self._server._error_routes.get(code)
+        return found
+
+
+class OutsideHTTP(Registry, _outside.OutsideHTTP):
+    """An HTTP server with routes, error handlers and a configuration. Nothing is bound before `run()`.
+
+    `config` is a dictionary, changed before `run()`, which refuses unknown keys and wrong types.
+    """
+
+    _startup: list[Callable[[], Any]]
+    _shutdown: list[Callable[[], Any]]
+    # Of what no function answers: whose functions stand before it.
+    _scopes: dict[str, Scope]
+    _scope: Scope
+
+    def __new__(cls, *arguments: Any, **named: Any) -> OutsideHTTP:
+        # Not in `__init__`, which a subclass may replace.
+        self = super().__new__(cls, *arguments, **named)
+        self._begin(_ServerHooks(self))
+        self._startup, self._shutdown = [], []
+        self._scopes = {}
+        self._scope = Scope(self._hooks, of_pattern=lambda pattern: self._scopes.get(pattern or ""))
+        return self
+
+    def on_startup(self, function: _C) -> _C:
+        """A decorator: called once in each worker before it serves. An exception keeps the server from starting."""
+        self._startup.append(adapt(function))
+        self._arrange(function)
+        return function
+
+    def on_shutdown(self, function: _C) -> _C:
+        """A decorator: called once in each worker after its last request. The last one that was set is called first."""
+        self._shutdown.append(adapt(function))
+        self._arrange(function)
+        return function
+
+    def remove_route(self, route: str, host: str | None = None) -> None:
+        """Takes effect for the next request. An unknown route is a `KeyError`."""
+        try:
+            super().remove_route(route, host)
+        except KeyError:
+            if host is not None or not _outside._remove_pattern(self, route):
+                raise
+            self._records = [record for record in self._records if record.path != route]
+
+    def _installations(self) -> Iterator[Installation]:
+        yield Installation(self, "", (self._hooks,))
+
+    def _add(self, place: Installation, record: Record) -> None:
+        pattern, scope = place.prefix + record.path, Scope(*place.hooks)
+        by_place: list[int] = []
+        by_name: list[tuple[str, int]] = []
+        if is_function(record.handler):
+            by_place, by_name = plan(record.handler, pattern, _outside._route_parameters(pattern))
+        try:
+            _outside._add_route(
+                self, pattern, list(record.methods), record.origin, record.handler, by_place, by_name, scope, record.blocking
+            )
+        except ValueError as error:
+            raise ValueError(f"{record.origin}: {error}") from None
+        if not is_function(record.handler):
+            self._scopes[pattern] = scope
+
+    def _set_errorhandler(self, what: int | type[Exception], function: Callable[..., Any]) -> None:
+        if isinstance(what, int):
+            self.set_errorhandler(what, adapt(function, "request", "message"))
+            self._arrange(function)
+        else:
+            super()._set_errorhandler(what, function)
+
+    def _arrange(self, *functions: Any) -> None:
+        """Tells the engine what there is around handlers."""
+        own, every = self._hooks, [registry._hooks for registry in self._all()]
+        _outside._set_around(
+            self,
+            self._scope,
+            around=any(every),
+            gate=any(hooks.before for hooks in every),
+            after=bool(own.after),
+            asynchronous=any(is_async(function) for function in functions),
+        )
+
+    def _run_startup(self) -> None:
+        for function in self._startup:
+            self._run(function)
+
+    def _run_shutdown(self) -> None:
+        for function in reversed(self._shutdown):
+            try:
+                self._run(function)
+            except Exception as error:
+                _loop.logger.error("%s: on_shutdown failed", where(function), exc_info=error)
+
+    def _run(self, function: Callable[[], Any]) -> None:
+        value = function()
+        if hasattr(value, "__await__"):
+            _loop.wait_for(value)
+
+
+OutsideHTTP.__module__ = "outside"
