@@ -3,8 +3,9 @@
 //! Frames are written out where it matters what exactly is said; else the client is that of the crate `h2`.
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail like tests")]
-#![expect(dead_code, unused_imports, reason = "the tests that use them come next")]
 
+mod attacks;
+mod life;
 mod messages;
 mod server;
 mod wire;

@@ -2,7 +2,7 @@
 
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::server::DEADLINE;
 
@@ -53,7 +53,7 @@ impl Frame {
         // RFC 7541 appendix A, and section 6.2.1 with the name of index 8.
         match *self.payload {
             [byte @ 0x88..=0x8e, ..] => [200, 204, 206, 304, 400, 404, 500][usize::from(byte - 0x88)],
-            [0x48, 0x82, first, second, ..] => digits([first, second]),
+            [0x48, length @ 0x82..=0x83, ..] => digits(&self.payload[2..2 + usize::from(length - 0x80)]),
             [0x48, 3, a, b, c, ..] => [a, b, c].iter().fold(0, |all, byte| all * 10 + u16::from(byte - b'0')),
             _ => panic!("another beginning of a field block: {:02x?}", self.payload),
         }
@@ -61,16 +61,16 @@ impl Frame {
 }
 
 /// Three digits in the Huffman code (RFC 7541 appendix B): 0 to 2 have five bits, the others six.
-fn digits(bytes: [u8; 2]) -> u16 {
-    let bits = u16::from_be_bytes(bytes);
-    let (mut at, mut number) = (16, 0);
+fn digits(bytes: &[u8]) -> u16 {
+    let bits = bytes.iter().fold(0_u32, |bits, &byte| bits << 8 | u32::from(byte));
+    let (mut at, mut number) = (8 * bytes.len(), 0);
     for _ in 0..3 {
         let five = bits >> (at - 5) & 0x1f;
         let (length, digit) = if five < 3 { (5, five) } else { (6, (bits >> (at - 6) & 0x3f) - 0x19 + 3) };
         at -= length;
         number = number * 10 + digit;
     }
-    number
+    u16::try_from(number).unwrap()
 }
 
 /// A field block of literals, without index and without Huffman code (RFC 7541 section 6.2.2).
@@ -166,6 +166,21 @@ impl Client {
                 Err(error) => panic!("no frame: {error}"),
             }
         }
+    }
+
+    /// Waits until all that was sent has been read, by a ping with this number.
+    pub(crate) fn settle(&mut self, number: u64) {
+        self.send(&frame(PING, 0, 0, &number.to_be_bytes()));
+        while self.frame().expect("the end of the connection").payload != number.to_be_bytes() {}
+    }
+
+    /// The next frame, if one comes so soon.
+    pub(crate) fn frame_within(&mut self, time: Duration) -> Option<Frame> {
+        self.socket.set_read_timeout(Some(time)).unwrap();
+        let mut byte = [0];
+        let is_there = !self.unread.is_empty() || matches!(self.socket.peek(&mut byte), Ok(1));
+        self.socket.set_read_timeout(Some(DEADLINE)).unwrap();
+        is_there.then(|| self.frame().expect("the end of the connection"))
     }
 
     /// The next frame of this stream that is no WINDOW_UPDATE; what else comes is taken note of in no way.

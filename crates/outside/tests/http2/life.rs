@@ -1,0 +1,213 @@
+//! How connections and streams end: gracefully, in time, and without taking others with them.
+
+use std::time::{Duration, Instant};
+
+use outside::Request;
+
+use crate::server::{Gate, Running};
+use crate::wire::{
+    ACK, CANCEL, Client, DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, NO_ERROR, PING, RST_STREAM, SETTINGS, block,
+    frame, get, request,
+};
+
+#[test]
+fn the_end_comes_in_two_steps() {
+    let mut server = Running::start(|_| {});
+    let gate = Gate::default();
+    server.set_route("/slow", gate.handler("slow"));
+    let mut client = Client::connect(server.address);
+    client.send(&request(1, "/slow"));
+    gate.wait_for_guests(1);
+    server.server.terminate(false);
+    // First: no more, please; what is on its way is still taken.
+    let (code, before) = client.go_away();
+    assert_eq!(code, NO_ERROR);
+    assert!(before.iter().all(|frame| frame.kind != HEADERS));
+    client.send(&request(3, "/slow"));
+    gate.wait_for_guests(2);
+    let ping = loop {
+        let frame = client.frame().unwrap();
+        if frame.kind == PING {
+            break frame;
+        }
+    };
+    client.send(&frame(PING, ACK, 0, &ping.payload));
+    // Then: up to here.
+    let last = loop {
+        let frame = client.frame().unwrap();
+        if frame.kind == GOAWAY {
+            break frame;
+        }
+    };
+    assert_eq!((last.code(), &last.payload[..4]), (NO_ERROR, &[0, 0, 0, 3][..]));
+    gate.open();
+    let mut ended = Vec::new();
+    while let Some(frame) = client.frame() {
+        if frame.ends_stream() {
+            ended.push(frame.stream);
+        }
+    }
+    ended.sort_unstable();
+    assert_eq!(ended, [1, 3]);
+    server.stop();
+}
+
+#[test]
+fn a_client_that_rests_is_left_in_good_order() {
+    let mut server = Running::start(|_| {});
+    server.set_route("/", |_: &Request| "hi");
+    let mut client = Client::connect(server.address);
+    client.send(&request(1, "/"));
+    assert_eq!(client.answer(1).0, 200);
+    let began = Instant::now();
+    server.stop();
+    // It has not answered the ping of the first step, and is not waited for long.
+    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+    assert_eq!(client.go_away().0, NO_ERROR);
+}
+
+#[test]
+fn idle_connections_end_and_silent_ones_are_asked() {
+    let server = Running::start(|config| {
+        config.keep_alive_idle = Duration::from_millis(1500);
+        config.h2_ping = Duration::from_millis(300);
+    });
+    server.set_route("/", |_: &Request| "hi");
+    let gate = Gate::default();
+    server.set_route("/slow", gate.handler("slow"));
+    // It answers what it is asked, until it is told to go.
+    let mut client = Client::connect(server.address);
+    let mut pings = 0;
+    loop {
+        match client.frame().unwrap() {
+            ping if ping.kind == PING => {
+                pings += 1;
+                client.send(&frame(PING, ACK, 0, &ping.payload));
+            }
+            last if last.kind == GOAWAY => {
+                assert_eq!(last.code(), NO_ERROR);
+                break;
+            }
+            _ => {}
+        }
+    }
+    assert!(pings >= 2, "{pings} pings");
+    // Who does not answer is gone, request or not.
+    let mut client = Client::connect(server.address);
+    client.send(&request(1, "/slow"));
+    gate.wait_for_guests(1);
+    let began = Instant::now();
+    while client.frame().is_some() {}
+    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+}
+
+#[test]
+fn a_connection_carries_so_many_requests() {
+    let server = Running::start(|config| config.max_socket_reuse = 3);
+    server.set_route("/", |_: &Request| "hi");
+    let mut client = Client::connect(server.address);
+    for stream in [1, 3, 5] {
+        client.send(&request(stream, "/"));
+    }
+    let (code, before) = client.go_away();
+    assert_eq!(code, NO_ERROR);
+    let mut answered = before.iter().filter(|frame| frame.ends_stream()).count();
+    while let Some(frame) = client.frame() {
+        answered += usize::from(frame.ends_stream());
+    }
+    assert_eq!(answered, 3);
+}
+
+#[test]
+fn a_late_handler_costs_its_stream_alone() {
+    let server = Running::start(|config| config.process_timeout = Duration::from_millis(300));
+    let gate = Gate::default();
+    server.set_route("/slow", gate.handler("slow"));
+    server.set_route("/", |_: &Request| "hi");
+    let mut client = Client::connect(server.address);
+    client.send(&[request(1, "/slow"), request(3, "/")].concat());
+    let quick = client.frame_of(3);
+    assert_eq!(quick.status(), 200);
+    let (status, _) = client.answer(1);
+    assert_eq!(status, 504);
+    client.send(&request(5, "/"));
+    assert_eq!(client.frame_of(5).kind, HEADERS);
+    server.logged("GET /slow: no answer within process_timeout");
+    server.logged("\"GET /slow HTTP/2\" 504");
+}
+
+#[test]
+fn what_was_cancelled_before_it_began_never_does() {
+    let server = Running::start(|config| config.max_workers = 1);
+    let gate = Gate::default();
+    server.set_route("/slow", outside::blocking(gate.handler("slow")));
+    let mut client = Client::connect(server.address);
+    // One runs, four wait for the only worker.
+    client.send(&(0..5).flat_map(|number| request(2 * number + 1, "/slow")).collect::<Vec<_>>());
+    gate.wait_for_guests(1);
+    for stream in [3, 5, 7] {
+        client.send(&frame(RST_STREAM, 0, stream, &CANCEL.to_be_bytes()));
+    }
+    // What has come after that is answered after that.
+    client.send(&frame(PING, 0, 0, b"done yet"));
+    while client.frame().unwrap().payload != b"done yet" {}
+    gate.open();
+    let mut ended = Vec::new();
+    while ended.len() < 2 {
+        let frame = client.frame().unwrap();
+        if frame.ends_stream() {
+            ended.push(frame.stream);
+        }
+    }
+    assert_eq!((ended, gate.guests()), (vec![1, 9], 2));
+}
+
+#[test]
+fn deadlines_hold_for_uploads_and_heads() {
+    let server = Running::start(|config| {
+        config.body_stall_timeout = Duration::from_millis(300);
+        config.header_timeout = Duration::from_millis(600);
+    });
+    server.set_route("/", |_: &Request| "hi");
+    let mut client = Client::connect(server.address);
+    let mut fields = get("/");
+    fields[0].1 = "POST";
+    client.send(&frame(HEADERS, END_HEADERS, 1, &block(&fields)));
+    client.send(&frame(DATA, 0, 1, b"begun"));
+    assert_eq!(client.answer(1).0, 408);
+    let end = client.frame_of(1);
+    assert_eq!((end.kind, end.code()), (RST_STREAM, NO_ERROR));
+    // A head whose end does not come.
+    client.send(&frame(HEADERS, END_STREAM, 3, &block(&get("/"))));
+    let (_, before) = client.go_away();
+    assert!(before.iter().all(|frame| frame.kind != HEADERS));
+}
+
+#[test]
+fn a_handler_that_blocks_does_not_hold_up_the_other_streams() {
+    let server = Running::start(|_| {});
+    let gate = Gate::default();
+    server.set_route("/slow", gate.handler("slow"));
+    server.set_route("/", |_: &Request| "hi");
+    let mut client = Client::connect(server.address);
+    let mut all = request(1, "/slow");
+    for number in 1..64 {
+        all.extend(request(2 * number + 1, "/"));
+    }
+    client.send(&all);
+    let mut ended = 0;
+    while ended < 63 {
+        let frame = client.frame().unwrap();
+        assert_ne!((frame.kind, frame.stream), (HEADERS, 1));
+        ended += u32::from(frame.ends_stream());
+    }
+    gate.open();
+    loop {
+        let frame = client.frame().unwrap();
+        if frame.ends_stream() {
+            assert_eq!((frame.stream, &*frame.payload), (1, &b"slow"[..]));
+            break;
+        }
+    }
+    assert_ne!(SETTINGS, DATA);
+}
