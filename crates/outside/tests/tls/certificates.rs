@@ -35,6 +35,12 @@ impl Authority {
         (certificate.pem(), key.serialize_pem())
     }
 
+    /// The same for a key that is there already.
+    pub(crate) fn certificate_for(&self, names: &[&str], key: &KeyPair) -> String {
+        let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
+        CertificateParams::new(names).unwrap().signed_by(key, &self.issuer).unwrap().pem()
+    }
+
     /// The same in files `NAME.pem` and `NAME.key`.
     pub(crate) fn files(&self, name: &str, names: &[&str]) -> CertificateFiles {
         let (certificate, key) = self.issue(names, |_| ());

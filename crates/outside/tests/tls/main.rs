@@ -5,5 +5,8 @@
 mod certificates;
 mod client;
 mod conversation;
+mod files;
+mod names;
 mod refusals;
+mod resumption;
 mod server;

@@ -2,12 +2,13 @@
 
 use std::io::{Read, Write};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use rustls::AlertDescription;
+use outside::Level;
+use rustls::{AlertDescription, ClientConfig};
 
 use crate::certificates::Authority;
-use crate::client::{begin, connect, shake_hands, trusting};
+use crate::client::{ask, begin, connect, shake_hands, trusting};
 use crate::server::Running;
 
 #[test]
@@ -47,4 +48,93 @@ fn silence_and_noise_end_in_time() {
         stream.read_to_end(&mut received).unwrap();
         assert!(received.len() <= 7, "{received:?}");
     }
+}
+
+#[test]
+fn tls_in_clear_is_answered_at_once() {
+    let running = Running::start(&[]);
+    let config = Arc::new(trusting(&Authority::new()));
+    for protocols in [vec![], vec![b"h2".to_vec(), b"http/1.1".to_vec()]] {
+        let mut config = ClientConfig::clone(&config);
+        config.alpn_protocols = protocols;
+        let began = Instant::now();
+        let mut client = begin(&Arc::new(config), running.address, "localhost");
+        shake_hands(&mut client).unwrap_err();
+        assert!(began.elapsed() < Duration::from_secs(1), "{:?}", began.elapsed());
+    }
+}
+
+/// What a client sends until it is cut off, one byte at a time.
+#[test]
+fn dripping_does_not_extend_the_deadline() {
+    let authority = Authority::new();
+    let files = [authority.files("main", &["localhost"])];
+    let running = Running::configured(&files, &Default::default(), |config| {
+        config.tls_handshake_timeout = Duration::from_millis(500);
+    });
+    let mut hello = Vec::new();
+    begin(&Arc::new(trusting(&authority)), running.address, "localhost").conn.write_tls(&mut hello).unwrap();
+    let began = Instant::now();
+    let mut stream = connect(running.address);
+    stream.set_read_timeout(Some(Duration::from_millis(20))).unwrap();
+    for byte in hello {
+        if stream.write_all(&[byte]).is_err() || matches!(stream.read(&mut [0; 64]), Ok(0)) {
+            break;
+        }
+    }
+    assert!(began.elapsed() < Duration::from_secs(3), "{:?}", began.elapsed());
+    running.log.wait_for(Level::Warning, "tls_handshake_timeout");
+}
+
+/// More clients that stop in the middle of a handshake than there are places for them.
+#[test]
+fn a_flood_of_half_handshakes_keeps_nobody_out() {
+    let authority = Authority::new();
+    let running = Running::start(&[authority.files("main", &["localhost"])]);
+    let config = Arc::new(trusting(&authority));
+    let flood: Vec<_> = (0..300)
+        .map(|_| {
+            let mut client = begin(&config, running.address, "localhost");
+            client.conn.write_tls(&mut client.sock).unwrap();
+            client
+        })
+        .collect();
+    let began = Instant::now();
+    assert!(ask(&mut begin(&config, running.address, "localhost"), "/").ends_with("hello over https"));
+    // Far less than the ten seconds that those may take.
+    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+    drop(flood);
+}
+
+#[test]
+fn silent_clients_make_room_like_idle_ones() {
+    let authority = Authority::new();
+    let files = [authority.files("main", &["localhost"])];
+    let running = Running::configured(&files, &Default::default(), |config| config.max_connections = Some(20));
+    let silent: Vec<_> = (0..40).map(|_| connect(running.address)).collect();
+    let config = Arc::new(trusting(&authority));
+    assert!(ask(&mut begin(&config, running.address, "localhost"), "/").ends_with("hello over https"));
+    drop(silent);
+}
+
+/// Whatever is changed in what a client sends, it gets an alert or an end, and the server lives.
+#[test]
+fn mutilated_hellos() {
+    let authority = Authority::new();
+    let running = Running::start(&[authority.files("main", &["localhost"])]);
+    let config = Arc::new(trusting(&authority));
+    let mut hello = Vec::new();
+    begin(&config, running.address, "localhost").conn.write_tls(&mut hello).unwrap();
+    for step in 0..120 {
+        let mut changed = hello.clone();
+        let place = step * 13 % hello.len();
+        changed[place] ^= 1 << (step % 8);
+        changed.extend_from_slice(&hello[..step * 7 % hello.len()]);
+        let mut stream = connect(running.address);
+        stream.write_all(&changed).unwrap();
+        stream.shutdown(std::net::Shutdown::Write).unwrap();
+        // Cut off by a reset it may be.
+        drop(stream.read_to_end(&mut Vec::new()));
+    }
+    assert!(ask(&mut begin(&config, running.address, "localhost"), "/").ends_with("hello over https"));
 }

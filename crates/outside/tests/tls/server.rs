@@ -1,8 +1,9 @@
 //! A server of this process.
 
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
+use std::time::Instant;
 
 use outside::{
     AccessLog, Address, CertificateFiles, Config, Error, Level, Listener, LogSink, NoHost, OutsideHttp, Request,
@@ -68,6 +69,20 @@ impl Drop for Running {
 pub(crate) struct Sink {
     pub(crate) events: Mutex<Vec<(Level, String)>>,
     pub(crate) lines: Mutex<String>,
+    more: Condvar,
+}
+
+impl Sink {
+    /// Waits until an event of this level contains this.
+    pub(crate) fn wait_for(&self, level: Level, part: &str) {
+        let deadline = Instant::now() + DEADLINE;
+        let mut events = self.events.lock().unwrap();
+        while !events.iter().any(|(told, text)| *told == level && text.contains(part)) {
+            let left = deadline.saturating_duration_since(Instant::now());
+            assert!(!left.is_zero(), "{part:?} was not told, only {events:?}");
+            events = self.more.wait_timeout(events, left).unwrap().0;
+        }
+    }
 }
 
 impl LogSink for Sink {
@@ -77,5 +92,6 @@ impl LogSink for Sink {
 
     fn event(&self, level: Level, text: &str) {
         self.events.lock().unwrap().push((level, text.to_owned()));
+        self.more.notify_all();
     }
 }
