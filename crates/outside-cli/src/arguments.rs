@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use lexopt::{Arg, Error as Unreadable, Parser, ValueExt as _};
-use outside::AccessLog;
+use outside::{AccessLog, CertificateFiles};
 
 /// What is to be done.
 #[derive(Debug, PartialEq)]
@@ -12,6 +12,8 @@ pub(crate) enum Task {
     Help,
     Version,
     Serve(Order),
+    /// A certificate for development, for these names.
+    Certificate(Vec<String>),
 }
 
 /// A server, as it was asked for.
@@ -20,6 +22,7 @@ pub(crate) struct Order {
     pub(crate) what: What,
     pub(crate) place: Place,
     pub(crate) log: AccessLog,
+    pub(crate) tls: Option<CertificateFiles>,
 }
 
 #[derive(Debug, PartialEq)]
@@ -54,8 +57,19 @@ pub(crate) struct FolderOrder {
 const PORT: u16 = 8080;
 const HOST: &str = "127.0.0.1";
 
-const OPTIONS: &[&str] =
-    &["--host", "--port", "--listing", "--spa", "--cache-control", "--no-compression", "--log", "--help", "--version"];
+const OPTIONS: &[&str] = &[
+    "--host",
+    "--port",
+    "--certfile",
+    "--keyfile",
+    "--listing",
+    "--spa",
+    "--cache-control",
+    "--no-compression",
+    "--log",
+    "--help",
+    "--version",
+];
 
 /// Reads the arguments; the first is the program's own name.
 pub(crate) fn read(arguments: impl IntoIterator<Item = OsString>) -> Result<Task, String> {
@@ -63,12 +77,15 @@ pub(crate) fn read(arguments: impl IntoIterator<Item = OsString>) -> Result<Task
     let (mut words, mut host, mut port) = (Vec::new(), HOST.to_owned(), None);
     let mut folder = FolderOrder::default();
     let mut log = AccessLog::Auto;
+    let (mut certfile, mut keyfile) = (None, None);
     while let Some(argument) = parser.next().map_err(said)? {
         match argument {
             Arg::Short('h') | Arg::Long("help") => return Ok(Task::Help),
             Arg::Short('V') | Arg::Long("version") => return Ok(Task::Version),
             Arg::Long("host") => host = text(&mut parser)?,
             Arg::Short('p') | Arg::Long("port") => port = Some(port_of(&text(&mut parser)?)?),
+            Arg::Long("certfile") => certfile = Some(PathBuf::from(parser.value().map_err(said)?)),
+            Arg::Long("keyfile") => keyfile = Some(PathBuf::from(parser.value().map_err(said)?)),
             Arg::Short('l') | Arg::Long("listing") => folder.listing = true,
             Arg::Long("spa") => {
                 let name = parser.optional_value().unwrap_or_else(|| "index.html".into());
@@ -81,6 +98,20 @@ pub(crate) fn read(arguments: impl IntoIterator<Item = OsString>) -> Result<Task
             Arg::Short(_) | Arg::Long(_) => return Err(said(argument.unexpected())),
         }
     }
+    if words.first().is_some_and(|word| word == "cert") {
+        if folder != FolderOrder::default() || certfile.is_some() || keyfile.is_some() {
+            return Err("cert takes names only; the options are for servers".to_owned());
+        }
+        return Ok(Task::Certificate(certificate_names(words)?));
+    }
+    let tls = match (certfile, keyfile) {
+        (Some(certfile), keyfile) => {
+            let keyfile = keyfile.unwrap_or_else(|| certfile.clone());
+            Some(CertificateFiles { certfile, keyfile })
+        }
+        (None, Some(_)) => return Err("--keyfile needs --certfile beside it".to_owned()),
+        (None, None) => None,
+    };
     let place = match (host.starts_with("unix:"), port) {
         (false, port) => Place::Tcp { host, port: port.unwrap_or(PORT) },
         (true, None) if host.len() > "unix:".len() => Place::Unix(host),
@@ -96,18 +127,31 @@ pub(crate) fn read(arguments: impl IntoIterator<Item = OsString>) -> Result<Task
             What::Folder(folder)
         }
     };
-    Ok(Task::Serve(Order { what, place, log }))
+    Ok(Task::Serve(Order { what, place, log, tls }))
 }
 
 /// The URL behind the word `redirect`; nothing that is for folders may stand beside it.
 fn destination(mut words: Vec<OsString>, folder: &FolderOrder) -> Result<String, String> {
     if *folder != FolderOrder::default() {
-        return Err("redirect takes --host, --port and --log only; the other options are for folders".to_owned());
+        return Err(
+            "redirect takes --host, --port, --certfile, --keyfile and --log only; the other options are for folders"
+                .into(),
+        );
     }
     words.remove(0);
     match one(words, "a URL")? {
         Some(url) => url.into_string().map_err(|url| format!("{url:?} is no URL")),
         None => Err("redirect lacks its URL; a folder of that name is ./redirect".to_owned()),
+    }
+}
+
+/// What stands behind the word `cert`.
+fn certificate_names(words: Vec<OsString>) -> Result<Vec<String>, String> {
+    let names = words.into_iter().skip(1).map(|word| word.into_string().map_err(|word| format!("{word:?} is no name")));
+    let names: Vec<String> = names.collect::<Result<_, _>>()?;
+    match names.is_empty() {
+        true => Err("cert lacks its names, such as localhost; a folder of that name is ./cert".to_owned()),
+        false => Ok(names),
     }
 }
 
@@ -191,7 +235,7 @@ mod tests {
     fn nothing_typed_is_this_folder_for_this_machine() {
         let what = What::Folder(FolderOrder { path: ".".into(), ..FolderOrder::default() });
         let place = Place::Tcp { host: "127.0.0.1".into(), port: 8080 };
-        assert_eq!(order(""), Order { what, place, log: AccessLog::Auto });
+        assert_eq!(order(""), Order { what, place, log: AccessLog::Auto, tls: None });
     }
 
     #[test]
@@ -221,6 +265,14 @@ mod tests {
         assert_eq!(order("--host ::1 -p 0").place, Place::Tcp { host: "::1".into(), port: 0 });
         assert_eq!(order("--log json").log, AccessLog::Json);
         assert_eq!(order("redirect https://example.com").what, What::Redirect("https://example.com".into()));
+        let files =
+            |certfile: &str, keyfile: &str| CertificateFiles { certfile: certfile.into(), keyfile: keyfile.into() };
+        assert_eq!(order("--certfile a.pem --keyfile=a.key .").tls, Some(files("a.pem", "a.key")));
+        assert_eq!(order("redirect https://example.com --certfile a.pem").tls, Some(files("a.pem", "a.pem")));
+        assert_eq!(
+            given("cert localhost a.example"),
+            Ok(Task::Certificate(vec!["localhost".into(), "a.example".into()]))
+        );
         assert_eq!(folder("./redirect").path, PathBuf::from("./redirect"));
         assert_eq!(given("--port 5 --help nonsense"), Ok(Task::Help));
         assert_eq!(given("-V"), Ok(Task::Version));
@@ -248,7 +300,10 @@ mod tests {
             ("a b", &["one argument too many", "\"b\""]),
             ("redirect", &["lacks its URL", "./redirect"]),
             ("redirect https://a https://b", &["one argument too many"]),
-            ("redirect https://a --listing", &["--host, --port and --log only"]),
+            ("redirect https://a --listing", &["--host, --port, --certfile, --keyfile and --log only"]),
+            ("--keyfile a.key", &["--keyfile needs --certfile"]),
+            ("cert localhost --listing", &["cert takes names only"]),
+            ("cert", &["cert lacks its names", "./cert"]),
         ] {
             let fault = given(line).expect_err(line);
             for part in parts {

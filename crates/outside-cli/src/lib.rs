@@ -1,14 +1,16 @@
-//! The command `outside`: serves a folder, or redirects.
+//! The command `outside`: serves a folder, or redirects, or writes a certificate for development.
 //!
 //! One program behind three doors: the binary, the script that comes with the Python package, `python -m outside`.
 //! `arguments` knows what was typed, `service` makes a server of it; here are the ends: what is printed, and the exit
 //! status. Whoever calls from another language brings the way to watch signals.
 
 mod arguments;
+mod certificate;
 mod service;
 
 use std::ffi::OsString;
 use std::io::Write as _;
+use std::path::Path;
 
 use outside::{Address, Error, OutsideHttp};
 
@@ -35,6 +37,12 @@ pub fn run_by(
     let order = match arguments::read(arguments) {
         Ok(Task::Help) => return print(include_str!("help.txt")),
         Ok(Task::Version) => return print(concat!("outside ", env!("CARGO_PKG_VERSION"), "\n")),
+        Ok(Task::Certificate(names)) => {
+            return match certificate::write(Path::new("."), &names) {
+                Ok(text) => print(&text),
+                Err((status, fault)) => fail(status, &fault),
+            };
+        }
         Ok(Task::Serve(order)) => order,
         Err(fault) => return fail(USAGE, &format!("{fault} (outside --help explains)")),
     };
@@ -43,7 +51,7 @@ pub fn run_by(
         Err((status, fault)) => return fail(status, &fault),
     };
     let started = |address: &Address| {
-        print(&subject.greeting(address));
+        print(&subject.greeting(&address.url(server.config.ssl_enabled)));
     };
     match serve(&server, &started) {
         Ok(()) => ENDED,

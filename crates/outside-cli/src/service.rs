@@ -28,6 +28,11 @@ pub(crate) fn make(order: &Order) -> Result<(OutsideHttp, Subject), Fault> {
         }
     };
     server.config.access_log = order.log;
+    if let Some(files) = &order.tls {
+        server.config.ssl_enabled = true;
+        server.config.ssl_certfile.clone_from(&files.certfile);
+        server.config.ssl_keyfile.clone_from(&files.keyfile);
+    }
     Ok((server, subject))
 }
 
@@ -106,7 +111,7 @@ pub(crate) fn explained(error: &Error) -> String {
 
 impl Subject {
     /// What is printed when it serves.
-    pub(crate) fn greeting(&self, address: &Address) -> String {
+    pub(crate) fn greeting(&self, address: &str) -> String {
         match self {
             Self::Redirect(url) => format!("outside is redirecting {address} to {url} (Ctrl+C stops it)\n"),
             Self::Folder { path, note } => {
