@@ -69,7 +69,7 @@ fn files_that_cannot_be_read() {
     files.keyfile = authority.folder.path().to_owned();
     assert!(fault(&files).contains("Is a directory"));
     files.keyfile = key;
-    std::fs::set_permissions(&files.keyfile, std::fs::Permissions::from_mode(0)).unwrap();
+    std::fs::set_permissions(&files.keyfile, std::fs::Permissions::from_mode(0o000)).unwrap();
     // Whoever may read everything is not refused.
     if std::fs::File::open(&files.keyfile).is_err() {
         assert!(fault(&files).contains("Permission denied"));
