@@ -34,7 +34,7 @@ help: ## what there is
 	@echo "make build   the release module, importable from $(PY), and the command $(VENV)/bin/outside"
 	@echo "make check   the fast part of the tests: format, clippy, tidy, Rust tests"
 	@echo "make test    everything: check, the stubs against the module, pytest"
-	@echo "make clients installs the programs that tests ask as clients (curl, wget, Chromium), as root on Debian"
+	@echo "make clients installs the programs that tests ask as clients (curl, wget, nghttp, Chromium), as root on Debian"
 	@echo "make soak    minutes of load: 10,000 connections, 1 GiB each way, every deadline at its default"
 	@echo "make conformance   the Autobahn TestSuite against the WebSocket echo servers, about an hour"
 	@echo "make model   the executor under a checker of schedules, some minutes"

@@ -15,7 +15,15 @@ mod hyper_side;
 mod invariants;
 #[path = "../../crates/outside/tests/hostile/negotiation.rs"]
 mod negotiation;
+#[path = "../../crates/outside/tests/http2/hostile.rs"]
+mod hostile;
+#[path = "../../crates/outside/tests/http2/server.rs"]
+#[expect(dead_code, reason = "tests use more of it")]
+mod server;
 mod websocket;
+#[path = "../../crates/outside/tests/http2/wire.rs"]
+#[expect(dead_code, reason = "tests use more of it")]
+mod wire;
 
 /// Everything that a client sends on a connection.
 pub fn head(input: &[u8]) {
@@ -57,6 +65,11 @@ pub fn differential(input: &[u8]) {
     if let Err(fault) = differential::compare(input) {
         panic!("{fault}");
     }
+}
+
+/// What a client sends behind the preface of HTTP/2, to a server that listens.
+pub fn http2(input: &[u8]) {
+    hostile::conversation(input);
 }
 
 /// What a client sends on an open WebSocket.

@@ -15,8 +15,11 @@ fn main() -> Result<(), Error> {
     let mut server = OutsideHttp::new(("127.0.0.1", port))?;
     let log = std::env::var("OUTSIDE_ACCESS_LOG").unwrap_or_else(|_| "off".into());
     // The bench reuses its connections for millions of requests.
-    server.config =
-        Config::from_values([("access_log", Value::Owned(log)), ("max_socket_reuse", Value::Integer(1_000_000_000))])?;
+    server.config = Config::from_values([
+        ("access_log", Value::Owned(log)),
+        ("max_socket_reuse", Value::Integer(1_000_000_000)),
+        ("h2c", Value::Bool(true)),
+    ])?;
     server.set_route("/hello", |_request: &Request| {
         Response::new(200).with_header("Content-Type", "text/plain").with_content("Hello, World!")
     })?;

@@ -5,7 +5,11 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail like tests")]
 
 mod attacks;
+mod hostile;
 mod life;
 mod messages;
+mod mutation;
+#[path = "../hostile/mutator.rs"]
+mod mutator;
 mod server;
 mod wire;
