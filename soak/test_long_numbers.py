@@ -7,7 +7,7 @@ import json
 import pytest
 
 from crowd import Crowd
-from endurance import answer_length, download_growth, idle_connection_memory, many_at_once, upload_growth
+from endurance import answer_length, download_growth, idle_connection_memory, many_at_once, tell_many, upload_growth
 from gauge import MIB, cpu_seconds
 from harness import HERE, Script
 
@@ -29,6 +29,23 @@ def test_a_gibibyte_in_pieces():
     grown = download_growth(f"/pieces?n={GIB}", GIB)
     print(f"memory grew by {grown / MIB:.1f} MiB")
     assert grown < MOST
+
+
+def test_a_gibibyte_in_pieces_of_an_async_generator():
+    grown = download_growth(f"/async_pieces?n={GIB}", GIB)
+    print(f"memory grew by {grown / MIB:.1f} MiB")
+    assert grown < MOST
+
+
+@pytest.mark.parametrize("route", ["/save", "/take"])
+def test_a_gibibyte_that_is_taken_while_it_comes_in(route):
+    grown = upload_growth(route, GIB, chunked=False)
+    print(f"memory grew by {grown / MIB:.1f} MiB")
+    assert grown < MOST
+
+
+def test_ten_thousand_readers_of_events():
+    tell_many(10_000, times=5)
 
 
 def test_a_gibibyte_from_a_file(tmp_path):

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 
 from crowd import Crowd
 from gauge import forget_peak, need_proc, peak_memory, private_memory, resident_memory
-from harness import HERE, Script
+from harness import HERE, Script, wait_until
 from wire import Wire, request_bytes
 
 GET = request_bytes("/")
@@ -104,6 +104,26 @@ def upload_growth(target: str, size: int, *, chunked: bool) -> int:
         assert answer.status == 200
         assert answer.text in ("ignored", str(size))
         return grown.bytes()
+
+
+def tell_many(count: int, times: int) -> None:
+    """So many readers of events; each is told everything, in order."""
+    with served() as script, Wire(script.address, deadline=60) as wire:
+        with Crowd(script.address, count, request_bytes("/events"), deadline=120) as crowd:
+            crowd.wait_until(lambda client: b"\r\n\r\n" in client.received or client.ended, "listening", 120)
+
+            def readers(*arguments: object, **options: object) -> int:
+                return int(wire.send(request_bytes("/tell", *arguments, **options)).receive_answer().text)  # type: ignore[arg-type]
+
+            wait_until(lambda: readers() == count, "all of them read")
+            told = b""
+            for number in range(times):
+                event = b"data: %d\n\n" % number
+                told += b"%x\r\n%s\r\n" % (len(event), event)
+                assert readers("POST", body=str(number).encode()) == count
+            crowd.wait_until(lambda client: client.received.endswith(told) or client.ended, "told", 120)
+            assert not any(client.ended for client in crowd.clients)
+        assert answer_length(script.address) > 0
 
 
 class Growth:

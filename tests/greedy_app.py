@@ -6,11 +6,14 @@ second argument may be left out.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import resource
 import sys
+import tempfile
+from collections.abc import AsyncIterator
 
-from outside import FilePath, OutsideHTTP, Request, Response
+from outside import FilePath, OutsideHTTP, Request, Response, event_stream
 
 PIECE = b"x" * 65536
 
@@ -45,7 +48,70 @@ def count(request: Request) -> str:
     return str(len(request.content))
 
 
-ROUTES = {"/": hello, "/bytes": bytes_at_once, "/pieces": pieces, "/file": file, "/ignore": ignore, "/count": count}
+def save(request: Request) -> str:
+    """Writes the content to a disk while it comes in."""
+    with tempfile.TemporaryFile() as file:
+        for piece in request.iter_body():
+            file.write(piece)
+        return str(file.tell())
+
+
+async def take(request: Request) -> str:
+    """How long the content is, without holding it."""
+    length = 0
+    async for piece in request.iter_body():
+        length += len(piece)
+    return str(length)
+
+
+async def async_pieces(request: Request) -> Response:
+    """The same as `/pieces`, from an async generator."""
+
+    async def made() -> AsyncIterator[bytes]:
+        for _ in range(int(request.params["n"]) // len(PIECE)):
+            yield PIECE
+
+    return Response(200, {}, made())
+
+
+readers: set[asyncio.Queue[str]] = set()
+
+
+async def events(request: Request) -> Response:
+    """Whatever is sent to `/tell` from now on."""
+    queue: asyncio.Queue[str] = asyncio.Queue()
+
+    async def told() -> AsyncIterator[str]:
+        readers.add(queue)
+        try:
+            while True:
+                yield await queue.get()
+        finally:
+            readers.discard(queue)
+
+    return event_stream(told())
+
+
+async def tell(request: Request) -> str:
+    """How many readers of `/events` there are; a POST tells them something."""
+    if request.method == "POST":
+        for queue in readers:
+            queue.put_nowait(request.text)
+    return str(len(readers))
+
+
+STREAMING = {"/save": save, "/take": take}
+ROUTES = {
+    "/": hello,
+    "/bytes": bytes_at_once,
+    "/pieces": pieces,
+    "/async_pieces": async_pieces,
+    "/file": file,
+    "/ignore": ignore,
+    "/count": count,
+    "/events": events,
+    "/tell": tell,
+}
 
 
 if __name__ == "__main__":
@@ -55,4 +121,6 @@ if __name__ == "__main__":
     server.config.update({"access_log": "off", "termination_timeout": 2, **json.loads(sys.argv[1])})
     for route, handler in ROUTES.items():
         server.set_route(route, handler)
+    for route, handler in STREAMING.items():
+        server.set_route(route, handler, streaming=True)
     server.run()

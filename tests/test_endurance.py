@@ -9,6 +9,7 @@ from endurance import (
     growth_while_nobody_reads,
     idle_connection_memory,
     many_at_once,
+    tell_many,
     upload_growth,
 )
 from gauge import MIB
@@ -38,6 +39,20 @@ def test_a_thousand_connections_at_once():
 
 def test_pieces_are_not_gathered():
     assert download_growth(f"/pieces?n={SIZE}", SIZE) < 32 * MIB
+
+
+def test_pieces_of_an_async_generator_are_not_gathered():
+    assert download_growth(f"/async_pieces?n={SIZE}", SIZE) < 32 * MIB
+
+
+@pytest.mark.parametrize("chunked", [False, True], ids=["sized", "chunked"])
+@pytest.mark.parametrize("route", ["/save", "/take"])
+def test_content_that_is_taken_while_it_comes_in_is_not_gathered(route, chunked):
+    assert upload_growth(route, SIZE, chunked=chunked) < 16 * MIB
+
+
+def test_many_readers_of_events():
+    tell_many(500, times=5)
 
 
 def test_a_file_is_not_read_into_memory(tmp_path):

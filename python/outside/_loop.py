@@ -21,10 +21,15 @@ from ._websocket import serve_exit
 _EAGER: dict[str, Any] = {"eager_start": True} if sys.version_info >= (3, 12) else {}
 logger = logging.getLogger("outside")
 
+# The loop that the engine can tell of something, and who waits for that, by ticket.
+current: asyncio.AbstractEventLoop | None = None
+waiting: dict[int, Any] = {}
+
 
 def serve(source: Any) -> None:
     """Serves a `_LoopSource` until it says stop, then cancels what is left."""
-    loop = _new_loop()
+    global current
+    loop = current = _new_loop()
     asyncio.set_event_loop(loop)
     server = _Server(loop, source)
     loop.add_reader(source.fileno(), server.take_work)
@@ -82,8 +87,8 @@ class _Server:
                 if not task.done():
                     self._tasks[ticket] = task
             elif kind == "woken":
-                if session := self._sessions.get(ticket):
-                    session._wake()
+                if waiter := self._sessions.get(ticket) or waiting.get(ticket):
+                    waiter._wake()
             elif kind == "next":
                 self._stream_of(what).tickets.put_nowait(ticket)
             elif kind == "close":

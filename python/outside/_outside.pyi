@@ -8,8 +8,9 @@ from collections.abc import AsyncIterable, Awaitable, Callable, Iterable
 from os import PathLike
 from socket import socket
 from types import FrameType
-from typing import Any, BinaryIO, NoReturn, TypeAlias, TypeVar, final
+from typing import Any, BinaryIO, Literal, NoReturn, TypeAlias, TypeVar, final
 
+from ._body import BodyPieces
 from ._headers import Headers
 from ._multi import MultiDict
 from ._websocket import BinaryMessage, TextMessage
@@ -25,8 +26,10 @@ _Handler: TypeAlias = Callable[[Request], _Answer] | Callable[[Request], Awaitab
 _ErrorHandler: TypeAlias = Callable[..., Response] | Callable[..., Awaitable[Response]]
 
 __all__ = [
+    "_Body",
     "_LoopSource",
     "_add_route",
+    "_check_cors",
     "_code_and_message",
     "_error_page",
     "_log_failure",
@@ -82,13 +85,20 @@ class OutsideHTTP:
     @property
     def _error_routes(self) -> dict[int, Any]: ...
     def set_route(
-        self, route: str, handler: _Handler, blocking: bool | None = None, host: str | None = None
+        self,
+        route: str,
+        handler: _Handler,
+        blocking: bool | None = None,
+        host: str | None = None,
+        streaming: bool = False,
     ) -> None:
         """Answers the path `route` and everything below it; replaces what was there. Works while the server runs.
 
         With `host`, a name, an IP address or `"*.example.com"`, it answers requests for that host alone, and comes before
         the routes of all hosts.
         """
+    def set_cors(self, route: str, cors: Any) -> None:
+        """Which pages of other origins may read what is below this path; as `config["cors"]`, which it replaces there."""
     def remove_route(self, route: str, host: str | None = None) -> None:
         """Takes effect for the next request. An unknown route is a `KeyError`."""
     def publish(self, topic: str, data: str | bytes | bytearray | memoryview) -> None:
@@ -198,6 +208,8 @@ class Request:
     def content_file(self) -> BinaryIO:
         """The content as a binary file at its beginning; a large upload is not read into memory for it."""
 
+    def iter_body(self) -> BodyPieces:
+        """The content piece by piece, for `for` or `async for`: on a route with `streaming=True` as it comes in, once."""
     @property
     def version(self) -> str:
         """`"HTTP/1.1"` or `"HTTP/1.0"`."""
@@ -440,7 +452,9 @@ def _add_route(
     by_name: list[tuple[str, int]],
     scope: Any,
     blocking: bool | None,
+    streaming: bool,
 ) -> None: ...
+def _check_cors(cors: Any) -> None: ...
 def _remove_pattern(server: OutsideHTTP, pattern: str) -> bool: ...
 def _route_parameters(pattern: str) -> list[str]: ...
 def _set_around(server: OutsideHTTP, scope: Any, around: bool, gate: bool, after: bool, asynchronous: bool) -> None: ...
@@ -449,6 +463,16 @@ def _code_and_message(pair: tuple[Any, ...]) -> tuple[int, str | None]: ...
 def _status_of(error: BaseException) -> tuple[int, str | None] | None: ...
 def _log_failure(request: Request, what: str, error: BaseException) -> None: ...
 def _run_on_loop(coroutine: Any, future: Any) -> bool: ...
+@final
+class _Body:
+    """What `iter_body()` takes its pieces from."""
+
+    @property
+    def is_streamed(self) -> bool: ...
+    def next(self) -> bytes | None: ...
+    def poll(self, ticket: int) -> bytes | Literal[False] | None: ...
+    def ticket(self) -> int: ...
+
 @final
 class _LoopSource:
     """The work of the event loop in `_loop.py`; made by the server only."""

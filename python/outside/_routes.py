@@ -32,6 +32,7 @@ class Record(NamedTuple):
     # File and line of the handler.
     origin: str
     blocking: bool | None = None
+    streaming: bool = False
 
 
 class Installation(NamedTuple):
@@ -54,12 +55,15 @@ class Registry:
         self._records = []
         self._mounted = []
 
-    def route(self, path: str, methods: Iterable[str] = ("GET",), *, blocking: bool | None = None) -> Callable[[_H], _H]:
+    def route(
+        self, path: str, methods: Iterable[str] = ("GET",), *, blocking: bool | None = None, streaming: bool = False
+    ) -> Callable[[_H], _H]:
         """A decorator: the handler answers this whole path, for these methods.
 
         `<name>` (or `{name}`) stands for one segment, `<int:name>` (or `{name:int}`), `float` and `uuid` for such a one alone, `path`
         for all that follow. The handler gets each under its name, and the request if it has a parameter called `request` or a first
-        one that is no parameter of the path. GET answers HEAD too. `blocking` is that of `set_route`.
+        one that is no parameter of the path. GET answers HEAD too. `blocking` and `streaming` are those of
+        `set_route`.
         """
         if not isinstance(path, str):
             raise TypeError(f'a path is a str, as in @server.get("/path"), not {path!r}')
@@ -68,7 +72,7 @@ class Registry:
         wanted = tuple(methods)
 
         def register(handler: _H) -> _H:
-            self._register(Record(path, wanted, handler, where(handler), blocking))
+            self._register(Record(path, wanted, handler, where(handler), blocking, streaming))
             return handler
 
         return register
@@ -77,17 +81,17 @@ class Registry:
         """`route` for GET (and HEAD)."""
         return self.route(path, ("GET",), blocking=blocking)
 
-    def post(self, path: str, *, blocking: bool | None = None) -> Callable[[_H], _H]:
+    def post(self, path: str, *, blocking: bool | None = None, streaming: bool = False) -> Callable[[_H], _H]:
         """`route` for POST."""
-        return self.route(path, ("POST",), blocking=blocking)
+        return self.route(path, ("POST",), blocking=blocking, streaming=streaming)
 
-    def put(self, path: str, *, blocking: bool | None = None) -> Callable[[_H], _H]:
+    def put(self, path: str, *, blocking: bool | None = None, streaming: bool = False) -> Callable[[_H], _H]:
         """`route` for PUT."""
-        return self.route(path, ("PUT",), blocking=blocking)
+        return self.route(path, ("PUT",), blocking=blocking, streaming=streaming)
 
-    def patch(self, path: str, *, blocking: bool | None = None) -> Callable[[_H], _H]:
+    def patch(self, path: str, *, blocking: bool | None = None, streaming: bool = False) -> Callable[[_H], _H]:
         """`route` for PATCH."""
-        return self.route(path, ("PATCH",), blocking=blocking)
+        return self.route(path, ("PATCH",), blocking=blocking, streaming=streaming)
 
     def delete(self, path: str, *, blocking: bool | None = None) -> Callable[[_H], _H]:
         """`route` for DELETE."""
@@ -211,16 +215,29 @@ class Registry:
 
 
 class Routes(Registry):
-    """A group of routes under a prefix, with functions and error handlers of its own; `server.mount(group)` serves it."""
+    """A group of routes under a prefix, with functions and error handlers of its own; `server.mount(group)` serves it.
 
-    def __init__(self, prefix: str = "") -> None:
+    `cors` says which pages of other origins may read its answers, as `config["cors"]`, which it replaces there.
+    """
+
+    def __init__(self, prefix: str = "", cors: Any = None) -> None:
         check_prefix(prefix)
         self.prefix = prefix
+        self.cors = cors
+        if cors is not None:
+            _outside._check_cors(cors)
         self._parents: list[tuple[Registry, str]] = []
         self._begin(Hooks())
 
     def _prefix(self) -> str:
         return self.prefix
+
+    def _install(self, place: Installation) -> None:
+        if self.cors is not None:
+            if _outside._route_parameters(place.prefix or "/"):
+                raise ValueError(f"{self!r}: cors is for a prefix without parameters")
+            place.server.set_cors(place.prefix or "/", self.cors)
+        super()._install(place)
 
     def _installations(self) -> Iterator[Installation]:
         for parent, prefix in self._parents:

@@ -76,7 +76,16 @@ class OutsideHTTP(Registry, _outside.OutsideHTTP):
             by_place, by_name = plan(record.handler, pattern, _outside._route_parameters(pattern))
         try:
             _outside._add_route(
-                self, pattern, list(record.methods), record.origin, record.handler, by_place, by_name, scope, record.blocking
+                self,
+                pattern,
+                list(record.methods),
+                record.origin,
+                record.handler,
+                by_place,
+                by_name,
+                scope,
+                record.blocking,
+                record.streaming,
             )
         except ValueError as error:
             raise ValueError(f"{record.origin}: {error}") from None

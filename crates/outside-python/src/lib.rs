@@ -3,6 +3,7 @@
 //! One file per class; `call/` calls Python functions; `convert` makes engine responses of what they return. The
 //! binding knows no HTTP syntax: names, framing and limits are the engine's.
 
+mod body;
 mod call;
 mod command;
 mod contention;
@@ -37,6 +38,8 @@ use pyo3::prelude::*;
 #[pymodule]
 mod _outside {
     #[pymodule_export]
+    use crate::body::Body;
+    #[pymodule_export]
     use crate::call::asynchronous::LoopSource;
     #[pymodule_export]
     use crate::call::interrupt::HandlerTimeout;
@@ -67,6 +70,8 @@ mod _outside {
     use crate::scheduled::ScheduledResponse;
     #[pymodule_export]
     use crate::server::OutsideHttp;
+    #[pymodule_export]
+    use crate::settings::_check_cors;
     #[pymodule_export]
     use crate::utility::{_content_disposition, _event, get_description, get_insensitive_header, status_codes};
     #[pymodule_export]

@@ -11,6 +11,7 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBytes, PyDict, PyList, PyString, PyTuple};
 
+use crate::body::Body;
 use crate::call::plan::value_of;
 use crate::failure::content_error;
 use crate::file_path::kind;
@@ -58,9 +59,20 @@ impl Request {
         })
     }
 
+    /// The engine's request with all of its content: on a route that streams it is waited for.
+    fn gathered(&self, py: Python<'_>) -> PyResult<&Arc<outside::Request>> {
+        let inner = self.inner();
+        if inner.is_streamed() {
+            let refuse = py.import("outside._body")?.getattr("refuse_to_block")?;
+            refuse.call1(("async for piece in request.iter_body()",))?;
+            py.detach(|| inner.gather()).map_err(|error| content_error(py, &error))?;
+        }
+        Ok(inner)
+    }
+
     fn make_form(&self, py: Python<'_>) -> PyResult<&(Py<PyAny>, Py<PyAny>)> {
         self.made(py).form.get_or_try_init(py, || {
-            let inner = self.inner();
+            let inner = self.gathered(py)?;
             // What lies on a disk is read while other threads run Python.
             let form = match inner.is_spooled() {
                 true => py.detach(|| inner.form()),
@@ -186,7 +198,7 @@ impl Request {
     #[getter]
     fn content(&self, py: Python<'_>) -> PyResult<Py<PyBytes>> {
         let content = self.made(py).content.get_or_try_init(py, || {
-            let inner = self.inner();
+            let inner = self.gathered(py)?;
             if !inner.is_spooled() {
                 return Ok::<_, PyErr>(PyBytes::new(py, inner.try_content()?).unbind());
             }
@@ -201,10 +213,16 @@ impl Request {
     /// temporary file in which it came.
     #[getter]
     fn content_file<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        match outside::content_file(self.inner())? {
+        match outside::content_file(self.gathered(py)?)? {
             Some(file) => py.import("io")?.call_method1("open", (file.into_raw_fd(), "rb")),
             None => py.import("io")?.call_method1("BytesIO", (self.content(py)?,)),
         }
+    }
+
+    /// The content piece by piece: for `for`, or for `async for` in an `async def` handler.
+    fn iter_body<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        static CLASS: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+        CLASS.import(py, "outside._body", "BodyPieces")?.call1((Body::of(self.inner()),))
     }
 
     #[getter]
@@ -304,8 +322,8 @@ impl Request {
 
     /// The content as text; bytes that are no UTF-8 become U+FFFD.
     #[getter]
-    fn text(&self) -> std::borrow::Cow<'_, str> {
-        String::from_utf8_lossy(self.inner().content())
+    fn text(&self, py: Python<'_>) -> PyResult<std::borrow::Cow<'_, str>> {
+        Ok(String::from_utf8_lossy(self.gathered(py)?.try_content()?))
     }
 
     /// The fields of a form. A malformed or oversized one is a `ContentError`.
@@ -323,7 +341,7 @@ impl Request {
     /// What the content holds as JSON, or `None` if it is none. Never raises.
     fn json(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         static LOADS: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-        let Ok(text) = std::str::from_utf8(self.inner().content()) else { return Ok(py.None()) };
+        let Ok(text) = std::str::from_utf8(self.gathered(py)?.try_content()?) else { return Ok(py.None()) };
         let loads = LOADS.import(py, "json", "loads")?;
         match loads.call1((text,)) {
             Ok(value) => Ok(value.unbind()),

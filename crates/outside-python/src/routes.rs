@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 
 use outside::{Handler, HostPattern};
-use pyo3::exceptions::PyTypeError;
+use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
@@ -74,10 +74,16 @@ pub(crate) fn route_name(host: Option<&str>, route: &str) -> PyResult<String> {
 pub(crate) fn engine_handler(
     handler: &Bound<'_, PyAny>,
     blocking: Option<bool>,
+    streaming: bool,
     shared: &Arc<Shared>,
     plan: Option<Plan>,
 ) -> PyResult<Handler> {
     let (py, shared) = (handler.py(), Arc::clone(shared));
+    if streaming && (!handler.is_callable() || blocking == Some(false)) {
+        return Err(PyValueError::new_err(
+            "streaming=True is for functions, which then wait for their client: not beside blocking=False",
+        ));
+    }
     if let Ok(file) = handler.cast::<FilePath>() {
         let files = outside::Files::at(&file.get().slice().path[..]).map_err(os_error)?;
         return Ok(Handler::Files(Arc::new(files)));
@@ -97,10 +103,15 @@ pub(crate) fn engine_handler(
     }
     let function = handler.clone().unbind();
     if !is_async(handler)? {
-        return Ok(Handler::Inline(outside::Function::new(Function { function, shared, plan }, blocking)));
+        let function = Function { function, shared, plan };
+        return Ok(Handler::Inline(match streaming {
+            true => outside::Function::streaming(function),
+            false => outside::Function::new(function, blocking),
+        }));
     }
     need_loop(py, &shared)?;
-    Ok(Handler::Elsewhere(Arc::new(AsyncFunction(Arc::new(Coroutine { function, shared, plan })))))
+    let coroutine = Arc::new(Coroutine { function, shared, plan });
+    Ok(Handler::Elsewhere(Arc::new(AsyncFunction { coroutine, streaming })))
 }
 
 /// The asyncio loop will be wanted when the server runs, or is now.

@@ -8,6 +8,7 @@ use pyo3::types::{PyDict, PyTuple};
 
 use crate::call::sync::awaited;
 use crate::convert::{Returned, head_of, returned, shown};
+use crate::failure::answer_of;
 use crate::file_path::kind;
 use crate::logging::log_exception;
 use crate::request::Request;
@@ -52,6 +53,9 @@ impl ScheduledResponse {
         let (code, message) = match called {
             Ok(Finished::Response(response)) => return Ok(Some(response)),
             Ok(Finished::Code(code, message)) => (code, message),
+            Err(error) if let Some(answer) = answer_of(py, &error) => {
+                (answer.code(), answer.public_message().map(str::to_owned))
+            }
             Err(error) => {
                 log_exception(py, "a scheduled response failed", &error);
                 (500, None)

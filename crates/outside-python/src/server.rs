@@ -21,7 +21,7 @@ use crate::logging::{PythonLog, log_exception};
 use crate::request::Request;
 use crate::routes::{Routes, engine_handler, route_name};
 use crate::serving::serve_on;
-use crate::settings::{Settings, check_host, shown, value_error, value_of};
+use crate::settings::{Settings, check_host, read_cors, shown, value_error, value_of};
 use crate::websocket::WebSocket;
 use crate::websocket_connection::from_python;
 
@@ -118,23 +118,31 @@ impl OutsideHttp {
     /// `FilePath` (a file or a folder) or a `Folder`.
     /// `blocking` says whether the function waits: `True`, always on a thread of the pool; `False`, never; `None`, as
     /// its own timing says. `host` is the name, or `*.name`, of the only host whose requests it answers.
-    #[pyo3(signature = (route, handler, blocking=None, host=None))]
+    /// `streaming`: the function begins when the head of a request is there, and takes the content by `iter_body()`.
+    #[pyo3(signature = (route, handler, blocking=None, host=None, streaming=false))]
     fn set_route(
         &self,
         route: &str,
         handler: &Bound<'_, PyAny>,
         blocking: Option<bool>,
         host: Option<&str>,
+        streaming: bool,
     ) -> PyResult<()> {
         let server = self.server()?;
         let name = route_name(host, route)?;
-        let made = engine_handler(handler, blocking, &server.shared, None)?;
+        let made = engine_handler(handler, blocking, streaming, &server.shared, None)?;
         let set = match host {
             Some(host) => server.engine.set_route_for(host, route, made),
             None => server.engine.set_route(route, made),
         };
         set.map_err(value_error)?;
         server.routes.set(name, handler);
+        Ok(())
+    }
+
+    /// Which pages of other origins may read what is below this path: as `config["cors"]`, which it replaces there.
+    fn set_cors(&self, route: &str, cors: &Bound<'_, PyAny>) -> PyResult<()> {
+        self.server()?.engine.set_cors(route, read_cors(cors)?);
         Ok(())
     }
 

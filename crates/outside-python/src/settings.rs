@@ -1,6 +1,6 @@
 //! What the `config` dictionary means: addresses, values, callbacks.
 
-use outside::{Address, Config, Value};
+use outside::{Address, Config, Cors, Value};
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple};
@@ -107,4 +107,16 @@ pub(crate) fn value_of(value: &Bound<'_, PyAny>) -> Value {
     } else {
         Value::Other(shown(value))
     }
+}
+
+/// Is it a value of the key `cors`?
+#[pyfunction]
+pub(crate) fn _check_cors(cors: &Bound<'_, PyAny>) -> PyResult<()> {
+    read_cors(cors).map(drop)
+}
+
+/// What a value of the key `cors` means by itself.
+pub(crate) fn read_cors(value: &Bound<'_, PyAny>) -> PyResult<Cors> {
+    let config = Config::from_values([("cors", value_of(value))]).map_err(value_error)?;
+    config.cors.ok_or_else(|| PyValueError::new_err("cors says which origins may read answers; None says nothing"))
 }

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::error::Error;
-use crate::message::{FormLimits, HostPattern, TrustedProxy};
+use crate::message::{Cors, FormLimits, HostPattern, SecurityHeaders, TrustedProxy};
 
 /// The settings of a server as the engine uses them. Defaults and reasons are those of [`KEYS`].
 #[derive(Clone, Debug, PartialEq)]
@@ -28,6 +28,8 @@ pub struct Config {
     pub max_body_size: usize,
     pub spool_above: usize,
     pub form_limits: FormLimits,
+    pub cors: Option<Cors>,
+    pub security_headers: SecurityHeaders,
     pub access_log: AccessLog,
     pub header_timeout: Duration,
     pub first_byte_timeout: Duration,
@@ -293,6 +295,19 @@ pub static KEYS: &[Key] = &[
         default: Value::Integer(100),
         allowed: "a whole number from 0 to 1000000",
         apply: |config, value| whole(value, 0, 1_000_000, |n| config.form_limits.files = n as usize),
+    },
+    Key {
+        name: "cors",
+        default: Value::None,
+        allowed: "an origin such as 'https://example.com', '*', a list of origins, or a table of origins, methods, headers, \
+                  expose, credentials and max_age; credentials are for listed origins, not for '*'",
+        apply: |config, value| read_cors(value).map(|cors| config.cors = cors).is_some(),
+    },
+    Key {
+        name: "security_headers",
+        default: Value::None,
+        allowed: "'basic' (the same as True), 'strict', a table of names and values, or None",
+        apply: |config, value| read_security(value).map(|headers| config.security_headers = headers).is_some(),
     },
     Key {
         name: "allow_range_from_mb",
@@ -631,6 +646,50 @@ fn certificate_files(value: &Value) -> Option<CertificateFiles> {
     fields.iter().all(is_known).then_some(CertificateFiles { certfile, keyfile })
 }
 
+fn read_cors(value: &Value) -> Option<Option<Cors>> {
+    let texts = |value: &Value| {
+        let mut texts = Vec::<String>::new();
+        each(value, &mut texts).then_some(texts)
+    };
+    let Value::Table(fields) = value else {
+        return match value {
+            Value::None => Some(None),
+            value => Cors::new(texts(value)?).ok().map(Some),
+        };
+    };
+    let (_, origins) = fields.iter().find(|(name, _)| name == "origins")?;
+    let mut cors = Cors::new(texts(origins)?).ok()?;
+    for (name, value) in fields {
+        cors = match (name.as_str(), value) {
+            ("origins", _) | ("credentials", Value::Bool(false)) => cors,
+            ("credentials", Value::Bool(true)) => cors.with_credentials().ok()?,
+            ("methods", value) => cors.with_methods(&texts(value)?).ok()?,
+            ("headers", value) => cors.with_headers(&texts(value)?).ok()?,
+            ("expose", value) => cors.with_exposed(&texts(value)?).ok()?,
+            ("max_age", Value::Integer(seconds)) => cors.with_max_age(u32::try_from(*seconds).ok()?),
+            _ => return None,
+        };
+    }
+    Some(Some(cors))
+}
+
+fn read_security(value: &Value) -> Option<SecurityHeaders> {
+    match value {
+        Value::None | Value::Bool(false) => Some(SecurityHeaders::default()),
+        Value::Bool(true) => Some(SecurityHeaders::basic()),
+        Value::Table(fields) => {
+            let fields: Option<Vec<_>> =
+                fields.iter().map(|(name, value)| Some((name.as_str(), text(value)?))).collect();
+            SecurityHeaders::listed(fields?).ok()
+        }
+        value => match text(value)? {
+            "basic" => Some(SecurityHeaders::basic()),
+            "strict" => Some(SecurityHeaders::strict()),
+            _ => None,
+        },
+    }
+}
+
 fn any_number(_: &mut Config, value: &Value) -> bool {
     number(value, f64::MIN, f64::MAX, |_| ())
 }
@@ -658,6 +717,8 @@ impl Default for Config {
             max_body_size: 0,
             spool_above: 0,
             form_limits: FormLimits::DEFAULT,
+            cors: None,
+            security_headers: SecurityHeaders::default(),
             access_log: AccessLog::Off,
             header_timeout: Duration::ZERO,
             first_byte_timeout: Duration::ZERO,

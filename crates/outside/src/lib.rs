@@ -37,7 +37,7 @@ mod websocket;
 
 pub use app::{Entered, OutsideHttp, OutsideHttpRedirect, ScheduledResponse};
 pub use config::{AccessLog, CertificateFiles, Config, KEYS, Key, ProxyFields, Symlinks, Value};
-pub use content::{ContentRange, Form, FormFile, content_file};
+pub use content::{ContentRange, Form, FormFile, Pieces, content_file};
 pub use error::{Error, Refusal};
 pub use executor::{Host, NoHost};
 #[cfg(feature = "testing")]
@@ -45,14 +45,15 @@ pub use executor::{Host, NoHost};
 pub use files::testing as files_testing;
 pub use files::{Files, Folder, media_type};
 pub use handler::{
-    Asynchronous, Elsewhere, FilePath, Function, Handler, Inline, IntoHandler, Ready, Reply, Said, Ticket,
-    asynchronous, blocking, never_blocking,
+    Asynchronous, Elsewhere, FilePath, Function, Handler, Inline, IntoHandler, Ready, Reply, Said, Streaming, Ticket,
+    asynchronous, blocking, never_blocking, streaming,
 };
 pub use log::{Level, LogSink, StandardError};
 pub use message::{
-    Body, BodyStream, Cookies, Event, FileSlice, FormLimits, Headers, HostPattern, IntoAnswer, KeepAlive, Known,
-    Parameter, Parameters, PieceFuture, Pull, Request, RequestParts, Response, ResponseCookie, SameSite, Span,
-    TrustedProxy, Version, content_disposition, decode_component, decode_lossy, parse_query, reason_phrase, statuses,
+    Body, BodyStream, Cookies, Cors, Event, FileSlice, FormLimits, Headers, HostPattern, IntoAnswer, KeepAlive, Known,
+    Parameter, Parameters, PieceFuture, Pull, Request, RequestParts, Response, ResponseCookie, SameSite,
+    SecurityHeaders, Span, TrustedProxy, Version, content_disposition, decode_component, decode_lossy, parse_query,
+    reason_phrase, statuses,
 };
 #[cfg(feature = "testing")]
 #[doc(hidden)]

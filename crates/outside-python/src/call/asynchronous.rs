@@ -9,6 +9,7 @@ use std::os::fd::AsRawFd as _;
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
+use std::task::{Wake, Waker};
 use std::time::{Duration, Instant};
 
 use outside::{Elsewhere, Error, Pull, Reply, Ticket};
@@ -29,7 +30,6 @@ use crate::websocket_connection::WebSocketConnection;
 pub(crate) struct EventLoop {
     queue: Mutex<VecDeque<Work>>,
     waiting: Mutex<HashMap<Ticket, Waiting>>,
-    next_ticket: AtomicU64,
     told: AtomicBool,
     /// Since when it has not taken notice of what it was told; `None` too if that was logged.
     unheard: Mutex<Option<Instant>>,
@@ -103,7 +103,26 @@ impl Coroutine {
 }
 
 /// An `async def` function on a route.
-pub(crate) struct AsyncFunction(pub(crate) Arc<Coroutine>);
+pub(crate) struct AsyncFunction {
+    pub(crate) coroutine: Arc<Coroutine>,
+    /// Does it take content while it comes in?
+    pub(crate) streaming: bool,
+}
+
+/// Numbers what the loop is asked to do.
+static NEXT_TICKET: AtomicU64 = AtomicU64::new(0);
+
+/// Rings for one ticket.
+struct Bell(Ticket);
+
+impl Wake for Bell {
+    fn wake(self: Arc<Self>) {
+        let current = lock(&CURRENT).as_ref().map(|(source, _)| Arc::clone(source));
+        if let Some(source) = current {
+            source.push(Work::Woken(self.0));
+        }
+    }
+}
 
 /// The loop answers within this time, or a handler blocks it.
 const BLOCKED: Duration = Duration::from_secs(1);
@@ -130,7 +149,6 @@ impl EventLoop {
             let made = Arc::new(Self {
                 queue: Mutex::default(),
                 waiting: Mutex::default(),
-                next_ticket: AtomicU64::new(0),
                 told: AtomicBool::new(false),
                 unheard: Mutex::default(),
                 heard: AtomicU64::new(0),
@@ -231,8 +249,18 @@ impl EventLoop {
         Ok(())
     }
 
+    /// A ticket of which the loop's side can be told.
+    pub(crate) fn number() -> Ticket {
+        NEXT_TICKET.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Tells the loop of this ticket, if there is a loop.
+    pub(crate) fn waker(ticket: Ticket) -> Waker {
+        Waker::from(Arc::new(Bell(ticket)))
+    }
+
     fn ticket(&self, waiting: Waiting) -> Ticket {
-        let ticket = self.next_ticket.fetch_add(1, Ordering::Relaxed);
+        let ticket = Self::number();
         lock(&self.waiting).insert(ticket, waiting);
         ticket
     }
@@ -258,9 +286,13 @@ impl Elsewhere for AsyncFunction {
             reply.send(Err(Error::new("the event loop of async handlers has ended")));
             return Ticket::MAX;
         };
-        let ticket = source.ticket(Waiting::Answer(reply, Arc::clone(&self.0), None));
-        source.push(Work::Call(ticket, Arc::clone(&self.0), request));
+        let ticket = source.ticket(Waiting::Answer(reply, Arc::clone(&self.coroutine), None));
+        source.push(Work::Call(ticket, Arc::clone(&self.coroutine), request));
         ticket
+    }
+
+    fn takes_pieces(&self) -> bool {
+        self.streaming
     }
 
     fn cancel(&self, ticket: Ticket) {

@@ -19,7 +19,7 @@ use crate::error::Error;
 use crate::executor::{Host, NoHost};
 use crate::handler::{Handler, IntoHandler};
 use crate::log::{Level, LogSink, StandardError};
-use crate::message::{IntoAnswer, Request, Response};
+use crate::message::{Cors, IntoAnswer, Request, Response};
 use crate::server::{Control, Doorbell, Running};
 use crate::site::{ErrorHandler, Hooks, Site, unnamed_hosts};
 use crate::transport::{Address, Listener, TicketKeys, Tls};
@@ -196,6 +196,15 @@ impl OutsideHttp {
             Ok(())
         });
         debug_assert!(removed.is_ok(), "taking something out of a map cannot fail");
+    }
+
+    /// Says which pages of other origins may read what is below this path, in place of `config.cors`.
+    pub fn set_cors(&self, path: &str, cors: Cors) {
+        let changed = self.site.edit(|site| {
+            site.edit_policy(|policy| policy.set_below(path, cors));
+            Ok(())
+        });
+        debug_assert!(changed.is_ok(), "setting a field cannot fail");
     }
 
     /// Sets or takes away the callbacks around each answer: for bindings.

@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 
 use super::buffer::Input;
 use super::coding::is_worth_encoding;
-use super::desk::{Awaited, nobody_asks};
+use super::desk::Awaited;
 use super::{Connection, Handle, Stop, Waiting, poll_read};
 use crate::executor::{Exchange, Work};
 use crate::handler::Elsewhere;
@@ -24,12 +24,18 @@ impl Connection {
         if !self.awaited.is_empty() {
             self.exchanges = self.collect().await?;
         }
+        if self.incoming.is_some() {
+            self.end_incoming();
+        }
         if self.desk.service.config.compression && self.exchanges.iter().any(is_worth_encoding) {
             let mut exchanges = std::mem::take(&mut self.exchanges);
             for exchange in exchanges.iter_mut().filter(|exchange| is_worth_encoding(exchange)) {
                 self.desk.encode(exchange).await?;
             }
             self.exchanges = exchanges;
+        }
+        if self.desk.site.1.policy.is_some() {
+            self.exchanges.iter_mut().for_each(|exchange| self.desk.dress(exchange));
         }
         Ok(())
     }
@@ -41,7 +47,7 @@ impl Connection {
         for exchange in &mut exchanges {
             let mut awaited = self.desk.route(exchange);
             if let Some(Awaited::Gate(gate)) = awaited {
-                let is_in_time = self.desk.ask_gate(gate, exchange, nobody_asks).await?;
+                let is_in_time = self.desk.ask_gate(gate, exchange, |context| self.desk.poll_order(context)).await?;
                 self.is_in_time(is_in_time);
                 awaited = self.desk.route(exchange);
             }
@@ -72,7 +78,12 @@ impl Connection {
     /// connection ends.
     async fn collect(&mut self) -> Result<Vec<Exchange>, Stop> {
         let (mailbox, first) = (Arc::clone(&self.mailbox), self.awaited.first().cloned().flatten());
-        match self.desk.arrivals(&mailbox, first.as_ref(), nobody_asks).await {
+        let Self { desk, stream, input, incoming, .. } = &mut *self;
+        let gone = |context: &mut Context<'_>| match incoming {
+            Some(incoming) => incoming.poll(desk, stream, input, context),
+            None => desk.poll_order(context),
+        };
+        match desk.arrivals(&mailbox, first.as_ref(), gone).await {
             Ok(exchanges) => {
                 self.awaited.drain(..exchanges.len());
                 if self.awaited.is_empty() {
@@ -97,15 +108,18 @@ impl Connection {
         self.desk.push(late, true, Arc::clone(&mailbox));
         let mut pages = Vec::with_capacity(count);
         while pages.len() < count {
-            pages.extend(self.desk.arrivals(&mailbox, None, nobody_asks).await?);
+            pages.extend(self.desk.arrivals(&mailbox, None, |context| self.desk.poll_order(context)).await?);
         }
         Ok(pages)
     }
 
     async fn ask_elsewhere(&mut self, handler: &dyn Elsewhere, exchange: &mut Exchange) -> Result<(), Stop> {
-        let Self { desk, stream, input, .. } = self;
+        let Self { desk, stream, input, incoming, .. } = &mut *self;
         let (handle, most) = (&desk.handle, desk.service.config.recv_size);
-        let gone = |context: &mut Context<'_>| poll_gone(stream, input, handle, most, context);
+        let gone = |context: &mut Context<'_>| match incoming {
+            Some(incoming) if !incoming.is_over() => incoming.poll(desk, stream, input, context),
+            _ => poll_gone(stream, input, handle, most, context),
+        };
         let is_in_time = desk.ask_elsewhere(handler, exchange, gone).await?;
         self.is_in_time(is_in_time);
         Ok(())

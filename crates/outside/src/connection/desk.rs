@@ -22,6 +22,9 @@ use crate::route::Choice;
 use crate::site::{Snapshot, error_page};
 use crate::websocket::WebSocket;
 
+/// Milliseconds before the minimum rate is asked for.
+const RATE_GRACE: u64 = 5000;
+
 /// The site as it is now, and who answers for it.
 pub(super) struct Desk {
     pub(super) service: Arc<Service>,
@@ -65,6 +68,12 @@ impl Desk {
             };
             // Answered by the engine alone, hooks or not: it tells whether the process lives.
             exchange.work = Work::Answered(response.with_header("Cache-Control", "no-store"));
+            return None;
+        }
+        if let Some(policy) = &self.site.1.policy
+            && let Some(response) = policy.preflight(request)
+        {
+            self.offer(exchange, Ok(response));
             return None;
         }
         let (handler, below) = match self.site.1.routes.choose(request) {
@@ -117,6 +126,24 @@ impl Desk {
         self.settle_status(exchange, 405);
     }
 
+    /// Adds to an answer what every answer says.
+    pub(super) fn dress(&self, exchange: &mut Exchange) {
+        if let Some(policy) = &self.site.1.policy
+            && let Work::Answered(response) = &mut exchange.work
+        {
+            policy.dress(response, exchange.request.as_deref());
+        }
+    }
+
+    /// Does the handler of this request take its content while it comes in?
+    pub(super) fn streams(&self, request: &Request) -> bool {
+        match self.site.1.routes.choose(request) {
+            Choice::Plain(route) => route.handler.takes_pieces(),
+            Choice::Pattern(handler, ..) => handler.takes_pieces(),
+            _ => false,
+        }
+    }
+
     /// Is this a call that is known to wait, or held up by one that is late?
     pub(super) fn wants_pool(&self, work: &Work) -> bool {
         let (now, here) = (self.service.clock.now(), self.service.executor.reactor);
@@ -137,8 +164,13 @@ impl Desk {
         self.push(exchanges, false, Arc::default());
     }
 
-    /// What the executor delivers next. If it is not waited for any longer, or the client is `gone`, what has not begun never
-    /// will, and a handler that is late (of this request) is interrupted.
+    /// Ready when an order ends the wait for a handler.
+    pub(super) fn poll_order(&self, context: &Context<'_>) -> Poll<Stop> {
+        self.handle.stop(context, Waiting::Handler).map_or(Poll::Pending, Poll::Ready)
+    }
+
+    /// What the executor delivers next, unless the client is `gone` first, or an order says so. If it is not waited for any
+    /// longer, what has not begun never will, and a handler that is late (of this request) is interrupted.
     pub(super) async fn arrivals(
         &self,
         mailbox: &Arc<Mailbox>,
@@ -148,10 +180,7 @@ impl Desk {
         self.limit_handler();
         let arrived = poll_fn(|context| match mailbox.poll(context) {
             Some(exchanges) => Poll::Ready(Ok(exchanges)),
-            None => match self.handle.stop(context, Waiting::Handler) {
-                Some(stop) => Poll::Ready(Err(stop)),
-                None => gone(context).map(Err),
-            },
+            None => gone(context).map(Err),
         });
         let arrived = arrived.await;
         self.handle.clear_deadline();
@@ -313,9 +342,6 @@ impl Desk {
     }
 }
 
-/// Milliseconds before the minimum rate is asked for.
-const RATE_GRACE: u64 = 5000;
-
 /// The destination joined with the path and query of the request: 301 for GET and HEAD, 308 for the rest, so that a
 /// POST stays a POST (RFC 9110 section 15.4).
 fn redirect(destination: &str, request: &Request) -> Response {
@@ -323,9 +349,4 @@ fn redirect(destination: &str, request: &Request) -> Response {
     let query = if request.query().is_empty() { "" } else { "?" };
     let location = format!("{}{}{query}{}", destination.trim_end_matches('/'), request.raw_path(), request.query());
     Response::redirect(&location, status)
-}
-
-/// A client of whom nobody asks whether it is still there.
-pub(super) fn nobody_asks(_: &mut Context<'_>) -> Poll<Stop> {
-    Poll::Pending
 }

@@ -12,6 +12,8 @@ mod gate;
 mod handle;
 mod handshake;
 mod http2;
+mod incoming;
+mod intake;
 mod outflow;
 mod outlet;
 mod outline;
@@ -46,6 +48,7 @@ use crate::transport::Stream;
 use crate::websocket::Room;
 use buffer::Input;
 use desk::Desk;
+use incoming::Incoming;
 use session::{Opening, Session};
 
 /// What the connections of a reactor share.
@@ -128,6 +131,8 @@ pub(crate) struct Connection {
     opening: Option<Box<Opening>>,
     /// Both sides have agreed on HTTP/2, or what has come in is its preface.
     is_http2: bool,
+    /// Content that the handler of the request in hand takes while it comes in.
+    incoming: Option<Box<Incoming>>,
 }
 
 /// A place among the connections of a reactor, given back when this is dropped.
@@ -171,6 +176,7 @@ impl Connection {
             is_past_content_until_close: false,
             opening: None,
             is_http2: false,
+            incoming: None,
         }
     }
 

@@ -10,7 +10,7 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 
 use super::desk::Desk;
-use super::handle::{Stop, Waiting};
+use super::handle::Stop;
 use crate::executor::{Exchange, Mailbox, Work};
 use crate::log::Level;
 use crate::message::{BodyStream, KeepAlive, PieceFuture, Pull};
@@ -74,9 +74,7 @@ impl Desk {
                     let arrived = self.unless_silent(flow.keep_alive, |context| match mailbox.poll(context) {
                         Some(mut exchanges) => Poll::Ready(exchanges.pop().ok_or(Stop::Gone)),
                         None if flow.is_watched => gone(context).map(Err),
-                        None => {
-                            self.handle.stop(context, Waiting::Handler).map_or(Poll::Pending, |it| Poll::Ready(Err(it)))
-                        }
+                        None => self.poll_order(context).map(Err),
                     });
                     match arrived.await {
                         Ok(Some(Exchange { work: Work::Pulled(stream, pull), was_slow, .. })) => {

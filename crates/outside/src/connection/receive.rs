@@ -19,8 +19,8 @@ use crate::protocol::http2::PREFACE_HEAD;
 /// As many requests as are answered with one write.
 const MOST_TOGETHER: usize = 64;
 /// The minimum rate of a body is measured over this long, in milliseconds.
-const RATE_WINDOW: u64 = 10_000;
-const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
+pub(super) const RATE_WINDOW: u64 = 10_000;
+pub(super) const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
 /// A head that is refused, and what is known of it: all but the framing, or for the log alone the request line.
 struct Unread {
@@ -30,7 +30,7 @@ struct Unread {
 }
 
 /// Cannot happen: a request is shared only when it has been read.
-const SHARED: Refusal = Refusal::new(500, "a request was shared before it was read");
+pub(super) const SHARED: Refusal = Refusal::new(500, "a request was shared before it was read");
 
 /// Why reading a body ended.
 enum BodyFault {
@@ -166,7 +166,11 @@ impl Connection {
             && !self.desk.service.is_ending();
         let began = self.desk.service.log.wants_duration().then(Instant::now);
         if framing.body != BodyLength::Known(0) {
-            match self.read_body(&mut request, framing).await {
+            let read = match self.streams(&request) {
+                true => self.begin_incoming(&mut request, &framing).map_err(BodyFault::from),
+                false => self.read_body(&mut request, framing).await,
+            };
+            match read {
                 Ok(()) => {}
                 Err(BodyFault::Stopped(Stop::TimedOut)) => {
                     let key = if self.is_timed_by_rate { "min_rate" } else { "body_stall_timeout" };

@@ -5,6 +5,7 @@
 
 use std::io;
 
+use super::pieces::gathered;
 use super::range::{ContentRange, Stored};
 use crate::error::{Error, Refusal};
 use crate::message::{FormLimits, Known, Request};
@@ -66,7 +67,7 @@ impl Request {
     /// themselves where a handler hands them on with `?`; or why its temporary file cannot be read.
     pub fn form(&self) -> Result<Form<'_>, Error> {
         let content_type = self.headers().known(Known::ContentType).unwrap_or_default();
-        Form::read(content_type, Stored::of(self), &self.form_limits)
+        Form::read(content_type, gathered(self)?, &self.form_limits)
     }
 }
 

@@ -45,6 +45,11 @@ pub trait Elsewhere: Send + Sync {
 
     /// The client of this request is gone; its answer will not be read.
     fn cancel(&self, ticket: Ticket);
+
+    /// Does it take the content of a request while it comes in?
+    fn takes_pieces(&self) -> bool {
+        false
+    }
 }
 
 /// What identifies a request that was handed over.
@@ -83,6 +88,17 @@ impl fmt::Debug for Reply {
     }
 }
 
+impl Handler {
+    /// Does it take the content of a request while it comes in?
+    pub(crate) fn takes_pieces(&self) -> bool {
+        match self {
+            Self::Inline(function) => function.takes_pieces,
+            Self::Elsewhere(handler) => handler.takes_pieces(),
+            _ => false,
+        }
+    }
+}
+
 impl fmt::Debug for Handler {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -99,13 +115,20 @@ impl fmt::Debug for Handler {
 pub struct Function {
     function: Box<dyn Inline>,
     pub(crate) placement: Placement,
+    takes_pieces: bool,
 }
 
 impl Function {
     /// A function that runs where its own timing puts it, or where `blocking` says: `Some(true)`, always on a thread of
     /// the pool; `Some(false)`, never.
     pub fn new(function: impl Inline + 'static, blocking: Option<bool>) -> Arc<Self> {
-        Arc::new(Self { function: Box::new(function), placement: Placement::new(blocking) })
+        Arc::new(Self { function: Box::new(function), placement: Placement::new(blocking), takes_pieces: false })
+    }
+
+    /// A function that begins when the head of a request is there and takes the content while it comes in
+    /// ([`Request::pieces`]). It waits, so it runs on a thread of the pool.
+    pub fn streaming(function: impl Inline + 'static) -> Arc<Self> {
+        Arc::new(Self { function: Box::new(function), placement: Placement::new(Some(true)), takes_pieces: true })
     }
 
     pub(crate) fn call(&self, request: &Arc<Request>) -> Result<Response, Error> {
@@ -175,6 +198,26 @@ where
 {
     fn into_handler(self) -> Result<Handler, Error> {
         Ok(Handler::Inline(Function::new(Closure(self.function), Some(self.blocking))))
+    }
+}
+
+/// A function that takes content while it comes in: [`streaming`].
+#[derive(Clone, Copy, Debug)]
+pub struct Streaming<F>(F);
+
+/// Says that a function takes the content of its requests piece by piece while it comes in: it begins when the head is
+/// there. What it does not take is not read.
+pub fn streaming<F>(function: F) -> Streaming<F> {
+    Streaming(function)
+}
+
+impl<F, A> IntoHandler<(A, ())> for Streaming<F>
+where
+    F: Fn(&Request) -> A + Send + Sync + 'static,
+    A: IntoAnswer + 'static,
+{
+    fn into_handler(self) -> Result<Handler, Error> {
+        Ok(Handler::Inline(Function::streaming(Closure(self.0))))
     }
 }
 

@@ -4,6 +4,7 @@
 
 mod body;
 mod cookie;
+mod cors;
 mod disposition;
 mod event;
 mod form;
@@ -12,6 +13,7 @@ mod headers;
 mod host;
 mod name;
 mod network;
+mod origin;
 mod parameter;
 mod query;
 mod request;
@@ -21,6 +23,7 @@ mod target;
 
 pub use body::{Body, BodyStream, FileSlice, KeepAlive, PieceFuture, Pull};
 pub use cookie::{Cookies, ResponseCookie, SameSite};
+pub use cors::{Cors, SecurityHeaders};
 pub use disposition::content_disposition;
 pub use event::Event;
 pub use form::FormLimits;
@@ -32,6 +35,7 @@ pub(crate) use host::{HostKind, HostName, HostSet};
 pub use name::Known;
 pub(crate) use name::{is_token, is_token_byte, is_value_byte};
 pub use network::TrustedProxy;
+pub(crate) use origin::{default_port, host_and_port, normalised_origin, split_origin};
 pub(crate) use parameter::Named;
 pub use parameter::{Parameter, Parameters};
 pub use query::{decode_component, decode_lossy, parse_query};

@@ -42,6 +42,13 @@ pub(crate) trait ContentSource: Any + fmt::Debug + Send + Sync {
 
     /// Fills the buffer with those from `at` on; there are as many.
     fn read_at(&self, buffer: &mut [u8], at: u64) -> io::Result<()>;
+
+    /// All of them.
+    fn read_all(&self) -> io::Result<Vec<u8>> {
+        let mut content = vec![0; usize::try_from(self.length()).map_err(io::Error::other)?];
+        self.read_at(&mut content, 0)?;
+        Ok(content)
+    }
 }
 
 /// A version of HTTP.
@@ -333,8 +340,7 @@ impl Request {
         if let Some(content) = spooled.read.get() {
             return Ok(content);
         }
-        let mut content = vec![0; usize::try_from(self.content_length()).map_err(io::Error::other)?];
-        spooled.source.read_at(&mut content, 0)?;
+        let content = spooled.source.read_all()?;
         Ok(spooled.read.get_or_init(|| content))
     }
 
@@ -347,7 +353,11 @@ impl Request {
     /// If the buffer has another length.
     pub fn copy_content_into(&self, buffer: &mut [u8]) -> io::Result<()> {
         match &self.spooled {
-            Some(spooled) => spooled.source.read_at(buffer, 0),
+            Some(spooled) if spooled.read.get().is_none() => spooled.source.read_at(buffer, 0),
+            Some(_) => {
+                buffer.copy_from_slice(self.try_content()?);
+                Ok(())
+            }
             None => {
                 buffer.copy_from_slice(&self.content);
                 Ok(())
@@ -363,7 +373,7 @@ impl Request {
     /// The length of the content in bytes, without reading it.
     pub fn content_length(&self) -> u64 {
         match &self.spooled {
-            Some(spooled) => spooled.source.length(),
+            Some(spooled) => spooled.read.get().map_or_else(|| spooled.source.length(), |content| content.len() as u64),
             None => self.content.len() as u64,
         }
     }

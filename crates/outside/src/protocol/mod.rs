@@ -1,6 +1,8 @@
 //! Bytes to values and values to bytes, pure: no socket, no clock, no runtime.
 
 pub(crate) mod conditional;
+#[cfg(feature = "testing")]
+pub mod form_testing;
 pub(crate) mod forwarded;
 pub(crate) mod http1;
 pub(crate) mod http2;

@@ -8,6 +8,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::ops::Range;
 
 use super::conditional::{Validators, Verdict, allows_range, evaluate};
+pub use super::form_testing as forms;
 use super::http1::{BodyLength, ChunkedDecoder, Framing, HeadLimits, HeadScanner, Scan, decode_head, framing};
 use super::negotiation::{Accepted, Coding, Codings};
 use super::range::{Ranges, ranges};

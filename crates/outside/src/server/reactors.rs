@@ -31,6 +31,10 @@ impl Reactors {
         let (clock, crowd) = (Arc::new(Clock::new()), Arc::new(Crowd::default()));
         site.edit(|site| {
             site.store = Arc::new(Store::new(config));
+            site.edit_policy(|policy| {
+                policy.cors.clone_from(&config.cors);
+                policy.security.clone_from(&config.security_headers);
+            });
             Ok(())
         })?;
         let deflate = Arc::<DeflatePool>::default();

@@ -5,6 +5,7 @@
 
 mod front;
 mod pages;
+mod policy;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,6 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 pub(crate) use front::{Front, unnamed_hosts};
 pub use pages::error_page;
+pub(crate) use policy::Policy;
 
 use crate::error::Error;
 use crate::files::Store;
@@ -47,6 +49,8 @@ pub(crate) struct Snapshot {
     /// What is asked before anything that is no function answers: files, redirects, WebSockets, 404 and 405. It answers
     /// itself, or with [`Response::pass`].
     pub(crate) gate: Option<Arc<Function>>,
+    /// What every answer says to browsers; `None`: nothing.
+    pub(crate) policy: Option<Arc<Policy>>,
     /// What is kept of files, and the settings for them.
     pub(crate) store: Arc<Store>,
 }
@@ -55,6 +59,13 @@ impl Snapshot {
     /// Is user code to run before an answer of the server's own with this status is sent?
     pub(crate) fn involves_user(&self, status: u16) -> bool {
         self.hooks.is_some() || self.error_handlers.contains_key(&status)
+    }
+
+    /// Changes what every answer says.
+    pub(crate) fn edit_policy(&mut self, edit: impl FnOnce(&mut Policy)) {
+        let mut policy = self.policy.take().map(Arc::unwrap_or_clone).unwrap_or_default();
+        edit(&mut policy);
+        self.policy = (!policy.is_empty()).then(|| Arc::new(policy));
     }
 }
 

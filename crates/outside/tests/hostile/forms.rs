@@ -2,6 +2,7 @@
 //!
 //! What was read is written down again and must be read as the same; bounds are kept; files are slices of the content.
 
+use outside::testing::forms::{Part, read_in_pieces};
 use outside::{Form, FormLimits, parse_query};
 
 /// A query string.
@@ -19,11 +20,13 @@ pub(crate) fn form(input: &[u8]) {
         Some(at) => (&input[..at], &input[at + 1..]),
         None => (&input[..0], input),
     };
-    for kind in [kind, b"multipart/form-data; boundary=xYz", b"application/x-www-form-urlencoded"] {
+    for kind in [kind, MULTIPART, URLENCODED] {
         check_form(kind, content);
     }
 }
 
+const MULTIPART: &[u8] = b"multipart/form-data; boundary=xYz";
+const URLENCODED: &[u8] = b"application/x-www-form-urlencoded";
 const SMALL: FormLimits = FormLimits { fields: 2, field_size: 16, files: 1, part_headers: 2, part_header_size: 80 };
 const LARGE: FormLimits = FormLimits {
     fields: usize::MAX - 1,
@@ -36,8 +39,12 @@ const LARGE: FormLimits = FormLimits {
 fn check_form(kind: &[u8], content: &[u8]) {
     let form = match Form::parse(Some(kind), content, &FormLimits::default()) {
         Ok(form) => form,
-        Err(error) => return assert!(matches!(error.code(), 400 | 413), "{error:?}"),
+        Err(error) => {
+            check_pieces(kind, content, None);
+            return assert!(matches!(error.code(), 400 | 413), "{error:?}");
+        }
     };
+    check_pieces(kind, content, Some(&form));
     for (_, file) in &form.files {
         let bytes = file.content.read().expect("in memory");
         let (all, part) = (content.as_ptr_range(), bytes.as_ptr_range());
@@ -59,6 +66,29 @@ fn check_form(kind: &[u8], content: &[u8]) {
     if !content.windows(BOUNDARY.len()).any(|window| window == BOUNDARY.as_bytes()) {
         let again = again.expect("what was read can be read again");
         assert_eq!(flat(&again), flat(&form), "written down again, it is read otherwise");
+    }
+}
+
+/// However it is cut, it is read as the same form, or refused.
+fn check_pieces(kind: &[u8], content: &[u8], form: Option<&Form<'_>>) {
+    if ![MULTIPART, URLENCODED].contains(&kind) {
+        return;
+    }
+    for step in [1, 7, 100] {
+        let read = read_in_pieces(kind, content, step, &FormLimits::default());
+        let Some(form) = form else {
+            assert!(read.is_err(), "refused as a whole, but not in pieces of {step}");
+            continue;
+        };
+        let (files, fields): (Vec<Part>, Vec<Part>) =
+            read.expect("read as a whole").into_iter().partition(|part| part.1.is_some());
+        let wanted = form.fields.iter().map(|(name, value)| (name.clone(), value.clone()));
+        let fields = fields.into_iter().map(|(name, _, value)| (name, String::from_utf8_lossy(&value).into_owned()));
+        assert!(fields.eq(wanted), "other fields in pieces of {step}");
+        let wanted = form.files.iter().map(|(name, file)| {
+            (name.clone(), Some(file.filename.clone()), file.content.read().expect("in memory").into_owned())
+        });
+        assert!(files.into_iter().eq(wanted), "other files in pieces of {step}");
     }
 }
 

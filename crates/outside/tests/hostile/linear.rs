@@ -7,7 +7,7 @@
 use std::time::{Duration, Instant};
 
 use outside::testing::{Conversation, Limits};
-use outside::{Form, FormLimits, parse_query};
+use outside::{Form, FormLimits, Request, RequestParts, parse_query};
 
 const LONG: usize = 64 << 10;
 const SHORT: usize = LONG / 8;
@@ -75,6 +75,39 @@ fn a_flood_of_words() {
             read(&[before, &word.repeat(length / word.len()), BEHIND].concat(), 1);
         });
     }
+}
+
+/// edge.md S34, and S33 with as many names as fit: what costs anybody else seconds.
+#[test]
+fn cookies_and_names_cost_little() {
+    let within = |what: &str, most: Duration, work: &dyn Fn()| {
+        let tries = (0..5).map(|_| {
+            let start = Instant::now();
+            work();
+            start.elapsed()
+        });
+        let best = tries.min().unwrap_or_default();
+        assert!(best <= most, "{what} took {best:?}");
+    };
+    for value in [vec![b'\\'; LONG], [&b"\""[..], &vec![b'\\'; LONG], b"\""].concat(), b"\"\\".repeat(LONG / 2)] {
+        let headers = [("Cookie", &[&b"a="[..], &value].concat()[..])];
+        let parts = RequestParts { headers: &headers, ..RequestParts::default() };
+        let request = Request::from_parts(&parts).expect("a header of any visible bytes");
+        within("a cookie of backslashes", Duration::from_millis(5), &|| {
+            assert!(request.cookies().get("a").is_some() && request.cookies().get("b").is_none());
+        });
+    }
+    // Names that are one under a multiplicative hash without a key: they differ in what such a hash forgets.
+    let names: Vec<String> = (0..100_000_u64).map(|n| format!("{:016x}", n << 44)).collect();
+    let query = names.iter().map(|name| format!("{name}=1&")).collect::<String>();
+    within("a query of 100,000 names", Duration::from_millis(200), &|| {
+        assert_eq!(parse_query(query.as_bytes(), usize::MAX).len(), names.len());
+    });
+    let kind = Some(&b"application/x-www-form-urlencoded"[..]);
+    within("a form of 100,000 names", Duration::from_millis(50), &|| {
+        let refused = Form::parse(kind, query.as_bytes(), &FormLimits::default());
+        assert_eq!(refused.err().map(|error| error.code()), Some(413));
+    });
 }
 
 #[test]

@@ -189,6 +189,7 @@ impl Http2 {
         if hooks_wait || compresses || !is_small || accepted.exchange.content.is_some() {
             return self.give_task(accepted, None);
         }
+        self.desk.dress(&mut accepted.exchange);
         let work = std::mem::replace(&mut accepted.exchange.work, Work::Done);
         let Work::Answered(mut response) = work else { return };
         let date = self.date();

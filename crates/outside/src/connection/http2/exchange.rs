@@ -13,6 +13,7 @@ use h2::{Reason, RecvStream, SendStream};
 use super::super::coding::is_worth_encoding;
 use super::super::desk::{Awaited, Desk};
 use super::super::handle::{Handle, Stop, Waiting};
+use super::inbound::Inbound;
 use super::shared::{Permit, Shared};
 use crate::connection::Service;
 use crate::error::Refusal;
@@ -35,6 +36,8 @@ pub(super) struct StreamExchange {
     pub(super) desk: Desk,
     pub(super) shared: Arc<Shared>,
     pub(super) client: Arc<[u8]>,
+    /// Content that the handler takes while it comes in.
+    inbound: Option<Inbound>,
     _seat: Seat,
 }
 
@@ -65,7 +68,7 @@ impl StreamExchange {
         desk.site = site;
         desk.held = permit.map(|permit| permit as _);
         let seat = Seat { service: Arc::clone(service), number };
-        Self { accepted, desk, shared, client, _seat: seat }
+        Self { accepted, desk, shared, client, inbound: None, _seat: seat }
     }
 
     /// The whole life of the stream.
@@ -94,6 +97,13 @@ impl StreamExchange {
 
     async fn live(&mut self) -> Result<(), Stop> {
         if let Some((mut content, announced)) = self.accepted.content.take() {
+            let most = self.desk.service.config.max_body_size as u64;
+            let is_refused = announced.length.is_some_and(|length| length > most);
+            if !is_refused
+                && self.accepted.exchange.request.as_deref().is_some_and(|request| self.desk.streams(request))
+            {
+                return self.live_streaming(content, &announced).await;
+            }
             let held = self.receive(&mut content, announced).await?;
             self.accepted.awaited = self.desk.route(&mut self.accepted.exchange);
             self.answer().await?;
@@ -107,10 +117,38 @@ impl StreamExchange {
         self.send().await
     }
 
+    /// The same for a handler that takes the content while it comes in.
+    async fn live_streaming(&mut self, content: RecvStream, announced: &Announced) -> Result<(), Stop> {
+        let exchange = &mut self.accepted.exchange;
+        let request = exchange.request.as_mut().ok_or(Stop::Gone)?;
+        match Inbound::begin(&self.desk.service, request, content, announced) {
+            Ok(inbound) => {
+                self.inbound = Some(inbound);
+                self.accepted.awaited = self.desk.route(exchange);
+            }
+            Err(refusal) => {
+                if let Some(key) = refusal.limit {
+                    self.desk.service.log.complain(key, refusal.reason);
+                }
+                exchange.work = Work::Status(refusal.status, Some(refusal.reason.to_owned()));
+                self.desk.settle_alone(exchange);
+            }
+        }
+        self.answer().await?;
+        // The handler has answered: nobody takes any more. Dropping the rest says so, behind the answer.
+        let rest = self.inbound.take().map(Inbound::into_stream);
+        let sent = self.send().await;
+        drop(rest);
+        sent
+    }
+
     /// Leaves the exchange answered.
     async fn answer(&mut self) -> Result<(), Stop> {
-        let Self { accepted: Accepted { exchange, respond, awaited, .. }, desk, .. } = self;
-        let mut gone = |context: &mut Context<'_>| poll_gone(respond, &desk.handle, context);
+        let Self { accepted: Accepted { exchange, respond, awaited, .. }, desk, inbound, .. } = self;
+        let mut gone = |context: &mut Context<'_>| match inbound {
+            Some(inbound) if !inbound.is_over() => inbound.poll(desk, respond, context),
+            _ => poll_gone(respond, &desk.handle, context),
+        };
         let mut awaited = awaited.take();
         if let Some(Awaited::Gate(gate)) = awaited {
             desk.ask_gate(gate, exchange, &mut gone).await?;
@@ -157,6 +195,7 @@ impl StreamExchange {
         if desk.service.config.compression && is_worth_encoding(exchange) {
             desk.encode(exchange).await?;
         }
+        desk.dress(exchange);
         Ok(())
     }
 }

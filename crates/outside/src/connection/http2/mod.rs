@@ -7,6 +7,7 @@
 
 mod calls;
 mod exchange;
+mod inbound;
 mod line;
 mod receive;
 mod send;

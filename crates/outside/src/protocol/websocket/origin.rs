@@ -4,7 +4,7 @@
 //! are no browsers say nothing, and could say anything: they are not what this protects from.
 
 use crate::error::Error;
-use crate::message::Request;
+use crate::message::{Request, default_port, host_and_port, normalised_origin, split_origin};
 
 /// The origins whose pages may connect.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -27,7 +27,7 @@ impl Origins {
         if origins.iter().any(|origin| origin.as_ref() == "*") {
             return Ok(Self::Any);
         }
-        let listed = origins.iter().map(|origin| match normalised(origin.as_ref().as_bytes()) {
+        let listed = origins.iter().map(|origin| match normalised_origin(origin.as_ref().as_bytes()) {
             Some(normalised) => Ok(normalised.into_boxed_str()),
             None => Err(Error::new(format!(
                 "an origin is a scheme and a host, such as \"https://example.com\" or \"http://localhost:3000\", not {:?}",
@@ -47,7 +47,7 @@ impl Origins {
             _ if second.is_some() => false,
             Self::Same => is_same(origin, request.host()),
             Self::Listed(allowed) => {
-                normalised(origin).is_some_and(|origin| allowed.iter().any(|allowed| **allowed == *origin))
+                normalised_origin(origin).is_some_and(|origin| allowed.iter().any(|allowed| **allowed == *origin))
             }
         }
     }
@@ -56,59 +56,13 @@ impl Origins {
 /// Is it the authority that the request was sent to? The schemes are not compared: behind a proxy that ends TLS the
 /// page has `https`, the request has not.
 fn is_same(origin: &[u8], host: &str) -> bool {
-    let Some((scheme, authority)) = split(origin) else { return false };
+    let Some((scheme, authority)) = split_origin(origin) else { return false };
     let Some(default) = default_port(scheme) else { return false };
     let (origin_host, origin_port) = host_and_port(authority);
     let (host, port) = host_and_port(host);
     !host.is_empty()
         && origin_host.eq_ignore_ascii_case(host)
         && origin_port.unwrap_or(default) == port.unwrap_or(default)
-}
-
-fn split(origin: &[u8]) -> Option<(&str, &str)> {
-    std::str::from_utf8(origin).ok()?.split_once("://")
-}
-
-fn default_port(scheme: &str) -> Option<&'static str> {
-    match scheme.to_ascii_lowercase().as_str() {
-        "http" | "ws" => Some("80"),
-        "https" | "wss" => Some("443"),
-        _ => None,
-    }
-}
-
-/// An empty port is none (RFC 3986 section 3.2.3).
-fn host_and_port(authority: &str) -> (&str, Option<&str>) {
-    match authority.rsplit_once(':') {
-        // Colons stand within the brackets of an IPv6 address as well.
-        Some((host, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => {
-            (host, Some(port).filter(|port| !port.is_empty()))
-        }
-        _ => (authority, None),
-    }
-}
-
-/// Lower case, without a default port and without a slash at the end.
-fn normalised(origin: &[u8]) -> Option<String> {
-    if origin == b"null" {
-        return Some("null".to_owned());
-    }
-    let (scheme, authority) = split(origin)?;
-    let (host, port) = host_and_port(authority.strip_suffix('/').unwrap_or(authority));
-    let is_host = |byte: u8| byte.is_ascii_graphic() && !b"/?#@\"<>\\^`{|}*,".contains(&byte);
-    if scheme.is_empty() || !scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte)) {
-        return None;
-    }
-    if host.is_empty() || !host.bytes().all(is_host) {
-        return None;
-    }
-    let mut text = format!("{scheme}://{host}");
-    if let Some(port) = port.filter(|port| default_port(scheme) != Some(port)) {
-        text.push(':');
-        text.push_str(port);
-    }
-    text.make_ascii_lowercase();
-    Some(text)
 }
 
 #[cfg(test)]

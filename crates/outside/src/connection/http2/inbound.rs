@@ -1,0 +1,98 @@
+//! In, over HTTP/2, while a handler takes it. The window is given back as the handler takes, so that a client that is too
+//! fast has to wait.
+
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use h2::RecvStream;
+use h2::server::SendResponse;
+use http::{Response, StatusCode};
+
+use super::super::desk::Desk;
+use super::super::handle::{Stop, Waiting};
+use super::super::intake::{Intake, TOO_LARGE};
+use crate::connection::Service;
+use crate::error::Refusal;
+use crate::message::Request;
+use crate::protocol::http2::Announced;
+
+/// Content on its way.
+pub(super) struct Inbound {
+    intake: Intake,
+    stream: RecvStream,
+    expects_continue: bool,
+}
+
+impl Inbound {
+    /// From here on the content of this request goes to whoever has the request; 413 if it says that it is too large.
+    pub(super) fn begin(
+        service: &Service,
+        request: &mut Arc<Request>,
+        stream: RecvStream,
+        announced: &Announced,
+    ) -> Result<Self, Refusal> {
+        let intake = Intake::begin(service, request, announced.length)?;
+        Ok(Self { intake, stream, expects_continue: announced.expects_continue })
+    }
+
+    /// Is there nothing left to be waited for?
+    pub(super) fn is_over(&self) -> bool {
+        self.intake.is_over()
+    }
+
+    /// What nobody takes any more.
+    pub(super) fn into_stream(self) -> RecvStream {
+        self.stream
+    }
+
+    /// Moves content on to the handler, as long as there is room and something comes. Ready when the stream is over.
+    pub(super) fn poll(
+        &mut self,
+        desk: &Desk,
+        respond: &mut SendResponse<Bytes>,
+        context: &mut Context<'_>,
+    ) -> Poll<Stop> {
+        if respond.poll_reset(context).is_ready() {
+            return Poll::Ready(Stop::Gone);
+        }
+        loop {
+            if self.intake.is_over() || self.intake.feeder.room(context) == 0 {
+                return self.intake.await_handler(desk, context);
+            }
+            if self.expects_continue {
+                if !self.intake.feeder.is_wanted(context) {
+                    return self.intake.await_handler(desk, context);
+                }
+                self.expects_continue = false;
+                let mut response = Response::new(());
+                *response.status_mut() = StatusCode::CONTINUE;
+                if respond.send_informational(response).is_err() {
+                    return Poll::Ready(Stop::Gone);
+                }
+            }
+            match self.stream.poll_data(context) {
+                Poll::Ready(Some(Ok(piece))) => self.take(desk, &piece),
+                Poll::Ready(Some(Err(_))) => return Poll::Ready(Stop::Gone),
+                Poll::Ready(None) => self.intake.finish(),
+                Poll::Pending => {
+                    self.intake.await_client(desk);
+                    match desk.handle.stop(context, Waiting::Transfer) {
+                        None => return Poll::Pending,
+                        Some(Stop::TimedOut) => self.intake.refuse_slow(desk),
+                        Some(stop) => return Poll::Ready(stop),
+                    }
+                }
+            }
+        }
+    }
+
+    fn take(&mut self, desk: &Desk, piece: &[u8]) {
+        if self.intake.so_far + piece.len() as u64 > desk.service.config.max_body_size as u64 {
+            return self.intake.refuse(desk, TOO_LARGE);
+        }
+        self.intake.push(piece);
+        // A stream that has ended meanwhile needs no window.
+        let _is_released = self.stream.flow_control().release_capacity(piece.len());
+    }
+}

@@ -1,0 +1,147 @@
+//! In, over HTTP/1.1, while a handler takes it: content goes to the handler as it comes, as far as there is room for it.
+//!
+//! The connection waits for the answer and for content at once.
+
+use std::io::IoSlice;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use super::buffer::Input;
+use super::desk::Desk;
+use super::intake::Intake;
+use super::receive::CONTINUE;
+use super::{Connection, Service, Stop, Waiting, poll_read};
+use crate::error::Refusal;
+use crate::message::Request;
+use crate::protocol::http1::{BodyLength, ChunkedDecoder, Framing};
+use crate::transport::Stream;
+
+/// Content on its way.
+#[derive(Debug)]
+pub(super) struct Incoming {
+    intake: Intake,
+    body: BodyLength,
+    chunks: ChunkedDecoder,
+    /// What the chunks of one read hold.
+    scratch: Vec<u8>,
+    /// What is left to be said before the client begins.
+    encouragement: &'static [u8],
+}
+
+impl Incoming {
+    /// Is there nothing left to be waited for?
+    pub(super) fn is_over(&self) -> bool {
+        self.intake.is_over()
+    }
+
+    /// Moves content on to the handler, as long as there is room and something comes. Ready when the conversation is over.
+    pub(super) fn poll(
+        &mut self,
+        desk: &Desk,
+        stream: &mut Stream,
+        input: &mut Input,
+        context: &mut Context<'_>,
+    ) -> Poll<Stop> {
+        loop {
+            if self.is_over() {
+                return self.intake.await_handler(desk, context);
+            }
+            if !input.unread().is_empty() {
+                let room = self.intake.feeder.room(context);
+                if room == 0 {
+                    return self.intake.await_handler(desk, context);
+                }
+                self.encouragement = b"";
+                let unread = input.unread();
+                match self.take(&unread[..room.min(unread.len())], &desk.service) {
+                    Ok(count) => input.consume(count),
+                    Err(refusal) => self.intake.refuse(desk, refusal),
+                }
+                continue;
+            }
+            if !self.encouragement.is_empty() {
+                // A handler that answers without asking spares the client the upload (RFC 9110 section 10.1.1).
+                if !self.intake.feeder.is_wanted(context) {
+                    return self.intake.await_handler(desk, context);
+                }
+                match stream.poll_write(context, &[IoSlice::new(self.encouragement)]) {
+                    Poll::Ready(Ok(count)) if count > 0 => {
+                        self.encouragement = &self.encouragement[count..];
+                        self.intake.note_progress();
+                        continue;
+                    }
+                    Poll::Ready(_) => return Poll::Ready(Stop::Gone),
+                    Poll::Pending => {}
+                }
+            }
+            self.intake.await_client(desk);
+            let size = desk.service.config.recv_size;
+            match poll_read(stream, input, &desk.handle, size, context, Waiting::Transfer) {
+                Poll::Ready(Ok(_)) => {}
+                Poll::Ready(Err(Stop::TimedOut)) => self.intake.refuse_slow(desk),
+                Poll::Ready(Err(stop)) => return Poll::Ready(stop),
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+    }
+
+    /// Takes in what is there; how many bytes of it are content, or frame it.
+    fn take(&mut self, unread: &[u8], service: &Service) -> Result<usize, Refusal> {
+        let (count, is_all) = match self.body {
+            BodyLength::Known(length) => {
+                let missing = usize::try_from(length - self.intake.so_far).unwrap_or(usize::MAX);
+                let count = missing.min(unread.len());
+                self.intake.push(&unread[..count]);
+                (count, count == missing)
+            }
+            BodyLength::Chunked => {
+                let so_far = usize::try_from(self.intake.so_far).unwrap_or(usize::MAX);
+                let left = service.config.max_body_size.saturating_sub(so_far);
+                self.scratch.clear();
+                let step = self.chunks.receive(unread, &mut self.scratch, left, &service.head_limits())?;
+                self.intake.push(&self.scratch);
+                (step.consumed, step.done)
+            }
+        };
+        if is_all {
+            self.intake.finish();
+        }
+        Ok(count)
+    }
+}
+
+impl Connection {
+    /// Does the handler of this request take its content while it comes in?
+    pub(super) fn streams(&mut self, request: &Request) -> bool {
+        self.desk.service.site.refresh(&mut self.desk.site);
+        self.desk.streams(request)
+    }
+
+    /// From here on the content of this request goes to whoever has the request.
+    pub(super) fn begin_incoming(&mut self, request: &mut Arc<Request>, framing: &Framing) -> Result<(), Refusal> {
+        let declared = match framing.body {
+            BodyLength::Known(length) => Some(length),
+            BodyLength::Chunked => None,
+        };
+        self.incoming = Some(Box::new(Incoming {
+            intake: Intake::begin(&self.desk.service, request, declared)?,
+            body: framing.body,
+            chunks: ChunkedDecoder::new(),
+            scratch: Vec::new(),
+            encouragement: if framing.expects_continue { CONTINUE } else { b"" },
+        }));
+        Ok(())
+    }
+
+    /// The request has its answer: what is left of its content is of no use. If that is more than is there already, the
+    /// connection ends with the answer (edge.md S7).
+    pub(super) fn end_incoming(&mut self) {
+        let Some(mut incoming) = self.incoming.take() else { return };
+        if !incoming.is_over()
+            && let Ok(count) = incoming.take(self.input.unread(), &self.desk.service)
+        {
+            self.input.consume(count);
+        }
+        self.keep_alive &= incoming.intake.is_complete;
+    }
+}

@@ -1,0 +1,133 @@
+//! Content on its way to a handler that takes it while it comes in; the same for every version of HTTP.
+//!
+//! While the client keeps it waiting, the deadlines of content count; while the handler does, those of handlers.
+
+use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll};
+
+use super::Service;
+use super::desk::Desk;
+use super::handle::Stop;
+use super::receive::{RATE_WINDOW, SHARED};
+use crate::content::{Feeder, upload};
+use crate::error::Refusal;
+use crate::message::{Request, Spooled};
+
+/// Such content, and who waits for whom.
+#[derive(Debug)]
+pub(super) struct Intake {
+    pub(super) feeder: Feeder,
+    /// Bytes that have come in.
+    pub(super) so_far: u64,
+    /// All of it has.
+    pub(super) is_complete: bool,
+    /// The rest of it does not matter any more.
+    is_refused: bool,
+    deadline: Deadline,
+    /// Would the one of the client be that of the minimum rate?
+    is_timed_by_rate: bool,
+    /// The stretch of time in which the minimum rate is asked for, and what had come before it.
+    since: u64,
+    had: u64,
+}
+
+/// Whose deadline is in force.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Deadline {
+    /// One that is over, since something has moved.
+    Past,
+    Client,
+    Handler,
+}
+
+impl Intake {
+    /// From here on the content of this request goes to whoever has the request; 413 if it says that it is too large.
+    pub(super) fn begin(service: &Service, request: &mut Arc<Request>, declared: Option<u64>) -> Result<Self, Refusal> {
+        let config = &service.config;
+        if declared.is_some_and(|length| length > config.max_body_size as u64) {
+            return Err(TOO_LARGE);
+        }
+        let (feeder, source) = upload(declared);
+        let request = Arc::get_mut(request).ok_or(SHARED)?;
+        request.form_limits.clone_from(&config.form_limits);
+        request.spooled = Some(Box::new(Spooled { source, read: OnceLock::new() }));
+        Ok(Self {
+            feeder,
+            so_far: 0,
+            is_complete: false,
+            is_refused: false,
+            deadline: Deadline::Past,
+            is_timed_by_rate: false,
+            since: service.clock.now(),
+            had: 0,
+        })
+    }
+
+    /// Is there nothing left to be waited for?
+    pub(super) fn is_over(&self) -> bool {
+        self.is_complete || self.is_refused
+    }
+
+    /// Hands on what has come in.
+    pub(super) fn push(&mut self, bytes: &[u8]) {
+        if !bytes.is_empty() {
+            self.feeder.push(bytes);
+            self.so_far += bytes.len() as u64;
+        }
+        self.note_progress();
+    }
+
+    /// All of it has come in.
+    pub(super) fn finish(&mut self) {
+        self.is_complete = true;
+        self.feeder.finish();
+    }
+
+    /// Something has moved: whoever is waited for next has all of his time.
+    pub(super) fn note_progress(&mut self) {
+        self.deadline = Deadline::Past;
+    }
+
+    /// The handler learns why there is no more; what it answers is the last answer.
+    pub(super) fn refuse(&mut self, desk: &Desk, refusal: Refusal) {
+        if let Some(key) = refusal.limit {
+            desk.service.log.complain(key, refusal.reason);
+        }
+        self.is_refused = true;
+        self.note_progress();
+        self.feeder.refuse(refusal);
+    }
+
+    /// The client was waited for too long.
+    pub(super) fn refuse_slow(&mut self, desk: &Desk) {
+        let key = if self.is_timed_by_rate { "min_rate" } else { "body_stall_timeout" };
+        self.refuse(desk, Refusal::limit(408, "content not complete in time", key));
+    }
+
+    /// Nothing more comes before the handler has done something. Ready when an order ends the wait for it.
+    pub(super) fn await_handler(&mut self, desk: &Desk, context: &Context<'_>) -> Poll<Stop> {
+        if self.deadline != Deadline::Handler {
+            self.deadline = Deadline::Handler;
+            desk.limit_handler();
+            // What the handler takes its time for is not the client's fault.
+            self.since = u64::MAX;
+        }
+        desk.poll_order(context)
+    }
+
+    /// Nothing more comes before the client has sent something.
+    pub(super) fn await_client(&mut self, desk: &Desk) {
+        if self.deadline != Deadline::Client {
+            self.deadline = Deadline::Client;
+            let now = desk.service.clock.now();
+            if now.checked_sub(self.since).is_none_or(|time| time > RATE_WINDOW) {
+                (self.since, self.had) = (now, self.so_far);
+            }
+            desk.handle.forgive();
+            let stall = desk.service.config.body_stall_timeout;
+            self.is_timed_by_rate = desk.set_transfer_deadline(self.since, self.so_far - self.had, stall);
+        }
+    }
+}
+
+pub(super) const TOO_LARGE: Refusal = Refusal::limit(413, "content too large", "max_body_size_mb");

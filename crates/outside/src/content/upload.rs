@@ -1,0 +1,257 @@
+//! Content that a handler takes while it comes in: a bounded buffer between a connection and whoever runs the handler.
+//!
+//! The connection fills it while there is room, the handler empties it whole, waiting on its thread or in a task. Either
+//! may leave: the other learns of it at its next step.
+
+use std::io;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+use crate::error::Refusal;
+use crate::message::ContentSource;
+
+/// As much waits for the handler, in bytes; then reading stops.
+const ROOM: usize = 256 << 10;
+
+/// What both sides hold.
+#[derive(Debug)]
+struct Shared {
+    buffer: Mutex<Buffer>,
+    /// There is something to take, or nothing will come.
+    arrived: Condvar,
+    declared: Option<u64>,
+}
+
+#[derive(Debug, Default)]
+struct Buffer {
+    held: Vec<u8>,
+    /// Memory that was held before.
+    spare: Vec<u8>,
+    end: Option<End>,
+    /// Has anybody asked for content?
+    is_wanted: bool,
+    taker: Option<Waker>,
+    feeder: Option<Waker>,
+}
+
+/// Why nothing more comes.
+#[derive(Clone, Copy, Debug)]
+enum End {
+    Complete,
+    Refused(Refusal),
+}
+
+/// The client is gone, or the request has its answer already.
+const GONE: Refusal = Refusal::bad("the client has left in the middle of its upload");
+
+/// The connection's side; the handler's learns when it is dropped.
+#[derive(Debug)]
+pub(crate) struct Feeder(Arc<Shared>);
+
+/// The handler's side.
+#[derive(Debug)]
+pub(super) struct Upload(Arc<Shared>);
+
+/// Both sides of content of this length, if it is known.
+pub(crate) fn upload(declared: Option<u64>) -> (Feeder, Box<dyn ContentSource>) {
+    let shared = Arc::new(Shared { buffer: Mutex::default(), arrived: Condvar::new(), declared });
+    (Feeder(Arc::clone(&shared)), Box::new(Upload(shared)))
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Buffer> {
+        self.buffer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn tell_taker(&self, mut buffer: MutexGuard<'_, Buffer>) {
+        let taker = buffer.taker.take();
+        drop(buffer);
+        self.arrived.notify_all();
+        if let Some(taker) = taker {
+            taker.wake();
+        }
+    }
+
+    fn end(&self, end: End) {
+        let mut buffer = self.lock();
+        if buffer.end.is_none() {
+            buffer.end = Some(end);
+            self.tell_taker(buffer);
+        }
+    }
+}
+
+impl Feeder {
+    /// How many bytes there is room for; if there is none, the context is told when there is again.
+    pub(crate) fn room(&self, context: &Context<'_>) -> usize {
+        let mut buffer = self.0.lock();
+        let room = ROOM.saturating_sub(buffer.held.len());
+        if room == 0 {
+            buffer.feeder = Some(context.waker().clone());
+        }
+        room
+    }
+
+    /// Has the handler asked for content? If not, the context is told when it does.
+    pub(crate) fn is_wanted(&self, context: &Context<'_>) -> bool {
+        let mut buffer = self.0.lock();
+        if !buffer.is_wanted {
+            buffer.feeder = Some(context.waker().clone());
+        }
+        buffer.is_wanted
+    }
+
+    /// Adds what has come in.
+    pub(crate) fn push(&self, bytes: &[u8]) {
+        let mut buffer = self.0.lock();
+        buffer.held.extend_from_slice(bytes);
+        self.0.tell_taker(buffer);
+    }
+
+    /// All of it has come in.
+    pub(crate) fn finish(&self) {
+        self.0.end(End::Complete);
+    }
+
+    /// The rest will not come, because of this.
+    pub(crate) fn refuse(&self, refusal: Refusal) {
+        self.0.end(End::Refused(refusal));
+    }
+}
+
+impl Drop for Feeder {
+    fn drop(&mut self) {
+        self.refuse(GONE);
+    }
+}
+
+impl Upload {
+    /// Waits for content and hands on all there is; `None` at the end. What has come in before a refusal is handed on first.
+    pub(super) fn wait<R>(&self, take: impl FnOnce(&[u8]) -> R) -> Result<Option<R>, Refusal> {
+        let mut buffer = self.0.lock();
+        buffer.is_wanted = true;
+        loop {
+            if !buffer.held.is_empty() {
+                return Ok(Some(self.take(buffer, take)));
+            }
+            match buffer.end {
+                Some(End::Complete) => return Ok(None),
+                Some(End::Refused(refusal)) => return Err(refusal),
+                None => {}
+            }
+            if let Some(feeder) = buffer.feeder.take() {
+                feeder.wake();
+            }
+            buffer = self.0.arrived.wait(buffer).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// The same without waiting: the context is told when there is something.
+    pub(super) fn poll<R>(
+        &self,
+        context: &Context<'_>,
+        take: impl FnOnce(&[u8]) -> R,
+    ) -> Poll<Result<Option<R>, Refusal>> {
+        let mut buffer = self.0.lock();
+        buffer.is_wanted = true;
+        if !buffer.held.is_empty() {
+            return Poll::Ready(Ok(Some(self.take(buffer, take))));
+        }
+        match buffer.end {
+            Some(End::Complete) => return Poll::Ready(Ok(None)),
+            Some(End::Refused(refusal)) => return Poll::Ready(Err(refusal)),
+            None => {}
+        }
+        buffer.taker = Some(context.waker().clone());
+        if let Some(feeder) = buffer.feeder.take() {
+            feeder.wake();
+        }
+        Poll::Pending
+    }
+
+    fn take<R>(&self, mut buffer: MutexGuard<'_, Buffer>, take: impl FnOnce(&[u8]) -> R) -> R {
+        let spare = std::mem::take(&mut buffer.spare);
+        let mut held = std::mem::replace(&mut buffer.held, spare);
+        let feeder = buffer.feeder.take();
+        drop(buffer);
+        if let Some(feeder) = feeder {
+            feeder.wake();
+        }
+        let taken = take(&held);
+        held.clear();
+        self.0.lock().spare = held;
+        taken
+    }
+}
+
+impl ContentSource for Upload {
+    /// As declared; 0 if nothing was.
+    fn length(&self) -> u64 {
+        self.0.declared.unwrap_or(0)
+    }
+
+    fn read_at(&self, _buffer: &mut [u8], _at: u64) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    fn read_all(&self) -> io::Result<Vec<u8>> {
+        let mut content = Vec::new();
+        while self
+            .wait(|piece| content.extend_from_slice(piece))
+            .map_err(|refusal| io::Error::other(refusal.reason))?
+            .is_some()
+        {}
+        Ok(content)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+
+    use super::*;
+
+    fn upload_of(source: &dyn ContentSource) -> &Upload {
+        let source: &dyn std::any::Any = source;
+        source.downcast_ref().unwrap()
+    }
+
+    #[test]
+    fn who_waits_is_told() {
+        let (feeder, source) = upload(None);
+        let context = Context::from_waker(Waker::noop());
+        let taken = thread::spawn(move || source.read_all().unwrap());
+        let mut left = 4 * ROOM;
+        while left > 0 {
+            let count = feeder.room(&context).min(left);
+            feeder.push(&vec![b'x'; count]);
+            left -= count;
+        }
+        feeder.finish();
+        assert_eq!(taken.join().unwrap().len(), 4 * ROOM);
+    }
+
+    #[test]
+    fn the_end_comes_behind_what_has_come() {
+        for (end, wanted) in [(Ok(()), Ok(None)), (Err(Refusal::bad("x")), Err(Refusal::bad("x")))] {
+            let (feeder, source) = upload(Some(2));
+            feeder.push(b"ab");
+            match end {
+                Ok(()) => feeder.finish(),
+                Err(refusal) => feeder.refuse(refusal),
+            }
+            drop(feeder);
+            let upload = upload_of(&*source);
+            assert_eq!(upload.wait(<[u8]>::to_vec), Ok(Some(b"ab".to_vec())));
+            assert_eq!(upload.wait(<[u8]>::to_vec), wanted);
+        }
+    }
+
+    #[test]
+    fn a_feeder_that_is_gone_ends_the_wait() {
+        let (feeder, source) = upload(None);
+        let waiting = thread::spawn(move || upload_of(&*source).wait(|_| ()));
+        drop(feeder);
+        assert_eq!(waiting.join().unwrap(), Err(GONE));
+    }
+}

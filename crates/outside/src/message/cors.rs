@@ -1,0 +1,316 @@
+//! Pages of other origins: which of them may read answers, and what their browsers ask before (the CORS protocol of the
+//! Fetch standard, section 3.2). Security fields that every answer carries stand beside it.
+
+use super::headers::Headers;
+use super::name::{Known, is_token};
+use super::origin::normalised_origin;
+use super::request::Request;
+use super::response::Response;
+use crate::error::Error;
+
+/// Which pages of other origins may read answers, and with which requests.
+///
+/// ```
+/// use outside::Cors;
+/// let cors = Cors::new(["https://app.example.com"])?.with_credentials()?;
+/// assert!(Cors::new(["*"])?.with_credentials().is_err());
+/// # Ok::<(), outside::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cors {
+    /// Normalised; `None`: every one.
+    origins: Option<Vec<String>>,
+    methods: String,
+    /// Fields that requests may have; `None`: those that are asked for.
+    headers: Option<String>,
+    expose: String,
+    credentials: bool,
+    max_age: String,
+}
+
+/// Browsers keep an answer to a preflight for two hours at most, whatever they are told (edge.md D38).
+const LONGEST_MAX_AGE: u32 = 7200;
+
+impl Cors {
+    /// Pages of these origins, such as `https://example.com`; `*`: of every one. With the usual methods, any fields, without
+    /// cookies; browsers remember that for ten minutes.
+    ///
+    /// # Errors
+    /// A text that is no origin.
+    pub fn new<S: AsRef<str>>(origins: impl IntoIterator<Item = S>) -> Result<Self, Error> {
+        let mut listed = Some(Vec::new());
+        for origin in origins {
+            let origin = origin.as_ref();
+            if origin == "*" {
+                listed = None;
+                continue;
+            }
+            // `null` is what any page in a sandbox says.
+            let normalised = normalised_origin(origin.as_bytes()).filter(|origin| origin != "null");
+            let normalised = normalised.ok_or_else(|| {
+                Error::new(format!("an origin is a scheme and a host, such as \"https://example.com\", not {origin:?}"))
+            })?;
+            if let Some(listed) = &mut listed {
+                listed.push(normalised);
+            }
+        }
+        Ok(Self {
+            origins: listed,
+            methods: "GET, HEAD, POST, PUT, PATCH, DELETE".into(),
+            headers: None,
+            expose: String::new(),
+            credentials: false,
+            max_age: "600".into(),
+        })
+    }
+
+    /// The same with cookies and other credentials of the user.
+    ///
+    /// # Errors
+    /// For every origin: any page on the web could act as the user who visits it.
+    pub fn with_credentials(mut self) -> Result<Self, Error> {
+        if self.origins.is_none() {
+            return Err(Error::new(
+                "credentials are for listed origins only: with \"*\" any page could act as its visitor",
+            ));
+        }
+        self.credentials = true;
+        Ok(self)
+    }
+
+    /// The same with these methods alone.
+    ///
+    /// # Errors
+    /// One of them is no token.
+    pub fn with_methods<S: AsRef<str>>(mut self, methods: &[S]) -> Result<Self, Error> {
+        self.methods = tokens(methods)?;
+        Ok(self)
+    }
+
+    /// The same with these fields in requests alone, beside those that need no permission.
+    ///
+    /// # Errors
+    /// One of them is no token.
+    pub fn with_headers<S: AsRef<str>>(mut self, headers: &[S]) -> Result<Self, Error> {
+        self.headers = Some(tokens(headers)?);
+        Ok(self)
+    }
+
+    /// The same with these fields of answers shown to the page, beside those that always are.
+    ///
+    /// # Errors
+    /// One of them is no token.
+    pub fn with_exposed<S: AsRef<str>>(mut self, headers: &[S]) -> Result<Self, Error> {
+        self.expose = tokens(headers)?;
+        Ok(self)
+    }
+
+    /// The same with another time for which browsers remember, in seconds, at most two hours.
+    #[must_use]
+    pub fn with_max_age(mut self, seconds: u32) -> Self {
+        self.max_age = seconds.min(LONGEST_MAX_AGE).to_string();
+        self
+    }
+
+    /// The answer to a preflight, if this request is one.
+    pub(crate) fn preflight(&self, request: &Request) -> Option<Response> {
+        let headers = request.headers();
+        if request.method() != "OPTIONS" || !headers.contains("Origin") || !headers.contains(REQUEST_METHOD) {
+            return None;
+        }
+        if !self.allows(request) {
+            return Some(Response::text("This origin may not ask.\n").with_status(403));
+        }
+        let mut response = Response::new(204);
+        let mut add = |name: &str, value: &[u8]| response.headers_mut().push_checked(name.as_bytes(), value);
+        add("Access-Control-Allow-Methods", self.methods.as_bytes());
+        let asked = headers.get_bytes("Access-Control-Request-Headers");
+        match (&self.headers, asked) {
+            (Some(listed), _) if !listed.is_empty() => add("Access-Control-Allow-Headers", listed.as_bytes()),
+            (None, Some(asked)) if is_list_of_tokens(asked) => add("Access-Control-Allow-Headers", asked),
+            _ => {}
+        }
+        add("Access-Control-Max-Age", self.max_age.as_bytes());
+        add("Vary", b"Access-Control-Request-Method, Access-Control-Request-Headers");
+        Some(response)
+    }
+
+    /// Adds to an answer what its reader's browser asks for. What a handler has said itself stays.
+    pub(crate) fn add_to(&self, headers: &mut Headers, request: Option<&Request>) {
+        if headers.contains(ALLOW_ORIGIN) {
+            return;
+        }
+        if self.origins.is_none() {
+            headers.push_checked(ALLOW_ORIGIN.as_bytes(), b"*");
+        } else {
+            // Another origin gets another answer, and so does none.
+            let varies = |value: &[u8]| {
+                value.split(|&byte| byte == b',').any(|name| name.trim_ascii().eq_ignore_ascii_case(b"origin"))
+            };
+            if !headers.all_known(Known::Vary).any(varies) {
+                headers.push_checked(b"Vary", b"Origin");
+            }
+            let Some(request) = request.filter(|request| self.allows(request)) else { return };
+            let Some(origin) = request.headers().get_bytes("Origin") else { return };
+            headers.push_checked(ALLOW_ORIGIN.as_bytes(), origin);
+        }
+        if self.credentials {
+            headers.push_checked(b"Access-Control-Allow-Credentials", b"true");
+        }
+        if !self.expose.is_empty() {
+            headers.push_checked(b"Access-Control-Expose-Headers", self.expose.as_bytes());
+        }
+    }
+
+    fn allows(&self, request: &Request) -> bool {
+        let mut sent = request.headers().get_all("Origin");
+        let (Some(origin), None) = (sent.next(), sent.next()) else { return false };
+        let Some(listed) = &self.origins else { return true };
+        normalised_origin(origin).is_some_and(|origin| listed.contains(&origin))
+    }
+}
+
+const ALLOW_ORIGIN: &str = "Access-Control-Allow-Origin";
+const REQUEST_METHOD: &str = "Access-Control-Request-Method";
+
+fn tokens<S: AsRef<str>>(names: &[S]) -> Result<String, Error> {
+    match names.iter().find(|name| !is_token(name.as_ref().as_bytes())) {
+        Some(bad) => Err(Error::new(format!("a method or a header name is a token, not {:?}", bad.as_ref()))),
+        None => Ok(names.iter().map(AsRef::as_ref).collect::<Vec<&str>>().join(", ")),
+    }
+}
+
+fn is_list_of_tokens(value: &[u8]) -> bool {
+    value.len() <= 4096 && value.split(|&byte| byte == b',').all(|token| is_token(token.trim_ascii()))
+}
+
+/// Fields that every answer carries, unless it has them already (edge.md D37).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SecurityHeaders(Vec<(String, String)>);
+
+impl SecurityHeaders {
+    /// What harms no page: media types are not guessed, and other sites learn the origin alone.
+    pub fn basic() -> Self {
+        Self::of(BASIC)
+    }
+
+    /// Those, and what a page has to be made for: nothing from elsewhere, nowhere in a frame.
+    pub fn strict() -> Self {
+        let mut strict = Self::of(BASIC);
+        strict.0.extend(Self::of(STRICT).0);
+        strict
+    }
+
+    /// These, by name and value.
+    ///
+    /// # Errors
+    /// A name or value that could not stand in a message.
+    pub fn listed<S: AsRef<str>>(fields: impl IntoIterator<Item = (S, S)>) -> Result<Self, Error> {
+        let (mut listed, mut check) = (Vec::new(), Headers::new());
+        for (name, value) in fields {
+            let (name, value) = (name.as_ref(), value.as_ref().trim_ascii());
+            check.append(name, value)?;
+            listed.push((name.to_owned(), value.to_owned()));
+        }
+        Ok(Self(listed))
+    }
+
+    fn of(fields: &[(&str, &str)]) -> Self {
+        Self(fields.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect())
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Adds them to an answer.
+    pub(crate) fn add_to(&self, headers: &mut Headers) {
+        for (name, value) in &self.0 {
+            if !headers.contains(name) {
+                headers.push_checked(name.as_bytes(), value.as_bytes());
+            }
+        }
+    }
+}
+
+const BASIC: &[(&str, &str)] =
+    &[("X-Content-Type-Options", "nosniff"), ("Referrer-Policy", "strict-origin-when-cross-origin")];
+const STRICT: &[(&str, &str)] = &[
+    (
+        "Content-Security-Policy",
+        "default-src 'self'; base-uri 'self'; form-action 'self'; frame-ancestors 'none'; object-src 'none'",
+    ),
+    ("X-Frame-Options", "DENY"),
+    ("Cross-Origin-Opener-Policy", "same-origin"),
+    ("Cross-Origin-Resource-Policy", "same-origin"),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::message::RequestParts;
+
+    fn request(method: &str, fields: &[(&str, &str)]) -> Request {
+        let headers: Vec<_> = fields.iter().map(|&(name, value)| (name, value.as_bytes())).collect();
+        Request::from_parts(&RequestParts { method, headers: &headers, ..RequestParts::default() }).unwrap()
+    }
+
+    fn added(cors: &Cors, origin: &str) -> String {
+        let mut headers = Headers::new();
+        cors.add_to(&mut headers, Some(&request("GET", &[("Origin", origin)])));
+        String::from_utf8(headers.wire().to_vec()).unwrap()
+    }
+
+    #[test]
+    fn who_may_read() {
+        let listed = Cors::new(["https://App.example.com:443", "http://localhost:3000"]).unwrap();
+        for (origin, allowed) in [
+            ("https://app.example.com", true),
+            ("http://localhost:3000", true),
+            ("http://localhost", false),
+            ("http://app.example.com", false),
+            ("https://app.example.com.evil.com", false),
+            ("null", false),
+            ("", false),
+        ] {
+            let added = added(&listed, origin);
+            assert!(added.starts_with("Vary: Origin\r\n"), "{added}");
+            let field = format!("Access-Control-Allow-Origin: {origin}\r\n");
+            assert_eq!(added.contains(&field) && !origin.is_empty(), allowed, "{origin}");
+        }
+        assert_eq!(added(&Cors::new(["*"]).unwrap(), "https://a.com"), "Access-Control-Allow-Origin: *\r\n");
+        let cors = Cors::new(["https://a.com"]).unwrap().with_credentials().unwrap();
+        let wanted =
+            "Vary: Origin\r\nAccess-Control-Allow-Origin: https://a.com\r\nAccess-Control-Allow-Credentials: true\r\n";
+        assert_eq!(added(&cors.with_exposed::<&str>(&[]).unwrap(), "https://a.com"), wanted);
+    }
+
+    #[test]
+    fn preflights() {
+        let cors = Cors::new(["https://a.com"]).unwrap();
+        let ask = |fields: &[(&str, &str)]| {
+            let origin = [("Origin", "https://a.com")];
+            cors.preflight(&request("OPTIONS", &[&origin, fields].concat()))
+        };
+        assert!(ask(&[]).is_none(), "an OPTIONS of its own");
+        let response =
+            ask(&[(REQUEST_METHOD, "PUT"), ("Access-Control-Request-Headers", "x-a, content-type")]).unwrap();
+        assert_eq!(response.status(), 204);
+        assert_eq!(response.headers().get("Access-Control-Allow-Headers"), Some("x-a, content-type"));
+        assert_eq!(response.headers().get("Access-Control-Max-Age"), Some("600"));
+        let forged = ask(&[(REQUEST_METHOD, "PUT"), ("Access-Control-Request-Headers", "a b; c")]).unwrap();
+        assert!(!forged.headers().contains("Access-Control-Allow-Headers"));
+        let other = request("OPTIONS", &[("Origin", "https://b.com"), (REQUEST_METHOD, "PUT")]);
+        assert_eq!(cors.preflight(&other).map(|response| response.status()), Some(403));
+    }
+
+    #[test]
+    fn what_is_refused() {
+        for origin in ["example.com", "https://a.com/path", "null", "", "https://*.a.com"] {
+            assert!(Cors::new([origin]).is_err(), "{origin:?}");
+        }
+        assert!(Cors::new(["https://a.com", "*"]).unwrap().with_credentials().is_err());
+        assert!(Cors::new(["*"]).unwrap().with_methods(&["G ET"]).is_err());
+        assert!(SecurityHeaders::listed([("X", "a\r\nY: b")]).is_err());
+    }
+}

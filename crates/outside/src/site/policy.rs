@@ -1,0 +1,49 @@
+//! What every answer says to browsers, whoever makes it: which pages may read it, and how it may be used.
+
+use crate::message::{Cors, Request, Response, SecurityHeaders};
+
+/// The fields that answers carry, and who answers preflights.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Policy {
+    pub(crate) cors: Option<Cors>,
+    /// In place of that, for what is below a path; the longest path first.
+    below: Vec<(String, Cors)>,
+    pub(crate) security: SecurityHeaders,
+}
+
+impl Policy {
+    /// Is there anything to be said?
+    pub(crate) fn is_empty(&self) -> bool {
+        self.cors.is_none() && self.below.is_empty() && self.security.is_empty()
+    }
+
+    pub(crate) fn set_below(&mut self, path: &str, cors: Cors) {
+        let path = path.trim_end_matches('/').to_owned();
+        self.below.retain(|(other, _)| *other != path);
+        self.below.push((path, cors));
+        self.below.sort_by_key(|(path, _)| std::cmp::Reverse(path.len()));
+    }
+
+    /// The answer to a preflight, if this request is one.
+    pub(crate) fn preflight(&self, request: &Request) -> Option<Response> {
+        self.cors_of(request)?.preflight(request)
+    }
+
+    /// Adds the fields to an answer.
+    pub(crate) fn dress(&self, response: &mut Response, request: Option<&Request>) {
+        self.security.add_to(&mut response.headers);
+        if let Some(cors) = request.map_or(self.cors.as_ref(), |request| self.cors_of(request)) {
+            cors.add_to(&mut response.headers, request);
+        }
+    }
+
+    fn cors_of(&self, request: &Request) -> Option<&Cors> {
+        let below = self.below.iter().find(|(route, _)| is_below(request.route(), route));
+        below.map(|(_, cors)| cors).or(self.cors.as_ref())
+    }
+}
+
+/// Is this path the route, or below it?
+fn is_below(path: &str, route: &str) -> bool {
+    path.strip_prefix(route).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
