@@ -95,7 +95,8 @@ class OutsideHTTP:
         """Answers the path `route` and everything below it; replaces what was there. Works while the server runs.
 
         With `host`, a name, an IP address or `"*.example.com"`, it answers requests for that host alone, and comes before
-        the routes of all hosts.
+        the routes of all hosts. With `streaming` the function begins when the head of a request is there, and takes the
+        content by `iter_body()`.
         """
     def set_cors(self, route: str, cors: Any) -> None:
         """Which pages of other origins may read what is below this path; as `config["cors"]`, which it replaces there."""

@@ -45,7 +45,7 @@ impl Body {
     fn poll(&self, py: Python<'_>, ticket: u64) -> PyResult<Py<PyAny>> {
         let waker = EventLoop::waker(ticket);
         let copy = |piece: &[u8]| PyBytes::new(py, piece).into_any().unbind();
-        let polled = self.step(|pieces| pieces.poll_next_with(&mut Context::from_waker(&waker), copy));
+        let polled = self.step(|pieces| pieces.poll_next_with(&Context::from_waker(&waker), copy));
         match polled {
             Poll::Pending => Ok(false.into_pyobject(py)?.to_owned().into_any().unbind()),
             Poll::Ready(taken) => {

@@ -12,4 +12,5 @@ mod mutation;
 #[path = "../hostile/mutator.rs"]
 mod mutator;
 mod server;
+mod streaming;
 mod wire;

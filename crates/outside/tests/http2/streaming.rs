@@ -1,0 +1,105 @@
+//! Content that a handler takes while it comes in: with the head it begins, and the window is its back-pressure.
+
+use std::sync::mpsc::{Sender, channel};
+use std::time::Duration;
+
+use outside::{Error, Request, streaming};
+
+use crate::server::{DEADLINE, Running};
+use crate::wire::{
+    CANCEL, Client, DATA, END_HEADERS, END_STREAM, HEADERS, RST_STREAM, WINDOW_UPDATE, block, frame, get,
+};
+
+/// The head of a POST whose content follows.
+fn head(stream: u32) -> Vec<u8> {
+    let mut fields = get("/");
+    fields[0].1 = "POST";
+    frame(HEADERS, END_HEADERS, stream, &block(&fields))
+}
+
+/// Tells of each piece and of how it ended; answers with the length.
+fn counting(told: Sender<Result<usize, u16>>) -> impl Fn(&Request) -> Result<String, Error> + Send + Sync {
+    let told = std::sync::Mutex::new(told);
+    move |request| {
+        let mut length = 0;
+        for piece in request.pieces() {
+            let piece = piece.inspect_err(|error| told.lock().unwrap().send(Err(error.code())).unwrap())?;
+            length += piece.len();
+            told.lock().unwrap().send(Ok(piece.len())).unwrap();
+        }
+        Ok(length.to_string())
+    }
+}
+
+#[test]
+fn each_piece_is_there_at_once() {
+    let (told, hears) = channel();
+    let server = Running::start(|_| {});
+    server.set_route("/", streaming(counting(told)));
+    let mut client = Client::connect(server.address);
+    client.send(&head(1));
+    for length in 1..4 {
+        client.send(&frame(DATA, 0, 1, &vec![b'x'; length]));
+        assert_eq!(hears.recv_timeout(DEADLINE).unwrap(), Ok(length));
+    }
+    client.send(&frame(DATA, END_STREAM, 1, b"y"));
+    assert_eq!(client.answer(1), (200, b"7".to_vec()));
+}
+
+#[test]
+fn a_client_that_is_too_fast_gets_no_window() {
+    let (go, waits) = channel::<()>();
+    let waits = std::sync::Mutex::new(waits);
+    let server = Running::start(|_| {});
+    server.set_route(
+        "/",
+        streaming(move |request: &Request| {
+            waits.lock().unwrap().recv_timeout(DEADLINE).unwrap();
+            let length: usize = request.pieces().map(|piece| piece.map_or(0, |piece| piece.len())).sum();
+            length.to_string()
+        }),
+    );
+    let mut client = Client::connect(server.address);
+    client.send(&head(1));
+    // The windows of the connection and of the stream; what the handler has not taken is given back up to a buffer alone.
+    let (mut sent, mut windows) = (0, [65_535_usize; 2]);
+    while sent < 4 << 20 {
+        while windows.iter().all(|&window| window >= 16_384) {
+            client.send(&frame(DATA, 0, 1, &[b'x'; 16_384]));
+            sent += 16_384;
+            windows.iter_mut().for_each(|window| *window -= 16_384);
+        }
+        let Some(update) = client.frame_within(Duration::from_millis(300)) else { break };
+        if update.kind == WINDOW_UPDATE {
+            windows[update.stream as usize] += u32::from_be_bytes(update.payload[..4].try_into().unwrap()) as usize;
+        }
+    }
+    assert!(sent < 1 << 20, "{sent} bytes went out before anybody took one");
+    go.send(()).unwrap();
+    client.send(&frame(DATA, END_STREAM, 1, b""));
+    assert_eq!(client.answer(1), (200, sent.to_string().into_bytes()));
+}
+
+#[test]
+fn who_stops_ends_the_handler() {
+    let (told, hears) = channel();
+    let server = Running::start(|config| {
+        config.body_stall_timeout = Duration::from_millis(300);
+        config.max_body_size = 100;
+    });
+    server.set_route("/", streaming(counting(told)));
+    let mut client = Client::connect(server.address);
+    client.send(&[head(1), frame(DATA, 0, 1, b"x")].concat());
+    assert_eq!(hears.recv_timeout(DEADLINE).unwrap(), Ok(1));
+    client.send(&frame(RST_STREAM, 0, 1, &CANCEL.to_be_bytes()));
+    assert_eq!(hears.recv_timeout(DEADLINE).unwrap(), Err(400), "reset");
+    client.send(&[head(3), frame(DATA, 0, 3, b"x")].concat());
+    assert_eq!(hears.recv_timeout(DEADLINE).unwrap(), Ok(1));
+    assert_eq!(hears.recv_timeout(DEADLINE).unwrap(), Err(408), "stalled");
+    assert_eq!(client.answer(3).0, 408);
+    client.send(&[head(5), frame(DATA, 0, 5, &[b'x'; 60])].concat());
+    assert_eq!(hears.recv_timeout(DEADLINE).unwrap(), Ok(60));
+    client.send(&frame(DATA, 0, 5, &[b'x'; 60]));
+    assert_eq!(hears.recv_timeout(DEADLINE).unwrap(), Err(413), "too much");
+    assert_eq!(client.answer(5).0, 413);
+}
