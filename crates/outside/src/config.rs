@@ -52,6 +52,7 @@ pub struct Config {
     pub allowed_hosts: Vec<HostPattern>,
     pub trusted_proxies: Vec<TrustedProxy>,
     pub proxy_fields: ProxyFields,
+    pub hsts: Option<Duration>,
     pub ssl_enabled: bool,
     pub ssl_certfile: PathBuf,
     pub ssl_keyfile: PathBuf,
@@ -432,6 +433,25 @@ pub static KEYS: &[Key] = &[
         apply: |config, value| seconds(value, &mut config.tls_handshake_timeout),
     },
     Key {
+        name: "hsts",
+        default: Value::None,
+        allowed: "a time such as '30d' or '1y', a whole number of seconds, or None",
+        apply: |config, value| {
+            config.hsts = match value {
+                Value::None => None,
+                Value::Integer(seconds) => match u64::try_from(*seconds) {
+                    Ok(seconds) => Some(Duration::from_secs(seconds)),
+                    Err(_) => return false,
+                },
+                value => match text(value).and_then(span_of_time) {
+                    Some(time) => Some(time),
+                    None => return false,
+                },
+            };
+            true
+        },
+    },
+    Key {
         name: "big_definition_mb",
         default: Value::Integer(50),
         allowed: "a number (it has no effect)",
@@ -612,6 +632,22 @@ fn text(value: &Value) -> Option<&str> {
     }
 }
 
+/// A whole number and its unit: `90s`, `10m`, `12h`, `30d`, `2w`, `1y`.
+fn span_of_time(text: &str) -> Option<Duration> {
+    let (number, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
+    let seconds = match unit {
+        "s" => 1,
+        "m" => 60,
+        "h" => 3600,
+        "d" => 86_400,
+        "w" => 7 * 86_400,
+        "y" => 365 * 86_400,
+        _ => return None,
+    };
+    let number: u32 = number.parse().ok().filter(|_| number.bytes().all(|byte| byte.is_ascii_digit()))?;
+    Some(Duration::from_secs(u64::from(number) * seconds))
+}
+
 /// A list of texts, each of which means something; a text alone is a list of one.
 fn each<T: std::str::FromStr>(value: &Value, into: &mut Vec<T>) -> bool {
     let values = match value {
@@ -746,6 +782,7 @@ impl Default for Config {
             tls_handshake_timeout: Duration::ZERO,
             h2c: false,
             h2_ping: Duration::ZERO,
+            hsts: None,
         };
         for key in KEYS {
             (key.apply)(&mut config, &key.default);
@@ -822,6 +859,17 @@ mod tests {
         let mut config = Config::default();
         for key in KEYS {
             assert!((key.apply)(&mut config, &key.default), "{}", key.name);
+        }
+    }
+
+    #[test]
+    fn times_with_a_unit() {
+        for (text, seconds) in [("30d", Some(2_592_000)), ("1y", Some(31_536_000)), ("90s", Some(90)), ("0s", Some(0))]
+        {
+            assert_eq!(span_of_time(text).map(|time| time.as_secs()), seconds, "{text}");
+        }
+        for text in ["", "d", "30", "30 d", "-1d", "+1d", "1.5d", "1mo", "d1", "1é", "99999999999d"] {
+            assert_eq!(span_of_time(text), None, "{text}");
         }
     }
 

@@ -39,6 +39,7 @@ impl Connection {
                 self.keep_alive = false;
             }
             let closes = index == last && !self.keep_alive;
+            self.desk.service.front.complete(exchange.request.as_deref(), self.stream.is_secure(), &mut response);
             result = self.send_one(&mut out, exchange, &mut response, closes, &now).await;
             if hooks_wait {
                 seen.push((exchange.request.clone(), response));

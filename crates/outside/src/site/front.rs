@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use crate::config::{Config, ProxyFields};
 use crate::error::Refusal;
-use crate::message::{HostSet, NO_ADDRESS, Request, TrustedProxy};
+use crate::message::{HostSet, NO_ADDRESS, Request, Response, TrustedProxy};
 use crate::protocol::forwarded;
 
 /// The settings of the front door.
@@ -20,6 +20,8 @@ pub(crate) struct Front {
     fields: Option<ProxyFields>,
     /// Those who ask here know an address of the server, not its names.
     health_route: Option<Box<str>>,
+    /// The value of Strict-Transport-Security.
+    hsts: Option<Box<str>>,
 }
 
 impl Front {
@@ -31,6 +33,7 @@ impl Front {
             proxies: config.trusted_proxies.clone(),
             fields: Some(config.proxy_fields),
             health_route: config.health_route.as_deref().map(Into::into),
+            hsts: config.hsts.map(|time| format!("max-age={}", time.as_secs()).into()),
         }
     }
 
@@ -41,6 +44,16 @@ impl Front {
     /// 421 for another host (RFC 9110 section 15.5.20); 400 for what a proxy forwards that nobody can understand.
     pub(crate) fn receive(&self, request: &mut Request) -> Result<(), Refusal> {
         if self.is_open { Ok(()) } else { self.look(request) }
+    }
+
+    /// Adds what every answer says to clients that came by TLS, refusals included (RFC 6797 section 7.1). A handler may
+    /// have said it already. `is_secure` tells of the connection, for a request that could not be read.
+    pub(crate) fn complete(&self, request: Option<&Request>, is_secure: bool, response: &mut Response) {
+        let Some(hsts) = &self.hsts else { return };
+        let is_secure = request.map_or(is_secure, |request| request.scheme() == "https");
+        if is_secure && !response.headers.contains(HSTS) {
+            response.headers.push_checked(HSTS.as_bytes(), hsts.as_bytes());
+        }
     }
 
     fn look(&self, request: &mut Request) -> Result<(), Refusal> {
@@ -82,6 +95,7 @@ pub(crate) fn unnamed_hosts(config: &Config, address: SocketAddr) -> Option<Stri
     })
 }
 
+const HSTS: &str = "Strict-Transport-Security";
 const MISDIRECTED: Refusal = Refusal::limit(421, "this server has no host of that name", "allowed_hosts");
 
 #[cfg(test)]
@@ -133,6 +147,34 @@ mod tests {
             );
         }
         assert_eq!(received(&front, "127.0.0.1:1", "/", &[]).err(), Some(421));
+    }
+
+    #[test]
+    fn only_those_who_came_by_tls_are_held_to_it() {
+        let proxies = ("trusted_proxies", list(&["127.0.0.1"]));
+        let strict = front(&[("hsts", Value::Owned("30d".into())), proxies]);
+        let said = |front: &Front, request: Option<&Request>, is_secure, set: Option<&str>| {
+            let mut response = Response::new(200);
+            if let Some(value) = set {
+                response = response.with_header(HSTS, value);
+            }
+            front.complete(request, is_secure, &mut response);
+            response
+                .headers()
+                .get_all(HSTS)
+                .map(|value| String::from_utf8_lossy(value).into_owned())
+                .collect::<Vec<_>>()
+        };
+        let mut request = received(&strict, "[::1]:1", "/", &[("X-Forwarded-Proto", "https")]).unwrap();
+        assert!(said(&strict, Some(&request), false, None).is_empty());
+        request.is_secure = true;
+        assert_eq!(said(&strict, Some(&request), true, None), ["max-age=2592000"]);
+        assert_eq!(said(&strict, Some(&request), true, Some("max-age=0")), ["max-age=0"]);
+        assert_eq!(said(&strict, None, true, None), ["max-age=2592000"], "a refusal");
+        assert!(said(&strict, None, false, None).is_empty());
+        let behind = received(&strict, "127.0.0.1:1", "/", &[("X-Forwarded-Proto", "https")]).unwrap();
+        assert_eq!(said(&strict, Some(&behind), false, None), ["max-age=2592000"]);
+        assert!(said(&front(&[]), Some(&request), true, None).is_empty());
     }
 
     #[test]
