@@ -6,6 +6,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterable
+from typing import Any
 
 _TASKS = "/proc/self/task"
 
@@ -82,6 +83,11 @@ def described(status: int) -> str:
         return f"was killed by {signal.Signals(-status).name}"
     except ValueError:
         return f"was killed by signal {-status}"
+
+
+def descriptors(server: Any) -> list[int]:
+    """Those of all listeners of a server."""
+    return [descriptor for descriptor, _, _ in server._descriptors()]
 
 
 def release(listeners: Iterable[int]) -> None:

@@ -27,9 +27,9 @@ _FIRST_DESCRIPTOR = 3
 # As they were when the program was started, if this was imported before they were changed.
 _DIRECTORY = os.getcwd()
 _ENVIRONMENT = dict(os.environ)
-# Set where a generation made the file of its Unix socket itself: the last one removes it.
-_OWNS_FILE = "OUTSIDE_OWNS_FILE"
-_OURS = ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES", _READY, _TICKETS, _OWNS_FILE, _first_process.NAME)
+# What the next generation has to know of each listener: a JSON list.
+_LISTENERS = "OUTSIDE_LISTENERS"
+_OURS = ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES", _READY, _TICKETS, _LISTENERS, _first_process.NAME)
 
 
 class Command:
@@ -73,16 +73,17 @@ class Command:
             return "the path of the Python that runs it is not known"
         return None
 
-    def start(self, listeners: Iterable[int], taken: Iterable[int], owns_file: bool, secret: bytes) -> "Successor":
-        """Starts the program again with these listeners; `taken` are the signals that this process handles, `owns_file` tells
-        whether the last generation is to remove the file of its Unix socket, `secret` is that of the session tickets."""
+    def start(self, listeners: Iterable[tuple[int, str]], taken: Iterable[int], secret: bytes) -> "Successor":
+        """Starts the program again with these listeners and what it has to know of each, in JSON; `taken` are the signals that
+        this process handles, `secret` is that of the session tickets."""
         # Several slots may share a socket: it is handed on once.
-        distinct = {(found.st_dev, found.st_ino): number for number, found in ((n, os.fstat(n)) for n in listeners)}
+        found = ((os.fstat(number), number, legacy) for number, legacy in listeners)
+        distinct = {(status.st_dev, status.st_ino): (number, legacy) for status, number, legacy in found}
         hearing, telling = os.pipe()
         try:
             pid, mask = fork(taken)
             if pid == 0:
-                self._become(list(distinct.values()), telling, taken, mask, owns_file, secret)
+                self._become(list(distinct.values()), telling, taken, mask, secret)
         except OSError:
             os.close(hearing)
             raise
@@ -92,11 +93,10 @@ class Command:
 
     def _become(
         self,
-        listeners: list[int],
+        listeners: list[tuple[int, str]],
         telling: int,
         taken: Iterable[int],
         mask: set[int],
-        owns_file: bool,
         secret: bytes,
     ) -> NoReturn:
         try:
@@ -108,13 +108,12 @@ class Command:
             secrets, writing = os.pipe()
             os.write(writing, secret)
             os.close(writing)
-            handed = [*listeners, telling, secrets]
+            handed = [*(number for number, _ in listeners), telling, secrets]
             environment = {name: value for name, value in _ENVIRONMENT.items() if name not in _OURS}
             environment.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS=str(len(listeners)))
             environment[_READY] = f"{os.getpid()}:{_FIRST_DESCRIPTOR + len(listeners)}"
             environment[_TICKETS] = f"{os.getpid()}:{_FIRST_DESCRIPTOR + len(listeners) + 1}"
-            if owns_file:
-                environment[_OWNS_FILE] = "1"
+            environment[_LISTENERS] = f"[{','.join(legacy for _, legacy in listeners)}]"
             if _first_process.descriptor is not None:
                 handed.append(_first_process.descriptor)
                 environment[_first_process.NAME] = f"{os.getpid()}:{_FIRST_DESCRIPTOR + len(listeners) + 2}"

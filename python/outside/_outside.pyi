@@ -77,6 +77,9 @@ class OutsideHTTP:
     def address(self) -> tuple[str, int] | None:
         """Where the server listens, the chosen port included; `None` while it does not."""
     @property
+    def addresses(self) -> list[tuple[str, int] | str]:
+        """All places where it listens: the constructor's, those of `listen()`, that of `https_redirect`."""
+    @property
     def _terminate_process(self) -> bool: ...
     @property
     def _active_requests(self) -> list[Request]: ...
@@ -109,8 +112,14 @@ class OutsideHTTP:
         """`handler(request, message=None)` makes every answer with this code that the server would make itself."""
     def remove_errorhandler(self, errorcode: int) -> None:
         """Back to the built-in page; nothing happens if no handler was set."""
+    def listen(self, host: _Address | str, tls: bool | dict[str, Any] | list[dict[str, Any]] | None = None) -> None:
+        """Listens here too, from the next `run()` on.
+
+        `tls`: whether TLS is spoken there: `True`, with the certificates of the configuration, or `{"certfile": path,
+        "keyfile": path}` or a list of such.
+        """
     def run(self) -> None:
-        """Binds, prints the URL, serves until terminated, then returns."""
+        """Binds, prints each URL, serves until terminated, then returns."""
     def wait_until_ready(self, timeout: float | None = None) -> bool:
         """Waits until the server listens; `False` if that took longer than `timeout` seconds."""
     def terminate(self, signum: int | None = None, stackframe: FrameType | None = None) -> None:

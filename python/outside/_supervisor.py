@@ -14,7 +14,7 @@ import time
 from typing import Any
 
 from . import _first_process, _worker
-from ._fork import refuse_other_threads, release
+from ._fork import descriptors, refuse_other_threads, release
 from ._generation import Command, Successor, inherited_secret
 from ._notify import notify, reloading
 from ._signals import TAKEN, Signals
@@ -39,14 +39,14 @@ def supervise(server: Any) -> None:
     server._listen(slots)
     try:
         refuse_other_threads()
-        listeners = server._listener_fds()
+        listeners = descriptors(server)
         for descriptor in listeners:
             os.set_inheritable(descriptor, False)
         # One that was handed down and that nobody serves would keep its clients waiting.
-        if len(listeners) > slots:
-            _log.warning("%d listeners were handed down: so many workers are started, not %d", len(listeners), slots)
+        if server._slots() > slots:
+            _log.warning("%d listeners were handed down: so many workers are started, not %d", server._slots(), slots)
         _first_process.stay_behind(listeners)
-        supervisor = Supervisor(server, len(listeners))
+        supervisor = Supervisor(server, server._slots())
     except BaseException:
         server._close_listeners()
         raise
@@ -74,6 +74,7 @@ class Supervisor:
         self._heir: int | None = None  # the process that has taken over
         self._reload_again = False
         self._announced = False
+        self._speaks_tls = server._speaks_tls()
         self._ending = False
         self._retiring = False
         self._obeyed = 0  # of the terminations that signals have asked for
@@ -138,7 +139,7 @@ class Supervisor:
         due = [*self._workers.due(), self._successor.deadline if self._successor else None]
         times = [at for at in due if at is not None]
         timeout = max(0.0, min(times) - time.monotonic()) * 1000 + 1 if times else None
-        if self._server.config.get("ssl_enabled"):
+        if self._speaks_tls:
             timeout = min(timeout or HOUR, HOUR)
         for descriptor, _ in self._poll.poll(timeout):
             if descriptor == self._signals.fileno():
@@ -178,7 +179,10 @@ class Supervisor:
         self._announced = True
         processes = "1 process" if len(self._workers) == 1 else f"{len(self._workers)} processes"
         try:
-            print(f"outside is serving on {self._server._listening_on()} with {processes} (Ctrl+C stops it)", flush=True)
+            *urls, last = self._server._listening_on()
+            for url in urls:
+                print(f"outside is serving on {url}", flush=True)
+            print(f"outside is serving on {last} with {processes} (Ctrl+C stops it)", flush=True)
         except (OSError, ValueError):
             pass  # a closed standard output does not keep a server from serving
         if not self._command.announce_ready():
@@ -204,14 +208,14 @@ class Supervisor:
             notify("STOPPING=1")
         if self._successor:
             self._successor.give_up("is not wanted any more", GRACE)
-        release(self._server._listener_fds())
+        release(descriptors(self._server))
         self._workers.end(signal.SIGTERM, self._seconds("termination_timeout") + GRACE)
 
     def _retire(self) -> None:
         """The next generation serves: ends the workers of this one as soon as their clients can spare them."""
         if not self._ending and not self._retiring:
             self._retiring = True
-            release(self._server._listener_fds())
+            release(descriptors(self._server))
             self._workers.end(signal.SIGUSR2, self._patience())
 
     def _reload(self) -> None:
@@ -231,7 +235,8 @@ class Supervisor:
         reloading()
         try:
             secret = bytes(self._server._ticket_secret())
-            self._successor = self._command.start(self._server._listener_fds(), TAKEN, self._server._owns_file(), secret)
+            legacies = [(descriptor, legacy) for descriptor, _, legacy in self._server._descriptors()]
+            self._successor = self._command.start(legacies, TAKEN, secret)
         except OSError as error:
             _log.error("the new generation cannot be started: %s", error)
             notify("READY=1")

@@ -1,4 +1,4 @@
-"""What a worker process does: its start hook, serving on its slot's listener, its stop hook; then it is gone.
+"""What a worker process does: its start hook, serving on its slot's listeners, its stop hook; then it is gone.
 
 It never returns into the user's program. It tells the supervisor by single bytes through a pipe, is told by signals (SIGTERM:
 terminate, SIGUSR2: retire), and ends by itself when the supervisor is gone.
@@ -12,7 +12,7 @@ import time
 from types import FrameType
 from typing import Any, NoReturn
 
-from ._fork import flush, release
+from ._fork import descriptors, flush, release
 
 _log = logging.getLogger("outside")
 
@@ -56,8 +56,7 @@ class _Work:
         signal.signal(signal.SIGTERM, self._terminate)
         signal.signal(signal.SIGUSR2, self._retire)
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-        listeners = self._server._listener_fds()
-        release(listeners[: self._slot] + listeners[self._slot + 1 :])
+        release(descriptor for descriptor, slot, _ in self._server._descriptors() if slot != self._slot)
         start, stop = config.get("on_worker_start"), config.get("on_worker_stop")
         if start is not None:
             try:
@@ -81,7 +80,7 @@ class _Work:
 
     def _ready(self) -> None:
         # The server has its own handle of the listener; with this one left open, the port would stay open after it.
-        release(self._server._listener_fds())
+        release(descriptors(self._server))
         self._say(READY)
         # What came before there was a server that could hear it.
         if self._ending:

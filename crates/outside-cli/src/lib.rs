@@ -12,7 +12,7 @@ use std::ffi::OsString;
 use std::io::Write as _;
 use std::path::Path;
 
-use outside::{Address, Error, OutsideHttp};
+use outside::{Endpoint, Error, OutsideHttp};
 
 use arguments::Task;
 
@@ -28,11 +28,11 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
     run_by(arguments, |server, started| server.run_telling(started))
 }
 
-/// The same; `serve` runs the server, tells its second argument the address, and watches signals in its own way: for
+/// The same; `serve` runs the server, tells its second argument where it listens, and watches signals in its own way: for
 /// bindings.
 pub fn run_by(
     arguments: impl IntoIterator<Item = OsString>,
-    serve: impl FnOnce(&OutsideHttp, &(dyn Fn(&Address) + Sync)) -> Result<(), Error>,
+    serve: impl FnOnce(&OutsideHttp, &(dyn Fn(&[Endpoint]) + Sync)) -> Result<(), Error>,
 ) -> u8 {
     let order = match arguments::read(arguments) {
         Ok(Task::Help) => return print(include_str!("help.txt")),
@@ -50,8 +50,10 @@ pub fn run_by(
         Ok(made) => made,
         Err((status, fault)) => return fail(status, &fault),
     };
-    let started = |address: &Address| {
-        print(&subject.greeting(&address.url(server.config.ssl_enabled)));
+    let started = |endpoints: &[Endpoint]| {
+        for endpoint in endpoints {
+            print(&subject.greeting(&endpoint.to_string()));
+        }
     };
     match serve(&server, &started) {
         Ok(()) => ENDED,

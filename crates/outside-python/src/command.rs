@@ -7,7 +7,7 @@ use std::ffi::{CStr, OsString};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use outside::{Address, OutsideHttp};
+use outside::{Endpoint, OutsideHttp};
 use pyo3::prelude::*;
 use pyo3::types::{PyCFunction, PyDict, PyTuple};
 
@@ -31,12 +31,12 @@ pub(crate) fn command(py: Python<'_>, argv: Vec<OsString>) -> PyResult<u8> {
     raised.map_or(Ok(status), Err)
 }
 
-fn serve(server: &OutsideHttp, started: &(dyn Fn(&Address) + Sync)) -> Result<(), RunError> {
+fn serve(server: &OutsideHttp, started: &(dyn Fn(&[Endpoint]) + Sync)) -> Result<(), RunError> {
     let entered = server.enter()?;
     let (came, has_hung_up) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
     let signals = Python::attach(|py| {
         let terminate = noting(py, c"terminate", &came)?;
-        let hang_up = server.config.ssl_enabled.then(|| noting(py, c"hang_up", &has_hung_up)).transpose()?;
+        let hang_up = server.speaks_tls(&server.config).then(|| noting(py, c"hang_up", &has_hung_up)).transpose()?;
         Signals::take(terminate.as_any(), hang_up.as_ref().map(|handler| handler.as_any()), &entered, true)
     })?;
     let result: Result<(), RunError> = server.run_entered(entered, started, || {

@@ -2,25 +2,25 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::os::fd::{AsFd as _, AsRawFd as _};
+use std::os::fd::AsRawFd as _;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
-use outside::{Address, KEYS, Listener, SocketFile, TicketKeys, Value};
+use outside::{Endpoint, KEYS, Listeners, SocketFile, TicketKeys, Value};
 use pyo3::exceptions::{PyKeyError, PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyList, PyString, PyTuple};
+use pyo3::types::{PyDict, PyList, PyTuple};
 
 use crate::call::Shared;
 use crate::call::sync::ErrorFunction;
 use crate::embedding::PythonHost;
 use crate::file_path::kind;
-use crate::listening::listen;
+use crate::listening::{announce, listen, security, to_python};
 use crate::logging::{PythonLog, log_exception};
 use crate::request::Request;
 use crate::routes::{Routes, engine_handler, route_name};
-use crate::serving::serve_on;
+use crate::serving::{run_error, serve_on};
 use crate::settings::{Settings, check_host, read_cors, shown, value_error, value_of};
 use crate::websocket::WebSocket;
 use crate::websocket_connection::from_python;
@@ -37,10 +37,10 @@ pub(crate) struct Server {
     config: Mutex<Py<PyDict>>,
     pub(crate) routes: Routes,
     error_routes: Mutex<BTreeMap<u16, Py<PyAny>>>,
-    /// Bound before `run()` serves on them: one for each worker.
-    listeners: Mutex<Vec<Listener>>,
-    /// The file of a Unix socket that this generation of the program, or one before it, has made.
-    socket_file: Mutex<Option<SocketFile>>,
+    /// Bound before `run()` serves on them: one for each worker, at each place.
+    listeners: Mutex<Listeners>,
+    /// The files of Unix sockets that this generation of the program, or one before it, has made.
+    socket_files: Mutex<Vec<SocketFile>>,
     /// Those of all workers, and of the next generation.
     ticket_keys: Mutex<TicketKeys>,
 }
@@ -93,7 +93,7 @@ impl OutsideHttp {
             routes: Routes::default(),
             error_routes: Mutex::default(),
             listeners: Mutex::default(),
-            socket_file: Mutex::default(),
+            socket_files: Mutex::default(),
             ticket_keys: Mutex::default(),
         };
         self.0.set(server).map_err(|_| PyRuntimeError::new_err("a server is initialised once"))
@@ -200,16 +200,10 @@ impl OutsideHttp {
         // Taken, not cloned: the port is closed as soon as the drain begins.
         let listeners = std::mem::take(&mut *lock(&server.listeners));
         let notify = py.import("outside._notify")?.getattr("notify")?.unbind();
-        let url = listeners.first().map(Listener::url).unwrap_or_default();
-        let print = |_: &Address| {
+        let print = |endpoints: &[Endpoint]| {
             Python::attach(|py| {
-                let text = format!("outside is serving on {url} (Ctrl+C stops it)");
-                let options = PyDict::new(py);
-                let printed = options
-                    .set_item("flush", true)
-                    .and_then(|()| py.import("builtins")?.getattr("print")?.call((text,), Some(&options)));
                 // A closed standard output does not keep a server from serving, nor does a service manager that is gone.
-                drop(printed);
+                drop(announce(py, endpoints));
                 drop(notify.bind(py).call1(("READY=1",)));
             });
         };
@@ -222,26 +216,32 @@ impl OutsideHttp {
     fn _listen(slf: &Bound<'_, Self>, slots: usize) -> PyResult<()> {
         let server = slf.get().server()?;
         let settings = server.settings(slf.py())?;
-        let (listeners, file) = listen(&settings, &lock(&server.ticket_keys), slots)?;
-        server.engine.warn_of_hosts(&listeners, &settings.config);
-        *lock(&server.socket_file) = file;
+        let listeners = listen(&server.engine, &settings, &lock(&server.ticket_keys), slots)?;
+        *lock(&server.socket_files) = listeners.files();
         *lock(&server.listeners) = listeners;
         Ok(())
     }
 
-    /// The descriptors of the listeners, one for each slot.
-    fn _listener_fds(&self) -> PyResult<Vec<i32>> {
-        Ok(lock(&self.server()?.listeners).iter().map(|listener| listener.as_fd().as_raw_fd()).collect())
+    /// How many slots for workers there are.
+    fn _slots(&self) -> PyResult<usize> {
+        Ok(lock(&self.server()?.listeners).slots())
     }
 
-    /// Is the file of the Unix socket to be removed at the end?
-    fn _owns_file(&self) -> PyResult<bool> {
-        Ok(lock(&self.server()?.socket_file).is_some())
+    /// The descriptors of all listeners, each with its slot and what the next generation has to know of it.
+    fn _descriptors(&self) -> PyResult<Vec<(i32, usize, String)>> {
+        let listeners = lock(&self.server()?.listeners);
+        Ok(listeners.descriptors().map(|(slot, descriptor, legacy)| (descriptor.as_raw_fd(), slot, legacy)).collect())
     }
 
     /// Where the listeners listen, as it is printed.
-    fn _listening_on(&self) -> PyResult<Option<String>> {
-        Ok(lock(&self.server()?.listeners).first().map(Listener::url))
+    fn _listening_on(&self) -> PyResult<Vec<String>> {
+        Ok(lock(&self.server()?.listeners).endpoints().iter().map(Endpoint::to_string).collect())
+    }
+
+    /// Is TLS spoken anywhere?
+    fn _speaks_tls(&self, py: Python<'_>) -> PyResult<bool> {
+        let server = self.server()?;
+        Ok(server.engine.speaks_tls(&server.settings(py)?.config))
     }
 
     /// The secret behind the session tickets, for the next generation; the keys of times gone by are forgotten.
@@ -270,9 +270,9 @@ impl OutsideHttp {
     #[pyo3(signature = (slot, ready, report))]
     fn _serve(slf: &Bound<'_, Self>, slot: usize, ready: Py<PyAny>, report: i32) -> PyResult<bool> {
         let server = slf.get().server()?;
-        let listener = server.take_listener(slot)?;
+        let listeners = lock(&server.listeners).slot(slot).map_err(run_error)?;
         *lock(&server.shared.report) = Some(File::options().write(true).open(format!("/dev/fd/{report}"))?);
-        serve_on(slf, vec![listener], false, |_| {
+        serve_on(slf, listeners, false, |_| {
             Python::attach(|py| {
                 if let Err(error) = ready.bind(py).call0() {
                     log_exception(py, "telling that a worker is ready failed", &error);
@@ -291,10 +291,8 @@ impl OutsideHttp {
     /// Closes what `_listen` opened, and removes the file of a Unix socket.
     fn _close_listeners(slf: &Bound<'_, Self>) -> PyResult<()> {
         let server = slf.get().server()?;
-        lock(&server.listeners).clear();
-        if let Some(file) = lock(&server.socket_file).take() {
-            file.remove();
-        }
+        drop(std::mem::take(&mut *lock(&server.listeners)));
+        std::mem::take(&mut *lock(&server.socket_files)).into_iter().for_each(SocketFile::remove);
         Ok(())
     }
 
@@ -349,17 +347,29 @@ impl OutsideHttp {
     /// Where the server listens, the chosen port included (`"unix:PATH"` for a Unix socket); `None` while it does not.
     #[getter]
     fn address<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
-        match self.server()?.engine.address() {
-            None => Ok(None),
-            Some(Address::Tcp(address)) => {
-                let pair = (address.ip().to_string(), address.port()).into_pyobject(py)?;
-                Ok(Some(pair.into_any()))
-            }
-            Some(Address::Unix(path)) => {
-                let text = PyString::new(py, &format!("unix:{}", path.display()));
-                Ok(Some(text.into_any()))
-            }
+        self.server()?.engine.address().map(|address| to_python(py, &address)).transpose()
+    }
+
+    /// All places where it listens, as `address` tells the first one: the constructor's, those of `listen()`, and that of
+    /// `https_redirect`. Empty while it does not.
+    #[getter]
+    fn addresses<'py>(&self, py: Python<'py>) -> PyResult<Vec<Bound<'py, PyAny>>> {
+        let endpoints = self.server()?.engine.endpoints();
+        endpoints.iter().map(|endpoint| to_python(py, &endpoint.address)).collect()
+    }
+
+    /// Listens here too, from the next `run()` on. `tls` says whether TLS is spoken there: `True`, with the certificates of
+    /// the configuration, or a dictionary (or a list of them) with `certfile` and `keyfile`.
+    #[pyo3(signature = (host, tls=None))]
+    fn listen(&self, host: &Bound<'_, PyAny>, tls: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
+        let server = self.server()?;
+        if server.engine.address().is_some() {
+            return Err(PyRuntimeError::new_err(
+                "a server that runs cannot listen elsewhere; call listen() before run()",
+            ));
         }
+        server.engine.listen_at(check_host(host)?, security(tls)?);
+        Ok(())
     }
 
     #[getter]
@@ -425,13 +435,5 @@ impl Server {
     pub(crate) fn settings(&self, py: Python<'_>) -> PyResult<Settings> {
         let config = lock(&self.config).clone_ref(py);
         Settings::read(config.bind(py))
-    }
-
-    /// A handle of a bound listener.
-    fn take_listener(&self, slot: usize) -> PyResult<Listener> {
-        let listeners = lock(&self.listeners);
-        let listener =
-            listeners.get(slot).ok_or_else(|| PyRuntimeError::new_err("no such slot: call _listen first"))?;
-        Ok(listener.try_clone()?)
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use outside::{Address, BindError, Listener};
+use outside::{BindError, Endpoint, Listeners};
 use pyo3::exceptions::{PyOSError, PyRuntimeError};
 use pyo3::prelude::*;
 
@@ -22,9 +22,9 @@ use crate::websocket::WebSocket;
 /// Serves on listeners until terminated.
 pub(crate) fn serve_on(
     slf: &Bound<'_, OutsideHttp>,
-    listeners: Vec<Listener>,
+    listeners: Listeners,
     takes_signals: bool,
-    started: impl FnOnce(&Address) + Send,
+    started: impl FnOnce(&[Endpoint]) + Send,
 ) -> PyResult<()> {
     let py = slf.py();
     let server = slf.get().server()?;
@@ -48,7 +48,7 @@ pub(crate) fn serve_on(
         end_loop(py, running)?;
         return Err(error);
     }
-    let hangup = config.ssl_enabled.then(|| slf.getattr("_hang_up")).transpose()?;
+    let hangup = server.engine.speaks_tls(&config).then(|| slf.getattr("_hang_up")).transpose()?;
     let signals = Signals::take(&slf.getattr("terminate")?, hangup.as_ref(), &entered, takes_signals)?;
     // That a worker ends is its supervisor's to tell.
     let mut has_told_end = !takes_signals;

@@ -3,6 +3,7 @@
 //! Two stages. What was typed is a list of names and [`Value`]s; [`Config::from_values`] makes of it what is meant, or
 //! one error that names every bad key. The Rust face fills [`Config`] directly and is checked by the same rules.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -53,6 +54,7 @@ pub struct Config {
     pub trusted_proxies: Vec<TrustedProxy>,
     pub proxy_fields: ProxyFields,
     pub hsts: Option<Duration>,
+    pub https_redirect: Option<(Option<IpAddr>, u16)>,
     pub ssl_enabled: bool,
     pub ssl_certfile: PathBuf,
     pub ssl_keyfile: PathBuf,
@@ -433,6 +435,26 @@ pub static KEYS: &[Key] = &[
         apply: |config, value| seconds(value, &mut config.tls_handshake_timeout),
     },
     Key {
+        name: "https_redirect",
+        default: Value::None,
+        allowed: "a port, (ip, port), or None",
+        apply: |config, value| {
+            config.https_redirect = match value {
+                Value::None => None,
+                Value::Integer(port) => match u16::try_from(*port) {
+                    Ok(port) => Some((None, port)),
+                    Err(_) => return false,
+                },
+                Value::Address(ip, port) => match ip.parse() {
+                    Ok(ip) => Some((Some(ip), *port)),
+                    Err(_) => return false,
+                },
+                _ => return false,
+            };
+            true
+        },
+    },
+    Key {
         name: "hsts",
         default: Value::None,
         allowed: "a time such as '30d' or '1y', a whole number of seconds, or None",
@@ -671,6 +693,17 @@ fn path(value: &Value, into: &mut PathBuf) -> bool {
     path.is_some()
 }
 
+impl CertificateFiles {
+    /// One table with `certfile` and `keyfile`, or a list of them; `None` if it is neither.
+    pub fn listed(value: &Value) -> Option<Vec<Self>> {
+        match value {
+            Value::List(values) if values.is_empty() => None,
+            Value::List(values) => values.iter().map(certificate_files).collect(),
+            value => certificate_files(value).map(|files| vec![files]),
+        }
+    }
+}
+
 fn certificate_files(value: &Value) -> Option<CertificateFiles> {
     let Value::Table(fields) = value else { return None };
     let field =
@@ -783,6 +816,7 @@ impl Default for Config {
             h2c: false,
             h2_ping: Duration::ZERO,
             hsts: None,
+            https_redirect: None,
         };
         for key in KEYS {
             (key.apply)(&mut config, &key.default);

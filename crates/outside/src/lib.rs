@@ -35,7 +35,7 @@ mod site;
 mod transport;
 mod websocket;
 
-pub use app::{Entered, OutsideHttp, OutsideHttpRedirect, ScheduledResponse};
+pub use app::{Entered, OutsideHttp, OutsideHttpRedirect, ScheduledResponse, Security};
 pub use config::{AccessLog, CertificateFiles, Config, KEYS, Key, ProxyFields, Symlinks, Value};
 pub use content::{ContentRange, Form, FormFile, Pieces, content_file};
 pub use error::{Error, Refusal};
@@ -60,7 +60,9 @@ pub use message::{
 pub use protocol::testing;
 pub use route::{PatternRoute, pattern_names};
 pub use site::{ErrorHandler, Hooks, error_page};
-pub use transport::{Address, BindError, CertificateError, Listener, SocketFile, TicketKeys, Tls};
+pub use transport::{
+    Address, BindError, CertificateError, Door, Endpoint, Listener, Listeners, Place, SocketFile, TicketKeys, Tls,
+};
 pub use websocket::{
     Bus, Hub, Message, SessionData, SessionHandler, Style, WebSocket, WebSocketConnection, WebSocketExit, WhenFull,
     Wire,

@@ -1,5 +1,6 @@
 //! What users hold: a server, a server that redirects, and an answer outside of any server.
 
+mod places;
 mod redirect;
 mod routes;
 mod scheduled;
@@ -11,6 +12,7 @@ use std::os::fd::BorrowedFd;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+pub use places::Security;
 pub use redirect::OutsideHttpRedirect;
 pub use scheduled::ScheduledResponse;
 
@@ -22,7 +24,7 @@ use crate::log::{Level, LogSink, StandardError};
 use crate::message::{Cors, IntoAnswer, Request, Response};
 use crate::server::{Control, Doorbell, Running};
 use crate::site::{ErrorHandler, Hooks, Site, unnamed_hosts};
-use crate::transport::{Address, Listener, TicketKeys, Tls};
+use crate::transport::{Address, Door, Endpoint, Listeners, SocketFile, TicketKeys};
 use crate::websocket::Message;
 
 /// An HTTP server.
@@ -41,6 +43,8 @@ pub struct OutsideHttp {
     /// The settings, read when the server starts.
     pub config: Config,
     address: Address,
+    /// Where it listens besides.
+    also: Mutex<Vec<(Address, Security)>>,
     site: Arc<Site>,
     control: Arc<Control>,
     listening: Arc<Listening>,
@@ -72,7 +76,7 @@ impl Drop for Entered {
 /// Where a server listens, for those who wait for it.
 #[derive(Default)]
 struct Listening {
-    address: Mutex<Option<Address>>,
+    endpoints: Mutex<Vec<Endpoint>>,
     changed: Condvar,
 }
 
@@ -91,6 +95,7 @@ impl OutsideHttp {
         Self {
             config: Config::default(),
             address,
+            also: Mutex::default(),
             site: Arc::default(),
             control: Control::new(),
             listening: Arc::default(),
@@ -240,17 +245,22 @@ impl OutsideHttp {
     /// A certificate cannot be used ([`crate::CertificateError`]), the address cannot be bound, or the system refuses a
     /// thread.
     pub fn run(&self) -> Result<(), Error> {
-        let is_secure = self.config.ssl_enabled;
-        self.run_telling(|address| eprintln!("outside is serving on {} (Ctrl+C stops it)", address.url(is_secure)))
+        self.run_telling(|endpoints| {
+            for (index, endpoint) in endpoints.iter().enumerate() {
+                let advice = if index + 1 == endpoints.len() { " (Ctrl+C stops it)" } else { "" };
+                eprintln!("outside is serving on {endpoint}{advice}");
+            }
+        })
     }
 
-    /// The same; `started` is told the address, in place of the line on standard error.
+    /// The same; `started` is told where it listens, in place of the lines on standard error: at the constructor's place, at
+    /// those that were added, and where clients are redirected to TLS, in this order.
     ///
     /// # Errors
     /// As [`OutsideHttp::run`].
-    pub fn run_telling(&self, started: impl FnOnce(&Address)) -> Result<(), Error> {
+    pub fn run_telling(&self, started: impl FnOnce(&[Endpoint])) -> Result<(), Error> {
         let entered = self.enter()?;
-        let signals = signals::Signals::watch(&entered, self.config.ssl_enabled)?;
+        let signals = signals::Signals::watch(&entered, self.speaks_tls(&self.config))?;
         self.run_entered(entered, started, || {
             signals.pass_on(&self.control);
             Ok(())
@@ -265,33 +275,25 @@ impl OutsideHttp {
     pub fn run_entered<E: From<Error>>(
         &self,
         entered: Entered,
-        started: impl FnOnce(&Address),
+        started: impl FnOnce(&[Endpoint]),
         rung: impl FnMut() -> Result<(), E>,
     ) -> Result<(), E> {
-        let tls = Tls::of(&self.config, &self.ticket_keys)?;
-        let mut listeners = Listener::inherited()?;
-        if listeners.is_empty() {
-            listeners = Listener::bind_each(&self.address, self.config.backlog_length, self.config.reactors)?;
-        }
-        let listeners: Vec<_> = listeners.into_iter().map(|listener| listener.with_tls(tls.clone())).collect();
-        self.warn_of_hosts(&listeners, &self.config);
-        let file = listeners.first().and_then(Listener::file);
+        let listeners = self.open(&self.address, &self.config, &self.ticket_keys, self.config.reactors)?;
+        let files = listeners.files();
         let result = self.run_with(entered, listeners, &self.config, started, rung);
-        if let Some(file) = file {
-            file.remove();
-        }
+        files.into_iter().for_each(SocketFile::remove);
         result
     }
 
-    /// Says in the log if handlers are called for any host, and from elsewhere than this machine: for bindings, which bind
-    /// listeners themselves.
-    pub fn warn_of_hosts(&self, listeners: &[Listener], config: &Config) {
+    /// Says in the log if handlers are called for any host, and from elsewhere than this machine.
+    fn warn_of_hosts(&self, listeners: &Listeners, config: &Config) {
         // Files and redirects are the same whatever the host.
         let is_plain = |handler: &Handler| matches!(handler, Handler::Files(_) | Handler::Redirect(_));
         if self.site.snapshot().routes.iter().all(|route| is_plain(&route.handler)) {
             return;
         }
-        let mut addresses = listeners.iter().filter_map(|listener| listener.address().socket_addr());
+        let site = listeners.iter().filter(|listener| listener.door() == Door::Site);
+        let mut addresses = site.filter_map(|listener| listener.address().socket_addr());
         if let Some(text) = addresses.find_map(|address| unnamed_hosts(config, address)) {
             self.sink.event(Level::Warning, &text);
         }
@@ -308,46 +310,51 @@ impl OutsideHttp {
         }
     }
 
-    /// The same on listeners that are bound, with or without TLS, and with other settings; `started` is told the address of
-    /// the first one: for bindings.
+    /// The same on listeners that are bound, with or without TLS, and with other settings: for bindings.
     ///
     /// # Errors
     /// There is no listener, the system refuses a thread, or what `rung` returned.
     pub fn run_with<E: From<Error>>(
         &self,
         entered: Entered,
-        listeners: Vec<Listener>,
+        listeners: impl Into<Listeners>,
         config: &Config,
-        started: impl FnOnce(&Address),
+        started: impl FnOnce(&[Endpoint]),
         rung: impl FnMut() -> Result<(), E>,
     ) -> Result<(), E> {
         let (sink, control, doorbell) =
             (Arc::clone(&self.sink), Arc::clone(&self.control), Arc::clone(&entered.doorbell));
-        let running = Running::start(listeners, config, &self.site, &self.host, sink, control, doorbell)?;
-        let address = running.address().clone();
-        started(&address);
-        self.listening.set(Some(address));
+        let running = Running::start(listeners.into(), config, &self.site, &self.host, sink, control, doorbell)?;
+        let endpoints = running.endpoints().to_vec();
+        started(&endpoints);
+        self.listening.set(endpoints);
         let result = running.serve(config, rung);
-        self.listening.set(None);
+        self.listening.set(Vec::new());
         drop(entered);
         result
     }
 
-    /// Where it listens now; `None` if it does not run.
+    /// Where it listens now; `None` if it does not run. If it listens at several places, the constructor's.
     pub fn address(&self) -> Option<Address> {
+        self.listening.lock().first().map(|endpoint| endpoint.address.clone())
+    }
+
+    /// All places where it listens now: the constructor's, those that were added, and where clients are redirected to TLS.
+    pub fn endpoints(&self) -> Vec<Endpoint> {
         self.listening.lock().clone()
     }
 
     /// Waits until the server listens; `false` if that takes longer than this.
     pub fn wait_until_ready(&self, at_most: Option<Duration>) -> bool {
         let deadline = at_most.map(|time| Instant::now() + time);
-        let mut address = self.listening.lock();
-        while address.is_none() {
+        let mut endpoints = self.listening.lock();
+        while endpoints.is_empty() {
             let left = deadline.map_or(Duration::from_secs(3600), |at| at.saturating_duration_since(Instant::now()));
             if left.is_zero() {
                 return false;
             }
-            address = self.listening.changed.wait_timeout(address, left).unwrap_or_else(PoisonError::into_inner).0;
+            let waited = self.listening.changed.wait_timeout(endpoints, left);
+            endpoints = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
         true
     }
@@ -384,13 +391,13 @@ impl std::fmt::Debug for OutsideHttp {
 }
 
 impl Listening {
-    fn set(&self, address: Option<Address>) {
-        *self.lock() = address;
+    fn set(&self, endpoints: Vec<Endpoint>) {
+        *self.lock() = endpoints;
         self.changed.notify_all();
     }
 
-    fn lock(&self) -> MutexGuard<'_, Option<Address>> {
-        self.address.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Vec<Endpoint>> {
+        self.endpoints.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

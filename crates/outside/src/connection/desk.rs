@@ -19,7 +19,8 @@ use crate::handler::{Elsewhere, Function, Handler, Reply};
 use crate::log::Level;
 use crate::message::{Body, Request, Response};
 use crate::route::Choice;
-use crate::site::{Snapshot, error_page};
+use crate::site::{Snapshot, error_page, redirect};
+use crate::transport::Door;
 use crate::websocket::WebSocket;
 
 /// Milliseconds before the minimum rate is asked for.
@@ -33,6 +34,8 @@ pub(super) struct Desk {
     pub(super) site: (u64, Arc<Snapshot>),
     /// What is kept as long as anything runs on behalf of who asks, wanted or not.
     pub(super) held: Option<Arc<dyn Any + Send + Sync>>,
+    /// What whoever came here gets.
+    pub(super) door: Door,
 }
 
 /// Who answers, if not here and now.
@@ -47,7 +50,7 @@ pub(super) enum Awaited {
 
 impl Desk {
     pub(super) fn new(service: Arc<Service>, handle: Arc<Handle>) -> Self {
-        Self { service, handle, site: (u64::MAX, Arc::default()), held: None }
+        Self { service, handle, site: (u64::MAX, Arc::default()), held: None, door: Door::Site }
     }
 
     /// Finds out who answers, and answers what can be answered here and now. Returns who has to be waited for.
@@ -68,6 +71,16 @@ impl Desk {
             };
             // Answered by the engine alone, hooks or not: it tells whether the process lives.
             exchange.work = Work::Answered(response.with_header("Cache-Control", "no-store"));
+            return None;
+        }
+        if self.door == Door::ToHttps {
+            match self.service.front.to_https(request) {
+                Ok(response) => self.offer(exchange, Ok(response)),
+                Err(refusal) => {
+                    exchange.work = Work::Status(refusal.status, Some(refusal.reason.to_owned()));
+                    self.settle_alone(exchange);
+                }
+            }
             return None;
         }
         if let Some(policy) = &self.site.1.policy
@@ -340,13 +353,4 @@ impl Desk {
         let log = Arc::clone(&self.service.log);
         self.beside(move || log.flush()).await
     }
-}
-
-/// The destination joined with the path and query of the request: 301 for GET and HEAD, 308 for the rest, so that a
-/// POST stays a POST (RFC 9110 section 15.4).
-fn redirect(destination: &str, request: &Request) -> Response {
-    let status = if matches!(request.method(), "GET" | "HEAD") { 301 } else { 308 };
-    let query = if request.query().is_empty() { "" } else { "?" };
-    let location = format!("{}{}{query}{}", destination.trim_end_matches('/'), request.raw_path(), request.query());
-    Response::redirect(&location, status)
 }

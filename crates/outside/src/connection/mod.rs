@@ -44,7 +44,7 @@ use crate::message::Request;
 use crate::protocol::http1::{Framing, HeadLimits, HeadScanner};
 use crate::protocol::websocket::DeflatePool;
 use crate::site::{Front, Site};
-use crate::transport::Stream;
+use crate::transport::{Door, Stream};
 use crate::websocket::Room;
 use buffer::Input;
 use desk::Desk;
@@ -149,7 +149,7 @@ impl Drop for Seat {
 
 impl Connection {
     /// A connection that waits to be run; by then the crowd has admitted it.
-    pub(crate) fn new(stream: Stream, address: SocketAddr, service: Arc<Service>) -> Self {
+    pub(crate) fn new(stream: Stream, address: SocketAddr, door: Door, service: Arc<Service>) -> Self {
         let (number, handle) = service.handles.add();
         // Whoever is there already is told by the server; who comes too late for that has to know by itself.
         if service.is_draining() {
@@ -161,7 +161,7 @@ impl Connection {
             address,
             client: client_text(address),
             seat: Seat { service: Arc::clone(&service), number },
-            desk: Desk::new(service, handle),
+            desk: Desk { door, ..Desk::new(service, handle) },
             mailbox: Arc::default(),
             input: Input::default(),
             scanner: HeadScanner::default(),

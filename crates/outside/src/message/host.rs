@@ -161,11 +161,18 @@ impl HostSet {
 
     /// Is the host of this authority among them?
     pub(crate) fn contains(&self, authority: &str) -> bool {
-        self.any
-            || HostName::of(authority).is_some_and(|host| {
-                self.exact.contains(host.as_str())
-                    || !self.below.is_empty() && host.parents().any(|parent| self.below.contains(parent))
-            })
+        self.any || HostName::of(authority).is_some_and(|host| self.names(&host))
+    }
+
+    /// Is it one of those that are named, not only one of any?
+    pub(crate) fn names(&self, host: &HostName) -> bool {
+        self.exact.contains(host.as_str())
+            || !self.below.is_empty() && host.parents().any(|parent| self.below.contains(parent))
+    }
+
+    /// Is there any that is named?
+    pub(crate) fn has_names(&self) -> bool {
+        !self.exact.is_empty() || !self.below.is_empty()
     }
 }
 

@@ -10,17 +10,17 @@ use tokio::sync::oneshot;
 use super::reactors::Reactors;
 use crate::connection::{Connection, Service};
 use crate::log::Level;
-use crate::transport::{Accepting, Stream, Tls};
+use crate::transport::{Accepting, Entrance, Stream};
 
 /// Accepts until aborted. Never more connections than allowed: the one that has been idle longest makes room; if none
 /// is idle, one stands at the door of each listener, and the others wait in the backlog.
-pub(super) async fn accept(listener: Accepting, tls: Option<Arc<Tls>>, reactors: Arc<Reactors>, service: Arc<Service>) {
+pub(super) async fn accept(listener: Accepting, entrance: Entrance, reactors: Arc<Reactors>, service: Arc<Service>) {
     let most = service.config.max_connections.unwrap_or_else(default_most);
     loop {
         match listener.accept().await {
             Ok((stream, address)) => {
                 // From here on it is served by a task of its own, or a server that ends would leave it unanswered.
-                if let Some(admission) = receive(stream, address, tls.as_deref(), most, &reactors, &service) {
+                if let Some(admission) = receive(stream, address, &entrance, most, &reactors, &service) {
                     drop(admission.await);
                 }
             }
@@ -46,7 +46,7 @@ const PAUSE: Duration = Duration::from_millis(50);
 fn receive(
     stream: Stream,
     address: SocketAddr,
-    tls: Option<&Tls>,
+    entrance: &Entrance,
     most: usize,
     reactors: &Arc<Reactors>,
     service: &Arc<Service>,
@@ -65,7 +65,7 @@ fn receive(
             }
         }
     };
-    let stream = match match tls {
+    let stream = match match &entrance.tls {
         Some(tls) => tls.accept(stream),
         None => Ok(stream),
     } {
@@ -75,7 +75,7 @@ fn receive(
             return None;
         }
     };
-    let connection = Connection::new(stream, address, Arc::clone(home));
+    let connection = Connection::new(stream, address, entrance.door, Arc::clone(home));
     if service.crowd.admit(most) {
         drop(runtime.spawn(connection.run()));
         return None;

@@ -21,8 +21,8 @@ use crate::connection::{DRAINING, Order, RETIRING, Service};
 use crate::error::Error;
 use crate::executor::Host;
 use crate::log::{Level, Log, LogSink};
-use crate::site::Site;
-use crate::transport::{Address, Listener, Renewal, Tls};
+use crate::site::{Front, Site, ToHttps};
+use crate::transport::{Endpoint, Listener, Listeners, Renewal, Tls};
 use reactors::Reactors;
 
 /// The stages of a server's life that others may ask for.
@@ -131,7 +131,7 @@ pub(crate) struct Running {
     reactors: Arc<Reactors>,
     control: Arc<Control>,
     doorbell: Arc<Doorbell>,
-    address: Address,
+    endpoints: Vec<Endpoint>,
     /// Of all listeners, each once.
     tls: Vec<Arc<Tls>>,
     accepting: Vec<AbortHandle>,
@@ -154,7 +154,7 @@ const LOOK: Duration = Duration::from_secs(1);
 impl Running {
     /// Begins to serve on all of these; reactors for which there is no listener of their own share one.
     pub(crate) fn start(
-        listeners: Vec<Listener>,
+        listeners: Listeners,
         config: &Config,
         site: &Arc<Site>,
         host: &Arc<dyn Host>,
@@ -162,19 +162,25 @@ impl Running {
         control: Arc<Control>,
         doorbell: Arc<Doorbell>,
     ) -> Result<Self, Error> {
-        let first = listeners.first().ok_or_else(|| Error::new("nothing to listen on"))?;
-        let address = first.address().clone();
-        let log = Log::new(config.access_log, sink);
-        let reactors = Arc::new(Reactors::start(config, site, host, &log, &control.stage)?);
-        let log_thread = log.start().inspect_err(|_| reactors.stop())?;
-        let (accepting, ticking) = (Vec::new(), Vec::new());
+        let endpoints = listeners.endpoints();
+        if endpoints.is_empty() {
+            return Err(Error::new("nothing to listen on"));
+        }
         let mut tls = Vec::<Arc<Tls>>::new();
         for own in listeners.iter().filter_map(Listener::tls) {
             if !tls.iter().any(|known| Arc::ptr_eq(known, own)) {
                 tls.push(Arc::clone(own));
             }
         }
-        let mut running = Self { reactors, control, doorbell, address, tls, accepting, ticking, log, log_thread };
+        let secure =
+            endpoints.iter().filter(|endpoint| endpoint.is_secure).find_map(|found| found.address.socket_addr());
+        let to_https = secure.map(|address| ToHttps::new(config, address.port(), tls.clone()));
+        let front = Front::of(config).with_https(to_https);
+        let log = Log::new(config.access_log, sink);
+        let reactors = Arc::new(Reactors::start(config, front, site, host, &log, &control.stage)?);
+        let log_thread = log.start().inspect_err(|_| reactors.stop())?;
+        let (accepting, ticking) = (Vec::new(), Vec::new());
+        let mut running = Self { reactors, control, doorbell, endpoints, tls, accepting, ticking, log, log_thread };
         match running.begin(listeners) {
             Ok(()) => Ok(running),
             Err(error) => {
@@ -184,30 +190,33 @@ impl Running {
         }
     }
 
-    fn begin(&mut self, listeners: Vec<Listener>) -> io::Result<()> {
+    fn begin(&mut self, listeners: Listeners) -> io::Result<()> {
         let reactors = &self.reactors;
         for service in reactors.iter() {
             let ticking = service.executor.runtime.spawn(tick(Arc::clone(service), Arc::clone(&self.control)));
             let publishing = service.executor.runtime.spawn(Arc::clone(&service.room).serve());
             self.ticking.extend([ticking.abort_handle(), publishing.abort_handle()]);
         }
-        let listeners = Listener::share(listeners, reactors.len())?;
-        for (listener, service) in listeners.into_iter().zip(reactors.iter().cycle()) {
-            let runtime = &service.executor.runtime;
-            let tls = listener.tls().cloned();
-            let listener = {
-                let _inside = runtime.enter();
-                listener.accepting()?
-            };
-            let accepting = runtime.spawn(listen::accept(listener, tls, Arc::clone(reactors), Arc::clone(service)));
-            self.accepting.push(accepting.abort_handle());
+        for place in listeners.into_places() {
+            let place = Listener::share(place, reactors.len())?;
+            for (listener, service) in place.into_iter().zip(reactors.iter().cycle()) {
+                let runtime = &service.executor.runtime;
+                let entrance = listener.entrance();
+                let listener = {
+                    let _inside = runtime.enter();
+                    listener.accepting()?
+                };
+                let (reactors, service) = (Arc::clone(reactors), Arc::clone(service));
+                let accepting = runtime.spawn(listen::accept(listener, entrance, reactors, service));
+                self.accepting.push(accepting.abort_handle());
+            }
         }
         Ok(())
     }
 
-    /// Where it listens; the port is the real one.
-    pub(crate) fn address(&self) -> &Address {
-        &self.address
+    /// Where it listens; the ports are the real ones.
+    pub(crate) fn endpoints(&self) -> &[Endpoint] {
+        &self.endpoints
     }
 
     /// Serves until terminated, then drains: no new connections, idle ones are closed (after a retreat: may send one

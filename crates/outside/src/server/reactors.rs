@@ -23,6 +23,7 @@ impl Reactors {
     /// Starts as many event loops as are wanted.
     pub(super) fn start(
         config: &Config,
+        front: Front,
         site: &Arc<Site>,
         host: &Arc<dyn Host>,
         log: &Arc<Log>,
@@ -38,7 +39,7 @@ impl Reactors {
             Ok(())
         })?;
         let deflate = Arc::<DeflatePool>::default();
-        let front = Arc::new(Front::of(config));
+        let front = Arc::new(front);
         let mut reactors = Self(Vec::new());
         for reactor in 0..config.reactors.clamp(1, MOST_REACTORS) {
             let executor = match Executor::start(reactor, Arc::clone(host), Arc::clone(log), config.max_workers) {

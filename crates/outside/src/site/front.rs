@@ -4,6 +4,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use super::ToHttps;
 use crate::config::{Config, ProxyFields};
 use crate::error::Refusal;
 use crate::message::{HostSet, NO_ADDRESS, Request, Response, TrustedProxy};
@@ -22,6 +23,7 @@ pub(crate) struct Front {
     health_route: Option<Box<str>>,
     /// The value of Strict-Transport-Security.
     hsts: Option<Box<str>>,
+    to_https: Option<ToHttps>,
 }
 
 impl Front {
@@ -33,8 +35,22 @@ impl Front {
             proxies: config.trusted_proxies.clone(),
             fields: Some(config.proxy_fields),
             health_route: config.health_route.as_deref().map(Into::into),
+            to_https: None,
             hsts: config.hsts.map(|time| format!("max-age={}", time.as_secs()).into()),
         }
+    }
+
+    /// The same with a way to TLS for those who come by a listener of that kind.
+    pub(crate) fn with_https(self, to_https: Option<ToHttps>) -> Self {
+        Self { to_https, ..self }
+    }
+
+    /// Where those are sent who are to come by TLS.
+    ///
+    /// # Errors
+    /// 421 for a host that is not the server's.
+    pub(crate) fn to_https(&self, request: &Request) -> Result<Response, Refusal> {
+        self.to_https.as_ref().map_or(Err(MISDIRECTED), |to_https| to_https.answer(request))
     }
 
     /// Notes what a trusted proxy says of the request, and whether the server has a host of that name at all. For each
@@ -96,7 +112,7 @@ pub(crate) fn unnamed_hosts(config: &Config, address: SocketAddr) -> Option<Stri
 }
 
 const HSTS: &str = "Strict-Transport-Security";
-const MISDIRECTED: Refusal = Refusal::limit(421, "this server has no host of that name", "allowed_hosts");
+pub(super) const MISDIRECTED: Refusal = Refusal::limit(421, "this server has no host of that name", "allowed_hosts");
 
 #[cfg(test)]
 mod tests {

@@ -6,6 +6,7 @@
 mod front;
 mod pages;
 mod policy;
+mod to_https;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,6 +15,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 pub(crate) use front::{Front, unnamed_hosts};
 pub use pages::error_page;
 pub(crate) use policy::Policy;
+pub(crate) use to_https::{ToHttps, redirect};
 
 use crate::error::Error;
 use crate::files::Store;

@@ -65,15 +65,35 @@ impl fmt::Display for Address {
     }
 }
 
+/// What those get who come by a listener.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Door {
+    /// The site.
+    #[default]
+    Site,
+    /// A redirect to the same host and path by TLS.
+    ToHttps,
+}
+
+/// What happens to those who come by a listener.
+#[derive(Clone, Debug)]
+pub(crate) struct Entrance {
+    pub(crate) tls: Option<Arc<Tls>>,
+    pub(crate) door: Door,
+}
+
 /// A socket that listens.
 #[derive(Debug)]
 pub struct Listener {
     socket: ListeningSocket,
     address: Address,
-    /// The file of a Unix socket that was made here, not handed down.
+    /// The file of a Unix socket that this server has made, or an older generation of it: not a service manager.
     file: Option<SocketFile>,
     /// What is spoken on it is TLS.
     tls: Option<Arc<Tls>>,
+    door: Door,
+    /// For which place of the configuration it was bound.
+    place: Option<Box<str>>,
 }
 
 #[derive(Debug)]
@@ -105,7 +125,11 @@ impl Listener {
             Address::Tcp(_) => None,
             Address::Unix(path) => Some(SocketFile(path.clone())),
         };
-        Ok(Self { socket, address, file, tls: None })
+        Ok(Self { file, ..Self::of(socket, address) })
+    }
+
+    fn of(socket: ListeningSocket, address: Address) -> Self {
+        Self { socket, address, file: None, tls: None, door: Door::Site, place: None }
     }
 
     /// Binds and listens for so many who accept: processes or reactors. With TCP each has a socket and a queue of its own
@@ -137,27 +161,34 @@ impl Listener {
     }
 
     /// The listeners that this process was started with, by the protocol of systemd's socket activation (LISTEN_PID,
-    /// LISTEN_FDS); none if it was started without.
+    /// LISTEN_FDS); none if it was started without. The generation before says in OUTSIDE_LISTENERS what each one is.
     ///
     /// # Errors
     /// A descriptor is no listening socket.
     pub fn inherited() -> Result<Vec<Self>, Error> {
         let mut descriptors = listenfd::ListenFd::from_env();
+        let legacies: Vec<(String, bool)> = std::env::var(LEGACIES)
+            .ok()
+            .and_then(|text| serde_json::from_str::<serde_json::Value>(&text).ok())
+            .map_or_else(Vec::new, |list| list.as_array().into_iter().flatten().filter_map(read_legacy).collect());
         let mut listeners = Vec::new();
         for index in 0..descriptors.len() {
             if let Ok(Some(listener)) = descriptors.take_tcp_listener(index) {
                 listener.set_nonblocking(true)?;
                 let address = Address::Tcp(listener.local_addr()?);
-                listeners.push(Self { socket: ListeningSocket::Tcp(listener), address, file: None, tls: None });
+                listeners.push(Self::of(ListeningSocket::Tcp(listener), address));
             } else if let Some(listener) = descriptors.take_unix_listener(index)? {
                 listener.set_nonblocking(true)?;
                 let path = listener.local_addr()?.as_pathname().map(Path::to_path_buf).unwrap_or_default();
-                listeners.push(Self {
-                    socket: ListeningSocket::Unix(listener),
-                    address: Address::Unix(path),
-                    file: None,
-                    tls: None,
-                });
+                listeners.push(Self::of(ListeningSocket::Unix(listener), Address::Unix(path)));
+            }
+        }
+        if legacies.len() == listeners.len() {
+            for (listener, (place, owns_file)) in listeners.iter_mut().zip(legacies) {
+                if let (Address::Unix(path), true) = (&listener.address, owns_file) {
+                    listener.file = Some(SocketFile(path.clone()));
+                }
+                listener.place = Some(place.into());
             }
         }
         Ok(listeners)
@@ -194,18 +225,36 @@ impl Listener {
             ListeningSocket::Tcp(listener) => ListeningSocket::Tcp(listener.try_clone()?),
             ListeningSocket::Unix(listener) => ListeningSocket::Unix(listener.try_clone()?),
         };
-        Ok(Self { socket, address: self.address.clone(), file: self.file.clone(), tls: self.tls.clone() })
+        let (address, file, tls) = (self.address.clone(), self.file.clone(), self.tls.clone());
+        Ok(Self { socket, address, file, tls, door: self.door, place: self.place.clone() })
     }
 
-    /// The file of its Unix socket, whoever made it.
-    pub fn inherited_file(&self) -> Option<SocketFile> {
-        match &self.address {
-            Address::Tcp(_) => None,
-            Address::Unix(path) => Some(SocketFile(path.clone())),
-        }
+    /// For which place it is, and what is done there.
+    pub(super) fn settle(&mut self, place: &str, tls: Option<Arc<Tls>>, door: Door) {
+        (self.place, self.tls, self.door) = (Some(place.into()), tls, door);
     }
 
-    /// The file to be removed when nobody will listen any more: of a Unix socket that was bound, not handed down.
+    /// The place for which it was bound, if anybody has said so.
+    pub(super) fn place(&self) -> Option<&str> {
+        self.place.as_deref()
+    }
+
+    /// What those get who come here.
+    pub fn door(&self) -> Door {
+        self.door
+    }
+
+    pub(crate) fn entrance(&self) -> Entrance {
+        Entrance { tls: self.tls.clone(), door: self.door }
+    }
+
+    /// What the next generation has to know of it, in JSON.
+    pub(super) fn legacy(&self) -> String {
+        serde_json::json!([self.place.as_deref().unwrap_or_default(), self.file.is_some()]).to_string()
+    }
+
+    /// The file to be removed when nobody will listen any more: of a Unix socket that was bound, not handed down by a service
+    /// manager.
     pub fn file(&self) -> Option<SocketFile> {
         self.file.clone()
     }
@@ -217,6 +266,15 @@ impl Listener {
             ListeningSocket::Unix(listener) => Accepting::Unix(tokio::net::UnixListener::from_std(listener)?),
         })
     }
+}
+
+/// The environment variable in which a generation tells the next one of the listeners that it hands down.
+const LEGACIES: &str = "OUTSIDE_LISTENERS";
+
+/// The place, and whether the file of its Unix socket is to be removed at the end.
+fn read_legacy(value: &serde_json::Value) -> Option<(String, bool)> {
+    let [place, owns_file] = value.as_array()?.as_slice() else { return None };
+    Some((place.as_str()?.to_owned(), owns_file.as_bool()?))
 }
 
 /// The file of a Unix socket.

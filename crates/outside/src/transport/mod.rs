@@ -1,6 +1,7 @@
 //! What carries the bytes, made to look alike: TCP and Unix sockets, listening and connected, and TLS over either.
 
 mod listener;
+mod listeners;
 mod tls;
 
 use std::fs::File;
@@ -12,8 +13,9 @@ use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
 pub(crate) use crate::message::NO_ADDRESS;
-pub(crate) use listener::Accepting;
-pub use listener::{Address, BindError, Listener, SocketFile};
+pub(crate) use listener::{Accepting, Entrance};
+pub use listener::{Address, BindError, Door, Listener, SocketFile};
+pub use listeners::{Endpoint, Listeners, Place};
 pub use tls::{CertificateError, TicketKeys, Tls};
 pub(crate) use tls::{Renewal, TlsStream};
 

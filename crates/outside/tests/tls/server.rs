@@ -42,7 +42,7 @@ impl Running {
         let run = move || {
             let address = Address::resolve(("127.0.0.1", 0))?;
             let listeners = Listener::bind_each(&address, 1024, running.config.reactors)?;
-            let listeners = listeners.into_iter().map(|listener| listener.with_tls(tls.clone())).collect();
+            let listeners: Vec<_> = listeners.into_iter().map(|listener| listener.with_tls(tls.clone())).collect();
             running.run_with::<Error>(running.enter()?, listeners, &running.config, |_| (), || Ok(()))
         };
         let thread = Some(thread::spawn(run));

@@ -87,6 +87,11 @@ impl Identities {
         }
     }
 
+    /// Is one of them for this name, in lower case?
+    pub(super) fn are_for(&self, name: &str) -> bool {
+        self.directory().for_name(name).is_some()
+    }
+
     fn directory(&self) -> Arc<Directory> {
         Arc::clone(&self.in_use.read().unwrap_or_else(PoisonError::into_inner))
     }
@@ -118,11 +123,15 @@ impl Directory {
         Ok(Self { first, by_name })
     }
 
+    fn for_name(&self, name: &str) -> Option<&[Arc<CertifiedKey>]> {
+        let any_beside = || name.split_once('.').and_then(|(_, parent)| self.by_name.get(&format!("*.{parent}")));
+        self.by_name.get(name).or_else(any_beside).map(Vec::as_slice)
+    }
+
     /// The one for this very name, for any name beside it, or the first; of several that one whose key the client can use.
     fn choose(&self, name: Option<&str>, offered: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
         let name = name.map(str::to_ascii_lowercase).unwrap_or_default();
-        let any_beside = || name.split_once('.').and_then(|(_, parent)| self.by_name.get(&format!("*.{parent}")));
-        let fitting = self.by_name.get(&name).or_else(any_beside).map_or(&[][..], Vec::as_slice);
+        let fitting = self.for_name(&name).unwrap_or_default();
         let is_usable = |key: &&Arc<CertifiedKey>| key.key.choose_scheme(offered).is_some();
         fitting.iter().find(is_usable).or(fitting.first()).or(self.first.as_ref()).cloned()
     }

@@ -85,6 +85,11 @@ impl Tls {
         Ok(Stream::Tls(Box::new(stream)))
     }
 
+    /// Is one of the certificates for this host, a name in lower case or an IP address?
+    pub(crate) fn is_for(&self, host: &str) -> bool {
+        self.identities.are_for(host)
+    }
+
     /// Takes certificates over whose files have changed. `is_urgent`: somebody has asked for it.
     pub(crate) fn renew(&self, is_urgent: bool) -> Renewal {
         self.identities.renew(is_urgent)

@@ -3,6 +3,7 @@
 //! The files are the administrator's, so this reads no more than it needs; whether a client trusts the certificate is the
 //! client's to find out. Bytes to values, nothing else.
 
+use std::net::IpAddr;
 use std::time::{Duration, SystemTime};
 
 /// The part of a certificate that matters here.
@@ -10,7 +11,7 @@ use std::time::{Duration, SystemTime};
 pub(super) struct Certificate {
     pub(super) not_before: SystemTime,
     pub(super) not_after: SystemTime,
-    /// Its DNS names in lower case, `*.` in front of those for any one label.
+    /// Its DNS names in lower case, `*.` in front of those for any one label; its IP addresses.
     pub(super) names: Vec<String>,
 }
 
@@ -24,6 +25,7 @@ const VERSION: u8 = 0xa0;
 const EXTENSIONS: u8 = 0xa3;
 /// Within a subject alternative name.
 const DNS_NAME: u8 = 0x82;
+const IP_ADDRESS: u8 = 0x87;
 /// 2.5.29.17
 const SUBJECT_ALTERNATIVE_NAME: &[u8] = &[0x55, 0x1d, 0x11];
 
@@ -60,10 +62,18 @@ fn names(extensions: &[u8]) -> Option<Vec<String>> {
         // Whether it is critical may stand in between.
         let (_, value) = fields.find(|(tag, _)| *tag == OCTET_STRING)?;
         let list = Elements(Elements(value).next_of(SEQUENCE)?);
-        let dns = list.filter(|(tag, _)| *tag == DNS_NAME).filter_map(|(_, name)| std::str::from_utf8(name).ok());
-        names.extend(dns.map(str::to_ascii_lowercase));
+        names.extend(list.filter_map(|(tag, name)| match tag {
+            DNS_NAME => Some(std::str::from_utf8(name).ok()?.to_ascii_lowercase()),
+            IP_ADDRESS => ip_address(name),
+            _ => None,
+        }));
     }
     Some(names)
+}
+
+fn ip_address(bytes: &[u8]) -> Option<String> {
+    let v4 = <[u8; 4]>::try_from(bytes).map(IpAddr::from);
+    v4.or_else(|_| <[u8; 16]>::try_from(bytes).map(IpAddr::from)).ok().map(|ip| ip.to_string())
 }
 
 /// The elements of DER one after the other, as tag and content; ends at the first that is not whole.
@@ -162,7 +172,7 @@ mod tests {
 
     #[test]
     fn what_a_certificate_says() {
-        let names = ["Example.com".to_owned(), "*.example.com".to_owned(), "127.0.0.1".to_owned()];
+        let names = ["Example.com".to_owned(), "*.example.com".to_owned(), "127.0.0.1".to_owned(), "::1".to_owned()];
         let mut parameters = rcgen::CertificateParams::new(names).unwrap();
         parameters.not_before = rcgen::date_time_ymd(2026, 1, 31);
         parameters.not_after = rcgen::date_time_ymd(2052, 2, 29);
@@ -171,7 +181,7 @@ mod tests {
         let der = certificate.der();
         let read_back = read(der).unwrap();
         let at = |seconds| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
-        assert_eq!(read_back.names, ["example.com", "*.example.com"]);
+        assert_eq!(read_back.names, ["example.com", "*.example.com", "127.0.0.1", "::1"]);
         assert_eq!((read_back.not_before, read_back.not_after), (at(1_769_817_600), at(2_592_777_600)));
         for length in 0..der.len() {
             assert_eq!(read(&der[..length]), None, "{length} of {} bytes", der.len());

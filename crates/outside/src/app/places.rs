@@ -1,0 +1,108 @@
+//! The places where a server listens: the constructor's, those that were added, and the one that sends to HTTPS.
+
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::sync::{Arc, PoisonError};
+
+use super::OutsideHttp;
+use crate::config::{CertificateFiles, Config};
+use crate::error::Error;
+use crate::transport::{Address, Door, Listeners, Place, TicketKeys, Tls};
+
+/// What is spoken at a place that was added with [`OutsideHttp::listen`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Security {
+    /// HTTP in clear.
+    #[default]
+    Plain,
+    /// TLS, with the certificates of the configuration, whether `ssl_enabled` or not.
+    Tls,
+    /// TLS, with certificates of its own.
+    Own(Vec<CertificateFiles>),
+}
+
+impl OutsideHttp {
+    /// Listens here too, from the next run on.
+    ///
+    /// ```no_run
+    /// use outside::{OutsideHttp, Security};
+    ///
+    /// let mut server = OutsideHttp::new(("0.0.0.0", 443))?;
+    /// server.config.ssl_enabled = true;
+    /// server.config.ssl_certfile = "server.pem".into();
+    /// server.listen(("127.0.0.1", 8080), Security::Plain)?;
+    /// server.run()?;
+    /// # Ok::<(), outside::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// The address cannot be one.
+    pub fn listen(&self, host: impl ToSocketAddrs, security: Security) -> Result<(), Error> {
+        self.listen_at(Address::resolve(host)?, security);
+        Ok(())
+    }
+
+    /// The same for any kind of address.
+    pub fn listen_at(&self, address: Address, security: Security) {
+        self.also.lock().unwrap_or_else(PoisonError::into_inner).push((address, security));
+    }
+
+    /// Reads the certificates, then binds all places for so many who accept, or takes over the sockets that were handed
+    /// down; the constructor's place may be another one: for bindings.
+    ///
+    /// # Errors
+    /// A certificate that cannot be used, an address that cannot be bound, or a redirect to TLS where none is spoken.
+    pub fn open(&self, host: &Address, config: &Config, keys: &TicketKeys, count: usize) -> Result<Listeners, Error> {
+        let also = self.also.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let places = places(host, &also, config, keys)?;
+        let listeners = Listeners::open(&places, config.backlog_length, count)?;
+        self.warn_of_hosts(&listeners, config);
+        Ok(listeners)
+    }
+
+    /// Is TLS spoken anywhere?
+    pub fn speaks_tls(&self, config: &Config) -> bool {
+        let also = self.also.lock().unwrap_or_else(PoisonError::into_inner);
+        config.ssl_enabled || also.iter().any(|(_, security)| *security != Security::Plain)
+    }
+}
+
+fn places(
+    host: &Address,
+    also: &[(Address, Security)],
+    config: &Config,
+    keys: &TicketKeys,
+) -> Result<Vec<Place>, Error> {
+    let first = if config.ssl_enabled { Security::Tls } else { Security::Plain };
+    // Places with the same certificates share them, and read them again together.
+    let mut known: Vec<(Vec<CertificateFiles>, Arc<Tls>)> = Vec::new();
+    let mut tls = |security: &Security| -> Result<Option<Arc<Tls>>, Error> {
+        let files = match security {
+            Security::Plain => return Ok(None),
+            Security::Tls => config.certificates(),
+            Security::Own(files) => files.clone(),
+        };
+        if let Some((_, tls)) = known.iter().find(|(other, _)| *other == files) {
+            return Ok(Some(Arc::clone(tls)));
+        }
+        let made = Tls::new(files.clone(), keys)?;
+        known.push((files, Arc::clone(&made)));
+        Ok(Some(made))
+    };
+    let mut places = vec![Place { address: host.clone(), tls: tls(&first)?, door: Door::Site }];
+    for (address, security) in also {
+        places.push(Place { address: address.clone(), tls: tls(security)?, door: Door::Site });
+    }
+    if let Some((ip, port)) = config.https_redirect {
+        let secure = places.iter().find(|place| place.tls.is_some()).ok_or_else(|| {
+            Error::new(
+                "config[\"https_redirect\"] sends clients to TLS, which is spoken nowhere: set config[\"ssl_enabled\"]",
+            )
+        })?;
+        let beside = secure.address.socket_addr().map(|address| address.ip());
+        let ip = ip.or(beside).ok_or_else(|| {
+            Error::new("config[\"https_redirect\"] is (ip, port) where TLS is spoken on a Unix socket alone")
+        })?;
+        places.push(Place { address: Address::Tcp(SocketAddr::new(ip, port)), tls: None, door: Door::ToHttps });
+    }
+    Ok(places)
+}
