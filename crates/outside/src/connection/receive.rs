@@ -15,6 +15,7 @@ use crate::log::Level;
 use crate::message::{Request, Spooled};
 use crate::protocol::http1::{BodyLength, ChunkedDecoder, Framing, Scan, decode_head, framing};
 use crate::protocol::http2::PREFACE_HEAD;
+use crate::transport::Door;
 
 /// As many requests as are answered with one write.
 const MOST_TOGETHER: usize = 64;
@@ -98,7 +99,9 @@ impl Connection {
         empty.max_params = self.desk.service.config.max_query_parameters;
         empty.max_cookies = self.desk.service.config.max_cookies;
         let decoded = decode_head(&unread[start..end], fields, empty);
-        if decoded.is_err() && self.received == 0 && unread[..end] == *PREFACE_HEAD && self.desk.service.config.h2c {
+        // Who is only sent elsewhere is so in HTTP/1.1.
+        let may_be_http2 = self.received == 0 && self.desk.service.config.h2c && self.desk.door == Door::Site;
+        if decoded.is_err() && may_be_http2 && unread[..end] == *PREFACE_HEAD {
             // It stays unread: `h2` wants to see it.
             self.is_http2 = true;
             return Ok(None);

@@ -193,7 +193,7 @@ impl Http2 {
         let work = std::mem::replace(&mut accepted.exchange.work, Work::Done);
         let Work::Answered(mut response) = work else { return };
         let date = self.date();
-        let (head, content) = render(&mut accepted.exchange, &mut response, &date);
+        let (head, content) = render(&mut accepted.exchange, &mut response, &date, &self.desk.service.front);
         match content {
             Content::Bytes(bytes) => {
                 if let Ok(mut stream) = accepted.respond.send_response(head, false) {

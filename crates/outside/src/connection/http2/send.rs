@@ -25,6 +25,7 @@ use crate::log::{AccessLine, Level, Moment};
 use crate::message::{Body, BodyStream, Response};
 use crate::protocol::http1::ContentLength;
 use crate::protocol::http2::response_head;
+use crate::site::Front;
 
 /// Fewer bytes are no progress.
 const USEFUL: u64 = 1 << 10;
@@ -42,7 +43,13 @@ pub(super) enum Content {
 }
 
 /// Renders the head of an answer, and takes its content out.
-pub(super) fn render(exchange: &mut Exchange, response: &mut Response, date: &HeaderValue) -> (Head<()>, Content) {
+pub(super) fn render(
+    exchange: &mut Exchange,
+    response: &mut Response,
+    date: &HeaderValue,
+    front: &Front,
+) -> (Head<()>, Content) {
+    front.complete(exchange.request.as_deref().or(exchange.fragment.as_deref()), false, response);
     let body = std::mem::take(&mut response.body);
     let file = exchange.content.take();
     let Outline { length, content_type, sends_content } =
@@ -108,7 +115,7 @@ impl StreamExchange {
         let Work::Answered(mut response) = std::mem::replace(&mut exchange.work, Work::Done) else { return Ok(()) };
         let now = Moment::now();
         let date = HeaderValue::from_bytes(&now.date).map_err(|_| Stop::Gone)?;
-        let (head, content) = render(exchange, &mut response, &date);
+        let (head, content) = render(exchange, &mut response, &date, &self.desk.service.front);
         let is_all = matches!(content, Content::Nothing | Content::Unwanted(_));
         let stream = self.accepted.respond.send_response(head, is_all);
         let result = match (stream, content) {
