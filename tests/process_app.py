@@ -45,6 +45,8 @@ if wanted.get("trouble") == "hang":
 
 server = OutsideHTTP(settings.pop("host", None) or ("127.0.0.1", 0))
 server.config.update({"access_log": "off", "processes": 2, "termination_timeout": 5, **settings})
+for place, tls in wanted.get("also", []):
+    server.listen(tuple(place) if isinstance(place, list) else place, tls)
 
 
 def on_worker_start(slot: int) -> None:
