@@ -289,7 +289,8 @@ impl OutsideHttp {
     fn warn_of_hosts(&self, listeners: &Listeners, config: &Config) {
         // Files and redirects are the same whatever the host.
         let is_plain = |handler: &Handler| matches!(handler, Handler::Files(_) | Handler::Redirect(_));
-        if self.site.snapshot().routes.iter().all(|route| is_plain(&route.handler)) {
+        let site = self.site.snapshot();
+        if site.routes.iter().all(|route| is_plain(&route.handler)) && site.routes.patterns().is_empty() {
             return;
         }
         let site = listeners.iter().filter(|listener| listener.door() == Door::Site);
