@@ -183,10 +183,12 @@ needs_linux = pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="needs Li
 
 def addresses_of(script) -> list[tuple]:
     """Of the newest generation: those of the lines since it began."""
+    return [("127.0.0.1", int(url.rpartition(":")[2])) for url in urls_of(script)]
+
+
+def urls_of(script) -> list[str]:
     begun = max(index for index, line in enumerate(script.heard) if line.startswith("generation "))
-    lines = [line for line in script.heard[begun:] if "outside is serving on " in line]
-    urls = [line.split("serving on ")[1].split()[0] for line in lines]
-    return [("127.0.0.1", int(url.rpartition(":")[2])) for url in urls]
+    return [line.split("serving on ")[1].split()[0] for line in script.heard[begun:] if "serving on " in line]
 
 
 @needs_linux
@@ -206,10 +208,8 @@ def test_several_places_in_several_processes(start, own):  # noqa: F811
         return workers == set(script.workers().values())
 
     assert all_answer()
-    before = script.supervisor
     script.reload()
-    script.wait_for_all("with 2 processes")
-    wait_until(lambda: script.supervisor != before)
+    script.wait_for("with 2 processes")
     assert addresses_of(script) == addresses, "every socket was handed on to the same place"
     script.process.wait(10)
     assert all_answer()
@@ -217,18 +217,13 @@ def test_several_places_in_several_processes(start, own):  # noqa: F811
     also = [[["127.0.0.1", 0], False], ["unix:new", None]]
     script.change(processes=2, **{**settings, "test": {"also": also}})
     script.reload()
-    script.wait_for_all("new with 2 processes")
-    found = addresses_of_urls(script)
+    script.wait_for("new with 2 processes")
+    found = urls_of(script)
     assert found[0].endswith(f":{addresses[0][1]}") and found[1].startswith("http://")
     assert script.stop() == 0
     for address in addresses:
         with pytest.raises(ConnectionRefusedError):
             Wire(address)
-
-
-def addresses_of_urls(script) -> list[str]:
-    begun = max(index for index, line in enumerate(script.heard) if line.startswith("generation "))
-    return [line.split("serving on ")[1].split()[0] for line in script.heard[begun:] if "serving on " in line]
 
 
 @needs_linux
@@ -308,6 +303,12 @@ def test_nothing_else_is_served_there(make, own):
     with Wire(redirect_of(running)) as wire:
         wire.send(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
         assert wire.receive_answer().status in (400, 505)
+
+
+def test_who_came_by_tls_to_a_trusted_proxy_is_not_sent_around_in_circles(make, own):
+    running = make([], https_redirect=0, trusted_proxies=["127.0.0.1"], **own.config)
+    assert ask(redirect_of(running), headers=[("X-Forwarded-Proto", "https")]).text == "https localhost"
+    assert ask(redirect_of(running), headers=[("X-Forwarded-Proto", "http")]).status == 301
 
 
 def test_a_redirect_needs_somewhere_to_go(own):

@@ -9,6 +9,8 @@ mod differential;
 mod files;
 #[path = "../../crates/outside/tests/hostile/forms.rs"]
 mod forms;
+#[path = "../../crates/outside/tests/hostile/forwarded.rs"]
+mod forwarded;
 #[path = "../../crates/outside/tests/hostile/hyper_side.rs"]
 mod hyper_side;
 #[path = "../../crates/outside/tests/hostile/invariants.rs"]
@@ -58,6 +60,16 @@ pub fn form(input: &[u8]) {
 /// The values of Accept-Encoding fields, each in a line.
 pub fn codings(input: &[u8]) {
     negotiation::accept_encoding(input);
+}
+
+/// What a client sends in the fields of proxies.
+pub fn forwarded_lies(input: &[u8]) {
+    forwarded::lies(input);
+}
+
+/// The authority of a request.
+pub fn host(input: &[u8]) {
+    forwarded::host(input);
 }
 
 /// The engine beside hyper.

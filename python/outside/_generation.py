@@ -1,6 +1,7 @@
 """Generations: how a program is started again with its listeners in hand, and how it says that it serves.
 
-The listeners are handed on by the protocol of systemd's socket activation (LISTEN_PID, LISTEN_FDS, descriptors from 3 on).
+The listeners are handed on by the protocol of systemd's socket activation (LISTEN_PID, LISTEN_FDS, descriptors from 3 on);
+OUTSIDE_LISTENERS says for which place each was bound, since the next generation may listen elsewhere, or in another order.
 OUTSIDE_READY names the process meant and the descriptor of a pipe: a byte in it says that every worker serves. OUTSIDE_TICKETS
 names a pipe out of which the secret of the session tickets comes: an environment can be read by others.
 """

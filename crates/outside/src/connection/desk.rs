@@ -73,7 +73,8 @@ impl Desk {
             exchange.work = Work::Answered(response.with_header("Cache-Control", "no-store"));
             return None;
         }
-        if self.door == Door::ToHttps {
+        // Who came by TLS to a trusted proxy is where it is to be.
+        if self.door == Door::ToHttps && request.scheme() != "https" {
             match self.service.front.to_https(request) {
                 Ok(response) => self.offer(exchange, Ok(response)),
                 Err(refusal) => {

@@ -13,9 +13,9 @@ use super::http1::{BodyLength, ChunkedDecoder, Framing, HeadLimits, HeadScanner,
 use super::negotiation::{Accepted, Coding, Codings};
 use super::range::{Ranges, ranges};
 pub use super::websocket::testing as websocket;
-use crate::config::Config;
+use crate::config::{Config, ProxyFields};
 use crate::error::Refusal;
-use crate::message::Request;
+use crate::message::{Headers, HostName, HostPattern, Request};
 
 /// One side of a conversation: what a client has sent, and what a connection would have read of it.
 #[derive(Debug)]
@@ -189,6 +189,29 @@ impl Conversation {
         self.body = Some(body);
         Ok(None)
     }
+}
+
+/// Client and host that are named, and whether that was by TLS.
+pub type Named = (SocketAddr, Option<String>, Option<bool>);
+
+/// What these fields say where the peer is 10.0.0.1 and 10.0.0.0/8 is trusted; `None` where they say
+/// nothing.
+///
+/// # Errors
+/// As for a connection: 400.
+pub fn forwarded(headers: &Headers) -> Result<Option<Named>, Refusal> {
+    let is_trusted =
+        |address: IpAddr| matches!(address.to_canonical(), IpAddr::V4(address) if address.octets()[0] == 10);
+    let peer = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1)), 1);
+    let resolved = super::forwarded::resolve(headers, peer, ProxyFields::Either, is_trusted)?;
+    Ok(resolved.map(|said| (said.client, said.host.map(String::from), said.secure)))
+}
+
+/// The host of an authority as it is compared with others, and whether a pattern of just that name stands for it.
+pub fn host_name(authority: &str) -> Option<(String, bool)> {
+    let name = HostName::of(authority)?.as_str().to_owned();
+    let stands = name.parse::<HostPattern>().ok().map(|pattern| pattern.matches(authority));
+    stands.map(|stands| (name, stands))
 }
 
 /// What the values of the Accept-Encoding fields make of each coding: its token, empty for identity, and its weight in

@@ -1,10 +1,11 @@
 //! The codec against inputs that mean harm: mutations, floods of one byte, and a comparison with hyper.
 //!
-//! `invariants`, `files`, `forms`, `negotiation`, `seeds` and `differential` are shared with the fuzz targets in `fuzz/` at the root.
+//! `invariants`, `files`, `forms`, `forwarded`, `negotiation`, `seeds` and `differential` are shared with the fuzz targets in `fuzz/` at the root.
 
 mod differential;
 mod files;
 mod forms;
+mod forwarded;
 mod hyper_side;
 mod invariants;
 mod linear;

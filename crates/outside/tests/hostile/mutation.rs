@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use crate::mutator::{Numbers, mutate};
-use crate::{files, forms, invariants, negotiation, seeds};
+use crate::{files, forms, forwarded, invariants, negotiation, seeds};
 
 /// Changed from time to time, it finds other things; `OUTSIDE_SEED` sets another one.
 const SEED: u64 = 0x6f75_7473_6964_6501;
@@ -23,6 +23,8 @@ fn the_corpus_itself_keeps_the_invariants() {
     run_all(&seeds.ranges, files::range);
     run_all(&seeds.conditions, files::condition);
     run_all(&seeds.paths, files::path_below);
+    run_all(&seeds.forwarded, forwarded::lies);
+    run_all(&seeds.hosts, forwarded::host);
 }
 
 #[test]
@@ -71,6 +73,16 @@ fn mutated_paths_of_files() {
 }
 
 #[test]
+fn mutated_words_of_proxies() {
+    run(30_000, &seeds::seeds(2000).forwarded, forwarded::lies);
+}
+
+#[test]
+fn mutated_hosts() {
+    run(30_000, &seeds::seeds(2000).hosts, forwarded::host);
+}
+
+#[test]
 fn mutated_forms() {
     run(15_000, &seeds::seeds(2000).forms, forms::form);
 }
@@ -92,6 +104,8 @@ fn write_seeds() {
         ("range", &seeds.ranges),
         ("condition", &seeds.conditions),
         ("path", &seeds.paths),
+        ("forwarded", &seeds.forwarded),
+        ("host", &seeds.hosts),
     ] {
         let folder = folder.join(target);
         std::fs::create_dir_all(&folder).unwrap();

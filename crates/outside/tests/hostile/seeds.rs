@@ -16,6 +16,8 @@ pub(crate) struct Seeds {
     pub(crate) ranges: Vec<Vec<u8>>,
     pub(crate) conditions: Vec<Vec<u8>>,
     pub(crate) paths: Vec<Vec<u8>>,
+    pub(crate) forwarded: Vec<Vec<u8>>,
+    pub(crate) hosts: Vec<Vec<u8>>,
 }
 
 /// Everything that a client sends in a case.
@@ -44,6 +46,8 @@ pub(crate) fn seeds(longest: usize) -> Seeds {
         queries: owned(QUERIES),
         forms: owned(FORMS),
         codings: owned(CODINGS),
+        forwarded: owned(FORWARDED),
+        hosts: owned(HOSTS),
         // 62 bytes, as in the tables.
         ranges: lines_of("files/ranges.txt", "> Range: ", longest).map(|value| [b">\0", &value[..]].concat()).collect(),
         conditions: lines_of("files/conditional.txt", "> ", longest).chain(owned(CONDITIONS)).collect(),
@@ -55,6 +59,26 @@ pub(crate) fn seeds(longest: usize) -> Seeds {
         conversations,
     }
 }
+
+const FORWARDED: &[&str] = &[
+    "for=127.0.0.1",
+    "for=\"[2001:db8::1]:80\";proto=https;host=evil.example;by=_x, for=unknown",
+    "for=\"_hidden\", for=10.0.0.1;ext=\"a,b;c\\\"\\\\\"",
+    "\", for=\"x\\",
+    ",, for = 1 ;;",
+    "127.0.0.1, 10.0.0.1, [::1]:80, ::ffff:10.0.0.1",
+];
+
+const HOSTS: &[&str] = &[
+    "example.com",
+    "EXAMPLE.com.:8080",
+    "a.b-c.example:",
+    "[2001:DB8::1]:443",
+    "[::ffff:10.0.0.1]",
+    "127.0.0.1:80",
+    "%65xample.com",
+    "a..b",
+];
 
 /// What stands behind this in the lines of a table of the corpus that begin with it; behind a tab, if there is one.
 fn lines_of(table: &str, begin: &str, longest: usize) -> impl Iterator<Item = Vec<u8>> {

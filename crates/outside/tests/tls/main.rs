@@ -7,6 +7,7 @@ mod client;
 mod conversation;
 mod files;
 mod names;
+mod places;
 mod refusals;
 mod resumption;
 mod server;
