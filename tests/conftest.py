@@ -40,6 +40,28 @@ def serve() -> Iterator[Callable[..., Running]]:
 
 
 @pytest.fixture
+def server() -> OutsideHTTP:
+    """A server that does not run yet, for decorators; `start()` runs it."""
+    server = OutsideHTTP(("127.0.0.1", 0))
+    server.config.update({"access_log": "off", "termination_timeout": 5})
+    return server
+
+
+@pytest.fixture
+def start(server: OutsideHTTP) -> Iterator[Callable[[], Running]]:
+    """Runs `server` until the test ends: `start()`."""
+    started: list[Running] = []
+
+    def start_once() -> Running:
+        started.append(Running(server))
+        return started[-1]
+
+    yield start_once
+    for running in started:
+        running.stop()
+
+
+@pytest.fixture
 def records() -> Iterator[Records]:
     """Everything logged under `outside` while the test runs."""
     logger, handler = logging.getLogger("outside"), Records()

@@ -22,6 +22,8 @@ mod hostile;
 #[path = "../../crates/outside/tests/http2/server.rs"]
 #[expect(dead_code, reason = "tests use more of it")]
 mod server;
+#[path = "../../crates/outside/tests/hostile/routes.rs"]
+mod routes_check;
 mod websocket;
 #[path = "../../crates/outside/tests/http2/wire.rs"]
 #[expect(dead_code, reason = "tests use more of it")]
@@ -124,4 +126,9 @@ pub fn condition(input: &[u8]) {
 /// What stands behind the route of a folder in a request target.
 pub fn path(input: &[u8]) {
     files::path_below(input);
+}
+
+/// A request target in the first line, and in each line that follows a method and a pattern.
+pub fn routes(input: &[u8]) {
+    routes_check::patterns(input);
 }

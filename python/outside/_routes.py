@@ -186,10 +186,12 @@ class Registry:
     def _connected(self, path: str, handler: Any, options: dict[str, Any]) -> WebSocket:
         if not callable(handler):
             raise TypeError(f"a WebSocket's handler is a function of the connection, not {handler!r}")
-        websocket = WebSocket(**options)
-        if not _outside._route_parameters(self._prefix() + path) and not self._prefix():
+        websocket, pattern = WebSocket(**options), self._prefix() + path
+        names = _outside._route_parameters(pattern)
+        plan(handler, pattern, names, whole=not self._prefix())
+        if not names and not self._prefix():
             websocket.on_connection(handler)
-        elif inspect.iscoroutinefunction(handler):
+        elif is_async(handler):
 
             async def with_parameters(connection: Any) -> None:
                 await handler(connection, **connection.request.path_params)

@@ -79,25 +79,32 @@ def plan(function: Any, pattern: str, names: Sequence[str], whole: bool = True) 
 def adapt(function: Callable[..., Any], *wanted: str) -> Callable[..., Any]:
     """A function of all that is `wanted`, in this order, for one that may take less of it.
 
-    One that takes fewer gets what its parameters are called, else the last.
+    Each parameter gets what it is called after. Other names: as many as are wanted get them in order, a single one gets the last.
     """
     if not callable(function):
         raise TypeError(f"a function of ({', '.join(wanted)}) is expected, not {function!r}")
     parameters = _parameters(function)
     if parameters is None or any(parameter.kind is inspect.Parameter.VAR_POSITIONAL for parameter in parameters):
         return function
-    placed = [parameter for parameter in parameters if parameter.kind in _PLACED]
-    needed = [parameter.name for parameter in placed[len(wanted) :] if parameter.default is inspect.Parameter.empty]
-    needed += [
+    # A default of another name is the function's own affair.
+    placed = [
+        parameter.name
+        for parameter in parameters
+        if parameter.kind in _PLACED and (parameter.default is inspect.Parameter.empty or parameter.name in wanted)
+    ]
+    needed = placed[len(wanted) :] + [
         parameter.name
         for parameter in parameters
         if parameter.kind is inspect.Parameter.KEYWORD_ONLY and parameter.default is inspect.Parameter.empty
     ]
     if needed:
         raise TypeError(f"{where(function)}: {_name(function)}() takes ({', '.join(wanted)}) or less of it; nobody hands it {needed[0]!r}")
-    if len(placed) >= len(wanted):
+    if len(placed) == len(wanted) and not set(placed) == set(wanted):
+        picks = list(range(len(wanted)))
+    else:
+        picks = [wanted.index(name) if name in wanted else len(wanted) - 1 for name in placed]
+    if picks == list(range(len(wanted))):
         return function
-    picks = [wanted.index(parameter.name) if parameter.name in wanted else len(wanted) - 1 for parameter in placed]
     return lambda *given: function(*[given[pick] for pick in picks])
 
 

@@ -46,7 +46,9 @@ pub(crate) fn _add_route(
     };
     let made = engine_handler(handler, blocking, streaming, &server.shared, Some(plan))?;
     let methods: Vec<&str> = methods.iter().map(String::as_str).collect();
-    server.engine.add_route(pattern, &methods, origin, made).map_err(value_error)
+    server.engine.add_route(pattern, &methods, origin, made).map_err(value_error)?;
+    server.routes.add(handler);
+    Ok(())
 }
 
 /// Takes out what was added with this very pattern; was there anything?

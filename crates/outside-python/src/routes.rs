@@ -21,9 +21,9 @@ use crate::serving::{RunningServer, os_error};
 use crate::settings::value_error;
 use crate::websocket::WebSocket;
 
-/// What was set, by name.
+/// What was set, by name; and the WebSockets of routes with a pattern.
 #[derive(Default)]
-pub(crate) struct Routes(Mutex<BTreeMap<String, Py<PyAny>>>);
+pub(crate) struct Routes(Mutex<BTreeMap<String, Py<PyAny>>>, Mutex<Vec<Py<PyAny>>>);
 
 impl Routes {
     /// Adds a handler, or replaces the one that stands there.
@@ -45,8 +45,17 @@ impl Routes {
         found.and_then(|found| routes.remove(&found))
     }
 
+    /// Remembers the handler of a pattern if it is a WebSocket: those are asked for their connections.
+    pub(crate) fn add(&self, handler: &Bound<'_, PyAny>) {
+        if handler.is_instance_of::<WebSocket>() {
+            lock(&self.1).push(handler.clone().unbind());
+        }
+    }
+
     pub(crate) fn handlers(&self, py: Python<'_>) -> Vec<Py<PyAny>> {
-        lock(&self.0).values().map(|handler| handler.clone_ref(py)).collect()
+        let mut handlers: Vec<_> = lock(&self.0).values().map(|handler| handler.clone_ref(py)).collect();
+        handlers.extend(lock(&self.1).iter().map(|handler| handler.clone_ref(py)));
+        handlers
     }
 
     pub(crate) fn to_dict<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {

@@ -58,6 +58,9 @@ pub use message::{
 #[cfg(feature = "testing")]
 #[doc(hidden)]
 pub use protocol::testing;
+#[cfg(feature = "testing")]
+#[doc(hidden)]
+pub use route::testing as routes_testing;
 pub use route::{PatternRoute, pattern_names};
 pub use site::{ErrorHandler, Hooks, error_page};
 pub use transport::{

@@ -6,6 +6,8 @@
 
 mod choice;
 mod pattern;
+#[cfg(feature = "testing")]
+pub mod testing;
 mod tree;
 
 use std::collections::HashMap;

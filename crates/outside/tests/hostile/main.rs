@@ -1,6 +1,7 @@
 //! The codec against inputs that mean harm: mutations, floods of one byte, and a comparison with hyper.
 //!
-//! `invariants`, `files`, `forms`, `forwarded`, `negotiation`, `seeds` and `differential` are shared with the fuzz targets in `fuzz/` at the root.
+//! `invariants`, `files`, `forms`, `forwarded`, `negotiation`, `routes`, `seeds` and `differential` are shared with the fuzz targets in `fuzz/`
+//! at the root.
 
 mod differential;
 mod files;
@@ -15,4 +16,5 @@ mod negotiation;
 #[path = "../corpus/reader.rs"]
 #[expect(dead_code, reason = "verdicts are for the corpus test")]
 mod reader;
+mod routes;
 mod seeds;

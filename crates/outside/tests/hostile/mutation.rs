@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use crate::mutator::{Numbers, mutate};
-use crate::{files, forms, forwarded, invariants, negotiation, seeds};
+use crate::{files, forms, forwarded, invariants, negotiation, routes, seeds};
 
 /// Changed from time to time, it finds other things; `OUTSIDE_SEED` sets another one.
 const SEED: u64 = 0x6f75_7473_6964_6501;
@@ -25,6 +25,7 @@ fn the_corpus_itself_keeps_the_invariants() {
     run_all(&seeds.paths, files::path_below);
     run_all(&seeds.forwarded, forwarded::lies);
     run_all(&seeds.hosts, forwarded::host);
+    run_all(&seeds.routes, routes::patterns);
 }
 
 #[test]
@@ -83,6 +84,11 @@ fn mutated_hosts() {
 }
 
 #[test]
+fn mutated_routes() {
+    run(30_000, &seeds::seeds(500).routes, routes::patterns);
+}
+
+#[test]
 fn mutated_forms() {
     run(15_000, &seeds::seeds(2000).forms, forms::form);
 }
@@ -106,6 +112,7 @@ fn write_seeds() {
         ("path", &seeds.paths),
         ("forwarded", &seeds.forwarded),
         ("host", &seeds.hosts),
+        ("routes", &seeds.routes),
     ] {
         let folder = folder.join(target);
         std::fs::create_dir_all(&folder).unwrap();

@@ -18,6 +18,7 @@ pub(crate) struct Seeds {
     pub(crate) paths: Vec<Vec<u8>>,
     pub(crate) forwarded: Vec<Vec<u8>>,
     pub(crate) hosts: Vec<Vec<u8>>,
+    pub(crate) routes: Vec<Vec<u8>>,
 }
 
 /// Everything that a client sends in a case.
@@ -56,6 +57,7 @@ pub(crate) fn seeds(longest: usize) -> Seeds {
             .chain(lines_of("paths/escapes.txt", "404\t", longest))
             .chain(lines_of("paths/escapes.txt", "200 ", longest))
             .collect(),
+        routes: ROUTE_TARGETS.iter().map(|target| format!("{target}\n{ROUTES}").into_bytes()).collect(),
         conversations,
     }
 }
@@ -97,6 +99,27 @@ fn lines_of(table: &str, begin: &str, longest: usize) -> impl Iterator<Item = Ve
     });
     filled.filter(|value| value.len() <= longest).collect::<Vec<_>>().into_iter()
 }
+
+/// Paths for [`ROUTES`].
+const ROUTE_TARGETS: &[&str] = &[
+    "/",
+    "/a/b",
+    "/7",
+    "/7/x",
+    "/7.5/7",
+    "/0189dcd5-5311-7d40-8db0-9496a2eef37b",
+    "/f/a/b/edit",
+    "/f/a/v/3/x",
+    "/f//a",
+    "/a/7/b/",
+    "/x/../7/%61",
+    "/9223372036854775808",
+];
+
+/// Patterns beside one another.
+const ROUTES: &str = "GET /\nGET /a/b\nPOST /a/<b>\nGET /<int:i>\nGET /{f:float}\nPUT /<uuid:u>\nGET /<s>\nGET /<s>/x\nGET \
+                      /<int:i>/<name>\nGET /f/<path:p>\nGET /f/<path:p>/edit\nGET /f/{p:path}/v/{n:int}/<x>\nDELETE /<path:all>\nGET \
+                      /a/<float:f>/b/";
 
 fn body(seed: &[u8]) -> Option<Vec<u8>> {
     find(seed, b"\r\n\r\n").map(|at| seed[at + 4..].to_vec())

@@ -1,0 +1,37 @@
+//! Routes with patterns without a server, for fuzzers and tests of this project.
+//!
+//! Compiled under the feature `testing` only, and no part of the public interface.
+
+use super::tree::{Found, Path, Tree};
+use crate::message::{Parameter, Request};
+
+/// Patterns, each with a method and its number.
+#[derive(Debug, Default)]
+pub struct Patterns(Tree<usize>);
+
+/// Which of them answers.
+#[derive(Debug, PartialEq)]
+pub enum Answer {
+    /// None.
+    Nothing,
+    /// The one of this number, with the values of its parameters.
+    Route(usize, Vec<Parameter>),
+    /// None for this method; those that there are.
+    Methods(Vec<String>),
+}
+
+impl Patterns {
+    /// Adds a pattern; `false` if it is refused.
+    pub fn add(&mut self, method: &str, pattern: &str, number: usize) -> bool {
+        self.0.add(pattern, &[method], String::new(), number).is_ok()
+    }
+
+    /// Who answers a request.
+    pub fn find(&self, request: &Request) -> Answer {
+        match self.0.find(Path { route: request.route(), url: request.url() }, request.method()) {
+            Found::Nothing => Answer::Nothing,
+            Found::Route(entry, values) => Answer::Route(entry.what, values),
+            Found::Methods(methods, _) => Answer::Methods(methods.into_iter().map(str::to_owned).collect()),
+        }
+    }
+}

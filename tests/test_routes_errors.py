@@ -1,0 +1,187 @@
+"""Error handlers: for codes, for classes of exceptions, plain and async, and what they are handed."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from outside import HTTPException, Response, abort
+
+
+class Shortage(Exception):
+    pass
+
+
+class Hunger(Shortage):
+    pass
+
+
+def test_a_handler_of_a_code(server, start):
+    @server.errorhandler(404)
+    def nothing(request, message=None):
+        return f"nothing at {request.path}: {message}"
+
+    server.get("/tuple")(lambda: (404, "tuple"))
+    server.get("/abort")(lambda: abort(404, "abort"))
+    running = start()
+    answers = {path: running.fetch(path) for path in ("/none", "/tuple", "/abort")}
+    assert {path: (answer.status, answer.text) for path, answer in answers.items()} == {
+        "/none": (404, "nothing at /none: None"),
+        "/tuple": (404, "nothing at /tuple: tuple"),
+        "/abort": (404, "nothing at /abort: abort"),
+    }
+
+
+@pytest.mark.parametrize(
+    ("function", "text"),
+    [
+        (lambda: "none", "none"),
+        (lambda message: f"m {message}", "m why"),
+        (lambda request: f"r {request.path}", "r /"),
+        (lambda request, message: f"{request.path} {message}", "/ why"),
+        (lambda error: f"e {error}", "e why"),
+    ],
+)
+def test_it_takes_what_it_names(server, start, function, text):
+    server.errorhandler(409)(function)
+    server.get("/")(lambda: (409, "why"))
+    answer = start().fetch("/")
+    assert (answer.status, answer.text) == (409, text)
+
+
+def test_an_exception_is_handled_by_its_most_derived_class(server, start):
+    for kind in (Exception, Hunger, Shortage):
+        server.errorhandler(kind)(lambda error, kind=kind: Response(418, content=f"{kind.__name__}: {error}"))
+
+    @server.get("/<name>")
+    def fail(name):
+        raise {"hunger": Hunger, "shortage": Shortage, "other": RuntimeError}[name]("of it")
+
+    running = start()
+    assert running.fetch("/hunger").text == "Hunger: of it"
+    assert running.fetch("/shortage").text == "Shortage: of it"
+    assert running.fetch("/other").text == "Exception: of it"
+    assert running.fetch("/none").text == "Exception: 'none'"
+
+
+def test_plain_routes_have_them_as_well(server, start):
+    server.errorhandler(Shortage)(lambda request, error: Response(507, content=request.path))
+
+    def fail(request):
+        raise Hunger
+
+    server.set_route("/plain", fail)
+    answer = start().fetch("/plain")
+    assert (answer.status, answer.text) == (507, "/plain")
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+def test_async_handlers_and_async_error_handlers(server, start, is_async):
+    @server.errorhandler(Shortage)
+    async def shortage(error):
+        await asyncio.sleep(0)
+        return Response(507, content="awaited")
+
+    @server.errorhandler(404)
+    async def nothing(message):
+        await asyncio.sleep(0)
+        return f"awaited {message}"
+
+    if is_async:
+
+        @server.get("/<name>")
+        async def handler(name):
+            await asyncio.sleep(0)
+            return handle(name)
+
+    else:
+        server.get("/<name>")(lambda name: handle(name))
+
+    def handle(name):
+        if name == "raise":
+            raise Hunger
+        return 404, name
+
+    running = start()
+    assert (running.fetch("/raise").status, running.fetch("/raise").text) == (507, "awaited")
+    assert (running.fetch("/tuple").status, running.fetch("/tuple").text) == (404, "awaited tuple")
+    assert running.fetch("/no/such").text == "awaited None"
+
+
+def test_a_code_goes_before_the_class_of_what_asked_for_it(server, start):
+    server.errorhandler(Exception)(lambda error: Response(500, content="any"))
+    server.errorhandler(404)(lambda message: f"code {message}")
+    server.get("/<int:code>")(lambda code: abort(code, "asked for"))
+    running = start()
+    assert running.fetch("/404").text == "code asked for"
+    assert running.fetch("/409").text == "any"
+
+
+def test_abort_can_be_handled_by_its_class(server, start):
+    server.errorhandler(HTTPException)(lambda error: Response(error.code, content=f"mine {error.message}"))
+    server.get("/")(lambda: abort(410, "gone"))
+    answer = start().fetch("/")
+    assert (answer.status, answer.text) == (410, "mine gone")
+
+
+def test_without_a_handler_the_cause_goes_to_the_log_alone(server, start, records):
+    server.errorhandler(Shortage)(lambda error: "never")
+
+    @server.get("/")
+    def fail():
+        raise RuntimeError("secret of the handler")
+
+    answer = start().fetch("/")
+    assert answer.status == 500
+    assert "secret" not in answer.text
+    assert "GET /" in records.wait_for("secret of the handler").whole
+
+
+@pytest.mark.parametrize(
+    ("value", "status", "text"),
+    [
+        ("text", 500, "text"),
+        (Response(202, content="fine"), 202, "fine"),
+        ((404, "as a code"), 404, "404 Not Found: as a code\n"),
+        (5, 500, "500 Internal Server Error\n"),
+    ],
+)
+def test_what_the_handler_of_an_exception_returns(server, start, value, status, text):
+    server.errorhandler(Shortage)(lambda error: value)
+
+    @server.get("/")
+    def fail():
+        raise Shortage
+
+    answer = start().fetch("/")
+    assert (answer.status, answer.text) == (status, text)
+
+
+def test_one_that_fails_itself_is_the_built_in_page(server, start, records):
+    @server.errorhandler(Shortage)
+    def fails(error):
+        raise RuntimeError("secret of the error handler")
+
+    @server.get("/")
+    def fail():
+        raise Shortage
+
+    answer = start().fetch("/")
+    assert (answer.status, answer.text) == (500, "500 Internal Server Error\n")
+    records.wait_for("secret of the error handler")
+
+
+@pytest.mark.parametrize("what", [200, 399, 600, "404", None, True, int, BaseException, KeyboardInterrupt, ValueError()])
+def test_what_no_error_handler_is_for(server, what):
+    with pytest.raises((TypeError, ValueError)):
+        server.errorhandler(what)(lambda: "")
+
+
+def test_it_is_also_one_of_set_errorhandler(server):
+    @server.errorhandler(404)
+    def nothing(request, message=None):
+        return "nothing"
+
+    assert server._error_routes == {404: nothing}
+    server.remove_errorhandler(404)
+    assert server._error_routes == {}
