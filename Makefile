@@ -37,6 +37,7 @@ help: ## what there is
 	@echo "make clients installs the programs that tests ask as clients (curl, wget, nghttp, Chromium), as root on Debian"
 	@echo "make soak    minutes of load: 10,000 connections, 1 GiB each way, every deadline at its default"
 	@echo "make conformance   the Autobahn TestSuite against the WebSocket echo servers, about an hour"
+	@echo "make testssl testssl.sh against the server's TLS, some minutes"
 	@echo "make model   the executor under a checker of schedules, some minutes"
 	@echo "make format  rewrite the Rust sources as rustfmt wants them"
 	@echo "make clean   remove $(VENV) and what was built"
@@ -108,4 +109,5 @@ clean:
 -include fuzz/fuzz.mk
 -include soak/soak.mk
 -include conformance/conformance.mk
+-include testssl/testssl.mk
 -include crates/outside/model.mk

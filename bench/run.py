@@ -13,7 +13,7 @@ import signal
 import sys
 import time
 
-from harness import files, install, measure, paths, report
+from harness import files, install, measure, paths, report, secure
 from harness.measure import Plan
 from harness.peers import PEERS
 from harness.server import ServerFailed
@@ -78,6 +78,8 @@ def prepare(options: argparse.Namespace, used: list[str]) -> dict[str, str]:
     paths.WORK.mkdir(exist_ok=True)
     paths.BODY.write_bytes(json_body())
     files.make()
+    if any(WORKLOADS[key].is_secure for key in options.only):
+        secure.make()
     return failed
 
 

@@ -1,6 +1,7 @@
 """What the tests of the documents need: blocks of Markdown, programs that are served, and a small curl.
 
-The curl is a small one of our own, so that the tests need none to be installed: `-i`, `-I`, `-X`, `-H`, `-d`, `-b`, `-F`.
+The curl is a small one of our own, so that the tests need none to be installed: `-i`, `-I`, `-X`, `-H`, `-d`, `-b`, `-F`,
+`--cacert`.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import http.client
 import re
 import shlex
 import signal
+import ssl
 import subprocess
 import threading
 from dataclasses import dataclass
@@ -44,7 +46,8 @@ def follow(found: list[Block], language: str) -> list[tuple[Block, Block | None]
 
 def commands(transcript: str, address: str) -> list[tuple[str, str]]:
     """The commands of a transcript and what each prints, with the real address in place of 127.0.0.1:8080."""
-    parts = re.split(r"^\$ ", transcript.replace("127.0.0.1:8080", address.removeprefix("http://")), flags=re.MULTILINE)
+    real = transcript.replace("127.0.0.1:8080", address.partition("://")[2])
+    parts = re.split(r"^\$ ", real, flags=re.MULTILINE)
     pairs = [part.partition("\n") for part in parts[1:]]
     return [(command, output.strip("\n")) for command, _, output in pairs]
 
@@ -91,7 +94,7 @@ class Program:
         assert self._process.stdout
         for line in self._process.stdout:
             self.output += line
-            match = re.search(r"http://[\w.:\[\]]+:\d+", line)
+            match = re.search(r"https?://[\w.:\[\]]+:\d+", line)
             if match and not self._url:
                 self._url = match[0]
                 self._ready.set()
@@ -99,8 +102,8 @@ class Program:
         self._ready.set()
 
 
-def curl(command: str) -> tuple[int, str]:
-    """Sends what a curl command line says; returns the status and what curl would print."""
+def curl(command: str, folder: Path = Path()) -> tuple[int, str]:
+    """Sends what a curl command line says, typed in the folder; returns the status and what curl would print."""
     parser = argparse.ArgumentParser(prog="curl", exit_on_error=False)
     parser.add_argument("url")
     parser.add_argument("-i", action="store_true", dest="show_head")
@@ -110,6 +113,7 @@ def curl(command: str) -> tuple[int, str]:
     parser.add_argument("-d", dest="data")
     parser.add_argument("-b", dest="cookie")
     parser.add_argument("-F", dest="form")
+    parser.add_argument("--cacert")
     program, *words = shlex.split(command)
     assert program == "curl", command
     given = parser.parse_args(words)
@@ -128,6 +132,9 @@ def curl(command: str) -> tuple[int, str]:
 
     url = urlsplit(given.url)
     connection = http.client.HTTPConnection(url.netloc, timeout=DEADLINE)
+    if url.scheme == "https":
+        context = ssl.create_default_context(cafile=folder / given.cacert)
+        connection = http.client.HTTPSConnection(url.netloc, timeout=DEADLINE, context=context)
     try:
         target = (url.path or "/") + (f"?{url.query}" if url.query else "")
         connection.request(method, target, body, {"User-Agent": "curl/8", "Accept": "*/*", **headers})

@@ -38,10 +38,13 @@ def test_there_is_something_to_run():
 def test_server_of_the_documents(block: Block, after: Block, tmp_path: Path):
     program = tmp_path / "program.py"
     program.write_text(block.text.replace("8080", "0"), "utf-8")
+    if "localhost.pem" in block.text:
+        write = [sys.executable, "-m", "outside", "cert", "localhost"]
+        subprocess.run(write, cwd=tmp_path, check=True, capture_output=True, timeout=30)
     with Program([sys.executable, str(program)], tmp_path) as server:
         address = server.wait_for_url()
         for command, expected in commands(after.text, address):
-            status, output = curl(command)
+            status, output = curl(command, tmp_path)
             if expected:
                 assert masked(output) == masked(expected), command
             else:

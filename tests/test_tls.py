@@ -10,6 +10,7 @@ import signal
 import socket
 import ssl
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from outside import FilePath, OutsideHTTP, WebSocket
 from websockets.sync.client import connect as connect_websocket
 
 from certificates import Certificate, SecureWire, certificate
-from gauge import need_proc, private_memory
+from gauge import cpu_seconds, need_proc, private_memory
 from harness import Script, wait_until
 from wire import Wire, request_bytes
 
@@ -307,9 +308,9 @@ def content_of(pem: str) -> str:
 class Command(Script):
     """`outside` with a certificate, for a folder."""
 
-    def __init__(self, folder: Path, own: Certificate) -> None:
+    def __init__(self, folder: Path, own: Certificate, program: list[str] | None = None) -> None:
         options = ["-m", "outside", "--port", "0", "--certfile", own.certfile, "--keyfile", own.keyfile, str(folder)]
-        super().__init__(*options)
+        super().__init__(*options, program=program)
 
 
 def test_the_command_serves_https_and_hears_of_new_certificates(tmp_path):
@@ -364,4 +365,26 @@ def test_memory_of_idle_connections(tmp_path, own):
     assert each <= 24 << 10
     for wire in first + idle:
         wire.close()
+    assert running.stop() == 0, running.errors
+
+
+def test_a_flood_of_silent_connections_with_few_descriptors(tmp_path, own):
+    """1,000 connections to a server that may open 256 descriptors: it does not spin, and whoever speaks is answered."""
+    need_proc()
+    (tmp_path / "index.html").write_text("hello")
+    shell = ["sh", "-c", 'ulimit -n 256; exec "$@"', "sh", sys.executable]
+    running = Command(tmp_path, own, program=shell)
+    silent = []
+    for _ in range(1000):
+        plain = socket.socket()
+        plain.setblocking(False)
+        plain.connect_ex(running.address)
+        silent.append(plain)
+    before, began = cpu_seconds(running.process.pid), time.monotonic()
+    assert ask(running.address, own.client()) == "hello"
+    assert ask(running.address, own.client()) == "hello"
+    took = max(time.monotonic() - began, 1.0)
+    assert cpu_seconds(running.process.pid) - before < 0.5 * took
+    for plain in silent:
+        plain.close()
     assert running.stop() == 0, running.errors

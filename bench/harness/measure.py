@@ -96,7 +96,7 @@ def turn(peer: Peer, workload: Workload, plan: Plan) -> dict:
 def _turn(peer: Peer, workload: Workload, plan: Plan) -> dict:
     port = free_port()
     name = f"{workload.key}-{peer.key}"
-    with Server(name, peer.command_for(port, workload.sleeps), port, plan.server_core) as server:
+    with Server(name, peer.command_for(port, workload.sleeps), port, plan.server_core, secure=workload.is_secure) as server:
         server.wait_until_right(workload.method, workload.path, workload.body, workload.is_right, workload.headers)
         arguments = [*workload.load_arguments(), *peer.load, "--warmup", str(plan.warmup), "--duration", str(plan.seconds)]
         with Load(port, arguments, plan.load_core) as load:

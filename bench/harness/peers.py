@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import files, paths
+from . import files, paths, secure
 
 
 @dataclass(frozen=True)
@@ -88,6 +88,12 @@ def _uvicorn_ws(protocol: str) -> Callable[[int], list[str]]:
 
 def _ours_ws(style: str) -> Callable[[int], list[str]]:
     return lambda port: [str(paths.OUR_PYTHON), "outside_ws_app.py", str(port), style]
+
+
+def _granian_tls(port: int) -> list[str]:
+    command = _granian("wsgi", "wsgi_app:app")(port)
+    files_of_it = ["--ssl-certificate", str(secure.CERTIFICATE), "--ssl-keyfile", str(secure.KEY)]
+    return [*command[:-1], *files_of_it, command[-1]]
 
 
 _PEERS = (
@@ -217,6 +223,24 @@ _PEERS = (
     Peer(
         "tungstenite", "tokio-tungstenite (Rust)", lambda port: [str(paths.RUST_BIN / "tungstenite_echo"), str(port)],
         "defaults, a task per connection on a current-thread tokio runtime", crate="tokio-tungstenite",
+    ),
+    Peer(
+        "outside-tls", "outside",
+        lambda port: [str(paths.OUR_PYTHON), "outside_tls_app.py", str(port), str(secure.CERTIFICATE), str(secure.KEY)],
+        "ssl_enabled; access log off; defaults otherwise", python=paths.OUR_PYTHON, ours=True,
+    ),
+    Peer(
+        "granian-tls", "granian (WSGI)", _granian_tls, "its --ssl-certificate; else as granian (WSGI)",
+        python=paths.PEERS_PYTHON, packages=("granian==2.8.7",),
+    ),
+    Peer(
+        "nginx-tls-granian", "nginx before granian (WSGI)", secure.nginx_before(_granian("wsgi", "wsgi_app:app")),
+        "nginx ends TLS and keeps connections to granian alive; both on the one core",
+        python=paths.PEERS_PYTHON, packages=("granian==2.8.7",), program=("nginx", "-v", ("nginx-light", "nginx")),
+    ),
+    Peer(
+        "nginx-tls", "nginx", secure.nginx_alone, "Debian's with OpenSSL; answers by itself, one worker",
+        program=("nginx", "-v", ("nginx-light", "nginx")),
     ),
     Peer(
         "hyper", "hyper (Rust)", lambda port: [str(paths.RUST_BIN / "hyper_hello"), str(port)],

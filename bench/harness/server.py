@@ -12,6 +12,7 @@ import os
 import resource
 import signal
 import socket
+import ssl
 import subprocess
 import time
 from collections.abc import Callable
@@ -65,8 +66,9 @@ class Server:
     """A started server; use as a context manager, so that it is ended whatever happens."""
 
     def __init__(self, name: str, command: list[str], port: int, core: int | None, prefix: tuple[str, ...] = (),
-                 settings: dict[str, str] | None = None) -> None:  # fmt: skip
+                 settings: dict[str, str] | None = None, secure: bool = False) -> None:  # fmt: skip
         self.port = port
+        self.secure = secure
         paths.LOGS.mkdir(parents=True, exist_ok=True)
         # Messages and access logs go to a file, for every peer alike.
         self.log = paths.LOGS / f"{name}.log"
@@ -95,7 +97,11 @@ class Server:
         self.stop()
 
     def ask(self, method: str, path: str, body: bytes = b"", headers: dict[str, str] | None = None) -> tuple[int, bytes]:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+        if self.secure:
+            context = ssl._create_unverified_context()
+            connection = http.client.HTTPSConnection("127.0.0.1", self.port, timeout=10, context=context)
+        else:
+            connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
         try:
             about_body = {"Content-Type": "application/json"} if body else {}
             connection.request(method, path, body or None, {**(headers or {}), **about_body})

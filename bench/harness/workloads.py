@@ -49,6 +49,8 @@ ROOM_PEERS = (
     "granian-rsgi-ws",
     "gunicorn-asgi",
 )
+TLS_PEERS = ("outside-tls", "granian-tls", "nginx-tls-granian")
+HANDSHAKE_PEERS = ("outside-tls", "nginx-tls", "granian-tls")
 MIXED_PEERS = ("outside", "granian-wsgi", "fastpysgi", "robyn")
 
 HELLO = b"Hello, World!"
@@ -89,6 +91,10 @@ class Workload:
     @property
     def is_websocket(self) -> bool:
         return "--websocket" in self.arguments
+
+    @property
+    def is_secure(self) -> bool:
+        return "--tls" in self.arguments
 
     @property
     def headers(self) -> dict[str, str]:
@@ -167,6 +173,12 @@ _WORKLOADS = (
              arguments=("--websocket", "32")),
     Workload("ws_broadcast", f"WebSockets, 32 bytes of one to a room of {_members():,}", ROOM_PEERS, "outside-ws-callbacks",
              "/room", arguments=("--websocket", "32", "--broadcast", "--connections", str(_members()))),
+    Workload("tls_hello", "Python hello over TLS 1.3, 64 connections", TLS_PEERS, "outside-tls",
+             arguments=("--tls", "full"), usual=False),
+    Workload("tls_full", "Full handshakes of TLS 1.3 (X25519, ECDSA P-256), one request each, 64 at a time", HANDSHAKE_PEERS,
+             "outside-tls", arguments=("--tls", "full", "--reconnect"), usual=False),
+    Workload("tls_resumed", "The same with sessions that are resumed", HANDSHAKE_PEERS, "outside-tls",
+             arguments=("--tls", "resumed", "--reconnect"), usual=False),
     Workload("hello32", "Python hello alone, 32 connections", MIXED_PEERS, "outside",
              arguments=("--connections", "32"), usual=False),
     Workload("mixed8", "Python hello on 32 connections beside 8 on a route that sleeps 10 ms (its ideal is 800/s)",

@@ -12,6 +12,7 @@ use mio::{Interest, Registry, Token};
 use rustix::net::{RecvFlags, recv};
 
 use crate::response::{Checker, Verdict, head_of};
+use crate::secure::Secure;
 use crate::sink::Sink;
 use crate::websocket;
 
@@ -32,6 +33,7 @@ pub(crate) struct Received {
 #[derive(Debug)]
 pub(crate) struct Connection {
     stream: TcpStream,
+    secure: Option<Box<Secure>>,
     pub(crate) group: usize,
     pub(crate) connected: bool,
     /// May it be asked? A WebSocket only when it is open.
@@ -41,6 +43,7 @@ pub(crate) struct Connection {
     /// Whether a batch was sent whose end the driver has not seen.
     pub(crate) in_batch: bool,
     pub(crate) sent_at: Instant,
+    pub(crate) opened_at: Instant,
     /// What is still to be written of the batch: a range of the group's batch bytes.
     unsent: std::ops::Range<usize>,
     /// The beginning of a response whose rest has not come.
@@ -50,15 +53,23 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    pub(crate) fn open(registry: &Registry, token: Token, group: usize, address: SocketAddr) -> io::Result<Self> {
+    pub(crate) fn open(
+        registry: &Registry,
+        token: Token,
+        group: usize,
+        address: SocketAddr,
+        secure: Option<Secure>,
+    ) -> io::Result<Self> {
         Ok(Self {
             stream: connect(registry, token, address)?,
+            secure: secure.map(Box::new),
             group,
             connected: false,
             ready: false,
             outstanding: 0,
             in_batch: false,
             sent_at: Instant::now(),
+            opened_at: Instant::now(),
             unsent: 0..0,
             partial: Vec::new(),
             sink: Sink::default(),
@@ -68,7 +79,11 @@ impl Connection {
     /// Replaces the socket; what was outstanding is forgotten.
     pub(crate) fn reconnect(&mut self, registry: &Registry, token: Token, address: SocketAddr) -> io::Result<()> {
         // A closed descriptor leaves its epoll set by itself.
+        self.opened_at = Instant::now();
         self.stream = connect(registry, token, address)?;
+        if let Some(secure) = &mut self.secure {
+            secure.renew(address)?;
+        }
         self.connected = false;
         self.ready = false;
         self.outstanding = 0;
@@ -94,6 +109,11 @@ impl Connection {
         }
     }
 
+    /// The TLS of this connection, if it has any, and what it is spoken on.
+    pub(crate) fn secure(&mut self) -> Option<(&mut Secure, &mut TcpStream)> {
+        Some((self.secure.as_deref_mut()?, &mut self.stream))
+    }
+
     /// Starts a batch: `count` requests, the first `length` bytes of `batch`.
     pub(crate) fn send(&mut self, batch: &[u8], count: usize, length: usize, now: Instant) -> io::Result<()> {
         self.outstanding = count;
@@ -103,12 +123,20 @@ impl Connection {
     }
 
     pub(crate) fn has_unsent(&self) -> bool {
-        !self.unsent.is_empty()
+        !self.unsent.is_empty() || self.secure.as_ref().is_some_and(|secure| secure.wants_write())
     }
 
     pub(crate) fn write(&mut self, batch: &[u8]) -> io::Result<()> {
+        if let Some(secure) = &mut self.secure {
+            secure.flush(&mut self.stream)?;
+        }
         while !self.unsent.is_empty() {
-            match self.stream.write(&batch[self.unsent.clone()]) {
+            let bytes = &batch[self.unsent.clone()];
+            let written = match &mut self.secure {
+                Some(secure) => secure.write(&mut self.stream, bytes),
+                None => self.stream.write(bytes),
+            };
+            match written {
                 Ok(count) => self.unsent.start += count,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => break,
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
@@ -188,7 +216,11 @@ impl Connection {
     pub(crate) fn receive(&mut self, buffer: &mut [u8], checker: &mut Checker) -> Received {
         let mut received = Received::default();
         loop {
-            let count = match self.stream.read(buffer) {
+            let read = match &mut self.secure {
+                Some(secure) => secure.read(&mut self.stream, buffer),
+                None => self.stream.read(buffer),
+            };
+            let count = match read {
                 Ok(0) => {
                     received.closed = true;
                     break;
@@ -212,8 +244,8 @@ impl Connection {
                 let used = self.consume(&partial, checker, &mut received);
                 self.partial.extend_from_slice(&partial[used..]);
             }
-            // A short read has emptied the socket; more will raise a new edge.
-            if received.closed || count < buffer.len() {
+            // A short read has emptied the socket; more will raise a new edge. A record's end says nothing of the socket's.
+            if received.closed || (count < buffer.len() && self.secure.is_none()) {
                 break;
             }
         }

@@ -13,6 +13,7 @@ use mio::{Events, Poll, Token};
 use crate::connection::Connection;
 use crate::options::{GroupOptions, Options};
 use crate::response::Checker;
+use crate::secure::{Secure, Sessions};
 use crate::websocket;
 
 /// What a group has seen in one phase.
@@ -35,6 +36,8 @@ struct Group {
     /// What opens a connection, if it is a WebSocket.
     opening: Option<Vec<u8>>,
     broadcast: bool,
+    tls: Option<Sessions>,
+    reconnects: bool,
     checker: Checker,
     tally: Tally,
     first_error: Option<String>,
@@ -88,6 +91,8 @@ impl Group {
             sink: options.sink,
             opening: options.websocket.map(|_| websocket::opening(&options.path, address)),
             broadcast: options.broadcast,
+            tls: options.tls,
+            reconnects: options.reconnects,
             checker: match options.websocket {
                 Some(length) => Checker::of_frames(websocket::echo(length)),
                 None => Checker::new(options.expect.clone()),
@@ -116,7 +121,8 @@ impl Driver {
             let at_once = if group.websocket.is_some() { 0 } else { group.connections };
             for _ in 0..at_once {
                 let token = Token(connections.len());
-                connections.push(Connection::open(poll.registry(), token, index, options.address)?);
+                let secure = group.tls.map(|sessions| Secure::new(sessions, options.address)).transpose()?;
+                connections.push(Connection::open(poll.registry(), token, index, options.address, secure)?);
             }
         }
         Ok(Self {
@@ -147,7 +153,7 @@ impl Driver {
         while open < self.websockets {
             while self.connections.len() < self.websockets && self.connections.len() - open < OPENING {
                 let token = Token(self.connections.len());
-                self.connections.push(Connection::open(self.poll.registry(), token, 0, self.address)?);
+                self.connections.push(Connection::open(self.poll.registry(), token, 0, self.address, None)?);
             }
             self.poll.poll(&mut self.events, Some(Duration::from_millis(20)))?;
             let events = std::mem::replace(&mut self.events, Events::with_capacity(0));
@@ -233,10 +239,11 @@ impl Driver {
                 Ok(true) => {
                     self.failed_connects = 0;
                     let group = &self.groups[connection.group];
-                    connection.ready = group.opening.is_none();
+                    connection.ready = group.opening.is_none() && group.tls.is_none();
                     match &group.opening {
                         // A write that fails is met again as the event of the closed socket.
                         Some(opening) => drop(connection.open_websocket(opening)),
+                        None if group.tls.is_some() => return self.shake_hands(index, now),
                         None => self.send_next(index, now),
                     }
                 }
@@ -252,6 +259,9 @@ impl Driver {
             return Ok(now);
         }
         let group = &mut self.groups[connection.group];
+        if !connection.ready && group.tls.is_some() {
+            return self.shake_hands(index, now);
+        }
         if !connection.ready {
             let opened = match &group.opening {
                 Some(opening) if event.is_writable() && connection.has_unsent() => connection.write(opening),
@@ -284,7 +294,8 @@ impl Driver {
         let now = Instant::now();
         group.tally.bytes += received.bytes as u64;
         group.tally.requests += received.responses as u64;
-        let nanoseconds = (now - connection.sent_at).as_nanos() as u64;
+        let since = if group.reconnects { connection.opened_at } else { connection.sent_at };
+        let nanoseconds = (now - since).as_nanos() as u64;
         group.tally.latencies.saturating_record_n(nanoseconds, received.responses as u64);
         let why = received.why;
         group.note(received.wrong, || why.clone().unwrap_or_default());
@@ -293,10 +304,40 @@ impl Driver {
         } else if connection.in_batch && connection.outstanding == 0 {
             connection.in_batch = false;
             self.busy -= 1;
+            if group.reconnects {
+                connection.reconnect(self.poll.registry(), Token(index), self.address)?;
+                return Ok(now);
+            }
             match group.broadcast {
                 false => self.send_next(index, now),
                 true if self.busy == 0 => self.send_to_all(now),
                 true => {}
+            }
+        }
+        Ok(now)
+    }
+
+    /// Goes on with the handshake of TLS, and asks as soon as it is done.
+    fn shake_hands(&mut self, index: usize, now: Instant) -> io::Result<Instant> {
+        let connection = &mut self.connections[index];
+        let group = &mut self.groups[connection.group];
+        let Some((secure, stream)) = connection.secure() else { return Ok(now) };
+        match secure.shake_hands(stream) {
+            Ok(false) => {}
+            Ok(true) => {
+                if group.tls.is_some_and(|sessions| secure.has_forgotten(sessions)) {
+                    group.note(1, || "a session was not resumed".into());
+                }
+                connection.ready = true;
+                self.send_next(index, now);
+            }
+            Err(error) => {
+                self.failed_connects += 1;
+                if self.failed_connects > 1000 {
+                    return Err(error);
+                }
+                group.note(1, || format!("no handshake: {error}"));
+                self.reopen(index, None)?;
             }
         }
         Ok(now)

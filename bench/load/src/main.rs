@@ -3,13 +3,14 @@
 //! One thread and one epoll over all connections; the cost per request is one send, one recv and a share of an
 //! epoll_wait, so that a server on the other core is what is measured. Every response is checked. `options` reads the
 //! command line, `driver` runs the phases, `connection` owns a socket, `response` judges bytes, `sink`
-//! those that are only counted, `websocket` frames, `stalled` is a client that stopped to read, `report` prints.
+//! those that are only counted, `secure` is TLS, `websocket` frames, `stalled` is a client that stopped to read, `report` prints.
 
 mod connection;
 mod driver;
 mod options;
 mod report;
 mod response;
+mod secure;
 mod sink;
 mod stalled;
 mod websocket;

@@ -6,6 +6,8 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use crate::secure::Sessions;
+
 pub(crate) const USAGE: &str = "\
 bench-load --connect IP:PORT [options]
   --path P            path of the main group (default /hello)
@@ -18,6 +20,8 @@ bench-load --connect IP:PORT [options]
   --websocket N       messages of N bytes over WebSockets on this path, each echoed, instead of requests
   --broadcast         with --websocket: the first connection sends, all have to get it, then it sends again
   --stalled P         with --broadcast: one more WebSocket on path P, which is written to until it is full and reads nothing
+  --tls full|resumed  over TLS; a session is never resumed, or whenever there is a ticket
+  --reconnect         a new connection for each request
   --connections N     keep-alive connections of the main group (default 64)
   --pipeline N        requests in one write, all answered before the next write (default 1)
   --duration S        seconds measured (default 3)
@@ -45,6 +49,8 @@ pub(crate) struct GroupOptions {
     pub(crate) broadcast: bool,
     /// Where somebody joins who reads nothing.
     pub(crate) stalled: Option<String>,
+    pub(crate) tls: Option<Sessions>,
+    pub(crate) reconnects: bool,
 }
 
 impl GroupOptions {
@@ -61,6 +67,8 @@ impl GroupOptions {
             websocket: None,
             broadcast: false,
             stalled: None,
+            tls: None,
+            reconnects: false,
         }
     }
 
@@ -118,6 +126,7 @@ pub(crate) fn parse(arguments: impl Iterator<Item = String>) -> Result<Options, 
         let flag = match name.as_str() {
             "--gate" => Some(&mut options.gate),
             "--sink" => Some(&mut main.sink),
+            "--reconnect" => Some(&mut main.reconnects),
             "--broadcast" => Some(&mut main.broadcast),
             _ => None,
         };
@@ -137,6 +146,13 @@ pub(crate) fn parse(arguments: impl Iterator<Item = String>) -> Result<Options, 
             "--connections" => main.connections = number(&name, &value)?,
             "--websocket" => main.websocket = Some(number(&name, &value)?),
             "--stalled" => main.stalled = Some(value),
+            "--tls" => {
+                main.tls = Some(match value.as_str() {
+                    "full" => Sessions::Full,
+                    "resumed" => Sessions::Resumed,
+                    _ => return Err(format!("--tls is full or resumed, not {value:?}")),
+                });
+            }
             "--pipeline" => main.pipeline = number(&name, &value)?,
             "--duration" => options.duration = seconds(&name, &value)?,
             "--requests" => options.requests = Some(number(&name, &value)?),
@@ -156,6 +172,12 @@ pub(crate) fn parse(arguments: impl Iterator<Item = String>) -> Result<Options, 
     }
     if main.websocket.is_some() && (main.pipeline > 1 || main.sink || main.expect.is_some()) {
         return Err("--websocket goes with neither --pipeline nor --sink nor --expect".into());
+    }
+    if main.tls.is_some() && (main.sink || main.websocket.is_some()) {
+        return Err("--tls goes with neither --sink nor --websocket".into());
+    }
+    if main.reconnects && (main.pipeline > 1 || main.sink || main.websocket.is_some()) {
+        return Err("--reconnect goes with neither --pipeline nor --sink nor --websocket".into());
     }
     if main.broadcast && (main.websocket.is_none() || options.requests.is_some() || beside_path.is_some()) {
         return Err("--broadcast needs --websocket, and goes with neither --requests nor --beside-path".into());

@@ -115,3 +115,56 @@ fn http_in_clear_is_told_the_way() {
     assert!(received.starts_with("HTTP/1.1 400 Bad Request\r\n"), "{received}");
     assert!(received.contains("https://") && received.contains("text/plain"), "{received}");
 }
+
+#[test]
+fn keys_change_in_the_middle() {
+    let authority = Authority::new();
+    let running = Running::start(&[authority.files("main", &["localhost"])]);
+    let mut client = begin(&Arc::new(trusting(&authority)), running.address, "localhost");
+    for _ in 0..20 {
+        assert!(ask(&mut client, "/").ends_with("hello over https"));
+        client.conn.refresh_traffic_keys().unwrap();
+    }
+}
+
+#[test]
+fn records_and_segments_of_any_size() {
+    let authority = Authority::new();
+    let running = Running::start(&[authority.files("main", &["localhost"])]);
+    running
+        .server
+        .set_route("/length", |request: &Request| Response::text(request.content().len().to_string()))
+        .unwrap();
+    for size in [32, 100, 16_384 + 5] {
+        let mut config = trusting(&authority);
+        // The handshake is cut as well.
+        config.max_fragment_size = Some(size);
+        let mut client = begin(&Arc::new(config), running.address, "localhost");
+        let body = vec![b'x'; 100_000];
+        write!(client, "POST /length HTTP/1.1\r\nHost: localhost\r\nContent-Length: {}\r\n\r\n", body.len()).unwrap();
+        client.write_all(&body).unwrap();
+        assert!(answer(&mut client).ends_with(b"100000"), "records of {size} bytes");
+    }
+    // One byte at a time on the wire.
+    let mut client = begin(&Arc::new(trusting(&authority)), running.address, "localhost");
+    ask(&mut client, "/");
+    client.conn.writer().write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
+    let mut wire = Vec::new();
+    client.conn.write_tls(&mut wire).unwrap();
+    wire.iter().for_each(|&byte| client.sock.write_all(&[byte]).unwrap());
+    assert!(answer(&mut client).ends_with(b"hello over https"));
+}
+
+/// What a client that reads slowly is sent arrives whole and in order, however the writes are cut.
+#[test]
+fn a_slow_reader_gets_everything() {
+    let authority = Authority::new();
+    let running = Running::start(&[authority.files("main", &["localhost"])]);
+    let pieces: Vec<u8> = (0..4_000_000_u32).map(|number| (number * 13 % 241) as u8).collect();
+    let sent = pieces.clone();
+    running.server.set_route("/large", move |_: &Request| Response::bytes(sent.clone())).unwrap();
+    let mut client = begin(&Arc::new(trusting(&authority)), running.address, "localhost");
+    socket2::SockRef::from(&client.sock).set_recv_buffer_size(64 << 10).unwrap();
+    write!(client, "GET /large HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
+    assert!(answer(&mut client).ends_with(&pieces));
+}

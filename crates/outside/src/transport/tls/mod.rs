@@ -75,6 +75,8 @@ impl Tls {
         config.alpn_protocols = PROTOCOLS.iter().map(|protocol| protocol.to_vec()).collect();
         config.ticketer = Arc::new(Tickets::new(keys, purpose.as_bytes()));
         config.send_tls13_tickets = 1;
+        // Ours is strongest first.
+        config.ignore_client_order = true;
         config.session_storage = Arc::new(NoServerSessionStorage {});
         Ok(Arc::new(Self { config: Arc::new(config), identities }))
     }
