@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 
+import httpx
 import pytest
 from outside import OutsideHTTP
 
@@ -25,6 +26,25 @@ def ask(running, host: str, target: str = "/", **more):
 
 
 # Which hosts are served.
+
+
+def test_http2_knows_the_same_hosts(serve):
+    running = serve(who, allowed_hosts=["example.com"], trusted_proxies=["127.0.0.1"], h2c=True)
+    running.server.set_route("/", says("api"), host="api.example.com")
+    base = "http://{}:{}".format(*running.address)
+    with httpx.Client(http1=False, http2=True, base_url=base) as client:
+        for headers, status, text in [
+            ({"Host": "example.com", "X-Forwarded-For": "203.0.113.7"}, 200, "203.0.113.7"),
+            ({"Host": "Example.com.:80"}, 200, "127.0.0.1"),
+            ({"Host": "evil.example"}, 421, "no host of that name"),
+            ({"Host": "example.com", "X-Forwarded-Host": "evil.example"}, 421, "no host of that name"),
+            ({"Host": "example.com", "X-Forwarded-For": "1.1.1.1", "Forwarded": "for=1.1.1.1"}, 400, "both"),
+        ]:
+            answer = client.get("/", headers=headers)
+            assert (answer.http_version, answer.status_code) == ("HTTP/2", status), headers
+            assert text in answer.text
+        # One that is refused takes none of the others with it.
+        assert client.get("/", headers={"Host": "example.com"}).status_code == 200
 
 
 @pytest.mark.parametrize(

@@ -5,10 +5,13 @@ from __future__ import annotations
 import os
 import socket
 import ssl
+import subprocess
+from functools import partial
 
+import httpx
 import pytest
 from certificates import Certificate, SecureWire, certificate
-from harness import Running, wait_until
+from harness import Running, Script, wait_until
 from outside import OutsideHTTP, OutsideHTTP_Redirect
 from processes import start  # noqa: F401 - a fixture
 
@@ -240,6 +243,38 @@ def test_files_of_unix_sockets_go_with_the_last_generation(start, tmp_path):  # 
     wait_until(lambda: not any(os.path.exists(path) for path in paths), "the files are removed")
 
 
+ADOPTED = """
+import os, sys
+first, second, certfile, keyfile = sys.argv[1:]
+for target, number in ((3, int(second)), (4, int(first))):
+    os.dup2(number, target)
+os.environ.update(LISTEN_FDS="2", LISTEN_PID=str(os.getpid()))
+from outside import OutsideHTTP
+port = lambda number: __import__("socket").socket(fileno=os.dup(int(number))).getsockname()[1]
+server = OutsideHTTP(("127.0.0.1", port(first)))
+server.config.update(access_log="off", ssl_certfile=certfile, ssl_keyfile=keyfile)
+server.listen(("127.0.0.1", port(second)), tls=True)
+server.set_route("/", lambda request: request.scheme)
+server.run()
+"""
+
+
+@needs_linux
+def test_sockets_of_a_service_manager_find_their_places(own, monkeypatch):
+    """They come in whatever order the unit files name them."""
+    with socket.create_server(("127.0.0.1", 0)) as first, socket.create_server(("127.0.0.1", 0)) as second:
+        numbers = [os.dup(listener.fileno()) for listener in (first, second)]
+        for number in numbers:
+            os.set_inheritable(number, True)
+        monkeypatch.setattr(subprocess, "Popen", partial(subprocess.Popen, close_fds=False))
+        script = Script("-c", ADOPTED, *map(str, numbers), own.certfile, own.keyfile)
+        for number in numbers:
+            os.close(number)
+        assert ask(first.getsockname()).text == "http"
+        assert ask(second.getsockname(), own.client()).text == "https"
+        assert script.stop() == 0
+
+
 # To HTTPS.
 
 
@@ -339,6 +374,15 @@ def test_hsts_is_told_to_those_who_come_by_tls(make, own):
         assert ask(address).header(field) is None
     # In clear on the port of TLS: nothing that a browser may believe.
     assert ask(secure).header(field) is None
+
+
+def test_hsts_over_http2(make, own):
+    running = make([], hsts=60, allowed_hosts=["localhost"], **own.config)
+    with httpx.Client(http2=True, verify=own.client(), base_url=f"https://localhost:{running.address[1]}") as client:
+        for host, status in (("localhost", 200), ("other.example", 421)):
+            answer = client.get("/", headers={"Host": host})
+            assert (answer.http_version, answer.status_code) == ("HTTP/2", status)
+            assert answer.headers["Strict-Transport-Security"] == "max-age=60"
 
 
 def test_hsts_is_off_unless_asked_for(make, own):
