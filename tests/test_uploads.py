@@ -145,6 +145,21 @@ def test_an_answer_may_come_before_the_content(stream):
             assert (answer.status, answer.header("Connection")) == (403, "close")
 
 
+def test_content_is_taken_while_the_handler_runs(stream, records):
+    """An answer that goes on reading the request gets what has come in, and then an error."""
+
+    def echo(request):
+        return Response(content=request.iter_body())
+
+    with stream(echo).wire() as wire:
+        wire.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc")
+        assert wire.receive_answer().body == b"abc"
+    with stream(echo, max_body_size_mb=100).wire() as wire:
+        wire.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 50000000\r\n\r\nabc")
+        assert b"\r\n0\r\n\r\n" not in wire.receive_rest()
+    records.wait_for("the request has its answer")
+
+
 def test_the_client_is_encouraged_when_the_handler_asks(stream):
     """RFC 9110 section 10.1.1: a client may wait for 100 before it sends its content."""
     ask = threading.Event()

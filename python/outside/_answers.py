@@ -94,7 +94,8 @@ def event_stream(
     back; it sends the last id as `Last-Event-ID`. While no event comes, a comment every `keep_alive` seconds keeps the
     connection alive, and shows whether the client is still there; `None`: none, and `process_timeout` bounds the wait.
 
-    A generator that waits takes a thread of `max_workers`; an async one a task, of which there may be tens of thousands.
+    A generator that waits takes a thread of `max_workers`, and learns at its next event that its reader has left; an async one
+    takes a task, of which there may be tens of thousands, and is closed at once.
     """
     if keep_alive is not None and not keep_alive > 0:
         raise ValueError(f"keep_alive is a number of seconds above 0, or None, not {keep_alive!r}")

@@ -142,6 +142,7 @@ impl Connection {
         {
             self.input.consume(count);
         }
+        incoming.intake.end();
         self.keep_alive &= incoming.intake.is_complete;
     }
 }

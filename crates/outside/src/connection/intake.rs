@@ -83,6 +83,11 @@ impl Intake {
         self.feeder.finish();
     }
 
+    /// The request has its answer: whoever still takes content gets no more.
+    pub(super) fn end(&self) {
+        self.feeder.refuse(ANSWERED);
+    }
+
     /// Something has moved: whoever is waited for next has all of his time.
     pub(super) fn note_progress(&mut self) {
         self.deadline = Deadline::Past;
@@ -130,4 +135,5 @@ impl Intake {
     }
 }
 
+const ANSWERED: Refusal = Refusal::bad("the request has its answer; its content comes in while the handler runs");
 pub(super) const TOO_LARGE: Refusal = Refusal::limit(413, "content too large", "max_body_size_mb");

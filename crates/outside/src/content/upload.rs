@@ -41,7 +41,7 @@ enum End {
     Refused(Refusal),
 }
 
-/// The client is gone, or the request has its answer already.
+/// Whoever was to bring it is gone.
 const GONE: Refusal = Refusal::bad("the client has left in the middle of its upload");
 
 /// The connection's side; the handler's learns when it is dropped.

@@ -43,6 +43,7 @@ impl Inbound {
 
     /// What nobody takes any more.
     pub(super) fn into_stream(self) -> RecvStream {
+        self.intake.end();
         self.stream
     }
 
