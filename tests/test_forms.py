@@ -7,6 +7,7 @@ of them by `get_all`. Nothing is read before it is asked for, and a large file i
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import sys
 import time
@@ -17,6 +18,7 @@ from outside import ContentError, Request, Response
 
 import multipart
 from gauge import MIB, forget_peak, need_proc, peak_memory, resident_memory
+from harness import HERE
 from multipart import TYPE, body, field, file, part
 
 URLENCODED = {"Content-Type": "application/x-www-form-urlencoded"}
@@ -94,6 +96,41 @@ def test_args_are_the_query():
     request = Request("GET", {}, b"", "HTTP/1.1", "/?a=1&b=2&a=3", ("127.0.0.1", 5000))
     assert request.args == request.params == {"a": "1", "b": "2"}
     assert request.args.get_all("a") == request.params_all["a"] == ["1", "3"]
+
+
+# --- the corpus, which the Rust tests read too
+
+
+def corpus() -> list[dict]:
+    def text(body: str | list) -> str:
+        if isinstance(body, str):
+            return body
+        return "".join(one if isinstance(one, str) else one[0] * one[1] for one in body)
+
+    lines = (HERE / "corpus/forms.jsonl").read_text("utf-8").splitlines()
+    return [{**case, "body": text(case["body"]).encode()} for case in map(json.loads, lines)]
+
+
+@pytest.mark.parametrize("above", [0, 1], ids=["in a file", "in memory"])
+def test_forms_are_read_as_the_corpus_says(serve, above):
+    def handler(request):
+        fields = {name: request.form.get_all(name) for name in request.form}
+        files = [
+            [name, file.filename, file.type, file.read().decode()]
+            for name in request.files
+            for file in request.files.get_all(name)
+        ]
+        return [fields, files]
+
+    running = serve(handler, spool_above_mb=above)
+    for case in corpus():
+        answer = running.fetch("/", "POST", {"Content-Type": case["type"]}, case["body"])
+        assert answer.status == case.get("refused", 200), case["case"]
+        if answer.status == 200:
+            fields: dict[str, list[str]] = {}
+            for name, value in case["fields"]:
+                fields.setdefault(name, []).append(value)
+            assert json.loads(answer.text) == [fields, case["files"]], case["case"]
 
 
 # --- malformed forms and those past a limit

@@ -4,6 +4,7 @@
 
 mod app;
 mod files;
+mod forms;
 mod player;
 mod reader;
 
