@@ -9,6 +9,7 @@ mod bounds;
 mod client;
 mod pipelined;
 mod reactors;
+mod routes;
 mod server;
 mod storm;
 
