@@ -124,6 +124,10 @@ class Server:
                     raise ServerFailed(f"did not answer within {seconds:.0f} s ({error}): {self.last_words()}") from error
                 time.sleep(0.02)
                 continue
+            if status == 502 and time.monotonic() < deadline:
+                # What stands in front is there before what stands behind it.
+                time.sleep(0.02)
+                continue
             if not is_right(status, answer):
                 raise ServerFailed(f"answered {method} {path} with {status} {answer[:80]!r}")
             return
