@@ -177,6 +177,16 @@ def test_what_no_error_handler_is_for(server, what):
         server.errorhandler(what)(lambda: "")
 
 
+def test_the_limit_that_a_form_has_passed_is_named_in_the_log(server, start, records):
+    server.config["max_form_fields"] = 2
+    server.after_request(lambda response: response.headers.update({"X-After": "1"}))
+    server.post("/")(lambda request: str(len(request.form)))
+    fields = {"Content-Type": "application/x-www-form-urlencoded"}
+    answer = start().fetch("/", "POST", fields, b"a=1&b=2&c=3")
+    assert (answer.status, answer.header("X-After")) == (413, "1")
+    records.wait_for("max_form_fields")
+
+
 def test_it_is_also_one_of_set_errorhandler(server):
     @server.errorhandler(404)
     def nothing(request, message=None):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 
+import httpx
 import pytest
 from outside import Folder, Response
 
@@ -110,6 +111,22 @@ def test_everything_has_them_around_itself(server, start, site, style):
     assert running.fetch("/decorated", "PUT").status == 401
     assert running.fetch("/decorated?letmein", "OPTIONS").header("Allow") == "GET, HEAD, OPTIONS"
     assert running.fetch("/decorated", "OPTIONS").status == 401
+
+
+def test_http_2_has_them_too(server, start, site):
+    server.config["h2c"] = True
+    server.before_request(lambda request: None if "letmein" in request.query else (401, None))
+    server.after_request(lambda response: response.headers.update({"X-After": "1"}))
+    server.set_route("/site", Folder(site))
+    server.get("/<int:number>")(lambda number: str(number))
+    base = "http://{}:{}".format(*start().address)
+    with httpx.Client(http1=False, http2=True, base_url=base, trust_env=False) as client:
+        for path, status in [("/site/a.txt", 200), ("/7", 200), ("/none", 404), ("/site/none", 404)]:
+            answer = client.get(path)
+            assert (answer.status_code, answer.headers["X-After"]) == (401, "1"), path
+            answer = client.get(path + "?letmein")
+            assert (answer.status_code, answer.headers["X-After"]) == (status, "1"), path
+        assert client.put("/7?letmein").headers["Allow"] == "GET, HEAD, OPTIONS"
 
 
 def test_a_file_keeps_its_conditions_and_ranges(server, start, site):

@@ -7,11 +7,13 @@ loop. The engine calls these functions only if there is something around a handl
 
 import contextvars
 import inspect
+import math
+import time
 from collections.abc import Callable, Generator, Iterator
 from typing import Any, TypeVar
 
 from . import _loop, _outside
-from ._outside import Request, Response
+from ._outside import ContentError, Request, Response
 
 _Steps = Generator[Any, Any, Response]
 _Handler = Callable[..., Any]
@@ -174,6 +176,8 @@ def _rescued(scope: Scope, request: Request, error: Exception) -> _Steps:
             return _outside._error_page(request, 500, None)
     if status is None:
         _log(request, "the handler failed", error)
+    elif isinstance(error, ContentError) and error.limit:
+        _complain(error.limit, str(error))
     code, message = status or (500, None)
     return (yield from _failed(scope, request, code, message))
 
@@ -198,6 +202,17 @@ def _response(answer: Any, status: int) -> Response:
     if isinstance(answer, (str, bytes, dict, list)):
         return Response(status, content=answer)
     raise TypeError(f"a handler returns a Response, (code, message), str, bytes, dict, list or None, not {type(answer).__name__}")
+
+
+_complaints: dict[str, float] = {}
+
+
+def _complain(key: str, reason: str) -> None:
+    """Names a limit that was passed, as the engine does: once a minute."""
+    now = time.monotonic()
+    if now - _complaints.get(key, -math.inf) >= 60:
+        _complaints[key] = now
+        _loop.logger.warning("%s: refused; config[%r] sets this limit", reason, key)
 
 
 def _log(request: Request, what: str, error: Exception) -> None:
