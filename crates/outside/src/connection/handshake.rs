@@ -144,13 +144,14 @@ async fn greet(tls: &mut TlsStream, handle: &Arc<Handle>, service: &Arc<Service>
         }
         let turn = service.handshakes.turn.acquire().await;
         let processed = tls.process();
-        // The next step is another turn's.
-        tokio::task::yield_now().await;
-        drop(turn);
         if let Ok(true) = processed {
-            // What is still to be said goes out with the first answer.
+            // The last step is a cheap one, and what is still to be said goes out with the first answer.
             return Ok(Greeting::Done);
         }
+        // The client hears of it now, if it listens; another one's step is the next turn's.
+        poll_fn(|context| Poll::Ready(tls.poll_flush(context).is_ready())).await;
+        tokio::task::yield_now().await;
+        drop(turn);
         poll_fn(|context| match tls.poll_flush(context) {
             Poll::Ready(result) => Poll::Ready(result.map_err(|_| Stop::Gone)),
             Poll::Pending => poll_stop(handle, context, true),

@@ -26,6 +26,8 @@ pub(super) struct Session {
     taken: usize,
     /// The client has said that nothing more will come.
     pub(super) is_closed: bool,
+    /// Nothing more came: the client has closed its socket, or that side of it.
+    pub(super) has_ended: bool,
 }
 
 /// What is read at once: a whole record and more (RFC 8446 section 5.2).
@@ -47,6 +49,7 @@ impl Session {
             plain: Vec::new(),
             taken: 0,
             is_closed: false,
+            has_ended: false,
         })
     }
 
@@ -58,6 +61,7 @@ impl Session {
         let polled = socket.poll_read(context, &mut self.incoming[self.end..]);
         if let Poll::Ready(Ok(count)) = polled {
             self.end += count;
+            self.has_ended |= count == 0;
         }
         self.tidy();
         polled

@@ -154,6 +154,10 @@ impl TlsStream {
         if !self.held.is_empty() {
             self.encrypt(&[])?;
         }
+        if self.session.has_ended {
+            // Nobody is left to be told.
+            return self.socket.poll_shutdown(context);
+        }
         let mut say_goodbye: Writer<'_> = &mut |traffic, outgoing| outgoing.say_goodbye(traffic);
         let said = self.session.process(&mut self.outgoing, &mut [], Some(&mut say_goodbye));
         if said.is_ok()
