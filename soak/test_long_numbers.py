@@ -7,7 +7,15 @@ import json
 import pytest
 
 from crowd import Crowd
-from endurance import answer_length, download_growth, idle_connection_memory, many_at_once, tell_many, upload_growth
+from endurance import (
+    answer_length,
+    download_growth,
+    idle_connection_memory,
+    idle_websocket_memory,
+    many_at_once,
+    tell_many,
+    upload_growth,
+)
 from gauge import MIB, cpu_seconds
 from harness import HERE, Script
 
@@ -19,6 +27,14 @@ def test_ten_thousand_idle_connections():
     each = idle_connection_memory(10_000)
     print(f"{each:.0f} bytes for each idle connection")
     assert each <= 4096
+
+
+@pytest.mark.parametrize(("style", "count", "most"), [("callbacks", 15_000, 2), ("async", 15_000, 8), ("blocking", 2000, 40)])
+def test_thousands_of_websockets(style, count, most):
+    """All are open at once and answer; how many depends on the limit of descriptors (`ulimit -Hn`)."""
+    count, each = idle_websocket_memory(style, count)
+    print(f"{each:.0f} bytes for each of {count} idle WebSockets")
+    assert each <= most << 10
 
 
 def test_ten_thousand_connections_at_once():

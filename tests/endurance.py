@@ -10,9 +10,10 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from crowd import Crowd
+from crowd import Crowd, descriptors
 from gauge import forget_peak, need_proc, peak_memory, private_memory, resident_memory
 from harness import HERE, Script, wait_until
+from websocket_wire import BINARY, OPENING, frame
 from wire import Wire, request_bytes
 
 GET = request_bytes("/")
@@ -49,6 +50,36 @@ def idle_connection_memory(count: int, *, together: int = 1) -> float:
             each = (private_memory(pid) - before) / count
             crowd.ask(requests, length)  # all are still there
     return each
+
+
+def idle_websocket_memory(style: str, count: int) -> tuple[int, float]:
+    """How many WebSockets were open at once, so many or as many as descriptors allow, and the bytes of user space that each
+    of them costs while it rests after an echo."""
+    need_proc()
+    # The server keeps a fifth of its own for other things.
+    count = min(count, descriptors() * 4 // 5 - 200)
+    opening, message, echo = request_bytes(f"/{style}", headers=OPENING), frame(BINARY, b"hello"), b"\x82\x05hello"
+    script = Script(str(HERE / "websocket_app.py"), "silent")
+    with Wire(script.address) as wire:
+        wire.send(opening)
+        while b"\r\n\r\n" not in wire.received:
+            wire.receive_some()
+        length = len(wire.received)
+
+    def say_hello(crowd: Crowd) -> None:
+        crowd.wait_until(lambda client: len(client.received) >= length or client.ended, "open")
+        crowd.ask(message, len(echo))
+
+    with Crowd(script.address, 100, opening) as crowd:  # what grows once for all has grown
+        say_hello(crowd)
+    before = private_memory(script.process.pid)
+    with Crowd(script.address, count, opening) as crowd:
+        say_hello(crowd)
+        each = (private_memory(script.process.pid) - before) / count
+        crowd.ask(message, len(echo))  # all are still there
+        assert all(client.received == echo for client in crowd.clients)
+    assert script.stop() == 0, script.errors
+    return count, each
 
 
 def growth_while_nobody_reads(target: str, together: int) -> int:

@@ -8,6 +8,7 @@ from endurance import (
     download_growth,
     growth_while_nobody_reads,
     idle_connection_memory,
+    idle_websocket_memory,
     many_at_once,
     tell_many,
     upload_growth,
@@ -21,6 +22,13 @@ def test_an_idle_connection_costs_little():
     each = idle_connection_memory(2000)
     print(f"{each:.0f} bytes for each idle connection")
     assert each <= 4096
+
+
+@pytest.mark.parametrize(("style", "count", "most"), [("callbacks", 2000, 2), ("async", 1000, 8), ("blocking", 200, 40)])
+def test_an_idle_websocket_costs_little(style, count, most):
+    count, each = idle_websocket_memory(style, count)
+    print(f"{each:.0f} bytes for each of {count} idle WebSockets")
+    assert each <= most << 10
 
 
 @pytest.mark.xfail(strict=True, reason="a connection keeps room for as many exchanges as it ever had together")

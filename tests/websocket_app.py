@@ -1,6 +1,8 @@
-"""Echoes in three styles, in a process of their own; each end is printed."""
+"""Echoes in three styles, in a process of their own; each end is printed, unless `silent` is said."""
 
 from __future__ import annotations
+
+import sys
 
 from outside import OutsideHTTP
 
@@ -10,6 +12,7 @@ server = OutsideHTTP(("127.0.0.1", 0))
 server.config.update({"access_log": "off", "termination_timeout": 5})
 for style in (BLOCKING, ASYNC, CALLBACKS):
     made = websocket(style, max_message=16 << 20, deflate=True)
-    made.on_exit(lambda connection, style=style: print("exit", style, connection.close_code, flush=True))
+    if "silent" not in sys.argv:
+        made.on_exit(lambda connection, style=style: print("exit", style, connection.close_code, flush=True))
     server.set_route(f"/{style}", made)
 server.run()

@@ -67,7 +67,12 @@ class _Server:
         self._others: set[asyncio.Task[None]] = set()
 
     def take_work(self) -> None:
-        for kind, ticket, what, request in self._source.take():
+        for work in self._source.take():
+            if type(work) is int:
+                if waiter := self._sessions.get(work) or waiting.get(work):
+                    waiter._wake()
+                continue
+            kind, ticket, what, request = work
             if kind == "call":
                 task = self._start(self._answer(ticket, what, request))
                 if not task.done():
@@ -86,9 +91,6 @@ class _Server:
                 task = self._start(self._serve_session(ticket, what, connection))
                 if not task.done():
                     self._tasks[ticket] = task
-            elif kind == "woken":
-                if waiter := self._sessions.get(ticket) or waiting.get(ticket):
-                    waiter._wake()
             elif kind == "next":
                 self._stream_of(what).tickets.put_nowait(ticket)
             elif kind == "close":

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 class TextMessage(bytes):
     """A message that came as text: its bytes are UTF-8."""
 
+    __slots__ = ()
     is_text = True
 
     @property
@@ -27,6 +28,7 @@ class TextMessage(bytes):
 class BinaryMessage(bytes):
     """A message that came as bytes of any kind."""
 
+    __slots__ = ()
     is_text = False
 
     @property
@@ -60,13 +62,12 @@ class AsyncWebSocketConnection:
 
     async def recv(self, timeout: float | None = None) -> TextMessage | BinaryMessage:
         """Waits for the next whole message; `TimeoutError` after `timeout` seconds, `WebSocketExit` at the end."""
-        message = self._connection._try_recv()
+        message = self._connection._receive()
         if message is None:
             until = None if timeout is None else _time_of(timeout)
             while message is None:
-                if self._connection._listen():
-                    await self._happening(until)
-                message = self._connection._try_recv()
+                await self._happening(until)
+                message = self._connection._receive()
         return message
 
     async def send(self, data: str | bytes | bytearray | memoryview) -> None:
@@ -130,7 +131,7 @@ class AsyncWebSocketConnection:
         finally:
             if timer is not None:
                 timer.cancel()
-            if waiter in self._waiters:
+            if self._waiters and waiter in self._waiters:
                 self._waiters.remove(waiter)
 
     def _wake(self) -> None:

@@ -241,20 +241,15 @@ impl WebSocketConnection {
         }
     }
 
-    /// The next message, or `None` if there is none yet: for the asyncio loop.
-    fn _try_recv<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
-        let message = self.inner()?.try_recv().map_err(|exit| exit_error(py, &exit))?;
+    /// The next message; `None` if there is none yet: the asyncio loop is told when there is.
+    fn _receive<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let message = self.inner()?.recv_or_listen().map_err(|exit| exit_error(py, &exit))?;
         message.map(|message| to_python(py, &message)).transpose()
     }
 
     /// Sends, or says that the queue is full: for the asyncio loop.
     fn _try_send(&self, py: Python<'_>, data: &Bound<'_, PyAny>) -> PyResult<bool> {
         self.inner()?.try_send(&from_python(data)?).map_err(|exit| exit_error(py, &exit))
-    }
-
-    /// Is there nothing to be taken? Then the loop is told when there is.
-    fn _listen(&self) -> PyResult<bool> {
-        Ok(self.inner()?.listen())
     }
 
     /// Is the queue full? Then the loop is told when it is not.

@@ -314,7 +314,7 @@ impl LoopSource {
         self.0.bell.as_raw_fd()
     }
 
-    /// All work there is, as `(kind, ticket, function or iterator, request)`.
+    /// All work there is, as `(kind, ticket, function or iterator, request)`; a ticket alone is of somebody who waits, and is to look.
     fn take<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
         let mut rings = [0; 64];
         drop((&self.0.bell).read(&mut rings));
@@ -341,7 +341,7 @@ impl LoopSource {
                     let object = Py::new(py, WebSocketConnection::of(connection))?;
                     list.append(("session", ticket, handlers.for_loop(py)?, object))?;
                 }
-                Work::Woken(ticket) => list.append(("woken", ticket, py.None(), py.None()))?,
+                Work::Woken(ticket) => list.append(ticket)?,
                 Work::Next(ticket, iterator) => list.append(("next", ticket, iterator.bind(py), py.None()))?,
                 Work::Close(iterator) => list.append(("close", 0, iterator.bind(py), py.None()))?,
                 Work::Run(coroutine, future) => list.append(("run", 0, coroutine, future))?,

@@ -18,7 +18,6 @@ struct Pool {
     input: Vec<Vec<u8>>,
     output: Vec<Vec<u8>>,
     requests: Vec<Arc<Request>>,
-    exchanges: Vec<Vec<Exchange>>,
 }
 
 /// So many of each kind are kept.
@@ -115,19 +114,6 @@ pub(super) fn give_output(mut bytes: Vec<u8>) {
             }
         });
     }
-}
-
-/// Room for one exchange.
-pub(super) fn take_exchanges() -> Vec<Exchange> {
-    POOL.with_borrow_mut(|pool| pool.exchanges.pop()).unwrap_or_else(|| Vec::with_capacity(1))
-}
-
-pub(super) fn give_exchanges(exchanges: Vec<Exchange>) {
-    POOL.with_borrow_mut(|pool| {
-        if pool.exchanges.len() < KEPT && exchanges.is_empty() && exchanges.capacity() == 1 {
-            pool.exchanges.push(exchanges);
-        }
-    });
 }
 
 /// An empty request that nobody else holds.

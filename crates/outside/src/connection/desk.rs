@@ -50,7 +50,8 @@ pub(super) enum Awaited {
 
 impl Desk {
     pub(super) fn new(service: Arc<Service>, handle: Arc<Handle>) -> Self {
-        Self { service, handle, site: (u64::MAX, Arc::default()), held: None, door: Door::Site }
+        let site = (u64::MAX, service.site.snapshot());
+        Self { service, handle, site, held: None, door: Door::Site }
     }
 
     /// Finds out who answers, and answers what can be answered here and now. Returns who has to be waited for.

@@ -180,10 +180,21 @@ impl Connection {
         }
     }
 
-    /// The whole life of the connection.
+    /// The whole life of the connection: a conversation, and perhaps a session behind it. The conversation lies in a box while
+    /// it lasts: sessions are smaller, and many.
+    pub(crate) fn run(self) -> impl Future<Output = ()> + Send {
+        let conversation = Box::pin(self.talk());
+        async move {
+            if let Some(session) = conversation.await {
+                session.run().await;
+            }
+        }
+    }
+
+    /// The conversation; what follows it, if something does.
     ///
     /// Not an `async fn`: that would hold the connection twice, as it came and as it is used.
-    pub(crate) fn run(self) -> impl Future<Output = ()> + Send {
+    fn talk(self) -> impl Future<Output = Option<Session>> + Send {
         let mut connection = self;
         async move {
             match connection.shake_hands().await {
@@ -194,33 +205,27 @@ impl Connection {
                 }
                 Greeting::Refused => {
                     connection.stream = connection.stream.into_clear();
-                    return connection.close(true).await;
+                    connection.close(true).await;
+                    return None;
                 }
-                Greeting::Gone => return,
+                Greeting::Gone => return None,
             }
             // How a conversation ended without an answer matters to nobody: whatever was answered is logged.
             let answered = match connection.is_http2 {
                 true => false,
-                false => match connection.converse().await {
-                    Ok(answered) => answered,
-                    Err(_) => return,
-                },
+                false => connection.converse().await.ok()?,
             };
             if connection.is_http2 {
                 let service = Arc::clone(&connection.desk.service);
                 connection.desk.handle = service.handles.renew(connection.seat.number);
                 drop(service.executor.runtime.spawn(connection.into_http2()));
-                return;
+                return None;
             }
-            match connection.opening.take() {
-                // A task of its own, which is smaller: sessions are many, and most of them rest.
-                Some(opening) => {
-                    let service = Arc::clone(&connection.desk.service);
-                    connection.desk.handle = service.handles.renew(connection.seat.number);
-                    drop(service.executor.runtime.spawn(Session::new(connection, *opening).run()));
-                }
-                None => connection.close(answered).await,
+            if let Some(opening) = connection.opening.take() {
+                return Some(Session::new(connection, *opening));
             }
+            connection.close(answered).await;
+            None
         }
     }
 

@@ -1,115 +1,157 @@
-//! A session's way out: frames that are queued, gathered for one write.
+//! The socket of a WebSocket: the session reads from it, and what is queued goes out by it, with as few writes as possible.
 //!
-//! Small frames are copied together, large ones are written where they lie: what is published is shared by all its
-//! subscribers, and a slow one must not cost a copy.
+//! Small frames are put together, so that many messages cost one system call; what is large is written as it lies. As a
+//! rule nobody waits for the socket: whoever attends to connections inside the event loop writes at once, and the session's
+//! task is not even polled. It is when the socket takes no more, or the connection's end has begun.
 
-use std::collections::VecDeque;
-use std::io::{self, IoSlice};
+use std::io::{self, ErrorKind, IoSlice};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 
-use bytes::Bytes;
-
-use super::buffer::{give_output, take_output};
+use super::handle::Clock;
 use crate::transport::Stream;
-use crate::websocket::{Look, Outgoing, WebSocketConnection};
+use crate::websocket::{Frames, Line, Look, WebSocketConnection};
 
-/// Frames on their way from a connection's queue to its socket.
-#[derive(Default)]
+/// A socket that two take turns at, both inside the event loop.
 pub(super) struct Outlet {
-    /// Taken from the queue.
-    taken: VecDeque<Outgoing>,
-    /// Small ones in a row, and a large one behind them.
-    small: Vec<u8>,
-    large: Bytes,
-    /// Bytes of both that the socket has taken.
-    written: usize,
-    moved: u64,
+    /// Missing at the end, though the connection may still be held by its handler.
+    wire: Mutex<Option<Wire>>,
+    /// The session is to look how things stand.
+    is_called: AtomicBool,
+    clock: Arc<Clock>,
 }
 
-/// As much is gathered for one write, in bytes.
-const GATHERED: usize = 64 << 10;
-/// Frames from this size on are not copied, in bytes.
-const LARGE: usize = 16 << 10;
-/// A connection that rests keeps room for so many frames.
-const KEPT: usize = 4;
+struct Wire {
+    stream: Stream,
+    frames: Frames,
+    /// How much of them has been written.
+    written: usize,
+    /// When the socket has taken something, in milliseconds of the clock.
+    moved: u64,
+    /// The session waits until the socket takes more.
+    is_stuck: bool,
+}
 
 impl Outlet {
-    /// Bytes that the socket has taken so far.
+    pub(super) fn new(stream: Stream, clock: Arc<Clock>) -> Self {
+        let wire = Wire { stream, frames: Frames::default(), written: 0, moved: clock.now(), is_stuck: false };
+        Self { wire: Mutex::new(Some(wire)), is_called: AtomicBool::new(false), clock }
+    }
+
+    /// Has the session been called since this was asked?
+    pub(super) fn take_call(&self) -> bool {
+        self.is_called.load(Ordering::Relaxed) && self.is_called.swap(false, Ordering::Relaxed)
+    }
+
+    /// When the socket has taken something, in milliseconds of the clock.
     pub(super) fn moved(&self) -> u64 {
-        self.moved
+        self.lock().as_ref().map_or(0, |wire| wire.moved)
+    }
+
+    /// Reads into the buffer; 0 is the end. `true`: there was no more, and the context is woken when there is.
+    pub(super) fn poll_read(&self, context: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<(usize, bool)>> {
+        let Some(wire) = &mut *self.lock() else { return Poll::Ready(Ok((0, false))) };
+        let count = ready!(wire.stream.poll_read(context, buffer))?;
+        let was_all = 0 < count && count < buffer.len() && wire.stream.poll_readable(context).is_pending();
+        Poll::Ready(Ok((count, was_all)))
     }
 
     /// Ready when all that was queued has been written, and how things stand then.
     pub(super) fn poll_write(
-        &mut self,
-        stream: &mut Stream,
+        &self,
         connection: &WebSocketConnection,
         context: &mut Context<'_>,
     ) -> Poll<io::Result<Look>> {
+        let Some(wire) = &mut *self.lock() else { return Poll::Ready(Err(ErrorKind::NotConnected.into())) };
+        let polled = wire.write(connection, &self.clock, |stream, slices| stream.poll_write(context, slices));
+        wire.is_stuck = polled.is_pending();
+        polled
+    }
+
+    pub(super) fn poll_shutdown(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut *self.lock() {
+            Some(wire) => wire.stream.poll_shutdown(context),
+            None => Poll::Ready(Ok(())),
+        }
+    }
+
+    /// Closes the socket.
+    pub(super) fn close(&self) {
+        let wire = self.lock().take();
+        drop(wire);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Wire>> {
+        self.wire.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Line for Outlet {
+    fn flush(&self, connection: &WebSocketConnection) -> bool {
+        let Some(wire) = &mut *self.lock() else { return true };
+        let look = match wire.is_stuck {
+            true => Poll::Ready(Ok(connection.glance())),
+            false => wire.write(connection, &self.clock, |stream, slices| stream.try_write(slices)),
+        };
+        let is_done = matches!(look, Poll::Ready(Ok(look)) if !look.calls_session && !look.is_closing);
+        if !is_done {
+            self.is_called.store(true, Ordering::Relaxed);
+        }
+        is_done
+    }
+}
+
+impl Wire {
+    /// Ready when all that was queued has been written.
+    fn write(
+        &mut self,
+        connection: &WebSocketConnection,
+        clock: &Clock,
+        mut write: impl FnMut(&mut Stream, &[IoSlice<'_>]) -> Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<Look>> {
+        ready!(self.write_frames(clock, &mut write))?;
         loop {
-            if self.written < self.small.len() + self.large.len() || !self.taken.is_empty() {
-                ready!(self.poll_flush(stream, context))?;
-            }
-            let look = connection.look(context, &mut self.taken, GATHERED);
-            if self.taken.is_empty() {
-                self.rest();
-                return Poll::Ready(Ok(look));
-            }
+            let look = connection.take_frames(&mut self.frames);
+            ready!(self.write_frames(clock, &mut write))?;
+            // What is queued from now on rings the bell.
             if !look.has_more {
-                // What is queued from now on wakes the session again.
-                ready!(self.poll_flush(stream, context))?;
                 return Poll::Ready(Ok(look));
             }
         }
     }
 
     /// Ready when all that was taken has been written.
-    fn poll_flush(&mut self, stream: &mut Stream, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        while self.written < self.small.len() + self.large.len() || self.gather() {
-            let small = &self.small[self.written.min(self.small.len())..];
-            let large = &self.large[self.written.saturating_sub(self.small.len())..];
-            let slices = [IoSlice::new(small), IoSlice::new(large)];
-            let slices = match (small.is_empty(), large.is_empty()) {
+    fn write_frames(
+        &mut self,
+        clock: &Clock,
+        write: &mut impl FnMut(&mut Stream, &[IoSlice<'_>]) -> Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<()>> {
+        let Frames { small, large } = &self.frames;
+        let length = small.len() + large.len();
+        if length == 0 {
+            return Poll::Ready(Ok(()));
+        }
+        while self.written < length {
+            let slices = [
+                IoSlice::new(&small[self.written.min(small.len())..]),
+                IoSlice::new(&large[self.written.saturating_sub(small.len())..]),
+            ];
+            let slices = match (slices[0].is_empty(), slices[1].is_empty()) {
                 (false, true) => &slices[..1],
                 (true, false) => &slices[1..],
                 _ => &slices[..],
             };
-            let count = ready!(stream.poll_write(context, slices))?;
+            let count = ready!(write(&mut self.stream, slices))?;
             if count == 0 {
-                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+                return Poll::Ready(Err(ErrorKind::WriteZero.into()));
             }
             self.written += count;
-            self.moved += count as u64;
+            self.moved = clock.now();
         }
-        Poll::Ready(Ok(()))
-    }
-
-    /// Puts what was taken together for one write; `false` if there is nothing.
-    fn gather(&mut self) -> bool {
+        // A connection that rests holds nothing.
+        self.frames = Frames::default();
         self.written = 0;
-        self.small.clear();
-        self.large = Bytes::new();
-        let is_alone = self.taken.len() == 1;
-        while let Some(outgoing) = self.taken.pop_front() {
-            if is_alone || outgoing.frame.len() >= LARGE {
-                self.large = outgoing.frame;
-                return true;
-            }
-            if self.small.capacity() == 0 {
-                self.small = take_output();
-            }
-            self.small.extend_from_slice(&outgoing.frame);
-        }
-        !self.small.is_empty()
-    }
-
-    /// A connection that rests holds next to nothing.
-    fn rest(&mut self) {
-        if self.small.capacity() > 0 {
-            give_output(std::mem::take(&mut self.small));
-        }
-        if self.taken.capacity() > KEPT {
-            self.taken = VecDeque::new();
-        }
+        Poll::Ready(Ok(()))
     }
 }

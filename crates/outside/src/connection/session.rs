@@ -4,26 +4,25 @@
 //! and ends by the closing handshake or a deadline. Handlers that are callbacks are called by the executor, one turn after
 //! the other; those that block have a thread of their own.
 
-use std::collections::VecDeque;
+mod deadlines;
+
 use std::future::poll_fn;
-use std::io;
+use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::buffer::{Input, give_exchanges, take_exchanges};
+use super::buffer::Input;
 use super::desk::Desk;
 use super::handle::{Handle, Order, ThreadSeat};
 use super::outlet::Outlet;
 use super::{Connection, Seat, Service};
-use crate::executor::{Exchange, Job, Mailbox, Occasion, Turn, Work};
+use crate::executor::{Occasion, Shelf, Turn};
 use crate::log::Level;
 use crate::protocol::websocket::{Close, DeflateTerms, Event, Failure, MessageKind, Receiver};
-use crate::site::Snapshot;
-use crate::transport::Stream;
-use crate::websocket::{Look, Message, Style, WebSocket, WebSocketConnection};
+use crate::websocket::{Message, Style, WebSocket, WebSocketConnection};
 
 /// What was agreed on when a WebSocket was opened.
 pub(super) struct Opening {
@@ -37,24 +36,25 @@ pub(super) struct Opening {
 
 /// The session of one connection.
 pub(super) struct Session {
-    stream: Stream,
     input: Input,
     receiver: Receiver,
     websocket: Arc<WebSocket>,
     connection: WebSocketConnection,
     service: Arc<Service>,
     handle: Arc<Handle>,
-    site: Arc<Snapshot>,
-    outlet: Outlet,
+    outlet: Arc<Outlet>,
     style: Style,
-    mailbox: Arc<Mailbox>,
-    /// The turn that is not with the executor.
+    /// Where the turn lies that the executor has done with.
+    shelf: Arc<Shelf>,
+    /// The turn that is with neither; callbacks alone have one.
     turn: Option<Box<Turn>>,
+    /// It has to look how things stand, and to write.
+    looks: bool,
     /// In milliseconds of the clock.
     heard: u64,
-    pong_due: Option<u64>,
-    close_due: Option<u64>,
-    write_due: Option<u64>,
+    pong_due: Option<NonZeroU64>,
+    close_due: Option<NonZeroU64>,
+    write_due: Option<NonZeroU64>,
     /// The client has closed its side, or broken the protocol: nothing of it is understood any more.
     is_deaf: bool,
     /// That end, until the handler has been called for what came before it.
@@ -62,8 +62,9 @@ pub(super) struct Session {
     /// The client has broken the protocol: it is not waited for.
     has_failed: bool,
     thread_seat: Option<ThreadSeat>,
-    /// Shared with the handler's thread: the server's end waits for both.
-    seat: Arc<Seat>,
+    seat: Option<Seat>,
+    /// The same, shared with a handler's thread: the server's end waits for both.
+    _shared_seat: Option<Arc<Seat>>,
 }
 
 /// How a client ends what it has to say.
@@ -81,24 +82,27 @@ const MESSAGE_COST: usize = 64;
 
 impl Session {
     pub(super) fn new(connection: Connection, opening: Opening) -> Self {
-        let Connection { stream, input, desk, seat, mailbox, .. } = connection;
-        let Desk { service, handle, site, .. } = desk;
+        let Connection { stream, input, desk, seat, .. } = connection;
+        let Desk { service, handle, .. } = desk;
         let Opening { websocket, connection, receiver, thread_seat, .. } = opening;
         let heard = service.clock.now();
         handle.set_busy();
+        let outlet = Arc::new(Outlet::new(stream, Arc::clone(&service.clock)));
+        connection.set_line(Arc::<Outlet>::clone(&outlet));
+        let style = websocket.handler().style();
+        let turn = (style == Style::Callbacks).then(|| Turn::new(Arc::clone(&websocket), connection.clone()));
         Self {
-            style: websocket.handler().style(),
-            turn: Some(Box::new(Turn::new(Arc::clone(&websocket), connection.clone()))),
-            stream,
+            style,
+            turn: turn.map(Box::new),
             input,
             receiver,
             websocket,
             connection,
             service,
             handle,
-            site: site.1,
-            outlet: Outlet::default(),
-            mailbox,
+            outlet,
+            shelf: Arc::default(),
+            looks: true,
             heard,
             pong_due: None,
             close_due: None,
@@ -107,7 +111,8 @@ impl Session {
             end: None,
             has_failed: false,
             thread_seat,
-            seat: Arc::new(seat),
+            seat: Some(seat),
+            _shared_seat: None,
         }
     }
 
@@ -125,21 +130,15 @@ impl Session {
         self.begin();
         self.schedule();
         poll_fn(|context| self.poll(context)).await;
-        let shut = poll_fn(|context| self.stream.poll_shutdown(context)).await;
+        let shut = poll_fn(|context| self.outlet.poll_shutdown(context)).await;
         self.connection.end();
         if self.style == Style::Callbacks {
-            if self.turn.is_none() {
-                poll_fn(|context| self.poll_turn(context)).await;
-            }
-            if let Some(mut turn) = self.turn.take() {
-                turn.occasion = Occasion::Exit;
-                let (site, mailbox) = (Arc::clone(&self.site), Arc::default());
-                self.service.executor.push(Job {
-                    exchanges: vec![Exchange::new(None, Work::Turn(turn))],
-                    site,
-                    mailbox,
-                });
-            }
+            let mut turn = match self.turn.take() {
+                Some(turn) => turn,
+                None => poll_fn(|context| self.shelf.poll(context)).await,
+            };
+            turn.occasion = Occasion::Exit;
+            self.service.executor.push_turn(turn, None);
         }
         if self.has_failed && shut.is_ok() {
             self.linger().await;
@@ -159,8 +158,8 @@ impl Session {
                     return Poll::Ready(());
                 }
                 let room = self.input.room(self.service.config.recv_size);
-                match self.stream.poll_read(context, room) {
-                    Poll::Ready(Ok(count)) if count > 0 => self.input.filled(count),
+                match self.outlet.poll_read(context, room) {
+                    Poll::Ready(Ok((count, _))) if count > 0 => self.input.filled(count),
                     Poll::Ready(_) => return Poll::Ready(()),
                     Poll::Pending => {
                         self.input.unused();
@@ -184,7 +183,8 @@ impl Session {
             Style::Blocking => {
                 let (websocket, connection) = (Arc::clone(&self.websocket), self.connection.clone());
                 let log = Arc::clone(&self.service.log);
-                let seats = (Arc::clone(&self.seat), self.thread_seat.take());
+                self._shared_seat = self.seat.take().map(Arc::new);
+                let seats = (self._shared_seat.clone(), self.thread_seat.take());
                 let started = self.service.executor.start_thread(move || {
                     let mut turn = Turn::new(websocket, connection);
                     turn.perform(&log);
@@ -237,25 +237,13 @@ impl Session {
                 }
                 Order::Cut => return Poll::Ready(()),
             }
-            if self.turn.is_none()
-                && self.poll_turn(context).is_ready()
-                && let Some(end) = self.end.take()
-            {
-                self.finish(*end);
+            if self.awaits_turn() {
+                self.receive_turn(context);
             }
-            let (look, is_written) = match self.poll_write(context) {
-                Poll::Ready(Ok(look)) => (look, true),
-                Poll::Ready(Err(_)) => return Poll::Ready(()),
-                Poll::Pending => (self.connection.look(context, &mut VecDeque::new(), 0), false),
-            };
-            if look.is_closing && self.close_due.is_none() {
-                self.close_due = Some(self.service.clock.after(CLOSE_TIME));
-                self.schedule();
-            }
-            if is_written && (self.has_failed || look.is_closed) {
+            if (self.outlet.take_call() || self.looks) && self.poll_out(context).is_ready() {
                 return Poll::Ready(());
             }
-            let wanted = self.room(|| look.room);
+            let wanted = self.room();
             if wanted == 0 {
                 return Poll::Pending;
             }
@@ -270,16 +258,17 @@ impl Session {
             }
             reads += 1;
             let buffer = self.input.room(self.service.config.recv_size);
-            match self.stream.poll_read(context, buffer) {
-                Poll::Ready(Ok(count)) if count > 0 => {
+            match self.outlet.poll_read(context, buffer) {
+                Poll::Ready(Ok((count, was_all))) if count > 0 => {
                     self.input.filled(count);
                     self.heard = self.service.clock.now();
                     if self.pong_due.take().is_some() {
                         self.schedule();
                     }
                     self.hear(wanted);
-                    if self.turn.is_none() && !self.is_deaf && self.poll_turn(context).is_pending() {
-                        // Whatever was queued meanwhile wakes it.
+                    // Until the client says more there is nothing to be done. Nor need the turn call the session when it
+                    // comes back: most calls are over by then.
+                    if was_all && !self.is_deaf && !self.looks && self.input.unread().is_empty() {
                         return Poll::Pending;
                     }
                 }
@@ -292,12 +281,17 @@ impl Session {
         }
     }
 
+    /// Is the handler being called? Nothing more is read until it has come back.
+    fn awaits_turn(&self) -> bool {
+        self.style == Style::Callbacks && self.turn.is_none()
+    }
+
     /// Bytes of messages that may be taken in; reading stops while the handler has enough to do.
-    fn room(&self, inbox: impl FnOnce() -> usize) -> usize {
+    fn room(&self) -> usize {
         match (self.style, &self.turn) {
             (Style::Callbacks, None) => 0,
             (Style::Callbacks, Some(_)) => self.connection.max_inbox(),
-            _ => inbox(),
+            _ => self.connection.room(),
         }
     }
 
@@ -308,15 +302,15 @@ impl Session {
         let mut messages = Vec::new();
         let mut taken = 0;
         let mut end = None;
-        while end.is_none() && taken < room {
+        while end.is_none() && taken < room && !unread.is_empty() {
             match self.receiver.receive(&mut unread) {
                 Ok(Some(Event::Message(kind, payload))) => {
                     taken += payload.len() + MESSAGE_COST;
                     let payload = Bytes::from(payload.into_owned());
                     let message = Message::received(kind == MessageKind::Text, payload);
-                    match (self.style, &mut self.turn) {
-                        (Style::Callbacks, Some(turn)) => turn.messages.push(message),
-                        _ => messages.push(message),
+                    match &mut self.turn {
+                        Some(turn) => turn.messages.push(message),
+                        None => messages.push(message),
                     }
                 }
                 Ok(Some(Event::Ping(payload))) => self.connection.receive_ping(&payload),
@@ -343,6 +337,7 @@ impl Session {
 
     /// The client has said its last.
     fn finish(&mut self, end: End) {
+        self.looks = true;
         match end {
             End::Close(close) => self.connection.receive_close(close),
             End::Failure(failure) => {
@@ -356,88 +351,45 @@ impl Session {
     fn push_turn(&mut self, occasion: Occasion) {
         if let Some(mut turn) = self.turn.take() {
             turn.occasion = occasion;
-            let (site, mailbox) = (Arc::clone(&self.site), Arc::clone(&self.mailbox));
-            let mut exchanges = take_exchanges();
-            exchanges.push(Exchange::new(None, Work::Turn(turn)));
-            self.service.executor.push(Job { exchanges, site, mailbox });
+            self.service.executor.push_turn(turn, Some(Arc::clone(&self.shelf)));
         }
     }
 
-    /// Ready when the handler's call has come back.
-    fn poll_turn(&mut self, context: &Context<'_>) -> Poll<()> {
-        let Some(mut exchanges) = self.mailbox.poll(context) else { return Poll::Pending };
-        for exchange in exchanges.drain(..) {
-            if let Work::Turned(turn) = exchange.work {
-                self.turn = Some(turn);
-            }
+    /// Takes the turn if the handler's call has come back; else it calls the session when it has.
+    fn receive_turn(&mut self, context: &Context<'_>) {
+        let Poll::Ready(turn) = self.shelf.poll(context) else { return };
+        self.turn = Some(turn);
+        if let Some(end) = self.end.take() {
+            self.finish(*end);
         }
-        give_exchanges(exchanges);
-        Poll::Ready(())
     }
 
-    /// Ready when all that is queued has been written.
-    fn poll_write(&mut self, context: &mut Context<'_>) -> Poll<io::Result<Look>> {
-        let before = self.outlet.moved();
-        let polled = self.outlet.poll_write(&mut self.stream, &self.connection, context);
-        let has_moved = self.outlet.moved() != before;
-        if has_moved && self.websocket.options.ping_interval.is_none() {
-            // What is sent counts as activity too.
-            self.heard = self.service.clock.now();
-        }
-        if polled.is_ready() || has_moved {
+    /// Writes what is queued and sees how things stand. Ready when nothing more is to be done.
+    fn poll_out(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        let before = self.connection.look(context);
+        let moved = self.outlet.moved();
+        let polled = self.outlet.poll_write(&self.connection, context);
+        if polled.is_ready() || self.outlet.moved() != moved {
             self.write_due = None;
         }
         if polled.is_pending() && self.write_due.is_none() {
-            self.write_due = Some(self.service.clock.after(self.service.config.write_stall_timeout));
+            self.write_due = self.due_after(self.service.config.write_stall_timeout);
             self.schedule();
         }
-        polled
-    }
-
-    /// A deadline has passed.
-    fn tick(&mut self) -> std::ops::ControlFlow<()> {
-        let now = self.service.clock.now();
-        let has_passed = |due: Option<u64>| due.is_some_and(|due| due <= now);
-        if has_passed(self.close_due) || has_passed(self.write_due) {
-            return std::ops::ControlFlow::Break(());
-        }
-        if self.room(|| self.connection.room()) == 0 {
-            // Whatever it says, nobody listens: its answer to a ping may be there and wait.
-            (self.heard, self.pong_due) = (now, None);
-        }
-        if has_passed(self.pong_due) {
-            self.pong_due = None;
-            self.close(1011, "no answer to a ping");
-        }
-        let options = &self.websocket.options;
-        match options.ping_interval {
-            Some(interval)
-                if self.pong_due.is_none() && self.is_silent(interval, now) && self.connection.ping(b"").is_ok() =>
-            {
-                self.pong_due = Some(self.service.clock.after(options.ping_timeout));
-            }
-            None if self.is_silent(self.service.config.process_timeout, now) => {
-                self.close(1001, "silent for too long");
-            }
-            _ => {}
-        }
-        self.schedule();
-        std::ops::ControlFlow::Continue(())
-    }
-
-    fn is_silent(&self, at_most: Duration, now: u64) -> bool {
-        self.heard + super::handle::millis(at_most) <= now
-    }
-
-    /// Sets the nearest of all deadlines.
-    fn schedule(&self) {
-        let silence = self.websocket.options.ping_interval.unwrap_or(self.service.config.process_timeout);
-        let next_look = match self.pong_due {
-            Some(due) => due,
-            None => self.heard + super::handle::millis(silence),
+        let (look, is_written) = match polled {
+            Poll::Ready(Ok(look)) => (look, true),
+            Poll::Ready(Err(_)) => return Poll::Ready(()),
+            Poll::Pending => (before, false),
         };
-        let due = [self.close_due, self.write_due].into_iter().flatten().fold(next_look, u64::min);
-        self.handle.set_deadline(due);
+        self.looks = !is_written || look.is_closing;
+        if look.is_closing && self.close_due.is_none() {
+            self.close_due = self.due_after(CLOSE_TIME);
+            self.schedule();
+        }
+        match is_written && (self.has_failed || look.is_closed) {
+            true => Poll::Ready(()),
+            false => Poll::Pending,
+        }
     }
 }
 
@@ -445,5 +397,6 @@ impl Drop for Session {
     fn drop(&mut self) {
         // Whoever waits for a message learns that there will be none, however the task has ended.
         self.connection.end();
+        self.outlet.close();
     }
 }

@@ -6,7 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::{Mailbox, Turn};
+use super::Mailbox;
 use crate::error::Error;
 use crate::files::{Answer, Entry, Excluded, FileContent, Patience, Unopened, answer, check};
 use crate::handler::{Function, Reactor};
@@ -93,16 +93,12 @@ pub(crate) enum Work {
     Pull(Box<dyn BodyStream>),
     /// Let go of this body: its iterator may belong to a language that minds on which thread.
     Discard(Box<dyn BodyStream>),
-    /// Call the handler of a WebSocket.
-    Turn(Box<Turn>),
     /// Everything is sent and logged: call the hook.
     After(Response),
     /// Came of it: the answer, ready to be sent.
     Answered(Response),
     /// Came of it: the piece, and the body for the next one.
     Pulled(Box<dyn BodyStream>, Pull),
-    /// Came of it: the same, for the next call.
-    Turned(Box<Turn>),
     /// Came of it: nothing to be sent.
     Done,
 }
@@ -135,7 +131,7 @@ impl Exchange {
 
     /// Is the executor still to do something?
     pub(crate) fn is_open(&self) -> bool {
-        !matches!(self.work, Work::Answered(_) | Work::Pulled(..) | Work::Turned(_) | Work::Done)
+        !matches!(self.work, Work::Answered(_) | Work::Pulled(..) | Work::Done)
     }
 
     /// Does what is to be done. Runs user code, so it may block. Returns the function of a route if it was called.
@@ -159,10 +155,6 @@ impl Exchange {
                 let pull = catch_unwind(AssertUnwindSafe(|| stream.pull()));
                 let pull = pull.unwrap_or_else(|_| Pull::Failed(Error::new("a streamed body panicked")));
                 Work::Pulled(stream, pull)
-            }
-            Work::Turn(mut turn) => {
-                turn.perform(log);
-                Work::Turned(turn)
             }
             Work::Discard(stream) => {
                 drop(stream);

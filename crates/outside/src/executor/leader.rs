@@ -14,9 +14,10 @@ use super::busy::busy_time;
 use super::job::MOST_HELD;
 use super::mailbox::Ended;
 use super::pool::SPARE;
+use super::reactor::{Delivery, Task};
 use super::sync::{Builder, Instant, MOST_CALLS, MutexGuard, Ordering};
 use super::word::{Call, Term};
-use super::{Crew, Exchange, Executor, Job, Mailbox, Work, lock};
+use super::{Crew, Exchange, Executor, Job, Mailbox, Shelf, Turn as SessionTurn, Work, lock};
 use crate::handler::SLOW;
 use crate::log::Level;
 use crate::site::Snapshot;
@@ -122,7 +123,7 @@ impl Executor {
     fn lead(self: &Arc<Self>, term: Term) {
         self.bell.begin_term();
         if let Some(mailbox) = lock(&self.underway).take() {
-            self.put_out((mailbox, Vec::new()));
+            self.put_out(Delivery::Exchanges(mailbox, Vec::new()));
         }
         let mut stand = Stand::Leads;
         while stand == Stand::Leads && matches!(self.run_inside(), Turn::Jobs) {
@@ -135,7 +136,10 @@ impl Executor {
         }
         Bell::end_term();
         match stand {
-            Stand::Leads => self.sentinel.dismiss(),
+            Stand::Leads => {
+                self.bell.end();
+                self.sentinel.dismiss();
+            }
             away => lock(&self.crew).come_back(away),
         }
     }
@@ -210,8 +214,11 @@ impl Executor {
         }
         let mut deliveries = std::mem::take(&mut *outbox);
         drop(outbox);
-        for (mailbox, exchanges) in deliveries.drain(..) {
-            mailbox.put(exchanges);
+        for delivery in deliveries.drain(..) {
+            match delivery {
+                Delivery::Exchanges(mailbox, exchanges) => mailbox.put(exchanges),
+                Delivery::Turn(shelf, turn) => shelf.put(turn),
+            }
         }
         let mut outbox = lock(&self.outbox);
         if outbox.capacity() == 0 {
@@ -225,23 +232,59 @@ impl Executor {
         // So that a handler can start tasks on this loop.
         let _inside = self.runtime.enter();
         let mut stand = role.stand();
-        let began = Instant::now();
-        let mut now = began;
+        let mut now = Instant::now();
+        let end = now + LONGEST_BATCH;
         for _ in 0..MOST_CALLS {
-            let Some(job) = lock(&self.queue).pop_front() else { break };
-            if job.is_held_up(self.reactor) {
-                self.push_to_pool(job);
-            } else {
-                stand = self.run_job(job, role, &mut now);
-                if stand != role.stand() {
-                    break;
-                }
+            let Some(task) = lock(&self.queue).pop_front() else { break };
+            match task {
+                Task::Job(job) if job.is_held_up(self.reactor) => self.push_to_pool(job),
+                Task::Job(job) => stand = self.run_job(job, role, &mut now),
+                Task::Turn(turn, shelf) => stand = self.run_turn(turn, shelf, role, &mut now),
             }
-            if now - began > LONGEST_BATCH {
+            if stand != role.stand() || now > end {
                 break;
             }
         }
         stand
+    }
+
+    /// Calls the handler of a WebSocket, and gives its turn back.
+    fn run_turn(
+        &self,
+        mut turn: Box<SessionTurn>,
+        shelf: Option<Arc<Shelf>>,
+        mut role: Role,
+        now: &mut Instant,
+    ) -> Stand {
+        let call = self.begin_call(role);
+        turn.perform(&self.log);
+        self.end_call(call, &mut role);
+        *now = Instant::now();
+        // One that nobody waits for ends here, inside the host.
+        if let Some(shelf) = shelf {
+            self.put_out(Delivery::Turn(shelf, turn));
+            if !matches!(role, Role::Leader(_)) {
+                self.wake_root();
+            }
+        }
+        role.stand()
+    }
+
+    /// A handler is about to be called.
+    fn begin_call(&self, role: Role) -> Option<Call> {
+        let Role::Leader(term) = role else { return None };
+        let call = self.word.begin(term);
+        if call.is_some() {
+            self.sentinel.attend();
+        }
+        call
+    }
+
+    /// It has come back. A leader is late if the loop was taken over meanwhile.
+    fn end_call(&self, call: Option<Call>, role: &mut Role) {
+        if matches!(role, Role::Leader(_)) && !call.is_some_and(|call| self.word.end(call)) {
+            *role = Role::Late;
+        }
     }
 
     /// Does one job and delivers it, all at once as long as this thread leads. `now` is moved on.
@@ -250,7 +293,7 @@ impl Executor {
         let ended = self.run_exchange(exchange, &job.site, &job.mailbox, &mut role, now);
         if ended == Ended::Awaited {
             match role {
-                Role::Leader(_) => self.put_out((job.mailbox, job.exchanges)),
+                Role::Leader(_) => self.put_out(Delivery::Exchanges(job.mailbox, job.exchanges)),
                 _ => self.post(job.mailbox, job.exchanges),
             }
         }
@@ -280,12 +323,12 @@ impl Executor {
         }
         if let Role::Leader(_) = role {
             *lock(&self.underway) = None;
-            self.put_out((mailbox, Vec::new()));
+            self.put_out(Delivery::Exchanges(mailbox, Vec::new()));
         }
         role.stand_after(ended)
     }
 
-    /// Does what an exchange asks for, unless nobody waits for it. A leader is late if the loop was taken over meanwhile.
+    /// Does what an exchange asks for, unless nobody waits for it.
     fn run_exchange(
         &self,
         exchange: &mut Exchange,
@@ -303,17 +346,9 @@ impl Executor {
             // Before the call begins, so that whoever takes the loop over knows of it.
             function.placement.begin(self.reactor);
         }
-        let call = match *role {
-            Role::Leader(term) => self.word.begin(term),
-            _ => None,
-        };
-        if call.is_some() {
-            self.sentinel.attend();
-        }
+        let call = self.begin_call(*role);
         self.perform(exchange, site, *role, now);
-        if matches!(role, Role::Leader(_)) && !call.is_some_and(|call| self.word.end(call)) {
-            *role = Role::Late;
-        }
+        self.end_call(call, role);
         mailbox.end()
     }
 

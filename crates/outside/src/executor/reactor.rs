@@ -14,7 +14,7 @@ use super::pool::{Pool, SPARE};
 use super::sentinel::Sentinel;
 use super::sync::{AtomicBool, Condvar, Instant, Mutex, MutexGuard, Ordering, Runtime, event_loop};
 use super::word::{Term, Word};
-use super::{Exchange, Host, Job, Mailbox};
+use super::{Exchange, Host, Job, Mailbox, Shelf, Turn};
 use crate::handler::Reactor;
 use crate::log::Log;
 use crate::websocket::Bell;
@@ -22,13 +22,13 @@ use crate::websocket::Bell;
 /// One reactor's event loop with its jobs, its answers and its threads.
 pub(crate) struct Executor {
     pub(crate) runtime: Runtime,
-    pub(super) queue: Mutex<VecDeque<Job>>,
+    pub(super) queue: Mutex<VecDeque<Task>>,
     pub(super) outbox: Mutex<Vec<Delivery>>,
     /// Where the finished exchanges of the leader's job are, if it has several: whoever takes the loop over sends them.
     pub(super) underway: Mutex<Option<Arc<Mailbox>>>,
     /// Jobs that nobody waits for and that run on.
     pub(super) overdue: Mutex<Vec<Overdue>>,
-    /// Wakes sessions of WebSockets.
+    /// Rung for WebSockets that have something to be sent.
     pub(crate) bell: Arc<Bell>,
     /// Wakes the future that the leader blocks on.
     pub(super) root: Mutex<Option<Waker>>,
@@ -71,8 +71,18 @@ pub(super) struct Crew {
 /// A host that is entered more slowly is not waited for.
 const LONGEST_START: Duration = Duration::from_secs(1);
 
-/// Where finished exchanges go, and those that are not there yet.
-pub(super) type Delivery = (Arc<Mailbox>, Vec<Exchange>);
+/// What the leader is to do between two turns of the loop.
+pub(super) enum Task {
+    Job(Job),
+    /// A call of a WebSocket's handler; nobody waits for the last one.
+    Turn(Box<Turn>, Option<Arc<Shelf>>),
+}
+
+/// What came of it, and where it goes.
+pub(super) enum Delivery {
+    Exchanges(Arc<Mailbox>, Vec<Exchange>),
+    Turn(Arc<Shelf>, Box<Turn>),
+}
 
 impl Executor {
     /// An event loop and the threads that drive it; at most `max_workers` handlers run in its pool while none are late. It is the reactor
@@ -127,8 +137,17 @@ impl Executor {
 
     /// Adds a job; called by connections, inside the event loop.
     pub(crate) fn push(&self, job: Job) {
+        self.push_task(Task::Job(job));
+    }
+
+    /// The same for a call of a WebSocket's handler; the turn comes back to the shelf.
+    pub(crate) fn push_turn(&self, turn: Box<Turn>, shelf: Option<Arc<Shelf>>) {
+        self.push_task(Task::Turn(turn, shelf));
+    }
+
+    fn push_task(&self, task: Task) {
         let mut queue = lock(&self.queue);
-        queue.push_back(job);
+        queue.push_back(task);
         let first = queue.len() == 1;
         drop(queue);
         if first {
@@ -138,7 +157,7 @@ impl Executor {
 
     /// Delivers finished exchanges from any thread.
     pub(crate) fn post(&self, mailbox: Arc<Mailbox>, exchanges: Vec<Exchange>) {
-        self.put_out((mailbox, exchanges));
+        self.put_out(Delivery::Exchanges(mailbox, exchanges));
         self.wake_root();
     }
 

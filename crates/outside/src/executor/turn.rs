@@ -2,14 +2,15 @@
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
 use std::thread::Builder;
 
 use super::Executor;
 use super::leader::STACK;
 use crate::error::Error;
 use crate::log::{Level, Log};
-use crate::websocket::{Message, SessionData, WebSocket, WebSocketConnection, WebSocketExit};
+use crate::websocket::{Few, Message, SessionData, WebSocket, WebSocketConnection, WebSocketExit};
 
 impl Executor {
     /// Starts a thread that is no member of the crew, for something that lasts: a WebSocket with a handler that blocks.
@@ -34,8 +35,44 @@ pub(crate) struct Turn {
     websocket: Arc<WebSocket>,
     connection: WebSocketConnection,
     pub(crate) occasion: Occasion,
-    pub(crate) messages: Vec<Message>,
+    pub(crate) messages: Few<Message>,
     data: SessionData,
+}
+
+/// Where a turn lies between two calls.
+#[derive(Default)]
+pub(crate) struct Shelf(Mutex<Place>);
+
+#[derive(Default)]
+struct Place {
+    turn: Option<Box<Turn>>,
+    waker: Option<Waker>,
+}
+
+impl Shelf {
+    /// Ready when it is there; else the context is woken once it is. Nobody is, who has not asked.
+    pub(crate) fn poll(&self, context: &Context<'_>) -> Poll<Box<Turn>> {
+        let mut place = self.lock();
+        match place.turn.take() {
+            Some(turn) => Poll::Ready(turn),
+            None => {
+                place.waker = Some(context.waker().clone());
+                Poll::Pending
+            }
+        }
+    }
+
+    pub(super) fn put(&self, turn: Box<Turn>) {
+        let mut place = self.lock();
+        place.turn = Some(turn);
+        let waker = place.waker.take();
+        drop(place);
+        waker.into_iter().for_each(Waker::wake);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Place> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// What the handler is called for.
@@ -49,7 +86,7 @@ pub(crate) enum Occasion {
 impl Turn {
     /// The call for an open connection.
     pub(crate) fn new(websocket: Arc<WebSocket>, connection: WebSocketConnection) -> Self {
-        Self { websocket, connection, occasion: Occasion::Open, messages: Vec::new(), data: None }
+        Self { websocket, connection, occasion: Occasion::Open, messages: Few::default(), data: None }
     }
 
     /// Calls the handler; what it fails with ends the connection.
@@ -61,11 +98,13 @@ impl Turn {
                 handler.open(connection, data).map(|()| handler.style() == crate::websocket::Style::Blocking)
             }
             Occasion::Messages => {
-                let called = self.messages.drain(..).try_for_each(|message| match connection.close_code() {
-                    // It was ended by the message before.
-                    Some(_) => Ok(()),
-                    None => handler.message(connection, message, data),
-                });
+                let mut called = Ok(());
+                while let (Ok(()), Some(message)) = (&called, self.messages.pop()) {
+                    // Unless it was ended by the message before.
+                    if !connection.is_ending() {
+                        called = handler.message(connection, message, data);
+                    }
+                }
                 called.map(|()| false)
             }
             Occasion::Exit => {

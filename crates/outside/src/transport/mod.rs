@@ -97,6 +97,31 @@ impl Stream {
         }
     }
 
+    /// The same without waiting: pending, and nobody is woken, if the socket takes nothing.
+    pub(crate) fn try_write(&self, slices: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        let written = match (self, slices) {
+            (Self::Tcp(stream), [one]) => stream.try_write(one),
+            (Self::Tcp(stream), many) => stream.try_write_vectored(many),
+            (Self::Unix(stream), many) => stream.try_write_vectored(many),
+            // What is encrypted and not written needs somebody who waits.
+            (Self::Tls(_), _) => return Poll::Pending,
+        };
+        match written {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Poll::Pending,
+            written => Poll::Ready(written),
+        }
+    }
+
+    /// Ready when there may be something to be read.
+    pub(crate) fn poll_readable(&self, context: &mut Context<'_>) -> Poll<()> {
+        match self {
+            Self::Tcp(stream) => stream.poll_read_ready(context).map(drop),
+            Self::Unix(stream) => stream.poll_read_ready(context).map(drop),
+            // Something may be decrypted already.
+            Self::Tls(_) => Poll::Ready(()),
+        }
+    }
+
     /// Writes some of this; more will follow at once, so that no packet need leave for it alone.
     pub(crate) fn poll_write_more(&mut self, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         if let Self::Tls(stream) = self {

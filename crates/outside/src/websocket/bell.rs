@@ -1,13 +1,15 @@
-//! Waking the sessions of an event loop, from whichever thread something is sent.
+//! Having frames sent that were queued on any thread: it is written down whose they are, and the event loop is called once
+//! for all of them.
 //!
-//! Waking a task from outside of its loop costs a system call each time. So it is written down who is to be woken, and the
-//! loop is called once for all of them; the thread that leads it, between two turns, need not even do that.
+//! Calling a loop from outside costs a system call each time; the thread that leads it, between two turns, comes back by
+//! itself and is not called at all.
 
 use std::cell::Cell;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::task::Waker;
 
 use tokio::sync::Notify;
+
+use super::connection::WebSocketConnection;
 
 /// The bell of one event loop.
 #[derive(Default)]
@@ -18,11 +20,14 @@ pub(crate) struct Bell {
 
 #[derive(Default)]
 struct List {
-    sessions: Vec<Waker>,
+    /// Connections that have something to be sent, or to be told to their sessions.
+    connections: Vec<WebSocketConnection>,
     /// Something else waits for the loop, and its leader has not called it.
     is_called: bool,
     /// How often another thread has begun to lead.
     term: u64,
+    /// The loop has ended.
+    is_over: bool,
 }
 
 /// Where a thread is, as seen from a loop that it leads.
@@ -32,10 +37,12 @@ struct Place {
     bell: usize,
     term: u64,
     /// Inside of it, not between two turns.
-    inside: bool,
+    is_inside: bool,
 }
 
-const ELSEWHERE: Place = Place { bell: 0, term: 0, inside: false };
+const ELSEWHERE: Place = Place { bell: 0, term: 0, is_inside: false };
+/// Room for so many is kept.
+const KEPT: usize = 1024;
 
 thread_local! {
     static PLACE: Cell<Place> = const { Cell::new(ELSEWHERE) };
@@ -46,7 +53,7 @@ impl Bell {
     pub(crate) fn begin_term(&self) {
         let mut list = self.lock();
         list.term += 1;
-        PLACE.set(Place { bell: self.address(), term: list.term, inside: false });
+        PLACE.set(Place { bell: self.address(), term: list.term, is_inside: false });
     }
 
     /// This thread does not lead any more.
@@ -55,19 +62,27 @@ impl Bell {
     }
 
     /// The leader enters the loop, or leaves it for what is to be done between two turns.
-    pub(crate) fn set_inside(inside: bool) {
-        PLACE.set(Place { inside, ..PLACE.get() });
+    pub(crate) fn set_inside(is_inside: bool) {
+        PLACE.set(Place { is_inside, ..PLACE.get() });
     }
 
-    /// Has a session woken inside the loop.
-    pub(super) fn ring(&self, session: Waker) {
-        if self.is_inside() {
-            session.wake();
+    /// The loop has ended: nobody will be attended to any more.
+    pub(crate) fn end(&self) {
+        let mut list = self.lock();
+        list.is_over = true;
+        let left = std::mem::take(&mut list.connections);
+        drop(list);
+        drop(left);
+    }
+
+    /// Has this connection attended to inside the loop.
+    pub(super) fn ring(&self, connection: WebSocketConnection) {
+        let mut list = self.lock();
+        if list.is_over {
             return;
         }
-        let mut list = self.lock();
-        let is_first = list.sessions.is_empty();
-        list.sessions.push(session);
+        let is_first = list.connections.is_empty();
+        list.connections.push(connection);
         let calls = is_first && !self.will_return(&list);
         drop(list);
         if calls {
@@ -77,50 +92,44 @@ impl Bell {
 
     /// Calls the loop for something else.
     pub(super) fn call(&self) {
-        if !self.is_inside() {
-            let mut list = self.lock();
-            if self.will_return(&list) {
-                list.is_called = true;
-                return;
-            }
+        let mut list = self.lock();
+        if self.will_return(&list) {
+            list.is_called = true;
+            return;
         }
+        drop(list);
         self.rung.notify_one();
     }
 
-    /// Wakes those that wait for it; inside the loop.
+    /// Attends to those that wait for it; inside the loop.
     pub(crate) fn answer(&self) {
         let mut list = self.lock();
         let is_called = std::mem::take(&mut list.is_called);
-        let mut sessions = std::mem::take(&mut list.sessions);
+        let mut connections = std::mem::take(&mut list.connections);
         drop(list);
         if is_called {
             self.rung.notify_one();
         }
-        if !sessions.is_empty() {
-            sessions.drain(..).for_each(Waker::wake);
+        if connections.is_empty() {
+            return;
         }
+        connections.drain(..).for_each(|connection| connection.attend());
         let mut list = self.lock();
-        if list.sessions.capacity() == 0 && sessions.capacity() <= KEPT {
-            list.sessions = sessions;
+        if list.connections.capacity() == 0 && connections.capacity() <= KEPT {
+            list.connections = connections;
         }
     }
 
-    /// Waits until the loop is called from outside.
+    /// Waits until the loop is called.
     pub(super) async fn rung(&self) {
         self.rung.notified().await;
-    }
-
-    /// Is this thread inside the loop?
-    fn is_inside(&self) -> bool {
-        let place = PLACE.get();
-        place.inside && place.bell == self.address()
     }
 
     /// Does this thread lead the loop, and come back to it without being called? Under the lock: who takes the lead from
     /// it answers what was written down before.
     fn will_return(&self, list: &List) -> bool {
         let place = PLACE.get();
-        place.bell == self.address() && place.term == list.term
+        place.bell == self.address() && place.term == list.term && !place.is_inside
     }
 
     fn address(&self) -> usize {
@@ -131,6 +140,3 @@ impl Bell {
         self.list.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
-
-/// Room for so many is kept.
-const KEPT: usize = 1024;

@@ -3,14 +3,16 @@
 //! Two sides hold it. Handlers take messages and add others, from any thread. The session, which drives the socket,
 //! fills and empties the same queues and is woken when there is something to do. Both queues are bounded.
 
-use std::collections::VecDeque;
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
+use super::driving::Line;
+use super::few::Few;
 use super::message::{Message, WebSocketExit};
 use super::signal::Signal;
 use super::topics::Room;
@@ -32,7 +34,11 @@ pub(super) struct Shared {
     pub(super) room: Arc<Room>,
     /// Called after something has happened that an event loop elsewhere waits for.
     pub(super) listener: OnceLock<Box<dyn Fn() + Send + Sync>>,
+    /// What takes its frames to the client; missing where the socket is somebody else's.
+    pub(super) line: OnceLock<Arc<dyn Line>>,
     pub(super) state: Mutex<State>,
+    /// Is there a reason why there are no more messages?
+    pub(super) is_ending: AtomicBool,
     /// A message came, or the end.
     pub(super) received: Signal,
     /// There is room in the queue or in the inbox again, or the end came.
@@ -41,19 +47,21 @@ pub(super) struct Shared {
 
 #[derive(Default)]
 pub(super) struct State {
-    pub(super) inbox: VecDeque<Message>,
+    pub(super) inbox: Few<Message>,
     pub(super) inbox_bytes: usize,
-    pub(super) queue: VecDeque<Outgoing>,
+    pub(super) queue: Few<Outgoing>,
     pub(super) queue_bytes: usize,
     pub(super) closing: Closing,
     pub(super) deflater: Option<Box<Deflater>>,
     /// Why there are no more messages, once that is so.
-    pub(super) exit: Option<WebSocketExit>,
+    pub(super) exit: Option<Box<WebSocketExit>>,
     /// The socket is gone: nothing will be sent any more.
     pub(super) is_over: bool,
-    /// The session, and whether it has been woken since it last looked.
+    /// The session, and whether it is to look how things stand.
     pub(super) session: Option<Waker>,
-    pub(super) is_woken: bool,
+    pub(super) calls_session: bool,
+    /// Has the bell been rung since somebody looked into the queue?
+    pub(super) is_rung: bool,
     /// The session reads no more until the inbox has room.
     pub(super) is_paused: bool,
     /// Is the listener to be told?
@@ -88,7 +96,9 @@ impl WebSocketConnection {
             when_full: options.when_full,
             room,
             listener: OnceLock::new(),
+            line: OnceLock::new(),
             state: Mutex::new(state),
+            is_ending: AtomicBool::new(false),
             received: Signal::default(),
             drained: Signal::default(),
         }))
@@ -185,8 +195,8 @@ impl WebSocketConnection {
             // Who ends a connection is not interested in what else was said.
             state.inbox.clear();
             state.inbox_bytes = 0;
+            self.unlock(state);
         }
-        self.unlock(state);
         Ok(())
     }
 
@@ -223,29 +233,6 @@ impl WebSocketConnection {
         self.0.room.remove(topic, self);
     }
 
-    /// Sets what is called, once, after [`WebSocketConnection::listen`] when something has happened: a message, room in the
-    /// queue, or the end. Called inside the event loop: must not block. For bindings.
-    pub fn set_listener(&self, listener: impl Fn() + Send + Sync + 'static) {
-        // There is one, set before anything can happen.
-        let _is_the_first = self.0.listener.set(Box::new(listener));
-    }
-
-    /// Has the listener told of the next thing that happens. `false`: there is something already.
-    pub fn listen(&self) -> bool {
-        let mut state = self.lock();
-        let nothing_yet = state.inbox.is_empty() && state.exit.is_none();
-        state.is_listening = nothing_yet;
-        nothing_yet
-    }
-
-    /// The same for room in the queue.
-    pub fn listen_for_room(&self) -> bool {
-        let mut state = self.lock();
-        let nothing_yet = state.queue_bytes > self.0.max_queue / 2 && state.exit.is_none();
-        state.is_listening |= nothing_yet;
-        nothing_yet
-    }
-
     /// Something that distinguishes it from all others there are at this moment.
     pub fn id(&self) -> usize {
         Arc::as_ptr(&self.0).addr()
@@ -271,19 +258,20 @@ impl WebSocketConnection {
     }
 
     /// Takes a message, or gives the lock back if there is none yet.
-    fn take<'s>(
+    pub(super) fn take<'s>(
         &self,
         mut state: MutexGuard<'s, State>,
     ) -> (Option<MutexGuard<'s, State>>, Result<Option<Message>, WebSocketExit>) {
-        let Some(message) = state.inbox.pop_front() else {
+        let Some(message) = state.inbox.pop() else {
             return match state.exit.clone() {
-                Some(exit) => (None, Err(exit)),
+                Some(exit) => (None, Err(*exit)),
                 None => (Some(state), Ok(None)),
             };
         };
         state.inbox_bytes -= message.as_bytes().len();
         if state.is_paused && state.inbox_bytes <= self.0.max_inbox / 2 && state.inbox.len() <= MOST_WAITING / 2 {
             state.is_paused = false;
+            state.calls_session = true;
             self.unlock(state);
             self.0.drained.notify_all();
         }
@@ -293,7 +281,7 @@ impl WebSocketConnection {
     fn check_open(&self, state: &State) -> Result<(), WebSocketExit> {
         match (&state.exit, state.closing.is_open() && !state.is_over) {
             (_, true) => Ok(()),
-            (Some(exit), false) => Err(exit.clone()),
+            (Some(exit), false) => Err(exit.as_ref().clone()),
             (None, false) => Err(abnormal()),
         }
     }
@@ -345,10 +333,8 @@ impl WebSocketConnection {
     fn make_room(&self, state: &mut State, more: usize) {
         if self.0.when_full == WhenFull::DropOldest {
             while state.queue_bytes + more > self.0.max_queue {
-                let Some(oldest) = state.queue.iter().position(|outgoing| outgoing.is_message) else { break };
-                if let Some(dropped) = state.queue.remove(oldest) {
-                    state.queue_bytes -= dropped.frame.len();
-                }
+                let Some(dropped) = state.queue.pop_if(|outgoing| outgoing.is_message) else { break };
+                state.queue_bytes -= dropped.frame.len();
             }
             return;
         }
@@ -362,8 +348,9 @@ impl WebSocketConnection {
 
     pub(super) fn close(&self, close: &Close) {
         let mut state = self.lock();
-        self.close_in(&mut state, close);
-        self.unlock(state);
+        if self.close_in(&mut state, close) {
+            self.unlock(state);
+        }
     }
 
     /// `false` if the closing handshake has begun before.
@@ -379,7 +366,8 @@ impl WebSocketConnection {
     }
 
     pub(super) fn set_exit(&self, state: &mut State, exit: WebSocketExit) {
-        state.exit.get_or_insert(exit);
+        state.exit.get_or_insert_with(|| Box::new(exit));
+        self.0.is_ending.store(true, Ordering::Relaxed);
         self.0.received.notify_all();
         self.0.drained.notify_all();
     }
@@ -399,20 +387,24 @@ impl WebSocketConnection {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Wakes the session if there is something for it to do, behind the lock.
+    /// Has it seen to, behind the lock, that something was queued or has changed.
     pub(super) fn unlock(&self, mut state: MutexGuard<'_, State>) {
-        let wake = if state.is_woken { None } else { state.session.clone() };
-        state.is_woken = true;
-        drop(state);
-        if let Some(session) = wake {
-            self.0.room.wake(session);
+        if std::mem::replace(&mut state.is_rung, true) || state.is_over {
+            return;
         }
+        let Some(bell) = self.0.room.bell() else {
+            let session = state.session.clone();
+            drop(state);
+            return session.into_iter().for_each(Waker::wake);
+        };
+        drop(state);
+        bell.ring(self.clone());
     }
 }
 
 pub(super) fn push(state: &mut State, frame: Bytes, is_message: bool) {
     state.queue_bytes += frame.len();
-    state.queue.push_back(Outgoing { frame, is_message });
+    state.queue.push(Outgoing { frame, is_message });
 }
 
 /// The connection broke (RFC 6455 section 7.1.5).

@@ -1,53 +1,111 @@
 //! The side of a connection that its session sees: what came goes in, what is to go out comes out.
 
-use std::collections::VecDeque;
-use std::sync::MutexGuard;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, MutexGuard};
 use std::task::Context;
 
-use super::connection::{Outgoing, State, WebSocketConnection, abnormal, push};
+use bytes::Bytes;
+
+use super::connection::{State, WebSocketConnection, abnormal, push};
+use super::few::Few;
 use super::message::{Message, WebSocketExit};
 use crate::protocol::websocket::{Close, Failure, Opcode};
+
+/// What takes frames to the client, as far as that can be done without waiting.
+pub(crate) trait Line: Send + Sync {
+    /// Sends what is queued, inside the event loop. `false`: the session has to look how things stand.
+    fn flush(&self, connection: &WebSocketConnection) -> bool;
+}
 
 /// How things stand.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Look {
     /// There are more frames than were taken.
     pub(crate) has_more: bool,
+    /// The session is to look for itself.
+    pub(crate) calls_session: bool,
     /// Nothing more is to be sent but what is queued.
     pub(crate) is_closing: bool,
     /// Both sides have said that they close.
     pub(crate) is_closed: bool,
     /// The socket is gone.
     pub(super) is_over: bool,
-    /// Bytes of messages that the inbox takes.
-    pub(crate) room: usize,
 }
 
+/// Frames on their way from the queue to the socket: all of the first, then all of the second.
+#[derive(Debug, Default)]
+pub(crate) struct Frames {
+    /// Small ones, put together so that they are written at once.
+    pub(crate) small: Vec<u8>,
+    /// One that is large, or all that there was: as it lies.
+    pub(crate) large: Bytes,
+}
+
+/// So many bytes, about, are put together for one write.
+const GATHERED: usize = 64 << 10;
+/// Frames from this size on are not copied, in bytes.
+const LARGE: usize = 16 << 10;
+
 impl WebSocketConnection {
-    /// Sees how things stand, and takes frames that are to go out, as many as are worth one write. Whatever happens
-    /// later wakes the session.
-    pub(crate) fn look(&self, context: &Context<'_>, into: &mut VecDeque<Outgoing>, at_least: usize) -> Look {
+    /// Sets what takes its frames to the client.
+    pub(crate) fn set_line(&self, line: Arc<dyn Line>) {
+        // There is one, set before anything can be sent.
+        let _is_the_first = self.0.line.set(line);
+    }
+
+    /// Sees to what was queued, or wakes the session for it; inside the event loop.
+    pub(super) fn attend(&self) {
+        if self.0.line.get().is_some_and(|line| line.flush(self)) {
+            return;
+        }
+        let state = self.lock();
+        if let Some(session) = &state.session {
+            session.wake_by_ref();
+        }
+    }
+
+    /// Sees how things stand. Whatever happens later wakes the session.
+    pub(crate) fn look(&self, context: &Context<'_>) -> Look {
         let mut state = self.lock();
-        state.is_woken = false;
         if !state.session.as_ref().is_some_and(|waker| waker.will_wake(context.waker())) {
             state.session = Some(context.waker().clone());
         }
-        let mut taken = 0;
-        while taken < at_least
-            && let Some(outgoing) = state.queue.pop_front()
+        state.is_rung = false;
+        look_in(&mut state)
+    }
+
+    /// Sees how things stand; whatever happens later rings the bell.
+    pub(crate) fn glance(&self) -> Look {
+        let mut state = self.lock();
+        state.is_rung = false;
+        look_in(&mut state)
+    }
+
+    /// Takes frames that are to go out, as many as are worth one write, if there is room for them; whatever is queued later
+    /// rings the bell.
+    pub(crate) fn take_frames(&self, into: &mut Frames) -> Look {
+        let mut state = self.lock();
+        state.is_rung = false;
+        let before = state.queue_bytes;
+        if state.queue.len() == 1
+            && let Some(only) = state.queue.pop()
         {
-            taken += outgoing.frame.len();
-            into.push_back(outgoing);
+            state.queue_bytes = 0;
+            into.large = only.frame;
+        } else {
+            while into.large.is_empty()
+                && into.small.len() < GATHERED
+                && let Some(outgoing) = state.queue.pop()
+            {
+                state.queue_bytes -= outgoing.frame.len();
+                match outgoing.frame.len() < LARGE {
+                    true => into.small.extend_from_slice(&outgoing.frame),
+                    false => into.large = outgoing.frame,
+                }
+            }
         }
-        state.queue_bytes -= taken;
-        let look = Look {
-            has_more: !state.queue.is_empty(),
-            is_closing: !state.closing.is_open(),
-            is_closed: state.closing.is_complete(),
-            is_over: state.is_over,
-            room: self.room_in(&state),
-        };
-        if taken == 0 {
+        let look = look_in(&mut state);
+        if state.queue_bytes == before {
             return look;
         }
         let tell = state.is_listening && state.queue_bytes <= self.0.max_queue / 2;
@@ -69,7 +127,7 @@ impl WebSocketConnection {
         if state.exit.is_none() {
             for message in messages {
                 state.inbox_bytes += message.as_bytes().len();
-                state.inbox.push_back(message);
+                state.inbox.push(message);
             }
         }
         let has_room = self.has_room(&state);
@@ -88,17 +146,13 @@ impl WebSocketConnection {
     }
 
     /// Bytes of messages that the inbox still takes. One that has ended takes none, but that is no reason to wait.
-    fn room_in(&self, state: &State) -> usize {
+    pub(crate) fn room(&self) -> usize {
+        let state = self.lock();
         match &state.exit {
             None if state.is_paused => 0,
             None => self.0.max_inbox.saturating_sub(state.inbox_bytes),
             Some(_) => self.0.max_inbox,
         }
-    }
-
-    /// The same at this moment.
-    pub(crate) fn room(&self) -> usize {
-        self.room_in(&self.lock())
     }
 
     /// Waits until more messages may be delivered, or none will be wanted.
@@ -138,6 +192,11 @@ impl WebSocketConnection {
         self.tell_if_listening(self.lock());
     }
 
+    /// Has it ended, or begun to end?
+    pub(crate) fn is_ending(&self) -> bool {
+        self.0.is_ending.load(Ordering::Relaxed)
+    }
+
     /// Has the other side of the socket look.
     pub(super) fn wake(&self) {
         self.unlock(self.lock());
@@ -148,13 +207,13 @@ impl WebSocketConnection {
         let mut state = self.lock();
         state.is_over = true;
         let session = state.session.take();
-        state.queue = VecDeque::new();
+        state.queue = Few::default();
         state.queue_bytes = 0;
         self.set_exit(&mut state, abnormal());
         let topics = std::mem::take(&mut state.topics);
         self.tell_if_listening(state);
         if let Some(session) = session {
-            self.0.room.wake(session);
+            session.wake();
         }
         for topic in topics {
             self.0.room.remove(&topic, self);
@@ -173,5 +232,15 @@ impl WebSocketConnection {
         if let Some(listener) = self.0.listener.get() {
             listener();
         }
+    }
+}
+
+fn look_in(state: &mut State) -> Look {
+    Look {
+        has_more: !state.queue.is_empty(),
+        calls_session: std::mem::take(&mut state.calls_session),
+        is_closing: !state.closing.is_open(),
+        is_closed: state.closing.is_complete(),
+        is_over: state.is_over,
     }
 }

@@ -1,6 +1,6 @@
 //! A condition variable that costs nothing while nobody waits: the standard library's makes a system call every time.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Condvar, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use std::time::Duration;
 pub(super) struct Signal {
     changed: Condvar,
     /// Counted under the lock, so that whoever has changed something behind it sees everybody who has not seen that.
-    waiting: AtomicUsize,
+    waiting: AtomicU32,
 }
 
 impl Signal {

@@ -7,7 +7,6 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
-use std::task::Waker;
 
 use super::bell::Bell;
 use super::connection::WebSocketConnection;
@@ -123,12 +122,9 @@ impl Room {
         }
     }
 
-    /// Has a session woken.
-    pub(super) fn wake(&self, session: Waker) {
-        match &self.bell {
-            Some(bell) => bell.ring(session),
-            None => session.wake(),
-        }
+    /// What is rung when a connection has queued something; none where there is no event loop.
+    pub(super) fn bell(&self) -> Option<&Bell> {
+        self.bell.as_deref()
     }
 
     /// Answers the bell and hands out what is published, for ever: a task of the reactor's event loop.
@@ -143,6 +139,7 @@ impl Room {
                     lock(&self.topics).get(&topic).map(|all| all.values().cloned().collect()).unwrap_or_default();
                 for some in subscribers.chunks(SOME) {
                     some.iter().for_each(|subscriber| subscriber.send_frame(&frame));
+                    bell.answer();
                     tokio::task::yield_now().await;
                 }
             }

@@ -1,6 +1,5 @@
 //! A connection without a server: whoever has the socket moves the bytes. For tests and embedding.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::task::{Context, Wake, Waker};
 use std::thread::{self, Thread};
@@ -9,7 +8,7 @@ use bytes::Bytes;
 
 use super::connection::WebSocketConnection;
 use super::message::Message;
-use super::{Options, Room};
+use super::{Frames, Options, Room};
 use crate::message::Request;
 use crate::protocol::websocket::{Close, Event, MessageKind, Receiver};
 
@@ -66,10 +65,13 @@ impl Wire {
     /// Waits for what is to be sent to the client; nothing: the connection has ended, and all was sent.
     pub fn outgoing(connection: &WebSocketConnection) -> Vec<u8> {
         let waker = Waker::from(Arc::new(Sleeper(thread::current())));
-        let (mut frames, mut bytes) = (VecDeque::new(), Vec::new());
         loop {
-            let look = connection.look(&Context::from_waker(&waker), &mut frames, MOST);
-            frames.drain(..).for_each(|outgoing| bytes.extend_from_slice(&outgoing.frame));
+            // First of all, so that whatever is queued behind it wakes this thread.
+            let look = connection.look(&Context::from_waker(&waker));
+            let mut frames = Frames::default();
+            connection.take_frames(&mut frames);
+            let Frames { small: mut bytes, large } = frames;
+            bytes.extend_from_slice(&large);
             if !bytes.is_empty() || look.is_closed || look.is_over {
                 return bytes;
             }
@@ -82,9 +84,6 @@ impl Wire {
         connection.end();
     }
 }
-
-/// As much is taken at once, in bytes.
-const MOST: usize = 64 << 10;
 
 /// Wakes a thread that sleeps.
 struct Sleeper(Thread);

@@ -24,7 +24,7 @@ impl SessionHandler for Elsewhere {
             move || {
                 thread::park();
                 loop {
-                    match connection.try_recv() {
+                    match connection.recv_or_listen() {
                         Ok(Some(message)) => {
                             while let Ok(false) = connection.try_send(&message) {
                                 if connection.listen_for_room() {
@@ -32,8 +32,7 @@ impl SessionHandler for Elsewhere {
                                 }
                             }
                         }
-                        Ok(None) if connection.listen() => thread::park(),
-                        Ok(None) => {}
+                        Ok(None) => thread::park(),
                         Err(_) => return,
                     }
                 }

@@ -93,6 +93,9 @@ impl Receiver {
             *input = &mut [];
             return Ok(None);
         }
+        if let Some(event) = self.receive_whole(input) {
+            return Ok(Some(event));
+        }
         let result = self.advance(input);
         if matches!(result, Err(_) | Ok(Some(Event::Close(_)))) {
             *self = Self { over: true, ..Self::new(self.max_message) };
@@ -104,6 +107,34 @@ impl Receiver {
     #[cfg(any(test, feature = "testing"))]
     pub(crate) const fn held(&self) -> usize {
         self.message.capacity() + self.control.capacity()
+    }
+
+    /// Takes a message that lies in the input as one frame, as most do; `None`, and nothing is taken, for all else.
+    fn receive_whole<'i>(&mut self, input: &mut &'i mut [u8]) -> Option<Event<'i>> {
+        if self.head_length > 0 || self.begun.is_some() || self.frame.is_some() {
+            return None;
+        }
+        let (head, start) = decode_frame_head(input).ok()??;
+        let kind = match head.opcode {
+            Opcode::Text => MessageKind::Text,
+            Opcode::Binary => MessageKind::Binary,
+            _ => return None,
+        };
+        let length = usize::try_from(head.length).ok()?;
+        if !head.fin || head.rsv1 || length > self.max_message || length > input.len() - start {
+            return None;
+        }
+        let piece = &mut input[start..start + length];
+        unmask(piece, head.mask);
+        if kind == MessageKind::Text && std::str::from_utf8(piece).is_err() {
+            // Told by who looks at it again, as it came.
+            unmask(piece, head.mask);
+            return None;
+        }
+        let (piece, rest) = mem::take(input).split_at_mut(start + length);
+        *input = rest;
+        let piece = &piece[start..];
+        Some(Event::Message(kind, Cow::Borrowed(piece)))
     }
 
     fn advance<'i>(&mut self, input: &mut &'i mut [u8]) -> Result<Option<Event<'i>>, Failure> {
