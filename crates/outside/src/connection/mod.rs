@@ -27,6 +27,7 @@ mod upgrade;
 use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::task::{Context, Poll};
@@ -180,13 +181,13 @@ impl Connection {
         }
     }
 
-    /// The whole life of the connection: a conversation, and perhaps a session behind it. The conversation lies in a box while
-    /// it lasts: sessions are smaller, and many.
+    /// The whole life of the connection: a conversation, and perhaps a session behind it. Each lies in a box while it lasts:
+    /// sessions are smaller, and many.
     pub(crate) fn run(self) -> impl Future<Output = ()> + Send {
         let conversation = Box::pin(self.talk());
         async move {
             if let Some(session) = conversation.await {
-                session.run().await;
+                session.await;
             }
         }
     }
@@ -194,7 +195,7 @@ impl Connection {
     /// The conversation; what follows it, if something does.
     ///
     /// Not an `async fn`: that would hold the connection twice, as it came and as it is used.
-    fn talk(self) -> impl Future<Output = Option<Session>> + Send {
+    fn talk(self) -> impl Future<Output = Option<Pin<Box<impl Future<Output = ()> + Send>>>> + Send {
         let mut connection = self;
         async move {
             match connection.shake_hands().await {
@@ -222,7 +223,7 @@ impl Connection {
                 return None;
             }
             if let Some(opening) = connection.opening.take() {
-                return Some(Session::new(connection, *opening));
+                return Some(Box::pin(Session::new(connection, *opening).run()));
             }
             connection.close(answered).await;
             None

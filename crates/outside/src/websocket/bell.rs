@@ -43,6 +43,8 @@ struct Place {
 const ELSEWHERE: Place = Place { bell: 0, term: 0, is_inside: false };
 /// Room for so many is kept.
 const KEPT: usize = 1024;
+/// So many are attended to before others have their turn.
+const SOME: usize = 128;
 
 thread_local! {
     static PLACE: Cell<Place> = const { Cell::new(ELSEWHERE) };
@@ -104,8 +106,12 @@ impl Bell {
     /// Attends to those that wait for it; inside the loop.
     pub(crate) fn answer(&self) {
         let mut list = self.lock();
-        let is_called = std::mem::take(&mut list.is_called);
+        let mut is_called = std::mem::take(&mut list.is_called);
         let mut connections = std::mem::take(&mut list.connections);
+        if connections.len() > SOME {
+            list.connections = connections.split_off(SOME);
+            is_called = true;
+        }
         drop(list);
         if is_called {
             self.rung.notify_one();

@@ -148,7 +148,7 @@ impl Room {
 }
 
 /// As many subscribers get a message before others have their turn.
-const SOME: usize = 512;
+const SOME: usize = 64;
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
