@@ -132,8 +132,7 @@ def test_an_address_in_use_leaves_nothing_behind(tmp_path):
         server.listen(taken.getsockname())
         with pytest.raises(OSError, match=str(taken.getsockname()[1])):
             server.run()
-    with pytest.raises((ConnectionRefusedError, FileNotFoundError)):
-        ask_unix(f"{tmp_path}/s")
+    assert not os.path.exists(f"{tmp_path}/s")
 
 
 def test_it_can_run_again(make):

@@ -216,7 +216,9 @@ impl OutsideHttp {
     fn _listen(slf: &Bound<'_, Self>, slots: usize) -> PyResult<()> {
         let server = slf.get().server()?;
         let settings = server.settings(slf.py())?;
-        let listeners = listen(&server.engine, &settings, &lock(&server.ticket_keys), slots)?;
+        // Cloned: a handler of the log may do anything, and must not find it locked.
+        let keys = lock(&server.ticket_keys).clone();
+        let listeners = listen(&server.engine, &settings, &keys, slots)?;
         *lock(&server.socket_files) = listeners.files();
         *lock(&server.listeners) = listeners;
         Ok(())

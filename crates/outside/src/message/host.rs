@@ -119,7 +119,10 @@ impl HostName {
             return Some(name);
         }
         let host = host.strip_suffix('.').unwrap_or(host);
-        let text = name.text.get_mut(..host.len()).filter(|text| !text.is_empty())?;
+        if host.is_empty() || host.ends_with('.') {
+            return None;
+        }
+        let text = name.text.get_mut(..host.len())?;
         text.copy_from_slice(host.as_bytes());
         text.make_ascii_lowercase();
         name.length = host.len() as u8;

@@ -47,9 +47,13 @@ impl Listeners {
                 sockets[index].push(listener);
             }
         }
+        let mut made: Vec<SocketFile> = Vec::new();
         for ((place, name), own) in places.iter().zip(&names).zip(&mut sockets) {
             if own.is_empty() {
-                *own = Listener::bind_each(&place.address, backlog, count)?;
+                let bound = Listener::bind_each(&place.address, backlog, count);
+                // Where one place cannot be had, nothing is left of the others.
+                *own = bound.inspect_err(|_| made.drain(..).for_each(SocketFile::remove))?;
+                made.extend(own.first().and_then(Listener::file));
             }
             for listener in own {
                 listener.settle(name, place.tls.clone(), place.door);
