@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import random
+import subprocess
 
 from . import paths
 
@@ -28,9 +29,27 @@ def make() -> None:
             path.write_bytes(random.Random(20261122).randbytes(size))
 
 
-def nginx(port: int) -> list[str]:
+def certificate() -> tuple[str, str]:
+    """The paths of a certificate and its key (ECDSA, P-256), which are made once."""
+    if not paths.CERTIFICATE.exists():
+        paths.WORK.mkdir(parents=True, exist_ok=True)
+        subprocess.run(
+            ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "3650",
+             "-keyout", paths.KEY, "-out", paths.CERTIFICATE, "-subj", "/CN=localhost"],
+            check=True, capture_output=True,
+        )  # fmt: skip
+    return str(paths.CERTIFICATE), str(paths.KEY)
+
+
+def nginx_tls(port: int) -> list[str]:
+    """The same with TLS and HTTP/2."""
+    certificate_file, key_file = certificate()
+    return nginx(port, f"ssl_certificate {certificate_file};\n        ssl_certificate_key {key_file};")
+
+
+def nginx(port: int, tls: str = "") -> list[str]:
     """Its command, after its configuration was written."""
-    folder = paths.WORK / "nginx"
+    folder = paths.WORK / ("nginx-tls" if tls else "nginx")
     folder.mkdir(parents=True, exist_ok=True)
     # Started by root its worker would be another user, who may not be allowed to enter the folder.
     user = "user root;" if os.geteuid() == 0 else ""
@@ -61,7 +80,8 @@ http {{
     }}
     charset utf-8;
     server {{
-        listen 127.0.0.1:{port};
+        listen 127.0.0.1:{port}{" ssl http2" if tls else ""};
+        {tls}
         root {paths.WORK};
         location / {{
             return 404;

@@ -10,6 +10,7 @@ import json
 import os
 import resource
 import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,7 +47,7 @@ def _core_busy(core: int) -> float:
 class Load:
     """The load generator, held at its gates."""
 
-    def __init__(self, port: int, arguments: list[str], core: int | None) -> None:
+    def __init__(self, port: int, arguments: list[str], core: int | None, program: tuple[str, ...]) -> None:
         def prepare() -> None:
             if core is not None:
                 os.sched_setaffinity(0, {core})
@@ -54,7 +55,7 @@ class Load:
             resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
         self.process = subprocess.Popen(
-            [str(paths.LOAD), "--connect", f"127.0.0.1:{port}", "--gate", *arguments],
+            [*program, "--connect", f"127.0.0.1:{port}", "--gate", *arguments],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=prepare,
         )  # fmt: skip
 
@@ -99,7 +100,8 @@ def _turn(peer: Peer, workload: Workload, plan: Plan) -> dict:
     with Server(name, peer.command_for(port, workload.sleeps), port, plan.server_core, secure=workload.is_secure) as server:
         server.wait_until_right(workload.method, workload.path, workload.body, workload.is_right, workload.headers)
         arguments = [*workload.load_arguments(), *peer.load, "--warmup", str(plan.warmup), "--duration", str(plan.seconds)]
-        with Load(port, arguments, plan.load_core) as load:
+        program = (sys.executable, str(paths.H2LOAD)) if workload.http2 else (str(paths.LOAD),)
+        with Load(port, arguments, plan.load_core, program) as load:
             load.next_event()
             server_before, load_before = _core_busy(plan.server_core), _core_busy(plan.load_core)
             cpu_before = server.cpu_seconds()

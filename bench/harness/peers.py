@@ -45,11 +45,11 @@ def _peer_python(*arguments: str) -> list[str]:
     return [str(paths.PEERS_PYTHON), *arguments]
 
 
-def _granian(interface: str, target: str) -> Callable[[int], list[str]]:
+def _granian(interface: str, target: str, versions: str = "1") -> Callable[[int], list[str]]:
     def command(port: int) -> list[str]:
         return _peer_python(
             "-m", "granian", "--interface", interface, "--host", "127.0.0.1", "--port", str(port),
-            "--workers", "1", "--http", "1", "--no-ws", "--runtime-mode", "mt", "--log-level", "warning", target,
+            "--workers", "1", "--http", versions, "--no-ws", "--runtime-mode", "mt", "--log-level", "warning", target,
         )  # fmt: skip
 
     return command
@@ -69,6 +69,10 @@ def _gunicorn(threads: int) -> Callable[[int], list[str]]:
 
 def _ours(access_log: str, files_by: str = "folder") -> Callable[[int], list[str]]:
     return lambda port: [str(paths.OUR_PYTHON), "outside_app.py", str(port), access_log, str(paths.FILES), files_by]
+
+
+def _ours_tls(port: int) -> list[str]:
+    return [*_ours("off")(port), *files.certificate()]
 
 
 def _granian_ws(interface: str, target: str) -> Callable[[int], list[str]]:
@@ -253,6 +257,31 @@ _PEERS = (
     Peer(
         "epoll", "bare epoll loop (Rust)", lambda port: [str(paths.RUST_BIN / "epoll_hello"), str(port)],
         "the floor: httparse, a path comparison, a Date; no limits, no timers, no bodies", crate="httparse",
+    ),
+    Peer(
+        "outside-h2-tls", "outside, TLS and HTTP/2", _ours_tls, "TLS, HTTP/2 by ALPN; access log off, defaults otherwise",
+        python=paths.OUR_PYTHON, ours=True,
+    ),
+    Peer(
+        "granian-h2", "granian (WSGI, HTTP/2)",
+        _granian("wsgi", "wsgi_app:app", "auto"),
+        "as granian (WSGI), but HTTP/1 and HTTP/2",
+        python=paths.PEERS_PYTHON, packages=("granian==2.8.7",),
+    ),
+    Peer(
+        "hypercorn-h2", "Hypercorn (ASGI)",
+        lambda port: _peer_python("-m", "hypercorn", "asgi_app:app", "--bind", f"127.0.0.1:{port}", "--worker-class", "uvloop",
+                                  "--workers", "1", "--log-level", "warning"),
+        "uvloop, no access log",
+        python=paths.PEERS_PYTHON, packages=("hypercorn==0.18.0", "uvloop==0.22.1"),
+    ),
+    Peer(
+        "hyper-h2", "hyper (Rust, HTTP/2)", lambda port: [str(paths.RUST_BIN / "hyper_h2"), str(port)],
+        "hyper-util's auto builder at its defaults, on a current-thread tokio runtime", crate="hyper",
+    ),
+    Peer(
+        "nginx-h2-tls", "nginx, TLS and HTTP/2", files.nginx_tls, "as nginx, with TLS and HTTP/2",
+        program=("nginx", "-v", ("nginx-light", "nginx")),
     ),
     Peer(
         "nginx", "nginx", files.nginx,

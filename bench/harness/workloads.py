@@ -49,6 +49,7 @@ ROOM_PEERS = (
     "granian-rsgi-ws",
     "gunicorn-asgi",
 )
+H2_PEERS = ("outside", "granian-h2", "hypercorn-h2", "hyper-h2")
 TLS_PEERS = ("outside-tls", "granian-tls", "nginx-tls-granian")
 HANDSHAKE_PEERS = ("outside-tls", "nginx-tls", "granian-tls")
 MIXED_PEERS = ("outside", "granian-wsgi", "fastpysgi", "robyn")
@@ -82,6 +83,8 @@ class Workload:
     arguments: tuple[str, ...] = ()
     # Part of a run that names no workloads.
     usual: bool = True
+    # "clear" or "tls" for HTTP/2, which h2load asks.
+    http2: str = ""
 
     @property
     def unit(self) -> str:
@@ -94,7 +97,7 @@ class Workload:
 
     @property
     def is_secure(self) -> bool:
-        return "--tls" in self.arguments
+        return "--tls" in self.arguments or self.http2 == "tls"
 
     @property
     def headers(self) -> dict[str, str]:
@@ -128,6 +131,9 @@ class Workload:
         return body == ((paths.FILES / self.file).read_bytes() if self.file else HELLO)
 
     def load_arguments(self) -> list[str]:
+        if self.http2:
+            # What is answered was looked at once, by `is_right`; the status is looked at every time.
+            return ["--path", self.path, *self.arguments, *(["--tls"] if self.http2 == "tls" else [])]
         arguments = ["--path", self.path, "--method", self.method, *self.arguments]
         if self.is_websocket:
             return arguments
@@ -173,6 +179,12 @@ _WORKLOADS = (
              arguments=("--websocket", "32")),
     Workload("ws_broadcast", f"WebSockets, 32 bytes of one to a room of {_members():,}", ROOM_PEERS, "outside-ws-callbacks",
              "/room", arguments=("--websocket", "32", "--broadcast", "--connections", str(_members()))),
+    Workload("h2_hello", "Python hello over HTTP/2, 4 connections of 100 streams (hyper's Rust hello beside it)", H2_PEERS, "outside",
+             http2="clear", usual=False),
+    Workload("rust-h2_hello", "Rust hello over HTTP/2, 4 connections of 100 streams", ("outside-rust", "hyper-h2"), "outside-rust",
+             http2="clear", usual=False),
+    Workload("h2_file100k", "A file of 100 KiB over HTTP/2 and TLS, 4 connections of 16 streams", ("outside-h2-tls", "nginx-h2-tls"),
+             "outside-h2-tls", "/files/100k.bin", arguments=("--streams", "16"), http2="tls", usual=False),
     Workload("tls_hello", "Python hello over TLS 1.3, 64 connections", TLS_PEERS, "outside-tls",
              arguments=("--tls", "full"), usual=False),
     Workload("tls_full", "Full handshakes of TLS 1.3 (X25519, ECDSA P-256), one request each, 64 at a time", HANDSHAKE_PEERS,

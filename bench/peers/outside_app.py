@@ -1,4 +1,4 @@
-"""The routes on this project's server: `outside_app.py PORT [ACCESS_LOG [FOLDER folder|handler]]`.
+"""The routes on this project's server: `outside_app.py PORT [ACCESS_LOG [FOLDER folder|handler [CERTIFICATE KEY]]]`.
 
 Everything at its default but the port and, for the comparison, `config["access_log"]`: "off" as the peers have it, or
 "common" for the row that shows what a log costs. `/files` serves the folder, or has a handler that returns its files.
@@ -37,6 +37,10 @@ if __name__ == "__main__":
     server.config["access_log"] = sys.argv[2] if len(sys.argv) > 2 else "off"
     # The bench reuses its connections for millions of requests; no peer has such a bound switched on.
     server.config["max_socket_reuse"] = 1_000_000_000
+    server.config["h2c"] = True
+    if len(sys.argv) > 6:
+        server.config["ssl_enabled"] = True
+        server.config["ssl_certfile"], server.config["ssl_keyfile"] = sys.argv[5:7]
     server.set_route("/hello", hello)
     server.set_route("/json", echo)
     server.set_route("/sleep", sleep)

@@ -1,6 +1,6 @@
 //! What the Rust peers share: the port from the command line and the runtime of one core.
 //!
-//! Each peer is a program of its own in `bin/`: `hyper_hello`, `axum_hello`, `epoll_hello` answer `GET /hello` with
+//! Each peer is a program of its own in `bin/`: `hyper_hello`, `hyper_h2`, `axum_hello`, `epoll_hello` answer `GET /hello` with
 //! `text/plain` "Hello, World!" and a `Date`; `fastwebsockets_echo`, `tungstenite_echo` open a WebSocket on any path.
 
 use std::io;

@@ -3,7 +3,6 @@
 //! What needs no executor is answered here and now, what does is handed over and waited for. Who sent the request, and
 //! how it is to hear the answer, is known above: to the loop of a connection.
 
-use std::any::Any;
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -13,7 +12,7 @@ use std::time::Duration;
 use super::Service;
 use super::handle::{Handle, Stop, Waiting};
 use crate::error::Error;
-use crate::executor::{Exchange, Job, Mailbox, Work};
+use crate::executor::{Exchange, Held, Job, Mailbox, Work};
 use crate::files::Files;
 use crate::handler::{Elsewhere, Function, Handler, Reply};
 use crate::log::Level;
@@ -33,7 +32,7 @@ pub(super) struct Desk {
     pub(super) handle: Arc<Handle>,
     pub(super) site: (u64, Arc<Snapshot>),
     /// What is kept as long as anything runs on behalf of who asks, wanted or not.
-    pub(super) held: Option<Arc<dyn Any + Send + Sync>>,
+    pub(super) held: Option<Arc<dyn Held>>,
     /// What whoever came here gets.
     pub(super) door: Door,
 }

@@ -3,7 +3,6 @@
 //! Exchanges of one job arrive in order: all at once as a rule, as they come when one of them is late. Whoever waits may
 //! give up; then nothing of the job begins any more. Both sides decide that by compare-exchange on one state.
 
-use std::any::Any;
 use std::sync::Arc;
 use std::task::{Context, Waker};
 
@@ -16,8 +15,13 @@ use super::sync::{AtomicU8, Mutex, Ordering};
 pub(crate) struct Mailbox {
     letter: Mutex<Letter>,
     state: AtomicU8,
-    /// Let go of when nobody waits and no call is running any more.
-    _held: Option<Arc<dyn Any + Send + Sync>>,
+    held: Option<Arc<dyn Held>>,
+}
+
+/// What is kept until a job is over: nobody waits for it, and no call of it is running.
+pub(crate) trait Held: Send + Sync {
+    /// A job that kept this is over.
+    fn let_go(&self) {}
 }
 
 #[derive(Default)]
@@ -49,8 +53,22 @@ pub(super) enum Ended {
 
 impl Mailbox {
     /// A mailbox that keeps this until the job is over, whoever waits for it.
-    pub(crate) fn holding(held: Arc<dyn Any + Send + Sync>) -> Self {
-        Self { _held: Some(held), ..Self::default() }
+    pub(crate) fn holding(held: Arc<dyn Held>) -> Self {
+        Self { letter: Mutex::default(), state: AtomicU8::default(), held: Some(held) }
+    }
+
+    /// The same for one that is used again: its job is over, and nobody else has it.
+    pub(crate) fn hold(&mut self, held: Arc<dyn Held>) {
+        self.let_go();
+        *self.state.get_mut() = WAITING;
+        self.held = Some(held);
+    }
+
+    /// Its job is over.
+    pub(crate) fn let_go(&mut self) {
+        if let Some(held) = self.held.take() {
+            held.let_go();
+        }
     }
 
     /// The exchanges that have arrived, if any; else the context's waker is told when some have.
@@ -126,5 +144,11 @@ impl Mailbox {
 
     fn change(&self, from: u8, to: u8) -> bool {
         self.state.compare_exchange(from, to, Ordering::SeqCst, Ordering::SeqCst).is_ok()
+    }
+}
+
+impl Drop for Mailbox {
+    fn drop(&mut self) {
+        self.let_go();
     }
 }

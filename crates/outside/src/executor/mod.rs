@@ -26,7 +26,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub(crate) use job::{Exchange, Job, Work};
-pub(crate) use mailbox::Mailbox;
+pub(crate) use mailbox::{Held, Mailbox};
 pub(crate) use reactor::Executor;
 pub(crate) use turn::{Occasion, Shelf, Turn};
 

@@ -8,6 +8,7 @@ mod placement;
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 pub use asynchronous::{Asynchronous, asynchronous};
 pub(crate) use placement::{Placement, Reactor, SLOW, Suspicion};
@@ -116,23 +117,39 @@ pub struct Function {
     function: Box<dyn Inline>,
     pub(crate) placement: Placement,
     takes_pieces: bool,
+    /// Bytes of its last answer that was large.
+    large_answer: AtomicUsize,
 }
 
 impl Function {
     /// A function that runs where its own timing puts it, or where `blocking` says: `Some(true)`, always on a thread of
     /// the pool; `Some(false)`, never.
     pub fn new(function: impl Inline + 'static, blocking: Option<bool>) -> Arc<Self> {
-        Arc::new(Self { function: Box::new(function), placement: Placement::new(blocking), takes_pieces: false })
+        Self::with(function, Placement::new(blocking), false)
     }
 
     /// A function that begins when the head of a request is there and takes the content while it comes in
     /// ([`Request::pieces`]). It waits, so it runs on a thread of the pool.
     pub fn streaming(function: impl Inline + 'static) -> Arc<Self> {
-        Arc::new(Self { function: Box::new(function), placement: Placement::new(Some(true)), takes_pieces: true })
+        Self::with(function, Placement::new(Some(true)), true)
+    }
+
+    fn with(function: impl Inline + 'static, placement: Placement, takes_pieces: bool) -> Arc<Self> {
+        Arc::new(Self { function: Box::new(function), placement, takes_pieces, large_answer: AtomicUsize::new(0) })
     }
 
     pub(crate) fn call(&self, request: &Arc<Request>) -> Result<Response, Error> {
         self.function.call(request)
+    }
+
+    /// Bytes that its next answer may have; 0 as long as all were small.
+    pub(crate) fn expected_answer(&self) -> usize {
+        self.large_answer.load(Ordering::Relaxed)
+    }
+
+    /// It has given a large answer.
+    pub(crate) fn note_large_answer(&self, bytes: usize) {
+        self.large_answer.store(bytes, Ordering::Relaxed);
     }
 }
 

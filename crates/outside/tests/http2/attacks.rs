@@ -295,3 +295,41 @@ fn s21_windows_that_open_in_crumbs() {
     client.send(&request(1, "/large"));
     server.logged("takes its answer too slowly");
 }
+
+#[test]
+fn s21_large_answers_that_nobody_takes() {
+    let _turn = TURN.lock();
+    const LARGE: usize = 1 << 20;
+    let server = Running::start(|_| {});
+    let calls = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let counted = std::sync::Arc::clone(&calls);
+    server.set_route("/large", move |_: &Request| {
+        counted.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+        "x".repeat(LARGE)
+    });
+    server.set_route("/", |_: &Request| "hi");
+    // What the route answers is known from its first call.
+    let mut client = Client::connect_with(server.address, &[0, 4, 0x10, 0, 0, 0]);
+    client.send(&[frame(WINDOW_UPDATE, 0, 0, &[0x10, 0, 0, 0]), request(1, "/large")].concat());
+    assert_eq!(client.answer(1).1.len(), LARGE);
+    let memory = resident();
+    let mut client = Client::connect_with(server.address, &[0, 4, 0, 0, 0, 0]);
+    let all: Vec<u8> = (0..99).flat_map(|number| request(2 * number + 1, "/large")).collect();
+    client.send(&all);
+    client.settle(1);
+    while client.frame().unwrap().kind != HEADERS {}
+    // Others on the same connection do not wait for that.
+    client.send(&request(199, "/"));
+    assert_eq!(client.frame_of(199).kind, HEADERS);
+    assert!(calls.load(std::sync::atomic::Ordering::SeqCst) <= 3, "{calls:?} calls");
+    assert!(resident() < memory + (6 << 20), "{} KiB more", (resident() - memory) >> 10);
+    // As soon as the client takes what there is, the next one is made.
+    client
+        .send(&[frame(SETTINGS, 0, 0, &[0, 4, 0x10, 0, 0, 0]), frame(WINDOW_UPDATE, 0, 0, &[0x10, 0, 0, 0])].concat());
+    let mut ended = 0;
+    while ended < 99 {
+        let frame = client.frame().unwrap();
+        ended += u32::from(frame.ends_stream() && frame.stream != 199);
+    }
+    assert_eq!(calls.load(std::sync::atomic::Ordering::SeqCst), 100);
+}

@@ -7,7 +7,6 @@ use std::time::Instant;
 use bytes::Bytes;
 use h2::RecvStream;
 use h2::server::SendResponse;
-use http::HeaderValue;
 
 use super::super::buffer::{recycle, take_request};
 use super::super::coding::is_worth_encoding;
@@ -15,21 +14,24 @@ use super::super::handle::{Stop, millis};
 use super::Http2;
 use super::exchange::{Accepted, StreamExchange};
 use super::send::{Content, line, render};
-use super::shared::{MOST_WORKING, Permit};
+use super::shared::{MOST_WORKING, Permit, Unsent};
 use crate::error::Refusal;
 use crate::executor::{Exchange, Mailbox, Work};
+use crate::handler::Handler;
 use crate::log::Moment;
-use crate::message::{Request, Response};
+use crate::message::{Body, Request};
 use crate::protocol::http2::decode_request;
 
 /// A stream that waits for the answer of a function.
 pub(super) struct Call {
-    respond: SendResponse<Bytes>,
+    /// Missing once it is answered.
+    respond: Option<SendResponse<Bytes>>,
     pub(super) mailbox: Arc<Mailbox>,
     pub(super) request: Arc<Request>,
     began: Option<Instant>,
     /// In milliseconds of the clock.
     pub(super) due: u64,
+    unsent: Option<Unsent>,
 }
 
 /// A stream that waits until others are done.
@@ -99,18 +101,36 @@ impl Http2 {
             Some(_) => None,
             None => self.desk.route(&mut exchange),
         };
-        let accepted = Accepted { exchange, respond, content, awaited };
-        if self.is_answered(&accepted) {
-            self.answer(accepted);
-            return true;
+        let is_simple = content.is_none() && awaited.is_none();
+        match &exchange.work {
+            // The commonest case, and the quickest.
+            Work::Call(function)
+                if is_simple && function.expected_answer() == 0 && self.pending.is_empty() && self.shared.admit() =>
+            {
+                self.call(context, exchange, respond, None);
+                return false;
+            }
+            _ if is_simple && !exchange.is_open() => {
+                self.answer(vec![exchange], &mut Some(respond), None);
+                return true;
+            }
+            _ => {}
         }
-        match self.pending.is_empty().then(|| self.shared.permit()).flatten() {
-            Some(permit) => self.begin(context, accepted, permit),
-            None if self.pending.len() < MOST_WORKING => {
+        let accepted = Accepted { exchange, respond, content, awaited, unsent: None };
+        let waits = !self.pending.is_empty();
+        let accepted = match waits {
+            true => accepted,
+            false => match self.try_to_begin(context, accepted) {
+                Some(accepted) => accepted,
+                None => return false,
+            },
+        };
+        match self.pending.len() < MOST_WORKING {
+            true => {
                 let due = self.desk.service.clock.now() + LONGEST_WAIT;
                 self.pending.push_back(Pending { accepted, due });
             }
-            None => {
+            false => {
                 let mut accepted = accepted;
                 accepted.respond.send_reset(h2::Reason::REFUSED_STREAM);
             }
@@ -118,41 +138,77 @@ impl Http2 {
         false
     }
 
-    fn is_answered(&self, accepted: &Accepted) -> bool {
-        accepted.content.is_none() && accepted.awaited.is_none() && !accepted.exchange.is_open()
+    /// Begins with a request if there are a permit and room for its answer; else gives it back.
+    fn try_to_begin(&mut self, context: &Context<'_>, mut accepted: Accepted) -> Option<Accepted> {
+        let expected = match &accepted.exchange.work {
+            Work::Call(function) => function.expected_answer(),
+            _ => 0,
+        };
+        if expected > 0 && accepted.unsent.is_none() {
+            accepted.unsent = self.shared.room(expected);
+            if accepted.unsent.is_none() {
+                return Some(accepted);
+            }
+        }
+        if !self.shared.admit() {
+            accepted.unsent = None;
+            return Some(accepted);
+        }
+        match (&accepted.exchange.work, &accepted.content) {
+            (Work::Call(_), None) => self.call(context, accepted.exchange, accepted.respond, accepted.unsent),
+            _ => self.give_task(accepted, Some(self.shared.permit())),
+        }
+        None
     }
 
-    /// Calls the function that answers, or gives the stream a task.
-    fn begin(&mut self, context: &Context<'_>, mut accepted: Accepted, permit: Arc<Permit>) {
-        let pooled = self.desk.wants_pool(&accepted.exchange.work);
-        let request = match (&accepted.exchange.work, &accepted.exchange.request) {
-            (Work::Call(_), Some(request)) if accepted.content.is_none() => Arc::clone(request),
-            _ => return self.give_task(accepted, Some(permit)),
-        };
-        let began = accepted.exchange.began.take();
-        let mailbox = Arc::new(Mailbox::holding(permit));
-        self.desk.push(vec![accepted.exchange], pooled, Arc::clone(&mailbox));
+    /// Calls the function that answers.
+    fn call(
+        &mut self,
+        context: &Context<'_>,
+        mut exchange: Exchange,
+        respond: SendResponse<Bytes>,
+        unsent: Option<Unsent>,
+    ) {
+        let Some(request) = exchange.request.clone() else { return };
+        let pooled = self.desk.wants_pool(&exchange.work);
+        let began = exchange.began.take();
+        let held = Arc::clone(&self.shared) as _;
+        let mut mailbox = self.mailboxes.pop().unwrap_or_default();
+        match Arc::get_mut(&mut mailbox) {
+            Some(mailbox) => mailbox.hold(held),
+            None => mailbox = Arc::new(Mailbox::holding(held)),
+        }
+        let mut letter = self.letters.pop().unwrap_or_default();
+        letter.push(exchange);
+        self.desk.push(letter, pooled, Arc::clone(&mailbox));
         // Nothing can have arrived yet; from now on this task is woken.
         let _nothing = mailbox.poll(context);
         let due = self.desk.service.clock.now() + millis(self.desk.service.config.process_timeout);
-        self.calls.push(Call { respond: accepted.respond, mailbox, request, began, due });
+        self.calls.push(Call { respond: Some(respond), mailbox, request, began, due, unsent });
     }
 
-    /// Begins with those that had to wait, as far as there are permits.
+    /// Begins with those that had to wait, as far as there are permits and room.
     pub(super) fn begin_pending(&mut self, context: &Context<'_>) {
-        while !self.pending.is_empty() {
-            let Some(permit) = self.shared.permit() else { break };
-            let Some(Pending { accepted, .. }) = self.pending.pop_front() else { break };
-            self.begin(context, accepted, permit);
+        for pending in std::mem::take(&mut self.pending) {
+            let Pending { accepted, due } = pending;
+            if let Some(accepted) = self.try_to_begin(context, accepted) {
+                self.pending.push_back(Pending { accepted, due });
+            }
         }
     }
 
     fn give_task(&self, accepted: Accepted, permit: Option<Arc<Permit>>) {
-        let service = &self.desk.service;
+        drop(self.spawn(self.stream(accepted, permit).run()));
+    }
+
+    fn stream(&self, accepted: Accepted, permit: Option<Arc<Permit>>) -> StreamExchange {
         let site = (self.desk.site.0, Arc::clone(&self.desk.site.1));
         let (shared, client) = (Arc::clone(&self.shared), Arc::clone(&self.client));
-        let stream = StreamExchange::new(accepted, service, site, permit, shared, client);
-        drop(service.executor.runtime.spawn(stream.run()));
+        StreamExchange::new(accepted, &self.desk.service, site, permit, shared, client)
+    }
+
+    fn spawn(&self, life: impl Future<Output = ()> + Send + 'static) -> tokio::task::JoinHandle<()> {
+        self.desk.service.executor.runtime.spawn(life)
     }
 
     /// Answers what has come back from the executor; `true` if there was anything.
@@ -161,81 +217,97 @@ impl Http2 {
             return false;
         }
         let mut has_news = false;
-        let calls = std::mem::take(&mut self.calls);
-        let mut waiting = Vec::with_capacity(calls.len());
-        for call in calls {
-            let Some(mut arrived) = call.mailbox.poll(context) else {
-                waiting.push(call);
-                continue;
-            };
+        let mut calls = std::mem::take(&mut self.calls);
+        for call in &mut calls {
+            let Some(mut letter) = call.mailbox.poll(context) else { continue };
             has_news = true;
-            let Some(mut exchange) = arrived.pop() else { continue };
-            exchange.began = call.began;
-            self.answer(Accepted { exchange, respond: call.respond, content: None, awaited: None });
+            letter.iter_mut().for_each(|exchange| exchange.began = call.began);
+            self.answer(letter, &mut call.respond, call.unsent.take());
+            call.respond = None;
+            if let Some(empty) = Arc::get_mut(&mut call.mailbox).filter(|_| self.mailboxes.len() < MOST_WORKING) {
+                empty.let_go();
+                // The call itself is dropped below.
+                self.mailboxes.push(Arc::clone(&call.mailbox));
+            }
         }
-        self.calls = waiting;
+        if has_news {
+            calls.retain(|call| call.respond.is_some());
+        }
+        self.calls = calls;
         has_news
     }
 
-    /// Sends an answer, if that is done at once; else gives the stream a task.
-    fn answer(&mut self, mut accepted: Accepted) {
-        let hooks_wait = self.desk.site.1.hooks.as_ref().is_some_and(|hooks| hooks.wants_after());
-        let compresses = self.desk.service.config.compression && is_worth_encoding(&accepted.exchange);
-        let is_small = match &accepted.exchange.work {
-            Work::Answered(Response { body: crate::message::Body::Bytes(bytes), .. }) => bytes.len() <= SMALL,
-            Work::Answered(Response { body: crate::message::Body::Empty, .. }) => true,
-            _ => false,
-        };
-        if hooks_wait || compresses || !is_small || accepted.exchange.content.is_some() {
-            return self.give_task(accepted, None);
-        }
-        self.desk.dress(&mut accepted.exchange);
-        let work = std::mem::replace(&mut accepted.exchange.work, Work::Done);
-        let Work::Answered(mut response) = work else { return };
-        let date = self.date();
-        let (head, content) = render(&mut accepted.exchange, &mut response, &date, &self.desk.service.front);
-        match content {
-            Content::Bytes(bytes) => {
-                if let Ok(mut stream) = accepted.respond.send_response(head, false) {
+    /// Sends the answer that is all of this letter, if that is done at once; else gives the stream a task.
+    fn answer(&mut self, mut letter: Vec<Exchange>, respond: &mut Option<SendResponse<Bytes>>, unsent: Option<Unsent>) {
+        let (Some(exchange), Some(answering)) = (letter.first_mut(), respond.as_mut()) else { return };
+        let mut rest = None;
+        if self.is_sent_at_once(exchange) {
+            self.desk.dress(exchange);
+            let Work::Answered(mut response) = std::mem::replace(&mut exchange.work, Work::Done) else { return };
+            let (head, content) = render(exchange, &mut response, &mut self.values, &self.desk.service.front);
+            if let Content::Bytes(bytes) = content {
+                if let Ok(mut stream) = answering.send_response(head, false) {
                     stream.reserve_capacity(bytes.len());
                     if stream.capacity() < bytes.len() {
-                        return self.give_sending_task(accepted, stream, bytes);
+                        rest = Some((stream, bytes));
+                    } else {
+                        exchange.bytes = bytes.len() as u64;
+                        // What a client that has gone does not get is of no interest.
+                        let _is_taken = stream.send_data(bytes, true);
                     }
-                    accepted.exchange.bytes = bytes.len() as u64;
-                    // What a client that has gone does not get is of no interest.
-                    let _is_taken = stream.send_data(bytes, true);
                 }
+            } else {
+                drop(answering.send_response(head, true));
             }
-            _ => drop(accepted.respond.send_response(head, true)),
+            if rest.is_none() {
+                return self.done.push(letter);
+            }
         }
-        self.done.push(accepted.exchange);
-    }
-
-    /// The client's window is too small for a small answer.
-    fn give_sending_task(&self, accepted: Accepted, stream: h2::SendStream<Bytes>, bytes: Bytes) {
-        let service = &self.desk.service;
-        let site = (self.desk.site.0, Arc::clone(&self.desk.site.1));
-        let (shared, client) = (Arc::clone(&self.shared), Arc::clone(&self.client));
-        let rest = StreamExchange::new(accepted, service, site, None, shared, client);
-        drop(service.executor.runtime.spawn(rest.run_sending(stream, bytes)));
-    }
-
-    /// The present date as a field's value.
-    fn date(&mut self) -> HeaderValue {
-        let date = Moment::now().date;
-        if self.date.0 != date {
-            self.date = (date, HeaderValue::from_bytes(&date).unwrap_or(HeaderValue::from_static("")));
+        let (Some(exchange), Some(respond)) = (letter.pop(), respond.take()) else { return };
+        let accepted = Accepted { exchange, respond, content: None, awaited: None, unsent };
+        match rest {
+            Some((stream, bytes)) => drop(self.spawn(self.stream(accepted, None).run_sending(stream, bytes))),
+            None => self.give_task(accepted, None),
         }
-        self.date.1.clone()
     }
 
+    /// Is this an answer that is small, and complete?
+    fn is_sent_at_once(&self, exchange: &Exchange) -> bool {
+        let Work::Answered(response) = &exchange.work else { return false };
+        let length = match &response.body {
+            Body::Bytes(bytes) => bytes.len(),
+            Body::Empty => 0,
+            Body::File(_) | Body::Stream(_) => return false,
+        };
+        if length > SMALL {
+            self.note_large_answer(exchange, length);
+        }
+        let hooks_wait = self.desk.site.1.hooks.as_ref().is_some_and(|hooks| hooks.wants_after());
+        let compresses = self.desk.service.config.compression && is_worth_encoding(exchange);
+        length <= SMALL && !hooks_wait && !compresses && exchange.content.is_none()
+    }
+
+    /// The next calls of the function that has answered this will know what to expect.
+    fn note_large_answer(&self, exchange: &Exchange, bytes: usize) {
+        let route = exchange.request.as_ref().and_then(|request| self.desk.site.1.routes.find(request));
+        if let Some(Handler::Inline(function)) = route.map(|route| &route.handler) {
+            function.note_large_answer(bytes);
+        }
+    }
+
+    /// Writes the lines of what was answered, and keeps the memory.
     pub(super) fn log_done(&mut self) {
         if self.done.is_empty() {
             return;
         }
-        let lines = self.done.iter().map(|exchange| line(exchange, &self.client));
+        let lines = self.done.iter().flatten().map(|exchange| line(exchange, &self.client));
         self.desk.service.log.access(lines, &Moment::now());
-        self.done.drain(..).for_each(recycle);
+        for mut letter in self.done.drain(..) {
+            letter.drain(..).for_each(recycle);
+            if self.letters.len() < MOST_WORKING {
+                self.letters.push(letter);
+            }
+        }
     }
 
     /// Lets go of the requests whose streams were reset; what of them has not begun never will.
@@ -244,7 +316,9 @@ impl Http2 {
             let is_reset = |respond: &mut SendResponse<Bytes>, context: &mut Context<'_>| {
                 u32::from(respond.stream_id()) == id && !matches!(respond.poll_reset(context), Poll::Pending)
             };
-            if let Some(at) = self.calls.iter_mut().position(|call| is_reset(&mut call.respond, context)) {
+            let mut has_left =
+                |call: &mut Call| call.respond.as_mut().is_some_and(|respond| is_reset(respond, context));
+            if let Some(at) = self.calls.iter_mut().position(&mut has_left) {
                 let call = self.calls.remove(at);
                 self.desk.abandon(&call.mailbox, Some(&call.request), &Stop::Gone);
             }
@@ -260,9 +334,11 @@ impl Http2 {
             self.desk.note_late(&call.request);
             let mut exchange = Exchange::new(Some(call.request), Work::Status(504, None));
             exchange.began = call.began;
-            self.give_task(Accepted { exchange, respond: call.respond, content: None, awaited: None }, None);
+            let Some(respond) = call.respond else { continue };
+            self.give_task(Accepted { exchange, respond, content: None, awaited: None, unsent: None }, None);
         }
-        while self.pending.front().is_some_and(|pending| pending.due < now) {
+        // Who waits because of what the client does not take waits for the client.
+        while !self.shared.is_full() && self.pending.front().is_some_and(|pending| pending.due < now) {
             let Some(Pending { mut accepted, .. }) = self.pending.pop_front() else { break };
             let reason = "too many requests of this connection are being worked on";
             accepted.exchange.work = Work::Status(503, Some(reason.to_owned()));

@@ -3,6 +3,7 @@
 //! The same steps as in HTTP/1.1, by the same desk. What is different: the client may reset the stream at any time, and
 //! then nothing is done on its behalf that has not begun.
 
+use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
@@ -14,8 +15,8 @@ use super::super::coding::is_worth_encoding;
 use super::super::desk::{Awaited, Desk};
 use super::super::handle::{Handle, Stop, Waiting};
 use super::inbound::Inbound;
-use super::shared::{Permit, Shared};
-use crate::connection::Service;
+use super::shared::{Permit, Shared, Unsent};
+use crate::connection::{DRAIN_TIME, Service};
 use crate::error::Refusal;
 use crate::executor::{Exchange, Work};
 use crate::protocol::http2::Announced;
@@ -28,6 +29,8 @@ pub(super) struct Accepted {
     /// What is still to come, and what the head says about it.
     pub(super) content: Option<(RecvStream, Announced)>,
     pub(super) awaited: Option<Awaited>,
+    /// What its answer takes of the memory for answers, if that is known.
+    pub(super) unsent: Option<Unsent>,
 }
 
 /// A stream with a task of its own.
@@ -108,8 +111,11 @@ impl StreamExchange {
             self.accepted.awaited = self.desk.route(&mut self.accepted.exchange);
             self.answer().await?;
             drop(held);
-            // Whatever the client has not sent yet it need not send: dropping this says so, behind the answer.
             let sent = self.send().await;
+            if sent.is_ok() && !content.is_end_stream() {
+                self.linger().await;
+            }
+            // Whatever the client has not sent by now it need not send: dropping this says so (section 8.1).
             drop(content);
             return sent;
         }
@@ -140,6 +146,20 @@ impl StreamExchange {
         let sent = self.send().await;
         drop(rest);
         sent
+    }
+
+    /// The client has got its answer before it has sent everything. Clients there are that do not look at an answer behind
+    /// which a reset comes at once; so it has a moment. What it sends meanwhile is bounded by its window.
+    async fn linger(&mut self) {
+        let Self { accepted: Accepted { respond, .. }, desk, .. } = self;
+        desk.held = None;
+        desk.handle.forgive();
+        desk.handle.set_deadline(desk.service.clock.after(DRAIN_TIME));
+        poll_fn(|context| match poll_gone(respond, &desk.handle, context) {
+            Poll::Ready(_) => Poll::Ready(()),
+            Poll::Pending => Poll::Pending,
+        })
+        .await;
     }
 
     /// Leaves the exchange answered.

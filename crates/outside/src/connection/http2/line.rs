@@ -23,7 +23,7 @@ pub(super) struct Line(Arc<Mutex<Inner>>);
 
 struct Inner {
     stream: Stream,
-    /// What was read before it was known that this is HTTP/2.
+    /// What was read and not taken by `h2` yet, from before it was known that this is HTTP/2 on.
     before: Input,
     service: Arc<Service>,
     counter: FrameCounter,
@@ -31,6 +31,8 @@ struct Inner {
     out: Vec<u8>,
     sent: usize,
     has_spoken: bool,
+    /// `h2` has been told to wait until the socket takes more.
+    is_awaited: bool,
     /// When bytes last came in, in milliseconds of the clock.
     heard: u64,
     /// Since when the socket takes nothing, and bytes that it has taken since.
@@ -62,6 +64,7 @@ pub(super) fn line(stream: Stream, before: Input, service: Arc<Service>) -> (Wir
         out: Vec::new(),
         sent: 0,
         has_spoken: false,
+        is_awaited: false,
         heard: now,
         blocked: None,
     }));
@@ -85,9 +88,11 @@ impl Line {
         lock(&self.0).counter.take_touched()
     }
 
-    /// Ready when all that was gathered has been written.
-    pub(super) fn poll_flush(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        lock(&self.0).poll_flush(context)
+    /// Ready when all that was gathered has been written: `true` if `h2` has waited for that, and is to be polled again.
+    pub(super) fn poll_flush(&self, context: &mut Context<'_>) -> Poll<io::Result<bool>> {
+        let mut inner = lock(&self.0);
+        ready!(inner.poll_flush(context))?;
+        Poll::Ready(Ok(std::mem::take(&mut inner.is_awaited)))
     }
 
     /// Says that nothing more will be written.
@@ -131,7 +136,9 @@ impl Inner {
 
     fn poll_gather(&mut self, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         if self.out.len() + bytes.len() > GATHERED {
+            self.is_awaited = true;
             ready!(self.poll_flush(context))?;
+            self.is_awaited = false;
         }
         if self.out.capacity() == 0 {
             self.out = take_output();
@@ -152,18 +159,21 @@ impl Inner {
             // The task looks at the state of its line whenever `h2` has nothing to do.
             return Poll::Pending;
         }
-        let count = if self.before.unread().is_empty() {
-            ready!(self.stream.poll_read(context, buffer.initialize_unfilled()))?
-        } else {
-            let count = self.before.unread().len().min(buffer.remaining());
-            buffer.initialize_unfilled_to(count).copy_from_slice(&self.before.unread()[..count]);
-            self.before.consume(count);
-            count
-        };
+        if self.before.unread().is_empty() {
+            // Not into the buffer of `h2`: that would have to be cleared each time, which is often for nothing.
+            let read = self.stream.poll_read(context, self.before.room(self.service.config.recv_size));
+            if let Poll::Ready(Ok(count)) = read {
+                self.before.filled(count);
+            }
+            self.before.unused();
+            ready!(read)?;
+        }
+        let count = self.before.unread().len().min(buffer.remaining());
         let now = self.service.clock.now();
         self.heard = now;
-        self.counter.receive(&buffer.initialize_unfilled_to(count)[..count], now);
-        buffer.advance(count);
+        self.counter.receive(&self.before.unread()[..count], now);
+        buffer.put_slice(&self.before.unread()[..count]);
+        self.before.consume(count);
         Poll::Ready(Ok(()))
     }
 }

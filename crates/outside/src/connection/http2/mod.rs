@@ -21,14 +21,14 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use h2::{Ping, PingPong, Reason, server};
-use http::HeaderValue;
 
 use super::desk::Desk;
 use super::handle::{Order, Stop, millis};
 use super::{Connection, DRAIN_BYTES, DRAIN_TIME, Seat};
-use crate::executor::Exchange;
+use crate::executor::{Exchange, Mailbox};
 use calls::{Call, Pending};
 use line::{Line, State, Wire, line};
+use send::Values;
 use shared::Shared;
 
 /// Streams at a time, in bytes what a stream and all of them together may send before it was taken, and what one may have
@@ -58,10 +58,13 @@ pub(super) struct Http2 {
     calls: Vec<Call>,
     /// Streams for which there is no permit.
     pending: VecDeque<Pending>,
-    /// What was answered and is to be logged.
-    done: Vec<Exchange>,
+    /// What was answered and is to be logged, each as it came; and letters that are empty.
+    done: Vec<Vec<Exchange>>,
+    letters: Vec<Vec<Exchange>>,
     received: u64,
-    date: ([u8; 29], HeaderValue),
+    values: Values,
+    /// To be used again.
+    mailboxes: Vec<Arc<Mailbox>>,
     pings: Option<PingPong>,
     /// In milliseconds of the clock: since when a ping is not answered, there is no stream, a header block is not complete,
     /// the end has begun.
@@ -141,8 +144,10 @@ impl Http2 {
             calls: Vec::new(),
             pending: VecDeque::new(),
             done: Vec::new(),
+            letters: Vec::new(),
             received: 0,
-            date: ([0; 29], HeaderValue::from_static("")),
+            values: Values::default(),
+            mailboxes: Vec::new(),
             pinged: None,
             idle: None,
             in_block: None,
@@ -155,6 +160,7 @@ impl Http2 {
     /// Does all that can be done; ready at the end of the connection.
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
         self.shared.belongs_to(context);
+        self.values.pass();
         loop {
             let mut has_news = self.deliver(context);
             // This reads, and writes what the streams have to say.
@@ -172,10 +178,11 @@ impl Http2 {
             self.begin_pending(context);
             self.log_done();
             if !has_news && !self.steer(&state) {
-                if self.line.poll_flush(context).is_ready_with_error() {
-                    return Poll::Ready(());
+                match self.line.poll_flush(context) {
+                    Poll::Ready(Ok(true)) => {}
+                    Poll::Ready(Err(_)) => return Poll::Ready(()),
+                    Poll::Ready(Ok(false)) | Poll::Pending => return self.wait(context),
                 }
-                return self.wait(context);
             }
         }
     }
@@ -234,7 +241,7 @@ impl Http2 {
         let config = &self.desk.service.config;
         let dues = [
             self.calls.first().map(|call| call.due),
-            self.pending.front().map(|pending| pending.due),
+            self.pending.front().map(|pending| pending.due).filter(|_| !self.shared.is_full()),
             Some(self.ping_due(state)),
             self.idle.map(|since| since + millis(config.keep_alive_idle)),
             state.blocked.map(|(since, taken)| self.blocked_due(since, taken)),
@@ -294,6 +301,10 @@ impl Http2 {
             self.go(Reason::NO_ERROR, context);
         }
         self.give_up_late(now);
+        if self.idle.is_some() {
+            // A connection that rests holds little.
+            (self.calls, self.letters, self.done, self.mailboxes) = Default::default();
+        }
         context.waker().wake_by_ref();
         false
     }
@@ -333,16 +344,5 @@ impl Http2 {
             }
         })
         .await;
-    }
-}
-
-/// Asks a poll whether it has failed.
-trait HasFailed {
-    fn is_ready_with_error(&self) -> bool;
-}
-
-impl<T, E> HasFailed for Poll<Result<T, E>> {
-    fn is_ready_with_error(&self) -> bool {
-        matches!(self, Poll::Ready(Err(_)))
     }
 }

@@ -14,7 +14,7 @@ use super::super::Service;
 use super::super::handle::{Stop, Waiting};
 use super::super::spool::Spool;
 use super::exchange::StreamExchange;
-use super::shared::Held;
+use super::shared::Received;
 use crate::error::Refusal;
 use crate::executor::Work;
 use crate::log::Level;
@@ -26,7 +26,7 @@ const RATE_WINDOW: u64 = 10_000;
 
 impl StreamExchange {
     /// Reads the content into the request, or leaves a refusal to be answered. What is returned counts the memory.
-    pub(super) async fn receive(&mut self, stream: &mut RecvStream, announced: Announced) -> Result<Held, Stop> {
+    pub(super) async fn receive(&mut self, stream: &mut RecvStream, announced: Announced) -> Result<Received, Stop> {
         let mut held = self.shared.hold();
         let refusal = match self.read(stream, announced, &mut held).await? {
             Ok(()) => return Ok(held),
@@ -45,7 +45,7 @@ impl StreamExchange {
         &mut self,
         stream: &mut RecvStream,
         announced: Announced,
-        held: &mut Held,
+        held: &mut Received,
     ) -> Result<Result<(), Refusal>, Stop> {
         let service = Arc::clone(&self.desk.service);
         let max = service.config.max_body_size as u64;
@@ -117,7 +117,7 @@ async fn move_to_file(
     service: &Service,
     spool: &mut Spool,
     content: &mut Vec<u8>,
-    held: &mut Held,
+    held: &mut Received,
 ) -> Result<(), Refusal> {
     if !held.may_spool() {
         return Err(Refusal::new(503, "too many large contents at once on one connection"));

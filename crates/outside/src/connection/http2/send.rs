@@ -46,7 +46,7 @@ pub(super) enum Content {
 pub(super) fn render(
     exchange: &mut Exchange,
     response: &mut Response,
-    date: &HeaderValue,
+    values: &mut Values,
     front: &Front,
 ) -> (Head<()>, Content) {
     front.complete(exchange.request.as_deref().or(exchange.fragment.as_deref()), false, response);
@@ -55,11 +55,11 @@ pub(super) fn render(
     let Outline { length, content_type, sends_content } =
         outline(exchange.request.as_deref(), response.status, &body, file.as_deref());
     let length = match length {
-        ContentLength::Known(length) => Some(length),
+        ContentLength::Known(length) => Some(values.length(length)),
         _ => None,
     };
     exchange.status = response.status;
-    let head = response_head(response.status, &response.headers, content_type, length, date);
+    let head = response_head(response.status, &response.headers, content_type, length, values.date());
     let content = match (body, file) {
         (Body::Stream(stream), _) if sends_content => Content::Stream(stream),
         (Body::Stream(stream), _) => Content::Unwanted(stream),
@@ -69,6 +69,48 @@ pub(super) fn render(
         _ => Content::Nothing,
     };
     (head, content)
+}
+
+/// Field values that are the same again and again.
+#[derive(Debug)]
+pub(super) struct Values {
+    text: [u8; 29],
+    date: HeaderValue,
+    /// Was the clock looked at just now?
+    is_present: bool,
+    length: (u64, HeaderValue),
+}
+
+impl Default for Values {
+    fn default() -> Self {
+        let empty = || HeaderValue::from_static("");
+        Self { text: [0; 29], date: empty(), is_present: false, length: (u64::MAX, empty()) }
+    }
+}
+
+impl Values {
+    /// Time has passed.
+    pub(super) fn pass(&mut self) {
+        self.is_present = false;
+    }
+
+    fn date(&mut self) -> &HeaderValue {
+        if !std::mem::replace(&mut self.is_present, true) {
+            let text = Moment::now().date;
+            if self.text != text {
+                self.text = text;
+                self.date = HeaderValue::from_bytes(&text).unwrap_or(HeaderValue::from_static(""));
+            }
+        }
+        &self.date
+    }
+
+    fn length(&mut self, length: u64) -> HeaderValue {
+        if self.length.0 != length {
+            self.length = (length, length.into());
+        }
+        self.length.1.clone()
+    }
 }
 
 /// The line of an exchange in the access log.
@@ -113,9 +155,7 @@ impl StreamExchange {
     pub(super) async fn send(&mut self) -> Result<(), Stop> {
         let exchange = &mut self.accepted.exchange;
         let Work::Answered(mut response) = std::mem::replace(&mut exchange.work, Work::Done) else { return Ok(()) };
-        let now = Moment::now();
-        let date = HeaderValue::from_bytes(&now.date).map_err(|_| Stop::Gone)?;
-        let (head, content) = render(exchange, &mut response, &date, &self.desk.service.front);
+        let (head, content) = render(exchange, &mut response, &mut Values::default(), &self.desk.service.front);
         let is_all = matches!(content, Content::Nothing | Content::Unwanted(_));
         let stream = self.accepted.respond.send_response(head, is_all);
         let result = match (stream, content) {
@@ -146,6 +186,10 @@ impl StreamExchange {
     /// Sends what a call has answered, of which the head has left already.
     pub(super) async fn send_bytes(&mut self, mut stream: SendStream<Bytes>, bytes: Bytes) -> Result<(), Stop> {
         let mut progress = Progress::default();
+        if self.accepted.unsent.is_none() {
+            self.accepted.unsent = self.shared.room(0);
+        }
+        self.accepted.unsent.iter_mut().for_each(|unsent| unsent.set(bytes.len()));
         self.send_piece(&mut stream, bytes, true, &mut progress).await
     }
 
@@ -161,6 +205,7 @@ impl StreamExchange {
             let part = piece.split_to(count);
             stream.send_data(part, is_last && piece.is_empty()).map_err(|_| Stop::Gone)?;
             self.accepted.exchange.bytes += count as u64;
+            self.accepted.unsent.iter_mut().for_each(|unsent| unsent.sent(count));
         }
         self.end_transfer(progress);
         Ok(())

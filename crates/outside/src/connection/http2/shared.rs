@@ -7,6 +7,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Waker};
 
+use crate::executor::Held;
+
 /// Requests that may be worked on at a time, whether their streams are there or not.
 pub(super) const MOST_WORKING: usize = 100;
 /// Bytes that all streams together may hold in memory of contents, in each direction.
@@ -21,6 +23,7 @@ pub(super) struct Shared {
     /// Somebody waits for a permit.
     is_wanted: AtomicBool,
     senders: AtomicUsize,
+    unsent: AtomicUsize,
     received: AtomicUsize,
     spooled: AtomicUsize,
     connection: OnceLock<Waker>,
@@ -30,9 +33,16 @@ pub(super) struct Shared {
 #[derive(Debug)]
 pub(super) struct Permit(Arc<Shared>);
 
+/// Bytes of an answer that are in memory, or will be, until the client takes them.
+#[derive(Debug)]
+pub(super) struct Unsent {
+    shared: Arc<Shared>,
+    bytes: usize,
+}
+
 /// Content that a request has brought so far.
 #[derive(Debug)]
-pub(super) struct Held {
+pub(super) struct Received {
     shared: Arc<Shared>,
     bytes: usize,
     is_spooled: bool,
@@ -48,17 +58,51 @@ impl Shared {
         self.connection.get_or_init(|| context.waker().clone());
     }
 
-    /// A permit, if there is one left; else the connection's task is woken when there is.
-    pub(super) fn permit(self: &Arc<Self>) -> Option<Arc<Permit>> {
+    /// One request more is worked on, if there may be; else the connection's task is woken when there may.
+    pub(super) fn admit(&self) -> bool {
         if self.working.load(Ordering::SeqCst) >= MOST_WORKING {
             self.is_wanted.store(true, Ordering::SeqCst);
-            // Unless the last one came back just now.
+            // Unless the last one ended just now.
             if self.working.load(Ordering::SeqCst) >= MOST_WORKING {
-                return None;
+                return false;
             }
         }
         self.working.fetch_add(1, Ordering::SeqCst);
-        Some(Arc::new(Permit(Arc::clone(self))))
+        true
+    }
+
+    /// What holds the place of a request that was admitted until all of its work is done.
+    pub(super) fn permit(self: &Arc<Self>) -> Arc<Permit> {
+        Arc::new(Permit(Arc::clone(self)))
+    }
+
+    /// Room for an answer that will have so many bytes; `None` as long as answers before it fill the memory that they may.
+    pub(super) fn room(self: &Arc<Self>, bytes: usize) -> Option<Unsent> {
+        let has_room = || match self.unsent.load(Ordering::SeqCst) {
+            0 => true,
+            unsent => bytes == 0 || unsent + bytes <= MOST_HELD,
+        };
+        if !has_room() {
+            self.is_wanted.store(true, Ordering::SeqCst);
+            if !has_room() {
+                return None;
+            }
+        }
+        self.unsent.fetch_add(bytes, Ordering::SeqCst);
+        Some(Unsent { shared: Arc::clone(self), bytes })
+    }
+
+    /// Do clients take more answers than they read?
+    pub(super) fn is_full(&self) -> bool {
+        self.unsent.load(Ordering::Relaxed) > 0
+    }
+
+    fn wake(&self) {
+        if self.is_wanted.swap(false, Ordering::SeqCst)
+            && let Some(connection) = self.connection.get()
+        {
+            connection.wake_by_ref();
+        }
     }
 
     /// A sender for a stream that has content to send.
@@ -67,23 +111,53 @@ impl Shared {
         Sender(Arc::clone(self))
     }
 
-    pub(super) fn hold(self: &Arc<Self>) -> Held {
-        Held { shared: Arc::clone(self), bytes: 0, is_spooled: false }
+    pub(super) fn hold(self: &Arc<Self>) -> Received {
+        Received { shared: Arc::clone(self), bytes: 0, is_spooled: false }
     }
 }
 
+/// Held by the only job of a request.
+impl Held for Shared {
+    fn let_go(&self) {
+        self.working.fetch_sub(1, Ordering::SeqCst);
+        self.wake();
+    }
+}
+
+/// Held by all jobs of a request; the last one counts.
+impl Held for Permit {}
+
 impl Drop for Permit {
     fn drop(&mut self) {
-        self.0.working.fetch_sub(1, Ordering::SeqCst);
-        if self.0.is_wanted.swap(false, Ordering::SeqCst)
-            && let Some(connection) = self.0.connection.get()
-        {
-            connection.wake_by_ref();
+        self.0.let_go();
+    }
+}
+
+impl Unsent {
+    /// There are so many now.
+    pub(super) fn set(&mut self, bytes: usize) {
+        self.shared.unsent.fetch_add(bytes, Ordering::SeqCst);
+        self.shared.unsent.fetch_sub(std::mem::replace(&mut self.bytes, bytes), Ordering::SeqCst);
+    }
+
+    /// So many have left.
+    pub(super) fn sent(&mut self, bytes: usize) {
+        let bytes = bytes.min(self.bytes);
+        self.bytes -= bytes;
+        self.shared.unsent.fetch_sub(bytes, Ordering::SeqCst);
+        self.shared.wake();
+    }
+}
+
+impl Drop for Unsent {
+    fn drop(&mut self) {
+        if self.bytes > 0 {
+            self.sent(self.bytes);
         }
     }
 }
 
-impl Held {
+impl Received {
     /// So much more has come in.
     pub(super) fn add(&mut self, bytes: usize) {
         self.bytes += bytes;
@@ -113,7 +187,7 @@ impl Held {
     }
 }
 
-impl Drop for Held {
+impl Drop for Received {
     fn drop(&mut self) {
         self.clear();
         if self.is_spooled {

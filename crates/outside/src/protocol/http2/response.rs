@@ -13,7 +13,7 @@ pub(crate) fn response_head(
     status: u16,
     headers: &Headers,
     content_type: Option<&'static str>,
-    length: Option<u64>,
+    length: Option<HeaderValue>,
     date: &HeaderValue,
 ) -> Response<()> {
     let mut response = Response::new(());
@@ -36,7 +36,7 @@ pub(crate) fn response_head(
         fields.append(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
     }
     if let Some(length) = length {
-        fields.append(header::CONTENT_LENGTH, length.into());
+        fields.append(header::CONTENT_LENGTH, length);
     }
     fields.append(header::DATE, date.clone());
     response
@@ -64,8 +64,13 @@ fn name_of(known: Known, name: &str) -> Option<HeaderName> {
 
 /// The commonest values are not copied.
 fn value_of(known: Known, value: &[u8]) -> Result<HeaderValue, header::InvalidHeaderValue> {
-    const COMMON: [&str; 4] =
-        ["text/plain; charset=utf-8", "text/html; charset=utf-8", "application/json", "application/octet-stream"];
+    const COMMON: [&str; 5] = [
+        "text/plain; charset=utf-8",
+        "text/html; charset=utf-8",
+        "application/json",
+        "text/plain",
+        "application/octet-stream",
+    ];
     let common = COMMON.iter().find(|text| known == Known::ContentType && text.as_bytes() == value);
     match common {
         Some(text) => Ok(HeaderValue::from_static(text)),
@@ -95,7 +100,7 @@ mod tests {
             headers.append(name, value).unwrap();
         }
         let date = HeaderValue::from_static("Sun, 22 Nov 2026 07:30:00 GMT");
-        let head = response_head(404, &headers, Some("a/b"), Some(7), &date);
+        let head = response_head(404, &headers, Some("a/b"), Some(7_u64.into()), &date);
         let fields: Vec<_> =
             head.headers().iter().map(|(name, value)| format!("{name}: {}", value.to_str().unwrap())).collect();
         assert_eq!(head.status(), 404);
