@@ -71,6 +71,7 @@ def test_command_of_the_documents(arguments: list[str], tmp_path: Path):
     for name in ("photos", "dist"):
         (tmp_path / name).mkdir()
     (tmp_path / "dist/index.html").write_text("Hello")
+    (tmp_path / "app.py").write_text("from outside import OutsideHTTP\nserver = OutsideHTTP(('127.0.0.1', 8080))\n")
     with Program([sys.executable, "-m", "outside", *arguments, "--port", "0"], tmp_path) as server:
         assert server.wait_for_url()
     assert server.code == 0, server.output
@@ -93,10 +94,11 @@ def test_example(path: Path, tmp_path: Path):
 
 
 def test_make_run_serves_the_quick_start():
-    """The first program of the README and the one behind `make run` are the same."""
+    """The first program of the README and the one behind `make run` are the same, but for the types."""
     example = (ROOT / "examples/python/hello.py").read_text("utf-8")
     first = next(block for block in blocks(ROOT / "README.md") if block.language == "python")
-    assert example.split('"""\n', 1)[1].strip() == first.text.strip()
+    typed = first.text.replace("(request):", "(request: Request) -> Response:").replace("HTTP, Resp", "HTTP, Request, Resp")
+    assert example.split('"""\n', 1)[1].strip() == typed.strip()
 
 
 def test_the_table_names_every_config_key():

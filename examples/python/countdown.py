@@ -16,7 +16,7 @@ async def numbers(start: int) -> AsyncIterator[str]:
     yield "lift-off\n"
 
 
-async def countdown(request: Request):
+async def countdown(request: Request) -> Response | tuple[int, str]:
     start = request.params.get("from", "5")
     if not start.isdecimal() or int(start) > 60:
         return 400, "from is a number up to 60"

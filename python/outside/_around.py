@@ -23,6 +23,9 @@ _R = TypeVar("_R")
 class Hooks:
     """The functions that one group of routes, or the server itself, has put around its handlers."""
 
+    # Of a server's own.
+    server: Any = None
+
     def __init__(self) -> None:
         self.before: list[_Handler] = []
         self.after: list[_Handler] = []
@@ -42,6 +45,11 @@ class Scope:
     def __init__(self, *hooks: Hooks, of_pattern: "Callable[[str | None], Scope | None] | None" = None) -> None:
         self.hooks = hooks
         self.of_pattern = of_pattern
+
+    @property
+    def server(self) -> Any:
+        """The server that all of them belong to."""
+        return self.hooks[0].server
 
     def before(self) -> Iterator[_Handler]:
         return (function for hooks in self.hooks for function in hooks.before)
@@ -176,6 +184,9 @@ def _rescued(scope: Scope, request: Request, error: Exception) -> _Steps:
             return _outside._error_page(request, 500, None)
     if status is None:
         _log(request, "the handler failed", error)
+        page = _outside._page_about(scope.server, request, error)
+        if page is not None:
+            return page
     elif isinstance(error, ContentError) and error.limit:
         _complain(error.limit, str(error))
     code, message = status or (500, None)

@@ -29,8 +29,8 @@ _FIRST_DESCRIPTOR = 3
 _DIRECTORY = os.getcwd()
 _ENVIRONMENT = dict(os.environ)
 # What the next generation has to know of each listener: a JSON list.
-_LISTENERS = "OUTSIDE_LISTENERS"
-_OURS = ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES", _READY, _TICKETS, _LISTENERS, _first_process.NAME)
+LISTENERS = "OUTSIDE_LISTENERS"
+_OURS = ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES", _READY, _TICKETS, LISTENERS, _first_process.NAME)
 
 
 class Command:
@@ -114,7 +114,7 @@ class Command:
             environment.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS=str(len(listeners)))
             environment[_READY] = f"{os.getpid()}:{_FIRST_DESCRIPTOR + len(listeners)}"
             environment[_TICKETS] = f"{os.getpid()}:{_FIRST_DESCRIPTOR + len(listeners) + 1}"
-            environment[_LISTENERS] = f"[{','.join(legacy for _, legacy in listeners)}]"
+            environment[LISTENERS] = f"[{','.join(legacy for _, legacy in listeners)}]"
             if _first_process.descriptor is not None:
                 handed.append(_first_process.descriptor)
                 environment[_first_process.NAME] = f"{os.getpid()}:{_FIRST_DESCRIPTOR + len(listeners) + 2}"

@@ -4,7 +4,7 @@ Written by hand and compared with the built module by `make test` (mypy.stubtest
 exist for type checkers only.
 """
 
-from collections.abc import AsyncIterable, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Mapping
 from os import PathLike
 from socket import socket
 from types import FrameType
@@ -14,6 +14,7 @@ from ._body import BodyPieces
 from ._headers import Headers
 from ._multi import MultiDict
 from ._websocket import BinaryMessage, TextMessage
+from .testing import TestClient
 
 _F = TypeVar("_F", bound=Callable[..., object])
 _Json: TypeAlias = dict[Any, Any] | list[Any]
@@ -33,6 +34,7 @@ __all__ = [
     "_code_and_message",
     "_error_page",
     "_log_failure",
+    "_page_about",
     "_remove_pattern",
     "_route_parameters",
     "_run_on_loop",
@@ -53,7 +55,9 @@ __all__ = [
     "OutsideHTTP",
     "WebSocket",
     "WebSocketConnection",
+    "_Connector",
     "_Wire",
+    "_serve_in_memory",
     "_content_disposition",
     "_event",
     "command",
@@ -122,6 +126,17 @@ class OutsideHTTP:
         """Binds, prints each URL, serves until terminated, then returns."""
     def wait_until_ready(self, timeout: float | None = None) -> bool:
         """Waits until the server listens; `False` if that took longer than `timeout` seconds."""
+    def test_client(
+        self,
+        *,
+        follow_redirects: bool = False,
+        raise_exceptions: bool = False,
+        headers: Mapping[str, str] | None = None,
+        address: str = "127.0.0.1",
+        host: str = "localhost",
+        timeout: float = 30.0,
+    ) -> TestClient:
+        """A client for tests, which needs no port: `client.get("/path")`. For the options see `TestClient`."""
     def terminate(self, signum: int | None = None, stackframe: FrameType | None = None) -> None:
         """Stops accepting, answers what is in flight, cuts what is left after `termination_timeout`."""
 
@@ -431,6 +446,17 @@ class ResponseCookie:
         same_site: str | None = None,
     ) -> None: ...
 
+@final
+class _Connector:
+    """Connects to a server that has no port."""
+
+    def connect(self, ip: str, port: int) -> int: ...
+
+def _serve_in_memory(
+    server: OutsideHTTP,
+    ready: Callable[[_Connector], object],
+    observer: Callable[[Request, BaseException], object],
+) -> None: ...
 def command(argv: list[str]) -> int:
     """Does what the command line says, as the program `outside`; returns the exit status."""
 
@@ -470,6 +496,7 @@ def _set_around(server: OutsideHTTP, scope: Any, around: bool, gate: bool, after
 def _error_page(request: Request, code: int, message: str | None) -> Response: ...
 def _code_and_message(pair: tuple[Any, ...]) -> tuple[int, str | None]: ...
 def _status_of(error: BaseException) -> tuple[int, str | None] | None: ...
+def _page_about(server: OutsideHTTP, request: Request, error: BaseException) -> Response | None: ...
 def _log_failure(request: Request, what: str, error: BaseException) -> None: ...
 def _run_on_loop(coroutine: Any, future: Any) -> bool: ...
 @final

@@ -16,10 +16,10 @@ class _ServerHooks(Hooks):
 
     def __init__(self, server: OutsideHTTP) -> None:
         super().__init__()
-        self._server = server
+        self.server: OutsideHTTP = server
 
     def of_code(self, code: int) -> Callable[..., Any] | None:
-        found: Callable[..., Any] | None = self._server._error_routes.get(code)
+        found: Callable[..., Any] | None = self.server._error_routes.get(code)
         return found
 
 

@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use lexopt::{Arg, Error as Unreadable, Parser, ValueExt as _};
 use outside::{AccessLog, CertificateFiles};
 
+use crate::program::{Action, Program, ProgramOptions, target, workers_of};
+
 /// What is to be done.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Task {
@@ -14,6 +16,7 @@ pub(crate) enum Task {
     Serve(Order),
     /// A certificate for development, for these names.
     Certificate(Vec<String>),
+    Program(Program),
 }
 
 /// A server, as it was asked for.
@@ -66,6 +69,9 @@ const OPTIONS: &[&str] = &[
     "--spa",
     "--cache-control",
     "--no-compression",
+    "--workers",
+    "--reload",
+    "--debug",
     "--log",
     "--help",
     "--version",
@@ -74,15 +80,15 @@ const OPTIONS: &[&str] = &[
 /// Reads the arguments; the first is the program's own name.
 pub(crate) fn read(arguments: impl IntoIterator<Item = OsString>) -> Result<Task, String> {
     let mut parser = Parser::from_iter(arguments);
-    let (mut words, mut host, mut port) = (Vec::new(), HOST.to_owned(), None);
+    let (mut words, mut host, mut port, mut log) = (Vec::new(), None, None, None);
     let mut folder = FolderOrder::default();
-    let mut log = AccessLog::Auto;
+    let mut options = ProgramOptions::default();
     let (mut certfile, mut keyfile) = (None, None);
     while let Some(argument) = parser.next().map_err(said)? {
         match argument {
             Arg::Short('h') | Arg::Long("help") => return Ok(Task::Help),
             Arg::Short('V') | Arg::Long("version") => return Ok(Task::Version),
-            Arg::Long("host") => host = text(&mut parser)?,
+            Arg::Long("host") => host = Some(text(&mut parser)?),
             Arg::Short('p') | Arg::Long("port") => port = Some(port_of(&text(&mut parser)?)?),
             Arg::Long("certfile") => certfile = Some(PathBuf::from(parser.value().map_err(said)?)),
             Arg::Long("keyfile") => keyfile = Some(PathBuf::from(parser.value().map_err(said)?)),
@@ -93,7 +99,10 @@ pub(crate) fn read(arguments: impl IntoIterator<Item = OsString>) -> Result<Task
             }
             Arg::Long("cache-control") => folder.cache_control.push(pattern_of(&text(&mut parser)?)?),
             Arg::Long("no-compression") => folder.no_compression = true,
-            Arg::Long("log") => log = log_of(&text(&mut parser)?)?,
+            Arg::Short('w') | Arg::Long("workers") => options.workers = Some(workers_of(text(&mut parser)?)?),
+            Arg::Long("reload") => options.reload = true,
+            Arg::Long("debug") => options.debug = true,
+            Arg::Long("log") => log = Some(text(&mut parser).and_then(|text| Ok((log_of(&text)?, text)))?),
             Arg::Value(word) => words.push(word),
             Arg::Short(_) | Arg::Long(_) => return Err(said(argument.unexpected())),
         }
@@ -112,14 +121,19 @@ pub(crate) fn read(arguments: impl IntoIterator<Item = OsString>) -> Result<Task
         (None, Some(_)) => return Err("--keyfile needs --certfile beside it".to_owned()),
         (None, None) => None,
     };
-    let place = match (host.starts_with("unix:"), port) {
-        (false, port) => Place::Tcp { host, port: port.unwrap_or(PORT) },
-        (true, None) if host.len() > "unix:".len() => Place::Unix(host),
-        (true, None) => return Err("--host unix:PATH lacks the path".to_owned()),
-        (true, Some(_)) => {
-            return Err("a Unix socket has no port: --port and --host unix:PATH exclude each other".into());
+    let action = words.first().and_then(Action::of);
+    let place = place(host.clone().unwrap_or_else(|| HOST.to_owned()), port)?;
+    if let Some(action) = action {
+        if folder != FolderOrder::default() {
+            return Err("run and routes take no options that are for folders".to_owned());
         }
-    };
+        let (target, log) = (target(action, words)?, log.map(|(_, text)| text));
+        return Ok(Task::Program(Program { action, target, host, port, tls, log, options }));
+    }
+    if options != ProgramOptions::default() {
+        return Err("--workers, --reload and --debug are for programs: outside run app:server --reload".to_owned());
+    }
+    let log = log.map_or(AccessLog::Auto, |(log, _)| log);
     let what = match words.first() {
         Some(first) if first == "redirect" => What::Redirect(destination(words, &folder)?),
         _ => {
@@ -128,6 +142,15 @@ pub(crate) fn read(arguments: impl IntoIterator<Item = OsString>) -> Result<Task
         }
     };
     Ok(Task::Serve(Order { what, place, log, tls }))
+}
+
+fn place(host: String, port: Option<u16>) -> Result<Place, String> {
+    match (host.starts_with("unix:"), port) {
+        (false, port) => Ok(Place::Tcp { host, port: port.unwrap_or(PORT) }),
+        (true, None) if host.len() > "unix:".len() => Ok(Place::Unix(host)),
+        (true, None) => Err("--host unix:PATH lacks the path".to_owned()),
+        (true, Some(_)) => Err("a Unix socket has no port: --port and --host unix:PATH exclude each other".to_owned()),
+    }
 }
 
 /// The URL behind the word `redirect`; nothing that is for folders may stand beside it.
@@ -155,7 +178,7 @@ fn certificate_names(words: Vec<OsString>) -> Result<Vec<String>, String> {
     }
 }
 
-fn one(words: Vec<OsString>, what: &str) -> Result<Option<OsString>, String> {
+pub(crate) fn one(words: Vec<OsString>, what: &str) -> Result<Option<OsString>, String> {
     match words.get(1) {
         Some(second) => Err(format!("one argument too many: {second:?} after {what}")),
         None => Ok(words.into_iter().next()),
@@ -279,6 +302,28 @@ mod tests {
     }
 
     #[test]
+    fn programs() {
+        let plain = Program {
+            action: Action::Run,
+            target: "app:server".into(),
+            host: None,
+            port: None,
+            tls: None,
+            log: None,
+            options: ProgramOptions::default(),
+        };
+        assert_eq!(given("run app:server"), Ok(Task::Program(plain.clone())));
+        let options = ProgramOptions { workers: Some("auto".into()), reload: true, debug: true };
+        let host = Some("::".into());
+        assert_eq!(
+            given("run -p 80 app:server --host :: --workers auto --reload --debug --log off"),
+            Ok(Task::Program(Program { host, port: Some(80), log: Some("off".into()), options, ..plain.clone() }))
+        );
+        assert_eq!(given("routes app:server"), Ok(Task::Program(Program { action: Action::Routes, ..plain })));
+        assert_eq!(folder("./run").path, PathBuf::from("./run"));
+    }
+
+    #[test]
     fn what_is_wrong_is_said() {
         for (line, parts) in [
             ("--prot 5", &["\"--prot\"", "did you mean --port?"][..]),
@@ -304,6 +349,16 @@ mod tests {
             ("--keyfile a.key", &["--keyfile needs --certfile"]),
             ("cert localhost --listing", &["cert takes names only"]),
             ("cert", &["cert lacks its names", "./cert"]),
+            ("redirect https://a --listing", &["--host, --port and --log only"]),
+            ("run", &["run lacks the server", "app:server", "./run"]),
+            ("routes", &["routes lacks the server"]),
+            ("run a:b c", &["one argument too many"]),
+            ("run a:b --listing", &["for folders"]),
+            ("run a:b --workers many", &["1 to 1024", "auto", "\"many\""]),
+            ("run a:b --workers 0", &["1 to 1024"]),
+            ("run a:b --host unix:", &["lacks the path"]),
+            ("run a:b --relaod", &["did you mean --reload?"]),
+            ("--reload", &["outside run app:server --reload"]),
         ] {
             let fault = given(line).expect_err(line);
             for part in parts {

@@ -1,4 +1,4 @@
-//! The command `outside`: serves a folder, or redirects, or writes a certificate for development.
+//! The command `outside`: serves a folder, redirects, runs the server of a program, or writes a certificate for development.
 //!
 //! One program behind three doors: the binary, the script that comes with the Python package, `python -m outside`.
 //! `arguments` knows what was typed, `service` makes a server of it; here are the ends: what is printed, and the exit
@@ -6,6 +6,7 @@
 
 mod arguments;
 mod certificate;
+mod program;
 mod service;
 
 use std::ffi::OsString;
@@ -15,6 +16,7 @@ use std::path::Path;
 use outside::{Endpoint, Error, OutsideHttp};
 
 use arguments::Task;
+pub use program::{Action, Program, ProgramOptions};
 
 /// Exit status: it was ended as asked, or there was nothing but something to print.
 pub const ENDED: u8 = 0;
@@ -25,14 +27,24 @@ pub const NOT_STARTED: u8 = 3;
 
 /// Does what the arguments say (the first is the program's own name); returns the exit status.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
-    run_by(arguments, |server, started| server.run_telling(started))
+    run_by(
+        arguments,
+        |server, started| server.run_telling(started),
+        |_| {
+            fail(
+                USAGE,
+                "outside run and outside routes are for programs in Python: pip install outside brings the command that can",
+            )
+        },
+    )
 }
 
-/// The same; `serve` runs the server, tells its second argument where it listens, and watches signals in its own way: for
-/// bindings.
+/// The same; `serve` runs the server, tells its second argument where it listens, and watches signals in its own way,
+/// `program` does what is asked about somebody's own server, and returns the exit status: for bindings.
 pub fn run_by(
     arguments: impl IntoIterator<Item = OsString>,
     serve: impl FnOnce(&OutsideHttp, &(dyn Fn(&[Endpoint]) + Sync)) -> Result<(), Error>,
+    program: impl FnOnce(&Program) -> u8,
 ) -> u8 {
     let order = match arguments::read(arguments) {
         Ok(Task::Help) => return print(include_str!("help.txt")),
@@ -44,6 +56,7 @@ pub fn run_by(
             };
         }
         Ok(Task::Serve(order)) => order,
+        Ok(Task::Program(asked)) => return program(&asked),
         Err(fault) => return fail(USAGE, &format!("{fault} (outside --help explains)")),
     };
     let (server, subject) = match service::make(&order) {

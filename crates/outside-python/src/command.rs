@@ -1,13 +1,15 @@
 //! The command `outside`, for the script that is installed with the package and for `python -m outside`.
 //!
-//! It runs without Python: no lock is held, nothing is logged through `logging`. Only signals are watched in Python's
+//! What serves no program runs without Python: no lock is held, nothing is logged through `logging`. Only signals are watched in Python's
 //! way, because their handlers are Python's, and are put back afterwards.
 
+use std::cell::Cell;
 use std::ffi::{CStr, OsString};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use outside::{Endpoint, OutsideHttp};
+use outside_cli::{Action, Program};
 use pyo3::prelude::*;
 use pyo3::types::{PyCFunction, PyDict, PyTuple};
 
@@ -17,18 +19,43 @@ use crate::signals::Signals;
 /// Does what the arguments say, the first of which is the program's own name; returns the exit status.
 #[pyfunction]
 pub(crate) fn command(py: Python<'_>, argv: Vec<OsString>) -> PyResult<u8> {
-    let mut raised = None;
-    let status = py.detach(|| {
-        outside_cli::run_by(argv, |server, started| match serve(server, started) {
+    let (status, raised) = py.detach(|| {
+        let failed = Cell::new(None);
+        let run = |server: &OutsideHttp, started: &(dyn Fn(&[Endpoint]) + Sync)| match serve(server, started) {
             Err(RunError::Python(error)) => {
-                raised = Some(error);
+                failed.set(Some(error));
                 Ok(())
             }
             Err(RunError::Engine(error)) => Err(error),
             Ok(()) => Ok(()),
-        })
+        };
+        let status = outside_cli::run_by(argv, run, |asked| {
+            Python::attach(|py| program(py, asked)).unwrap_or_else(|error| {
+                failed.set(Some(error));
+                outside_cli::NOT_STARTED
+            })
+        });
+        (status, failed.into_inner())
     });
     raised.map_or(Ok(status), Err)
+}
+
+/// What is asked about a server of somebody's own, in Python: `outside/_command.py`.
+fn program(py: Python<'_>, asked: &Program) -> PyResult<u8> {
+    let options = PyDict::new(py);
+    options.set_item("host", asked.host.as_deref())?;
+    options.set_item("port", asked.port)?;
+    options.set_item("access_log", asked.log.as_deref())?;
+    options.set_item("workers", asked.options.workers.as_deref())?;
+    options.set_item("debug", asked.options.debug)?;
+    options.set_item("certfile", asked.tls.as_ref().map(|files| &files.certfile))?;
+    options.set_item("keyfile", asked.tls.as_ref().map(|files| &files.keyfile))?;
+    let name = match asked.action {
+        Action::Run if asked.options.reload => "run_reloading",
+        Action::Run => "run",
+        Action::Routes => "print_routes",
+    };
+    py.import("outside._command")?.call_method1(name, (&asked.target, options))?.extract()
 }
 
 fn serve(server: &OutsideHttp, started: &(dyn Fn(&[Endpoint]) + Sync)) -> Result<(), RunError> {

@@ -3,6 +3,7 @@
 //! One file per class; `call/` calls Python functions; `convert` makes engine responses of what they return. The
 //! binding knows no HTTP syntax: names, framing and limits are the engine's.
 
+mod aftermath;
 mod body;
 mod call;
 mod command;
@@ -17,6 +18,7 @@ mod form;
 mod hooks;
 mod listening;
 mod logging;
+mod memory;
 mod patterns;
 mod redirect;
 mod request;
@@ -38,6 +40,8 @@ use pyo3::prelude::*;
 #[pymodule]
 mod _outside {
     #[pymodule_export]
+    use crate::aftermath::_page_about;
+    #[pymodule_export]
     use crate::body::Body;
     #[pymodule_export]
     use crate::call::asynchronous::LoopSource;
@@ -55,6 +59,8 @@ mod _outside {
     use crate::folder::Folder;
     #[pymodule_export]
     use crate::form::FormFile;
+    #[pymodule_export]
+    use crate::memory::{Connector, serve_in_memory};
     #[pymodule_export]
     use crate::patterns::{
         _add_route, _code_and_message, _error_page, _log_failure, _remove_pattern, _route_parameters, _run_on_loop,

@@ -196,7 +196,10 @@ impl OutsideHttp {
             server.settings(py)?;
             return py.import("outside._supervisor")?.call_method1("supervise", (slf,)).map(drop);
         }
-        Self::_listen(slf, server.settings(py)?.config.reactors)?;
+        // `outside run --reload` has listened already.
+        if lock(&server.listeners).slots() == 0 {
+            Self::_listen(slf, server.settings(py)?.config.reactors)?;
+        }
         // Taken, not cloned: the port is closed as soon as the drain begins.
         let listeners = std::mem::take(&mut *lock(&server.listeners));
         let notify = py.import("outside._notify")?.getattr("notify")?.unbind();
@@ -207,7 +210,7 @@ impl OutsideHttp {
                 drop(notify.bind(py).call1(("READY=1",)));
             });
         };
-        let result = serve_on(slf, listeners, true, print);
+        let result = serve_on(slf, listeners.into(), true, print);
         Self::_close_listeners(slf)?;
         result
     }
@@ -233,6 +236,12 @@ impl OutsideHttp {
     fn _descriptors(&self) -> PyResult<Vec<(i32, usize, String)>> {
         let listeners = lock(&self.server()?.listeners);
         Ok(listeners.descriptors().map(|(slot, descriptor, legacy)| (descriptor.as_raw_fd(), slot, legacy)).collect())
+    }
+
+    /// The files of Unix sockets are another process's to remove.
+    fn _disown_files(&self) -> PyResult<()> {
+        lock(&self.server()?.socket_files).clear();
+        Ok(())
     }
 
     /// Where the listeners listen, as it is printed.
@@ -274,7 +283,7 @@ impl OutsideHttp {
         let server = slf.get().server()?;
         let listeners = lock(&server.listeners).slot(slot).map_err(run_error)?;
         *lock(&server.shared.report) = Some(File::options().write(true).open(format!("/dev/fd/{report}"))?);
-        serve_on(slf, listeners, false, |_| {
+        serve_on(slf, listeners.into(), false, |_| {
             Python::attach(|py| {
                 if let Err(error) = ready.bind(py).call0() {
                     log_exception(py, "telling that a worker is ready failed", &error);
@@ -296,6 +305,16 @@ impl OutsideHttp {
         drop(std::mem::take(&mut *lock(&server.listeners)));
         std::mem::take(&mut *lock(&server.socket_files)).into_iter().for_each(SocketFile::remove);
         Ok(())
+    }
+
+    /// A client for tests, which needs no port: `client = server.test_client()`, then `client.get("/path")`.
+    #[pyo3(
+        signature = (**options),
+        text_signature = "($self, *, follow_redirects=False, raise_exceptions=False, headers=None, \
+                          address='127.0.0.1', host='localhost', timeout=30.0)"
+    )]
+    fn test_client<'py>(slf: &Bound<'py, Self>, options: Option<&Bound<'py, PyDict>>) -> PyResult<Bound<'py, PyAny>> {
+        slf.py().import("outside.testing")?.getattr("TestClient")?.call((slf,), options)
     }
 
     /// Stops accepting, answers what is in flight, cuts what is left after `termination_timeout`. Usable as a signal

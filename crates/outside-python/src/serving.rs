@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use outside::{BindError, Endpoint, Listeners};
+use outside::{BindError, Doors, Endpoint};
 use pyo3::exceptions::{PyOSError, PyRuntimeError};
 use pyo3::prelude::*;
 
@@ -19,10 +19,10 @@ use crate::settings::Settings;
 use crate::signals::Signals;
 use crate::websocket::WebSocket;
 
-/// Serves on listeners until terminated.
+/// Serves on listeners, or on none, until terminated.
 pub(crate) fn serve_on(
     slf: &Bound<'_, OutsideHttp>,
-    listeners: Listeners,
+    doors: Doors,
     takes_signals: bool,
     started: impl FnOnce(&[Endpoint]) + Send,
 ) -> PyResult<()> {
@@ -33,6 +33,7 @@ pub(crate) fn serve_on(
     *lock(&server.shared.callbacks) =
         Callbacks { pre_send: pre_send.map(Arc::new), post_callback: post_callback.map(Arc::new) };
     install(server, py);
+    server.shared.failure.begin(config.debug);
     server.log.begin(py)?;
     prepare_interrupts(py)?;
     let handlers = server.routes.handlers(py);
@@ -67,7 +68,7 @@ pub(crate) fn serve_on(
                 checked.map_err(RunError::Python)
             })
         };
-        server.engine.run_with(entered, listeners, &config, started, rung)
+        server.engine.run_with(entered, doors, &config, started, rung)
     });
     tell_end(py);
     signals.give_back(py)?;

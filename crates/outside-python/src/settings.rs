@@ -37,9 +37,13 @@ impl Settings {
             let value = config.get_item(name)?;
             Ok::<_, PyErr>(value.filter(|value| !value.is_none()).map(Bound::unbind))
         };
+        let address = check_host(&host)?;
+        if settings.debug {
+            address.check_debug().map_err(value_error)?;
+        }
         Ok(Settings {
             config: settings,
-            address: check_host(&host)?,
+            address,
             pre_send: callback("pre_send")?,
             post_callback: callback("post_callback")?,
             server_cleanup: callback("server_cleanup")?,

@@ -60,6 +60,7 @@ pub struct Config {
     pub ssl_keyfile: PathBuf,
     pub ssl_certificates: Vec<CertificateFiles>,
     pub tls_handshake_timeout: Duration,
+    pub debug: bool,
 }
 
 /// A certificate with its chain, and its key: PEM files.
@@ -615,6 +616,18 @@ pub static KEYS: &[Key] = &[
             value => whole(value, 1, i64::MAX, |n| config.max_connections = Some(n as usize)),
         },
     },
+    Key {
+        name: "debug",
+        default: Value::Bool(false),
+        allowed: "True or False",
+        apply: |config, value| match value {
+            Value::Bool(on) => {
+                config.debug = *on;
+                true
+            }
+            _ => false,
+        },
+    },
 ];
 
 /// Where a route is late is a bit for each reactor.
@@ -817,6 +830,7 @@ impl Default for Config {
             h2_ping: Duration::ZERO,
             hsts: None,
             https_redirect: None,
+            debug: false,
         };
         for key in KEYS {
             (key.apply)(&mut config, &key.default);

@@ -35,7 +35,9 @@ mod site;
 mod transport;
 mod websocket;
 
-pub use app::{Entered, OutsideHttp, OutsideHttpRedirect, ScheduledResponse, Security};
+pub use app::{
+    Entered, OutsideHttp, OutsideHttpRedirect, ScheduledResponse, Security, TestClient, TestRequest, TestResponse,
+};
 pub use config::{AccessLog, CertificateFiles, Config, KEYS, Key, ProxyFields, Symlinks, Value};
 pub use content::{ContentRange, Form, FormFile, Pieces, content_file};
 pub use error::{Error, Refusal};
@@ -64,7 +66,8 @@ pub use route::testing as routes_testing;
 pub use route::{PatternRoute, pattern_names};
 pub use site::{ErrorHandler, Hooks, error_page};
 pub use transport::{
-    Address, BindError, CertificateError, Door, Endpoint, Listener, Listeners, Place, SocketFile, TicketKeys, Tls,
+    Address, BindError, CertificateError, Connector, Door, Doors, Endpoint, Handed, Listener, Listeners, Place,
+    SocketFile, TicketKeys, Tls,
 };
 pub use websocket::{
     Bus, Hub, Message, SessionData, SessionHandler, Style, WebSocket, WebSocketConnection, WebSocketExit, WhenFull,

@@ -18,6 +18,7 @@ use pyo3::prelude::*;
 use pyo3::sync::MutexExt as _;
 use pyo3::types::PyTuple;
 
+use crate::aftermath::Aftermath;
 use crate::convert::{Returned, returned};
 use crate::failure::answer_of;
 use crate::hooks::Attachment;
@@ -42,6 +43,8 @@ pub(crate) struct Shared {
     pub(crate) has_after: AtomicBool,
     /// Is there an `async def` function, so that the asyncio loop is wanted?
     pub(crate) needs_loop: AtomicBool,
+    /// What else is done about an exception.
+    pub(crate) failure: Aftermath,
     /// In a worker process: where its supervisor listens.
     pub(crate) report: Mutex<Option<File>>,
     /// Has the supervisor been asked for another worker in this one's place?
@@ -155,6 +158,9 @@ pub(crate) fn answer(
         Err(error) => {
             let inner = request.get().inner();
             log_exception(py, &format!("{} {}: the handler failed", inner.method(), inner.target()), &error);
+            if let Some(page) = shared.failure.page(request, &error) {
+                return Ok(page);
+            }
             Error::status(500, None)
         }
     };

@@ -5,6 +5,7 @@ mod redirect;
 mod routes;
 mod scheduled;
 mod signals;
+mod test_client;
 
 use std::collections::BTreeMap;
 use std::net::ToSocketAddrs;
@@ -15,6 +16,7 @@ use std::time::{Duration, Instant};
 pub use places::Security;
 pub use redirect::OutsideHttpRedirect;
 pub use scheduled::ScheduledResponse;
+pub use test_client::{TestClient, TestRequest, TestResponse};
 
 use crate::config::Config;
 use crate::error::Error;
@@ -24,7 +26,7 @@ use crate::log::{Level, LogSink, StandardError};
 use crate::message::{Cors, IntoAnswer, Request, Response};
 use crate::server::{Control, Doorbell, Running};
 use crate::site::{ErrorHandler, Hooks, Site, unnamed_hosts};
-use crate::transport::{Address, Door, Endpoint, Listeners, SocketFile, TicketKeys};
+use crate::transport::{Address, Door, Doors, Endpoint, Listeners, SocketFile, TicketKeys};
 use crate::websocket::Message;
 
 /// An HTTP server.
@@ -311,21 +313,21 @@ impl OutsideHttp {
         }
     }
 
-    /// The same on listeners that are bound, with or without TLS, and with other settings: for bindings.
+    /// The same on listeners that are bound, with or without TLS, or on none, and with other settings: for bindings.
     ///
     /// # Errors
     /// There is no listener, the system refuses a thread, or what `rung` returned.
     pub fn run_with<E: From<Error>>(
         &self,
         entered: Entered,
-        listeners: impl Into<Listeners>,
+        doors: impl Into<Doors>,
         config: &Config,
         started: impl FnOnce(&[Endpoint]),
         rung: impl FnMut() -> Result<(), E>,
     ) -> Result<(), E> {
         let (sink, control, doorbell) =
             (Arc::clone(&self.sink), Arc::clone(&self.control), Arc::clone(&entered.doorbell));
-        let running = Running::start(listeners.into(), config, &self.site, &self.host, sink, control, doorbell)?;
+        let running = Running::start(doors.into(), config, &self.site, &self.host, sink, control, doorbell)?;
         let endpoints = running.endpoints().to_vec();
         started(&endpoints);
         self.listening.set(endpoints);

@@ -14,7 +14,12 @@ use crate::transport::{Accepting, Entrance, Stream};
 
 /// Accepts until aborted. Never more connections than allowed: the one that has been idle longest makes room; if none
 /// is idle, one stands at the door of each listener, and the others wait in the backlog.
-pub(super) async fn accept(listener: Accepting, entrance: Entrance, reactors: Arc<Reactors>, service: Arc<Service>) {
+pub(super) async fn accept(
+    mut listener: Accepting,
+    entrance: Entrance,
+    reactors: Arc<Reactors>,
+    service: Arc<Service>,
+) {
     let most = service.config.max_connections.unwrap_or_else(default_most);
     loop {
         match listener.accept().await {

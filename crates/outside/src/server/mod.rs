@@ -22,7 +22,7 @@ use crate::error::Error;
 use crate::executor::Host;
 use crate::log::{Level, Log, LogSink};
 use crate::site::{Front, Site, ToHttps};
-use crate::transport::{Endpoint, Listener, Listeners, Renewal, Tls};
+use crate::transport::{Accepting, Door, Doors, Endpoint, Entrance, Handed, Listener, Listeners, Renewal, Tls};
 use reactors::Reactors;
 
 /// The stages of a server's life that others may ask for.
@@ -154,7 +154,7 @@ const LOOK: Duration = Duration::from_secs(1);
 impl Running {
     /// Begins to serve on all of these; reactors for which there is no listener of their own share one.
     pub(crate) fn start(
-        listeners: Listeners,
+        doors: Doors,
         config: &Config,
         site: &Arc<Site>,
         host: &Arc<dyn Host>,
@@ -162,9 +162,16 @@ impl Running {
         control: Arc<Control>,
         doorbell: Arc<Doorbell>,
     ) -> Result<Self, Error> {
+        let (listeners, handed) = match doors {
+            Doors::Listeners(listeners) => (listeners, None),
+            Doors::Memory(handed) => (Listeners::default(), Some(handed)),
+        };
         let endpoints = listeners.endpoints();
-        if endpoints.is_empty() {
+        if endpoints.is_empty() && handed.is_none() {
             return Err(Error::new("nothing to listen on"));
+        }
+        if config.debug {
+            listeners.iter().try_for_each(|listener| listener.address().check_debug())?;
         }
         let mut tls = Vec::<Arc<Tls>>::new();
         for own in listeners.iter().filter_map(Listener::tls) {
@@ -181,7 +188,7 @@ impl Running {
         let log_thread = log.start().inspect_err(|_| reactors.stop())?;
         let (accepting, ticking) = (Vec::new(), Vec::new());
         let mut running = Self { reactors, control, doorbell, endpoints, tls, accepting, ticking, log, log_thread };
-        match running.begin(listeners) {
+        match running.begin(listeners, handed) {
             Ok(()) => Ok(running),
             Err(error) => {
                 running.end();
@@ -190,12 +197,18 @@ impl Running {
         }
     }
 
-    fn begin(&mut self, listeners: Listeners) -> io::Result<()> {
+    fn begin(&mut self, listeners: Listeners, handed: Option<Handed>) -> io::Result<()> {
         let reactors = &self.reactors;
         for service in reactors.iter() {
             let ticking = service.executor.runtime.spawn(tick(Arc::clone(service), Arc::clone(&self.control)));
             let publishing = service.executor.runtime.spawn(Arc::clone(&service.room).serve());
             self.ticking.extend([ticking.abort_handle(), publishing.abort_handle()]);
+        }
+        if let (Some(handed), Some(service)) = (handed, reactors.iter().next()) {
+            let entrance = Entrance { tls: None, door: Door::Site };
+            let (door, reactors) = (Accepting::Memory(handed), Arc::clone(reactors));
+            let accepting = listen::accept(door, entrance, reactors, Arc::clone(service));
+            self.accepting.push(service.executor.runtime.spawn(accepting).abort_handle());
         }
         for place in listeners.into_places() {
             let place = Listener::share(place, reactors.len())?;

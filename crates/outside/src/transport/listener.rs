@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use socket2::{Domain, Protocol, Socket, Type};
 
-use super::{NO_ADDRESS, Stream, Tls};
+use super::{Handed, NO_ADDRESS, Stream, Tls};
 use crate::error::Error;
 
 /// Where a server listens.
@@ -49,6 +49,20 @@ impl Address {
         match self {
             Self::Tcp(address) => format!("{scheme}://{address}"),
             Self::Unix(path) => format!("{scheme}+unix:{}", path.display()),
+        }
+    }
+
+    /// May a server that listens here tell its clients what is wrong with it?
+    ///
+    /// # Errors
+    /// Not everybody who can connect is a user of this machine.
+    pub fn check_debug(&self) -> Result<(), Error> {
+        match self {
+            Self::Tcp(address) if address.ip().to_canonical().is_loopback() => Ok(()),
+            _ => Err(Error::new(format!(
+                "config[\"debug\"] shows source lines and variables to clients, so it needs an address that only this machine \
+                 reaches, such as 127.0.0.1; this server listens on {self}"
+            ))),
         }
     }
 
@@ -328,11 +342,12 @@ fn bind_unix(path: &Path, backlog: u32) -> io::Result<UnixListener> {
 pub(crate) enum Accepting {
     Tcp(tokio::net::TcpListener),
     Unix(tokio::net::UnixListener),
+    Memory(Handed),
 }
 
 impl Accepting {
     /// The next connection and the client's address.
-    pub(crate) async fn accept(&self) -> io::Result<(Stream, SocketAddr)> {
+    pub(crate) async fn accept(&mut self) -> io::Result<(Stream, SocketAddr)> {
         match self {
             Self::Tcp(listener) => {
                 let (stream, address) = listener.accept().await?;
@@ -342,6 +357,7 @@ impl Accepting {
                 Ok((Stream::Tcp(stream), address))
             }
             Self::Unix(listener) => Ok((Stream::Unix(listener.accept().await?.0), NO_ADDRESS)),
+            Self::Memory(handed) => handed.accept().await,
         }
     }
 }

@@ -2,6 +2,7 @@
 
 mod listener;
 mod listeners;
+mod memory;
 mod tls;
 
 use std::fs::File;
@@ -16,6 +17,7 @@ pub(crate) use crate::message::NO_ADDRESS;
 pub(crate) use listener::{Accepting, Entrance};
 pub use listener::{Address, BindError, Door, Listener, SocketFile};
 pub use listeners::{Endpoint, Listeners, Place};
+pub use memory::{Connector, Doors, Handed};
 pub use tls::{CertificateError, TicketKeys, Tls};
 pub(crate) use tls::{Renewal, TlsStream};
 

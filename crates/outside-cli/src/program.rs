@@ -1,0 +1,88 @@
+//! A server of somebody's own program, as it was asked for: `outside run app:server`, `outside routes app:server`.
+//!
+//! What runs the program stands elsewhere: in the Python package, for programs in Python.
+
+use std::ffi::OsString;
+
+use outside::CertificateFiles;
+
+use crate::arguments::one;
+
+/// What is to be done with the server of a program. What is `None` was not said.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Program {
+    /// What is to be done.
+    pub action: Action,
+    /// `module:attribute` or `path/to/file:attribute`, as it was typed.
+    pub target: String,
+    /// IP address, host name, or `unix:PATH`.
+    pub host: Option<String>,
+    /// The port.
+    pub port: Option<u16>,
+    /// Certificate and key: TLS is spoken.
+    pub tls: Option<CertificateFiles>,
+    /// The form of the access log.
+    pub log: Option<String>,
+    /// What only `outside run` takes.
+    pub options: ProgramOptions,
+}
+
+/// What is to be done with a program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Its server is run.
+    Run,
+    /// Its routes are printed.
+    Routes,
+}
+
+/// What only `outside run` takes.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ProgramOptions {
+    /// A number of processes, or `auto`.
+    pub workers: Option<String>,
+    /// Starts again when a file of the program changes.
+    pub reload: bool,
+    /// Pages with tracebacks.
+    pub debug: bool,
+}
+
+impl Action {
+    /// What the first word asks for, if it is about a program.
+    pub(crate) fn of(word: &OsString) -> Option<Self> {
+        match word.to_str() {
+            Some("run") => Some(Self::Run),
+            Some("routes") => Some(Self::Routes),
+            _ => None,
+        }
+    }
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::Run => "run",
+            Self::Routes => "routes",
+        }
+    }
+}
+
+/// The server named behind the first word.
+pub(crate) fn target(action: Action, mut words: Vec<OsString>) -> Result<String, String> {
+    let word = action.word();
+    words.remove(0);
+    match one(words, "the server")? {
+        Some(target) => target.into_string().map_err(|target| format!("{target:?} is no module and no file")),
+        None => Err(format!(
+            "{word} lacks the server, such as outside {word} app:server, where app.py has server = OutsideHTTP(...); a folder \
+             of that name is ./{word}"
+        )),
+    }
+}
+
+/// A number of processes, as it was typed.
+pub(crate) fn workers_of(text: String) -> Result<String, String> {
+    match text.parse() {
+        Ok(1..=1024u16) => Ok(text),
+        _ if text == "auto" => Ok(text),
+        _ => Err(format!("--workers is a number from 1 to 1024, or auto: one for each core; not {text:?}")),
+    }
+}

@@ -1,0 +1,418 @@
+//! A client for tests: it speaks to a server of the same process, and no port is bound.
+//!
+//! The server is real, with its codec, limits, executor, hooks and log; only the network is a pair of connected sockets.
+
+use std::collections::BTreeMap;
+use std::io::{Read as _, Write as _};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::os::unix::net::UnixStream;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::OutsideHttp;
+use crate::error::Error;
+use crate::message::Headers;
+use crate::server::{Control, Running};
+use crate::transport::{Connector, Doors};
+
+/// No test waits longer than this for bytes.
+const PATIENCE: Duration = Duration::from_secs(30);
+const MOST_FIELDS: usize = 200;
+const CLIENT: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 1);
+
+impl OutsideHttp {
+    /// Starts the server without a port, for as long as the client lives.
+    ///
+    /// ```
+    /// use outside::{OutsideHttp, Request, Response};
+    ///
+    /// let server = OutsideHttp::new(("127.0.0.1", 8080))?;
+    /// server.set_route("/hello", |request: &Request| format!("Hello, {}!", request.param("name").unwrap_or("World")))?;
+    ///
+    /// let client = server.test_client()?;
+    /// let response = client.get("/hello?name=Ada").send()?;
+    /// assert_eq!((response.status(), response.text()), (200, "Hello, Ada!".into()));
+    /// assert_eq!(client.get("/nothing").send()?.status(), 404);
+    /// # Ok::<(), outside::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// The server runs already, or the system refuses a thread.
+    pub fn test_client(&self) -> Result<TestClient, Error> {
+        let (connector, handed) = Connector::new();
+        let entered = self.enter()?;
+        let (sink, control) = (Arc::clone(&self.sink), Arc::clone(&self.control));
+        let doorbell = Arc::clone(&entered.doorbell);
+        let doors = Doors::Memory(handed);
+        let running = Running::start(doors, &self.config, &self.site, &self.host, sink, control, doorbell)?;
+        let config = self.config.clone();
+        let thread = std::thread::Builder::new().name("outside-test-server".into()).spawn(move || {
+            let ended = running.serve(&config, || Ok::<(), Error>(()));
+            drop(entered);
+            debug_assert!(ended.is_ok(), "nothing rings that could fail");
+        })?;
+        Ok(TestClient {
+            connector,
+            control: Arc::clone(&self.control),
+            thread: Some(thread),
+            connection: Mutex::default(),
+            cookies: Mutex::default(),
+        })
+    }
+}
+
+/// A client of one server that needs no network. It keeps cookies by name; dropping it ends the server.
+#[derive(Debug)]
+pub struct TestClient {
+    connector: Connector,
+    control: Arc<Control>,
+    thread: Option<JoinHandle<()>>,
+    connection: Mutex<Option<UnixStream>>,
+    cookies: Mutex<BTreeMap<String, String>>,
+}
+
+impl TestClient {
+    /// GET for this path, with its query.
+    pub fn get(&self, target: &str) -> TestRequest<'_> {
+        self.request("GET", target)
+    }
+
+    /// POST.
+    pub fn post(&self, target: &str) -> TestRequest<'_> {
+        self.request("POST", target)
+    }
+
+    /// PUT.
+    pub fn put(&self, target: &str) -> TestRequest<'_> {
+        self.request("PUT", target)
+    }
+
+    /// PATCH.
+    pub fn patch(&self, target: &str) -> TestRequest<'_> {
+        self.request("PATCH", target)
+    }
+
+    /// DELETE.
+    pub fn delete(&self, target: &str) -> TestRequest<'_> {
+        self.request("DELETE", target)
+    }
+
+    /// HEAD.
+    pub fn head(&self, target: &str) -> TestRequest<'_> {
+        self.request("HEAD", target)
+    }
+
+    /// Any method. The target is sent as it stands.
+    pub fn request(&self, method: &str, target: &str) -> TestRequest<'_> {
+        let head = format!("{method} {target} HTTP/1.1\r\nHost: localhost\r\n");
+        TestRequest { client: self, head, content: None, is_head: method == "HEAD" }
+    }
+
+    /// The value of a cookie that the server has set.
+    pub fn cookie(&self, name: &str) -> Option<String> {
+        lock(&self.cookies).get(name).cloned()
+    }
+
+    /// A connection of its own, on which a test writes and reads what it likes.
+    ///
+    /// # Errors
+    /// The server has ended.
+    pub fn connect(&self) -> Result<UnixStream, Error> {
+        let stream = self.connector.connect(CLIENT)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.set_write_timeout(Some(PATIENCE))?;
+        Ok(stream)
+    }
+
+    fn remember(&self, headers: &Headers) {
+        let mut cookies = lock(&self.cookies);
+        for field in headers.get_all("Set-Cookie").map(String::from_utf8_lossy) {
+            let (pair, attributes) = field.split_once(';').unwrap_or((&field, ""));
+            let Some((name, value)) = pair.split_once('=') else { continue };
+            let gone = attributes.split(';').any(|attribute| attribute.trim().eq_ignore_ascii_case("max-age=0"));
+            match gone {
+                true => cookies.remove(name.trim()),
+                false => cookies.insert(name.trim().to_owned(), value.trim().to_owned()),
+            };
+        }
+    }
+}
+
+impl Drop for TestClient {
+    fn drop(&mut self) {
+        *lock(&self.connection) = None;
+        self.control.terminate(false);
+        if let Some(thread) = self.thread.take() {
+            // A panic of its own was printed there.
+            drop(thread.join());
+        }
+    }
+}
+
+/// A request that is being put together.
+#[derive(Debug)]
+#[must_use = "a request is sent by send()"]
+pub struct TestRequest<'a> {
+    client: &'a TestClient,
+    head: String,
+    content: Option<Vec<u8>>,
+    is_head: bool,
+}
+
+impl TestRequest<'_> {
+    /// The same with one more header field, sent as it stands.
+    pub fn header(mut self, name: &str, value: &str) -> Self {
+        self.head.push_str(&format!("{name}: {value}\r\n"));
+        self
+    }
+
+    /// The same with this content.
+    pub fn content(mut self, content: impl Into<Vec<u8>>) -> Self {
+        self.content = Some(content.into());
+        self
+    }
+
+    /// The same with JSON as its content.
+    pub fn json(self, content: &Value) -> Self {
+        self.header("Content-Type", "application/json").content(content.to_string())
+    }
+
+    /// Sends it and reads the answer.
+    ///
+    /// # Errors
+    /// The server has ended, or closed the connection without an answer.
+    pub fn send(mut self) -> Result<TestResponse, Error> {
+        let cookies =
+            lock(&self.client.cookies).iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>();
+        if !cookies.is_empty() {
+            self = self.header("Cookie", &cookies.join("; "));
+        }
+        if let Some(content) = &self.content {
+            let length = content.len().to_string();
+            self = self.header("Content-Length", &length);
+        }
+        let mut bytes = std::mem::take(&mut self.head).into_bytes();
+        bytes.extend_from_slice(b"\r\n");
+        bytes.extend_from_slice(self.content.as_deref().unwrap_or_default());
+
+        let mut connection = lock(&self.client.connection);
+        let kept = connection.take();
+        let is_kept = kept.is_some();
+        let mut stream = kept.map_or_else(|| self.client.connect(), Ok)?;
+        let mut exchanged = exchange(&mut stream, &bytes, self.is_head);
+        if exchanged.is_err() && is_kept {
+            // It may have been closed while it rested (RFC 9112 section 9.3.1).
+            stream = self.client.connect()?;
+            exchanged = exchange(&mut stream, &bytes, self.is_head);
+        }
+        let (response, may_be_used_again) = exchanged?;
+        *connection = may_be_used_again.then_some(stream);
+        self.client.remember(&response.headers);
+        Ok(response)
+    }
+}
+
+/// What came back.
+#[derive(Debug)]
+pub struct TestResponse {
+    status: u16,
+    headers: Headers,
+    content: Vec<u8>,
+}
+
+impl TestResponse {
+    /// The status code.
+    pub fn status(&self) -> u16 {
+        self.status
+    }
+
+    /// The header fields.
+    pub fn headers(&self) -> &Headers {
+        &self.headers
+    }
+
+    /// The content, without its transfer coding.
+    pub fn content(&self) -> &[u8] {
+        &self.content
+    }
+
+    /// The content as text; what is no UTF-8 becomes U+FFFD.
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.content).into_owned()
+    }
+
+    /// The content as JSON; `None` if it is none.
+    pub fn json(&self) -> Option<Value> {
+        serde_json::from_slice(&self.content).ok()
+    }
+}
+
+/// Sends a request and reads its answer; may another one follow on the connection?
+fn exchange(stream: &mut UnixStream, request: &[u8], is_head: bool) -> Result<(TestResponse, bool), Error> {
+    // An answer may come before all is sent, and the connection may be closed behind it: both are read all the same.
+    let mut writer = stream.try_clone()?;
+    std::thread::scope(|scope| {
+        scope.spawn(move || drop(writer.write_all(request)));
+        let answer = receive(stream, is_head);
+        // Whoever still writes is woken by the end of the connection.
+        if !answer.as_ref().is_ok_and(|(_, may_be_used_again)| *may_be_used_again) {
+            drop(stream.shutdown(std::net::Shutdown::Both));
+        }
+        answer
+    })
+}
+
+fn receive(stream: &mut UnixStream, is_head: bool) -> Result<(TestResponse, bool), Error> {
+    let mut input = Vec::new();
+    let (mut response, head_length) = loop {
+        if let Some(found) = head_of(&input)? {
+            // An interim response says nothing yet (RFC 9110 section 15.2).
+            if found.0.status >= 200 || found.0.status == 101 {
+                break found;
+            }
+            input.drain(..found.1);
+        } else if !fill(stream, &mut input)? {
+            return Err(Error::new("the server has closed the connection without an answer"));
+        }
+    };
+    input.drain(..head_length);
+    let says = |name: &str, word: &str| {
+        response.headers.get(name).is_some_and(|value| value.to_ascii_lowercase().contains(word))
+    };
+    let length = response.headers.get("Content-Length").and_then(|value| value.parse::<usize>().ok());
+    let (is_chunked, mut may_be_used_again) = (says("Transfer-Encoding", "chunked"), !says("Connection", "close"));
+    if is_head || response.status < 200 || matches!(response.status, 204 | 304) {
+        // No content (RFC 9112 section 6.3).
+    } else if is_chunked {
+        response.content = chunked(stream, input)?;
+    } else if let Some(length) = length {
+        while input.len() < length && fill(stream, &mut input)? {}
+        if input.len() < length {
+            return Err(Error::new(format!("the answer broke off after {} of {length} bytes", input.len())));
+        }
+        response.content = input;
+    } else {
+        while fill(stream, &mut input)? {}
+        (response.content, may_be_used_again) = (input, false);
+    }
+    Ok((response, may_be_used_again))
+}
+
+fn head_of(input: &[u8]) -> Result<Option<(TestResponse, usize)>, Error> {
+    let mut fields = [httparse::EMPTY_HEADER; MOST_FIELDS];
+    let mut parsed = httparse::Response::new(&mut fields);
+    let httparse::Status::Complete(length) = parsed.parse(input).map_err(|error| Error::new(error.to_string()))? else {
+        return Ok(None);
+    };
+    let mut headers = Headers::default();
+    for field in parsed.headers.iter() {
+        headers.append(field.name, field.value)?;
+    }
+    Ok(Some((TestResponse { status: parsed.code.unwrap_or(0), headers, content: Vec::new() }, length)))
+}
+
+fn chunked(stream: &mut UnixStream, mut input: Vec<u8>) -> Result<Vec<u8>, Error> {
+    let (mut content, mut at) = (Vec::new(), 0);
+    loop {
+        let line = match httparse::parse_chunk_size(&input[at..]) {
+            Ok(httparse::Status::Complete(line)) => Some(line),
+            Ok(httparse::Status::Partial) => None,
+            Err(error) => return Err(Error::new(error.to_string())),
+        };
+        if let Some((line, size)) = line {
+            let size = usize::try_from(size).unwrap_or(usize::MAX);
+            let end = (at + line).saturating_add(size).saturating_add(2);
+            if input.len() >= end {
+                content.extend_from_slice(&input[at + line..end - 2]);
+                at = end;
+                if size == 0 {
+                    return Ok(content);
+                }
+                continue;
+            }
+        }
+        if !fill(stream, &mut input)? {
+            return Err(Error::new("the answer broke off"));
+        }
+    }
+}
+
+fn fill(stream: &mut UnixStream, input: &mut Vec<u8>) -> Result<bool, Error> {
+    let mut piece = [0; 16 << 10];
+    let count = stream.read(&mut piece)?;
+    input.extend_from_slice(&piece[..count]);
+    Ok(count > 0)
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::message::{Request, Response, ResponseCookie};
+
+    fn server() -> OutsideHttp {
+        let mut server = OutsideHttp::new(("192.0.2.1", 80)).unwrap();
+        server.config.access_log = crate::config::AccessLog::Off;
+        server.config.max_body_size = 1 << 20;
+        let tell = |request: &Request| {
+            Response::json(&serde_json::json!({
+                "method": request.method(),
+                "cookie": request.headers().get("Cookie"),
+                "size": request.content().len(),
+                "client": request.address().ip().to_string(),
+            }))
+        };
+        server.set_route("/tell", tell).unwrap();
+        server
+            .set_route("/in", |_: &Request| Response::text("in").with_cookie("user", &ResponseCookie::new("ada")))
+            .unwrap();
+        server
+            .set_route("/out", |_: &Request| Response::text("out").with_header("Set-Cookie", "user=; Max-Age=0"))
+            .unwrap();
+        server.set_route("/stream", |_: &Request| Response::stream(["a", "bc", "def"].repeat(1000))).unwrap();
+        server
+    }
+
+    #[test]
+    fn requests_and_answers() {
+        let server = server();
+        let client = server.test_client().unwrap();
+        let told = client.post("/tell").json(&serde_json::json!([1, 2])).send().unwrap().json().unwrap();
+        assert_eq!((&told["method"], &told["size"], &told["client"]), (&"POST".into(), &5.into(), &"127.0.0.1".into()));
+        let head = client.head("/tell").send().unwrap();
+        assert_eq!((head.status(), head.content()), (200, &b""[..]));
+        assert_eq!(client.get("/stream").send().unwrap().content().len(), 6000);
+        assert_eq!(client.get("/none").send().unwrap().status(), 404);
+        assert_eq!(client.get("/a b").send().unwrap().status(), 400);
+        assert_eq!(client.put("/tell").content(vec![0; 4 << 20]).send().unwrap().status(), 413);
+        assert_eq!(client.delete("/tell").send().unwrap().status(), 200, "on a connection of its own again");
+        assert!(server.address().is_none(), "nothing listens");
+    }
+
+    #[test]
+    fn cookies_are_kept_until_they_are_taken_away() {
+        let server = server();
+        let client = server.test_client().unwrap();
+        let sent = || client.get("/tell").send().unwrap().json().unwrap()["cookie"].clone();
+        assert_eq!(sent(), Value::Null);
+        client.get("/in").send().unwrap();
+        assert_eq!((sent(), client.cookie("user")), ("user=ada".into(), Some("ada".into())));
+        client.get("/out").send().unwrap();
+        assert_eq!(sent(), Value::Null);
+    }
+
+    #[test]
+    fn one_run_at_a_time() {
+        let server = server();
+        let client = server.test_client().unwrap();
+        assert!(server.test_client().unwrap_err().to_string().contains("running already"));
+        drop(client);
+        assert_eq!(server.test_client().unwrap().get("/tell").send().unwrap().status(), 200);
+    }
+}

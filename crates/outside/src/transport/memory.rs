@@ -1,0 +1,63 @@
+//! Connections that are made within this process, so that a test needs no port.
+//!
+//! Each is a pair of connected sockets: what reads, writes and waits is the same as with a socket of the network.
+
+use std::io;
+use std::net::SocketAddr;
+use std::os::unix::net::UnixStream;
+
+use tokio::sync::mpsc;
+
+use super::{Listeners, Stream};
+
+/// Where the connections of a server come from.
+#[derive(Debug)]
+pub enum Doors {
+    /// Sockets that listen.
+    Listeners(Listeners),
+    /// A [`Connector`]; nobody else can connect.
+    Memory(Handed),
+}
+
+impl<L: Into<Listeners>> From<L> for Doors {
+    fn from(listeners: L) -> Self {
+        Self::Listeners(listeners.into())
+    }
+}
+
+/// Connects to a server of this process.
+#[derive(Clone, Debug)]
+pub struct Connector(mpsc::UnboundedSender<(UnixStream, SocketAddr)>);
+
+impl Connector {
+    /// A connector, and what its server accepts from; nobody else can connect.
+    pub fn new() -> (Self, Handed) {
+        let (sender, receiver) = mpsc::unbounded_channel();
+        (Self(sender), Handed(receiver))
+    }
+
+    /// A new connection to the server, as the client that it takes for the one at this address.
+    ///
+    /// # Errors
+    /// `ConnectionRefused` if the server has ended; out of descriptors.
+    pub fn connect(&self, client: SocketAddr) -> io::Result<UnixStream> {
+        let (near, far) = UnixStream::pair()?;
+        far.set_nonblocking(true)?;
+        self.0.send((far, client)).map_err(|_| io::Error::from(io::ErrorKind::ConnectionRefused))?;
+        Ok(near)
+    }
+}
+
+/// The server's side of a [`Connector`].
+#[derive(Debug)]
+pub struct Handed(mpsc::UnboundedReceiver<(UnixStream, SocketAddr)>);
+
+impl Handed {
+    /// The next connection and the client's address; waits for ever once the connector is gone.
+    pub(super) async fn accept(&mut self) -> io::Result<(Stream, SocketAddr)> {
+        match self.0.recv().await {
+            Some((stream, address)) => Ok((Stream::Unix(tokio::net::UnixStream::from_std(stream)?), address)),
+            None => std::future::pending().await,
+        }
+    }
+}

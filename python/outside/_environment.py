@@ -1,0 +1,69 @@
+"""Settings of the environment: `OUTSIDE_<KEY>` for every key of `config`, and the names that platforms use, `PORT` and
+`WEB_CONCURRENCY`."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+_PREFIX = "OUTSIDE_"
+# Names that are no keys: two for `host`, one as the option is called, and those of the processes among themselves.
+_SPECIAL = {"HOST", "PORT", "WORKERS"}
+_INTERNAL = {"READY", "FIRST", "TICKETS", "LISTENERS", "RELOADER"}
+_TRUE, _FALSE = {"1", "true", "yes", "on"}, {"0", "false", "no", "off"}
+
+
+def settings_of(environment: Mapping[str, str], defaults: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """What the environment sets, by key of `config` (`host` and `port` apart from each other), and warnings about names that look
+    mistyped. `defaults` tells the keys and their kinds."""
+    found: dict[str, Any] = {}
+    warnings = []
+    if port := environment.get("PORT"):
+        found["port"] = _number(port)
+    if workers := environment.get("WEB_CONCURRENCY"):
+        found["processes"] = _number(workers)
+    for name, value in environment.items():
+        key = name.removeprefix(_PREFIX)
+        if key == name or key in _INTERNAL:
+            continue
+        if key == "HOST":
+            found["host"] = value
+        elif key == "PORT":
+            found["port"] = _number(value)
+        elif key == "WORKERS":
+            found["processes"] = _number(value)
+        elif key.lower() in defaults and key.isupper():
+            found[key.lower()] = _value(value, defaults[key.lower()])
+        else:
+            known = [*(other.upper() for other in defaults), *_SPECIAL]
+            if near := difflib.get_close_matches(key.upper(), known, n=1, cutoff=0.75):
+                warnings.append(f"{name} is no setting; did you mean {_PREFIX}{near[0]}?")
+    return found, warnings
+
+
+def _value(text: str, default: Any) -> Any:
+    """The text as the kind of value that the default is; as it stands if it is none, for the server to refuse it by name."""
+    if isinstance(default, bool):
+        lower = text.strip().lower()
+        return True if lower in _TRUE else False if lower in _FALSE else text
+    if isinstance(default, list):
+        return [part.strip() for part in text.split(",") if part.strip()]
+    if text.startswith(("[", "{")):
+        try:
+            return json.loads(text)
+        except ValueError:
+            return text
+    if default is None and text.strip().lower() in ("", "none"):
+        return None
+    return text if isinstance(default, str) else _number(text)
+
+
+def _number(text: str) -> Any:
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            pass
+    return text

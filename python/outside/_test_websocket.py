@@ -1,0 +1,177 @@
+"""The client's end of a WebSocket for tests (RFC 6455): whole messages, pings answered, the closing handshake."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import struct
+from collections.abc import Iterable, Iterator, Mapping
+from http.client import HTTPResponse
+from socket import socket
+from typing import Any
+
+from ._test_response import TestResponse
+from ._websocket import WebSocketExit
+
+_CONTINUATION, _TEXT, _BINARY, _CLOSE, _PING, _PONG = 0, 1, 2, 8, 9, 10
+
+
+class WebSocketRefused(Exception):
+    """The server has answered an opening with something else than 101; `response` has it."""
+
+    def __init__(self, response: TestResponse) -> None:
+        super().__init__(f"{response.status_code} {response.reason}: {response.text.strip()}")
+        self.response = response
+
+
+class TestWebSocket:
+    """A WebSocket as its client has it. Closed at the end of a `with` block."""
+
+    __test__ = False  # for pytest, which looks at names
+
+    def __init__(self, connection: socket, input: Any, response: TestResponse) -> None:
+        self._socket = connection
+        self._input = input
+        self._ended: WebSocketExit | None = None
+        self.response = response
+        self.subprotocol: str | None = response.headers.get("Sec-WebSocket-Protocol")
+        self.close_code: int | None = None
+        self.close_reason: str | None = None
+
+    def send(self, data: str | bytes) -> None:
+        """Sends `str` as text and `bytes` as binary. `WebSocketExit` if the connection has ended."""
+        if self._ended is not None:
+            raise self._ended
+        opcode, payload = (_TEXT, data.encode()) if isinstance(data, str) else (_BINARY, bytes(data))
+        try:
+            self._send_frame(opcode, payload)
+        except OSError:
+            raise self._end(1006, "") from None
+
+    def recv(self) -> str | bytes:
+        """The next message: `str` if it is text, `bytes` if not. `WebSocketExit` at the end, `TimeoutError` if nothing comes."""
+        if self._ended is not None:
+            raise self._ended
+        message, kind = b"", 0
+        while True:
+            final, opcode, payload = self._recv_frame()
+            if opcode == _PING:
+                self._send_frame(_PONG, payload)
+            elif opcode == _CLOSE:
+                code = struct.unpack("!H", payload[:2])[0] if payload else 1005
+                try:
+                    self._send_frame(_CLOSE, payload[:2])
+                except OSError:
+                    pass  # it does not wait for it
+                raise self._end(code, payload[2:].decode())
+            elif opcode != _PONG:
+                kind, message = kind or opcode, message + payload
+                if final:
+                    return message.decode() if kind == _TEXT else message
+
+    def send_json(self, value: Any) -> None:
+        """Sends a value as JSON in a text message."""
+        self.send(json.dumps(value, ensure_ascii=False))
+
+    def recv_json(self) -> Any:
+        """The next message as JSON; `ValueError` if it is none."""
+        return json.loads(self.recv())
+
+    def close(self, code: int = 1000, reason: str = "") -> None:
+        """The closing handshake; what comes before its end is dropped."""
+        try:
+            if self._ended is None:
+                self._send_frame(_CLOSE, struct.pack("!H", code) + reason.encode())
+                while True:
+                    self.recv()
+        except (WebSocketExit, OSError):
+            pass
+        self._end(1006, "")
+
+    def __iter__(self) -> Iterator[str | bytes]:
+        """The messages until the end."""
+        while True:
+            try:
+                yield self.recv()
+            except WebSocketExit:
+                return
+
+    def __enter__(self) -> TestWebSocket:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _end(self, code: int, reason: str) -> WebSocketExit:
+        if self._ended is None:
+            self.close_code, self.close_reason = code, reason
+            self._ended = WebSocketExit(code, reason)
+            self._input.close()
+            self._socket.close()
+        return self._ended
+
+    def _send_frame(self, opcode: int, payload: bytes) -> None:
+        size, mask = len(payload), os.urandom(4)
+        if size < 126:
+            head = struct.pack("!BB", 0x80 | opcode, 0x80 | size)
+        elif size < 65536:
+            head = struct.pack("!BBH", 0x80 | opcode, 0x80 | 126, size)
+        else:
+            head = struct.pack("!BBQ", 0x80 | opcode, 0x80 | 127, size)
+        # Every octet with its own of the mask (section 5.3), as two large numbers.
+        repeated = int.from_bytes((mask * (size // 4 + 1))[:size], "big")
+        masked = (int.from_bytes(payload, "big") ^ repeated).to_bytes(size, "big")
+        self._socket.sendall(head + mask + masked)
+
+    def _recv_frame(self) -> tuple[bool, int, bytes]:
+        first, second = self._read(2)
+        size = second & 0x7F
+        if size == 126:
+            (size,) = struct.unpack("!H", self._read(2))
+        elif size == 127:
+            (size,) = struct.unpack("!Q", self._read(8))
+        return bool(first & 0x80), first & 0x0F, self._read(size)
+
+    def _read(self, size: int) -> bytes:
+        try:
+            data: bytes = self._input.read(size)
+        except TimeoutError:
+            raise TimeoutError("no message came in time") from None
+        except OSError:
+            raise self._end(1006, "") from None
+        if len(data) < size:
+            raise self._end(1006, "")
+        return data
+
+
+def open_websocket(
+    connection: socket, target: str, fields: Mapping[str, str], subprotocols: Iterable[str]
+) -> TestWebSocket:
+    """The opening handshake (section 4.1) on a connection that is there."""
+    key = base64.b64encode(os.urandom(16)).decode()
+    wanted = {
+        **fields,
+        "Connection": "Upgrade",
+        "Upgrade": "websocket",
+        "Sec-WebSocket-Version": "13",
+        "Sec-WebSocket-Key": key,
+        **({"Sec-WebSocket-Protocol": ", ".join(subprotocols)} if subprotocols else {}),
+    }
+    lines = [f"GET {target} HTTP/1.1", *(f"{name}: {value}" for name, value in wanted.items()), "", ""]
+    try:
+        connection.sendall("\r\n".join(lines).encode("latin-1"))
+        answer = HTTPResponse(connection, method="GET")
+        # The same buffer goes on to be read from: a message may have come with the head.
+        input = answer.fp
+        answer.begin()
+        response = TestResponse(answer, "GET", target, lambda: None)
+        if response.status_code != 101:
+            response.content  # noqa: B018 - read before the connection is closed
+            raise WebSocketRefused(response)
+        # What follows is no content of this answer.
+        answer.fp = None  # type: ignore[assignment]
+    except BaseException:
+        connection.close()
+        raise
+    return TestWebSocket(connection, input, response)
