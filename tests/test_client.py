@@ -224,6 +224,24 @@ class TestExceptions:
             server.test_client(raise_exceptions=True).get(path)
         assert caught.traceback[-1].path == Path(__file__)
 
+    def test_with_functions_around_the_handlers_as_well(self, server: OutsideHTTP):
+        server.before_request(lambda request: None)
+
+        @server.get("/item/<int:number>")
+        def item(number: int) -> None:
+            raise LookupError(f"no item {number}")
+
+        response = server.test_client().get("/item/7")
+        assert (response.status_code, str(response.exception)) == (500, "no item 7")
+
+        @server.errorhandler(LookupError)
+        def nothing(error: LookupError) -> tuple[int, str]:
+            return 404, str(error)
+
+        handled = server.test_client().get("/item/7")
+        assert (handled.status_code, handled.exception) == (404, None)
+        assert "no item 7" in handled.text
+
     def test_two_clients_do_not_get_each_others(self, server: OutsideHTTP):
         first, second = server.test_client(), server.test_client()
         first.get("/fail")
@@ -354,6 +372,25 @@ class TestLife:
         client.get("/tell")  # it begins again
         client.close()
         assert ends == [1, 1]
+
+    def test_startup_and_shutdown(self):
+        server, said = make_server(), []
+        server.on_startup(lambda: said.append("up"))
+        server.on_shutdown(lambda: said.append("down"))
+        with server.test_client() as client:
+            assert said == ["up"]
+            assert client.get("/tell").status_code == 200
+        assert said == ["up", "down"]
+
+    def test_a_startup_that_fails_is_raised(self):
+        server = make_server()
+
+        @server.on_startup
+        def connect() -> None:
+            raise ConnectionError("no database")
+
+        with pytest.raises(ConnectionError, match="no database"):
+            server.test_client().get("/tell")
 
     def test_several_clients_share_it(self):
         server, ends = make_server(), []

@@ -80,6 +80,15 @@ def test_what_it_says(path: str):
     assert "<script" not in page
 
 
+def test_functions_around_handlers_do_not_hide_it():
+    server = make_server()
+    server.after_request(lambda response: None)
+    server.get("/decorated/{order}")(lambda request, order: pay(request))
+    page = server.test_client().get("/decorated/7", headers=BROWSER).text
+    assert "in <b>pay</b>" in page
+    assert "_around.py" not in page
+
+
 def test_nothing_on_it_runs_and_nobody_keeps_it():
     headers = make_server().test_client().get("/pay", headers=BROWSER).headers
     assert headers["Content-Security-Policy"].startswith("default-src 'none'")

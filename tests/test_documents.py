@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -83,6 +84,7 @@ def test_example(path: Path, tmp_path: Path):
     text = path.read_text("utf-8")
     shown = re.findall(r"^ +(\$ curl .*)$", text, re.MULTILINE)
     assert shown, "the doc of an example shows a curl command"
+    shutil.copytree(path.parent / "templates", tmp_path / "templates")
     program = tmp_path / path.name
     program.write_text(text.replace("8080", "0"), "utf-8")
     with Program([sys.executable, str(program)], tmp_path) as server:
