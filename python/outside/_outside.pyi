@@ -14,7 +14,6 @@ from ._body import BodyPieces
 from ._headers import Headers
 from ._multi import MultiDict
 from ._websocket import BinaryMessage, TextMessage
-from .testing import TestClient
 
 _F = TypeVar("_F", bound=Callable[..., object])
 _Json: TypeAlias = dict[Any, Any] | list[Any]
@@ -126,17 +125,6 @@ class OutsideHTTP:
         """Binds, prints each URL, serves until terminated, then returns."""
     def wait_until_ready(self, timeout: float | None = None) -> bool:
         """Waits until the server listens; `False` if that took longer than `timeout` seconds."""
-    def test_client(
-        self,
-        *,
-        follow_redirects: bool = False,
-        raise_exceptions: bool = False,
-        headers: Mapping[str, str] | None = None,
-        address: str = "127.0.0.1",
-        host: str = "localhost",
-        timeout: float = 30.0,
-    ) -> TestClient:
-        """A client for tests, which needs no port: `client.get("/path")`. For the options see `TestClient`."""
     def terminate(self, signum: int | None = None, stackframe: FrameType | None = None) -> None:
         """Stops accepting, answers what is in flight, cuts what is left after `termination_timeout`."""
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
 
 from . import _loop, _outside
 from ._around import Hooks, Scope
 from ._routes import Installation, Record, Registry, _C, is_async, is_function
 from ._signature import adapt, plan, where
+
+if TYPE_CHECKING:
+    from .testing import TestClient
 
 
 class _ServerHooks(Hooks):
@@ -16,7 +19,7 @@ class _ServerHooks(Hooks):
 
     def __init__(self, server: OutsideHTTP) -> None:
         super().__init__()
-        self.server: OutsideHTTP = server
+        self.server = server
 
     def of_code(self, code: int) -> Callable[..., Any] | None:
         found: Callable[..., Any] | None = self.server._error_routes.get(code)
@@ -109,6 +112,29 @@ class OutsideHTTP(Registry, _outside.OutsideHTTP):
             gate=any(hooks.before for hooks in every),
             after=bool(own.after),
             asynchronous=any(is_async(function) for function in functions),
+        )
+
+    def test_client(
+        self,
+        *,
+        follow_redirects: bool = False,
+        raise_exceptions: bool = False,
+        headers: Mapping[str, str] | None = None,
+        address: str = "127.0.0.1",
+        host: str = "localhost",
+        timeout: float = 30.0,
+    ) -> TestClient:
+        """A client for tests, which needs no port: `client.get("/path")`. For the options see `TestClient`."""
+        from .testing import TestClient
+
+        return TestClient(
+            self,
+            follow_redirects=follow_redirects,
+            raise_exceptions=raise_exceptions,
+            headers=headers,
+            address=address,
+            host=host,
+            timeout=timeout,
         )
 
     def _run_startup(self) -> None:

@@ -307,16 +307,6 @@ impl OutsideHttp {
         Ok(())
     }
 
-    /// A client for tests, which needs no port: `client = server.test_client()`, then `client.get("/path")`.
-    #[pyo3(
-        signature = (**options),
-        text_signature = "($self, *, follow_redirects=False, raise_exceptions=False, headers=None, \
-                          address='127.0.0.1', host='localhost', timeout=30.0)"
-    )]
-    fn test_client<'py>(slf: &Bound<'py, Self>, options: Option<&Bound<'py, PyDict>>) -> PyResult<Bound<'py, PyAny>> {
-        slf.py().import("outside.testing")?.getattr("TestClient")?.call((slf,), options)
-    }
-
     /// Stops accepting, answers what is in flight, cuts what is left after `termination_timeout`. Usable as a signal
     /// handler; a second call with a `signum` cuts at once.
     #[pyo3(signature = (signum=None, stackframe=None))]
