@@ -349,7 +349,7 @@ mod tests {
             ("--keyfile a.key", &["--keyfile needs --certfile"]),
             ("cert localhost --listing", &["cert takes names only"]),
             ("cert", &["cert lacks its names", "./cert"]),
-            ("redirect https://a --listing", &["--host, --port and --log only"]),
+            ("redirect https://a --listing", &["--keyfile and --log only"]),
             ("run", &["run lacks the server", "app:server", "./run"]),
             ("routes", &["routes lacks the server"]),
             ("run a:b c", &["one argument too many"]),
