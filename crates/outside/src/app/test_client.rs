@@ -30,7 +30,7 @@ impl OutsideHttp {
     /// use outside::{OutsideHttp, Request, Response};
     ///
     /// let server = OutsideHttp::new(("127.0.0.1", 8080))?;
-    /// server.set_route("/hello", |request: &Request| format!("Hello, {}!", request.param("name").unwrap_or("World")))?;
+    /// server.set_route("/hello", |request: &Request| format!("Hello, {}!", request.param("name").unwrap_or_else(|| "World".into())))?;
     ///
     /// let client = server.test_client()?;
     /// let response = client.get("/hello?name=Ada").send()?;
