@@ -100,7 +100,7 @@ def instructions(valgrind: str, name: str, subject: Subject, requests: int, opti
     settings = {"PYTHONHASHSEED": "0", "OUTSIDE_ACCESS_LOG": subject.log}
     with Server(name, subject.command(port), port, None, prefix, settings) as server:
         server.wait_until_right("GET", workload.path, b"", workload.is_right, workload.headers, seconds=120)
-        with measure.Load(port, load, None) as generator:
+        with measure.Load(port, load, None, (str(paths.LOAD),)) as generator:
             generator.next_event()
             generator.go_on()
             result = generator.next_event()
