@@ -10,7 +10,7 @@ mod pattern;
 pub mod testing;
 mod tree;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 pub(crate) use choice::Choice;
@@ -21,7 +21,7 @@ use crate::error::Error;
 use crate::handler::Handler;
 use crate::message::{HostKind, HostName, HostPattern, Request};
 
-/// Routes by host and path. The maps are keyed by SipHash with random keys: clients choose what is looked up.
+/// Routes by host and path. Hashes are SipHash with random keys: clients choose what is looked up.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Routes {
     /// Those of all hosts.
@@ -33,9 +33,9 @@ pub(crate) struct Routes {
     patterns: Option<Arc<Tree<Handler>>>,
 }
 
-/// Routes by path.
+/// Routes by path, in order: among the few that most servers have, comparing is quicker than hashing.
 #[derive(Clone, Debug, Default)]
-struct Paths(HashMap<Box<str>, Route>);
+struct Paths(BTreeMap<Box<str>, Route>);
 
 /// One route.
 #[derive(Clone, Debug)]

@@ -172,7 +172,9 @@ fn decode_fields<'h>(
         if name.len() > usize::from(u16::MAX) {
             return Err(SECTION_TOO_LARGE);
         }
-        if has_underscore(name)? {
+        let known = Known::of(name);
+        // A name that is known has none.
+        if known == Known::Other && has_underscore(name)? {
             continue;
         }
         list.push(crate::message::Field {
@@ -180,7 +182,7 @@ fn decode_fields<'h>(
             value: (field.value.as_ptr() as usize - base) as u32,
             value_len: field.value.len() as u32,
             name_len: name.len() as u16,
-            known: Known::of(name),
+            known,
         });
     }
     Ok(())
