@@ -17,9 +17,8 @@ impl Desk {
         if exchange.is_admitted { None } else { self.site.1.gate.clone().map(Awaited::Gate) }
     }
 
-    /// Asks the gate. If it does not let the request pass, the exchange is not `Done` afterwards. Not any more if the client
-    /// is `gone`. `false` if it was late, so that the
-    /// answer is 504.
+    /// Asks the gate, unless the client is `gone` before. The exchange carries what it answered, or goes on as it was;
+    /// `false` if it was late, so that the answer is 504.
     pub(super) async fn ask_gate(
         &self,
         gate: Arc<Function>,

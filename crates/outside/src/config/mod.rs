@@ -1,0 +1,241 @@
+//! The configuration: every key with its default, what it may be, and what it means to the engine.
+//!
+//! Two stages. What was typed is a list of names and [`Value`]s; [`Config::from_values`] makes of it what is meant, or
+//! one error that names every bad key. The Rust face fills [`Config`] directly and is checked by the same rules.
+
+mod keys;
+mod value;
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::error::Error;
+use crate::message::{Cors, FormLimits, HostPattern, SecurityHeaders, TrustedProxy};
+pub use keys::{KEYS, Key};
+pub use value::Value;
+use value::shown;
+
+/// Where a route is late is a bit for each reactor.
+pub(crate) const MOST_REACTORS: usize = 64;
+
+/// The settings of a server as the engine uses them. Defaults and reasons are those of [`KEYS`].
+#[derive(Clone, Debug, PartialEq)]
+#[expect(missing_docs, reason = "KEYS documents each one, with default and unit")]
+pub struct Config {
+    pub backlog_length: u32,
+    pub max_workers: usize,
+    pub reactors: usize,
+    pub max_websockets: usize,
+    pub process_timeout: Duration,
+    pub termination_timeout: Duration,
+    pub drain_idle: Duration,
+    pub health_route: Option<String>,
+    pub recv_size: usize,
+    pub send_size: usize,
+    pub keep_alive: bool,
+    pub max_socket_reuse: u64,
+    pub max_body_size: usize,
+    pub spool_above: usize,
+    pub form_limits: FormLimits,
+    pub cors: Option<Cors>,
+    pub security_headers: SecurityHeaders,
+    pub access_log: AccessLog,
+    pub header_timeout: Duration,
+    pub first_byte_timeout: Duration,
+    pub keep_alive_idle: Duration,
+    pub body_stall_timeout: Duration,
+    pub write_stall_timeout: Duration,
+    pub min_rate: u64,
+    pub max_request_line: usize,
+    pub max_header_fields: usize,
+    pub max_header_size: usize,
+    pub max_query_parameters: usize,
+    pub max_cookies: usize,
+    pub max_connections: Option<usize>,
+    pub allow_range_from: Option<u64>,
+    pub symlinks: Symlinks,
+    pub file_cache: u64,
+    pub compression: bool,
+    pub h2c: bool,
+    pub h2_ping: Duration,
+    pub allowed_hosts: Vec<HostPattern>,
+    pub trusted_proxies: Vec<TrustedProxy>,
+    pub proxy_fields: ProxyFields,
+    pub hsts: Option<Duration>,
+    pub https_redirect: Option<(Option<IpAddr>, u16)>,
+    pub ssl_enabled: bool,
+    pub ssl_certfile: PathBuf,
+    pub ssl_keyfile: PathBuf,
+    pub ssl_certificates: Vec<CertificateFiles>,
+    pub tls_handshake_timeout: Duration,
+    pub debug: bool,
+}
+
+/// A certificate with its chain, and its key: PEM files.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CertificateFiles {
+    /// The server's own certificate first, then those that lead to one that clients know.
+    pub certfile: PathBuf,
+    /// PKCS#8, PKCS#1 or SEC1; it may be the same file.
+    pub keyfile: PathBuf,
+}
+
+/// In which fields a trusted proxy says on whose behalf it asks. The proxy has to take away what a client sent there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProxyFields {
+    /// `Forwarded` or `X-Forwarded-*`, whichever there is; a request with both is refused.
+    Either,
+    /// `Forwarded` (RFC 7239) alone.
+    Forwarded,
+    /// `X-Forwarded-For`, `X-Forwarded-Proto` and `X-Forwarded-Host` alone.
+    XForwarded,
+}
+
+/// Which symbolic links within a folder that is served are followed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Symlinks {
+    /// Those whose target, named relatively, lies within the folder.
+    Inside,
+    /// None: what lies behind a link is not found.
+    Never,
+    /// All of them, wherever they lead.
+    Anywhere,
+}
+
+/// How the access log is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AccessLog {
+    /// On a terminal a short line for people, coloured unless NO_COLOR is set; `Json` elsewhere.
+    Auto,
+    /// No access log.
+    Off,
+    /// The Common Log Format of the NCSA server.
+    Common,
+    /// Common, then Referer and User-Agent.
+    Combined,
+    /// One JSON object a line.
+    Json,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        // Everything here is overwritten from the table, so that a default stands in one place.
+        let mut config = Self {
+            backlog_length: 0,
+            max_workers: 0,
+            reactors: 0,
+            max_websockets: 0,
+            process_timeout: Duration::ZERO,
+            termination_timeout: Duration::ZERO,
+            drain_idle: Duration::ZERO,
+            health_route: None,
+            recv_size: 0,
+            send_size: 0,
+            keep_alive: false,
+            max_socket_reuse: 0,
+            max_body_size: 0,
+            spool_above: 0,
+            form_limits: FormLimits::DEFAULT,
+            cors: None,
+            security_headers: SecurityHeaders::default(),
+            access_log: AccessLog::Off,
+            header_timeout: Duration::ZERO,
+            first_byte_timeout: Duration::ZERO,
+            keep_alive_idle: Duration::ZERO,
+            body_stall_timeout: Duration::ZERO,
+            write_stall_timeout: Duration::ZERO,
+            min_rate: 0,
+            max_request_line: 0,
+            max_header_fields: 0,
+            max_header_size: 0,
+            max_query_parameters: 0,
+            max_cookies: 0,
+            max_connections: None,
+            allow_range_from: None,
+            symlinks: Symlinks::Inside,
+            file_cache: 0,
+            compression: false,
+            allowed_hosts: Vec::new(),
+            trusted_proxies: Vec::new(),
+            proxy_fields: ProxyFields::Either,
+            ssl_enabled: false,
+            ssl_certfile: PathBuf::new(),
+            ssl_keyfile: PathBuf::new(),
+            ssl_certificates: Vec::new(),
+            tls_handshake_timeout: Duration::ZERO,
+            h2c: false,
+            h2_ping: Duration::ZERO,
+            hsts: None,
+            https_redirect: None,
+            debug: false,
+        };
+        for key in KEYS {
+            (key.apply)(&mut config, &key.default);
+        }
+        config
+    }
+}
+
+impl Config {
+    /// Makes settings of names and values; keys that are not named keep their defaults.
+    ///
+    /// # Errors
+    /// One message with a line for each unknown name, with the nearest right one, and for each value that is not
+    /// allowed, with what is.
+    pub fn from_values<'a>(values: impl IntoIterator<Item = (&'a str, Value)>) -> Result<Self, Error> {
+        let mut config = Self::default();
+        let mut faults = Vec::new();
+        for (name, value) in values {
+            match KEYS.iter().find(|key| key.name == name) {
+                Some(key) if (key.apply)(&mut config, &value) => {}
+                Some(key) => faults.push(format!("config[{name:?}] is {}; allowed: {}", shown(&value), key.allowed)),
+                None => {
+                    let nearest = nearest(name).map(|near| format!("; did you mean {near:?}?")).unwrap_or_default();
+                    faults.push(format!("config[{name:?}] is not a setting (given: {}){nearest}", shown(&value)));
+                }
+            }
+        }
+        if faults.is_empty() { Ok(config) } else { Err(Error::new(faults.join("\n"))) }
+    }
+
+    /// The files of all certificates, the one of `ssl_certfile` first.
+    pub(crate) fn certificates(&self) -> Vec<CertificateFiles> {
+        let mut files = Vec::new();
+        if !self.ssl_certfile.as_os_str().is_empty() {
+            let key = if self.ssl_keyfile.as_os_str().is_empty() { &self.ssl_certfile } else { &self.ssl_keyfile };
+            files.push(CertificateFiles { certfile: self.ssl_certfile.clone(), keyfile: key.clone() });
+        }
+        files.extend(self.ssl_certificates.iter().cloned());
+        files
+    }
+}
+
+fn nearest(name: &str) -> Option<&'static str> {
+    let scored = KEYS.iter().map(|key| (strsim::jaro_winkler(name, key.name), key.name));
+    scored.filter(|(score, _)| *score > 0.75).max_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, name)| name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_default_is_allowed() {
+        let mut config = Config::default();
+        for key in KEYS {
+            assert!((key.apply)(&mut config, &key.default), "{}", key.name);
+        }
+    }
+
+    #[test]
+    fn one_message_names_every_fault() {
+        let values =
+            [("max_worker", Value::Integer(3)), ("keep_alive", Value::Owned("yes".into())), ("zzz", Value::None)];
+        let text = Config::from_values(values).unwrap_err().to_string();
+        for part in ["\"max_worker\"", "did you mean \"max_workers\"?", "keep_alive", "\"yes\"", "True or False", "zzz"]
+        {
+            assert!(text.contains(part), "{part} in {text}");
+        }
+    }
+}
