@@ -1,11 +1,15 @@
-# make bench        the comparison with the peers, 25 to 30 minutes; BENCH="--quick" for a first look, --only, --peers
+# make bench        the comparison with the peers, about 30 minutes; BENCH="--quick" for a first look, --only, --peers
 # make bench-count  instructions per request; REV=COMMIT compares the working tree with another commit
+# make bench-reload  from a change of a program's file to its first answer under --reload
 # Included by the Makefile of the root, which gives PY and `build`.
 
-.PHONY: bench bench-count
+.PHONY: bench bench-count bench-reload
 
 bench: build ## compare with the peers
 	@$(PY) bench/run.py $(BENCH)
 
 bench-count: build ## count instructions
 	@$(PY) bench/count.py $(if $(REV),--rev "$(REV)") $(COUNT)
+
+bench-reload: build ## time a reload
+	@$(PY) bench/reload.py $(RELOAD)

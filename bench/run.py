@@ -17,7 +17,7 @@ from harness import files, install, measure, paths, report, secure
 from harness.measure import Plan
 from harness.peers import PEERS
 from harness.server import ServerFailed
-from harness.workloads import WORKLOADS, Workload, json_body
+from harness.workloads import WORKLOADS, Workload
 
 
 def chosen(text: str, allowed: dict, what: str) -> list[str]:
@@ -76,8 +76,10 @@ def prepare(options: argparse.Namespace, used: list[str]) -> dict[str, str]:
         if reason or not paths.OUR_RUST.exists():
             failed["outside-rust"] = f"not built: {reason or 'target/release/examples/bench_server is missing'}"
     paths.WORK.mkdir(exist_ok=True)
-    paths.BODY.write_bytes(json_body())
     files.make()
+    for workload in (WORKLOADS[key] for key in options.only):
+        if workload.body:
+            workload.body_file.write_bytes(workload.body)
     if any(WORKLOADS[key].is_secure for key in options.only):
         secure.make()
     return failed

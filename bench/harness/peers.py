@@ -71,6 +71,13 @@ def _ours(access_log: str, files_by: str = "folder") -> Callable[[int], list[str
     return lambda port: [str(paths.OUR_PYTHON), "outside_app.py", str(port), access_log, str(paths.FILES), files_by]
 
 
+def _uvicorn(target: str) -> Callable[[int], list[str]]:
+    return lambda port: _peer_python(
+        "-m", "uvicorn", target, "--host", "127.0.0.1", "--port", str(port), "--loop", "uvloop",
+        "--http", "httptools", "--no-access-log", "--log-level", "warning", "--lifespan", "off", "--ws", "none",
+    )  # fmt: skip
+
+
 def _ours_tls(port: int) -> list[str]:
     return [*_ours("off")(port), *files.certificate()]
 
@@ -131,13 +138,24 @@ _PEERS = (
         python=paths.PEERS_PYTHON, packages=("fastpysgi==0.6",),
     ),
     Peer(
-        "uvicorn", "uvicorn (ASGI)",
-        lambda port: _peer_python(
-            "-m", "uvicorn", "asgi_app:app", "--host", "127.0.0.1", "--port", str(port), "--loop", "uvloop",
-            "--http", "httptools", "--no-access-log", "--log-level", "warning", "--lifespan", "off", "--ws", "none",
-        ),
+        "uvicorn", "uvicorn (ASGI)", _uvicorn("asgi_app:app"),
         "uvloop and httptools, access log off (its default is on), no lifespan, no WebSockets",
         python=paths.PEERS_PYTHON, packages=("uvicorn==0.54.0", "uvloop==0.22.1", "httptools==0.9.0"),
+    ),
+    Peer(
+        "outside-routes", "outside", lambda port: [str(paths.OUR_PYTHON), "outside_routes_app.py", str(port)],
+        "decorated routes, access log off; defaults otherwise, asyncio's own loop", python=paths.OUR_PYTHON, ours=True,
+    ),
+    Peer(
+        "granian-asgi", "granian (ASGI)", _granian("asgi", "asgi_app:app"),
+        "HTTP/1 only, no WebSockets, uvloop, runtime mode mt",
+        python=paths.PEERS_PYTHON, packages=("granian==2.8.7", "uvloop==0.22.1"),
+    ),
+    Peer(
+        "fastapi", "FastAPI on uvicorn", _uvicorn("fastapi_app:app"),
+        "async def throughout (a plain def goes to a thread, and is slower); uvicorn as above",
+        python=paths.PEERS_PYTHON,
+        packages=("fastapi==0.165.0", "python-multipart==0.0.34", "uvicorn==0.54.0", "uvloop==0.22.1", "httptools==0.9.0"),
     ),
     Peer(
         "socketify", "socketify", lambda port: _peer_python("socketify_app.py", str(port)),

@@ -12,7 +12,7 @@ import statistics
 import subprocess
 from pathlib import Path
 
-from . import chart, files, install, paths, ratios
+from . import chart, install, paths, ratios
 from .measure import DISTURBED, Plan
 from .peers import PEERS, Peer
 from .workloads import Workload
@@ -79,9 +79,8 @@ def summary(workload: Workload, turns: dict[str, dict[int, dict]], failed: dict[
             "requests_per_cpu_second", "requests_per_second", "p50_ms", "p99_ms", "memory_kib", "peak_rss_kib",
             "server_busy", "load_busy", "disturbed",
         )}  # fmt: skip
-        if workload.file:
-            size = files.SIZES[workload.file]
-            row["cpu_seconds_per_gb"] = 1e9 / (size * row["requests_per_cpu_second"])
+        if workload.size:
+            row["cpu_seconds_per_gb"] = 1e9 / (workload.size * row["requests_per_cpu_second"])
         row["max_ms"] = max(result["max_ms"] for result in results)
         row["errors"] = sum(result["errors"] for result in results)
         row["first_error"] = next((result["first_error"] for result in results if "first_error" in result), None)

@@ -103,8 +103,7 @@ class Server:
         else:
             connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
         try:
-            about_body = {"Content-Type": "application/json"} if body else {}
-            connection.request(method, path, body or None, {**(headers or {}), **about_body})
+            connection.request(method, path, body or None, headers or {})
             response = connection.getresponse()
             return response.status, response.read()
         finally:

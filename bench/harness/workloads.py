@@ -7,8 +7,11 @@ sends: short strings, numbers, a list, some text beyond ASCII.
 from __future__ import annotations
 
 import json
+import random
 import resource
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 from . import files, paths
 
@@ -53,8 +56,15 @@ H2_PEERS = ("outside", "granian-h2", "hypercorn-h2", "hyper-h2")
 TLS_PEERS = ("outside-tls", "granian-tls", "nginx-tls-granian")
 HANDSHAKE_PEERS = ("outside-tls", "nginx-tls", "granian-tls")
 MIXED_PEERS = ("outside", "granian-wsgi", "fastpysgi", "robyn")
+ASYNC_PEERS = ("outside-routes", "granian-rsgi", "granian-asgi", "uvicorn", "fastapi")
+PARAMETER_PEERS = ("outside-routes", "robyn", "fastapi", "gunicorn-flask")
+UPLOAD_PEERS = ("outside-routes", "gunicorn-flask", "fastapi")
 
 HELLO = b"Hello, World!"
+USER = {"id": 42, "name": "User 42", "active": True}
+# A file of this many bytes goes up in a form.
+UPLOAD = 1_000_000
+BOUNDARY = "----bench-7MA4YWxkTrZu0gW"
 
 # What opens a WebSocket, for the first question to a server.
 OPENING = {
@@ -101,11 +111,32 @@ class Workload:
 
     @property
     def headers(self) -> dict[str, str]:
+        if self.path == "/upload":
+            return {"Content-Type": f"multipart/form-data; boundary={BOUNDARY}"}
+        if self.path == "/json":
+            return {"Content-Type": "application/json"}
         return OPENING if self.is_websocket else {}
 
     @property
     def body(self) -> bytes:
-        return json_body() if self.path == "/json" else b""
+        return {"/json": json_body, "/upload": form_body}.get(self.path, bytes)()
+
+    @property
+    def body_file(self) -> Path:
+        """Where the load finds the body."""
+        return paths.WORK / f"body-{self.key}"
+
+    @property
+    def answer(self) -> Any:
+        """What is answered as JSON, where that is asked for."""
+        if self.path == "/json":
+            return json.loads(self.body)
+        return {"/users/42": USER, "/upload": {"title": "Sunset", "name": "photo.bin", "size": UPLOAD}}.get(self.path)
+
+    @property
+    def size(self) -> int:
+        """Bytes of content that one request moves, where that is what matters."""
+        return UPLOAD if self.path == "/upload" else files.SIZES.get(self.file, 0)
 
     @property
     def file(self) -> str:
@@ -123,9 +154,9 @@ class Workload:
             return status == 101
         if status != 200:
             return False
-        if self.path == "/json":
+        if self.answer is not None:
             try:
-                return json.loads(body) == json.loads(self.body)
+                return json.loads(body) == self.answer
             except ValueError:
                 return False
         return body == ((paths.FILES / self.file).read_bytes() if self.file else HELLO)
@@ -141,10 +172,12 @@ class Workload:
             # What is too large to be compared every time was compared once, by `is_right`.
             large = files.SIZES[self.file] > 1 << 20
             arguments += ["--sink"] if large else ["--expect-file", str(paths.FILES / self.file)]
-        elif self.body:
-            arguments += ["--body-file", str(paths.BODY), "--header", "Content-Type: application/json"]
-        else:
+        elif self.answer is None:
             arguments += ["--expect", HELLO.decode()]
+        if self.body:
+            arguments += ["--body-file", str(self.body_file)]
+            for name, value in self.headers.items():
+                arguments += ["--header", f"{name}: {value}"]
         return arguments
 
 
@@ -154,6 +187,18 @@ def json_body() -> bytes:
         for index in range(12)
     ]
     return json.dumps({"title": "Größe der Wellen", "station": "north-4", "rows": rows}, ensure_ascii=False).encode()
+
+
+def form_body() -> bytes:
+    """A form with a short text and a file, as a browser sends it."""
+    content = random.Random(20261122).randbytes(UPLOAD)
+    parts = (
+        ('name="title"', b"Sunset"),
+        ('name="file"; filename="photo.bin"\r\nContent-Type: application/octet-stream', content),
+    )
+    head = f"--{BOUNDARY}\r\nContent-Disposition: form-data; "
+    body = b"".join(f"{head}{what}\r\n\r\n".encode() + value + b"\r\n" for what, value in parts)
+    return body + f"--{BOUNDARY}--\r\n".encode()
 
 
 def _members() -> int:
@@ -166,6 +211,11 @@ _WORKLOADS = (
     Workload("json", "Python, 1 KB of JSON parsed and echoed, 64 connections", PYTHON_PEERS, "outside", "/json", "POST"),
     Workload("sleep10", "Python, a handler that sleeps 10 ms, 64 connections (the ideal is 6,400 requests/s)",
              PYTHON_PEERS, "outside", "/sleep"),
+    Workload("async_hello", "Python hello by an async def, 64 connections", ASYNC_PEERS, "outside-routes"),
+    Workload("param_json", "Python, a number in the path and a short answer in JSON, 64 connections", PARAMETER_PEERS,
+             "outside-routes", "/users/42"),
+    Workload("upload1m", "Python, a form with a file of 1 MB, 16 connections", UPLOAD_PEERS, "outside-routes", "/upload", "POST",
+             arguments=("--connections", "16")),
     Workload("rust-hello", "Rust hello, 64 connections", RUST_PEERS, "outside-rust"),
     Workload("rust-pipelined", "Rust hello, 64 connections, 16 requests pipelined", RUST_PEERS, "outside-rust",
              arguments=("--pipeline", "16")),

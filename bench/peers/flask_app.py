@@ -1,7 +1,7 @@
 """The routes on Flask, served by gunicorn with its threaded worker."""
 
+import os
 import time
-
 from pathlib import Path
 
 from flask import Flask, Response, jsonify, request, send_file
@@ -30,3 +30,15 @@ def sleep():
 @app.get("/files/<name>")
 def files(name):
     return send_file(FILES / name)
+
+
+@app.get("/users/<int:id>")
+def user(id):
+    return {"id": id, "name": f"User {id}", "active": True}
+
+
+@app.post("/upload")
+def upload():
+    file = request.files["file"]
+    # It knows no length of a file but its end.
+    return {"title": request.form["title"], "name": file.filename, "size": file.seek(0, os.SEEK_END)}

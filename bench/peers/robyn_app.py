@@ -1,4 +1,4 @@
-"""The three routes on Robyn: `robyn_app.py --log-level WARN --disable-openapi PORT`.
+"""The routes on Robyn: `robyn_app.py --log-level WARN --disable-openapi PORT`.
 
 One process with one worker, its default. `/hello` is a plain function that returns a string, as in its documentation;
 `/sleep` is async, as Robyn asks of handlers that wait.
@@ -26,6 +26,12 @@ def echo(request: Request):
 async def sleep(request: Request):
     await asyncio.sleep(0.010)
     return "Hello, World!"
+
+
+@app.get("/users/:id")
+def user(request: Request):
+    id = int(request.path_params["id"])
+    return {"id": id, "name": f"User {id}", "active": True}
 
 
 app.start(host="127.0.0.1", port=int(sys.argv[-1]))

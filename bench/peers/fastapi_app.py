@@ -1,0 +1,23 @@
+"""The routes on FastAPI, served by uvicorn: handlers as its documentation writes them, `async def` throughout."""
+
+from typing import Annotated
+
+from fastapi import FastAPI, Form, UploadFile
+from fastapi.responses import PlainTextResponse
+
+app = FastAPI()
+
+
+@app.get("/hello", response_class=PlainTextResponse)
+async def hello():
+    return "Hello, World!"
+
+
+@app.get("/users/{user_id}")
+async def user(user_id: int):
+    return {"id": user_id, "name": f"User {user_id}", "active": True}
+
+
+@app.post("/upload")
+async def upload(title: Annotated[str, Form()], file: UploadFile):
+    return {"title": title, "name": file.filename, "size": file.size}
