@@ -22,6 +22,8 @@ struct Pool {
 
 /// So many of each kind are kept.
 const KEPT: usize = 64;
+/// A connection that speaks HTTP/2 holds a hundred at a time.
+const REQUESTS_KEPT: usize = 256;
 /// Larger output buffers are not kept.
 const LARGEST_OUTPUT: usize = 128 << 10;
 
@@ -116,13 +118,9 @@ pub(super) fn give_output(mut bytes: Vec<u8>) {
     }
 }
 
-/// An empty request that nobody else holds.
+/// An empty request that nobody else holds. Its address may be that of an earlier client.
 pub(super) fn take_request(address: SocketAddr) -> Arc<Request> {
-    let mut request = POOL.with_borrow_mut(|pool| pool.requests.pop());
-    match request.as_mut().and_then(Arc::get_mut) {
-        Some(inner) => inner.address = address,
-        None => return Arc::new(Request::empty(address)),
-    }
+    let request = POOL.with_borrow_mut(|pool| pool.requests.pop());
     request.unwrap_or_else(|| Arc::new(Request::empty(address)))
 }
 
@@ -132,7 +130,7 @@ pub(super) fn recycle(exchange: Exchange) {
     if let Some(inner) = Arc::get_mut(&mut request) {
         inner.clear();
         POOL.with_borrow_mut(|pool| {
-            if pool.requests.len() < KEPT {
+            if pool.requests.len() < REQUESTS_KEPT {
                 pool.requests.push(request);
             }
         });

@@ -95,6 +95,7 @@ impl Connection {
         let Some(empty) = Arc::get_mut(&mut request) else {
             return Err(Unread { refusal: SHARED, request: None, fragment: None });
         };
+        empty.address = self.address;
         empty.is_secure = self.stream.is_secure();
         empty.max_params = self.desk.service.config.max_query_parameters;
         empty.max_cookies = self.desk.service.config.max_cookies;

@@ -16,12 +16,19 @@ pub(crate) struct Mailbox {
     letter: Mutex<Letter>,
     state: AtomicU8,
     held: Option<Arc<dyn Held>>,
+    /// Has that been let go of?
+    is_over: bool,
+    /// What the holder calls it, if what arrives goes to the holder.
+    number: Option<u64>,
 }
 
 /// What is kept until a job is over: nobody waits for it, and no call of it is running.
 pub(crate) trait Held: Send + Sync {
     /// A job that kept this is over.
     fn let_go(&self) {}
+
+    /// Has arrived in the mailbox that is held by this number.
+    fn take_in(&self, _number: u64, _exchanges: Vec<Exchange>) {}
 }
 
 #[derive(Default)]
@@ -54,19 +61,32 @@ pub(super) enum Ended {
 impl Mailbox {
     /// A mailbox that keeps this until the job is over, whoever waits for it.
     pub(crate) fn holding(held: Arc<dyn Held>) -> Self {
-        Self { letter: Mutex::default(), state: AtomicU8::default(), held: Some(held) }
+        Self { letter: Mutex::default(), state: AtomicU8::default(), held: Some(held), is_over: false, number: None }
     }
 
-    /// The same for one that is used again: its job is over, and nobody else has it.
-    pub(crate) fn hold(&mut self, held: Arc<dyn Held>) {
+    /// One of many whose letters the same holder takes in: waiting for each by itself would cost more than its job.
+    pub(crate) fn numbered(held: Arc<dyn Held>, number: u64) -> Self {
+        Self {
+            letter: Mutex::default(),
+            state: AtomicU8::default(),
+            held: Some(held),
+            is_over: false,
+            number: Some(number),
+        }
+    }
+
+    /// Uses such a one again for the same holder: its job is over, and nobody else has it.
+    pub(crate) fn renumber(&mut self, number: u64) {
         self.let_go();
         *self.state.get_mut() = WAITING;
-        self.held = Some(held);
+        (self.number, self.is_over) = (Some(number), false);
     }
 
     /// Its job is over.
     pub(crate) fn let_go(&mut self) {
-        if let Some(held) = self.held.take() {
+        if !std::mem::replace(&mut self.is_over, true)
+            && let Some(held) = &self.held
+        {
             held.let_go();
         }
     }
@@ -131,6 +151,9 @@ impl Mailbox {
 
     /// Adds exchanges, or none, and wakes who waits.
     pub(super) fn put(&self, exchanges: Vec<Exchange>) {
+        if let (Some(number), Some(held)) = (self.number, &self.held) {
+            return held.take_in(number, exchanges);
+        }
         let mut letter = lock(&self.letter);
         if letter.exchanges.is_empty() {
             letter.exchanges = exchanges;

@@ -140,6 +140,20 @@ impl Executor {
         self.push_task(Task::Job(job));
     }
 
+    /// The same for several at once.
+    pub(crate) fn push_all(&self, jobs: &mut Vec<Job>) {
+        if jobs.is_empty() {
+            return;
+        }
+        let mut queue = lock(&self.queue);
+        let was_empty = queue.is_empty();
+        queue.extend(jobs.drain(..).map(Task::Job));
+        drop(queue);
+        if was_empty {
+            self.wake_root();
+        }
+    }
+
     /// The same for a call of a WebSocket's handler; the turn comes back to the shelf.
     pub(crate) fn push_turn(&self, turn: Box<Turn>, shelf: Option<Arc<Shelf>>) {
         self.push_task(Task::Turn(turn, shelf));

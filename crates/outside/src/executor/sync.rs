@@ -13,7 +13,7 @@ pub(super) use std::time::Instant;
 pub(super) use tokio::runtime::Runtime;
 
 /// A batch of calls ends after this many.
-pub(super) const MOST_CALLS: usize = 64;
+pub(super) const MOST_CALLS: usize = 256;
 /// After so many ticks without any call the sentinel sleeps.
 pub(super) const QUIET_TICKS: u32 = 20;
 /// So many threads are given up at a time: each holds its stack, and what its handler holds, for ever.

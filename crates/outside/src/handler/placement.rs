@@ -17,8 +17,8 @@ pub(crate) struct Placement {
     pooled: AtomicBool,
     /// So many of the next calls are measured closely.
     suspicion: AtomicU8,
-    /// A bit for each reactor: is its leader, or one who led when it began, inside a call?
-    called: AtomicU64,
+    /// Is the leader of a reactor, or one who led when it began, inside a call?
+    called: Flags,
     /// Since when a late call of it has kept others from beginning, in milliseconds of the clock; 0 if none has.
     late_since: AtomicU64,
     /// When a pooled route is tried on the loop's thread again, in milliseconds of the clock.
@@ -27,16 +27,28 @@ pub(crate) struct Placement {
     good_trials: AtomicU8,
 }
 
-/// One of the reactors of a server, as a bit.
+/// One of the reactors of a server.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Reactor(u64);
+pub(crate) struct Reactor(u8);
 
 impl Reactor {
     /// The reactor of this number, from 0 to 63.
     pub(crate) fn new(number: usize) -> Self {
-        Self(1 << number)
+        Self((number % REACTORS) as u8)
     }
 }
+
+/// A flag for each reactor. To set the bits of one word would be an atomic exchange twice in every call.
+#[derive(Debug)]
+struct Flags([AtomicBool; REACTORS]);
+
+impl Default for Flags {
+    fn default() -> Self {
+        Self([const { AtomicBool::new(false) }; REACTORS])
+    }
+}
+
+const REACTORS: usize = 64;
 
 /// That a route waits: what a call of it is measured for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,12 +93,12 @@ impl Placement {
 
     /// A call begins on the thread of this reactor's loop.
     pub(crate) fn begin(&self, here: Reactor) {
-        self.called.fetch_or(here.0, Ordering::Relaxed);
+        self.called.0[usize::from(here.0)].store(true, Ordering::Relaxed);
     }
 
     /// It has ended, wherever the loop is by now.
     pub(crate) fn end(&self, here: Reactor) {
-        self.called.fetch_and(!here.0, Ordering::Relaxed);
+        self.called.0[usize::from(here.0)].store(false, Ordering::Relaxed);
         if self.late_since.load(Ordering::Relaxed) != 0 {
             self.late_since.store(0, Ordering::Relaxed);
         }
@@ -112,7 +124,7 @@ impl Placement {
     /// the pool, or each of them would take a thread of its own until the first one ends and is learnt from. What other
     /// reactors are calling says nothing: they may be in time.
     pub(crate) fn is_late(&self, here: Reactor) -> bool {
-        self.blocking.is_none() && self.called.load(Ordering::Relaxed) & here.0 != 0
+        self.blocking.is_none() && self.called.0[usize::from(here.0)].load(Ordering::Relaxed)
     }
 
     /// How closely the next call is worth measuring. Only the first long one is not measured, and counts as one that
@@ -163,7 +175,7 @@ mod tests {
     use super::*;
 
     const MS: Duration = Duration::from_millis(1);
-    const HERE: Reactor = Reactor(1);
+    const HERE: Reactor = Reactor(0);
 
     #[test]
     fn two_slow_calls_of_eight_send_a_route_away_and_four_good_trials_bring_it_back() {

@@ -13,26 +13,15 @@ use super::super::coding::is_worth_encoding;
 use super::super::handle::{Stop, millis};
 use super::Http2;
 use super::exchange::{Accepted, StreamExchange};
+use super::ledger::Call;
 use super::send::{Content, line, render};
 use super::shared::{MOST_WORKING, Permit, Unsent};
 use crate::error::Refusal;
-use crate::executor::{Exchange, Mailbox, Work};
+use crate::executor::{Exchange, Job, Mailbox, Work};
 use crate::handler::Handler;
 use crate::log::Moment;
-use crate::message::{Body, Request};
+use crate::message::Body;
 use crate::protocol::http2::decode_request;
-
-/// A stream that waits for the answer of a function.
-pub(super) struct Call {
-    /// Missing once it is answered.
-    respond: Option<SendResponse<Bytes>>,
-    pub(super) mailbox: Arc<Mailbox>,
-    pub(super) request: Arc<Request>,
-    began: Option<Instant>,
-    /// In milliseconds of the clock.
-    pub(super) due: u64,
-    unsent: Option<Unsent>,
-}
 
 /// A stream that waits until others are done.
 pub(super) struct Pending {
@@ -48,34 +37,28 @@ const LONGEST_WAIT: u64 = 5000;
 
 impl Http2 {
     /// Takes a request in; `true` if it is answered.
-    pub(super) fn accept(
-        &mut self,
-        context: &Context<'_>,
-        request: http::Request<RecvStream>,
-        respond: SendResponse<Bytes>,
-    ) -> bool {
+    pub(super) fn accept(&mut self, request: http::Request<RecvStream>, respond: SendResponse<Bytes>) -> bool {
         self.received += 1;
         let service = &self.desk.service;
         service.site.refresh(&mut self.desk.site);
         let (head, content) = request.into_parts();
         let mut request = take_request(self.address);
-        let announced = match Arc::get_mut(&mut request) {
-            None => Err(Refusal::new(500, "a request was shared before it was read")),
+        let (announced, welcome) = match Arc::get_mut(&mut request) {
+            None => (Err(Refusal::new(500, "a request was shared before it was read")), Ok(())),
             Some(empty) => {
+                empty.address = self.address;
                 empty.is_secure = self.is_secure;
                 empty.max_params = service.config.max_query_parameters;
                 empty.max_cookies = service.config.max_cookies;
-                decode_request(&head, &service.head_limits(), empty)
+                let announced = decode_request(&head, &service.head_limits(), empty);
+                // The front knows the hosts that there are, and the proxies whose word is taken.
+                let welcome = if announced.is_ok() { service.front.receive(empty) } else { Ok(()) };
+                (announced, welcome)
             }
         };
         let began = service.log.wants_duration().then(Instant::now);
         let mut exchange = Exchange::new(None, Work::Done);
         exchange.began = began;
-        // The front knows the hosts that there are, and the proxies whose word is taken.
-        let welcome = match (&announced, Arc::get_mut(&mut request)) {
-            (Ok(_), Some(request)) => service.front.receive(request),
-            _ => Ok(()),
-        };
         let (content, refusal) = match (announced, welcome) {
             (Ok(announced), Ok(())) => {
                 exchange.request = Some(request);
@@ -107,11 +90,11 @@ impl Http2 {
             Work::Call(function)
                 if is_simple && function.expected_answer() == 0 && self.pending.is_empty() && self.shared.admit() =>
             {
-                self.call(context, exchange, respond, None);
+                self.call(exchange, respond, None);
                 return false;
             }
             _ if is_simple && !exchange.is_open() => {
-                self.answer(vec![exchange], &mut Some(respond), None);
+                self.answer(vec![exchange], respond, None);
                 return true;
             }
             _ => {}
@@ -120,7 +103,7 @@ impl Http2 {
         let waits = !self.pending.is_empty();
         let accepted = match waits {
             true => accepted,
-            false => match self.try_to_begin(context, accepted) {
+            false => match self.try_to_begin(accepted) {
                 Some(accepted) => accepted,
                 None => return false,
             },
@@ -139,7 +122,7 @@ impl Http2 {
     }
 
     /// Begins with a request if there are a permit and room for its answer; else gives it back.
-    fn try_to_begin(&mut self, context: &Context<'_>, mut accepted: Accepted) -> Option<Accepted> {
+    fn try_to_begin(&mut self, mut accepted: Accepted) -> Option<Accepted> {
         let expected = match &accepted.exchange.work {
             Work::Call(function) => function.expected_answer(),
             _ => 0,
@@ -155,43 +138,48 @@ impl Http2 {
             return Some(accepted);
         }
         match (&accepted.exchange.work, &accepted.content) {
-            (Work::Call(_), None) => self.call(context, accepted.exchange, accepted.respond, accepted.unsent),
+            (Work::Call(_), None) => self.call(accepted.exchange, accepted.respond, accepted.unsent),
             _ => self.give_task(accepted, Some(self.shared.permit())),
         }
         None
     }
 
     /// Calls the function that answers.
-    fn call(
-        &mut self,
-        context: &Context<'_>,
-        mut exchange: Exchange,
-        respond: SendResponse<Bytes>,
-        unsent: Option<Unsent>,
-    ) {
+    fn call(&mut self, mut exchange: Exchange, respond: SendResponse<Bytes>, unsent: Option<Unsent>) {
         let Some(request) = exchange.request.clone() else { return };
         let pooled = self.desk.wants_pool(&exchange.work);
         let began = exchange.began.take();
-        let held = Arc::clone(&self.shared) as _;
-        let mut mailbox = self.mailboxes.pop().unwrap_or_default();
-        match Arc::get_mut(&mut mailbox) {
-            Some(mailbox) => mailbox.hold(held),
-            None => mailbox = Arc::new(Mailbox::holding(held)),
+        let number = self.calls.next();
+        let mut used = self.mailboxes.pop();
+        let mailbox = match used.as_mut().and_then(Arc::get_mut) {
+            Some(mailbox) => {
+                mailbox.renumber(number);
+                used
+            }
+            None => None,
+        };
+        let mailbox = mailbox.unwrap_or_else(|| Arc::new(Mailbox::numbered(Arc::clone(&self.shared) as _, number)));
+        let mut exchanges = self.emptied.pop().unwrap_or_default();
+        exchanges.push(exchange);
+        let job = Job { exchanges, site: Arc::clone(&self.desk.site.1), mailbox: Arc::clone(&mailbox) };
+        match pooled {
+            true => self.desk.service.executor.push_to_pool(job),
+            false => self.jobs.push(job),
         }
-        let mut letter = self.letters.pop().unwrap_or_default();
-        letter.push(exchange);
-        self.desk.push(letter, pooled, Arc::clone(&mailbox));
-        // Nothing can have arrived yet; from now on this task is woken.
-        let _nothing = mailbox.poll(context);
         let due = self.desk.service.clock.now() + millis(self.desk.service.config.process_timeout);
-        self.calls.push(Call { respond: Some(respond), mailbox, request, began, due, unsent });
+        self.calls.push(due, Call { respond, mailbox, request, began, unsent });
+    }
+
+    /// Gives the executor what has come up.
+    pub(super) fn push_jobs(&mut self) {
+        self.desk.service.executor.push_all(&mut self.jobs);
     }
 
     /// Begins with those that had to wait, as far as there are permits and room.
-    pub(super) fn begin_pending(&mut self, context: &Context<'_>) {
+    pub(super) fn begin_pending(&mut self) {
         for pending in std::mem::take(&mut self.pending) {
             let Pending { accepted, due } = pending;
-            if let Some(accepted) = self.try_to_begin(context, accepted) {
+            if let Some(accepted) = self.try_to_begin(accepted) {
                 self.pending.push_back(Pending { accepted, due });
             }
         }
@@ -212,41 +200,38 @@ impl Http2 {
     }
 
     /// Answers what has come back from the executor; `true` if there was anything.
-    pub(super) fn deliver(&mut self, context: &mut Context<'_>) -> bool {
+    pub(super) fn deliver(&mut self) -> bool {
         if self.calls.is_empty() {
             return false;
         }
-        let mut has_news = false;
-        let mut calls = std::mem::take(&mut self.calls);
-        for call in &mut calls {
-            let Some(mut letter) = call.mailbox.poll(context) else { continue };
-            has_news = true;
-            letter.iter_mut().for_each(|exchange| exchange.began = call.began);
-            self.answer(letter, &mut call.respond, call.unsent.take());
-            call.respond = None;
+        let mut letters = self.shared.letters(std::mem::take(&mut self.letters));
+        let has_news = !letters.is_empty();
+        for (number, mut exchanges) in letters.drain(..) {
+            // Unless it was given up meanwhile.
+            let Some(mut call) = self.calls.take(number) else { continue };
+            // The exchange is the last that holds it, so that its memory is used again.
+            drop(call.request);
+            exchanges.iter_mut().for_each(|exchange| exchange.began = call.began);
+            self.answer(exchanges, call.respond, call.unsent);
             if let Some(empty) = Arc::get_mut(&mut call.mailbox).filter(|_| self.mailboxes.len() < MOST_WORKING) {
                 empty.let_go();
-                // The call itself is dropped below.
-                self.mailboxes.push(Arc::clone(&call.mailbox));
+                self.mailboxes.push(call.mailbox);
             }
         }
-        if has_news {
-            calls.retain(|call| call.respond.is_some());
-        }
-        self.calls = calls;
+        self.letters = letters;
         has_news
     }
 
-    /// Sends the answer that is all of this letter, if that is done at once; else gives the stream a task.
-    fn answer(&mut self, mut letter: Vec<Exchange>, respond: &mut Option<SendResponse<Bytes>>, unsent: Option<Unsent>) {
-        let (Some(exchange), Some(answering)) = (letter.first_mut(), respond.as_mut()) else { return };
+    /// Sends the answer that is all of these, if that is done at once; else gives the stream a task.
+    fn answer(&mut self, mut exchanges: Vec<Exchange>, mut respond: SendResponse<Bytes>, unsent: Option<Unsent>) {
+        let Some(exchange) = exchanges.first_mut() else { return };
         let mut rest = None;
         if self.is_sent_at_once(exchange) {
             self.desk.dress(exchange);
             let Work::Answered(mut response) = std::mem::replace(&mut exchange.work, Work::Done) else { return };
             let (head, content) = render(exchange, &mut response, &mut self.values, &self.desk.service.front);
             if let Content::Bytes(bytes) = content {
-                if let Ok(mut stream) = answering.send_response(head, false) {
+                if let Ok(mut stream) = respond.send_response(head, false) {
                     stream.reserve_capacity(bytes.len());
                     if stream.capacity() < bytes.len() {
                         rest = Some((stream, bytes));
@@ -257,13 +242,13 @@ impl Http2 {
                     }
                 }
             } else {
-                drop(answering.send_response(head, true));
+                drop(respond.send_response(head, true));
             }
             if rest.is_none() {
-                return self.done.push(letter);
+                return self.done.push(exchanges);
             }
         }
-        let (Some(exchange), Some(respond)) = (letter.pop(), respond.take()) else { return };
+        let Some(exchange) = exchanges.pop() else { return };
         let accepted = Accepted { exchange, respond, content: None, awaited: None, unsent };
         match rest {
             Some((stream, bytes)) => drop(self.spawn(self.stream(accepted, None).run_sending(stream, bytes))),
@@ -302,10 +287,10 @@ impl Http2 {
         }
         let lines = self.done.iter().flatten().map(|exchange| line(exchange, &self.client));
         self.desk.service.log.access(lines, &Moment::now());
-        for mut letter in self.done.drain(..) {
-            letter.drain(..).for_each(recycle);
-            if self.letters.len() < MOST_WORKING {
-                self.letters.push(letter);
+        for mut exchanges in self.done.drain(..) {
+            exchanges.drain(..).for_each(recycle);
+            if self.emptied.len() < MOST_WORKING {
+                self.emptied.push(exchanges);
             }
         }
     }
@@ -316,10 +301,7 @@ impl Http2 {
             let is_reset = |respond: &mut SendResponse<Bytes>, context: &mut Context<'_>| {
                 u32::from(respond.stream_id()) == id && !matches!(respond.poll_reset(context), Poll::Pending)
             };
-            let mut has_left =
-                |call: &mut Call| call.respond.as_mut().is_some_and(|respond| is_reset(respond, context));
-            if let Some(at) = self.calls.iter_mut().position(&mut has_left) {
-                let call = self.calls.remove(at);
+            if let Some(call) = self.calls.take_if(|call| is_reset(&mut call.respond, context)) {
                 self.desk.abandon(&call.mailbox, Some(&call.request), &Stop::Gone);
             }
             self.pending.retain_mut(|pending| !is_reset(&mut pending.accepted.respond, context));
@@ -328,13 +310,12 @@ impl Http2 {
 
     /// Answers with 504 what took too long, and with 503 what waited too long.
     pub(super) fn give_up_late(&mut self, now: u64) {
-        while self.calls.first().is_some_and(|call| call.due < now) {
-            let call = self.calls.remove(0);
+        while let Some(call) = self.calls.take_late(now) {
             self.desk.abandon(&call.mailbox, Some(&call.request), &Stop::TimedOut);
             self.desk.note_late(&call.request);
             let mut exchange = Exchange::new(Some(call.request), Work::Status(504, None));
             exchange.began = call.began;
-            let Some(respond) = call.respond else { continue };
+            let respond = call.respond;
             self.give_task(Accepted { exchange, respond, content: None, awaited: None, unsent: None }, None);
         }
         // Who waits because of what the client does not take waits for the client.

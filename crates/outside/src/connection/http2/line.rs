@@ -31,6 +31,8 @@ struct Inner {
     out: Vec<u8>,
     sent: usize,
     has_spoken: bool,
+    /// Nothing more has come in; until the task is polled anew, there is no point in asking again.
+    is_dry: bool,
     /// `h2` has been told to wait until the socket takes more.
     is_awaited: bool,
     /// When bytes last came in, in milliseconds of the clock.
@@ -64,6 +66,7 @@ pub(super) fn line(stream: Stream, before: Input, service: Arc<Service>) -> (Wir
         out: Vec::new(),
         sent: 0,
         has_spoken: false,
+        is_dry: false,
         is_awaited: false,
         heard: now,
         blocked: None,
@@ -72,6 +75,11 @@ pub(super) fn line(stream: Stream, before: Input, service: Arc<Service>) -> (Wir
 }
 
 impl Line {
+    /// The connection's task is polled: something may have come in.
+    pub(super) fn refresh(&self) {
+        lock(&self.0).is_dry = false;
+    }
+
     pub(super) fn state(&self) -> State {
         let inner = lock(&self.0);
         State {
@@ -155,8 +163,8 @@ impl Inner {
     }
 
     fn poll_read(&mut self, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        if self.counter.is_spent() {
-            // The task looks at the state of its line whenever `h2` has nothing to do.
+        // Of frames that cost too much the task hears when `h2` has nothing to do.
+        if self.is_dry || self.counter.is_spent() {
             return Poll::Pending;
         }
         if self.before.unread().is_empty() {
@@ -166,6 +174,7 @@ impl Inner {
                 self.before.filled(count);
             }
             self.before.unused();
+            self.is_dry = read.is_pending();
             ready!(read)?;
         }
         let count = self.before.unread().len().min(buffer.remaining());

@@ -8,6 +8,7 @@
 mod calls;
 mod exchange;
 mod inbound;
+mod ledger;
 mod line;
 mod receive;
 mod send;
@@ -25,11 +26,12 @@ use h2::{Ping, PingPong, Reason, server};
 use super::desk::Desk;
 use super::handle::{Order, Stop, millis};
 use super::{Connection, DRAIN_BYTES, DRAIN_TIME, Seat};
-use crate::executor::{Exchange, Mailbox};
-use calls::{Call, Pending};
+use crate::executor::{Exchange, Job, Mailbox};
+use calls::Pending;
+use ledger::Ledger;
 use line::{Line, State, Wire, line};
 use send::Values;
-use shared::Shared;
+use shared::{Letter, Shared};
 
 /// Streams at a time, in bytes what a stream and all of them together may send before it was taken, and what one may have
 /// ready to be sent (edge.md section 1, performance.md section 11).
@@ -54,16 +56,19 @@ pub(super) struct Http2 {
     is_secure: bool,
     /// The address as text, for the log.
     client: Arc<[u8]>,
-    /// Streams that wait for the answer of a function, in the order in which they were called.
-    calls: Vec<Call>,
+    /// Streams that wait for the answer of a function.
+    calls: Ledger,
+    /// For the executor.
+    jobs: Vec<Job>,
     /// Streams for which there is no permit.
     pending: VecDeque<Pending>,
-    /// What was answered and is to be logged, each as it came; and letters that are empty.
+    /// What was answered and is to be logged, each as it came.
     done: Vec<Vec<Exchange>>,
-    letters: Vec<Vec<Exchange>>,
     received: u64,
     values: Values,
     /// To be used again.
+    emptied: Vec<Vec<Exchange>>,
+    letters: Vec<Letter>,
     mailboxes: Vec<Arc<Mailbox>>,
     pings: Option<PingPong>,
     /// In milliseconds of the clock: since when a ping is not answered, there is no stream, a header block is not complete,
@@ -108,6 +113,7 @@ async fn handshake(wire: Wire, line: &Line, desk: &Desk) -> Option<server::Conne
     let mut handshake = builder.handshake(wire);
     desk.handle.set_deadline(desk.service.clock.after(config.first_byte_timeout));
     let h2 = poll_fn(|context| {
+        line.refresh();
         let shaken = std::pin::Pin::new(&mut handshake).poll(context);
         // Whether it has gone out will be seen by the next write.
         let _is_on_its_way = line.poll_flush(context);
@@ -141,12 +147,14 @@ impl Http2 {
             address,
             is_secure,
             client: client.into(),
-            calls: Vec::new(),
+            calls: Ledger::default(),
+            jobs: Vec::new(),
             pending: VecDeque::new(),
             done: Vec::new(),
-            letters: Vec::new(),
             received: 0,
             values: Values::default(),
+            emptied: Vec::new(),
+            letters: Vec::new(),
             mailboxes: Vec::new(),
             pinged: None,
             idle: None,
@@ -161,12 +169,13 @@ impl Http2 {
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
         self.shared.belongs_to(context);
         self.values.pass();
+        self.line.refresh();
         loop {
-            let mut has_news = self.deliver(context);
+            let mut has_news = self.deliver();
             // This reads, and writes what the streams have to say.
             loop {
                 match self.h2.poll_accept(context) {
-                    Poll::Ready(Some(Ok((request, respond)))) => has_news |= self.accept(context, request, respond),
+                    Poll::Ready(Some(Ok((request, respond)))) => has_news |= self.accept(request, respond),
                     Poll::Ready(Some(Err(_)) | None) => return Poll::Ready(()),
                     Poll::Pending => break,
                 }
@@ -175,7 +184,8 @@ impl Http2 {
             if state.has_touched {
                 self.look_after_resets(context);
             }
-            self.begin_pending(context);
+            self.begin_pending();
+            self.push_jobs();
             self.log_done();
             if !has_news && !self.steer(&state) {
                 match self.line.poll_flush(context) {
@@ -240,7 +250,7 @@ impl Http2 {
     fn next_deadline(&self, state: &State) -> u64 {
         let config = &self.desk.service.config;
         let dues = [
-            self.calls.first().map(|call| call.due),
+            self.calls.due(),
             self.pending.front().map(|pending| pending.due).filter(|_| !self.shared.is_full()),
             Some(self.ping_due(state)),
             self.idle.map(|since| since + millis(config.keep_alive_idle)),
@@ -303,7 +313,9 @@ impl Http2 {
         self.give_up_late(now);
         if self.idle.is_some() {
             // A connection that rests holds little.
-            (self.calls, self.letters, self.done, self.mailboxes) = Default::default();
+            self.calls.shrink();
+            self.jobs.shrink_to_fit();
+            (self.done, self.emptied, self.letters, self.mailboxes) = Default::default();
         }
         context.waker().wake_by_ref();
         false
@@ -317,7 +329,7 @@ impl Http2 {
 
     /// Waits until the client has read the last word, or a bound is reached (RFC 9112 section 9.6 says why).
     async fn close(mut self: Box<Self>) {
-        for call in self.calls.drain(..) {
+        for call in self.calls.drain() {
             self.desk.abandon(&call.mailbox, Some(&call.request), &Stop::Gone);
         }
         self.pending.clear();

@@ -4,10 +4,10 @@
 //! any more, so that resetting does not buy another handler.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Waker};
 
-use crate::executor::Held;
+use crate::executor::{Exchange, Held};
 
 /// Requests that may be worked on at a time, whether their streams are there or not.
 pub(super) const MOST_WORKING: usize = 100;
@@ -17,7 +17,7 @@ const MOST_HELD: usize = 1 << 20;
 const MOST_SPOOLED: usize = 16;
 
 /// The state that is shared.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Shared {
     working: AtomicUsize,
     /// Somebody waits for a permit.
@@ -27,21 +27,22 @@ pub(super) struct Shared {
     received: AtomicUsize,
     spooled: AtomicUsize,
     connection: OnceLock<Waker>,
+    letters: Mutex<Vec<Letter>>,
 }
 
+/// What came of a call, and its number.
+pub(super) type Letter = (u64, Vec<Exchange>);
+
 /// The right to work on one request.
-#[derive(Debug)]
 pub(super) struct Permit(Arc<Shared>);
 
 /// Bytes of an answer that are in memory, or will be, until the client takes them.
-#[derive(Debug)]
 pub(super) struct Unsent {
     shared: Arc<Shared>,
     bytes: usize,
 }
 
 /// Content that a request has brought so far.
-#[derive(Debug)]
 pub(super) struct Received {
     shared: Arc<Shared>,
     bytes: usize,
@@ -49,7 +50,6 @@ pub(super) struct Received {
 }
 
 /// One more stream that sends.
-#[derive(Debug)]
 pub(super) struct Sender(Arc<Shared>);
 
 impl Shared {
@@ -97,12 +97,23 @@ impl Shared {
         self.unsent.load(Ordering::Relaxed) > 0
     }
 
+    /// Those that have arrived since, in place of these, which are empty.
+    pub(super) fn letters(&self, emptied: Vec<Letter>) -> Vec<Letter> {
+        std::mem::replace(&mut *self.lock_letters(), emptied)
+    }
+
+    fn lock_letters(&self) -> MutexGuard<'_, Vec<Letter>> {
+        self.letters.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn wake(&self) {
-        if self.is_wanted.swap(false, Ordering::SeqCst)
-            && let Some(connection) = self.connection.get()
-        {
-            connection.wake_by_ref();
+        if self.is_wanted.load(Ordering::SeqCst) && self.is_wanted.swap(false, Ordering::SeqCst) {
+            self.wake_connection();
         }
+    }
+
+    fn wake_connection(&self) {
+        self.connection.get().into_iter().for_each(Waker::wake_by_ref);
     }
 
     /// A sender for a stream that has content to send.
@@ -121,6 +132,16 @@ impl Held for Shared {
     fn let_go(&self) {
         self.working.fetch_sub(1, Ordering::SeqCst);
         self.wake();
+    }
+
+    fn take_in(&self, number: u64, exchanges: Vec<Exchange>) {
+        let mut letters = self.lock_letters();
+        letters.push((number, exchanges));
+        let is_first = letters.len() == 1;
+        drop(letters);
+        if is_first {
+            self.wake_connection();
+        }
     }
 }
 
