@@ -28,7 +28,7 @@ ROOT = Path(__file__).parent.parent
 def binary() -> str:
     target = ROOT / "target"
     build = ["cargo", "build", "--quiet", "--offline", "--package", "outside-cli", "--target-dir", str(target)]
-    subprocess.run(build, cwd=ROOT, check=True, timeout=100)
+    subprocess.run(build, cwd=ROOT, check=True, timeout=600)
     return str(target / "debug/outside")
 
 

@@ -125,7 +125,7 @@ def test_rust_quick_start_from_another_project(tmp_path: Path):
     # The target folder of the workspace: what the Rust tests have built is not built again.
     target = ROOT / "target"
     build = ["cargo", "build", "--quiet", "--offline", "--target-dir", str(target)]
-    subprocess.run(build, cwd=tmp_path, check=True, timeout=100)
+    subprocess.run(build, cwd=tmp_path, check=True, timeout=600)
     with Program([str(target / "debug/quick-start")], tmp_path) as server:
         status, output = curl(f"curl {server.wait_for_url()}/hello")
         assert (status, output) == (200, "Hello, World!")

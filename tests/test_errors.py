@@ -101,6 +101,24 @@ def test_error_handlers_answer_what_the_server_refuses(serve):
     assert seen == [(404, "GET", "/unknown"), (500, "GET", "/raise"), (413, "POST", "/a"), (417, "POST", "/a")]
 
 
+def test_an_error_handler_that_returns_a_pair_means_the_built_in_page(serve):
+    running = serve({})
+    running.server.set_errorhandler(404, lambda request, message=None: (404, "not here"))
+    running.server.set_errorhandler(405, lambda request, message=None: (404, "nowhere"))
+    running.server.get("/a")(lambda: "a")
+    running.server.get("/b")(lambda: (404, None))
+    running.server.errorhandler(410)(lambda: (451, "not even gone"))
+    running.server.get("/c")(lambda: (410, None))
+    answers = {(method, path): running.fetch(path, method) for method, path in
+               (("GET", "/none"), ("POST", "/a"), ("GET", "/b"), ("GET", "/c"))}  # fmt: skip
+    assert {asked: (answer.status, answer.text.strip()) for asked, answer in answers.items()} == {
+        ("GET", "/none"): (404, "404 Not Found: not here"),
+        ("POST", "/a"): (404, "404 Not Found: nowhere"),
+        ("GET", "/b"): (404, "404 Not Found: not here"),
+        ("GET", "/c"): (451, "451 Unavailable For Legal Reasons: not even gone"),
+    }
+
+
 def test_before_a_head_was_read_the_page_is_the_built_in_one(serve):
     called = []
     running = serve({})

@@ -198,7 +198,11 @@ def _failed(scope: Scope, request: Request, code: int, message: str | None) -> _
     handler = scope.of_code(code)
     if handler is not None:
         try:
-            return _response((yield handler(request, message)), code)
+            answer = yield handler(request, message)
+            if not isinstance(answer, tuple):
+                return _response(answer, code)
+            # The built-in page: another error handler would have no end.
+            code, message = _outside._code_and_message(answer)
         except Exception as error:
             _log(request, f"the error handler of {code} failed", error)
     return _outside._error_page(request, code, message)

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use outside::{Error, ErrorHandler, Inline, Response};
+use outside::{Error, ErrorHandler, Inline, Response, error_page};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 
@@ -81,7 +81,10 @@ impl ErrorHandler for ErrorFunction {
                 Ok((Returned::Response(response), true)) => Ok(response),
                 // What is not a Response has no status of its own.
                 Ok((Returned::Response(response), false)) => Ok(response.with_status(code)),
-                Ok((Returned::Code(..), _)) => Err(Error::new("an error handler may not ask for another one")),
+                // Another error handler would have no end.
+                Ok((Returned::Code(code, message), _)) => {
+                    Ok(error_page(request.map(|request| &**request), code, message.as_deref()))
+                }
                 Err(error) => {
                     log_exception(py, &format!("the error handler of {code} failed"), &error);
                     Err(Error::status(500, None))
