@@ -18,7 +18,7 @@ from outside import ContentError, OutsideHTTP, Response
 from gauge import MIB, forget_peak, need_proc, peak_memory, resident_memory
 from harness import Running, Script, wait_until
 from test_curl import CURL, curl
-from wire import DEADLINE
+from wire import DEADLINE, request_bytes
 
 
 def digest(request):
@@ -295,6 +295,19 @@ def test_an_async_handler_is_not_blocked_by_mistake(stream, records):
 
     assert stream(handler).fetch("/", "POST", {}, b"abc").status == 500
     records.wait_for("async for piece in request.iter_body()")
+
+
+@pytest.mark.parametrize("piece", [16 * MIB, 50_001], ids=["at once", "in pieces"])
+@pytest.mark.parametrize("size", [16_384, 65_536, 65_537, 1_000_000, MIB + 1, 3 * MIB])
+def test_content_ends_where_it_says(serve, size, piece):
+    """What comes right behind it is the next request, whether it waits in memory or in a file."""
+    content = os.urandom(size)
+    sent = request_bytes("/", "POST", (), content) + request_bytes("/", "POST", (), b"next")
+    with serve(digest).wire() as wire:
+        for start in range(0, len(sent), piece):
+            wire.send(sent[start : start + piece])
+        for expected in (content, b"next"):
+            assert wire.receive_answer().text == hashlib.sha256(expected).hexdigest()
 
 
 @KINDS

@@ -1,10 +1,11 @@
 //! Memory that connections borrow while there is something in it, and give back.
 //!
-//! An idle connection holds none. The pool belongs to the thread that happens to drive the event loop.
+//! An idle connection holds none. The pool belongs to the thread that happens to drive the event loop, but for large content:
+//! that is shared by all threads, or each of them that ever drives the loop would keep the most there ever was.
 
 use std::cell::RefCell;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::executor::Exchange;
 use crate::message::Request;
@@ -128,11 +129,111 @@ pub(super) fn take_request(address: SocketAddr) -> Arc<Request> {
 pub(super) fn recycle(exchange: Exchange) {
     let Some(mut request) = exchange.request else { return };
     if let Some(inner) = Arc::get_mut(&mut request) {
+        if inner.content.capacity() >= LARGE {
+            give_content(std::mem::take(&mut inner.content));
+        }
         inner.clear();
         POOL.with_borrow_mut(|pool| {
             if pool.requests.len() < REQUESTS_KEPT {
                 pool.requests.push(request);
             }
         });
+    }
+}
+
+/// Content that needs as much room as this has it from the memory that threads share, in multiples of it …
+pub(super) const LARGE: usize = 256 << 10;
+/// … of which so much at most is kept,
+const MOST_KEPT: usize = 64 << 20;
+/// in pieces no larger than this.
+const LARGEST_KEPT: usize = 4 << 20;
+
+static LARGE_CONTENTS: Mutex<LargeContents> = Mutex::new(LargeContents { free: Vec::new(), bytes: 0, unused: 0 });
+
+/// Buffers of large content that nobody uses.
+struct LargeContents {
+    free: Vec<Vec<u8>>,
+    /// Of all of them together.
+    bytes: usize,
+    /// So many of them, the first ones, have not been asked for since the last look.
+    unused: usize,
+}
+
+impl LargeContents {
+    fn take(&mut self) -> Option<Vec<u8>> {
+        let found = self.free.pop()?;
+        self.bytes -= found.capacity();
+        self.unused = self.unused.min(self.free.len());
+        Some(found)
+    }
+
+    /// Keeps an empty buffer, or gives it back.
+    fn give(&mut self, buffer: Vec<u8>) -> Option<Vec<u8>> {
+        let size = buffer.capacity();
+        if size > LARGEST_KEPT || self.bytes + size > MOST_KEPT {
+            return Some(buffer);
+        }
+        self.bytes += size;
+        self.free.push(buffer);
+        None
+    }
+
+    /// Those that nobody has asked for since this was called last.
+    fn trim(&mut self) -> Vec<Vec<u8>> {
+        let unused: Vec<_> = self.free.drain(..self.unused).collect();
+        self.bytes -= unused.iter().map(Vec::capacity).sum::<usize>();
+        self.unused = self.free.len();
+        unused
+    }
+}
+
+/// An empty buffer with room for this much.
+pub(super) fn take_content(room: usize) -> Vec<u8> {
+    let found = large_contents().take();
+    found.filter(|buffer| buffer.capacity() >= room).unwrap_or_else(|| Vec::with_capacity(room.next_multiple_of(LARGE)))
+}
+
+fn give_content(mut buffer: Vec<u8>) {
+    buffer.clear();
+    // What is too much is freed when the lock is open again.
+    let _too_much = large_contents().give(buffer);
+}
+
+/// Lets go of large buffers that have not been used since this was called last; called several times a second.
+pub(crate) fn trim_memory() {
+    let _unused = large_contents().trim();
+}
+
+fn large_contents() -> MutexGuard<'static, LargeContents> {
+    LARGE_CONTENTS.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_used_between_two_looks_is_let_go() {
+        let mut contents = LargeContents { free: Vec::new(), bytes: 0, unused: 0 };
+        for _ in 0..3 {
+            assert!(contents.give(Vec::with_capacity(LARGE)).is_none());
+        }
+        assert_eq!(contents.trim().len(), 0);
+        let taken = contents.take().expect("three are there");
+        assert!(contents.give(taken).is_none());
+        // Two were not asked for.
+        assert_eq!(contents.trim().len(), 2);
+        assert_eq!((contents.free.len(), contents.bytes), (1, LARGE));
+        assert_eq!(contents.trim().len(), 1);
+        assert!(contents.take().is_none());
+        assert_eq!(contents.bytes, 0);
+    }
+
+    #[test]
+    fn what_is_kept_has_a_limit() {
+        let mut contents = LargeContents { free: Vec::new(), bytes: 0, unused: 0 };
+        assert!(contents.give(Vec::with_capacity(LARGEST_KEPT + 1)).is_some());
+        let refused = (0..20).filter(|_| contents.give(Vec::with_capacity(LARGEST_KEPT)).is_some()).count();
+        assert_eq!((contents.bytes, refused), (MOST_KEPT, 4));
     }
 }

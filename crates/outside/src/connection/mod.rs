@@ -33,6 +33,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+pub(crate) use buffer::trim_memory;
 pub(crate) use handle::{Clock, Crowd, Handle, Handles, Order};
 use handle::{Stop, Waiting};
 use handshake::Greeting;

@@ -3,10 +3,12 @@
 //! All safe requests without a body that one read brought are taken together; any other waits until what is before it
 //! has been answered (RFC 9112 section 9.3.2).
 
+use std::future::poll_fn;
 use std::sync::{Arc, OnceLock};
+use std::task::Poll;
 use std::time::Instant;
 
-use super::buffer::take_request;
+use super::buffer::{LARGE, take_content, take_request};
 use super::spool::Spool;
 use super::{Connection, Stop, Waiting};
 use crate::error::Refusal;
@@ -21,6 +23,12 @@ use crate::transport::Door;
 const MOST_TOGETHER: usize = 64;
 /// The minimum rate of a body is measured over this long, in milliseconds.
 pub(super) const RATE_WINDOW: u64 = 10_000;
+/// Content is read in pieces of at most this size, so that one fast client does not keep the loop.
+const LARGEST_READ: usize = 256 << 10;
+/// Room for content is made in steps: so much at first, so that who only declares much costs little; then this, or as much again.
+const FIRST_ROOM: usize = 64 << 10;
+const MORE_ROOM: usize = 2 << 20;
+const LITTLE_ROOM: usize = 4 << 10;
 pub(super) const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
 /// A head that is refused, and what is known of it: all but the framing, or for the log alone the request line.
@@ -198,6 +206,7 @@ impl Connection {
         Ok(())
     }
 
+    /// Takes all of a body, to memory or a file.
     async fn read_body(&mut self, request: &mut Arc<Request>, framing: Framing) -> Result<(), BodyFault> {
         let max = self.desk.service.config.max_body_size;
         let limits = self.desk.service.head_limits();
@@ -249,7 +258,10 @@ impl Connection {
                 (since, had) = (self.desk.service.clock.now(), so_far);
             }
             self.set_transfer_deadline(since, so_far - had, self.desk.service.config.body_stall_timeout);
-            self.read(Waiting::Transfer).await?;
+            match framing.body {
+                BodyLength::Known(length) => self.read_content(&mut content, length - so_far).await?,
+                BodyLength::Chunked => self.read(Waiting::Transfer).await.map(drop)?,
+            }
         }
         let request = Arc::get_mut(request).ok_or(SHARED)?;
         request.form_limits.clone_from(&self.desk.service.config.form_limits);
@@ -258,6 +270,26 @@ impl Connection {
             None => request.content = content,
         }
         Ok(())
+    }
+
+    /// Reads once, to where content lies of which so much is missing; or into the input, where that is as good.
+    async fn read_content(&mut self, content: &mut Vec<u8>, missing: u64) -> Result<(), Stop> {
+        let Self { desk, stream, .. } = &mut *self;
+        if missing < desk.service.config.recv_size as u64 || stream.is_secure() {
+            return self.read(Waiting::Transfer).await.map(drop);
+        }
+        let missing = usize::try_from(missing).unwrap_or(usize::MAX);
+        make_room(content, missing, desk.service.config.spool_above);
+        let most = missing.min(LARGEST_READ);
+        poll_fn(|context| match stream.poll_read_behind(context, content, most) {
+            Poll::Ready(Ok(1..)) => Poll::Ready(Ok(())),
+            Poll::Ready(_) => Poll::Ready(Err(Stop::Gone)),
+            Poll::Pending => match desk.handle.stop(context, Waiting::Transfer) {
+                Some(stop) => Poll::Ready(Err(stop)),
+                None => Poll::Pending,
+            },
+        })
+        .await
     }
 
     /// Answers with an error and ends the conversation: what follows cannot be trusted to be a request.
@@ -273,4 +305,21 @@ impl Connection {
         exchange.fragment = fragment;
         self.exchanges.push(exchange);
     }
+}
+
+/// Makes room behind content, if there is next to none: exactly as much as is missing, or as lies in memory before it goes to a file.
+fn make_room(content: &mut Vec<u8>, missing: usize, spool_above: usize) {
+    if content.capacity() - content.len() >= missing.min(LITTLE_ROOM) {
+        return;
+    }
+    let most = missing.min(spool_above.saturating_add(LARGEST_READ).saturating_sub(content.len()).max(LARGEST_READ));
+    let step = if content.len() < FIRST_ROOM { FIRST_ROOM } else { content.len().max(MORE_ROOM) };
+    let room = content.len() + most.min(step);
+    if room < LARGE {
+        content.reserve_exact(room - content.len());
+        return;
+    }
+    let mut larger = take_content(room);
+    larger.extend_from_slice(content);
+    *content = larger;
 }

@@ -17,7 +17,7 @@ use tokio::task::AbortHandle;
 pub(crate) use doorbell::Doorbell;
 
 use crate::config::Config;
-use crate::connection::{DRAINING, Order, RETIRING, Service};
+use crate::connection::{DRAINING, Order, RETIRING, Service, trim_memory};
 use crate::error::Error;
 use crate::executor::Host;
 use crate::log::{Level, Log, LogSink};
@@ -334,6 +334,7 @@ async fn tick(service: Arc<Service>, control: Arc<Control>) {
     loop {
         interval.tick().await;
         service.handles.tick(&service.clock);
+        trim_memory();
         if service.executor.tick(service.config.termination_timeout) {
             control.retire();
         }

@@ -7,10 +7,11 @@ mod tls;
 
 use std::fs::File;
 use std::io;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 
-use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
+use bytes::BufMut as _;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
 pub(crate) use crate::message::NO_ADDRESS;
@@ -83,6 +84,23 @@ impl Stream {
             Self::Tls(stream) => return stream.poll_read(context, buffer),
         };
         polled.map_ok(|()| filled.filled().len())
+    }
+
+    /// The same behind what the buffer holds already, at most so much, and without growing it. TLS cannot: its records are
+    /// decrypted in place.
+    pub(crate) fn poll_read_behind(
+        &mut self,
+        context: &mut Context<'_>,
+        buffer: &mut Vec<u8>,
+        most: usize,
+    ) -> Poll<io::Result<usize>> {
+        let room = most.min(buffer.capacity() - buffer.len());
+        let mut buffer = buffer.limit(room);
+        match self {
+            Self::Tcp(stream) => pin!(stream.read_buf(&mut buffer)).poll(context),
+            Self::Unix(stream) => pin!(stream.read_buf(&mut buffer)).poll(context),
+            Self::Tls(_) => Poll::Ready(Err(io::ErrorKind::Unsupported.into())),
+        }
     }
 
     /// Writes some of these, one after the other.
