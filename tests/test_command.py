@@ -22,6 +22,8 @@ from test_log_lines import HOSTILE
 from wire import DEADLINE, Wire, fetch
 
 ROOT = Path(__file__).parent.parent
+# The first one builds the command, on a machine that may be busy.
+pytestmark = pytest.mark.timeout(700)
 
 
 @pytest.fixture(scope="session")

@@ -112,6 +112,7 @@ def test_the_table_names_every_config_key():
     assert shown == {key: repr(value).replace("'", '"') for key, value in config.items() if key != "host"}
 
 
+@pytest.mark.timeout(700)
 def test_rust_quick_start_from_another_project(tmp_path: Path):
     """A package that depends on the crate by its path, as `cargo add --path` writes it, serves the Rust quick start."""
     rust = next(block for block in blocks(ROOT / "README.md") if block.language.startswith("rust"))
