@@ -277,6 +277,10 @@ _PEERS = (
         "the floor: httparse, a path comparison, a Date; no limits, no timers, no bodies", crate="httparse",
     ),
     Peer(
+        "epoll-room", "bare epoll loop (Rust)", lambda port: [str(paths.RUST_BIN / "epoll_room"), str(port)],
+        "the floor: one frame built, one write for each member; no limits, no timers", crate="httparse",
+    ),
+    Peer(
         "outside-h2-tls", "outside, TLS and HTTP/2", _ours_tls, "TLS, HTTP/2 by ALPN; access log off, defaults otherwise",
         python=paths.OUR_PYTHON, ours=True,
     ),

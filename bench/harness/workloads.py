@@ -51,6 +51,7 @@ ROOM_PEERS = (
     "granian-asgi-ws",
     "granian-rsgi-ws",
     "gunicorn-asgi",
+    "epoll-room",
 )
 H2_PEERS = ("outside", "granian-h2", "hypercorn-h2", "hyper-h2")
 TLS_PEERS = ("outside-tls", "granian-tls", "nginx-tls-granian")

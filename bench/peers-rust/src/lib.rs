@@ -1,7 +1,8 @@
 //! What the Rust peers share: the port from the command line and the runtime of one core.
 //!
 //! Each peer is a program of its own in `bin/`: `hyper_hello`, `hyper_h2`, `axum_hello`, `epoll_hello` answer `GET /hello` with
-//! `text/plain` "Hello, World!" and a `Date`; `fastwebsockets_echo`, `tungstenite_echo` open a WebSocket on any path.
+//! `text/plain` "Hello, World!" and a `Date`; `fastwebsockets_echo`, `tungstenite_echo` open a WebSocket on any path and
+//! echo; in `epoll_room` everybody gets what one says.
 
 use std::io;
 use std::net::SocketAddr;
