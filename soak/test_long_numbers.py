@@ -29,7 +29,7 @@ def test_ten_thousand_idle_connections():
     assert each <= 4096
 
 
-@pytest.mark.parametrize(("style", "count", "most"), [("callbacks", 15_000, 2.75), ("async", 15_000, 8), ("blocking", 2000, 40)])
+@pytest.mark.parametrize(("style", "count", "most"), [("callbacks", 15_000, 2), ("async", 15_000, 8), ("blocking", 2000, 40)])
 def test_thousands_of_websockets(style, count, most):
     """All are open at once and answer; how many depends on the limit of descriptors (`ulimit -Hn`)."""
     count, each = idle_websocket_memory(style, count)

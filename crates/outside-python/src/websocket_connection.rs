@@ -61,14 +61,14 @@ pub(crate) fn to_python<'py>(py: Python<'py>, message: &Message) -> PyResult<Bou
 /// What is to be sent: `str` and texts that were received as text, other bytes as binary.
 pub(crate) fn from_python(data: &Bound<'_, PyAny>) -> PyResult<Message> {
     if let Ok(text) = data.cast::<PyString>() {
-        return Ok(Message::text(text.to_str()?));
+        return Ok(Message::from(text.to_str()?));
     }
     if let Ok(bytes) = data.cast::<PyBytes>() {
         if !data.is_exact_instance_of::<PyBytes>()
             && data.is_instance(text_type(data.py())?)?
             && let Ok(text) = std::str::from_utf8(bytes.as_bytes())
         {
-            return Ok(Message::text(text));
+            return Ok(Message::from(text));
         }
         return Ok(Message::from(bytes.as_bytes()));
     }

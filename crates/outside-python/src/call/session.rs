@@ -1,10 +1,11 @@
 //! Handlers of WebSockets: plain functions that block or are called, `async def` functions on the asyncio loop.
 
-use std::collections::HashMap;
+use std::collections::HashSet;
+use std::hash::{Hash, Hasher};
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex};
 
-use outside::{Error, Message, SessionData, SessionHandler, Style};
+use outside::{Error, Message, SessionHandler, Style};
 use pyo3::prelude::*;
 
 use super::asynchronous::EventLoop;
@@ -22,7 +23,17 @@ pub(crate) struct Handlers {
     /// A `Style`, kept where it can be had without the interpreter.
     style: AtomicU8,
     /// Connections that are open, for `_active_requests`.
-    open: Mutex<HashMap<usize, outside::WebSocketConnection>>,
+    open: Mutex<HashSet<Open>>,
+}
+
+/// A connection among others.
+#[derive(PartialEq, Eq)]
+struct Open(outside::WebSocketConnection);
+
+impl Hash for Open {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.id().hash(state);
+    }
 }
 
 #[derive(Clone, Default)]
@@ -103,15 +114,15 @@ impl Handlers {
 
     /// The connections that are open now.
     pub(crate) fn active(&self) -> Vec<outside::WebSocketConnection> {
-        lock(&self.open).values().cloned().collect()
+        lock(&self.open).iter().map(|open| open.0.clone()).collect()
     }
 
     pub(crate) fn begin(&self, connection: &outside::WebSocketConnection) {
-        lock(&self.open).insert(connection.id(), connection.clone());
+        lock(&self.open).insert(Open(connection.clone()));
     }
 
     pub(crate) fn end(&self, connection: &outside::WebSocketConnection) {
-        let ended = lock(&self.open).remove(&connection.id());
+        let ended = lock(&self.open).take(&Open(connection.clone()));
         drop(ended);
     }
 
@@ -131,11 +142,8 @@ impl Handlers {
 }
 
 /// The connection as its handlers see it: the same object from first to last.
-fn object<'py>(
-    py: Python<'py>,
-    connection: &outside::WebSocketConnection,
-    data: &mut SessionData,
-) -> PyResult<Bound<'py, PyAny>> {
+fn object<'py>(py: Python<'py>, connection: &outside::WebSocketConnection) -> PyResult<Bound<'py, PyAny>> {
+    let mut data = connection.session_data();
     if let Some(object) = data.as_ref().and_then(|data| data.downcast_ref::<Py<WebSocketConnection>>()) {
         return Ok(object.bind(py).clone().into_any());
     }
@@ -170,14 +178,14 @@ impl SessionHandler for PythonSession {
         }
     }
 
-    fn open(&self, connection: &outside::WebSocketConnection, data: &mut SessionData) -> Result<(), Error> {
+    fn open(&self, connection: &outside::WebSocketConnection) -> Result<(), Error> {
         if self.style() == Style::Elsewhere {
             return EventLoop::open_session(Arc::clone(&self.0), connection.clone());
         }
         self.0.begin(connection);
         Python::attach(|py| {
             let functions = self.0.functions();
-            let result = object(py, connection, data).and_then(|object| {
+            let result = object(py, connection).and_then(|object| {
                 for function in [&functions.open, &functions.connection].into_iter().flatten() {
                     awaited(py, function.bind(py).call1((&object,))?)?;
                 }
@@ -187,26 +195,21 @@ impl SessionHandler for PythonSession {
         })
     }
 
-    fn message(
-        &self,
-        connection: &outside::WebSocketConnection,
-        message: Message,
-        data: &mut SessionData,
-    ) -> Result<(), Error> {
+    fn message(&self, connection: &outside::WebSocketConnection, message: Message) -> Result<(), Error> {
         let Some(function) = lock(&self.0.functions).message.clone() else { return Ok(()) };
         Python::attach(|py| {
-            let result = object(py, connection, data)
+            let result = object(py, connection)
                 .and_then(|object| function.bind(py).call1((object, to_python(py, &message)?)))
                 .and_then(|value| awaited(py, value).map(drop));
             settle(py, connection.request().url(), result)
         })
     }
 
-    fn exit(&self, connection: &outside::WebSocketConnection, data: &mut SessionData) {
+    fn exit(&self, connection: &outside::WebSocketConnection) {
         self.0.end(connection);
         Python::attach(|py| {
             if let Some(exit) = self.0.functions().exit {
-                let result = object(py, connection, data)
+                let result = object(py, connection)
                     .and_then(|object| exit.call(&object))
                     .and_then(|value| awaited(py, value).map(drop));
                 if let Err(error) = result {
@@ -214,7 +217,8 @@ impl SessionHandler for PythonSession {
                 }
             }
             // Here, where it may run Python.
-            *data = None;
+            let data = connection.session_data().take();
+            drop(data);
         });
     }
 }

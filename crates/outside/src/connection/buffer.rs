@@ -12,6 +12,7 @@ use crate::message::Request;
 
 thread_local! {
     static POOL: RefCell<Pool> = RefCell::new(Pool::default());
+    static SCRATCH: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
 #[derive(Default)]
@@ -28,6 +29,16 @@ const REQUESTS_KEPT: usize = 256;
 /// Larger output buffers are not kept.
 const LARGEST_OUTPUT: usize = 128 << 10;
 
+/// Lends room of this size for one read, and for what it has brought to be understood.
+pub(super) fn with_scratch<R>(size: usize, read: impl FnOnce(&mut [u8]) -> R) -> R {
+    SCRATCH.with_borrow_mut(|scratch| {
+        if scratch.len() != size {
+            scratch.resize(size, 0);
+        }
+        read(scratch)
+    })
+}
+
 /// Bytes that were read and not yet understood.
 #[derive(Debug, Default)]
 pub(super) struct Input {
@@ -37,6 +48,11 @@ pub(super) struct Input {
 }
 
 impl Input {
+    /// These, to be understood later.
+    pub(super) fn of(bytes: &[u8]) -> Self {
+        Self { start: 0, end: bytes.len(), bytes: bytes.to_vec() }
+    }
+
     /// What is there.
     pub(super) fn unread(&self) -> &[u8] {
         &self.bytes[self.start..self.end]

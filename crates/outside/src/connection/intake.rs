@@ -49,7 +49,7 @@ impl Intake {
         }
         let (feeder, source) = upload(declared);
         let request = Arc::get_mut(request).ok_or(SHARED)?;
-        request.form_limits.clone_from(&config.form_limits);
+        request.form_limits.get_or_insert_default().as_mut().clone_from(&config.form_limits);
         request.spooled = Some(Box::new(Spooled { source, read: OnceLock::new() }));
         Ok(Self {
             feeder,

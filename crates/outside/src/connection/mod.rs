@@ -30,7 +30,7 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 pub(crate) use buffer::trim_memory;
@@ -182,21 +182,15 @@ impl Connection {
         }
     }
 
-    /// The whole life of the connection: a conversation, and perhaps a session behind it. Each lies in a box while it lasts:
-    /// sessions are smaller, and many.
+    /// The whole life of the connection: a conversation, and perhaps a session behind it.
     pub(crate) fn run(self) -> impl Future<Output = ()> + Send {
-        let conversation = Box::pin(self.talk());
-        async move {
-            if let Some(session) = conversation.await {
-                session.await;
-            }
-        }
+        Life::Conversation(Box::pin(self.talk()))
     }
 
     /// The conversation; what follows it, if something does.
     ///
     /// Not an `async fn`: that would hold the connection twice, as it came and as it is used.
-    fn talk(self) -> impl Future<Output = Option<Pin<Box<impl Future<Output = ()> + Send>>>> + Send {
+    fn talk(self) -> impl Future<Output = Option<Box<Session>>> + Send {
         let mut connection = self;
         async move {
             match connection.shake_hands().await {
@@ -224,7 +218,7 @@ impl Connection {
                 return None;
             }
             if let Some(opening) = connection.opening.take() {
-                return Some(Box::pin(Session::new(connection, *opening).run()));
+                return Some(Box::new(Session::new(connection, *opening)));
             }
             connection.close(answered).await;
             None
@@ -345,6 +339,30 @@ impl Connection {
     /// See [`Desk::set_transfer_deadline`].
     fn set_transfer_deadline(&mut self, start: u64, moved: u64, stall: Duration) {
         self.is_timed_by_rate = self.desk.set_transfer_deadline(start, moved, stall);
+    }
+}
+
+/// What the task of a connection is at. Each lies in a box while it lasts: sessions are smaller, and many. So is the task: as
+/// an `async` block this would take twice the memory.
+enum Life<C> {
+    Conversation(Pin<Box<C>>),
+    Session(Box<Session>),
+}
+
+impl<C: Future<Output = Option<Box<Session>>>> Future for Life<C> {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        if let Self::Conversation(conversation) = &mut *self {
+            match ready!(conversation.as_mut().poll(context)) {
+                Some(session) => *self = Self::Session(session),
+                None => return Poll::Ready(()),
+            }
+        }
+        match &mut *self {
+            Self::Session(session) => session.poll(context),
+            Self::Conversation(_) => Poll::Ready(()),
+        }
     }
 }
 

@@ -24,18 +24,24 @@ pub(super) struct Outlet {
 
 struct Wire {
     stream: Stream,
-    frames: Frames,
-    /// How much of them has been written.
-    written: usize,
+    /// What was taken and has not left. A connection that rests holds nothing.
+    unsent: Option<Box<Unsent>>,
     /// When the socket has taken something, in milliseconds of the clock.
     moved: u64,
     /// The session waits until the socket takes more.
     is_stuck: bool,
 }
 
+#[derive(Default)]
+struct Unsent {
+    frames: Frames,
+    /// How much of them has been written.
+    written: usize,
+}
+
 impl Outlet {
     pub(super) fn new(stream: Stream, clock: Arc<Clock>) -> Self {
-        let wire = Wire { stream, frames: Frames::default(), written: 0, moved: clock.now(), is_stuck: false };
+        let wire = Wire { stream, unsent: None, moved: clock.now(), is_stuck: false };
         Self { wire: Mutex::new(Some(wire)), is_called: AtomicBool::new(false), clock }
     }
 
@@ -52,9 +58,7 @@ impl Outlet {
     /// Reads into the buffer; 0 is the end. `true`: there was no more, and the context is woken when there is.
     pub(super) fn poll_read(&self, context: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<(usize, bool)>> {
         let Some(wire) = &mut *self.lock() else { return Poll::Ready(Ok((0, false))) };
-        let count = ready!(wire.stream.poll_read(context, buffer))?;
-        let was_all = 0 < count && count < buffer.len() && wire.stream.poll_readable(context).is_pending();
-        Poll::Ready(Ok((count, was_all)))
+        wire.stream.poll_read_all(context, buffer)
     }
 
     /// Ready when all that was queued has been written, and how things stand then.
@@ -110,32 +114,41 @@ impl Wire {
         clock: &Clock,
         mut write: impl FnMut(&mut Stream, &[IoSlice<'_>]) -> Poll<io::Result<usize>>,
     ) -> Poll<io::Result<Look>> {
-        ready!(self.write_frames(clock, &mut write))?;
+        let mut look = None;
         loop {
-            let look = connection.take_frames(&mut self.frames);
-            ready!(self.write_frames(clock, &mut write))?;
+            let mut unsent = Unsent::default();
+            match self.unsent.take() {
+                Some(left) => unsent = *left,
+                None => look = Some(connection.take_frames(&mut unsent.frames)),
+            }
+            match self.write_some(&mut unsent, clock, &mut write) {
+                Poll::Ready(Ok(())) => {}
+                polled => {
+                    self.unsent = Some(Box::new(unsent));
+                    return polled.map_ok(|()| Look::default());
+                }
+            }
             // What is queued from now on rings the bell.
-            if !look.has_more {
+            if let Some(look) = look.filter(|look| !look.has_more) {
                 return Poll::Ready(Ok(look));
             }
         }
     }
 
-    /// Ready when all that was taken has been written.
-    fn write_frames(
+    /// Ready when all of these have been written.
+    fn write_some(
         &mut self,
+        unsent: &mut Unsent,
         clock: &Clock,
         write: &mut impl FnMut(&mut Stream, &[IoSlice<'_>]) -> Poll<io::Result<usize>>,
     ) -> Poll<io::Result<()>> {
-        let Frames { small, large } = &self.frames;
+        let Unsent { frames: Frames { small, large }, written } = unsent;
+        let large = large.as_deref().unwrap_or_default();
         let length = small.len() + large.len();
-        if length == 0 {
-            return Poll::Ready(Ok(()));
-        }
-        while self.written < length {
+        while *written < length {
             let slices = [
-                IoSlice::new(&small[self.written.min(small.len())..]),
-                IoSlice::new(&large[self.written.saturating_sub(small.len())..]),
+                IoSlice::new(&small[small.len().min(*written)..]),
+                IoSlice::new(&large[written.saturating_sub(small.len())..]),
             ];
             let slices = match (slices[0].is_empty(), slices[1].is_empty()) {
                 (false, true) => &slices[..1],
@@ -146,12 +159,9 @@ impl Wire {
             if count == 0 {
                 return Poll::Ready(Err(ErrorKind::WriteZero.into()));
             }
-            self.written += count;
+            *written += count;
             self.moved = clock.now();
         }
-        // A connection that rests holds nothing.
-        self.frames = Frames::default();
-        self.written = 0;
         Poll::Ready(Ok(()))
     }
 }

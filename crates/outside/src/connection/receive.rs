@@ -264,7 +264,7 @@ impl Connection {
             }
         }
         let request = Arc::get_mut(request).ok_or(SHARED)?;
-        request.form_limits.clone_from(&self.desk.service.config.form_limits);
+        request.form_limits.get_or_insert_default().as_mut().clone_from(&self.desk.service.config.form_limits);
         match spool.into_source() {
             Some(source) => request.spooled = Some(Box::new(Spooled { source, read: OnceLock::new() })),
             None => request.content = content,

@@ -6,27 +6,24 @@
 
 mod deadlines;
 
-use std::future::poll_fn;
 use std::num::NonZeroU64;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
+use std::{io, iter};
 
-use bytes::Bytes;
-
-use super::buffer::Input;
+use super::buffer::{Input, with_scratch};
 use super::desk::Desk;
 use super::handle::{Handle, Order, ThreadSeat};
 use super::outlet::Outlet;
 use super::{Connection, Seat, Service};
-use crate::executor::{Occasion, Shelf, Turn};
+use crate::executor::{Occasion, Turn};
 use crate::log::Level;
 use crate::protocol::websocket::{Close, DeflateTerms, Event, Failure, MessageKind, Receiver};
-use crate::websocket::{Message, Style, WebSocket, WebSocketConnection};
+use crate::websocket::{Few, Message, Style, WebSocketConnection};
 
 /// What was agreed on when a WebSocket was opened.
 pub(super) struct Opening {
-    pub(super) websocket: Arc<WebSocket>,
     pub(super) connection: WebSocketConnection,
     pub(super) receiver: Receiver,
     pub(super) terms: Option<DeflateTerms>,
@@ -36,18 +33,17 @@ pub(super) struct Opening {
 
 /// The session of one connection.
 pub(super) struct Session {
-    input: Input,
+    /// What came with the handshake, or for which there was no room yet.
+    left: Option<Box<Input>>,
     receiver: Receiver,
-    websocket: Arc<WebSocket>,
     connection: WebSocketConnection,
     service: Arc<Service>,
     handle: Arc<Handle>,
     outlet: Arc<Outlet>,
     style: Style,
-    /// Where the turn lies that the executor has done with.
-    shelf: Arc<Shelf>,
-    /// The turn that is with neither; callbacks alone have one.
-    turn: Option<Box<Turn>>,
+    phase: Phase,
+    /// A callback is being called, or was when this was asked last.
+    is_calling: bool,
     /// It has to look how things stand, and to write.
     looks: bool,
     /// In milliseconds of the clock.
@@ -73,6 +69,18 @@ enum End {
     Failure(Failure),
 }
 
+/// How far it has come.
+#[derive(Clone, Copy)]
+enum Phase {
+    New,
+    Open,
+    /// All was said: the socket is told.
+    Ending,
+    /// The handler is told.
+    Leaving,
+    Lingering,
+}
+
 /// A closing handshake may take this long.
 const CLOSE_TIME: Duration = Duration::from_secs(5);
 /// As many reads are made before others have their turn.
@@ -84,24 +92,21 @@ impl Session {
     pub(super) fn new(connection: Connection, opening: Opening) -> Self {
         let Connection { stream, input, desk, seat, .. } = connection;
         let Desk { service, handle, .. } = desk;
-        let Opening { websocket, connection, receiver, thread_seat, .. } = opening;
+        let Opening { connection, receiver, thread_seat, .. } = opening;
         let heard = service.clock.now();
         handle.set_busy();
         let outlet = Arc::new(Outlet::new(stream, Arc::clone(&service.clock)));
         connection.set_line(Arc::<Outlet>::clone(&outlet));
-        let style = websocket.handler().style();
-        let turn = (style == Style::Callbacks).then(|| Turn::new(Arc::clone(&websocket), connection.clone()));
         Self {
-            style,
-            turn: turn.map(Box::new),
-            input,
+            style: connection.websocket().handler().style(),
+            phase: Phase::New,
+            is_calling: false,
+            left: (!input.unread().is_empty()).then(|| Box::new(input)),
             receiver,
-            websocket,
             connection,
             service,
             handle,
             outlet,
-            shelf: Arc::default(),
             looks: true,
             heard,
             pong_due: None,
@@ -116,77 +121,76 @@ impl Session {
         }
     }
 
-    /// The whole session.
-    ///
-    /// Not an `async fn`: that would hold the session twice, as it came and as it is used.
-    pub(super) fn run(self) -> impl Future<Output = ()> + Send {
-        let mut session = self;
-        async move {
-            session.live().await;
-        }
-    }
-
-    async fn live(&mut self) {
-        self.begin();
-        self.schedule();
-        poll_fn(|context| self.poll(context)).await;
-        let shut = poll_fn(|context| self.outlet.poll_shutdown(context)).await;
-        self.connection.end();
-        if self.style == Style::Callbacks {
-            let mut turn = match self.turn.take() {
-                Some(turn) => turn,
-                None => poll_fn(|context| self.shelf.poll(context)).await,
-            };
-            turn.occasion = Occasion::Exit;
-            self.service.executor.push_turn(turn, None);
-        }
-        if self.has_failed && shut.is_ok() {
-            self.linger().await;
+    /// The whole session. By hand, since `async` blocks hold more than is needed at any time.
+    pub(super) fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        loop {
+            match self.phase {
+                Phase::Open => {
+                    ready!(self.live(context));
+                    self.phase = Phase::Ending;
+                }
+                Phase::New => {
+                    self.begin();
+                    self.schedule();
+                    self.phase = Phase::Open;
+                }
+                Phase::Ending => {
+                    self.has_failed &= ready!(self.outlet.poll_shutdown(context)).is_ok();
+                    self.connection.end();
+                    self.phase = Phase::Leaving;
+                }
+                Phase::Leaving => {
+                    if self.style == Style::Callbacks {
+                        // So that it is called.
+                        self.connection.look(context);
+                        if self.is_calling && self.connection.awaits_turn() {
+                            return Poll::Pending;
+                        }
+                        self.call(Occasion::Exit, Few::default());
+                    }
+                    if !self.has_failed {
+                        return Poll::Ready(());
+                    }
+                    self.left = None;
+                    self.handle.forgive();
+                    self.handle.set_deadline(self.service.clock.after(CLOSE_TIME));
+                    self.phase = Phase::Lingering;
+                }
+                Phase::Lingering => return self.linger(context),
+            }
         }
     }
 
     /// Drops what is still on its way from a client that has broken the protocol, until it closes its side or a deadline
     /// has passed: closing with unread input would make the system throw the Close frame away.
-    async fn linger(&mut self) {
-        self.handle.forgive();
-        self.handle.set_deadline(self.service.clock.after(CLOSE_TIME));
-        poll_fn(|context| {
-            loop {
-                let unread = self.input.unread().len();
-                self.input.consume(unread);
-                if matches!(self.handle.order(context), Order::TimedOut | Order::Cut) {
-                    return Poll::Ready(());
-                }
-                let room = self.input.room(self.service.config.recv_size);
-                match self.outlet.poll_read(context, room) {
-                    Poll::Ready(Ok((count, _))) if count > 0 => self.input.filled(count),
-                    Poll::Ready(_) => return Poll::Ready(()),
-                    Poll::Pending => {
-                        self.input.unused();
-                        return Poll::Pending;
-                    }
-                }
+    fn linger(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        loop {
+            if matches!(self.handle.order(context), Order::TimedOut | Order::Cut) {
+                return Poll::Ready(());
             }
-        })
-        .await;
+            let size = self.service.config.recv_size;
+            match ready!(with_scratch(size, |room| self.outlet.poll_read(context, room))) {
+                Ok((count, _)) if count > 0 => {}
+                _ => return Poll::Ready(()),
+            }
+        }
     }
 
     /// Calls the handler.
     fn begin(&mut self) {
         match self.style {
-            Style::Callbacks => self.push_turn(Occasion::Open),
+            Style::Callbacks => self.call(Occasion::Open, Few::default()),
             Style::Elsewhere => {
-                if let Err(error) = self.websocket.handler().open(&self.connection, &mut None) {
+                if let Err(error) = self.connection.websocket().handler().open(&self.connection) {
                     self.fail(&error.to_string());
                 }
             }
             Style::Blocking => {
-                let (websocket, connection) = (Arc::clone(&self.websocket), self.connection.clone());
+                let mut turn = Turn::new(self.connection.clone(), Occasion::Open);
                 let log = Arc::clone(&self.service.log);
                 self._shared_seat = self.seat.take().map(Arc::new);
                 let seats = (self._shared_seat.clone(), self.thread_seat.take());
                 let started = self.service.executor.start_thread(move || {
-                    let mut turn = Turn::new(websocket, connection);
                     turn.perform(&log);
                     turn.occasion = Occasion::Exit;
                     turn.perform(&log);
@@ -219,8 +223,8 @@ impl Session {
         }
     }
 
-    /// Ready when the session is over.
-    fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
+    /// Ready when nothing more is to be said.
+    fn live(&mut self, context: &mut Context<'_>) -> Poll<()> {
         let mut reads = 0;
         loop {
             match self.handle.order(context) {
@@ -237,19 +241,28 @@ impl Session {
                 }
                 Order::Cut => return Poll::Ready(()),
             }
-            if self.awaits_turn() {
-                self.receive_turn(context);
-            }
             if (self.outlet.take_call() || self.looks) && self.poll_out(context).is_ready() {
                 return Poll::Ready(());
+            }
+            if self.is_calling {
+                // Nothing more is read until it has come back.
+                if self.connection.awaits_turn() {
+                    return Poll::Pending;
+                }
+                self.is_calling = false;
+                if let Some(end) = self.end.take() {
+                    self.finish(*end);
+                    continue;
+                }
             }
             let wanted = self.room();
             if wanted == 0 {
                 return Poll::Pending;
             }
-            if !self.input.unread().is_empty() {
-                // It came with the handshake, or there was no room for it.
-                self.hear(wanted);
+            if let Some(mut left) = self.left.take() {
+                let taken = self.hear(left.unread_mut(), wanted);
+                left.consume(taken);
+                self.left = (!left.unread().is_empty()).then_some(left);
                 continue;
             }
             if reads == MOST_READS {
@@ -257,61 +270,58 @@ impl Session {
                 return Poll::Pending;
             }
             reads += 1;
-            let buffer = self.input.room(self.service.config.recv_size);
-            match self.outlet.poll_read(context, buffer) {
-                Poll::Ready(Ok((count, was_all))) if count > 0 => {
-                    self.input.filled(count);
-                    self.heard = self.service.clock.now();
-                    if self.pong_due.take().is_some() {
-                        self.schedule();
-                    }
-                    self.hear(wanted);
-                    // Until the client says more there is nothing to be done. Nor need the turn call the session when it
-                    // comes back: most calls are over by then.
-                    if was_all && !self.is_deaf && !self.looks && self.input.unread().is_empty() {
+            let size = self.service.config.recv_size;
+            match ready!(with_scratch(size, |room| self.read(context, room, wanted))) {
+                Ok((count, was_all)) if count > 0 => {
+                    // Until the client says more there is nothing to be done. Nor need the executor call the session when
+                    // the handler comes back: most calls are over by then.
+                    if was_all && !self.is_deaf && !self.looks && self.left.is_none() {
                         return Poll::Pending;
                     }
                 }
-                Poll::Ready(_) => return Poll::Ready(()),
-                Poll::Pending => {
-                    self.input.unused();
-                    return Poll::Pending;
-                }
+                _ => return Poll::Ready(()),
             }
         }
     }
 
-    /// Is the handler being called? Nothing more is read until it has come back.
-    fn awaits_turn(&self) -> bool {
-        self.style == Style::Callbacks && self.turn.is_none()
+    /// Reads into this room and understands what came, up to so many bytes of messages. See [`Outlet::poll_read`].
+    fn read(&mut self, context: &mut Context<'_>, room: &mut [u8], wanted: usize) -> Poll<io::Result<(usize, bool)>> {
+        let (count, was_all) = ready!(self.outlet.poll_read(context, room))?;
+        if count > 0 {
+            self.heard = self.service.clock.now();
+            if self.pong_due.take().is_some() {
+                self.schedule();
+            }
+            let taken = self.hear(&mut room[..count], wanted);
+            if taken < count {
+                self.left = Some(Box::new(Input::of(&room[taken..count])));
+            }
+        }
+        Poll::Ready(Ok((count, was_all)))
     }
 
     /// Bytes of messages that may be taken in; reading stops while the handler has enough to do.
     fn room(&self) -> usize {
-        match (self.style, &self.turn) {
-            (Style::Callbacks, None) => 0,
-            (Style::Callbacks, Some(_)) => self.connection.max_inbox(),
+        match (self.style, self.is_calling) {
+            (Style::Callbacks, true) => 0,
+            (Style::Callbacks, false) => self.connection.max_inbox(),
             _ => self.connection.room(),
         }
     }
 
-    /// Understands what has been read, up to this many bytes of messages: a few bytes may inflate to many.
-    fn hear(&mut self, room: usize) {
-        let mut unread = self.input.unread_mut();
-        let all = unread.len();
-        let mut messages = Vec::new();
+    /// Understands what has been read, up to this many bytes of messages: a few bytes may inflate to many. How many of those
+    /// that were read it has taken.
+    fn hear(&mut self, read: &mut [u8], room: usize) -> usize {
+        let all = read.len();
+        let mut unread = read;
+        let mut messages = Few::default();
         let mut taken = 0;
         let mut end = None;
         while end.is_none() && taken < room && !unread.is_empty() {
             match self.receiver.receive(&mut unread) {
                 Ok(Some(Event::Message(kind, payload))) => {
                     taken += payload.len() + MESSAGE_COST;
-                    let payload = Bytes::from(payload.into_owned());
-                    let message = Message::received(kind == MessageKind::Text, payload);
-                    match &mut self.turn {
-                        Some(turn) => turn.messages.push(message),
-                        None => messages.push(message),
-                    }
+                    messages.push(Message::received(kind == MessageKind::Text, payload));
                 }
                 Ok(Some(Event::Ping(payload))) => self.connection.receive_ping(&payload),
                 Ok(Some(Event::Pong(_))) => {}
@@ -321,18 +331,20 @@ impl Session {
             }
         }
         let left = unread.len();
-        self.input.consume(all - left);
-        // What came before the end is delivered first.
-        if !messages.is_empty() {
-            self.connection.deliver(messages.into_iter());
-        }
         self.is_deaf |= end.is_some();
-        if self.turn.as_ref().is_some_and(|turn| !turn.messages.is_empty()) {
+        // What came before the end is delivered first.
+        if !messages.is_empty() && self.style == Style::Callbacks {
             self.end = end.map(Box::new);
-            self.push_turn(Occasion::Messages);
-        } else if let Some(end) = end {
+            self.call(Occasion::Messages, messages);
+            return all - left;
+        }
+        if !messages.is_empty() {
+            self.connection.deliver(iter::from_fn(|| messages.pop()));
+        }
+        if let Some(end) = end {
             self.finish(end);
         }
+        all - left
     }
 
     /// The client has said its last.
@@ -347,21 +359,10 @@ impl Session {
         }
     }
 
-    /// Gives the handler's next call to the executor.
-    fn push_turn(&mut self, occasion: Occasion) {
-        if let Some(mut turn) = self.turn.take() {
-            turn.occasion = occasion;
-            self.service.executor.push_turn(turn, Some(Arc::clone(&self.shelf)));
-        }
-    }
-
-    /// Takes the turn if the handler's call has come back; else it calls the session when it has.
-    fn receive_turn(&mut self, context: &Context<'_>) {
-        let Poll::Ready(turn) = self.shelf.poll(context) else { return };
-        self.turn = Some(turn);
-        if let Some(end) = self.end.take() {
-            self.finish(*end);
-        }
+    /// Gives a call of the handler to the executor.
+    fn call(&mut self, occasion: Occasion, messages: Few<Message>) {
+        self.is_calling = true;
+        self.service.executor.push_turn(Turn { messages, ..Turn::new(self.connection.clone(), occasion) });
     }
 
     /// Writes what is queued and sees how things stand. Ready when nothing more is to be done.

@@ -48,13 +48,13 @@ impl Connection {
                 return;
             }
         }
-        let opening = Opening { thread_seat, ..self.agree(websocket, &request) };
+        let opening = Opening { thread_seat, ..self.agree(&websocket, &request) };
         let headers = opening_fields(&key, opening.connection.subprotocol(), opening.terms.as_ref());
         exchange.work = Work::Answered(Response { status: 101, headers, ..Response::default() });
         self.opening = Some(Box::new(opening));
     }
 
-    fn agree(&self, websocket: Arc<WebSocket>, request: &Arc<Request>) -> Opening {
+    fn agree(&self, websocket: &Arc<WebSocket>, request: &Arc<Request>) -> Opening {
         let options = &websocket.options;
         let subprotocol = choose_subprotocol(request, &options.subprotocols);
         let terms = options.deflate.as_ref().and_then(|settings| {
@@ -70,8 +70,9 @@ impl Connection {
         };
         let deflater = terms.as_ref().map(|terms| Deflater::new(terms, pool()));
         let room = Arc::clone(&self.desk.service.room);
-        let connection = WebSocketConnection::new(Arc::clone(request), subprotocol, deflater, options, room);
-        Opening { websocket, connection, receiver, terms, thread_seat: None }
+        let (request, websocket) = (Arc::clone(request), Arc::clone(websocket));
+        let connection = WebSocketConnection::new(request, websocket, subprotocol, deflater, room);
+        Opening { connection, receiver, terms, thread_seat: None }
     }
 
     fn complain_of_origin(&self, request: &Request) {

@@ -67,7 +67,8 @@ impl Request {
     /// themselves where a handler hands them on with `?`; or why its temporary file cannot be read.
     pub fn form(&self) -> Result<Form<'_>, Error> {
         let content_type = self.headers().known(Known::ContentType).unwrap_or_default();
-        Form::read(content_type, gathered(self)?, &self.form_limits)
+        let limits = self.form_limits.as_deref().unwrap_or(&FormLimits::DEFAULT);
+        Form::read(content_type, gathered(self)?, limits)
     }
 }
 

@@ -17,7 +17,7 @@ use super::pool::SPARE;
 use super::reactor::{Delivery, Task};
 use super::sync::{Builder, Instant, MOST_CALLS, MutexGuard, Ordering};
 use super::word::{Call, Term};
-use super::{Crew, Exchange, Executor, Job, Mailbox, Shelf, Turn as SessionTurn, Work, lock};
+use super::{Crew, Exchange, Executor, Job, Mailbox, Turn as SessionTurn, Work, lock};
 use crate::handler::SLOW;
 use crate::log::Level;
 use crate::site::Snapshot;
@@ -217,7 +217,7 @@ impl Executor {
         for delivery in deliveries.drain(..) {
             match delivery {
                 Delivery::Exchanges(mailbox, exchanges) => mailbox.put(exchanges),
-                Delivery::Turn(shelf, turn) => shelf.put(turn),
+                Delivery::Turn(connection) => connection.call_session(),
             }
         }
         let mut outbox = lock(&self.outbox);
@@ -239,7 +239,7 @@ impl Executor {
             match task {
                 Task::Job(job) if job.is_held_up(self.reactor) => self.push_to_pool(job),
                 Task::Job(job) => stand = self.run_job(job, role, &mut now),
-                Task::Turn(turn, shelf) => stand = self.run_turn(turn, shelf, role, &mut now),
+                Task::Turn(turn) => stand = self.run_turn(turn, role, &mut now),
             }
             if stand != role.stand() || now > end {
                 break;
@@ -248,21 +248,14 @@ impl Executor {
         stand
     }
 
-    /// Calls the handler of a WebSocket, and gives its turn back.
-    fn run_turn(
-        &self,
-        mut turn: Box<SessionTurn>,
-        shelf: Option<Arc<Shelf>>,
-        mut role: Role,
-        now: &mut Instant,
-    ) -> Stand {
+    /// Calls the handler of a WebSocket. A turn that is the last reference to its connection ends here, inside the host.
+    fn run_turn(&self, mut turn: SessionTurn, mut role: Role, now: &mut Instant) -> Stand {
         let call = self.begin_call(role);
         turn.perform(&self.log);
         self.end_call(call, &mut role);
         *now = Instant::now();
-        // One that nobody waits for ends here, inside the host.
-        if let Some(shelf) = shelf {
-            self.put_out(Delivery::Turn(shelf, turn));
+        if turn.connection.end_turn() {
+            self.put_out(Delivery::Turn(turn.connection));
             if !matches!(role, Role::Leader(_)) {
                 self.wake_root();
             }

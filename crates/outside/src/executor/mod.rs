@@ -28,7 +28,7 @@ use std::time::Duration;
 pub(crate) use job::{Exchange, Job, Work};
 pub(crate) use mailbox::{Held, Mailbox};
 pub(crate) use reactor::Executor;
-pub(crate) use turn::{Occasion, Shelf, Turn};
+pub(crate) use turn::{Occasion, Turn};
 
 use crate::log::Level;
 use crate::message::Request;

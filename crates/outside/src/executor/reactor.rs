@@ -14,10 +14,10 @@ use super::pool::{Pool, SPARE};
 use super::sentinel::Sentinel;
 use super::sync::{AtomicBool, Condvar, Instant, Mutex, MutexGuard, Ordering, Runtime, event_loop};
 use super::word::{Term, Word};
-use super::{Exchange, Host, Job, Mailbox, Shelf, Turn};
+use super::{Exchange, Host, Job, Mailbox, Turn};
 use crate::handler::Reactor;
 use crate::log::Log;
-use crate::websocket::Bell;
+use crate::websocket::{Bell, WebSocketConnection};
 
 /// One reactor's event loop with its jobs, its answers and its threads.
 pub(crate) struct Executor {
@@ -74,14 +74,15 @@ const LONGEST_START: Duration = Duration::from_secs(1);
 /// What the leader is to do between two turns of the loop.
 pub(super) enum Task {
     Job(Job),
-    /// A call of a WebSocket's handler; nobody waits for the last one.
-    Turn(Box<Turn>, Option<Arc<Shelf>>),
+    /// A call of a WebSocket's handler.
+    Turn(Turn),
 }
 
 /// What came of it, and where it goes.
 pub(super) enum Delivery {
     Exchanges(Arc<Mailbox>, Vec<Exchange>),
-    Turn(Arc<Shelf>, Box<Turn>),
+    /// The handler of this one has come back, and its session waits for that.
+    Turn(WebSocketConnection),
 }
 
 impl Executor {
@@ -154,9 +155,10 @@ impl Executor {
         }
     }
 
-    /// The same for a call of a WebSocket's handler; the turn comes back to the shelf.
-    pub(crate) fn push_turn(&self, turn: Box<Turn>, shelf: Option<Arc<Shelf>>) {
-        self.push_task(Task::Turn(turn, shelf));
+    /// The same for a call of a WebSocket's handler, which begins a turn of its connection.
+    pub(crate) fn push_turn(&self, turn: Turn) {
+        turn.connection.begin_turn();
+        self.push_task(Task::Turn(turn));
     }
 
     fn push_task(&self, task: Task) {

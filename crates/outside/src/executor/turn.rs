@@ -2,15 +2,14 @@
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, Waker};
+use std::sync::Arc;
 use std::thread::Builder;
 
 use super::Executor;
 use super::leader::STACK;
 use crate::error::Error;
 use crate::log::{Level, Log};
-use crate::websocket::{Few, Message, SessionData, WebSocket, WebSocketConnection, WebSocketExit};
+use crate::websocket::{Few, Message, Style, WebSocketConnection, WebSocketExit};
 
 impl Executor {
     /// Starts a thread that is no member of the crew, for something that lasts: a WebSocket with a handler that blocks.
@@ -30,49 +29,11 @@ impl Executor {
     }
 }
 
-/// One call after the other of the same connection; the memory makes the round trip.
+/// One call of a handler, or one for each of these messages.
 pub(crate) struct Turn {
-    websocket: Arc<WebSocket>,
-    connection: WebSocketConnection,
+    pub(crate) connection: WebSocketConnection,
     pub(crate) occasion: Occasion,
     pub(crate) messages: Few<Message>,
-    data: SessionData,
-}
-
-/// Where a turn lies between two calls.
-#[derive(Default)]
-pub(crate) struct Shelf(Mutex<Place>);
-
-#[derive(Default)]
-struct Place {
-    turn: Option<Box<Turn>>,
-    waker: Option<Waker>,
-}
-
-impl Shelf {
-    /// Ready when it is there; else the context is woken once it is. Nobody is, who has not asked.
-    pub(crate) fn poll(&self, context: &Context<'_>) -> Poll<Box<Turn>> {
-        let mut place = self.lock();
-        match place.turn.take() {
-            Some(turn) => Poll::Ready(turn),
-            None => {
-                place.waker = Some(context.waker().clone());
-                Poll::Pending
-            }
-        }
-    }
-
-    pub(super) fn put(&self, turn: Box<Turn>) {
-        let mut place = self.lock();
-        place.turn = Some(turn);
-        let waker = place.waker.take();
-        drop(place);
-        waker.into_iter().for_each(Waker::wake);
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Place> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 /// What the handler is called for.
@@ -84,31 +45,29 @@ pub(crate) enum Occasion {
 }
 
 impl Turn {
-    /// The call for an open connection.
-    pub(crate) fn new(websocket: Arc<WebSocket>, connection: WebSocketConnection) -> Self {
-        Self { websocket, connection, occasion: Occasion::Open, messages: Few::default(), data: None }
+    /// A call without messages.
+    pub(crate) fn new(connection: WebSocketConnection, occasion: Occasion) -> Self {
+        Self { connection, occasion, messages: Few::default() }
     }
 
     /// Calls the handler; what it fails with ends the connection.
     pub(crate) fn perform(&mut self, log: &Log) {
-        let handler = self.websocket.handler();
-        let (connection, data) = (&self.connection, &mut self.data);
+        let connection = &self.connection;
+        let handler = connection.websocket().handler();
         let done = catch_unwind(AssertUnwindSafe(|| match self.occasion {
-            Occasion::Open => {
-                handler.open(connection, data).map(|()| handler.style() == crate::websocket::Style::Blocking)
-            }
+            Occasion::Open => handler.open(connection).map(|()| handler.style() == Style::Blocking),
             Occasion::Messages => {
-                let mut called = Ok(());
-                while let (Ok(()), Some(message)) = (&called, self.messages.pop()) {
+                while let Some(message) = self.messages.pop() {
                     // Unless it was ended by the message before.
-                    if !connection.is_ending() {
-                        called = handler.message(connection, message, data);
+                    if connection.is_ending() {
+                        break;
                     }
+                    handler.message(connection, message)?;
                 }
-                called.map(|()| false)
+                Ok(false)
             }
             Occasion::Exit => {
-                handler.exit(connection, data);
+                handler.exit(connection);
                 Ok(false)
             }
         }));

@@ -102,8 +102,8 @@ pub struct Request {
     pub(crate) is_secure: bool,
     pub(crate) max_params: usize,
     pub(crate) max_cookies: usize,
-    /// Of use only where there is content.
-    pub(crate) form_limits: FormLimits,
+    /// Where there is content; else the defaults.
+    pub(crate) form_limits: Option<Box<FormLimits>>,
 }
 
 /// What a request is made of when it is built by hand: for tests and for [`crate::ScheduledResponse`].
@@ -151,7 +151,7 @@ impl Request {
             is_secure: false,
             max_params: 1000,
             max_cookies: 150,
-            form_limits: FormLimits::DEFAULT,
+            form_limits: None,
         }
     }
 

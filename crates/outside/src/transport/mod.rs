@@ -103,6 +103,21 @@ impl Stream {
         }
     }
 
+    /// Reads into the buffer; 0 is the end. `true`: there was no more, and the context is woken when there is.
+    pub(crate) fn poll_read_all(
+        &mut self,
+        context: &mut Context<'_>,
+        buffer: &mut [u8],
+    ) -> Poll<io::Result<(usize, bool)>> {
+        #[cfg(target_os = "linux")]
+        if let Self::Tcp(stream) = self {
+            return poll_receive(stream, context, buffer);
+        }
+        let count = std::task::ready!(self.poll_read(context, buffer))?;
+        let was_all = 0 < count && count < buffer.len() && self.poll_readable(context).is_pending();
+        Poll::Ready(Ok((count, was_all)))
+    }
+
     /// Writes some of these, one after the other.
     pub(crate) fn poll_write(
         &mut self,
@@ -133,7 +148,7 @@ impl Stream {
     }
 
     /// Ready when there may be something to be read.
-    pub(crate) fn poll_readable(&self, context: &mut Context<'_>) -> Poll<()> {
+    fn poll_readable(&self, context: &mut Context<'_>) -> Poll<()> {
         match self {
             Self::Tcp(stream) => stream.poll_read_ready(context).map(drop),
             Self::Unix(stream) => stream.poll_read_ready(context).map(drop),
@@ -232,6 +247,25 @@ impl Stream {
             Self::Tcp(stream) => Pin::new(stream).poll_shutdown(context),
             Self::Unix(stream) => Pin::new(stream).poll_shutdown(context),
             Self::Tls(stream) => stream.poll_shutdown(context),
+        }
+    }
+}
+
+/// Reads once without asking first, since most who come here know that there is something.
+#[cfg(target_os = "linux")]
+fn poll_receive(stream: &TcpStream, context: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<(usize, bool)>> {
+    loop {
+        let mut count = 0;
+        let received = stream.try_io(Interest::READABLE, || {
+            (_, count) = rustix::net::recv(stream, &mut *buffer, rustix::net::RecvFlags::empty())?;
+            // Less than there was room for is all that there was: the system tells when there is more (epoll(7), question 9).
+            if 0 < count && count < buffer.len() { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(()) }
+        });
+        match received {
+            Ok(()) => return Poll::Ready(Ok((count, false))),
+            Err(_) if count > 0 => return Poll::Ready(Ok((count, stream.poll_read_ready(context).is_pending()))),
+            Err(error) if error.kind() != io::ErrorKind::WouldBlock => return Poll::Ready(Err(error)),
+            Err(_) => std::task::ready!(stream.poll_read_ready(context))?,
         }
     }
 }

@@ -63,6 +63,11 @@ impl Bell {
         PLACE.set(ELSEWHERE);
     }
 
+    /// Does this thread lead a loop, or did it until it was late?
+    pub(super) fn is_led_here() -> bool {
+        PLACE.get().bell != 0
+    }
+
     /// The leader enters the loop, or leaves it for what is to be done between two turns.
     pub(crate) fn set_inside(is_inside: bool) {
         PLACE.set(Place { is_inside, ..PLACE.get() });

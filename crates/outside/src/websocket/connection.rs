@@ -4,7 +4,7 @@
 //! fills and empties the same queues and is woken when there is something to do. Both queues are bounded.
 
 use std::fmt;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::Waker;
 use std::time::{Duration, Instant};
@@ -14,12 +14,15 @@ use bytes::Bytes;
 use super::driving::Line;
 use super::few::Few;
 use super::message::{Message, WebSocketExit};
+use super::octets::Octets;
 use super::signal::Signal;
 use super::topics::Room;
-use super::{Options, WhenFull};
+use super::{SessionData, WebSocket, WhenFull};
 use crate::error::Error;
 use crate::message::Request;
-use crate::protocol::websocket::{Close, Closing, Deflater, MAX_CONTROL_PAYLOAD, Opcode, encode_frame};
+use crate::protocol::websocket::{
+    Close, Closing, Deflater, MAX_CONTROL_PAYLOAD, MAX_SERVER_HEAD, Opcode, encode_frame,
+};
 
 /// A WebSocket connection; clones are the same connection.
 #[derive(Clone)]
@@ -27,10 +30,8 @@ pub struct WebSocketConnection(pub(super) Arc<Shared>);
 
 pub(super) struct Shared {
     pub(super) request: Arc<Request>,
+    pub(super) websocket: Arc<WebSocket>,
     pub(super) subprotocol: Option<Box<str>>,
-    pub(super) max_queue: usize,
-    pub(super) max_inbox: usize,
-    pub(super) when_full: WhenFull,
     pub(super) room: Arc<Room>,
     /// Called after something has happened that an event loop elsewhere waits for.
     pub(super) listener: OnceLock<Box<dyn Fn() + Send + Sync>>,
@@ -39,6 +40,9 @@ pub(super) struct Shared {
     pub(super) state: Mutex<State>,
     /// Is there a reason why there are no more messages?
     pub(super) is_ending: AtomicBool,
+    /// Whether its callbacks are being called.
+    pub(super) turn: AtomicU8,
+    pub(super) data: Mutex<SessionData>,
     /// A message came, or the end.
     pub(super) received: Signal,
     /// There is room in the queue or in the inbox again, or the end came.
@@ -71,7 +75,7 @@ pub(super) struct State {
 
 /// One frame on its way out.
 pub(crate) struct Outgoing {
-    pub(crate) frame: Bytes,
+    pub(crate) frame: Octets,
     /// Control frames are never thrown away.
     is_message: bool,
 }
@@ -82,23 +86,23 @@ const MOST_WAITING: usize = 1024;
 impl WebSocketConnection {
     pub(crate) fn new(
         request: Arc<Request>,
+        websocket: Arc<WebSocket>,
         subprotocol: Option<&str>,
         deflater: Option<Deflater>,
-        options: &Options,
         room: Arc<Room>,
     ) -> Self {
         let state = State { deflater: deflater.map(Box::new), ..State::default() };
         Self(Arc::new(Shared {
             request,
+            websocket,
             subprotocol: subprotocol.map(Into::into),
-            max_queue: options.max_queue,
-            max_inbox: options.max_message.max(1 << 16),
-            when_full: options.when_full,
             room,
             listener: OnceLock::new(),
             line: OnceLock::new(),
             state: Mutex::new(state),
             is_ending: AtomicBool::new(false),
+            turn: AtomicU8::new(0),
+            data: Mutex::default(),
             received: Signal::default(),
             drained: Signal::default(),
         }))
@@ -149,7 +153,7 @@ impl WebSocketConnection {
     pub fn send(&self, message: impl Into<Message>) -> Result<(), WebSocketExit> {
         let message = message.into();
         let mut state = self.lock();
-        while self.0.when_full == WhenFull::Wait && self.is_full(&state, message.as_bytes().len()) {
+        while self.0.websocket.options.when_full == WhenFull::Wait && self.is_full(&state, message.as_bytes().len()) {
             self.check_open(&state)?;
             state = self.0.drained.wait(state);
         }
@@ -163,7 +167,7 @@ impl WebSocketConnection {
     pub fn try_send(&self, message: &Message) -> Result<bool, WebSocketExit> {
         let state = self.lock();
         self.check_open(&state)?;
-        if self.0.when_full == WhenFull::Wait && self.is_full(&state, message.as_bytes().len()) {
+        if self.0.websocket.options.when_full == WhenFull::Wait && self.is_full(&state, message.as_bytes().len()) {
             return Ok(false);
         }
         self.enqueue(state, message).map(|()| true)
@@ -269,7 +273,7 @@ impl WebSocketConnection {
             };
         };
         state.inbox_bytes -= message.as_bytes().len();
-        if state.is_paused && state.inbox_bytes <= self.0.max_inbox / 2 && state.inbox.len() <= MOST_WAITING / 2 {
+        if state.is_paused && state.inbox_bytes <= self.max_inbox() / 2 && state.inbox.len() <= MOST_WAITING / 2 {
             state.is_paused = false;
             state.calls_session = true;
             self.unlock(state);
@@ -288,13 +292,13 @@ impl WebSocketConnection {
 
     fn is_full(&self, state: &State, more: usize) -> bool {
         state.queue_bytes > 0
-            && state.queue_bytes + more > self.0.max_queue
+            && state.queue_bytes + more > self.max_queue()
             && state.closing.is_open()
             && !state.is_over
     }
 
     pub(super) fn has_room(&self, state: &State) -> bool {
-        state.inbox_bytes < self.0.max_inbox && state.inbox.len() < MOST_WAITING
+        state.inbox_bytes < self.max_inbox() && state.inbox.len() < MOST_WAITING
     }
 
     fn enqueue(&self, mut state: MutexGuard<'_, State>, message: &Message) -> Result<(), WebSocketExit> {
@@ -304,12 +308,13 @@ impl WebSocketConnection {
             self.make_room(&mut state, payload.len());
             self.check_open(&state)?;
         }
-        let mut frame = Vec::new();
-        match &mut state.deflater {
-            Some(deflater) => deflater.encode_message(&mut frame, message.kind(), payload),
-            None => encode_frame(&mut frame, message.kind().into(), payload),
-        }
-        push(&mut state, frame.into(), true);
+        // What is compressed needs less, one knows not how much.
+        let room = if state.deflater.is_some() { 0 } else { MAX_SERVER_HEAD + payload.len() };
+        let frame = Octets::filled(room, |frame| match &mut state.deflater {
+            Some(deflater) => deflater.encode_message(frame, message.kind(), payload),
+            None => encode_frame(frame, message.kind().into(), payload),
+        });
+        push(&mut state, frame, true);
         self.unlock(state);
         Ok(())
     }
@@ -324,15 +329,15 @@ impl WebSocketConnection {
             self.make_room(&mut state, frame.len());
         }
         if state.closing.is_open() {
-            push(&mut state, frame.clone(), true);
+            push(&mut state, Octets::Shared(frame.clone()), true);
         }
         self.unlock(state);
     }
 
     /// The queue is full and nobody may wait.
     fn make_room(&self, state: &mut State, more: usize) {
-        if self.0.when_full == WhenFull::DropOldest {
-            while state.queue_bytes + more > self.0.max_queue {
+        if self.0.websocket.options.when_full == WhenFull::DropOldest {
+            while state.queue_bytes + more > self.max_queue() {
                 let Some(dropped) = state.queue.pop_if(|outgoing| outgoing.is_message) else { break };
                 state.queue_bytes -= dropped.frame.len();
             }
@@ -358,7 +363,7 @@ impl WebSocketConnection {
         let mut frame = Vec::new();
         let begins = !state.is_over && state.closing.close_to_send(close, &mut frame);
         if begins {
-            push(state, frame.into(), false);
+            push(state, Octets::Shared(frame.into()), false);
             let code = close.code.unwrap_or(1005);
             self.set_exit(state, WebSocketExit { code, reason: close.reason.clone() });
         }
@@ -378,7 +383,7 @@ impl WebSocketConnection {
         if state.closing.is_open() && !state.is_over && !self.is_full(&state, payload.len()) {
             let mut frame = Vec::new();
             encode_frame(&mut frame, opcode, payload);
-            push(&mut state, frame.into(), false);
+            push(&mut state, Octets::Shared(frame.into()), false);
         }
         self.unlock(state);
     }
@@ -402,7 +407,7 @@ impl WebSocketConnection {
     }
 }
 
-pub(super) fn push(state: &mut State, frame: Bytes, is_message: bool) {
+pub(super) fn push(state: &mut State, frame: Octets, is_message: bool) {
     state.queue_bytes += frame.len();
     state.queue.push(Outgoing { frame, is_message });
 }

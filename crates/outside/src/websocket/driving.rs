@@ -4,11 +4,10 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, MutexGuard};
 use std::task::Context;
 
-use bytes::Bytes;
-
 use super::connection::{State, WebSocketConnection, abnormal, push};
 use super::few::Few;
 use super::message::{Message, WebSocketExit};
+use super::octets::Octets;
 use crate::protocol::websocket::{Close, Failure, Opcode};
 
 /// What takes frames to the client, as far as that can be done without waiting.
@@ -38,7 +37,7 @@ pub(crate) struct Frames {
     /// Small ones, put together so that they are written at once.
     pub(crate) small: Vec<u8>,
     /// One that is large, or all that there was: as it lies.
-    pub(crate) large: Bytes,
+    pub(crate) large: Option<Octets>,
 }
 
 /// So many bytes, about, are put together for one write.
@@ -55,12 +54,8 @@ impl WebSocketConnection {
 
     /// Sees to what was queued, or wakes the session for it; inside the event loop.
     pub(super) fn attend(&self) {
-        if self.0.line.get().is_some_and(|line| line.flush(self)) {
-            return;
-        }
-        let state = self.lock();
-        if let Some(session) = &state.session {
-            session.wake_by_ref();
+        if !self.0.line.get().is_some_and(|line| line.flush(self)) {
+            self.call_session();
         }
     }
 
@@ -91,16 +86,16 @@ impl WebSocketConnection {
             && let Some(only) = state.queue.pop()
         {
             state.queue_bytes = 0;
-            into.large = only.frame;
+            into.large = Some(only.frame);
         } else {
-            while into.large.is_empty()
+            while into.large.is_none()
                 && into.small.len() < GATHERED
                 && let Some(outgoing) = state.queue.pop()
             {
                 state.queue_bytes -= outgoing.frame.len();
                 match outgoing.frame.len() < LARGE {
                     true => into.small.extend_from_slice(&outgoing.frame),
-                    false => into.large = outgoing.frame,
+                    false => into.large = Some(outgoing.frame),
                 }
             }
         }
@@ -108,7 +103,7 @@ impl WebSocketConnection {
         if state.queue_bytes == before {
             return look;
         }
-        let tell = state.is_listening && state.queue_bytes <= self.0.max_queue / 2;
+        let tell = state.is_listening && state.queue_bytes <= self.max_queue() / 2;
         if tell {
             state.is_listening = false;
         }
@@ -150,8 +145,8 @@ impl WebSocketConnection {
         let state = self.lock();
         match &state.exit {
             None if state.is_paused => 0,
-            None => self.0.max_inbox.saturating_sub(state.inbox_bytes),
-            Some(_) => self.0.max_inbox,
+            None => self.max_inbox().saturating_sub(state.inbox_bytes),
+            Some(_) => self.max_inbox(),
         }
     }
 
@@ -165,7 +160,12 @@ impl WebSocketConnection {
 
     /// Bytes of messages that wait at most.
     pub(crate) fn max_inbox(&self) -> usize {
-        self.0.max_inbox
+        self.0.websocket.options.max_message.max(1 << 16)
+    }
+
+    /// Bytes of frames that wait at most.
+    pub(super) fn max_queue(&self) -> usize {
+        self.0.websocket.options.max_queue
     }
 
     pub(crate) fn receive_ping(&self, payload: &[u8]) {
@@ -178,7 +178,7 @@ impl WebSocketConnection {
         let mut frame = Vec::new();
         state.closing.receive_close(close, &mut frame);
         if !frame.is_empty() {
-            push(&mut state, frame.into(), false);
+            push(&mut state, Octets::Shared(frame.into()), false);
         }
         self.set_exit(&mut state, exit);
         self.tell_if_listening(state);

@@ -58,7 +58,9 @@ impl<T> Few<T> {
     }
 
     pub(crate) fn clear(&mut self) {
-        *self = Self::default();
+        if !self.is_empty() {
+            *self = Self::default();
+        }
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &T> {

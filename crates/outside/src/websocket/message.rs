@@ -1,31 +1,37 @@
 //! One message, and the end of a connection as those see it who wait for the next one.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use bytes::Bytes;
 
+use super::octets::Octets;
 use crate::protocol::websocket::{MessageKind, encode_frame};
 
 /// A whole message, text or binary (RFC 6455 section 5.6).
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone)]
 pub struct Message {
     is_text: bool,
-    payload: Bytes,
+    payload: Octets,
 }
 
 impl Message {
     /// A text.
     pub fn text(text: impl Into<String>) -> Self {
-        Self { is_text: true, payload: Bytes::from(text.into()) }
+        Self { is_text: true, payload: text.into().into_bytes().into() }
     }
 
     /// Bytes of any kind.
     pub fn binary(payload: impl Into<Bytes>) -> Self {
-        Self { is_text: false, payload: payload.into() }
+        Self { is_text: false, payload: Octets::Shared(payload.into()) }
     }
 
     /// Bytes that are known to be UTF-8 if they are a text.
-    pub(crate) fn received(is_text: bool, payload: Bytes) -> Self {
+    pub(crate) fn received(is_text: bool, payload: Cow<'_, [u8]>) -> Self {
+        let payload = match payload {
+            Cow::Borrowed(payload) => Octets::copy_of(payload),
+            Cow::Owned(payload) => payload.into(),
+        };
         Self { is_text, payload }
     }
 
@@ -57,13 +63,21 @@ impl Message {
 
     /// Its bytes, without a copy.
     pub fn into_bytes(self) -> Bytes {
-        self.payload
+        self.payload.into_bytes()
     }
 }
 
+impl PartialEq for Message {
+    fn eq(&self, other: &Self) -> bool {
+        self.is_text == other.is_text && *self.payload == *other.payload
+    }
+}
+
+impl Eq for Message {}
+
 impl From<&str> for Message {
     fn from(text: &str) -> Self {
-        Self::text(text)
+        Self { is_text: true, payload: Octets::copy_of(text.as_bytes()) }
     }
 }
 
@@ -75,13 +89,13 @@ impl From<String> for Message {
 
 impl From<Vec<u8>> for Message {
     fn from(payload: Vec<u8>) -> Self {
-        Self::binary(payload)
+        Self { is_text: false, payload: payload.into() }
     }
 }
 
 impl From<&[u8]> for Message {
     fn from(payload: &[u8]) -> Self {
-        Self::binary(Bytes::copy_from_slice(payload))
+        Self { is_text: false, payload: Octets::copy_of(payload) }
     }
 }
 

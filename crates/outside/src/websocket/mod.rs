@@ -9,11 +9,12 @@ mod driving;
 mod few;
 mod listening;
 mod message;
+mod octets;
 mod signal;
 mod topics;
+mod turn;
 mod wire;
 
-use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,6 +26,7 @@ pub(crate) use few::Few;
 pub use message::{Message, WebSocketExit};
 pub(crate) use topics::Room;
 pub use topics::{Bus, Hub};
+pub use turn::SessionData;
 pub use wire::Wire;
 
 use crate::error::Error;
@@ -47,22 +49,19 @@ pub trait SessionHandler: Send + Sync {
     fn style(&self) -> Style;
 
     /// A connection is open. An error ends it with 1011.
-    fn open(&self, connection: &WebSocketConnection, data: &mut SessionData) -> Result<(), Error>;
+    fn open(&self, connection: &WebSocketConnection) -> Result<(), Error>;
 
     /// A message has come. An error ends the connection with 1011. For callbacks alone.
-    fn message(&self, connection: &WebSocketConnection, message: Message, data: &mut SessionData) -> Result<(), Error> {
-        let _handled_elsewhere = (connection, message, data);
+    fn message(&self, connection: &WebSocketConnection, message: Message) -> Result<(), Error> {
+        let _handled_elsewhere = (connection, message);
         Ok(())
     }
 
     /// The connection has ended, however that came about; called once. Not for handlers [`Style::Elsewhere`].
-    fn exit(&self, connection: &WebSocketConnection, data: &mut SessionData) {
-        let _not_needed = (connection, data);
+    fn exit(&self, connection: &WebSocketConnection) {
+        let _not_needed = connection;
     }
 }
-
-/// What a handler keeps for one connection, from its opening to its end.
-pub type SessionData = Option<Box<dyn Any + Send>>;
 
 /// What is done when a client reads too slowly and its queue is full.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -142,18 +141,18 @@ impl SessionHandler for Functions {
         if self.connection.is_some() { Style::Blocking } else { Style::Callbacks }
     }
 
-    fn open(&self, connection: &WebSocketConnection, _: &mut SessionData) -> Result<(), Error> {
+    fn open(&self, connection: &WebSocketConnection) -> Result<(), Error> {
         if let Some(open) = &self.open {
             open(connection)?;
         }
         self.connection.as_ref().map_or(Ok(()), |function| function(connection))
     }
 
-    fn message(&self, connection: &WebSocketConnection, message: Message, _: &mut SessionData) -> Result<(), Error> {
+    fn message(&self, connection: &WebSocketConnection, message: Message) -> Result<(), Error> {
         self.message.as_ref().map_or(Ok(()), |function| function(connection, message))
     }
 
-    fn exit(&self, connection: &WebSocketConnection, _: &mut SessionData) {
+    fn exit(&self, connection: &WebSocketConnection) {
         if let Some(exit) = &self.exit {
             exit(connection);
         }

@@ -4,11 +4,9 @@ use std::sync::Arc;
 use std::task::{Context, Wake, Waker};
 use std::thread::{self, Thread};
 
-use bytes::Bytes;
-
 use super::connection::WebSocketConnection;
 use super::message::Message;
-use super::{Frames, Options, Room};
+use super::{Frames, Room, WebSocket};
 use crate::message::Request;
 use crate::protocol::websocket::{Close, Event, MessageKind, Receiver};
 
@@ -22,9 +20,9 @@ pub struct Wire {
 impl Wire {
     /// A connection that was opened by this request, with the default options.
     pub fn new(request: Arc<Request>) -> (WebSocketConnection, Self) {
-        let options = Options::default();
-        let connection = WebSocketConnection::new(request, None, None, &options, Arc::<Room>::default());
-        let receiver = Receiver::new(options.max_message);
+        let websocket = Arc::new(WebSocket::new());
+        let receiver = Receiver::new(websocket.options.max_message);
+        let connection = WebSocketConnection::new(request, websocket, None, None, Arc::<Room>::default());
         (connection.clone(), Self { receiver, connection })
     }
 
@@ -35,7 +33,7 @@ impl Wire {
         loop {
             match self.receiver.receive(&mut unread) {
                 Ok(Some(Event::Message(kind, payload))) => {
-                    let message = Message::received(kind == MessageKind::Text, Bytes::from(payload.into_owned()));
+                    let message = Message::received(kind == MessageKind::Text, payload);
                     self.connection.deliver(std::iter::once(message));
                 }
                 Ok(Some(Event::Ping(payload))) => self.connection.receive_ping(&payload),
@@ -71,7 +69,7 @@ impl Wire {
             let mut frames = Frames::default();
             connection.take_frames(&mut frames);
             let Frames { small: mut bytes, large } = frames;
-            bytes.extend_from_slice(&large);
+            bytes.extend_from_slice(large.as_deref().unwrap_or_default());
             if !bytes.is_empty() || look.is_closed || look.is_over {
                 return bytes;
             }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use outside::{Error, Message, SessionData, SessionHandler, Style, WebSocket, WebSocketConnection, WebSocketExit};
+use outside::{Error, Message, SessionHandler, Style, WebSocket, WebSocketConnection, WebSocketExit};
 
 use crate::client::{BINARY, Client, Frame, PING, PONG, TEXT, close_frame, frame};
 use crate::server::{Journal, Running, blocking_echo, echo};
@@ -17,7 +17,7 @@ impl SessionHandler for Elsewhere {
         Style::Elsewhere
     }
 
-    fn open(&self, connection: &WebSocketConnection, _: &mut SessionData) -> Result<(), Error> {
+    fn open(&self, connection: &WebSocketConnection) -> Result<(), Error> {
         let connection = connection.clone();
         let elsewhere = thread::spawn({
             let connection = connection.clone();

@@ -104,7 +104,7 @@ impl StreamExchange {
         self.desk.handle.clear_deadline();
         self.desk.handle.forgive();
         let request = self.accepted.exchange.request.as_mut().and_then(Arc::get_mut).ok_or(Stop::Gone)?;
-        request.form_limits.clone_from(&service.config.form_limits);
+        request.form_limits.get_or_insert_default().as_mut().clone_from(&service.config.form_limits);
         match spool.into_source() {
             Some(source) => request.spooled = Some(Box::new(Spooled { source, read: OnceLock::new() })),
             None => request.content = content,

@@ -26,7 +26,7 @@ impl Session {
             self.pong_due = None;
             self.close(1011, "no answer to a ping");
         }
-        let options = &self.websocket.options;
+        let options = &self.connection.websocket().options;
         match options.ping_interval {
             Some(interval)
                 if self.pong_due.is_none() && self.is_silent(interval, now) && self.connection.ping(b"").is_ok() =>
@@ -48,7 +48,7 @@ impl Session {
 
     /// Without pings, what is sent counts as activity too.
     fn last_activity(&self) -> u64 {
-        match self.websocket.options.ping_interval {
+        match self.connection.websocket().options.ping_interval {
             Some(_) => self.heard,
             None => self.heard.max(self.outlet.moved()),
         }
@@ -61,7 +61,7 @@ impl Session {
 
     /// Sets the nearest of all deadlines.
     pub(super) fn schedule(&self) {
-        let silence = self.websocket.options.ping_interval.unwrap_or(self.service.config.process_timeout);
+        let silence = self.connection.websocket().options.ping_interval.unwrap_or(self.service.config.process_timeout);
         let next_look = match self.pong_due {
             Some(due) => due.get(),
             None => self.last_activity() + millis(silence),

@@ -117,21 +117,21 @@ pub(crate) fn decode_frame_head(input: &[u8]) -> Result<Option<(FrameHead, usize
 
 /// Takes the mask off in place (section 5.3), and returns the mask for what follows this piece.
 pub(crate) fn unmask(piece: &mut [u8], mask: [u8; 4]) -> [u8; 4] {
-    let [a, b, c, d] = mask;
-    let wide = u64::from_ne_bytes([a, b, c, d, a, b, c, d]);
-    let (words, rest) = piece.as_chunks_mut::<8>();
-    for word in words {
-        *word = (u64::from_ne_bytes(*word) ^ wide).to_ne_bytes();
+    let narrow = u32::from_le_bytes(mask);
+    let wide = u64::from(narrow) << 32 | u64::from(narrow);
+    let xor = |word: &mut [u8; 8]| *word = (u64::from_le_bytes(*word) ^ wide).to_le_bytes();
+    let (blocks, rest) = piece.as_chunks_mut::<32>();
+    for block in blocks {
+        block.as_chunks_mut::<8>().0.iter_mut().for_each(xor);
     }
-    for (byte, mask) in rest.iter_mut().zip([a, b, c, d, a, b, c]) {
-        *byte ^= mask;
+    let (words, rest) = rest.as_chunks_mut::<8>();
+    words.iter_mut().for_each(xor);
+    let mut next = narrow;
+    for byte in rest {
+        *byte ^= next as u8;
+        next = next.rotate_right(8);
     }
-    match rest.len() % 4 {
-        0 => mask,
-        1 => [b, c, d, a],
-        2 => [c, d, a, b],
-        _ => [d, a, b, c],
-    }
+    next.to_le_bytes()
 }
 
 /// Appends a whole frame from the server: unmasked and final, its payload right behind its head.
@@ -143,6 +143,7 @@ pub(crate) fn encode_frame(out: &mut Vec<u8>, opcode: Opcode, payload: &[u8]) {
 }
 
 /// Appends the head of such a frame; `compressed` sets the bit of permessage-deflate.
+#[inline]
 pub(crate) fn encode_frame_head(out: &mut Vec<u8>, opcode: Opcode, compressed: bool, length: usize) {
     let first = FIN | opcode as u8 | if compressed { RSV1 } else { 0 };
     match length {
@@ -157,6 +158,9 @@ pub(crate) fn encode_frame_head(out: &mut Vec<u8>, opcode: Opcode, compressed: b
         }
     }
 }
+
+/// The longest head of a frame without a mask.
+pub(crate) const MAX_SERVER_HEAD: usize = 10;
 
 /// How long the head of a server's frame with so much payload is.
 pub(crate) const fn frame_head_length(length: usize) -> usize {

@@ -23,7 +23,7 @@ pub(crate) use deflate::{DeflatePool, Deflater};
 pub(crate) use extension::{DeflateSettings, DeflateTerms, negotiate};
 #[cfg(any(test, feature = "testing"))]
 pub(crate) use frame::encode_frame_head;
-pub(crate) use frame::{MAX_CONTROL_PAYLOAD, MessageKind, Opcode, encode_frame};
+pub(crate) use frame::{MAX_CONTROL_PAYLOAD, MAX_SERVER_HEAD, MessageKind, Opcode, encode_frame};
 #[cfg(any(test, feature = "testing"))]
 pub(crate) use handshake::AcceptKey;
 pub(crate) use handshake::{UPGRADE_REQUIRED_FIELDS, check_opening, choose_subprotocol, opening_fields};

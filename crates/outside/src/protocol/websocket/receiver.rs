@@ -31,19 +31,23 @@ pub(crate) enum Event<'i> {
 pub(crate) struct Receiver {
     max_message: usize,
     inflater: Option<Box<Inflater>>,
-    /// What is there of a message that is not complete.
+    /// What has begun; as a rule nothing has when the input is at its end.
+    part: Option<Box<Part>>,
+    /// Closed or failed: whatever comes is dropped.
+    over: bool,
+}
+
+/// What is there of something that is not complete.
+#[derive(Debug)]
+struct Part {
     message: Vec<u8>,
-    /// What is there of a control frame that is not complete.
     control: Vec<u8>,
-    /// What is there of a head that is not complete.
     head: [u8; MAX_HEAD],
     head_length: u8,
     /// The message that has begun, if one has.
     begun: Option<Begun>,
     frame: Option<Frame>,
     utf8: Utf8,
-    /// Closed or failed: whatever comes is dropped.
-    over: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -64,18 +68,7 @@ struct Frame {
 impl Receiver {
     /// For messages of at most so many bytes, counted after inflating.
     pub(crate) const fn new(max_message: usize) -> Self {
-        Self {
-            max_message,
-            inflater: None,
-            message: Vec::new(),
-            control: Vec::new(),
-            head: [0; MAX_HEAD],
-            head_length: 0,
-            begun: None,
-            frame: None,
-            utf8: Utf8::new(),
-            over: false,
-        }
+        Self { max_message, inflater: None, part: None, over: false }
     }
 
     /// With compression as it was agreed on.
@@ -96,7 +89,11 @@ impl Receiver {
         if let Some(event) = self.receive_whole(input) {
             return Ok(Some(event));
         }
-        let result = self.advance(input);
+        let mut part = self.part.take().unwrap_or_default();
+        let result = Reading { part: &mut part, inflater: &mut self.inflater, max: self.max_message }.advance(input);
+        if part.has_begun() {
+            self.part = Some(part);
+        }
         if matches!(result, Err(_) | Ok(Some(Event::Close(_)))) {
             *self = Self { over: true, ..Self::new(self.max_message) };
         }
@@ -105,13 +102,13 @@ impl Receiver {
 
     /// Bytes that are held for what is not complete, without the window of an inflater.
     #[cfg(any(test, feature = "testing"))]
-    pub(crate) const fn held(&self) -> usize {
-        self.message.capacity() + self.control.capacity()
+    pub(crate) fn held(&self) -> usize {
+        self.part.as_ref().map_or(0, |part| part.message.capacity() + part.control.capacity())
     }
 
     /// Takes a message that lies in the input as one frame, as most do; `None`, and nothing is taken, for all else.
     fn receive_whole<'i>(&mut self, input: &mut &'i mut [u8]) -> Option<Event<'i>> {
-        if self.head_length > 0 || self.begun.is_some() || self.frame.is_some() {
+        if self.part.is_some() {
             return None;
         }
         let (head, start) = decode_frame_head(input).ok()??;
@@ -136,10 +133,40 @@ impl Receiver {
         let piece = &piece[start..];
         Some(Event::Message(kind, Cow::Borrowed(piece)))
     }
+}
 
+impl Part {
+    /// Is it to be kept for what follows?
+    fn has_begun(&self) -> bool {
+        self.head_length > 0 || self.begun.is_some() || self.frame.is_some()
+    }
+}
+
+impl Default for Part {
+    fn default() -> Self {
+        Self {
+            message: Vec::new(),
+            control: Vec::new(),
+            head: [0; MAX_HEAD],
+            head_length: 0,
+            begun: None,
+            frame: None,
+            utf8: Utf8::new(),
+        }
+    }
+}
+
+/// What is at hand while input is taken that is not one whole message in one frame.
+struct Reading<'r> {
+    part: &'r mut Part,
+    inflater: &'r mut Option<Box<Inflater>>,
+    max: usize,
+}
+
+impl Reading<'_> {
     fn advance<'i>(&mut self, input: &mut &'i mut [u8]) -> Result<Option<Event<'i>>, Failure> {
         loop {
-            let mut frame = match self.frame.take() {
+            let mut frame = match self.part.frame.take() {
                 Some(frame) => frame,
                 None => match self.next_head(input)? {
                     Some(head) => self.begin_frame(&head)?,
@@ -153,7 +180,7 @@ impl Receiver {
             frame.remaining -= take as u64;
             let complete = frame.remaining == 0;
             if !complete {
-                self.frame = Some(frame);
+                self.part.frame = Some(frame);
             }
             let event = if frame.opcode.is_control() {
                 self.receive_control(frame.opcode, piece, complete)?
@@ -168,7 +195,7 @@ impl Receiver {
 
     /// The next head, if all of it is there; else keeps what there is.
     fn next_head(&mut self, input: &mut &mut [u8]) -> Result<Option<FrameHead>, Failure> {
-        let kept = usize::from(self.head_length);
+        let kept = usize::from(self.part.head_length);
         if kept == 0
             && let Some((head, length)) = decode_frame_head(input)?
         {
@@ -176,10 +203,10 @@ impl Receiver {
             return Ok(Some(head));
         }
         let end = (kept + input.len()).min(MAX_HEAD);
-        self.head[kept..end].copy_from_slice(&input[..end - kept]);
-        let found = decode_frame_head(&self.head[..end])?;
+        self.part.head[kept..end].copy_from_slice(&input[..end - kept]);
+        let found = decode_frame_head(&self.part.head[..end])?;
         let (taken, left) = found.map_or((end, end), |(_, length)| (length, 0));
-        self.head_length = left as u8;
+        self.part.head_length = left as u8;
         *input = &mut mem::take(input)[taken - kept..];
         Ok(found.map(|(head, _)| head))
     }
@@ -197,11 +224,11 @@ impl Receiver {
             return Err(Failure::protocol("a reserved bit is set"));
         }
         match starts {
-            Some(_) if self.begun.is_some() => {
+            Some(_) if self.part.begun.is_some() => {
                 return Err(Failure::protocol("a message within another one"));
             }
-            Some(kind) => self.begun = Some(Begun { kind, compressed: rsv1 }),
-            None if opcode == Opcode::Continuation && self.begun.is_none() => {
+            Some(kind) => self.part.begun = Some(Begun { kind, compressed: rsv1 }),
+            None if opcode == Opcode::Continuation && self.part.begun.is_none() => {
                 return Err(Failure::protocol("a continuation of nothing"));
             }
             None => {}
@@ -214,12 +241,12 @@ impl Receiver {
 
     /// Bytes of payload that the message may still have on the wire. What does not shrink grows a little.
     fn room(&self) -> u64 {
-        let max = self.max_message as u64;
-        match (&self.begun, &self.inflater) {
+        let max = self.max as u64;
+        match (&self.part.begun, &*self.inflater) {
             (Some(Begun { compressed: true, .. }), Some(inflater)) => {
                 (max + max / 64 + 1024).saturating_sub(inflater.compressed())
             }
-            _ => max - self.message.len() as u64,
+            _ => max - self.part.message.len() as u64,
         }
     }
 
@@ -230,14 +257,14 @@ impl Receiver {
         complete: bool,
     ) -> Result<Option<Event<'i>>, Failure> {
         if !complete {
-            self.control.extend_from_slice(piece);
+            self.part.control.extend_from_slice(piece);
             return Ok(None);
         }
-        let payload = if self.control.is_empty() {
+        let payload = if self.part.control.is_empty() {
             Cow::Borrowed(piece)
         } else {
-            self.control.extend_from_slice(piece);
-            Cow::Owned(mem::take(&mut self.control))
+            self.part.control.extend_from_slice(piece);
+            Cow::Owned(mem::take(&mut self.part.control))
         };
         Ok(Some(match opcode {
             Opcode::Ping => Event::Ping(payload),
@@ -248,27 +275,27 @@ impl Receiver {
 
     /// Takes a piece of the message that has begun; `last`: it is complete with it.
     fn receive_data<'i>(&mut self, piece: &'i [u8], last: bool) -> Result<Option<Event<'i>>, Failure> {
-        let Some(Begun { kind, compressed }) = self.begun else { return Ok(None) };
-        if compressed && let Some(inflater) = &mut self.inflater {
-            let start = self.message.len();
-            inflater.receive(piece, &mut self.message, self.max_message)?;
+        let Some(Begun { kind, compressed }) = self.part.begun else { return Ok(None) };
+        if compressed && let Some(inflater) = self.inflater {
+            let start = self.part.message.len();
+            inflater.receive(piece, &mut self.part.message, self.max)?;
             if last {
-                inflater.finish(&mut self.message, self.max_message)?;
+                inflater.finish(&mut self.part.message, self.max)?;
             }
-            check_text(&mut self.utf8, kind, &self.message[start..], last)?;
+            check_text(&mut self.part.utf8, kind, &self.part.message[start..], last)?;
         } else {
-            check_text(&mut self.utf8, kind, piece, last)?;
-            if last && self.message.is_empty() {
-                self.begun = None;
+            check_text(&mut self.part.utf8, kind, piece, last)?;
+            if last && self.part.message.is_empty() {
+                self.part.begun = None;
                 return Ok(Some(Event::Message(kind, Cow::Borrowed(piece))));
             }
-            self.message.extend_from_slice(piece);
+            self.part.message.extend_from_slice(piece);
         }
         if !last {
             return Ok(None);
         }
-        self.begun = None;
-        Ok(Some(Event::Message(kind, Cow::Owned(mem::take(&mut self.message)))))
+        self.part.begun = None;
+        Ok(Some(Event::Message(kind, Cow::Owned(mem::take(&mut self.part.message)))))
     }
 }
 
@@ -286,7 +313,7 @@ mod tests {
 
     #[test]
     fn an_idle_connection_is_small() {
-        assert!(size_of::<Receiver>() <= 136, "{}", size_of::<Receiver>());
+        assert!(size_of::<Receiver>() <= 32, "{}", size_of::<Receiver>());
         assert_eq!(Receiver::new(1 << 20).held(), 0);
     }
 

@@ -1,0 +1,99 @@
+//! The bytes of a message or of a frame: in memory of their own, which is used again, or in memory that others share.
+//!
+//! Most messages are small, and many of them pass in one turn of the event loop: more than an allocator keeps at hand.
+
+use std::cell::RefCell;
+use std::ops::Deref;
+
+use bytes::Bytes;
+
+use super::bell::Bell;
+
+/// Bytes that do not change any more.
+#[derive(Debug)]
+pub(crate) enum Octets {
+    Own(Own),
+    Shared(Bytes),
+}
+
+/// Bytes that nobody else holds.
+#[derive(Debug)]
+pub(crate) struct Own(Vec<u8>);
+
+thread_local! {
+    static SPARE: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
+}
+
+/// A thread that leads an event loop keeps so many pieces of memory, none of them larger than this many bytes.
+const KEPT: usize = 128;
+const LARGEST: usize = 512;
+/// Most of the smaller ones can be used again.
+const LEAST: usize = 64;
+
+impl Octets {
+    /// With room for so many bytes, filled by this.
+    pub(super) fn filled(length: usize, fill: impl FnOnce(&mut Vec<u8>)) -> Self {
+        let spare = if length <= LARGEST { SPARE.with_borrow_mut(Vec::pop) } else { None };
+        let mut bytes = spare.unwrap_or_default();
+        if bytes.capacity() < length {
+            bytes.reserve_exact(length.max(LEAST));
+        }
+        fill(&mut bytes);
+        Self::Own(Own(bytes))
+    }
+
+    pub(super) fn copy_of(bytes: &[u8]) -> Self {
+        Self::filled(bytes.len(), |copy| copy.extend_from_slice(bytes))
+    }
+
+    /// As memory that can be shared; not copied.
+    pub(super) fn into_bytes(self) -> Bytes {
+        match self {
+            Self::Own(mut own) => std::mem::take(&mut own.0).into(),
+            Self::Shared(bytes) => bytes,
+        }
+    }
+}
+
+impl From<Vec<u8>> for Octets {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self::Own(Own(bytes))
+    }
+}
+
+impl Clone for Octets {
+    fn clone(&self) -> Self {
+        match self {
+            Self::Own(own) => Self::copy_of(&own.0),
+            Self::Shared(bytes) => Self::Shared(bytes.clone()),
+        }
+    }
+}
+
+impl Deref for Octets {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            Self::Own(own) => &own.0,
+            Self::Shared(bytes) => bytes,
+        }
+    }
+}
+
+impl Drop for Own {
+    fn drop(&mut self) {
+        let capacity = self.0.capacity();
+        if 0 < capacity && capacity <= LARGEST && Bell::is_led_here() {
+            let mut bytes = std::mem::take(&mut self.0);
+            bytes.clear();
+            // Not at the end of a thread.
+            let _is_kept = SPARE.try_with(|spare| {
+                let mut spare = spare.borrow_mut();
+                if spare.len() < KEPT {
+                    spare.push(bytes);
+                }
+            });
+        }
+    }
+}
