@@ -155,7 +155,7 @@ impl Driver {
                 let token = Token(self.connections.len());
                 self.connections.push(Connection::open(self.poll.registry(), token, 0, self.address, None)?);
             }
-            self.poll.poll(&mut self.events, Some(Duration::from_millis(20)))?;
+            self.wait()?;
             let events = std::mem::replace(&mut self.events, Events::with_capacity(0));
             let now = Instant::now();
             for event in &events {
@@ -197,7 +197,7 @@ impl Driver {
         }
         let mut last_answer = start;
         while self.sending || self.busy > 0 {
-            self.poll.poll(&mut self.events, Some(Duration::from_millis(20)))?;
+            self.wait()?;
             let events = std::mem::replace(&mut self.events, Events::with_capacity(0));
             let mut now = Instant::now();
             for event in &events {
@@ -224,6 +224,17 @@ impl Driver {
             tallies.push(std::mem::replace(&mut group.tally, Tally::new()?));
         }
         Ok((seconds, tallies))
+    }
+
+    /// Waits for something to happen, but not for long. A program that was stopped and goes on has waited as well.
+    fn wait(&mut self) -> io::Result<()> {
+        match self.poll.poll(&mut self.events, Some(Duration::from_millis(20))) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {
+                self.events.clear();
+                Ok(())
+            }
+            waited => waited,
+        }
     }
 
     /// The first thing that went wrong, in any phase.
