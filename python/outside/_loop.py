@@ -61,6 +61,7 @@ class _Server:
         self.stopping = False
         self._loop = loop
         self._source = source
+        self._start = partial(asyncio.Task, loop=loop, **_EAGER)
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._streams: dict[int, _Stream] = {}
         self._sessions: dict[int, AsyncWebSocketConnection] = {}
@@ -72,17 +73,17 @@ class _Server:
                 if waiter := self._sessions.get(work) or waiting.get(work):
                     waiter._wake()
                 continue
+            if len(work) == 5:
+                kind, ticket, what, request, call = work
+                if kind == "apply":  # with parameters of the path
+                    by_place, by_name = request
+                    what, request = partial(what, *by_place, **(by_name or {})), None
+                task = self._start(self._answer(ticket, call, what, request))
+                if not task.done():
+                    self._tasks[ticket] = task
+                continue
             kind, ticket, what, request = work
-            if kind == "call":
-                task = self._start(self._answer(ticket, what, request))
-                if not task.done():
-                    self._tasks[ticket] = task
-            elif kind == "apply":  # with parameters of the path
-                by_place, by_name = request
-                task = self._start(self._answer(ticket, partial(what, *by_place, **(by_name or {})), None))
-                if not task.done():
-                    self._tasks[ticket] = task
-            elif kind == "cancel":
+            if kind == "cancel":
                 if running := self._tasks.get(ticket):
                     running.cancel()
             elif kind == "session":
@@ -103,18 +104,15 @@ class _Server:
                 self.stopping = True
                 self._loop.stop()
 
-    def _start(self, coroutine: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
-        return asyncio.Task(coroutine, loop=self._loop, **_EAGER)
-
-    async def _answer(self, ticket: int, function: Any, request: Any) -> None:
+    async def _answer(self, ticket: int, call: Any, function: Any, request: Any) -> None:
         try:
             value = await (function() if request is None else function(request))
         except asyncio.CancelledError:
-            self._source.forget(ticket)
+            call.forget()
         except BaseException as error:
-            self._source.fail(error, ticket)
+            call.fail(error)
         else:
-            self._source.answer(value, ticket)
+            call.answer(value)
         finally:
             self._tasks.pop(ticket, None)
 

@@ -21,7 +21,8 @@ use pyo3::types::{PyDict, PyList};
 use super::plan::Plan;
 use super::session::Handlers;
 use super::stream::{Slot, piece};
-use super::{Shared, answer, around, lock};
+use super::taken::Call;
+use super::{Shared, around, lock};
 use crate::logging::log_exception;
 use crate::request::Request;
 use crate::websocket_connection::WebSocketConnection;
@@ -41,7 +42,7 @@ pub(crate) struct EventLoop {
 
 /// What the loop is to do.
 enum Work {
-    Call(Ticket, Arc<Coroutine>, Arc<outside::Request>),
+    Call(Ticket, Arc<Coroutine>, Arc<outside::Request>, Reply),
     Cancel(Ticket),
     Session(Ticket, Arc<Handlers>, outside::WebSocketConnection),
     Woken(Ticket),
@@ -54,16 +55,8 @@ enum Work {
 
 /// Who waits for what the loop does.
 enum Waiting {
-    Answer(Reply, Arc<Coroutine>, Option<Begun>),
     Piece(Arc<Slot>),
     Exit(Arc<Handlers>, outside::WebSocketConnection),
-}
-
-/// A call that the loop has taken.
-struct Begun {
-    request: Py<Request>,
-    /// With callbacks around it.
-    is_around: bool,
 }
 
 /// An `async def` function.
@@ -80,6 +73,7 @@ impl Coroutine {
         &self,
         list: &Bound<'_, PyList>,
         ticket: Ticket,
+        call: &Bound<'_, Call>,
         request: &Bound<'_, Request>,
         is_around: bool,
     ) -> PyResult<()> {
@@ -88,16 +82,12 @@ impl Coroutine {
             plan if is_around => {
                 static CALL: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
                 let py = request.py();
-                let call = CALL.import(py, "outside._around", "call_async")?;
-                list.append((
-                    "apply",
-                    ticket,
-                    call,
-                    (around(function, plan.as_ref(), request, &self.shared)?, py.None()),
-                ))
+                let around_it = CALL.import(py, "outside._around", "call_async")?;
+                let arguments = (around(function, plan.as_ref(), request, &self.shared)?, py.None());
+                list.append(("apply", ticket, around_it, arguments, call))
             }
-            Some(plan) if !plan.is_plain() => list.append(("apply", ticket, function, plan.arguments(request)?)),
-            _ => list.append(("call", ticket, function, request)),
+            Some(plan) if !plan.is_plain() => list.append(("apply", ticket, function, plan.arguments(request)?, call)),
+            _ => list.append(("call", ticket, function, request, call)),
         }
     }
 }
@@ -286,8 +276,8 @@ impl Elsewhere for AsyncFunction {
             reply.send(Err(Error::new("the event loop of async handlers has ended")));
             return Ticket::MAX;
         };
-        let ticket = source.ticket(Waiting::Answer(reply, Arc::clone(&self.coroutine), None));
-        source.push(Work::Call(ticket, Arc::clone(&self.coroutine), request));
+        let ticket = EventLoop::number();
+        source.push(Work::Call(ticket, Arc::clone(&self.coroutine), request, reply));
         ticket
     }
 
@@ -314,7 +304,8 @@ impl LoopSource {
         self.0.bell.as_raw_fd()
     }
 
-    /// All work there is, as `(kind, ticket, function or iterator, request)`; a ticket alone is of somebody who waits, and is to look.
+    /// All work there is, as `(kind, ticket, function or iterator, request)`, with the `_Call` to be answered behind them if it is a
+    /// request; a ticket alone is of somebody who waits, and is to look.
     fn take<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
         let mut rings = [0; 64];
         drop((&self.0.bell).read(&mut rings));
@@ -325,15 +316,11 @@ impl LoopSource {
         let list = PyList::empty(py);
         for work in taken {
             match work {
-                Work::Call(ticket, coroutine, request) => {
+                Work::Call(ticket, coroutine, request, reply) => {
                     let request = Bound::new(py, Request::view(request))?;
-                    coroutine.shared.begin(&request, None);
-                    let is_around = coroutine.shared.is_around.load(Ordering::Relaxed);
-                    if let Some(Waiting::Answer(_, _, begun)) = lock(&self.0.waiting).get_mut(&ticket) {
-                        *begun = Some(Begun { request: request.clone().unbind(), is_around });
-                    }
-                    if let Err(error) = coroutine.call(&list, ticket, &request, is_around) {
-                        self.settle(py, ticket, Err(error));
+                    let call = Bound::new(py, Call::begin(&coroutine, &request, reply))?;
+                    if let Err(error) = coroutine.call(&list, ticket, &call, &request, call.get().is_around()) {
+                        call.get().settle(py, Err(error));
                     }
                 }
                 Work::Cancel(ticket) => list.append(("cancel", ticket, py.None(), py.None()))?,
@@ -351,24 +338,14 @@ impl LoopSource {
         Ok(list)
     }
 
-    /// A handler returned.
-    fn answer(&self, value: Bound<'_, PyAny>, ticket: Ticket) {
-        self.settle(value.py(), ticket, Ok(value));
-    }
-
-    /// A handler or an iterator raised.
+    /// An iterator raised.
     fn fail(&self, py: Python<'_>, error: Bound<'_, PyAny>, ticket: Ticket) {
         self.settle(py, ticket, Err(PyErr::from_value(error)));
     }
 
     /// Nobody waits for this any more.
-    fn forget(&self, py: Python<'_>, ticket: Ticket) {
-        if let Some(Waiting::Answer(reply, coroutine, begun)) = self.0.take_waiting(ticket) {
-            if let Some(begun) = begun {
-                coroutine.shared.end(begun.request.bind(py));
-            }
-            drop(reply);
-        }
+    fn forget(&self, ticket: Ticket) {
+        drop(self.0.take_waiting(ticket));
     }
 
     /// The handler of a WebSocket has ended: what it raised, if anything, has been logged.
@@ -394,13 +371,6 @@ impl LoopSource {
 impl LoopSource {
     fn settle(&self, py: Python<'_>, ticket: Ticket, result: PyResult<Bound<'_, PyAny>>) {
         match self.0.take_waiting(ticket) {
-            Some(Waiting::Answer(reply, coroutine, Some(begun))) => {
-                let object = begun.request.bind(py);
-                coroutine.shared.end(object);
-                let answer = answer(object, result, &coroutine.shared, false, begun.is_around);
-                reply.send(answer);
-            }
-            Some(Waiting::Answer(reply, ..)) => drop(reply),
             Some(Waiting::Piece(slot)) => slot.put(match result.and_then(|value| piece(&value)) {
                 Ok(piece) => Pull::Piece(piece),
                 Err(error) => {

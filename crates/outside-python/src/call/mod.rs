@@ -7,6 +7,7 @@ pub(crate) mod plan;
 pub(crate) mod session;
 pub(crate) mod stream;
 pub(crate) mod sync;
+mod taken;
 
 use std::cell::RefCell;
 use std::fs::File;
