@@ -9,7 +9,7 @@ import asyncio
 import concurrent.futures
 import logging
 import sys
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from functools import partial
 from typing import Any
 
@@ -61,7 +61,7 @@ class _Server:
         self.stopping = False
         self._loop = loop
         self._source = source
-        self._start = partial(asyncio.Task, loop=loop, **_EAGER)
+        self._start: Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]] = partial(asyncio.Task, loop=loop, **_EAGER)
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._streams: dict[int, _Stream] = {}
         self._sessions: dict[int, AsyncWebSocketConnection] = {}
