@@ -104,6 +104,10 @@ impl Line for Outlet {
         }
         is_done
     }
+
+    fn touch(&self) -> bool {
+        self.is_called.load(Ordering::Relaxed)
+    }
 }
 
 impl Wire {

@@ -135,7 +135,8 @@ impl Stream {
     /// The same without waiting: pending, and nobody is woken, if the socket takes nothing.
     pub(crate) fn try_write(&self, slices: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
         let written = match (self, slices) {
-            (Self::Tcp(stream), [one]) => stream.try_write(one),
+            // Not by the runtime, which looks up first whether it would have to wait.
+            (Self::Tcp(stream), [one]) => Ok(rustix::net::send(stream, one, rustix::net::SendFlags::NOSIGNAL)?),
             (Self::Tcp(stream), many) => stream.try_write_vectored(many),
             (Self::Unix(stream), many) => stream.try_write_vectored(many),
             // What is encrypted and not written needs somebody who waits.
