@@ -98,7 +98,7 @@ impl Line for Outlet {
             true => Poll::Ready(Ok(connection.glance())),
             false => wire.write(connection, &self.clock, |stream, slices| stream.try_write(slices)),
         };
-        let is_done = matches!(look, Poll::Ready(Ok(look)) if !look.calls_session && !look.is_closing);
+        let is_done = matches!(look, Poll::Ready(Ok(look)) if !look.concerns_session());
         if !is_done {
             self.is_called.store(true, Ordering::Relaxed);
         }
@@ -133,7 +133,7 @@ impl Wire {
                 }
             }
             // What is queued from now on rings the bell.
-            if let Some(look) = look.filter(|look| !look.has_more) {
+            if let Some(look) = look.filter(|look| !look.has_more()) {
                 return Poll::Ready(Ok(look));
             }
         }

@@ -382,12 +382,12 @@ impl Session {
             Poll::Ready(Err(_)) => return Poll::Ready(()),
             Poll::Pending => (before, false),
         };
-        self.looks = !is_written || look.is_closing;
-        if look.is_closing && self.close_due.is_none() {
+        self.looks = !is_written || look.is_closing();
+        if look.is_closing() && self.close_due.is_none() {
             self.close_due = self.due_after(CLOSE_TIME);
             self.schedule();
         }
-        match is_written && (self.has_failed || look.is_closed) {
+        match is_written && (self.has_failed || look.is_closed()) {
             true => Poll::Ready(()),
             false => Poll::Pending,
         }

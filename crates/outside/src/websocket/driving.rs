@@ -19,19 +19,52 @@ pub(crate) trait Line: Send + Sync {
     fn touch(&self) -> bool;
 }
 
-/// How things stand.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Look {
+/// How things stand: several answers in one byte, since each message asks for them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Look(u8);
+
+impl Look {
+    const HAS_MORE: u8 = 1;
+    const CALLS_SESSION: u8 = 2;
+    const IS_CLOSING: u8 = 4;
+    const IS_CLOSED: u8 = 8;
+    const IS_OVER: u8 = 16;
+
     /// There are more frames than were taken.
-    pub(crate) has_more: bool,
+    pub(crate) const fn has_more(self) -> bool {
+        self.0 & Self::HAS_MORE != 0
+    }
+
     /// The session is to look for itself.
-    pub(crate) calls_session: bool,
+    pub(crate) const fn concerns_session(self) -> bool {
+        self.0 & (Self::CALLS_SESSION | Self::IS_CLOSING) != 0
+    }
+
     /// Nothing more is to be sent but what is queued.
-    pub(crate) is_closing: bool,
+    pub(crate) const fn is_closing(self) -> bool {
+        self.0 & Self::IS_CLOSING != 0
+    }
+
     /// Both sides have said that they close.
-    pub(crate) is_closed: bool,
+    pub(crate) const fn is_closed(self) -> bool {
+        self.0 & Self::IS_CLOSED != 0
+    }
+
     /// The socket is gone.
-    pub(super) is_over: bool,
+    pub(super) const fn is_over(self) -> bool {
+        self.0 & Self::IS_OVER != 0
+    }
+
+    fn of(state: &mut State) -> Self {
+        let flag = |is_set: bool, bit: u8| if is_set { bit } else { 0 };
+        let mut look = flag(!state.queue.is_empty(), Self::HAS_MORE)
+            | flag(std::mem::take(&mut state.calls_session), Self::CALLS_SESSION)
+            | flag(state.is_over, Self::IS_OVER);
+        if !state.closing.is_open() {
+            look |= Self::IS_CLOSING | flag(state.closing.is_complete(), Self::IS_CLOSED);
+        }
+        Self(look)
+    }
 }
 
 /// Frames on their way from the queue to the socket: all of the first, then all of the second.
@@ -75,14 +108,14 @@ impl WebSocketConnection {
             state.session = Some(context.waker().clone());
         }
         state.is_rung = false;
-        look_in(&mut state)
+        Look::of(&mut state)
     }
 
     /// Sees how things stand; whatever happens later rings the bell.
     pub(crate) fn glance(&self) -> Look {
         let mut state = self.lock();
         state.is_rung = false;
-        look_in(&mut state)
+        Look::of(&mut state)
     }
 
     /// Takes frames that are to go out, as many as are worth one write, if there is room for them; whatever is queued later
@@ -91,9 +124,7 @@ impl WebSocketConnection {
         let mut state = self.lock();
         state.is_rung = false;
         let before = state.queue_bytes;
-        if state.queue.len() == 1
-            && let Some(only) = state.queue.pop()
-        {
+        if let Some(only) = state.queue.pop_only() {
             state.queue_bytes = 0;
             into.large = Some(only.frame);
         } else {
@@ -108,7 +139,7 @@ impl WebSocketConnection {
                 }
             }
         }
-        let look = look_in(&mut state);
+        let look = Look::of(&mut state);
         if state.queue_bytes == before {
             return look;
         }
@@ -241,15 +272,5 @@ impl WebSocketConnection {
         if let Some(listener) = self.0.listener.get() {
             listener();
         }
-    }
-}
-
-fn look_in(state: &mut State) -> Look {
-    Look {
-        has_more: !state.queue.is_empty(),
-        calls_session: std::mem::take(&mut state.calls_session),
-        is_closing: !state.closing.is_open(),
-        is_closed: state.closing.is_complete(),
-        is_over: state.is_over,
     }
 }

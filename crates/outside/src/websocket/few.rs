@@ -37,6 +37,14 @@ impl<T> Few<T> {
         popped
     }
 
+    /// The only one; nothing if there are others.
+    pub(super) fn pop_only(&mut self) -> Option<T> {
+        if self.rest.is_some() {
+            return None;
+        }
+        self.first.take()
+    }
+
     /// The oldest of which this is true.
     pub(super) fn pop_if(&mut self, mut wanted: impl FnMut(&T) -> bool) -> Option<T> {
         if wanted(self.first.as_ref()?) {
@@ -116,5 +124,6 @@ mod tests {
             assert_eq!(drained(some), kept);
         }
         assert_eq!(few(0).pop_if(|_| true), None);
+        assert_eq!([few(0), few(1), few(2)].map(|mut few| few.pop_only()), [None, Some(1), None]);
     }
 }

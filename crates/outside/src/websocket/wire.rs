@@ -70,7 +70,7 @@ impl Wire {
             connection.take_frames(&mut frames);
             let Frames { small: mut bytes, large } = frames;
             bytes.extend_from_slice(large.as_deref().unwrap_or_default());
-            if !bytes.is_empty() || look.is_closed || look.is_over {
+            if !bytes.is_empty() || look.is_closed() || look.is_over() {
                 return bytes;
             }
             thread::park();
