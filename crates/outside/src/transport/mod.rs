@@ -136,7 +136,9 @@ impl Stream {
     pub(crate) fn try_write(&self, slices: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
         let written = match (self, slices) {
             // Not by the runtime, which looks up first whether it would have to wait.
-            (Self::Tcp(stream), [one]) => Ok(rustix::net::send(stream, one, rustix::net::SendFlags::NOSIGNAL)?),
+            (Self::Tcp(stream), [one]) => {
+                rustix::net::send(stream, one, rustix::net::SendFlags::NOSIGNAL).map_err(Into::into)
+            }
             (Self::Tcp(stream), many) => stream.try_write_vectored(many),
             (Self::Unix(stream), many) => stream.try_write_vectored(many),
             // What is encrypted and not written needs somebody who waits.

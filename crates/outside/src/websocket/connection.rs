@@ -70,7 +70,8 @@ pub(super) struct State {
     pub(super) is_paused: bool,
     /// Is the listener to be told?
     pub(super) is_listening: bool,
-    pub(super) topics: Vec<Box<str>>,
+    /// As long as it has to be: they change seldom.
+    pub(super) topics: Box<[Box<str>]>,
 }
 
 /// One frame on its way out.
@@ -219,7 +220,7 @@ impl WebSocketConnection {
         let mut state = self.lock();
         let is_new = !state.is_over && !state.topics.iter().any(|known| **known == *topic);
         if is_new {
-            state.topics.push(topic.into());
+            state.topics = std::mem::take(&mut state.topics).into_iter().chain([topic.into()]).collect();
         }
         drop(state);
         if is_new {
@@ -233,7 +234,9 @@ impl WebSocketConnection {
 
     /// From now on it gets no more of this topic.
     pub fn unsubscribe(&self, topic: &str) {
-        self.lock().topics.retain(|known| **known != *topic);
+        let mut state = self.lock();
+        state.topics = std::mem::take(&mut state.topics).into_iter().filter(|known| **known != *topic).collect();
+        drop(state);
         self.0.room.remove(topic, self);
     }
 
