@@ -146,7 +146,7 @@ pub(super) fn recycle(exchange: Exchange) {
     let Some(mut request) = exchange.request else { return };
     if let Some(inner) = Arc::get_mut(&mut request) {
         if inner.content.capacity() >= LARGE {
-            give_content(std::mem::take(&mut inner.content));
+            keep_content(inner);
         }
         inner.clear();
         POOL.with_borrow_mut(|pool| {
@@ -209,7 +209,11 @@ pub(super) fn take_content(room: usize) -> Vec<u8> {
     found.filter(|buffer| buffer.capacity() >= room).unwrap_or_else(|| Vec::with_capacity(room.next_multiple_of(LARGE)))
 }
 
-fn give_content(mut buffer: Vec<u8>) {
+/// Apart, so that requests without content have a short way.
+#[cold]
+#[inline(never)]
+fn keep_content(request: &mut Request) {
+    let mut buffer = std::mem::take(&mut request.content);
     buffer.clear();
     // What is too much is freed when the lock is open again.
     let _too_much = large_contents().give(buffer);
