@@ -71,7 +71,8 @@ fn welcome(head: &[u8]) -> io::Result<Vec<u8>> {
     let key = headers.iter().find(|header| header.name.eq_ignore_ascii_case("sec-websocket-key"));
     let (true, Some(key)) = (is_whole, key) else { return Err(ErrorKind::InvalidData.into()) };
     let accept = derive_accept_key(key.value);
-    let text = "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\nsec-websocket-accept: ";
+    let text =
+        "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\nsec-websocket-accept: ";
     Ok(format!("{text}{accept}\r\n\r\n").into_bytes())
 }
 

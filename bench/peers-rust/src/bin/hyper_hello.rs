@@ -2,27 +2,11 @@
 //!
 //! `pipeline_flush` is on, because it is hyper's own answer to pipelined requests and costs the others nothing.
 
-use std::convert::Infallible;
-
-use bench_peers_rust::{HELLO, address, runtime};
-use bytes::Bytes;
-use http_body_util::Full;
-use hyper::header::{CONTENT_TYPE, HeaderValue};
+use bench_peers_rust::{address, hello, runtime};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpListener;
-
-async fn hello(request: Request<hyper::body::Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
-    let mut response = Response::new(Full::new(Bytes::from_static(HELLO.as_bytes())));
-    if request.uri().path() == "/hello" {
-        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
-    } else {
-        *response.status_mut() = StatusCode::NOT_FOUND;
-    }
-    Ok(response)
-}
 
 fn main() -> std::io::Result<()> {
     let address = address()?;
