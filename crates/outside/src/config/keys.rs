@@ -481,13 +481,19 @@ pub static KEYS: &[Key] = &[
         name: "max_connections",
         default: Value::None,
         allowed: "a whole number from 1 on, or None: 80 % of the descriptor limit, at most 50000",
-        apply: |config, value| match value {
-            Value::None => {
-                config.max_connections = None;
-                true
-            }
-            value => whole(value, 1, i64::MAX, |n| config.max_connections = Some(n as usize)),
-        },
+        apply: |config, value| whole_or_none(value, &mut config.max_connections),
+    },
+    Key {
+        name: "max_connections_per_ip",
+        default: Value::None,
+        allowed: "a whole number from 1 on, or None: an eighth of max_connections, at least 256",
+        apply: |config, value| whole_or_none(value, &mut config.max_connections_per_ip),
+    },
+    Key {
+        name: "max_websocket_connections",
+        default: Value::None,
+        allowed: "a whole number from 1 on, or None: half of max_connections",
+        apply: |config, value| whole_or_none(value, &mut config.max_websocket_connections),
     },
     Key {
         name: "debug",

@@ -45,6 +45,15 @@ pub(super) fn whole(value: &Value, least: i64, most: i64, mut take: impl FnMut(i
     }
 }
 
+/// A whole number from 1 on, or `None` for what the default says.
+pub(super) fn whole_or_none(value: &Value, target: &mut Option<usize>) -> bool {
+    if let Value::None = value {
+        *target = None;
+        return true;
+    }
+    whole(value, 1, i64::MAX, |n| *target = Some(n as usize))
+}
+
 pub(super) fn number(value: &Value, least: f64, most: f64, mut take: impl FnMut(f64)) -> bool {
     let number = match value {
         Value::Integer(number) => *number as f64,

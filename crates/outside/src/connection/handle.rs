@@ -2,12 +2,10 @@
 //!
 //! A deadline costs one store; a ticker looks at all of them several times a second and wakes those whose time is up.
 
-use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Waker};
 use std::time::{Duration, Instant};
-
-use tokio::sync::Notify;
 
 /// Why a connection is to end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -43,6 +41,8 @@ pub(super) enum Stop {
 pub(super) enum Waiting {
     /// The next request; any order ends the wait.
     Idle,
+    /// The rest of a head: read while the server drains, given up where room is needed.
+    Head,
     /// The rest of a request, or the socket taking the answer.
     Transfer,
     /// The answer of a handler: it is waited for while the server drains.
@@ -55,19 +55,22 @@ pub(crate) struct Handle {
     /// In milliseconds of the clock; `NEVER` if there is none.
     deadline: AtomicU64,
     order: AtomicU8,
-    /// Since when it waits for a request, in milliseconds; `NEVER` while it is busy.
-    idle_since: AtomicU64,
+    /// Since when it gives way where room is needed, in milliseconds, and whether it has sent a request before (`RESTING`):
+    /// the smallest number gives way first. `NEVER` while it is busy.
+    yields_since: AtomicU64,
     waker: OnceLock<Waker>,
 }
 
 const NEVER: u64 = u64::MAX;
+/// Added to the time of a connection that rests between two requests: those that have not sent a complete head come before it.
+const RESTING: u64 = 1 << 62;
 /// In milliseconds.
 const JUST_NOW: u64 = 100;
 
 impl Handle {
     fn new() -> Self {
         let never = || AtomicU64::new(NEVER);
-        Self { deadline: never(), order: AtomicU8::new(0), idle_since: never(), waker: OnceLock::new() }
+        Self { deadline: never(), order: AtomicU8::new(0), yields_since: never(), waker: OnceLock::new() }
     }
 
     /// Is there an order that ends this wait?
@@ -76,7 +79,7 @@ impl Handle {
             (Order::None, _) => None,
             (Order::Cut, _) => Some(Stop::Ordered),
             (Order::TimedOut, _) => Some(Stop::TimedOut),
-            (Order::Drain | Order::Shed, Waiting::Idle) => Some(Stop::Ordered),
+            (Order::Drain | Order::Shed, Waiting::Idle) | (Order::Shed, Waiting::Head) => Some(Stop::Ordered),
             _ => None,
         }
     }
@@ -130,12 +133,19 @@ impl Handle {
         self.set_deadline(NEVER);
     }
 
+    /// The connection waits for another request since then: it gives way where room is needed.
     pub(crate) fn set_idle(&self, since: u64) {
-        self.idle_since.store(since, Ordering::Relaxed);
+        self.yields_since.store(since | RESTING, Ordering::Relaxed);
     }
 
+    /// The connection has not sent a complete head, or handshake, since then: it gives way before those that have.
+    pub(crate) fn set_incomplete(&self, since: u64) {
+        self.yields_since.store(since, Ordering::Relaxed);
+    }
+
+    /// The connection keeps its place.
     pub(crate) fn set_busy(&self) {
-        self.set_idle(NEVER);
+        self.yields_since.store(NEVER, Ordering::Relaxed);
     }
 }
 
@@ -171,48 +181,14 @@ pub(crate) fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(NEVER)
 }
 
-/// How many connections there are in all reactors together.
-#[derive(Debug, Default)]
-pub(crate) struct Crowd {
-    size: AtomicUsize,
-    /// Told when a connection has ended.
-    shrunk: Notify,
-    /// WebSockets with a thread of their own.
-    sessions: AtomicUsize,
-}
+/// How soon a connection gives way where room is needed: those without a complete head first, by age; then those that rest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Rank(u64);
 
-impl Crowd {
-    /// One more, if there are fewer than this.
-    pub(crate) fn admit(&self, most: usize) -> bool {
-        self.size.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |size| (size < most).then_some(size + 1)).is_ok()
-    }
-
-    /// A place for one more WebSocket with a thread of its own, if there are fewer than this.
-    pub(super) fn admit_session(self: &Arc<Self>, most: usize) -> Option<ThreadSeat> {
-        let more = |size| (size < most).then_some(size + 1);
-        let admitted = self.sessions.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more);
-        admitted.is_ok().then(|| ThreadSeat(Arc::clone(self)))
-    }
-
-    /// A connection that was admitted has ended: there may be room for another.
-    pub(crate) fn leave(&self) {
-        self.size.fetch_sub(1, Ordering::Relaxed);
-        self.shrunk.notify_one();
-    }
-
-    /// Waits until one has ended.
-    pub(crate) async fn shrunk(&self) {
-        self.shrunk.notified().await;
-    }
-}
-
-/// A place among the WebSockets with a thread of their own, given back when this is dropped.
-#[derive(Debug)]
-pub(super) struct ThreadSeat(Arc<Crowd>);
-
-impl Drop for ThreadSeat {
-    fn drop(&mut self) {
-        self.0.sessions.fetch_sub(1, Ordering::Relaxed);
+impl Rank {
+    /// Whether the connection rests between two requests.
+    pub(crate) fn is_resting(self) -> bool {
+        self.0 >= RESTING
     }
 }
 
@@ -223,35 +199,36 @@ pub(crate) struct Handles(Mutex<Table>);
 #[derive(Debug, Default)]
 struct Table {
     slots: Vec<Option<Arc<Handle>>>,
-    free: Vec<usize>,
+    free: Vec<u32>,
 }
 
 impl Handles {
     /// A handle for a new connection, and its number.
-    pub(crate) fn add(&self) -> (usize, Arc<Handle>) {
+    pub(crate) fn add(&self) -> (u32, Arc<Handle>) {
         let handle = Arc::new(Handle::new());
         let mut table = self.lock();
         let number = table.free.pop().unwrap_or_else(|| {
             table.slots.push(None);
-            table.slots.len() - 1
+            // There are never so many descriptors.
+            u32::try_from(table.slots.len() - 1).unwrap_or(u32::MAX)
         });
-        table.slots[number] = Some(Arc::clone(&handle));
+        table.slots[number as usize] = Some(Arc::clone(&handle));
         (number, handle)
     }
 
     /// Another handle for the same connection, which goes on as another task.
-    pub(crate) fn renew(&self, number: usize) -> Arc<Handle> {
+    pub(crate) fn renew(&self, number: u32) -> Arc<Handle> {
         let handle = Arc::new(Handle::new());
         let mut table = self.lock();
-        if let Some(before) = table.slots[number].replace(Arc::clone(&handle)) {
+        if let Some(before) = table.slots[number as usize].replace(Arc::clone(&handle)) {
             handle.order.store(before.order.load(Ordering::Relaxed), Ordering::Relaxed);
         }
         handle
     }
 
-    pub(crate) fn remove(&self, number: usize) {
+    pub(crate) fn remove(&self, number: u32) {
         let mut table = self.lock();
-        table.slots[number] = None;
+        table.slots[number as usize] = None;
         table.free.push(number);
     }
 
@@ -266,15 +243,25 @@ impl Handles {
         self.lock().slots.iter().flatten().for_each(|handle| handle.give(order));
     }
 
-    /// The connection that has been idle longest, and since when. One that has only just come, or has only just been
-    /// answered, is about to say something.
-    pub(crate) fn longest_idle(&self, clock: &Clock) -> Option<(u64, Arc<Handle>)> {
+    /// The connections that may be asked to give way, by their number; the smallest rank is asked first. One that has only just
+    /// come, or has only just been answered, is about to say something.
+    pub(crate) fn yielding(&self, clock: &Clock) -> Vec<(Rank, u32)> {
         let long_ago = clock.now().saturating_sub(JUST_NOW);
         let table = self.lock();
-        let idle = table.slots.iter().flatten().filter(|handle| handle.order.load(Ordering::Relaxed) == 0);
-        let since = idle.map(|handle| (handle.idle_since.load(Ordering::Relaxed), handle));
-        let longest = since.filter(|(since, _)| *since < long_ago).min_by_key(|(since, _)| *since);
-        longest.map(|(since, handle)| (since, Arc::clone(handle)))
+        let handles = (0u32..).zip(&table.slots).filter_map(|(number, slot)| Some((number, slot.as_ref()?)));
+        let unordered = handles.filter(|(_, handle)| handle.order.load(Ordering::Relaxed) == 0);
+        let ranks = unordered.map(|(number, handle)| (Rank(handle.yields_since.load(Ordering::Relaxed)), number));
+        ranks.filter(|(rank, _)| rank.0 != NEVER && rank.0 & !RESTING < long_ago).collect()
+    }
+
+    /// Asks a connection to give way, unless it has become busy meanwhile.
+    pub(crate) fn shed(&self, rank: Rank, number: u32) {
+        let table = self.lock();
+        if let Some(Some(handle)) = table.slots.get(number as usize)
+            && handle.yields_since.load(Ordering::Relaxed) == rank.0
+        {
+            handle.give(Order::Shed);
+        }
     }
 
     /// Moves the clock on and wakes those whose deadline has passed.

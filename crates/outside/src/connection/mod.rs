@@ -6,6 +6,7 @@
 mod answer;
 mod buffer;
 mod coding;
+mod crowd;
 mod desk;
 mod files;
 mod gate;
@@ -34,7 +35,8 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 pub(crate) use buffer::trim_memory;
-pub(crate) use handle::{Clock, Crowd, Handle, Handles, Order};
+pub(crate) use crowd::{AddressKey, AddressSeat, Crowd};
+pub(crate) use handle::{Clock, Handle, Handles, Order, Rank};
 use handle::{Stop, Waiting};
 use handshake::Greeting;
 pub(crate) use handshake::Handshakes;
@@ -94,12 +96,6 @@ impl Service {
     fn is_draining(&self) -> bool {
         self.stage.load(Ordering::Relaxed) >= DRAINING
     }
-
-    /// A connection has ended: there may be room for another, or nothing left to wait for.
-    fn release(&self, number: usize) {
-        self.handles.remove(number);
-        self.crowd.leave();
-    }
 }
 
 /// One connection.
@@ -115,6 +111,8 @@ pub(crate) struct Connection {
     scanner: HeadScanner,
     /// Does the deadline in force belong to the head that is being read?
     head_is_timed: bool,
+    /// When its first byte came, in milliseconds of the clock.
+    head_since: u64,
     /// Requests that are being answered, in order.
     exchanges: Vec<Exchange>,
     /// The requests of those that the executor is at, behind them.
@@ -140,18 +138,33 @@ pub(crate) struct Connection {
 /// A place among the connections of a reactor, given back when this is dropped.
 struct Seat {
     service: Arc<Service>,
-    number: usize,
+    number: u32,
+    /// Whether it is one of the places for WebSockets.
+    is_websocket: bool,
+    _of_address: Option<AddressSeat>,
 }
 
 impl Drop for Seat {
     fn drop(&mut self) {
-        self.service.release(self.number);
+        let crowd = &self.service.crowd;
+        self.service.handles.remove(self.number);
+        if self.is_websocket {
+            crowd.leave_websocket();
+        }
+        // The last step: there may be room for another connection, or nothing left to wait for.
+        crowd.leave();
     }
 }
 
 impl Connection {
     /// A connection that waits to be run; by then the crowd has admitted it.
-    pub(crate) fn new(stream: Stream, address: SocketAddr, door: Door, service: Arc<Service>) -> Self {
+    pub(crate) fn new(
+        stream: Stream,
+        address: SocketAddr,
+        of_address: Option<AddressSeat>,
+        door: Door,
+        service: Arc<Service>,
+    ) -> Self {
         let (number, handle) = service.handles.add();
         // Whoever is there already is told by the server; who comes too late for that has to know by itself.
         if service.is_draining() {
@@ -162,12 +175,13 @@ impl Connection {
             stream,
             address,
             client: client_text(address),
-            seat: Seat { service: Arc::clone(&service), number },
+            seat: Seat { service: Arc::clone(&service), number, is_websocket: false, _of_address: of_address },
             desk: Desk { door, ..Desk::new(service, handle) },
             mailbox: Arc::default(),
             input: Input::default(),
             scanner: HeadScanner::default(),
             head_is_timed: false,
+            head_since: 0,
             exchanges: Vec::new(),
             awaited: Vec::new(),
             pending: None,

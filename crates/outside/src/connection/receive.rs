@@ -135,23 +135,29 @@ impl Connection {
         if begun {
             // The deadline of a head counts from its first byte, whatever drips in.
             if !std::mem::replace(&mut self.head_is_timed, true) {
+                self.head_since = self.desk.service.clock.now();
                 self.desk.handle.set_deadline(self.desk.service.clock.after(self.desk.service.config.header_timeout));
             }
+            self.desk.handle.set_incomplete(self.head_since);
         } else {
             let config = &self.desk.service.config;
             let patience = if self.received == 0 { config.first_byte_timeout } else { config.keep_alive_idle };
-            self.desk.handle.set_idle(self.desk.service.clock.now());
+            let now = self.desk.service.clock.now();
+            match self.received {
+                0 => self.desk.handle.set_incomplete(now),
+                _ => self.desk.handle.set_idle(now),
+            }
             self.desk.handle.set_deadline(self.desk.service.clock.after(patience));
         }
-        let waiting = if begun { Waiting::Transfer } else { Waiting::Idle };
+        let waiting = if begun { Waiting::Head } else { Waiting::Idle };
         let mut read = self.read(waiting).await;
         if !begun && self.received == 0 && matches!(read, Err(Stop::Ordered)) {
             // A first request that is there already shows only when the loop has looked at the network once more.
             tokio::task::yield_now().await;
             read = self.read(waiting).await;
         }
+        self.desk.handle.set_busy();
         if !begun {
-            self.desk.handle.set_busy();
             self.desk.handle.clear_deadline();
             if read.is_ok() {
                 self.desk.handle.forgive();
@@ -163,9 +169,15 @@ impl Connection {
                 self.refuse(Refusal::limit(408, "head not complete in time", "header_timeout"), None, None);
                 Ok(false)
             }
-            Err(Stop::Gone) if begun => Err(Stop::Gone),
-            // An idle connection that ends, for whatever reason, is closed in good order.
-            Err(_) => Ok(false),
+            // A client that has left, or that gives its place to others, hears nothing.
+            Err(stop @ (Stop::Gone | Stop::Ordered)) if begun => Err(stop),
+            // An idle connection that ends, for whatever reason, is closed in good order, and at once: empty lines before a
+            // request are no request.
+            Err(_) => {
+                let unread = self.input.unread().len();
+                self.input.consume(unread);
+                Ok(false)
+            }
         }
     }
 

@@ -13,8 +13,9 @@ use std::time::Duration;
 use std::{io, iter};
 
 use super::buffer::{Input, with_scratch};
+use super::crowd::ThreadSeat;
 use super::desk::Desk;
-use super::handle::{Handle, Order, ThreadSeat};
+use super::handle::{Handle, Order};
 use super::outlet::Outlet;
 use super::{Connection, Seat, Service};
 use crate::executor::{Occasion, Turn};

@@ -39,10 +39,18 @@ impl Connection {
             self.desk.settle_status(exchange, 503);
             return;
         }
+        if !self.desk.service.crowd.admit_websocket() {
+            self.desk.service.log.complain("max_websocket_connections", "too many WebSockets");
+            self.desk.settle_status(exchange, 503);
+            return;
+        }
+        self.seat.is_websocket = true;
         let mut thread_seat = None;
         if websocket.handler().style() == Style::Blocking {
-            thread_seat = self.desk.service.crowd.admit_session(self.desk.service.config.max_websockets);
+            thread_seat = self.desk.service.crowd.admit_thread();
             if thread_seat.is_none() {
+                self.seat.is_websocket = false;
+                self.desk.service.crowd.leave_websocket();
                 self.desk.service.log.complain("max_websockets", "a WebSocket had no thread left");
                 self.desk.settle_status(exchange, 503);
                 return;

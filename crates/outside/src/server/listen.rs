@@ -1,4 +1,4 @@
-//! Accepting, and what happens when there are too many.
+//! Accepting, and what happens when there are too many connections.
 
 use std::io;
 use std::net::SocketAddr;
@@ -8,24 +8,23 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 use super::reactors::Reactors;
-use crate::connection::{Connection, Service};
+use crate::connection::{AddressKey, Connection, Service};
 use crate::log::Level;
 use crate::transport::{Accepting, Entrance, Stream};
 
-/// Accepts until aborted. Never more connections than allowed: the one that has been idle longest makes room; if none
-/// is idle, one stands at the door of each listener, and the others wait in the backlog.
+/// Accepts until aborted. Never more connections than allowed: those that have not sent a complete head make room, by age, then
+/// the one that has been idle longest; if there is none, one connection waits at each listener, and the others in the backlog.
 pub(super) async fn accept(
     mut listener: Accepting,
     entrance: Entrance,
     reactors: Arc<Reactors>,
     service: Arc<Service>,
 ) {
-    let most = service.config.max_connections.unwrap_or_else(default_most);
     loop {
         match listener.accept().await {
             Ok((stream, address)) => {
                 // From here on it is served by a task of its own, or a server that ends would leave it unanswered.
-                if let Some(admission) = receive(stream, address, &entrance, most, &reactors, &service) {
+                if let Some(admission) = receive(stream, address, &entrance, &reactors, &service) {
                     drop(admission.await);
                 }
             }
@@ -34,7 +33,7 @@ pub(super) async fn accept(
             Err(error) => {
                 // Out of descriptors or memory: make room and look again soon, without spinning.
                 service.log.complain("max_connections", &format!("cannot accept: {error}"));
-                if reactors.shed_one() {
+                if reactors.shed() {
                     drop(tokio::time::timeout(PAUSE, service.crowd.shrunk()).await);
                 } else {
                     tokio::time::sleep(PAUSE).await;
@@ -52,10 +51,28 @@ fn receive(
     stream: Stream,
     address: SocketAddr,
     entrance: &Entrance,
-    most: usize,
     reactors: &Arc<Reactors>,
     service: &Arc<Service>,
 ) -> Option<oneshot::Receiver<()>> {
+    let of_address = match Some(address.ip()).filter(|ip| !service.front.trusts(*ip)).and_then(AddressKey::of) {
+        None => None,
+        Some(key) => match service.crowd.admit_address(key) {
+            None => {
+                // The client hears nothing: an answer to each would cost more than its connections do.
+                service.log.complain("max_connections_per_ip", "too many connections of one address");
+                return None;
+            }
+            Some(seat) => Some(seat),
+        },
+    };
+    if of_address.as_ref().is_some_and(|seat| service.crowd.is_first_full(seat)) {
+        let text = format!(
+            "{} has as many connections as one address may have; config[\"max_connections_per_ip\"] sets this limit, and \
+             a proxy belongs into config[\"trusted_proxies\"]",
+            address.ip().to_canonical()
+        );
+        service.log.event(Level::Warning, text);
+    }
     let home = reactors.home(service);
     let runtime = &home.executor.runtime;
     let stream = if Arc::ptr_eq(home, service) {
@@ -80,17 +97,21 @@ fn receive(
             return None;
         }
     };
-    let connection = Connection::new(stream, address, entrance.door, Arc::clone(home));
-    if service.crowd.admit(most) {
+    let connection = Connection::new(stream, address, of_address, entrance.door, Arc::clone(home));
+    if service.crowd.admit() {
         drop(runtime.spawn(connection.run()));
         return None;
     }
     let (tell, admission) = oneshot::channel();
     let (reactors, service) = (Arc::clone(reactors), Arc::clone(service));
     drop(runtime.spawn(async move {
-        while !service.crowd.admit(if service.is_ending() { usize::MAX } else { most }) {
+        while !service.crowd.admit() {
+            if service.is_ending() {
+                service.crowd.admit_always();
+                break;
+            }
             service.log.complain("max_connections", "too many connections");
-            reactors.shed_one();
+            reactors.shed();
             // If all are busy now, one of them may be idle soon.
             drop(tokio::time::timeout(PAUSE, service.crowd.shrunk()).await);
         }
@@ -98,10 +119,4 @@ fn receive(
         connection.run().await;
     }));
     Some(admission)
-}
-
-/// Four fifths of the descriptors that this process may open, at most 50,000.
-fn default_most() -> usize {
-    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
-    limit.map_or(50_000, |limit| usize::try_from(limit / 5 * 4).unwrap_or(usize::MAX).min(50_000)).max(1)
 }

@@ -3,6 +3,7 @@
 //! [`Running`] is a server that listens. It is waited for by the thread that called `run()`, which is never a leader:
 //! it sleeps on a [`Doorbell`] that signals and [`Control::terminate`] ring.
 
+mod descriptors;
 mod doorbell;
 mod listen;
 mod reactors;
@@ -184,6 +185,8 @@ impl Running {
         let to_https = secure.map(|address| ToHttps::new(config, address.port(), tls.clone()));
         let front = Front::of(config).with_https(to_https);
         let log = Log::new(config.access_log, sink);
+        // Before anything is bounded by it.
+        descriptors::raise_limit();
         let reactors = Arc::new(Reactors::start(config, front, site, host, &log, &control.stage)?);
         let log_thread = log.start().inspect_err(|_| reactors.stop())?;
         let (accepting, ticking) = (Vec::new(), Vec::new());

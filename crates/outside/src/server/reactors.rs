@@ -8,13 +8,16 @@ use std::sync::atomic::AtomicU8;
 use std::time::Instant;
 
 use crate::config::{Config, MOST_REACTORS};
-use crate::connection::{Clock, Crowd, Handles, Handshakes, Order, Service};
+use crate::connection::{Clock, Crowd, Handles, Handshakes, Order, Rank, Service};
 use crate::error::Error;
 use crate::executor::{Executor, Host};
 use crate::files::Store;
 use crate::log::Log;
 use crate::protocol::websocket::DeflatePool;
 use crate::site::{Front, Site};
+
+/// One in so many of the connections that can give way does so at once.
+const SHED_AT_ONCE: usize = 32;
 
 /// All reactors of a server; there is at least one.
 pub(super) struct Reactors(Vec<Arc<Service>>);
@@ -29,7 +32,7 @@ impl Reactors {
         log: &Arc<Log>,
         stage: &Arc<AtomicU8>,
     ) -> Result<Self, Error> {
-        let (clock, crowd) = (Arc::new(Clock::new()), Arc::new(Crowd::default()));
+        let (clock, crowd) = (Arc::new(Clock::new()), Arc::new(Crowd::new(config)));
         site.edit(|site| {
             site.store = Arc::new(Store::new(config));
             site.edit_policy(|policy| {
@@ -81,11 +84,27 @@ impl Reactors {
         }
     }
 
-    /// Orders the connection that has been idle longest to close; `false` if none is idle.
-    pub(super) fn shed_one(&self) -> bool {
-        let idle = self.0.iter().filter_map(|service| service.handles.longest_idle(&service.clock));
-        let longest = idle.min_by_key(|(since, _)| *since);
-        longest.inspect(|(_, handle)| handle.give(Order::Shed)).is_some()
+    /// Asks connections to give way: of those without a complete head the oldest, several at once, since to look for them costs
+    /// more than to make room for one; else the one that has rested longest. `false` if none can.
+    pub(super) fn shed(&self) -> bool {
+        let mut yielding: Vec<(Rank, u32, &Arc<Service>)> = Vec::new();
+        for service in &self.0 {
+            let of_service = service.handles.yielding(&service.clock);
+            yielding.extend(of_service.into_iter().map(|(rank, number)| (rank, number, service)));
+        }
+        if yielding.is_empty() {
+            return false;
+        }
+        let most = (yielding.len() / SHED_AT_ONCE).max(1);
+        let (first, last, _) = yielding.select_nth_unstable_by_key(most - 1, |(rank, ..)| *rank);
+        let last = *last;
+        let mut shed = first.iter().chain([&last]).filter(|(rank, ..)| !rank.is_resting()).peekable();
+        if shed.peek().is_none() {
+            let longest = first.iter().chain([&last]).min_by_key(|(rank, ..)| *rank);
+            longest.into_iter().for_each(|(rank, number, service)| service.handles.shed(*rank, *number));
+        }
+        shed.for_each(|(rank, number, service)| service.handles.shed(*rank, *number));
+        true
     }
 
     /// Are there any connections?

@@ -47,7 +47,7 @@ pub(super) struct StreamExchange {
 /// A place among the handles of a reactor.
 struct Seat {
     service: Arc<Service>,
-    number: usize,
+    number: u32,
 }
 
 impl Drop for Seat {

@@ -87,7 +87,7 @@ impl Connection {
         let Connection { stream, input, desk, seat, address, client, .. } = self;
         async move {
             let is_secure = stream.is_secure();
-            desk.handle.set_busy();
+            desk.handle.set_incomplete(desk.service.clock.now());
             let (wire, line) = line(stream, input, Arc::clone(&desk.service));
             let Some(h2) = handshake(wire, &line, &desk).await else { return };
             let mut connection = Box::new(Http2::new(h2, line, desk, seat, (address, is_secure), client));
@@ -221,7 +221,10 @@ impl Http2 {
         match (has_streams, self.idle) {
             (false, None) => {
                 self.idle = Some(now);
-                self.desk.handle.set_idle(now);
+                match self.received {
+                    0 => self.desk.handle.set_incomplete(now),
+                    _ => self.desk.handle.set_idle(now),
+                }
             }
             (true, Some(_)) => {
                 self.idle = None;
