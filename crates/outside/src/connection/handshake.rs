@@ -1,8 +1,8 @@
 //! The handshake of TLS, before the conversation: under a deadline, not too many at once, one step of arithmetic at a time.
 //!
-//! A client that has said nothing costs no more than an idle connection, and makes room like one. Who has begun has a place
-//! among the bounded number of handshakes; when all are taken, the one that has lasted longest gives way, so that clients
-//! that stop in the middle cannot keep others out.
+//! A client whose ClientHello is not there as a whole costs no more than an idle connection, and gives way before one, by age.
+//! A complete one gets a place among the bounded number of handshakes; when all are taken, the handshake that has lasted
+//! longest gives way, so that clients that stop in the middle cannot keep others out.
 
 use std::collections::BTreeMap;
 use std::future::poll_fn;
@@ -103,7 +103,7 @@ impl Connection {
     pub(super) async fn shake_hands(&mut self) -> Greeting {
         let Self { stream: Stream::Tls(tls), desk, .. } = self else { return Greeting::Done };
         let (handle, service) = (&desk.handle, &desk.service);
-        handle.set_idle(service.clock.now());
+        handle.set_incomplete(service.clock.now());
         handle.set_deadline(service.clock.after(service.config.tls_handshake_timeout));
         let greeting = greet(tls, handle, service).await;
         handle.set_busy();
@@ -128,7 +128,7 @@ impl Connection {
 async fn greet(tls: &mut TlsStream, handle: &Arc<Handle>, service: &Arc<Service>) -> Result<Greeting, Stop> {
     let mut place = None;
     loop {
-        let has_begun = place.is_some();
+        let has_begun = place.is_some() || !tls.received().is_empty();
         poll_fn(|context| match tls.poll_receive(context) {
             Poll::Ready(Ok(count)) if count > 0 => Poll::Ready(Ok(())),
             Poll::Ready(_) => Poll::Ready(Err(Stop::Gone)),
@@ -140,6 +140,11 @@ async fn greet(tls: &mut TlsStream, handle: &Arc<Handle>, service: &Arc<Service>
             if tls.received().first().is_some_and(u8::is_ascii_alphabetic) {
                 return Ok(Greeting::InClear);
             }
+            if !tls.has_hello() {
+                continue;
+            }
+            // Its age counts anew: clients that have not come so far give way before it.
+            handle.set_incomplete(service.clock.now());
             place = Some(find_place(handle, service).await?);
         }
         let turn = service.handshakes.turn.acquire().await;

@@ -1,7 +1,9 @@
 //! What is not agreed on: versions, protocols, silence, noise.
 
+use std::collections::VecDeque;
 use std::io::{Read, Write};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use outside::Level;
@@ -104,6 +106,58 @@ fn a_flood_of_half_handshakes_keeps_nobody_out() {
     // Far less than the ten seconds that those may take.
     assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
     drop(flood);
+}
+
+/// Clients that send one byte of a handshake, as fast as they can: a place among the handshakes is for a whole ClientHello.
+#[test]
+fn a_flood_of_first_bytes_keeps_nobody_out() {
+    let authority = Authority::new();
+    let files = [authority.files("main", &["localhost"])];
+    let running = Running::configured(&files, &Default::default(), |config| config.max_connections = Some(400));
+    let (address, ends) = (running.address, Arc::new(AtomicBool::new(false)));
+    let flooding = {
+        let ends = Arc::clone(&ends);
+        std::thread::spawn(move || {
+            let mut open = VecDeque::new();
+            while !ends.load(Ordering::Relaxed) {
+                let mut stream = connect(address);
+                // The server may have made room already.
+                drop(stream.write_all(b"\x16"));
+                open.push_back(stream);
+                if open.len() == 600 {
+                    open.pop_front();
+                }
+            }
+        })
+    };
+    let config = Arc::new(trusting(&authority));
+    let mut times: Vec<_> = (0..15)
+        .map(|_| {
+            let began = Instant::now();
+            assert!(ask(&mut begin(&config, running.address, "localhost"), "/").ends_with("hello over https"));
+            began.elapsed()
+        })
+        .collect();
+    ends.store(true, Ordering::Relaxed);
+    flooding.join().unwrap();
+    times.sort();
+    assert!(times[7] < Duration::from_millis(2500), "{times:?}");
+}
+
+/// A ClientHello in pieces of one byte is a ClientHello (RFC 8446 section 5.1), and costs a server next to nothing until it
+/// is whole.
+#[test]
+fn a_hello_that_drips_in() {
+    let authority = Authority::new();
+    let running = Running::start(&[authority.files("main", &["localhost"])]);
+    let config = Arc::new(trusting(&authority));
+    let mut client = begin(&config, running.address, "localhost");
+    let mut hello = Vec::new();
+    client.conn.write_tls(&mut hello).unwrap();
+    for byte in hello {
+        client.sock.write_all(&[byte]).unwrap();
+    }
+    assert!(ask(&mut client, "/").ends_with("hello over https"));
 }
 
 #[test]

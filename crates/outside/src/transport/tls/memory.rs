@@ -31,6 +31,11 @@ pub(super) fn borrow(size: usize) -> Memory {
 }
 
 impl Memory {
+    /// Memory of exactly this size, with a copy of these bytes.
+    pub(super) fn of(bytes: &[u8]) -> Self {
+        Self(bytes.to_vec())
+    }
+
     /// Makes it at least so large; what is in it stays.
     pub(super) fn grow(&mut self, size: usize) {
         if self.0.len() < size {

@@ -4,6 +4,7 @@
 //! early data (RFC 8470), no certificates of clients, no OCSP: there is nobody left to ask.
 
 mod certificate;
+mod hello;
 mod identities;
 mod memory;
 mod outgoing;

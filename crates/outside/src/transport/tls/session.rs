@@ -30,6 +30,8 @@ pub(super) struct Session {
     pub(super) has_ended: bool,
 }
 
+/// So few bytes of a record that is not complete are kept apart, so that the memory of a whole one can be given back.
+const LITTLE: usize = 2 << 10;
 /// What is read at once: a whole record and more (RFC 8446 section 5.2).
 const READ: usize = 18 << 10;
 /// A message of the handshake may be cut into records, and has to be there as a whole; RFC 8446 section 4 allows more, no
@@ -64,6 +66,9 @@ impl Session {
             self.has_ended |= count == 0;
         }
         self.tidy();
+        if polled.is_pending() {
+            self.shrink();
+        }
         polled
     }
 
@@ -148,8 +153,10 @@ impl Session {
 
     /// Room for at least one more byte; `false` if the client sends more than there is any need for.
     fn make_room(&mut self) -> bool {
-        if self.incoming.is_empty() {
-            self.incoming = borrow(READ);
+        if self.incoming.len() < READ {
+            let mut larger = borrow(READ);
+            larger[..self.end].copy_from_slice(&self.incoming[..self.end]);
+            self.incoming = larger;
         } else if self.end == self.incoming.len() {
             if self.start > 0 {
                 self.incoming.copy_within(self.start..self.end, 0);
@@ -159,6 +166,15 @@ impl Session {
             }
         }
         self.end < self.incoming.len()
+    }
+
+    /// A client that has stopped within a record keeps no more memory than it has sent.
+    fn shrink(&mut self) {
+        let left = self.end - self.start;
+        if left > 0 && left <= LITTLE && self.incoming.len() >= READ {
+            self.incoming = Memory::of(self.received());
+            (self.start, self.end) = (0, left);
+        }
     }
 
     /// Nothing is held for a connection that rests.

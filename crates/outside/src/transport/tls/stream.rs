@@ -15,6 +15,7 @@ use rustls::server::ServerConnectionData;
 use rustls::unbuffered::WriteTraffic;
 use rustls::{Error, ServerConfig};
 
+use super::hello;
 use super::memory::borrow;
 use super::outgoing::{GATHERED, Outgoing};
 use super::session::{Session, Writer};
@@ -45,6 +46,11 @@ impl TlsStream {
     /// What was read and not processed yet.
     pub(crate) fn received(&self) -> &[u8] {
         self.session.received()
+    }
+
+    /// Whether the client's first message is there as a whole, or something that cannot become it.
+    pub(crate) fn has_hello(&self) -> bool {
+        hello::is_complete(self.session.received())
     }
 
     /// Processes what was read; `true` as soon as the handshake is complete. This is where the expensive arithmetic is done.

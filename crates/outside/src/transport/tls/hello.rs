@@ -1,0 +1,85 @@
+//! Whether the first message of a handshake is there as a whole (RFC 8446 sections 4 and 5.1; TLS 1.2 frames it alike).
+//!
+//! Until it is, a client has cost no arithmetic, and none of the places for handshakes. Nothing is decided about the message
+//! itself: bytes that cannot become a ClientHello count as complete, so that rustls refuses them.
+
+/// Type, version and length of a record.
+const RECORD_HEAD: usize = 5;
+const HANDSHAKE: u8 = 22;
+/// Type and length of a message.
+const MESSAGE_HEAD: usize = 4;
+const CLIENT_HELLO: u8 = 1;
+
+/// Whether these bytes hold all of a ClientHello, or something else.
+pub(super) fn is_complete(mut received: &[u8]) -> bool {
+    let mut message_head = [0; MESSAGE_HEAD];
+    let mut so_far = 0;
+    loop {
+        let Some((&[kind, _, _, high, low], rest)) = received.split_first_chunk::<RECORD_HEAD>() else {
+            return received.first().is_some_and(|kind| *kind != HANDSHAKE);
+        };
+        let length = usize::from(u16::from_be_bytes([high, low]));
+        if kind != HANDSHAKE || length == 0 {
+            return true;
+        }
+        let payload = &rest[..length.min(rest.len())];
+        for (index, &byte) in (so_far..MESSAGE_HEAD).zip(payload) {
+            message_head[index] = byte;
+        }
+        so_far += payload.len();
+        if so_far > 0 && message_head[0] != CLIENT_HELLO {
+            return true;
+        }
+        let [_, first, second, third] = message_head;
+        let size = usize::try_from(u32::from_be_bytes([0, first, second, third])).unwrap_or(usize::MAX);
+        if so_far >= MESSAGE_HEAD && so_far - MESSAGE_HEAD >= size {
+            return true;
+        }
+        if payload.len() < length {
+            return false;
+        }
+        received = &rest[length..];
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A ClientHello of this size, in records of at most so many bytes.
+    fn hello(size: usize, record: usize) -> Vec<u8> {
+        let mut message = vec![CLIENT_HELLO, 0, (size >> 8) as u8, size as u8];
+        message.resize(MESSAGE_HEAD + size, 7);
+        message
+            .chunks(record)
+            .flat_map(|part| [&[HANDSHAKE, 3, 1, (part.len() >> 8) as u8, part.len() as u8], part].concat())
+            .collect()
+    }
+
+    #[test]
+    fn every_part_but_the_whole_is_incomplete() {
+        for (size, record) in
+            [(0, 100), (1, 100), (300, 1000), (300, 4), (300, 3), (300, 1), (1500, 512), (40_000, 16_384)]
+        {
+            let whole = hello(size, record);
+            assert!(is_complete(&whole), "{size} bytes in records of {record}");
+            let step = (whole.len() / 500).max(1);
+            for end in (0..whole.len()).step_by(step) {
+                assert!(!is_complete(&whole[..end]), "{end} of {} bytes, {size} in records of {record}", whole.len());
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_no_hello_does_not_wait() {
+        for (bytes, what) in [
+            (&b"\x15\x03\x01\x00\x02\x01\x00"[..], "an alert"),
+            (b"\x17", "application data"),
+            (b"\x16\x03\x01\x00\x00", "an empty record"),
+            (b"\x16\x03\x01\x00\x04\x02", "a ServerHello"),
+            (b"\x80\x2e\x01", "SSL 2"),
+        ] {
+            assert!(is_complete(bytes), "{what}");
+        }
+    }
+}
