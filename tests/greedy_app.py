@@ -12,8 +12,9 @@ import resource
 import sys
 import tempfile
 from collections.abc import AsyncIterator
+from pathlib import Path
 
-from outside import FilePath, OutsideHTTP, Request, Response, event_stream
+from outside import FilePath, Folder, OutsideHTTP, Request, Response, event_stream
 
 PIECE = b"x" * 65536
 
@@ -107,6 +108,7 @@ ROUTES = {
     "/pieces": pieces,
     "/async_pieces": async_pieces,
     "/file": file,
+    "/folder": Folder(Path(__file__).parent),
     "/ignore": ignore,
     "/count": count,
     "/events": events,

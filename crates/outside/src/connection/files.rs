@@ -4,9 +4,12 @@ use std::sync::Arc;
 
 use super::{Desk, Stop};
 use crate::executor::{Exchange, Work};
-use crate::files::{Answer, CONTENT_SECURITY_POLICY, Entry, Files, Located, Patience, Unopened, answer};
+use crate::files::{Answer, CONTENT_SECURITY_POLICY, Entry, Files, Located, NO_DESCRIPTOR, Patience, Unopened, answer};
 use crate::log::Level;
 use crate::message::{Body, FileSlice, Headers, Known, Request, Response};
+
+/// No descriptor is free for a file.
+struct NoDescriptor;
 
 /// What such a route answers (RFC 9110 section 9.1).
 const METHODS: &[u8] = b"GET, HEAD, OPTIONS";
@@ -37,11 +40,16 @@ impl Desk {
         // An encoded slash is in no name of a file, and never separates one.
         let found = match path == request.url() {
             true => self.find_file(files, &path[..below], &path[below..]).await?,
-            false => None,
+            false => Ok(None),
         };
         let found = match (found, files.fallback()) {
-            (None, Some(page)) if is_navigation(&request) => self.find_file(files, &path[..below], &page).await?,
+            (Ok(None), Some(page)) if is_navigation(&request) => self.find_file(files, &path[..below], &page).await?,
             (found, _) => found,
+        };
+        let Ok(found) = found else {
+            self.service.log.complain("max_connections", NO_DESCRIPTOR);
+            self.settle_status(exchange, 503);
+            return Ok(());
         };
         match found {
             Some(Located::File(entry)) => self.answer_with_entry(entry, exchange).await?,
@@ -58,10 +66,16 @@ impl Desk {
         Ok(())
     }
 
-    async fn find_file(&self, files: &Arc<Files>, route: &str, path: &str) -> Result<Option<Located>, Stop> {
+    /// What lies there, or that no descriptor is free to find out.
+    async fn find_file(
+        &self,
+        files: &Arc<Files>,
+        route: &str,
+        path: &str,
+    ) -> Result<Result<Option<Located>, NoDescriptor>, Stop> {
         let site = Arc::clone(&self.site.1);
         if let Some(entry) = files.find(&site.store, path) {
-            return Ok(Some(Located::File(entry)));
+            return Ok(Ok(Some(Located::File(entry))));
         }
         let located = match files.locate(&site.store, route, path, Patience::Now) {
             Err(Unopened::Later) => {
@@ -70,16 +84,17 @@ impl Desk {
             }
             located => located,
         };
-        Ok(match located {
+        Ok(Ok(match located {
             Ok(Located::Fallback) | Err(Unopened::Missing | Unopened::Later) => None,
             Ok(located) => Some(located),
+            Err(Unopened::Exhausted) => return Ok(Err(NoDescriptor)),
             Err(Unopened::Refused(reason)) => {
                 // 404: who may not see it is not told that it is there.
                 let text = format!("{route}{path} below {}: {reason}", files.path().display());
                 self.service.log.event(Level::Warning, text.escape_debug().to_string());
                 None
             }
-        })
+        }))
     }
 
     async fn answer_with_entry(&self, entry: Arc<Entry>, exchange: &mut Exchange) -> Result<(), Stop> {

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::Mailbox;
 use crate::error::Error;
-use crate::files::{Answer, Entry, Excluded, FileContent, Patience, Unopened, answer, check};
+use crate::files::{Answer, Entry, Excluded, FileContent, NO_DESCRIPTOR, Patience, Unopened, answer, check};
 use crate::handler::{Function, Reactor};
 use crate::log::{Level, Log};
 use crate::message::{Body, BodyStream, Headers, Pull, Request, Response};
@@ -250,6 +250,10 @@ impl Exchange {
             Some(entry) => entry,
             None => site.store.open(&slice.path).map_err(|unopened| match unopened {
                 Unopened::Missing | Unopened::Later => Error::status(404, None),
+                Unopened::Exhausted => {
+                    log.complain("max_connections", NO_DESCRIPTOR);
+                    Error::status(503, None)
+                }
                 Unopened::Refused(reason) => {
                     log.event(Level::Error, format!("{}: cannot send {:?}: {reason}", self.name(), slice.path));
                     Error::status(500, None)

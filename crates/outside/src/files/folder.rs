@@ -5,10 +5,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use rustix::io::Errno;
+
 use super::entry::{Entry, content};
 use super::listing;
 use super::media_type;
-use super::open::{Kind, Patience, Stamp, Unopened, kind, open_plainly};
+use super::open::{Kind, Patience, Stamp, Unopened, kind, open_plainly, unopened};
 use super::pattern::{is_hashed_name, matches};
 use super::representation::About;
 use super::root::Root;
@@ -204,7 +206,7 @@ impl Files {
         match (&located, known) {
             (Ok(Located::File(entry)), Some(known)) if Arc::ptr_eq(known, entry) => entry.touch(now),
             (Ok(Located::File(entry)), _) => store.keep(entry),
-            (Err(Unopened::Later), _) | (_, None) => {}
+            (Err(Unopened::Later | Unopened::Exhausted), _) | (_, None) => {}
             // It is gone; as long as it is open, the disk keeps its room.
             (_, Some(_)) => store.forget(self.number, path),
         }
@@ -292,7 +294,8 @@ impl Search<'_> {
                     let path = if relative.is_empty() { name.to_owned() } else { format!("{relative}/{name}") };
                     self.root.open(&path, links, Patience::Any, self.now).ok()?.metadata().ok()
                 });
-                let (entries, is_cut) = listed.map_err(|error| Unopened::Refused(error.to_string()))?;
+                let meaning = |error: io::Error| unopened(error.raw_os_error().map(Errno::from_raw_os_error), &error);
+                let (entries, is_cut) = listed.map_err(meaning)?;
                 Ok(Located::Listing(listing::page(route, relative, entries, is_cut)))
             }
         }
@@ -314,7 +317,7 @@ impl Search<'_> {
             let beside = match self.open(&format!("{relative}{}", coding.suffix())) {
                 Ok((beside, Kind::Regular, its)) if its.modified >= stamp.modified => Some((beside, its)),
                 Ok(_) | Err(Unopened::Missing | Unopened::Refused(_)) => None,
-                Err(Unopened::Later) => return Err(Unopened::Later),
+                Err(unopened @ (Unopened::Later | Unopened::Exhausted)) => return Err(unopened),
             };
             if let Some((beside, its)) = beside {
                 files[coding as usize] = Some(beside);

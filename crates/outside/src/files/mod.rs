@@ -20,7 +20,7 @@ pub(crate) use entry::Entry;
 pub(crate) use folder::Located;
 pub use folder::{Files, Folder};
 pub(crate) use listing::CONTENT_SECURITY_POLICY;
-pub(crate) use open::{Patience, Unopened, bring_into_memory};
+pub(crate) use open::{NO_DESCRIPTOR, Patience, Unopened, bring_into_memory};
 pub(crate) use select::{Answer, Excluded, FileContent, Segment, answer, check, forbids_transform};
 pub(crate) use store::Store;
 

@@ -27,9 +27,14 @@ pub(crate) enum Unopened {
     Missing,
     /// It is not in memory; to be tried again where it may wait.
     Later,
+    /// No descriptor is free for it, or no memory: 503, since it may be there.
+    Exhausted,
     /// It is there and cannot be sent; the reason is for the log.
     Refused(String),
 }
+
+/// Why a request for a file gets 503, for the log.
+pub(crate) const NO_DESCRIPTOR: &str = "no descriptor was free for a file";
 
 /// One state of a file: as long as this is the same, so is its content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,8 +101,10 @@ pub(super) fn unopened(errno: Option<Errno>, error: &io::Error) -> Unopened {
         // A socket, or a device without a driver.
         Errno::NXIO,
     ];
+    const EXHAUSTED: [Errno; 3] = [Errno::MFILE, Errno::NFILE, Errno::NOMEM];
     match errno {
         Some(errno) if MISSING.contains(&errno) => Unopened::Missing,
+        Some(errno) if EXHAUSTED.contains(&errno) => Unopened::Exhausted,
         // A name with a NUL in it never reaches the system.
         None if error.kind() == io::ErrorKind::InvalidInput => Unopened::Missing,
         _ => Unopened::Refused(error.to_string()),
