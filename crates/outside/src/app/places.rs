@@ -6,6 +6,7 @@ use std::sync::{Arc, PoisonError};
 use super::OutsideHttp;
 use crate::config::{CertificateFiles, Config};
 use crate::error::Error;
+use crate::server::renew_certificates;
 use crate::transport::{Address, Door, Listeners, Place, TicketKeys, Tls};
 
 /// What is spoken at a place that was added with [`OutsideHttp::listen`].
@@ -55,6 +56,9 @@ impl OutsideHttp {
         let also = self.also.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let places = places(host, &also, config, keys)?;
         let listeners = Listeners::open(&places, config.backlog_length, count)?;
+        for tls in listeners.certificates() {
+            renew_certificates(&tls, false, |level, text| self.sink.event(level, &text));
+        }
         self.warn_of_hosts(&listeners, config);
         Ok(listeners)
     }

@@ -23,7 +23,7 @@ use crate::error::Error;
 use crate::executor::Host;
 use crate::log::{Level, Log, LogSink};
 use crate::site::{Front, Site, ToHttps};
-use crate::transport::{Accepting, Door, Doors, Endpoint, Entrance, Handed, Listener, Listeners, Renewal, Tls};
+use crate::transport::{Accepting, Door, Doors, Endpoint, Entrance, Handed, Listener, Listeners, Notice, Tls};
 use reactors::Reactors;
 
 /// The stages of a server's life that others may ask for.
@@ -174,12 +174,7 @@ impl Running {
         if config.debug {
             listeners.iter().try_for_each(|listener| listener.address().check_debug())?;
         }
-        let mut tls = Vec::<Arc<Tls>>::new();
-        for own in listeners.iter().filter_map(Listener::tls) {
-            if !tls.iter().any(|known| Arc::ptr_eq(known, own)) {
-                tls.push(Arc::clone(own));
-            }
-        }
+        let tls = listeners.certificates();
         let secure =
             endpoints.iter().filter(|endpoint| endpoint.is_secure).find_map(|found| found.address.socket_addr());
         let to_https = secure.map(|address| ToHttps::new(config, address.port(), tls.clone()));
@@ -248,6 +243,8 @@ impl Running {
             }
             self.look_at_certificates();
             if !has_rung {
+        // What was read before a fork may be old by now.
+        self.look_at_certificates();
                 continue;
             }
             result = rung();
@@ -276,13 +273,7 @@ impl Running {
     fn look_at_certificates(&self) {
         let is_urgent = self.control.wants_certificates.swap(false, Ordering::SeqCst);
         for tls in &self.tls {
-            match tls.renew(is_urgent) {
-                Renewal::None => {}
-                Renewal::Done => self.log.event(Level::Info, format!("new certificates are in use: {tls:?}")),
-                Renewal::Refused(error) => {
-                    self.log.event(Level::Error, format!("new certificates are refused, the old ones stay: {error}"));
-                }
-            }
+            renew_certificates(tls, is_urgent, |level, text| self.log.event(level, text));
         }
     }
 
@@ -343,3 +334,14 @@ async fn tick(service: Arc<Service>, control: Arc<Control>) {
         }
     }
 }
+/// Takes over what has changed in the files of certificates, and says so, or what is wrong with them.
+pub(crate) fn renew_certificates(tls: &Tls, is_urgent: bool, mut say: impl FnMut(Level, String)) {
+    for notice in tls.renew(is_urgent) {
+        match notice {
+            Notice::Renewed(files) => say(Level::Info, format!("new certificates are in use: {files:?}")),
+            Notice::Fault(text) => say(Level::Error, text),
+            Notice::Early(text) => say(Level::Warning, text),
+        }
+    }
+}
+

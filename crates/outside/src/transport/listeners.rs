@@ -110,6 +110,17 @@ impl Listeners {
 }
 
 /// The sockets of one place.
+    /// How TLS is spoken here, each way once.
+    pub(crate) fn certificates(&self) -> Vec<Arc<Tls>> {
+        let mut certificates = Vec::<Arc<Tls>>::new();
+        for own in self.iter().filter_map(Listener::tls) {
+            if !certificates.iter().any(|known| Arc::ptr_eq(known, own)) {
+                certificates.push(Arc::clone(own));
+            }
+        }
+        certificates
+    }
+
 impl From<Vec<Listener>> for Listeners {
     fn from(listeners: Vec<Listener>) -> Self {
         Self(vec![listeners])

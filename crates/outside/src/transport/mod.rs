@@ -20,7 +20,7 @@ pub use listener::{Address, BindError, Door, Listener, SocketFile};
 pub use listeners::{Endpoint, Listeners, Place};
 pub use memory::{Connector, Doors, Handed};
 pub use tls::{CertificateError, TicketKeys, Tls};
-pub(crate) use tls::{Renewal, TlsStream};
+pub(crate) use tls::{Notice, TlsStream};
 
 /// A stream of bytes in both directions.
 #[derive(Debug)]

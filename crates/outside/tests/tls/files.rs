@@ -24,10 +24,6 @@ fn every_fault_has_its_sentence() {
         parameters.not_before = date_time_ymd(2020, 1, 1);
         parameters.not_after = date_time_ymd(2021, 2, 3);
     });
-    let (future, future_key) = authority.issue(&["localhost"], |parameters| {
-        parameters.not_before = date_time_ymd(2222, 1, 1);
-        parameters.not_after = date_time_ymd(2223, 1, 1);
-    });
     let half = |text: &str| text[..text.len() / 2].to_owned();
     let both = format!("{other_certificate}{certificate}");
     let locked = key.replace("PRIVATE KEY", "ENCRYPTED PRIVATE KEY");
@@ -36,7 +32,12 @@ fn every_fault_has_its_sentence() {
         ("key-of-another", &certificate, &other_key, &["key file", "does not match the first certificate in"][..]),
         ("wrong-order", &both, &key, &["key file", "does not match", "must come first"]),
         ("expired", &expired, &expired_key, &["certificate file", "has expired", "Wed, 03 Feb 2021 00:00:00 GMT"]),
-        ("future", &future, &future_key, &["is not valid yet", "Tue, 01 Jan 2222"]),
+        (
+            "version-1",
+            &VERSION_1.to_owned(),
+            &VERSION_1_KEY.to_owned(),
+            &["X.509 version 1", "subjectAltName", "outside cert"],
+        ),
         ("half-certificate", &half(&certificate), &key, &["certificate file", "is not complete"]),
         ("half-key", &certificate, &half(&key), &["key file", "is not complete"]),
         ("half-chain", &format!("{certificate}{}", half(&other_certificate)), &key, &["is not complete"]),
@@ -58,6 +59,25 @@ fn every_fault_has_its_sentence() {
         }
     }
 }
+
+/// As `openssl x509 -req` makes them without a file of extensions.
+const VERSION_1: &str = "\
+-----BEGIN CERTIFICATE-----\n\
+MIIBHDCBxAIUE6gkUT/48k5WOZqTJMp2LuIUiEQwCgYIKoZIzj0EAwIwDTELMAkG\n\
+A1UEAwwCY2EwIBcNMjYxMTI4MjIxNjIxWhgPMjA4MTA4MzEyMjE2MjFaMBQxEjAQ\n\
+BgNVBAMMCWxvY2FsaG9zdDBZMBMGByqGSM49AgEGCCqGSM49AwEHA0IABOXHoJjl\n\
+4nnh3MRxEfi1sjS8yRqJd1zZObwvmK6Zq+O68bX8u+UnRoc5fCpiEkX3Es7NgxBa\n\
+Yp40giXoxKNVSrUwCgYIKoZIzj0EAwIDRwAwRAIgSNh5EY2egHypMCp2kMVCBu/w\n\
+YtGOmnw+AX5+CHJXjzACIGyFbFVQEVagZ5ZyhL7VS3NCqsmkUHPVBOX5CiM6tdmE\n\
+-----END CERTIFICATE-----\n\
+";
+const VERSION_1_KEY: &str = "\
+-----BEGIN PRIVATE KEY-----\n\
+MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgmXt+vCESdq2gk9Gy\n\
+BiEXGzRUWNP8vgjxcktGAm6uW76hRANCAATlx6CY5eJ54dzEcRH4tbI0vMkaiXdc\n\
+2Tm8L5iumavjuvG1/LvlJ0aHOXwqYhJF9xLOzYMQWmKeNIIl6MSjVUq1\n\
+-----END PRIVATE KEY-----\n\
+";
 
 #[test]
 fn files_that_cannot_be_read() {

@@ -9,5 +9,6 @@ mod files;
 mod names;
 mod places;
 mod refusals;
+mod renewal;
 mod resumption;
 mod server;

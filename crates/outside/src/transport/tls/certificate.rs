@@ -22,6 +22,41 @@ pub(super) struct Identity {
     pub(super) key: Arc<CertifiedKey>,
     /// In lower case, `*.` in front of those for any one label.
     pub(super) names: Vec<String>,
+    pub(super) not_before: SystemTime,
+    not_after: SystemTime,
+    certfile: PathBuf,
+}
+
+/// What the clock says of a certificate, worst first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Standing {
+    /// Its time has passed.
+    Expired,
+    /// Its time has not come, or the clock is behind.
+    Early,
+    /// It is valid now.
+    Valid,
+}
+
+impl Identity {
+    pub(super) fn standing(&self, now: SystemTime) -> Standing {
+        match () {
+            () if self.not_after < now => Standing::Expired,
+            () if self.not_before > now => Standing::Early,
+            () => Standing::Valid,
+        }
+    }
+
+    /// Why clients would refuse it now, if they would.
+    pub(super) fn untimely(&self, now: SystemTime) -> Option<CertificateError> {
+        let date = httpdate::fmt_http_date;
+        let reason = match self.standing(now) {
+            Standing::Valid => return None,
+            Standing::Expired => format!("has expired: it was valid until {}", date(self.not_after)),
+            Standing::Early => format!("is not valid yet: it will be from {} on", date(self.not_before)),
+        };
+        Some(Subject { path: &self.certfile, is_key: false }.fault(reason))
+    }
 }
 
 /// Larger files are no certificates, in bytes.
@@ -87,7 +122,7 @@ impl Subject<'_> {
     }
 }
 
-/// Reads a certificate with its chain, and its key.
+/// Reads a certificate with its chain, and its key; whether its time has come is another question.
 pub(super) fn read(files: &CertificateFiles, provider: &CryptoProvider) -> Result<Identity, CertificateError> {
     let certfile = Subject { path: &files.certfile, is_key: false };
     let keyfile = Subject { path: &files.keyfile, is_key: true };
@@ -100,13 +135,12 @@ pub(super) fn read(files: &CertificateFiles, provider: &CryptoProvider) -> Resul
         parsed.push(x509::read(certificate).ok_or_else(unreadable)?);
     }
     let Some(leaf) = parsed.into_iter().next() else { return Err(certfile.fault("holds no certificate")) };
-    let now = SystemTime::now();
-    let date = httpdate::fmt_http_date;
-    if leaf.not_after < now {
-        return Err(certfile.fault(format!("has expired: it was valid until {}", date(leaf.not_after))));
-    }
-    if leaf.not_before > now {
-        return Err(certfile.fault(format!("is not valid yet: it will be from {} on", date(leaf.not_before))));
+    if leaf.version < x509::VERSION_3 {
+        return Err(certfile.fault(format!(
+            "holds an X.509 version {} certificate, in which the names of hosts have no place, so that no client takes it: have it \
+             made anew as version 3 with subjectAltName (outside cert NAME writes one for development)",
+            leaf.version + 1
+        )));
     }
     let key = read_key(keyfile)?;
     let key = provider.key_provider.load_private_key(key).map_err(|_| {
@@ -122,7 +156,8 @@ pub(super) fn read(files: &CertificateFiles, provider: &CryptoProvider) -> Resul
         }
         Err(error) => return Err(certfile.fault(format!("holds a certificate that cannot be used: {error}"))),
     }
-    Ok(Identity { key: Arc::new(certified), names: leaf.names })
+    let x509::Certificate { names, not_before, not_after, .. } = leaf;
+    Ok(Identity { key: Arc::new(certified), names, not_before, not_after, certfile: files.certfile.clone() })
 }
 
 fn read_key(file: Subject<'_>) -> Result<PrivateKeyDer<'static>, CertificateError> {

@@ -1,17 +1,20 @@
 //! The certificates of a listener: which one a client is shown, and new ones in the place of old ones while clients come.
+//!
+//! Each pair of files stands for itself: one that cannot be used keeps no other from being shown or renewed.
 
 use std::collections::HashMap;
 use std::fmt;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::{Duration, SystemTime};
 
 use rustls::SignatureScheme;
 use rustls::crypto::CryptoProvider;
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 
-use super::certificate::{CertificateError, Identity, read};
+use super::certificate::{CertificateError, Identity, Standing, read};
 use crate::config::CertificateFiles;
 
 /// All certificates of a listener, as their files were when they were read last.
@@ -19,75 +22,121 @@ pub(super) struct Identities {
     files: Vec<CertificateFiles>,
     provider: Arc<CryptoProvider>,
     in_use: RwLock<Arc<Directory>>,
-    seen: Mutex<Seen>,
+    entries: Mutex<Vec<Entry>>,
 }
 
 /// Certificates by the names that they are for.
 struct Directory {
-    /// For clients that name no host, or none that is known: the first in the configuration.
+    /// For clients that name no host, or none that is known: the first in the configuration, of those that are valid now.
     first: Option<Arc<CertifiedKey>>,
-    by_name: HashMap<String, Vec<Arc<CertifiedKey>>>,
+    valid: HashMap<String, Vec<Arc<CertifiedKey>>>,
+    /// Those whose time has not come or has passed, for names that no valid one is for.
+    untimely: HashMap<String, Vec<Arc<CertifiedKey>>>,
+    /// What it was made of.
+    standings: Vec<Option<Standing>>,
 }
 
-/// How the files looked when they were looked at.
-#[derive(Default)]
-struct Seen {
-    /// Those in use.
-    used: Vec<Look>,
-    /// Those that were refused, and whether that has been told.
-    refused: Option<(Vec<Look>, bool)>,
+/// A pair of files of the configuration.
+struct Entry {
+    files: CertificateFiles,
+    /// What is shown, and how the files looked when it was read.
+    used: Option<(Looks, Identity)>,
+    /// What was found in the files since, and cannot be shown.
+    refused: Option<Refused>,
+    /// What was last said about it, and when.
+    told: Option<(String, SystemTime)>,
 }
+
+/// A certificate that cannot be shown: looked at again until it can.
+struct Refused {
+    looks: Looks,
+    error: CertificateError,
+    /// Whether it was found unchanged a second time, and is not half of what is being written.
+    is_settled: bool,
+    since: SystemTime,
+    /// The pause before the next look.
+    pause: Duration,
+    /// When its time comes, if that is all that it lacks.
+    valid_from: Option<SystemTime>,
+}
+
+/// How certificate and key looked.
+type Looks = [Look; 2];
 
 /// What changes when a file is written or replaced: device, inode, size, times of modification and change.
 type Look = Option<(u64, u64, u64, (i64, i64), (i64, i64))>;
 
-/// What came of looking at the files again.
-#[derive(Debug)]
-pub(crate) enum Renewal {
-    /// They are as they were, or not whole yet.
-    None,
-    /// New certificates are in use.
-    Done,
-    /// What is there now cannot be used; the old ones stay.
-    Refused(CertificateError),
+/// The first pause before files that were refused and have not changed are read again: less than from one look to the next.
+/// Each one is twice the one before …
+const FIRST_PAUSE: Duration = Duration::from_millis(500);
+/// … up to this.
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+/// What is wrong is said again after so long.
+const DAY: Duration = Duration::from_secs(86_400);
+
+/// What is to be said after a look at the files.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Notice {
+    /// New certificates are in use: those of these files.
+    Renewed(Vec<CertificateFiles>),
+    /// One cannot be shown, or clients will refuse it.
+    Fault(String),
+    /// One is shown before its time.
+    Early(String),
 }
 
 impl Identities {
     /// Reads all of them.
+    ///
+    /// # Errors
+    /// There is nothing to be shown: each one is faulty or has expired.
     pub(super) fn load(files: Vec<CertificateFiles>, provider: Arc<CryptoProvider>) -> Result<Self, CertificateError> {
-        let used = looks(&files);
-        let directory = Directory::read(&files, &provider)?;
-        let seen = Mutex::new(Seen { used, refused: None });
-        Ok(Self { files, provider, in_use: RwLock::new(Arc::new(directory)), seen })
-    }
-
-    /// Reads those files again that have changed. What fails once may be half of a pair, the other half of which is just
-    /// being written: it counts when it is found unchanged the next time, or at once if `is_urgent`; it is told once.
-    pub(super) fn renew(&self, is_urgent: bool) -> Renewal {
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = looks(&self.files);
-        if now == seen.used {
-            seen.refused = None;
-            return Renewal::None;
+        let now = SystemTime::now();
+        let mut entries: Vec<Entry> = files.iter().cloned().map(Entry::new).collect();
+        for entry in &mut entries {
+            entry.look(&provider, now, true);
         }
-        if matches!(&seen.refused, Some((refused, true)) if *refused == now) && !is_urgent {
-            return Renewal::None;
-        }
-        match Directory::read(&self.files, &self.provider) {
-            Ok(directory) => {
-                *self.in_use.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(directory);
-                *seen = Seen { used: now, refused: None };
-                Renewal::Done
-            }
-            Err(error) => {
-                let is_settled = is_urgent || matches!(&seen.refused, Some((refused, _)) if *refused == now);
-                seen.refused = Some((now, is_settled));
-                if is_settled { Renewal::Refused(error) } else { Renewal::None }
+        if entries.iter().all(|entry| entry.standing(now) <= Some(Standing::Expired)) {
+            let fault = |entry: Entry| match (entry.refused, entry.used) {
+                (Some(refused), _) => Some(refused.error),
+                (None, Some((_, identity))) => identity.untimely(now),
+                (None, None) => None,
+            };
+            if let Some(error) = entries.drain(..).find_map(fault) {
+                return Err(error);
             }
         }
+        let directory = Directory::of(&entries, now);
+        Ok(Self { files, provider, in_use: RwLock::new(Arc::new(directory)), entries: Mutex::new(entries) })
     }
 
-    /// Is one of them for this name, in lower case?
+    /// Reads those files again that have changed, or could not be used so far. What fails once may be half of a pair, the other half of
+    /// which is just being written: it counts when it is found unchanged the next time, or at once if `is_urgent`. What is wrong is said once
+    /// a day.
+    pub(super) fn renew(&self, is_urgent: bool) -> Vec<Notice> {
+        self.renew_at(SystemTime::now(), is_urgent)
+    }
+
+    fn renew_at(&self, now: SystemTime, is_urgent: bool) -> Vec<Notice> {
+        let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut renewed = Vec::new();
+        for entry in &mut *entries {
+            if entry.look(&self.provider, now, is_urgent) {
+                renewed.push(entry.files.clone());
+            }
+        }
+        if !renewed.is_empty() || self.directory().standings != standings(&entries, now) {
+            let directory = Arc::new(Directory::of(&entries, now));
+            *self.in_use.write().unwrap_or_else(PoisonError::into_inner) = directory;
+        }
+        let mut notices: Vec<Notice> = entries.iter_mut().filter_map(|entry| entry.notice(now, is_urgent)).collect();
+        if !renewed.is_empty() {
+            notices.insert(0, Notice::Renewed(renewed));
+        }
+        notices
+    }
+
+    /// Whether one of them is for this name, in lower case.
     pub(super) fn are_for(&self, name: &str) -> bool {
         self.directory().for_name(name).is_some()
     }
@@ -109,23 +158,110 @@ impl fmt::Debug for Identities {
     }
 }
 
-impl Directory {
-    fn read(files: &[CertificateFiles], provider: &CryptoProvider) -> Result<Self, CertificateError> {
-        let mut first = None;
-        let mut by_name: HashMap<String, Vec<Arc<CertifiedKey>>> = HashMap::new();
-        for pair in files {
-            let Identity { key, names } = read(pair, provider)?;
-            for name in names {
-                by_name.entry(name).or_default().push(Arc::clone(&key));
-            }
-            first.get_or_insert(key);
+impl Entry {
+    fn new(files: CertificateFiles) -> Self {
+        Self { files, used: None, refused: None, told: None }
+    }
+
+    fn standing(&self, now: SystemTime) -> Option<Standing> {
+        self.used.as_ref().map(|(_, identity)| identity.standing(now))
+    }
+
+    /// Looks at the files, and reads them if there is a reason to; `true` if what is in them is shown from now on.
+    fn look(&mut self, provider: &CryptoProvider, now: SystemTime, is_urgent: bool) -> bool {
+        let looks = [look(&self.files.certfile), look(&self.files.keyfile)];
+        if self.used.as_ref().is_some_and(|(used, _)| *used == looks) {
+            self.refused = None;
+            return false;
         }
-        Ok(Self { first, by_name })
+        let before = self.refused.as_ref().filter(|refused| refused.looks == looks);
+        if !is_urgent && before.is_some_and(|before| !before.is_due(now)) {
+            return false;
+        }
+        let is_settled = is_urgent || before.is_some();
+        let pause = before.map_or(FIRST_PAUSE, |before| LONGEST_PAUSE.min(before.pause * 2));
+        let (error, valid_from) = match read(&self.files, provider) {
+            Ok(new) => match new.untimely(now) {
+                // What clients refuse as well is no worse than nothing.
+                Some(error) if self.standing(now) >= Some(new.standing(now)) => {
+                    let is_early = new.standing(now) == Standing::Early;
+                    (error, is_early.then_some(new.not_before))
+                }
+                _ => {
+                    self.used = Some((looks, new));
+                    self.refused = None;
+                    return true;
+                }
+            },
+            Err(error) => (error, None),
+        };
+        self.refused = Some(Refused { looks, error, is_settled, since: now, pause, valid_from });
+        false
+    }
+
+    /// What is to be said about it now, if something is.
+    fn notice(&mut self, now: SystemTime, is_urgent: bool) -> Option<Notice> {
+        let (is_fault, text) = match (&self.refused, &self.used) {
+            (Some(refused), Some(_)) if refused.is_settled => {
+                (true, format!("new certificates are refused, the old ones stay: {}", refused.error))
+            }
+            (Some(refused), None) if refused.is_settled => {
+                (true, format!("a certificate is left out until it can be used: {}", refused.error))
+            }
+            (_, Some((_, identity))) => match (identity.standing(now), identity.untimely(now)) {
+                (Standing::Early, Some(error)) => {
+                    (false, format!("a certificate is shown before its time, unless the clock is behind: {error}"))
+                }
+                (_, Some(error)) => (true, format!("a certificate that clients refuse is shown: {error}")),
+                (_, None) => {
+                    self.told = None;
+                    return None;
+                }
+            },
+            _ => return None,
+        };
+        // A clock that went back says nothing about how long ago it was.
+        let is_recent = |at: &SystemTime| now.duration_since(*at).is_ok_and(|since| since < DAY);
+        if !is_urgent && self.told.as_ref().is_some_and(|(told, at)| *told == text && is_recent(at)) {
+            return None;
+        }
+        self.told = Some((text.clone(), now));
+        Some(if is_fault { Notice::Fault(text) } else { Notice::Early(text) })
+    }
+}
+
+impl Refused {
+    /// Whether it is time to look again.
+    fn is_due(&self, now: SystemTime) -> bool {
+        let waits = now.duration_since(self.since).is_ok_and(|waited| waited < self.pause);
+        !waits || self.valid_from.is_some_and(|from| from <= now)
+    }
+}
+
+impl Directory {
+    fn of(entries: &[Entry], now: SystemTime) -> Self {
+        let mut directory =
+            Self { first: None, valid: HashMap::new(), untimely: HashMap::new(), standings: standings(entries, now) };
+        let mut best = None;
+        for (_, identity) in entries.iter().filter_map(|entry| entry.used.as_ref()) {
+            let standing = Some(identity.standing(now));
+            let is_valid = standing == Some(Standing::Valid);
+            let by_name = if is_valid { &mut directory.valid } else { &mut directory.untimely };
+            for name in &identity.names {
+                by_name.entry(name.clone()).or_default().push(Arc::clone(&identity.key));
+            }
+            if standing > best {
+                (best, directory.first) = (standing, Some(Arc::clone(&identity.key)));
+            }
+        }
+        directory
     }
 
     fn for_name(&self, name: &str) -> Option<&[Arc<CertifiedKey>]> {
-        let any_beside = || name.split_once('.').and_then(|(_, parent)| self.by_name.get(&format!("*.{parent}")));
-        self.by_name.get(name).or_else(any_beside).map(Vec::as_slice)
+        [&self.valid, &self.untimely].into_iter().find_map(|by_name| {
+            let any_beside = || name.split_once('.').and_then(|(_, parent)| by_name.get(&format!("*.{parent}")));
+            by_name.get(name).or_else(any_beside).map(Vec::as_slice)
+        })
     }
 
     /// The one for this very name, for any name beside it, or the first; of several that one whose key the client can use.
@@ -137,12 +273,137 @@ impl Directory {
     }
 }
 
-fn looks(files: &[CertificateFiles]) -> Vec<Look> {
-    files.iter().flat_map(|pair| [look(&pair.certfile), look(&pair.keyfile)]).collect()
+fn standings(entries: &[Entry], now: SystemTime) -> Vec<Option<Standing>> {
+    entries.iter().map(|entry| entry.standing(now)).collect()
 }
 
 fn look(path: &Path) -> Look {
     let found = std::fs::metadata(path).ok()?;
     let (modified, changed) = ((found.mtime(), found.mtime_nsec()), (found.ctime(), found.ctime_nsec()));
     Some((found.dev(), found.ino(), found.size(), modified, changed))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use rcgen::date_time_ymd;
+
+    use super::*;
+
+    const HOUR: Duration = Duration::from_secs(3600);
+
+    /// Writes `NAME.pem` and `NAME.key`, valid for these days around now.
+    fn write(folder: &Path, name: &str, (before, after): (u64, u64)) -> CertificateFiles {
+        let days = |days: u64| date_time_ymd(1970, 1, 1) + since_1970(SystemTime::now()) + DAY * days as u32;
+        let mut parameters = rcgen::CertificateParams::new(vec![format!("{name}.example")]).unwrap();
+        parameters.not_before = days(0) - DAY * before as u32;
+        parameters.not_after = days(after);
+        let key = rcgen::KeyPair::generate().unwrap();
+        let files = files(folder, name);
+        std::fs::write(&files.certfile, parameters.self_signed(&key).unwrap().pem()).unwrap();
+        std::fs::write(&files.keyfile, key.serialize_pem()).unwrap();
+        files
+    }
+
+    fn since_1970(time: SystemTime) -> Duration {
+        time.duration_since(SystemTime::UNIX_EPOCH).unwrap()
+    }
+
+    fn files(folder: &Path, name: &str) -> CertificateFiles {
+        let path = |kind: &str| -> PathBuf { folder.join(format!("{name}.{kind}")) };
+        CertificateFiles { certfile: path("pem"), keyfile: path("key") }
+    }
+
+    fn load(files: Vec<CertificateFiles>) -> Identities {
+        Identities::load(files, Arc::new(rustls::crypto::aws_lc_rs::default_provider())).unwrap()
+    }
+
+    fn told(notices: &[Notice]) -> Vec<&str> {
+        let text = |notice| match notice {
+            &Notice::Renewed(_) => "renewed",
+            Notice::Fault(text) | Notice::Early(text) => text.split(": ").next().unwrap_or_default(),
+        };
+        notices.iter().map(text).collect()
+    }
+
+    const LEFT_OUT: &str = "a certificate is left out until it can be used";
+    const OLD_STAY: &str = "new certificates are refused, the old ones stay";
+    const OUTLIVED: &str = "a certificate that clients refuse is shown";
+
+    #[test]
+    fn what_is_wrong_is_said_once_a_day_and_the_others_go_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let good = write(folder.path(), "good", (1, 9));
+        let identities = load(vec![good, files(folder.path(), "missing")]);
+        let now = SystemTime::now();
+        assert_eq!(told(&identities.renew_at(now, false)), [LEFT_OUT]);
+        for hours in 1..24 {
+            assert_eq!(told(&identities.renew_at(now + HOUR * hours, false)), [""; 0], "after {hours} hours");
+        }
+        assert_eq!(told(&identities.renew_at(now + DAY, false)), [LEFT_OUT]);
+        assert_eq!(told(&identities.renew_at(now + DAY + HOUR, true)), [LEFT_OUT], "to who asks");
+        // Another one is renewed all the same.
+        write(folder.path(), "good", (1, 8));
+        assert_eq!(told(&identities.renew_at(now + DAY + HOUR, false)), ["renewed"]);
+        write(folder.path(), "missing", (1, 9));
+        assert!(!identities.are_for("missing.example"));
+        assert_eq!(told(&identities.renew_at(now + DAY + HOUR, false)), ["renewed"]);
+        assert!(identities.are_for("missing.example"));
+    }
+
+    #[test]
+    fn half_of_a_pair_is_given_time() {
+        let folder = tempfile::tempdir().unwrap();
+        let identities = load(vec![write(folder.path(), "main", (1, 9))]);
+        std::fs::write(folder.path().join("main.key"), "").unwrap();
+        let now = SystemTime::now();
+        assert_eq!(told(&identities.renew_at(now, false)), [""; 0]);
+        assert_eq!(told(&identities.renew_at(now + FIRST_PAUSE, false)), [OLD_STAY]);
+        write(folder.path(), "main", (1, 9));
+        assert_eq!(told(&identities.renew_at(now + FIRST_PAUSE, false)), ["renewed"]);
+    }
+
+    #[test]
+    fn files_that_look_the_same_are_read_again_ever_more_rarely() {
+        let folder = tempfile::tempdir().unwrap();
+        let good = write(folder.path(), "good", (1, 9));
+        let identities = load(vec![good, files(folder.path(), "bad")]);
+        let mut entries = identities.entries.lock().unwrap();
+        let (begin, mut reads) = (SystemTime::now(), 0);
+        for seconds in 0..600 {
+            let now = begin + Duration::from_secs(seconds);
+            entries[1].look(&identities.provider, now, false);
+            reads += u32::from(entries[1].refused.as_ref().unwrap().since == now);
+        }
+        assert!((12..20).contains(&reads), "{reads} times in ten minutes");
+        // A clock that goes back does not stop it.
+        entries[1].look(&identities.provider, begin - DAY, false);
+        assert_eq!(entries[1].refused.as_ref().unwrap().since, begin - DAY);
+    }
+
+    #[test]
+    fn its_time_comes_and_goes() {
+        let folder = tempfile::tempdir().unwrap();
+        let identities = load(vec![write(folder.path(), "main", (1, 2)), write(folder.path(), "other", (1, 9))]);
+        let now = SystemTime::now();
+        let shown = || Arc::as_ptr(&identities.directory().for_name("main.example").unwrap()[0]);
+        let before = shown();
+        // A new one for later …
+        let new = write(folder.path(), "main", (0, 5));
+        let later = now + DAY + HOUR;
+        assert_eq!(told(&identities.renew_at(now - DAY / 2, false)), [""; 0]);
+        assert_eq!(told(&identities.renew_at(now - DAY / 2 + HOUR, false)), [OLD_STAY]);
+        assert_eq!(shown(), before);
+        assert_eq!(told(&identities.renew_at(later, false)), ["renewed"], "… whose time has come");
+        assert_ne!(shown(), before);
+        assert_eq!(told(&identities.renew_at(later + DAY, false)), [""; 0]);
+        // It is outlived, and shown for its name, but no more to those that name nobody.
+        assert_eq!(identities.directory().first.as_ref().map(Arc::as_ptr), Some(shown()));
+        assert_eq!(told(&identities.renew_at(now + DAY * 6, false)), [OUTLIVED]);
+        assert_eq!(told(&identities.renew_at(now + DAY * 6 + HOUR, false)), [""; 0]);
+        assert!(identities.are_for("main.example"));
+        assert_ne!(identities.directory().first.as_ref().map(Arc::as_ptr), Some(shown()));
+        drop(new);
+    }
 }

@@ -1,6 +1,6 @@
 //! TLS as a property of a listener: certificates, tickets, and what is agreed on (RFC 8446, RFC 5246).
 //!
-//! A [`Tls`] is made of files before anything is bound, and refused in a sentence if they are no good. TLS 1.2 and 1.3, no
+//! A [`Tls`] is made of files before anything is bound, and refused in a sentence if none of them is any good. TLS 1.2 and 1.3, no
 //! early data (RFC 8470), no certificates of clients, no OCSP: there is nobody left to ask.
 
 mod certificate;
@@ -22,7 +22,7 @@ use rustls::server::NoServerSessionStorage;
 
 pub use certificate::CertificateError;
 use identities::Identities;
-pub(crate) use identities::Renewal;
+pub(crate) use identities::Notice;
 pub(crate) use stream::TlsStream;
 pub use tickets::TicketKeys;
 use tickets::Tickets;
@@ -58,7 +58,8 @@ impl Tls {
     /// Reads certificates and keys. The first one is for clients that name no host, or one that none of them is for.
     ///
     /// # Errors
-    /// A [`CertificateError`], which names the file and the reason; or there is no certificate.
+    /// A [`CertificateError`], which names the file and the reason, if none of them can be shown; or there is no certificate. Those
+    /// that cannot be shown beside others are left out until they can, and named in the log.
     pub fn new(files: Vec<CertificateFiles>, keys: &TicketKeys) -> Result<Arc<Self>, Error> {
         if files.is_empty() {
             return Err(Error::new(
@@ -94,7 +95,7 @@ impl Tls {
     }
 
     /// Takes certificates over whose files have changed. `is_urgent`: somebody has asked for it.
-    pub(crate) fn renew(&self, is_urgent: bool) -> Renewal {
+    pub(crate) fn renew(&self, is_urgent: bool) -> Vec<Notice> {
         self.identities.renew(is_urgent)
     }
 }

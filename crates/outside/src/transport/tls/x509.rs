@@ -9,13 +9,19 @@ use std::time::{Duration, SystemTime};
 /// The part of a certificate that matters here.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Certificate {
+    /// As it is encoded: one less than it is called.
+    pub(super) version: u8,
     pub(super) not_before: SystemTime,
     pub(super) not_after: SystemTime,
     /// Its DNS names in lower case, `*.` in front of those for any one label; its IP addresses.
     pub(super) names: Vec<String>,
 }
 
+/// Only these have extensions, and in one of them the names of hosts (RFC 5280 section 4.1.2.1).
+pub(super) const VERSION_3: u8 = 2;
+
 const SEQUENCE: u8 = 0x30;
+const INTEGER: u8 = 0x02;
 const OCTET_STRING: u8 = 0x04;
 const OBJECT_IDENTIFIER: u8 = 0x06;
 const UTC_TIME: u8 = 0x17;
@@ -34,8 +40,12 @@ pub(super) fn read(der: &[u8]) -> Option<Certificate> {
     let mut outermost = Elements(der);
     let certificate = outermost.next_of(SEQUENCE)?;
     let mut fields = Elements(Elements(certificate).next_of(SEQUENCE)?);
+    let mut version = 0;
     if fields.0.first() == Some(&VERSION) {
-        fields.next()?;
+        version = match Elements(fields.next_of(VERSION)?).next_of(INTEGER)? {
+            &[version] => version,
+            _ => return None,
+        };
     }
     // Serial number, algorithm of the signature, issuer.
     for _ in 0..3 {
@@ -49,7 +59,7 @@ pub(super) fn read(der: &[u8]) -> Option<Certificate> {
     }
     let extensions = fields.find(|(tag, _)| *tag == EXTENSIONS);
     let names = extensions.map_or(Some(Vec::new()), |(_, list)| names(list))?;
-    outermost.0.is_empty().then_some(Certificate { not_before, not_after, names })
+    outermost.0.is_empty().then_some(Certificate { version, not_before, not_after, names })
 }
 
 fn names(extensions: &[u8]) -> Option<Vec<String>> {
