@@ -43,6 +43,8 @@ pub(super) enum Waiting {
     Idle,
     /// The rest of a head: read while the server drains, given up where room is needed.
     Head,
+    /// The first request, of a client that came then, in milliseconds of the clock: while the server drains, it may be on its way still.
+    First(u64),
     /// The rest of a request, or the socket taking the answer.
     Transfer,
     /// The answer of a handler: it is waited for while the server drains.
@@ -66,6 +68,8 @@ const NEVER: u64 = u64::MAX;
 const RESTING: u64 = 1 << 62;
 /// In milliseconds.
 const JUST_NOW: u64 = 100;
+/// Within so long after it came, a client sends its first request, in milliseconds: some times around the world.
+const FIRST_REQUEST: u64 = 1000;
 
 impl Handle {
     fn new() -> Self {
@@ -79,7 +83,13 @@ impl Handle {
             (Order::None, _) => None,
             (Order::Cut, _) => Some(Stop::Ordered),
             (Order::TimedOut, _) => Some(Stop::TimedOut),
-            (Order::Drain | Order::Shed, Waiting::Idle) | (Order::Shed, Waiting::Head) => Some(Stop::Ordered),
+            (Order::Drain | Order::Shed, Waiting::Idle) | (Order::Shed, Waiting::First(_) | Waiting::Head) => {
+                Some(Stop::Ordered)
+            }
+            (Order::Drain, Waiting::First(since)) => {
+                self.deadline.fetch_min(since.saturating_add(FIRST_REQUEST), Ordering::Relaxed);
+                None
+            }
             _ => None,
         }
     }

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use tokio::sync::{Notify, Semaphore};
 
-use super::handle::{Clock, Handle, Order, Stop};
+use super::handle::{Clock, Handle, Order, Stop, Waiting};
 use super::{Connection, Service};
 use crate::error::Refusal;
 use crate::log::Level;
@@ -111,7 +111,8 @@ impl Connection {
         handle.forgive();
         match greeting {
             Ok(greeting) => greeting,
-            Err(Stop::TimedOut) => {
+            // A server that ends does not wait for as long as it is configured to.
+            Err(Stop::TimedOut) if !service.is_draining() => {
                 service.log.complain("tls_handshake_timeout", "a TLS handshake not complete in time");
                 Greeting::Gone
             }
@@ -127,12 +128,14 @@ impl Connection {
 
 async fn greet(tls: &mut TlsStream, handle: &Arc<Handle>, service: &Arc<Service>) -> Result<Greeting, Stop> {
     let mut place = None;
+    let first = Waiting::First(service.clock.now());
     loop {
         let has_begun = place.is_some() || !tls.received().is_empty();
         poll_fn(|context| match tls.poll_receive(context) {
             Poll::Ready(Ok(count)) if count > 0 => Poll::Ready(Ok(())),
             Poll::Ready(_) => Poll::Ready(Err(Stop::Gone)),
-            Poll::Pending => poll_stop(handle, context, has_begun),
+            Poll::Pending if has_begun => poll_stop(handle, context),
+            Poll::Pending => handle.stop(context, first).map_or(Poll::Pending, |stop| Poll::Ready(Err(stop))),
         })
         .await?;
         if place.is_none() {
@@ -159,7 +162,7 @@ async fn greet(tls: &mut TlsStream, handle: &Arc<Handle>, service: &Arc<Service>
         drop(turn);
         poll_fn(|context| match tls.poll_flush(context) {
             Poll::Ready(result) => Poll::Ready(result.map_err(|_| Stop::Gone)),
-            Poll::Pending => poll_stop(handle, context, true),
+            Poll::Pending => poll_stop(handle, context),
         })
         .await?;
         if let Err(error) = processed {
@@ -176,7 +179,7 @@ async fn find_place(handle: &Arc<Handle>, service: &Arc<Service>) -> Result<Plac
             return Ok(Place { service: Arc::clone(service), number });
         }
         drop(tokio::time::timeout(PAUSE, service.handshakes.ended.notified()).await);
-        poll_fn(|context| match poll_stop(handle, context, true) {
+        poll_fn(|context| match poll_stop(handle, context) {
             Poll::Ready(stopped) => Poll::Ready(stopped),
             Poll::Pending => Poll::Ready(Ok(())),
         })
@@ -184,12 +187,11 @@ async fn find_place(handle: &Arc<Handle>, service: &Arc<Service>) -> Result<Plac
     }
 }
 
-/// Ready when the handshake is to end: by its deadline, for want of room, or with the server if it has not begun.
-fn poll_stop(handle: &Handle, context: &Context<'_>, has_begun: bool) -> Poll<Result<(), Stop>> {
+/// Ready when a handshake that has begun is to end: by its deadline, or for want of room.
+fn poll_stop(handle: &Handle, context: &Context<'_>) -> Poll<Result<(), Stop>> {
     match handle.order(context) {
         Order::TimedOut => Poll::Ready(Err(Stop::TimedOut)),
         Order::Cut | Order::Shed => Poll::Ready(Err(Stop::Ordered)),
-        Order::Drain if !has_begun => Poll::Ready(Err(Stop::Ordered)),
         _ => Poll::Pending,
     }
 }

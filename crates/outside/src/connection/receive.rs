@@ -149,7 +149,11 @@ impl Connection {
             }
             self.desk.handle.set_deadline(self.desk.service.clock.after(patience));
         }
-        let waiting = if begun { Waiting::Head } else { Waiting::Idle };
+        let waiting = match (begun, self.received) {
+            (true, _) => Waiting::Head,
+            (false, 0) => Waiting::First(self.desk.service.clock.now()),
+            (false, _) => Waiting::Idle,
+        };
         let mut read = self.read(waiting).await;
         if !begun && self.received == 0 && matches!(read, Err(Stop::Ordered)) {
             // A first request that is there already shows only when the loop has looked at the network once more.

@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 use super::reactors::Reactors;
 use crate::connection::{AddressKey, Connection, Service};
 use crate::log::Level;
-use crate::transport::{Accepting, Entrance, Stream};
+use crate::transport::{Accepting, Entrance, Queue, Stream};
 
 /// Accepts until aborted. Never more connections than allowed: those that have not sent a complete head make room, by age, then
 /// the one that has been idle longest; if there is none, one connection waits at each listener, and the others in the backlog.
@@ -44,6 +44,26 @@ pub(super) async fn accept(
 }
 
 const PAUSE: Duration = Duration::from_millis(50);
+
+/// Accepts those who wait in a queue when the server ends, whatever their number: they are answered, and no more come. `false` if some wait
+/// still, for want of descriptors.
+pub(super) fn empty(queue: &Queue, entrance: &Entrance, reactors: &Arc<Reactors>, service: &Arc<Service>) -> bool {
+    let _inside = service.executor.runtime.enter();
+    // A queue holds one more than its length; clients that go on coming are not waited for.
+    for _ in 0..=service.config.backlog_length {
+        match queue.next() {
+            Ok(Some((stream, address))) => drop(receive(stream, address, entrance, reactors, service)),
+            Ok(None) => return true,
+            Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
+            Err(error) => {
+                service.log.complain("max_connections", &format!("cannot accept: {error}"));
+                reactors.shed();
+                return false;
+            }
+        }
+    }
+    true
+}
 
 /// Starts a connection on the reactor where it belongs. If there is no room yet, it begins when there is, or when the
 /// server ends; then the receiver wakes up.

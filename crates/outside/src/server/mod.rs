@@ -23,7 +23,7 @@ use crate::error::Error;
 use crate::executor::Host;
 use crate::log::{Level, Log, LogSink};
 use crate::site::{Front, Site, ToHttps};
-use crate::transport::{Accepting, Door, Doors, Endpoint, Entrance, Handed, Listener, Listeners, Notice, Tls};
+use crate::transport::{Accepting, Door, Doors, Endpoint, Entrance, Handed, Listener, Listeners, Notice, Queue, Tls};
 use reactors::Reactors;
 
 /// The stages of a server's life that others may ask for.
@@ -36,6 +36,8 @@ pub(crate) struct Control {
     wants_certificates: AtomicBool,
     /// When the run began.
     had_terminal: AtomicBool,
+    /// Whether another process has taken the place of this one, in which a handler does not end.
+    is_replaced: AtomicBool,
 }
 
 const SERVING: u8 = 0;
@@ -52,6 +54,7 @@ impl Control {
             doorbell: Mutex::default(),
             wants_certificates: AtomicBool::default(),
             had_terminal: AtomicBool::default(),
+            is_replaced: AtomicBool::default(),
         })
     }
 
@@ -136,6 +139,8 @@ pub(crate) struct Running {
     /// Of all listeners, each once.
     tls: Vec<Arc<Tls>>,
     accepting: Vec<AbortHandle>,
+    /// What each of them accepts from, and for whom.
+    queues: Vec<(Queue, Entrance, Arc<Service>)>,
     ticking: Vec<AbortHandle>,
     log: Arc<Log>,
     log_thread: std::thread::JoinHandle<()>,
@@ -184,8 +189,9 @@ impl Running {
         descriptors::raise_limit();
         let reactors = Arc::new(Reactors::start(config, front, site, host, &log, &control.stage)?);
         let log_thread = log.start().inspect_err(|_| reactors.stop())?;
-        let (accepting, ticking) = (Vec::new(), Vec::new());
-        let mut running = Self { reactors, control, doorbell, endpoints, tls, accepting, ticking, log, log_thread };
+        let (accepting, queues, ticking) = (Vec::new(), Vec::new(), Vec::new());
+        let mut running =
+            Self { reactors, control, doorbell, endpoints, tls, accepting, queues, ticking, log, log_thread };
         match running.begin(listeners, handed) {
             Ok(()) => Ok(running),
             Err(error) => {
@@ -217,6 +223,8 @@ impl Running {
                     let _inside = runtime.enter();
                     listener.accepting()?
                 };
+                let queue = listener.queue().map(|queue| (queue, entrance.clone(), Arc::clone(service)));
+                self.queues.extend(queue);
                 let (reactors, service) = (Arc::clone(reactors), Arc::clone(service));
                 let accepting = runtime.spawn(listen::accept(listener, entrance, reactors, service));
                 self.accepting.push(accepting.abort_handle());
@@ -233,8 +241,10 @@ impl Running {
     /// Serves until terminated, then drains: no new connections, idle ones are closed (after a retreat: may send one
     /// more request), what is in flight is answered, and what is left after `termination_timeout` is cut. `rung` is
     /// called on each ring of the doorbell.
-    pub(crate) fn serve<E>(self, config: &Config, mut rung: impl FnMut() -> Result<(), E>) -> Result<(), E> {
+    pub(crate) fn serve<E>(mut self, config: &Config, mut rung: impl FnMut() -> Result<(), E>) -> Result<(), E> {
         let mut result = Ok(());
+        // What was read before a fork may be old by now.
+        self.look_at_certificates();
         while self.control.stage() == SERVING {
             let has_rung = self.doorbell.wait((!self.tls.is_empty()).then_some(LOOK));
             if self.control.stage() != SERVING {
@@ -243,8 +253,6 @@ impl Running {
             }
             self.look_at_certificates();
             if !has_rung {
-        // What was read before a fork may be old by now.
-        self.look_at_certificates();
                 continue;
             }
             result = rung();
@@ -277,13 +285,29 @@ impl Running {
         }
     }
 
-    /// Accepts nobody any more. Who was accepted is there when this returns.
-    fn close_doors(&self) {
+    /// Accepts nobody any more but those who wait in the queues: closing these would reset connections on which clients may have sent requests.
+    /// Who was accepted is there when this returns.
+    fn close_doors(&mut self) {
         self.accepting.iter().for_each(AbortHandle::abort);
         let deadline = Instant::now() + LAST_PATIENCE;
         while !self.accepting.iter().all(AbortHandle::is_finished) && Instant::now() < deadline {
             self.doorbell.wait(Some(SHORT_GLANCE));
         }
+        if self.control.is_replaced.load(Ordering::SeqCst) {
+            // Its handler may keep others from being answered; the process in its place accepts from the same queues.
+            self.queues.clear();
+        }
+        // A process that was stopped may find its clock far behind, and new deadlines would have passed at once.
+        self.reactors.iter().for_each(|service| service.handles.tick(&service.clock));
+        loop {
+            self.queues.retain(|(queue, entrance, service)| !listen::empty(queue, entrance, &self.reactors, service));
+            if self.queues.is_empty() || Instant::now() >= deadline {
+                break;
+            }
+            // Out of descriptors: connections that end give some back.
+            self.doorbell.wait(Some(GLANCE));
+        }
+        self.queues.clear();
     }
 
     /// Ends the event loops, the threads and the log, in this order.
@@ -322,18 +346,6 @@ impl Running {
     }
 }
 
-async fn tick(service: Arc<Service>, control: Arc<Control>) {
-    let mut interval = tokio::time::interval(TICK);
-    interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    loop {
-        interval.tick().await;
-        service.handles.tick(&service.clock);
-        trim_memory();
-        if service.executor.tick(service.config.termination_timeout) {
-            control.retire();
-        }
-    }
-}
 /// Takes over what has changed in the files of certificates, and says so, or what is wrong with them.
 pub(crate) fn renew_certificates(tls: &Tls, is_urgent: bool, mut say: impl FnMut(Level, String)) {
     for notice in tls.renew(is_urgent) {
@@ -345,3 +357,16 @@ pub(crate) fn renew_certificates(tls: &Tls, is_urgent: bool, mut say: impl FnMut
     }
 }
 
+async fn tick(service: Arc<Service>, control: Arc<Control>) {
+    let mut interval = tokio::time::interval(TICK);
+    interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        interval.tick().await;
+        service.handles.tick(&service.clock);
+        trim_memory();
+        if service.executor.tick(service.config.termination_timeout) {
+            control.is_replaced.store(true, Ordering::SeqCst);
+            control.retire();
+        }
+    }
+}

@@ -11,7 +11,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
 use super::{Handed, NO_ADDRESS, Stream, Tls};
 use crate::error::Error;
@@ -276,8 +276,8 @@ impl Listener {
     /// Hands it to the event loop that is entered.
     pub(crate) fn accepting(self) -> io::Result<Accepting> {
         Ok(match self.socket {
-            ListeningSocket::Tcp(listener) => Accepting::Tcp(tokio::net::TcpListener::from_std(listener)?),
-            ListeningSocket::Unix(listener) => Accepting::Unix(tokio::net::UnixListener::from_std(listener)?),
+            ListeningSocket::Tcp(listener) => Accepting::Tcp(Arc::new(tokio::net::TcpListener::from_std(listener)?)),
+            ListeningSocket::Unix(listener) => Accepting::Unix(Arc::new(tokio::net::UnixListener::from_std(listener)?)),
         })
     }
 }
@@ -332,7 +332,48 @@ fn bind_unix(path: &Path, backlog: u32) -> io::Result<UnixListener> {
     socket.set_nonblocking(true)?;
     socket.bind(&socket2::SockAddr::unix(path)?)?;
     // Before it listens: nobody can have connected by then.
+/// The queue of a listener, for the time when it accepts nobody else: whoever waits there has been told by the kernel that it is connected.
+#[derive(Debug)]
+pub(crate) enum Queue {
+    Tcp(Arc<tokio::net::TcpListener>),
+    Unix(Arc<tokio::net::UnixListener>),
+}
+
+impl Queue {
+    /// The next connection that waits, if one does, and the client's address; handed to the event loop that is entered. The loop of the
+    /// listener itself is not asked, since it may not have looked at the network yet.
+    pub(crate) fn next(&self) -> io::Result<Option<(Stream, SocketAddr)>> {
+        let accepted = match self {
+            Self::Tcp(listener) => SockRef::from(&**listener).accept(),
+            Self::Unix(listener) => SockRef::from(&**listener).accept(),
+        };
+        let (socket, address) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        socket.set_nonblocking(true)?;
+        match self {
+            Self::Tcp(_) => {
+                let stream = tokio::net::TcpStream::from_std(socket.into())?;
+                stream.set_nodelay(true).unwrap_or_default();
+                Ok(Some((Stream::Tcp(stream), address.as_socket().unwrap_or(NO_ADDRESS))))
+            }
+            Self::Unix(_) => Ok(Some((Stream::Unix(tokio::net::UnixStream::from_std(socket.into())?), NO_ADDRESS))),
+        }
+    }
+}
+
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(MODE))?;
+    /// Its queue, if it has one.
+    pub(crate) fn queue(&self) -> Option<Queue> {
+        match self {
+            Self::Tcp(listener) => Some(Queue::Tcp(Arc::clone(listener))),
+            Self::Unix(listener) => Some(Queue::Unix(Arc::clone(listener))),
+            Self::Memory(_) => None,
+        }
+    }
+
     socket.listen(i32::try_from(backlog).unwrap_or(i32::MAX))?;
     Ok(socket.into())
 }
@@ -340,8 +381,8 @@ fn bind_unix(path: &Path, backlog: u32) -> io::Result<UnixListener> {
 /// A listener within an event loop.
 #[derive(Debug)]
 pub(crate) enum Accepting {
-    Tcp(tokio::net::TcpListener),
-    Unix(tokio::net::UnixListener),
+    Tcp(Arc<tokio::net::TcpListener>),
+    Unix(Arc<tokio::net::UnixListener>),
     Memory(Handed),
 }
 

@@ -15,7 +15,7 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
 pub(crate) use crate::message::NO_ADDRESS;
-pub(crate) use listener::{Accepting, Entrance};
+pub(crate) use listener::{Accepting, Entrance, Queue};
 pub use listener::{Address, BindError, Door, Listener, SocketFile};
 pub use listeners::{Endpoint, Listeners, Place};
 pub use memory::{Connector, Doors, Handed};

@@ -8,6 +8,7 @@ mod conversation;
 mod files;
 mod names;
 mod places;
+mod queues;
 mod refusals;
 mod renewal;
 mod resumption;

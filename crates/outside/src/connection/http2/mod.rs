@@ -112,12 +112,13 @@ async fn handshake(wire: Wire, line: &Line, desk: &Desk) -> Option<server::Conne
         .max_local_error_reset_streams(Some(MOST_FAULTS));
     let mut handshake = builder.handshake(wire);
     desk.handle.set_deadline(desk.service.clock.after(config.first_byte_timeout));
+    let waiting = super::Waiting::First(desk.service.clock.now());
     let h2 = poll_fn(|context| {
         line.refresh();
         let shaken = std::pin::Pin::new(&mut handshake).poll(context);
         // Whether it has gone out will be seen by the next write.
         let _is_on_its_way = line.poll_flush(context);
-        match (shaken, desk.handle.stop(context, super::Waiting::Idle)) {
+        match (shaken, desk.handle.stop(context, waiting)) {
             (Poll::Ready(h2), _) => Poll::Ready(h2.ok()),
             (Poll::Pending, Some(_)) => Poll::Ready(None),
             (Poll::Pending, None) => Poll::Pending,
