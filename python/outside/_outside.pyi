@@ -81,7 +81,7 @@ class OutsideHTTP:
         """Where the server listens, the chosen port included; `None` while it does not."""
     @property
     def addresses(self) -> list[tuple[str, int] | str]:
-        """All places where it listens: the constructor's, those of `listen()`, that of `https_redirect`."""
+        """All places where it listens: the constructor's, those of `listen()`, that of `https_redirect`; a host name may stand for several."""
     @property
     def _terminate_process(self) -> bool: ...
     @property

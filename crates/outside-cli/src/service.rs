@@ -19,11 +19,11 @@ pub(crate) enum Subject {
 
 /// Makes the server; nothing is bound yet.
 pub(crate) fn make(order: &Order) -> Result<(OutsideHttp, Subject), Fault> {
-    let address = resolved(&order.place)?;
+    let addresses = resolved(&order.place)?;
     let (mut server, subject) = match &order.what {
-        What::Folder(folder) => folder_server(address, folder)?,
+        What::Folder(folder) => folder_server(addresses, folder)?,
         What::Redirect(url) => {
-            let redirect = OutsideHttpRedirect::at(address, url).map_err(|error| (USAGE, error.to_string()))?;
+            let redirect = OutsideHttpRedirect::at(addresses, url).map_err(|error| (USAGE, error.to_string()))?;
             (redirect.server, Subject::Redirect(url.clone()))
         }
     };
@@ -36,7 +36,7 @@ pub(crate) fn make(order: &Order) -> Result<(OutsideHttp, Subject), Fault> {
     Ok((server, subject))
 }
 
-fn folder_server(address: Address, order: &FolderOrder) -> Result<(OutsideHttp, Subject), Fault> {
+fn folder_server(addresses: Vec<Address>, order: &FolderOrder) -> Result<(OutsideHttp, Subject), Fault> {
     let path = &order.path;
     // Looked at here as well as by the engine, which does not know the words that help somebody at a prompt.
     let looked = std::fs::read_dir(path).map_err(|error| match error.kind() {
@@ -54,7 +54,7 @@ fn folder_server(address: Address, order: &FolderOrder) -> Result<(OutsideHttp, 
     for (pattern, value) in &order.cache_control {
         folder = folder.with_cache_control(pattern, value);
     }
-    let mut server = OutsideHttp::at(address);
+    let mut server = OutsideHttp::at(addresses);
     server.config.compression = !order.no_compression;
     server.set_route("/", folder).map_err(failed)?;
     let whole = std::fs::canonicalize(path).unwrap_or_else(|_| path.clone());
@@ -73,12 +73,15 @@ fn note(order: &FolderOrder) -> Option<String> {
     }
 }
 
-fn resolved(place: &Place) -> Result<Address, Fault> {
+fn resolved(place: &Place) -> Result<Vec<Address>, Fault> {
     match place {
-        Place::Unix(text) => Address::parse_unix(text).ok_or_else(|| (USAGE, format!("{text:?} is no Unix socket"))),
+        Place::Unix(text) => match Address::parse_unix(text) {
+            Some(address) => Ok(vec![address]),
+            None => Err((USAGE, format!("{text:?} is no Unix socket"))),
+        },
         Place::Tcp { host, port } => {
             let bare = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host);
-            Address::resolve((bare, *port)).map_err(|error| {
+            Address::resolve_all((bare, *port)).map_err(|error| {
                 let fault = match host.parse::<std::net::SocketAddr>() {
                     Ok(both) => format!("--host {host} holds a port: --host {} --port {}", both.ip(), both.port()),
                     Err(_) => format!("--host {host:?} is neither an IP address nor a name that is known ({error})"),

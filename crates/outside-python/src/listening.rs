@@ -16,7 +16,7 @@ pub(crate) fn listen(
     keys: &TicketKeys,
     slots: usize,
 ) -> PyResult<Listeners> {
-    engine.open(&settings.address, &settings.config, keys, slots).map_err(open_error)
+    engine.open(&settings.addresses, &settings.config, keys, slots).map_err(open_error)
 }
 
 /// Of the system if a file cannot be read or an address not be bound, else one of values.

@@ -10,7 +10,8 @@ use crate::file_path::kind;
 /// What the configuration dictionary means.
 pub(crate) struct Settings {
     pub(crate) config: Config,
-    pub(crate) address: Address,
+    /// Those of one host.
+    pub(crate) addresses: Vec<Address>,
     pub(crate) pre_send: Option<Py<PyAny>>,
     pub(crate) post_callback: Option<Py<PyAny>>,
     pub(crate) server_cleanup: Option<Py<PyAny>>,
@@ -37,13 +38,13 @@ impl Settings {
             let value = config.get_item(name)?;
             Ok::<_, PyErr>(value.filter(|value| !value.is_none()).map(Bound::unbind))
         };
-        let address = check_host(&host)?;
+        let addresses = check_host(&host)?;
         if settings.debug {
-            address.check_debug().map_err(value_error)?;
+            addresses.iter().try_for_each(Address::check_debug).map_err(value_error)?;
         }
         Ok(Settings {
             config: settings,
-            address,
+            addresses,
             pre_send: callback("pre_send")?,
             post_callback: callback("post_callback")?,
             server_cleanup: callback("server_cleanup")?,
@@ -59,13 +60,13 @@ fn has_gil(py: Python<'_>) -> PyResult<bool> {
     }
 }
 
-/// An address as `(ip, port)`, or `"unix:PATH"`.
-pub(crate) fn check_host(host: &Bound<'_, PyAny>) -> PyResult<Address> {
+/// An address as `(ip, port)`, or `"unix:PATH"`; a host name stands for all its addresses.
+pub(crate) fn check_host(host: &Bound<'_, PyAny>) -> PyResult<Vec<Address>> {
     const EXPECTED: &str = "host is (ip, port), a str and an int, or 'unix:PATH'";
     let wrong = || PyTypeError::new_err(format!("{EXPECTED}, not {}", shown(host)));
     if let Ok(text) = host.cast::<PyString>() {
         let unix = Address::parse_unix(text.to_str()?);
-        return unix.ok_or_else(|| PyTypeError::new_err(format!("{EXPECTED}, not {}", shown(host))));
+        return unix.map(Vec::from).ok_or_else(|| PyTypeError::new_err(format!("{EXPECTED}, not {}", shown(host))));
     }
     let pair = host.cast::<PyTuple>().map_err(|_| wrong())?;
     let (ip, port): (String, i64) = pair.extract().map_err(|_| wrong())?;
@@ -74,7 +75,7 @@ pub(crate) fn check_host(host: &Bound<'_, PyAny>) -> PyResult<Address> {
     }
     let port = u16::try_from(port)
         .map_err(|_| PyValueError::new_err(format!("a port is a number from 0 to 65535, not {port}")))?;
-    Address::resolve((ip.as_str(), port))
+    Address::resolve_all((ip.as_str(), port))
         .map_err(|_| PyValueError::new_err(format!("{ip:?} is no address of this machine; for example \"127.0.0.1\"")))
 }
 

@@ -44,9 +44,10 @@ use crate::websocket::Message;
 pub struct OutsideHttp {
     /// The settings, read when the server starts.
     pub config: Config,
-    address: Address,
+    /// Those of one host.
+    addresses: Vec<Address>,
     /// Where it listens besides.
-    also: Mutex<Vec<(Address, Security)>>,
+    also: Mutex<Vec<(Vec<Address>, Security)>>,
     site: Arc<Site>,
     control: Arc<Control>,
     listening: Arc<Listening>,
@@ -83,20 +84,20 @@ struct Listening {
 }
 
 impl OutsideHttp {
-    /// A server for this address: IP address or host name, and port; port 0 lets the system choose one. Nothing is
-    /// bound yet.
+    /// A server for this address: IP address or host name, which stands for all its addresses, and port; port 0 lets the system choose
+    /// one. Nothing is bound yet.
     ///
     /// # Errors
     /// The address cannot be one.
     pub fn new(host: impl ToSocketAddrs) -> Result<Self, Error> {
-        Ok(Self::at(Address::resolve(host)?))
+        Ok(Self::at(Address::resolve_all(host)?))
     }
 
-    /// The same for any kind of address.
-    pub fn at(address: Address) -> Self {
+    /// The same for any kind of address, or several of one host.
+    pub fn at(addresses: impl Into<Vec<Address>>) -> Self {
         Self {
             config: Config::default(),
-            address,
+            addresses: addresses.into(),
             also: Mutex::default(),
             site: Arc::default(),
             control: Control::new(),
@@ -280,7 +281,7 @@ impl OutsideHttp {
         started: impl FnOnce(&[Endpoint]),
         rung: impl FnMut() -> Result<(), E>,
     ) -> Result<(), E> {
-        let listeners = self.open(&self.address, &self.config, &self.ticket_keys, self.config.reactors)?;
+        let listeners = self.open(&self.addresses, &self.config, &self.ticket_keys, self.config.reactors)?;
         let files = listeners.files();
         let result = self.run_with(entered, listeners, &self.config, started, rung);
         files.into_iter().for_each(SocketFile::remove);
@@ -389,7 +390,10 @@ impl OutsideHttp {
 
 impl std::fmt::Debug for OutsideHttp {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "OutsideHttp({})", self.address().as_ref().unwrap_or(&self.address))
+        match self.address().as_ref().or(self.addresses.first()) {
+            Some(address) => write!(f, "OutsideHttp({address})"),
+            None => f.write_str("OutsideHttp"),
+        }
     }
 }
 

@@ -22,7 +22,7 @@ pub enum Security {
 }
 
 impl OutsideHttp {
-    /// Listens here too, from the next run on.
+    /// Listens here too, from the next run on: at all addresses of the host.
     ///
     /// ```no_run
     /// use outside::{OutsideHttp, Security};
@@ -38,13 +38,13 @@ impl OutsideHttp {
     /// # Errors
     /// The address cannot be one.
     pub fn listen(&self, host: impl ToSocketAddrs, security: Security) -> Result<(), Error> {
-        self.listen_at(Address::resolve(host)?, security);
+        self.listen_at(Address::resolve_all(host)?, security);
         Ok(())
     }
 
-    /// The same for any kind of address.
-    pub fn listen_at(&self, address: Address, security: Security) {
-        self.also.lock().unwrap_or_else(PoisonError::into_inner).push((address, security));
+    /// The same for any kind of address, or several of one host.
+    pub fn listen_at(&self, addresses: impl Into<Vec<Address>>, security: Security) {
+        self.also.lock().unwrap_or_else(PoisonError::into_inner).push((addresses.into(), security));
     }
 
     /// Reads the certificates, then binds all places for so many who accept, or takes over the sockets that were handed
@@ -52,7 +52,7 @@ impl OutsideHttp {
     ///
     /// # Errors
     /// A certificate that cannot be used, an address that cannot be bound, or a redirect to TLS where none is spoken.
-    pub fn open(&self, host: &Address, config: &Config, keys: &TicketKeys, count: usize) -> Result<Listeners, Error> {
+    pub fn open(&self, host: &[Address], config: &Config, keys: &TicketKeys, count: usize) -> Result<Listeners, Error> {
         let also = self.also.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let places = places(host, &also, config, keys)?;
         let listeners = Listeners::open(&places, config.backlog_length, count)?;
@@ -71,8 +71,8 @@ impl OutsideHttp {
 }
 
 fn places(
-    host: &Address,
-    also: &[(Address, Security)],
+    host: &[Address],
+    also: &[(Vec<Address>, Security)],
     config: &Config,
     keys: &TicketKeys,
 ) -> Result<Vec<Place>, Error> {
@@ -92,21 +92,35 @@ fn places(
         known.push((files, Arc::clone(&made)));
         Ok(Some(made))
     };
-    let mut places = vec![Place { address: host.clone(), tls: tls(&first)?, door: Door::Site }];
-    for (address, security) in also {
-        places.push(Place { address: address.clone(), tls: tls(security)?, door: Door::Site });
+    let mut places = Vec::new();
+    let mut add = |addresses: &[Address], tls: Option<&Arc<Tls>>, door| {
+        let mut follows = false;
+        for address in addresses {
+            places.push(Place { address: address.clone(), tls: tls.cloned(), door, follows });
+            follows = true;
+        }
+    };
+    let mut secure = None;
+    for (addresses, security) in std::iter::once((host, &first)).chain(also.iter().map(|(own, tls)| (&own[..], tls))) {
+        let tls = tls(security)?;
+        add(addresses, tls.as_ref(), Door::Site);
+        secure = secure.or(tls.map(|_| addresses));
     }
     if let Some((ip, port)) = config.https_redirect {
-        let secure = places.iter().find(|place| place.tls.is_some()).ok_or_else(|| {
+        let secure = secure.ok_or_else(|| {
             Error::new(
                 "config[\"https_redirect\"] sends clients to TLS, which is spoken nowhere: set config[\"ssl_enabled\"]",
             )
         })?;
-        let beside = secure.address.socket_addr().map(|address| address.ip());
-        let ip = ip.or(beside).ok_or_else(|| {
-            Error::new("config[\"https_redirect\"] is (ip, port) where TLS is spoken on a Unix socket alone")
-        })?;
-        places.push(Place { address: Address::Tcp(SocketAddr::new(ip, port)), tls: None, door: Door::ToHttps });
+        let beside = secure.iter().filter_map(Address::socket_addr).map(|address| address.ip());
+        let ips: Vec<_> = ip.map_or_else(|| beside.collect(), |ip| vec![ip]);
+        if ips.is_empty() {
+            return Err(Error::new(
+                "config[\"https_redirect\"] is (ip, port) where TLS is spoken on a Unix socket alone",
+            ));
+        }
+        let addresses: Vec<_> = ips.into_iter().map(|ip| Address::Tcp(SocketAddr::new(ip, port))).collect();
+        add(&addresses, None, Door::ToHttps);
     }
     Ok(places)
 }

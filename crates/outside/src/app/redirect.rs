@@ -27,14 +27,14 @@ impl OutsideHttpRedirect {
     /// # Errors
     /// The address cannot be one; the destination has no scheme or holds a character that cannot stand in a URL.
     pub fn new(host: impl ToSocketAddrs, destination: &str) -> Result<Self, Error> {
-        Self::at(Address::resolve(host)?, destination)
+        Self::at(Address::resolve_all(host)?, destination)
     }
 
-    /// The same for any kind of address.
+    /// The same for any kind of address, or several of one host.
     ///
     /// # Errors
     /// As [`OutsideHttpRedirect::new`].
-    pub fn at(address: Address, destination: &str) -> Result<Self, Error> {
+    pub fn at(addresses: impl Into<Vec<Address>>, destination: &str) -> Result<Self, Error> {
         let rest = destination.strip_prefix("https://").or_else(|| destination.strip_prefix("http://"));
         if rest.is_none_or(|rest| rest.is_empty() || rest.starts_with('/')) {
             let text = format!("a destination begins with http:// or https:// and a host, not {destination:?}");
@@ -45,7 +45,7 @@ impl OutsideHttpRedirect {
         {
             return Err(Error::new(format!("a destination cannot hold {bad:?}: {destination:?}")));
         }
-        let server = OutsideHttp::at(address);
+        let server = OutsideHttp::at(addresses);
         server.set_route("/", Handler::Redirect(destination.into()))?;
         Ok(Self { server, destination: destination.to_owned() })
     }

@@ -1,11 +1,11 @@
-//! Addresses, and sockets that listen on them.
+//! Sockets that listen on an address.
 //!
 //! A listener is bound before any event loop exists, so that it can be handed on: to a worker, to the next generation.
 
-use std::fmt;
 use std::io;
-use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
+use std::net::{SocketAddr, TcpListener};
 use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::ffi::OsStringExt as _;
 use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
@@ -13,71 +13,9 @@ use std::sync::Arc;
 
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
+use super::address::{Address, BindError, abstract_name};
 use super::{Handed, NO_ADDRESS, Stream, Tls};
 use crate::error::Error;
-
-/// Where a server listens.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Address {
-    /// An IP address and a port; port 0 lets the system choose.
-    Tcp(SocketAddr),
-    /// The path of a Unix socket.
-    Unix(PathBuf),
-}
-
-impl Address {
-    /// Host name or IP address, and port.
-    ///
-    /// # Errors
-    /// There is no such address.
-    pub fn resolve(host: impl ToSocketAddrs) -> Result<Self, Error> {
-        let address = host.to_socket_addrs()?.next().ok_or_else(|| Error::new("the host has no address"))?;
-        Ok(Self::Tcp(address))
-    }
-
-    /// The IP address and port; `None` for a Unix socket.
-    pub fn socket_addr(&self) -> Option<SocketAddr> {
-        match self {
-            Self::Tcp(address) => Some(*address),
-            Self::Unix(_) => None,
-        }
-    }
-
-    /// As in a URL: `https://127.0.0.1:8443`, or with `http` where TLS is not spoken.
-    pub fn url(&self, is_secure: bool) -> String {
-        let scheme = if is_secure { "https" } else { "http" };
-        match self {
-            Self::Tcp(address) => format!("{scheme}://{address}"),
-            Self::Unix(path) => format!("{scheme}+unix:{}", path.display()),
-        }
-    }
-
-    /// May a server that listens here tell its clients what is wrong with it?
-    ///
-    /// # Errors
-    /// Not everybody who can connect is a user of this machine.
-    pub fn check_debug(&self) -> Result<(), Error> {
-        match self {
-            Self::Tcp(address) if address.ip().to_canonical().is_loopback() => Ok(()),
-            _ => Err(Error::new(format!(
-                "config[\"debug\"] shows source lines and variables to clients, so it needs an address that only this machine \
-                 reaches, such as 127.0.0.1; this server listens on {self}"
-            ))),
-        }
-    }
-
-    /// `unix:PATH`; `None` for anything else.
-    pub fn parse_unix(text: &str) -> Option<Self> {
-        text.strip_prefix("unix:").filter(|path| !path.is_empty()).map(|path| Self::Unix(path.into()))
-    }
-}
-
-/// As in a URL: `http://127.0.0.1:8080`, `http+unix:app.sock`.
-impl fmt::Display for Address {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.url(false))
-    }
-}
 
 /// What those get who come by a listener.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -125,8 +63,13 @@ impl Listener {
     /// # Errors
     /// A [`BindError`], with the address in its text.
     pub fn bind(address: &Address, backlog: u32, shares: bool) -> Result<Self, Error> {
+        Self::bind_as(address, backlog, shares, false)
+    }
+
+    /// The same; `only_v6` leaves the IPv4 addresses of `::` to another listener.
+    fn bind_as(address: &Address, backlog: u32, shares: bool, only_v6: bool) -> Result<Self, Error> {
         let bound = match address {
-            Address::Tcp(address) => bind_tcp(*address, backlog, shares).map(ListeningSocket::Tcp),
+            Address::Tcp(address) => bind_tcp(*address, backlog, shares, only_v6).map(ListeningSocket::Tcp),
             Address::Unix(path) => bind_unix(path, backlog).map(ListeningSocket::Unix),
         };
         let fault = |error| Error::from(BindError { address: address.clone(), error });
@@ -136,8 +79,8 @@ impl Listener {
             ListeningSocket::Unix(_) => address.clone(),
         };
         let file = match &address {
-            Address::Tcp(_) => None,
-            Address::Unix(path) => Some(SocketFile(path.clone())),
+            Address::Unix(path) if abstract_name(path).is_none() => Some(SocketFile(path.clone())),
+            _ => None,
         };
         Ok(Self { file, ..Self::of(socket, address) })
     }
@@ -152,14 +95,24 @@ impl Listener {
     /// # Errors
     /// As [`Listener::bind`].
     pub fn bind_each(address: &Address, backlog: u32, count: usize) -> Result<Vec<Self>, Error> {
+        Self::bind_each_as(address, backlog, count, false)
+    }
+
+    /// The same; `only_v6` leaves the IPv4 addresses of `::` to another listener.
+    pub(super) fn bind_each_as(
+        address: &Address,
+        backlog: u32,
+        count: usize,
+        only_v6: bool,
+    ) -> Result<Vec<Self>, Error> {
         // Once without sharing the port, which would hide that it is in use.
-        let first = Self::bind(address, backlog, false)?;
+        let first = Self::bind_as(address, backlog, false, only_v6)?;
         if count < 2 || first.address.socket_addr().is_none() {
             return Ok(Self::share(vec![first], count)?);
         }
         let address = first.address.clone();
         drop(first);
-        (0..count).map(|_| Self::bind(&address, backlog, true)).collect()
+        (0..count).map(|_| Self::bind_as(&address, backlog, true, only_v6)).collect()
     }
 
     /// At least so many handles: sockets that were handed down cannot be multiplied, but their queues can be shared.
@@ -193,7 +146,7 @@ impl Listener {
                 listeners.push(Self::of(ListeningSocket::Tcp(listener), address));
             } else if let Some(listener) = descriptors.take_unix_listener(index)? {
                 listener.set_nonblocking(true)?;
-                let path = listener.local_addr()?.as_pathname().map(Path::to_path_buf).unwrap_or_default();
+                let path = path_of(&listener.local_addr()?);
                 listeners.push(Self::of(ListeningSocket::Unix(listener), Address::Unix(path)));
             }
         }
@@ -311,11 +264,24 @@ impl AsFd for Listener {
     }
 }
 
-fn bind_tcp(address: SocketAddr, backlog: u32, shares: bool) -> io::Result<TcpListener> {
+/// The path of a Unix socket's address; `@` stands before an abstract name.
+fn path_of(address: &std::os::unix::net::SocketAddr) -> PathBuf {
+    #[cfg(target_os = "linux")]
+    if let Some(name) = std::os::linux::net::SocketAddrExt::as_abstract_name(address) {
+        return std::ffi::OsString::from_vec([b"@", name].concat()).into();
+    }
+    address.as_pathname().map(Path::to_path_buf).unwrap_or_default()
+}
+
+fn bind_tcp(address: SocketAddr, backlog: u32, shares: bool, only_v6: bool) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_reuse_address(true)?;
     socket.set_reuse_port(shares)?;
     socket.set_nonblocking(true)?;
+    if address.is_ipv6() && address.ip().is_unspecified() {
+        // Said either way: what holds otherwise is a setting of the system.
+        socket.set_only_v6(only_v6)?;
+    }
     socket.bind(&address.into())?;
     socket.listen(i32::try_from(backlog).unwrap_or(i32::MAX))?;
     Ok(socket.into())
@@ -323,6 +289,9 @@ fn bind_tcp(address: SocketAddr, backlog: u32, shares: bool) -> io::Result<TcpLi
 
 /// A socket file that nobody listens on is left over from a server that could not remove it.
 fn bind_unix(path: &Path, backlog: u32) -> io::Result<UnixListener> {
+    if let Some(name) = abstract_name(path) {
+        return bind_abstract(name, backlog);
+    }
     let left_over = std::fs::symlink_metadata(path).is_ok_and(|metadata| metadata.file_type().is_socket())
         && UnixStream::connect(path).is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused);
     if left_over {
@@ -332,6 +301,37 @@ fn bind_unix(path: &Path, backlog: u32) -> io::Result<UnixListener> {
     socket.set_nonblocking(true)?;
     socket.bind(&socket2::SockAddr::unix(path)?)?;
     // Before it listens: nobody can have connected by then.
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(MODE))?;
+    socket.listen(i32::try_from(backlog).unwrap_or(i32::MAX))?;
+    Ok(socket.into())
+}
+
+/// A name of the abstract namespace, which the kernel gives back by itself, and which has no permissions.
+#[cfg(target_os = "linux")]
+fn bind_abstract(name: &[u8], backlog: u32) -> io::Result<UnixListener> {
+    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    socket.set_nonblocking(true)?;
+    // As unix(7) has it: a NUL, then the name.
+    let path = std::ffi::OsString::from_vec([b"\0", name].concat());
+    socket.bind(&socket2::SockAddr::unix(path)?)?;
+    socket.listen(i32::try_from(backlog).unwrap_or(i32::MAX))?;
+    Ok(socket.into())
+}
+
+#[cfg(not(target_os = "linux"))]
+fn bind_abstract(_: &[u8], _: u32) -> io::Result<UnixListener> {
+    let text = "a name with @ is one of Linux's abstract namespace; a file of that name is ./@name";
+    Err(io::Error::new(io::ErrorKind::Unsupported, text))
+}
+
+/// A listener within an event loop.
+#[derive(Debug)]
+pub(crate) enum Accepting {
+    Tcp(Arc<tokio::net::TcpListener>),
+    Unix(Arc<tokio::net::UnixListener>),
+    Memory(Handed),
+}
+
 /// The queue of a listener, for the time when it accepts nobody else: whoever waits there has been told by the kernel that it is connected.
 #[derive(Debug)]
 pub(crate) enum Queue {
@@ -364,7 +364,7 @@ impl Queue {
     }
 }
 
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(MODE))?;
+impl Accepting {
     /// Its queue, if it has one.
     pub(crate) fn queue(&self) -> Option<Queue> {
         match self {
@@ -374,19 +374,6 @@ impl Queue {
         }
     }
 
-    socket.listen(i32::try_from(backlog).unwrap_or(i32::MAX))?;
-    Ok(socket.into())
-}
-
-/// A listener within an event loop.
-#[derive(Debug)]
-pub(crate) enum Accepting {
-    Tcp(Arc<tokio::net::TcpListener>),
-    Unix(Arc<tokio::net::UnixListener>),
-    Memory(Handed),
-}
-
-impl Accepting {
     /// The next connection and the client's address.
     pub(crate) async fn accept(&mut self) -> io::Result<(Stream, SocketAddr)> {
         match self {
@@ -402,23 +389,3 @@ impl Accepting {
         }
     }
 }
-
-/// An address that cannot be listened on.
-#[derive(Debug)]
-pub struct BindError {
-    /// The address.
-    pub address: Address,
-    /// What the system said.
-    pub error: io::Error,
-}
-
-impl fmt::Display for BindError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.address {
-            Address::Tcp(address) => write!(f, "cannot listen on {address}: {}", self.error),
-            Address::Unix(path) => write!(f, "cannot listen on {}: {}", path.display(), self.error),
-        }
-    }
-}
-
-impl std::error::Error for BindError {}

@@ -3,10 +3,12 @@
 //! Sockets may come from the generation before, which says for which place each was bound, or from a service manager,
 //! which says nothing: then the address tells, and what fits nowhere is for the first place.
 
+use std::io;
+use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 
-use super::{Address, Door, Listener, SocketFile, Tls};
+use super::{Address, BindError, Door, Listener, SocketFile, Tls};
 use crate::error::Error;
 
 /// A place where a server is to listen.
@@ -18,6 +20,9 @@ pub struct Place {
     pub tls: Option<Arc<Tls>>,
     /// What those who come there get.
     pub door: Door,
+    /// Whether it is another address of the host of the place before it: then it has the same port, and is left out if this machine has no
+    /// such address.
+    pub follows: bool,
 }
 
 /// Where a server listens, as in a URL.
@@ -48,17 +53,22 @@ impl Listeners {
             }
         }
         let mut made: Vec<SocketFile> = Vec::new();
+        let mut start = 0;
+        for group in places.chunk_by(|_, next| next.follows) {
+            let own = &mut sockets[start..start + group.len()];
+            start += group.len();
+            let only_v6 = |place: &Place| leaves_ipv4(place, places);
+            // Where one place cannot be had, nothing is left of the others.
+            bind_group(group, own, backlog, count, only_v6)
+                .inspect_err(|_| made.drain(..).for_each(SocketFile::remove))?;
+            made.extend(own.iter().filter_map(|own| own.first().and_then(Listener::file)));
+        }
         for ((place, name), own) in places.iter().zip(&names).zip(&mut sockets) {
-            if own.is_empty() {
-                let bound = Listener::bind_each(&place.address, backlog, count);
-                // Where one place cannot be had, nothing is left of the others.
-                *own = bound.inspect_err(|_| made.drain(..).for_each(SocketFile::remove))?;
-                made.extend(own.first().and_then(Listener::file));
-            }
             for listener in own {
                 listener.settle(name, place.tls.clone(), place.door);
             }
         }
+        sockets.retain(|own| !own.is_empty());
         let count = sockets.iter().map(Vec::len).max().unwrap_or(0).max(count);
         Ok(Self(sockets.into_iter().map(|own| Listener::share(own, count)).collect::<Result<_, _>>()?))
     }
@@ -100,16 +110,6 @@ impl Listeners {
         self.0.iter().filter_map(|place| place.first().and_then(Listener::file)).collect()
     }
 
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &Listener> {
-        self.0.iter().flatten()
-    }
-
-    pub(crate) fn into_places(self) -> Vec<Vec<Listener>> {
-        self.0
-    }
-}
-
-/// The sockets of one place.
     /// How TLS is spoken here, each way once.
     pub(crate) fn certificates(&self) -> Vec<Arc<Tls>> {
         let mut certificates = Vec::<Arc<Tls>>::new();
@@ -121,6 +121,91 @@ impl Listeners {
         certificates
     }
 
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Listener> {
+        self.0.iter().flatten()
+    }
+
+    pub(crate) fn into_places(self) -> Vec<Vec<Listener>> {
+        self.0
+    }
+}
+
+/// Binds the addresses of one host for which there is no socket yet: all that this machine has, on one port.
+fn bind_group(
+    group: &[Place],
+    sockets: &mut [Vec<Listener>],
+    backlog: u32,
+    count: usize,
+    only_v6: impl Fn(&Place) -> bool,
+) -> Result<(), Error> {
+    let is_missing: Vec<bool> = sockets.iter().map(Vec::is_empty).collect();
+    let mut tries = 1;
+    loop {
+        let mut absent = None;
+        let mut failed = None;
+        for (index, place) in group.iter().enumerate().filter(|(index, _)| is_missing[*index]) {
+            let port = sockets
+                .iter()
+                .flatten()
+                .find_map(|listener| listener.address().socket_addr())
+                .map(|found| found.port());
+            let address = with_port(&place.address, port);
+            match Listener::bind_each_as(&address, backlog, count, only_v6(place)) {
+                Ok(bound) => sockets[index] = bound,
+                Err(error) if group.len() > 1 && is_absent(&error) => absent = absent.or(Some(error)),
+                Err(error) => {
+                    failed = Some((error, address != place.address));
+                    break;
+                }
+            }
+        }
+        match failed {
+            None if sockets.iter().all(Vec::is_empty) => return absent.map_or(Ok(()), Err),
+            None => return Ok(()),
+            // The port that the system chose for one address is taken at another.
+            Some((error, true))
+                if tries < MOST_TRIES && is_missing.iter().all(|missing| *missing) && is_in_use(&error) =>
+            {
+                tries += 1;
+                sockets.iter_mut().for_each(Vec::clear);
+            }
+            Some((error, _)) => return Err(error),
+        }
+    }
+}
+
+/// So often another port is chosen.
+const MOST_TRIES: usize = 16;
+
+/// The address with this port, if it was asked for with any.
+fn with_port(address: &Address, port: Option<u16>) -> Address {
+    match (address, port) {
+        (Address::Tcp(asked), Some(port)) if asked.port() == 0 => Address::Tcp(SocketAddr::new(asked.ip(), port)),
+        _ => address.clone(),
+    }
+}
+
+/// Whether this machine has no such address.
+fn is_absent(error: &Error) -> bool {
+    error.source_as::<BindError>().is_some_and(|bind| {
+        let no_family = Some(rustix::io::Errno::AFNOSUPPORT.raw_os_error());
+        bind.error.kind() == io::ErrorKind::AddrNotAvailable || bind.error.raw_os_error() == no_family
+    })
+}
+
+fn is_in_use(error: &Error) -> bool {
+    error.source_as::<BindError>().is_some_and(|bind| bind.error.kind() == io::ErrorKind::AddrInUse)
+}
+
+/// Whether the IPv4 addresses of this place, which is `::`, are asked for by another one on the same port. By itself `::` is for both kinds.
+fn leaves_ipv4(place: &Place, places: &[Place]) -> bool {
+    let Address::Tcp(SocketAddr::V6(v6)) = place.address else { return false };
+    let takes_them =
+        |other: &Place| matches!(other.address, Address::Tcp(SocketAddr::V4(v4)) if v4.port() == v6.port());
+    v6.ip().is_unspecified() && v6.port() != 0 && places.iter().any(takes_them)
+}
+
+/// The sockets of one place.
 impl From<Vec<Listener>> for Listeners {
     fn from(listeners: Vec<Listener>) -> Self {
         Self(vec![listeners])
@@ -159,7 +244,7 @@ mod tests {
 
     fn place(address: &str) -> Place {
         let address = Address::parse_unix(address).unwrap_or_else(|| Address::Tcp(address.parse().unwrap()));
-        Place { address, tls: None, door: Door::Site }
+        Place { address, tls: None, door: Door::Site, follows: false }
     }
 
     #[test]
@@ -202,5 +287,58 @@ mod tests {
         assert!(listeners.slot(3).is_err());
         let slots: Vec<usize> = listeners.descriptors().map(|(slot, ..)| slot).collect();
         assert_eq!(slots, [0, 1, 2, 0, 1, 2]);
+    }
+
+    fn host(addresses: &[&str]) -> Vec<Place> {
+        let places = addresses.iter().enumerate();
+        places.map(|(index, address)| Place { follows: index > 0, ..place(address) }).collect()
+    }
+
+    fn open(places: &[Place]) -> Result<Vec<String>, Error> {
+        let listeners = Listeners::open(places, 16, 2)?;
+        assert_eq!(listeners.slots(), 2);
+        assert!(listeners.slot(1).is_ok());
+        Ok(listeners.endpoints().iter().map(Endpoint::to_string).collect())
+    }
+
+    #[test]
+    fn all_addresses_of_a_host_on_one_port() {
+        let two = open(&host(&["127.0.0.1:0", "127.0.0.2:0"])).unwrap();
+        let port = |url: &str| url.rsplit(':').next().map(str::to_owned);
+        assert!(two.len() == 2 && port(&two[0]) == port(&two[1]), "{two:?}");
+        // What this machine does not have is left out, wherever it stands; documentation addresses (RFC 5737) are nobody's.
+        for addresses in [["203.0.113.1:0", "127.0.0.1:0"], ["127.0.0.1:0", "203.0.113.1:0"]] {
+            let one = open(&host(&addresses)).unwrap();
+            assert!(one.len() == 1 && one[0].starts_with("http://127.0.0.1:"), "{one:?}");
+        }
+        for addresses in [&["203.0.113.1:0"][..], &["203.0.113.1:0", "203.0.113.2:0"]] {
+            let error = open(&host(addresses)).unwrap_err().to_string();
+            assert!(error.contains("cannot listen on 203.0.113.1:0"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_port_that_is_taken_at_one_address_of_a_host() {
+        let taken = Listener::bind(&Address::Tcp("127.0.0.2:0".parse().unwrap()), 1, false).unwrap();
+        let port = taken.address().socket_addr().unwrap().port();
+        let error = open(&host(&[&format!("127.0.0.1:{port}"), &format!("127.0.0.2:{port}")])).unwrap_err();
+        assert!(error.to_string().contains(&format!("cannot listen on 127.0.0.2:{port}")), "{error}");
+    }
+
+    #[test]
+    fn who_asks_for_ipv4_on_the_port_of_ipv6() {
+        for (places, expected) in [
+            (&["[::]:80"][..], false),
+            (&["[::]:80", "0.0.0.0:80"], true),
+            (&["[::]:80", "127.0.0.1:80"], true),
+            (&["[::]:80", "0.0.0.0:81"], false),
+            (&["[::]:80", "[::1]:80"], false),
+            (&["[::1]:80", "0.0.0.0:80"], false),
+            (&["[::]:0", "0.0.0.0:0"], false),
+            (&["0.0.0.0:80", "[::]:80"], false),
+        ] {
+            let places: Vec<_> = places.iter().copied().map(place).collect();
+            assert_eq!(leaves_ipv4(&places[0], &places), expected, "{places:?}");
+        }
     }
 }

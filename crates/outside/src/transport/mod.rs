@@ -1,5 +1,6 @@
 //! What carries the bytes, made to look alike: TCP and Unix sockets, listening and connected, and TLS over either.
 
+mod address;
 mod listener;
 mod listeners;
 mod memory;
@@ -15,8 +16,9 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
 pub(crate) use crate::message::NO_ADDRESS;
+pub use address::{Address, BindError};
 pub(crate) use listener::{Accepting, Entrance, Queue};
-pub use listener::{Address, BindError, Door, Listener, SocketFile};
+pub use listener::{Door, Listener, SocketFile};
 pub use listeners::{Endpoint, Listeners, Place};
 pub use memory::{Connector, Doors, Handed};
 pub use tls::{CertificateError, TicketKeys, Tls};
