@@ -1,7 +1,7 @@
 //! `FilePath`: a file as the content of a response, or to be read.
 
 use std::fs::File;
-use std::os::unix::fs::FileExt;
+use std::io::{Read as _, Seek as _, SeekFrom};
 use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -53,17 +53,12 @@ fn size_of(path: &str) -> u64 {
 
 fn read_range_of(path: &str, range: Option<(u64, u64)>) -> std::io::Result<Vec<u8>> {
     let Some((start, end)) = range else { return std::fs::read(path) };
-    let file = File::open(path)?;
-    let end = end.min(file.metadata()?.len());
-    let mut bytes = vec![0; usize::try_from(end.saturating_sub(start)).unwrap_or(0)];
-    let mut at = 0;
-    while at < bytes.len() {
-        match file.read_at(&mut bytes[at..], start + at as u64)? {
-            0 => break,
-            count => at += count,
-        }
-    }
-    bytes.truncate(at);
+    let mut file = File::open(path)?;
+    // Not all files say how long they are.
+    let length = file.metadata()?.len().min(end).saturating_sub(start);
+    let mut bytes = Vec::with_capacity(usize::try_from(length).unwrap_or(0));
+    file.seek(SeekFrom::Start(start))?;
+    file.take(end.saturating_sub(start)).read_to_end(&mut bytes)?;
     Ok(bytes)
 }
 

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use super::open::{OpenFile, Patience, Stamp, Unopened, read_all};
+use super::open::{OpenFile, Patience, Stamp, Unopened, read_all, read_unmeasured};
 use super::representation::{About, Content, Representation, etag};
 use super::root::FRESH;
 use crate::compression::{LEAST, Level, compress};
@@ -28,6 +28,7 @@ pub(crate) struct Entry {
     ranges_from: Option<u64>,
     /// Under which it is kept: the number of its folder, and a path.
     pub(super) key: (u64, Box<str>),
+    is_stable: bool,
 }
 
 /// One content coding of a file.
@@ -55,9 +56,14 @@ impl Entry {
         (number, path): (u64, &str),
         now: u64,
     ) -> Option<Self> {
-        let compresses = compresses && (LEAST as u64..=MOST_TO_COMPRESS).contains(&about.stamp.size);
+        // What is read is not always what was announced: files of the kernel are made when they are read, and others are being written.
+        let is_stable = match &contents[Coding::Identity as usize] {
+            Some(Content::Memory(bytes)) => bytes.len() as u64 == about.stamp.size,
+            _ => true,
+        };
+        let compresses = compresses && is_stable && (LEAST as u64..=MOST_TO_COMPRESS).contains(&about.stamp.size);
         let varies = compresses || stamps[..3].iter().any(Option::is_some);
-        let about = About { varies, ..*about };
+        let about = About { varies, is_stable, ..*about };
         let mut representations =
             Coding::ALL.into_iter().zip(stamps).zip(contents).map(|((coding, stamp), content)| {
                 let (stamp, content) = (stamp?, content?);
@@ -87,6 +93,7 @@ impl Entry {
             ranges_from: about.ranges_from,
             key: (number, path.into()),
         })
+            is_stable,
     }
 
     /// Is what is known of it recent enough to be sent without another look?
@@ -95,6 +102,11 @@ impl Entry {
     }
 
     /// It was looked at, and is still the same.
+    /// Whether the file tells when its content has changed.
+    pub(super) fn is_stable(&self) -> bool {
+        self.is_stable
+    }
+
     pub(super) fn touch(&self, now: u64) {
         self.looked_at.store(now, Ordering::Relaxed);
     }
@@ -164,6 +176,7 @@ impl Entry {
             path: &self.identity.path,
             stamp,
             coding,
+            is_stable: true,
             varies: true,
             cache_control: self.cache_control.as_deref(),
             ranges_from: self.ranges_from,
@@ -189,8 +202,9 @@ pub(super) fn content(
     in_memory_up_to: u64,
     patience: Patience,
 ) -> Result<Content, Unopened> {
-    match size <= in_memory_up_to {
-        true => Ok(Content::Memory(read_all(&file, size, patience)?.into())),
-        false => Ok(Content::File(Arc::new(OpenFile::new(file)))),
+    match size {
+        0 => Ok(Content::Memory(read_unmeasured(&file, patience)?.into())),
+        _ if size <= in_memory_up_to => Ok(Content::Memory(read_all(&file, size, patience)?.into())),
+        _ => Ok(Content::File(Arc::new(OpenFile::new(file)))),
     }
 }

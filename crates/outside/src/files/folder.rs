@@ -240,6 +240,7 @@ pub(super) fn one_file(
         stamp,
         coding: Coding::Identity,
         varies: false,
+        is_stable: true,
         cache_control,
         ranges_from: store.ranges_from,
     };
@@ -337,6 +338,7 @@ impl Search<'_> {
         let about = About {
             path: &shown,
             stamp,
+            is_stable: true,
             coding: Coding::Identity,
             varies: false,
             cache_control: Some(self.cache_control(relative)),

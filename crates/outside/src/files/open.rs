@@ -133,6 +133,33 @@ pub(super) fn read_all(file: &File, size: u64, patience: Patience) -> Result<Vec
     Ok(bytes)
 }
 
+/// All of a file that says that it is empty: so do those that the kernel makes when they are read.
+pub(super) fn read_unmeasured(file: &File, patience: Patience) -> Result<Vec<u8>, Unopened> {
+    let mut bytes = Vec::new();
+    let mut piece = [0; PIECE];
+    loop {
+        let read = match patience {
+            Patience::Now => read_from_memory(file, &mut piece, bytes.len() as u64),
+            Patience::Any => file.read_at(&mut piece, bytes.len() as u64),
+        };
+        match read {
+            Ok(0) => return Ok(bytes),
+            Ok(count) if bytes.len() + count > MOST_UNMEASURED => {
+                return Err(Unopened::Refused("its size is said to be 0, and there is more than 1 MiB of it".into()));
+            }
+            Ok(count) => bytes.extend_from_slice(&piece[..count]),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Err(Unopened::Later),
+            Err(error) => return Err(Unopened::Refused(error.to_string())),
+        }
+    }
+}
+
+/// So much is read at once of a file whose length is not known, in bytes …
+const PIECE: usize = 4 << 10;
+/// … and so much of it is sent at most.
+const MOST_UNMEASURED: usize = 1 << 20;
+
 /// Reads what the system holds in memory; `WouldBlock` if it would have to ask a disk.
 #[cfg(target_os = "linux")]
 fn read_from_memory(file: &File, buffer: &mut [u8], at: u64) -> io::Result<usize> {

@@ -40,6 +40,8 @@ pub(crate) struct About<'a> {
     pub(crate) path: &'a Arc<str>,
     pub(crate) stamp: Stamp,
     pub(crate) coding: Coding,
+    /// Whether size and time tell when the content has changed; else nothing is said that holds only for what was read.
+    pub(crate) is_stable: bool,
     /// Could another coding have been chosen?
     pub(crate) varies: bool,
     pub(crate) cache_control: Option<&'a str>,
@@ -53,14 +55,17 @@ impl Representation {
         let (seconds, _) = about.stamp.modified;
         // Neither a date that cannot be written, nor one of the future (RFC 9110 section 8.8.2.1).
         let modified = u64::try_from(seconds).ok().filter(|&seconds| seconds < LAST_DATE && seconds <= seconds_now());
-        let etag = etag(&about.stamp, about.coding);
-        let offers_ranges = about.ranges_from.is_some_and(|from| length >= from);
+        let modified = modified.filter(|_| about.is_stable);
+        let etag = if about.is_stable { etag(&about.stamp, about.coding) } else { String::new() };
+        let offers_ranges = about.is_stable && about.ranges_from.is_some_and(|from| length >= from);
         let mut headers = Headers::new();
         headers.push_checked(b"Content-Type", media_type(about.path).as_bytes());
         if about.coding != Coding::Identity {
             headers.push_checked(b"Content-Encoding", about.coding.token().as_bytes());
         }
-        headers.push_checked(b"ETag", etag.as_bytes());
+        if !etag.is_empty() {
+            headers.push_checked(b"ETag", etag.as_bytes());
+        }
         if let Some(modified) = modified {
             let date = httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_secs(modified));
             headers.push_checked(b"Last-Modified", date.as_bytes());
@@ -83,10 +88,12 @@ impl Representation {
     pub(crate) fn slice(&self, start: u64, end: u64) -> Self {
         let end = end.min(self.length);
         let start = start.min(end);
-        let whole = self.etag.trim_end_matches('"');
-        let etag = format!("{whole}-{start:x}-{end:x}\"");
+        let mut etag = String::new();
         let mut headers = self.headers.clone();
-        headers.replace_checked(Known::ETag, b"ETag", etag.as_bytes());
+        if let Some(whole) = self.etag.strip_suffix('"') {
+            etag = format!("{whole}-{start:x}-{end:x}\"");
+            headers.replace_checked(Known::ETag, b"ETag", etag.as_bytes());
+        }
         Self {
             path: Arc::clone(&self.path),
             headers,
@@ -105,7 +112,8 @@ impl Representation {
 
     /// What identifies it.
     pub(crate) fn validators(&self) -> Validators<'_> {
-        Validators { etag: Some(self.etag.as_bytes()), modified: self.modified }
+        let etag = Some(self.etag.as_bytes()).filter(|etag| !etag.is_empty());
+        Validators { etag, modified: self.modified }
     }
 
     /// Bytes of memory that it holds.

@@ -79,7 +79,8 @@ pub(crate) fn check(request: &Request, response: &Response, entry: &Entry) -> Re
         None => {
             let asks = asks_for_range(Some(request));
             let (representation, tag) = entry.preview(accepted(Some(request), response), asks);
-            let validators = Validators { etag: Some(tag.as_bytes()), ..representation.validators() };
+            let etag = Some(tag.as_bytes()).filter(|tag| !tag.is_empty());
+            let validators = Validators { etag, ..representation.validators() };
             choose(request, response, validators, representation)
         }
     };

@@ -17,6 +17,8 @@ use crate::config::{Config, Symlinks};
 /// Files up to this size, in bytes, are kept in memory.
 const SMALL: u64 = 64 << 10;
 /// How many files are expected in the cache, for its first allocation.
+/// Files up to this size are read in any case: those of the kernel say that they have so much, whatever they hold.
+const PAGE: u64 = 4 << 10;
 const EXPECTED: usize = 256;
 
 /// What all folders of a server share: the cache, and the settings that matter to files.
@@ -80,7 +82,7 @@ impl Store {
 
     /// Files up to this size belong into memory.
     pub(super) fn in_memory_up_to(&self) -> u64 {
-        if self.cache.is_some() { SMALL } else { 0 }
+        if self.cache.is_some() { SMALL } else { PAGE }
     }
 
     /// A file that a program names: opened and looked at anew, since the program may have just written it.
@@ -107,9 +109,9 @@ impl Store {
         }
     }
 
-    /// Keeps an entry, or weighs it again after something was added to it.
+    /// Keeps an entry, or weighs it again after something was added to it; not one that nothing tells from what comes after it.
     pub(crate) fn keep(&self, entry: &Arc<Entry>) {
-        if let Some(cache) = &self.cache {
+        if let Some(cache) = self.cache.as_ref().filter(|_| entry.is_stable()) {
             let (number, path) = &entry.key;
             let (bytes, files) = entry.weight();
             let weight = bytes + files * self.of_open_file + path.len() as u64;
