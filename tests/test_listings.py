@@ -130,7 +130,7 @@ def test_an_empty_folder_has_a_listing(serve, tmp_path):
 
 
 def test_a_listing_of_names_that_are_no_text(serve, tmp_path):
-    """Names are bytes; what is no UTF-8 cannot be asked for, and spoils nothing."""
+    """Names are bytes; what is no UTF-8 is shown with signs in its place, and spoils nothing."""
     for name in (b"good.txt", b"bad\xff\xfe.txt", b"\xe4.txt", b"half\xc3"):
         with open(os.path.join(os.fsencode(tmp_path), name), "w") as file:
             file.write("x")

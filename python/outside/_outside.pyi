@@ -305,7 +305,10 @@ class ScheduledResponse:
         """The response, the error handler's if the function failed, or `None` if that failed as well."""
 
 class FilePath:
-    """A file as content: the server sends it without reading it into Python."""
+    """A file as content: the server sends it without reading it into Python.
+
+    A name that is no UTF-8 is a `str` with surrogates, as `os.listdir` gives it.
+    """
 
     path: str
     read_start: int

@@ -1,13 +1,16 @@
 //! `FilePath`: a file as the content of a response, or to be read.
 
+use std::ffi::OsString;
 use std::fs::File;
 use std::io::{Read as _, Seek as _, SeekFrom};
-use std::path::PathBuf;
+use std::os::unix::ffi::OsStringExt as _;
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict, PyTuple};
+use pyo3::types::{PyBytes, PyDict, PyString, PyTuple};
 
 /// A file as content: the server sends it without reading it into Python.
 #[pyclass(module = "outside", name = "FilePath", subclass, frozen, dict, weakref)]
@@ -17,7 +20,7 @@ type Remembered = (Option<(u64, u64)>, Py<PyBytes>);
 
 #[derive(Default)]
 struct Fields {
-    path: String,
+    path: PathBuf,
     read_start: u64,
     read_end: u64,
     /// Was `read_end` set by hand? Else it is the size that the file had.
@@ -31,12 +34,12 @@ impl FilePath {
     pub(crate) fn slice(&self) -> outside::FileSlice {
         let fields = self.lock();
         let end = fields.ends_early.then_some(fields.read_end);
-        outside::FileSlice { path: fields.path.as_str().into(), start: fields.read_start, end }
+        outside::FileSlice { path: fields.path.as_path().into(), start: fields.read_start, end }
     }
 
     /// One that shows what is to be sent.
     pub(crate) fn of(slice: &outside::FileSlice) -> Self {
-        let path = slice.path.to_string();
+        let path = slice.path.to_path_buf();
         let read_end = slice.end.unwrap_or_else(|| size_of(&path));
         let (read_start, ends_early) = (slice.start, slice.end.is_some());
         Self(Mutex::new(Fields { path, read_start, read_end, ends_early, remembered: None }))
@@ -47,11 +50,11 @@ impl FilePath {
     }
 }
 
-fn size_of(path: &str) -> u64 {
+fn size_of(path: &Path) -> u64 {
     std::fs::metadata(path).map_or(0, |metadata| if metadata.is_file() { metadata.len() } else { 0 })
 }
 
-fn read_range_of(path: &str, range: Option<(u64, u64)>) -> std::io::Result<Vec<u8>> {
+fn read_range_of(path: &Path, range: Option<(u64, u64)>) -> std::io::Result<Vec<u8>> {
     let Some((start, end)) = range else { return std::fs::read(path) };
     let mut file = File::open(path)?;
     // Not all files say how long they are.
@@ -72,10 +75,7 @@ impl FilePath {
     }
 
     fn __init__(&self, path: &Bound<'_, PyAny>) -> PyResult<()> {
-        let path: PathBuf = path.extract().map_err(|_| {
-            PyTypeError::new_err(format!("the path of a FilePath is a str or a path object, not {}", kind(path)))
-        })?;
-        let path = path.into_os_string().into_string().map_err(|_| PyValueError::new_err("the path is not UTF-8"))?;
+        let path = path_of(path, "FilePath")?;
         let read_end = size_of(&path);
         let before = std::mem::replace(&mut *self.lock(), Fields { path, read_end, ..Fields::default() });
         drop(before);
@@ -83,15 +83,17 @@ impl FilePath {
     }
 
     #[getter]
-    fn path(&self) -> String {
-        self.lock().path.clone()
+    fn path(&self) -> OsString {
+        self.lock().path.clone().into_os_string()
     }
 
     #[setter]
-    fn set_path(&self, path: String) {
+    fn set_path(&self, path: &Bound<'_, PyAny>) -> PyResult<()> {
+        let path = path_of(path, "FilePath")?;
         let read_end = size_of(&path);
         let before = std::mem::replace(&mut *self.lock(), Fields { path, read_end, ..Fields::default() });
         drop(before);
+        Ok(())
     }
 
     #[getter]
@@ -136,7 +138,9 @@ impl FilePath {
             let number = error.raw_os_error();
             match number {
                 // Python chooses FileNotFoundError and its siblings by the number.
-                Some(number) => pyo3::exceptions::PyOSError::new_err((number, plain(&error), path.clone())),
+                Some(number) => {
+                    pyo3::exceptions::PyOSError::new_err((number, plain(&error), path.clone().into_os_string()))
+                }
                 None => error.into(),
             }
         })?;
@@ -155,6 +159,21 @@ impl FilePath {
 fn plain(error: &std::io::Error) -> String {
     let text = error.to_string();
     text.split(" (os error").next().unwrap_or(&text).to_owned()
+}
+
+/// A path as Python names it: bytes that are no UTF-8 are surrogates in a `str` (PEP 383).
+pub(crate) fn path_of(path: &Bound<'_, PyAny>, class: &str) -> PyResult<PathBuf> {
+    if let Ok(text) = path.cast::<PyString>()
+        && let Ok(text) = text.to_str()
+    {
+        return Ok(text.into());
+    }
+    let wrong = || PyTypeError::new_err(format!("the path of a {class} is a str or a path object, not {}", kind(path)));
+    let os = path.py().import(intern!(path.py(), "os"))?;
+    let named = os.call_method1(intern!(path.py(), "fspath"), (path,)).map_err(|_| wrong())?;
+    let named = named.cast::<PyString>().map_err(|_| wrong())?;
+    let bytes = os.call_method1(intern!(path.py(), "fsencode"), (named,))?;
+    Ok(OsString::from_vec(bytes.extract()?).into())
 }
 
 /// The name of an object's type, for messages.

@@ -1,12 +1,12 @@
 //! `Folder`: a folder whose files are served below a route, with its options.
 
-use std::path::PathBuf;
+use std::ffi::OsString;
 
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
-use crate::file_path::kind;
+use crate::file_path::path_of;
 use crate::serving::os_error;
 
 /// A folder on a route, with options.
@@ -14,7 +14,7 @@ use crate::serving::os_error;
 #[derive(Debug)]
 pub(crate) struct Folder {
     /// Its path.
-    path: String,
+    path: OsString,
     /// Is there a page that lists what is in a folder without index?
     listing: bool,
     /// The page that answers every navigation to something that is not there.
@@ -37,10 +37,7 @@ impl Folder {
         index: &str,
         cache_control: Option<Bound<'_, PyDict>>,
     ) -> PyResult<Self> {
-        let path: PathBuf = path.extract().map_err(|_| {
-            PyTypeError::new_err(format!("the path of a Folder is a str or a path object, not {}", kind(path)))
-        })?;
-        let path = path.into_os_string().into_string().map_err(|_| PyValueError::new_err("the path is not UTF-8"))?;
+        let path = path_of(path, "Folder")?.into_os_string();
         let cache_control = cache_control.unwrap_or_else(|| PyDict::new(py));
         for (pattern, value) in &cache_control {
             if pattern.extract::<&str>().is_err() || value.extract::<&str>().is_err() {

@@ -94,7 +94,7 @@ pub(crate) fn engine_handler(
         ));
     }
     if let Ok(file) = handler.cast::<FilePath>() {
-        let files = outside::Files::at(&file.get().slice().path[..]).map_err(os_error)?;
+        let files = outside::Files::at(&*file.get().slice().path).map_err(os_error)?;
         return Ok(Handler::Files(Arc::new(files)));
     }
     if let Ok(websocket) = handler.cast::<WebSocket>() {

@@ -37,13 +37,18 @@ impl Desk {
             }
         }
         let path = request.route();
-        // An encoded slash is in no name of a file, and never separates one.
-        let found = match path == request.url() {
-            true => self.find_file(files, &path[..below], &path[below..]).await?,
-            false => Ok(None),
+        let (route, rest) = path.split_at(below);
+        let found = match request.octets() {
+            // An encoded slash is in no name of a file, and never separates one.
+            _ if path != request.url() => Ok(None),
+            None => self.find_file(files, route, rest.as_bytes()).await?,
+            Some(octets) => match octets.strip_prefix(route.as_bytes()) {
+                Some(rest) => self.find_file(files, route, rest).await?,
+                None => Ok(None),
+            },
         };
         let found = match (found, files.fallback()) {
-            (Ok(None), Some(page)) if is_navigation(&request) => self.find_file(files, &path[..below], &page).await?,
+            (Ok(None), Some(page)) if is_navigation(&request) => self.find_file(files, route, page.as_bytes()).await?,
             (found, _) => found,
         };
         let Ok(found) = found else {
@@ -71,7 +76,7 @@ impl Desk {
         &self,
         files: &Arc<Files>,
         route: &str,
-        path: &str,
+        path: &[u8],
     ) -> Result<Result<Option<Located>, NoDescriptor>, Stop> {
         let site = Arc::clone(&self.site.1);
         if let Some(entry) = files.find(&site.store, path) {
@@ -91,6 +96,7 @@ impl Desk {
             Err(Unopened::Refused(reason)) => {
                 // 404: who may not see it is not told that it is there.
                 let text = format!("{route}{path} below {}: {reason}", files.path().display());
+                let path = String::from_utf8_lossy(path);
                 self.service.log.event(Level::Warning, text.escape_debug().to_string());
                 None
             }

@@ -1,5 +1,6 @@
 //! A file of a folder as it is kept between requests: all representations that there are of it.
 
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
@@ -27,7 +28,7 @@ pub(crate) struct Entry {
     cache_control: Option<String>,
     ranges_from: Option<u64>,
     /// Under which it is kept: the number of its folder, and a path.
-    pub(super) key: (u64, Box<str>),
+    pub(super) key: (u64, Box<[u8]>),
     is_stable: bool,
 }
 
@@ -53,7 +54,7 @@ impl Entry {
         stamps: [Option<Stamp>; 4],
         contents: [Option<Content>; 4],
         compresses: bool,
-        (number, path): (u64, &str),
+        (number, path): (u64, &[u8]),
         now: u64,
     ) -> Option<Self> {
         // What is read is not always what was announced: files of the kernel are made when they are read, and others are being written.
@@ -92,8 +93,8 @@ impl Entry {
             cache_control: about.cache_control.map(str::to_owned),
             ranges_from: about.ranges_from,
             key: (number, path.into()),
-        })
             is_stable,
+        })
     }
 
     /// Is what is known of it recent enough to be sent without another look?
@@ -101,12 +102,12 @@ impl Entry {
         now.saturating_sub(self.looked_at.load(Ordering::Relaxed)) < FRESH
     }
 
-    /// It was looked at, and is still the same.
     /// Whether the file tells when its content has changed.
     pub(super) fn is_stable(&self) -> bool {
         self.is_stable
     }
 
+    /// It was looked at, and is still the same.
     pub(super) fn touch(&self, now: u64) {
         self.looked_at.store(now, Ordering::Relaxed);
     }
@@ -150,7 +151,7 @@ impl Entry {
     }
 
     /// The path of the file, for people and hooks.
-    pub(crate) fn path(&self) -> &Arc<str> {
+    pub(crate) fn path(&self) -> &Arc<Path> {
         &self.identity.path
     }
 
@@ -175,8 +176,8 @@ impl Entry {
         let about = About {
             path: &self.identity.path,
             stamp,
-            coding,
             is_stable: true,
+            coding,
             varies: true,
             cache_control: self.cache_control.as_deref(),
             ranges_from: self.ranges_from,

@@ -1,6 +1,8 @@
 //! A folder, or one file, on a route: what a path below it comes to.
 
+use std::ffi::OsStr;
 use std::io;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -174,7 +176,7 @@ impl Files {
     }
 
     /// What is kept for this path, if it is fresh.
-    pub(crate) fn find(&self, store: &Store, path: &str) -> Option<Arc<Entry>> {
+    pub(crate) fn find(&self, store: &Store, path: &[u8]) -> Option<Arc<Entry>> {
         let path = self.key(path);
         store.find(self.number, path).filter(|entry| entry.is_fresh(store.now()))
     }
@@ -185,7 +187,7 @@ impl Files {
         &self,
         store: &Store,
         route: &str,
-        path: &str,
+        path: &[u8],
         patience: Patience,
     ) -> Result<Located, Unopened> {
         let now = store.now();
@@ -214,8 +216,8 @@ impl Files {
     }
 
     /// One file is the same whatever lies below its route.
-    fn key<'p>(&self, path: &'p str) -> &'p str {
-        if let Kinds::File(_) = self.kind { "" } else { path }
+    fn key<'p>(&self, path: &'p [u8]) -> &'p [u8] {
+        if let Kinds::File(_) = self.kind { b"" } else { path }
     }
 }
 
@@ -225,22 +227,22 @@ pub(super) fn one_file(
     path: &Path,
     (file, stamp): (std::fs::File, Stamp),
     known: Option<&Arc<Entry>>,
-    key: (u64, &str),
+    key: (u64, &[u8]),
     cache_control: Option<&str>,
 ) -> Result<Arc<Entry>, Unopened> {
     let stamps = [None, None, None, Some(stamp)];
     if let Some(known) = known.filter(|known| known.stamps == stamps) {
         return Ok(Arc::clone(known));
     }
-    let shown: Arc<str> = path.to_string_lossy().into();
+    let shown: Arc<Path> = path.into();
     let content = content(file, stamp.size, store.in_memory_up_to(), Patience::Any)?;
-    let compresses = store.compresses && is_compressible(&media_type(&shown));
+    let compresses = store.compresses && is_compressible(&media_type(&path.to_string_lossy()));
     let about = About {
         path: &shown,
         stamp,
+        is_stable: true,
         coding: Coding::Identity,
         varies: false,
-        is_stable: true,
         cache_control,
         ranges_from: store.ranges_from,
     };
@@ -254,13 +256,13 @@ struct Search<'a> {
     root: &'a Root,
     options: &'a Folder,
     known: Option<&'a Arc<Entry>>,
-    key: (u64, &'a str),
+    key: (u64, &'a [u8]),
     patience: Patience,
     now: u64,
 }
 
 impl Search<'_> {
-    fn locate(&self, route: &str, path: &str) -> Result<Located, Unopened> {
+    fn locate(&self, route: &str, path: &[u8]) -> Result<Located, Unopened> {
         let Some((relative, has_slash)) = below(path) else { return Ok(Located::Fallback) };
         match self.search(relative, has_slash, route) {
             Err(Unopened::Missing) => Ok(Located::Fallback),
@@ -268,17 +270,14 @@ impl Search<'_> {
         }
     }
 
-    fn search(&self, relative: &str, has_slash: bool, route: &str) -> Result<Located, Unopened> {
+    fn search(&self, relative: &[u8], has_slash: bool, route: &str) -> Result<Located, Unopened> {
         let (file, found, stamp) = self.open(relative)?;
         match (found, has_slash) {
             (Kind::Regular, false) => return self.entry(relative, file, stamp).map(Located::File),
             (Kind::Folder, _) => {}
             (Kind::Regular | Kind::Special, _) => return Err(Unopened::Missing),
         }
-        let index = match relative.is_empty() {
-            true => self.options.index.clone(),
-            false => format!("{relative}/{}", self.options.index),
-        };
+        let index = joined(relative, self.options.index.as_bytes());
         match self.open(&index) {
             Ok((_, Kind::Regular, _)) if !has_slash => return Ok(Located::Redirect),
             Ok((file, Kind::Regular, stamp)) => return self.entry(&index, file, stamp).map(Located::File),
@@ -292,30 +291,31 @@ impl Search<'_> {
             (true, true, Patience::Any) => {
                 let links = self.store.symlinks;
                 let listed = listed(&file, |name| {
-                    let path = if relative.is_empty() { name.to_owned() } else { format!("{relative}/{name}") };
+                    let path = joined(relative, name);
                     self.root.open(&path, links, Patience::Any, self.now).ok()?.metadata().ok()
                 });
                 let meaning = |error: io::Error| unopened(error.raw_os_error().map(Errno::from_raw_os_error), &error);
                 let (entries, is_cut) = listed.map_err(meaning)?;
-                Ok(Located::Listing(listing::page(route, relative, entries, is_cut)))
+                Ok(Located::Listing(listing::page(route, &String::from_utf8_lossy(relative), entries, is_cut)))
             }
         }
     }
 
-    fn open(&self, relative: &str) -> Result<(std::fs::File, Kind, Stamp), Unopened> {
+    fn open(&self, relative: &[u8]) -> Result<(std::fs::File, Kind, Stamp), Unopened> {
         let file = self.root.open(relative, self.store.symlinks, self.patience, self.now)?;
         let metadata = file.metadata().map_err(|error| Unopened::Refused(error.to_string()))?;
         Ok((file, kind(&metadata), Stamp::of(&metadata)))
     }
 
     /// The file with what lies beside it compressed: not older than it, and within the folder too.
-    fn entry(&self, relative: &str, file: std::fs::File, stamp: Stamp) -> Result<Arc<Entry>, Unopened> {
-        let media_type = media_type(relative);
+    fn entry(&self, relative: &[u8], file: std::fs::File, stamp: Stamp) -> Result<Arc<Entry>, Unopened> {
+        let name = String::from_utf8_lossy(relative);
+        let media_type = media_type(&name);
         let compressible = self.store.compresses && is_compressible(&media_type);
         let mut files = [None, None, None, Some(file)];
         let mut stamps = [None, None, None, Some(stamp)];
         for coding in Coding::ALL.into_iter().take(if self.store.compresses { 3 } else { 0 }) {
-            let beside = match self.open(&format!("{relative}{}", coding.suffix())) {
+            let beside = match self.open(&[relative, coding.suffix().as_bytes()].concat()) {
                 Ok((beside, Kind::Regular, its)) if its.modified >= stamp.modified => Some((beside, its)),
                 Ok(_) | Err(Unopened::Missing | Unopened::Refused(_)) => None,
                 Err(unopened @ (Unopened::Later | Unopened::Exhausted)) => return Err(unopened),
@@ -328,7 +328,7 @@ impl Search<'_> {
         if let Some(known) = self.known.filter(|known| known.stamps == stamps) {
             return Ok(Arc::clone(known));
         }
-        let shown: Arc<str> = self.root.path().join(relative).to_string_lossy().into();
+        let shown: Arc<Path> = self.root.path().join(OsStr::from_bytes(relative)).into();
         let mut contents = [None, None, None, None];
         for ((place, file), stamp) in contents.iter_mut().zip(files).zip(stamps) {
             if let (Some(file), Some(stamp)) = (file, stamp) {
@@ -341,7 +341,7 @@ impl Search<'_> {
             is_stable: true,
             coding: Coding::Identity,
             varies: false,
-            cache_control: Some(self.cache_control(relative)),
+            cache_control: Some(self.cache_control(&name)),
             ranges_from: self.store.ranges_from,
         };
         let entry = Entry::new(&about, stamps, contents, compressible, self.key, self.now);
@@ -359,37 +359,42 @@ impl Search<'_> {
 }
 
 /// What is below the folder for a path behind the route, and whether a slash ends it; `None` if it may not be seen.
-pub(super) fn below(path: &str) -> Option<(&str, bool)> {
-    let relative = path.strip_prefix('/').unwrap_or(path);
-    let (relative, has_slash) = match relative.strip_suffix('/') {
+pub(super) fn below(path: &[u8]) -> Option<(&[u8], bool)> {
+    let relative = path.strip_prefix(b"/").unwrap_or(path);
+    let (relative, has_slash) = match relative.strip_suffix(b"/") {
         // `//` is an empty segment too, and the folder itself is `/`.
-        Some("") => return None,
+        Some(b"") => return None,
         Some(folder) => (folder, true),
-        None => (relative, path == "/"),
+        None => (relative, path == b"/"),
     };
     may_be_seen(relative).then_some((relative, has_slash))
 }
 
 /// No segment that is empty, hidden, or leads elsewhere on some system (edge.md S28, S30). The empty path is the folder.
-fn may_be_seen(relative: &str) -> bool {
-    let visible = |(index, segment): (usize, &str)| {
-        let hidden = segment.starts_with('.') && !(index == 0 && segment == ".well-known");
-        !segment.is_empty() && !hidden && !segment.contains(['\\', '\0'])
+fn may_be_seen(relative: &[u8]) -> bool {
+    let visible = |(index, segment): (usize, &[u8])| {
+        let hidden = segment.starts_with(b".") && !(index == 0 && segment == b".well-known");
+        !segment.is_empty() && !hidden && memchr::memchr2(b'\\', b'\0', segment).is_none()
     };
-    relative.is_empty() || relative.split('/').enumerate().all(visible)
+    relative.is_empty() || relative.split(|&byte| byte == b'/').enumerate().all(visible)
+}
+
+/// The path of a name in a folder, which may be the root.
+fn joined(folder: &[u8], name: &[u8]) -> Vec<u8> {
+    if folder.is_empty() { name.to_vec() } else { [folder, b"/", name].concat() }
 }
 
 /// What a listing shows of a folder: what can be opened, and whether there is more.
 fn listed(
     folder: &std::fs::File,
-    open: impl Fn(&str) -> Option<std::fs::Metadata>,
+    open: impl Fn(&[u8]) -> Option<std::fs::Metadata>,
 ) -> io::Result<(Vec<listing::Entry>, bool)> {
     let mut entries = Vec::new();
     for found in rustix::fs::Dir::read_from(folder)? {
         let found = found?;
         // What cannot be asked for is not shown.
-        let Ok(name) = found.file_name().to_str() else { continue };
-        if name.starts_with('.') || name.contains('\\') {
+        let name = found.file_name().to_bytes();
+        if name.starts_with(b".") || name.contains(&b'\\') {
             continue;
         }
         let Some(metadata) = open(name).filter(|metadata| kind(metadata) != Kind::Special) else { continue };
@@ -397,7 +402,7 @@ fn listed(
             return Ok((entries, true));
         }
         entries.push(listing::Entry {
-            name: name.into(),
+            name: OsStr::from_bytes(name).to_owned(),
             is_folder: metadata.is_dir(),
             size: metadata.len(),
             modified: metadata.modified().ok(),

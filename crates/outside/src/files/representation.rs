@@ -1,5 +1,6 @@
 //! One file as it can be sent: its fields, made once, and its bytes, in memory or behind a descriptor.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -15,7 +16,7 @@ use crate::protocol::negotiation::Coding;
 #[derive(Debug)]
 pub(crate) struct Representation {
     /// The path of the file, for the log and for hooks.
-    pub(crate) path: Arc<str>,
+    pub(crate) path: Arc<Path>,
     /// Everything but what frames the message.
     pub(crate) headers: Headers,
     pub(crate) content: Content,
@@ -37,11 +38,11 @@ pub(crate) enum Content {
 /// What is known of a file before its fields are made.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct About<'a> {
-    pub(crate) path: &'a Arc<str>,
+    pub(crate) path: &'a Arc<Path>,
     pub(crate) stamp: Stamp,
-    pub(crate) coding: Coding,
     /// Whether size and time tell when the content has changed; else nothing is said that holds only for what was read.
     pub(crate) is_stable: bool,
+    pub(crate) coding: Coding,
     /// Could another coding have been chosen?
     pub(crate) varies: bool,
     pub(crate) cache_control: Option<&'a str>,
@@ -59,7 +60,7 @@ impl Representation {
         let etag = if about.is_stable { etag(&about.stamp, about.coding) } else { String::new() };
         let offers_ranges = about.is_stable && about.ranges_from.is_some_and(|from| length >= from);
         let mut headers = Headers::new();
-        headers.push_checked(b"Content-Type", media_type(about.path).as_bytes());
+        headers.push_checked(b"Content-Type", media_type(&about.path.to_string_lossy()).as_bytes());
         if about.coding != Coding::Identity {
             headers.push_checked(b"Content-Encoding", about.coding.token().as_bytes());
         }
@@ -106,6 +107,7 @@ impl Representation {
         }
     }
 
+    /// Empty if it has none.
     pub(super) fn etag(&self) -> &str {
         &self.etag
     }
@@ -122,7 +124,7 @@ impl Representation {
             Content::Memory(bytes) => bytes.len(),
             Content::File(_) => 0,
         };
-        (content + self.headers.wire().len() + self.path.len() + 256) as u64
+        (content + self.headers.wire().len() + self.path.as_os_str().len() + 256) as u64
     }
 }
 

@@ -38,17 +38,17 @@ impl Root {
     }
 
     /// Opens a relative path without empty, `.` or `..` segments; the empty path is the folder itself. `now` in milliseconds.
-    pub(super) fn open(&self, path: &str, links: Symlinks, patience: Patience, now: u64) -> Result<File, Unopened> {
+    pub(super) fn open(&self, path: &[u8], links: Symlinks, patience: Patience, now: u64) -> Result<File, Unopened> {
         let folder = self.folder(patience, now).map_err(meaning)?;
-        let path = if path.is_empty() { "." } else { path };
+        let path = if path.is_empty() { b"." } else { path };
         open_beneath(&folder, path, links, patience).map(File::from).map_err(meaning)
     }
 
     /// The same by the walk, whatever the kernel offers.
     #[cfg(feature = "testing")]
-    pub(super) fn open_by_walk(&self, path: &str, links: Symlinks) -> Result<File, Unopened> {
+    pub(super) fn open_by_walk(&self, path: &[u8], links: Symlinks) -> Result<File, Unopened> {
         let folder = rustix::fs::open(&self.path, FOLDER, Mode::empty()).map_err(meaning)?;
-        walk(&folder, if path.is_empty() { "." } else { path }, links).map(File::from).map_err(meaning)
+        walk(&folder, if path.is_empty() { b"." } else { path }, links).map(File::from).map_err(meaning)
     }
 
     fn folder(&self, patience: Patience, now: u64) -> Result<Arc<OwnedFd>, Errno> {
@@ -75,7 +75,7 @@ fn meaning(errno: Errno) -> Unopened {
     unopened(Some(errno), &io::Error::from(errno))
 }
 
-fn open_beneath(folder: &OwnedFd, path: &str, links: Symlinks, patience: Patience) -> Result<OwnedFd, Errno> {
+fn open_beneath(folder: &OwnedFd, path: &[u8], links: Symlinks, patience: Patience) -> Result<OwnedFd, Errno> {
     match (kernel::open_beneath(folder, path, links, patience), patience) {
         (Some(opened), _) => opened,
         (None, Patience::Now) => Err(Errno::AGAIN),
@@ -112,7 +112,7 @@ mod kernel {
     /// `None` if this kernel has no such call.
     pub(super) fn open_beneath(
         folder: &OwnedFd,
-        path: &str,
+        path: &[u8],
         links: Symlinks,
         patience: Patience,
     ) -> Option<Result<OwnedFd, Errno>> {
@@ -146,7 +146,7 @@ mod kernel {
 mod kernel {
     use super::*;
 
-    pub(super) fn open_beneath(_: &OwnedFd, _: &str, _: Symlinks, _: Patience) -> Option<Result<OwnedFd, Errno>> {
+    pub(super) fn open_beneath(_: &OwnedFd, _: &[u8], _: Symlinks, _: Patience) -> Option<Result<OwnedFd, Errno>> {
         None
     }
 
@@ -156,13 +156,13 @@ mod kernel {
 }
 
 /// Opens one component after the other, so that none of them can lead out: a link is read, and its target walked too.
-fn walk(folder: &OwnedFd, path: &str, links: Symlinks) -> Result<OwnedFd, Errno> {
+fn walk(folder: &OwnedFd, path: &[u8], links: Symlinks) -> Result<OwnedFd, Errno> {
     if links == Symlinks::Anywhere {
         return rustix::fs::openat(folder, path, FLAGS, Mode::empty());
     }
     // The folders on the way, so that `..` in a link's target goes back to where it came from.
     let mut way: Vec<OwnedFd> = Vec::new();
-    let mut left: Vec<Vec<u8>> = path.as_bytes().split(|&byte| byte == b'/').rev().map(<[u8]>::to_vec).collect();
+    let mut left: Vec<Vec<u8>> = path.split(|&byte| byte == b'/').rev().map(<[u8]>::to_vec).collect();
     let mut links_left = if links == Symlinks::Never { 0 } else { MOST_LINKS };
     while let Some(name) = left.pop() {
         let here = way.last().unwrap_or(folder);
@@ -265,16 +265,16 @@ mod tests {
         ] {
             for (links, expected) in [(Symlinks::Inside, inside), (Symlinks::Never, never)] {
                 let expected = expected.map(str::to_owned);
-                assert_eq!(content(walk(&folder, path, links)), expected, "walk {path} {links:?}");
+                assert_eq!(content(walk(&folder, path.as_bytes(), links)), expected, "walk {path} {links:?}");
                 #[cfg(target_os = "linux")]
                 {
-                    if let Some(opened) = kernel::open_beneath(&folder, path, links, Patience::Any) {
+                    if let Some(opened) = kernel::open_beneath(&folder, path.as_bytes(), links, Patience::Any) {
                         assert_eq!(content(opened), expected, "openat2 {path} {links:?}");
                     }
                 }
             }
             if path == "out" {
-                assert_eq!(content(walk(&folder, path, Symlinks::Anywhere)).as_deref(), Some("secret"));
+                assert_eq!(content(walk(&folder, path.as_bytes(), Symlinks::Anywhere)).as_deref(), Some("secret"));
             }
         }
     }
@@ -290,7 +290,7 @@ mod tests {
         make("old");
         let root = Root::new(path.clone());
         let read = |now| {
-            let opened = root.open("a", Symlinks::Inside, Patience::Any, now);
+            let opened = root.open(b"a", Symlinks::Inside, Patience::Any, now);
             opened.ok().and_then(|file| io::read_to_string(file).ok()).unwrap_or_default()
         };
         assert_eq!(read(0), "old");

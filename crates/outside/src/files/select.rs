@@ -3,6 +3,7 @@
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher as _;
 use std::ops::Range;
+use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -20,7 +21,7 @@ use crate::protocol::range::{Ranges, content_range, part_head, parts_end, ranges
 #[derive(Debug)]
 pub(crate) struct FileContent {
     pub(crate) file: Arc<OpenFile>,
-    pub(crate) path: Arc<str>,
+    pub(crate) path: Arc<Path>,
     /// In the order in which they are sent.
     pub(crate) segments: Vec<Segment>,
 }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::hash::RandomState;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
@@ -16,9 +17,9 @@ use crate::config::{Config, Symlinks};
 
 /// Files up to this size, in bytes, are kept in memory.
 const SMALL: u64 = 64 << 10;
-/// How many files are expected in the cache, for its first allocation.
 /// Files up to this size are read in any case: those of the kernel say that they have so much, whatever they hold.
 const PAGE: u64 = 4 << 10;
+/// How many files are expected in the cache, for its first allocation.
 const EXPECTED: usize = 256;
 
 /// What all folders of a server share: the cache, and the settings that matter to files.
@@ -34,10 +35,10 @@ pub(crate) struct Store {
 
 /// A folder by its number, and a path below it. Clients choose the paths: the hash has random keys (edge.md S33).
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct Key(u64, Box<str>);
+struct Key(u64, Box<[u8]>);
 
 #[derive(Hash)]
-struct AsKey<'a>(u64, &'a str);
+struct AsKey<'a>(u64, &'a [u8]);
 
 impl Equivalent<Key> for AsKey<'_> {
     fn equivalent(&self, key: &Key) -> bool {
@@ -86,10 +87,11 @@ impl Store {
     }
 
     /// A file that a program names: opened and looked at anew, since the program may have just written it.
-    pub(crate) fn open(&self, path: &str) -> Result<Arc<Entry>, Unopened> {
-        let (file, stamp) = open_plainly(Path::new(path))?;
-        let known = self.find(PROGRAMS, path);
-        let entry = one_file(self, Path::new(path), (file, stamp), known.as_ref(), (PROGRAMS, path), None)?;
+    pub(crate) fn open(&self, path: &Path) -> Result<Arc<Entry>, Unopened> {
+        let (file, stamp) = open_plainly(path)?;
+        let key = path.as_os_str().as_bytes();
+        let known = self.find(PROGRAMS, key);
+        let entry = one_file(self, path, (file, stamp), known.as_ref(), (PROGRAMS, key), None)?;
         // It is opened anew each time, so keeping it open gains nothing; and a program may delete what it has sent, which
         // would take room on the disk as long as it is open.
         let is_open = entry.weight().1 > 0;
@@ -99,11 +101,11 @@ impl Store {
         Ok(entry)
     }
 
-    pub(super) fn find(&self, folder: u64, path: &str) -> Option<Arc<Entry>> {
+    pub(super) fn find(&self, folder: u64, path: &[u8]) -> Option<Arc<Entry>> {
         Some(self.cache.as_ref()?.get(&AsKey(folder, path))?.entry)
     }
 
-    pub(super) fn forget(&self, folder: u64, path: &str) {
+    pub(super) fn forget(&self, folder: u64, path: &[u8]) {
         if let Some(cache) = &self.cache {
             cache.remove(&AsKey(folder, path));
         }

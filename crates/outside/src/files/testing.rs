@@ -23,7 +23,7 @@ impl Beneath {
     /// What is opened for a decoded path behind the route: as the kernel resolves it, if it can, and as the walk does. `None`
     /// if the path may not be seen, whatever lies there.
     pub fn open(&self, path: &str, links: Symlinks) -> Option<[Option<File>; 2]> {
-        let (relative, _) = below(path)?;
+        let (relative, _) = below(path.as_bytes())?;
         Some([self.0.open(relative, links, Patience::Any, 0).ok(), self.0.open_by_walk(relative, links).ok()])
     }
 }

@@ -7,6 +7,7 @@ mod asynchronous;
 mod placement;
 
 use std::fmt;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -250,9 +251,9 @@ impl IntoHandler<Ready> for Handler {
 
 /// A file or a folder on a route, by its path; it has to exist when it is set.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct FilePath(pub String);
+pub struct FilePath<P = String>(pub P);
 
-impl IntoHandler<Ready> for FilePath {
+impl<P: AsRef<Path>> IntoHandler<Ready> for FilePath<P> {
     fn into_handler(self) -> Result<Handler, Error> {
         Ok(Handler::Files(Arc::new(Files::at(&self.0)?)))
     }

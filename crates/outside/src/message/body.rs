@@ -4,6 +4,7 @@
 //! all the back-pressure there is.
 
 use std::fmt;
+use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,7 +31,7 @@ pub enum Body {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FileSlice {
     /// Where it lies.
-    pub path: Arc<str>,
+    pub path: Arc<Path>,
     /// The first byte that is sent.
     pub start: u64,
     /// One past the last; `None`: to its end.
@@ -39,7 +40,7 @@ pub struct FileSlice {
 
 impl FileSlice {
     /// All of a file.
-    pub fn whole(path: impl Into<Arc<str>>) -> Self {
+    pub fn whole(path: impl Into<Arc<Path>>) -> Self {
         Self { path: path.into(), start: 0, end: None }
     }
 
@@ -111,7 +112,7 @@ impl fmt::Debug for Body {
         match self {
             Self::Empty => f.write_str("Empty"),
             Self::Bytes(bytes) => write!(f, "Bytes({} bytes)", bytes.len()),
-            Self::File(file) => write!(f, "File({})", file.path),
+            Self::File(file) => write!(f, "File({})", file.path.display()),
             Self::Stream(_) => f.write_str("Stream"),
         }
     }

@@ -16,7 +16,7 @@ use super::headers::Headers;
 use super::name::Known;
 use super::parameter::{Parameter, Parameters};
 use super::query::parse_query;
-use super::target::resolve;
+use super::target::{octets, resolve};
 use crate::error::{Error, Refusal};
 
 /// A half-open range of bytes in the head.
@@ -257,6 +257,12 @@ impl Request {
     pub(crate) fn raw_path(&self) -> &str {
         let path = self.ascii(self.path);
         if path.starts_with('/') { path } else { "" }
+    }
+
+    /// The url as bytes, if it does not say all that was received because that is no UTF-8.
+    pub(crate) fn octets(&self) -> Option<Vec<u8>> {
+        let is_lossy = self.url.as_ref()?.contains(char::REPLACEMENT_CHARACTER);
+        is_lossy.then(|| octets(self.raw_path().as_bytes()))
     }
 
     /// What routing compares: the url in which an encoded slash is still `%2F`.

@@ -1,6 +1,7 @@
 //! A response: status, header fields, content. What every answer is before the one writer renders it.
 
 use std::any::Any;
+use std::path::Path;
 
 use bytes::Bytes;
 
@@ -72,9 +73,9 @@ impl Response {
     }
 
     /// 200 with a file: opened when the response is about to be sent; a missing one is answered with 404.
-    pub fn file(path: impl Into<String>) -> Self {
+    pub fn file(path: impl AsRef<Path>) -> Self {
         let mut response = Self::new(200);
-        response.body = Body::File(FileSlice::whole(path.into()));
+        response.body = Body::File(FileSlice::whole(path.as_ref()));
         response
     }
 

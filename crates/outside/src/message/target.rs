@@ -4,9 +4,10 @@
 //! routing compares: the same, but an encoded slash stays `%2F`, so that it never changes which handler answers
 //! (edge.md S28). For nearly all requests both are the path as received, and nothing is copied.
 
-use crate::error::Refusal;
+use percent_encoding::percent_decode;
 
 use super::query::decode_lossy;
+use crate::error::Refusal;
 
 /// Url and route of a path that needed work.
 #[derive(Debug, PartialEq, Eq)]
@@ -28,19 +29,7 @@ pub(crate) fn resolve(path: &[u8]) -> Result<Option<Resolved>, Refusal> {
     if encoded {
         check_escapes(path)?;
     }
-    let mut segments: Vec<&[u8]> = Vec::new();
-    let mut trailing = false;
-    for segment in path.split(|&byte| byte == b'/').skip(1) {
-        trailing = false;
-        match &*decode_lossy(segment) {
-            "." => trailing = true,
-            ".." => {
-                segments.pop();
-                trailing = true;
-            }
-            _ => segments.push(segment),
-        }
-    }
+    let (segments, trailing) = normalised(path);
     let mut resolved = Resolved { url: String::with_capacity(path.len()), route: String::with_capacity(path.len()) };
     for segment in &segments {
         let decoded = decode_lossy(segment);
@@ -64,11 +53,44 @@ pub(crate) fn resolve(path: &[u8]) -> Result<Option<Resolved>, Refusal> {
             resolved.route.push_str(&decoded);
         }
     }
-    if trailing || segments.is_empty() {
+    if trailing {
         resolved.url.push('/');
         resolved.route.push('/');
     }
     Ok(Some(resolved))
+}
+
+/// The url of a path that was resolved as bytes: names of files need not be UTF-8, of which a url has U+FFFD instead.
+pub(crate) fn octets(path: &[u8]) -> Vec<u8> {
+    let (segments, trailing) = normalised(path);
+    let mut octets = Vec::with_capacity(path.len());
+    for segment in segments {
+        octets.push(b'/');
+        octets.extend(percent_decode(segment));
+    }
+    if trailing {
+        octets.push(b'/');
+    }
+    octets
+}
+
+/// The segments that are left when dot segments are removed, and whether a slash follows them.
+fn normalised(path: &[u8]) -> (Vec<&[u8]>, bool) {
+    let mut segments: Vec<&[u8]> = Vec::new();
+    let mut trailing = false;
+    for segment in path.split(|&byte| byte == b'/').skip(1) {
+        trailing = false;
+        match &*decode_lossy(segment) {
+            "." => trailing = true,
+            ".." => {
+                segments.pop();
+                trailing = true;
+            }
+            _ => segments.push(segment),
+        }
+    }
+    trailing |= segments.is_empty();
+    (segments, trailing)
 }
 
 fn check_escapes(path: &[u8]) -> Result<(), Refusal> {
@@ -93,6 +115,21 @@ fn find_encoded_slash(segment: &[u8]) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn as_bytes_nothing_is_lost() {
+        for (path, expected) in [
+            ("/caf%E9", &b"/caf\xe9"[..]),
+            ("/%ff/./%C3%A9/x%20y", b"/\xff/\xc3\xa9/x y"),
+            ("/%ff/../%2e%2e/a%fe/", b"/a\xfe/"),
+            ("/%ff/%2e%2e", b"/"),
+            ("/%EF%BF%BD", "/\u{fffd}".as_bytes()),
+        ] {
+            assert_eq!(octets(path.as_bytes()), expected, "{path}");
+            let url = resolve(path.as_bytes()).unwrap().unwrap().url;
+            assert_eq!(String::from_utf8_lossy(expected), url, "{path}");
+        }
+    }
 
     #[test]
     fn paths_resolve() {

@@ -63,15 +63,13 @@ pub(crate) fn server() -> Result<(OutsideHttp, tempfile::TempDir), Error> {
         server.set_route(&format!("/file/{name}"), FilePath(path.to_string_lossy().into_owned()))?;
     }
     fs::remove_file(plain.join("missing.txt")).unwrap();
-    server.set_route("/handler", move |request: &Request| {
-        Response::file(plain.join(name_of(request)).to_string_lossy())
-    })?;
+    server.set_route("/handler", move |request: &Request| Response::file(plain.join(name_of(request))))?;
     server.set_route("/slice", move |request: &Request| {
         let path = wide.join(name_of(request));
         let end = fs::metadata(&path).map_or(0, |metadata| metadata.len() - AROUND.len() as u64);
         let mut response = Response::new(200);
         let start = AROUND.len() as u64;
-        *response.body_mut() = Body::File(FileSlice { path: path.to_string_lossy().into(), start, end: Some(end) });
+        *response.body_mut() = Body::File(FileSlice { path: path.as_path().into(), start, end: Some(end) });
         response
     })?;
     Ok((server, place))
