@@ -320,7 +320,8 @@ class FilePath:
 class Folder:
     """A folder whose files are served below a route: `server.set_route("/static", Folder("public", listing=True))`.
 
-    `spa` names the page that answers navigations to what is not there; `cache_control` maps patterns of paths below the
+    `spa` names the page that answers navigations to what is not there: requests that a browser says are navigations
+    (Sec-Fetch-Mode, Sec-Fetch-Dest), or of which Accept prefers text/html. `cache_control` maps patterns of paths below the
     folder (`*` anything, `?` one character) to values of Cache-Control.
     """
 

@@ -7,6 +7,7 @@ use crate::executor::{Exchange, Work};
 use crate::files::{Answer, CONTENT_SECURITY_POLICY, Entry, Files, Located, NO_DESCRIPTOR, Patience, Unopened, answer};
 use crate::log::Level;
 use crate::message::{Body, FileSlice, Headers, Known, Request, Response};
+use crate::protocol::negotiation::prefers_html;
 
 /// No descriptor is free for a file.
 struct NoDescriptor;
@@ -95,8 +96,8 @@ impl Desk {
             Err(Unopened::Exhausted) => return Ok(Err(NoDescriptor)),
             Err(Unopened::Refused(reason)) => {
                 // 404: who may not see it is not told that it is there.
-                let text = format!("{route}{path} below {}: {reason}", files.path().display());
                 let path = String::from_utf8_lossy(path);
+                let text = format!("{route}{path} below {}: {reason}", files.path().display());
                 self.service.log.event(Level::Warning, text.escape_debug().to_string());
                 None
             }
@@ -150,15 +151,16 @@ fn with_slash(request: &Request) -> Response {
     Response::redirect(&location, if request.is_head() || request.method() == "GET" { 301 } else { 308 })
 }
 
-/// Does a browser go to a page, rather than fetch a part of one?
+/// Whether a browser goes to a page, rather than fetching a part of one. Browsers say so (Fetch Metadata, sections 2.1 and 2.2); of
+/// others, what they prefer tells.
 fn is_navigation(request: &Request) -> bool {
     let headers: &Headers = request.headers();
     let last = request.url().rsplit('/').next().unwrap_or_default();
-    if last.contains('.') {
+    if last.starts_with('.') {
         return false;
     }
-    match headers.get("Sec-Fetch-Mode") {
-        Some(mode) => mode == "navigate",
-        None => headers.known(Known::Accept).is_some_and(|accept| memchr::memmem::find(accept, b"text/html").is_some()),
+    match (headers.get("Sec-Fetch-Mode"), headers.get("Sec-Fetch-Dest")) {
+        (None, None) => prefers_html(headers.all_known(Known::Accept)),
+        (mode, destination) => mode == Some("navigate") || destination == Some("document"),
     }
 }

@@ -143,6 +143,35 @@ fn read_member(member: &[u8]) -> Option<(usize, i16)> {
     Some((place, weight))
 }
 
+/// Whether a page is what a client wants most: the first of the types with the greatest weight in all its Accept fields (section 12.5.1).
+pub(crate) fn prefers_html<'a>(values: impl IntoIterator<Item = &'a [u8]>) -> bool {
+    let mut best = (false, 0);
+    for member in values.into_iter().flat_map(|value| value.split(|&byte| byte == b',')) {
+        let (range, rest) = match member.iter().position(|&byte| byte == b';') {
+            Some(end) => member.split_at(end),
+            None => (member, &b""[..]),
+        };
+        let weight = weight_of_range(rest).unwrap_or(0);
+        if weight > best.1 {
+            let is = |media_type: &[u8]| range.trim_ascii().eq_ignore_ascii_case(media_type);
+            best = (is(b"text/html") || is(b"application/xhtml+xml"), weight);
+        }
+    }
+    best.0
+}
+
+/// The weight behind the parameters of a media range.
+fn weight_of_range(parameters: &[u8]) -> Option<i16> {
+    let is_weight = |at: &usize| {
+        let parameter = parameters[at + 1..].trim_ascii_start();
+        parameter.len() > 1 && parameter[..2].eq_ignore_ascii_case(b"q=")
+    };
+    match memchr::memchr_iter(b';', parameters).find(is_weight) {
+        Some(at) => read_weight(parameters[at..].trim_ascii_end()),
+        None => Some(1000),
+    }
+}
+
 /// `OWS ";" OWS "q=" qvalue` in thousandths (section 12.4.2): at most three digits, at most 1.
 fn read_weight(text: &[u8]) -> Option<i16> {
     let text = text.trim_ascii_start().strip_prefix(b";")?.trim_ascii_start();
@@ -245,6 +274,27 @@ mod tests {
             assert_eq!(accepted.best(available), without_zstd, "{values:?}, of br and gzip");
             assert_eq!(accepted.best(Codings::NONE.with(Gzip)), gzip, "{values:?}, of gzip");
             assert_eq!(accepted.best(Codings::NONE), Identity, "{values:?}, of nothing");
+        }
+    }
+
+    #[test]
+    fn a_page_is_wanted_most() {
+        for (values, expected) in [
+            ("text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8", true),
+            ("text/html", true),
+            ("application/xhtml+xml;q=0.9, text/html;q=0.8", true),
+            ("application/json;q=0.5\nText/HTML;charset=utf-8;q=0.6", true),
+            ("*/*", false),
+            ("text/*", false),
+            ("", false),
+            ("application/json, text/html", false),
+            ("text/html;q=0.9, application/json", false),
+            ("text/html;q=0", false),
+            ("text/html;q=7, */*;q=0.1", false),
+            ("text/html5, */*", false),
+            ("image/png, text/html;q=0.8", false),
+        ] {
+            assert_eq!(prefers_html(values.split('\n').map(str::as_bytes)), expected, "{values:?}");
         }
     }
 
