@@ -98,6 +98,19 @@ def test_args_are_the_query():
     assert request.args.get_all("a") == request.params_all["a"] == ["1", "3"]
 
 
+def test_a_form_whose_names_are_encoded_alone():
+    """RFC 8187 in place of a plain name, as aiohttp and older versions of requests write it."""
+    photo = "name=up; filename*=utf-8''%E2%82%AC.png\r\nContent-Type: image/png"
+    content = body(
+        part(f"Content-Disposition: form-data; {photo}", b"\xff\xd8"),
+        part("Content-Disposition: form-data; name*=utf-8''gr%C3%B6%C3%9Fe", "1"),
+    )
+    request = request_of(TYPE, content)
+    assert request.form == {"größe": "1"}
+    up = request.files["up"]
+    assert (up.filename, up.name, up.type, up.read()) == ("€.png", "€.png", "image/png", b"\xff\xd8")
+
+
 # --- the corpus, which the Rust tests read too
 
 
@@ -160,6 +173,9 @@ def test_a_malformed_form_is_a_400(serve, content):
 LIMITS = {
     "max_form_fields": (body(field("a", "1") for _ in range(1000)), body(field("a", "1") for _ in range(1001))),
     "max_form_files": (body(file("a", "b", "1") for _ in range(100)), body(file("a", "b", "1") for _ in range(101))),
+    "max_form_files ": tuple(
+        body(part("Content-Disposition: form-data; name=a; filename*=utf-8''%C3%A9", "1") for _ in range(count)) for count in (100, 101)
+    ),
     "max_form_field_size": (body(field("a", "x" * 500_000)), body(field("a", "x" * 500_001))),
     "too many headers": tuple(
         body(part('Content-Disposition: form-data; name="a"' + "\r\nX: y" * count, "")) for count in (7, 8)
@@ -176,7 +192,7 @@ def test_a_form_past_a_limit_is_a_413_and_the_log_names_the_limit(serve, records
     good, bad = LIMITS[limit]
     assert running.fetch("/", "POST", TYPE, good).status == 200
     assert running.fetch("/", "POST", TYPE, bad).status == 413
-    assert limit in records.wait_for("refused").getMessage()
+    assert limit.strip() in records.wait_for("refused").getMessage()
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 //! Bytes to values and values to bytes, pure: no socket, no clock, no runtime.
 
 pub(crate) mod conditional;
+pub(crate) mod field_parameter;
 #[cfg(feature = "testing")]
 pub mod form_testing;
 pub(crate) mod forwarded;

@@ -6,6 +6,7 @@
 
 use memchr::memmem::{self, Finder};
 
+use super::field_parameter::{parameter, text_parameter};
 use crate::error::Refusal;
 use crate::message::{FormLimits, is_token};
 
@@ -230,8 +231,8 @@ impl<'l> MultipartReader<'l> {
             return Err(Refusal::bad("multipart part that is not form-data"));
         }
         Ok(PartHead {
-            name: parameter(disposition, "name").ok_or(Refusal::bad("multipart part without a name"))?,
-            filename: parameter(disposition, "filename"),
+            name: text_parameter(disposition, "name").ok_or(Refusal::bad("multipart part without a name"))?,
+            filename: text_parameter(disposition, "filename"),
             content_type: String::from_utf8_lossy(content_type.unwrap_or_default()).into_owned(),
         })
     }
@@ -264,41 +265,6 @@ fn take<'a>(input: &mut &'a [u8], count: usize) -> &'a [u8] {
     let (taken, rest) = input.split_at(count);
     *input = rest;
     taken
-}
-
-/// A parameter of a field value, `; name=token` or `; name="quoted"` (RFC 9110 section 5.6.6). A backslash quotes only
-/// a quote or a backslash: browsers write file names such as `C:\a.txt` as they are. `filename*` is another name, and
-/// none that forms know (RFC 7578 section 4.2).
-fn parameter(value: &[u8], wanted: &str) -> Option<String> {
-    let mut rest = &value[memchr::memchr(b';', value)?..];
-    while let Some(at) = rest.iter().position(|&byte| byte != b';' && !byte.is_ascii_whitespace()) {
-        rest = &rest[at..];
-        let equals = rest.iter().position(|&byte| byte == b'=' || byte == b';')?;
-        let name = rest[..equals].trim_ascii();
-        if rest[equals] == b';' {
-            rest = &rest[equals..];
-            continue;
-        }
-        rest = &rest[equals + 1..];
-        let mut text = Vec::new();
-        if rest.first() == Some(&b'"') {
-            let mut at = 1;
-            while at < rest.len() && rest[at] != b'"' {
-                at += usize::from(rest[at] == b'\\' && matches!(rest.get(at + 1), Some(b'"' | b'\\')));
-                text.push(rest[at]);
-                at += 1;
-            }
-            rest = rest.get(at + 1..).unwrap_or_default();
-        } else {
-            let end = memchr::memchr(b';', rest).unwrap_or(rest.len());
-            text.extend_from_slice(rest[..end].trim_ascii());
-            rest = &rest[end..];
-        }
-        if name.eq_ignore_ascii_case(wanted.as_bytes()) {
-            return Some(String::from_utf8_lossy(&text).into_owned());
-        }
-    }
-    None
 }
 
 #[cfg(test)]
