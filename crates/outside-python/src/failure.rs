@@ -1,39 +1,95 @@
 //! `HTTPException` and `ContentError`: exceptions that are answered by themselves if no handler catches them.
 
-use outside::{Error, Refusal};
-use pyo3::exceptions::{PyException, PyOSError, PyTypeError, PyValueError};
-use pyo3::prelude::*;
+use std::sync::Mutex;
 
+use outside::{Error, Refusal};
+use pyo3::exceptions::{PyAttributeError, PyException, PyOSError, PyTypeError, PyValueError};
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyTuple};
+
+use crate::call::lock;
 use crate::file_path::kind;
 
-/// Ends a handler with the error page, or the error handler, of this code; see `abort`.
+/// Ends a handler with the error page, or the error handler, of this code; see `abort`. An exception like any other: it can be
+/// subclassed, with an `__init__` of its own, and its attributes can be changed.
 #[pyclass(module = "outside", name = "HTTPException", extends = PyException, subclass, frozen)]
-pub(crate) struct HttpException {
-    #[pyo3(get)]
-    code: u16,
-    #[pyo3(get)]
+pub(crate) struct HttpException(Mutex<Asked>);
+
+/// What is asked for; no code until `__init__` has been called.
+#[derive(Default)]
+struct Asked {
+    code: Option<u16>,
     message: Option<String>,
+}
+
+fn check_code(code: &Bound<'_, PyAny>) -> PyResult<u16> {
+    let number: i64 =
+        code.extract().map_err(|_| PyTypeError::new_err(format!("an error code is an int, not {}", kind(code))))?;
+    match u16::try_from(number) {
+        Ok(code) if (400..=599).contains(&code) => Ok(code),
+        _ => Err(PyValueError::new_err(format!("an error code is one of 400 to 599, not {number}"))),
+    }
 }
 
 #[pymethods]
 impl HttpException {
     #[new]
+    #[pyo3(signature = (*_args, **_kwargs), text_signature = "(code, message=None)")]
+    fn new(_args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyDict>>) -> Self {
+        // So that a subclass may have an __init__ of its own; what is given is looked at there.
+        Self(Mutex::default())
+    }
+
     #[pyo3(signature = (code, message=None))]
-    fn new(code: &Bound<'_, PyAny>, message: Option<String>) -> PyResult<Self> {
-        let number: i64 =
-            code.extract().map_err(|_| PyTypeError::new_err(format!("an error code is an int, not {}", kind(code))))?;
-        match u16::try_from(number) {
-            Ok(code) if (400..=599).contains(&code) => Ok(Self { code, message }),
-            _ => Err(PyValueError::new_err(format!("an error code is one of 400 to 599, not {number}"))),
-        }
+    fn __init__(slf: &Bound<'_, Self>, code: &Bound<'_, PyAny>, message: Option<String>) -> PyResult<()> {
+        // As `BaseException.__init__` does it; copies and pickles are built anew from them.
+        let arguments = match &message {
+            Some(message) => (code, message).into_pyobject(slf.py())?,
+            None => (code,).into_pyobject(slf.py())?,
+        };
+        *lock(&slf.get().0) = Asked { code: Some(check_code(code)?), message };
+        slf.setattr(intern!(slf.py(), "args"), arguments)
+    }
+
+    #[getter]
+    fn code(&self) -> PyResult<u16> {
+        lock(&self.0).code.ok_or_else(|| PyAttributeError::new_err("call super().__init__(code, message) first"))
+    }
+
+    #[setter]
+    fn set_code(&self, code: &Bound<'_, PyAny>) -> PyResult<()> {
+        let code = check_code(code)?;
+        lock(&self.0).code = Some(code);
+        Ok(())
+    }
+
+    #[getter]
+    fn message(&self) -> Option<String> {
+        lock(&self.0).message.clone()
+    }
+
+    #[setter]
+    fn set_message(&self, message: Option<String>) {
+        lock(&self.0).message = message;
     }
 
     fn __str__(&self) -> String {
-        match &self.message {
-            Some(message) => format!("{}: {message}", self.code),
-            None => self.code.to_string(),
+        let asked = lock(&self.0);
+        match (asked.code, &asked.message) {
+            (Some(code), Some(message)) => format!("{code}: {message}"),
+            (Some(code), None) => code.to_string(),
+            (None, _) => "it has no code: its __init__ has not called super().__init__(code, message)".to_owned(),
         }
     }
+}
+
+/// What the attributes say, which a subclass may have as its own; `None` without a usable code.
+fn asked_for(exception: &Bound<'_, PyAny>) -> Option<Error> {
+    let py = exception.py();
+    let code = check_code(&exception.getattr(intern!(py, "code")).ok()?).ok()?;
+    let message: Option<String> = exception.getattr(intern!(py, "message")).ok()?.extract().ok()?;
+    Some(Error::status(code, message.as_deref()))
 }
 
 /// Raises `HTTPException`: the handler ends, and the client gets the error page, or what the error handler of this code
@@ -81,9 +137,8 @@ pub(crate) fn content_error(py: Python<'_>, error: &Error) -> PyErr {
 /// What the engine makes of such exceptions; `None` for all others.
 pub(crate) fn answer_of(py: Python<'_>, error: &PyErr) -> Option<Error> {
     let value = error.value(py);
-    if let Ok(asked) = value.cast::<HttpException>() {
-        let asked = asked.get();
-        return Some(Error::status(asked.code, asked.message.as_deref()));
+    if value.is_instance_of::<HttpException>() {
+        return asked_for(value);
     }
     value.cast::<ContentError>().ok().map(|refused| refused.get().0.into())
 }
