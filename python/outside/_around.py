@@ -13,6 +13,7 @@ from collections.abc import Callable, Generator, Iterator
 from typing import Any, TypeVar
 
 from . import _loop, _outside
+from ._mistakes import located, wrong
 from ._outside import ContentError, Request, Response
 
 _Steps = Generator[Any, Any, Response]
@@ -71,7 +72,7 @@ class Scope:
 
 def call(scope: Scope, function: _Handler, request: Request, by_place: tuple[Any, ...], by_name: dict[str, Any] | None) -> Response:
     """Calls a plain handler with everything around it, in a context of its own."""
-    steps = _steps(scope, request, lambda: function(*by_place, **(by_name or {})))
+    steps = _steps(scope, request, lambda: function(*by_place, **(by_name or {})), function)
     return contextvars.copy_context().run(_drive, steps)
 
 
@@ -79,7 +80,7 @@ async def call_async(
     scope: Scope, function: _Handler, request: Request, by_place: tuple[Any, ...], by_name: dict[str, Any] | None
 ) -> Response:
     """The same for an `async def` handler."""
-    return await _drive_async(_steps(scope, request, lambda: function(*by_place, **(by_name or {}))))
+    return await _drive_async(_steps(scope, request, lambda: function(*by_place, **(by_name or {})), function))
 
 
 def admit(scope: Scope, request: Request) -> Response | None:
@@ -125,17 +126,18 @@ async def _drive_async(steps: Generator[Any, Any, _R]) -> _R:
             error = raised
 
 
-def _steps(scope: Scope, request: Request, handler: Callable[[], Any]) -> _Steps:
+def _steps(scope: Scope, request: Request, handler: Callable[[], Any], function: _Handler) -> _Steps:
     """From before a handler to after it."""
     try:
         answer = None
         for before in scope.before():
             answer = yield before(request)
             if answer is not None:
+                function = before
                 break
         else:
             answer = yield handler()
-        response = yield from _answered(scope, request, answer, 200)
+        response = yield from _answered(scope, request, answer, 200, function)
     except Exception as error:
         response = yield from _rescued(scope, request, error)
     return (yield from _ending(scope, request, response))
@@ -146,7 +148,7 @@ def _admission(scope: Scope, request: Request) -> Generator[Any, Any, Response |
         for before in scope.before():
             answer = yield before(request)
             if answer is not None:
-                return (yield from _answered(scope, request, answer, 200))
+                return (yield from _answered(scope, request, answer, 200, before))
     except Exception as error:
         return (yield from _rescued(scope, request, error))
     return None
@@ -157,19 +159,19 @@ def _ending(scope: Scope, request: Request, response: Response) -> _Steps:
         for after in scope.after():
             changed = yield after(request, response)
             if changed is not None:
-                response = _response(changed, response.status_code)
+                response = _response(changed, response.status_code, after)
     except Exception as error:
         _log(request, "a function after a request failed", error)
         response = _outside._error_page(request, 500, None)
     return response
 
 
-def _answered(scope: Scope, request: Request, answer: Any, status: int) -> _Steps:
+def _answered(scope: Scope, request: Request, answer: Any, status: int, function: _Handler) -> _Steps:
     """The response that a handler's answer means."""
     if isinstance(answer, tuple):
-        code, message = _outside._code_and_message(answer)
+        code, message = _code_and_message(answer, function)
         return (yield from _failed(scope, request, code, message))
-    return _response(answer, status)
+    return _response(answer, status, function)
 
 
 def _rescued(scope: Scope, request: Request, error: Exception) -> _Steps:
@@ -178,7 +180,7 @@ def _rescued(scope: Scope, request: Request, error: Exception) -> _Steps:
     handler = scope.of_code(status[0]) if status else None
     if handler is None and (by_class := scope.of_class(error)):
         try:
-            return (yield from _answered(scope, request, (yield by_class(request, error)), 500))
+            return (yield from _answered(scope, request, (yield by_class(request, error)), 500, by_class))
         except Exception as another:
             _log(request, f"the handler of {type(error).__name__} failed", another)
             return _outside._error_page(request, 500, None)
@@ -200,15 +202,22 @@ def _failed(scope: Scope, request: Request, code: int, message: str | None) -> _
         try:
             answer = yield handler(request, message)
             if not isinstance(answer, tuple):
-                return _response(answer, code)
+                return _response(answer, code, handler)
             # The built-in page: another error handler would have no end.
-            code, message = _outside._code_and_message(answer)
+            code, message = _code_and_message(answer, handler)
         except Exception as error:
             _log(request, f"the error handler of {code} failed", error)
     return _outside._error_page(request, code, message)
 
 
-def _response(answer: Any, status: int) -> Response:
+def _code_and_message(answer: tuple[Any, ...], function: _Handler) -> tuple[int, str | None]:
+    try:
+        return _outside._code_and_message(answer)
+    except TypeError as error:
+        raise located(function, error) from None
+
+
+def _response(answer: Any, status: int, function: _Handler) -> Response:
     """A response of its own kind of whatever may be returned instead of one; what is no `Response` has no status of its own."""
     if isinstance(answer, Response):
         return answer
@@ -216,7 +225,7 @@ def _response(answer: Any, status: int) -> Response:
         return Response(204 if status == 200 else status)
     if isinstance(answer, (str, bytes, dict, list)):
         return Response(status, content=answer)
-    raise TypeError(f"a handler returns a Response, (code, message), str, bytes, dict, list or None, not {type(answer).__name__}")
+    raise located(function, wrong(answer))
 
 
 _complaints: dict[str, float] = {}

@@ -1,5 +1,6 @@
 """How a function wants to be called, decided once when it is registered; a wrong one is refused with its line."""
 
+import functools
 import inspect
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -41,7 +42,7 @@ def plan(function: Any, pattern: str, names: Sequence[str], whole: bool = True) 
         if name not in by_name and not takes_any:
             taken = ", ".join(by_name) or "none"
             raise TypeError(
-                f"{where(function)}: {_name(function)}() has no parameter {name!r}, which the route {pattern!r} hands it; it has {taken}"
+                f"{where(function)}: {name_of(function)}() has no parameter {name!r}, which the route {pattern!r} hands it; it has {taken}"
             )
     first = next((parameter for parameter in parameters if parameter.kind in _PLACED), None)
     if "request" in by_name:
@@ -55,7 +56,7 @@ def plan(function: Any, pattern: str, names: Sequence[str], whole: bool = True) 
         is_open = parameter.default is inspect.Parameter.empty and parameter.kind in (*_PLACED, inspect.Parameter.KEYWORD_ONLY)
         if whole and is_open and parameter.name not in handed:
             raise TypeError(
-                f"{where(function)}: {_name(function)}() wants {parameter.name!r}, but the route {pattern!r} has no such parameter"
+                f"{where(function)}: {name_of(function)}() wants {parameter.name!r}, but the route {pattern!r} has no such parameter"
             )
     places: list[int] = []
     named: list[tuple[str, int]] = []
@@ -98,15 +99,20 @@ def adapt(function: Callable[..., Any], *wanted: str) -> Callable[..., Any]:
         if parameter.kind is inspect.Parameter.KEYWORD_ONLY and parameter.default is inspect.Parameter.empty
     ]
     if needed:
-        raise TypeError(f"{where(function)}: {_name(function)}() takes ({', '.join(wanted)}) or less of it; nobody hands it {needed[0]!r}")
+        raise TypeError(f"{where(function)}: {name_of(function)}() takes ({', '.join(wanted)}) or less of it; nobody hands it {needed[0]!r}")
     if len(placed) == len(wanted) and not set(placed) == set(wanted):
         picks = list(range(len(wanted)))
     else:
         picks = [wanted.index(name) if name in wanted else len(wanted) - 1 for name in placed]
     if picks == list(range(len(wanted))):
         return function
-    return lambda *given: function(*[given[pick] for pick in picks])
+
+    def adapted(*given: Any) -> Any:
+        return function(*[given[pick] for pick in picks])
+
+    return functools.update_wrapper(adapted, function)
 
 
-def _name(function: Any) -> str:
+def name_of(function: Any) -> str:
+    """What a function is called."""
     return str(getattr(function, "__name__", None) or type(function).__name__)

@@ -45,10 +45,21 @@ pub(crate) fn returned(value: &Bound<'_, PyAny>) -> PyResult<Returned> {
         // A plain function that hands on what an async def function gave it.
         return returned(&awaited(py, value.clone())?);
     }
-    Err(PyTypeError::new_err(format!(
-        "a handler returns a Response, (code, message), str, bytes, dict, list or None, not {}",
-        kind(value)
-    )))
+    Err(unanswerable(value))
+}
+
+/// The error about a value that no handler may return.
+fn unanswerable(value: &Bound<'_, PyAny>) -> PyErr {
+    let made = value.py().import("outside._mistakes").and_then(|module| module.call_method1("wrong", (value,)));
+    made.map_or_else(|error| error, PyErr::from_value)
+}
+
+/// The error for the log about an answer that cannot be sent: with file and line of the function that gave it.
+pub(crate) fn located(function: &Bound<'_, PyAny>, error: PyErr) -> PyErr {
+    let py = function.py();
+    let module = py.import("outside._mistakes");
+    let made = module.and_then(|module| module.call_method1("located", (function, error.value(py))));
+    made.map_or_else(|another| another, PyErr::from_value)
 }
 
 /// Is it a coroutine that nobody has awaited yet?
@@ -62,11 +73,10 @@ pub(crate) fn is_coroutine(value: &Bound<'_, PyAny>) -> PyResult<bool> {
 
 /// `(code, message)`, checked.
 pub(crate) fn code_and_message(pair: &Bound<'_, PyTuple>) -> PyResult<(u16, Option<String>)> {
-    let wrong = || PyTypeError::new_err("a handler returns (code, message) with an int and a str or None");
-    let (code, message): (i64, Option<String>) = pair.extract().map_err(|_| wrong())?;
+    let (code, message): (i64, Option<String>) = pair.extract().map_err(|_| unanswerable(pair))?;
     match u16::try_from(code) {
         Ok(code) if (400..=599).contains(&code) => Ok((code, message)),
-        _ => Err(PyValueError::new_err(format!("the code of (code, message) is one of 400 to 599, not {code}"))),
+        _ => Err(unanswerable(pair)),
     }
 }
 

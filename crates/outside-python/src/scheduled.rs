@@ -7,7 +7,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
 use crate::call::sync::awaited;
-use crate::convert::{Returned, head_of, returned, shown};
+use crate::convert::{Returned, head_of, located, returned, shown};
 use crate::failure::answer_of;
 use crate::file_path::kind;
 use crate::logging::log_exception;
@@ -49,7 +49,10 @@ impl ScheduledResponse {
     /// The response, the error handler's if the function failed, or `None` if that failed as well.
     fn run(&self, py: Python<'_>) -> PyResult<Option<Py<Response>>> {
         let parts = self.parts()?;
-        let called = parts.route_function.bind(py).call1((&parts.request,)).and_then(|value| finished(py, value));
+        let function = parts.route_function.bind(py);
+        let called = function
+            .call1((&parts.request,))
+            .and_then(|value| finished(py, value).map_err(|error| located(function, error)));
         let (code, message) = match called {
             Ok(Finished::Response(response)) => return Ok(Some(response)),
             Ok(Finished::Code(code, message)) => (code, message),

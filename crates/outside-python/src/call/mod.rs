@@ -20,7 +20,7 @@ use pyo3::sync::MutexExt as _;
 use pyo3::types::PyTuple;
 
 use crate::aftermath::Aftermath;
-use crate::convert::{Returned, returned};
+use crate::convert::{Returned, located, returned};
 use crate::failure::answer_of;
 use crate::hooks::Attachment;
 use crate::logging::log_exception;
@@ -135,6 +135,7 @@ pub(crate) fn object_of(py: Python<'_>, request: &Arc<outside::Request>) -> PyRe
 /// this thread; `is_around`: the callbacks around the handler have been called.
 pub(crate) fn answer(
     request: &Bound<'_, Request>,
+    function: Option<&Bound<'_, PyAny>>,
     result: PyResult<Bound<'_, PyAny>>,
     shared: &Shared,
     runs_here: bool,
@@ -142,7 +143,10 @@ pub(crate) fn answer(
 ) -> Result<outside::Response, Error> {
     let py = request.py();
     let outcome = result.and_then(|value| {
-        let mut outcome = returned(&value)?;
+        let mut outcome = returned(&value).map_err(|error| match function {
+            Some(function) => located(function, error),
+            None => error,
+        })?;
         if let Returned::Response(response) = &mut outcome
             && shared.hooked.load(Ordering::Relaxed)
         {

@@ -10,7 +10,7 @@ use pyo3::sync::PyOnceLock;
 use super::interrupt::thread_ident;
 use super::plan::Plan;
 use super::{Shared, answer, around, object_of};
-use crate::convert::{Returned, is_coroutine, returned};
+use crate::convert::{Returned, is_coroutine, located, returned};
 use crate::logging::log_exception;
 use crate::request::Request;
 
@@ -37,7 +37,7 @@ impl Inline for Function {
                 None => function.call1((&object,)),
             };
             self.shared.end(&object);
-            answer(&object, result, &self.shared, true, is_around)
+            answer(&object, Some(function), result, &self.shared, true, is_around)
         })
     }
 }
@@ -57,7 +57,7 @@ impl Inline for Gate {
             self.shared.end(&object);
             match result {
                 Ok(value) if value.is_none() => Ok(Response::pass()),
-                result => answer(&object, result, &self.shared, true, false),
+                result => answer(&object, None, result, &self.shared, true, false),
             }
         })
     }
@@ -75,9 +75,13 @@ impl ErrorHandler for ErrorFunction {
     ) -> Result<Response, Error> {
         Python::attach(|py| {
             let object = request.map(|request| object_of(py, request)).transpose().map_err(out_of_memory)?;
-            let result = self.0.bind(py).call1((object, message)).and_then(|value| awaited(py, value));
-            match result.and_then(|value| Ok((returned(&value)?, value.is_instance_of::<crate::response::Response>())))
-            {
+            let function = self.0.bind(py);
+            let result = function.call1((object, message)).and_then(|value| awaited(py, value));
+            let answer = result.and_then(|value| {
+                let answer = returned(&value).map_err(|error| located(function, error))?;
+                Ok((answer, value.is_instance_of::<crate::response::Response>()))
+            });
+            match answer {
                 Ok((Returned::Response(response), true)) => Ok(response),
                 // What is not a Response has no status of its own.
                 Ok((Returned::Response(response), false)) => Ok(response.with_status(code)),

@@ -42,7 +42,8 @@ impl Call {
     pub(super) fn settle(&self, py: Python<'_>, result: PyResult<Bound<'_, PyAny>>) {
         if let Some(reply) = self.end(py) {
             let shared = &self.coroutine.shared;
-            reply.send(answer(self.request.bind(py), result, shared, false, self.is_around));
+            let function = self.coroutine.function.bind(py);
+            reply.send(answer(self.request.bind(py), Some(function), result, shared, false, self.is_around));
         }
     }
 
