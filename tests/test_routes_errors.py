@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 
 import pytest
-from outside import HTTPException, Response, abort
+from outside import HTTPException, Response, Routes, abort
 
 
 class Shortage(Exception):
@@ -39,14 +40,87 @@ def test_a_handler_of_a_code(server, start):
         (lambda message: f"m {message}", "m why"),
         (lambda request: f"r {request.path}", "r /"),
         (lambda request, message: f"{request.path} {message}", "/ why"),
-        (lambda error: f"e {error}", "e why"),
+        (lambda error: f"{type(error).__name__} {error.code} {error.message}", "HTTPException 409 why"),
+        (lambda code: f"c {code}", "c 409"),
+        (lambda message, code, request: f"{request.path} {code} {message}", "/ 409 why"),
+        (lambda error, /, *, code: f"{error} {code}", "409: why 409"),
+        (lambda **named: f"{sorted(named)}", "['code', 'error', 'message', 'request']"),
+        (lambda code, extra="x": f"{code} {extra}", "409 x"),
+        (lambda request, **named: f"{request.path} {sorted(named)}", "/ ['code', 'error', 'message']"),
+        (lambda *arguments: f"{len(arguments)} {arguments[1]}", "2 why"),
     ],
 )
-def test_it_takes_what_it_names(server, start, function, text):
-    server.errorhandler(409)(function)
-    server.get("/")(lambda: (409, "why"))
+@pytest.mark.parametrize("where", ["server", "group", "server with hooks"])
+def test_it_takes_what_it_names(server, start, function, text, where):
+    group = Routes("")
+    (group if where == "group" else server).errorhandler(409)(function)
+    if where == "server with hooks":
+        server.before_request(lambda: None)
+    group.get("/")(lambda: (409, "why"))
+    server.mount(group)
     answer = start().fetch("/")
     assert (answer.status, answer.text) == (409, text)
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+def test_the_error_is_what_was_raised(server, start, is_async):
+    @server.errorhandler(500)
+    @server.errorhandler(410)
+    def failed(code, message, error):
+        return f"{code} {message} {error!r}"
+
+    def fail(name):
+        raise {"gone": HTTPException(410, "gone"), "own": Hunger("bread")}[name]
+
+    async def fail_later(name):
+        fail(name)
+
+    server.get("/<name>")(fail_later if is_async else fail)
+    running = start()
+    assert running.fetch("/gone").text == "410 gone HTTPException(410, 'gone')"
+    assert running.fetch("/own").text == "500 None Hunger('bread')"
+
+
+def test_a_handler_of_a_class_takes_what_it_names(server, start):
+    server.errorhandler(Shortage)(lambda code, message, error, request: f"{request.path} {code} {message} {error}")
+    server.errorhandler(HTTPException)(lambda code, message: Response(code, content=f"{code} {message}"))
+
+    @server.get("/<name>")
+    def fail(name):
+        raise {"hunger": Hunger("of it"), "gone": HTTPException(410, "gone")}[name]
+
+    running = start()
+    assert running.fetch("/hunger").text == "/hunger 500 None of it"
+    assert running.fetch("/gone").text == "410 gone"
+
+
+@pytest.mark.parametrize(
+    ("function", "says"),
+    [
+        (lambda exc: "", "a parameter 'exc'"),
+        (lambda e: "", "did you mean 'error'"),
+        (lambda request, exception: "", "did you mean 'error'"),
+        (lambda request, message, other: "", "a parameter 'other'"),
+        (lambda status_code: "", "did you mean 'code'"),
+        (lambda req, msg: "", "did you mean 'request'"),
+        (lambda *, mesage: "", "did you mean 'message'"),
+        (functools.partial(lambda one, message: "", message="x"), "a parameter 'one'"),
+    ],
+)
+@pytest.mark.parametrize("what", [404, Shortage])
+def test_other_names_are_refused_with_their_line(server, function, says, what):
+    for registry in (server, Routes("/api")):
+        with pytest.raises(TypeError) as refused:
+            registry.errorhandler(what)(function)
+        assert says in str(refused.value)
+        line = getattr(function, "func", function).__code__.co_firstlineno
+        assert f"{__file__}:{line}" in str(refused.value)
+
+
+def test_set_errorhandler_goes_on_calling_by_position(server, start):
+    server.set_errorhandler(409, lambda anything, text=None: f"{anything.path} {text}")
+    server.get("/")(lambda: (409, "why"))
+    assert start().fetch("/").text == "/ why"
 
 
 def test_an_exception_is_handled_by_its_most_derived_class(server, start):

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 from . import _loop, _outside
 from ._mistakes import located, wrong
 from ._outside import ContentError, Request, Response
+from ._signature import ErrorHandler
 
 _Steps = Generator[Any, Any, Response]
 _Handler = Callable[..., Any]
@@ -180,7 +181,9 @@ def _rescued(scope: Scope, request: Request, error: Exception) -> _Steps:
     handler = scope.of_code(status[0]) if status else None
     if handler is None and (by_class := scope.of_class(error)):
         try:
-            return (yield from _answered(scope, request, (yield by_class(request, error)), 500, by_class))
+            code, message = status or (500, None)
+            answer = yield _called(by_class, request, code, message, error)
+            return (yield from _answered(scope, request, answer, 500, by_class))
         except Exception as another:
             _log(request, f"the handler of {type(error).__name__} failed", another)
             return _outside._error_page(request, 500, None)
@@ -192,22 +195,27 @@ def _rescued(scope: Scope, request: Request, error: Exception) -> _Steps:
     elif isinstance(error, ContentError) and error.limit:
         _complain(error.limit, str(error))
     code, message = status or (500, None)
-    return (yield from _failed(scope, request, code, message))
+    return (yield from _failed(scope, request, code, message, error))
 
 
-def _failed(scope: Scope, request: Request, code: int, message: str | None) -> _Steps:
+def _failed(scope: Scope, request: Request, code: int, message: str | None, error: Exception | None = None) -> _Steps:
     """The response to a status: by its error handler, else the built-in page."""
     handler = scope.of_code(code)
     if handler is not None:
         try:
-            answer = yield handler(request, message)
+            answer = yield _called(handler, request, code, message, error)
             if not isinstance(answer, tuple):
                 return _response(answer, code, handler)
             # The built-in page: another error handler would have no end.
             code, message = _code_and_message(answer, handler)
-        except Exception as error:
-            _log(request, f"the error handler of {code} failed", error)
+        except Exception as another:
+            _log(request, f"the error handler of {code} failed", another)
     return _outside._error_page(request, code, message)
+
+
+def _called(handler: _Handler, request: Request, code: int, message: str | None, error: Exception | None) -> Any:
+    """What an error handler returns: that of a decorator gets what it names, that of `set_errorhandler` request and message."""
+    return handler.answer(request, code, message, error) if isinstance(handler, ErrorHandler) else handler(request, message)
 
 
 def _code_and_message(answer: tuple[Any, ...], function: _Handler) -> tuple[int, str | None]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from . import _outside
 from ._around import Hooks, Scope
 from ._outside import FilePath, Folder, WebSocket
-from ._signature import adapt, plan, where
+from ._signature import ErrorHandler, adapt, plan, where
 
 if TYPE_CHECKING:
     from ._server import OutsideHTTP
@@ -113,8 +113,9 @@ class Registry:
     def errorhandler(self, what: int | type[Exception]) -> Callable[[_F], _F]:
         """A decorator: the function answers in place of an error page, or of an exception of this class.
 
-        It takes the request and the message, or the exception; or the one of both that it names. Of several classes the most derived
-        one counts, of several groups the innermost one.
+        It gets what its parameters are called after: `request`, `code`, `message` (what `abort` or `(code, message)` said, or `None`) and
+        `error` (the exception; without one an `HTTPException` of code and message). Of several classes the most derived one counts,
+        of several groups the innermost one.
         """
 
         def register(function: _F) -> _F:
@@ -203,9 +204,9 @@ class Registry:
 
     def _set_errorhandler(self, what: int | type[Exception], function: Callable[..., Any]) -> None:
         if isinstance(what, type) and issubclass(what, Exception):
-            self._hooks.by_class[what] = adapt(function, "request", "error")
+            self._hooks.by_class[what] = ErrorHandler(function, None)
         elif isinstance(what, int) and not isinstance(what, bool) and 400 <= what <= 599:
-            self._hooks.by_code[what] = adapt(function, "request", "message")
+            self._hooks.by_code[what] = ErrorHandler(function, what)
         else:
             raise TypeError(f"{where(function)}: an error handler is for a code of 400 to 599 or a class of exceptions, not {what!r}")
         self._changed(function)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from . import _loop, _outside
 from ._around import Hooks, Scope
 from ._routes import Installation, Record, Registry, _C, is_async, is_function
-from ._signature import adapt, plan, where
+from ._signature import ErrorHandler, adapt, plan, where
 
 if TYPE_CHECKING:
     from .testing import TestClient
@@ -24,6 +24,11 @@ class _ServerHooks(Hooks):
     def of_code(self, code: int) -> Callable[..., Any] | None:
         found: Callable[..., Any] | None = self.server._error_routes.get(code)
         return found
+
+    def __bool__(self) -> bool:
+        # What is called by the engine is not told of the exception.
+        handlers = self.server._error_routes.values()
+        return super().__bool__() or any(isinstance(handler, ErrorHandler) and handler.wants_error() for handler in handlers)
 
 
 class OutsideHTTP(Registry, _outside.OutsideHTTP):
@@ -97,7 +102,8 @@ class OutsideHTTP(Registry, _outside.OutsideHTTP):
 
     def _set_errorhandler(self, what: int | type[Exception], function: Callable[..., Any]) -> None:
         if isinstance(what, int):
-            self.set_errorhandler(what, adapt(function, "request", "message"))
+            handler = ErrorHandler(function, what)
+            self.set_errorhandler(what, function if handler.is_plain() else handler)
             self._arrange(function)
         else:
             super()._set_errorhandler(what, function)

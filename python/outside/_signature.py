@@ -1,5 +1,6 @@
 """How a function wants to be called, decided once when it is registered; a wrong one is refused with its line."""
 
+import difflib
 import functools
 import inspect
 from collections.abc import Callable, Sequence
@@ -111,6 +112,78 @@ def adapt(function: Callable[..., Any], *wanted: str) -> Callable[..., Any]:
         return function(*[given[pick] for pick in picks])
 
     return functools.update_wrapper(adapted, function)
+
+
+# What the handler of an error may ask for, each under its name.
+_OF_ERRORS = ("request", "code", "message", "error")
+_MEANT = {
+    **dict.fromkeys(("e", "err", "exc", "ex", "exception"), "error"),
+    **dict.fromkeys(("req", "r"), "request"),
+    **dict.fromkeys(("status", "status_code", "errorcode"), "code"),
+    **dict.fromkeys(("msg", "text", "reason", "description", "detail"), "message"),
+}
+
+
+class ErrorHandler:
+    """A function that answers in place of an error, and is handed what its parameters are called after.
+
+    Of a code it can be called as `set_errorhandler` has it, with the request and the message; then it makes the error of them.
+    """
+
+    def __init__(self, function: Callable[..., Any], code: int | None) -> None:
+        if not callable(function):
+            raise TypeError(f"an error handler is a function, not {function!r}")
+        self.__wrapped__ = function
+        self._code = code
+        self._places: list[str] = []
+        self._names: list[str] = []
+        self._is_positional = False
+        self._kinds: set[Any] = set()
+        parameters = _parameters(function)
+        if parameters is None or any(parameter.kind is inspect.Parameter.VAR_POSITIONAL for parameter in parameters):
+            # A function that does not say what it takes.
+            self._is_positional = True
+            return
+        for parameter in parameters:
+            if parameter.kind is inspect.Parameter.VAR_KEYWORD:
+                self._names += [name for name in _OF_ERRORS if name not in self._names and name not in self._places]
+            elif parameter.name in _OF_ERRORS:
+                self._kinds.add(parameter.kind)
+                (self._places if parameter.kind is inspect.Parameter.POSITIONAL_ONLY else self._names).append(parameter.name)
+            elif parameter.default is inspect.Parameter.empty:
+                raise TypeError(_unknown_name(function, parameter.name))
+
+    def is_plain(self) -> bool:
+        """Whether the function can stand in its own place: it takes the request and the message, in this order."""
+        is_simple = self._kinds == {inspect.Parameter.POSITIONAL_OR_KEYWORD} and not hasattr(self.__wrapped__, "__wrapped__")
+        return is_simple and self._names == ["request", "message"]
+
+    def wants_error(self) -> bool:
+        """Whether it asks for the exception."""
+        return "error" in self._names or "error" in self._places
+
+    def __call__(self, request: Any, message: str | None = None) -> Any:
+        return self.answer(request, self._code or 500, message, None)
+
+    def answer(self, request: Any, code: int, message: str | None, error: Exception | None) -> Any:
+        """Calls the function; without an exception the error is what `abort` would have raised."""
+        if self._is_positional:
+            return self.__wrapped__(request, message if self._code is not None else error)
+        if error is None and self.wants_error():
+            from ._outside import HTTPException
+
+            error = HTTPException(code, message)
+        given = {"request": request, "code": code, "message": message, "error": error}
+        return self.__wrapped__(*[given[name] for name in self._places], **{name: given[name] for name in self._names})
+
+
+def _unknown_name(function: Any, name: str) -> str:
+    close = difflib.get_close_matches(name, _OF_ERRORS, 1)
+    meant = _MEANT.get(name) or (close[0] if close else None)
+    return (
+        f"{where(function)}: {name_of(function)}() has a parameter {name!r}, but an error handler is handed request, code, message and "
+        f"error, each under its name" + (f"; did you mean {meant!r}?" if meant else "")
+    )
 
 
 def name_of(function: Any) -> str:
