@@ -7,7 +7,7 @@ import re
 from urllib.parse import urljoin, urlsplit
 
 import pytest
-from outside import FilePath, Folder, Response
+from outside import FilePath, Folder, Response, Routes
 
 IMMUTABLE = "public, max-age=31536000, immutable"
 
@@ -398,3 +398,44 @@ def test_media_types(serve, tmp_path, name, kind):
     answer = serve({"/": Folder(str(tmp_path))}).fetch(f"/{name}")
     assert answer.header("Content-Type") == kind
     assert answer.header("X-Content-Type-Options") == "nosniff"
+
+
+# --- a folder on a route for whole paths
+
+
+@pytest.mark.parametrize("make", [Folder, FilePath])
+@pytest.mark.parametrize(
+    ("pattern", "right"),
+    [
+        ("/files", 'set_route("/files", folder)'),
+        ("/", 'set_route("/", folder)'),
+        ("/files/", '"/files/<path:name>"'),
+        ("/u/<id>/files", "its only parameter"),
+        ("/u/<int:id>/<path:name>", 'set_route("/u", folder)'),
+        ("/files/<path:name>/raw", '"/files/<path:name>"'),
+    ],
+)
+def test_a_folder_is_refused_where_nothing_in_it_would_be_found(server, site, make, pattern, right):
+    group = Routes("/api")
+    group.get(pattern)(make(str(site)))
+    for register in (lambda: server.get(pattern)(make(str(site))), lambda: server.route(pattern, ["GET", "POST"])(make(str(site)))):
+        with pytest.raises(ValueError, match="whole paths") as refused:
+            register()
+        assert right in str(refused.value)
+        assert pattern in str(refused.value)
+    with pytest.raises(ValueError, match="/api"):
+        server.mount(group)
+
+
+def test_a_folder_is_served_where_a_pattern_leaves_the_rest_open(server, start, site):
+    server.get("/files/<path:name>")(Folder(site))
+    server.get("/flat/{name}")(FilePath(str(site)))
+    server.get("/a")(FilePath(str(site / "a.txt")))
+    running = start()
+    assert running.fetch("/files/docs/b.txt").text == "docs/b.txt"
+    assert running.fetch("/flat/a.txt").text == running.fetch("/a").text == "a.txt"
+
+
+def test_files_on_a_route_without_get_are_refused(server, site):
+    with pytest.raises(ValueError, match="GET and HEAD, not to POST"):
+        server.post("/a")(FilePath(str(site / "a.txt")))

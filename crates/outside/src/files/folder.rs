@@ -167,6 +167,11 @@ impl Files {
         }
     }
 
+    /// Whether it is a folder rather than one file.
+    pub(crate) fn is_folder(&self) -> bool {
+        matches!(self.kind, Kinds::Folder { .. })
+    }
+
     /// The path of the page for navigations to what is not there.
     pub(crate) fn fallback(&self) -> Option<String> {
         match &self.kind {

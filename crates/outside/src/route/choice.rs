@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use super::pattern::Pattern;
+use super::pattern::{Pattern, Segment};
 use super::tree::{Entry, Found, Path, Tree};
 use super::{Route, Routes};
 use crate::error::Error;
+use crate::files::Files;
 use crate::handler::Handler;
 use crate::message::{Parameters, Request};
 
@@ -48,8 +49,12 @@ impl Routes {
         origin: String,
         handler: Handler,
     ) -> Result<(), Error> {
+        let files = if let Handler::Files(files) = &handler { Some(Arc::clone(files)) } else { None };
         let mut tree = self.patterns.as_deref().cloned().unwrap_or_default();
         tree.add(pattern, methods, origin, handler)?;
+        if let Some(files) = files {
+            check_files(&files, pattern, methods)?;
+        }
         self.patterns = Some(Arc::new(tree));
         Ok(())
     }
@@ -95,6 +100,29 @@ fn choose_of_both<'r>(tree: &'r Tree<Handler>, plain: Option<&'r Route>, request
         (_, Found::Methods(methods, _)) => Choice::Methods(methods),
         (_, Found::Nothing) => Choice::Nobody,
     }
+}
+
+/// Refuses a pattern at which these files would never be found.
+fn check_files(files: &Files, pattern: &str, methods: &[&str]) -> Result<(), Error> {
+    let answers = |method: &&str| ["GET", "HEAD"].iter().any(|other| other.eq_ignore_ascii_case(method));
+    if !methods.iter().any(answers) {
+        let text = format!("files are answered to GET and HEAD, not to {}: {pattern:?}", methods.join(", "));
+        return Err(Error::new(text));
+    }
+    let segments = Pattern::parse(pattern)?.segments;
+    let open = segments.iter().position(|segment| matches!(segment, Segment::Parameter(_)));
+    if !files.is_folder() || open.is_some_and(|at| at + 1 == segments.len()) {
+        return Ok(());
+    }
+    let literal = match pattern.find(['<', '{']) {
+        Some(at) => pattern[..at].trim_end_matches('/'),
+        None => pattern.trim_end_matches('/'),
+    };
+    let path = if literal.is_empty() { "/" } else { literal };
+    Err(Error::new(format!(
+        "the route {pattern:?} is for whole paths, so that nothing in the folder would be found: set_route({path:?}, folder) serves it \
+         with all that is below, as does a pattern that ends with its only parameter, such as \"{literal}/<path:name>\""
+    )))
 }
 
 fn shown(entry: &Arc<Entry<Handler>>) -> PatternRoute {
@@ -144,5 +172,29 @@ mod tests {
             assert_eq!(chosen, expected, "{method} {path}");
         }
         assert!(routes.remove_pattern("/") && !routes.remove_pattern("/"));
+    }
+
+    #[test]
+    fn files_are_refused_where_they_would_never_be_found() {
+        let folder = || Handler::Files(Arc::new(Files::at("src").unwrap()));
+        let file = || Handler::Files(Arc::new(Files::at("Cargo.toml").unwrap()));
+        for (pattern, methods, handler, says) in [
+            ("/files", &["GET"][..], folder(), "set_route(\"/files\", folder)"),
+            ("/", &["GET"], folder(), "set_route(\"/\", folder)"),
+            ("/u/{id}/files", &["GET"], folder(), "\"/u/<path:name>\""),
+            ("/a", &["POST", "PUT"], file(), "not to POST, PUT"),
+        ] {
+            let refused = Routes::default().add_pattern(pattern, methods, "here".to_owned(), handler);
+            let text = refused.unwrap_err().to_string();
+            assert!(text.contains(says), "{text}");
+        }
+        for (pattern, methods, handler) in [
+            ("/files/<path:name>", &["get"][..], folder()),
+            ("/flat/{name}", &["HEAD"], folder()),
+            ("/a", &["GET", "POST"], file()),
+            ("/a/{id}/b", &["GET"], file()),
+        ] {
+            Routes::default().add_pattern(pattern, methods, "here".to_owned(), handler).unwrap();
+        }
     }
 }
