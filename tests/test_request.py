@@ -216,11 +216,12 @@ def test_all_params(seen):
         (b"{'a': 1}", None),
         (b'{"a": 1} x', None),
         (b'"\xff"', None),
-        ('{"a": 1}'.encode("utf-16"), None),
+        ('{"a": 1}'.encode("utf-16"), {"a": 1}),
+        (b"NaN", None),
         (b"[" * 100_000, None),
         (b'{"a":' * 100_000, None),
     ],
-    ids=range(16),
+    ids=range(17),
 )
 def test_json(seen, body, value):
     assert seen(request_bytes("/", "POST", body=body), lambda request: request.json()) == value

@@ -1,6 +1,5 @@
 """Answers that are made often, each by one call: redirects, JSON, HTML, files to be saved, server-sent events."""
 
-import json
 import os
 import re
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
@@ -8,6 +7,7 @@ from pathlib import Path
 from typing import Any, TypeAlias, cast
 from urllib.parse import quote
 
+from . import _json_text
 from ._outside import FilePath, Response, _content_disposition, _event
 
 _Headers: TypeAlias = dict[str, Any] | None
@@ -31,8 +31,7 @@ def redirect(location: str, status_code: int = 302, headers: _Headers = None) ->
 
 def json_response(data: Any, status_code: int = 200, headers: _Headers = None) -> Response:
     """Any value that JSON can hold, `None` and numbers included."""
-    content = json.dumps(data, ensure_ascii=False, separators=(",", ":"))
-    return Response(status_code, {"Content-Type": "application/json", **(headers or {})}, content)
+    return Response(status_code, {"Content-Type": "application/json", **(headers or {})}, _json_text.text(data))
 
 
 def html(content: str, status_code: int = 200, headers: _Headers = None) -> Response:
@@ -110,7 +109,7 @@ def event_stream(
 def _wire(told: _Told) -> bytes:
     if not isinstance(told, Event):
         told = Event(told)
-    data = told.data if isinstance(told.data, str) else json.dumps(told.data, ensure_ascii=False, separators=(",", ":"))
+    data = told.data if isinstance(told.data, str) else _json_text.text(told.data)
     return _event(data, told.event, None if told.id is None else str(told.id), told.retry)
 
 

@@ -273,7 +273,14 @@ class Request:
     def files(self) -> MultiDict[FormFile]:
         """The files of an HTML form; a malformed or oversized one is a `ContentError`."""
     def json(self) -> Any:
-        """What the body holds as JSON, or `None` if it is not JSON."""
+        """What the body holds as JSON, or `None` if it is not JSON; NaN and infinities are not."""
+
+@final
+class ResponseHeaders(dict[str, Any]):
+    """The header fields of a response: names stay as they were set, look-ups ignore case. The value of a repeated field is a list."""
+
+    def get_all(self, name: str) -> list[Any]:
+        """Every value of a field, in order; empty if there is none."""
 
 class Response:
     """An answer: status, headers, content and cookies. All of it can be changed until it is sent.

@@ -274,7 +274,7 @@ def _content(json: Any, data: Any, files: Any) -> tuple[Any, str | None]:
     if json is not ...:
         if data is not None or files is not None:
             raise TypeError("json stands alone: it is the whole content")
-        return _json.dumps(json, ensure_ascii=False).encode(), "application/json"
+        return _json.dumps(json, ensure_ascii=False).encode("utf-8", "backslashreplace"), "application/json"
     if files is not None:
         if isinstance(data, (str, bytes)):
             raise TypeError("beside files, data is a mapping of form fields")

@@ -12,6 +12,7 @@ use crate::call::stream::stream_of;
 use crate::call::sync::awaited;
 use crate::cookie::ResponseCookie;
 use crate::file_path::{FilePath, kind};
+use crate::json::encoded;
 use crate::response::{Fields, Response};
 
 /// What came back.
@@ -161,7 +162,7 @@ fn fill(mut response: outside::Response, content: &Bound<'_, PyAny>) -> PyResult
     } else if let Ok(bytes) = content.cast::<PyBytes>() {
         (outside::Body::Bytes(Bytes::copy_from_slice(bytes.as_bytes())), "application/octet-stream")
     } else if content.is_instance_of::<PyDict>() || content.is_instance_of::<PyList>() {
-        (outside::Body::Bytes(json(content)?), "application/json")
+        (outside::Body::Bytes(encoded(content)?), "application/json")
     } else if let Ok(file) = content.cast::<FilePath>() {
         // Its media type is found by its name when it is sent.
         *response.body_mut() = outside::Body::File(file.get().slice());
@@ -181,20 +182,6 @@ fn fill(mut response: outside::Response, content: &Bound<'_, PyAny>) -> PyResult
         response.headers_mut().append("Content-Type", media_type).map_err(wrong)?;
     }
     Ok(response)
-}
-
-fn json(value: &Bound<'_, PyAny>) -> PyResult<Bytes> {
-    static ENCODE: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-    let py = value.py();
-    let encode = ENCODE.get_or_try_init(py, || {
-        let options = PyDict::new(py);
-        options.set_item("ensure_ascii", false)?;
-        options.set_item("separators", (",", ":"))?;
-        let encoder = py.import("json")?.getattr("JSONEncoder")?.call((), Some(&options))?;
-        encoder.getattr(intern!(py, "encode")).map(Bound::unbind)
-    })?;
-    let text = encode.bind(py).call1((value,))?;
-    Ok(Bytes::copy_from_slice(text.cast::<PyString>()?.to_str()?.as_bytes()))
 }
 
 /// A Python `Response` that shows an answer of the engine's own, for hooks.

@@ -16,6 +16,7 @@ mod file_path;
 mod folder;
 mod form;
 mod hooks;
+mod json;
 mod listening;
 mod logging;
 mod memory;

@@ -16,6 +16,7 @@ use crate::call::plan::value_of;
 use crate::failure::content_error;
 use crate::file_path::kind;
 use crate::form::FormFile;
+use crate::json::decoded;
 
 /// One request. Made by the server; by hand for tests and `ScheduledResponse`.
 #[pyclass(module = "outside", name = "Request", subclass, frozen, dict, weakref)]
@@ -340,19 +341,7 @@ impl Request {
 
     /// What the content holds as JSON, or `None` if it is none. Never raises.
     fn json(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
-        static LOADS: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-        let Ok(text) = std::str::from_utf8(self.gathered(py)?.try_content()?) else { return Ok(py.None()) };
-        let loads = LOADS.import(py, "json", "loads")?;
-        match loads.call1((text,)) {
-            Ok(value) => Ok(value.unbind()),
-            Err(error)
-                if error.is_instance_of::<PyValueError>(py)
-                    || error.is_instance_of::<pyo3::exceptions::PyRecursionError>(py) =>
-            {
-                Ok(py.None())
-            }
-            Err(error) => Err(error),
-        }
+        decoded(py, self.gathered(py)?.try_content()?)
     }
 
     fn __repr__(&self) -> String {

@@ -54,8 +54,8 @@ pub use log::{Level, LogSink, StandardError};
 pub use message::{
     Body, BodyStream, Cookies, Cors, Event, FileSlice, FormLimits, Headers, HostPattern, IntoAnswer, KeepAlive, Known,
     Parameter, Parameters, PieceFuture, Pull, Request, RequestParts, Response, ResponseCookie, SameSite,
-    SecurityHeaders, Span, TrustedProxy, Version, content_disposition, decode_component, decode_lossy, parse_query,
-    reason_phrase, statuses,
+    SecurityHeaders, Span, TrustedProxy, Version, content_disposition, decode_component, decode_lossy, json_text,
+    parse_query, reason_phrase, statuses,
 };
 #[cfg(feature = "testing")]
 #[doc(hidden)]

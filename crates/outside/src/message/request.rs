@@ -13,6 +13,7 @@ use super::cookie::Cookies;
 use super::form::FormLimits;
 use super::forwarded::Forwarded;
 use super::headers::Headers;
+use super::json_text::json_text;
 use super::name::Known;
 use super::parameter::{Parameter, Parameters};
 use super::query::parse_query;
@@ -389,9 +390,9 @@ impl Request {
         std::str::from_utf8(self.content()).ok()
     }
 
-    /// The content as JSON; `None` if it is none.
+    /// The content as JSON, in UTF-8, UTF-16 or UTF-32; `None` if it is none.
     pub fn json(&self) -> Option<serde_json::Value> {
-        serde_json::from_slice(self.content()).ok()
+        json_text(self.content()).and_then(|text| serde_json::from_str(&text).ok())
     }
 
     /// The version of HTTP it came with: `"HTTP/1.1"`, `"HTTP/1.0"`, or `"HTTP/2"` for one built by hand.
