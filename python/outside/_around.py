@@ -158,6 +158,7 @@ def _admission(scope: Scope, request: Request) -> Generator[Any, Any, Response |
 def _ending(scope: Scope, request: Request, response: Response) -> _Steps:
     try:
         for after in scope.after():
+            response._show_type()
             changed = yield after(request, response)
             if changed is not None:
                 response = _response(changed, response.status_code, after)

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Mappin
 from os import PathLike
 from socket import socket
 from types import FrameType
-from typing import Any, BinaryIO, Literal, NoReturn, TypeAlias, TypeVar, final
+from typing import Any, BinaryIO, ClassVar, Literal, NoReturn, Protocol, TypeAlias, TypeVar, final
 
 from ._body import BodyPieces
 from ._headers import Headers
@@ -58,6 +58,7 @@ __all__ = [
     "_Wire",
     "_serve_in_memory",
     "_content_disposition",
+    "ResponseHeaders",
     "_event",
     "command",
     "get_description",
@@ -286,11 +287,16 @@ class Response:
     """An answer: status, headers, content and cookies. All of it can be changed until it is sent.
 
     Without arguments: 200, no headers, no content, no cookies. `headers`: name to `str`, number, or a list of `str` for a
-    repeated field. `cookies`: name to `ResponseCookie` or `str`.
+    repeated field. `cookies`: name to `ResponseCookie` or `str`. What is handed over stays as it is: the response makes copies of
+    the dictionaries (and of content that is a `dict`, `list` or `bytearray`) when they are first asked for.
     """
 
     status_code: int
-    headers: dict[str, Any]
+    @property
+    def headers(self) -> ResponseHeaders:
+        """A dictionary whose look-ups ignore case. In `after_request` and the like it has the Content-Type that will be sent."""
+    @headers.setter
+    def headers(self, headers: dict[str, Any]) -> None: ...
     content: _Content
     cookies: dict[str, Any]
     def __init__(
@@ -308,6 +314,7 @@ class ScheduledResponse:
     ) -> None: ...
     def run(self) -> Response | None:
         """The response, the error handler's if the function failed, or `None` if that failed as well."""
+    def _show_type(self) -> None: ...
 
 class FilePath:
     """A file as content: the server sends it without reading it into Python.

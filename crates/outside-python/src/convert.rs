@@ -1,5 +1,7 @@
 //! What a handler returned, as an engine response. Exact types first: they are what nearly every handler returns.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use outside::{Error, Headers};
 use pyo3::exceptions::{PyTypeError, PyValueError};
@@ -14,6 +16,7 @@ use crate::cookie::ResponseCookie;
 use crate::file_path::{FilePath, kind};
 use crate::json::encoded;
 use crate::response::{Fields, Response};
+use crate::response_headers::ResponseHeaders;
 
 /// What came back.
 pub(crate) enum Returned {
@@ -116,10 +119,18 @@ fn set_header(headers: &mut Headers, name: &Bound<'_, PyAny>, value: &Bound<'_, 
         return Err(PyTypeError::new_err(format!("a header name is a str, not {}", kind(name))));
     };
     let name = name.to_str()?;
+    // In a dictionary of the program the same name may stand in several spellings. The last one counts, as if it had been set again.
+    if !headers.is_empty() && headers.contains(name) && !name.eq_ignore_ascii_case("Set-Cookie") {
+        headers.remove(name);
+    }
     if let Ok(text) = value.cast::<PyString>() {
         return headers.append(name, text.to_str()?).map_err(wrong);
     }
     if let Ok(values) = value.cast::<PyList>() {
+        if values.len() > 1 && Headers::stands_once(name) {
+            let text = format!("a response has one {name}, not {}", values.repr()?.to_str()?);
+            return Err(PyValueError::new_err(text));
+        }
         return values.iter().try_for_each(|value| match value.cast::<PyString>() {
             Ok(text) => headers.append(name, text.to_str()?).map_err(wrong),
             Err(_) => Err(wrong_header(name, &value)),
@@ -158,24 +169,24 @@ fn set_cookie(headers: &mut Headers, name: &Bound<'_, PyAny>, cookie: &Bound<'_,
 /// Adds content, and its media type if the handler set none.
 fn fill(mut response: outside::Response, content: &Bound<'_, PyAny>) -> PyResult<outside::Response> {
     let (body, media_type) = if let Ok(text) = content.cast::<PyString>() {
-        (outside::Body::Bytes(Bytes::copy_from_slice(text.to_str()?.as_bytes())), "text/plain; charset=utf-8")
+        (outside::Body::Bytes(Bytes::copy_from_slice(text.to_str()?.as_bytes())), TEXT)
     } else if let Ok(bytes) = content.cast::<PyBytes>() {
-        (outside::Body::Bytes(Bytes::copy_from_slice(bytes.as_bytes())), "application/octet-stream")
+        (outside::Body::Bytes(Bytes::copy_from_slice(bytes.as_bytes())), BYTES)
     } else if content.is_instance_of::<PyDict>() || content.is_instance_of::<PyList>() {
-        (outside::Body::Bytes(encoded(content)?), "application/json")
+        (outside::Body::Bytes(encoded(content)?), JSON)
     } else if let Ok(file) = content.cast::<FilePath>() {
         // Its media type is found by its name when it is sent.
         *response.body_mut() = outside::Body::File(file.get().slice());
         return Ok(response);
     } else if let Ok(bytes) = content.cast::<PyByteArray>() {
-        (outside::Body::Bytes(Bytes::from(bytes.to_vec())), "application/octet-stream")
+        (outside::Body::Bytes(Bytes::from(bytes.to_vec())), BYTES)
     } else if let Ok(view) = content.cast::<PyMemoryView>() {
         let bytes = view.call_method0(intern!(content.py(), "tobytes"))?;
-        (outside::Body::Bytes(Bytes::copy_from_slice(bytes.cast::<PyBytes>()?.as_bytes())), "application/octet-stream")
+        (outside::Body::Bytes(Bytes::copy_from_slice(bytes.cast::<PyBytes>()?.as_bytes())), BYTES)
     } else if content.is_none() {
         return Ok(response);
     } else {
-        (outside::Body::Stream(stream_of(content)?), "application/octet-stream")
+        (outside::Body::Stream(stream_of(content)?), BYTES)
     };
     *response.body_mut() = body;
     if !matches!(response.status(), 204 | 304) && !response.headers().contains("Content-Type") {
@@ -184,20 +195,32 @@ fn fill(mut response: outside::Response, content: &Bound<'_, PyAny>) -> PyResult
     Ok(response)
 }
 
+/// The media type that content of this kind is sent with if the program sets none; of a stream it is not known before it begins.
+pub(crate) fn media_type_of(content: &Bound<'_, PyAny>) -> Option<Cow<'static, str>> {
+    if content.is_instance_of::<PyString>() {
+        Some(Cow::Borrowed(TEXT))
+    } else if content.is_instance_of::<PyDict>() || content.is_instance_of::<PyList>() {
+        Some(Cow::Borrowed(JSON))
+    } else if content.is_instance_of::<PyBytes>()
+        || content.is_instance_of::<PyByteArray>()
+        || content.is_instance_of::<PyMemoryView>()
+    {
+        Some(Cow::Borrowed(BYTES))
+    } else {
+        let file = content.cast::<FilePath>().ok()?;
+        Some(Cow::Owned(outside::media_type(&file.get().slice().path)))
+    }
+}
+
+const TEXT: &str = "text/plain; charset=utf-8";
+const BYTES: &str = "application/octet-stream";
+const JSON: &str = "application/json";
+
 /// A Python `Response` that shows an answer of the engine's own, for hooks.
 pub(crate) fn shown(py: Python<'_>, response: &outside::Response) -> PyResult<Py<Response>> {
-    let headers = PyDict::new(py);
+    let headers = ResponseHeaders::copy_of(py, None)?;
     for (name, value) in response.headers().iter() {
-        let value = String::from_utf8_lossy(value);
-        match headers.get_item(name)? {
-            None => headers.set_item(name, value)?,
-            Some(before) => match before.cast::<PyList>() {
-                Ok(values) => values.append(value)?,
-                Err(_) => {
-                    headers.set_item(name, PyList::new(py, [before.extract::<String>()?, value.into_owned()])?)?
-                }
-            },
-        }
+        ResponseHeaders::append(&headers, name, &String::from_utf8_lossy(value))?;
     }
     let content = match response.body() {
         outside::Body::Bytes(bytes) => match std::str::from_utf8(bytes) {

@@ -2,6 +2,7 @@
 
 use outside::SameSite;
 use pyo3::exceptions::PyValueError;
+use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -30,6 +31,9 @@ impl ResponseCookie {
         Ok(())
     }
 }
+
+/// The attributes in the order of `__init__`, and those that the program has added.
+type State<'py> = (String, Option<i64>, Option<String>, bool, bool, Option<String>, Option<String>, Bound<'py, PyDict>);
 
 fn same_site_of(text: Option<&str>) -> PyResult<Option<SameSite>> {
     text.map(SameSite::parse).transpose().map_err(|error| PyValueError::new_err(error.to_string()))
@@ -133,6 +137,21 @@ impl ResponseCookie {
     fn set_same_site(&self, same_site: Option<&str>) -> PyResult<()> {
         let same_site = same_site_of(same_site)?;
         self.change(|cookie| cookie.same_site = same_site)
+    }
+
+    /// Copies and pickles get the same attributes, whatever the `__init__` of a subclass takes.
+    fn __getstate__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyTuple>> {
+        let cookie = slf.get().lock().clone();
+        let same_site = cookie.same_site.map(SameSite::as_str);
+        let own = slf.getattr(intern!(slf.py(), "__dict__"))?;
+        (cookie.value, cookie.max_age, cookie.domain, cookie.http_only, cookie.secure, cookie.path, same_site, own)
+            .into_pyobject(slf.py())
+    }
+
+    fn __setstate__(slf: &Bound<'_, Self>, state: State<'_>) -> PyResult<()> {
+        let (value, max_age, domain, http_only, secure, path, same_site, own) = state;
+        slf.get().__init__(value, max_age, domain, http_only, secure, path, same_site.as_deref())?;
+        slf.getattr(intern!(slf.py(), "__dict__"))?.cast::<PyDict>()?.update(own.as_mapping())
     }
 
     fn __repr__(&self) -> String {

@@ -99,6 +99,7 @@ impl Hooks for PythonHooks {
                 let content_before = object.get().fields(py).content;
                 let object = self.finished(py, request.as_ref(), object, is_around)?;
                 if let Some(pre_send) = &self.pre_send {
+                    object.get().show_type();
                     pre_send.bind(py).call1((&object,))?;
                 }
                 let (head, content) = head_of(py, object.get())?;
@@ -138,8 +139,10 @@ impl Hooks for PythonHooks {
     fn after(&self, request: Option<&Arc<outside::Request>>, mut response: outside::Response) {
         let Some(post_callback) = &self.post_callback else { return };
         Python::attach(|py| {
-            let called = objects(py, request, &mut response)
-                .and_then(|(request, response, _)| post_callback.bind(py).call1((request, response)).map(drop));
+            let called = objects(py, request, &mut response).and_then(|(request, response, _)| {
+                response.get().show_type();
+                post_callback.bind(py).call1((request, response)).map(drop)
+            });
             if let Err(error) = called {
                 log_exception(py, "post_callback failed", &error);
             }

@@ -24,6 +24,7 @@ mod patterns;
 mod redirect;
 mod request;
 mod response;
+mod response_headers;
 mod routes;
 mod scheduled;
 mod server;
@@ -73,6 +74,8 @@ mod _outside {
     use crate::request::Request;
     #[pymodule_export]
     use crate::response::Response;
+    #[pymodule_export]
+    use crate::response_headers::ResponseHeaders;
     #[pymodule_export]
     use crate::scheduled::ScheduledResponse;
     #[pymodule_export]

@@ -7,11 +7,27 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyByteArray, PyBytes, PyDict, PyList, PyString, PyTuple};
 
+use crate::convert::media_type_of;
+use crate::cookie::ResponseCookie;
 use crate::file_path::{FilePath, kind};
+use crate::response_headers::ResponseHeaders;
 
 /// An answer: status, headers, content and cookies.
 #[pyclass(module = "outside", name = "Response", subclass, frozen, dict, weakref)]
-pub(crate) struct Response(Mutex<Fields>);
+pub(crate) struct Response(Mutex<State>);
+
+#[derive(Default)]
+struct State {
+    fields: Fields,
+    /// Which of them are copies of what the program handed over, for this response alone: made when they are first asked for.
+    has_own_headers: bool,
+    has_own_content: bool,
+    has_own_cookies: bool,
+    /// Whether `headers` have the media type that is going to be sent.
+    shows_type: bool,
+    /// That media type, if it is the content's and not the program's.
+    implied_type: Option<Py<PyString>>,
+}
 
 /// The attributes; `None` is an empty dictionary or empty text that nobody has asked for yet.
 #[derive(Default)]
@@ -23,26 +39,89 @@ pub(crate) struct Fields {
 }
 
 impl Response {
+    /// One whose attributes are nobody else's; `headers` are `ResponseHeaders`.
     pub(crate) fn from_fields(fields: Fields) -> Self {
-        Self(Mutex::new(fields))
+        let own =
+            State { fields, has_own_headers: true, has_own_content: true, has_own_cookies: true, ..State::default() };
+        Self(Mutex::new(own))
     }
 
-    fn lock(&self) -> MutexGuard<'_, Fields> {
+    fn lock(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A dictionary among the attributes. A new one is made outside of the lock: making it may run a collection.
-    fn dict(&self, py: Python<'_>, field: impl Fn(&mut Fields) -> &mut Option<Py<PyDict>>) -> Py<PyDict> {
-        if let Some(dict) = field(&mut self.lock()) {
-            return dict.clone_ref(py);
+    /// An attribute, or the copy of it that `copy` makes; outside of the lock, since that may run code of the program.
+    fn own<'py, T>(
+        &self,
+        py: Python<'py>,
+        field: impl Fn(&mut State) -> (&mut Option<Py<T>>, &mut bool),
+        copy: impl FnOnce(Option<Bound<'py, T>>) -> PyResult<Bound<'py, T>>,
+    ) -> PyResult<Py<T>> {
+        let given = match field(&mut self.lock()) {
+            (Some(own), true) => return Ok(own.clone_ref(py)),
+            (given, _) => given.as_ref().map(|given| given.bind(py).clone()),
+        };
+        let made = copy(given)?.unbind();
+        let mut state = self.lock();
+        let (value, is_own) = field(&mut state);
+        let replaced = match (&mut *value, *is_own) {
+            // Another thread was quicker.
+            (Some(own), true) => return Ok(own.clone_ref(py)),
+            (value, _) => value.replace(made.clone_ref(py)),
+        };
+        *is_own = true;
+        drop(state);
+        drop(replaced);
+        Ok(made)
+    }
+
+    /// From now on `headers` have the media type that is going to be sent.
+    pub(crate) fn show_type(&self) {
+        self.lock().shows_type = true;
+    }
+
+    /// Adds the media type to the headers, if it is to be shown and the program has set none.
+    fn add_type(&self, headers: &Bound<'_, PyDict>) -> PyResult<()> {
+        let py = headers.py();
+        let content = {
+            let mut state = self.lock();
+            if !state.shows_type || matches!(state.fields.status_code, 204 | 304) {
+                return Ok(());
+            }
+            // Once: a program may take it out.
+            state.shows_type = false;
+            state.fields.content.as_ref().map(|content| content.clone_ref(py))
+        };
+        let name = intern!(py, "Content-Type");
+        if let Some(implied) = content.and_then(|content| media_type_of(content.bind(py)))
+            && !headers.as_any().contains(name)?
+        {
+            let implied = PyString::new(py, &implied);
+            headers.as_any().set_item(name, &implied)?;
+            let before = self.lock().implied_type.replace(implied.unbind());
+            drop(before);
         }
-        let fresh = PyDict::new(py).unbind();
-        field(&mut self.lock()).get_or_insert(fresh).clone_ref(py)
+        Ok(())
+    }
+
+    /// The content is another one: a media type that was its own goes with it.
+    fn forget_type(&self, py: Python<'_>) -> PyResult<()> {
+        let (implied, headers) = {
+            let mut state = self.lock();
+            let Some(implied) = state.implied_type.take() else { return Ok(()) };
+            state.shows_type = true;
+            (implied, state.fields.headers.as_ref().map(|headers| headers.clone_ref(py)))
+        };
+        let (name, headers) = (intern!(py, "Content-Type"), headers.map(|headers| headers.into_bound(py).into_any()));
+        match headers {
+            Some(headers) if headers.contains(name)? && headers.get_item(name)?.eq(&implied)? => headers.del_item(name),
+            _ => Ok(()),
+        }
     }
 
     /// The attributes as they are now.
     pub(crate) fn fields(&self, py: Python<'_>) -> Fields {
-        let fields = self.lock();
+        let fields = &self.lock().fields;
         Fields {
             status_code: fields.status_code,
             headers: fields.headers.as_ref().map(|headers| headers.clone_ref(py)),
@@ -99,6 +178,20 @@ fn check_content(content: &Bound<'_, PyAny>) -> PyResult<()> {
     )))
 }
 
+fn copied(content: Bound<'_, PyAny>) -> PyResult<Bound<'_, PyAny>> {
+    let py = content.py();
+    match (content.cast_exact::<PyDict>(), content.cast_exact::<PyList>()) {
+        (Ok(dict), _) => dict.copy().map(Bound::into_any),
+        (_, Ok(list)) => Ok(list.get_slice(0, list.len()).into_any()),
+        _ => py.import("copy")?.call_method1("copy", (content,)),
+    }
+}
+
+/// Content that a program can change where it stands.
+fn is_changeable(content: &Bound<'_, PyAny>) -> bool {
+    content.is_instance_of::<PyDict>() || content.is_instance_of::<PyList>() || content.is_instance_of::<PyByteArray>()
+}
+
 #[pymethods]
 impl Response {
     #[new]
@@ -125,63 +218,107 @@ impl Response {
             content: content.map(|value| check_content(value).map(|()| value.clone().unbind())).transpose()?,
             cookies: cookies.map(|value| check_dict("cookies", value)).transpose()?.map(|dict| dict.clone().unbind()),
         };
-        let before = std::mem::replace(&mut *self.lock(), fields);
+        let before = std::mem::replace(&mut *self.lock(), State { fields, ..State::default() });
         drop(before);
         Ok(())
     }
 
     #[getter]
     fn status_code(&self) -> u16 {
-        self.lock().status_code
+        self.lock().fields.status_code
     }
 
     #[setter]
     fn set_status_code(&self, status_code: &Bound<'_, PyAny>) -> PyResult<()> {
         let status_code = check_status(status_code)?;
-        self.lock().status_code = status_code;
+        self.lock().fields.status_code = status_code;
         Ok(())
     }
 
     #[getter]
-    fn headers(&self, py: Python<'_>) -> Py<PyDict> {
-        self.dict(py, |fields| &mut fields.headers)
+    fn headers(&self, py: Python<'_>) -> PyResult<Py<PyDict>> {
+        let headers = self.own(
+            py,
+            |state| (&mut state.fields.headers, &mut state.has_own_headers),
+            |given| ResponseHeaders::copy_of(py, given.as_ref()),
+        )?;
+        self.add_type(headers.bind(py))?;
+        Ok(headers)
     }
 
     #[setter]
     fn set_headers(&self, headers: &Bound<'_, PyAny>) -> PyResult<()> {
         let headers = check_dict("headers", headers)?.clone().unbind();
-        let before = self.lock().headers.replace(headers);
+        let before = {
+            let mut state = self.lock();
+            state.has_own_headers = false;
+            (state.fields.headers.replace(headers), state.implied_type.take())
+        };
         drop(before);
         Ok(())
     }
 
     #[getter]
-    fn content(&self, py: Python<'_>) -> Py<PyAny> {
-        match &self.lock().content {
+    fn content(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        let content = match &self.lock().fields.content {
             Some(content) => content.clone_ref(py),
-            None => intern!(py, "").clone().into_any().unbind(),
+            None => return Ok(intern!(py, "").clone().into_any().unbind()),
+        };
+        if !is_changeable(content.bind(py)) {
+            return Ok(content);
         }
+        self.own(
+            py,
+            |state| (&mut state.fields.content, &mut state.has_own_content),
+            |given| given.map_or_else(|| Ok(content.into_bound(py)), copied),
+        )
     }
 
     #[setter]
     fn set_content(&self, content: &Bound<'_, PyAny>) -> PyResult<()> {
         check_content(content)?;
-        let before = self.lock().content.replace(content.clone().unbind());
+        let before = {
+            let mut state = self.lock();
+            state.has_own_content = false;
+            state.fields.content.replace(content.clone().unbind())
+        };
         drop(before);
-        Ok(())
+        self.forget_type(content.py())
     }
 
     #[getter]
-    fn cookies(&self, py: Python<'_>) -> Py<PyDict> {
-        self.dict(py, |fields| &mut fields.cookies)
+    fn cookies(&self, py: Python<'_>) -> PyResult<Py<PyDict>> {
+        self.own(
+            py,
+            |state| (&mut state.fields.cookies, &mut state.has_own_cookies),
+            |given| {
+                let own = PyDict::new(py);
+                for (name, cookie) in given.iter().flatten() {
+                    match cookie.is_instance_of::<ResponseCookie>() {
+                        true => own.set_item(name, py.import("copy")?.call_method1("copy", (cookie,))?)?,
+                        false => own.set_item(name, cookie)?,
+                    }
+                }
+                Ok(own)
+            },
+        )
     }
 
     #[setter]
     fn set_cookies(&self, cookies: &Bound<'_, PyAny>) -> PyResult<()> {
         let cookies = check_dict("cookies", cookies)?.clone().unbind();
-        let before = self.lock().cookies.replace(cookies);
+        let before = {
+            let mut state = self.lock();
+            state.has_own_cookies = false;
+            state.fields.cookies.replace(cookies)
+        };
         drop(before);
         Ok(())
+    }
+
+    /// What is called next looks at the headers as they are going to be sent.
+    fn _show_type(&self) {
+        self.show_type();
     }
 
     fn __repr__(&self, py: Python<'_>) -> PyResult<String> {

@@ -171,7 +171,7 @@ fn select(
     };
     response.status = 206;
     if let [part] = &parts[..] {
-        response.headers.push_checked(b"Content-Range", content_range(part, length).as_bytes());
+        response.headers.replace_checked(Known::ContentRange, b"Content-Range", content_range(part, length).as_bytes());
         return Ok(with_content(response, representation, vec![Segment::Range(part.clone())]));
     }
     let boundary = boundary();

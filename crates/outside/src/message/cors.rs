@@ -154,7 +154,7 @@ impl Cors {
             let Some(origin) = request.headers().get_bytes("Origin") else { return };
             headers.push_checked(ALLOW_ORIGIN.as_bytes(), origin);
         }
-        if self.credentials {
+        if self.credentials && !headers.contains("Access-Control-Allow-Credentials") {
             headers.push_checked(b"Access-Control-Allow-Credentials", b"true");
         }
         if !self.expose.is_empty() {

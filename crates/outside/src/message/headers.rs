@@ -6,7 +6,7 @@
 
 use std::fmt;
 
-use super::name::{Known, is_token, is_value};
+use super::name::{Known, is_token, is_value, stands_once};
 use crate::error::Error;
 
 /// An ordered list of header fields.
@@ -138,6 +138,16 @@ impl Headers {
     pub fn set(&mut self, name: &str, value: impl AsRef<[u8]>) -> Result<(), Error> {
         self.remove(name);
         self.append(name, value)
+    }
+
+    /// Whether a message has one field of this name at most: more of them contradict each other (RFC 9110 section 5.3).
+    ///
+    /// ```
+    /// assert!(outside::Headers::stands_once("content-type"));
+    /// assert!(!outside::Headers::stands_once("Set-Cookie"));
+    /// ```
+    pub fn stands_once(name: &str) -> bool {
+        stands_once(name.as_bytes())
     }
 
     /// Takes out every field of this name; tells whether there was one.

@@ -99,6 +99,26 @@ impl Known {
     }
 }
 
+/// Whether a response has one field of this name at most: its value is no list.
+pub(crate) fn stands_once(name: &[u8]) -> bool {
+    const NAMES: [&str; 13] = [
+        "Access-Control-Allow-Credentials",
+        "Access-Control-Allow-Origin",
+        "Age",
+        "Content-Disposition",
+        "Content-Length",
+        "Content-Location",
+        "Content-Range",
+        "Content-Type",
+        "ETag",
+        "Expires",
+        "Last-Modified",
+        "Location",
+        "Retry-After",
+    ];
+    NAMES.iter().any(|other| other.as_bytes().eq_ignore_ascii_case(name))
+}
+
 /// Is this byte a token character (RFC 9110 section 5.6.2)?
 pub(crate) const fn is_token_byte(byte: u8) -> bool {
     TOKEN[byte as usize]

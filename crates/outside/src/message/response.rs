@@ -122,10 +122,18 @@ impl Response {
         self
     }
 
-    /// The same with one more header field.
+    /// The same with one more header field. One of which a response has only one, such as `Content-Type` or `Location`,
+    /// replaces the one before.
+    ///
+    /// ```
+    /// let response = outside::Response::text("a,b").with_header("content-type", "text/csv");
+    /// assert_eq!(response.headers().get_all("Content-Type").count(), 1);
+    /// ```
     #[must_use]
     pub fn with_header(mut self, name: &str, value: impl AsRef<[u8]>) -> Self {
-        if let Err(error) = self.headers.append(name, value) {
+        let replaces = !self.headers.is_empty() && self.headers.contains(name) && Headers::stands_once(name);
+        let added = if replaces { self.headers.set(name, value) } else { self.headers.append(name, value) };
+        if let Err(error) = added {
             self.problem = Some(Box::new(error));
         }
         self
