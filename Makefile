@@ -95,8 +95,9 @@ stubs: build test-tools
 	@echo "stubs    python/outside/_outside.pyi against the module"
 	@$(PY) -m mypy.stubtest --mypy-config-file pyproject.toml --ignore-disjoint-bases outside
 	@$(PY) -m mypy --strict python/outside
-	@echo "types    examples/python, by mypy and pyright"
+	@echo "types    examples/python and tests/types, by mypy and pyright"
 	@$(PY) -m mypy --strict examples/python
+	@$(PY) -m mypy --strict tests/types
 	@said=$$($(PY) -m basedpyright --level error) || { echo "$$said"; exit 1; }
 
 # Last, so that its closing lines are the last thing to be read.

@@ -202,3 +202,20 @@ def test_what_cannot_be_mounted(server):
         api.mount(inner)
     with pytest.raises(TypeError, match="Routes"):
         server.mount(server)
+
+
+def test_reprs_count_every_route(server):
+    assert repr(server).endswith(", 0 routes>")
+    api, inner = Routes("/api"), Routes("/inner")
+    api.mount(inner)
+    inner.get("/a")(lambda: "a")
+    assert (repr(inner), repr(api)) == ("<Routes '/inner', 1 route>", "<Routes '/api', 1 route>")
+    server.mount(api)
+    assert repr(server).endswith(", 1 route>")
+    server.get("/b")(lambda: "b")
+    server.post("/b")(lambda: "b")
+    server.set_route("/c", lambda request: "c")
+    assert repr(server).endswith(", 4 routes>")
+    server.remove_route("/c")
+    server.remove_route("/b")
+    assert repr(server).endswith(", 1 route>")

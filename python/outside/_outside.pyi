@@ -20,10 +20,18 @@ _Json: TypeAlias = dict[Any, Any] | list[Any]
 _Pieces: TypeAlias = Iterable[str | bytes] | AsyncIterable[str | bytes]
 _Content: TypeAlias = str | bytes | FilePath | _Json | _Pieces
 _Address: TypeAlias = tuple[str, int]
+
+
+class _TypedDict(Protocol):
+    """Any class made by `TypedDict`, which is a dictionary when the program runs and none to type checkers."""
+
+    __required_keys__: ClassVar[frozenset[str]]
+    __optional_keys__: ClassVar[frozenset[str]]
+
 # What a handler may return: `(code, message)` is answered by that code's error handler, `None` by 204.
-_Answer: TypeAlias = Response | tuple[int, str | None] | str | bytes | _Json | None
+_Answer: TypeAlias = Response | tuple[int, str | None] | str | bytes | _Json | _TypedDict | None
 _Handler: TypeAlias = Callable[[Request], _Answer] | Callable[[Request], Awaitable[_Answer]] | FilePath | Folder | WebSocket
-_ErrorHandler: TypeAlias = Callable[..., Response] | Callable[..., Awaitable[Response]]
+_ErrorHandler: TypeAlias = Callable[..., _Answer] | Callable[..., Awaitable[_Answer]]
 
 __all__ = [
     "_Body",
@@ -50,6 +58,7 @@ __all__ = [
     "OutsideHTTP_Redirect",
     "Request",
     "Response",
+    "ResponseHeaders",
     "ScheduledResponse",
     "OutsideHTTP",
     "WebSocket",
@@ -58,7 +67,6 @@ __all__ = [
     "_Wire",
     "_serve_in_memory",
     "_content_disposition",
-    "ResponseHeaders",
     "_event",
     "command",
     "get_description",
@@ -76,10 +84,10 @@ class OutsideHTTP:
     """
 
     config: dict[str, Any]
-    def __init__(self, host: _Address) -> None: ...
+    def __init__(self, host: _Address | str) -> None: ...
     @property
     def address(self) -> tuple[str, int] | None:
-        """Where the server listens, the chosen port included; `None` while it does not."""
+        """Where the server listens, the chosen port included; `None` while it does not. `"unix:PATH"` for a Unix socket."""
     @property
     def addresses(self) -> list[tuple[str, int] | str]:
         """All places where it listens: the constructor's, those of `listen()`, that of `https_redirect`; a host name may stand for several."""
@@ -132,7 +140,7 @@ class OutsideHTTP:
 class OutsideHTTP_Redirect:
     """Redirects every request to the destination, joined with its path and query."""
 
-    def __init__(self, host: _Address, destination: str) -> None: ...
+    def __init__(self, host: _Address | str, destination: str) -> None: ...
     @property
     def config(self) -> dict[str, Any]:
         """The settings, as of `OutsideHTTP`."""
@@ -147,7 +155,7 @@ class OutsideHTTP_Redirect:
         """Stops accepting, answers what is in flight, then ends `run()`."""
 
 class HTTPException(Exception):
-    """Ends a handler with the error page, or the error handler, of this code (400 to 599)."""
+    """Ends a handler with the error page, or the error handler, of this code (400 to 599). May be subclassed."""
 
     code: int
     message: str | None
@@ -306,6 +314,7 @@ class Response:
         content: _Content | None = "",
         cookies: dict[str, Any] | None = None,
     ) -> None: ...
+    def _show_type(self) -> None: ...
 
 class ScheduledResponse:
     """Calls a route function outside the server and gives the finished `Response`."""
@@ -314,7 +323,6 @@ class ScheduledResponse:
     ) -> None: ...
     def run(self) -> Response | None:
         """The response, the error handler's if the function failed, or `None` if that failed as well."""
-    def _show_type(self) -> None: ...
 
 class FilePath:
     """A file as content: the server sends it without reading it into Python.

@@ -16,10 +16,13 @@ from ._outside import FilePath, Folder, WebSocket
 from ._signature import ErrorHandler, adapt, plan, where
 
 if TYPE_CHECKING:
+    from ._outside import _Answer
     from ._server import OutsideHTTP
 
-_F = TypeVar("_F", bound=Callable[..., Any])
-_H = TypeVar("_H", bound="Callable[..., Any] | WebSocket | FilePath | Folder")
+# A function whose return value is an answer: of a handler, or of what stands around one.
+_F = TypeVar("_F", bound="Callable[..., _Answer | Awaitable[_Answer]]")
+_H = TypeVar("_H", bound="Callable[..., _Answer | Awaitable[_Answer]] | WebSocket | FilePath | Folder")
+_W = TypeVar("_W", bound="Callable[..., object] | WebSocket")
 _C = TypeVar("_C", bound=Callable[..., "Awaitable[None] | None"])
 
 
@@ -97,13 +100,13 @@ class Registry:
         """`route` for DELETE."""
         return self.route(path, ("DELETE",), blocking=blocking)
 
-    def websocket(self, path: str, **options: Any) -> Callable[[_H], _H]:
+    def websocket(self, path: str, **options: Any) -> Callable[[_W], _W]:
         """A decorator: the function has each WebSocket connection to this whole path, with the parameters of the path by name.
 
         The options are those of `WebSocket`. A `WebSocket` of your own can stand in place of the function.
         """
 
-        def register(handler: _H) -> _H:
+        def register(handler: _W) -> _W:
             made = handler if isinstance(handler, WebSocket) else self._connected(path, handler, options)
             self._register(Record(path, ("GET",), made, where(handler)))
             return handler
@@ -248,7 +251,8 @@ class Routes(Registry):
                 yield Installation(place.server, place.prefix + prefix + self.prefix, (*place.hooks, self._hooks))
 
     def __repr__(self) -> str:
-        return f"<Routes {self.prefix!r}, {len(self._records)} routes>"
+        routes = sum(len(registry._records) for registry in self._all())
+        return f"<Routes {self.prefix!r}, {routes} {'route' if routes == 1 else 'routes'}>"
 
 
 def check_prefix(prefix: str) -> None:

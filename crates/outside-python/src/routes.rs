@@ -71,6 +71,11 @@ impl Routes {
     }
 }
 
+/// How many routes there are, in words.
+pub(crate) fn counted(routes: usize) -> String {
+    if routes == 1 { "1 route".to_owned() } else { format!("{routes} routes") }
+}
+
 /// How a route is called: by its path, behind its host if it is one host's.
 pub(crate) fn route_name(host: Option<&str>, route: &str) -> PyResult<String> {
     match host {

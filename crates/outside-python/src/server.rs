@@ -19,7 +19,7 @@ use crate::file_path::kind;
 use crate::listening::{announce, listen, security, to_python};
 use crate::logging::{PythonLog, log_exception};
 use crate::request::Request;
-use crate::routes::{Routes, engine_handler, route_name};
+use crate::routes::{Routes, counted, engine_handler, route_name};
 use crate::serving::{run_error, serve_on};
 use crate::settings::{Settings, check_host, read_cors, shown, value_error, value_of};
 use crate::websocket::WebSocket;
@@ -425,10 +425,10 @@ impl OutsideHttp {
 
     fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
         let server = self.server()?;
-        let routes = server.routes.len();
+        let routes = counted(server.routes.len() + server.engine.patterns().len());
         let host = lock(&server.config).bind(py).get_item("host")?;
         let host = host.map_or_else(String::new, |host| shown(&host));
-        Ok(format!("<OutsideHTTP {host}, {routes} routes>"))
+        Ok(format!("<OutsideHTTP {host}, {routes}>"))
     }
 }
 
