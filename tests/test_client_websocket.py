@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import socket
+from email.message import Message
+from http.client import HTTPResponse
+
 import pytest
 from outside import WebSocket, WebSocketExit
-from outside.testing import TestClient, WebSocketRefused
+from outside.testing import TestClient, TestResponse, TestWebSocket, WebSocketRefused
 
 from test_client import make_server
 
@@ -75,3 +79,36 @@ class TestWebSockets:
             other.send("2")
             assert client.get("/tell").status_code == 200
             assert (one.recv(), other.recv()) == ("1", "2")
+
+    def test_how_long_it_waits(self, client: TestClient):
+        with client.websocket("/echo") as ws:
+            for timeout in (0, 0.01):
+                with pytest.raises(TimeoutError, match="no message came in time"):
+                    ws.recv(timeout=timeout)
+            with pytest.raises(TimeoutError):
+                ws.recv_json(timeout=0)
+            ws.send_json([1])
+            assert ws.recv_json(timeout=10) == [1]
+            ws.send("after it")
+            assert ws.recv(10) == "after it"
+            for wrong in (-1, float("nan")):
+                with pytest.raises(ValueError, match="from 0 on"):
+                    ws.recv(timeout=wrong)
+
+    def test_what_has_come_by_then_is_not_lost(self):
+        """A message in pieces, of a server made by hand: waiting goes on where it has stopped."""
+        near, far = socket.socketpair()
+        near.settimeout(10)
+        answer = HTTPResponse(near)
+        answer.status, answer.reason, answer.version, answer.msg = 101, "Switching Protocols", 11, Message()
+        answer.headers = answer.msg
+        ws = TestWebSocket(near, b"\x01\x03on", TestResponse(answer, "GET", "/", lambda: None))
+        for piece in (b"e", b"\x80", b"\x04 tw"):
+            with pytest.raises(TimeoutError):
+                ws.recv(timeout=0)
+            far.sendall(piece)
+        far.sendall(b"o")
+        assert ws.recv() == "one two"
+        far.close()
+        with pytest.raises(WebSocketExit, match="1006"):
+            ws.recv(timeout=10)

@@ -1,29 +1,42 @@
-"""The cookies that a test client keeps, as a browser would: by name and path, until they expire (RFC 6265 section 5.3)."""
+"""The cookies that a test client keeps, as a browser would: by host, name and path, until they expire (RFC 6265 section 5.3)."""
 
 from __future__ import annotations
 
+import ipaddress
 import time
 from collections.abc import Iterator, Mapping, MutableMapping
 from email.utils import parsedate_to_datetime
+from typing import NamedTuple
+
+
+class _Kept(NamedTuple):
+    value: str
+    # When it expires, in seconds since 1970.
+    end: float
+    # Whether only the host that has set it gets it.
+    is_host_only: bool
 
 
 class Cookies(MutableMapping[str, str]):
-    """Name to value. What is set here is sent with every request, whatever its path."""
+    """Name to value, whichever host has set it. What is set here is sent with every request, whatever its host and path."""
 
     def __init__(self) -> None:
-        self._kept: dict[tuple[str, str], tuple[str, float]] = {}
+        # By domain, name and path; those that the test has set have no domain.
+        self._kept: dict[tuple[str, str, str], _Kept] = {}
 
     def __getitem__(self, name: str) -> str:
-        for (other, _), (value, end) in self._kept.items():
-            if other == name and end > time.time():
-                return value
+        for (_, other, _), kept in self._kept.items():
+            if other == name and kept.end > time.time():
+                return kept.value
         raise KeyError(name)
 
     def __setitem__(self, name: str, value: str) -> None:
-        self._kept[name, "/"] = (value, float("inf"))
+        for key in [key for key in self._kept if key[1:] == (name, "/")]:
+            del self._kept[key]
+        self._kept["", name, "/"] = _Kept(value, float("inf"), is_host_only=False)
 
     def __delitem__(self, name: str) -> None:
-        found = [key for key in self._kept if key[0] == name]
+        found = [key for key in self._kept if key[1] == name]
         if not found:
             raise KeyError(name)
         for key in found:
@@ -31,7 +44,7 @@ class Cookies(MutableMapping[str, str]):
 
     def __iter__(self) -> Iterator[str]:
         now = time.time()
-        return iter(dict.fromkeys(name for (name, _), (_, end) in self._kept.items() if end > now))
+        return iter(dict.fromkeys(name for (_, name, _), kept in self._kept.items() if kept.end > now))
 
     def __len__(self) -> int:
         return sum(1 for _ in self)
@@ -39,30 +52,36 @@ class Cookies(MutableMapping[str, str]):
     def __repr__(self) -> str:
         return f"Cookies({dict(self)!r})"
 
-    def _field(self, target: str, more: Mapping[str, str] | None) -> str | None:
+    def _field(self, host: str, target: str, more: Mapping[str, str] | None) -> str | None:
         """The Cookie field for a request; `None` if there is nothing to say."""
-        path, now = target.partition("?")[0], time.time()
+        name_of_host, path, now = _host_name(host), target.partition("?")[0], time.time()
         # The longest paths first (RFC 6265 section 5.4).
-        kept = sorted(self._kept.items(), key=lambda item: -len(item[0][1]))
-        pairs = {
-            (name, at): value for (name, at), (value, end) in kept if end > now and _matches(path, at) and name not in (more or {})
-        }
-        parts = [f"{name}={value}" for (name, _), value in pairs.items()]
+        kept = sorted(self._kept.items(), key=lambda item: -len(item[0][2]))
+        parts = [
+            f"{name}={each.value}"
+            for (domain, name, at), each in kept
+            if each.end > now and _matches(path, at) and _is_for(name_of_host, domain, each) and name not in (more or {})
+        ]
         parts += [f"{name}={value}" for name, value in (more or {}).items()]
         return "; ".join(parts) or None
 
-    def _receive(self, fields: list[str], target: str) -> None:
-        """Takes over what the server sets."""
+    def _receive(self, fields: list[str], host: str, target: str) -> None:
+        """Takes over what the server sets (RFC 6265 section 5.3)."""
+        own = _host_name(host)
         for field in fields:
             name, value, attributes = parsed(field)
+            domain = attributes.get("domain", "").removeprefix(".").lower()
+            if domain and domain != own and not _is_below(own, domain):
+                continue  # step 6: a host sets nothing for others
             path = attributes.get("path", "")
             if not path.startswith("/"):
                 path = target.partition("?")[0].rpartition("/")[0] or "/"
-            end = _end_of(attributes)
+            end, key = _end_of(attributes), (domain or own, name, path)
+            self._kept.pop(("", name, path), None)
             if end <= time.time():
-                self._kept.pop((name, path), None)
+                self._kept.pop(key, None)
             else:
-                self._kept[name, path] = (value, end)
+                self._kept[key] = _Kept(value, end, is_host_only=not domain or _is_address(domain))
 
 
 def parsed(field: str) -> tuple[str, str, dict[str, str]]:
@@ -90,3 +109,26 @@ def _end_of(attributes: Mapping[str, str]) -> float:
 def _matches(path: str, at: str) -> bool:
     """RFC 6265 section 5.1.4."""
     return path == at or (path.startswith(at) and (at.endswith("/") or path[len(at)] == "/"))
+
+
+def _host_name(host: str) -> str:
+    """The name in a Host field, as names are compared."""
+    name = host[1:].partition("]")[0] if host.startswith("[") else host.partition(":")[0]
+    return name.lower().removesuffix(".")
+
+
+def _is_for(host: str, domain: str, kept: _Kept) -> bool:
+    return domain in ("", host) or (not kept.is_host_only and _is_below(host, domain))
+
+
+def _is_below(host: str, domain: str) -> bool:
+    """RFC 6265 section 5.1.3: is this name below the domain? Addresses are below none, and all share no top-level domain."""
+    return "." in domain and host.endswith(f".{domain}") and not _is_address(host)
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True

@@ -6,6 +6,7 @@ import base64
 import json
 import os
 import struct
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from http.client import HTTPResponse
 from socket import socket
@@ -30,9 +31,13 @@ class TestWebSocket:
 
     __test__ = False  # for pytest, which looks at names
 
-    def __init__(self, connection: socket, input: Any, response: TestResponse) -> None:
+    def __init__(self, connection: socket, received: bytes, response: TestResponse) -> None:
         self._socket = connection
-        self._input = input
+        self._timeout = connection.gettimeout()
+        # What has come and was not taken yet: bytes, and the beginning of a message. They stay when nothing more comes in time.
+        self._received = bytearray(received)
+        self._message = b""
+        self._kind = 0
         self._ended: WebSocketExit | None = None
         self.response = response
         self.subprotocol: str | None = response.headers.get("Sec-WebSocket-Protocol")
@@ -49,13 +54,19 @@ class TestWebSocket:
         except OSError:
             raise self._end(1006, "") from None
 
-    def recv(self) -> str | bytes:
-        """The next message: `str` if it is text, `bytes` if not. `WebSocketExit` at the end, `TimeoutError` if nothing comes."""
+    def recv(self, timeout: float | None = None) -> str | bytes:
+        """The next message: `str` if it is text, `bytes` if not. `WebSocketExit` at the end, `TimeoutError` if none comes within
+        `timeout` seconds, or else those of the client; the next call goes on waiting for it."""
+        if timeout is not None and not timeout >= 0:
+            raise ValueError(f"timeout is a number of seconds from 0 on, or None, not {timeout!r}")
         if self._ended is not None:
             raise self._ended
-        message, kind = b"", 0
+        seconds = self._timeout if timeout is None else timeout
+        deadline = None if seconds is None else time.monotonic() + seconds
         while True:
-            final, opcode, payload = self._recv_frame()
+            while (frame := self._next_frame()) is None:
+                self._receive(deadline)
+            final, opcode, payload = frame
             if opcode == _PING:
                 self._send_frame(_PONG, payload)
             elif opcode == _CLOSE:
@@ -66,17 +77,19 @@ class TestWebSocket:
                     pass  # it does not wait for it
                 raise self._end(code, payload[2:].decode())
             elif opcode != _PONG:
-                kind, message = kind or opcode, message + payload
+                self._kind, self._message = self._kind or opcode, self._message + payload
                 if final:
+                    kind, message = self._kind, self._message
+                    self._kind, self._message = 0, b""
                     return message.decode() if kind == _TEXT else message
 
     def send_json(self, value: Any) -> None:
         """Sends a value as JSON in a text message."""
         self.send(json.dumps(value, ensure_ascii=False))
 
-    def recv_json(self) -> Any:
+    def recv_json(self, timeout: float | None = None) -> Any:
         """The next message as JSON; `ValueError` if it is none."""
-        return json.loads(self.recv())
+        return json.loads(self.recv(timeout))
 
     def close(self, code: int = 1000, reason: str = "") -> None:
         """The closing handshake; what comes before its end is dropped."""
@@ -107,7 +120,6 @@ class TestWebSocket:
         if self._ended is None:
             self.close_code, self.close_reason = code, reason
             self._ended = WebSocketExit(code, reason)
-            self._input.close()
             self._socket.close()
         return self._ended
 
@@ -124,25 +136,37 @@ class TestWebSocket:
         masked = (int.from_bytes(payload, "big") ^ repeated).to_bytes(size, "big")
         self._socket.sendall(head + mask + masked)
 
-    def _recv_frame(self) -> tuple[bool, int, bytes]:
-        first, second = self._read(2)
-        size = second & 0x7F
-        if size == 126:
-            (size,) = struct.unpack("!H", self._read(2))
-        elif size == 127:
-            (size,) = struct.unpack("!Q", self._read(8))
-        return bool(first & 0x80), first & 0x0F, self._read(size)
+    def _next_frame(self) -> tuple[bool, int, bytes] | None:
+        """Takes a whole frame (section 5.2) out of what was received; `None` if there is none yet."""
+        received = self._received
+        if len(received) < 2:
+            return None
+        size, start = received[1] & 0x7F, 2
+        if size >= 126:
+            start = 4 if size == 126 else 10
+            if len(received) < start:
+                return None
+            size = int.from_bytes(received[2:start], "big")
+        if len(received) < start + size:
+            return None
+        first, payload = received[0], bytes(received[start : start + size])
+        del received[: start + size]
+        return bool(first & 0x80), first & 0x0F, payload
 
-    def _read(self, size: int) -> bytes:
+    def _receive(self, deadline: float | None) -> None:
         try:
-            data: bytes = self._input.read(size)
-        except TimeoutError:
+            self._socket.settimeout(None if deadline is None else max(0.0, deadline - time.monotonic()))
+            try:
+                piece = self._socket.recv(65536)
+            finally:
+                self._socket.settimeout(self._timeout)
+        except (TimeoutError, BlockingIOError):
             raise TimeoutError("no message came in time") from None
         except OSError:
             raise self._end(1006, "") from None
-        if len(data) < size:
+        if not piece:
             raise self._end(1006, "")
-        return data
+        self._received += piece
 
 
 def open_websocket(
@@ -162,7 +186,6 @@ def open_websocket(
     try:
         connection.sendall("\r\n".join(lines).encode("latin-1"))
         answer = HTTPResponse(connection, method="GET")
-        # The same buffer goes on to be read from: a message may have come with the head.
         input = answer.fp
         answer.begin()
         response = TestResponse(answer, "GET", target, lambda: None)
@@ -171,7 +194,13 @@ def open_websocket(
             raise WebSocketRefused(response)
         # What follows is no content of this answer.
         answer.fp = None  # type: ignore[assignment]
+        # A message may have come with the head, and lies in the buffer then; without one the socket has nothing yet.
+        timeout = connection.gettimeout()
+        connection.settimeout(0)
+        received = input.read1(65536) or b""
+        input.close()
+        connection.settimeout(timeout)
     except BaseException:
         connection.close()
         raise
-    return TestWebSocket(connection, input, response)
+    return TestWebSocket(connection, received, response)

@@ -125,7 +125,8 @@ class TestClient:
         history: list[TestResponse] = []
         follows = self.follow_redirects if follow_redirects is None else follow_redirects
         while True:
-            fields = _merged(sent, {"Cookie": self.cookies._field(target, cookies)}, headers)
+            host = _host_of(_merged(sent, headers))
+            fields = _merged(sent, {"Cookie": self.cookies._field(host, target, cookies)}, headers)
             response = self._exchange(method, target, fields, content, stream)
             location = response.headers.get("Location")
             if not follows or location is None or response.status_code not in (301, 302, 303, 307, 308):
@@ -135,7 +136,7 @@ class TestClient:
             history.append(response)
             if len(history) > _MOST_REDIRECTS:
                 raise RuntimeError(f"more than {_MOST_REDIRECTS} redirects, the last one from {target} to {location}")
-            target = self._redirected(target, location)
+            target = self._redirected(host, target, location)
             if response.status_code == 303 and method != "HEAD" or response.status_code in (301, 302) and method == "POST":
                 # RFC 9110 section 15.4.
                 method, content = "GET", None
@@ -150,13 +151,17 @@ class TestClient:
         `WebSocketRefused`, with the response, if the server answers anything but 101.
         """
         target = _target(path, params)
-        fields = {"Host": self._host, **self.headers, "Cookie": self.cookies._field(target, None)}
+        sent = {"Host": self._host, **self.headers}
+        host = _host_of(_merged(sent, headers))
+        fields = _merged(sent, {"Cookie": self.cookies._field(host, target, None)}, headers)
         connection, port = self._connect()
         try:
-            return open_websocket(connection, target, _merged(fields, {}, headers), subprotocols)
+            websocket = open_websocket(connection, target, fields, subprotocols)
         except WebSocketRefused as refusal:
-            self._finish(refusal.response, port, target)
+            self._finish(refusal.response, port, host)
             raise
+        self.cookies._receive(websocket.response.headers.get_all("Set-Cookie"), host, target)
+        return websocket
 
     def close(self) -> None:
         """Closes its connection, and ends the server if no other client uses it."""
@@ -233,7 +238,7 @@ class TestClient:
             except BaseException:
                 self._drop_connection()
                 raise
-        self._finish(response, port, target)
+        self._finish(response, port, _host_of(fields))
         return response
 
     def _release(self, connection: socket, sending: threading.Thread | None, is_last: bool) -> None:
@@ -243,15 +248,15 @@ class TestClient:
             if self._socket is connection:
                 self._socket = None
 
-    def _finish(self, response: TestResponse, port: int, target: str) -> None:
-        self.cookies._receive(response.headers.get_all("Set-Cookie"), target)
+    def _finish(self, response: TestResponse, port: int, host: str) -> None:
+        self.cookies._receive(response.headers.get_all("Set-Cookie"), host, response.url)
         response.exception = self._running().raised(port)
         if self.raise_exceptions and response.exception is not None:
             raise response.exception
 
-    def _redirected(self, target: str, location: str) -> str:
-        parts = urlsplit(urljoin(f"http://{self._host}{target}", location))
-        if parts.netloc != self._host:
+    def _redirected(self, host: str, target: str, location: str) -> str:
+        parts = urlsplit(urljoin(f"http://{host}{target}", location))
+        if parts.netloc != host:
             raise RuntimeError(f"the redirect to {location} leads to another server, which a test client does not ask")
         return _target(parts.path + (f"?{parts.query}" if parts.query else ""), None)
 
@@ -267,6 +272,10 @@ def _target(path: str, params: _Pairs | None) -> str:
         added = urlencode(list(params.items()) if isinstance(params, Mapping) else list(params), doseq=True)
         target += ("&" if question else "?") + added if added else ""
     return target
+
+
+def _host_of(fields: Mapping[str, Any]) -> str:
+    return next((str(value) for name, value in fields.items() if name.lower() == "host"), "")
 
 
 def _content(json: Any, data: Any, files: Any) -> tuple[Any, str | None]:

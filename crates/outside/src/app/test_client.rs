@@ -132,6 +132,15 @@ impl TestClient {
         for field in headers.get_all("Set-Cookie").map(String::from_utf8_lossy) {
             let (pair, attributes) = field.split_once(';').unwrap_or((&field, ""));
             let Some((name, value)) = pair.split_once('=') else { continue };
+            let attribute = |wanted: &str| {
+                let pairs = attributes.split(';').filter_map(|attribute| attribute.split_once('='));
+                let named = pairs.filter(|(name, _)| name.trim().eq_ignore_ascii_case(wanted));
+                named.last().map(|(_, value)| value.trim().trim_start_matches('.').to_ascii_lowercase())
+            };
+            // A host sets nothing for others (RFC 6265 section 5.3).
+            if attribute("domain").is_some_and(|domain| !matches!(&*domain, "" | "localhost")) {
+                continue;
+            }
             let gone = attributes.split(';').any(|attribute| attribute.trim().eq_ignore_ascii_case("max-age=0"));
             match gone {
                 true => cookies.remove(name.trim()),
@@ -373,6 +382,13 @@ mod tests {
             .set_route("/in", |_: &Request| Response::text("in").with_cookie("user", &ResponseCookie::new("ada")))
             .unwrap();
         server
+            .set_route("/foreign", |_: &Request| {
+                Response::text("x")
+                    .with_header("Set-Cookie", "user=eve; Domain=evil.example")
+                    .with_header("Set-Cookie", "own=1; domain=.LocalHost")
+            })
+            .unwrap();
+        server
             .set_route("/out", |_: &Request| Response::text("out").with_header("Set-Cookie", "user=; Max-Age=0"))
             .unwrap();
         server.set_route("/stream", |_: &Request| Response::stream(["a", "bc", "def"].repeat(1000))).unwrap();
@@ -405,6 +421,8 @@ mod tests {
         assert_eq!((sent(), client.cookie("user")), ("user=ada".into(), Some("ada".into())));
         client.get("/out").send().unwrap();
         assert_eq!(sent(), Value::Null);
+        client.get("/foreign").send().unwrap();
+        assert_eq!(sent(), "own=1");
     }
 
     #[test]
