@@ -179,6 +179,9 @@ def test_a_busy_port(program):
     ("arguments", "code", "parts"),
     [
         (["nowhere"], 3, ["there is no folder", "nowhere"]),
+        (["rnu"], 3, ["there is no folder", "rnu", "did you mean outside run?"]),
+        (["app:server"], 3, ["there is no folder", "outside run app:server"]),
+        (["rnu", "app:server"], 2, ["there is no command", "rnu", "did you mean run?"]),
         (["notes.txt"], 3, ["notes.txt", "no folder"]),
         (["notes.txt/x"], 3, ["notes.txt/x", "no folder"]),
         (["--host", "192.0.2.1"], 3, ["192.0.2.1", "--host"]),

@@ -1,6 +1,6 @@
 //! What was typed: words to an order, or what is wrong with them. Looks at no file and at no socket.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 
 use lexopt::{Arg, Error as Unreadable, Parser, ValueExt as _};
@@ -60,6 +60,7 @@ pub(crate) struct FolderOrder {
 const PORT: u16 = 8080;
 const HOST: &str = "127.0.0.1";
 
+const COMMANDS: &[&str] = &["redirect", "run", "routes", "cert"];
 const OPTIONS: &[&str] = &[
     "--host",
     "--port",
@@ -131,11 +132,20 @@ pub(crate) fn read(arguments: impl IntoIterator<Item = OsString>) -> Result<Task
         return Ok(Task::Program(Program { action, target, host, port, tls, log, options }));
     }
     if options != ProgramOptions::default() {
+        if let Some((first, near)) = words.first().and_then(|first| Some((first, nearest_command(first)?))) {
+            return Err(format!("there is no command {first:?}; did you mean {near}?"));
+        }
         return Err("--workers, --reload and --debug are for programs: outside run app:server --reload".to_owned());
     }
     let log = log.map_or(AccessLog::Auto, |(log, _)| log);
     let what = match words.first() {
         Some(first) if first == "redirect" => What::Redirect(destination(words, &folder)?),
+        Some(first)
+            if words.len() > 1
+                && let Some(near) = nearest_command(first) =>
+        {
+            return Err(format!("there is no command {first:?}; did you mean {near}?"));
+        }
         _ => {
             folder.path = one(words, "a folder")?.map_or_else(|| ".".into(), PathBuf::from);
             What::Folder(folder)
@@ -223,6 +233,12 @@ fn said(error: Unreadable) -> String {
         Unreadable::MissingValue { option: Some(option) } => format!("{option} lacks its value"),
         other => other.to_string(),
     }
+}
+
+/// The command that this word was probably meant to be.
+pub(crate) fn nearest_command(word: &OsStr) -> Option<&'static str> {
+    let word = word.to_str()?;
+    COMMANDS.iter().copied().find(|command| strsim::damerau_levenshtein(word, command) == 1)
 }
 
 fn nearest(option: &str) -> Option<&'static str> {
@@ -359,6 +375,12 @@ mod tests {
             ("run a:b --host unix:", &["lacks the path"]),
             ("run a:b --relaod", &["did you mean --reload?"]),
             ("--reload", &["outside run app:server --reload"]),
+            ("rnu app:server", &["there is no command \"rnu\"", "did you mean run?"]),
+            ("rnu app:server --reload", &["did you mean run?"]),
+            ("-p 80 public app:server", &["one argument too many"]),
+            ("rotues app:server", &["did you mean routes?"]),
+            ("redirct https://a", &["did you mean redirect?"]),
+            ("cret localhost", &["did you mean cert?"]),
         ] {
             let fault = given(line).expect_err(line);
             for part in parts {

@@ -1,11 +1,11 @@
 //! What it means: an order to a server that is ready to run, and what to say about it.
 
 use std::io::ErrorKind::{AddrInUse, AddrNotAvailable, NotADirectory, NotFound, PermissionDenied};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use outside::{Address, BindError, Error, Folder, OutsideHttp, OutsideHttpRedirect};
 
-use crate::arguments::{FolderOrder, Order, Place, What};
+use crate::arguments::{FolderOrder, Order, Place, What, nearest_command};
 use crate::{NOT_STARTED, USAGE};
 
 /// Why there is no server: exit status and reason.
@@ -40,7 +40,7 @@ fn folder_server(addresses: Vec<Address>, order: &FolderOrder) -> Result<(Outsid
     let path = &order.path;
     // Looked at here as well as by the engine, which does not know the words that help somebody at a prompt.
     let looked = std::fs::read_dir(path).map_err(|error| match error.kind() {
-        NotFound => format!("there is no folder {path:?}"),
+        NotFound => format!("there is no folder {path:?}{}", command_meant(path)),
         NotADirectory => format!("{path:?} is no folder"),
         PermissionDenied => format!("no permission to read the folder {path:?}"),
         _ => format!("the folder {path:?} cannot be read: {error}"),
@@ -59,6 +59,15 @@ fn folder_server(addresses: Vec<Address>, order: &FolderOrder) -> Result<(Outsid
     server.set_route("/", folder).map_err(failed)?;
     let whole = std::fs::canonicalize(path).unwrap_or_else(|_| path.clone());
     Ok((server, Subject::Folder { path: whole, note: note(order) }))
+}
+
+/// What somebody may have meant who named a folder that is not there.
+fn command_meant(path: &Path) -> String {
+    match (nearest_command(path.as_os_str()), path.to_str()) {
+        (Some(command), _) => format!("; did you mean outside {command}?"),
+        (None, Some(text)) if text.contains(':') => format!("; a program's server is run by outside run {text}"),
+        _ => String::new(),
+    }
 }
 
 /// What surprises whoever opens the address.
