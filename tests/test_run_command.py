@@ -201,7 +201,7 @@ class TestWhichSettings:
         assert status == 3
         for part in ('config["max_workers"] is "many"; allowed: a whole number', 'config["keep_alive"] is "perhaps"'):
             assert part in errors
-        assert say(folder, "run", "app:server", PORT="http")[2] == "outside: a port is a number from 0 to 65535, not 'http'\n"
+        assert say(folder, "run", "app:server", PORT="http")[2] == "outside: PORT is a number from 0 to 65535, not 'http'\n"
 
     def test_each_key_can_be_set(self):
         defaults = OutsideHTTP(("127.0.0.1", 0)).config

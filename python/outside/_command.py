@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from . import _reload
+from ._debug import leads_elsewhere
 from ._environment import settings_of
 from ._outside import FilePath, Folder, OutsideHTTP, WebSocket
 from ._routes import Registry
@@ -20,12 +21,15 @@ from ._signature import where
 from ._target import NOT_STARTED, USAGE, Fault, load, tell
 
 
+# The options that count before the environment, by the key that they set.
+_OPTIONS = {"port": "port", "processes": "workers", "access_log": "access_log", "ssl_certfile": "certfile", "ssl_keyfile": "keyfile"}
+
+
 def run(target: str, typed: dict[str, Any]) -> int:
     """Runs the server; the exit status."""
     try:
         server = load(target)
-        configure(server, typed)
-        start(server)
+        start(server, configure(server, typed))
     except Fault as fault:
         tell(fault)
         return fault.status
@@ -40,10 +44,12 @@ def run_reloading(target: str, typed: dict[str, Any]) -> int:
     return _reload.run(target, typed)
 
 
-def configure(server: Any, typed: dict[str, Any]) -> None:
-    """Changes the settings of the program to those of the environment and of the command line."""
+def configure(server: Any, typed: dict[str, Any]) -> dict[str, str]:
+    """Changes the settings of the program to those of the environment and of the command line. Returns which variables of the
+    environment have set which key."""
     config = server.config
-    found, warnings = settings_of(os.environ, OutsideHTTP(("127.0.0.1", 0)).config)
+    names: dict[str, str] = {}
+    found, warnings = settings_of(os.environ, OutsideHTTP(("127.0.0.1", 0)).config, names)
     for warning in warnings:
         print(f"outside: {warning}", file=sys.stderr)
     if typed["host"] is not None:
@@ -60,32 +66,39 @@ def configure(server: Any, typed: dict[str, Any]) -> None:
         found.update(ssl_enabled=True, ssl_certfile=str(typed["certfile"]), ssl_keyfile=str(typed["keyfile"]))
     if typed["debug"]:
         found["debug"] = True
+    for key, option in _OPTIONS.items():
+        if typed[option] is not None:
+            names.pop(key, None)
     host, port = found.pop("host", None), found.pop("port", None)
     config.update(found)
     if host is not None or port is not None:
-        config["host"] = place(config["host"], host, port)
+        config["host"] = place(config["host"], host, port, names.get("port", "a port"))
+    return names
 
 
-def place(own: Any, host: Any, port: Any) -> Any:
-    """The address, where some of it is given anew; without an address of the program's own, that of all examples."""
+def place(own: Any, host: Any, port: Any, name: str) -> Any:
+    """The address, where some of it is given anew; without an address of the program's own, that of all examples. `name` is that of
+    the variable that gives the port."""
     if isinstance(host, str) and host.startswith("unix:"):
         return host
     ip, number = own if isinstance(own, tuple) else ("127.0.0.1", 8080)
     if isinstance(host, str) and host.startswith("[") and host.endswith("]"):
         host = host[1:-1]
     if port is not None and not (isinstance(port, int) and 0 <= port <= 65535):
-        raise Fault(USAGE, f"a port is a number from 0 to 65535, not {port!r}")
+        raise Fault(USAGE, f"{name} is a number from 0 to 65535, not {port!r}")
     return (ip if host is None else host, number if port is None else port)
 
 
-def start(server: Any) -> None:
-    """Runs the server; what keeps it from starting is a `Fault`."""
+def start(server: Any, names: dict[str, str]) -> None:
+    """Runs the server; what keeps it from starting is a `Fault`, which says what the environment has to do with it."""
     try:
         server.run()
-    except (OSError, ValueError, TypeError) as error:
-        if error.__traceback__ is not None and error.__traceback__.tb_next is not None:
+    except (OSError, ValueError, TypeError, RuntimeError) as error:
+        if leads_elsewhere(error):
             raise  # from within the program
-        raise Fault(NOT_STARTED, str(getattr(error, "strerror", None) or error)) from None
+        text = str(getattr(error, "strerror", None) or error)
+        culprits = [f"{key!r} is what {name} says" for key, name in names.items() if f'config["{key}"]' in text]
+        raise Fault(NOT_STARTED, "; ".join([text, *culprits])) from None
 
 
 def print_routes(target: str, typed: dict[str, Any]) -> int:

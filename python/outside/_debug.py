@@ -80,6 +80,11 @@ def without_ours(error: BaseException) -> BaseException:
     return error.with_traceback(found) if found is not None or isinstance(error, SyntaxError) else error
 
 
+def leads_elsewhere(error: BaseException) -> bool:
+    """Was it raised by code that is not this package's?"""
+    return any(not _is_ours(frame.f_code.co_filename) for frame, _ in traceback.walk_tb(error.__traceback__))
+
+
 def _is_ours(filename: str) -> bool:
     return os.path.dirname(filename) in _OURS or filename.startswith("<frozen importlib")
 

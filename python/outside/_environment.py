@@ -9,33 +9,35 @@ from collections.abc import Mapping
 from typing import Any
 
 _PREFIX = "OUTSIDE_"
+# Names of platforms.
+_PLATFORM = {"PORT": "port", "WEB_CONCURRENCY": "processes"}
 # Names that are no keys: two for `host`, one as the option is called, and those of the processes among themselves.
-_SPECIAL = {"HOST", "PORT", "WORKERS"}
+_SPECIAL = {"HOST": "host", "PORT": "port", "WORKERS": "processes"}
 _INTERNAL = {"READY", "FIRST", "TICKETS", "LISTENERS", "RELOADER"}
 _TRUE, _FALSE = {"1", "true", "yes", "on"}, {"0", "false", "no", "off"}
 
 
-def settings_of(environment: Mapping[str, str], defaults: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
+def settings_of(
+    environment: Mapping[str, str], defaults: Mapping[str, Any], names: dict[str, str] | None = None
+) -> tuple[dict[str, Any], list[str]]:
     """What the environment sets, by key of `config` (`host` and `port` apart from each other), and warnings about names that look
-    mistyped. `defaults` tells the keys and their kinds."""
+    mistyped. `defaults` tells the keys and their kinds; `names` is told which variable has set a key."""
     found: dict[str, Any] = {}
+    names = {} if names is None else names
     warnings = []
-    if port := environment.get("PORT"):
-        found["port"] = _number(port)
-    if workers := environment.get("WEB_CONCURRENCY"):
-        found["processes"] = _number(workers)
+    for name, key in _PLATFORM.items():
+        if value := environment.get(name):
+            found[key], names[key] = _number(value), name
     for name, value in environment.items():
         key = name.removeprefix(_PREFIX)
         if key == name or key in _INTERNAL:
             continue
         if key == "HOST":
             found["host"] = value
-        elif key == "PORT":
-            found["port"] = _number(value)
-        elif key == "WORKERS":
-            found["processes"] = _number(value)
+        elif key in _SPECIAL:
+            found[_SPECIAL[key]], names[_SPECIAL[key]] = _number(value), name
         elif key.lower() in defaults and key.isupper():
-            found[key.lower()] = _value(value, defaults[key.lower()])
+            found[key.lower()], names[key.lower()] = _value(value, defaults[key.lower()]), name
         else:
             known = [*(other.upper() for other in defaults), *_SPECIAL]
             if near := difflib.get_close_matches(key.upper(), known, n=1, cutoff=0.75):

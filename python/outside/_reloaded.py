@@ -32,7 +32,7 @@ def serve(target: str, typed: dict[str, Any], channel: socket.socket) -> int:
     """Serves until the other end of the channel is closed, or something ends the server; the exit status."""
     try:
         server = load(target)
-        configure(server, {**typed, "workers": "1"})
+        names = configure(server, {**typed, "workers": "1"})
     except Fault as fault:
         tell(fault)
         files = _Files(channel)
@@ -45,7 +45,7 @@ def serve(target: str, typed: dict[str, Any], channel: socket.socket) -> int:
     try:
         _listen(server, channel)
         _attend(server, files, channel)
-        start(server)
+        start(server, names)
     except Fault as fault:
         tell(fault)
         return fault.status
