@@ -14,6 +14,35 @@ from wire import fetch
 ARGUMENTS = "import sys\n" + APP + "\nbefore = list(sys.argv)\nserver.set_route('/argv', lambda request: [before, sys.argv])\n"
 
 
+@pytest.mark.parametrize(
+    ("target", "name"),
+    [
+        ("app.py", "app.py"),
+        ("./app.py:server", "./app.py"),
+        ("app:server", "{folder}/app.py"),
+        ("shop.web.tool:server", "{folder}/shop/web/tool.py"),
+        ("shop/web/tool.py:server", "shop/web/tool.py"),
+        ("shop.all:server", "{folder}/shop/all/__init__.py"),
+    ],
+)
+def test_a_program_sees_its_own_name_alone(folder: Path, target: str, name: str):
+    (folder / "shop/all").mkdir()
+    for file in ("app.py", "shop/web/tool.py", "shop/all/__init__.py"):
+        (folder / file).write_text(ARGUMENTS)
+    running = run(folder, target, "--port", "0", "--log", "off")
+    assert json.loads(fetch(running.address, "/argv").body) == [[name.format(folder=folder)]] * 2
+    assert running.stop() == 0
+
+
+def test_a_program_that_reads_its_arguments(folder: Path):
+    (folder / "app.py").write_text(APP + "import argparse\nargparse.ArgumentParser().parse_args()\n")
+    for options in ([], ["--workers", "2"]):
+        running = run(folder, "app:server", "--port", "0", *options)
+        assert fetch(running.address, "/hello").text == "one"
+        assert running.stop() == 0
+    assert say(folder, "routes", "app:server")[0] == 0
+
+
 @pytest.mark.parametrize("workers", ["1", "2", "auto"])
 def test_what_keeps_a_server_from_starting_is_one_sentence(folder: Path, workers: str):
     def fault(*arguments: str, **environment: str) -> str:

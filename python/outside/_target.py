@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import difflib
-import importlib
+import importlib.util
 import os
 import sys
 import traceback
@@ -48,6 +48,8 @@ def load(target: str) -> Any:
 
 
 def _imported(place: str) -> ModuleType:
+    # What was typed is for the command: the program sees its own name alone, as if Python had been given its file or module.
+    sys.argv[:] = [place]
     if place.endswith(".py") or os.sep in place:
         name = _module_of_file(place)
     else:
@@ -58,6 +60,8 @@ def _imported(place: str) -> ModuleType:
             raise Fault(USAGE, f"{name!r} is no name of a module; a file is named as path/to/file.py:server")
     try:
         with _running_later():
+            if name == place and (found := importlib.util.find_spec(name)) and found.origin:
+                sys.argv[:] = [found.origin]
             return importlib.import_module(name)
     except ModuleNotFoundError as error:
         # Its own name, or a package above it; what it imports itself is another matter.
