@@ -277,6 +277,27 @@ def test_termination_timeout_cuts_what_is_left(serve):
         go_on.set()
 
 
+@pytest.mark.parametrize(("handlers", "said"), [(1, "1 handler had not ended and was left behind"), (2, "2 handlers had not ended and were")])
+def test_what_is_left_behind_is_counted(serve, records, handlers, said):
+    begun, go_on = threading.Semaphore(0), threading.Event()
+
+    def stuck(request):
+        begun.release()
+        go_on.wait(20)
+
+    running = serve(stuck, termination_timeout=0.1)
+    wires = [running.wire().send(REQUEST) for _ in range(handlers)]
+    try:
+        for _ in wires:
+            assert begun.acquire(timeout=10)
+        running.stop()
+        records.wait_for(said)
+    finally:
+        go_on.set()
+        for wire in wires:
+            wire.close()
+
+
 def test_a_second_call_with_a_signal_number_cuts_at_once(serve):
     begun, go_on = threading.Event(), threading.Event()
 

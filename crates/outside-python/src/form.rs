@@ -105,7 +105,8 @@ impl FormFile {
     }
 
     fn __repr__(&self) -> String {
-        format!("<FormFile {:?}, {} bytes>", self.filename, self.size())
+        let unit = if self.size() == 1 { "byte" } else { "bytes" };
+        format!("<FormFile {:?}, {} {unit}>", self.filename, self.size())
     }
 }
 

@@ -315,8 +315,10 @@ impl Running {
         self.accepting.iter().chain(&self.ticking).for_each(AbortHandle::abort);
         self.reactors.stop();
         let busy = self.reactors.join(Instant::now() + LAST_PATIENCE) + self.reactors.connections();
-        if busy > 0 {
-            self.log.event(Level::Warning, format!("{busy} handlers had not ended and were left behind"));
+        match busy {
+            0 => {}
+            1 => self.log.event(Level::Warning, "1 handler had not ended and was left behind"),
+            _ => self.log.event(Level::Warning, format!("{busy} handlers had not ended and were left behind")),
         }
         self.log.close();
         // A sink that takes nothing any more does not keep the server from ending.
