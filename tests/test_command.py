@@ -157,6 +157,19 @@ def test_a_second_signal_cuts(program):
         assert running.stop(signal.SIGINT) == 0
 
 
+@pytest.mark.parametrize("is_ignored", [False, True])
+def test_sighup_does_not_end_it(program, is_ignored):
+    prefix = ["sh", "-c", 'trap "" HUP; exec "$@"', "-"] if is_ignored else []
+    running = Script("redirect", "https://example.com", "-p0", "--log=off", program=[*prefix, *program])
+    running.process.send_signal(signal.SIGHUP)
+    if not is_ignored:
+        readable, _, _ = select.select([running.process.stderr], [], [], DEADLINE)
+        assert readable, "nothing was said"
+    assert fetch(running.address, "/").status == 301
+    assert running.stop() == 0
+    assert ("SIGHUP: there are no certificates; a single process does not load its program again" in running.errors) != is_ignored
+
+
 def is_accepting(address: tuple) -> bool:
     try:
         socket.create_connection(address, DEADLINE).close()

@@ -20,6 +20,7 @@ from typing import Any, NoReturn
 
 from ._fork import described, exit_status, flush
 from ._generation import LISTENERS, inherited_descriptor
+from ._signals import terminal_is_there
 
 # Names the child and its descriptor.
 CHANNEL = "OUTSIDE_RELOADER"
@@ -94,6 +95,8 @@ class _Reloader:
         self._child: _Child | None = None
         self._leaving: list[_Child] = []
         self._asked_to_end = False
+        self._asked_to_restart = False
+        self._had_terminal = terminal_is_there()
         # A signal interrupts the wait.
         self._bell, self._button = socket.socketpair()
 
@@ -103,6 +106,8 @@ class _Reloader:
         signal.set_wakeup_fd(self._button.fileno(), warn_on_full_buffer=False)
         for signum in (signal.SIGINT, signal.SIGTERM):
             signal.signal(signum, self._note_signal)
+        if signal.getsignal(signal.SIGHUP) == signal.SIG_DFL:
+            signal.signal(signal.SIGHUP, self._note_hangup)
         self._start()
         status = 0
         while not self._asked_to_end:
@@ -119,10 +124,21 @@ class _Reloader:
             if changed := self._changed():
                 self._say(f"{', '.join(changed[:3])}{' and more' if len(changed) > 3 else ''} changed")
                 self._replace()
+            elif self._asked_to_restart:
+                self._say("SIGHUP: the program is started again")
+                self._replace()
+            self._asked_to_restart = False
         return self._end(0 if self._asked_to_end else status)
 
     def _note_signal(self, signum: int, frame: Any) -> None:
         self._asked_to_end = True
+
+    def _note_hangup(self, signum: int, frame: Any) -> None:
+        # The kernel sends it as well when a terminal is closed.
+        if self._had_terminal and not terminal_is_there():
+            self._asked_to_end = True
+        else:
+            self._asked_to_restart = True
 
     def _wait(self, seconds: float) -> None:
         """Until something happens, or this long."""
@@ -217,7 +233,10 @@ class _Reloader:
         return status
 
     def _say(self, text: str) -> None:
-        print(f"outside: {text}", file=sys.stderr, flush=True)
+        try:
+            print(f"outside: {text}", file=sys.stderr, flush=True)
+        except OSError:
+            pass  # the terminal is gone
 
 
 def _look(path: str) -> _Look:

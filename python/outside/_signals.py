@@ -26,7 +26,7 @@ class Signals:
         self._wake, self._bell = socket.socketpair()
         self._wake.setblocking(False)
         self._bell.setblocking(False)
-        self._had_terminal = _terminal_is_there()
+        self._had_terminal = terminal_is_there()
 
     def fileno(self) -> int:
         """Readable when a signal has come."""
@@ -93,7 +93,7 @@ class Signals:
 
     def _count_reload(self, *_: object) -> None:
         # The kernel sends it as well when a terminal is closed, and then nobody is there who wants a reload.
-        if self._had_terminal and not _terminal_is_there():
+        if self._had_terminal and not terminal_is_there():
             self.terminations += 1
         else:
             self.reloads += 1
@@ -102,7 +102,8 @@ class Signals:
         self.retirements += 1
 
 
-def _terminal_is_there() -> bool:
+def terminal_is_there() -> bool:
+    """Has this process a terminal?"""
     try:
         os.close(os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY | os.O_NONBLOCK))
     except OSError:

@@ -63,8 +63,8 @@ fn serve(server: &OutsideHttp, started: &(dyn Fn(&[Endpoint]) + Sync)) -> Result
     let (came, has_hung_up) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
     let signals = Python::attach(|py| {
         let terminate = noting(py, c"terminate", &came)?;
-        let hang_up = server.speaks_tls(&server.config).then(|| noting(py, c"hang_up", &has_hung_up)).transpose()?;
-        Signals::take(terminate.as_any(), hang_up.as_ref().map(|handler| handler.as_any()), &entered, true)
+        let hang_up = noting(py, c"hang_up", &has_hung_up)?;
+        Signals::take(terminate.as_any(), hang_up.as_any(), &entered, true)
     })?;
     let result: Result<(), RunError> = server.run_entered(entered, started, || {
         Python::attach(|py| py.check_signals())?;

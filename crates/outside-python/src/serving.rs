@@ -49,8 +49,7 @@ pub(crate) fn serve_on(
         end_loop(py, running)?;
         return Err(error);
     }
-    let hangup = server.engine.speaks_tls(&config).then(|| slf.getattr("_hang_up")).transpose()?;
-    let signals = Signals::take(&slf.getattr("terminate")?, hangup.as_ref(), &entered, takes_signals)?;
+    let mut signals = Signals::take(&slf.getattr("terminate")?, &slf.getattr("_hang_up")?, &entered, takes_signals)?;
     // That a worker ends is its supervisor's to tell.
     let mut has_told_end = !takes_signals;
     let mut tell_end = |py: Python<'_>| {
@@ -71,16 +70,18 @@ pub(crate) fn serve_on(
         server.engine.run_with(entered, doors, &config, started, rung)
     });
     tell_end(py);
-    signals.give_back(py)?;
+    signals.give_back_ends(py)?;
     if let Err(error) = call_hook(slf, "_run_shutdown") {
         log_exception(py, "on_shutdown failed", &error);
     }
-    end_loop(py, running)?;
+    let has_ended_loop = end_loop(py, running);
     if let Some(cleanup) = server_cleanup
         && let Err(error) = cleanup.bind(py).call0()
     {
         log_exception(py, "server_cleanup failed", &error);
     }
+    signals.give_back(py)?;
+    has_ended_loop?;
     result.map_err(|error| match error {
         RunError::Python(error) => error,
         RunError::Engine(error) => run_error(error),

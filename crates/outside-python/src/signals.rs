@@ -14,10 +14,10 @@ pub(crate) struct Signals {
 
 impl Signals {
     /// Has this thread woken by signals; takes SIGINT and SIGTERM over where they have their default handlers, if asked,
-    /// to have `terminate` called with their number, and SIGHUP, if there is somebody to be called for it.
+    /// to have `terminate` called with their number, and SIGHUP for `hang_up`..
     pub(crate) fn take(
         terminate: &Bound<'_, PyAny>,
-        hang_up: Option<&Bound<'_, PyAny>>,
+        hang_up: &Bound<'_, PyAny>,
         entered: &Entered,
         takes_over: bool,
     ) -> PyResult<Self> {
@@ -28,9 +28,12 @@ impl Signals {
         }
         let signal = py.import("signal")?;
         let mut taken = Self { handlers: Vec::new(), wakeup: None };
-        let ends = [("SIGINT", "default_int_handler"), ("SIGTERM", "SIG_DFL")].map(|names| (names, terminate));
-        let wanted = ends.into_iter().chain(hang_up.map(|handler| (("SIGHUP", "SIG_DFL"), handler)));
-        for ((name, default), handler) in wanted {
+        let wanted = [
+            ("SIGINT", "default_int_handler", terminate),
+            ("SIGTERM", "SIG_DFL", terminate),
+            ("SIGHUP", "SIG_DFL", hang_up),
+        ];
+        for (name, default, handler) in wanted {
             let number: i32 = signal.getattr(name)?.extract()?;
             let before = signal.call_method1("getsignal", (number,))?;
             if takes_over && before.eq(signal.getattr(default)?)? {
@@ -45,11 +48,22 @@ impl Signals {
         Ok(taken)
     }
 
-    pub(crate) fn give_back(self, py: Python<'_>) -> PyResult<()> {
+    /// Gives all back but SIGHUP, for what is to be done before the end: a terminal that closes sends it more than once.
+    pub(crate) fn give_back_ends(&mut self, py: Python<'_>) -> PyResult<()> {
         let signal = py.import("signal")?;
-        if let Some(descriptor) = self.wakeup {
+        if let Some(descriptor) = self.wakeup.take() {
             signal.call_method1("set_wakeup_fd", (descriptor,))?;
         }
+        let hangup: i32 = signal.getattr("SIGHUP")?.extract()?;
+        for (number, handler) in self.handlers.extract_if(.., |(number, _)| *number != hangup) {
+            signal.call_method1("signal", (number, handler))?;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn give_back(mut self, py: Python<'_>) -> PyResult<()> {
+        self.give_back_ends(py)?;
+        let signal = py.import("signal")?;
         for (number, handler) in self.handlers {
             signal.call_method1("signal", (number, handler))?;
         }

@@ -242,7 +242,8 @@ impl OutsideHttp {
     }
 
     /// Binds, serves until terminated, and returns. SIGINT and SIGTERM terminate gracefully; a second one cuts at once.
-    /// With TLS, SIGHUP has the certificates read again; that also happens by itself when their files change.
+    /// SIGHUP has certificates read again, which also happens by itself when their files change; it ends the server gracefully
+    /// when the terminal was closed, and stays ignored if it was.
     ///
     /// # Errors
     /// A certificate cannot be used ([`crate::CertificateError`]), the address cannot be bound, or the system refuses a
@@ -263,7 +264,7 @@ impl OutsideHttp {
     /// As [`OutsideHttp::run`].
     pub fn run_telling(&self, started: impl FnOnce(&[Endpoint])) -> Result<(), Error> {
         let entered = self.enter()?;
-        let signals = signals::Signals::watch(&entered, self.speaks_tls(&self.config))?;
+        let signals = signals::Signals::watch(&entered)?;
         self.run_entered(entered, started, || {
             signals.pass_on(&self.control);
             Ok(())
@@ -377,7 +378,8 @@ impl OutsideHttp {
     }
 
     /// What SIGHUP means: certificates whose files have changed are read again at once, and a bad one is refused, with the
-    /// reason in the log. If the terminal is gone from which the server was started, it ends.
+    /// reason in the log, which also says that the program is not loaded again. If the terminal is gone from which the server
+    /// was started, it ends.
     pub fn hang_up(&self) {
         self.control.hang_up();
     }

@@ -1,5 +1,5 @@
-//! SIGINT and SIGTERM while a server of the Rust face runs, and SIGHUP if it has certificates to be read again; outside of
-//! that they do what they always do.
+//! SIGINT, SIGTERM and SIGHUP while a server of the Rust face runs; outside of that they do what they always do. A SIGHUP that
+//! is ignored stays ignored: `nohup` means a server to outlive its terminal.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -26,13 +26,12 @@ static UNWATCHED: OnceLock<Arc<AtomicBool>> = OnceLock::new();
 static UNHEARD: OnceLock<Arc<AtomicBool>> = OnceLock::new();
 
 impl Signals {
-    /// `hears_hangup`: is SIGHUP watched as well?
-    pub(super) fn watch(entered: &Entered, hears_hangup: bool) -> Result<Self, Error> {
+    pub(super) fn watch(entered: &Entered) -> Result<Self, Error> {
         let mut signals = Self { came: Arc::default(), has_hung_up: Arc::default(), hooks: Vec::new() };
         WATCHERS.fetch_add(1, Ordering::SeqCst);
         let ends = [(SIGINT, Arc::clone(&signals.came)), (SIGTERM, Arc::clone(&signals.came))];
         signals.hook(&UNWATCHED, &ends, entered)?;
-        if hears_hangup {
+        if !is_ignored(SIGHUP) {
             let hangup = [(SIGHUP, Arc::clone(&signals.has_hung_up))];
             signals.hook(&UNHEARD, &hangup, entered)?;
         }
@@ -68,6 +67,14 @@ impl Signals {
             control.hang_up();
         }
     }
+}
+
+/// Whether this process ignores a signal, as far as the system tells: the standard library does not.
+fn is_ignored(signal: i32) -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    mask.is_some_and(|mask| mask >> (signal - 1) & 1 == 1)
 }
 
 impl Drop for Signals {

@@ -94,6 +94,7 @@ impl Control {
             return Ok(None);
         }
         self.had_terminal.store(terminal_is_there(), Ordering::SeqCst);
+        self.wants_certificates.store(false, Ordering::SeqCst);
         *self.lock() = Some(Arc::clone(&doorbell));
         Ok(Some(doorbell))
     }
@@ -280,6 +281,12 @@ impl Running {
     /// Takes over what has changed in the files of certificates.
     fn look_at_certificates(&self) {
         let is_urgent = self.control.wants_certificates.swap(false, Ordering::SeqCst);
+        if is_urgent {
+            let certificates =
+                if self.tls.is_empty() { "there are no certificates" } else { "certificates are read again" };
+            let text = format!("SIGHUP: {certificates}; a single process does not load its program again");
+            self.log.event(Level::Warning, text);
+        }
         for tls in &self.tls {
             renew_certificates(tls, is_urgent, |level, text| self.log.event(level, text));
         }
