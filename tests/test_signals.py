@@ -170,3 +170,43 @@ def test_a_terminal_that_closes_ends_it_in_order(tmp_path: Path, command: list[s
     wait_until(end.exists, "the end of the program")
     assert end.read_text() == "in order"
 
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_an_ignored_sigterm_is_said_and_the_server_can_be_told_to_end(program, processes: int):
+    script = program(prefix=[*IGNORING, "TERM"], processes=processes)
+    assert "WARNING SIGTERM is ignored, since whoever started this process ignored it" in script.before_url
+    script.process.terminate()
+    fetch(script.address, "/end")
+    wait_for(script, "returned")
+    assert script.wait() == 0
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT"])
+def test_a_handler_of_the_program_is_named(program, processes: int, name: str):
+    script = program(f"signal.signal(signal.{name},\n    lambda *_: print('own', flush=True))", processes=processes)
+    assert f"WARNING {name} has a handler of the program's own (" in script.before_url
+    assert "program.py:16): it ends the server only by calling server.terminate()" in script.before_url
+    script.process.send_signal(getattr(signal, name))
+    wait_for(script, "own")
+    fetch(script.address, "/end")
+    wait_for(script, "returned")
+    assert script.wait() == 0
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+@pytest.mark.parametrize(
+    "handler", ["server.terminate", "lambda *a: server.terminate(*a)", "__import__('functools').partial(server.terminate)"]
+)
+def test_one_that_ends_the_server_is_not_warned_of(program, processes: int, handler: str):
+    script = program(f"signal.signal(signal.SIGTERM, {handler})", processes=processes)
+    assert "WARNING" not in script.before_url
+    script.process.terminate()
+    wait_for(script, "returned")
+    assert script.wait() == 0
+
+
+def test_a_sigint_that_is_ignored_is_usual(program):
+    script = program(prefix=[*IGNORING, "INT"])
+    assert script.before_url == ""
+    assert script.stop() == 0

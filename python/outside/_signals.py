@@ -1,5 +1,7 @@
 """The signals of a supervisor: counted when they come, obeyed between two turns of its loop, which they wake."""
 
+import inspect
+import logging
 import os
 import signal
 import socket
@@ -7,6 +9,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any
+
+from ._signature import where
+
+_log = logging.getLogger("outside")
 
 _Handler = Callable[[int, FrameType | None], None]
 
@@ -50,6 +56,7 @@ class Signals:
         Meanwhile `server.terminate()` counts as a termination: a signal handler of the user may call it.
         """
         nobodys = (signal.SIG_DFL, signal.default_int_handler, server.terminate)
+        warn_of_others(server.terminate)
         wanted: dict[int, _Handler] = {
             signal.SIGTERM: self._count_termination,
             signal.SIGINT: self._count_termination,
@@ -100,6 +107,27 @@ class Signals:
 
     def _count_retirement(self, *_: object) -> None:
         self.retirements += 1
+
+
+def warn_of_others(terminate: Callable[..., None]) -> None:
+    """Says in the log which signals do not end the server: those that are ignored, or that the program handles itself without
+    calling `terminate`."""
+    for signum in (signal.SIGTERM, signal.SIGINT):
+        name, handler = signal.Signals(signum).name, signal.getsignal(signum)
+        if handler in (signal.SIG_DFL, signal.default_int_handler, terminate) or _calls_terminate(handler):
+            continue
+        if handler != signal.SIG_IGN:
+            place = where(handler) if callable(handler) else "not set by Python"
+            _log.warning("%s has a handler of the program's own (%s): it ends the server only by calling server.terminate()", name, place)
+        elif signum == signal.SIGTERM:
+            # An ignored SIGINT is usual: a shell starts what runs in its background so.
+            _log.warning("SIGTERM is ignored, since whoever started this process ignored it: only server.terminate() ends the server")
+
+
+def _calls_terminate(handler: Any) -> bool:
+    handler = inspect.unwrap(getattr(handler, "func", handler))
+    code = getattr(handler, "__code__", None) or getattr(getattr(type(handler), "__call__", None), "__code__", None)
+    return getattr(handler, "__name__", "") == "terminate" or (code is not None and "terminate" in code.co_names)
 
 
 def terminal_is_there() -> bool:

@@ -14,7 +14,8 @@ pub(crate) struct Signals {
 
 impl Signals {
     /// Has this thread woken by signals; takes SIGINT and SIGTERM over where they have their default handlers, if asked,
-    /// to have `terminate` called with their number, and SIGHUP for `hang_up`..
+    /// to have `terminate` called with their number, and SIGHUP for `hang_up`. Those that are left to the program are named in
+    /// the log.
     pub(crate) fn take(
         terminate: &Bound<'_, PyAny>,
         hang_up: &Bound<'_, PyAny>,
@@ -28,6 +29,9 @@ impl Signals {
         }
         let signal = py.import("signal")?;
         let mut taken = Self { handlers: Vec::new(), wakeup: None };
+        if takes_over {
+            py.import("outside._signals")?.call_method1("warn_of_others", (terminate,))?;
+        }
         let wanted = [
             ("SIGINT", "default_int_handler", terminate),
             ("SIGTERM", "SIG_DFL", terminate),
