@@ -40,7 +40,7 @@ def certificate(folder: Path, *names: str) -> Certificate:
     folder.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-m", "outside", "cert", *names]
     subprocess.run(command, cwd=folder, check=True, capture_output=True, timeout=DEADLINE)
-    base = folder / names[0].replace("*", "_")
+    base = folder / ".outside" / names[0].replace("*", "_")
     return Certificate(f"{base}.pem", f"{base}.key")
 
 

@@ -15,7 +15,7 @@ from . import paths
 from .server import free_port
 
 FOLDER = paths.WORK / "tls"
-CERTIFICATE, KEY = FOLDER / "localhost.pem", FOLDER / "localhost.key"
+CERTIFICATE, KEY = FOLDER / ".outside/localhost.pem", FOLDER / ".outside/localhost.key"
 
 
 def make() -> None:

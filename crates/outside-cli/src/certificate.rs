@@ -1,8 +1,9 @@
-//! `outside cert NAME…`: a certificate for development, signed by itself, in two files that never replace others.
+//! `outside cert NAME…`: a certificate for development, signed by itself, in two files that never replace others. They lie in a
+//! folder of their own, whose name begins with a dot: a folder that is served with them in it does not show them.
 
-use std::fs::OpenOptions;
+use std::fs::{DirBuilder, OpenOptions, Permissions};
 use std::io::{ErrorKind, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -15,8 +16,11 @@ const DAY: Duration = Duration::from_secs(86_400);
 /// Browsers take no certificate that is valid for more than 398 days.
 const DAYS: u32 = 365;
 
-/// Writes `NAME.pem` and `NAME.key` into the folder, and says what they are good for.
-pub(crate) fn write(folder: &Path, names: &[String]) -> Result<String, Fault> {
+/// Where certificates and keys lie. Hidden files are served to nobody.
+pub(crate) const FOLDER: &str = ".outside";
+
+/// Writes `NAME.pem` and `NAME.key` into [`FOLDER`] below this one, and says what they are good for.
+pub(crate) fn write(below: &Path, names: &[String]) -> Result<String, Fault> {
     let failed = |error: rcgen::Error| (NOT_STARTED, format!("a certificate cannot be made: {error}"));
     let Some(first) = names.first() else { return Err((USAGE, "cert lacks its names".to_owned())) };
     let mut all = names.to_vec();
@@ -36,6 +40,7 @@ pub(crate) fn write(folder: &Path, names: &[String]) -> Result<String, Fault> {
     parameters.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
     let key = KeyPair::generate().map_err(failed)?;
     let certificate = parameters.self_signed(&key).map_err(failed)?;
+    let folder = private(below.join(FOLDER))?;
     let base = first.replace(['*', ':'], "_");
     let (certfile, keyfile) = (folder.join(format!("{base}.pem")), folder.join(format!("{base}.key")));
     create(&certfile, certificate.pem().as_bytes(), 0o644)?;
@@ -52,6 +57,26 @@ pub(crate) fn write(folder: &Path, names: &[String]) -> Result<String, Fault> {
          A browser warns of it until it is told to trust {pem}.\n",
         all.join(", "),
     ))
+}
+
+/// The folder, made if it is not there, and for its owner alone; version control leaves it out.
+fn private(folder: PathBuf) -> Result<PathBuf, Fault> {
+    let failed = |error| (NOT_STARTED, format!("{} cannot be made: {error}", shown(&folder)));
+    match DirBuilder::new().mode(0o700).create(&folder) {
+        Ok(()) => {}
+        // Not what a link leads to: that may be anybody's.
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+            if !std::fs::symlink_metadata(&folder).map_err(failed)?.is_dir() {
+                return Err((NOT_STARTED, format!("{} is there already, and is no folder", shown(&folder))));
+            }
+            std::fs::set_permissions(&folder, Permissions::from_mode(0o700)).map_err(failed)?;
+        }
+        Err(error) => return Err(failed(error)),
+    }
+    let ignored = OpenOptions::new().write(true).create_new(true).open(folder.join(".gitignore"));
+    // It may be there, and without it the key is as private.
+    drop(ignored.and_then(|mut file| file.write_all(b"*\n")));
+    Ok(folder)
 }
 
 /// Letters, digits, and what stands between them; a wildcard at the left.

@@ -102,7 +102,8 @@ fn at(path: &Path, error: io::Error) -> Error {
 }
 
 /// The path as of now: a program may go to another folder later.
-fn absolute(path: &Path) -> PathBuf {
+pub(super) fn absolute(path: impl AsRef<Path>) -> PathBuf {
+    let path = path.as_ref();
     std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
 }
 
@@ -297,7 +298,8 @@ impl Search<'_> {
                 let links = self.store.symlinks;
                 let listed = listed(&file, |name| {
                     let path = joined(relative, name);
-                    self.root.open(&path, links, Patience::Any, self.now).ok()?.metadata().ok()
+                    let metadata = self.root.open(&path, links, Patience::Any, self.now).ok()?.metadata().ok()?;
+                    (!self.withholds(&path, &Stamp::of(&metadata))).then_some(metadata)
                 });
                 let meaning = |error: io::Error| unopened(error.raw_os_error().map(Errno::from_raw_os_error), &error);
                 let (entries, is_cut) = listed.map_err(meaning)?;
@@ -309,7 +311,15 @@ impl Search<'_> {
     fn open(&self, relative: &[u8]) -> Result<(std::fs::File, Kind, Stamp), Unopened> {
         let file = self.root.open(relative, self.store.symlinks, self.patience, self.now)?;
         let metadata = file.metadata().map_err(|error| Unopened::Refused(error.to_string()))?;
-        Ok((file, kind(&metadata), Stamp::of(&metadata)))
+        let stamp = Stamp::of(&metadata);
+        if self.withholds(relative, &stamp) {
+            return Err(Unopened::Missing);
+        }
+        Ok((file, kind(&metadata), stamp))
+    }
+
+    fn withholds(&self, relative: &[u8], stamp: &Stamp) -> bool {
+        self.store.withholds(|| self.root.path().join(OsStr::from_bytes(relative)), stamp)
     }
 
     /// The file with what lies beside it compressed: not older than it, and within the folder too.

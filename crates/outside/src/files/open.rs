@@ -55,6 +55,11 @@ impl Stamp {
             file: (metadata.dev(), metadata.ino()),
         }
     }
+
+    /// Whether it is a state of the same file.
+    pub(super) fn is_of_file(&self, other: &Self) -> bool {
+        self.file == other.file
+    }
 }
 
 /// For every open: never wait for the other end of a FIFO, never become the owner of a terminal.

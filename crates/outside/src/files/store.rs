@@ -3,7 +3,7 @@
 use std::fmt;
 use std::hash::RandomState;
 use std::os::unix::ffi::OsStrExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -11,8 +11,8 @@ use quick_cache::sync::{Cache, DefaultLifecycle};
 use quick_cache::{Equivalent, Weighter};
 
 use super::entry::Entry;
-use super::folder::one_file;
-use super::open::{Unopened, open_plainly};
+use super::folder::{absolute, one_file};
+use super::open::{Stamp, Unopened, open_plainly};
 use crate::config::{Config, Symlinks};
 
 /// Files up to this size, in bytes, are kept in memory.
@@ -31,6 +31,8 @@ pub(crate) struct Store {
     pub(crate) symlinks: Symlinks,
     pub(crate) ranges_from: Option<u64>,
     pub(crate) compresses: bool,
+    /// Certificates and keys of this server: no folder serves them, under whichever name.
+    withheld: Vec<PathBuf>,
 }
 
 /// A folder by its number, and a path below it. Clients choose the paths: the hash has random keys (edge.md S33).
@@ -66,7 +68,9 @@ impl Store {
     pub(crate) fn new(config: &Config) -> Self {
         let cache = (config.file_cache > 0)
             .then(|| Cache::with(EXPECTED, config.file_cache, Weight, RandomState::new(), DefaultLifecycle::default()));
+        let own = config.certificates().into_iter().flat_map(|files| [files.certfile, files.keyfile]);
         Self {
+            withheld: own.map(absolute).collect(),
             cache,
             of_open_file: (config.file_cache / most_open_files().max(1)).max(SMALL),
             started: Instant::now(),
@@ -79,6 +83,18 @@ impl Store {
     /// Milliseconds since it was made.
     pub(crate) fn now(&self) -> u64 {
         u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// Whether this is a certificate or key of the server: by its path, and as a file that may have other names. Looked at each time,
+    /// since renewed ones are other files.
+    pub(super) fn withholds(&self, path: impl FnOnce() -> PathBuf, stamp: &Stamp) -> bool {
+        if self.withheld.is_empty() {
+            return false;
+        }
+        let path = path();
+        let is_same =
+            |own: &PathBuf| std::fs::metadata(own).is_ok_and(|metadata| Stamp::of(&metadata).is_of_file(stamp));
+        self.withheld.iter().any(|own| *own == path || is_same(own))
     }
 
     /// Files up to this size belong into memory.
