@@ -55,6 +55,31 @@ def test_one_handler_for_several_methods(server, start):
     assert running.fetch("/default", "POST").status == 405
 
 
+async def told_later(request):
+    return f"{request.method} {request.path}"
+
+
+def told(request):
+    return f"{request.method} {request.path}"
+
+
+@pytest.mark.parametrize("handler", [told, told_later])
+def test_methods_are_case_sensitive(server, start, handler):
+    """RFC 9110 section 9.1: a handler is told the method as it was sent, and `delete` is not DELETE, or rules that stand
+    in front of the server could be passed by.
+    """
+    server.set_route("/any", handler)
+    server.get("/get")(handler)
+    server.delete("/delete/<name>")(handler)
+    running = start()
+    for method in ("delete", "Delete", "dELETE", "get", "head", "x-own", "DELETE"):
+        assert running.fetch("/any", method).text == f"{method} /any"
+    for method, target in (("get", "/get"), ("Head", "/get"), ("delete", "/delete/it"), ("options", "/get")):
+        answer = running.fetch(target, method)
+        assert (answer.status, answer.header("Allow") is not None) == (405, True), method
+    assert Request("delete", {}, b"", "HTTP/1.1", "/", ("127.0.0.1", 1)).method == "delete"
+
+
 def test_the_decorated_function_stays_what_it_was(server):
     def handler(request):
         return "x"

@@ -214,7 +214,7 @@ class Request:
     ) -> None: ...
     @property
     def method(self) -> str:
-        """In upper case."""
+        """As it was sent: methods are case-sensitive (RFC 9110 section 9.1), and `delete` is not `DELETE`."""
     @property
     def headers(self) -> Headers:
         """A dictionary whose look-ups ignore case."""

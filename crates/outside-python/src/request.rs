@@ -169,7 +169,7 @@ impl Request {
             "DELETE" => intern!(py, "DELETE").clone(),
             "OPTIONS" => intern!(py, "OPTIONS").clone(),
             "PATCH" => intern!(py, "PATCH").clone(),
-            other => PyString::new(py, &other.to_ascii_uppercase()),
+            other => PyString::new(py, other),
         }
     }
 
