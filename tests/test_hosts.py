@@ -8,7 +8,7 @@ import json
 
 import httpx
 import pytest
-from outside import OutsideHTTP
+from outside import OutsideHTTP, WebSocket
 
 from wire import Wire, fetch, request_bytes
 
@@ -157,6 +157,53 @@ def test_a_host_that_is_none(host):
     with pytest.raises(ValueError, match="a host is a name such as"):
         server.set_route("/", says("x"), host=host)
     assert server._routes == {}
+
+
+def both(request):
+    return {"host": request.host, "headers": request.headers["host"], "all": request.headers.get_all("Host")}
+
+
+async def both_later(request):
+    return both(request)
+
+
+@pytest.mark.parametrize("handler", [both, both_later])
+def test_an_absolute_target_names_the_host(serve, handler):
+    """RFC 9112 section 3.2.2: its authority is the host, whatever Host says; handlers are told of one host."""
+    running = serve({"/": handler, "/base": handler}, allowed_hosts=["good.example", "api.example"])
+    running.server.set_route("/", lambda request: f"api: {request.headers['Host']}", host="api.example")
+    good = {"host": "good.example:81", "headers": "good.example:81", "all": ["good.example:81"]}
+    for line in (
+        b"GET http://good.example:81/ HTTP/1.1\r\nHost: evil.example\r\n",
+        b"GET HTTP://good.example:81/base?x HTTP/1.1\r\nA: b\r\nhost: good.example\r\nC: d\r\n",
+        b"GET http://good.example:81 HTTP/1.0\r\nConnection: keep-alive\r\n",
+        b"POST http://good.example:81/ HTTP/1.1\r\nHost: evil.example\r\nContent-Length: 2\r\n",
+    ):
+        with running.wire() as wire:
+            content = b"ab" if line.startswith(b"POST") else b""
+            # The request behind it has a host of its own.
+            wire.send(line + b"\r\n" + content + b"GET / HTTP/1.1\r\nHost: good.example\r\n\r\n")
+            assert json.loads(wire.receive_answer().text) == good, line
+            assert json.loads(wire.receive_answer().text)["all"] == ["good.example"]
+    with running.wire() as wire:
+        wire.send(b"GET http://api.example/ HTTP/1.1\r\nHost: good.example\r\n\r\n")
+        assert wire.receive_answer().text == "api: api.example"
+        wire.send(b"GET http://evil.example/ HTTP/1.1\r\nHost: good.example\r\n\r\n")
+        assert wire.receive_answer().status == 421
+
+
+def test_the_origin_of_a_websocket_is_compared_with_the_target(serve):
+    websocket = WebSocket()
+    websocket.on_message(lambda connection, message: None)
+    running = serve({"/": websocket})
+    for origin, status in (("http://good.example", 101), ("http://evil.example", 403)):
+        with running.wire() as wire:
+            wire.send(
+                b"GET http://good.example/ HTTP/1.1\r\nHost: evil.example\r\nOrigin: " + origin.encode() + b"\r\n"
+                b"Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+                b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+            )
+            assert wire.receive_answer().status == status, origin
 
 
 # Proxies.

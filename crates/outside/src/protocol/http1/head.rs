@@ -245,7 +245,7 @@ fn decode_target(head: &[u8], span: Span, request: &mut Request) -> Result<(), R
     }
     let authority = span.start + scheme as u32;
     let path = authority + end as u32;
-    request.authority = Some(Span { start: authority, end: path });
+    name_host(request, Span { start: authority, end: path });
     if rest.get(end) == Some(&b'/') {
         return request.set_path(Span { start: path, end: span.end });
     }
@@ -253,6 +253,21 @@ fn decode_target(head: &[u8], span: Span, request: &mut Request) -> Result<(), R
     request.set_path(Span { start: path, end: span.end })?;
     request.url = Some("/".into());
     Ok(())
+}
+
+/// The authority of an absolute target is the host, whatever Host says: the field is given its value (RFC 9112 section 3.2.2), or
+/// handlers would be told of two hosts.
+fn name_host(request: &mut Request, authority: Span) {
+    request.authority = Some(authority);
+    let (text, fields) = request.headers.raw_parts();
+    match fields.iter_mut().find(|field| field.known == Known::Host) {
+        Some(host) => (host.value, host.value_len) = (authority.start, authority.end - authority.start),
+        // HTTP/1.0 knows no Host.
+        None => {
+            let value = text[authority.start as usize..authority.end as usize].to_vec();
+            request.headers.push_known(Known::Host, b"Host", &value);
+        }
+    }
 }
 
 /// `uri-host [ ":" port ]` without user information, not empty (RFC 9110 section 7.2, RFC 3986 section 3.2.2).
