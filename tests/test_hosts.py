@@ -29,7 +29,9 @@ def ask(running, host: str, target: str = "/", **more):
 
 
 def test_http2_knows_the_same_hosts(serve):
-    running = serve(who, allowed_hosts=["example.com"], trusted_proxies=["127.0.0.1"], h2c=True)
+    running = serve(
+        who, allowed_hosts=["example.com"], trusted_proxies=["127.0.0.1"], proxy_fields=EVERY_FIELD, h2c=True
+    )
     running.server.set_route("/", says("api"), host="api.example.com")
     base = "http://{}:{}".format(*running.address)
     with httpx.Client(http1=False, http2=True, base_url=base) as client:
@@ -208,6 +210,8 @@ def test_the_origin_of_a_websocket_is_compared_with_the_target(serve):
 
 # Proxies.
 
+EVERY_FIELD = ["x-forwarded-for", "x-forwarded-proto", "x-forwarded-host", "forwarded"]
+
 SPOOFED = [("X-Forwarded-For", "127.0.0.1, 203.0.113.7, 10.0.0.2"), ("X-Forwarded-Proto", "https"), ("X-Forwarded-Host", "a.example")]
 
 
@@ -224,7 +228,7 @@ def test_nobody_is_believed_by_default(serve):
 
 
 def test_a_trusted_proxy_is_believed_from_the_right(serve):
-    running = serve(who, trusted_proxies=["127.0.0.1", "10.0.0.0/8"])
+    running = serve(who, trusted_proxies=["127.0.0.1", "10.0.0.0/8"], proxy_fields=EVERY_FIELD)
     expected = {"host": "a.example", "scheme": "https", "client": ["203.0.113.7", 0], "peer": "127.0.0.1"}
     assert told(running, SPOOFED) == expected
     standard = 'for=127.0.0.1;host=evil, for="203.0.113.7";proto=https;host=a.example, for=10.0.0.2;proto=http'
@@ -239,11 +243,21 @@ def test_a_trusted_proxy_is_believed_from_the_right(serve):
 
 def test_which_field_is_the_proxys_must_be_known(serve):
     both = [("X-Forwarded-For", "203.0.113.7"), ("Forwarded", "for=203.0.113.8")]
-    running = serve(who, trusted_proxies=["127.0.0.1"])
+    running = serve(who, trusted_proxies=["127.0.0.1"], proxy_fields=EVERY_FIELD)
     assert fetch(running.address, headers=both).status == 400
-    for fields, client in (("forwarded", "203.0.113.8"), ("x-forwarded", "203.0.113.7")):
+    for fields, client in (("forwarded", "203.0.113.8"), (["X-Forwarded-For"], "203.0.113.7")):
         running = serve(who, trusted_proxies=["127.0.0.1"], proxy_fields=fields)
         assert told(running, both)["client"][0] == client
+
+
+def test_fields_that_are_not_listed_may_be_the_clients(serve):
+    """nginx and HAProxy set X-Forwarded-For alone, as a rule, and hand on what a client sent in the others."""
+    running = serve(who, trusted_proxies=["127.0.0.1", "10.0.0.0/8"])
+    expected = {"host": "inner:8080", "scheme": "http", "client": ["203.0.113.7", 0], "peer": "127.0.0.1"}
+    assert told(running, SPOOFED) == expected
+    assert told(running, [*SPOOFED, ("Forwarded", "for=1.1.1.1;proto=https;host=a.example")]) == expected
+    running = serve(who, trusted_proxies=["127.0.0.1", "10.0.0.0/8"], proxy_fields=EVERY_FIELD[:2])
+    assert told(running, SPOOFED) == {**expected, "scheme": "https"}
 
 
 def test_proxies_on_a_unix_socket(serve, tmp_path):
@@ -259,7 +273,12 @@ def test_proxies_on_a_unix_socket(serve, tmp_path):
 
 
 def test_the_forwarded_host_is_what_is_allowed_and_routed(serve):
-    running = serve({"/": says("any")}, trusted_proxies=["127.0.0.1"], allowed_hosts=["a.example", "inner"])
+    running = serve(
+        {"/": says("any")},
+        trusted_proxies=["127.0.0.1"],
+        proxy_fields="x-forwarded-host",
+        allowed_hosts=["a.example", "inner"],
+    )
     running.server.set_route("/", says("a"), host="a.example")
     for forwarded, status, text in (("a.example", 200, "a"), ("inner", 200, "any"), ("b.example", 421, None)):
         answer = fetch(running.address, headers=[("Host", "inner"), ("X-Forwarded-Host", forwarded)])
@@ -287,7 +306,9 @@ def test_the_log_shows_the_client(serve, records):
         ("trusted_proxies", ["10.0.0.1/8"], ["10.0.0.1/8", "'10.0.0.0/8'"]),
         ("trusted_proxies", ["localhost"], ["localhost"]),
         ("trusted_proxies", True, ["True"]),
-        ("proxy_fields", "both", ["both", "'x-forwarded'"]),
+        ("proxy_fields", "both", ["both", "'x-forwarded-for'"]),
+        ("proxy_fields", ["x-forwarded-for", "x-real-ip"], ["x-real-ip", "'forwarded'"]),
+        ("proxy_fields", None, ["None"]),
     ],
 )
 def test_wrong_settings(key, value, parts):

@@ -340,7 +340,7 @@ def test_nothing_else_is_served_there(make, own):
 
 
 def test_who_came_by_tls_to_a_trusted_proxy_is_not_sent_around_in_circles(make, own):
-    running = make([], https_redirect=0, trusted_proxies=["127.0.0.1"], **own.config)
+    running = make([], https_redirect=0, trusted_proxies=["127.0.0.1"], proxy_fields="x-forwarded-proto", **own.config)
     assert ask(redirect_of(running), headers=[("X-Forwarded-Proto", "https")]).text == "https localhost"
     assert ask(redirect_of(running), headers=[("X-Forwarded-Proto", "http")]).status == 301
 

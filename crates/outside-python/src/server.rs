@@ -78,6 +78,7 @@ impl OutsideHttp {
                 Value::Float(value) => config.set_item(key.name, value)?,
                 Value::Text(value) => config.set_item(key.name, value)?,
                 // Each server has a list of its own, to add to.
+                Value::Texts(texts) => config.set_item(key.name, PyList::new(py, *texts)?)?,
                 Value::List(_) => config.set_item(key.name, PyList::empty(py))?,
                 _ => config.set_item(key.name, py.None())?,
             }

@@ -38,7 +38,7 @@ mod websocket;
 pub use app::{
     Entered, OutsideHttp, OutsideHttpRedirect, ScheduledResponse, Security, TestClient, TestRequest, TestResponse,
 };
-pub use config::{AccessLog, CertificateFiles, Config, KEYS, Key, ProxyFields, Symlinks, Value};
+pub use config::{AccessLog, CertificateFiles, Config, KEYS, Key, ProxyField, Symlinks, Value};
 pub use content::{ContentRange, Form, FormFile, Pieces, content_file};
 pub use error::{Error, Refusal};
 pub use executor::{Host, NoHost};

@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use super::value::*;
-use super::{AccessLog, Config, MOST_REACTORS, ProxyFields, Symlinks};
+use super::{AccessLog, Config, MOST_REACTORS, Symlinks};
 
 const SECONDS: &str = "seconds, more than 0";
 
@@ -250,17 +250,9 @@ pub static KEYS: &[Key] = &[
     },
     Key {
         name: "proxy_fields",
-        default: Value::Text("either"),
-        allowed: "'either', 'forwarded' or 'x-forwarded'",
-        apply: |config, value| {
-            config.proxy_fields = match text(value) {
-                Some("either") => ProxyFields::Either,
-                Some("forwarded") => ProxyFields::Forwarded,
-                Some("x-forwarded") => ProxyFields::XForwarded,
-                _ => return false,
-            };
-            true
-        },
+        default: Value::Texts(&["x-forwarded-for"]),
+        allowed: "a list of 'x-forwarded-for', 'x-forwarded-proto', 'x-forwarded-host' and 'forwarded'",
+        apply: |config, value| each(value, &mut config.proxy_fields),
     },
     Key {
         name: "ssl_enabled",

@@ -8,6 +8,7 @@ mod value;
 
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::time::Duration;
 
 use crate::error::Error;
@@ -63,7 +64,7 @@ pub struct Config {
     pub h2_ping: Duration,
     pub allowed_hosts: Vec<HostPattern>,
     pub trusted_proxies: Vec<TrustedProxy>,
-    pub proxy_fields: ProxyFields,
+    pub proxy_fields: Vec<ProxyField>,
     pub hsts: Option<Duration>,
     pub https_redirect: Option<(Option<IpAddr>, u16)>,
     pub ssl_enabled: bool,
@@ -83,15 +84,40 @@ pub struct CertificateFiles {
     pub keyfile: PathBuf,
 }
 
-/// In which fields a trusted proxy says on whose behalf it asks. The proxy has to take away what a client sent there.
+/// A field in which a trusted proxy says on whose behalf it asks. The proxy has to set it, or take away what a client sent there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ProxyFields {
-    /// `Forwarded` or `X-Forwarded-*`, whichever there is; a request with both is refused.
-    Either,
-    /// `Forwarded` (RFC 7239) alone.
+pub enum ProxyField {
+    /// `Forwarded` (RFC 7239): client, scheme and host.
     Forwarded,
-    /// `X-Forwarded-For`, `X-Forwarded-Proto` and `X-Forwarded-Host` alone.
-    XForwarded,
+    /// `X-Forwarded-For`: the client.
+    XForwardedFor,
+    /// `X-Forwarded-Proto`: the scheme.
+    XForwardedProto,
+    /// `X-Forwarded-Host`: the host.
+    XForwardedHost,
+}
+
+impl ProxyField {
+    /// The name of the field.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Forwarded => "Forwarded",
+            Self::XForwardedFor => "X-Forwarded-For",
+            Self::XForwardedProto => "X-Forwarded-Proto",
+            Self::XForwardedHost => "X-Forwarded-Host",
+        }
+    }
+}
+
+impl FromStr for ProxyField {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self, Error> {
+        [Self::Forwarded, Self::XForwardedFor, Self::XForwardedProto, Self::XForwardedHost]
+            .into_iter()
+            .find(|field| field.name().eq_ignore_ascii_case(text))
+            .ok_or_else(|| Error::new(format!("no forwarding field is called {text:?}")))
+    }
 }
 
 /// Which symbolic links within a folder that is served are followed.
@@ -162,7 +188,7 @@ impl Default for Config {
             compression: false,
             allowed_hosts: Vec::new(),
             trusted_proxies: Vec::new(),
-            proxy_fields: ProxyFields::Either,
+            proxy_fields: Vec::new(),
             ssl_enabled: false,
             ssl_certfile: PathBuf::new(),
             ssl_keyfile: PathBuf::new(),

@@ -25,6 +25,8 @@ pub enum Value {
     Address(String, u16),
     /// Several values.
     List(Vec<Value>),
+    /// A list of texts that is known when the program is built.
+    Texts(&'static [&'static str]),
     /// Values with names.
     Table(Vec<(String, Value)>),
     /// Nothing given.
@@ -97,6 +99,10 @@ pub(super) fn each<T: std::str::FromStr>(value: &Value, into: &mut Vec<T>) -> bo
     let values = match value {
         Value::List(values) => values.as_slice(),
         Value::Text(_) | Value::Owned(_) => std::slice::from_ref(value),
+        Value::Texts(texts) => {
+            let read: Option<Vec<T>> = texts.iter().map(|text| text.parse().ok()).collect();
+            return read.map(|read| *into = read).is_some();
+        }
         _ => return false,
     };
     let read: Option<Vec<T>> = values.iter().map(|value| text(value)?.parse().ok()).collect();
@@ -198,6 +204,7 @@ pub(super) fn shown(value: &Value) -> String {
         Value::Text(text) => format!("{text:?}"),
         Value::Owned(text) => format!("{text:?}"),
         Value::Address(ip, port) => format!("({ip:?}, {port})"),
+        Value::Texts(texts) => format!("{texts:?}"),
         Value::List(list) => format!("[{}]", list.iter().map(shown).collect::<Vec<_>>().join(", ")),
         Value::Table(fields) => {
             let fields = fields.iter().map(|(name, value)| format!("{name:?}: {}", shown(value)));

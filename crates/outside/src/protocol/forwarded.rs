@@ -8,12 +8,12 @@
 use std::net::{IpAddr, SocketAddr};
 
 use super::http1::is_authority;
-use crate::config::ProxyFields;
+use crate::config::ProxyField;
 use crate::error::Refusal;
 use crate::message::{Forwarded, Headers, NO_ADDRESS};
 
-/// What a trusted peer says of the request; `None` if it says nothing. `is_trusted` tells of an address whether it is a
-/// proxy whose word is taken.
+/// What a trusted peer says of the request in these fields; `None` if it says nothing. `is_trusted` tells of an address whether it
+/// is a proxy whose word is taken. A field that is not among these may be the client's own, however trusted the peer.
 ///
 /// A client that is not named (`unknown`, an obfuscated name, something malformed) has no address.
 ///
@@ -22,16 +22,15 @@ use crate::message::{Forwarded, Headers, NO_ADDRESS};
 pub(crate) fn resolve(
     headers: &Headers,
     peer: SocketAddr,
-    fields: ProxyFields,
+    fields: &[ProxyField],
     is_trusted: impl Fn(IpAddr) -> bool,
 ) -> Result<Option<Forwarded>, Refusal> {
-    let standard = headers.contains("Forwarded");
-    let customary = [FOR, PROTO, HOST].iter().any(|name| headers.contains(name));
-    let hop = match (fields, standard, customary) {
-        (ProxyFields::Either, true, true) => return Err(AMBIGUOUS),
-        (ProxyFields::Either | ProxyFields::Forwarded, true, _) => read_standard(headers, is_trusted),
-        (ProxyFields::Either | ProxyFields::XForwarded, _, true) => read_customary(headers, is_trusted),
-        _ => return Ok(None),
+    let says = |field: ProxyField| fields.contains(&field) && headers.contains(field.name());
+    let hop = match (says(ProxyField::Forwarded), [FOR, PROTO, HOST].into_iter().any(says)) {
+        (true, true) => return Err(AMBIGUOUS),
+        (true, false) => read_standard(headers, is_trusted),
+        (false, true) => read_customary(headers, fields, is_trusted),
+        (false, false) => return Ok(None),
     };
     if hop.host.as_deref().is_some_and(|host| !is_authority(host.as_bytes())) {
         return Err(Refusal::bad("malformed host in what a proxy forwarded"));
@@ -44,9 +43,9 @@ pub(crate) fn resolve(
     Ok(Some(Forwarded::new(client, hop.host, hop.secure)))
 }
 
-const FOR: &str = "X-Forwarded-For";
-const PROTO: &str = "X-Forwarded-Proto";
-const HOST: &str = "X-Forwarded-Host";
+const FOR: ProxyField = ProxyField::XForwardedFor;
+const PROTO: ProxyField = ProxyField::XForwardedProto;
+const HOST: ProxyField = ProxyField::XForwardedHost;
 const AMBIGUOUS: Refusal = Refusal::limit(400, "both Forwarded and X-Forwarded fields", "proxy_fields");
 
 /// What a proxy says of whoever is before it.
@@ -117,9 +116,11 @@ fn read_element(element: &[u8]) -> Option<Hop> {
 }
 
 /// The rightmost entries, as many as there are proxies; the scheme and the host that stand as far from the right.
-fn read_customary(headers: &Headers, is_trusted: impl Fn(IpAddr) -> bool) -> Hop {
+fn read_customary(headers: &Headers, fields: &[ProxyField], is_trusted: impl Fn(IpAddr) -> bool) -> Hop {
+    let entries =
+        |field: ProxyField| fields.contains(&field).then(|| from_right(headers, field.name())).into_iter().flatten();
     let (mut node, mut proxies) = (Node::Unsaid, 0);
-    for entry in from_right(headers, FOR) {
+    for entry in entries(FOR) {
         node = std::str::from_utf8(entry).map_or(Node::Unknown, read_node);
         if !node.is_proxy(&is_trusted) {
             break;
@@ -127,8 +128,8 @@ fn read_customary(headers: &Headers, is_trusted: impl Fn(IpAddr) -> bool) -> Hop
         proxies += 1;
     }
     // One that stands alone was handed on by the proxies nearer to us.
-    let host = from_right(headers, HOST).take(proxies + 1).last();
-    let secure = from_right(headers, PROTO).take(proxies + 1).last().and_then(is_secure);
+    let host = entries(HOST).take(proxies + 1).last();
+    let secure = entries(PROTO).take(proxies + 1).last().and_then(is_secure);
     // What is not ASCII is no host.
     let host = host.map(|host| std::str::from_utf8(host).unwrap_or_default().into());
     Hop { node, host, secure }

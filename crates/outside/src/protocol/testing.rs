@@ -13,7 +13,7 @@ use super::http1::{BodyLength, ChunkedDecoder, Framing, HeadLimits, HeadScanner,
 use super::negotiation::{Accepted, Coding, Codings};
 use super::range::{Ranges, ranges};
 pub use super::websocket::testing as websocket;
-use crate::config::{Config, ProxyFields};
+use crate::config::{Config, ProxyField};
 use crate::error::Refusal;
 use crate::message::{Headers, HostName, HostPattern, Request};
 
@@ -194,7 +194,7 @@ impl Conversation {
 /// Client and host that are named, and whether that was by TLS.
 pub type Named = (SocketAddr, Option<String>, Option<bool>);
 
-/// What these fields say where the peer is 10.0.0.1 and 10.0.0.0/8 is trusted; `None` where they say
+/// What these fields say where all of them are believed, the peer is 10.0.0.1 and 10.0.0.0/8 is trusted; `None` where they say
 /// nothing.
 ///
 /// # Errors
@@ -203,7 +203,9 @@ pub fn forwarded(headers: &Headers) -> Result<Option<Named>, Refusal> {
     let is_trusted =
         |address: IpAddr| matches!(address.to_canonical(), IpAddr::V4(address) if address.octets()[0] == 10);
     let peer = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1)), 1);
-    let resolved = super::forwarded::resolve(headers, peer, ProxyFields::Either, is_trusted)?;
+    let fields =
+        [ProxyField::Forwarded, ProxyField::XForwardedFor, ProxyField::XForwardedProto, ProxyField::XForwardedHost];
+    let resolved = super::forwarded::resolve(headers, peer, &fields, is_trusted)?;
     Ok(resolved.map(|said| (said.client, said.host.map(String::from), said.secure)))
 }
 

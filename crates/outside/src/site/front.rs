@@ -5,7 +5,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use super::ToHttps;
-use crate::config::{Config, ProxyFields};
+use crate::config::{Config, ProxyField};
 use crate::error::Refusal;
 use crate::message::{HostSet, NO_ADDRESS, Request, Response, TrustedProxy};
 use crate::protocol::forwarded;
@@ -18,7 +18,8 @@ pub(crate) struct Front {
     /// `None`: any.
     hosts: Option<HostSet>,
     proxies: Vec<TrustedProxy>,
-    fields: Option<ProxyFields>,
+    /// The fields in which they are believed.
+    fields: Vec<ProxyField>,
     /// Those who ask here know an address of the server, not its names.
     health_route: Option<Box<str>>,
     /// The value of Strict-Transport-Security.
@@ -33,7 +34,7 @@ impl Front {
             is_open: hosts.is_none() && config.trusted_proxies.is_empty(),
             hosts,
             proxies: config.trusted_proxies.clone(),
-            fields: Some(config.proxy_fields),
+            fields: config.proxy_fields.clone(),
             health_route: config.health_route.as_deref().map(Into::into),
             to_https: None,
             hsts: config.hsts.map(|time| format!("max-age={}", time.as_secs()).into()),
@@ -73,9 +74,9 @@ impl Front {
     }
 
     fn look(&self, request: &mut Request) -> Result<(), Refusal> {
-        if let (Some(fields), true) = (self.fields, self.trusts_peer(request)) {
+        if self.trusts_peer(request) {
             let is_trusted = |address| self.trusts(address);
-            let forwarded = forwarded::resolve(&request.headers, request.address, fields, is_trusted)?;
+            let forwarded = forwarded::resolve(&request.headers, request.address, &self.fields, is_trusted)?;
             request.forwarded = forwarded.map(Box::new);
         }
         match &self.hosts {
@@ -128,6 +129,10 @@ mod tests {
         Front::of(&Config::from_values(values.iter().map(|(name, value)| (*name, value.clone()))).unwrap())
     }
 
+    fn fields() -> (&'static str, Value) {
+        ("proxy_fields", list(&["X-Forwarded-For", "X-Forwarded-Host"]))
+    }
+
     fn received(front: &Front, peer: &str, target: &str, headers: &[(&str, &str)]) -> Result<Request, u16> {
         let headers: Vec<(&str, &[u8])> = headers.iter().map(|(name, value)| (*name, value.as_bytes())).collect();
         let address = peer.parse().unwrap();
@@ -168,7 +173,8 @@ mod tests {
     #[test]
     fn only_those_who_came_by_tls_are_held_to_it() {
         let proxies = ("trusted_proxies", list(&["127.0.0.1"]));
-        let strict = front(&[("hsts", Value::Owned("30d".into())), proxies]);
+        let fields = ("proxy_fields", list(&["X-Forwarded-Proto"]));
+        let strict = front(&[("hsts", Value::Owned("30d".into())), proxies, fields]);
         let said = |front: &Front, request: Option<&Request>, is_secure, set: Option<&str>| {
             let mut response = Response::new(200);
             if let Some(value) = set {
@@ -214,7 +220,7 @@ mod tests {
     #[test]
     fn only_trusted_peers_are_believed() {
         let said = [("Host", "inner"), ("X-Forwarded-For", "203.0.113.7"), ("X-Forwarded-Host", "a.example")];
-        let trusting = front(&[("trusted_proxies", list(&["127.0.0.0/8", "unix"]))]);
+        let trusting = front(&[("trusted_proxies", list(&["127.0.0.0/8", "unix"])), fields()]);
         for (peer, client, host) in [
             ("127.0.0.1:1", "203.0.113.7:0", "a.example"),
             ("[::ffff:127.0.0.1]:1", "203.0.113.7:0", "a.example"),
@@ -235,8 +241,17 @@ mod tests {
     }
 
     #[test]
+    fn a_proxy_is_believed_about_the_client_alone_unless_more_is_named() {
+        let trusting = front(&[("trusted_proxies", list(&["127.0.0.1"]))]);
+        let sent = [("X-Forwarded-For", "203.0.113.7"), ("X-Forwarded-Host", "evil"), ("X-Forwarded-Proto", "https")];
+        let request = received(&trusting, "127.0.0.1:1", "/", &[&[("Host", "a.example")], &sent[..]].concat()).unwrap();
+        assert_eq!((request.address().to_string().as_str(), request.host()), ("203.0.113.7:0", "a.example"));
+        assert_eq!(request.scheme(), "http");
+    }
+
+    #[test]
     fn what_is_forwarded_is_what_is_checked() {
-        let front = front(&[("trusted_proxies", list(&["::1"])), ("allowed_hosts", list(&["a.example"]))]);
+        let front = front(&[("trusted_proxies", list(&["::1"])), ("allowed_hosts", list(&["a.example"])), fields()]);
         let ask = |forwarded: &str| {
             received(&front, "[::1]:1", "/", &[("Host", "a.example"), ("X-Forwarded-Host", forwarded)])
         };

@@ -10,8 +10,10 @@ type Case<'a> = (&'a [(&'a str, &'a str)], Said<'a>);
 
 const PEER: &str = "10.0.0.9:4711";
 const NOBODY: &str = "0.0.0.0:0";
+const CUSTOMARY: [ProxyField; 3] = [FOR, PROTO, HOST];
+const EVERY: [ProxyField; 4] = [ProxyField::Forwarded, FOR, PROTO, HOST];
 
-fn check(fields: ProxyFields, cases: &[Case<'_>]) {
+fn check(fields: &[ProxyField], cases: &[Case<'_>]) {
     let trusted: Vec<TrustedProxy> =
         ["10.0.0.0/8", "fd00::/8"].iter().map(|network| network.parse().unwrap()).collect();
     for (sent, expected) in cases {
@@ -34,16 +36,13 @@ fn client(address: &str) -> Said<'_> {
 
 #[test]
 fn nothing_said() {
-    check(
-        ProxyFields::Either,
-        &[(&[], Ok(None)), (&[("X-Forwarded", "for=1.1.1.1"), ("X-Real-IP", "1.1.1.1")], Ok(None))],
-    );
+    check(&EVERY, &[(&[], Ok(None)), (&[("X-Forwarded", "for=1.1.1.1"), ("X-Real-IP", "1.1.1.1")], Ok(None))]);
 }
 
 #[test]
 fn customary_fields() {
     check(
-        ProxyFields::Either,
+        &EVERY,
         &[
             (&[("X-Forwarded-For", "203.0.113.7")], client("203.0.113.7:0")),
             (&[("x-forwarded-for", " 203.0.113.7:81 ")], client("203.0.113.7:81")),
@@ -113,7 +112,7 @@ fn customary_fields() {
 #[test]
 fn the_standard_field() {
     check(
-        ProxyFields::Either,
+        &EVERY,
         &[
             (&[("Forwarded", "for=192.0.2.43")], client("192.0.2.43:0")),
             (&[("forwarded", "For=\"192.0.2.43:47011\"")], client("192.0.2.43:47011")),
@@ -174,12 +173,32 @@ fn whose_fields_they_are() {
     let standard: &[(&str, &str)] = &[("Forwarded", "for=1.1.1.1;host=a.example")];
     let customary: &[(&str, &str)] = &[("X-Forwarded-Proto", "https")];
     let mixed: &[(&str, &str)] = &[("Forwarded", "for=1.1.1.1"), ("X-Forwarded-Host", "evil.example")];
-    check(ProxyFields::Either, &[(both, Err(400)), (mixed, Err(400))]);
-    check(ProxyFields::Forwarded, &[(both, client("1.1.1.1:0")), (mixed, client("1.1.1.1:0")), (customary, Ok(None))]);
+    check(&EVERY, &[(both, Err(400)), (mixed, Err(400))]);
     check(
-        ProxyFields::XForwarded,
+        &[ProxyField::Forwarded],
+        &[(both, client("1.1.1.1:0")), (mixed, client("1.1.1.1:0")), (customary, Ok(None))],
+    );
+    check(
+        &CUSTOMARY,
         &[(both, client("2.2.2.2:0")), (mixed, Ok(Some((PEER, Some("evil.example"), None)))), (standard, Ok(None))],
     );
+}
+
+/// A proxy that sets one field hands the others on as a client sent them.
+#[test]
+fn what_is_not_listed_is_not_believed() {
+    let sent: &[(&str, &str)] = &[
+        ("X-Forwarded-For", "203.0.113.7"),
+        ("X-Forwarded-Proto", "https"),
+        ("X-Forwarded-Host", "evil.example"),
+        ("Forwarded", "for=1.1.1.1;host=evil.example;proto=https"),
+    ];
+    check(&[FOR], &[(sent, client("203.0.113.7:0")), (&sent[1..], Ok(None)), (&sent[..3], client("203.0.113.7:0"))]);
+    check(&[FOR, PROTO], &[(sent, Ok(Some(("203.0.113.7:0", None, Some(true)))))]);
+    check(&[HOST], &[(sent, Ok(Some((PEER, Some("evil.example"), None))))]);
+    check(&[], &[(sent, Ok(None))]);
+    // Malformed, but not read.
+    check(&[FOR], &[(&[("X-Forwarded-Host", "a b")], Ok(None))]);
 }
 
 #[test]
@@ -189,7 +208,7 @@ fn long_fields_take_linear_time() {
         let mut headers = Headers::new();
         headers.append("Forwarded", &value).unwrap();
         let asked = std::cell::Cell::new(0);
-        let resolved = resolve(&headers, PEER.parse().unwrap(), ProxyFields::Either, |_| {
+        let resolved = resolve(&headers, PEER.parse().unwrap(), &EVERY, |_| {
             asked.set(asked.get() + 1);
             true
         });
