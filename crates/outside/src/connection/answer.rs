@@ -22,7 +22,12 @@ impl Connection {
             self.ask().await?;
         }
         if !self.awaited.is_empty() {
-            self.exchanges = self.collect().await?;
+            let mut arrived = self.collect().await?;
+            match self.exchanges.is_empty() {
+                true => self.exchanges = arrived,
+                // Before them are some that were not begun, because those before these filled the memory that answers may have.
+                false => self.exchanges.append(&mut arrived),
+            }
         }
         if self.incoming.is_some() {
             self.end_incoming();
