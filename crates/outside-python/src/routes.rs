@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 
-use outside::{Handler, HostPattern};
+use outside::{Handler, HostPattern, Sizes};
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -125,7 +125,7 @@ pub(crate) fn engine_handler(
     }
     need_loop(py, &shared)?;
     let coroutine = Arc::new(Coroutine { function, shared, plan });
-    Ok(Handler::Elsewhere(Arc::new(AsyncFunction { coroutine, streaming })))
+    Ok(Handler::Elsewhere(Arc::new(AsyncFunction { coroutine, streaming, sizes: Sizes::default() })))
 }
 
 /// The asyncio loop will be wanted when the server runs, or is now.

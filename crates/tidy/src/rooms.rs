@@ -23,6 +23,7 @@ pub const ROOMS: &[&str] = &[
     "content",
     "protocol",
     "config",
+    "budget",
     "message",
     "error",
 ];

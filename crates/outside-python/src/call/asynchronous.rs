@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex};
 use std::task::{Wake, Waker};
 use std::time::{Duration, Instant};
 
-use outside::{Elsewhere, Error, Pull, Reply, Ticket};
+use outside::{Elsewhere, Error, Pull, Reply, Sizes, Ticket};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
@@ -97,6 +97,7 @@ pub(crate) struct AsyncFunction {
     pub(crate) coroutine: Arc<Coroutine>,
     /// Does it take content while it comes in?
     pub(crate) streaming: bool,
+    pub(crate) sizes: Sizes,
 }
 
 /// Numbers what the loop is asked to do.
@@ -283,6 +284,10 @@ impl Elsewhere for AsyncFunction {
 
     fn takes_pieces(&self) -> bool {
         self.streaming
+    }
+
+    fn sizes(&self) -> Option<&Sizes> {
+        Some(&self.sizes)
     }
 
     fn cancel(&self, ticket: Ticket) {

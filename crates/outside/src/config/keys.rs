@@ -422,6 +422,18 @@ pub static KEYS: &[Key] = &[
         apply: |config, value| whole(value, 0, i64::MAX, |n| config.min_rate = n as u64),
     },
     Key {
+        name: "max_unsent_mb",
+        default: Value::None,
+        allowed: "a number of MiB from 1 to 1048576, or None: a quarter of the memory of the machine or container",
+        apply: |config, value| mebibytes(value, &mut config.max_unsent),
+    },
+    Key {
+        name: "max_unsent_per_connection_mb",
+        default: Value::None,
+        allowed: "a number of MiB from 1 to 1048576, or None: 4, or max_unsent_mb if that is less",
+        apply: |config, value| mebibytes(value, &mut config.max_unsent_per_connection),
+    },
+    Key {
         name: "max_request_line",
         default: Value::Integer(8192),
         allowed: "a whole number of bytes from 64 to 1048576",

@@ -11,6 +11,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
+use crate::budget::quarter_of_memory;
 use crate::error::Error;
 use crate::message::{Cors, FormLimits, HostPattern, SecurityHeaders, TrustedProxy};
 pub use keys::{KEYS, Key};
@@ -48,6 +49,8 @@ pub struct Config {
     pub body_stall_timeout: Duration,
     pub write_stall_timeout: Duration,
     pub min_rate: u64,
+    pub max_unsent: Option<usize>,
+    pub max_unsent_per_connection: Option<usize>,
     pub max_request_line: usize,
     pub max_header_fields: usize,
     pub max_header_size: usize,
@@ -174,6 +177,8 @@ impl Default for Config {
             body_stall_timeout: Duration::ZERO,
             write_stall_timeout: Duration::ZERO,
             min_rate: 0,
+            max_unsent: None,
+            max_unsent_per_connection: None,
             max_request_line: 0,
             max_header_fields: 0,
             max_header_size: 0,
@@ -226,7 +231,39 @@ impl Config {
                 }
             }
         }
+        if let Err(fault) = config.check() {
+            faults.push(fault.to_string());
+        }
         if faults.is_empty() { Ok(config) } else { Err(Error::new(faults.join("\n"))) }
+    }
+
+    /// Bytes of answers that clients have not taken, of all connections together.
+    pub(crate) fn most_unsent(&self) -> usize {
+        self.max_unsent.unwrap_or_else(quarter_of_memory)
+    }
+
+    /// The same of one connection.
+    pub(crate) fn most_unsent_per_connection(&self) -> usize {
+        const USUAL: usize = 4 << 20;
+        self.max_unsent_per_connection.unwrap_or_else(|| self.max_unsent.map_or(USUAL, |most| most.min(USUAL)))
+    }
+
+    /// Refuses bounds that cannot work together.
+    ///
+    /// # Errors
+    /// One message with a line for each.
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        let Some(connection) = self.max_unsent_per_connection else { return Ok(()) };
+        let process = self.most_unsent();
+        if connection <= process {
+            return Ok(());
+        }
+        let mib = |bytes: usize| bytes as f64 / 1_048_576.0;
+        Err(Error::new(format!(
+            "config[\"max_unsent_per_connection_mb\"] is {}; allowed: at most config[\"max_unsent_mb\"], which is {}",
+            mib(connection),
+            mib(process)
+        )))
     }
 
     /// The files of all certificates, the one of `ssl_certfile` first.
@@ -256,6 +293,23 @@ mod tests {
         for key in KEYS {
             assert!((key.apply)(&mut config, &key.default), "{}", key.name);
         }
+    }
+
+    #[test]
+    fn bounds_that_cannot_work_together() {
+        let bounds = |process: Value, connection: Value| {
+            let values = [("max_unsent_per_connection_mb", connection), ("max_unsent_mb", process)];
+            Config::from_values(values).map(|config| (config.most_unsent(), config.most_unsent_per_connection()))
+        };
+        assert_eq!(bounds(Value::Integer(64), Value::Integer(64)).unwrap(), (64 << 20, 64 << 20));
+        assert_eq!(bounds(Value::Integer(2), Value::None).unwrap(), (2 << 20, 2 << 20));
+        assert_eq!(bounds(Value::None, Value::None).unwrap().1, 4 << 20);
+        let text = bounds(Value::Integer(32), Value::Float(64.5)).unwrap_err().to_string();
+        for part in ["\"max_unsent_per_connection_mb\"] is 64.5", "\"max_unsent_mb\"], which is 32"] {
+            assert!(text.contains(part), "{part} in {text}");
+        }
+        assert!(bounds(Value::None, Value::Integer(1 << 20)).is_err(), "more than a quarter of the memory");
+        assert!(bounds(Value::Integer(0), Value::None).is_err());
     }
 
     #[test]

@@ -109,6 +109,14 @@ pub(super) fn each<T: std::str::FromStr>(value: &Value, into: &mut Vec<T>) -> bo
     read.map(|read| *into = read).is_some()
 }
 
+pub(super) fn mebibytes(value: &Value, into: &mut Option<usize>) -> bool {
+    if let Value::None = value {
+        *into = None;
+        return true;
+    }
+    number(value, 1.0, 1_048_576.0, |n| *into = Some((n * 1_048_576.0) as usize))
+}
+
 pub(super) fn seconds(value: &Value, into: &mut Duration) -> bool {
     number(value, 0.001, 1e6, |n| *into = Duration::from_secs_f64(n))
 }

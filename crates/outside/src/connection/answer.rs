@@ -10,7 +10,7 @@ use super::buffer::Input;
 use super::coding::is_worth_encoding;
 use super::desk::Awaited;
 use super::{Connection, Handle, Stop, Waiting, poll_read};
-use crate::executor::{Exchange, Work};
+use crate::executor::{Exchange, MOST_HELD, Work};
 use crate::handler::Elsewhere;
 use crate::message::Request;
 use crate::transport::Stream;
@@ -45,11 +45,19 @@ impl Connection {
         Ok(())
     }
 
-    /// Answers every exchange, or hands all of them to the executor.
+    /// Answers every exchange, or hands all of them to the executor; those for whose answers there is no memory before others have
+    /// been taken are left for later.
     async fn ask(&mut self) -> Result<(), Stop> {
         self.desk.service.site.refresh(&mut self.desk.site);
         let mut exchanges = std::mem::take(&mut self.exchanges);
-        for exchange in &mut exchanges {
+        exchanges.append(&mut self.later);
+        let mut held = 0;
+        for index in 0..exchanges.len() {
+            if held > MOST_HELD {
+                self.later = exchanges.split_off(index);
+                break;
+            }
+            let exchange = &mut exchanges[index];
             let mut awaited = self.desk.route(exchange);
             if let Some(Awaited::Gate(gate)) = awaited {
                 let is_in_time = self.desk.ask_gate(gate, exchange, |context| self.desk.poll_order(context)).await?;
@@ -62,6 +70,7 @@ impl Connection {
                 Some(Awaited::WebSocket(websocket)) => self.open_websocket(websocket, exchange),
                 Some(Awaited::Files(files, below)) => self.desk.answer_with_file(&files, below, exchange).await?,
             }
+            held += exchange.held();
         }
         if exchanges.iter().any(Exchange::is_open) {
             let pooled = exchanges.iter().any(|exchange| self.desk.wants_pool(&exchange.work));
@@ -102,7 +111,7 @@ impl Connection {
         }
         self.miss_deadline(first.as_deref());
         // What is late arrives where nobody looks.
-        self.mailbox = Arc::default();
+        self.mailbox = self.desk.mailbox();
         let awaited = std::mem::take(&mut self.awaited).into_iter();
         let mut late: Vec<_> = awaited.map(|request| Exchange::new(request, Work::Status(504, None))).collect();
         late.iter_mut().for_each(|exchange| self.desk.settle_alone(exchange));

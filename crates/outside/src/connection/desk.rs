@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use super::Service;
 use super::handle::{Handle, Stop, Waiting};
+use crate::budget::{Account, Reserved};
 use crate::error::Error;
 use crate::executor::{Exchange, Held, Job, Mailbox, Work};
 use crate::files::Files;
@@ -31,6 +32,8 @@ pub(super) struct Desk {
     /// The deadline of whatever is waited for, and orders to end.
     pub(super) handle: Arc<Handle>,
     pub(super) site: (u64, Arc<Snapshot>),
+    /// What counts the answers of the connection.
+    pub(super) account: Arc<Account>,
     /// What is kept as long as anything runs on behalf of who asks, wanted or not.
     pub(super) held: Option<Arc<dyn Held>>,
     /// What whoever came here gets.
@@ -48,9 +51,9 @@ pub(super) enum Awaited {
 }
 
 impl Desk {
-    pub(super) fn new(service: Arc<Service>, handle: Arc<Handle>) -> Self {
+    pub(super) fn new(service: Arc<Service>, handle: Arc<Handle>, account: Arc<Account>) -> Self {
         let site = (u64::MAX, service.site.snapshot());
-        Self { service, handle, site, held: None, door: Door::Site }
+        Self { service, handle, site, account, held: None, door: Door::Site }
     }
 
     /// Finds out who answers, and answers what can be answered here and now. Returns who has to be waited for.
@@ -239,7 +242,7 @@ impl Desk {
 
     /// A mailbox for one job.
     pub(super) fn mailbox(&self) -> Arc<Mailbox> {
-        Arc::new(self.held.clone().map_or_else(Mailbox::default, Mailbox::holding))
+        Arc::new(Mailbox::of(Arc::clone(&self.account), self.held.clone()))
     }
 
     /// From now on the deadline is that of a handler.
@@ -299,7 +302,10 @@ impl Desk {
         let mailbox = self.mailbox();
         let (executor, letter) = (Arc::clone(&self.service.executor), Arc::clone(&mailbox));
         let reply = Reply::new(move |answer| {
-            executor.post(letter, vec![Exchange::new(None, Work::Settle(answer))]);
+            let mut answered = Exchange::new(None, Work::Settle(answer));
+            // Here, and not where it is waited for: many may come back before one is taken.
+            letter.count(&mut answered);
+            executor.post(letter, vec![answered]);
         });
         let ticket = handler.submit(Arc::clone(&request), reply);
         self.limit_handler();
@@ -312,8 +318,14 @@ impl Desk {
         match answered {
             Ok(exchanges) => {
                 for answer in exchanges {
-                    if let Work::Settle(answer) = answer.work {
-                        self.offer(exchange, answer);
+                    let size = answer.held();
+                    match answer.work {
+                        Work::Settle(settled) => {
+                            handler.sizes().into_iter().for_each(|sizes| sizes.learn(size));
+                            exchange.is_counted = answer.is_counted;
+                            self.offer(exchange, settled);
+                        }
+                        work => exchange.work = work,
                     }
                 }
                 Ok(true)
@@ -347,6 +359,39 @@ impl Desk {
         .await;
         self.handle.clear_deadline();
         done
+    }
+
+    /// Room for an answer of this size, unless the client is `gone` before there is.
+    pub(super) async fn await_room(
+        &self,
+        bytes: usize,
+        mut gone: impl FnMut(&mut Context<'_>) -> Poll<Stop>,
+    ) -> Result<Reserved, Stop> {
+        let mut room = std::pin::pin!(self.account.reserved(bytes));
+        poll_fn(|context| match room.as_mut().poll(context) {
+            Poll::Ready(room) => Poll::Ready(Ok(room)),
+            Poll::Pending => gone(context).map(Err),
+        })
+        .await
+    }
+
+    /// The answer of this exchange has to wait for room. If it is gone and the request is safe, it is made again (RFC 9110
+    /// section 9.2.1: that has no effect); after any other, the client gets 503.
+    pub(super) fn make_room(&self, exchange: &mut Exchange) {
+        let Work::NoRoom = exchange.work else { return };
+        self.complain_of_room();
+        exchange.is_counted = false;
+        exchange.work = Work::Done;
+        if !exchange.request.as_ref().is_some_and(|request| request.is_safe() && !request.is_streamed()) {
+            let reason = "this connection takes its answers more slowly than it asks for them";
+            exchange.work = Work::Status(503, Some(reason.to_owned()));
+        }
+    }
+
+    /// Says in the log that an answer had no room.
+    pub(super) fn complain_of_room(&self) {
+        let what = "a connection that takes its answers more slowly than it asks for them";
+        self.service.log.complain("max_unsent_per_connection_mb", what);
     }
 
     /// Waits until all that was logged has reached the sink; the sink may block, so it is called beside the event loop.

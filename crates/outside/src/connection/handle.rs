@@ -7,6 +7,8 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Waker};
 use std::time::{Duration, Instant};
 
+use crate::budget::Taker;
+
 /// Why a connection is to end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
@@ -156,6 +158,13 @@ impl Handle {
     /// The connection keeps its place.
     pub(crate) fn set_busy(&self) {
         self.yields_since.store(NEVER, Ordering::Relaxed);
+    }
+}
+
+/// A connection of either version of HTTP ends without another word.
+impl Taker for Handle {
+    fn give_way(&self) {
+        self.give(Order::Cut);
     }
 }
 

@@ -41,6 +41,7 @@ use handle::{Stop, Waiting};
 use handshake::Greeting;
 pub(crate) use handshake::Handshakes;
 
+use crate::budget::{Account, Budget};
 use crate::config::Config;
 use crate::executor::{Exchange, Executor, Mailbox};
 use crate::log::{Log, client_text};
@@ -71,6 +72,8 @@ pub(crate) struct Service {
     /// The subscribers among its WebSockets.
     pub(crate) room: Arc<Room>,
     pub(crate) deflate: Arc<DeflatePool>,
+    /// What all connections may hold of answers.
+    pub(crate) budget: Arc<Budget>,
     pub(crate) handshakes: Handshakes,
 }
 
@@ -115,6 +118,8 @@ pub(crate) struct Connection {
     head_since: u64,
     /// Requests that are being answered, in order.
     exchanges: Vec<Exchange>,
+    /// Those behind them that are not asked for before something of the answers has been taken.
+    later: Vec<Exchange>,
     /// The requests of those that the executor is at, behind them.
     awaited: Vec<Option<Arc<Request>>>,
     /// A head behind them that has to wait for their answers.
@@ -171,18 +176,22 @@ impl Connection {
             handle.give(Order::Drain);
         }
         let keep_alive = service.config.keep_alive;
+        // Answers are made one after another: what they take has its bound there.
+        let account = Account::new(&service.budget, usize::MAX, Arc::clone(&handle) as _);
+        let desk = Desk { door, ..Desk::new(Arc::clone(&service), handle, account) };
         Self {
             stream,
             address,
             client: client_text(address),
             seat: Seat { service: Arc::clone(&service), number, is_websocket: false, _of_address: of_address },
-            desk: Desk { door, ..Desk::new(service, handle) },
-            mailbox: Arc::default(),
+            mailbox: desk.mailbox(),
+            desk,
             input: Input::default(),
             scanner: HeadScanner::default(),
             head_is_timed: false,
             head_since: 0,
             exchanges: Vec::new(),
+            later: Vec::new(),
             awaited: Vec::new(),
             pending: None,
             received: 0,
@@ -244,7 +253,7 @@ impl Connection {
     async fn converse(&mut self) -> Result<bool, Stop> {
         while self.receive().await? {
             // More than once if the answers are too large to be held together, or come late.
-            while !self.exchanges.is_empty() || !self.awaited.is_empty() {
+            while !self.exchanges.is_empty() || !self.awaited.is_empty() || !self.later.is_empty() {
                 self.answer().await?;
                 self.send().await?;
             }
@@ -324,6 +333,7 @@ impl Connection {
                     return Poll::Ready(Err(stop));
                 }
                 // What the socket took before is to the client's credit, whichever answer it belongs to.
+                self.desk.account.note_taken(usize::try_from(self.written).unwrap_or(usize::MAX));
                 let since = *transfer.waited_since.get_or_insert_with(|| self.desk.service.clock.now());
                 self.set_transfer_deadline(since, self.written, self.desk.service.config.write_stall_timeout);
                 Poll::Pending

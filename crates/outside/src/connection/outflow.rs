@@ -11,6 +11,7 @@ use bytes::Bytes;
 
 use super::desk::Desk;
 use super::handle::Stop;
+use crate::budget::SMALL;
 use crate::executor::{Exchange, Mailbox, Work};
 use crate::log::Level;
 use crate::message::{BodyStream, KeepAlive, PieceFuture, Pull};
@@ -58,11 +59,20 @@ impl Desk {
         mut gone: impl FnMut(&mut Context<'_>) -> Poll<Stop>,
     ) -> Result<Option<Bytes>, Stop> {
         loop {
-            let (stream, pull) = match std::mem::replace(&mut flow.state, State::Over) {
+            let (stream, pull, is_counted) = match std::mem::replace(&mut flow.state, State::Over) {
                 State::Over => return Ok(None),
+                // No piece is made for a connection that holds too much of others.
+                State::Idle(stream) if self.account.is_full() && !stream.is_counted() => {
+                    if let Err(stop) = self.await_room(0, &mut gone).await {
+                        self.discard(stream);
+                        return Err(stop);
+                    }
+                    flow.state = State::Idle(stream);
+                    continue;
+                }
                 State::Idle(mut stream) if stream.is_elsewhere() => {
-                    let pull = stream.pull();
-                    (stream, pull)
+                    let (pull, is_counted) = (stream.pull(), stream.is_counted());
+                    (stream, pull, is_counted)
                 }
                 State::Idle(stream) => {
                     let mailbox = self.mailbox();
@@ -77,9 +87,13 @@ impl Desk {
                         None => self.poll_order(context).map(Err),
                     });
                     match arrived.await {
-                        Ok(Some(Exchange { work: Work::Pulled(stream, pull), was_slow, .. })) => {
+                        Ok(Some(Exchange { work: Work::Pulled(stream, pull), was_slow, is_counted, .. })) => {
                             flow.pooled |= was_slow;
-                            (stream, pull)
+                            (stream, pull, is_counted)
+                        }
+                        Ok(Some(Exchange { work: Work::Pull(stream), .. })) => {
+                            flow.state = State::Idle(stream);
+                            continue;
                         }
                         Ok(Some(_)) => return Err(Stop::Gone),
                         Ok(None) => {
@@ -98,7 +112,10 @@ impl Desk {
                         Poll::Pending => gone(context).map(Err),
                     });
                     match arrived.await {
-                        Ok(Some(pull)) => (stream, pull),
+                        Ok(Some(pull)) => {
+                            let is_counted = stream.is_counted();
+                            (stream, pull, is_counted)
+                        }
                         Ok(None) => {
                             flow.state = State::Coming(stream, piece);
                             return Ok(flow.keep_alive.map(|it| Bytes::from_static(it.piece)));
@@ -112,7 +129,16 @@ impl Desk {
             };
             match pull {
                 Pull::Later(piece) => flow.state = State::Coming(stream, piece),
+                Pull::Piece(piece) if is_counted || piece.len() <= SMALL => {
+                    flow.state = State::Idle(stream);
+                    return Ok(Some(piece));
+                }
                 Pull::Piece(piece) => {
+                    let Ok(piece) = self.account.count(piece) else {
+                        self.discard(stream);
+                        self.complain_of_room();
+                        return Err(Stop::Gone);
+                    };
                     flow.state = State::Idle(stream);
                     return Ok(Some(piece));
                 }

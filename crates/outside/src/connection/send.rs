@@ -31,7 +31,7 @@ impl Connection {
         let hooks_wait = self.desk.site.1.hooks.as_ref().is_some_and(|hooks| hooks.wants_after());
         let mut seen = Vec::new();
         let mut result = Ok(());
-        let more_follow = !rest.is_empty() || !self.awaited.is_empty();
+        let more_follow = !rest.is_empty() || !self.awaited.is_empty() || !self.later.is_empty();
         let last = if more_follow { usize::MAX } else { exchanges.len().saturating_sub(1) };
         for (index, exchange) in exchanges.iter_mut().enumerate() {
             let Work::Answered(mut response) = std::mem::replace(&mut exchange.work, Work::Done) else { continue };
@@ -48,6 +48,7 @@ impl Connection {
             if result.is_err() || (!self.keep_alive && index < last && self.is_past_content_until_close) {
                 rest.clear();
                 self.awaited.clear();
+                self.later.clear();
                 break;
             }
         }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::Mailbox;
+use crate::budget::Account;
 use crate::error::Error;
 use crate::files::{Answer, Entry, Excluded, FileContent, NO_DESCRIPTOR, Patience, Unopened, answer, check};
 use crate::handler::{Function, Reactor};
@@ -66,6 +67,8 @@ pub(crate) struct Exchange {
     pub(crate) file: Option<Arc<Entry>>,
     /// Has the coding of its content been chosen, or is it a file's own?
     pub(crate) is_encoded: bool,
+    /// Whether the memory of its answer is counted.
+    pub(crate) is_counted: bool,
     /// What of it is sent, once that is decided.
     pub(crate) content: Option<Box<FileContent>>,
     /// Fields that an answer with this error needs, whoever makes it.
@@ -101,6 +104,8 @@ pub(crate) enum Work {
     Pulled(Box<dyn BodyStream>, Pull),
     /// Came of it: nothing to be sent.
     Done,
+    /// Came of it: an answer for which the connection had no room, so that it is gone.
+    NoRoom,
 }
 
 impl Exchange {
@@ -111,6 +116,7 @@ impl Exchange {
             work,
             file: None,
             is_encoded: false,
+            is_counted: false,
             content: None,
             extra: None,
             is_admitted: false,
@@ -121,17 +127,49 @@ impl Exchange {
         }
     }
 
-    /// Bytes that this answer holds in memory until it is sent.
+    /// Bytes that this answer, or this piece of one, holds in memory until it is sent.
     pub(crate) fn held(&self) -> usize {
         match &self.work {
-            Work::Answered(Response { body: Body::Bytes(bytes), .. }) => bytes.len(),
+            Work::Answered(Response { body: Body::Bytes(bytes), .. })
+            | Work::Settle(Ok(Response { body: Body::Bytes(bytes), .. }))
+            | Work::Pulled(_, Pull::Piece(bytes)) => bytes.len(),
             _ => 0,
         }
     }
 
+    /// Counts the memory of its answer until that is freed; or lets go of the answer, if the connection holds too much already.
+    #[cold]
+    pub(crate) fn count(&mut self, account: &Arc<Account>) {
+        if self.is_counted {
+            return;
+        }
+        let bytes = match &mut self.work {
+            Work::Answered(Response { body: Body::Bytes(bytes), .. })
+            | Work::Settle(Ok(Response { body: Body::Bytes(bytes), .. })) => bytes,
+            // What becomes of a piece that has no room is for its flow to decide.
+            Work::Pulled(_, Pull::Piece(bytes)) if !account.is_full() => bytes,
+            _ => return,
+        };
+        self.is_counted = true;
+        match account.count(std::mem::take(bytes)) {
+            Ok(counted) => *bytes = counted,
+            Err(_) => self.work = Work::NoRoom,
+        }
+    }
+
+    /// Does it call for something new that may take memory?
+    pub(super) fn begins(&self) -> bool {
+        matches!(self.work, Work::Call(_) | Work::Status(..) | Work::Pull(_))
+    }
+
+    /// Is it for want of room that it has no answer?
+    pub(crate) fn lacks_room(&self) -> bool {
+        matches!(self.work, Work::NoRoom) || self.is_open()
+    }
+
     /// Is the executor still to do something?
     pub(crate) fn is_open(&self) -> bool {
-        !matches!(self.work, Work::Answered(_) | Work::Pulled(..) | Work::Done)
+        !matches!(self.work, Work::Answered(_) | Work::Pulled(..) | Work::Done | Work::NoRoom)
     }
 
     /// Does what is to be done. Runs user code, so it may block. Returns the function of a route if it was called.
@@ -271,6 +309,8 @@ impl Exchange {
     fn finish(&mut self, mut response: Response, site: &Snapshot, log: &Log) -> Work {
         if let Some(hooks) = &site.hooks {
             let request = self.request.as_ref();
+            // They may put other content into its place.
+            self.is_counted = false;
             let changed = catch_unwind(AssertUnwindSafe(|| hooks.before_send(request, &mut response)));
             let changed = changed.unwrap_or_else(|_| Err(Error::new("it panicked")));
             response = match changed.and_then(|()| self.prepare(response, site, log)) {

@@ -330,6 +330,10 @@ impl Executor {
         role: &mut Role,
         now: &mut Instant,
     ) -> Ended {
+        if mailbox.is_full() && exchange.begins() {
+            // It goes back as it came.
+            return Ended::Awaited;
+        }
         if !mailbox.begin() {
             return Ended::Abandoned;
         }
@@ -342,6 +346,7 @@ impl Executor {
         let call = self.begin_call(*role);
         self.perform(exchange, site, *role, now);
         self.end_call(call, role);
+        mailbox.count(exchange);
         mailbox.end()
     }
 
@@ -358,6 +363,7 @@ impl Executor {
         *now = ended;
         exchange.was_slow = elapsed >= SLOW;
         let Some(function) = called else { return };
+        function.learn(exchange.held());
         if !matches!(role, Role::Worker) {
             function.placement.end(self.reactor);
         }

@@ -9,6 +9,7 @@ use std::task::{Context, Waker};
 use super::Exchange;
 use super::reactor::lock;
 use super::sync::{AtomicU8, Mutex, Ordering};
+use crate::budget::{Account, SMALL};
 
 /// A connection's mailbox; one job at a time delivers to it.
 #[derive(Default)]
@@ -16,6 +17,8 @@ pub(crate) struct Mailbox {
     letter: Mutex<Letter>,
     state: AtomicU8,
     held: Option<Arc<dyn Held>>,
+    /// What counts the answers, if they are for a client.
+    account: Option<Arc<Account>>,
     /// Has that been let go of?
     is_over: bool,
     /// What the holder calls it, if what arrives goes to the holder.
@@ -59,20 +62,18 @@ pub(super) enum Ended {
 }
 
 impl Mailbox {
-    /// A mailbox that keeps this until the job is over, whoever waits for it.
-    pub(crate) fn holding(held: Arc<dyn Held>) -> Self {
-        Self { letter: Mutex::default(), state: AtomicU8::default(), held: Some(held), is_over: false, number: None }
+    /// A mailbox for answers to this client. What is `held` is kept until the job is over, whoever waits for it.
+    pub(crate) fn of(account: Arc<Account>, held: Option<Arc<dyn Held>>) -> Self {
+        let mut mailbox = Self::default();
+        (mailbox.held, mailbox.account) = (held, Some(account));
+        mailbox
     }
 
     /// One of many whose letters the same holder takes in: waiting for each by itself would cost more than its job.
-    pub(crate) fn numbered(held: Arc<dyn Held>, number: u64) -> Self {
-        Self {
-            letter: Mutex::default(),
-            state: AtomicU8::default(),
-            held: Some(held),
-            is_over: false,
-            number: Some(number),
-        }
+    pub(crate) fn numbered(account: Arc<Account>, held: Arc<dyn Held>, number: u64) -> Self {
+        let mut mailbox = Self::of(account, Some(held));
+        mailbox.number = Some(number);
+        mailbox
     }
 
     /// Uses such a one again for the same holder: its job is over, and nobody else has it.
@@ -88,6 +89,20 @@ impl Mailbox {
             && let Some(held) = &self.held
         {
             held.let_go();
+        }
+    }
+
+    /// Whether the client's connection holds so much of answers that nothing more may begin.
+    pub(super) fn is_full(&self) -> bool {
+        self.account.as_ref().is_some_and(|account| account.is_full())
+    }
+
+    /// Counts an answer that has come back, if it is large, or gives it up: see [`Exchange::count`].
+    pub(crate) fn count(&self, exchange: &mut Exchange) {
+        if exchange.held() > SMALL
+            && let Some(account) = &self.account
+        {
+            exchange.count(account);
         }
     }
 

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::task::AbortHandle;
 
-use super::{Elsewhere, Handler, IntoHandler, Reply, Ticket};
+use super::{Elsewhere, Handler, IntoHandler, Reply, Sizes, Ticket};
 use crate::error::Error;
 use crate::message::{IntoAnswer, Request};
 
@@ -59,6 +59,7 @@ impl Drop for Entry {
 struct Futures<F> {
     function: Arc<F>,
     tasks: Arc<Tasks>,
+    sizes: Sizes,
 }
 
 impl<F, U, A> Elsewhere for Futures<F>
@@ -82,6 +83,10 @@ where
         ticket
     }
 
+    fn sizes(&self) -> Option<&Sizes> {
+        Some(&self.sizes)
+    }
+
     fn cancel(&self, ticket: Ticket) {
         let task = self.tasks.lock().remove(&ticket);
         if let Some(task) = task {
@@ -97,6 +102,7 @@ where
     A: IntoAnswer + 'static,
 {
     fn into_handler(self) -> Result<Handler, Error> {
-        Ok(Handler::Elsewhere(Arc::new(Futures { function: Arc::new(self.0), tasks: Arc::default() })))
+        let (function, tasks) = (Arc::new(self.0), Arc::default());
+        Ok(Handler::Elsewhere(Arc::new(Futures { function, tasks, sizes: Sizes::default() })))
     }
 }

@@ -14,6 +14,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 pub use asynchronous::{Asynchronous, asynchronous};
 pub(crate) use placement::{Placement, Reactor, SLOW, Suspicion};
 
+use crate::budget::SMALL;
 use crate::error::Error;
 use crate::files::{Files, Folder};
 use crate::message::{IntoAnswer, Request, Response};
@@ -51,6 +52,11 @@ pub trait Elsewhere: Send + Sync {
     /// Does it take the content of a request while it comes in?
     fn takes_pieces(&self) -> bool {
         false
+    }
+
+    /// What is known of the sizes of its answers, if that is remembered.
+    fn sizes(&self) -> Option<&Sizes> {
+        None
     }
 }
 
@@ -118,8 +124,34 @@ pub struct Function {
     function: Box<dyn Inline>,
     pub(crate) placement: Placement,
     takes_pieces: bool,
-    /// Bytes of its last answer that was large.
-    large_answer: AtomicUsize,
+    sizes: Sizes,
+}
+
+/// The sizes of a handler's answers: what the next one is expected to have.
+#[derive(Debug, Default)]
+pub struct Sizes(AtomicUsize);
+
+impl Sizes {
+    /// Bytes that the next answer may have; 0 as long as all were small.
+    pub(crate) fn expected(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    /// Takes note of an answer of this size. The largest is expected, until there have been some dozens of small ones.
+    #[inline]
+    pub(crate) fn learn(&self, size: usize) {
+        let known = self.0.load(Ordering::Relaxed);
+        if size > SMALL || known != 0 {
+            self.learn_more(known, size);
+        }
+    }
+
+    #[cold]
+    fn learn_more(&self, known: usize, size: usize) {
+        let largest = size.max(known - known / 16);
+        // Threads may do this at the same time; a lost update costs nothing.
+        self.0.store(if largest > SMALL { largest } else { 0 }, Ordering::Relaxed);
+    }
 }
 
 impl Function {
@@ -136,7 +168,7 @@ impl Function {
     }
 
     fn with(function: impl Inline + 'static, placement: Placement, takes_pieces: bool) -> Arc<Self> {
-        Arc::new(Self { function: Box::new(function), placement, takes_pieces, large_answer: AtomicUsize::new(0) })
+        Arc::new(Self { function: Box::new(function), placement, takes_pieces, sizes: Sizes::default() })
     }
 
     pub(crate) fn call(&self, request: &Arc<Request>) -> Result<Response, Error> {
@@ -145,12 +177,12 @@ impl Function {
 
     /// Bytes that its next answer may have; 0 as long as all were small.
     pub(crate) fn expected_answer(&self) -> usize {
-        self.large_answer.load(Ordering::Relaxed)
+        self.sizes.expected()
     }
 
-    /// It has given a large answer.
-    pub(crate) fn note_large_answer(&self, bytes: usize) {
-        self.large_answer.store(bytes, Ordering::Relaxed);
+    /// It has given an answer of this size.
+    pub(crate) fn learn(&self, bytes: usize) {
+        self.sizes.learn(bytes);
     }
 }
 

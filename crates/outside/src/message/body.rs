@@ -60,6 +60,12 @@ pub trait BodyStream: Send {
         false
     }
 
+    /// Whether the memory of its pieces is counted already.
+    #[doc(hidden)]
+    fn is_counted(&self) -> bool {
+        false
+    }
+
     /// What is sent while no piece is there, so that whoever stands between takes the connection for alive. With it a
     /// piece may be waited for without end; without it for `process_timeout`.
     fn keep_alive(&self) -> Option<KeepAlive> {

@@ -173,6 +173,7 @@ impl Running {
             Doors::Listeners(listeners) => (listeners, None),
             Doors::Memory(handed) => (Listeners::default(), Some(handed)),
         };
+        config.check()?;
         let endpoints = listeners.endpoints();
         if endpoints.is_empty() && handed.is_none() {
             return Err(Error::new("nothing to listen on"));
@@ -373,6 +374,12 @@ async fn tick(service: Arc<Service>, control: Arc<Control>) {
         interval.tick().await;
         service.handles.tick(&service.clock);
         trim_memory();
+        if service.budget.has_ended_one() {
+            service.log.complain(
+                "max_unsent_mb",
+                "answers that clients do not take fill the memory they may: the slowest was cut",
+            );
+        }
         if service.executor.tick(service.config.termination_timeout) {
             control.is_replaced.store(true, Ordering::SeqCst);
             control.retire();

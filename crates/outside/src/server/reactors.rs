@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU8;
 use std::time::Instant;
 
+use crate::budget::Budget;
 use crate::config::{Config, MOST_REACTORS};
 use crate::connection::{Clock, Crowd, Handles, Handshakes, Order, Rank, Service};
 use crate::error::Error;
@@ -43,6 +44,7 @@ impl Reactors {
         })?;
         let deflate = Arc::<DeflatePool>::default();
         let front = Arc::new(front);
+        let budget = Budget::new(config.most_unsent());
         let mut reactors = Self(Vec::new());
         for reactor in 0..config.reactors.clamp(1, MOST_REACTORS) {
             let executor = match Executor::start(reactor, Arc::clone(host), Arc::clone(log), config.max_workers) {
@@ -65,6 +67,7 @@ impl Reactors {
                 stage: Arc::clone(stage),
                 room,
                 deflate: Arc::clone(&deflate),
+                budget: Arc::clone(&budget),
                 handshakes: Handshakes::default(),
             }));
         }

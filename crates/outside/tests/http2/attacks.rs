@@ -327,8 +327,9 @@ fn s21_large_answers_that_nobody_takes() {
     // Others on the same connection do not wait for that.
     client.send(&request(199, "/"));
     assert_eq!(client.frame_of(199).kind, HEADERS);
-    assert!(calls.load(std::sync::atomic::Ordering::SeqCst) <= 3, "{calls:?} calls");
-    assert!(resident() < memory + (6 << 20), "{} KiB more", (resident() - memory) >> 10);
+    // As many as fit into 4 MiB, and the first.
+    assert!(calls.load(std::sync::atomic::Ordering::SeqCst) <= 6, "{calls:?} calls");
+    assert!(resident() < memory + (10 << 20), "{} KiB more", (resident() - memory) >> 10);
     // As soon as the client takes what there is, the next one is made.
     client
         .send(&[frame(SETTINGS, 0, 0, &[0, 4, 0x10, 0, 0, 0]), frame(WINDOW_UPDATE, 0, 0, &[0x10, 0, 0, 0])].concat());

@@ -15,10 +15,10 @@ use super::Http2;
 use super::exchange::{Accepted, StreamExchange};
 use super::ledger::Call;
 use super::send::{Content, line, render};
-use super::shared::{MOST_WORKING, Permit, Unsent};
+use super::shared::{MOST_WORKING, Permit};
+use crate::budget::{Reserved, SMALL};
 use crate::error::Refusal;
 use crate::executor::{Exchange, Job, Mailbox, Work};
-use crate::handler::Handler;
 use crate::log::Moment;
 use crate::message::Body;
 use crate::protocol::http2::decode_request;
@@ -30,8 +30,6 @@ pub(super) struct Pending {
     pub(super) due: u64,
 }
 
-/// Content up to this size is sent by the connection's task, in bytes.
-const SMALL: usize = 16 << 10;
 /// So long may a stream wait until others are done, in milliseconds.
 const LONGEST_WAIT: u64 = 5000;
 
@@ -94,12 +92,12 @@ impl Http2 {
                 return false;
             }
             _ if is_simple && !exchange.is_open() => {
-                self.answer(vec![exchange], respond, None);
+                self.answer(vec![exchange], respond);
                 return true;
             }
             _ => {}
         }
-        let accepted = Accepted { exchange, respond, content, awaited, unsent: None };
+        let accepted = Accepted { exchange, respond, content, awaited, reserved: None };
         let waits = !self.pending.is_empty();
         let accepted = match waits {
             true => accepted,
@@ -123,29 +121,27 @@ impl Http2 {
 
     /// Begins with a request if there are a permit and room for its answer; else gives it back.
     fn try_to_begin(&mut self, mut accepted: Accepted) -> Option<Accepted> {
-        let expected = match &accepted.exchange.work {
-            Work::Call(function) => function.expected_answer(),
-            _ => 0,
-        };
-        if expected > 0 && accepted.unsent.is_none() {
-            accepted.unsent = self.shared.room(expected);
-            if accepted.unsent.is_none() {
+        if accepted.reserved.is_none()
+            && let Some(expected) = accepted.expected_answer()
+        {
+            accepted.reserved = self.shared.account.reserve(expected);
+            if accepted.reserved.is_none() {
                 return Some(accepted);
             }
         }
         if !self.shared.admit() {
-            accepted.unsent = None;
+            accepted.reserved = None;
             return Some(accepted);
         }
         match (&accepted.exchange.work, &accepted.content) {
-            (Work::Call(_), None) => self.call(accepted.exchange, accepted.respond, accepted.unsent),
+            (Work::Call(_), None) => self.call(accepted.exchange, accepted.respond, accepted.reserved),
             _ => self.give_task(accepted, Some(self.shared.permit())),
         }
         None
     }
 
     /// Calls the function that answers.
-    fn call(&mut self, mut exchange: Exchange, respond: SendResponse<Bytes>, unsent: Option<Unsent>) {
+    fn call(&mut self, mut exchange: Exchange, respond: SendResponse<Bytes>, reserved: Option<Reserved>) {
         let Some(request) = exchange.request.clone() else { return };
         let pooled = self.desk.wants_pool(&exchange.work);
         let began = exchange.began.take();
@@ -158,7 +154,10 @@ impl Http2 {
             }
             None => None,
         };
-        let mailbox = mailbox.unwrap_or_else(|| Arc::new(Mailbox::numbered(Arc::clone(&self.shared) as _, number)));
+        let mailbox = mailbox.unwrap_or_else(|| {
+            let account = Arc::clone(&self.shared.account);
+            Arc::new(Mailbox::numbered(account, Arc::clone(&self.shared) as _, number))
+        });
         let mut exchanges = self.emptied.pop().unwrap_or_default();
         exchanges.push(exchange);
         let job = Job { exchanges, site: Arc::clone(&self.desk.site.1), mailbox: Arc::clone(&mailbox) };
@@ -167,7 +166,7 @@ impl Http2 {
             false => self.jobs.push(job),
         }
         let due = self.desk.service.clock.now() + millis(self.desk.service.config.process_timeout);
-        self.calls.push(due, Call { respond, mailbox, request, began, unsent });
+        self.calls.push(due, Call { respond, mailbox, request, began, _reserved: reserved });
     }
 
     /// Gives the executor what has come up.
@@ -212,7 +211,11 @@ impl Http2 {
             // The exchange is the last that holds it, so that its memory is used again.
             drop(call.request);
             exchanges.iter_mut().for_each(|exchange| exchange.began = call.began);
-            self.answer(exchanges, call.respond, call.unsent);
+            let is_answered = !exchanges.iter().any(Exchange::lacks_room);
+            match is_answered {
+                true => self.answer(exchanges, call.respond),
+                false => self.ask_later(exchanges, call.respond),
+            }
             if let Some(empty) = Arc::get_mut(&mut call.mailbox).filter(|_| self.mailboxes.len() < MOST_WORKING) {
                 empty.let_go();
                 self.mailboxes.push(call.mailbox);
@@ -222,8 +225,18 @@ impl Http2 {
         has_news
     }
 
+    /// For the answer there was no room when it was to be made, or when it had come back: the request waits until there is.
+    fn ask_later(&mut self, mut exchanges: Vec<Exchange>, respond: SendResponse<Bytes>) {
+        let Some(mut exchange) = exchanges.pop() else { return };
+        self.desk.make_room(&mut exchange);
+        let awaited = self.desk.route(&mut exchange);
+        let accepted = Accepted { exchange, respond, content: None, awaited, reserved: None };
+        let due = self.desk.service.clock.now() + LONGEST_WAIT;
+        self.pending.push_back(Pending { accepted, due });
+    }
+
     /// Sends the answer that is all of these, if that is done at once; else gives the stream a task.
-    fn answer(&mut self, mut exchanges: Vec<Exchange>, mut respond: SendResponse<Bytes>, unsent: Option<Unsent>) {
+    fn answer(&mut self, mut exchanges: Vec<Exchange>, mut respond: SendResponse<Bytes>) {
         let Some(exchange) = exchanges.first_mut() else { return };
         let mut rest = None;
         if self.is_sent_at_once(exchange) {
@@ -249,7 +262,7 @@ impl Http2 {
             }
         }
         let Some(exchange) = exchanges.pop() else { return };
-        let accepted = Accepted { exchange, respond, content: None, awaited: None, unsent };
+        let accepted = Accepted { exchange, respond, content: None, awaited: None, reserved: None };
         match rest {
             Some((stream, bytes)) => drop(self.spawn(self.stream(accepted, None).run_sending(stream, bytes))),
             None => self.give_task(accepted, None),
@@ -264,20 +277,9 @@ impl Http2 {
             Body::Empty => 0,
             Body::File(_) | Body::Stream(_) => return false,
         };
-        if length > SMALL {
-            self.note_large_answer(exchange, length);
-        }
         let hooks_wait = self.desk.site.1.hooks.as_ref().is_some_and(|hooks| hooks.wants_after());
         let compresses = self.desk.service.config.compression && is_worth_encoding(exchange);
         length <= SMALL && !hooks_wait && !compresses && exchange.content.is_none()
-    }
-
-    /// The next calls of the function that has answered this will know what to expect.
-    fn note_large_answer(&self, exchange: &Exchange, bytes: usize) {
-        let route = exchange.request.as_ref().and_then(|request| self.desk.site.1.routes.find(request));
-        if let Some(Handler::Inline(function)) = route.map(|route| &route.handler) {
-            function.note_large_answer(bytes);
-        }
     }
 
     /// Writes the lines of what was answered, and keeps the memory.
@@ -316,10 +318,10 @@ impl Http2 {
             let mut exchange = Exchange::new(Some(call.request), Work::Status(504, None));
             exchange.began = call.began;
             let respond = call.respond;
-            self.give_task(Accepted { exchange, respond, content: None, awaited: None, unsent: None }, None);
+            self.give_task(Accepted { exchange, respond, content: None, awaited: None, reserved: None }, None);
         }
         // Who waits because of what the client does not take waits for the client.
-        while !self.shared.is_full() && self.pending.front().is_some_and(|pending| pending.due < now) {
+        while !self.shared.account.is_in_use() && self.pending.front().is_some_and(|pending| pending.due < now) {
             let Some(Pending { mut accepted, .. }) = self.pending.pop_front() else { break };
             let reason = "too many requests of this connection are being worked on";
             accepted.exchange.work = Work::Status(503, Some(reason.to_owned()));

@@ -15,10 +15,12 @@ use super::super::coding::is_worth_encoding;
 use super::super::desk::{Awaited, Desk};
 use super::super::handle::{Handle, Stop, Waiting};
 use super::inbound::Inbound;
-use super::shared::{Permit, Shared, Unsent};
+use super::shared::{Permit, Shared};
+use crate::budget::Reserved;
 use crate::connection::{DRAIN_TIME, Service};
 use crate::error::Refusal;
 use crate::executor::{Exchange, Work};
+use crate::handler::Sizes;
 use crate::protocol::http2::Announced;
 use crate::site::Snapshot;
 
@@ -29,8 +31,19 @@ pub(super) struct Accepted {
     /// What is still to come, and what the head says about it.
     pub(super) content: Option<(RecvStream, Announced)>,
     pub(super) awaited: Option<Awaited>,
-    /// What its answer takes of the memory for answers, if that is known.
-    pub(super) unsent: Option<Unsent>,
+    /// Room for its answer, if that may be large.
+    pub(super) reserved: Option<Reserved>,
+}
+
+impl Accepted {
+    /// Bytes that the answer of a handler may have; `None` if no handler is to be called.
+    pub(super) fn expected_answer(&self) -> Option<usize> {
+        match (&self.exchange.work, &self.awaited) {
+            (Work::Call(function), _) => Some(function.expected_answer()),
+            (_, Some(Awaited::Elsewhere(handler))) => Some(handler.sizes().map_or(0, Sizes::expected)),
+            _ => None,
+        }
+    }
 }
 
 /// A stream with a task of its own.
@@ -67,7 +80,7 @@ impl StreamExchange {
         client: Arc<[u8]>,
     ) -> Self {
         let (number, handle) = service.handles.add();
-        let mut desk = Desk::new(Arc::clone(service), handle);
+        let mut desk = Desk::new(Arc::clone(service), handle, Arc::clone(&shared.account));
         desk.site = site;
         desk.held = permit.map(|permit| permit as _);
         let seat = Seat { service: Arc::clone(service), number };
@@ -164,18 +177,55 @@ impl StreamExchange {
 
     /// Leaves the exchange answered.
     async fn answer(&mut self) -> Result<(), Stop> {
-        let Self { accepted: Accepted { exchange, respond, awaited, .. }, desk, inbound, .. } = self;
-        let mut gone = |context: &mut Context<'_>| match inbound {
-            Some(inbound) if !inbound.is_over() => inbound.poll(desk, respond, context),
-            _ => poll_gone(respond, &desk.handle, context),
-        };
-        let mut awaited = awaited.take();
-        if let Some(Awaited::Gate(gate)) = awaited {
-            desk.ask_gate(gate, exchange, &mut gone).await?;
-            desk.handle.forgive();
-            awaited = desk.route(exchange);
+        self.await_gate().await?;
+        loop {
+            self.await_room().await?;
+            self.ask().await?;
+            self.accepted.reserved = None;
+            if !self.accepted.exchange.lacks_room() {
+                break;
+            }
+            self.desk.make_room(&mut self.accepted.exchange);
+            self.accepted.awaited = self.desk.route(&mut self.accepted.exchange);
         }
-        match awaited {
+        let Self { accepted: Accepted { exchange, .. }, desk, .. } = self;
+        if desk.service.config.compression && is_worth_encoding(exchange) {
+            desk.encode(exchange).await?;
+        }
+        desk.dress(exchange);
+        Ok(())
+    }
+
+    async fn await_gate(&mut self) -> Result<(), Stop> {
+        let Self { accepted: Accepted { exchange, respond, awaited, .. }, desk, inbound, .. } = self;
+        if let Some(Awaited::Gate(gate)) = awaited {
+            let gone = |context: &mut Context<'_>| poll(inbound, desk, respond, context);
+            desk.ask_gate(Arc::clone(gate), exchange, gone).await?;
+            desk.handle.forgive();
+            *awaited = desk.route(exchange);
+        }
+        Ok(())
+    }
+
+    /// Waits until there is room for what the handler may answer.
+    async fn await_room(&mut self) -> Result<(), Stop> {
+        if self.accepted.reserved.is_some() {
+            return Ok(());
+        }
+        let expected = self.accepted.expected_answer();
+        let Self { accepted: Accepted { respond, reserved, .. }, desk, .. } = self;
+        if expected.is_some() || desk.account.is_full() {
+            let gone = |context: &mut Context<'_>| poll_gone(respond, &desk.handle, context);
+            *reserved = Some(desk.await_room(expected.unwrap_or(0), gone).await?);
+        }
+        Ok(())
+    }
+
+    /// Has the handler answer, or whatever answers in its place.
+    async fn ask(&mut self) -> Result<(), Stop> {
+        let Self { accepted: Accepted { exchange, respond, awaited, .. }, desk, inbound, .. } = self;
+        let mut gone = |context: &mut Context<'_>| poll(inbound, desk, respond, context);
+        match awaited.take() {
             Some(Awaited::Elsewhere(handler)) => {
                 desk.ask_elsewhere(&*handler, exchange, &mut gone).await?;
                 desk.handle.forgive();
@@ -203,20 +253,29 @@ impl StreamExchange {
                     request.iter().for_each(|request| desk.note_late(request));
                     exchange.began = began;
                     desk.settle_status(exchange, 504);
+                    if exchange.is_open() {
+                        // The page of a status that has a handler.
+                        let page = std::mem::replace(exchange, Exchange::new(None, Work::Done));
+                        *exchange = desk.execute(page, true, &mut gone).await?;
+                    }
                 }
                 Err(stop) => return Err(stop),
             }
         }
-        if exchange.is_open() {
-            // The page of a status that has a handler.
-            let page = std::mem::replace(exchange, Exchange::new(None, Work::Done));
-            *exchange = desk.execute(page, true, &mut gone).await?;
-        }
-        if desk.service.config.compression && is_worth_encoding(exchange) {
-            desk.encode(exchange).await?;
-        }
-        desk.dress(exchange);
         Ok(())
+    }
+}
+
+/// Ready when nobody is left to be answered; until then content that the handler takes moves on to it.
+fn poll(
+    inbound: &mut Option<Inbound>,
+    desk: &Desk,
+    respond: &mut SendResponse<Bytes>,
+    context: &mut Context<'_>,
+) -> Poll<Stop> {
+    match inbound {
+        Some(inbound) if !inbound.is_over() => inbound.poll(desk, respond, context),
+        _ => poll_gone(respond, &desk.handle, context),
     }
 }
 

@@ -10,7 +10,8 @@ use std::time::Instant;
 use bytes::Bytes;
 use h2::server::SendResponse;
 
-use super::shared::{MOST_WORKING, Unsent};
+use super::shared::MOST_WORKING;
+use crate::budget::Reserved;
 use crate::executor::Mailbox;
 use crate::message::Request;
 
@@ -20,7 +21,8 @@ pub(super) struct Call {
     pub(super) mailbox: Arc<Mailbox>,
     pub(super) request: Arc<Request>,
     pub(super) began: Option<Instant>,
-    pub(super) unsent: Option<Unsent>,
+    /// Room for its answer, if that may be large.
+    pub(super) _reserved: Option<Reserved>,
 }
 
 /// All of them.

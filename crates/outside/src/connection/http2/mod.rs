@@ -26,6 +26,7 @@ use h2::{Ping, PingPong, Reason, server};
 use super::desk::Desk;
 use super::handle::{Order, Stop, millis};
 use super::{Connection, DRAIN_BYTES, DRAIN_TIME, Seat};
+use crate::budget::Account;
 use crate::executor::{Exchange, Job, Mailbox};
 use calls::Pending;
 use ledger::Ledger;
@@ -84,10 +85,12 @@ pub(super) struct Http2 {
 impl Connection {
     /// Goes on as another task that speaks HTTP/2.
     pub(super) fn into_http2(self) -> impl Future<Output = ()> + Send {
-        let Connection { stream, input, desk, seat, address, client, .. } = self;
+        let Connection { stream, input, mut desk, seat, address, client, .. } = self;
         async move {
             let is_secure = stream.is_secure();
             desk.handle.set_incomplete(desk.service.clock.now());
+            let (budget, most) = (&desk.service.budget, desk.service.config.most_unsent_per_connection());
+            desk.account = Account::new(budget, most, Arc::clone(&desk.handle) as _);
             let (wire, line) = line(stream, input, Arc::clone(&desk.service));
             let Some(h2) = handshake(wire, &line, &desk).await else { return };
             let mut connection = Box::new(Http2::new(h2, line, desk, seat, (address, is_secure), client));
@@ -143,8 +146,8 @@ impl Http2 {
             pings: h2.ping_pong(),
             h2,
             line,
+            shared: Shared::new(Arc::clone(&desk.account)),
             desk,
-            shared: Arc::default(),
             address,
             is_secure,
             client: client.into(),
@@ -255,7 +258,7 @@ impl Http2 {
         let config = &self.desk.service.config;
         let dues = [
             self.calls.due(),
-            self.pending.front().map(|pending| pending.due).filter(|_| !self.shared.is_full()),
+            self.pending.front().map(|pending| pending.due).filter(|_| !self.shared.account.is_in_use()),
             Some(self.ping_due(state)),
             self.idle.map(|since| since + millis(config.keep_alive_idle)),
             state.blocked.map(|(since, taken)| self.blocked_due(since, taken)),

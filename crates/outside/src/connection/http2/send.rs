@@ -185,12 +185,7 @@ impl StreamExchange {
 
     /// Sends what a call has answered, of which the head has left already.
     pub(super) async fn send_bytes(&mut self, mut stream: SendStream<Bytes>, bytes: Bytes) -> Result<(), Stop> {
-        let mut progress = Progress::default();
-        if self.accepted.unsent.is_none() {
-            self.accepted.unsent = self.shared.room(0);
-        }
-        self.accepted.unsent.iter_mut().for_each(|unsent| unsent.set(bytes.len()));
-        self.send_piece(&mut stream, bytes, true, &mut progress).await
+        self.send_piece(&mut stream, bytes, true, &mut Progress::default()).await
     }
 
     async fn send_piece(
@@ -205,7 +200,7 @@ impl StreamExchange {
             let part = piece.split_to(count);
             stream.send_data(part, is_last && piece.is_empty()).map_err(|_| Stop::Gone)?;
             self.accepted.exchange.bytes += count as u64;
-            self.accepted.unsent.iter_mut().for_each(|unsent| unsent.sent(count));
+            self.desk.account.add_taken(count);
         }
         self.end_transfer(progress);
         Ok(())
@@ -329,6 +324,13 @@ impl StreamExchange {
     async fn send_stream(&mut self, mut stream: SendStream<Bytes>, body: Box<dyn BodyStream>) -> Result<(), Stop> {
         let mut flow = Outflow::new(body).watched();
         loop {
+            // What the client does not take yet need not be made.
+            let mut progress = Progress::default();
+            if let Err(stop) = self.room(&mut stream, 1, &mut progress).await {
+                self.desk.end_flow(flow);
+                return Err(stop);
+            }
+            self.end_transfer(&mut progress);
             let desk = &self.desk;
             let gone = |context: &mut Context<'_>| match stream.poll_reset(context) {
                 Poll::Ready(_) => Poll::Ready(Stop::Gone),

@@ -7,23 +7,24 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Waker};
 
+use crate::budget::Account;
 use crate::executor::{Exchange, Held};
 
 /// Requests that may be worked on at a time, whether their streams are there or not.
 pub(super) const MOST_WORKING: usize = 100;
-/// Bytes that all streams together may hold in memory of contents, in each direction.
+/// Bytes that all streams together may hold in memory of contents of requests, and of files that are sent.
 const MOST_HELD: usize = 1 << 20;
 /// Uploads that may lie in temporary files at a time.
 const MOST_SPOOLED: usize = 16;
 
 /// The state that is shared.
-#[derive(Default)]
 pub(super) struct Shared {
+    /// What answers take.
+    pub(super) account: Arc<Account>,
     working: AtomicUsize,
     /// Somebody waits for a permit.
     is_wanted: AtomicBool,
     senders: AtomicUsize,
-    unsent: AtomicUsize,
     received: AtomicUsize,
     spooled: AtomicUsize,
     connection: OnceLock<Waker>,
@@ -36,12 +37,6 @@ pub(super) type Letter = (u64, Vec<Exchange>);
 /// The right to work on one request.
 pub(super) struct Permit(Arc<Shared>);
 
-/// Bytes of an answer that are in memory, or will be, until the client takes them.
-pub(super) struct Unsent {
-    shared: Arc<Shared>,
-    bytes: usize,
-}
-
 /// Content that a request has brought so far.
 pub(super) struct Received {
     shared: Arc<Shared>,
@@ -53,9 +48,25 @@ pub(super) struct Received {
 pub(super) struct Sender(Arc<Shared>);
 
 impl Shared {
-    /// The task that is woken when there is a permit again.
+    pub(super) fn new(account: Arc<Account>) -> Arc<Self> {
+        Arc::new(Self {
+            account,
+            working: AtomicUsize::new(0),
+            is_wanted: AtomicBool::new(false),
+            senders: AtomicUsize::new(0),
+            received: AtomicUsize::new(0),
+            spooled: AtomicUsize::new(0),
+            connection: OnceLock::new(),
+            letters: Mutex::default(),
+        })
+    }
+
+    /// The task that is woken when there is a permit again, or room for an answer.
     pub(super) fn belongs_to(&self, context: &Context<'_>) {
-        self.connection.get_or_init(|| context.waker().clone());
+        self.connection.get_or_init(|| {
+            self.account.belongs_to(context.waker());
+            context.waker().clone()
+        });
     }
 
     /// One request more is worked on, if there may be; else the connection's task is woken when there may.
@@ -74,27 +85,6 @@ impl Shared {
     /// What holds the place of a request that was admitted until all of its work is done.
     pub(super) fn permit(self: &Arc<Self>) -> Arc<Permit> {
         Arc::new(Permit(Arc::clone(self)))
-    }
-
-    /// Room for an answer that will have so many bytes; `None` as long as answers before it fill the memory that they may.
-    pub(super) fn room(self: &Arc<Self>, bytes: usize) -> Option<Unsent> {
-        let has_room = || match self.unsent.load(Ordering::SeqCst) {
-            0 => true,
-            unsent => bytes == 0 || unsent + bytes <= MOST_HELD,
-        };
-        if !has_room() {
-            self.is_wanted.store(true, Ordering::SeqCst);
-            if !has_room() {
-                return None;
-            }
-        }
-        self.unsent.fetch_add(bytes, Ordering::SeqCst);
-        Some(Unsent { shared: Arc::clone(self), bytes })
-    }
-
-    /// Do clients take more answers than they read?
-    pub(super) fn is_full(&self) -> bool {
-        self.unsent.load(Ordering::Relaxed) > 0
     }
 
     /// Those that have arrived since, in place of these, which are empty.
@@ -151,30 +141,6 @@ impl Held for Permit {}
 impl Drop for Permit {
     fn drop(&mut self) {
         self.0.let_go();
-    }
-}
-
-impl Unsent {
-    /// There are so many now.
-    pub(super) fn set(&mut self, bytes: usize) {
-        self.shared.unsent.fetch_add(bytes, Ordering::SeqCst);
-        self.shared.unsent.fetch_sub(std::mem::replace(&mut self.bytes, bytes), Ordering::SeqCst);
-    }
-
-    /// So many have left.
-    pub(super) fn sent(&mut self, bytes: usize) {
-        let bytes = bytes.min(self.bytes);
-        self.bytes -= bytes;
-        self.shared.unsent.fetch_sub(bytes, Ordering::SeqCst);
-        self.shared.wake();
-    }
-}
-
-impl Drop for Unsent {
-    fn drop(&mut self) {
-        if self.bytes > 0 {
-            self.sent(self.bytes);
-        }
     }
 }
 

@@ -1,0 +1,273 @@
+//! Answers that a client asks for and does not take: what they hold of memory is bounded, however they are made.
+//!
+//! The memory is that of the whole process, so each test runs in one of its own, in which what is freed goes back to the system at
+//! once: what is measured is what is held.
+
+#[path = "../http2/server.rs"]
+#[expect(dead_code, reason = "gates are for other tests")]
+mod server;
+#[path = "../http2/wire.rs"]
+#[expect(dead_code, reason = "other tests say more")]
+mod wire;
+
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use outside::{Request, Response, asynchronous, blocking};
+
+use crate::server::{DEADLINE, Running};
+use crate::wire::{
+    Client, DATA, END_HEADERS, END_STREAM, HEADERS, RST_STREAM, SETTINGS, WINDOW_UPDATE, block, frame, get,
+};
+
+/// Set in the process of a test.
+const ALONE: &str = "OUTSIDE_TEST_ALONE";
+const LARGE: usize = 1 << 20;
+const STREAMS: u32 = 100;
+/// What a connection may make the process grow by.
+const BOUND: u64 = 12 << 20;
+
+/// Whether this is the process of this test; if not, it has been run there.
+fn is_alone(test: &str) -> bool {
+    if std::env::var_os(ALONE).is_some() {
+        return true;
+    }
+    // mallopt(3): with a fixed threshold the allocator keeps nothing that is large.
+    let run = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", test, "--nocapture"])
+        .envs([(ALONE, "1"), ("MALLOC_MMAP_THRESHOLD_", "131072")])
+        .output()
+        .unwrap();
+    assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stderr));
+    false
+}
+
+fn large() -> String {
+    "x".repeat(LARGE)
+}
+
+/// Text that is made smaller, but not by much.
+fn noise() -> String {
+    let lines = (0_u64..).map(|line| format!("{{\"{line}\": \"{:x}\"}}\n", line.wrapping_mul(0x9e37_79b9_7f4a_7c15)));
+    lines.scan(0, |length, line| (*length < LARGE).then(|| (*length += line.len(), line).1)).collect()
+}
+
+/// Bytes of this process that are in memory now, and the most that ever were since this was asked last.
+fn memory() -> (u64, u64) {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let of = |name: &str| {
+        let line = status.lines().find(|line| line.starts_with(name)).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() << 10
+    };
+    let found = (of("VmRSS:"), of("VmHWM:"));
+    // proc(5): from now on the peak is that of what comes.
+    std::fs::write("/proc/self/clear_refs", "5").unwrap();
+    found
+}
+
+/// A request with these fields beside the usual ones, and perhaps content.
+fn ask(stream: u32, method: &'static str, more: &[(&str, &str)], content: &[u8]) -> Vec<u8> {
+    let mut fields = get("/large");
+    fields[0].1 = method;
+    fields.extend(more);
+    let flags = if content.is_empty() { END_HEADERS | END_STREAM } else { END_HEADERS };
+    let head = frame(HEADERS, flags, stream, &block(&fields));
+    if content.is_empty() { head } else { [head, frame(DATA, END_STREAM, stream, content)].concat() }
+}
+
+/// What one hundred requests with closed windows make the process grow by, at most; then the windows open, and each stream
+/// ends: how many by a reset, and how many bytes came.
+fn attack(server: &Running, method: &'static str, more: &[(&str, &str)], content: &[u8]) -> (u64, u32, usize) {
+    let mut client = Client::connect_with(server.address, &[0, 4, 0, 0, 0, 0]);
+    client.settle(1);
+    let (before, _) = memory();
+    for number in 0..STREAMS {
+        client.send(&ask(2 * number + 1, method, more, content));
+    }
+    // What is made without being taken is made by now.
+    let (mut ended, mut resets, mut bytes) = (0, 0, 0);
+    let mut note = |frame: crate::wire::Frame| {
+        bytes += if frame.kind == DATA { frame.payload.len() } else { 0 };
+        resets += u32::from(frame.kind == RST_STREAM);
+        ended += u32::from(frame.ends_stream() || frame.kind == RST_STREAM);
+        ended
+    };
+    while let Some(frame) = client.frame_within(Duration::from_millis(300)) {
+        note(frame);
+    }
+    client
+        .send(&[frame(SETTINGS, 0, 0, &[0, 4, 0x10, 0, 0, 0]), frame(WINDOW_UPDATE, 0, 0, &[0x10, 0, 0, 0])].concat());
+    while note(client.frame().unwrap()) < STREAMS {}
+    let (_, peak) = memory();
+    (peak.saturating_sub(before), resets, bytes)
+}
+
+/// A route whose answers are large, under this name.
+type Setup = fn(&Running);
+
+#[test]
+fn however_they_are_made() {
+    if !is_alone("however_they_are_made") {
+        return;
+    }
+    let ways: [(&str, Setup, &'static str, &[(&str, &str)], &[u8]); 9] = [
+        ("a plain handler", |server| server.set_route("/large", |_: &Request| large()), "GET", &[], b""),
+        ("on a thread", |server| server.set_route("/large", blocking(|_: &Request| large())), "GET", &[], b""),
+        (
+            "an asynchronous handler",
+            |server| server.set_route("/large", asynchronous(|_: Arc<Request>| async { large() })),
+            "GET",
+            &[],
+            b"",
+        ),
+        (
+            "asynchronous handlers that wait together",
+            |server| {
+                let later = |_: Arc<Request>| async {
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                    large()
+                };
+                server.set_route("/large", asynchronous(later));
+            },
+            "GET",
+            &[],
+            b"",
+        ),
+        (
+            "a route with a parameter",
+            |server| server.server.get("/{name}", |_: &Request| large()).unwrap(),
+            "GET",
+            &[],
+            b"",
+        ),
+        ("a request with content", |server| server.set_route("/large", |_: &Request| large()), "POST", &[], b"content"),
+        (
+            "answers that vary in size",
+            |server| {
+                let calls = AtomicUsize::new(0);
+                let handler = move |_: &Request| match calls.fetch_add(1, Ordering::SeqCst) % 2 {
+                    0 => "small".to_owned(),
+                    _ => large(),
+                };
+                server.set_route("/large", handler);
+            },
+            "GET",
+            &[],
+            b"",
+        ),
+        (
+            "a page of an error",
+            |server| {
+                let page = |_: Option<&Request>, _: Option<&str>| Response::text(large()).with_status(404);
+                server.server.set_errorhandler(404, page).unwrap();
+            },
+            "GET",
+            &[],
+            b"",
+        ),
+        (
+            "pieces",
+            |server| server.set_route("/large", |_: &Request| Response::stream((0..2).map(|_| large()))),
+            "GET",
+            &[],
+            b"",
+        ),
+    ];
+    for (name, set_up, method, more, content) in ways {
+        let server = Running::start(|config| config.max_workers = 200);
+        set_up(&server);
+        let (growth, resets, bytes) = attack(&server, method, more, content);
+        assert!(growth <= BOUND, "{name}: {} KiB", growth >> 10);
+        assert_eq!(resets, 0, "{name}");
+        let expected = if more.is_empty() { 50 * LARGE } else { 10 << 20 };
+        assert!(bytes >= expected, "{name}: {bytes} bytes came");
+    }
+}
+
+/// Requests that may have had an effect are not made again: those whose answers have no room are told so.
+#[test]
+fn an_answer_to_what_is_not_safe_is_given_up() {
+    if !is_alone("an_answer_to_what_is_not_safe_is_given_up") {
+        return;
+    }
+    let server = Running::start(|_| {});
+    let calls = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&calls);
+    let later = move |_: Arc<Request>| {
+        counted.fetch_add(1, Ordering::SeqCst);
+        async {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            large()
+        }
+    };
+    server.set_route("/large", asynchronous(later));
+    let (growth, resets, _) = attack(&server, "POST", &[], b"");
+    assert!(growth <= BOUND, "{} KiB", growth >> 10);
+    assert_eq!((calls.load(Ordering::SeqCst), resets), (100, 0));
+    server.logged("max_unsent_per_connection_mb");
+    assert!(server.logged(" 503 ").contains("POST /large"));
+}
+
+/// In HTTP/1.1 answers come one after another, and so they are made.
+#[test]
+fn pipelined_requests() {
+    if !is_alone("pipelined_requests") {
+        return;
+    }
+    let ways: [(&str, Setup); 3] = [
+        ("plain", |server| server.set_route("/large", |_: &Request| large())),
+        ("asynchronous", |server| server.set_route("/large", asynchronous(|_: Arc<Request>| async { large() }))),
+        ("pieces", |server| server.set_route("/large", |_: &Request| Response::stream((0..2).map(|_| large())))),
+    ];
+    for (name, set_up) in ways {
+        let server = Running::start(|_| {});
+        set_up(&server);
+        let mut socket = TcpStream::connect(server.address).unwrap();
+        socket.set_read_timeout(Some(DEADLINE)).unwrap();
+        let (before, _) = memory();
+        socket.write_all(&b"GET /large HTTP/1.1\r\nHost: a\r\n\r\n".repeat(100)).unwrap();
+        let mut first = [0; 12];
+        socket.read_exact(&mut first).unwrap();
+        assert_eq!(&first, b"HTTP/1.1 200");
+        let (mut buffer, mut count) = (vec![0; 64 << 10], 0);
+        while count < 100 * LARGE {
+            count += socket.read(&mut buffer).unwrap();
+        }
+        let (_, peak) = memory();
+        assert!(peak.saturating_sub(before) <= BOUND, "{name}: {} KiB", peak.saturating_sub(before) >> 10);
+    }
+}
+
+/// Beyond the budget of the process the slowest goes; what others take is theirs.
+#[test]
+fn the_slowest_goes_when_the_process_holds_too_much() {
+    if !is_alone("the_slowest_goes_when_the_process_holds_too_much") {
+        return;
+    }
+    let server = Running::start(|config| config.max_unsent = Some(48 << 20));
+    server.set_route("/large", |_: &Request| "x".repeat(10 * LARGE));
+    let ask = |server: &Running| {
+        let mut socket = TcpStream::connect(server.address).unwrap();
+        socket.set_read_timeout(Some(DEADLINE)).unwrap();
+        socket.write_all(b"GET /large HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").unwrap();
+        socket.read_exact(&mut [0; 12]).unwrap();
+        socket
+    };
+    let (before, _) = memory();
+    let idle: Vec<TcpStream> = (0..20).map(|_| ask(&server)).collect();
+    server.logged("max_unsent_mb");
+    // Whoever takes is served.
+    let (mut socket, mut buffer, mut taken) = (ask(&server), vec![0; 64 << 10], 0);
+    while let count @ 1.. = socket.read(&mut buffer).unwrap() {
+        taken += count;
+    }
+    assert!(taken > 10 * LARGE, "{taken}");
+    let (_, peak) = memory();
+    let growth = peak.saturating_sub(before);
+    // The budget, one answer that is being made, and what the kernel does not hold.
+    assert!(growth < 70 << 20, "{} KiB", growth >> 10);
+    drop(idle);
+}
