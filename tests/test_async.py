@@ -1,4 +1,4 @@
-"""Handlers written as `async def`: many at once, cancelled with their clients, each in a context of its own."""
+"""Handlers written as `async def`: many at once, cancelled with their clients if that is asked for, each in a context of its own."""
 
 from __future__ import annotations
 
@@ -151,7 +151,7 @@ def test_tasks_of_a_handler_run_on(serve):
     assert done.wait(10)
 
 
-def test_a_client_that_goes_away_cancels(serve):
+def test_a_client_that_goes_away_cancels_if_that_is_asked_for(serve):
     begun, cancelled = threading.Event(), threading.Event()
 
     async def handler(request):
@@ -162,7 +162,7 @@ def test_a_client_that_goes_away_cancels(serve):
             cancelled.set()
             raise
 
-    running = serve({"/slow": handler, "/fine": lambda request: "fine"})
+    running = serve({"/slow": handler, "/fine": lambda request: "fine"}, cancel_on_disconnect=True)
     with running.wire() as wire:
         wire.send(request_bytes("/slow"))
         assert begun.wait(10)

@@ -132,6 +132,7 @@ def test_blocking_work_goes_to_a_thread(server, start):
 @pytest.mark.parametrize("with_hooks", [False, True])
 def test_a_client_that_goes_away_cancels_whatever_is_awaited(server, start, with_hooks):
     steps = []
+    server.config["cancel_on_disconnect"] = True
     if with_hooks:
         server.before_request(lambda: steps.append("before"))
         server.after_request(lambda response: steps.append("after"))
@@ -159,6 +160,7 @@ def test_a_client_that_goes_away_cancels_whatever_is_awaited(server, start, with
 
 def test_a_hook_that_waits_is_cancelled_too(server, start):
     steps = []
+    server.config["cancel_on_disconnect"] = True
 
     @server.before_request
     async def before():

@@ -178,7 +178,7 @@ def test_a_client_that_leaves_cancels_the_handler(serve):
             raise
         return "late"
 
-    running = serve({"/slow": slow, "/": about}, h2c=True)
+    running = serve({"/slow": slow, "/": about}, h2c=True, cancel_on_disconnect=True)
 
     async def leave() -> str:
         base = "http://{}:{}".format(*running.address)

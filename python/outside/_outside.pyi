@@ -106,12 +106,14 @@ class OutsideHTTP:
         blocking: bool | None = None,
         host: str | None = None,
         streaming: bool = False,
+        cancel_on_disconnect: bool | None = None,
     ) -> None:
         """Answers the path `route` and everything below it; replaces what was there. Works while the server runs.
 
         With `host`, a name, an IP address or `"*.example.com"`, it answers requests for that host alone, and comes before
         the routes of all hosts. With `streaming` the function begins when the head of a request is there, and takes the
-        content by `iter_body()`.
+        content by `iter_body()`. `cancel_on_disconnect` is whether an `async def` function is cancelled, and a streamed
+        answer ended, when the client leaves or closes its side of the connection; `None`: as the configuration says.
         """
     def set_cors(self, route: str, cors: Any) -> None:
         """Which pages of other origins may read what is below this path; as `config["cors"]`, which it replaces there."""
@@ -500,6 +502,7 @@ def _add_route(
     scope: Any,
     blocking: bool | None,
     streaming: bool,
+    cancel_on_disconnect: bool | None,
 ) -> None: ...
 def _check_cors(cors: Any) -> None: ...
 def _remove_pattern(server: OutsideHTTP, pattern: str) -> bool: ...

@@ -36,6 +36,7 @@ class Record(NamedTuple):
     origin: str
     blocking: bool | None = None
     streaming: bool = False
+    cancel_on_disconnect: bool | None = None
 
 
 class Installation(NamedTuple):
@@ -59,14 +60,20 @@ class Registry:
         self._mounted = []
 
     def route(
-        self, path: str, methods: Iterable[str] = ("GET",), *, blocking: bool | None = None, streaming: bool = False
+        self,
+        path: str,
+        methods: Iterable[str] = ("GET",),
+        *,
+        blocking: bool | None = None,
+        streaming: bool = False,
+        cancel_on_disconnect: bool | None = None,
     ) -> Callable[[_H], _H]:
         """A decorator: the handler answers this whole path, for these methods.
 
         `<name>` (or `{name}`) stands for one segment, `<int:name>` (or `{name:int}`), `float` and `uuid` for such a one alone, `path`
         for all that follow. The handler gets each under its name, and the request if it has a parameter called `request` or a first
-        one that is no parameter of the path. GET answers HEAD too. `blocking` and `streaming` are those of
-        `set_route`.
+        one that is no parameter of the path. GET answers HEAD too. `blocking`, `streaming` and
+        `cancel_on_disconnect` are those of `set_route`.
         """
         if not isinstance(path, str):
             raise TypeError(f'a path is a str, as in @server.get("/path"), not {path!r}')
@@ -75,30 +82,61 @@ class Registry:
         wanted = tuple(methods)
 
         def register(handler: _H) -> _H:
-            self._register(Record(path, wanted, handler, where(handler), blocking, streaming))
+            self._register(Record(path, wanted, handler, where(handler), blocking, streaming, cancel_on_disconnect))
             return handler
 
         return register
 
-    def get(self, path: str, *, blocking: bool | None = None) -> Callable[[_H], _H]:
+    def get(
+        self, path: str, *, blocking: bool | None = None, cancel_on_disconnect: bool | None = None
+    ) -> Callable[[_H], _H]:
         """`route` for GET (and HEAD)."""
-        return self.route(path, ("GET",), blocking=blocking)
+        return self.route(path, ("GET",), blocking=blocking, cancel_on_disconnect=cancel_on_disconnect)
 
-    def post(self, path: str, *, blocking: bool | None = None, streaming: bool = False) -> Callable[[_H], _H]:
+    def post(
+        self,
+        path: str,
+        *,
+        blocking: bool | None = None,
+        streaming: bool = False,
+        cancel_on_disconnect: bool | None = None,
+    ) -> Callable[[_H], _H]:
         """`route` for POST."""
-        return self.route(path, ("POST",), blocking=blocking, streaming=streaming)
+        return self.route(
+            path, ("POST",), blocking=blocking, streaming=streaming, cancel_on_disconnect=cancel_on_disconnect
+        )
 
-    def put(self, path: str, *, blocking: bool | None = None, streaming: bool = False) -> Callable[[_H], _H]:
+    def put(
+        self,
+        path: str,
+        *,
+        blocking: bool | None = None,
+        streaming: bool = False,
+        cancel_on_disconnect: bool | None = None,
+    ) -> Callable[[_H], _H]:
         """`route` for PUT."""
-        return self.route(path, ("PUT",), blocking=blocking, streaming=streaming)
+        return self.route(
+            path, ("PUT",), blocking=blocking, streaming=streaming, cancel_on_disconnect=cancel_on_disconnect
+        )
 
-    def patch(self, path: str, *, blocking: bool | None = None, streaming: bool = False) -> Callable[[_H], _H]:
+    def patch(
+        self,
+        path: str,
+        *,
+        blocking: bool | None = None,
+        streaming: bool = False,
+        cancel_on_disconnect: bool | None = None,
+    ) -> Callable[[_H], _H]:
         """`route` for PATCH."""
-        return self.route(path, ("PATCH",), blocking=blocking, streaming=streaming)
+        return self.route(
+            path, ("PATCH",), blocking=blocking, streaming=streaming, cancel_on_disconnect=cancel_on_disconnect
+        )
 
-    def delete(self, path: str, *, blocking: bool | None = None) -> Callable[[_H], _H]:
+    def delete(
+        self, path: str, *, blocking: bool | None = None, cancel_on_disconnect: bool | None = None
+    ) -> Callable[[_H], _H]:
         """`route` for DELETE."""
-        return self.route(path, ("DELETE",), blocking=blocking)
+        return self.route(path, ("DELETE",), blocking=blocking, cancel_on_disconnect=cancel_on_disconnect)
 
     def websocket(self, path: str, **options: Any) -> Callable[[_W], _W]:
         """A decorator: the function has each WebSocket connection to this whole path, with the parameters of the path by name.

@@ -101,6 +101,7 @@ class OutsideHTTP(Registry, _outside.OutsideHTTP):
                 scope,
                 record.blocking,
                 record.streaming,
+                record.cancel_on_disconnect,
             )
         except ValueError as error:
             raise ValueError(f"{record.origin}: {error}") from None

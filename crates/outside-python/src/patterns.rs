@@ -36,6 +36,7 @@ pub(crate) fn _add_route(
     scope: Py<PyAny>,
     blocking: Option<bool>,
     streaming: bool,
+    cancel_on_disconnect: Option<bool>,
 ) -> PyResult<()> {
     let server = server.get().server()?;
     let argument = |number| usize::try_from(number).map_or(Argument::Request, Argument::Parameter);
@@ -44,7 +45,7 @@ pub(crate) fn _add_route(
         by_name: by_name.into_iter().map(|(name, number)| (name, argument(number))).collect(),
         scope,
     };
-    let made = engine_handler(handler, blocking, streaming, &server.shared, Some(plan))?;
+    let made = engine_handler(handler, blocking, streaming, cancel_on_disconnect, &server.shared, Some(plan))?;
     let methods: Vec<&str> = methods.iter().map(String::as_str).collect();
     server.engine.add_route(pattern, &methods, origin, made).map_err(value_error)?;
     server.routes.add(handler);

@@ -89,6 +89,21 @@ pub(crate) fn engine_handler(
     handler: &Bound<'_, PyAny>,
     blocking: Option<bool>,
     streaming: bool,
+    cancel_on_disconnect: Option<bool>,
+    shared: &Arc<Shared>,
+    plan: Option<Plan>,
+) -> PyResult<Handler> {
+    let made = handler_of(handler, blocking, streaming, shared, plan)?;
+    match cancel_on_disconnect {
+        Some(cancel) => made.with_cancel_on_disconnect(cancel).map_err(value_error),
+        None => Ok(made),
+    }
+}
+
+fn handler_of(
+    handler: &Bound<'_, PyAny>,
+    blocking: Option<bool>,
+    streaming: bool,
     shared: &Arc<Shared>,
     plan: Option<Plan>,
 ) -> PyResult<Handler> {

@@ -116,11 +116,10 @@ impl OutsideHttp {
     }
 
     /// Answers this path and everything below it. `handler` is a function, an `async def` function, a `WebSocket`, a
-    /// `FilePath` (a file or a folder) or a `Folder`.
-    /// `blocking` says whether the function waits: `True`, always on a thread of the pool; `False`, never; `None`, as
-    /// its own timing says. `host` is the name, or `*.name`, of the only host whose requests it answers.
-    /// `streaming`: the function begins when the head of a request is there, and takes the content by `iter_body()`.
-    #[pyo3(signature = (route, handler, blocking=None, host=None, streaming=false))]
+    /// `FilePath` or a `Folder`. `blocking` says whether the function waits: always on a thread of the pool, never, or `None`,
+    /// as its own timing says. `host` is the name, or `*.name`, of the only host it answers. `streaming`: it begins with the
+    /// head and takes the content by `iter_body()`. `cancel_on_disconnect`: is an `async def` one when its client leaves?
+    #[pyo3(signature = (route, handler, blocking=None, host=None, streaming=false, cancel_on_disconnect=None))]
     fn set_route(
         &self,
         route: &str,
@@ -128,10 +127,11 @@ impl OutsideHttp {
         blocking: Option<bool>,
         host: Option<&str>,
         streaming: bool,
+        cancel_on_disconnect: Option<bool>,
     ) -> PyResult<()> {
         let server = self.server()?;
         let name = route_name(host, route)?;
-        let made = engine_handler(handler, blocking, streaming, &server.shared, None)?;
+        let made = engine_handler(handler, blocking, streaming, cancel_on_disconnect, &server.shared, None)?;
         let set = match host {
             Some(host) => server.engine.set_route_for(host, route, made),
             None => server.engine.set_route(route, made),

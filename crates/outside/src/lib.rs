@@ -48,8 +48,8 @@ pub use executor::{Host, NoHost};
 pub use files::testing as files_testing;
 pub use files::{Files, Folder, media_type};
 pub use handler::{
-    Asynchronous, Elsewhere, FilePath, Function, Handler, Inline, IntoHandler, Ready, Reply, Said, Sizes, Streaming,
-    Ticket, asynchronous, blocking, never_blocking, streaming,
+    Asynchronous, CancelOnDisconnect, Elsewhere, FilePath, Function, Handler, Inline, IntoHandler, Ready, Reply, Said,
+    Sizes, Streaming, Ticket, asynchronous, blocking, cancel_on_disconnect, never_blocking, streaming,
 };
 pub use log::{Level, LogSink, StandardError};
 pub use message::{

@@ -65,6 +65,18 @@ pub static KEYS: &[Key] = &[
         apply: |config, value| number(value, 0.0, 1e6, |n| config.termination_timeout = Duration::from_secs_f64(n)),
     },
     Key {
+        name: "cancel_on_disconnect",
+        default: Value::Bool(false),
+        allowed: "True or False",
+        apply: |config, value| match value {
+            Value::Bool(on) => {
+                config.cancel_on_disconnect = *on;
+                true
+            }
+            _ => false,
+        },
+    },
+    Key {
         name: "drain_idle",
         default: Value::Integer(30),
         allowed: "seconds, 0 or more",

@@ -1,19 +1,17 @@
 //! Between in and out: every exchange gets its answer, from whoever is to give it.
 //!
 //! Files and redirects are answered here and now. Functions go to the executor, all of them as one job. What has an
-//! event loop of its own is handed over there; meanwhile this watches whether the client is still there.
+//! event loop of its own is handed over there.
 
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use super::buffer::Input;
 use super::coding::is_worth_encoding;
 use super::desk::Awaited;
-use super::{Connection, Handle, Stop, Waiting, poll_read};
+use super::{Connection, Stop};
 use crate::executor::{Exchange, MOST_HELD, Work};
 use crate::handler::Elsewhere;
 use crate::message::Request;
-use crate::transport::Stream;
 
 impl Connection {
     /// Leaves the next exchanges answered, in order. If one behind them is late, it and those behind it are `awaited`.
@@ -128,11 +126,17 @@ impl Connection {
     }
 
     async fn ask_elsewhere(&mut self, handler: &dyn Elsewhere, exchange: &mut Exchange) -> Result<(), Stop> {
-        let Self { desk, stream, input, incoming, .. } = &mut *self;
+        let Self { desk, stream, input, incoming, watch, .. } = &mut *self;
         let (handle, most) = (&desk.handle, desk.service.config.recv_size);
+        let is_cancelled = desk.is_cancelled(exchange.cancel_on_disconnect);
         let gone = |context: &mut Context<'_>| match incoming {
-            Some(incoming) if !incoming.is_over() => incoming.poll(desk, stream, input, context),
-            _ => poll_gone(stream, input, handle, most, context),
+            Some(incoming) if !incoming.is_over() => match incoming.poll(desk, stream, input, context) {
+                // Its handler learns that no more will come, and says what there is to be said.
+                Poll::Ready(Stop::Gone) if !is_cancelled => incoming.abandon(desk, context),
+                polled => polled,
+            },
+            _ if is_cancelled => watch.poll_leaving(stream, input, handle, most, context),
+            _ => desk.poll_order(context),
         };
         let is_in_time = desk.ask_elsewhere(handler, exchange, gone).await?;
         self.is_in_time(is_in_time);
@@ -154,26 +158,5 @@ impl Connection {
         if let Some(request) = request {
             self.desk.note_late(request);
         }
-    }
-}
-
-/// Ready when the client is gone or the connection is cut; keeps what else comes in, up to one buffer of this size.
-pub(super) fn poll_gone(
-    stream: &mut Stream,
-    input: &mut Input,
-    handle: &Handle,
-    recv_size: usize,
-    context: &mut Context<'_>,
-) -> Poll<Stop> {
-    while input.unread().len() < recv_size {
-        match poll_read(stream, input, handle, recv_size, context, Waiting::Handler) {
-            Poll::Ready(Ok(_)) => {}
-            Poll::Ready(Err(stop)) => return Poll::Ready(stop),
-            Poll::Pending => return Poll::Pending,
-        }
-    }
-    match handle.stop(context, Waiting::Handler) {
-        Some(stop) => Poll::Ready(stop),
-        None => Poll::Pending,
     }
 }

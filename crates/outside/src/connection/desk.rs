@@ -111,9 +111,13 @@ impl Desk {
         match handler {
             Handler::Inline(handler) => {
                 exchange.work = Work::Call(Arc::clone(handler));
+                exchange.cancel_on_disconnect = handler.cancel_on_disconnect;
                 return None;
             }
-            Handler::Elsewhere(handler) => return Some(Awaited::Elsewhere(Arc::clone(handler))),
+            Handler::Elsewhere(handler) => {
+                exchange.cancel_on_disconnect = handler.cancel_on_disconnect();
+                return Some(Awaited::Elsewhere(Arc::clone(handler)));
+            }
             _ => {}
         }
         if let Some(gate) = self.gate(exchange) {
@@ -159,6 +163,11 @@ impl Desk {
             Choice::Pattern(handler, ..) => handler.takes_pieces(),
             _ => false,
         }
+    }
+
+    /// Whether an asynchronous handler of a route that says this, or nothing, is cancelled when its client leaves.
+    pub(super) fn is_cancelled(&self, route: Option<bool>) -> bool {
+        route.unwrap_or(self.service.config.cancel_on_disconnect)
     }
 
     /// Is this a call that is known to wait, or held up by one that is late?

@@ -32,6 +32,10 @@ pub(crate) enum Order {
 pub(super) enum Stop {
     /// The client is gone, or its socket failed.
     Gone,
+    /// The client has closed its side, and may be there or not.
+    Closed,
+    /// The answer cannot be finished, through no fault of the client.
+    Failed,
     /// A deadline passed.
     TimedOut,
     /// The server has asked for it.

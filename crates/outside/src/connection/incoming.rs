@@ -11,6 +11,7 @@ use super::desk::Desk;
 use super::intake::Intake;
 use super::receive::CONTINUE;
 use super::{Connection, Service, Stop, Waiting, poll_read};
+use crate::content::GONE;
 use crate::error::Refusal;
 use crate::message::Request;
 use crate::protocol::http1::{BodyLength, ChunkedDecoder, Framing};
@@ -83,6 +84,12 @@ impl Incoming {
                 Poll::Pending => return Poll::Pending,
             }
         }
+    }
+
+    /// The client is gone before it has sent everything: the handler gets no more, and is waited for.
+    pub(super) fn abandon(&mut self, desk: &Desk, context: &Context<'_>) -> Poll<Stop> {
+        self.intake.refuse(desk, GONE);
+        self.intake.await_handler(desk, context)
     }
 
     /// Takes in what is there; how many bytes of it are content, or frame it.

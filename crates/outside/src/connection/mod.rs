@@ -24,6 +24,7 @@ mod send_file;
 mod session;
 mod spool;
 mod upgrade;
+mod watch;
 
 use std::future::poll_fn;
 use std::io;
@@ -55,6 +56,7 @@ use buffer::Input;
 use desk::Desk;
 use incoming::Incoming;
 use session::{Opening, Session};
+use watch::Watch;
 
 /// What the connections of a reactor share.
 pub(crate) struct Service {
@@ -138,6 +140,7 @@ pub(crate) struct Connection {
     is_http2: bool,
     /// Content that the handler of the request in hand takes while it comes in.
     incoming: Option<Box<Incoming>>,
+    watch: Watch,
 }
 
 /// A place among the connections of a reactor, given back when this is dropped.
@@ -202,6 +205,7 @@ impl Connection {
             opening: None,
             is_http2: false,
             incoming: None,
+            watch: Watch::default(),
         }
     }
 
@@ -399,21 +403,29 @@ fn poll_read(
     context: &mut Context<'_>,
     waiting: Waiting,
 ) -> Poll<Result<usize, Stop>> {
-    let result = match stream.poll_read(context, input.room(size)) {
+    match poll_fill(stream, input, size, context) {
         Poll::Ready(Ok(0) | Err(_)) => Poll::Ready(Err(Stop::Gone)),
-        Poll::Ready(Ok(count)) => {
-            input.filled(count);
-            return Poll::Ready(Ok(count));
-        }
-        Poll::Pending => Poll::Pending,
-    };
-    input.unused();
-    if result.is_pending()
-        && let Some(stop) = handle.stop(context, waiting)
-    {
-        return Poll::Ready(Err(stop));
+        Poll::Ready(Ok(count)) => Poll::Ready(Ok(count)),
+        Poll::Pending => match handle.stop(context, waiting) {
+            Some(stop) => Poll::Ready(Err(stop)),
+            None => Poll::Pending,
+        },
     }
-    result
+}
+
+/// Reads once into the input, into room of this size if there is none; 0 is the end of what the client sends.
+fn poll_fill(
+    stream: &mut Stream,
+    input: &mut Input,
+    size: usize,
+    context: &mut Context<'_>,
+) -> Poll<io::Result<usize>> {
+    let polled = stream.poll_read(context, input.room(size));
+    if let Poll::Ready(Ok(count)) = polled {
+        input.filled(count);
+    }
+    input.unused();
+    polled
 }
 
 /// Something that is being sent: since when the socket has not taken all of it, in milliseconds of the clock.

@@ -19,10 +19,10 @@ use crate::message::{BodyStream, KeepAlive, PieceFuture, Pull};
 /// Such a body on its way.
 pub(super) struct Outflow {
     keep_alive: Option<KeepAlive>,
-    /// Is it asked whether the client is there while the executor makes a piece?
-    is_watched: bool,
     /// An iterator that waited once will wait again.
     pooled: bool,
+    /// When something has to be sent, in milliseconds of the clock; `None` if nothing is waited for.
+    due: Option<u64>,
     state: State,
 }
 
@@ -36,29 +36,36 @@ enum State {
 
 impl Outflow {
     pub(super) fn new(stream: Box<dyn BodyStream>) -> Self {
-        let keep_alive = stream.keep_alive();
-        Self { keep_alive, is_watched: keep_alive.is_some(), pooled: false, state: State::Idle(stream) }
-    }
-
-    /// The same for a client of which it is known at any time whether it still wants it.
-    pub(super) fn watched(self) -> Self {
-        Self { is_watched: true, ..self }
+        Self { keep_alive: stream.keep_alive(), pooled: false, due: None, state: State::Idle(stream) }
     }
 
     /// Is its reader to be told that it has begun before there is anything to read?
     pub(super) fn begins_at_once(&self) -> bool {
         self.keep_alive.is_some()
     }
+
+    /// What is sent in place of a piece.
+    fn filler(&mut self) -> Bytes {
+        self.due = None;
+        self.keep_alive.map_or(Bytes::new(), |keep_alive| Bytes::from_static(keep_alive.piece))
+    }
 }
 
 impl Desk {
-    /// The next piece, once it is there and unless the client is `gone` first; `None` at the end.
+    /// The next piece, once it is there and unless the client is `gone` first; `None` at the end. It is empty when the client has
+    /// closed its side: then something is to be sent, if anything can be, so that a client that is gone is noticed.
+    ///
+    /// A stream of events ends with the server: its reader begins anew elsewhere.
     pub(super) async fn next_piece(
         &self,
         flow: &mut Outflow,
         mut gone: impl FnMut(&mut Context<'_>) -> Poll<Stop>,
     ) -> Result<Option<Bytes>, Stop> {
         loop {
+            if flow.begins_at_once() && self.service.is_ending() {
+                self.end_flow(flow, &Stop::Ordered);
+                return Ok(None);
+            }
             let (stream, pull, is_counted) = match std::mem::replace(&mut flow.state, State::Over) {
                 State::Over => return Ok(None),
                 // No piece is made for a connection that holds too much of others.
@@ -81,66 +88,78 @@ impl Desk {
                     continue;
                 }
                 State::Asked(mailbox) => {
-                    let arrived = self.unless_silent(flow.keep_alive, |context| match mailbox.poll(context) {
+                    let arrived = self.unless_silent(flow, |context| match mailbox.poll(context) {
                         Some(mut exchanges) => Poll::Ready(exchanges.pop().ok_or(Stop::Gone)),
-                        None if flow.is_watched => gone(context).map(Err),
-                        None => self.poll_order(context).map(Err),
+                        None => gone(context).map(Err),
                     });
                     match arrived.await {
-                        Ok(Some(Exchange { work: Work::Pulled(stream, pull), was_slow, is_counted, .. })) => {
+                        Ok(Exchange { work: Work::Pulled(stream, pull), was_slow, is_counted, .. }) => {
                             flow.pooled |= was_slow;
                             (stream, pull, is_counted)
                         }
-                        Ok(Some(Exchange { work: Work::Pull(stream), .. })) => {
+                        Ok(Exchange { work: Work::Pull(stream), .. }) => {
                             flow.state = State::Idle(stream);
                             continue;
                         }
-                        Ok(Some(_)) => return Err(Stop::Gone),
-                        Ok(None) => {
-                            flow.state = State::Asked(mailbox);
-                            return Ok(flow.keep_alive.map(|it| Bytes::from_static(it.piece)));
-                        }
+                        Ok(_) => return Err(Stop::Gone),
                         Err(stop) => {
-                            self.abandon(&mailbox, None, &stop);
-                            return Err(stop);
+                            flow.state = State::Asked(mailbox);
+                            match self.fill(flow, stop)? {
+                                Some(filler) => return Ok(Some(filler)),
+                                None => continue,
+                            }
                         }
                     }
                 }
                 State::Coming(stream, mut piece) => {
-                    let arrived = self.unless_silent(flow.keep_alive, |context| match piece.as_mut().poll(context) {
+                    let arrived = self.unless_silent(flow, |context| match piece.as_mut().poll(context) {
                         Poll::Ready(pull) => Poll::Ready(Ok(pull)),
                         Poll::Pending => gone(context).map(Err),
                     });
                     match arrived.await {
-                        Ok(Some(pull)) => {
+                        Ok(pull) => {
                             let is_counted = stream.is_counted();
                             (stream, pull, is_counted)
                         }
-                        Ok(None) => {
-                            flow.state = State::Coming(stream, piece);
-                            return Ok(flow.keep_alive.map(|it| Bytes::from_static(it.piece)));
-                        }
                         Err(stop) => {
-                            self.discard(stream);
-                            return Err(stop);
+                            flow.state = State::Coming(stream, piece);
+                            match self.fill(flow, stop)? {
+                                Some(filler) => return Ok(Some(filler)),
+                                None => continue,
+                            }
                         }
                     }
                 }
             };
             match pull {
                 Pull::Later(piece) => flow.state = State::Coming(stream, piece),
-                Pull::Piece(piece) if is_counted || piece.len() <= SMALL => {
-                    flow.state = State::Idle(stream);
-                    return Ok(Some(piece));
-                }
                 Pull::Piece(piece) => {
-                    let Ok(piece) = self.account.count(piece) else {
+                    let counted = match is_counted || piece.len() <= SMALL {
+                        true => Ok(piece),
+                        false => self.account.count(piece),
+                    };
+                    let Ok(piece) = counted else {
                         self.discard(stream);
                         self.complain_of_room();
                         return Err(Stop::Gone);
                     };
                     flow.state = State::Idle(stream);
-                    return Ok(Some(piece));
+                    if !piece.is_empty() {
+                        flow.due = None;
+                        self.handle.forgive();
+                        return Ok(Some(piece));
+                    }
+                    // No progress: the deadline stays, the client is looked at, and others have their turn.
+                    tokio::task::yield_now().await;
+                    let stop = poll_fn(|context| match gone(context) {
+                        Poll::Ready(stop) => Poll::Ready(Some(stop)),
+                        Poll::Pending => Poll::Ready(None),
+                    });
+                    if let Some(stop) = stop.await
+                        && let Some(filler) = self.fill(flow, stop)?
+                    {
+                        return Ok(Some(filler));
+                    }
                 }
                 Pull::End => {
                     self.discard(stream);
@@ -149,16 +168,37 @@ impl Desk {
                 Pull::Failed(error) => {
                     self.discard(stream);
                     self.service.log.event(Level::Error, format!("a streamed body failed: {error}"));
-                    return Err(Stop::Gone);
+                    return Err(Stop::Failed);
                 }
             }
         }
     }
 
+    /// What is sent because the wait for a piece has ended like this; `None` if it goes on or the flow has to end.
+    fn fill(&self, flow: &mut Outflow, stop: Stop) -> Result<Option<Bytes>, Stop> {
+        match stop {
+            Stop::Closed => Ok(Some(flow.filler())),
+            Stop::TimedOut if flow.begins_at_once() => {
+                self.handle.forgive();
+                Ok(Some(flow.filler()))
+            }
+            Stop::Ordered if flow.begins_at_once() && self.service.is_ending() => Ok(None),
+            stop => {
+                if let Stop::TimedOut = stop {
+                    self.service.log.complain("process_timeout", "a stream that has no piece in time");
+                }
+                self.end_flow(flow, &stop);
+                Err(stop)
+            }
+        }
+    }
+
     /// Nobody takes any more of it.
-    pub(super) fn end_flow(&self, flow: Outflow) {
-        if let State::Idle(stream) | State::Coming(stream, _) = flow.state {
-            self.discard(stream);
+    pub(super) fn end_flow(&self, flow: &mut Outflow, stop: &Stop) {
+        match std::mem::replace(&mut flow.state, State::Over) {
+            State::Idle(stream) | State::Coming(stream, _) => self.discard(stream),
+            State::Asked(mailbox) => self.abandon(&mailbox, None, stop),
+            State::Over => {}
         }
     }
 
@@ -166,28 +206,26 @@ impl Desk {
         self.leave(vec![Exchange::new(None, Work::Discard(stream))]);
     }
 
-    /// What is waited for; `None` when it is time to break the silence.
+    /// What is waited for, unless it is time to break the silence or to give it up. The deadline counts from the first wait since
+    /// something was sent.
     async fn unless_silent<T>(
         &self,
-        keep_alive: Option<KeepAlive>,
-        poll: impl FnMut(&mut Context<'_>) -> Poll<Result<T, Stop>>,
-    ) -> Result<Option<T>, Stop> {
-        match keep_alive {
-            None => self.limit_handler(),
-            Some(keep_alive) => {
-                self.handle.forgive();
-                self.handle.set_deadline(self.service.clock.after(keep_alive.every));
-            }
-        }
-        let arrived = poll_fn(poll).await;
+        flow: &mut Outflow,
+        mut poll: impl FnMut(&mut Context<'_>) -> Poll<Result<T, Stop>>,
+    ) -> Result<T, Stop> {
+        let due = *flow.due.get_or_insert_with(|| {
+            self.handle.forgive();
+            let patience = flow.keep_alive.map_or(self.service.config.process_timeout, |it| it.every);
+            self.service.clock.after(patience)
+        });
+        self.handle.set_deadline(due);
+        let ends_with_server = flow.begins_at_once();
+        let arrived = poll_fn(|context| match poll(context) {
+            Poll::Pending if ends_with_server && self.service.is_ending() => Poll::Ready(Err(Stop::Ordered)),
+            polled => polled,
+        });
+        let arrived = arrived.await;
         self.handle.clear_deadline();
-        match arrived {
-            Ok(arrived) => Ok(Some(arrived)),
-            Err(Stop::TimedOut) if keep_alive.is_some() => {
-                self.handle.forgive();
-                Ok(None)
-            }
-            Err(stop) => Err(stop),
-        }
+        arrived
     }
 }

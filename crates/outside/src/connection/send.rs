@@ -5,7 +5,6 @@
 
 use std::task::Context;
 
-use super::answer::poll_gone;
 use super::buffer::{give_output, recycle, take_output};
 use super::outflow::Outflow;
 use super::outline::{Outline, outline};
@@ -147,30 +146,44 @@ impl Connection {
         length: ContentLength,
     ) -> Result<(), Stop> {
         let mut flow = Outflow::new(stream);
+        let is_cancelled = self.desk.is_cancelled(exchange.cancel_on_disconnect);
         if flow.begins_at_once()
             && let Err(stop) = self.flush(out, b"").await
         {
-            self.desk.end_flow(flow);
+            self.desk.end_flow(&mut flow, &stop);
             return Err(stop);
         }
         loop {
-            let Self { desk, stream: socket, input, .. } = &mut *self;
+            let Self { desk, stream: socket, input, watch, .. } = &mut *self;
             let (handle, most) = (&desk.handle, desk.service.config.recv_size);
-            let gone = |context: &mut Context<'_>| poll_gone(socket, input, handle, most, context);
+            let gone = |context: &mut Context<'_>| match is_cancelled {
+                true => watch.poll_leaving(socket, input, handle, most, context),
+                false => watch.poll(socket, input, handle, most, context),
+            };
             let Some(piece) = desk.next_piece(&mut flow, gone).await? else { break };
             exchange.bytes += piece.len() as u64;
             if let Err(stop) = self.send_piece(out, &piece, length).await {
-                self.desk.end_flow(flow);
+                self.desk.end_flow(&mut flow, &stop);
                 return Err(stop);
             }
         }
         if length == ContentLength::Chunked {
             out.extend_from_slice(LAST_CHUNK);
         }
+        // It may have ended because the server does.
+        self.keep_alive &= !self.desk.service.is_ending();
         self.flush(out, b"").await
     }
 
+    /// Sends a piece; an empty one has to make the client answer if it is gone.
     async fn send_piece(&mut self, out: &mut Vec<u8>, piece: &[u8], length: ContentLength) -> Result<(), Stop> {
+        if piece.is_empty() {
+            if out.is_empty() && length == ContentLength::Chunked {
+                // The size of the next chunk may begin with zeros (RFC 9112 section 7.1).
+                out.push(b'0');
+            }
+            return self.flush(out, b"").await;
+        }
         if length != ContentLength::Chunked {
             return self.flush(out, piece).await;
         }

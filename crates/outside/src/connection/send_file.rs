@@ -106,6 +106,6 @@ impl Connection {
     fn cannot_finish(&self, content: &FileContent, reason: &str) -> Stop {
         let text = format!("{:?} could not be sent whole: {reason}", content.path);
         self.desk.service.log.event(Level::Error, text);
-        Stop::Gone
+        Stop::Failed
     }
 }

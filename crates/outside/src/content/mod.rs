@@ -14,4 +14,4 @@ pub use pieces::Pieces;
 pub use range::ContentRange;
 pub use spooled::content_file;
 pub(crate) use spooled::spooled;
-pub(crate) use upload::{Feeder, upload};
+pub(crate) use upload::{Feeder, GONE, upload};

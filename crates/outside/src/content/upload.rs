@@ -42,7 +42,7 @@ enum End {
 }
 
 /// Whoever was to bring it is gone.
-const GONE: Refusal = Refusal::bad("the client has left in the middle of its upload");
+pub(crate) const GONE: Refusal = Refusal::bad("the client has left in the middle of its upload");
 
 /// The connection's side; the handler's learns when it is dropped.
 #[derive(Debug)]

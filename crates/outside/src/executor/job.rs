@@ -77,6 +77,8 @@ pub(crate) struct Exchange {
     pub(crate) is_admitted: bool,
     /// When its head was complete, if anybody wants to know.
     pub(crate) began: Option<Instant>,
+    /// What its route says of clients that leave, if anything.
+    pub(crate) cancel_on_disconnect: Option<bool>,
     /// Came of it: it took long, so that what follows it belongs in the pool.
     pub(crate) was_slow: bool,
     /// What was sent, for the log: status, and bytes of content.
@@ -121,6 +123,7 @@ impl Exchange {
             extra: None,
             is_admitted: false,
             began: None,
+            cancel_on_disconnect: None,
             was_slow: false,
             status: 0,
             bytes: 0,

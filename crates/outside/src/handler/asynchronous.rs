@@ -1,7 +1,7 @@
 //! Asynchronous Rust functions as handlers: tasks on the runtime of the reactor that has the connection.
 //!
-//! They run inside the event loop, beside the connections: one must not block. A client that goes away, or
-//! `process_timeout`, ends the task at the point where it waits.
+//! They run inside the event loop, beside the connections: one must not block. `process_timeout` ends the task at the point
+//! where it waits; so does a client that leaves, if [`super::cancel_on_disconnect`] says so.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -4,6 +4,7 @@
 //! [`Elsewhere`] has an event loop of its own: it is handed the request and answers later.
 
 mod asynchronous;
+mod leaving;
 mod placement;
 
 use std::fmt;
@@ -12,6 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 pub use asynchronous::{Asynchronous, asynchronous};
+pub use leaving::{CancelOnDisconnect, cancel_on_disconnect};
 pub(crate) use placement::{Placement, Reactor, SLOW, Suspicion};
 
 use crate::budget::SMALL;
@@ -46,8 +48,13 @@ pub trait Elsewhere: Send + Sync {
     /// Takes a request over. Called inside the event loop: must not block and must not call foreign code.
     fn submit(&self, request: Arc<Request>, reply: Reply) -> Ticket;
 
-    /// The client of this request is gone; its answer will not be read.
+    /// The answer to this request will not be sent: it is late, or its client has left and is not waited for.
     fn cancel(&self, ticket: Ticket);
+
+    /// What its route says of clients that leave, if anything: see [`cancel_on_disconnect`].
+    fn cancel_on_disconnect(&self) -> Option<bool> {
+        None
+    }
 
     /// Does it take the content of a request while it comes in?
     fn takes_pieces(&self) -> bool {
@@ -125,6 +132,8 @@ pub struct Function {
     pub(crate) placement: Placement,
     takes_pieces: bool,
     sizes: Sizes,
+    /// What its route says of clients that leave, if anything.
+    pub(crate) cancel_on_disconnect: Option<bool>,
 }
 
 /// The sizes of a handler's answers: what the next one is expected to have.
@@ -168,7 +177,13 @@ impl Function {
     }
 
     fn with(function: impl Inline + 'static, placement: Placement, takes_pieces: bool) -> Arc<Self> {
-        Arc::new(Self { function: Box::new(function), placement, takes_pieces, sizes: Sizes::default() })
+        Arc::new(Self {
+            function: Box::new(function),
+            placement,
+            takes_pieces,
+            sizes: Sizes::default(),
+            cancel_on_disconnect: None,
+        })
     }
 
     pub(crate) fn call(&self, request: &Arc<Request>) -> Result<Response, Error> {

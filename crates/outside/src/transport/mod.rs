@@ -1,6 +1,7 @@
 //! What carries the bytes, made to look alike: TCP and Unix sockets, listening and connected, and TLS over either.
 
 mod address;
+mod ends;
 mod listener;
 mod listeners;
 mod memory;

@@ -191,7 +191,8 @@ impl Http2 {
     fn stream(&self, accepted: Accepted, permit: Option<Arc<Permit>>) -> StreamExchange {
         let site = (self.desk.site.0, Arc::clone(&self.desk.site.1));
         let (shared, client) = (Arc::clone(&self.shared), Arc::clone(&self.client));
-        StreamExchange::new(accepted, &self.desk.service, site, permit, shared, client)
+        let seat = Arc::clone(&self.seat);
+        StreamExchange::new(accepted, &self.desk.service, site, permit, shared, client, seat)
     }
 
     fn spawn(&self, life: impl Future<Output = ()> + Send + 'static) -> tokio::task::JoinHandle<()> {

@@ -17,7 +17,7 @@ use super::super::handle::{Handle, Stop, Waiting};
 use super::inbound::Inbound;
 use super::shared::{Permit, Shared};
 use crate::budget::Reserved;
-use crate::connection::{DRAIN_TIME, Service};
+use crate::connection::{DRAIN_TIME, Seat, Service};
 use crate::error::Refusal;
 use crate::executor::{Exchange, Work};
 use crate::handler::Sizes;
@@ -54,16 +54,18 @@ pub(super) struct StreamExchange {
     pub(super) client: Arc<[u8]>,
     /// Content that the handler takes while it comes in.
     inbound: Option<Inbound>,
-    _seat: Seat,
+    _place: Place,
+    /// Its connection counts as one as long as it is at work, whether its client is there or not.
+    _seat: Arc<Seat>,
 }
 
 /// A place among the handles of a reactor.
-struct Seat {
+struct Place {
     service: Arc<Service>,
     number: u32,
 }
 
-impl Drop for Seat {
+impl Drop for Place {
     fn drop(&mut self) {
         self.service.handles.remove(self.number);
     }
@@ -78,13 +80,14 @@ impl StreamExchange {
         permit: Option<Arc<Permit>>,
         shared: Arc<Shared>,
         client: Arc<[u8]>,
+        seat: Arc<Seat>,
     ) -> Self {
         let (number, handle) = service.handles.add();
         let mut desk = Desk::new(Arc::clone(service), handle, Arc::clone(&shared.account));
         desk.site = site;
         desk.held = permit.map(|permit| permit as _);
-        let seat = Seat { service: Arc::clone(service), number };
-        Self { accepted, desk, shared, client, inbound: None, _seat: seat }
+        let place = Place { service: Arc::clone(service), number };
+        Self { accepted, desk, shared, client, inbound: None, _place: place, _seat: seat }
     }
 
     /// The whole life of the stream.
@@ -93,7 +96,8 @@ impl StreamExchange {
         async move {
             if let Err(stop) = stream.live().await {
                 // Whoever still waits for something hears that it will not come.
-                let reason = if let Stop::Gone = stop { Reason::INTERNAL_ERROR } else { Reason::CANCEL };
+                let is_ours = matches!(stop, Stop::Gone | Stop::Failed);
+                let reason = if is_ours { Reason::INTERNAL_ERROR } else { Reason::CANCEL };
                 stream.accepted.respond.send_reset(reason);
             }
         }
@@ -227,7 +231,13 @@ impl StreamExchange {
         let mut gone = |context: &mut Context<'_>| poll(inbound, desk, respond, context);
         match awaited.take() {
             Some(Awaited::Elsewhere(handler)) => {
-                desk.ask_elsewhere(&*handler, exchange, &mut gone).await?;
+                let is_cancelled = desk.is_cancelled(exchange.cancel_on_disconnect);
+                // A request whose stream was reset counts until its handler ends: it is waited for, as long as any other.
+                let gone = |context: &mut Context<'_>| match gone(context) {
+                    Poll::Ready(Stop::Gone) if !is_cancelled => desk.poll_order(context),
+                    polled => polled,
+                };
+                desk.ask_elsewhere(&*handler, exchange, gone).await?;
                 desk.handle.forgive();
             }
             Some(Awaited::Files(files, below)) => desk.answer_with_file(&files, below, exchange).await?,

@@ -13,6 +13,7 @@ use super::super::desk::Desk;
 use super::super::handle::{Stop, Waiting};
 use super::super::intake::{Intake, TOO_LARGE};
 use crate::connection::Service;
+use crate::content::GONE;
 use crate::error::Refusal;
 use crate::message::Request;
 use crate::protocol::http2::Announced;
@@ -55,7 +56,7 @@ impl Inbound {
         context: &mut Context<'_>,
     ) -> Poll<Stop> {
         if respond.poll_reset(context).is_ready() {
-            return Poll::Ready(Stop::Gone);
+            return self.abandon(desk, context);
         }
         loop {
             if self.intake.is_over() || self.intake.feeder.room(context) == 0 {
@@ -69,12 +70,12 @@ impl Inbound {
                 let mut response = Response::new(());
                 *response.status_mut() = StatusCode::CONTINUE;
                 if respond.send_informational(response).is_err() {
-                    return Poll::Ready(Stop::Gone);
+                    return self.abandon(desk, context);
                 }
             }
             match self.stream.poll_data(context) {
                 Poll::Ready(Some(Ok(piece))) => self.take(desk, &piece),
-                Poll::Ready(Some(Err(_))) => return Poll::Ready(Stop::Gone),
+                Poll::Ready(Some(Err(_))) => return self.abandon(desk, context),
                 Poll::Ready(None) => self.intake.finish(),
                 Poll::Pending => {
                     self.intake.await_client(desk);
@@ -86,6 +87,13 @@ impl Inbound {
                 }
             }
         }
+    }
+
+    /// The stream was reset: the handler gets no more, and may be waited for.
+    fn abandon(&mut self, desk: &Desk, context: &Context<'_>) -> Poll<Stop> {
+        self.intake.refuse(desk, GONE);
+        let _is_no_matter = self.intake.await_handler(desk, context);
+        Poll::Ready(Stop::Gone)
     }
 
     fn take(&mut self, desk: &Desk, piece: &[u8]) {

@@ -33,6 +33,8 @@ struct Inner {
     has_spoken: bool,
     /// Nothing more has come in; until the task is polled anew, there is no point in asking again.
     is_dry: bool,
+    /// The client has closed its side.
+    has_ended: bool,
     /// `h2` has been told to wait until the socket takes more.
     is_awaited: bool,
     /// When bytes last came in, in milliseconds of the clock.
@@ -49,6 +51,8 @@ pub(super) struct State {
     pub(super) is_in_block: bool,
     pub(super) has_touched: bool,
     pub(super) heard: u64,
+    /// The client has closed its side: `h2` is not told, since it would give all streams up.
+    pub(super) has_ended: bool,
     pub(super) blocked: Option<(u64, u64)>,
 }
 
@@ -67,6 +71,7 @@ pub(super) fn line(stream: Stream, before: Input, service: Arc<Service>) -> (Wir
         sent: 0,
         has_spoken: false,
         is_dry: false,
+        has_ended: false,
         is_awaited: false,
         heard: now,
         blocked: None,
@@ -87,6 +92,7 @@ impl Line {
             is_in_block: inner.counter.is_in_block(),
             has_touched: inner.counter.has_touched(),
             heard: inner.heard,
+            has_ended: inner.has_ended,
             blocked: inner.blocked,
         }
     }
@@ -101,6 +107,11 @@ impl Line {
         let mut inner = lock(&self.0);
         ready!(inner.poll_flush(context))?;
         Poll::Ready(Ok(std::mem::take(&mut inner.is_awaited)))
+    }
+
+    /// Whether the connection was reset, as far as the system knows.
+    pub(super) fn is_reset(&self) -> bool {
+        lock(&self.0).stream.is_reset()
     }
 
     /// Says that nothing more will be written.
@@ -164,7 +175,7 @@ impl Inner {
 
     fn poll_read(&mut self, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         // Of frames that cost too much the task hears when `h2` has nothing to do.
-        if self.is_dry || self.counter.is_spent() {
+        if self.is_dry || self.has_ended || self.counter.is_spent() {
             return Poll::Pending;
         }
         if self.before.unread().is_empty() {
@@ -172,10 +183,14 @@ impl Inner {
             let read = self.stream.poll_read(context, self.before.room(self.service.config.recv_size));
             if let Poll::Ready(Ok(count)) = read {
                 self.before.filled(count);
+                self.has_ended |= count == 0;
             }
             self.before.unused();
             self.is_dry = read.is_pending();
             ready!(read)?;
+            if self.has_ended {
+                return Poll::Pending;
+            }
         }
         let count = self.before.unread().len().min(buffer.remaining());
         let now = self.service.clock.now();

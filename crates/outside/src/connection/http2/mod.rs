@@ -46,6 +46,8 @@ const MOST_RESETS: usize = 20;
 const MOST_FAULTS: usize = 128;
 /// The second step of the end comes after this long, if the client does not say that it has seen the first; in milliseconds.
 const LEAVE_TIME: u64 = 1000;
+/// So often it is looked whether the connection of a client that has closed its side was reset, in milliseconds.
+const LOOK: u64 = 100;
 
 /// One connection.
 pub(super) struct Http2 {
@@ -79,7 +81,10 @@ pub(super) struct Http2 {
     in_block: Option<u64>,
     leaving: Option<u64>,
     has_failed: bool,
-    _seat: Seat,
+    /// The client has closed its side, and was sent something that it answers by a reset if it is gone.
+    is_probed: bool,
+    /// Requests of clients that have left hold it too, until they are done.
+    seat: Arc<Seat>,
 }
 
 impl Connection {
@@ -124,6 +129,7 @@ async fn handshake(wire: Wire, line: &Line, desk: &Desk) -> Option<server::Conne
         match (shaken, desk.handle.stop(context, waiting)) {
             (Poll::Ready(h2), _) => Poll::Ready(h2.ok()),
             (Poll::Pending, Some(_)) => Poll::Ready(None),
+            (Poll::Pending, None) if line.state().has_ended => Poll::Ready(None),
             (Poll::Pending, None) => Poll::Pending,
         }
     });
@@ -165,7 +171,8 @@ impl Http2 {
             in_block: None,
             leaving: None,
             has_failed: false,
-            _seat: seat,
+            is_probed: false,
+            seat: Arc::new(seat),
         }
     }
 
@@ -236,6 +243,17 @@ impl Http2 {
             }
             _ => {}
         }
+        if state.has_ended {
+            // Streams that it has asked for before are answered (RFC 9112 section 9.6 holds for any version).
+            if !has_streams && state.blocked.is_none() {
+                return Poll::Ready(());
+            }
+            if !std::mem::replace(&mut self.is_probed, true)
+                && self.pings.as_mut().is_some_and(|pings| pings.send_ping(Ping::opaque()).is_ok())
+            {
+                context.waker().wake_by_ref();
+            }
+        }
         self.in_block = state.is_in_block.then(|| self.in_block.unwrap_or(now));
         match self.desk.handle.order(context) {
             Order::Cut => return Poll::Ready(()),
@@ -259,7 +277,8 @@ impl Http2 {
         let dues = [
             self.calls.due(),
             self.pending.front().map(|pending| pending.due).filter(|_| !self.shared.account.is_in_use()),
-            Some(self.ping_due(state)),
+            Some(self.ping_due(state)).filter(|_| !state.has_ended),
+            state.has_ended.then(|| self.desk.service.clock.now() + LOOK),
             self.idle.map(|since| since + millis(config.keep_alive_idle)),
             state.blocked.map(|(since, taken)| self.blocked_due(since, taken)),
             self.in_block.map(|since| since + millis(config.header_timeout)),
@@ -296,7 +315,10 @@ impl Http2 {
         if self.pinged.is_some_and(|since| state.heard >= since) {
             self.pinged = None;
         }
-        if now > self.ping_due(state) {
+        if state.has_ended && self.line.is_reset() {
+            return true;
+        }
+        if now > self.ping_due(state) && !state.has_ended {
             match (self.pinged, &mut self.pings) {
                 (None, Some(pings)) => {
                     // The answer to the one before, if it came.
@@ -340,9 +362,10 @@ impl Http2 {
             self.desk.abandon(&call.mailbox, Some(&call.request), &Stop::Gone);
         }
         self.pending.clear();
+        self.desk.handle.set_busy();
         self.desk.handle.forgive();
         self.desk.handle.set_deadline(self.desk.service.clock.after(DRAIN_TIME));
-        let Self { h2, line, desk, _seat, .. } = *self;
+        let Self { h2, line, desk, seat: _seat, .. } = *self;
         // The streams hear that it is over.
         drop(h2);
         let mut left = DRAIN_BYTES;

@@ -317,17 +317,17 @@ impl StreamExchange {
         let text = format!("{:?} could not be sent whole: {reason}", content.path);
         self.desk.service.log.event(Level::Error, text);
         self.accepted.respond.send_reset(Reason::INTERNAL_ERROR);
-        Stop::Gone
+        Stop::Failed
     }
 
     /// Asks a body for its pieces, one at a time, and sends each at once.
     async fn send_stream(&mut self, mut stream: SendStream<Bytes>, body: Box<dyn BodyStream>) -> Result<(), Stop> {
-        let mut flow = Outflow::new(body).watched();
+        let mut flow = Outflow::new(body);
         loop {
             // What the client does not take yet need not be made.
             let mut progress = Progress::default();
             if let Err(stop) = self.room(&mut stream, 1, &mut progress).await {
-                self.desk.end_flow(flow);
+                self.desk.end_flow(&mut flow, &stop);
                 return Err(stop);
             }
             self.end_transfer(&mut progress);
@@ -341,7 +341,7 @@ impl StreamExchange {
             };
             let Some(piece) = desk.next_piece(&mut flow, gone).await? else { break };
             if let Err(stop) = self.send_piece(&mut stream, piece, false, &mut Progress::default()).await {
-                self.desk.end_flow(flow);
+                self.desk.end_flow(&mut flow, &stop);
                 return Err(stop);
             }
         }

@@ -26,8 +26,6 @@ pub(super) struct Session {
     taken: usize,
     /// The client has said that nothing more will come.
     pub(super) is_closed: bool,
-    /// Nothing more came: the client has closed its socket, or that side of it.
-    pub(super) has_ended: bool,
 }
 
 /// So few bytes of a record that is not complete are kept apart, so that the memory of a whole one can be given back.
@@ -51,7 +49,6 @@ impl Session {
             plain: Vec::new(),
             taken: 0,
             is_closed: false,
-            has_ended: false,
         })
     }
 
@@ -63,7 +60,6 @@ impl Session {
         let polled = socket.poll_read(context, &mut self.incoming[self.end..]);
         if let Poll::Ready(Ok(count)) = polled {
             self.end += count;
-            self.has_ended |= count == 0;
         }
         self.tidy();
         if polled.is_pending() {

@@ -81,6 +81,11 @@ impl TlsStream {
         self.socket
     }
 
+    /// The socket below.
+    pub(crate) fn socket(&self) -> &Stream {
+        &self.socket
+    }
+
     pub(crate) fn poll_read(&mut self, context: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
         loop {
             match self.session.take(buffer) {
@@ -159,10 +164,6 @@ impl TlsStream {
     pub(crate) fn poll_shutdown(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         if !self.held.is_empty() {
             self.encrypt(&[])?;
-        }
-        if self.session.has_ended {
-            // Nobody is left to be told.
-            return self.socket.poll_shutdown(context);
         }
         let mut say_goodbye: Writer<'_> = &mut |traffic, outgoing| outgoing.say_goodbye(traffic);
         let said = self.session.process(&mut self.outgoing, &mut [], Some(&mut say_goodbye));

@@ -1,0 +1,84 @@
+//! Whether the client is still there while its answer is made.
+//!
+//! A reset always means that it is gone. A FIN alone means that it may be: it may as well have closed only its own side (RFC
+//! 9112 section 9.6), and is answered. What is written after a FIN is answered by a reset if the client is gone.
+
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use tokio::time::{Instant, Sleep, sleep};
+
+use super::buffer::Input;
+use super::{Handle, Stop, Waiting, poll_fill};
+use crate::transport::Stream;
+
+/// What is known of the client.
+#[derive(Debug, Default)]
+pub(super) struct Watch {
+    /// It has closed its side; when the socket is looked at next.
+    closed: Option<Pin<Box<Sleep>>>,
+}
+
+/// The system does not say when a socket whose reading side has ended is reset, so it is asked this often.
+const LOOK: Duration = Duration::from_millis(100);
+
+impl Watch {
+    /// Ready when the client is gone or the connection is cut, and once, with [`Stop::Closed`], when the client has closed its
+    /// side; keeps what else comes in, up to one buffer of this size.
+    pub(super) fn poll(
+        &mut self,
+        stream: &mut Stream,
+        input: &mut Input,
+        handle: &Handle,
+        recv_size: usize,
+        context: &mut Context<'_>,
+    ) -> Poll<Stop> {
+        if self.closed.is_some() {
+            if self.poll_reset(stream, context).is_ready() {
+                return Poll::Ready(Stop::Gone);
+            }
+        } else {
+            while input.unread().len() < recv_size {
+                match poll_fill(stream, input, recv_size, context) {
+                    Poll::Ready(Ok(0)) if stream.is_reset() => return Poll::Ready(Stop::Gone),
+                    Poll::Ready(Ok(0)) => {
+                        self.closed = Some(Box::pin(sleep(LOOK)));
+                        return Poll::Ready(Stop::Closed);
+                    }
+                    Poll::Ready(Ok(_)) => {}
+                    Poll::Ready(Err(_)) => return Poll::Ready(Stop::Gone),
+                    Poll::Pending => break,
+                }
+            }
+        }
+        match handle.stop(context, Waiting::Handler) {
+            Some(stop) => Poll::Ready(stop),
+            None => Poll::Pending,
+        }
+    }
+
+    /// The same for an answer that is not made for a client that has closed its side.
+    pub(super) fn poll_leaving(
+        &mut self,
+        stream: &mut Stream,
+        input: &mut Input,
+        handle: &Handle,
+        recv_size: usize,
+        context: &mut Context<'_>,
+    ) -> Poll<Stop> {
+        let polled = self.poll(stream, input, handle, recv_size, context);
+        if self.closed.is_some() { Poll::Ready(Stop::Gone) } else { polled }
+    }
+
+    fn poll_reset(&mut self, stream: &Stream, context: &mut Context<'_>) -> Poll<()> {
+        let Some(look) = &mut self.closed else { return Poll::Pending };
+        loop {
+            ready!(look.as_mut().poll(context));
+            if stream.is_reset() {
+                return Poll::Ready(());
+            }
+            look.as_mut().reset(Instant::now() + LOOK);
+        }
+    }
+}

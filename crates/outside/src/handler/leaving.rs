@@ -1,0 +1,80 @@
+//! What becomes of a handler whose client leaves, as its route says: see [`cancel_on_disconnect`].
+
+use std::sync::Arc;
+
+use super::{Elsewhere, Handler, IntoHandler, Reply, Ticket};
+use crate::error::Error;
+use crate::message::Request;
+
+/// A handler and what its route says of clients that leave: [`cancel_on_disconnect`].
+#[derive(Clone, Copy, Debug)]
+pub struct CancelOnDisconnect<H>(H, bool);
+
+/// Says whether an asynchronous handler is cancelled, and a streamed answer ended, when the client leaves: when it resets
+/// the connection or the stream, and when it closes its side (FIN) too. In place of what
+/// [`Config::cancel_on_disconnect`](crate::Config) says for all routes.
+///
+/// ```
+/// # let server = outside::OutsideHttp::new(("127.0.0.1", 0))?;
+/// use std::{sync::Arc, time::Duration};
+/// use outside::{Request, asynchronous, cancel_on_disconnect};
+///
+/// server.get("/search", cancel_on_disconnect(true, asynchronous(|_: Arc<Request>| async move {
+///     tokio::time::sleep(Duration::from_millis(5)).await;
+///     "found"
+/// })))?;
+/// # Ok::<(), outside::Error>(())
+/// ```
+pub fn cancel_on_disconnect<H>(cancel: bool, handler: H) -> CancelOnDisconnect<H> {
+    CancelOnDisconnect(handler, cancel)
+}
+
+impl<H, Kind> IntoHandler<(Kind, (), ())> for CancelOnDisconnect<H>
+where
+    H: IntoHandler<Kind>,
+{
+    fn into_handler(self) -> Result<Handler, Error> {
+        self.0.into_handler()?.with_cancel_on_disconnect(self.1)
+    }
+}
+
+impl Handler {
+    /// The same handler with what [`cancel_on_disconnect`] says.
+    ///
+    /// # Errors
+    /// It is no function, or one that stands on a route already.
+    pub fn with_cancel_on_disconnect(self, cancel: bool) -> Result<Self, Error> {
+        match self {
+            Self::Elsewhere(handler) => Ok(Self::Elsewhere(Arc::new(Leaving(handler, cancel)))),
+            Self::Inline(mut function) => match Arc::get_mut(&mut function) {
+                Some(own) => {
+                    own.cancel_on_disconnect = Some(cancel);
+                    Ok(Self::Inline(function))
+                }
+                None => Err(Error::new("cancel_on_disconnect: this function stands on a route already")),
+            },
+            _ => Err(Error::new("cancel_on_disconnect is for functions")),
+        }
+    }
+}
+
+/// A handler whose route says something of its own.
+struct Leaving(Arc<dyn Elsewhere>, bool);
+
+impl Elsewhere for Leaving {
+    fn submit(&self, request: Arc<Request>, reply: Reply) -> Ticket {
+        self.0.submit(request, reply)
+    }
+
+    fn cancel(&self, ticket: Ticket) {
+        self.0.cancel(ticket);
+    }
+
+    fn takes_pieces(&self) -> bool {
+        self.0.takes_pieces()
+    }
+
+    fn cancel_on_disconnect(&self) -> Option<bool> {
+        Some(self.1)
+    }
+}
