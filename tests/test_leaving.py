@@ -334,6 +334,41 @@ def test_process_timeout_counts_through_empty_pieces(serve, records, kind):
     records.wait_for("process_timeout")
 
 
+@pytest.mark.parametrize("leave", [Wire.close, reset])
+@pytest.mark.parametrize("begun", [False, True], ids=["before", "after its first piece"])
+def test_streams_whose_clients_have_left_hold_no_thread(serve, leave, begun):
+    """Each waits where nothing can end it; other routes that need a thread have theirs."""
+    count, waiting, go_on, ended = 20, threading.Semaphore(0), threading.Event(), threading.Semaphore(0)
+
+    def silent(request):
+        def pieces():
+            try:
+                if begun:
+                    yield "first"
+                waiting.release()
+                go_on.wait(DEADLINE)
+                yield "second"
+                yield "third"
+            finally:
+                ended.release()
+
+        return Response(200, {}, pieces())
+
+    running = serve({"/silent": silent}, max_workers=count)
+    running.server.set_route("/thread", lambda request: "thread", blocking=True)
+    try:
+        wires = [running.wire().send(request_bytes("/silent")) for _ in range(count)]
+        for wire in wires:
+            assert waiting.acquire(timeout=DEADLINE)
+        for wire in wires:
+            leave(wire)
+        assert running.fetch("/thread").text == "thread"
+    finally:
+        go_on.set()
+    for _ in range(count):
+        assert ended.acquire(timeout=DEADLINE)
+
+
 def test_what_is_logged_of_clients_that_have_left(serve, records):
     running = serve(ROUTES, access_log="json")
     with running.wire() as wire:

@@ -197,7 +197,10 @@ impl Desk {
     pub(super) fn end_flow(&self, flow: &mut Outflow, stop: &Stop) {
         match std::mem::replace(&mut flow.state, State::Over) {
             State::Idle(stream) | State::Coming(stream, _) => self.discard(stream),
-            State::Asked(mailbox) => self.abandon(&mailbox, None, stop),
+            State::Asked(mailbox) => {
+                self.abandon(&mailbox, None, stop);
+                self.service.executor.uncount(&mailbox);
+            }
             State::Over => {}
         }
     }

@@ -395,7 +395,11 @@ impl Role {
     }
 
     fn stand_after(self, ended: Ended) -> Stand {
-        if ended == Ended::GivenUp { Stand::GivenUp } else { self.stand() }
+        match ended {
+            Ended::GivenUp => Stand::GivenUp,
+            Ended::Uncounted => Stand::Uncounted,
+            Ended::Awaited | Ended::Abandoned => self.stand(),
+        }
     }
 }
 
@@ -406,6 +410,8 @@ pub(super) enum Stand {
     Leads,
     /// It does not, and counts as a worker.
     Away,
+    /// Its client was gone, and it does not count meanwhile.
+    Uncounted,
     /// It was given up, and counts for nothing.
     GivenUp,
 }

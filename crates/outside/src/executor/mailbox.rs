@@ -49,6 +49,8 @@ const CLOSED: u8 = 2;
 const OVERDUE: u8 = 3;
 /// Nobody reckons with its end any more either.
 const GIVEN_UP: u8 = 4;
+/// As `OVERDUE`, and its thread does not count meanwhile.
+const UNCOUNTED: u8 = 5;
 
 /// How things stand when a call has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,6 +59,8 @@ pub(super) enum Ended {
     Awaited,
     /// Nobody waits any more, for it or what follows.
     Abandoned,
+    /// And its thread did not count.
+    Uncounted,
     /// And its thread was given up.
     GivenUp,
 }
@@ -140,6 +144,7 @@ impl Mailbox {
         }
         match self.state.swap(CLOSED, Ordering::SeqCst) {
             GIVEN_UP => Ended::GivenUp,
+            UNCOUNTED => Ended::Uncounted,
             _ => Ended::Abandoned,
         }
     }
@@ -151,12 +156,21 @@ impl Mailbox {
 
     /// Does a call run on for which nobody waits?
     pub(super) fn is_overdue(&self) -> bool {
-        self.state.load(Ordering::SeqCst) == OVERDUE
+        matches!(self.state.load(Ordering::SeqCst), OVERDUE | UNCOUNTED)
     }
 
-    /// Gives such a call up; `false` if it has ended.
-    pub(super) fn give_up(&self) -> bool {
-        self.change(OVERDUE, GIVEN_UP)
+    /// Gives such a call up; `None` if it has ended, else whether its thread counted.
+    pub(super) fn give_up(&self) -> Option<bool> {
+        let before = self.state.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |state| match state {
+            OVERDUE | UNCOUNTED => Some(GIVEN_UP),
+            _ => None,
+        });
+        before.ok().map(|before| before == OVERDUE)
+    }
+
+    /// From now on the thread of such a call does not count; `false` if it has ended.
+    pub(super) fn uncount(&self) -> bool {
+        self.change(OVERDUE, UNCOUNTED)
     }
 
     /// Adds a finished exchange without waking anybody.

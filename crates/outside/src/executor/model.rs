@@ -318,6 +318,29 @@ fn who_is_given_up_makes_room() {
     }
 }
 
+/// A call for a client that has left takes no worker's place; if it does not end it is given up like any other.
+#[test]
+fn who_works_for_a_client_that_has_left_makes_room() {
+    for place in [Loop, Pool] {
+        check(move || {
+            let mut trial = Trial::start(1);
+            let client = trial.connect_impatient(place, &[Stuck]);
+            trial.wait_for_stuck(1);
+            trial.wait_until_away(1);
+            assert!(trial.leave(client), "it was running");
+            trial.connect(&[(Pool, &[Quick])]);
+            trial.wait_for(1 + 1);
+            let another = trial.connect_impatient(place, &[Slow(1)]);
+            trial.leave(another);
+            sync::advance(PATIENCE);
+            assert!(trial.give_up_overdue() <= 2);
+            trial.release();
+            trial.connect(&[(Pool, &[Quick])]);
+            assert_eq!(trial.finish(), 0);
+        });
+    }
+}
+
 /// Handlers that end just when they are given up.
 #[test]
 fn nobody_is_counted_twice() {

@@ -37,6 +37,18 @@ impl Executor {
         runs
     }
 
+    /// The call of this mailbox, which was abandoned, makes a piece for a client that is gone: it ends with the piece, and until
+    /// then its thread does not count as a worker, unless as many do as may work.
+    pub(crate) fn uncount(self: &Arc<Self>, mailbox: &Mailbox) {
+        // Under the lock, so that its thread cannot come back before it is counted.
+        let mut crew = lock(&self.crew);
+        if crew.uncounted < self.max_workers && mailbox.uncount() {
+            crew.uncounted += 1;
+            crew.away -= 1;
+            self.call_crew(crew);
+        }
+    }
+
     /// Gives up those whose time is over.
     pub(super) fn give_up(self: &Arc<Self>) -> Vec<GivenUp> {
         let mut overdue = lock(&self.overdue);
@@ -53,11 +65,12 @@ impl Executor {
             let mut crew = lock(&self.crew);
             let counts = crew.given_up >= MOST_GIVEN_UP;
             if !counts {
-                if !late.mailbox.give_up() {
-                    continue;
-                }
+                let Some(counted) = late.mailbox.give_up() else { continue };
                 crew.given_up += 1;
-                crew.away -= 1;
+                match counted {
+                    true => crew.away -= 1,
+                    false => crew.uncounted -= 1,
+                }
                 self.call_crew(crew);
             }
             given_up.push(GivenUp { request: late.request, counts });

@@ -64,6 +64,7 @@ impl Crew {
     pub(super) fn come_back(&mut self, stand: Stand) {
         match stand {
             Stand::GivenUp => self.given_up -= 1,
+            Stand::Uncounted => self.uncounted -= 1,
             _ => self.away -= 1,
         }
     }

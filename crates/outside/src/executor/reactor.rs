@@ -61,6 +61,8 @@ pub(super) struct Crew {
     pub(super) alive: usize,
     /// Threads that run a handler without the loop: late ones, and those of the pool.
     pub(super) away: usize,
+    /// Threads that make a piece for a client that is gone, and that are not counted as away any more.
+    pub(super) uncounted: usize,
     /// Threads whose handlers do not end, and that are not counted as away any more.
     pub(super) given_up: usize,
     /// A term nobody has taken up yet.

@@ -170,12 +170,26 @@ impl Trial {
 
     /// It gives up. Was a call of its running?
     pub(super) fn give_up(&mut self, client: Impatient) -> bool {
+        self.end_wait(client, false)
+    }
+
+    /// It leaves, so that the thread of a call that is running does not count. Was one?
+    pub(super) fn leave(&mut self, client: Impatient) -> bool {
+        lock(&self.ledger.state).forgiven = self.executor.max_workers;
+        self.end_wait(client, true)
+    }
+
+    fn end_wait(&mut self, client: Impatient, leaves: bool) -> bool {
         let (executor, mailbox) = (Arc::clone(&self.executor), Arc::clone(&client.mailbox));
         let (ledger, result) = (Arc::clone(&self.ledger), Arc::new(Mutex::new(None)));
         let told = Arc::clone(&result);
         // As a connection does: inside the event loop.
         self.executor.runtime.spawn(async move {
-            *lock(&told) = Some(executor.abandon(&mailbox, None, PATIENCE));
+            let running = executor.abandon(&mailbox, None, PATIENCE);
+            if leaves {
+                executor.uncount(&mailbox);
+            }
+            *lock(&told) = Some(running);
             // Under the lock, so that nobody begins to wait meanwhile.
             drop(lock(&ledger.state));
             ledger.changed.notify_all();
@@ -287,7 +301,7 @@ impl Trial {
         self.executor.stop();
         assert_eq!(self.executor.join(FOR_EVER), 0);
         let crew = lock(&self.executor.crew);
-        assert_eq!((crew.away, crew.given_up, crew.alive), (0, 0, 0), "everybody is back");
+        assert_eq!((crew.away, crew.uncounted, crew.given_up, crew.alive), (0, 0, 0, 0), "everybody is back");
         drop(crew);
         let state = lock(&self.ledger.state);
         let run = state.runs.iter().sum::<usize>();
