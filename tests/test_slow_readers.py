@@ -58,11 +58,6 @@ def routes(file):
 KINDS = ["at_once", "pieces", "crumbs", "later", "file"]
 
 
-BUFFERS_HIDE_PROGRESS = pytest.mark.xfail(
-    strict=True, reason="progress is seen only when a third of the send buffer, a megabyte and more, has emptied"
-)
-
-
 def for_each_kind(act, kinds=KINDS) -> dict:
     """What the act returns for each kind; all at the same time."""
     with ThreadPoolExecutor(len(kinds)) as pool:
@@ -99,10 +94,13 @@ def read_slowly(wire: Wire, rate: int, seconds: float) -> int:
 
 
 def read_the_rest(wire: Wire) -> tuple[int, bytes]:
-    """Reads until the server ends it; how many bytes came, and the last of them."""
+    """Reads until the server ends it, by a reset if it lets go; how many bytes came, and the last of them."""
     count, tail = 0, b""
-    while data := wire.socket.recv(1 << 20):
-        count, tail = count + len(data), (tail + data)[-5:]
+    try:
+        while data := wire.socket.recv(1 << 20):
+            count, tail = count + len(data), (tail + data)[-5:]
+    except ConnectionResetError:
+        pass
     return count, tail
 
 
@@ -150,9 +148,8 @@ def test_slow_enough_readers_get_it_all(serve, routes):
     assert {results[kind][1] for kind in ("pieces", "crumbs", "later")} == {b"0\r\n\r\n"}
 
 
-@BUFFERS_HIDE_PROGRESS
 def test_a_reader_makes_progress_while_the_kernel_holds_megabytes(serve, routes):
-    """The buffers of the kernel take ten seconds and more to empty at this pace: that is no stall."""
+    """The kernel's buffer at the client takes longer to empty at this pace; the one at the server is small enough."""
     running = serve(routes, write_stall_timeout=2)
     results = for_each_kind(lambda kind: read_at_a_steady_pace(running, kind, 5))
     assert all(count > SIZE for count, _ in results.values()), results

@@ -165,6 +165,17 @@ impl Desk {
         }
     }
 
+    /// Whether the content of this request is for anybody: for a function, its own or the gate.
+    pub(super) fn wants_content(&self, request: &Request) -> bool {
+        let is_function = |handler: &Handler| matches!(handler, Handler::Inline(_) | Handler::Elsewhere(_));
+        self.site.1.gate.is_some()
+            || match self.site.1.routes.choose(request) {
+                Choice::Plain(route) => is_function(&route.handler),
+                Choice::Pattern(handler, ..) => is_function(handler),
+                _ => false,
+            }
+    }
+
     /// Whether an asynchronous handler of a route that says this, or nothing, is cancelled when its client leaves.
     pub(super) fn is_cancelled(&self, route: Option<bool>) -> bool {
         route.unwrap_or(self.service.config.cancel_on_disconnect)

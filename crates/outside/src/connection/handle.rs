@@ -72,6 +72,8 @@ pub(crate) struct Handle {
 const NEVER: u64 = u64::MAX;
 /// Added to the time of a connection that rests between two requests: those that have not sent a complete head come before it.
 const RESTING: u64 = 1 << 62;
+/// In place of a time: nothing more is answered, the client has time to read.
+const CLOSING: u64 = u64::MAX - 1;
 /// In milliseconds.
 const JUST_NOW: u64 = 100;
 /// Within so long after it came, a client sends its first request, in milliseconds: some times around the world.
@@ -157,6 +159,11 @@ impl Handle {
     /// The connection has not sent a complete head, or handshake, since then: it gives way before those that have.
     pub(crate) fn set_incomplete(&self, since: u64) {
         self.yields_since.store(since, Ordering::Relaxed);
+    }
+
+    /// Nothing more is answered.
+    pub(crate) fn set_closing(&self) {
+        self.yields_since.store(CLOSING, Ordering::Relaxed);
     }
 
     /// The connection keeps its place.

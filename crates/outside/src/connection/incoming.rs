@@ -150,6 +150,7 @@ impl Connection {
             self.input.consume(count);
         }
         incoming.intake.end();
+        self.is_uploading = !incoming.intake.is_complete;
         self.keep_alive &= incoming.intake.is_complete;
     }
 }

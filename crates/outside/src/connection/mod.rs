@@ -5,6 +5,7 @@
 
 mod answer;
 mod buffer;
+mod close;
 mod coding;
 mod crowd;
 mod desk;
@@ -140,6 +141,8 @@ pub(crate) struct Connection {
     is_http2: bool,
     /// Content that the handler of the request in hand takes while it comes in.
     incoming: Option<Box<Incoming>>,
+    /// The last request has content that has not come in.
+    is_uploading: bool,
     watch: Watch,
 }
 
@@ -205,6 +208,7 @@ impl Connection {
             opening: None,
             is_http2: false,
             incoming: None,
+            is_uploading: false,
             watch: Watch::default(),
         }
     }
@@ -236,7 +240,13 @@ impl Connection {
             // How a conversation ended without an answer matters to nobody: whatever was answered is logged.
             let answered = match connection.is_http2 {
                 true => false,
-                false => connection.converse().await.ok()?,
+                false => match connection.converse().await {
+                    Ok(answered) => answered,
+                    Err(stop) => {
+                        connection.break_off(&stop).await;
+                        return None;
+                    }
+                },
             };
             if connection.is_http2 {
                 let service = Arc::clone(&connection.desk.service);
@@ -266,29 +276,6 @@ impl Connection {
             }
         }
         Ok(false)
-    }
-
-    /// Says that nothing more will be written. After an answer waits until the client has read it and closes its side,
-    /// or a bound is reached: closing with unread input would make the system throw away what is on its way out (RFC
-    /// 9112 section 9.6).
-    async fn close(&mut self, answered: bool) {
-        self.desk.handle.forgive();
-        self.desk.handle.set_deadline(self.desk.service.clock.after(DRAIN_TIME));
-        let shut = poll_fn(|context| self.stream.poll_shutdown(context)).await;
-        let mut left = DRAIN_BYTES;
-        let unread = self.input.unread().len();
-        self.input.consume(unread);
-        if !answered && unread == 0 {
-            return;
-        }
-        while shut.is_ok() && left > 0 {
-            match self.read(Waiting::Transfer).await {
-                Ok(count) => left = left.saturating_sub(count),
-                Err(_) => break,
-            }
-            let unread = self.input.unread().len();
-            self.input.consume(unread);
-        }
     }
 
     /// Reads once into the input; never 0.
@@ -433,7 +420,3 @@ fn poll_fill(
 struct Transfer {
     waited_since: Option<u64>,
 }
-
-/// What a client may still send after the last answer, and for how long (edge.md S7).
-const DRAIN_BYTES: usize = 256 << 10;
-const DRAIN_TIME: Duration = Duration::from_secs(1);

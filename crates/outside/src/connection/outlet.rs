@@ -83,6 +83,10 @@ impl Outlet {
     /// Closes the socket.
     pub(super) fn close(&self) {
         let wire = self.lock().take();
+        // Of what was queued the client has not taken all: the system does not keep it either.
+        if let Some(Wire { stream, unsent: Some(_), .. }) = &wire {
+            stream.reset_on_close();
+        }
         drop(wire);
     }
 

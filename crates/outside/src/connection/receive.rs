@@ -196,6 +196,15 @@ impl Connection {
         if framing.body != BodyLength::Known(0) {
             let read = match self.streams(&request) {
                 true => self.begin_incoming(&mut request, &framing).map_err(BodyFault::from),
+                // A client that waits is not asked for what nobody looks at (RFC 9110 section 10.1.1).
+                false
+                    if framing.expects_continue
+                        && self.input.unread().is_empty()
+                        && !self.desk.wants_content(&request) =>
+                {
+                    (self.keep_alive, self.is_uploading) = (false, true);
+                    Ok(())
+                }
                 false => self.read_body(&mut request, framing).await,
             };
             match read {
@@ -314,6 +323,8 @@ impl Connection {
             self.desk.service.log.complain(key, refusal.reason);
         }
         self.keep_alive = false;
+        let framing = request.as_deref().map(framing);
+        self.is_uploading = matches!(framing, Some(Ok(framing)) if framing.body != BodyLength::Known(0));
         self.desk.handle.forgive();
         self.desk.handle.clear_deadline();
         let work = Work::Status(refusal.status, Some(refusal.reason.to_owned()));

@@ -221,6 +221,7 @@ impl Running {
             for (listener, service) in place.into_iter().zip(reactors.iter().cycle()) {
                 let runtime = &service.executor.runtime;
                 let entrance = listener.entrance();
+                listener.limit_unsent(service.config.write_stall_timeout);
                 let listener = {
                     let _inside = runtime.enter();
                     listener.accepting()?

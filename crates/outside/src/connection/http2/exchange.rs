@@ -17,7 +17,8 @@ use super::super::handle::{Handle, Stop, Waiting};
 use super::inbound::Inbound;
 use super::shared::{Permit, Shared};
 use crate::budget::Reserved;
-use crate::connection::{DRAIN_TIME, Seat, Service};
+use crate::connection::close::DRAIN_TIME;
+use crate::connection::{Seat, Service};
 use crate::error::Refusal;
 use crate::executor::{Exchange, Work};
 use crate::handler::Sizes;
@@ -124,7 +125,13 @@ impl StreamExchange {
             {
                 return self.live_streaming(content, &announced).await;
             }
-            let held = self.receive(&mut content, announced).await?;
+            // A client that waits is not asked for what nobody looks at (RFC 9110 section 10.1.1).
+            let is_unwanted = announced.expects_continue
+                && self.accepted.exchange.request.as_deref().is_some_and(|request| !self.desk.wants_content(request));
+            let held = match is_unwanted && !is_refused {
+                true => self.shared.hold(),
+                false => self.receive(&mut content, announced).await?,
+            };
             self.accepted.awaited = self.desk.route(&mut self.accepted.exchange);
             self.answer().await?;
             drop(held);

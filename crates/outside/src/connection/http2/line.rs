@@ -12,6 +12,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::super::Service;
 use super::super::buffer::{Input, give_output, take_output};
+use super::super::close::Closing;
+use super::super::desk::Desk;
 use crate::protocol::http2::{FrameCounter, advertise};
 use crate::transport::Stream;
 
@@ -114,14 +116,14 @@ impl Line {
         lock(&self.0).stream.is_reset()
     }
 
-    /// Says that nothing more will be written.
-    pub(super) fn poll_shutdown(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        lock(&self.0).stream.poll_shutdown(context)
+    /// See [`Stream::reset_on_close`].
+    pub(super) fn reset_on_close(&self) {
+        lock(&self.0).stream.reset_on_close();
     }
 
-    /// Reads what nobody will look at; how much that was.
-    pub(super) fn poll_discard(&self, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        lock(&self.0).stream.poll_read(context, &mut [0; 4096])
+    /// See [`Closing::poll`].
+    pub(super) fn poll_close(&self, closing: &mut Closing, desk: &Desk, context: &mut Context<'_>) -> Poll<()> {
+        closing.poll(&mut lock(&self.0).stream, &desk.handle, &desk.service, context)
     }
 }
 

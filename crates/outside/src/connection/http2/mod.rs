@@ -23,9 +23,10 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use h2::{Ping, PingPong, Reason, server};
 
+use super::close::{Closing, DRAIN_TIME};
 use super::desk::Desk;
 use super::handle::{Order, Stop, millis};
-use super::{Connection, DRAIN_BYTES, DRAIN_TIME, Seat};
+use super::{Connection, Seat};
 use crate::budget::Account;
 use crate::executor::{Exchange, Job, Mailbox};
 use calls::Pending;
@@ -356,35 +357,26 @@ impl Http2 {
         context.waker().wake_by_ref();
     }
 
-    /// Waits until the client has read the last word, or a bound is reached (RFC 9112 section 9.6 says why).
+    /// Closes as a connection of HTTP/1.1 does, behind the last word.
     async fn close(mut self: Box<Self>) {
         for call in self.calls.drain() {
             self.desk.abandon(&call.mailbox, Some(&call.request), &Stop::Gone);
         }
         self.pending.clear();
-        self.desk.handle.set_busy();
+        self.desk.handle.set_closing();
         self.desk.handle.forgive();
         self.desk.handle.set_deadline(self.desk.service.clock.after(DRAIN_TIME));
         let Self { h2, line, desk, seat: _seat, .. } = *self;
         // The streams hear that it is over.
         drop(h2);
-        let mut left = DRAIN_BYTES;
-        poll_fn(|context| {
-            let is_cut = desk.handle.stop(context, super::Waiting::Transfer).is_some();
-            if is_cut || std::task::ready!(line.poll_flush(context)).is_err() {
-                return Poll::Ready(());
-            }
-            if std::task::ready!(line.poll_shutdown(context)).is_err() {
-                return Poll::Ready(());
-            }
-            loop {
-                match std::task::ready!(line.poll_discard(context)) {
-                    Ok(0) | Err(_) => return Poll::Ready(()),
-                    Ok(count) if count >= left => return Poll::Ready(()),
-                    Ok(count) => left -= count,
-                }
-            }
-        })
-        .await;
+        let is_written = poll_fn(|context| match desk.handle.stop(context, super::Waiting::Transfer) {
+            Some(_) => Poll::Ready(false),
+            None => line.poll_flush(context).map(|flushed| flushed.is_ok()),
+        });
+        if !is_written.await {
+            return line.reset_on_close();
+        }
+        let mut closing = Closing::begin(false, &desk.handle, &desk.service);
+        poll_fn(|context| line.poll_close(&mut closing, &desk, context)).await;
     }
 }
