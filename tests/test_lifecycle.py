@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import os
 import signal
 import socket
 import threading
+import time
 
 import pytest
-from outside import OutsideHTTP, Response
+from outside import OutsideHTTP, Response, event_stream
 
 from harness import Running, Script, wait_until
 from wire import Wire, fetch, request_bytes
@@ -256,6 +258,68 @@ def test_terminate_closes_idle_connections(serve):
         idle.receive_end()
         silent.receive_end()
     running.wait_for_return()
+
+
+def plain_events(go_on):
+    def events():
+        while not go_on.wait(0.02):
+            yield "tick"
+
+    return event_stream(events())
+
+
+def async_events(go_on):
+    async def events():
+        yield "first"
+        await asyncio.sleep(60)
+
+    return event_stream(events())
+
+
+@pytest.mark.parametrize("kind", [plain_events, async_events])
+@pytest.mark.parametrize("retires", [False, True], ids=["terminate", "reload"])
+def test_streams_of_events_end_with_the_server(serve, records, kind, retires):
+    go_on = threading.Event()
+    running = serve(lambda request: kind(go_on), termination_timeout=60, drain_idle=60)
+    with running.wire() as wire:
+        wire.send(REQUEST)
+        while b"data:" not in wire.received:
+            wire.receive_some()
+        began = time.monotonic()
+        running.server._retire() if retires else running.server.terminate()
+        assert wire.receive_rest().endswith(b"0\r\n\r\n")
+    running.wait_for_return()
+    assert time.monotonic() - began < 5
+    assert not any("in flight" in text for text in records.texts())
+
+
+def test_what_is_waited_for_is_said(serve, records):
+    begun, go_on = threading.Semaphore(0), threading.Event()
+
+    def slow(request):
+        begun.release()
+        go_on.wait(10)
+
+    async def slow_async(request):
+        begun.release()
+        await asyncio.to_thread(go_on.wait, 10)
+
+    def stream(request):
+        begun.release()
+        return Response(200, {}, (b"x" for _ in range(2) if go_on.wait(10)))
+
+    running = serve({"/plain": slow, "/async": slow_async, "/stream": stream, "/fine": lambda request: "x"}, termination_timeout=30)
+    wires = [running.wire() for _ in range(4)]
+    for wire, target in zip(wires, ("/fine", "/plain", "/async", "/stream"), strict=True):
+        wire.send(request_bytes(target))
+        assert target == "/fine" or begun.acquire(timeout=10)
+    wires[0].receive_answer()
+    running.server.terminate()
+    records.wait_for("3 answers in flight, at most 30 s; Ctrl+C again cuts")
+    go_on.set()
+    running.wait_for_return()
+    for wire in wires:
+        wire.close()
 
 
 def test_termination_timeout_cuts_what_is_left(serve):

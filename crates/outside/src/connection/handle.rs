@@ -2,7 +2,7 @@
 //!
 //! A deadline costs one store; a ticker looks at all of them several times a second and wakes those whose time is up.
 
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Waker};
 use std::time::{Duration, Instant};
@@ -66,7 +66,16 @@ pub(crate) struct Handle {
     /// Since when it gives way where room is needed, in milliseconds, and whether it has sent a request before (`RESTING`):
     /// the smallest number gives way first. `NEVER` while it is busy.
     yields_since: AtomicU64,
+    /// Answers in flight while it is busy.
+    answers: AtomicUsize,
     waker: OnceLock<Waker>,
+}
+
+/// What connections are at.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct InFlight {
+    pub(crate) answers: usize,
+    pub(crate) websockets: usize,
 }
 
 const NEVER: u64 = u64::MAX;
@@ -74,6 +83,8 @@ const NEVER: u64 = u64::MAX;
 const RESTING: u64 = 1 << 62;
 /// In place of a time: nothing more is answered, the client has time to read.
 const CLOSING: u64 = u64::MAX - 1;
+/// It is a WebSocket.
+const SESSION: u64 = u64::MAX - 2;
 /// In milliseconds.
 const JUST_NOW: u64 = 100;
 /// Within so long after it came, a client sends its first request, in milliseconds: some times around the world.
@@ -82,7 +93,8 @@ const FIRST_REQUEST: u64 = 1000;
 impl Handle {
     fn new() -> Self {
         let never = || AtomicU64::new(NEVER);
-        Self { deadline: never(), order: AtomicU8::new(0), yields_since: never(), waker: OnceLock::new() }
+        let answers = AtomicUsize::new(1);
+        Self { deadline: never(), order: AtomicU8::new(0), yields_since: never(), answers, waker: OnceLock::new() }
     }
 
     /// Is there an order that ends this wait?
@@ -164,6 +176,16 @@ impl Handle {
     /// Nothing more is answered.
     pub(crate) fn set_closing(&self) {
         self.yields_since.store(CLOSING, Ordering::Relaxed);
+    }
+
+    /// Messages are exchanged from now on.
+    pub(crate) fn set_session(&self) {
+        self.yields_since.store(SESSION, Ordering::Relaxed);
+    }
+
+    /// So many answers are in flight while it is busy, beside those that have a handle of their own.
+    pub(crate) fn set_answers(&self, count: usize) {
+        self.answers.store(count, Ordering::Relaxed);
     }
 
     /// The connection keeps its place.
@@ -266,6 +288,19 @@ impl Handles {
     pub(crate) fn len(&self) -> usize {
         let table = self.lock();
         table.slots.len() - table.free.len()
+    }
+
+    /// What its connections are at.
+    pub(crate) fn in_flight(&self) -> InFlight {
+        let mut found = InFlight::default();
+        for handle in self.lock().slots.iter().flatten() {
+            match handle.yields_since.load(Ordering::Relaxed) {
+                NEVER => found.answers += handle.answers.load(Ordering::Relaxed),
+                SESSION => found.websockets += 1,
+                _ => {}
+            }
+        }
+        found
     }
 
     /// Gives an order to all.

@@ -38,7 +38,7 @@ use std::time::Duration;
 
 pub(crate) use buffer::trim_memory;
 pub(crate) use crowd::{AddressKey, AddressSeat, Crowd};
-pub(crate) use handle::{Clock, Handle, Handles, Order, Rank};
+pub(crate) use handle::{Clock, Handle, Handles, InFlight, Order, Rank};
 use handle::{Stop, Waiting};
 use handshake::Greeting;
 pub(crate) use handshake::Handshakes;

@@ -95,7 +95,7 @@ impl Session {
         let Desk { service, handle, .. } = desk;
         let Opening { connection, receiver, thread_seat, .. } = opening;
         let heard = service.clock.now();
-        handle.set_busy();
+        handle.set_session();
         let outlet = Arc::new(Outlet::new(stream, Arc::clone(&service.clock)));
         connection.set_line(Arc::<Outlet>::clone(&outlet));
         Self {

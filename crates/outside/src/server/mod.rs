@@ -18,7 +18,7 @@ use tokio::task::AbortHandle;
 pub(crate) use doorbell::Doorbell;
 
 use crate::config::Config;
-use crate::connection::{DRAINING, Order, RETIRING, Service, trim_memory};
+use crate::connection::{DRAINING, InFlight, Order, RETIRING, Service, trim_memory};
 use crate::error::Error;
 use crate::executor::Host;
 use crate::log::{Level, Log, LogSink};
@@ -153,6 +153,8 @@ const TICK: Duration = Duration::from_millis(100);
 const GLANCE: Duration = Duration::from_millis(10);
 /// The same for what takes a turn of the event loops.
 const SHORT_GLANCE: Duration = Duration::from_millis(1);
+/// What ends with the server has ended after this.
+const AT_ONCE: Duration = Duration::from_millis(100);
 /// After everything was cut, threads have this long to end.
 const LAST_PATIENCE: Duration = Duration::from_secs(1);
 /// How often certificates are looked at.
@@ -270,7 +272,10 @@ impl Running {
         result = result.and(self.wait_while(RETIRING, config.drain_idle, &mut rung));
         self.control.terminate(false);
         self.reactors.give_all(Order::Drain);
-        result = result.and(self.wait_while(DRAINING, config.termination_timeout, &mut rung));
+        let patience = config.termination_timeout;
+        result = result.and(self.wait_while(DRAINING, AT_ONCE.min(patience), &mut rung));
+        self.say_what_is_waited_for(patience);
+        result = result.and(self.wait_while(DRAINING, patience.saturating_sub(AT_ONCE), &mut rung));
         self.reactors.give_all(Order::Cut);
         let deadline = Instant::now() + LAST_PATIENCE;
         while self.reactors.have_connections() && Instant::now() < deadline {
@@ -335,6 +340,23 @@ impl Running {
         while !self.log_thread.is_finished() && Instant::now() < deadline {
             self.doorbell.wait(Some(GLANCE));
         }
+    }
+
+    /// Nothing ends before what is in flight: that is said, and for how long.
+    fn say_what_is_waited_for(&self, patience: Duration) {
+        let InFlight { answers, websockets } = self.reactors.in_flight();
+        if self.control.stage() != DRAINING || answers + websockets == 0 {
+            return;
+        }
+        let count = |count: usize, name: &str| match count {
+            0 => None,
+            1 => Some(format!("1 {name}")),
+            _ => Some(format!("{count} {name}s")),
+        };
+        let all: Vec<_> = [count(answers, "answer"), count(websockets, "WebSocket")].into_iter().flatten().collect();
+        let seconds = patience.as_secs_f64();
+        let text = format!("{} in flight, at most {seconds} s; Ctrl+C again cuts", all.join(" and "));
+        self.log.event(Level::Warning, text);
     }
 
     /// Waits until no connection is left, the stage is another one, or this long.

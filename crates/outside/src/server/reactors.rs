@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use crate::budget::Budget;
 use crate::config::{Config, MOST_REACTORS};
-use crate::connection::{Clock, Crowd, Handles, Handshakes, Order, Rank, Service};
+use crate::connection::{Clock, Crowd, Handles, Handshakes, InFlight, Order, Rank, Service};
 use crate::error::Error;
 use crate::executor::{Executor, Host};
 use crate::files::Store;
@@ -118,6 +118,14 @@ impl Reactors {
     /// How many there are; of those whose event loop has ended, only those that a thread of their own still handles.
     pub(super) fn connections(&self) -> usize {
         self.0.iter().map(|service| service.handles.len()).sum()
+    }
+
+    /// What all connections are at.
+    pub(super) fn in_flight(&self) -> InFlight {
+        self.0.iter().map(|service| service.handles.in_flight()).fold(InFlight::default(), |sum, more| InFlight {
+            answers: sum.answers + more.answers,
+            websockets: sum.websockets + more.websockets,
+        })
     }
 
     /// Gives an order to all connections.

@@ -57,6 +57,11 @@ impl Ledger {
         self.entries.is_empty()
     }
 
+    /// How many there are.
+    pub(super) fn count(&self) -> usize {
+        self.entries.iter().filter(|entry| entry.call.is_some()).count()
+    }
+
     /// When the first is due.
     pub(super) fn due(&self) -> Option<u64> {
         self.entries.front().map(|entry| entry.due)

@@ -244,6 +244,9 @@ impl Http2 {
             }
             _ => {}
         }
+        if self.desk.service.is_ending() {
+            self.desk.handle.set_answers(self.calls.count() + self.pending.len());
+        }
         if state.has_ended {
             // Streams that it has asked for before are answered (RFC 9112 section 9.6 holds for any version).
             if !has_streams && state.blocked.is_none() {
