@@ -10,7 +10,7 @@ from outside import WebSocket
 from gauge import MIB, cpu_seconds, forget_peak, need_proc, peak_memory, resident_memory
 from harness import HERE, Script
 from websocket_styles import ASYNC, BLOCKING, CALLBACKS, STYLES, websocket
-from websocket_wire import BINARY, OPENING, PING, TEXT, Socket, close_frame, frame
+from websocket_wire import BINARY, OPENING, PING, PONG, TEXT, Socket, close_frame, frame
 from wire import Wire, request_bytes
 
 every_style = pytest.mark.parametrize("style", STYLES)
@@ -123,6 +123,42 @@ def test_a_flood_of_pings_of_a_client_that_does_not_read(script, style):
 
 
 DEFLATE = {"Sec-WebSocket-Extensions": "permessage-deflate"}
+
+
+@pytest.fixture
+def fresh():
+    """The same servers, which nobody has made grow before."""
+    need_proc()
+    script = Script(str(HERE / "websocket_app.py"))
+    yield script
+    assert script.stop() == 0, script.errors
+
+
+def test_empty_pings_of_a_client_that_does_not_read(fresh):
+    """What waits for the client is counted with what it costs. Of many pings the latest is answered (RFC 6455 section 5.5.3)."""
+    for style in (CALLBACKS, BLOCKING, ASYNC):
+        for headers in ({}, DEFLATE):
+            with Socket(fresh.address, f"/{style}", headers, window=4096) as client:
+                forget_peak(fresh.process.pid)
+                before = resident_memory(fresh.process.pid)
+                client.send(frame(PING) * 2_000_000 + frame(PING, b"the latest"))
+                while (answer := client.receive_frame()) != (PONG, b"the latest"):
+                    assert answer == (PONG, b"")
+                assert peak_memory(fresh.process.pid) - before < 2 * MIB
+
+
+def test_small_messages_of_a_client_that_does_not_read(fresh):
+    """An echo of one byte waits in `max_queue` with what it costs, and no more is read of the client."""
+    for style in (CALLBACKS, BLOCKING):
+        with Socket(fresh.address, f"/{style}", deadline=0.2, window=4096) as client:
+            before = resident_memory(fresh.process.pid)
+            messages = frame(TEXT, b"x") * 10_000
+            try:
+                for _ in range(300):
+                    client.socket.sendall(messages)
+            except TimeoutError:
+                pass
+            assert resident_memory(fresh.process.pid) - before < 4 * MIB
 
 
 def deflated(data: bytes) -> bytes:

@@ -61,6 +61,16 @@ def test_control_frames(by_hand):
     assert by_hand.client.receive_frame() == (PING, b"2")
 
 
+def test_of_many_pings_that_wait_the_latest_is_answered(by_hand):
+    count = 200_000
+    by_hand.client.send(frame(PING) * count + frame(PING, b"the latest"))
+    pongs = 0
+    while (answer := by_hand.client.receive_frame()) != (PONG, b"the latest"):
+        assert answer == (PONG, b"")
+        pongs += 1
+    assert pongs < count
+
+
 def test_the_activity_is_told_in_seconds(by_hand):
     begun = time.time()
     by_hand.client.say("in")

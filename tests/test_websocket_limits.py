@@ -10,7 +10,7 @@ from outside import WebSocket
 
 from harness import wait_until
 from websocket_styles import ASYNC, BLOCKING, CALLBACKS, STYLES, Ends, websocket
-from websocket_wire import BINARY, Socket, frame
+from websocket_wire import BINARY, TEXT, Socket, frame
 from wire import DEADLINE, request_bytes
 
 every_style = pytest.mark.parametrize("style", STYLES)
@@ -268,6 +268,24 @@ def test_close_when_full(serve, style):
         while (received := client.receive_frame())[0] == BINARY:
             pass
         assert received[1][:2] == (1013).to_bytes(2, "big")
+
+
+def test_an_async_handler_waits_for_any_room(serve):
+    """A message of more than half of the queue, behind a small one: the loop of all async handlers goes on."""
+    made = websocket(ASYNC, lambda connection, message: b"x" * (30_000 if message.is_text else 80_000), max_queue=100_000)
+
+    async def other(request):
+        return "others go on"
+
+    running = serve({"/ws": made, "/other": other})
+    with Socket(running.address, deadline=0.5) as client:
+        both = (frame(TEXT, b"small") + frame(BINARY, b"large")) * 100
+        try:
+            for _ in range(10):
+                client.socket.sendall(both)
+        except TimeoutError:
+            pass
+        assert running.fetch("/other").text == "others go on"
 
 
 @every_style

@@ -83,10 +83,10 @@ class Socket(Wire):
         return first & 0xF, self._take(length)
 
     def skip_frame(self) -> None:
-        """The next frame, short and perhaps compressed."""
+        """The next frame, of less than 64 KiB and perhaps compressed."""
         _, length = self._take(2)
-        assert length < 126
-        self._take(length)
+        assert length < 127
+        self._take(int.from_bytes(self._take(2), "big") if length == 126 else length)
 
     def hear(self) -> str | bytes:
         """The next message."""

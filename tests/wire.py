@@ -109,10 +109,14 @@ def parse_all(data: bytes) -> list[Answer]:
 
 
 class Wire:
-    """One connection. Works as a context manager."""
+    """One connection. Works as a context manager. The system takes about `window` bytes that are not read, if it is given."""
 
-    def __init__(self, address: tuple, deadline: float = DEADLINE) -> None:
-        self.socket = socket.create_connection(address[:2], timeout=deadline)
+    def __init__(self, address: tuple, deadline: float = DEADLINE, window: int | None = None) -> None:
+        self.socket = socket.socket()
+        self.socket.settimeout(deadline)
+        if window is not None:
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, window)
+        self.socket.connect(address[:2])
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.received = bytearray()  # not yet handed out
         self.ended = False

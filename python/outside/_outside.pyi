@@ -370,9 +370,10 @@ class Folder:
 class WebSocket:
     """A WebSocket on a route: `ws.on_connection(handler)`, then `server.set_route("/ws", ws)`.
 
-    `origins` are those whose pages may connect, `"*"` all; `None`: the server's own. `max_message` and `max_queue` are bytes,
-    `ping_interval` (`None`: no pings) and `ping_timeout` seconds. `when_full` says what is done with a message for a client
-    that reads too slowly: "wait", "drop_oldest" or "close".
+    `origins` are those whose pages may connect, `"*"` all; `None`: the server's own. `max_message` is bytes,
+    `max_queue` bytes of memory, of which a message that waits takes about 100 beside its payload; `ping_interval` (`None`: no
+    pings) and `ping_timeout` are seconds. `when_full` says what is done with a message for a client that reads too slowly:
+    "wait", "drop_oldest" or "close".
     """
 
     connection_handler: Any

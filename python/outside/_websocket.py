@@ -220,7 +220,7 @@ def drive(wire: "_Wire", sock: Any, activity: Any, terminate: Any) -> None:
 
 def _read(wire: "_Wire", sock: socket.socket, activity: Any, terminate: Any, writer: threading.Thread) -> None:
     try:
-        while data := sock.recv(65536):
+        while data := sock.recv(16384):
             _tell(activity)
             if not wire.receive(data):
                 # What is to be said about the end is said; then there is nothing more to come.

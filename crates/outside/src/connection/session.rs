@@ -86,8 +86,6 @@ enum Phase {
 const CLOSE_TIME: Duration = Duration::from_secs(5);
 /// As many reads are made before others have their turn.
 const MOST_READS: usize = 8;
-/// Bytes that a waiting message takes beside its payload, about.
-const MESSAGE_COST: usize = 64;
 
 impl Session {
     pub(super) fn new(connection: Connection, opening: Opening) -> Self {
@@ -321,8 +319,9 @@ impl Session {
         while end.is_none() && taken < room && !unread.is_empty() {
             match self.receiver.receive(&mut unread) {
                 Ok(Some(Event::Message(kind, payload))) => {
-                    taken += payload.len() + MESSAGE_COST;
-                    messages.push(Message::received(kind == MessageKind::Text, payload));
+                    let message = Message::received(kind == MessageKind::Text, payload);
+                    taken += message.cost();
+                    messages.push(message);
                 }
                 Ok(Some(Event::Ping(payload))) => self.connection.receive_ping(&payload),
                 Ok(Some(Event::Pong(_))) => {}

@@ -14,7 +14,8 @@ use bytes::Bytes;
 use super::driving::Line;
 use super::few::Few;
 use super::message::{Message, WebSocketExit};
-use super::octets::Octets;
+use super::octets::{ENTRY_COST, Octets};
+use super::queue::Queue;
 use super::signal::Signal;
 use super::topics::Room;
 use super::{SessionData, WebSocket, WhenFull};
@@ -52,9 +53,9 @@ pub(super) struct Shared {
 #[derive(Default)]
 pub(super) struct State {
     pub(super) inbox: Few<Message>,
-    pub(super) inbox_bytes: usize,
-    pub(super) queue: Few<Outgoing>,
-    pub(super) queue_bytes: usize,
+    /// Bytes of memory that it takes.
+    pub(super) inbox_cost: usize,
+    pub(super) queue: Queue,
     pub(super) closing: Closing,
     pub(super) deflater: Option<Box<Deflater>>,
     /// Why there are no more messages, once that is so.
@@ -72,13 +73,6 @@ pub(super) struct State {
     pub(super) is_listening: bool,
     /// As long as it has to be: they change seldom.
     pub(super) topics: Box<[Box<str>]>,
-}
-
-/// One frame on its way out.
-pub(crate) struct Outgoing {
-    pub(crate) frame: Octets,
-    /// Control frames are never thrown away.
-    is_message: bool,
 }
 
 /// So many messages at most wait to be taken.
@@ -199,7 +193,7 @@ impl WebSocketConnection {
         if self.close_in(&mut state, &close) {
             // Who ends a connection is not interested in what else was said.
             state.inbox.clear();
-            state.inbox_bytes = 0;
+            state.inbox_cost = 0;
             self.unlock(state);
         }
         Ok(())
@@ -275,8 +269,8 @@ impl WebSocketConnection {
                 None => (Some(state), Ok(None)),
             };
         };
-        state.inbox_bytes -= message.as_bytes().len();
-        if state.is_paused && state.inbox_bytes <= self.max_inbox() / 2 && state.inbox.len() <= MOST_WAITING / 2 {
+        state.inbox_cost -= message.cost();
+        if state.is_paused && state.inbox_cost <= self.max_inbox() / 2 && state.inbox.len() <= MOST_WAITING / 2 {
             state.is_paused = false;
             state.calls_session = true;
             self.unlock(state);
@@ -293,15 +287,17 @@ impl WebSocketConnection {
         }
     }
 
+    /// Is there no room for a message of this length? There is always room when half of the queue is free: then those that
+    /// wait are told.
     fn is_full(&self, state: &State, more: usize) -> bool {
-        state.queue_bytes > 0
-            && state.queue_bytes + more > self.max_queue()
+        state.queue.cost() > self.max_queue() / 2
+            && state.queue.cost() + ENTRY_COST + more > self.max_queue()
             && state.closing.is_open()
             && !state.is_over
     }
 
     pub(super) fn has_room(&self, state: &State) -> bool {
-        state.inbox_bytes < self.max_inbox() && state.inbox.len() < MOST_WAITING
+        state.inbox_cost < self.max_inbox() && state.inbox.len() < MOST_WAITING
     }
 
     fn enqueue(&self, mut state: MutexGuard<'_, State>, message: &Message) -> Result<(), WebSocketExit> {
@@ -317,7 +313,7 @@ impl WebSocketConnection {
             Some(deflater) => deflater.encode_message(frame, message.kind(), payload),
             None => encode_frame(frame, message.kind().into(), payload),
         });
-        push(&mut state, frame, true);
+        state.queue.push_message(frame);
         self.unlock(state);
         Ok(())
     }
@@ -332,7 +328,7 @@ impl WebSocketConnection {
             self.make_room(&mut state, frame.len());
         }
         if state.closing.is_open() {
-            push(&mut state, Octets::Shared(frame.clone()), true);
+            state.queue.push_message(Octets::Shared(frame.clone()));
         }
         self.unlock(state);
     }
@@ -340,16 +336,12 @@ impl WebSocketConnection {
     /// The queue is full and nobody may wait.
     fn make_room(&self, state: &mut State, more: usize) {
         if self.0.websocket.options.when_full == WhenFull::DropOldest {
-            while state.queue_bytes + more > self.max_queue() {
-                let Some(dropped) = state.queue.pop_if(|outgoing| outgoing.is_message) else { break };
-                state.queue_bytes -= dropped.frame.len();
-            }
+            while state.queue.cost() + ENTRY_COST + more > self.max_queue() && state.queue.drop_oldest() {}
             return;
         }
         if let Ok(close) = Close::new(1013, "the client reads too slowly") {
             // What waits would keep the close from ever being read.
-            state.queue.retain(|outgoing| !outgoing.is_message);
-            state.queue_bytes = state.queue.iter().map(|outgoing| outgoing.frame.len()).sum();
+            state.queue.drop_messages();
             self.close_in(state, &close);
         }
     }
@@ -366,7 +358,7 @@ impl WebSocketConnection {
         let mut frame = Vec::new();
         let begins = !state.is_over && state.closing.close_to_send(close, &mut frame);
         if begins {
-            push(state, Octets::Shared(frame.into()), false);
+            state.queue.push_close(Octets::Shared(frame.into()));
             let code = close.code.unwrap_or(1005);
             self.set_exit(state, WebSocketExit { code, reason: close.reason.clone() });
         }
@@ -380,13 +372,11 @@ impl WebSocketConnection {
         self.0.drained.notify_all();
     }
 
-    pub(super) fn send_control(&self, opcode: Opcode, payload: &[u8]) {
+    fn send_control(&self, opcode: Opcode, payload: &[u8]) {
         let mut state = self.lock();
         // A client that floods and does not read gets no more answers than fit.
         if state.closing.is_open() && !state.is_over && !self.is_full(&state, payload.len()) {
-            let mut frame = Vec::new();
-            encode_frame(&mut frame, opcode, payload);
-            push(&mut state, Octets::Shared(frame.into()), false);
+            state.queue.push_control(Octets::control_frame(opcode, payload));
         }
         self.unlock(state);
     }
@@ -408,11 +398,6 @@ impl WebSocketConnection {
         drop(state);
         bell.ring(self.clone());
     }
-}
-
-pub(super) fn push(state: &mut State, frame: Octets, is_message: bool) {
-    state.queue_bytes += frame.len();
-    state.queue.push(Outgoing { frame, is_message });
 }
 
 /// The connection broke (RFC 6455 section 7.1.5).

@@ -4,11 +4,10 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, MutexGuard};
 use std::task::Context;
 
-use super::connection::{State, WebSocketConnection, abnormal, push};
-use super::few::Few;
+use super::connection::{State, WebSocketConnection, abnormal};
 use super::message::{Message, WebSocketExit};
 use super::octets::Octets;
-use crate::protocol::websocket::{Close, Failure, Opcode};
+use crate::protocol::websocket::{Close, Failure};
 
 /// What takes frames to the client, as far as that can be done without waiting.
 pub(crate) trait Line: Send + Sync {
@@ -123,27 +122,25 @@ impl WebSocketConnection {
     pub(crate) fn take_frames(&self, into: &mut Frames) -> Look {
         let mut state = self.lock();
         state.is_rung = false;
-        let before = state.queue_bytes;
+        let before = state.queue.cost();
         if let Some(only) = state.queue.pop_only() {
-            state.queue_bytes = 0;
-            into.large = Some(only.frame);
+            into.large = Some(only);
         } else {
             while into.large.is_none()
                 && into.small.len() < GATHERED
-                && let Some(outgoing) = state.queue.pop()
+                && let Some(frame) = state.queue.pop()
             {
-                state.queue_bytes -= outgoing.frame.len();
-                match outgoing.frame.len() < LARGE {
-                    true => into.small.extend_from_slice(&outgoing.frame),
-                    false => into.large = Some(outgoing.frame),
+                match frame.len() < LARGE {
+                    true => into.small.extend_from_slice(&frame),
+                    false => into.large = Some(frame),
                 }
             }
         }
         let look = Look::of(&mut state);
-        if state.queue_bytes == before {
+        if before == 0 {
             return look;
         }
-        let tell = state.is_listening && state.queue_bytes <= self.max_queue() / 2;
+        let tell = state.is_listening && state.queue.cost() <= self.max_queue() / 2;
         if tell {
             state.is_listening = false;
         }
@@ -161,7 +158,7 @@ impl WebSocketConnection {
         let before = state.inbox.len();
         if state.exit.is_none() {
             for message in messages {
-                state.inbox_bytes += message.as_bytes().len();
+                state.inbox_cost += message.cost();
                 state.inbox.push(message);
             }
         }
@@ -180,12 +177,12 @@ impl WebSocketConnection {
         has_room
     }
 
-    /// Bytes of messages that the inbox still takes. One that has ended takes none, but that is no reason to wait.
+    /// Bytes of memory that the inbox still takes. One that has ended takes none, but that is no reason to wait.
     pub(crate) fn room(&self) -> usize {
         let state = self.lock();
         match &state.exit {
             None if state.is_paused => 0,
-            None => self.max_inbox().saturating_sub(state.inbox_bytes),
+            None => self.max_inbox().saturating_sub(state.inbox_cost),
             Some(_) => self.max_inbox(),
         }
     }
@@ -198,18 +195,22 @@ impl WebSocketConnection {
         }
     }
 
-    /// Bytes of messages that wait at most.
+    /// Bytes of memory that messages take at most while they wait.
     pub(crate) fn max_inbox(&self) -> usize {
         self.0.websocket.options.max_message.max(1 << 16)
     }
 
-    /// Bytes of frames that wait at most.
+    /// Bytes of memory that frames take at most while they wait.
     pub(super) fn max_queue(&self) -> usize {
         self.0.websocket.options.max_queue
     }
 
     pub(crate) fn receive_ping(&self, payload: &[u8]) {
-        self.send_control(Opcode::Pong, payload);
+        let mut state = self.lock();
+        if state.closing.is_open() && !state.is_over {
+            state.queue.push_pong(payload);
+        }
+        self.unlock(state);
     }
 
     pub(crate) fn receive_close(&self, close: Close) {
@@ -218,7 +219,7 @@ impl WebSocketConnection {
         let mut frame = Vec::new();
         state.closing.receive_close(close, &mut frame);
         if !frame.is_empty() {
-            push(&mut state, Octets::Shared(frame.into()), false);
+            state.queue.push_close(Octets::Shared(frame.into()));
         }
         self.set_exit(&mut state, exit);
         self.tell_if_listening(state);
@@ -247,8 +248,7 @@ impl WebSocketConnection {
         let mut state = self.lock();
         state.is_over = true;
         let session = state.session.take();
-        state.queue = Few::default();
-        state.queue_bytes = 0;
+        state.queue.clear();
         self.set_exit(&mut state, abnormal());
         let topics = std::mem::take(&mut state.topics);
         self.tell_if_listening(state);

@@ -27,7 +27,7 @@ impl WebSocketConnection {
     /// Is the queue full? Then the listener is told when it is not.
     pub fn listen_for_room(&self) -> bool {
         let mut state = self.lock();
-        let is_full = state.queue_bytes > self.max_queue() / 2 && state.exit.is_none();
+        let is_full = state.queue.cost() > self.max_queue() / 2 && state.exit.is_none();
         state.is_listening |= is_full;
         is_full
     }

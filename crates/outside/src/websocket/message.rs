@@ -35,6 +35,11 @@ impl Message {
         Self { is_text, payload }
     }
 
+    /// Bytes of memory that it takes while it waits.
+    pub(crate) fn cost(&self) -> usize {
+        self.payload.cost()
+    }
+
     /// Is it a text?
     pub fn is_text(&self) -> bool {
         self.is_text

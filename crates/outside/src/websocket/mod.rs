@@ -10,6 +10,7 @@ mod few;
 mod listening;
 mod message;
 mod octets;
+mod queue;
 mod signal;
 mod topics;
 mod turn;
@@ -255,7 +256,8 @@ impl WebSocket {
         self
     }
 
-    /// Bytes that may wait for a client that reads slowly, and what is done with more.
+    /// Bytes of memory for what waits for a client that reads slowly, and what is done with more. A message takes about 100
+    /// beside its payload.
     #[must_use]
     pub fn with_queue(mut self, bytes: usize, when_full: WhenFull) -> Self {
         self.options.max_queue = bytes;

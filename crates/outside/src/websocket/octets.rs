@@ -27,6 +27,8 @@ thread_local! {
 /// A thread that leads an event loop keeps so many pieces of memory, none of them larger than this many bytes.
 const KEPT: usize = 128;
 const LARGEST: usize = 512;
+/// Bytes that a place in a queue takes, and what an allocator adds: a queue that grows has twice the places that it needs.
+pub(super) const ENTRY_COST: usize = 112;
 /// Most of the smaller ones can be used again.
 const LEAST: usize = 64;
 
@@ -44,6 +46,15 @@ impl Octets {
 
     pub(super) fn copy_of(bytes: &[u8]) -> Self {
         Self::filled(bytes.len(), |copy| copy.extend_from_slice(bytes))
+    }
+
+    /// Bytes of memory that it takes where it waits in a queue.
+    pub(super) fn cost(&self) -> usize {
+        ENTRY_COST
+            + match self {
+                Self::Own(own) => own.0.capacity(),
+                Self::Shared(bytes) => bytes.len(),
+            }
     }
 
     /// As memory that can be shared; not copied.

@@ -1,0 +1,174 @@
+//! What is to go out to one client: frames in their order, and the memory that they take.
+//!
+//! A frame counts with what it costs: its place in the queue and its own memory, not its payload alone. Pongs are
+//! bounded by themselves: beyond a few, only the latest ping is answered (RFC 6455 section 5.5.3).
+
+use super::few::Few;
+use super::octets::Octets;
+use crate::protocol::websocket::{Opcode, encode_frame};
+
+/// Frames that wait for the socket.
+#[derive(Default)]
+pub(super) struct Queue {
+    frames: Few<Outgoing>,
+    cost: usize,
+    /// Pongs among the frames.
+    pongs: u8,
+    /// The payload of the latest ping, while as many pongs wait as may.
+    latest_ping: Option<Box<[u8]>>,
+}
+
+/// One frame on its way out.
+struct Outgoing {
+    frame: Octets,
+    kind: Kind,
+}
+
+/// What a frame is: only messages are ever thrown away.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Message,
+    Control,
+    Pong,
+}
+
+/// As many pongs wait at most.
+const MOST_PONGS: u8 = 16;
+
+impl Queue {
+    pub(super) fn is_empty(&self) -> bool {
+        self.frames.is_empty()
+    }
+
+    /// Bytes of memory that all frames take.
+    pub(super) fn cost(&self) -> usize {
+        self.cost
+    }
+
+    pub(super) fn push_message(&mut self, frame: Octets) {
+        self.push(frame, Kind::Message);
+    }
+
+    pub(super) fn push_control(&mut self, frame: Octets) {
+        self.push(frame, Kind::Control);
+    }
+
+    /// Adds the last frame of all: no ping is answered behind it.
+    pub(super) fn push_close(&mut self, frame: Octets) {
+        self.latest_ping = None;
+        self.push(frame, Kind::Control);
+    }
+
+    /// Answers a ping; if many answers wait already, behind one of them, unless another ping comes before.
+    pub(super) fn push_pong(&mut self, payload: &[u8]) {
+        if self.pongs == MOST_PONGS {
+            self.latest_ping = Some(payload.into());
+            return;
+        }
+        self.pongs += 1;
+        self.push(Octets::control_frame(Opcode::Pong, payload), Kind::Pong);
+    }
+
+    /// The oldest frame.
+    pub(super) fn pop(&mut self) -> Option<Octets> {
+        let outgoing = self.frames.pop()?;
+        Some(self.leave(outgoing))
+    }
+
+    /// The only frame; nothing if there are others.
+    pub(super) fn pop_only(&mut self) -> Option<Octets> {
+        let outgoing = self.frames.pop_only()?;
+        Some(self.leave(outgoing))
+    }
+
+    /// Throws the oldest message away; `false` if there is none.
+    pub(super) fn drop_oldest(&mut self) -> bool {
+        let dropped = self.frames.pop_if(|outgoing| outgoing.kind == Kind::Message);
+        dropped.map(|outgoing| self.leave(outgoing)).is_some()
+    }
+
+    /// Throws all messages away.
+    pub(super) fn drop_messages(&mut self) {
+        self.frames.retain(|outgoing| outgoing.kind != Kind::Message);
+        self.cost = self.frames.iter().map(|outgoing| outgoing.frame.cost()).sum();
+    }
+
+    pub(super) fn clear(&mut self) {
+        *self = Self::default();
+    }
+
+    fn push(&mut self, frame: Octets, kind: Kind) {
+        self.cost += frame.cost();
+        self.frames.push(Outgoing { frame, kind });
+    }
+
+    fn leave(&mut self, outgoing: Outgoing) -> Octets {
+        self.cost -= outgoing.frame.cost();
+        if outgoing.kind == Kind::Pong {
+            self.pongs -= 1;
+            if let Some(payload) = self.latest_ping.take() {
+                self.push_pong(&payload);
+            }
+        }
+        outgoing.frame
+    }
+}
+
+impl Octets {
+    pub(super) fn control_frame(opcode: Opcode, payload: &[u8]) -> Self {
+        // The head of a control frame has two bytes (RFC 6455 section 5.5).
+        Self::filled(2 + payload.len(), |frame| encode_frame(frame, opcode, payload))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::iter;
+
+    use super::*;
+    use crate::websocket::octets::ENTRY_COST;
+
+    fn message(payload: &[u8]) -> Octets {
+        Octets::copy_of(payload)
+    }
+
+    #[test]
+    fn what_is_empty_costs_too() {
+        let mut queue = Queue::default();
+        (0..1000).for_each(|_| queue.push_message(message(b"")));
+        assert!(queue.cost() >= 1000 * ENTRY_COST);
+        while queue.drop_oldest() {}
+        assert_eq!((queue.cost(), queue.is_empty()), (0, true));
+        queue.push_control(message(b"control"));
+        queue.push_message(message(&[0; 1000]));
+        queue.drop_messages();
+        assert!((ENTRY_COST..1000).contains(&queue.cost()));
+        assert_eq!(queue.pop().as_deref(), Some(&b"control"[..]));
+        assert_eq!(queue.cost(), 0);
+    }
+
+    #[test]
+    fn of_many_pings_the_latest_is_answered() {
+        for (pings, expected) in
+            [(1, vec![0]), (16, (0..16).collect()), (200, (0..16).chain([199]).collect::<Vec<u8>>())]
+        {
+            let mut queue = Queue::default();
+            queue.push_message(message(b"first"));
+            (0..pings).for_each(|ping| queue.push_pong(&[ping]));
+            assert!(queue.cost() < 4000);
+            assert_eq!(queue.pop().as_deref(), Some(&b"first"[..]));
+            let pongs: Vec<_> = iter::from_fn(|| queue.pop().map(|frame| frame[2])).collect();
+            assert_eq!(pongs, expected);
+            assert_eq!(queue.cost(), 0);
+        }
+    }
+
+    #[test]
+    fn behind_a_close_no_ping_is_answered() {
+        let mut queue = Queue::default();
+        (0..200).for_each(|ping| queue.push_pong(&[ping]));
+        queue.push_close(message(b"close"));
+        let frames: Vec<_> = iter::from_fn(|| queue.pop()).collect();
+        assert_eq!((frames.len(), &**frames.last().unwrap()), (17, &b"close"[..]));
+    }
+}
