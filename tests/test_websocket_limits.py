@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import queue
 import threading
 
 import pytest
-from outside import WebSocket
+from outside import WebSocket, WebSocketExit
 
+from gauge import need_proc
 from harness import wait_until
 from websocket_styles import ASYNC, BLOCKING, CALLBACKS, STYLES, Ends, websocket
-from websocket_wire import BINARY, TEXT, Socket, frame
+from websocket_wire import BINARY, TEXT, Socket, close_frame, frame
 from wire import DEADLINE, request_bytes
 
 every_style = pytest.mark.parametrize("style", STYLES)
@@ -268,6 +270,90 @@ def test_close_when_full(serve, style):
         while (received := client.receive_frame())[0] == BINARY:
             pass
         assert received[1][:2] == (1013).to_bytes(2, "big")
+
+
+def threads() -> int:
+    return len(os.listdir("/proc/self/task"))
+
+
+@pytest.mark.parametrize("headers", [{}, {"Sec-WebSocket-Extensions": "permessage-deflate"}], ids=["plain", "deflate"])
+def test_a_callback_never_waits_on_a_thread(serve, headers):
+    """Its client is not read until the queue has room; then all that it has said is answered, in order."""
+    need_proc()
+    made = websocket(CALLBACKS, max_queue=100_000, deflate=True)
+    running = serve({"/ws": made, "/idle": lambda request: str(threads())}, max_workers=2)
+    running.server.set_route("/blocking", lambda request: "a thread was free", blocking=True)
+    before = int(running.fetch("/idle").text)
+    noise = os.urandom(20_000)
+    clients, sent = [Socket(running.address, headers=headers, window=4096) for _ in range(12)], {}
+    for client in clients:
+        sent[client] = send_until_stuck(client, noise)
+    assert running.fetch("/blocking").text == "a thread was free"
+    assert int(running.fetch("/idle").text) - before <= 2
+    for client in clients[1:]:
+        client.reset()
+    first = clients[0]
+    first.socket.settimeout(DEADLINE)
+    for number in range(sent[first]):
+        if headers:
+            first.skip_frame()
+        else:
+            assert first.hear() == b"%6d" % number + noise
+    first.close()
+
+
+def send_until_stuck(client: Socket, noise: bytes) -> int:
+    """Sends numbered messages until the server has not taken one for a while; how many were sent."""
+    client.socket.settimeout(0.1)
+    for number in range(2000):
+        data = frame(BINARY, b"%6d" % number + noise)
+        while data:
+            try:
+                data = data[client.socket.send(data) :]
+            except TimeoutError:
+                return number
+    raise AssertionError("the server never stops to read")
+
+
+def test_what_came_before_a_close_is_handled(serve):
+    """A client that reads nothing says much and closes: its callback hears all of it."""
+    heard: queue.Queue = queue.Queue()
+
+    def answer(connection, message):
+        heard.put(message)
+        return b"x" * 50_000
+
+    made = websocket(CALLBACKS, answer, max_queue=100_000)
+    ends = Ends(made)
+    with Socket(serve({"/ws": made}).address) as client:
+        client.send(b"".join(frame(TEXT, str(number).encode()) for number in range(300)) + close_frame(4001))
+        for _ in range(300):
+            assert client.hear() == b"x" * 50_000
+        assert client.hear_close() == (4001, "")
+    assert ends.next().close_code == 4001
+    assert [heard.get_nowait().text for _ in range(300)] == [str(number) for number in range(300)]
+
+
+def test_a_callback_does_not_wait_for_another_client(serve):
+    """What it sends to one that reads too slowly ends that one, as what is published does."""
+    opened: queue.Queue = queue.Queue()
+    made = WebSocket(max_queue=100_000)
+    made.on_open(opened.put)
+    ends = Ends(made)
+
+    def answer(connection, message):
+        try:
+            slow.send(b"x" * 50_000)
+        except WebSocketExit as exit:
+            return str(exit.code)
+        return "sent"
+
+    running = serve({"/ws": made, "/others": websocket(CALLBACKS, answer)}, max_workers=1)
+    with Socket(running.address, window=4096) as client, Socket(running.address, "/others") as other:
+        slow = opened.get(timeout=DEADLINE)
+        wait_until(lambda: other.say("go").hear() == "1013", "the slow one is left")
+        client.reset()
+    assert ends.next() is slow
 
 
 def test_an_async_handler_waits_for_any_room(serve):

@@ -244,15 +244,23 @@ impl Session {
                 return Poll::Ready(());
             }
             if self.is_calling {
-                // Nothing more is read until it has come back.
+                // Nothing more is read until it has come back …
                 if self.connection.awaits_turn() {
                     return Poll::Pending;
                 }
                 self.is_calling = false;
-                if let Some(end) = self.end.take() {
-                    self.finish(*end);
+            }
+            if self.style == Style::Callbacks && self.connection.is_pressed() {
+                // … nor until its client has taken what was sent, and what was left is handled.
+                let Some(left) = self.connection.take_back() else { return Poll::Pending };
+                if !left.is_empty() {
+                    self.call(Occasion::Messages, left);
                     continue;
                 }
+            }
+            if let Some(end) = self.end.take() {
+                self.finish(*end);
+                continue;
             }
             let wanted = self.room();
             if wanted == 0 {
@@ -303,6 +311,7 @@ impl Session {
     fn room(&self) -> usize {
         match (self.style, self.is_calling) {
             (Style::Callbacks, true) => 0,
+            (Style::Callbacks, false) if self.connection.is_pressed() => 0,
             (Style::Callbacks, false) => self.connection.max_inbox(),
             _ => self.connection.room(),
         }

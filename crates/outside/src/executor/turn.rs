@@ -54,6 +54,8 @@ impl Turn {
     pub(crate) fn perform(&mut self, log: &Log) {
         let connection = &self.connection;
         let handler = connection.websocket().handler();
+        let _inside = (self.occasion == Occasion::Messages || handler.style() == Style::Callbacks)
+            .then(|| connection.enter_callback());
         let done = catch_unwind(AssertUnwindSafe(|| match self.occasion {
             Occasion::Open => handler.open(connection).map(|()| handler.style() == Style::Blocking),
             Occasion::Messages => {
@@ -63,6 +65,9 @@ impl Turn {
                         break;
                     }
                     handler.message(connection, message)?;
+                    if connection.must_rest() {
+                        break;
+                    }
                 }
                 Ok(false)
             }
@@ -71,7 +76,6 @@ impl Turn {
                 Ok(false)
             }
         }));
-        self.messages.clear();
         let ended = match done {
             Ok(Ok(true)) => connection.exit(1000, ""),
             Ok(Ok(false)) => Ok(()),
@@ -81,6 +85,9 @@ impl Turn {
         };
         if let Err(error) = ended {
             log.event(Level::Error, error.to_string());
+        }
+        if !self.messages.is_empty() {
+            self.connection.put_back(std::mem::take(&mut self.messages));
         }
     }
 

@@ -15,6 +15,7 @@ use super::driving::Line;
 use super::few::Few;
 use super::message::{Message, WebSocketExit};
 use super::octets::{ENTRY_COST, Octets};
+use super::pressure::is_in_callback;
 use super::queue::Queue;
 use super::signal::Signal;
 use super::topics::Room;
@@ -43,6 +44,8 @@ pub(super) struct Shared {
     pub(super) is_ending: AtomicBool,
     /// Whether its callbacks are being called.
     pub(super) turn: AtomicU8,
+    /// Why they are not.
+    pub(super) pressure: AtomicU8,
     pub(super) data: Mutex<SessionData>,
     /// A message came, or the end.
     pub(super) received: Signal,
@@ -97,6 +100,7 @@ impl WebSocketConnection {
             state: Mutex::new(state),
             is_ending: AtomicBool::new(false),
             turn: AtomicU8::new(0),
+            pressure: AtomicU8::new(0),
             data: Mutex::default(),
             received: Signal::default(),
             drained: Signal::default(),
@@ -141,14 +145,14 @@ impl WebSocketConnection {
     }
 
     /// Sends a message: text of `&str` and `String`, binary of bytes. Waits while the client reads too slowly, if that is
-    /// what is to be done when the queue is full.
+    /// what is to be done when the queue is full ([`WhenFull::Wait`]); never in a callback.
     ///
     /// # Errors
     /// The connection has ended or is ending.
     pub fn send(&self, message: impl Into<Message>) -> Result<(), WebSocketExit> {
         let message = message.into();
         let mut state = self.lock();
-        while self.0.websocket.options.when_full == WhenFull::Wait && self.is_full(&state, message.as_bytes().len()) {
+        while self.would_wait(&state, message.as_bytes().len()) {
             self.check_open(&state)?;
             state = self.0.drained.wait(state);
         }
@@ -162,7 +166,7 @@ impl WebSocketConnection {
     pub fn try_send(&self, message: &Message) -> Result<bool, WebSocketExit> {
         let state = self.lock();
         self.check_open(&state)?;
-        if self.0.websocket.options.when_full == WhenFull::Wait && self.is_full(&state, message.as_bytes().len()) {
+        if self.would_wait(&state, message.as_bytes().len()) {
             return Ok(false);
         }
         self.enqueue(state, message).map(|()| true)
@@ -287,6 +291,10 @@ impl WebSocketConnection {
         }
     }
 
+    fn would_wait(&self, state: &State, more: usize) -> bool {
+        self.0.websocket.options.when_full == WhenFull::Wait && self.is_full(state, more) && !is_in_callback()
+    }
+
     /// Is there no room for a message of this length? There is always room when half of the queue is free: then those that
     /// wait are told.
     fn is_full(&self, state: &State, more: usize) -> bool {
@@ -303,7 +311,7 @@ impl WebSocketConnection {
     fn enqueue(&self, mut state: MutexGuard<'_, State>, message: &Message) -> Result<(), WebSocketExit> {
         self.check_open(&state)?;
         let payload = message.as_bytes();
-        if self.is_full(&state, payload.len()) {
+        if self.is_full(&state, payload.len()) && !self.may_exceed(&state) {
             self.make_room(&mut state, payload.len());
             self.check_open(&state)?;
         }

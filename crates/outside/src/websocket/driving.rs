@@ -136,6 +136,7 @@ impl WebSocketConnection {
                 }
             }
         }
+        self.relieve(&mut state);
         let look = Look::of(&mut state);
         if before == 0 {
             return look;

@@ -10,6 +10,7 @@ mod few;
 mod listening;
 mod message;
 mod octets;
+mod pressure;
 mod queue;
 mod signal;
 mod topics;
@@ -67,7 +68,9 @@ pub trait SessionHandler: Send + Sync {
 /// What is done when a client reads too slowly and its queue is full.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum WhenFull {
-    /// `send` waits. What is published to a topic cannot wait: it ends the connection with 1013.
+    /// `send` waits, except in a callback: what one call sends is queued, and nothing more is read of the client until the
+    /// queue has room. What is published to a topic, or sent by the callback of another connection, cannot wait: it ends
+    /// the connection with 1013.
     #[default]
     Wait,
     /// The oldest messages that wait are thrown away.
