@@ -1,11 +1,12 @@
 //! Chunked bodies of requests, taken apart as they come in (RFC 9112 section 7.1).
 //!
-//! Every line must end in CRLF; sizes are hexadecimal digits alone; extensions are skipped but bounded; trailer fields
-//! are checked like header fields, bounded like them, and dropped (RFC 9110 section 6.5.1).
+//! Every line must end in CRLF; sizes are hexadecimal digits alone; extensions are checked, bounded and dropped; trailer
+//! fields are checked like header fields, bounded like them, and dropped (RFC 9110 section 6.5.1).
 
 use super::head::HeadLimits;
 use crate::error::Refusal;
 use crate::message::{is_token_byte, is_value_byte};
+use Extension::{AfterName, Name, NameStart, Quoted, QuotedEnd, QuotedPair, Space, Token, ValueStart};
 
 /// Takes a chunked body apart; holds a few numbers, no bytes.
 #[derive(Debug)]
@@ -22,9 +23,7 @@ pub(crate) struct ChunkedDecoder {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     Size,
-    /// White space behind the size: only an extension may follow.
-    SizeEnd,
-    Extension,
+    Extension(Extension),
     SizeLf,
     Data,
     DataCr,
@@ -35,6 +34,26 @@ enum State {
     TrailerLf,
     EndLf,
     Done,
+}
+
+/// Where in an extension (RFC 9112 section 7.1.1): `BWS ";" BWS name [ BWS "=" BWS ( token / quoted-string ) ]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Extension {
+    /// White space behind the size or a value: only another extension may follow.
+    Space,
+    /// Behind the semicolon.
+    NameStart,
+    Name,
+    /// White space behind a name: a value or another extension follows.
+    AfterName,
+    /// Behind the equals sign.
+    ValueStart,
+    Token,
+    Quoted,
+    /// Behind a backslash.
+    QuotedPair,
+    /// Behind the closing quote.
+    QuotedEnd,
 }
 
 /// What a step made of its input.
@@ -95,13 +114,13 @@ impl ChunkedDecoder {
                 State::Size
             }
             (State::Size, _) if self.digits == 0 => return Err(Refusal::bad("chunk without a size")),
-            (State::Size | State::SizeEnd, b';') => self.extension()?,
-            (State::Size | State::SizeEnd, b' ' | b'\t') => {
-                self.extension()?;
-                State::SizeEnd
-            }
-            (State::Size | State::Extension, b'\r') => State::SizeLf,
-            (State::Extension, _) if is_value_byte(byte) => self.extension()?,
+            (State::Size | State::Extension(Name | Token | QuotedEnd), b'\r') => State::SizeLf,
+            (State::Size, b';') => self.extension(NameStart)?,
+            (State::Size, b' ' | b'\t') => self.extension(Space)?,
+            (State::Extension(at), _) => match at.next(byte) {
+                Some(next) => self.extension(next)?,
+                None => return Err(Refusal::bad("malformed chunk extension")),
+            },
             (State::SizeLf, b'\n') => {
                 self.digits = 0;
                 if self.size == 0 { State::TrailerStart } else { State::Data }
@@ -131,12 +150,12 @@ impl ChunkedDecoder {
         Ok(())
     }
 
-    fn extension(&mut self) -> Result<State, Refusal> {
+    fn extension(&mut self, next: Extension) -> Result<State, Refusal> {
         self.extension_bytes += 1;
         if self.extension_bytes > MAX_EXTENSION_BYTES {
             return Err(Refusal::bad("chunk extensions too large"));
         }
-        Ok(State::Extension)
+        Ok(State::Extension(next))
     }
 
     fn trailer(&mut self, next: State, limits: &HeadLimits) -> Result<State, Refusal> {
@@ -145,6 +164,26 @@ impl ChunkedDecoder {
             return Err(Refusal::limit(431, "trailer section too large", "max_header_size"));
         }
         Ok(next)
+    }
+}
+
+impl Extension {
+    /// Where this byte leads, if it may stand here.
+    fn next(self, byte: u8) -> Option<Self> {
+        Some(match (self, byte) {
+            (Space | NameStart | AfterName | ValueStart, b' ' | b'\t') => self,
+            (Space | Name | AfterName | Token | QuotedEnd, b';') => NameStart,
+            (Name, b' ' | b'\t') => AfterName,
+            (Token | QuotedEnd, b' ' | b'\t') => Space,
+            (Name | AfterName, b'=') => ValueStart,
+            (NameStart | Name, _) if is_token_byte(byte) => Name,
+            (ValueStart, b'"') => Quoted,
+            (ValueStart | Token, _) if is_token_byte(byte) => Token,
+            (Quoted, b'"') => QuotedEnd,
+            (Quoted, b'\\') => QuotedPair,
+            (Quoted | QuotedPair, _) if is_value_byte(byte) => Quoted,
+            _ => return None,
+        })
     }
 }
 
@@ -172,6 +211,9 @@ mod tests {
             (&b"3\r\nabc\r\n0\r\n\r\nGET"[..], &b"abc"[..], 3),
             (b"0\r\n\r\n", b"", 0),
             (b"2;a=b\r\nab\r\n01 ; c=\"d e\"\r\nc\r\n000\r\nX: y\r\nZ:\r\n\r\n", b"abc", 0),
+            (b"1;a\r\nx\r\n0;a;b=c;d=\"e;=\\\"\\\\\"\r\n\r\n", b"x", 0),
+            (b"1 \t; a \t= \t\"\xe9\" ;b\r\nx\r\n0\t;\ta=b;c\r\n\r\n", b"x", 0),
+            (b"0;a=\"\"\r\n\r\n", b"", 0),
             (b"A\r\n0123456789\r\na\r\n0123456789\r\n0\r\n\r\n", b"01234567890123456789", 0),
         ] {
             for step in 1..=input.len() {
@@ -194,6 +236,28 @@ mod tests {
             (b"1\na", 400),
             (b"1;\n", 400),
             (b"1;a\0", 400),
+            // A chunk extension has a name, a value behind its equals sign, and quotes that end (RFC 9112 section 7.1.1).
+            (b"5;\r", 400),
+            (b"5; \r", 400),
+            (b"5;;", 400),
+            (b"5;=x", 400),
+            (b"5;a=\r", 400),
+            (b"5;a=;", 400),
+            (b"5;a==", 400),
+            (b"5;a \r", 400),
+            (b"5;a b", 400),
+            (b"5;a=b \r", 400),
+            (b"5;a=b c", 400),
+            (b"5;a=b=", 400),
+            (b"5;a=b\"", 400),
+            (b"5;\"a\"", 400),
+            (b"5;a=\"unbalanced\r", 400),
+            (b"5;a=\"b\\\"\r", 400),
+            (b"5;a=\"b\\\r", 400),
+            (b"5;a=\"b\"c", 400),
+            (b"5;a=\"b\0", 400),
+            (b"5;\xe9", 400),
+            (b"5 a", 400),
             (b"1\r\nab\r\n", 400),
             (b"1\r\na\n", 400),
             (b"00000000000000001\r\n", 400),
