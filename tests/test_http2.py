@@ -93,6 +93,34 @@ def test_curl(serve):
 
 
 @needs_curl
+@pytest.mark.parametrize("asynchronous", [False, True])
+def test_head_says_what_get_would_say_or_nothing(serve, asynchronous):
+    declared = {"Content-Length": "1234"}
+    answers = {
+        "/declared": (Response(200, declared, ""), "1234"),
+        "/stream": (Response(200, declared, iter([])), "1234"),
+        "/none": (Response(200, {}, ""), None),
+        "/given": (Response(200, declared, "four"), "4"),
+    }
+
+    def plain(answer):
+        return lambda request: answer
+
+    def awaited(answer):
+        async def handler(request):
+            return answer
+
+        return handler
+
+    make = awaited if asynchronous else plain
+    running = serve({path: make(answer) for path, (answer, _) in answers.items()}, h2c=True)
+    for path, (_, length) in answers.items():
+        head = curl(running, path, "--head")
+        found = re.findall(r"^content-length: (\d+)\r?$", head, re.MULTILINE)
+        assert found == ([length] if length else []), (path, head)
+
+
+@needs_curl
 def test_curl_uploads(serve, tmp_path):
     """Larger than the windows, larger than memory is used for, and larger than is taken."""
     running = serve(ROUTES, h2c=True, max_body_size_mb=4)

@@ -299,6 +299,8 @@ class Response:
     Without arguments: 200, no headers, no content, no cookies. `headers`: name to `str`, number, or a list of `str` for a
     repeated field. `cookies`: name to `ResponseCookie` or `str`. What is handed over stays as it is: the response makes copies of
     the dictionaries (and of content that is a `dict`, `list` or `bytearray`) when they are first asked for.
+    A `Content-Length` is sent where the server cannot know it:
+    of a stream, which is cut off if it has another length, and of an answer to HEAD or a 304 without content.
     """
 
     status_code: int

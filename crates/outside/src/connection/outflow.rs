@@ -23,6 +23,8 @@ pub(super) struct Outflow {
     pooled: bool,
     /// When something has to be sent, in milliseconds of the clock; `None` if nothing is waited for.
     due: Option<u64>,
+    /// Bytes that are still to come, if the head has said how many there are.
+    left: Option<u64>,
     state: State,
 }
 
@@ -36,7 +38,20 @@ enum State {
 
 impl Outflow {
     pub(super) fn new(stream: Box<dyn BodyStream>) -> Self {
-        Self { keep_alive: stream.keep_alive(), pooled: false, due: None, state: State::Idle(stream) }
+        Self { keep_alive: stream.keep_alive(), pooled: false, due: None, left: None, state: State::Idle(stream) }
+    }
+
+    /// The same when its head has said that it has so many bytes.
+    pub(super) fn declared(self, length: u64) -> Self {
+        Self { left: Some(length), ..self }
+    }
+
+    /// Notes what is sent; `false` if that is more than was declared.
+    fn has_room_for(&mut self, piece: &[u8]) -> bool {
+        let Some(left) = &mut self.left else { return true };
+        let rest = left.checked_sub(piece.len() as u64);
+        *left = rest.unwrap_or(*left);
+        rest.is_some()
     }
 
     /// Is its reader to be told that it has begun before there is anything to read?
@@ -44,10 +59,11 @@ impl Outflow {
         self.keep_alive.is_some()
     }
 
-    /// What is sent in place of a piece.
+    /// What is sent in place of a piece; nothing where each byte is counted.
     fn filler(&mut self) -> Bytes {
         self.due = None;
-        self.keep_alive.map_or(Bytes::new(), |keep_alive| Bytes::from_static(keep_alive.piece))
+        let comment = self.keep_alive.filter(|_| self.left.is_none());
+        comment.map_or(Bytes::new(), |keep_alive| Bytes::from_static(keep_alive.piece))
     }
 }
 
@@ -134,6 +150,10 @@ impl Desk {
             match pull {
                 Pull::Later(piece) => flow.state = State::Coming(stream, piece),
                 Pull::Piece(piece) => {
+                    if !flow.has_room_for(&piece) {
+                        self.discard(stream);
+                        return Err(self.cannot_keep_length("a streamed body is longer than its Content-Length says"));
+                    }
                     let counted = match is_counted || piece.len() <= SMALL {
                         true => Ok(piece),
                         false => self.account.count(piece),
@@ -163,7 +183,13 @@ impl Desk {
                 }
                 Pull::End => {
                     self.discard(stream);
-                    return Ok(None);
+                    return match flow.left {
+                        None | Some(0) => Ok(None),
+                        Some(left) => {
+                            let text = format!("a streamed body ends {left} bytes before its Content-Length");
+                            Err(self.cannot_keep_length(&text))
+                        }
+                    };
                 }
                 Pull::Failed(error) => {
                     self.discard(stream);
@@ -191,6 +217,12 @@ impl Desk {
                 Err(stop)
             }
         }
+    }
+
+    /// The client has to see that what it has got is not what was announced: the message is cut.
+    fn cannot_keep_length(&self, text: &str) -> Stop {
+        self.service.log.event(Level::Error, text);
+        Stop::Failed
     }
 
     /// Nobody takes any more of it.

@@ -1,8 +1,8 @@
 //! What an answer looks like from outside, whichever version of HTTP carries it: decided here, rendered by each writer.
 
 use crate::files::FileContent;
-use crate::message::{Body, Request, Version};
-use crate::protocol::http1::ContentLength;
+use crate::message::{Body, Headers, Request, Version};
+use crate::protocol::http1::{ContentLength, declared_length};
 
 /// What is known of a message before its head is rendered.
 #[derive(Debug)]
@@ -14,19 +14,34 @@ pub(super) struct Outline {
     pub(super) sends_content: bool,
 }
 
-/// The outline of an answer with this status, and a body, or a file in its place.
+/// The outline of an answer with this status, these fields, and a body, or a file in its place.
 #[inline]
-pub(super) fn outline(request: Option<&Request>, status: u16, body: &Body, file: Option<&FileContent>) -> Outline {
+pub(super) fn outline(
+    request: Option<&Request>,
+    status: u16,
+    headers: &Headers,
+    body: &Body,
+    file: Option<&FileContent>,
+) -> Outline {
     let http_1_0 = request.is_some_and(|request| request.version == Version::Http10);
     let is_head = request.is_some_and(|request| request.is_head());
     let bodiless = matches!(status, 101 | 204 | 304);
     let length = match (body, file) {
-        _ if bodiless => ContentLength::None,
+        _ if bodiless => match declared_length(headers) {
+            // What the answer with content would say (RFC 9110 section 8.6).
+            Some(length) if status == 304 => ContentLength::Known(length),
+            _ => ContentLength::None,
+        },
         (_, Some(file)) => ContentLength::Known(file.len()),
-        (Body::Bytes(bytes), _) => ContentLength::Known(bytes.len() as u64),
-        (Body::Stream(_), _) if http_1_0 => ContentLength::UntilClose,
-        (Body::Stream(_), _) => ContentLength::Chunked,
-        (Body::Empty | Body::File(_), _) => ContentLength::Known(0),
+        (Body::Bytes(bytes), _) if !is_head || !bytes.is_empty() => ContentLength::Known(bytes.len() as u64),
+        (Body::Stream(_), _) => match declared_length(headers) {
+            Some(length) => ContentLength::Known(length),
+            None if http_1_0 => ContentLength::UntilClose,
+            None => ContentLength::Chunked,
+        },
+        // A handler that leaves out the content of a GET knows its length, or no length is said (RFC 9110 section 8.6).
+        _ if is_head => declared_length(headers).map_or(ContentLength::None, ContentLength::Known),
+        _ => ContentLength::Known(0),
     };
     let content_type = match body {
         // A file brings its own.

@@ -88,7 +88,8 @@ impl Connection {
         let http_1_0 = request.is_some_and(|request| request.version == Version::Http10);
         let body = std::mem::take(&mut response.body);
         let file = exchange.content.take();
-        let Outline { length, content_type, sends_content } = outline(request, response.status, &body, file.as_deref());
+        let Outline { length, content_type, sends_content } =
+            outline(request, response.status, &response.headers, &body, file.as_deref());
         let closes = closes || length == ContentLength::UntilClose;
         if length == ContentLength::UntilClose {
             self.keep_alive = false;
@@ -146,6 +147,9 @@ impl Connection {
         length: ContentLength,
     ) -> Result<(), Stop> {
         let mut flow = Outflow::new(stream);
+        if let ContentLength::Known(length) = length {
+            flow = flow.declared(length);
+        }
         let is_cancelled = self.desk.is_cancelled(exchange.cancel_on_disconnect);
         if flow.begins_at_once()
             && let Err(stop) = self.flush(out, b"").await

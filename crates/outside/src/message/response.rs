@@ -15,7 +15,8 @@ use crate::error::Error;
 
 /// An HTTP response (RFC 9110 section 3.4).
 ///
-/// Built by chaining. `Content-Length`, `Date` and, if it is missing, `Content-Type` are added when it is sent. A
+/// Built by chaining. `Content-Length`, `Date` and, if it is missing, `Content-Type` are added when it is sent; a stream, or
+/// an answer to HEAD without content, may declare its own `Content-Length`, and a stream is held to it. A
 /// header that would break the message is not added; the response is then answered as a 500 whose cause is in the log.
 ///
 /// ```

@@ -6,6 +6,7 @@
 
 mod attacks;
 mod hostile;
+mod lengths;
 mod life;
 mod messages;
 mod mutation;

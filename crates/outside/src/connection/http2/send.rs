@@ -37,7 +37,8 @@ pub(super) enum Content {
     Nothing,
     Bytes(Bytes),
     File(Box<FileContent>),
-    Stream(Box<dyn BodyStream>),
+    /// With its length, if that is declared.
+    Stream(Box<dyn BodyStream>, Option<u64>),
     /// A body that is not wanted.
     Unwanted(Box<dyn BodyStream>),
 }
@@ -53,15 +54,16 @@ pub(super) fn render(
     let body = std::mem::take(&mut response.body);
     let file = exchange.content.take();
     let Outline { length, content_type, sends_content } =
-        outline(exchange.request.as_deref(), response.status, &body, file.as_deref());
-    let length = match length {
-        ContentLength::Known(length) => Some(values.length(length)),
+        outline(exchange.request.as_deref(), response.status, &response.headers, &body, file.as_deref());
+    let declared = match length {
+        ContentLength::Known(length) => Some(length),
         _ => None,
     };
+    let length = declared.map(|length| values.length(length));
     exchange.status = response.status;
     let head = response_head(response.status, &response.headers, content_type, length, values.date());
     let content = match (body, file) {
-        (Body::Stream(stream), _) if sends_content => Content::Stream(stream),
+        (Body::Stream(stream), _) if sends_content => Content::Stream(stream, declared),
         (Body::Stream(stream), _) => Content::Unwanted(stream),
         _ if !sends_content => Content::Nothing,
         (_, Some(file)) if file.len() > 0 => Content::File(file),
@@ -161,8 +163,8 @@ impl StreamExchange {
         let result = match (stream, content) {
             (Ok(stream), Content::Bytes(bytes)) => self.send_bytes(stream, bytes).await,
             (Ok(stream), Content::File(file)) => self.send_file(stream, &file).await,
-            (Ok(stream), Content::Stream(body)) => self.send_stream(stream, body).await,
-            (result, Content::Stream(body) | Content::Unwanted(body)) => {
+            (Ok(stream), Content::Stream(body, declared)) => self.send_stream(stream, body, declared).await,
+            (result, Content::Stream(body, _) | Content::Unwanted(body)) => {
                 self.discard(body);
                 result.map(drop).map_err(|_| Stop::Gone)
             }
@@ -321,8 +323,16 @@ impl StreamExchange {
     }
 
     /// Asks a body for its pieces, one at a time, and sends each at once.
-    async fn send_stream(&mut self, mut stream: SendStream<Bytes>, body: Box<dyn BodyStream>) -> Result<(), Stop> {
+    async fn send_stream(
+        &mut self,
+        mut stream: SendStream<Bytes>,
+        body: Box<dyn BodyStream>,
+        declared: Option<u64>,
+    ) -> Result<(), Stop> {
         let mut flow = Outflow::new(body);
+        if let Some(length) = declared {
+            flow = flow.declared(length);
+        }
         loop {
             // What the client does not take yet need not be made.
             let mut progress = Progress::default();

@@ -1,7 +1,7 @@
 //! Heads of responses and chunks of their bodies, as bytes (RFC 9112 sections 4, 6 and 7).
 //!
 //! The server owns Content-Length, Transfer-Encoding, Connection, Keep-Alive and Date: what a handler set under these
-//! names is left out.
+//! names is left out, and a length that it may declare comes by way of [`ContentLength`].
 
 use crate::message::{Headers, Known, reason_phrase};
 
@@ -14,7 +14,7 @@ pub(crate) enum ContentLength {
     Chunked,
     /// The connection's end is the content's end: streams to HTTP/1.0.
     UntilClose,
-    /// There can be none (1xx, 204, 304).
+    /// There can be none (1xx, 204, 304), or it is not known (HEAD, 304).
     None,
 }
 

@@ -5,7 +5,7 @@
 //! it the other way (edge.md S1 to S3).
 
 use crate::error::Refusal;
-use crate::message::{Known, Request, Version};
+use crate::message::{Headers, Known, Request, Version};
 
 /// The length of a body as its head announces it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,6 +64,15 @@ pub(crate) fn framing(request: &Request) -> Result<Framing, Refusal> {
         (None, None) => BodyLength::Known(0),
     };
     Ok(Framing { body, keep_alive: !close && (keep || !http_1_0), upgrade, expects_continue })
+}
+
+/// What a handler says about the length of its answer; `None` if it says nothing, or no length.
+pub(crate) fn declared_length(headers: &Headers) -> Option<u64> {
+    let mut values = headers.all_known(Known::ContentLength);
+    match (values.next(), values.next()) {
+        (Some(value), None) => content_length(value).ok(),
+        _ => None,
+    }
 }
 
 /// One number in decimal digits and nothing else (RFC 9110 section 8.6).

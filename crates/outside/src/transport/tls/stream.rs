@@ -76,14 +76,14 @@ impl TlsStream {
         self.session.connection.alpn_protocol()
     }
 
-    /// The socket alone, for a client that does not speak TLS.
-    pub(crate) fn into_socket(self) -> Stream {
-        self.socket
-    }
-
     /// The socket below.
     pub(crate) fn socket(&self) -> &Stream {
         &self.socket
+    }
+
+    /// The socket alone, for a client that does not speak TLS.
+    pub(crate) fn into_socket(self) -> Stream {
+        self.socket
     }
 
     pub(crate) fn poll_read(&mut self, context: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
