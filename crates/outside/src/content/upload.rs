@@ -92,6 +92,16 @@ impl Feeder {
         room
     }
 
+    /// How many bytes the handler has not taken; if there are any, the context is told when it has.
+    pub(crate) fn held(&self, context: &Context<'_>) -> usize {
+        let mut buffer = self.0.lock();
+        let held = buffer.held.len();
+        if held > 0 {
+            buffer.feeder = Some(context.waker().clone());
+        }
+        held
+    }
+
     /// Has the handler asked for content? If not, the context is told when it does.
     pub(crate) fn is_wanted(&self, context: &Context<'_>) -> bool {
         let mut buffer = self.0.lock();

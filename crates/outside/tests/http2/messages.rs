@@ -49,18 +49,18 @@ fn a_request_is_understood() {
     client.send(&request(1, "/a%20b/../c?x=1"));
     let settings = client.frame().unwrap();
     assert_eq!((settings.kind, settings.stream), (SETTINGS, 0));
-    for (number, value) in [(1, 4 << 10), (3, 100), (4, 256 << 10), (6, 16 << 10)] {
+    for (number, value) in [(1, 4 << 10), (3, 100), (4, 64 << 10), (6, 16 << 10)] {
         let setting = [&[0, number][..], &u32::to_be_bytes(value)].concat();
         assert!(settings.payload.chunks(6).any(|it| it == setting), "setting {number} in {settings:?}");
     }
-    // A connection's window has a size of its own: 1 MiB, of which 65,535 bytes are there by default.
+    // The connection's window is that of all its streams, of which 65,535 bytes are there by default.
     let update = loop {
         let frame = client.frame().unwrap();
         if (frame.kind, frame.stream) == (WINDOW_UPDATE, 0) {
             break frame;
         }
     };
-    assert_eq!(update.payload, u32::to_be_bytes((1 << 20) - 65_535));
+    assert_eq!(update.payload, u32::to_be_bytes(100 * 65_536 - 65_535));
     let (status, content) = client.answer(1);
     assert_eq!(status, 200);
     assert_eq!(text(content), "GET /c x=1 HTTP/2 http localhost\nhost=localhost\n\n");

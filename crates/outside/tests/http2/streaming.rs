@@ -81,6 +81,61 @@ fn a_client_that_is_too_fast_gets_no_window() {
 }
 
 #[test]
+fn streams_do_not_starve_one_another() {
+    let (told, hears) = channel();
+    let gate = crate::server::Gate::default();
+    let wait = gate.handler("");
+    let server = Running::start(|config| {
+        config.body_stall_timeout = Duration::from_millis(700);
+        config.min_rate = 1 << 30;
+    });
+    server.set_route(
+        "/held",
+        streaming(move |request: &Request| {
+            wait(request);
+            counting(told.clone())(request)
+        }),
+    );
+    server.set_route("/", |request: &Request| request.content_length().to_string());
+    let mut client = Client::connect(server.address);
+    while client.frame().unwrap().kind != WINDOW_UPDATE {}
+    // Six uploads that nobody takes fill their windows, and no more is let in.
+    for number in 0..6 {
+        let mut fields = get("/held");
+        fields[0].1 = "POST";
+        let stream = 2 * number + 1;
+        client.send(&frame(HEADERS, END_HEADERS, stream, &block(&fields)));
+        for _ in 0..3 {
+            client.send(&frame(DATA, 0, stream, &[b'x'; 16_384]));
+        }
+        client.send(&frame(DATA, 0, stream, &[b'x'; 16_383]));
+    }
+    gate.wait_for_guests(1);
+    client.settle(1);
+    // Another stream has all of its window.
+    let mut fields = get("/");
+    fields[0].1 = "POST";
+    client.send(&frame(HEADERS, END_HEADERS, 13, &block(&fields)));
+    for _ in 0..3 {
+        client.send(&frame(DATA, 0, 13, &[b'x'; 16_384]));
+    }
+    client.send(&frame(DATA, END_STREAM, 13, b"and more"));
+    assert_eq!(client.answer(13), (200, (3 * 16_384 + 8).to_string().into_bytes()));
+    // None of them was let go for a window that is closed, though nothing has moved for longer than body_stall_timeout.
+    let more = client.frame_within(Duration::from_millis(1500));
+    assert!(more.as_ref().is_none_or(|frame| frame.kind == WINDOW_UPDATE && frame.stream == 0), "{more:?}");
+    gate.open();
+    for number in 0..6 {
+        client.send(&frame(DATA, END_STREAM, 2 * number + 1, b""));
+    }
+    let mut ended = 0;
+    while ended < 6 {
+        ended += u32::from(client.frame().unwrap().ends_stream());
+    }
+    assert_eq!(hears.try_iter().map(Result::unwrap).sum::<usize>(), 6 * 65_535);
+}
+
+#[test]
 fn who_stops_ends_the_handler() {
     let (told, hears) = channel();
     let server = Running::start(|config| {

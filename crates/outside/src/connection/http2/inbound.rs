@@ -1,5 +1,5 @@
-//! In, over HTTP/2, while a handler takes it. The window is given back as the handler takes, so that a client that is too
-//! fast has to wait.
+//! In, over HTTP/2, while a handler takes it. The stream's window is given back as the handler takes, so that a client that
+//! is too fast has to wait, and no more is held than the window. That of the connection is as large as those of all streams.
 
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -22,6 +22,8 @@ use crate::protocol::http2::Announced;
 pub(super) struct Inbound {
     intake: Intake,
     stream: RecvStream,
+    /// Bytes that have come in and were not given back to the window.
+    owed: usize,
     expects_continue: bool,
 }
 
@@ -34,7 +36,7 @@ impl Inbound {
         announced: &Announced,
     ) -> Result<Self, Refusal> {
         let intake = Intake::begin(service, request, announced.length)?;
-        Ok(Self { intake, stream, expects_continue: announced.expects_continue })
+        Ok(Self { intake, stream, owed: 0, expects_continue: announced.expects_continue })
     }
 
     /// Is there nothing left to be waited for?
@@ -59,7 +61,8 @@ impl Inbound {
             return self.abandon(desk, context);
         }
         loop {
-            if self.intake.is_over() || self.intake.feeder.room(context) == 0 {
+            let held = self.give_back(context);
+            if self.intake.is_over() {
                 return self.intake.await_handler(desk, context);
             }
             if self.expects_continue {
@@ -77,6 +80,8 @@ impl Inbound {
                 Poll::Ready(Some(Ok(piece))) => self.take(desk, &piece),
                 Poll::Ready(Some(Err(_))) => return self.abandon(desk, context),
                 Poll::Ready(None) => self.intake.finish(),
+                // The handler has content to take: it may be that the window is closed until it does.
+                Poll::Pending if held > 0 => return self.intake.await_handler(desk, context),
                 Poll::Pending => {
                     self.intake.await_client(desk);
                     match desk.handle.stop(context, Waiting::Transfer) {
@@ -101,7 +106,18 @@ impl Inbound {
             return self.intake.refuse(desk, TOO_LARGE);
         }
         self.intake.push(piece);
-        // A stream that has ended meanwhile needs no window.
-        let _is_released = self.stream.flow_control().release_capacity(piece.len());
+        self.owed += piece.len();
+    }
+
+    /// Gives back what the handler has taken; how much it has not.
+    fn give_back(&mut self, context: &Context<'_>) -> usize {
+        let held = self.intake.feeder.held(context);
+        let taken = self.owed.saturating_sub(held);
+        if taken > 0 {
+            self.owed -= taken;
+            // A stream that has ended meanwhile needs no window.
+            let _is_released = self.stream.flow_control().release_capacity(taken);
+        }
+        held
     }
 }

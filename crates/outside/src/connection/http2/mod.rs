@@ -38,8 +38,9 @@ use shared::{Letter, Shared};
 /// Streams at a time, in bytes what a stream and all of them together may send before it was taken, and what one may have
 /// ready to be sent (edge.md section 1, performance.md section 11).
 const MOST_STREAMS: u32 = 100;
-const STREAM_WINDOW: u32 = 256 << 10;
-const CONNECTION_WINDOW: u32 = 1 << 20;
+const STREAM_WINDOW: u32 = 64 << 10;
+/// All streams together: none is held up by what others have sent and nobody has taken (RFC 9113 section 5.2).
+const CONNECTION_WINDOW: u32 = MOST_STREAMS * STREAM_WINDOW;
 const SEND_BUFFER: usize = 64 << 10;
 const HEADER_TABLE: u32 = 4 << 10;
 /// Streams that the client may reset before they were looked at, and those that it may make us reset, in a connection's life.
