@@ -105,6 +105,11 @@ def test_an_error_is_told_in_one_line(serve, records, handler):
     assert re.fullmatch(r"[\x20-\x7e]+", message), message
 
 
+def test_what_a_program_logs_of_a_request_is_one_line(serve):
+    seen = serve(lambda request: ascii(repr(request))).fetch(FORGING).text
+    assert seen == "'<Request GET /\\\\nCRITICAL:outside:forged\\\\u{1b}[31m\\\\r\\\\u{2028}>'"
+
+
 KEYS = {
     "max_request_line": get(b"/" + b"a" * 9000),
     "max_header_fields": get(b"/", *[b"a: b"] * 200),

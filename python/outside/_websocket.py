@@ -50,7 +50,9 @@ class WebSocketExit(Exception):
         self.reason = reason
 
     def __str__(self) -> str:
-        return f"the connection has ended with {self.code}" + (f": {self.reason}" if self.reason else "")
+        # Clients choose the reason, and logs show this text.
+        reason = "".join(char if char.isprintable() else ascii(char)[1:-1] for char in self.reason)
+        return f"the connection has ended with {self.code}" + (f": {reason}" if reason else "")
 
 
 class AsyncWebSocketConnection:

@@ -345,7 +345,8 @@ impl Request {
     }
 
     fn __repr__(&self) -> String {
-        format!("<Request {} {}>", self.inner().method(), self.inner().url())
+        // It is logged by programs: what is no visible character is escaped.
+        format!("<Request {} {}>", self.inner().method(), outside::one_line(self.inner().url()))
     }
 
     /// Copies and pickles are built anew from the same parts.

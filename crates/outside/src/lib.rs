@@ -51,7 +51,7 @@ pub use handler::{
     Asynchronous, CancelOnDisconnect, Elsewhere, FilePath, Function, Handler, Inline, IntoHandler, Ready, Reply, Said,
     Sizes, Streaming, Ticket, asynchronous, blocking, cancel_on_disconnect, never_blocking, streaming,
 };
-pub use log::{Level, LogSink, StandardError};
+pub use log::{Level, LogSink, StandardError, one_line};
 pub use message::{
     Body, BodyStream, Cookies, Cors, Event, FileSlice, FormLimits, Headers, HostPattern, IntoAnswer, KeepAlive, Known,
     Parameter, Parameters, PieceFuture, Pull, Request, RequestParts, Response, ResponseCookie, SameSite,

@@ -203,7 +203,7 @@ impl Session {
     }
 
     fn fail(&self, reason: &str) {
-        self.service.log.event(Level::Error, format!("WebSocket {}: {reason}", self.connection.request().url()));
+        self.service.log.event(Level::Error, format!("WebSocket {}: {reason}", self.connection.request().target()));
         self.close(1011, "");
     }
 

@@ -8,6 +8,7 @@ mod form;
 mod moment;
 mod terminal;
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::io::{IsTerminal as _, Write as _};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -147,14 +148,14 @@ impl Log {
         self.notify(&pending, was_empty);
     }
 
-    /// Adds an event.
+    /// Adds an event. It is one line, whatever a client, a file's name or the system has put into it (edge.md S39).
     pub(crate) fn event(&self, level: Level, text: impl Into<String>) {
         let mut pending = self.lock();
         let was_empty = pending.is_empty();
         if pending.events.len() > 10_000 {
             pending.lost += 1;
         } else {
-            pending.events.push((level, text.into()));
+            pending.events.push((level, one_line(&text.into()).into_owned()));
         }
         self.notify(&pending, was_empty);
     }
@@ -223,6 +224,25 @@ impl Log {
     fn lock(&self) -> MutexGuard<'_, Pending> {
         self.pending.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The text with everything escaped that is no visible character or could be taken for the end of a line.
+///
+/// ```
+/// assert_eq!(outside::one_line("it's /a\nb \u{1b}[31m"), "it's /a\\nb \\u{1b}[31m");
+/// ```
+pub fn one_line(text: &str) -> Cow<'_, str> {
+    if text.bytes().all(|byte| (0x20..=0x7e).contains(&byte)) {
+        return Cow::Borrowed(text);
+    }
+    let mut line = String::with_capacity(text.len() + 16);
+    for character in text.chars() {
+        match character {
+            '"' | '\'' | '\\' => line.push(character),
+            _ => line.extend(character.escape_debug()),
+        }
+    }
+    Cow::Owned(line)
 }
 
 impl Pending {
