@@ -6,15 +6,19 @@ The lines are read as a collector would: bytes from standard error, split at lin
 from __future__ import annotations
 
 import json
+import logging
 import re
 
 import pytest
-from outside import FilePath, Response
+from outside import FilePath, Response, WebSocketExit
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import connect
 
 from harness import HERE, Script
 from test_logging import COMBINED, COMMON
 from test_slow_clients import SIZED, endure
-from wire import Wire, request_bytes
+from websocket_styles import STYLES, websocket
+from wire import DEADLINE, Wire, request_bytes
 
 FORGED = b'127.0.0.1 - - [01/Jan/2026:00:00:00 +0000] "GET /forged HTTP/1.1" 200 5'
 
@@ -103,6 +107,37 @@ def test_an_error_is_told_in_one_line(serve, records, handler):
     message = record.getMessage()
     assert "forged" in message
     assert re.fullmatch(r"[\x20-\x7e]+", message), message
+
+
+@pytest.mark.parametrize("where", ["handler", "on_exit"])
+@pytest.mark.parametrize("style", STYLES)
+def test_an_error_of_a_websocket_is_told_in_one_line(serve, records, style, where):
+    def answer(connection, message):
+        if where == "handler":
+            raise RuntimeError("the cause")
+
+    made = websocket(style, answer)
+    if where == "on_exit":
+
+        @made.on_exit
+        def fail(connection):
+            raise WebSocketExit(connection.close_code, connection.close_reason)  # as `recv` does, with the client's words
+
+    running = serve({"/": made}, access_log="off")
+    with connect("ws://{}:{}{}".format(*running.address, FORGING), proxy=None) as client:
+        client.send("x")
+        if where == "handler":
+            with pytest.raises(ConnectionClosed):
+                client.recv(DEADLINE)
+        else:
+            client.close(4000, "bye\nCRITICAL:outside:forged\x1b[31m")
+    record = records.wait_for(lambda record: record.name == "outside" and record.levelno == logging.ERROR)
+    message = record.getMessage()
+    assert message.startswith("WebSocket /%0aCRITICAL:outside:forged")
+    assert re.fullmatch(r"[\x20-\x7e]+", message), message
+    # The traceback has lines, but none that the client wrote.
+    assert "\x1b" not in record.whole
+    assert not [line for line in record.whole.splitlines() if line.startswith("CRITICAL")]
 
 
 def test_what_a_program_logs_of_a_request_is_one_line(serve):

@@ -5,16 +5,16 @@ what came of it. `call` and `admit` run it on the engine's threads, where a coro
 loop. The engine calls these functions only if there is something around a handler at all.
 """
 
-import contextvars
 import inspect
 import math
 import time
 from collections.abc import Callable, Generator, Iterator
+from contextvars import Context
 from typing import Any, TypeVar
 
 from . import _loop, _outside
 from ._mistakes import located, wrong
-from ._outside import ContentError, Request, Response
+from ._outside import ContentError, FilePath, Request, Response
 from ._signature import ErrorHandler
 
 _Steps = Generator[Any, Any, Response]
@@ -53,6 +53,10 @@ class Scope:
         """The server that all of them belong to."""
         return self.hooks[0].server
 
+    def at(self, request: Request) -> "Scope":
+        """That of the route which answers this request, if it is no function."""
+        return (self.of_pattern(request.route) if self.of_pattern else None) or self
+
     def before(self) -> Iterator[_Handler]:
         return (function for hooks in self.hooks for function in hooks.before)
 
@@ -71,42 +75,63 @@ class Scope:
         return None
 
 
-def call(scope: Scope, function: _Handler, request: Request, by_place: tuple[Any, ...], by_name: dict[str, Any] | None) -> Response:
-    """Calls a plain handler with everything around it, in a context of its own."""
-    steps = _steps(scope, request, lambda: function(*by_place, **(by_name or {})), function)
-    return contextvars.copy_context().run(_drive, steps)
+class Unfinished:
+    """The answer to a request after which nothing was called yet: a stream, which has yet to begin, and may fail."""
+
+    __slots__ = ("response",)
+
+    def __init__(self, response: Response) -> None:
+        self.response = response
+
+
+def call(
+    context: Context, scope: Scope, function: _Handler, request: Request, by_place: tuple[Any, ...], by_name: dict[str, Any] | None
+) -> Response | Unfinished:
+    """Calls a plain handler with everything around it, in this context."""
+    return _drive(context, _steps(scope, request, lambda: function(*by_place, **(by_name or {})), function))
 
 
 async def call_async(
-    scope: Scope, function: _Handler, request: Request, by_place: tuple[Any, ...], by_name: dict[str, Any] | None
-) -> Response:
-    """The same for an `async def` handler."""
+    _: None, scope: Scope, function: _Handler, request: Request, by_place: tuple[Any, ...], by_name: dict[str, Any] | None
+) -> Response | Unfinished:
+    """The same for an `async def` handler, in the context of its task."""
     return await _drive_async(_steps(scope, request, lambda: function(*by_place, **(by_name or {})), function))
 
 
-def admit(scope: Scope, request: Request) -> Response | None:
+def admit(context: Context, scope: Scope, request: Request) -> Response | None:
     """Calls what stands before a request that no function answers; `None` lets it pass."""
-    own = scope.of_pattern(request.route) if scope.of_pattern else None
-    return contextvars.copy_context().run(_drive, _admission(own or scope, request))
+    return _drive(context, _admission(scope.at(request), request))
 
 
-def finish(scope: Scope, request: Request, response: Response) -> Response:
-    """Calls what stands after an answer that no handler has made."""
-    return contextvars.copy_context().run(_drive, _ending(scope, request, response))
+def finish(context: Context, scope: Scope, request: Request, response: Response) -> Response:
+    """Calls what stands after an answer that no handler has made, or that of a stream which has begun."""
+    return _drive(context, _ending(scope.at(request), request, response))
 
 
-def _drive(steps: Generator[Any, Any, _R]) -> _R:
+def rescue(context: Context, scope: Scope, request: Request, error: Exception) -> Response:
+    """The answer in place of a stream that has failed before its first piece."""
+    return _drive(context, _rescued(scope, request, error))
+
+
+async def rescue_async(scope: Scope, request: Request, error: Exception) -> Response:
+    """The same for one that the asyncio loop makes."""
+    return await _drive_async(_rescued(scope, request, error))
+
+
+def _drive(context: Context, steps: Generator[Any, Any, _R]) -> _R:
+    run = context.run
     given: Any = None
     error: BaseException | None = None
     while True:
         try:
-            value = steps.throw(error) if error is not None else steps.send(given)
+            value = run(steps.throw, error) if error is not None else run(steps.send, given)
         except StopIteration as end:
             result: _R = end.value
             return result
         error = None
         try:
-            given = _loop.wait_for(value) if inspect.iscoroutine(value) else value
+            # Outside of the context, so that the coroutine can be inside of it meanwhile.
+            given = _loop.wait_for(value, context) if inspect.iscoroutine(value) else value
         except BaseException as raised:
             error = raised
 
@@ -127,7 +152,7 @@ async def _drive_async(steps: Generator[Any, Any, _R]) -> _R:
             error = raised
 
 
-def _steps(scope: Scope, request: Request, handler: Callable[[], Any], function: _Handler) -> _Steps:
+def _steps(scope: Scope, request: Request, handler: Callable[[], Any], function: _Handler) -> Generator[Any, Any, Response | Unfinished]:
     """From before a handler to after it."""
     try:
         answer = None
@@ -141,7 +166,16 @@ def _steps(scope: Scope, request: Request, handler: Callable[[], Any], function:
         response = yield from _answered(scope, request, answer, 200, function)
     except Exception as error:
         response = yield from _rescued(scope, request, error)
+    if _is_stream(response.content):
+        return Unfinished(response)
     return (yield from _ending(scope, request, response))
+
+
+_WHOLE = frozenset((str, bytes, dict, list, type(None), FilePath))
+
+
+def _is_stream(content: Any) -> bool:
+    return type(content) not in _WHOLE and (hasattr(content, "__next__") or hasattr(content, "__aiter__"))
 
 
 def _admission(scope: Scope, request: Request) -> Generator[Any, Any, Response | None]:

@@ -10,6 +10,7 @@ import concurrent.futures
 import logging
 import sys
 from collections.abc import AsyncIterator, Callable, Coroutine
+from contextvars import Context, copy_context
 from functools import partial
 from typing import Any
 
@@ -61,7 +62,7 @@ class _Server:
         self.stopping = False
         self._loop = loop
         self._source = source
-        self._start: Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]] = partial(asyncio.Task, loop=loop, **_EAGER)
+        self._start: Callable[..., asyncio.Task[None]] = partial(asyncio.Task, loop=loop, **_EAGER)
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._streams: dict[int, _Stream] = {}
         self._sessions: dict[int, AsyncWebSocketConnection] = {}
@@ -89,20 +90,30 @@ class _Server:
             elif kind == "session":
                 connection = AsyncWebSocketConnection(request)
                 self._sessions[ticket] = connection
-                task = self._start(self._serve_session(ticket, what, connection))
+                functions, context = what
+                task = self._start_in(context, self._serve_session(ticket, functions, connection))
                 if not task.done():
                     self._tasks[ticket] = task
             elif kind == "next":
-                self._stream_of(what).tickets.put_nowait(ticket)
+                self._stream_of(what, request).tickets.put_nowait(ticket)
             elif kind == "close":
                 if stream := self._streams.get(id(what)):
                     stream.task.cancel()
             elif kind == "run":
-                self._others.add(task := self._start(_tell(what, request)))
+                future, context = request
+                self._others.add(task := self._start_in(context, _tell(what, future, context)))
                 task.add_done_callback(self._others.discard)
             elif kind == "stop":
                 self.stopping = True
                 self._loop.stop()
+
+    def _start_in(self, context: Context | None, coroutine: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
+        """A task in this context, or in a copy of the loop's own."""
+        if context is None:
+            return self._start(coroutine)
+        if sys.version_info >= (3, 11):
+            return self._start(coroutine, context=context)
+        return context.run(self._start, coroutine)
 
     async def _answer(self, ticket: int, call: Any, function: Any, request: Any) -> None:
         try:
@@ -127,21 +138,21 @@ class _Server:
         except asyncio.CancelledError:
             code = 1001
         except BaseException as error:
-            logger.error("WebSocket %s: the handler failed", connection.request.url, exc_info=error)
+            _outside._log_session_failure(connection._connection, "the handler failed", error)
         self._source.exit(ticket, code)
         try:
             await serve_exit(connection, functions)
         except BaseException as error:
-            logger.error("on_exit of a WebSocket failed", exc_info=error)
+            _outside._log_session_failure(connection._connection, "on_exit failed", error)
         finally:
             self._tasks.pop(ticket, None)
             self._sessions.pop(ticket, None)
 
-    def _stream_of(self, iterator: AsyncIterator[Any]) -> "_Stream":
+    def _stream_of(self, iterator: AsyncIterator[Any], context: Context | None) -> "_Stream":
         stream = self._streams.get(id(iterator))
         if stream is None:
             stream = self._streams[id(iterator)] = _Stream(iterator)
-            stream.task = asyncio.Task(self._serve_stream(stream), loop=self._loop)
+            stream.task = self._start_in(context, self._serve_stream(stream))
         return stream
 
     async def _serve_stream(self, stream: "_Stream") -> None:
@@ -157,10 +168,25 @@ class _Server:
             # Its client has left.
             self._source.forget(ticket)
         except BaseException as error:
-            self._source.fail(error, ticket)
+            if rescuers := self._source.fail(error, ticket):
+                await self._rescue(rescuers, error, ticket)
         finally:
             del self._streams[id(stream.iterator)]
             await _close(stream.iterator)
+
+    async def _rescue(self, rescuers: tuple[Any, Any], error: BaseException, ticket: int) -> None:
+        """The functions around its handler answer in place of a stream that has failed before its first piece."""
+        from . import _around
+
+        try:
+            response = await _around.rescue_async(*rescuers, error)  # type: ignore[arg-type]
+        except asyncio.CancelledError:
+            self._source.forget(ticket)
+            raise
+        except BaseException as another:
+            self._source.fail(another, ticket)
+            raise
+        self._source.instead(response, ticket)
 
     async def end(self) -> None:
         """Cancels every task, waits for them, and closes asynchronous generators."""
@@ -171,21 +197,50 @@ class _Server:
         await self._loop.shutdown_asyncgens()
 
 
-def wait_for(coroutine: Coroutine[Any, Any, Any]) -> Any:
-    """What comes of a coroutine, for a thread that may wait: on the loop of this process, or on one of its own if there is none."""
+def wait_for(coroutine: Coroutine[Any, Any, Any], context: Context | None = None) -> Any:
+    """What comes of a coroutine, for a thread that may wait: on the loop of this process, or on one of its own if there is none.
+
+    It runs in this context, in which nothing else is meanwhile.
+    """
     future: concurrent.futures.Future[Any] = concurrent.futures.Future()
-    if asyncio._get_running_loop() is not None or not _outside._run_on_loop(coroutine, future):
+    if asyncio._get_running_loop() is None and _outside._run_on_loop(coroutine, (future, context)):
+        return future.result()
+    if context is None:
         return asyncio.run(coroutine)
-    return future.result()
+    if sys.version_info >= (3, 11):
+        with asyncio.Runner() as runner:
+            return runner.run(coroutine, context=context)
+    return context.run(asyncio.run, coroutine)
 
 
-async def _tell(coroutine: Coroutine[Any, Any, Any], future: "concurrent.futures.Future[Any]") -> None:
+async def _tell(coroutine: Coroutine[Any, Any, Any], future: "concurrent.futures.Future[Any]", context: Context | None) -> None:
     try:
-        future.set_result(await coroutine)
+        value = await coroutine
     except BaseException as error:
+        _hand_back(context)
         future.set_exception(error)
         if isinstance(error, asyncio.CancelledError):
             raise
+    else:
+        _hand_back(context)
+        future.set_result(value)
+
+
+def _hand_back(context: Context | None) -> None:
+    """Before 3.11 a task has a copy of the context that was meant: what was set in it is set there too."""
+    if sys.version_info < (3, 11) and context is not None:
+        for variable, value in copy_context().items():
+            if context.get(variable) is not value:
+                context.run(variable.set, value)
+
+
+def context_here() -> Context:
+    """The context of the task that runs now (before 3.12 a copy of it), or a copy of this thread's."""
+    if sys.version_info >= (3, 12) and asyncio._get_running_loop() is not None:
+        task = asyncio.current_task()
+        if task is not None:
+            return task.get_context()
+    return copy_context()
 
 
 class _Stream:

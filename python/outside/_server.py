@@ -118,13 +118,13 @@ class OutsideHTTP(Registry, _outside.OutsideHTTP):
 
     def _arrange(self, *functions: Any) -> None:
         """Tells the engine what there is around handlers."""
-        own, every = self._hooks, [registry._hooks for registry in self._all()]
+        every = [registry._hooks for registry in self._all()]
         _outside._set_around(
             self,
             self._scope,
             around=any(every),
             gate=any(hooks.before for hooks in every),
-            after=bool(own.after),
+            after=any(hooks.after for hooks in every),
             asynchronous=any(is_async(function) for function in functions),
         )
 

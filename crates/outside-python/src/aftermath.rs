@@ -39,7 +39,7 @@ impl Aftermath {
             Ok(Returned::Response(page)) => Some(page),
             Ok(Returned::Code(..)) => None,
             Err(error) => {
-                log_exception(py, NO_PAGE, &error);
+                log_exception(py, None, NO_PAGE, &error);
                 None
             }
         }
@@ -52,7 +52,7 @@ impl Aftermath {
         if let Some(observer) = observer
             && let Err(error) = observer.bind(py).call1((request, error.value(py)))
         {
-            log_exception(py, "the test client was not told of an exception", &error);
+            log_exception(py, None, "the test client was not told of an exception", &error);
         }
         if !*lock(&self.debug) {
             return None;
@@ -62,7 +62,7 @@ impl Aftermath {
         match page {
             Ok(page) => (!page.is_none()).then_some(page),
             Err(error) => {
-                log_exception(py, NO_PAGE, &error);
+                log_exception(py, None, NO_PAGE, &error);
                 None
             }
         }

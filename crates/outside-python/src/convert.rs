@@ -11,7 +11,7 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBool, PyByteArray, PyBytes, PyDict, PyFloat, PyInt, PyList, PyMemoryView, PyString, PyTuple};
 
 use crate::call::stream::stream_of;
-use crate::call::sync::awaited;
+use crate::call::sync::awaited_alone;
 use crate::cookie::ResponseCookie;
 use crate::file_path::{FilePath, kind};
 use crate::json::encoded;
@@ -47,7 +47,7 @@ pub(crate) fn returned(value: &Bound<'_, PyAny>) -> PyResult<Returned> {
     }
     if is_coroutine(value)? {
         // A plain function that hands on what an async def function gave it.
-        return returned(&awaited(py, value.clone())?);
+        return returned(&awaited_alone(py, value.clone())?);
     }
     Err(unanswerable(value))
 }
@@ -208,7 +208,7 @@ pub(crate) fn media_type_of(content: &Bound<'_, PyAny>) -> Option<Cow<'static, s
         Some(Cow::Borrowed(BYTES))
     } else {
         let file = content.cast::<FilePath>().ok()?;
-        Some(Cow::Owned(outside::media_type(&file.get().slice().path)))
+        Some(Cow::Owned(outside::media_type(&file.get().slice().path.to_string_lossy())))
     }
 }
 

@@ -38,7 +38,7 @@ impl Host for PythonHost {
             let thread = request.and_then(|request| self.0.thread_of(py, request));
             let told = py.import("outside._stuck").and_then(|stuck| stuck.call_method1("log_stack", (thread,)));
             if let Err(error) = told {
-                log_exception(py, "where a handler is could not be found", &error);
+                log_exception(py, None, "where a handler is could not be found", &error);
             }
         });
     }

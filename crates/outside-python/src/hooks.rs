@@ -5,17 +5,19 @@ use std::sync::atomic::Ordering;
 
 use outside::{Error, Hooks};
 use pyo3::prelude::*;
+use pyo3::types::PyTuple;
 
-use crate::call::{Shared, lock, object_of};
+use crate::call::context::RequestContext;
+use crate::call::{Shared, lock};
 use crate::convert::{head_of, response_of, shown};
 use crate::logging::log_exception;
-use crate::request::Request;
 use crate::response::Response;
 use crate::server::Server;
 
 /// The Python objects behind an answer, for the hooks that come later.
 pub(crate) struct Attachment {
-    pub(crate) request: Option<Py<Request>>,
+    /// Missing where the head of a request could not be read.
+    pub(crate) context: Option<Arc<RequestContext>>,
     pub(crate) response: Option<Py<Response>>,
     /// Have the callbacks around its handler been called, `after_request` among them?
     pub(crate) is_around: bool,
@@ -25,8 +27,9 @@ pub(crate) struct Attachment {
 struct PythonHooks {
     pre_send: Option<Arc<Py<PyAny>>>,
     post_callback: Option<Arc<Py<PyAny>>>,
-    /// Whose `after_request` is called.
-    after: Option<Arc<Shared>>,
+    /// Is `after_request` called?
+    has_after: bool,
+    shared: Arc<Shared>,
 }
 
 /// Sets the hooks that there are now.
@@ -36,11 +39,11 @@ pub(crate) fn install(server: &Server, py: Python<'_>) {
         let callbacks = lock(&shared.callbacks);
         (callbacks.pre_send.clone(), callbacks.post_callback.clone())
     };
-    let after = shared.has_after.load(Ordering::Relaxed).then(|| Arc::clone(shared));
-    let hooked = pre_send.is_some() || post_callback.is_some() || after.is_some();
+    let has_after = shared.has_after.load(Ordering::Relaxed);
+    let hooked = pre_send.is_some() || post_callback.is_some() || has_after;
     shared.hooked.store(hooked, Ordering::Relaxed);
     let hooks: Option<Arc<dyn Hooks>> = match hooked {
-        true => Some(Arc::new(PythonHooks { pre_send, post_callback, after })),
+        true => Some(Arc::new(PythonHooks { pre_send, post_callback, has_after, shared: Arc::clone(shared) })),
         false => None,
     };
     // Whoever changes the site may be waiting for Python's lock.
@@ -52,37 +55,56 @@ impl PythonHooks {
     fn finished(
         &self,
         py: Python<'_>,
-        request: Option<&Py<Request>>,
+        context: Option<&Arc<RequestContext>>,
         response: Py<Response>,
         is_around: bool,
     ) -> PyResult<Py<Response>> {
-        match (&self.after, request) {
-            (Some(shared), Some(request)) if !is_around => {
-                let finished =
-                    py.import("outside._around")?.getattr("finish")?.call1((shared.scope.get(), request, response))?;
+        match context {
+            Some(context) if self.has_after && !is_around => {
+                let scope = context.scope(py).or_else(|| self.shared.scope.get().map(|scope| scope.bind(py)));
+                let finish = py.import("outside._around")?.getattr("finish")?;
+                let finished = finish.call1((context.enterable(py)?, scope, context.request(py), response))?;
                 Ok(finished.cast_into::<Response>()?.unbind())
             }
             _ => Ok(response),
         }
     }
+
+    /// The objects behind an answer: those of its handler, or new ones; and whether there were callbacks around it.
+    fn objects(
+        &self,
+        py: Python<'_>,
+        request: Option<&Arc<outside::Request>>,
+        response: &mut outside::Response,
+    ) -> PyResult<(Option<Arc<RequestContext>>, Py<Response>, bool)> {
+        let attached = response.attachment_mut().take().and_then(|attached| attached.downcast::<Attachment>().ok());
+        let is_around = attached.as_ref().is_some_and(|attached| attached.is_around);
+        let (known, answer) = attached.map_or((None, None), |attached| (attached.context, attached.response));
+        let context = match (known, request) {
+            (Some(known), _) => Some(known),
+            (None, Some(request)) => Some(RequestContext::found(py, request, &self.shared)?),
+            (None, None) => None,
+        };
+        let answer = answer.map_or_else(|| shown(py, response), Ok)?;
+        Ok((context, answer, is_around))
+    }
 }
 
-/// The objects behind an answer: those of its handler, or new ones; and whether there were callbacks around it.
-fn objects(
-    py: Python<'_>,
-    request: Option<&Arc<outside::Request>>,
-    response: &mut outside::Response,
-) -> PyResult<(Option<Py<Request>>, Py<Response>, bool)> {
-    let attached = response.attachment_mut().take().and_then(|attached| attached.downcast::<Attachment>().ok());
-    let is_around = attached.as_ref().is_some_and(|attached| attached.is_around);
-    let (known, answer) = attached.map_or((None, None), |attached| (attached.request, attached.response));
-    let request = match (known, request) {
-        (Some(known), _) => Some(known),
-        (None, Some(request)) => Some(object_of(py, request)?),
-        (None, None) => None,
-    };
-    let answer = answer.map_or_else(|| shown(py, response), Ok)?;
-    Ok((request, answer, is_around))
+/// Calls a hook with these, in the context of its request if there is one.
+fn call<'py>(
+    py: Python<'py>,
+    context: Option<&Arc<RequestContext>>,
+    hook: &Py<PyAny>,
+    arguments: impl IntoPyObject<'py, Target = PyTuple, Output = Bound<'py, PyTuple>, Error = PyErr>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let arguments = arguments.into_pyobject(py)?;
+    match context {
+        Some(context) => {
+            let call = PyTuple::new(py, [hook.bind(py)])?.as_sequence().concat(arguments.as_sequence())?;
+            context.run(py, &call.to_tuple()?)
+        }
+        None => hook.bind(py).call1(arguments),
+    }
 }
 
 impl Hooks for PythonHooks {
@@ -91,16 +113,16 @@ impl Hooks for PythonHooks {
         request: Option<&Arc<outside::Request>>,
         response: &mut outside::Response,
     ) -> Result<(), Error> {
-        if self.pre_send.is_none() && self.after.is_none() {
+        if self.pre_send.is_none() && !self.has_after {
             return Ok(());
         }
         Python::attach(|py| {
-            let changed = objects(py, request, response).and_then(|(request, object, is_around)| {
+            let changed = self.objects(py, request, response).and_then(|(context, object, is_around)| {
                 let content_before = object.get().fields(py).content;
-                let object = self.finished(py, request.as_ref(), object, is_around)?;
+                let object = self.finished(py, context.as_ref(), object, is_around)?;
                 if let Some(pre_send) = &self.pre_send {
                     object.get().show_type();
-                    pre_send.bind(py).call1((&object,))?;
+                    call(py, context.as_ref(), pre_send, (&object,))?;
                 }
                 let (head, content) = head_of(py, object.get())?;
                 let is_same = match (&content_before, &content) {
@@ -114,9 +136,15 @@ impl Hooks for PythonHooks {
                         *head.body_mut() = std::mem::take(response.body_mut());
                         head
                     }
-                    _ => response_of(py, object.get())?,
+                    _ => {
+                        let mut changed = response_of(py, object.get())?;
+                        if let Some(context) = &context {
+                            context.accompany(&mut changed, None, true);
+                        }
+                        changed
+                    }
                 };
-                *changed.attachment_mut() = Some(Box::new(Attachment { request, response: Some(object), is_around }));
+                *changed.attachment_mut() = Some(Box::new(Attachment { context, response: Some(object), is_around }));
                 Ok(changed)
             });
             match changed {
@@ -125,7 +153,7 @@ impl Hooks for PythonHooks {
                     Ok(())
                 }
                 Err(error) => {
-                    log_exception(py, "a callback before an answer was sent failed", &error);
+                    log_exception(py, None, &named(request, "a callback before an answer was sent failed"), &error);
                     Err(Error::status(500, None))
                 }
             }
@@ -139,13 +167,18 @@ impl Hooks for PythonHooks {
     fn after(&self, request: Option<&Arc<outside::Request>>, mut response: outside::Response) {
         let Some(post_callback) = &self.post_callback else { return };
         Python::attach(|py| {
-            let called = objects(py, request, &mut response).and_then(|(request, response, _)| {
+            let called = self.objects(py, request, &mut response).and_then(|(context, response, _)| {
                 response.get().show_type();
-                post_callback.bind(py).call1((request, response)).map(drop)
+                let request = context.as_ref().map(|context| context.request(py).clone());
+                call(py, context.as_ref(), post_callback, (request, response)).map(drop)
             });
             if let Err(error) = called {
-                log_exception(py, "post_callback failed", &error);
+                log_exception(py, None, &named(request, "post_callback failed"), &error);
             }
         });
     }
+}
+
+fn named(request: Option<&Arc<outside::Request>>, what: &str) -> String {
+    request.map_or_else(|| what.to_owned(), |request| format!("{} {}: {what}", request.method(), request.target()))
 }

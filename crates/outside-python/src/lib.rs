@@ -50,6 +50,8 @@ mod _outside {
     #[pymodule_export]
     use crate::call::interrupt::HandlerTimeout;
     #[pymodule_export]
+    use crate::call::session::_log_session_failure;
+    #[pymodule_export]
     use crate::command::command;
     #[pymodule_export]
     use crate::cookie::ResponseCookie;

@@ -62,7 +62,8 @@ impl LogSink for PythonLog {
 }
 
 /// Logs an exception with its traceback, and with a hint where a name of ours was not imported.
-pub(crate) fn log_exception(py: Python<'_>, what: &str, error: &PyErr) {
+/// It is logged inside the context, if one is given.
+pub(crate) fn log_exception(py: Python<'_>, context: Option<&Bound<'_, PyAny>>, what: &str, error: &PyErr) {
     let told = (|| {
         let options = PyDict::new(py);
         options.set_item("exc_info", error.value(py))?;
@@ -71,7 +72,11 @@ pub(crate) fn log_exception(py: Python<'_>, what: &str, error: &PyErr) {
             None => String::new(),
         };
         let logger = logger(py, "outside")?;
-        logger.call_method("error", ("%s%s", what, hint), Some(&options)).map(drop)
+        let (what, log) = (outside::one_line(what), logger.getattr(intern!(py, "error"))?);
+        match context {
+            Some(context) => context.call_method("run", (log, "%s%s", what, hint), Some(&options)).map(drop),
+            None => log.call(("%s%s", what, hint), Some(&options)).map(drop),
+        }
     })();
     report(py, told);
 }

@@ -37,7 +37,7 @@ pub(crate) fn serve_in_memory(server: &Bound<'_, OutsideHttp>, ready: Py<PyAny>,
         Python::attach(|py| {
             let told = Py::new(py, Connector(connector)).and_then(|connector| ready.bind(py).call1((connector,)));
             if let Err(error) = told {
-                log_exception(py, "telling that the server is ready failed", &error);
+                log_exception(py, None, "telling that the server is ready failed", &error);
             }
         });
     });

@@ -119,7 +119,7 @@ pub(crate) fn _code_and_message(pair: &Bound<'_, PyTuple>) -> PyResult<(u16, Opt
 #[pyfunction]
 pub(crate) fn _log_failure(py: Python<'_>, request: &Bound<'_, Request>, what: &str, error: Bound<'_, PyAny>) {
     let inner = request.get().inner();
-    log_exception(py, &format!("{} {}: {what}", inner.method(), inner.target()), &PyErr::from_value(error));
+    log_exception(py, None, &format!("{} {}: {what}", inner.method(), inner.target()), &PyErr::from_value(error));
 }
 
 /// Runs a coroutine on the loop of `async def` handlers and puts what comes of it into a `concurrent.futures.Future`; `False`

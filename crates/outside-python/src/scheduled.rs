@@ -6,7 +6,7 @@ use pyo3::exceptions::{PyRuntimeError, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
-use crate::call::sync::awaited;
+use crate::call::sync::awaited_alone;
 use crate::convert::{Returned, head_of, located, returned, shown};
 use crate::failure::answer_of;
 use crate::file_path::kind;
@@ -60,7 +60,7 @@ impl ScheduledResponse {
                 (answer.code(), answer.public_message().map(str::to_owned))
             }
             Err(error) => {
-                log_exception(py, "a scheduled response failed", &error);
+                log_exception(py, None, "a scheduled response failed", &error);
                 (500, None)
             }
         };
@@ -78,7 +78,7 @@ impl ScheduledResponse {
             Ok(Finished::Response(response)) => Ok(Some(response)),
             Ok(Finished::Code(..)) => Ok(None),
             Err(error) => {
-                log_exception(py, &format!("the error handler of {code} failed"), &error);
+                log_exception(py, None, &format!("the error handler of {code} failed"), &error);
                 Ok(None)
             }
         }
@@ -103,7 +103,7 @@ enum Finished {
 }
 
 fn finished<'py>(py: Python<'py>, value: Bound<'py, PyAny>) -> PyResult<Finished> {
-    let value = awaited(py, value)?;
+    let value = awaited_alone(py, value)?;
     if let Ok(response) = value.cast::<Response>() {
         // Refuse here what a server would refuse.
         head_of(py, response.get())?;

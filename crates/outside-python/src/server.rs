@@ -169,7 +169,8 @@ impl OutsideHttp {
         if !handler.is_callable() {
             return Err(PyTypeError::new_err(format!("an error handler is a function, not {}", kind(handler))));
         }
-        let function = Arc::new(ErrorFunction(handler.clone().unbind()));
+        let (function, shared) = (handler.clone().unbind(), Arc::clone(&server.shared));
+        let function = Arc::new(ErrorFunction { function, shared });
         server.engine.set_foreign_errorhandler(code, function).map_err(value_error)?;
         let replaced = lock(&server.error_routes).insert(code, handler.clone().unbind());
         drop(replaced);
@@ -287,7 +288,7 @@ impl OutsideHttp {
         serve_on(slf, listeners.into(), false, |_| {
             Python::attach(|py| {
                 if let Err(error) = ready.bind(py).call0() {
-                    log_exception(py, "telling that a worker is ready failed", &error);
+                    log_exception(py, None, "telling that a worker is ready failed", &error);
                 }
             });
         })?;

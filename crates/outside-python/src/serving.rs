@@ -72,13 +72,13 @@ pub(crate) fn serve_on(
     tell_end(py);
     signals.give_back_ends(py)?;
     if let Err(error) = call_hook(slf, "_run_shutdown") {
-        log_exception(py, "on_shutdown failed", &error);
+        log_exception(py, None, "on_shutdown failed", &error);
     }
     let has_ended_loop = end_loop(py, running);
     if let Some(cleanup) = server_cleanup
         && let Err(error) = cleanup.bind(py).call0()
     {
-        log_exception(py, "server_cleanup failed", &error);
+        log_exception(py, None, "server_cleanup failed", &error);
     }
     signals.give_back(py)?;
     has_ended_loop?;

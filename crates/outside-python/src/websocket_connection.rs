@@ -21,8 +21,13 @@ pub(crate) struct WebSocketConnection {
 }
 
 impl WebSocketConnection {
-    pub(crate) fn of(inner: outside::WebSocketConnection) -> Self {
-        Self { inner: OnceLock::from(inner), request: PyOnceLock::new() }
+    /// `request` is the object that callbacks have seen, if any have.
+    pub(crate) fn of(inner: outside::WebSocketConnection, request: Option<Py<Request>>, py: Python<'_>) -> Self {
+        let made = Self { inner: OnceLock::from(inner), request: PyOnceLock::new() };
+        if let Some(request) = request {
+            made.request.get_or_init(py, || request);
+        }
+        made
     }
 
     pub(crate) fn inner(&self) -> PyResult<&outside::WebSocketConnection> {

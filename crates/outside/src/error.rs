@@ -4,6 +4,7 @@
 //! system's: it carries a text for a human and, when a handler made it, the status it asks for.
 //! The lowest room: it names no other.
 
+use std::any::Any;
 use std::borrow::Cow;
 use std::fmt;
 
@@ -49,12 +50,13 @@ pub struct Error {
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
     /// The limit that was passed, for the log.
     refusal: Option<Box<Refusal>>,
+    attachment: Option<Box<dyn Any + Send + Sync>>,
 }
 
 impl Error {
     /// A failure with a sentence for the log, answered with 500.
     pub fn new(message: impl Into<Cow<'static, str>>) -> Self {
-        Self { status: None, message: Some(message.into()), source: None, refusal: None }
+        Self { status: None, message: Some(message.into()), source: None, refusal: None, attachment: None }
     }
 
     /// Asks for the error page, or the error handler, of this status code (400 to 599).
@@ -66,6 +68,7 @@ impl Error {
             message: message.map(|text| Cow::Owned(text.to_owned())),
             source: None,
             refusal: None,
+            attachment: None,
         }
     }
 
@@ -74,7 +77,13 @@ impl Error {
         message: impl Into<Cow<'static, str>>,
         source: impl std::error::Error + Send + Sync + 'static,
     ) -> Self {
-        Self { status: None, message: Some(message.into()), source: Some(Box::new(source)), refusal: None }
+        Self {
+            status: None,
+            message: Some(message.into()),
+            source: Some(Box::new(source)),
+            refusal: None,
+            attachment: None,
+        }
     }
 
     /// The status code that this error is answered with; 500 unless it was made by [`Error::status`].
@@ -100,6 +109,18 @@ impl Error {
     /// The error it was made of, if it is one of this type.
     pub fn source_as<T: std::error::Error + 'static>(&self) -> Option<&T> {
         self.source.as_deref().and_then(|source| source.downcast_ref())
+    }
+
+    /// The same with something of another language that the error handler and the hooks get: for bindings.
+    #[must_use]
+    pub fn with_attachment(mut self, attachment: Box<dyn Any + Send + Sync>) -> Self {
+        self.attachment = Some(attachment);
+        self
+    }
+
+    /// Takes that out.
+    pub(crate) fn take_attachment(&mut self) -> Option<Box<dyn Any + Send + Sync>> {
+        self.attachment.take()
     }
 
     /// The sentence it was made with, without that of its source.
@@ -134,6 +155,6 @@ impl From<Refusal> for Error {
 
 impl<E: std::error::Error + Send + Sync + 'static> From<E> for Error {
     fn from(source: E) -> Self {
-        Self { status: None, message: None, source: Some(Box::new(source)), refusal: None }
+        Self { status: None, message: None, source: Some(Box::new(source)), refusal: None, attachment: None }
     }
 }

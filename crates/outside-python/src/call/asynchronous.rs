@@ -13,19 +13,18 @@ use std::task::{Wake, Waker};
 use std::time::{Duration, Instant};
 
 use outside::{Elsewhere, Error, Pull, Reply, Sizes, Ticket};
-use pyo3::exceptions::PyValueError;
+use pyo3::exceptions::{PyException, PyValueError};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyList};
 
 use super::plan::Plan;
-use super::session::Handlers;
+use super::session::{Handlers, for_loop};
 use super::stream::{Slot, piece};
 use super::taken::Call;
 use super::{Shared, around, lock};
 use crate::logging::log_exception;
 use crate::request::Request;
-use crate::websocket_connection::WebSocketConnection;
 
 /// The event loop as the rest of the binding sees it.
 pub(crate) struct EventLoop {
@@ -46,7 +45,7 @@ enum Work {
     Cancel(Ticket),
     Session(Ticket, Arc<Handlers>, outside::WebSocketConnection),
     Woken(Ticket),
-    Next(Ticket, Arc<Py<PyAny>>),
+    Next(Ticket, Arc<Py<PyAny>>, Arc<Slot>),
     Close(Arc<Py<PyAny>>),
     /// A coroutine, and the `concurrent.futures.Future` that somebody waits for.
     Run(Py<PyAny>, Py<PyAny>),
@@ -83,7 +82,7 @@ impl Coroutine {
                 static CALL: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
                 let py = request.py();
                 let around_it = CALL.import(py, "outside._around", "call_async")?;
-                let arguments = (around(function, plan.as_ref(), request, &self.shared)?, py.None());
+                let arguments = (around(None, function, plan.as_ref(), request, &self.shared)?, py.None());
                 list.append(("apply", ticket, around_it, arguments, call))
             }
             Some(plan) if !plan.is_plain() => list.append(("apply", ticket, function, plan.arguments(request)?, call)),
@@ -195,7 +194,7 @@ impl EventLoop {
                     .getattr(py, "ident")
                     .and_then(|ident| py.import("outside._stuck")?.call_method1("log_blocked_loop", (ident,)));
                 if let Err(error) = logged {
-                    log_exception(py, "where the event loop is could not be found", &error);
+                    log_exception(py, None, "where the event loop is could not be found", &error);
                 }
             });
         });
@@ -215,8 +214,8 @@ impl EventLoop {
 
     /// Asks an asynchronous iterator for its next piece.
     pub(crate) fn next(&self, iterator: Arc<Py<PyAny>>, slot: Arc<Slot>) {
-        let ticket = self.ticket(Waiting::Piece(slot));
-        self.push(Work::Next(ticket, iterator));
+        let ticket = self.ticket(Waiting::Piece(Arc::clone(&slot)));
+        self.push(Work::Next(ticket, iterator, slot));
     }
 
     /// Closes an asynchronous iterator that will not be asked again.
@@ -330,11 +329,14 @@ impl LoopSource {
                 }
                 Work::Cancel(ticket) => list.append(("cancel", ticket, py.None(), py.None()))?,
                 Work::Session(ticket, handlers, connection) => {
-                    let object = Py::new(py, WebSocketConnection::of(connection))?;
-                    list.append(("session", ticket, handlers.for_loop(py)?, object))?;
+                    let (object, context) = for_loop(py, &connection)?;
+                    list.append(("session", ticket, (handlers.for_loop(py)?, context), object))?;
                 }
                 Work::Woken(ticket) => list.append(ticket)?,
-                Work::Next(ticket, iterator) => list.append(("next", ticket, iterator.bind(py), py.None()))?,
+                Work::Next(ticket, iterator, slot) => {
+                    let context = slot.context.as_ref().filter(|_| slot.is_first).map(|context| context.lend(py));
+                    list.append(("next", ticket, iterator.bind(py), context))?;
+                }
                 Work::Close(iterator) => list.append(("close", 0, iterator.bind(py), py.None()))?,
                 Work::Run(coroutine, future) => list.append(("run", 0, coroutine, future))?,
                 Work::Stop => list.append(("stop", 0, py.None(), py.None()))?,
@@ -343,9 +345,31 @@ impl LoopSource {
         Ok(list)
     }
 
-    /// An iterator raised.
-    fn fail(&self, py: Python<'_>, error: Bound<'_, PyAny>, ticket: Ticket) {
+    /// An iterator raised. Gives what is to be called for it, if there are functions around its handler and nothing was sent yet:
+    /// whose they are, and the request.
+    fn fail<'py>(&self, error: Bound<'py, PyAny>, ticket: Ticket) -> Option<(Bound<'py, PyAny>, Bound<'py, PyAny>)> {
+        let py = error.py();
+        if error.is_instance_of::<PyException>()
+            && let Some(Waiting::Piece(slot)) = lock(&self.0.waiting).get(&ticket)
+            && slot.is_first
+            && let Some(context) = &slot.context
+            && let Some(scope) = context.rescuers(py)
+        {
+            return Some((scope.clone(), context.request(py).clone().into_any()));
+        }
         self.settle(py, ticket, Err(PyErr::from_value(error)));
+        None
+    }
+
+    /// What they have made of it.
+    fn instead(&self, response: Bound<'_, PyAny>, ticket: Ticket) {
+        let py = response.py();
+        let Some(Waiting::Piece(slot)) = self.0.take_waiting(ticket) else { return };
+        let Some(context) = &slot.context else { return };
+        match context.rescued(py, &response) {
+            Ok(answer) => slot.put(Pull::Instead(Box::new(answer))),
+            Err(error) => slot.fail(py, &error),
+        }
     }
 
     /// Nobody waits for this any more.
@@ -376,13 +400,10 @@ impl LoopSource {
 impl LoopSource {
     fn settle(&self, py: Python<'_>, ticket: Ticket, result: PyResult<Bound<'_, PyAny>>) {
         match self.0.take_waiting(ticket) {
-            Some(Waiting::Piece(slot)) => slot.put(match result.and_then(|value| piece(&value)) {
-                Ok(piece) => Pull::Piece(piece),
-                Err(error) => {
-                    log_exception(py, "a streamed response failed", &error);
-                    Pull::Failed(Error::new("its iterator raised"))
-                }
-            }),
+            Some(Waiting::Piece(slot)) => match result.and_then(|value| piece(&value)) {
+                Ok(piece) => slot.put(Pull::Piece(piece)),
+                Err(error) => slot.fail(py, &error),
+            },
             Some(Waiting::Exit(..)) | None => {}
         }
     }

@@ -45,7 +45,7 @@ fn set(py: Python<'_>, thread: u64, raise: bool) {
         set.bind(py).call1((thread, exception))
     });
     if let Err(error) = done {
-        log_exception(py, "a handler could not be interrupted", &error);
+        log_exception(py, None, "a handler could not be interrupted", &error);
     }
 }
 

@@ -2,6 +2,7 @@
 //! event loop of their own. Whether a function is one or the other is decided once, when it is set.
 
 pub(crate) mod asynchronous;
+pub(crate) mod context;
 pub(crate) mod interrupt;
 pub(crate) mod plan;
 pub(crate) mod session;
@@ -9,23 +10,22 @@ pub(crate) mod stream;
 pub(crate) mod sync;
 mod taken;
 
-use std::cell::RefCell;
 use std::fs::File;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use outside::Error;
+use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::sync::MutexExt as _;
+use pyo3::sync::{MutexExt as _, PyOnceLock};
 use pyo3::types::PyTuple;
 
 use crate::aftermath::Aftermath;
 use crate::convert::{Returned, located, returned};
-use crate::failure::answer_of;
-use crate::hooks::Attachment;
 use crate::logging::log_exception;
 use crate::request::Request;
 use crate::response::Response;
+use context::{RequestContext, context_here};
 use plan::Plan;
 
 /// What the handlers of one server share.
@@ -62,6 +62,8 @@ pub(crate) struct Callbacks {
 /// A request that is being handled.
 struct Active {
     request: Py<Request>,
+    /// The context of its handler, for a plain function that has one of its own.
+    context: Option<Py<PyAny>>,
     /// The thread of its handler, for a plain function.
     thread: Option<u64>,
     interrupted: bool,
@@ -73,8 +75,9 @@ impl Shared {
         self.lock(py).iter().map(|active| active.request.clone_ref(py)).collect()
     }
 
-    pub(crate) fn begin(&self, request: &Bound<'_, Request>, thread: Option<u64>) {
-        let active = Active { request: request.clone().unbind(), thread, interrupted: false };
+    pub(crate) fn begin(&self, request: &Bound<'_, Request>, context: Option<&Bound<'_, PyAny>>, thread: Option<u64>) {
+        let context = context.map(|context| context.clone().unbind());
+        let active = Active { request: request.clone().unbind(), context, thread, interrupted: false };
         self.lock(request.py()).push(active);
     }
 
@@ -101,6 +104,17 @@ impl Shared {
         }
     }
 
+    /// The object and the context of a request that is being handled.
+    pub(crate) fn late(
+        &self,
+        py: Python<'_>,
+        request: &Arc<outside::Request>,
+    ) -> Option<(Py<Request>, Option<Py<PyAny>>)> {
+        let active = self.lock(py);
+        let found = active.iter().find(|active| Arc::ptr_eq(active.request.get().inner(), request))?;
+        Some((found.request.clone_ref(py), found.context.as_ref().map(|context| context.clone_ref(py))))
+    }
+
     /// Python's number of the thread that handles this request, if it is handled by a thread of its own.
     pub(crate) fn thread_of(&self, py: Python<'_>, request: &Arc<outside::Request>) -> Option<u64> {
         let active = self.lock(py);
@@ -114,70 +128,99 @@ impl Shared {
     }
 }
 
-/// The request object that a handler was given belongs to the error handler and the hooks as well: they see the
-/// attributes that were set on it.
-struct LastRequest(Py<Request>);
-
-thread_local! {
-    static LAST: RefCell<Option<LastRequest>> = const { RefCell::new(None) };
+/// A call of a handler, or of what stands before one, of which something has come.
+pub(crate) struct Called<'a, 'py> {
+    pub(crate) request: &'a Bound<'py, Request>,
+    /// The function that was called, for the log; `None` for what stands before one.
+    pub(crate) function: Option<&'a Bound<'py, PyAny>>,
+    /// In which it was called, if it is known.
+    pub(crate) context: Option<Bound<'py, PyAny>>,
+    /// Whose callbacks stand around it, if any have been called.
+    pub(crate) scope: Option<&'a Py<PyAny>>,
+    pub(crate) shared: &'a Arc<Shared>,
 }
 
-/// The object that stands for this request on this thread, or a new one.
-pub(crate) fn object_of(py: Python<'_>, request: &Arc<outside::Request>) -> PyResult<Py<Request>> {
-    let last = LAST.with_borrow_mut(Option::take);
-    match last {
-        Some(LastRequest(object)) if Arc::ptr_eq(object.get().inner(), request) => Ok(object),
-        _ => Py::new(py, Request::view(Arc::clone(request))),
-    }
-}
-
-/// Makes the engine's answer of what a handler returned or raised. `runs_here`: an error handler will be called next on
-/// this thread; `is_around`: the callbacks around the handler have been called.
-pub(crate) fn answer(
-    request: &Bound<'_, Request>,
-    function: Option<&Bound<'_, PyAny>>,
-    result: PyResult<Bound<'_, PyAny>>,
-    shared: &Shared,
-    runs_here: bool,
-    is_around: bool,
-) -> Result<outside::Response, Error> {
-    let py = request.py();
-    let outcome = result.and_then(|value| {
-        let mut outcome = returned(&value).map_err(|error| match function {
-            Some(function) => located(function, error),
-            None => error,
-        })?;
-        if let Returned::Response(response) = &mut outcome
-            && shared.hooked.load(Ordering::Relaxed)
-        {
-            let object = value.cast_into::<Response>().ok().map(Bound::unbind);
-            let request = Some(request.clone().unbind());
-            *response.attachment_mut() = Some(Box::new(Attachment { request, response: object, is_around }));
-        }
-        Ok(outcome)
-    });
-    let error = match outcome {
-        Ok(Returned::Response(response)) => return Ok(response),
-        Ok(Returned::Code(code, message)) => Error::status(code, message.as_deref()),
-        Err(error) if let Some(answer) = answer_of(py, &error) => answer,
-        Err(error) => {
-            let inner = request.get().inner();
-            log_exception(py, &format!("{} {}: the handler failed", inner.method(), inner.target()), &error);
-            if let Some(page) = shared.failure.page(request, &error) {
-                return Ok(page);
+impl<'py> Called<'_, 'py> {
+    /// Makes the engine's answer of what it returned or raised.
+    pub(crate) fn answer(&self, result: PyResult<Bound<'py, PyAny>>) -> Result<outside::Response, Error> {
+        let py = self.request.py();
+        let outcome = result.and_then(|value| self.awaited(value)).and_then(|value| {
+            let (value, is_around) = match self.scope {
+                Some(_) => finished(value)?,
+                None => (value, false),
+            };
+            let mut outcome = returned(&value).map_err(|error| match self.function {
+                Some(function) => located(function, error),
+                None => error,
+            })?;
+            if let Returned::Response(response) = &mut outcome
+                && (self.shared.hooked.load(Ordering::Relaxed) || matches!(response.body(), outside::Body::Stream(_)))
+            {
+                self.travels()?.accompany(response, value.cast::<Response>().ok(), is_around);
             }
-            Error::status(500, None)
+            Ok(outcome)
+        });
+        let (error, failed) = match outcome {
+            Ok(Returned::Response(response)) => return Ok(response),
+            Ok(Returned::Code(code, message)) => (Error::status(code, message.as_deref()), None),
+            Err(error) => (Error::status(500, None), Some(error)),
+        };
+        let travels = match self.travels() {
+            Ok(travels) => travels,
+            Err(without) => {
+                log_exception(py, None, "a request has no context", &without);
+                return Err(error);
+            }
+        };
+        match failed {
+            None => Err(travels.travel_with(error)),
+            Some(raised) => match travels.failed(py, &raised, "the handler failed") {
+                Ok(mut page) => {
+                    travels.accompany(&mut page, None, false);
+                    Ok(page)
+                }
+                Err(error) => Err(travels.travel_with(error)),
+            },
         }
-    };
-    if runs_here {
-        LAST.set(Some(LastRequest(request.clone().unbind())));
     }
-    Err(error)
+
+    /// A plain function may hand on what an `async def` function gave it.
+    fn awaited(&self, value: Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        static COROUTINE: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+        let py = value.py();
+        match &self.context {
+            Some(context) if value.get_type().is(COROUTINE.import(py, "types", "CoroutineType")?) => {
+                py.import("outside._loop")?.call_method1("wait_for", (value, context))
+            }
+            _ => Ok(value),
+        }
+    }
+
+    /// The object and the context, for whatever is called later.
+    pub(crate) fn travels(&self) -> PyResult<Arc<RequestContext>> {
+        let context = match &self.context {
+            Some(context) => context.clone(),
+            None => context_here(self.request.py())?,
+        };
+        Ok(RequestContext::new(self.request, context, self.scope, self.shared))
+    }
 }
 
-/// What the functions of `outside/_around.py` are called with: a handler, how it is called, and whose callbacks stand around
-/// it.
+/// What the functions of `outside/_around.py` gave, and whether those after the request have been called: not for a stream, which
+/// has yet to begin.
+fn finished(value: Bound<'_, PyAny>) -> PyResult<(Bound<'_, PyAny>, bool)> {
+    static UNFINISHED: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    let py = value.py();
+    if value.get_type().is(UNFINISHED.import(py, "outside._around", "Unfinished")?) {
+        return Ok((value.getattr(intern!(py, "response"))?, false));
+    }
+    Ok((value, true))
+}
+
+/// What the functions of `outside/_around.py` are called with: the context, whose callbacks stand around a handler, the handler,
+/// and how it is called.
 pub(crate) fn around<'py>(
+    context: Option<&Bound<'py, PyAny>>,
     function: &Bound<'py, PyAny>,
     plan: Option<&Plan>,
     request: &Bound<'py, Request>,
@@ -188,8 +231,12 @@ pub(crate) fn around<'py>(
         Some(plan) => plan.arguments(request)?,
         None => (PyTuple::new(py, [request])?, None),
     };
-    let scope = plan.map(|plan| &plan.scope).or_else(|| shared.scope.get());
-    (scope, function, request, by_place, by_name).into_pyobject(py)
+    (context, scope_of(plan, shared), function, request, by_place, by_name).into_pyobject(py)
+}
+
+/// Whose callbacks stand around a handler.
+pub(crate) fn scope_of<'a>(plan: Option<&'a Plan>, shared: &'a Shared) -> Option<&'a Py<PyAny>> {
+    plan.map(|plan| &plan.scope).or_else(|| shared.scope.get())
 }
 
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

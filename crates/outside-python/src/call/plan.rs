@@ -50,15 +50,14 @@ impl Plan {
         Ok((by_place, Some(by_name)))
     }
 
-    /// Calls a plain function, in a context of its own: what it sets in a `ContextVar` is not there for the next request.
+    /// Calls a plain function in this context.
     pub(crate) fn call<'py>(
         &self,
+        context: &Bound<'py, PyAny>,
         function: &Bound<'py, PyAny>,
         request: &Bound<'py, Request>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        static COPY_CONTEXT: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
         let py = request.py();
-        let context = COPY_CONTEXT.import(py, "contextvars", "copy_context")?.call0()?;
         let run = intern!(py, "run");
         match (&self.by_place[..], self.by_name.is_empty()) {
             ([], true) => context.call_method1(run, (function,)),

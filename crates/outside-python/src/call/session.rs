@@ -1,5 +1,6 @@
 //! Handlers of WebSockets: plain functions that block or are called, `async def` functions on the asyncio loop.
 
+use std::any::Any;
 use std::collections::HashSet;
 use std::hash::{Hash, Hasher};
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -9,8 +10,9 @@ use outside::{Error, Message, SessionHandler, Style};
 use pyo3::prelude::*;
 
 use super::asynchronous::EventLoop;
+use super::context::RequestContext;
 use super::lock;
-use super::sync::awaited;
+use super::sync::{awaited, awaited_alone};
 use crate::logging::log_exception;
 use crate::routes::is_async;
 use crate::websocket::check_callable;
@@ -58,9 +60,13 @@ impl Exit {
         Ok(Self { function: function.clone().unbind(), takes_connection })
     }
 
-    pub(crate) fn call<'py>(&self, connection: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
-        let function = self.function.bind(connection.py());
-        if self.takes_connection { function.call1((connection,)) } else { function.call0() }
+    fn call<'py>(&self, py: Python<'py>, held: &Held) -> PyResult<Bound<'py, PyAny>> {
+        let function = self.function.bind(py);
+        match (self.takes_connection, &held.context) {
+            (true, _) => held.call(py, function, None),
+            (false, Some(context)) => awaited(context, context.run(py, &(function,).into_pyobject(py)?)?),
+            (false, None) => awaited_alone(py, function.call0()?),
+        }
     }
 }
 
@@ -141,29 +147,98 @@ impl Handlers {
     }
 }
 
-/// The connection as its handlers see it: the same object from first to last.
-fn object<'py>(py: Python<'py>, connection: &outside::WebSocketConnection) -> PyResult<Bound<'py, PyAny>> {
-    let mut data = connection.session_data();
-    if let Some(object) = data.as_ref().and_then(|data| data.downcast_ref::<Py<WebSocketConnection>>()) {
-        return Ok(object.bind(py).clone().into_any());
+/// What the handlers of one connection have, from first to last.
+struct Held {
+    object: Py<WebSocketConnection>,
+    /// If the request that opened it has been seen by callbacks.
+    context: Option<Arc<RequestContext>>,
+}
+
+impl Held {
+    fn clone_ref(&self, py: Python<'_>) -> Self {
+        Self { object: self.object.clone_ref(py), context: self.context.clone() }
     }
-    let made = Py::new(py, WebSocketConnection::of(connection.clone()))?;
-    let object = made.bind(py).clone().into_any();
-    *data = Some(Box::new(made));
-    Ok(object)
+
+    /// Calls a function with the connection and these, and waits for what it gives.
+    fn call<'py>(
+        &self,
+        py: Python<'py>,
+        function: &Bound<'py, PyAny>,
+        more: Option<Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        match (&self.context, more) {
+            (None, None) => awaited_alone(py, function.call1((&self.object,))?),
+            (None, Some(more)) => awaited_alone(py, function.call1((&self.object, more))?),
+            (Some(context), None) => awaited(context, context.run(py, &(function, &self.object).into_pyobject(py)?)?),
+            (Some(context), Some(more)) => {
+                awaited(context, context.run(py, &(function, &self.object, more).into_pyobject(py)?)?)
+            }
+        }
+    }
+}
+
+/// The connection as its handlers see it: the same object from first to last. Its request is that of the callbacks before it, and
+/// what they have set is there, in a context of the connection's own.
+fn held(py: Python<'_>, connection: &outside::WebSocketConnection) -> PyResult<Held> {
+    let mut data = connection.session_data();
+    if let Some(held) = data.as_ref().and_then(|data| data.downcast_ref::<Held>()) {
+        return Ok(held.clone_ref(py));
+    }
+    let opened = data.take().and_then(|data| data.downcast::<Arc<RequestContext>>().ok());
+    let context = opened.map(|opened| opened.for_session(py)).transpose()?;
+    let request = context.as_ref().map(|context| context.request(py).clone().unbind());
+    let object = Py::new(py, WebSocketConnection::of(connection.clone(), request, py))?;
+    let held = Held { object, context };
+    *data = Some(Box::new(held.clone_ref(py)));
+    Ok(held)
+}
+
+/// For the loop: the connection, and the context of its task if it has one.
+pub(crate) fn for_loop<'py>(
+    py: Python<'py>,
+    connection: &outside::WebSocketConnection,
+) -> PyResult<(Py<WebSocketConnection>, Option<Bound<'py, PyAny>>)> {
+    let Held { object, context } = held(py, connection)?;
+    // The loop's side holds both from now on.
+    drop(connection.session_data().take());
+    Ok((object, context.map(|context| context.lend(py).clone())))
 }
 
 /// What a handler raised: the end of the connection unwinds it quietly, anything else is logged.
-fn settle(py: Python<'_>, what: &str, result: PyResult<()>) -> Result<(), Error> {
+fn settle(
+    py: Python<'_>,
+    connection: &outside::WebSocketConnection,
+    result: PyResult<Bound<'_, PyAny>>,
+) -> Result<(), Error> {
     match result {
-        Ok(()) => Ok(()),
+        Ok(_) => Ok(()),
         Err(error) if exit_type(py).is_ok_and(|exit| error.is_instance(py, exit)) => Ok(()),
         Err(error) => {
-            log_exception(py, &format!("WebSocket {what}: the handler failed"), &error);
+            log(py, connection, "the handler failed", &error);
             // It has been logged.
             Err(Error::status(500, None))
         }
     }
+}
+
+/// As received the target holds visible characters alone: nothing of the client's could forge a line of the log.
+fn log(py: Python<'_>, connection: &outside::WebSocketConnection, what: &str, error: &PyErr) {
+    let context = held(py, connection).ok().and_then(|held| held.context);
+    let context = context.and_then(|context| context.enterable(py).ok());
+    let target = connection.request().target();
+    log_exception(py, context.as_ref(), &format!("WebSocket {target}: {what}"), error);
+}
+
+/// Logs what an `async def` handler has raised.
+#[pyfunction]
+pub(crate) fn _log_session_failure(
+    connection: &Bound<'_, WebSocketConnection>,
+    what: &str,
+    error: Bound<'_, PyAny>,
+) -> PyResult<()> {
+    let (py, target) = (connection.py(), connection.get().inner()?.request().target());
+    log_exception(py, None, &format!("WebSocket {target}: {what}"), &PyErr::from_value(error));
+    Ok(())
 }
 
 /// The same as the engine sees them.
@@ -178,6 +253,12 @@ impl SessionHandler for PythonSession {
         }
     }
 
+    fn prepare(&self, connection: &outside::WebSocketConnection, attachment: Option<&(dyn Any + Send)>) {
+        if let Some(context) = RequestContext::of(attachment) {
+            *connection.session_data() = Some(Box::new(context));
+        }
+    }
+
     fn open(&self, connection: &outside::WebSocketConnection) -> Result<(), Error> {
         if self.style() == Style::Elsewhere {
             return EventLoop::open_session(Arc::clone(&self.0), connection.clone());
@@ -185,23 +266,22 @@ impl SessionHandler for PythonSession {
         self.0.begin(connection);
         Python::attach(|py| {
             let functions = self.0.functions();
-            let result = object(py, connection).and_then(|object| {
+            let result = held(py, connection).and_then(|held| {
                 for function in [&functions.open, &functions.connection].into_iter().flatten() {
-                    awaited(py, function.bind(py).call1((&object,))?)?;
+                    held.call(py, function.bind(py), None)?;
                 }
-                Ok(())
+                Ok(py.None().into_bound(py))
             });
-            settle(py, connection.request().url(), result)
+            settle(py, connection, result)
         })
     }
 
     fn message(&self, connection: &outside::WebSocketConnection, message: Message) -> Result<(), Error> {
         let Some(function) = lock(&self.0.functions).message.clone() else { return Ok(()) };
         Python::attach(|py| {
-            let result = object(py, connection)
-                .and_then(|object| function.bind(py).call1((object, to_python(py, &message)?)))
-                .and_then(|value| awaited(py, value).map(drop));
-            settle(py, connection.request().url(), result)
+            let result =
+                held(py, connection).and_then(|held| held.call(py, function.bind(py), Some(to_python(py, &message)?)));
+            settle(py, connection, result)
         })
     }
 
@@ -209,11 +289,9 @@ impl SessionHandler for PythonSession {
         self.0.end(connection);
         Python::attach(|py| {
             if let Some(exit) = self.0.functions().exit {
-                let result = object(py, connection)
-                    .and_then(|object| exit.call(&object))
-                    .and_then(|value| awaited(py, value).map(drop));
+                let result = held(py, connection).and_then(|held| exit.call(py, &held));
                 if let Err(error) = result {
-                    log_exception(py, "on_exit of a WebSocket failed", &error);
+                    log(py, connection, "on_exit failed", &error);
                 }
             }
             // Here, where it may run Python.

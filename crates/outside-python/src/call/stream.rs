@@ -1,5 +1,6 @@
 //! Iterators and asynchronous iterators as the content of a response.
 
+use std::any::Any;
 use std::future::poll_fn;
 use std::sync::{Arc, Mutex};
 use std::task::{Poll, Waker};
@@ -7,12 +8,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use outside::{BodyStream, Error, KeepAlive, Pull};
-use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::exceptions::{PyStopIteration, PyTypeError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyByteArray, PyBytes, PyIterator, PyString};
+use pyo3::types::{PyByteArray, PyBytes, PyString, PyTuple};
 
 use super::asynchronous::EventLoop;
+use super::context::RequestContext;
 use super::lock;
 use crate::file_path::kind;
 use crate::logging::log_exception;
@@ -24,7 +26,8 @@ pub(crate) fn stream_of(content: &Bound<'_, PyAny>) -> PyResult<Box<dyn BodyStre
     if content.hasattr(intern!(py, "__aiter__"))? {
         let iterator = content.call_method0(intern!(py, "__aiter__"))?;
         let source = EventLoop::running(py)?;
-        return Ok(Box::new(AsyncPieces { iterator: Arc::new(iterator.unbind()), source, begun: false, keep_alive }));
+        let iterator = Arc::new(iterator.unbind());
+        return Ok(Box::new(AsyncPieces { iterator, source, begun: false, keep_alive, context: None }));
     }
     let iterator = content.try_iter().map_err(|_| {
         PyTypeError::new_err(format!(
@@ -32,7 +35,8 @@ pub(crate) fn stream_of(content: &Bound<'_, PyAny>) -> PyResult<Box<dyn BodyStre
             kind(content)
         ))
     })?;
-    Ok(Box::new(Pieces { iterator: iterator.unbind(), keep_alive }))
+    let next = iterator.getattr(intern!(py, "__next__"))?.unbind();
+    Ok(Box::new(Pieces { iterator: Some(iterator.into_any().unbind()), next, begun: false, keep_alive, context: None }))
 }
 
 /// Streams of events say how long they may be silent.
@@ -62,26 +66,70 @@ pub(crate) fn piece(value: &Bound<'_, PyAny>) -> PyResult<Bytes> {
 
 /// Pulled in the executor, which drops it there too.
 struct Pieces {
-    iterator: Py<PyIterator>,
+    /// Until it is closed.
+    iterator: Option<Py<PyAny>>,
+    /// Its `__next__`.
+    next: Py<PyAny>,
+    begun: bool,
     keep_alive: Option<KeepAlive>,
+    context: Option<Arc<RequestContext>>,
 }
 
 impl BodyStream for Pieces {
     fn pull(&mut self) -> Pull {
-        Python::attach(|py| match self.iterator.bind(py).clone().next() {
-            None => Pull::End,
-            Some(value) => match value.and_then(|value| piece(&value)) {
+        let is_first = !std::mem::replace(&mut self.begun, true);
+        Python::attach(|py| {
+            let value = match &self.context {
+                Some(context) => PyTuple::new(py, [self.next.bind(py)]).and_then(|call| context.run(py, &call)),
+                None => self.next.bind(py).call0(),
+            };
+            match value.and_then(|value| piece(&value)) {
                 Ok(piece) => Pull::Piece(piece),
-                Err(error) => {
-                    log_exception(py, "a streamed response failed", &error);
-                    Pull::Failed(Error::new("its iterator raised"))
-                }
-            },
+                Err(error) if error.is_instance_of::<PyStopIteration>(py) => Pull::End,
+                Err(error) => failed(py, &error, is_first, self.context.as_ref()),
+            }
         })
     }
 
     fn keep_alive(&self) -> Option<KeepAlive> {
         self.keep_alive
+    }
+
+    fn accompany(&mut self, attachment: Arc<dyn Any + Send + Sync>) {
+        self.context = attachment.downcast().ok();
+    }
+}
+
+impl Drop for Pieces {
+    fn drop(&mut self) {
+        // Where nothing refers to it any more a generator is closed: in the context in which it ran.
+        let Some((context, iterator)) = self.context.take().zip(self.iterator.take()).filter(|_| self.begun) else {
+            return;
+        };
+        Python::attach(|py| {
+            let closed = iterator.bind(py).getattr_opt(intern!(py, "close")).and_then(|close| {
+                let Some(close) = close else { return Ok(()) };
+                context.run(py, &PyTuple::new(py, [close])?).map(drop)
+            });
+            if let Err(error) = closed {
+                context.log(py, "closing a streamed response failed", &error);
+            }
+        });
+    }
+}
+
+/// A stream has raised. Before its first piece that is what a handler might have raised.
+fn failed(py: Python<'_>, error: &PyErr, is_first: bool, context: Option<&Arc<RequestContext>>) -> Pull {
+    match context {
+        Some(context) if is_first => context.instead(py, error),
+        Some(context) => {
+            context.log(py, "a streamed response failed", error);
+            Pull::Failed(Error::status(500, None))
+        }
+        None => {
+            log_exception(py, None, "a streamed response failed", error);
+            Pull::Failed(Error::status(500, None))
+        }
     }
 }
 
@@ -91,29 +139,38 @@ struct AsyncPieces {
     source: Arc<EventLoop>,
     begun: bool,
     keep_alive: Option<KeepAlive>,
+    context: Option<Arc<RequestContext>>,
 }
 
 /// Where the next piece of an asynchronous iterator arrives.
-#[derive(Default)]
-pub(crate) struct Slot(Mutex<(Option<Pull>, Option<Waker>)>);
+pub(crate) struct Slot {
+    arrived: Mutex<(Option<Pull>, Option<Waker>)>,
+    pub(crate) is_first: bool,
+    pub(crate) context: Option<Arc<RequestContext>>,
+}
 
 impl Slot {
     pub(crate) fn put(&self, pull: Pull) {
-        let mut slot = lock(&self.0);
+        let mut slot = lock(&self.arrived);
         slot.0 = Some(pull);
         if let Some(waker) = slot.1.take() {
             waker.wake();
         }
     }
+
+    /// The iterator has raised.
+    pub(crate) fn fail(&self, py: Python<'_>, error: &PyErr) {
+        self.put(failed(py, error, self.is_first, self.context.as_ref()));
+    }
 }
 
 impl BodyStream for AsyncPieces {
     fn pull(&mut self) -> Pull {
-        self.begun = true;
-        let slot = Arc::new(Slot::default());
+        let is_first = !std::mem::replace(&mut self.begun, true);
+        let slot = Arc::new(Slot { arrived: Mutex::default(), is_first, context: self.context.clone() });
         self.source.next(Arc::clone(&self.iterator), Arc::clone(&slot));
         Pull::Later(Box::pin(poll_fn(move |context| {
-            let mut slot = lock(&slot.0);
+            let mut slot = lock(&slot.arrived);
             match slot.0.take() {
                 Some(pull) => Poll::Ready(pull),
                 None => {
@@ -130,6 +187,10 @@ impl BodyStream for AsyncPieces {
 
     fn keep_alive(&self) -> Option<KeepAlive> {
         self.keep_alive
+    }
+
+    fn accompany(&mut self, attachment: Arc<dyn Any + Send + Sync>) {
+        self.context = attachment.downcast().ok();
     }
 }
 

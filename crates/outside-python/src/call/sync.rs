@@ -1,17 +1,20 @@
 //! Plain functions: called by the executor, on whatever thread leads or is late.
 
+use std::any::Any;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use outside::{Error, ErrorHandler, Inline, Response, error_page};
+use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 
+use super::context::{RequestContext, copy_context};
 use super::interrupt::thread_ident;
 use super::plan::Plan;
-use super::{Shared, answer, around, object_of};
+use super::{Called, Shared, around, scope_of};
 use crate::convert::{Returned, is_coroutine, located, returned};
-use crate::logging::log_exception;
+use crate::hooks::Attachment;
 use crate::request::Request;
 
 /// A plain function on a route.
@@ -26,18 +29,26 @@ impl Inline for Function {
     fn call(&self, request: &Arc<outside::Request>) -> Result<Response, Error> {
         Python::attach(|py| {
             let object = Bound::new(py, Request::view(Arc::clone(request))).map_err(out_of_memory)?;
-            self.shared.begin(&object, thread_ident(py).ok());
-            let (function, is_around) = (self.function.bind(py), self.shared.is_around.load(Ordering::Relaxed));
-            let result = match &self.plan {
-                plan if is_around => around(function, plan.as_ref(), &object, &self.shared).and_then(|arguments| {
-                    static CALL: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-                    CALL.import(py, "outside._around", "call")?.call1(arguments)
-                }),
-                Some(plan) => plan.call(function, &object),
-                None => function.call1((&object,)),
+            let (function, plan, shared) = (self.function.bind(py), self.plan.as_ref(), &self.shared);
+            let is_around = shared.is_around.load(Ordering::Relaxed);
+            // Without anything before or after it, a plain function on a plain route does without a context of its own.
+            let wants_context = is_around || plan.is_some() || shared.hooked.load(Ordering::Relaxed);
+            let context = wants_context.then(|| copy_context(py)).transpose().map_err(out_of_memory)?;
+            shared.begin(&object, context.as_ref(), thread_ident(py).ok());
+            let result = match (&context, plan) {
+                (context, plan) if is_around => {
+                    around(context.as_ref(), function, plan, &object, shared).and_then(|arguments| {
+                        static CALL: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+                        CALL.import(py, "outside._around", "call")?.call1(arguments)
+                    })
+                }
+                (Some(context), Some(plan)) => plan.call(context, function, &object),
+                (Some(context), None) => context.call_method1(intern!(py, "run"), (function, &object)),
+                (None, _) => function.call1((&object,)),
             };
-            self.shared.end(&object);
-            answer(&object, Some(function), result, &self.shared, true, is_around)
+            shared.end(&object);
+            let scope = is_around.then(|| scope_of(plan, shared)).flatten();
+            Called { request: &object, function: Some(function), context, scope, shared }.answer(result)
         })
     }
 }
@@ -51,20 +62,32 @@ impl Inline for Gate {
     fn call(&self, request: &Arc<outside::Request>) -> Result<Response, Error> {
         Python::attach(|py| {
             let object = Bound::new(py, Request::view(Arc::clone(request))).map_err(out_of_memory)?;
-            self.shared.begin(&object, thread_ident(py).ok());
+            let context = copy_context(py).map_err(out_of_memory)?;
+            self.shared.begin(&object, Some(&context), thread_ident(py).ok());
             let module = py.import("outside._around");
-            let result = module.and_then(|module| module.getattr("admit")?.call1((self.shared.scope.get(), &object)));
+            let arguments = (&context, self.shared.scope.get(), &object);
+            let result = module.and_then(|module| module.getattr("admit")?.call1(arguments));
             self.shared.end(&object);
+            let called =
+                Called { request: &object, function: None, context: Some(context), scope: None, shared: &self.shared };
             match result {
-                Ok(value) if value.is_none() => Ok(Response::pass()),
-                result => answer(&object, None, result, &self.shared, true, false),
+                Ok(value) if value.is_none() => {
+                    let mut pass = Response::pass();
+                    let context = Some(called.travels().map_err(out_of_memory)?);
+                    *pass.attachment_mut() = Some(Box::new(Attachment { context, response: None, is_around: false }));
+                    Ok(pass)
+                }
+                result => called.answer(result),
             }
         })
     }
 }
 
 /// A function that makes the answer for a status code.
-pub(crate) struct ErrorFunction(pub(crate) Py<PyAny>);
+pub(crate) struct ErrorFunction {
+    pub(crate) function: Py<PyAny>,
+    pub(crate) shared: Arc<Shared>,
+}
 
 impl ErrorHandler for ErrorFunction {
     fn call(
@@ -72,35 +95,49 @@ impl ErrorHandler for ErrorFunction {
         request: Option<&Arc<outside::Request>>,
         code: u16,
         message: Option<&str>,
+        attachment: Option<&(dyn Any + Send)>,
     ) -> Result<Response, Error> {
+        // Not called without one.
+        let Some(request) = request else { return Err(Error::status(code, message)) };
         Python::attach(|py| {
-            let object = request.map(|request| object_of(py, request)).transpose().map_err(out_of_memory)?;
-            let function = self.0.bind(py);
-            let result = function.call1((object, message)).and_then(|value| awaited(py, value));
+            let known =
+                RequestContext::of(attachment).map_or_else(|| RequestContext::found(py, request, &self.shared), Ok);
+            let context = known.map_err(out_of_memory)?;
+            let call = (&self.function, context.request(py), message).into_pyobject(py);
+            let result = call.and_then(|call| context.run(py, &call)).and_then(|value| awaited(&context, value));
             let answer = result.and_then(|value| {
-                let answer = returned(&value).map_err(|error| located(function, error))?;
-                Ok((answer, value.is_instance_of::<crate::response::Response>()))
+                let response = value.cast::<crate::response::Response>().ok();
+                let returned = returned(&value).map_err(|error| located(self.function.bind(py), error));
+                let mut answer = match returned? {
+                    // What is not a Response has no status of its own.
+                    Returned::Response(answer) if response.is_none() => answer.with_status(code),
+                    Returned::Response(answer) => answer,
+                    // Another error handler would have no end.
+                    Returned::Code(code, message) => error_page(Some(request), code, message.as_deref()),
+                };
+                context.accompany(&mut answer, response, false);
+                Ok(answer)
             });
-            match answer {
-                Ok((Returned::Response(response), true)) => Ok(response),
-                // What is not a Response has no status of its own.
-                Ok((Returned::Response(response), false)) => Ok(response.with_status(code)),
-                // Another error handler would have no end.
-                Ok((Returned::Code(code, message), _)) => {
-                    Ok(error_page(request.map(|request| &**request), code, message.as_deref()))
-                }
-                Err(error) => {
-                    log_exception(py, &format!("the error handler of {code} failed"), &error);
-                    Err(Error::status(500, None))
-                }
-            }
+            answer.map_err(|error| {
+                context.log(py, &format!("the error handler of {code} failed"), &error);
+                context.travel_with(Error::status(500, None))
+            })
         })
     }
 }
 
 /// The value itself, or what it comes to if it is a coroutine: on the loop of `async def` handlers, or on one of its own if there
 /// is none.
-pub(crate) fn awaited<'py>(py: Python<'py>, value: Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+pub(crate) fn awaited<'py>(context: &RequestContext, value: Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+    let py = value.py();
+    if !is_coroutine(&value)? {
+        return Ok(value);
+    }
+    py.import("outside._loop")?.call_method1("wait_for", (value, context.enterable(py)?))
+}
+
+/// The same without a request.
+pub(crate) fn awaited_alone<'py>(py: Python<'py>, value: Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
     if is_coroutine(&value)? { py.import("outside._loop")?.call_method1("wait_for", (value,)) } else { Ok(value) }
 }
 

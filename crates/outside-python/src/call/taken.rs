@@ -5,11 +5,11 @@
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 
-use outside::Reply;
+use outside::{Error, Reply};
 use pyo3::prelude::*;
 
 use super::asynchronous::Coroutine;
-use super::{answer, lock};
+use super::{Called, lock, scope_of};
 use crate::request::Request;
 
 /// A call that waits for its end.
@@ -26,7 +26,7 @@ pub(crate) struct Call {
 impl Call {
     /// The request is being handled from now on.
     pub(super) fn begin(coroutine: &Arc<Coroutine>, request: &Bound<'_, Request>, reply: Reply) -> Self {
-        coroutine.shared.begin(request, None);
+        coroutine.shared.begin(request, None, None);
         Self {
             coroutine: Arc::clone(coroutine),
             request: request.clone().unbind(),
@@ -41,10 +41,15 @@ impl Call {
 
     pub(super) fn settle(&self, py: Python<'_>, result: PyResult<Bound<'_, PyAny>>) {
         if let Some(reply) = self.end(py) {
-            let shared = &self.coroutine.shared;
-            let function = self.coroutine.function.bind(py);
-            reply.send(answer(self.request.bind(py), Some(function), result, shared, false, self.is_around));
+            reply.send(self.called(py).answer(result));
         }
+    }
+
+    fn called<'py>(&self, py: Python<'py>) -> Called<'_, 'py> {
+        let shared = &self.coroutine.shared;
+        let scope = self.is_around.then(|| scope_of(self.coroutine.plan.as_ref(), shared)).flatten();
+        let function = Some(self.coroutine.function.bind(py));
+        Called { request: self.request.bind(py), function, context: None, scope, shared }
     }
 
     /// It is over; whom to tell, if that was not known.
@@ -67,8 +72,14 @@ impl Call {
         self.settle(error.py(), Err(PyErr::from_value(error)));
     }
 
-    /// It was cancelled: nobody waits for it.
+    /// It was cancelled: the error handler and the hooks, if there will be any, get its request.
     fn forget(&self, py: Python<'_>) {
-        drop(self.end(py));
+        if let Some(reply) = self.end(py) {
+            let error = Error::status(500, None);
+            reply.send(Err(match self.called(py).travels() {
+                Ok(travels) => travels.travel_with(error),
+                Err(_) => error,
+            }));
+        }
     }
 }

@@ -7,6 +7,7 @@ mod scheduled;
 mod signals;
 mod test_client;
 
+use std::any::Any;
 use std::collections::BTreeMap;
 use std::net::ToSocketAddrs;
 use std::os::fd::BorrowedFd;
@@ -418,7 +419,13 @@ where
     F: Fn(Option<&Request>, Option<&str>) -> A + Send + Sync,
     A: IntoAnswer,
 {
-    fn call(&self, request: Option<&Arc<Request>>, _code: u16, message: Option<&str>) -> Result<Response, Error> {
+    fn call(
+        &self,
+        request: Option<&Arc<Request>>,
+        _code: u16,
+        message: Option<&str>,
+        _attachment: Option<&(dyn Any + Send)>,
+    ) -> Result<Response, Error> {
         (self.0)(request.map(Arc::as_ref), message).into_answer()
     }
 }

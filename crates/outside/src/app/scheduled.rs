@@ -48,7 +48,7 @@ impl ScheduledResponse {
             Err(error) => error,
         };
         let handler = self.error_handlers.get(&error.code())?;
-        handler.call(Some(&self.request), error.code(), error.public_message()).and_then(whole).ok()
+        handler.call(Some(&self.request), error.code(), error.public_message(), None).and_then(whole).ok()
     }
 }
 

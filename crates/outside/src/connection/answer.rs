@@ -30,6 +30,10 @@ impl Connection {
         if self.incoming.is_some() {
             self.end_incoming();
         }
+        if matches!(self.exchanges.first(), Some(Exchange { work: Work::Begin(_), .. })) {
+            // On the heap: a connection that rests has no room for what is rare.
+            Box::pin(self.begin_stream()).await?;
+        }
         if self.desk.service.config.compression && self.exchanges.iter().any(is_worth_encoding) {
             let mut exchanges = std::mem::take(&mut self.exchanges);
             for exchange in exchanges.iter_mut().filter(|exchange| is_worth_encoding(exchange)) {
@@ -70,7 +74,7 @@ impl Connection {
             }
             held += exchange.held();
         }
-        if exchanges.iter().any(Exchange::is_open) {
+        if exchanges.iter().any(Exchange::is_for_executor) {
             let pooled = exchanges.iter().any(|exchange| self.desk.wants_pool(&exchange.work));
             self.hand_over(exchanges, pooled);
         } else {
@@ -139,6 +143,32 @@ impl Connection {
             _ => desk.poll_order(context),
         };
         let is_in_time = desk.ask_elsewhere(handler, exchange, gone).await?;
+        self.is_in_time(is_in_time);
+        Ok(())
+    }
+
+    /// Has the stream begin that is the next answer; those behind it begin when it has been sent.
+    async fn begin_stream(&mut self) -> Result<(), Stop> {
+        let Self { desk, stream, input, exchanges, watch, .. } = &mut *self;
+        let Some(exchange) = exchanges.first_mut() else { return Ok(()) };
+        let (handle, most) = (&desk.handle, desk.service.config.recv_size);
+        let is_cancelled = desk.is_cancelled(exchange.cancel_on_disconnect);
+        let mut has_closed = false;
+        let gone = |context: &mut Context<'_>| match is_cancelled {
+            true => watch.poll_leaving(stream, input, handle, most, context),
+            false => match watch.poll(stream, input, handle, most, context) {
+                // Nothing can be sent yet that would show whether it is there.
+                Poll::Ready(Stop::Closed) => {
+                    has_closed = true;
+                    desk.poll_order(context)
+                }
+                polled => polled,
+            },
+        };
+        let is_in_time = desk.begin_stream(exchange, gone).await?;
+        if has_closed {
+            watch.forget();
+        }
         self.is_in_time(is_in_time);
         Ok(())
     }

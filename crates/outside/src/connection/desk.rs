@@ -3,6 +3,7 @@
 //! What needs no executor is answered here and now, what does is handed over and waited for. Who sent the request, and
 //! how it is to hear the answer, is known above: to the loop of a connection.
 
+use std::any::Any;
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -13,7 +14,7 @@ use super::Service;
 use super::handle::{Handle, Stop, Waiting};
 use crate::budget::{Account, Reserved};
 use crate::error::Error;
-use crate::executor::{Exchange, Held, Job, Mailbox, Work};
+use crate::executor::{Exchange, Held, Job, Mailbox, Work, has_yet_to_begin};
 use crate::files::Files;
 use crate::handler::{Elsewhere, Function, Handler, Reply};
 use crate::log::Level;
@@ -23,6 +24,8 @@ use crate::site::{Snapshot, error_page, redirect};
 use crate::transport::Door;
 use crate::websocket::WebSocket;
 
+/// So long a handler that was cancelled has to end before its request is answered without it.
+const LAST_WORDS: Duration = Duration::from_millis(100);
 /// Milliseconds before the minimum rate is asked for.
 const RATE_GRACE: u64 = 5000;
 
@@ -58,7 +61,7 @@ impl Desk {
 
     /// Finds out who answers, and answers what can be answered here and now. Returns who has to be waited for.
     pub(super) fn route(&self, exchange: &mut Exchange) -> Option<Awaited> {
-        if matches!(exchange.work, Work::Answered(_) | Work::Call(_)) {
+        if matches!(exchange.work, Work::Answered(_) | Work::Call(_) | Work::Begin(_)) {
             // Of the round before.
             return None;
         }
@@ -302,7 +305,12 @@ impl Desk {
         let hooked = self.site.1.hooks.is_some();
         exchange.work = match answer {
             // A file is opened by the executor: that may wait for a disk.
-            Ok(response) if !hooked && response.problem.is_none() && !matches!(response.body, Body::File(_)) => {
+            Ok(response)
+                if !hooked
+                    && response.problem.is_none()
+                    && !matches!(response.body, Body::File(_))
+                    && !has_yet_to_begin(&response) =>
+            {
                 Work::Answered(response)
             }
             answer => Work::Settle(answer),
@@ -354,9 +362,33 @@ impl Desk {
                 handler.cancel(ticket);
                 let Stop::TimedOut = stop else { return Err(stop) };
                 self.note_late(&request);
+                if self.site.1.involves_user(504) {
+                    // On the heap: a connection that rests has no room for what is rare.
+                    exchange.attachment = Box::pin(self.last_words(&mailbox, gone)).await;
+                }
                 self.settle_status(exchange, 504);
                 Ok(false)
             }
+        }
+    }
+
+    /// What a handler that was cancelled leaves to the error handler and the hooks, if it ends in time.
+    async fn last_words(
+        &self,
+        mailbox: &Mailbox,
+        mut gone: impl FnMut(&mut Context<'_>) -> Poll<Stop>,
+    ) -> Option<Box<dyn Any + Send>> {
+        self.handle.forgive();
+        self.handle.set_deadline(self.service.clock.after(LAST_WORDS));
+        let ended = poll_fn(|context| match mailbox.poll(context) {
+            Some(exchanges) => Poll::Ready(Some(exchanges)),
+            None => gone(context).map(|_| None),
+        });
+        let ended = ended.await;
+        self.handle.clear_deadline();
+        match ended?.pop()?.work {
+            Work::Settle(Err(mut error)) => error.take_attachment().map(|attachment| attachment as _),
+            _ => None,
         }
     }
 

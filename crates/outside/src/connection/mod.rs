@@ -4,6 +4,7 @@
 //! it hands jobs. Above it is the server, which accepts sockets and gives orders through [`Handles`].
 
 mod answer;
+mod begin;
 mod buffer;
 mod close;
 mod coding;

@@ -14,7 +14,7 @@ use super::handle::Stop;
 use crate::budget::SMALL;
 use crate::executor::{Exchange, Mailbox, Work};
 use crate::log::Level;
-use crate::message::{BodyStream, KeepAlive, PieceFuture, Pull};
+use crate::message::{BodyStream, KeepAlive, PieceFuture, Pull, Request};
 
 /// Such a body on its way.
 pub(super) struct Outflow {
@@ -25,6 +25,8 @@ pub(super) struct Outflow {
     due: Option<u64>,
     /// Bytes that are still to come, if the head has said how many there are.
     left: Option<u64>,
+    /// Whose answer it is, for the log.
+    request: Option<Arc<Request>>,
     state: State,
 }
 
@@ -37,8 +39,14 @@ enum State {
 }
 
 impl Outflow {
-    pub(super) fn new(stream: Box<dyn BodyStream>) -> Self {
-        Self { keep_alive: stream.keep_alive(), pooled: false, due: None, left: None, state: State::Idle(stream) }
+    pub(super) fn new(stream: Box<dyn BodyStream>, request: Option<Arc<Request>>) -> Self {
+        let keep_alive = stream.keep_alive();
+        Self { keep_alive, pooled: false, due: None, left: None, request, state: State::Idle(stream) }
+    }
+
+    fn name(&self) -> String {
+        let request = self.request.as_ref();
+        request.map_or_else(String::new, |request| format!("{} {}", request.method(), request.target()))
     }
 
     /// The same when its head has said that it has so many bytes.
@@ -94,7 +102,7 @@ impl Desk {
                     continue;
                 }
                 State::Idle(mut stream) if stream.is_elsewhere() => {
-                    let (pull, is_counted) = (stream.pull(), stream.is_counted());
+                    let (is_counted, pull) = (stream.is_counted(), stream.pull());
                     (stream, pull, is_counted)
                 }
                 State::Idle(stream) => {
@@ -193,7 +201,15 @@ impl Desk {
                 }
                 Pull::Failed(error) => {
                     self.discard(stream);
-                    self.service.log.event(Level::Error, format!("a streamed body failed: {error}"));
+                    // What a binding has logged is no failure of its own.
+                    if error.is_internal() {
+                        self.service.log.event(Level::Error, format!("{}: its stream failed: {error}", flow.name()));
+                    }
+                    return Err(Stop::Failed);
+                }
+                // Its head has left.
+                Pull::Instead(_) => {
+                    self.discard(stream);
                     return Err(Stop::Failed);
                 }
             }
@@ -237,7 +253,7 @@ impl Desk {
         }
     }
 
-    fn discard(&self, stream: Box<dyn BodyStream>) {
+    pub(super) fn discard(&self, stream: Box<dyn BodyStream>) {
         self.leave(vec![Exchange::new(None, Work::Discard(stream))]);
     }
 

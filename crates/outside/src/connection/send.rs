@@ -146,7 +146,7 @@ impl Connection {
         stream: Box<dyn BodyStream>,
         length: ContentLength,
     ) -> Result<(), Stop> {
-        let mut flow = Outflow::new(stream);
+        let mut flow = Outflow::new(stream, exchange.request.clone());
         if let ContentLength::Known(length) = length {
             flow = flow.declared(length);
         }

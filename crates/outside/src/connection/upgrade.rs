@@ -58,7 +58,9 @@ impl Connection {
         }
         let opening = Opening { thread_seat, ..self.agree(&websocket, &request) };
         let headers = opening_fields(&key, opening.connection.subprotocol(), opening.terms.as_ref());
-        exchange.work = Work::Answered(Response { status: 101, headers, ..Response::default() });
+        websocket.handler().prepare(&opening.connection, exchange.attachment.as_deref());
+        let attachment = exchange.attachment.take();
+        exchange.work = Work::Answered(Response { status: 101, headers, attachment, ..Response::default() });
         self.opening = Some(Box::new(opening));
     }
 

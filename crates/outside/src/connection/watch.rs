@@ -71,6 +71,11 @@ impl Watch {
         if self.closed.is_some() { Poll::Ready(Stop::Gone) } else { polled }
     }
 
+    /// It will be told once more that the client has closed its side.
+    pub(super) fn forget(&mut self) {
+        self.closed = None;
+    }
+
     fn poll_reset(&mut self, stream: &Stream, context: &mut Context<'_>) -> Poll<()> {
         let Some(look) = &mut self.closed else { return Poll::Pending };
         loop {

@@ -2,6 +2,7 @@
 //!
 //! An [`Exchange`] goes in with something to do and comes out with what came of it; the memory makes the round trip.
 
+use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -12,7 +13,7 @@ use crate::error::Error;
 use crate::files::{Answer, Entry, Excluded, FileContent, NO_DESCRIPTOR, Patience, Unopened, answer, check};
 use crate::handler::{Function, Reactor};
 use crate::log::{Level, Log};
-use crate::message::{Body, BodyStream, Headers, Pull, Request, Response};
+use crate::message::{Begun, Body, BodyStream, Headers, Pull, Request, Response};
 use crate::site::{Snapshot, error_page};
 
 /// Exchanges of one connection that are done in order and delivered together: all of them, or as many as fit into
@@ -73,6 +74,8 @@ pub(crate) struct Exchange {
     pub(crate) content: Option<Box<FileContent>>,
     /// Fields that an answer with this error needs, whoever makes it.
     pub(crate) extra: Option<Box<Headers>>,
+    /// What goes with the request in another language, from the gate or from an error to the hooks.
+    pub(crate) attachment: Option<Box<dyn Any + Send>>,
     /// Is it for the site's gate, or has that been asked?
     pub(crate) is_admitted: bool,
     /// When its head was complete, if anybody wants to know.
@@ -100,6 +103,8 @@ pub(crate) enum Work {
     Discard(Box<dyn BodyStream>),
     /// Everything is sent and logged: call the hook.
     After(Response),
+    /// Came of it: an answer whose stream has yet to begin; the connection waits for its first piece, and settles it then.
+    Begin(Response),
     /// Came of it: the answer, ready to be sent.
     Answered(Response),
     /// Came of it: the piece, and the body for the next one.
@@ -121,6 +126,7 @@ impl Exchange {
             is_counted: false,
             content: None,
             extra: None,
+            attachment: None,
             is_admitted: false,
             began: None,
             cancel_on_disconnect: None,
@@ -136,6 +142,8 @@ impl Exchange {
             Work::Answered(Response { body: Body::Bytes(bytes), .. })
             | Work::Settle(Ok(Response { body: Body::Bytes(bytes), .. }))
             | Work::Pulled(_, Pull::Piece(bytes)) => bytes.len(),
+            Work::Answered(Response { body: Body::Stream(stream), .. })
+            | Work::Settle(Ok(Response { body: Body::Stream(stream), .. })) => stream.uncounted(),
             _ => 0,
         }
     }
@@ -147,6 +155,15 @@ impl Exchange {
             return;
         }
         let bytes = match &mut self.work {
+            // The piece with which a stream begins.
+            Work::Answered(Response { body: Body::Stream(stream), .. })
+            | Work::Settle(Ok(Response { body: Body::Stream(stream), .. })) => {
+                self.is_counted = true;
+                if stream.count(&mut |bytes| account.count(bytes).ok()).is_none() {
+                    self.work = Work::NoRoom;
+                }
+                return;
+            }
             Work::Answered(Response { body: Body::Bytes(bytes), .. })
             | Work::Settle(Ok(Response { body: Body::Bytes(bytes), .. })) => bytes,
             // What becomes of a piece that has no room is for its flow to decide.
@@ -170,9 +187,14 @@ impl Exchange {
         matches!(self.work, Work::NoRoom) || self.is_open()
     }
 
-    /// Is the executor still to do something?
+    /// Is still something to be done before it can be sent?
     pub(crate) fn is_open(&self) -> bool {
         !matches!(self.work, Work::Answered(_) | Work::Pulled(..) | Work::Done | Work::NoRoom)
+    }
+
+    /// Is it the executor that has to do it?
+    pub(crate) fn is_for_executor(&self) -> bool {
+        self.is_open() && !matches!(self.work, Work::Begin(_))
     }
 
     /// Does what is to be done. Runs user code, so it may block. Returns the function of a route if it was called.
@@ -186,7 +208,10 @@ impl Exchange {
                 });
                 called = Some(handler);
                 match answer {
-                    Ok(response) if self.is_admitted && response.is_pass() => Work::Done,
+                    Ok(mut response) if self.is_admitted && response.is_pass() => {
+                        self.attachment = response.attachment.take();
+                        Work::Done
+                    }
                     answer => self.settle(answer, site, log),
                 }
             }
@@ -228,10 +253,13 @@ impl Exchange {
 
     /// Makes an answer that can be sent of what a handler returned.
     fn settle(&mut self, answer: Result<Response, Error>, site: &Snapshot, log: &Log) -> Work {
-        let error = match answer.and_then(|response| self.prepare(response, site, log)) {
+        let prepared = answer.and_then(|response| self.prepare(response, site, log));
+        let mut error = match prepared.and_then(|response| self.begin(response, site, log)) {
+            Ok(response) if has_yet_to_begin(&response) => return Work::Begin(response),
             Ok(response) => return self.finish(response, site, log),
             Err(error) => error,
         };
+        self.keep_attachment(&mut error);
         let code = error.code();
         let message = error.public_message();
         if error.is_internal() {
@@ -240,18 +268,52 @@ impl Exchange {
             log.complain_of(refusal);
         }
         if let (Some(handler), Some(_)) = (site.error_handlers.get(&code), &self.request) {
-            let answer = self.call(log, |request| handler.call(request, code, message));
-            match answer.and_then(|response| self.prepare(response, site, log)) {
+            let known = self.attachment.as_deref();
+            let answer = self.call(log, |request| handler.call(request, code, message, known));
+            let prepared = answer.and_then(|response| self.prepare(response, site, log));
+            match prepared.and_then(|response| self.begin(response, site, log)) {
+                Ok(response) if has_yet_to_begin(&response) => return Work::Begin(self.with_extra(response)),
                 Ok(response) => return self.finish(self.with_extra(response), site, log),
-                Err(error) if error.is_internal() => {
-                    log.event(Level::Error, format!("{}: the error handler of {code} failed: {error}", self.name()));
+                Err(mut error) => {
+                    self.keep_attachment(&mut error);
+                    if error.is_internal() {
+                        let name = self.name();
+                        log.event(Level::Error, format!("{name}: the error handler of {code} failed: {error}"));
+                    }
                 }
-                Err(_) => {}
             }
         }
         self.file = None;
         let page = self.with_extra(error_page(self.request.as_deref(), code, message));
         self.finish(page, site, log)
+    }
+
+    /// The error handler and the hooks get what this error has brought.
+    fn keep_attachment(&mut self, error: &mut Error) {
+        if let Some(attachment) = error.take_attachment() {
+            self.attachment = Some(attachment);
+        }
+    }
+
+    /// Takes the first piece of a stream before anything is sent, so that one which fails at once is answered as an error.
+    /// One that comes from elsewhere, or may be silent for long, begins where it can be waited for.
+    fn begin(&mut self, mut response: Response, site: &Snapshot, log: &Log) -> Result<Response, Error> {
+        match &mut response.body {
+            Body::Stream(stream) if !stream.has_begun() && !begins_elsewhere(&**stream) => {
+                match catch_unwind(AssertUnwindSafe(|| stream.pull())) {
+                    Ok(Pull::Failed(error)) => return Err(error),
+                    Ok(Pull::Instead(answer)) => return self.prepare(*answer, site, log),
+                    Ok(first) => {
+                        if let Body::Stream(stream) = std::mem::take(&mut response.body) {
+                            response.body = Body::Stream(Box::new(Begun::new(first, stream)));
+                        }
+                    }
+                    Err(_) => return Err(Error::new("a streamed body panicked")),
+                }
+            }
+            _ => {}
+        }
+        Ok(response)
     }
 
     /// Adds the fields that this error needs, unless they are there.
@@ -310,13 +372,18 @@ impl Exchange {
 
     /// Hooks have the last word on an answer; then it is decided what of its file is sent.
     fn finish(&mut self, mut response: Response, site: &Snapshot, log: &Log) -> Work {
+        let attachment = self.attachment.take();
         if let Some(hooks) = &site.hooks {
+            if response.attachment.is_none() {
+                response.attachment = attachment;
+            }
             let request = self.request.as_ref();
             // They may put other content into its place.
             self.is_counted = false;
             let changed = catch_unwind(AssertUnwindSafe(|| hooks.before_send(request, &mut response)));
             let changed = changed.unwrap_or_else(|_| Err(Error::new("it panicked")));
-            response = match changed.and_then(|()| self.prepare(response, site, log)) {
+            let prepared = changed.and_then(|()| self.prepare(response, site, log));
+            response = match prepared.and_then(|response| self.begin(response, site, log)) {
                 Ok(response) => response,
                 Err(error) => {
                     let code = error.code();
@@ -352,4 +419,14 @@ impl Exchange {
             None => "an unreadable request".to_owned(),
         }
     }
+}
+
+/// Is its first piece to be waited for by the connection?
+fn begins_elsewhere(stream: &dyn BodyStream) -> bool {
+    stream.is_elsewhere() || stream.keep_alive().is_some()
+}
+
+/// Is that still to be done?
+pub(crate) fn has_yet_to_begin(response: &Response) -> bool {
+    matches!(&response.body, Body::Stream(stream) if !stream.has_begun())
 }

@@ -3,6 +3,7 @@
 //! A stream is pulled, never pushed: the connection asks for the next piece when the last one is on its way, which is
 //! all the back-pressure there is.
 
+use std::any::Any;
 use std::fmt;
 use std::path::Path;
 use std::pin::Pin;
@@ -11,6 +12,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use super::response::Response;
 use crate::error::Error;
 
 /// The content of a response.
@@ -71,6 +73,81 @@ pub trait BodyStream: Send {
     fn keep_alive(&self) -> Option<KeepAlive> {
         None
     }
+
+    /// Bytes of a piece that is there already and whose memory is not counted.
+    #[doc(hidden)]
+    fn uncounted(&self) -> usize {
+        0
+    }
+
+    /// Has the memory of such a piece counted; `None` if there is no room for it, and it is gone.
+    #[doc(hidden)]
+    fn count(&mut self, count: &mut dyn FnMut(Bytes) -> Option<Bytes>) -> Option<()> {
+        let _nothing_is_there = count;
+        Some(())
+    }
+
+    /// Whether its first piece has been asked for already.
+    fn has_begun(&self) -> bool {
+        false
+    }
+
+    /// Gets what goes with its request: for bindings, before the first piece is asked for.
+    fn accompany(&mut self, attachment: Arc<dyn Any + Send + Sync>) {
+        let _of_another_language = attachment;
+    }
+}
+
+/// A stream whose first piece was taken before the answer was sent.
+pub(crate) struct Begun {
+    first: Option<Pull>,
+    /// Whether the memory of the first piece is counted.
+    is_first_counted: bool,
+    stream: Box<dyn BodyStream>,
+}
+
+impl Begun {
+    pub(crate) fn new(first: Pull, stream: Box<dyn BodyStream>) -> Self {
+        Self { first: Some(first), is_first_counted: false, stream }
+    }
+}
+
+impl BodyStream for Begun {
+    fn pull(&mut self) -> Pull {
+        self.first.take().unwrap_or_else(|| self.stream.pull())
+    }
+
+    fn is_elsewhere(&self) -> bool {
+        // What is there already is had at once.
+        self.first.is_some() || self.stream.is_elsewhere()
+    }
+
+    fn is_counted(&self) -> bool {
+        if self.first.is_some() { self.is_first_counted } else { self.stream.is_counted() }
+    }
+
+    fn uncounted(&self) -> usize {
+        match &self.first {
+            Some(Pull::Piece(piece)) if !self.is_first_counted => piece.len(),
+            _ => 0,
+        }
+    }
+
+    fn count(&mut self, count: &mut dyn FnMut(Bytes) -> Option<Bytes>) -> Option<()> {
+        if let Some(Pull::Piece(piece)) = &mut self.first {
+            *piece = count(std::mem::take(piece))?;
+            self.is_first_counted = true;
+        }
+        Some(())
+    }
+
+    fn keep_alive(&self) -> Option<KeepAlive> {
+        self.stream.keep_alive()
+    }
+
+    fn has_begun(&self) -> bool {
+        true
+    }
 }
 
 /// What keeps a stream alive.
@@ -93,8 +170,11 @@ pub enum Pull {
     Piece(Bytes),
     /// The end.
     End,
-    /// The body cannot be finished: the connection is cut, so that the client does not take it for whole.
+    /// The body cannot be finished: the connection is cut, so that the client does not take it for whole. In place of the first
+    /// piece: the request is answered with this error.
     Failed(Error),
+    /// In place of the first piece: the request gets this answer instead. Later it is a failure.
+    Instead(Box<Response>),
     /// The piece is on its way: it is what the future resolves to.
     Later(PieceFuture),
 }

@@ -8,6 +8,7 @@ mod pages;
 mod policy;
 mod to_https;
 
+use std::any::Any;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -26,8 +27,15 @@ use crate::websocket::Hub;
 
 /// Makes the answer for a status code.
 pub trait ErrorHandler: Send + Sync {
-    /// Never called for a request whose head could not be read.
-    fn call(&self, request: Option<&Arc<Request>>, code: u16, message: Option<&str>) -> Result<Response, Error>;
+    /// Never called for a request whose head could not be read. `attachment` is that of the error, or what the gate has
+    /// left: see [`Error::with_attachment`].
+    fn call(
+        &self,
+        request: Option<&Arc<Request>>,
+        code: u16,
+        message: Option<&str>,
+        attachment: Option<&(dyn Any + Send)>,
+    ) -> Result<Response, Error>;
 }
 
 /// Callbacks around each answer, run in the executor.

@@ -17,6 +17,7 @@ mod topics;
 mod turn;
 mod wire;
 
+use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -49,6 +50,12 @@ pub enum Style {
 pub trait SessionHandler: Send + Sync {
     /// How it is run.
     fn style(&self) -> Style;
+
+    /// A connection is about to be opened; `attachment` is what the site's gate has left. Called inside the event loop: must not
+    /// block.
+    fn prepare(&self, connection: &WebSocketConnection, attachment: Option<&(dyn Any + Send)>) {
+        let _not_needed = (connection, attachment);
+    }
 
     /// A connection is open. An error ends it with 1011.
     fn open(&self, connection: &WebSocketConnection) -> Result<(), Error>;

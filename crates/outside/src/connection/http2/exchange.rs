@@ -255,7 +255,7 @@ impl StreamExchange {
             }
             None | Some(Awaited::Gate(_)) => {}
         }
-        if exchange.is_open() {
+        if exchange.is_for_executor() {
             let request = exchange.request.clone();
             let pooled = desk.wants_pool(&exchange.work);
             let (file, began) = (exchange.file.take(), exchange.began);
@@ -278,6 +278,11 @@ impl StreamExchange {
                 }
                 Err(stop) => return Err(stop),
             }
+        }
+        if let Work::Begin(_) = exchange.work
+            && !Box::pin(desk.begin_stream(exchange, &mut gone)).await?
+        {
+            desk.handle.forgive();
         }
         Ok(())
     }

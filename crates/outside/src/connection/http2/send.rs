@@ -329,7 +329,7 @@ impl StreamExchange {
         body: Box<dyn BodyStream>,
         declared: Option<u64>,
     ) -> Result<(), Stop> {
-        let mut flow = Outflow::new(body);
+        let mut flow = Outflow::new(body, self.accepted.exchange.request.clone());
         if let Some(length) = declared {
             flow = flow.declared(length);
         }

@@ -1,0 +1,235 @@
+//! A request on its way through Python: one `Request` object and one `contextvars.Context`, from the first function that is called
+//! for it to the last.
+//!
+//! It travels with what the engine sends around (answers, errors, streams, connections of WebSockets), never inside of Python
+//! objects: a context often holds its request, and nothing here is seen by the garbage collector.
+
+use std::any::Any;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use outside::{Error, Pull};
+use pyo3::exceptions::PyRuntimeError;
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::PyTuple;
+
+use super::Shared;
+use crate::convert::{Returned, returned};
+use crate::failure::answer_of;
+use crate::hooks::Attachment;
+use crate::logging::log_exception;
+use crate::request::Request;
+use crate::response::Response;
+
+/// The object and the context of one request.
+pub(crate) struct RequestContext {
+    request: Py<Request>,
+    context: Py<PyAny>,
+    /// Whose callbacks stand around the handler, if any do.
+    scope: Option<Py<PyAny>>,
+    /// Whether a task of the asyncio loop lives in the context: nothing else may enter it, or the task could not go on.
+    is_lent: AtomicBool,
+    /// Whether this goes with an answer in place of a stream that failed: the same functions are not asked again.
+    is_rescued: bool,
+    shared: Arc<Shared>,
+}
+
+impl RequestContext {
+    pub(crate) fn new(
+        request: &Bound<'_, Request>,
+        context: Bound<'_, PyAny>,
+        scope: Option<&Py<PyAny>>,
+        shared: &Arc<Shared>,
+    ) -> Arc<Self> {
+        let scope = scope.map(|scope| scope.clone_ref(request.py()));
+        let (request, context) = (request.clone().unbind(), context.unbind());
+        let (is_lent, shared) = (AtomicBool::new(false), Arc::clone(shared));
+        Arc::new(Self { request, context, scope, is_lent, is_rescued: false, shared })
+    }
+
+    /// That of a request for which nothing was called yet, or whose handler is late and still has it.
+    pub(crate) fn found(py: Python<'_>, request: &Arc<outside::Request>, shared: &Arc<Shared>) -> PyResult<Arc<Self>> {
+        match shared.late(py, request) {
+            // The handler is inside of its context.
+            Some((object, context)) => {
+                let context = match context {
+                    Some(context) => context.bind(py).call_method0(intern!(py, "copy"))?,
+                    None => copy_context(py)?,
+                };
+                Ok(Self::new(object.bind(py), context, None, shared))
+            }
+            None => {
+                let object = Bound::new(py, Request::view(Arc::clone(request)))?;
+                Ok(Self::new(&object, copy_context(py)?, None, shared))
+            }
+        }
+    }
+
+    /// What an attachment holds, if it is one of this binding.
+    pub(crate) fn of(attachment: Option<&(dyn Any + Send)>) -> Option<Arc<Self>> {
+        let attachment = attachment?.downcast_ref::<Attachment>()?;
+        attachment.context.clone()
+    }
+
+    pub(crate) fn request<'py>(&self, py: Python<'py>) -> &Bound<'py, Request> {
+        self.request.bind(py)
+    }
+
+    pub(crate) fn scope<'py>(&self, py: Python<'py>) -> Option<&Bound<'py, PyAny>> {
+        self.scope.as_ref().map(|scope| scope.bind(py))
+    }
+
+    /// Whose functions are to be asked for an answer in place of a stream that has failed.
+    pub(crate) fn rescuers<'py>(&self, py: Python<'py>) -> Option<&Bound<'py, PyAny>> {
+        self.scope(py).filter(|_| !self.is_rescued)
+    }
+
+    /// The answer that they have made.
+    pub(crate) fn rescued(&self, py: Python<'_>, response: &Bound<'_, PyAny>) -> PyResult<outside::Response> {
+        let rescued = Self {
+            request: self.request.clone_ref(py),
+            context: self.context.clone_ref(py),
+            scope: self.scope.as_ref().map(|scope| scope.clone_ref(py)),
+            is_lent: AtomicBool::new(self.is_lent.load(Ordering::Relaxed)),
+            is_rescued: true,
+            shared: Arc::clone(&self.shared),
+        };
+        Arc::new(rescued).answer(py, response)
+    }
+
+    /// The context itself for a task of the asyncio loop.
+    pub(crate) fn lend<'py>(&self, py: Python<'py>) -> &Bound<'py, PyAny> {
+        self.is_lent.store(true, Ordering::Relaxed);
+        self.context.bind(py)
+    }
+
+    /// For the connection of a WebSocket, which this request has opened: a context of its own, with everything that was set so far.
+    pub(crate) fn for_session(&self, py: Python<'_>) -> PyResult<Arc<Self>> {
+        Ok(Self::new(self.request(py), self.copy(py)?, None, &self.shared))
+    }
+
+    fn copy<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        self.context.bind(py).call_method0(intern!(py, "copy"))
+    }
+
+    /// The context, or a copy of it while something else is inside: a handler that is late, a stream that is being closed.
+    pub(crate) fn enterable<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let nothing = py.None().into_bound(py).get_type();
+        match self.is_lent.load(Ordering::Relaxed) {
+            false if self.context.bind(py).call_method1(intern!(py, "run"), (nothing,)).is_ok() => {
+                Ok(self.context.bind(py).clone())
+            }
+            _ => self.copy(py),
+        }
+    }
+
+    /// Calls the first of these with the others, inside the context.
+    pub(crate) fn run<'py>(&self, py: Python<'py>, call: &Bound<'py, PyTuple>) -> PyResult<Bound<'py, PyAny>> {
+        if !self.is_lent.load(Ordering::Relaxed) {
+            match self.context.bind(py).call_method1(intern!(py, "run"), call.clone()) {
+                Err(error) if is_refusal_to_enter(py, &error) => {}
+                result => return result,
+            }
+        }
+        self.copy(py)?.call_method1(intern!(py, "run"), call.clone())
+    }
+
+    /// Logs an exception of this request, so that what adds to records finds the request's own values.
+    pub(crate) fn log(&self, py: Python<'_>, what: &str, error: &PyErr) {
+        let inner = self.request.get().inner();
+        let what = format!("{} {}: {what}", inner.method(), inner.target());
+        match self.is_lent.load(Ordering::Relaxed) {
+            // Called by the task.
+            true => log_exception(py, None, &what, error),
+            false => log_exception(py, self.enterable(py).ok().as_ref(), &what, error),
+        }
+    }
+
+    /// What is sent instead of a stream that has failed before its first piece.
+    pub(crate) fn instead(self: &Arc<Self>, py: Python<'_>, error: &PyErr) -> Pull {
+        let answered = match self.rescuers(py) {
+            Some(scope) if error.is_instance_of::<pyo3::exceptions::PyException>(py) => {
+                let rescued = self.enterable(py).and_then(|context| {
+                    let rescue = py.import("outside._around")?.getattr("rescue")?;
+                    rescue.call1((context, scope, self.request(py), error.value(py)))
+                });
+                rescued.and_then(|response| self.rescued(py, &response)).map_err(|failed| {
+                    self.log(py, "the answer to a stream that failed could not be made", &failed);
+                    Error::status(500, None)
+                })
+            }
+            _ => self.failed(py, error, "the stream failed before its first piece"),
+        };
+        match answered {
+            Ok(answer) => Pull::Instead(Box::new(answer)),
+            Err(error) => Pull::Failed(self.travel_with(error)),
+        }
+    }
+
+    /// The engine's answer of what the functions around a handler have made of an exception.
+    fn answer(self: &Arc<Self>, py: Python<'_>, response: &Bound<'_, PyAny>) -> PyResult<outside::Response> {
+        match returned(response)? {
+            Returned::Response(mut answer) => {
+                self.accompany(&mut answer, response.cast::<Response>().ok(), false);
+                Ok(answer)
+            }
+            Returned::Code(code, message) => {
+                Ok(outside::error_page(Some(self.request(py).get().inner()), code, message.as_deref()))
+            }
+        }
+    }
+
+    /// Goes with an answer: to its stream, and to the hooks if there are any. `object` is what the answer was made of;
+    /// `is_around`: the callbacks after it have been called.
+    pub(crate) fn accompany(
+        self: &Arc<Self>,
+        answer: &mut outside::Response,
+        object: Option<&Bound<'_, Response>>,
+        is_around: bool,
+    ) {
+        if let outside::Body::Stream(stream) = answer.body_mut() {
+            stream.accompany(Arc::clone(self) as _);
+        }
+        if self.shared.hooked.load(Ordering::Relaxed) {
+            let response = object.map(|object| object.clone().unbind());
+            let context = Some(Arc::clone(self));
+            *answer.attachment_mut() = Some(Box::new(Attachment { context, response, is_around }));
+        }
+    }
+
+    /// Goes with an error, to its handler and to the hooks.
+    pub(crate) fn travel_with(self: &Arc<Self>, error: Error) -> Error {
+        let context = Some(Arc::clone(self));
+        error.with_attachment(Box::new(Attachment { context, response: None, is_around: false }))
+    }
+
+    /// What an exception that nothing has caught is answered with: its own status, the page about it, or 500; it is logged.
+    pub(crate) fn failed(&self, py: Python<'_>, error: &PyErr, what: &str) -> Result<outside::Response, Error> {
+        if let Some(answer) = answer_of(py, error) {
+            return Err(answer);
+        }
+        self.log(py, what, error);
+        self.shared.failure.page(self.request(py), error).ok_or_else(|| Error::status(500, None))
+    }
+}
+
+/// Python has refused to enter a context that another thread is in. No function was called, so there is no traceback.
+fn is_refusal_to_enter(py: Python<'_>, error: &PyErr) -> bool {
+    error.is_instance_of::<PyRuntimeError>(py)
+        && error.traceback(py).is_none()
+        && error.value(py).str().is_ok_and(|text| text.to_string_lossy().starts_with("cannot enter context"))
+}
+
+/// A copy of the context of this thread.
+pub(crate) fn copy_context(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
+    static COPY_CONTEXT: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    COPY_CONTEXT.import(py, "contextvars", "copy_context")?.call0()
+}
+
+/// The context of the task that runs on this thread, else a copy of the thread's.
+pub(crate) fn context_here(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
+    static CONTEXT_HERE: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    CONTEXT_HERE.import(py, "outside._loop", "context_here")?.call0()
+}

@@ -1,0 +1,228 @@
+//! The first piece of a stream, taken before the head is sent: a stream that fails at once is answered as an error.
+//!
+//! The executor takes it by itself where it makes the pieces. One that comes from an event loop elsewhere is waited for here. One
+//! that may be silent has a moment; then its head goes out without it, for its reader is to be told that it has begun.
+
+use std::future::poll_fn;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use super::Service;
+use super::desk::Desk;
+use super::handle::Stop;
+use crate::budget::SMALL;
+use crate::error::Error;
+use crate::executor::{Exchange, Mailbox, Work};
+use crate::message::{Begun, Body, BodyStream, KeepAlive, Pull};
+use crate::site::error_page;
+
+/// So long a stream that may be silent has to fail before its head is sent.
+const MOMENT: Duration = Duration::from_millis(50);
+/// An error handler may answer with a stream, which may fail as well; then the built-in page is sent.
+const MOST_STREAMS: usize = 2;
+
+impl Desk {
+    /// Has the stream of this answer begin, unless the client is `gone` before. `false` if it was late, so that the answer is
+    /// 504. An exchange that carries anything else stays as it is.
+    pub(super) async fn begin_stream(
+        &self,
+        exchange: &mut Exchange,
+        mut gone: impl FnMut(&mut Context<'_>) -> Poll<Stop>,
+    ) -> Result<bool, Stop> {
+        for _ in 0..MOST_STREAMS {
+            let mut response = match std::mem::replace(&mut exchange.work, Work::Done) {
+                Work::Begin(response) => response,
+                other => {
+                    exchange.work = other;
+                    return Ok(true);
+                }
+            };
+            let Body::Stream(stream) = std::mem::take(&mut response.body) else { continue };
+            match self.first_piece(stream, &mut gone).await {
+                Ok((stream, Pull::Failed(error))) => {
+                    self.discard(stream);
+                    self.offer(exchange, Err(error));
+                }
+                Ok((stream, Pull::Instead(answer))) => {
+                    self.discard(stream);
+                    self.offer(exchange, Ok(*answer));
+                }
+                Ok((stream, first)) => {
+                    response.body = Body::Stream(Box::new(Begun::new(first, stream)));
+                    self.offer(exchange, Ok(response));
+                    if exchange.held() > SMALL {
+                        exchange.count(&self.account);
+                    }
+                }
+                Err(Stop::TimedOut) => {
+                    exchange.request.iter().for_each(|request| self.note_late(request));
+                    self.settle_status(exchange, 504);
+                    if exchange.is_open() {
+                        self.settle(exchange, &mut gone).await?;
+                    }
+                    return Ok(false);
+                }
+                Err(stop) => return Err(stop),
+            }
+            if exchange.is_for_executor() {
+                self.settle(exchange, &mut gone).await?;
+            }
+        }
+        if let Work::Begin(_) = exchange.work {
+            let page = error_page(exchange.request.as_deref(), 500, None);
+            self.offer(exchange, Ok(page));
+            if exchange.is_for_executor() {
+                self.settle(exchange, &mut gone).await?;
+            }
+        }
+        Ok(true)
+    }
+
+    /// Has error handlers and hooks called.
+    async fn settle(
+        &self,
+        exchange: &mut Exchange,
+        gone: impl FnMut(&mut Context<'_>) -> Poll<Stop>,
+    ) -> Result<(), Stop> {
+        self.handle.forgive();
+        let asked = std::mem::replace(exchange, Exchange::new(None, Work::Done));
+        *exchange = self.execute(asked, true, gone).await?;
+        Ok(())
+    }
+
+    /// What the stream begins with; `Later` if it is silent and may be.
+    async fn first_piece(
+        &self,
+        mut stream: Box<dyn BodyStream>,
+        mut gone: impl FnMut(&mut Context<'_>) -> Poll<Stop>,
+    ) -> Result<(Box<dyn BodyStream>, Pull), Stop> {
+        let patience = stream.keep_alive().map(|keep_alive| KeepAlive { every: MOMENT, ..keep_alive });
+        if !stream.is_elsewhere() {
+            let mut first = FromExecutor::ask(self, stream);
+            let asked = Arc::clone(&first.asked);
+            let arrived = self.unless_over(patience, |context| match asked.poll(context) {
+                Poll::Ready(pull) => Poll::Ready(Ok(pull)),
+                Poll::Pending => gone(context).map(Err),
+            });
+            return match arrived.await? {
+                Some(pull) => Ok((Box::new(first), pull)),
+                None => {
+                    let pull = first.pull();
+                    Ok((Box::new(first), pull))
+                }
+            };
+        }
+        let mut piece = match stream.pull() {
+            Pull::Later(piece) => piece,
+            pull => return Ok((stream, pull)),
+        };
+        let arrived = self.unless_over(patience, |context| match piece.as_mut().poll(context) {
+            Poll::Ready(pull) => Poll::Ready(Ok(pull)),
+            Poll::Pending => gone(context).map(Err),
+        });
+        match arrived.await {
+            Ok(pull) => Ok((stream, pull.unwrap_or(Pull::Later(piece)))),
+            Err(stop) => {
+                self.discard(stream);
+                Err(stop)
+            }
+        }
+    }
+
+    /// What is waited for; `None` when a stream that may be silent has had its moment.
+    async fn unless_over<T>(
+        &self,
+        moment: Option<KeepAlive>,
+        poll: impl FnMut(&mut Context<'_>) -> Poll<Result<T, Stop>>,
+    ) -> Result<Option<T>, Stop> {
+        match moment {
+            None => self.limit_handler(),
+            Some(moment) => {
+                self.handle.forgive();
+                self.handle.set_deadline(self.service.clock.after(moment.every));
+            }
+        }
+        let arrived = poll_fn(poll).await;
+        self.handle.clear_deadline();
+        match arrived {
+            Ok(arrived) => Ok(Some(arrived)),
+            Err(Stop::TimedOut) if moment.is_some() => {
+                self.handle.forgive();
+                Ok(None)
+            }
+            Err(stop) => Err(stop),
+        }
+    }
+}
+
+/// A stream whose first piece the executor has been asked for.
+struct FromExecutor {
+    asked: Arc<Asked>,
+    keep_alive: Option<KeepAlive>,
+    service: Arc<Service>,
+}
+
+struct Asked {
+    mailbox: Arc<Mailbox>,
+    /// Once the piece is there.
+    stream: Mutex<Option<Box<dyn BodyStream>>>,
+}
+
+impl FromExecutor {
+    fn ask(desk: &Desk, stream: Box<dyn BodyStream>) -> Self {
+        let (mailbox, keep_alive) = (desk.mailbox(), stream.keep_alive());
+        desk.push(vec![Exchange::new(None, Work::Pull(stream))], false, Arc::clone(&mailbox));
+        let asked = Arc::new(Asked { mailbox, stream: Mutex::default() });
+        Self { asked, keep_alive, service: Arc::clone(&desk.service) }
+    }
+}
+
+impl Asked {
+    fn poll(&self, context: &Context<'_>) -> Poll<Pull> {
+        let Some(mut exchanges) = self.mailbox.poll(context) else { return Poll::Pending };
+        match exchanges.pop().map(|exchange| exchange.work) {
+            Some(Work::Pulled(stream, pull)) => {
+                *self.lock() = Some(stream);
+                Poll::Ready(pull)
+            }
+            _ => Poll::Ready(Pull::Failed(Error::new("the executor has not made its first piece"))),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Box<dyn BodyStream>>> {
+        self.stream.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl BodyStream for FromExecutor {
+    fn pull(&mut self) -> Pull {
+        if let Some(stream) = &mut *self.asked.lock() {
+            return stream.pull();
+        }
+        let asked = Arc::clone(&self.asked);
+        Pull::Later(Box::pin(poll_fn(move |context| asked.poll(context))))
+    }
+
+    fn is_elsewhere(&self) -> bool {
+        self.asked.lock().is_none()
+    }
+
+    fn keep_alive(&self) -> Option<KeepAlive> {
+        self.keep_alive
+    }
+
+    fn has_begun(&self) -> bool {
+        true
+    }
+}
+
+impl Drop for FromExecutor {
+    fn drop(&mut self) {
+        if self.asked.lock().is_none() {
+            let config = &self.service.config;
+            let patience = config.process_timeout + config.termination_timeout;
+            self.service.executor.abandon(&self.asked.mailbox, None, patience);
+        }
+    }
+}
