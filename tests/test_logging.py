@@ -189,6 +189,74 @@ def test_off_still_shows_errors():
     assert "ZeroDivisionError" in script.errors
 
 
+CONFIGURED = """
+import configparser, io, logging.config, sys
+from outside import OutsideHTTP
+
+def configure():
+    if {how!r} == "dictConfig":
+        logging.config.dictConfig({{"version": 1}})
+    elif {how!r} == "dictConfig, with the root":
+        handlers = {{"console": {{"class": "logging.StreamHandler"}}}}
+        logging.config.dictConfig({{"version": 1, "handlers": handlers, "root": {{"handlers": ["console"], "level": "INFO"}}}})
+    else:
+        logging.config.fileConfig(io.StringIO("[loggers]\\nkeys=root\\n[handlers]\\nkeys=console\\n[formatters]\\nkeys=\\n"
+            "[logger_root]\\nhandlers=console\\nlevel=INFO\\n[handler_console]\\nclass=StreamHandler\\nargs=(sys.stderr,)\\n"))
+
+server = OutsideHTTP(("127.0.0.1", 0))
+server.config.update(access_log="common", processes={processes})
+server.set_route("/plain", lambda request: 1 / 0)
+
+@server.get("/async")
+async def fail(request):
+    1 / 0
+
+@server.get("/task")
+async def leave_behind(request):
+    import asyncio, gc
+    async def fail():
+        raise LookupError("of a task")
+    asyncio.create_task(fail())
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    gc.collect()
+    return "left"
+
+if {at_startup}:
+    server.on_startup(configure)
+else:
+    configure()
+server.run()
+"""
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+@pytest.mark.parametrize("at_startup", [False, True])
+@pytest.mark.parametrize("how", ["dictConfig", "dictConfig, with the root", "fileConfig"])
+def test_a_configuration_that_does_not_name_us_silences_no_error(how, at_startup, processes):
+    script = Script("-c", CONFIGURED.format(how=how, at_startup=at_startup, processes=processes))
+    assert fetch(script.address, "/plain").status == 500
+    assert fetch(script.address, "/async").status == 500
+    assert fetch(script.address, "/task").text == "left"
+    assert script.stop() == 0
+    assert script.errors.count("ZeroDivisionError: ") == 2
+    assert "GET /plain: the handler failed" in script.errors
+    assert "LookupError: of a task" in script.errors
+    if how != "dictConfig":
+        assert '"GET /plain HTTP/1.1" 500' in script.errors
+
+
+def test_a_level_still_silences(serve, records):
+    logger = logging.getLogger("outside")
+    logger.disabled = True
+    assert not logger.disabled
+    logger.setLevel(logging.CRITICAL)
+    running = serve({"/": lambda request: 1 / 0})
+    assert running.fetch("/").status == 500
+    running.stop()
+    assert records.texts() == []
+
+
 def test_a_vanished_client_is_no_error(serve, records):
     running = serve(lambda request: b"x" * 5_000_000, access_log="common")
     with Wire(running.address) as wire:

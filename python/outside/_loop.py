@@ -15,12 +15,12 @@ from functools import partial
 from typing import Any
 
 from . import _outside
+from ._log import logger as logger
 from ._websocket import AsyncWebSocketConnection, WebSocketExit
 from ._websocket import serve as serve_session
 from ._websocket import serve_exit
 
 _EAGER: dict[str, Any] = {"eager_start": True} if sys.version_info >= (3, 12) else {}
-logger = logging.getLogger("outside")
 
 # The loop that the engine can tell of something, and who waits for that, by ticket.
 current: asyncio.AbstractEventLoop | None = None
@@ -31,6 +31,7 @@ def serve(source: Any) -> None:
     """Serves a `_LoopSource` until it says stop, then cancels what is left."""
     global current
     loop = current = _new_loop()
+    loop.set_exception_handler(_report)
     asyncio.set_event_loop(loop)
     server = _Server(loop, source)
     loop.add_reader(source.fileno(), server.take_work)
@@ -55,6 +56,14 @@ def _new_loop() -> asyncio.AbstractEventLoop:
         return asyncio.new_event_loop()
     new_loop: asyncio.AbstractEventLoop = uvloop.new_event_loop()
     return new_loop
+
+
+def _report(loop: asyncio.AbstractEventLoop, told: dict[str, Any]) -> None:
+    """Exceptions that nobody awaits are seen, though a configuration of `logging` has silenced the library's own logger."""
+    if logging.getLogger("asyncio").isEnabledFor(logging.ERROR):
+        loop.default_exception_handler(told)
+    else:
+        logger.error("%s: %r", told.get("message"), told.get("task") or told.get("future"), exc_info=told.get("exception"))
 
 
 class _Server:
