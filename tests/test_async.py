@@ -10,7 +10,8 @@ import threading
 import pytest
 from outside import Response
 
-from wire import request_bytes
+from harness import Script
+from wire import Wire, request_bytes
 
 
 @pytest.mark.parametrize(
@@ -256,3 +257,64 @@ def test_run_again_has_a_working_loop(serve):
     running.stop()
     again = serve(handler)
     assert again.fetch().text == "x"
+
+
+LEFT_BEHIND = """
+import asyncio, sys
+from outside import OutsideHTTP, WebSocket
+
+server = OutsideHTTP(("127.0.0.1", 0))
+server.config.update(access_log="off", processes={processes}, termination_timeout=5)
+
+async def work(name):
+    try:
+        await asyncio.sleep(60)
+    finally:
+        await asyncio.sleep(0.01)  # what has to be awaited may be needed to end in order
+        print(name, "has ended", flush=True)
+
+async def stubborn():
+    try:
+        await asyncio.sleep(60)
+    finally:
+        asyncio.create_task(work("the last one"))
+        raise RuntimeError("at the end")
+
+tasks = []
+
+@server.get("/async")
+async def handler(request):
+    tasks.append(asyncio.create_task(work("async")))
+    tasks.append(asyncio.create_task(stubborn()))
+    await asyncio.sleep(0.01)
+    return "text"
+
+@server.before_request
+async def before(request):
+    tasks.append(asyncio.create_task(work("before")))
+    await asyncio.sleep(0.01)
+
+@server.get("/stream")
+async def stream(request):
+    from outside import Response
+    async def pieces():
+        tasks.append(asyncio.create_task(work("stream")))
+        yield "text"
+    return Response(content=pieces())
+
+server.run()
+"""
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_tasks_that_handlers_have_made_are_cancelled_and_awaited(processes):
+    """As `asyncio.run` does at its end."""
+    script = Script("-c", LEFT_BEHIND.format(processes=processes))
+    with Wire(script.address) as wire:
+        for path in ("/async", "/stream"):
+            assert wire.send(request_bytes(path)).receive_answer().text == "text"
+    assert script.stop() == 0
+    ended = sorted(line for line in script.output.splitlines() if line.endswith("has ended"))
+    assert ended == sorted(f"{name} has ended" for name in ("async", "before", "before", "stream", "the last one"))
+    assert "destroyed but it is pending" not in script.errors
+    assert script.errors.count("RuntimeError: at the end") == 1, script.errors

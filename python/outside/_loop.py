@@ -198,11 +198,18 @@ class _Server:
         self._source.instead(response, ticket)
 
     async def end(self) -> None:
-        """Cancels every task, waits for them, and closes asynchronous generators."""
-        tasks = [*self._tasks.values(), *self._others, *(stream.task for stream in self._streams.values())]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        """Cancels every task, those that handlers have made included, waits for them, and closes asynchronous generators."""
+        own = asyncio.current_task()
+        ours = {*self._tasks.values(), *self._others, *(stream.task for stream in self._streams.values())}
+        # What is cancelled may make tasks of its own while it ends.
+        while tasks := asyncio.all_tasks() - {own}:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            for task in tasks - ours:
+                if not task.cancelled() and (error := task.exception()) is not None:
+                    told = {"message": "a task failed while the server ended", "exception": error, "task": task}
+                    self._loop.call_exception_handler(told)
         await self._loop.shutdown_asyncgens()
 
 

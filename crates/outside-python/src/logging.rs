@@ -81,6 +81,12 @@ pub(crate) fn log_exception(py: Python<'_>, context: Option<&Bound<'_, PyAny>>, 
     report(py, told);
 }
 
+/// Logs a sentence.
+pub(crate) fn log_warning(py: Python<'_>, text: &str) {
+    let told = logger(py, "outside").and_then(|logger| logger.call_method1("warning", ("%s", text)).map(drop));
+    report(py, told);
+}
+
 fn missing_name(py: Python<'_>, error: &PyErr) -> Option<String> {
     if !error.is_instance_of::<PyNameError>(py) {
         return None;

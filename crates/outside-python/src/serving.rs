@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use outside::{BindError, Doors, Endpoint};
 use pyo3::exceptions::{PyOSError, PyRuntimeError};
@@ -46,7 +47,7 @@ pub(crate) fn serve_on(
         EventLoop::running(py)?;
     }
     if let Err(error) = call_hook(slf, "_run_startup") {
-        end_loop(py, running)?;
+        end_loop(py, running, config.termination_timeout)?;
         return Err(error);
     }
     let mut signals = Signals::take(&slf.getattr("terminate")?, &slf.getattr("_hang_up")?, &entered, takes_signals)?;
@@ -74,7 +75,7 @@ pub(crate) fn serve_on(
     if let Err(error) = call_hook(slf, "_run_shutdown") {
         log_exception(py, None, "on_shutdown failed", &error);
     }
-    let has_ended_loop = end_loop(py, running);
+    let has_ended_loop = end_loop(py, running, config.termination_timeout);
     if let Some(cleanup) = server_cleanup
         && let Err(error) = cleanup.bind(py).call0()
     {
@@ -97,9 +98,9 @@ fn call_hook(slf: &Bound<'_, OutsideHttp>, name: &str) -> PyResult<()> {
 }
 
 /// A server does not run any more; the last one ends the loop of `async def` handlers.
-fn end_loop(py: Python<'_>, running: RunningServer) -> PyResult<()> {
+fn end_loop(py: Python<'_>, running: RunningServer, patience: Duration) -> PyResult<()> {
     if running.end() {
-        EventLoop::stop(py)?;
+        EventLoop::stop(py, patience)?;
         contention::end(py)?;
     }
     Ok(())

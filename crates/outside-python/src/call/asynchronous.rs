@@ -23,7 +23,7 @@ use super::session::{Handlers, for_loop};
 use super::stream::{Slot, piece};
 use super::taken::Call;
 use super::{Shared, around, lock};
-use crate::logging::log_exception;
+use crate::logging::{log_exception, log_warning};
 use crate::request::Request;
 
 /// The event loop as the rest of the binding sees it.
@@ -160,15 +160,17 @@ impl EventLoop {
         Ok(made)
     }
 
-    /// Cancels what it still does and ends the loop, if there is one.
-    pub(crate) fn stop(py: Python<'_>) -> PyResult<()> {
+    /// Cancels what it still does, waits for that, and ends the loop, if there is one.
+    pub(crate) fn stop(py: Python<'_>, patience: Duration) -> PyResult<()> {
         let Some((source, thread)) = lock(&CURRENT).take() else { return Ok(()) };
         source.push(Work::Stop);
         let thread = lock(&thread).take();
-        match thread {
-            Some(thread) => thread.bind(py).call_method1("join", (5.0,)).map(drop),
-            None => Ok(()),
+        let Some(thread) = thread else { return Ok(()) };
+        thread.bind(py).call_method1("join", (patience.as_secs_f64(),))?;
+        if thread.bind(py).call_method0("is_alive")?.is_truthy()? {
+            log_warning(py, "tasks of async handlers had not ended and were left behind");
         }
+        Ok(())
     }
 
     /// Looks whether a handler keeps the loop from going on while something waits, and has it logged where that is.
