@@ -5,6 +5,7 @@ engine in Rust (`outside._outside`).
 """
 
 # Remembers where and how the program was started, before it may change either.
+from . import _at_fork as _at_fork
 from . import _generation as _generation
 from ._answers import Event, event_stream, html, json_response, redirect, send_file
 from ._multi import MultiDict

@@ -8,6 +8,8 @@ import time
 from collections.abc import Iterable
 from typing import Any
 
+from . import _at_fork
+
 _TASKS = "/proc/self/task"
 
 
@@ -57,9 +59,11 @@ def fork(blocked: Iterable[int]) -> tuple[int, set[int]]:
     flush()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, blocked)
     pid = 0
+    _at_fork.is_own_fork = True
     try:
         pid = os.fork()
     finally:
+        _at_fork.is_own_fork = False
         if pid != 0:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
     return pid, before

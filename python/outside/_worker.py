@@ -12,6 +12,7 @@ import time
 from types import FrameType
 from typing import Any, NoReturn
 
+from . import _at_fork
 from ._fork import descriptors, flush, release
 
 _log = logging.getLogger("outside")
@@ -35,6 +36,7 @@ def work(server: Any, slot: int, report: int, lifeline: int, mask: set[int]) -> 
     except BaseException:
         _log.exception("worker %d failed", slot)
     finally:
+        _at_fork.end_daemonic_children()
         flush()
         os._exit(status)
 
@@ -51,6 +53,7 @@ class _Work:
 
     def run(self, mask: set[int]) -> int:
         config = self._server.config
+        _at_fork.pipes[:] = self._report, self._lifeline
         # It is called once for all, by the supervisor.
         config["server_cleanup"] = None
         signal.signal(signal.SIGTERM, self._terminate)

@@ -14,6 +14,7 @@ mod embedding;
 mod failure;
 mod file_path;
 mod folder;
+mod forked;
 mod form;
 mod hooks;
 mod json;
@@ -61,6 +62,8 @@ mod _outside {
     use crate::file_path::FilePath;
     #[pymodule_export]
     use crate::folder::Folder;
+    #[pymodule_export]
+    use crate::forked::{_belongings, _forked};
     #[pymodule_export]
     use crate::form::FormFile;
     #[pymodule_export]

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use outside::{BindError, Doors, Endpoint};
+use outside::{BindError, Doors, Endpoint, Entered};
 use pyo3::exceptions::{PyOSError, PyRuntimeError};
 use pyo3::prelude::*;
 
@@ -12,6 +12,7 @@ use crate::call::Callbacks;
 use crate::call::asynchronous::EventLoop;
 use crate::call::interrupt::prepare as prepare_interrupts;
 use crate::contention;
+use crate::forked;
 use crate::hooks::install;
 use crate::logging::log_exception;
 use crate::routes::is_async;
@@ -30,6 +31,12 @@ pub(crate) fn serve_on(
     let py = slf.py();
     let server = slf.get().server()?;
     let entered = server.engine.enter().map_err(run_error)?;
+    let _known = Known::begin(slf, &entered);
+    let this = slf.clone().unbind();
+    let started = move |endpoints: &[Endpoint]| {
+        forked::listen(&this, endpoints);
+        started(endpoints);
+    };
     let Settings { config, pre_send, post_callback, server_cleanup, .. } = server.settings(py)?;
     *lock(&server.shared.callbacks) =
         Callbacks { pre_send: pre_send.map(Arc::new), post_callback: post_callback.map(Arc::new) };
@@ -106,6 +113,22 @@ fn end_loop(py: Python<'_>, running: RunningServer, patience: Duration) -> PyRes
     Ok(())
 }
 
+/// A server that forks have to know of.
+struct Known<'a, 'py>(&'a Bound<'py, OutsideHttp>);
+
+impl<'a, 'py> Known<'a, 'py> {
+    fn begin(server: &'a Bound<'py, OutsideHttp>, entered: &Entered) -> Self {
+        forked::begin(server, entered);
+        Self(server)
+    }
+}
+
+impl Drop for Known<'_, '_> {
+    fn drop(&mut self) {
+        forked::end(self.0);
+    }
+}
+
 /// Servers that run in this process: the last one ends the event loop of async handlers.
 static RUNNING: AtomicUsize = AtomicUsize::new(0);
 
@@ -116,6 +139,11 @@ impl RunningServer {
     /// Is there any?
     pub(crate) fn any() -> bool {
         RUNNING.load(Ordering::SeqCst) > 0
+    }
+
+    /// This process is a child of the one in which they run.
+    pub(crate) fn forget_all() {
+        RUNNING.store(0, Ordering::SeqCst);
     }
 
     fn count() -> Self {

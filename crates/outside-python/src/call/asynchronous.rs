@@ -5,7 +5,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::io::{Read as _, Write as _};
-use std::os::fd::AsRawFd as _;
+use std::os::fd::{AsRawFd as _, RawFd};
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -239,6 +239,20 @@ impl EventLoop {
         handlers.begin(&connection);
         source.push(Work::Session(ticket, handlers, connection));
         Ok(())
+    }
+
+    /// The descriptors of its bell, if there is a loop.
+    pub(crate) fn descriptors() -> Vec<RawFd> {
+        let current = lock(&CURRENT).as_ref().map(|(source, _)| Arc::clone(source));
+        current.map_or_else(Vec::new, |source| vec![source.button.as_raw_fd(), source.bell.as_raw_fd()])
+    }
+
+    /// There is none in this process, which is a child of the one that has it: nothing of it is dropped.
+    pub(crate) fn forget() {
+        // A thread that is not here may have held the lock.
+        if let Ok(mut current) = CURRENT.try_lock() {
+            std::mem::forget(current.take());
+        }
     }
 
     /// A ticket of which the loop's side can be told.

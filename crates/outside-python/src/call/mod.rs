@@ -22,6 +22,7 @@ use pyo3::types::PyTuple;
 
 use crate::aftermath::Aftermath;
 use crate::convert::{Returned, located, returned};
+use crate::forked::leave_if_forked;
 use crate::logging::log_exception;
 use crate::request::Request;
 use crate::response::Response;
@@ -144,6 +145,7 @@ impl<'py> Called<'_, 'py> {
     /// Makes the engine's answer of what it returned or raised.
     pub(crate) fn answer(&self, result: PyResult<Bound<'py, PyAny>>) -> Result<outside::Response, Error> {
         let py = self.request.py();
+        leave_if_forked(py, &result);
         let outcome = result.and_then(|value| self.awaited(value)).and_then(|value| {
             let (value, is_around) = match self.scope {
                 Some(_) => finished(value)?,

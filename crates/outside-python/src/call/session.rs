@@ -13,6 +13,7 @@ use super::asynchronous::EventLoop;
 use super::context::RequestContext;
 use super::lock;
 use super::sync::{awaited, awaited_alone};
+use crate::forked::leave_if_forked;
 use crate::logging::log_exception;
 use crate::routes::is_async;
 use crate::websocket::check_callable;
@@ -210,6 +211,7 @@ fn settle(
     connection: &outside::WebSocketConnection,
     result: PyResult<Bound<'_, PyAny>>,
 ) -> Result<(), Error> {
+    leave_if_forked(py, &result);
     match result {
         Ok(_) => Ok(()),
         Err(error) if exit_type(py).is_ok_and(|exit| error.is_instance(py, exit)) => Ok(()),

@@ -69,6 +69,11 @@ impl Entered {
     pub fn doorbell(&self) -> BorrowedFd<'_> {
         self.doorbell.button()
     }
+
+    /// The descriptors that are this run's from its beginning: for bindings whose programs may fork.
+    pub fn descriptors(&self) -> [BorrowedFd<'_>; 2] {
+        self.doorbell.descriptors()
+    }
 }
 
 impl Drop for Entered {

@@ -32,6 +32,11 @@ impl Doorbell {
             && !matches!((&self.bell).read(&mut rings), Err(error) if error.kind() == io::ErrorKind::WouldBlock)
     }
 
+    /// Both ends.
+    pub(crate) fn descriptors(&self) -> [BorrowedFd<'_>; 2] {
+        [self.button.as_fd(), self.bell.as_fd()]
+    }
+
     /// What a signal handler may write to.
     pub(crate) fn button(&self) -> BorrowedFd<'_> {
         self.button.as_fd()
