@@ -14,6 +14,7 @@ from wire import Wire, request_bytes
 DEFAULTS = {
     "backlog_length": 1024,
     "max_workers": 150,
+    "max_topics": 1024,
     "process_timeout": 60,
     "termination_timeout": 30,
     "cancel_on_disconnect": False,
@@ -106,6 +107,8 @@ BAD = [
     ("max_workers", 0),
     ("max_workers", -3),
     ("max_workers", True),
+    ("max_topics", 0),
+    ("max_topics", "many"),
     ("process_timeout", "x"),
     ("process_timeout", -1),
     ("process_timeout", float("nan")),

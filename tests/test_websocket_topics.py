@@ -202,6 +202,41 @@ def test_who_has_left_is_forgotten(serve, style):
         assert client.hear() == "hello"
 
 
+@every_style
+def test_max_topics(serve, records, style):
+    """A client that subscribes to names of its own choosing is left, and others stay; what it leaves makes room."""
+    server: list = []
+    running = serve({"/ws": chat(style, server)}, max_topics=20)
+    server.append(running.server)
+    other = subscribed(running.address, *map(str, range(20)))
+    assert other.say("-7").hear() == other.say("+new").hear() == "done"
+    with subscribed(running.address, *map(str, range(20)), "7", "8") as greedy:
+        greedy.send(frame(1, b"+one more"))
+        while (received := greedy.receive_frame())[0] != 8:
+            assert received == (1, b"done")
+        assert received[1] == (1008).to_bytes(2, "big") + b"too many topics"
+    with subscribed(running.address, "x" * 1024, "y" * 1024, "z" * 1024, "a" * 1024) as greedy:
+        greedy.send(frame(1, b"+" + b"b" * 10_000))
+        while (received := greedy.receive_frame())[0] != 8:
+            assert received == (1, b"done")
+    assert 'config["max_topics"]' in records.wait_for("too many topics").getMessage()
+    other.say("new hello")
+    assert other.hear() == "hello"
+    other.leave()
+
+
+def test_many_topics_take_no_time(serve):
+    running = serve({"/ws": chat(CALLBACKS, [])}, max_topics=1_000_000)
+    with Socket(running.address) as client:
+        begun = time.monotonic()
+        for first in range(0, 40_000, 1000):
+            client.send(b"".join(frame(1, b"+%d" % number) for number in range(first, first + 1000)))
+            for _ in range(1000):
+                assert client.hear() == "done"
+        assert time.monotonic() - begun < 10
+        client.leave()
+
+
 def test_subscribing_in_on_open(serve):
     made = WebSocket()
     made.on_open(lambda connection: connection.subscribe(connection.request.params["room"]))

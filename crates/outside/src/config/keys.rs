@@ -53,6 +53,12 @@ pub static KEYS: &[Key] = &[
         apply: |config, value| whole(value, 1, 1_000_000, |n| config.max_websockets = n as usize),
     },
     Key {
+        name: "max_topics",
+        default: Value::Integer(1024),
+        allowed: "a whole number from 1 to 1000000",
+        apply: |config, value| whole(value, 1, 1_000_000, |n| config.max_topics = n as usize),
+    },
+    Key {
         name: "process_timeout",
         default: Value::Integer(60),
         allowed: SECONDS,

@@ -16,6 +16,7 @@ use crate::files::Store;
 use crate::log::Log;
 use crate::protocol::websocket::DeflatePool;
 use crate::site::{Front, Site};
+use crate::websocket::Bounds;
 
 /// One in so many of the connections that can give way does so at once.
 const SHED_AT_ONCE: usize = 32;
@@ -45,6 +46,8 @@ impl Reactors {
         let deflate = Arc::<DeflatePool>::default();
         let front = Arc::new(front);
         let budget = Budget::new(config.most_unsent());
+        let complaints = Arc::clone(log);
+        let bounds = Arc::new(Bounds::new(config.max_topics, move |key, text| complaints.complain(key, text)));
         let mut reactors = Self(Vec::new());
         for reactor in 0..config.reactors.clamp(1, MOST_REACTORS) {
             let executor = match Executor::start(reactor, Arc::clone(host), Arc::clone(log), config.max_workers) {
@@ -54,7 +57,7 @@ impl Reactors {
                     return Err(error.into());
                 }
             };
-            let room = site.hub.new_room(Arc::clone(&executor.bell));
+            let room = site.hub.new_room(Arc::clone(&executor.bell), Arc::clone(&bounds));
             reactors.0.push(Arc::new(Service {
                 executor,
                 site: Arc::clone(site),

@@ -18,6 +18,7 @@ use super::octets::{ENTRY_COST, Octets};
 use super::pressure::is_in_callback;
 use super::queue::Queue;
 use super::signal::Signal;
+use super::subscriptions::Subscriptions;
 use super::topics::Room;
 use super::{SessionData, WebSocket, WhenFull};
 use crate::error::Error;
@@ -74,8 +75,7 @@ pub(super) struct State {
     pub(super) is_paused: bool,
     /// Is the listener to be told?
     pub(super) is_listening: bool,
-    /// As long as it has to be: they change seldom.
-    pub(super) topics: Box<[Box<str>]>,
+    pub(super) topics: Subscriptions,
 }
 
 /// So many messages at most wait to be taken.
@@ -211,31 +211,6 @@ impl WebSocketConnection {
     /// The close reason, once the connection has ended or begun to end.
     pub fn close_reason(&self) -> Option<String> {
         self.lock().exit.as_ref().map(|exit| exit.reason.to_string())
-    }
-
-    /// From now on it gets what is published to this topic.
-    pub fn subscribe(&self, topic: &str) {
-        let mut state = self.lock();
-        let is_new = !state.is_over && !state.topics.iter().any(|known| **known == *topic);
-        if is_new {
-            state.topics = std::mem::take(&mut state.topics).into_iter().chain([topic.into()]).collect();
-        }
-        drop(state);
-        if is_new {
-            self.0.room.add(topic, self);
-            // It may have ended meanwhile.
-            if self.lock().is_over {
-                self.0.room.remove(topic, self);
-            }
-        }
-    }
-
-    /// From now on it gets no more of this topic.
-    pub fn unsubscribe(&self, topic: &str) {
-        let mut state = self.lock();
-        state.topics = std::mem::take(&mut state.topics).into_iter().filter(|known| **known != *topic).collect();
-        drop(state);
-        self.0.room.remove(topic, self);
     }
 
     /// Something that distinguishes it from all others there are at this moment.

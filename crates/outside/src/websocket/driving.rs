@@ -256,7 +256,7 @@ impl WebSocketConnection {
         if let Some(session) = session {
             session.wake();
         }
-        for topic in topics {
+        for topic in topics.into_names() {
             self.0.room.remove(&topic, self);
         }
     }

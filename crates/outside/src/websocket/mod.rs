@@ -4,6 +4,7 @@
 //! [`WebSocketConnection`] and empties the other through a [`Line`]. Nothing here knows a socket, and no user code is called while a lock is held.
 
 mod bell;
+mod bounds;
 mod connection;
 mod driving;
 mod few;
@@ -13,6 +14,7 @@ mod octets;
 mod pressure;
 mod queue;
 mod signal;
+mod subscriptions;
 mod topics;
 mod turn;
 mod wire;
@@ -23,6 +25,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub(crate) use bell::Bell;
+pub(crate) use bounds::Bounds;
 pub use connection::WebSocketConnection;
 pub(crate) use driving::{Frames, Line, Look};
 pub(crate) use few::Few;

@@ -10,6 +10,7 @@ use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use super::bell::Bell;
+use super::bounds::Bounds;
 use super::connection::WebSocketConnection;
 use super::message::Message;
 use bytes::Bytes;
@@ -55,8 +56,8 @@ impl Hub {
     }
 
     /// A new reactor's room; those of reactors that have ended are forgotten.
-    pub(crate) fn new_room(&self, bell: Arc<Bell>) -> Arc<Room> {
-        let room = Arc::new(Room { bell: Some(bell), ..Room::default() });
+    pub(crate) fn new_room(&self, bell: Arc<Bell>, bounds: Arc<Bounds>) -> Arc<Room> {
+        let room = Arc::new(Room { bell: Some(bell), bounds, ..Room::default() });
         let mut rooms = self.rooms.write().unwrap_or_else(PoisonError::into_inner);
         rooms.retain(|room| Arc::strong_count(room) > 1);
         rooms.push(Arc::clone(&room));
@@ -81,22 +82,21 @@ impl fmt::Debug for Hub {
 pub(crate) struct Room {
     /// Subscribers by their places in memory: to walk through ten thousand of them in another order takes longer than to
     /// write to them.
-    topics: Mutex<HashMap<Box<str>, BTreeMap<usize, WebSocketConnection>>>,
+    topics: Mutex<HashMap<Arc<str>, BTreeMap<usize, WebSocketConnection>>>,
     /// Frames that were published and not handed out yet, with their topics.
     published: Mutex<Vec<(Box<str>, Bytes)>>,
     /// Missing where there is no event loop.
     bell: Option<Arc<Bell>>,
+    bounds: Arc<Bounds>,
 }
 
 impl Room {
-    pub(super) fn add(&self, topic: &str, connection: &WebSocketConnection) {
-        let mut topics = lock(&self.topics);
-        if !topics.contains_key(topic) {
-            topics.insert(topic.into(), BTreeMap::new());
-        }
-        if let Some(subscribers) = topics.get_mut(topic) {
-            subscribers.insert(connection.id(), connection.clone());
-        }
+    pub(super) fn add(&self, topic: Arc<str>, connection: &WebSocketConnection) {
+        lock(&self.topics).entry(topic).or_default().insert(connection.id(), connection.clone());
+    }
+
+    pub(super) fn bounds(&self) -> &Bounds {
+        &self.bounds
     }
 
     pub(super) fn remove(&self, topic: &str, connection: &WebSocketConnection) {

@@ -1,0 +1,162 @@
+//! The topics that one connection has subscribed to: a bounded number of names, found in constant time.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use super::connection::WebSocketConnection;
+use crate::protocol::websocket::Close;
+
+/// The names. Most connections have one or two; an idle one pays for no table.
+pub(super) struct Subscriptions {
+    names: Names,
+    /// How much of the bound they use.
+    weight: usize,
+}
+
+enum Names {
+    Few(Box<[Arc<str>]>),
+    #[expect(clippy::box_collection, reason = "few connections have so many, and its room would be in each")]
+    Many(Box<HashSet<Arc<str>>>),
+}
+
+/// More names than these lie in a table.
+const FEW: usize = 8;
+/// A name of more bytes counts as several.
+const LENGTH: usize = 256;
+
+/// What came of an attempt to add a name.
+#[derive(Debug, PartialEq, Eq)]
+enum Added {
+    New(Arc<str>),
+    Known,
+    TooMany,
+}
+
+impl Default for Subscriptions {
+    fn default() -> Self {
+        Self { names: Names::Few(Box::default()), weight: 0 }
+    }
+}
+
+impl Subscriptions {
+    fn add(&mut self, name: &str, most: usize) -> Added {
+        if self.contains(name) {
+            return Added::Known;
+        }
+        if self.weight + weight(name) > most {
+            return Added::TooMany;
+        }
+        self.weight += weight(name);
+        let new: Arc<str> = name.into();
+        match &mut self.names {
+            Names::Few(few) if few.len() < FEW => {
+                *few = std::mem::take(few).into_iter().chain([Arc::clone(&new)]).collect();
+            }
+            Names::Few(few) => {
+                let all = std::mem::take(few).into_iter().chain([Arc::clone(&new)]);
+                self.names = Names::Many(Box::new(all.collect()));
+            }
+            Names::Many(many) => drop(many.insert(Arc::clone(&new))),
+        }
+        Added::New(new)
+    }
+
+    fn remove(&mut self, name: &str) {
+        if !self.contains(name) {
+            return;
+        }
+        self.weight -= weight(name);
+        match &mut self.names {
+            Names::Few(few) => *few = std::mem::take(few).into_iter().filter(|known| **known != *name).collect(),
+            Names::Many(many) => drop(many.remove(name)),
+        }
+        if self.weight == 0 {
+            *self = Self::default();
+        }
+    }
+
+    fn contains(&self, name: &str) -> bool {
+        match &self.names {
+            Names::Few(few) => few.iter().any(|known| **known == *name),
+            Names::Many(many) => many.contains(name),
+        }
+    }
+
+    /// All names.
+    pub(super) fn into_names(self) -> Box<[Arc<str>]> {
+        match self.names {
+            Names::Few(few) => few,
+            Names::Many(many) => many.into_iter().collect(),
+        }
+    }
+}
+
+fn weight(name: &str) -> usize {
+    1 + name.len() / LENGTH
+}
+
+impl WebSocketConnection {
+    /// From now on it gets what is published to this topic. A connection that has subscribed to more than `max_topics` ends
+    /// with 1008: a name counts once for each 256 bytes that it has begun.
+    pub fn subscribe(&self, topic: &str) {
+        let room = &self.0.room;
+        let mut state = self.lock();
+        if state.is_over {
+            return;
+        }
+        match state.topics.add(topic, room.bounds().max_topics) {
+            Added::Known => {}
+            Added::New(name) => {
+                drop(state);
+                room.add(name, self);
+                // It may have ended meanwhile.
+                if self.lock().is_over {
+                    room.remove(topic, self);
+                }
+            }
+            Added::TooMany => {
+                drop(state);
+                room.bounds().complain("max_topics", "a WebSocket has subscribed to too many topics");
+                if let Ok(close) = Close::new(1008, "too many topics") {
+                    self.close(&close);
+                }
+            }
+        }
+    }
+
+    /// From now on it gets no more of this topic.
+    pub fn unsubscribe(&self, topic: &str) {
+        self.lock().topics.remove(topic);
+        self.0.room.remove(topic, self);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bounded_number_of_names() {
+        let mut all = Subscriptions::default();
+        for most in 1..40 {
+            assert_eq!(all.add(&most.to_string(), most - 1), Added::TooMany);
+            assert!(matches!(all.add(&most.to_string(), most), Added::New(_)));
+            assert_eq!(all.add(&most.to_string(), 0), Added::Known);
+            assert!((1..=most).all(|number| all.contains(&number.to_string())) && !all.contains("0"));
+        }
+        all.remove("0");
+        (1..40).step_by(2).for_each(|number| all.remove(&number.to_string()));
+        assert_eq!((all.weight, all.contains("2"), all.contains("3")), (19, true, false));
+        assert_eq!(all.into_names().len(), 19);
+    }
+
+    #[test]
+    fn a_long_name_counts_as_several() {
+        let mut all = Subscriptions::default();
+        let long = "x".repeat(1024);
+        assert_eq!(all.add(&long, 4), Added::TooMany);
+        assert!(matches!(all.add(&long, 5), Added::New(_)));
+        all.remove(&long);
+        assert_eq!(all.weight, 0);
+    }
+}
