@@ -20,7 +20,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from outside import Folder, Request, Response, event_stream
+from outside import Folder, Request, Response
 
 from harness import Records, Running
 from test_curl import CURL
@@ -218,31 +218,6 @@ def test_a_client_that_leaves_cancels_the_handler(serve):
 
     assert asyncio.run(leave()).startswith("GET / HTTP/2")
     assert cancelled.wait(30)
-
-
-def test_a_stream_of_events_ends_with_the_server(serve):
-    async def clock(request: Request) -> Response:
-        async def events():
-            yield "first"
-            await asyncio.sleep(60)
-
-        return event_stream(events())
-
-    running = serve({"/clock": clock}, h2c=True, termination_timeout=60)
-
-    async def read() -> bytes:
-        base = "http://{}:{}".format(*running.address)
-        async with (
-            httpx.AsyncClient(http1=False, http2=True, base_url=base) as client,
-            client.stream("GET", "/clock", timeout=60) as answer,
-        ):
-            pieces = answer.aiter_bytes()
-            first = await anext(pieces)
-            running.server.terminate()
-            return first + b"".join([piece async for piece in pieces])
-
-    assert asyncio.run(read()) == b"data: first\n\n"
-    running.wait_for_return()
 
 
 @needs_nghttp

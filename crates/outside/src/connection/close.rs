@@ -24,6 +24,8 @@ pub(super) struct Closing {
     since: u64,
     /// Bytes that have come in.
     received: u64,
+    /// More than so many are not read.
+    most: u64,
     /// Whether the client has not sent all of the content of its last request.
     is_uploading: bool,
 }
@@ -45,15 +47,17 @@ pub(super) const DRAIN_TIME: Duration = Duration::from_secs(2);
 /// everything. In milliseconds, with the time before the rate is asked for.
 const UPLOAD_TIME: u64 = 30_000;
 const UPLOAD_GRACE: u64 = 5000;
-/// In bytes.
-const MOST_DRAINED: u64 = 64 << 20;
+/// Bytes of content, …
+pub(super) const MOST_CONTENT: u64 = 64 << 20;
+/// … and of frames, of which windows allow so many, or they are a flood.
+pub(super) const MOST_FRAMES: u64 = 256 << 10;
 
 impl Closing {
     /// Begins, with the deadline of the first stage.
-    pub(super) fn begin(is_uploading: bool, handle: &Handle, service: &Service) -> Self {
+    pub(super) fn begin(most: u64, is_uploading: bool, handle: &Handle, service: &Service) -> Self {
         handle.forgive();
         handle.set_deadline(service.clock.after(service.config.write_stall_timeout));
-        Self { stage: Stage::Unsent(None), since: service.clock.now(), received: 0, is_uploading }
+        Self { stage: Stage::Unsent(None), since: service.clock.now(), received: 0, most, is_uploading }
     }
 
     /// Ready when the socket may be dropped.
@@ -94,7 +98,7 @@ impl Closing {
                     let read = with_scratch(service.config.recv_size, |room| stream.poll_read(context, room));
                     let Ok(count @ 1..) = ready!(read) else { return Poll::Ready(()) };
                     self.received += count as u64;
-                    if self.received > MOST_DRAINED {
+                    if self.received > self.most {
                         stream.reset_on_close();
                         return Poll::Ready(());
                     }
@@ -138,7 +142,7 @@ impl Connection {
             let _is_told = poll_fn(|context| stream.poll_shutdown(context)).await;
             return;
         }
-        let mut closing = Closing::begin(*is_uploading, handle, service);
+        let mut closing = Closing::begin(MOST_CONTENT, *is_uploading, handle, service);
         poll_fn(|context| closing.poll(stream, handle, service, context)).await;
     }
 

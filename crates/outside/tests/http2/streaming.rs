@@ -1,11 +1,11 @@
 //! Content that a handler takes while it comes in: with the head it begins, and the window is its back-pressure.
 
 use std::sync::mpsc::{Sender, channel};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use outside::{Error, Request, streaming};
+use outside::{Error, Event, Request, Response, streaming};
 
-use crate::server::{DEADLINE, Running};
+use crate::server::{DEADLINE, Gate, Running};
 use crate::wire::{
     CANCEL, Client, DATA, END_HEADERS, END_STREAM, HEADERS, RST_STREAM, WINDOW_UPDATE, block, frame, get,
 };
@@ -157,4 +157,50 @@ fn who_stops_ends_the_handler() {
     client.send(&frame(DATA, 0, 5, &[b'x'; 60]));
     assert_eq!(hears.recv_timeout(DEADLINE).unwrap(), Err(413), "too much");
     assert_eq!(client.answer(5).0, 413);
+}
+
+#[test]
+fn streams_of_events_end_with_the_server() {
+    let mut server = Running::start(|config| config.termination_timeout = 2 * DEADLINE);
+    let (told, hears) = channel::<()>();
+    let hears = std::sync::Arc::new(std::sync::Mutex::new(hears));
+    server.set_route("/", move |_: &Request| {
+        let hears = std::sync::Arc::clone(&hears);
+        let silence = std::iter::once_with(move || drop(hears.lock().unwrap().recv())).map(|()| Event::new("last"));
+        Response::event_stream(std::iter::once(Event::new("first")).chain(silence))
+    });
+    let mut client = Client::connect(server.address);
+    client.send(&frame(HEADERS, END_HEADERS | END_STREAM, 1, &block(&get("/"))));
+    assert_eq!(client.frame_of(1).status(), 200);
+    assert_eq!(client.frame_of(1).payload, b"data: first\n\n");
+    let began = Instant::now();
+    server.server.terminate(false);
+    // Behind the word that nothing more will be.
+    while !client.frame().unwrap().ends_stream() {}
+    drop((client, told));
+    server.stop();
+    assert!(began.elapsed() < DEADLINE);
+}
+
+#[test]
+fn what_is_waited_for_is_said() {
+    let mut server = Running::start(|config| config.termination_timeout = DEADLINE);
+    let gate = Gate::default();
+    server.set_route("/", gate.handler("done"));
+    let mut client = Client::connect(server.address);
+    for stream in [1, 3] {
+        client.send(&frame(HEADERS, END_HEADERS | END_STREAM, stream, &block(&get("/"))));
+    }
+    gate.wait_for_guests(1);
+    server.server.terminate(false);
+    server.logged("2 answers in flight, at most 30 s; Ctrl+C again cuts");
+    gate.open();
+    // Both come, behind the word that nothing more will be.
+    let mut ended = 0;
+    while ended < 2 {
+        let frame = client.frame().unwrap();
+        ended += usize::from(frame.kind == DATA && frame.ends_stream());
+    }
+    drop(client);
+    server.stop();
 }

@@ -23,7 +23,7 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use h2::{Ping, PingPong, Reason, server};
 
-use super::close::{Closing, DRAIN_TIME};
+use super::close::{Closing, DRAIN_TIME, MOST_FRAMES};
 use super::desk::Desk;
 use super::handle::{Order, Stop, millis};
 use super::{Connection, Seat};
@@ -380,7 +380,7 @@ impl Http2 {
         if !is_written.await {
             return line.reset_on_close();
         }
-        let mut closing = Closing::begin(false, &desk.handle, &desk.service);
+        let mut closing = Closing::begin(MOST_FRAMES, false, &desk.handle, &desk.service);
         poll_fn(|context| line.poll_close(&mut closing, &desk, context)).await;
     }
 }
