@@ -471,3 +471,23 @@ def test_one_response_can_be_returned_many_times(serve):
     running = serve(lambda request: response)
     assert [running.fetch().text for _ in range(5)] == ["same"] * 5
     assert response.headers == {"X-A": "1"}
+
+
+@pytest.mark.parametrize(
+    ("pieces", "headers", "kind"),
+    [
+        (["é", "b"], {}, "text/plain; charset=utf-8"),
+        (["", b"b"], {}, "text/plain; charset=utf-8"),
+        ([b"a", "b"], {}, "application/octet-stream"),
+        ([], {}, "application/octet-stream"),
+        (["a"], {"content-type": "text/csv"}, "text/csv"),
+    ],
+)
+@pytest.mark.parametrize("is_async", [False, True])
+def test_the_first_piece_of_a_stream_decides_its_media_type(serve, pieces, headers, kind, is_async):
+    async def later():
+        for piece in pieces:
+            yield piece
+
+    answer = serve(lambda request: Response(200, headers, later() if is_async else iter(pieces))).fetch()
+    assert answer.all("Content-Type") == [kind]

@@ -186,7 +186,9 @@ fn fill(mut response: outside::Response, content: &Bound<'_, PyAny>) -> PyResult
     } else if content.is_none() {
         return Ok(response);
     } else {
-        (outside::Body::Stream(stream_of(content)?), BYTES)
+        // Its media type is that of its first piece.
+        *response.body_mut() = outside::Body::Stream(stream_of(content)?);
+        return Ok(response);
     };
     *response.body_mut() = body;
     if !matches!(response.status(), 204 | 304) && !response.headers().contains("Content-Type") {
@@ -212,7 +214,7 @@ pub(crate) fn media_type_of(content: &Bound<'_, PyAny>) -> Option<Cow<'static, s
     }
 }
 
-const TEXT: &str = "text/plain; charset=utf-8";
+pub(crate) const TEXT: &str = "text/plain; charset=utf-8";
 const BYTES: &str = "application/octet-stream";
 const JSON: &str = "application/json";
 

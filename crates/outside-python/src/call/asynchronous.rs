@@ -416,10 +416,12 @@ impl LoopSource {
 impl LoopSource {
     fn settle(&self, py: Python<'_>, ticket: Ticket, result: PyResult<Bound<'_, PyAny>>) {
         match self.0.take_waiting(ticket) {
-            Some(Waiting::Piece(slot)) => match result.and_then(|value| piece(&value)) {
-                Ok(piece) => slot.put(Pull::Piece(piece)),
-                Err(error) => slot.fail(py, &error),
-            },
+            Some(Waiting::Piece(slot)) => {
+                match result.inspect(|value| slot.kind.note(value)).and_then(|value| piece(&value)) {
+                    Ok(piece) => slot.put(Pull::Piece(piece)),
+                    Err(error) => slot.fail(py, &error),
+                }
+            }
             Some(Waiting::Exit(..)) | None => {}
         }
     }

@@ -2,7 +2,7 @@
 
 use std::any::Any;
 use std::future::poll_fn;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::task::{Poll, Waker};
 use std::time::Duration;
 
@@ -16,6 +16,7 @@ use pyo3::types::{PyByteArray, PyBytes, PyString, PyTuple};
 use super::asynchronous::EventLoop;
 use super::context::RequestContext;
 use super::lock;
+use crate::convert::TEXT;
 use crate::file_path::kind;
 use crate::logging::log_exception;
 
@@ -26,8 +27,8 @@ pub(crate) fn stream_of(content: &Bound<'_, PyAny>) -> PyResult<Box<dyn BodyStre
     if content.hasattr(intern!(py, "__aiter__"))? {
         let iterator = content.call_method0(intern!(py, "__aiter__"))?;
         let source = EventLoop::running(py)?;
-        let iterator = Arc::new(iterator.unbind());
-        return Ok(Box::new(AsyncPieces { iterator, source, begun: false, keep_alive, context: None }));
+        let (iterator, kind) = (Arc::new(iterator.unbind()), Arc::default());
+        return Ok(Box::new(AsyncPieces { iterator, source, begun: false, kind, keep_alive, context: None }));
     }
     let iterator = content.try_iter().map_err(|_| {
         PyTypeError::new_err(format!(
@@ -35,8 +36,9 @@ pub(crate) fn stream_of(content: &Bound<'_, PyAny>) -> PyResult<Box<dyn BodyStre
             kind(content)
         ))
     })?;
-    let next = iterator.getattr(intern!(py, "__next__"))?.unbind();
-    Ok(Box::new(Pieces { iterator: Some(iterator.into_any().unbind()), next, begun: false, keep_alive, context: None }))
+    let (next, kind) = (iterator.getattr(intern!(py, "__next__"))?.unbind(), Kind::default());
+    let iterator = Some(iterator.into_any().unbind());
+    Ok(Box::new(Pieces { iterator, next, begun: false, kind, keep_alive, context: None }))
 }
 
 /// Streams of events say how long they may be silent.
@@ -64,6 +66,21 @@ pub(crate) fn piece(value: &Bound<'_, PyAny>) -> PyResult<Bytes> {
     Err(PyTypeError::new_err(format!("a streamed piece is str or bytes, not {}", kind(value))))
 }
 
+/// Whether the first piece was text, which the media type tells if the program sets none.
+#[derive(Default)]
+pub(crate) struct Kind(OnceLock<bool>);
+
+impl Kind {
+    /// A piece has been made.
+    pub(crate) fn note(&self, value: &Bound<'_, PyAny>) {
+        self.0.get_or_init(|| value.is_instance_of::<PyString>());
+    }
+
+    fn media_type(&self) -> Option<&'static str> {
+        self.0.get().filter(|is_text| **is_text).map(|_| TEXT)
+    }
+}
+
 /// Pulled in the executor, which drops it there too.
 struct Pieces {
     /// Until it is closed.
@@ -71,6 +88,7 @@ struct Pieces {
     /// Its `__next__`.
     next: Py<PyAny>,
     begun: bool,
+    kind: Kind,
     keep_alive: Option<KeepAlive>,
     context: Option<Arc<RequestContext>>,
 }
@@ -83,7 +101,7 @@ impl BodyStream for Pieces {
                 Some(context) => PyTuple::new(py, [self.next.bind(py)]).and_then(|call| context.run(py, &call)),
                 None => self.next.bind(py).call0(),
             };
-            match value.and_then(|value| piece(&value)) {
+            match value.inspect(|value| self.kind.note(value)).and_then(|value| piece(&value)) {
                 Ok(piece) => Pull::Piece(piece),
                 Err(error) if error.is_instance_of::<PyStopIteration>(py) => Pull::End,
                 Err(error) => failed(py, &error, is_first, self.context.as_ref()),
@@ -97,6 +115,10 @@ impl BodyStream for Pieces {
 
     fn accompany(&mut self, attachment: Arc<dyn Any + Send + Sync>) {
         self.context = attachment.downcast().ok();
+    }
+
+    fn media_type(&self) -> Option<&'static str> {
+        self.kind.media_type()
     }
 }
 
@@ -138,12 +160,14 @@ struct AsyncPieces {
     iterator: Arc<Py<PyAny>>,
     source: Arc<EventLoop>,
     begun: bool,
+    kind: Arc<Kind>,
     keep_alive: Option<KeepAlive>,
     context: Option<Arc<RequestContext>>,
 }
 
 /// Where the next piece of an asynchronous iterator arrives.
 pub(crate) struct Slot {
+    pub(crate) kind: Arc<Kind>,
     arrived: Mutex<(Option<Pull>, Option<Waker>)>,
     pub(crate) is_first: bool,
     pub(crate) context: Option<Arc<RequestContext>>,
@@ -167,7 +191,12 @@ impl Slot {
 impl BodyStream for AsyncPieces {
     fn pull(&mut self) -> Pull {
         let is_first = !std::mem::replace(&mut self.begun, true);
-        let slot = Arc::new(Slot { arrived: Mutex::default(), is_first, context: self.context.clone() });
+        let slot = Arc::new(Slot {
+            kind: Arc::clone(&self.kind),
+            arrived: Mutex::default(),
+            is_first,
+            context: self.context.clone(),
+        });
         self.source.next(Arc::clone(&self.iterator), Arc::clone(&slot));
         Pull::Later(Box::pin(poll_fn(move |context| {
             let mut slot = lock(&slot.arrived);
@@ -191,6 +220,10 @@ impl BodyStream for AsyncPieces {
 
     fn accompany(&mut self, attachment: Arc<dyn Any + Send + Sync>) {
         self.context = attachment.downcast().ok();
+    }
+
+    fn media_type(&self) -> Option<&'static str> {
+        self.kind.media_type()
     }
 }
 

@@ -212,6 +212,10 @@ impl BodyStream for FromExecutor {
         self.keep_alive
     }
 
+    fn media_type(&self) -> Option<&'static str> {
+        self.asked.lock().as_ref().and_then(|stream| stream.media_type())
+    }
+
     fn has_begun(&self) -> bool {
         true
     }

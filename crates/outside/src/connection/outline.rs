@@ -14,6 +14,8 @@ pub(super) struct Outline {
     pub(super) sends_content: bool,
 }
 
+const OCTETS: &str = "application/octet-stream";
+
 /// The outline of an answer with this status, these fields, and a body, or a file in its place.
 #[inline]
 pub(super) fn outline(
@@ -47,7 +49,8 @@ pub(super) fn outline(
         // A file brings its own.
         Body::Empty | Body::File(_) => None,
         Body::Bytes(bytes) if bytes.is_empty() => None,
-        _ => Some("application/octet-stream"),
+        Body::Bytes(_) => Some(OCTETS),
+        Body::Stream(stream) => Some(stream.media_type().unwrap_or(OCTETS)),
     };
     Outline { length, content_type, sends_content: !is_head && !bodiless }
 }

@@ -74,6 +74,11 @@ pub trait BodyStream: Send {
         None
     }
 
+    /// The media type that its pieces show, once the first has been made; asked for an answer whose handler has set none.
+    fn media_type(&self) -> Option<&'static str> {
+        None
+    }
+
     /// Bytes of a piece that is there already and whose memory is not counted.
     #[doc(hidden)]
     fn uncounted(&self) -> usize {
@@ -120,6 +125,10 @@ impl BodyStream for Begun {
     fn is_elsewhere(&self) -> bool {
         // What is there already is had at once.
         self.first.is_some() || self.stream.is_elsewhere()
+    }
+
+    fn media_type(&self) -> Option<&'static str> {
+        self.stream.media_type()
     }
 
     fn is_counted(&self) -> bool {

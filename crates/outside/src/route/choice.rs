@@ -104,8 +104,7 @@ fn choose_of_both<'r>(tree: &'r Tree<Handler>, plain: Option<&'r Route>, request
 
 /// Refuses a pattern at which these files would never be found.
 fn check_files(files: &Files, pattern: &str, methods: &[&str]) -> Result<(), Error> {
-    let answers = |method: &&str| ["GET", "HEAD"].iter().any(|other| other.eq_ignore_ascii_case(method));
-    if !methods.iter().any(answers) {
+    if !methods.iter().any(|method| matches!(*method, "GET" | "HEAD")) {
         let text = format!("files are answered to GET and HEAD, not to {}: {pattern:?}", methods.join(", "));
         return Err(Error::new(text));
     }
@@ -189,7 +188,7 @@ mod tests {
             assert!(text.contains(says), "{text}");
         }
         for (pattern, methods, handler) in [
-            ("/files/<path:name>", &["get"][..], folder()),
+            ("/files/<path:name>", &["GET"][..], folder()),
             ("/flat/{name}", &["HEAD"], folder()),
             ("/a", &["GET", "POST"], file()),
             ("/a/{id}/b", &["GET"], file()),
