@@ -58,6 +58,8 @@ def configure(server: Any, typed: dict[str, Any]) -> dict[str, str]:
             found.pop("port", None)
     if typed["port"] is not None:
         found["port"] = typed["port"]
+    if typed["allowed_hosts"]:
+        found["allowed_hosts"] = typed["allowed_hosts"]
     if typed["access_log"] is not None:
         found["access_log"] = typed["access_log"]
     if typed["workers"] is not None:

@@ -26,6 +26,8 @@ pub(crate) struct Order {
     pub(crate) place: Place,
     pub(crate) log: AccessLog,
     pub(crate) tls: Option<CertificateFiles>,
+    /// The hosts that it has, as they were typed.
+    pub(crate) allowed_hosts: Vec<String>,
 }
 
 #[derive(Debug, PartialEq)]
@@ -64,6 +66,7 @@ const COMMANDS: &[&str] = &["redirect", "run", "routes", "cert"];
 const OPTIONS: &[&str] = &[
     "--host",
     "--port",
+    "--allowed-host",
     "--certfile",
     "--keyfile",
     "--listing",
@@ -82,6 +85,7 @@ const OPTIONS: &[&str] = &[
 pub(crate) fn read(arguments: impl IntoIterator<Item = OsString>) -> Result<Task, String> {
     let mut parser = Parser::from_iter(arguments);
     let (mut words, mut host, mut port, mut log) = (Vec::new(), None, None, None);
+    let mut allowed_hosts = Vec::new();
     let mut folder = FolderOrder::default();
     let mut options = ProgramOptions::default();
     let (mut certfile, mut keyfile) = (None, None);
@@ -91,6 +95,7 @@ pub(crate) fn read(arguments: impl IntoIterator<Item = OsString>) -> Result<Task
             Arg::Short('V') | Arg::Long("version") => return Ok(Task::Version),
             Arg::Long("host") => host = Some(text(&mut parser)?),
             Arg::Short('p') | Arg::Long("port") => port = Some(port_of(&text(&mut parser)?)?),
+            Arg::Long("allowed-host") => allowed_hosts.push(text(&mut parser)?),
             Arg::Long("certfile") => certfile = Some(PathBuf::from(parser.value().map_err(said)?)),
             Arg::Long("keyfile") => keyfile = Some(PathBuf::from(parser.value().map_err(said)?)),
             Arg::Short('l') | Arg::Long("listing") => folder.listing = true,
@@ -109,7 +114,7 @@ pub(crate) fn read(arguments: impl IntoIterator<Item = OsString>) -> Result<Task
         }
     }
     if words.first().is_some_and(|word| word == "cert") {
-        if folder != FolderOrder::default() || certfile.is_some() || keyfile.is_some() {
+        if folder != FolderOrder::default() || certfile.is_some() || keyfile.is_some() || !allowed_hosts.is_empty() {
             return Err("cert takes names only; the options are for servers".to_owned());
         }
         return Ok(Task::Certificate(certificate_names(words)?));
@@ -129,7 +134,7 @@ pub(crate) fn read(arguments: impl IntoIterator<Item = OsString>) -> Result<Task
             return Err("run and routes take no options that are for folders".to_owned());
         }
         let (target, log) = (target(action, words)?, log.map(|(_, text)| text));
-        return Ok(Task::Program(Program { action, target, host, port, tls, log, options }));
+        return Ok(Task::Program(Program { action, target, host, port, allowed_hosts, tls, log, options }));
     }
     if options != ProgramOptions::default() {
         if let Some((first, near)) = words.first().and_then(|first| Some((first, nearest_command(first)?))) {
@@ -151,7 +156,7 @@ pub(crate) fn read(arguments: impl IntoIterator<Item = OsString>) -> Result<Task
             What::Folder(folder)
         }
     };
-    Ok(Task::Serve(Order { what, place, log, tls }))
+    Ok(Task::Serve(Order { what, place, log, tls, allowed_hosts }))
 }
 
 fn place(host: String, port: Option<u16>) -> Result<Place, String> {
@@ -167,7 +172,7 @@ fn place(host: String, port: Option<u16>) -> Result<Place, String> {
 fn destination(mut words: Vec<OsString>, folder: &FolderOrder) -> Result<String, String> {
     if *folder != FolderOrder::default() {
         return Err(
-            "redirect takes --host, --port, --certfile, --keyfile and --log only; the other options are for folders"
+            "redirect takes --host, --port, --allowed-host, --certfile, --keyfile and --log only; the other options are for folders"
                 .into(),
         );
     }
@@ -274,7 +279,7 @@ mod tests {
     fn nothing_typed_is_this_folder_for_this_machine() {
         let what = What::Folder(FolderOrder { path: ".".into(), ..FolderOrder::default() });
         let place = Place::Tcp { host: "127.0.0.1".into(), port: 8080 };
-        assert_eq!(order(""), Order { what, place, log: AccessLog::Auto, tls: None });
+        assert_eq!(order(""), Order { what, place, log: AccessLog::Auto, tls: None, allowed_hosts: Vec::new() });
     }
 
     #[test]
@@ -303,6 +308,7 @@ mod tests {
         assert_eq!(order("--host unix:a.sock").place, Place::Unix("unix:a.sock".into()));
         assert_eq!(order("--host ::1 -p 0").place, Place::Tcp { host: "::1".into(), port: 0 });
         assert_eq!(order("--log json").log, AccessLog::Json);
+        assert_eq!(order("--allowed-host a.example --allowed-host=*.b").allowed_hosts, ["a.example", "*.b"]);
         assert_eq!(order("redirect https://example.com").what, What::Redirect("https://example.com".into()));
         let files =
             |certfile: &str, keyfile: &str| CertificateFiles { certfile: certfile.into(), keyfile: keyfile.into() };
@@ -324,6 +330,7 @@ mod tests {
             target: "app:server".into(),
             host: None,
             port: None,
+            allowed_hosts: Vec::new(),
             tls: None,
             log: None,
             options: ProgramOptions::default(),
@@ -361,7 +368,7 @@ mod tests {
             ("a b", &["one argument too many", "\"b\""]),
             ("redirect", &["lacks its URL", "./redirect"]),
             ("redirect https://a https://b", &["one argument too many"]),
-            ("redirect https://a --listing", &["--host, --port, --certfile, --keyfile and --log only"]),
+            ("redirect https://a --listing", &["--host, --port, --allowed-host, --certfile, --keyfile and --log only"]),
             ("--keyfile a.key", &["--keyfile needs --certfile"]),
             ("cert localhost --listing", &["cert takes names only"]),
             ("cert", &["cert lacks its names", "./cert"]),

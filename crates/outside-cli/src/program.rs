@@ -19,6 +19,8 @@ pub struct Program {
     pub host: Option<String>,
     /// The port.
     pub port: Option<u16>,
+    /// The names of its hosts; empty: not said.
+    pub allowed_hosts: Vec<String>,
     /// Certificate and key: TLS is spoken.
     pub tls: Option<CertificateFiles>,
     /// The form of the access log.

@@ -1,9 +1,10 @@
 //! What it means: an order to a server that is ready to run, and what to say about it.
 
 use std::io::ErrorKind::{AddrInUse, AddrNotAvailable, NotADirectory, NotFound, PermissionDenied};
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
-use outside::{Address, BindError, Error, Folder, OutsideHttp, OutsideHttpRedirect};
+use outside::{Address, BindError, Error, Folder, HostPattern, OutsideHttp, OutsideHttpRedirect};
 
 use crate::arguments::{FolderOrder, Order, Place, What, nearest_command};
 use crate::{NOT_STARTED, USAGE};
@@ -20,6 +21,9 @@ pub(crate) enum Subject {
 /// Makes the server; nothing is bound yet.
 pub(crate) fn make(order: &Order) -> Result<(OutsideHttp, Subject), Fault> {
     let addresses = resolved(&order.place)?;
+    let is_loopback =
+        |address: &Address| matches!(address, Address::Tcp(address) if address.ip().to_canonical().is_loopback());
+    let allowed_hosts = order.allowed_hosts(addresses.iter().all(is_loopback))?;
     let (mut server, subject) = match &order.what {
         What::Folder(folder) => folder_server(addresses, folder)?,
         What::Redirect(url) => {
@@ -28,6 +32,8 @@ pub(crate) fn make(order: &Order) -> Result<(OutsideHttp, Subject), Fault> {
         }
     };
     server.config.access_log = order.log;
+    server.config.loopback_hosts_only = true;
+    server.config.allowed_hosts = allowed_hosts;
     if let Some(files) = &order.tls {
         server.config.ssl_enabled = true;
         server.config.ssl_certfile.clone_from(&files.certfile);
@@ -68,6 +74,28 @@ fn command_meant(path: &Path) -> String {
         (None, Some(text)) if text.contains(':') => format!("; a program's server is run by outside run {text}"),
         _ => String::new(),
     }
+}
+
+impl Order {
+    /// The hosts that were named: by an option, or as the place to listen at where only this machine connects, and then beside its
+    /// own names.
+    fn allowed_hosts(&self, is_local: bool) -> Result<Vec<HostPattern>, Fault> {
+        let parsed =
+            |name: &str| name.parse::<HostPattern>().map_err(|error| (USAGE, format!("--allowed-host: {error}")));
+        if !self.allowed_hosts.is_empty() {
+            return self.allowed_hosts.iter().map(|name| parsed(name)).collect();
+        }
+        match &self.place {
+            Place::Tcp { host, .. } if is_local && host != "localhost" && is_name(host) => {
+                [host, "localhost", "*.localhost", "127.0.0.1", "::1"].into_iter().map(parsed).collect()
+            }
+            _ => Ok(Vec::new()),
+        }
+    }
+}
+
+fn is_name(host: &str) -> bool {
+    !host.starts_with('[') && host.parse::<IpAddr>().is_err()
 }
 
 /// What surprises whoever opens the address.

@@ -134,8 +134,8 @@ impl TestClient {
             let Some((name, value)) = pair.split_once('=') else { continue };
             let attribute = |wanted: &str| {
                 let pairs = attributes.split(';').filter_map(|attribute| attribute.split_once('='));
-                let named = pairs.filter(|(name, _)| name.trim().eq_ignore_ascii_case(wanted));
-                named.last().map(|(_, value)| value.trim().trim_start_matches('.').to_ascii_lowercase())
+                let mut named = pairs.filter(|(name, _)| name.trim().eq_ignore_ascii_case(wanted));
+                named.next_back().map(|(_, value)| value.trim().trim_start_matches('.').to_ascii_lowercase())
             };
             // A host sets nothing for others (RFC 6265 section 5.3).
             if attribute("domain").is_some_and(|domain| !matches!(&*domain, "" | "localhost")) {

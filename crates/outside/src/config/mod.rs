@@ -78,6 +78,10 @@ pub struct Config {
     pub ssl_certificates: Vec<CertificateFiles>,
     pub tls_handshake_timeout: Duration,
     pub debug: bool,
+    /// Whether a server that only this machine reaches is this machine's alone: as long as `allowed_hosts` names none, requests
+    /// for other hosts than loopback ones get 421, as they do with `debug`. So no page whose name was made to lead here reads
+    /// what it serves. Not a key: the command sets it.
+    pub loopback_hosts_only: bool,
 }
 
 /// A certificate with its chain, and its key: PEM files.
@@ -208,6 +212,7 @@ impl Default for Config {
             hsts: None,
             https_redirect: None,
             debug: false,
+            loopback_hosts_only: false,
         };
         for key in KEYS {
             (key.apply)(&mut config, &key.default);

@@ -6,7 +6,7 @@
 use std::collections::HashSet;
 use std::fmt;
 use std::io::Write as _;
-use std::net::Ipv6Addr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::str::FromStr;
 
 use crate::error::Error;
@@ -141,6 +141,17 @@ impl HostName {
     }
 }
 
+/// Whether the host of this authority is this machine by its name or address (RFC 6761 section 6.3): `localhost`, what is below it,
+/// 127.0.0.0/8, `::1`. Other spellings of an address are none: clients that know them send the usual one.
+pub(crate) fn is_loopback(authority: &str) -> bool {
+    let Some(host) = HostName::of(authority) else { return false };
+    let name = host.as_str();
+    match name.parse::<IpAddr>() {
+        Ok(address) => address.to_canonical().is_loopback(),
+        Err(_) => name == "localhost" || name.ends_with(".localhost"),
+    }
+}
+
 /// Many patterns, in which a name is found without looking at each. Keyed by SipHash: clients choose the names.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct HostSet {
@@ -219,6 +230,50 @@ mod tests {
             }
         }
         assert!(!HostSet::default().contains("example.com"));
+    }
+
+    #[test]
+    fn this_machine() {
+        for host in [
+            "localhost",
+            "LOCALHOST.:8080",
+            "app.localhost",
+            "127.0.0.1:80",
+            "127.255.255.254",
+            "[::1]",
+            "[::1]:8080",
+            "[0:0:0:0:0:0:0:1]",
+            "[::ffff:127.0.0.1]:1",
+            "[::FFFF:7f00:1]",
+        ] {
+            assert!(is_loopback(host), "{host}");
+        }
+        for host in [
+            "",
+            ":80",
+            "rebound.example",
+            "localhost.example",
+            "notlocalhost",
+            "127.0.0.1.example",
+            "127.0.0.1..",
+            "127.1",
+            "2130706433",
+            "0x7f.0.0.1",
+            "0177.0.0.1",
+            "0.0.0.0",
+            "[::]",
+            "[::2]",
+            "[::1",
+            "::1",
+            "[::1%25lo]",
+            "[::ffff:128.0.0.1]",
+            "[::127.0.0.1]",
+            "192.168.0.1",
+            "localhost:x",
+            "user@localhost",
+        ] {
+            assert!(!is_loopback(host), "{host}");
+        }
     }
 
     #[test]

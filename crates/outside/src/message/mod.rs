@@ -33,7 +33,7 @@ pub(crate) use forwarded::{Forwarded, NO_ADDRESS};
 pub(crate) use headers::Field;
 pub use headers::Headers;
 pub use host::HostPattern;
-pub(crate) use host::{HostKind, HostName, HostSet};
+pub(crate) use host::{HostKind, HostName, HostSet, is_loopback};
 pub use json_text::json_text;
 pub use name::Known;
 pub(crate) use name::{is_token, is_token_byte, is_value_byte};

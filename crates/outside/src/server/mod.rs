@@ -9,6 +9,7 @@ mod listen;
 mod reactors;
 
 use std::io;
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -187,7 +188,11 @@ impl Running {
         let secure =
             endpoints.iter().filter(|endpoint| endpoint.is_secure).find_map(|found| found.address.socket_addr());
         let to_https = secure.map(|address| ToHttps::new(config, address.port(), tls.clone()));
+        let is_loopback = |address: SocketAddr| address.ip().to_canonical().is_loopback();
+        let is_local = !endpoints.is_empty()
+            && endpoints.iter().all(|endpoint| endpoint.address.socket_addr().is_some_and(is_loopback));
         let front = Front::of(config).with_https(to_https);
+        let front = if is_local { front.on_loopback(config) } else { front };
         let log = Log::new(config.access_log, sink);
         // Before anything is bounded by it.
         descriptors::raise_limit();

@@ -7,7 +7,7 @@ use std::net::{IpAddr, SocketAddr};
 use super::ToHttps;
 use crate::config::{Config, ProxyField};
 use crate::error::Refusal;
-use crate::message::{HostSet, NO_ADDRESS, Request, Response, TrustedProxy};
+use crate::message::{HostSet, NO_ADDRESS, Request, Response, TrustedProxy, is_loopback};
 use crate::protocol::forwarded;
 
 /// The settings of the front door.
@@ -25,6 +25,8 @@ pub(crate) struct Front {
     /// The value of Strict-Transport-Security.
     hsts: Option<Box<str>>,
     to_https: Option<ToHttps>,
+    /// Without names: loopback ones alone.
+    is_of_loopback: bool,
 }
 
 impl Front {
@@ -37,6 +39,7 @@ impl Front {
             fields: config.proxy_fields.clone(),
             health_route: config.health_route.as_deref().map(Into::into),
             to_https: None,
+            is_of_loopback: false,
             hsts: config.hsts.map(|time| format!("max-age={}", time.as_secs()).into()),
         }
     }
@@ -44,6 +47,14 @@ impl Front {
     /// The same with a way to TLS for those who come by a listener of that kind.
     pub(crate) fn with_https(self, to_https: Option<ToHttps>) -> Self {
         Self { to_https, ..self }
+    }
+
+    /// The same for a server that only this machine reaches: in debug mode, or if the configuration says so, it has no hosts but
+    /// loopback ones until others are named. A page of another origin whose name leads here for a moment (DNS rebinding) asks for
+    /// that name.
+    pub(crate) fn on_loopback(self, config: &Config) -> Self {
+        let is_of_loopback = self.hosts.is_none() && (config.debug || config.loopback_hosts_only);
+        Self { is_of_loopback, is_open: self.is_open && !is_of_loopback, ..self }
     }
 
     /// Where those are sent who are to come by TLS.
@@ -79,10 +90,12 @@ impl Front {
             let forwarded = forwarded::resolve(&request.headers, request.address, &self.fields, is_trusted)?;
             request.forwarded = forwarded.map(Box::new);
         }
-        match &self.hosts {
-            Some(hosts) if !hosts.contains(request.host()) && !self.is_health(request) => Err(MISDIRECTED),
-            _ => Ok(()),
-        }
+        let is_ours = match &self.hosts {
+            Some(hosts) => hosts.contains(request.host()),
+            // No browser leaves the host out, as HTTP/1.0 allows.
+            None => !self.is_of_loopback || request.host().is_empty() || is_loopback(request.host()),
+        };
+        if is_ours || self.is_health(request) { Ok(()) } else { Err(MISDIRECTED) }
     }
 
     fn trusts_peer(&self, request: &Request) -> bool {
@@ -168,6 +181,41 @@ mod tests {
             );
         }
         assert_eq!(received(&front, "127.0.0.1:1", "/", &[]).err(), Some(421));
+    }
+
+    #[test]
+    fn on_loopback_other_hosts_have_to_be_named() {
+        let debug = ("debug", Value::Bool(true));
+        let local = |values: &[(&'static str, Value)]| {
+            let config = Config::from_values(values.iter().map(|(name, value)| (*name, value.clone()))).unwrap();
+            (Front::of(&config).on_loopback(&config), Front::of(&config))
+        };
+        let named = ("allowed_hosts", list(&["dev.example"]));
+        let proxies = ("trusted_proxies", list(&["127.0.0.1"]));
+        for (values, host, forwarded, is_ours) in [
+            (vec![debug.clone()], "127.0.0.1:8080", "", true),
+            (vec![debug.clone()], "rebound.example", "", false),
+            (vec![debug.clone()], "localhost", "rebound.example", true),
+            (vec![debug.clone(), named.clone()], "dev.example", "", true),
+            (vec![debug.clone(), named.clone()], "localhost", "", false),
+            (vec![debug.clone(), ("allowed_hosts", list(&["*"]))], "rebound.example", "", true),
+            (vec![debug.clone(), proxies.clone()], "localhost", "rebound.example", false),
+            (vec![debug.clone(), proxies], "rebound.example", "localhost", true),
+            (Vec::new(), "rebound.example", "", true),
+        ] {
+            let (guarded, elsewhere) = local(&values);
+            let fields: &[(&str, &str)] =
+                &[("Host", host), ("X-Forwarded-Host", forwarded)][..if forwarded.is_empty() { 1 } else { 2 }];
+            assert_eq!(received(&guarded, "127.0.0.1:1", "/", fields).is_ok(), is_ours, "{host} {forwarded}");
+            if values.len() == 1 {
+                assert!(received(&elsewhere, "127.0.0.1:1", "/", fields).is_ok(), "an address that others reach");
+            }
+        }
+        let command = Config { loopback_hosts_only: true, ..Config::default() };
+        let front = Front::of(&command).on_loopback(&command);
+        assert_eq!(received(&front, "127.0.0.1:1", "/", &[("Host", "rebound.example")]).err(), Some(421));
+        assert!(received(&front, "127.0.0.1:1", "/", &[("Host", "[::1]:80")]).is_ok());
+        assert!(received(&front, "127.0.0.1:1", "/", &[]).is_ok(), "HTTP/1.0 has no Host");
     }
 
     #[test]
