@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import struct
+import sys
 from pathlib import Path
+from urllib.parse import urlencode
 
 import pytest
-from outside import OutsideHTTP, Request, Response
+from outside import OutsideHTTP, Request, Response, _debug_token
 
-from harness import HERE
+from harness import HERE, Running, Script, wait_until
 from test_chat import Tab, devtools
 from test_file_clients import PICTURES, chromium, needs_chromium
+from test_lifecycle import refused
+from wire import fetch
 
 BROWSER = {"Accept": "text/html,application/xhtml+xml"}
 PLAIN = "500 Internal Server Error\n"
@@ -115,6 +121,12 @@ def test_who_is_no_browser_gets_the_traceback_as_text():
         ({}, {"Host": "rebound.example"}),
         ({}, {"Host": "127.0.0.1.example"}),
         ({}, {"Host": "192.0.2.7"}),
+        ({}, {"Sec-Fetch-Site": "cross-site"}),
+        ({}, {"Sec-Fetch-Site": "same-site"}),
+        ({}, {"Sec-Fetch-Site": ""}),
+        ({}, {"Origin": "http://localhost:3000"}),
+        ({}, {"Origin": "https://localhost"}),
+        ({}, {"Origin": "null"}),
     ],
 )
 def test_anybody_else_gets_a_plain_500(options: dict, headers: dict):
@@ -149,12 +161,137 @@ def test_it_is_refused_where_others_can_connect(host: object):
         server.run()
 
 
+@pytest.mark.parametrize("headers", [{"Sec-Fetch-Site": "same-origin"}, {"Sec-Fetch-Site": "none"}, {"Origin": "http://localhost"}])
+def test_pages_of_the_same_origin_may_see_it(headers: dict[str, str]):
+    assert "Traceback" in make_server().test_client().get("/pay", headers=headers).text
+
+
+@pytest.mark.parametrize("cors", ["*", {"origins": ["http://app.example"], "credentials": True, "expose": ["X-A"]}])
+def test_pages_of_other_origins_may_not_read_it(cors: object):
+    """Whoever has given them leave: the configuration, a path, a function, the answer of a handler before it."""
+    server = make_server()
+    server.config["cors"] = cors
+    server.set_cors("/later", "*")  # type: ignore[arg-type]
+    server.set_route("/plain", lambda request: "ok")
+
+    @server.after_request
+    def allow(request: Request, response: Response) -> None:
+        if request.path == "/pay":
+            response.headers["access-control-allow-origin"] = "*"
+            response.headers["Timing-Allow-Origin"] = "*"
+
+    client = server.test_client()
+    for path in ("/pay", "/later"):
+        for headers in ({}, BROWSER):
+            answer = client.get(path, headers=headers)
+            assert "nobody can pay" in answer.text
+            assert [name for name in answer.headers if name.lower().startswith(("access-control", "timing"))] == []
+    assert client.get("/plain", headers={"Origin": "http://app.example"}).headers["Access-Control-Allow-Origin"] in ("*", "http://app.example")
+    foreign = client.get("/later", headers={"Origin": "http://app.example", "Sec-Fetch-Site": "cross-site"})
+    assert (foreign.text, foreign.headers.get("Access-Control-Allow-Origin")) == (PLAIN, "*")
+
+
+class TestToken:
+    """A server that is connected to: what a proxy in front hands on looks as if it came from this machine."""
+
+    @pytest.fixture
+    def running(self, serve):
+        return serve({"/pay": pay, "/later": pay_later}, debug=True)
+
+    def cookie(self, running) -> dict[str, str]:
+        answer = running.fetch(f"{_debug_token.PATH}?token={_debug_token.token()}")
+        assert (answer.status, answer.header("Location")) == (303, "/")
+        name, *attributes = answer.header("Set-Cookie").split("; ")
+        assert sorted(attributes) == ["HttpOnly", "Path=/", "SameSite=Strict"]
+        assert name.startswith("outside-debug")
+        return {"Cookie": name}
+
+    @pytest.mark.parametrize("path", ["/pay", "/later"])
+    def test_without_it_nothing_is_shown(self, running, path: str):
+        for cookie in ({}, {"Cookie": "outside-debug=guess"}, {"Cookie": "outside-debug="}, {"Cookie": "outside-debug=\xff"}):
+            assert running.fetch(path, headers=cookie).text == PLAIN
+            page = running.fetch(path, headers={**BROWSER, **cookie})
+            assert (page.status, "500 Internal Server Error" in page.text, "action=\"/.outside/debug\"" in page.text) == (500, True, True)
+            assert not any(part in page.text for part in ("nobody can pay", "Traceback", "test_debug_page", _debug_token.token()))
+        cookie = self.cookie(running)
+        assert "nobody can pay" in running.fetch(path, headers={**BROWSER, **cookie}).text
+        assert running.fetch(path, headers=cookie).text.startswith("Traceback")
+        for headers in ({"X-Forwarded-For": "192.0.2.1"}, {"Sec-Fetch-Site": "cross-site"}):
+            assert running.fetch(path, headers={**cookie, **headers}).text == PLAIN
+
+    def test_the_error_handler_of_the_program_answers_others(self, running):
+        running.server.set_errorhandler(500, lambda request, message=None: Response(500, content="sorry"))
+        assert running.fetch("/pay").text == "sorry"
+
+    def test_the_form(self, running):
+        ask = lambda **fields: running.fetch(  # noqa: E731
+            _debug_token.PATH, "POST", body=urlencode(fields).encode(), headers={"Content-Type": "application/x-www-form-urlencoded"}
+        )
+        for wrong in ({}, {"token": ""}, {"token": "x" * 36}, {"token": _debug_token.token()[:-1]}, {"token": "é"}):
+            answer = ask(**wrong)
+            assert (answer.status, answer.header("Set-Cookie")) == (403, None)
+        assert "That is not the token" in answer.text
+        for to, location in [
+            ("/pay?order=7", "/pay?order=7"), ("/a%20b", "/a%20b"), ("", "/"), ("//evil.example", "/"), ("/\\evil.example", "/"),
+            ("https://evil.example", "/"), ("/a\r\nSet-Cookie: x=1", "/"), ("javascript:alert(1)", "/"),
+        ]:  # fmt: skip
+            answer = ask(token=_debug_token.token(), to=to)
+            assert (answer.status, answer.header("Location")) == (303, location)
+        page = running.fetch("/pay?order=%22%3E%3Cscript%3E", headers=BROWSER).text
+        assert 'name=to value="/pay?order=%22%3E%3Cscript%3E"' in page
+
+    def test_functions_around_handlers_are_not_in_its_way(self, serve):
+        server = make_server()
+        server.before_request(lambda request: (401, "sign in"))
+        running = Running(server)
+        try:
+            assert running.fetch("/pay").status == 401
+            self.cookie(running)
+        finally:
+            running.stop()
+
+    def test_it_is_printed_where_it_is_needed(self, tmp_path: Path):
+        """Once, for all processes and those that come after them."""
+        (tmp_path / "app.py").write_text(
+            "import logging, os, sys\nfrom outside import OutsideHTTP\nserver = OutsideHTTP(('127.0.0.1', 0))\n"
+            "logging.basicConfig(stream=sys.stdout)\nserver.config.update(access_log='off', drain_idle=0)\n"
+            "server.set_route('/', lambda request: 1 / 0)\nserver.set_route('/parent', lambda request: str(os.getppid()))\nserver.set_route('/env', lambda request: str(dict(os.environ)))\n"
+        )
+        command = [sys.executable, "-m", "outside", "run", "app:server", "--debug", "--workers", "2"]
+        script = Script(program=command, folder=tmp_path)
+        line = script.read_line()
+        token = line.rpartition("token=")[2].strip()
+        assert len(token) == 36
+        assert line.startswith(f"Pages about exceptions are for a browser that has opened http://127.0.0.1:{script.address[1]}/.outside/debug?token=")
+        cookie = {"Cookie": f"outside-debug-{script.address[1]}={token}"}
+        headers = {**cookie, "Host": f"127.0.0.1:{script.address[1]}"}
+        assert all("ZeroDivisionError" in fetch(script.address, "/", headers=headers).text for _ in range(10))
+        assert fetch(script.address, "/").text == PLAIN
+        assert token not in fetch(script.address, "/env").text
+        script.process.send_signal(signal.SIGHUP)
+        while "outside is serving on" not in script.read_line():
+            pass
+        wait_until(lambda: script.process.poll() is not None, "the end of the first generation")
+        assert "ZeroDivisionError" in fetch(script.address, "/", headers=headers).text
+        os.kill(int(fetch(script.address, "/parent").text), signal.SIGTERM)
+        wait_until(lambda: refused(script.address), "the end")
+
+    def test_without_debug_there_is_no_such_path(self, serve):
+        running = serve({"/pay": pay})
+        assert running.fetch(_debug_token.PATH).status == 404
+        assert running.fetch("/pay", headers=BROWSER).text.count("token") == 0
+
+
 @needs_chromium
 def test_in_a_browser(serve, tmp_path: Path):
     running = serve({"/pay": pay}, debug=True)
-    url = "http://127.0.0.1:{}/pay?order=7".format(running.address[1])
+    url = "http://127.0.0.1:{}/.outside/debug?token={}".format(running.address[1], _debug_token.token())
     with chromium("--remote-debugging-port=0", "about:blank") as process:
         tab = Tab(devtools(process), url)
+        # It goes on to /, where nothing is, without the token in its address.
+        tab.wait_for_text("h1", "404")
+        assert tab.evaluate("location.pathname + location.search + document.cookie") == "/"
+        tab.evaluate("location.href = '/pay?order=7'")
         tab.wait_for_text("h1", "ValueError: nobody can pay for <Basket of 3> <script>alert(1)</script>")
         assert any(text.startswith(str((HERE / "test_debug_page.py").name)) or "test_debug_page.py:" in text for text in tab.texts("summary"))
         marked = tab.texts("li.here")

@@ -261,6 +261,7 @@ class Reloading(Script):
 
     def __init__(self, folder: Path, *arguments: str) -> None:
         super().__init__("run", *arguments, "--reload", program=OUTSIDE, folder=folder)
+        self.token = self.read_line().rpartition("token=")[2].strip() if "--debug" in arguments else ""
         self.said = ""
         self.reader = threading.Thread(target=self._read, daemon=True)
         self.reader.start()
@@ -271,7 +272,7 @@ class Reloading(Script):
 
     def get(self, path: str = "/hello") -> tuple[int, str]:
         connection = http.client.HTTPConnection(*self.address, timeout=DEADLINE)
-        connection.request("GET", path)
+        connection.request("GET", path, headers={"Cookie": f"outside-debug-{self.address[1]}={self.token}"})
         answer = connection.getresponse()
         return answer.status, answer.read().decode()
 

@@ -78,6 +78,11 @@ def configure(server: Any, typed: dict[str, Any]) -> dict[str, str]:
     return names
 
 
+def is_debug(typed: dict[str, Any]) -> bool:
+    """Is debug mode asked for by the command line or the environment?"""
+    return bool(typed["debug"] or settings_of(os.environ, {"debug": False})[0].get("debug") is True)
+
+
 def place(own: Any, host: Any, port: Any, name: str) -> Any:
     """The address, where some of it is given anew; without an address of the program's own, that of all examples. `name` is that of
     the variable that gives the port."""

@@ -1,7 +1,8 @@
 """The page about an exception while `config["debug"]` is on: traceback, source lines and variables, for this machine's own user.
 
-Only a client of this machine gets it, and only when it asked for this machine by name: a page of another origin whose name leads here
-for a moment (DNS rebinding) does not, nor does what a proxy hands on. Everything that is shown is escaped; nothing on it runs.
+Only a client of this machine gets it that has shown the token of `_debug_token.py`, and only when it asked for this machine by name: a
+page of another origin does not, whether its name leads here for a moment (DNS rebinding) or not, nor does what a proxy hands on.
+Everything that is shown is escaped; nothing on it runs.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from html import escape
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, Any
+
+from . import _debug_token
 
 if TYPE_CHECKING:
     from ._outside import Request, Response
@@ -34,25 +37,37 @@ _OURS = {os.path.dirname(__file__), os.path.dirname(importlib.__file__)}
 _HEADERS = {
     "Cache-Control": "no-store",
     "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    # For this origin alone: so the engine adds no permission for others (`config["cors"]`), and takes away what a function has added.
+    "Cross-Origin-Resource-Policy": "same-origin",
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
 }
 
 
-def page(request: Request, error: BaseException) -> Response | None:
-    """The answer to a request whose handler raised this; `None` if its client is not to see it."""
+def page(request: Request, error: BaseException, asks: bool = True) -> Response | None:
+    """The answer to a request whose handler raised this; `None` if its client is not to see it. `asks` for the token, unless the client
+    is one for tests, with which nothing lies in between."""
     from ._outside import Response
 
     if not is_ours(request):
         return None
-    if "text/html" in request.headers.get("Accept", ""):
+    is_browser = "text/html" in request.headers.get("Accept", "")
+    if asks and not _debug_token.is_shown(request):
+        return Response(500, *_debug_token.locked(request)) if is_browser else None
+    if is_browser:
         return Response(500, {"Content-Type": "text/html; charset=utf-8", **_HEADERS}, html(error, request))
     return Response(500, {"Content-Type": "text/plain; charset=utf-8", **_HEADERS}, text(error))
 
 
 def is_ours(request: Request) -> bool:
-    """Does the request come from this machine, with nobody in between?"""
-    if not _is_loopback(request.address[0]) or any(name in request.headers for name in _FORWARDED):
+    """Does the request come from this machine, with nobody in between, and from no page of another origin?"""
+    headers = request.headers
+    if not _is_loopback(request.address[0]) or any(name in headers for name in _FORWARDED):
+        return False
+    if headers.get("Sec-Fetch-Site", "none") not in ("same-origin", "none"):
+        return False
+    # What browsers say that are too old for the field above.
+    if headers.get("Origin", f"{request.scheme}://{request.host}") != f"{request.scheme}://{request.host}":
         return False
     name = re.sub(r":\d+$", "", request.host).strip("[]").lower().rstrip(".")
     return name == "localhost" or name.endswith(".localhost") or _is_loopback(name)
@@ -243,6 +258,6 @@ footer{{margin-top:2rem;opacity:.65;font-size:.85rem}}
 </style>
 <header><p>{asked}</p><h1>{title}</h1></header>
 {body}
-<footer>Shown because <code>config["debug"]</code> is on, and to this machine only. Elsewhere this is a plain 500.</footer>
+<footer>Shown because <code>config["debug"]</code> is on, to this machine only, and to who has the token. Elsewhere this is a plain 500.</footer>
 </html>
 """

@@ -15,7 +15,7 @@ import time
 from collections.abc import Iterable, Iterator
 from typing import NoReturn
 
-from . import _first_process
+from . import _debug_token, _first_process
 from ._fork import described, exit_status, fork
 
 # Seconds for a new generation to serve, and then for ending it if it does not.
@@ -30,7 +30,12 @@ _DIRECTORY = os.getcwd()
 _ENVIRONMENT = dict(os.environ)
 # What the next generation has to know of each listener: a JSON list.
 LISTENERS = "OUTSIDE_LISTENERS"
-_OURS = ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES", _READY, _TICKETS, LISTENERS, _first_process.NAME)
+_OURS = ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES", _READY, _TICKETS, LISTENERS, _first_process.NAME, _debug_token.NAME)
+
+
+def is_first() -> bool:
+    """Has no process of this program listened before it?"""
+    return LISTENERS not in _ENVIRONMENT
 
 
 class Command:
@@ -114,6 +119,7 @@ class Command:
             environment.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS=str(len(listeners)))
             environment[_READY] = f"{os.getpid()}:{_FIRST_DESCRIPTOR + len(listeners)}"
             environment[_TICKETS] = f"{os.getpid()}:{_FIRST_DESCRIPTOR + len(listeners) + 1}"
+            environment.update(_debug_token.for_next_generation())
             environment[LISTENERS] = f"[{','.join(legacy for _, legacy in listeners)}]"
             if _first_process.descriptor is not None:
                 handed.append(_first_process.descriptor)

@@ -18,6 +18,7 @@ import time
 from collections.abc import Iterable
 from typing import Any, NoReturn
 
+from . import _debug_token
 from ._fork import described, exit_status, flush
 from ._generation import LISTENERS, inherited_descriptor
 from ._signals import terminal_is_there
@@ -89,6 +90,8 @@ class _Child:
 
 class _Reloader:
     def __init__(self) -> None:
+        # Made here, so that it is that of every child.
+        _debug_token.token()
         # Each with what the next child has to know of it.
         self._listeners: list[tuple[socket.socket, str]] = []
         self._looks: dict[str, _Look] = {}
@@ -208,7 +211,7 @@ class _Reloader:
             signal.signal(signal.SIGINT, signal.SIG_DFL)
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
             listeners = len(handed) - 1
-            environment = {**os.environ, CHANNEL: f"{os.getpid()}:{_FIRST + listeners}"}
+            environment = {**os.environ, **_debug_token.for_next_generation(), CHANNEL: f"{os.getpid()}:{_FIRST + listeners}"}
             if listeners:
                 environment.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS=str(listeners))
                 environment[LISTENERS] = f"[{','.join(legacy for _, legacy in self._listeners)}]"

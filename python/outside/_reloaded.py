@@ -15,7 +15,7 @@ import traceback
 from typing import Any
 
 from . import _debug
-from ._command import configure, start
+from ._command import configure, is_debug, start
 from ._outside import OutsideHTTP, Request, Response
 from ._generation import LISTENERS
 from ._reload import send
@@ -38,7 +38,7 @@ def serve(target: str, typed: dict[str, Any], channel: socket.socket) -> int:
         files = _Files(channel)
         files.tell(_files_of(fault.cause))
         if LISTENERS in os.environ:
-            _answer_with(fault, files, channel)
+            _answer_with(fault, files, channel, is_debug(typed))
         return fault.status
     files = _Files(channel)
     files.tell()
@@ -86,18 +86,17 @@ def _attend(server: Any, files: _Files, channel: socket.socket) -> None:
     threading.Thread(target=watch, name="outside-reload", daemon=True).start()
 
 
-def _answer_with(fault: Fault, files: _Files, channel: socket.socket) -> None:
+def _answer_with(fault: Fault, files: _Files, channel: socket.socket, debug: bool) -> None:
     """Answers every request with what is wrong, on the sockets of the program that worked before."""
 
     def answer(request: Request) -> Response:
-        if not _debug.is_ours(request) or fault.cause is None:
-            return Response(500, {"Content-Type": "text/plain; charset=utf-8"}, "500 The program cannot be started\n")
-        return _debug.page(request, fault.cause) or Response(500)
+        page = _debug.page(request, fault.cause) if debug and fault.cause is not None else None
+        return page or Response(500, {"Content-Type": "text/plain; charset=utf-8"}, "500 The program cannot be started\n")
 
     # It takes them for whatever place they were bound.
     os.environ.pop(LISTENERS)
     server = OutsideHTTP(("127.0.0.1", 0))
-    server.config["access_log"] = "off"
+    server.config.update(access_log="off", debug=debug)
     server.set_route("/", answer)
     _attend(server, files, channel)
     with contextlib.redirect_stdout(io.StringIO()):

@@ -13,9 +13,9 @@ import signal
 import time
 from typing import Any
 
-from . import _first_process, _worker
+from . import _debug_token, _first_process, _worker
 from ._fork import descriptors, refuse_other_threads, release
-from ._generation import Command, Successor, inherited_secret
+from ._generation import Command, Successor, inherited_secret, is_first
 from ._notify import notify, reloading
 from ._signals import TAKEN, Signals
 from ._workers import Workers
@@ -46,6 +46,8 @@ def supervise(server: Any) -> None:
         if server._slots() > slots:
             _log.warning("%d listeners were handed down: so many workers are started, not %d", server._slots(), slots)
         _first_process.stay_behind(listeners)
+        if server.config.get("debug"):
+            _debug_token.token()  # that of all workers
         supervisor = Supervisor(server, server._slots())
     except BaseException:
         server._close_listeners()
@@ -183,6 +185,8 @@ class Supervisor:
             for url in urls:
                 print(f"outside is serving on {url}", flush=True)
             print(f"outside is serving on {last} with {processes} (Ctrl+C stops it)", flush=True)
+            if self._server.config.get("debug") and is_first():
+                _debug_token.announce([*urls, last][0])
         except (OSError, ValueError):
             pass  # a closed standard output does not keep a server from serving
         if not self._command.announce_ready():

@@ -57,8 +57,10 @@ impl Aftermath {
         if !*lock(&self.debug) {
             return None;
         }
-        let page =
-            py.import("outside._debug").and_then(|module| module.call_method1("page", (request, error.value(py))));
+        let asks = lock(&self.observer).is_none();
+        let page = py
+            .import("outside._debug")
+            .and_then(|module| module.call_method1("page", (request, error.value(py), asks)));
         match page {
             Ok(page) => (!page.is_none()).then_some(page),
             Err(error) => {

@@ -10,6 +10,7 @@ mod command;
 mod contention;
 mod convert;
 mod cookie;
+mod debug_token;
 mod embedding;
 mod failure;
 mod file_path;

@@ -12,6 +12,7 @@ use crate::call::Callbacks;
 use crate::call::asynchronous::EventLoop;
 use crate::call::interrupt::prepare as prepare_interrupts;
 use crate::contention;
+use crate::debug_token::{Entrance, announce as announce_token};
 use crate::forked;
 use crate::hooks::install;
 use crate::logging::log_exception;
@@ -46,6 +47,9 @@ pub(crate) fn serve_on(
     prepare_interrupts(py)?;
     let handlers = server.routes.handlers(py);
     let running = RunningServer::count();
+    let entrance = (config.debug && !matches!(doors, Doors::Memory(_))).then(|| Entrance::open(&server.engine));
+    let entrance = entrance.transpose().map_err(run_error)?;
+    let tells_token = takes_signals && entrance.is_some();
     // A WebSocket's handlers may still be set, and be `async def` functions.
     let may_need_loop =
         |handler: &Bound<'_, PyAny>| handler.cast::<WebSocket>().is_ok() || is_async(handler).unwrap_or(true);
@@ -75,8 +79,15 @@ pub(crate) fn serve_on(
                 checked.map_err(RunError::Python)
             })
         };
+        let started = |endpoints: &[Endpoint]| {
+            started(endpoints);
+            if tells_token {
+                drop(Python::attach(|py| announce_token(py, endpoints)));
+            }
+        };
         server.engine.run_with(entered, doors, &config, started, rung)
     });
+    drop(entrance);
     tell_end(py);
     signals.give_back_ends(py)?;
     if let Err(error) = call_hook(slf, "_run_shutdown") {

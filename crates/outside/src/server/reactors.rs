@@ -40,6 +40,7 @@ impl Reactors {
             site.edit_policy(|policy| {
                 policy.cors.clone_from(&config.cors);
                 policy.security.clone_from(&config.security_headers);
+                policy.is_debug = config.debug;
             });
             Ok(())
         })?;

@@ -9,12 +9,14 @@ pub(crate) struct Policy {
     /// In place of that, for what is below a path; the longest path first.
     below: Vec<(String, Cors)>,
     pub(crate) security: SecurityHeaders,
+    /// Whether pages about exceptions may be among the answers.
+    pub(crate) is_debug: bool,
 }
 
 impl Policy {
     /// Is there anything to be said?
     pub(crate) fn is_empty(&self) -> bool {
-        self.cors.is_none() && self.below.is_empty() && self.security.is_empty()
+        self.cors.is_none() && self.below.is_empty() && self.security.is_empty() && !self.is_debug
     }
 
     pub(crate) fn set_below(&mut self, path: &str, cors: Cors) {
@@ -31,8 +33,11 @@ impl Policy {
 
     /// Adds the fields to an answer.
     pub(crate) fn dress(&self, response: &mut Response, request: Option<&Request>) {
+        let is_for_own_origin = self.is_debug && keeps_to_its_origin(response);
         self.security.add_to(&mut response.headers);
-        if let Some(cors) = request.map_or(self.cors.as_ref(), |request| self.cors_of(request)) {
+        if is_for_own_origin {
+            forbid_others(response);
+        } else if let Some(cors) = request.map_or(self.cors.as_ref(), |request| self.cors_of(request)) {
             cors.add_to(&mut response.headers, request);
         }
     }
@@ -40,6 +45,23 @@ impl Policy {
     fn cors_of(&self, request: &Request) -> Option<&Cors> {
         let below = self.below.iter().find(|(route, _)| is_below(request.route(), route));
         below.map(|(_, cors)| cors).or(self.cors.as_ref())
+    }
+}
+
+/// Does an error say that it is for its own origin alone, as a page about an exception does?
+fn keeps_to_its_origin(response: &Response) -> bool {
+    response.status >= 400 && response.headers.get("Cross-Origin-Resource-Policy") == Some("same-origin")
+}
+
+/// Takes away what gives pages of other origins a look at an answer (the CORS protocol, Resource Timing).
+fn forbid_others(response: &mut Response) {
+    let is_permission = |name: &str| {
+        let name = name.to_ascii_lowercase();
+        name.starts_with("access-control-") || name == "timing-allow-origin"
+    };
+    let names = response.headers.iter().map(|(name, _)| name).filter(|name| is_permission(name));
+    for name in names.map(str::to_owned).collect::<Vec<_>>() {
+        response.headers.remove(&name);
     }
 }
 
