@@ -108,6 +108,7 @@ for style in (BLOCKING, ASYNC, CALLBACKS):
     echo = websocket(style)
     echo.on_exit(lambda connection, style=style: say("websocket exit", style, connection.close_code))
     server.set_route(f"/ws/{style}", echo)
+server.set_route("/publish", lambda request: str(server.publish("room", "x")))
 server.set_route("/hold", hold)
 if wanted.get("handler"):
     signal.signal(signal.SIGTERM, lambda *arguments: server.terminate(*arguments))

@@ -358,3 +358,14 @@ def test_a_socket_in_a_missing_folder_is_refused(tmp_path):
     server.config["processes"] = 2
     with pytest.raises(OSError, match="missing/app.sock"):
         server.run()
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_publish_says_how_far_it_reaches(start, processes):
+    script = start(processes=processes)
+    said = "WARNING publish() reaches the connections of its own process alone"
+    with Wire(script.address) as wire:
+        for _ in range(3):
+            assert wire.send(request_bytes("/publish")).receive_answer().text == "None"
+    assert script.stop() == 0
+    assert "\n".join([*script.heard, script.output]).count(said) == processes - 1

@@ -68,6 +68,8 @@ class _Work:
                 _log.exception("on_worker_start failed in worker %d", self._slot)
                 return FAILED
         self._starting = False
+        if self._server._slots() > 1:
+            _warn_at_publish(self._server)
         threading.Thread(target=self._watch, name="outside-lifeline", daemon=True).start()
         try:
             was_asked_to = self._server._serve(self._slot, self._ready, self._report)
@@ -118,3 +120,17 @@ class _Work:
         os.kill(os.getpid(), signal.SIGTERM)
         time.sleep(float(self._server.config.get("termination_timeout", 30)) + GRACE)
         os._exit(1)
+
+
+def _warn_at_publish(server: Any) -> None:
+    """Has the first call of `publish` say in the log how far it reaches; the calls after it cost what they always do."""
+
+    def publish(topic: str, data: Any) -> None:
+        if server.__dict__.pop("publish", None) is not None:
+            _log.warning(
+                "publish() reaches the connections of its own process alone, and config[\"processes\"] has asked for several: "
+                "other clients do not get what is published"
+            )
+        server.publish(topic, data)
+
+    server.__dict__["publish"] = publish
