@@ -121,7 +121,7 @@ class _Reloader:
                 self._hear(child)
                 self._child = None
                 status = child.status or 0
-                if status == 0 or child.is_final or not self._looks:
+                if status == 0 or child.is_final or not any(self._looks.values()):
                     break
                 self._say(f"the server {described(status)}; it is started again when a file changes")
             if changed := self._changed():
@@ -170,6 +170,8 @@ class _Reloader:
                 child.is_final = child.is_final or message.get("final", False)
                 for path in message.get("files", ()):
                     self._looks.setdefault(path, _look(path))
+                # Not looked at here: it may have come into being just now.
+                self._looks.update(dict.fromkeys(message.get("missing", ())))
 
     def _changed(self) -> list[str]:
         """The files that look different, once no more of them do."""

@@ -19,7 +19,7 @@ from ._command import configure, is_debug, start
 from ._outside import OutsideHTTP, Request, Response
 from ._generation import LISTENERS
 from ._reload import send
-from ._target import NOT_STARTED, Fault, load, tell
+from ._target import NOT_STARTED, Fault, Sought, load, tell
 
 # Modules may be imported at any time: they are looked for this often, in seconds.
 _LOOK = 0.5
@@ -30,18 +30,23 @@ _AGAIN = 0.05
 
 def serve(target: str, typed: dict[str, Any], channel: socket.socket) -> int:
     """Serves until the other end of the channel is closed, or something ends the server; the exit status."""
+    sought = Sought()
     try:
-        server = load(target)
+        with sought:
+            server = load(target)
         names = configure(server, {**typed, "workers": "1"})
     except Fault as fault:
-        tell(fault)
+        # Before anything is printed: whoever reads it may mend it at once.
         files = _Files(channel)
         files.tell(_files_of(fault.cause))
+        files.tell_missing(sought.places() | _files_missing(fault.cause), whole=True)
+        tell(fault)
         if LISTENERS in os.environ:
             _answer_with(fault, files, channel, is_debug(typed))
         return fault.status
     files = _Files(channel)
     files.tell()
+    files.tell_missing(sought.places(), whole=False)
     try:
         _listen(server, channel)
         _attend(server, files, channel)
@@ -122,6 +127,25 @@ class _Files:
         self._told.update(new)
         for first in range(0, len(new), 100):
             send(self._channel, {"files": new[first : first + 100]})
+
+    def tell_missing(self, places: set[str], whole: bool) -> None:
+        """Tells which files would change the program if they came into being; those of what is installed only if `whole`."""
+        missing = [path for path in sorted(places) if not os.path.lexists(path)]
+        new = [path for path in missing if whole or not path.startswith(self._installed)]
+        for first in range(0, len(new), 100):
+            send(self._channel, {"missing": new[first : first + 100]})
+
+
+def _files_missing(error: BaseException | None) -> set[str]:
+    """The files that an exception says are not there."""
+    files: set[str] = set()
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        if isinstance(error, FileNotFoundError) and isinstance(error.filename, str):
+            files.add(os.path.abspath(error.filename))
+        error = error.__cause__ or error.__context__
+    return files
 
 
 def _files_of(error: BaseException | None) -> set[str]:

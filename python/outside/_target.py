@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 import difflib
+import importlib.abc
+import importlib.machinery
 import importlib.util
 import os
 import sys
@@ -97,6 +99,33 @@ def _put_first(folder: str) -> None:
     if folder in sys.path:
         sys.path.remove(folder)
     sys.path.insert(0, folder)
+
+
+class Sought(importlib.abc.MetaPathFinder):
+    """The modules that were looked for and not found anywhere, with the folders that were searched: it is asked last."""
+
+    def __init__(self) -> None:
+        self.names: list[tuple[str, list[str]]] = []
+
+    def find_spec(self, name: str, path: Any = None, target: Any = None) -> None:
+        self.names.append((name, [str(folder) for folder in (sys.path if path is None else path)]))
+
+    def __enter__(self) -> Sought:
+        sys.meta_path.append(self)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        sys.meta_path.remove(self)
+
+    def places(self) -> set[str]:
+        """Where files would be if the modules came into being."""
+        endings = [*importlib.machinery.all_suffixes(), "", *(f"/__init__{end}" for end in importlib.machinery.all_suffixes())]
+        return {
+            os.path.abspath(os.path.join(folder, name.rpartition(".")[2] + ending))
+            for name, folders in self.names
+            for folder in folders
+            for ending in endings
+        }
 
 
 @contextmanager
