@@ -36,7 +36,7 @@ pub use host::HostPattern;
 pub(crate) use host::{HostKind, HostName, HostSet, is_loopback};
 pub use json_text::json_text;
 pub use name::Known;
-pub(crate) use name::{is_token, is_token_byte, is_value_byte};
+pub(crate) use name::{is_token, is_token_byte, is_value, is_value_byte};
 pub use network::TrustedProxy;
 pub(crate) use origin::{default_port, host_and_port, normalised_origin, split_origin};
 pub(crate) use parameter::Named;

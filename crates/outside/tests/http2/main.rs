@@ -8,6 +8,7 @@ mod attacks;
 mod hostile;
 mod lengths;
 mod life;
+mod malformed;
 mod messages;
 mod mutation;
 #[path = "../hostile/mutator.rs"]

@@ -62,6 +62,11 @@ impl Running {
             lines = self.log.more.wait_timeout(lines, left).unwrap().0;
         }
     }
+
+    /// The lines so far that hold this.
+    pub(crate) fn lines_with(&self, text: &str) -> Vec<String> {
+        self.log.lines.lock().unwrap().iter().filter(|line| line.contains(text)).cloned().collect()
+    }
 }
 
 impl Drop for Running {

@@ -21,7 +21,7 @@ use crate::error::Refusal;
 use crate::executor::{Exchange, Job, Mailbox, Work};
 use crate::log::Moment;
 use crate::message::Body;
-use crate::protocol::http2::decode_request;
+use crate::protocol::http2::{BESIDE, Malformed, decode_request, note_line};
 
 /// A stream that waits until others are done.
 pub(super) struct Pending {
@@ -40,6 +40,10 @@ impl Http2 {
         let service = &self.desk.service;
         service.site.refresh(&mut self.desk.site);
         let (head, content) = request.into_parts();
+        let beside = match head.uri.path_and_query() {
+            Some(path) if path.as_str() == BESIDE => self.line.take_path(respond.stream_id().into()),
+            _ => None,
+        };
         let mut request = take_request(self.address);
         let (announced, welcome) = match Arc::get_mut(&mut request) {
             None => (Err(Refusal::new(500, "a request was shared before it was read")), Ok(())),
@@ -48,7 +52,7 @@ impl Http2 {
                 empty.is_secure = self.is_secure;
                 empty.max_params = service.config.max_query_parameters;
                 empty.max_cookies = service.config.max_cookies;
-                let announced = decode_request(&head, &service.head_limits(), empty);
+                let announced = decode_request(&head, beside.as_deref(), &service.head_limits(), empty);
                 // The front knows the hosts that there are, and the proxies whose word is taken.
                 let welcome = if announced.is_ok() { service.front.receive(empty) } else { Ok(()) };
                 (announced, welcome)
@@ -295,6 +299,33 @@ impl Http2 {
             if self.emptied.len() < MOST_WORKING {
                 self.emptied.push(exchanges);
             }
+        }
+    }
+
+    /// Writes a line for each message that breaks the rules (RFC 9113 section 8.1.1), as for one of HTTP/1.1.
+    pub(super) fn log_malformed(&mut self) {
+        /// `h2` bears no more faults.
+        const MOST: usize = 256;
+        let (messages, resets) = self.line.take_malformed();
+        let known: Vec<u32> = messages.iter().map(|message| message.stream).collect();
+        let others = resets.into_iter().filter(|stream| !known.contains(stream)).map(|stream| {
+            let method = b"-".to_vec();
+            Malformed { stream, target: method.clone(), method }
+        });
+        let all: Vec<_> = messages.into_iter().chain(others).collect();
+        for Malformed { stream, method, target } in all {
+            if self.faulty.contains(&stream) || self.faulty.len() == MOST {
+                continue;
+            }
+            self.faulty.push(stream);
+            let mut exchange = Exchange::new(None, Work::Done);
+            let mut request = take_request(self.address);
+            if let Some(empty) = Arc::get_mut(&mut request) {
+                note_line(&method, &target, empty);
+            }
+            exchange.fragment = Some(request);
+            exchange.status = 400;
+            self.done.push(vec![exchange]);
         }
     }
 

@@ -14,7 +14,7 @@ use super::super::Service;
 use super::super::buffer::{Input, give_output, take_output};
 use super::super::close::Closing;
 use super::super::desk::Desk;
-use crate::protocol::http2::{FrameCounter, advertise};
+use crate::protocol::http2::{FrameCounter, Malformed, Passage, advertise, resets_of};
 use crate::transport::Stream;
 
 /// The end that `h2` holds.
@@ -29,9 +29,19 @@ struct Inner {
     before: Input,
     service: Arc<Service>,
     counter: FrameCounter,
-    /// Gathered; everything before `sent` has left.
+    /// So much of it `h2` may have; then these bytes, whose beginning it has, in place of so many.
+    passable: usize,
+    instead: Vec<u8>,
+    instead_taken: usize,
+    replaced: usize,
+    /// The rest of it has to wait for what follows.
+    waits: bool,
+    /// Gathered; everything before `sent` has left, and before `searched` was searched for resets.
     out: Vec<u8>,
     sent: usize,
+    searched: usize,
+    /// It does not begin with a frame.
+    is_cut: bool,
     has_spoken: bool,
     /// Nothing more has come in; until the task is polled anew, there is no point in asking again.
     is_dry: bool,
@@ -52,6 +62,10 @@ pub(super) struct State {
     pub(super) is_spent: bool,
     pub(super) is_in_block: bool,
     pub(super) has_touched: bool,
+    /// Messages have come that break the rules, and `h2` has been given others.
+    pub(super) has_malformed: bool,
+    /// Streams that the client has opened.
+    pub(super) opened: u64,
     pub(super) heard: u64,
     /// The client has closed its side: `h2` is not told, since it would give all streams up.
     pub(super) has_ended: bool,
@@ -63,14 +77,21 @@ const GATHERED: usize = 64 << 10;
 
 /// Both ends of a socket, of which this was read already. `max_header_list_size` is what the client is told.
 pub(super) fn line(stream: Stream, before: Input, service: Arc<Service>) -> (Wire, Line) {
-    let now = service.clock.now();
+    let (now, longest_path) = (service.clock.now(), service.config.max_request_line);
     let inner = Arc::new(Mutex::new(Inner {
         stream,
         before,
         service,
-        counter: FrameCounter::new(now),
+        counter: FrameCounter::new(now, longest_path),
+        passable: 0,
+        instead: Vec::new(),
+        instead_taken: 0,
+        replaced: 0,
+        waits: false,
         out: Vec::new(),
         sent: 0,
+        searched: 0,
+        is_cut: false,
         has_spoken: false,
         is_dry: false,
         has_ended: false,
@@ -88,8 +109,10 @@ impl Line {
     }
 
     pub(super) fn state(&self) -> State {
-        let inner = lock(&self.0);
+        let mut inner = lock(&self.0);
         State {
+            has_malformed: inner.counter.blocks().has_malformed(),
+            opened: inner.counter.opened(),
             is_spent: inner.counter.is_spent(),
             is_in_block: inner.counter.is_in_block(),
             has_touched: inner.counter.has_touched(),
@@ -104,10 +127,25 @@ impl Line {
         lock(&self.0).counter.take_touched()
     }
 
+    /// The path of a stream whose head has said that it is beside.
+    pub(super) fn take_path(&self, stream: u32) -> Option<Box<str>> {
+        lock(&self.0).counter.blocks().take_path(stream)
+    }
+
+    /// The messages that break the rules since this was asked last, and the streams that `h2` was seen to reset for that.
+    pub(super) fn take_malformed(&self) -> (Vec<Malformed>, Vec<u32>) {
+        let mut inner = lock(&self.0);
+        let end = inner.out.len();
+        let searched = std::mem::replace(&mut inner.searched, end);
+        let resets = if inner.is_cut { Vec::new() } else { resets_of(&inner.out[searched..]).collect() };
+        (inner.counter.blocks().take_malformed(), resets)
+    }
+
     /// Ready when all that was gathered has been written: `true` if `h2` has waited for that, and is to be polled again.
     pub(super) fn poll_flush(&self, context: &mut Context<'_>) -> Poll<io::Result<bool>> {
         let mut inner = lock(&self.0);
         ready!(inner.poll_flush(context))?;
+        inner.is_cut = inner.is_awaited;
         Poll::Ready(Ok(std::mem::take(&mut inner.is_awaited)))
     }
 
@@ -148,7 +186,7 @@ impl Inner {
             }
         }
         self.blocked = None;
-        self.sent = 0;
+        (self.sent, self.searched) = (0, 0);
         if self.out.capacity() > 0 {
             give_output(std::mem::take(&mut self.out));
         }
@@ -159,7 +197,7 @@ impl Inner {
         if self.out.len() + bytes.len() > GATHERED {
             self.is_awaited = true;
             ready!(self.poll_flush(context))?;
-            self.is_awaited = false;
+            (self.is_awaited, self.is_cut) = (false, true);
         }
         if self.out.capacity() == 0 {
             self.out = take_output();
@@ -176,31 +214,59 @@ impl Inner {
     }
 
     fn poll_read(&mut self, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        // Of frames that cost too much the task hears when `h2` has nothing to do.
-        if self.is_dry || self.has_ended || self.counter.is_spent() {
-            return Poll::Pending;
-        }
-        if self.before.unread().is_empty() {
-            // Not into the buffer of `h2`: that would have to be cleared each time, which is often for nothing.
-            let read = self.stream.poll_read(context, self.before.room(self.service.config.recv_size));
-            if let Poll::Ready(Ok(count)) = read {
-                self.before.filled(count);
-                self.has_ended |= count == 0;
+        loop {
+            if self.passable > 0 {
+                let count = self.passable.min(buffer.remaining());
+                buffer.put_slice(&self.before.unread()[..count]);
+                self.before.consume(count);
+                self.passable -= count;
+                return Poll::Ready(Ok(()));
             }
-            self.before.unused();
-            self.is_dry = read.is_pending();
-            ready!(read)?;
-            if self.has_ended {
+            if self.replaced > 0 {
+                self.give_instead(buffer);
+                return Poll::Ready(Ok(()));
+            }
+            // Of frames that cost too much the task hears when `h2` has nothing to do.
+            if self.counter.is_spent() {
                 return Poll::Pending;
             }
+            if self.waits || self.before.unread().is_empty() {
+                if self.is_dry || self.has_ended {
+                    return Poll::Pending;
+                }
+                // Not into the buffer of `h2`: that would have to be cleared each time, which is often for nothing.
+                let read = self.stream.poll_read(context, self.before.room(self.service.config.recv_size));
+                if let Poll::Ready(Ok(count)) = read {
+                    self.before.filled(count);
+                    self.has_ended |= count == 0;
+                }
+                self.before.unused();
+                self.is_dry = read.is_pending();
+                ready!(read)?;
+                if self.has_ended {
+                    return Poll::Pending;
+                }
+            }
+            let now = self.service.clock.now();
+            self.heard = now;
+            let Passage { count, instead } = self.counter.receive(self.before.unread(), now);
+            self.passable = count;
+            self.waits = instead.is_none();
+            if let Some((replaced, frames)) = instead {
+                (self.replaced, self.instead) = (replaced, frames);
+            }
         }
-        let count = self.before.unread().len().min(buffer.remaining());
-        let now = self.service.clock.now();
-        self.heard = now;
-        self.counter.receive(&self.before.unread()[..count], now);
-        buffer.put_slice(&self.before.unread()[..count]);
-        self.before.consume(count);
-        Poll::Ready(Ok(()))
+    }
+
+    fn give_instead(&mut self, buffer: &mut ReadBuf<'_>) {
+        let rest = &self.instead[self.instead_taken..];
+        let count = rest.len().min(buffer.remaining());
+        buffer.put_slice(&rest[..count]);
+        self.instead_taken += count;
+        if self.instead_taken == self.instead.len() {
+            (self.instead, self.instead_taken) = (Vec::new(), 0);
+            self.before.consume(std::mem::take(&mut self.replaced));
+        }
     }
 }
 

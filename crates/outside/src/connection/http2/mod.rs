@@ -29,6 +29,7 @@ use super::handle::{Order, Stop, millis};
 use super::{Connection, Seat};
 use crate::budget::Account;
 use crate::executor::{Exchange, Job, Mailbox};
+use crate::protocol::http2::TABLE_SIZE;
 use calls::Pending;
 use ledger::Ledger;
 use line::{Line, State, Wire, line};
@@ -42,7 +43,6 @@ const STREAM_WINDOW: u32 = 64 << 10;
 /// All streams together: none is held up by what others have sent and nobody has taken (RFC 9113 section 5.2).
 const CONNECTION_WINDOW: u32 = MOST_STREAMS * STREAM_WINDOW;
 const SEND_BUFFER: usize = 64 << 10;
-const HEADER_TABLE: u32 = 4 << 10;
 /// Streams that the client may reset before they were looked at, and those that it may make us reset, in a connection's life.
 const MOST_RESETS: usize = 20;
 const MOST_FAULTS: usize = 128;
@@ -70,6 +70,10 @@ pub(super) struct Http2 {
     /// What was answered and is to be logged, each as it came.
     done: Vec<Vec<Exchange>>,
     received: u64,
+    /// Streams that the client has opened and `h2` has not handed on.
+    unheard: u64,
+    /// Streams that were logged because their messages break the rules.
+    faulty: Vec<u32>,
     values: Values,
     /// To be used again.
     emptied: Vec<Vec<Exchange>>,
@@ -116,7 +120,7 @@ async fn handshake(wire: Wire, line: &Line, desk: &Desk) -> Option<server::Conne
         .initial_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
         .max_send_buffer_size(SEND_BUFFER)
-        .header_table_size(HEADER_TABLE)
+        .header_table_size(TABLE_SIZE.into())
         .max_header_list_size(u32::try_from(config.max_header_size).unwrap_or(u32::MAX))
         .max_pending_accept_reset_streams(MOST_RESETS)
         .max_local_error_reset_streams(Some(MOST_FAULTS));
@@ -164,6 +168,8 @@ impl Http2 {
             pending: VecDeque::new(),
             done: Vec::new(),
             received: 0,
+            unheard: 0,
+            faulty: Vec::new(),
             values: Values::default(),
             emptied: Vec::new(),
             letters: Vec::new(),
@@ -194,7 +200,10 @@ impl Http2 {
                 }
             }
             let state = self.line.state();
-            if state.has_touched {
+            let unheard = state.opened.wrapping_sub(self.received);
+            if state.has_touched || state.has_malformed || unheard != self.unheard {
+                self.unheard = unheard;
+                self.log_malformed();
                 self.look_after_resets(context);
             }
             self.begin_pending();
@@ -363,6 +372,8 @@ impl Http2 {
 
     /// Closes as a connection of HTTP/1.1 does, behind the last word.
     async fn close(mut self: Box<Self>) {
+        self.log_malformed();
+        self.log_done();
         for call in self.calls.drain() {
             self.desk.abandon(&call.mailbox, Some(&call.request), &Stop::Gone);
         }

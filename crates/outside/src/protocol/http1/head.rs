@@ -132,7 +132,7 @@ fn decode_request_line(line: &[u8], request: &mut Request) -> Result<Span, Refus
         return Err(Refusal::bad("the method is not a token"));
     }
     let target = &line[first + 1..second];
-    if target.is_empty() || !target.iter().all(|&byte| (0x21..=0x7e).contains(&byte) && byte != b'#') {
+    if target.is_empty() || !target.iter().all(|&byte| is_target_byte(byte)) {
         return Err(Refusal::bad("the request target holds a byte that has to be percent-encoded"));
     }
     request.version = match &line[second + 1..] {
@@ -149,6 +149,12 @@ fn decode_request_line(line: &[u8], request: &mut Request) -> Result<Span, Refus
     let target = Span { start: first as u32 + 1, end: second as u32 };
     request.target = target;
     Ok(target)
+}
+
+/// May this stand in a request target? More than RFC 3986 lets stand there, since clients send it.
+#[inline]
+pub(crate) fn is_target_byte(byte: u8) -> bool {
+    (0x21..=0x7e).contains(&byte) && byte != b'#'
 }
 
 fn decode_fields<'h>(

@@ -1,16 +1,17 @@
 //! Counts the frames of a client on their way to `h2`, which has no bound for most of them (edge.md S16 to S20).
 //!
-//! Only heads of frames are looked at. What costs work and brings none uses up a budget, which time and useful bytes fill
-//! again. Which streams were touched is remembered, so that a cancelled request is noticed without asking every stream.
+//! Only heads of frames are looked at, and field blocks: see [`FieldBlocks`]. What costs work and brings none uses up a
+//! budget, which time and useful bytes fill again. Which streams were touched is remembered, so that a cancelled request is
+//! noticed without asking every stream.
+
+use super::field_blocks::{FieldBlocks, Step};
 
 /// Looks at a client's bytes, preface first.
 #[derive(Debug)]
 pub(crate) struct FrameCounter {
     preface_left: usize,
-    /// The head of the next frame, as far as it is there.
-    head: [u8; HEAD],
-    have: usize,
     payload_left: usize,
+    blocks: FieldBlocks,
     /// In [`UNIT`]s of a token.
     budget: u64,
     /// When it was last filled, in milliseconds.
@@ -19,11 +20,31 @@ pub(crate) struct FrameCounter {
     /// A header block has begun and not ended.
     is_in_block: bool,
     highest_stream: u32,
+    /// Streams that were opened.
+    opened: u64,
     touched: Vec<u32>,
 }
 
-/// Bytes of a frame's head (RFC 9113 section 4.1).
-const HEAD: usize = 9;
+/// What of the bytes goes on to `h2`.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Passage {
+    /// As they are.
+    pub(crate) count: usize,
+    /// In place of so many behind them.
+    pub(crate) instead: Option<(usize, Vec<u8>)>,
+}
+
+/// The head of a frame (RFC 9113 section 4.1).
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Head {
+    pub(super) length: usize,
+    pub(super) kind: u8,
+    pub(super) flags: u8,
+    pub(super) stream: u32,
+}
+
+/// Bytes of a frame's head.
+pub(super) const HEAD: usize = 9;
 /// A token; as much as a byte that is useful is worth is one of its parts.
 const UNIT: u64 = 1024;
 /// Tokens that a budget holds.
@@ -34,54 +55,87 @@ const PER_MILLISECOND: u64 = 102;
 const MOST_TOUCHED: usize = 256;
 
 const DATA: u8 = 0;
-const HEADERS: u8 = 1;
+pub(super) const HEADERS: u8 = 1;
 const PRIORITY: u8 = 2;
 const RST_STREAM: u8 = 3;
 const SETTINGS: u8 = 4;
 const PING: u8 = 6;
 const GOAWAY: u8 = 7;
 const WINDOW_UPDATE: u8 = 8;
-const CONTINUATION: u8 = 9;
-const END_STREAM: u8 = 0x1;
-const END_HEADERS: u8 = 0x4;
+pub(super) const CONTINUATION: u8 = 9;
+pub(super) const END_STREAM: u8 = 0x1;
+pub(super) const END_HEADERS: u8 = 0x4;
 
 impl FrameCounter {
-    /// For a connection whose preface has not been read; `now` in milliseconds.
-    pub(crate) fn new(now: u64) -> Self {
+    /// For a connection whose preface has not been read; `now` in milliseconds. Of a path that `h2` cannot take no more is
+    /// kept than `longest_path` bytes.
+    pub(crate) fn new(now: u64, longest_path: usize) -> Self {
         Self {
             preface_left: super::PREFACE.len(),
-            head: [0; HEAD],
-            have: 0,
             payload_left: 0,
+            blocks: FieldBlocks::new(longest_path),
             budget: MOST * UNIT,
             filled: now,
             is_spent: false,
             is_in_block: false,
             highest_stream: 0,
+            opened: 0,
             touched: Vec::new(),
         }
     }
 
-    /// Looks at what came in.
-    pub(crate) fn receive(&mut self, mut bytes: &[u8], now: u64) {
+    /// Looks at what came in and has not gone on yet. Heads and field blocks go on when they are whole, and nothing does
+    /// behind a frame that has cost more than it may.
+    pub(crate) fn receive(&mut self, bytes: &[u8], now: u64) -> Passage {
         self.fill(now.saturating_sub(self.filled).saturating_mul(PER_MILLISECOND));
         self.filled = now;
-        let preface = self.preface_left.min(bytes.len());
-        self.preface_left -= preface;
-        bytes = &bytes[preface..];
-        while !bytes.is_empty() {
-            let payload = self.payload_left.min(bytes.len());
+        let mut count = self.preface_left.min(bytes.len());
+        self.preface_left -= count;
+        loop {
+            let payload = self.payload_left.min(bytes.len() - count);
             self.payload_left -= payload;
-            bytes = &bytes[payload..];
-            let part = (HEAD - self.have).min(bytes.len());
-            self.head[self.have..self.have + part].copy_from_slice(&bytes[..part]);
-            self.have += part;
-            bytes = &bytes[part..];
-            if self.have == HEAD {
-                self.have = 0;
-                self.count();
+            count += payload;
+            let rest = &bytes[count..];
+            let Some(head) = Head::parse(rest).filter(|_| !self.is_spent) else {
+                return Passage { count, instead: None };
+            };
+            if head.kind == HEADERS && !self.blocks.are_broken() {
+                match self.step(&head, rest) {
+                    Step::Passes(length) => count += length,
+                    Step::Changed(length, frames) => return Passage { count, instead: Some((length, frames)) },
+                    Step::Waits => return Passage { count, instead: None },
+                    Step::Counts(_) | Step::Broken => {}
+                }
+                continue;
+            }
+            self.count(&head);
+            self.payload_left = head.length;
+            count += HEAD;
+        }
+    }
+
+    /// As far with a field block as it is there.
+    fn step(&mut self, head: &Head, bytes: &[u8]) -> Step {
+        if let Some(step) = self.blocks.whole(head, bytes) {
+            self.count(head);
+            return step;
+        }
+        loop {
+            match self.blocks.step(bytes) {
+                Step::Counts(head) => self.count(&head),
+                step => return step,
             }
         }
+    }
+
+    /// The field blocks.
+    pub(crate) fn blocks(&mut self) -> &mut FieldBlocks {
+        &mut self.blocks
+    }
+
+    /// How many streams were opened.
+    pub(crate) fn opened(&self) -> u64 {
+        self.opened
     }
 
     /// So many bytes of answers have left: whoever takes them may say so.
@@ -96,7 +150,7 @@ impl FrameCounter {
 
     /// Has a header block begun that is not complete?
     pub(crate) fn is_in_block(&self) -> bool {
-        self.is_in_block
+        self.is_in_block || self.blocks.is_waiting()
     }
 
     /// The streams that were touched by other frames than the one that opened them since this was asked last.
@@ -109,11 +163,8 @@ impl FrameCounter {
         !self.touched.is_empty()
     }
 
-    fn count(&mut self) {
-        let [high, middle, low, kind, flags, id @ ..] = self.head;
-        let length = usize::from(high) << 16 | usize::from(middle) << 8 | usize::from(low);
-        let stream = u32::from_be_bytes(id) & 0x7fff_ffff;
-        self.payload_left = length;
+    fn count(&mut self, head: &Head) {
+        let Head { length, kind, flags, stream } = *head;
         let tokens = match kind {
             DATA if length == 0 && flags & END_STREAM == 0 => 10,
             DATA => {
@@ -140,6 +191,7 @@ impl FrameCounter {
         }
         if kind == HEADERS && stream > self.highest_stream {
             self.highest_stream = stream;
+            self.opened += 1;
         } else if stream > 0 && self.touched.last() != Some(&stream) && self.touched.len() < MOST_TOUCHED {
             self.touched.push(stream);
         }
@@ -148,6 +200,37 @@ impl FrameCounter {
     fn fill(&mut self, parts: u64) {
         self.budget = self.budget.saturating_add(parts).min(MOST * UNIT);
     }
+}
+
+impl Head {
+    /// What these bytes begin with, if it is all there.
+    pub(super) fn parse(bytes: &[u8]) -> Option<Self> {
+        let &[high, middle, low, kind, flags, ref id @ ..] = bytes.first_chunk::<HEAD>()?;
+        let length = usize::from(high) << 16 | usize::from(middle) << 8 | usize::from(low);
+        Some(Self { length, kind, flags, stream: u32::from_be_bytes(*id) & 0x7fff_ffff })
+    }
+
+    pub(super) fn put(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&(self.length as u32).to_be_bytes()[1..]);
+        out.extend_from_slice(&[self.kind, self.flags]);
+        out.extend_from_slice(&self.stream.to_be_bytes());
+    }
+}
+
+/// The streams that `h2` resets because of a message that breaks the rules, in frames that it has written.
+pub(crate) fn resets_of(frames: &[u8]) -> impl Iterator<Item = u32> {
+    const PROTOCOL_ERROR: [u8; 4] = [0, 0, 0, 1];
+    let mut rest = frames;
+    std::iter::from_fn(move || {
+        while let Some(head) = Head::parse(rest) {
+            let frame = rest.get(HEAD..HEAD + head.length);
+            rest = rest.get(HEAD + head.length..).unwrap_or_default();
+            if head.kind == RST_STREAM && frame == Some(&PROTOCOL_ERROR) {
+                return Some(head.stream);
+            }
+        }
+        None
+    })
 }
 
 /// Writes another limit into the SETTINGS frame that a server sends first (RFC 9113 section 6.5.2): what is advertised is
@@ -174,7 +257,7 @@ mod tests {
     }
 
     fn begun() -> FrameCounter {
-        let mut counter = FrameCounter::new(0);
+        let mut counter = FrameCounter::new(0, 100);
         counter.receive(crate::protocol::http2::PREFACE, 0);
         counter
     }
@@ -237,17 +320,45 @@ mod tests {
         ]
         .concat();
         for size in 1..=blocks.len() {
-            let mut counter = FrameCounter::new(0);
+            let (mut counter, mut held, mut passed) = (FrameCounter::new(0, 100), Vec::new(), Vec::new());
             for piece in blocks.chunks(size) {
-                counter.receive(piece, 0);
+                held.extend_from_slice(piece);
+                loop {
+                    let Passage { count, instead } = counter.receive(&held, 0);
+                    passed.extend(held.drain(..count));
+                    let Some((length, frames)) = instead else { break };
+                    held.drain(..length);
+                    passed.extend(frames);
+                }
             }
             assert_eq!(counter.take_touched(), [1, 3], "pieces of {size}");
-            assert!(!counter.is_in_block() && !counter.has_touched());
-            assert_eq!((counter.payload_left, counter.have, counter.preface_left), (0, 0, 0));
+            assert!(!counter.is_in_block() && !counter.has_touched() && held.is_empty());
+            assert_eq!((counter.payload_left, counter.preface_left, counter.opened), (0, 0, 2));
+            // A block of two frames goes on as one.
+            let whole = [frame(HEADERS, 0, 1, &[0x82; 40]), frame(CONTINUATION, END_HEADERS, 1, &[0x82; 10])].concat();
+            let at = passed.windows(9).position(|head| head[3] == HEADERS).unwrap();
+            let begins = frame(HEADERS, END_HEADERS, 1, &[0x82; 50]);
+            assert_eq!(passed[at..at + begins.len()], begins);
+            assert_eq!(passed[at + begins.len()..], blocks[at + whole.len()..]);
         }
         let mut counter = begun();
-        counter.receive(&frame(HEADERS, 0, 1, &[]), 0);
+        assert_eq!(counter.receive(&frame(HEADERS, 0, 1, &[]), 0).count, 0);
         assert!(counter.is_in_block());
+        let mut counter = begun();
+        counter.receive(&frame(HEADERS, END_HEADERS, 1, &[0x82; 40])[..20], 0);
+        assert!(counter.is_in_block(), "a frame that is not whole");
+    }
+
+    #[test]
+    fn resets_are_found_among_other_frames() {
+        let all = [
+            frame(DATA, 0, 1, &[0, 0, 4, RST_STREAM, 0, 0, 0, 0, 7, 0, 0, 0, 1]),
+            frame(RST_STREAM, 0, 3, &[0, 0, 0, 1]),
+            frame(RST_STREAM, 0, 5, &[0, 0, 0, 8]),
+            frame(RST_STREAM, 0, 9, &[0, 0, 0, 1]),
+            vec![0, 0, 9],
+        ];
+        assert_eq!(resets_of(&all.concat()).collect::<Vec<_>>(), [3, 9]);
     }
 
     #[test]

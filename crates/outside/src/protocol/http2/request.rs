@@ -5,10 +5,11 @@
 
 use http::header::{COOKIE, HOST, HeaderMap, HeaderName, HeaderValue};
 use http::request::Parts;
+use http::uri::PathAndQuery;
 
 use crate::error::Refusal;
 use crate::message::{Field, Known, Request, Span, Version};
-use crate::protocol::http1::{BodyLength, HeadLimits, framing, has_underscore, is_authority};
+use crate::protocol::http1::{BodyLength, HeadLimits, framing, has_underscore, is_authority, is_target_byte};
 
 /// What a head says about what follows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,28 +25,28 @@ const FIELD_COST: usize = 32;
 /// Of the size that a head may have in HTTP/1.1, this part is advertised as the limit of a field list.
 pub(crate) const ADVERTISED_PART: usize = 2;
 
-/// Reads a head into an empty request. If it is refused, the request holds at least method and target.
-pub(crate) fn decode_request(head: &Parts, limits: &HeadLimits, request: &mut Request) -> Result<Announced, Refusal> {
-    request.version = Version::Http2;
-    let (text, _) = request.headers.raw_parts();
-    let mut add = |piece: &str| {
-        let start = text.len() as u32;
-        text.extend_from_slice(piece.as_bytes());
-        Span { start, end: text.len() as u32 }
-    };
+/// Reads a head into an empty request; `beside` has the path if `h2` cannot. If it is refused, the request holds at least
+/// method and target.
+pub(crate) fn decode_request(
+    head: &Parts,
+    beside: Option<&str>,
+    limits: &HeadLimits,
+    request: &mut Request,
+) -> Result<Announced, Refusal> {
     let method = head.method.as_str();
     let authority = head.uri.authority().map_or("", |authority| authority.as_str());
-    let path = head.uri.path_and_query().map_or("", |path| path.as_str());
-    request.method = add(method);
-    add(" ");
-    let target = add(if method == "CONNECT" { authority } else { path });
-    add(" HTTP/2\r\n");
-    request.target = target;
+    let path = beside.or(head.uri.path_and_query().map(PathAndQuery::as_str)).unwrap_or_default();
+    let is_visible = path.bytes().all(is_target_byte);
+    let target = match method {
+        "CONNECT" => note_line(method.as_bytes(), authority.as_bytes(), request),
+        _ if is_visible => put_line(method, path, request),
+        _ => note_line(method.as_bytes(), path.as_bytes(), request),
+    };
     if request.line().len() > limits.request_line {
         return Err(Refusal::limit(414, "request line too long", "max_request_line"));
     }
     check_size(head, limits)?;
-    if !path.bytes().all(|byte| (0x21..=0x7e).contains(&byte)) {
+    if !is_visible {
         return Err(Refusal::bad("the request target holds a byte that has to be percent-encoded"));
     }
     check_authority(&head.headers, authority)?;
@@ -57,6 +58,33 @@ pub(crate) fn decode_request(head: &Parts, limits: &HeadLimits, request: &mut Re
     });
     decode_target(method, path, target, request)?;
     Ok(Announced { length, expects_continue: framing.expects_continue })
+}
+
+/// Notes method and target of a request that is refused, for the log, with what is not visible percent-encoded.
+pub(crate) fn note_line(method: &[u8], target: &[u8], request: &mut Request) -> Span {
+    let escaped = |text: &[u8]| -> String {
+        let escape = |&byte: &u8| match is_target_byte(byte) {
+            true => char::from(byte).to_string(),
+            false => format!("%{byte:02X}"),
+        };
+        text.iter().map(escape).collect()
+    };
+    put_line(&escaped(method), &escaped(target), request)
+}
+
+fn put_line(method: &str, target: &str, request: &mut Request) -> Span {
+    request.version = Version::Http2;
+    let (text, _) = request.headers.raw_parts();
+    let mut add = |piece: &str| {
+        let start = text.len() as u32;
+        text.extend_from_slice(piece.as_bytes());
+        Span { start, end: text.len() as u32 }
+    };
+    request.method = add(method);
+    add(" ");
+    request.target = add(target);
+    add(" HTTP/2\r\n");
+    request.target
 }
 
 /// Fields and bytes; crumbs of a cookie count one by one (edge.md S19).

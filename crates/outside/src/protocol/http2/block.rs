@@ -1,0 +1,182 @@
+//! The parts of a field block (RFC 7541 section 5), and another block in its place.
+
+use super::fields::Changed;
+use super::huffman;
+
+/// A string of a block.
+#[derive(Clone, Copy)]
+pub(super) struct Text {
+    /// In the block, or where it was decoded to.
+    start: usize,
+    end: usize,
+    is_decoded: bool,
+}
+
+/// A field of a block.
+pub(super) struct Span<'b> {
+    pub(super) block: &'b [u8],
+    pub(super) start: usize,
+    pub(super) end: usize,
+}
+
+/// Another block, from the first field on that has to be another.
+#[derive(Default)]
+pub(super) struct Rewriting {
+    changed: Option<Changed>,
+    /// What stands before this is in the other block, or was left out.
+    copied: usize,
+}
+
+/// `:path: ?`, which no client sends: the path is beside the block.
+const PATH_BESIDE: [u8; 3] = [0x04, 1, b'?'];
+/// The path that says so.
+pub(crate) const BESIDE: &str = "?";
+
+impl Text {
+    pub(super) fn bytes<'t>(&self, block: &'t [u8], decoded: &'t [u8]) -> &'t [u8] {
+        let all = if self.is_decoded { decoded } else { block };
+        &all[self.start..self.end]
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.end - self.start
+    }
+}
+
+impl Rewriting {
+    /// Leaves the field out: the message is malformed.
+    pub(super) fn leave_out(&mut self, field: &Span<'_>) {
+        self.replace(field);
+        self.changed.get_or_insert_default().is_malformed = true;
+    }
+
+    /// Takes the field, which is a path, beside the block.
+    pub(super) fn set_path(&mut self, field: &Span<'_>, path: Box<str>) {
+        self.replace(field).extend_from_slice(&PATH_BESIDE);
+        self.changed.get_or_insert_default().path = Some(path);
+    }
+
+    /// Where to write what is to stand in the field's place.
+    pub(super) fn replace(&mut self, field: &Span<'_>) -> &mut Vec<u8> {
+        let block = &mut self.changed.get_or_insert_default().block;
+        block.extend_from_slice(&field.block[self.copied..field.start]);
+        self.copied = field.end;
+        block
+    }
+
+    /// The other block, if there is to be one; this is added if the message is malformed.
+    pub(super) fn finish(self, block: &[u8], if_malformed: &[u8]) -> Option<Changed> {
+        let mut changed = self.changed?;
+        changed.block.extend_from_slice(&block[self.copied..]);
+        if changed.is_malformed {
+            changed.block.extend_from_slice(if_malformed);
+        }
+        Some(changed)
+    }
+}
+
+/// An integer whose first byte has so many bits of it (RFC 7541 section 5.1), in no more bytes than `h2` takes.
+#[inline]
+pub(super) fn integer(block: &[u8], at: &mut usize, bits: u8) -> Option<usize> {
+    const MOST_BYTES: usize = 4;
+    let most = (1 << bits) - 1;
+    let first = usize::from(*block.get(*at)?) & most;
+    *at += 1;
+    if first < most {
+        return Some(first);
+    }
+    let mut number = most;
+    for index in 0..MOST_BYTES {
+        let byte = *block.get(*at)?;
+        *at += 1;
+        number += usize::from(byte & 0x7f) << (7 * index);
+        if byte & 0x80 == 0 {
+            return Some(number);
+        }
+    }
+    None
+}
+
+/// Appends an integer behind these first bits.
+pub(super) fn put_integer(out: &mut Vec<u8>, first: u8, bits: u8, number: usize) {
+    let most = (1 << bits) - 1;
+    if number < most {
+        return out.push(first | number as u8);
+    }
+    out.push(first | most as u8);
+    let mut rest = number - most;
+    while rest >= 0x80 {
+        out.push(rest as u8 | 0x80);
+        rest >>= 7;
+    }
+    out.push(rest as u8);
+}
+
+/// A string as it stands (RFC 7541 section 5.2), and whether it is in the Huffman code.
+#[inline]
+pub(super) fn raw_string<'b>(block: &'b [u8], at: &mut usize) -> Option<(&'b [u8], bool)> {
+    let is_coded = block.get(*at)? & 0x80 != 0;
+    let length = integer(block, at, 7)?;
+    let bytes = block.get(*at..)?.get(..length)?;
+    *at += length;
+    Some((bytes, is_coded))
+}
+
+/// A string, appended to `decoded` if it is in the Huffman code.
+pub(super) fn string(block: &[u8], at: &mut usize, decoded: &mut Vec<u8>) -> Option<Text> {
+    let (bytes, is_decoded) = raw_string(block, at)?;
+    if !is_decoded {
+        return Some(Text { start: *at - bytes.len(), end: *at, is_decoded });
+    }
+    let start = decoded.len();
+    match huffman::decode(bytes, decoded) {
+        true => Some(Text { start, end: decoded.len(), is_decoded }),
+        false => None,
+    }
+}
+
+/// Method and target of a request, as far as a block says them without the dynamic table.
+pub(super) fn request_line(block: &[u8]) -> (Vec<u8>, Vec<u8>) {
+    let mut line = (b"-".to_vec(), b"-".to_vec());
+    let (mut at, mut decoded) = (0, Vec::new());
+    let mut read = |at: &mut usize| {
+        let first = *block.get(*at)?;
+        decoded.clear();
+        match first {
+            0x80.. => {
+                let (name, value) = match integer(block, at, 7)? {
+                    2 => (METHOD, &b"GET"[..]),
+                    3 => (METHOD, &b"POST"[..]),
+                    4 => (PATH, &b"/"[..]),
+                    5 => (PATH, &b"/index.html"[..]),
+                    _ => return Some(None),
+                };
+                return Some(Some((name, value.to_vec())));
+            }
+            0x20..=0x3f => return integer(block, at, 5).map(|_| None),
+            _ => {}
+        }
+        let name = match integer(block, at, if first & 0x40 != 0 { 6 } else { 4 })? {
+            0 => {
+                let name = string(block, at, &mut decoded)?;
+                [METHOD, PATH].into_iter().find(|&known| known == name.bytes(block, &decoded))
+            }
+            2 | 3 => Some(METHOD),
+            4 | 5 => Some(PATH),
+            _ => None,
+        };
+        let value = string(block, at, &mut decoded)?;
+        Some(name.map(|name| (name, value.bytes(block, &decoded).to_vec())))
+    };
+    while let Some(field) = read(&mut at) {
+        match field {
+            Some((METHOD, method)) => line.0 = method,
+            Some((_, path)) => line.1 = path,
+            None => {}
+        }
+    }
+    line
+}
+
+const METHOD: &[u8] = b":method";
+const PATH: &[u8] = b":path";

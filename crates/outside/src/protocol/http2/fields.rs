@@ -1,0 +1,404 @@
+//! Looks at field blocks before `h2` does, and keeps from it what it would end the whole connection for.
+//!
+//! A field that breaks the rules makes one message malformed (RFC 9113 sections 8.1.1 and 8.2.1); `h2` takes most such
+//! fields for errors of compression, which end every stream. So they are left out of the block, and a field is added that
+//! `h2` resets the stream for. Paths that no `http::Uri` can hold, but an HTTP/1.1 request line can, leave the block as
+//! well, and go beside it.
+//!
+//! Of the dynamic table (RFC 7541 section 2.3.2) only the sizes of entries are known here, and what their names ask of a
+//! value. An entry that is kept from `h2` is missing in its table: as long as there is one, indices are counted anew.
+
+use std::collections::VecDeque;
+
+use super::block::{Rewriting, Span, integer, put_integer, raw_string, string};
+use super::huffman;
+use crate::message::{is_token, is_value};
+
+/// Looks at the blocks of one connection, each once and in order.
+#[derive(Debug)]
+pub(crate) struct FieldChecker {
+    /// The newest first.
+    entries: VecDeque<Entry>,
+    /// For each entry that `h2` does not have, in the same order, its path if that is right.
+    withheld: VecDeque<Option<Box<str>>>,
+    /// Entries that are not what `h2` has.
+    wrong: usize,
+    size: usize,
+    max_size: usize,
+    /// More of a path is not kept.
+    longest_path: usize,
+    /// For strings in the Huffman code.
+    decoded: Vec<u8>,
+}
+
+/// What a block is.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Checked {
+    /// `h2` may have it as it is.
+    Right,
+    /// `h2` is to have another.
+    Changed(Changed),
+    /// Its compression is broken: that is the end of the connection (RFC 9113 section 4.3), and of what is known here.
+    Broken,
+}
+
+/// What `h2` is to have in a block's place.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Changed {
+    pub(crate) block: Vec<u8>,
+    /// Whether the message breaks the rules.
+    pub(crate) is_malformed: bool,
+    /// The path, if that is kept from `h2`.
+    pub(crate) path: Option<Box<str>>,
+}
+
+/// An entry of the dynamic table.
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    size: u16,
+    name_len: u16,
+    name: Name,
+    state: State,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Right,
+    /// `h2` has another value of the same length.
+    Filled,
+    /// `h2` has no such entry.
+    Withheld,
+}
+
+/// What a name asks of its value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Name {
+    Authority,
+    Method,
+    Path,
+    Protocol,
+    Scheme,
+    Status,
+    Field,
+    Malformed,
+}
+
+/// What a field is.
+enum Verdict {
+    Right,
+    /// Right, and nothing for `h2`.
+    Odd(Box<str>),
+    Malformed,
+}
+
+/// The largest table (RFC 9113 section 6.5.2: the initial value, which is what the settings say).
+pub(crate) const TABLE_SIZE: u16 = 4096;
+/// Each entry counts so much beside its name and its value (RFC 7541 section 4.1).
+const ENTRY_COST: usize = 32;
+/// The first index of the dynamic table, behind the static one.
+const DYNAMIC: usize = 62;
+/// A field that a message of HTTP/2 must not have (RFC 9113 section 8.2.2).
+const FORBIDDEN: &[u8] = b"\x00\x0aconnection\x01x";
+
+impl FieldChecker {
+    pub(crate) fn new(longest_path: usize) -> Self {
+        let max_size = usize::from(TABLE_SIZE);
+        Self {
+            entries: VecDeque::new(),
+            withheld: VecDeque::new(),
+            wrong: 0,
+            size: 0,
+            max_size,
+            longest_path,
+            decoded: Vec::new(),
+        }
+    }
+
+    /// Looks at a whole block.
+    pub(crate) fn check(&mut self, block: &[u8]) -> Checked {
+        /// An idle connection holds no more for strings.
+        const KEPT: usize = 512;
+        let mut rewriting = Rewriting::default();
+        let walked = self.walk(block, &mut rewriting);
+        if self.decoded.capacity() > KEPT {
+            self.decoded = Vec::new();
+        }
+        if walked.is_none() {
+            return Checked::Broken;
+        }
+        match rewriting.finish(block, FORBIDDEN) {
+            None => Checked::Right,
+            Some(changed) => Checked::Changed(changed),
+        }
+    }
+
+    fn walk(&mut self, block: &[u8], rewriting: &mut Rewriting) -> Option<()> {
+        let mut at = 0;
+        loop {
+            // Of the static table, or of both as long as all entries are right; `h2` looks whether there is one.
+            let last = if self.wrong == 0 { 0xfe } else { 0xbd };
+            let indexed = block[at..].iter().take_while(|&&byte| (0x81..=last).contains(&byte));
+            at += indexed.count();
+            match block.get(at) {
+                None => return Some(()),
+                Some(0x80..) => {
+                    let start = at;
+                    let index = integer(block, &mut at, 7)?;
+                    if self.wrong > 0 {
+                        self.indexed(index.checked_sub(DYNAMIC)?, &Span { block, start, end: at }, rewriting)?;
+                    }
+                }
+                Some(0x20..=0x3f) => {
+                    self.max_size = integer(block, &mut at, 5).filter(|&size| size <= usize::from(TABLE_SIZE))?;
+                    self.evict(0);
+                }
+                Some(_) => self.literal(block, &mut at, rewriting)?,
+            }
+        }
+    }
+
+    /// A field that is in the dynamic table (RFC 7541 section 6.1).
+    fn indexed(&self, position: usize, span: &Span<'_>, rewriting: &mut Rewriting) -> Option<()> {
+        let entry = self.entries.get(position)?;
+        let skipped = self.withheld_before(position);
+        match entry.state {
+            State::Right if skipped == 0 => {}
+            State::Right => put_integer(rewriting.replace(span), 0x80, 7, position + DYNAMIC - skipped),
+            State::Filled => rewriting.leave_out(span),
+            State::Withheld => match self.withheld.get(skipped)? {
+                Some(path) => rewriting.set_path(span, path.clone()),
+                None => rewriting.leave_out(span),
+            },
+        }
+        Some(())
+    }
+
+    /// A field that is written out, at least its value (RFC 7541 section 6.2).
+    fn literal(&mut self, block: &[u8], at: &mut usize, rewriting: &mut Rewriting) -> Option<()> {
+        if self.skip_common(block, at) {
+            return Some(());
+        }
+        let mut decoded = std::mem::take(&mut self.decoded);
+        decoded.clear();
+        let found = self.literal_of(block, at, &mut decoded, rewriting);
+        self.decoded = decoded;
+        found
+    }
+
+    /// Goes past a field that is not added to the table and is right at a glance: most of those that are not indexed.
+    fn skip_common(&self, block: &[u8], at: &mut usize) -> bool {
+        let (first, mut end) = (block[*at], *at);
+        if first & 0x40 != 0 || first & 0x0f == 0 || self.wrong > 0 {
+            return false;
+        }
+        let name = integer(block, &mut end, 4).and_then(|index| self.name_at(index));
+        let Some((Name::Path | Name::Authority | Name::Field, _)) = name else { return false };
+        match raw_string(block, &mut end) {
+            Some((bytes, true)) if huffman::is_common(bytes) => {
+                *at = end;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    fn literal_of(
+        &mut self,
+        block: &[u8],
+        at: &mut usize,
+        decoded: &mut Vec<u8>,
+        rewriting: &mut Rewriting,
+    ) -> Option<()> {
+        let (start, is_added) = (*at, block[*at] & 0x40 != 0);
+        let index = integer(block, at, if is_added { 6 } else { 4 })?;
+        let (name, name_len) = match index {
+            0 => {
+                let text = string(block, at, decoded)?;
+                (Name::of(text.bytes(block, decoded)), text.len())
+            }
+            index => self.name_at(index)?,
+        };
+        let name_end = *at;
+        let text = string(block, at, decoded)?;
+        let field = Span { block, start, end: *at };
+        let (mut state, mut path) = (State::Right, None);
+        match name.judge(text.bytes(block, decoded), self.longest_path) {
+            Verdict::Right if self.is_as_in_h2(index) => {}
+            Verdict::Right => {
+                let out = rewriting.replace(&field);
+                self.put_name(out, index, &block[start..name_end]);
+                out.extend_from_slice(&block[name_end..field.end]);
+            }
+            Verdict::Odd(odd) => {
+                state = State::Withheld;
+                path = Some(odd.clone());
+                rewriting.set_path(&field, odd);
+            }
+            Verdict::Malformed => {
+                rewriting.leave_out(&field);
+                state = State::Withheld;
+                if is_added && name == Name::Field {
+                    // Other fields may refer to the name.
+                    state = State::Filled;
+                    let out = rewriting.replace(&Span { start: field.end, ..field });
+                    self.put_name(out, index, &block[start..name_end]);
+                    put_integer(out, 0, 7, text.len());
+                    out.resize(out.len() + text.len(), b'x');
+                }
+            }
+        }
+        if is_added {
+            self.add(name, (name_len, text.len()), state, path);
+        }
+        Some(())
+    }
+
+    /// Does this index of a name mean the same to `h2`?
+    fn is_as_in_h2(&self, index: usize) -> bool {
+        let position = index.checked_sub(DYNAMIC).filter(|_| !self.withheld.is_empty());
+        position
+            .is_none_or(|position| self.entries.iter().take(position + 1).all(|entry| entry.state != State::Withheld))
+    }
+
+    /// Appends the name of a literal field, as `h2` knows it. In the block it stands like this.
+    fn put_name(&self, out: &mut Vec<u8>, index: usize, as_it_stands: &[u8]) {
+        let Some(position) = index.checked_sub(DYNAMIC) else { return out.extend_from_slice(as_it_stands) };
+        let (kind, bits) = if as_it_stands[0] & 0x40 != 0 { (0x40, 6) } else { (as_it_stands[0] & 0xf0, 4) };
+        match self.entries.get(position) {
+            Some(Entry { state: State::Withheld, name, .. }) => match name.static_index() {
+                0 => {
+                    out.push(kind);
+                    put_integer(out, 0, 7, PROTOCOL.len());
+                    out.extend_from_slice(PROTOCOL);
+                }
+                index => put_integer(out, kind, bits, index),
+            },
+            _ => put_integer(out, kind, bits, index - self.withheld_before(position)),
+        }
+    }
+
+    /// What stands at an index, as a name, and how long that is.
+    fn name_at(&self, index: usize) -> Option<(Name, usize)> {
+        match index.checked_sub(DYNAMIC) {
+            None => Some((Name::of_static(index), usize::from(STATIC_NAME_LENGTHS[index - 1]))),
+            Some(position) => self.entries.get(position).map(|entry| (entry.name, usize::from(entry.name_len))),
+        }
+    }
+
+    /// How many entries before this one `h2` does not have.
+    fn withheld_before(&self, position: usize) -> usize {
+        match self.withheld.is_empty() {
+            true => 0,
+            false => self.entries.iter().take(position).filter(|entry| entry.state == State::Withheld).count(),
+        }
+    }
+
+    /// Adds an entry, and evicts those for which there is no room (RFC 7541 section 4.4).
+    fn add(&mut self, name: Name, (name_len, value_len): (usize, usize), state: State, path: Option<Box<str>>) {
+        let size = name_len + value_len + ENTRY_COST;
+        self.evict(size);
+        if size > self.max_size {
+            return;
+        }
+        self.size += size;
+        self.wrong += usize::from(state != State::Right);
+        // Neither is more than the table's size.
+        self.entries.push_front(Entry { size: size as u16, name_len: name_len as u16, name, state });
+        if state == State::Withheld {
+            self.withheld.push_front(path);
+        }
+    }
+
+    fn evict(&mut self, size: usize) {
+        while self.size + size > self.max_size {
+            let Some(entry) = self.entries.pop_back() else { break };
+            self.size -= usize::from(entry.size);
+            self.wrong -= usize::from(entry.state != State::Right);
+            if entry.state == State::Withheld {
+                self.withheld.pop_back();
+            }
+        }
+    }
+}
+
+impl Name {
+    fn of(name: &[u8]) -> Self {
+        match name {
+            b":authority" => Self::Authority,
+            b":method" => Self::Method,
+            b":path" => Self::Path,
+            PROTOCOL => Self::Protocol,
+            b":scheme" => Self::Scheme,
+            b":status" => Self::Status,
+            // In small letters (RFC 9113 section 8.2).
+            _ if is_token(name) && !name.iter().any(u8::is_ascii_uppercase) => Self::Field,
+            _ => Self::Malformed,
+        }
+    }
+
+    const fn of_static(index: usize) -> Self {
+        match index {
+            1 => Self::Authority,
+            2 | 3 => Self::Method,
+            4 | 5 => Self::Path,
+            6 | 7 => Self::Scheme,
+            8..=14 => Self::Status,
+            _ => Self::Field,
+        }
+    }
+
+    /// Where the name stands in the static table, if it is one of those that begin with a colon; else 0.
+    const fn static_index(self) -> usize {
+        match self {
+            Self::Authority => 1,
+            Self::Method => 2,
+            Self::Path => 4,
+            Self::Scheme => 6,
+            Self::Status => 8,
+            Self::Protocol | Self::Field | Self::Malformed => 0,
+        }
+    }
+
+    /// What `h2` makes of such a value.
+    fn judge(self, value: &[u8], longest_path: usize) -> Verdict {
+        let is_right = match self {
+            Self::Path if value.iter().all(|&byte| PLAIN[usize::from(byte)]) => true,
+            Self::Path => match std::str::from_utf8(value) {
+                Ok(path) => {
+                    let cut = (0..=longest_path.min(path.len())).rev().find(|&at| path.is_char_boundary(at));
+                    return Verdict::Odd(path[..cut.unwrap_or_default()].into());
+                }
+                Err(_) => false,
+            },
+            Self::Authority | Self::Protocol | Self::Scheme => std::str::from_utf8(value).is_ok(),
+            Self::Method => is_token(value),
+            Self::Status => matches!(value, [b'1'..=b'9', b'0'..=b'9', b'0'..=b'9']),
+            Self::Field => is_value(value),
+            Self::Malformed => false,
+        };
+        if is_right { Verdict::Right } else { Verdict::Malformed }
+    }
+}
+
+const PROTOCOL: &[u8] = b":protocol";
+
+/// What stands in a path and in a query alike for the crate `http`; and a space, which it refuses: a line of HTTP/1.1 would
+/// end there.
+const PLAIN: [bool; 256] = {
+    let mut plain = [false; 256];
+    let mut byte = 0x20;
+    while byte < 0x7f {
+        plain[byte] = !matches!(byte as u8, b'"' | b'#' | b'<' | b'>' | b'`' | b'{' | b'}');
+        byte += 1;
+    }
+    plain
+};
+
+/// Bytes of the names in the static table (RFC 7541 appendix A).
+const STATIC_NAME_LENGTHS: [u8; DYNAMIC - 1] = [
+    10, 7, 7, 5, 5, 7, 7, 7, 7, 7, 7, 7, 7, 7, 14, 15, 15, 13, 6, 27, 3, 5, 13, 13, 19, 16, 16, 14, 16, 13, 12, 6, 4,
+    4, 6, 7, 4, 4, 8, 17, 13, 8, 19, 13, 4, 8, 12, 18, 19, 5, 7, 7, 11, 6, 10, 25, 17, 10, 4, 3, 16,
+];
+
+#[cfg(test)]
+mod tests;
