@@ -121,6 +121,12 @@ def test_head_says_what_get_would_say_or_nothing(serve, asynchronous):
 
 
 @needs_curl
+def test_cookies_are_as_large_as_over_http_1(serve):
+    running = serve({"/": lambda request: str(len(request.cookies["id"]))}, h2c=True)
+    assert curl(running, "/", "--header", "Cookie: id=" + "c" * 20_000) == "20000"
+
+
+@needs_curl
 def test_curl_uploads(serve, tmp_path):
     """Larger than the windows, larger than memory is used for, and larger than is taken."""
     running = serve(ROUTES, h2c=True, max_body_size_mb=4)

@@ -229,6 +229,48 @@ fn s19_field_bombs() {
 }
 
 #[test]
+fn s19_large_heads_of_indexed_fields() {
+    let _turn = TURN.lock();
+    let server = Running::start(|config| {
+        config.write_stall_timeout = Duration::from_secs(2);
+        config.min_rate = 0;
+    });
+    server.set_route("/", |_: &Request| "hi");
+    let mut table = block(&get("/"));
+    table.extend([0x40, 1, b'x', 127, (3900_u32 - 127) as u8 | 128, ((3900 - 127) >> 7) as u8]);
+    table.extend("v".repeat(3900).as_bytes());
+    // Eight of them are as much as a head may be: a hundred heads of 31 KiB in less than five.
+    let mut large = block(&get("/"));
+    large.extend([0xbe; 8]);
+    let mut clients: Vec<Client> = (0..4).map(|_| Client::connect_with(server.address, &[0, 4, 0, 0, 0, 0])).collect();
+    let memory = resident();
+    for client in &mut clients {
+        client.send(&frame(HEADERS, END_HEADERS | END_STREAM, 1, &table));
+        for number in 1..100 {
+            client.send(&frame(HEADERS, END_HEADERS | END_STREAM, 2 * number + 1, &large));
+        }
+    }
+    for client in &mut clients {
+        let (mut heads, mut refused) = (0, 0);
+        while heads + refused < 100 {
+            match client.frame().unwrap() {
+                frame if frame.kind == HEADERS => heads += 1,
+                // None of these was worked on, so that they may be sent again (RFC 9113 section 8.7).
+                frame if frame.kind == RST_STREAM => {
+                    assert_eq!(frame.code(), 7, "{frame:?}");
+                    refused += 1;
+                }
+                _ => {}
+            }
+        }
+        assert!(heads >= 50 && refused > 0, "{heads} answered, {refused} refused");
+    }
+    let held = resident().saturating_sub(memory) / 4;
+    assert!(held < 5 << 19, "{} KiB for each connection", held >> 10);
+    server.logged("too many large header sections at once");
+}
+
+#[test]
 fn s20_floods_of_control_frames() {
     let _turn = TURN.lock();
     let server = Running::start(|_| {});

@@ -8,7 +8,7 @@ use outside::{Headers, Request, Response};
 use crate::server::Running;
 use crate::wire::{
     Client, DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, NO_ERROR, PROTOCOL_ERROR, RST_STREAM, SETTINGS,
-    WINDOW_UPDATE, block, frame, get, request,
+    WINDOW_UPDATE, block, frame, frames, get, request,
 };
 
 /// A server that answers with what it has understood, and how many requests that were.
@@ -49,7 +49,7 @@ fn a_request_is_understood() {
     client.send(&request(1, "/a%20b/../c?x=1"));
     let settings = client.frame().unwrap();
     assert_eq!((settings.kind, settings.stream), (SETTINGS, 0));
-    for (number, value) in [(1, 4 << 10), (3, 100), (4, 64 << 10), (6, 16 << 10)] {
+    for (number, value) in [(1, 4 << 10), (3, 100), (4, 64 << 10), (6, 32 << 10)] {
         let setting = [&[0, number][..], &u32::to_be_bytes(value)].concat();
         assert!(settings.payload.chunks(6).any(|it| it == setting), "setting {number} in {settings:?}");
     }
@@ -107,9 +107,9 @@ fn what_is_malformed_never_reaches_a_handler() {
     let long_path = format!("/{long}");
     let many = vec![("x", "y"); 101];
     let crumbs = vec![("cookie", "a=1"); 101];
-    // Together more than 16 KiB as fields are counted, less as they are sent.
-    let third = "a".repeat(5300);
-    let large = [vec![("x", &*third); 3], vec![("x", "y"); 40]].concat();
+    // More than max_header_size.
+    let third = "a".repeat(10_920);
+    let large = vec![("x", &*third); 3];
     for (fields, status) in [
         // What this server refuses by itself, in the words of HTTP/1.1.
         (with("host", "other"), 400),
@@ -130,7 +130,7 @@ fn what_is_malformed_never_reaches_a_handler() {
         (vec![(":method", "CONNECT"), (":authority", "localhost:1")], 501),
     ] {
         let mut client = Client::connect(server.address);
-        client.send(&frame(HEADERS, END_HEADERS | END_STREAM, 1, &block(&fields)));
+        client.send(&frames(1, &block(&fields)));
         assert_eq!(client.answer(1).0, status, "{fields:?}");
         // The connection lives on.
         client.send(&request(3, "/"));
@@ -181,6 +181,38 @@ fn what_is_malformed_never_reaches_a_handler() {
     assert_eq!(client.frame_of(1).kind, RST_STREAM);
     // Every one that was answered with 200 above, and no other.
     assert_eq!(count.load(Ordering::Relaxed), 16);
+}
+
+#[test]
+fn a_head_may_be_as_large_as_over_http_1() {
+    let (server, _) = server();
+    let cookie = format!("id={}", "c".repeat(20_000));
+    let crumbs: Vec<String> = (0..90).map(|number| format!("c{number:02}={}", "d".repeat(340))).collect();
+    let just: Vec<(&str, &str)> = vec![("x-a", &cookie[..16_000]), ("x-b", &cookie[..16_700])];
+    let together = crumbs.iter().map(|crumb| ("cookie", &**crumb)).collect();
+    for (stream, fields) in [(1, vec![("cookie", &*cookie)]), (3, together), (5, just)] {
+        let mut client = Client::connect(server.address);
+        client.send(&frames(stream, &block(&[get("/"), fields.clone()].concat())));
+        let (status, _) = client.answer(stream);
+        assert_eq!(status, 200, "{} fields", fields.len());
+        let lines: String = fields.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+        let mut socket = std::net::TcpStream::connect(server.address).unwrap();
+        let head = format!("GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{lines}\r\n");
+        std::io::Write::write_all(&mut socket, head.as_bytes()).unwrap();
+        socket.set_read_timeout(Some(crate::server::DEADLINE)).unwrap();
+        let mut answer = String::new();
+        std::io::Read::read_to_string(&mut socket, &mut answer).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200 "), "{} fields: {answer}", fields.len());
+    }
+    // One limit, said to both and named in the log.
+    let server = Running::start(|config| config.max_header_size = 1000);
+    server.set_route("/", |_: &Request| "hi");
+    let mut client = Client::connect(server.address);
+    client.send(&frames(1, &block(&[get("/"), vec![("x-a", &cookie[..980])]].concat())));
+    assert_eq!(client.answer(1).0, 200);
+    client.send(&frames(3, &block(&[get("/"), vec![("x-a", &cookie[..1200])]].concat())));
+    assert_eq!(client.answer(3).0, 431);
+    server.logged("config[\"max_header_size\"]");
 }
 
 #[test]

@@ -104,6 +104,18 @@ pub(crate) fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8>
     [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
 }
 
+/// A whole request with this field block, in as many frames as it takes.
+pub(crate) fn frames(stream: u32, block: &[u8]) -> Vec<u8> {
+    let mut pieces = block.chunks(16 << 10).enumerate().peekable();
+    let mut frames = Vec::new();
+    while let Some((index, piece)) = pieces.next() {
+        let end = if pieces.peek().is_none() { END_HEADERS } else { 0 };
+        let (kind, flags) = if index == 0 { (HEADERS, end | END_STREAM) } else { (CONTINUATION, end) };
+        frames.extend(frame(kind, flags, stream, piece));
+    }
+    frames
+}
+
 /// The fields of a GET.
 pub(crate) fn get(path: &str) -> Vec<(&str, &str)> {
     vec![(":method", "GET"), (":scheme", "http"), (":path", path), (":authority", "localhost")]

@@ -13,6 +13,7 @@ use super::super::coding::is_worth_encoding;
 use super::super::handle::{Stop, millis};
 use super::Http2;
 use super::exchange::{Accepted, StreamExchange};
+use super::heads;
 use super::ledger::Call;
 use super::send::{Content, line, render};
 use super::shared::{MOST_WORKING, Permit};
@@ -81,6 +82,15 @@ impl Http2 {
             }
             exchange.work = Work::Status(refusal.status, Some(refusal.reason.to_owned()));
         }
+        if let Some(request) = &exchange.request
+            && heads::size_of(request) > heads::USUAL
+            && heads::size_of(request) + self.heads_size() > heads::MOST
+        {
+            service.log.complain("max_header_size", "too many large header sections at once on one connection");
+            let mut respond = respond;
+            respond.send_reset(h2::Reason::REFUSED_STREAM);
+            return false;
+        }
         let awaited = match content {
             // It is not known yet whether it can be answered.
             Some(_) => None,
@@ -121,6 +131,13 @@ impl Http2 {
             }
         }
         false
+    }
+
+    /// Bytes of the heads of all requests that are being worked on.
+    fn heads_size(&self) -> usize {
+        let called = self.calls.iter().map(|call| heads::size_of(&call.request));
+        let pending = self.pending.iter().filter_map(|pending| pending.accepted.exchange.request.as_deref());
+        called.sum::<usize>() + pending.map(heads::size_of).sum::<usize>() + self.heads.size()
     }
 
     /// Begins with a request if there are a permit and room for its answer; else gives it back.
@@ -196,7 +213,7 @@ impl Http2 {
         let site = (self.desk.site.0, Arc::clone(&self.desk.site.1));
         let (shared, client) = (Arc::clone(&self.shared), Arc::clone(&self.client));
         let seat = Arc::clone(&self.seat);
-        StreamExchange::new(accepted, &self.desk.service, site, permit, shared, client, seat)
+        StreamExchange::new(accepted, &self.desk.service, site, permit, shared, client, (seat, &self.heads))
     }
 
     fn spawn(&self, life: impl Future<Output = ()> + Send + 'static) -> tokio::task::JoinHandle<()> {

@@ -14,6 +14,7 @@ use h2::{Reason, RecvStream, SendStream};
 use super::super::coding::is_worth_encoding;
 use super::super::desk::{Awaited, Desk};
 use super::super::handle::{Handle, Stop, Waiting};
+use super::heads::{Head, Heads};
 use super::inbound::Inbound;
 use super::shared::{Permit, Shared};
 use crate::budget::Reserved;
@@ -58,6 +59,7 @@ pub(super) struct StreamExchange {
     _place: Place,
     /// Its connection counts as one as long as it is at work, whether its client is there or not.
     _seat: Arc<Seat>,
+    _head: Head,
 }
 
 /// A place among the handles of a reactor.
@@ -81,14 +83,15 @@ impl StreamExchange {
         permit: Option<Arc<Permit>>,
         shared: Arc<Shared>,
         client: Arc<[u8]>,
-        seat: Arc<Seat>,
+        (seat, heads): (Arc<Seat>, &Heads),
     ) -> Self {
+        let head = heads.hold(accepted.exchange.request.as_ref());
         let (number, handle) = service.handles.add();
         let mut desk = Desk::new(Arc::clone(service), handle, Arc::clone(&shared.account));
         desk.site = site;
         desk.held = permit.map(|permit| permit as _);
         let place = Place { service: Arc::clone(service), number };
-        Self { accepted, desk, shared, client, inbound: None, _place: place, _seat: seat }
+        Self { accepted, desk, shared, client, inbound: None, _place: place, _seat: seat, _head: head }
     }
 
     /// The whole life of the stream.

@@ -62,6 +62,11 @@ impl Ledger {
         self.entries.iter().filter(|entry| entry.call.is_some()).count()
     }
 
+    /// All of them.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Call> {
+        self.entries.iter().filter_map(|entry| entry.call.as_ref())
+    }
+
     /// When the first is due.
     pub(super) fn due(&self) -> Option<u64> {
         self.entries.front().map(|entry| entry.due)

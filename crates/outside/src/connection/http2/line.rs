@@ -207,8 +207,7 @@ impl Inner {
         self.out.extend_from_slice(&bytes[..take]);
         if !std::mem::replace(&mut self.has_spoken, true) {
             // The first that `h2` says is its settings.
-            let size = self.service.config.max_header_size / crate::protocol::http2::ADVERTISED_PART;
-            advertise(&mut self.out[start..], u32::try_from(size).unwrap_or(u32::MAX));
+            advertise(&mut self.out[start..], u32::try_from(self.service.config.max_header_size).unwrap_or(u32::MAX));
         }
         Poll::Ready(Ok(take))
     }

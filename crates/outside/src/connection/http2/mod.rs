@@ -7,6 +7,7 @@
 
 mod calls;
 mod exchange;
+mod heads;
 mod inbound;
 mod ledger;
 mod line;
@@ -29,8 +30,9 @@ use super::handle::{Order, Stop, millis};
 use super::{Connection, Seat};
 use crate::budget::Account;
 use crate::executor::{Exchange, Job, Mailbox};
-use crate::protocol::http2::TABLE_SIZE;
+use crate::protocol::http2::{TABLE_SIZE, largest_list};
 use calls::Pending;
+use heads::Heads;
 use ledger::Ledger;
 use line::{Line, State, Wire, line};
 use send::Values;
@@ -74,6 +76,7 @@ pub(super) struct Http2 {
     unheard: u64,
     /// Streams that were logged because their messages break the rules.
     faulty: Vec<u32>,
+    heads: Heads,
     values: Values,
     /// To be used again.
     emptied: Vec<Vec<Exchange>>,
@@ -121,7 +124,7 @@ async fn handshake(wire: Wire, line: &Line, desk: &Desk) -> Option<server::Conne
         .initial_connection_window_size(CONNECTION_WINDOW)
         .max_send_buffer_size(SEND_BUFFER)
         .header_table_size(TABLE_SIZE.into())
-        .max_header_list_size(u32::try_from(config.max_header_size).unwrap_or(u32::MAX))
+        .max_header_list_size(largest_list(&desk.service.head_limits()))
         .max_pending_accept_reset_streams(MOST_RESETS)
         .max_local_error_reset_streams(Some(MOST_FAULTS));
     let mut handshake = builder.handshake(wire);
@@ -170,6 +173,7 @@ impl Http2 {
             received: 0,
             unheard: 0,
             faulty: Vec::new(),
+            heads: Heads::default(),
             values: Values::default(),
             emptied: Vec::new(),
             letters: Vec::new(),

@@ -16,7 +16,7 @@ pub(crate) use block::BESIDE;
 pub(crate) use field_blocks::Malformed;
 pub(crate) use fields::TABLE_SIZE;
 pub(crate) use frames::{FrameCounter, Passage, advertise, resets_of};
-pub(crate) use request::{ADVERTISED_PART, Announced, decode_request, note_line};
+pub(crate) use request::{Announced, decode_request, largest_list, note_line};
 pub(crate) use response::response_head;
 
 /// What a client sends first (RFC 9113 section 3.4).

@@ -22,8 +22,18 @@ pub(crate) struct Announced {
 
 /// What each field counts beside its bytes (RFC 9113 section 6.5.2).
 const FIELD_COST: usize = 32;
-/// Of the size that a head may have in HTTP/1.1, this part is advertised as the limit of a field list.
-pub(crate) const ADVERTISED_PART: usize = 2;
+/// What a line of HTTP/1.1 counts beside name and value: a colon, a space and the line's end.
+const LINE_COST: usize = 4;
+/// No request has as many fields that begin with a colon.
+const MOST_PSEUDO_FIELDS: usize = 8;
+
+/// The list of fields that `h2` has to read, by its count (RFC 9113 section 6.5.2): whatever is within the limits, and as
+/// much again, so that what exceeds them is answered by a page.
+pub(crate) fn largest_list(limits: &HeadLimits) -> u32 {
+    let fields = limits.fields.saturating_add(MOST_PSEUDO_FIELDS).saturating_mul(FIELD_COST);
+    let size = limits.section.saturating_mul(2).saturating_add(limits.request_line).saturating_add(fields);
+    u32::try_from(size).unwrap_or(u32::MAX)
+}
 
 /// Reads a head into an empty request; `beside` has the path if `h2` cannot. If it is refused, the request holds at least
 /// method and target.
@@ -87,13 +97,14 @@ fn put_line(method: &str, target: &str, request: &mut Request) -> Span {
     request.target
 }
 
-/// Fields and bytes; crumbs of a cookie count one by one (edge.md S19).
+/// Fields and bytes as lines of HTTP/1.1 have them, so that there is one limit for both. Crumbs of a cookie count one by one
+/// (edge.md S19).
 fn check_size(head: &Parts, limits: &HeadLimits) -> Result<(), Refusal> {
     if head.headers.len() > limits.fields {
         return Err(Refusal::limit(431, "too many header fields", "max_header_fields"));
     }
-    let fields = head.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + FIELD_COST);
-    if fields.sum::<usize>() > limits.section / ADVERTISED_PART {
+    let fields = head.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + LINE_COST);
+    if fields.sum::<usize>() > limits.section {
         return Err(Refusal::limit(431, "header section too large", "max_header_size"));
     }
     Ok(())
