@@ -82,11 +82,11 @@ http {{
     server {{
         listen 127.0.0.1:{port}{" ssl http2" if tls else ""};
         {tls}
-        root {paths.WORK};
         location / {{
             return 404;
         }}
-        location /files/ {{
+        location /static/ {{
+            alias {paths.FILES}/;
         }}
     }}
 }}
@@ -104,9 +104,11 @@ def caddy(port: int) -> list[str]:
     auto_https off
 }}
 http://127.0.0.1:{port} {{
-    root * {paths.WORK}
-    file_server /files/* {{
-        precompressed zstd br gzip
+    handle_path /static/* {{
+        root * {paths.FILES}
+        file_server {{
+            precompressed zstd br gzip
+        }}
     }}
 }}
 """)

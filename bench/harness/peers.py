@@ -57,7 +57,7 @@ def _granian(interface: str, target: str, versions: str = "1") -> Callable[[int]
 
 def _granian_files(port: int) -> list[str]:
     """The application answers whatever is no file."""
-    return [*_granian("asgi", "asgi_app:app")(port), "--static-path-route", "/files", "--static-path-mount", str(paths.FILES)]
+    return [*_granian("asgi", "asgi_app:app")(port), "--static-path-route", "/static", "--static-path-mount", str(paths.FILES)]
 
 
 def _gunicorn(threads: int) -> Callable[[int], list[str]]:
@@ -69,6 +69,10 @@ def _gunicorn(threads: int) -> Callable[[int], list[str]]:
 
 def _ours(access_log: str, files_by: str = "folder") -> Callable[[int], list[str]]:
     return lambda port: [str(paths.OUR_PYTHON), "outside_app.py", str(port), access_log, str(paths.FILES), files_by]
+
+
+def _ours_rust(port: int) -> list[str]:
+    return ["env", f"BENCH_FILES={paths.FILES}", str(paths.OUR_RUST), str(port)]
 
 
 def _uvicorn(target: str) -> Callable[[int], list[str]]:
@@ -182,7 +186,7 @@ _PEERS = (
         python=paths.OLD_PYTHON, packages=("outside-framework==1.5.8",),
     ),
     Peer(
-        "outside-rust", "outside (Rust)", lambda port: [str(paths.OUR_RUST), str(port), str(paths.FILES)],
+        "outside-rust", "outside (Rust)", _ours_rust,
         "the example bench_server of the crate", ours=True,
     ),
     Peer(

@@ -142,7 +142,7 @@ class Workload:
     @property
     def file(self) -> str:
         """The name of the file that is asked for, if one is."""
-        return self.path.removeprefix("/files/") if self.path.startswith("/files/") else ""
+        return self.path.removeprefix("/static/") if self.path.startswith("/static/") else ""
 
     @property
     def sleeps(self) -> bool:
@@ -220,9 +220,9 @@ _WORKLOADS = (
     Workload("rust-hello", "Rust hello, 64 connections", RUST_PEERS, "outside-rust"),
     Workload("rust-pipelined", "Rust hello, 64 connections, 16 requests pipelined", RUST_PEERS, "outside-rust",
              arguments=("--pipeline", "16")),
-    Workload("file1k", "A file of 1 KiB, 64 connections", FILE_PEERS, "outside", "/files/1k.txt"),
-    Workload("file100k", "A file of 100 KiB, 64 connections", FILE_PEERS, "outside", "/files/100k.bin"),
-    Workload("file100m", "A file of 100 MB, 4 connections", SENDING_PEERS, "outside", "/files/100m.bin",
+    Workload("file1k", "A file of 1 KiB, 64 connections", FILE_PEERS, "outside", "/static/1k.txt"),
+    Workload("file100k", "A file of 100 KiB, 64 connections", FILE_PEERS, "outside", "/static/100k.bin"),
+    Workload("file100m", "A file of 100 MB, 4 connections", SENDING_PEERS, "outside", "/static/100m.bin",
              arguments=("--connections", "4")),
     Workload("ws_echo", "Python WebSockets, 32 bytes echoed, 64 connections (fastwebsockets' Rust echo beside it)",
              (*ECHO_PEERS, "fastwebsockets"), "outside-ws-callbacks", "/ws", arguments=("--websocket", "32")),
@@ -235,7 +235,7 @@ _WORKLOADS = (
     Workload("rust-h2_hello", "Rust hello over HTTP/2, 4 connections of 100 streams", ("outside-rust", "hyper-h2"), "outside-rust",
              http2="clear", usual=False),
     Workload("h2_file100k", "A file of 100 KiB over HTTP/2 and TLS, 4 connections of 16 streams", ("outside-h2-tls", "nginx-h2-tls"),
-             "outside-h2-tls", "/files/100k.bin", arguments=("--streams", "16"), http2="tls", usual=False),
+             "outside-h2-tls", "/static/100k.bin", arguments=("--streams", "16"), http2="tls", usual=False),
     Workload("tls_hello", "Python hello over TLS 1.3, 64 connections", TLS_PEERS, "outside-tls",
              arguments=("--tls", "full"), usual=False),
     Workload("tls_full", "Full handshakes of TLS 1.3 (X25519, ECDSA P-256), one request each, 64 at a time", HANDSHAKE_PEERS,

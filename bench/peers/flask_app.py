@@ -27,7 +27,7 @@ def sleep():
     return Response("Hello, World!", content_type="text/plain")
 
 
-@app.get("/files/<name>")
+@app.get("/static/<name>")
 def files(name):
     return send_file(FILES / name)
 

@@ -46,5 +46,5 @@ if __name__ == "__main__":
     server.set_route("/sleep", sleep)
     if len(sys.argv) > 4:
         folder = sys.argv[3]
-        server.set_route("/files", FilePath(folder) if sys.argv[4] == "folder" else send_from(folder))
+        server.set_route("/static", FilePath(folder) if sys.argv[4] == "folder" else send_from(folder))
     server.run()

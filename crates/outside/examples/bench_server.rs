@@ -1,7 +1,7 @@
-//! A server for outside harnesses: `bench_server PORT [FOLDER]`. Routes: `/hello`, `/files` for the folder, and three for
-//! WebSockets: `/ws` echoes, in `/room` all get what one says; `/stalled` is for one in the room who does not read, and gets
-//! back what he says. The access log is `OUTSIDE_ACCESS_LOG` (`off` by default
-//! here, so that peers without a log can be compared).
+//! A server for outside harnesses: `bench_server PORT [CERT KEY]`. Routes: `/hello`, `/static` for the folder in `BENCH_FILES`, and
+//! three for WebSockets: `/ws` echoes, in `/room` all get what one says; `/stalled` is for one in the room who does not read, and gets
+//! back what he says. With a certificate and its key it speaks TLS, and HTTP/2 to clients that ask for it; without, HTTP/2 to those that
+//! begin with it. The access log is `OUTSIDE_ACCESS_LOG` (`off` by default here, so that peers without a log can be compared).
 
 use std::sync::Arc;
 
@@ -9,9 +9,16 @@ use outside::{
     Config, Error, Folder, Message, OutsideHttp, Request, Response, Value, WebSocket, WebSocketConnection, WhenFull,
 };
 
+const USAGE: &str = "usage: bench_server PORT [CERT KEY]; BENCH_FILES names the folder for /static";
+
 fn main() -> Result<(), Error> {
-    let port = std::env::args().nth(1).and_then(|port| port.parse().ok());
-    let port: u16 = port.ok_or_else(|| Error::new("usage: bench_server PORT [FOLDER]"))?;
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let (port, tls) = match &arguments[..] {
+        [port] => (port, None),
+        [port, certificate, key] => (port, Some((certificate, key))),
+        _ => return Err(Error::new(USAGE)),
+    };
+    let port: u16 = port.parse().map_err(|_| Error::new(USAGE))?;
     let mut server = OutsideHttp::new(("127.0.0.1", port))?;
     let log = std::env::var("OUTSIDE_ACCESS_LOG").unwrap_or_else(|_| "off".into());
     // The bench reuses its connections for millions of requests.
@@ -23,8 +30,13 @@ fn main() -> Result<(), Error> {
     server.set_route("/hello", |_request: &Request| {
         Response::new(200).with_header("Content-Type", "text/plain").with_content("Hello, World!")
     })?;
-    if let Some(folder) = std::env::args().nth(2) {
-        server.set_route("/files", Folder::new(folder)?)?;
+    if let Some((certificate, key)) = tls {
+        server.config.ssl_enabled = true;
+        server.config.ssl_certfile = certificate.into();
+        server.config.ssl_keyfile = key.into();
+    }
+    if let Some(folder) = std::env::var_os("BENCH_FILES") {
+        server.set_route("/static", Folder::new(folder)?)?;
     }
     let echo = |connection: &WebSocketConnection, message: Message| connection.send(message);
     server.set_route("/ws", WebSocket::new().on_message(echo))?;
