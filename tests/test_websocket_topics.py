@@ -188,6 +188,47 @@ def test_a_slow_reader_delays_nobody(serve, style, when_full, code):
     slow.close()
 
 
+@every_style
+def test_a_flood_of_a_client_is_read_more_slowly(serve, records, style):
+    """What waits to be handed out is bounded, and yet all of it arrives, in order; an async handler's task gives way to others."""
+    server: list = []
+
+    async def other(request):
+        return "others go on"
+
+    running = serve({"/ws": chat(style, server), "/other": other}, max_published_mb=0.25)
+    server.append(running.server)
+    count = 20_000
+    with subscribed(running.address, "room") as member, subscribed(running.address) as publisher:
+        flood = b"".join(frame(1, b"room %d" % number) for number in range(count))
+        sending = threading.Thread(target=publisher.send, args=(flood,))
+        sending.start()
+        assert running.fetch("/other").text == "others go on"
+        assert [int(member.hear()) for _ in range(count)] == list(range(count))
+        sending.join()
+    assert not any("max_published_mb" in text for text in records.texts())
+
+
+def test_what_a_request_publishes_is_dropped_beyond_a_bound(serve, records):
+    """Its handler cannot be read more slowly, and publishing waits for nobody."""
+
+    def publish(request):
+        for number in range(20_000):
+            running.server.publish("room", b"%6d" % number + b"x" * 1000)
+
+    running = serve({"/ws": chat(CALLBACKS, [], max_queue=64 << 20), "/publish": publish}, max_published_mb=1)
+    with subscribed(running.address, "room") as member:
+        assert running.fetch("/publish").status == 204
+        running.server.publish("room", "the end")
+        heard = []
+        while (message := member.hear()) != "the end":
+            heard.append(int(message[:6]))
+        assert heard == sorted(heard)
+        assert 500 < len(heard) < 20_000
+        dropped = records.wait_for('config["max_published_mb"] sets this limit').getMessage()
+        assert "1 messages so far" in dropped
+
+
 @pytest.mark.parametrize("style", [BLOCKING, ASYNC, CALLBACKS])
 def test_who_has_left_is_forgotten(serve, style):
     server: list = []

@@ -123,7 +123,11 @@ class OutsideHTTP:
     def remove_route(self, route: str, host: str | None = None) -> None:
         """Takes effect for the next request. An unknown route is a `KeyError`."""
     def publish(self, topic: str, data: str | bytes | bytearray | memoryview) -> None:
-        """Sends to all WebSocket connections of this process that have subscribed to the topic."""
+        """Sends to all WebSocket connections of this process that have subscribed to the topic.
+
+        While much waits to be handed out, the WebSocket connection whose handler publishes is read more slowly; what exceeds
+        `config["max_published_mb"]` all the same is dropped, and the log says how many messages were.
+        """
 
     def set_errorhandler(self, errorcode: int, handler: _ErrorHandler) -> None:
         """`handler(request, message=None)` makes every answer with this code that the server would make itself."""

@@ -8,10 +8,17 @@ import ssl
 import threading
 import time
 from collections.abc import AsyncIterator, Callable
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ._outside import Request, WebSocketConnection, _Wire
+
+
+# The connection whose handler the current task is: it is read more slowly when it publishes too much.
+publisher: "ContextVar[WebSocketConnection | None]" = ContextVar("publisher", default=None)
+# As many messages are taken before other tasks have their turn.
+_MOST_AT_ONCE = 64
 
 
 class TextMessage(bytes):
@@ -61,11 +68,17 @@ class AsyncWebSocketConnection:
     def __init__(self, connection: "WebSocketConnection") -> None:
         self._connection = connection
         self._waiters: list[asyncio.Future[None]] = []
+        self._at_once = 0
 
     async def recv(self, timeout: float | None = None) -> TextMessage | BinaryMessage:
         """Waits for the next whole message; `TimeoutError` after `timeout` seconds, `WebSocketExit` at the end."""
+        if self._at_once >= _MOST_AT_ONCE:
+            self._at_once = 0
+            await asyncio.sleep(0)
+        self._at_once += 1
         message = self._connection._receive()
         if message is None:
+            self._at_once = 0
             until = None if timeout is None else _time_of(timeout)
             while message is None:
                 await self._happening(until)
@@ -158,6 +171,7 @@ def _give_up(waiter: "asyncio.Future[None]") -> None:
 async def serve(connection: AsyncWebSocketConnection, functions: tuple[Any, ...]) -> None:
     """Runs the handlers of a connection, whatever mixture of plain and `async def` functions they are."""
     on_connection, on_message, on_open, _, _ = functions
+    publisher.set(connection._connection)
     if on_open is not None:
         await _awaited(on_open(connection))
     if on_connection is not None:

@@ -23,7 +23,7 @@ use crate::routes::{Routes, counted, engine_handler, route_name};
 use crate::serving::{run_error, serve_on};
 use crate::settings::{Settings, check_host, read_cors, shown, value_error, value_of};
 use crate::websocket::WebSocket;
-use crate::websocket_connection::from_python;
+use crate::websocket_connection::publish;
 
 /// An HTTP server with routes, error handlers and a configuration. Nothing is bound before `run()`.
 #[pyclass(module = "outside", name = "OutsideHTTP", subclass, frozen, dict, weakref)]
@@ -407,8 +407,7 @@ impl OutsideHttp {
     /// Sends `str` as text and `bytes` as binary to all WebSocket connections of this process that have subscribed to the
     /// topic. Waits for none of them.
     fn publish(&self, topic: &str, data: &Bound<'_, PyAny>) -> PyResult<()> {
-        self.server()?.engine.publish(topic, from_python(data)?);
-        Ok(())
+        publish(&self.server()?.engine, topic, data)
     }
 
     #[getter]

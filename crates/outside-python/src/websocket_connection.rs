@@ -86,6 +86,24 @@ pub(crate) fn from_python(data: &Bound<'_, PyAny>) -> PyResult<Message> {
     Err(PyTypeError::new_err(format!("a message is str (text) or bytes (binary), not {}", kind(data))))
 }
 
+/// Sends to all that have subscribed to the topic.
+pub(crate) fn publish(engine: &outside::OutsideHttp, topic: &str, data: &Bound<'_, PyAny>) -> PyResult<()> {
+    let message = from_python(data)?;
+    // The engine knows for whom a thread publishes, but not for whom a task does.
+    match engine.has_much_published().then(|| publisher(data.py())).transpose()?.flatten() {
+        Some(publisher) => engine.publish_for(&publisher, topic, message),
+        None => engine.publish(topic, message),
+    }
+    Ok(())
+}
+
+/// The connection whose handler the running task is, if it is one.
+fn publisher(py: Python<'_>) -> PyResult<Option<outside::WebSocketConnection>> {
+    let connection = py.import("outside._websocket")?.getattr("publisher")?.call_method0("get")?;
+    let connection = connection.cast::<WebSocketConnection>().ok();
+    connection.map(|connection| connection.get().inner().cloned()).transpose()
+}
+
 fn text<'a>(name: &str, given: &'a Bound<'_, PyAny>) -> PyResult<&'a str> {
     match given.cast::<PyString>() {
         Ok(text) => text.to_str(),

@@ -28,7 +28,7 @@ use crate::message::{Cors, IntoAnswer, Request, Response};
 use crate::server::{Control, Doorbell, Running};
 use crate::site::{ErrorHandler, Hooks, Site, unnamed_hosts};
 use crate::transport::{Address, Door, Doors, Endpoint, Listeners, SocketFile, TicketKeys};
-use crate::websocket::Message;
+use crate::websocket::{Message, WebSocketConnection};
 
 /// An HTTP server.
 ///
@@ -231,9 +231,21 @@ impl OutsideHttp {
     }
 
     /// Sends a message to all WebSocket connections that have subscribed to this topic; from any thread and handler.
-    /// Waits for none of them.
+    /// Waits for none of them: while much waits to be handed out, the connection whose handler publishes is read more slowly;
+    /// beyond `max_published` the message is dropped, and the log says how many were.
     pub fn publish(&self, topic: &str, message: impl Into<Message>) {
         self.site.hub.publish(topic, &message.into());
+    }
+
+    /// The same on behalf of a connection whose handler has no thread: for bindings.
+    pub fn publish_for(&self, publisher: &WebSocketConnection, topic: &str, message: impl Into<Message>) {
+        let _acting = publisher.enter_publisher();
+        self.publish(topic, message);
+    }
+
+    /// Whether so much that was published waits that connections that publish are read more slowly.
+    pub fn has_much_published(&self) -> bool {
+        self.site.hub.has_much()
     }
 
     /// The routes as they were set, at this moment; before the path of a route of one host stands the host.

@@ -59,6 +59,12 @@ pub static KEYS: &[Key] = &[
         apply: |config, value| whole(value, 1, 1_000_000, |n| config.max_topics = n as usize),
     },
     Key {
+        name: "max_published_mb",
+        default: Value::Integer(16),
+        allowed: "a number of MiB above 0, at most 4095",
+        apply: |config, value| number(value, 1e-6, 4095.0, |n| config.max_published = (n * 1_048_576.0) as usize),
+    },
+    Key {
         name: "process_timeout",
         default: Value::Integer(60),
         allowed: SECONDS,

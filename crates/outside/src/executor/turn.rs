@@ -54,10 +54,15 @@ impl Turn {
     pub(crate) fn perform(&mut self, log: &Log) {
         let connection = &self.connection;
         let handler = connection.websocket().handler();
-        let _inside = (self.occasion == Occasion::Messages || handler.style() == Style::Callbacks)
-            .then(|| connection.enter_callback());
+        let _inside = match self.occasion == Occasion::Messages || handler.style() == Style::Callbacks {
+            true => connection.enter_callback(),
+            false => connection.enter_publisher(),
+        };
         let done = catch_unwind(AssertUnwindSafe(|| match self.occasion {
-            Occasion::Open => handler.open(connection).map(|()| handler.style() == Style::Blocking),
+            Occasion::Open => handler.open(connection).map(|()| {
+                connection.must_rest();
+                handler.style() == Style::Blocking
+            }),
             Occasion::Messages => {
                 while let Some(message) = self.messages.pop() {
                     // Unless it was ended by the message before.

@@ -48,7 +48,8 @@ impl Reactors {
         let front = Arc::new(front);
         let budget = Budget::new(config.most_unsent());
         let complaints = Arc::clone(log);
-        let bounds = Arc::new(Bounds::new(config.max_topics, move |key, text| complaints.complain(key, text)));
+        let complain = move |key, text: &str| complaints.complain(key, text);
+        let bounds = Arc::new(Bounds::new(config.max_topics, config.max_published, complain));
         let mut reactors = Self(Vec::new());
         for reactor in 0..config.reactors.clamp(1, MOST_REACTORS) {
             let executor = match Executor::start(reactor, Arc::clone(host), Arc::clone(log), config.max_workers) {

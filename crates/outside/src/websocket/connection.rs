@@ -242,6 +242,9 @@ impl WebSocketConnection {
         &self,
         mut state: MutexGuard<'s, State>,
     ) -> (Option<MutexGuard<'s, State>>, Result<Option<Message>, WebSocketExit>) {
+        if self.is_held() && state.exit.is_none() {
+            return (Some(state), Ok(None));
+        }
         let Some(message) = state.inbox.pop() else {
             return match state.exit.clone() {
                 Some(exit) => (None, Err(*exit)),

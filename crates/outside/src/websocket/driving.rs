@@ -269,7 +269,7 @@ impl WebSocketConnection {
         }
     }
 
-    fn tell(&self) {
+    pub(super) fn tell(&self) {
         if let Some(listener) = self.0.listener.get() {
             listener();
         }

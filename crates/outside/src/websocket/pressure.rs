@@ -1,7 +1,9 @@
-//! When callbacks rest: their client takes less than they send. No thread waits for that: what has come in and was not
-//! handled is put back, and the session reads no more until the queue has room.
+//! When a handler rests. Its client takes less than its callbacks send: no thread waits for that; what has come in and was
+//! not handled is put back, and the session reads no more until the queue has room. Or it has published more than can be
+//! handed out at once: then it gets no message until that is done, whatever its style.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::WhenFull;
@@ -13,6 +15,8 @@ use super::message::Message;
 const FULL: u8 = 1;
 /// Messages were put back.
 const LEFT: u8 = 2;
+/// Too much of what it and others have published waits.
+const HELD: u8 = 4;
 
 /// What one call of a callback sends beyond the bound of the queue is bounded too, in bytes of memory: a callback that
 /// sends without end would need all there is.
@@ -21,14 +25,28 @@ const MOST_OF_ONE_CALL: usize = 128 << 20;
 thread_local! {
     /// The connection whose callback this thread is in, by its place in memory; 0: none.
     static CALLED: Cell<usize> = const { Cell::new(0) };
+    /// Whether that callback has published while much waits.
+    static HAS_OVERPUBLISHED: Cell<bool> = const { Cell::new(false) };
+    /// The connection on whose behalf this thread publishes, if it is in no callback.
+    static PUBLISHER: RefCell<Option<WebSocketConnection>> = const { RefCell::new(None) };
 }
 
-/// A thread is in a callback until this is dropped.
-pub(crate) struct InCallback(());
+/// A thread acts for one connection until this is dropped.
+pub(crate) struct Acting(());
 
-impl Drop for InCallback {
+impl Drop for Acting {
     fn drop(&mut self) {
         CALLED.set(0);
+        HAS_OVERPUBLISHED.set(false);
+        PUBLISHER.set(None);
+    }
+}
+
+/// Much of what was published waits: the connection on whose behalf this thread publishes more is read more slowly.
+pub(super) fn slow_down_publisher() {
+    match is_in_callback() {
+        true => HAS_OVERPUBLISHED.set(true),
+        false => PUBLISHER.with_borrow(|publisher| publisher.iter().for_each(WebSocketConnection::hold)),
     }
 }
 
@@ -39,14 +57,54 @@ pub(super) fn is_in_callback() -> bool {
 
 impl WebSocketConnection {
     /// This thread is about to call callbacks of this connection.
-    pub(crate) fn enter_callback(&self) -> InCallback {
+    pub(crate) fn enter_callback(&self) -> Acting {
         CALLED.set(self.id());
-        InCallback(())
+        Acting(())
     }
 
-    /// Whether no callback is to be called before the client has taken something.
+    /// This thread publishes on behalf of this connection.
+    pub(crate) fn enter_publisher(&self) -> Acting {
+        PUBLISHER.set(Some(self.clone()));
+        Acting(())
+    }
+
+    /// Whether a callback that has just come back is the last one for now.
     pub(crate) fn must_rest(&self) -> bool {
-        self.0.pressure.load(Ordering::Relaxed) & FULL != 0
+        if HAS_OVERPUBLISHED.get() {
+            HAS_OVERPUBLISHED.set(false);
+            self.hold();
+        }
+        self.has(FULL | HELD)
+    }
+
+    /// Whether its handler gets no message for now.
+    pub(super) fn is_held(&self) -> bool {
+        self.has(HELD)
+    }
+
+    fn has(&self, reasons: u8) -> bool {
+        self.0.pressure.load(Ordering::Relaxed) & reasons != 0
+    }
+
+    /// Gives its handler no message until less of what was published waits.
+    fn hold(&self) {
+        let before = self.0.pressure.fetch_or(HELD, Ordering::SeqCst);
+        if before & HELD == 0 && !self.0.room.bounds().hold(Arc::downgrade(&self.0)) {
+            self.0.pressure.fetch_and(!HELD, Ordering::SeqCst);
+        }
+    }
+
+    /// Its handler may go on.
+    pub(super) fn release(&self) {
+        let mut state = self.lock();
+        self.0.pressure.fetch_and(!HELD, Ordering::SeqCst);
+        state.calls_session = true;
+        let tells = std::mem::take(&mut state.is_listening);
+        self.0.received.notify_all();
+        self.unlock(state);
+        if tells {
+            self.tell();
+        }
     }
 
     /// Whether its callbacks rest, or have rested and not done what was left.
@@ -70,7 +128,7 @@ impl WebSocketConnection {
 
     /// What was put back, once callbacks may be called again.
     pub(crate) fn take_back(&self) -> Option<Few<Message>> {
-        if self.must_rest() {
+        if self.has(FULL | HELD) {
             return None;
         }
         let mut state = self.lock();
@@ -92,7 +150,7 @@ impl WebSocketConnection {
 
     /// Frames have left the queue: callbacks that rest may go on when there is room for more.
     pub(super) fn relieve(&self, state: &mut State) {
-        if self.must_rest() && state.queue.cost() <= self.max_queue() / 2 {
+        if self.has(FULL) && state.queue.cost() <= self.max_queue() / 2 {
             self.0.pressure.fetch_and(!FULL, Ordering::Relaxed);
             state.calls_session = true;
         }

@@ -13,6 +13,7 @@ use super::bell::Bell;
 use super::bounds::Bounds;
 use super::connection::WebSocketConnection;
 use super::message::Message;
+use super::octets::ENTRY_COST;
 use bytes::Bytes;
 
 /// How what is published travels: within this process, or farther.
@@ -53,6 +54,12 @@ impl Hub {
         for room in self.rooms.read().unwrap_or_else(PoisonError::into_inner).iter().filter(|room| room.has(topic)) {
             room.announce(topic, frame.get_or_insert_with(|| message.to_frame()));
         }
+    }
+
+    /// Whether much of what was published waits.
+    pub(crate) fn has_much(&self) -> bool {
+        let rooms = self.rooms.read().unwrap_or_else(PoisonError::into_inner);
+        rooms.iter().any(|room| room.bounds.has_much())
     }
 
     /// A new reactor's room; those of reactors that have ended are forgotten.
@@ -116,6 +123,9 @@ impl Room {
     }
 
     fn announce(&self, topic: &str, frame: &Bytes) {
+        if !self.bounds.admit(cost(topic, frame)) {
+            return;
+        }
         let mut published = lock(&self.published);
         let is_first = published.is_empty();
         published.push((topic.into(), frame.clone()));
@@ -147,24 +157,38 @@ impl Room {
             bell.rung().await;
             bell.answer();
             let published = std::mem::take(&mut *lock(&self.published));
+            let (mut some, mut sent) = (Vec::new(), 0);
             for (topic, frame) in published {
-                let mut some = Vec::new();
                 let mut last = None;
                 loop {
                     self.next(&topic, last, &mut some);
                     let Some(subscriber) = some.last() else { break };
                     last = Some(subscriber.id());
+                    sent += some.len();
                     some.drain(..).for_each(|subscriber| subscriber.send_frame(&frame));
-                    bell.answer();
-                    tokio::task::yield_now().await;
+                    if sent >= SOME {
+                        sent = 0;
+                        bell.answer();
+                        tokio::task::yield_now().await;
+                    }
                 }
+                self.bounds.leave(cost(&topic, &frame));
+            }
+            if sent > 0 {
+                bell.answer();
+                tokio::task::yield_now().await;
             }
         }
     }
 }
 
-/// As many subscribers get a message before others have their turn.
+/// As many messages are handed out before others have their turn.
 const SOME: usize = 64;
+
+/// Bytes of memory that a published message takes while it waits.
+fn cost(topic: &str, frame: &Bytes) -> usize {
+    topic.len() + frame.len() + ENTRY_COST
+}
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
