@@ -23,9 +23,12 @@ impl Drop for Entrance<'_> {
     }
 }
 
+/// Status, fields and content.
+type Answer = (u16, Vec<(String, String)>, String);
+
 fn enter(request: &Request) -> Result<Response, Error> {
     let asked = (request.host(), request.scheme() == "https", request.query(), request.content());
-    let answered = Python::attach(|py| -> PyResult<(u16, Vec<(String, String)>, String)> {
+    let answered = Python::attach(|py| -> PyResult<Answer> {
         py.import("outside._debug_token")?.call_method1("enter", asked)?.extract()
     });
     let (status, fields, content) = answered.map_err(|error| Error::new(error.to_string()))?;

@@ -21,7 +21,7 @@ use crate::logging::{PythonLog, log_exception};
 use crate::request::Request;
 use crate::routes::{Routes, counted, engine_handler, route_name};
 use crate::serving::{run_error, serve_on};
-use crate::settings::{Settings, check_host, read_cors, shown, value_error, value_of};
+use crate::settings::{Settings, check_code, check_host, read_cors, shown, value_error, value_of};
 use crate::websocket::WebSocket;
 use crate::websocket_connection::publish;
 
@@ -37,9 +37,9 @@ pub(crate) struct Server {
     config: Mutex<Py<PyDict>>,
     pub(crate) routes: Routes,
     error_routes: Mutex<BTreeMap<u16, Py<PyAny>>>,
-    /// Bound before `run()` serves on them: one for each worker, at each place.
+    /// Bound before `run()`: one for each worker, at each place.
     listeners: Mutex<Listeners>,
-    /// The files of Unix sockets that this generation of the program, or one before it, has made.
+    /// The files of Unix sockets that this generation or one before it has made.
     socket_files: Mutex<Vec<SocketFile>>,
     /// Those of all workers, and of the next generation.
     ticket_keys: Mutex<TicketKeys>,
@@ -430,15 +430,6 @@ impl OutsideHttp {
         let host = lock(&server.config).bind(py).get_item("host")?;
         let host = host.map_or_else(String::new, |host| shown(&host));
         Ok(format!("<OutsideHTTP {host}, {routes}>"))
-    }
-}
-
-fn check_code(code: &Bound<'_, PyAny>) -> PyResult<u16> {
-    let number: i64 =
-        code.extract().map_err(|_| PyTypeError::new_err(format!("an error code is an int, not {}", shown(code))))?;
-    match u16::try_from(number) {
-        Ok(code) if (400..=599).contains(&code) => Ok(code),
-        _ => Err(PyValueError::new_err(format!("an error code is one of 400 to 599, not {number}"))),
     }
 }
 

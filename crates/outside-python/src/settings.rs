@@ -125,3 +125,13 @@ pub(crate) fn read_cors(value: &Bound<'_, PyAny>) -> PyResult<Cors> {
     let config = Config::from_values([("cors", value_of(value))]).map_err(value_error)?;
     config.cors.ok_or_else(|| PyValueError::new_err("cors says which origins may read answers; None says nothing"))
 }
+
+/// The status code of an error handler.
+pub(crate) fn check_code(code: &Bound<'_, PyAny>) -> PyResult<u16> {
+    let number: i64 =
+        code.extract().map_err(|_| PyTypeError::new_err(format!("an error code is an int, not {}", shown(code))))?;
+    match u16::try_from(number) {
+        Ok(code) if (400..=599).contains(&code) => Ok(code),
+        _ => Err(PyValueError::new_err(format!("an error code is one of 400 to 599, not {number}"))),
+    }
+}

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use super::Service;
 use super::handle::{Handle, Stop, Waiting};
-use crate::budget::{Account, Reserved};
+use crate::budget::Account;
 use crate::error::Error;
 use crate::executor::{Exchange, Held, Job, Mailbox, Work, has_yet_to_begin};
 use crate::files::Files;
@@ -411,39 +411,6 @@ impl Desk {
         .await;
         self.handle.clear_deadline();
         done
-    }
-
-    /// Room for an answer of this size, unless the client is `gone` before there is.
-    pub(super) async fn await_room(
-        &self,
-        bytes: usize,
-        mut gone: impl FnMut(&mut Context<'_>) -> Poll<Stop>,
-    ) -> Result<Reserved, Stop> {
-        let mut room = std::pin::pin!(self.account.reserved(bytes));
-        poll_fn(|context| match room.as_mut().poll(context) {
-            Poll::Ready(room) => Poll::Ready(Ok(room)),
-            Poll::Pending => gone(context).map(Err),
-        })
-        .await
-    }
-
-    /// The answer of this exchange has to wait for room. If it is gone and the request is safe, it is made again (RFC 9110
-    /// section 9.2.1: that has no effect); after any other, the client gets 503.
-    pub(super) fn make_room(&self, exchange: &mut Exchange) {
-        let Work::NoRoom = exchange.work else { return };
-        self.complain_of_room();
-        exchange.is_counted = false;
-        exchange.work = Work::Done;
-        if !exchange.request.as_ref().is_some_and(|request| request.is_safe() && !request.is_streamed()) {
-            let reason = "this connection takes its answers more slowly than it asks for them";
-            exchange.work = Work::Status(503, Some(reason.to_owned()));
-        }
-    }
-
-    /// Says in the log that an answer had no room.
-    pub(super) fn complain_of_room(&self) {
-        let what = "a connection that takes its answers more slowly than it asks for them";
-        self.service.log.complain("max_unsent_per_connection_mb", what);
     }
 
     /// Waits until all that was logged has reached the sink; the sink may block, so it is called beside the event loop.

@@ -21,6 +21,7 @@ mod outflow;
 mod outlet;
 mod outline;
 mod receive;
+mod room;
 mod send;
 mod send_file;
 mod session;

@@ -432,8 +432,7 @@ impl Request {
         if forwarded.unwrap_or(self.is_secure) { "https" } else { "http" }
     }
 
-    /// Safe methods have no effect that the client asked for (RFC 9110 section 9.2.1): several of them may be
-    /// answered as one piece of work.
+    /// Whether the client has asked for no effect (RFC 9110 section 9.2.1): several may be answered together.
     pub(crate) fn is_safe(&self) -> bool {
         matches!(self.text(self.method), b"GET" | b"HEAD" | b"OPTIONS" | b"TRACE")
     }
