@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import time
 
+import httpx
 import pytest
 from outside import Folder, Response
 
@@ -143,6 +144,61 @@ def test_large_answers_do_not_hold_up_others(serve):
             worst = max(worst, time.monotonic() - began)
         assert decoded(wire.receive_answer()) == large.encode()
     assert worst < max(0.5, (time.monotonic() - started) / 2)
+
+
+LARGE = "".join(f"{number} {number * 7919 % 10007}\n" for number in range(150_000))
+
+
+async def large_later(request):
+    return LARGE
+
+
+@pytest.mark.parametrize("coding", CODINGS)
+@pytest.mark.parametrize("handler", [lambda request: LARGE, large_later])
+def test_large_answers_are_compressed_in_pieces(serve, handler, coding):
+    running = serve({"/": handler, "/small": lambda request: "small"})
+    with running.wire() as wire:
+        ask = b"%s %s HTTP/1.1\r\nHost: a\r\nAccept-Encoding: %s\r\n\r\n"
+        # What stands behind it is answered behind it.
+        wire.send(ask % (b"GET", b"/", coding.encode()) + ask % (b"GET", b"/small", b"gzip"))
+        answer = wire.receive_answer()
+        assert (answer.header("Content-Encoding"), answer.chunked) == (coding, True)
+        assert answer.header("Content-Length") is None and varies(answer)
+        assert len(answer.body) < len(LARGE) / 2
+        assert decoded(answer) == LARGE.encode()
+        assert wire.receive_answer().text == "small"
+        wire.send(ask % (b"HEAD", b"/", coding.encode()))
+        head = wire.receive_answer(head=True)
+        assert (head.header("Content-Encoding"), head.body) == (coding, b"")
+        wire.send(ask % (b"GET", b"/small", b"gzip"))
+        assert wire.receive_answer().text == "small"
+
+
+def test_http_1_0_has_no_pieces(serve):
+    """Its answers of unknown length end with the connection, and one that was cut off would look whole."""
+    with serve(lambda request: LARGE).wire() as wire:
+        wire.send(b"GET / HTTP/1.0\r\nHost: a\r\nAccept-Encoding: gzip\r\n\r\n")
+        answer = wire.receive_answer()
+    assert (answer.header("Content-Encoding"), answer.text) == (None, LARGE)
+
+
+@pytest.mark.parametrize("size", [100, 20_000, 40_000, 120_000, 140_000, 1_000_000])
+@pytest.mark.parametrize("http2", [False, True])
+def test_every_size_in_both_versions(serve, size, http2):
+    running = serve(lambda request: LARGE[:size], h2c=True)
+    base = "http://{}:{}".format(*running.address)
+    with httpx.Client(http1=not http2, http2=http2, base_url=base) as client:
+        for coding in ("gzip", "identity"):
+            answer = client.get("/", headers=accept(coding))
+            assert answer.text == LARGE[:size]
+            assert answer.headers.get("Content-Encoding") == (coding if coding == "gzip" and size >= 512 else None)
+
+
+def test_personal_answers_of_any_size_are_blurred(serve):
+    running = serve(lambda request: LARGE)
+    noise = [running.fetch("/", headers={**accept("gzip"), "Cookie": "a=1"}).header("X-Jitter") for _ in range(3)]
+    assert noise[0] and len(set(noise)) == 1
+    assert running.fetch("/", headers=accept("gzip")).header("X-Jitter") is None
 
 
 def test_in_order_when_pipelined(serve):

@@ -23,7 +23,7 @@ impl Drop for Entrance<'_> {
     }
 }
 
-/// Status, fields and content.
+/// Status, header fields, content.
 type Answer = (u16, Vec<(String, String)>, String);
 
 fn enter(request: &Request) -> Result<Response, Error> {

@@ -78,7 +78,7 @@ impl OutsideHttp {
                 Value::Float(value) => config.set_item(key.name, value)?,
                 Value::Text(value) => config.set_item(key.name, value)?,
                 // Each server has a list of its own, to add to.
-                Value::Texts(texts) => config.set_item(key.name, PyList::new(py, *texts)?)?,
+                Value::Texts(texts) => config.set_item(key.name, texts.to_vec())?,
                 Value::List(_) => config.set_item(key.name, PyList::empty(py))?,
                 _ => config.set_item(key.name, py.None())?,
             }

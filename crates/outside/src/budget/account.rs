@@ -80,18 +80,27 @@ impl Account {
     /// # Errors
     /// The connection holds too much already: the bytes are gone.
     pub(crate) fn count(self: &Arc<Self>, bytes: Bytes) -> Result<Bytes, NoRoom> {
-        if self.is_full() {
-            return Err(NoRoom);
-        }
-        if self.most < usize::MAX {
-            self.bound.fetch_max(self.most + bytes.len(), Ordering::Relaxed);
-        }
-        let count = self.hold(bytes.len());
+        // In one step: answers come back on many threads at the same time.
+        let more = |held: usize| (held <= self.bound.load(Ordering::Relaxed)).then(|| held.saturating_add(bytes.len()));
+        let Ok(before) = self.held.fetch_update(Ordering::SeqCst, Ordering::SeqCst, more) else { return Err(NoRoom) };
+        self.bound.fetch_max(self.most.saturating_add(bytes.len()), Ordering::Relaxed);
+        let count = self.begin(before, bytes.len());
         Ok(Bytes::from_owner(Counted { bytes, _count: count }))
     }
 
+    /// Counts memory that is none of an answer itself; `None` if there is no room for it beside what is held.
+    pub(crate) fn count_more(self: &Arc<Self>, bytes: usize) -> Option<Count> {
+        (self.held().saturating_add(bytes) <= self.most).then(|| self.hold(bytes))
+    }
+
     fn hold(self: &Arc<Self>, bytes: usize) -> Count {
-        if self.held.fetch_add(bytes, Ordering::SeqCst) == 0 {
+        let before = self.held.fetch_add(bytes, Ordering::SeqCst);
+        self.begin(before, bytes)
+    }
+
+    /// So many bytes have been added to those that were held before.
+    fn begin(self: &Arc<Self>, before: usize, bytes: usize) -> Count {
+        if before == 0 {
             self.since.store(self.budget.now(), Ordering::Relaxed);
             self.taken.store(0, Ordering::Relaxed);
             self.budget.note(self);
@@ -108,6 +117,7 @@ impl Account {
         // Less is held if the connection had to give way meanwhile.
         self.budget.remove(held.min(bytes));
         if held <= bytes {
+            self.bound.store(self.most, Ordering::Relaxed);
             self.budget.note(self);
         }
         self.wake();

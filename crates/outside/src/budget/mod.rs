@@ -126,6 +126,23 @@ impl Drop for Count {
 }
 
 #[cfg(test)]
+pub(crate) mod testing {
+    use super::*;
+
+    /// A client that never goes.
+    struct Patient;
+
+    impl Taker for Patient {
+        fn give_way(&self) {}
+    }
+
+    /// An account with room for anything.
+    pub(crate) fn account() -> Arc<Account> {
+        Account::new(&Budget::new(usize::MAX), usize::MAX, Arc::new(Patient))
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
 

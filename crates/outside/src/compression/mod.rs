@@ -1,9 +1,12 @@
 //! Content made smaller: which media types are worth it, and the three encoders behind one function.
 //!
 //! Takes bytes and gives bytes; whether an answer may be compressed, and in which coding, is decided above. Nothing here
-//! waits, but a large answer takes milliseconds: above `OFF_THE_REACTOR` a caller goes to another thread.
+//! waits, but a large answer takes milliseconds: above [`in_place`] a caller goes to another thread, and above [`WHOLE`] the
+//! answer is encoded in [`pieces`].
 
 mod jitter;
+mod pieces;
+mod press;
 mod types;
 
 use std::cell::RefCell;
@@ -15,13 +18,24 @@ use zstd::bulk::Compressor;
 use crate::protocol::negotiation::Coding;
 
 pub(crate) use jitter::jitter;
+pub(crate) use pieces::{ENCODER, Encoded};
+pub(crate) use press::Press;
 pub(crate) use types::is_compressible;
 
 /// Less content than this, in bytes, is sent as it is: it fits into the same packet.
 pub(crate) const LEAST: usize = 512;
 
-/// More content than this, in bytes, is compressed on another thread than the event loop's.
-pub(crate) const OFF_THE_REACTOR: usize = 128 * 1024;
+/// More content than this, in bytes, is compressed in pieces.
+pub(crate) const WHOLE: usize = 128 * 1024;
+
+/// More content than this, in bytes, is compressed on another thread than the event loop's: it takes longer than a third of a
+/// millisecond.
+pub(crate) const fn in_place(coding: Coding) -> usize {
+    match coding {
+        Coding::Zstd => WHOLE,
+        _ => WHOLE / 4,
+    }
+}
 
 /// How much time a smaller answer is worth.
 ///
@@ -73,7 +87,7 @@ fn encode_zstd(level: Level, content: &[u8], most: usize) -> Option<Vec<u8>> {
     let mut encoded = Vec::with_capacity(most);
     match level {
         // The tables grow with the content, and those of a large answer are not kept.
-        Level::Fast if content.len() <= OFF_THE_REACTOR => FAST.with_borrow_mut(|kept| {
+        Level::Fast if content.len() <= WHOLE => FAST.with_borrow_mut(|kept| {
             let encoder = match kept {
                 Some(encoder) => encoder,
                 None => kept.insert(Compressor::new(3).ok()?),
@@ -121,21 +135,21 @@ fn encode_gzip(level: Level, content: &[u8], most: usize) -> Option<Vec<u8>> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use std::io::Read;
 
     use super::*;
 
-    const CODINGS: [Coding; 3] = [Coding::Zstd, Coding::Brotli, Coding::Gzip];
+    pub(super) const CODINGS: [Coding; 3] = [Coding::Zstd, Coding::Brotli, Coding::Gzip];
 
-    fn decode(coding: Coding, encoded: &[u8]) -> Vec<u8> {
+    pub(super) fn decode(coding: Coding, encoded: &[u8]) -> Vec<u8> {
         let mut content = Vec::new();
         match coding {
             Coding::Zstd => return zstd::decode_all(encoded).expect("zstd"),
             Coding::Brotli => brotli::Decompressor::new(encoded, 4096).read_to_end(&mut content).expect("br"),
             Coding::Gzip => {
                 let config = zlib_rs::InflateConfig { window_bits: 31 };
-                let mut content = vec![0; 1 << 20];
+                let mut content = vec![0; 8 << 20];
                 let (content, code) = zlib_rs::decompress_slice(&mut content, encoded, config);
                 assert_eq!(code, ReturnCode::Ok);
                 return content.to_vec();
@@ -146,7 +160,7 @@ mod tests {
     }
 
     /// Text whose lines differ, so many bytes of it.
-    fn text(length: usize) -> Vec<u8> {
+    pub(super) fn text(length: usize) -> Vec<u8> {
         let lines = (0_u64..).map(|line| format!("{line}: {}\n", line.wrapping_mul(0x9e37_79b9_7f4a_7c15)));
         lines.flat_map(String::into_bytes).take(length).collect()
     }

@@ -1,14 +1,21 @@
 //! Handlers' answers in a smaller coding, for clients that accept one (RFC 9110 section 8.4).
+//!
+//! What takes no time is encoded at once. What takes longer has a place among a few threads; content that is large is encoded there in
+//! pieces, as the client takes them. Where there is no room for that, content is sent as it is: that is always allowed.
 
+use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 
 use bytes::Bytes;
 
+use super::handle::Waiting;
 use super::{Desk, Stop};
-use crate::compression::{LEAST, Level, OFF_THE_REACTOR, compress, is_compressible, jitter};
+use crate::compression::{ENCODER, Encoded, LEAST, Level, WHOLE, compress, in_place, is_compressible, jitter};
 use crate::executor::{Exchange, Work};
 use crate::files::forbids_transform;
-use crate::message::{Body, Headers, Known, Request, Response};
+use crate::message::{Body, Headers, Known, Request, Response, Version};
 use crate::protocol::negotiation::{Accepted, Coding, Codings};
 
 impl Desk {
@@ -27,14 +34,72 @@ impl Desk {
         if coding == Coding::Identity {
             return Ok(());
         }
-        let encoded = match content.len() > OFF_THE_REACTOR {
-            true => self.beside(move || compress(coding, Level::Fast, &content)).await?,
+        if content.len() > WHOLE {
+            return self.encode_in_pieces(exchange, &request, coding, content).await;
+        }
+        let encoded = match content.len() > in_place(coding) {
             false => compress(coding, Level::Fast, &content),
+            true if self.service.press.is_crowded() => None,
+            true => self.press(move || compress(coding, Level::Fast, &content)).await?.flatten(),
         };
         if let (Some(encoded), Work::Answered(response)) = (encoded, &mut exchange.work) {
-            set_encoded(response, &request, coding, encoded.into());
+            let encoded = Bytes::from(encoded);
+            let noise = is_personal(&request).then(|| jitter(&encoded));
+            set_encoded(response, coding, noise, Body::Bytes(encoded));
         }
         Ok(())
+    }
+
+    /// Leaves the content to be encoded while it is sent.
+    async fn encode_in_pieces(
+        &self,
+        exchange: &mut Exchange,
+        request: &Arc<Request>,
+        coding: Coding,
+        content: Bytes,
+    ) -> Result<(), Stop> {
+        // Whose end is to be told apart from a failure needs a length in HTTP/1.0.
+        if request.version == Version::Http10 || self.service.press.is_crowded() {
+            return Ok(());
+        }
+        let Some(count) = self.account.count_more(ENCODER) else { return Ok(()) };
+        let noise = match is_personal(request) {
+            true => {
+                let content = content.clone();
+                let Some(noise) = self.press(move || jitter(&content)).await? else { return Ok(()) };
+                Some(noise)
+            }
+            false => None,
+        };
+        if let Work::Answered(response) = &mut exchange.work {
+            let encoded = Encoded::new(content, coding, count, &self.service.press);
+            set_encoded(response, coding, noise, Body::Stream(Box::new(encoded)));
+        }
+        Ok(())
+    }
+
+    /// What comes of this on a thread that is there for what takes long to encode; `None` if it failed.
+    pub(super) async fn press<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<Option<T>, Stop> {
+        let held = self.held.clone();
+        let work = move || {
+            let _until_it_is_done = held;
+            work()
+        };
+        self.limit_handler();
+        let mut running = pin!(self.service.press.run(work));
+        let done = poll_fn(|context| match running.as_mut().poll(context) {
+            Poll::Ready(done) => Poll::Ready(Ok(done)),
+            Poll::Pending => match self.handle.stop(context, Waiting::Handler) {
+                Some(stop) => Poll::Ready(Err(stop)),
+                None => Poll::Pending,
+            },
+        });
+        let done = done.await;
+        self.handle.clear_deadline();
+        done
     }
 }
 
@@ -55,7 +120,12 @@ fn may_be_encoded(response: &Response) -> bool {
         && !headers.all_known(Known::CacheControl).any(forbids_transform)
 }
 
-fn set_encoded(response: &mut Response, request: &Arc<Request>, coding: Coding, encoded: Bytes) {
+/// A secret beside what a stranger can put into the page must not show in its length (edge.md S37).
+fn is_personal(request: &Request) -> bool {
+    [Known::Cookie, Known::Authorization].into_iter().any(|known| request.headers().known(known).is_some())
+}
+
+fn set_encoded(response: &mut Response, coding: Coding, noise: Option<&str>, encoded: Body) {
     let headers = &mut response.headers;
     headers.push_checked(b"Content-Encoding", coding.token().as_bytes());
     // What was a strong validator is none for other bytes (RFC 9110 section 8.8.1).
@@ -64,13 +134,12 @@ fn set_encoded(response: &mut Response, request: &Arc<Request>, coding: Coding, 
         headers.replace_checked(Known::ETag, b"ETag", &weak);
     }
     headers.remove("Accept-Ranges");
-    // A secret beside what a stranger can put into the page must not show in its length (edge.md S37).
-    let is_personal =
-        [Known::Cookie, Known::Authorization].into_iter().any(|known| request.headers().known(known).is_some());
-    if is_personal {
-        headers.push_checked(b"X-Jitter", jitter(&encoded).as_bytes());
+    // Of the content as it was.
+    headers.remove("Content-Length");
+    if let Some(noise) = noise {
+        headers.push_checked(b"X-Jitter", noise.as_bytes());
     }
-    response.body = Body::Bytes(encoded);
+    response.body = encoded;
 }
 
 /// Says that another client might have got another coding (RFC 9110 section 12.5.5).

@@ -118,7 +118,7 @@ impl Desk {
         let answered = match answer(request.as_deref(), response, &entry, &site.store, Patience::Now) {
             Ok(Answer::ToMake(response, coding)) => {
                 let (making, store) = (Arc::clone(&entry), Arc::clone(&site.store));
-                self.beside(move || {
+                self.press(move || {
                     making.make(coding);
                     store.keep(&making);
                 })

@@ -46,6 +46,7 @@ use handshake::Greeting;
 pub(crate) use handshake::Handshakes;
 
 use crate::budget::{Account, Budget};
+use crate::compression::Press;
 use crate::config::Config;
 use crate::executor::{Exchange, Executor, Mailbox};
 use crate::log::{Log, client_text};
@@ -79,6 +80,7 @@ pub(crate) struct Service {
     pub(crate) deflate: Arc<DeflatePool>,
     /// What all connections may hold of answers.
     pub(crate) budget: Arc<Budget>,
+    pub(crate) press: Arc<Press>,
     pub(crate) handshakes: Handshakes,
 }
 

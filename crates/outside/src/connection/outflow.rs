@@ -253,7 +253,11 @@ impl Desk {
         }
     }
 
+    /// Lets go of a body where its language wants that.
     pub(super) fn discard(&self, stream: Box<dyn BodyStream>) {
+        if stream.is_own() {
+            return;
+        }
         self.leave(vec![Exchange::new(None, Work::Discard(stream))]);
     }
 

@@ -107,7 +107,7 @@ impl Connection {
         match body {
             Body::Stream(stream) if sends_content => self.send_stream(out, exchange, stream, length).await,
             Body::Stream(stream) => {
-                self.desk.leave(vec![Exchange::new(None, Work::Discard(stream))]);
+                self.desk.discard(stream);
                 Ok(())
             }
             _ if !sends_content => Ok(()),

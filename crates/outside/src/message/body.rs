@@ -62,10 +62,16 @@ pub trait BodyStream: Send {
         false
     }
 
-    /// Whether the memory of its pieces is counted already.
+    /// Whether it is the engine's own: the memory of its pieces is counted, and any thread may let go of it.
+    #[doc(hidden)]
+    fn is_own(&self) -> bool {
+        false
+    }
+
+    /// Whether the memory of the next piece is counted already.
     #[doc(hidden)]
     fn is_counted(&self) -> bool {
-        false
+        self.is_own()
     }
 
     /// What is sent while no piece is there, so that whoever stands between takes the connection for alive. With it a

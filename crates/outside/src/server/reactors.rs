@@ -8,6 +8,7 @@ use std::sync::atomic::AtomicU8;
 use std::time::Instant;
 
 use crate::budget::Budget;
+use crate::compression::Press;
 use crate::config::{Config, MOST_REACTORS};
 use crate::connection::{Clock, Crowd, Handles, Handshakes, InFlight, Order, Rank, Service};
 use crate::error::Error;
@@ -46,7 +47,7 @@ impl Reactors {
         })?;
         let deflate = Arc::<DeflatePool>::default();
         let front = Arc::new(front);
-        let budget = Budget::new(config.most_unsent());
+        let (budget, press) = (Budget::new(config.most_unsent()), Press::new());
         let complaints = Arc::clone(log);
         let complain = move |key, text: &str| complaints.complain(key, text);
         let bounds = Arc::new(Bounds::new(config.max_topics, config.max_published, complain));
@@ -73,6 +74,7 @@ impl Reactors {
                 room,
                 deflate: Arc::clone(&deflate),
                 budget: Arc::clone(&budget),
+                press: Arc::clone(&press),
                 handshakes: Handshakes::default(),
             }));
         }

@@ -3,6 +3,8 @@
 //! The memory is that of the whole process, so each test runs in one of its own, in which what is freed goes back to the system at
 //! once: what is measured is what is held.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail like tests")]
+
 #[path = "../http2/server.rs"]
 #[expect(dead_code, reason = "gates are for other tests")]
 mod server;
@@ -16,7 +18,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use outside::{Request, Response, asynchronous, blocking};
+use outside::{Request, Response, asynchronous, blocking, never_blocking};
 
 use crate::server::{DEADLINE, Running};
 use crate::wire::{
@@ -105,15 +107,17 @@ fn attack(server: &Running, method: &'static str, more: &[(&str, &str)], content
     (peak.saturating_sub(before), resets, bytes)
 }
 
-/// A route whose answers are large, under this name.
+/// Sets a route whose answers are large.
 type Setup = fn(&Running);
+/// What it is called, how it is set up, and the method, fields and content with which it is asked.
+type Way = (&'static str, Setup, &'static str, &'static [(&'static str, &'static str)], &'static [u8]);
 
 #[test]
 fn however_they_are_made() {
     if !is_alone("however_they_are_made") {
         return;
     }
-    let ways: [(&str, Setup, &'static str, &[(&str, &str)], &[u8]); 9] = [
+    let ways: [Way; 10] = [
         ("a plain handler", |server| server.set_route("/large", |_: &Request| large()), "GET", &[], b""),
         ("on a thread", |server| server.set_route("/large", blocking(|_: &Request| large())), "GET", &[], b""),
         (
@@ -173,6 +177,16 @@ fn however_they_are_made() {
             |server| server.set_route("/large", |_: &Request| Response::stream((0..2).map(|_| large()))),
             "GET",
             &[],
+            b"",
+        ),
+        (
+            "compressed",
+            |server| {
+                let text = noise();
+                server.set_route("/large", move |_: &Request| Response::text(text.clone()));
+            },
+            "GET",
+            &[("accept-encoding", "br")],
             b"",
         ),
     ];
@@ -270,4 +284,63 @@ fn the_slowest_goes_when_the_process_holds_too_much() {
     // The budget, one answer that is being made, and what the kernel does not hold.
     assert!(growth < 70 << 20, "{} KiB", growth >> 10);
     drop(idle);
+}
+
+/// Clients that ask for what takes long to compress, and leave: no work and no memory stays behind, and others do not wait.
+#[test]
+fn compression_for_clients_that_have_left() {
+    if !is_alone("compression_for_clients_that_have_left") {
+        return;
+    }
+    let server = Running::start(|_| {});
+    let text = noise();
+    // On a busy machine its calls would be taken for ones that wait, and each given a thread.
+    server.set_route("/large", never_blocking(move |_: &Request| Response::text(text.clone())));
+    server.set_route("/", |_: &Request| "small");
+    let connect = || {
+        let socket = TcpStream::connect(server.address).unwrap();
+        socket.set_read_timeout(Some(DEADLINE)).unwrap();
+        socket
+    };
+    // A thread may end while it is looked at.
+    let encoding = || {
+        let tasks = std::fs::read_dir("/proc/self/task").unwrap().flatten();
+        let names = tasks.filter_map(|task| std::fs::read_to_string(task.path().join("comm")).ok());
+        names.filter(|name| name.trim() == "outside-encode").count()
+    };
+    let mut other = connect();
+    let (before, _) = memory();
+    let mut most_threads = 0;
+    let time = processor_time();
+    for _ in 0..3 {
+        for coding in ["br", "gzip", "zstd"] {
+            for _ in 0..64 {
+                let request = format!("GET /large HTTP/1.1\r\nHost: a\r\nAccept-Encoding: {coding}\r\n\r\n");
+                connect().write_all(request.as_bytes()).unwrap();
+            }
+            other.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+            let began = std::time::Instant::now();
+            let mut answer = Vec::new();
+            while !answer.ends_with(b"small") {
+                let mut buffer = [0; 4096];
+                let count = other.read(&mut buffer).unwrap();
+                answer.extend_from_slice(&buffer[..count]);
+            }
+            assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
+            most_threads = most_threads.max(encoding());
+        }
+    }
+    let (_, peak) = memory();
+    let growth = peak.saturating_sub(before);
+    assert!(growth < 48 << 20, "{} KiB", growth >> 10);
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    assert!((1..=cores).contains(&most_threads), "{most_threads} threads");
+    // Whole, the 576 answers would take more than ten seconds.
+    let spent = processor_time() - time;
+    assert!(spent < Duration::from_secs(8), "{spent:?}");
+}
+
+/// How long all threads of this process have been running.
+fn processor_time() -> Duration {
+    Duration::try_from(rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime)).unwrap()
 }

@@ -165,7 +165,7 @@ impl StreamExchange {
             (Ok(stream), Content::File(file)) => self.send_file(stream, &file).await,
             (Ok(stream), Content::Stream(body, declared)) => self.send_stream(stream, body, declared).await,
             (result, Content::Stream(body, _) | Content::Unwanted(body)) => {
-                self.discard(body);
+                self.desk.discard(body);
                 result.map(drop).map_err(|_| Stop::Gone)
             }
             (result, _) => result.map(drop).map_err(|_| Stop::Gone),
@@ -356,9 +356,5 @@ impl StreamExchange {
             }
         }
         stream.send_data(Bytes::new(), true).map_err(|_| Stop::Gone)
-    }
-
-    fn discard(&self, body: Box<dyn BodyStream>) {
-        self.desk.leave(vec![Exchange::new(None, Work::Discard(body))]);
     }
 }
