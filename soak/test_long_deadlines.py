@@ -8,9 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from test_slow_clients import CHUNKED, GET, HALF_HEAD, SIZED, endure
+from test_slow_clients import CHUNKED, GET, HALF_HEAD, REFUSED, SIZED, endure
 from test_slow_readers import (
-    BUFFERS_HIDE_PROGRESS,
     SIZE,
     cut,
     file,
@@ -48,6 +47,27 @@ def test_the_defaults(serve):
         assert seconds - 0.15 <= outcome.seconds <= seconds + 2, name
 
 
+def test_content_that_was_refused_may_come_for_30_s(serve):
+    """At the minimum rate; at 100 bytes a second it is above that rate, after five seconds of grace, for 8.6 s."""
+    running = serve(lambda request: "x")
+    raw, status = REFUSED["too large"]
+
+    def send(rate: int) -> float:
+        with running.wire() as wire:
+            assert wire.send(raw).receive_answer().status == status
+            began = time.monotonic()
+            with pytest.raises((BrokenPipeError, ConnectionResetError)):
+                while time.monotonic() - began < 60:
+                    wire.socket.sendall(b"x" * (rate // 10))
+                    threading.Event().wait(0.1)
+            return time.monotonic() - began
+
+    with ThreadPoolExecutor(2) as pool:
+        fast, slow = pool.submit(send, 300), pool.submit(send, 100)
+    assert 30 - 0.15 <= fast.result() <= 32
+    assert 8 <= slow.result() <= 10
+
+
 def test_a_client_that_stops_reading(serve, records, routes):
     running = serve(routes, access_log="common")
 
@@ -81,7 +101,6 @@ def test_a_long_download_at_128_kib_a_second(serve, routes):
     check_download(serve(routes), 128 << 10)
 
 
-@BUFFERS_HIDE_PROGRESS
 def test_a_long_download_at_8_kib_a_second(serve, routes):
     """Thirty times the minimum rate: two minutes of it, then the rest at once."""
     check_download(serve(routes), 8 << 10)
