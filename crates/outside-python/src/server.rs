@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use outside::{Endpoint, KEYS, Listeners, SocketFile, TicketKeys, Value};
 use pyo3::exceptions::{PyKeyError, PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyList, PyTuple};
+use pyo3::types::{PyDict, PyTuple};
 
 use crate::call::Shared;
 use crate::call::sync::ErrorFunction;
@@ -79,7 +79,6 @@ impl OutsideHttp {
                 Value::Text(value) => config.set_item(key.name, value)?,
                 // Each server has a list of its own, to add to.
                 Value::Texts(texts) => config.set_item(key.name, texts.to_vec())?,
-                Value::List(_) => config.set_item(key.name, PyList::empty(py))?,
                 _ => config.set_item(key.name, py.None())?,
             }
         }

@@ -80,8 +80,20 @@ impl Account {
     /// # Errors
     /// The connection holds too much already: the bytes are gone.
     pub(crate) fn count(self: &Arc<Self>, bytes: Bytes) -> Result<Bytes, NoRoom> {
+        self.count_up_to(bytes, self.bound.load(Ordering::Relaxed))
+    }
+
+    /// Counts a piece of an answer, which cannot be made again: for those that come back at the same time there is as much room again.
+    ///
+    /// # Errors
+    /// As those of [`Account::count`].
+    pub(crate) fn count_piece(self: &Arc<Self>, bytes: Bytes) -> Result<Bytes, NoRoom> {
+        self.count_up_to(bytes, self.bound.load(Ordering::Relaxed).saturating_add(self.most))
+    }
+
+    fn count_up_to(self: &Arc<Self>, bytes: Bytes, bound: usize) -> Result<Bytes, NoRoom> {
         // In one step: answers come back on many threads at the same time.
-        let more = |held: usize| (held <= self.bound.load(Ordering::Relaxed)).then(|| held.saturating_add(bytes.len()));
+        let more = |held: usize| (held <= bound).then(|| held.saturating_add(bytes.len()));
         let Ok(before) = self.held.fetch_update(Ordering::SeqCst, Ordering::SeqCst, more) else { return Err(NoRoom) };
         self.bound.fetch_max(self.most.saturating_add(bytes.len()), Ordering::Relaxed);
         let count = self.begin(before, bytes.len());

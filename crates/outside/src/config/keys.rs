@@ -262,13 +262,13 @@ pub static KEYS: &[Key] = &[
     },
     Key {
         name: "allowed_hosts",
-        default: Value::List(Vec::new()),
+        default: Value::Texts(&[]),
         allowed: "a list of host names such as 'example.com' or '*.example.com'; empty: any",
         apply: |config, value| each(value, &mut config.allowed_hosts),
     },
     Key {
         name: "trusted_proxies",
-        default: Value::List(Vec::new()),
+        default: Value::Texts(&[]),
         allowed: "a list of networks such as '10.0.0.0/8', '::1' or 'unix'",
         apply: |config, value| each(value, &mut config.trusted_proxies),
     },

@@ -23,27 +23,37 @@ impl Desk {
         &self,
         gate: Arc<Function>,
         exchange: &mut Exchange,
-        gone: impl FnMut(&mut Context<'_>) -> Poll<Stop>,
+        mut gone: impl FnMut(&mut Context<'_>) -> Poll<Stop>,
     ) -> Result<bool, Stop> {
         exchange.is_admitted = true;
         let request = exchange.request.clone();
-        let asked = Exchange { is_admitted: true, ..Exchange::new(request.clone(), Work::Call(gate)) };
-        let (mailbox, pooled) = (self.mailbox(), self.wants_pool(&asked.work));
-        self.push(vec![asked], pooled, Arc::clone(&mailbox));
-        match self.arrivals(&mailbox, request.as_ref(), gone).await {
-            Ok(mut answered) => {
-                let began = exchange.began;
-                *exchange = Exchange { began, ..answered.pop().ok_or(Stop::Gone)? };
-                Ok(true)
+        loop {
+            if self.account.is_full() {
+                self.await_room(0, &mut gone).await?;
             }
-            Err(Stop::TimedOut) => {
-                if let Some(request) = &request {
-                    self.note_late(request);
+            let call = Work::Call(Arc::clone(&gate));
+            let asked = Exchange { is_admitted: true, ..Exchange::new(request.clone(), call) };
+            let (mailbox, pooled) = (self.mailbox(), self.wants_pool(&asked.work));
+            self.push(vec![asked], pooled, Arc::clone(&mailbox));
+            let answered = match self.arrivals(&mailbox, request.as_ref(), &mut gone).await {
+                Ok(mut answered) => answered.pop().ok_or(Stop::Gone)?,
+                Err(Stop::TimedOut) => {
+                    if let Some(request) = &request {
+                        self.note_late(request);
+                    }
+                    self.settle_status(exchange, 504);
+                    return Ok(false);
                 }
-                self.settle_status(exchange, 504);
-                Ok(false)
+                Err(stop) => return Err(stop),
+            };
+            let (began, has_no_room) = (exchange.began, matches!(answered.work, Work::NoRoom));
+            // For want of room it has not begun, or its answer is gone: that is no leave to pass, so it is asked again.
+            if answered.begins() || (has_no_room && Self::may_be_made_again(&answered)) {
+                continue;
             }
-            Err(stop) => Err(stop),
+            *exchange = Exchange { began, ..answered };
+            self.make_room(exchange);
+            return Ok(true);
         }
     }
 }

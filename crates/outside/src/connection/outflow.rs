@@ -164,7 +164,7 @@ impl Desk {
                     }
                     let counted = match is_counted || piece.len() <= SMALL {
                         true => Ok(piece),
-                        false => self.account.count(piece),
+                        false => self.account.count_piece(piece),
                     };
                     let Ok(piece) = counted else {
                         self.discard(stream);

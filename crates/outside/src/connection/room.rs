@@ -23,6 +23,11 @@ impl Desk {
         .await
     }
 
+    /// Whether the answer to this request, which is gone, may be made again: nothing has had an effect.
+    pub(super) fn may_be_made_again(exchange: &Exchange) -> bool {
+        exchange.request.as_ref().is_some_and(|request| request.is_safe() && !request.is_streamed())
+    }
+
     /// The answer of this exchange has to wait for room. If it is gone and the request is safe, it is made again (RFC 9110
     /// section 9.2.1: that has no effect); after any other, the client gets 503.
     pub(super) fn make_room(&self, exchange: &mut Exchange) {
@@ -30,7 +35,7 @@ impl Desk {
         self.complain_of_room();
         exchange.is_counted = false;
         exchange.work = Work::Done;
-        if !exchange.request.as_ref().is_some_and(|request| request.is_safe() && !request.is_streamed()) {
+        if !Self::may_be_made_again(exchange) {
             let reason = "this connection takes its answers more slowly than it asks for them";
             exchange.work = Work::Status(503, Some(reason.to_owned()));
         }

@@ -178,7 +178,7 @@ impl Exchange {
     }
 
     /// Does it call for something new that may take memory?
-    pub(super) fn begins(&self) -> bool {
+    pub(crate) fn begins(&self) -> bool {
         matches!(self.work, Work::Call(_) | Work::Status(..) | Work::Pull(_))
     }
 

@@ -227,8 +227,9 @@ impl StreamExchange {
             return Ok(());
         }
         let expected = self.accepted.expected_answer();
-        let Self { accepted: Accepted { respond, reserved, .. }, desk, .. } = self;
-        if expected.is_some() || desk.account.is_full() {
+        let Self { accepted: Accepted { exchange, respond, reserved, .. }, desk, .. } = self;
+        // An answer that is there must not wait: what it holds is what others wait for.
+        if expected.is_some() || (exchange.begins() && desk.account.is_full()) {
             let gone = |context: &mut Context<'_>| poll_gone(respond, &desk.handle, context);
             *reserved = Some(desk.await_room(expected.unwrap_or(0), gone).await?);
         }
