@@ -14,6 +14,7 @@ from wire import Wire, request_bytes
 DEFAULTS = {
     "backlog_length": 1024,
     "max_workers": 150,
+    "spool_max_mb": 1024,
     "max_topics": 1024,
     "max_published_mb": 16,
     "process_timeout": 60,
@@ -110,6 +111,8 @@ BAD = [
     ("max_workers", True),
     ("max_topics", 0),
     ("max_topics", "many"),
+    ("spool_max_mb", 0),
+    ("spool_max_mb", "x"),
     ("max_published_mb", 0),
     ("max_published_mb", "x"),
     ("process_timeout", "x"),
@@ -162,6 +165,11 @@ def test_a_wrong_value_is_refused_with_the_key_and_the_value(key, value):
     text = refusal(**{key: value})
     assert key in text
     assert str(value).lower() in text.lower().replace('"', "'")
+
+
+def test_files_of_all_bodies_hold_one_body():
+    text = refusal(spool_max_mb=8)
+    assert 'config["spool_max_mb"] is 8, less than one body may have: config["max_body_size_mb"] is 16' in text
 
 
 def test_several_reactors_need_a_python_without_gil(monkeypatch):

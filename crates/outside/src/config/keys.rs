@@ -180,6 +180,12 @@ pub static KEYS: &[Key] = &[
         apply: |config, value| number(value, 0.0, 4095.0, |n| config.spool_above = (n * 1_048_576.0) as usize),
     },
     Key {
+        name: "spool_max_mb",
+        default: Value::Integer(1024),
+        allowed: "a number of MiB above 0, at most 1048576",
+        apply: |config, value| number(value, 1e-6, 1_048_576.0, |n| config.spool_max = (n * 1_048_576.0) as u64),
+    },
+    Key {
         name: "max_form_fields",
         default: Value::Integer(1000),
         allowed: "a whole number from 0 to 1000000",

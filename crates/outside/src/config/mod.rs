@@ -42,6 +42,7 @@ pub struct Config {
     pub max_socket_reuse: u64,
     pub max_body_size: usize,
     pub spool_above: usize,
+    pub spool_max: u64,
     pub form_limits: FormLimits,
     pub cors: Option<Cors>,
     pub security_headers: SecurityHeaders,
@@ -177,6 +178,7 @@ impl Default for Config {
             max_socket_reuse: 0,
             max_body_size: 0,
             spool_above: 0,
+            spool_max: 0,
             form_limits: FormLimits::DEFAULT,
             cors: None,
             security_headers: SecurityHeaders::default(),
@@ -232,7 +234,9 @@ impl Config {
     pub fn from_values<'a>(values: impl IntoIterator<Item = (&'a str, Value)>) -> Result<Self, Error> {
         let mut config = Self::default();
         let mut faults = Vec::new();
+        let mut bounds_spools = false;
         for (name, value) in values {
+            bounds_spools |= name == "spool_max_mb" && value != Value::Integer(1024);
             match KEYS.iter().find(|key| key.name == name) {
                 Some(key) if (key.apply)(&mut config, &value) => {}
                 Some(key) => faults.push(format!("config[{name:?}] is {}; allowed: {}", shown(&value), key.allowed)),
@@ -244,6 +248,14 @@ impl Config {
         }
         if let Err(fault) = config.check() {
             faults.push(fault.to_string());
+        }
+        let (most, one) = (config.spool_max, config.max_body_size as u64);
+        if bounds_spools && most < one && (config.spool_above as u64) < one {
+            faults.push(format!(
+                "config[\"spool_max_mb\"] is {}, less than one body may have: config[\"max_body_size_mb\"] is {}",
+                most as f64 / 1_048_576.0,
+                one as f64 / 1_048_576.0
+            ));
         }
         if faults.is_empty() { Ok(config) } else { Err(Error::new(faults.join("\n"))) }
     }

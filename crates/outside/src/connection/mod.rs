@@ -48,6 +48,7 @@ pub(crate) use handshake::Handshakes;
 use crate::budget::{Account, Budget};
 use crate::compression::Press;
 use crate::config::Config;
+use crate::content::Spools;
 use crate::executor::{Exchange, Executor, Mailbox};
 use crate::log::{Log, client_text};
 use crate::message::Request;
@@ -82,6 +83,8 @@ pub(crate) struct Service {
     pub(crate) budget: Arc<Budget>,
     pub(crate) press: Arc<Press>,
     pub(crate) handshakes: Handshakes,
+    /// Content in temporary files, of all reactors.
+    pub(crate) spools: Arc<Spools>,
 }
 
 /// A new generation serves: idle connections may send one more request.

@@ -9,11 +9,10 @@ use std::task::Poll;
 use std::time::Instant;
 
 use super::buffer::{LARGE, take_content, take_request};
-use super::spool::Spool;
+use super::spool::{NO_ROOM, Spool};
 use super::{Connection, Stop, Waiting};
 use crate::error::Refusal;
 use crate::executor::{Exchange, Work};
-use crate::log::Level;
 use crate::message::{Request, Spooled};
 use crate::protocol::http1::{BodyLength, ChunkedDecoder, Framing, Scan, decode_head, framing};
 use crate::protocol::http2::PREFACE_HEAD;
@@ -264,13 +263,7 @@ impl Connection {
             };
             let is_spooling = done && moved > 0;
             if is_spooling || spool.wants(&content, self.desk.service.config.spool_above) {
-                spool.take(&self.desk.service.executor, &mut content).await.map_err(|error| {
-                    self.desk
-                        .service
-                        .log
-                        .event(Level::Error, format!("a request's content could not be spooled: {error}"));
-                    Refusal::new(500, "content could not be stored")
-                })?;
+                spool.take(&self.desk, &mut content).await?;
             }
             if done {
                 break;
@@ -283,14 +276,18 @@ impl Connection {
                 (since, had) = (self.desk.service.clock.now(), so_far);
             }
             self.set_transfer_deadline(since, so_far - had, self.desk.service.config.body_stall_timeout);
-            match framing.body {
-                BodyLength::Known(length) => self.read_content(&mut content, length - so_far).await?,
-                BodyLength::Chunked => self.read(Waiting::Transfer).await.map(drop)?,
+            let read = match framing.body {
+                BodyLength::Known(length) => self.read_content(&mut content, length - so_far).await,
+                BodyLength::Chunked => self.read(Waiting::Transfer).await.map(drop),
+            };
+            if matches!(read, Err(Stop::TimedOut)) && spool.has_ended() {
+                return Err(NO_ROOM.into());
             }
+            read?;
         }
         let request = Arc::get_mut(request).ok_or(SHARED)?;
         request.form_limits.get_or_insert_default().as_mut().clone_from(&self.desk.service.config.form_limits);
-        match spool.into_source() {
+        match spool.into_source()? {
             Some(source) => request.spooled = Some(Box::new(Spooled { source, read: OnceLock::new() })),
             None => request.content = content,
         }

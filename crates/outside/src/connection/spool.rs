@@ -4,8 +4,11 @@ use std::fs::File;
 use std::io::{self, Write as _};
 use std::sync::Arc;
 
-use crate::content::spooled;
-use crate::executor::Executor;
+use super::desk::Desk;
+use super::handle::Order;
+use crate::content::{SpoolShare, spooled};
+use crate::error::Refusal;
+use crate::log::Level;
 use crate::message::ContentSource;
 
 /// A file that grows while content comes in.
@@ -13,8 +16,11 @@ use crate::message::ContentSource;
 pub(super) struct Spool {
     file: Option<Arc<File>>,
     length: u64,
+    share: Option<SpoolShare>,
 }
 
+/// All files together are as large as they may be, and this content is not the quickest.
+pub(super) const NO_ROOM: Refusal = Refusal::limit(503, "too much content lies in temporary files", "spool_max_mb");
 /// Content is written in pieces of at least this size.
 const PIECE: usize = 256 << 10;
 
@@ -33,10 +39,27 @@ impl Spool {
     }
 
     /// Moves all of this to the file, beside the event loop; leaves `content` empty with its memory.
-    pub(super) async fn take(&mut self, executor: &Executor, content: &mut Vec<u8>) -> io::Result<()> {
+    pub(super) async fn take(&mut self, desk: &Desk, content: &mut Vec<u8>) -> Result<(), Refusal> {
+        let now = desk.service.clock.now();
+        let share = self.share.get_or_insert_with(|| {
+            let handle = Arc::clone(&desk.handle);
+            // Its wait for the client ends, and is found to have ended for this.
+            desk.service.spools.begin(now, move || handle.give(Order::TimedOut))
+        });
+        if !share.add(content.len() as u64, now) {
+            return Err(NO_ROOM);
+        }
+        self.write(desk, content).await.map_err(|error| {
+            let text = format!("a request's content could not be spooled: {error}");
+            desk.service.log.event(Level::Error, text);
+            Refusal::new(500, "content could not be stored")
+        })
+    }
+
+    async fn write(&mut self, desk: &Desk, content: &mut Vec<u8>) -> io::Result<()> {
         let bytes = std::mem::take(content);
         let file = self.file.take();
-        let written = executor.runtime.handle().spawn_blocking(move || {
+        let written = desk.service.executor.runtime.handle().spawn_blocking(move || {
             let file = match file {
                 Some(file) => file,
                 None => Arc::new(tempfile::tempfile()?),
@@ -53,8 +76,17 @@ impl Spool {
         Ok(())
     }
 
+    /// Whether it has had to give way to other content.
+    pub(super) fn has_ended(&self) -> bool {
+        self.share.as_ref().is_some_and(SpoolShare::has_ended)
+    }
+
     /// Where the content lies now, if it was moved.
-    pub(super) fn into_source(self) -> Option<Box<dyn ContentSource>> {
-        Some(spooled(self.file?, self.length))
+    pub(super) fn into_source(mut self) -> Result<Option<Box<dyn ContentSource>>, Refusal> {
+        let Some(file) = self.file else { return Ok(None) };
+        match self.share.as_mut().is_none_or(SpoolShare::complete) {
+            true => Ok(Some(spooled(file, self.length, self.share))),
+            false => Err(NO_ROOM),
+        }
     }
 }

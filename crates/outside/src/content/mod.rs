@@ -7,6 +7,7 @@ mod form;
 mod pieces;
 mod range;
 mod spooled;
+mod spools;
 mod upload;
 
 pub use form::{Form, FormFile};
@@ -14,4 +15,5 @@ pub use pieces::Pieces;
 pub use range::ContentRange;
 pub use spooled::content_file;
 pub(crate) use spooled::spooled;
+pub(crate) use spools::{SpoolShare, Spools};
 pub(crate) use upload::{Feeder, GONE, upload};

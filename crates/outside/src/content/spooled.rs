@@ -6,6 +6,7 @@ use std::io::{self, Seek as _};
 use std::os::unix::fs::FileExt as _;
 use std::sync::Arc;
 
+use super::SpoolShare;
 use crate::message::{ContentSource, Request};
 
 /// The content of a request as a file.
@@ -13,11 +14,13 @@ use crate::message::{ContentSource, Request};
 struct SpooledFile {
     file: Arc<File>,
     length: u64,
+    /// Given back with the file.
+    _share: Option<SpoolShare>,
 }
 
 /// Content that was written to this file.
-pub(crate) fn spooled(file: Arc<File>, length: u64) -> Box<dyn ContentSource> {
-    Box::new(SpooledFile { file, length })
+pub(crate) fn spooled(file: Arc<File>, length: u64, share: Option<SpoolShare>) -> Box<dyn ContentSource> {
+    Box::new(SpooledFile { file, length, _share: share })
 }
 
 /// The file behind such content.

@@ -11,6 +11,7 @@ use crate::budget::Budget;
 use crate::compression::Press;
 use crate::config::{Config, MOST_REACTORS};
 use crate::connection::{Clock, Crowd, Handles, Handshakes, InFlight, Order, Rank, Service};
+use crate::content::Spools;
 use crate::error::Error;
 use crate::executor::{Executor, Host};
 use crate::files::Store;
@@ -48,6 +49,8 @@ impl Reactors {
         let deflate = Arc::<DeflatePool>::default();
         let front = Arc::new(front);
         let (budget, press) = (Budget::new(config.most_unsent()), Press::new());
+        // What one body may have finds room in any case.
+        let spools = Arc::new(Spools::new(config.spool_max.max(config.max_body_size as u64)));
         let complaints = Arc::clone(log);
         let complain = move |key, text: &str| complaints.complain(key, text);
         let bounds = Arc::new(Bounds::new(config.max_topics, config.max_published, complain));
@@ -76,6 +79,7 @@ impl Reactors {
                 budget: Arc::clone(&budget),
                 press: Arc::clone(&press),
                 handshakes: Handshakes::default(),
+                spools: Arc::clone(&spools),
             }));
         }
         Ok(reactors)

@@ -10,14 +10,13 @@ use std::task::Poll;
 use h2::RecvStream;
 use http::{Response, StatusCode};
 
-use super::super::Service;
+use super::super::desk::Desk;
 use super::super::handle::{Stop, Waiting};
-use super::super::spool::Spool;
+use super::super::spool::{NO_ROOM, Spool};
 use super::exchange::StreamExchange;
 use super::shared::Received;
 use crate::error::Refusal;
 use crate::executor::Work;
-use crate::log::Level;
 use crate::message::Spooled;
 use crate::protocol::http2::Announced;
 
@@ -75,6 +74,7 @@ impl StreamExchange {
             let piece = match piece.await {
                 Ok(Some(piece)) => piece.map_err(|_| Stop::Gone)?,
                 Ok(None) => break,
+                Err(Stop::TimedOut) if spool.has_ended() => return Ok(Err(NO_ROOM)),
                 Err(Stop::TimedOut) => {
                     let key = if by_rate { "min_rate" } else { "body_stall_timeout" };
                     return Ok(Err(Refusal::limit(408, "content not complete in time", key)));
@@ -90,14 +90,14 @@ impl StreamExchange {
             stream.flow_control().release_capacity(piece.len()).map_err(|_| Stop::Gone)?;
             let is_too_much = spool.length() == 0 && held.is_too_much();
             if (is_too_much || spool.wants(&content, service.config.spool_above))
-                && let Err(refusal) = move_to_file(&service, &mut spool, &mut content, held).await
+                && let Err(refusal) = move_to_file(&self.desk, &mut spool, &mut content, held).await
             {
                 return Ok(Err(refusal));
             }
         }
         if spool.length() > 0
             && !content.is_empty()
-            && let Err(refusal) = move_to_file(&service, &mut spool, &mut content, held).await
+            && let Err(refusal) = move_to_file(&self.desk, &mut spool, &mut content, held).await
         {
             return Ok(Err(refusal));
         }
@@ -105,7 +105,11 @@ impl StreamExchange {
         self.desk.handle.forgive();
         let request = self.accepted.exchange.request.as_mut().and_then(Arc::get_mut).ok_or(Stop::Gone)?;
         request.form_limits.get_or_insert_default().as_mut().clone_from(&service.config.form_limits);
-        match spool.into_source() {
+        let source = match spool.into_source() {
+            Ok(source) => source,
+            Err(refusal) => return Ok(Err(refusal)),
+        };
+        match source {
             Some(source) => request.spooled = Some(Box::new(Spooled { source, read: OnceLock::new() })),
             None => request.content = content,
         }
@@ -114,7 +118,7 @@ impl StreamExchange {
 }
 
 async fn move_to_file(
-    service: &Service,
+    desk: &Desk,
     spool: &mut Spool,
     content: &mut Vec<u8>,
     held: &mut Received,
@@ -122,10 +126,7 @@ async fn move_to_file(
     if !held.may_spool() {
         return Err(Refusal::new(503, "too many large contents at once on one connection"));
     }
-    spool.take(&service.executor, content).await.map_err(|error| {
-        service.log.event(Level::Error, format!("a request's content could not be spooled: {error}"));
-        Refusal::new(500, "content could not be stored")
-    })?;
+    spool.take(desk, content).await?;
     held.clear();
     Ok(())
 }
