@@ -226,3 +226,41 @@ def test_without_a_descriptor_a_file_is_unavailable_not_missing(exhausted):
     assert (answer.status, answer.header("Retry-After")) == (503, "1")
     answer = exhausted.send(request_bytes("/folder/wire.py")).receive_answer()
     assert (answer.status, answer.header("Retry-After")) == (503, "1")
+
+
+# --- threads
+
+
+def test_uploads_hold_half_of_the_threads_and_no_more(server, start, records):
+    """Handlers that take content while it comes in last as long as their clients want: other routes keep their threads."""
+    server.config["max_workers"] = 6
+
+    def save(request):
+        return str(sum(len(piece) for piece in request.iter_body()))
+
+    async def take(request):
+        return str([len(piece) async for piece in request.iter_body()])
+
+    server.set_route("/save", save, streaming=True)
+    server.set_route("/take", take, streaming=True)
+    server.set_route("/wait", lambda request: "waited", blocking=True)
+    running = start()
+
+    def begin(path):
+        return running.wire().send(request_bytes(path, "POST", {"Content-Length": "10"}) + b"half")
+
+    slow = [begin("/save") for _ in range(3)]
+    wait_until(lambda: len(server._active_requests) == 3, "uploads at work")
+    for _ in range(3):
+        refused = begin("/save").receive_answer()
+        assert (refused.status, refused.header("Retry-After")) == (503, "1")
+    records.wait_for('config["max_workers"] sets this limit')
+    assert [running.fetch("/wait").text for _ in range(3)] == ["waited"] * 3
+    # They hold no thread.
+    others = [begin("/take") for _ in range(8)]
+    for wire in [*slow, *others]:
+        assert wire.send(b"x" * 6).receive_answer().status == 200
+    # The places were given back.
+    again = [begin("/save") for _ in range(3)]
+    for wire in again:
+        assert wire.send(b"x" * 6).receive_answer().text == "10"

@@ -17,7 +17,6 @@ from wire import request_bytes
         ({"content-length": 1234}, None, "1234"),
         ({}, "", None),
         ({"Content-Length": "many"}, "", None),
-        ({"Content-Length": ["1", "2"]}, "", None),
         ({"Content-Length": "1234"}, "four", "4"),
         ({"Content-Length": "1234"}, iter(["not", "asked", "for"]), "1234"),
     ],

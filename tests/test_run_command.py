@@ -205,7 +205,8 @@ class TestWhichSettings:
 
     def test_each_key_can_be_set(self):
         defaults = OutsideHTTP(("127.0.0.1", 0)).config
-        environment = {f"OUTSIDE_{key.upper()}": str(value) for key, value in defaults.items() if key != "host" and value != []}
+        written = {key: ",".join(value) if isinstance(value, list) else str(value) for key, value in defaults.items()}
+        environment = {f"OUTSIDE_{key.upper()}": text for key, text in written.items() if key != "host" and defaults[key] != []}
         found, warnings = settings_of(environment, defaults)
         assert found == {key: value for key, value in defaults.items() if key != "host" and value != []}
         assert warnings == []

@@ -112,11 +112,14 @@ class Wire:
     """One connection. Works as a context manager. The system takes about `window` bytes that are not read, if it is given."""
 
     def __init__(self, address: tuple, deadline: float = DEADLINE, window: int | None = None) -> None:
-        self.socket = socket.socket()
-        self.socket.settimeout(deadline)
-        if window is not None:
+        if window is None:
+            self.socket = socket.create_connection(address[:2], timeout=deadline)
+        else:
+            # Before it connects, or it has announced a larger one.
+            self.socket = socket.socket(socket.AF_INET6 if ":" in address[0] else socket.AF_INET)
+            self.socket.settimeout(deadline)
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, window)
-        self.socket.connect(address[:2])
+            self.socket.connect(address[:2])
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.received = bytearray()  # not yet handed out
         self.ended = False

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from . import _loop, _outside
 from ._mistakes import located, wrong
-from ._outside import ContentError, FilePath, Request, Response
+from ._outside import ContentError, Request, Response
 from ._signature import ErrorHandler
 
 _Steps = Generator[Any, Any, Response]
@@ -166,16 +166,9 @@ def _steps(scope: Scope, request: Request, handler: Callable[[], Any], function:
         response = yield from _answered(scope, request, answer, 200, function)
     except Exception as error:
         response = yield from _rescued(scope, request, error)
-    if _is_stream(response.content):
+    if response._is_stream():
         return Unfinished(response)
     return (yield from _ending(scope, request, response))
-
-
-_WHOLE = frozenset((str, bytes, dict, list, type(None), FilePath))
-
-
-def _is_stream(content: Any) -> bool:
-    return type(content) not in _WHOLE and (hasattr(content, "__next__") or hasattr(content, "__aiter__"))
 
 
 def _admission(scope: Scope, request: Request) -> Generator[Any, Any, Response | None]:

@@ -321,6 +321,16 @@ impl Response {
         self.show_type();
     }
 
+    /// Whether the content is made while it is sent; asked without a copy of it.
+    fn _is_stream(&self, py: Python<'_>) -> PyResult<bool> {
+        let Some(content) = self.fields(py).content else { return Ok(false) };
+        let content = content.bind(py);
+        let is_whole = content.is_exact_instance_of::<PyString>() || content.is_exact_instance_of::<PyBytes>();
+        Ok(!is_whole
+            && !is_changeable(content)
+            && (content.hasattr(intern!(py, "__next__"))? || content.hasattr(intern!(py, "__aiter__"))?))
+    }
+
     fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
         let fields = self.fields(py);
         let content = match &fields.content {

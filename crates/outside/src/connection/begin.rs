@@ -1,7 +1,7 @@
 //! The first piece of a stream, taken before the head is sent: a stream that fails at once is answered as an error.
 //!
-//! The executor takes it by itself where it makes the pieces. One that comes from an event loop elsewhere is waited for here. One
-//! that may be silent has a moment; then its head goes out without it, for its reader is to be told that it has begun.
+//! The client is watched meanwhile, as between two pieces. A stream that may be silent has a moment; then its head goes out without
+//! a piece, for its reader is to be told that it has begun.
 
 use std::future::poll_fn;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -227,6 +227,7 @@ impl Drop for FromExecutor {
             let config = &self.service.config;
             let patience = config.process_timeout + config.termination_timeout;
             self.service.executor.abandon(&self.asked.mailbox, None, patience);
+            self.service.executor.uncount(&self.asked.mailbox);
         }
     }
 }

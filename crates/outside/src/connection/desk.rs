@@ -14,7 +14,7 @@ use super::Service;
 use super::handle::{Handle, Stop, Waiting};
 use crate::budget::Account;
 use crate::error::Error;
-use crate::executor::{Exchange, Held, Job, Mailbox, Work, has_yet_to_begin};
+use crate::executor::{Exchange, Held, Job, Mailbox, Work};
 use crate::files::Files;
 use crate::handler::{Elsewhere, Function, Handler, Reply};
 use crate::log::Level;
@@ -309,7 +309,7 @@ impl Desk {
                 if !hooked
                     && response.problem.is_none()
                     && !matches!(response.body, Body::File(_))
-                    && !has_yet_to_begin(&response) =>
+                    && !exchange.has_yet_to_begin(&response) =>
             {
                 Work::Answered(response)
             }

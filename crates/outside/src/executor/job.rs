@@ -13,7 +13,7 @@ use crate::error::Error;
 use crate::files::{Answer, Entry, Excluded, FileContent, NO_DESCRIPTOR, Patience, Unopened, answer, check};
 use crate::handler::{Function, Reactor};
 use crate::log::{Level, Log};
-use crate::message::{Begun, Body, BodyStream, Headers, Pull, Request, Response};
+use crate::message::{Body, BodyStream, Headers, Pull, Request, Response};
 use crate::site::{Snapshot, error_page};
 
 /// Exchanges of one connection that are done in order and delivered together: all of them, or as many as fit into
@@ -44,6 +44,15 @@ impl Job {
     pub(super) fn belongs_to_the_loop(&self, here: Reactor) -> bool {
         let is_quick = |function: &Arc<Function>| !function.placement.is_pooled() && !function.placement.is_late(here);
         self.functions().next().is_some() && self.functions().all(is_quick)
+    }
+
+    /// Whether it would hold a thread for as long as its client uploads.
+    pub(super) fn takes_upload(&self) -> bool {
+        let takes = |exchange: &Exchange| {
+            let Work::Call(function) = &exchange.work else { return false };
+            function.takes_pieces() && exchange.request.as_ref().is_some_and(|request| request.is_streamed())
+        };
+        self.exchanges.iter().any(takes)
     }
 
     fn functions(&self) -> impl Iterator<Item = &Arc<Function>> {
@@ -143,7 +152,7 @@ impl Exchange {
             | Work::Settle(Ok(Response { body: Body::Bytes(bytes), .. }))
             | Work::Pulled(_, Pull::Piece(bytes)) => bytes.len(),
             Work::Answered(Response { body: Body::Stream(stream), .. })
-            | Work::Settle(Ok(Response { body: Body::Stream(stream), .. })) => stream.uncounted(),
+            | Work::Settle(Ok(Response { body: Body::Stream(stream), .. })) => stream.held(),
             _ => 0,
         }
     }
@@ -190,6 +199,13 @@ impl Exchange {
     /// Is still something to be done before it can be sent?
     pub(crate) fn is_open(&self) -> bool {
         !matches!(self.work, Work::Answered(_) | Work::Pulled(..) | Work::Done | Work::NoRoom)
+    }
+
+    /// Whether the first piece of this answer is to be waited for before the head is sent, so that a stream which fails at once is
+    /// answered as an error. HEAD asks for none.
+    pub(crate) fn has_yet_to_begin(&self, response: &Response) -> bool {
+        matches!(&response.body, Body::Stream(stream) if !stream.has_begun())
+            && !self.request.as_ref().is_some_and(|request| request.is_head())
     }
 
     /// Is it the executor that has to do it?
@@ -253,9 +269,8 @@ impl Exchange {
 
     /// Makes an answer that can be sent of what a handler returned.
     fn settle(&mut self, answer: Result<Response, Error>, site: &Snapshot, log: &Log) -> Work {
-        let prepared = answer.and_then(|response| self.prepare(response, site, log));
-        let mut error = match prepared.and_then(|response| self.begin(response, site, log)) {
-            Ok(response) if has_yet_to_begin(&response) => return Work::Begin(response),
+        let mut error = match answer.and_then(|response| self.prepare(response, site, log)) {
+            Ok(response) if self.has_yet_to_begin(&response) => return Work::Begin(response),
             Ok(response) => return self.finish(response, site, log),
             Err(error) => error,
         };
@@ -270,9 +285,8 @@ impl Exchange {
         if let (Some(handler), Some(_)) = (site.error_handlers.get(&code), &self.request) {
             let known = self.attachment.as_deref();
             let answer = self.call(log, |request| handler.call(request, code, message, known));
-            let prepared = answer.and_then(|response| self.prepare(response, site, log));
-            match prepared.and_then(|response| self.begin(response, site, log)) {
-                Ok(response) if has_yet_to_begin(&response) => return Work::Begin(self.with_extra(response)),
+            match answer.and_then(|response| self.prepare(response, site, log)) {
+                Ok(response) if self.has_yet_to_begin(&response) => return Work::Begin(self.with_extra(response)),
                 Ok(response) => return self.finish(self.with_extra(response), site, log),
                 Err(mut error) => {
                     self.keep_attachment(&mut error);
@@ -293,27 +307,6 @@ impl Exchange {
         if let Some(attachment) = error.take_attachment() {
             self.attachment = Some(attachment);
         }
-    }
-
-    /// Takes the first piece of a stream before anything is sent, so that one which fails at once is answered as an error.
-    /// One that comes from elsewhere, or may be silent for long, begins where it can be waited for.
-    fn begin(&mut self, mut response: Response, site: &Snapshot, log: &Log) -> Result<Response, Error> {
-        match &mut response.body {
-            Body::Stream(stream) if !stream.has_begun() && !begins_elsewhere(&**stream) => {
-                match catch_unwind(AssertUnwindSafe(|| stream.pull())) {
-                    Ok(Pull::Failed(error)) => return Err(error),
-                    Ok(Pull::Instead(answer)) => return self.prepare(*answer, site, log),
-                    Ok(first) => {
-                        if let Body::Stream(stream) = std::mem::take(&mut response.body) {
-                            response.body = Body::Stream(Box::new(Begun::new(first, stream)));
-                        }
-                    }
-                    Err(_) => return Err(Error::new("a streamed body panicked")),
-                }
-            }
-            _ => {}
-        }
-        Ok(response)
     }
 
     /// Adds the fields that this error needs, unless they are there.
@@ -382,8 +375,7 @@ impl Exchange {
             self.is_counted = false;
             let changed = catch_unwind(AssertUnwindSafe(|| hooks.before_send(request, &mut response)));
             let changed = changed.unwrap_or_else(|_| Err(Error::new("it panicked")));
-            let prepared = changed.and_then(|()| self.prepare(response, site, log));
-            response = match prepared.and_then(|response| self.begin(response, site, log)) {
+            response = match changed.and_then(|()| self.prepare(response, site, log)) {
                 Ok(response) => response,
                 Err(error) => {
                     let code = error.code();
@@ -419,14 +411,4 @@ impl Exchange {
             None => "an unreadable request".to_owned(),
         }
     }
-}
-
-/// Is its first piece to be waited for by the connection?
-fn begins_elsewhere(stream: &dyn BodyStream) -> bool {
-    stream.is_elsewhere() || stream.keep_alive().is_some()
-}
-
-/// Is that still to be done?
-pub(crate) fn has_yet_to_begin(response: &Response) -> bool {
-    matches!(&response.body, Body::Stream(stream) if !stream.has_begun())
 }

@@ -25,7 +25,7 @@ mod word;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub(crate) use job::{Exchange, Job, MOST_HELD, Work, has_yet_to_begin};
+pub(crate) use job::{Exchange, Job, MOST_HELD, Work};
 pub(crate) use mailbox::{Held, Mailbox};
 pub(crate) use reactor::Executor;
 pub(crate) use turn::{Occasion, Turn};

@@ -1,7 +1,8 @@
 //! Handlers that are known to wait, on threads of their own.
 //!
 //! `max_workers` bounds how many run at a time, those included that are late on what was the loop's thread; four times as
-//! many wait behind them, 5 seconds at most; whoever finds no room or waits longer is answered with 503. What is here only
+//! many wait behind them, 5 seconds at most; a request that finds no room or waits longer is answered with 503. At most half of the
+//! workers are for handlers that take content while it comes in: how long those last is for their clients to say. What is here only
 //! because a call of its route is late finds room in any case, and goes back to the loop if the route turns out to be quick.
 
 use std::collections::VecDeque;
@@ -25,6 +26,8 @@ const LONGEST_WAIT: Duration = Duration::from_secs(5);
 pub(super) struct Pool {
     /// Jobs that wait, with when they came.
     queue: VecDeque<(Instant, Job)>,
+    /// Jobs that take an upload, at work or waiting.
+    uploads: usize,
 }
 
 impl Pool {
@@ -40,6 +43,7 @@ impl Pool {
         let (expired, kept) = std::mem::take(&mut self.queue).into_iter().partition(is_expired);
         self.queue = kept;
         let expired: VecDeque<(Instant, Job)> = expired;
+        self.uploads -= expired.iter().filter(|(_, job)| job.takes_upload()).count();
         expired.into_iter().map(|(_, job)| job).collect()
     }
 }
@@ -81,6 +85,12 @@ impl Executor {
     pub(crate) fn push_to_pool(self: &Arc<Self>, job: Job) {
         let mut crew = lock(&self.crew);
         let now = Instant::now();
+        let takes_upload = job.takes_upload();
+        if takes_upload && crew.pool.uploads >= (self.max_workers / 2).max(1) {
+            drop(crew);
+            self.log.complain("max_workers", "half of the threads take uploads already: one more");
+            return self.turn_away(job);
+        }
         // Workers that are about to take a job make room for as many.
         let room = QUEUE_PER_WORKER * self.max_workers + self.max_workers.saturating_sub(crew.away);
         if crew.pool.queue.len() >= room
@@ -90,6 +100,7 @@ impl Executor {
             drop(crew);
             return self.turn_away(job);
         }
+        crew.pool.uploads += usize::from(takes_upload);
         crew.pool.queue.push_back((now, job));
         self.call_crew(crew);
     }
@@ -109,6 +120,7 @@ impl Executor {
             let _inside = self.runtime.enter();
             let mut now = Instant::now();
             while let Some(job) = next.take() {
+                let takes_upload = job.takes_upload();
                 let stand = match job.belongs_to_the_loop(self.reactor) {
                     true => {
                         self.push(job);
@@ -118,6 +130,7 @@ impl Executor {
                 };
                 let mut crew = lock(&self.crew);
                 crew.come_back(stand);
+                crew.pool.uploads -= usize::from(takes_upload);
                 if crew.offered.is_none() {
                     next = crew.take_job(self.max_workers);
                 }

@@ -250,6 +250,10 @@ fn with_content(
     representation: &Representation,
     segments: Vec<Segment>,
 ) -> (Response, Option<Box<FileContent>>) {
+    if representation.length == 0 {
+        // What HEAD is told too (RFC 9110 section 8.6).
+        response.headers.replace_checked(Known::ContentLength, b"Content-Length", b"0");
+    }
     let start = representation.start;
     let within = |range: &Range<u64>| start + range.start..start + range.end;
     match &representation.content {

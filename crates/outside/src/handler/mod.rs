@@ -186,6 +186,11 @@ impl Function {
         })
     }
 
+    /// Whether it takes content while that comes in.
+    pub(crate) fn takes_pieces(&self) -> bool {
+        self.takes_pieces
+    }
+
     pub(crate) fn call(&self, request: &Arc<Request>) -> Result<Response, Error> {
         self.function.call(request)
     }

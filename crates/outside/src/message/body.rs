@@ -85,9 +85,9 @@ pub trait BodyStream: Send {
         None
     }
 
-    /// Bytes of a piece that is there already and whose memory is not counted.
+    /// Bytes of a piece that is there already.
     #[doc(hidden)]
-    fn uncounted(&self) -> usize {
+    fn held(&self) -> usize {
         0
     }
 
@@ -141,15 +141,14 @@ impl BodyStream for Begun {
         if self.first.is_some() { self.is_first_counted } else { self.stream.is_counted() }
     }
 
-    fn uncounted(&self) -> usize {
-        match &self.first {
-            Some(Pull::Piece(piece)) if !self.is_first_counted => piece.len(),
-            _ => 0,
-        }
+    fn held(&self) -> usize {
+        if let Some(Pull::Piece(piece)) = &self.first { piece.len() } else { 0 }
     }
 
     fn count(&mut self, count: &mut dyn FnMut(Bytes) -> Option<Bytes>) -> Option<()> {
-        if let Some(Pull::Piece(piece)) = &mut self.first {
+        if let Some(Pull::Piece(piece)) = &mut self.first
+            && !self.is_first_counted
+        {
             *piece = count(std::mem::take(piece))?;
             self.is_first_counted = true;
         }

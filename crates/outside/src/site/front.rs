@@ -192,6 +192,7 @@ mod tests {
         };
         let named = ("allowed_hosts", list(&["dev.example"]));
         let proxies = ("trusted_proxies", list(&["127.0.0.1"]));
+        let fields = ("proxy_fields", list(&["X-Forwarded-Host"]));
         for (values, host, forwarded, is_ours) in [
             (vec![debug.clone()], "127.0.0.1:8080", "", true),
             (vec![debug.clone()], "rebound.example", "", false),
@@ -199,8 +200,8 @@ mod tests {
             (vec![debug.clone(), named.clone()], "dev.example", "", true),
             (vec![debug.clone(), named.clone()], "localhost", "", false),
             (vec![debug.clone(), ("allowed_hosts", list(&["*"]))], "rebound.example", "", true),
-            (vec![debug.clone(), proxies.clone()], "localhost", "rebound.example", false),
-            (vec![debug.clone(), proxies], "rebound.example", "localhost", true),
+            (vec![debug.clone(), proxies.clone(), fields.clone()], "localhost", "rebound.example", false),
+            (vec![debug.clone(), proxies, fields], "rebound.example", "localhost", true),
             (Vec::new(), "rebound.example", "", true),
         ] {
             let (guarded, elsewhere) = local(&values);

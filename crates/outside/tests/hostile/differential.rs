@@ -38,6 +38,7 @@ const STRICTER: &[(&str, &str)] = &[
     ("malformed Transfer-Encoding", "RFC 9112 §6.1: hyper looks at the last coding alone (S3)"),
     ("unknown transfer coding", "RFC 9112 §6.1: answered with 501; hyper leaves codings before chunked to its user"),
     ("malformed chunk line", "RFC 9112 §7.1.1: no white space behind the size, no control byte in an extension (S4)"),
+    ("malformed chunk extension", "RFC 9112 §7.1.1: an extension has a name, and its quotes end (S4)"),
     ("chunk size of more than 16 digits", "RFC 9112 §7.1: more fit into 64 bits only as leading zeros"),
     ("malformed trailer", "RFC 9112 §7.1.2: checked like a header field; hyper is asked for content alone"),
 ];

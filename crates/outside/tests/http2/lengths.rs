@@ -40,6 +40,11 @@ fn a_declared_length_is_kept() {
         let mut client = Client::connect(server.address);
         client.send(&request(1, "/"));
         let head = client.frame_of(1);
+        if head.kind == RST_STREAM && sent.is_empty() {
+            // The head was still waiting to be written.
+            assert_eq!(head.code(), INTERNAL_ERROR);
+            continue;
+        }
         // Index 28 of the static table with a digit in the Huffman code (RFC 7541 appendices A and B).
         assert!(head.payload.windows(4).any(|field| field == [0x0f, 13, 0x81, 0x7b]), "{head:02x?}");
         let mut content = Vec::new();

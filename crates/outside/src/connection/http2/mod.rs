@@ -107,6 +107,7 @@ impl Connection {
             desk.account = Account::new(budget, most, Arc::clone(&desk.handle) as _);
             let (wire, line) = line(stream, input, Arc::clone(&desk.service));
             let Some(h2) = handshake(wire, &line, &desk).await else { return };
+            desk.handle.set_busy();
             let mut connection = Box::new(Http2::new(h2, line, desk, seat, (address, is_secure), client));
             poll_fn(|context| connection.poll(context)).await;
             connection.close().await;
