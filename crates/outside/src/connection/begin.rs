@@ -8,6 +8,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use bytes::Bytes;
+
 use super::Service;
 use super::desk::Desk;
 use super::handle::Stop;
@@ -40,16 +42,16 @@ impl Desk {
             };
             let Body::Stream(stream) = std::mem::take(&mut response.body) else { continue };
             match self.first_piece(stream, &mut gone).await {
-                Ok((stream, Pull::Failed(error))) => {
+                Ok((stream, Pull::Failed(error), _)) => {
                     self.discard(stream);
                     self.offer(exchange, Err(error));
                 }
-                Ok((stream, Pull::Instead(answer))) => {
+                Ok((stream, Pull::Instead(answer), _)) => {
                     self.discard(stream);
                     self.offer(exchange, Ok(*answer));
                 }
-                Ok((stream, first)) => {
-                    response.body = Body::Stream(Box::new(Begun::new(first, stream)));
+                Ok((stream, first, is_counted)) => {
+                    response.body = Body::Stream(Box::new(Begun::new(first, is_counted, stream)));
                     self.offer(exchange, Ok(response));
                     if exchange.held() > SMALL {
                         exchange.count(&self.account);
@@ -91,38 +93,46 @@ impl Desk {
         Ok(())
     }
 
-    /// What the stream begins with; `Later` if it is silent and may be.
+    /// What the stream begins with, and whether its memory is counted; `Later` if it is silent and may be.
     async fn first_piece(
         &self,
         mut stream: Box<dyn BodyStream>,
         mut gone: impl FnMut(&mut Context<'_>) -> Poll<Stop>,
-    ) -> Result<(Box<dyn BodyStream>, Pull), Stop> {
+    ) -> Result<(Box<dyn BodyStream>, Pull, bool), Stop> {
         let patience = stream.keep_alive().map(|keep_alive| KeepAlive { every: MOMENT, ..keep_alive });
-        if !stream.is_elsewhere() {
+        while !stream.is_elsewhere() {
+            if self.account.is_full() && !stream.is_counted() {
+                // No piece is made for a connection that holds too much of others.
+                drop(self.await_room(0, &mut gone).await?);
+            }
             let mut first = FromExecutor::ask(self, stream);
             let asked = Arc::clone(&first.asked);
             let arrived = self.unless_over(patience, |context| match asked.poll(context) {
-                Poll::Ready(pull) => Poll::Ready(Ok(pull)),
+                Poll::Ready(made) => Poll::Ready(Ok(made)),
                 Poll::Pending => gone(context).map(Err),
             });
-            return match arrived.await? {
-                Some(pull) => Ok((Box::new(first), pull)),
+            match arrived.await? {
+                Some(Made::Pull(pull, is_counted)) => return Ok((Box::new(first), pull, is_counted)),
+                Some(Made::Nothing) => match first.asked.lock().take() {
+                    Some(untouched) => stream = untouched,
+                    None => return Err(Stop::Gone),
+                },
                 None => {
                     let pull = first.pull();
-                    Ok((Box::new(first), pull))
+                    return Ok((Box::new(first), pull, false));
                 }
-            };
+            }
         }
         let mut piece = match stream.pull() {
             Pull::Later(piece) => piece,
-            pull => return Ok((stream, pull)),
+            pull => return Ok((stream, pull, false)),
         };
         let arrived = self.unless_over(patience, |context| match piece.as_mut().poll(context) {
             Poll::Ready(pull) => Poll::Ready(Ok(pull)),
             Poll::Pending => gone(context).map(Err),
         });
         match arrived.await {
-            Ok(pull) => Ok((stream, pull.unwrap_or(Pull::Later(piece)))),
+            Ok(pull) => Ok((stream, pull.unwrap_or(Pull::Later(piece)), false)),
             Err(stop) => {
                 self.discard(stream);
                 Err(stop)
@@ -163,6 +173,14 @@ struct FromExecutor {
     service: Arc<Service>,
 }
 
+/// What has come of the first piece.
+enum Made {
+    /// And whether the memory of its piece is counted.
+    Pull(Pull, bool),
+    /// There was no room for a piece: it was not asked for.
+    Nothing,
+}
+
 struct Asked {
     mailbox: Arc<Mailbox>,
     /// Once the piece is there.
@@ -179,14 +197,19 @@ impl FromExecutor {
 }
 
 impl Asked {
-    fn poll(&self, context: &Context<'_>) -> Poll<Pull> {
+    fn poll(&self, context: &Context<'_>) -> Poll<Made> {
         let Some(mut exchanges) = self.mailbox.poll(context) else { return Poll::Pending };
-        match exchanges.pop().map(|exchange| exchange.work) {
-            Some(Work::Pulled(stream, pull)) => {
+        let (work, is_counted) = exchanges.pop().map_or((Work::Done, false), |made| (made.work, made.is_counted));
+        match work {
+            Work::Pulled(stream, pull) => {
                 *self.lock() = Some(stream);
-                Poll::Ready(pull)
+                Poll::Ready(Made::Pull(pull, is_counted))
             }
-            _ => Poll::Ready(Pull::Failed(Error::new("the executor has not made its first piece"))),
+            Work::Pull(stream) => {
+                *self.lock() = Some(stream);
+                Poll::Ready(Made::Nothing)
+            }
+            _ => Poll::Ready(Made::Pull(Pull::Failed(Error::new("the first piece had no room")), false)),
         }
     }
 
@@ -201,7 +224,12 @@ impl BodyStream for FromExecutor {
             return stream.pull();
         }
         let asked = Arc::clone(&self.asked);
-        Pull::Later(Box::pin(poll_fn(move |context| asked.poll(context))))
+        Pull::Later(Box::pin(poll_fn(move |context| match asked.poll(context) {
+            Poll::Ready(Made::Pull(pull, _)) => Poll::Ready(pull),
+            // An empty piece is none: another one is asked for when there is room.
+            Poll::Ready(Made::Nothing) => Poll::Ready(Pull::Piece(Bytes::new())),
+            Poll::Pending => Poll::Pending,
+        })))
     }
 
     fn is_elsewhere(&self) -> bool {

@@ -175,8 +175,15 @@ impl Exchange {
             }
             Work::Answered(Response { body: Body::Bytes(bytes), .. })
             | Work::Settle(Ok(Response { body: Body::Bytes(bytes), .. })) => bytes,
-            // What becomes of a piece that has no room is for its flow to decide.
-            Work::Pulled(_, Pull::Piece(bytes)) if !account.is_full() => bytes,
+            // A piece cannot be made again.
+            Work::Pulled(_, Pull::Piece(bytes)) => {
+                self.is_counted = true;
+                match account.count_piece(std::mem::take(bytes)) {
+                    Ok(counted) => *bytes = counted,
+                    Err(_) => self.work = Work::NoRoom,
+                }
+                return;
+            }
             _ => return,
         };
         self.is_counted = true;

@@ -118,8 +118,8 @@ pub(crate) struct Begun {
 }
 
 impl Begun {
-    pub(crate) fn new(first: Pull, stream: Box<dyn BodyStream>) -> Self {
-        Self { first: Some(first), is_first_counted: false, stream }
+    pub(crate) fn new(first: Pull, is_first_counted: bool, stream: Box<dyn BodyStream>) -> Self {
+        Self { first: Some(first), is_first_counted, stream }
     }
 }
 
