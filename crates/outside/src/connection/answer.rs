@@ -157,10 +157,9 @@ impl Connection {
         let gone = |context: &mut Context<'_>| match is_cancelled {
             true => watch.poll_leaving(stream, input, handle, most, context),
             false => match watch.poll(stream, input, handle, most, context) {
-                // Nothing can be sent yet that would show whether it is there.
                 Poll::Ready(Stop::Closed) => {
                     has_closed = true;
-                    desk.poll_order(context)
+                    Poll::Ready(Stop::Closed)
                 }
                 polled => polled,
             },

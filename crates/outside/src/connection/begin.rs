@@ -140,7 +140,7 @@ impl Desk {
         }
     }
 
-    /// What is waited for; `None` when a stream that may be silent has had its moment.
+    /// What is waited for; `None` when a stream that may be silent has had its moment, or the client has closed its side.
     async fn unless_over<T>(
         &self,
         moment: Option<KeepAlive>,
@@ -157,6 +157,8 @@ impl Desk {
         self.handle.clear_deadline();
         match arrived {
             Ok(arrived) => Ok(Some(arrived)),
+            // Only its head can show whether a client that has closed its side is still there.
+            Err(Stop::Closed) => Ok(None),
             Err(Stop::TimedOut) if moment.is_some() => {
                 self.handle.forgive();
                 Ok(None)
