@@ -16,7 +16,7 @@ const DAY: Duration = Duration::from_secs(86_400);
 /// Browsers take no certificate that is valid for more than 398 days.
 const DAYS: u32 = 365;
 
-/// Where certificates and keys lie. Hidden files are served to nobody.
+/// Where certificates and keys lie. Hidden files are not served.
 pub(crate) const FOLDER: &str = ".outside";
 
 /// Writes `NAME.pem` and `NAME.key` into [`FOLDER`] below this one, and says what they are good for.

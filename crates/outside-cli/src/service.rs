@@ -67,7 +67,7 @@ fn folder_server(addresses: Vec<Address>, order: &FolderOrder) -> Result<(Outsid
     Ok((server, Subject::Folder { path: whole, note: note(order) }))
 }
 
-/// What somebody may have meant who named a folder that is not there.
+/// The command that was probably meant by a folder that is not there.
 fn command_meant(path: &Path) -> String {
     match (nearest_command(path.as_os_str()), path.to_str()) {
         (Some(command), _) => format!("; did you mean outside {command}?"),
