@@ -45,8 +45,8 @@ class Running:
     def address(self) -> tuple:
         return self.server.address  # type: ignore[attr-defined]
 
-    def wire(self) -> Wire:
-        return Wire(self.address)
+    def wire(self, window: int | None = None) -> Wire:
+        return Wire(self.address, window=window)
 
     def fetch(self, target: str = "/", *arguments: object, **options: object) -> Answer:
         return fetch(self.address, target, *arguments, **options)  # type: ignore[arg-type]
