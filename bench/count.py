@@ -120,8 +120,7 @@ def per_request(valgrind: str, name: str, subject: Subject, options) -> dict:
     values = []
     for _ in range(options.pairs):
         once, twice = (
-            instructions(valgrind, name, subject, count, options)
-            for count in (options.requests, 2 * options.requests)
+            instructions(valgrind, name, subject, count, options) for count in (options.requests, 2 * options.requests)
         )
         values.append((twice - once) / options.requests)
     median = statistics.median(values)
@@ -205,8 +204,7 @@ def main() -> int:
     work = [subject for built in states(options) for subject in subjects(built, options)]
     echoes = {*ECHO.peers, *WORKLOADS["rust-ws_echo"].peers}
     work += [
-        Subject("peers", PEERS[key].label, "", PEERS[key].command, ECHO if key in echoes else HELLO)
-        for key in options.peers
+        Subject("peers", PEERS[key].label, "", PEERS[key].command, ECHO if key in echoes else HELLO) for key in options.peers
     ]
     for subject in work:
         label = f"{subject.state}, {subject.kind}, log {subject.log or '-'}"

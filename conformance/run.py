@@ -157,13 +157,15 @@ def run_agent(python: str, agent: str, url: str, groups: list[str], excluded: li
     specification = folder / "specification.json"
     cases = [f"{group}.*" for group in groups]
     specification.write_text(
-        json.dumps({
-            "outdir": str(folder / "reports"),
-            "servers": [{"agent": agent, "url": url}],
-            "cases": cases,
-            "exclude-cases": excluded,
-            "exclude-agent-cases": {},
-        })
+        json.dumps(
+            {
+                "outdir": str(folder / "reports"),
+                "servers": [{"agent": agent, "url": url}],
+                "cases": cases,
+                "exclude-cases": excluded,
+                "exclude-agent-cases": {},
+            }
+        )
     )
     command = [python, str(HERE / "wstest.py"), str(SUITE), "--mode", "fuzzingclient", "--spec", str(specification)]
     began = time.monotonic()

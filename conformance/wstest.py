@@ -6,6 +6,6 @@ import sys
 # Not only a path: the packages of one of its namespaces are announced by a .pth file.
 site.addsitedir(sys.argv.pop(1))
 
-from autobahntestsuite.wstest import run  # noqa: E402
+from autobahntestsuite.wstest import run
 
 run()

@@ -7,7 +7,6 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-
 from test_slow_clients import CHUNKED, GET, HALF_HEAD, REFUSED, SIZED, endure
 from test_slow_readers import (
     SIZE,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 
 import pytest
-
 from gauge import MIB
 from many_files import cache_growth, folder_download_growth, listing_growth
 from test_files_paths import race

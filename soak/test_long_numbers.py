@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 
 import pytest
-
 from crowd import Crowd
 from endurance import (
     answer_length,

@@ -6,7 +6,6 @@ import zlib
 
 import brotli
 import zstandard
-
 from wire import Answer
 
 TEXT = "".join(f"{number}: all work and no play makes jack a dull boy\n" for number in range(200))

@@ -7,9 +7,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from outside import OutsideHTTP
-
 from harness import HERE, Records, Running, Script
+from outside import OutsideHTTP
 
 
 @pytest.fixture(scope="module")

@@ -40,8 +40,11 @@ def blocks(path: Path) -> list[Block]:
 def follow(found: list[Block], language: str) -> list[tuple[Block, Block | None]]:
     """Each block of the language with the block after it, if that one shows what comes out."""
     pairs = zip(found, [*found[1:], None], strict=True)
-    return [(block, after if after and after.language in ("console", "text") else None)
-            for block, after in pairs if block.language == language]
+    return [
+        (block, after if after and after.language in ("console", "text") else None)
+        for block, after in pairs
+        if block.language == language
+    ]
 
 
 def commands(transcript: str, address: str) -> list[tuple[str, str]]:

@@ -38,7 +38,7 @@ class Running:
     def _run(self) -> None:
         try:
             self.server.run()  # type: ignore[attr-defined]
-        except BaseException as error:  # noqa: BLE001 - handed to the thread that waits
+        except BaseException as error:
             self.failure = error
 
     @property
@@ -149,9 +149,7 @@ class Records(logging.Handler):
 
 def shows(message: object, value: object) -> bool:
     """Whether a message quotes the value, in the notation of Python or of Rust."""
-    text = re.sub(r"\\u\{([0-9a-f]+)\}", lambda match: f"\\x{int(match[1], 16):02x}", str(message)).replace(
-        "\\0", "\\x00"
-    )
+    text = re.sub(r"\\u\{([0-9a-f]+)\}", lambda match: f"\\x{int(match[1], 16):02x}", str(message)).replace("\\0", "\\x00")
     shown = repr(value)
     return (shown[1:-1] if isinstance(value, str) else shown) in text
 

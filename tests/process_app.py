@@ -17,7 +17,6 @@ import time
 from pathlib import Path
 
 from outside import OutsideHTTP
-
 from websocket_styles import ASYNC, BLOCKING, CALLBACKS, websocket
 
 settings = json.loads(Path(sys.argv[1]).read_text())

@@ -16,7 +16,6 @@ import time
 from pathlib import Path
 
 import pytest
-
 from gauge import resident_memory
 from harness import HERE, Script, wait_until
 from wire import DEADLINE, Incomplete, Wire, fetch, parse_answer, request_bytes

@@ -50,7 +50,7 @@ def go_on_to_the_end(script: Processes) -> None:
 
 
 @pytest.mark.parametrize("processes", [1, 2])
-def test_who_waits_with_a_request_is_answered(start, processes):  # noqa: F811
+def test_who_waits_with_a_request_is_answered(start, processes):
     script = start(processes=processes)
     halt(script)
     clients = [Client(socket.create_connection(script.address)) for _ in range(COUNT)]
@@ -64,7 +64,7 @@ def test_who_waits_with_a_request_is_answered(start, processes):  # noqa: F811
 
 
 @pytest.mark.parametrize("processes", [1, 2])
-def test_a_request_that_is_still_on_its_way_is_answered(start, processes):  # noqa: F811
+def test_a_request_that_is_still_on_its_way_is_answered(start, processes):
     script = start(processes=processes)
     halt(script)
     clients = [Client(socket.create_connection(script.address)) for _ in range(4)]
@@ -77,7 +77,7 @@ def test_a_request_that_is_still_on_its_way_is_answered(start, processes):  # no
 
 
 @pytest.mark.parametrize("processes", [1, 2])
-def test_over_tls(start, tmp_path, processes):  # noqa: F811
+def test_over_tls(start, tmp_path, processes):
     own = certificate(tmp_path / "own")
     script = start(processes=processes, **own.config)
     halt(script)
@@ -98,7 +98,7 @@ def test_over_tls(start, tmp_path, processes):  # noqa: F811
 
 
 @pytest.mark.parametrize("processes", [1, 2])
-def test_at_a_unix_socket(start, tmp_path, processes):  # noqa: F811
+def test_at_a_unix_socket(start, tmp_path, processes):
     path = str(tmp_path / "app.sock")
     script = start(processes=processes, test={"also": [[f"unix:{path}", None]]})
     script.wait_for_all(f"unix:{path}")
@@ -115,7 +115,7 @@ def test_at_a_unix_socket(start, tmp_path, processes):  # noqa: F811
     assert not os.path.exists(path)
 
 
-def test_of_many_at_once_none_is_reset(start):  # noqa: F811
+def test_of_many_at_once_none_is_reset(start):
     script = start(processes=1)
     clients = [Client(socket.create_connection(script.address)).send(ASK) for _ in range(COUNT)]
     script.send_signal(signal.SIGTERM)
@@ -125,7 +125,7 @@ def test_of_many_at_once_none_is_reset(start):  # noqa: F811
     assert script.wait() == 0
 
 
-def test_a_place_that_the_next_generation_gives_up_answers_who_waits(start):  # noqa: F811
+def test_a_place_that_the_next_generation_gives_up_answers_who_waits(start):
     """Its socket is closed by the generation before: nobody else would answer."""
     script = start(processes=2, drain_idle=0.5, test={"also": [[["127.0.0.1", 0], None]]})
     script.wait_for("with 2 processes")
@@ -145,7 +145,7 @@ def test_a_place_that_the_next_generation_gives_up_answers_who_waits(start):  # 
     assert script.stop() == 0
 
 
-def test_clients_that_say_nothing_do_not_hold_up_the_end(start):  # noqa: F811
+def test_clients_that_say_nothing_do_not_hold_up_the_end(start):
     script = start(processes=1, termination_timeout=60)
     silent = [Client(socket.create_connection(script.address)) for _ in range(4)]
     script.send_signal(signal.SIGTERM)

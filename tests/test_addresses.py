@@ -88,7 +88,7 @@ def test_an_empty_name_is_refused():
 
 
 @needs_linux
-def test_an_abstract_socket_goes_from_generation_to_generation(start):  # noqa: F811
+def test_an_abstract_socket_goes_from_generation_to_generation(start):
     name = f"outside-{os.getpid()}-reload"
     script = start(processes=2, drain_idle=0, test={"also": [[f"unix:@{name}", None]]})
     script.wait_for_all("with 2 processes")
@@ -132,7 +132,7 @@ def test_ipv4_beside_ipv6_on_one_port(make, four, order):
 
 
 @needs_ipv6
-def test_ipv4_beside_ipv6_in_several_processes(start):  # noqa: F811
+def test_ipv4_beside_ipv6_in_several_processes(start):
     port = free_port()
     script = start(processes=2, test={"also": [[["0.0.0.0", port], None], [["::", port], None]]})
     script.wait_for_all("with 2 processes")

@@ -97,7 +97,10 @@ def test_send_file(serve, report):
         ({"as_attachment": True}, 'attachment; filename="report.txt"'),
         ({"download_name": "a.csv"}, 'attachment; filename="a.csv"'),
         ({"download_name": "a.csv", "as_attachment": False}, 'inline; filename="a.csv"'),
-        ({"download_name": "Größe €.txt"}, "attachment; filename=\"Gr__e _.txt\"; filename*=UTF-8''Gr%C3%B6%C3%9Fe%20%E2%82%AC.txt"),
+        (
+            {"download_name": "Größe €.txt"},
+            "attachment; filename=\"Gr__e _.txt\"; filename*=UTF-8''Gr%C3%B6%C3%9Fe%20%E2%82%AC.txt",
+        ),
         ({"download_name": 'a"b\\c%.txt'}, "attachment; filename=\"a_b_c_.txt\"; filename*=UTF-8''a%22b%5Cc%25.txt"),
         ({"download_name": "a\r\nX: y"}, "attachment; filename=\"a__X: y\"; filename*=UTF-8''a%0D%0AX%3A%20y"),
     ],
@@ -164,5 +167,3 @@ def test_abort_without_a_server():
     response = ScheduledResponse(request, lambda request: abort(404, "gone"), error_routes).run()
     assert response is not None
     assert (response.status_code, response.content) == (404, "gone")
-
-

@@ -8,9 +8,8 @@ import functools
 import threading
 
 import pytest
-from outside import Response
-
 from harness import Script
+from outside import Response
 from wire import Wire, request_bytes
 
 

@@ -10,9 +10,8 @@ import threading
 import httpx
 import pytest
 import redis.asyncio
-from outside import Response
-
 from harness import wait_until
+from outside import Response
 from wire import request_bytes
 
 WHO = contextvars.ContextVar("who", default="nobody")

@@ -7,7 +7,6 @@ import subprocess
 from pathlib import Path
 
 import pytest
-
 from certificates import certificate
 from harness import Script
 from test_command import ROOT
@@ -18,18 +17,33 @@ pytestmark = [pytest.mark.timeout(700), pytest.mark.skipif(not shutil.which("cur
 @pytest.fixture(scope="module")
 def server() -> str:
     target = ROOT / "target"
-    build = ["cargo", "build", "--quiet", "--offline", "--package", "outside", "--example", "bench_server", "--target-dir", str(target)]
+    build = [
+        "cargo",
+        "build",
+        "--quiet",
+        "--offline",
+        "--package",
+        "outside",
+        "--example",
+        "bench_server",
+        "--target-dir",
+        str(target),
+    ]
     subprocess.run(build, cwd=ROOT, check=True, timeout=600)
     return str(target / "debug/examples/bench_server")
 
 
 def start(server: str, folder: Path, *arguments: str) -> Script:
     # Its address is a line of standard error.
-    return Script("-c", 'exec "$@" 2>&1', "-", server, "0", *arguments, program=["sh"], environment={"BENCH_FILES": str(folder)})
+    return Script(
+        "-c", 'exec "$@" 2>&1', "-", server, "0", *arguments, program=["sh"], environment={"BENCH_FILES": str(folder)}
+    )
 
 
 def curl(*arguments: str) -> str:
-    return subprocess.run(["curl", "-s", *arguments, "-w", " %{http_version}"], capture_output=True, text=True, check=True, timeout=20).stdout
+    return subprocess.run(
+        ["curl", "-s", *arguments, "-w", " %{http_version}"], capture_output=True, text=True, check=True, timeout=20
+    ).stdout
 
 
 def test_files_tls_and_versions(server: str, tmp_path: Path):

@@ -11,7 +11,6 @@ import subprocess
 from pathlib import Path
 
 import pytest
-
 from certificates import SecureWire, certificate
 from harness import Script
 from test_command import binary, program, say  # noqa: F401 - fixtures

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 from outside import Folder
-
 from wire import request_bytes
 
 

@@ -10,11 +10,10 @@ import urllib.request
 from pathlib import Path
 
 import pytest
-from websockets.sync.client import connect
-
 from documents import Program
 from harness import wait_until
 from test_file_clients import PICTURES, chromium, needs_chromium
+from websockets.sync.client import connect
 from wire import DEADLINE
 
 ROOT = Path(__file__).parent.parent
@@ -142,7 +141,7 @@ def test_the_page_comes_back(chat, tmp_path):
         tab = Tab(devtools(process), f"{chat}/?name=Ada")
         tab.wait_for_text("#people", "only you")
         tab.evaluate('socket.send("x".repeat(9000))')
-        back = lambda: tab.evaluate("socket.readyState") == 1 and len(tab.texts(".note")) > 1  # noqa: E731
+        back = lambda: tab.evaluate("socket.readyState") == 1 and len(tab.texts(".note")) > 1
         wait_until(back, "a new connection")
         tab.say("here again")
         tab.wait_for_text(".said.own", "here again")

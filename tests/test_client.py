@@ -10,10 +10,9 @@ import threading
 from pathlib import Path
 
 import pytest
+from harness import Records
 from outside import FilePath, OutsideHTTP, Request, Response, ResponseCookie
 from outside.testing import TestClient
-
-from harness import Records
 
 
 def tell(request: Request) -> dict:
@@ -346,7 +345,7 @@ class TestTheServerIsReal:
     def test_wrong_settings_are_refused_as_by_run(self):
         server = make_server()
         server.config["max_worker"] = 3
-        with pytest.raises(ValueError, match="did you mean \"max_workers\""):
+        with pytest.raises(ValueError, match='did you mean "max_workers"'):
             server.test_client().get("/tell")
         with pytest.raises(ValueError, match="max_workers"), server.test_client():
             pass

@@ -9,7 +9,6 @@ from http.client import HTTPResponse
 import pytest
 from outside import WebSocket, WebSocketExit
 from outside.testing import TestClient, TestResponse, TestWebSocket, WebSocketRefused
-
 from test_client import make_server
 
 

@@ -10,9 +10,8 @@ import urllib.request
 from pathlib import Path
 
 import pytest
-from outside import FilePath, Folder, HTTPException, Response, abort
-
 from harness import Running, wait_until
+from outside import FilePath, Folder, HTTPException, Response, abort
 from wire import Wire, request_bytes
 
 MEGABYTES = 20 << 20
@@ -95,7 +94,11 @@ EXPECT = {"Expect": "100-continue", "Content-Length": "5"}
 
 def test_no_continue_for_what_is_refused(serve, tmp_path):
     (tmp_path / "a.txt").write_text("a")
-    routes = {"/x": lambda request: request.content, "/file": FilePath(str(tmp_path / "a.txt")), "/folder": Folder(str(tmp_path))}
+    routes = {
+        "/x": lambda request: request.content,
+        "/file": FilePath(str(tmp_path / "a.txt")),
+        "/folder": Folder(str(tmp_path)),
+    }
     running = serve(routes, allowed_hosts=["localhost"], max_body_size_mb=1)
     running.server.get("/get")(lambda: "got")
     refused = {

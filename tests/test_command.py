@@ -15,9 +15,8 @@ import urllib.request
 from pathlib import Path
 
 import pytest
-from outside import __version__
-
 from harness import Script, wait_until
+from outside import __version__
 from test_log_lines import HOSTILE
 from wire import DEADLINE, Wire, fetch
 
@@ -167,7 +166,9 @@ def test_sighup_does_not_end_it(program, is_ignored):
         assert readable, "nothing was said"
     assert fetch(running.address, "/").status == 301
     assert running.stop() == 0
-    assert ("SIGHUP: there are no certificates; a single process does not load its program again" in running.errors) != is_ignored
+    assert (
+        "SIGHUP: there are no certificates; a single process does not load its program again" in running.errors
+    ) != is_ignored
 
 
 def is_accepting(address: tuple) -> bool:
@@ -292,9 +293,7 @@ COLOURS = re.compile(r"\x1b\[(\d+)m(.*?)\x1b\[0m")
 def lines_on_a_terminal(program: list[str], folder: Path, requests: list[bytes], *arguments: str, **environment: str):
     terminal = Terminal()
     environment = {"TERM": "xterm", "NO_COLOR": "", **environment}
-    running = Script(
-        *arguments, program=program, folder=folder, stderr=terminal.descriptor, environment=environment
-    )
+    running = Script(*arguments, program=program, folder=folder, stderr=terminal.descriptor, environment=environment)
     for raw in requests:
         with Wire(running.address) as wire:
             wire.send(raw).send_end().receive_answer()

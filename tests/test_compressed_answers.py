@@ -7,9 +7,8 @@ import time
 
 import httpx
 import pytest
-from outside import Folder, Response
-
 from codings import ALL, CODINGS, TEXT, accept, decoded, varies
+from outside import Folder, Response
 
 
 @pytest.mark.parametrize(
@@ -71,9 +70,7 @@ def test_what_is_never_compressed(serve, status, headers, content):
 
 @pytest.mark.parametrize("status", [204, 304])
 def test_what_has_no_content_is_not_compressed(serve, status):
-    answer = serve(lambda request: Response(status, {"Content-Type": "text/plain"}, TEXT)).fetch(
-        "/", headers=accept(ALL)
-    )
+    answer = serve(lambda request: Response(status, {"Content-Type": "text/plain"}, TEXT)).fetch("/", headers=accept(ALL))
     assert (answer.status, answer.body, answer.header("Content-Encoding")) == (status, b"", None)
 
 

@@ -12,10 +12,9 @@ from pathlib import Path
 import brotli
 import pytest
 import zstandard
-from outside import FilePath, Folder, Response
-
 from codings import ALL, CODINGS, NEGOTIATION, SUFFIX, TEXT, accept, decoded, varies
 from file_cases import parts_of
+from outside import FilePath, Folder, Response
 
 
 @pytest.fixture
@@ -161,9 +160,7 @@ def test_files_are_compressed_as_negotiated(serve, packed, accepted, coding):
 
 def test_tags_of_what_is_compressed_on_the_fly(serve, packed):
     running = serve({"/": Folder(str(packed))})
-    tags = {
-        coding: running.fetch("/text.txt", headers=accept(coding)).header("ETag") for coding in ("identity", *CODINGS)
-    }
+    tags = {coding: running.fetch("/text.txt", headers=accept(coding)).header("ETag") for coding in ("identity", *CODINGS)}
     assert len(set(tags.values())) == 4
     for coding, tag in tags.items():
         assert running.fetch("/text.txt", headers={**accept(coding), "If-None-Match": tag}).status == 304
@@ -182,9 +179,7 @@ def test_parts_of_what_is_compressed_on_the_fly_fit_together(serve, packed, codi
         assert (part.header("ETag"), part.body) == (whole.header("ETag"), whole.body[10:20])
     else:
         assert (part.header("ETag") != whole.header("ETag"), part.body) == (True, TEXT.encode()[10:20])
-    resumed = running.fetch(
-        "/text.txt", headers={**accept(coding), "Range": "bytes=10-", "If-Range": whole.header("ETag")}
-    )
+    resumed = running.fetch("/text.txt", headers={**accept(coding), "Range": "bytes=10-", "If-Range": whole.header("ETag")})
     if resumed.status == 206:
         assert whole.body[:10] + resumed.body == whole.body
     else:
@@ -195,9 +190,7 @@ SMALLER = ["a.html", "a.css", "a.js", "a.json", "a.svg", "a.xml", "a.wasm", "a.t
 AS_SMALL = ["a.png", "a.jpg", "a.webp", "a.woff2", "a.mp4", "a.zip", "a.gz", "a.br", "a.bin", "a"]
 
 
-@pytest.mark.parametrize(
-    ("name", "compresses"), [*[(name, True) for name in SMALLER], *[(name, False) for name in AS_SMALL]]
-)
+@pytest.mark.parametrize(("name", "compresses"), [*[(name, True) for name in SMALLER], *[(name, False) for name in AS_SMALL]])
 def test_types(serve, tmp_path, name, compresses):
     (tmp_path / name).write_text(TEXT)
     answer = serve({"/": Folder(str(tmp_path))}).fetch(f"/{name}", headers=accept(ALL))
@@ -219,9 +212,7 @@ def test_sizes_of_files(serve, tmp_path, size, compresses):
 def test_what_does_not_get_smaller_is_sent_as_it_is(serve, tmp_path):
     content = random.Random(1).randbytes(20_000)
     (tmp_path / "a.txt").write_bytes(content)
-    running = serve(
-        {"/": Folder(str(tmp_path)), "/h": lambda request: Response(200, {"Content-Type": "text/plain"}, content)}
-    )
+    running = serve({"/": Folder(str(tmp_path)), "/h": lambda request: Response(200, {"Content-Type": "text/plain"}, content)})
     for target in ("/a.txt", "/h"):
         for coding in CODINGS:
             answer = running.fetch(target, headers=accept(coding))

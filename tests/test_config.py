@@ -8,7 +8,6 @@ import threading
 
 import pytest
 from outside import OutsideHTTP
-
 from wire import Wire, request_bytes
 
 DEFAULTS = {

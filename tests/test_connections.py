@@ -11,7 +11,6 @@ import time
 from pathlib import Path
 
 import pytest
-
 from crowd import Crowd
 from gauge import cpu_seconds, need_proc
 from harness import HERE, Script, wait_until

@@ -29,9 +29,7 @@ def test_every_attribute(serve):
     (line,) = written(serve, a=ResponseCookie("1", 60, "a.example", True, True, "/p", "Lax"))
     pair, *attributes = line.split("; ")
     assert pair == "a=1"
-    assert sorted(attributes) == sorted(
-        ["Max-Age=60", "Domain=a.example", "HttpOnly", "Secure", "Path=/p", "SameSite=Lax"]
-    )
+    assert sorted(attributes) == sorted(["Max-Age=60", "Domain=a.example", "HttpOnly", "Secure", "Path=/p", "SameSite=Lax"])
 
 
 def test_several_cookies_are_several_fields_in_order(serve):

@@ -7,7 +7,6 @@ in step), and must not be when it is to close: nothing behind a refusal is read 
 from __future__ import annotations
 
 import pytest
-
 from corpus_reader import Case, all_cases
 from wire import Wire, parse_all
 

@@ -46,9 +46,7 @@ def test_post_of_a_megabyte_with_expect(app_address):
 
 def test_chunked_upload(app_address):
     data = b"chunk" * 100_000
-    assert (
-        curl(app_address, "/echo", "--data-binary", "@-", "--header", "Transfer-Encoding: chunked", stdin=data) == data
-    )
+    assert curl(app_address, "/echo", "--data-binary", "@-", "--header", "Transfer-Encoding: chunked", stdin=data) == data
 
 
 def test_put_of_a_stream(app_address):
@@ -110,9 +108,8 @@ def test_a_body_that_is_too_large(app_address):
 
 
 def test_redirect_is_followed(serve):
-    from outside import OutsideHTTP_Redirect
-
     from harness import Running
+    from outside import OutsideHTTP_Redirect
 
     target = serve(lambda request: f"{request.method} {request.url} {request.text}")
     redirect = Running(OutsideHTTP_Redirect(("127.0.0.1", 0), "http://{}:{}".format(*target.address)))

@@ -10,9 +10,8 @@ from pathlib import Path
 from urllib.parse import urlencode
 
 import pytest
-from outside import OutsideHTTP, Request, Response, _debug_token
-
 from harness import HERE, Running, Script, wait_until
+from outside import OutsideHTTP, Request, Response, _debug_token
 from test_chat import Tab, devtools
 from test_file_clients import PICTURES, chromium, needs_chromium
 from test_lifecycle import refused
@@ -40,8 +39,8 @@ class Broken:
 
 def pay(request: Request) -> str:
     basket = Basket(199, "<b onclick=steal()>free</b>", 250)
-    password, note, broken = "hunter2", "x" * 5000, Broken()  # noqa: F841
-    settings = {"colour": "green", "api_key": "sk-123"}  # noqa: F841
+    password, note, broken = "hunter2", "x" * 5000, Broken()
+    settings = {"colour": "green", "api_key": "sk-123"}
     try:
         return f"{basket.total():.2f}"
     except TypeError as error:
@@ -157,11 +156,15 @@ def test_an_error_handler_waits_until_debug_is_off():
 def test_it_is_refused_where_others_can_connect(host: object):
     server = OutsideHTTP(host)  # type: ignore[arg-type]
     server.config["debug"] = True
-    with pytest.raises(ValueError, match='config\\["debug"\\] shows source lines .* only this machine reaches, such as 127.0.0.1'):
+    with pytest.raises(
+        ValueError, match='config\\["debug"\\] shows source lines .* only this machine reaches, such as 127.0.0.1'
+    ):
         server.run()
 
 
-@pytest.mark.parametrize("headers", [{"Sec-Fetch-Site": "same-origin"}, {"Sec-Fetch-Site": "none"}, {"Origin": "http://localhost"}])
+@pytest.mark.parametrize(
+    "headers", [{"Sec-Fetch-Site": "same-origin"}, {"Sec-Fetch-Site": "none"}, {"Origin": "http://localhost"}]
+)
 def test_pages_of_the_same_origin_may_see_it(headers: dict[str, str]):
     assert "Traceback" in make_server().test_client().get("/pay", headers=headers).text
 
@@ -186,7 +189,10 @@ def test_pages_of_other_origins_may_not_read_it(cors: object):
             answer = client.get(path, headers=headers)
             assert "nobody can pay" in answer.text
             assert [name for name in answer.headers if name.lower().startswith(("access-control", "timing"))] == []
-    assert client.get("/plain", headers={"Origin": "http://app.example"}).headers["Access-Control-Allow-Origin"] in ("*", "http://app.example")
+    assert client.get("/plain", headers={"Origin": "http://app.example"}).headers["Access-Control-Allow-Origin"] in (
+        "*",
+        "http://app.example",
+    )
     foreign = client.get("/later", headers={"Origin": "http://app.example", "Sec-Fetch-Site": "cross-site"})
     assert (foreign.text, foreign.headers.get("Access-Control-Allow-Origin")) == (PLAIN, "*")
 
@@ -211,8 +217,14 @@ class TestToken:
         for cookie in ({}, {"Cookie": "outside-debug=guess"}, {"Cookie": "outside-debug="}, {"Cookie": "outside-debug=\xff"}):
             assert running.fetch(path, headers=cookie).text == PLAIN
             page = running.fetch(path, headers={**BROWSER, **cookie})
-            assert (page.status, "500 Internal Server Error" in page.text, "action=\"/.outside/debug\"" in page.text) == (500, True, True)
-            assert not any(part in page.text for part in ("nobody can pay", "Traceback", "test_debug_page", _debug_token.token()))
+            assert (page.status, "500 Internal Server Error" in page.text, 'action="/.outside/debug"' in page.text) == (
+                500,
+                True,
+                True,
+            )
+            assert not any(
+                part in page.text for part in ("nobody can pay", "Traceback", "test_debug_page", _debug_token.token())
+            )
         cookie = self.cookie(running)
         assert "nobody can pay" in running.fetch(path, headers={**BROWSER, **cookie}).text
         assert running.fetch(path, headers=cookie).text.startswith("Traceback")
@@ -224,8 +236,11 @@ class TestToken:
         assert running.fetch("/pay").text == "sorry"
 
     def test_the_form(self, running):
-        ask = lambda **fields: running.fetch(  # noqa: E731
-            _debug_token.PATH, "POST", body=urlencode(fields).encode(), headers={"Content-Type": "application/x-www-form-urlencoded"}
+        ask = lambda **fields: running.fetch(
+            _debug_token.PATH,
+            "POST",
+            body=urlencode(fields).encode(),
+            headers={"Content-Type": "application/x-www-form-urlencoded"},
         )
         for wrong in ({}, {"token": ""}, {"token": "x" * 36}, {"token": _debug_token.token()[:-1]}, {"token": "é"}):
             answer = ask(**wrong)
@@ -262,7 +277,9 @@ class TestToken:
         line = script.read_line()
         token = line.rpartition("token=")[2].strip()
         assert len(token) == 36
-        assert line.startswith(f"Pages about exceptions are for a browser that has opened http://127.0.0.1:{script.address[1]}/.outside/debug?token=")
+        assert line.startswith(
+            f"Pages about exceptions are for a browser that has opened http://127.0.0.1:{script.address[1]}/.outside/debug?token="
+        )
         cookie = {"Cookie": f"outside-debug-{script.address[1]}={token}"}
         headers = {**cookie, "Host": f"127.0.0.1:{script.address[1]}"}
         assert all("ZeroDivisionError" in fetch(script.address, "/", headers=headers).text for _ in range(10))
@@ -285,7 +302,7 @@ class TestToken:
 @needs_chromium
 def test_in_a_browser(serve, tmp_path: Path):
     running = serve({"/pay": pay}, debug=True)
-    url = "http://127.0.0.1:{}/.outside/debug?token={}".format(running.address[1], _debug_token.token())
+    url = f"http://127.0.0.1:{running.address[1]}/.outside/debug?token={_debug_token.token()}"
     with chromium("--remote-debugging-port=0", "about:blank") as process:
         tab = Tab(devtools(process), url)
         # It goes on to /, where nothing is, without the token in its address.
@@ -293,7 +310,10 @@ def test_in_a_browser(serve, tmp_path: Path):
         assert tab.evaluate("location.pathname + location.search + document.cookie") == "/"
         tab.evaluate("location.href = '/pay?order=7'")
         tab.wait_for_text("h1", "ValueError: nobody can pay for <Basket of 3> <script>alert(1)</script>")
-        assert any(text.startswith(str((HERE / "test_debug_page.py").name)) or "test_debug_page.py:" in text for text in tab.texts("summary"))
+        assert any(
+            text.startswith(str((HERE / "test_debug_page.py").name)) or "test_debug_page.py:" in text
+            for text in tab.texts("summary")
+        )
         marked = tab.texts("li.here")
         assert any("raise ValueError" in line for line in marked)
         for scheme in ("light", "dark"):

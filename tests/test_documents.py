@@ -17,7 +17,6 @@ import sys
 from pathlib import Path
 
 import pytest
-
 from documents import Block, Program, blocks, commands, curl, follow, masked
 
 ROOT = Path(__file__).parent.parent
@@ -82,7 +81,7 @@ def test_command_of_the_documents(arguments: list[str], tmp_path: Path):
 def test_example(path: Path, tmp_path: Path):
     """Each example starts and answers the request that its doc shows."""
     text = path.read_text("utf-8")
-    shown = re.findall(r"^ +(\$ curl .*)$", text, re.MULTILINE)
+    shown = re.findall(r"^ *(\$ curl .*)$", text, re.MULTILINE)
     assert shown, "the doc of an example shows a curl command"
     shutil.copytree(path.parent / "templates", tmp_path / "templates")
     program = tmp_path / path.name

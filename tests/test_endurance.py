@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-
 from endurance import (
     download_growth,
     growth_while_nobody_reads,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 from outside import OutsideHTTP, Response, get_description
-
 from wire import request_bytes
 
 
@@ -50,7 +49,7 @@ def test_a_handler_with_the_wrong_arguments_is_a_500(serve, records):
 
 def test_a_forgotten_import_is_logged_with_a_hint(serve, records):
     def handler(request):
-        return ResponseCookie("x")  # noqa: F821 - the point of the test
+        return ResponseCookie("x")
 
     assert serve(handler).fetch().status == 500
     record = records.wait_for("NameError")

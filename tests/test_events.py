@@ -8,7 +8,6 @@ import threading
 
 import pytest
 from outside import Event, event_stream
-
 from wire import DEADLINE
 
 

@@ -22,9 +22,8 @@ from pathlib import Path
 
 import brotli
 import pytest
-from outside import FilePath, Folder, Request, Response
-
 from harness import Running
+from outside import FilePath, Folder, Request, Response
 from test_curl import CURL, curl
 
 WGET = shutil.which("wget")
@@ -127,16 +126,12 @@ def test_curl_decodes_what_is_compressed(serve, tmp_path):
 def test_curl_asks_whether_it_has_changed(serve, large, tmp_path):
     seen, tag = Seen(serve, large.parent), tmp_path / "tag"
     curl(seen.address, "/large.bin", "--etag-save", str(tag), "--output", os.devnull)
-    status = curl(
-        seen.address, "/large.bin", "--etag-compare", str(tag), "--output", os.devnull, "--write-out", "%{http_code}"
-    )
+    status = curl(seen.address, "/large.bin", "--etag-compare", str(tag), "--output", os.devnull, "--write-out", "%{http_code}")
     assert status == b"304"
     copy = tmp_path / "copy"
     curl(seen.address, "/large.bin", "--remote-time", "--output", str(copy))
     assert int(copy.stat().st_mtime) == int(large.stat().st_mtime)
-    status = curl(
-        seen.address, "/large.bin", "--time-cond", str(copy), "--output", os.devnull, "--write-out", "%{http_code}"
-    )
+    status = curl(seen.address, "/large.bin", "--time-cond", str(copy), "--output", os.devnull, "--write-out", "%{http_code}")
     assert status == b"304"
 
 
@@ -242,9 +237,7 @@ def tone(path: Path, seconds: int) -> None:
         file.setsampwidth(2)
         file.setframerate(rate)
         for second in range(seconds):
-            period = [
-                round(9_000 * math.sin(2 * math.pi * step * (220 + 10 * second) / rate)) for step in range(rate // 10)
-            ]
+            period = [round(9_000 * math.sin(2 * math.pi * step * (220 + 10 * second) / rate)) for step in range(rate // 10)]
             file.writeframes(
                 struct.pack("<" + "hh" * len(period), *[value for sample in period for value in (sample, sample)]) * 10
             )
@@ -293,11 +286,7 @@ def test_chromium_plays_and_seeks(serve, tmp_path):
         assert after >= before
     seen.running.stop()
     asked = [(wanted, status) for url, wanted, status in seen.exchanges if url == "/tone.wav"]
-    far = [
-        wanted
-        for wanted, status in asked
-        if wanted and status == 206 and int(wanted[6:].partition("-")[0]) > 10_000_000
-    ]
+    far = [wanted for wanted, status in asked if wanted and status == 206 and int(wanted[6:].partition("-")[0]) > 10_000_000]
     assert far, asked
 
 

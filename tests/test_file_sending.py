@@ -9,11 +9,10 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from outside import FilePath, Folder, Response
-
 from gauge import MIB, need_proc
 from harness import wait_until
 from many_files import open_files, serving
+from outside import FilePath, Folder, Response
 from wire import fetch, request_bytes
 
 

@@ -93,10 +93,7 @@ def test_a_content_type_given_wins(serve, file):
 def test_content_type_from_the_name(serve, tmp_path, name, kind):
     (tmp_path / name).write_bytes(b"x")
     assert (
-        serve(lambda request: Response(200, {}, FilePath(str(tmp_path / name))))
-        .fetch()
-        .header("Content-Type")
-        .split(";")[0]
+        serve(lambda request: Response(200, {}, FilePath(str(tmp_path / name)))).fetch().header("Content-Type").split(";")[0]
         == kind
     )
 

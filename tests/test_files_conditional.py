@@ -12,10 +12,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from outside import FilePath, OutsideHTTP, Request, Response
-
 from file_cases import CONTENT, MODIFIED, Case, all_cases, judge, parts_of
 from harness import Running
+from outside import FilePath, OutsideHTTP, Request, Response
 from wire import Answer, Wire, request_bytes
 
 CASES = all_cases()
@@ -239,9 +238,7 @@ def test_a_cookie_goes_with_a_part(serve, tmp_path) -> None:
 def test_refusals_go_through_the_error_handlers(serve, tmp_path, code) -> None:
     path = write(tmp_path / "a.txt", CONTENT)
     running = serve({"/folder": FilePath(tmp_path), "/handler": lambda request: Response(200, {}, FilePath(path))})
-    running.server.set_errorhandler(
-        code, lambda request, message=None: Response(code, {"X-Own": request.url}, "own page")
-    )
+    running.server.set_errorhandler(code, lambda request, message=None: Response(code, {"X-Own": request.url}, "own page"))
     wrong = {412: {"If-Match": '"another"'}, 416: {"Range": "bytes=900-"}}[code]
     for target in ("/folder/a.txt", "/handler/a.txt"):
         answer = running.fetch(target, headers=wrong)

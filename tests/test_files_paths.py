@@ -18,9 +18,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
-
 import path_corpus
+import pytest
 from harness import HERE, Script
 from path_corpus import SECRET
 from wire import Answer, Wire, fetch, request_bytes

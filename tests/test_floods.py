@@ -11,7 +11,6 @@ import time
 
 import pytest
 from outside import Response
-
 from wire import request_bytes
 
 LINEAR = 2.0

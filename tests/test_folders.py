@@ -201,9 +201,7 @@ def test_errors_go_through_the_error_handlers(serve, site):
     for code in (404, 405):
         running.server.set_errorhandler(
             code,
-            lambda request, message=None, code=code: Response(
-                code, {"X-Own": "1"}, f"own {request.method} {request.url}"
-            ),
+            lambda request, message=None, code=code: Response(code, {"X-Own": "1"}, f"own {request.method} {request.url}"),
         )
     answer = running.fetch("/s/missing?x")
     assert (answer.status, answer.text, answer.header("X-Own")) == (404, "own GET /s/missing", "1")
@@ -418,7 +416,10 @@ def test_media_types(serve, tmp_path, name, kind):
 def test_a_folder_is_refused_where_nothing_in_it_would_be_found(server, site, make, pattern, right):
     group = Routes("/api")
     group.get(pattern)(make(str(site)))
-    for register in (lambda: server.get(pattern)(make(str(site))), lambda: server.route(pattern, ["GET", "POST"])(make(str(site)))):
+    for register in (
+        lambda: server.get(pattern)(make(str(site))),
+        lambda: server.route(pattern, ["GET", "POST"])(make(str(site))),
+    ):
         with pytest.raises(ValueError, match="whole paths") as refused:
             register()
         assert right in str(refused.value)

@@ -9,7 +9,6 @@ import sys
 from pathlib import Path
 
 import pytest
-
 from harness import Script, wait_until
 from wire import Wire, fetch, request_bytes
 

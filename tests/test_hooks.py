@@ -6,7 +6,6 @@ import logging
 import threading
 
 from outside import Response
-
 from wire import request_bytes
 
 
@@ -22,9 +21,7 @@ def test_pre_send_changes_the_response_in_place(serve):
 
 def test_pre_send_sees_converted_returns(serve):
     seen = []
-    running = serve(
-        lambda request: "text", pre_send=lambda response: seen.append((type(response), response.status_code))
-    )
+    running = serve(lambda request: "text", pre_send=lambda response: seen.append((type(response), response.status_code)))
     assert running.fetch().text == "text"
     assert seen == [(Response, 200)]
 

@@ -9,7 +9,6 @@ import json
 import httpx
 import pytest
 from outside import OutsideHTTP, WebSocket
-
 from wire import Wire, fetch, request_bytes
 
 
@@ -29,9 +28,7 @@ def ask(running, host: str, target: str = "/", **more):
 
 
 def test_http2_knows_the_same_hosts(serve):
-    running = serve(
-        who, allowed_hosts=["example.com"], trusted_proxies=["127.0.0.1"], proxy_fields=EVERY_FIELD, h2c=True
-    )
+    running = serve(who, allowed_hosts=["example.com"], trusted_proxies=["127.0.0.1"], proxy_fields=EVERY_FIELD, h2c=True)
     running.server.set_route("/", says("api"), host="api.example.com")
     base = "http://{}:{}".format(*running.address)
     with httpx.Client(http1=False, http2=True, base_url=base) as client:
@@ -112,7 +109,9 @@ def test_the_log_says_which_setting_it_was(serve, records):
     records.wait_for("allowed_hosts")
 
 
-@pytest.mark.parametrize(("host", "hosts", "is_told"), [("0.0.0.0", [], True), ("0.0.0.0", ["*"], False), ("127.0.0.1", [], False)])
+@pytest.mark.parametrize(
+    ("host", "hosts", "is_told"), [("0.0.0.0", [], True), ("0.0.0.0", ["*"], False), ("127.0.0.1", [], False)]
+)
 def test_a_public_server_for_any_host_is_warned_of(serve, records, host, hosts, is_told):
     serve(says("ok"), host=(host, 0), allowed_hosts=hosts)
     assert any("any host name" in text for text in records.texts()) == is_told
@@ -212,7 +211,11 @@ def test_the_origin_of_a_websocket_is_compared_with_the_target(serve):
 
 EVERY_FIELD = ["x-forwarded-for", "x-forwarded-proto", "x-forwarded-host", "forwarded"]
 
-SPOOFED = [("X-Forwarded-For", "127.0.0.1, 203.0.113.7, 10.0.0.2"), ("X-Forwarded-Proto", "https"), ("X-Forwarded-Host", "a.example")]
+SPOOFED = [
+    ("X-Forwarded-For", "127.0.0.1, 203.0.113.7, 10.0.0.2"),
+    ("X-Forwarded-Proto", "https"),
+    ("X-Forwarded-Host", "a.example"),
+]
 
 
 def told(running, headers) -> dict:

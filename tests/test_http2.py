@@ -15,14 +15,11 @@ import subprocess
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
-from pathlib import Path
 
 import httpx
 import pytest
-from outside import Folder, Request, Response
-
 from harness import Records, Running
+from outside import Folder, Request, Response
 from test_curl import CURL
 from test_file_clients import CHROMIUM, chromium
 

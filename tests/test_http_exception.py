@@ -89,7 +89,7 @@ def test_one_that_was_never_initialised_is_a_500_that_says_so(server, start, rec
     assert start().fetch("/").status == 500
     records.wait_for("super().__init__(code, message)")
     with pytest.raises(AttributeError, match="__init__"):
-        Forgetful("book").code  # noqa: B018
+        Forgetful("book").code
 
 
 def test_it_has_what_exceptions_have():
@@ -109,7 +109,13 @@ def test_it_can_be_copied(again):
     for error in (HTTPException(404, "x"), HTTPException(410), Plain(code=403, message="no")):
         error.note = "mine"
         other = again(error)
-        assert (type(other), other.code, other.message, other.args, other.note) == (type(error), error.code, error.message, error.args, "mine")
+        assert (type(other), other.code, other.message, other.args, other.note) == (
+            type(error),
+            error.code,
+            error.message,
+            error.args,
+            "mine",
+        )
 
 
 @pytest.mark.parametrize(

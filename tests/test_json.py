@@ -30,7 +30,9 @@ LOOP.append({"again": LOOP})
 @pytest.mark.parametrize("kind", ["plain", "async", "Response", "json_response", "with hooks"])
 def test_what_json_cannot_hold_is_a_500_that_names_its_place(server, start, records, value, place, kind):
     def handler():
-        return {"Response": lambda: Response(content=value), "json_response": lambda: json_response(value)}.get(kind, lambda: value)()
+        return {"Response": lambda: Response(content=value), "json_response": lambda: json_response(value)}.get(
+            kind, lambda: value
+        )()
 
     async def async_handler():
         return value
@@ -105,14 +107,18 @@ def test_numbers_are_finite_in_what_comes_in(content, value):
 TEXT = '{"name": "é😀", "n": 1.5}'
 
 
-@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-le", "utf-32-be"])
+@pytest.mark.parametrize(
+    "encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-le", "utf-32-be"]
+)
 def test_every_encoding_of_unicode_is_read(encoding):
     assert request_of(TEXT.encode(encoding)).json() == json.loads(TEXT)
     assert request_of('"NaN"'.encode(encoding)).json() == "NaN"
     assert request_of("NaN".encode(encoding)).json() is None
 
 
-@pytest.mark.parametrize("content", ['"\ud800"'.encode("utf-16-le", "surrogatepass"), TEXT.encode("utf-16")[:-1], b"\xff\xfe", b"\0\0\0\0"])
+@pytest.mark.parametrize(
+    "content", ['"\ud800"'.encode("utf-16-le", "surrogatepass"), TEXT.encode("utf-16")[:-1], b"\xff\xfe", b"\0\0\0\0"]
+)
 def test_what_is_no_unicode_is_no_json(content):
     assert request_of(content).json() is None
 

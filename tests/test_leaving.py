@@ -10,10 +10,9 @@ import struct
 import threading
 
 import pytest
-from outside import Response, event_stream
-
 from certificates import Certificate, SecureWire, certificate
 from harness import wait_until
+from outside import Response, event_stream
 from wire import DEADLINE, Wire, parse_all, request_bytes
 
 PAUSE = 0.05
@@ -257,8 +256,6 @@ def test_decorators_and_streams(server, start):
 
 
 # --- streams that say nothing
-
-
 
 
 @pytest.mark.parametrize("leave", [Wire.close, reset])

@@ -11,9 +11,8 @@ import threading
 import time
 
 import pytest
-from outside import OutsideHTTP, Response, event_stream
-
 from harness import Running, Script, wait_until
+from outside import OutsideHTTP, Response, event_stream
 from wire import Wire, fetch, request_bytes
 
 REQUEST = request_bytes("/")
@@ -308,7 +307,9 @@ def test_what_is_waited_for_is_said(serve, records):
         begun.release()
         return Response(200, {}, (b"x" for _ in range(2) if go_on.wait(10)))
 
-    running = serve({"/plain": slow, "/async": slow_async, "/stream": stream, "/fine": lambda request: "x"}, termination_timeout=30)
+    running = serve(
+        {"/plain": slow, "/async": slow_async, "/stream": stream, "/fine": lambda request: "x"}, termination_timeout=30
+    )
     wires = [running.wire() for _ in range(4)]
     for wire, target in zip(wires, ("/fine", "/plain", "/async", "/stream"), strict=True):
         wire.send(request_bytes(target))
@@ -341,7 +342,9 @@ def test_termination_timeout_cuts_what_is_left(serve):
         go_on.set()
 
 
-@pytest.mark.parametrize(("handlers", "said"), [(1, "1 handler had not ended and was left behind"), (2, "2 handlers had not ended and were")])
+@pytest.mark.parametrize(
+    ("handlers", "said"), [(1, "1 handler had not ended and was left behind"), (2, "2 handlers had not ended and were")]
+)
 def test_what_is_left_behind_is_counted(serve, records, handlers, said):
     begun, go_on = threading.Semaphore(0), threading.Event()
 
@@ -416,9 +419,7 @@ def test_wait_until_ready_gives_up(serve):
 
 
 def test_a_process_ends_while_its_server_runs_on_another_thread():
-    running = Script(
-        "-c", HEAD + "threading.Thread(target=server.run, daemon=True).start()\nserver.wait_until_ready(10)\n"
-    )
+    running = Script("-c", HEAD + "threading.Thread(target=server.run, daemon=True).start()\nserver.wait_until_ready(10)\n")
     assert running.wait() == 0
     assert "Traceback" not in running.errors
 
@@ -429,8 +430,6 @@ def test_a_child_process_does_not_disturb_the_server(serve):
     import sys
 
     def handler(request):
-        return subprocess.run(
-            [sys.executable, "-c", "print('child')"], capture_output=True, text=True, check=True
-        ).stdout
+        return subprocess.run([sys.executable, "-c", "print('child')"], capture_output=True, text=True, check=True).stdout
 
     assert serve(handler).fetch().text == "child\n"

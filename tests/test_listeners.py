@@ -14,7 +14,6 @@ from certificates import Certificate, SecureWire, certificate
 from harness import Running, Script, wait_until
 from outside import OutsideHTTP, OutsideHTTP_Redirect
 from processes import start  # noqa: F401 - a fixture
-
 from wire import Answer, Wire, fetch, parse_answer, request_bytes
 
 
@@ -194,7 +193,7 @@ def urls_of(script) -> list[str]:
 
 
 @needs_linux
-def test_several_places_in_several_processes(start, own):  # noqa: F811
+def test_several_places_in_several_processes(start, own):
     also = [[["127.0.0.1", 0], True], [["127.0.0.1", 0], False]]
     settings = {"ssl_certfile": own.certfile, "ssl_keyfile": own.keyfile, "drain_idle": 0, "test": {"also": also}}
     script = start(processes=2, **settings)
@@ -229,7 +228,7 @@ def test_several_places_in_several_processes(start, own):  # noqa: F811
 
 
 @needs_linux
-def test_files_of_unix_sockets_go_with_the_last_generation(start, tmp_path):  # noqa: F811
+def test_files_of_unix_sockets_go_with_the_last_generation(start, tmp_path):
     paths = [str(tmp_path / name) for name in ("a", "b")]
     script = start(processes=2, drain_idle=0, test={"also": [[f"unix:{path}", None] for path in paths]})
     script.wait_for_all("with 2 processes")

@@ -10,7 +10,6 @@ from html.parser import HTMLParser
 from urllib.parse import urljoin, urlsplit
 
 from outside import Folder
-
 from wire import request_bytes
 
 
@@ -44,9 +43,7 @@ class Links(HTMLParser):
 def listed(page: str) -> list[str]:
     """The names of a listing in their order, without the link upwards."""
     return [
-        text.strip().rstrip("/")
-        for href, text in Links(page).links
-        if href not in ("../", "..") and "breadcrumb" not in href
+        text.strip().rstrip("/") for href, text in Links(page).links if href not in ("../", "..") and "breadcrumb" not in href
     ]
 
 

@@ -10,14 +10,13 @@ import logging
 import re
 
 import pytest
-from outside import FilePath, Response, WebSocketExit
-from websockets.exceptions import ConnectionClosed
-from websockets.sync.client import connect
-
 from harness import HERE, Script
+from outside import FilePath, Response, WebSocketExit
 from test_logging import COMBINED, COMMON
 from test_slow_clients import SIZED, endure
 from websocket_styles import STYLES, websocket
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import connect
 from wire import DEADLINE, Wire, request_bytes
 
 FORGED = b'127.0.0.1 - - [01/Jan/2026:00:00:00 +0000] "GET /forged HTTP/1.1" 200 5'

@@ -7,9 +7,8 @@ import logging
 import re
 
 import pytest
-from outside import Response
-
 from harness import Records, Script
+from outside import Response
 from wire import Wire, fetch, request_bytes
 
 COMMON = re.compile(r'^(\S+) - (\S+) \[\d\d/[A-Z][a-z]{2}/\d{4}:\d\d:\d\d:\d\d [+-]\d{4}\] "(.*)" (\d{3}) (\d+|-)$')
@@ -17,9 +16,7 @@ COMBINED = re.compile(r'^(\S+) - (\S+) \[[^\]]+\] "(.*)" (\d{3}) (\d+|-) "(.*)" 
 
 
 def access_line(records: Records, contains: str = "") -> str:
-    return records.wait_for(
-        lambda record: record.name == "outside.access" and contains in record.getMessage()
-    ).getMessage()
+    return records.wait_for(lambda record: record.name == "outside.access" and contains in record.getMessage()).getMessage()
 
 
 def access_lines(records: Records) -> list[str]:
@@ -34,9 +31,7 @@ def test_common(serve, records):
 
 
 def test_combined(serve, records):
-    serve(lambda request: "x", access_log="combined").fetch(
-        "/a", headers={"Referer": "http://r/", "User-Agent": "tester/1"}
-    )
+    serve(lambda request: "x", access_log="combined").fetch("/a", headers={"Referer": "http://r/", "User-Agent": "tester/1"})
     match = COMBINED.match(access_line(records))
     assert match
     assert match[3] == "GET /a HTTP/1.1"

@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 
 import pytest
-from outside import FilePath, Response
-
 from gauge import MIB, need_proc
 from harness import wait_until
 from many_files import (
@@ -18,6 +16,7 @@ from many_files import (
     open_files,
     serving,
 )
+from outside import FilePath, Response
 from wire import fetch
 
 

@@ -9,7 +9,6 @@ import urllib.request
 from pathlib import Path
 
 import pytest
-
 from documents import Program
 from harness import wait_until
 from test_chat import ROOT, Tab, devtools

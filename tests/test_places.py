@@ -13,11 +13,10 @@ import threading
 import time
 
 import pytest
-from outside import OutsideHTTP
-
 from crowd import Crowd
 from gauge import need_proc
 from harness import HERE, Script, wait_until
+from outside import OutsideHTTP
 from websocket_styles import STYLES, websocket
 from websocket_wire import Socket
 from wire import Wire, fetch, request_bytes

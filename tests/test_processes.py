@@ -8,10 +8,9 @@ import socket
 import threading
 
 import pytest
+from harness import Script, wait_until
 from outside import OutsideHTTP
 from outside._workers import LONGEST_PAUSE, Slot, Worker
-
-from harness import Script, wait_until
 from processes import Processes, kill_under_load, refused, start, stopped, wait_for_end  # noqa: F401 - a fixture
 from wire import Wire, fetch, request_bytes
 
@@ -99,7 +98,9 @@ def test_a_worker_with_a_handler_that_does_not_end_is_replaced_and_then_gone(sta
         wire.send(request_bytes("/stuck-in-c"))
         worker = script.wait_for("stuck").split()[1]
         assert wire.receive_answer().status == 504
-        script.wait_for_all("does not end", "return os.read(", f"(process {worker}) has a handler that does not end; it is replaced")
+        script.wait_for_all(
+            "does not end", "return os.read(", f"(process {worker}) has a handler that does not end; it is replaced"
+        )
         wait_for_end(int(worker))
     script.wait_for_workers(set(script.workers().values()) - {int(worker)})
     assert script.stop() == 0

@@ -7,13 +7,21 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from outside import OutsideHTTP, WebSocket
-
 from harness import Script
+from outside import OutsideHTTP, WebSocket
 from test_command import binary, program  # noqa: F401 - fixtures
 from wire import Wire, fetch, request_bytes
 
-OURS = ["localhost", "LocalHost.:8080", "app.localhost:1", "127.0.0.1", "127.9.9.9:80", "[::1]:8080", "[0:0::1]", "[::ffff:127.0.0.1]"]
+OURS = [
+    "localhost",
+    "LocalHost.:8080",
+    "app.localhost:1",
+    "127.0.0.1",
+    "127.9.9.9:80",
+    "[::1]:8080",
+    "[0:0::1]",
+    "[::ffff:127.0.0.1]",
+]
 OTHERS = [
     "rebound.example", "localhost.rebound.example", "127.0.0.1.rebound.example", "xlocalhost", "0.0.0.0", "192.0.2.1", "[::]",
     "[2001:db8::1]", "127.1", "2130706433",
@@ -37,7 +45,15 @@ def test_the_command(program, tmp_path: Path, arguments: list[str]):
 
 
 def test_hosts_that_are_named(program, tmp_path: Path):
-    running = Script("-lp0", "--allowed-host", "dev.example", "--allowed-host=*.tunnel.example", "--log=off", program=program, folder=tmp_path)
+    running = Script(
+        "-lp0",
+        "--allowed-host",
+        "dev.example",
+        "--allowed-host=*.tunnel.example",
+        "--log=off",
+        program=program,
+        folder=tmp_path,
+    )
     wanted = {"dev.example": 200, "a.tunnel.example": 200, "rebound.example": 421, "localhost": 421}
     assert statuses(running.address, list(wanted)) == wanted
     assert running.stop() == 0
@@ -53,7 +69,9 @@ def test_debug_mode(serve):
     with running.wire() as wire:
         wire.send(request_bytes("http://rebound.example/", headers={"Host": "rebound.example"}))
         assert wire.receive_answer().status == 421
-    assert statuses(serve(lambda request: "ok").address, ["rebound.example"]) == {"rebound.example": 200}, "without it nothing changes"
+    assert statuses(serve(lambda request: "ok").address, ["rebound.example"]) == {"rebound.example": 200}, (
+        "without it nothing changes"
+    )
     named = serve(lambda request: "ok", debug=True, allowed_hosts=["dev.example"])
     assert statuses(named.address, ["dev.example", "localhost"]) == {"dev.example": 200, "localhost": 421}
 

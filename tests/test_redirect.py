@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from outside import OutsideHTTP_Redirect
-
 from harness import Running, Script, shows
+from outside import OutsideHTTP_Redirect
 from wire import request_bytes
 
 

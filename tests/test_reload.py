@@ -14,7 +14,6 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-
 from harness import HERE, Script, wait_until
 from processes import Load, Processes, reload_under_load, start, wait_for_end  # noqa: F401 - a fixture
 from wire import Wire, fetch, request_bytes

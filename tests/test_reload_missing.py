@@ -6,7 +6,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-
 from harness import wait_until
 from test_run_command import APP, Reloading, folder, say  # noqa: F401 - a fixture
 
@@ -65,7 +64,9 @@ class First(Reloading):
 
 def test_a_module_that_may_be_missing(folder: Path):
     """The program goes on without it, and has it as soon as it is there."""
-    (folder / "app.py").write_text("try:\n    from later import text\nexcept ImportError:\n    text = 'without'\n" + APP.replace('"one"', "text"))
+    (folder / "app.py").write_text(
+        "try:\n    from later import text\nexcept ImportError:\n    text = 'without'\n" + APP.replace('"one"', "text")
+    )
     running = Reloading(folder, "app:server")
     assert running.get() == (200, "without")
     (folder / "later.py").write_text("text = 'with'\n")

@@ -7,7 +7,6 @@ import weakref
 
 import pytest
 from outside import OutsideHTTP, Request
-
 from wire import request_bytes
 
 
@@ -67,19 +66,13 @@ def test_address_is_the_client(seen):
 
 def test_what_was_made_is_remembered(seen):
     def look(request):
-        return (
-            request.headers is request.headers
-            and request.params is request.params
-            and request.cookies is request.cookies
-        )
+        return request.headers is request.headers and request.params is request.params and request.cookies is request.cookies
 
     assert seen(request_bytes("/?a=1"), look)
 
 
 def test_a_request_may_outlive_its_exchange(seen):
-    request = seen(
-        request_bytes("/later?a=1", "POST", {"X-Own": "v", "Cookie": "c=1"}, b'{"k": 1}'), lambda request: request
-    )
+    request = seen(request_bytes("/later?a=1", "POST", {"X-Own": "v", "Cookie": "c=1"}, b'{"k": 1}'), lambda request: request)
     assert (request.url, request.params, request.headers["x-own"]) == ("/later", {"a": "1"}, "v")
     assert (request.cookies, request.json(), request.method) == ({"c": "1"}, {"k": 1}, "POST")
 
@@ -246,9 +239,7 @@ def test_form(seen):
 
 
 def multipart(*parts: tuple[str, bytes]) -> bytes:
-    body = (
-        b"".join(b"--cut\r\n" + head.encode() + b"\r\n\r\n" + data + b"\r\n" for head, data in parts) + b"--cut--\r\n"
-    )
+    body = b"".join(b"--cut\r\n" + head.encode() + b"\r\n\r\n" + data + b"\r\n" for head, data in parts) + b"--cut--\r\n"
     return request_bytes("/", "POST", {"Content-Type": "multipart/form-data; boundary=cut"}, body)
 
 
@@ -265,9 +256,7 @@ def test_multipart_form_and_files(seen):
     assert files["up"].content_type == "text/plain"
 
 
-@pytest.mark.parametrize(
-    "body", [b"", b"--cut", b"--cut--", b"nonsense", b"--cut\r\n\r\n", b"--cut\r\nX\r\n\r\na\r\n--cut--"]
-)
+@pytest.mark.parametrize("body", [b"", b"--cut", b"--cut--", b"nonsense", b"--cut\r\n\r\n", b"--cut\r\nX\r\n\r\na\r\n--cut--"])
 def test_a_malformed_multipart_body_is_no_accident(serve, body):
     running = serve(lambda request: f"{len(request.form)} {len(request.files)}")
     answer = running.fetch("/", "POST", {"Content-Type": "multipart/form-data; boundary=cut"}, body)

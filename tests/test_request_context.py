@@ -18,7 +18,6 @@ import httpx
 import pytest
 from outside import Folder, Response, WebSocket, abort, event_stream
 from websockets.sync.client import connect
-
 from wire import DEADLINE, request_bytes
 
 USER = contextvars.ContextVar("user", default="nobody")

@@ -8,7 +8,6 @@ import threading
 
 import pytest
 from outside import Response
-
 from wire import parse_all, request_bytes
 
 
@@ -88,9 +87,7 @@ class Unknown:
     pass
 
 
-@pytest.mark.parametrize(
-    "value", [5, 2.5, True, {1, 2}, object(), Unknown(), (1, 2, 3), (), ("404", "x"), (404, 5)], ids=repr
-)
+@pytest.mark.parametrize("value", [5, 2.5, True, {1, 2}, object(), Unknown(), (1, 2, 3), (), ("404", "x"), (404, 5)], ids=repr)
 def test_anything_else_is_a_500_logged_with_its_type(serve, records, value):
     answer = serve(lambda request: value).fetch()
     assert answer.status == 500
@@ -221,9 +218,7 @@ def test_a_field_set_after_the_response_was_built_cannot_split_it_either(serve):
 
 
 def test_a_body_that_may_not_be_there_is_dropped(serve):
-    running = serve(
-        {"/204": lambda request: Response(204, {}, "body"), "/304": lambda request: Response(304, {}, "body")}
-    )
+    running = serve({"/204": lambda request: Response(204, {}, "body"), "/304": lambda request: Response(304, {}, "body")})
     for code in (204, 304):
         with running.wire() as wire:
             answer = wire.send(request_bytes(f"/{code}") + request_bytes("/unknown")).receive_answer()

@@ -7,6 +7,7 @@ import json
 import pickle
 
 import pytest
+from harness import HERE
 from outside import (
     FilePath,
     Folder,
@@ -19,8 +20,6 @@ from outside import (
     redirect,
     send_file,
 )
-
-from harness import HERE
 
 # --- what was handed over is not changed
 
@@ -83,7 +82,11 @@ def test_a_cookie_can_be_copied(again):
     cookie = ResponseCookie("v", 60, "example.com", True, True, "/", "lax")
     cookie.note = "mine"
     copied = again(cookie)
-    assert repr(copied) == repr(cookie) == 'ResponseCookie("v; Max-Age=60; Domain=example.com; Path=/; Secure; HttpOnly; SameSite=Lax")'
+    assert (
+        repr(copied)
+        == repr(cookie)
+        == 'ResponseCookie("v; Max-Age=60; Domain=example.com; Path=/; Secure; HttpOnly; SameSite=Lax")'
+    )
     assert copied.note == "mine"
 
 
@@ -96,7 +99,12 @@ def fields(**more: object) -> Response:
 
 def test_every_way_to_look_up_ignores_case():
     headers = fields().headers
-    assert headers["content-type"] == headers.get("CONTENT-TYPE") == get_insensitive_header(headers, "content-Type") == "text/plain"
+    assert (
+        headers["content-type"]
+        == headers.get("CONTENT-TYPE")
+        == get_insensitive_header(headers, "content-Type")
+        == "text/plain"
+    )
     assert "x-a" in headers and "x-b" not in headers
     assert headers.get("x-b") is None and headers.get("x-b", "2") == "2"
     assert list(headers) == ["Content-Type", "X-A"]
@@ -112,7 +120,11 @@ def test_every_way_to_set_ignores_case():
     assert headers.setdefault("x-A", "3") == "2"
     assert headers == {"Content-Type": "text/html", "X-A": "2", "CACHE": "yes"}
     assert type(headers | {"x-a": "4"}) is type({"x-a": "0"} | headers) is type(headers.copy()) is type(headers)
-    assert (headers | {"x-a": "4"})["X-A"] == "4" and ({"x-a": "0"} | headers) == {"x-a": "2", "Content-Type": "text/html", "CACHE": "yes"}
+    assert (headers | {"x-a": "4"})["X-A"] == "4" and ({"x-a": "0"} | headers) == {
+        "x-a": "2",
+        "Content-Type": "text/html",
+        "CACHE": "yes",
+    }
     assert headers.pop("cache") == "yes" and headers.pop("cache", None) is None
     del headers["x-a"]
     assert dict(headers) == {"Content-Type": "text/html"}
@@ -156,7 +168,9 @@ ONCE = {
     "json": lambda request: json_response({}, headers={"content-type": "application/problem+json"}),
     "html": lambda request: html("", headers={"CONTENT-TYPE": "application/xhtml+xml"}),
     "redirect": lambda request: redirect("/there", headers={"location": "/elsewhere"}),
-    "file": lambda request: send_file(__file__, "a.py", media_type="text/x", headers={"content-type": "text/y", "content-disposition": "inline"}),
+    "file": lambda request: send_file(
+        __file__, "a.py", media_type="text/x", headers={"content-type": "text/y", "content-disposition": "inline"}
+    ),
     "events": lambda request: event_stream([], headers={"cache-control": "no-store", "content-type": "text/event-stream"}),
 }
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 from outside import OutsideHTTP, Response
-
 from wire import request_bytes
 
 

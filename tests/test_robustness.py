@@ -9,9 +9,8 @@ import socket
 import threading
 
 import pytest
-from outside import Response
-
 from corpus_reader import all_cases
+from outside import Response
 from wire import Wire, fetch, parse_all, request_bytes
 
 DEEP = [b"[" * 100_000, b'{"a":' * 100_000, b"[" * 100_000 + b"]" * 100_000]
@@ -189,7 +188,7 @@ def test_answers_are_never_crossed(serve):
                             assert answer.status == 500
                         else:
                             assert answer.text == f"{number} {(body or b'').decode()}"
-        except BaseException as error:  # noqa: BLE001 - shown by the test's own thread
+        except BaseException as error:
             failures.append(error)
 
     threads = [threading.Thread(target=client, args=(seed,)) for seed in range(16)]

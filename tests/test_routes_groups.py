@@ -162,7 +162,9 @@ def test_error_handlers_of_a_group(server, start):
 
     server.mount(api)
     running = start()
-    answers = {path: running.fetch(path) for path in ("/api/missing", "/api/value", "/api/other", "/missing", "/value", "/api/none")}
+    answers = {
+        path: running.fetch(path) for path in ("/api/missing", "/api/value", "/api/other", "/missing", "/value", "/api/none")
+    }
     assert {path: (answer.status, answer.text) for path, answer in answers.items()} == {
         "/api/missing": (404, '{"error":"no such book"}'),
         "/api/value": (422, '{"error":"a value"}'),

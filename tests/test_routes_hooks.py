@@ -8,7 +8,6 @@ import contextvars
 import httpx
 import pytest
 from outside import Folder, Response
-
 from wire import request_bytes
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 from outside import FilePath, Folder, OutsideHTTP, Request, Response
-
 from wire import request_bytes
 
 

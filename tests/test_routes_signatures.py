@@ -127,7 +127,7 @@ def only_request(request):
         ("/users/<int:id>", only_request, TypeError, "no parameter 'id'"),
         ("/users", both, TypeError, "wants 'id'"),
         ("/users/<itn:id>", both, ValueError, "no converter"),
-        ("/users/<integer:id>", both, ValueError, "did you mean \"int\""),
+        ("/users/<integer:id>", both, ValueError, 'did you mean "int"'),
         ("/users/<int:id>.json", both, ValueError, "whole segment"),
         ("/users/<int:id>/<id>", both, ValueError, "two parameters"),
         ("users/<int:id>", both, ValueError, "/users/<int:id>"),

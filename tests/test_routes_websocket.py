@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from outside import Routes, WebSocket
-
 from harness import wait_until
+from outside import Routes, WebSocket
 from websocket_wire import Socket
 
 

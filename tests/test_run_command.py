@@ -17,10 +17,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from harness import Script, wait_until
 from outside import OutsideHTTP
 from outside._environment import settings_of
-
-from harness import Script, wait_until
 from wire import DEADLINE, fetch
 
 OUTSIDE = [str(Path(sys.executable).with_name("outside"))]
@@ -54,7 +53,9 @@ def folder(tmp_path: Path) -> Path:
     (tmp_path / "shop/web/__init__.py").touch()
     (tmp_path / "shop/prices.py").write_text("apple = 'two'\n")
     (tmp_path / "shop/web/site.py").write_text(
-        "from ..prices import apple\n" + APP.replace('"one"', "apple").replace("server", "site") + "class Holder:\n    site = site\n"
+        "from ..prices import apple\n"
+        + APP.replace('"one"', "apple").replace("server", "site")
+        + "class Holder:\n    site = site\n"
     )
     return tmp_path
 

@@ -7,7 +7,6 @@ import socket
 from pathlib import Path
 
 import pytest
-
 from test_run_command import APP, folder, run, say  # noqa: F401 - a fixture
 from wire import fetch
 
@@ -59,7 +58,9 @@ def test_what_keeps_a_server_from_starting_is_one_sentence(folder: Path, workers
 
 
 def test_threads_of_the_program_before_workers_are_forked(folder: Path):
-    (folder / "app.py").write_text(APP + "import threading, time\nthreading.Thread(target=time.sleep, args=(60,), name='mine', daemon=True).start()\n")
+    (folder / "app.py").write_text(
+        APP + "import threading, time\nthreading.Thread(target=time.sleep, args=(60,), name='mine', daemon=True).start()\n"
+    )
     status, _, errors = say(folder, "run", "app:server", "--workers", "2")
     assert (status, "Traceback" in errors, "mine" in errors) == (3, False, True), errors
 

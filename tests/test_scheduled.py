@@ -67,9 +67,7 @@ def test_a_wrong_type_asks_the_handler_of_500():
     assert run(lambda request: 5, {500: page}).status_code == 599
 
 
-@pytest.mark.parametrize(
-    "function", [raises, lambda request: 5, lambda request: (418, None)], ids=["raises", "type", "code"]
-)
+@pytest.mark.parametrize("function", [raises, lambda request: 5, lambda request: (418, None)], ids=["raises", "type", "code"])
 def test_none_when_the_error_handler_fails_as_well(function):
     assert run(function, {500: raises, 418: raises}) is None
 

@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
 from certificates import certificate
 from harness import Script, wait_until
 from processes import wait_for_end
@@ -51,7 +50,9 @@ def program(tmp_path: Path) -> Iterator[object]:
     """`start(before, *, prefix, command, settings)`: a program in a process of its own, whose standard error is read too."""
     started: list[Script] = []
 
-    def start(before: str = "", *, prefix: list[str] | None = None, command: list[str] | None = None, **settings: object) -> Script:
+    def start(
+        before: str = "", *, prefix: list[str] | None = None, command: list[str] | None = None, **settings: object
+    ) -> Script:
         (tmp_path / "program.py").write_text(PROGRAM.format(before=before, settings=repr(settings)))
         whole = [*(prefix or []), *(command or [sys.executable, "program.py"])]
         started.append(Script(program=whole, folder=tmp_path, stderr=subprocess.STDOUT))
@@ -96,7 +97,9 @@ def test_with_certificates_it_reads_them_again(program, tmp_path: Path):
     assert script.stop() == 0
 
 
-@pytest.mark.parametrize("command", [COMMAND, [*COMMAND, "redirect", "https://example.com"], [*MODULE, "run", "program:server"]], ids=" ".join)
+@pytest.mark.parametrize(
+    "command", [COMMAND, [*COMMAND, "redirect", "https://example.com"], [*MODULE, "run", "program:server"]], ids=" ".join
+)
 def test_the_command_lives_on_too(program, command: list[str]):
     script = program(command=command)
     script.process.send_signal(signal.SIGHUP)
@@ -116,7 +119,12 @@ def test_with_reload_it_starts_the_program_again(program):
 
 @pytest.mark.parametrize(
     "command",
-    [[sys.executable, "program.py"], COMMAND, [*MODULE, "run", "program:server"], [*MODULE, "run", "program:server", "--reload"]],
+    [
+        [sys.executable, "program.py"],
+        COMMAND,
+        [*MODULE, "run", "program:server"],
+        [*MODULE, "run", "program:server", "--reload"],
+    ],
     ids=" ".join,
 )
 def test_an_ignored_one_stays_ignored(program, command: list[str]):
@@ -135,13 +143,19 @@ def test_that_of_the_program_is_called(program):
     assert "SIGHUP" not in script.output
 
 
-@pytest.mark.parametrize("command", [[sys.executable, "program.py"], [*MODULE, "run", "program:server"], [*MODULE, "run", "program:server", "--reload"]], ids=" ".join)
+@pytest.mark.parametrize(
+    "command",
+    [[sys.executable, "program.py"], [*MODULE, "run", "program:server"], [*MODULE, "run", "program:server", "--reload"]],
+    ids=" ".join,
+)
 def test_a_terminal_that_closes_ends_it_in_order(tmp_path: Path, command: list[str]):
     """A request in flight is answered, and so is a second SIGHUP, as shells send it."""
     end = tmp_path / "end"
     before = f"server.on_shutdown(lambda: (os.kill(os.getpid(), signal.SIGHUP), open({str(end)!r}, 'w').write('in order')))"
     # It has nobody to print for at its end.
-    (tmp_path / "program.py").write_text(PROGRAM.format(before=before, settings={}).replace('print("returned", flush=True)', "pass"))
+    (tmp_path / "program.py").write_text(
+        PROGRAM.format(before=before, settings={}).replace('print("returned", flush=True)', "pass")
+    )
     pid, terminal = pty.fork()
     if pid == 0:
         os.chdir(tmp_path)

@@ -12,7 +12,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import pytest
-
 from wire import DEADLINE, Answer, Wire, parse_all, request_bytes
 
 # The server looks at its deadlines every 100 ms; the rest is for a machine that has other things to do.
@@ -93,8 +92,7 @@ def test_a_client_that_makes_others_wait_is_cut(serve, key):
     address = serve(lambda request: "x", **{key: 0.5}).address
     with ThreadPoolExecutor(len(CUT[key])) as pool:
         futures = {
-            name: pool.submit(endure, address, opening, drip, pace=0.05)
-            for name, (opening, drip, _) in CUT[key].items()
+            name: pool.submit(endure, address, opening, drip, pace=0.05) for name, (opening, drip, _) in CUT[key].items()
         }
     outcomes = {name: future.result() for name, future in futures.items()}
     expected = {name: statuses for name, (_, _, statuses) in CUT[key].items()}

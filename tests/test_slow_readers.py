@@ -13,7 +13,6 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from outside import FilePath, Response
-
 from wire import DEADLINE, Wire, request_bytes
 
 # The server looks at its deadlines every 100 ms; the rest is for a machine that has other things to do.

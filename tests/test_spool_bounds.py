@@ -7,9 +7,8 @@ import socket
 import threading
 from contextlib import ExitStack
 
-import pytest
-
 import multipart
+import pytest
 from certificates import SecureWire, certificate
 from gauge import need_proc
 from harness import wait_until

@@ -6,9 +6,8 @@ import asyncio
 import threading
 
 import pytest
-from outside import OutsideHTTP
-
 from harness import Running, Script
+from outside import OutsideHTTP
 from wire import fetch, request_bytes
 
 

@@ -8,7 +8,6 @@ import re
 import httpx
 import pytest
 from outside import Response, abort, event_stream
-
 from test_request_context import STYLES, styled
 from wire import request_bytes
 

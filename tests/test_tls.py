@@ -15,12 +15,11 @@ import time
 from pathlib import Path
 
 import pytest
-from outside import FilePath, OutsideHTTP, WebSocket
-from websockets.sync.client import connect as connect_websocket
-
 from certificates import Certificate, SecureWire, certificate
 from gauge import cpu_seconds, need_proc, private_memory
 from harness import Script, wait_until
+from outside import FilePath, OutsideHTTP, WebSocket
+from websockets.sync.client import connect as connect_websocket
 from wire import Wire, request_bytes
 
 OPENSSL, CURL = shutil.which("openssl"), shutil.which("curl")

@@ -40,7 +40,7 @@ def resumed_everywhere(running, client: Client, count: int) -> None:
     assert workers == set(running.workers().values())
 
 
-def test_any_worker_resumes_a_session(start, tmp_path):  # noqa: F811
+def test_any_worker_resumes_a_session(start, tmp_path):
     own = certificate(tmp_path / "own")
     running = start(processes=3, **own.config)
     for version in (ssl.TLSVersion.TLSv1_3, ssl.TLSVersion.TLSv1_2):
@@ -50,7 +50,7 @@ def test_any_worker_resumes_a_session(start, tmp_path):  # noqa: F811
     assert running.stop() == 0
 
 
-def test_generations_share_sessions_and_change_certificates(start, tmp_path):  # noqa: F811
+def test_generations_share_sessions_and_change_certificates(start, tmp_path):
     own = certificate(tmp_path / "own")
     running = start(processes=2, **own.config)
     client = Client(own.client())
@@ -69,7 +69,7 @@ def test_generations_share_sessions_and_change_certificates(start, tmp_path):  #
     assert running.wait() == 0
 
 
-def test_workers_take_new_certificates_over_by_themselves(start, tmp_path):  # noqa: F811
+def test_workers_take_new_certificates_over_by_themselves(start, tmp_path):
     own = certificate(tmp_path / "own")
     running = start(processes=2, **own.config)
     own.replace(certificate(tmp_path / "new"))

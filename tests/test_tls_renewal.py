@@ -117,7 +117,7 @@ def test_without_a_free_descriptor_it_is_looked_at_again(tmp_path):
     new = certificate(tmp_path / "new")
     with open(tmp_path / "errors", "w+b") as errors:
         script = Script("-c", SCRIPT, own.certfile, own.keyfile, stderr=errors)
-        told = lambda: (tmp_path / "errors").read_text()  # noqa: E731
+        told = lambda: (tmp_path / "errors").read_text()
         with SecureWire(script.address, own.client()) as wire:
             assert int(wire.send(request_bytes("/hold")).receive_answer().text) > 10
             own.replace(new)

@@ -13,10 +13,9 @@ import subprocess
 import threading
 
 import pytest
-from outside import ContentError, OutsideHTTP, Response
-
 from gauge import MIB, forget_peak, need_proc, peak_memory, resident_memory
 from harness import Running, Script, wait_until
+from outside import ContentError, OutsideHTTP, Response
 from test_curl import CURL, curl
 from wire import DEADLINE, request_bytes
 

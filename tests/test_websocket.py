@@ -17,7 +17,6 @@ from outside import (
     WebSocket,
     WebSocketConnection,
 )
-
 from websocket_styles import ASYNC, BLOCKING, CALLBACKS, STYLES, Ends, websocket
 from websocket_wire import ACCEPT, BINARY, OPENING, PING, PONG, TEXT, Socket, frame
 from wire import DEADLINE, Wire, request_bytes
@@ -76,9 +75,7 @@ def test_fragments_and_what_stands_between_them(serve, style):
     running = serve({"/ws": websocket(style)})
     with Wire(running.address) as wire:
         head = request_bytes("/ws", headers=OPENING)
-        parts = (
-            frame(TEXT, b"gr\xc3", last=False) + frame(PING, b"?") + frame(0, b"\xbc\xc3\x9fe") + frame(BINARY, b"!")
-        )
+        parts = frame(TEXT, b"gr\xc3", last=False) + frame(PING, b"?") + frame(0, b"\xbc\xc3\x9fe") + frame(BINARY, b"!")
         wire.send(head + parts)
         assert wire.receive_answer(interim=True).status == 101
         client = Socket.on(wire.socket)
@@ -99,7 +96,7 @@ def test_kinds_of_messages():
     assert (text.is_text, text.text, text == "grüße".encode(), len(text)) == (True, "grüße", True, 7)
     assert (binary.is_text, binary[0], binary + b"x") == (False, 255, b"\xffx")
     with pytest.raises(UnicodeDecodeError):
-        binary.text  # noqa: B018
+        binary.text
     assert {text: 1}["grüße".encode()] == 1
 
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 import zlib
 
 import pytest
-from outside import WebSocket
-
 from gauge import MIB, cpu_seconds, forget_peak, need_proc, peak_memory, resident_memory
 from harness import HERE, Script
+from outside import WebSocket
 from websocket_styles import ASYNC, BLOCKING, CALLBACKS, STYLES, websocket
 from websocket_wire import BINARY, OPENING, PING, PONG, TEXT, Socket, close_frame, frame
 from wire import Wire, request_bytes

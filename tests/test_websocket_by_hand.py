@@ -9,9 +9,8 @@ import threading
 import time
 
 import pytest
-from outside import BinaryMessage, Request, TextMessage, WebSocketConnection, WebSocketExit
-
 from harness import wait_until
+from outside import BinaryMessage, Request, TextMessage, WebSocketConnection, WebSocketExit
 from websocket_wire import PING, PONG, TEXT, Socket, close_frame, frame
 from wire import DEADLINE
 
@@ -124,7 +123,7 @@ def test_more_than_is_taken_waits_with_the_client(by_hand):
     by_hand.client.socket.settimeout(0.5)
     data, sent = frame(TEXT, b"x" * 100_000), 0
     with pytest.raises(TimeoutError):
-        for sent in range(500):  # noqa: B007
+        for sent in range(500):
             by_hand.client.socket.sendall(data)
     for _ in range(sent):
         assert len(by_hand.connection.recv(timeout=DEADLINE)) == 100_000

@@ -7,10 +7,9 @@ import asyncio
 import aiohttp
 import pytest
 import websockets
+from websocket_styles import STYLES, Ends, websocket
 from websockets.asyncio.client import connect
 from websockets.sync.client import connect as connect_plainly
-
-from websocket_styles import STYLES, Ends, websocket
 from wire import DEADLINE
 
 every_style = pytest.mark.parametrize("style", STYLES)

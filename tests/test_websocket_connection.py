@@ -9,13 +9,12 @@ import time
 
 import outside
 import pytest
+from harness import wait_until
 from outside import (
     Request,
     WebSocket,
     WebSocketExit,
 )
-
-from harness import wait_until
 from websocket_styles import ASYNC, BLOCKING, STYLES, Ends, websocket
 from websocket_wire import PING, PONG, Socket, close_frame, frame
 from wire import DEADLINE

@@ -9,9 +9,8 @@ import signal
 import threading
 
 import pytest
-from outside import WebSocket
-
 from harness import HERE, Running, Script, wait_until
+from outside import WebSocket
 from processes import start  # noqa: F401 - a fixture
 from websocket_styles import ASYNC, BLOCKING, CALLBACKS, STYLES, Ends, websocket
 from websocket_wire import CLOSE, PING, TEXT, Socket, close_frame, frame
@@ -386,7 +385,7 @@ def test_ctrl_c_ends_connections(style):
 
 
 @pytest.mark.parametrize("style", [BLOCKING, ASYNC, CALLBACKS])
-def test_reload_says_1012(start, style):  # noqa: F811 - the fixture
+def test_reload_says_1012(start, style):
     processes = start(processes=2)
     with Socket(processes.address, f"/ws/{style}") as client:
         assert client.say("x").hear() == "x"

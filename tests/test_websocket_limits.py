@@ -7,10 +7,9 @@ import queue
 import threading
 
 import pytest
-from outside import WebSocket, WebSocketExit
-
 from gauge import need_proc
 from harness import wait_until
+from outside import WebSocket, WebSocketExit
 from websocket_styles import ASYNC, BLOCKING, CALLBACKS, STYLES, Ends, websocket
 from websocket_wire import BINARY, TEXT, Socket, close_frame, frame
 from wire import DEADLINE, request_bytes

@@ -6,9 +6,8 @@ import threading
 import time
 
 import pytest
-from outside import TextMessage, WebSocket
-
 from harness import wait_until
+from outside import TextMessage, WebSocket
 from websocket_styles import ASYNC, BLOCKING, CALLBACKS, STYLES, websocket
 from websocket_wire import BINARY, PING, PONG, Socket, close_frame, frame
 

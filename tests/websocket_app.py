@@ -6,7 +6,6 @@ from __future__ import annotations
 import sys
 
 from outside import OutsideHTTP
-
 from websocket_styles import ASYNC, BLOCKING, CALLBACKS, websocket
 
 is_silent = "silent" in sys.argv

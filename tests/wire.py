@@ -216,9 +216,7 @@ def request_bytes(target: str, method: str = "GET", headers: object = (), body: 
     return head.encode("latin-1") + b"\r\n" + (body or b"")
 
 
-def fetch(
-    address: tuple, target: str = "/", method: str = "GET", headers: object = (), body: bytes | None = None
-) -> Answer:
+def fetch(address: tuple, target: str = "/", method: str = "GET", headers: object = (), body: bytes | None = None) -> Answer:
     """One request on a connection of its own."""
     fields = list(headers.items()) if isinstance(headers, dict) else list(headers)  # type: ignore[call-overload]
     if not any(name.lower() == "connection" for name, _ in fields):

@@ -21,9 +21,7 @@ from .peers import Peer
 
 def _run(command: list[str], folder: Path | None = None, environment: dict[str, str] | None = None) -> str | None:
     """Runs it; None, or the reason of its failure: the line that names it, else its last one."""
-    done = subprocess.run(
-        command, cwd=folder, stdin=subprocess.DEVNULL, capture_output=True, text=True, env=environment
-    )
+    done = subprocess.run(command, cwd=folder, stdin=subprocess.DEVNULL, capture_output=True, text=True, env=environment)
     if done.returncode == 0:
         return None
     lines = [line.strip() for line in (done.stderr or done.stdout).splitlines() if line.strip()]

@@ -37,8 +37,6 @@ def estimate(values: Sequence[float]) -> Estimate:
 def paired(ours: dict[int, dict], theirs: dict[int, dict], key: str) -> Estimate | None:
     """The estimate of ours divided by theirs over the rounds (round number -> result) that have both."""
     values = [
-        ours[number][key] / theirs[number][key]
-        for number in sorted(ours.keys() & theirs.keys())
-        if theirs[number].get(key)
+        ours[number][key] / theirs[number][key] for number in sorted(ours.keys() & theirs.keys()) if theirs[number].get(key)
     ]
     return estimate(values) if values else None

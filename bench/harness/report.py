@@ -124,7 +124,9 @@ def _table(summary_: dict, found_versions: dict[str, str]) -> list[str]:
     for key, row in rows:
         label = f"**{PEERS[key].label}**" if PEERS[key].ours else PEERS[key].label
         if "requests_per_cpu_second" not in row:
-            lines.append(f"| {label} | {found_versions.get(key, '?')} | {row['failed'].replace('|', '/')} |" + " |" * (len(head) - 3))
+            lines.append(
+                f"| {label} | {found_versions.get(key, '?')} | {row['failed'].replace('|', '/')} |" + " |" * (len(head) - 3)
+            )
             continue
         cells = [
             label,

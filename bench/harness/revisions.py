@@ -35,9 +35,7 @@ def working_tree() -> Built:
 
 
 def _must(command: list[str], folder: Path, environment: dict[str, str] | None = None) -> str:
-    done = subprocess.run(
-        command, cwd=folder, stdin=subprocess.DEVNULL, capture_output=True, text=True, env=environment
-    )
+    done = subprocess.run(command, cwd=folder, stdin=subprocess.DEVNULL, capture_output=True, text=True, env=environment)
     if done.returncode:
         lines = (done.stderr or done.stdout).strip().splitlines()
         raise BuildFailed(f"{' '.join(command[:3])}: {' / '.join(lines[-3:])}")

@@ -23,7 +23,9 @@ def make() -> None:
     FOLDER.mkdir(parents=True, exist_ok=True)
     for file in (CERTIFICATE, KEY):
         file.unlink(missing_ok=True)
-    subprocess.run([str(paths.OUR_PYTHON), "-m", "outside", "cert", "localhost"], cwd=FOLDER, check=True, stdout=subprocess.DEVNULL)
+    subprocess.run(
+        [str(paths.OUR_PYTHON), "-m", "outside", "cert", "localhost"], cwd=FOLDER, check=True, stdout=subprocess.DEVNULL
+    )
 
 
 def _configuration(port: int, folder: str, location: str, upstream: str = "") -> str:

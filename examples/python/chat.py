@@ -1,7 +1,7 @@
 """A chat page: a WebSocket with callbacks, one topic for each room. Open it twice, on a phone too (host 0.0.0.0).
 
-    $ curl http://127.0.0.1:8080/
-    $ curl http://127.0.0.1:8080/rooms
+$ curl http://127.0.0.1:8080/
+$ curl http://127.0.0.1:8080/rooms
 """
 
 import json

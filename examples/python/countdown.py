@@ -1,6 +1,6 @@
 """A streamed answer from an async iterator: each line arrives when it is made.
 
-    $ curl http://127.0.0.1:8080/countdown?from=3
+$ curl http://127.0.0.1:8080/countdown?from=3
 """
 
 import asyncio

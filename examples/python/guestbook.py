@@ -1,7 +1,7 @@
 """Pages of Jinja2 templates: a guestbook with a form, which needs `pip install jinja2`.
 
-    $ curl http://127.0.0.1:8080/
-    $ curl -d 'name=Ada&text=What+a+garden!' http://127.0.0.1:8080/entries
+$ curl http://127.0.0.1:8080/
+$ curl -d 'name=Ada&text=What+a+garden!' http://127.0.0.1:8080/entries
 """
 
 from dataclasses import dataclass, field
@@ -10,7 +10,6 @@ from pathlib import Path
 from threading import Lock
 
 from jinja2 import Environment, FileSystemLoader
-
 from outside import OutsideHTTP, Request, Response, html, redirect
 
 # Whatever a template shows is escaped, and changed templates count at once.

@@ -1,6 +1,6 @@
 """The quick start: what `make run` serves.
 
-    $ curl http://127.0.0.1:8080/hello
+$ curl http://127.0.0.1:8080/hello
 """
 
 from outside import OutsideHTTP, Request, Response

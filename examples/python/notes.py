@@ -1,10 +1,10 @@
 """A REST API over SQLite: routes with parameters, JSON, error handlers, one connection per thread.
 
-    $ curl -d '{"text": "buy milk"}' http://127.0.0.1:8080/notes
-    $ curl http://127.0.0.1:8080/notes?limit=10
-    $ curl http://127.0.0.1:8080/notes/1
-    $ curl -X PUT -d '{"text": "buy oat milk"}' http://127.0.0.1:8080/notes/1
-    $ curl -X DELETE http://127.0.0.1:8080/notes/1
+$ curl -d '{"text": "buy milk"}' http://127.0.0.1:8080/notes
+$ curl http://127.0.0.1:8080/notes?limit=10
+$ curl http://127.0.0.1:8080/notes/1
+$ curl -X PUT -d '{"text": "buy oat milk"}' http://127.0.0.1:8080/notes/1
+$ curl -X DELETE http://127.0.0.1:8080/notes/1
 """
 
 import os

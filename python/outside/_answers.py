@@ -67,9 +67,7 @@ class Event:
 
     __slots__ = ("data", "event", "id", "retry")
 
-    def __init__(
-        self, data: Any = "", event: str | None = None, id: str | int | None = None, retry: int | None = None
-    ) -> None:
+    def __init__(self, data: Any = "", event: str | None = None, id: str | int | None = None, retry: int | None = None) -> None:
         self.data = data
         self.event = event
         self.id = id

@@ -85,7 +85,12 @@ class Unfinished:
 
 
 def call(
-    context: Context, scope: Scope, function: _Handler, request: Request, by_place: tuple[Any, ...], by_name: dict[str, Any] | None
+    context: Context,
+    scope: Scope,
+    function: _Handler,
+    request: Request,
+    by_place: tuple[Any, ...],
+    by_name: dict[str, Any] | None,
 ) -> Response | Unfinished:
     """Calls a plain handler with everything around it, in this context."""
     return _drive(context, _steps(scope, request, lambda: function(*by_place, **(by_name or {})), function))
@@ -152,7 +157,9 @@ async def _drive_async(steps: Generator[Any, Any, _R]) -> _R:
             error = raised
 
 
-def _steps(scope: Scope, request: Request, handler: Callable[[], Any], function: _Handler) -> Generator[Any, Any, Response | Unfinished]:
+def _steps(
+    scope: Scope, request: Request, handler: Callable[[], Any], function: _Handler
+) -> Generator[Any, Any, Response | Unfinished]:
     """From before a handler to after it."""
     try:
         answer = None

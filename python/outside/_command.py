@@ -20,9 +20,14 @@ from ._routes import Registry
 from ._signature import where
 from ._target import NOT_STARTED, USAGE, Fault, load, tell
 
-
 # The options that count before the environment, by the key that they set.
-_OPTIONS = {"port": "port", "processes": "workers", "access_log": "access_log", "ssl_certfile": "certfile", "ssl_keyfile": "keyfile"}
+_OPTIONS = {
+    "port": "port",
+    "processes": "workers",
+    "access_log": "access_log",
+    "ssl_certfile": "certfile",
+    "ssl_keyfile": "keyfile",
+}
 
 
 def run(target: str, typed: dict[str, Any]) -> int:

@@ -112,9 +112,7 @@ def html(error: BaseException, request: Request | None = None) -> str:
     if request is not None:
         parts.append(_request(request))
     parts.append(f"<h2>As text</h2><pre class=text>{escape(text(error))}</pre>")
-    return _PAGE.format(
-        title=escape(title), asked=escape(asked), body="".join(parts)
-    )
+    return _PAGE.format(title=escape(title), asked=escape(asked), body="".join(parts))
 
 
 def _summary(error: BaseException) -> str:
@@ -220,7 +218,8 @@ def shown(value: object) -> str:
 
 def _request(request: Request) -> str:
     fields = "".join(
-        f"<tr><th>{escape(name)}<td>{escape(_HIDDEN if _SECRET.search(name) else value)}" for name, value in request.headers.items()
+        f"<tr><th>{escape(name)}<td>{escape(_HIDDEN if _SECRET.search(name) else value)}"
+        for name, value in request.headers.items()
     )
     target = request.url + (f"?{request.query}" if request.query else "")
     return f"<h2>The request</h2><p><code>{escape(request.method)} {escape(target)}</code></p><table>{fields}</table>"

@@ -16,9 +16,8 @@ from typing import Any
 
 from . import _outside
 from ._log import logger as logger
-from ._websocket import AsyncWebSocketConnection, WebSocketExit
+from ._websocket import AsyncWebSocketConnection, WebSocketExit, serve_exit
 from ._websocket import serve as serve_session
-from ._websocket import serve_exit
 
 _EAGER: dict[str, Any] = {"eager_start": True} if sys.version_info >= (3, 12) else {}
 

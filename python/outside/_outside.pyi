@@ -4,7 +4,7 @@ Written by hand and compared with the built module by `make test` (mypy.stubtest
 exist for type checkers only.
 """
 
-from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterable, Awaitable, Callable, Iterable
 from os import PathLike
 from socket import socket
 from types import FrameType
@@ -20,7 +20,6 @@ _Json: TypeAlias = dict[Any, Any] | list[Any]
 _Pieces: TypeAlias = Iterable[str | bytes] | AsyncIterable[str | bytes]
 _Content: TypeAlias = str | bytes | FilePath | _Json | _Pieces
 _Address: TypeAlias = tuple[str, int]
-
 
 class _TypedDict(Protocol):
     """Any class made by `TypedDict`, which is a dictionary when the program runs and none to type checkers."""
@@ -219,7 +218,8 @@ class FormFile:
 class Request:
     """One request. Made by the server; by hand for tests and `ScheduledResponse`."""
 
-    def __init__(self, method: str, headers: dict[str, Any], content: bytes, version: str, url: str, address: _Address
+    def __init__(
+        self, method: str, headers: dict[str, Any], content: bytes, version: str, url: str, address: _Address
     ) -> None: ...
     @property
     def method(self) -> str:
@@ -331,7 +331,8 @@ class Response:
 class ScheduledResponse:
     """Calls a route function outside the server and gives the finished `Response`."""
 
-    def __init__(self, request: Request, route_function: Callable[[Request], _Answer], error_routes: dict[int, Any]
+    def __init__(
+        self, request: Request, route_function: Callable[[Request], _Answer], error_routes: dict[int, Any]
     ) -> None: ...
     def run(self) -> Response | None:
         """The response, the error handler's if the function failed, or `None` if that failed as well."""
@@ -461,7 +462,8 @@ class ResponseCookie:
     secure: bool
     path: str | None
     same_site: str | None
-    def __init__(self,
+    def __init__(
+        self,
         value: str,
         max_age: int | None = None,
         domain: str | None = None,
@@ -528,6 +530,7 @@ def _log_session_failure(connection: WebSocketConnection, what: str, error: Base
 def _belongings() -> tuple[list[int], list[_Address | str]]: ...
 def _forked() -> None: ...
 def _run_on_loop(coroutine: Any, future: Any) -> bool: ...
+
 @final
 class _Body:
     """What `iter_body()` takes its pieces from."""

@@ -16,8 +16,8 @@ from typing import Any
 
 from . import _debug
 from ._command import configure, is_debug, start
-from ._outside import OutsideHTTP, Request, Response
 from ._generation import LISTENERS
+from ._outside import OutsideHTTP, Request, Response
 from ._reload import send
 from ._target import NOT_STARTED, Fault, Sought, load, tell
 

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from . import _outside
-from ._around import Hooks, Scope
+from ._around import Hooks
 from ._outside import FilePath, Folder, WebSocket
 from ._signature import ErrorHandler, adapt, plan, where
 
@@ -87,9 +87,7 @@ class Registry:
 
         return register
 
-    def get(
-        self, path: str, *, blocking: bool | None = None, cancel_on_disconnect: bool | None = None
-    ) -> Callable[[_H], _H]:
+    def get(self, path: str, *, blocking: bool | None = None, cancel_on_disconnect: bool | None = None) -> Callable[[_H], _H]:
         """`route` for GET (and HEAD)."""
         return self.route(path, ("GET",), blocking=blocking, cancel_on_disconnect=cancel_on_disconnect)
 
@@ -102,9 +100,7 @@ class Registry:
         cancel_on_disconnect: bool | None = None,
     ) -> Callable[[_H], _H]:
         """`route` for POST."""
-        return self.route(
-            path, ("POST",), blocking=blocking, streaming=streaming, cancel_on_disconnect=cancel_on_disconnect
-        )
+        return self.route(path, ("POST",), blocking=blocking, streaming=streaming, cancel_on_disconnect=cancel_on_disconnect)
 
     def put(
         self,
@@ -115,9 +111,7 @@ class Registry:
         cancel_on_disconnect: bool | None = None,
     ) -> Callable[[_H], _H]:
         """`route` for PUT."""
-        return self.route(
-            path, ("PUT",), blocking=blocking, streaming=streaming, cancel_on_disconnect=cancel_on_disconnect
-        )
+        return self.route(path, ("PUT",), blocking=blocking, streaming=streaming, cancel_on_disconnect=cancel_on_disconnect)
 
     def patch(
         self,
@@ -128,9 +122,7 @@ class Registry:
         cancel_on_disconnect: bool | None = None,
     ) -> Callable[[_H], _H]:
         """`route` for PATCH."""
-        return self.route(
-            path, ("PATCH",), blocking=blocking, streaming=streaming, cancel_on_disconnect=cancel_on_disconnect
-        )
+        return self.route(path, ("PATCH",), blocking=blocking, streaming=streaming, cancel_on_disconnect=cancel_on_disconnect)
 
     def delete(
         self, path: str, *, blocking: bool | None = None, cancel_on_disconnect: bool | None = None
@@ -249,7 +241,9 @@ class Registry:
         elif isinstance(what, int) and not isinstance(what, bool) and 400 <= what <= 599:
             self._hooks.by_code[what] = ErrorHandler(function, what)
         else:
-            raise TypeError(f"{where(function)}: an error handler is for a code of 400 to 599 or a class of exceptions, not {what!r}")
+            raise TypeError(
+                f"{where(function)}: an error handler is for a code of 400 to 599 or a class of exceptions, not {what!r}"
+            )
         self._changed(function)
 
     def _changed(self, *functions: Any) -> None:

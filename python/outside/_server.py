@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import _loop, _outside
 from ._around import Hooks, Scope
-from ._routes import Installation, Record, Registry, _C, is_async, is_function
+from ._routes import _C, Installation, Record, Registry, is_async, is_function
 from ._signature import ErrorHandler, adapt, plan, where
 
 if TYPE_CHECKING:

@@ -118,10 +118,14 @@ def warn_of_others(terminate: Callable[..., None]) -> None:
             continue
         if handler != signal.SIG_IGN:
             place = where(handler) if callable(handler) else "not set by Python"
-            _log.warning("%s has a handler of the program's own (%s): it ends the server only by calling server.terminate()", name, place)
+            _log.warning(
+                "%s has a handler of the program's own (%s): it ends the server only by calling server.terminate()", name, place
+            )
         elif signum == signal.SIGTERM:
             # An ignored SIGINT is usual: a shell starts what runs in its background so.
-            _log.warning("SIGTERM is ignored, since whoever started this process ignored it: only server.terminate() ends the server")
+            _log.warning(
+                "SIGTERM is ignored, since whoever started this process ignored it: only server.terminate() ends the server"
+            )
 
 
 def _calls_terminate(handler: Any) -> bool:

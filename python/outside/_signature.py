@@ -38,7 +38,9 @@ def plan(function: Any, pattern: str, names: Sequence[str], whole: bool = True) 
     takes_any = any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters)
     takes_places = any(parameter.kind is inspect.Parameter.VAR_POSITIONAL for parameter in parameters)
     if "request" in numbers:
-        raise ValueError(f"{where(function)}: the route {pattern!r} has a parameter called 'request', which is the request's own name")
+        raise ValueError(
+            f"{where(function)}: the route {pattern!r} has a parameter called 'request', which is the request's own name"
+        )
     for name in names:
         if name not in by_name and not takes_any:
             taken = ", ".join(by_name) or "none"
@@ -100,7 +102,9 @@ def adapt(function: Callable[..., Any], *wanted: str) -> Callable[..., Any]:
         if parameter.kind is inspect.Parameter.KEYWORD_ONLY and parameter.default is inspect.Parameter.empty
     ]
     if needed:
-        raise TypeError(f"{where(function)}: {name_of(function)}() takes ({', '.join(wanted)}) or less of it; nobody hands it {needed[0]!r}")
+        raise TypeError(
+            f"{where(function)}: {name_of(function)}() takes ({', '.join(wanted)}) or less of it; nobody hands it {needed[0]!r}"
+        )
     if len(placed) == len(wanted) and not set(placed) == set(wanted):
         picks = list(range(len(wanted)))
     else:

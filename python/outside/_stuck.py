@@ -16,7 +16,9 @@ def log_stack(thread: int | None) -> None:
 def log_blocked_loop(thread: int) -> None:
     """Called when the event loop of `async def` handlers has not gone on for a second while something waited for it."""
     if stack := _stack(thread):
-        _log.error("a handler blocks the event loop of all async def handlers; it should be a plain one. It is here:\n%s", stack)
+        _log.error(
+            "a handler blocks the event loop of all async def handlers; it should be a plain one. It is here:\n%s", stack
+        )
 
 
 def _stack(thread: int | None) -> str:

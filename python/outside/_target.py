@@ -135,7 +135,7 @@ def _running_later() -> Iterator[None]:
 
     def run(self: Any) -> None:
         print(
-            "outside: run() was called while the program was imported, and did nothing; it belongs under `if __name__ == \"__main__\":`",
+            'outside: run() was called while the program was imported, and did nothing; it belongs under `if __name__ == "__main__":`',
             file=sys.stderr,
         )
 
@@ -158,7 +158,9 @@ def _server_of(module: ModuleType, attribute: str, place: str) -> Any:
     found: Any = module
     for part in name.split("."):
         if not hasattr(found, part):
-            near = _nearest(part, (other for other in vars(found) if not other.startswith("_")) if hasattr(found, "__dict__") else ())
+            near = _nearest(
+                part, (other for other in vars(found) if not other.startswith("_")) if hasattr(found, "__dict__") else ()
+            )
             raise Fault(NOT_STARTED, f"{place} has no {name!r}{near or _those_there(module)}")
         found = getattr(found, part)
     if call:

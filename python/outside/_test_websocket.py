@@ -169,9 +169,7 @@ class TestWebSocket:
         self._received += piece
 
 
-def open_websocket(
-    connection: socket, target: str, fields: Mapping[str, str], subprotocols: Iterable[str]
-) -> TestWebSocket:
+def open_websocket(connection: socket, target: str, fields: Mapping[str, str], subprotocols: Iterable[str]) -> TestWebSocket:
     """The opening handshake (section 4.1) on a connection that is there."""
     key = base64.b64encode(os.urandom(16)).decode()
     wanted = {
@@ -190,7 +188,7 @@ def open_websocket(
         answer.begin()
         response = TestResponse(answer, "GET", target, lambda: None)
         if response.status_code != 101:
-            response.content  # noqa: B018 - read before the connection is closed
+            response.content
             raise WebSocketRefused(response)
         # What follows is no content of this answer.
         answer.fp = None  # type: ignore[assignment]

@@ -214,9 +214,7 @@ _FOR_EVER = 21 * 24 * 3600
 def drive(wire: "_Wire", sock: Any, activity: Any, terminate: Any) -> None:
     """Moves the bytes of a connection that was made by hand, in two threads, until it ends."""
     if isinstance(sock, ssl.SSLSocket):
-        raise TypeError(
-            "http_socket is a socket without TLS: an ssl.SSLSocket cannot be read and written at the same time"
-        )
+        raise TypeError("http_socket is a socket without TLS: an ssl.SSLSocket cannot be read and written at the same time")
     if not isinstance(sock, socket.socket):
         raise TypeError(f"http_socket is a socket.socket, not {type(sock).__name__}")
     if not callable(getattr(activity, "put", None)):

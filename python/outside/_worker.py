@@ -128,7 +128,7 @@ def _warn_at_publish(server: Any) -> None:
     def publish(topic: str, data: Any) -> None:
         if server.__dict__.pop("publish", None) is not None:
             _log.warning(
-                "publish() reaches the connections of its own process alone, and config[\"processes\"] has asked for several: "
+                'publish() reaches the connections of its own process alone, and config["processes"] has asked for several: '
                 "other clients do not get what is published"
             )
         server.publish(topic, data)

@@ -132,7 +132,7 @@ class TestClient:
             if not follows or location is None or response.status_code not in (301, 302, 303, 307, 308):
                 response.history = history
                 return response
-            response.content  # noqa: B018 - the connection is free for the next one
+            response.content
             history.append(response)
             if len(history) > _MOST_REDIRECTS:
                 raise RuntimeError(f"more than {_MOST_REDIRECTS} redirects, the last one from {target} to {location}")
@@ -144,7 +144,12 @@ class TestClient:
                 headers = {name: value for name, value in (headers or {}).items() if not name.lower().startswith("content-")}
 
     def websocket(
-        self, path: str, *, params: _Pairs | None = None, headers: Mapping[str, str] | None = None, subprotocols: Iterable[str] = ()
+        self,
+        path: str,
+        *,
+        params: _Pairs | None = None,
+        headers: Mapping[str, str] | None = None,
+        subprotocols: Iterable[str] = (),
     ) -> TestWebSocket:
         """Opens a WebSocket: `with client.websocket("/ws") as ws: ws.send("hi"); ws.recv()`.
 
@@ -204,9 +209,7 @@ class TestClient:
             self._socket.close()
             self._socket = None
 
-    def _exchange(
-        self, method: str, target: str, fields: Mapping[str, Any], content: Any, stream: bool
-    ) -> TestResponse:
+    def _exchange(self, method: str, target: str, fields: Mapping[str, Any], content: Any, stream: bool) -> TestResponse:
         """One request and its answer, on the connection that is there or on a new one."""
         is_new = self._socket is None
         if self._socket is None:
@@ -234,7 +237,7 @@ class TestClient:
             response._owned = connection
         else:
             try:
-                response.content  # noqa: B018 - read now
+                response.content
             except BaseException:
                 self._drop_connection()
                 raise
