@@ -60,14 +60,14 @@ fn program(py: Python<'_>, asked: &Program) -> PyResult<u8> {
 }
 
 fn serve(server: &OutsideHttp, started: &(dyn Fn(&[Endpoint]) + Sync)) -> Result<(), RunError> {
-    let entered = server.enter()?;
+    let server_run = server.enter()?;
     let (came, has_hung_up) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
     let signals = Python::attach(|py| {
         let terminate = noting(py, c"terminate", &came)?;
         let hang_up = noting(py, c"hang_up", &has_hung_up)?;
-        Signals::take(terminate.as_any(), hang_up.as_any(), &entered, true)
+        Signals::take(terminate.as_any(), hang_up.as_any(), &server_run, true)
     })?;
-    let result: Result<(), RunError> = server.run_entered(entered, started, || {
+    let result: Result<(), RunError> = server.run_entered(server_run, started, || {
         Python::attach(|py| py.check_signals())?;
         if came.swap(false, Ordering::SeqCst) {
             server.terminate(true);

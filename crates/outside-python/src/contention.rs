@@ -22,7 +22,7 @@ static IS_LOWERED: AtomicBool = AtomicBool::new(false);
 /// The user's interval in seconds, while it is lowered, and when a thread has waited long.
 static BEFORE: Mutex<Option<(f64, Instant)>> = Mutex::new(None);
 
-/// A thread has entered Python after waiting so long.
+/// A thread has server_run Python after waiting so long.
 pub(crate) fn note(py: Python<'_>, waited: Duration) {
     let is_long = waited >= LONG;
     if !is_long && !IS_LOWERED.load(Ordering::Relaxed) {

@@ -5,18 +5,18 @@ use outside::{Endpoint, Error, OutsideHttp, Request, Response};
 use pyo3::prelude::*;
 
 /// The path, as long as this lives.
-pub(crate) struct Entrance<'a>(&'a OutsideHttp);
+pub(crate) struct ListenerOptions<'a>(&'a OutsideHttp);
 
 const PATH: &str = "/.outside/debug";
 
-impl<'a> Entrance<'a> {
+impl<'a> ListenerOptions<'a> {
     pub(crate) fn open(engine: &'a OutsideHttp) -> Result<Self, Error> {
         engine.set_route(PATH, enter)?;
         Ok(Self(engine))
     }
 }
 
-impl Drop for Entrance<'_> {
+impl Drop for ListenerOptions<'_> {
     fn drop(&mut self) {
         // A program that has taken it away has done the same.
         drop(self.0.remove_route(PATH));

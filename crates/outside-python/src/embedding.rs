@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use outside::{Host, Request};
+use outside::{LanguageRuntime, Request};
 use pyo3::prelude::*;
 
 use crate::call::asynchronous::EventLoop;
@@ -14,9 +14,9 @@ use crate::contention;
 use crate::logging::log_exception;
 
 /// One outer attach for a thread's whole life, so that re-attaching creates and destroys no thread state.
-pub(crate) struct PythonHost(pub(crate) Arc<Shared>);
+pub(crate) struct PythonRuntime(pub(crate) Arc<Shared>);
 
-impl Host for PythonHost {
+impl LanguageRuntime for PythonRuntime {
     fn live(&self, life: &mut (dyn FnMut() + Send)) {
         Python::attach(|py| py.detach(life));
     }

@@ -5,7 +5,7 @@ use std::cell::Cell;
 use std::os::fd::{AsRawFd as _, RawFd};
 use std::sync::{Mutex, PoisonError};
 
-use outside::{Address, Endpoint, Entered};
+use outside::{Address, Endpoint, ServerRun};
 use pyo3::prelude::*;
 
 use crate::call::asynchronous::EventLoop;
@@ -32,8 +32,8 @@ fn running<R>(change: impl FnOnce(&mut Vec<Running>) -> R) -> R {
 }
 
 /// A server begins to run.
-pub(crate) fn begin(server: &Bound<'_, OutsideHttp>, entered: &Entered) {
-    let descriptors = entered.descriptors().map(|descriptor| descriptor.as_raw_fd()).to_vec();
+pub(crate) fn begin(server: &Bound<'_, OutsideHttp>, server_run: &ServerRun) {
+    let descriptors = server_run.descriptors().map(|descriptor| descriptor.as_raw_fd()).to_vec();
     let entry = Running { server: server.clone().unbind(), descriptors, addresses: Vec::new() };
     running(|running| running.push(entry));
 }

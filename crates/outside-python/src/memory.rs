@@ -4,7 +4,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::IntoRawFd as _;
 
-use outside::Doors;
+use outside::ConnectionSource;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
@@ -33,7 +33,7 @@ pub(crate) fn serve_in_memory(server: &Bound<'_, OutsideHttp>, ready: Py<PyAny>,
     let failure = &server.get().server()?.shared.failure;
     failure.observe(Some(observer));
     let (connector, handed) = outside::Connector::new();
-    let result = serve_on(server, Doors::Memory(handed), false, |_| {
+    let result = serve_on(server, ConnectionSource::Memory(handed), false, |_| {
         Python::attach(|py| {
             let told = Py::new(py, Connector(connector)).and_then(|connector| ready.bind(py).call1((connector,)));
             if let Err(error) = told {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 
-use outside::{Handler, HostPattern, Sizes};
+use outside::{Handler, HostPattern, ResponseSizes};
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -133,14 +133,14 @@ fn handler_of(
     let function = handler.clone().unbind();
     if !is_async(handler)? {
         let function = Function { function, shared, plan };
-        return Ok(Handler::Inline(match streaming {
+        return Ok(Handler::Sync(match streaming {
             true => outside::Function::streaming(function),
             false => outside::Function::new(function, blocking),
         }));
     }
     need_loop(py, &shared)?;
     let coroutine = Arc::new(Coroutine { function, shared, plan });
-    Ok(Handler::Elsewhere(Arc::new(AsyncFunction { coroutine, streaming, sizes: Sizes::default() })))
+    Ok(Handler::Async(Arc::new(AsyncFunction { coroutine, streaming, sizes: ResponseSizes::default() })))
 }
 
 /// The asyncio loop will be wanted when the server runs, or is now.

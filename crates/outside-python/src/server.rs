@@ -14,7 +14,7 @@ use pyo3::types::{PyDict, PyTuple};
 
 use crate::call::Shared;
 use crate::call::sync::ErrorFunction;
-use crate::embedding::PythonHost;
+use crate::embedding::PythonRuntime;
 use crate::file_path::kind;
 use crate::listening::{announce, listen, security, to_python};
 use crate::logging::{PythonLog, log_exception};
@@ -86,7 +86,7 @@ impl OutsideHttp {
         let shared = Arc::<Shared>::default();
         let server = Server {
             engine: engine
-                .embedded(Arc::new(PythonHost(Arc::clone(&shared))), Arc::clone(&log) as Arc<dyn outside::LogSink>),
+                .embedded(Arc::new(PythonRuntime(Arc::clone(&shared))), Arc::clone(&log) as Arc<dyn outside::LogSink>),
             log,
             shared,
             config: Mutex::new(config.unbind()),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use outside::{BindError, Doors, Endpoint, Entered};
+use outside::{BindError, ConnectionSource, Endpoint, ServerRun};
 use pyo3::exceptions::{PyOSError, PyRuntimeError};
 use pyo3::prelude::*;
 
@@ -12,7 +12,7 @@ use crate::call::Callbacks;
 use crate::call::asynchronous::EventLoop;
 use crate::call::interrupt::prepare as prepare_interrupts;
 use crate::contention;
-use crate::debug_token::{Entrance, announce as announce_token};
+use crate::debug_token::{ListenerOptions, announce as announce_token};
 use crate::forked;
 use crate::hooks::install;
 use crate::logging::log_exception;
@@ -25,14 +25,14 @@ use crate::websocket::WebSocket;
 /// Serves on listeners, or on none, until terminated.
 pub(crate) fn serve_on(
     slf: &Bound<'_, OutsideHttp>,
-    doors: Doors,
+    doors: ConnectionSource,
     takes_signals: bool,
     started: impl FnOnce(&[Endpoint]) + Send,
 ) -> PyResult<()> {
     let py = slf.py();
     let server = slf.get().server()?;
-    let entered = server.engine.enter().map_err(run_error)?;
-    let _known = Known::begin(slf, &entered);
+    let server_run = server.engine.enter().map_err(run_error)?;
+    let _current_run = CurrentRun::begin(slf, &server_run);
     let this = slf.clone().unbind();
     let started = move |endpoints: &[Endpoint]| {
         forked::listen(&this, endpoints);
@@ -47,7 +47,8 @@ pub(crate) fn serve_on(
     prepare_interrupts(py)?;
     let handlers = server.routes.handlers(py);
     let running = RunningServer::count();
-    let entrance = (config.debug && !matches!(doors, Doors::Memory(_))).then(|| Entrance::open(&server.engine));
+    let entrance =
+        (config.debug && !matches!(doors, ConnectionSource::Memory(_))).then(|| ListenerOptions::open(&server.engine));
     let entrance = entrance.transpose().map_err(run_error)?;
     let tells_token = takes_signals && entrance.is_some();
     // A WebSocket's handlers may still be set, and be `async def` functions.
@@ -61,7 +62,7 @@ pub(crate) fn serve_on(
         end_loop(py, running, config.termination_timeout)?;
         return Err(error);
     }
-    let mut signals = Signals::take(&slf.getattr("terminate")?, &slf.getattr("_hang_up")?, &entered, takes_signals)?;
+    let mut signals = Signals::take(&slf.getattr("terminate")?, &slf.getattr("_hang_up")?, &server_run, takes_signals)?;
     // That a worker ends is its supervisor's to tell.
     let mut has_told_end = !takes_signals;
     let mut tell_end = |py: Python<'_>| {
@@ -70,7 +71,7 @@ pub(crate) fn serve_on(
         }
     };
     let result = py.detach(|| {
-        let rung = || {
+        let on_wake = || {
             Python::attach(|py| {
                 let checked = py.check_signals();
                 if server.engine.is_terminating() {
@@ -85,7 +86,7 @@ pub(crate) fn serve_on(
                 drop(Python::attach(|py| announce_token(py, endpoints)));
             }
         };
-        server.engine.run_with(entered, doors, &config, started, rung)
+        server.engine.run_with(server_run, doors, &config, started, on_wake)
     });
     drop(entrance);
     tell_end(py);
@@ -125,16 +126,16 @@ fn end_loop(py: Python<'_>, running: RunningServer, patience: Duration) -> PyRes
 }
 
 /// A server that forks have to know of.
-struct Known<'a, 'py>(&'a Bound<'py, OutsideHttp>);
+struct CurrentRun<'a, 'py>(&'a Bound<'py, OutsideHttp>);
 
-impl<'a, 'py> Known<'a, 'py> {
-    fn begin(server: &'a Bound<'py, OutsideHttp>, entered: &Entered) -> Self {
-        forked::begin(server, entered);
+impl<'a, 'py> CurrentRun<'a, 'py> {
+    fn begin(server: &'a Bound<'py, OutsideHttp>, server_run: &ServerRun) -> Self {
+        forked::begin(server, server_run);
         Self(server)
     }
 }
 
-impl Drop for Known<'_, '_> {
+impl Drop for CurrentRun<'_, '_> {
     fn drop(&mut self) {
         forked::end(self.0);
     }

@@ -2,7 +2,7 @@
 
 use std::os::fd::AsRawFd as _;
 
-use outside::Entered;
+use outside::ServerRun;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
@@ -19,7 +19,7 @@ impl Signals {
     pub(crate) fn take(
         terminate: &Bound<'_, PyAny>,
         hang_up: &Bound<'_, PyAny>,
-        entered: &Entered,
+        server_run: &ServerRun,
         takes_over: bool,
     ) -> PyResult<Self> {
         let py = terminate.py();
@@ -47,7 +47,7 @@ impl Signals {
         }
         let options = PyDict::new(py);
         options.set_item("warn_on_full_buffer", false)?;
-        let button = entered.doorbell().as_raw_fd();
+        let button = server_run.wake_pipe().as_raw_fd();
         taken.wakeup = Some(signal.call_method("set_wakeup_fd", (button,), Some(&options))?.extract()?);
         Ok(taken)
     }

@@ -145,7 +145,7 @@ impl WebSocketConnection {
     ) -> PyResult<()> {
         let py = slf.py();
         let request = std::sync::Arc::clone(request_class.get().inner());
-        let (connection, wire) = outside::Wire::new(request);
+        let (connection, wire) = outside::WebSocketDriver::new(request);
         let wire = Py::new(py, Wire::new(connection.clone(), wire))?;
         let start = py.import("outside._websocket")?.getattr("drive")?;
         start.call1((wire, http_socket, activity_queue, terminate_function))?;

@@ -8,12 +8,12 @@ use pyo3::types::PyBytes;
 /// What a socket's two threads call.
 #[pyclass(module = "outside", name = "_Wire", frozen)]
 pub(crate) struct Wire {
-    receiver: Mutex<outside::Wire>,
+    receiver: Mutex<outside::WebSocketDriver>,
     connection: outside::WebSocketConnection,
 }
 
 impl Wire {
-    pub(crate) fn new(connection: outside::WebSocketConnection, wire: outside::Wire) -> Self {
+    pub(crate) fn new(connection: outside::WebSocketConnection, wire: outside::WebSocketDriver) -> Self {
         Self { receiver: Mutex::new(wire), connection }
     }
 }
@@ -24,19 +24,19 @@ impl Wire {
     fn receive(&self, py: Python<'_>, data: &[u8]) -> bool {
         let goes_on = self.receiver.lock().unwrap_or_else(PoisonError::into_inner).receive(data);
         if goes_on {
-            py.detach(|| outside::Wire::wait_for_room(&self.connection));
+            py.detach(|| outside::WebSocketDriver::wait_for_room(&self.connection));
         }
         goes_on
     }
 
     /// Waits for bytes for the client; none: there will be none.
     fn outgoing<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
-        let bytes = py.detach(|| outside::Wire::outgoing(&self.connection));
+        let bytes = py.detach(|| outside::WebSocketDriver::outgoing(&self.connection));
         PyBytes::new(py, &bytes)
     }
 
     /// The socket has ended.
     fn end(&self) {
-        outside::Wire::end(&self.connection);
+        outside::WebSocketDriver::end(&self.connection);
     }
 }

@@ -37,24 +37,25 @@ mod transport;
 mod websocket;
 
 pub use app::{
-    Entered, OutsideHttp, OutsideHttpRedirect, ScheduledResponse, Security, TestClient, TestRequest, TestResponse,
+    OutsideHttp, OutsideHttpRedirect, ScheduledResponse, Security, ServerRun, TestClient, TestRequest, TestResponse,
 };
 pub use config::{AccessLog, CertificateFiles, Config, KEYS, Key, ProxyField, Symlinks, Value};
 pub use content::{ContentRange, Form, FormFile, Pieces, content_file};
 pub use error::{Error, Refusal};
-pub use executor::{Host, NoHost};
+pub use executor::{LanguageRuntime, NoRuntime};
 #[cfg(feature = "testing")]
 #[doc(hidden)]
 pub use files::testing as files_testing;
 pub use files::{Files, Folder, media_type};
 pub use handler::{
-    Asynchronous, CancelOnDisconnect, Elsewhere, FilePath, Function, Handler, Inline, IntoHandler, Ready, Reply, Said,
-    Sizes, Streaming, Ticket, asynchronous, blocking, cancel_on_disconnect, never_blocking, streaming,
+    AsyncHandler, Asynchronous, CancelOnDisconnect, DeclaredBlocking, FilePath, Function, Handler, IntoHandler,
+    ReadyHandler, Reply, ResponseSizes, Streaming, SyncHandler, Ticket, asynchronous, blocking, cancel_on_disconnect,
+    never_blocking, streaming,
 };
 pub use log::{Level, LogSink, StandardError, one_line};
 pub use message::{
-    Body, BodyStream, Cookies, Cors, Event, FileSlice, FormLimits, Headers, HostPattern, IntoAnswer, KeepAlive, Known,
-    Parameter, Parameters, PieceFuture, Pull, Request, RequestParts, Response, ResponseCookie, SameSite,
+    Body, BodyStream, Cookies, Cors, Event, FileSlice, FormLimits, Headers, HostPattern, IntoAnswer, KeepAlive,
+    KnownHeader, Parameter, Parameters, PieceFuture, Pull, Request, RequestParts, Response, ResponseCookie, SameSite,
     SecurityHeaders, Span, TrustedProxy, Version, content_disposition, decode_component, decode_lossy, json_text,
     parse_query, reason_phrase, statuses,
 };
@@ -67,8 +68,8 @@ pub use route::testing as routes_testing;
 pub use route::{PatternRoute, pattern_names};
 pub use site::{ErrorHandler, Hooks, error_page};
 pub use transport::{
-    Address, BindError, CertificateError, Connector, Door, Doors, Endpoint, Handed, Listener, Listeners, Place,
-    SocketFile, TicketKeys, Tls,
+    Address, BindError, CertificateError, ConnectionSource, Connector, Endpoint, Listener, ListenerRole, Listeners,
+    MemoryListener, Place, SocketFile, TicketKeys, Tls,
 };
 pub use websocket::{
     Bus, Hub, Message, SessionData, SessionHandler, Style, WebSocket, WebSocketConnection, WebSocketExit, WhenFull,

@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex};
 use std::task::{Wake, Waker};
 use std::time::{Duration, Instant};
 
-use outside::{Elsewhere, Error, Pull, Reply, Sizes, Ticket};
+use outside::{AsyncHandler, Error, Pull, Reply, ResponseSizes, Ticket};
 use pyo3::exceptions::{PyException, PyValueError};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
@@ -96,7 +96,7 @@ pub(crate) struct AsyncFunction {
     pub(crate) coroutine: Arc<Coroutine>,
     /// Does it take content while it comes in?
     pub(crate) streaming: bool,
-    pub(crate) sizes: Sizes,
+    pub(crate) sizes: ResponseSizes,
 }
 
 /// Numbers what the loop is asked to do.
@@ -285,7 +285,7 @@ impl EventLoop {
     }
 }
 
-impl Elsewhere for AsyncFunction {
+impl AsyncHandler for AsyncFunction {
     fn submit(&self, request: Arc<outside::Request>, reply: Reply) -> Ticket {
         let current = lock(&CURRENT).as_ref().map(|(source, _)| Arc::clone(source));
         let Some(source) = current else {
@@ -301,7 +301,7 @@ impl Elsewhere for AsyncFunction {
         self.streaming
     }
 
-    fn sizes(&self) -> Option<&Sizes> {
+    fn sizes(&self) -> Option<&ResponseSizes> {
         Some(&self.sizes)
     }
 

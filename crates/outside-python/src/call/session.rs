@@ -251,7 +251,7 @@ impl SessionHandler for PythonSession {
         match self.0.style.load(Ordering::Relaxed) {
             CALLBACKS => Style::Callbacks,
             BLOCKING => Style::Blocking,
-            _ => Style::Elsewhere,
+            _ => Style::Async,
         }
     }
 
@@ -262,7 +262,7 @@ impl SessionHandler for PythonSession {
     }
 
     fn open(&self, connection: &outside::WebSocketConnection) -> Result<(), Error> {
-        if self.style() == Style::Elsewhere {
+        if self.style() == Style::Async {
             return EventLoop::open_session(Arc::clone(&self.0), connection.clone());
         }
         self.0.begin(connection);

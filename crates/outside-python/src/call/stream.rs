@@ -210,7 +210,7 @@ impl BodyStream for AsyncPieces {
         })))
     }
 
-    fn is_elsewhere(&self) -> bool {
+    fn is_async(&self) -> bool {
         true
     }
 

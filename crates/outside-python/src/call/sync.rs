@@ -4,7 +4,7 @@ use std::any::Any;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use outside::{Error, ErrorHandler, Inline, Response, error_page};
+use outside::{Error, ErrorHandler, Response, SyncHandler, error_page};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
@@ -25,7 +25,7 @@ pub(crate) struct Function {
     pub(crate) plan: Option<Plan>,
 }
 
-impl Inline for Function {
+impl SyncHandler for Function {
     fn call(&self, request: &Arc<outside::Request>) -> Result<Response, Error> {
         Python::attach(|py| {
             let object = Bound::new(py, Request::view(Arc::clone(request))).map_err(out_of_memory)?;
@@ -58,7 +58,7 @@ pub(crate) struct Gate {
     pub(crate) shared: Arc<Shared>,
 }
 
-impl Inline for Gate {
+impl SyncHandler for Gate {
     fn call(&self, request: &Arc<outside::Request>) -> Result<Response, Error> {
         Python::attach(|py| {
             let object = Bound::new(py, Request::view(Arc::clone(request))).map_err(out_of_memory)?;

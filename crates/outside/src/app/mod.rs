@@ -21,13 +21,13 @@ pub use test_client::{TestClient, TestRequest, TestResponse};
 
 use crate::config::Config;
 use crate::error::Error;
-use crate::executor::{Host, NoHost};
+use crate::executor::{LanguageRuntime, NoRuntime};
 use crate::handler::{Handler, IntoHandler};
 use crate::log::{Level, LogSink, StandardError};
 use crate::message::{Cors, IntoAnswer, Request, Response};
-use crate::server::{Control, Doorbell, Running};
+use crate::server::{Control, Running, WakePipe};
 use crate::site::{ErrorHandler, Hooks, Site, unnamed_hosts};
-use crate::transport::{Address, Door, Doors, Endpoint, Listeners, SocketFile, TicketKeys};
+use crate::transport::{Address, ConnectionSource, Endpoint, ListenerRole, Listeners, SocketFile, TicketKeys};
 use crate::websocket::{Message, WebSocketConnection};
 
 /// An HTTP server.
@@ -52,31 +52,31 @@ pub struct OutsideHttp {
     site: Arc<Site>,
     control: Arc<Control>,
     listening: Arc<Listening>,
-    host: Arc<dyn Host>,
+    host: Arc<dyn LanguageRuntime>,
     sink: Arc<dyn LogSink>,
     ticket_keys: TicketKeys,
 }
 
 /// A run that has begun; it ends when this is dropped.
 #[derive(Debug)]
-pub struct Entered {
+pub struct ServerRun {
     control: Arc<Control>,
-    doorbell: Arc<Doorbell>,
+    wake_pipe: Arc<WakePipe>,
 }
 
-impl Entered {
-    /// A descriptor to which a signal handler may write a byte to have `rung` called: for bindings.
-    pub fn doorbell(&self) -> BorrowedFd<'_> {
-        self.doorbell.button()
+impl ServerRun {
+    /// A descriptor to which a signal handler may write a byte to have `on_wake` called: for bindings.
+    pub fn wake_pipe(&self) -> BorrowedFd<'_> {
+        self.wake_pipe.writer()
     }
 
     /// The descriptors that are this run's from its beginning: for bindings whose programs may fork.
     pub fn descriptors(&self) -> [BorrowedFd<'_>; 2] {
-        self.doorbell.descriptors()
+        self.wake_pipe.descriptors()
     }
 }
 
-impl Drop for Entered {
+impl Drop for ServerRun {
     fn drop(&mut self) {
         self.control.leave();
     }
@@ -108,7 +108,7 @@ impl OutsideHttp {
             site: Arc::default(),
             control: Control::new(),
             listening: Arc::default(),
-            host: Arc::new(NoHost),
+            host: Arc::new(NoRuntime),
             sink: Arc::new(StandardError),
             ticket_keys: TicketKeys::default(),
         }
@@ -116,7 +116,7 @@ impl OutsideHttp {
 
     /// The same server with another frame around its handlers and another sink for its log: for bindings.
     #[must_use]
-    pub fn embedded(mut self, host: Arc<dyn Host>, sink: Arc<dyn LogSink>) -> Self {
+    pub fn embedded(mut self, host: Arc<dyn LanguageRuntime>, sink: Arc<dyn LogSink>) -> Self {
         self.host = host;
         self.sink = sink;
         self
@@ -281,28 +281,28 @@ impl OutsideHttp {
     /// # Errors
     /// As [`OutsideHttp::run`].
     pub fn run_telling(&self, started: impl FnOnce(&[Endpoint])) -> Result<(), Error> {
-        let entered = self.enter()?;
-        let signals = signals::Signals::watch(&entered)?;
-        self.run_entered(entered, started, || {
+        let server_run = self.enter()?;
+        let signals = signals::Signals::watch(&server_run)?;
+        self.run_entered(server_run, started, || {
             signals.pass_on(&self.control);
             Ok(())
         })
     }
 
-    /// The same without watching signals: `rung` is called whenever something may have happened to this thread: for
+    /// The same without watching signals: `on_wake` is called whenever something may have happened to this thread: for
     /// bindings.
     ///
     /// # Errors
-    /// As [`OutsideHttp::run`], or what `rung` returned.
+    /// As [`OutsideHttp::run`], or what `on_wake` returned.
     pub fn run_entered<E: From<Error>>(
         &self,
-        entered: Entered,
+        server_run: ServerRun,
         started: impl FnOnce(&[Endpoint]),
-        rung: impl FnMut() -> Result<(), E>,
+        on_wake: impl FnMut() -> Result<(), E>,
     ) -> Result<(), E> {
         let listeners = self.open(&self.addresses, &self.config, &self.ticket_keys, self.config.reactors)?;
         let files = listeners.files();
-        let result = self.run_with(entered, listeners, &self.config, started, rung);
+        let result = self.run_with(server_run, listeners, &self.config, started, on_wake);
         files.into_iter().for_each(SocketFile::remove);
         result
     }
@@ -315,7 +315,7 @@ impl OutsideHttp {
         if site.routes.iter().all(|route| is_plain(&route.handler)) && site.routes.patterns().is_empty() {
             return;
         }
-        let site = listeners.iter().filter(|listener| listener.door() == Door::Site);
+        let site = listeners.iter().filter(|listener| listener.door() == ListenerRole::Serve);
         let mut addresses = site.filter_map(|listener| listener.address().socket_addr());
         if let Some(text) = addresses.find_map(|address| unnamed_hosts(config, address)) {
             self.sink.event(Level::Warning, &text);
@@ -326,9 +326,9 @@ impl OutsideHttp {
     ///
     /// # Errors
     /// The server runs already.
-    pub fn enter(&self) -> Result<Entered, Error> {
+    pub fn enter(&self) -> Result<ServerRun, Error> {
         match self.control.enter()? {
-            Some(doorbell) => Ok(Entered { control: Arc::clone(&self.control), doorbell }),
+            Some(wake_pipe) => Ok(ServerRun { control: Arc::clone(&self.control), wake_pipe }),
             None => Err(Error::new("this server is running already")),
         }
     }
@@ -336,24 +336,24 @@ impl OutsideHttp {
     /// The same on listeners that are bound, with or without TLS, or on none, and with other settings: for bindings.
     ///
     /// # Errors
-    /// There is no listener, the system refuses a thread, or what `rung` returned.
+    /// There is no listener, the system refuses a thread, or what `on_wake` returned.
     pub fn run_with<E: From<Error>>(
         &self,
-        entered: Entered,
-        doors: impl Into<Doors>,
+        server_run: ServerRun,
+        doors: impl Into<ConnectionSource>,
         config: &Config,
         started: impl FnOnce(&[Endpoint]),
-        rung: impl FnMut() -> Result<(), E>,
+        on_wake: impl FnMut() -> Result<(), E>,
     ) -> Result<(), E> {
-        let (sink, control, doorbell) =
-            (Arc::clone(&self.sink), Arc::clone(&self.control), Arc::clone(&entered.doorbell));
-        let running = Running::start(doors.into(), config, &self.site, &self.host, sink, control, doorbell)?;
+        let (sink, control, wake_pipe) =
+            (Arc::clone(&self.sink), Arc::clone(&self.control), Arc::clone(&server_run.wake_pipe));
+        let running = Running::start(doors.into(), config, &self.site, &self.host, sink, control, wake_pipe)?;
         let endpoints = running.endpoints().to_vec();
         started(&endpoints);
         self.listening.set(endpoints);
-        let result = running.serve(config, rung);
+        let result = running.serve(config, on_wake);
         self.listening.set(Vec::new());
-        drop(entered);
+        drop(server_run);
         result
     }
 

@@ -7,7 +7,7 @@ use super::OutsideHttp;
 use crate::config::{CertificateFiles, Config};
 use crate::error::Error;
 use crate::server::renew_certificates;
-use crate::transport::{Address, Door, Listeners, Place, TicketKeys, Tls};
+use crate::transport::{Address, ListenerRole, Listeners, Place, TicketKeys, Tls};
 
 /// What is spoken at a place that was added with [`OutsideHttp::listen`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -103,7 +103,7 @@ fn places(
     let mut secure = None;
     for (addresses, security) in std::iter::once((host, &first)).chain(also.iter().map(|(own, tls)| (&own[..], tls))) {
         let tls = tls(security)?;
-        add(addresses, tls.as_ref(), Door::Site);
+        add(addresses, tls.as_ref(), ListenerRole::Serve);
         secure = secure.or(tls.map(|_| addresses));
     }
     if let Some((ip, port)) = config.https_redirect {
@@ -120,7 +120,7 @@ fn places(
             ));
         }
         let addresses: Vec<_> = ips.into_iter().map(|ip| Address::Tcp(SocketAddr::new(ip, port))).collect();
-        add(&addresses, None, Door::ToHttps);
+        add(&addresses, None, ListenerRole::RedirectToHttps);
     }
     Ok(places)
 }

@@ -39,7 +39,7 @@ impl ScheduledResponse {
     /// The response; that of the error handler if the handler failed; `None` if there is none or it failed as well.
     pub fn run(&self) -> Option<Response> {
         let answer = match &self.handler {
-            Ok(Handler::Inline(function)) => function.call(&self.request),
+            Ok(Handler::Sync(function)) => function.call(&self.request),
             Ok(_) => Err(Error::new("this handler needs a server")),
             Err(_) => Err(Error::new("there is no such file or folder")),
         };

@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 use signal_hook::SigId;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
-use super::Entered;
+use super::ServerRun;
 use crate::error::Error;
 use crate::server::Control;
 
@@ -26,14 +26,14 @@ static UNWATCHED: OnceLock<Arc<AtomicBool>> = OnceLock::new();
 static UNHEARD: OnceLock<Arc<AtomicBool>> = OnceLock::new();
 
 impl Signals {
-    pub(super) fn watch(entered: &Entered) -> Result<Self, Error> {
+    pub(super) fn watch(server_run: &ServerRun) -> Result<Self, Error> {
         let mut signals = Self { came: Arc::default(), has_hung_up: Arc::default(), hooks: Vec::new() };
         WATCHERS.fetch_add(1, Ordering::SeqCst);
         let ends = [(SIGINT, Arc::clone(&signals.came)), (SIGTERM, Arc::clone(&signals.came))];
-        signals.hook(&UNWATCHED, &ends, entered)?;
+        signals.hook(&UNWATCHED, &ends, server_run)?;
         if !is_ignored(SIGHUP) {
             let hangup = [(SIGHUP, Arc::clone(&signals.has_hung_up))];
-            signals.hook(&UNHEARD, &hangup, entered)?;
+            signals.hook(&UNHEARD, &hangup, server_run)?;
         }
         Ok(signals)
     }
@@ -42,7 +42,7 @@ impl Signals {
         &mut self,
         unwatched: &OnceLock<Arc<AtomicBool>>,
         wanted: &[(i32, Arc<AtomicBool>)],
-        entered: &Entered,
+        server_run: &ServerRun,
     ) -> Result<(), Error> {
         let first = unwatched.get().is_none();
         let unwatched = unwatched.get_or_init(Arc::default);
@@ -52,7 +52,7 @@ impl Signals {
                 signal_hook::flag::register_conditional_default(*signal, Arc::clone(unwatched))?;
             }
             self.hooks.push(signal_hook::flag::register(*signal, Arc::clone(came))?);
-            let button = entered.doorbell().try_clone_to_owned()?;
+            let button = server_run.wake_pipe().try_clone_to_owned()?;
             self.hooks.push(signal_hook::low_level::pipe::register(*signal, button)?);
         }
         Ok(())

@@ -16,7 +16,7 @@ use super::OutsideHttp;
 use crate::error::Error;
 use crate::message::Headers;
 use crate::server::{Control, Running};
-use crate::transport::{Connector, Doors};
+use crate::transport::{ConnectionSource, Connector};
 
 /// No test waits longer than this for bytes.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -43,15 +43,15 @@ impl OutsideHttp {
     /// The server runs already, or the system refuses a thread.
     pub fn test_client(&self) -> Result<TestClient, Error> {
         let (connector, handed) = Connector::new();
-        let entered = self.enter()?;
+        let server_run = self.enter()?;
         let (sink, control) = (Arc::clone(&self.sink), Arc::clone(&self.control));
-        let doorbell = Arc::clone(&entered.doorbell);
-        let doors = Doors::Memory(handed);
-        let running = Running::start(doors, &self.config, &self.site, &self.host, sink, control, doorbell)?;
+        let wake_pipe = Arc::clone(&server_run.wake_pipe);
+        let doors = ConnectionSource::Memory(handed);
+        let running = Running::start(doors, &self.config, &self.site, &self.host, sink, control, wake_pipe)?;
         let config = self.config.clone();
         let thread = std::thread::Builder::new().name("outside-test-server".into()).spawn(move || {
             let ended = running.serve(&config, || Ok::<(), Error>(()));
-            drop(entered);
+            drop(server_run);
             debug_assert!(ended.is_ok(), "nothing rings that could fail");
         })?;
         Ok(TestClient {

@@ -74,7 +74,7 @@ impl BodyStream for Encoded {
         }))
     }
 
-    fn is_elsewhere(&self) -> bool {
+    fn is_async(&self) -> bool {
         true
     }
 

@@ -10,7 +10,7 @@ use super::coding::is_worth_encoding;
 use super::desk::Awaited;
 use super::{Connection, Stop};
 use crate::executor::{Exchange, MOST_HELD, Work};
-use crate::handler::Elsewhere;
+use crate::handler::AsyncHandler;
 use crate::message::Request;
 
 impl Connection {
@@ -68,7 +68,7 @@ impl Connection {
             }
             match awaited {
                 None | Some(Awaited::Gate(_)) => {}
-                Some(Awaited::Elsewhere(handler)) => self.ask_elsewhere(&*handler, exchange).await?,
+                Some(Awaited::Async(handler)) => self.ask_elsewhere(&*handler, exchange).await?,
                 Some(Awaited::WebSocket(websocket)) => self.open_websocket(websocket, exchange),
                 Some(Awaited::Files(files, below)) => self.desk.answer_with_file(&files, below, exchange).await?,
             }
@@ -129,7 +129,7 @@ impl Connection {
         Ok(pages)
     }
 
-    async fn ask_elsewhere(&mut self, handler: &dyn Elsewhere, exchange: &mut Exchange) -> Result<(), Stop> {
+    async fn ask_elsewhere(&mut self, handler: &dyn AsyncHandler, exchange: &mut Exchange) -> Result<(), Stop> {
         let Self { desk, stream, input, incoming, watch, .. } = &mut *self;
         let (handle, most) = (&desk.handle, desk.service.config.recv_size);
         let is_cancelled = desk.is_cancelled(exchange.cancel_on_disconnect);

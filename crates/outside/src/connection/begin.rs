@@ -100,7 +100,7 @@ impl Desk {
         mut gone: impl FnMut(&mut Context<'_>) -> Poll<Stop>,
     ) -> Result<(Box<dyn BodyStream>, Pull, bool), Stop> {
         let patience = stream.keep_alive().map(|keep_alive| KeepAlive { every: MOMENT, ..keep_alive });
-        while !stream.is_elsewhere() {
+        while !stream.is_async() {
             if self.account.is_full() && !stream.is_counted() {
                 // No piece is made for a connection that holds too much of others.
                 drop(self.await_room(0, &mut gone).await?);
@@ -234,7 +234,7 @@ impl BodyStream for FromExecutor {
         })))
     }
 
-    fn is_elsewhere(&self) -> bool {
+    fn is_async(&self) -> bool {
         self.asked.lock().is_none()
     }
 

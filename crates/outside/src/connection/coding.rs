@@ -15,7 +15,7 @@ use super::{Desk, Stop};
 use crate::compression::{ENCODER, Encoded, LEAST, Level, WHOLE, compress, in_place, is_compressible, jitter};
 use crate::executor::{Exchange, Work};
 use crate::files::forbids_transform;
-use crate::message::{Body, Headers, Known, Request, Response, Version};
+use crate::message::{Body, Headers, KnownHeader, Request, Response, Version};
 use crate::protocol::negotiation::{Accepted, Coding, Codings};
 
 impl Desk {
@@ -30,7 +30,7 @@ impl Desk {
         let content = content.clone();
         add_vary(&mut response.headers);
         let Some(request) = exchange.request.clone() else { return Ok(()) };
-        let coding = Accepted::parse(request.headers().all_known(Known::AcceptEncoding)).best(Codings::ALL);
+        let coding = Accepted::parse(request.headers().all_known(KnownHeader::AcceptEncoding)).best(Codings::ALL);
         if coding == Coding::Identity {
             return Ok(());
         }
@@ -112,26 +112,26 @@ pub(super) fn is_worth_encoding(exchange: &Exchange) -> bool {
 /// Not what is coded already, nor a part of something, nor what must not be changed (RFC 9111 section 5.2.2.6).
 fn may_be_encoded(response: &Response) -> bool {
     let headers = &response.headers;
-    let media_type = headers.known(Known::ContentType).and_then(|value| std::str::from_utf8(value).ok());
+    let media_type = headers.known(KnownHeader::ContentType).and_then(|value| std::str::from_utf8(value).ok());
     !matches!(response.status, 204 | 206 | 304)
         && media_type.is_some_and(is_compressible)
-        && headers.known(Known::ContentEncoding).is_none()
-        && headers.known(Known::ContentRange).is_none()
-        && !headers.all_known(Known::CacheControl).any(forbids_transform)
+        && headers.known(KnownHeader::ContentEncoding).is_none()
+        && headers.known(KnownHeader::ContentRange).is_none()
+        && !headers.all_known(KnownHeader::CacheControl).any(forbids_transform)
 }
 
 /// A secret beside what a stranger can put into the page must not show in its length (edge.md S37).
 fn is_personal(request: &Request) -> bool {
-    [Known::Cookie, Known::Authorization].into_iter().any(|known| request.headers().known(known).is_some())
+    [KnownHeader::Cookie, KnownHeader::Authorization].into_iter().any(|known| request.headers().known(known).is_some())
 }
 
 fn set_encoded(response: &mut Response, coding: Coding, noise: Option<&str>, encoded: Body) {
     let headers = &mut response.headers;
     headers.push_checked(b"Content-Encoding", coding.token().as_bytes());
     // What was a strong validator is none for other bytes (RFC 9110 section 8.8.1).
-    if let Some(etag) = headers.known(Known::ETag).filter(|etag| !etag.starts_with(b"W/")) {
+    if let Some(etag) = headers.known(KnownHeader::ETag).filter(|etag| !etag.starts_with(b"W/")) {
         let weak = [b"W/", etag].concat();
-        headers.replace_checked(Known::ETag, b"ETag", &weak);
+        headers.replace_checked(KnownHeader::ETag, b"ETag", &weak);
     }
     headers.remove("Accept-Ranges");
     // Of the content as it was.
@@ -149,7 +149,7 @@ fn add_vary(headers: &mut Headers) {
             .split(|&byte| byte == b',')
             .any(|name| matches!(name.trim_ascii(), b"*") || name.trim_ascii().eq_ignore_ascii_case(b"accept-encoding"))
     };
-    if !headers.all_known(Known::Vary).any(names) {
+    if !headers.all_known(KnownHeader::Vary).any(names) {
         headers.push_checked(b"Vary", b"Accept-Encoding");
     }
 }

@@ -16,12 +16,12 @@ use crate::budget::Account;
 use crate::error::Error;
 use crate::executor::{Exchange, Held, Job, Mailbox, Work};
 use crate::files::Files;
-use crate::handler::{Elsewhere, Function, Handler, Reply};
+use crate::handler::{AsyncHandler, Function, Handler, Reply};
 use crate::log::Level;
 use crate::message::{Body, Request, Response};
 use crate::route::Choice;
 use crate::site::{Snapshot, error_page, redirect};
-use crate::transport::Door;
+use crate::transport::ListenerRole;
 use crate::websocket::WebSocket;
 
 /// So long a handler that was cancelled has to end before its request is answered without it.
@@ -40,12 +40,12 @@ pub(super) struct Desk {
     /// What is kept as long as anything runs on behalf of who asks, wanted or not.
     pub(super) held: Option<Arc<dyn Held>>,
     /// What whoever came here gets.
-    pub(super) door: Door,
+    pub(super) door: ListenerRole,
 }
 
 /// Who answers, if not here and now.
 pub(super) enum Awaited {
-    Elsewhere(Arc<dyn Elsewhere>),
+    Async(Arc<dyn AsyncHandler>),
     WebSocket(Arc<WebSocket>),
     /// The files, and where in the path what lies below their route begins.
     Files(Arc<Files>, usize),
@@ -56,7 +56,7 @@ pub(super) enum Awaited {
 impl Desk {
     pub(super) fn new(service: Arc<Service>, handle: Arc<Handle>, account: Arc<Account>) -> Self {
         let site = (u64::MAX, service.site.snapshot());
-        Self { service, handle, site, account, held: None, door: Door::Site }
+        Self { service, handle, site, account, held: None, door: ListenerRole::Serve }
     }
 
     /// Finds out who answers, and answers what can be answered here and now. Returns who has to be waited for.
@@ -80,7 +80,7 @@ impl Desk {
             return None;
         }
         // Who came by TLS to a trusted proxy is where it is to be.
-        if self.door == Door::ToHttps && request.scheme() != "https" {
+        if self.door == ListenerRole::RedirectToHttps && request.scheme() != "https" {
             match self.service.front.to_https(request) {
                 Ok(response) => self.offer(exchange, Ok(response)),
                 Err(refusal) => {
@@ -112,14 +112,14 @@ impl Desk {
             }
         };
         match handler {
-            Handler::Inline(handler) => {
+            Handler::Sync(handler) => {
                 exchange.work = Work::Call(Arc::clone(handler));
                 exchange.cancel_on_disconnect = handler.cancel_on_disconnect;
                 return None;
             }
-            Handler::Elsewhere(handler) => {
+            Handler::Async(handler) => {
                 exchange.cancel_on_disconnect = handler.cancel_on_disconnect();
-                return Some(Awaited::Elsewhere(Arc::clone(handler)));
+                return Some(Awaited::Async(Arc::clone(handler)));
             }
             _ => {}
         }
@@ -134,7 +134,7 @@ impl Desk {
                 self.offer(exchange, Ok(response));
                 None
             }
-            Handler::Inline(_) | Handler::Elsewhere(_) => None,
+            Handler::Sync(_) | Handler::Async(_) => None,
         }
     }
 
@@ -170,7 +170,7 @@ impl Desk {
 
     /// Whether the content of this request is for anybody: for a function, its own or the gate.
     pub(super) fn wants_content(&self, request: &Request) -> bool {
-        let is_function = |handler: &Handler| matches!(handler, Handler::Inline(_) | Handler::Elsewhere(_));
+        let is_function = |handler: &Handler| matches!(handler, Handler::Sync(_) | Handler::Async(_));
         self.site.1.gate.is_some()
             || match self.site.1.routes.choose(request) {
                 Choice::Plain(route) => is_function(&route.handler),
@@ -322,7 +322,7 @@ impl Desk {
     /// that the answer is 504.
     pub(super) async fn ask_elsewhere(
         &self,
-        handler: &dyn Elsewhere,
+        handler: &dyn AsyncHandler,
         exchange: &mut Exchange,
         mut gone: impl FnMut(&mut Context<'_>) -> Poll<Stop>,
     ) -> Result<bool, Stop> {

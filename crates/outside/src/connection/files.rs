@@ -6,7 +6,7 @@ use super::{Desk, Stop};
 use crate::executor::{Exchange, Work};
 use crate::files::{Answer, CONTENT_SECURITY_POLICY, Entry, Files, Located, NO_DESCRIPTOR, Patience, Unopened, answer};
 use crate::log::Level;
-use crate::message::{Body, FileSlice, Headers, Known, Request, Response};
+use crate::message::{Body, FileSlice, Headers, KnownHeader, Request, Response};
 use crate::protocol::negotiation::prefers_html;
 
 /// No descriptor is free for a file.
@@ -160,7 +160,7 @@ fn is_navigation(request: &Request) -> bool {
         return false;
     }
     match (headers.get("Sec-Fetch-Mode"), headers.get("Sec-Fetch-Dest")) {
-        (None, None) => prefers_html(headers.all_known(Known::Accept)),
+        (None, None) => prefers_html(headers.all_known(KnownHeader::Accept)),
         (mode, destination) => mode == Some("navigate") || destination == Some("document"),
     }
 }

@@ -95,7 +95,7 @@ impl Incoming {
     /// Takes in what is there; how many bytes of it are content, or frame it.
     fn take(&mut self, unread: &[u8], service: &Service) -> Result<usize, Refusal> {
         let (count, is_all) = match self.body {
-            BodyLength::Known(length) => {
+            BodyLength::KnownHeader(length) => {
                 let missing = usize::try_from(length - self.intake.so_far).unwrap_or(usize::MAX);
                 let count = missing.min(unread.len());
                 self.intake.push(&unread[..count]);
@@ -127,7 +127,7 @@ impl Connection {
     /// From here on the content of this request goes to whoever has the request.
     pub(super) fn begin_incoming(&mut self, request: &mut Arc<Request>, framing: &Framing) -> Result<(), Refusal> {
         let declared = match framing.body {
-            BodyLength::Known(length) => Some(length),
+            BodyLength::KnownHeader(length) => Some(length),
             BodyLength::Chunked => None,
         };
         self.incoming = Some(Box::new(Incoming {

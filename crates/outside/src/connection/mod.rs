@@ -55,7 +55,7 @@ use crate::message::Request;
 use crate::protocol::http1::{Framing, HeadLimits, HeadScanner};
 use crate::protocol::websocket::DeflatePool;
 use crate::site::{Front, Site};
-use crate::transport::{Door, Stream};
+use crate::transport::{ListenerRole, Stream};
 use crate::websocket::Room;
 use buffer::Input;
 use desk::Desk;
@@ -180,7 +180,7 @@ impl Connection {
         stream: Stream,
         address: SocketAddr,
         of_address: Option<AddressSeat>,
-        door: Door,
+        door: ListenerRole,
         service: Arc<Service>,
     ) -> Self {
         let (number, handle) = service.handles.add();

@@ -101,7 +101,7 @@ impl Desk {
                     flow.state = State::Idle(stream);
                     continue;
                 }
-                State::Idle(mut stream) if stream.is_elsewhere() => {
+                State::Idle(mut stream) if stream.is_async() => {
                     let (is_counted, pull) = (stream.is_counted(), stream.pull());
                     (stream, pull, is_counted)
                 }

@@ -16,7 +16,7 @@ use crate::executor::{Exchange, Work};
 use crate::message::{Request, Spooled};
 use crate::protocol::http1::{BodyLength, ChunkedDecoder, Framing, Scan, decode_head, framing};
 use crate::protocol::http2::PREFACE_HEAD;
-use crate::transport::Door;
+use crate::transport::ListenerRole;
 
 /// As many requests as are answered with one write.
 const MOST_TOGETHER: usize = 64;
@@ -75,7 +75,7 @@ impl Connection {
                     return Ok(true);
                 }
             };
-            let alone = framing.body != BodyLength::Known(0) || !request.is_safe() || framing.upgrade;
+            let alone = framing.body != BodyLength::KnownHeader(0) || !request.is_safe() || framing.upgrade;
             if alone && !self.exchanges.is_empty() {
                 self.pending = Some((request, framing));
                 return Ok(true);
@@ -108,7 +108,7 @@ impl Connection {
         empty.max_cookies = self.desk.service.config.max_cookies;
         let decoded = decode_head(&unread[start..end], fields, empty);
         // Who is only sent elsewhere is so in HTTP/1.1.
-        let may_be_http2 = self.received == 0 && self.desk.service.config.h2c && self.desk.door == Door::Site;
+        let may_be_http2 = self.received == 0 && self.desk.service.config.h2c && self.desk.door == ListenerRole::Serve;
         if decoded.is_err() && may_be_http2 && unread[..end] == *PREFACE_HEAD {
             // It stays unread: `h2` wants to see it.
             self.is_http2 = true;
@@ -192,7 +192,7 @@ impl Connection {
             && self.received < self.desk.service.config.max_socket_reuse
             && !self.desk.service.is_ending();
         let began = self.desk.service.log.wants_duration().then(Instant::now);
-        if framing.body != BodyLength::Known(0) {
+        if framing.body != BodyLength::KnownHeader(0) {
             let read = match self.streams(&request) {
                 true => self.begin_incoming(&mut request, &framing).map_err(BodyFault::from),
                 // A client that waits is not asked for what nobody looks at (RFC 9110 section 10.1.1).
@@ -235,7 +235,7 @@ impl Connection {
         let max = self.desk.service.config.max_body_size;
         let limits = self.desk.service.head_limits();
         let mut chunks = ChunkedDecoder::new();
-        if matches!(framing.body, BodyLength::Known(length) if length > max as u64) {
+        if matches!(framing.body, BodyLength::KnownHeader(length) if length > max as u64) {
             return Err(Refusal::limit(413, "content too large", "max_body_size_mb").into());
         }
         let mut content = std::mem::take(&mut Arc::get_mut(request).ok_or(SHARED)?.content);
@@ -247,7 +247,7 @@ impl Connection {
             let unread = self.input.unread();
             let moved = spool.length();
             let done = match framing.body {
-                BodyLength::Known(length) => {
+                BodyLength::KnownHeader(length) => {
                     let missing = usize::try_from(length - moved).unwrap_or(usize::MAX) - content.len();
                     let take = missing.min(unread.len());
                     content.extend_from_slice(&unread[..take]);
@@ -277,7 +277,7 @@ impl Connection {
             }
             self.set_transfer_deadline(since, so_far - had, self.desk.service.config.body_stall_timeout);
             let read = match framing.body {
-                BodyLength::Known(length) => self.read_content(&mut content, length - so_far).await,
+                BodyLength::KnownHeader(length) => self.read_content(&mut content, length - so_far).await,
                 BodyLength::Chunked => self.read(Waiting::Transfer).await.map(drop),
             };
             if matches!(read, Err(Stop::TimedOut)) && spool.has_ended() {
@@ -321,7 +321,7 @@ impl Connection {
         }
         self.keep_alive = false;
         let framing = request.as_deref().map(framing);
-        self.is_uploading = matches!(framing, Some(Ok(framing)) if framing.body != BodyLength::Known(0));
+        self.is_uploading = matches!(framing, Some(Ok(framing)) if framing.body != BodyLength::KnownHeader(0));
         self.desk.handle.forgive();
         self.desk.handle.clear_deadline();
         let work = Work::Status(refusal.status, Some(refusal.reason.to_owned()));

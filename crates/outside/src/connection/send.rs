@@ -11,7 +11,7 @@ use super::outline::{Outline, outline};
 use super::{Connection, Stop};
 use crate::executor::{Exchange, Work};
 use crate::log::{AccessLine, Moment};
-use crate::message::{Body, BodyStream, Known, Response, Version};
+use crate::message::{Body, BodyStream, KnownHeader, Response, Version};
 use crate::protocol::http1::{ContentLength, LAST_CHUNK, ResponseHead, encode_chunk, encode_head};
 
 /// Content up to this size is copied behind its head.
@@ -147,7 +147,7 @@ impl Connection {
         length: ContentLength,
     ) -> Result<(), Stop> {
         let mut flow = Outflow::new(stream, exchange.request.clone());
-        if let ContentLength::Known(length) = length {
+        if let ContentLength::KnownHeader(length) = length {
             flow = flow.declared(length);
         }
         let is_cancelled = self.desk.is_cancelled(exchange.cancel_on_disconnect);
@@ -214,5 +214,5 @@ impl Connection {
 
 /// A handler may end the connection with its answer.
 fn asks_to_close(response: &Response) -> bool {
-    response.headers.known(Known::Connection).is_some_and(|value| value.eq_ignore_ascii_case(b"close"))
+    response.headers.known(KnownHeader::Connection).is_some_and(|value| value.eq_ignore_ascii_case(b"close"))
 }

@@ -179,7 +179,7 @@ impl Session {
     fn begin(&mut self) {
         match self.style {
             Style::Callbacks => self.call(Occasion::Open, Few::default()),
-            Style::Elsewhere => {
+            Style::Async => {
                 if let Err(error) = self.connection.websocket().handler().open(&self.connection) {
                     self.fail(&error.to_string());
                 }

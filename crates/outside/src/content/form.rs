@@ -8,7 +8,7 @@ use std::io;
 use super::pieces::gathered;
 use super::range::{ContentRange, Stored};
 use crate::error::{Error, Refusal};
-use crate::message::{FormLimits, Known, Request};
+use crate::message::{FormLimits, KnownHeader, Request};
 use crate::protocol::multipart::{Event, MultipartReader, PartHead};
 use crate::protocol::urlencoded::UrlencodedReader;
 
@@ -66,7 +66,7 @@ impl Request {
     /// 400 for a malformed multipart body, 413 for one past the limits (`max_form_fields` and the like), both answered by
     /// themselves where a handler hands them on with `?`; or why its temporary file cannot be read.
     pub fn form(&self) -> Result<Form<'_>, Error> {
-        let content_type = self.headers().known(Known::ContentType).unwrap_or_default();
+        let content_type = self.headers().known(KnownHeader::ContentType).unwrap_or_default();
         let limits = self.form_limits.as_deref().unwrap_or(&FormLimits::DEFAULT);
         Form::read(content_type, gathered(self)?, limits)
     }
@@ -163,7 +163,7 @@ fn for_each_piece(
             let end = content.len() as u64;
             return Ok(take(&mut content, end, true)?);
         }
-        Stored::Elsewhere(source) => source,
+        Stored::Source(source) => source,
     };
     let (mut buffer, mut held, mut at) = (vec![0; PIECE], 0, 0);
     while at < source.length() {

@@ -20,7 +20,7 @@ pub struct ContentRange<'a> {
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Stored<'a> {
     Memory(&'a [u8]),
-    Elsewhere(&'a dyn ContentSource),
+    Source(&'a dyn ContentSource),
 }
 
 impl<'a> Stored<'a> {
@@ -28,7 +28,7 @@ impl<'a> Stored<'a> {
         match &request.spooled {
             Some(spooled) => match spooled.read.get() {
                 Some(content) => Self::Memory(content),
-                None => Self::Elsewhere(&*spooled.source),
+                None => Self::Source(&*spooled.source),
             },
             None => Self::Memory(&request.content),
         }
@@ -37,7 +37,7 @@ impl<'a> Stored<'a> {
     fn length(self) -> u64 {
         match self {
             Self::Memory(content) => content.len() as u64,
-            Self::Elsewhere(source) => source.length(),
+            Self::Source(source) => source.length(),
         }
     }
 }
@@ -97,7 +97,7 @@ impl<'a> ContentRange<'a> {
         let start = self.range.start + at;
         match self.stored {
             Stored::Memory(content) => buffer.copy_from_slice(&content[start as usize..][..buffer.len()]),
-            Stored::Elsewhere(source) => source.read_at(buffer, start)?,
+            Stored::Source(source) => source.read_at(buffer, start)?,
         }
         Ok(())
     }
@@ -110,7 +110,7 @@ impl<'a> ContentRange<'a> {
         let mut to = File::create(path)?;
         match self.stored {
             Stored::Memory(_) => to.write_all(&self.read()?)?,
-            Stored::Elsewhere(source) => {
+            Stored::Source(source) => {
                 let copied = file_of(source).map_or(Ok(0), |from| copy(from, &to, self.range()))?;
                 self.copy_by_hand(&mut to, copied)?;
             }

@@ -35,7 +35,7 @@ use crate::message::Request;
 use reactor::{Crew, lock};
 
 /// Frames the life and the work of the threads that run handlers, for languages that need it.
-pub trait Host: Send + Sync {
+pub trait LanguageRuntime: Send + Sync {
     /// Runs a thread's whole life.
     fn live(&self, life: &mut (dyn FnMut() + Send));
 
@@ -67,9 +67,9 @@ pub trait Host: Send + Sync {
 
 /// Handlers that need no frame.
 #[derive(Debug, Default)]
-pub struct NoHost;
+pub struct NoRuntime;
 
-impl Host for NoHost {
+impl LanguageRuntime for NoRuntime {
     fn live(&self, life: &mut (dyn FnMut() + Send)) {
         life();
     }

@@ -14,7 +14,7 @@ use super::pool::{Pool, SPARE};
 use super::sentinel::Sentinel;
 use super::sync::{AtomicBool, Condvar, Instant, Mutex, MutexGuard, Ordering, Runtime, event_loop};
 use super::word::{Term, Word};
-use super::{Exchange, Host, Job, Mailbox, Turn};
+use super::{Exchange, Job, LanguageRuntime, Mailbox, Turn};
 use crate::handler::Reactor;
 use crate::log::Log;
 use crate::websocket::{Bell, WebSocketConnection};
@@ -42,7 +42,7 @@ pub(crate) struct Executor {
     /// Told when a thread has begun its life or ended.
     pub(super) crew_changed: Condvar,
     pub(super) stopping: AtomicBool,
-    pub(super) host: Arc<dyn Host>,
+    pub(super) host: Arc<dyn LanguageRuntime>,
     pub(crate) log: Arc<Log>,
     pub(super) max_workers: usize,
     /// Which one it is of those of its server.
@@ -92,7 +92,7 @@ impl Executor {
     /// of this number, counted from 0.
     pub(crate) fn start(
         number: usize,
-        host: Arc<dyn Host>,
+        host: Arc<dyn LanguageRuntime>,
         log: Arc<Log>,
         max_workers: usize,
     ) -> io::Result<Arc<Self>> {

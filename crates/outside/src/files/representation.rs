@@ -8,7 +8,7 @@ use bytes::Bytes;
 
 use super::media_type;
 use super::open::{OpenFile, Stamp};
-use crate::message::{Headers, Known};
+use crate::message::{Headers, KnownHeader};
 use crate::protocol::conditional::Validators;
 use crate::protocol::negotiation::Coding;
 
@@ -93,7 +93,7 @@ impl Representation {
         let mut headers = self.headers.clone();
         if let Some(whole) = self.etag.strip_suffix('"') {
             etag = format!("{whole}-{start:x}-{end:x}\"");
-            headers.replace_checked(Known::ETag, b"ETag", etag.as_bytes());
+            headers.replace_checked(KnownHeader::ETag, b"ETag", etag.as_bytes());
         }
         Self {
             path: Arc::clone(&self.path),

@@ -12,7 +12,7 @@ use super::entry::{Entry, Offered};
 use super::open::{OpenFile, Patience};
 use super::representation::{Content, Representation, seconds_now};
 use super::store::Store;
-use crate::message::{Body, FileSlice, Headers, Known, Request, Response};
+use crate::message::{Body, FileSlice, Headers, KnownHeader, Request, Response};
 use crate::protocol::conditional::{Validators, Verdict, allows_range, evaluate, seconds};
 use crate::protocol::negotiation::{Accepted, Coding};
 use crate::protocol::range::{Ranges, content_range, part_head, parts_end, ranges};
@@ -126,16 +126,16 @@ fn slice_of(response: &Response) -> Option<&FileSlice> {
 fn accepted(request: Option<&Request>, response: &Response) -> Accepted {
     let headers = &response.headers;
     let is_plain = response.status == 200
-        && headers.known(Known::ContentEncoding).is_none()
-        && !headers.all_known(Known::CacheControl).any(forbids_transform);
+        && headers.known(KnownHeader::ContentEncoding).is_none()
+        && !headers.all_known(KnownHeader::CacheControl).any(forbids_transform);
     match request {
-        Some(request) if is_plain => Accepted::parse(request.headers().all_known(Known::AcceptEncoding)),
+        Some(request) if is_plain => Accepted::parse(request.headers().all_known(KnownHeader::AcceptEncoding)),
         _ => Accepted::default(),
     }
 }
 
 fn asks_for_range(request: Option<&Request>) -> bool {
-    request.is_some_and(|request| request.headers().known(Known::Range).is_some())
+    request.is_some_and(|request| request.headers().known(KnownHeader::Range).is_some())
 }
 
 /// Does this value of Cache-Control say `no-transform` (RFC 9111 section 5.2.2.6)?
@@ -171,11 +171,15 @@ fn select(
     };
     response.status = 206;
     if let [part] = &parts[..] {
-        response.headers.replace_checked(Known::ContentRange, b"Content-Range", content_range(part, length).as_bytes());
+        response.headers.replace_checked(
+            KnownHeader::ContentRange,
+            b"Content-Range",
+            content_range(part, length).as_bytes(),
+        );
         return Ok(with_content(response, representation, vec![Segment::Range(part.clone())]));
     }
     let boundary = boundary();
-    let media_type = response.headers.known(Known::ContentType).unwrap_or_default().to_vec();
+    let media_type = response.headers.known(KnownHeader::ContentType).unwrap_or_default().to_vec();
     let mut segments = Vec::with_capacity(2 * parts.len() + 1);
     for part in &parts {
         segments.push(Segment::Text(part_head(&boundary, &media_type, part, length).into()));
@@ -183,7 +187,7 @@ fn select(
     }
     segments.push(Segment::Text(parts_end(&boundary).into()));
     let together = format!("multipart/byteranges; boundary={boundary}");
-    response.headers.replace_checked(Known::ContentType, b"Content-Type", together.as_bytes());
+    response.headers.replace_checked(KnownHeader::ContentType, b"Content-Type", together.as_bytes());
     Ok(with_content(response, representation, segments))
 }
 
@@ -197,18 +201,18 @@ fn choose(
     if response.status != 200 || !matches!(request.method(), "GET" | "HEAD") {
         return Ok(Choice::Whole);
     }
-    let asks = |known: Known| {
-        use Known::{IfMatch, IfModifiedSince, IfNoneMatch, IfUnmodifiedSince, Range};
+    let asks = |known: KnownHeader| {
+        use KnownHeader::{IfMatch, IfModifiedSince, IfNoneMatch, IfUnmodifiedSince, Range};
         matches!(known, IfMatch | IfModifiedSince | IfNoneMatch | IfUnmodifiedSince | Range)
     };
     if !request.headers().known_fields().any(|(known, _)| asks(known)) {
         return Ok(Choice::Whole);
     }
     // What the handler says of its answer is the truth.
-    let own = |known: Known| response.headers.known(known);
+    let own = |known: KnownHeader| response.headers.known(known);
     let validators = Validators {
-        etag: own(Known::ETag).or(of_file.etag),
-        modified: own(Known::LastModified).map_or(of_file.modified, seconds),
+        etag: own(KnownHeader::ETag).or(of_file.etag),
+        modified: own(KnownHeader::LastModified).map_or(of_file.modified, seconds),
     };
     match evaluate(request, &validators) {
         Verdict::Proceed => {}
@@ -216,7 +220,7 @@ fn choose(
         Verdict::Failed => return Err(Excluded::Failed),
     }
     // Section 14.2: ranges are defined for GET alone.
-    let mut asked = request.headers().all_known(Known::Range);
+    let mut asked = request.headers().all_known(KnownHeader::Range);
     let (Some(value), None) = (asked.next(), asked.next()) else { return Ok(Choice::Whole) };
     if request.method() != "GET" || !representation.offers_ranges || !allows_range(request, &validators, seconds_now())
     {
@@ -236,8 +240,8 @@ fn add_fields(headers: &mut Headers, of_file: &Headers, succeeds: bool) {
         return;
     }
     for (name, value) in of_file.iter() {
-        let known = Known::of(name.as_bytes());
-        let is_validator = matches!(known, Known::ETag | Known::LastModified | Known::AcceptRanges);
+        let known = KnownHeader::of(name.as_bytes());
+        let is_validator = matches!(known, KnownHeader::ETag | KnownHeader::LastModified | KnownHeader::AcceptRanges);
         if (succeeds || !is_validator) && !headers.contains(name) {
             headers.push_checked(name.as_bytes(), value);
         }
@@ -252,7 +256,7 @@ fn with_content(
 ) -> (Response, Option<Box<FileContent>>) {
     if representation.length == 0 {
         // What HEAD is told too (RFC 9110 section 8.6).
-        response.headers.replace_checked(Known::ContentLength, b"Content-Length", b"0");
+        response.headers.replace_checked(KnownHeader::ContentLength, b"Content-Length", b"0");
     }
     let start = representation.start;
     let within = |range: &Range<u64>| start + range.start..start + range.end;

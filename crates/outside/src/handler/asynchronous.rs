@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::task::AbortHandle;
 
-use super::{Elsewhere, Handler, IntoHandler, Reply, Sizes, Ticket};
+use super::{AsyncHandler, Handler, IntoHandler, Reply, ResponseSizes, Ticket};
 use crate::error::Error;
 use crate::message::{IntoAnswer, Request};
 
@@ -59,10 +59,10 @@ impl Drop for Entry {
 struct Futures<F> {
     function: Arc<F>,
     tasks: Arc<Tasks>,
-    sizes: Sizes,
+    sizes: ResponseSizes,
 }
 
-impl<F, U, A> Elsewhere for Futures<F>
+impl<F, U, A> AsyncHandler for Futures<F>
 where
     F: Fn(Arc<Request>) -> U + Send + Sync + 'static,
     U: Future<Output = A> + Send + 'static,
@@ -83,7 +83,7 @@ where
         ticket
     }
 
-    fn sizes(&self) -> Option<&Sizes> {
+    fn sizes(&self) -> Option<&ResponseSizes> {
         Some(&self.sizes)
     }
 
@@ -103,6 +103,6 @@ where
 {
     fn into_handler(self) -> Result<Handler, Error> {
         let (function, tasks) = (Arc::new(self.0), Arc::default());
-        Ok(Handler::Elsewhere(Arc::new(Futures { function, tasks, sizes: Sizes::default() })))
+        Ok(Handler::Async(Arc::new(Futures { function, tasks, sizes: ResponseSizes::default() })))
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Elsewhere, Handler, IntoHandler, Reply, Ticket};
+use super::{AsyncHandler, Handler, IntoHandler, Reply, Ticket};
 use crate::error::Error;
 use crate::message::Request;
 
@@ -45,11 +45,11 @@ impl Handler {
     /// It is no function, or one that stands on a route already.
     pub fn with_cancel_on_disconnect(self, cancel: bool) -> Result<Self, Error> {
         match self {
-            Self::Elsewhere(handler) => Ok(Self::Elsewhere(Arc::new(Leaving(handler, cancel)))),
-            Self::Inline(mut function) => match Arc::get_mut(&mut function) {
+            Self::Async(handler) => Ok(Self::Async(Arc::new(Leaving(handler, cancel)))),
+            Self::Sync(mut function) => match Arc::get_mut(&mut function) {
                 Some(own) => {
                     own.cancel_on_disconnect = Some(cancel);
-                    Ok(Self::Inline(function))
+                    Ok(Self::Sync(function))
                 }
                 None => Err(Error::new("cancel_on_disconnect: this function stands on a route already")),
             },
@@ -59,9 +59,9 @@ impl Handler {
 }
 
 /// A handler whose route says something of its own.
-struct Leaving(Arc<dyn Elsewhere>, bool);
+struct Leaving(Arc<dyn AsyncHandler>, bool);
 
-impl Elsewhere for Leaving {
+impl AsyncHandler for Leaving {
     fn submit(&self, request: Arc<Request>, reply: Reply) -> Ticket {
         self.0.submit(request, reply)
     }

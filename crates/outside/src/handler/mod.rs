@@ -1,7 +1,7 @@
 //! Who answers a request: a closed list, with one open door for other languages.
 //!
-//! A handler that runs [`Inline`] is called by the executor, between two turns of the event loop. One that runs
-//! [`Elsewhere`] has an event loop of its own: it is handed the request and answers later.
+//! A handler that runs [`SyncHandler`] is called by the executor, between two turns of the event loop. One that runs
+//! [`AsyncHandler`] has an event loop of its own: it is handed the request and answers later.
 
 mod asynchronous;
 mod leaving;
@@ -26,9 +26,9 @@ use crate::websocket::WebSocket;
 #[derive(Clone)]
 pub enum Handler {
     /// Called by the executor; may block.
-    Inline(Arc<Function>),
+    Sync(Arc<Function>),
     /// Answers from an event loop of its own.
-    Elsewhere(Arc<dyn Elsewhere>),
+    Async(Arc<dyn AsyncHandler>),
     /// A file, or the files of a folder.
     Files(Arc<Files>),
     /// A WebSocket: the connection is taken over.
@@ -38,13 +38,13 @@ pub enum Handler {
 }
 
 /// A function that answers a request, in any language.
-pub trait Inline: Send + Sync {
+pub trait SyncHandler: Send + Sync {
     /// Answers. An error of [`Error::status`] is answered by the error handler of its code.
     fn call(&self, request: &Arc<Request>) -> Result<Response, Error>;
 }
 
 /// A handler with an event loop of its own.
-pub trait Elsewhere: Send + Sync {
+pub trait AsyncHandler: Send + Sync {
     /// Takes a request over. Called inside the event loop: must not block and must not call foreign code.
     fn submit(&self, request: Arc<Request>, reply: Reply) -> Ticket;
 
@@ -62,7 +62,7 @@ pub trait Elsewhere: Send + Sync {
     }
 
     /// What is known of the sizes of its answers, if that is remembered.
-    fn sizes(&self) -> Option<&Sizes> {
+    fn sizes(&self) -> Option<&ResponseSizes> {
         None
     }
 }
@@ -70,7 +70,7 @@ pub trait Elsewhere: Send + Sync {
 /// What identifies a request that was handed over.
 pub type Ticket = u64;
 
-/// Where the answer of an [`Elsewhere`] handler goes; dropping it without an answer is a 500.
+/// Where the answer of an [`AsyncHandler`] goes; dropping it without an answer is a 500.
 pub struct Reply(Option<Deliver>);
 
 type Deliver = Box<dyn FnOnce(Result<Response, Error>) + Send>;
@@ -107,8 +107,8 @@ impl Handler {
     /// Does it take the content of a request while it comes in?
     pub(crate) fn takes_pieces(&self) -> bool {
         match self {
-            Self::Inline(function) => function.takes_pieces,
-            Self::Elsewhere(handler) => handler.takes_pieces(),
+            Self::Sync(function) => function.takes_pieces,
+            Self::Async(handler) => handler.takes_pieces(),
             _ => false,
         }
     }
@@ -117,8 +117,8 @@ impl Handler {
 impl fmt::Debug for Handler {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Inline(_) => f.write_str("Inline"),
-            Self::Elsewhere(_) => f.write_str("Elsewhere"),
+            Self::Sync(_) => f.write_str("Sync"),
+            Self::Async(_) => f.write_str("Async"),
             Self::WebSocket(websocket) => websocket.fmt(f),
             Self::Files(files) => write!(f, "Files({})", files.path().display()),
             Self::Redirect(destination) => write!(f, "Redirect({destination})"),
@@ -128,19 +128,19 @@ impl fmt::Debug for Handler {
 
 /// A function on a route, and what is known about where its calls belong.
 pub struct Function {
-    function: Box<dyn Inline>,
+    function: Box<dyn SyncHandler>,
     pub(crate) placement: Placement,
     takes_pieces: bool,
-    sizes: Sizes,
+    sizes: ResponseSizes,
     /// What its route says of clients that leave, if anything.
     pub(crate) cancel_on_disconnect: Option<bool>,
 }
 
 /// The sizes of a handler's answers: what the next one is expected to have.
 #[derive(Debug, Default)]
-pub struct Sizes(AtomicUsize);
+pub struct ResponseSizes(AtomicUsize);
 
-impl Sizes {
+impl ResponseSizes {
     /// Bytes that the next answer may have; 0 as long as all were small.
     pub(crate) fn expected(&self) -> usize {
         self.0.load(Ordering::Relaxed)
@@ -166,22 +166,22 @@ impl Sizes {
 impl Function {
     /// A function that runs where its own timing puts it, or where `blocking` says: `Some(true)`, always on a thread of
     /// the pool; `Some(false)`, never.
-    pub fn new(function: impl Inline + 'static, blocking: Option<bool>) -> Arc<Self> {
+    pub fn new(function: impl SyncHandler + 'static, blocking: Option<bool>) -> Arc<Self> {
         Self::with(function, Placement::new(blocking), false)
     }
 
     /// A function that begins when the head of a request is there and takes the content while it comes in
     /// ([`Request::pieces`]). It waits, so it runs on a thread of the pool.
-    pub fn streaming(function: impl Inline + 'static) -> Arc<Self> {
+    pub fn streaming(function: impl SyncHandler + 'static) -> Arc<Self> {
         Self::with(function, Placement::new(Some(true)), true)
     }
 
-    fn with(function: impl Inline + 'static, placement: Placement, takes_pieces: bool) -> Arc<Self> {
+    fn with(function: impl SyncHandler + 'static, placement: Placement, takes_pieces: bool) -> Arc<Self> {
         Arc::new(Self {
             function: Box::new(function),
             placement,
             takes_pieces,
-            sizes: Sizes::default(),
+            sizes: ResponseSizes::default(),
             cancel_on_disconnect: None,
         })
     }
@@ -215,7 +215,7 @@ impl fmt::Debug for Function {
 /// A Rust closure.
 struct Closure<F>(F);
 
-impl<F, A> Inline for Closure<F>
+impl<F, A> SyncHandler for Closure<F>
 where
     F: Fn(&Request) -> A + Send + Sync,
     A: IntoAnswer,
@@ -239,35 +239,35 @@ where
     A: IntoAnswer + 'static,
 {
     fn into_handler(self) -> Result<Handler, Error> {
-        Ok(Handler::Inline(Function::new(Closure(self), None)))
+        Ok(Handler::Sync(Function::new(Closure(self), None)))
     }
 }
 
 /// A function that says itself whether it blocks: [`blocking`] and [`never_blocking`].
 #[derive(Clone, Copy, Debug)]
-pub struct Said<F> {
+pub struct DeclaredBlocking<F> {
     function: F,
     blocking: bool,
 }
 
 /// Says that a function waits (for a database, another server, a lock): it always runs on a thread of the pool, so that
 /// not even its first call delays anybody. Without this a route finds out by itself.
-pub fn blocking<F>(function: F) -> Said<F> {
-    Said { function, blocking: true }
+pub fn blocking<F>(function: F) -> DeclaredBlocking<F> {
+    DeclaredBlocking { function, blocking: true }
 }
 
 /// Says that a function never waits: it always runs on the event loop's thread.
-pub fn never_blocking<F>(function: F) -> Said<F> {
-    Said { function, blocking: false }
+pub fn never_blocking<F>(function: F) -> DeclaredBlocking<F> {
+    DeclaredBlocking { function, blocking: false }
 }
 
-impl<F, A> IntoHandler<(A,)> for Said<F>
+impl<F, A> IntoHandler<(A,)> for DeclaredBlocking<F>
 where
     F: Fn(&Request) -> A + Send + Sync + 'static,
     A: IntoAnswer + 'static,
 {
     fn into_handler(self) -> Result<Handler, Error> {
-        Ok(Handler::Inline(Function::new(Closure(self.function), Some(self.blocking))))
+        Ok(Handler::Sync(Function::new(Closure(self.function), Some(self.blocking))))
     }
 }
 
@@ -287,15 +287,15 @@ where
     A: IntoAnswer + 'static,
 {
     fn into_handler(self) -> Result<Handler, Error> {
-        Ok(Handler::Inline(Function::streaming(Closure(self.0))))
+        Ok(Handler::Sync(Function::streaming(Closure(self.0))))
     }
 }
 
 /// Marks what is a handler as it stands.
 #[derive(Debug)]
-pub struct Ready;
+pub struct ReadyHandler;
 
-impl IntoHandler<Ready> for Handler {
+impl IntoHandler<ReadyHandler> for Handler {
     fn into_handler(self) -> Result<Handler, Error> {
         Ok(self)
     }
@@ -305,19 +305,19 @@ impl IntoHandler<Ready> for Handler {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FilePath<P = String>(pub P);
 
-impl<P: AsRef<Path>> IntoHandler<Ready> for FilePath<P> {
+impl<P: AsRef<Path>> IntoHandler<ReadyHandler> for FilePath<P> {
     fn into_handler(self) -> Result<Handler, Error> {
         Ok(Handler::Files(Arc::new(Files::at(&self.0)?)))
     }
 }
 
-impl IntoHandler<Ready> for WebSocket {
+impl IntoHandler<ReadyHandler> for WebSocket {
     fn into_handler(self) -> Result<Handler, Error> {
         Ok(Handler::WebSocket(Arc::new(self)))
     }
 }
 
-impl IntoHandler<Ready> for Folder {
+impl IntoHandler<ReadyHandler> for Folder {
     fn into_handler(self) -> Result<Handler, Error> {
         Ok(Handler::Files(Arc::new(Files::folder(self))))
     }

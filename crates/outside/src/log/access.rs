@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::form::Form;
 use super::moment::Moment;
 use super::terminal;
-use crate::message::{Known, Request};
+use crate::message::{KnownHeader, Request};
 use crate::protocol::http1::push_decimal;
 use crate::transport::NO_ADDRESS;
 
@@ -51,7 +51,7 @@ impl AccessLine<'_> {
         out.extend_from_slice(&[b'"', b' ', status[0], status[1], status[2], b' ']);
         push_decimal(out, self.bytes);
         if combined {
-            for name in [Known::Referer, Known::UserAgent] {
+            for name in [KnownHeader::Referer, KnownHeader::UserAgent] {
                 out.extend_from_slice(b" \"");
                 push_escaped(out, self.field(name).unwrap_or(b"-"));
                 out.push(b'"');
@@ -82,7 +82,9 @@ impl AccessLine<'_> {
             out.extend_from_slice(b",\"microseconds\":");
             push_decimal(out, u64::try_from(duration.as_micros()).unwrap_or(u64::MAX));
         }
-        for (name, known) in [(&b"host"[..], Known::Host), (b"referer", Known::Referer), (b"agent", Known::UserAgent)] {
+        for (name, known) in
+            [(&b"host"[..], KnownHeader::Host), (b"referer", KnownHeader::Referer), (b"agent", KnownHeader::UserAgent)]
+        {
             if let Some(value) = self.field(known) {
                 push_json_field(out, name, value);
             }
@@ -96,7 +98,7 @@ impl AccessLine<'_> {
         forwarded.map_or(self.client, |forwarded| &forwarded.text)
     }
 
-    fn field(&self, known: Known) -> Option<&[u8]> {
+    fn field(&self, known: KnownHeader) -> Option<&[u8]> {
         self.request.and_then(|request| request.headers().known(known))
     }
 }

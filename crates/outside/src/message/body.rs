@@ -58,7 +58,7 @@ pub trait BodyStream: Send {
 
     /// Pieces come from an event loop elsewhere: `pull` answers [`Pull::Later`] at once and may be called
     /// from any thread.
-    fn is_elsewhere(&self) -> bool {
+    fn is_async(&self) -> bool {
         false
     }
 
@@ -128,9 +128,9 @@ impl BodyStream for Begun {
         self.first.take().unwrap_or_else(|| self.stream.pull())
     }
 
-    fn is_elsewhere(&self) -> bool {
+    fn is_async(&self) -> bool {
         // What is there already is had at once.
-        self.first.is_some() || self.stream.is_elsewhere()
+        self.first.is_some() || self.stream.is_async()
     }
 
     fn media_type(&self) -> Option<&'static str> {

@@ -5,7 +5,7 @@
 use std::fmt::Write as _;
 
 use super::headers::Headers;
-use super::name::{Known, is_token};
+use super::name::{KnownHeader, is_token};
 use crate::error::Error;
 
 /// The cookies of a request: names and values in the order received.
@@ -28,7 +28,7 @@ impl<'a> Cookies<'a> {
     /// left out: it could forge a `__Host-` cookie (RFC 6265bis section 5.6).
     pub fn iter(&self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> + use<'a> {
         self.headers
-            .all_known(Known::Cookie)
+            .all_known(KnownHeader::Cookie)
             .flat_map(|value| value.split(|&byte| byte == b';'))
             .filter_map(|pair| {
                 let at = memchr::memchr(b'=', pair)?;

@@ -2,7 +2,7 @@
 //! Fetch standard, section 3.2). Security fields that every answer carries stand beside it.
 
 use super::headers::Headers;
-use super::name::{Known, is_token};
+use super::name::{KnownHeader, is_token};
 use super::origin::normalised_origin;
 use super::request::Request;
 use super::response::Response;
@@ -147,7 +147,7 @@ impl Cors {
             let varies = |value: &[u8]| {
                 value.split(|&byte| byte == b',').any(|name| name.trim_ascii().eq_ignore_ascii_case(b"origin"))
             };
-            if !headers.all_known(Known::Vary).any(varies) {
+            if !headers.all_known(KnownHeader::Vary).any(varies) {
                 headers.push_checked(b"Vary", b"Origin");
             }
             let Some(request) = request.filter(|request| self.allows(request)) else { return };

@@ -6,7 +6,7 @@
 
 use std::fmt;
 
-use super::name::{Known, is_token, is_value, stands_once};
+use super::name::{KnownHeader, is_token, is_value, stands_once};
 use crate::error::Error;
 
 /// An ordered list of header fields.
@@ -35,7 +35,7 @@ pub(crate) struct Field {
     pub(crate) value: u32,
     pub(crate) value_len: u32,
     pub(crate) name_len: u16,
-    pub(crate) known: Known,
+    pub(crate) known: KnownHeader,
 }
 
 /// Room for the fields of most responses, in bytes and fields.
@@ -65,37 +65,38 @@ impl Headers {
 
     /// The first value of this name as the bytes received.
     pub fn get_bytes(&self, name: &str) -> Option<&[u8]> {
-        let known = Known::of(name.as_bytes());
+        let known = KnownHeader::of(name.as_bytes());
         self.fields.iter().find(|field| self.is_named(field, known, name)).map(|field| self.value_of(field))
     }
 
     /// Every value of this name in order, as bytes.
     pub fn get_all<'a>(&'a self, name: &'a str) -> impl DoubleEndedIterator<Item = &'a [u8]> + 'a {
-        let known = Known::of(name.as_bytes());
+        let known = KnownHeader::of(name.as_bytes());
         self.fields.iter().filter(move |field| self.is_named(field, known, name)).map(|field| self.value_of(field))
     }
 
-    fn is_named(&self, field: &Field, known: Known, name: &str) -> bool {
-        field.known == known && (known != Known::Other || self.name_of(field).eq_ignore_ascii_case(name.as_bytes()))
+    fn is_named(&self, field: &Field, known: KnownHeader, name: &str) -> bool {
+        field.known == known
+            && (known != KnownHeader::Other || self.name_of(field).eq_ignore_ascii_case(name.as_bytes()))
     }
 
     /// The first value of a name the server knows by id.
-    pub fn known(&self, known: Known) -> Option<&[u8]> {
+    pub fn known(&self, known: KnownHeader) -> Option<&[u8]> {
         self.fields.iter().find(|field| field.known == known).map(|field| self.value_of(field))
     }
 
     /// Every value of a name the server knows by id, in order.
-    pub fn all_known(&self, known: Known) -> impl Iterator<Item = &[u8]> {
+    pub fn all_known(&self, known: KnownHeader) -> impl Iterator<Item = &[u8]> {
         self.fields.iter().filter(move |field| field.known == known).map(|field| self.value_of(field))
     }
 
     /// The id and the value of every field, in order.
-    pub(crate) fn known_fields(&self) -> impl Iterator<Item = (Known, &[u8])> {
+    pub(crate) fn known_fields(&self) -> impl Iterator<Item = (KnownHeader, &[u8])> {
         self.fields.iter().map(|field| (field.known, self.value_of(field)))
     }
 
     /// The id and the whole line with its CRLF of every field. Only for lists that were built by `append` and `set`.
-    pub(crate) fn lines(&self) -> impl Iterator<Item = (Known, &[u8])> {
+    pub(crate) fn lines(&self) -> impl Iterator<Item = (KnownHeader, &[u8])> {
         let end = |field: &Field| (field.value + field.value_len) as usize + 2;
         self.fields.iter().map(move |field| (field.known, &self.text[field.name as usize..end(field)]))
     }
@@ -167,11 +168,11 @@ impl Headers {
 
     /// Adds a field that is known to be well formed, in the shape it has on the wire.
     pub(crate) fn push_checked(&mut self, name: &[u8], value: &[u8]) {
-        self.push_known(Known::of(name), name, value);
+        self.push_known(KnownHeader::of(name), name, value);
     }
 
     /// The same for a name that has been looked up.
-    pub(crate) fn push_known(&mut self, known: Known, name: &[u8], value: &[u8]) {
+    pub(crate) fn push_known(&mut self, known: KnownHeader, name: &[u8], value: &[u8]) {
         let start = self.text.len();
         let length = name.len() + value.len() + 4;
         if self.fields.capacity() == 0 {
@@ -196,7 +197,7 @@ impl Headers {
     }
 
     /// Sets a field that is known to be well formed.
-    pub(crate) fn replace_checked(&mut self, known: Known, name: &[u8], value: &[u8]) {
+    pub(crate) fn replace_checked(&mut self, known: KnownHeader, name: &[u8], value: &[u8]) {
         if self.known(known).is_some() {
             self.remove(&String::from_utf8_lossy(name));
         }

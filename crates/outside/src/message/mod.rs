@@ -35,7 +35,7 @@ pub use headers::Headers;
 pub use host::HostPattern;
 pub(crate) use host::{HostKind, HostName, HostSet, is_loopback};
 pub use json_text::json_text;
-pub use name::Known;
+pub use name::KnownHeader;
 pub(crate) use name::{is_token, is_token_byte, is_value, is_value_byte};
 pub use network::TrustedProxy;
 pub(crate) use origin::{default_port, host_and_port, normalised_origin, split_origin};

@@ -6,7 +6,7 @@
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 #[expect(missing_docs, reason = "each variant is the field name it spells")]
-pub enum Known {
+pub enum KnownHeader {
     Other,
     Accept,
     AcceptEncoding,
@@ -42,7 +42,7 @@ pub enum Known {
     Vary,
 }
 
-impl Known {
+impl KnownHeader {
     /// The id of a name, whatever its case.
     pub fn of(name: &[u8]) -> Self {
         let Some(first) = name.first() else { return Self::Other };
@@ -158,21 +158,21 @@ mod tests {
     #[test]
     fn names_are_known_in_any_case() {
         for (name, id) in [
-            ("HOST", Known::Host),
-            ("transfer-Encoding", Known::TransferEncoding),
-            ("user-agent", Known::UserAgent),
-            ("If-Match", Known::IfMatch),
-            ("if-range", Known::IfRange),
-            ("CONTENT-RANGE", Known::ContentRange),
-            ("Cache-Control", Known::CacheControl),
-            ("Accept-Ranges", Known::AcceptRanges),
-            ("authorization", Known::Authorization),
-            ("X-Else", Known::Other),
-            ("hosts", Known::Other),
-            ("most", Known::Other),
-            ("", Known::Other),
+            ("HOST", KnownHeader::Host),
+            ("transfer-Encoding", KnownHeader::TransferEncoding),
+            ("user-agent", KnownHeader::UserAgent),
+            ("If-Match", KnownHeader::IfMatch),
+            ("if-range", KnownHeader::IfRange),
+            ("CONTENT-RANGE", KnownHeader::ContentRange),
+            ("Cache-Control", KnownHeader::CacheControl),
+            ("Accept-Ranges", KnownHeader::AcceptRanges),
+            ("authorization", KnownHeader::Authorization),
+            ("X-Else", KnownHeader::Other),
+            ("hosts", KnownHeader::Other),
+            ("most", KnownHeader::Other),
+            ("", KnownHeader::Other),
         ] {
-            assert_eq!(Known::of(name.as_bytes()), id, "{name}");
+            assert_eq!(KnownHeader::of(name.as_bytes()), id, "{name}");
         }
     }
 }

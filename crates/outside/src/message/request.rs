@@ -14,7 +14,7 @@ use super::form::FormLimits;
 use super::forwarded::Forwarded;
 use super::headers::Headers;
 use super::json_text::json_text;
-use super::name::Known;
+use super::name::KnownHeader;
 use super::parameter::{Parameter, Parameters};
 use super::query::parse_query;
 use super::target::{octets, resolve};
@@ -422,7 +422,11 @@ impl Request {
         }
         match self.authority {
             Some(span) => self.ascii(span),
-            None => self.headers.known(Known::Host).and_then(|host| std::str::from_utf8(host).ok()).unwrap_or_default(),
+            None => self
+                .headers
+                .known(KnownHeader::Host)
+                .and_then(|host| std::str::from_utf8(host).ok())
+                .unwrap_or_default(),
         }
     }
 

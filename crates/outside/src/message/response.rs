@@ -10,7 +10,7 @@ use super::cookie::ResponseCookie;
 use super::disposition::content_disposition;
 use super::event::{EVENT_STREAM_FIELDS, Event, Events};
 use super::headers::Headers;
-use super::name::Known;
+use super::name::KnownHeader;
 use crate::error::Error;
 
 /// An HTTP response (RFC 9110 section 3.4).
@@ -167,7 +167,7 @@ impl Response {
     }
 
     fn with_media_type(mut self, media_type: &'static str) -> Self {
-        self.headers.push_known(Known::ContentType, b"Content-Type", media_type.as_bytes());
+        self.headers.push_known(KnownHeader::ContentType, b"Content-Type", media_type.as_bytes());
         self
     }
 

@@ -4,7 +4,7 @@
 
 use std::time::UNIX_EPOCH;
 
-use crate::message::{Known, Request};
+use crate::message::{KnownHeader, Request};
 
 /// What identifies one state of a representation (RFC 9110 section 8.8).
 #[derive(Clone, Copy, Debug, Default)]
@@ -33,22 +33,22 @@ pub(crate) fn evaluate(request: &Request, validators: &Validators<'_>) -> Verdic
     // Two dates are as good as none (sections 13.1.3 and 13.1.4).
     let date = |known| only(headers.all_known(known)).and_then(seconds);
     // Section 13.1.1: the strong comparison.
-    if headers.known(Known::IfMatch).is_some() {
-        if !headers.all_known(Known::IfMatch).any(|list| matches(list, validators.etag, Comparison::Strong)) {
+    if headers.known(KnownHeader::IfMatch).is_some() {
+        if !headers.all_known(KnownHeader::IfMatch).any(|list| matches(list, validators.etag, Comparison::Strong)) {
             return Verdict::Failed;
         }
-    } else if let (Some(since), Some(modified)) = (date(Known::IfUnmodifiedSince), validators.modified)
+    } else if let (Some(since), Some(modified)) = (date(KnownHeader::IfUnmodifiedSince), validators.modified)
         && modified > since
     {
         // Section 13.1.4.
         return Verdict::Failed;
     }
     // Section 13.1.2: the weak comparison.
-    if headers.known(Known::IfNoneMatch).is_some() {
-        if headers.all_known(Known::IfNoneMatch).any(|list| matches(list, validators.etag, Comparison::Weak)) {
+    if headers.known(KnownHeader::IfNoneMatch).is_some() {
+        if headers.all_known(KnownHeader::IfNoneMatch).any(|list| matches(list, validators.etag, Comparison::Weak)) {
             return if reads { Verdict::NotModified } else { Verdict::Failed };
         }
-    } else if let (true, Some(since), Some(modified)) = (reads, date(Known::IfModifiedSince), validators.modified)
+    } else if let (true, Some(since), Some(modified)) = (reads, date(KnownHeader::IfModifiedSince), validators.modified)
         && modified <= since
     {
         // Section 13.1.3.
@@ -59,10 +59,10 @@ pub(crate) fn evaluate(request: &Request, validators: &Validators<'_>) -> Verdic
 
 /// May a range be sent instead of the whole (RFC 9110 section 13.1.5)? `now` in seconds since 1970.
 pub(crate) fn allows_range(request: &Request, validators: &Validators<'_>, now: u64) -> bool {
-    if request.headers().known(Known::IfRange).is_none() {
+    if request.headers().known(KnownHeader::IfRange).is_none() {
         return true;
     }
-    let Some(value) = only(request.headers().all_known(Known::IfRange)) else { return false };
+    let Some(value) = only(request.headers().all_known(KnownHeader::IfRange)) else { return false };
     if value.starts_with(b"\"") || value.starts_with(b"W/") {
         let mut tags = Tags(value);
         return tags.next().is_some_and(|tag| {

@@ -10,13 +10,13 @@ use tokio::sync::oneshot;
 use super::reactors::Reactors;
 use crate::connection::{AddressKey, Connection, Service};
 use crate::log::Level;
-use crate::transport::{Accepting, Entrance, Queue, Stream};
+use crate::transport::{Accepting, ListenerOptions, Queue, Stream};
 
 /// Accepts until aborted. Never more connections than allowed: those that have not sent a complete head make room, by age, then
 /// the one that has been idle longest; if there is none, one connection waits at each listener, and the others in the backlog.
 pub(super) async fn accept(
     mut listener: Accepting,
-    entrance: Entrance,
+    entrance: ListenerOptions,
     reactors: Arc<Reactors>,
     service: Arc<Service>,
 ) {
@@ -47,7 +47,12 @@ const PAUSE: Duration = Duration::from_millis(50);
 
 /// Accepts those who wait in a queue when the server ends, whatever their number: they are answered, and no more come. `false` if some wait
 /// still, for want of descriptors.
-pub(super) fn empty(queue: &Queue, entrance: &Entrance, reactors: &Arc<Reactors>, service: &Arc<Service>) -> bool {
+pub(super) fn empty(
+    queue: &Queue,
+    entrance: &ListenerOptions,
+    reactors: &Arc<Reactors>,
+    service: &Arc<Service>,
+) -> bool {
     let _inside = service.executor.runtime.enter();
     // A queue holds one more than its length; clients that go on coming are not waited for.
     for _ in 0..=service.config.backlog_length {
@@ -70,7 +75,7 @@ pub(super) fn empty(queue: &Queue, entrance: &Entrance, reactors: &Arc<Reactors>
 fn receive(
     stream: Stream,
     address: SocketAddr,
-    entrance: &Entrance,
+    entrance: &ListenerOptions,
     reactors: &Arc<Reactors>,
     service: &Arc<Service>,
 ) -> Option<oneshot::Receiver<()>> {

@@ -1,12 +1,12 @@
 //! Sockets, the reactors behind them, and the end of life.
 //!
 //! [`Running`] is a server that listens. It is waited for by the thread that called `run()`, which is never a leader:
-//! it sleeps on a [`Doorbell`] that signals and [`Control::terminate`] ring.
+//! it sleeps on a [`WakePipe`] that signals and [`Control::terminate`] ring.
 
 mod descriptors;
-mod doorbell;
 mod listen;
 mod reactors;
+mod wake_pipe;
 
 use std::io;
 use std::net::SocketAddr;
@@ -16,15 +16,18 @@ use std::time::{Duration, Instant};
 
 use tokio::task::AbortHandle;
 
-pub(crate) use doorbell::Doorbell;
+pub(crate) use wake_pipe::WakePipe;
 
 use crate::config::Config;
 use crate::connection::{DRAINING, InFlight, Order, RETIRING, Service, trim_memory};
 use crate::error::Error;
-use crate::executor::Host;
+use crate::executor::LanguageRuntime;
 use crate::log::{Level, Log, LogSink};
 use crate::site::{Front, Site, ToHttps};
-use crate::transport::{Accepting, Door, Doors, Endpoint, Entrance, Handed, Listener, Listeners, Notice, Queue, Tls};
+use crate::transport::{
+    Accepting, ConnectionSource, Endpoint, Listener, ListenerOptions, ListenerRole, Listeners, MemoryListener, Notice,
+    Queue, Tls,
+};
 use reactors::Reactors;
 
 /// The stages of a server's life that others may ask for.
@@ -32,7 +35,7 @@ use reactors::Reactors;
 pub(crate) struct Control {
     stage: Arc<AtomicU8>,
     /// Made anew for each run: a fork in between must not leave two processes with one bell.
-    doorbell: Mutex<Option<Arc<Doorbell>>>,
+    wake_pipe: Mutex<Option<Arc<WakePipe>>>,
     /// Somebody has asked for certificates to be read again.
     wants_certificates: AtomicBool,
     /// When the run began.
@@ -52,7 +55,7 @@ impl Control {
     pub(crate) fn new() -> Arc<Self> {
         Arc::new(Self {
             stage: Arc::new(AtomicU8::new(RESTING)),
-            doorbell: Mutex::default(),
+            wake_pipe: Mutex::default(),
             wants_certificates: AtomicBool::default(),
             had_terminal: AtomicBool::default(),
             is_replaced: AtomicBool::default(),
@@ -63,14 +66,14 @@ impl Control {
     pub(crate) fn terminate(&self, at_once: bool) {
         let begins = self.change(SERVING, DRAINING) || self.change(RETIRING, DRAINING);
         if begins || (at_once && self.change(DRAINING, CUTTING)) {
-            self.ring();
+            self.wake();
         }
     }
 
     /// Begins the end after a new generation has taken over.
     pub(crate) fn retire(&self) {
         if self.change(SERVING, RETIRING) {
-            self.ring();
+            self.wake();
         }
     }
 
@@ -81,7 +84,7 @@ impl Control {
             return self.terminate(false);
         }
         self.wants_certificates.store(true, Ordering::SeqCst);
-        self.ring();
+        self.wake();
     }
 
     pub(crate) fn is_terminating(&self) -> bool {
@@ -89,15 +92,15 @@ impl Control {
     }
 
     /// Begins a run; `None` if one has begun and not ended.
-    pub(crate) fn enter(&self) -> io::Result<Option<Arc<Doorbell>>> {
-        let doorbell = Arc::new(Doorbell::new()?);
+    pub(crate) fn enter(&self) -> io::Result<Option<Arc<WakePipe>>> {
+        let wake_pipe = Arc::new(WakePipe::new()?);
         if !self.change(RESTING, SERVING) && !self.change(ENDED, SERVING) {
             return Ok(None);
         }
         self.had_terminal.store(terminal_is_there(), Ordering::SeqCst);
         self.wants_certificates.store(false, Ordering::SeqCst);
-        *self.lock() = Some(Arc::clone(&doorbell));
-        Ok(Some(doorbell))
+        *self.lock() = Some(Arc::clone(&wake_pipe));
+        Ok(Some(wake_pipe))
     }
 
     /// Ends a run.
@@ -116,14 +119,14 @@ impl Control {
         self.stage.compare_exchange(from, to, Ordering::SeqCst, Ordering::SeqCst).is_ok()
     }
 
-    fn ring(&self) {
-        if let Some(doorbell) = &*self.lock() {
-            doorbell.ring();
+    fn wake(&self) {
+        if let Some(wake_pipe) = &*self.lock() {
+            wake_pipe.wake();
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Option<Arc<Doorbell>>> {
-        self.doorbell.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Option<Arc<WakePipe>>> {
+        self.wake_pipe.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -136,13 +139,13 @@ fn terminal_is_there() -> bool {
 pub(crate) struct Running {
     reactors: Arc<Reactors>,
     control: Arc<Control>,
-    doorbell: Arc<Doorbell>,
+    wake_pipe: Arc<WakePipe>,
     endpoints: Vec<Endpoint>,
     /// Of all listeners, each once.
     tls: Vec<Arc<Tls>>,
     accepting: Vec<AbortHandle>,
     /// What each of them accepts from, and for whom.
-    queues: Vec<(Queue, Entrance, Arc<Service>)>,
+    queues: Vec<(Queue, ListenerOptions, Arc<Service>)>,
     ticking: Vec<AbortHandle>,
     log: Arc<Log>,
     log_thread: std::thread::JoinHandle<()>,
@@ -164,17 +167,17 @@ const LOOK: Duration = Duration::from_secs(1);
 impl Running {
     /// Begins to serve on all of these; reactors for which there is no listener of their own share one.
     pub(crate) fn start(
-        doors: Doors,
+        doors: ConnectionSource,
         config: &Config,
         site: &Arc<Site>,
-        host: &Arc<dyn Host>,
+        host: &Arc<dyn LanguageRuntime>,
         sink: Arc<dyn LogSink>,
         control: Arc<Control>,
-        doorbell: Arc<Doorbell>,
+        wake_pipe: Arc<WakePipe>,
     ) -> Result<Self, Error> {
         let (listeners, handed) = match doors {
-            Doors::Listeners(listeners) => (listeners, None),
-            Doors::Memory(handed) => (Listeners::default(), Some(handed)),
+            ConnectionSource::Listeners(listeners) => (listeners, None),
+            ConnectionSource::Memory(handed) => (Listeners::default(), Some(handed)),
         };
         config.check()?;
         let endpoints = listeners.endpoints();
@@ -200,7 +203,7 @@ impl Running {
         let log_thread = log.start().inspect_err(|_| reactors.stop())?;
         let (accepting, queues, ticking) = (Vec::new(), Vec::new(), Vec::new());
         let mut running =
-            Self { reactors, control, doorbell, endpoints, tls, accepting, queues, ticking, log, log_thread };
+            Self { reactors, control, wake_pipe, endpoints, tls, accepting, queues, ticking, log, log_thread };
         match running.begin(listeners, handed) {
             Ok(()) => Ok(running),
             Err(error) => {
@@ -210,7 +213,7 @@ impl Running {
         }
     }
 
-    fn begin(&mut self, listeners: Listeners, handed: Option<Handed>) -> io::Result<()> {
+    fn begin(&mut self, listeners: Listeners, handed: Option<MemoryListener>) -> io::Result<()> {
         let reactors = &self.reactors;
         for service in reactors.iter() {
             let ticking = service.executor.runtime.spawn(tick(Arc::clone(service), Arc::clone(&self.control)));
@@ -218,7 +221,7 @@ impl Running {
             self.ticking.extend([ticking.abort_handle(), publishing.abort_handle()]);
         }
         if let (Some(handed), Some(service)) = (handed, reactors.iter().next()) {
-            let entrance = Entrance { tls: None, door: Door::Site };
+            let entrance = ListenerOptions { tls: None, door: ListenerRole::Serve };
             let (door, reactors) = (Accepting::Memory(handed), Arc::clone(reactors));
             let accepting = listen::accept(door, entrance, reactors, Arc::clone(service));
             self.accepting.push(service.executor.runtime.spawn(accepting).abort_handle());
@@ -249,23 +252,23 @@ impl Running {
     }
 
     /// Serves until terminated, then drains: no new connections, idle ones are closed (after a retreat: may send one
-    /// more request), what is in flight is answered, and what is left after `termination_timeout` is cut. `rung` is
-    /// called on each ring of the doorbell.
-    pub(crate) fn serve<E>(mut self, config: &Config, mut rung: impl FnMut() -> Result<(), E>) -> Result<(), E> {
+    /// more request), what is in flight is answered, and what is left after `termination_timeout` is cut. `on_wake` is
+    /// called on each ring of the wake_pipe.
+    pub(crate) fn serve<E>(mut self, config: &Config, mut on_wake: impl FnMut() -> Result<(), E>) -> Result<(), E> {
         let mut result = Ok(());
         // What was read before a fork may be old by now.
         self.look_at_certificates();
         while self.control.stage() == SERVING {
-            let has_rung = self.doorbell.wait((!self.tls.is_empty()).then_some(LOOK));
+            let is_woken = self.wake_pipe.wait((!self.tls.is_empty()).then_some(LOOK));
             if self.control.stage() != SERVING {
                 // The doors first: whoever is told may be kept waiting by a handler.
                 break;
             }
             self.look_at_certificates();
-            if !has_rung {
+            if !is_woken {
                 continue;
             }
-            result = rung();
+            result = on_wake();
             if result.is_err() {
                 self.control.terminate(false);
             }
@@ -274,17 +277,17 @@ impl Running {
         if self.control.stage() == RETIRING {
             self.reactors.give_all(Order::Retire);
         }
-        result = result.and(self.wait_while(RETIRING, config.drain_idle, &mut rung));
+        result = result.and(self.wait_while(RETIRING, config.drain_idle, &mut on_wake));
         self.control.terminate(false);
         self.reactors.give_all(Order::Drain);
         let patience = config.termination_timeout;
-        result = result.and(self.wait_while(DRAINING, AT_ONCE.min(patience), &mut rung));
+        result = result.and(self.wait_while(DRAINING, AT_ONCE.min(patience), &mut on_wake));
         self.say_what_is_waited_for(patience);
-        result = result.and(self.wait_while(DRAINING, patience.saturating_sub(AT_ONCE), &mut rung));
+        result = result.and(self.wait_while(DRAINING, patience.saturating_sub(AT_ONCE), &mut on_wake));
         self.reactors.give_all(Order::Cut);
         let deadline = Instant::now() + LAST_PATIENCE;
         while self.reactors.have_connections() && Instant::now() < deadline {
-            self.doorbell.wait(Some(GLANCE));
+            self.wake_pipe.wait(Some(GLANCE));
         }
         self.end();
         result
@@ -310,7 +313,7 @@ impl Running {
         self.accepting.iter().for_each(AbortHandle::abort);
         let deadline = Instant::now() + LAST_PATIENCE;
         while !self.accepting.iter().all(AbortHandle::is_finished) && Instant::now() < deadline {
-            self.doorbell.wait(Some(SHORT_GLANCE));
+            self.wake_pipe.wait(Some(SHORT_GLANCE));
         }
         if self.control.is_replaced.load(Ordering::SeqCst) {
             // Its handler may keep others from being answered; the process in its place accepts from the same queues.
@@ -324,7 +327,7 @@ impl Running {
                 break;
             }
             // Out of descriptors: connections that end give some back.
-            self.doorbell.wait(Some(GLANCE));
+            self.wake_pipe.wait(Some(GLANCE));
         }
         self.queues.clear();
     }
@@ -343,7 +346,7 @@ impl Running {
         // A sink that takes nothing any more does not keep the server from ending.
         let deadline = Instant::now() + LAST_PATIENCE;
         while !self.log_thread.is_finished() && Instant::now() < deadline {
-            self.doorbell.wait(Some(GLANCE));
+            self.wake_pipe.wait(Some(GLANCE));
         }
     }
 
@@ -365,7 +368,12 @@ impl Running {
     }
 
     /// Waits until no connection is left, the stage is another one, or this long.
-    fn wait_while<E>(&self, stage: u8, at_most: Duration, rung: &mut impl FnMut() -> Result<(), E>) -> Result<(), E> {
+    fn wait_while<E>(
+        &self,
+        stage: u8,
+        at_most: Duration,
+        on_wake: &mut impl FnMut() -> Result<(), E>,
+    ) -> Result<(), E> {
         let mut result = Ok(());
         let deadline = Instant::now() + at_most;
         while self.reactors.have_connections() && self.control.stage() == stage {
@@ -373,12 +381,12 @@ impl Running {
             if left.is_zero() {
                 break;
             }
-            self.doorbell.wait(Some(left.min(GLANCE)));
-            let rang = rung();
-            if rang.is_err() {
+            self.wake_pipe.wait(Some(left.min(GLANCE)));
+            let outcome = on_wake();
+            if outcome.is_err() {
                 self.control.terminate(true);
             }
-            result = result.and(rang);
+            result = result.and(outcome);
         }
         result
     }

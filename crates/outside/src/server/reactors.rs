@@ -13,7 +13,7 @@ use crate::config::{Config, MOST_REACTORS};
 use crate::connection::{Clock, Crowd, Handles, Handshakes, InFlight, Order, Rank, Service};
 use crate::content::Spools;
 use crate::error::Error;
-use crate::executor::{Executor, Host};
+use crate::executor::{Executor, LanguageRuntime};
 use crate::files::Store;
 use crate::log::Log;
 use crate::protocol::websocket::DeflatePool;
@@ -32,7 +32,7 @@ impl Reactors {
         config: &Config,
         front: Front,
         site: &Arc<Site>,
-        host: &Arc<dyn Host>,
+        host: &Arc<dyn LanguageRuntime>,
         log: &Arc<Log>,
         stage: &Arc<AtomicU8>,
     ) -> Result<Self, Error> {

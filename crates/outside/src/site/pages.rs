@@ -1,12 +1,12 @@
 //! The built-in error pages: HTML for browsers, JSON for those who ask for it, else a line of text.
 
-use crate::message::{Known, Request, Response, reason_phrase};
+use crate::message::{KnownHeader, Request, Response, reason_phrase};
 
 /// The built-in page for a status code. The message is shown; the cause of an error never is, since it is never passed
 /// here.
 pub fn error_page(request: Option<&Request>, code: u16, message: Option<&str>) -> Response {
     let phrase = reason_phrase(code);
-    let accept = request.and_then(|request| request.headers().known(Known::Accept)).unwrap_or_default();
+    let accept = request.and_then(|request| request.headers().known(KnownHeader::Accept)).unwrap_or_default();
     let response = if names(accept, b"text/html") {
         let detail = message.map(|text| format!("<p>{}</p>", escape(text))).unwrap_or_default();
         Response::html(format!(

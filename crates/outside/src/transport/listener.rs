@@ -14,24 +14,24 @@ use std::sync::Arc;
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
 use super::address::{Address, BindError, abstract_name};
-use super::{Handed, NO_ADDRESS, Stream, Tls};
+use super::{MemoryListener, NO_ADDRESS, Stream, Tls};
 use crate::error::Error;
 
 /// What those get who come by a listener.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Door {
+pub enum ListenerRole {
     /// The site.
     #[default]
-    Site,
+    Serve,
     /// A redirect to the same host and path by TLS.
-    ToHttps,
+    RedirectToHttps,
 }
 
 /// What happens to those who come by a listener.
 #[derive(Clone, Debug)]
-pub(crate) struct Entrance {
+pub(crate) struct ListenerOptions {
     pub(crate) tls: Option<Arc<Tls>>,
-    pub(crate) door: Door,
+    pub(crate) door: ListenerRole,
 }
 
 /// A socket that listens.
@@ -43,7 +43,7 @@ pub struct Listener {
     file: Option<SocketFile>,
     /// What is spoken on it is TLS.
     tls: Option<Arc<Tls>>,
-    door: Door,
+    door: ListenerRole,
     /// For which place of the configuration it was bound.
     place: Option<Box<str>>,
 }
@@ -86,7 +86,7 @@ impl Listener {
     }
 
     fn of(socket: ListeningSocket, address: Address) -> Self {
-        Self { socket, address, file: None, tls: None, door: Door::Site, place: None }
+        Self { socket, address, file: None, tls: None, door: ListenerRole::Serve, place: None }
     }
 
     /// Binds and listens for so many who accept: processes or reactors. With TCP each has a socket and a queue of its own
@@ -197,7 +197,7 @@ impl Listener {
     }
 
     /// For which place it is, and what is done there.
-    pub(super) fn settle(&mut self, place: &str, tls: Option<Arc<Tls>>, door: Door) {
+    pub(super) fn settle(&mut self, place: &str, tls: Option<Arc<Tls>>, door: ListenerRole) {
         (self.place, self.tls, self.door) = (Some(place.into()), tls, door);
     }
 
@@ -207,12 +207,12 @@ impl Listener {
     }
 
     /// What those get who come here.
-    pub fn door(&self) -> Door {
+    pub fn door(&self) -> ListenerRole {
         self.door
     }
 
-    pub(crate) fn entrance(&self) -> Entrance {
-        Entrance { tls: self.tls.clone(), door: self.door }
+    pub(crate) fn entrance(&self) -> ListenerOptions {
+        ListenerOptions { tls: self.tls.clone(), door: self.door }
     }
 
     /// What the next generation has to know of it, in JSON.
@@ -279,7 +279,7 @@ fn bind_tcp(address: SocketAddr, backlog: u32, shares: bool, only_v6: bool) -> i
     socket.set_reuse_port(shares)?;
     socket.set_nonblocking(true)?;
     if address.is_ipv6() && address.ip().is_unspecified() {
-        // Said either way: what holds otherwise is a setting of the system.
+        // DeclaredBlocking either way: what holds otherwise is a setting of the system.
         socket.set_only_v6(only_v6)?;
     }
     socket.bind(&address.into())?;
@@ -329,7 +329,7 @@ fn bind_abstract(_: &[u8], _: u32) -> io::Result<UnixListener> {
 pub(crate) enum Accepting {
     Tcp(Arc<tokio::net::TcpListener>),
     Unix(Arc<tokio::net::UnixListener>),
-    Memory(Handed),
+    Memory(MemoryListener),
 }
 
 /// The queue of a listener, for the time when it accepts nobody else: whoever waits there has been told by the kernel that it is connected.

@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 
-use super::{Address, BindError, Door, Listener, SocketFile, Tls};
+use super::{Address, BindError, Listener, ListenerRole, SocketFile, Tls};
 use crate::error::Error;
 
 /// A place where a server is to listen.
@@ -19,7 +19,7 @@ pub struct Place {
     /// How TLS is spoken there, if it is.
     pub tls: Option<Arc<Tls>>,
     /// What those who come there get.
-    pub door: Door,
+    pub door: ListenerRole,
     /// Whether it is another address of the host of the place before it: then it has the same port, and is left out if this machine has no
     /// such address.
     pub follows: bool,
@@ -244,7 +244,7 @@ mod tests {
 
     fn place(address: &str) -> Place {
         let address = Address::parse_unix(address).unwrap_or_else(|| Address::Tcp(address.parse().unwrap()));
-        Place { address, tls: None, door: Door::Site, follows: false }
+        Place { address, tls: None, door: ListenerRole::Serve, follows: false }
     }
 
     #[test]
@@ -270,9 +270,9 @@ mod tests {
         assert_eq!(home(&bound, &places, &names), Some(1), "by its address");
         let mut other = Listener::bind(&b, 1, false).unwrap();
         assert_eq!(home(&other, &places, &names), Some(0), "nobody's");
-        other.settle("http://[::1]:0", None, Door::Site);
+        other.settle("http://[::1]:0", None, ListenerRole::Serve);
         assert_eq!(home(&other, &places, &names), Some(2), "by name");
-        other.settle("http://[::1]:8080", None, Door::Site);
+        other.settle("http://[::1]:8080", None, ListenerRole::Serve);
         assert_eq!(home(&other, &places, &names), None, "not wanted any more");
     }
 

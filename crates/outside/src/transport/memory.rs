@@ -12,14 +12,14 @@ use super::{Listeners, Stream};
 
 /// Where the connections of a server come from.
 #[derive(Debug)]
-pub enum Doors {
+pub enum ConnectionSource {
     /// Sockets that listen.
     Listeners(Listeners),
     /// A [`Connector`]; nobody else can connect.
-    Memory(Handed),
+    Memory(MemoryListener),
 }
 
-impl<L: Into<Listeners>> From<L> for Doors {
+impl<L: Into<Listeners>> From<L> for ConnectionSource {
     fn from(listeners: L) -> Self {
         Self::Listeners(listeners.into())
     }
@@ -31,9 +31,9 @@ pub struct Connector(mpsc::UnboundedSender<(UnixStream, SocketAddr)>);
 
 impl Connector {
     /// A connector, and what its server accepts from; nobody else can connect.
-    pub fn new() -> (Self, Handed) {
+    pub fn new() -> (Self, MemoryListener) {
         let (sender, receiver) = mpsc::unbounded_channel();
-        (Self(sender), Handed(receiver))
+        (Self(sender), MemoryListener(receiver))
     }
 
     /// A new connection to the server, as the client that it takes for the one at this address.
@@ -50,9 +50,9 @@ impl Connector {
 
 /// The server's side of a [`Connector`].
 #[derive(Debug)]
-pub struct Handed(mpsc::UnboundedReceiver<(UnixStream, SocketAddr)>);
+pub struct MemoryListener(mpsc::UnboundedReceiver<(UnixStream, SocketAddr)>);
 
-impl Handed {
+impl MemoryListener {
     /// The next connection and the client's address; waits for ever once the connector is gone.
     pub(super) async fn accept(&mut self) -> io::Result<(Stream, SocketAddr)> {
         match self.0.recv().await {

@@ -18,10 +18,10 @@ use tokio::net::{TcpStream, UnixStream};
 
 pub(crate) use crate::message::NO_ADDRESS;
 pub use address::{Address, BindError};
-pub(crate) use listener::{Accepting, Entrance, Queue};
-pub use listener::{Door, Listener, SocketFile};
+pub(crate) use listener::{Accepting, ListenerOptions, Queue};
+pub use listener::{Listener, ListenerRole, SocketFile};
 pub use listeners::{Endpoint, Listeners, Place};
-pub use memory::{Connector, Doors, Handed};
+pub use memory::{ConnectionSource, Connector, MemoryListener};
 pub use tls::{CertificateError, TicketKeys, Tls};
 pub(crate) use tls::{Notice, TlsStream};
 

@@ -15,7 +15,7 @@ use super::connection::WebSocketConnection;
 #[derive(Default)]
 pub(crate) struct Bell {
     list: Mutex<List>,
-    rung: Notify,
+    on_wake: Notify,
 }
 
 #[derive(Default)]
@@ -93,7 +93,7 @@ impl Bell {
         let calls = is_first && !self.will_return(&list);
         drop(list);
         if calls {
-            self.rung.notify_one();
+            self.on_wake.notify_one();
         }
     }
 
@@ -105,7 +105,7 @@ impl Bell {
             return;
         }
         drop(list);
-        self.rung.notify_one();
+        self.on_wake.notify_one();
     }
 
     /// Attends to those that wait for it; inside the loop.
@@ -119,7 +119,7 @@ impl Bell {
         }
         drop(list);
         if is_called {
-            self.rung.notify_one();
+            self.on_wake.notify_one();
         }
         if connections.is_empty() {
             return;
@@ -132,8 +132,8 @@ impl Bell {
     }
 
     /// Waits until the loop is called.
-    pub(super) async fn rung(&self) {
-        self.rung.notified().await;
+    pub(super) async fn on_wake(&self) {
+        self.on_wake.notified().await;
     }
 
     /// Does this thread lead the loop, and come back to it without being called? Under the lock: who takes the lead from

@@ -69,7 +69,7 @@ pub(super) struct State {
     /// The session, and whether it is to look how things stand.
     pub(super) session: Option<Waker>,
     pub(super) calls_session: bool,
-    /// Has the bell been rung since somebody looked into the queue?
+    /// Has the bell been on_wake since somebody looked into the queue?
     pub(super) is_rung: bool,
     /// The session reads no more until the inbox has room.
     pub(super) is_paused: bool,

@@ -46,7 +46,7 @@ pub enum Style {
     /// [`SessionHandler::open`] and [`SessionHandler::message`] are called by the executor, one message after the other.
     Callbacks,
     /// [`SessionHandler::open`] is called inside the event loop, hands the connection on, and must not block.
-    Elsewhere,
+    Async,
 }
 
 /// Who handles the connections of a WebSocket, in any language.
@@ -69,7 +69,7 @@ pub trait SessionHandler: Send + Sync {
         Ok(())
     }
 
-    /// The connection has ended, however that came about; called once. Not for handlers [`Style::Elsewhere`].
+    /// The connection has ended, however that came about; called once. Not for handlers [`Style::Async`].
     fn exit(&self, connection: &WebSocketConnection) {
         let _not_needed = connection;
     }

@@ -28,7 +28,7 @@ const LENGTH: usize = 256;
 #[derive(Debug, PartialEq, Eq)]
 enum Added {
     New(Arc<str>),
-    Known,
+    KnownHeader,
     TooMany,
 }
 
@@ -41,7 +41,7 @@ impl Default for Subscriptions {
 impl Subscriptions {
     fn add(&mut self, name: &str, most: usize) -> Added {
         if self.contains(name) {
-            return Added::Known;
+            return Added::KnownHeader;
         }
         if self.weight + weight(name) > most {
             return Added::TooMany;
@@ -105,7 +105,7 @@ impl WebSocketConnection {
             return;
         }
         match state.topics.add(topic, room.bounds().max_topics) {
-            Added::Known => {}
+            Added::KnownHeader => {}
             Added::New(name) => {
                 drop(state);
                 room.add(name, self);
@@ -141,7 +141,7 @@ mod tests {
         for most in 1..40 {
             assert_eq!(all.add(&most.to_string(), most - 1), Added::TooMany);
             assert!(matches!(all.add(&most.to_string(), most), Added::New(_)));
-            assert_eq!(all.add(&most.to_string(), 0), Added::Known);
+            assert_eq!(all.add(&most.to_string(), 0), Added::KnownHeader);
             assert!((1..=most).all(|number| all.contains(&number.to_string())) && !all.contains("0"));
         }
         all.remove("0");

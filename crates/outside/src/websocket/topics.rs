@@ -145,7 +145,7 @@ impl Room {
         }
     }
 
-    /// What is rung when a connection has queued something; none where there is no event loop.
+    /// What is on_wake when a connection has queued something; none where there is no event loop.
     pub(super) fn bell(&self) -> Option<&Bell> {
         self.bell.as_deref()
     }
@@ -154,7 +154,7 @@ impl Room {
     pub(crate) async fn serve(self: Arc<Self>) {
         let Some(bell) = &self.bell else { return };
         loop {
-            bell.rung().await;
+            bell.on_wake().await;
             bell.answer();
             let published = std::mem::take(&mut *lock(&self.published));
             let (mut some, mut sent) = (Vec::new(), 0);

@@ -5,7 +5,7 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use outside::{Address, Config, Error, IntoHandler, Level, Listener, LogSink, NoHost, OutsideHttp, Request};
+use outside::{Address, Config, Error, IntoHandler, Level, Listener, LogSink, NoRuntime, OutsideHttp, Request};
 
 use crate::client::DEADLINE;
 
@@ -23,7 +23,7 @@ impl Running {
 
     /// With one queue for all reactors if it is shared, else with one for each.
     pub(crate) fn start_on(shared: bool, configure: impl FnOnce(&mut Config)) -> Self {
-        let mut server = OutsideHttp::new(("127.0.0.1", 0)).unwrap().embedded(Arc::new(NoHost), Arc::new(Silent));
+        let mut server = OutsideHttp::new(("127.0.0.1", 0)).unwrap().embedded(Arc::new(NoRuntime), Arc::new(Silent));
         server.config.access_log = crate::SILENT;
         configure(&mut server.config);
         let server = Arc::new(server);

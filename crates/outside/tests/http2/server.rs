@@ -5,7 +5,7 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use outside::{AccessLog, Address, Config, Error, IntoHandler, Level, Listener, LogSink, NoHost, OutsideHttp};
+use outside::{AccessLog, Address, Config, Error, IntoHandler, Level, Listener, LogSink, NoRuntime, OutsideHttp};
 
 /// Nothing in these tests takes longer.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
@@ -21,7 +21,8 @@ pub(crate) struct Running {
 impl Running {
     pub(crate) fn start(configure: impl FnOnce(&mut Config)) -> Self {
         let log = Arc::new(Recorded::default());
-        let mut server = OutsideHttp::new(("127.0.0.1", 0)).unwrap().embedded(Arc::new(NoHost), Arc::clone(&log) as _);
+        let mut server =
+            OutsideHttp::new(("127.0.0.1", 0)).unwrap().embedded(Arc::new(NoRuntime), Arc::clone(&log) as _);
         server.config.access_log = AccessLog::Common;
         server.config.h2c = true;
         configure(&mut server.config);

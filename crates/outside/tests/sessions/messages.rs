@@ -10,11 +10,11 @@ use crate::client::{BINARY, Client, Frame, PING, PONG, TEXT, close_frame, frame}
 use crate::server::{Journal, Running, blocking_echo, echo};
 
 /// A handler with an event loop elsewhere: here a thread that is unparked when something has happened.
-struct Elsewhere;
+struct AsyncHandler;
 
-impl SessionHandler for Elsewhere {
+impl SessionHandler for AsyncHandler {
     fn style(&self) -> Style {
-        Style::Elsewhere
+        Style::Async
     }
 
     fn open(&self, connection: &WebSocketConnection) -> Result<(), Error> {
@@ -46,7 +46,7 @@ impl SessionHandler for Elsewhere {
 }
 
 fn elsewhere_echo() -> WebSocket {
-    WebSocket::with_handler(Arc::new(Elsewhere))
+    WebSocket::with_handler(Arc::new(AsyncHandler))
 }
 
 /// An echo in each style.

@@ -6,8 +6,8 @@ use std::thread;
 use std::time::Instant;
 
 use outside::{
-    AccessLog, Address, Config, Error, IntoHandler, Level, Listener, LogSink, Message, NoHost, OutsideHttp, WebSocket,
-    WebSocketConnection, WebSocketExit,
+    AccessLog, Address, Config, Error, IntoHandler, Level, Listener, LogSink, Message, NoRuntime, OutsideHttp,
+    WebSocket, WebSocketConnection, WebSocketExit,
 };
 
 use crate::client::DEADLINE;
@@ -25,7 +25,7 @@ impl Running {
     pub(crate) fn start(configure: impl FnOnce(&mut Config)) -> Self {
         let told = Journal::default();
         let sink = Arc::new(Sink(told.clone()));
-        let mut server = OutsideHttp::new(("127.0.0.1", 0)).unwrap().embedded(Arc::new(NoHost), sink);
+        let mut server = OutsideHttp::new(("127.0.0.1", 0)).unwrap().embedded(Arc::new(NoRuntime), sink);
         server.config.access_log = AccessLog::Off;
         configure(&mut server.config);
         let server = Arc::new(server);

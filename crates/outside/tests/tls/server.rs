@@ -6,7 +6,7 @@ use std::thread;
 use std::time::Instant;
 
 use outside::{
-    AccessLog, Address, CertificateFiles, Config, Error, Level, Listener, LogSink, NoHost, OutsideHttp, Request,
+    AccessLog, Address, CertificateFiles, Config, Error, Level, Listener, LogSink, NoRuntime, OutsideHttp, Request,
     Response, TicketKeys, Tls,
 };
 
@@ -32,7 +32,8 @@ impl Running {
         configure: impl FnOnce(&mut Config),
     ) -> Self {
         let log = Arc::<Sink>::default();
-        let mut server = OutsideHttp::new(("127.0.0.1", 0)).unwrap().embedded(Arc::new(NoHost), Arc::clone(&log) as _);
+        let mut server =
+            OutsideHttp::new(("127.0.0.1", 0)).unwrap().embedded(Arc::new(NoRuntime), Arc::clone(&log) as _);
         server.config.access_log = AccessLog::Common;
         configure(&mut server.config);
         let server = Arc::new(server);

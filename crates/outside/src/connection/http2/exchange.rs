@@ -22,7 +22,7 @@ use crate::connection::close::DRAIN_TIME;
 use crate::connection::{Seat, Service};
 use crate::error::Refusal;
 use crate::executor::{Exchange, Work};
-use crate::handler::Sizes;
+use crate::handler::ResponseSizes;
 use crate::protocol::http2::Announced;
 use crate::site::Snapshot;
 
@@ -42,7 +42,7 @@ impl Accepted {
     pub(super) fn expected_answer(&self) -> Option<usize> {
         match (&self.exchange.work, &self.awaited) {
             (Work::Call(function), _) => Some(function.expected_answer()),
-            (_, Some(Awaited::Elsewhere(handler))) => Some(handler.sizes().map_or(0, Sizes::expected)),
+            (_, Some(Awaited::Async(handler))) => Some(handler.sizes().map_or(0, ResponseSizes::expected)),
             _ => None,
         }
     }
@@ -241,7 +241,7 @@ impl StreamExchange {
         let Self { accepted: Accepted { exchange, respond, awaited, .. }, desk, inbound, .. } = self;
         let mut gone = |context: &mut Context<'_>| poll(inbound, desk, respond, context);
         match awaited.take() {
-            Some(Awaited::Elsewhere(handler)) => {
+            Some(Awaited::Async(handler)) => {
                 let is_cancelled = desk.is_cancelled(exchange.cancel_on_disconnect);
                 // A request whose stream was reset counts until its handler ends: it is waited for, as long as any other.
                 let gone = |context: &mut Context<'_>| match gone(context) {

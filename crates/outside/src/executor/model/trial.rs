@@ -10,10 +10,10 @@ use std::task::Poll;
 use std::time::Duration;
 
 use super::sync::{self, Condvar, Mutex};
-use super::{Exchange, Executor, Host, Job, Mailbox, NoHost, Work, lock};
+use super::{Exchange, Executor, Host, Job, Mailbox, NoRuntime, Work, lock};
 use crate::config::AccessLog;
 use crate::error::Error;
-use crate::handler::{Function, Inline};
+use crate::handler::{Function, SyncHandler};
 use crate::log::{Level, Log, LogSink};
 use crate::message::{Body, BodyStream, Pull, Request, RequestParts, Response};
 
@@ -50,7 +50,7 @@ pub(super) struct Trial {
 #[derive(Default)]
 struct OneAtATime(Mutex<()>);
 
-impl Host for OneAtATime {
+impl LanguageRuntime for OneAtATime {
     fn live(&self, life: &mut (dyn FnMut() + Send)) {
         life();
     }
@@ -71,7 +71,7 @@ pub(super) struct Impatient {
 
 impl Trial {
     pub(super) fn start(max_workers: usize) -> Self {
-        Self::start_in(Arc::new(NoHost), max_workers)
+        Self::start_in(Arc::new(NoRuntime), max_workers)
     }
 
     /// With handlers of which one at a time runs, whatever it waits for.
@@ -79,7 +79,7 @@ impl Trial {
         Self::start_in(Arc::<OneAtATime>::default(), max_workers)
     }
 
-    fn start_in(host: Arc<dyn Host>, max_workers: usize) -> Self {
+    fn start_in(host: Arc<dyn LanguageRuntime>, max_workers: usize) -> Self {
         let log = Log::new(AccessLog::Off, Arc::new(Silent));
         let executor = Executor::start(0, host, log, max_workers).expect("nothing can fail here");
         let ledger = Arc::new(Ledger { most_pooled: max_workers, ..Ledger::default() });
@@ -385,7 +385,7 @@ struct Handler {
     ledger: Arc<Ledger>,
 }
 
-impl Inline for Handler {
+impl SyncHandler for Handler {
     fn call(&self, request: &Arc<Request>) -> Result<Response, Error> {
         let number: usize = request.url()[1..].parse().expect("a request of this trial");
         let ledger = &self.ledger;

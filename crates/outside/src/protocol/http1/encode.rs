@@ -3,13 +3,13 @@
 //! The server owns Content-Length, Transfer-Encoding, Connection, Keep-Alive and Date: what a handler set under these
 //! names is left out, and a length that it may declare comes by way of [`ContentLength`].
 
-use crate::message::{Headers, Known, reason_phrase};
+use crate::message::{Headers, KnownHeader, reason_phrase};
 
 /// How the end of a response's content is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ContentLength {
     /// This many bytes.
-    Known(u64),
+    KnownHeader(u64),
     /// Chunks until the last one.
     Chunked,
     /// The connection's end is the content's end: streams to HTTP/1.0.
@@ -47,12 +47,12 @@ pub(crate) fn encode_head(out: &mut Vec<u8>, head: &ResponseHead<'_>) {
     let mut has_type = false;
     let mut has_ours = false;
     for (known, _) in head.headers.known_fields() {
-        has_type |= known == Known::ContentType;
+        has_type |= known == KnownHeader::ContentType;
         has_ours |= is_ours(known);
     }
     if has_ours {
         for (known, line) in head.headers.lines().filter(|(known, _)| !is_ours(*known)) {
-            has_type |= known == Known::ContentType;
+            has_type |= known == KnownHeader::ContentType;
             out.extend_from_slice(line);
         }
     } else {
@@ -62,7 +62,7 @@ pub(crate) fn encode_head(out: &mut Vec<u8>, head: &ResponseHead<'_>) {
         push_field(out, b"Content-Type: ", content_type.as_bytes());
     }
     match head.length {
-        ContentLength::Known(length) => {
+        ContentLength::KnownHeader(length) => {
             out.extend_from_slice(b"Content-Length: ");
             push_decimal(out, length);
             out.extend_from_slice(b"\r\n");
@@ -77,8 +77,15 @@ pub(crate) fn encode_head(out: &mut Vec<u8>, head: &ResponseHead<'_>) {
     out.extend_from_slice(b"\r\n");
 }
 
-fn is_ours(known: Known) -> bool {
-    matches!(known, Known::ContentLength | Known::TransferEncoding | Known::Connection | Known::KeepAlive | Known::Date)
+fn is_ours(known: KnownHeader) -> bool {
+    matches!(
+        known,
+        KnownHeader::ContentLength
+            | KnownHeader::TransferEncoding
+            | KnownHeader::Connection
+            | KnownHeader::KeepAlive
+            | KnownHeader::Date
+    )
 }
 
 fn push_field(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
@@ -129,7 +136,7 @@ mod tests {
         }
         let mut out = Vec::new();
         let date = b"Sun, 22 Nov 2026 07:30:00 GMT";
-        let length = ContentLength::Known(1_234_567_890);
+        let length = ContentLength::KnownHeader(1_234_567_890);
         let head =
             ResponseHead { status: 404, headers: &headers, content_type: Some("a/b"), length, date, connection: None };
         encode_head(&mut out, &head);

@@ -5,13 +5,13 @@
 //! it the other way (edge.md S1 to S3).
 
 use crate::error::Refusal;
-use crate::message::{Headers, Known, Request, Version};
+use crate::message::{Headers, KnownHeader, Request, Version};
 
 /// The length of a body as its head announces it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum BodyLength {
     /// This many bytes; 0 for a request without a body.
-    Known(u64),
+    KnownHeader(u64),
     /// Chunks until the last one.
     Chunked,
 }
@@ -36,23 +36,23 @@ pub(crate) fn framing(request: &Request) -> Result<Framing, Refusal> {
     let (mut close, mut keep, mut upgrade, mut expects_continue) = (false, false, false, false);
     for (known, value) in headers.known_fields() {
         match known {
-            Known::ContentLength if lengths.replace(value).is_some() => {
+            KnownHeader::ContentLength if lengths.replace(value).is_some() => {
                 return Err(Refusal::bad("more than one Content-Length"));
             }
-            Known::TransferEncoding if codings.replace(value).is_some() => {
+            KnownHeader::TransferEncoding if codings.replace(value).is_some() => {
                 return Err(Refusal::bad("more than one Transfer-Encoding"));
             }
             // What browsers say.
-            Known::Connection if value.eq_ignore_ascii_case(b"keep-alive") => keep = true,
-            Known::Connection => {
+            KnownHeader::Connection if value.eq_ignore_ascii_case(b"keep-alive") => keep = true,
+            KnownHeader::Connection => {
                 for option in value.split(|&byte| byte == b',').map(<[u8]>::trim_ascii) {
                     close |= option.eq_ignore_ascii_case(b"close");
                     keep |= option.eq_ignore_ascii_case(b"keep-alive");
                     upgrade |= option.eq_ignore_ascii_case(b"upgrade");
                 }
             }
-            Known::Expect if value.eq_ignore_ascii_case(b"100-continue") => expects_continue = !http_1_0,
-            Known::Expect => return Err(Refusal::new(417, "an expectation other than 100-continue")),
+            KnownHeader::Expect if value.eq_ignore_ascii_case(b"100-continue") => expects_continue = !http_1_0,
+            KnownHeader::Expect => return Err(Refusal::new(417, "an expectation other than 100-continue")),
             _ => {}
         }
     }
@@ -60,15 +60,15 @@ pub(crate) fn framing(request: &Request) -> Result<Framing, Refusal> {
         (Some(_), Some(_)) => return Err(Refusal::bad("both Content-Length and Transfer-Encoding")),
         (None, Some(_)) if http_1_0 => return Err(Refusal::bad("Transfer-Encoding in HTTP/1.0")),
         (None, Some(codings)) => transfer_coding(codings)?,
-        (Some(length), None) => BodyLength::Known(content_length(length)?),
-        (None, None) => BodyLength::Known(0),
+        (Some(length), None) => BodyLength::KnownHeader(content_length(length)?),
+        (None, None) => BodyLength::KnownHeader(0),
     };
     Ok(Framing { body, keep_alive: !close && (keep || !http_1_0), upgrade, expects_continue })
 }
 
 /// What a handler says about the length of its answer; `None` if it says nothing, or no length.
 pub(crate) fn declared_length(headers: &Headers) -> Option<u64> {
-    let mut values = headers.all_known(Known::ContentLength);
+    let mut values = headers.all_known(KnownHeader::ContentLength);
     match (values.next(), values.next()) {
         (Some(value), None) => content_length(value).ok(),
         _ => None,

@@ -7,7 +7,7 @@ use httparse::{EMPTY_HEADER, Header};
 
 use super::find::find_byte;
 use crate::error::Refusal;
-use crate::message::{Known, Request, Span, Version};
+use crate::message::{KnownHeader, Request, Span, Version};
 
 /// Bounds of a head, in bytes and fields.
 #[derive(Clone, Copy, Debug)]
@@ -178,9 +178,9 @@ fn decode_fields<'h>(
         if name.len() > usize::from(u16::MAX) {
             return Err(SECTION_TOO_LARGE);
         }
-        let known = Known::of(name);
+        let known = KnownHeader::of(name);
         // A name that is known has none.
-        if known == Known::Other && has_underscore(name)? {
+        if known == KnownHeader::Other && has_underscore(name)? {
             continue;
         }
         list.push(crate::message::Field {
@@ -201,8 +201,8 @@ pub(crate) fn has_underscore(name: &[u8]) -> Result<bool, Refusal> {
         return Ok(false);
     }
     let dashed: Vec<u8> = name.iter().map(|&byte| if byte == b'_' { b'-' } else { byte }).collect();
-    match Known::of(&dashed) {
-        Known::ContentLength | Known::TransferEncoding | Known::Host => {
+    match KnownHeader::of(&dashed) {
+        KnownHeader::ContentLength | KnownHeader::TransferEncoding | KnownHeader::Host => {
             Err(Refusal::bad("a framing header spelled with an underscore"))
         }
         _ => Ok(true),
@@ -211,7 +211,7 @@ pub(crate) fn has_underscore(name: &[u8]) -> Result<bool, Refusal> {
 
 /// Exactly one valid Host in HTTP/1.1, at most one in HTTP/1.0 (RFC 9112 section 3.2).
 fn check_host(request: &Request) -> Result<(), Refusal> {
-    let mut hosts = request.headers.all_known(Known::Host);
+    let mut hosts = request.headers.all_known(KnownHeader::Host);
     match (hosts.next(), hosts.next()) {
         (Some(host), None) if is_authority(host) => Ok(()),
         (Some(_), None) => Err(Refusal::bad("malformed Host")),
@@ -266,12 +266,12 @@ fn decode_target(head: &[u8], span: Span, request: &mut Request) -> Result<(), R
 fn name_host(request: &mut Request, authority: Span) {
     request.authority = Some(authority);
     let (text, fields) = request.headers.raw_parts();
-    match fields.iter_mut().find(|field| field.known == Known::Host) {
+    match fields.iter_mut().find(|field| field.known == KnownHeader::Host) {
         Some(host) => (host.value, host.value_len) = (authority.start, authority.end - authority.start),
         // HTTP/1.0 knows no Host.
         None => {
             let value = text[authority.start as usize..authority.end as usize].to_vec();
-            request.headers.push_known(Known::Host, b"Host", &value);
+            request.headers.push_known(KnownHeader::Host, b"Host", &value);
         }
     }
 }

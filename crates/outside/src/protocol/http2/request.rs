@@ -8,7 +8,7 @@ use http::request::Parts;
 use http::uri::PathAndQuery;
 
 use crate::error::Refusal;
-use crate::message::{Field, Known, Request, Span, Version};
+use crate::message::{Field, KnownHeader, Request, Span, Version};
 use crate::protocol::http1::{BodyLength, HeadLimits, framing, has_underscore, is_authority, is_target_byte};
 
 /// What a head says about what follows it.
@@ -62,8 +62,8 @@ pub(crate) fn decode_request(
     check_authority(&head.headers, authority)?;
     decode_fields(&head.headers, authority, request)?;
     let framing = framing(request)?;
-    let length = request.headers.known(Known::ContentLength).and(match framing.body {
-        BodyLength::Known(length) => Some(length),
+    let length = request.headers.known(KnownHeader::ContentLength).and(match framing.body {
+        BodyLength::KnownHeader(length) => Some(length),
         BodyLength::Chunked => None,
     });
     decode_target(method, path, target, request)?;
@@ -144,7 +144,7 @@ fn decode_fields(headers: &HeaderMap, authority: &str, request: &mut Request) ->
         }
         let value_len = (text.len() - value) as u32;
         text.extend_from_slice(b"\r\n");
-        let (name_len, known) = (name.len() as u16, Known::of(name.as_bytes()));
+        let (name_len, known) = (name.len() as u16, KnownHeader::of(name.as_bytes()));
         fields.push(Field { name: start as u32, value: value as u32, value_len, name_len, known });
     };
     if !authority.is_empty() {

@@ -7,7 +7,7 @@ use sha1_smol::Sha1;
 
 use super::extension::DeflateTerms;
 use crate::error::Refusal;
-use crate::message::{Headers, Known, Request, Version};
+use crate::message::{Headers, KnownHeader, Request, Version};
 use crate::protocol::http1::{BodyLength, framing};
 
 /// Proof that the handshake was understood: the value of Sec-WebSocket-Accept.
@@ -38,7 +38,8 @@ pub(crate) const UPGRADE_REQUIRED_FIELDS: [(&str, &str); 2] =
 /// 426 if it asks for no WebSocket, or for another version; 400 if its handshake is malformed.
 pub(crate) fn check_opening(request: &Request) -> Result<AcceptKey, Refusal> {
     let headers = &request.headers;
-    let asks = has_option(headers, Known::Connection, b"upgrade") && has_option(headers, Known::Upgrade, b"websocket");
+    let asks = has_option(headers, KnownHeader::Connection, b"upgrade")
+        && has_option(headers, KnownHeader::Upgrade, b"websocket");
     // In HTTP/1.0 there is no Upgrade (RFC 9110 section 7.8).
     if !asks || request.version != Version::Http11 {
         return Err(Refusal::new(426, "a WebSocket is opened by an upgrade"));
@@ -46,7 +47,7 @@ pub(crate) fn check_opening(request: &Request) -> Result<AcceptKey, Refusal> {
     if request.method() != "GET" {
         return Err(Refusal::bad("a WebSocket is opened with GET"));
     }
-    if framing(request)?.body != BodyLength::Known(0) || request.content_length() > 0 {
+    if framing(request)?.body != BodyLength::KnownHeader(0) || request.content_length() > 0 {
         return Err(Refusal::bad("a WebSocket is opened without content"));
     }
     let version = single(headers, "Sec-WebSocket-Version", "more than one Sec-WebSocket-Version")?;
@@ -61,7 +62,7 @@ pub(crate) fn check_opening(request: &Request) -> Result<AcceptKey, Refusal> {
     }
 }
 
-fn has_option(headers: &Headers, known: Known, option: &[u8]) -> bool {
+fn has_option(headers: &Headers, known: KnownHeader, option: &[u8]) -> bool {
     headers.all_known(known).flat_map(elements).any(|element| element.eq_ignore_ascii_case(option))
 }
 
