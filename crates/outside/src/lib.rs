@@ -68,12 +68,12 @@ pub use route::testing as routes_testing;
 pub use route::{PatternRoute, pattern_names};
 pub use site::{ErrorHandler, Hooks, error_page};
 pub use transport::{
-    Address, BindError, CertificateError, ConnectionSource, Connector, Endpoint, Listener, ListenerRole, Listeners,
-    MemoryListener, Place, SocketFile, TicketKeys, Tls,
+    Address, BindError, BindSpec, CertificateError, ConnectionSource, Connector, Endpoint, Listener, ListenerRole,
+    Listeners, MemoryListener, SocketFile, TicketKeys, Tls,
 };
 pub use websocket::{
-    Bus, Hub, Message, SessionData, SessionHandler, Style, WebSocket, WebSocketConnection, WebSocketExit, WhenFull,
-    Wire,
+    Bus, Hub, Message, SessionData, SessionHandler, Style, WebSocket, WebSocketConnection, WebSocketDriver,
+    WebSocketExit, WhenFull,
 };
 
 /// The Rust programs of the documents, compiled as they stand.

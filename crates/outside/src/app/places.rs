@@ -7,7 +7,7 @@ use super::OutsideHttp;
 use crate::config::{CertificateFiles, Config};
 use crate::error::Error;
 use crate::server::renew_certificates;
-use crate::transport::{Address, ListenerRole, Listeners, Place, TicketKeys, Tls};
+use crate::transport::{Address, BindSpec, ListenerRole, Listeners, TicketKeys, Tls};
 
 /// What is spoken at a place that was added with [`OutsideHttp::listen`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -75,7 +75,7 @@ fn places(
     also: &[(Vec<Address>, Security)],
     config: &Config,
     keys: &TicketKeys,
-) -> Result<Vec<Place>, Error> {
+) -> Result<Vec<BindSpec>, Error> {
     let first = if config.ssl_enabled { Security::Tls } else { Security::Plain };
     // Places with the same certificates share them, and read them again together.
     let mut known: Vec<(Vec<CertificateFiles>, Arc<Tls>)> = Vec::new();
@@ -96,7 +96,7 @@ fn places(
     let mut add = |addresses: &[Address], tls: Option<&Arc<Tls>>, door| {
         let mut follows = false;
         for address in addresses {
-            places.push(Place { address: address.clone(), tls: tls.cloned(), door, follows });
+            places.push(BindSpec { address: address.clone(), tls: tls.cloned(), door, follows });
             follows = true;
         }
     };

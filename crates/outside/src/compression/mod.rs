@@ -57,7 +57,7 @@ pub(crate) const fn in_place(coding: Coding) -> usize {
 /// | gzip 6 (thorough) | 23.1 % | 30.7 % | 23.5 % | 1.0 ms |
 /// | gzip 9 | 22.8 % | 31.1 % | 23.3 % | 1.6 ms |
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Level {
+pub(crate) enum CompressionLevel {
     /// It is sent once.
     Fast,
     /// It is kept and sent many times.
@@ -65,7 +65,7 @@ pub(crate) enum Level {
 }
 
 /// The content in a coding; `None` if it would not be smaller, or if the encoder failed: then it is sent as it is.
-pub(crate) fn compress(coding: Coding, level: Level, content: &[u8]) -> Option<Vec<u8>> {
+pub(crate) fn compress(coding: Coding, level: CompressionLevel, content: &[u8]) -> Option<Vec<u8>> {
     let most = content.len().checked_sub(1)?;
     let mut encoded = match coding {
         Coding::Zstd => encode_zstd(level, content, most),
@@ -73,13 +73,13 @@ pub(crate) fn compress(coding: Coding, level: Level, content: &[u8]) -> Option<V
         Coding::Gzip => encode_gzip(level, content, most),
         Coding::Identity => None,
     }?;
-    if level == Level::Thorough {
+    if level == CompressionLevel::Thorough {
         encoded.shrink_to_fit();
     }
     Some(encoded)
 }
 
-fn encode_zstd(level: Level, content: &[u8], most: usize) -> Option<Vec<u8>> {
+fn encode_zstd(level: CompressionLevel, content: &[u8], most: usize) -> Option<Vec<u8>> {
     thread_local! {
         // Making the tables takes longer than encoding a small answer: 15 of 20 us at 1 KB.
         static FAST: RefCell<Option<Compressor<'static>>> = const { RefCell::new(None) };
@@ -87,23 +87,23 @@ fn encode_zstd(level: Level, content: &[u8], most: usize) -> Option<Vec<u8>> {
     let mut encoded = Vec::with_capacity(most);
     match level {
         // The tables grow with the content, and those of a large answer are not kept.
-        Level::Fast if content.len() <= WHOLE => FAST.with_borrow_mut(|kept| {
+        CompressionLevel::Fast if content.len() <= WHOLE => FAST.with_borrow_mut(|kept| {
             let encoder = match kept {
                 Some(encoder) => encoder,
                 None => kept.insert(Compressor::new(3).ok()?),
             };
             encoder.compress_to_buffer(content, &mut encoded).ok()
         })?,
-        Level::Fast => Compressor::new(3).ok()?.compress_to_buffer(content, &mut encoded).ok()?,
-        Level::Thorough => Compressor::new(9).ok()?.compress_to_buffer(content, &mut encoded).ok()?,
+        CompressionLevel::Fast => Compressor::new(3).ok()?.compress_to_buffer(content, &mut encoded).ok()?,
+        CompressionLevel::Thorough => Compressor::new(9).ok()?.compress_to_buffer(content, &mut encoded).ok()?,
     };
     Some(encoded)
 }
 
-fn encode_brotli(level: Level, content: &[u8], most: usize) -> Option<Vec<u8>> {
+fn encode_brotli(level: CompressionLevel, content: &[u8], most: usize) -> Option<Vec<u8>> {
     let quality = match level {
-        Level::Fast => 4,
-        Level::Thorough => 6,
+        CompressionLevel::Fast => 4,
+        CompressionLevel::Thorough => 6,
     };
     // A window that holds the content: a larger one only costs memory. Below 17 bits the better qualities use other
     // tables, which take ten times as long.
@@ -117,10 +117,10 @@ fn encode_brotli(level: Level, content: &[u8], most: usize) -> Option<Vec<u8>> {
     (!encoded.is_empty() && encoded.len() <= most).then_some(encoded)
 }
 
-fn encode_gzip(level: Level, content: &[u8], most: usize) -> Option<Vec<u8>> {
+fn encode_gzip(level: CompressionLevel, content: &[u8], most: usize) -> Option<Vec<u8>> {
     let level = match level {
-        Level::Fast => 4,
-        Level::Thorough => 6,
+        CompressionLevel::Fast => 4,
+        CompressionLevel::Thorough => 6,
     };
     /// A window of 2^15 bytes; 16 more ask for the head and the end of gzip.
     const GZIP: i32 = 15 + 16;
@@ -168,7 +168,7 @@ pub(crate) mod tests {
     #[test]
     fn what_was_encoded_is_decoded_as_the_same() {
         for coding in CODINGS {
-            for level in [Level::Fast, Level::Thorough] {
+            for level in [CompressionLevel::Fast, CompressionLevel::Thorough] {
                 for length in [100, 512, 5000, 70_000, 300_000] {
                     let content = text(length);
                     let encoded = compress(coding, level, &content).expect("it is smaller");
@@ -181,13 +181,13 @@ pub(crate) mod tests {
     #[test]
     fn never_larger() {
         let noise: Vec<u8> = (0_u32..4096).map(|number| (number.wrapping_mul(0x9e37_79b1) >> 13) as u8).collect();
-        let packed = compress(Coding::Zstd, Level::Thorough, &text(100_000)).expect("it is smaller");
+        let packed = compress(Coding::Zstd, CompressionLevel::Thorough, &text(100_000)).expect("it is smaller");
         for content in [&b""[..], b"a", b"<p>", &noise[..], &packed[..]] {
             for coding in CODINGS {
-                let encoded = compress(coding, Level::Fast, content);
+                let encoded = compress(coding, CompressionLevel::Fast, content);
                 assert!(encoded.is_none_or(|encoded| encoded.len() < content.len()), "{coding:?} {}", content.len());
             }
         }
-        assert_eq!(compress(Coding::Identity, Level::Fast, &text(1000)), None);
+        assert_eq!(compress(Coding::Identity, CompressionLevel::Fast, &text(1000)), None);
     }
 }

@@ -24,11 +24,11 @@ const PIECE: usize = 128 << 10;
 
 /// Content that is encoded while it is sent.
 pub(crate) struct Encoded {
-    state: Arc<Mutex<Option<State>>>,
+    state: Arc<Mutex<Option<PiecesState>>>,
     press: Arc<Press>,
 }
 
-struct State {
+struct PiecesState {
     content: Bytes,
     at: usize,
     coding: Coding,
@@ -39,7 +39,7 @@ struct State {
 impl Encoded {
     /// All of this content in this coding. `count` is of the encoder's memory, [`ENCODER`].
     pub(crate) fn new(content: Bytes, coding: Coding, count: Count, press: &Arc<Press>) -> Self {
-        let state = State { content, at: 0, coding, encoder: None, _count: count };
+        let state = PiecesState { content, at: 0, coding, encoder: None, _count: count };
         Self { state: Arc::new(Mutex::new(Some(state))), press: Arc::clone(press) }
     }
 }
@@ -83,7 +83,7 @@ impl BodyStream for Encoded {
     }
 }
 
-impl State {
+impl PiecesState {
     fn is_over(&self) -> bool {
         self.at == self.content.len()
     }
@@ -196,7 +196,7 @@ fn run(deflate: &mut Deflate, mut content: &[u8], flush: DeflateFlush, out: &mut
     }
 }
 
-fn lock(state: &Mutex<Option<State>>) -> MutexGuard<'_, Option<State>> {
+fn lock(state: &Mutex<Option<PiecesState>>) -> MutexGuard<'_, Option<PiecesState>> {
     state.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -209,7 +209,7 @@ mod tests {
         let account = crate::budget::testing::account();
         let count = account.count_more(ENCODER).expect("there is room");
         let content = Bytes::copy_from_slice(content);
-        let mut state = State { content, at: 0, coding, encoder: None, _count: count };
+        let mut state = PiecesState { content, at: 0, coding, encoder: None, _count: count };
         let (mut encoded, mut largest) = (Vec::new(), 0);
         while !state.is_over() {
             let piece = state.next().expect("it does not fail");

@@ -13,21 +13,21 @@ use tokio::sync::oneshot;
 
 /// The threads, and what waits for them.
 pub(crate) struct Press {
-    state: Mutex<State>,
+    state: Mutex<PressState>,
     called: Condvar,
     /// So many threads there may be.
     cores: usize,
 }
 
 #[derive(Default)]
-struct State {
-    jobs: VecDeque<Job>,
+struct PressState {
+    jobs: VecDeque<CompressionJob>,
     threads: usize,
     /// Threads that wait for a job.
     idle: usize,
 }
 
-type Job = Box<dyn FnOnce() + Send>;
+type CompressionJob = Box<dyn FnOnce() + Send>;
 
 /// So many jobs may wait for each core before content is better sent as it is.
 const QUEUE: usize = 8;
@@ -61,7 +61,7 @@ impl Press {
         told.await.ok()
     }
 
-    fn push(self: &Arc<Self>, job: Job) {
+    fn push(self: &Arc<Self>, job: CompressionJob) {
         let mut state = self.lock();
         state.jobs.push_back(job);
         if state.jobs.len() <= state.idle || state.threads >= self.cores {
@@ -103,7 +103,7 @@ impl Press {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, PressState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -16,7 +16,7 @@ use super::handle::Stop;
 use crate::budget::SMALL;
 use crate::error::Error;
 use crate::executor::{Exchange, Mailbox, Work};
-use crate::message::{Begun, Body, BodyStream, KeepAlive, Pull};
+use crate::message::{Body, BodyStream, KeepAlive, Pull, StartedStream};
 use crate::site::error_page;
 
 /// So long a stream that may be silent has to fail before its head is sent.
@@ -51,7 +51,7 @@ impl Desk {
                     self.offer(exchange, Ok(*answer));
                 }
                 Ok((stream, first, is_counted)) => {
-                    response.body = Body::Stream(Box::new(Begun::new(first, is_counted, stream)));
+                    response.body = Body::Stream(Box::new(StartedStream::new(first, is_counted, stream)));
                     self.offer(exchange, Ok(response));
                     if exchange.held() > SMALL {
                         exchange.count(&self.account);

@@ -12,11 +12,13 @@ use bytes::Bytes;
 
 use super::handle::Waiting;
 use super::{Desk, Stop};
-use crate::compression::{ENCODER, Encoded, LEAST, Level, WHOLE, compress, in_place, is_compressible, jitter};
+use crate::compression::{
+    CompressionLevel, ENCODER, Encoded, LEAST, WHOLE, compress, in_place, is_compressible, jitter,
+};
 use crate::executor::{Exchange, Work};
 use crate::files::forbids_transform;
 use crate::message::{Body, Headers, KnownHeader, Request, Response, Version};
-use crate::protocol::negotiation::{Accepted, Coding, Codings};
+use crate::protocol::negotiation::{AcceptedCodings, Coding, Codings};
 
 impl Desk {
     /// Compresses what a handler has answered, if it is worth it. Content that was chosen from a file's codings, or comes in
@@ -30,7 +32,8 @@ impl Desk {
         let content = content.clone();
         add_vary(&mut response.headers);
         let Some(request) = exchange.request.clone() else { return Ok(()) };
-        let coding = Accepted::parse(request.headers().all_known(KnownHeader::AcceptEncoding)).best(Codings::ALL);
+        let coding =
+            AcceptedCodings::parse(request.headers().all_known(KnownHeader::AcceptEncoding)).best(Codings::ALL);
         if coding == Coding::Identity {
             return Ok(());
         }
@@ -38,9 +41,9 @@ impl Desk {
             return self.encode_in_pieces(exchange, &request, coding, content).await;
         }
         let encoded = match content.len() > in_place(coding) {
-            false => compress(coding, Level::Fast, &content),
+            false => compress(coding, CompressionLevel::Fast, &content),
             true if self.service.press.is_crowded() => None,
-            true => self.press(move || compress(coding, Level::Fast, &content)).await?.flatten(),
+            true => self.press(move || compress(coding, CompressionLevel::Fast, &content)).await?.flatten(),
         };
         if let (Some(encoded), Work::Answered(response)) = (encoded, &mut exchange.work) {
             let encoded = Bytes::from(encoded);

@@ -19,7 +19,7 @@ use crate::files::Files;
 use crate::handler::{AsyncHandler, Function, Handler, Reply};
 use crate::log::Level;
 use crate::message::{Body, Request, Response};
-use crate::route::Choice;
+use crate::route::RouteChoice;
 use crate::site::{Snapshot, error_page, redirect};
 use crate::transport::ListenerRole;
 use crate::websocket::WebSocket;
@@ -97,8 +97,8 @@ impl Desk {
             return None;
         }
         let (handler, below) = match self.site.1.routes.choose(request) {
-            Choice::Plain(route) => (&route.handler, route.length()),
-            Choice::Pattern(handler, below, parameters) => {
+            RouteChoice::Plain(route) => (&route.handler, route.length()),
+            RouteChoice::Pattern(handler, below, parameters) => {
                 // One that has passed the gate has them already.
                 let _they_are_the_same = request.parameters.set(parameters);
                 (handler, below)
@@ -140,8 +140,8 @@ impl Desk {
 
     /// Answers a request that has no handler. If only its method has none: OPTIONS with those that have (RFC 9110 section
     /// 9.3.7), any other with 405, which names them too (section 15.5.6).
-    fn answer_for_nobody(&self, exchange: &mut Exchange, choice: &Choice<'_>) {
-        let Choice::Methods(methods) = choice else { return self.settle_status(exchange, 404) };
+    fn answer_for_nobody(&self, exchange: &mut Exchange, choice: &RouteChoice<'_>) {
+        let RouteChoice::Methods(methods) = choice else { return self.settle_status(exchange, 404) };
         let methods = methods.join(", ");
         if exchange.request.as_ref().is_some_and(|request| request.method() == "OPTIONS") {
             return self.offer(exchange, Ok(Response::new(204).with_header("Allow", methods)));
@@ -162,8 +162,8 @@ impl Desk {
     /// Does the handler of this request take its content while it comes in?
     pub(super) fn streams(&self, request: &Request) -> bool {
         match self.site.1.routes.choose(request) {
-            Choice::Plain(route) => route.handler.takes_pieces(),
-            Choice::Pattern(handler, ..) => handler.takes_pieces(),
+            RouteChoice::Plain(route) => route.handler.takes_pieces(),
+            RouteChoice::Pattern(handler, ..) => handler.takes_pieces(),
             _ => false,
         }
     }
@@ -173,8 +173,8 @@ impl Desk {
         let is_function = |handler: &Handler| matches!(handler, Handler::Sync(_) | Handler::Async(_));
         self.site.1.gate.is_some()
             || match self.site.1.routes.choose(request) {
-                Choice::Plain(route) => is_function(&route.handler),
-                Choice::Pattern(handler, ..) => is_function(handler),
+                RouteChoice::Plain(route) => is_function(&route.handler),
+                RouteChoice::Pattern(handler, ..) => is_function(handler),
                 _ => false,
             }
     }

@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use super::{Desk, Stop};
 use crate::executor::{Exchange, Work};
-use crate::files::{Answer, CONTENT_SECURITY_POLICY, Entry, Files, Located, NO_DESCRIPTOR, Patience, Unopened, answer};
+use crate::files::{
+    CONTENT_SECURITY_POLICY, FileAnswer, Files, Located, NO_DESCRIPTOR, Patience, StoredFile, Unopened, answer,
+};
 use crate::log::Level;
 use crate::message::{Body, FileSlice, Headers, KnownHeader, Request, Response};
 use crate::protocol::negotiation::prefers_html;
@@ -104,7 +106,7 @@ impl Desk {
         }))
     }
 
-    async fn answer_with_entry(&self, entry: Arc<Entry>, exchange: &mut Exchange) -> Result<(), Stop> {
+    async fn answer_with_entry(&self, entry: Arc<StoredFile>, exchange: &mut Exchange) -> Result<(), Stop> {
         let site = Arc::clone(&self.site.1);
         let mut response = Response::new(200);
         response.body = Body::File(FileSlice::whole(Arc::clone(entry.path())));
@@ -116,7 +118,7 @@ impl Desk {
         exchange.is_encoded = true;
         let request = exchange.request.clone();
         let answered = match answer(request.as_deref(), response, &entry, &site.store, Patience::Now) {
-            Ok(Answer::ToMake(response, coding)) => {
+            Ok(FileAnswer::ToMake(response, coding)) => {
                 let (making, store) = (Arc::clone(&entry), Arc::clone(&site.store));
                 self.press(move || {
                     making.make(coding);
@@ -128,12 +130,12 @@ impl Desk {
             answered => answered,
         };
         match answered {
-            Ok(Answer::Ready(response, content)) => {
+            Ok(FileAnswer::Ready(response, content)) => {
                 exchange.content = content;
                 exchange.work = Work::Answered(response);
             }
             // It cannot have to be made twice.
-            Ok(Answer::ToMake(..)) => self.settle_status(exchange, 500),
+            Ok(FileAnswer::ToMake(..)) => self.settle_status(exchange, 500),
             Err(excluded) => {
                 let code = exchange.exclude(excluded).code();
                 self.settle_status(exchange, code);

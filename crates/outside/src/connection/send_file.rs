@@ -8,7 +8,7 @@ use std::task::Context;
 
 use super::{Connection, Stop, Transfer};
 use crate::executor::Exchange;
-use crate::files::{FileContent, Segment, bring_into_memory};
+use crate::files::{FileContent, FileSegment, bring_into_memory};
 use crate::log::Level;
 use crate::transport::Stream;
 
@@ -31,11 +31,11 @@ impl Connection {
         }
         for segment in &content.segments {
             match segment {
-                Segment::Text(text) => {
+                FileSegment::Text(text) => {
                     out.extend_from_slice(text);
                     exchange.bytes += text.len() as u64;
                 }
-                Segment::Range(range) => {
+                FileSegment::Range(range) => {
                     self.write_more(out).await?;
                     self.send_range(exchange, &content, range.start, range.end).await?;
                 }

@@ -20,7 +20,7 @@ use super::outlet::Outlet;
 use super::{Connection, Seat, Service};
 use crate::executor::{Occasion, Turn};
 use crate::log::Level;
-use crate::protocol::websocket::{Close, DeflateTerms, Event, Failure, MessageKind, Receiver};
+use crate::protocol::websocket::{Close, DeflateTerms, Failure, MessageKind, ReceivedFrame, Receiver};
 use crate::websocket::{Few, Message, Style, WebSocketConnection};
 
 /// What was agreed on when a WebSocket was opened.
@@ -327,14 +327,14 @@ impl Session {
         let mut end = None;
         while end.is_none() && taken < room && !unread.is_empty() {
             match self.receiver.receive(&mut unread) {
-                Ok(Some(Event::Message(kind, payload))) => {
+                Ok(Some(ReceivedFrame::Message(kind, payload))) => {
                     let message = Message::received(kind == MessageKind::Text, payload);
                     taken += message.cost();
                     messages.push(message);
                 }
-                Ok(Some(Event::Ping(payload))) => self.connection.receive_ping(&payload),
-                Ok(Some(Event::Pong(_))) => {}
-                Ok(Some(Event::Close(close))) => end = Some(End::Close(close)),
+                Ok(Some(ReceivedFrame::Ping(payload))) => self.connection.receive_ping(&payload),
+                Ok(Some(ReceivedFrame::Pong(_))) => {}
+                Ok(Some(ReceivedFrame::Close(close))) => end = Some(End::Close(close)),
                 Ok(None) => break,
                 Err(failure) => end = Some(End::Failure(failure)),
             }

@@ -9,7 +9,7 @@ use super::pieces::gathered;
 use super::range::{ContentRange, Stored};
 use crate::error::{Error, Refusal};
 use crate::message::{FormLimits, KnownHeader, Request};
-use crate::protocol::multipart::{Event, MultipartReader, PartHead};
+use crate::protocol::multipart::{MultipartEvent, MultipartReader, PartHead};
 use crate::protocol::urlencoded::UrlencodedReader;
 
 /// A form: fields and files in the order they came.
@@ -114,17 +114,17 @@ impl<'a> Form<'a> {
         for_each_piece(stored, |input, end, _| {
             while let Some(event) = reader.receive(input)? {
                 match event {
-                    Event::Part(head) => {
+                    MultipartEvent::Part(head) => {
                         part = Some((head, end - input.len() as u64));
                         length = 0;
                     }
-                    Event::Content(bytes) => {
+                    MultipartEvent::Content(bytes) => {
                         length += bytes.len() as u64;
                         if part.as_ref().is_some_and(|(head, _)| head.filename.is_none()) {
                             field.extend_from_slice(bytes);
                         }
                     }
-                    Event::PartEnd => {
+                    MultipartEvent::PartEnd => {
                         let Some((head, start)) = part.take() else { continue };
                         match head.filename {
                             Some(filename) => {
@@ -140,7 +140,7 @@ impl<'a> Form<'a> {
                             }
                         }
                     }
-                    Event::End => {}
+                    MultipartEvent::End => {}
                 }
             }
             Ok(())

@@ -11,11 +11,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 #[derive(Debug)]
 pub(crate) struct Spools {
     most: u64,
-    table: Mutex<Table>,
+    table: Mutex<SpoolTable>,
 }
 
 #[derive(Debug, Default)]
-struct Table {
+struct SpoolTable {
     bytes: u64,
     /// Content that is coming in, by the order in which it began to be written.
     coming: BTreeMap<u64, Coming>,
@@ -64,12 +64,12 @@ impl Spools {
         SpoolShare { spools: Arc::clone(self), number, bytes: 0, is_complete: false }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Table> {
+    fn lock(&self) -> MutexGuard<'_, SpoolTable> {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Table {
+impl SpoolTable {
     /// The upload that has had no piece for the longest time, and no later than `before`.
     fn slowest(&self, before: u64) -> Option<u64> {
         let slowest = self.coming.iter().filter(|(_, coming)| coming.bytes > 0).min_by_key(|(_, coming)| coming.moved);

@@ -15,7 +15,7 @@ const ROOM: usize = 256 << 10;
 
 /// What both sides hold.
 #[derive(Debug)]
-struct Shared {
+struct UploadShared {
     buffer: Mutex<Buffer>,
     /// There is something to take, or nothing will come.
     arrived: Condvar,
@@ -27,7 +27,7 @@ struct Buffer {
     held: Vec<u8>,
     /// Memory that was held before.
     spare: Vec<u8>,
-    end: Option<End>,
+    end: Option<UploadEnd>,
     /// Has anybody asked for content?
     is_wanted: bool,
     taker: Option<Waker>,
@@ -36,7 +36,7 @@ struct Buffer {
 
 /// Why nothing more comes.
 #[derive(Clone, Copy, Debug)]
-enum End {
+enum UploadEnd {
     Complete,
     Refused(Refusal),
 }
@@ -46,19 +46,19 @@ pub(crate) const GONE: Refusal = Refusal::bad("the client has left in the middle
 
 /// The connection's side; the handler's learns when it is dropped.
 #[derive(Debug)]
-pub(crate) struct Feeder(Arc<Shared>);
+pub(crate) struct Feeder(Arc<UploadShared>);
 
 /// The handler's side.
 #[derive(Debug)]
-pub(super) struct Upload(Arc<Shared>);
+pub(super) struct Upload(Arc<UploadShared>);
 
 /// Both sides of content of this length, if it is known.
 pub(crate) fn upload(declared: Option<u64>) -> (Feeder, Box<dyn ContentSource>) {
-    let shared = Arc::new(Shared { buffer: Mutex::default(), arrived: Condvar::new(), declared });
+    let shared = Arc::new(UploadShared { buffer: Mutex::default(), arrived: Condvar::new(), declared });
     (Feeder(Arc::clone(&shared)), Box::new(Upload(shared)))
 }
 
-impl Shared {
+impl UploadShared {
     fn lock(&self) -> MutexGuard<'_, Buffer> {
         self.buffer.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -72,7 +72,7 @@ impl Shared {
         }
     }
 
-    fn end(&self, end: End) {
+    fn end(&self, end: UploadEnd) {
         let mut buffer = self.lock();
         if buffer.end.is_none() {
             buffer.end = Some(end);
@@ -120,12 +120,12 @@ impl Feeder {
 
     /// All of it has come in.
     pub(crate) fn finish(&self) {
-        self.0.end(End::Complete);
+        self.0.end(UploadEnd::Complete);
     }
 
     /// The rest will not come, because of this.
     pub(crate) fn refuse(&self, refusal: Refusal) {
-        self.0.end(End::Refused(refusal));
+        self.0.end(UploadEnd::Refused(refusal));
     }
 }
 
@@ -145,8 +145,8 @@ impl Upload {
                 return Ok(Some(self.take(buffer, take)));
             }
             match buffer.end {
-                Some(End::Complete) => return Ok(None),
-                Some(End::Refused(refusal)) => return Err(refusal),
+                Some(UploadEnd::Complete) => return Ok(None),
+                Some(UploadEnd::Refused(refusal)) => return Err(refusal),
                 None => {}
             }
             if let Some(feeder) = buffer.feeder.take() {
@@ -168,8 +168,8 @@ impl Upload {
             return Poll::Ready(Ok(Some(self.take(buffer, take))));
         }
         match buffer.end {
-            Some(End::Complete) => return Poll::Ready(Ok(None)),
-            Some(End::Refused(refusal)) => return Poll::Ready(Err(refusal)),
+            Some(UploadEnd::Complete) => return Poll::Ready(Ok(None)),
+            Some(UploadEnd::Refused(refusal)) => return Poll::Ready(Err(refusal)),
             None => {}
         }
         buffer.taker = Some(context.waker().clone());

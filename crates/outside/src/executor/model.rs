@@ -46,7 +46,7 @@ use std::time::Duration;
 use shuttle::scheduler::{PctScheduler, RandomScheduler};
 use shuttle::{Config, MaxSteps, Runner};
 
-use super::{Host, NoRuntime, Turn};
+use super::{LanguageRuntime, NoRuntime, Turn};
 use job::{Exchange, Job, Work};
 use mailbox::Mailbox;
 use reactor::{Crew, Executor, lock};

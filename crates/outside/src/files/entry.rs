@@ -5,17 +5,17 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use super::open::{OpenFile, Patience, Stamp, Unopened, read_all, read_unmeasured};
-use super::representation::{About, Content, Representation, etag};
+use super::representation::{About, FileBytes, Representation, etag};
 use super::root::FRESH;
-use crate::compression::{LEAST, Level, compress};
-use crate::protocol::negotiation::{Accepted, Coding, Codings};
+use crate::compression::{CompressionLevel, LEAST, compress};
+use crate::protocol::negotiation::{AcceptedCodings, Coding, Codings};
 
 /// Larger files are not compressed on the fly, in bytes.
 pub(crate) const MOST_TO_COMPRESS: u64 = 1 << 20;
 
 /// One file, at one moment.
 #[derive(Debug)]
-pub(crate) struct Entry {
+pub(crate) struct StoredFile {
     /// When it was last looked at, in milliseconds of the store's clock.
     looked_at: AtomicU64,
     /// What it was then: the file, and what lies beside it compressed, in the order of `Coding::ALL`.
@@ -44,22 +44,22 @@ struct Coded {
 pub(crate) enum Offered {
     /// This.
     Ready(Arc<Representation>),
-    /// A coding that has to be made first, by [`Entry::make`].
+    /// A coding that has to be made first, by [`StoredFile::make`].
     ToMake(Coding),
 }
 
-impl Entry {
+impl StoredFile {
     pub(super) fn new(
         about: &About<'_>,
         stamps: [Option<Stamp>; 4],
-        contents: [Option<Content>; 4],
+        contents: [Option<FileBytes>; 4],
         compresses: bool,
         (number, path): (u64, &[u8]),
         now: u64,
     ) -> Option<Self> {
         // What is read is not always what was announced: files of the kernel are made when they are read, and others are being written.
         let is_stable = match &contents[Coding::Identity as usize] {
-            Some(Content::Memory(bytes)) => bytes.len() as u64 == about.stamp.size,
+            Some(FileBytes::Memory(bytes)) => bytes.len() as u64 == about.stamp.size,
             _ => true,
         };
         let compresses = compresses && is_stable && (LEAST as u64..=MOST_TO_COMPRESS).contains(&about.stamp.size);
@@ -69,8 +69,8 @@ impl Entry {
             Coding::ALL.into_iter().zip(stamps).zip(contents).map(|((coding, stamp), content)| {
                 let (stamp, content) = (stamp?, content?);
                 let length = match &content {
-                    Content::Memory(bytes) => bytes.len() as u64,
-                    Content::File(_) => stamp.size,
+                    FileBytes::Memory(bytes) => bytes.len() as u64,
+                    FileBytes::File(_) => stamp.size,
                 };
                 Some(Arc::new(Representation::new(&About { stamp, coding, ..about }, content, length)))
             });
@@ -114,7 +114,7 @@ impl Entry {
 
     /// What a client that accepts these codings gets. One that asks for a range gets what lies there as it is, because
     /// what is compressed on the fly has no length before it is made.
-    pub(crate) fn offer(&self, accepted: Accepted, asks_for_range: bool) -> Offered {
+    pub(crate) fn offer(&self, accepted: AcceptedCodings, asks_for_range: bool) -> Offered {
         let coding = self.choose(accepted, asks_for_range);
         let Some(coded) = self.coded.get(coding as usize) else { return Offered::Ready(Arc::clone(&self.identity)) };
         match coded.made.get() {
@@ -126,7 +126,7 @@ impl Entry {
     }
 
     /// What would be offered, or what it would be made of, and its entity tag.
-    pub(crate) fn preview(&self, accepted: Accepted, asks_for_range: bool) -> (&Representation, String) {
+    pub(crate) fn preview(&self, accepted: AcceptedCodings, asks_for_range: bool) -> (&Representation, String) {
         let coding = self.choose(accepted, asks_for_range);
         match self.coded.get(coding as usize).map(|coded| coded.made.get()) {
             Some(Some(Some(made))) => (made, made.etag().to_owned()),
@@ -135,7 +135,7 @@ impl Entry {
         }
     }
 
-    fn choose(&self, accepted: Accepted, asks_for_range: bool) -> Coding {
+    fn choose(&self, accepted: AcceptedCodings, asks_for_range: bool) -> Coding {
         let is_available = |coding: Coding| {
             let lies_there = self.stamps[coding as usize].is_some();
             let made = self.coded[coding as usize].made.get();
@@ -167,10 +167,10 @@ impl Entry {
     fn compressed(&self, coding: Coding) -> Option<Representation> {
         let stamp = self.stamps[Coding::Identity as usize]?;
         let encoded = match &self.identity.content {
-            Content::Memory(bytes) => compress(coding, Level::Thorough, bytes)?,
-            Content::File(file) => {
+            FileBytes::Memory(bytes) => compress(coding, CompressionLevel::Thorough, bytes)?,
+            FileBytes::File(file) => {
                 let bytes = read_all(&file.file, stamp.size, Patience::Any).ok()?;
-                compress(coding, Level::Thorough, &bytes)?
+                compress(coding, CompressionLevel::Thorough, &bytes)?
             }
         };
         let about = About {
@@ -183,14 +183,14 @@ impl Entry {
             ranges_from: self.ranges_from,
         };
         let length = encoded.len() as u64;
-        Some(Representation::new(&about, Content::Memory(encoded.into()), length))
+        Some(Representation::new(&about, FileBytes::Memory(encoded.into()), length))
     }
 
     /// Bytes of memory that it holds, and how many files it holds open.
     pub(crate) fn weight(&self) -> (u64, u64) {
         let coded = self.coded.iter().filter_map(|coded| coded.made.get()?.as_ref());
         coded.chain([&self.identity]).fold((0, 0), |(bytes, files), representation| {
-            let is_open = matches!(representation.content, Content::File(_));
+            let is_open = matches!(representation.content, FileBytes::File(_));
             (bytes + representation.weight(), files + u64::from(is_open))
         })
     }
@@ -202,10 +202,10 @@ pub(super) fn content(
     size: u64,
     in_memory_up_to: u64,
     patience: Patience,
-) -> Result<Content, Unopened> {
+) -> Result<FileBytes, Unopened> {
     match size {
-        0 => Ok(Content::Memory(read_unmeasured(&file, patience)?.into())),
-        _ if size <= in_memory_up_to => Ok(Content::Memory(read_all(&file, size, patience)?.into())),
-        _ => Ok(Content::File(Arc::new(OpenFile::new(file)))),
+        0 => Ok(FileBytes::Memory(read_unmeasured(&file, patience)?.into())),
+        _ if size <= in_memory_up_to => Ok(FileBytes::Memory(read_all(&file, size, patience)?.into())),
+        _ => Ok(FileBytes::File(Arc::new(OpenFile::new(file)))),
     }
 }

@@ -9,10 +9,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use rustix::io::Errno;
 
-use super::entry::{Entry, content};
+use super::entry::{StoredFile, content};
 use super::listing;
 use super::media_type;
-use super::open::{Kind, Patience, Stamp, Unopened, kind, open_plainly, unopened};
+use super::open::{FileKind, Patience, Stamp, Unopened, kind, open_plainly, unopened};
 use super::pattern::{is_hashed_name, matches};
 use super::representation::About;
 use super::root::Root;
@@ -125,7 +125,7 @@ enum Kinds {
 #[derive(Debug)]
 pub(crate) enum Located {
     /// A file, kept under this path.
-    File(Arc<Entry>),
+    File(Arc<StoredFile>),
     /// The page of the application that routes in the browser, if this is a navigation; else nothing.
     Fallback,
     /// A folder without its trailing slash.
@@ -182,7 +182,7 @@ impl Files {
     }
 
     /// What is kept for this path, if it is fresh.
-    pub(crate) fn find(&self, store: &Store, path: &[u8]) -> Option<Arc<Entry>> {
+    pub(crate) fn find(&self, store: &Store, path: &[u8]) -> Option<Arc<StoredFile>> {
         let path = self.key(path);
         store.find(self.number, path).filter(|entry| entry.is_fresh(store.now()))
     }
@@ -208,7 +208,8 @@ impl Files {
                     .map(Located::File),
             },
             Kinds::Folder { root, options } => {
-                Search { store, root, options, known, key: (self.number, path), patience, now }.locate(route, path)
+                FolderSearch { store, root, options, known, key: (self.number, path), patience, now }
+                    .locate(route, path)
             }
         };
         match (&located, known) {
@@ -232,10 +233,10 @@ pub(super) fn one_file(
     store: &Store,
     path: &Path,
     (file, stamp): (std::fs::File, Stamp),
-    known: Option<&Arc<Entry>>,
+    known: Option<&Arc<StoredFile>>,
     key: (u64, &[u8]),
     cache_control: Option<&str>,
-) -> Result<Arc<Entry>, Unopened> {
+) -> Result<Arc<StoredFile>, Unopened> {
     let stamps = [None, None, None, Some(stamp)];
     if let Some(known) = known.filter(|known| known.stamps == stamps) {
         return Ok(Arc::clone(known));
@@ -252,22 +253,22 @@ pub(super) fn one_file(
         cache_control,
         ranges_from: store.ranges_from,
     };
-    let entry = Entry::new(&about, stamps, [None, None, None, Some(content)], compresses, key, store.now());
+    let entry = StoredFile::new(&about, stamps, [None, None, None, Some(content)], compresses, key, store.now());
     entry.map(Arc::new).ok_or(Unopened::Missing)
 }
 
 /// One look at the file system below a folder.
-struct Search<'a> {
+struct FolderSearch<'a> {
     store: &'a Store,
     root: &'a Root,
     options: &'a Folder,
-    known: Option<&'a Arc<Entry>>,
+    known: Option<&'a Arc<StoredFile>>,
     key: (u64, &'a [u8]),
     patience: Patience,
     now: u64,
 }
 
-impl Search<'_> {
+impl FolderSearch<'_> {
     fn locate(&self, route: &str, path: &[u8]) -> Result<Located, Unopened> {
         let Some((relative, has_slash)) = below(path) else { return Ok(Located::Fallback) };
         match self.search(relative, has_slash, route) {
@@ -279,14 +280,14 @@ impl Search<'_> {
     fn search(&self, relative: &[u8], has_slash: bool, route: &str) -> Result<Located, Unopened> {
         let (file, found, stamp) = self.open(relative)?;
         match (found, has_slash) {
-            (Kind::Regular, false) => return self.entry(relative, file, stamp).map(Located::File),
-            (Kind::Folder, _) => {}
-            (Kind::Regular | Kind::Special, _) => return Err(Unopened::Missing),
+            (FileKind::Regular, false) => return self.entry(relative, file, stamp).map(Located::File),
+            (FileKind::Folder, _) => {}
+            (FileKind::Regular | FileKind::Special, _) => return Err(Unopened::Missing),
         }
         let index = joined(relative, self.options.index.as_bytes());
         match self.open(&index) {
-            Ok((_, Kind::Regular, _)) if !has_slash => return Ok(Located::Redirect),
-            Ok((file, Kind::Regular, stamp)) => return self.entry(&index, file, stamp).map(Located::File),
+            Ok((_, FileKind::Regular, _)) if !has_slash => return Ok(Located::Redirect),
+            Ok((file, FileKind::Regular, stamp)) => return self.entry(&index, file, stamp).map(Located::File),
             Ok(_) | Err(Unopened::Missing) => {}
             Err(unopened) => return Err(unopened),
         }
@@ -308,7 +309,7 @@ impl Search<'_> {
         }
     }
 
-    fn open(&self, relative: &[u8]) -> Result<(std::fs::File, Kind, Stamp), Unopened> {
+    fn open(&self, relative: &[u8]) -> Result<(std::fs::File, FileKind, Stamp), Unopened> {
         let file = self.root.open(relative, self.store.symlinks, self.patience, self.now)?;
         let metadata = file.metadata().map_err(|error| Unopened::Refused(error.to_string()))?;
         let stamp = Stamp::of(&metadata);
@@ -323,7 +324,7 @@ impl Search<'_> {
     }
 
     /// The file with what lies beside it compressed: not older than it, and within the folder too.
-    fn entry(&self, relative: &[u8], file: std::fs::File, stamp: Stamp) -> Result<Arc<Entry>, Unopened> {
+    fn entry(&self, relative: &[u8], file: std::fs::File, stamp: Stamp) -> Result<Arc<StoredFile>, Unopened> {
         let name = String::from_utf8_lossy(relative);
         let media_type = media_type(&name);
         let compressible = self.store.compresses && is_compressible(&media_type);
@@ -331,7 +332,7 @@ impl Search<'_> {
         let mut stamps = [None, None, None, Some(stamp)];
         for coding in Coding::ALL.into_iter().take(if self.store.compresses { 3 } else { 0 }) {
             let beside = match self.open(&[relative, coding.suffix().as_bytes()].concat()) {
-                Ok((beside, Kind::Regular, its)) if its.modified >= stamp.modified => Some((beside, its)),
+                Ok((beside, FileKind::Regular, its)) if its.modified >= stamp.modified => Some((beside, its)),
                 Ok(_) | Err(Unopened::Missing | Unopened::Refused(_)) => None,
                 Err(unopened @ (Unopened::Later | Unopened::Exhausted)) => return Err(unopened),
             };
@@ -359,7 +360,7 @@ impl Search<'_> {
             cache_control: Some(self.cache_control(&name)),
             ranges_from: self.store.ranges_from,
         };
-        let entry = Entry::new(&about, stamps, contents, compressible, self.key, self.now);
+        let entry = StoredFile::new(&about, stamps, contents, compressible, self.key, self.now);
         entry.map(Arc::new).ok_or(Unopened::Missing)
     }
 
@@ -403,7 +404,7 @@ fn joined(folder: &[u8], name: &[u8]) -> Vec<u8> {
 fn listed(
     folder: &std::fs::File,
     open: impl Fn(&[u8]) -> Option<std::fs::Metadata>,
-) -> io::Result<(Vec<listing::Entry>, bool)> {
+) -> io::Result<(Vec<listing::ListingEntry>, bool)> {
     let mut entries = Vec::new();
     for found in rustix::fs::Dir::read_from(folder)? {
         let found = found?;
@@ -412,11 +413,11 @@ fn listed(
         if name.starts_with(b".") || name.contains(&b'\\') {
             continue;
         }
-        let Some(metadata) = open(name).filter(|metadata| kind(metadata) != Kind::Special) else { continue };
+        let Some(metadata) = open(name).filter(|metadata| kind(metadata) != FileKind::Special) else { continue };
         if entries.len() == listing::MOST_ENTRIES {
             return Ok((entries, true));
         }
-        entries.push(listing::Entry {
+        entries.push(listing::ListingEntry {
             name: OsStr::from_bytes(name).to_owned(),
             is_folder: metadata.is_dir(),
             size: metadata.len(),

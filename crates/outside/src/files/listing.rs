@@ -21,7 +21,7 @@ pub(crate) const CONTENT_SECURITY_POLICY: &str =
 
 /// What a folder holds.
 #[derive(Clone, Debug)]
-pub(crate) struct Entry {
+pub(crate) struct ListingEntry {
     /// The last segment of the path, in whatever encoding.
     pub(crate) name: OsString,
     pub(crate) is_folder: bool,
@@ -35,7 +35,7 @@ pub(crate) struct Entry {
 /// `route` is where the folder is served, such as `/static`, and `below` the decoded path from there, such as `css/old`;
 /// slashes around them do not matter. The path links each level down from the route: what is above is not ours.
 /// `is_cut` says that the folder holds more than these entries.
-pub(crate) fn page(route: &str, below: &str, mut entries: Vec<Entry>, is_cut: bool) -> String {
+pub(crate) fn page(route: &str, below: &str, mut entries: Vec<ListingEntry>, is_cut: bool) -> String {
     entries.sort_by_cached_key(|entry| (!entry.is_folder, natural::natural_key(entry.name.as_bytes())));
     let route = route.trim_matches('/');
     let levels: Vec<&str> = below.split('/').filter(|level| !level.is_empty()).collect();
@@ -94,7 +94,7 @@ fn push_head(html: &mut String, route: &str, levels: &[&str]) {
 }
 
 /// How much there is, in a sentence.
-fn push_summary(html: &mut String, entries: &[Entry], is_cut: bool) {
+fn push_summary(html: &mut String, entries: &[ListingEntry], is_cut: bool) {
     let folders = entries.iter().filter(|entry| entry.is_folder).count();
     let files = entries.len() - folders;
     let counted = |count: usize, one: &str, many: &str| match count {
@@ -115,7 +115,7 @@ fn push_summary(html: &mut String, entries: &[Entry], is_cut: bool) {
     }
 }
 
-fn push_entry(html: &mut String, entry: &Entry) {
+fn push_entry(html: &mut String, entry: &ListingEntry) {
     let name = entry.name.as_bytes();
     html.push_str("<tr><td><a href=\"");
     html.extend(percent_encode(name, ENCODED));
@@ -237,13 +237,13 @@ mod tests {
 
     use super::*;
 
-    fn file(name: &[u8], size: u64, unix: u64) -> Entry {
+    fn file(name: &[u8], size: u64, unix: u64) -> ListingEntry {
         let modified = Some(UNIX_EPOCH + Duration::from_secs(unix));
-        Entry { name: OsString::from_vec(name.to_vec()), is_folder: false, size, modified }
+        ListingEntry { name: OsString::from_vec(name.to_vec()), is_folder: false, size, modified }
     }
 
-    fn folder(name: &str) -> Entry {
-        Entry { name: name.into(), is_folder: true, size: 4096, modified: None }
+    fn folder(name: &str) -> ListingEntry {
+        ListingEntry { name: name.into(), is_folder: true, size: 4096, modified: None }
     }
 
     /// What stands between the marks, each time that they occur.

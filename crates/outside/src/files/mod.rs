@@ -16,12 +16,12 @@ mod store;
 #[cfg(feature = "testing")]
 pub mod testing;
 
-pub(crate) use entry::Entry;
+pub(crate) use entry::StoredFile;
 pub(crate) use folder::Located;
 pub use folder::{Files, Folder};
 pub(crate) use listing::CONTENT_SECURITY_POLICY;
 pub(crate) use open::{NO_DESCRIPTOR, Patience, Unopened, bring_into_memory};
-pub(crate) use select::{Answer, Excluded, FileContent, Segment, answer, check, forbids_transform};
+pub(crate) use select::{Excluded, FileAnswer, FileContent, FileSegment, answer, check, forbids_transform};
 pub(crate) use store::Store;
 
 /// The media type of a file by its name; text comes with its charset.

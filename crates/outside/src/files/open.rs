@@ -72,25 +72,25 @@ pub(crate) fn open_plainly(path: &Path) -> Result<(File, Stamp), Unopened> {
     let file = file.map_err(|error| unopened(error.raw_os_error().map(Errno::from_raw_os_error), &error))?;
     let metadata = file.metadata().map_err(|error| Unopened::Refused(error.to_string()))?;
     match kind(&metadata) {
-        Kind::Regular => Ok((file, Stamp::of(&metadata))),
-        Kind::Folder => Err(Unopened::Refused("it is a folder".into())),
-        Kind::Special => Err(Unopened::Refused("it is no regular file".into())),
+        FileKind::Regular => Ok((file, Stamp::of(&metadata))),
+        FileKind::Folder => Err(Unopened::Refused("it is a folder".into())),
+        FileKind::Special => Err(Unopened::Refused("it is no regular file".into())),
     }
 }
 
 /// What was opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum FileKind {
     Regular,
     Folder,
     Special,
 }
 
-pub(super) fn kind(metadata: &Metadata) -> Kind {
+pub(super) fn kind(metadata: &Metadata) -> FileKind {
     match (metadata.is_file(), metadata.is_dir()) {
-        (true, _) => Kind::Regular,
-        (_, true) => Kind::Folder,
-        _ => Kind::Special,
+        (true, _) => FileKind::Regular,
+        (_, true) => FileKind::Folder,
+        _ => FileKind::Special,
     }
 }
 

@@ -19,7 +19,7 @@ pub(crate) struct Representation {
     pub(crate) path: Arc<Path>,
     /// Everything but what frames the message.
     pub(crate) headers: Headers,
-    pub(crate) content: Content,
+    pub(crate) content: FileBytes,
     /// Where it begins in its content, and how long it is, in bytes.
     pub(crate) start: u64,
     pub(crate) length: u64,
@@ -30,7 +30,7 @@ pub(crate) struct Representation {
 
 /// Where the bytes are.
 #[derive(Clone, Debug)]
-pub(crate) enum Content {
+pub(crate) enum FileBytes {
     Memory(Bytes),
     File(Arc<OpenFile>),
 }
@@ -52,7 +52,7 @@ pub(crate) struct About<'a> {
 
 impl Representation {
     /// All of a file. `path` gives the media type; for a coding of it, it is still that of the file itself.
-    pub(crate) fn new(about: &About<'_>, content: Content, length: u64) -> Self {
+    pub(crate) fn new(about: &About<'_>, content: FileBytes, length: u64) -> Self {
         let (seconds, _) = about.stamp.modified;
         // Neither a date that cannot be written, nor one of the future (RFC 9110 section 8.8.2.1).
         let modified = u64::try_from(seconds).ok().filter(|&seconds| seconds < LAST_DATE && seconds <= seconds_now());
@@ -60,9 +60,9 @@ impl Representation {
         let etag = if about.is_stable { etag(&about.stamp, about.coding) } else { String::new() };
         let offers_ranges = about.is_stable && about.ranges_from.is_some_and(|from| length >= from);
         let mut headers = Headers::new();
-        headers.push_checked(b"Content-Type", media_type(&about.path.to_string_lossy()).as_bytes());
+        headers.push_checked(b"FileBytes-Type", media_type(&about.path.to_string_lossy()).as_bytes());
         if about.coding != Coding::Identity {
-            headers.push_checked(b"Content-Encoding", about.coding.token().as_bytes());
+            headers.push_checked(b"FileBytes-Encoding", about.coding.token().as_bytes());
         }
         if !etag.is_empty() {
             headers.push_checked(b"ETag", etag.as_bytes());
@@ -80,7 +80,7 @@ impl Representation {
         if about.varies {
             headers.push_checked(b"Vary", b"Accept-Encoding");
         }
-        headers.push_checked(b"X-Content-Type-Options", b"nosniff");
+        headers.push_checked(b"X-FileBytes-Type-Options", b"nosniff");
         let path = Arc::clone(about.path);
         Self { path, headers, content, start: 0, length, offers_ranges, etag, modified }
     }
@@ -121,8 +121,8 @@ impl Representation {
     /// Bytes of memory that it holds.
     pub(crate) fn weight(&self) -> u64 {
         let content = match &self.content {
-            Content::Memory(bytes) => bytes.len(),
-            Content::File(_) => 0,
+            FileBytes::Memory(bytes) => bytes.len(),
+            FileBytes::File(_) => 0,
         };
         (content + self.headers.wire().len() + self.path.as_os_str().len() + 256) as u64
     }

@@ -90,22 +90,22 @@ mod kernel {
 
     /// What this kernel, and the sandbox around this process, offer: asked once.
     #[derive(Debug)]
-    struct Offer {
+    struct KernelFeatures {
         openat2: bool,
         /// Look-ups in memory alone, since Linux 5.12.
         cached: bool,
     }
 
-    static OFFER: OnceLock<Offer> = OnceLock::new();
+    static OFFER: OnceLock<KernelFeatures> = OnceLock::new();
     /// A path that was renamed while it was resolved is resolved again.
     const TRIES: usize = 8;
 
-    fn offer() -> &'static Offer {
+    fn offer() -> &'static KernelFeatures {
         OFFER.get_or_init(|| {
             let ask = |resolve| openat2(CWD, "/", FOLDER, Mode::empty(), resolve);
             let openat2 = !matches!(ask(ResolveFlags::empty()), Err(Errno::NOSYS | Errno::PERM));
             let cached = openat2 && matches!(ask(ResolveFlags::CACHED), Ok(_) | Err(Errno::AGAIN));
-            Offer { openat2, cached }
+            KernelFeatures { openat2, cached }
         })
     }
 

@@ -8,13 +8,13 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::entry::{Entry, Offered};
+use super::entry::{Offered, StoredFile};
 use super::open::{OpenFile, Patience};
-use super::representation::{Content, Representation, seconds_now};
+use super::representation::{FileBytes, Representation, seconds_now};
 use super::store::Store;
 use crate::message::{Body, FileSlice, Headers, KnownHeader, Request, Response};
 use crate::protocol::conditional::{Validators, Verdict, allows_range, evaluate, seconds};
-use crate::protocol::negotiation::{Accepted, Coding};
+use crate::protocol::negotiation::{AcceptedCodings, Coding};
 use crate::protocol::range::{Ranges, content_range, part_head, parts_end, ranges};
 
 /// Content that comes out of a file, piece by piece.
@@ -23,12 +23,12 @@ pub(crate) struct FileContent {
     pub(crate) file: Arc<OpenFile>,
     pub(crate) path: Arc<Path>,
     /// In the order in which they are sent.
-    pub(crate) segments: Vec<Segment>,
+    pub(crate) segments: Vec<FileSegment>,
 }
 
 /// A piece of such content.
 #[derive(Debug)]
-pub(crate) enum Segment {
+pub(crate) enum FileSegment {
     /// What stands around parts of several ranges.
     Text(Bytes),
     /// A half-open range of the file.
@@ -48,22 +48,22 @@ impl FileContent {
     /// Bytes of it.
     pub(crate) fn len(&self) -> u64 {
         let lengths = self.segments.iter().map(|segment| match segment {
-            Segment::Text(text) => text.len() as u64,
-            Segment::Range(range) => range.end - range.start,
+            FileSegment::Text(text) => text.len() as u64,
+            FileSegment::Range(range) => range.end - range.start,
         });
         lengths.sum()
     }
 }
 
 /// What a request asks for of a representation.
-enum Choice {
+enum FileChoice {
     Whole,
     Parts(Vec<Range<u64>>),
     NotModified,
 }
 
 /// A file as the answer to a request.
-pub(crate) enum Answer {
+pub(crate) enum FileAnswer {
     /// What is sent, and the content if it does not lie in the response.
     Ready(Response, Option<Box<FileContent>>),
     /// This coding of it has to be made first, by [`Entry::make`], which takes time.
@@ -71,7 +71,7 @@ pub(crate) enum Answer {
 }
 
 /// Would this request get an error? Asked before hooks see the answer.
-pub(crate) fn check(request: &Request, response: &Response, entry: &Entry) -> Result<(), Excluded> {
+pub(crate) fn check(request: &Request, response: &Response, entry: &StoredFile) -> Result<(), Excluded> {
     let choice = match slice_of(response) {
         Some(slice) => {
             let slice = entry.identity().slice(slice.start, slice.end.unwrap_or(u64::MAX));
@@ -92,10 +92,10 @@ pub(crate) fn check(request: &Request, response: &Response, entry: &Entry) -> Re
 pub(crate) fn answer(
     request: Option<&Request>,
     response: Response,
-    entry: &Arc<Entry>,
+    entry: &Arc<StoredFile>,
     store: &Store,
     patience: Patience,
-) -> Result<Answer, Excluded> {
+) -> Result<FileAnswer, Excluded> {
     let selected = match slice_of(&response) {
         Some(slice) => {
             let representation = entry.identity().slice(slice.start, slice.end.unwrap_or(u64::MAX));
@@ -103,7 +103,7 @@ pub(crate) fn answer(
         }
         None => match (entry.offer(accepted(request, &response), asks_for_range(request)), patience) {
             (Offered::Ready(representation), _) => select(request, response, &representation),
-            (Offered::ToMake(coding), Patience::Now) => return Ok(Answer::ToMake(response, coding)),
+            (Offered::ToMake(coding), Patience::Now) => return Ok(FileAnswer::ToMake(response, coding)),
             (Offered::ToMake(coding), Patience::Any) => {
                 let representation = entry.make(coding);
                 store.keep(entry);
@@ -111,7 +111,7 @@ pub(crate) fn answer(
             }
         },
     };
-    selected.map(|(response, content)| Answer::Ready(response, content))
+    selected.map(|(response, content)| FileAnswer::Ready(response, content))
 }
 
 /// The part of a file that an answer is narrowed to, if it is.
@@ -123,14 +123,14 @@ fn slice_of(response: &Response) -> Option<&FileSlice> {
 }
 
 /// The codings that may be chosen from for this answer.
-fn accepted(request: Option<&Request>, response: &Response) -> Accepted {
+fn accepted(request: Option<&Request>, response: &Response) -> AcceptedCodings {
     let headers = &response.headers;
     let is_plain = response.status == 200
         && headers.known(KnownHeader::ContentEncoding).is_none()
         && !headers.all_known(KnownHeader::CacheControl).any(forbids_transform);
     match request {
-        Some(request) if is_plain => Accepted::parse(request.headers().all_known(KnownHeader::AcceptEncoding)),
-        _ => Accepted::default(),
+        Some(request) if is_plain => AcceptedCodings::parse(request.headers().all_known(KnownHeader::AcceptEncoding)),
+        _ => AcceptedCodings::default(),
     }
 }
 
@@ -152,13 +152,13 @@ fn select(
 ) -> Result<(Response, Option<Box<FileContent>>), Excluded> {
     let choice = match request {
         Some(request) => choose(request, &response, representation.validators(), representation)?,
-        None => Choice::Whole,
+        None => FileChoice::Whole,
     };
     add_fields(&mut response.headers, &representation.headers, response.status == 200);
     let length = representation.length;
     let parts = match choice {
-        Choice::Whole => return Ok(with_content(response, representation, vec![Segment::Range(0..length)])),
-        Choice::NotModified => {
+        FileChoice::Whole => return Ok(with_content(response, representation, vec![FileSegment::Range(0..length)])),
+        FileChoice::NotModified => {
             response.status = 304;
             response.body = Body::Empty;
             // Section 15.4.5: what describes the content stays away, since there is none.
@@ -167,7 +167,7 @@ fn select(
             }
             return Ok((response, None));
         }
-        Choice::Parts(parts) => parts,
+        FileChoice::Parts(parts) => parts,
     };
     response.status = 206;
     if let [part] = &parts[..] {
@@ -176,16 +176,16 @@ fn select(
             b"Content-Range",
             content_range(part, length).as_bytes(),
         );
-        return Ok(with_content(response, representation, vec![Segment::Range(part.clone())]));
+        return Ok(with_content(response, representation, vec![FileSegment::Range(part.clone())]));
     }
     let boundary = boundary();
     let media_type = response.headers.known(KnownHeader::ContentType).unwrap_or_default().to_vec();
     let mut segments = Vec::with_capacity(2 * parts.len() + 1);
     for part in &parts {
-        segments.push(Segment::Text(part_head(&boundary, &media_type, part, length).into()));
-        segments.push(Segment::Range(part.clone()));
+        segments.push(FileSegment::Text(part_head(&boundary, &media_type, part, length).into()));
+        segments.push(FileSegment::Range(part.clone()));
     }
-    segments.push(Segment::Text(parts_end(&boundary).into()));
+    segments.push(FileSegment::Text(parts_end(&boundary).into()));
     let together = format!("multipart/byteranges; boundary={boundary}");
     response.headers.replace_checked(KnownHeader::ContentType, b"Content-Type", together.as_bytes());
     Ok(with_content(response, representation, segments))
@@ -196,17 +196,17 @@ fn choose(
     response: &Response,
     of_file: Validators<'_>,
     representation: &Representation,
-) -> Result<Choice, Excluded> {
+) -> Result<FileChoice, Excluded> {
     // Section 13.2.1: preconditions matter only if the answer would be a success; ranges only if it is 200.
     if response.status != 200 || !matches!(request.method(), "GET" | "HEAD") {
-        return Ok(Choice::Whole);
+        return Ok(FileChoice::Whole);
     }
     let asks = |known: KnownHeader| {
         use KnownHeader::{IfMatch, IfModifiedSince, IfNoneMatch, IfUnmodifiedSince, Range};
         matches!(known, IfMatch | IfModifiedSince | IfNoneMatch | IfUnmodifiedSince | Range)
     };
     if !request.headers().known_fields().any(|(known, _)| asks(known)) {
-        return Ok(Choice::Whole);
+        return Ok(FileChoice::Whole);
     }
     // What the handler says of its answer is the truth.
     let own = |known: KnownHeader| response.headers.known(known);
@@ -216,19 +216,19 @@ fn choose(
     };
     match evaluate(request, &validators) {
         Verdict::Proceed => {}
-        Verdict::NotModified => return Ok(Choice::NotModified),
+        Verdict::NotModified => return Ok(FileChoice::NotModified),
         Verdict::Failed => return Err(Excluded::Failed),
     }
     // Section 14.2: ranges are defined for GET alone.
     let mut asked = request.headers().all_known(KnownHeader::Range);
-    let (Some(value), None) = (asked.next(), asked.next()) else { return Ok(Choice::Whole) };
+    let (Some(value), None) = (asked.next(), asked.next()) else { return Ok(FileChoice::Whole) };
     if request.method() != "GET" || !representation.offers_ranges || !allows_range(request, &validators, seconds_now())
     {
-        return Ok(Choice::Whole);
+        return Ok(FileChoice::Whole);
     }
     match ranges(value, representation.length) {
-        Ranges::Whole => Ok(Choice::Whole),
-        Ranges::Some(parts) => Ok(Choice::Parts(parts)),
+        Ranges::Whole => Ok(FileChoice::Whole),
+        Ranges::Some(parts) => Ok(FileChoice::Parts(parts)),
         Ranges::Unsatisfiable => Err(Excluded::Unsatisfiable(representation.length)),
     }
 }
@@ -252,7 +252,7 @@ fn add_fields(headers: &mut Headers, of_file: &Headers, succeeds: bool) {
 fn with_content(
     mut response: Response,
     representation: &Representation,
-    segments: Vec<Segment>,
+    segments: Vec<FileSegment>,
 ) -> (Response, Option<Box<FileContent>>) {
     if representation.length == 0 {
         // What HEAD is told too (RFC 9110 section 8.6).
@@ -261,19 +261,19 @@ fn with_content(
     let start = representation.start;
     let within = |range: &Range<u64>| start + range.start..start + range.end;
     match &representation.content {
-        Content::Memory(bytes) => {
+        FileBytes::Memory(bytes) => {
             let slice = |range: &Range<u64>| {
                 let range = within(range);
                 bytes.slice(range.start as usize..range.end as usize)
             };
             response.body = Body::Bytes(match &segments[..] {
-                [Segment::Range(range)] => slice(range),
+                [FileSegment::Range(range)] => slice(range),
                 segments => segments
                     .iter()
                     .fold(Vec::new(), |mut all, segment| {
                         all.extend_from_slice(match segment {
-                            Segment::Text(text) => text,
-                            Segment::Range(range) => &bytes[range_of(&within(range))],
+                            FileSegment::Text(text) => text,
+                            FileSegment::Range(range) => &bytes[range_of(&within(range))],
                         });
                         all
                     })
@@ -281,9 +281,9 @@ fn with_content(
             });
             (response, None)
         }
-        Content::File(file) => {
+        FileBytes::File(file) => {
             let segments = segments.into_iter().map(|segment| match segment {
-                Segment::Range(range) => Segment::Range(within(&range)),
+                FileSegment::Range(range) => FileSegment::Range(within(&range)),
                 text => text,
             });
             let (file, path) = (Arc::clone(file), Arc::clone(&representation.path));

@@ -10,7 +10,7 @@ use std::time::Instant;
 use quick_cache::sync::{Cache, DefaultLifecycle};
 use quick_cache::{Equivalent, Weighter};
 
-use super::entry::Entry;
+use super::entry::StoredFile;
 use super::folder::{absolute, one_file};
 use super::open::{Stamp, Unopened, open_plainly};
 use crate::config::{Config, Symlinks};
@@ -24,7 +24,7 @@ const EXPECTED: usize = 256;
 
 /// What all folders of a server share: the cache, and the settings that matter to files.
 pub(crate) struct Store {
-    cache: Option<Cache<Key, Kept, Weight, RandomState>>,
+    cache: Option<Cache<StoreKey, Kept, Weight, RandomState>>,
     /// An open file counts as if it were this many bytes of memory.
     of_open_file: u64,
     started: Instant,
@@ -37,13 +37,13 @@ pub(crate) struct Store {
 
 /// A folder by its number, and a path below it. Clients choose the paths: the hash has random keys (edge.md S33).
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct Key(u64, Box<[u8]>);
+struct StoreKey(u64, Box<[u8]>);
 
 #[derive(Hash)]
 struct AsKey<'a>(u64, &'a [u8]);
 
-impl Equivalent<Key> for AsKey<'_> {
-    fn equivalent(&self, key: &Key) -> bool {
+impl Equivalent<StoreKey> for AsKey<'_> {
+    fn equivalent(&self, key: &StoreKey) -> bool {
         self.0 == key.0 && *self.1 == *key.1
     }
 }
@@ -51,15 +51,15 @@ impl Equivalent<Key> for AsKey<'_> {
 /// An entry, and its weight when it was kept: the entry grows, but the cache must subtract what it has added.
 #[derive(Clone)]
 struct Kept {
-    entry: Arc<Entry>,
+    entry: Arc<StoredFile>,
     weight: u64,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Weight;
 
-impl Weighter<Key, Kept> for Weight {
-    fn weight(&self, _: &Key, kept: &Kept) -> u64 {
+impl Weighter<StoreKey, Kept> for Weight {
+    fn weight(&self, _: &StoreKey, kept: &Kept) -> u64 {
         kept.weight
     }
 }
@@ -103,7 +103,7 @@ impl Store {
     }
 
     /// A file that a program names: opened and looked at anew, since the program may have just written it.
-    pub(crate) fn open(&self, path: &Path) -> Result<Arc<Entry>, Unopened> {
+    pub(crate) fn open(&self, path: &Path) -> Result<Arc<StoredFile>, Unopened> {
         let (file, stamp) = open_plainly(path)?;
         let key = path.as_os_str().as_bytes();
         let known = self.find(PROGRAMS, key);
@@ -117,7 +117,7 @@ impl Store {
         Ok(entry)
     }
 
-    pub(super) fn find(&self, folder: u64, path: &[u8]) -> Option<Arc<Entry>> {
+    pub(super) fn find(&self, folder: u64, path: &[u8]) -> Option<Arc<StoredFile>> {
         Some(self.cache.as_ref()?.get(&AsKey(folder, path))?.entry)
     }
 
@@ -128,12 +128,12 @@ impl Store {
     }
 
     /// Keeps an entry, or weighs it again after something was added to it; not one that nothing tells from what comes after it.
-    pub(crate) fn keep(&self, entry: &Arc<Entry>) {
+    pub(crate) fn keep(&self, entry: &Arc<StoredFile>) {
         if let Some(cache) = self.cache.as_ref().filter(|_| entry.is_stable()) {
             let (number, path) = &entry.key;
             let (bytes, files) = entry.weight();
             let weight = bytes + files * self.of_open_file + path.len() as u64;
-            cache.insert(Key(*number, path.clone()), Kept { entry: Arc::clone(entry), weight });
+            cache.insert(StoreKey(*number, path.clone()), Kept { entry: Arc::clone(entry), weight });
         }
     }
 }

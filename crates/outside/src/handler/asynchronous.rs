@@ -48,9 +48,9 @@ impl Tasks {
 }
 
 /// Takes a task out of the list, however it ends.
-struct Entry(Arc<Tasks>, Ticket);
+struct TaskGuard(Arc<Tasks>, Ticket);
 
-impl Drop for Entry {
+impl Drop for TaskGuard {
     fn drop(&mut self) {
         self.0.lock().remove(&self.1);
     }
@@ -71,7 +71,7 @@ where
     fn submit(&self, request: Arc<Request>, reply: Reply) -> Ticket {
         let ticket = self.tasks.next.fetch_add(1, Ordering::Relaxed);
         let function = Arc::clone(&self.function);
-        let entry = Entry(Arc::clone(&self.tasks), ticket);
+        let entry = TaskGuard(Arc::clone(&self.tasks), ticket);
         // Held until the task is in the list, so that what takes it out finds it.
         let mut running = self.tasks.lock();
         let task = tokio::spawn(async move {

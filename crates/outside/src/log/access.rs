@@ -6,7 +6,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::form::Form;
+use super::form::LineFormat;
 use super::moment::Moment;
 use super::terminal;
 use crate::message::{KnownHeader, Request};
@@ -28,11 +28,11 @@ pub(crate) struct AccessLine<'a> {
 
 impl AccessLine<'_> {
     /// Appends the line with its newline.
-    pub(crate) fn write_to(&self, out: &mut Vec<u8>, form: Form, now: &Moment) {
+    pub(crate) fn write_to(&self, out: &mut Vec<u8>, form: LineFormat, now: &Moment) {
         match form {
-            Form::Json => self.write_json(out, now),
-            Form::Plain | Form::Coloured => terminal::write(self, out, form == Form::Coloured, now),
-            _ => self.write_common(out, form == Form::Combined, now),
+            LineFormat::Json => self.write_json(out, now),
+            LineFormat::Plain | LineFormat::Coloured => terminal::write(self, out, form == LineFormat::Coloured, now),
+            _ => self.write_common(out, form == LineFormat::Combined, now),
         }
         out.push(b'\n');
     }

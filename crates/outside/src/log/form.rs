@@ -8,7 +8,7 @@ use crate::config::AccessLog;
 
 /// The forms of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Form {
+pub(crate) enum LineFormat {
     Off,
     Common,
     Combined,
@@ -19,7 +19,7 @@ pub(crate) enum Form {
     Coloured,
 }
 
-impl Form {
+impl LineFormat {
     /// `Auto` is for people where the lines go straight to a terminal, and for machines elsewhere. What somebody else
     /// takes in hand on its way to a terminal stays a format that has a name.
     pub(super) fn chosen(setting: AccessLog, sink: &dyn LogSink) -> Self {
@@ -54,14 +54,14 @@ mod tests {
     #[test]
     fn colours_can_be_refused() {
         for (name, value, form) in [
-            ("NO_COLOR", "1", Form::Plain),
-            ("NO_COLOR", "0", Form::Plain),
-            ("NO_COLOR", "", Form::Coloured),
-            ("TERM", "dumb", Form::Plain),
-            ("TERM", "xterm-256color", Form::Coloured),
+            ("NO_COLOR", "1", LineFormat::Plain),
+            ("NO_COLOR", "0", LineFormat::Plain),
+            ("NO_COLOR", "", LineFormat::Coloured),
+            ("TERM", "dumb", LineFormat::Plain),
+            ("TERM", "xterm-256color", LineFormat::Coloured),
         ] {
             let environment = |asked: &str| (asked == name).then(|| OsString::from(value));
-            assert_eq!(Form::on_terminal(environment), form, "{name}={value}");
+            assert_eq!(LineFormat::on_terminal(environment), form, "{name}={value}");
         }
     }
 }

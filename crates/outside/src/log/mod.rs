@@ -16,7 +16,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 pub(crate) use access::{AccessLine, client_text};
-use form::Form;
+use form::LineFormat;
 pub(crate) use moment::Moment;
 
 use crate::config::AccessLog;
@@ -73,9 +73,9 @@ impl LogSink for StandardError {
 
 /// The log of one server.
 pub(crate) struct Log {
-    form: Form,
+    form: LineFormat,
     shows_duration: bool,
-    pending: Mutex<Pending>,
+    pending: Mutex<PendingLines>,
     more: Condvar,
     sink: Arc<dyn LogSink>,
     /// Held while the sink is called, so that lines keep their order.
@@ -85,7 +85,7 @@ pub(crate) struct Log {
 }
 
 #[derive(Default)]
-struct Pending {
+struct PendingLines {
     lines: Vec<u8>,
     events: Vec<(Level, String)>,
     lost: u64,
@@ -102,7 +102,7 @@ const COMPLAIN_EVERY: Duration = Duration::from_secs(60);
 
 impl Log {
     pub(crate) fn new(setting: AccessLog, sink: Arc<dyn LogSink>) -> Arc<Self> {
-        let form = Form::chosen(setting, &*sink);
+        let form = LineFormat::chosen(setting, &*sink);
         Arc::new(Self {
             form,
             shows_duration: form.shows_duration(),
@@ -133,7 +133,7 @@ impl Log {
 
     /// Adds one line for each exchange.
     pub(crate) fn access<'a>(&self, lines: impl Iterator<Item = AccessLine<'a>>, now: &Moment) {
-        if self.form == Form::Off {
+        if self.form == LineFormat::Off {
             return;
         }
         let mut pending = self.lock();
@@ -205,7 +205,7 @@ impl Log {
             while pending.is_empty() && !pending.closed {
                 pending = self.more.wait(pending).unwrap_or_else(PoisonError::into_inner);
             }
-            let gathering = |pending: &mut Pending| !pending.closed && pending.lines.len() < PLENTY;
+            let gathering = |pending: &mut PendingLines| !pending.closed && pending.lines.len() < PLENTY;
             let waited = self.more.wait_timeout_while(pending, GATHER, gathering);
             let closed = waited.unwrap_or_else(PoisonError::into_inner).0.closed;
             self.flush();
@@ -215,13 +215,13 @@ impl Log {
         }
     }
 
-    fn notify(&self, pending: &Pending, was_empty: bool) {
+    fn notify(&self, pending: &PendingLines, was_empty: bool) {
         if was_empty || pending.lines.len() >= PLENTY {
             self.more.notify_all();
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Pending> {
+    fn lock(&self) -> MutexGuard<'_, PendingLines> {
         self.pending.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -245,7 +245,7 @@ pub fn one_line(text: &str) -> Cow<'_, str> {
     Cow::Owned(line)
 }
 
-impl Pending {
+impl PendingLines {
     /// Everything but whether it is closed.
     fn take(&mut self) -> Self {
         let closed = self.closed;

@@ -25,7 +25,7 @@ pub enum Body {
     Bytes(Bytes),
     /// A file, opened when the response is about to be sent.
     File(FileSlice),
-    /// Pieces of unknown number and length.
+    /// IteratorStream of unknown number and length.
     Stream(Box<dyn BodyStream>),
 }
 
@@ -56,7 +56,7 @@ pub trait BodyStream: Send {
     /// Makes the next piece. Runs in the executor like a handler, so it may block.
     fn pull(&mut self) -> Pull;
 
-    /// Pieces come from an event loop elsewhere: `pull` answers [`Pull::Later`] at once and may be called
+    /// IteratorStream come from an event loop elsewhere: `pull` answers [`Pull::Later`] at once and may be called
     /// from any thread.
     fn is_async(&self) -> bool {
         false
@@ -110,20 +110,20 @@ pub trait BodyStream: Send {
 }
 
 /// A stream whose first piece was taken before the answer was sent.
-pub(crate) struct Begun {
+pub(crate) struct StartedStream {
     first: Option<Pull>,
     /// Whether the memory of the first piece is counted.
     is_first_counted: bool,
     stream: Box<dyn BodyStream>,
 }
 
-impl Begun {
+impl StartedStream {
     pub(crate) fn new(first: Pull, is_first_counted: bool, stream: Box<dyn BodyStream>) -> Self {
         Self { first: Some(first), is_first_counted, stream }
     }
 }
 
-impl BodyStream for Begun {
+impl BodyStream for StartedStream {
     fn pull(&mut self) -> Pull {
         self.first.take().unwrap_or_else(|| self.stream.pull())
     }
@@ -218,10 +218,10 @@ impl fmt::Debug for Body {
     }
 }
 
-/// Pieces from an iterator.
-pub(crate) struct Pieces<I>(pub(crate) I);
+/// IteratorStream from an iterator.
+pub(crate) struct IteratorStream<I>(pub(crate) I);
 
-impl<I, B> BodyStream for Pieces<I>
+impl<I, B> BodyStream for IteratorStream<I>
 where
     I: Iterator<Item = B> + Send,
     B: Into<Bytes>,

@@ -22,7 +22,7 @@ mod response;
 mod status;
 mod target;
 
-pub(crate) use body::Begun;
+pub(crate) use body::StartedStream;
 pub use body::{Body, BodyStream, FileSlice, KeepAlive, PieceFuture, Pull};
 pub use cookie::{Cookies, ResponseCookie, SameSite};
 pub use cors::{Cors, SecurityHeaders};

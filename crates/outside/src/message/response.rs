@@ -5,7 +5,7 @@ use std::path::Path;
 
 use bytes::Bytes;
 
-use super::body::{Body, BodyStream, FileSlice, Pieces};
+use super::body::{Body, BodyStream, FileSlice, IteratorStream};
 use super::cookie::ResponseCookie;
 use super::disposition::content_disposition;
 use super::event::{EVENT_STREAM_FIELDS, Event, Events};
@@ -87,7 +87,7 @@ impl Response {
         I::IntoIter: Send + 'static,
         I::Item: Into<Bytes>,
     {
-        Self::new(200).with_stream(Box::new(Pieces(pieces.into_iter())))
+        Self::new(200).with_stream(Box::new(IteratorStream(pieces.into_iter())))
     }
 
     /// 200 with server-sent events: a page reads them with `EventSource`. The iterator runs like a handler and may block;

@@ -1,4 +1,4 @@
-//! Parameters of a field value: `; name=token`, `; name="quoted"` (RFC 9110 section 5.6.6), `; name*=charset'language'encoded`
+//! FieldParameters of a field value: `; name=token`, `; name="quoted"` (RFC 9110 section 5.6.6), `; name*=charset'language'encoded`
 //! (RFC 8187) and values that stand in several sections (RFC 2231 section 3).
 //!
 //! Time and memory grow with the length of the value alone.
@@ -9,7 +9,7 @@ use percent_encoding::percent_decode;
 
 /// The first parameter of this very name, whatever its case; `name*` is another one.
 pub(crate) fn parameter(value: &[u8], wanted: &str) -> Option<String> {
-    let found = Parameters::of(value).find(|parameter| parameter.name.eq_ignore_ascii_case(wanted.as_bytes()))?;
+    let found = FieldParameters::of(value).find(|parameter| parameter.name.eq_ignore_ascii_case(wanted.as_bytes()))?;
     Some(String::from_utf8_lossy(&found.text()).into_owned())
 }
 
@@ -17,7 +17,7 @@ pub(crate) fn parameter(value: &[u8], wanted: &str) -> Option<String> {
 /// RFC 7578 section 4.2 has multipart forms do without the first two; clients send them all the same.
 pub(crate) fn text_parameter(value: &[u8], wanted: &str) -> Option<String> {
     let (mut plain, mut extended, mut sections) = (None, None, Sections::default());
-    for parameter in Parameters::of(value) {
+    for parameter in FieldParameters::of(value) {
         let Some((name, rest)) = parameter.name.split_at_checked(wanted.len()) else { continue };
         if !name.eq_ignore_ascii_case(wanted.as_bytes()) {
             continue;
@@ -40,13 +40,13 @@ pub(crate) fn text_parameter(value: &[u8], wanted: &str) -> Option<String> {
 }
 
 /// A parameter as it stands in its field.
-struct Parameter<'a> {
+struct FieldParameter<'a> {
     name: &'a [u8],
     value: &'a [u8],
     is_quoted: bool,
 }
 
-impl Parameter<'_> {
+impl FieldParameter<'_> {
     /// The value without its quotes. A backslash quotes only a quote or a backslash: browsers write file names such as
     /// `C:\a.txt` as they are.
     fn text(&self) -> Vec<u8> {
@@ -69,16 +69,16 @@ impl Parameter<'_> {
 }
 
 /// The parameters of a field value in order.
-struct Parameters<'a>(&'a [u8]);
+struct FieldParameters<'a>(&'a [u8]);
 
-impl<'a> Parameters<'a> {
+impl<'a> FieldParameters<'a> {
     fn of(value: &'a [u8]) -> Self {
         Self(memchr::memchr(b';', value).map_or(&[], |at| &value[at..]))
     }
 }
 
-impl<'a> Iterator for Parameters<'a> {
-    type Item = Parameter<'a>;
+impl<'a> Iterator for FieldParameters<'a> {
+    type Item = FieldParameter<'a>;
 
     fn next(&mut self) -> Option<Self::Item> {
         loop {
@@ -100,7 +100,7 @@ impl<'a> Iterator for Parameters<'a> {
                 self.0 = &behind[end..];
                 behind[..end].trim_ascii()
             };
-            return Some(Parameter { name, value, is_quoted });
+            return Some(FieldParameter { name, value, is_quoted });
         }
     }
 }
@@ -177,7 +177,7 @@ struct Sections {
 
 impl Sections {
     /// Adds the next section; one out of order is none.
-    fn add(&mut self, section: &[u8], parameter: &Parameter<'_>) {
+    fn add(&mut self, section: &[u8], parameter: &FieldParameter<'_>) {
         let (number, is_encoded) = match section {
             [number @ .., b'*'] => (number, true),
             number => (number, false),

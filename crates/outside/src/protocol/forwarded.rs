@@ -36,9 +36,9 @@ pub(crate) fn resolve(
         return Err(Refusal::bad("malformed host in what a proxy forwarded"));
     }
     let client = match hop.node {
-        Node::Unsaid => peer,
-        Node::Unknown => NO_ADDRESS,
-        Node::Address(address) => address,
+        ForwardedNode::Unsaid => peer,
+        ForwardedNode::Unknown => NO_ADDRESS,
+        ForwardedNode::Address(address) => address,
     };
     Ok(Some(Forwarded::new(client, hop.host, hop.secure)))
 }
@@ -51,21 +51,21 @@ const AMBIGUOUS: Refusal = Refusal::limit(400, "both Forwarded and X-Forwarded f
 /// What a proxy says of whoever is before it.
 #[derive(Debug, Default, PartialEq)]
 struct Hop {
-    node: Node,
+    node: ForwardedNode,
     host: Option<Box<str>>,
     secure: Option<bool>,
 }
 
 /// Whoever that is.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-enum Node {
+enum ForwardedNode {
     #[default]
     Unsaid,
     Unknown,
     Address(SocketAddr),
 }
 
-impl Node {
+impl ForwardedNode {
     /// Does reading go on to the left of it?
     fn is_proxy(self, is_trusted: impl Fn(IpAddr) -> bool) -> bool {
         matches!(self, Self::Address(address) if is_trusted(address.ip()))
@@ -77,9 +77,9 @@ fn read_standard(headers: &Headers, is_trusted: impl Fn(IpAddr) -> bool) -> Hop 
     let mut hop = Hop::default();
     for element in from_right(headers, "Forwarded") {
         let Some(next) = read_element(element) else {
-            return Hop { node: Node::Unknown, ..hop };
+            return Hop { node: ForwardedNode::Unknown, ..hop };
         };
-        let node = if next.node == Node::Unsaid { Node::Unknown } else { next.node };
+        let node = if next.node == ForwardedNode::Unsaid { ForwardedNode::Unknown } else { next.node };
         hop = Hop { node, host: next.host.or(hop.host), secure: next.secure.or(hop.secure) };
         if !hop.node.is_proxy(&is_trusted) {
             break;
@@ -96,7 +96,7 @@ fn read_element(element: &[u8]) -> Option<Hop> {
         let (name, value) = (&pair[..at], unquoted(&pair[at + 1..])?);
         // Each parameter once at most.
         if name.eq_ignore_ascii_case(b"for") {
-            if hop.node != Node::Unsaid {
+            if hop.node != ForwardedNode::Unsaid {
                 return None;
             }
             hop.node = read_node(&value);
@@ -119,9 +119,9 @@ fn read_element(element: &[u8]) -> Option<Hop> {
 fn read_customary(headers: &Headers, fields: &[ProxyField], is_trusted: impl Fn(IpAddr) -> bool) -> Hop {
     let entries =
         |field: ProxyField| fields.contains(&field).then(|| from_right(headers, field.name())).into_iter().flatten();
-    let (mut node, mut proxies) = (Node::Unsaid, 0);
+    let (mut node, mut proxies) = (ForwardedNode::Unsaid, 0);
     for entry in entries(FOR) {
-        node = std::str::from_utf8(entry).map_or(Node::Unknown, read_node);
+        node = std::str::from_utf8(entry).map_or(ForwardedNode::Unknown, read_node);
         if !node.is_proxy(&is_trusted) {
             break;
         }
@@ -136,19 +136,19 @@ fn read_customary(headers: &Headers, fields: &[ProxyField], is_trusted: impl Fn(
 }
 
 /// An address, with a port or without; the brackets of IPv6 may be missing, as they are in `X-Forwarded-For`.
-fn read_node(text: &str) -> Node {
+fn read_node(text: &str) -> ForwardedNode {
     let bare = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(text);
     if let Ok(ip) = bare.parse::<IpAddr>() {
-        return Node::Address(SocketAddr::new(ip, 0));
+        return ForwardedNode::Address(SocketAddr::new(ip, 0));
     }
     if let Ok(address) = text.parse::<SocketAddr>() {
-        return Node::Address(address);
+        return ForwardedNode::Address(address);
     }
     // A port may be obfuscated, or none; the address counts all the same.
     let address = text.rsplit_once(':').filter(|(_, port)| port.is_empty() || port.starts_with('_'));
     match address.map(|(host, _)| host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host)) {
-        Some(host) => host.parse().map_or(Node::Unknown, |ip| Node::Address(SocketAddr::new(ip, 0))),
-        None => Node::Unknown,
+        Some(host) => host.parse().map_or(ForwardedNode::Unknown, |ip| ForwardedNode::Address(SocketAddr::new(ip, 0))),
+        None => ForwardedNode::Unknown,
     }
 }
 

@@ -15,7 +15,7 @@ const LONGEST_BOUNDARY: usize = 70;
 
 /// What the input says next.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Event<'a> {
+pub(crate) enum MultipartEvent<'a> {
     /// A part begins.
     Part(PartHead),
     /// Some of its content.
@@ -42,7 +42,7 @@ pub(crate) struct MultipartReader<'l> {
     /// CRLF, two hyphens and the boundary.
     delimiter: Finder<'static>,
     limits: &'l FormLimits,
-    state: State,
+    state: MultipartState,
     /// Bytes of unfinished headers that hold no end of them.
     scanned: usize,
     fields: usize,
@@ -52,7 +52,7 @@ pub(crate) struct MultipartReader<'l> {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
+enum MultipartState {
     /// The first boundary may stand here without its CRLF.
     Start,
     Preamble,
@@ -74,72 +74,76 @@ impl<'l> MultipartReader<'l> {
             .filter(|boundary| (1..=LONGEST_BOUNDARY).contains(&boundary.len()))
             .ok_or(Refusal::bad("multipart without a boundary of 1 to 70 characters"))?;
         let delimiter = Finder::new(format!("\r\n--{boundary}").as_bytes()).into_owned();
-        Ok(Self { delimiter, limits, state: State::Start, scanned: 0, fields: 0, files: 0, left: None })
+        Ok(Self { delimiter, limits, state: MultipartState::Start, scanned: 0, fields: 0, files: 0, left: None })
     }
 
     /// The next event; `None` when more input is needed. Takes what it has understood off the front of `input`.
-    pub(crate) fn receive<'a>(&mut self, input: &mut &'a [u8]) -> Result<Option<Event<'a>>, Refusal> {
+    pub(crate) fn receive<'a>(&mut self, input: &mut &'a [u8]) -> Result<Option<MultipartEvent<'a>>, Refusal> {
         let delimiter_length = self.delimiter.needle().len();
         loop {
             match self.state {
-                State::Start | State::ContentStart => match self.begins_with_boundary(input) {
+                MultipartState::Start | MultipartState::ContentStart => match self.begins_with_boundary(input) {
                     None => return Ok(None),
                     Some(true) => {
-                        let was_part = self.state == State::ContentStart;
+                        let was_part = self.state == MultipartState::ContentStart;
                         take(input, delimiter_length - 2);
-                        self.state = State::Boundary;
+                        self.state = MultipartState::Boundary;
                         if was_part {
-                            return Ok(Some(Event::PartEnd));
+                            return Ok(Some(MultipartEvent::PartEnd));
                         }
                     }
                     Some(false) => {
-                        self.state = if self.state == State::Start { State::Preamble } else { State::Content };
+                        self.state = if self.state == MultipartState::Start {
+                            MultipartState::Preamble
+                        } else {
+                            MultipartState::Content
+                        };
                     }
                 },
-                State::Preamble => match self.delimiter.find(input) {
+                MultipartState::Preamble => match self.delimiter.find(input) {
                     Some(at) => {
                         take(input, at + delimiter_length);
-                        self.state = State::Boundary;
+                        self.state = MultipartState::Boundary;
                     }
                     None => {
                         take(input, input.len().saturating_sub(delimiter_length - 1));
                         return Ok(None);
                     }
                 },
-                State::Boundary => match **input {
+                MultipartState::Boundary => match **input {
                     [b'-', b'-', ..] => {
                         take(input, 2);
-                        self.state = State::Epilogue;
-                        return Ok(Some(Event::End));
+                        self.state = MultipartState::Epilogue;
+                        return Ok(Some(MultipartEvent::End));
                     }
                     [] | [b'-'] => return Ok(None),
-                    _ => self.state = State::Padding,
+                    _ => self.state = MultipartState::Padding,
                 },
-                State::Padding => {
+                MultipartState::Padding => {
                     let padding = input.iter().take_while(|&&byte| matches!(byte, b' ' | b'\t')).count();
                     take(input, padding);
                     match **input {
                         [b'\r', b'\n', ..] => {
                             take(input, 2);
                             self.scanned = 0;
-                            self.state = State::Head;
+                            self.state = MultipartState::Head;
                         }
                         [] | [b'\r'] => return Ok(None),
                         _ => return Err(Refusal::bad("multipart boundary line with more than the boundary")),
                     }
                 }
-                State::Head => {
+                MultipartState::Head => {
                     let Some(head) = self.take_head(input)? else { return Ok(None) };
                     self.count(&head)?;
-                    self.state = State::ContentStart;
-                    return Ok(Some(Event::Part(head)));
+                    self.state = MultipartState::ContentStart;
+                    return Ok(Some(MultipartEvent::Part(head)));
                 }
-                State::Content => {
+                MultipartState::Content => {
                     let length = match self.delimiter.find(input) {
                         Some(0) => {
                             take(input, delimiter_length);
-                            self.state = State::Boundary;
-                            return Ok(Some(Event::PartEnd));
+                            self.state = MultipartState::Boundary;
+                            return Ok(Some(MultipartEvent::PartEnd));
                         }
                         Some(at) => at,
                         None => input.len().saturating_sub(delimiter_length - 1),
@@ -150,9 +154,9 @@ impl<'l> MultipartReader<'l> {
                     if let Some(left) = &mut self.left {
                         *left = left.checked_sub(length).ok_or(FIELD_TOO_LARGE)?;
                     }
-                    return Ok(Some(Event::Content(take(input, length))));
+                    return Ok(Some(MultipartEvent::Content(take(input, length))));
                 }
-                State::Epilogue => {
+                MultipartState::Epilogue => {
                     take(input, input.len());
                     return Ok(None);
                 }
@@ -163,8 +167,10 @@ impl<'l> MultipartReader<'l> {
     /// There is no more input: was it a whole form?
     pub(crate) fn finish(&self) -> Result<(), Refusal> {
         match self.state {
-            State::Epilogue => Ok(()),
-            State::Start | State::Preamble => Err(Refusal::bad("multipart without its first boundary")),
+            MultipartState::Epilogue => Ok(()),
+            MultipartState::Start | MultipartState::Preamble => {
+                Err(Refusal::bad("multipart without its first boundary"))
+            }
             _ => Err(Refusal::bad("multipart without its last boundary")),
         }
     }
@@ -283,12 +289,14 @@ mod tests {
             let mut rest = &held[..];
             while let Some(event) = reader.receive(&mut rest)? {
                 match event {
-                    Event::Part(PartHead { name, filename, content_type }) => {
+                    MultipartEvent::Part(PartHead { name, filename, content_type }) => {
                         let file = filename.map(|filename| format!("@{filename};{content_type}")).unwrap_or_default();
                         seen.push(format!("{name}{file}="));
                     }
-                    Event::Content(bytes) => seen.last_mut().unwrap().push_str(&bytes.escape_ascii().to_string()),
-                    Event::PartEnd | Event::End => {}
+                    MultipartEvent::Content(bytes) => {
+                        seen.last_mut().unwrap().push_str(&bytes.escape_ascii().to_string())
+                    }
+                    MultipartEvent::PartEnd | MultipartEvent::End => {}
                 }
             }
             assert!(rest.len() <= 4100, "{} bytes are held", rest.len());

@@ -70,7 +70,7 @@ impl Codings {
 /// By default, as without the field, `Identity` alone: RFC 9110 would allow anything, but who does not ask for a coding is
 /// rarely able to decode one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Accepted {
+pub(crate) struct AcceptedCodings {
     /// In the order of `Coding::ALL`, then `*`.
     weights: [i16; 5],
 }
@@ -79,13 +79,13 @@ pub(crate) struct Accepted {
 const UNNAMED: i16 = -1;
 const ANY: usize = 4;
 
-impl Default for Accepted {
+impl Default for AcceptedCodings {
     fn default() -> Self {
         Self { weights: [UNNAMED; 5] }
     }
 }
 
-impl Accepted {
+impl AcceptedCodings {
     /// Reads the values of all Accept-Encoding fields of a request.
     pub(crate) fn parse<'a>(values: impl IntoIterator<Item = &'a [u8]>) -> Self {
         let mut accepted = Self::default();
@@ -268,7 +268,7 @@ mod tests {
     #[test]
     fn the_best_of_what_there_is() {
         for &(values, all, without_zstd, gzip) in TABLE {
-            let accepted = Accepted::parse(values.split('\n').map(str::as_bytes));
+            let accepted = AcceptedCodings::parse(values.split('\n').map(str::as_bytes));
             assert_eq!(accepted.best(Codings::ALL), all, "{values:?}, of all");
             let available = Codings::NONE.with(Brotli).with(Gzip);
             assert_eq!(accepted.best(available), without_zstd, "{values:?}, of br and gzip");
@@ -300,7 +300,7 @@ mod tests {
 
     #[test]
     fn without_the_field_as_it_is() {
-        assert_eq!(Accepted::parse([]).best(Codings::ALL), Identity);
+        assert_eq!(AcceptedCodings::parse([]).best(Codings::ALL), Identity);
     }
 
     #[test]

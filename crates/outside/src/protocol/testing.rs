@@ -10,7 +10,7 @@ use std::ops::Range;
 use super::conditional::{Validators, Verdict, allows_range, evaluate};
 pub use super::form_testing as forms;
 use super::http1::{BodyLength, ChunkedDecoder, Framing, HeadLimits, HeadScanner, Scan, decode_head, framing};
-use super::negotiation::{Accepted, Coding, Codings};
+use super::negotiation::{AcceptedCodings, Coding, Codings};
 use super::range::{Ranges, ranges};
 pub use super::websocket::testing as websocket;
 use crate::config::{Config, ProxyField};
@@ -23,21 +23,21 @@ pub struct Conversation {
     limits: Limits,
     unread: Vec<u8>,
     scanner: HeadScanner,
-    body: Option<Body>,
-    requests: Vec<Received>,
-    end: Option<End>,
+    body: Option<TestBody>,
+    requests: Vec<TestRequest>,
+    end: Option<TestEnd>,
 }
 
 /// A request that was read to its end.
 #[derive(Debug)]
-pub struct Received {
+pub struct TestRequest {
     /// The request, its content included.
     pub request: Request,
     /// May another one follow?
     pub keep_alive: bool,
 }
 
-impl Received {
+impl TestRequest {
     /// What routing compares: the url in which an encoded slash is still `%2F`.
     pub fn route(&self) -> &str {
         self.request.route()
@@ -46,7 +46,7 @@ impl Received {
 
 /// Where a conversation stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum End {
+pub enum TestEnd {
     /// Everything was read; the connection waits for the next request.
     Idle,
     /// A head has begun and is not complete.
@@ -86,7 +86,7 @@ impl Default for Limits {
 
 /// A body that is being read, and the request that it belongs to.
 #[derive(Debug)]
-struct Body {
+struct TestBody {
     request: Request,
     framing: Framing,
     chunks: ChunkedDecoder,
@@ -103,22 +103,22 @@ impl Conversation {
     pub fn receive(&mut self, piece: &[u8]) {
         if self.end.is_none() {
             self.unread.extend_from_slice(piece);
-            self.end = self.advance().unwrap_or_else(|refusal| Some(End::Refused(refusal)));
+            self.end = self.advance().unwrap_or_else(|refusal| Some(TestEnd::Refused(refusal)));
         }
     }
 
     /// The requests that were read to their end, in order.
-    pub fn requests(&self) -> &[Received] {
+    pub fn requests(&self) -> &[TestRequest] {
         &self.requests
     }
 
     /// Where the conversation stands now.
-    pub fn end(&self) -> End {
+    pub fn end(&self) -> TestEnd {
         match self.end {
             Some(end) => end,
-            None if self.body.is_some() => End::InBody,
-            None if self.scanner.has_begun(&self.unread) => End::InHead,
-            None => End::Idle,
+            None if self.body.is_some() => TestEnd::InBody,
+            None if self.scanner.has_begun(&self.unread) => TestEnd::InHead,
+            None => TestEnd::Idle,
         }
     }
 
@@ -127,7 +127,7 @@ impl Conversation {
         self.body.as_ref().map_or(0, |body| body.request.content.len())
     }
 
-    fn advance(&mut self) -> Result<Option<End>, Refusal> {
+    fn advance(&mut self) -> Result<Option<TestEnd>, Refusal> {
         loop {
             let body = match self.body.take() {
                 Some(body) => body,
@@ -138,17 +138,17 @@ impl Conversation {
             };
             let keep_alive = body.framing.keep_alive;
             match self.read_body(body)? {
-                Some(request) => self.requests.push(Received { request, keep_alive }),
+                Some(request) => self.requests.push(TestRequest { request, keep_alive }),
                 None => return Ok(None),
             }
             if !keep_alive {
-                return Ok(Some(End::Closed));
+                return Ok(Some(TestEnd::Closed));
             }
         }
     }
 
     /// The next head, if all of it is there.
-    fn next_head(&mut self) -> Result<Option<Body>, Refusal> {
+    fn next_head(&mut self) -> Result<Option<TestBody>, Refusal> {
         let Limits { request_line, fields, section, content } = self.limits;
         let limits = HeadLimits { request_line, fields, section };
         let Scan::Complete { start, end, fields } = self.scanner.scan(&self.unread, &limits)? else {
@@ -162,11 +162,11 @@ impl Conversation {
         if matches!(framing.body, BodyLength::KnownHeader(length) if length > content as u64) {
             return Err(Refusal::limit(413, "content too large", "max_body_size_mb"));
         }
-        Ok(Some(Body { request, framing, chunks: ChunkedDecoder::new() }))
+        Ok(Some(TestBody { request, framing, chunks: ChunkedDecoder::new() }))
     }
 
     /// The request with its content, if all of it is there; else keeps what there is.
-    fn read_body(&mut self, mut body: Body) -> Result<Option<Request>, Refusal> {
+    fn read_body(&mut self, mut body: TestBody) -> Result<Option<Request>, Refusal> {
         let content = &mut body.request.content;
         let (consumed, done) = match body.framing.body {
             BodyLength::KnownHeader(length) => {
@@ -192,14 +192,14 @@ impl Conversation {
 }
 
 /// Client and host that are named, and whether that was by TLS.
-pub type Named = (SocketAddr, Option<String>, Option<bool>);
+pub type TestName = (SocketAddr, Option<String>, Option<bool>);
 
 /// What these fields say where all of them are believed, the peer is 10.0.0.1 and 10.0.0.0/8 is trusted; `None` where they say
 /// nothing.
 ///
 /// # Errors
 /// As for a connection: 400.
-pub fn forwarded(headers: &Headers) -> Result<Option<Named>, Refusal> {
+pub fn forwarded(headers: &Headers) -> Result<Option<TestName>, Refusal> {
     let is_trusted =
         |address: IpAddr| matches!(address.to_canonical(), IpAddr::V4(address) if address.octets()[0] == 10);
     let peer = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1)), 1);
@@ -219,14 +219,14 @@ pub fn host_name(authority: &str) -> Option<(String, bool)> {
 /// What the values of the Accept-Encoding fields make of each coding: its token, empty for identity, and its weight in
 /// thousandths.
 pub fn accepted_codings(values: &[&[u8]]) -> [(&'static str, u16); 4] {
-    let accepted = Accepted::parse(values.iter().copied());
+    let accepted = AcceptedCodings::parse(values.iter().copied());
     Coding::ALL.map(|coding| (coding.token(), accepted.weight(coding)))
 }
 
 /// The token of the coding that is chosen of those with these tokens.
 pub fn chosen_coding(values: &[&[u8]], available: &[&str]) -> &'static str {
     let available = Coding::ALL.into_iter().filter(|coding| available.contains(&coding.token()));
-    Accepted::parse(values.iter().copied()).best(available.fold(Codings::NONE, Codings::with)).token()
+    AcceptedCodings::parse(values.iter().copied()).best(available.fold(Codings::NONE, Codings::with)).token()
 }
 
 /// The half-open parts that a Range field comes to for so many bytes; none if it cannot be satisfied, `None` if all is sent.

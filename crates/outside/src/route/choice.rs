@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use super::pattern::{Pattern, Segment};
-use super::tree::{Entry, Found, Path, Tree};
+use super::pattern::{Pattern, PatternSegment};
+use super::tree::{Found, Path, Tree, TreeEntry};
 use super::{Route, Routes};
 use crate::error::Error;
 use crate::files::Files;
@@ -12,7 +12,7 @@ use crate::message::{Parameters, Request};
 
 /// Who answers a request.
 #[derive(Debug)]
-pub(crate) enum Choice<'r> {
+pub(crate) enum RouteChoice<'r> {
     Nobody,
     Plain(&'r Route),
     /// The handler, how much of the path is literal, in bytes, and what stands in the rest.
@@ -68,10 +68,10 @@ impl Routes {
     }
 
     /// Who answers this request.
-    pub(crate) fn choose(&self, request: &Request) -> Choice<'_> {
+    pub(crate) fn choose(&self, request: &Request) -> RouteChoice<'_> {
         let plain = self.find(request);
         match &self.patterns {
-            None => plain.map_or(Choice::Nobody, Choice::Plain),
+            None => plain.map_or(RouteChoice::Nobody, RouteChoice::Plain),
             Some(tree) => choose_of_both(tree, plain, request),
         }
     }
@@ -84,21 +84,21 @@ impl Routes {
     }
 }
 
-fn choose_of_both<'r>(tree: &'r Tree<Handler>, plain: Option<&'r Route>, request: &Request) -> Choice<'r> {
+fn choose_of_both<'r>(tree: &'r Tree<Handler>, plain: Option<&'r Route>, request: &Request) -> RouteChoice<'r> {
     let path = Path { route: request.route(), url: request.url() };
     let found = tree.find(path, request.method());
     let literal_length = match &found {
-        Found::Nothing => return plain.map_or(Choice::Nobody, Choice::Plain),
+        Found::Nothing => return plain.map_or(RouteChoice::Nobody, RouteChoice::Plain),
         Found::Route(entry, _) | Found::Methods(_, entry) => entry.literal_length,
     };
     match (plain, found) {
-        (Some(plain), _) if plain.is_of_host || plain.length() > literal_length => Choice::Plain(plain),
+        (Some(plain), _) if plain.is_of_host || plain.length() > literal_length => RouteChoice::Plain(plain),
         (_, Found::Route(entry, values)) => {
             let parameters = Parameters { route: Arc::clone(&entry.named), values };
-            Choice::Pattern(&entry.what, literal_length, parameters)
+            RouteChoice::Pattern(&entry.what, literal_length, parameters)
         }
-        (_, Found::Methods(methods, _)) => Choice::Methods(methods),
-        (_, Found::Nothing) => Choice::Nobody,
+        (_, Found::Methods(methods, _)) => RouteChoice::Methods(methods),
+        (_, Found::Nothing) => RouteChoice::Nobody,
     }
 }
 
@@ -109,7 +109,7 @@ fn check_files(files: &Files, pattern: &str, methods: &[&str]) -> Result<(), Err
         return Err(Error::new(text));
     }
     let segments = Pattern::parse(pattern)?.segments;
-    let open = segments.iter().position(|segment| matches!(segment, Segment::Parameter(_)));
+    let open = segments.iter().position(|segment| matches!(segment, PatternSegment::Parameter(_)));
     if !files.is_folder() || open.is_some_and(|at| at + 1 == segments.len()) {
         return Ok(());
     }
@@ -124,7 +124,7 @@ fn check_files(files: &Files, pattern: &str, methods: &[&str]) -> Result<(), Err
     )))
 }
 
-fn shown(entry: &Arc<Entry<Handler>>) -> PatternRoute {
+fn shown(entry: &Arc<TreeEntry<Handler>>) -> PatternRoute {
     PatternRoute {
         pattern: entry.named.pattern.to_string(),
         methods: entry.methods.iter().map(|method| method.to_string()).collect(),
@@ -162,11 +162,11 @@ mod tests {
             let parts = RequestParts { method, target: path, ..RequestParts::default() };
             let request = Request::from_parts(&parts).unwrap();
             let chosen = match routes.choose(&request) {
-                Choice::Nobody => "nobody".to_owned(),
-                Choice::Plain(route) => format!("plain {}", route.name),
-                Choice::Pattern(Handler::Redirect(pattern), ..) => format!("pattern {pattern}"),
-                Choice::Pattern(..) => "another handler".to_owned(),
-                Choice::Methods(_) => "405".to_owned(),
+                RouteChoice::Nobody => "nobody".to_owned(),
+                RouteChoice::Plain(route) => format!("plain {}", route.name),
+                RouteChoice::Pattern(Handler::Redirect(pattern), ..) => format!("pattern {pattern}"),
+                RouteChoice::Pattern(..) => "another handler".to_owned(),
+                RouteChoice::Methods(_) => "405".to_owned(),
             };
             assert_eq!(chosen, expected, "{method} {path}");
         }

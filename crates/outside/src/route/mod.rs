@@ -13,7 +13,7 @@ mod tree;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-pub(crate) use choice::Choice;
+pub(crate) use choice::RouteChoice;
 pub use choice::{PatternRoute, pattern_names};
 use tree::Tree;
 

@@ -8,7 +8,7 @@ use crate::message::Parameter;
 
 /// What a parameter takes in. Of several that fit, the first in this order answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum SegmentKind {
     Int,
     Uuid,
     Float,
@@ -17,7 +17,7 @@ pub(super) enum Kind {
     Path,
 }
 
-impl Kind {
+impl SegmentKind {
     const NAMES: [(&str, Self); 6] = [
         ("int", Self::Int),
         ("uuid", Self::Uuid),
@@ -42,16 +42,16 @@ impl Kind {
 
 /// One segment of a pattern.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Segment {
+pub(super) enum PatternSegment {
     Literal(Box<str>),
-    Parameter(Kind),
+    Parameter(SegmentKind),
 }
 
 /// A pattern, read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Pattern {
     /// Never empty: `/` is one empty literal.
-    pub(super) segments: Vec<Segment>,
+    pub(super) segments: Vec<PatternSegment>,
     /// Of its parameters, in order.
     pub(super) names: Vec<Box<str>>,
 }
@@ -77,16 +77,18 @@ impl Pattern {
                 return Err(wrong(format!("it could never match: {segment:?} is taken out of every path")));
             }
             match parameter(segment).map_err(wrong)? {
-                None => pattern.segments.push(Segment::Literal(segment.into())),
+                None => pattern.segments.push(PatternSegment::Literal(segment.into())),
                 Some((name, kind)) => {
                     if pattern.names.iter().any(|other| **other == *name) {
                         return Err(wrong(format!("two parameters are called {name:?}")));
                     }
-                    if kind == Kind::Path && pattern.segments.contains(&Segment::Parameter(Kind::Path)) {
+                    if kind == SegmentKind::Path
+                        && pattern.segments.contains(&PatternSegment::Parameter(SegmentKind::Path))
+                    {
                         return Err(wrong("it has two parameters of the kind path".to_owned()));
                     }
                     pattern.names.push(name.into());
-                    pattern.segments.push(Segment::Parameter(kind));
+                    pattern.segments.push(PatternSegment::Parameter(kind));
                 }
             }
         }
@@ -97,15 +99,15 @@ impl Pattern {
     /// parameter, each with the slash before it. As long as a plain route that owns the same.
     pub(super) fn literal_length(&self) -> usize {
         let literals = self.segments.iter().map_while(|segment| match segment {
-            Segment::Literal(text) => Some(text.len() + 1),
-            Segment::Parameter(_) => None,
+            PatternSegment::Literal(text) => Some(text.len() + 1),
+            PatternSegment::Parameter(_) => None,
         });
         literals.sum()
     }
 }
 
 /// The name and kind of `<name>`, `<kind:name>`, `{name}` and `{name:kind}`; `None` for a literal.
-fn parameter(segment: &str) -> Result<Option<(&str, Kind)>, String> {
+fn parameter(segment: &str) -> Result<Option<(&str, SegmentKind)>, String> {
     let inside = |open, close| segment.strip_prefix(open).and_then(|rest| rest.strip_suffix(close));
     let (name, kind) = if let Some(inside) = inside('<', '>') {
         inside.rsplit_once(':').map_or((inside, None), |(kind, name)| (name, Some(kind)))
@@ -120,11 +122,11 @@ fn parameter(segment: &str) -> Result<Option<(&str, Kind)>, String> {
     if !name.starts_with(is_letter) || !name.chars().all(|letter| is_letter(letter) || letter.is_numeric()) {
         return Err(format!("a parameter is called like a variable, not {name:?}"));
     }
-    let Some(kind) = kind else { return Ok(Some((name, Kind::Str))) };
-    match Kind::NAMES.iter().find(|(known, _)| *known == kind) {
+    let Some(kind) = kind else { return Ok(Some((name, SegmentKind::Str))) };
+    match SegmentKind::NAMES.iter().find(|(known, _)| *known == kind) {
         Some((_, kind)) => Ok(Some((name, *kind))),
         None => {
-            let near = Kind::NAMES[..5].iter().map(|(known, _)| (strsim::jaro_winkler(known, kind), *known));
+            let near = SegmentKind::NAMES[..5].iter().map(|(known, _)| (strsim::jaro_winkler(known, kind), *known));
             let nearest = near.max_by(|one, other| one.0.total_cmp(&other.0)).filter(|(score, _)| *score > 0.5);
             let hint = nearest.map_or_else(String::new, |(_, known)| format!("; did you mean {known:?}?"));
             Err(format!("there is no converter {kind:?}, only int, uuid, float, str and path{hint}"))

@@ -11,7 +11,7 @@ pub struct Patterns(Tree<usize>);
 
 /// Which of them answers.
 #[derive(Debug, PartialEq)]
-pub enum Answer {
+pub enum TestAnswer {
     /// None.
     Nothing,
     /// The one of this number, with the values of its parameters.
@@ -27,11 +27,11 @@ impl Patterns {
     }
 
     /// Who answers a request.
-    pub fn find(&self, request: &Request) -> Answer {
+    pub fn find(&self, request: &Request) -> TestAnswer {
         match self.0.find(Path { route: request.route(), url: request.url() }, request.method()) {
-            Found::Nothing => Answer::Nothing,
-            Found::Route(entry, values) => Answer::Route(entry.what, values),
-            Found::Methods(methods, _) => Answer::Methods(methods.into_iter().map(str::to_owned).collect()),
+            Found::Nothing => TestAnswer::Nothing,
+            Found::Route(entry, values) => TestAnswer::Route(entry.what, values),
+            Found::Methods(methods, _) => TestAnswer::Methods(methods.into_iter().map(str::to_owned).collect()),
         }
     }
 }

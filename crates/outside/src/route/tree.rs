@@ -7,13 +7,13 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::pattern::{Kind, Pattern, Segment};
+use super::pattern::{Pattern, PatternSegment, SegmentKind};
 use crate::error::Error;
 use crate::message::{Named, Parameter};
 
 /// A route: what answers, and what is known about it.
 #[derive(Debug)]
-pub(crate) struct Entry<T> {
+pub(crate) struct TreeEntry<T> {
     pub(crate) named: Arc<Named>,
     /// In bytes: see [`Pattern::literal_length`].
     pub(crate) literal_length: usize,
@@ -36,38 +36,38 @@ pub(crate) struct Path<'p> {
 #[derive(Debug)]
 pub(crate) enum Found<'t, T> {
     Nothing,
-    Route(&'t Arc<Entry<T>>, Vec<Parameter>),
+    Route(&'t Arc<TreeEntry<T>>, Vec<Parameter>),
     /// There are routes of this path, but none for this method: the methods that there are, sorted (RFC 9110 section 10.2.1), and the
     /// one that comes first.
-    Methods(Vec<&'t str>, &'t Arc<Entry<T>>),
+    Methods(Vec<&'t str>, &'t Arc<TreeEntry<T>>),
 }
 
 /// All routes of whole paths.
 #[derive(Clone, Debug)]
 pub(crate) struct Tree<T> {
-    root: Node<T>,
+    root: TreeNode<T>,
 }
 
 #[derive(Clone, Debug)]
-struct Node<T> {
+struct TreeNode<T> {
     /// Keyed by SipHash with random keys: clients choose what is looked up.
     literals: HashMap<Box<str>, Self>,
     /// In the order of their kinds.
-    parameters: Vec<(Kind, Self)>,
+    parameters: Vec<(SegmentKind, Self)>,
     /// Parameters of the kind path, each with the segments behind it; those with more segments first.
-    paths: Vec<(Vec<Segment>, Ends<T>)>,
+    paths: Vec<(Vec<PatternSegment>, Ends<T>)>,
     ends: Ends<T>,
 }
 
-type Ends<T> = Vec<Arc<Entry<T>>>;
+type Ends<T> = Vec<Arc<TreeEntry<T>>>;
 
 impl<T> Default for Tree<T> {
     fn default() -> Self {
-        Self { root: Node::default() }
+        Self { root: TreeNode::default() }
     }
 }
 
-impl<T> Default for Node<T> {
+impl<T> Default for TreeNode<T> {
     fn default() -> Self {
         Self { literals: HashMap::new(), parameters: Vec::new(), paths: Vec::new(), ends: Vec::new() }
     }
@@ -92,7 +92,7 @@ impl<T> Tree<T> {
                 )));
             }
         }
-        ends.push(Arc::new(Entry {
+        ends.push(Arc::new(TreeEntry {
             named: Arc::new(Named { pattern: pattern.into(), names: parsed.names }),
             literal_length,
             origin,
@@ -114,7 +114,7 @@ impl<T> Tree<T> {
     /// Who answers.
     pub(crate) fn find<'t>(&'t self, path: Path<'_>, method: &str) -> Found<'t, T> {
         let Some(rest) = path.route.strip_prefix('/') else { return Found::Nothing };
-        let mut search = Search { path, method, values: Vec::new(), found: None, first: None, methods: Vec::new() };
+        let mut search = TreeSearch { path, method, values: Vec::new(), found: None, first: None, methods: Vec::new() };
         if search.visit(&self.root, Some(rest))
             && let Some(entry) = search.found
         {
@@ -132,7 +132,7 @@ impl<T> Tree<T> {
     }
 
     /// All routes, in no order.
-    pub(crate) fn entries(&self) -> Vec<&Arc<Entry<T>>> {
+    pub(crate) fn entries(&self) -> Vec<&Arc<TreeEntry<T>>> {
         let mut entries = Vec::new();
         let mut left = vec![&self.root];
         while let Some(node) = left.pop() {
@@ -157,20 +157,20 @@ fn check_methods(pattern: &str, methods: &[&str]) -> Result<(), Error> {
     }
 }
 
-impl<T> Entry<T> {
+impl<T> TreeEntry<T> {
     /// Is it for this method? GET is for HEAD as well (RFC 9110 section 9.3.2).
     fn has(&self, method: &str) -> bool {
         self.methods.iter().any(|own| **own == *method)
     }
 }
 
-impl<T> Node<T> {
+impl<T> TreeNode<T> {
     /// Where the routes of these segments end; made if it is not there.
-    fn ends_of(&mut self, segments: &[Segment]) -> &mut Ends<T> {
+    fn ends_of(&mut self, segments: &[PatternSegment]) -> &mut Ends<T> {
         let Some((first, rest)) = segments.split_first() else { return &mut self.ends };
         match first {
-            Segment::Literal(text) => self.literals.entry(text.clone()).or_default().ends_of(rest),
-            Segment::Parameter(Kind::Path) => {
+            PatternSegment::Literal(text) => self.literals.entry(text.clone()).or_default().ends_of(rest),
+            PatternSegment::Parameter(SegmentKind::Path) => {
                 let at = match self.paths.iter().position(|(suffix, _)| suffix == rest) {
                     Some(at) => at,
                     None => {
@@ -181,7 +181,7 @@ impl<T> Node<T> {
                 };
                 &mut self.paths[at].1
             }
-            Segment::Parameter(kind) => {
+            PatternSegment::Parameter(kind) => {
                 let at = match self.parameters.iter().position(|(other, _)| other == kind) {
                     Some(at) => at,
                     None => {
@@ -198,28 +198,28 @@ impl<T> Node<T> {
 
 /// What of several ends behind a path parameter is asked first: the longest, and of the same length the one with the literal or
 /// the narrower parameter where they differ.
-fn rank(suffix: &[Segment]) -> (std::cmp::Reverse<usize>, Vec<u8>) {
+fn rank(suffix: &[PatternSegment]) -> (std::cmp::Reverse<usize>, Vec<u8>) {
     let ranks = suffix.iter().map(|segment| match segment {
-        Segment::Literal(_) => 0,
-        Segment::Parameter(kind) => 1 + *kind as u8,
+        PatternSegment::Literal(_) => 0,
+        PatternSegment::Parameter(kind) => 1 + *kind as u8,
     });
     (std::cmp::Reverse(suffix.len()), ranks.collect())
 }
 
 /// A look-up on its way.
-struct Search<'t, 'p, T> {
+struct TreeSearch<'t, 'p, T> {
     path: Path<'p>,
     method: &'p str,
     values: Vec<Parameter>,
-    found: Option<&'t Arc<Entry<T>>>,
+    found: Option<&'t Arc<TreeEntry<T>>>,
     /// The first route of this path that has not the method.
-    first: Option<&'t Arc<Entry<T>>>,
+    first: Option<&'t Arc<TreeEntry<T>>>,
     methods: Vec<&'t str>,
 }
 
-impl<'t, T> Search<'t, '_, T> {
+impl<'t, T> TreeSearch<'t, '_, T> {
     /// Looks below a node; `rest` is what of the path is left, `None` if nothing, not even an empty segment.
-    fn visit(&mut self, node: &'t Node<T>, rest: Option<&str>) -> bool {
+    fn visit(&mut self, node: &'t TreeNode<T>, rest: Option<&str>) -> bool {
         let Some(rest) = rest else { return self.arrive(&node.ends) };
         let (segment, next) = rest.split_once('/').map_or((rest, None), |(segment, next)| (segment, Some(next)));
         if let Some(child) = node.literals.get(segment)
@@ -240,7 +240,7 @@ impl<'t, T> Search<'t, '_, T> {
     }
 
     /// A path parameter takes whatever the segments behind it leave: no choice, nothing to try again.
-    fn visit_path(&mut self, suffix: &[Segment], ends: &'t Ends<T>, rest: &str) -> bool {
+    fn visit_path(&mut self, suffix: &[PatternSegment], ends: &'t Ends<T>, rest: &str) -> bool {
         let before = self.values.len();
         let matches = self.take_path(suffix, rest).is_some_and(|text| {
             self.values.push(Parameter::Text(text));
@@ -254,14 +254,14 @@ impl<'t, T> Search<'t, '_, T> {
     }
 
     /// What a path parameter is, after the values of the segments behind it, which are taken from the end.
-    fn take_path(&mut self, suffix: &[Segment], rest: &str) -> Option<Box<str>> {
+    fn take_path(&mut self, suffix: &[PatternSegment], rest: &str) -> Option<Box<str>> {
         let mut left = rest;
         for segment in suffix.iter().rev() {
             let (shorter, last) = left.rsplit_once('/')?;
             match segment {
-                Segment::Literal(text) if **text == *last => {}
-                Segment::Literal(_) => return None,
-                Segment::Parameter(kind) => {
+                PatternSegment::Literal(text) if **text == *last => {}
+                PatternSegment::Literal(_) => return None,
+                PatternSegment::Parameter(kind) => {
                     let value = self.read(*kind, last)?;
                     self.values.push(value);
                 }
@@ -290,9 +290,9 @@ impl<'t, T> Search<'t, '_, T> {
         self.found.is_some()
     }
 
-    fn read(&self, kind: Kind, segment: &str) -> Option<Parameter> {
+    fn read(&self, kind: SegmentKind, segment: &str) -> Option<Parameter> {
         // A str holds no slash, encoded or not.
-        if kind == Kind::Str && self.has_encoded_slash() && segment.contains("%2F") {
+        if kind == SegmentKind::Str && self.has_encoded_slash() && segment.contains("%2F") {
             return None;
         }
         kind.read(segment)

@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 use super::reactors::Reactors;
 use crate::connection::{AddressKey, Connection, Service};
 use crate::log::Level;
-use crate::transport::{Accepting, ListenerOptions, Queue, Stream};
+use crate::transport::{AcceptQueue, Accepting, ListenerOptions, Stream};
 
 /// Accepts until aborted. Never more connections than allowed: those that have not sent a complete head make room, by age, then
 /// the one that has been idle longest; if there is none, one connection waits at each listener, and the others in the backlog.
@@ -48,7 +48,7 @@ const PAUSE: Duration = Duration::from_millis(50);
 /// Accepts those who wait in a queue when the server ends, whatever their number: they are answered, and no more come. `false` if some wait
 /// still, for want of descriptors.
 pub(super) fn empty(
-    queue: &Queue,
+    queue: &AcceptQueue,
     entrance: &ListenerOptions,
     reactors: &Arc<Reactors>,
     service: &Arc<Service>,

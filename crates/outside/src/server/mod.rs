@@ -25,8 +25,8 @@ use crate::executor::LanguageRuntime;
 use crate::log::{Level, Log, LogSink};
 use crate::site::{Front, Site, ToHttps};
 use crate::transport::{
-    Accepting, ConnectionSource, Endpoint, Listener, ListenerOptions, ListenerRole, Listeners, MemoryListener, Notice,
-    Queue, Tls,
+    AcceptQueue, Accepting, ConnectionSource, Endpoint, Listener, ListenerOptions, ListenerRole, Listeners,
+    MemoryListener, Notice, Tls,
 };
 use reactors::Reactors;
 
@@ -145,7 +145,7 @@ pub(crate) struct Running {
     tls: Vec<Arc<Tls>>,
     accepting: Vec<AbortHandle>,
     /// What each of them accepts from, and for whom.
-    queues: Vec<(Queue, ListenerOptions, Arc<Service>)>,
+    queues: Vec<(AcceptQueue, ListenerOptions, Arc<Service>)>,
     ticking: Vec<AbortHandle>,
     log: Arc<Log>,
     log_thread: std::thread::JoinHandle<()>,

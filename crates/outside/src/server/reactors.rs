@@ -18,7 +18,7 @@ use crate::files::Store;
 use crate::log::Log;
 use crate::protocol::websocket::DeflatePool;
 use crate::site::{Front, Site};
-use crate::websocket::Bounds;
+use crate::websocket::WebSocketBounds;
 
 /// One in so many of the connections that can give way does so at once.
 const SHED_AT_ONCE: usize = 32;
@@ -53,7 +53,7 @@ impl Reactors {
         let spools = Arc::new(Spools::new(config.spool_max.max(config.max_body_size as u64)));
         let complaints = Arc::clone(log);
         let complain = move |key, text: &str| complaints.complain(key, text);
-        let bounds = Arc::new(Bounds::new(config.max_topics, config.max_published, complain));
+        let bounds = Arc::new(WebSocketBounds::new(config.max_topics, config.max_published, complain));
         let mut reactors = Self(Vec::new());
         for reactor in 0..config.reactors.clamp(1, MOST_REACTORS) {
             let executor = match Executor::start(reactor, Arc::clone(host), Arc::clone(log), config.max_workers) {

@@ -334,12 +334,12 @@ pub(crate) enum Accepting {
 
 /// The queue of a listener, for the time when it accepts nobody else: whoever waits there has been told by the kernel that it is connected.
 #[derive(Debug)]
-pub(crate) enum Queue {
+pub(crate) enum AcceptQueue {
     Tcp(Arc<tokio::net::TcpListener>),
     Unix(Arc<tokio::net::UnixListener>),
 }
 
-impl Queue {
+impl AcceptQueue {
     /// The next connection that waits, if one does, and the client's address; handed to the event loop that is entered. The loop of the
     /// listener itself is not asked, since it may not have looked at the network yet.
     pub(crate) fn next(&self) -> io::Result<Option<(Stream, SocketAddr)>> {
@@ -366,10 +366,10 @@ impl Queue {
 
 impl Accepting {
     /// Its queue, if it has one.
-    pub(crate) fn queue(&self) -> Option<Queue> {
+    pub(crate) fn queue(&self) -> Option<AcceptQueue> {
         match self {
-            Self::Tcp(listener) => Some(Queue::Tcp(Arc::clone(listener))),
-            Self::Unix(listener) => Some(Queue::Unix(Arc::clone(listener))),
+            Self::Tcp(listener) => Some(AcceptQueue::Tcp(Arc::clone(listener))),
+            Self::Unix(listener) => Some(AcceptQueue::Unix(Arc::clone(listener))),
             Self::Memory(_) => None,
         }
     }

@@ -13,7 +13,7 @@ use crate::error::Error;
 
 /// A place where a server is to listen.
 #[derive(Clone, Debug)]
-pub struct Place {
+pub struct BindSpec {
     /// Where.
     pub address: Address,
     /// How TLS is spoken there, if it is.
@@ -44,7 +44,7 @@ impl Listeners {
     ///
     /// # Errors
     /// As [`Listener::bind_each`] and [`Listener::inherited`].
-    pub fn open(places: &[Place], backlog: u32, count: usize) -> Result<Self, Error> {
+    pub fn open(places: &[BindSpec], backlog: u32, count: usize) -> Result<Self, Error> {
         let names = names(places);
         let mut sockets: Vec<Vec<Listener>> = places.iter().map(|_| Vec::new()).collect();
         for listener in Listener::inherited()? {
@@ -57,7 +57,7 @@ impl Listeners {
         for group in places.chunk_by(|_, next| next.follows) {
             let own = &mut sockets[start..start + group.len()];
             start += group.len();
-            let only_v6 = |place: &Place| leaves_ipv4(place, places);
+            let only_v6 = |place: &BindSpec| leaves_ipv4(place, places);
             // Where one place cannot be had, nothing is left of the others.
             bind_group(group, own, backlog, count, only_v6)
                 .inspect_err(|_| made.drain(..).for_each(SocketFile::remove))?;
@@ -132,11 +132,11 @@ impl Listeners {
 
 /// Binds the addresses of one host for which there is no socket yet: all that this machine has, on one port.
 fn bind_group(
-    group: &[Place],
+    group: &[BindSpec],
     sockets: &mut [Vec<Listener>],
     backlog: u32,
     count: usize,
-    only_v6: impl Fn(&Place) -> bool,
+    only_v6: impl Fn(&BindSpec) -> bool,
 ) -> Result<(), Error> {
     let is_missing: Vec<bool> = sockets.iter().map(Vec::is_empty).collect();
     let mut tries = 1;
@@ -198,10 +198,10 @@ fn is_in_use(error: &Error) -> bool {
 }
 
 /// Whether the IPv4 addresses of this place, which is `::`, are asked for by another one on the same port. By itself `::` is for both kinds.
-fn leaves_ipv4(place: &Place, places: &[Place]) -> bool {
+fn leaves_ipv4(place: &BindSpec, places: &[BindSpec]) -> bool {
     let Address::Tcp(SocketAddr::V6(v6)) = place.address else { return false };
     let takes_them =
-        |other: &Place| matches!(other.address, Address::Tcp(SocketAddr::V4(v4)) if v4.port() == v6.port());
+        |other: &BindSpec| matches!(other.address, Address::Tcp(SocketAddr::V4(v4)) if v4.port() == v6.port());
     v6.ip().is_unspecified() && v6.port() != 0 && places.iter().any(takes_them)
 }
 
@@ -220,7 +220,7 @@ impl std::fmt::Display for Endpoint {
 
 /// What places are called between generations: by the address that was asked for, since the real port may be another one.
 /// Of several that ask for the same each has a name of its own.
-fn names(places: &[Place]) -> Vec<String> {
+fn names(places: &[BindSpec]) -> Vec<String> {
     let mut names: Vec<String> = Vec::new();
     for place in places {
         let address = place.address.to_string();
@@ -231,7 +231,7 @@ fn names(places: &[Place]) -> Vec<String> {
 }
 
 /// The place of a socket that was handed down; `None` if the program does not want it any more.
-fn home(listener: &Listener, places: &[Place], names: &[String]) -> Option<usize> {
+fn home(listener: &Listener, places: &[BindSpec], names: &[String]) -> Option<usize> {
     match listener.place() {
         Some(name) => names.iter().position(|other| other == name),
         None => Some(places.iter().position(|place| place.address == *listener.address()).unwrap_or(0)),
@@ -242,9 +242,9 @@ fn home(listener: &Listener, places: &[Place], names: &[String]) -> Option<usize
 mod tests {
     use super::*;
 
-    fn place(address: &str) -> Place {
+    fn place(address: &str) -> BindSpec {
         let address = Address::parse_unix(address).unwrap_or_else(|| Address::Tcp(address.parse().unwrap()));
-        Place { address, tls: None, door: ListenerRole::Serve, follows: false }
+        BindSpec { address, tls: None, door: ListenerRole::Serve, follows: false }
     }
 
     #[test]
@@ -265,7 +265,7 @@ mod tests {
         let (a, b) = (Address::Tcp("127.0.0.1:0".parse().unwrap()), Address::Tcp("[::1]:0".parse().unwrap()));
         let bound = Listener::bind(&a, 1, false).unwrap();
         let places =
-            [place("127.0.0.1:1"), Place { address: bound.address().clone(), ..place("[::1]:1") }, place("[::1]:0")];
+            [place("127.0.0.1:1"), BindSpec { address: bound.address().clone(), ..place("[::1]:1") }, place("[::1]:0")];
         let names = names(&places);
         assert_eq!(home(&bound, &places, &names), Some(1), "by its address");
         let mut other = Listener::bind(&b, 1, false).unwrap();
@@ -289,12 +289,12 @@ mod tests {
         assert_eq!(slots, [0, 1, 2, 0, 1, 2]);
     }
 
-    fn host(addresses: &[&str]) -> Vec<Place> {
+    fn host(addresses: &[&str]) -> Vec<BindSpec> {
         let places = addresses.iter().enumerate();
-        places.map(|(index, address)| Place { follows: index > 0, ..place(address) }).collect()
+        places.map(|(index, address)| BindSpec { follows: index > 0, ..place(address) }).collect()
     }
 
-    fn open(places: &[Place]) -> Result<Vec<String>, Error> {
+    fn open(places: &[BindSpec]) -> Result<Vec<String>, Error> {
         let listeners = Listeners::open(places, 16, 2)?;
         assert_eq!(listeners.slots(), 2);
         assert!(listeners.slot(1).is_ok());

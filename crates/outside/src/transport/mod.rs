@@ -18,9 +18,9 @@ use tokio::net::{TcpStream, UnixStream};
 
 pub(crate) use crate::message::NO_ADDRESS;
 pub use address::{Address, BindError};
-pub(crate) use listener::{Accepting, ListenerOptions, Queue};
+pub(crate) use listener::{AcceptQueue, Accepting, ListenerOptions};
 pub use listener::{Listener, ListenerRole, SocketFile};
-pub use listeners::{Endpoint, Listeners, Place};
+pub use listeners::{BindSpec, Endpoint, Listeners};
 pub use memory::{ConnectionSource, Connector, MemoryListener};
 pub use tls::{CertificateError, TicketKeys, Tls};
 pub(crate) use tls::{Notice, TlsStream};

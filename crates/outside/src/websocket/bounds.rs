@@ -6,11 +6,11 @@
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError, Weak};
 
-use super::connection::{Shared, WebSocketConnection};
+use super::connection::{WebSocketConnection, WebSocketShared};
 use super::pressure::slow_down_publisher;
 
 /// The bounds, what counts against them, and who is told when one of them bites.
-pub(crate) struct Bounds {
+pub(crate) struct WebSocketBounds {
     /// Topics of one connection.
     pub(super) max_topics: usize,
     /// Bytes of memory that published messages take at most while they wait.
@@ -19,7 +19,7 @@ pub(crate) struct Bounds {
     published: AtomicUsize,
     dropped: AtomicU64,
     /// Connections that are held until less waits.
-    held: Mutex<Vec<Weak<Shared>>>,
+    held: Mutex<Vec<Weak<WebSocketShared>>>,
     complaints: Option<Box<Complain>>,
 }
 
@@ -30,7 +30,7 @@ type Complain = dyn Fn(&'static str, &str) + Send + Sync;
 const MUCH: usize = 256 << 10;
 
 /// For connections without a server.
-impl Default for Bounds {
+impl Default for WebSocketBounds {
     fn default() -> Self {
         Self {
             max_topics: 1024,
@@ -43,7 +43,7 @@ impl Default for Bounds {
     }
 }
 
-impl Bounds {
+impl WebSocketBounds {
     pub(crate) fn new(
         max_topics: usize,
         max_published: usize,
@@ -88,7 +88,7 @@ impl Bounds {
     }
 
     /// Holds a connection until little waits; `false` if that is so already.
-    pub(super) fn hold(&self, connection: Weak<Shared>) -> bool {
+    pub(super) fn hold(&self, connection: Weak<WebSocketShared>) -> bool {
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         let holds = self.published.load(Ordering::SeqCst) > self.little();
         if holds {

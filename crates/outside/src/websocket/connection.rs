@@ -16,7 +16,7 @@ use super::few::Few;
 use super::message::{Message, WebSocketExit};
 use super::octets::{ENTRY_COST, Octets};
 use super::pressure::is_in_callback;
-use super::queue::Queue;
+use super::queue::SendQueue;
 use super::signal::Signal;
 use super::subscriptions::Subscriptions;
 use super::topics::Room;
@@ -24,14 +24,14 @@ use super::{SessionData, WebSocket, WhenFull};
 use crate::error::Error;
 use crate::message::Request;
 use crate::protocol::websocket::{
-    Close, Closing, Deflater, MAX_CONTROL_PAYLOAD, MAX_SERVER_HEAD, Opcode, encode_frame,
+    Close, CloseHandshake, Deflater, MAX_CONTROL_PAYLOAD, MAX_SERVER_HEAD, Opcode, encode_frame,
 };
 
 /// A WebSocket connection; clones are the same connection.
 #[derive(Clone)]
-pub struct WebSocketConnection(pub(super) Arc<Shared>);
+pub struct WebSocketConnection(pub(super) Arc<WebSocketShared>);
 
-pub(super) struct Shared {
+pub(super) struct WebSocketShared {
     pub(super) request: Arc<Request>,
     pub(super) websocket: Arc<WebSocket>,
     pub(super) subprotocol: Option<Box<str>>,
@@ -40,7 +40,7 @@ pub(super) struct Shared {
     pub(super) listener: OnceLock<Box<dyn Fn() + Send + Sync>>,
     /// What takes its frames to the client; missing where the socket is somebody else's.
     pub(super) line: OnceLock<Arc<dyn Line>>,
-    pub(super) state: Mutex<State>,
+    pub(super) state: Mutex<WebSocketState>,
     /// Is there a reason why there are no more messages?
     pub(super) is_ending: AtomicBool,
     /// Whether its callbacks are being called.
@@ -55,12 +55,12 @@ pub(super) struct Shared {
 }
 
 #[derive(Default)]
-pub(super) struct State {
+pub(super) struct WebSocketState {
     pub(super) inbox: Few<Message>,
     /// Bytes of memory that it takes.
     pub(super) inbox_cost: usize,
-    pub(super) queue: Queue,
-    pub(super) closing: Closing,
+    pub(super) queue: SendQueue,
+    pub(super) closing: CloseHandshake,
     pub(super) deflater: Option<Box<Deflater>>,
     /// Why there are no more messages, once that is so.
     pub(super) exit: Option<Box<WebSocketExit>>,
@@ -89,8 +89,8 @@ impl WebSocketConnection {
         deflater: Option<Deflater>,
         room: Arc<Room>,
     ) -> Self {
-        let state = State { deflater: deflater.map(Box::new), ..State::default() };
-        Self(Arc::new(Shared {
+        let state = WebSocketState { deflater: deflater.map(Box::new), ..WebSocketState::default() };
+        Self(Arc::new(WebSocketShared {
             request,
             websocket,
             subprotocol: subprotocol.map(Into::into),
@@ -240,8 +240,8 @@ impl WebSocketConnection {
     /// Takes a message, or gives the lock back if there is none yet.
     pub(super) fn take<'s>(
         &self,
-        mut state: MutexGuard<'s, State>,
-    ) -> (Option<MutexGuard<'s, State>>, Result<Option<Message>, WebSocketExit>) {
+        mut state: MutexGuard<'s, WebSocketState>,
+    ) -> (Option<MutexGuard<'s, WebSocketState>>, Result<Option<Message>, WebSocketExit>) {
         if self.is_held() && state.exit.is_none() {
             return (Some(state), Ok(None));
         }
@@ -261,7 +261,7 @@ impl WebSocketConnection {
         (None, Ok(Some(message)))
     }
 
-    fn check_open(&self, state: &State) -> Result<(), WebSocketExit> {
+    fn check_open(&self, state: &WebSocketState) -> Result<(), WebSocketExit> {
         match (&state.exit, state.closing.is_open() && !state.is_over) {
             (_, true) => Ok(()),
             (Some(exit), false) => Err(exit.as_ref().clone()),
@@ -269,24 +269,24 @@ impl WebSocketConnection {
         }
     }
 
-    fn would_wait(&self, state: &State, more: usize) -> bool {
+    fn would_wait(&self, state: &WebSocketState, more: usize) -> bool {
         self.0.websocket.options.when_full == WhenFull::Wait && self.is_full(state, more) && !is_in_callback()
     }
 
     /// Is there no room for a message of this length? There is always room when half of the queue is free: then those that
     /// wait are told.
-    fn is_full(&self, state: &State, more: usize) -> bool {
+    fn is_full(&self, state: &WebSocketState, more: usize) -> bool {
         state.queue.cost() > self.max_queue() / 2
             && state.queue.cost() + ENTRY_COST + more > self.max_queue()
             && state.closing.is_open()
             && !state.is_over
     }
 
-    pub(super) fn has_room(&self, state: &State) -> bool {
+    pub(super) fn has_room(&self, state: &WebSocketState) -> bool {
         state.inbox_cost < self.max_inbox() && state.inbox.len() < MOST_WAITING
     }
 
-    fn enqueue(&self, mut state: MutexGuard<'_, State>, message: &Message) -> Result<(), WebSocketExit> {
+    fn enqueue(&self, mut state: MutexGuard<'_, WebSocketState>, message: &Message) -> Result<(), WebSocketExit> {
         self.check_open(&state)?;
         let payload = message.as_bytes();
         if self.is_full(&state, payload.len()) && !self.may_exceed(&state) {
@@ -320,7 +320,7 @@ impl WebSocketConnection {
     }
 
     /// The queue is full and nobody may wait.
-    fn make_room(&self, state: &mut State, more: usize) {
+    fn make_room(&self, state: &mut WebSocketState, more: usize) {
         if self.0.websocket.options.when_full == WhenFull::DropOldest {
             while state.queue.cost() + ENTRY_COST + more > self.max_queue() && state.queue.drop_oldest() {}
             return;
@@ -340,7 +340,7 @@ impl WebSocketConnection {
     }
 
     /// `false` if the closing handshake has begun before.
-    fn close_in(&self, state: &mut State, close: &Close) -> bool {
+    fn close_in(&self, state: &mut WebSocketState, close: &Close) -> bool {
         let mut frame = Vec::new();
         let begins = !state.is_over && state.closing.close_to_send(close, &mut frame);
         if begins {
@@ -351,7 +351,7 @@ impl WebSocketConnection {
         begins
     }
 
-    pub(super) fn set_exit(&self, state: &mut State, exit: WebSocketExit) {
+    pub(super) fn set_exit(&self, state: &mut WebSocketState, exit: WebSocketExit) {
         state.exit.get_or_insert_with(|| Box::new(exit));
         self.0.is_ending.store(true, Ordering::Relaxed);
         self.0.received.notify_all();
@@ -367,12 +367,12 @@ impl WebSocketConnection {
         self.unlock(state);
     }
 
-    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, WebSocketState> {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Has it seen to, behind the lock, that something was queued or has changed.
-    pub(super) fn unlock(&self, mut state: MutexGuard<'_, State>) {
+    pub(super) fn unlock(&self, mut state: MutexGuard<'_, WebSocketState>) {
         if std::mem::replace(&mut state.is_rung, true) || state.is_over {
             return;
         }

@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, MutexGuard};
 use std::task::Context;
 
-use super::connection::{State, WebSocketConnection, abnormal};
+use super::connection::{WebSocketConnection, WebSocketState, abnormal};
 use super::message::{Message, WebSocketExit};
 use super::octets::Octets;
 use crate::protocol::websocket::{Close, Failure};
@@ -54,7 +54,7 @@ impl Look {
         self.0 & Self::IS_OVER != 0
     }
 
-    fn of(state: &mut State) -> Self {
+    fn of(state: &mut WebSocketState) -> Self {
         let flag = |is_set: bool, bit: u8| if is_set { bit } else { 0 };
         let mut look = flag(!state.queue.is_empty(), Self::HAS_MORE)
             | flag(std::mem::take(&mut state.calls_session), Self::CALLS_SESSION)
@@ -261,7 +261,7 @@ impl WebSocketConnection {
         }
     }
 
-    fn tell_if_listening(&self, mut state: MutexGuard<'_, State>) {
+    fn tell_if_listening(&self, mut state: MutexGuard<'_, WebSocketState>) {
         let tell = std::mem::take(&mut state.is_listening);
         drop(state);
         if tell {

@@ -25,7 +25,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub(crate) use bell::Bell;
-pub(crate) use bounds::Bounds;
+pub(crate) use bounds::WebSocketBounds;
 pub use connection::WebSocketConnection;
 pub(crate) use driving::{Frames, Line, Look};
 pub(crate) use few::Few;
@@ -33,7 +33,7 @@ pub use message::{Message, WebSocketExit};
 pub(crate) use topics::Room;
 pub use topics::{Bus, Hub};
 pub use turn::SessionData;
-pub use wire::Wire;
+pub use wire::WebSocketDriver;
 
 use crate::error::Error;
 use crate::protocol::websocket::{DeflateSettings, Origins};

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::WhenFull;
-use super::connection::{State, WebSocketConnection};
+use super::connection::{WebSocketConnection, WebSocketState};
 use super::few::Few;
 use super::message::Message;
 
@@ -138,7 +138,7 @@ impl WebSocketConnection {
     }
 
     /// Whether a message finds room though the queue is full: a callback of this connection sends it.
-    pub(super) fn may_exceed(&self, state: &State) -> bool {
+    pub(super) fn may_exceed(&self, state: &WebSocketState) -> bool {
         let may = self.0.websocket.options.when_full == WhenFull::Wait
             && CALLED.get() == self.id()
             && state.queue.cost() < self.max_queue().saturating_add(MOST_OF_ONE_CALL);
@@ -149,7 +149,7 @@ impl WebSocketConnection {
     }
 
     /// Frames have left the queue: callbacks that rest may go on when there is room for more.
-    pub(super) fn relieve(&self, state: &mut State) {
+    pub(super) fn relieve(&self, state: &mut WebSocketState) {
         if self.has(FULL) && state.queue.cost() <= self.max_queue() / 2 {
             self.0.pressure.fetch_and(!FULL, Ordering::Relaxed);
             state.calls_session = true;

@@ -9,8 +9,8 @@ use crate::protocol::websocket::{Opcode, encode_frame};
 
 /// Frames that wait for the socket.
 #[derive(Default)]
-pub(super) struct Queue {
-    frames: Few<Outgoing>,
+pub(super) struct SendQueue {
+    frames: Few<QueuedFrame>,
     cost: usize,
     /// Pongs among the frames.
     pongs: u8,
@@ -19,14 +19,14 @@ pub(super) struct Queue {
 }
 
 /// One frame on its way out.
-struct Outgoing {
+struct QueuedFrame {
     frame: Octets,
-    kind: Kind,
+    kind: FrameKind,
 }
 
 /// What a frame is: only messages are ever thrown away.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
+enum FrameKind {
     Message,
     Control,
     Pong,
@@ -35,7 +35,7 @@ enum Kind {
 /// As many pongs wait at most.
 const MOST_PONGS: u8 = 16;
 
-impl Queue {
+impl SendQueue {
     pub(super) fn is_empty(&self) -> bool {
         self.frames.is_empty()
     }
@@ -46,17 +46,17 @@ impl Queue {
     }
 
     pub(super) fn push_message(&mut self, frame: Octets) {
-        self.push(frame, Kind::Message);
+        self.push(frame, FrameKind::Message);
     }
 
     pub(super) fn push_control(&mut self, frame: Octets) {
-        self.push(frame, Kind::Control);
+        self.push(frame, FrameKind::Control);
     }
 
     /// Adds the last frame of all: no ping is answered behind it.
     pub(super) fn push_close(&mut self, frame: Octets) {
         self.latest_ping = None;
-        self.push(frame, Kind::Control);
+        self.push(frame, FrameKind::Control);
     }
 
     /// Answers a ping; if many answers wait already, behind one of them, unless another ping comes before.
@@ -66,7 +66,7 @@ impl Queue {
             return;
         }
         self.pongs += 1;
-        self.push(Octets::control_frame(Opcode::Pong, payload), Kind::Pong);
+        self.push(Octets::control_frame(Opcode::Pong, payload), FrameKind::Pong);
     }
 
     /// The oldest frame.
@@ -83,13 +83,13 @@ impl Queue {
 
     /// Throws the oldest message away; `false` if there is none.
     pub(super) fn drop_oldest(&mut self) -> bool {
-        let dropped = self.frames.pop_if(|outgoing| outgoing.kind == Kind::Message);
+        let dropped = self.frames.pop_if(|outgoing| outgoing.kind == FrameKind::Message);
         dropped.map(|outgoing| self.leave(outgoing)).is_some()
     }
 
     /// Throws all messages away.
     pub(super) fn drop_messages(&mut self) {
-        self.frames.retain(|outgoing| outgoing.kind != Kind::Message);
+        self.frames.retain(|outgoing| outgoing.kind != FrameKind::Message);
         self.cost = self.frames.iter().map(|outgoing| outgoing.frame.cost()).sum();
     }
 
@@ -97,14 +97,14 @@ impl Queue {
         *self = Self::default();
     }
 
-    fn push(&mut self, frame: Octets, kind: Kind) {
+    fn push(&mut self, frame: Octets, kind: FrameKind) {
         self.cost += frame.cost();
-        self.frames.push(Outgoing { frame, kind });
+        self.frames.push(QueuedFrame { frame, kind });
     }
 
-    fn leave(&mut self, outgoing: Outgoing) -> Octets {
+    fn leave(&mut self, outgoing: QueuedFrame) -> Octets {
         self.cost -= outgoing.frame.cost();
-        if outgoing.kind == Kind::Pong {
+        if outgoing.kind == FrameKind::Pong {
             self.pongs -= 1;
             if let Some(payload) = self.latest_ping.take() {
                 self.push_pong(&payload);
@@ -134,7 +134,7 @@ mod tests {
 
     #[test]
     fn what_is_empty_costs_too() {
-        let mut queue = Queue::default();
+        let mut queue = SendQueue::default();
         (0..1000).for_each(|_| queue.push_message(message(b"")));
         assert!(queue.cost() >= 1000 * ENTRY_COST);
         while queue.drop_oldest() {}
@@ -152,7 +152,7 @@ mod tests {
         for (pings, expected) in
             [(1, vec![0]), (16, (0..16).collect()), (200, (0..16).chain([199]).collect::<Vec<u8>>())]
         {
-            let mut queue = Queue::default();
+            let mut queue = SendQueue::default();
             queue.push_message(message(b"first"));
             (0..pings).for_each(|ping| queue.push_pong(&[ping]));
             assert!(queue.cost() < 4000);
@@ -165,7 +165,7 @@ mod tests {
 
     #[test]
     fn behind_a_close_no_ping_is_answered() {
-        let mut queue = Queue::default();
+        let mut queue = SendQueue::default();
         (0..200).for_each(|ping| queue.push_pong(&[ping]));
         queue.push_close(message(b"close"));
         let frames: Vec<_> = iter::from_fn(|| queue.pop()).collect();

@@ -10,7 +10,7 @@ use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use super::bell::Bell;
-use super::bounds::Bounds;
+use super::bounds::WebSocketBounds;
 use super::connection::WebSocketConnection;
 use super::message::Message;
 use super::octets::ENTRY_COST;
@@ -63,7 +63,7 @@ impl Hub {
     }
 
     /// A new reactor's room; those of reactors that have ended are forgotten.
-    pub(crate) fn new_room(&self, bell: Arc<Bell>, bounds: Arc<Bounds>) -> Arc<Room> {
+    pub(crate) fn new_room(&self, bell: Arc<Bell>, bounds: Arc<WebSocketBounds>) -> Arc<Room> {
         let room = Arc::new(Room { bell: Some(bell), bounds, ..Room::default() });
         let mut rooms = self.rooms.write().unwrap_or_else(PoisonError::into_inner);
         rooms.retain(|room| Arc::strong_count(room) > 1);
@@ -94,7 +94,7 @@ pub(crate) struct Room {
     published: Mutex<Vec<(Box<str>, Bytes)>>,
     /// Missing where there is no event loop.
     bell: Option<Arc<Bell>>,
-    bounds: Arc<Bounds>,
+    bounds: Arc<WebSocketBounds>,
 }
 
 impl Room {
@@ -102,7 +102,7 @@ impl Room {
         lock(&self.topics).entry(topic).or_default().insert(connection.id(), connection.clone());
     }
 
-    pub(super) fn bounds(&self) -> &Bounds {
+    pub(super) fn bounds(&self) -> &WebSocketBounds {
         &self.bounds
     }
 

@@ -8,16 +8,16 @@ use super::connection::WebSocketConnection;
 use super::message::Message;
 use super::{Frames, Room, WebSocket};
 use crate::message::Request;
-use crate::protocol::websocket::{Close, Event, MessageKind, Receiver};
+use crate::protocol::websocket::{Close, MessageKind, ReceivedFrame, Receiver};
 
 /// The client's side of a [`WebSocketConnection`] whose handshake is done: bytes in, bytes out.
 #[derive(Debug)]
-pub struct Wire {
+pub struct WebSocketDriver {
     receiver: Receiver,
     connection: WebSocketConnection,
 }
 
-impl Wire {
+impl WebSocketDriver {
     /// A connection that was opened by this request, with the default options.
     pub fn new(request: Arc<Request>) -> (WebSocketConnection, Self) {
         let websocket = Arc::new(WebSocket::new());
@@ -32,13 +32,13 @@ impl Wire {
         let mut unread = &mut input[..];
         loop {
             match self.receiver.receive(&mut unread) {
-                Ok(Some(Event::Message(kind, payload))) => {
+                Ok(Some(ReceivedFrame::Message(kind, payload))) => {
                     let message = Message::received(kind == MessageKind::Text, payload);
                     self.connection.deliver(std::iter::once(message));
                 }
-                Ok(Some(Event::Ping(payload))) => self.connection.receive_ping(&payload),
-                Ok(Some(Event::Pong(_))) => {}
-                Ok(Some(Event::Close(close))) => {
+                Ok(Some(ReceivedFrame::Ping(payload))) => self.connection.receive_ping(&payload),
+                Ok(Some(ReceivedFrame::Pong(_))) => {}
+                Ok(Some(ReceivedFrame::Close(close))) => {
                     self.connection.receive_close(close);
                     self.connection.wake();
                     return false;

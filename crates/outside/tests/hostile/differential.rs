@@ -5,7 +5,7 @@
 //! have one of the known harmless properties. Both tables say why.
 
 use outside::Request;
-use outside::testing::{Conversation, End, Limits, Received};
+use outside::testing::{Conversation, Limits, TestEnd, TestRequest};
 
 use crate::hyper_side::{self, Seen};
 use crate::invariants::converse;
@@ -83,10 +83,10 @@ pub(crate) fn compare(input: &[u8]) -> Result<usize, String> {
     }
     let more = complete.len() > ours.requests().len();
     match ours.end() {
-        End::Refused(refusal) if more && STRICTER.iter().all(|(reason, _)| *reason != refusal.reason) => {
+        TestEnd::Refused(refusal) if more && STRICTER.iter().all(|(reason, _)| *reason != refusal.reason) => {
             Err(format!("refused with {} {:?} by the engine alone", refusal.status, refusal.reason))
         }
-        End::Refused(_) => Ok(ours.requests().len()),
+        TestEnd::Refused(_) => Ok(ours.requests().len()),
         end if more && !closes_unseen(&ours) => {
             Err(format!("the engine ends as {end:?}; request {} was read by hyper alone", ours.requests().len()))
         }
@@ -94,7 +94,7 @@ pub(crate) fn compare(input: &[u8]) -> Result<usize, String> {
     }
 }
 
-fn must_equal(received: &Received, seen: &Seen) -> Result<(), String> {
+fn must_equal(received: &TestRequest, seen: &Seen) -> Result<(), String> {
     let request = &received.request;
     let (path, query) = path_and_query(request.target());
     let ours = (request.method(), path, query, request.version(), Some(request.content()));
@@ -117,7 +117,7 @@ fn authority(target: &str) -> &str {
     rest.split(['/', '?']).next().unwrap_or_default()
 }
 
-fn is_harmless(error: Option<&str>, ours: &[Received], number: usize) -> bool {
+fn is_harmless(error: Option<&str>, ours: &[TestRequest], number: usize) -> bool {
     let (request, before) = (&ours[number].request, number.checked_sub(1).map(|number| &ours[number].request));
     let error = error.unwrap_or_default();
     HARMLESS.iter().any(|(part, holds, _)| error.contains(part) && holds(request, before))
@@ -125,7 +125,7 @@ fn is_harmless(error: Option<&str>, ours: &[Received], number: usize) -> bool {
 
 /// The engine closes where obs-text stands beside the word `close`, and hyper does not see the word.
 fn closes_unseen(ours: &Conversation) -> bool {
-    ours.end() == End::Closed && ours.requests().last().is_some_and(|last| has_unreadable_connection(&last.request))
+    ours.end() == TestEnd::Closed && ours.requests().last().is_some_and(|last| has_unreadable_connection(&last.request))
 }
 
 fn has_unreadable_connection(request: &Request) -> bool {

@@ -2,7 +2,7 @@
 //!
 //! What was read is written down again and must be read as the same; bounds are kept; files are slices of the content.
 
-use outside::testing::forms::{Part, read_in_pieces};
+use outside::testing::forms::{TestPart, read_in_pieces};
 use outside::{Form, FormLimits, parse_query};
 
 /// A query string.
@@ -80,7 +80,7 @@ fn check_pieces(kind: &[u8], content: &[u8], form: Option<&Form<'_>>) {
             assert!(read.is_err(), "refused as a whole, but not in pieces of {step}");
             continue;
         };
-        let (files, fields): (Vec<Part>, Vec<Part>) =
+        let (files, fields): (Vec<TestPart>, Vec<TestPart>) =
             read.expect("read as a whole").into_iter().partition(|part| part.1.is_some());
         let wanted = form.fields.iter().map(|(name, value)| (name.clone(), value.clone()));
         let fields = fields.into_iter().map(|(name, _, value)| (name, String::from_utf8_lossy(&value).into_owned()));

@@ -4,7 +4,7 @@
 //! told from several; a host is anybody's in one form only.
 
 use outside::Headers;
-use outside::testing::{Named, forwarded, host_name};
+use outside::testing::{TestName, forwarded, host_name};
 
 /// What a client might send in each of these fields, before a proxy adds its own.
 pub(crate) fn lies(input: &[u8]) {
@@ -33,7 +33,7 @@ pub(crate) fn lies(input: &[u8]) {
     }
 }
 
-fn named(headers: &Headers) -> Named {
+fn named(headers: &Headers) -> TestName {
     match forwarded(headers) {
         Ok(Some(named)) => named,
         other => panic!("{headers:?}: {other:?}"),

@@ -4,7 +4,7 @@
 //! read as the same request; bounds are kept; a decoded path holds no dot segment. A breach is a panic.
 
 use outside::Refusal;
-use outside::testing::{Conversation, End, Limits, Received};
+use outside::testing::{Conversation, Limits, TestEnd, TestRequest};
 
 /// Small enough for every bound to be met by small inputs.
 const TIGHT: Limits = Limits { request_line: 40, fields: 3, section: 64, content: 12 };
@@ -26,7 +26,7 @@ pub(crate) fn conversation(input: &[u8]) {
     let rewritten: Vec<u8> = whole.requests().iter().flat_map(rewrite).collect();
     let again = Verdict::of(&converse(&rewritten, Limits::default(), [rewritten.len()]));
     assert_eq!(verdict.requests, again.requests, "written down again, it is read otherwise");
-    assert!(matches!(again.end, End::Idle | End::Closed), "written down again, it ends as {:?}", again.end);
+    assert!(matches!(again.end, TestEnd::Idle | TestEnd::Closed), "written down again, it ends as {:?}", again.end);
 }
 
 /// The bytes of a chunked body, and whatever follows it.
@@ -60,7 +60,7 @@ pub(crate) fn cookies(input: &[u8]) {
     match again.requests().first() {
         Some(again) => assert_eq!(again.request.cookies().iter().collect::<Vec<_>>(), pairs),
         // Quotes make it longer.
-        None => assert!(matches!(again.end(), End::Refused(Refusal { status: 431, .. })), "{:?}", again.end()),
+        None => assert!(matches!(again.end(), TestEnd::Refused(Refusal { status: 431, .. })), "{:?}", again.end()),
     }
 }
 
@@ -96,7 +96,7 @@ fn check_bounds(input: &[u8], loose: &Verdict) {
     }
     let tight = Verdict::of(&tight);
     assert!(loose.requests.starts_with(&tight.requests), "tighter bounds make other requests");
-    if !matches!(tight.end, End::Refused(_)) {
+    if !matches!(tight.end, TestEnd::Refused(_)) {
         loose.must_agree(&tight);
     }
 }
@@ -105,7 +105,7 @@ fn check_bounds(input: &[u8], loose: &Verdict) {
 #[derive(Debug, PartialEq, Eq)]
 struct Verdict {
     requests: Vec<(Vec<u8>, String, String, bool)>,
-    end: End,
+    end: TestEnd,
 }
 
 impl Verdict {
@@ -121,7 +121,9 @@ impl Verdict {
     fn must_agree(&self, other: &Self) {
         assert_eq!(self.requests, other.requests, "cut in other places, it is read otherwise");
         let agree = match (self.end, other.end) {
-            (End::Refused(one), End::Refused(other)) => one.status == other.status || both_are_early(one, other),
+            (TestEnd::Refused(one), TestEnd::Refused(other)) => {
+                one.status == other.status || both_are_early(one, other)
+            }
             (one, other) => one == other,
         };
         assert!(agree, "cut in other places, it ends otherwise: {:?} and {:?}", self.end, other.end);
@@ -134,7 +136,7 @@ fn both_are_early(one: Refusal, other: Refusal) -> bool {
 }
 
 /// The request as a careful client would write it.
-fn rewrite(received: &Received) -> Vec<u8> {
+fn rewrite(received: &TestRequest) -> Vec<u8> {
     let request = &received.request;
     let mut out = format!("{} {} {}\r\n", request.method(), request.target(), request.version()).into_bytes();
     for (name, value) in request.headers().iter() {
@@ -152,7 +154,7 @@ fn rewrite(received: &Received) -> Vec<u8> {
     out
 }
 
-fn check_request(received: &Received) {
+fn check_request(received: &TestRequest) {
     let request = &received.request;
     assert!(!request.method().is_empty() && request.method().bytes().all(is_token_byte), "{:?}", request.method());
     assert!(request.target().bytes().all(|byte| byte.is_ascii_graphic()) && !request.target().contains('#'));
@@ -179,7 +181,7 @@ fn check_request(received: &Received) {
 }
 
 /// Decoded once, then no dot segment is left, except within one segment whose slashes were encoded.
-fn check_path(received: &Received) {
+fn check_path(received: &TestRequest) {
     let (url, route) = (received.request.url(), received.route());
     assert!(url.starts_with('/') || url == "*" && received.request.method() == "OPTIONS", "url {url:?}");
     assert!(!url.contains('\0'), "NUL in url {url:?}");

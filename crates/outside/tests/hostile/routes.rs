@@ -2,7 +2,7 @@
 
 use std::cmp::Reverse;
 
-use outside::routes_testing::{Answer, Patterns};
+use outside::routes_testing::{Patterns, TestAnswer};
 use outside::testing::{Conversation, Limits};
 
 /// A request target in the first line, and in each line that follows a method and a pattern.
@@ -35,7 +35,7 @@ pub(crate) fn patterns(input: &[u8]) {
     fitting.sort_by(|one, other| one.0.cmp(&other.0));
     let expected = fitting.iter().find(|(_, method, ..)| *method == "GET");
     match (tree.find(&received.request), expected) {
-        (Answer::Route(number, values), Some((_, _, wanted, texts))) => {
+        (TestAnswer::Route(number, values), Some((_, _, wanted, texts))) => {
             assert_eq!(number, *wanted, "another route answers {path:?}");
             let written: Vec<String> = values.iter().map(ToString::to_string).collect();
             for (value, text) in written.iter().zip(texts) {
@@ -45,11 +45,11 @@ pub(crate) fn patterns(input: &[u8]) {
             }
             assert_eq!(values.len(), texts.len());
         }
-        (Answer::Methods(methods), None) => {
+        (TestAnswer::Methods(methods), None) => {
             assert!(!fitting.is_empty(), "405 for {path:?}, which nothing matches");
             assert!(fitting.iter().all(|(_, method, ..)| methods.iter().any(|other| other == method)));
         }
-        (Answer::Nothing, None) => assert!(fitting.is_empty(), "nobody answers {path:?}, which {fitting:?} match"),
+        (TestAnswer::Nothing, None) => assert!(fitting.is_empty(), "nobody answers {path:?}, which {fitting:?} match"),
         (answer, expected) => panic!("{answer:?} for {path:?}, not {expected:?}"),
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use outside::testing::websocket::Terms;
+use outside::testing::websocket::TestTerms;
 use outside::{WebSocket, WebSocketConnection, WebSocketExit};
 
 use crate::client::{BINARY, COMPRESSED, Client, Frame, OPENING, TEXT, frame};
@@ -69,7 +69,7 @@ fn other_limits_are_kept_to_the_byte() {
 
 /// A message as a client compresses it.
 fn compressed(payload: &[u8]) -> Vec<u8> {
-    let terms = Terms::negotiate([b"permessage-deflate".as_slice()], false).unwrap();
+    let terms = TestTerms::negotiate([b"permessage-deflate".as_slice()], false).unwrap();
     let from_server = terms.compressor().frame(false, payload);
     let head = match from_server[1] {
         126 => 4,

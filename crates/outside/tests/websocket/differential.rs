@@ -5,7 +5,7 @@
 
 use std::io::{self, Read, Write};
 
-use outside::testing::websocket::{Heard, Session};
+use outside::testing::websocket::{TestHeard, TestSession};
 use tungstenite::protocol::{Role, WebSocketConfig};
 use tungstenite::{Error, Message, WebSocket};
 
@@ -37,14 +37,14 @@ const SOONER: &[&str] = &[
 
 /// Reads a stream of frames with both.
 pub(crate) fn compare(input: &[u8]) -> Result<(), String> {
-    let session = pieces(input, [], || Session::new(MAX_MESSAGE));
+    let session = pieces(input, [], || TestSession::new(MAX_MESSAGE));
     let (heard, failed) = match session.heard().split_last() {
-        Some((Heard::Failed(_, reason), rest)) => (rest, Some(*reason)),
+        Some((TestHeard::Failed(_, reason), rest)) => (rest, Some(*reason)),
         _ => (session.heard(), None),
     };
     let mut theirs = Theirs::read(input);
     // Bad gateway, in the registry since 2015; tungstenite does not know it.
-    if let Some(close @ Heard::Close(Some(1014), _)) = heard.last()
+    if let Some(close @ TestHeard::Close(Some(1014), _)) = heard.last()
         && theirs.refusal.take().is_some()
     {
         theirs.heard.push(close.clone());
@@ -69,7 +69,7 @@ pub(crate) fn compare(input: &[u8]) -> Result<(), String> {
 /// What tungstenite makes of it.
 #[derive(Debug)]
 struct Theirs {
-    heard: Vec<Heard>,
+    heard: Vec<TestHeard>,
     refusal: Option<String>,
     /// It waits for more.
     in_frame: bool,
@@ -94,21 +94,22 @@ impl Theirs {
                 Err(Error::ConnectionClosed | Error::AlreadyClosed) => {}
                 Err(error) => theirs.refusal = Some(error.to_string()),
             }
-            if theirs.in_frame || theirs.refusal.is_some() || matches!(theirs.heard.last(), Some(Heard::Close(..))) {
+            if theirs.in_frame || theirs.refusal.is_some() || matches!(theirs.heard.last(), Some(TestHeard::Close(..)))
+            {
                 return theirs;
             }
         }
     }
 }
 
-fn translated(message: Message) -> Option<Heard> {
+fn translated(message: Message) -> Option<TestHeard> {
     Some(match message {
-        Message::Text(text) => Heard::Text(text.as_bytes().to_vec()),
-        Message::Binary(bytes) => Heard::Binary(bytes.to_vec()),
-        Message::Ping(bytes) => Heard::Ping(bytes.to_vec()),
-        Message::Pong(bytes) => Heard::Pong(bytes.to_vec()),
-        Message::Close(None) => Heard::Close(None, String::new()),
-        Message::Close(Some(close)) => Heard::Close(Some(close.code.into()), close.reason.to_string()),
+        Message::Text(text) => TestHeard::Text(text.as_bytes().to_vec()),
+        Message::Binary(bytes) => TestHeard::Binary(bytes.to_vec()),
+        Message::Ping(bytes) => TestHeard::Ping(bytes.to_vec()),
+        Message::Pong(bytes) => TestHeard::Pong(bytes.to_vec()),
+        Message::Close(None) => TestHeard::Close(None, String::new()),
+        Message::Close(Some(close)) => TestHeard::Close(Some(close.code.into()), close.reason.to_string()),
         Message::Frame(_) => return None,
     })
 }

@@ -1,6 +1,6 @@
 //! Streams of frames that mean something, more or less, and offers of compression: where mutations and fuzzers begin.
 
-use outside::testing::websocket::{Terms, client_frame};
+use outside::testing::websocket::{TestTerms, client_frame};
 
 use crate::mutator::Numbers;
 
@@ -58,7 +58,7 @@ fn payload(numbers: &mut Numbers, first: u8) -> Vec<u8> {
 
 /// A payload as a compressing client sends it.
 fn deflated(payload: &[u8], takeover: bool) -> Vec<u8> {
-    let terms = Terms::negotiate([&b"permessage-deflate"[..]], takeover).expect("a good offer");
+    let terms = TestTerms::negotiate([&b"permessage-deflate"[..]], takeover).expect("a good offer");
     let frame = terms.compressor().frame(false, payload);
     let head = match frame[1] {
         126 => 4,

@@ -20,7 +20,7 @@ use super::super::outline::{Outline, outline};
 use super::exchange::StreamExchange;
 use super::shared::Sender;
 use crate::executor::{Exchange, Work};
-use crate::files::{FileContent, Patience, Segment, bring_into_memory};
+use crate::files::{FileContent, FileSegment, Patience, bring_into_memory};
 use crate::log::{AccessLine, Level, Moment};
 use crate::message::{Body, BodyStream, Response};
 use crate::protocol::http1::ContentLength;
@@ -259,8 +259,8 @@ impl StreamExchange {
         for (index, segment) in content.segments.iter().enumerate() {
             let is_last = index == last;
             match segment {
-                Segment::Text(text) => self.send_piece(&mut stream, text.clone(), is_last, &mut progress).await?,
-                Segment::Range(range) => {
+                FileSegment::Text(text) => self.send_piece(&mut stream, text.clone(), is_last, &mut progress).await?,
+                FileSegment::Range(range) => {
                     let range = range.start..range.end;
                     self.send_range(&mut stream, content, range, is_last, (&sender, &mut progress)).await?;
                 }

@@ -10,7 +10,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use super::sync::{self, Condvar, Mutex};
-use super::{Exchange, Executor, Host, Job, Mailbox, NoRuntime, Work, lock};
+use super::{Exchange, Executor, Job, LanguageRuntime, Mailbox, NoRuntime, Work, lock};
 use crate::config::AccessLog;
 use crate::error::Error;
 use crate::handler::{Function, SyncHandler};

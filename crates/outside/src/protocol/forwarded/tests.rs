@@ -4,9 +4,9 @@ use super::*;
 use crate::message::TrustedProxy;
 
 /// Client, host and scheme; or the status of a refusal.
-type Spoken<'a> = Result<Option<(&'a str, Option<&'a str>, Option<bool>)>, u16>;
+type Expected<'a> = Result<Option<(&'a str, Option<&'a str>, Option<bool>)>, u16>;
 /// Fields, and what is expected of them.
-type Case<'a> = (&'a [(&'a str, &'a str)], Spoken<'a>);
+type Case<'a> = (&'a [(&'a str, &'a str)], Expected<'a>);
 
 const PEER: &str = "10.0.0.9:4711";
 const NOBODY: &str = "0.0.0.0:0";
@@ -30,7 +30,7 @@ fn check(fields: &[ProxyField], cases: &[Case<'_>]) {
     }
 }
 
-fn client(address: &str) -> Spoken<'_> {
+fn client(address: &str) -> Expected<'_> {
     Ok(Some((address, None, None)))
 }
 

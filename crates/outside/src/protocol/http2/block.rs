@@ -13,7 +13,7 @@ pub(super) struct Text {
 }
 
 /// A field of a block.
-pub(super) struct Span<'b> {
+pub(super) struct BlockField<'b> {
     pub(super) block: &'b [u8],
     pub(super) start: usize,
     pub(super) end: usize,
@@ -45,19 +45,19 @@ impl Text {
 
 impl Rewriting {
     /// Leaves the field out: the message is malformed.
-    pub(super) fn leave_out(&mut self, field: &Span<'_>) {
+    pub(super) fn leave_out(&mut self, field: &BlockField<'_>) {
         self.replace(field);
         self.changed.get_or_insert_default().is_malformed = true;
     }
 
     /// Takes the field, which is a path, beside the block.
-    pub(super) fn set_path(&mut self, field: &Span<'_>, path: Box<str>) {
+    pub(super) fn set_path(&mut self, field: &BlockField<'_>, path: Box<str>) {
         self.replace(field).extend_from_slice(&PATH_BESIDE);
         self.changed.get_or_insert_default().path = Some(path);
     }
 
     /// Where to write what is to stand in the field's place.
-    pub(super) fn replace(&mut self, field: &Span<'_>) -> &mut Vec<u8> {
+    pub(super) fn replace(&mut self, field: &BlockField<'_>) -> &mut Vec<u8> {
         let block = &mut self.changed.get_or_insert_default().block;
         block.extend_from_slice(&field.block[self.copied..field.start]);
         self.copied = field.end;

@@ -5,13 +5,13 @@
 
 use super::block::request_line;
 use super::fields::{Changed, Checked, FieldChecker};
-use super::frames::{CONTINUATION, END_HEADERS, END_STREAM, HEAD, HEADERS, Head};
+use super::frames::{CONTINUATION, END_HEADERS, END_STREAM, HEAD, HEADERS, Http2FrameHead};
 
 /// The blocks, and what `h2` does not hear of them.
 #[derive(Debug)]
 pub(crate) struct FieldBlocks {
     checker: FieldChecker,
-    held: Held,
+    held: PartialBlock,
     /// Whether the compression is broken, or something else that ends the connection: what follows is looked at no more.
     are_broken: bool,
     /// Paths that are beside the blocks of their streams.
@@ -30,18 +30,18 @@ pub(crate) struct Malformed {
 
 /// A block that is not whole.
 #[derive(Debug, Default)]
-struct Held {
+struct PartialBlock {
     /// Bytes up to the end of the last frame whose head has been seen.
     seen: usize,
     frames: usize,
-    first: Head,
+    first: Http2FrameHead,
     is_last: bool,
 }
 
 /// What comes of a look at a block.
-pub(super) enum Step {
+pub(super) enum BlockStep {
     /// Another frame of it has begun.
-    Counts(Head),
+    Counts(Http2FrameHead),
     /// It is not whole.
     Waits,
     /// So many bytes go on as they are.
@@ -66,7 +66,7 @@ impl FieldBlocks {
     pub(super) fn new(longest_path: usize) -> Self {
         Self {
             checker: FieldChecker::new(longest_path),
-            held: Held::default(),
+            held: PartialBlock::default(),
             are_broken: false,
             paths: Vec::new(),
             malformed: Vec::new(),
@@ -101,23 +101,25 @@ impl FieldBlocks {
     }
 
     /// Looks at a block that is one frame, as most are, and all there; `None` if it is another.
-    pub(super) fn whole(&mut self, head: &Head, bytes: &[u8]) -> Option<Step> {
+    pub(super) fn whole(&mut self, head: &Http2FrameHead, bytes: &[u8]) -> Option<BlockStep> {
         let is_simple = head.flags & (END_HEADERS | PADDED | PRIORITY) == END_HEADERS;
         if !is_simple || self.held.frames > 0 || head.length > LARGEST {
             return None;
         }
         let block = bytes.get(HEAD..HEAD + head.length)?;
         Some(match self.checker.check(block) {
-            Checked::Right => Step::Passes(HEAD + head.length),
+            Checked::Right => BlockStep::Passes(HEAD + head.length),
             Checked::Changed(changed) => self.change(head, HEAD + head.length, block, changed, b""),
             Checked::Broken => self.break_off(),
         })
     }
 
     /// Takes one step with a block that begins here.
-    pub(super) fn step(&mut self, bytes: &[u8]) -> Step {
+    pub(super) fn step(&mut self, bytes: &[u8]) -> BlockStep {
         if !self.held.is_last {
-            let Some(head) = bytes.get(self.held.seen..).and_then(Head::parse) else { return Step::Waits };
+            let Some(head) = bytes.get(self.held.seen..).and_then(Http2FrameHead::parse) else {
+                return BlockStep::Waits;
+            };
             let is_first = self.held.frames == 0;
             let follows = head.kind == CONTINUATION && head.stream == self.held.first.stream;
             if !(is_first || follows) || head.length > LARGEST || self.held.frames == MOST_FRAMES {
@@ -129,26 +131,33 @@ impl FieldBlocks {
             self.held.frames += 1;
             self.held.seen += HEAD + head.length;
             self.held.is_last = head.flags & END_HEADERS != 0;
-            return Step::Counts(head);
+            return BlockStep::Counts(head);
         }
-        let Some(frames) = bytes.get(..self.held.seen) else { return Step::Waits };
+        let Some(frames) = bytes.get(..self.held.seen) else { return BlockStep::Waits };
         let held = std::mem::take(&mut self.held);
         let Some((block, priority)) = gather(frames) else { return self.break_off() };
         match self.checker.check(&block) {
-            Checked::Right if held.frames == 1 => Step::Passes(frames.len()),
-            Checked::Right => Step::Changed(frames.len(), frames_of(&held.first, &block, &priority)),
+            Checked::Right if held.frames == 1 => BlockStep::Passes(frames.len()),
+            Checked::Right => BlockStep::Changed(frames.len(), frames_of(&held.first, &block, &priority)),
             Checked::Changed(changed) => self.change(&held.first, frames.len(), &block, changed, &priority),
             Checked::Broken => self.break_off(),
         }
     }
 
-    fn break_off(&mut self) -> Step {
+    fn break_off(&mut self) -> BlockStep {
         self.are_broken = true;
-        self.held = Held::default();
-        Step::Broken
+        self.held = PartialBlock::default();
+        BlockStep::Broken
     }
 
-    fn change(&mut self, first: &Head, length: usize, block: &[u8], changed: Changed, priority: &[u8]) -> Step {
+    fn change(
+        &mut self,
+        first: &Http2FrameHead,
+        length: usize,
+        block: &[u8],
+        changed: Changed,
+        priority: &[u8],
+    ) -> BlockStep {
         if changed.is_malformed && self.malformed.len() < MOST_REMEMBERED {
             let (mut method, mut target) = request_line(block);
             method.truncate(self.longest_path);
@@ -160,14 +169,14 @@ impl FieldBlocks {
             }
             self.paths.push((first.stream, path));
         }
-        Step::Changed(length, frames_of(first, &changed.block, priority))
+        BlockStep::Changed(length, frames_of(first, &changed.block, priority))
     }
 }
 
 /// The block in these frames, and what the first says of priority; `None` if they are not right (RFC 9113 section 6.2).
 fn gather(frames: &[u8]) -> Option<(Vec<u8>, Vec<u8>)> {
     let (mut block, mut priority, mut rest) = (Vec::new(), Vec::new(), frames);
-    while let Some(head) = Head::parse(rest) {
+    while let Some(head) = Http2FrameHead::parse(rest) {
         let mut payload = rest.get(HEAD..HEAD + head.length)?;
         rest = &rest[HEAD + head.length..];
         if head.kind == HEADERS {
@@ -186,19 +195,19 @@ fn gather(frames: &[u8]) -> Option<(Vec<u8>, Vec<u8>)> {
 }
 
 /// As few frames as hold this block.
-fn frames_of(first: &Head, block: &[u8], priority: &[u8]) -> Vec<u8> {
+fn frames_of(first: &Http2FrameHead, block: &[u8], priority: &[u8]) -> Vec<u8> {
     let (begins, rest) = block.split_at(block.len().min(LARGEST - priority.len()));
     let end = |is_last| if is_last { END_HEADERS } else { 0 };
     let mut out = Vec::with_capacity(block.len() + 2 * HEAD + priority.len());
     let kept = first.flags & END_STREAM | if priority.is_empty() { 0 } else { PRIORITY };
     let flags = kept | end(rest.is_empty());
-    Head { length: priority.len() + begins.len(), kind: HEADERS, flags, stream: first.stream }.put(&mut out);
+    Http2FrameHead { length: priority.len() + begins.len(), kind: HEADERS, flags, stream: first.stream }.put(&mut out);
     out.extend_from_slice(priority);
     out.extend_from_slice(begins);
     let mut pieces = rest.chunks(LARGEST).peekable();
     while let Some(piece) = pieces.next() {
         let flags = end(pieces.peek().is_none());
-        Head { length: piece.len(), kind: CONTINUATION, flags, stream: first.stream }.put(&mut out);
+        Http2FrameHead { length: piece.len(), kind: CONTINUATION, flags, stream: first.stream }.put(&mut out);
         out.extend_from_slice(piece);
     }
     out

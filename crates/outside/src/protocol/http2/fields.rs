@@ -10,7 +10,7 @@
 
 use std::collections::VecDeque;
 
-use super::block::{Rewriting, Span, integer, put_integer, raw_string, string};
+use super::block::{BlockField, Rewriting, integer, put_integer, raw_string, string};
 use super::huffman;
 use crate::message::{is_token, is_value};
 
@@ -18,7 +18,7 @@ use crate::message::{is_token, is_value};
 #[derive(Debug)]
 pub(crate) struct FieldChecker {
     /// The newest first.
-    entries: VecDeque<Entry>,
+    entries: VecDeque<TableEntry>,
     /// For each entry that `h2` does not have, in the same order, its path if that is right.
     withheld: VecDeque<Option<Box<str>>>,
     /// Entries that are not what `h2` has.
@@ -54,15 +54,15 @@ pub(crate) struct Changed {
 
 /// An entry of the dynamic table.
 #[derive(Clone, Copy, Debug)]
-struct Entry {
+struct TableEntry {
     size: u16,
     name_len: u16,
     name: Name,
-    state: State,
+    state: CheckerState,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
+enum CheckerState {
     Right,
     /// `h2` has another value of the same length.
     Filled,
@@ -84,7 +84,7 @@ enum Name {
 }
 
 /// What a field is.
-enum Verdict {
+enum FieldVerdict {
     Right,
     /// Right, and nothing for `h2`.
     Odd(Box<str>),
@@ -145,7 +145,7 @@ impl FieldChecker {
                     let start = at;
                     let index = integer(block, &mut at, 7)?;
                     if self.wrong > 0 {
-                        self.indexed(index.checked_sub(DYNAMIC)?, &Span { block, start, end: at }, rewriting)?;
+                        self.indexed(index.checked_sub(DYNAMIC)?, &BlockField { block, start, end: at }, rewriting)?;
                     }
                 }
                 Some(0x20..=0x3f) => {
@@ -158,14 +158,14 @@ impl FieldChecker {
     }
 
     /// A field that is in the dynamic table (RFC 7541 section 6.1).
-    fn indexed(&self, position: usize, span: &Span<'_>, rewriting: &mut Rewriting) -> Option<()> {
+    fn indexed(&self, position: usize, span: &BlockField<'_>, rewriting: &mut Rewriting) -> Option<()> {
         let entry = self.entries.get(position)?;
         let skipped = self.withheld_before(position);
         match entry.state {
-            State::Right if skipped == 0 => {}
-            State::Right => put_integer(rewriting.replace(span), 0x80, 7, position + DYNAMIC - skipped),
-            State::Filled => rewriting.leave_out(span),
-            State::Withheld => match self.withheld.get(skipped)? {
+            CheckerState::Right if skipped == 0 => {}
+            CheckerState::Right => put_integer(rewriting.replace(span), 0x80, 7, position + DYNAMIC - skipped),
+            CheckerState::Filled => rewriting.leave_out(span),
+            CheckerState::Withheld => match self.withheld.get(skipped)? {
                 Some(path) => rewriting.set_path(span, path.clone()),
                 None => rewriting.leave_out(span),
             },
@@ -220,27 +220,27 @@ impl FieldChecker {
         };
         let name_end = *at;
         let text = string(block, at, decoded)?;
-        let field = Span { block, start, end: *at };
-        let (mut state, mut path) = (State::Right, None);
+        let field = BlockField { block, start, end: *at };
+        let (mut state, mut path) = (CheckerState::Right, None);
         match name.judge(text.bytes(block, decoded), self.longest_path) {
-            Verdict::Right if self.is_as_in_h2(index) => {}
-            Verdict::Right => {
+            FieldVerdict::Right if self.is_as_in_h2(index) => {}
+            FieldVerdict::Right => {
                 let out = rewriting.replace(&field);
                 self.put_name(out, index, &block[start..name_end]);
                 out.extend_from_slice(&block[name_end..field.end]);
             }
-            Verdict::Odd(odd) => {
-                state = State::Withheld;
+            FieldVerdict::Odd(odd) => {
+                state = CheckerState::Withheld;
                 path = Some(odd.clone());
                 rewriting.set_path(&field, odd);
             }
-            Verdict::Malformed => {
+            FieldVerdict::Malformed => {
                 rewriting.leave_out(&field);
-                state = State::Withheld;
+                state = CheckerState::Withheld;
                 if is_added && name == Name::Field {
                     // Other fields may refer to the name.
-                    state = State::Filled;
-                    let out = rewriting.replace(&Span { start: field.end, ..field });
+                    state = CheckerState::Filled;
+                    let out = rewriting.replace(&BlockField { start: field.end, ..field });
                     self.put_name(out, index, &block[start..name_end]);
                     put_integer(out, 0, 7, text.len());
                     out.resize(out.len() + text.len(), b'x');
@@ -256,8 +256,9 @@ impl FieldChecker {
     /// Does this index of a name mean the same to `h2`?
     fn is_as_in_h2(&self, index: usize) -> bool {
         let position = index.checked_sub(DYNAMIC).filter(|_| !self.withheld.is_empty());
-        position
-            .is_none_or(|position| self.entries.iter().take(position + 1).all(|entry| entry.state != State::Withheld))
+        position.is_none_or(|position| {
+            self.entries.iter().take(position + 1).all(|entry| entry.state != CheckerState::Withheld)
+        })
     }
 
     /// Appends the name of a literal field, as `h2` knows it. In the block it stands like this.
@@ -265,7 +266,7 @@ impl FieldChecker {
         let Some(position) = index.checked_sub(DYNAMIC) else { return out.extend_from_slice(as_it_stands) };
         let (kind, bits) = if as_it_stands[0] & 0x40 != 0 { (0x40, 6) } else { (as_it_stands[0] & 0xf0, 4) };
         match self.entries.get(position) {
-            Some(Entry { state: State::Withheld, name, .. }) => match name.static_index() {
+            Some(TableEntry { state: CheckerState::Withheld, name, .. }) => match name.static_index() {
                 0 => {
                     out.push(kind);
                     put_integer(out, 0, 7, PROTOCOL.len());
@@ -289,22 +290,22 @@ impl FieldChecker {
     fn withheld_before(&self, position: usize) -> usize {
         match self.withheld.is_empty() {
             true => 0,
-            false => self.entries.iter().take(position).filter(|entry| entry.state == State::Withheld).count(),
+            false => self.entries.iter().take(position).filter(|entry| entry.state == CheckerState::Withheld).count(),
         }
     }
 
     /// Adds an entry, and evicts those for which there is no room (RFC 7541 section 4.4).
-    fn add(&mut self, name: Name, (name_len, value_len): (usize, usize), state: State, path: Option<Box<str>>) {
+    fn add(&mut self, name: Name, (name_len, value_len): (usize, usize), state: CheckerState, path: Option<Box<str>>) {
         let size = name_len + value_len + ENTRY_COST;
         self.evict(size);
         if size > self.max_size {
             return;
         }
         self.size += size;
-        self.wrong += usize::from(state != State::Right);
+        self.wrong += usize::from(state != CheckerState::Right);
         // Neither is more than the table's size.
-        self.entries.push_front(Entry { size: size as u16, name_len: name_len as u16, name, state });
-        if state == State::Withheld {
+        self.entries.push_front(TableEntry { size: size as u16, name_len: name_len as u16, name, state });
+        if state == CheckerState::Withheld {
             self.withheld.push_front(path);
         }
     }
@@ -313,8 +314,8 @@ impl FieldChecker {
         while self.size + size > self.max_size {
             let Some(entry) = self.entries.pop_back() else { break };
             self.size -= usize::from(entry.size);
-            self.wrong -= usize::from(entry.state != State::Right);
-            if entry.state == State::Withheld {
+            self.wrong -= usize::from(entry.state != CheckerState::Right);
+            if entry.state == CheckerState::Withheld {
                 self.withheld.pop_back();
             }
         }
@@ -360,13 +361,13 @@ impl Name {
     }
 
     /// What `h2` makes of such a value.
-    fn judge(self, value: &[u8], longest_path: usize) -> Verdict {
+    fn judge(self, value: &[u8], longest_path: usize) -> FieldVerdict {
         let is_right = match self {
             Self::Path if value.iter().all(|&byte| PLAIN[usize::from(byte)]) => true,
             Self::Path => match std::str::from_utf8(value) {
                 Ok(path) => {
                     let cut = (0..=longest_path.min(path.len())).rev().find(|&at| path.is_char_boundary(at));
-                    return Verdict::Odd(path[..cut.unwrap_or_default()].into());
+                    return FieldVerdict::Odd(path[..cut.unwrap_or_default()].into());
                 }
                 Err(_) => false,
             },
@@ -376,7 +377,7 @@ impl Name {
             Self::Field => is_value(value),
             Self::Malformed => false,
         };
-        if is_right { Verdict::Right } else { Verdict::Malformed }
+        if is_right { FieldVerdict::Right } else { FieldVerdict::Malformed }
     }
 }
 

@@ -4,7 +4,7 @@
 //! budget, which time and useful bytes fill again. Which streams were touched is remembered, so that a cancelled request is
 //! noticed without asking every stream.
 
-use super::field_blocks::{FieldBlocks, Step};
+use super::field_blocks::{BlockStep, FieldBlocks};
 
 /// Looks at a client's bytes, preface first.
 #[derive(Debug)]
@@ -36,7 +36,7 @@ pub(crate) struct Passage {
 
 /// The head of a frame (RFC 9113 section 4.1).
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Head {
+pub(super) struct Http2FrameHead {
     pub(super) length: usize,
     pub(super) kind: u8,
     pub(super) flags: u8,
@@ -96,15 +96,15 @@ impl FrameCounter {
             self.payload_left -= payload;
             count += payload;
             let rest = &bytes[count..];
-            let Some(head) = Head::parse(rest).filter(|_| !self.is_spent) else {
+            let Some(head) = Http2FrameHead::parse(rest).filter(|_| !self.is_spent) else {
                 return Passage { count, instead: None };
             };
             if head.kind == HEADERS && !self.blocks.are_broken() {
                 match self.step(&head, rest) {
-                    Step::Passes(length) => count += length,
-                    Step::Changed(length, frames) => return Passage { count, instead: Some((length, frames)) },
-                    Step::Waits => return Passage { count, instead: None },
-                    Step::Counts(_) | Step::Broken => {}
+                    BlockStep::Passes(length) => count += length,
+                    BlockStep::Changed(length, frames) => return Passage { count, instead: Some((length, frames)) },
+                    BlockStep::Waits => return Passage { count, instead: None },
+                    BlockStep::Counts(_) | BlockStep::Broken => {}
                 }
                 continue;
             }
@@ -115,14 +115,14 @@ impl FrameCounter {
     }
 
     /// As far with a field block as it is there.
-    fn step(&mut self, head: &Head, bytes: &[u8]) -> Step {
+    fn step(&mut self, head: &Http2FrameHead, bytes: &[u8]) -> BlockStep {
         if let Some(step) = self.blocks.whole(head, bytes) {
             self.count(head);
             return step;
         }
         loop {
             match self.blocks.step(bytes) {
-                Step::Counts(head) => self.count(&head),
+                BlockStep::Counts(head) => self.count(&head),
                 step => return step,
             }
         }
@@ -163,8 +163,8 @@ impl FrameCounter {
         !self.touched.is_empty()
     }
 
-    fn count(&mut self, head: &Head) {
-        let Head { length, kind, flags, stream } = *head;
+    fn count(&mut self, head: &Http2FrameHead) {
+        let Http2FrameHead { length, kind, flags, stream } = *head;
         let tokens = match kind {
             DATA if length == 0 && flags & END_STREAM == 0 => 10,
             DATA => {
@@ -202,7 +202,7 @@ impl FrameCounter {
     }
 }
 
-impl Head {
+impl Http2FrameHead {
     /// What these bytes begin with, if it is all there.
     pub(super) fn parse(bytes: &[u8]) -> Option<Self> {
         let &[high, middle, low, kind, flags, ref id @ ..] = bytes.first_chunk::<HEAD>()?;
@@ -222,7 +222,7 @@ pub(crate) fn resets_of(frames: &[u8]) -> impl Iterator<Item = u32> {
     const PROTOCOL_ERROR: [u8; 4] = [0, 0, 0, 1];
     let mut rest = frames;
     std::iter::from_fn(move || {
-        while let Some(head) = Head::parse(rest) {
+        while let Some(head) = Http2FrameHead::parse(rest) {
             let frame = rest.get(HEAD..HEAD + head.length);
             rest = rest.get(HEAD + head.length..).unwrap_or_default();
             if head.kind == RST_STREAM && frame == Some(&PROTOCOL_ERROR) {

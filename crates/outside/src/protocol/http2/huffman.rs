@@ -102,7 +102,7 @@ const LONGEST: u8 = 30;
 
 /// Where four bits lead.
 #[derive(Clone, Copy)]
-struct Step {
+struct HuffmanStep {
     next: u8,
     kind: u8,
     symbol: u8,
@@ -145,14 +145,14 @@ const TREE: [[u16; 2]; 256] = {
     tree
 };
 
-const STEPS: [[Step; 16]; 256] = {
-    let mut steps = [[Step { next: 0, kind: FAILS, symbol: 0 }; 16]; 256];
+const STEPS: [[HuffmanStep; 16]; 256] = {
+    let mut steps = [[HuffmanStep { next: 0, kind: FAILS, symbol: 0 }; 16]; 256];
     let mut from = 0;
     while from < 256 {
         let mut nibble = 0;
         while nibble < 16 {
             let (mut node, mut bit) = (from as u16, 4);
-            let mut step = Step { next: 0, kind: MOVES, symbol: 0 };
+            let mut step = HuffmanStep { next: 0, kind: MOVES, symbol: 0 };
             while bit > 0 {
                 bit -= 1;
                 node = TREE[node as usize][nibble >> bit & 1];

@@ -138,12 +138,12 @@ const MAX_REASON: usize = MAX_CONTROL_PAYLOAD - 2;
 
 /// Who has sent a Close frame, and what may still be sent.
 #[derive(Debug, Default)]
-pub(crate) struct Closing {
+pub(crate) struct CloseHandshake {
     sent: bool,
     received: Option<Box<Close>>,
 }
 
-impl Closing {
+impl CloseHandshake {
     /// May messages, pings and pongs still be sent? Not behind a Close frame (section 5.5.1).
     pub(crate) const fn is_open(&self) -> bool {
         !self.sent && self.received.is_none()
@@ -222,7 +222,7 @@ mod tests {
 
     #[test]
     fn each_side_sends_one_close_frame() {
-        let (mut closing, mut out) = (Closing::default(), Vec::new());
+        let (mut closing, mut out) = (CloseHandshake::default(), Vec::new());
         assert!(closing.is_open() && closing.code() == 1006);
         closing.receive_close(Close::new(4000, "done").unwrap(), &mut out);
         assert_eq!(out, b"\x88\x02\x0f\xa0");
@@ -230,7 +230,7 @@ mod tests {
         closing.receive_close(Close::new(1000, "again").unwrap(), &mut out);
         assert_eq!((out.len(), closing.code(), closing.reason()), (4, 4000, "done"));
 
-        let (mut closing, mut out) = (Closing::default(), Vec::new());
+        let (mut closing, mut out) = (CloseHandshake::default(), Vec::new());
         assert!(closing.close_to_send(&Failure::invalid_data("not UTF-8").into(), &mut out));
         assert_eq!(out, b"\x88\x0b\x03\xefnot UTF-8");
         assert!(!closing.is_open() && !closing.is_complete() && closing.code() == 1006);

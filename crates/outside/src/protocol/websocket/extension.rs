@@ -81,7 +81,7 @@ pub(crate) fn negotiate<'r>(
     values: impl IntoIterator<Item = &'r [u8]>,
     settings: &DeflateSettings,
 ) -> Option<DeflateTerms> {
-    let mut offers = values.into_iter().flat_map(elements).filter_map(Offer::read);
+    let mut offers = values.into_iter().flat_map(elements).filter_map(DeflateOffer::read);
     offers.next().map(|offer| offer.terms(settings))
 }
 
@@ -97,7 +97,7 @@ fn elements(value: &[u8]) -> impl Iterator<Item = &[u8]> {
 
 /// One offer of permessage-deflate, as it stands.
 #[derive(Debug, Default)]
-struct Offer {
+struct DeflateOffer {
     server_no_context_takeover: bool,
     client_no_context_takeover: bool,
     server_max_window_bits: Option<u8>,
@@ -105,7 +105,7 @@ struct Offer {
     client_max_window_bits: Option<Option<u8>>,
 }
 
-impl Offer {
+impl DeflateOffer {
     /// Reads an element, if it is a well-formed offer of permessage-deflate.
     fn read(element: &[u8]) -> Option<Self> {
         let mut cursor = Cursor { rest: element };

@@ -18,7 +18,7 @@ mod utf8;
 
 #[cfg(any(test, feature = "testing"))]
 pub(crate) use closing::close_code_name;
-pub(crate) use closing::{Close, Closing, Failure};
+pub(crate) use closing::{Close, CloseHandshake, Failure};
 pub(crate) use deflate::{DeflatePool, Deflater};
 pub(crate) use extension::{DeflateSettings, DeflateTerms, negotiate};
 #[cfg(any(test, feature = "testing"))]
@@ -28,4 +28,4 @@ pub(crate) use frame::{MAX_CONTROL_PAYLOAD, MAX_SERVER_HEAD, MessageKind, Opcode
 pub(crate) use handshake::AcceptKey;
 pub(crate) use handshake::{UPGRADE_REQUIRED_FIELDS, check_opening, choose_subprotocol, opening_fields};
 pub(crate) use origin::Origins;
-pub(crate) use receiver::{Event, Receiver};
+pub(crate) use receiver::{ReceivedFrame, Receiver};

@@ -16,7 +16,7 @@ use super::utf8::Utf8;
 
 /// What a client has said.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Event<'i> {
+pub(crate) enum ReceivedFrame<'i> {
     /// A whole message; the payload of a text is UTF-8.
     Message(MessageKind, Cow<'i, [u8]>),
     /// To be answered with a pong of the same payload (section 5.5.2).
@@ -32,26 +32,26 @@ pub(crate) struct Receiver {
     max_message: usize,
     inflater: Option<Box<Inflater>>,
     /// What has begun; as a rule nothing has when the input is at its end.
-    part: Option<Box<Part>>,
+    part: Option<Box<PartialInput>>,
     /// Closed or failed: whatever comes is dropped.
     over: bool,
 }
 
 /// What is there of something that is not complete.
 #[derive(Debug)]
-struct Part {
+struct PartialInput {
     message: Vec<u8>,
     control: Vec<u8>,
     head: [u8; MAX_HEAD],
     head_length: u8,
     /// The message that has begun, if one has.
-    begun: Option<Begun>,
+    begun: Option<StartedMessage>,
     frame: Option<Frame>,
     utf8: Utf8,
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Begun {
+struct StartedMessage {
     kind: MessageKind,
     compressed: bool,
 }
@@ -81,7 +81,7 @@ impl Receiver {
     ///
     /// # Errors
     /// The connection fails: the reason goes into a Close frame, and nothing more is read.
-    pub(crate) fn receive<'i>(&mut self, input: &mut &'i mut [u8]) -> Result<Option<Event<'i>>, Failure> {
+    pub(crate) fn receive<'i>(&mut self, input: &mut &'i mut [u8]) -> Result<Option<ReceivedFrame<'i>>, Failure> {
         if self.over {
             *input = &mut [];
             return Ok(None);
@@ -94,7 +94,7 @@ impl Receiver {
         if part.has_begun() {
             self.part = Some(part);
         }
-        if matches!(result, Err(_) | Ok(Some(Event::Close(_)))) {
+        if matches!(result, Err(_) | Ok(Some(ReceivedFrame::Close(_)))) {
             *self = Self { over: true, ..Self::new(self.max_message) };
         }
         result
@@ -107,7 +107,7 @@ impl Receiver {
     }
 
     /// Takes a message that lies in the input as one frame, as most do; `None`, and nothing is taken, for all else.
-    fn receive_whole<'i>(&mut self, input: &mut &'i mut [u8]) -> Option<Event<'i>> {
+    fn receive_whole<'i>(&mut self, input: &mut &'i mut [u8]) -> Option<ReceivedFrame<'i>> {
         if self.part.is_some() {
             return None;
         }
@@ -131,18 +131,18 @@ impl Receiver {
         let (piece, rest) = mem::take(input).split_at_mut(start + length);
         *input = rest;
         let piece = &piece[start..];
-        Some(Event::Message(kind, Cow::Borrowed(piece)))
+        Some(ReceivedFrame::Message(kind, Cow::Borrowed(piece)))
     }
 }
 
-impl Part {
+impl PartialInput {
     /// Is it to be kept for what follows?
     fn has_begun(&self) -> bool {
         self.head_length > 0 || self.begun.is_some() || self.frame.is_some()
     }
 }
 
-impl Default for Part {
+impl Default for PartialInput {
     fn default() -> Self {
         Self {
             message: Vec::new(),
@@ -158,13 +158,13 @@ impl Default for Part {
 
 /// What is at hand while input is taken that is not one whole message in one frame.
 struct Reading<'r> {
-    part: &'r mut Part,
+    part: &'r mut PartialInput,
     inflater: &'r mut Option<Box<Inflater>>,
     max: usize,
 }
 
 impl Reading<'_> {
-    fn advance<'i>(&mut self, input: &mut &'i mut [u8]) -> Result<Option<Event<'i>>, Failure> {
+    fn advance<'i>(&mut self, input: &mut &'i mut [u8]) -> Result<Option<ReceivedFrame<'i>>, Failure> {
         loop {
             let mut frame = match self.part.frame.take() {
                 Some(frame) => frame,
@@ -227,7 +227,7 @@ impl Reading<'_> {
             Some(_) if self.part.begun.is_some() => {
                 return Err(Failure::protocol("a message within another one"));
             }
-            Some(kind) => self.part.begun = Some(Begun { kind, compressed: rsv1 }),
+            Some(kind) => self.part.begun = Some(StartedMessage { kind, compressed: rsv1 }),
             None if opcode == Opcode::Continuation && self.part.begun.is_none() => {
                 return Err(Failure::protocol("a continuation of nothing"));
             }
@@ -243,7 +243,7 @@ impl Reading<'_> {
     fn room(&self) -> u64 {
         let max = self.max as u64;
         match (&self.part.begun, &*self.inflater) {
-            (Some(Begun { compressed: true, .. }), Some(inflater)) => {
+            (Some(StartedMessage { compressed: true, .. }), Some(inflater)) => {
                 (max + max / 64 + 1024).saturating_sub(inflater.compressed())
             }
             _ => max - self.part.message.len() as u64,
@@ -255,7 +255,7 @@ impl Reading<'_> {
         opcode: Opcode,
         piece: &'i [u8],
         complete: bool,
-    ) -> Result<Option<Event<'i>>, Failure> {
+    ) -> Result<Option<ReceivedFrame<'i>>, Failure> {
         if !complete {
             self.part.control.extend_from_slice(piece);
             return Ok(None);
@@ -267,15 +267,15 @@ impl Reading<'_> {
             Cow::Owned(mem::take(&mut self.part.control))
         };
         Ok(Some(match opcode {
-            Opcode::Ping => Event::Ping(payload),
-            Opcode::Pong => Event::Pong(payload),
-            _ => Event::Close(Close::receive(&payload)?),
+            Opcode::Ping => ReceivedFrame::Ping(payload),
+            Opcode::Pong => ReceivedFrame::Pong(payload),
+            _ => ReceivedFrame::Close(Close::receive(&payload)?),
         }))
     }
 
     /// Takes a piece of the message that has begun; `last`: it is complete with it.
-    fn receive_data<'i>(&mut self, piece: &'i [u8], last: bool) -> Result<Option<Event<'i>>, Failure> {
-        let Some(Begun { kind, compressed }) = self.part.begun else { return Ok(None) };
+    fn receive_data<'i>(&mut self, piece: &'i [u8], last: bool) -> Result<Option<ReceivedFrame<'i>>, Failure> {
+        let Some(StartedMessage { kind, compressed }) = self.part.begun else { return Ok(None) };
         if compressed && let Some(inflater) = self.inflater {
             let start = self.part.message.len();
             inflater.receive(piece, &mut self.part.message, self.max)?;
@@ -287,7 +287,7 @@ impl Reading<'_> {
             check_text(&mut self.part.utf8, kind, piece, last)?;
             if last && self.part.message.is_empty() {
                 self.part.begun = None;
-                return Ok(Some(Event::Message(kind, Cow::Borrowed(piece))));
+                return Ok(Some(ReceivedFrame::Message(kind, Cow::Borrowed(piece))));
             }
             self.part.message.extend_from_slice(piece);
         }
@@ -295,7 +295,7 @@ impl Reading<'_> {
             return Ok(None);
         }
         self.part.begun = None;
-        Ok(Some(Event::Message(kind, Cow::Owned(mem::take(&mut self.part.message)))))
+        Ok(Some(ReceivedFrame::Message(kind, Cow::Owned(mem::take(&mut self.part.message)))))
     }
 }
 
@@ -324,7 +324,7 @@ mod tests {
         let (mut input, mut receiver) = (&mut bytes[..], Receiver::new(1 << 20));
         let mut messages = 0;
         while let Some(event) = receiver.receive(&mut input).unwrap() {
-            let Event::Message(_, Cow::Borrowed(payload)) = event else { panic!("{event:?}") };
+            let ReceivedFrame::Message(_, Cow::Borrowed(payload)) = event else { panic!("{event:?}") };
             assert!(place.contains(&payload.as_ptr()));
             messages += 1;
         }

@@ -7,8 +7,8 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::{
-    AcceptKey, Close, Closing, DeflatePool, DeflateSettings, DeflateTerms, Deflater, Event, Failure,
-    MAX_CONTROL_PAYLOAD, MessageKind, Opcode, Origins, Receiver, UPGRADE_REQUIRED_FIELDS, check_opening,
+    AcceptKey, Close, CloseHandshake, DeflatePool, DeflateSettings, DeflateTerms, Deflater, Failure,
+    MAX_CONTROL_PAYLOAD, MessageKind, Opcode, Origins, ReceivedFrame, Receiver, UPGRADE_REQUIRED_FIELDS, check_opening,
     choose_subprotocol, close_code_name, encode_frame, encode_frame_head, negotiate, opening_fields,
 };
 use crate::error::{Error, Refusal};
@@ -17,7 +17,7 @@ use crate::message::Request;
 /// What a server has heard on a connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "each variant is what it spells")]
-pub enum Heard {
+pub enum TestHeard {
     Text(Vec<u8>),
     Binary(Vec<u8>),
     Ping(Vec<u8>),
@@ -30,27 +30,27 @@ pub enum Heard {
 
 /// One open connection, the server's side of it: it answers pings and closes, and says nothing else.
 #[derive(Debug)]
-pub struct Session {
+pub struct TestSession {
     receiver: Receiver,
-    closing: Closing,
-    heard: Vec<Heard>,
+    closing: CloseHandshake,
+    heard: Vec<TestHeard>,
     said: Vec<u8>,
     borrowed: usize,
 }
 
-impl Session {
+impl TestSession {
     /// Without compression.
     pub fn new(max_message: usize) -> Self {
         Self::with(Receiver::new(max_message))
     }
 
     /// With compression.
-    pub fn with_deflate(max_message: usize, terms: &Terms) -> Self {
+    pub fn with_deflate(max_message: usize, terms: &TestTerms) -> Self {
         Self::with(Receiver::with_deflate(max_message, &terms.terms, Arc::clone(&terms.pool)))
     }
 
     fn with(receiver: Receiver) -> Self {
-        Self { receiver, closing: Closing::default(), heard: Vec::new(), said: Vec::new(), borrowed: 0 }
+        Self { receiver, closing: CloseHandshake::default(), heard: Vec::new(), said: Vec::new(), borrowed: 0 }
     }
 
     /// Takes what one read of the socket brought.
@@ -64,7 +64,7 @@ impl Session {
                 Err(failure) => {
                     self.closing.close_to_send(&failure.into(), &mut self.said);
                     let Failure { code, reason } = failure;
-                    self.heard.push(Heard::Failed(code, reason));
+                    self.heard.push(TestHeard::Failed(code, reason));
                     break;
                 }
             };
@@ -72,24 +72,24 @@ impl Session {
         }
     }
 
-    fn hear(&mut self, event: Event<'_>) {
-        self.borrowed += usize::from(matches!(event, Event::Message(_, Cow::Borrowed(_))));
+    fn hear(&mut self, event: ReceivedFrame<'_>) {
+        self.borrowed += usize::from(matches!(event, ReceivedFrame::Message(_, Cow::Borrowed(_))));
         self.heard.push(match event {
-            Event::Message(MessageKind::Text, payload) => Heard::Text(payload.into_owned()),
-            Event::Message(MessageKind::Binary, payload) => Heard::Binary(payload.into_owned()),
-            Event::Ping(payload) => {
+            ReceivedFrame::Message(MessageKind::Text, payload) => TestHeard::Text(payload.into_owned()),
+            ReceivedFrame::Message(MessageKind::Binary, payload) => TestHeard::Binary(payload.into_owned()),
+            ReceivedFrame::Ping(payload) => {
                 assert!(payload.len() <= MAX_CONTROL_PAYLOAD);
                 if self.closing.is_open() {
                     encode_frame(&mut self.said, Opcode::Pong, &payload);
                 }
-                Heard::Ping(payload.into_owned())
+                TestHeard::Ping(payload.into_owned())
             }
-            Event::Pong(payload) => Heard::Pong(payload.into_owned()),
-            Event::Close(close) => {
+            ReceivedFrame::Pong(payload) => TestHeard::Pong(payload.into_owned()),
+            ReceivedFrame::Close(close) => {
                 self.closing.receive_close(close, &mut self.said);
                 assert!(self.closing.is_complete());
                 let code = self.closing.code();
-                Heard::Close(Some(code).filter(|&code| code != 1005), self.closing.reason().to_owned())
+                TestHeard::Close(Some(code).filter(|&code| code != 1005), self.closing.reason().to_owned())
             }
         });
     }
@@ -103,7 +103,7 @@ impl Session {
     }
 
     /// Everything so far, in order.
-    pub fn heard(&self) -> &[Heard] {
+    pub fn heard(&self) -> &[TestHeard] {
         &self.heard
     }
 
@@ -128,14 +128,14 @@ impl Session {
     }
 }
 
-/// Terms of compression.
+/// TestTerms of compression.
 #[derive(Clone, Debug)]
-pub struct Terms {
+pub struct TestTerms {
     terms: DeflateTerms,
     pool: Arc<DeflatePool>,
 }
 
-impl Terms {
+impl TestTerms {
     /// What a server that keeps its context, or does not, makes of the values of Sec-WebSocket-Extensions.
     pub fn negotiate<'r>(values: impl IntoIterator<Item = &'r [u8]>, takeover: bool) -> Option<Self> {
         let settings = DeflateSettings {
@@ -185,7 +185,7 @@ pub fn open(request: &Request, subprotocols: &[String], origins: &[&str], takeov
         return Err(Refusal::new(403, "a page of another origin"));
     }
     let offers = request.headers().get_all("Sec-WebSocket-Extensions");
-    let terms = Terms::negotiate(offers, takeover).map(|terms| terms.terms);
+    let terms = TestTerms::negotiate(offers, takeover).map(|terms| terms.terms);
     let headers = opening_fields(&key, choose_subprotocol(request, subprotocols), terms.as_ref());
     Ok(String::from_utf8_lossy(headers.wire()).into_owned())
 }

@@ -22,7 +22,7 @@ pub(super) struct Identities {
     files: Vec<CertificateFiles>,
     provider: Arc<CryptoProvider>,
     in_use: RwLock<Arc<Directory>>,
-    entries: Mutex<Vec<Entry>>,
+    entries: Mutex<Vec<WatchedFiles>>,
 }
 
 /// Certificates by the names that they are for.
@@ -37,10 +37,10 @@ struct Directory {
 }
 
 /// A pair of files of the configuration.
-struct Entry {
+struct WatchedFiles {
     files: CertificateFiles,
     /// What is shown, and how the files looked when it was read.
-    used: Option<(Looks, Identity)>,
+    used: Option<(FileStamps, Identity)>,
     /// What was found in the files since, and cannot be shown.
     refused: Option<Refused>,
     /// What was last said about it, and when.
@@ -49,7 +49,7 @@ struct Entry {
 
 /// A certificate that cannot be shown: looked at again until it can.
 struct Refused {
-    looks: Looks,
+    looks: FileStamps,
     error: CertificateError,
     /// Whether it was found unchanged a second time, and is not half of what is being written.
     is_settled: bool,
@@ -61,10 +61,10 @@ struct Refused {
 }
 
 /// How certificate and key looked.
-type Looks = [Look; 2];
+type FileStamps = [FileStamp; 2];
 
 /// What changes when a file is written or replaced: device, inode, size, times of modification and change.
-type Look = Option<(u64, u64, u64, (i64, i64), (i64, i64))>;
+type FileStamp = Option<(u64, u64, u64, (i64, i64), (i64, i64))>;
 
 /// The first pause before files that were refused and have not changed are read again: less than from one look to the next.
 /// Each one is twice the one before …
@@ -92,12 +92,12 @@ impl Identities {
     /// There is nothing to be shown: each one is faulty or has expired.
     pub(super) fn load(files: Vec<CertificateFiles>, provider: Arc<CryptoProvider>) -> Result<Self, CertificateError> {
         let now = SystemTime::now();
-        let mut entries: Vec<Entry> = files.iter().cloned().map(Entry::new).collect();
+        let mut entries: Vec<WatchedFiles> = files.iter().cloned().map(WatchedFiles::new).collect();
         for entry in &mut entries {
             entry.look(&provider, now, true);
         }
         if entries.iter().all(|entry| entry.standing(now) <= Some(Standing::Expired)) {
-            let fault = |entry: Entry| match (entry.refused, entry.used) {
+            let fault = |entry: WatchedFiles| match (entry.refused, entry.used) {
                 (Some(refused), _) => Some(refused.error),
                 (None, Some((_, identity))) => identity.untimely(now),
                 (None, None) => None,
@@ -158,7 +158,7 @@ impl fmt::Debug for Identities {
     }
 }
 
-impl Entry {
+impl WatchedFiles {
     fn new(files: CertificateFiles) -> Self {
         Self { files, used: None, refused: None, told: None }
     }
@@ -167,7 +167,7 @@ impl Entry {
         self.used.as_ref().map(|(_, identity)| identity.standing(now))
     }
 
-    /// Looks at the files, and reads them if there is a reason to; `true` if what is in them is shown from now on.
+    /// FileStamps at the files, and reads them if there is a reason to; `true` if what is in them is shown from now on.
     fn look(&mut self, provider: &CryptoProvider, now: SystemTime, is_urgent: bool) -> bool {
         let looks = [look(&self.files.certfile), look(&self.files.keyfile)];
         if self.used.as_ref().is_some_and(|(used, _)| *used == looks) {
@@ -239,7 +239,7 @@ impl Refused {
 }
 
 impl Directory {
-    fn of(entries: &[Entry], now: SystemTime) -> Self {
+    fn of(entries: &[WatchedFiles], now: SystemTime) -> Self {
         let mut directory =
             Self { first: None, valid: HashMap::new(), untimely: HashMap::new(), standings: standings(entries, now) };
         let mut best = None;
@@ -273,11 +273,11 @@ impl Directory {
     }
 }
 
-fn standings(entries: &[Entry], now: SystemTime) -> Vec<Option<Standing>> {
+fn standings(entries: &[WatchedFiles], now: SystemTime) -> Vec<Option<Standing>> {
     entries.iter().map(|entry| entry.standing(now)).collect()
 }
 
-fn look(path: &Path) -> Look {
+fn look(path: &Path) -> FileStamp {
     let found = std::fs::metadata(path).ok()?;
     let (modified, changed) = ((found.mtime(), found.mtime_nsec()), (found.ctime(), found.ctime_nsec()));
     Some((found.dev(), found.ino(), found.size(), modified, changed))

@@ -12,7 +12,7 @@ use crate::transport::Stream;
 
 /// Ciphertext on its way to the socket.
 #[derive(Default)]
-pub(super) struct Outgoing {
+pub(super) struct TlsOutput {
     memory: Memory,
     start: usize,
     end: usize,
@@ -32,7 +32,7 @@ const LARGE_RECORD: usize = 16 << 10;
 /// Header, nonce, type and tag of a record are less than this.
 const RECORD_COST: usize = 64;
 
-impl Outgoing {
+impl TlsOutput {
     pub(super) fn is_empty(&self) -> bool {
         self.start == self.end
     }

@@ -11,11 +11,11 @@ use rustls::unbuffered::{ConnectionState, WriteTraffic};
 use rustls::{Error, ServerConfig};
 
 use super::memory::{Memory, borrow};
-use super::outgoing::Outgoing;
+use super::outgoing::TlsOutput;
 use crate::transport::Stream;
 
 /// What rustls knows, and what it works on.
-pub(super) struct Session {
+pub(super) struct TlsSession {
     pub(super) connection: UnbufferedServerConnection,
     /// Ciphertext that is not processed: part of a record, or of a message of the handshake.
     incoming: Memory,
@@ -37,9 +37,9 @@ const READ: usize = 18 << 10;
 const LARGEST_MESSAGE: usize = 80 << 10;
 
 /// What is done as soon as application data may be written.
-pub(super) type Writer<'w> = &'w mut dyn FnMut(&mut WriteTraffic<'_, ServerConnectionData>, &mut Outgoing);
+pub(super) type Writer<'w> = &'w mut dyn FnMut(&mut WriteTraffic<'_, ServerConnectionData>, &mut TlsOutput);
 
-impl Session {
+impl TlsSession {
     pub(super) fn new(config: Arc<ServerConfig>) -> Result<Self, Error> {
         Ok(Self {
             connection: UnbufferedServerConnection::new(config)?,
@@ -77,7 +77,7 @@ impl Session {
     /// which tells how much, and what does not fit waits.
     pub(super) fn process(
         &mut self,
-        outgoing: &mut Outgoing,
+        outgoing: &mut TlsOutput,
         buffer: &mut [u8],
         mut writer: Option<Writer<'_>>,
     ) -> Result<usize, Error> {

@@ -17,15 +17,15 @@ use rustls::{Error, ServerConfig};
 
 use super::hello;
 use super::memory::borrow;
-use super::outgoing::{GATHERED, Outgoing};
-use super::session::{Session, Writer};
+use super::outgoing::{GATHERED, TlsOutput};
+use super::session::{TlsSession, Writer};
 use crate::transport::Stream;
 
 /// A connection, from its handshake to its end.
 pub(crate) struct TlsStream {
     socket: Stream,
-    session: Session,
-    outgoing: Outgoing,
+    session: TlsSession,
+    outgoing: TlsOutput,
     /// Written by [`TlsStream::poll_write_more`], credited, and not yet encrypted.
     held: Vec<u8>,
 }
@@ -35,7 +35,7 @@ const LARGEST_HELD: usize = 16 << 10;
 
 impl TlsStream {
     pub(super) fn new(socket: Stream, config: Arc<ServerConfig>) -> Result<Self, Error> {
-        Ok(Self { socket, session: Session::new(config)?, outgoing: Outgoing::default(), held: Vec::new() })
+        Ok(Self { socket, session: TlsSession::new(config)?, outgoing: TlsOutput::default(), held: Vec::new() })
     }
 
     /// Reads some of the handshake, behind what was read of it; 0 is the end.
@@ -180,7 +180,7 @@ impl TlsStream {
         let held_slice = [IoSlice::new(&held)];
         let slices = || held_slice.iter().chain(slices).map(|slice| &slice[..]);
         let mut result = Ok(());
-        let mut encrypt = |traffic: &mut WriteTraffic<'_, ServerConnectionData>, outgoing: &mut Outgoing| {
+        let mut encrypt = |traffic: &mut WriteTraffic<'_, ServerConnectionData>, outgoing: &mut TlsOutput| {
             result = outgoing.encrypt(traffic, slices());
         };
         self.session.process(&mut self.outgoing, &mut [], Some(&mut encrypt)).map_err(invalid)?;

@@ -4,14 +4,14 @@ use std::collections::VecDeque;
 
 use super::super::block::{integer, put_integer, string};
 use super::super::huffman::tests::encode;
-use super::{Checked, DYNAMIC, ENTRY_COST, FieldChecker, Name, STATIC_NAME_LENGTHS, TABLE_SIZE, Verdict};
+use super::{Checked, DYNAMIC, ENTRY_COST, FieldChecker, FieldVerdict, Name, STATIC_NAME_LENGTHS, TABLE_SIZE};
 
-type Field = (Vec<u8>, Vec<u8>);
+type TestField = (Vec<u8>, Vec<u8>);
 
 /// A reader of blocks that knows its table in full.
 #[derive(Default)]
 struct Reader {
-    table: VecDeque<Field>,
+    table: VecDeque<TestField>,
     max_size: usize,
 }
 
@@ -20,7 +20,7 @@ impl Reader {
         Self { table: VecDeque::new(), max_size: usize::from(TABLE_SIZE) }
     }
 
-    fn read(&mut self, block: &[u8]) -> Vec<Field> {
+    fn read(&mut self, block: &[u8]) -> Vec<TestField> {
         let (mut at, mut fields) = (0, Vec::new());
         while let Some(&first) = block.get(at) {
             match first {
@@ -78,7 +78,7 @@ impl Reader {
     }
 }
 
-fn size((name, value): &Field) -> usize {
+fn size((name, value): &TestField) -> usize {
     name.len() + value.len() + ENTRY_COST
 }
 
@@ -152,9 +152,9 @@ fn what_h2_gets_is_what_came_without_what_is_wrong() {
             let (mut path, mut is_malformed, mut wanted) = (None, false, Vec::new());
             for (name, value) in sent.read(&block) {
                 match Name::of(&name).judge(&value, 1000) {
-                    Verdict::Right => wanted.push((name, value)),
-                    Verdict::Malformed => is_malformed = true,
-                    Verdict::Odd(odd) => {
+                    FieldVerdict::Right => wanted.push((name, value)),
+                    FieldVerdict::Malformed => is_malformed = true,
+                    FieldVerdict::Odd(odd) => {
                         path = Some(odd);
                         wanted.push((name, b"?".to_vec()));
                     }
