@@ -420,14 +420,8 @@ impl Request {
         if let Some(host) = self.forwarded.as_ref().and_then(|forwarded| forwarded.host.as_deref()) {
             return host;
         }
-        match self.authority {
-            Some(span) => self.ascii(span),
-            None => self
-                .headers
-                .known(KnownHeader::Host)
-                .and_then(|host| std::str::from_utf8(host).ok())
-                .unwrap_or_default(),
-        }
+        let field = || self.headers.known(KnownHeader::Host).and_then(|host| std::str::from_utf8(host).ok());
+        self.authority.map_or_else(|| field().unwrap_or_default(), |span| self.ascii(span))
     }
 
     /// `"https"` if the client's connection is one of TLS, as far as is known here or a trusted proxy says; else `"http"`.
