@@ -23,55 +23,74 @@ const HELD: u8 = 4;
 const MOST_OF_ONE_CALL: usize = 128 << 20;
 
 thread_local! {
-    /// The connection whose callback this thread is in, by its place in memory; 0: none.
-    static CALLED: Cell<usize> = const { Cell::new(0) };
-    /// Whether that callback has published while much waits.
-    static HAS_OVERPUBLISHED: Cell<bool> = const { Cell::new(false) };
+    /// The callback that this thread is in.
+    static CALLED: Cell<Callback> = const { Cell::new(Callback::NONE) };
     /// The connection on whose behalf this thread publishes, if it is in no callback.
     static PUBLISHER: RefCell<Option<WebSocketConnection>> = const { RefCell::new(None) };
 }
 
+/// One call of a callback.
+#[derive(Clone, Copy)]
+struct Callback {
+    /// The connection, by its place in memory; 0: none.
+    connection: usize,
+    /// Whether the callback has published while much waits.
+    has_overpublished: bool,
+}
+
+impl Callback {
+    const NONE: Self = Self { connection: 0, has_overpublished: false };
+}
+
 /// A thread acts for one connection until this is dropped.
-pub(crate) struct Acting(());
+pub(crate) enum Acting {
+    Callback,
+    Publisher,
+}
 
 impl Drop for Acting {
+    #[inline]
     fn drop(&mut self) {
-        CALLED.set(0);
-        HAS_OVERPUBLISHED.set(false);
-        PUBLISHER.set(None);
+        // Each message of a client passes here: only the publisher's variable has a destructor, which costs more to reach.
+        match self {
+            Self::Callback => CALLED.set(Callback::NONE),
+            Self::Publisher => PUBLISHER.set(None),
+        }
     }
 }
 
 /// Much of what was published waits: the connection on whose behalf this thread publishes more is read more slowly.
 pub(super) fn slow_down_publisher() {
-    match is_in_callback() {
-        true => HAS_OVERPUBLISHED.set(true),
-        false => PUBLISHER.with_borrow(|publisher| publisher.iter().for_each(WebSocketConnection::hold)),
+    if is_in_callback() {
+        CALLED.set(Callback { has_overpublished: true, ..CALLED.get() });
+    } else {
+        PUBLISHER.with_borrow(|publisher| publisher.iter().for_each(WebSocketConnection::hold));
     }
 }
 
 /// Whether this thread is in a callback, where nothing waits.
 pub(super) fn is_in_callback() -> bool {
-    CALLED.get() != 0
+    CALLED.get().connection != 0
 }
 
 impl WebSocketConnection {
     /// This thread is about to call callbacks of this connection.
     pub(crate) fn enter_callback(&self) -> Acting {
-        CALLED.set(self.id());
-        Acting(())
+        CALLED.set(Callback { connection: self.id(), has_overpublished: false });
+        Acting::Callback
     }
 
     /// This thread publishes on behalf of this connection.
     pub(crate) fn enter_publisher(&self) -> Acting {
         PUBLISHER.set(Some(self.clone()));
-        Acting(())
+        Acting::Publisher
     }
 
     /// Whether a callback that has just come back is the last one for now.
     pub(crate) fn must_rest(&self) -> bool {
-        if HAS_OVERPUBLISHED.get() {
-            HAS_OVERPUBLISHED.set(false);
+        let call = CALLED.get();
+        if call.has_overpublished {
+            CALLED.set(Callback { has_overpublished: false, ..call });
             self.hold();
         }
         self.has(FULL | HELD)
@@ -140,7 +159,7 @@ impl WebSocketConnection {
     /// Whether a message finds room though the queue is full: a callback of this connection sends it.
     pub(super) fn may_exceed(&self, state: &WebSocketState) -> bool {
         let may = self.0.websocket.options.when_full == WhenFull::Wait
-            && CALLED.get() == self.id()
+            && CALLED.get().connection == self.id()
             && state.queue.cost() < self.max_queue().saturating_add(MOST_OF_ONE_CALL);
         if may {
             self.0.pressure.fetch_or(FULL, Ordering::Relaxed);

@@ -97,20 +97,27 @@ impl SendQueue {
         *self = Self::default();
     }
 
+    #[inline]
     fn push(&mut self, frame: Octets, kind: FrameKind) {
         self.cost += frame.cost();
         self.frames.push(QueuedFrame { frame, kind });
     }
 
+    #[inline]
     fn leave(&mut self, outgoing: QueuedFrame) -> Octets {
         self.cost -= outgoing.frame.cost();
         if outgoing.kind == FrameKind::Pong {
-            self.pongs -= 1;
-            if let Some(payload) = self.latest_ping.take() {
-                self.push_pong(&payload);
-            }
+            self.pong_has_left();
         }
         outgoing.frame
+    }
+
+    #[cold]
+    fn pong_has_left(&mut self) {
+        self.pongs -= 1;
+        if let Some(payload) = self.latest_ping.take() {
+            self.push_pong(&payload);
+        }
     }
 }
 
