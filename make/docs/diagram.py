@@ -1,7 +1,7 @@
 """Draws a diagram as SVG from a text: boxes on a grid, arrows between them.
 
     title   A sentence above the drawing
-    grid    WIDTH HEIGHT                 of a cell, in pixels
+    grid    WIDTH HEIGHT BOX             of a cell, and the width of a box, in pixels
     head    COLUMN "text"                a heading above a column
     group   COLUMN ROW COLUMN ROW "text" a frame around cells, the first and the last one
     box     name COLUMN ROW "text" "second line" …
@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from html import escape
 
 MARGIN = 16
-BOX_WIDTH, LINE = 0.8, 17
+LINE = 17
 
 STYLE = """
 text { font: 13px system-ui, sans-serif; fill: #1f2328; }
@@ -54,6 +54,7 @@ class Drawing:
     title: str = ""
     width: int = 200
     height: int = 90
+    box: int = 160
     boxes: dict[str, Box] = field(default_factory=dict)
     heads: list[tuple[int, str]] = field(default_factory=list)
     groups: list[tuple[list[int], str]] = field(default_factory=list)
@@ -70,7 +71,7 @@ class Drawing:
 
     def half(self, box: Box) -> tuple[float, float]:
         """Half its width and half its height."""
-        return self.width * BOX_WIDTH / 2, (len(box.texts) * LINE + 16) / 2
+        return self.box / 2, (len(box.texts) * LINE + 16) / 2
 
 
 def read(text: str) -> Drawing:
@@ -83,7 +84,7 @@ def read(text: str) -> Drawing:
         if word == "title":
             drawing.title = " ".join(rest)
         elif word == "grid":
-            drawing.width, drawing.height = int(rest[0]), int(rest[1])
+            drawing.width, drawing.height, drawing.box = (int(part) for part in rest)
         elif word == "head":
             drawing.heads.append((int(rest[0]), rest[1]))
         elif word == "group":

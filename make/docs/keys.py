@@ -89,9 +89,9 @@ def page(root: Path) -> str:
     lines = [HEAD]
     for key in rows:
         if key.name in SECTIONS:
-            lines.append(f"\n## {SECTIONS[key.name]}\n\n| key | default | meaning | allowed |\n|---|---|---|---|\n")
+            lines.append(f"\n## {SECTIONS[key.name]}\n\n| key | default | meaning |\n|---|---|---|\n")
         default = "the constructor's" if key.name == "host" else f"`{key.default}`"
         allowed = key.allowed.replace("|", "\\|")
         meaning = key.meaning.replace("|", "\\|")
-        lines.append(f"| `{key.name}` | {default} | {meaning} | {allowed} |\n")
+        lines.append(f"| `{key.name}` | {default} | {meaning} <br>*Allowed:* {allowed} |\n")
     return "".join(lines)
