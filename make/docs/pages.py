@@ -1,7 +1,7 @@
 """Writes the pages of docs/reference that are made from sources, so that no page repeats by hand what the code says.
 
-`configuration.md` is made from the table of keys, `command.md` from the help text of the command, `python.md` from the stub
-and the Python package; the diagrams next to them from their text sources. `--check` writes nothing and fails if a file is
+The page of the configuration is made from the table of keys, that of the command from its help text, that of Python from the
+stub and the package; the diagrams of docs/internals from their text sources. `--check` writes nothing and fails if a file is
 not as it would be written.
 """
 
