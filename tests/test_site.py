@@ -111,6 +111,13 @@ def test_every_cited_row_of_the_threat_table_is_there():
     assert cited > 30
 
 
+def test_every_test_that_a_page_names_is_there():
+    there = {path.name for folder in ("tests", "soak") for path in (ROOT / folder).rglob("test_*.py")}
+    for page in [ROOT / "README.md", *DOCS.rglob("*.md")]:
+        named = set(re.findall(r"\btest_\w+\.py\b", page.read_text("utf-8")))
+        assert named <= there, page
+
+
 def test_the_glossary_is_short():
     """Somebody who knows HTTP servers can keep it in mind."""
     page = (DOCS / "internals/index.md").read_text("utf-8")
