@@ -40,10 +40,11 @@ def page(package: Path) -> str:
     if public - LEFT_OUT != shown:
         raise ValueError(f"make/docs/api.py lists other names than the package has: {(public - LEFT_OUT) ^ shown}")
     lines = [HEAD]
+    shown_in: dict[ast.stmt, str] = {}
     for section, names in SECTIONS.items():
         lines.append(f"\n## {section}\n")
         for name in names:
-            lines.extend(_entry(name, found))
+            lines.extend(_entry(name, found, shown_in))
     return "".join(lines)
 
 
@@ -64,22 +65,31 @@ def _definitions(package: Path) -> dict[str, list[_Definition]]:
     return found
 
 
-def _entry(name: str, found: dict[str, list[_Definition]]) -> Iterator[str]:
+def _entry(name: str, found: dict[str, list[_Definition]], shown: dict[ast.stmt, str]) -> Iterator[str]:
     nodes = found[name]
     first = nodes[0]
     documented = next((doc for node in nodes if (doc := ast.get_docstring(node))), "")
     yield f"\n### `{name}`\n\n"
-    if isinstance(first, ast.ClassDef):
-        members = _members(name, found)
-        yield _fence(_signature(name, members.pop("__init__", members.pop("__new__", None)), is_method=True))
-        yield f"\n{_prose(documented)}\n"
-        for member, (node, doc) in members.items():
-            yield f"\n{_member(member, node)}\n"
-            if doc:
-                yield f": {_prose(doc, indent=4)}\n"
-    else:
+    if not isinstance(first, ast.ClassDef):
         yield _fence(_signature(name, first, is_method=False))
         yield f"\n{_prose(documented)}\n"
+        return
+    members = _members(name, found)
+    maker = members.pop("__init__", members.pop("__new__", None))
+    if maker:
+        yield _fence(_signature(name, maker, is_method=True)) + "\n"
+    yield f"{_prose(documented)}\n"
+    elsewhere: dict[str, list[str]] = {}
+    for member, (node, doc) in members.items():
+        if node in shown:
+            elsewhere.setdefault(shown[node], []).append(f"`{member}`")
+            continue
+        shown[node] = name
+        yield f"\n{_member(member, node)}\n"
+        if doc:
+            yield f": {_prose(doc, indent=4)}\n"
+    for other, names in elsewhere.items():
+        yield f"\nAs of `{other}`: {', '.join(names)}.\n"
 
 
 def _members(name: str, found: dict[str, list[_Definition]]) -> dict:
@@ -133,7 +143,13 @@ def _member(name: str, node: ast.stmt) -> str:
     if _is_property(node):
         return f"`{name}`" + (f" → `{ast.unparse(node.returns).strip(chr(39))}`" if node.returns else "")
     prefix = "await " if isinstance(node, ast.AsyncFunctionDef) else ""
-    return f"`{prefix}{_signature(name, node, is_method=True)}`"
+    gives = ast.unparse(node.returns).strip("'") if node.returns else "None"
+    return f"`{prefix}{_signature(name, node, is_method=True)}`" + (f" → `{gives}`" if _is_told(gives) else "")
+
+
+def _is_told(kind: str) -> bool:
+    """Whether a reader learns something from this type: no type variable, and no decorator's function."""
+    return kind not in ("None", "Any") and not kind.startswith("_") and "Callable" not in kind
 
 
 def _signature(name: str, node: ast.stmt | None, *, is_method: bool) -> str:
