@@ -50,11 +50,11 @@ def read(source: str) -> list[Key]:
     constants = dict(re.findall(r'^const (\w+): &str = ("(?:[^"\\]|\\.)*");', source, re.MULTILINE))
     text = r'"(?:[^"\\]|\\.)*"'
     row = re.compile(
-        rf'\bname: "(\w+)",\s+default: (.*?),\s+allowed: ({text}|[A-Z_]+),\s+meaning: ({text}),\s+apply:', re.DOTALL
+        rf'\bname: "(\w+)",\s+meaning: ({text}),\s+default: (.*?),\s+allowed: ({text}|[A-Z_]+),\s+apply:', re.DOTALL
     )
     rows = [
         Key(name, _python(default), _text(constants.get(allowed, allowed)), _text(meaning))
-        for name, default, allowed, meaning in row.findall(source)
+        for name, meaning, default, allowed in row.findall(source)
     ]
     if len(rows) != source.count("    Key {\n"):
         raise ValueError(f"{source.count('    Key {' + chr(10))} keys, {len(rows)} of them understood")
