@@ -239,7 +239,7 @@ BOMBS = {
 
 @pytest.mark.parametrize("bomb", BOMBS)
 def test_bombs_cost_little(bomb):
-    """edge.md S32: CPU is bounded by the length, whatever stands there; here 15 MB in less than half a second."""
+    """docs/security.md S32: CPU is bounded by the length, whatever stands there; here 15 MB in less than half a second."""
     request = request_of(TYPE, BOMBS[bomb])
     began = time.thread_time()
     with pytest.raises(ContentError) as refused:

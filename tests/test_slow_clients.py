@@ -163,7 +163,7 @@ SMUGGLED = request_bytes("/smuggled")
 
 def test_a_refused_client_may_not_go_on(serve):
     """What follows a refusal is no request; it is thrown away for two seconds, or, of content, for 64 MiB, then the connection is
-    closed (edge.md S7, S8, `unread_body_drain`). That content may come for 30 s is in soak/test_long_deadlines.py."""
+    closed (docs/security.md S7, S8). That content may come for 30 s is in soak/test_long_deadlines.py."""
     seen = []
     running = serve(lambda request: seen.append(request.url))
 

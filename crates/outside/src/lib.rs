@@ -78,6 +78,5 @@ pub use websocket::{
 
 /// The Rust programs of the documents, compiled as they stand.
 #[cfg(doctest)]
-#[doc = include_str!("../../../README.md")]
-#[doc = include_str!("../../../QUICKSTART.md")]
+#[doc = include_str!("../../../docs/guide/rust.md")]
 mod documents {}

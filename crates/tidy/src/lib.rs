@@ -1,11 +1,13 @@
 //! The laws of ARCHITECTURE.md, as a program that reads the source tree.
 //!
 //! `rooms` holds the engine's imports to one direction, `purity` keeps its lower rooms free of the world, `files` asks
-//! of every file what every file must have, `dependencies` asks for the reason of each dependency. `rust` turns Rust
-//! source into tokens and paths; `tree` finds the files. The test in `tests/tree.rs` runs all of it over this
-//! repository; each module's own tests show that its law can be broken.
+//! of every file what every file must have, `dependencies` asks for the reason of each dependency, `documents` looks
+//! whether each document that a text names is there. `rust` turns Rust source into tokens and paths; `tree` finds the
+//! files. The test in `tests/tree.rs` runs all of it over this repository; each module's own tests show that its law can
+//! be broken.
 
 pub mod dependencies;
+pub mod documents;
 pub mod files;
 pub mod purity;
 pub mod rooms;
@@ -49,6 +51,7 @@ pub fn check(tree: &[(String, String)]) -> Vec<Problem> {
         }
     }
     problems.extend(files::check_exemptions(tree));
+    problems.extend(documents::check(tree));
     if let Some((path, text)) = tree.iter().find(|(path, _)| path == "ARCHITECTURE.md") {
         problems.extend(rooms::check_document(path, text));
         problems.extend(dependencies::check(tree, text));

@@ -41,7 +41,7 @@ enum Stage {
 
 /// The system does not say when it has sent everything, so it is asked this often.
 const LOOK: Duration = Duration::from_millis(50);
-/// What a client may still send after its last answer (edge.md, `unread_body_drain`): for so long, …
+/// What a client may still send after its last answer (docs/security.md S7): for so long, …
 pub(super) const DRAIN_TIME: Duration = Duration::from_secs(2);
 /// … or for so long at the minimum rate if its content is not complete: many clients look at an answer only when they have sent
 /// everything. In milliseconds, with the time before the rate is asked for.

@@ -123,7 +123,7 @@ fn may_be_encoded(response: &Response) -> bool {
         && !headers.all_known(KnownHeader::CacheControl).any(forbids_transform)
 }
 
-/// A secret beside what a stranger can put into the page must not show in its length (edge.md S37).
+/// A secret beside what a stranger can put into the page must not show in its length (docs/security.md S37).
 fn is_personal(request: &Request) -> bool {
     [KnownHeader::Cookie, KnownHeader::Authorization].into_iter().any(|known| request.headers().known(known).is_some())
 }

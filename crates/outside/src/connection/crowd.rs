@@ -1,7 +1,7 @@
 //! How many connections there are in all reactors together, and how many of them may belong to one client or one use.
 //!
 //! Three bounds: all connections, those of one address, and those that stay for good, as WebSockets do. No client and no
-//! kind of client may hold most of the places (edge.md S26).
+//! kind of client may hold most of the places (docs/security.md S26).
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -24,7 +24,7 @@ pub(crate) struct Crowd {
     websockets: AtomicUsize,
     /// WebSockets with a thread of their own.
     threads: AtomicUsize,
-    /// Connections of each address that is counted. The keys come from clients: the hash has random keys (edge.md S33).
+    /// Connections of each address that is counted. The keys come from clients: the hash has random keys (docs/security.md S33).
     by_address: Mutex<HashMap<AddressKey, usize>>,
     /// Whether it was said that an address has as many as it may have.
     has_warned: AtomicBool,

@@ -275,7 +275,7 @@ impl Desk {
     }
 
     /// A transfer ends when nothing has moved for a while, or when it is slower than the minimum rate after a grace of five
-    /// seconds (edge.md S24, S25). Is it the rate that comes first?
+    /// seconds (docs/security.md S24, S25). Is it the rate that comes first?
     pub(super) fn set_transfer_deadline(&self, start: u64, moved: u64, stall: Duration) -> bool {
         let rate = self.service.config.min_rate;
         let by_rate = moved.saturating_mul(1000).checked_div(rate).map_or(u64::MAX, |time| start + RATE_GRACE + time);

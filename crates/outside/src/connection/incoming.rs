@@ -141,7 +141,7 @@ impl Connection {
     }
 
     /// The request has its answer: what is left of its content is of no use. If that is more than is there already, the
-    /// connection ends with the answer (edge.md S7).
+    /// connection ends with the answer (docs/security.md S7).
     pub(super) fn end_incoming(&mut self) {
         let Some(mut incoming) = self.incoming.take() else { return };
         if !incoming.is_over()

@@ -386,7 +386,7 @@ pub(super) fn below(path: &[u8]) -> Option<(&[u8], bool)> {
     may_be_seen(relative).then_some((relative, has_slash))
 }
 
-/// No segment that is empty, hidden, or leads elsewhere on some system (edge.md S28, S30). The empty path is the folder.
+/// No segment that is empty, hidden, or leads elsewhere on some system (docs/security.md S28, S30). The empty path is the folder.
 fn may_be_seen(relative: &[u8]) -> bool {
     let visible = |(index, segment): (usize, &[u8])| {
         let hidden = segment.starts_with(b".") && !(index == 0 && segment == b".well-known");

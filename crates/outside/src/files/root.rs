@@ -1,7 +1,7 @@
 //! A folder that is served: opens what lies beneath it, and nothing else.
 //!
 //! The kernel resolves the path (`openat2`, beneath the folder's descriptor); where it cannot, a walk opens one
-//! component at a time and follows links itself. Either way what was opened is what is looked at (edge.md S28 to S30).
+//! component at a time and follows links itself. Either way what was opened is what is looked at (docs/security.md S28 to S30).
 
 use std::fs::File;
 use std::io;

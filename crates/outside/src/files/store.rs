@@ -35,7 +35,7 @@ pub(crate) struct Store {
     withheld: Vec<PathBuf>,
 }
 
-/// A folder by its number, and a path below it. Clients choose the paths: the hash has random keys (edge.md S33).
+/// A folder by its number, and a path below it. Clients choose the paths: the hash has random keys (docs/security.md S33).
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct StoreKey(u64, Box<[u8]>);
 

@@ -1,7 +1,7 @@
 //! One line of the access log in its formats for machines; `terminal` has the one for people.
 //!
 //! What a client sent is escaped: control bytes, quotes and backslashes as `\xhh`, so that one exchange is one line
-//! (edge.md S39). Authorization, cookies and the content are never written.
+//! (docs/security.md S39). Authorization, cookies and the content are never written.
 
 use std::net::SocketAddr;
 use std::time::Duration;

@@ -148,7 +148,7 @@ impl Log {
         self.notify(&pending, was_empty);
     }
 
-    /// Adds an event. It is one line, whatever a client, a file's name or the system has put into it (edge.md S39).
+    /// Adds an event. It is one line, whatever a client, a file's name or the system has put into it (docs/security.md S39).
     pub(crate) fn event(&self, level: Level, text: impl Into<String>) {
         let mut pending = self.lock();
         let was_empty = pending.is_empty();

@@ -28,7 +28,7 @@ pub struct Cors {
     max_age: String,
 }
 
-/// Browsers keep an answer to a preflight for two hours at most, whatever they are told (edge.md D38).
+/// Browsers keep an answer to a preflight for two hours at most, whatever they are told (docs/security.md D38).
 const LONGEST_MAX_AGE: u32 = 7200;
 
 impl Cors {
@@ -184,7 +184,7 @@ fn is_list_of_tokens(value: &[u8]) -> bool {
     value.len() <= 4096 && value.split(|&byte| byte == b',').all(|token| is_token(token.trim_ascii()))
 }
 
-/// Fields that every answer carries, unless it has them already (edge.md D37).
+/// Fields that every answer carries, unless it has them already (docs/security.md D37).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SecurityHeaders(Vec<(String, String)>);
 

@@ -1,4 +1,4 @@
-//! What a form may hold at most (edge.md S32).
+//! What a form may hold at most (docs/security.md S32).
 
 /// The bounds of a form; one that passes them is refused with 413.
 #[derive(Clone, Debug, PartialEq, Eq)]

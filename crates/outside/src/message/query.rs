@@ -1,6 +1,6 @@
 //! Query strings and percent-encoding: `name=value` pairs as forms write them (WHATWG URL, `x-www-form-urlencoded`).
 //!
-//! `;` separates nothing (edge.md S34): only `&` does. Bytes that are no UTF-8 become U+FFFD; nothing here fails.
+//! `;` separates nothing (docs/security.md S34): only `&` does. Bytes that are no UTF-8 become U+FFFD; nothing here fails.
 
 use std::borrow::Cow;
 

@@ -2,7 +2,7 @@
 //!
 //! Two forms leave here. The *url* is what handlers read: percent-decoded, dot segments removed. The *route* is what
 //! routing compares: the same, but an encoded slash stays `%2F`, so that it never changes which handler answers
-//! (edge.md S28). For nearly all requests both are the path as received, and nothing is copied.
+//! (docs/security.md S28). For nearly all requests both are the path as received, and nothing is copied.
 
 use percent_encoding::percent_decode;
 

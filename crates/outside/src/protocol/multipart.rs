@@ -2,7 +2,7 @@
 //! that is shorter than a boundary, or the headers of one part.
 //!
 //! What is not understood yet stays with the caller, who hands it in again with more behind it. Every part, header and
-//! field is bounded (edge.md S32); time grows with the length of the input alone.
+//! field is bounded (docs/security.md S32); time grows with the length of the input alone.
 
 use memchr::memmem::{self, Finder};
 

@@ -1,7 +1,7 @@
 //! Ranges of bytes: what a Range field asks for, and the parts it is answered with (RFC 9110 section 14).
 //!
 //! Pure, and linear but for one sort: many overlapping ranges never cost more than the bytes they cover
-//! (edge.md S31).
+//! (docs/security.md S31).
 
 use std::ops::Range;
 

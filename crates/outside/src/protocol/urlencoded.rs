@@ -1,6 +1,6 @@
 //! `application/x-www-form-urlencoded` piece by piece (WHATWG URL section 5.1): bytes in, fields out.
 //!
-//! Like `multipart`: what is not understood yet stays with the caller, and every field is bounded (edge.md S32).
+//! Like `multipart`: what is not understood yet stays with the caller, and every field is bounded (docs/security.md S32).
 
 use super::multipart::{FIELD_TOO_LARGE, TOO_MANY_FIELDS};
 use crate::error::Refusal;

@@ -77,7 +77,7 @@ fn a_flood_of_words() {
     }
 }
 
-/// edge.md S34, and S33 with as many names as fit: what costs anybody else seconds.
+/// docs/security.md S34, and S33 with as many names as fit: what costs anybody else seconds.
 #[test]
 fn cookies_and_names_cost_little() {
     let within = |what: &str, most: Duration, work: &dyn Fn()| {

@@ -1,4 +1,4 @@
-//! Each attack with its bound: memory, handlers, time until the client is told to calm down (edge.md S16 to S21).
+//! Each attack with its bound: memory, handlers, time until the client is told to calm down (docs/security.md S16 to S21).
 
 use std::sync::Mutex;
 use std::time::{Duration, Instant};

@@ -1,4 +1,4 @@
-//! Bombs (edge.md S41, S42): what is too large is refused by its declared length, and while it is inflated.
+//! Bombs (docs/security.md S41, S42): what is too large is refused by its declared length, and while it is inflated.
 
 use std::time::{Duration, Instant};
 

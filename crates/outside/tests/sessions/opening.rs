@@ -1,4 +1,4 @@
-//! Who may open a WebSocket, and what becomes of the bytes behind the request (RFC 6455 section 4.2, edge.md S9, S43).
+//! Who may open a WebSocket, and what becomes of the bytes behind the request (RFC 6455 section 4.2, docs/security.md S9, S43).
 
 use outside::{Request, WebSocket, WebSocketConnection, WebSocketExit};
 

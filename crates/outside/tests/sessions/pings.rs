@@ -1,4 +1,4 @@
-//! Who is silent is asked, and who does not answer is left (edge.md S44).
+//! Who is silent is asked, and who does not answer is left (docs/security.md S44).
 
 use std::time::{Duration, Instant};
 

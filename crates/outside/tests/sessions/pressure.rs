@@ -1,5 +1,5 @@
 //! Both sides may be slow: whoever is faster waits, or loses what the other does not take, and memory stays bounded
-//! (edge.md S44).
+//! (docs/security.md S44).
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

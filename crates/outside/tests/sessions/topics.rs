@@ -1,5 +1,5 @@
 //! What is published reaches who has subscribed, once, in order, from wherever it is published; a slow reader delays
-//! nobody (edge.md S44).
+//! nobody (docs/security.md S44).
 
 use std::sync::{Arc, Weak};
 use std::thread;

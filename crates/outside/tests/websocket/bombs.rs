@@ -1,4 +1,4 @@
-//! Inputs that would cost more than they are worth (edge.md S41, S42): bounded in memory and in time.
+//! Inputs that would cost more than they are worth (docs/security.md S41, S42): bounded in memory and in time.
 
 use std::time::{Duration, Instant};
 

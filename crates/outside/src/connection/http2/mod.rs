@@ -39,7 +39,7 @@ use send::Values;
 use shared::{Letter, Shared};
 
 /// Streams at a time, in bytes what a stream and all of them together may send before it was taken, and what one may have
-/// ready to be sent (edge.md section 1, performance.md section 11).
+/// ready to be sent (docs/security.md S16 to S21).
 const MOST_STREAMS: u32 = 100;
 const STREAM_WINDOW: u32 = 64 << 10;
 /// All streams together: none is held up by what others have sent and nobody has taken (RFC 9113 section 5.2).

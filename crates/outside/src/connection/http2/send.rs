@@ -1,6 +1,6 @@
 //! Out: the same writer as for HTTP/1.1, with streams and windows in place of a socket.
 //!
-//! Content leaves as fast as the client's windows open. Who opens them only in crumbs is left (edge.md S19, S21): bytes
+//! Content leaves as fast as the client's windows open. Who opens them only in crumbs is left (docs/security.md S19, S21): bytes
 //! below [`USEFUL`] are no progress, and the minimum rate holds as for a socket.
 
 use std::future::poll_fn;

@@ -1,4 +1,4 @@
-//! What the streams of one connection share: bounds that hold for all of them together (edge.md S16, S17, S19).
+//! What the streams of one connection share: bounds that hold for all of them together (docs/security.md S16, S17, S19).
 //!
 //! A stream that was reset gives back its place with `h2` at once. Here its request counts until nothing runs on its behalf
 //! any more, so that resetting does not buy another handler.

@@ -2,7 +2,7 @@
 //! (RFC 9112 sections 6 and 9.3).
 //!
 //! Where the RFC lets a server choose between repairing and refusing, this refuses: a proxy in front may have repaired
-//! it the other way (edge.md S1 to S3).
+//! it the other way (docs/security.md S1 to S3).
 
 use crate::error::Refusal;
 use crate::message::{Headers, KnownHeader, Request, Version};

@@ -195,7 +195,7 @@ fn decode_fields<'h>(
 }
 
 /// Is a field to be left out because of its name? `X_Forwarded_For` and `X-Forwarded-For` become one name in many languages
-/// (edge.md S11).
+/// (docs/security.md S11).
 pub(crate) fn has_underscore(name: &[u8]) -> Result<bool, Refusal> {
     if find_byte(b'_', name).is_none() {
         return Ok(false);

@@ -1,4 +1,4 @@
-//! Counts the frames of a client on their way to `h2`, which has no bound for most of them (edge.md S16 to S20).
+//! Counts the frames of a client on their way to `h2`, which has no bound for most of them (docs/security.md S16 to S20).
 //!
 //! Only heads of frames are looked at, and field blocks: see [`FieldBlocks`]. What costs work and brings none uses up a
 //! budget, which time and useful bytes fill again. Which streams were touched is remembered, so that a cancelled request is

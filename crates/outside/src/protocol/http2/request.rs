@@ -98,7 +98,7 @@ fn put_line(method: &str, target: &str, request: &mut Request) -> Span {
 }
 
 /// Fields and bytes as lines of HTTP/1.1 have them, so that there is one limit for both. Crumbs of a cookie count one by one
-/// (edge.md S19).
+/// (docs/security.md S19).
 fn check_size(head: &Parts, limits: &HeadLimits) -> Result<(), Refusal> {
     if head.headers.len() > limits.fields {
         return Err(Refusal::limit(431, "too many header fields", "max_header_fields"));
