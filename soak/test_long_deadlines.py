@@ -7,6 +7,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from support.wire import request_bytes
 from test_slow_clients import CHUNKED, GET, HALF_HEAD, REFUSED, SIZED, endure
 from test_slow_readers import (
     SIZE,
@@ -19,7 +20,6 @@ from test_slow_readers import (
 )
 from test_slowloris import HALF_BODY, check_healthy
 from test_slowloris import HALF_HEAD as SLOW_HEAD
-from wire import request_bytes
 
 __all__ = ["file", "routes"]  # fixtures
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 
 import pytest
-from gauge import MIB
-from many_files import cache_growth, folder_download_growth, listing_growth
+from support.gauge import MIB
+from support.many_files import cache_growth, folder_download_growth, listing_growth
 from test_files_paths import race
 
 GIB = 1024 * MIB

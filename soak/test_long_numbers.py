@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 
 import pytest
-from crowd import Crowd
-from endurance import (
+from support.crowd import Crowd
+from support.endurance import (
     answer_length,
     download_growth,
     idle_connection_memory,
@@ -15,8 +15,8 @@ from endurance import (
     tell_many,
     upload_growth,
 )
-from gauge import MIB, cpu_seconds
-from harness import HERE, Script
+from support.gauge import MIB, cpu_seconds
+from support.harness import PROGRAMS, Script
 
 GIB = 1024 * MIB
 MOST = 64 * MIB
@@ -89,7 +89,7 @@ def test_a_gibibyte_that_the_handler_asks_for(chunked):
 
 def test_a_thousand_connections_for_two_hundred_descriptors():
     """Edge.md S26: idle ones are shed, others are answered, and the server does not spin."""
-    script = Script(str(HERE / "greedy_app.py"), json.dumps({}), "256")
+    script = Script(str(PROGRAMS / "greedy_app.py"), json.dumps({}), "256")
     with Crowd(script.address, 1000) as crowd:
         length = answer_length(script.address)
         for _ in range(20):

@@ -1,0 +1,78 @@
+"""`outside run --reload`: what was missing when the program was imported, and then comes into being."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from support.harness import wait_until
+from test_run_command import APP, Reloading, folder, say  # noqa: F401 - a fixture
+
+CASES = {
+    "a module": ("import later", lambda folder: (folder / "later.py").write_text("")),
+    "a module of a package": ("import shop.later", lambda folder: (folder / "shop/later.py").write_text("")),
+    "a name from a package": ("from shop import later", lambda folder: (folder / "shop/later.py").write_text("")),
+    "a package": ("import later", lambda folder: make_package(folder / "later")),
+    "a folder without a file of its own": ("import later.part", lambda folder: make_part(folder / "later")),
+    "a file that is read": ("open('later.txt')", lambda folder: (folder / "later.txt").write_text("")),
+}
+
+
+def make_package(path: Path) -> None:
+    path.mkdir()
+    (path / "__init__.py").write_text("")
+
+
+def make_part(path: Path) -> None:
+    path.mkdir()
+    (path / "part.py").write_text("")
+
+
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("at_first", [True, False])
+def test_it_is_noticed(folder: Path, case: str, at_first: bool):
+    line, make = CASES[case]
+    if at_first:
+        (folder / "app.py").write_text(f"{line}\n{APP}")
+        running = First(folder, make)
+        assert running.get() == (200, "one")
+    else:
+        running = Reloading(folder, "app:server")
+        (folder / "app.py").write_text(f"{line}\n{APP}")
+        wait_until(lambda: "app cannot be imported" in running.said, "the error")
+        make(folder)
+        wait_until(lambda: running.get() == (200, "one"), "the program")
+    assert running.stop() == 0, running.said
+
+
+class First(Reloading):
+    """One that does not start before what it misses was made: as soon as it has said so."""
+
+    def __init__(self, folder: Path, make: Callable[[Path], object]) -> None:
+        self.make, self.folder, self.said = make, folder, ""
+        super().__init__(folder, "app:server")
+
+    def read_line(self) -> str:
+        if self.make:
+            make, self.make = self.make, None
+            while b"app cannot be imported" not in (said := self.process.stderr.readline()):
+                assert said
+            make(self.folder)
+        return super().read_line()
+
+
+def test_a_module_that_may_be_missing(folder: Path):
+    """The program goes on without it, and has it as soon as it is there."""
+    (folder / "app.py").write_text(
+        "try:\n    from later import text\nexcept ImportError:\n    text = 'without'\n" + APP.replace('"one"', "text")
+    )
+    running = Reloading(folder, "app:server")
+    assert running.get() == (200, "without")
+    (folder / "later.py").write_text("text = 'with'\n")
+    wait_until(lambda: running.get() == (200, "with"), "the program with the module")
+    assert running.stop() == 0
+
+
+def test_a_server_that_is_not_there_is_not_waited_for(folder: Path):
+    assert say(folder, "run", "apq:server", "--reload")[0] == 3

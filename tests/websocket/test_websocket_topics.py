@@ -1,0 +1,298 @@
+"""Topics: what is published reaches all who have subscribed, from whatever thread or handler, and slow readers delay nobody."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+from outside import TextMessage, WebSocket
+from support.harness import wait_until
+from support.websocket_styles import ASYNC, BLOCKING, CALLBACKS, STYLES, websocket
+from support.websocket_wire import BINARY, PING, PONG, Socket, close_frame, frame
+
+every_style = pytest.mark.parametrize("style", STYLES)
+
+
+def chat(style: str, server: list, **options: object) -> WebSocket:
+    """`+topic` subscribes, `-topic` unsubscribes, `topic text` publishes; each is confirmed to who has asked."""
+
+    def answer(connection, message):
+        text = message.text
+        if text[:1] == "+":
+            connection.subscribe(text[1:])
+        elif text[:1] == "-":
+            connection.unsubscribe(text[1:])
+        else:
+            topic, _, said = text.partition(" ")
+            server[0].publish(topic, said)
+            return None
+        return "done"
+
+    return websocket(style, answer, **options)
+
+
+def subscribed(address: tuple, *topics: str) -> Socket:
+    client = Socket(address)
+    for topic in topics:
+        assert client.say("+" + topic).hear() == "done"
+    return client
+
+
+def settled(client: Socket) -> None:
+    """What was on its way to the client would have come before this answer."""
+    client.send(frame(PING, b"settled"))
+    assert client.receive_frame() == (PONG, b"settled")
+
+
+@every_style
+def test_handlers_publish(serve, style):
+    server: list = []
+    running = serve({"/ws": chat(style, server)})
+    server.append(running.server)
+    first, second = subscribed(running.address, "room"), subscribed(running.address, "room", "other")
+    third = subscribed(running.address, "other")
+    first.say("room hello")
+    assert (first.hear(), second.hear()) == ("hello", "hello")
+    third.say("other grüße")
+    assert (second.hear(), third.hear()) == ("grüße", "grüße")
+    assert second.say("-room").hear() == "done"
+    first.say("room again")
+    assert first.hear() == "again"
+    settled(second)
+    settled(third)
+    first.leave()
+    second.say("room nobody").say("other somebody")
+    assert (second.hear(), third.hear()) == ("somebody", "somebody")
+    for client in (second, third):
+        client.close()
+
+
+@every_style
+def test_subscribing_twice_is_once(serve, style):
+    server: list = []
+    running = serve({"/ws": chat(style, server)})
+    server.append(running.server)
+    with subscribed(running.address, "room", "room") as client:
+        running.server.publish("room", "one")
+        assert client.hear() == "one"
+        settled(client)
+        assert client.say("-room").hear() == "done"
+        running.server.publish("room", "two")
+        settled(client)
+
+
+@every_style
+def test_http_handlers_publish(serve, style):
+    def publish(request):
+        running.server.publish("room", request.content if request.params["kind"] == "binary" else request.text)
+
+    async def publish_later(request):
+        return publish(request)
+
+    running = serve({"/ws": chat(style, []), "/publish": publish, "/later": publish_later})
+    with subscribed(running.address, "room") as client:
+        for path in ("/publish", "/later"):
+            assert running.fetch(f"{path}?kind=text", "POST", body=b"hello").status == 204
+            assert client.hear() == "hello"
+            assert running.fetch(f"{path}?kind=binary", "POST", body=b"\xff\0").status == 204
+            assert client.hear() == b"\xff\0"
+
+
+def test_every_kind_of_data(serve):
+    running = serve({"/ws": chat(CALLBACKS, [])})
+    with subscribed(running.address, "room") as client:
+        for given, heard in [
+            ("text", "text"),
+            (b"bytes", b"bytes"),
+            (bytearray(b"a"), b"a"),
+            (memoryview(b"m"), b"m"),
+            (TextMessage(b"t"), "t"),
+            ("", ""),
+        ]:
+            running.server.publish("room", given)
+            assert client.hear() == heard
+        for wrong in (1, None, ["x"], {"a": 1}):
+            with pytest.raises(TypeError, match="a message is str .text. or bytes .binary."):
+                running.server.publish("room", wrong)
+        with pytest.raises(TypeError):
+            running.server.publish(1, "text")
+        running.server.publish("nobody", "is there")
+        settled(client)
+
+
+def test_other_threads_publish_in_order(serve):
+    running = serve({"/ws": chat(CALLBACKS, [])})
+    clients = [subscribed(running.address, "room") for _ in range(5)]
+
+    def publish(name):
+        for number in range(200):
+            running.server.publish("room", f"{name} {number}")
+
+    threads = [threading.Thread(target=publish, args=(name,)) for name in "abc"]
+    for thread in threads:
+        thread.start()
+    for client in clients:
+        heard = [client.hear().split() for _ in range(600)]
+        for name in "abc":
+            assert [int(number) for which, number in heard if which == name] == list(range(200))
+        client.close()
+    for thread in threads:
+        thread.join()
+
+
+def test_before_and_after_a_run(serve):
+    """Publishing to nobody is no error, whenever it is."""
+    running = serve({"/ws": chat(CALLBACKS, [])})
+    running.server.publish("room", "hello")
+    running.stop()
+    running.server.publish("room", "hello")
+
+
+def test_servers_have_topics_of_their_own(serve):
+    first, second = serve({"/ws": chat(CALLBACKS, [])}), serve({"/ws": chat(CALLBACKS, [])})
+    with subscribed(first.address, "room") as one, subscribed(second.address, "room") as two:
+        first.server.publish("room", "first")
+        second.server.publish("room", "second")
+        assert (one.hear(), two.hear()) == ("first", "second")
+        settled(one)
+        settled(two)
+
+
+@pytest.mark.parametrize("style", [BLOCKING, ASYNC, CALLBACKS])
+@pytest.mark.parametrize(("when_full", "code"), [("wait", 1013), ("close", 1013), ("drop_oldest", None)])
+def test_a_slow_reader_delays_nobody(serve, style, when_full, code):
+    """What is published cannot wait: who does not read is left, or loses what is oldest; the others hear everything."""
+    running = serve({"/ws": chat(style, [], max_queue=200_000, when_full=when_full)})
+    slow, quick = subscribed(running.address, "room"), subscribed(running.address, "room")
+    message = b"x" * 20_000
+    begun = time.monotonic()
+    for _ in range(600):
+        running.server.publish("room", message)
+        assert quick.hear() == message
+    assert time.monotonic() - begun < 20
+    running.server.publish("room", "last")
+    assert quick.hear() == "last"
+    count = 0
+    while (received := slow.receive_frame())[0] == BINARY:
+        count += 1
+    assert count < 600
+    if code:
+        assert received == (8, code.to_bytes(2, "big") + b"the client reads too slowly")
+        slow.send_if_possible(close_frame(code))
+        wait_until(lambda: len(running.server._active_requests) == 1)
+    else:
+        assert received == (1, b"last")
+    quick.close()
+    slow.close()
+
+
+@every_style
+def test_a_flood_of_a_client_is_read_more_slowly(serve, records, style):
+    """What waits to be handed out is bounded, and yet all of it arrives, in order; an async handler's task gives way to others."""
+    server: list = []
+
+    async def other(request):
+        return "others go on"
+
+    running = serve({"/ws": chat(style, server), "/other": other}, max_published_mb=0.25)
+    server.append(running.server)
+    count = 20_000
+    with subscribed(running.address, "room") as member, subscribed(running.address) as publisher:
+        flood = b"".join(frame(1, b"room %d" % number) for number in range(count))
+        sending = threading.Thread(target=publisher.send, args=(flood,))
+        sending.start()
+        assert running.fetch("/other").text == "others go on"
+        assert [int(member.hear()) for _ in range(count)] == list(range(count))
+        sending.join()
+    assert not any("max_published_mb" in text for text in records.texts())
+
+
+def test_what_a_request_publishes_is_dropped_beyond_a_bound(serve, records):
+    """Its handler cannot be read more slowly, and publishing waits for nobody."""
+    limit, published = 'config["max_published_mb"] sets this limit', []
+
+    def publish(request):
+        """Each message costs the handler one copy and the server one write per member, so the bound is soon reached."""
+        for number in range(10_000):
+            running.server.publish("room", b"%6d" % number + b"x" * 4000)
+            published.append(number)
+            if number % 100 == 0 and any(limit in text for text in records.texts()):
+                return
+
+    running = serve({"/ws": chat(CALLBACKS, [], max_queue=64 << 20), "/publish": publish}, max_published_mb=1)
+    others = [subscribed(running.address, "room") for _ in range(10)]
+    with subscribed(running.address, "room") as member:
+        assert running.fetch("/publish").status == 204
+        running.server.publish("room", "the end")
+        heard = []
+        while (message := member.hear()) != "the end":
+            heard.append(int(message[:6]))
+        assert heard == sorted(heard)
+        assert 100 < len(heard) < len(published)
+        dropped = records.wait_for(limit).getMessage()
+        assert "1 messages so far" in dropped
+    for other in others:
+        other.reset()
+
+
+@pytest.mark.parametrize("style", [BLOCKING, ASYNC, CALLBACKS])
+def test_who_has_left_is_forgotten(serve, style):
+    server: list = []
+    running = serve({"/ws": chat(style, server)})
+    server.append(running.server)
+    for number in range(30):
+        client = subscribed(running.address, "room", "other")
+        client.reset() if number % 2 else client.leave()
+    wait_until(lambda: not running.server._active_requests)
+    with subscribed(running.address, "room") as client:
+        client.say("room hello")
+        assert client.hear() == "hello"
+
+
+@every_style
+def test_max_topics(serve, records, style):
+    """A client that subscribes to names of its own choosing is left, and others stay; what it leaves makes room."""
+    server: list = []
+    running = serve({"/ws": chat(style, server)}, max_topics=20)
+    server.append(running.server)
+    other = subscribed(running.address, *map(str, range(20)))
+    assert other.say("-7").hear() == other.say("+new").hear() == "done"
+    with subscribed(running.address, *map(str, range(20)), "7", "8") as greedy:
+        greedy.send(frame(1, b"+one more"))
+        while (received := greedy.receive_frame())[0] != 8:
+            assert received == (1, b"done")
+        assert received[1] == (1008).to_bytes(2, "big") + b"too many topics"
+    with subscribed(running.address, "x" * 1024, "y" * 1024, "z" * 1024, "a" * 1024) as greedy:
+        greedy.send(frame(1, b"+" + b"b" * 10_000))
+        while (received := greedy.receive_frame())[0] != 8:
+            assert received == (1, b"done")
+    assert 'config["max_topics"]' in records.wait_for("too many topics").getMessage()
+    other.say("new hello")
+    assert other.hear() == "hello"
+    other.leave()
+
+
+def test_many_topics_take_no_time(serve):
+    running = serve({"/ws": chat(CALLBACKS, [])}, max_topics=1_000_000)
+    with Socket(running.address) as client:
+        begun = time.monotonic()
+        for first in range(0, 40_000, 1000):
+            client.send(b"".join(frame(1, b"+%d" % number) for number in range(first, first + 1000)))
+            for _ in range(1000):
+                assert client.hear() == "done"
+        assert time.monotonic() - begun < 10
+        client.leave()
+
+
+def test_subscribing_in_on_open(serve):
+    made = WebSocket()
+    made.on_open(lambda connection: connection.subscribe(connection.request.params["room"]))
+    running = serve({"/ws": made})
+    with Socket(running.address, "/ws?room=a") as first, Socket(running.address, "/ws?room=b") as second:
+        wait_until(lambda: len(running.server._active_requests) == 2)
+        settled(first)
+        settled(second)
+        running.server.publish("a", "for a")
+        running.server.publish("b", "for b")
+        assert (first.hear(), second.hear()) == ("for a", "for b")
