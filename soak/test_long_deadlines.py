@@ -7,19 +7,12 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+
+from support.slow_clients import CHUNKED, GET, HALF_HEAD, REFUSED, SIZED, endure
+from support.slow_readers import SIZE, cut, file, for_each_kind, read_slowly, read_the_rest, routes
+from support.slowloris import HALF_BODY, check_healthy
+from support.slowloris import HALF_HEAD as SLOW_HEAD
 from support.wire import request_bytes
-from test_slow_clients import CHUNKED, GET, HALF_HEAD, REFUSED, SIZED, endure
-from test_slow_readers import (
-    SIZE,
-    cut,
-    file,
-    for_each_kind,
-    read_slowly,
-    read_the_rest,
-    routes,
-)
-from test_slowloris import HALF_BODY, check_healthy
-from test_slowloris import HALF_HEAD as SLOW_HEAD
 
 __all__ = ["file", "routes"]  # fixtures
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 
 import pytest
+
 from support.gauge import MIB
 from support.many_files import cache_growth, folder_download_growth, listing_growth
-from test_files_paths import race
+from support.path_races import race
 
 GIB = 1024 * MIB
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+
 from support.crowd import Crowd
 from support.endurance import (
     answer_length,

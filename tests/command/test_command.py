@@ -15,33 +15,15 @@ import urllib.request
 from pathlib import Path
 
 import pytest
-from outside import __version__
-from support.harness import Script, wait_until
-from support.wire import DEADLINE, Wire, fetch
-from test_log_lines import HOSTILE
 
-ROOT = Path(__file__).parents[2]
+from outside import __version__
+from support.command import binary, program, say  # noqa: F401 - fixtures
+from support.harness import ROOT, Script, wait_until
+from support.log_lines import HOSTILE
+from support.wire import DEADLINE, Wire, fetch
+
 # The first one builds the command, on a machine that may be busy.
 pytestmark = pytest.mark.timeout(700)
-
-
-@pytest.fixture(scope="session")
-def binary() -> str:
-    target = ROOT / "target"
-    build = ["cargo", "build", "--quiet", "--offline", "--package", "outside-cli", "--target-dir", str(target)]
-    subprocess.run(build, cwd=ROOT, check=True, timeout=600)
-    return str(target / "debug/outside")
-
-
-@pytest.fixture(params=["binary", "script", "module"])
-def program(request) -> list[str]:
-    match request.param:
-        case "binary":
-            return [request.getfixturevalue("binary")]
-        case "script":
-            return [str(Path(sys.executable).with_name("outside"))]
-        case _:
-            return [sys.executable, "-m", "outside"]
 
 
 @pytest.fixture
@@ -52,14 +34,6 @@ def folder(tmp_path: Path) -> Path:
     (tmp_path / "empty").mkdir()
     (tmp_path / "empty/photo.png").write_bytes(b"\x89PNG")
     return tmp_path
-
-
-def say(program: list[str], *arguments: str, folder: Path = ROOT) -> tuple[int, str, str]:
-    """Runs a command that ends by itself: exit status, standard output, standard error."""
-    ended = subprocess.run(
-        [*program, *arguments], cwd=folder, capture_output=True, text=True, encoding="utf-8", timeout=DEADLINE
-    )
-    return ended.returncode, ended.stdout, ended.stderr
 
 
 def url(running: Script, path: str = "/") -> str:

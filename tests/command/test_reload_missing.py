@@ -6,8 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
 from support.harness import wait_until
-from test_run_command import APP, Reloading, folder, say  # noqa: F401 - a fixture
+from support.run_command import APP, Reloading, folder, say  # noqa: F401 - a fixture
 
 CASES = {
     "a module": ("import later", lambda folder: (folder / "later.py").write_text("")),

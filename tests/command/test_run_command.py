@@ -2,74 +2,24 @@
 
 from __future__ import annotations
 
-import http.client
 import json
-import os
 import re
 import select
 import signal
 import socket
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from outside import OutsideHTTP
 from outside._environment import settings_of
-from support.harness import Script, wait_until
+from support.harness import wait_until
+from support.run_command import APP, OUTSIDE, Reloading, folder, run, say  # noqa: F401 - a fixture
 from support.wire import DEADLINE, fetch
-
-OUTSIDE = [str(Path(sys.executable).with_name("outside"))]
-
-APP = """\
-from outside import OutsideHTTP
-
-server = OutsideHTTP(("127.0.0.1", 0))
-server.config["access_log"] = "off"
-
-
-def hello(request):
-    return "one"
-
-
-server.set_route("/hello", hello)
-
-
-def make_server(name="made"):
-    made = OutsideHTTP(("127.0.0.1", 0))
-    made.set_route("/hello", lambda request: name)
-    return made
-"""
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    (tmp_path / "app.py").write_text(APP)
-    (tmp_path / "shop/web").mkdir(parents=True)
-    (tmp_path / "shop/__init__.py").touch()
-    (tmp_path / "shop/web/__init__.py").touch()
-    (tmp_path / "shop/prices.py").write_text("apple = 'two'\n")
-    (tmp_path / "shop/web/site.py").write_text(
-        "from ..prices import apple\n"
-        + APP.replace('"one"', "apple").replace("server", "site")
-        + "class Holder:\n    site = site\n"
-    )
-    return tmp_path
-
-
-def say(folder: Path, *arguments: str, **environment: str) -> tuple[int, str, str]:
-    """Runs a command that ends by itself: exit status, standard output, standard error."""
-    ended = subprocess.run(
-        [*OUTSIDE, *arguments], cwd=folder, capture_output=True, text=True, timeout=DEADLINE, env={**os.environ, **environment}
-    )
-    return ended.returncode, ended.stdout, ended.stderr
-
-
-def run(folder: Path, *arguments: str, **environment: str) -> Script:
-    return Script("run", *arguments, program=OUTSIDE, folder=folder, environment=environment)
 
 
 class TestWhichServer:
@@ -256,33 +206,6 @@ def test_routes(folder: Path):
         ["/…", "folder shop"],
     ]
     assert say(folder, "routes", "app:sever")[0] == 3
-
-
-class Reloading(Script):
-    """`outside run --reload`, and what its program answers."""
-
-    def __init__(self, folder: Path, *arguments: str) -> None:
-        super().__init__("run", *arguments, "--reload", program=OUTSIDE, folder=folder)
-        self.token = self.read_line().rpartition("token=")[2].strip() if "--debug" in arguments else ""
-        self.said = ""
-        self.reader = threading.Thread(target=self._read, daemon=True)
-        self.reader.start()
-
-    def _read(self) -> None:
-        for line in self.process.stderr:  # type: ignore[union-attr]
-            self.said += line.decode()
-
-    def get(self, path: str = "/hello") -> tuple[int, str]:
-        connection = http.client.HTTPConnection(*self.address, timeout=DEADLINE)
-        connection.request("GET", path, headers={"Cookie": f"outside-debug-{self.address[1]}={self.token}"})
-        answer = connection.getresponse()
-        return answer.status, answer.read().decode()
-
-    def stop(self, signum: int = signal.SIGTERM) -> int:
-        self.process.send_signal(signum)
-        status = self.process.wait(DEADLINE)
-        self.reader.join(DEADLINE)
-        return status
 
 
 class TestReload:

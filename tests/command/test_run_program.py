@@ -7,8 +7,9 @@ import socket
 from pathlib import Path
 
 import pytest
+
+from support.run_command import APP, folder, run, say  # noqa: F401 - a fixture
 from support.wire import fetch
-from test_run_command import APP, folder, run, say  # noqa: F401 - a fixture
 
 ARGUMENTS = "import sys\n" + APP + "\nbefore = list(sys.argv)\nserver.set_route('/argv', lambda request: [before, sys.argv])\n"
 

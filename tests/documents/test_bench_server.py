@@ -7,9 +7,9 @@ import subprocess
 from pathlib import Path
 
 import pytest
+
 from support.certificates import certificate
-from support.harness import Script
-from test_command import ROOT
+from support.harness import ROOT, Script
 
 pytestmark = [pytest.mark.timeout(700), pytest.mark.skipif(not shutil.which("curl"), reason="needs curl")]
 

@@ -2,85 +2,17 @@
 
 from __future__ import annotations
 
-import base64
-import json
 import struct
 import sys
-import urllib.request
 from pathlib import Path
 
 import pytest
+
+from support.browser import PICTURES, Tab, chromium, devtools, needs_chromium
 from support.documents import Program
-from support.harness import wait_until
-from support.wire import DEADLINE
-from test_file_clients import PICTURES, chromium, needs_chromium
-from websockets.sync.client import connect
+from support.harness import ROOT, wait_until
 
-ROOT = Path(__file__).parents[2]
 pytestmark = needs_chromium
-
-
-class Tab:
-    """One tab, spoken to in Chromium's DevTools protocol."""
-
-    def __init__(self, browser: str, url: str) -> None:
-        request = urllib.request.Request(f"{browser}/json/new?{url}", method="PUT")
-        with _opener.open(request, timeout=DEADLINE) as answer:
-            self.target = json.load(answer)
-        self.browser = browser
-        self.wire = connect(self.target["webSocketDebuggerUrl"], proxy=None, max_size=None, compression=None)
-        self.number = 0
-
-    def call(self, method: str, **parameters: object) -> dict:
-        self.number += 1
-        self.wire.send(json.dumps({"id": self.number, "method": method, "params": parameters}))
-        while (answer := json.loads(self.wire.recv(3 * DEADLINE))).get("id") != self.number:
-            pass
-        assert "error" not in answer, answer
-        return answer["result"]
-
-    def evaluate(self, script: str) -> object:
-        result = self.call("Runtime.evaluate", expression=script, returnByValue=True)
-        assert "exceptionDetails" not in result, result
-        return result["result"].get("value")
-
-    def texts(self, selector: str) -> list[str]:
-        script = f"Array.from(document.querySelectorAll({json.dumps(selector)}), element => element.innerText)"
-        return self.evaluate(script)  # type: ignore[return-value]
-
-    def wait_for_text(self, selector: str, text: str) -> None:
-        wait_until(lambda: any(text in shown for shown in self.texts(selector)), f"{text!r} in {selector}")
-
-    def say(self, text: str) -> None:
-        """Types it and presses Enter, as a person does."""
-        self.evaluate('document.getElementById("text").focus()')
-        self.call("Input.insertText", text=text)
-        for kind in ("keyDown", "keyUp"):
-            key = {"key": "Enter", "code": "Enter", "windowsVirtualKeyCode": 13, "text": "\r"}
-            self.call("Input.dispatchKeyEvent", type=kind, **(key if kind == "keyDown" else {"key": "Enter"}))
-
-    def picture(self, path: Path, width: int, height: int, scheme: str) -> bytes:
-        self.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=True)
-        self.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
-        data = base64.b64decode(self.call("Page.captureScreenshot", format="png")["data"])
-        path.write_bytes(data)
-        return data
-
-    def close(self) -> None:
-        self.wire.close()
-        _opener.open(f"{self.browser}/json/close/{self.target['id']}", timeout=DEADLINE).close()
-
-
-# No proxy stands between a test and a browser on the same machine.
-_opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-
-
-def devtools(process: object) -> str:
-    """Where a browser listens that was started with `--remote-debugging-port=0`."""
-    folder = next(word for word in process.args if word.startswith("--user-data-dir="))  # type: ignore[attr-defined]
-    path = Path(folder.partition("=")[2]) / "DevToolsActivePort"
-    wait_until(lambda: path.exists() and "\n" in path.read_text(), "the browser")
-    return f"http://127.0.0.1:{path.read_text().splitlines()[0]}"
 
 
 @pytest.fixture

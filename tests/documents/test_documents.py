@@ -17,9 +17,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from support.documents import Block, Program, blocks, commands, curl, follow, masked
 
-ROOT = Path(__file__).parents[2]
+from support.documents import Block, Program, blocks, commands, curl, follow, masked
+from support.harness import ROOT
+
 DOCUMENTS = [ROOT / "README.md", ROOT / "QUICKSTART.md"]
 PYTHON = [(block, after) for path in DOCUMENTS for block, after in follow(blocks(path), "python")]
 SERVERS = [(block, after) for block, after in PYTHON if after and after.language == "console"]

@@ -6,10 +6,12 @@ import importlib.util
 from pathlib import Path
 
 import pytest
+
 from outside import OutsideHTTP
 from outside.testing import TestClient
+from support.harness import ROOT
 
-EXAMPLES = Path(__file__).parents[2] / "examples/python"
+EXAMPLES = ROOT / "examples/python"
 
 
 def server_of(name: str) -> OutsideHTTP:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import importlib.util
 import json
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
 
-FOLDER = Path(__file__).parents[2] / "examples/python/flask_moved"
+from support.harness import ROOT
+
+FOLDER = ROOT / "examples/python/flask_moved"
 
 
 def imported(name: str) -> ModuleType:

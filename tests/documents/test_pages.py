@@ -9,10 +9,10 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+
+from support.browser import PICTURES, Tab, chromium, devtools, needs_chromium
 from support.documents import Program
-from support.harness import wait_until
-from test_chat import ROOT, Tab, devtools
-from test_file_clients import PICTURES, chromium, needs_chromium
+from support.harness import ROOT, wait_until
 
 pytestmark = needs_chromium
 NAMES = ["plain.txt", "naïve – €.bin", "sp ace (1).dat"]

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
 from outside import Folder
 from support.wire import request_bytes
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import brotli
 import pytest
 import zstandard
+
 from outside import FilePath, Folder, Response
 from support.codings import ALL, CODINGS, NEGOTIATION, SUFFIX, TEXT, accept, decoded, varies
 from support.file_cases import parts_of

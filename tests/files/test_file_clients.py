@@ -5,34 +5,29 @@ A program that is not installed is skipped; `make clients` installs them where t
 
 from __future__ import annotations
 
-import contextlib
 import gzip
 import json
 import math
 import os
 import queue
 import shutil
-import signal
 import struct
 import subprocess
-import tempfile
 import wave
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import brotli
 import pytest
+
 from outside import FilePath, Folder, Request, Response
+from support.browser import PICTURES, chromium, needs_chromium
+from support.clients import CURL, curl
 from support.harness import Running
-from test_curl import CURL, curl
 
 WGET = shutil.which("wget")
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 needs_curl = pytest.mark.skipif(CURL is None, reason="curl is not installed")
 needs_wget = pytest.mark.skipif(WGET is None, reason="wget is not installed")
-needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed (make clients)")
-# Where pictures of pages go, for people to look at; nowhere unless asked for.
-PICTURES = os.environ.get("OUTSIDE_TEST_PICTURES")
 
 
 class Seen:
@@ -207,26 +202,6 @@ def test_wget_mirrors_a_listing(serve, tmp_path):
 
 
 # --- Chromium
-
-
-@contextlib.contextmanager
-def chromium(*arguments: str) -> Iterator[subprocess.Popen]:
-    """A browser without a window, in a profile of its own; ended with its helpers."""
-    profile = tempfile.mkdtemp(prefix="outside-test-")
-    command = [
-        CHROMIUM, "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run", "--no-proxy-server",
-        "--disable-background-networking", "--disable-component-update", "--disable-sync", "--mute-audio", "--hide-scrollbars",
-        "--autoplay-policy=no-user-gesture-required", f"--user-data-dir={profile}", *arguments,
-    ]  # fmt: skip
-    with tempfile.TemporaryFile() as said:
-        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=said, stderr=said, start_new_session=True)
-        try:
-            yield process
-        finally:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            process.wait(30)
-            shutil.rmtree(profile, ignore_errors=True)
 
 
 def tone(path: Path, seconds: int) -> None:

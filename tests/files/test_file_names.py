@@ -8,8 +8,9 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
+
 from outside import FilePath, Folder, Response, send_file
-from test_listings import Links
+from support.listing_pages import Links
 
 NAMES = [b"latin\xe9.txt", b"bad\xff\xfe.txt", b"\xe4", b"half\xc3", b"mixed \xc3\xa9\xe9%41.html"]
 

@@ -9,6 +9,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+
 from outside import FilePath, Folder, Response
 from support.gauge import MIB, need_proc
 from support.harness import wait_until

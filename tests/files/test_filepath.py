@@ -6,6 +6,7 @@ import os
 import time
 
 import pytest
+
 from outside import FilePath, Response
 from support.wire import request_bytes
 

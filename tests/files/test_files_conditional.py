@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from outside import FilePath, OutsideHTTP, Request, Response
 from support.file_cases import CONTENT, MODIFIED, Case, all_cases, judge, parts_of
 from support.harness import Running

@@ -7,6 +7,7 @@ import re
 from urllib.parse import urljoin, urlsplit
 
 import pytest
+
 from outside import FilePath, Folder, Response, Routes
 
 IMMUTABLE = "public, max-age=31536000, immutable"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 import pytest
+
 from outside import FilePath, Response
 from support.gauge import MIB, need_proc
 from support.harness import wait_until

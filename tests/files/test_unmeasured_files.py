@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 from outside import FilePath, Folder, Response, send_file
 from support.wire import request_bytes
 

@@ -8,6 +8,7 @@ import functools
 import threading
 
 import pytest
+
 from outside import Response
 from support.harness import Script
 from support.wire import Wire, request_bytes

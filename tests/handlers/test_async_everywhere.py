@@ -10,6 +10,7 @@ import threading
 import httpx
 import pytest
 import redis.asyncio
+
 from outside import Response
 from support.harness import wait_until
 from support.wire import request_bytes

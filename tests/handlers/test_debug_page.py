@@ -10,12 +10,12 @@ from pathlib import Path
 from urllib.parse import urlencode
 
 import pytest
+
 from outside import OutsideHTTP, Request, Response, _debug_token
+from support.browser import PICTURES, Tab, chromium, devtools, needs_chromium
 from support.harness import Running, Script, wait_until
+from support.processes import refused
 from support.wire import fetch
-from test_chat import Tab, devtools
-from test_file_clients import PICTURES, chromium, needs_chromium
-from test_lifecycle import refused
 
 BROWSER = {"Accept": "text/html,application/xhtml+xml"}
 PLAIN = "500 Internal Server Error\n"

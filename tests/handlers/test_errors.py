@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from outside import OutsideHTTP, Response, get_description
 from support.wire import request_bytes
 

@@ -7,6 +7,7 @@ import queue
 import threading
 
 import pytest
+
 from outside import Event, event_stream
 from support.wire import DEADLINE
 

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import pytest
+
 from support.harness import PROGRAMS, Script, wait_until
 from support.wire import DEADLINE, Wire, request_bytes
 

@@ -6,6 +6,7 @@ import dataclasses
 import pathlib
 
 import pytest
+
 from outside import FilePath, Request, Response, ScheduledResponse
 
 

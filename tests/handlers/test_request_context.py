@@ -16,25 +16,13 @@ import weakref
 
 import httpx
 import pytest
-from outside import Folder, Response, WebSocket, abort, event_stream
-from support.wire import DEADLINE, request_bytes
 from websockets.sync.client import connect
 
+from outside import Folder, Response, WebSocket, abort, event_stream
+from support.handler_styles import STYLES, styled
+from support.wire import DEADLINE, request_bytes
+
 USER = contextvars.ContextVar("user", default="nobody")
-
-STYLES = ["plain", "async"]
-
-
-def styled(style: str, function):
-    """The function itself, or an `async def` function of the same arguments."""
-    if style == "plain":
-        return function
-
-    async def awaited(*arguments):
-        await asyncio.sleep(0)
-        return function(*arguments)
-
-    return awaited
 
 
 def values(request) -> str:

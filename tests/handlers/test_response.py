@@ -7,6 +7,7 @@ import re
 import threading
 
 import pytest
+
 from outside import Response
 from support.wire import parse_all, request_bytes
 

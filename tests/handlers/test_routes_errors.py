@@ -6,6 +6,7 @@ import asyncio
 import functools
 
 import pytest
+
 from outside import HTTPException, Response, Routes, abort
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+
 from outside import OutsideHTTP, Response, Routes
 
 CODE = "__code__"

@@ -7,6 +7,7 @@ import contextvars
 
 import httpx
 import pytest
+
 from outside import Folder, Response
 from support.wire import request_bytes
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from outside import FilePath, Folder, OutsideHTTP, Request, Response
 from support.wire import request_bytes
 

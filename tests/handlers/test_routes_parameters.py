@@ -6,6 +6,7 @@ import json
 import uuid
 
 import pytest
+
 from support.wire import request_bytes
 
 UUID = "0189dcd5-5311-7d40-8db0-9496a2eef37b"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from outside import Routes, WebSocket
 from support.harness import wait_until
 from support.websocket_wire import Socket

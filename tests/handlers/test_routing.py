@@ -6,6 +6,7 @@ import functools
 import threading
 
 import pytest
+
 from outside import OutsideHTTP, Response
 from support.harness import shows
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from outside import FilePath, Request, Response, ScheduledResponse
 
 REQUEST = Request("GET", {}, b"", "HTTP/1.1", "/a?b=1", ("127.0.0.1", 5000))

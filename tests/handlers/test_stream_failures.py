@@ -7,9 +7,10 @@ import re
 
 import httpx
 import pytest
+
 from outside import Response, abort, event_stream
+from support.handler_styles import STYLES, styled
 from support.wire import request_bytes
-from test_request_context import STYLES, styled
 
 
 def plain(failure):

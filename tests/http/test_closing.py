@@ -10,6 +10,7 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+
 from outside import FilePath, Folder, HTTPException, Response, abort
 from support.harness import Running, wait_until
 from support.wire import Wire, request_bytes

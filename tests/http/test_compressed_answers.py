@@ -7,6 +7,7 @@ import time
 
 import httpx
 import pytest
+
 from outside import Folder, Response
 from support.codings import ALL, CODINGS, TEXT, accept, decoded, varies
 

@@ -7,6 +7,7 @@ in step), and must not be when it is to close: nothing behind a refusal is read 
 from __future__ import annotations
 
 import pytest
+
 from support.corpus_reader import Case, all_cases
 from support.wire import Wire, parse_all
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from outside import OutsideHTTP, Response, Routes
 
 APP = "https://app.example.com"

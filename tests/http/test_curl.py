@@ -3,22 +3,12 @@
 from __future__ import annotations
 
 import json
-import shutil
-import subprocess
 
 import pytest
 
-CURL = shutil.which("curl")
+from support.clients import CURL, curl
+
 pytestmark = pytest.mark.skipif(CURL is None, reason="curl is not installed")
-
-
-def curl(address: tuple, target: str, *options: str, stdin: bytes | None = None) -> bytes:
-    """What curl writes to its standard output; it must succeed."""
-    url = f"http://{address[0]}:{address[1]}{target}"
-    command = [CURL, "--silent", "--show-error", "--noproxy", "*", "--max-time", "20", "--path-as-is", *options, url]
-    done = subprocess.run(command, input=stdin, capture_output=True, timeout=30, check=False)
-    assert done.returncode == 0, done.stderr.decode()
-    return done.stdout
 
 
 def test_hello(app_address):

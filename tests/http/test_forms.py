@@ -14,10 +14,11 @@ import time
 from pathlib import Path
 
 import pytest
+
 from outside import ContentError, Request, Response
 from support import multipart
 from support.gauge import MIB, forget_peak, need_proc, peak_memory, resident_memory
-from support.harness import HERE
+from support.harness import TESTS
 from support.multipart import TYPE, body, field, file, part
 
 URLENCODED = {"Content-Type": "application/x-www-form-urlencoded"}
@@ -119,7 +120,7 @@ def corpus() -> list[dict]:
             return body
         return "".join(one if isinstance(one, str) else one[0] * one[1] for one in body)
 
-    lines = (HERE / "corpus/forms.jsonl").read_text("utf-8").splitlines()
+    lines = (TESTS / "corpus/forms.jsonl").read_text("utf-8").splitlines()
     return [{**case, "body": text(case["body"]).encode()} for case in map(json.loads, lines)]
 
 

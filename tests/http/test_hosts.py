@@ -8,6 +8,7 @@ import json
 
 import httpx
 import pytest
+
 from outside import OutsideHTTP, WebSocket
 from support.wire import Wire, fetch, request_bytes
 

@@ -18,10 +18,11 @@ from collections import Counter
 
 import httpx
 import pytest
+
 from outside import Folder, Request, Response
+from support.browser import CHROMIUM, chromium
+from support.clients import CURL
 from support.harness import Records, Running
-from test_curl import CURL
-from test_file_clients import CHROMIUM, chromium
 
 NGHTTP, H2LOAD, OPENSSL = (shutil.which(program) for program in ("nghttp", "h2load", "openssl"))
 needs_curl = pytest.mark.skipif(CURL is None, reason="curl is not installed")

@@ -7,6 +7,7 @@ import json
 import math
 
 import pytest
+
 from outside import Event, Request, Response, event_stream, json_response
 
 NAN, INFINITY = float("nan"), math.inf

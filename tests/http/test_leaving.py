@@ -10,6 +10,7 @@ import struct
 import threading
 
 import pytest
+
 from outside import Response, event_stream
 from support.certificates import Certificate, SecureWire, certificate
 from support.harness import wait_until

@@ -7,10 +7,11 @@ import subprocess
 from pathlib import Path
 
 import pytest
+
 from outside import OutsideHTTP, WebSocket
+from support.command import binary, program  # noqa: F401 - fixtures
 from support.harness import Script
 from support.wire import Wire, fetch, request_bytes
-from test_command import binary, program  # noqa: F401 - fixtures
 
 OURS = [
     "localhost",

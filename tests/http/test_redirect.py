@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from outside import OutsideHTTP_Redirect
 from support.harness import Running, Script, shows
 from support.wire import request_bytes

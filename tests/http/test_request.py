@@ -6,6 +6,7 @@ import json
 import weakref
 
 import pytest
+
 from outside import OutsideHTTP, Request
 from support.wire import request_bytes
 

@@ -7,6 +7,7 @@ import json
 import pickle
 
 import pytest
+
 from outside import (
     FilePath,
     Folder,
@@ -19,7 +20,7 @@ from outside import (
     redirect,
     send_file,
 )
-from support.harness import HERE
+from support.harness import TESTS
 
 # --- what was handed over is not changed
 
@@ -203,7 +204,7 @@ CONTENTS = {
     "/text": (lambda: "text", "text/plain; charset=utf-8"),
     "/json": (lambda: {"a": 1}, "application/json"),
     "/bytes": (lambda: b"bytes", "application/octet-stream"),
-    "/file": (lambda: Response(content=FilePath(HERE / "corpus/forms.jsonl")), "application/octet-stream"),
+    "/file": (lambda: Response(content=FilePath(TESTS / "corpus/forms.jsonl")), "application/octet-stream"),
     "/sent": (lambda: send_file("a.html"), "text/html; charset=utf-8"),
     "/own": (lambda: Response(200, {"content-TYPE": "text/x"}, "own"), "text/x"),
     "/page": (lambda: (404, "none"), "text/plain; charset=utf-8"),

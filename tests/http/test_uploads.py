@@ -13,11 +13,12 @@ import subprocess
 import threading
 
 import pytest
+
 from outside import ContentError, OutsideHTTP, Response
+from support.clients import CURL, curl
 from support.gauge import MIB, forget_peak, need_proc, peak_memory, resident_memory
 from support.harness import Running, Script, wait_until
 from support.wire import DEADLINE, request_bytes
-from test_curl import CURL, curl
 
 
 def digest(request):

@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
+
 from support.crowd import Crowd
 from support.gauge import cpu_seconds, need_proc
 from support.harness import PROGRAMS, Script, wait_until

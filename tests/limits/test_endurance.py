@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from support.endurance import (
     download_growth,
     growth_while_nobody_reads,

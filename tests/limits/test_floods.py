@@ -10,6 +10,7 @@ import json
 import time
 
 import pytest
+
 from outside import Response
 from support.wire import request_bytes
 

@@ -9,6 +9,7 @@ import threading
 import time
 
 import pytest
+
 from support.wire import request_bytes
 
 

@@ -13,6 +13,7 @@ import threading
 import time
 
 import pytest
+
 from outside import OutsideHTTP
 from support.crowd import Crowd
 from support.gauge import need_proc

@@ -9,6 +9,7 @@ import socket
 import threading
 
 import pytest
+
 from outside import Response
 from support.corpus_reader import all_cases
 from support.wire import Wire, fetch, parse_all, request_bytes

@@ -9,50 +9,15 @@ from __future__ import annotations
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 
 import pytest
-from support.wire import DEADLINE, Answer, Wire, parse_all, request_bytes
+
+from support.slow_clients import CHUNKED, EXPECTING, GET, HALF_HEAD, LARGE, REFUSED, SIZED, endure
+from support.wire import DEADLINE, request_bytes
 
 # The server looks at its deadlines every 100 ms; the rest is for a machine that has other things to do.
 EARLY, LATE = 0.15, 2.0
 
-
-@dataclass
-class Outcome:
-    """How a conversation ended: after how many seconds since the client's last act of interest, and the answers."""
-
-    seconds: float
-    answers: list[Answer]
-    ended: bool
-
-    @property
-    def statuses(self) -> list[int]:
-        return [answer.status for answer in self.answers]
-
-
-def endure(address: tuple, opening: bytes, drip: bytes = b"", pace: float = 1, most: float = 15) -> Outcome:
-    """Sends the opening, then the drip again and again at this pace, until the server ends it or `most` seconds."""
-    with Wire(address) as wire:
-        began = time.monotonic()
-        wire.send(opening)
-        while not wire.ended and (passed := time.monotonic() - began) < most:
-            # What comes later than the next drip is left for the next turn.
-            wire.socket.settimeout(pace - passed % pace)
-            try:
-                wire.receive_some()
-            except AssertionError:
-                wire.send_if_possible(drip)
-        seconds = time.monotonic() - began
-        return Outcome(seconds, parse_all(bytes(wire.received)) if wire.ended else [], wire.ended)
-
-
-GET = request_bytes("/")
-HALF_HEAD = b"GET / HTTP/1.1\r\nHost: a\r\nX-Half: "
-SIZED = request_bytes("/", "POST", {"Content-Length": "1000000"})
-LARGE = request_bytes("/", "POST", {"Content-Length": "9000000"})
-CHUNKED = request_bytes("/", "POST", {"Transfer-Encoding": "chunked"})
-EXPECTING = request_bytes("/", "POST", {"Content-Length": "9", "Expect": "100-continue"})
 
 CUT = {
     "first_byte_timeout": {
@@ -149,15 +114,6 @@ def test_a_body_has_a_minimum_rate(serve):
     assert not chunked.ended
 
 
-REFUSED = {
-    "bad request": (b"GET / HTTP/1.1\r\nBad Name: x\r\n\r\n", 400),
-    "too long": (b"GET /" + b"a" * 9000, 414),
-    "too large": (request_bytes("/", "POST", {"Content-Length": "99999999"}), 413),
-    "too large and patient": (
-        request_bytes("/", "POST", {"Content-Length": "99999999", "Expect": "100-continue"}),
-        413,
-    ),
-}
 SMUGGLED = request_bytes("/smuggled")
 
 

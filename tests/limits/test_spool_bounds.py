@@ -8,6 +8,7 @@ import threading
 from contextlib import ExitStack
 
 import pytest
+
 from support import multipart
 from support.certificates import SecureWire, certificate
 from support.gauge import need_proc

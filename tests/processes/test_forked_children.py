@@ -6,8 +6,10 @@ import json
 import os
 import signal
 import sys
+from pathlib import Path
 
 import pytest
+
 from support.harness import PROGRAMS, Script, wait_until
 from support.wire import Wire, fetch, request_bytes
 

@@ -8,6 +8,7 @@ import socket
 import threading
 
 import pytest
+
 from outside import OutsideHTTP
 from outside._workers import LONGEST_PAUSE, Slot, Worker
 from support.harness import Script, wait_until

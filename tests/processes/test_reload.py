@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+
 from support.harness import PROGRAMS, Script, wait_until
 from support.processes import Load, Processes, reload_under_load, start, wait_for_end  # noqa: F401 - a fixture
 from support.wire import Wire, fetch, request_bytes

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from support.certificates import certificate
 from support.harness import Script, wait_until
 from support.processes import wait_for_end

@@ -6,6 +6,7 @@ import asyncio
 import threading
 
 import pytest
+
 from outside import OutsideHTTP
 from support.harness import Running, Script
 from support.wire import fetch, request_bytes

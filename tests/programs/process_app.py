@@ -19,7 +19,7 @@ from pathlib import Path
 from outside import OutsideHTTP
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # where the package `support` lies
-from support.websocket_styles import ASYNC, BLOCKING, CALLBACKS, websocket  # noqa: E402
+from support.websocket_styles import ASYNC, BLOCKING, CALLBACKS, websocket
 
 settings = json.loads(Path(sys.argv[1]).read_text())
 wanted = settings.pop("test", {})

@@ -9,7 +9,7 @@ from pathlib import Path
 from outside import OutsideHTTP
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # where the package `support` lies
-from support.websocket_styles import ASYNC, BLOCKING, CALLBACKS, websocket  # noqa: E402
+from support.websocket_styles import ASYNC, BLOCKING, CALLBACKS, websocket
 
 is_silent = "silent" in sys.argv
 server = OutsideHTTP(("127.0.0.1", 0))

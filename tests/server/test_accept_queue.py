@@ -11,6 +11,7 @@ import socket
 import ssl
 
 import pytest
+
 from support.certificates import certificate
 from support.harness import wait_until
 from support.processes import Processes, refused, start, stopped  # noqa: F401 - a fixture

@@ -7,6 +7,7 @@ import socket
 import sys
 
 import pytest
+
 from outside import OutsideHTTP
 from support.harness import Running
 from support.processes import start  # noqa: F401 - a fixture

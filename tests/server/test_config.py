@@ -7,6 +7,7 @@ import sys
 import threading
 
 import pytest
+
 from outside import OutsideHTTP
 from support.wire import Wire, request_bytes
 

@@ -11,6 +11,7 @@ import threading
 import time
 
 import pytest
+
 from outside import OutsideHTTP, Response, event_stream
 from support.harness import Running, Script, wait_until
 from support.wire import Wire, fetch, request_bytes

@@ -10,6 +10,7 @@ from functools import partial
 
 import httpx
 import pytest
+
 from outside import OutsideHTTP, OutsideHTTP_Redirect
 from support.certificates import Certificate, SecureWire, certificate
 from support.harness import Running, Script, wait_until

@@ -7,12 +7,11 @@ import logging
 import re
 
 import pytest
+
 from outside import Response
 from support.harness import Records, Script
+from support.log_lines import COMBINED, COMMON
 from support.wire import Wire, fetch, request_bytes
-
-COMMON = re.compile(r'^(\S+) - (\S+) \[\d\d/[A-Z][a-z]{2}/\d{4}:\d\d:\d\d:\d\d [+-]\d{4}\] "(.*)" (\d{3}) (\d+|-)$')
-COMBINED = re.compile(r'^(\S+) - (\S+) \[[^\]]+\] "(.*)" (\d{3}) (\d+|-) "(.*)" "(.*)"$')
 
 
 def access_line(records: Records, contains: str = "") -> str:

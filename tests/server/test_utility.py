@@ -5,8 +5,9 @@ from __future__ import annotations
 import http
 import importlib
 
-import outside
 import pytest
+
+import outside
 from outside import get_description, get_insensitive_header
 
 HEADERS = {"Content-Type": "application/json", "X-A": "1"}

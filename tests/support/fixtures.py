@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from outside import OutsideHTTP
 
+from outside import OutsideHTTP
 from support.harness import PROGRAMS, Records, Running, Script
 
 

@@ -19,8 +19,9 @@ from pathlib import Path
 
 from support.wire import DEADLINE, Answer, Wire, fetch
 
-HERE = Path(__file__).parents[1]
-PROGRAMS = HERE / "programs"
+ROOT = Path(__file__).parents[2]
+TESTS = ROOT / "tests"
+PROGRAMS = TESTS / "programs"
 
 
 class Running:

@@ -6,7 +6,6 @@ import queue
 from collections.abc import Callable
 
 from outside import WebSocket
-
 from support.wire import DEADLINE
 
 BLOCKING, ASYNC, CALLBACKS, ASYNC_CALLBACKS = "blocking", "async", "callbacks", "async callbacks"

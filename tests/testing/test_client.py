@@ -10,29 +10,11 @@ import threading
 from pathlib import Path
 
 import pytest
+
 from outside import FilePath, OutsideHTTP, Request, Response, ResponseCookie
 from outside.testing import TestClient
 from support.harness import Records
-
-
-def tell(request: Request) -> dict:
-    """What arrived, as JSON."""
-    return {
-        "method": request.method,
-        "path": request.path,
-        "params": request.params_all,
-        "headers": {name.lower(): value for name, value in request.headers.items()},
-        "text": request.text,
-        "address": request.address[0],
-        "version": request.version,
-    }
-
-
-def make_server() -> OutsideHTTP:
-    server = OutsideHTTP(("127.0.0.1", 0))
-    server.config["access_log"] = "off"
-    server.set_route("/tell", tell)
-    return server
+from support.telling_server import make_server, tell
 
 
 @pytest.fixture

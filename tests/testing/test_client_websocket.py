@@ -7,9 +7,10 @@ from email.message import Message
 from http.client import HTTPResponse
 
 import pytest
+
 from outside import WebSocket, WebSocketExit
 from outside.testing import TestClient, TestResponse, TestWebSocket, WebSocketRefused
-from test_client import make_server
+from support.telling_server import make_server
 
 
 class TestWebSockets:

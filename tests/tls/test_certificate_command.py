@@ -11,10 +11,11 @@ import subprocess
 from pathlib import Path
 
 import pytest
+
 from support.certificates import SecureWire, certificate
+from support.command import binary, program, say  # noqa: F401 - fixtures
 from support.harness import Script
 from support.wire import Answer, request_bytes
-from test_command import binary, program, say  # noqa: F401 - fixtures
 
 
 def ask(running: Script, certfile: Path | str, target: str, **headers: str) -> Answer:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import os
 import re
 import shutil
@@ -15,12 +14,14 @@ import time
 from pathlib import Path
 
 import pytest
+from websockets.sync.client import connect as connect_websocket
+
 from outside import FilePath, OutsideHTTP, WebSocket
 from support.certificates import Certificate, SecureWire, certificate
 from support.gauge import cpu_seconds, need_proc, private_memory
 from support.harness import Script, wait_until
+from support.tls import ask, content_of, served
 from support.wire import Wire, request_bytes
-from websockets.sync.client import connect as connect_websocket
 
 OPENSSL, CURL = shutil.which("openssl"), shutil.which("curl")
 needs_openssl = pytest.mark.skipif(OPENSSL is None, reason="openssl is not installed")
@@ -30,11 +31,6 @@ needs_curl = pytest.mark.skipif(CURL is None, reason="curl is not installed")
 @pytest.fixture(scope="module")
 def own(tmp_path_factory) -> Certificate:
     return certificate(tmp_path_factory.mktemp("certificate"))
-
-
-def ask(address: tuple, context: ssl.SSLContext, target: str = "/", name: str = "localhost") -> str:
-    with SecureWire(address, context, name) as wire:
-        return wire.send(request_bytes(target)).receive_answer().text
 
 
 def openssl(*arguments: str, stdin: bytes = b"") -> str:
@@ -290,18 +286,6 @@ def test_a_client_that_vanishes_in_the_middle(serve, own):
         wire.close()
     with SecureWire(running.address, own.client()) as wire:
         assert len(wire.send(request_bytes("/")).receive_answer().body) == 10_000_000
-
-
-def served(address: tuple, context: ssl.SSLContext) -> str:
-    """The certificate that is shown, as a number."""
-    context = ssl.create_default_context()
-    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    with SecureWire(address, context) as wire:
-        return base64.b64encode(wire.socket.getpeercert(binary_form=True)).decode()
-
-
-def content_of(pem: str) -> str:
-    return "".join(re.findall(r"-----BEGIN CERTIFICATE-----(.*?)-----END", Path(pem).read_text(), re.S)[0].split())
 
 
 class Command(Script):

@@ -10,8 +10,8 @@ from pathlib import Path
 from support.certificates import SecureWire, certificate
 from support.harness import wait_until
 from support.processes import start  # noqa: F401 - a fixture
+from support.tls import content_of, served
 from support.wire import request_bytes
-from test_tls import content_of, served
 
 
 class Client:

@@ -6,10 +6,11 @@ import os
 from pathlib import Path
 
 import pytest
+
 from support.certificates import Certificate, SecureWire, certificate
 from support.harness import Script, wait_until
+from support.tls import ask, content_of, served
 from support.wire import request_bytes
-from test_tls import ask, content_of, served
 
 
 def listed(*certificates: Certificate) -> dict[str, object]:

@@ -10,6 +10,7 @@ import time
 import weakref
 
 import pytest
+
 from outside import (
     AsyncWebSocketConnection,
     BinaryMessage,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import zlib
 
 import pytest
+
 from outside import WebSocket
 from support.gauge import MIB, cpu_seconds, forget_peak, need_proc, peak_memory, resident_memory
 from support.harness import PROGRAMS, Script

@@ -9,6 +9,7 @@ import threading
 import time
 
 import pytest
+
 from outside import BinaryMessage, Request, TextMessage, WebSocketConnection, WebSocketExit
 from support.harness import wait_until
 from support.websocket_wire import PING, PONG, TEXT, Socket, close_frame, frame

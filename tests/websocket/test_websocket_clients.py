@@ -7,10 +7,11 @@ import asyncio
 import aiohttp
 import pytest
 import websockets
-from support.websocket_styles import STYLES, Ends, websocket
-from support.wire import DEADLINE
 from websockets.asyncio.client import connect
 from websockets.sync.client import connect as connect_plainly
+
+from support.websocket_styles import STYLES, Ends, websocket
+from support.wire import DEADLINE
 
 every_style = pytest.mark.parametrize("style", STYLES)
 SAID = ["", "hello", "grüße 🌍" * 1000, b"", bytes(range(256)) * 1000, "x" * 1_000_000]

@@ -7,8 +7,9 @@ import json
 import queue
 import time
 
-import outside
 import pytest
+
+import outside
 from outside import (
     Request,
     WebSocket,

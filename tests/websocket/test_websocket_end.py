@@ -9,6 +9,7 @@ import signal
 import threading
 
 import pytest
+
 from outside import WebSocket
 from support.harness import PROGRAMS, Running, Script, wait_until
 from support.processes import start  # noqa: F401 - a fixture

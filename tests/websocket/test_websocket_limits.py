@@ -7,6 +7,7 @@ import queue
 import threading
 
 import pytest
+
 from outside import WebSocket, WebSocketExit
 from support.gauge import need_proc
 from support.harness import wait_until

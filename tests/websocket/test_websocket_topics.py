@@ -6,6 +6,7 @@ import threading
 import time
 
 import pytest
+
 from outside import TextMessage, WebSocket
 from support.harness import wait_until
 from support.websocket_styles import ASYNC, BLOCKING, CALLBACKS, STYLES, websocket
