@@ -32,14 +32,14 @@ BUILT := $(VENV)/.built
 help: ## what there is
 	@echo "make run     build the release module and serve the quick start on http://127.0.0.1:8080/hello"
 	@echo "make build   the release module, importable from $(PY), and the command $(VENV)/bin/outside"
-	@echo "make check   the fast part of the tests: format, clippy, tidy, Rust tests"
+	@echo "make check   the fast part of the tests: format, ruff, clippy, tidy, Rust tests"
 	@echo "make test    everything: check, the stubs against the module, pytest"
 	@echo "make clients installs the programs that tests ask as clients (curl, wget, nghttp, Chromium), as root on Debian"
 	@echo "make soak    minutes of load: 10,000 connections, 1 GiB each way, every deadline at its default"
 	@echo "make conformance   the Autobahn TestSuite against the WebSocket echo servers, about an hour"
 	@echo "make testssl testssl.sh against the server's TLS, some minutes"
 	@echo "make model   the executor under a checker of schedules, some minutes"
-	@echo "make format  rewrite the Rust sources as rustfmt wants them"
+	@echo "make format  rewrite the sources as rustfmt and ruff want them"
 	@echo "make clean   remove $(VENV) and what was built"
 	@echo "PYTHON=/path/to/python3 chooses another Python than the newest suitable one."
 
@@ -59,7 +59,7 @@ $(BUILT): $(SOURCES)
 venv:
 	@make/venv.sh $(VENV) "$(CHOSEN)" make/build-tools.txt
 
-check: format-check clippy tidy rust-test
+check: format-check ruff clippy tidy rust-test
 
 test: check build stubs pytest
 
@@ -68,8 +68,16 @@ format-check:
 	@echo "format   cargo fmt --check"
 	@cargo fmt --all --check
 
-format:
+# Format and lint of Python, in every folder.
+.PHONY: ruff
+ruff: test-tools
+	@echo "ruff     format and check"
+	@$(PY) -m ruff format --quiet --check . || { $(PY) -m ruff format --quiet --diff .; echo "make format writes this"; exit 1; }
+	@$(PY) -m ruff check --quiet .
+
+format: test-tools
 	@cargo fmt --all
+	@$(PY) -m ruff format --quiet .
 
 clippy: venv
 	@echo "clippy   warnings are errors"

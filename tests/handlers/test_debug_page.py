@@ -39,8 +39,8 @@ class Broken:
 
 def pay(request: Request) -> str:
     basket = Basket(199, "<b onclick=steal()>free</b>", 250)
-    password, note, broken = "hunter2", "x" * 5000, Broken()
-    settings = {"colour": "green", "api_key": "sk-123"}
+    password, note, broken = "hunter2", "x" * 5000, Broken()  # noqa: F841 - the page shows them
+    settings = {"colour": "green", "api_key": "sk-123"}  # noqa: F841
     try:
         return f"{basket.total():.2f}"
     except TypeError as error:

@@ -50,7 +50,7 @@ def test_a_handler_with_the_wrong_arguments_is_a_500(serve, records):
 
 def test_a_forgotten_import_is_logged_with_a_hint(serve, records):
     def handler(request):
-        return ResponseCookie("x")
+        return ResponseCookie("x")  # noqa: F821 - the import is forgotten
 
     assert serve(handler).fetch().status == 500
     record = records.wait_for("NameError")

@@ -68,7 +68,7 @@ def test_the_log_says_who_returned_what_and_what_to_write(server, start, records
     running = start()
     for number, (_, value, spelling) in enumerate(RETURNED):
         assert running.fetch(f"/{number}").status == 500
-        record = records.wait_for(lambda record: f"GET /{number}:" in record.whole)
+        record = records.wait_for(lambda record, number=number: f"GET /{number}:" in record.whole)
         for part in (place, value, spelling):
             assert part in record.whole, number
         assert len(record.whole) < 1500

@@ -294,7 +294,8 @@ def test_the_log_shows_the_client(serve, records):
     fetch(running.address, headers=SPOOFED)
     fetch(running.address, headers=[("X-Forwarded-For", "unknown")])
     for client in ("10.0.0.2", "unknown"):
-        records.wait_for(lambda record: record.name == "outside.access" and record.whole.startswith(f"{client} - -"))
+        start = f"{client} - -"
+        records.wait_for(lambda record, start=start: record.name == "outside.access" and record.whole.startswith(start))
 
 
 # What is refused at run().

@@ -106,7 +106,10 @@ def test_websockets_take_half_of_the_places_and_no_more(serve, records):
             records.wait_for('config["max_websocket_connections"] sets this limit')
             assert all(open_idle(running) for _ in range(5))
             opened[0].close()
-            wait_until(lambda: stack.enter_context(Socket(running.address)).is_open, "a place that was given back")
+            wait_until(
+                lambda running=running, stack=stack: stack.enter_context(Socket(running.address)).is_open,
+                "a place that was given back",
+            )
         running.stop()
 
 

@@ -52,7 +52,7 @@ for place, tls in wanted.get("also", []):
 
 def on_worker_start(slot: int) -> None:
     say("worker", slot, os.getpid())
-    if wanted.get("start") == "raise" or wanted.get("start") == "raise in 1" and slot == 1:
+    if wanted.get("start") == "raise" or (wanted.get("start") == "raise in 1" and slot == 1):
         raise RuntimeError("no database")
     if wanted.get("start") == "hang":
         threading.Event().wait(60)

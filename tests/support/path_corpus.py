@@ -190,8 +190,7 @@ def verdict(suffix: bytes, route: str = "/s") -> str:
         return "guarded"
     if not segments:
         return "301"
-    *above, last = segments
-    for index, (segment, name) in enumerate(zip(segments, names, strict=True)):
+    for index, name in enumerate(names):
         is_last_slash = index == len(segments) - 1 and not name
         if (not name and not is_last_slash) or "/" in name or "\\" in name:
             return "404"
@@ -201,7 +200,7 @@ def verdict(suffix: bytes, route: str = "/s") -> str:
     if path in INSIDE:
         return f"200 {path}"
     if f"{path.rstrip('/')}/index.html".lstrip("/") in INSIDE:
-        return f"200 {path}index.html" if not last else "301"
+        return f"200 {path}index.html" if not segments[-1] else "301"
     return "404"
 
 

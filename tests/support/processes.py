@@ -241,7 +241,7 @@ def kill_under_load(folder: Path, kills: int, pause: float) -> dict[str, object]
             while f"worker {script_slot} " not in (line := script.read_line()) or "killed" in line:
                 pass
             load.wait_for(100)
-            wait_until(lambda: time.monotonic() >= end, "the pause is over")
+            wait_until(lambda end=end: time.monotonic() >= end, "the pause is over")
         load.wait_for(1000)
         load.stop()
         after = _belongings(script)
