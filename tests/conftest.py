@@ -1,5 +1,9 @@
-"""Fixtures for all tests; `soak/conftest.py` imports the same."""
+"""Fixtures for all tests, and the signals that their processes inherit; `soak/conftest.py` has the same."""
 
-from support.fixtures import app_address, records, serve, server, site, start
+from support.fixtures import app_address, no_process_stays, records, serve, server, site, start
+from support.subprocesses import hand_on_default_signals
+from support.timing import pytest_runtest_call
 
-__all__ = ["app_address", "records", "serve", "server", "site", "start"]
+__all__ = ["app_address", "no_process_stays", "pytest_runtest_call", "records", "serve", "server", "site", "start"]
+
+hand_on_default_signals()

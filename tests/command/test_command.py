@@ -20,6 +20,7 @@ from outside import __version__
 from support.command import binary, program, say  # noqa: F401 - fixtures
 from support.harness import ROOT, Script, wait_until
 from support.log_lines import HOSTILE
+from support.subprocesses import run_process, start_process
 from support.wire import DEADLINE, Wire, fetch
 
 # The first one builds the command, on a machine that may be busy.
@@ -104,7 +105,7 @@ def test_redirect(program):
 
 def test_unix_socket(program, tmp_path):
     arguments = [*program, "redirect", "https://example.com", "--host", "unix:a.sock", "--log=off"]
-    with subprocess.Popen(arguments, cwd=tmp_path, stdout=subprocess.PIPE, text=True) as process:
+    with start_process(arguments, cwd=tmp_path, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert "http+unix:a.sock" in process.stdout.readline()
             with socket.socket(socket.AF_UNIX) as connection:
@@ -207,7 +208,7 @@ def test_a_folder_that_may_not_be_read(binary):
         os.chmod(folder, 0o755)
         # Root may read everything.
         user = {"user": 65534} if os.geteuid() == 0 else {}
-        ended = subprocess.run([program, secret], capture_output=True, text=True, timeout=DEADLINE, **user)
+        ended = run_process([program, secret], capture_output=True, text=True, timeout=DEADLINE, **user)
     assert ended.returncode == 3
     assert re.fullmatch(rf'outside: no permission .*"{secret}"\n', ended.stderr), ended.stderr
 

@@ -19,6 +19,7 @@ from outside import OutsideHTTP
 from outside._environment import settings_of
 from support.harness import wait_until
 from support.run_command import APP, OUTSIDE, Reloading, folder, run, say  # noqa: F401 - a fixture
+from support.subprocesses import start_process
 from support.wire import DEADLINE, fetch
 
 
@@ -221,6 +222,7 @@ class TestReload:
         new.write_text(file.read_text().replace(before, after))
         new.replace(file)
 
+    @pytest.mark.timed
     def test_a_change_is_served_within_a_second(self, folder: Path, reloading: Reloading):
         assert reloading.get() == (200, "one")
         before = time.monotonic()
@@ -349,7 +351,7 @@ class TestReload:
 
     def test_a_unix_socket_stays_where_it_is(self, folder: Path):
         path = folder / "app.sock"
-        with subprocess.Popen(
+        with start_process(
             [*OUTSIDE, "run", "app:server", "--reload", "--host", f"unix:{path}"],
             cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
         ) as process:  # fmt: skip

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
 
 from support.certificates import certificate
 from support.harness import ROOT, Script
+from support.subprocesses import run_process
 
 pytestmark = [pytest.mark.timeout(700), pytest.mark.skipif(not shutil.which("curl"), reason="needs curl")]
 
@@ -29,7 +29,7 @@ def server() -> str:
         "--target-dir",
         str(target),
     ]
-    subprocess.run(build, cwd=ROOT, check=True, timeout=600)
+    run_process(build, cwd=ROOT, check=True, timeout=600)
     return str(target / "debug/examples/bench_server")
 
 
@@ -41,7 +41,7 @@ def start(server: str, folder: Path, *arguments: str) -> Script:
 
 
 def curl(*arguments: str) -> str:
-    return subprocess.run(
+    return run_process(
         ["curl", "-s", *arguments, "-w", " %{http_version}"], capture_output=True, text=True, check=True, timeout=20
     ).stdout
 
@@ -63,5 +63,5 @@ def test_files_tls_and_versions(server: str, tmp_path: Path):
 
 @pytest.mark.parametrize("arguments", [[], ["http"], ["1", "cert"], ["1", "cert", "key", "more"]], ids=str)
 def test_what_is_wrong_is_said(server: str, arguments: list[str]):
-    ended = subprocess.run([server, *arguments], capture_output=True, text=True, timeout=20, check=False)
+    ended = run_process([server, *arguments], capture_output=True, text=True, timeout=20, check=False)
     assert (ended.returncode, "bench_server PORT [CERT KEY]" in ended.stderr) == (1, True)

@@ -12,7 +12,6 @@ from __future__ import annotations
 import re
 import shlex
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
@@ -20,6 +19,7 @@ import pytest
 
 from support.documents import Block, Program, blocks, commands, curl, follow, masked
 from support.harness import ROOT
+from support.subprocesses import run_process
 
 DOCUMENTS = [ROOT / "README.md", ROOT / "QUICKSTART.md"]
 PYTHON = [(block, after) for path in DOCUMENTS for block, after in follow(blocks(path), "python")]
@@ -41,7 +41,7 @@ def test_server_of_the_documents(block: Block, after: Block, tmp_path: Path):
     program.write_text(block.text.replace("8080", "0"), "utf-8")
     if "localhost.pem" in block.text:
         write = [sys.executable, "-m", "outside", "cert", "localhost"]
-        subprocess.run(write, cwd=tmp_path, check=True, capture_output=True, timeout=30)
+        run_process(write, cwd=tmp_path, check=True, capture_output=True, timeout=30)
     with Program([sys.executable, str(program)], tmp_path) as server:
         address = server.wait_for_url()
         for command, expected in commands(after.text, address):
@@ -57,7 +57,7 @@ def test_server_of_the_documents(block: Block, after: Block, tmp_path: Path):
 def test_script_of_the_documents(block: Block, after: Block | None, tmp_path: Path):
     program = tmp_path / "program.py"
     program.write_text(block.text, "utf-8")
-    ended = subprocess.run([sys.executable, str(program)], cwd=tmp_path, capture_output=True, text=True, timeout=30)
+    ended = run_process([sys.executable, str(program)], cwd=tmp_path, capture_output=True, text=True, timeout=30)
     assert ended.returncode == 0, ended.stderr
     if after:
         assert ended.stdout.strip() == after.text.strip()
@@ -126,7 +126,7 @@ def test_rust_quick_start_from_another_project(tmp_path: Path):
     # The target folder of the workspace: what the Rust tests have built is not built again.
     target = ROOT / "target"
     build = ["cargo", "build", "--quiet", "--offline", "--target-dir", str(target)]
-    subprocess.run(build, cwd=tmp_path, check=True, timeout=600)
+    run_process(build, cwd=tmp_path, check=True, timeout=600)
     with Program([str(target / "debug/quick-start")], tmp_path) as server:
         status, output = curl(f"curl {server.wait_for_url()}/hello")
         assert (status, output) == (200, "Hello, World!")

@@ -125,6 +125,7 @@ def test_siblings_of_an_index_and_of_a_single_page(serve, tmp_path):
     assert decoded(answer) == b"packed"
 
 
+@pytest.mark.timed
 def test_a_sibling_that_comes_and_goes(serve, tmp_path):
     (tmp_path / "a.css").write_text("plain")
     running = serve({"/": Folder(str(tmp_path))})
@@ -220,6 +221,7 @@ def test_what_does_not_get_smaller_is_sent_as_it_is(serve, tmp_path):
             assert (answer.header("Content-Encoding"), answer.body) == (None, content)
 
 
+@pytest.mark.timed
 def test_a_changed_file_is_compressed_anew(serve, tmp_path):
     (tmp_path / "a.txt").write_text("old" * 1000)
     running = serve({"/": Folder(str(tmp_path))})

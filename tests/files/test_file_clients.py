@@ -12,7 +12,6 @@ import os
 import queue
 import shutil
 import struct
-import subprocess
 import wave
 from collections.abc import Callable
 from pathlib import Path
@@ -24,6 +23,7 @@ from outside import FilePath, Folder, Request, Response
 from support.browser import PICTURES, chromium, needs_chromium
 from support.clients import CURL, curl
 from support.harness import Running
+from support.subprocesses import run_process
 
 WGET = shutil.which("wget")
 needs_curl = pytest.mark.skipif(CURL is None, reason="curl is not installed")
@@ -151,7 +151,7 @@ def test_curl_finds_no_way_out(serve, tmp_path):
 
 def wget(seen: Seen, path: str, folder: Path, *options: str) -> None:
     command = [WGET, "--quiet", "--tries=2", "--timeout=10", "--no-proxy", *options, seen.url(path)]
-    done = subprocess.run(command, cwd=folder, capture_output=True, timeout=30, check=False)
+    done = run_process(command, cwd=folder, capture_output=True, timeout=30, check=False)
     assert done.returncode == 0, done.stderr.decode()
 
 

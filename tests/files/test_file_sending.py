@@ -125,6 +125,7 @@ def test_the_log_tells_what_was_sent(serve, records, tmp_path):
     assert [count for count, (*_, wanted) in zip(found, asked, strict=True) if wanted not in (count, None)] == []
 
 
+@pytest.mark.timed
 def test_fast_downloads_do_not_starve_others(serve, tmp_path):
     """Four clients that read a large file as fast as they can; a small one is answered between their slices."""
     sparse(tmp_path / "large.bin", 256 * MIB)

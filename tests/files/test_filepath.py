@@ -118,6 +118,7 @@ def test_a_folder_is_a_500_with_the_reason_in_the_log(serve, records, tmp_path):
     records.wait_for(str(tmp_path))
 
 
+@pytest.mark.timed
 def test_as_a_route(serve, file):
     running = serve({"/one": FilePath(str(file))})
     assert running.fetch("/one").body == b"0123456789"

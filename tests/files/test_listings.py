@@ -8,6 +8,8 @@ import re
 import time
 from urllib.parse import urljoin, urlsplit
 
+import pytest
+
 from outside import Folder
 from support.listing_pages import Links
 from support.wire import request_bytes
@@ -136,6 +138,7 @@ def test_a_listing_ends_at_ten_thousand(serve, tmp_path):
     assert re.search(r"10[,. ]?000", re.sub(r"<[^>]*>", "", text)), "it does not say so"
 
 
+@pytest.mark.timed
 def test_others_are_answered_while_a_long_listing_is_made(serve, tmp_path):
     (tmp_path / "in").mkdir()
     for number in range(10_000):

@@ -76,6 +76,7 @@ def test_events_arrive_when_they_happen(serve, kind):
         read_until(wire, b"\r\n0\r\n\r\n")
 
 
+@pytest.mark.timed
 @pytest.mark.parametrize("kind", [plain, asynchronous])
 def test_silence_is_no_time_out(serve, kind):
     told: queue.Queue = queue.Queue()

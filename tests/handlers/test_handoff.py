@@ -20,6 +20,8 @@ import pytest
 from support.harness import PROGRAMS, Script, wait_until
 from support.wire import DEADLINE, Wire, request_bytes
 
+pytestmark = pytest.mark.timed
+
 
 @contextmanager
 def served(**settings: object) -> Iterator[Script]:

@@ -118,6 +118,7 @@ def test_whoever_answers(server, start, site, style, around, version):
             seen.check()
 
 
+@pytest.mark.timed
 @pytest.mark.parametrize("style", STYLES)
 def test_a_late_handler(server, start, style):
     """504 is answered while the handler still has its context, or when it was cancelled."""

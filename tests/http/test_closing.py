@@ -136,6 +136,7 @@ def test_a_function_before_every_request_may_look_at_content(server, start):
 # --- what the system holds
 
 
+@pytest.mark.timed
 @need_tables
 @pytest.mark.parametrize("target", ["/bytes", "/file", "/stream"])
 def test_a_client_that_reads_nothing_is_held_little_for(serve, records, tmp_path, target):
@@ -164,6 +165,7 @@ def test_a_client_that_reads_nothing_is_held_little_for(serve, records, tmp_path
     wire.close()
 
 
+@pytest.mark.timed
 @need_tables
 def test_a_complete_answer_is_waited_for_as_long_as_any(serve, records):
     """It is small enough for the system to take all of it; the client takes it later, or not at all."""

@@ -128,6 +128,7 @@ def test_compressed_by_hooks_seen_plain(serve):
     assert answer.header("Content-Encoding") is None
 
 
+@pytest.mark.timed
 def test_large_answers_do_not_hold_up_others(serve):
     """Some tens of megabytes of text take the encoder longer than anybody should wait."""
     large = "".join(f"{number} {number * 7919 % 10007}\n" for number in range(2_000_000))

@@ -238,6 +238,7 @@ BOMBS = {
 }
 
 
+@pytest.mark.timed
 @pytest.mark.parametrize("bomb", BOMBS)
 def test_bombs_cost_little(bomb):
     """edge.md S32: CPU is bounded by the length, whatever stands there; here 15 MB in less than half a second."""

@@ -11,7 +11,6 @@ import os
 import queue
 import re
 import shutil
-import subprocess
 import threading
 import time
 from collections import Counter
@@ -23,6 +22,7 @@ from outside import Folder, Request, Response
 from support.browser import CHROMIUM, chromium
 from support.clients import CURL
 from support.harness import Records, Running
+from support.subprocesses import run_process
 
 NGHTTP, H2LOAD, OPENSSL = (shutil.which(program) for program in ("nghttp", "h2load", "openssl"))
 needs_curl = pytest.mark.skipif(CURL is None, reason="curl is not installed")
@@ -35,7 +35,7 @@ needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not in
 def said(*command: object, stdin: bytes | None = None) -> str:
     """What a program writes to its standard output; it must succeed."""
     arguments = [str(argument) for argument in command]
-    done = subprocess.run(arguments, input=stdin, capture_output=True, timeout=60, check=False)
+    done = run_process(arguments, input=stdin, capture_output=True, timeout=60, check=False)
     assert done.returncode == 0, (done.stdout + done.stderr).decode(errors="replace")
     return done.stdout.decode(errors="replace")
 
@@ -252,7 +252,7 @@ def test_it_is_agreed_on_within_tls(serve, certificate):
     large = "x" * 2_000_000
     assert curl(running, "/echo", "--data-binary", "@-", secure=True, stdin=large.encode()) == large
     host, port = running.address[:2]
-    agreed = subprocess.run(
+    agreed = run_process(
         [OPENSSL, "s_client", "-connect", f"{host}:{port}", "-alpn", "h2,http/1.1"],
         input=b"", capture_output=True, timeout=30, check=False,
     )  # fmt: skip
@@ -276,6 +276,7 @@ def test_many_at_once_on_one_connection(serve, certificate):
     assert list(clients.values()) == [100]
 
 
+@pytest.mark.timed
 @needs_curl
 @needs_openssl
 def test_a_server_ends_while_streams_are_busy(serve, certificate):

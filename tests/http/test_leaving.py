@@ -205,6 +205,7 @@ def test_handlers_are_cancelled_only_if_that_is_asked_for(serve, says, leave):
     assert steps == ["cancelled" if (of_server if of_route is None else of_route) else "written"]
 
 
+@pytest.mark.timed
 def test_a_handler_whose_client_is_gone_has_no_more_time_than_others(serve):
     """And its connection goes on counting as one, so that leaving does not buy another handler."""
     begun, ended = threading.Semaphore(0), threading.Semaphore(0)
@@ -299,6 +300,7 @@ def test_an_empty_piece_is_no_progress(serve, leave):
         assert ended.acquire(timeout=DEADLINE), target
 
 
+@pytest.mark.timed
 @pytest.mark.parametrize("kind", ["plain", "asynchronous"])
 def test_process_timeout_counts_through_empty_pieces(serve, records, kind):
     ended = threading.Event()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -11,6 +10,7 @@ import pytest
 from outside import OutsideHTTP, WebSocket
 from support.command import binary, program  # noqa: F401 - fixtures
 from support.harness import Script
+from support.subprocesses import run_process
 from support.wire import Wire, fetch, request_bytes
 
 OURS = [
@@ -104,4 +104,4 @@ def test_each_version(serve, version: str):
     for host, status in [("localhost", "200"), ("[::1]", "200"), ("rebound.example", "421")]:
         url = f"http://127.0.0.1:{running.address[1]}/"
         command = ["curl", "-s", version, "-H", f"Host: {host}", "-o", "/dev/null", "-w", "%{http_code}", url]
-        assert subprocess.run(command, capture_output=True, text=True, timeout=20, check=True).stdout == status
+        assert run_process(command, capture_output=True, text=True, timeout=20, check=True).stdout == status

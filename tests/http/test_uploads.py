@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
-import subprocess
 import threading
 
 import pytest
@@ -18,6 +17,7 @@ from outside import ContentError, OutsideHTTP, Response
 from support.clients import CURL, curl
 from support.gauge import MIB, forget_peak, need_proc, peak_memory, resident_memory
 from support.harness import Running, Script, wait_until
+from support.subprocesses import run_process
 from support.wire import DEADLINE, request_bytes
 
 
@@ -213,6 +213,7 @@ def test_a_client_that_leaves_ends_the_handler(stream, records):
     assert not any("Traceback" in text for text in records.texts())
 
 
+@pytest.mark.timed
 @KINDS
 def test_a_client_that_stalls_gets_408(stream, records, handler):
     with stream(handler, body_stall_timeout=0.3).wire() as wire:
@@ -242,6 +243,7 @@ def test_malformed_chunks_are_a_400(stream, handler):
         assert wire.receive_answer().status == 400
 
 
+@pytest.mark.timed
 def test_a_handler_that_takes_nothing_is_late(stream):
     never = threading.Event()
 
@@ -257,6 +259,7 @@ def test_a_handler_that_takes_nothing_is_late(stream):
         never.set()
 
 
+@pytest.mark.timed
 def test_a_long_upload_is_not_late(stream):
     """`process_timeout` counts from the last piece that was taken, not from the beginning."""
     with stream(digest, process_timeout=0.5).wire() as wire:
@@ -346,7 +349,7 @@ def test_only_functions_stream():
 
 # --- over HTTP/2, where the window takes the place of the socket's buffers
 
-WITH_HTTP2 = CURL is not None and "HTTP2" in subprocess.run([CURL, "--version"], capture_output=True, text=True).stdout
+WITH_HTTP2 = CURL is not None and "HTTP2" in run_process([CURL, "--version"], capture_output=True, text=True).stdout
 over_http2 = pytest.mark.skipif(not WITH_HTTP2, reason="needs curl with HTTP/2")
 
 

@@ -17,6 +17,8 @@ from support.gauge import cpu_seconds, need_proc
 from support.harness import PROGRAMS, Script, wait_until
 from support.wire import Wire, fetch, request_bytes
 
+pytestmark = pytest.mark.timed
+
 GET = request_bytes("/")
 HALF = request_bytes("/", "POST", {"Content-Length": "100"}) + b"half"
 

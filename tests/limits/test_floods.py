@@ -14,6 +14,8 @@ import pytest
 from outside import Response
 from support.wire import request_bytes
 
+pytestmark = pytest.mark.timed
+
 LINEAR = 2.0
 WIDE = {
     "max_request_line": 1 << 20,

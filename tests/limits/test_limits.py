@@ -12,6 +12,8 @@ import pytest
 
 from support.wire import request_bytes
 
+pytestmark = pytest.mark.timed
+
 
 @pytest.mark.parametrize(
     ("key", "value", "raw", "status"),

@@ -118,6 +118,7 @@ KEYS = {
 }
 
 
+@pytest.mark.timed
 def test_each_key_is_named_once_however_often_it_refuses(serve, records):
     """Six limits, each of them hit by ten clients, beside one another: six lines."""
     running = serve(lambda request: "x", header_timeout=0.3, body_stall_timeout=0.3)
@@ -137,6 +138,7 @@ def test_a_body_below_the_minimum_rate_names_that_key(serve, records):
     assert "min_rate" in records.wait_for("config[").getMessage()
 
 
+@pytest.mark.timed
 def test_a_client_that_stops_reading_names_its_key(serve, records):
     running = serve(lambda request: b"x" * 50_000_000, write_stall_timeout=0.3, access_log="common")
     with running.wire() as wire:

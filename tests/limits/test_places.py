@@ -22,6 +22,8 @@ from support.websocket_styles import STYLES, websocket
 from support.websocket_wire import Socket
 from support.wire import Wire, fetch, request_bytes
 
+pytestmark = pytest.mark.timed
+
 GET = request_bytes("/")
 every_style = pytest.mark.parametrize("style", STYLES)
 

@@ -14,6 +14,8 @@ import pytest
 from support.slow_readers import KINDS, SIZE, cut, file, for_each_kind, read_slowly, read_the_rest, routes  # noqa: F401 - fixtures
 from support.wire import request_bytes
 
+pytestmark = pytest.mark.timed
+
 # The server looks at its deadlines every 100 ms; the rest is for a machine that has other things to do.
 EARLY, LATE = 0.15, 2.0
 

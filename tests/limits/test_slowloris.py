@@ -7,10 +7,14 @@ two requests of the healthy client, and only those requests are timed.
 
 from __future__ import annotations
 
+import pytest
+
 from support.slowloris import (
     HALF_HEAD,
     check_healthy,
 )
+
+pytestmark = pytest.mark.timed
 
 
 def test_two_thousand_dripping_heads():

@@ -93,6 +93,7 @@ def test_workers_end_when_their_supervisor_is_gone(start):
     assert refused(script.address)
 
 
+@pytest.mark.timed
 def test_a_worker_with_a_handler_that_does_not_end_is_replaced_and_then_gone(start):
     script = start(process_timeout=0.3, drain_idle=0.1, termination_timeout=0.3)
     with Wire(script.address) as wire:
@@ -107,6 +108,7 @@ def test_a_worker_with_a_handler_that_does_not_end_is_replaced_and_then_gone(sta
     assert script.stop() == 0
 
 
+@pytest.mark.timed
 def test_a_worker_whose_python_stands_still_is_replaced_and_then_killed(start):
     script = start(process_timeout=0.3, drain_idle=0.1, termination_timeout=0.1, test={"grace": 0.5})
     with Wire(script.address) as wire:
@@ -257,6 +259,7 @@ def test_a_second_signal_cuts(start):
     assert script.wait() == 0
 
 
+@pytest.mark.timed
 def test_termination_timeout_cuts(start):
     script = start(termination_timeout=0.2)
     with Wire(script.address) as wire:

@@ -8,15 +8,14 @@ import re
 import select
 import signal
 import socket
-import subprocess
 import sys
-from functools import partial
 from pathlib import Path
 
 import pytest
 
 from support.harness import PROGRAMS, Script, wait_until
 from support.processes import Load, Processes, reload_under_load, start, wait_for_end  # noqa: F401 - a fixture
+from support.subprocesses import run_process
 from support.wire import Wire, fetch, request_bytes
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="needs Linux")
@@ -216,12 +215,8 @@ def test_one_process_adopts_a_listener_too(tmp_path):
         "import os, sys\nos.dup2(int(sys.argv[1]), 3)\n"
         "os.environ.update(LISTEN_FDS='1', LISTEN_PID=str(os.getpid()))\nos.execv(sys.executable, sys.argv[2:])"
     )
-    os.set_inheritable(listener.fileno(), True)
-    before, subprocess.Popen = subprocess.Popen, partial(subprocess.Popen, close_fds=False)
-    try:
-        script = Script("-c", starter, str(listener.fileno()), sys.executable, str(program))
-    finally:
-        subprocess.Popen = before
+    number = listener.fileno()
+    script = Script("-c", starter, str(number), sys.executable, str(program), descriptors=[number])
     with listener:
         assert script.address == listener.getsockname()
     assert fetch(script.address).status == 404
@@ -301,7 +296,7 @@ def test_the_service_manager_is_told_of_one_process_too(start):
 
 def test_process_1_of_a_container_outlives_generations(tmp_path):
     inside = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc"]
-    if subprocess.run([*inside, "true"], capture_output=True, check=False).returncode:
+    if run_process([*inside, "true"], capture_output=True, check=False).returncode:
         pytest.skip("needs unshare and the right to use it")
     script = Contained(tmp_path, inside)
     try:

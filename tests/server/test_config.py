@@ -299,6 +299,7 @@ def test_max_header_size(serve, size, status):
         assert wire.send(raw).receive_answer().status == status
 
 
+@pytest.mark.timed
 def test_header_timeout_counts_from_the_first_byte(serve):
     with serve(lambda request: "x", header_timeout=0.3).wire() as wire:
         data = wire.send(b"GET / HT").receive_rest()
@@ -311,6 +312,7 @@ def test_keep_alive_idle(serve):
         wire.receive_end()
 
 
+@pytest.mark.timed
 def test_body_stall_timeout(serve):
     with serve(lambda request: "x", body_stall_timeout=0.3).wire() as wire:
         data = wire.send(request_bytes("/", "POST", {"Content-Length": "5"}) + b"x").receive_rest()

@@ -14,6 +14,7 @@ import pytest
 
 from outside import OutsideHTTP, Response, event_stream
 from support.harness import Running, Script, wait_until
+from support.subprocesses import run_process
 from support.wire import Wire, fetch, request_bytes
 
 REQUEST = request_bytes("/")
@@ -276,6 +277,7 @@ def async_events(go_on):
     return event_stream(events())
 
 
+@pytest.mark.timed
 @pytest.mark.parametrize("kind", [plain_events, async_events])
 @pytest.mark.parametrize("retires", [False, True], ids=["terminate", "reload"])
 def test_streams_of_events_end_with_the_server(serve, records, kind, retires):
@@ -324,6 +326,7 @@ def test_what_is_waited_for_is_said(serve, records):
         wire.close()
 
 
+@pytest.mark.timed
 def test_termination_timeout_cuts_what_is_left(serve):
     begun, go_on = threading.Event(), threading.Event()
 
@@ -343,6 +346,7 @@ def test_termination_timeout_cuts_what_is_left(serve):
         go_on.set()
 
 
+@pytest.mark.timed
 @pytest.mark.parametrize(
     ("handlers", "said"), [(1, "1 handler had not ended and was left behind"), (2, "2 handlers had not ended and were")]
 )
@@ -427,10 +431,9 @@ def test_a_process_ends_while_its_server_runs_on_another_thread():
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 def test_a_child_process_does_not_disturb_the_server(serve):
-    import subprocess
     import sys
 
     def handler(request):
-        return subprocess.run([sys.executable, "-c", "print('child')"], capture_output=True, text=True, check=True).stdout
+        return run_process([sys.executable, "-c", "print('child')"], capture_output=True, text=True, check=True).stdout
 
     assert serve(handler).fetch().text == "child\n"

@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import socket
 import ssl
-import subprocess
-from functools import partial
 
 import httpx
 import pytest
@@ -259,14 +257,11 @@ server.run()
 
 
 @needs_linux
-def test_sockets_of_a_service_manager_find_their_places(own, monkeypatch):
+def test_sockets_of_a_service_manager_find_their_places(own):
     """They come in whatever order the unit files name them."""
     with socket.create_server(("127.0.0.1", 0)) as first, socket.create_server(("127.0.0.1", 0)) as second:
         numbers = [os.dup(listener.fileno()) for listener in (first, second)]
-        for number in numbers:
-            os.set_inheritable(number, True)
-        monkeypatch.setattr(subprocess, "Popen", partial(subprocess.Popen, close_fds=False))
-        script = Script("-c", ADOPTED, *map(str, numbers), own.certfile, own.keyfile)
+        script = Script("-c", ADOPTED, *map(str, numbers), own.certfile, own.keyfile, descriptors=numbers)
         for number in numbers:
             os.close(number)
         assert ask(first.getsockname()).text == "http"

@@ -18,6 +18,7 @@ import pytest
 from websockets.sync.client import connect
 
 from support.harness import wait_until
+from support.subprocesses import Process, start_process
 from support.wire import DEADLINE
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -27,7 +28,7 @@ PICTURES = os.environ.get("OUTSIDE_TEST_PICTURES")
 
 
 @contextlib.contextmanager
-def chromium(*arguments: str) -> Iterator[subprocess.Popen]:
+def chromium(*arguments: str) -> Iterator[Process]:
     """A browser without a window, in a profile of its own; ended with its helpers."""
     profile = tempfile.mkdtemp(prefix="outside-test-")
     command = [
@@ -36,7 +37,7 @@ def chromium(*arguments: str) -> Iterator[subprocess.Popen]:
         "--autoplay-policy=no-user-gesture-required", f"--user-data-dir={profile}", *arguments,
     ]  # fmt: skip
     with tempfile.TemporaryFile() as said:
-        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=said, stderr=said, start_new_session=True)
+        process = start_process(command, stdin=subprocess.DEVNULL, stdout=said, stderr=said, start_new_session=True)
         try:
             yield process
         finally:

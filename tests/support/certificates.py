@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import socket
 import ssl
-import subprocess
 import sys
 from pathlib import Path
 from typing import NamedTuple
 
+from support.subprocesses import run_process
 from support.wire import DEADLINE, Wire
 
 
@@ -39,7 +39,7 @@ def certificate(folder: Path, *names: str) -> Certificate:
     names = names or ("localhost",)
     folder.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-m", "outside", "cert", *names]
-    subprocess.run(command, cwd=folder, check=True, capture_output=True, timeout=DEADLINE)
+    run_process(command, cwd=folder, check=True, capture_output=True, timeout=DEADLINE)
     base = folder / ".outside" / names[0].replace("*", "_")
     return Certificate(f"{base}.pem", f"{base}.key")
 

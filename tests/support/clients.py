@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
+
+from support.subprocesses import run_process
 
 CURL = shutil.which("curl")
 
@@ -12,6 +13,6 @@ def curl(address: tuple, target: str, *options: str, stdin: bytes | None = None)
     """What curl writes to its standard output; it must succeed."""
     url = f"http://{address[0]}:{address[1]}{target}"
     command = [CURL, "--silent", "--show-error", "--noproxy", "*", "--max-time", "20", "--path-as-is", *options, url]
-    done = subprocess.run(command, input=stdin, capture_output=True, timeout=30, check=False)
+    done = run_process(command, input=stdin, capture_output=True, timeout=30, check=False)
     assert done.returncode == 0, done.stderr.decode()
     return done.stdout

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
 from support.harness import ROOT
+from support.subprocesses import run_process
 from support.wire import DEADLINE
 
 
@@ -16,7 +16,7 @@ from support.wire import DEADLINE
 def binary() -> str:
     target = ROOT / "target"
     build = ["cargo", "build", "--quiet", "--offline", "--package", "outside-cli", "--target-dir", str(target)]
-    subprocess.run(build, cwd=ROOT, check=True, timeout=600)
+    run_process(build, cwd=ROOT, check=True, timeout=600)
     return str(target / "debug/outside")
 
 
@@ -33,7 +33,5 @@ def program(request) -> list[str]:
 
 def say(program: list[str], *arguments: str, folder: Path = ROOT) -> tuple[int, str, str]:
     """Runs a command that ends by itself: exit status, standard output, standard error."""
-    ended = subprocess.run(
-        [*program, *arguments], cwd=folder, capture_output=True, text=True, encoding="utf-8", timeout=DEADLINE
-    )
+    ended = run_process([*program, *arguments], cwd=folder, capture_output=True, text=True, encoding="utf-8", timeout=DEADLINE)
     return ended.returncode, ended.stdout, ended.stderr

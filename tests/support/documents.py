@@ -18,7 +18,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-DEADLINE = 20.0
+from support.subprocesses import start_process
+
+DEADLINE = 60.0
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,7 @@ class Program:
         self.code: int | None = None
         self._url: str | None = None
         self._ready = threading.Event()
-        self._process = subprocess.Popen(
+        self._process = start_process(
             arguments, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, encoding="utf-8"
         )
         self._reader = threading.Thread(target=self._read, daemon=True)

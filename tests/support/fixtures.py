@@ -10,6 +10,14 @@ import pytest
 
 from outside import OutsideHTTP
 from support.harness import PROGRAMS, Records, Running, Script
+from support.subprocesses import kill_started_processes
+
+
+@pytest.fixture(scope="module", autouse=True)
+def no_process_stays() -> Iterator[None]:
+    """Ends the processes that the tests of a module have left, as a test does that fails."""
+    yield
+    kill_started_processes()
 
 
 @pytest.fixture(scope="module")

@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from support.subprocesses import start_process
 from support.wire import DEADLINE, Answer, Wire, fetch
 
 ROOT = Path(__file__).parents[2]
@@ -66,7 +67,7 @@ class Running:
 
 
 class Script:
-    """A Python script, or another program, whose server has printed its URL."""
+    """A Python script, or another program, whose server has printed its URL. It inherits the descriptors."""
 
     def __init__(
         self,
@@ -75,13 +76,15 @@ class Script:
         program: Sequence[str] | None = None,
         folder: Path = PROGRAMS,
         stderr: int = subprocess.PIPE,
+        descriptors: Sequence[int] = (),
     ) -> None:
-        self.process = subprocess.Popen(
+        self.process = start_process(
             [*(program or [sys.executable]), *arguments],
             stdout=subprocess.PIPE,
             stderr=stderr,
             cwd=folder,
             env={**os.environ, **(environment or {})},
+            pass_fds=descriptors,
         )
         self.before_url = ""
         try:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import http.client
 import os
 import signal
-import subprocess
 import sys
 import threading
 from pathlib import Path
@@ -13,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from support.harness import Script
+from support.subprocesses import run_process
 from support.wire import DEADLINE
 
 OUTSIDE = [str(Path(sys.executable).with_name("outside"))]
@@ -54,7 +54,7 @@ def folder(tmp_path: Path) -> Path:
 
 def say(folder: Path, *arguments: str, **environment: str) -> tuple[int, str, str]:
     """Runs a command that ends by itself: exit status, standard output, standard error."""
-    ended = subprocess.run(
+    ended = run_process(
         [*OUTSIDE, *arguments], cwd=folder, capture_output=True, text=True, timeout=DEADLINE, env={**os.environ, **environment}
     )
     return ended.returncode, ended.stdout, ended.stderr

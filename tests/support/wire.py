@@ -10,7 +10,7 @@ import re
 import socket
 from dataclasses import dataclass
 
-DEADLINE = 10.0
+DEADLINE = 30.0
 _DATE = re.compile(rb"\r\nDate: [A-Z][a-z]{2}, \d{2} [A-Z][a-z]{2} \d{4} \d{2}:\d{2}:\d{2} GMT\r\n")
 _DATE_LENGTH = len("Sun, 06 Nov 1994 08:49:37 GMT")
 MASKED = b"\r\nDate: *\r\n"

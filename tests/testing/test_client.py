@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import io
-import subprocess
 import sys
 import threading
 from pathlib import Path
@@ -14,6 +13,7 @@ import pytest
 from outside import FilePath, OutsideHTTP, Request, Response, ResponseCookie
 from outside.testing import TestClient
 from support.harness import Records
+from support.subprocesses import run_process
 from support.telling_server import make_server, tell
 
 
@@ -408,7 +408,7 @@ class TestLife:
             "client = server.test_client()\n"
             "print(client.get('/').text)\n"
         )
-        done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+        done = run_process([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
         assert (done.stdout, done.stderr, done.returncode) == ("hi\n", "", 0)
 
     def test_what_takes_too_long_is_said(self):

@@ -7,7 +7,6 @@ import shlex
 import shutil
 import ssl
 import stat
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -15,6 +14,7 @@ import pytest
 from support.certificates import SecureWire, certificate
 from support.command import binary, program, say  # noqa: F401 - fixtures
 from support.harness import Script
+from support.subprocesses import run_process
 from support.wire import Answer, request_bytes
 
 
@@ -111,6 +111,6 @@ def test_over_http_2_and_from_a_program(tmp_path: Path):
     for version in ("--http2", "--http1.1"):
         url = f"https://localhost:{running.address[1]}/files/localhost.key"
         command = ["curl", "--silent", version, "--cacert", own.certfile, "--write-out", "%{http_code}", url]
-        told = subprocess.run(command, capture_output=True, text=True, check=True, timeout=20).stdout
+        told = run_process(command, capture_output=True, text=True, check=True, timeout=20).stdout
         assert (told[-3:], "PRIVATE" in told) == ("404", False)
     assert running.stop() == 0

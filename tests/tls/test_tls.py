@@ -20,6 +20,7 @@ from outside import FilePath, OutsideHTTP, WebSocket
 from support.certificates import Certificate, SecureWire, certificate
 from support.gauge import cpu_seconds, need_proc, private_memory
 from support.harness import Script, wait_until
+from support.subprocesses import run_process
 from support.tls import ask, content_of, served
 from support.wire import Wire, request_bytes
 
@@ -35,7 +36,7 @@ def own(tmp_path_factory) -> Certificate:
 
 def openssl(*arguments: str, stdin: bytes = b"") -> str:
     """What openssl says on both of its outputs."""
-    done = subprocess.run([OPENSSL, *arguments], input=stdin, capture_output=True, timeout=20)
+    done = run_process([OPENSSL, *arguments], input=stdin, capture_output=True, timeout=20)
     return (done.stdout + done.stderr).decode(errors="replace")
 
 
@@ -129,6 +130,7 @@ def test_http_in_clear_is_told_the_way(serve, own):
         wire.receive_end()
 
 
+@pytest.mark.timed
 def test_tls_in_clear_ends_at_once(serve, own):
     running = serve(lambda request: "hello")
     began = time.monotonic()
@@ -137,6 +139,7 @@ def test_tls_in_clear_ends_at_once(serve, own):
     assert time.monotonic() - began < 1
 
 
+@pytest.mark.timed
 def test_silence_ends(serve, own):
     running = serve(lambda request: "hello", tls_handshake_timeout=0.3, **own.config)
     with Wire(running.address) as wire:
@@ -245,7 +248,7 @@ def test_curl(serve, own, tmp_path):
     def curl(target: str, *options: str, stdin: bytes = b"") -> bytes:
         url = f"https://localhost:{running.address[1]}{target}"
         command = [CURL, "-sS", "--noproxy", "*", "--cacert", own.certfile, "--max-time", "20", *options, url]
-        done = subprocess.run(command, input=stdin, capture_output=True, timeout=30)
+        done = run_process(command, input=stdin, capture_output=True, timeout=30)
         assert done.returncode == 0, done.stderr
         return done.stdout
 
@@ -257,6 +260,7 @@ def test_curl(serve, own, tmp_path):
     assert curl("/length", "-T", "-", "-H", "Expect: 100-continue", stdin=content) == b"5000000"
 
 
+@pytest.mark.timed
 def test_a_request_in_flight_is_answered_at_the_end(serve, own):
     began = []
 
@@ -351,6 +355,7 @@ def test_memory_of_idle_connections(tmp_path, own):
     assert running.stop() == 0, running.errors
 
 
+@pytest.mark.timed
 def test_a_flood_of_silent_connections_with_few_descriptors(tmp_path, own):
     """1,000 connections to a server that may open 256 descriptors: it does not spin, and whoever speaks is answered."""
     need_proc()

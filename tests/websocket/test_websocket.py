@@ -248,6 +248,7 @@ def test_handlers_may_be_set_while_the_server_runs(serve):
         assert client.answer.status == 404
 
 
+@pytest.mark.timed
 @every_style
 def test_a_handler_that_sleeps_delays_nobody(serve, style):
     """Not even those of its own style, unless they are on the one loop that it holds."""
@@ -277,6 +278,7 @@ def test_a_handler_that_sleeps_delays_nobody(serve, style):
         client.close()
 
 
+@pytest.mark.timed
 @pytest.mark.parametrize("style", [ASYNC, "async callbacks"])
 def test_awaiting_handlers_share_the_loop(serve, style):
     """A hundred that wait at the same time take as long as one."""

@@ -92,6 +92,7 @@ def test_announced_lengths_cost_no_memory(script, style):
     assert resident_memory(script.process.pid) - before < 32 * MIB
 
 
+@pytest.mark.timed
 @pytest.mark.parametrize("style", [BLOCKING, ASYNC, CALLBACKS])
 def test_empty_fragments_without_end(script, style):
     """A hundred thousand of them are one message that is not finished: no memory, and little time."""
@@ -107,6 +108,7 @@ def test_empty_fragments_without_end(script, style):
         assert cpu_seconds(script.process.pid) - spent < 2
 
 
+@pytest.mark.timed
 @pytest.mark.parametrize("style", [BLOCKING, ASYNC, CALLBACKS])
 def test_a_flood_of_pings_of_a_client_that_does_not_read(script, style):
     with Socket(script.address, f"/{style}", deadline=1) as client:
@@ -147,6 +149,7 @@ def test_empty_pings_of_a_client_that_does_not_read(fresh):
                 assert peak_memory(fresh.process.pid) - before < 2 * MIB
 
 
+@pytest.mark.timed
 def test_small_messages_of_a_client_that_does_not_read(fresh):
     """An echo of one byte waits in `max_queue` with what it costs, and no more is read of the client."""
     for style in (CALLBACKS, BLOCKING):
@@ -186,6 +189,7 @@ def test_compressed_messages(serve, style):
         assert client.say("hello").hear() == "hello"
 
 
+@pytest.mark.timed
 @pytest.mark.parametrize("behind", [False, True], ids=["at once", "behind another message"])
 @pytest.mark.parametrize("style", [BLOCKING, ASYNC, CALLBACKS])
 def test_deflate_bombs(script, style, behind):

@@ -119,6 +119,7 @@ def test_last_words(by_hand):
     assert [bytes(message) for message in by_hand.connection] == [b"one", b"two"]
 
 
+@pytest.mark.timed
 def test_more_than_is_taken_waits_with_the_client(by_hand):
     """Nobody takes the messages: the client cannot send without end."""
     by_hand.client.socket.settimeout(0.5)

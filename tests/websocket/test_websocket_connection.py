@@ -26,6 +26,7 @@ every_style = pytest.mark.parametrize("style", STYLES)
 # --- recv
 
 
+@pytest.mark.timed
 @pytest.mark.parametrize("style", [BLOCKING, ASYNC])
 def test_recv_with_a_timeout(serve, style):
     made, took = WebSocket(), []

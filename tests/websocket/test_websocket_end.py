@@ -281,6 +281,7 @@ def test_a_client_that_does_not_answer_the_close(serve, style):
         client.receive_end()  # without having said a word
 
 
+@pytest.mark.timed
 @every_style
 def test_pings_keep_those_who_answer(serve, style):
     made = websocket(style, ping_interval=0.1, ping_timeout=0.5)
@@ -302,6 +303,7 @@ def test_without_pings_silence_ends_by_process_timeout(serve, style):
         assert ends.next().close_code == 1001
 
 
+@pytest.mark.timed
 @every_style
 def test_a_connection_outlives_process_timeout(serve, style):
     """A handler of a WebSocket may run for ever; it is no late answer."""

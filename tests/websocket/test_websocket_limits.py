@@ -164,6 +164,7 @@ def stuffed(serve, made: WebSocket) -> Socket:
     return Socket(running.address)
 
 
+@pytest.mark.timed
 @pytest.mark.parametrize("style", [BLOCKING, ASYNC])
 def test_send_waits_while_the_queue_is_full(serve, style):
     sent, made = [], WebSocket(max_queue=100_000)
@@ -277,6 +278,7 @@ def threads() -> int:
 
 
 @pytest.mark.parametrize("headers", [{}, {"Sec-WebSocket-Extensions": "permessage-deflate"}], ids=["plain", "deflate"])
+@pytest.mark.timed
 def test_a_callback_never_waits_on_a_thread(serve, headers):
     """Its client is not read until the queue has room; then all that it has said is answered, in order."""
     need_proc()
@@ -356,6 +358,7 @@ def test_a_callback_does_not_wait_for_another_client(serve):
     assert ends.next() is slow
 
 
+@pytest.mark.timed
 def test_an_async_handler_waits_for_any_room(serve):
     """A message of more than half of the queue, behind a small one: the loop of all async handlers goes on."""
     made = websocket(ASYNC, lambda connection, message: b"x" * (30_000 if message.is_text else 80_000), max_queue=100_000)
@@ -374,6 +377,7 @@ def test_an_async_handler_waits_for_any_room(serve):
         assert running.fetch("/other").text == "others go on"
 
 
+@pytest.mark.timed
 @every_style
 def test_messages_wait_with_the_client_while_the_handler_is_busy(serve, style):
     """The server reads no further than its bounded queue; the rest is the client's to keep."""

@@ -160,6 +160,7 @@ def test_servers_have_topics_of_their_own(serve):
         settled(two)
 
 
+@pytest.mark.timed
 @pytest.mark.parametrize("style", [BLOCKING, ASYNC, CALLBACKS])
 @pytest.mark.parametrize(("when_full", "code"), [("wait", 1013), ("close", 1013), ("drop_oldest", None)])
 def test_a_slow_reader_delays_nobody(serve, style, when_full, code):
@@ -274,6 +275,7 @@ def test_max_topics(serve, records, style):
     other.leave()
 
 
+@pytest.mark.timed
 def test_many_topics_take_no_time(serve):
     running = serve({"/ws": chat(CALLBACKS, [])}, max_topics=1_000_000)
     with Socket(running.address) as client:
