@@ -33,12 +33,13 @@ help: ## what there is
 	@echo "make run     build the release module and serve the quick start on http://127.0.0.1:8080/hello"
 	@echo "make build   the release module, importable from $(PY), and the command $(VENV)/bin/outside"
 	@echo "make check   the fast part of the tests: format, ruff, clippy, tidy, Rust tests"
-	@echo "make test    everything: check, the stubs against the module, pytest"
+	@echo "make test    everything: check, cargo-deny, the stubs against the module, pytest"
 	@echo "make clients installs the programs that tests ask as clients (curl, wget, nghttp, Chromium), as root on Debian"
 	@echo "make soak    minutes of load: 10,000 connections, 1 GiB each way, every deadline at its default"
 	@echo "make conformance   the Autobahn TestSuite against the WebSocket echo servers, about an hour"
 	@echo "make testssl testssl.sh against the server's TLS, some minutes"
 	@echo "make model   the executor under a checker of schedules, some minutes"
+	@echo "make advisories    asks the RustSec database about the crates, which has to be fetched"
 	@echo "make format  rewrite the sources as rustfmt and ruff want them"
 	@echo "make clean   remove $(VENV) and what was built"
 	@echo "PYTHON=/path/to/python3 chooses another Python than the newest suitable one."
@@ -61,7 +62,17 @@ venv:
 
 check: format-check ruff clippy tidy rust-test
 
-test: check build stubs pytest
+test: check deny build stubs pytest
+
+.PHONY: deny
+deny: test-tools
+	@echo "deny     licences, bans and sources of the crates, by deny.toml"
+	@said=$$($(VENV)/bin/cargo-deny --locked check --hide-inclusion-graph bans licenses sources 2>&1) || { echo "$$said"; exit 1; }
+
+.PHONY: advisories
+advisories: test-tools ## known faults of the crates; not part of `make test`, which must not fail because of news
+	@echo "deny     advisories of the RustSec database"
+	@make/advisories.sh $(VENV)/bin/cargo-deny
 
 .PHONY: format-check
 format-check:
