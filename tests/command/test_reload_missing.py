@@ -1,4 +1,4 @@
-"""`outside run --reload`: what was missing when the program was imported, and then comes into being."""
+"""`outside run --reload`: files and modules that were missing when the program was imported, and then come into being."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_it_is_noticed(folder: Path, case: str, at_first: bool):
 
 
 class First(Reloading):
-    """One that does not start before what it misses was made: as soon as it has said so."""
+    """A program that cannot start before a missing file is made: the file is made as soon as the program has said so."""
 
     def __init__(self, folder: Path, make: Callable[[Path], object]) -> None:
         self.make, self.folder, self.said = make, folder, ""

@@ -1,4 +1,4 @@
-"""`outside run` and `outside routes`: which server is meant, which settings count, and what happens when a file changes."""
+"""`outside run` and `outside routes`: which server is meant, which settings count, and the reload when a file changes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`outside run`: what a program sees of the command line, and how it ends when its server cannot start."""
+"""`outside run`: the command line as a program sees it, and how the program ends when its server cannot start."""
 
 from __future__ import annotations
 

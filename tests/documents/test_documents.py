@@ -1,8 +1,8 @@
-"""README and QUICKSTART are programs: what they show is run as it stands, and must do what they say.
+"""README and QUICKSTART are programs: each one is run as it stands, and must behave as the text says.
 
 A ```python block is a whole program. If a ```console block follows, it is a server and that is the transcript: each `$ curl …`
-is sent to it, and the lines below must be what comes back (with nothing below, any 2xx will do). Other programs must end by
-themselves, and a ```text block after one is what it prints. The only change made to the text of a server is its port: 8080
+is sent to it, and the lines below must be the answer (with nothing below, any 2xx will do). Other programs must end by
+themselves, and a ```text block after one is its output. The only change made to the text of a server is its port: 8080
 becomes 0, and the address that the program prints takes its place in the transcript. Rust blocks are compiled as
 documentation tests of the crate; the one of the README is also built and served here.
 """
@@ -123,7 +123,7 @@ def test_rust_quick_start_from_another_project(tmp_path: Path):
     (tmp_path / "Cargo.toml").write_text(manifest, "utf-8")
     (tmp_path / "Cargo.lock").write_bytes((ROOT / "Cargo.lock").read_bytes())
     (tmp_path / "rust-toolchain.toml").write_bytes((ROOT / "rust-toolchain.toml").read_bytes())
-    # The target folder of the workspace: what the Rust tests have built is not built again.
+    # The target folder of the workspace: crates that the Rust tests have built are not built again.
     target = ROOT / "target"
     build = ["cargo", "build", "--quiet", "--offline", "--target-dir", str(target)]
     run_process(build, cwd=tmp_path, check=True, timeout=600)

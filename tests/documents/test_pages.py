@@ -126,7 +126,7 @@ def test_events_reach_a_page_and_it_comes_back(tmp_path):
         ada.evaluate('document.getElementById("text").value = "The roses <b>are</b> out 🌹"; form.requestSubmit()')
         for tab in (ada, grace):
             tab.wait_for_text("li", "The roses <b>are</b> out 🌹")
-        # A page that was away gets what it has missed, once.
+        # A page that was away gets the events that it has missed, once.
         grace.evaluate("source.close()")
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         for text in ("first", "second"):

@@ -15,7 +15,7 @@ from support.wire import request_bytes
 
 
 def becomes(running, target: str, wanted: object, within: float = 3.0) -> None:
-    """The answer becomes this in time, and what was sent until then was the old or the new."""
+    """The answer becomes this in time, and each answer until then was the old file or the new one."""
     end = time.monotonic() + within
     while True:
         answer = running.fetch(target)
@@ -41,7 +41,7 @@ def test_a_file_that_is_replaced_is_seen(serve, tmp_path):
 
 
 def renamed(place: Path) -> tuple[Path, Callable[[], None]]:
-    """The served path, and what publishes the new release: the folder is renamed."""
+    """The served path, and a function that publishes the new release by renaming the folder."""
     shutil.copytree(place / "old", place / "site")
 
     def publish() -> None:
@@ -113,7 +113,7 @@ def test_a_file_that_changes_while_it_is_sent_harms_only_its_own_connection(serv
             (tmp_path / "other").write_text("other")
             (tmp_path / "other").rename(path)
         body = wire.receive_rest().partition(b"\r\n\r\n")[2]
-        # What is open stays whole; only what was cut off cannot be sent.
+        # An open file stays whole; only bytes that were cut off cannot be sent.
         assert len(body) < size if change == "shrinks" else len(body) == size
         assert body.count(0) == len(body)
         assert beside.send(request_bytes("/a.txt")).receive_answer().text == "a"

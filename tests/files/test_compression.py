@@ -1,4 +1,4 @@
-"""Files that are sent smaller: precompressed siblings, and what is compressed on the fly."""
+"""Files that are sent smaller: precompressed siblings, and files compressed on the fly."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_two_field_lines_are_one_list(serve, packed):
 
 
 def test_each_coding_is_a_representation_of_its_own(serve, packed):
-    """RFC 9110 section 8.8.3.3: their strong tags differ, conditions are about what would be sent, ranges count its bytes."""
+    """RFC 9110 section 8.8.3.3: their strong tags differ, conditions are about the coding that would be sent, ranges count its bytes."""
     running = serve({"/": Folder(str(packed))})
     answers = {coding: running.fetch("/app.js", headers=accept(coding)) for coding in ("identity", *CODINGS)}
     tags = {coding: answer.header("ETag") for coding, answer in answers.items()}

@@ -1,4 +1,4 @@
-"""Files as programs ask for them that nobody here wrote: curl, wget, and Chromium with a media file and a listing.
+"""Files as independent clients ask for them: curl, wget, and Chromium with a media file and a listing.
 
 A program that is not installed is skipped; `make clients` installs them where that can be done.
 """
@@ -31,7 +31,7 @@ needs_wget = pytest.mark.skipif(WGET is None, reason="wget is not installed")
 
 
 class Seen:
-    """A folder on a route, and what was asked of it: path, Range as received, status."""
+    """A folder on a route, and the requests for it: path, Range as received, status."""
 
     def __init__(self, serve: Callable[..., Running], folder: Path, **options: object) -> None:
         self.exchanges: list[tuple[str, str | None, int]] = []
@@ -300,7 +300,7 @@ LISTED = [
 @needs_chromium
 @pytest.mark.parametrize(("kind", "width", "height"), [("desktop", 1280, 800), ("phone", 390, 844)])
 def test_chromium_shows_a_listing(serve, tmp_path, kind, width, height):
-    """The page as it is laid out, without script: what it says, and nothing wider than the window."""
+    """The page as it is laid out, without script: its texts, and no element wider than the window."""
     site = tmp_path / "site"
     for name in LISTED:
         (site / name).parent.mkdir(parents=True, exist_ok=True)

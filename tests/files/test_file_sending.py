@@ -1,4 +1,4 @@
-"""Files on their way: beyond 4 GiB, beside one another, given up half-way; and what the log says of them."""
+"""Files on their way: beyond 4 GiB, beside one another, given up half-way; and their lines in the log."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def test_a_slice_beyond_four_gibibytes(serve, tmp_path):
     ],
 )
 def test_dates_from_every_time(serve, tmp_path, seconds, date):
-    """What no HTTP date can name is not sent; the tag is there all the same."""
+    """A time that no HTTP date can name is not sent; the tag is there all the same."""
     path = tmp_path / "a.txt"
     path.write_text("a")
     try:
@@ -159,7 +159,7 @@ def test_fast_downloads_do_not_starve_others(serve, tmp_path):
 
 
 def test_several_processes_serve_the_same_files(tmp_path):
-    """Tags and lengths do not depend on who answers."""
+    """Tags and lengths do not depend on the server process."""
     (tmp_path / "a.bin").write_bytes(b"x" * 300_000)
     (tmp_path / "b.txt").write_text("all work and no play\n" * 1_000)
     with serving(tmp_path, config={"processes": 2}) as script:

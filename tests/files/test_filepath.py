@@ -123,7 +123,7 @@ def test_as_a_route(serve, file):
     running = serve({"/one": FilePath(str(file))})
     assert running.fetch("/one").body == b"0123456789"
     file.unlink()
-    # What was looked at just now is sent for a second.
+    # A file that was looked at just now is sent for a second without another look.
     deadline = time.monotonic() + 5
     while running.fetch("/one").status == 200:
         assert time.monotonic() < deadline

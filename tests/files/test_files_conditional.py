@@ -20,7 +20,7 @@ from support.wire import Answer, Wire, request_bytes
 
 CASES = all_cases()
 FACES = ["folder", "file", "handler", "async", "slice", "pre_send"]
-# What surrounds the representation where a slice of a larger file is served.
+# The bytes around the representation where a slice of a larger file is served.
 BEFORE, AFTER = b"<before>", b"<after>"
 
 
@@ -36,7 +36,7 @@ def named(request: Request) -> str:
 
 
 def narrow(response: Response) -> None:
-    """What `pre_send` does: the marked answers lose the first and last bytes of their file."""
+    """The hook `pre_send`: the marked answers lose the first and last bytes of their file."""
     if isinstance(response.content, FilePath) and "X-Narrow" in response.headers:
         response.content.read_start = len(BEFORE)
         response.content.read_end -= len(AFTER)
@@ -112,7 +112,7 @@ def test_the_corpus_is_large_enough() -> None:
 
 
 def decided_before_pre_send(case: Case) -> bool:
-    """412 and 416, by what the handler returned: `pre_send` sees what their error handlers made of it."""
+    """412 and 416, by what the handler returned: `pre_send` sees the answers of their error handlers."""
     return case.statuses == [416] or any(line.lower().startswith(b"if-match:") for line in case.lines)
 
 
@@ -134,7 +134,7 @@ def test_case(case: Case, face: str, faces: Faces) -> None:
 
 @pytest.mark.parametrize("face", FACES)
 def test_the_whole_file(face: str, faces: Faces) -> None:
-    """What the cases compare with is right itself."""
+    """The answer that the cases compare with is right itself."""
     for name, content in (("data", CONTENT), ("empty", b"")):
         whole = faces.plain(f"/{face}/{name}.txt")
         assert (whole.status, whole.body) == (200, content)
@@ -180,7 +180,7 @@ def test_a_date_of_the_future_is_not_sent_and_no_strong_validator(serve, tmp_pat
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH"])
 def test_other_methods_of_a_handler_have_neither_conditions_nor_ranges(serve, tmp_path, method) -> None:
-    """RFC 9110 sections 13.1.3 and 14.2; what a precondition of a change means, its handler knows alone."""
+    """RFC 9110 sections 13.1.3 and 14.2; only the handler of a change knows the meaning of its precondition."""
     path = write(tmp_path / "a.txt", CONTENT)
     running = serve(lambda request: Response(200, {}, FilePath(path)))
     headers = {"Range": "bytes=0-4", "If-None-Match": "*", "If-Modified-Since": "Fri, 31 Dec 9999 23:59:59 GMT"}
@@ -271,7 +271,7 @@ def test_no_ranges_at_all(serve, tmp_path) -> None:
 
 
 def test_a_part_of_a_large_file_is_that_part(serve, tmp_path) -> None:
-    """Across the borders of whatever pieces files are sent in."""
+    """Ranges that cross the borders of the pieces in which files are sent."""
     content = os.urandom(3 << 20)
     write(tmp_path / "large.bin", content)
     running = serve(

@@ -81,7 +81,7 @@ def comes_back(suffix: bytes) -> bool:
 
 
 def test_a_handler_is_told_the_same(client: Client, public: Path) -> None:
-    """The url that a handler reads names the file that the folder sends, and what is refused to one is refused to the other."""
+    """The url that a handler reads names the file that the folder sends, and a path that one refuses is refused by the other."""
     wrong = []
     for wanted, suffix in ROWS:
         if comes_back(suffix):
@@ -158,7 +158,7 @@ def test_links(tmp_path: Path, links: str, kernel: str) -> None:
 
 @pytest.mark.parametrize("kernel", KERNELS)
 def test_a_sibling_in_another_coding_is_no_way_out(tmp_path: Path, kernel: str) -> None:
-    """What let aiohttp's clients out in 2024: the compressed sibling was a link."""
+    """The hole of aiohttp in 2024: the compressed sibling was a link that leads out."""
     public = linked(tmp_path)
     for coding in ("gz", "br", "zst"):
         (public / f"a.txt.{coding}").symlink_to("../secret.txt")
@@ -178,7 +178,7 @@ def test_links_that_are_swapped_meanwhile(tmp_path: Path, kernel: str) -> None:
     assert min(seen.values()) > 10, f"no race: {seen}"
 
 
-# --- what is no file
+# --- entries that are no regular files
 
 
 @pytest.mark.parametrize("links", ["inside", "anywhere"])

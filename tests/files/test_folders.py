@@ -1,4 +1,4 @@
-"""A folder on a route: index files, redirects, methods, the fallback of single-page applications, what caches are told."""
+"""A folder on a route: index files, redirects, methods, the fallback of single-page applications, fields for caches."""
 
 from __future__ import annotations
 
@@ -259,7 +259,7 @@ PAGE = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0
         ("/users/1", {"Accept": "*/*"}, None),
         ("/users/1", {"Accept": "application/json"}, None),
         ("/users/1", {"Accept": "image/png,image/*;q=0.8"}, None),
-        # A dot is part of names: what the request is for decides.
+        # A dot is part of names: the kind of the request decides.
         ("/users/john.doe", PAGE, "app"),
         ("/users/john.doe", {"Sec-Fetch-Mode": "navigate"}, "app"),
         ("/users/john.doe", {"Sec-Fetch-Dest": "document"}, "app"),
@@ -271,7 +271,7 @@ PAGE = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0
         ("/users/1", {"Sec-Fetch-Dest": "image", **PAGE}, None),
         ("/assets/app.3f2a9c1b.css", {"Accept": "text/css,*/*;q=0.1"}, None),
         ("/.env", PAGE, None),
-        # Preference: what stands first of what is wanted most.
+        # Preference: of the media types with the highest weight, the first one.
         ("/users/1", {"Accept": "text/html"}, "app"),
         ("/users/1", {"Accept": "TEXT/HTML;charset=utf-8;q=0.9"}, "app"),
         ("/users/1", {"Accept": "application/xhtml+xml, text/html;q=0.9"}, "app"),
@@ -315,7 +315,7 @@ def test_a_fallback_that_is_missing_is_a_404(serve, site):
     assert serve({"/": Folder(str(site), spa="nothing.html")}).fetch("/users/1", headers=PAGE).status == 404
 
 
-# --- what caches are told
+# --- fields for caches
 
 HASHED = [
     "app.3f2a9c1b.js",

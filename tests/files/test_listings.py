@@ -1,4 +1,4 @@
-"""The page that lists a folder: every name as it is, in order, bounded, and nothing of what lies outside."""
+"""The page that lists a folder: every name as it is, in order, bounded, and no name from outside the folder."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ NAMES = [
 
 
 def test_a_listing_shows_every_name_as_it_is(serve, tmp_path):
-    """Whatever the name, its link leads to the file, and it is text, not markup."""
+    """Every name is a link to its file, and is text, not markup."""
     for name in NAMES:
         (tmp_path / name).write_text(f"content of {name!r}")
     running = serve({"/s": Folder(str(tmp_path), listing=True)})
@@ -102,7 +102,7 @@ def test_an_empty_folder_has_a_listing(serve, tmp_path):
 
 
 def test_a_listing_of_names_that_are_no_text(serve, tmp_path):
-    """Names are bytes; what is no UTF-8 is shown with signs in its place, and spoils nothing."""
+    """Names are bytes; bytes that are no UTF-8 are shown as replacement characters, and spoil nothing."""
     for name in (b"good.txt", b"bad\xff\xfe.txt", b"\xe4.txt", b"half\xc3"):
         with open(os.path.join(os.fsencode(tmp_path), name), "w") as file:
             file.write("x")

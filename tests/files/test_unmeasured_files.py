@@ -28,7 +28,7 @@ def test_files_without_a_size_are_sent_whole(serve, cache):
             answer = running.fetch(target)
             assert (answer.status, answer.text[:5]) == (200, "Name:"), target
             assert int(answer.header("Content-Length")) == len(answer.body)
-            # What it says now is no reason to think that it has not changed.
+            # Its present length and time are no sign that it has not changed.
             assert answer.header("ETag") is None and answer.header("Last-Modified") is None
         head = running.fetch(target, "HEAD")
         assert head.status == 200 and head.body == b""

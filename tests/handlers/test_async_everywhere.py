@@ -1,4 +1,4 @@
-"""`async def` wherever a function may stand, and what async handlers live on: their loop, contexts, threads, clients of others."""
+"""`async def` wherever a function may stand, and the things that async handlers need: their loop, contexts, threads, clients of others."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`config["debug"]`: the page about an exception, who sees it, and that nothing on it is alive."""
+"""`config["debug"]`: the page about an exception, the clients that may see it, and that no markup on it is alive."""
 
 from __future__ import annotations
 
@@ -171,7 +171,7 @@ def test_pages_of_the_same_origin_may_see_it(headers: dict[str, str]):
 
 @pytest.mark.parametrize("cors", ["*", {"origins": ["http://app.example"], "credentials": True, "expose": ["X-A"]}])
 def test_pages_of_other_origins_may_not_read_it(cors: object):
-    """Whoever has given them leave: the configuration, a path, a function, the answer of a handler before it."""
+    """Permission may come from the configuration, a path, a function, or the answer of an earlier handler."""
     server = make_server()
     server.config["cors"] = cors
     server.set_cors("/later", "*")  # type: ignore[arg-type]
@@ -198,7 +198,7 @@ def test_pages_of_other_origins_may_not_read_it(cors: object):
 
 
 class TestToken:
-    """A server that is connected to: what a proxy in front hands on looks as if it came from this machine."""
+    """A server on an address of the network: requests through a proxy in front look as if they came from this machine."""
 
     @pytest.fixture
     def running(self, serve):

@@ -125,7 +125,7 @@ def test_keep_alive_is_a_time():
 
 
 def read_until(wire, wanted: bytes) -> None:
-    """Reads, and forgets what has come, up to and with these bytes."""
+    """Reads up to and with these bytes, and forgets them."""
     while (at := wire.received.find(wanted)) < 0:
         assert wire.receive_some(), bytes(wire.received)
     del wire.received[: at + len(wanted)]

@@ -1,4 +1,4 @@
-"""What a slow Python handler does to everybody else: next to nothing. `cargo test --test handoff` asks the same in Rust.
+"""A slow Python handler beside other requests, which hardly notice it. `cargo test --test handoff` asks the same in Rust.
 
 The figures are printed (`pytest -rP`); the bounds that are asserted are far above them, because other programs may be
 at work on the same machine.
@@ -140,7 +140,7 @@ def test_a_spinning_handler_leaves_the_rest_their_share():
 
 @pytest.mark.parametrize("route", ["/pooled-wait", "/wait"])
 def test_no_more_than_max_workers_run(route):
-    """Routes of which it was said that they wait; and others, of which nobody is turned away before that is known."""
+    """Routes with `blocking=True`, and others, which refuse no request before the server has seen that they wait."""
     with served(max_workers=2) as script:
         wires = []
         for index in range(12):
@@ -160,7 +160,7 @@ def test_no_more_than_max_workers_run(route):
 
 
 def test_who_holds_pythons_lock_holds_up_python_alone():
-    """What the engine answers itself is answered; handlers wait, and those that wait too long get 504 in time."""
+    """The engine's own answers go out; handlers wait, and requests that wait too long get 504 in time."""
     with served(health_route="/health", process_timeout=0.7) as script:
         holder = Wire(script.address).send(request_bytes("/hold?2000"))
         callers = [Wire(script.address).send(request_bytes("/hello")) for _ in range(3)]

@@ -1,4 +1,4 @@
-"""pre_send, post_callback and server_cleanup: when they run, what they may change, what their failures do."""
+"""pre_send, post_callback and server_cleanup: when they run, which changes they may make, how their failures end."""
 
 from __future__ import annotations
 

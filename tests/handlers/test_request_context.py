@@ -1,7 +1,7 @@
-"""One request object and one `contextvars` context, from what stands before a request to what comes last.
+"""One request object and one `contextvars` context, from the first hook to the last.
 
-What `before_request` sets is looked at in every place that a request reaches: a handler, an error handler, the pieces of a stream,
-`after_request`, `post_callback`, a WebSocket's handlers, the log; whoever answers, plain or async, over both versions of HTTP.
+Values that `before_request` sets are looked at in every place that a request reaches: a handler, an error handler, the pieces of a stream,
+`after_request`, `post_callback`, a WebSocket's handlers, the log; for plain and async handlers, over both versions of HTTP.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ USER = contextvars.ContextVar("user", default="nobody")
 
 
 def values(request) -> str:
-    """What is known of the request here."""
+    """The user of the request as context and request have it here."""
     return f"{USER.get()} {getattr(request, 'user', 'nobody')}"
 
 
 class Seen:
-    """What each place saw, and whether it was one object."""
+    """The values that each place saw, and whether the request was one object."""
 
     def __init__(self, server, style: str = "plain") -> None:
         self.after: queue.Queue = queue.Queue()
@@ -336,7 +336,7 @@ def test_those_of_a_group_are_called_after_its_files_and_streams(server, start, 
 
 
 def test_a_context_that_holds_its_request_is_let_go_of(server, start):
-    """The commonest use: the request that is being handled, for whoever asks. It must not keep every request alive."""
+    """The commonest use: the request that is being handled, for any caller. It must not keep every request alive."""
     current = contextvars.ContextVar("current")
     seen: list = []
 

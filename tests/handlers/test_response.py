@@ -1,4 +1,4 @@
-"""What becomes of the things handlers return: conversions, header values, bodies of every kind, refusals to split."""
+"""Values that handlers return, and their answers: conversions, header values, bodies of every kind, refusals to split."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Error handlers: for codes, for classes of exceptions, plain and async, and what they are handed."""
+"""Error handlers: for codes, for classes of exceptions, plain and async, and their arguments."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Groups of routes: a prefix, what stands around their handlers, groups in groups, mounted before or afterwards."""
+"""Groups of routes: a prefix, hooks around their handlers, groups in groups, mounted before or afterwards."""
 
 from __future__ import annotations
 

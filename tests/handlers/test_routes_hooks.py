@@ -1,4 +1,4 @@
-"""before_request and after_request of a server: for every request, whoever answers it, plain or async, in any mixture."""
+"""before_request and after_request of a server: for every request and every kind of handler, plain or async, in any mixture."""
 
 from __future__ import annotations
 

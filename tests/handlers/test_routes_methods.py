@@ -1,4 +1,4 @@
-"""Decorators: which path and method a handler answers, and what the others get."""
+"""Decorators: which path and method a handler answers, and the answers to other methods."""
 
 from __future__ import annotations
 

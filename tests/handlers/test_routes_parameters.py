@@ -64,7 +64,7 @@ def test_both_spellings_and_all_kinds(server, start, pattern, target, value):
         ("/u/<x>", "/u/"),
         ("/u/<x>", "/u"),
         ("/u/<x>", "/u/a/b"),
-        # What could be joined to a folder begins with no slash, and one segment has none at all.
+        # A parameter that could be joined to a folder begins with no slash, and one segment has none at all.
         ("/u/<x>", "/u/a%2Fb"),
         ("/u/<x>", "/u/%2Fetc%2Fpasswd"),
         ("/u/<path:x>", "/u//etc/passwd"),

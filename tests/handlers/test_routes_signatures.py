@@ -1,4 +1,4 @@
-"""What a handler wants is looked at when it is registered: the wrong ones are refused with their line."""
+"""The parameters of a handler are checked when it is registered; wrong ones are refused with file and line."""
 
 from __future__ import annotations
 

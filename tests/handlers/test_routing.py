@@ -1,4 +1,4 @@
-"""Which handler answers: what a route owns, longest match, changes while the server runs, arguments refused."""
+"""Which handler answers: the paths below a route, longest match, changes while the server runs, arguments refused."""
 
 from __future__ import annotations
 

@@ -133,7 +133,7 @@ def test_a_function_before_every_request_may_look_at_content(server, start):
     assert seen == [b"12345"]
 
 
-# --- what the system holds
+# --- bytes that the system holds
 
 
 @pytest.mark.timed

@@ -1,4 +1,4 @@
-"""What handlers answer is compressed for those who accept it, and what never is."""
+"""Answers of handlers: which ones are compressed for clients that accept it, and which never are."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ def test_a_strong_tag_of_the_handler_is_not_used_for_two_representations(serve):
 
 
 def test_compressed_by_hooks_seen_plain(serve):
-    """`pre_send` sees what the handler made, and may still say no."""
+    """`pre_send` sees the handler's answer uncompressed, and may still forbid compression."""
     seen = []
 
     def pre_send(response: Response) -> None:
@@ -158,7 +158,7 @@ def test_large_answers_are_compressed_in_pieces(serve, handler, coding):
     running = serve({"/": handler, "/small": lambda request: "small"})
     with running.wire() as wire:
         ask = b"%s %s HTTP/1.1\r\nHost: a\r\nAccept-Encoding: %s\r\n\r\n"
-        # What stands behind it is answered behind it.
+        # The next request of the connection is answered after it.
         wire.send(ask % (b"GET", b"/", coding.encode()) + ask % (b"GET", b"/small", b"gzip"))
         answer = wire.receive_answer()
         assert (answer.header("Content-Encoding"), answer.chunked) == (coding, True)

@@ -1,4 +1,4 @@
-"""ResponseCookie: what is written (RFC 6265 §4.1), and what is refused because it would break the header."""
+"""ResponseCookie: the field that is written (RFC 6265 §4.1), and values that are refused because they would break it."""
 
 from __future__ import annotations
 

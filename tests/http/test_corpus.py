@@ -1,4 +1,4 @@
-"""Each case of the corpus is one test: bytes in, bytes out, and what becomes of the connection.
+"""Each case of the corpus is one test: bytes in, bytes out, and whether the connection stays open.
 
 After the case's own bytes a request follows that must be answered when the connection is to stay open (so it is still
 in step), and must not be when it is to close: nothing behind a refusal is read as a request.

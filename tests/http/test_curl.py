@@ -1,4 +1,4 @@
-"""curl as a client that nobody here wrote."""
+"""curl, an independent client."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Forms: what a page sends, what a handler sees, and what becomes of forms that are malformed or too large.
+"""Forms as pages send them and as handlers see them; refusals of forms that are malformed or too large.
 
 `request.form` has the fields, `request.files` the files; both give the first value of a name like any dictionary, and all
 of them by `get_all`. Nothing is read before it is asked for, and a large file is never read into memory to be saved.
@@ -28,7 +28,7 @@ def request_of(headers: dict[str, str], content: bytes) -> Request:
     return Request("POST", headers, content, "HTTP/1.1", "/", ("127.0.0.1", 5000))
 
 
-# --- what a handler sees
+# --- forms as handlers see them
 
 
 def test_fields_of_a_simple_form():
@@ -77,7 +77,7 @@ def test_a_file_is_saved(tmp_path):
     ],
 )
 def test_the_name_of_a_file_leads_nowhere(filename, name):
-    """`filename` is the client's word; `name` is what is left of it without folders."""
+    """`filename` is the client's word; `name` is its last part, without folders."""
     photo = request_of(TYPE, body(file("up", filename, b""))).files["up"]
     assert (photo.filename, photo.name) == (filename, name)
 
@@ -241,7 +241,7 @@ BOMBS = {
 @pytest.mark.timed
 @pytest.mark.parametrize("bomb", BOMBS)
 def test_bombs_cost_little(bomb):
-    """edge.md S32: CPU is bounded by the length, whatever stands there; here 15 MB in less than half a second."""
+    """edge.md S32: CPU is bounded by the length, for any content; here 15 MB in less than half a second."""
     request = request_of(TYPE, BOMBS[bomb])
     began = time.thread_time()
     with pytest.raises(ContentError) as refused:
@@ -300,7 +300,7 @@ def test_a_large_file_is_saved_with_flat_memory(tmp_path):
 
 
 def test_a_large_form_reads_as_a_small_one(serve):
-    """Content above `spool_above_mb` lies in a file; where it lies changes nothing of what is read."""
+    """Content above `spool_above_mb` lies in a file; the handler reads the same."""
     content = body(
         field("first", "1"), file("up", "a", b"x\r\n--cu" * 100_000), field("long", "y" * 400_000), file("other", "b", "z")
     )

@@ -1,4 +1,4 @@
-"""Hosts: which are served, which routes are whose, and what a proxy may say of a client. The rules themselves stand in tables
+"""Hosts: which are served, which routes belong to which host, and the fields of a proxy about a client. The rules themselves stand in tables
 of the engine; here they go over sockets.
 """
 
@@ -171,7 +171,7 @@ async def both_later(request):
 
 @pytest.mark.parametrize("handler", [both, both_later])
 def test_an_absolute_target_names_the_host(serve, handler):
-    """RFC 9112 section 3.2.2: its authority is the host, whatever Host says; handlers are told of one host."""
+    """RFC 9112 section 3.2.2: its authority is the host, and the field Host is ignored; handlers see one host."""
     running = serve({"/": handler, "/base": handler}, allowed_hosts=["good.example", "api.example"])
     running.server.set_route("/", lambda request: f"api: {request.headers['Host']}", host="api.example")
     good = {"host": "good.example:81", "headers": "good.example:81", "all": ["good.example:81"]}
@@ -255,7 +255,7 @@ def test_which_field_is_the_proxys_must_be_known(serve):
 
 
 def test_fields_that_are_not_listed_may_be_the_clients(serve):
-    """nginx and HAProxy set X-Forwarded-For alone, as a rule, and hand on what a client sent in the others."""
+    """nginx and HAProxy set X-Forwarded-For alone, as a rule, and hand on the other fields as the client sent them."""
     running = serve(who, trusted_proxies=["127.0.0.1", "10.0.0.0/8"])
     expected = {"host": "inner:8080", "scheme": "http", "client": ["203.0.113.7", 0], "peer": "127.0.0.1"}
     assert told(running, SPOOFED) == expected
@@ -298,7 +298,7 @@ def test_the_log_shows_the_client(serve, records):
         records.wait_for(lambda record, start=start: record.name == "outside.access" and record.whole.startswith(start))
 
 
-# What is refused at run().
+# Settings that run() refuses.
 
 
 @pytest.mark.parametrize(

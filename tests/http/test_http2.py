@@ -1,4 +1,4 @@
-"""HTTP/2 as clients speak it that nobody here wrote: curl, nghttp, h2load, httpx and Chromium, with and without TLS.
+"""HTTP/2 as independent clients speak it: curl, nghttp, h2load, httpx and Chromium, with and without TLS.
 
 A program that is not installed is skipped; `make clients` installs them where that can be done.
 """
@@ -33,7 +33,7 @@ needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not in
 
 
 def said(*command: object, stdin: bytes | None = None) -> str:
-    """What a program writes to its standard output; it must succeed."""
+    """The standard output of a program, which must succeed."""
     arguments = [str(argument) for argument in command]
     done = run_process(arguments, input=stdin, capture_output=True, timeout=60, check=False)
     assert done.returncode == 0, (done.stdout + done.stderr).decode(errors="replace")
@@ -280,7 +280,7 @@ def test_many_at_once_on_one_connection(serve, certificate):
 @needs_curl
 @needs_openssl
 def test_a_server_ends_while_streams_are_busy(serve, certificate):
-    """What was asked is answered; then the connection is closed in good order."""
+    """Requests in flight are answered; then the connection is closed in good order."""
     going = threading.Event()
 
     def slow(request: Request) -> str:

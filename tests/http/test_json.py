@@ -1,4 +1,4 @@
-"""JSON in and out (RFC 8259): what it cannot hold is a 500 that names the place, and what is none is none."""
+"""JSON in and out (RFC 8259): a value that JSON cannot hold is a 500 that names the place, and a text that is no JSON gives None."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""OutsideHTTP_Redirect: how targets join the destination, which status, what is refused."""
+"""OutsideHTTP_Redirect: how targets join the destination, which status, which settings are refused."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a handler sees of a request: the lazy view, its dictionaries, its body; and requests built by hand."""
+"""A request as a handler sees it: the lazy view, its dictionaries, its body; and requests built by hand."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from support.wire import request_bytes
 
 @pytest.fixture
 def seen(serve):
-    """Sends raw bytes, and hands back what `look` makes of the request, evaluated within the handler."""
+    """Sends raw bytes, and hands back the result of `look(request)`, evaluated within the handler."""
     looks: list = []
     results: list = []
 

@@ -1,4 +1,4 @@
-"""What a response is given stays as it is, and the names of its header fields ignore case: however they are set, one goes out."""
+"""Objects given to a response stay as they are. Names of header fields ignore case: a field set in two spellings goes out once."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from outside import (
 )
 from support.harness import TESTS
 
-# --- what was handed over is not changed
+# --- objects that were handed over are not changed
 
 
 def test_what_was_handed_over_is_copied_when_it_is_changed():
@@ -197,7 +197,7 @@ def test_a_list_for_what_stands_once_is_refused(serve, records, name):
     records.wait_for(f"one {name}, not ['a', 'b']")
 
 
-# --- after_request sees what will be sent
+# --- after_request sees the answer as it will be sent
 
 
 CONTENTS = {

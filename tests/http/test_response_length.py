@@ -1,4 +1,4 @@
-"""How long an answer is said to be: HEAD, streams that declare it, and what becomes of one that does not keep it."""
+"""How long an answer is said to be: HEAD, streams that declare it, and the end of a stream that does not keep it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from support.wire import request_bytes
 @pytest.mark.parametrize(
     ("headers", "content", "length"),
     [
-        # What GET would say, or nothing (RFC 9110 section 8.6).
+        # The length that GET would say, or none (RFC 9110 section 8.6).
         ({"Content-Length": "1234"}, "", "1234"),
         ({"content-length": 1234}, None, "1234"),
         ({}, "", None),
@@ -29,7 +29,7 @@ def test_the_length_that_head_is_told(serve, asynchronous, headers, content, len
         return Response(200, headers, content)
 
     with serve(awaited if asynchronous else plain).wire() as wire:
-        # The connection is kept: no content follows, whatever the length is.
+        # The connection is kept: no content follows, for any length.
         for _ in range(2):
             answer = wire.send(request_bytes("/", "HEAD")).receive_answer(head=True)
             assert (answer.status, answer.header("Content-Length")) == (200, length)

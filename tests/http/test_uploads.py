@@ -1,7 +1,7 @@
 """Uploads that a handler takes while they come in: `set_route(..., streaming=True)` and `request.iter_body()`.
 
 The handler begins when the head of the request is there. A client that is faster than the handler has to wait, one that
-is too slow is refused, and what the handler does not take is not read.
+is too slow is refused, and bytes that the handler does not take are not read.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ def test_the_handler_begins_with_the_head(stream):
 
 
 def test_each_piece_is_there_at_once(stream):
-    """A client that waits for the handler to have seen what it has sent, before it sends more."""
+    """A client that waits until the handler has seen its bytes before it sends more."""
     taken = threading.Semaphore(0)
 
     def handler(request):
@@ -130,7 +130,7 @@ def test_a_client_that_is_too_fast_waits(stream):
 
 
 def test_an_answer_may_come_before_the_content(stream):
-    """What is not taken is not read; the connection ends with the answer (edge.md S7)."""
+    """Content that is not taken is not read; the connection ends with the answer (edge.md S7)."""
 
     async def refuse(request):
         return Response(403, {}, "not you")
@@ -146,7 +146,7 @@ def test_an_answer_may_come_before_the_content(stream):
 
 
 def test_content_is_taken_while_the_handler_runs(stream, records):
-    """An answer that goes on reading the request gets what has come in, and then an error."""
+    """An answer that goes on reading the request gets the bytes that have come in, and then an error."""
 
     def echo(request):
         return Response(content=request.iter_body())
@@ -303,7 +303,7 @@ def test_an_async_handler_is_not_blocked_by_mistake(stream, records):
 @pytest.mark.parametrize("piece", [16 * MIB, 50_001], ids=["at once", "in pieces"])
 @pytest.mark.parametrize("size", [16_384, 65_536, 65_537, 1_000_000, MIB + 1, 3 * MIB])
 def test_content_ends_where_it_says(serve, size, piece):
-    """What comes right behind it is the next request, whether it waits in memory or in a file."""
+    """The bytes behind the content are the next request, whether content waits in memory or in a file."""
     content = os.urandom(size)
     sent = request_bytes("/", "POST", (), content) + request_bytes("/", "POST", (), b"next")
     with serve(digest).wire() as wire:

@@ -72,7 +72,7 @@ def test_a_crowd_of_silent_ones_does_not_keep_others_out(serve):
 
 
 def test_busy_ones_are_never_shed(serve):
-    """A half request, a handler at work, an answer on its way: whoever comes now waits until one of them has ended."""
+    """A half request, a handler at work, an answer on its way: a new client waits until one of them has ended."""
     release = threading.Event()
     routes = {"/": lambda request: request.content, "/wait": lambda request: release.wait(10) and b"waited"}
     routes["/large"] = lambda request: b"x" * 20_000_000
@@ -120,7 +120,7 @@ def tight():
 
 
 def cpu_share(script: Script, seconds: float) -> float:
-    """The part of a core that the server takes while nobody does anything."""
+    """The part of a core that the server takes while no client does anything."""
     before = cpu_seconds(script.process.pid)
     threading.Event().wait(seconds)
     return (cpu_seconds(script.process.pid) - before) / seconds

@@ -1,6 +1,6 @@
 """Floods of names and odd bytes within the limits of a head: bounded numbers, and time that grows with the bytes.
 
-The bounds of time are far above what linear work takes and far below what quadratic work would: 100,000 names
+The bounds of time are far above linear work and far below quadratic work: 100,000 names
 compared with one another are five thousand million comparisons.
 """
 
@@ -36,7 +36,7 @@ def timed(running, raw: bytes) -> tuple[float, object]:
 
 
 def counts(request):
-    """What of the request is there in dictionaries, and what time it took to get at it."""
+    """How many items of each kind the dictionaries of a request have, and how long it took to make them."""
     began = time.perf_counter()
     found = {
         "params": len(request.params),
@@ -124,7 +124,7 @@ def test_an_odd_cookie_takes_no_time(wide, name):
 
 
 def test_a_large_head_in_small_pieces(wide):
-    """Whatever the pieces, no byte of a head is looked at again and again."""
+    """For any size of the pieces, no byte of a head is looked at again and again."""
     raw = request_bytes("/?" + "a" * 500_000, headers={"X": "b" * 500_000})
     with wide.wire() as wire:
         began = time.perf_counter()

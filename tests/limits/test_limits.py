@@ -1,6 +1,6 @@
 """Slow and greedy clients are cut, and every refusal by a limit names the key that sets it, once, in the log.
 
-Deadlines are shortened by the configuration; a client that drips keeps its own pace, nobody waits for time to pass.
+Deadlines are shortened by the configuration; a client that drips keeps its own pace, and no test sleeps.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a hostile or broken client may do: the answer is clean or the connection ends, and the server goes on."""
+"""Hostile and broken clients: the answer is clean or the connection ends, and the server goes on."""
 
 from __future__ import annotations
 

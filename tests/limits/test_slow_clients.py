@@ -1,4 +1,4 @@
-"""Slow and greedy clients of every kind: when each is cut, what it is told, and who must not be cut.
+"""Slow and greedy clients of every kind: when each is cut, with which answer, and which clients must not be cut.
 
 All deadlines but the one that is meant stay at their defaults of 30 seconds and more, so the time of the cut tells
 which one acted. A client keeps its own pace by waiting for the server, never by sleeping.
@@ -121,7 +121,7 @@ SOON = 10  # seconds, far below the 30 for which content may come
 
 
 def test_a_refused_client_may_not_go_on(serve):
-    """What follows a refusal is no request; it is thrown away for two seconds, or, of content, for 64 MiB, then the connection is
+    """Bytes behind a refusal are no request; they are thrown away for two seconds, or, of content, for 64 MiB, then the connection is
     closed (edge.md S7, S8, `unread_body_drain`). That content may come for 30 s is in soak/test_long_deadlines.py."""
     seen = []
     running = serve(lambda request: seen.append(request.url))

@@ -1,6 +1,6 @@
 """Clients that read slowly or not at all: cut when nothing moves, kept while something does, and never in the way.
 
-What has left the server may still lie in buffers of the kernel, so a client cannot see when it was cut: the access log
+Bytes that have left the server may still lie in buffers of the kernel, so a client cannot see when it was cut: the access log
 tells. No deadline is asserted closer than the server looks at them, every 100 ms.
 """
 
@@ -57,7 +57,7 @@ def read_at_a_steady_pace(running, kind: str, rate: int, window: int | None = No
 
 
 def test_slow_enough_readers_get_it_all(serve, routes):
-    """This pace is far above the minimum rate, whatever the answer is made of (all settings at their defaults)."""
+    """This pace is far above the minimum rate, for every kind of answer (all settings at their defaults)."""
     running = serve(routes)
     results = for_each_kind(lambda kind: read_at_a_steady_pace(running, kind, 128 << 10))
     assert all(count > SIZE for count, _ in results.values()), results
@@ -87,7 +87,7 @@ def test_what_is_logged_is_what_was_sent(serve, records, routes, kind):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_clients_that_do_not_read_hold_no_thread(serve, routes, kind):
-    """Five threads for handlers, twenty answers that nobody takes: the next handler runs at once."""
+    """Five threads for handlers, twenty answers whose clients do not read: the next handler runs at once."""
     running = serve({**routes, "/small": lambda request: "small"}, max_workers=5)
     lazy = [running.wire().send(request_bytes(f"/{kind}")) for _ in range(20)]
     for wire in lazy:

@@ -1,4 +1,4 @@
-"""Processes that a program forks while it serves: signals mean to them what they mean elsewhere, and nothing of the server is theirs."""
+"""Processes that a program forks while it serves: signals mean the same to them as elsewhere, and they keep nothing of the server."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def ask(script: Script, target: str):
 
 
 def sockets_of(pid: int) -> list[str]:
-    """What this process has open that is no file."""
+    """The open descriptors of this process that are no files."""
     kinds = []
     for name in os.listdir(f"/proc/{pid}/fd"):
         try:

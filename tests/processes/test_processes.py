@@ -1,4 +1,4 @@
-"""Several processes: workers that die and come back, their hooks, drains and cuts, and what is refused."""
+"""Several processes: workers that die and come back, their hooks, drains and cuts, and refusals."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ def test_a_worker_whose_python_stands_still_is_replaced_and_then_killed(start):
         worker = script.wait_for("holding").split()[1]
         assert wire.receive_answer().status == 504
         script.wait_for(f"(process {worker}) has a handler that does not end; it is replaced")
-        # What it had accepted gets 504; then nobody is accepted any more by the one that stands still.
+        # Its accepted connections get 504; then the worker that stands still accepts none any more.
         wait_until(lambda: fetch(script.address, "/who").status == 200, "the others answer")
         script.wait_for(f"(process {worker}) had not ended in time and is killed")
         wait_for_end(int(worker))
@@ -311,7 +311,7 @@ def test_a_worker_that_is_asked_to_end_is_replaced(start):
     assert script.stop() == 0
 
 
-# what is refused
+# refusals
 
 
 def test_other_threads_are_refused_by_name():

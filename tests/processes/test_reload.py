@@ -1,4 +1,4 @@
-"""Generations: reloads that lose nothing, those that fail, where one cannot be, and what the service manager is told."""
+"""Generations: reloads that lose nothing, those that fail, programs that have none, and the messages to the service manager."""
 
 from __future__ import annotations
 
@@ -224,7 +224,7 @@ def test_one_process_adopts_a_listener_too(tmp_path):
 
 
 def test_a_closed_terminal_is_no_reload(tmp_path):
-    """The kernel sends SIGHUP to whoever was started from it."""
+    """The kernel sends SIGHUP to the processes that were started from it."""
     program = tmp_path / "program.py"
     program.write_text(PROGRAM.replace("server.run()", "server.config['on_worker_start'] = print_worker\nserver.run()"))
     program.write_text("import os\ndef print_worker(slot): os.write(1, b'worker %d\\n' % os.getpid())\n" + program.read_text())
@@ -311,7 +311,7 @@ def test_process_1_of_a_container_outlives_generations(tmp_path):
         assert script.wait() == 0
         assert script.output.count("returned") == 1
     finally:
-        script.process.kill()  # and with it, what is inside
+        script.process.kill()  # and with it, the processes inside
 
 
 class Contained(Processes):

@@ -153,7 +153,7 @@ def test_a_terminal_that_closes_ends_it_in_order(tmp_path: Path, command: list[s
     """A request in flight is answered, and so is a second SIGHUP, as shells send it."""
     end = tmp_path / "end"
     before = f"server.on_shutdown(lambda: (os.kill(os.getpid(), signal.SIGHUP), open({str(end)!r}, 'w').write('in order')))"
-    # It has nobody to print for at its end.
+    # At its end its output has no reader.
     (tmp_path / "program.py").write_text(
         PROGRAM.format(before=before, settings={}).replace('print("returned", flush=True)', "pass")
     )

@@ -1,14 +1,14 @@
 """Files in a process of its own: `python tests/programs/files_app.py JSON`, with
 
-    folder       what `/s` serves
-    file         what `/o` serves, if given
+    folder       the folder that `/s` serves
+    file         the file that `/o` serves, if given
     options      keyword arguments of `Folder`, if any
     config       settings, if any
-    without      "ENOSYS" or "EPERM": what the kernel says from now on to `openat2`, as old kernels and containers do
-    user         a number: who the process is from now on
+    without      "ENOSYS" or "EPERM": the kernel's answer to `openat2` from now on, as old kernels and containers do
+    user         a number: the user of the process from now on
     descriptors  how many it may have open
 
-`/s/private` is guarded: another route. `/f` says what url a handler below a route would read, `/` what nobody else answers.
+`/s/private` is guarded: another route. `/f` says which url a handler below a route would read, `/` answers the rest.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def main() -> None:
     if "file" in given:
         server.set_route("/o", FilePath(given["file"]))
     if "user" in given:
-        # What is imported later could not be read any more, where Python is installed for one user.
+        # A module that is imported later could not be read any more, where Python is installed for one user.
         for module in pkgutil.iter_modules(outside.__path__):
             importlib.import_module(f"outside.{module.name}")
         os.setgid(given["user"])

@@ -80,7 +80,7 @@ def start(request):
 
 
 def own(request):
-    """Does a handler of the program's own stay, and what is SIGTERM?"""
+    """Whether a handler of the program's own stays, and which one SIGTERM has."""
     told, tells = context.Pipe(duplex=False)
 
     def look():

@@ -79,7 +79,7 @@ readers: set[asyncio.Queue[str]] = set()
 
 
 async def events(request: Request) -> Response:
-    """Whatever is sent to `/tell` from now on."""
+    """The texts that are sent to `/tell` from now on."""
     queue: asyncio.Queue[str] = asyncio.Queue()
 
     async def told() -> AsyncIterator[str]:

@@ -58,7 +58,7 @@ def open_gate(request: Request) -> str:
 
 
 def new(request: Request) -> str:
-    """`/new?name`: a route nobody knows anything of yet, whose handler waits at the gate."""
+    """`/new?name`: a route that has not been called yet, whose handler waits at the gate."""
     server.set_route(f"/{request.query}", lambda request: wait(request))
     return "there"
 
@@ -127,7 +127,7 @@ ROUTES = {
 }
 
 if __name__ == "__main__":
-    # Nobody reads the standard error of this process while it runs.
+    # The standard error of this process has no reader while it runs.
     logging.getLogger("outside").setLevel(logging.CRITICAL)
     server.config.update({"access_log": "off", "termination_timeout": 5, **json.loads(sys.argv[1])})
     for route, handler in ROUTES.items():

@@ -1,7 +1,7 @@
 """The application of the tests of several processes: `python process_app.py SETTINGS.json`.
 
-Each generation reads the file anew. It holds the configuration, and under "test" what a test wants of this generation.
-What happens is printed, the log included.
+Each generation reads the file anew. It holds the configuration, and under "test" the wishes of a test for this generation.
+Events are printed, the log included.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ logging.basicConfig(stream=sys.stdout, level="INFO", format="%(levelname)s %(mes
 
 
 def say(*words: object) -> None:
-    os.write(1, (" ".join(map(str, words)) + "\n").encode())  # in one piece, whoever else writes
+    os.write(1, (" ".join(map(str, words)) + "\n").encode())  # in one piece, even if others write too
 
 
 if "ready_within" in wanted:

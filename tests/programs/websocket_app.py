@@ -1,5 +1,5 @@
 """Echoes in three styles, in a process of their own; each end is printed. With `silent` neither end nor client has to say
-anything: no ends are printed, and nobody is pinged."""
+anything: no ends are printed, and no client is pinged."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Connections that wait to be accepted when the server is told to end: they are accepted and answered, then the port is closed.
 
-A server that is stopped (SIGSTOP) accepts nobody, while the kernel goes on connecting clients: the queue is as the test wants it.
+A server that is stopped (SIGSTOP) accepts no connection, while the kernel goes on connecting clients: the test decides how long the queue is.
 """
 
 from __future__ import annotations
@@ -127,7 +127,7 @@ def test_of_many_at_once_none_is_reset(start):
 
 
 def test_a_place_that_the_next_generation_gives_up_answers_who_waits(start):
-    """Its socket is closed by the generation before: nobody else would answer."""
+    """Its socket is closed by the generation before: no other process would answer."""
     script = start(processes=2, drain_idle=0.5, test={"also": [[["127.0.0.1", 0], None]]})
     script.wait_for("with 2 processes")
     lines = [line for line in script.heard if "serving on" in line]

@@ -1,4 +1,4 @@
-"""The configuration: every default, what run() refuses and how it says so, and that the keys do what they say."""
+"""The configuration: every default, the values that run() refuses and its messages, and the effect of the keys."""
 
 from __future__ import annotations
 
@@ -246,7 +246,7 @@ def test_a_host_of_a_wrong_value_is_refused_by_the_constructor(host):
         OutsideHTTP(host)
 
 
-# what the keys do
+# effects of the keys
 
 
 def test_host_moves_the_server(serve):
@@ -320,7 +320,7 @@ def test_body_stall_timeout(serve):
 
 
 def test_reactors(serve, monkeypatch):
-    """What a Python without a GIL runs; with one it is of no use, but no different."""
+    """Reactors, as a Python without a GIL has them; with a GIL they are of no use, but work the same."""
     monkeypatch.setattr(sys, "_is_gil_enabled", lambda: False, raising=False)
     threads = set()
     running = serve({"/": lambda request: threads.add(threading.get_ident()) or "x"}, reactors=2, max_connections=40)

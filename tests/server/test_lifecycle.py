@@ -1,4 +1,4 @@
-"""From run() to its return: the URL, signals, ports in use, terminate from everywhere, what is in flight."""
+"""From run() to its return: the URL, signals, ports in use, terminate from everywhere, requests in flight."""
 
 from __future__ import annotations
 

@@ -258,7 +258,7 @@ server.run()
 
 @needs_linux
 def test_sockets_of_a_service_manager_find_their_places(own):
-    """They come in whatever order the unit files name them."""
+    """They come in the order in which the unit files name them."""
     with socket.create_server(("127.0.0.1", 0)) as first, socket.create_server(("127.0.0.1", 0)) as second:
         numbers = [os.dup(listener.fileno()) for listener in (first, second)]
         script = Script("-c", ADOPTED, *map(str, numbers), own.certfile, own.keyfile, descriptors=numbers)
@@ -392,7 +392,7 @@ def test_wrong_times(value):
         server.run()
 
 
-# OutsideHTTP_Redirect has one destination, whoever is asked for.
+# OutsideHTTP_Redirect has one destination for every host.
 
 
 def test_the_redirect_server_sends_everybody_to_one_place():

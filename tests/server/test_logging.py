@@ -1,4 +1,4 @@
-"""The access log in its formats, what must never stand in it, and the names of the loggers."""
+"""The access log in its formats, secrets that must never stand in it, and the names of the loggers."""
 
 from __future__ import annotations
 

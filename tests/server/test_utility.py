@@ -1,4 +1,4 @@
-"""The small public functions, the 1.5.8 homes of the names, and what `import outside` offers."""
+"""The small public functions, the 1.5.8 homes of the names, and the names that `import outside` offers."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ CURL = shutil.which("curl")
 
 
 def curl(address: tuple, target: str, *options: str, stdin: bytes | None = None) -> bytes:
-    """What curl writes to its standard output; it must succeed."""
+    """The standard output of curl, which must succeed."""
     url = f"http://{address[0]}:{address[1]}{target}"
     command = [CURL, "--silent", "--show-error", "--noproxy", "*", "--max-time", "20", "--path-as-is", *options, url]
     done = run_process(command, input=stdin, capture_output=True, timeout=30, check=False)

@@ -1,4 +1,4 @@
-"""What the tests of compression share: the table of negotiation, and decoders that others have written."""
+"""Shared by the tests of compression: the table of negotiation, and decoders that others have written."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def varies(answer: Answer) -> bool:
 
 
 NEGOTIATION = [
-    # what a client accepts, and what it gets where all three are there (RFC 9110 section 12.5.3)
+    # the codings that a client accepts, and the one that it gets where all three are there (RFC 9110 section 12.5.3)
     (None, None),
     ("", None),
     ("gzip", "gzip"),

@@ -7,10 +7,10 @@ A case is a title line and steps, in the order in which a client takes them:
     ~                              ends a write, so that the next bytes travel on their own
     < HTTP/1.1 200 OK\\r\\n          bytes that must arrive before the next step; `Date: *` stands for any date
     ^                              the client ends its sending side
-    = 200 400|501 close            the final statuses in order, then what becomes of the connection
+    = 200 400|501 close            the final statuses in order, then whether the connection stays open
 
 The verdict is the last line. Its statuses may be left out when the case spells the answers out with `<`
-(an answer to HEAD must be: without the request nobody can tell where it ends). `400|501` allows either status,
+(an answer to HEAD must be: without the request its end cannot be told). `400|501` allows either status,
 `400?` allows the answer to be missing. Escapes: \\r \\n \\t \\0 \\\\ \\xNN, and \\{N*text} for N times text.
 Lines that start with `#` are remarks.
 """

@@ -1,4 +1,4 @@
-"""Many connections at once, driven by one thread: what a crowd of clients sends, receives, and when each one ends.
+"""Many connections at once, driven by one thread: the bytes that a crowd of clients sends and receives, and when each one ends.
 
 Nothing here blocks: connections are opened a batch at a time, and every wait is for events, with a deadline.
 """
@@ -104,7 +104,7 @@ class Crowd:
             client.send(data)
 
     def receive(self, patience: float) -> None:
-        """Takes what has arrived, or waits this long for something to arrive."""
+        """Takes the bytes that have arrived, or waits this long for some."""
         for number, _ in self.reading.poll(patience):
             client = self.by_number[number]
             try:
@@ -129,7 +129,7 @@ class Crowd:
                 self.receive(0.05)
 
     def ask(self, request: bytes, length: int, deadline: float = 60) -> None:
-        """Each sends the request and receives exactly `length` bytes; batches overlap, nobody waits for another."""
+        """Each sends the request and receives exactly `length` bytes; batches overlap, and no connection waits for another."""
         for batch in batches(self.clients, TOGETHER):
             for client in batch:
                 client.received.clear()

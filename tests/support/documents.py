@@ -1,4 +1,4 @@
-"""What the tests of the documents need: blocks of Markdown, programs that are served, and a small curl.
+"""Helpers of the tests of the documents: blocks of Markdown, programs that are served, and a small curl.
 
 The curl is a small one of our own, so that the tests need none to be installed: `-i`, `-I`, `-X`, `-H`, `-d`, `-b`, `-F`,
 `--cacert`.
@@ -40,7 +40,7 @@ def blocks(path: Path) -> list[Block]:
 
 
 def follow(found: list[Block], language: str) -> list[tuple[Block, Block | None]]:
-    """Each block of the language with the block after it, if that one shows what comes out."""
+    """Each block of the language with the block after it, if that one shows the output."""
     pairs = zip(found, [*found[1:], None], strict=True)
     return [
         (block, after if after and after.language in ("console", "text") else None)
@@ -50,7 +50,7 @@ def follow(found: list[Block], language: str) -> list[tuple[Block, Block | None]
 
 
 def commands(transcript: str, address: str) -> list[tuple[str, str]]:
-    """The commands of a transcript and what each prints, with the real address in place of 127.0.0.1:8080."""
+    """The commands of a transcript and the output of each, with the real address in place of 127.0.0.1:8080."""
     real = transcript.replace("127.0.0.1:8080", address.partition("://")[2])
     parts = re.split(r"^\$ ", real, flags=re.MULTILINE)
     pairs = [part.partition("\n") for part in parts[1:]]
@@ -58,7 +58,7 @@ def commands(transcript: str, address: str) -> list[tuple[str, str]]:
 
 
 def masked(output: str) -> str:
-    """Without what changes from one time to the next."""
+    """Without the values that change from one run to the next."""
     output = re.sub(r"^Date: .*$", "Date: *", output.strip(), flags=re.MULTILINE)
     return re.sub(r"^(ETag|Last-Modified): .*$", r"\1: *", output, flags=re.MULTILINE)
 
@@ -108,7 +108,7 @@ class Program:
 
 
 def curl(command: str, folder: Path = Path()) -> tuple[int, str]:
-    """Sends what a curl command line says, typed in the folder; returns the status and what curl would print."""
+    """Sends the request of a curl command line, typed in the folder; returns the status and the output that curl would have."""
     parser = argparse.ArgumentParser(prog="curl", exit_on_error=False)
     parser.add_argument("url")
     parser.add_argument("-i", action="store_true", dest="show_head")

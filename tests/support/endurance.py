@@ -1,4 +1,4 @@
-"""What has to hold for long and for many, with the numbers as arguments: `make test` runs it short, `make soak` in full.
+"""Checks that have to hold for long and for many, with the numbers as arguments: `make test` runs it short, `make soak` in full.
 
 Every function starts the application of the tests of load in a process of its own, and measures that process from
 outside. The figures that it returns are those worth reporting.
@@ -42,7 +42,7 @@ def idle_connection_memory(count: int, *, together: int = 1) -> float:
     with served() as script:
         pid = script.process.pid
         requests, length = GET * together, answer_length(script.address) * together
-        with Crowd(script.address, 200) as crowd:  # what grows once for all has grown
+        with Crowd(script.address, 200) as crowd:  # memory that grows only once has grown
             crowd.ask(requests, length)
         before = private_memory(pid)
         with Crowd(script.address, count) as crowd:
@@ -70,7 +70,7 @@ def idle_websocket_memory(style: str, count: int) -> tuple[int, float]:
         crowd.wait_until(lambda client: len(client.received) >= length or client.ended, "open")
         crowd.ask(message, len(echo))
 
-    with Crowd(script.address, 100, opening) as crowd:  # what grows once for all has grown
+    with Crowd(script.address, 100, opening) as crowd:  # memory that grows only once has grown
         say_hello(crowd)
     before = private_memory(script.process.pid)
     with Crowd(script.address, count, opening) as crowd:
@@ -158,7 +158,7 @@ def tell_many(count: int, times: int) -> None:
 
 
 class Growth:
-    """The most memory that a server takes from now on, over what it takes now."""
+    """How much more memory than now a server takes at most from now on."""
 
     def __init__(self, script: Script) -> None:
         self.pid = script.process.pid

@@ -9,7 +9,7 @@ A case is a title with the sections of the RFC it follows from, the header lines
 
 Within header lines, {tag} is the entity tag of the file, {bare} the same without quotes, {TAG} with the case of its letters
 swapped, {begin} its first half without quotes; {date} is when it was last modified, {earlier} and {later} a second away.
-`200|416` allows either. What else an answer must say follows from its status, and is in `judge` below.
+`200|416` allows either. The other fields of an answer follow from its status, and is in `judge` below.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from support.wire import Answer
 FOLDER = Path(__file__).parents[1] / "corpus" / "files"
 
 CONTENT = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-# Seconds since 1970; half a second more is what the file system is told.
+# Seconds since 1970; the file system is told half a second more.
 MODIFIED = 1709210096
 DATE = "Thu, 29 Feb 2024 12:34:56 GMT"
 EARLIER = "Thu, 29 Feb 2024 12:34:55 GMT"
@@ -104,14 +104,14 @@ def all_cases() -> list[Case]:
 
 
 def judge(case: Case, answer: Answer, whole: Answer) -> None:
-    """Whether an answer is what the case asks for; `whole` answers a plain GET of the same file."""
+    """Whether an answer fits the case; `whole` answers a plain GET of the same file."""
     assert answer.status in case.statuses, f"{answer.status} {answer.reason}, the verdict is {case.statuses}"
     assert answer.header("Date")
     content, size = whole.body, len(whole.body)
     if answer.status == 404:
         return
     if answer.status in (200, 206, 304):
-        # RFC 9110 sections 15.3.7 and 15.4.5: what a 200 would have said of the file and of caches.
+        # RFC 9110 sections 15.3.7 and 15.4.5: the fields about the file and for caches that a 200 would have.
         for name in ("ETag", "Cache-Control", "Vary", "Expires", "Content-Location"):
             assert answer.header(name) == whole.header(name), name
         assert answer.header("Content-Encoding") is None

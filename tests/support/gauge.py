@@ -1,4 +1,4 @@
-"""What a process costs, as the kernel counts it: memory and CPU time. Linux only; elsewhere the tests are skipped."""
+"""The cost of a process, as the kernel counts it: memory and CPU time. Linux only; elsewhere the tests are skipped."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def need_proc() -> None:
 
 
 def private_memory(pid: int) -> int:
-    """Bytes that belong to this process alone and were written to: what its own data take."""
+    """Bytes that belong to this process alone and were written to: the memory of its own data."""
     text = Path(f"/proc/{pid}/smaps_rollup").read_text()
     return _kilobytes(text, "Private_Dirty")
 
@@ -28,7 +28,7 @@ def resident_memory(pid: int) -> int:
 
 
 def forget_peak(pid: int) -> None:
-    """From now on `peak_memory` tells of what comes (proc(5), clear_refs)."""
+    """`peak_memory` counts from now on (proc(5), clear_refs)."""
     Path(f"/proc/{pid}/clear_refs").write_text("5")
 
 

@@ -1,7 +1,7 @@
 """Servers for the tests: one in this process on a thread of its own, or a script in a process of its own.
 
 Both are ready when the constructor returns: the first by `wait_until_ready`, the second because it printed its URL.
-`Records` collects what the module logs, and waits for it: a line may come after the answer has left.
+`Records` collects the records of the module, and waits for them: a line may come after the answer has left.
 """
 
 from __future__ import annotations
@@ -126,7 +126,7 @@ class Script:
 
 
 class Records(logging.Handler):
-    """What was logged below `outside`, from whatever thread."""
+    """The records of the logger `outside` and those below it, from any thread."""
 
     def __init__(self) -> None:
         super().__init__(logging.DEBUG)

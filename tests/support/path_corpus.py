@@ -1,10 +1,10 @@
-"""Makes the corpus of paths that try to leave a folder, and says what each of them must come to.
+"""Makes the corpus of paths that try to leave a folder, and says which answer each of them must get.
 
 `python -m support.path_corpus`, called in `tests`, writes tests/corpus/paths/escapes.txt, which is committed; a test compares the
 two. The verdict is not taken from the server: `verdict` here is the rule, written a second time, over the tree that `grow` makes.
 One line per path:
 
-    VERDICT<tab>what stands behind the route, in the escapes of corpus_reader.py
+    VERDICT<tab>the path below the route, in the escapes of corpus_reader.py
 
 Verdicts: a status; `200 NAME`, that file of the folder; `301`, to the same path with a slash; `root`, the path has left the
 route (dot segments are removed before routing), so another route answers; `guarded`, a route within the folder's answers.
@@ -22,7 +22,7 @@ from support.corpus_reader import unescape
 PLACE = Path(__file__).parents[1] / "corpus" / "paths" / "escapes.txt"
 SECRET = "this must never leave"
 
-# What lies in the folder; a name that ends with a slash is a folder without an index.
+# The files of the folder; a name that ends with a slash is a folder without an index.
 INSIDE = [
     "index.html",
     "a.txt",
@@ -175,7 +175,7 @@ def resolve(path: bytes) -> tuple[int, str, list[bytes]]:
 
 
 def verdict(suffix: bytes, route: str = "/s") -> str:
-    """What must become of a request for the route and this behind it."""
+    """The verdict on a request for the route with this suffix."""
     target = route.encode() + suffix
     if len(b"GET " + target + b" HTTP/1.1") > 8192:
         return "414"
@@ -210,7 +210,7 @@ def lines() -> str:
 
 
 def read() -> list[tuple[str, bytes]]:
-    """Verdict and what stands behind the route, of every line."""
+    """Verdict and suffix of every line."""
     rows = (line.split("\t", 1) for line in PLACE.read_text("utf-8").splitlines())
     return [(wanted, unescape(suffix)) for wanted, suffix in rows]
 

@@ -37,7 +37,7 @@ class Client:
 
 
 LINKS = [
-    # where it lies, where it points to, and what a client gets by policy: inside, never, anywhere
+    # where it lies, where it points to, and the text that a client gets by policy: inside, never, anywhere
     ("near.txt", "a.txt", "a", None, "a"),
     ("sub/up.txt", "../a.txt", "a", None, "a"),
     ("round.txt", "sub/../a.txt", "a", None, "a"),
@@ -62,7 +62,7 @@ LINKS = [
 ]
 
 
-# Links to folders, and what is asked of them.
+# Links to folders, and the paths that are asked for.
 FOLDERS = [
     ("folder", "sub", "folder/b.txt", "b", None, "b"),
     ("self", ".", "self/self/self/a.txt", "a", None, "a"),
@@ -79,7 +79,7 @@ FOLDERS = [
 
 
 def linked(place: Path) -> Path:
-    """A folder with links of every kind, beside what nobody may see."""
+    """A folder with links of every kind, beside secrets that no client may see."""
     public = place / "public"
     for name, text in (("public/a.txt", "a"), ("public/sub/b.txt", "b"), ("public/sub/deep/c.txt", "c")):
         (place / name).parent.mkdir(parents=True, exist_ok=True)
@@ -94,7 +94,7 @@ def linked(place: Path) -> Path:
 
 def race(place: Path, requests: int, **given: object) -> dict[int, int]:
     """A folder turns into a link that leads out and back, and a file into one, as fast as they can, while a client asks for
-    what lies there; how often it got what. Ends when both sides were seen often, after so many requests at most."""
+    the files there; how often it got each. Ends when both sides were seen often, after so many requests at most."""
     public = linked(place)
     (place / "outer").mkdir()
     (place / "outer" / "b.txt").write_text(SECRET)

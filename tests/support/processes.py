@@ -1,4 +1,4 @@
-"""A server of several processes, seen from outside; and what has to hold under load while its processes come and go.
+"""A server of several processes, seen from outside; and checks under load while its processes come and go.
 
 The functions with numbers as arguments are run short by `make test` and in full by `make soak`.
 """
@@ -23,7 +23,7 @@ from support.wire import DEADLINE, Incomplete, Wire, fetch, parse_answer, reques
 
 
 class Processes(Script):
-    """`process_app.py` with these settings; `heard` is what it has printed so far."""
+    """`process_app.py` with these settings; `heard` is its output so far."""
 
     def __init__(self, folder: Path, /, **settings: object) -> None:
         self.heard: list[str] = []
@@ -35,7 +35,7 @@ class Processes(Script):
         return {}
 
     def change(self, **settings: object) -> None:
-        """What the next generation will be."""
+        """The settings of the next generation."""
         self.settings.write_text(json.dumps(settings))
 
     def read_line(self) -> str:
@@ -50,7 +50,7 @@ class Processes(Script):
         return line.rstrip("\n")
 
     def wait_for_all(self, *texts: str) -> None:
-        """Each of these has been printed, in whatever order."""
+        """Each of these has been printed, in any order."""
         while not all(any(text in line for line in self.heard) for text in texts):
             self.read_line()
 
@@ -73,7 +73,7 @@ class Processes(Script):
         self.wait_for("outside is serving on ")
 
     def who(self) -> tuple[int, int]:
-        """Which worker answers a new connection, and who its parent is."""
+        """Process id and parent of the worker that answers a new connection."""
         pid, parent = fetch(self.address, "/who").text.split()
         return int(pid), int(parent)
 
@@ -90,7 +90,7 @@ class Processes(Script):
 
 @pytest.fixture
 def start(tmp_path):
-    """Starts the application; what is left of it at the end is killed."""
+    """Starts the application; its processes are killed at the end."""
     started = []
 
     def start(kind=Processes, /, **settings) -> Processes:
@@ -126,7 +126,7 @@ def wait_for_end(pid: int) -> None:
 
 
 class Load:
-    """Clients that ask without a pause until told to stop, and compare each answer with what it must be."""
+    """Clients that ask without a pause until told to stop, and compare each answer with the expected one."""
 
     def __init__(self, address: tuple, persistent: int = 2, fresh: int = 1) -> None:
         self.address = address
@@ -161,7 +161,7 @@ class Load:
                 if not self._ask(connection, f"{client}-{number}", {}):
                     connection.close()
                     connection = None
-            except Exception as error:  # whatever it is, it is a fault
+            except Exception as error:  # each one is a fault
                 self._note(f"persistent client {client}, request {number}: {error!r}")
                 connection = None
         if connection:
@@ -174,7 +174,7 @@ class Load:
             try:
                 with self._connect() as connection:
                     self._ask(connection, f"{client}-{number}", {"Connection": "close"})
-            except Exception as error:  # whatever it is, it is a fault
+            except Exception as error:  # each one is a fault
                 self._note(f"fresh client {client}, request {number}: {error!r}")
 
     def _connect(self) -> socket.socket:
@@ -204,7 +204,7 @@ class Load:
 
 
 def reload_under_load(folder: Path, reloads: int, least: int) -> int:
-    """So many reloads, each after its share of `least` requests; nobody is refused, reset or answered wrongly."""
+    """So many reloads, each after its share of `least` requests; no client is refused, reset or answered wrongly."""
     script = Processes(folder)
     try:
         load = Load(script.address, persistent=4, fresh=2)
@@ -226,7 +226,7 @@ def reload_under_load(folder: Path, reloads: int, least: int) -> int:
 
 
 def kill_under_load(folder: Path, kills: int, pause: float) -> dict[str, object]:
-    """Kills a worker again and again: only what it was working on fails, and nothing grows."""
+    """Kills a worker again and again: only its own requests fail, and nothing grows."""
     script = Processes(folder)
     persistent, fresh = 4, 2
     try:
@@ -248,7 +248,7 @@ def kill_under_load(folder: Path, kills: int, pause: float) -> dict[str, object]
     finally:
         status = script.stop()
     assert status == 0, script.errors
-    # Each kill costs at most what each client had in flight at that moment.
+    # Each kill costs at most the request that each client had in flight at that moment.
     assert len(load.faults) <= kills * (persistent + fresh), load.faults[:5]
     wrong = [fault for fault in load.faults if not re.search(r"ConnectionReset|BrokenPipe|ended after b''", fault)]
     assert wrong == []

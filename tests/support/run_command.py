@@ -65,7 +65,7 @@ def run(folder: Path, *arguments: str, **environment: str) -> Script:
 
 
 class Reloading(Script):
-    """`outside run --reload`, and what its program answers."""
+    """`outside run --reload`, and the answers of its program."""
 
     def __init__(self, folder: Path, *arguments: str) -> None:
         super().__init__("run", *arguments, "--reload", program=OUTSIDE, folder=folder)

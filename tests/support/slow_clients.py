@@ -1,4 +1,4 @@
-"""Clients that send slowly or stop: how a conversation with one ends, and what they send."""
+"""Clients that send slowly or stop: how a conversation with one ends, and the bytes that they send."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def endure(address: tuple, opening: bytes, drip: bytes = b"", pace: float = 1, m
         began = time.monotonic()
         wire.send(opening)
         while not wire.ended and (passed := time.monotonic() - began) < most:
-            # What comes later than the next drip is left for the next turn.
+            # Bytes that come later than the next drip are left for the next turn.
             wire.socket.settimeout(pace - passed % pace)
             try:
                 wire.receive_some()

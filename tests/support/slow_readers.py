@@ -52,7 +52,7 @@ KINDS = ["at_once", "pieces", "crumbs", "later", "file"]
 
 
 def for_each_kind(act, kinds=KINDS) -> dict:
-    """What the act returns for each kind; all at the same time."""
+    """The result of the act for each kind; all at the same time."""
     with ThreadPoolExecutor(len(kinds)) as pool:
         return dict(zip(kinds, pool.map(act, kinds), strict=True))
 

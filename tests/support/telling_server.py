@@ -6,7 +6,7 @@ from outside import OutsideHTTP, Request
 
 
 def tell(request: Request) -> dict:
-    """What arrived, as JSON."""
+    """The request as it arrived, as JSON."""
     return {
         "method": request.method,
         "path": request.path,

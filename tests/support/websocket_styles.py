@@ -17,7 +17,7 @@ def echo(connection: object, message: bytes) -> bytes:
 
 
 def websocket(style: str, answer: Callable = echo, **options: object) -> WebSocket:
-    """`answer(connection, message)` gives what is to be sent, or `None`; it may raise."""
+    """`answer(connection, message)` gives the message to send, or `None`; it may raise."""
     made = WebSocket(**options)
     if style == BLOCKING:
 
@@ -57,7 +57,7 @@ def websocket(style: str, answer: Callable = echo, **options: object) -> WebSock
 
 
 class Ends:
-    """What `on_exit` was told, in the order of the calls."""
+    """The arguments of `on_exit`, in the order of the calls."""
 
     def __init__(self, websocket: WebSocket) -> None:
         self.told: queue.Queue = queue.Queue()

@@ -1,4 +1,4 @@
-"""A WebSocket client that shows every frame, and lets a test send whatever it likes.
+"""A WebSocket client that shows every frame, and lets a test send any bytes.
 
 `Socket` is a `Wire` whose handshake is done, or refused: then `answer` says how. Frames are masked unless told otherwise;
 those of the server must be whole, unmasked and without reserved bits, which is checked with each.
@@ -111,7 +111,7 @@ class Socket(Wire):
         return code, reason
 
     def leave(self, code: int | None = 1000, reason: str = "") -> tuple[int | None, str]:
-        """Closes, waits for the answer and the end; what the server answered."""
+        """Closes, waits for the answer and the end; returns the server's close frame."""
         self.send(close_frame(code, reason))
         answer = self.hear_close()
         assert self.receive_rest() == b""

@@ -1,7 +1,7 @@
-"""A client that shows every byte: what the tests send and receive, without a library's opinion in between.
+"""A client that shows every byte: the bytes that tests send and receive, without a library in between.
 
 `Wire` is one connection; `Answer` one parsed response. `fetch` is for the tests that only want an answer.
-Every wait has a deadline, after which the test fails with what had arrived until then.
+Every wait has a deadline, after which the test fails and shows the bytes that had arrived.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class Incomplete(Exception):
 
 
 def parse_answer(data: bytes, *, head: bool = False, ended: bool = False) -> tuple[Answer, bytes]:
-    """The first response in `data`, strictly read, and what follows it. `ended`: no more bytes will come."""
+    """The first response in `data`, strictly read, and the bytes behind it. `ended`: no more bytes will come."""
     end = data.find(b"\r\n\r\n")
     if end < 0:
         raise Incomplete

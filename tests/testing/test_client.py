@@ -1,4 +1,4 @@
-"""Tests without a port: what a test client sends, what it gets back, and what of the server is real."""
+"""Tests without a port: the requests and answers of a test client, and the parts of the server that are real."""
 
 from __future__ import annotations
 

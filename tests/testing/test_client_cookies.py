@@ -9,7 +9,7 @@ from outside.testing import TestClient
 
 
 def make_client(**options: str) -> TestClient:
-    """`/set?c=FIELD` sets a cookie, `/sent` tells what was sent, `/ws` too."""
+    """`/set?c=FIELD` sets a cookie, `/sent` and `/ws` tell which cookies came."""
     server, websocket = OutsideHTTP(("127.0.0.1", 0)), WebSocket()
     server.config["access_log"] = "off"
 
@@ -46,7 +46,7 @@ def sent(client: TestClient, host: str, path: str = "/sent") -> str:
         ("a.example", "sid=1; Domain=xa.example", [], ["a.example", "xa.example"]),
         ("shop.example", "sid=1; Domain=example", [], ["shop.example", "other.example"]),
         ("10.0.0.1", "sid=1; Domain=0.0.1", [], ["10.0.0.1", "20.0.0.1"]),
-        # What says nothing is nothing.
+        # An empty Domain is ignored: the cookie belongs to its host alone.
         ("a.example", "sid=1; Domain=", ["a.example"], ["b.a.example"]),
         ("a.example", "sid=1; Domain=a.example; Domain=b.example", [], ["a.example", "b.example"]),
     ],

@@ -1,4 +1,4 @@
-"""TLS as clients of others see it: Python's ssl (OpenSSL), curl, openssl; and what a programmer is told."""
+"""TLS as clients of others see it: Python's ssl (OpenSSL), curl, openssl; and messages to a programmer."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def own(tmp_path_factory) -> Certificate:
 
 
 def openssl(*arguments: str, stdin: bytes = b"") -> str:
-    """What openssl says on both of its outputs."""
+    """Both outputs of openssl."""
     done = run_process([OPENSSL, *arguments], input=stdin, capture_output=True, timeout=20)
     return (done.stdout + done.stderr).decode(errors="replace")
 
@@ -357,7 +357,7 @@ def test_memory_of_idle_connections(tmp_path, own):
 
 @pytest.mark.timed
 def test_a_flood_of_silent_connections_with_few_descriptors(tmp_path, own):
-    """1,000 connections to a server that may open 256 descriptors: it does not spin, and whoever speaks is answered."""
+    """1,000 connections to a server that may open 256 descriptors: it does not spin, and clients that send a request are answered."""
     need_proc()
     (tmp_path / "index.html").write_text("hello")
     shell = ["sh", "-c", 'ulimit -n 256; exec "$@"', "sh", sys.executable]

@@ -76,7 +76,7 @@ def test_workers_take_new_certificates_over_by_themselves(start, tmp_path):
     running.wait_for_all("new certificates are in use")
     shown = content_of(own.certfile)
     wait_until(lambda: all(served(running.address, None) == shown for _ in range(10)), "both show the new one")
-    # A worker that dies while the files are bad: the next one begins with what the supervisor has read.
+    # A worker that dies while the files are bad: the next one begins with the files that the supervisor has read.
     Path(own.keyfile).write_text("")
     running.wait_for("the old ones stay")
     assert running.stop() == 0

@@ -14,7 +14,7 @@ from support.wire import request_bytes
 
 
 def listed(*certificates: Certificate) -> dict[str, object]:
-    """Settings of a server with these, the first one for clients that name nobody."""
+    """Settings of a server with these, the first one for clients that name no host."""
     entries = [{"certfile": own.certfile, "keyfile": own.keyfile} for own in certificates]
     return {"ssl_enabled": True, "ssl_certificates": entries}
 

@@ -129,7 +129,7 @@ DEFLATE = {"Sec-WebSocket-Extensions": "permessage-deflate"}
 
 @pytest.fixture
 def fresh():
-    """The same servers, which nobody has made grow before."""
+    """The same servers, before any test has made them grow."""
     need_proc()
     script = Script(str(PROGRAMS / "websocket_app.py"))
     yield script
@@ -137,7 +137,7 @@ def fresh():
 
 
 def test_empty_pings_of_a_client_that_does_not_read(fresh):
-    """What waits for the client is counted with what it costs. Of many pings the latest is answered (RFC 6455 section 5.5.3)."""
+    """Frames that wait for the client count with the memory that they take. Of many pings the latest is answered (RFC 6455 section 5.5.3)."""
     for style in (CALLBACKS, BLOCKING, ASYNC):
         for headers in ({}, DEFLATE):
             with Socket(fresh.address, f"/{style}", headers, window=4096) as client:
@@ -151,7 +151,7 @@ def test_empty_pings_of_a_client_that_does_not_read(fresh):
 
 @pytest.mark.timed
 def test_small_messages_of_a_client_that_does_not_read(fresh):
-    """An echo of one byte waits in `max_queue` with what it costs, and no more is read of the client."""
+    """An echo of one byte counts in `max_queue` with the memory that it takes; beyond it the client is not read."""
     for style in (CALLBACKS, BLOCKING):
         with Socket(fresh.address, f"/{style}", deadline=0.2, window=4096) as client:
             before = resident_memory(fresh.process.pid)

@@ -121,7 +121,7 @@ def test_last_words(by_hand):
 
 @pytest.mark.timed
 def test_more_than_is_taken_waits_with_the_client(by_hand):
-    """Nobody takes the messages: the client cannot send without end."""
+    """No handler takes the messages: the client cannot send without end."""
     by_hand.client.socket.settimeout(0.5)
     data, sent = frame(TEXT, b"x" * 100_000), 0
     with pytest.raises(TimeoutError):

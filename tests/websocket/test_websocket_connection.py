@@ -1,4 +1,4 @@
-"""What a handler does with its connection, `recv` to `exit`, and what is known of it; over raw frames."""
+"""The methods of a connection, `recv` to `exit`, and its attributes; over raw frames."""
 
 from __future__ import annotations
 
@@ -259,7 +259,7 @@ def test_ping(serve, style):
         assert client.hear() == "behind"
 
 
-# --- what is known of a connection
+# --- attributes of a connection
 
 
 @every_style
@@ -313,7 +313,7 @@ def test_representations(serve):
     assert shown.get(timeout=DEADLINE) == 'WebSocketConnection("/ws", closed with 4000)'
 
 
-# --- what is no WebSocket
+# --- requests that open no WebSocket
 
 
 @every_style

@@ -21,7 +21,7 @@ every_style = pytest.mark.parametrize("style", STYLES)
 
 
 def act(connection, message):
-    """A message says what the handler is to do."""
+    """A message names the action of the handler."""
     if message == b"raise":
         raise RuntimeError("this text is for the log alone")
     if message == b"exit":
@@ -127,7 +127,7 @@ def test_every_end_is_told_once(serve, records, style, way, code):
 @every_style
 @pytest.mark.parametrize("behind", [close_frame(), None], ids=["a close", "the end of the stream"])
 def test_last_words_are_handled(serve, style, behind):
-    """What came before the client's close was said before it, even if it arrived in the same segment."""
+    """Messages before the client's close are handled before it, even if both arrived in the same segment."""
     said: queue.Queue = queue.Queue()
 
     def hear(connection, message):
@@ -232,7 +232,7 @@ def test_what_is_no_exception_ends_the_connection_only(serve, records, style, er
 
 @pytest.mark.parametrize("style", [BLOCKING, ASYNC])
 def test_a_handler_that_returns(serve, style):
-    """The connection is closed with 1000; what was sent before arrives, and the end is told then."""
+    """The connection is closed with 1000; messages sent before it arrive, and then `on_exit` is called."""
     made = WebSocket()
     if style == BLOCKING:
 

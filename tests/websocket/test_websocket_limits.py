@@ -1,4 +1,4 @@
-"""Options of a WebSocket and what they protect from: origins, threads, and clients that do not read."""
+"""Options of a WebSocket and the dangers that they bound: origins, threads, and clients that do not read."""
 
 from __future__ import annotations
 
@@ -131,7 +131,7 @@ def test_the_page_of_a_refused_origin_is_ones_own(serve):
 
 
 def test_max_websockets(serve, records):
-    """A thread each, so many at most; those who come later get 503, other styles are not counted."""
+    """A blocking handler has a thread; beyond the limit a client gets 503. Other styles are not counted."""
     made, more = websocket(BLOCKING), websocket(CALLBACKS)
     ends = Ends(made)
     running = serve({"/ws": made, "/callbacks": more, "/async": websocket(ASYNC)}, max_websockets=3)
@@ -230,7 +230,7 @@ def test_drop_oldest(serve):
 
     ends = Ends(made)
     with stuffed(serve, made) as client:
-        assert ends.next().close_code == 1000  # nobody waited
+        assert ends.next().close_code == 1000  # no client waited
         numbers = []
         while (received := client.receive_frame())[0] == BINARY:
             numbers.append(int(received[1][:6]))
@@ -337,7 +337,7 @@ def test_what_came_before_a_close_is_handled(serve):
 
 
 def test_a_callback_does_not_wait_for_another_client(serve):
-    """What it sends to one that reads too slowly ends that one, as what is published does."""
+    """A message to a client that reads too slowly ends its connection, as a published message does."""
     opened: queue.Queue = queue.Queue()
     made = WebSocket(max_queue=100_000)
     made.on_open(opened.put)

@@ -1,4 +1,4 @@
-"""Topics: what is published reaches all who have subscribed, from whatever thread or handler, and slow readers delay nobody."""
+"""Topics: a published message reaches all subscribers, from any thread or handler, and slow readers delay no other client."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ every_style = pytest.mark.parametrize("style", STYLES)
 
 
 def chat(style: str, server: list, **options: object) -> WebSocket:
-    """`+topic` subscribes, `-topic` unsubscribes, `topic text` publishes; each is confirmed to who has asked."""
+    """`+topic` subscribes, `-topic` unsubscribes, `topic text` publishes; each is confirmed to its sender."""
 
     def answer(connection, message):
         text = message.text
@@ -41,7 +41,7 @@ def subscribed(address: tuple, *topics: str) -> Socket:
 
 
 def settled(client: Socket) -> None:
-    """What was on its way to the client would have come before this answer."""
+    """A message on its way to the client would have come before this answer."""
     client.send(frame(PING, b"settled"))
     assert client.receive_frame() == (PONG, b"settled")
 
@@ -143,7 +143,7 @@ def test_other_threads_publish_in_order(serve):
 
 
 def test_before_and_after_a_run(serve):
-    """Publishing to nobody is no error, whenever it is."""
+    """Publishing without subscribers is no error, at any time."""
     running = serve({"/ws": chat(CALLBACKS, [])})
     running.server.publish("room", "hello")
     running.stop()
@@ -164,7 +164,7 @@ def test_servers_have_topics_of_their_own(serve):
 @pytest.mark.parametrize("style", [BLOCKING, ASYNC, CALLBACKS])
 @pytest.mark.parametrize(("when_full", "code"), [("wait", 1013), ("close", 1013), ("drop_oldest", None)])
 def test_a_slow_reader_delays_nobody(serve, style, when_full, code):
-    """What is published cannot wait: who does not read is left, or loses what is oldest; the others hear everything."""
+    """Publishing never waits: a client that does not read is closed, or loses the oldest messages; the others get all."""
     running = serve({"/ws": chat(style, [], max_queue=200_000, when_full=when_full)})
     slow, quick = subscribed(running.address, "room"), subscribed(running.address, "room")
     message = b"x" * 20_000
@@ -191,7 +191,7 @@ def test_a_slow_reader_delays_nobody(serve, style, when_full, code):
 
 @every_style
 def test_a_flood_of_a_client_is_read_more_slowly(serve, records, style):
-    """What waits to be handed out is bounded, and yet all of it arrives, in order; an async handler's task gives way to others."""
+    """Messages that wait to be handed out are bounded, and yet all arrive, in order; an async handler's task gives way to others."""
     server: list = []
 
     async def other(request):
@@ -211,7 +211,7 @@ def test_a_flood_of_a_client_is_read_more_slowly(serve, records, style):
 
 
 def test_what_a_request_publishes_is_dropped_beyond_a_bound(serve, records):
-    """Its handler cannot be read more slowly, and publishing waits for nobody."""
+    """Its handler cannot be read more slowly, and publishing does not wait."""
     limit, published = 'config["max_published_mb"] sets this limit', []
 
     def publish(request):
@@ -254,7 +254,7 @@ def test_who_has_left_is_forgotten(serve, style):
 
 @every_style
 def test_max_topics(serve, records, style):
-    """A client that subscribes to names of its own choosing is left, and others stay; what it leaves makes room."""
+    """A client that subscribes to names of its own choosing is closed, and others stay; its topics make room."""
     server: list = []
     running = serve({"/ws": chat(style, server)}, max_topics=20)
     server.append(running.server)
