@@ -186,7 +186,7 @@ def test_a_busy_port(program):
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
-def test_what_is_wrong_is_one_line(binary, folder, arguments, code, parts):
+def test_a_mistake_is_one_line(binary, folder, arguments, code, parts):
     ended, output, errors = say([binary], *arguments, folder=folder)
     assert (ended, output) == (code, "")
     assert re.fullmatch(r"outside: .*\n", errors), errors
@@ -335,7 +335,7 @@ server.run()
 """
 
 
-def test_what_goes_through_logging_has_no_colours(folder):
+def test_records_of_logging_have_no_colours(folder):
     """It may end in a file."""
     (line,) = lines_on_a_terminal([sys.executable, "-c", SERVER], folder, [get("/")])
     assert SHORT.fullmatch(COLOURS.sub(r"\2", line)), line

@@ -67,7 +67,7 @@ class TestWhichServer:
         assert errors.startswith("outside: ") and said in errors, errors
         assert "Traceback" not in errors
 
-    def test_what_a_program_raises_is_shown_without_our_own_frames(self, folder: Path):
+    def test_an_exception_of_a_program_is_shown_without_our_own_frames(self, folder: Path):
         for source, last in (("import nonsense", "ModuleNotFoundError: No module named 'nonsense'"), ("1 +", "SyntaxError")):
             (folder / "broken.py").write_text(source)
             status, _, errors = say(folder, "run", "broken:server")
@@ -83,7 +83,7 @@ class TestWhichServer:
         assert running.stop() == 0
         assert "run() was called while the program was imported" in running.errors
 
-    def test_what_keeps_it_from_starting(self, folder: Path):
+    def test_reasons_not_to_start(self, folder: Path):
         with socket.create_server(("127.0.0.1", 0)) as taken:
             port = str(taken.getsockname()[1])
             status, _, errors = say(folder, "run", "app:server", "--port", port)
@@ -322,7 +322,7 @@ class TestReload:
         with pytest.raises(ConnectionRefusedError):
             running.get()
 
-    def test_nobody_is_left_behind_when_it_is_killed(self, folder: Path):
+    def test_no_child_is_left_behind_when_it_is_killed(self, folder: Path):
         running = Reloading(folder, "app:server")
         running.process.kill()
         running.process.wait(DEADLINE)

@@ -44,7 +44,7 @@ def test_a_program_that_reads_its_arguments(folder: Path):
 
 
 @pytest.mark.parametrize("workers", ["1", "2", "auto"])
-def test_what_keeps_a_server_from_starting_is_one_sentence(folder: Path, workers: str):
+def test_a_reason_not_to_start_is_one_sentence(folder: Path, workers: str):
     def fault(*arguments: str, **environment: str) -> str:
         status, output, errors = say(folder, "run", "app:server", "--workers", workers, *arguments, **environment)
         assert (status, output, errors.count("\n")) == (3, "", 1), errors
@@ -67,7 +67,7 @@ def test_threads_of_the_program_before_workers_are_forked(folder: Path):
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
-def test_what_the_program_itself_raises_keeps_its_traceback(folder: Path, workers: str):
+def test_an_exception_of_the_program_keeps_its_traceback(folder: Path, workers: str):
     (folder / "app.py").write_text(
         APP + "class Own(OutsideHTTP):\n    def run(self):\n        raise OSError('own')\nserver = Own(('127.0.0.1', 0))\n"
     )

@@ -62,6 +62,6 @@ def test_files_tls_and_versions(server: str, tmp_path: Path):
 
 
 @pytest.mark.parametrize("arguments", [[], ["http"], ["1", "cert"], ["1", "cert", "key", "more"]], ids=str)
-def test_what_is_wrong_is_said(server: str, arguments: list[str]):
+def test_a_mistake_in_its_arguments_is_named(server: str, arguments: list[str]):
     ended = run_process([server, *arguments], capture_output=True, text=True, timeout=20, check=False)
     assert (ended.returncode, "bench_server PORT [CERT KEY]" in ended.stderr) == (1, True)

@@ -89,7 +89,7 @@ def test_the_api(make_client):
         ("POST", "/polls/1/votes", {}, 404, "no poll 1"),
     ],
 )
-def test_what_is_wrong(make_client, method: str, path: str, options: dict, status: int, text: str):
+def test_wrong_requests(make_client, method: str, path: str, options: dict, status: int, text: str):
     response = getattr(make_client(), method.lower())(path, **options)
     assert response.status_code == status
     assert text in response.text

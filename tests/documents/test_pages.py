@@ -86,7 +86,7 @@ server.run()
 """
 
 
-def test_what_a_browser_sends_is_what_a_handler_sees(tmp_path):
+def test_a_handler_sees_the_form_as_the_browser_sent_it(tmp_path):
     import hashlib
 
     program = tmp_path / "seen.py"

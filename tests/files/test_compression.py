@@ -160,7 +160,7 @@ def test_files_are_compressed_as_negotiated(serve, packed, accepted, coding):
                 assert len(answer.body) < len(TEXT) / 3
 
 
-def test_tags_of_what_is_compressed_on_the_fly(serve, packed):
+def test_tags_of_files_compressed_on_the_fly(serve, packed):
     running = serve({"/": Folder(str(packed))})
     tags = {coding: running.fetch("/text.txt", headers=accept(coding)).header("ETag") for coding in ("identity", *CODINGS)}
     assert len(set(tags.values())) == 4
@@ -171,7 +171,7 @@ def test_tags_of_what_is_compressed_on_the_fly(serve, packed):
 
 
 @pytest.mark.parametrize("coding", CODINGS)
-def test_parts_of_what_is_compressed_on_the_fly_fit_together(serve, packed, coding):
+def test_parts_of_a_file_compressed_on_the_fly_fit_together(serve, packed, coding):
     """Either ranges of the compressed bytes, or of the file as it is; never a mixture."""
     running = serve({"/": Folder(str(packed))})
     whole = running.fetch("/text.txt", headers=accept(coding))
@@ -211,7 +211,7 @@ def test_sizes_of_files(serve, tmp_path, size, compresses):
         assert decoded(answer) == b"x" * size
 
 
-def test_what_does_not_get_smaller_is_sent_as_it_is(serve, tmp_path):
+def test_a_file_that_does_not_get_smaller_is_sent_as_it_is(serve, tmp_path):
     content = random.Random(1).randbytes(20_000)
     (tmp_path / "a.txt").write_bytes(content)
     running = serve({"/": Folder(str(tmp_path)), "/h": lambda request: Response(200, {"Content-Type": "text/plain"}, content)})

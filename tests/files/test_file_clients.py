@@ -73,7 +73,7 @@ def test_curl_resumes(serve, large, tmp_path):
 
 
 @needs_curl
-def test_curl_resumes_what_is_whole(serve, large, tmp_path):
+def test_curl_resumes_a_complete_download(serve, large, tmp_path):
     """Nothing is missing: the range cannot be satisfied, which curl understands."""
     seen, whole = Seen(serve, large.parent), tmp_path / "whole"
     shutil.copy(large, whole)
@@ -102,7 +102,7 @@ def test_curl_ranges_in_parts(serve, large):
 
 
 @needs_curl
-def test_curl_decodes_what_is_compressed(serve, tmp_path):
+def test_curl_decodes_compressed_files(serve, tmp_path):
     text = "a line of text\n" * 1_000
     (tmp_path / "a.txt").write_text(text)
     (tmp_path / "b.css").write_text("plain")
@@ -168,7 +168,7 @@ def test_wget_continues(serve, large, tmp_path):
 
 
 @needs_wget
-def test_wget_takes_only_what_is_newer(serve, large, tmp_path):
+def test_wget_takes_only_newer_files(serve, large, tmp_path):
     seen = Seen(serve, large.parent)
     for _ in range(2):
         wget(seen, "/large.bin", tmp_path, "--timestamping")
@@ -266,7 +266,7 @@ def test_chromium_plays_and_seeks(serve, tmp_path):
 
 
 @needs_chromium
-def test_chromium_plays_what_a_handler_returns(serve, tmp_path):
+def test_chromium_plays_the_answer_of_a_handler(serve, tmp_path):
     tone(tmp_path / "tone.wav", 120)
     running = serve()
     reports: queue.Queue[dict] = queue.Queue()

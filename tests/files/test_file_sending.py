@@ -102,7 +102,7 @@ def test_a_client_that_gives_up_leaves_nothing_open(serve, tmp_path, cache):
     assert running.fetch("/folder/large.bin", "HEAD").status == 200
 
 
-def test_the_log_tells_what_was_sent(serve, records, tmp_path):
+def test_the_log_tells_the_bytes_sent(serve, records, tmp_path):
     (tmp_path / "a.bin").write_bytes(b"x" * 1_000)
     sparse(tmp_path / "b.bin", 200_000)
     running = serve({"/": Folder(str(tmp_path))}, access_log="json")

@@ -145,7 +145,7 @@ def test_a_file_that_shrinks_while_it_is_sent_ends_the_connection(serve, records
 
 
 @pytest.mark.parametrize("make", [os.mkfifo, lambda path: os.symlink("/dev/zero", path)], ids=["fifo", "device"])
-def test_what_is_no_regular_file_is_a_500(serve, records, tmp_path, make):
+def test_an_entry_that_is_no_regular_file_is_a_500(serve, records, tmp_path, make):
     make(str(tmp_path / "special"))
     assert serve(lambda request: Response(200, {}, FilePath(str(tmp_path / "special")))).fetch().status == 500
     records.wait_for("special")

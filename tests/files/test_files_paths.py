@@ -53,7 +53,7 @@ def client(request: pytest.FixtureRequest, public: Path) -> Iterator[Client]:
     assert script.stop() == 0, script.errors
 
 
-def test_the_corpus_is_what_its_rule_says() -> None:
+def test_the_corpus_follows_its_rule() -> None:
     """And large: after a change of path_corpus.py, run it."""
     assert path_corpus.PLACE.read_text("utf-8") == path_corpus.lines()
     assert sum(wanted[:3] in ("400", "404", "414") for wanted, _ in ROWS) >= 500
@@ -182,7 +182,7 @@ def test_links_that_are_swapped_meanwhile(tmp_path: Path, kernel: str) -> None:
 
 
 @pytest.mark.parametrize("links", ["inside", "anywhere"])
-def test_what_is_no_regular_file_is_not_there(tmp_path: Path, links: str) -> None:
+def test_entries_that_are_no_regular_files_are_not_found(tmp_path: Path, links: str) -> None:
     public = linked(tmp_path)
     os.mkfifo(public / "fifo")
     os.mkfifo(public / "fifo.html")
@@ -216,7 +216,7 @@ def open_place() -> Iterator[Path]:
 
 
 @pytest.mark.parametrize("kernel", KERNELS)
-def test_what_may_not_be_read_is_not_there_and_the_log_says_why(open_place: Path, kernel: str) -> None:
+def test_a_file_without_permission_is_not_found_and_the_log_says_why(open_place: Path, kernel: str) -> None:
     public = linked(open_place)
     (public / "closed.txt").write_text(SECRET)
     (public / "closed").mkdir()
@@ -240,7 +240,7 @@ def test_what_may_not_be_read_is_not_there_and_the_log_says_why(open_place: Path
     assert "ermission denied" in warnings[0]
 
 
-def test_bad_input_is_a_line_of_the_log_and_disturbs_nobody(tmp_path: Path) -> None:
+def test_bad_input_is_a_line_of_the_log_and_disturbs_no_client(tmp_path: Path) -> None:
     public = linked(tmp_path)
     (public / "large.bin").write_bytes(bytes(range(256)) * 40_000)
     script = start(public, config={"access_log": "json"})

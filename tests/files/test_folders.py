@@ -22,7 +22,7 @@ def test_the_ways_to_set_it(serve, site):
         assert running.fetch(f"/{route}/docs/b.txt").text == "docs/b.txt"
 
 
-def test_what_is_not_there_is_an_error_at_once(serve, tmp_path):
+def test_a_missing_folder_is_an_error_at_once(serve, tmp_path):
     (tmp_path / "file").write_text("x")
     server = serve().server
     for make in (Folder, lambda path: server.set_route("/", FilePath(path))):
@@ -170,7 +170,7 @@ def test_a_redirect_stays_on_this_host(serve, site, target):
 @pytest.mark.parametrize(
     "name", ["with space", "ü", "100%", "q?", "h#", "a\r\nSet-Cookie: a=b", '"quoted"', "it's", "<b>", "a;b", "a:b"]
 )
-def test_a_redirect_names_what_was_asked_for(serve, site, name):
+def test_a_redirect_names_the_path_that_was_asked_for(serve, site, name):
     (site / name).mkdir()
     (site / name / "index.html").write_text(name)
     running = serve({"/s": Folder(str(site))})

@@ -35,7 +35,7 @@ def test_files_without_a_size_are_sent_whole(serve, cache):
 
 
 @needs_proc
-def test_what_they_say_is_said_anew(serve):
+def test_their_content_is_read_anew(serve):
     running = serve({"/": Folder("/proc/self")})
     (first, second) = (running.fetch("/schedstat").text for _ in range(2))
     threads = [running.fetch("/stat").text for _ in range(20)]
@@ -75,7 +75,7 @@ def test_attributes_that_say_they_are_a_page_long(serve):
 
 
 @needs_proc
-def test_what_has_no_end_is_not_sent(serve, records):
+def test_a_file_without_end_is_not_sent(serve, records):
     huge = Path("/proc/kallsyms")
     if not huge.exists() or len(huge.read_bytes()) <= 1 << 20:
         pytest.skip("there is no such file here")

@@ -39,7 +39,7 @@ def test_redirect_with_another_status(code):
         ('/"<>', "/%22%3C%3E"),
     ],
 )
-def test_what_a_url_cannot_hold_is_encoded(location, sent):
+def test_signs_that_a_url_cannot_hold_are_encoded(location, sent):
     assert redirect(location).headers["Location"] == sent
 
 
@@ -49,7 +49,7 @@ def test_a_location_cannot_split_an_answer(location):
         redirect(location)
 
 
-def test_redirect_is_given_what_it_takes():
+def test_redirect_refuses_wrong_arguments():
     with pytest.raises(ValueError, match="301, 302, 303, 307 or 308, not 200"):
         redirect("/", 200)
     with pytest.raises(TypeError, match="str, not int"):

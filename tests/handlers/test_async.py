@@ -189,13 +189,13 @@ def test_termination_waits_for_async_handlers(serve):
 
 
 def test_contexts_are_apart(serve):
-    who = contextvars.ContextVar("who", default="nobody")
+    user = contextvars.ContextVar("user", default="nobody")
 
     async def handler(request):
-        before = who.get()
-        who.set(request.url)
+        before = user.get()
+        user.set(request.url)
         await asyncio.sleep(0.001)
-        return f"{before} {who.get()}"
+        return f"{before} {user.get()}"
 
     running = serve(handler)
     wires = [running.wire() for _ in range(8)]

@@ -15,7 +15,7 @@ from outside import Response
 from support.harness import wait_until
 from support.wire import request_bytes
 
-WHO = contextvars.ContextVar("who", default="nobody")
+USER = contextvars.ContextVar("user", default="nobody")
 
 
 def test_every_kind_of_function_runs_on_one_loop(server, start):
@@ -74,19 +74,19 @@ def test_a_context_for_each_of_many_requests_at_once(server, start):
     go_on, waiting = asyncio.Event(), []
 
     async def deep():
-        return WHO.get()
+        return USER.get()
 
     @server.get("/<name>")
     async def handler(name):
-        before = WHO.get()
-        WHO.set(name)
+        before = USER.get()
+        USER.set(name)
         waiting.append(name)
         if len(waiting) == 20:
             go_on.set()
         await go_on.wait()
-        in_thread = await asyncio.to_thread(WHO.get)
+        in_thread = await asyncio.to_thread(USER.get)
         in_task = await asyncio.create_task(deep())
-        return " ".join([before, WHO.get(), in_thread, in_task])
+        return " ".join([before, USER.get(), in_thread, in_task])
 
     running = start()
     wires = [running.wire() for _ in range(20)]
@@ -101,9 +101,9 @@ def test_a_context_for_each_of_many_requests_at_once(server, start):
 def test_a_plain_decorated_handler_has_a_context_of_its_own(server, start):
     @server.get("/<name>")
     def handler(name):
-        before = WHO.get()
-        WHO.set(name)
-        return f"{before} {WHO.get()}"
+        before = USER.get()
+        USER.set(name)
+        return f"{before} {USER.get()}"
 
     with start().wire() as wire:
         wire.send(b"".join(request_bytes(f"/{name}") for name in "abc"))
@@ -130,7 +130,7 @@ def test_blocking_work_goes_to_a_thread(server, start):
 
 
 @pytest.mark.parametrize("with_hooks", [False, True])
-def test_a_client_that_goes_away_cancels_whatever_is_awaited(server, start, with_hooks):
+def test_a_client_that_goes_away_cancels_any_await(server, start, with_hooks):
     steps = []
     server.config["cancel_on_disconnect"] = True
     if with_hooks:

@@ -60,7 +60,7 @@ def make_server() -> OutsideHTTP:
 
 
 @pytest.mark.parametrize("path", ["/pay", "/later"])
-def test_what_it_says(path: str):
+def test_its_content(path: str):
     response = make_server().test_client().get(path, headers={**BROWSER, "Cookie": "session=abc", "X-Wish": "<i>"})
     page = response.text
     assert response.status_code == 500
@@ -94,14 +94,14 @@ def test_functions_around_handlers_do_not_hide_it():
     assert "in <b>_steps</b>" not in page
 
 
-def test_nothing_on_it_runs_and_nobody_keeps_it():
+def test_nothing_on_it_runs_and_no_cache_keeps_it():
     headers = make_server().test_client().get("/pay", headers=BROWSER).headers
     assert headers["Content-Security-Policy"].startswith("default-src 'none'")
     assert headers["Cache-Control"] == "no-store"
     assert headers["X-Content-Type-Options"] == "nosniff"
 
 
-def test_who_is_no_browser_gets_the_traceback_as_text():
+def test_other_clients_than_browsers_get_the_traceback_as_text():
     response = make_server().test_client().get("/pay")
     assert response.headers["Content-Type"] == "text/plain; charset=utf-8"
     assert response.text.startswith("Traceback (most recent call last):\n")

@@ -81,7 +81,7 @@ def test_an_answer_by_code_uses_the_error_handler(serve):
     assert running.fetch("/a").header("X-Own") is None
 
 
-def test_error_handlers_answer_what_the_server_refuses(serve):
+def test_error_handlers_answer_refusals_of_the_server(serve):
     seen = []
 
     def page(code):

@@ -17,7 +17,7 @@ def wire_of(*events: object, **options: object) -> bytes:
     return b"".join(content)  # type: ignore[arg-type]
 
 
-def test_what_an_event_looks_like():
+def test_the_form_of_an_event():
     assert wire_of("it rains") == b"data: it rains\n\n"
     assert wire_of("two\nlines", "and\r\nthree\rmore") == b"data: two\ndata: lines\n\ndata: and\ndata: three\ndata: more\n\n"
     assert wire_of({"a": [1, "ü"]}, 7, None) == 'data: {"a":[1,"ü"]}\n\ndata: 7\n\ndata: null\n\n'.encode()
@@ -27,7 +27,7 @@ def test_what_an_event_looks_like():
 
 
 @pytest.mark.parametrize("bad", [Event("x", event="a\nb"), Event("x", id="a\r"), Event("x", id="\0")])
-def test_what_no_event_can_be(bad):
+def test_values_that_are_no_event(bad):
     with pytest.raises(ValueError, match="one line"):
         wire_of(bad)
 

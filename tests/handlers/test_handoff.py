@@ -102,7 +102,7 @@ def test_hellos_do_not_wait_for_the_first_call_of_one_that_sleeps():
     assert taken <= 0.25
 
 
-def test_a_new_sleeper_delays_nobody():
+def test_a_new_sleeper_delays_no_other_request():
     with served() as script:
         names = iter(range(100))
         sleepers = []
@@ -159,7 +159,7 @@ def test_no_more_than_max_workers_run(route):
         assert [wire.receive_answer().text for wire in rest] == ["awake"] * len(rest)
 
 
-def test_who_holds_pythons_lock_holds_up_python_alone():
+def test_a_handler_that_holds_pythons_lock_holds_up_python_alone():
     """The engine's own answers go out; handlers wait, and requests that wait too long get 504 in time."""
     with served(health_route="/health", process_timeout=0.7) as script:
         holder = Wire(script.address).send(request_bytes("/hold?2000"))
@@ -207,7 +207,7 @@ def wait_for_answers(wires: list[Wire], count: int) -> list[Wire]:
     return [wire for wire in wires if wire.socket in ready]
 
 
-def test_what_was_said_about_a_route_holds():
+def test_a_declaration_about_a_route_holds():
     with served() as script, Wire(script.address) as wire:
         where = lambda target: wire.send(request_bytes(target)).receive_answer().text
         for _ in range(20):

@@ -42,7 +42,7 @@ RETURNED = [
 
 
 @pytest.mark.parametrize("kind", ["set_route", "plain", "async", "with hooks", "async with hooks"])
-def test_the_log_says_who_returned_what_and_what_to_write(server, start, records, kind):
+def test_the_log_names_the_handler_its_value_and_the_right_spelling(server, start, records, kind):
     if "hooks" in kind:
         server.after_request(lambda response: None)
     for number, (function, _, _) in enumerate(RETURNED):

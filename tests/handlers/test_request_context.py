@@ -88,7 +88,7 @@ ANSWERS = {
 @pytest.mark.parametrize("version", ["HTTP/1.1", "HTTP/2"])
 @pytest.mark.parametrize("around", STYLES)
 @pytest.mark.parametrize("style", STYLES)
-def test_whoever_answers(server, start, site, style, around, version):
+def test_every_kind_of_handler(server, start, site, style, around, version):
     server.config["h2c"] = True
     seen = Seen(server, around)
     for code in (404, 405, 500):
@@ -264,7 +264,7 @@ def test_a_stream_that_is_given_up_ends_in_its_context(server, start, style):
 
 
 @pytest.mark.parametrize("style", STYLES)
-def test_without_anything_before_it_a_stream_sees_what_its_handler_set(serve, style):
+def test_without_hooks_a_stream_sees_the_context_of_its_handler(serve, style):
     def handler(request):
         USER.set(request.query)
         return Response(content=(pieces if request.path == "/" else later_pieces)(request))

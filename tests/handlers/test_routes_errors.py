@@ -52,7 +52,7 @@ def test_a_handler_of_a_code(server, start):
     ],
 )
 @pytest.mark.parametrize("where", ["server", "group", "server with hooks"])
-def test_it_takes_what_it_names(server, start, function, text, where):
+def test_it_gets_the_parameters_that_it_names(server, start, function, text, where):
     group = Routes("")
     (group if where == "group" else server).errorhandler(409)(function)
     if where == "server with hooks":
@@ -64,7 +64,7 @@ def test_it_takes_what_it_names(server, start, function, text, where):
 
 
 @pytest.mark.parametrize("is_async", [False, True])
-def test_the_error_is_what_was_raised(server, start, is_async):
+def test_the_error_is_the_exception_that_was_raised(server, start, is_async):
     @server.errorhandler(500)
     @server.errorhandler(410)
     def failed(code, message, error):
@@ -82,7 +82,7 @@ def test_the_error_is_what_was_raised(server, start, is_async):
     assert running.fetch("/own").text == "500 None Hunger('bread')"
 
 
-def test_a_handler_of_a_class_takes_what_it_names(server, start):
+def test_a_handler_of_a_class_gets_the_parameters_that_it_names(server, start):
     server.errorhandler(Shortage)(lambda code, message, error, request: f"{request.path} {code} {message} {error}")
     server.errorhandler(HTTPException)(lambda code, message: Response(code, content=f"{code} {message}"))
 
@@ -183,7 +183,7 @@ def test_async_handlers_and_async_error_handlers(server, start, is_async):
     assert running.fetch("/no/such").text == "awaited None"
 
 
-def test_a_code_goes_before_the_class_of_what_asked_for_it(server, start):
+def test_a_code_goes_before_the_class_of_its_exception(server, start):
     server.errorhandler(Exception)(lambda error: Response(500, content="any"))
     server.errorhandler(404)(lambda message: f"code {message}")
     server.get("/<int:code>")(lambda code: abort(code, "asked for"))
@@ -221,7 +221,7 @@ def test_without_a_handler_the_cause_goes_to_the_log_alone(server, start, record
         (5, 500, "500 Internal Server Error\n"),
     ],
 )
-def test_what_the_handler_of_an_exception_returns(server, start, value, status, text):
+def test_values_that_the_handler_of_an_exception_returns(server, start, value, status, text):
     server.errorhandler(Shortage)(lambda error: value)
 
     @server.get("/")
@@ -247,7 +247,7 @@ def test_one_that_fails_itself_is_the_built_in_page(server, start, records):
 
 
 @pytest.mark.parametrize("what", [200, 399, 600, "404", None, True, int, BaseException, KeyboardInterrupt, ValueError()])
-def test_what_no_error_handler_is_for(server, what):
+def test_wrong_keys_of_error_handlers(server, what):
     with pytest.raises((TypeError, ValueError)):
         server.errorhandler(what)(lambda: "")
 

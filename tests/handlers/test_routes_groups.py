@@ -40,7 +40,7 @@ def test_groups_in_groups(server, start):
     assert [running.fetch(f"/api{version}/x").text for version in ("", "/v1", "/v2")] == ["none", "one", "two"]
 
 
-def test_what_is_added_after_mounting_is_served_too(server, start):
+def test_routes_added_after_mounting_are_served_too(server, start):
     api, inner = Routes("/api"), Routes("/inner")
     server.mount(api)
     api.mount(inner)
@@ -194,7 +194,7 @@ def test_a_malformed_prefix_is_refused_at_once(server, prefix):
         server.mount(Routes("/x"), prefix=prefix)
 
 
-def test_what_cannot_be_mounted(server):
+def test_groups_that_cannot_be_mounted(server):
     api, inner = Routes("/api"), Routes("/inner")
     api.mount(inner)
     with pytest.raises(ValueError, match="below itself"):

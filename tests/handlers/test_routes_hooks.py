@@ -48,7 +48,7 @@ def test_before_may_answer(server, start, style, handler_style):
     ("value", "status", "text"),
     [("text", 200, "text"), ({"a": 1}, 200, '{"a":1}'), ((403, "no"), 403, "403 Forbidden: no\n"), (Response(204), 204, "")],
 )
-def test_what_before_returns_is_an_answer_like_a_handlers(server, start, value, status, text):
+def test_a_value_of_before_request_is_an_answer_like_a_handlers(server, start, value, status, text):
     server.before_request(lambda: value)
     server.get("/")(lambda: "never")
     answer = start().fetch("/")
@@ -150,7 +150,7 @@ def test_pipelined_requests_pass_in_order(server, start, site):
 
 
 @BOTH
-def test_what_before_raises_is_answered_as_if_the_handler_had(server, start, records, style):
+def test_an_exception_of_before_request_is_answered_like_a_handlers(server, start, records, style):
     @server.before_request
     @style
     def fails(request):
@@ -168,7 +168,7 @@ def test_what_before_raises_is_answered_as_if_the_handler_had(server, start, rec
         assert running.fetch(path).text == "handled"
 
 
-def test_what_after_raises_is_a_500(server, start, records):
+def test_an_exception_of_after_request_is_a_500(server, start, records):
     @server.after_request
     def fails(response):
         raise ValueError("secret of the last one")

@@ -80,7 +80,7 @@ def test_methods_are_case_sensitive(server, start, handler):
     assert Request("delete", {}, b"", "HTTP/1.1", "/", ("127.0.0.1", 1)).method == "delete"
 
 
-def test_the_decorated_function_stays_what_it_was(server):
+def test_the_decorated_function_stays_the_same(server):
     def handler(request):
         return "x"
 
@@ -163,7 +163,7 @@ def test_a_method_of_ones_own(server, start):
     assert running.fetch("/tea").header("Allow") == "BREW, OPTIONS"
 
 
-def test_plain_routes_own_what_no_decorated_one_answers(server, start):
+def test_plain_routes_answer_where_no_decorated_one_does(server, start):
     server.set_route("/", lambda request: "rest")
     server.set_route("/static/logo", lambda request: "logo")
     server.get("/")(lambda request: "front page")

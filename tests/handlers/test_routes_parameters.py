@@ -72,7 +72,7 @@ def test_both_spellings_and_all_kinds(server, start, pattern, target, value):
         ("/u/<path:x>", "/u/"),
     ],
 )
-def test_what_does_not_fit_is_not_found(server, start, pattern, target):
+def test_a_path_that_does_not_fit_is_not_found(server, start, pattern, target):
     server.get(pattern)(lambda x: "found")
     assert start().fetch(target).status == 404
 
@@ -109,7 +109,7 @@ def test_a_method_that_the_narrower_one_lacks_is_anothers(server, start):
     assert running.fetch("/users/me", "PUT").header("Allow") == "DELETE, GET, HEAD, OPTIONS"
 
 
-def test_several_by_name_in_whatever_order(server, start):
+def test_several_by_name_in_any_order(server, start):
     @server.get("/<int:year>/<month>/<path:rest>")
     def handler(rest, request, year, month="?"):
         return [year, month, rest, request.path]

@@ -143,7 +143,7 @@ def test_the_wrong_ones_are_refused_with_their_line(server, pattern, handler, ki
     assert line_of(handler) in str(error.value)
 
 
-def test_what_was_refused_is_not_there(server, start):
+def test_a_refused_route_is_not_there(server, start):
     with pytest.raises(TypeError):
         server.get("/users/<int:id>")(no_such)
     assert start().fetch("/users/7").status == 404

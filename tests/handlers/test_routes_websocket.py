@@ -61,7 +61,7 @@ def test_the_whole_path_and_get_alone(server, start):
     assert (answer.status, answer.header("Allow")) == (405, "GET, HEAD, OPTIONS")
 
 
-def test_what_stands_before_requests_stands_before_its_opening(server, start):
+def test_before_request_runs_before_its_opening(server, start):
     private = Routes("/private")
 
     @private.before_request

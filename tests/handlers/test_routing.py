@@ -16,7 +16,7 @@ def says(text: str):
 
 
 @pytest.mark.parametrize(
-    ("target", "who"),
+    ("target", "route"),
     [
         ("/files", "files"),
         ("/files/", "files"),
@@ -36,12 +36,12 @@ def says(text: str):
         ("/f%69les", "files"),
     ],
 )
-def test_longest_match(serve, target, who):
+def test_longest_match(serve, target, route):
     running = serve({"/": says("root"), "/files": says("files"), "/files/deep": says("deep")})
-    assert running.fetch(target).text == who
+    assert running.fetch(target).text == route
 
 
-def test_nobody_owns_a_path(serve):
+def test_a_path_without_a_route(serve):
     assert serve({"/a": says("a")}).fetch("/b").status == 404
 
 
@@ -125,7 +125,7 @@ def _plain(prefix, request):
     [(Callable(), "object"), (Callable().method, "method"), (functools.partial(_plain, "partial"), "partial")],
     ids=["object", "method", "partial"],
 )
-def test_whatever_can_be_called_is_a_handler(serve, handler, text):
+def test_every_callable_is_a_handler(serve, handler, text):
     assert serve(handler).fetch().text == text
 
 

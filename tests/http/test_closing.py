@@ -76,7 +76,7 @@ def test_clients_that_send_everything_before_they_look_get_an_early_answer(serve
         assert client(again.address, target) == status
 
 
-def test_what_follows_a_refusal_has_a_bound(serve):
+def test_bytes_behind_a_refusal_have_a_bound(serve):
     """A client that is not uploading has two seconds, one that is 64 MiB."""
     running = serve(lambda request: "x", max_body_size_mb=1)
     with running.wire() as wire:
@@ -93,7 +93,7 @@ def test_what_follows_a_refusal_has_a_bound(serve):
 EXPECT = {"Expect": "100-continue", "Content-Length": "5"}
 
 
-def test_no_continue_for_what_is_refused(serve, tmp_path):
+def test_no_continue_for_a_refused_request(serve, tmp_path):
     (tmp_path / "a.txt").write_text("a")
     routes = {
         "/x": lambda request: request.content,

@@ -62,7 +62,7 @@ def test_statuses_with_content_are_compressed(serve, status):
         pytest.param(206, {"Content-Range": "bytes 0-8/9"}, TEXT, id="part"),
     ],
 )
-def test_what_is_never_compressed(serve, status, headers, content):
+def test_answers_that_are_never_compressed(serve, status, headers, content):
     answer = serve(lambda request: Response(status, dict(headers), content)).fetch("/", headers=accept(ALL))
     assert answer.status == status
     assert answer.header("Content-Encoding") == headers.get("Content-Encoding")
@@ -70,7 +70,7 @@ def test_what_is_never_compressed(serve, status, headers, content):
 
 
 @pytest.mark.parametrize("status", [204, 304])
-def test_what_has_no_content_is_not_compressed(serve, status):
+def test_an_answer_without_content_is_not_compressed(serve, status):
     answer = serve(lambda request: Response(status, {"Content-Type": "text/plain"}, TEXT)).fetch("/", headers=accept(ALL))
     assert (answer.status, answer.body, answer.header("Content-Encoding")) == (status, b"", None)
 

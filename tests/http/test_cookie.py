@@ -73,7 +73,7 @@ BREAKERS = ["a;b", "a\r\nb", "a\nb", "a\0b", "a\x1fb", "a\x7fb"]
 
 @pytest.mark.parametrize("text", BREAKERS, ids=repr)
 @pytest.mark.parametrize("attribute", ["value", "domain", "path", "same_site"])
-def test_what_would_break_the_header_is_refused(attribute, text):
+def test_a_value_that_would_break_the_header_is_refused(attribute, text):
     with pytest.raises(ValueError) as error:
         ResponseCookie(**{"value": "fine", attribute: text})
     assert shows(error.value, text)

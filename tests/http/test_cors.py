@@ -69,7 +69,7 @@ def test_methods_and_fields(serve):
     assert shared(running.fetch("/", "GET", {"Origin": APP}))["access-control-expose-headers"] == "X-Total"
 
 
-def test_what_a_handler_says_itself_stays(serve):
+def test_fields_of_the_handler_itself_stay(serve):
     running = serve(lambda request: Response(200, {"Access-Control-Allow-Origin": "https://b.com"}, "x"), cors=APP)
     assert shared(running.fetch("/", "GET", {"Origin": APP})) == {"access-control-allow-origin": "https://b.com"}
 
@@ -120,7 +120,7 @@ def test_a_group_of_its_own(serve):
         7,
     ],
 )
-def test_what_is_refused_when_it_is_set(cors):
+def test_settings_that_are_refused(cors):
     server = OutsideHTTP(("127.0.0.1", 0))
     server.config["cors"] = cors
     with pytest.raises(ValueError, match="credentials are for listed origins"):
@@ -164,7 +164,7 @@ def test_refusals_and_files_carry_them_too(serve, site):
 
 
 @pytest.mark.parametrize("setting", ["lax", 7, {"X": 1}, {"a b": "c"}, {"X": "a\r\nb"}])
-def test_what_they_cannot_be(setting):
+def test_wrong_settings(setting):
     server = OutsideHTTP(("127.0.0.1", 0))
     server.config["security_headers"] = setting
     with pytest.raises(ValueError, match="security_headers"):

@@ -87,7 +87,7 @@ def test_a_form_in_which_no_file_was_chosen():
     assert request_of(TYPE, body(file("up", "empty.txt", b""))).files["up"]
 
 
-def test_what_is_no_form_has_no_fields():
+def test_content_that_is_no_form_has_no_fields():
     request = request_of({"Content-Type": "application/json"}, b'{"a": 1}')
     assert (request.form, request.files) == ({}, {})
 

@@ -17,7 +17,7 @@ def says(text: str):
     return lambda request: text
 
 
-def who(request):
+def client_of(request):
     return {"host": request.host, "scheme": request.scheme, "client": request.client, "peer": request.peer[0]}
 
 
@@ -29,7 +29,7 @@ def ask(running, host: str, target: str = "/", **more):
 
 
 def test_http2_knows_the_same_hosts(serve):
-    running = serve(who, allowed_hosts=["example.com"], trusted_proxies=["127.0.0.1"], proxy_fields=EVERY_FIELD, h2c=True)
+    running = serve(client_of, allowed_hosts=["example.com"], trusted_proxies=["127.0.0.1"], proxy_fields=EVERY_FIELD, h2c=True)
     running.server.set_route("/", says("api"), host="api.example.com")
     base = "http://{}:{}".format(*running.address)
     with httpx.Client(http1=False, http2=True, base_url=base) as client:
@@ -91,7 +91,7 @@ def test_an_error_handler_sees_the_request(serve):
     assert ask(running, "x.example").text == "not here: x.example"
 
 
-def test_those_who_watch_know_no_name(serve):
+def test_health_checks_need_no_host(serve):
     running = serve(says("ok"), allowed_hosts=["example.com"], health_route="/up")
     assert ask(running, "10.0.0.1", "/up").status == 200
     assert ask(running, "10.0.0.1", "/").status == 421
@@ -223,8 +223,8 @@ def told(running, headers) -> dict:
     return json.loads(fetch(running.address, headers=[("Host", "inner:8080"), *headers]).text)
 
 
-def test_nobody_is_believed_by_default(serve):
-    running = serve(who)
+def test_no_proxy_is_trusted_by_default(serve):
+    running = serve(client_of)
     for headers in (SPOOFED, [("Forwarded", "for=203.0.113.7;proto=https;host=a.example")]):
         found = told(running, headers)
         assert found == {"host": "inner:8080", "scheme": "http", "client": found["client"], "peer": "127.0.0.1"}
@@ -232,7 +232,7 @@ def test_nobody_is_believed_by_default(serve):
 
 
 def test_a_trusted_proxy_is_believed_from_the_right(serve):
-    running = serve(who, trusted_proxies=["127.0.0.1", "10.0.0.0/8"], proxy_fields=EVERY_FIELD)
+    running = serve(client_of, trusted_proxies=["127.0.0.1", "10.0.0.0/8"], proxy_fields=EVERY_FIELD)
     expected = {"host": "a.example", "scheme": "https", "client": ["203.0.113.7", 0], "peer": "127.0.0.1"}
     assert told(running, SPOOFED) == expected
     standard = 'for=127.0.0.1;host=evil, for="203.0.113.7";proto=https;host=a.example, for=10.0.0.2;proto=http'
@@ -247,25 +247,25 @@ def test_a_trusted_proxy_is_believed_from_the_right(serve):
 
 def test_which_field_is_the_proxys_must_be_known(serve):
     both = [("X-Forwarded-For", "203.0.113.7"), ("Forwarded", "for=203.0.113.8")]
-    running = serve(who, trusted_proxies=["127.0.0.1"], proxy_fields=EVERY_FIELD)
+    running = serve(client_of, trusted_proxies=["127.0.0.1"], proxy_fields=EVERY_FIELD)
     assert fetch(running.address, headers=both).status == 400
     for fields, client in (("forwarded", "203.0.113.8"), (["X-Forwarded-For"], "203.0.113.7")):
-        running = serve(who, trusted_proxies=["127.0.0.1"], proxy_fields=fields)
+        running = serve(client_of, trusted_proxies=["127.0.0.1"], proxy_fields=fields)
         assert told(running, both)["client"][0] == client
 
 
 def test_fields_that_are_not_listed_may_be_the_clients(serve):
     """nginx and HAProxy set X-Forwarded-For alone, as a rule, and hand on the other fields as the client sent them."""
-    running = serve(who, trusted_proxies=["127.0.0.1", "10.0.0.0/8"])
+    running = serve(client_of, trusted_proxies=["127.0.0.1", "10.0.0.0/8"])
     expected = {"host": "inner:8080", "scheme": "http", "client": ["203.0.113.7", 0], "peer": "127.0.0.1"}
     assert told(running, SPOOFED) == expected
     assert told(running, [*SPOOFED, ("Forwarded", "for=1.1.1.1;proto=https;host=a.example")]) == expected
-    running = serve(who, trusted_proxies=["127.0.0.1", "10.0.0.0/8"], proxy_fields=EVERY_FIELD[:2])
+    running = serve(client_of, trusted_proxies=["127.0.0.1", "10.0.0.0/8"], proxy_fields=EVERY_FIELD[:2])
     assert told(running, SPOOFED) == {**expected, "scheme": "https"}
 
 
 def test_proxies_on_a_unix_socket(serve, tmp_path):
-    running = serve(who, host=f"unix:{tmp_path}/s", trusted_proxies=["unix"])
+    running = serve(client_of, host=f"unix:{tmp_path}/s", trusted_proxies=["unix"])
     assert running.server.address == f"unix:{tmp_path}/s"
     import socket
 
@@ -276,7 +276,7 @@ def test_proxies_on_a_unix_socket(serve, tmp_path):
     assert json.loads(received.partition(b"\r\n\r\n")[2])["client"] == ["203.0.113.7", 0]
 
 
-def test_the_forwarded_host_is_what_is_allowed_and_routed(serve):
+def test_the_forwarded_host_is_the_one_that_is_allowed_and_routed(serve):
     running = serve(
         {"/": says("any")},
         trusted_proxies=["127.0.0.1"],
@@ -290,7 +290,7 @@ def test_the_forwarded_host_is_what_is_allowed_and_routed(serve):
 
 
 def test_the_log_shows_the_client(serve, records):
-    running = serve(who, trusted_proxies=["127.0.0.1"], access_log="common")
+    running = serve(client_of, trusted_proxies=["127.0.0.1"], access_log="common")
     fetch(running.address, headers=SPOOFED)
     fetch(running.address, headers=[("X-Forwarded-For", "unknown")])
     for client in ("10.0.0.2", "unknown"):

@@ -92,7 +92,7 @@ def test_curl(serve):
 
 @needs_curl
 @pytest.mark.parametrize("asynchronous", [False, True])
-def test_head_says_what_get_would_say_or_nothing(serve, asynchronous):
+def test_head_has_the_length_of_get_or_none(serve, asynchronous):
     declared = {"Content-Length": "1234"}
     answers = {
         "/declared": (Response(200, declared, ""), "1234"),

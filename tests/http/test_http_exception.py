@@ -93,7 +93,7 @@ def test_one_that_was_never_initialised_is_a_500_that_says_so(server, start, rec
         Forgetful("book").code
 
 
-def test_it_has_what_exceptions_have():
+def test_it_has_the_attributes_of_exceptions():
     error = NotFound("book")
     error.note = "mine"
     assert (error.code, error.message, error.what, error.note, str(error)) == (404, "no book", "book", "mine", "404: no book")

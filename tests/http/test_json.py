@@ -29,7 +29,7 @@ LOOP.append({"again": LOOP})
     ids=lambda value: value if isinstance(value, str) else "",
 )
 @pytest.mark.parametrize("kind", ["plain", "async", "Response", "json_response", "with hooks"])
-def test_what_json_cannot_hold_is_a_500_that_names_its_place(server, start, records, value, place, kind):
+def test_a_value_that_json_cannot_hold_is_a_500_that_names_its_place(server, start, records, value, place, kind):
     def handler():
         return {"Response": lambda: Response(content=value), "json_response": lambda: json_response(value)}.get(
             kind, lambda: value
@@ -101,7 +101,7 @@ def test_events_are_json_as_well(serve, records):
     ],
     ids=range(13),
 )
-def test_numbers_are_finite_in_what_comes_in(content, value):
+def test_numbers_that_come_in_are_finite(content, value):
     assert request_of(content).json() == value
 
 
@@ -120,7 +120,7 @@ def test_every_encoding_of_unicode_is_read(encoding):
 @pytest.mark.parametrize(
     "content", ['"\ud800"'.encode("utf-16-le", "surrogatepass"), TEXT.encode("utf-16")[:-1], b"\xff\xfe", b"\0\0\0\0"]
 )
-def test_what_is_no_unicode_is_no_json(content):
+def test_content_that_is_no_unicode_is_no_json(content):
     assert request_of(content).json() is None
 
 

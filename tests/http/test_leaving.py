@@ -369,7 +369,7 @@ def test_streams_whose_clients_have_left_hold_no_thread(serve, leave, begun):
         assert ended.acquire(timeout=DEADLINE)
 
 
-def test_what_is_logged_of_clients_that_have_left(serve, records):
+def test_log_lines_of_clients_that_have_left(serve, records):
     running = serve(ROUTES, access_log="json")
     with running.wire() as wire:
         half_close(wire.send(request_bytes("/asynchronous"))).receive_rest()

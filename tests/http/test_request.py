@@ -65,7 +65,7 @@ def test_address_is_the_client(seen):
     assert address == seen.client
 
 
-def test_what_was_made_is_remembered(seen):
+def test_values_of_the_view_are_remembered(seen):
     def look(request):
         return request.headers is request.headers and request.params is request.params and request.cookies is request.cookies
 

@@ -25,7 +25,7 @@ from support.harness import TESTS
 # --- objects that were handed over are not changed
 
 
-def test_what_was_handed_over_is_copied_when_it_is_changed():
+def test_headers_handed_over_are_copied_when_they_are_changed():
     headers = {"X-A": "1", "Vary": ["Accept"]}
     cookies = {"sid": ResponseCookie("nobody"), "theme": "dark"}
     content = {"user": None}
@@ -40,7 +40,7 @@ def test_what_was_handed_over_is_copied_when_it_is_changed():
     assert (fresh.cookies["sid"].value, fresh.cookies["theme"]) == ("nobody", "dark")
 
 
-def test_what_is_assigned_is_handed_over_as_well():
+def test_assigned_headers_are_handed_over_as_well():
     headers, cookies, content, data = {"X-A": "1"}, {"a": "1"}, [1], bytearray(b"a")
     response = Response()
     response.headers, response.cookies, response.content = headers, cookies, content
@@ -192,7 +192,7 @@ def test_the_short_forms_send_a_field_once(serve, name):
 
 
 @pytest.mark.parametrize("name", ["Location", "content-disposition", "Content-Type", "ETag"])
-def test_a_list_for_what_stands_once_is_refused(serve, records, name):
+def test_a_list_for_a_field_that_stands_once_is_refused(serve, records, name):
     assert serve(lambda request: Response(200, {name: ["a", "b"]}, "")).fetch().status == 500
     records.wait_for(f"one {name}, not ['a', 'b']")
 
@@ -213,7 +213,7 @@ CONTENTS = {
 
 
 @pytest.mark.parametrize("hook", ["after_request", "async after_request", "pre_send"])
-def test_hooks_see_the_media_type_whatever_answers(server, start, tmp_path, monkeypatch, hook):
+def test_hooks_see_the_media_type_of_every_kind_of_answer(server, start, tmp_path, monkeypatch, hook):
     monkeypatch.chdir(tmp_path)
     for name in ("a.css", "a.html"):
         (tmp_path / name).write_text(name)
@@ -270,7 +270,7 @@ def test_outside_of_hooks_headers_are_those_that_were_given():
     assert Response(content="text").headers == {}
 
 
-def test_what_the_engine_adds_is_not_added_twice(serve, tmp_path):
+def test_fields_of_the_engine_are_not_added_twice(serve, tmp_path):
     (tmp_path / "a.txt").write_text("0123456789")
     given = {
         "access-control-allow-credentials": "true",

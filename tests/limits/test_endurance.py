@@ -6,7 +6,7 @@ import pytest
 
 from support.endurance import (
     download_growth,
-    growth_while_nobody_reads,
+    growth_without_readers,
     idle_connection_memory,
     idle_websocket_memory,
     many_at_once,
@@ -36,9 +36,9 @@ def test_an_idle_connection_that_has_pipelined_costs_little():
     assert idle_connection_memory(500, together=64) <= 4096
 
 
-def test_answers_that_nobody_reads_are_not_gathered():
+def test_unread_answers_are_not_gathered():
     """64 requests with one write: not 64 large answers in memory."""
-    assert growth_while_nobody_reads(f"/bytes?n={4 * MIB}", together=64) < 64 * MIB
+    assert growth_without_readers(f"/bytes?n={4 * MIB}", together=64) < 64 * MIB
 
 
 def test_a_thousand_connections_at_once():

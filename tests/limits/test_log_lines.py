@@ -103,7 +103,7 @@ def test_an_error_of_a_websocket_is_told_in_one_line(serve, records, style, wher
     assert not [line for line in record.whole.splitlines() if line.startswith("CRITICAL")]
 
 
-def test_what_a_program_logs_of_a_request_is_one_line(serve):
+def test_a_record_of_a_program_about_a_request_is_one_line(serve):
     seen = serve(lambda request: ascii(repr(request))).fetch(FORGING).text
     assert seen == "'<Request GET /\\\\nCRITICAL:outside:forged\\\\u{1b}[31m\\\\r\\\\u{2028}>'"
 

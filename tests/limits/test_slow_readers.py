@@ -76,7 +76,7 @@ def test_a_reader_makes_progress_while_the_kernel_holds_megabytes(serve, routes)
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_what_is_logged_is_what_was_sent(serve, records, routes, kind):
+def test_the_log_counts_the_bytes_sent(serve, records, routes, kind):
     """The client is cut in the middle: the log does not claim the whole."""
     running = serve(routes, write_stall_timeout=0.3, access_log="json")
     with running.wire() as wire:

@@ -137,7 +137,7 @@ def test_the_slowest_upload_gives_way(serve, records, tmp_path, kind, handler):
     wait_until(lambda: spooled() == before, "all files are gone")
 
 
-def test_what_handlers_hold_counts(serve):
+def test_files_that_handlers_hold_count(serve):
     """Content that is complete stays; one more upload than there is room for is refused, a small one is not."""
     release, begun = threading.Event(), threading.Semaphore(0)
 

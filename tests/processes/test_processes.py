@@ -25,7 +25,7 @@ def test_every_worker_answers_and_is_a_child_of_the_first_process(start):
     script = start()
     assert set(script.workers()) == {0, 1}
     script.wait_for_workers(set(script.workers().values()))
-    assert script.who()[1] == script.supervisor == script.process.pid
+    assert script.answering_worker()[1] == script.supervisor == script.process.pid
     assert "with 2 processes" in script.line
     assert script.stop() == 0
     assert script.output.count("returned") == 1
@@ -44,7 +44,7 @@ def test_a_killed_worker_is_replaced_on_the_same_port_while_the_other_serves(sta
     os.kill(first[0], signal.SIGKILL)
     script.wait_for(f"worker 0 (process {first[0]}) was killed by SIGKILL; it is replaced at once")
     for _ in range(50):
-        assert script.who()[0] != first[0]
+        assert script.answering_worker()[0] != first[0]
     if script.workers()[0] == first[0]:
         script.wait_for("worker 0")
     script.wait_for_workers({script.workers()[0], first[1]})
@@ -67,13 +67,13 @@ def test_connections_that_wait_for_a_worker_survive_it(start):
     assert script.stop() == 0
 
 
-def test_killed_workers_lose_only_what_they_were_doing(tmp_path):
+def test_killed_workers_lose_only_their_own_requests(tmp_path):
     figures = kill_under_load(tmp_path, kills=4, pause=0)
     assert figures["before"]["threads"][0] == figures["after"]["threads"][0] == 1
     assert figures["before"]["descriptors"] == figures["after"]["descriptors"]
 
 
-def test_what_dies_young_is_replaced_ever_more_slowly():
+def test_a_worker_that_dies_young_is_replaced_ever_more_slowly():
     slot, pauses = Slot(0), []
     for _ in range(10):
         pauses.append(slot.pause_after(Worker(0, 1, 2)))
@@ -117,7 +117,7 @@ def test_a_worker_whose_python_stands_still_is_replaced_and_then_killed(start):
         assert wire.receive_answer().status == 504
         script.wait_for(f"(process {worker}) has a handler that does not end; it is replaced")
         # Its accepted connections get 504; then the worker that stands still accepts none any more.
-        wait_until(lambda: fetch(script.address, "/who").status == 200, "the others answer")
+        wait_until(lambda: fetch(script.address, "/worker").status == 200, "the others answer")
         script.wait_for(f"(process {worker}) had not ended in time and is killed")
         wait_for_end(int(worker))
     assert script.stop() == 0
@@ -213,7 +213,7 @@ class Silent(Processes):
 
 
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
-def test_what_is_in_flight_is_answered_and_the_status_is_0(start, signum):
+def test_requests_in_flight_are_answered_and_the_status_is_0(start, signum):
     script = start()
     wires = [Wire(script.address) for _ in range(6)]
     idle = Wire(script.address)

@@ -48,7 +48,7 @@ def ask_until_closed(wire: Wire) -> list[tuple[str, str | None]]:
     return answers
 
 
-def test_what_is_in_flight_during_a_reload_is_answered(start):
+def test_requests_in_flight_during_a_reload_are_answered(start):
     script = start()
     with Wire(script.address) as wire:
         wire.send(request_bytes("/slow"))
@@ -80,7 +80,7 @@ def test_a_reload_takes_the_program_as_it_is_now(start):
     script.reload()
     assert script.process.wait(10) == 0
     assert "with 3 processes" in script.heard[-1]
-    assert script.who()[1] == script.supervisor != script.process.pid
+    assert script.answering_worker()[1] == script.supervisor != script.process.pid
     assert f":{address[1]} " in script.heard[-1]
     assert script.stop() == 0
 
@@ -93,7 +93,7 @@ def test_no_listener_is_left_unserved(start, processes):
     script.reload()
     assert "with 3 processes" in script.heard[-1]
     script.process.wait(10)
-    assert all(script.who()[1] == script.supervisor for _ in range(30))
+    assert all(script.answering_worker()[1] == script.supervisor for _ in range(30))
     assert script.stop() == 0
 
 
@@ -116,7 +116,7 @@ def test_a_generation_that_fails_leaves_the_old_one_serving(start, trouble, why)
     load.wait_for(100)
     load.stop()
     assert load.faults == []
-    assert script.who()[1] == script.process.pid
+    assert script.answering_worker()[1] == script.process.pid
     script.change(test={})
     os.kill(script.process.pid, signal.SIGHUP)
     script.wait_for("outside is serving on ")
@@ -148,7 +148,7 @@ def test_one_reload_at_a_time_but_the_last_one_counts(start):
     assert script.stop() == 0
 
 
-def test_a_reload_of_one_who_retires_is_for_its_successor(start):
+def test_a_reload_of_a_retiring_generation_is_for_its_successor(start):
     script = start()
     with Wire(script.address) as idle:
         idle.send(request_bytes("/echo?n=1")).receive_answer()

@@ -72,7 +72,7 @@ def wait_for(script: Script, *texts: str) -> str:
     return line
 
 
-def test_a_single_process_lives_on_and_says_what_it_has_not_done(program, tmp_path: Path):
+def test_a_single_process_lives_on_and_says_that_it_did_not_reload(program, tmp_path: Path):
     script = program()
     with Wire(script.address) as wire:
         wire.send(request_bytes("/slow"))

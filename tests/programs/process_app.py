@@ -97,7 +97,7 @@ def end(request: object) -> str:
 server.config["on_worker_start"] = on_worker_start
 server.config["on_worker_stop"] = on_worker_stop
 server.config["server_cleanup"] = lambda: say("cleanup", os.getpid())
-server.set_route("/who", lambda request: f"{os.getpid()} {os.getppid()}")
+server.set_route("/worker", lambda request: f"{os.getpid()} {os.getppid()}")
 server.set_route("/echo", lambda request: request.params["n"])
 server.set_route("/environment", lambda request: "\n".join(os.environ))
 server.set_route("/threads", lambda request: "\n".join(thread.name for thread in threading.enumerate()))

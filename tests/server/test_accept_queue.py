@@ -51,7 +51,7 @@ def go_on_to_the_end(script: Processes) -> None:
 
 
 @pytest.mark.parametrize("processes", [1, 2])
-def test_who_waits_with_a_request_is_answered(start, processes):
+def test_a_waiting_connection_with_a_request_is_answered(start, processes):
     script = start(processes=processes)
     halt(script)
     clients = [Client(socket.create_connection(script.address)) for _ in range(COUNT)]
@@ -126,7 +126,7 @@ def test_of_many_at_once_none_is_reset(start):
     assert script.wait() == 0
 
 
-def test_a_place_that_the_next_generation_gives_up_answers_who_waits(start):
+def test_a_place_that_the_next_generation_gives_up_answers_waiting_connections(start):
     """Its socket is closed by the generation before: no other process would answer."""
     script = start(processes=2, drain_idle=0.5, test={"also": [[["127.0.0.1", 0], None]]})
     script.wait_for("with 2 processes")

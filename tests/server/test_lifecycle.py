@@ -232,7 +232,7 @@ def test_terminate_from_another_thread_and_again(serve):
     assert running.address is None
 
 
-def test_terminate_answers_what_is_in_flight_and_accepts_no_more(serve):
+def test_terminate_answers_requests_in_flight_and_accepts_no_more(serve):
     begun, go_on = threading.Event(), threading.Event()
 
     def handler(request):
@@ -295,7 +295,7 @@ def test_streams_of_events_end_with_the_server(serve, records, kind, retires):
     assert not any("in flight" in text for text in records.texts())
 
 
-def test_what_is_waited_for_is_said(serve, records):
+def test_the_log_names_the_requests_waited_for(serve, records):
     begun, go_on = threading.Semaphore(0), threading.Event()
 
     def slow(request):
@@ -327,7 +327,7 @@ def test_what_is_waited_for_is_said(serve, records):
 
 
 @pytest.mark.timed
-def test_termination_timeout_cuts_what_is_left(serve):
+def test_termination_timeout_cuts_the_rest(serve):
     begun, go_on = threading.Event(), threading.Event()
 
     def stuck(request):
@@ -350,7 +350,7 @@ def test_termination_timeout_cuts_what_is_left(serve):
 @pytest.mark.parametrize(
     ("handlers", "said"), [(1, "1 handler had not ended and was left behind"), (2, "2 handlers had not ended and were")]
 )
-def test_what_is_left_behind_is_counted(serve, records, handlers, said):
+def test_handlers_left_behind_are_counted(serve, records, handlers, said):
     begun, go_on = threading.Semaphore(0), threading.Event()
 
     def stuck(request):

@@ -102,7 +102,7 @@ def test_unix_sockets_beside_others(make, tmp_path):
     assert not any(os.path.exists(path) for path in paths)
 
 
-def test_what_is_in_flight_at_each_place_is_answered(make):
+def test_requests_in_flight_at_each_place_are_answered(make):
     import threading
 
     begun, go_on = threading.Semaphore(0), threading.Event()
@@ -203,7 +203,7 @@ def test_several_places_in_several_processes(start, own):
 
     def all_answer() -> bool:
         """Every worker at every place."""
-        workers = {int(ask(addresses[place], tls, "/who").text.split()[0])
+        workers = {int(ask(addresses[place], tls, "/worker").text.split()[0])
                    for place, tls in ((0, None), (1, context), (2, None)) for _ in range(30)}  # fmt: skip
         return workers == set(script.workers().values())
 
@@ -334,7 +334,7 @@ def test_nothing_else_is_served_there(make, own):
         assert wire.receive_answer().status in (400, 505)
 
 
-def test_who_came_by_tls_to_a_trusted_proxy_is_not_sent_around_in_circles(make, own):
+def test_a_client_with_tls_to_a_trusted_proxy_is_not_redirected_in_circles(make, own):
     running = make([], https_redirect=0, trusted_proxies=["127.0.0.1"], proxy_fields="x-forwarded-proto", **own.config)
     assert ask(redirect_of(running), headers=[("X-Forwarded-Proto", "https")]).text == "https localhost"
     assert ask(redirect_of(running), headers=[("X-Forwarded-Proto", "http")]).status == 301
@@ -354,7 +354,7 @@ def test_a_redirect_needs_somewhere_to_go(own):
 # Strict-Transport-Security.
 
 
-def test_hsts_is_told_to_those_who_come_by_tls(make, own):
+def test_hsts_is_told_to_clients_with_tls(make, own):
     running = make([(("127.0.0.1", 0),)], hsts="30d", https_redirect=0, allowed_hosts=["localhost"], **own.config)
     secure, plain, redirect = running.server.addresses
     context, field = own.client(), "Strict-Transport-Security"

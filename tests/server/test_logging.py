@@ -171,7 +171,7 @@ def test_without_any_logging_set_up_lines_are_seen():
     assert "ZeroDivisionError" in script.errors
 
 
-def test_auto_is_json_when_nobody_watches():
+def test_auto_is_json_without_a_terminal():
     script = outcome("auto")
     lines = [line for line in (script.output + script.errors).splitlines() if line.startswith("{")]
     assert len([json.loads(line) for line in lines]) == 2

@@ -82,7 +82,7 @@ def idle_websocket_memory(style: str, count: int) -> tuple[int, float]:
     return count, each
 
 
-def growth_while_nobody_reads(target: str, together: int) -> int:
+def growth_without_readers(target: str, together: int) -> int:
     """By how much memory grows at most when one client asks so many times at once and reads nothing but a beginning."""
     need_proc()
     with served() as script:

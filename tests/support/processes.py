@@ -72,15 +72,15 @@ class Processes(Script):
         self.send_signal(signal.SIGHUP)
         self.wait_for("outside is serving on ")
 
-    def who(self) -> tuple[int, int]:
+    def answering_worker(self) -> tuple[int, int]:
         """Process id and parent of the worker that answers a new connection."""
-        pid, parent = fetch(self.address, "/who").text.split()
+        pid, parent = fetch(self.address, "/worker").text.split()
         return int(pid), int(parent)
 
     def wait_for_workers(self, wanted: set[int]) -> None:
         """Each of these processes has answered."""
         left = set(wanted)
-        wait_until(lambda: left.discard(self.who()[0]) or not left, f"all of {wanted} answer")
+        wait_until(lambda: left.discard(self.answering_worker()[0]) or not left, f"all of {wanted} answer")
 
     def stop(self, signum: int = signal.SIGTERM) -> int:
         """Ends the newest generation; the exit status of the first one."""

@@ -53,13 +53,13 @@ def drip(crowd: Crowd, pace: float):
     turns = itertools.cycle(crowd.clients)
     due, step = time.monotonic(), pace / len(crowd.clients)
 
-    def send_what_is_due() -> None:
+    def send_due_bytes() -> None:
         nonlocal due
         while due <= time.monotonic():
             next(turns).send(b"a")
             due += step
 
-    return send_what_is_due
+    return send_due_bytes
 
 
 def check_healthy(*arguments: object, **options: object) -> None:
@@ -80,20 +80,20 @@ def check_crowd(opening: bytes, count: int, deadline: float, seconds: float, **c
     length = answer_length(alone)
     assert answer_length(beside) == length
     with alone, beside, Crowd(servers[1].address, count, opening) as crowd:
-        send_what_is_due = drip(crowd, pace=10)
+        send_due_bytes = drip(crowd, pace=10)
         taken: tuple[list[float], list[float]] = ([], [])
         turns = list(zip((alone, beside), taken, strict=True))
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             for wire, times in turns:
-                send_what_is_due()
+                send_due_bytes()
                 times.append(ask(wire, length))
             turns.reverse()
         assert time.monotonic() < crowd.clients[0].opened + deadline, "the machine is too slow for this test"
         assert crowd.ended() == 0
         while any(client.ended is None for client in crowd.clients):
             assert time.monotonic() < end + deadline + 10, f"{count - crowd.ended()} are still open"
-            send_what_is_due()
+            send_due_bytes()
             crowd.receive(0.005)
         lasted = [client.ended - client.opened for client in crowd.clients]
         statuses = {tuple(answer.status for answer in parse_all(bytes(client.received))) for client in crowd.clients}

@@ -164,7 +164,7 @@ class TestRedirects:
         assert [hop.status_code for hop in followed.history] == [302]
 
     @pytest.mark.parametrize(("code", "method"), [(301, "GET"), (302, "GET"), (303, "GET"), (307, "POST"), (308, "POST")])
-    def test_what_a_post_becomes(self, client: TestClient, code: int, method: str):
+    def test_a_post_that_is_redirected(self, client: TestClient, code: int, method: str):
         told = client.post(f"/{code}", data={"a": "1"}, follow_redirects=True).json()
         assert (told["method"], told["text"]) == (method, "a=1" if method == "POST" else "")
 
@@ -191,7 +191,7 @@ class TestExceptions:
         return server
 
     @pytest.mark.parametrize("path", ["/fail", "/later"])
-    def test_the_client_sees_what_any_client_would_and_the_test_sees_why(self, server: OutsideHTTP, path: str):
+    def test_the_client_sees_the_500_and_the_test_sees_the_exception(self, server: OutsideHTTP, path: str):
         client = server.test_client()
         response = client.get(path)
         assert response.status_code == 500
@@ -411,7 +411,7 @@ class TestLife:
         done = run_process([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
         assert (done.stdout, done.stderr, done.returncode) == ("hi\n", "", 0)
 
-    def test_what_takes_too_long_is_said(self):
+    def test_a_time_out_names_the_request(self):
         server, release = make_server(), threading.Event()
         server.set_route("/slow", lambda request: release.wait(30) and "")
         client = server.test_client(timeout=0.1)

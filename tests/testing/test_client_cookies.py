@@ -71,7 +71,7 @@ def test_hosts_have_each_their_own():
     assert sent(client, "one.example") == ""
 
 
-def test_what_a_test_sets_is_for_every_host_until_a_host_sets_it():
+def test_a_cookie_of_the_test_is_for_every_host_until_a_host_sets_it():
     client = make_client()
     client.cookies["lang"] = "de"
     assert (sent(client, "localhost"), sent(client, "other.example")) == ("lang=de", "lang=de")

@@ -61,7 +61,7 @@ class TestWebSockets:
         with client.websocket("/echo", subprotocols=["v1", "v2"]) as ws:
             assert ws.subprotocol == "v2"
 
-    def test_what_the_server_refuses(self, client: TestClient):
+    def test_refused_openings(self, client: TestClient):
         for path, headers, code in [("/tell", {}, 200), ("/none", {}, 404), ("/echo", {"Origin": "http://evil"}, 403)]:
             with pytest.raises(WebSocketRefused, match=str(code)) as refused:
                 client.websocket(path, headers=headers)
@@ -95,7 +95,7 @@ class TestWebSockets:
                 with pytest.raises(ValueError, match="from 0 on"):
                     ws.recv(timeout=wrong)
 
-    def test_what_has_come_by_then_is_not_lost(self):
+    def test_messages_that_have_come_by_then_are_not_lost(self):
         """A message in pieces, of a server made by hand: waiting goes on where it has stopped."""
         near, far = socket.socketpair()
         near.settimeout(10)

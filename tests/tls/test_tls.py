@@ -52,7 +52,7 @@ def test_hello(serve, own, version):
 
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1])
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
-def test_what_is_older_is_refused(serve, own, version):
+def test_older_versions_are_refused(serve, own, version):
     running = serve(lambda request: "hello", **own.config)
     context = own.client(minimum_version=version, maximum_version=version)
     context.set_ciphers("ALL:@SECLEVEL=0")

@@ -21,10 +21,10 @@ class Client:
         self.context = context
         self.session: ssl.SSLSession | None = None
 
-    def who(self, address: tuple) -> tuple[int, bool]:
+    def answering_worker(self, address: tuple) -> tuple[int, bool]:
         """The worker's process, and whether the session was resumed."""
         with SecureWire(address, self.context, session=self.session) as wire:
-            pid = wire.send(request_bytes("/who")).receive_answer().text.split()[0]
+            pid = wire.send(request_bytes("/worker")).receive_answer().text.split()[0]
             self.session = wire.socket.session
             return int(pid), wire.socket.session_reused
 
@@ -33,7 +33,7 @@ def resumed_everywhere(running, client: Client, count: int) -> None:
     """More than 95 of 100 connections resume, and every worker has had some."""
     workers, resumed = set(), 0
     for _ in range(count):
-        pid, was_resumed = client.who(running.address)
+        pid, was_resumed = client.answering_worker(running.address)
         workers.add(pid)
         resumed += was_resumed
     assert resumed > 0.95 * count, f"{resumed} of {count}"
@@ -45,7 +45,7 @@ def test_any_worker_resumes_a_session(start, tmp_path):
     running = start(processes=3, **own.config)
     for version in (ssl.TLSVersion.TLSv1_3, ssl.TLSVersion.TLSv1_2):
         client = Client(own.client(minimum_version=version, maximum_version=version))
-        assert not client.who(running.address)[1]
+        assert not client.answering_worker(running.address)[1]
         resumed_everywhere(running, client, 60)
     assert running.stop() == 0
 
@@ -54,17 +54,17 @@ def test_generations_share_sessions_and_change_certificates(start, tmp_path):
     own = certificate(tmp_path / "own")
     running = start(processes=2, **own.config)
     client = Client(own.client())
-    client.who(running.address)
+    client.answering_worker(running.address)
     before = running.supervisor
     running.reload()
     wait_until(lambda: running.supervisor != before)
     serving = running.supervisor
-    assert client.who(running.address)[1], "a session of the generation before"
+    assert client.answering_worker(running.address)[1], "a session of the generation before"
     # A bad certificate: the new generation does not come up, the old one goes on.
     Path(own.certfile).write_text("nonsense")
     running.send_signal(signal.SIGHUP)
     running.wait_for("this one goes on serving")
-    assert client.who(running.address)[0] in running.workers().values()
+    assert client.answering_worker(running.address)[0] in running.workers().values()
     os.kill(serving, signal.SIGTERM)
     assert running.wait() == 0
 

@@ -71,7 +71,7 @@ def test_every_kind_of_data_is_sent(serve, style):
 
 
 @every_style
-def test_fragments_and_what_stands_between_them(serve, style):
+def test_fragments_and_frames_between_them(serve, style):
     """And all of it in one segment together with the handshake."""
     running = serve({"/ws": websocket(style)})
     with Wire(running.address) as wire:
@@ -250,7 +250,7 @@ def test_handlers_may_be_set_while_the_server_runs(serve):
 
 @pytest.mark.timed
 @every_style
-def test_a_handler_that_sleeps_delays_nobody(serve, style):
+def test_a_handler_that_sleeps_delays_no_other(serve, style):
     """Not even those of its own style, unless they are on the one loop that it holds."""
     release = threading.Event()
 

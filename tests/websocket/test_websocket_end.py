@@ -218,7 +218,7 @@ def test_a_handler_that_raises_in_on_open(serve, records, style):
 
 @pytest.mark.parametrize("style", [BLOCKING, ASYNC])
 @pytest.mark.parametrize("error", [SystemExit, KeyboardInterrupt, BaseException, GeneratorExit])
-def test_what_is_no_exception_ends_the_connection_only(serve, records, style, error):
+def test_a_base_exception_ends_the_connection_only(serve, records, style, error):
     def fail(connection, message):
         raise error("no more")
 
@@ -283,7 +283,7 @@ def test_a_client_that_does_not_answer_the_close(serve, style):
 
 @pytest.mark.timed
 @every_style
-def test_pings_keep_those_who_answer(serve, style):
+def test_pings_keep_clients_that_answer(serve, style):
     made = websocket(style, ping_interval=0.1, ping_timeout=0.5)
     with Socket(serve({"/ws": made}, process_timeout=1).address) as client:
         for _ in range(4):

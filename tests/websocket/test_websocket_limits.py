@@ -317,7 +317,7 @@ def send_until_stuck(client: Socket, noise: bytes) -> int:
     raise AssertionError("the server never stops to read")
 
 
-def test_what_came_before_a_close_is_handled(serve):
+def test_messages_before_a_close_are_handled(serve):
     """A client that reads nothing says much and closes: its callback hears all of it."""
     heard: queue.Queue = queue.Queue()
 

@@ -163,7 +163,7 @@ def test_servers_have_topics_of_their_own(serve):
 @pytest.mark.timed
 @pytest.mark.parametrize("style", [BLOCKING, ASYNC, CALLBACKS])
 @pytest.mark.parametrize(("when_full", "code"), [("wait", 1013), ("close", 1013), ("drop_oldest", None)])
-def test_a_slow_reader_delays_nobody(serve, style, when_full, code):
+def test_a_slow_reader_delays_no_other_client(serve, style, when_full, code):
     """Publishing never waits: a client that does not read is closed, or loses the oldest messages; the others get all."""
     running = serve({"/ws": chat(style, [], max_queue=200_000, when_full=when_full)})
     slow, quick = subscribed(running.address, "room"), subscribed(running.address, "room")
@@ -210,7 +210,7 @@ def test_a_flood_of_a_client_is_read_more_slowly(serve, records, style):
     assert not any("max_published_mb" in text for text in records.texts())
 
 
-def test_what_a_request_publishes_is_dropped_beyond_a_bound(serve, records):
+def test_messages_published_by_a_request_are_dropped_beyond_a_bound(serve, records):
     """Its handler cannot be read more slowly, and publishing does not wait."""
     limit, published = 'config["max_published_mb"] sets this limit', []
 
@@ -239,7 +239,7 @@ def test_what_a_request_publishes_is_dropped_beyond_a_bound(serve, records):
 
 
 @pytest.mark.parametrize("style", [BLOCKING, ASYNC, CALLBACKS])
-def test_who_has_left_is_forgotten(serve, style):
+def test_subscribers_that_have_left_are_forgotten(serve, style):
     server: list = []
     running = serve({"/ws": chat(style, server)})
     server.append(running.server)
