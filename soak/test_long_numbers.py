@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from support.crowd import Crowd
+from support.client_group import ClientGroup
 from support.endurance import (
     answer_length,
     download_growth,
@@ -91,13 +91,13 @@ def test_a_gibibyte_that_the_handler_asks_for(chunked):
 def test_a_thousand_connections_for_two_hundred_descriptors():
     """Edge.md S26: idle ones are shed, others are answered, and the server does not spin."""
     script = Script(str(PROGRAMS / "greedy_app.py"), json.dumps({}), "256")
-    with Crowd(script.address, 1000) as crowd:
+    with ClientGroup(script.address, 1000) as group:
         length = answer_length(script.address)
         for _ in range(20):
             assert answer_length(script.address) == length
-        assert crowd.ended() >= 780
+        assert group.ended() >= 780
         before = cpu_seconds(script.process.pid)
         for _ in range(20):
-            crowd.receive(0.1)
+            group.receive(0.1)
         assert cpu_seconds(script.process.pid) - before < 0.4
     assert script.stop() == 0, script.errors

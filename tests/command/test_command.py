@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from outside import __version__
-from support.command import binary, program, say  # noqa: F401 - fixtures
+from support.command import binary, call_command, program  # noqa: F401 - fixtures
 from support.harness import ROOT, Script, wait_until
 from support.log_lines import HOSTILE
 from support.subprocesses import run_process, start_process
@@ -43,11 +43,11 @@ def url(running: Script, path: str = "/") -> str:
 
 
 def test_help_and_version(program):
-    code, output, errors = say(program, "--help")
+    code, output, errors = call_command(program, "--help")
     assert (code, errors) == (0, "")
     assert output == (ROOT / "crates/outside-cli/src/help.txt").read_text("utf-8")
-    assert say(program, "-h") == (code, output, errors)
-    assert say(program, "--version") == (0, f"outside {__version__}\n", "")
+    assert call_command(program, "-h") == (code, output, errors)
+    assert call_command(program, "--version") == (0, f"outside {__version__}\n", "")
 
 
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
@@ -157,7 +157,7 @@ def is_accepting(address: tuple) -> bool:
 def test_a_busy_port(program):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        code, output, errors = say(program, "--port", str(port))
+        code, output, errors = call_command(program, "--port", str(port))
     assert (code, output) == (3, "")
     assert errors.count("\n") == 1
     for part in (f"127.0.0.1:{port}", "another program", "--port"):
@@ -187,7 +187,7 @@ def test_a_busy_port(program):
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
 def test_a_mistake_is_one_line(binary, folder, arguments, code, parts):
-    ended, output, errors = say([binary], *arguments, folder=folder)
+    ended, output, errors = call_command([binary], *arguments, folder=folder)
     assert (ended, output) == (code, "")
     assert re.fullmatch(r"outside: .*\n", errors), errors
     for part in parts:
@@ -196,7 +196,7 @@ def test_a_mistake_is_one_line(binary, folder, arguments, code, parts):
 
 def test_faults_end_the_python_faces_the_same_way(program):
     for arguments, expected in [(["--prot"], 2), (["nowhere"], 3)]:
-        code, output, errors = say(program, *arguments)
+        code, output, errors = call_command(program, *arguments)
         assert (code, output) == (expected, "")
         assert re.fullmatch(r"outside: .*\n", errors), errors
 
@@ -241,7 +241,7 @@ for _ in range(2):
 
 def test_python_goes_on_beside_it_and_gets_its_signals_back(folder):
     """Other threads of the program run meanwhile, and it can be called again."""
-    code, output, errors = say([sys.executable], "-c", CALLED_FROM_PYTHON, folder=folder)
+    code, output, errors = call_command([sys.executable], "-c", CALLED_FROM_PYTHON, folder=folder)
     assert (code, output, errors) == (0, "milk, bread\n" * 2, "")
 
 

@@ -8,15 +8,18 @@ from pathlib import Path
 import pytest
 
 from support.harness import wait_until
-from support.run_command import APP, Reloading, folder, say  # noqa: F401 - a fixture
+from support.run_command import APP, Reloading, call_outside, program_folder  # noqa: F401 - a fixture
 
 CASES = {
-    "a module": ("import later", lambda folder: (folder / "later.py").write_text("")),
-    "a module of a package": ("import shop.later", lambda folder: (folder / "shop/later.py").write_text("")),
-    "a name from a package": ("from shop import later", lambda folder: (folder / "shop/later.py").write_text("")),
-    "a package": ("import later", lambda folder: make_package(folder / "later")),
-    "a folder without a file of its own": ("import later.part", lambda folder: make_part(folder / "later")),
-    "a file that is read": ("open('later.txt')", lambda folder: (folder / "later.txt").write_text("")),
+    "a module": ("import later", lambda program_folder: (program_folder / "later.py").write_text("")),
+    "a module of a package": ("import shop.later", lambda program_folder: (program_folder / "shop/later.py").write_text("")),
+    "a name from a package": (
+        "from shop import later",
+        lambda program_folder: (program_folder / "shop/later.py").write_text(""),
+    ),
+    "a package": ("import later", lambda program_folder: make_package(program_folder / "later")),
+    "a folder without a file of its own": ("import later.part", lambda program_folder: make_part(program_folder / "later")),
+    "a file that is read": ("open('later.txt')", lambda program_folder: (program_folder / "later.txt").write_text("")),
 }
 
 
@@ -32,17 +35,17 @@ def make_part(path: Path) -> None:
 
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize("at_first", [True, False])
-def test_it_is_noticed(folder: Path, case: str, at_first: bool):
+def test_it_is_noticed(program_folder: Path, case: str, at_first: bool):
     line, make = CASES[case]
     if at_first:
-        (folder / "app.py").write_text(f"{line}\n{APP}")
-        running = First(folder, make)
+        (program_folder / "app.py").write_text(f"{line}\n{APP}")
+        running = First(program_folder, make)
         assert running.get() == (200, "one")
     else:
-        running = Reloading(folder, "app:server")
-        (folder / "app.py").write_text(f"{line}\n{APP}")
+        running = Reloading(program_folder, "app:server")
+        (program_folder / "app.py").write_text(f"{line}\n{APP}")
         wait_until(lambda: "app cannot be imported" in running.said, "the error")
-        make(folder)
+        make(program_folder)
         wait_until(lambda: running.get() == (200, "one"), "the program")
     assert running.stop() == 0, running.said
 
@@ -50,9 +53,9 @@ def test_it_is_noticed(folder: Path, case: str, at_first: bool):
 class First(Reloading):
     """A program that cannot start before a missing file is made: the file is made as soon as the program has said so."""
 
-    def __init__(self, folder: Path, make: Callable[[Path], object]) -> None:
-        self.make, self.folder, self.said = make, folder, ""
-        super().__init__(folder, "app:server")
+    def __init__(self, program_folder: Path, make: Callable[[Path], object]) -> None:
+        self.make, self.folder, self.said = make, program_folder, ""
+        super().__init__(program_folder, "app:server")
 
     def read_line(self) -> str:
         if self.make:
@@ -63,17 +66,17 @@ class First(Reloading):
         return super().read_line()
 
 
-def test_a_module_that_may_be_missing(folder: Path):
+def test_a_module_that_may_be_missing(program_folder: Path):
     """The program goes on without it, and has it as soon as it is there."""
-    (folder / "app.py").write_text(
+    (program_folder / "app.py").write_text(
         "try:\n    from later import text\nexcept ImportError:\n    text = 'without'\n" + APP.replace('"one"', "text")
     )
-    running = Reloading(folder, "app:server")
+    running = Reloading(program_folder, "app:server")
     assert running.get() == (200, "without")
-    (folder / "later.py").write_text("text = 'with'\n")
+    (program_folder / "later.py").write_text("text = 'with'\n")
     wait_until(lambda: running.get() == (200, "with"), "the program with the module")
     assert running.stop() == 0
 
 
-def test_a_server_that_is_not_there_is_not_waited_for(folder: Path):
-    assert say(folder, "run", "apq:server", "--reload")[0] == 3
+def test_a_server_that_is_not_there_is_not_waited_for(program_folder: Path):
+    assert call_outside(program_folder, "run", "apq:server", "--reload")[0] == 3

@@ -18,7 +18,7 @@ import pytest
 from outside import OutsideHTTP
 from outside._environment import settings_of
 from support.harness import wait_until
-from support.run_command import APP, OUTSIDE, Reloading, folder, run, say  # noqa: F401 - a fixture
+from support.run_command import APP, OUTSIDE, Reloading, call_outside, program_folder, start_outside  # noqa: F401 - a fixture
 from support.subprocesses import start_process
 from support.wire import DEADLINE, fetch
 
@@ -39,8 +39,8 @@ class TestWhichServer:
             ("shop.web.site:Holder.site", "two"),
         ],
     )
-    def test_every_way_to_name_it(self, folder: Path, target: str, text: str):
-        running = run(folder, target)
+    def test_every_way_to_name_it(self, program_folder: Path, target: str, text: str):
+        running = start_outside(program_folder, target)
         assert fetch(running.address, "/hello").body.decode() == text
         assert running.stop() == 0
 
@@ -60,36 +60,36 @@ class TestWhichServer:
             ("shop.prices", "shop.prices has no server"),
         ],
     )
-    def test_a_wrong_name_is_answered_with_the_right_one(self, folder: Path, target: str, said: str):
-        status, output, errors = say(folder, "run", target)
+    def test_a_wrong_name_is_answered_with_the_right_one(self, program_folder: Path, target: str, said: str):
+        status, output, errors = call_outside(program_folder, "run", target)
         assert status in (2, 3)
         assert output == ""
         assert errors.startswith("outside: ") and said in errors, errors
         assert "Traceback" not in errors
 
-    def test_an_exception_of_a_program_is_shown_without_our_own_frames(self, folder: Path):
+    def test_an_exception_of_a_program_is_shown_without_our_own_frames(self, program_folder: Path):
         for source, last in (("import nonsense", "ModuleNotFoundError: No module named 'nonsense'"), ("1 +", "SyntaxError")):
-            (folder / "broken.py").write_text(source)
-            status, _, errors = say(folder, "run", "broken:server")
+            (program_folder / "broken.py").write_text(source)
+            status, _, errors = call_outside(program_folder, "run", "broken:server")
             assert status == 3
             assert last in errors and "broken.py" in errors
             assert errors.endswith("outside: broken cannot be imported\n")
             assert "_target.py" not in errors and "importlib" not in errors
 
-    def test_a_program_that_runs_itself_when_it_is_imported(self, folder: Path):
-        (folder / "eager.py").write_text(APP + "server.run()\n")
-        running = run(folder, "eager:server")
+    def test_a_program_that_runs_itself_when_it_is_imported(self, program_folder: Path):
+        (program_folder / "eager.py").write_text(APP + "server.run()\n")
+        running = start_outside(program_folder, "eager:server")
         assert fetch(running.address, "/hello").body == b"one"
         assert running.stop() == 0
         assert "run() was called while the program was imported" in running.errors
 
-    def test_reasons_not_to_start(self, folder: Path):
+    def test_reasons_not_to_start(self, program_folder: Path):
         with socket.create_server(("127.0.0.1", 0)) as taken:
             port = str(taken.getsockname()[1])
-            status, _, errors = say(folder, "run", "app:server", "--port", port)
+            status, _, errors = call_outside(program_folder, "run", "app:server", "--port", port)
             assert (status, "Traceback" in errors) == (3, False)
             assert f"outside: cannot listen on 127.0.0.1:{port}" in errors
-        status, _, errors = say(folder, "run", "app:server", "--debug", "--host", "0.0.0.0")
+        status, _, errors = call_outside(program_folder, "run", "app:server", "--debug", "--host", "0.0.0.0")
         assert status == 3
         assert errors.startswith('outside: config["debug"] shows source lines')
 
@@ -98,11 +98,11 @@ class TestWhichSettings:
     """The command line counts before the environment, and that before the program."""
 
     @pytest.fixture
-    def shows(self, folder: Path):
-        (folder / "app.py").write_text(APP + "server.set_route('/config', lambda request: server.config)\n")
+    def shows(self, program_folder: Path):
+        (program_folder / "app.py").write_text(APP + "server.set_route('/config', lambda request: server.config)\n")
 
         def shows(*arguments: str, **environment: str) -> dict:
-            running = run(folder, "app:server", *arguments, **environment)
+            running = start_outside(program_folder, "app:server", *arguments, **environment)
             config = json.loads(fetch(running.address, "/config").body)
             assert running.stop() == 0
             self.errors = running.errors
@@ -148,12 +148,17 @@ class TestWhichSettings:
         assert "OUTSIDE_PROT is no setting; did you mean OUTSIDE_PORT?" in self.errors
         assert "TEMPERATURE" not in self.errors
 
-    def test_wrong_values_are_refused_by_name(self, folder: Path):
-        status, _, errors = say(folder, "run", "app:server", OUTSIDE_MAX_WORKERS="many", OUTSIDE_KEEP_ALIVE="perhaps")
+    def test_wrong_values_are_refused_by_name(self, program_folder: Path):
+        status, _, errors = call_outside(
+            program_folder, "run", "app:server", OUTSIDE_MAX_WORKERS="many", OUTSIDE_KEEP_ALIVE="perhaps"
+        )
         assert status == 3
         for part in ('config["max_workers"] is "many"; allowed: a whole number', 'config["keep_alive"] is "perhaps"'):
             assert part in errors
-        assert say(folder, "run", "app:server", PORT="http")[2] == "outside: PORT is a number from 0 to 65535, not 'http'\n"
+        assert (
+            call_outside(program_folder, "run", "app:server", PORT="http")[2]
+            == "outside: PORT is a number from 0 to 65535, not 'http'\n"
+        )
 
     def test_each_key_can_be_set(self):
         defaults = OutsideHTTP(("127.0.0.1", 0)).config
@@ -164,8 +169,8 @@ class TestWhichSettings:
         assert warnings == []
 
 
-def test_routes_of_decorators_and_groups(folder: Path):
-    (folder / "app.py").write_text(
+def test_routes_of_decorators_and_groups(program_folder: Path):
+    (program_folder / "app.py").write_text(
         "from outside import OutsideHTTP, Routes\n"
         "server, api = OutsideHTTP(('127.0.0.1', 0)), Routes('/api')\n"
         "@api.route('/items/<int:number>', methods=['GET', 'PUT'])\n"
@@ -175,7 +180,7 @@ def test_routes_of_decorators_and_groups(folder: Path):
         "server.mount(api, '/v1')\n"
         "server.set_route('/', lambda request: '', host='admin.example')\n"
     )
-    lines = say(folder, "routes", "app:server")[1].splitlines()
+    lines = call_outside(program_folder, "routes", "app:server")[1].splitlines()
     assert [re.split(r"  +", line) for line in lines] == [
         ["METHODS", "PATH", "HOST", "HANDLER"],
         ["WebSocket", "/chat/{room}", "WebSocket app.py:5"],
@@ -184,8 +189,8 @@ def test_routes_of_decorators_and_groups(folder: Path):
     ]
 
 
-def test_routes(folder: Path):
-    (folder / "app.py").write_text(
+def test_routes(program_folder: Path):
+    (program_folder / "app.py").write_text(
         APP
         + "from outside import FilePath, Folder, WebSocket\n"
         + "import pathlib\n"
@@ -196,7 +201,7 @@ def test_routes(folder: Path):
         + "server.set_route('/', Folder('shop'))\n"
         + "server.set_route('/app.py', FilePath('app.py'))\n"
     )
-    status, output, errors = say(folder, "routes", "app:server")
+    status, output, errors = call_outside(program_folder, "routes", "app:server")
     assert (status, errors) == (0, "")
     lines = output.splitlines()
     assert lines[0].split() == ["METHODS", "PATH", "HANDLER"]
@@ -206,13 +211,13 @@ def test_routes(folder: Path):
         ["/ws/…", "WebSocket talk", "app.py:21"],
         ["/…", "folder shop"],
     ]
-    assert say(folder, "routes", "app:sever")[0] == 3
+    assert call_outside(program_folder, "routes", "app:sever")[0] == 3
 
 
 class TestReload:
     @pytest.fixture
-    def reloading(self, folder: Path) -> Iterator[Reloading]:
-        running = Reloading(folder, "app:server", "--debug")
+    def reloading(self, program_folder: Path) -> Iterator[Reloading]:
+        running = Reloading(program_folder, "app:server", "--debug")
         yield running
         assert running.stop() == 0, running.said
 
@@ -223,17 +228,17 @@ class TestReload:
         new.replace(file)
 
     @pytest.mark.timed
-    def test_a_change_is_served_within_a_second(self, folder: Path, reloading: Reloading):
+    def test_a_change_is_served_within_a_second(self, program_folder: Path, reloading: Reloading):
         assert reloading.get() == (200, "one")
         before = time.monotonic()
-        self.replace(folder / "app.py", '"one"', '"new"')
+        self.replace(program_folder / "app.py", '"one"', '"new"')
         wait_until(lambda: reloading.get() == (200, "new"), "the new answer")
         took = time.monotonic() - before
         # A second on a machine that does nothing else; this one may.
         assert took < 5, took
         assert "outside: app.py changed" in reloading.said
 
-    def test_no_request_is_refused_while_it_starts_again(self, folder: Path, reloading: Reloading):
+    def test_no_request_is_refused_while_it_starts_again(self, program_folder: Path, reloading: Reloading):
         answers: list[str] = []
         failures: list[BaseException] = []
         end = threading.Event()
@@ -251,7 +256,7 @@ class TestReload:
         for thread in threads:
             thread.start()
         for number in range(3):
-            self.replace(folder / "app.py", f'"{("one", "n0", "n1")[number]}"', f'"n{number}"')
+            self.replace(program_folder / "app.py", f'"{("one", "n0", "n1")[number]}"', f'"n{number}"')
             wait_until(lambda wanted=f"n{number}": wanted in answers or failures, f"n{number}")
         end.set()
         for thread in threads:
@@ -259,46 +264,46 @@ class TestReload:
         assert failures == []
         assert set(answers) == {"one", "n0", "n1", "n2"}
 
-    def test_a_syntax_error_is_shown_and_its_end_waited_for(self, folder: Path, reloading: Reloading):
-        self.replace(folder / "app.py", "def hello(request):", "def hello(request:")
+    def test_a_syntax_error_is_shown_and_its_end_waited_for(self, program_folder: Path, reloading: Reloading):
+        self.replace(program_folder / "app.py", "def hello(request):", "def hello(request:")
         wait_until(lambda: reloading.get()[0] == 500, "the error")
         text = reloading.get("/any")[1]
         assert "app.py" in text and "SyntaxError" in text
         assert "SyntaxError" in reloading.said and "app cannot be imported" in reloading.said
-        self.replace(folder / "app.py", "def hello(request:", "def hello(request):")
+        self.replace(program_folder / "app.py", "def hello(request:", "def hello(request):")
         wait_until(lambda: reloading.get() == (200, "one"), "the program as it was")
 
-    def test_a_module_that_is_missing_an_attribute_that_is_gone(self, folder: Path, reloading: Reloading):
-        self.replace(folder / "app.py", "from outside import", "import nonsense\nfrom outside import")
+    def test_a_module_that_is_missing_an_attribute_that_is_gone(self, program_folder: Path, reloading: Reloading):
+        self.replace(program_folder / "app.py", "from outside import", "import nonsense\nfrom outside import")
         wait_until(lambda: "No module named 'nonsense'" in reloading.get()[1], "the error")
-        self.replace(folder / "app.py", "import nonsense\n", "")
+        self.replace(program_folder / "app.py", "import nonsense\n", "")
         wait_until(lambda: reloading.get() == (200, "one"), "the program as it was")
-        self.replace(folder / "app.py", "server", "serve")
+        self.replace(program_folder / "app.py", "server", "serve")
         wait_until(lambda: "did you mean serve?" in reloading.said, "the hint")
         assert reloading.get() == (500, "500 The program cannot be started\n")
-        self.replace(folder / "app.py", "serve", "server")
+        self.replace(program_folder / "app.py", "serve", "server")
         wait_until(lambda: reloading.get() == (200, "one"), "the program as it was")
 
-    def test_a_program_that_ends_itself_badly_is_started_by_the_next_change(self, folder: Path, reloading: Reloading):
-        self.replace(folder / "app.py", "server.set_route", "import os; os._exit(7)\nserver.set_route")
+    def test_a_program_that_ends_itself_badly_is_started_by_the_next_change(self, program_folder: Path, reloading: Reloading):
+        self.replace(program_folder / "app.py", "server.set_route", "import os; os._exit(7)\nserver.set_route")
         wait_until(lambda: "ended with exit status 7; it is started again when a file changes" in reloading.said, "its end")
-        self.replace(folder / "app.py", "import os; os._exit(7)\n", "")
+        self.replace(program_folder / "app.py", "import os; os._exit(7)\n", "")
         wait_until(lambda: reloading.get() == (200, "one"), "the program as it was")
 
-    def test_the_address_may_change(self, folder: Path, reloading: Reloading):
-        self.replace(folder / "app.py", '("127.0.0.1", 0)', '("127.0.0.2", 0)')
+    def test_the_address_may_change(self, program_folder: Path, reloading: Reloading):
+        self.replace(program_folder / "app.py", '("127.0.0.1", 0)', '("127.0.0.2", 0)')
         line = reloading.read_line()
         match = re.search(r"http://(127\.0\.0\.2):(\d+)", line)
         assert match, line
         reloading.address = (match[1], int(match[2]))
         assert reloading.get() == (200, "one")
 
-    def test_files_that_are_imported_below_and_later(self, folder: Path):
-        (folder / "late.py").write_text("text = 'early'\n")
-        self.replace(folder / "shop/web/site.py", "    return apple", "    import late\n    return apple + late.text")
-        running = Reloading(folder, "shop.web.site:site")
+    def test_files_that_are_imported_below_and_later(self, program_folder: Path):
+        (program_folder / "late.py").write_text("text = 'early'\n")
+        self.replace(program_folder / "shop/web/site.py", "    return apple", "    import late\n    return apple + late.text")
+        running = Reloading(program_folder, "shop.web.site:site")
         assert running.get() == (200, "twoearly")
-        self.replace(folder / "shop/prices.py", "two", "three")
+        self.replace(program_folder / "shop/prices.py", "two", "three")
         wait_until(lambda: running.get() == (200, "threeearly"), "the change of a module of the package")
         # That it is watched now cannot be seen from here: it is changed until that is noticed.
         number = 0
@@ -306,24 +311,26 @@ class TestReload:
         def noticed() -> bool:
             nonlocal number
             number += 1
-            (folder / "late.py").write_text(f"text = 'late{number}'\n")
+            (program_folder / "late.py").write_text(f"text = 'late{number}'\n")
             return "late.py changed" in running.said
 
         wait_until(noticed, "the change of a module that was imported by a handler")
         assert running.stop() == 0
 
     @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
-    def test_its_end(self, folder: Path, signum: int):
-        (folder / "app.py").write_text(APP + "server.config['server_cleanup'] = lambda: print('cleaned up', flush=True)\n")
-        running = Reloading(folder, "app:server")
+    def test_its_end(self, program_folder: Path, signum: int):
+        (program_folder / "app.py").write_text(
+            APP + "server.config['server_cleanup'] = lambda: print('cleaned up', flush=True)\n"
+        )
+        running = Reloading(program_folder, "app:server")
         assert running.get() == (200, "one")
         assert running.stop(signum) == 0
         assert running.read_line() == "cleaned up\n"
         with pytest.raises(ConnectionRefusedError):
             running.get()
 
-    def test_no_child_is_left_behind_when_it_is_killed(self, folder: Path):
-        running = Reloading(folder, "app:server")
+    def test_no_child_is_left_behind_when_it_is_killed(self, program_folder: Path):
+        running = Reloading(program_folder, "app:server")
         running.process.kill()
         running.process.wait(DEADLINE)
 
@@ -335,28 +342,30 @@ class TestReload:
 
         wait_until(is_gone, "the end of the child")
 
-    def test_a_port_in_use_is_no_matter_for_waiting(self, folder: Path):
+    def test_a_port_in_use_is_no_matter_for_waiting(self, program_folder: Path):
         with socket.create_server(("127.0.0.1", 0)) as taken:
-            status, _, errors = say(folder, "run", "app:server", "--reload", "--port", str(taken.getsockname()[1]))
+            status, _, errors = call_outside(
+                program_folder, "run", "app:server", "--reload", "--port", str(taken.getsockname()[1])
+            )
         assert status == 3
         assert "cannot listen on" in errors
 
-    def test_a_module_that_was_never_there(self, folder: Path):
-        status, _, errors = say(folder, "run", "apq:server", "--reload")
+    def test_a_module_that_was_never_there(self, program_folder: Path):
+        status, _, errors = call_outside(program_folder, "run", "apq:server", "--reload")
         assert (status, "did you mean app?" in errors) == (3, True)
 
-    def test_not_with_several_processes(self, folder: Path):
-        status, _, errors = say(folder, "run", "app:server", "--reload", "--workers", "2")
+    def test_not_with_several_processes(self, program_folder: Path):
+        status, _, errors = call_outside(program_folder, "run", "app:server", "--reload", "--workers", "2")
         assert (status, errors) == (2, "outside: --reload is for one process, so it takes no --workers\n")
 
-    def test_a_unix_socket_stays_where_it_is(self, folder: Path):
-        path = folder / "app.sock"
+    def test_a_unix_socket_stays_where_it_is(self, program_folder: Path):
+        path = program_folder / "app.sock"
         with start_process(
             [*OUTSIDE, "run", "app:server", "--reload", "--host", f"unix:{path}"],
-            cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+            cwd=program_folder, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
         ) as process:  # fmt: skip
             assert process.stdout.readline().startswith(b"outside is serving")  # type: ignore[union-attr]
-            self.replace(folder / "app.py", '"one"', '"new"')
+            self.replace(program_folder / "app.py", '"one"', '"new"')
             assert process.stdout.readline().startswith(b"outside is serving")  # type: ignore[union-attr]
             with socket.socket(socket.AF_UNIX) as client:
                 client.connect(str(path))

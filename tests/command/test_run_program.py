@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from support.run_command import APP, folder, run, say  # noqa: F401 - a fixture
+from support.run_command import APP, call_outside, program_folder, start_outside  # noqa: F401 - a fixture
 from support.wire import fetch
 
 ARGUMENTS = "import sys\n" + APP + "\nbefore = list(sys.argv)\nserver.set_route('/argv', lambda request: [before, sys.argv])\n"
@@ -25,28 +25,30 @@ ARGUMENTS = "import sys\n" + APP + "\nbefore = list(sys.argv)\nserver.set_route(
         ("shop.all:server", "{folder}/shop/all/__init__.py"),
     ],
 )
-def test_a_program_sees_its_own_name_alone(folder: Path, target: str, name: str):
-    (folder / "shop/all").mkdir()
+def test_a_program_sees_its_own_name_alone(program_folder: Path, target: str, name: str):
+    (program_folder / "shop/all").mkdir()
     for file in ("app.py", "shop/web/tool.py", "shop/all/__init__.py"):
-        (folder / file).write_text(ARGUMENTS)
-    running = run(folder, target, "--port", "0", "--log", "off")
-    assert json.loads(fetch(running.address, "/argv").body) == [[name.format(folder=folder)]] * 2
+        (program_folder / file).write_text(ARGUMENTS)
+    running = start_outside(program_folder, target, "--port", "0", "--log", "off")
+    assert json.loads(fetch(running.address, "/argv").body) == [[name.format(folder=program_folder)]] * 2
     assert running.stop() == 0
 
 
-def test_a_program_that_reads_its_arguments(folder: Path):
-    (folder / "app.py").write_text(APP + "import argparse\nargparse.ArgumentParser().parse_args()\n")
+def test_a_program_that_reads_its_arguments(program_folder: Path):
+    (program_folder / "app.py").write_text(APP + "import argparse\nargparse.ArgumentParser().parse_args()\n")
     for options in ([], ["--workers", "2"]):
-        running = run(folder, "app:server", "--port", "0", *options)
+        running = start_outside(program_folder, "app:server", "--port", "0", *options)
         assert fetch(running.address, "/hello").text == "one"
         assert running.stop() == 0
-    assert say(folder, "routes", "app:server")[0] == 0
+    assert call_outside(program_folder, "routes", "app:server")[0] == 0
 
 
 @pytest.mark.parametrize("workers", ["1", "2", "auto"])
-def test_a_reason_not_to_start_is_one_sentence(folder: Path, workers: str):
+def test_a_reason_not_to_start_is_one_sentence(program_folder: Path, workers: str):
     def fault(*arguments: str, **environment: str) -> str:
-        status, output, errors = say(folder, "run", "app:server", "--workers", workers, *arguments, **environment)
+        status, output, errors = call_outside(
+            program_folder, "run", "app:server", "--workers", workers, *arguments, **environment
+        )
         assert (status, output, errors.count("\n")) == (3, "", 1), errors
         return errors
 
@@ -58,20 +60,20 @@ def test_a_reason_not_to_start_is_one_sentence(folder: Path, workers: str):
     assert "'max_workers' is what OUTSIDE_MAX_WORKERS says" in fault(OUTSIDE_MAX_WORKERS="many")
 
 
-def test_threads_of_the_program_before_workers_are_forked(folder: Path):
-    (folder / "app.py").write_text(
+def test_threads_of_the_program_before_workers_are_forked(program_folder: Path):
+    (program_folder / "app.py").write_text(
         APP + "import threading, time\nthreading.Thread(target=time.sleep, args=(60,), name='mine', daemon=True).start()\n"
     )
-    status, _, errors = say(folder, "run", "app:server", "--workers", "2")
+    status, _, errors = call_outside(program_folder, "run", "app:server", "--workers", "2")
     assert (status, "Traceback" in errors, "mine" in errors) == (3, False, True), errors
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
-def test_an_exception_of_the_program_keeps_its_traceback(folder: Path, workers: str):
-    (folder / "app.py").write_text(
+def test_an_exception_of_the_program_keeps_its_traceback(program_folder: Path, workers: str):
+    (program_folder / "app.py").write_text(
         APP + "class Own(OutsideHTTP):\n    def run(self):\n        raise OSError('own')\nserver = Own(('127.0.0.1', 0))\n"
     )
-    status, _, errors = say(folder, "run", "app:server", "--workers", workers)
+    status, _, errors = call_outside(program_folder, "run", "app:server", "--workers", workers)
     assert (status, "Traceback" in errors, "OSError: own" in errors) == (1, True, True)
 
 
@@ -89,14 +91,14 @@ def test_an_exception_of_the_program_keeps_its_traceback(folder: Path, workers: 
     ],
     ids=str,
 )
-def test_a_variable_that_is_wrong_is_named(folder: Path, environment: dict[str, str], said: str):
-    status, _, errors = say(folder, "run", "app:server", **environment)
+def test_a_variable_that_is_wrong_is_named(program_folder: Path, environment: dict[str, str], said: str):
+    status, _, errors = call_outside(program_folder, "run", "app:server", **environment)
     assert (status in (2, 3), "Traceback" in errors) == (True, False)
     assert said in errors
 
 
-def test_a_variable_that_does_not_count_is_not_named(folder: Path):
-    running = run(folder, "app:server", "--port", "0", PORT="abc", WEB_CONCURRENCY="1")
+def test_a_variable_that_does_not_count_is_not_named(program_folder: Path):
+    running = start_outside(program_folder, "app:server", "--port", "0", PORT="abc", WEB_CONCURRENCY="1")
     assert running.stop() == 0
-    (folder / "app.py").write_text(APP + "server.config['processes'] = 'many'\n")
-    assert "WEB_CONCURRENCY" not in say(folder, "run", "app:server")[2]
+    (program_folder / "app.py").write_text(APP + "server.config['processes'] = 'many'\n")
+    assert "WEB_CONCURRENCY" not in call_outside(program_folder, "run", "app:server")[2]

@@ -36,16 +36,16 @@ def test_two_tabs(chat, tmp_path):
         stranger = Tab(browser, f"{chat}/?room=cellar%26name=Stranger")
         stranger.wait_for_text("#people", "only you")
 
-        ada.say("The roses are out. <b>Come</b> and see! 🌹")
+        ada.type_text("The roses are out. <b>Come</b> and see! 🌹")
         grace.wait_for_text(".said", "The roses are out. <b>Come</b> and see! 🌹")
         ada.wait_for_text(".said.own", "The roses are out.")
         assert grace.texts(".said.own") == []
-        grace.say("On my way, with a pot of tea and far too many biscuits for two people.")
+        grace.type_text("On my way, with a pot of tea and far too many biscuits for two people.")
         ada.wait_for_text(".said:not(.own)", "On my way")
         for number in range(30):
-            grace.say(f"biscuit {number + 1}")
-        ada.say("Stop! That is enough, and the last three are for the birds.")
-        grace.say("Who is counting?")
+            grace.type_text(f"biscuit {number + 1}")
+        ada.type_text("Stop! That is enough, and the last three are for the birds.")
+        grace.type_text("Who is counting?")
         ada.wait_for_text(".said", "Who is counting?")
         assert ada.evaluate("log.scrollHeight - log.scrollTop - log.clientHeight < 5"), "the newest is in sight"
         assert stranger.texts(".said") == []
@@ -75,5 +75,5 @@ def test_the_page_comes_back(chat, tmp_path):
         tab.evaluate('socket.send("x".repeat(9000))')
         back = lambda: tab.evaluate("socket.readyState") == 1 and len(tab.texts(".note")) > 1
         wait_until(back, "a new connection")
-        tab.say("here again")
+        tab.type_text("here again")
         tab.wait_for_text(".said.own", "here again")

@@ -30,7 +30,7 @@ needs_curl = pytest.mark.skipif(CURL is None, reason="curl is not installed")
 needs_wget = pytest.mark.skipif(WGET is None, reason="wget is not installed")
 
 
-class Seen:
+class RecordedFolder:
     """A folder on a route, and the requests for it: path, Range as received, status."""
 
     def __init__(self, serve: Callable[..., Running], folder: Path, **options: object) -> None:
@@ -64,7 +64,7 @@ def large(tmp_path: Path) -> Path:
 
 @needs_curl
 def test_curl_resumes(serve, large, tmp_path):
-    seen, partial = Seen(serve, large.parent), tmp_path / "partial"
+    seen, partial = RecordedFolder(serve, large.parent), tmp_path / "partial"
     partial.write_bytes(large.read_bytes()[:1_234_567])
     curl(seen.address, "/large.bin", "--continue-at", "-", "--output", str(partial))
     assert partial.read_bytes() == large.read_bytes()
@@ -75,7 +75,7 @@ def test_curl_resumes(serve, large, tmp_path):
 @needs_curl
 def test_curl_resumes_a_complete_download(serve, large, tmp_path):
     """Nothing is missing: the range cannot be satisfied, which curl understands."""
-    seen, whole = Seen(serve, large.parent), tmp_path / "whole"
+    seen, whole = RecordedFolder(serve, large.parent), tmp_path / "whole"
     shutil.copy(large, whole)
     curl(seen.address, "/large.bin", "--continue-at", "-", "--output", str(whole))
     assert whole.read_bytes() == large.read_bytes()
@@ -88,14 +88,14 @@ def test_curl_resumes_a_complete_download(serve, large, tmp_path):
 )
 def test_curl_ranges(serve, large, wanted, pieces):
     content = large.read_bytes()
-    out = curl(Seen(serve, large.parent).address, "/large.bin", "--range", wanted)
+    out = curl(RecordedFolder(serve, large.parent).address, "/large.bin", "--range", wanted)
     assert out == b"".join(content[start:end] for start, end in pieces)
 
 
 @needs_curl
 def test_curl_ranges_in_parts(serve, large):
     content = large.read_bytes()
-    out = curl(Seen(serve, large.parent).address, "/large.bin", "--range", "0-9,100-109", "--include")
+    out = curl(RecordedFolder(serve, large.parent).address, "/large.bin", "--range", "0-9,100-109", "--include")
     assert b"multipart/byteranges" in out
     assert content[:10] in out
     assert content[100:110] in out
@@ -108,7 +108,7 @@ def test_curl_decodes_compressed_files(serve, tmp_path):
     (tmp_path / "b.css").write_text("plain")
     (tmp_path / "b.css.gz").write_bytes(gzip.compress(b"packed"))
     (tmp_path / "b.css.br").write_bytes(brotli.compress(b"packed"))
-    seen = Seen(serve, tmp_path)
+    seen = RecordedFolder(serve, tmp_path)
     out = curl(seen.address, "/a.txt", "--compressed", "--write-out", "\n%{size_download}")
     body, _, size = out.decode().rpartition("\n")
     assert body == text
@@ -119,7 +119,7 @@ def test_curl_decodes_compressed_files(serve, tmp_path):
 
 @needs_curl
 def test_curl_asks_whether_it_has_changed(serve, large, tmp_path):
-    seen, tag = Seen(serve, large.parent), tmp_path / "tag"
+    seen, tag = RecordedFolder(serve, large.parent), tmp_path / "tag"
     curl(seen.address, "/large.bin", "--etag-save", str(tag), "--output", os.devnull)
     status = curl(seen.address, "/large.bin", "--etag-compare", str(tag), "--output", os.devnull, "--write-out", "%{http_code}")
     assert status == b"304"
@@ -134,14 +134,14 @@ def test_curl_asks_whether_it_has_changed(serve, large, tmp_path):
 def test_curl_follows_to_the_slash(serve, tmp_path):
     (tmp_path / "docs").mkdir()
     (tmp_path / "docs" / "index.html").write_text("index")
-    assert curl(Seen(serve, tmp_path).address, "/docs?a=1", "--location") == b"index"
+    assert curl(RecordedFolder(serve, tmp_path).address, "/docs?a=1", "--location") == b"index"
 
 
 @needs_curl
 def test_curl_finds_no_way_out(serve, tmp_path):
     (tmp_path / "site").mkdir()
     (tmp_path / "secret").write_text("secret")
-    address = Seen(serve, tmp_path / "site").address
+    address = RecordedFolder(serve, tmp_path / "site").address
     for path in ("/../secret", "/%2e%2e/secret", "/..%2fsecret", "/site/../../secret"):
         assert curl(address, path, "--output", "-", "--write-out", "%{http_code}")[-3:] in (b"400", b"404")
 
@@ -149,7 +149,7 @@ def test_curl_finds_no_way_out(serve, tmp_path):
 # --- wget
 
 
-def wget(seen: Seen, path: str, folder: Path, *options: str) -> None:
+def wget(seen: RecordedFolder, path: str, folder: Path, *options: str) -> None:
     command = [WGET, "--quiet", "--tries=2", "--timeout=10", "--no-proxy", *options, seen.url(path)]
     done = run_process(command, cwd=folder, capture_output=True, timeout=30, check=False)
     assert done.returncode == 0, done.stderr.decode()
@@ -157,7 +157,7 @@ def wget(seen: Seen, path: str, folder: Path, *options: str) -> None:
 
 @needs_wget
 def test_wget_continues(serve, large, tmp_path):
-    seen, partial = Seen(serve, large.parent), tmp_path / "large.bin"
+    seen, partial = RecordedFolder(serve, large.parent), tmp_path / "large.bin"
     partial.write_bytes(large.read_bytes()[:700_001])
     wget(seen, "/large.bin", tmp_path, "--continue")
     assert partial.read_bytes() == large.read_bytes()
@@ -169,7 +169,7 @@ def test_wget_continues(serve, large, tmp_path):
 
 @needs_wget
 def test_wget_takes_only_newer_files(serve, large, tmp_path):
-    seen = Seen(serve, large.parent)
+    seen = RecordedFolder(serve, large.parent)
     for _ in range(2):
         wget(seen, "/large.bin", tmp_path, "--timestamping")
     seen.running.stop()
@@ -186,7 +186,7 @@ def test_wget_mirrors_a_listing(serve, tmp_path):
         (site / name).parent.mkdir(parents=True, exist_ok=True)
         (site / name).write_text(f"content of {name}")
     copy.mkdir()
-    seen = Seen(serve, site, listing=True)
+    seen = RecordedFolder(serve, site, listing=True)
     wget(
         seen,
         "/",
@@ -249,7 +249,7 @@ def test_chromium_plays_and_seeks(serve, tmp_path):
     """Two minutes of sound, 20 MB: too much to be fetched ahead, so that each jump is a range."""
     tone(tmp_path / "tone.wav", 120)
     (tmp_path / "index.html").write_text(PLAYER)
-    seen = Seen(serve, tmp_path)
+    seen = RecordedFolder(serve, tmp_path)
     with chromium("--remote-debugging-port=0", seen.url("/")):
         report = seen.reports.get(timeout=60)
     assert "error" not in report, report
@@ -305,7 +305,7 @@ def test_chromium_shows_a_listing(serve, tmp_path, kind, width, height):
     for name in LISTED:
         (site / name).parent.mkdir(parents=True, exist_ok=True)
         (site / name).write_bytes(b"x" * (len(name) * 12_345))
-    seen = Seen(serve, site, listing=True)
+    seen = RecordedFolder(serve, site, listing=True)
     picture = Path(PICTURES or tmp_path) / f"listing-{kind}.png"
     # One that crashes by itself is started once more.
     for _attempt in range(2):

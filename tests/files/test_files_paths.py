@@ -19,7 +19,7 @@ import pytest
 
 from support import path_corpus
 from support.path_corpus import SECRET
-from support.path_races import FOLDERS, LINKS, Client, linked, race, start
+from support.path_races import FOLDERS, LINKS, RawClient, linked, race, start_files_app
 from support.wire import Answer, Wire, fetch, request_bytes
 
 ROWS = path_corpus.read()
@@ -46,10 +46,10 @@ def public(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ],
     ids="-".join,
 )
-def client(request: pytest.FixtureRequest, public: Path) -> Iterator[Client]:
+def client(request: pytest.FixtureRequest, public: Path) -> Iterator[RawClient]:
     links, kernel = request.param
-    script = start(public, file=str(public / "a.txt"), config={"symlinks": links}, **KERNELS[kernel])
-    yield Client(script.address)
+    script = start_files_app(public, file=str(public / "a.txt"), config={"symlinks": links}, **KERNELS[kernel])
+    yield RawClient(script.address)
     assert script.stop() == 0, script.errors
 
 
@@ -66,7 +66,7 @@ def found_by(answer: Answer) -> str:
     return str(answer.status)
 
 
-def test_every_path_has_its_verdict(client: Client) -> None:
+def test_every_path_has_its_verdict(client: RawClient) -> None:
     wrong = []
     for wanted, suffix in ROWS:
         found = found_by(client.get(b"/s" + suffix))
@@ -80,7 +80,7 @@ def comes_back(suffix: bytes) -> bool:
     return b"../s/" in suffix.replace(b"%2e", b".")
 
 
-def test_a_handler_is_told_the_same(client: Client, public: Path) -> None:
+def test_a_handler_is_told_the_same(client: RawClient, public: Path) -> None:
     """The url that a handler reads names the file that the folder sends, and a path that one refuses is refused by the other."""
     wrong = []
     for wanted, suffix in ROWS:
@@ -106,7 +106,7 @@ def test_a_handler_is_told_the_same(client: Client, public: Path) -> None:
     assert wrong == []
 
 
-def test_a_file_on_a_route_is_no_door_either(client: Client) -> None:
+def test_a_file_on_a_route_is_no_door_either(client: RawClient) -> None:
     wrong = []
     for wanted, suffix in ROWS:
         answer = client.get(b"/o" + suffix)
@@ -121,14 +121,14 @@ def test_a_file_on_a_route_is_no_door_either(client: Client) -> None:
 
 
 @pytest.mark.parametrize("form", ["http://a{}", "https://a:8080{}", "http://a/s/..{}"])
-def test_the_absolute_form_is_no_way_round(client: Client, form: str) -> None:
+def test_the_absolute_form_is_no_way_round(client: RawClient, form: str) -> None:
     for wanted, suffix in ROWS:
         if len(suffix) < 4000 and wanted in ("404", "guarded", "301"):
             answer = client.get(form.format("/s").encode() + suffix)
             assert found_by(answer) == wanted, (form, suffix)
 
 
-def test_nothing_that_was_sent_comes_back_as_a_field(client: Client) -> None:
+def test_nothing_that_was_sent_comes_back_as_a_field(client: RawClient) -> None:
     for _, suffix in ROWS:
         location = client.get(b"/s" + suffix).header("Location")
         assert location is None or re.fullmatch(r"/s/[!-~]*", location), (suffix, location)
@@ -143,7 +143,7 @@ def test_links(tmp_path: Path, links: str, kernel: str) -> None:
     public = linked(tmp_path)
     place = ["inside", "never", "anywhere"].index(links)
     asked = [(name, *wanted) for name, _, *wanted in LINKS] + [(path, *wanted) for _, _, path, *wanted in FOLDERS]
-    script = start(public, config={"symlinks": links}, **KERNELS[kernel])
+    script = start_files_app(public, config={"symlinks": links}, **KERNELS[kernel])
     wrong = []
     for path, *by_policy in asked:
         answer = fetch(script.address, f"/s/{path}")
@@ -164,7 +164,7 @@ def test_a_sibling_in_another_coding_is_no_way_out(tmp_path: Path, kernel: str) 
         (public / f"a.txt.{coding}").symlink_to("../secret.txt")
         (public / f"sub/b.txt.{coding}").symlink_to(tmp_path / "secret.txt")
         os.mkfifo(public / f"sub/deep/c.txt.{coding}")
-    script = start(public, **KERNELS[kernel])
+    script = start_files_app(public, **KERNELS[kernel])
     for path, text in (("a.txt", "a"), ("sub/b.txt", "b"), ("sub/deep/c.txt", "c")):
         for accepted in ("gzip", "br", "zstd", "gzip, br, zstd", "*", "identity;q=0, *"):
             answer = fetch(script.address, f"/s/{path}", headers={"Accept-Encoding": accepted})
@@ -197,7 +197,7 @@ def test_entries_that_are_no_regular_files_are_not_found(tmp_path: Path, links: 
             os.mknod(public / "disk", 0o60666, os.makedev(7, 250))
         except PermissionError:
             pass  # only root makes devices; their names are missing then, which is a 404 as well
-        script = start(public, config={"symlinks": links})
+        script = start_files_app(public, config={"symlinks": links})
         for name in ("fifo", "fifo.html", "to-fifo", "socket", "device", "disk", "zero", "tty"):
             for method in ("GET", "HEAD"):
                 assert fetch(script.address, f"/s/{name}", method).status == 404, name
@@ -225,7 +225,7 @@ def test_a_file_without_permission_is_not_found_and_the_log_says_why(open_place:
     (public / "closed").chmod(0)
     # Root may read everything, so the server is somebody else.
     user = {"user": 65534} if os.geteuid() == 0 else {}
-    script = start(public, **user, **KERNELS[kernel])
+    script = start_files_app(public, **user, **KERNELS[kernel])
     try:
         answer = fetch(script.address, "/s/closed.txt")
         assert (answer.status, SECRET in answer.text, str(open_place) in answer.text) == (404, False, False)
@@ -243,7 +243,7 @@ def test_a_file_without_permission_is_not_found_and_the_log_says_why(open_place:
 def test_bad_input_is_a_line_of_the_log_and_disturbs_no_client(tmp_path: Path) -> None:
     public = linked(tmp_path)
     (public / "large.bin").write_bytes(bytes(range(256)) * 40_000)
-    script = start(public, config={"access_log": "json"})
+    script = start_files_app(public, config={"access_log": "json"})
     asked = {
         "/s/" + "." * 8_100: 404,
         "/s/" + "../" * 2_000 + "x": 200,

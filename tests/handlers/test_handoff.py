@@ -41,11 +41,11 @@ def ask(script: Script, target: str) -> str:
         return wire.send(request_bytes(target)).receive_answer().text
 
 
-def wait_for_guests(script: Script, count: int) -> None:
-    """So many handlers wait at the gate."""
+def wait_until_waiting(script: Script, count: int) -> None:
+    """So many handlers wait for the release."""
     end = time.monotonic() + DEADLINE
-    while (guests := int(ask(script, "/guests"))) < count:
-        assert time.monotonic() < end, f"{guests} of {count} have come"
+    while (waiting := int(ask(script, "/waiting"))) < count:
+        assert time.monotonic() < end, f"{waiting} of {count} wait"
 
 
 def best(attempts: int, enough: float, measure: Callable[[], float]) -> float:
@@ -94,7 +94,7 @@ def test_hellos_do_not_wait_for_the_first_call_of_one_that_sleeps():
 
         sleepers: list[Wire] = []
         taken = best(3, 0.05, measure)
-        wait_for_guests(script, len(sleepers))
+        wait_until_waiting(script, len(sleepers))
         ask(script, "/open")
         for sleeper in sleepers:
             assert sleeper.receive_answer().text == "awake"
@@ -114,7 +114,7 @@ def test_a_new_sleeper_delays_no_other_request():
                 ask(script, f"/new?{name}")
                 sleepers.append(Wire(script.address).send(request_bytes(f"/{name}")))
                 worst = max(worst, times_of(script, 200)[-1])
-                wait_for_guests(script, len(sleepers))
+                wait_until_waiting(script, len(sleepers))
             return worst
 
         worst = best(3, 0.01, measure)
@@ -128,7 +128,7 @@ def test_a_new_sleeper_delays_no_other_request():
 def test_a_spinning_handler_leaves_the_rest_their_share():
     with served() as script:
         spinner = Wire(script.address).send(request_bytes("/spin"))
-        wait_for_guests(script, 1)
+        wait_until_waiting(script, 1)
         p99 = best(3, 0.015, lambda: times_of(script, 500)[-6])
         assert float(ask(script, "/interval")) == 0.001, "threads take shorter turns"
         ask(script, "/open")
@@ -146,14 +146,14 @@ def test_no_more_than_max_workers_run(route):
         for index in range(12):
             wires.append(Wire(script.address).send(request_bytes(route)))
             if index < 2:
-                wait_for_guests(script, index + 1)
+                wait_until_waiting(script, index + 1)
         refused = 2 if route == "/pooled-wait" else 0
         answered = wait_for_answers(wires, refused)
         for wire in answered:
             answer = wire.receive_answer()
             assert (answer.status, answer.header("Retry-After") is not None) == (503, True)
         assert ask(script, "/hello") == "hello"
-        assert int(ask(script, "/guests")) == 2
+        assert int(ask(script, "/waiting")) == 2
         ask(script, "/open")
         rest = [wire for wire in wires if wire not in answered]
         assert [wire.receive_answer().text for wire in rest] == ["awake"] * len(rest)

@@ -30,7 +30,7 @@ def values(request) -> str:
     return f"{USER.get()} {getattr(request, 'user', 'nobody')}"
 
 
-class Seen:
+class Observations:
     """The values that each place saw, and whether the request was one object."""
 
     def __init__(self, server, style: str = "plain") -> None:
@@ -90,7 +90,7 @@ ANSWERS = {
 @pytest.mark.parametrize("style", STYLES)
 def test_every_kind_of_handler(server, start, site, style, around, version):
     server.config["h2c"] = True
-    seen = Seen(server, around)
+    seen = Observations(server, around)
     for code in (404, 405, 500):
         server.errorhandler(code)(styled(around, lambda request, message, code=code: Response(code, content=values(request))))
     for name, (answer, _, _) in ANSWERS.items():
@@ -123,7 +123,7 @@ def test_every_kind_of_handler(server, start, site, style, around, version):
 def test_a_late_handler(server, start, style):
     """504 is answered while the handler still has its context, or when it was cancelled."""
     server.config.update({"process_timeout": 0.2, "termination_timeout": 5})
-    seen = Seen(server)
+    seen = Observations(server)
     server.errorhandler(504)(lambda request, message: Response(504, content=values(request)))
 
     if style == "plain":

@@ -6,7 +6,7 @@ import pytest
 
 from outside import Routes, WebSocket
 from support.harness import wait_until
-from support.websocket_wire import Socket
+from support.websocket_wire import WebSocketClient
 
 
 def test_a_plain_function(server, start):
@@ -15,8 +15,8 @@ def test_a_plain_function(server, start):
         for message in connection:
             connection.send(f"{number} {type(number).__name__}: {message.text}")
 
-    with Socket(start().address, "/rooms/7") as client:
-        assert client.say("hello").hear() == "7 int: hello"
+    with WebSocketClient(start().address, "/rooms/7") as client:
+        assert client.send_message("hello").receive_message() == "7 int: hello"
 
 
 def test_an_async_function(server, start):
@@ -25,8 +25,8 @@ def test_an_async_function(server, start):
         async for message in connection:
             await connection.send(f"{name} {rest}: {message.text}")
 
-    with Socket(start().address, "/rooms/tea/a/b") as client:
-        assert client.say("hello").hear() == "tea a/b: hello"
+    with WebSocketClient(start().address, "/rooms/tea/a/b") as client:
+        assert client.send_message("hello").receive_message() == "tea a/b: hello"
 
 
 def test_without_parameters_and_with_options(server, start):
@@ -34,8 +34,8 @@ def test_without_parameters_and_with_options(server, start):
     def room(connection):
         connection.send(connection.subprotocol)
 
-    with Socket(start().address, "/ws", {"Sec-WebSocket-Protocol": "chat.v1"}) as client:
-        assert client.hear() == "chat.v1"
+    with WebSocketClient(start().address, "/ws", {"Sec-WebSocket-Protocol": "chat.v1"}) as client:
+        assert client.receive_message() == "chat.v1"
 
 
 def test_a_websocket_of_ones_own(server, start):
@@ -47,15 +47,15 @@ def test_a_websocket_of_ones_own(server, start):
         connection.send(f"{connection.request.path_params['name']}: {message.text}")
 
     running = start()
-    with Socket(running.address, "/ws/ada") as client:
-        assert client.say("hello").hear() == "ada: hello"
+    with WebSocketClient(running.address, "/ws/ada") as client:
+        assert client.send_message("hello").receive_message() == "ada: hello"
         wait_until(lambda: [request.path for request in server._active_requests] == ["/ws/ada"])
 
 
 def test_the_whole_path_and_get_alone(server, start):
     server.websocket("/ws")(lambda connection: None)
     running = start()
-    assert not Socket(running.address, "/ws/below").is_open
+    assert not WebSocketClient(running.address, "/ws/below").is_open
     assert running.fetch("/ws").status == 426
     answer = running.fetch("/ws", "POST")
     assert (answer.status, answer.header("Allow")) == (405, "GET, HEAD, OPTIONS")
@@ -75,13 +75,13 @@ def test_before_request_runs_before_its_opening(server, start):
     server.websocket("/public")(lambda connection: connection.send("public"))
     server.mount(private)
     running = start()
-    assert Socket(running.address, "/private/ws/ada").answer.status == 401
-    with Socket(running.address, "/private/ws/ada?letmein") as client:
-        assert client.hear() == "ada"
-    with Socket(running.address, "/public") as client:
-        assert client.hear() == "public"
+    assert WebSocketClient(running.address, "/private/ws/ada").answer.status == 401
+    with WebSocketClient(running.address, "/private/ws/ada?letmein") as client:
+        assert client.receive_message() == "ada"
+    with WebSocketClient(running.address, "/public") as client:
+        assert client.receive_message() == "public"
     server.before_request(lambda: (503, None))
-    assert Socket(running.address, "/public").answer.status == 503
+    assert WebSocketClient(running.address, "/public").answer.status == 503
 
 
 def no_name(connection):

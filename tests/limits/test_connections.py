@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from support.crowd import Crowd
+from support.client_group import ClientGroup
 from support.gauge import cpu_seconds, need_proc
 from support.harness import PROGRAMS, Script, wait_until
 from support.wire import Wire, fetch, request_bytes
@@ -65,10 +65,10 @@ def test_one_that_has_never_said_anything_makes_room(serve):
 
 def test_a_crowd_of_silent_ones_does_not_keep_others_out(serve):
     running = serve(lambda request: "x", max_connections=20)
-    with Crowd(running.address, 300) as crowd:
+    with ClientGroup(running.address, 300) as group:
         for _ in range(10):
             assert running.fetch().text == "x"
-        wait_until(lambda: crowd.ended() >= 280, "making room")
+        wait_until(lambda: group.ended() >= 280, "making room")
 
 
 def test_busy_ones_are_never_shed(serve):
@@ -127,22 +127,22 @@ def cpu_share(script: Script, seconds: float) -> float:
 
 
 def test_out_of_descriptors_idle_ones_are_shed(tight):
-    with Crowd(tight.address, 300) as crowd:
+    with ClientGroup(tight.address, 300) as group:
         for _ in range(5):
             assert fetch(tight.address).text == "hello"
-        assert crowd.ended() >= 300 - DESCRIPTORS
+        assert group.ended() >= 300 - DESCRIPTORS
 
 
 def test_out_of_descriptors_it_neither_spins_nor_ends(tight):
     """All are busy, so nothing can be shed: the rest waits, at no cost, until there is room."""
-    with Crowd(tight.address, 100, HALF) as crowd:
+    with ClientGroup(tight.address, 100, HALF) as group:
         assert cpu_share(tight, 1) < 0.2
-        shed = crowd.ended()  # before their half request had come
+        shed = group.ended()  # before their half request had come
         assert shed < 20
         waiting = Wire(tight.address).send(GET)
-        crowd.send(b"x" * 96)
-        crowd.wait_until(lambda client: client.received or client.ended, "answered")
-        assert sum(not client.received for client in crowd.clients) == shed
+        group.send(b"x" * 96)
+        group.wait_until(lambda client: client.received or client.ended, "answered")
+        assert sum(not client.received for client in group.clients) == shed
         assert waiting.receive_answer().text == "hello"
     wait_until(lambda: fetch(tight.address).text == "hello")
     assert cpu_share(tight, 0.5) < 0.2
@@ -152,11 +152,11 @@ def test_the_default_leaves_room_for_files():
     """Four fifths of the descriptors are for connections, so that handlers can still open something."""
     need_proc()
     script = Script(str(PROGRAMS / "greedy_app.py"), "{}", "256")
-    with Crowd(script.address, 400, HALF) as crowd:
+    with ClientGroup(script.address, 400, HALF) as group:
         deadline = time.monotonic() + 5
         count = descriptors(script)
         while count < 204 and time.monotonic() < deadline:
-            crowd.receive(0.01)
+            group.receive(0.01)
             count = descriptors(script)
         assert 204 <= count < 240
         assert cpu_share(script, 0.5) < 0.2

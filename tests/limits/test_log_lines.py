@@ -16,7 +16,7 @@ from websockets.sync.client import connect
 from outside import FilePath, Response, WebSocketExit
 from support.harness import PROGRAMS, Script
 from support.log_lines import COMBINED, COMMON, HOSTILE, get
-from support.slow_clients import SIZED, endure
+from support.slow_clients import SIZED, drip_until_end
 from support.websocket_styles import STYLES, websocket
 from support.wire import DEADLINE, Wire, request_bytes
 
@@ -134,7 +134,7 @@ def test_each_key_is_named_once_however_often_it_refuses(serve, records):
 
 def test_a_body_below_the_minimum_rate_names_that_key(serve, records):
     running = serve(lambda request: "x", min_rate=1_000_000)
-    assert endure(running.address, SIZED, b"x", pace=0.1).statuses == [408]
+    assert drip_until_end(running.address, SIZED, b"x", pace=0.1).statuses == [408]
     assert "min_rate" in records.wait_for("config[").getMessage()
 
 

@@ -15,11 +15,11 @@ import time
 import pytest
 
 from outside import OutsideHTTP
-from support.crowd import Crowd
+from support.client_group import ClientGroup
 from support.gauge import need_proc
 from support.harness import PROGRAMS, Script, wait_until
 from support.websocket_styles import STYLES, websocket
-from support.websocket_wire import Socket
+from support.websocket_wire import WebSocketClient
 from support.wire import Wire, fetch, request_bytes
 
 pytestmark = pytest.mark.timed
@@ -101,15 +101,15 @@ def test_websockets_take_half_of_the_places_and_no_more(serve, records):
         handler = websocket(style)
         running = serve({"/ws": handler, "/": lambda request: "x"}, max_connections=20)
         with contextlib.ExitStack() as stack:
-            opened = [stack.enter_context(Socket(running.address)) for _ in range(10)]
+            opened = [stack.enter_context(WebSocketClient(running.address)) for _ in range(10)]
             assert all(client.is_open for client in opened)
-            refused = stack.enter_context(Socket(running.address)).answer
+            refused = stack.enter_context(WebSocketClient(running.address)).answer
             assert (refused.status, refused.header("Retry-After")) == (503, "1"), style
             records.wait_for('config["max_websocket_connections"] sets this limit')
             assert all(open_idle(running) for _ in range(5))
             opened[0].close()
             wait_until(
-                lambda running=running, stack=stack: stack.enter_context(Socket(running.address)).is_open,
+                lambda running=running, stack=stack: stack.enter_context(WebSocketClient(running.address)).is_open,
                 "a place that was given back",
             )
         running.stop()
@@ -119,7 +119,7 @@ def test_as_many_websockets_as_the_configuration_says(serve):
     handler = websocket("callbacks")
     running = serve({"/ws": handler}, max_connections=4, max_websocket_connections=4)
     with contextlib.ExitStack() as stack:
-        assert all(stack.enter_context(Socket(running.address)).is_open for _ in range(4))
+        assert all(stack.enter_context(WebSocketClient(running.address)).is_open for _ in range(4))
 
 
 def test_a_websocket_without_a_thread_gives_its_place_back(serve):
@@ -129,11 +129,11 @@ def test_a_websocket_without_a_thread_gives_its_place_back(serve):
     routes = {"/ws": blocking, "/callbacks": callbacks}
     running = serve(routes, max_connections=20, max_websockets=1, max_websocket_connections=3)
     with contextlib.ExitStack() as stack:
-        assert stack.enter_context(Socket(running.address)).is_open
+        assert stack.enter_context(WebSocketClient(running.address)).is_open
         for _ in range(5):
-            assert stack.enter_context(Socket(running.address)).answer.status == 503
+            assert stack.enter_context(WebSocketClient(running.address)).answer.status == 503
         for _ in range(2):
-            assert stack.enter_context(Socket(running.address, "/callbacks")).is_open
+            assert stack.enter_context(WebSocketClient(running.address, "/callbacks")).is_open
 
 
 # --- one address
@@ -202,7 +202,7 @@ def test_the_soft_limit_of_descriptors_is_raised():
     )
     script = Script("-c", program)
     half = request_bytes("/", "POST", {"Content-Length": "9"})
-    with Crowd(script.address, 150, half):
+    with ClientGroup(script.address, 150, half):
         assert fetch(script.address).text == "(512, 512)"
     assert script.stop() == 0, script.errors
 
@@ -219,7 +219,7 @@ def exhausted():
     wire = Wire(script.address)
     assert wire.send(GET).receive_answer().status == 200
     half = request_bytes("/", "POST", {"Content-Length": "9"}) + b"half"
-    with Crowd(script.address, DESCRIPTORS + 50, half):
+    with ClientGroup(script.address, DESCRIPTORS + 50, half):
         taken = f"/proc/{script.process.pid}/fd"
         wait_until(lambda: len(os.listdir(taken)) >= DESCRIPTORS, "taking all descriptors")
         yield wire

@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from support.slow_clients import CHUNKED, EXPECTING, GET, HALF_HEAD, LARGE, REFUSED, SIZED, endure
+from support.slow_clients import CHUNKED, EXPECTING, GET, HALF_HEAD, LARGE, REFUSED, SIZED, drip_until_end
 from support.wire import request_bytes
 
 pytestmark = pytest.mark.timed
@@ -59,7 +59,8 @@ def test_a_client_that_makes_others_wait_is_cut(serve, key):
     address = serve(lambda request: "x", **{key: 0.5}).address
     with ThreadPoolExecutor(len(CUT[key])) as pool:
         futures = {
-            name: pool.submit(endure, address, opening, drip, pace=0.05) for name, (opening, drip, _) in CUT[key].items()
+            name: pool.submit(drip_until_end, address, opening, drip, pace=0.05)
+            for name, (opening, drip, _) in CUT[key].items()
         }
     outcomes = {name: future.result() for name, future in futures.items()}
     expected = {name: statuses for name, (_, _, statuses) in CUT[key].items()}
@@ -73,13 +74,13 @@ def test_a_client_that_makes_others_wait_is_cut(serve, key):
 def test_each_byte_of_a_body_gives_it_time(serve):
     """The deadline is for a body that has stopped, not for all of it; without a minimum rate it may take its time."""
     running = serve(lambda request: "x", body_stall_timeout=0.5, min_rate=0)
-    outcome = endure(running.address, SIZED, b"x", pace=0.1, most=2)
+    outcome = drip_until_end(running.address, SIZED, b"x", pace=0.1, most=2)
     assert not outcome.ended
 
 
 def test_each_request_gives_an_idle_connection_time(serve):
     running = serve(lambda request: "x", keep_alive_idle=0.5)
-    outcome = endure(running.address, GET, GET, pace=0.2, most=2)
+    outcome = drip_until_end(running.address, GET, GET, pace=0.2, most=2)
     assert not outcome.ended
 
 
@@ -105,8 +106,8 @@ def test_a_body_has_a_minimum_rate(serve):
     """All at the same time, with the defaults."""
     address = serve(lambda request: str(len(request.content))).address
     with ThreadPoolExecutor(len(TOO_SLOW) + len(SLOW_ENOUGH)) as pool:
-        cut = {name: pool.submit(endure, address, *client) for name, client in TOO_SLOW.items()}
-        kept = {name: pool.submit(endure, address, *client, most=8) for name, client in SLOW_ENOUGH.items()}
+        cut = {name: pool.submit(drip_until_end, address, *client) for name, client in TOO_SLOW.items()}
+        kept = {name: pool.submit(drip_until_end, address, *client, most=8) for name, client in SLOW_ENOUGH.items()}
     outcomes = {name: future.result() for name, future in cut.items()}
     assert {name: outcome.statuses for name, outcome in outcomes.items()} == {name: [408] for name in TOO_SLOW}
     seconds = {name: outcome.seconds for name, outcome in outcomes.items()}

@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from support.slow_readers import KINDS, SIZE, cut, file, for_each_kind, read_slowly, read_the_rest, routes  # noqa: F401 - fixtures
+from support.slow_readers import KINDS, SIZE, file, for_each_kind, read_slowly, read_the_rest, routes, wait_for_log_line  # noqa: F401 - fixtures
 from support.wire import request_bytes
 
 pytestmark = pytest.mark.timed
@@ -26,7 +26,7 @@ def test_a_client_that_stops_reading_is_cut(serve, records, routes, kind):
     with running.wire() as wire:
         began = time.time()
         wire.send(request_bytes(f"/{kind}"))
-        seconds = cut(records, f"/{kind}").created - began
+        seconds = wait_for_log_line(records, f"/{kind}").created - began
         count, _ = read_the_rest(wire)
     assert 0.5 - EARLY <= seconds <= 0.5 + LATE
     assert count < SIZE
@@ -41,7 +41,7 @@ def test_a_client_that_reads_too_slowly_is_cut(serve, records, routes):
             began = time.time()
             wire.send(request_bytes(f"/{kind}"))
             read_slowly(wire, 50, 2)
-            return cut(records, f"/{kind}").created - began
+            return wait_for_log_line(records, f"/{kind}").created - began
 
     seconds = for_each_kind(read)
     assert all(1 - EARLY <= each <= 1 + LATE for each in seconds.values()), seconds

@@ -12,7 +12,7 @@ import pytest
 from outside import OutsideHTTP
 from outside._workers import LONGEST_PAUSE, Slot, Worker
 from support.harness import Script, wait_until
-from support.processes import Processes, kill_under_load, refused, start, stopped, wait_for_end  # noqa: F401 - a fixture
+from support.processes import Processes, kill_under_load, refused, start_processes, stopped, wait_for_end  # noqa: F401 - a fixture
 from support.wire import Wire, fetch, request_bytes
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="needs Linux")
@@ -21,8 +21,8 @@ pytestmark = pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="needs Lin
 # workers
 
 
-def test_every_worker_answers_and_is_a_child_of_the_first_process(start):
-    script = start()
+def test_every_worker_answers_and_is_a_child_of_the_first_process(start_processes):
+    script = start_processes()
     assert set(script.workers()) == {0, 1}
     script.wait_for_workers(set(script.workers().values()))
     assert script.answering_worker()[1] == script.supervisor == script.process.pid
@@ -32,14 +32,14 @@ def test_every_worker_answers_and_is_a_child_of_the_first_process(start):
     assert f"returned {script.process.pid}" in script.output
 
 
-def test_auto_is_a_worker_for_each_core(start):
-    script = start(processes="auto")
+def test_auto_is_a_worker_for_each_core(start_processes):
+    script = start_processes(processes="auto")
     assert len(script.workers()) == len(os.sched_getaffinity(0))
     assert script.stop() == 0
 
 
-def test_a_killed_worker_is_replaced_on_the_same_port_while_the_other_serves(start):
-    script = start()
+def test_a_killed_worker_is_replaced_on_the_same_port_while_the_other_serves(start_processes):
+    script = start_processes()
     first = script.workers()
     os.kill(first[0], signal.SIGKILL)
     script.wait_for(f"worker 0 (process {first[0]}) was killed by SIGKILL; it is replaced at once")
@@ -51,8 +51,8 @@ def test_a_killed_worker_is_replaced_on_the_same_port_while_the_other_serves(sta
     assert script.stop() == 0
 
 
-def test_connections_that_wait_for_a_worker_survive_it(start):
-    script = start()
+def test_connections_that_wait_for_a_worker_survive_it(start_processes):
+    script = start_processes()
     for pid in script.workers().values():
         os.kill(pid, signal.SIGSTOP)
         wait_until(lambda pid=pid: stopped(pid), "the worker is stopped")
@@ -85,8 +85,8 @@ def test_a_worker_that_dies_young_is_replaced_ever_more_slowly():
     assert slot.pause_after(Worker(0, 1, 2)) == 0.0
 
 
-def test_workers_end_when_their_supervisor_is_gone(start):
-    script = start()
+def test_workers_end_when_their_supervisor_is_gone(start_processes):
+    script = start_processes()
     script.process.kill()
     for pid in script.workers().values():
         wait_for_end(pid)
@@ -94,8 +94,8 @@ def test_workers_end_when_their_supervisor_is_gone(start):
 
 
 @pytest.mark.timed
-def test_a_worker_with_a_handler_that_does_not_end_is_replaced_and_then_gone(start):
-    script = start(process_timeout=0.3, drain_idle=0.1, termination_timeout=0.3)
+def test_a_worker_with_a_handler_that_does_not_end_is_replaced_and_then_gone(start_processes):
+    script = start_processes(process_timeout=0.3, drain_idle=0.1, termination_timeout=0.3)
     with Wire(script.address) as wire:
         wire.send(request_bytes("/stuck-in-c"))
         worker = script.wait_for("stuck").split()[1]
@@ -109,8 +109,8 @@ def test_a_worker_with_a_handler_that_does_not_end_is_replaced_and_then_gone(sta
 
 
 @pytest.mark.timed
-def test_a_worker_whose_python_stands_still_is_replaced_and_then_killed(start):
-    script = start(process_timeout=0.3, drain_idle=0.1, termination_timeout=0.1, test={"grace": 0.5})
+def test_a_worker_whose_python_stands_still_is_replaced_and_then_killed(start_processes):
+    script = start_processes(process_timeout=0.3, drain_idle=0.1, termination_timeout=0.1, test={"grace": 0.5})
     with Wire(script.address) as wire:
         wire.send(request_bytes("/hold"))
         worker = script.wait_for("holding").split()[1]
@@ -123,16 +123,16 @@ def test_a_worker_whose_python_stands_still_is_replaced_and_then_killed(start):
     assert script.stop() == 0
 
 
-def test_the_environment_of_workers_is_the_programs(start):
-    script = start()
+def test_the_environment_of_workers_is_the_programs(start_processes):
+    script = start_processes()
     script.reload()
     names = fetch(script.address, "/environment").text.split("\n")
     assert [name for name in names if name.startswith(("LISTEN_", "OUTSIDE_"))] == []
     assert script.stop() == 0
 
 
-def test_workers_share_a_unix_socket(start, tmp_path):
-    script = start(UnixProcesses, host=f"unix:{tmp_path}/app.sock")
+def test_workers_share_a_unix_socket(start_processes, tmp_path):
+    script = start_processes(UnixProcesses, host=f"unix:{tmp_path}/app.sock")
     assert script.ask("/echo?n=1") == "1"
     script.reload()
     assert script.ask("/echo?n=2") == "2"
@@ -156,8 +156,8 @@ class UnixProcesses(Processes):
 # hooks
 
 
-def test_hooks_run_in_each_worker_and_cleanup_once(start):
-    script = start()
+def test_hooks_run_in_each_worker_and_cleanup_once(start_processes):
+    script = start_processes()
     workers = script.workers()
     assert script.stop() == 0
     for slot, pid in workers.items():
@@ -166,8 +166,8 @@ def test_hooks_run_in_each_worker_and_cleanup_once(start):
     assert f"cleanup {script.process.pid}" in script.output
 
 
-def test_a_stop_hook_that_fails_is_logged_and_no_more(start):
-    script = start(test={"stop": "raise"})
+def test_a_stop_hook_that_fails_is_logged_and_no_more(start_processes):
+    script = start_processes(test={"stop": "raise"})
     assert script.stop() == 0
     assert script.output.count("RuntimeError: no goodbye\n") == 2
 
@@ -213,8 +213,8 @@ class Silent(Processes):
 
 
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
-def test_requests_in_flight_are_answered_and_the_status_is_0(start, signum):
-    script = start()
+def test_requests_in_flight_are_answered_and_the_status_is_0(start_processes, signum):
+    script = start_processes()
     wires = [Wire(script.address) for _ in range(6)]
     idle = Wire(script.address)
     for wire in wires:
@@ -236,8 +236,8 @@ def test_requests_in_flight_are_answered_and_the_status_is_0(start, signum):
     assert refused(script.address)
 
 
-def test_the_port_is_closed_while_requests_are_finished(start):
-    script = start()
+def test_the_port_is_closed_while_requests_are_finished(start_processes):
+    script = start_processes()
     with Wire(script.address) as wire:
         wire.send(request_bytes("/stuck"))
         script.wait_for("begun")
@@ -248,8 +248,8 @@ def test_the_port_is_closed_while_requests_are_finished(start):
     assert script.wait() == 0
 
 
-def test_a_second_signal_cuts(start):
-    script = start(termination_timeout=60)
+def test_a_second_signal_cuts(start_processes):
+    script = start_processes(termination_timeout=60)
     with Wire(script.address) as wire:
         wire.send(request_bytes("/stuck"))
         script.wait_for("begun")
@@ -260,8 +260,8 @@ def test_a_second_signal_cuts(start):
 
 
 @pytest.mark.timed
-def test_termination_timeout_cuts(start):
-    script = start(termination_timeout=0.2)
+def test_termination_timeout_cuts(start_processes):
+    script = start_processes(termination_timeout=0.2)
     with Wire(script.address) as wire:
         wire.send(request_bytes("/stuck"))
         script.wait_for("begun")
@@ -278,22 +278,22 @@ def test_a_worker_that_is_still_starting_is_ended_too(tmp_path):
     assert process.wait() == 0
 
 
-def test_terminate_in_a_handler_ends_the_server(start):
-    script = start()
+def test_terminate_in_a_handler_ends_the_server(start_processes):
+    script = start_processes()
     assert fetch(script.address, "/end").text == "ending"
     assert script.wait() == 0
     assert script.output.count("stopped") == 2
     assert "returned" in script.output
 
 
-def test_a_signal_handler_of_the_user_may_terminate(start):
-    script = start(test={"handler": True})
+def test_a_signal_handler_of_the_user_may_terminate(start_processes):
+    script = start_processes(test={"handler": True})
     assert script.stop() == 0
     assert "returned" in script.output
 
 
-def test_run_again(start):
-    script = start(test={"again": True})
+def test_run_again(start_processes):
+    script = start_processes(test={"again": True})
     script.send_signal(signal.SIGTERM)
     script.wait_for("returned")
     script.wait_for("outside is serving on ")
@@ -301,8 +301,8 @@ def test_run_again(start):
     assert script.stop() == 0
 
 
-def test_a_worker_that_is_asked_to_end_is_replaced(start):
-    script = start()
+def test_a_worker_that_is_asked_to_end_is_replaced(start_processes):
+    script = start_processes()
     first = script.workers()
     os.kill(first[1], signal.SIGTERM)
     script.wait_for("worker 1 (process")
@@ -366,8 +366,8 @@ def test_a_socket_in_a_missing_folder_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize("processes", [1, 2])
-def test_publish_says_how_far_it_reaches(start, processes):
-    script = start(processes=processes)
+def test_publish_says_how_far_it_reaches(start_processes, processes):
+    script = start_processes(processes=processes)
     said = "WARNING publish() reaches the connections of its own process alone"
     with Wire(script.address) as wire:
         for _ in range(3):

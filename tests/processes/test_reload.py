@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from support.harness import PROGRAMS, Script, wait_until
-from support.processes import Load, Processes, reload_under_load, start, wait_for_end  # noqa: F401 - a fixture
+from support.processes import Load, Processes, reload_under_load, start_processes, wait_for_end  # noqa: F401 - a fixture
 from support.subprocesses import run_process
 from support.wire import Wire, fetch, request_bytes
 
@@ -25,8 +25,8 @@ def test_reload_without_losing_a_request(tmp_path):
     assert reload_under_load(tmp_path, reloads=3, least=4000) >= 4000
 
 
-def test_an_idle_connection_may_send_one_more_request(start):
-    script = start()
+def test_an_idle_connection_may_send_one_more_request(start_processes):
+    script = start_processes()
     with Wire(script.address) as idle, Wire(script.address) as unused:
         assert idle.send(request_bytes("/echo?n=1")).receive_answer().header("Connection") is None
         script.reload()
@@ -48,8 +48,8 @@ def ask_until_closed(wire: Wire) -> list[tuple[str, str | None]]:
     return answers
 
 
-def test_requests_in_flight_during_a_reload_are_answered(start):
-    script = start()
+def test_requests_in_flight_during_a_reload_are_answered(start_processes):
+    script = start_processes()
     with Wire(script.address) as wire:
         wire.send(request_bytes("/slow"))
         script.wait_for("begun")
@@ -63,8 +63,8 @@ def test_requests_in_flight_during_a_reload_are_answered(start):
     assert script.stop() == 0
 
 
-def test_an_idle_connection_is_closed_after_drain_idle(start):
-    script = start(drain_idle=0.2)
+def test_an_idle_connection_is_closed_after_drain_idle(start_processes):
+    script = start_processes(drain_idle=0.2)
     with Wire(script.address) as idle:
         idle.send(request_bytes("/echo?n=1")).receive_answer()
         script.reload()
@@ -73,8 +73,8 @@ def test_an_idle_connection_is_closed_after_drain_idle(start):
     assert script.stop() == 0
 
 
-def test_a_reload_takes_the_program_as_it_is_now(start):
-    script = start(drain_idle=0)
+def test_a_reload_takes_the_program_as_it_is_now(start_processes):
+    script = start_processes(drain_idle=0)
     address = script.address
     script.change(processes=3, drain_idle=0)
     script.reload()
@@ -86,9 +86,9 @@ def test_a_reload_takes_the_program_as_it_is_now(start):
 
 
 @pytest.mark.parametrize("processes", [1, 2])
-def test_no_listener_is_left_unserved(start, processes):
+def test_no_listener_is_left_unserved(start_processes, processes):
     """Fewer workers than listeners would leave clients waiting."""
-    script = start(processes=3, drain_idle=0)
+    script = start_processes(processes=3, drain_idle=0)
     script.change(processes=processes, drain_idle=0)
     script.reload()
     assert "with 3 processes" in script.heard[-1]
@@ -107,8 +107,8 @@ def test_no_listener_is_left_unserved(start, processes):
     ],
     ids=str,
 )
-def test_a_generation_that_fails_leaves_the_old_one_serving(start, trouble, why):
-    script = start(test={"ready_within": 1 if "hang" in trouble.values() else 20})
+def test_a_generation_that_fails_leaves_the_old_one_serving(start_processes, trouble, why):
+    script = start_processes(test={"ready_within": 1 if "hang" in trouble.values() else 20})
     script.change(test=trouble)
     load = Load(script.address)
     os.kill(script.process.pid, signal.SIGHUP)
@@ -124,8 +124,8 @@ def test_a_generation_that_fails_leaves_the_old_one_serving(start, trouble, why)
     assert script.stop() == 0
 
 
-def test_the_end_is_the_end_of_a_new_generation_too(start):
-    script = start()
+def test_the_end_is_the_end_of_a_new_generation_too(start_processes):
+    script = start_processes()
     script.change(test={"trouble": "hang"})
     script.send_signal(signal.SIGHUP)
     script.wait_for("hanging")
@@ -133,8 +133,8 @@ def test_the_end_is_the_end_of_a_new_generation_too(start):
     assert script.wait() == 0
 
 
-def test_one_reload_at_a_time_but_the_last_one_counts(start):
-    script = start(test={"ready_within": 1})
+def test_one_reload_at_a_time_but_the_last_one_counts(start_processes):
+    script = start_processes(test={"ready_within": 1})
     script.change(test={"trouble": "hang"})
     script.send_signal(signal.SIGHUP)
     script.wait_for("hanging")
@@ -148,8 +148,8 @@ def test_one_reload_at_a_time_but_the_last_one_counts(start):
     assert script.stop() == 0
 
 
-def test_a_reload_of_a_retiring_generation_is_for_its_successor(start):
-    script = start()
+def test_a_reload_of_a_retiring_generation_is_for_its_successor(start_processes):
+    script = start_processes()
     with Wire(script.address) as idle:
         idle.send(request_bytes("/echo?n=1")).receive_answer()
         script.reload()
@@ -168,7 +168,7 @@ PROGRAM = (
 )
 
 
-def test_a_program_without_a_file_says_so(start):
+def test_a_program_without_a_file_says_so(start_processes):
     script = Script("-c", PROGRAM)
     script.process.send_signal(signal.SIGHUP)
     assert "cannot be started again: the program was given with -c" in script.read_line()
@@ -261,8 +261,8 @@ class Watched(Processes):
         return self.manager.recv(4096).decode().split("\n")
 
 
-def test_the_service_manager_is_told(start):
-    script = start(Watched)
+def test_the_service_manager_is_told(start_processes):
+    script = start_processes(Watched)
     assert script.told() == ["READY=1"]
     script.reload()
     reloading, clock = script.told()
@@ -278,8 +278,8 @@ def test_the_service_manager_is_told(start):
     script.manager.close()
 
 
-def test_the_service_manager_is_told_of_one_process_too(start):
-    script = start(Watched, processes=1)
+def test_the_service_manager_is_told_of_one_process_too(start_processes):
+    script = start_processes(Watched, processes=1)
     assert script.told() == ["READY=1"]
     with Wire(script.address) as wire:
         wire.send(request_bytes("/slow"))

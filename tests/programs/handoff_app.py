@@ -1,6 +1,6 @@
 """The server of `test_handoff.py`, in a process of its own: a client in the same process would share Python's lock with it.
 
-Its first argument holds settings as JSON; every handler that waits does so at a gate, until `/open` is asked for.
+Its first argument holds settings as JSON; every handler that waits does so for an event, until `/open` is asked for.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from collections import Counter
 from outside import FilePath, OutsideHTTP, Request, Response
 
 server = OutsideHTTP(("127.0.0.1", 0))
-gate = threading.Event()
+released = threading.Event()
 lock = threading.Lock()
-guests = 0
+waiting = 0
 calls: Counter = Counter()
 
 
@@ -28,20 +28,20 @@ def hello(request: Request) -> str:
 
 
 def wait(request: Request) -> str:
-    """Waits at the gate."""
-    global guests
+    """Waits for the release."""
+    global waiting
     with lock:
-        guests += 1
-    gate.wait()
+        waiting += 1
+    released.wait()
     return "awake"
 
 
 def spin(request: Request) -> str:
-    """Burns CPU until the gate is open."""
-    global guests
+    """Burns CPU until the release."""
+    global waiting
     with lock:
-        guests += 1
-    while not gate.is_set():
+        waiting += 1
+    while not released.is_set():
         sum(range(1000))
     return "dizzy"
 
@@ -52,13 +52,13 @@ def hold(request: Request) -> str:
     return "held"
 
 
-def open_gate(request: Request) -> str:
-    gate.set()
+def release_all(request: Request) -> str:
+    released.set()
     return "open"
 
 
 def new(request: Request) -> str:
-    """`/new?name`: a route that has not been called yet, whose handler waits at the gate."""
+    """`/new?name`: a route that has not been called yet, whose handler waits for it."""
     server.set_route(f"/{request.query}", lambda request: wait(request))
     return "there"
 
@@ -113,9 +113,9 @@ ROUTES = {
     "/spin": spin,
     "/hold": hold,
     "/file": FilePath(__file__),
-    "/open": open_gate,
+    "/open": release_all,
     "/new": new,
-    "/guests": lambda request: str(guests),
+    "/waiting": lambda request: str(waiting),
     "/interval": lambda request: str(sys.getswitchinterval()),
     "/calls": lambda request: dict(calls),
     "/quick": quick,

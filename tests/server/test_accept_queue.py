@@ -14,7 +14,7 @@ import pytest
 
 from support.certificates import certificate
 from support.harness import wait_until
-from support.processes import Processes, refused, start, stopped  # noqa: F401 - a fixture
+from support.processes import Processes, refused, start_processes, stopped  # noqa: F401 - a fixture
 from support.wire import DEADLINE, Wire, request_bytes
 
 COUNT = 30
@@ -51,8 +51,8 @@ def go_on_to_the_end(script: Processes) -> None:
 
 
 @pytest.mark.parametrize("processes", [1, 2])
-def test_a_waiting_connection_with_a_request_is_answered(start, processes):
-    script = start(processes=processes)
+def test_a_waiting_connection_with_a_request_is_answered(start_processes, processes):
+    script = start_processes(processes=processes)
     halt(script)
     clients = [Client(socket.create_connection(script.address)) for _ in range(COUNT)]
     for client in clients:
@@ -65,8 +65,8 @@ def test_a_waiting_connection_with_a_request_is_answered(start, processes):
 
 
 @pytest.mark.parametrize("processes", [1, 2])
-def test_a_request_that_is_still_on_its_way_is_answered(start, processes):
-    script = start(processes=processes)
+def test_a_request_that_is_still_on_its_way_is_answered(start_processes, processes):
+    script = start_processes(processes=processes)
     halt(script)
     clients = [Client(socket.create_connection(script.address)) for _ in range(4)]
     go_on_to_the_end(script)
@@ -78,9 +78,9 @@ def test_a_request_that_is_still_on_its_way_is_answered(start, processes):
 
 
 @pytest.mark.parametrize("processes", [1, 2])
-def test_over_tls(start, tmp_path, processes):
+def test_over_tls(start_processes, tmp_path, processes):
     own = certificate(tmp_path / "own")
-    script = start(processes=processes, **own.config)
+    script = start_processes(processes=processes, **own.config)
     halt(script)
     clients = []
     for _ in range(COUNT):
@@ -99,9 +99,9 @@ def test_over_tls(start, tmp_path, processes):
 
 
 @pytest.mark.parametrize("processes", [1, 2])
-def test_at_a_unix_socket(start, tmp_path, processes):
+def test_at_a_unix_socket(start_processes, tmp_path, processes):
     path = str(tmp_path / "app.sock")
-    script = start(processes=processes, test={"also": [[f"unix:{path}", None]]})
+    script = start_processes(processes=processes, test={"also": [[f"unix:{path}", None]]})
     script.wait_for_all(f"unix:{path}")
     halt(script)
     clients = []
@@ -116,8 +116,8 @@ def test_at_a_unix_socket(start, tmp_path, processes):
     assert not os.path.exists(path)
 
 
-def test_of_many_at_once_none_is_reset(start):
-    script = start(processes=1)
+def test_of_many_at_once_none_is_reset(start_processes):
+    script = start_processes(processes=1)
     clients = [Client(socket.create_connection(script.address)).send(ASK) for _ in range(COUNT)]
     script.send_signal(signal.SIGTERM)
     for client in clients:
@@ -126,9 +126,9 @@ def test_of_many_at_once_none_is_reset(start):
     assert script.wait() == 0
 
 
-def test_a_place_that_the_next_generation_gives_up_answers_waiting_connections(start):
+def test_a_place_that_the_next_generation_gives_up_answers_waiting_connections(start_processes):
     """Its socket is closed by the generation before: no other process would answer."""
-    script = start(processes=2, drain_idle=0.5, test={"also": [[["127.0.0.1", 0], None]]})
+    script = start_processes(processes=2, drain_idle=0.5, test={"also": [[["127.0.0.1", 0], None]]})
     script.wait_for("with 2 processes")
     lines = [line for line in script.heard if "serving on" in line]
     place = ("127.0.0.1", int(lines[-1].split(" with ")[0].rpartition(":")[2]))
@@ -146,8 +146,8 @@ def test_a_place_that_the_next_generation_gives_up_answers_waiting_connections(s
     assert script.stop() == 0
 
 
-def test_clients_that_say_nothing_do_not_hold_up_the_end(start):
-    script = start(processes=1, termination_timeout=60)
+def test_clients_that_say_nothing_do_not_hold_up_the_end(start_processes):
+    script = start_processes(processes=1, termination_timeout=60)
     silent = [Client(socket.create_connection(script.address)) for _ in range(4)]
     script.send_signal(signal.SIGTERM)
     assert script.wait() == 0

@@ -10,7 +10,7 @@ import pytest
 
 from outside import OutsideHTTP
 from support.harness import Running
-from support.processes import start  # noqa: F401 - a fixture
+from support.processes import start_processes  # noqa: F401 - a fixture
 from support.wire import fetch, parse_answer
 
 needs_linux = pytest.mark.skipif(sys.platform != "linux", reason="abstract sockets are Linux's")
@@ -89,9 +89,9 @@ def test_an_empty_name_is_refused():
 
 
 @needs_linux
-def test_an_abstract_socket_goes_from_generation_to_generation(start):
+def test_an_abstract_socket_goes_from_generation_to_generation(start_processes):
     name = f"outside-{os.getpid()}-reload"
-    script = start(processes=2, drain_idle=0, test={"also": [[f"unix:@{name}", None]]})
+    script = start_processes(processes=2, drain_idle=0, test={"also": [[f"unix:@{name}", None]]})
     script.wait_for_all("with 2 processes")
     for _ in range(2):
         assert "404" in ask_unix(f"\0{name}")
@@ -133,9 +133,9 @@ def test_ipv4_beside_ipv6_on_one_port(make, four, order):
 
 
 @needs_ipv6
-def test_ipv4_beside_ipv6_in_several_processes(start):
+def test_ipv4_beside_ipv6_in_several_processes(start_processes):
     port = free_port()
-    script = start(processes=2, test={"also": [[["0.0.0.0", port], None], [["::", port], None]]})
+    script = start_processes(processes=2, test={"also": [[["0.0.0.0", port], None], [["::", port], None]]})
     script.wait_for_all("with 2 processes")
     for ip in ("127.0.0.1", "::1"):
         assert fetch((ip, port), "/echo?n=7").text == "7"

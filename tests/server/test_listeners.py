@@ -12,7 +12,7 @@ import pytest
 from outside import OutsideHTTP, OutsideHTTP_Redirect
 from support.certificates import Certificate, SecureWire, certificate
 from support.harness import Running, Script, wait_until
-from support.processes import start  # noqa: F401 - a fixture
+from support.processes import start_processes  # noqa: F401 - a fixture
 from support.wire import Answer, Wire, fetch, parse_answer, request_bytes
 
 
@@ -192,10 +192,10 @@ def urls_of(script) -> list[str]:
 
 
 @needs_linux
-def test_several_places_in_several_processes(start, own):
+def test_several_places_in_several_processes(start_processes, own):
     also = [[["127.0.0.1", 0], True], [["127.0.0.1", 0], False]]
     settings = {"ssl_certfile": own.certfile, "ssl_keyfile": own.keyfile, "drain_idle": 0, "test": {"also": also}}
-    script = start(processes=2, **settings)
+    script = start_processes(processes=2, **settings)
     script.wait_for_all("with 2 processes")
     addresses = addresses_of(script)
     assert len(set(addresses)) == 3
@@ -227,9 +227,9 @@ def test_several_places_in_several_processes(start, own):
 
 
 @needs_linux
-def test_files_of_unix_sockets_go_with_the_last_generation(start, tmp_path):
+def test_files_of_unix_sockets_go_with_the_last_generation(start_processes, tmp_path):
     paths = [str(tmp_path / name) for name in ("a", "b")]
-    script = start(processes=2, drain_idle=0, test={"also": [[f"unix:{path}", None] for path in paths]})
+    script = start_processes(processes=2, drain_idle=0, test={"also": [[f"unix:{path}", None] for path in paths]})
     script.wait_for_all("with 2 processes")
     for _ in range(2):
         assert all(os.path.exists(path) for path in paths)

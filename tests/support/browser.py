@@ -78,7 +78,7 @@ class Tab:
     def wait_for_text(self, selector: str, text: str) -> None:
         wait_until(lambda: any(text in shown for shown in self.texts(selector)), f"{text!r} in {selector}")
 
-    def say(self, text: str) -> None:
+    def type_text(self, text: str) -> None:
         """Types it and presses Enter, as a person does."""
         self.evaluate('document.getElementById("text").focus()')
         self.call("Input.insertText", text=text)

@@ -31,7 +31,7 @@ def program(request) -> list[str]:
             return [sys.executable, "-m", "outside"]
 
 
-def say(program: list[str], *arguments: str, folder: Path = ROOT) -> tuple[int, str, str]:
+def call_command(program: list[str], *arguments: str, folder: Path = ROOT) -> tuple[int, str, str]:
     """Runs a command that ends by itself: exit status, standard output, standard error."""
     ended = run_process([*program, *arguments], cwd=folder, capture_output=True, text=True, encoding="utf-8", timeout=DEADLINE)
     return ended.returncode, ended.stdout, ended.stderr

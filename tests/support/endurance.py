@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from support.crowd import Crowd, descriptors
+from support.client_group import ClientGroup, descriptors
 from support.gauge import forget_peak, need_proc, peak_memory, private_memory, resident_memory
 from support.harness import PROGRAMS, Script, wait_until
 from support.websocket_wire import BINARY, OPENING, frame
@@ -42,13 +42,13 @@ def idle_connection_memory(count: int, *, together: int = 1) -> float:
     with served() as script:
         pid = script.process.pid
         requests, length = GET * together, answer_length(script.address) * together
-        with Crowd(script.address, 200) as crowd:  # memory that grows only once has grown
-            crowd.ask(requests, length)
+        with ClientGroup(script.address, 200) as group:  # memory that grows only once has grown
+            group.ask(requests, length)
         before = private_memory(pid)
-        with Crowd(script.address, count) as crowd:
-            crowd.ask(requests, length)
+        with ClientGroup(script.address, count) as group:
+            group.ask(requests, length)
             each = (private_memory(pid) - before) / count
-            crowd.ask(requests, length)  # all are still there
+            group.ask(requests, length)  # all are still there
     return each
 
 
@@ -66,18 +66,18 @@ def idle_websocket_memory(style: str, count: int) -> tuple[int, float]:
             wire.receive_some()
         length = len(wire.received)
 
-    def say_hello(crowd: Crowd) -> None:
-        crowd.wait_until(lambda client: len(client.received) >= length or client.ended, "open")
-        crowd.ask(message, len(echo))
+    def say_hello(group: ClientGroup) -> None:
+        group.wait_until(lambda client: len(client.received) >= length or client.ended, "open")
+        group.ask(message, len(echo))
 
-    with Crowd(script.address, 100, opening) as crowd:  # memory that grows only once has grown
-        say_hello(crowd)
+    with ClientGroup(script.address, 100, opening) as group:  # memory that grows only once has grown
+        say_hello(group)
     before = private_memory(script.process.pid)
-    with Crowd(script.address, count, opening) as crowd:
-        say_hello(crowd)
+    with ClientGroup(script.address, count, opening) as group:
+        say_hello(group)
         each = (private_memory(script.process.pid) - before) / count
-        crowd.ask(message, len(echo))  # all are still there
-        assert all(client.received == echo for client in crowd.clients)
+        group.ask(message, len(echo))  # all are still there
+        assert all(client.received == echo for client in group.clients)
     assert script.stop() == 0, script.errors
     return count, each
 
@@ -97,9 +97,9 @@ def many_at_once(count: int, rounds: int) -> None:
     """So many connections, each does so many requests, and all are answered."""
     with served() as script:
         length = answer_length(script.address)
-        with Crowd(script.address, count) as crowd:
+        with ClientGroup(script.address, count) as group:
             for _ in range(rounds):
-                crowd.ask(GET, length, deadline=120)
+                group.ask(GET, length, deadline=120)
         assert answer_length(script.address) == length
 
 
@@ -140,8 +140,8 @@ def upload_growth(target: str, size: int, *, chunked: bool) -> int:
 def tell_many(count: int, times: int) -> None:
     """So many readers of events; each is told everything, in order."""
     with served() as script, Wire(script.address, deadline=60) as wire:
-        with Crowd(script.address, count, request_bytes("/events"), deadline=120) as crowd:
-            crowd.wait_until(lambda client: b"\r\n\r\n" in client.received or client.ended, "listening", 120)
+        with ClientGroup(script.address, count, request_bytes("/events"), deadline=120) as group:
+            group.wait_until(lambda client: b"\r\n\r\n" in client.received or client.ended, "listening", 120)
 
             def readers(*arguments: object, **options: object) -> int:
                 return int(wire.send(request_bytes("/tell", *arguments, **options)).receive_answer().text)  # type: ignore[arg-type]
@@ -152,8 +152,8 @@ def tell_many(count: int, times: int) -> None:
                 event = b"data: %d\n\n" % number
                 told += b"%x\r\n%s\r\n" % (len(event), event)
                 assert readers("POST", body=str(number).encode()) == count
-            crowd.wait_until(lambda client: client.received.endswith(told) or client.ended, "told", 120)
-            assert not any(client.ended for client in crowd.clients)
+            group.wait_until(lambda client: client.received.endswith(told) or client.ended, "told", 120)
+            assert not any(client.ended for client in group.clients)
         assert answer_length(script.address) > 0
 
 

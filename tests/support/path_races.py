@@ -13,11 +13,11 @@ from support.path_corpus import SECRET
 from support.wire import Answer, Wire
 
 
-def start(folder: Path, **given: object) -> Script:
+def start_files_app(folder: Path, **given: object) -> Script:
     return Script(str(PROGRAMS / "files_app.py"), json.dumps({"folder": str(folder), **given}))
 
 
-class Client:
+class RawClient:
     """Asks for raw targets, on one connection as long as the server keeps it. Nothing secret may ever come."""
 
     def __init__(self, address: tuple) -> None:
@@ -101,7 +101,7 @@ def race(place: Path, requests: int, **given: object) -> dict[int, int]:
     (public / "inner").mkdir()
     for name in ("inner/b.txt", "x.txt"):
         (public / name).write_text("b")
-    script = start(public, config={"file_cache_mb": 0}, **given)
+    script = start_files_app(public, config={"file_cache_mb": 0}, **given)
     done = threading.Event()
 
     def swap() -> None:
@@ -120,7 +120,7 @@ def race(place: Path, requests: int, **given: object) -> dict[int, int]:
     thread.start()
     seen = {200: 0, 404: 0}
     try:
-        client, end = Client(script.address), time.monotonic() + 60
+        client, end = RawClient(script.address), time.monotonic() + 60
         for number in range(requests):
             answer = client.get((b"/s/inner/b.txt", b"/s/swapped.txt")[number % 2])
             assert answer.status in seen, answer

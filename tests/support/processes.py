@@ -89,7 +89,7 @@ class Processes(Script):
 
 
 @pytest.fixture
-def start(tmp_path):
+def start_processes(tmp_path):
     """Starts the application; its processes are killed at the end."""
     started = []
 

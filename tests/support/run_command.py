@@ -38,7 +38,7 @@ def make_server(name="made"):
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
+def program_folder(tmp_path: Path) -> Path:
     (tmp_path / "app.py").write_text(APP)
     (tmp_path / "shop/web").mkdir(parents=True)
     (tmp_path / "shop/__init__.py").touch()
@@ -52,7 +52,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def say(folder: Path, *arguments: str, **environment: str) -> tuple[int, str, str]:
+def call_outside(folder: Path, *arguments: str, **environment: str) -> tuple[int, str, str]:
     """Runs a command that ends by itself: exit status, standard output, standard error."""
     ended = run_process(
         [*OUTSIDE, *arguments], cwd=folder, capture_output=True, text=True, timeout=DEADLINE, env={**os.environ, **environment}
@@ -60,7 +60,7 @@ def say(folder: Path, *arguments: str, **environment: str) -> tuple[int, str, st
     return ended.returncode, ended.stdout, ended.stderr
 
 
-def run(folder: Path, *arguments: str, **environment: str) -> Script:
+def start_outside(folder: Path, *arguments: str, **environment: str) -> Script:
     return Script("run", *arguments, program=OUTSIDE, folder=folder, environment=environment)
 
 

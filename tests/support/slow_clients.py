@@ -21,7 +21,7 @@ class Outcome:
         return [answer.status for answer in self.answers]
 
 
-def endure(address: tuple, opening: bytes, drip: bytes = b"", pace: float = 1, most: float = 15) -> Outcome:
+def drip_until_end(address: tuple, opening: bytes, drip: bytes = b"", pace: float = 1, most: float = 15) -> Outcome:
     """Sends the opening, then the drip again and again at this pace, until the server ends it or `most` seconds."""
     with Wire(address) as wire:
         began = time.monotonic()

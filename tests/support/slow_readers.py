@@ -57,7 +57,7 @@ def for_each_kind(act, kinds=KINDS) -> dict:
         return dict(zip(kinds, pool.map(act, kinds), strict=True))
 
 
-def cut(records, target: str, patience: float = DEADLINE):
+def wait_for_log_line(records, target: str, patience: float = DEADLINE):
     """Waits for the log line of the exchange, which comes when it has ended."""
 
     def line():

@@ -1,4 +1,4 @@
-"""A crowd of clients that drip beside one that is healthy, and how long the healthy one waits."""
+"""Many clients that drip beside one that is healthy, and how long the healthy one waits."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import json
 import statistics
 import time
 
-from support.crowd import Crowd
+from support.client_group import ClientGroup
 from support.harness import PROGRAMS, Script
 from support.wire import Wire, parse_all, request_bytes
 
@@ -29,7 +29,7 @@ def ask(wire: Wire, length: int) -> float:
 
 
 def p99_ratio(alone: list[float], beside: list[float]) -> float:
-    """The median over several stretches of time of how many times larger the 99th percentile is beside the crowd."""
+    """The median over several stretches of time of how many times larger the 99th percentile is beside the group."""
     size = len(alone) // STRETCHES
     assert size >= 100, f"only {len(alone)} requests: the machine is too slow for this test"
     ratios = []
@@ -48,10 +48,10 @@ def answer_length(wire: Wire) -> int:
     return length
 
 
-def drip(crowd: Crowd, pace: float):
-    """A function that sends one byte from each of the crowd every `pace` seconds, evenly spread over that time."""
-    turns = itertools.cycle(crowd.clients)
-    due, step = time.monotonic(), pace / len(crowd.clients)
+def drip(group: ClientGroup, pace: float):
+    """A function that sends one byte from each client of the group every `pace` seconds, evenly spread over that time."""
+    turns = itertools.cycle(group.clients)
+    due, step = time.monotonic(), pace / len(group.clients)
 
     def send_due_bytes() -> None:
         nonlocal due
@@ -72,15 +72,15 @@ def check_healthy(*arguments: object, **options: object) -> None:
 
 
 def check_crowd(opening: bytes, count: int, deadline: float, seconds: float, **config: object) -> float:
-    """Asserts that each of the crowd is cut `deadline` seconds after its opening, and that it does not disturb, which
+    """Asserts that each client of the group is cut `deadline` seconds after its opening, and that it does not disturb, which
     is measured for so many seconds; how many times longer the healthy client waits for an answer."""
     settings = json.dumps({"max_socket_reuse": 10_000_000, **config})
     servers = [Script(str(PROGRAMS / "greedy_app.py"), settings) for _ in range(2)]
     alone, beside = (Wire(server.address) for server in servers)
     length = answer_length(alone)
     assert answer_length(beside) == length
-    with alone, beside, Crowd(servers[1].address, count, opening) as crowd:
-        send_due_bytes = drip(crowd, pace=10)
+    with alone, beside, ClientGroup(servers[1].address, count, opening) as group:
+        send_due_bytes = drip(group, pace=10)
         taken: tuple[list[float], list[float]] = ([], [])
         turns = list(zip((alone, beside), taken, strict=True))
         end = time.monotonic() + seconds
@@ -89,14 +89,14 @@ def check_crowd(opening: bytes, count: int, deadline: float, seconds: float, **c
                 send_due_bytes()
                 times.append(ask(wire, length))
             turns.reverse()
-        assert time.monotonic() < crowd.clients[0].opened + deadline, "the machine is too slow for this test"
-        assert crowd.ended() == 0
-        while any(client.ended is None for client in crowd.clients):
-            assert time.monotonic() < end + deadline + 10, f"{count - crowd.ended()} are still open"
+        assert time.monotonic() < group.clients[0].opened + deadline, "the machine is too slow for this test"
+        assert group.ended() == 0
+        while any(client.ended is None for client in group.clients):
+            assert time.monotonic() < end + deadline + 10, f"{count - group.ended()} are still open"
             send_due_bytes()
-            crowd.receive(0.005)
-        lasted = [client.ended - client.opened for client in crowd.clients]
-        statuses = {tuple(answer.status for answer in parse_all(bytes(client.received))) for client in crowd.clients}
+            group.receive(0.005)
+        lasted = [client.ended - client.opened for client in group.clients]
+        statuses = {tuple(answer.status for answer in parse_all(bytes(client.received))) for client in group.clients}
     for server in servers:
         assert server.stop() == 0, server.errors
     assert statuses == {(408,)}

@@ -11,12 +11,12 @@ from support.certificates import SecureWire
 from support.wire import request_bytes
 
 
-def ask(address: tuple, context: ssl.SSLContext, target: str = "/", name: str = "localhost") -> str:
+def fetch_over_tls(address: tuple, context: ssl.SSLContext, target: str = "/", name: str = "localhost") -> str:
     with SecureWire(address, context, name) as wire:
         return wire.send(request_bytes(target)).receive_answer().text
 
 
-def served(address: tuple, context: ssl.SSLContext) -> str:
+def served_certificate(address: tuple, context: ssl.SSLContext) -> str:
     """The certificate that is shown, as a number."""
     context = ssl.create_default_context()
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
@@ -24,5 +24,5 @@ def served(address: tuple, context: ssl.SSLContext) -> str:
         return base64.b64encode(wire.socket.getpeercert(binary_form=True)).decode()
 
 
-def content_of(pem: str) -> str:
+def certificate_in(pem: str) -> str:
     return "".join(re.findall(r"-----BEGIN CERTIFICATE-----(.*?)-----END", Path(pem).read_text(), re.S)[0].split())

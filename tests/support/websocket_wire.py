@@ -1,6 +1,6 @@
 """A WebSocket client that shows every frame, and lets a test send any bytes.
 
-`Socket` is a `Wire` whose handshake is done, or refused: then `answer` says how. Frames are masked unless told otherwise;
+`WebSocketClient` is a `Wire` whose handshake is done, or refused: then `answer` says how. Frames are masked unless told otherwise;
 those of the server must be whole, unmasked and without reserved bits, which is checked with each.
 """
 
@@ -45,7 +45,7 @@ def close_frame(code: int | None = 1000, reason: str = "") -> bytes:
     return frame(CLOSE, b"" if code is None else struct.pack(">H", code) + reason.encode())
 
 
-class Socket(Wire):
+class WebSocketClient(Wire):
     """One connection; works as a context manager, which hangs up at the end."""
 
     def __init__(self, address: tuple, target: str = "/ws", headers: dict[str, str] | None = None, **options) -> None:
@@ -56,14 +56,14 @@ class Socket(Wire):
         self.is_open = self.answer.status == 101
 
     @classmethod
-    def on(cls, connected: socket.socket) -> Socket:
+    def on(cls, connected: socket.socket) -> WebSocketClient:
         """On a socket that needs no handshake."""
         made = cls.__new__(cls)
         connected.settimeout(10)
         made.socket, made.received, made.ended = connected, bytearray(), False
         return made
 
-    def say(self, message: str | bytes) -> Socket:
+    def send_message(self, message: str | bytes) -> WebSocketClient:
         """Sends a message, text or binary."""
         text = isinstance(message, str)
         self.send(frame(TEXT if text else BINARY, message.encode() if text else message))
@@ -88,32 +88,32 @@ class Socket(Wire):
         assert length < 127
         self._take(int.from_bytes(self._take(2), "big") if length == 126 else length)
 
-    def hear(self) -> str | bytes:
+    def receive_message(self) -> str | bytes:
         """The next message."""
         opcode, payload = self.receive_frame()
         assert opcode in (TEXT, BINARY), (opcode, payload)
         return payload.decode() if opcode == TEXT else payload
 
-    def hear_json(self) -> object:
-        return json.loads(self.hear())
+    def receive_json(self) -> object:
+        return json.loads(self.receive_message())
 
-    def hear_close(self) -> tuple[int | None, str]:
+    def receive_close(self) -> tuple[int | None, str]:
         """The server's close frame, behind nothing else."""
         opcode, payload = self.receive_frame()
         assert opcode == CLOSE, (opcode, payload[:100])
         return (struct.unpack(">H", payload[:2])[0], payload[2:].decode()) if payload else (None, "")
 
-    def hear_end(self) -> tuple[int | None, str]:
+    def receive_close_and_end(self) -> tuple[int | None, str]:
         """The server closes: its frame is answered, and then it hangs up."""
-        code, reason = self.hear_close()
+        code, reason = self.receive_close()
         self.send_if_possible(close_frame(code))
         assert self.receive_rest() == b""
         return code, reason
 
-    def leave(self, code: int | None = 1000, reason: str = "") -> tuple[int | None, str]:
+    def close_cleanly(self, code: int | None = 1000, reason: str = "") -> tuple[int | None, str]:
         """Closes, waits for the answer and the end; returns the server's close frame."""
         self.send(close_frame(code, reason))
-        answer = self.hear_close()
+        answer = self.receive_close()
         assert self.receive_rest() == b""
         return answer
 

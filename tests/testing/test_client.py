@@ -13,8 +13,8 @@ import pytest
 from outside import FilePath, OutsideHTTP, Request, Response, ResponseCookie
 from outside.testing import TestClient
 from support.harness import Records
+from support.request_echo import describe, make_server
 from support.subprocesses import run_process
-from support.telling_server import make_server, tell
 
 
 @pytest.fixture
@@ -319,7 +319,7 @@ class TestTheServerIsReal:
     def test_no_port_is_bound(self):
         server = OutsideHTTP(("192.0.2.1", 80))  # an address that no machine has
         server.config["access_log"] = "off"
-        server.set_route("/tell", tell)
+        server.set_route("/tell", describe)
         with server.test_client() as client:
             assert client.get("/tell").status_code == 200
             assert server.address is None
@@ -391,7 +391,7 @@ class TestLife:
         assert ended.wait(30)
 
     def test_a_server_that_runs_anyway_is_not_run_twice(self, serve):
-        running = serve({"/": tell})
+        running = serve({"/": describe})
         with pytest.raises(RuntimeError, match="running already"):
             running.server.test_client().get("/")
 

@@ -10,7 +10,7 @@ import pytest
 
 from outside import WebSocket, WebSocketExit
 from outside.testing import TestClient, TestResponse, TestWebSocket, WebSocketRefused
-from support.telling_server import make_server
+from support.request_echo import make_server
 
 
 class TestWebSockets:

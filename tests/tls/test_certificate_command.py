@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from support.certificates import SecureWire, certificate
-from support.command import binary, program, say  # noqa: F401 - fixtures
+from support.command import binary, call_command, program  # noqa: F401 - fixtures
 from support.harness import Script
 from support.subprocesses import run_process
 from support.wire import Answer, request_bytes
@@ -24,7 +24,7 @@ def ask(running: Script, certfile: Path | str, target: str, **headers: str) -> A
 
 
 def test_it_writes_into_a_folder_for_its_owner_alone(program, tmp_path: Path):
-    code, output, errors = say(program, "cert", "localhost", folder=tmp_path)
+    code, output, errors = call_command(program, "cert", "localhost", folder=tmp_path)
     assert (code, errors) == (0, "")
     folder = tmp_path / ".outside"
     modes = {path.name: oct(stat.S_IMODE(path.stat().st_mode)) for path in folder.iterdir()}
@@ -36,7 +36,7 @@ def test_it_writes_into_a_folder_for_its_owner_alone(program, tmp_path: Path):
 
 
 def test_the_command_that_it_prints_does_not_serve_them(program, tmp_path: Path):
-    lines = say(program, "cert", "localhost", folder=tmp_path)[1].splitlines()
+    lines = call_command(program, "cert", "localhost", folder=tmp_path)[1].splitlines()
     command = next(shlex.split(line) for line in lines if line.startswith("outside "))
     running = Script(*command[1:], "--port", "0", "--listing", "--log", "off", program=program, folder=tmp_path)
     pem = tmp_path / ".outside/localhost.pem"
@@ -49,16 +49,16 @@ def test_the_command_that_it_prints_does_not_serve_them(program, tmp_path: Path)
 def test_a_folder_that_is_there(program, tmp_path: Path):
     folder = tmp_path / ".outside"
     folder.mkdir(mode=0o755)
-    assert say(program, "cert", "localhost", folder=tmp_path)[0] == 0
+    assert call_command(program, "cert", "localhost", folder=tmp_path)[0] == 0
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
-    assert say(program, "cert", "a.example", folder=tmp_path)[0] == 0
-    code, _, errors = say(program, "cert", "a.example", folder=tmp_path)
+    assert call_command(program, "cert", "a.example", folder=tmp_path)[0] == 0
+    code, _, errors = call_command(program, "cert", "a.example", folder=tmp_path)
     assert (code, ".outside/a.example.pem is there already" in errors) == (3, True)
     shutil.rmtree(folder)
     (tmp_path / "elsewhere").mkdir()
     for make in (lambda: folder.symlink_to("elsewhere"), folder.touch):
         make()
-        code, _, errors = say(program, "cert", "localhost", folder=tmp_path)
+        code, _, errors = call_command(program, "cert", "localhost", folder=tmp_path)
         assert (code, ".outside is there already, and is no folder" in errors) == (3, True)
         folder.unlink()
     assert os.listdir(tmp_path / "elsewhere") == []

@@ -21,7 +21,7 @@ from support.certificates import Certificate, SecureWire, certificate
 from support.gauge import cpu_seconds, need_proc, private_memory
 from support.harness import Script, wait_until
 from support.subprocesses import run_process
-from support.tls import ask, content_of, served
+from support.tls import certificate_in, fetch_over_tls, served_certificate
 from support.wire import Wire, request_bytes
 
 OPENSSL, CURL = shutil.which("openssl"), shutil.which("curl")
@@ -57,7 +57,7 @@ def test_older_versions_are_refused(serve, own, version):
     context = own.client(minimum_version=version, maximum_version=version)
     context.set_ciphers("ALL:@SECLEVEL=0")
     with pytest.raises(ssl.SSLError, match="(?i)alert (protocol version|handshake failure)"):
-        ask(running.address, context)
+        fetch_over_tls(running.address, context)
 
 
 def test_protocols(serve, own):
@@ -68,7 +68,7 @@ def test_protocols(serve, own):
         assert wire.socket.selected_alpn_protocol() == "http/1.1"
     context.set_alpn_protocols(["spdy/3"])
     with pytest.raises(ssl.SSLError, match="(?i)no.application.protocol"):
-        ask(running.address, context)
+        fetch_over_tls(running.address, context)
 
 
 def test_the_server_says_goodbye(serve, own):
@@ -99,7 +99,7 @@ def test_streams_and_errors(serve, own):
         return Response(content=(f"piece {n} " for n in range(5)))
 
     running = serve({"/stream": stream, "/fault": lambda request: 1 / 0}, **own.config)
-    assert ask(running.address, own.client(), "/stream") == "piece 0 piece 1 piece 2 piece 3 piece 4 "
+    assert fetch_over_tls(running.address, own.client(), "/stream") == "piece 0 piece 1 piece 2 piece 3 piece 4 "
     with SecureWire(running.address, own.client()) as wire:
         assert wire.send(request_bytes("/fault")).receive_answer().status == 500
         assert wire.send(request_bytes("/nowhere")).receive_answer().status == 404
@@ -135,7 +135,7 @@ def test_tls_in_clear_ends_at_once(serve, own):
     running = serve(lambda request: "hello")
     began = time.monotonic()
     with pytest.raises(ssl.SSLError):
-        ask(running.address, own.client())
+        fetch_over_tls(running.address, own.client())
     assert time.monotonic() - began < 1
 
 
@@ -150,11 +150,11 @@ def test_certificates_by_name(serve, own, tmp_path):
     other = certificate(tmp_path / "other", "other.example", "*.other.example")
     more = [{"certfile": Path(other.certfile), "keyfile": other.keyfile}]
     running = serve(lambda request: request.host, ssl_certificates=more, **own.config)
-    assert ask(running.address, own.client()) == "localhost"
-    assert ask(running.address, other.client(), name="other.example") == "localhost"
-    assert ask(running.address, other.client(), name="a.other.example") == "localhost"
+    assert fetch_over_tls(running.address, own.client()) == "localhost"
+    assert fetch_over_tls(running.address, other.client(), name="other.example") == "localhost"
+    assert fetch_over_tls(running.address, other.client(), name="a.other.example") == "localhost"
     with pytest.raises(ssl.SSLCertVerificationError):
-        ask(running.address, own.client(), name="other.example")
+        fetch_over_tls(running.address, own.client(), name="other.example")
 
 
 def test_over_a_unix_socket(own, tmp_path, serve):
@@ -214,7 +214,7 @@ def test_kinds_of_keys(serve, tmp_path, kind):
         assert "BEGIN PRIVATE KEY" in Path(key).read_text()
     own = Certificate(pem, key)
     running = serve(lambda request: "hello", **own.config)
-    assert ask(running.address, own.client()) == "hello"
+    assert fetch_over_tls(running.address, own.client()) == "hello"
 
 
 @needs_openssl
@@ -306,18 +306,22 @@ def test_the_command_serves_https_and_hears_of_new_certificates(tmp_path):
     (tmp_path / "site/index.html").write_text("hello")
     running = Command(tmp_path / "site", own)
     assert running.line.startswith("outside is serving ") and " on https://127.0.0.1:" in running.line
-    assert ask(running.address, own.client()) == "hello"
+    assert fetch_over_tls(running.address, own.client()) == "hello"
     own.replace(certificate(tmp_path / "new"))
     running.process.send_signal(signal.SIGHUP)
-    wait_until(lambda: served(running.address, None) == content_of(own.certfile), "the new certificate is shown")
-    assert ask(running.address, own.client()) == "hello"
+    wait_until(
+        lambda: served_certificate(running.address, None) == certificate_in(own.certfile), "the new certificate is shown"
+    )
+    assert fetch_over_tls(running.address, own.client()) == "hello"
     # By itself, within a moment.
     own.replace(certificate(tmp_path / "newer"))
-    wait_until(lambda: served(running.address, None) == content_of(own.certfile), "the newer certificate is shown")
-    before = content_of(own.certfile)
+    wait_until(
+        lambda: served_certificate(running.address, None) == certificate_in(own.certfile), "the newer certificate is shown"
+    )
+    before = certificate_in(own.certfile)
     Path(own.certfile).write_text("nonsense")
     running.process.send_signal(signal.SIGHUP)
-    assert served(running.address, None) == before
+    assert served_certificate(running.address, None) == before
     assert running.stop() == 0, running.errors
     assert "the old ones stay" in running.errors and "holds no certificate" in running.errors
 
@@ -369,8 +373,8 @@ def test_a_flood_of_silent_connections_with_few_descriptors(tmp_path, own):
         plain.connect_ex(running.address)
         silent.append(plain)
     before, began = cpu_seconds(running.process.pid), time.monotonic()
-    assert ask(running.address, own.client()) == "hello"
-    assert ask(running.address, own.client()) == "hello"
+    assert fetch_over_tls(running.address, own.client()) == "hello"
+    assert fetch_over_tls(running.address, own.client()) == "hello"
     took = max(time.monotonic() - began, 1.0)
     assert cpu_seconds(running.process.pid) - before < 0.5 * took
     for plain in silent:

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from support.certificates import SecureWire, certificate
 from support.harness import wait_until
-from support.processes import start  # noqa: F401 - a fixture
-from support.tls import content_of, served
+from support.processes import start_processes  # noqa: F401 - a fixture
+from support.tls import certificate_in, served_certificate
 from support.wire import request_bytes
 
 
@@ -40,9 +40,9 @@ def resumed_everywhere(running, client: Client, count: int) -> None:
     assert workers == set(running.workers().values())
 
 
-def test_any_worker_resumes_a_session(start, tmp_path):
+def test_any_worker_resumes_a_session(start_processes, tmp_path):
     own = certificate(tmp_path / "own")
-    running = start(processes=3, **own.config)
+    running = start_processes(processes=3, **own.config)
     for version in (ssl.TLSVersion.TLSv1_3, ssl.TLSVersion.TLSv1_2):
         client = Client(own.client(minimum_version=version, maximum_version=version))
         assert not client.answering_worker(running.address)[1]
@@ -50,9 +50,9 @@ def test_any_worker_resumes_a_session(start, tmp_path):
     assert running.stop() == 0
 
 
-def test_generations_share_sessions_and_change_certificates(start, tmp_path):
+def test_generations_share_sessions_and_change_certificates(start_processes, tmp_path):
     own = certificate(tmp_path / "own")
-    running = start(processes=2, **own.config)
+    running = start_processes(processes=2, **own.config)
     client = Client(own.client())
     client.answering_worker(running.address)
     before = running.supervisor
@@ -69,13 +69,13 @@ def test_generations_share_sessions_and_change_certificates(start, tmp_path):
     assert running.wait() == 0
 
 
-def test_workers_take_new_certificates_over_by_themselves(start, tmp_path):
+def test_workers_take_new_certificates_over_by_themselves(start_processes, tmp_path):
     own = certificate(tmp_path / "own")
-    running = start(processes=2, **own.config)
+    running = start_processes(processes=2, **own.config)
     own.replace(certificate(tmp_path / "new"))
     running.wait_for_all("new certificates are in use")
-    shown = content_of(own.certfile)
-    wait_until(lambda: all(served(running.address, None) == shown for _ in range(10)), "both show the new one")
+    shown = certificate_in(own.certfile)
+    wait_until(lambda: all(served_certificate(running.address, None) == shown for _ in range(10)), "both show the new one")
     # A worker that dies while the files are bad: the next one begins with the files that the supervisor has read.
     Path(own.keyfile).write_text("")
     running.wait_for("the old ones stay")

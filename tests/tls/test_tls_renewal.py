@@ -9,7 +9,7 @@ import pytest
 
 from support.certificates import Certificate, SecureWire, certificate
 from support.harness import Script, wait_until
-from support.tls import ask, content_of, served
+from support.tls import certificate_in, fetch_over_tls, served_certificate
 from support.wire import request_bytes
 
 
@@ -47,14 +47,14 @@ def test_one_bad_entry_at_the_start(serve, records, three, fault, place):
     running = serve(lambda request: "hello", **listed(*three))
     for own in good:
         name = Path(own.certfile).stem
-        assert ask(running.address, own.client(), name=name) == "hello"
+        assert fetch_over_tls(running.address, own.client(), name=name) == "hello"
     told = [text for text in records.texts() if "is left out" in text]
     assert len(told) == 1 and FAULTS[fault] in told[0] and Path(bad.certfile).stem in told[0]
     # As soon as it is good it is shown.
     for name, content in before.items():
         Path(name).write_bytes(content)
     records.wait_for("new certificates are in use")
-    assert ask(running.address, bad.client(), name=Path(bad.certfile).stem) == "hello"
+    assert fetch_over_tls(running.address, bad.client(), name=Path(bad.certfile).stem) == "hello"
     assert len([text for text in records.texts() if "is left out" in text]) == 1
 
 
@@ -66,7 +66,7 @@ def test_one_bad_entry_does_not_keep_others_from_being_renewed(serve, records, t
     records.wait_for("the old ones stay")
     for own in (a, c):
         own.replace(certificate(tmp_path / "new" / Path(own.certfile).stem, Path(own.certfile).stem))
-    wait_until(lambda: served(running.address, None) == content_of(a.certfile), "the new one is shown")
+    wait_until(lambda: served_certificate(running.address, None) == certificate_in(a.certfile), "the new one is shown")
     wait_until(lambda: c_is_shown(running.address, c), "the other new one is shown")
     told = [text for text in records.texts() if "the old ones stay" in text]
     assert len(told) == 1 and FAULTS[fault] in told[0]
@@ -74,7 +74,7 @@ def test_one_bad_entry_does_not_keep_others_from_being_renewed(serve, records, t
 
 def c_is_shown(address: tuple, own: Certificate) -> bool:
     try:
-        return ask(address, own.client(), name=Path(own.certfile).stem) == "hello"
+        return fetch_over_tls(address, own.client(), name=Path(own.certfile).stem) == "hello"
     except OSError:
         return False
 
@@ -124,5 +124,5 @@ def test_without_a_free_descriptor_it_is_looked_at_again(tmp_path):
             own.replace(new)
             wait_until(lambda: "Too many open files" in told(), "the file cannot be opened")
             assert wire.send(request_bytes("/release")).receive_answer().text == "released"
-        wait_until(lambda: served(script.address, None) == content_of(own.certfile), "it is looked at again")
+        wait_until(lambda: served_certificate(script.address, None) == certificate_in(own.certfile), "it is looked at again")
         assert script.stop() == 0

@@ -19,7 +19,7 @@ from outside import (
     WebSocketConnection,
 )
 from support.websocket_styles import ASYNC, BLOCKING, CALLBACKS, STYLES, Ends, websocket
-from support.websocket_wire import ACCEPT, BINARY, OPENING, PING, PONG, TEXT, Socket, frame
+from support.websocket_wire import ACCEPT, BINARY, OPENING, PING, PONG, TEXT, WebSocketClient, frame
 from support.wire import DEADLINE, Wire, request_bytes
 
 every_style = pytest.mark.parametrize("style", STYLES)
@@ -37,20 +37,20 @@ def test_echo_keeps_the_kind(serve, style):
         return message
 
     running = serve({"/ws": websocket(style, echo)})
-    with Socket(running.address) as client:
+    with WebSocketClient(running.address) as client:
         assert client.answer.header("Sec-WebSocket-Accept") == ACCEPT
         for said in ("", "hello", "grüße 🌍", b"", b"\xff\0\x01", "x" * 125, b"y" * 126, "z" * 65535, b"w" * 65536):
-            assert client.say(said).hear() == said
+            assert client.send_message(said).receive_message() == said
             expected = TextMessage if isinstance(said, str) else BinaryMessage
             assert kinds.get(timeout=DEADLINE) == (expected, expected is TextMessage, True)
-        assert client.leave() == (1000, "")
+        assert client.close_cleanly() == (1000, "")
 
 
 @every_style
 def test_the_largest_message(serve, style):
-    with Socket(serve({"/ws": websocket(style)}).address) as client:
+    with WebSocketClient(serve({"/ws": websocket(style)}).address) as client:
         said = bytes(range(256)) * 4096
-        assert client.say(said).hear() == said
+        assert client.send_message(said).receive_message() == said
 
 
 @every_style
@@ -65,9 +65,9 @@ def test_every_kind_of_data_is_sent(serve, style):
     ]
     expected = ["text", b"bytes", b"array", b"emory", "text", b"b"]
     running = serve({"/ws": websocket(style, lambda connection, message: given[int(message)])})
-    with Socket(running.address) as client:
+    with WebSocketClient(running.address) as client:
         for index, data in enumerate(expected):
-            assert client.say(str(index)).hear() == data
+            assert client.send_message(str(index)).receive_message() == data
 
 
 @every_style
@@ -79,7 +79,7 @@ def test_fragments_and_frames_between_them(serve, style):
         parts = frame(TEXT, b"gr\xc3", last=False) + frame(PING, b"?") + frame(0, b"\xbc\xc3\x9fe") + frame(BINARY, b"!")
         wire.send(head + parts)
         assert wire.receive_answer(interim=True).status == 101
-        client = Socket.on(wire.socket)
+        client = WebSocketClient.on(wire.socket)
         client.received = wire.received
         frames = sorted(client.receive_frame() for _ in range(3))
         assert frames == sorted([(PONG, b"?"), (TEXT, "grüße".encode()), (BINARY, b"!")])
@@ -87,9 +87,9 @@ def test_fragments_and_frames_between_them(serve, style):
 
 @every_style
 def test_messages_arrive_in_order(serve, style):
-    with Socket(serve({"/ws": websocket(style)}).address) as client:
+    with WebSocketClient(serve({"/ws": websocket(style)}).address) as client:
         client.send(b"".join(frame(TEXT, b"%d" % number) for number in range(3000)))
-        assert [client.hear() for _ in range(3000)] == [str(number) for number in range(3000)]
+        assert [client.receive_message() for _ in range(3000)] == [str(number) for number in range(3000)]
 
 
 def test_kinds_of_messages():
@@ -112,9 +112,9 @@ def test_the_echo_of_the_description(serve):
 
     websocket_server = WebSocket()
     websocket_server.on_connection(websocket_handler)
-    with Socket(serve({"/ws": websocket_server}).address) as client:
-        assert client.say("hello").hear() == "hello"
-        assert client.say(b"hello").hear() == b"hello"
+    with WebSocketClient(serve({"/ws": websocket_server}).address) as client:
+        assert client.send_message("hello").receive_message() == "hello"
+        assert client.send_message(b"hello").receive_message() == b"hello"
 
 
 def test_calls_and_decorators_give_the_function_back():
@@ -140,12 +140,12 @@ def test_connection_handler_of_1_5_8(serve):
     made.connection_handler = first
     assert made.connection_handler is first
     running = serve({"/ws": made})
-    with Socket(running.address) as client:
-        assert client.hear() == "first"
+    with WebSocketClient(running.address) as client:
+        assert client.receive_message() == "first"
     made.on_connection(second)
     assert made.connection_handler is second
-    with Socket(running.address) as client:
-        assert client.hear() == "second"
+    with WebSocketClient(running.address) as client:
+        assert client.receive_message() == "second"
 
 
 def test_a_subclass(serve):
@@ -161,11 +161,11 @@ def test_a_subclass(serve):
 
     room = Room("lobby", subprotocols=["chat"])
     assert weakref.ref(room)() is room
-    with Socket(serve({"/ws": room}).address, headers={"Sec-WebSocket-Protocol": "chat"}) as client:
-        assert client.hear() == "lobby"
+    with WebSocketClient(serve({"/ws": room}).address, headers={"Sec-WebSocket-Protocol": "chat"}) as client:
+        assert client.receive_message() == "lobby"
         assert client.answer.header("Sec-WebSocket-Protocol") == "chat"
-        client.say("x" * 11)
-        assert client.hear_end()[0] == 1009
+        client.send_message("x" * 11)
+        assert client.receive_close_and_end()[0] == 1009
 
 
 def test_the_1_5_8_home():
@@ -176,10 +176,10 @@ def test_the_1_5_8_home():
 
 
 def test_without_handlers_a_connection_stays_open(serve):
-    with Socket(serve({"/ws": WebSocket()}).address) as client:
-        client.say("dropped").send(frame(PING, b"1"))
+    with WebSocketClient(serve({"/ws": WebSocket()}).address) as client:
+        client.send_message("dropped").send(frame(PING, b"1"))
         assert client.receive_frame() == (PONG, b"1")
-        assert client.leave() == (1000, "")
+        assert client.close_cleanly() == (1000, "")
 
 
 @every_style
@@ -192,9 +192,9 @@ def test_on_open_comes_first(serve, style):
         sent = connection.send("welcome")
         return sent  # to be awaited, in the asynchronous styles
 
-    with Socket(serve({"/ws": made}).address) as client:
-        client.say("hello")
-        assert [client.hear(), client.hear()] == ["welcome", "hello"]
+    with WebSocketClient(serve({"/ws": made}).address) as client:
+        client.send_message("hello")
+        assert [client.receive_message(), client.receive_message()] == ["welcome", "hello"]
 
 
 @every_style
@@ -206,8 +206,8 @@ def test_handlers_get_one_object_that_takes_attributes(serve, style):
 
     made = websocket(style, count)
     ends = Ends(made)
-    with Socket(serve({"/ws": made}).address) as client:
-        assert [client.say("x").hear() for _ in range(3)] == ["1", "2", "3"]
+    with WebSocketClient(serve({"/ws": made}).address) as client:
+        assert [client.send_message("x").receive_message() for _ in range(3)] == ["1", "2", "3"]
     connection = ends.next()
     assert connection.count == 3
     expected = WebSocketConnection if style in (BLOCKING, CALLBACKS) else AsyncWebSocketConnection
@@ -225,8 +225,8 @@ def test_a_lambda_that_gives_a_coroutine(serve):
     made.on_open(lambda connection: put("open"))
     made.on_message(lambda connection, message: put(message))
     made.on_exit(lambda: put("exit"))
-    with Socket(serve({"/ws": made}).address) as client:
-        client.say("hello").leave()
+    with WebSocketClient(serve({"/ws": made}).address) as client:
+        client.send_message("hello").close_cleanly()
     assert [told.get(timeout=DEADLINE) for _ in range(3)] == ["open", b"hello", "exit"]
 
 
@@ -238,13 +238,13 @@ def test_handlers_may_be_set_while_the_server_runs(serve):
         await connection.send("late")
 
     made.on_connection(late)
-    with Socket(running.address) as client:
-        assert client.hear() == "late"
+    with WebSocketClient(running.address) as client:
+        assert client.receive_message() == "late"
     running.server.set_route("/more", websocket(ASYNC))
-    with Socket(running.address, "/more") as client:
-        assert client.say("x").hear() == "x"
+    with WebSocketClient(running.address, "/more") as client:
+        assert client.send_message("x").receive_message() == "x"
     running.server.remove_route("/more")
-    with Socket(running.address, "/more") as client:
+    with WebSocketClient(running.address, "/more") as client:
         assert client.answer.status == 404
 
 
@@ -260,20 +260,20 @@ def test_a_handler_that_sleeps_delays_no_other(serve, style):
         return message
 
     running = serve({"/ws": websocket(style, answer), "/async": websocket(ASYNC), "/hello": lambda request: "hello"})
-    others = [Socket(running.address) for _ in range(3)]
+    others = [WebSocketClient(running.address) for _ in range(3)]
     if style not in (BLOCKING, CALLBACKS):
-        others = [Socket(running.address, "/hello")]  # anything but the loop
-    with Socket(running.address) as sleeper:
-        sleeper.say("sleep")
+        others = [WebSocketClient(running.address, "/hello")]  # anything but the loop
+    with WebSocketClient(running.address) as sleeper:
+        sleeper.send_message("sleep")
         time.sleep(0)
         begun = time.monotonic()
         for client in others:
             if client.is_open:
-                assert client.say("quick").hear() == "quick"
+                assert client.send_message("quick").receive_message() == "quick"
         assert running.fetch("/hello").text == "hello"
         assert time.monotonic() - begun < 2
         release.set()
-        assert sleeper.hear() == "sleep"
+        assert sleeper.receive_message() == "sleep"
     for client in others:
         client.close()
 
@@ -297,11 +297,11 @@ def test_awaiting_handlers_share_the_loop(serve, style):
     else:
         made.on_message(message)
     running = serve({"/ws": made})
-    clients = [Socket(running.address) for _ in range(100)]
+    clients = [WebSocketClient(running.address) for _ in range(100)]
     begun = time.monotonic()
     for client in clients:
-        client.say("x")
-    assert [client.hear() for client in clients] == ["x"] * 100
+        client.send_message("x")
+    assert [client.receive_message() for client in clients] == ["x"] * 100
     assert time.monotonic() - begun < 5
     for client in clients:
         client.close()
@@ -324,11 +324,11 @@ def test_deep_json_in_every_style(serve, style):
             value, count = value[0], count + 1
         return str(count + 1)
 
-    with Socket(serve({"/ws": websocket(style, depth)}).address) as client:
-        assert client.say(nested(900)).hear() == "900"
-        assert client.say(nested(5000)).hear() in ("5000", "RecursionError")
-        assert client.say(nested(400_000)).hear() in ("400000", "RecursionError")
-        assert client.say("[]").hear() == "1"
+    with WebSocketClient(serve({"/ws": websocket(style, depth)}).address) as client:
+        assert client.send_message(nested(900)).receive_message() == "900"
+        assert client.send_message(nested(5000)).receive_message() in ("5000", "RecursionError")
+        assert client.send_message(nested(400_000)).receive_message() in ("400000", "RecursionError")
+        assert client.send_message("[]").receive_message() == "1"
 
 
 def test_deep_json_in_handlers_of_requests(serve):

@@ -10,7 +10,7 @@ from outside import WebSocket
 from support.gauge import MIB, cpu_seconds, forget_peak, need_proc, peak_memory, resident_memory
 from support.harness import PROGRAMS, Script
 from support.websocket_styles import ASYNC, BLOCKING, CALLBACKS, STYLES, websocket
-from support.websocket_wire import BINARY, OPENING, PING, PONG, TEXT, Socket, close_frame, frame
+from support.websocket_wire import BINARY, OPENING, PING, PONG, TEXT, WebSocketClient, close_frame, frame
 from support.wire import Wire, request_bytes
 
 every_style = pytest.mark.parametrize("style", STYLES)
@@ -27,14 +27,14 @@ def test_max_message(serve, style):
         ([1, 999, 0, 0], True),
         ([1000, 0, 1], False),
     ]:
-        with Socket(running.address) as client:
+        with WebSocketClient(running.address) as client:
             for number, size in enumerate(pieces):
                 last = number == len(pieces) - 1
                 client.send_if_possible(frame(0 if number else BINARY, b"x" * size, last=last))
             if passes:
-                assert client.hear() == b"x" * sum(pieces)
+                assert client.receive_message() == b"x" * sum(pieces)
             else:
-                assert client.hear_close()[0] == 1009
+                assert client.receive_close()[0] == 1009
 
 
 def head_of(length: int, masked: bool = True) -> bytes:
@@ -73,20 +73,20 @@ def script():
 @pytest.mark.parametrize(("bomb", "code"), [bomb[1:] for bomb in BOMBS], ids=[bomb[0] for bomb in BOMBS])
 @pytest.mark.parametrize("style", [BLOCKING, ASYNC, CALLBACKS])
 def test_frame_bombs(serve, style, bomb, code):
-    with Socket(serve({"/ws": websocket(style)}).address) as client:
+    with WebSocketClient(serve({"/ws": websocket(style)}).address) as client:
         client.send_if_possible(bomb)
-        assert client.hear_close()[0] == code
+        assert client.receive_close()[0] == code
 
 
 @pytest.mark.parametrize("style", [BLOCKING, ASYNC, CALLBACKS])
 def test_announced_lengths_cost_no_memory(script, style):
     """A hundred clients announce 16 MiB each and send ten bytes of it."""
-    clients = [Socket(script.address, f"/{style}") for _ in range(100)]
+    clients = [WebSocketClient(script.address, f"/{style}") for _ in range(100)]
     before = resident_memory(script.process.pid)
     for client in clients:
         client.send(head_of(16 << 20) + b"0123456789" + b"")
-    with Socket(script.address, f"/{style}") as client:
-        assert client.say("others go on").hear() == "others go on"
+    with WebSocketClient(script.address, f"/{style}") as client:
+        assert client.send_message("others go on").receive_message() == "others go on"
     for client in clients:
         client.close()
     assert resident_memory(script.process.pid) - before < 32 * MIB
@@ -96,14 +96,14 @@ def test_announced_lengths_cost_no_memory(script, style):
 @pytest.mark.parametrize("style", [BLOCKING, ASYNC, CALLBACKS])
 def test_empty_fragments_without_end(script, style):
     """A hundred thousand of them are one message that is not finished: no memory, and little time."""
-    with Socket(script.address, f"/{style}") as client:
+    with WebSocketClient(script.address, f"/{style}") as client:
         before, spent = resident_memory(script.process.pid), cpu_seconds(script.process.pid)
         client.send(frame(TEXT, b"a", last=False))
         empty = frame(0, b"", last=False) * 10_000
         for _ in range(10):
             client.send(empty)
         client.send(frame(0, b"z"))
-        assert client.hear() == "az"
+        assert client.receive_message() == "az"
         assert resident_memory(script.process.pid) - before < 8 * MIB
         assert cpu_seconds(script.process.pid) - spent < 2
 
@@ -111,7 +111,7 @@ def test_empty_fragments_without_end(script, style):
 @pytest.mark.timed
 @pytest.mark.parametrize("style", [BLOCKING, ASYNC, CALLBACKS])
 def test_a_flood_of_pings_of_a_client_that_does_not_read(script, style):
-    with Socket(script.address, f"/{style}", deadline=1) as client:
+    with WebSocketClient(script.address, f"/{style}", deadline=1) as client:
         before = resident_memory(script.process.pid)
         pings = frame(PING, b"x" * 125) * 8_000
         try:
@@ -120,8 +120,8 @@ def test_a_flood_of_pings_of_a_client_that_does_not_read(script, style):
         except (TimeoutError, ConnectionError):
             pass  # the server reads no more, or is tired of it
         assert resident_memory(script.process.pid) - before < 16 * MIB
-    with Socket(script.address, f"/{style}") as client:
-        assert client.say("others go on").hear() == "others go on"
+    with WebSocketClient(script.address, f"/{style}") as client:
+        assert client.send_message("others go on").receive_message() == "others go on"
 
 
 DEFLATE = {"Sec-WebSocket-Extensions": "permessage-deflate"}
@@ -140,7 +140,7 @@ def test_empty_pings_of_a_client_that_does_not_read(fresh):
     """Frames that wait for the client count with the memory that they take. Of many pings the latest is answered (RFC 6455 section 5.5.3)."""
     for style in (CALLBACKS, BLOCKING, ASYNC):
         for headers in ({}, DEFLATE):
-            with Socket(fresh.address, f"/{style}", headers, window=4096) as client:
+            with WebSocketClient(fresh.address, f"/{style}", headers, window=4096) as client:
                 forget_peak(fresh.process.pid)
                 before = resident_memory(fresh.process.pid)
                 client.send(frame(PING) * 2_000_000 + frame(PING, b"the latest"))
@@ -153,7 +153,7 @@ def test_empty_pings_of_a_client_that_does_not_read(fresh):
 def test_small_messages_of_a_client_that_does_not_read(fresh):
     """An echo of one byte counts in `max_queue` with the memory that it takes; beyond it the client is not read."""
     for style in (CALLBACKS, BLOCKING):
-        with Socket(fresh.address, f"/{style}", deadline=0.2, window=4096) as client:
+        with WebSocketClient(fresh.address, f"/{style}", deadline=0.2, window=4096) as client:
             before = resident_memory(fresh.process.pid)
             messages = frame(TEXT, b"x") * 10_000
             try:
@@ -175,7 +175,7 @@ def deflated(data: bytes) -> bytes:
 @pytest.mark.parametrize("style", [BLOCKING, ASYNC, CALLBACKS])
 def test_compressed_messages(serve, style):
     running = serve({"/ws": websocket(style, deflate=True), "/plain": websocket(style)})
-    with Socket(running.address, headers=DEFLATE) as client:
+    with WebSocketClient(running.address, headers=DEFLATE) as client:
         assert "permessage-deflate" in client.answer.header("Sec-WebSocket-Extensions")
         client.send(frame(TEXT, deflated(b"hello " * 100), reserved=4))
         while len(client.received) < 2:
@@ -184,9 +184,9 @@ def test_compressed_messages(serve, style):
         packed = bytes(client.received[2 : 2 + client.received[1]])
         assert zlib.decompressobj(-15).decompress(packed + b"\0\0\xff\xff") == b"hello " * 100
         assert len(packed) < 60
-    with Socket(running.address, "/plain", DEFLATE) as client:
+    with WebSocketClient(running.address, "/plain", DEFLATE) as client:
         assert client.answer.header("Sec-WebSocket-Extensions") is None
-        assert client.say("hello").hear() == "hello"
+        assert client.send_message("hello").receive_message() == "hello"
 
 
 @pytest.mark.timed
@@ -194,7 +194,7 @@ def test_compressed_messages(serve, style):
 @pytest.mark.parametrize("style", [BLOCKING, ASYNC, CALLBACKS])
 def test_deflate_bombs(script, style, behind):
     """64 KiB that become 64 MiB: 1009, and never more memory than twice the limit of 16 MiB."""
-    with Socket(script.address, f"/{style}", DEFLATE) as client:
+    with WebSocketClient(script.address, f"/{style}", DEFLATE) as client:
         # Without it a message could refer to those before.
         assert "client_no_context_takeover" in client.answer.header("Sec-WebSocket-Extensions")
         if behind:
@@ -205,7 +205,7 @@ def test_deflate_bombs(script, style, behind):
         forget_peak(script.process.pid)
         before, spent = resident_memory(script.process.pid), cpu_seconds(script.process.pid)
         client.send_if_possible(frame(BINARY, bomb, reserved=4))
-        assert client.hear_close()[0] == 1009
+        assert client.receive_close()[0] == 1009
         assert peak_memory(script.process.pid) - before < 32 * MIB
         assert cpu_seconds(script.process.pid) - spent < 2
 
@@ -213,9 +213,9 @@ def test_deflate_bombs(script, style, behind):
 def test_the_ratio_is_bounded_too(serve):
     """Far below its size limit a message may still be a bomb: much more than 1 MiB out of next to nothing."""
     running = serve({"/ws": websocket(CALLBACKS, max_message=1 << 30, deflate=True)})
-    with Socket(running.address, headers=DEFLATE) as client:
+    with WebSocketClient(running.address, headers=DEFLATE) as client:
         client.send_if_possible(frame(BINARY, deflated(b"\0" * (64 << 20)), reserved=4))
-        code, _ = client.hear_close()
+        code, _ = client.receive_close()
         assert code == 1009
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from outside import BinaryMessage, Request, TextMessage, WebSocketConnection, WebSocketExit
 from support.harness import wait_until
-from support.websocket_wire import PING, PONG, TEXT, Socket, close_frame, frame
+from support.websocket_wire import PING, PONG, TEXT, WebSocketClient, close_frame, frame
 from support.wire import DEADLINE
 
 REQUEST = Request("GET", {"Host": "localhost"}, b"", "HTTP/1.1", "/by/hand", ("127.0.0.1", 1))
@@ -26,7 +26,7 @@ class ByHand:
         self.activity: queue.Queue = queue.Queue()
         self.ended: queue.Queue = queue.Queue()
         self.connection = kind(REQUEST, ours, self.activity, lambda: self.ended.put(time.time()))
-        self.socket, self.client = ours, Socket.on(theirs)
+        self.socket, self.client = ours, WebSocketClient.on(theirs)
 
     def wait_for_end(self) -> None:
         self.ended.get(timeout=DEADLINE)
@@ -44,12 +44,12 @@ def test_both_ways(by_hand):
     connection, client = by_hand.connection, by_hand.client
     assert connection.request is REQUEST
     assert (connection.subprotocol, connection.close_code) == (None, None)
-    client.say("grüße").say(b"\xff")
+    client.send_message("grüße").send_message(b"\xff")
     text, binary = connection.recv(), connection.recv()
     assert (type(text), text.text, type(binary), binary) == (TextMessage, "grüße", BinaryMessage, b"\xff")
     connection.send(text)
     connection.send(binary)
-    assert (client.hear(), client.hear()) == ("grüße", b"\xff")
+    assert (client.receive_message(), client.receive_message()) == ("grüße", b"\xff")
     with pytest.raises(TimeoutError):
         connection.recv(timeout=0.01)
 
@@ -73,7 +73,7 @@ def test_of_many_pings_that_wait_the_latest_is_answered(by_hand):
 
 def test_the_activity_is_told_in_seconds(by_hand):
     begun = time.time()
-    by_hand.client.say("in")
+    by_hand.client.send_message("in")
     first = by_hand.activity.get(timeout=DEADLINE)
     by_hand.connection.recv()
     by_hand.connection.send("out")
@@ -82,7 +82,7 @@ def test_the_activity_is_told_in_seconds(by_hand):
 
 
 def test_the_client_closes(by_hand):
-    assert by_hand.client.leave(4001, "bye") == (4001, "")
+    assert by_hand.client.close_cleanly(4001, "bye") == (4001, "")
     by_hand.wait_for_end()
     with pytest.raises(WebSocketExit) as caught:
         by_hand.connection.recv()
@@ -94,7 +94,7 @@ def test_the_client_closes(by_hand):
 
 def test_the_server_closes(by_hand):
     by_hand.connection.exit(4002, "enough")
-    assert by_hand.client.hear_end() == (4002, "enough")
+    assert by_hand.client.receive_close_and_end() == (4002, "enough")
     by_hand.wait_for_end()
     assert by_hand.connection.close_code == 4002
 
@@ -109,7 +109,7 @@ def test_the_client_hangs_up(by_hand):
 
 def test_the_client_breaks_the_protocol(by_hand):
     by_hand.client.send(frame(TEXT, b"\xff"))
-    assert by_hand.client.hear_end()[0] == 1007
+    assert by_hand.client.receive_close_and_end()[0] == 1007
     by_hand.wait_for_end()
     assert by_hand.connection.close_code == 1007
 
@@ -152,10 +152,10 @@ def test_the_socket_stays_its_owners(by_hand):
     """The connection has a descriptor of its own: closing the given one, or a timeout on it, changes nothing."""
     by_hand.socket.settimeout(0.001)
     by_hand.socket.close()
-    by_hand.client.say("still")
+    by_hand.client.send_message("still")
     assert by_hand.connection.recv() == b"still"
     by_hand.connection.send("there")
-    assert by_hand.client.hear() == "there"
+    assert by_hand.client.receive_message() == "there"
 
 
 def test_a_subclass():
@@ -169,7 +169,7 @@ def test_a_subclass():
             return super().recv(timeout)
 
     made = ByHand(Counting)
-    made.client.say("x")
+    made.client.send_message("x")
     assert made.connection.recv() == b"x"
     assert made.connection.count == 1
     assert made.connection.recv.__self__ is made.connection
@@ -182,9 +182,9 @@ def test_a_thousand_leave_nothing_behind():
     before = threading.active_count()
     for _ in range(100):
         made = ByHand()
-        made.client.say("x")
+        made.client.send_message("x")
         assert made.connection.recv() == b"x"
-        made.client.leave()
+        made.client.close_cleanly()
         made.wait_for_end()
         made.client.close()
         made.socket.close()
@@ -222,12 +222,12 @@ def test_an_activity_queue_that_fails_ends_nothing(by_hand):
 
     ours, theirs = socket.socketpair()
     ended: queue.Queue = queue.Queue()
-    connection, client = WebSocketConnection(REQUEST, ours, Full(), lambda: ended.put(1)), Socket.on(theirs)
-    client.say("x")
+    connection, client = WebSocketConnection(REQUEST, ours, Full(), lambda: ended.put(1)), WebSocketClient.on(theirs)
+    client.send_message("x")
     assert connection.recv(timeout=DEADLINE) == b"x"
     connection.send("y")
-    assert client.hear() == "y"
-    client.leave()
+    assert client.receive_message() == "y"
+    client.close_cleanly()
     ended.get(timeout=DEADLINE)
     ours.close()
     theirs.close()

@@ -17,7 +17,7 @@ from outside import (
 )
 from support.harness import wait_until
 from support.websocket_styles import ASYNC, BLOCKING, STYLES, Ends, websocket
-from support.websocket_wire import PING, PONG, Socket, close_frame, frame
+from support.websocket_wire import PING, PONG, WebSocketClient, close_frame, frame
 from support.wire import DEADLINE
 
 every_style = pytest.mark.parametrize("style", STYLES)
@@ -56,11 +56,11 @@ def test_recv_with_a_timeout(serve, style):
             for timeout in (5, 1e300, float("inf"), None):
                 await connection.send(await connection.recv(timeout=timeout))
 
-    with Socket(serve({"/ws": made}).address) as client:
-        assert client.hear() == "too late"
+    with WebSocketClient(serve({"/ws": made}).address) as client:
+        assert client.receive_message() == "too late"
         for number in range(4):
-            assert client.say(str(number)).hear() == str(number)
-        assert client.hear_end() == (1000, "")
+            assert client.send_message(str(number)).receive_message() == str(number)
+        assert client.receive_close_and_end() == (1000, "")
     assert took[0] < 1
     assert 0.04 < took[1] < 2
 
@@ -82,9 +82,9 @@ def test_iteration_ends_with_the_connection(serve, style):
             told.put([bytes(message) async for message in connection])
             told.put(connection.close_code)
 
-    with Socket(serve({"/ws": made}).address) as client:
-        client.say("one").say(b"two").send(close_frame(4001, "enough"))
-        assert client.hear_close() == (4001, "")
+    with WebSocketClient(serve({"/ws": made}).address) as client:
+        client.send_message("one").send_message(b"two").send(close_frame(4001, "enough"))
+        assert client.receive_close() == (4001, "")
     assert told.get(timeout=DEADLINE) == [b"one", b"two"]
     assert told.get(timeout=DEADLINE) == 4001
 
@@ -130,9 +130,9 @@ def test_the_end_as_handlers_see_it(serve, records, style):
             await connection.recv()
 
     ends = Ends(made)
-    with Socket(serve({"/ws": made}).address) as client:
+    with WebSocketClient(serve({"/ws": made}).address) as client:
         assert told.get(timeout=DEADLINE) == (None, None)
-        client.leave(3999, "grüße")
+        client.close_cleanly(3999, "grüße")
     text = "the connection has ended with 3999: grüße"
     assert [told.get(timeout=DEADLINE) for _ in range(4)] == [("exit", 3999, "grüße", text)] * 4
     assert told.get(timeout=DEADLINE) == (3999, "grüße")
@@ -169,9 +169,9 @@ def test_exit_with_code_and_reason(serve, style):
         ("3000 grüße", (3000, "grüße")),
         ("4999 " + "x" * 123, (4999, "x" * 123)),
     ]:
-        with Socket(running.address) as client:
-            client.say(said)
-            assert client.hear_end() == heard
+        with WebSocketClient(running.address) as client:
+            client.send_message(said)
+            assert client.receive_close_and_end() == heard
         end = ends.next()
         assert (end.close_code, end.close_reason) == heard
 
@@ -239,9 +239,9 @@ def test_wrong_values_are_told_and_end_nothing(serve, style):
                     problems.put(f"{name}{given!r}: {type(error).__name__}: {error}")
         call("send", "still open")
 
-    with Socket(serve({"/ws": handler_that(style, act)}).address) as client:
-        assert client.hear() == "still open"
-        assert client.hear_end() == (1000, "")
+    with WebSocketClient(serve({"/ws": handler_that(style, act)}).address) as client:
+        assert client.receive_message() == "still open"
+        assert client.receive_close_and_end() == (1000, "")
     assert list(problems.queue) == []
 
 
@@ -252,11 +252,11 @@ def test_ping(serve, style):
         call("ping", b"\0" * 125)
         call("send", "behind")
 
-    with Socket(serve({"/ws": handler_that(style, act)}).address) as client:
+    with WebSocketClient(serve({"/ws": handler_that(style, act)}).address) as client:
         assert client.receive_frame() == (PING, b"")
         assert client.receive_frame() == (PING, b"\0" * 125)
         client.send(frame(PONG, b""))
-        assert client.hear() == "behind"
+        assert client.receive_message() == "behind"
 
 
 # --- attributes of a connection
@@ -274,14 +274,14 @@ def test_request_and_subprotocol(serve, style):
     made = websocket(style, answer, subprotocols=["v2", "v1"])
     running = serve({"/ws": made})
     headers = {"X-Mood": "good", "Cookie": "a=1; b=2", "Sec-WebSocket-Protocol": "v0, v1, v2"}
-    with Socket(running.address, "/ws/deeper/gr%C3%BC%C3%9Fe?x=1", headers) as client:
+    with WebSocketClient(running.address, "/ws/deeper/gr%C3%BC%C3%9Fe?x=1", headers) as client:
         assert client.answer.header("Sec-WebSocket-Protocol") == "v2"
         known = ["GET", "/ws/deeper/grüße", {"x": "1"}, {"a": "1", "b": "2"}, "good"]
-        assert client.say("?").hear_json() == [*known, "v2", "127.0.0.1", "HTTP/1.1"]
+        assert client.send_message("?").receive_json() == [*known, "v2", "127.0.0.1", "HTTP/1.1"]
     headers["Sec-WebSocket-Protocol"] = "v3"
-    with Socket(running.address, headers=headers) as client:
+    with WebSocketClient(running.address, headers=headers) as client:
         assert client.answer.header("Sec-WebSocket-Protocol") is None
-        assert client.say("?").hear_json()[5] is None
+        assert client.send_message("?").receive_json()[5] is None
 
 
 @every_style
@@ -291,11 +291,11 @@ def test_open_ones_are_among_the_active_requests(serve, style):
     def open_ones():
         return sorted(request.url for request in running.server._active_requests)
 
-    with Socket(running.address, "/ws/1") as first, Socket(running.address, "/ws/2") as second:
-        first.say("x").hear()
-        second.say("x").hear()
+    with WebSocketClient(running.address, "/ws/1") as first, WebSocketClient(running.address, "/ws/2") as second:
+        first.send_message("x").receive_message()
+        second.send_message("x").receive_message()
         assert open_ones() == ["/ws/1", "/ws/2"]
-        first.leave()
+        first.close_cleanly()
         wait_until(lambda: open_ones() == ["/ws/2"])
         second.reset()
         wait_until(lambda: open_ones() == [])
@@ -307,8 +307,8 @@ def test_representations(serve):
     assert repr(made) == "WebSocket(max_message=5, deflate=True)"
     made.on_exit(lambda connection: shown.put(repr(connection)))
     made.on_open(lambda connection: shown.put(repr(connection)))
-    with Socket(serve({"/ws": made}).address) as client:
-        client.leave(4000)
+    with WebSocketClient(serve({"/ws": made}).address) as client:
+        client.close_cleanly(4000)
     assert shown.get(timeout=DEADLINE) == 'WebSocketConnection("/ws", open)'
     assert shown.get(timeout=DEADLINE) == 'WebSocketConnection("/ws", closed with 4000)'
 
@@ -328,14 +328,14 @@ def test_a_request_that_is_no_upgrade(serve, style):
         ({"Sec-WebSocket-Key": ""}, 400),
         ({"Sec-WebSocket-Key": "short"}, 400),
     ]:
-        with Socket(running.address, headers=changes) as client:
+        with WebSocketClient(running.address, headers=changes) as client:
             assert client.answer.status == status, changes
     running.server.set_errorhandler(426, lambda request, message=None: "a page of one's own")
     assert running.fetch("/ws").text == "a page of one's own"
 
 
 def test_an_upgrade_of_another_route_is_a_request(serve):
-    with Socket(serve(lambda request: request.headers["upgrade"]).address, "/") as client:
+    with WebSocketClient(serve(lambda request: request.headers["upgrade"]).address, "/") as client:
         assert (client.answer.status, client.answer.text) == (200, "websocket")
 
 
@@ -347,13 +347,13 @@ def test_one_websocket_on_several_routes_and_servers(serve, style):
     made = websocket(style, lambda connection, message: f"{connection.request.url} {message.text}")
     first, second = serve({"/a": made, "/b": made}), serve({"/c": made})
     places = [(first, "/a"), (first, "/b"), (second, "/c")]
-    clients = [Socket(running.address, path) for running, path in places]
+    clients = [WebSocketClient(running.address, path) for running, path in places]
     for client, (_, path) in zip(clients, places, strict=True):
-        assert client.say("x").hear() == f"{path} x"
+        assert client.send_message("x").receive_message() == f"{path} x"
     second.server.terminate()
-    assert clients[2].hear_end() == (1001, "the server stops")
+    assert clients[2].receive_close_and_end() == (1001, "the server stops")
     second.wait_for_return()
-    assert clients[0].say("still").hear() == "/a still"
+    assert clients[0].send_message("still").receive_message() == "/a still"
     for client in clients:
         client.close()
 

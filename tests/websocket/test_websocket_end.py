@@ -12,9 +12,9 @@ import pytest
 
 from outside import WebSocket
 from support.harness import PROGRAMS, Running, Script, wait_until
-from support.processes import start  # noqa: F401 - a fixture
+from support.processes import start_processes  # noqa: F401 - a fixture
 from support.websocket_styles import ASYNC, BLOCKING, CALLBACKS, STYLES, Ends, websocket
-from support.websocket_wire import CLOSE, PING, TEXT, Socket, close_frame, frame
+from support.websocket_wire import CLOSE, PING, TEXT, WebSocketClient, close_frame, frame
 from support.wire import DEADLINE
 
 every_style = pytest.mark.parametrize("style", STYLES)
@@ -33,56 +33,56 @@ def act(connection, message):
     return message
 
 
-def client_closes(client: Socket, running: Running) -> None:
-    assert client.leave(4000, "bye") == (4000, "")
+def client_closes(client: WebSocketClient, running: Running) -> None:
+    assert client.close_cleanly(4000, "bye") == (4000, "")
 
 
-def client_closes_without_a_code(client: Socket, running: Running) -> None:
-    assert client.leave(None) == (None, "")
+def client_closes_without_a_code(client: WebSocketClient, running: Running) -> None:
+    assert client.close_cleanly(None) == (None, "")
 
 
-def client_resets(client: Socket, running: Running) -> None:
+def client_resets(client: WebSocketClient, running: Running) -> None:
     client.reset()
 
 
-def client_hangs_up(client: Socket, running: Running) -> None:
+def client_hangs_up(client: WebSocketClient, running: Running) -> None:
     client.send_end()
     client.receive_rest()
 
 
-def protocol_error(client: Socket, running: Running) -> None:
+def protocol_error(client: WebSocketClient, running: Running) -> None:
     client.send(frame(3, b"what?"))
-    assert client.hear_end()[0] == 1002
+    assert client.receive_close_and_end()[0] == 1002
 
 
-def invalid_text(client: Socket, running: Running) -> None:
+def invalid_text(client: WebSocketClient, running: Running) -> None:
     client.send(frame(TEXT, b"\xff"))
-    assert client.hear_end()[0] == 1007
+    assert client.receive_close_and_end()[0] == 1007
 
 
-def too_large(client: Socket, running: Running) -> None:
+def too_large(client: WebSocketClient, running: Running) -> None:
     client.send(frame(TEXT, b"x" * 2000))
-    assert client.hear_end()[0] == 1009
+    assert client.receive_close_and_end()[0] == 1009
 
 
-def handler_raises(client: Socket, running: Running) -> None:
-    client.say("raise")
-    assert client.hear_end() == (1011, "")
+def handler_raises(client: WebSocketClient, running: Running) -> None:
+    client.send_message("raise")
+    assert client.receive_close_and_end() == (1011, "")
 
 
-def handler_exits(client: Socket, running: Running) -> None:
-    client.say("exit")
-    assert client.hear_end() == (4005, "enough")
+def handler_exits(client: WebSocketClient, running: Running) -> None:
+    client.send_message("exit")
+    assert client.receive_close_and_end() == (4005, "enough")
 
 
-def server_terminates(client: Socket, running: Running) -> None:
+def server_terminates(client: WebSocketClient, running: Running) -> None:
     running.server.terminate()
-    assert client.hear_end() == (1001, "the server stops")
+    assert client.receive_close_and_end() == (1001, "the server stops")
 
 
-def no_pong(client: Socket, running: Running) -> None:
+def no_pong(client: WebSocketClient, running: Running) -> None:
     assert client.receive_frame() == (PING, b"")
-    assert client.hear_end() == (1011, "no answer to a ping")
+    assert client.receive_close_and_end() == (1011, "no answer to a ping")
 
 
 WAYS = [
@@ -107,8 +107,8 @@ def test_every_end_is_told_once(serve, records, style, way, code):
     made = websocket(style, act, max_message=1000, **options)
     ends = Ends(made)
     running = serve({"/ws": made})
-    with Socket(running.address) as client:
-        assert client.say("hello").hear() == "hello"
+    with WebSocketClient(running.address) as client:
+        assert client.send_message("hello").receive_message() == "hello"
         assert ends.is_empty
         way(client, running)
         assert ends.next().close_code == code
@@ -130,13 +130,13 @@ def test_last_words_are_handled(serve, style, behind):
     """Messages before the client's close are handled before it, even if both arrived in the same segment."""
     said: queue.Queue = queue.Queue()
 
-    def hear(connection, message):
+    def note(connection, message):
         said.put(bytes(message))
 
-    made = websocket(style, hear)
+    made = websocket(style, note)
     made.on_exit(lambda: said.put(None))
     running = serve({"/ws": made})
-    with Socket(running.address) as client:
+    with WebSocketClient(running.address) as client:
         client.send(frame(TEXT, b"one") + frame(TEXT, b"two") + (behind or b""))
         if not behind:
             client.send_end()
@@ -182,9 +182,9 @@ def test_exit_handlers_with_and_without_argument(serve, style):
     running = serve({"/ws": made})
     for number, (handler, expected) in enumerate(table):
         assert made.on_exit(handler) is handler
-        with Socket(running.address) as client:
-            client.say("x").hear()
-            client.leave()
+        with WebSocketClient(running.address) as client:
+            client.send_message("x").receive_message()
+            client.close_cleanly()
         assert told.get(timeout=DEADLINE) == expected, number
     running.stop()
     assert told.empty()
@@ -195,13 +195,13 @@ def test_an_exit_handler_that_raises_is_logged(serve, records, style):
     made = websocket(style)
     made.on_exit(lambda: 1 / 0)
     running = serve({"/ws": made})
-    with Socket(running.address) as client:
-        client.say("x").hear()
-        assert client.leave(4000) == (4000, "")
+    with WebSocketClient(running.address) as client:
+        client.send_message("x").receive_message()
+        assert client.close_cleanly(4000) == (4000, "")
     record = records.wait_for("ZeroDivisionError")
     assert "on_exit" in record.whole
-    with Socket(running.address) as client:
-        assert client.say("still there").hear() == "still there"
+    with WebSocketClient(running.address) as client:
+        assert client.send_message("still there").receive_message() == "still there"
 
 
 @every_style
@@ -209,8 +209,8 @@ def test_a_handler_that_raises_in_on_open(serve, records, style):
     made = websocket(style)
     made.on_open(lambda connection: 1 / 0)
     ends = Ends(made)
-    with Socket(serve({"/ws": made}).address) as client:
-        assert client.hear_end() == (1011, "")
+    with WebSocketClient(serve({"/ws": made}).address) as client:
+        assert client.receive_close_and_end() == (1011, "")
     records.wait_for("ZeroDivisionError")
     assert ends.next().close_code == 1011
     assert ends.is_empty
@@ -223,11 +223,11 @@ def test_a_base_exception_ends_the_connection_only(serve, records, style, error)
         raise error("no more")
 
     running = serve({"/ws": websocket(style, fail), "/echo": websocket(style)})
-    with Socket(running.address, "/echo") as other, Socket(running.address) as client:
-        client.say("x")
-        assert client.hear_end()[0] == 1011
+    with WebSocketClient(running.address, "/echo") as other, WebSocketClient(running.address) as client:
+        client.send_message("x")
+        assert client.receive_close_and_end()[0] == 1011
         records.wait_for("no more")
-        assert other.say("still there").hear() == "still there"
+        assert other.send_message("still there").receive_message() == "still there"
 
 
 @pytest.mark.parametrize("style", [BLOCKING, ASYNC])
@@ -247,9 +247,9 @@ def test_a_handler_that_returns(serve, style):
             await connection.send("x" * 1_000_000)
 
     ends = Ends(made)
-    with Socket(serve({"/ws": made}).address) as client:
-        assert client.hear() == "x" * 1_000_000
-        assert client.hear_end() == (1000, "")
+    with WebSocketClient(serve({"/ws": made}).address) as client:
+        assert client.receive_message() == "x" * 1_000_000
+        assert client.receive_close_and_end() == (1000, "")
         assert ends.next().close_code == 1000
         assert ends.is_empty
 
@@ -263,9 +263,9 @@ def test_a_handler_cannot_send_in_on_exit(serve, records, style):
         return connection.send("goodbye")
 
     made.on_exit(goodbye)
-    with Socket(serve({"/ws": made}).address) as client:
-        client.say("x").hear()
-        assert client.leave() == (1000, "")
+    with WebSocketClient(serve({"/ws": made}).address) as client:
+        client.send_message("x").receive_message()
+        assert client.close_cleanly() == (1000, "")
     assert "WebSocketExit" in records.wait_for("on_exit").whole
 
 
@@ -274,8 +274,8 @@ def test_a_client_that_does_not_answer_the_close(serve, style):
     """The server's closing handshake has a deadline; `on_exit` does not wait for it longer than that."""
     made = websocket(style, act)
     ends = Ends(made)
-    with Socket(serve({"/ws": made}).address) as client:
-        client.say("exit")
+    with WebSocketClient(serve({"/ws": made}).address) as client:
+        client.send_message("exit")
         assert client.receive_frame()[0] == CLOSE
         assert ends.next().close_code == 4005
         client.receive_end()  # without having said a word
@@ -285,21 +285,21 @@ def test_a_client_that_does_not_answer_the_close(serve, style):
 @every_style
 def test_pings_keep_clients_that_answer(serve, style):
     made = websocket(style, ping_interval=0.1, ping_timeout=0.5)
-    with Socket(serve({"/ws": made}, process_timeout=1).address) as client:
+    with WebSocketClient(serve({"/ws": made}, process_timeout=1).address) as client:
         for _ in range(4):
             opcode, payload = client.receive_frame()
             assert opcode == PING
             client.send(frame(10, payload))
-        assert client.say("still there").hear() == "still there"
+        assert client.send_message("still there").receive_message() == "still there"
 
 
 @every_style
 def test_without_pings_silence_ends_by_process_timeout(serve, style):
     made = websocket(style, ping_interval=None)
     ends = Ends(made)
-    with Socket(serve({"/ws": made}, process_timeout=1).address) as client:
-        assert client.say("x").hear() == "x"
-        assert client.hear_end()[0] == 1001
+    with WebSocketClient(serve({"/ws": made}, process_timeout=1).address) as client:
+        assert client.send_message("x").receive_message() == "x"
+        assert client.receive_close_and_end()[0] == 1001
         assert ends.next().close_code == 1001
 
 
@@ -308,11 +308,11 @@ def test_without_pings_silence_ends_by_process_timeout(serve, style):
 def test_a_connection_outlives_process_timeout(serve, style):
     """A handler of a WebSocket may run for ever; it is no late answer."""
     made = websocket(style)
-    with Socket(serve({"/ws": made}, process_timeout=1).address) as client:
+    with WebSocketClient(serve({"/ws": made}, process_timeout=1).address) as client:
         end = threading.Event()
         for number in range(8):
             end.wait(0.3)  # longer than the time-out, all together
-            assert client.say(str(number)).hear() == str(number)
+            assert client.send_message(str(number)).receive_message() == str(number)
 
 
 # --- the end of the server
@@ -326,9 +326,9 @@ def test_terminate_from_a_handler(serve, style):
     made = websocket(style, stop)
     ends = Ends(made)
     running = serve({"/ws": made})
-    with Socket(running.address) as client:
-        client.say("stop")
-        assert client.hear_end() == (1001, "the server stops")
+    with WebSocketClient(running.address) as client:
+        client.send_message("stop")
+        assert client.receive_close_and_end() == (1001, "the server stops")
     running.wait_for_return()
     assert ends.next().close_code == 1001
 
@@ -338,7 +338,7 @@ def test_a_handler_that_ignores_the_end_is_left_behind(serve):
     release, made = threading.Event(), WebSocket()
     made.on_connection(lambda connection: release.wait(2 * DEADLINE))
     running = serve({"/ws": made}, termination_timeout=1)
-    with Socket(running.address) as client:
+    with WebSocketClient(running.address) as client:
         wait_until(lambda: running.server._active_requests)
         running.server.terminate()
         client.receive_rest()
@@ -352,12 +352,12 @@ def test_server_cleanup_comes_behind_every_exit(serve, style):
     made = websocket(style)
     made.on_exit(lambda: told.put("exit"))
     running = serve({"/ws": made}, server_cleanup=lambda: told.put("cleanup"))
-    clients = [Socket(running.address) for _ in range(5)]
+    clients = [WebSocketClient(running.address) for _ in range(5)]
     for client in clients:
-        client.say("x").hear()
+        client.send_message("x").receive_message()
     running.server.terminate()
     for client in clients:
-        assert client.hear_end()[0] == 1001
+        assert client.receive_close_and_end()[0] == 1001
     running.wait_for_return()
     assert [told.get(timeout=DEADLINE) for _ in range(6)] == ["exit"] * 5 + ["cleanup"]
 
@@ -365,36 +365,36 @@ def test_server_cleanup_comes_behind_every_exit(serve, style):
 @every_style
 def test_a_new_run_starts_afresh(serve, style):
     running = serve({"/ws": websocket(style)})
-    with Socket(running.address) as client:
-        client.say("x").hear()
+    with WebSocketClient(running.address) as client:
+        client.send_message("x").receive_message()
         running.server.terminate()
-        client.hear_end()
+        client.receive_close_and_end()
     running.wait_for_return()
     again = Running(running.server)
-    with Socket(again.address) as client:
-        assert client.say("again").hear() == "again"
+    with WebSocketClient(again.address) as client:
+        assert client.send_message("again").receive_message() == "again"
     again.stop()
 
 
 @pytest.mark.parametrize("style", [BLOCKING, ASYNC, CALLBACKS])
 def test_ctrl_c_ends_connections(style):
     script = Script(str(PROGRAMS / "websocket_app.py"))
-    with Socket(script.address, f"/{style}") as client:
-        assert client.say("x").hear() == "x"
+    with WebSocketClient(script.address, f"/{style}") as client:
+        assert client.send_message("x").receive_message() == "x"
         script.process.send_signal(signal.SIGINT)
-        assert client.hear_end() == (1001, "the server stops")
+        assert client.receive_close_and_end() == (1001, "the server stops")
     assert script.wait() == 0, script.errors
     assert script.output.count(f"exit {style} 1001") == 1
 
 
 @pytest.mark.parametrize("style", [BLOCKING, ASYNC, CALLBACKS])
-def test_reload_says_1012(start, style):
-    processes = start(processes=2)
-    with Socket(processes.address, f"/ws/{style}") as client:
-        assert client.say("x").hear() == "x"
+def test_reload_says_1012(start_processes, style):
+    processes = start_processes(processes=2)
+    with WebSocketClient(processes.address, f"/ws/{style}") as client:
+        assert client.send_message("x").receive_message() == "x"
         processes.reload()
-        assert client.hear_end() == (1012, "the server starts anew")
+        assert client.receive_close_and_end() == (1012, "the server starts anew")
         assert processes.wait_for("websocket exit") == f"websocket exit {style} 1012"
-    with Socket(processes.address, f"/ws/{style}") as client:
-        assert client.say("new").hear() == "new"
+    with WebSocketClient(processes.address, f"/ws/{style}") as client:
+        assert client.send_message("new").receive_message() == "new"
     assert processes.stop() == 0

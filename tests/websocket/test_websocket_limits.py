@@ -12,7 +12,7 @@ from outside import WebSocket, WebSocketExit
 from support.gauge import need_proc
 from support.harness import wait_until
 from support.websocket_styles import ASYNC, BLOCKING, CALLBACKS, STYLES, Ends, websocket
-from support.websocket_wire import BINARY, TEXT, Socket, close_frame, frame
+from support.websocket_wire import BINARY, TEXT, WebSocketClient, close_frame, frame
 from support.wire import DEADLINE, request_bytes
 
 every_style = pytest.mark.parametrize("style", STYLES)
@@ -105,11 +105,11 @@ def test_origins(serve, records, style):
         ("/none", "", True),
     ]:
         headers = {"Host": host, "Origin": origin}
-        with Socket(running.address, path, headers) as client:
+        with WebSocketClient(running.address, path, headers) as client:
             assert client.answer.status == (101 if allowed else 403), (path, origin)
             if allowed:
                 assert opened.get(timeout=DEADLINE) == (origin or None)
-                client.leave()
+                client.close_cleanly()
     running.stop()
     assert opened.empty()
     text = records.wait_for("https://example.com.evil.example").getMessage()
@@ -120,7 +120,7 @@ def test_origins(serve, records, style):
 def test_the_page_of_a_refused_origin_is_ones_own(serve):
     running = serve({"/ws": WebSocket()})
     running.server.set_errorhandler(403, lambda request, message=None: "not from there")
-    with Socket(running.address, headers={"Origin": "https://evil.example"}) as client:
+    with WebSocketClient(running.address, headers={"Origin": "https://evil.example"}) as client:
         assert (client.answer.status, client.answer.text) == (403, "not from there")
         # The connection is an ordinary one and may go on.
         client.send(request_bytes("/nowhere"))
@@ -135,20 +135,20 @@ def test_max_websockets(serve, records):
     made, more = websocket(BLOCKING), websocket(CALLBACKS)
     ends = Ends(made)
     running = serve({"/ws": made, "/callbacks": more, "/async": websocket(ASYNC)}, max_websockets=3)
-    clients = [Socket(running.address) for _ in range(3)]
-    assert [client.say("x").hear() for client in clients] == ["x"] * 3
-    with Socket(running.address) as late:
+    clients = [WebSocketClient(running.address) for _ in range(3)]
+    assert [client.send_message("x").receive_message() for client in clients] == ["x"] * 3
+    with WebSocketClient(running.address) as late:
         assert late.answer.status == 503
     records.wait_for("max_websockets")
     for path in ("/callbacks", "/async"):
-        with Socket(running.address, path) as client:
-            assert client.say("x").hear() == "x"
-    clients.pop().leave()
+        with WebSocketClient(running.address, path) as client:
+            assert client.send_message("x").receive_message() == "x"
+    clients.pop().close_cleanly()
     ends.next()
 
     def opens():
-        with Socket(running.address) as client:
-            return client.is_open and client.say("x").hear() == "x"
+        with WebSocketClient(running.address) as client:
+            return client.is_open and client.send_message("x").receive_message() == "x"
 
     wait_until(opens, "a place is free again")
     for client in clients:
@@ -158,10 +158,10 @@ def test_max_websockets(serve, records):
 # --- clients that do not read
 
 
-def stuffed(serve, made: WebSocket) -> Socket:
+def stuffed(serve, made: WebSocket) -> WebSocketClient:
     """A client with a small window that has opened the route and reads nothing."""
     running = serve({"/ws": made})
-    return Socket(running.address)
+    return WebSocketClient(running.address)
 
 
 @pytest.mark.timed
@@ -192,8 +192,8 @@ def test_send_waits_while_the_queue_is_full(serve, style):
             before = len(sent)
             stalled.wait(0.3)
         assert before < 400
-        assert [int(client.hear()[:6]) for _ in range(400)] == list(range(400))
-        assert client.hear_end() == (1000, "")
+        assert [int(client.receive_message()[:6]) for _ in range(400)] == list(range(400))
+        assert client.receive_close_and_end() == (1000, "")
 
 
 @pytest.mark.parametrize("style", [BLOCKING, ASYNC])
@@ -287,7 +287,7 @@ def test_a_callback_never_waits_on_a_thread(serve, headers):
     running.server.set_route("/blocking", lambda request: "a thread was free", blocking=True)
     before = int(running.fetch("/idle").text)
     noise = os.urandom(20_000)
-    clients, sent = [Socket(running.address, headers=headers, window=4096) for _ in range(12)], {}
+    clients, sent = [WebSocketClient(running.address, headers=headers, window=4096) for _ in range(12)], {}
     for client in clients:
         sent[client] = send_until_stuck(client, noise)
     assert running.fetch("/blocking").text == "a thread was free"
@@ -300,11 +300,11 @@ def test_a_callback_never_waits_on_a_thread(serve, headers):
         if headers:
             first.skip_frame()
         else:
-            assert first.hear() == b"%6d" % number + noise
+            assert first.receive_message() == b"%6d" % number + noise
     first.close()
 
 
-def send_until_stuck(client: Socket, noise: bytes) -> int:
+def send_until_stuck(client: WebSocketClient, noise: bytes) -> int:
     """Sends numbered messages until the server has not taken one for a while; how many were sent."""
     client.socket.settimeout(0.1)
     for number in range(2000):
@@ -327,11 +327,11 @@ def test_messages_before_a_close_are_handled(serve):
 
     made = websocket(CALLBACKS, answer, max_queue=100_000)
     ends = Ends(made)
-    with Socket(serve({"/ws": made}).address) as client:
+    with WebSocketClient(serve({"/ws": made}).address) as client:
         client.send(b"".join(frame(TEXT, str(number).encode()) for number in range(300)) + close_frame(4001))
         for _ in range(300):
-            assert client.hear() == b"x" * 50_000
-        assert client.hear_close() == (4001, "")
+            assert client.receive_message() == b"x" * 50_000
+        assert client.receive_close() == (4001, "")
     assert ends.next().close_code == 4001
     assert [heard.get_nowait().text for _ in range(300)] == [str(number) for number in range(300)]
 
@@ -351,9 +351,9 @@ def test_a_callback_does_not_wait_for_another_client(serve):
         return "sent"
 
     running = serve({"/ws": made, "/others": websocket(CALLBACKS, answer)}, max_workers=1)
-    with Socket(running.address, window=4096) as client, Socket(running.address, "/others") as other:
+    with WebSocketClient(running.address, window=4096) as client, WebSocketClient(running.address, "/others") as other:
         slow = opened.get(timeout=DEADLINE)
-        wait_until(lambda: other.say("go").hear() == "1013", "the slow one is left")
+        wait_until(lambda: other.send_message("go").receive_message() == "1013", "the slow one is left")
         client.reset()
     assert ends.next() is slow
 
@@ -367,7 +367,7 @@ def test_an_async_handler_waits_for_any_room(serve):
         return "others go on"
 
     running = serve({"/ws": made, "/other": other})
-    with Socket(running.address, deadline=0.5) as client:
+    with WebSocketClient(running.address, deadline=0.5) as client:
         both = (frame(TEXT, b"small") + frame(BINARY, b"large")) * 100
         try:
             for _ in range(10):
@@ -388,8 +388,8 @@ def test_messages_wait_with_the_client_while_the_handler_is_busy(serve, style):
         release.wait(DEADLINE)
         return str(len(message))
 
-    with Socket(serve({"/ws": websocket(style, slow, max_message=100_000)}).address, deadline=1) as client:
-        client.say("x")
+    with WebSocketClient(serve({"/ws": websocket(style, slow, max_message=100_000)}).address, deadline=1) as client:
+        client.send_message("x")
         assert first.wait(DEADLINE)
         sent = 0
         data = frame(BINARY, b"y" * 100_000)
@@ -402,5 +402,5 @@ def test_messages_wait_with_the_client_while_the_handler_is_busy(serve, style):
         release.set()
         assert sent < 1000
         client.socket.settimeout(DEADLINE)
-        assert client.hear() == "1"
-        assert [client.hear() for _ in range(sent)] == ["100000"] * sent
+        assert client.receive_message() == "1"
+        assert [client.receive_message() for _ in range(sent)] == ["100000"] * sent

@@ -10,7 +10,7 @@ import pytest
 from outside import TextMessage, WebSocket
 from support.harness import wait_until
 from support.websocket_styles import ASYNC, BLOCKING, CALLBACKS, STYLES, websocket
-from support.websocket_wire import BINARY, PING, PONG, Socket, close_frame, frame
+from support.websocket_wire import BINARY, PING, PONG, WebSocketClient, close_frame, frame
 
 every_style = pytest.mark.parametrize("style", STYLES)
 
@@ -33,14 +33,14 @@ def chat(style: str, server: list, **options: object) -> WebSocket:
     return websocket(style, answer, **options)
 
 
-def subscribed(address: tuple, *topics: str) -> Socket:
-    client = Socket(address)
+def subscribed(address: tuple, *topics: str) -> WebSocketClient:
+    client = WebSocketClient(address)
     for topic in topics:
-        assert client.say("+" + topic).hear() == "done"
+        assert client.send_message("+" + topic).receive_message() == "done"
     return client
 
 
-def settled(client: Socket) -> None:
+def settled(client: WebSocketClient) -> None:
     """A message on its way to the client would have come before this answer."""
     client.send(frame(PING, b"settled"))
     assert client.receive_frame() == (PONG, b"settled")
@@ -53,18 +53,18 @@ def test_handlers_publish(serve, style):
     server.append(running.server)
     first, second = subscribed(running.address, "room"), subscribed(running.address, "room", "other")
     third = subscribed(running.address, "other")
-    first.say("room hello")
-    assert (first.hear(), second.hear()) == ("hello", "hello")
-    third.say("other grüße")
-    assert (second.hear(), third.hear()) == ("grüße", "grüße")
-    assert second.say("-room").hear() == "done"
-    first.say("room again")
-    assert first.hear() == "again"
+    first.send_message("room hello")
+    assert (first.receive_message(), second.receive_message()) == ("hello", "hello")
+    third.send_message("other grüße")
+    assert (second.receive_message(), third.receive_message()) == ("grüße", "grüße")
+    assert second.send_message("-room").receive_message() == "done"
+    first.send_message("room again")
+    assert first.receive_message() == "again"
     settled(second)
     settled(third)
-    first.leave()
-    second.say("room nobody").say("other somebody")
-    assert (second.hear(), third.hear()) == ("somebody", "somebody")
+    first.close_cleanly()
+    second.send_message("room nobody").send_message("other somebody")
+    assert (second.receive_message(), third.receive_message()) == ("somebody", "somebody")
     for client in (second, third):
         client.close()
 
@@ -76,9 +76,9 @@ def test_subscribing_twice_is_once(serve, style):
     server.append(running.server)
     with subscribed(running.address, "room", "room") as client:
         running.server.publish("room", "one")
-        assert client.hear() == "one"
+        assert client.receive_message() == "one"
         settled(client)
-        assert client.say("-room").hear() == "done"
+        assert client.send_message("-room").receive_message() == "done"
         running.server.publish("room", "two")
         settled(client)
 
@@ -95,9 +95,9 @@ def test_http_handlers_publish(serve, style):
     with subscribed(running.address, "room") as client:
         for path in ("/publish", "/later"):
             assert running.fetch(f"{path}?kind=text", "POST", body=b"hello").status == 204
-            assert client.hear() == "hello"
+            assert client.receive_message() == "hello"
             assert running.fetch(f"{path}?kind=binary", "POST", body=b"\xff\0").status == 204
-            assert client.hear() == b"\xff\0"
+            assert client.receive_message() == b"\xff\0"
 
 
 def test_every_kind_of_data(serve):
@@ -112,7 +112,7 @@ def test_every_kind_of_data(serve):
             ("", ""),
         ]:
             running.server.publish("room", given)
-            assert client.hear() == heard
+            assert client.receive_message() == heard
         for wrong in (1, None, ["x"], {"a": 1}):
             with pytest.raises(TypeError, match="a message is str .text. or bytes .binary."):
                 running.server.publish("room", wrong)
@@ -134,7 +134,7 @@ def test_other_threads_publish_in_order(serve):
     for thread in threads:
         thread.start()
     for client in clients:
-        heard = [client.hear().split() for _ in range(600)]
+        heard = [client.receive_message().split() for _ in range(600)]
         for name in "abc":
             assert [int(number) for which, number in heard if which == name] == list(range(200))
         client.close()
@@ -155,7 +155,7 @@ def test_servers_have_topics_of_their_own(serve):
     with subscribed(first.address, "room") as one, subscribed(second.address, "room") as two:
         first.server.publish("room", "first")
         second.server.publish("room", "second")
-        assert (one.hear(), two.hear()) == ("first", "second")
+        assert (one.receive_message(), two.receive_message()) == ("first", "second")
         settled(one)
         settled(two)
 
@@ -171,10 +171,10 @@ def test_a_slow_reader_delays_no_other_client(serve, style, when_full, code):
     begun = time.monotonic()
     for _ in range(600):
         running.server.publish("room", message)
-        assert quick.hear() == message
+        assert quick.receive_message() == message
     assert time.monotonic() - begun < 20
     running.server.publish("room", "last")
-    assert quick.hear() == "last"
+    assert quick.receive_message() == "last"
     count = 0
     while (received := slow.receive_frame())[0] == BINARY:
         count += 1
@@ -205,7 +205,7 @@ def test_a_flood_of_a_client_is_read_more_slowly(serve, records, style):
         sending = threading.Thread(target=publisher.send, args=(flood,))
         sending.start()
         assert running.fetch("/other").text == "others go on"
-        assert [int(member.hear()) for _ in range(count)] == list(range(count))
+        assert [int(member.receive_message()) for _ in range(count)] == list(range(count))
         sending.join()
     assert not any("max_published_mb" in text for text in records.texts())
 
@@ -228,7 +228,7 @@ def test_messages_published_by_a_request_are_dropped_beyond_a_bound(serve, recor
         assert running.fetch("/publish").status == 204
         running.server.publish("room", "the end")
         heard = []
-        while (message := member.hear()) != "the end":
+        while (message := member.receive_message()) != "the end":
             heard.append(int(message[:6]))
         assert heard == sorted(heard)
         assert 100 < len(heard) < len(published)
@@ -245,11 +245,11 @@ def test_subscribers_that_have_left_are_forgotten(serve, style):
     server.append(running.server)
     for number in range(30):
         client = subscribed(running.address, "room", "other")
-        client.reset() if number % 2 else client.leave()
+        client.reset() if number % 2 else client.close_cleanly()
     wait_until(lambda: not running.server._active_requests)
     with subscribed(running.address, "room") as client:
-        client.say("room hello")
-        assert client.hear() == "hello"
+        client.send_message("room hello")
+        assert client.receive_message() == "hello"
 
 
 @every_style
@@ -259,7 +259,7 @@ def test_max_topics(serve, records, style):
     running = serve({"/ws": chat(style, server)}, max_topics=20)
     server.append(running.server)
     other = subscribed(running.address, *map(str, range(20)))
-    assert other.say("-7").hear() == other.say("+new").hear() == "done"
+    assert other.send_message("-7").receive_message() == other.send_message("+new").receive_message() == "done"
     with subscribed(running.address, *map(str, range(20)), "7", "8") as greedy:
         greedy.send(frame(1, b"+one more"))
         while (received := greedy.receive_frame())[0] != 8:
@@ -270,32 +270,32 @@ def test_max_topics(serve, records, style):
         while (received := greedy.receive_frame())[0] != 8:
             assert received == (1, b"done")
     assert 'config["max_topics"]' in records.wait_for("too many topics").getMessage()
-    other.say("new hello")
-    assert other.hear() == "hello"
-    other.leave()
+    other.send_message("new hello")
+    assert other.receive_message() == "hello"
+    other.close_cleanly()
 
 
 @pytest.mark.timed
 def test_many_topics_take_no_time(serve):
     running = serve({"/ws": chat(CALLBACKS, [])}, max_topics=1_000_000)
-    with Socket(running.address) as client:
+    with WebSocketClient(running.address) as client:
         begun = time.monotonic()
         for first in range(0, 40_000, 1000):
             client.send(b"".join(frame(1, b"+%d" % number) for number in range(first, first + 1000)))
             for _ in range(1000):
-                assert client.hear() == "done"
+                assert client.receive_message() == "done"
         assert time.monotonic() - begun < 10
-        client.leave()
+        client.close_cleanly()
 
 
 def test_subscribing_in_on_open(serve):
     made = WebSocket()
     made.on_open(lambda connection: connection.subscribe(connection.request.params["room"]))
     running = serve({"/ws": made})
-    with Socket(running.address, "/ws?room=a") as first, Socket(running.address, "/ws?room=b") as second:
+    with WebSocketClient(running.address, "/ws?room=a") as first, WebSocketClient(running.address, "/ws?room=b") as second:
         wait_until(lambda: len(running.server._active_requests) == 2)
         settled(first)
         settled(second)
         running.server.publish("a", "for a")
         running.server.publish("b", "for b")
-        assert (first.hear(), second.hear()) == ("for a", "for b")
+        assert (first.receive_message(), second.receive_message()) == ("for a", "for b")

@@ -1,4 +1,4 @@
-"""Many connections at once, driven by one thread: the bytes that a crowd of clients sends and receives, and when each one ends.
+"""Many connections at once, driven by one thread: the bytes that clients send and receive, and when each one ends.
 
 Nothing here blocks: connections are opened a batch at a time, and every wait is for events, with a deadline.
 """
@@ -35,8 +35,8 @@ def descriptors() -> int:
     return most
 
 
-class Client:
-    """One of the crowd."""
+class GroupMember:
+    """One connection of the group."""
 
     __slots__ = ("socket", "received", "opened", "ended")
 
@@ -54,18 +54,18 @@ class Client:
             pass
 
 
-class Crowd:
+class ClientGroup:
     """Connections to one server; each sends the opening at once. Works as a context manager, which closes them."""
 
     def __init__(self, address: tuple, count: int, opening: bytes = b"", deadline: float = 60) -> None:
         self.opening = opening
         need_descriptors(count + 200)
-        self.clients: list[Client] = []
+        self.clients: list[GroupMember] = []
         self.reading = select.epoll()
-        self.by_number: dict[int, Client] = {}
+        self.by_number: dict[int, GroupMember] = {}
         self._open(address[:2], count, time.monotonic() + deadline)
 
-    def __enter__(self) -> Crowd:
+    def __enter__(self) -> ClientGroup:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -92,7 +92,7 @@ class Crowd:
                 connection = pending.pop(number)
                 error = connection.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
                 assert error == 0, f"connection {len(self.clients)} failed: {error}"
-                client = self.by_number[number] = Client(connection)
+                client = self.by_number[number] = GroupMember(connection)
                 self.clients.append(client)
                 if self.opening:
                     client.send(self.opening)
@@ -119,7 +119,7 @@ class Crowd:
                 client.ended = time.monotonic()
                 self.reading.unregister(number)
 
-    def wait_until(self, each: Callable[[Client], object], what: str, deadline: float = 60) -> None:
+    def wait_until(self, each: Callable[[GroupMember], object], what: str, deadline: float = 60) -> None:
         """Receives until it is true of every client."""
         end = time.monotonic() + deadline
         while left := [client for client in self.clients if not each(client)]:

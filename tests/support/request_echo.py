@@ -5,7 +5,7 @@ from __future__ import annotations
 from outside import OutsideHTTP, Request
 
 
-def tell(request: Request) -> dict:
+def describe(request: Request) -> dict:
     """The request as it arrived, as JSON."""
     return {
         "method": request.method,
@@ -21,5 +21,5 @@ def tell(request: Request) -> dict:
 def make_server() -> OutsideHTTP:
     server = OutsideHTTP(("127.0.0.1", 0))
     server.config["access_log"] = "off"
-    server.set_route("/tell", tell)
+    server.set_route("/tell", describe)
     return server
