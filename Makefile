@@ -9,7 +9,7 @@ PY := $(VENV)/bin/python
 
 # rustup's default folder, for a shell that was opened before Rust was installed.
 export PATH := $(PATH):$(or $(CARGO_HOME),$(HOME)/.cargo)/bin
-# PyO3 asks this Python what it builds for.
+# PyO3 builds for this Python.
 export PYO3_PYTHON := $(CURDIR)/$(PY)
 export VIRTUAL_ENV := $(CURDIR)/$(VENV)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
@@ -19,7 +19,7 @@ unexport PYTHONHOME PYTHONPATH
 # Asked for once, and only by a target that needs it.
 CHOSEN = $(eval CHOSEN := $(shell make/find-python.sh "$(PYTHON)"))$(CHOSEN)
 
-# What the release module is made of. Folders stand in the list too: a file that was added or removed changes its folder.
+# The sources of the release module. Folders stand in the list too: a file that was added or removed changes its folder.
 SOURCES := Cargo.toml Cargo.lock pyproject.toml rust-toolchain.toml \
 	$(wildcard crates/outside/Cargo.toml crates/outside-cli/Cargo.toml crates/outside-python/Cargo.toml) \
 	$(shell find crates/outside/src crates/outside-cli/src crates/outside-python/src)
@@ -29,7 +29,7 @@ BUILT := $(VENV)/.built
 .NOTPARALLEL:
 .PHONY: help run build check test venv format clippy rust-test tidy stubs pytest clean
 
-help: ## what there is
+help: ## the targets
 	@echo "make run     build the release module and serve the quick start on http://127.0.0.1:8080/hello"
 	@echo "make build   the release module, importable from $(PY), and the command $(VENV)/bin/outside"
 	@echo "make check   the fast part of the tests: format, ruff, clippy, tidy, Rust tests"

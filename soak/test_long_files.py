@@ -1,4 +1,4 @@
-"""A tree of 100,000 files, and a file of 1 GiB: what issues of files promise, in full."""
+"""A tree of 100,000 files, and a file of 1 GiB: the promises about files, in full."""
 
 from __future__ import annotations
 

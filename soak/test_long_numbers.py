@@ -1,4 +1,4 @@
-"""10,000 connections, and 1 GiB each way: what issues of memory and numbers promise, in full."""
+"""10,000 connections, and 1 GiB each way: the promises about memory and numbers, in full."""
 
 from __future__ import annotations
 
