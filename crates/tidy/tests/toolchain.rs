@@ -14,6 +14,9 @@ fn the_declared_version_is_the_one_that_is_built() {
     let built = value("rust-toolchain.toml", "channel");
     for manifest in ["Cargo.toml", "bench/Cargo.toml"] {
         let declared = value(manifest, "rust-version");
-        assert!(built == declared || built.starts_with(&format!("{declared}.")), "{manifest}: {declared}, built with {built}");
+        assert!(
+            built == declared || built.starts_with(&format!("{declared}.")),
+            "{manifest}: {declared}, built with {built}"
+        );
     }
 }
