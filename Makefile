@@ -9,7 +9,7 @@ PY := $(VENV)/bin/python
 
 # rustup's default folder, for a shell that was opened before Rust was installed.
 export PATH := $(PATH):$(or $(CARGO_HOME),$(HOME)/.cargo)/bin
-# PyO3 asks this Python what it builds for.
+# PyO3 builds for this Python.
 export PYO3_PYTHON := $(CURDIR)/$(PY)
 export VIRTUAL_ENV := $(CURDIR)/$(VENV)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
@@ -19,7 +19,7 @@ unexport PYTHONHOME PYTHONPATH
 # Asked for once, and only by a target that needs it.
 CHOSEN = $(eval CHOSEN := $(shell make/find-python.sh "$(PYTHON)"))$(CHOSEN)
 
-# What the release module is made of. Folders stand in the list too: a file that was added or removed changes its folder.
+# The sources of the release module. Folders stand in the list too: a file that was added or removed changes its folder.
 SOURCES := Cargo.toml Cargo.lock pyproject.toml rust-toolchain.toml \
 	$(wildcard crates/outside/Cargo.toml crates/outside-cli/Cargo.toml crates/outside-python/Cargo.toml) \
 	$(shell find crates/outside/src crates/outside-cli/src crates/outside-python/src)
@@ -29,18 +29,19 @@ BUILT := $(VENV)/.built
 .NOTPARALLEL:
 .PHONY: help run build check test venv format clippy rust-test tidy stubs docs docs-pages pytest clean
 
-help: ## what there is
+help: ## the targets
 	@echo "make run     build the release module and serve the quick start on http://127.0.0.1:8080/hello"
 	@echo "make build   the release module, importable from $(PY), and the command $(VENV)/bin/outside"
-	@echo "make check   the fast part of the tests: format, clippy, tidy, Rust tests"
-	@echo "make test    everything: check, the stubs against the module, pytest"
+	@echo "make check   the fast part of the tests: format, ruff, clippy, tidy, Rust tests"
+	@echo "make test    everything: check, cargo-deny, the stubs against the module, pytest"
 	@echo "make clients installs the programs that tests ask as clients (curl, wget, nghttp, Chromium), as root on Debian"
 	@echo "make soak    minutes of load: 10,000 connections, 1 GiB each way, every deadline at its default"
 	@echo "make conformance   the Autobahn TestSuite against the WebSocket echo servers, about an hour"
 	@echo "make testssl testssl.sh against the server's TLS, some minutes"
 	@echo "make model   the executor under a checker of schedules, some minutes"
 	@echo "make docs    the site of docs/, in target/site; make docs-pages writes its pages that are made from sources"
-	@echo "make format  rewrite the Rust sources as rustfmt wants them"
+	@echo "make advisories    asks the RustSec database about the crates, which has to be fetched"
+	@echo "make format  rewrite the sources as rustfmt and ruff want them"
 	@echo "make clean   remove $(VENV) and what was built"
 	@echo "PYTHON=/path/to/python3 chooses another Python than the newest suitable one."
 
@@ -60,17 +61,35 @@ $(BUILT): $(SOURCES)
 venv:
 	@make/venv.sh $(VENV) "$(CHOSEN)" make/build-tools.txt
 
-check: format-check clippy tidy rust-test
+check: format-check ruff clippy tidy rust-test
 
-test: check build stubs docs pytest
+test: check deny build stubs docs pytest
+
+.PHONY: deny
+deny: test-tools
+	@echo "deny     licences, bans and sources of the crates, by deny.toml"
+	@said=$$($(VENV)/bin/cargo-deny --locked check --hide-inclusion-graph bans licenses sources 2>&1) || { echo "$$said"; exit 1; }
+
+.PHONY: advisories
+advisories: test-tools ## known faults of the crates; not part of `make test`, which must not fail because of news
+	@echo "deny     advisories of the RustSec database"
+	@make/advisories.sh $(VENV)/bin/cargo-deny
 
 .PHONY: format-check
 format-check:
 	@echo "format   cargo fmt --check"
 	@cargo fmt --all --check
 
-format:
+# Format and lint of Python, in every folder.
+.PHONY: ruff
+ruff: test-tools
+	@echo "ruff     format and check"
+	@$(PY) -m ruff format --quiet --check . || { $(PY) -m ruff format --quiet --diff .; echo "make format writes this"; exit 1; }
+	@$(PY) -m ruff check --quiet .
+
+format: test-tools
 	@cargo fmt --all
+	@$(PY) -m ruff format --quiet .
 
 clippy: venv
 	@echo "clippy   warnings are errors"

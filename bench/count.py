@@ -1,6 +1,6 @@
 """Instructions per request or message under callgrind: `python bench/count.py [--rev COMMIT …] [--requests N]`.
 
-What a clock cannot settle on a machine that others use, a count can: the access log on and off, one commit against
+A count settles questions that a clock cannot on a machine that others use: the access log on and off, one commit against
 another. Each server runs twice under callgrind, answering N and then 2N requests of the hello, or as many messages of a
 WebSocket; the difference divided by N is free of start-up and shut-down. User space only: system calls are counted by
 `strace -f -c`.
@@ -29,7 +29,7 @@ from harness.workloads import WORKLOADS, Workload
 
 CALLGRIND = paths.WORK / "callgrind"
 HELLO, ECHO = WORKLOADS["hello"], WORKLOADS["ws_echo"]
-# The kinds of subjects: what is counted of each state of the project.
+# The kinds of subjects: the programs that are counted for each state of the project.
 RUST, PYTHON = "Rust hello", "Python hello"
 LOGS = ("off", "common")
 # Echo servers for WebSockets; all but the first are Python.

@@ -1,6 +1,6 @@
 """The bench: `python bench/run.py [--quick] [--only WORKLOADS] [--peers PEERS] [--rounds N]`.
 
-Installs the peers, builds the Rust parts, then measures in turns (A B C A B C …), so that whatever changes on the machine
+Installs the peers, builds the Rust parts, then measures in turns (A B C A B C …), so that a change on the machine
 meets every server alike. A whole run writes `bench/RESULTS.md` and `bench/results/`; a shorter or narrower one
 writes the same below `bench/work/last/`. Standard library only.
 """
@@ -89,7 +89,7 @@ def plan_of(options: argparse.Namespace) -> Plan:
     cores = sorted(os.sched_getaffinity(0))
     if len(cores) < 2:
         sys.exit("bench: two cores are needed, one for the server and one for the load")
-    # This program sleeps while it measures; what little it does belongs beside the load.
+    # This program sleeps while it measures; its little work belongs beside the load.
     os.sched_setaffinity(0, {cores[1]})
     return Plan(warmup=min(1.0, options.seconds / 3), seconds=options.seconds, server_core=cores[0], load_core=cores[1])
 

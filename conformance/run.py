@@ -176,7 +176,7 @@ def run_agent(python: str, agent: str, url: str, groups: list[str], excluded: li
 
 
 def report(agent: str, reports: Path, expected: dict[str, str], wanted: set[str], excluded: list[str]) -> int:
-    """Compares, and prints what is not as expected; how many cases that are."""
+    """Compares, and prints the unexpected cases; returns their number."""
     index = reports / "index.json"
     verdicts = json.loads(index.read_text())[agent] if index.exists() else {}
     missing = {case for case in wanted - verdicts.keys() if not any(matches(case, pattern) for pattern in excluded)}
@@ -199,7 +199,7 @@ def in_order(case: str) -> list[int]:
 
 
 def is_as_good(verdict: dict[str, str], expected: str) -> bool:
-    """What is said of the end has to be the same or better, too."""
+    """The verdict on the closing has to be the same or better, too."""
     if expected == "INFORMATIONAL":
         return verdict["behavior"] in (expected, "OK")
     allowed = RANKS[: RANKS.index(expected) + 1]

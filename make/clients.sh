@@ -1,5 +1,5 @@
 #!/bin/sh
-# Installs the clients that are missing, by name, where apt-get may be called; what cannot be had is said, and its tests are skipped.
+# Installs the clients that are missing, by name, where apt-get may be called; the missing ones are named, and their tests are skipped.
 #
 # Usage: make/clients.sh LIST   (lines of: program, Debian package)
 set -eu

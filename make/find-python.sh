@@ -3,7 +3,7 @@
 #
 # Suitable: it runs (a pyenv shim may exist and fail), it is a released CPython from 3.10 to the newest that PyO3 knows, it is no
 # free-threaded and no debug build, and it can make a virtual environment with pip (venv and ensurepip).
-# Candidates: python3.15 to python3.10 and python3 on PATH, and what pyenv has installed. On equal versions the first one wins.
+# Candidates: python3.15 to python3.10 and python3 on PATH, and those that pyenv has installed. On equal versions the first one wins.
 set -eu
 
 # One line: "ok MAJOR.MINOR.MICRO EXECUTABLE", or "no REASON". With an argument the choice is the user's, so only necessities are asked.

@@ -1,15 +1,9 @@
-"""The long forms use the helpers and the fixtures of the tests in `tests/`."""
+"""The long forms use the helpers and the fixtures of the tests in `tests/`, which pytest finds by `pythonpath` in pyproject.toml."""
 
-import importlib.util
-import sys
-from pathlib import Path
+from support.fixtures import no_process_stays, records, serve
+from support.subprocesses import hand_on_default_signals
+from support.timing import pytest_runtest_call
 
-TESTS = Path(__file__).parents[1] / "tests"
-sys.path.insert(0, str(TESTS))
+__all__ = ["no_process_stays", "pytest_runtest_call", "records", "serve"]
 
-# Under a name of its own: this file is called conftest as well.
-specification = importlib.util.spec_from_file_location("conftest_of_tests", TESTS / "conftest.py")
-conftest = importlib.util.module_from_spec(specification)
-specification.loader.exec_module(conftest)
-
-records, serve = conftest.records, conftest.serve
+hand_on_default_signals()

@@ -1,4 +1,4 @@
-# make soak    what needs minutes: 10,000 connections, 1 GiB each way, slow clients at the default deadlines. It asks for
+# make soak    checks that need minutes: 10,000 connections, 1 GiB each way, slow clients at the default deadlines. It asks for
 #              20,000 descriptors (ulimit -n); SOAK="-k slowloris" chooses.
 # Included by the Makefile of the root, which gives PY, `build` and `test-tools`.
 

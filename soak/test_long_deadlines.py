@@ -7,19 +7,12 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from test_slow_clients import CHUNKED, GET, HALF_HEAD, REFUSED, SIZED, endure
-from test_slow_readers import (
-    SIZE,
-    cut,
-    file,
-    for_each_kind,
-    read_slowly,
-    read_the_rest,
-    routes,
-)
-from test_slowloris import HALF_BODY, check_healthy
-from test_slowloris import HALF_HEAD as SLOW_HEAD
-from wire import request_bytes
+
+from support.slow_clients import CHUNKED, GET, HALF_HEAD, REFUSED, SIZED, drip_until_end
+from support.slow_readers import SIZE, file, for_each_kind, read_slowly, read_the_rest, routes, wait_for_log_line
+from support.slowloris import HALF_BODY, check_healthy
+from support.slowloris import HALF_HEAD as SLOW_HEAD
+from support.wire import request_bytes
 
 __all__ = ["file", "routes"]  # fixtures
 
@@ -37,7 +30,7 @@ def test_the_defaults(serve):
     address = serve(lambda request: "x").address
     with ThreadPoolExecutor(len(WAITED_OUT)) as pool:
         futures = {
-            name: pool.submit(endure, address, opening, drip, pace, most=90)
+            name: pool.submit(drip_until_end, address, opening, drip, pace, most=90)
             for name, (opening, drip, pace, *_) in WAITED_OUT.items()
         }
     for name, (*_, statuses, seconds) in WAITED_OUT.items():
@@ -74,7 +67,7 @@ def test_a_client_that_stops_reading(serve, records, routes):
         with running.wire() as wire:
             began = time.time()
             wire.send(request_bytes(f"/{kind}"))
-            return cut(records, f"/{kind}", patience=90).created - began
+            return wait_for_log_line(records, f"/{kind}", patience=90).created - began
 
     seconds = for_each_kind(ask)
     assert all(59.8 <= each <= 62 for each in seconds.values()), seconds
@@ -83,7 +76,7 @@ def test_a_client_that_stops_reading(serve, records, routes):
 def test_a_body_that_began_fast_has_a_minimum_rate_as_well(serve):
     """Half a megabyte at once, then one byte in five seconds."""
     running = serve(lambda request: "x")
-    assert endure(running.address, SIZED + b"x" * 500_000, b"x", pace=5, most=60).statuses == [408]
+    assert drip_until_end(running.address, SIZED + b"x" * 500_000, b"x", pace=5, most=60).statuses == [408]
 
 
 def test_a_long_upload_at_64_kib_a_second(serve):
@@ -91,7 +84,7 @@ def test_a_long_upload_at_64_kib_a_second(serve):
     size = 90 * 65536
     running = serve(lambda request: str(len(request.content)))
     head = request_bytes("/", "POST", {"Content-Length": str(size), "Connection": "close"})
-    outcome = endure(running.address, head, b"x" * 6554, pace=0.1, most=120)
+    outcome = drip_until_end(running.address, head, b"x" * 6554, pace=0.1, most=120)
     assert [answer.text for answer in outcome.answers] == [str(size)]
 
 

@@ -1,13 +1,14 @@
-"""A tree of 100,000 files, and a file of 1 GiB: what issues of files promise, in full."""
+"""A tree of 100,000 files, and a file of 1 GiB: the promises about files, in full."""
 
 from __future__ import annotations
 
 import os
 
 import pytest
-from gauge import MIB
-from many_files import cache_growth, folder_download_growth, listing_growth
-from test_files_paths import race
+
+from support.gauge import MIB
+from support.many_files import cache_growth, folder_download_growth, listing_growth
+from support.path_races import race
 
 GIB = 1024 * MIB
 

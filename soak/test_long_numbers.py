@@ -1,12 +1,13 @@
-"""10,000 connections, and 1 GiB each way: what issues of memory and numbers promise, in full."""
+"""10,000 connections, and 1 GiB each way: the promises about memory and numbers, in full."""
 
 from __future__ import annotations
 
 import json
 
 import pytest
-from crowd import Crowd
-from endurance import (
+
+from support.client_group import ClientGroup
+from support.endurance import (
     answer_length,
     download_growth,
     idle_connection_memory,
@@ -15,8 +16,8 @@ from endurance import (
     tell_many,
     upload_growth,
 )
-from gauge import MIB, cpu_seconds
-from harness import HERE, Script
+from support.gauge import MIB, cpu_seconds
+from support.harness import PROGRAMS, Script
 
 GIB = 1024 * MIB
 MOST = 64 * MIB
@@ -89,14 +90,14 @@ def test_a_gibibyte_that_the_handler_asks_for(chunked):
 
 def test_a_thousand_connections_for_two_hundred_descriptors():
     """docs/security.md S26: idle ones are shed, others are answered, and the server does not spin."""
-    script = Script(str(HERE / "greedy_app.py"), json.dumps({}), "256")
-    with Crowd(script.address, 1000) as crowd:
+    script = Script(str(PROGRAMS / "greedy_app.py"), json.dumps({}), "256")
+    with ClientGroup(script.address, 1000) as group:
         length = answer_length(script.address)
         for _ in range(20):
             assert answer_length(script.address) == length
-        assert crowd.ended() >= 780
+        assert group.ended() >= 780
         before = cpu_seconds(script.process.pid)
         for _ in range(20):
-            crowd.receive(0.1)
+            group.receive(0.1)
         assert cpu_seconds(script.process.pid) - before < 0.4
     assert script.stop() == 0, script.errors

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from gauge import MIB
-from processes import kill_under_load, reload_under_load
+from support.gauge import MIB
+from support.processes import kill_under_load, reload_under_load
 
 
 def test_a_hundred_reloads(tmp_path):

@@ -16,7 +16,7 @@ from outside import OutsideHTTP, Response
 
 HARMLESS = {"OK", "INFO", "DEBUG"}
 ALLOWED = {"LOW"}
-# What is no fault of the server: the DNS of a public name, and what testssl.sh says of its own OpenSSL.
+# Findings that are no fault of the server: the DNS of a public name, and the OpenSSL of testssl.sh itself.
 ELSEWHERE = {"DNS_CAArecord", "engine_problem"}
 EXTENSIONS = """
 subjectAltName = DNS:localhost, IP:127.0.0.1
@@ -48,7 +48,7 @@ def start(folder: Path) -> OutsideHTTP:
         ssl_keyfile=folder / "server.key",
         access_log="off",
     )
-    # What the page of a site would say; the rest is the server's.
+    # Fields that the page of a site would have; the rest is the server's.
     headers = {"Strict-Transport-Security": "max-age=31536000", "X-Content-Type-Options": "nosniff"}
     server.set_route("/", lambda request: Response(200, headers, "hello"))
     threading.Thread(target=server.run, daemon=True).start()

@@ -3,7 +3,7 @@
 
 .PHONY: testssl
 
-testssl: build ## what testssl.sh finds
+testssl: build ## findings of testssl.sh
 	@make/clients.sh testssl/tools.txt
 	@echo "testssl  testssl.sh (some minutes)"
 	@$(PY) testssl/run.py

@@ -1,5 +1,5 @@
-"""What `bench/run.py` and `bench/count.py` are made of; the standard library alone.
+"""The parts of `bench/run.py` and `bench/count.py`; the standard library alone.
 
-`paths` names the places, `peers` the servers, `workloads` what they are asked, `install` gets them, `server` starts and
+`paths` names the places, `peers` the servers, `workloads` the requests to them, `install` gets them, `server` starts and
 weighs one, `measure` is one turn, `ratios` the statistics, `report` and `chart` the results.
 """

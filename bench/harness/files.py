@@ -1,6 +1,6 @@
 """The files that the workloads of files ask for, and the configurations of peers that serve files and read one.
 
-nginx is set up as its users do who want files fast: sendfile, the head and the beginning of the file in one packet, descriptors
+nginx is set up as its users do for fast files: sendfile, the head and the beginning of the file in one packet, descriptors
 kept open, precompressed siblings looked for (as ours does), no access log, one worker.
 """
 
@@ -51,7 +51,7 @@ def nginx(port: int, tls: str = "") -> list[str]:
     """Its command, after its configuration was written."""
     folder = paths.WORK / ("nginx-tls" if tls else "nginx")
     folder.mkdir(parents=True, exist_ok=True)
-    # Started by root its worker would be another user, who may not be allowed to enter the folder.
+    # Started by root its worker would be another user, without permission to enter the folder.
     user = "user root;" if os.geteuid() == 0 else ""
     temporary = "".join(
         f"{kind}_temp_path {folder}/{kind};\n    " for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")

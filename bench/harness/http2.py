@@ -15,7 +15,7 @@ import sys
 
 
 def h2load(options: argparse.Namespace, seconds: float) -> dict:
-    """One run; what the result of `bench-load` says, as far as h2load knows it."""
+    """One run; the result in the form of `bench-load`, as far as h2load knows it."""
     scheme = "https" if options.tls else "http"
     command = [
         "h2load", f"--duration={max(1, round(seconds))}", f"--clients={options.connections}",

@@ -1,6 +1,6 @@
-"""Gets what the bench compares: the peers' packages by name, the Rust programs by cargo.
+"""Gets the programs that the bench compares: the peers' packages by name, the Rust programs by cargo.
 
-Whatever cannot be had is returned with the reason, so that it stands in the results instead of missing from them.
+A program that cannot be had is returned with the reason, so that it stands in the results instead of missing from them.
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ def _program(peer: Peer) -> str | None:
 
 
 def program_version(program: str, option: str) -> str:
-    """The first number with dots in what it says of itself."""
+    """The first number with dots in its own output."""
     try:
         done = subprocess.run([program, option], capture_output=True, text=True, timeout=10)
     except OSError:

@@ -84,7 +84,7 @@ class Load:
 
 
 def turn(peer: Peer, workload: Workload, plan: Plan) -> dict:
-    """What one turn found; raises `ServerFailed` with the reason if it found nothing.
+    """The result of one turn; raises `ServerFailed` with the reason if there is none.
 
     A turn that others disturbed is taken once more, and the calmer one counts.
     """
@@ -121,7 +121,7 @@ def _turn(peer: Peer, workload: Workload, plan: Plan) -> dict:
     # At less than a tick of CPU time the quotient means nothing; a tick is then the honest bound.
     result["requests_per_cpu_second"] = round(requests / max(cpu, 1 / TICKS_PER_SECOND), 1)
     result["server_busy"] = round(cpu / seconds, 3)
-    # What else ran on either core, in the machine or below it; interrupts charged to nobody are in it.
+    # Other work on either core, in the machine or below it, with the interrupts that are charged to no process.
     result["disturbed"] = round(max(server_core - cpu, load_core - result["load_busy"] * seconds, 0.0) / seconds, 3)
     result["memory_kib"] = proportional
     result["peak_rss_kib"] = peak

@@ -15,7 +15,7 @@ LOAD = RUST_BIN / "bench-load"
 H2LOAD = BENCH / "harness" / "http2.py"
 # A certificate for 127.0.0.1 and its key.
 CERTIFICATE, KEY = WORK / "certificate.pem", WORK / "key.pem"
-# What the workloads of files ask for, at `/files` of every server.
+# The files that the workloads of files ask for, at `/files` of every server.
 FILES = WORK / "files"
 
 # The peers' environment, the predecessor's (its package has the name of ours), and the project's own.

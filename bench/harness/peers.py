@@ -1,7 +1,7 @@
 """Every server of the bench and how it is started, one worker on one core.
 
 A peer runs at the settings its own documentation recommends for one core, its access log off. Where the documentation
-leaves a choice, the faster one of what was tried is taken, and the note says which; notes are printed with the results.
+leaves a choice, the faster one of those tried is taken, and the note says which; notes are printed with the results.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class Peer:
     sleep_command: Callable[[int], list[str]] | None = None
     # Where `packages` are installed: the path of that environment's Python; None for Rust programs.
     python: Path | None = None
-    # Exact versions, so that a table says what it compared; the first one gives the version shown.
+    # Exact versions, so that a table names the versions it compared; the first one gives the version shown.
     packages: tuple[str, ...] = ()
     # Shared libraries beyond glibc that the packages do not bring, with the Debian packages that do.
     libraries: tuple[tuple[str, tuple[str, ...]], ...] = ()
@@ -56,7 +56,7 @@ def _granian(interface: str, target: str, versions: str = "1") -> Callable[[int]
 
 
 def _granian_files(port: int) -> list[str]:
-    """The application answers whatever is no file."""
+    """The application answers all other paths."""
     return [*_granian("asgi", "asgi_app:app")(port), "--static-path-route", "/static", "--static-path-mount", str(paths.FILES)]
 
 

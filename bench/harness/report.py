@@ -1,6 +1,6 @@
 """Results on paper: `results/latest.json`, `RESULTS.md`, one SVG per workload.
 
-The JSON file holds every turn; the page holds medians and paired ratios, and says under what conditions they were made.
+The JSON file holds every turn; the page holds medians and paired ratios, and the conditions under which they were made.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def _git(*arguments: str) -> str:
 
 
 def conditions(plan: Plan, rounds: int) -> dict:
-    """Where, when and of what these results are."""
+    """Where and when these results were made, and the versions."""
     model = [
         line.split(":", 1)[1].strip()
         for line in Path("/proc/cpuinfo").read_text().splitlines()

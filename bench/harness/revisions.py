@@ -1,6 +1,6 @@
 """Builds another commit of this project beside the working tree, for comparisons.
 
-The commit is checked out as a git worktree below `bench/work/`, built, and the worktree removed again; what was built is
+The commit is checked out as a git worktree below `bench/work/`, built, and the worktree removed again; the built files are
 kept under the commit's name and used again. The working tree itself is never touched.
 """
 
@@ -43,7 +43,7 @@ def _must(command: list[str], folder: Path, environment: dict[str, str] | None =
 
 
 def build(revision: str, rust: bool, python: bool, say) -> Built:
-    """The commit that `revision` names, with what is asked for built in release mode."""
+    """The commit that `revision` names, with the wanted parts built in release mode."""
     commit = _must(["git", "rev-parse", "--verify", f"{revision}^{{commit}}"], paths.ROOT)[:12]
     folder = REVISIONS / commit
     built = Built(f"{revision} ({commit})" if revision != commit else commit, folder / "bench_server",

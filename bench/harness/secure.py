@@ -60,7 +60,7 @@ def _write(name: str, text: str) -> list[str]:
 
 
 def nginx_alone(port: int) -> list[str]:
-    """It answers by itself: what handshakes cost."""
+    """It answers by itself: the cost of handshakes."""
     location = 'location / { default_type text/plain; return 200 "Hello, World!"; }'
     return _write("nginx-tls", _configuration(port, str(paths.WORK / "nginx-tls"), location))
 

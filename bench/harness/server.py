@@ -2,7 +2,7 @@
 
 The tree is every process of the session that the server was started in, so that workers whose parent has gone are still
 counted. CPU time is user plus system time of the living and of the dead children they have waited for, read from
-`/proc`; the difference of two readings is what a stretch of load cost.
+`/proc`; the difference of two readings is the cost of a stretch of load.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def _process_cpu_seconds(pid: int) -> float:
 
 
 class Server:
-    """A started server; use as a context manager, so that it is ended whatever happens."""
+    """A started server; use as a context manager, so that it is always ended."""
 
     def __init__(self, name: str, command: list[str], port: int, core: int | None, prefix: tuple[str, ...] = (),
                  settings: dict[str, str] | None = None, secure: bool = False) -> None:  # fmt: skip
@@ -124,7 +124,7 @@ class Server:
                 time.sleep(0.02)
                 continue
             if status == 502 and time.monotonic() < deadline:
-                # What stands in front is there before what stands behind it.
+                # A server in front is ready before the one behind it.
                 time.sleep(0.02)
                 continue
             if not is_right(status, answer):
@@ -164,7 +164,7 @@ class Server:
         return proportional, peak
 
     def stop(self, seconds: float = 5) -> None:
-        """SIGTERM to the server, then SIGKILL to whatever is left of the session."""
+        """SIGTERM to the server, then SIGKILL to the rest of the session."""
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
             try:

@@ -1,6 +1,6 @@
-"""What the servers are asked, and which of them.
+"""The requests to the servers, and which servers get them.
 
-Ratios are ours divided by the peer's within one round; `reference` is ours. The JSON body is about 1 KB of what an API
+Ratios are ours divided by the peer's within one round; `reference` is ours. The JSON body is about 1 KB of the kind that an API
 sends: short strings, numbers, a list, some text beyond ASCII.
 """
 
@@ -67,7 +67,7 @@ USER = {"id": 42, "name": "User 42", "active": True}
 UPLOAD = 1_000_000
 BOUNDARY = "----bench-7MA4YWxkTrZu0gW"
 
-# What opens a WebSocket, for the first question to a server.
+# The request that opens a WebSocket, for the first question to a server.
 OPENING = {
     "Connection": "Upgrade",
     "Upgrade": "websocket",
@@ -99,7 +99,7 @@ class Workload:
 
     @property
     def unit(self) -> str:
-        """What is counted."""
+        """The unit that is counted."""
         return "messages" if self.is_websocket else "requests"
 
     @property
@@ -129,14 +129,14 @@ class Workload:
 
     @property
     def answer(self) -> Any:
-        """What is answered as JSON, where that is asked for."""
+        """The value that is answered as JSON, where that is asked for."""
         if self.path == "/json":
             return json.loads(self.body)
         return {"/users/42": USER, "/upload": {"title": "Sunset", "name": "photo.bin", "size": UPLOAD}}.get(self.path)
 
     @property
     def size(self) -> int:
-        """Bytes of content that one request moves, where that is what matters."""
+        """Bytes of content that one request moves, where that is the point."""
         return UPLOAD if self.path == "/upload" else files.SIZES.get(self.file, 0)
 
     @property
@@ -164,13 +164,13 @@ class Workload:
 
     def load_arguments(self) -> list[str]:
         if self.http2:
-            # What is answered was looked at once, by `is_right`; the status is looked at every time.
+            # The answer was looked at once, by `is_right`; the status is looked at every time.
             return ["--path", self.path, *self.arguments, *(["--tls"] if self.http2 == "tls" else [])]
         arguments = ["--path", self.path, "--method", self.method, *self.arguments]
         if self.is_websocket:
             return arguments
         if self.file:
-            # What is too large to be compared every time was compared once, by `is_right`.
+            # An answer too large to be compared every time was compared once, by `is_right`.
             large = files.SIZES[self.file] > 1 << 20
             arguments += ["--sink"] if large else ["--expect-file", str(paths.FILES / self.file)]
         elif self.answer is None:

@@ -1,6 +1,6 @@
 """WebSockets as a plain ASGI 3 application, served by uvicorn, granian and gunicorn.
 
-`/ws` echoes; in `/room` everybody gets what one says. ASGI has no rooms: a loop over the members is what its frameworks do.
+`/ws` echoes; in `/room` each message goes to all. ASGI has no rooms: its frameworks loop over the members.
 """
 
 room = set()

@@ -1,7 +1,7 @@
 """The routes on this project's server: `outside_app.py PORT [ACCESS_LOG [FOLDER folder|handler [CERTIFICATE KEY]]]`.
 
 Everything at its default but the port and, for the comparison, `config["access_log"]`: "off" as the peers have it, or
-"common" for the row that shows what a log costs. `/files` serves the folder, or has a handler that returns its files.
+"common" for the row that shows the cost of a log. `/files` serves the folder, or has a handler that returns its files.
 """
 
 import sys

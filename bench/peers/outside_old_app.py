@@ -2,7 +2,7 @@
 
 Its defaults, except that a connection may be reused 900 times instead of 100: it forks a process per connection, and the
 next request is a call inside the last one, so that Python's recursion limit stops it before 1,000.
-What it prints for each request cannot be switched off.
+Its output for each request cannot be switched off.
 """
 
 import sys

@@ -2,8 +2,9 @@
 
 import sys
 
-from outside import OutsideHTTP
 from outside_app import hello
+
+from outside import OutsideHTTP
 
 if __name__ == "__main__":
     server = OutsideHTTP(("127.0.0.1", int(sys.argv[1])))

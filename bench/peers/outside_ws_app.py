@@ -1,7 +1,7 @@
 """WebSockets on this project's server: `outside_ws_app.py PORT callbacks|async|blocking`.
 
-`/ws` echoes; in `/room` everybody gets what one says. Who comes by `/stalled` is in the room too, and gets back what he
-says; he loses what is oldest if he does not read. Everything else at its default but the access log, which is off as the peers
+`/ws` echoes; in `/room` each message goes to all. A client at `/stalled` is in the room too, and gets its own messages
+back; it loses the oldest messages if it does not read. Everything else at its default but the access log, which is off as the peers
 have it.
 """
 

@@ -1,4 +1,4 @@
-"""WebSockets as an RSGI application, granian's own interface: `/ws` echoes, in `/room` everybody gets what one says."""
+"""WebSockets as an RSGI application, granian's own interface: `/ws` echoes, in `/room` each message goes to all."""
 
 from granian.rsgi import WebsocketMessageType
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from threading import Lock
 
 from jinja2 import Environment, FileSystemLoader
+
 from outside import OutsideHTTP, Request, Response, html, redirect
 
 # Whatever a template shows is escaped, and changed templates count at once.

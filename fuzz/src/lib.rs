@@ -1,4 +1,4 @@
-//! What the fuzz targets check: the same functions as the mutation runs of `hostile` and `websocket` in
+//! The checks of the fuzz targets: the same functions as the mutation runs of `hostile` and `websocket` in
 //! `crates/outside/tests`.
 //!
 //! One function per target, from bytes to a panic if something does not hold.
@@ -34,7 +34,7 @@ pub fn head(input: &[u8]) {
     invariants::conversation(input);
 }
 
-/// A chunked body and what follows it.
+/// A chunked body and the bytes behind it.
 pub fn chunked(input: &[u8]) {
     invariants::chunked(input);
 }
@@ -64,7 +64,7 @@ pub fn codings(input: &[u8]) {
     negotiation::accept_encoding(input);
 }
 
-/// What a client sends in the fields of proxies.
+/// The fields of proxies, as a client sends them.
 pub fn forwarded_lies(input: &[u8]) {
     forwarded::lies(input);
 }
@@ -81,12 +81,12 @@ pub fn differential(input: &[u8]) {
     }
 }
 
-/// What a client sends behind the preface of HTTP/2, to a server that listens.
+/// The bytes of a client behind the preface of HTTP/2, to a server that listens.
 pub fn http2(input: &[u8]) {
     hostile::conversation(input);
 }
 
-/// What a client sends on an open WebSocket.
+/// The bytes of a client on an open WebSocket.
 pub fn websocket(input: &[u8]) {
     websocket::invariants::frames(input);
 }
@@ -123,7 +123,7 @@ pub fn condition(input: &[u8]) {
     files::condition(input);
 }
 
-/// What stands behind the route of a folder in a request target.
+/// The part of a request target behind the route of a folder.
 pub fn path(input: &[u8]) {
     files::path_below(input);
 }

@@ -105,7 +105,7 @@ def adapt(function: Callable[..., Any], *wanted: str) -> Callable[..., Any]:
         raise TypeError(
             f"{where(function)}: {name_of(function)}() takes ({', '.join(wanted)}) or less of it; nobody hands it {needed[0]!r}"
         )
-    if len(placed) == len(wanted) and not set(placed) == set(wanted):
+    if len(placed) == len(wanted) and set(placed) != set(wanted):
         picks = list(range(len(wanted)))
     else:
         picks = [wanted.index(name) if name in wanted else len(wanted) - 1 for name in placed]

@@ -137,7 +137,7 @@ class TestClient:
             if len(history) > _MOST_REDIRECTS:
                 raise RuntimeError(f"more than {_MOST_REDIRECTS} redirects, the last one from {target} to {location}")
             target = self._redirected(host, target, location)
-            if response.status_code == 303 and method != "HEAD" or response.status_code in (301, 302) and method == "POST":
+            if (response.status_code == 303 and method != "HEAD") or (response.status_code in (301, 302) and method == "POST"):
                 # RFC 9110 section 15.4.
                 method, content = "GET", None
                 sent.pop("Content-Type", None)

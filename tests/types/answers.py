@@ -1,4 +1,4 @@
-"""What type checkers say about handlers: right ones pass, wrong ones are errors. Read by mypy and pyright, never run.
+"""Handlers as type checkers see them: right ones pass, wrong ones are errors. Read by mypy and pyright, never run.
 
 Each comment that ignores an error is one that has to be there: `warn_unused_ignores`, and pyright's like.
 """

@@ -1,6 +1,6 @@
 //! One keep-alive connection: writes a batch of requests, reads until each has its response.
 //!
-//! It knows nothing of phases and clocks: [`Connection::receive`] says what came, the driver above decides whether to
+//! It knows nothing of phases and clocks: [`Connection::receive`] tells the responses that came, the driver above decides whether to
 //! send again. A connection that the server closes is opened anew by [`Connection::reconnect`].
 
 use std::io::{self, ErrorKind, Read, Write};
@@ -16,10 +16,10 @@ use crate::secure::Secure;
 use crate::sink::Sink;
 use crate::websocket;
 
-/// Bytes read at once where what follows shall not be copied.
+/// Bytes read at once where the following bytes shall not be copied.
 const SMALL: usize = 4096;
 
-/// What one readiness of a connection brought.
+/// The outcome of one readiness of a connection.
 #[derive(Debug, Default)]
 pub(crate) struct Received {
     pub(crate) responses: usize,
@@ -44,7 +44,7 @@ pub(crate) struct Connection {
     pub(crate) in_batch: bool,
     pub(crate) sent_at: Instant,
     pub(crate) opened_at: Instant,
-    /// What is still to be written of the batch: a range of the group's batch bytes.
+    /// The rest of the batch that is still to be written: a range of the group's batch bytes.
     unsent: std::ops::Range<usize>,
     /// The beginning of a response whose rest has not come.
     partial: Vec<u8>,
@@ -76,7 +76,7 @@ impl Connection {
         })
     }
 
-    /// Replaces the socket; what was outstanding is forgotten.
+    /// Replaces the socket; outstanding requests are forgotten.
     pub(crate) fn reconnect(&mut self, registry: &Registry, token: Token, address: SocketAddr) -> io::Result<()> {
         // A closed descriptor leaves its epoll set by itself.
         self.opened_at = Instant::now();
@@ -109,7 +109,7 @@ impl Connection {
         }
     }
 
-    /// The TLS of this connection, if it has any, and what it is spoken on.
+    /// The TLS of this connection, if it has any, and its socket.
     pub(crate) fn secure(&mut self) -> Option<(&mut Secure, &mut TcpStream)> {
         Some((self.secure.as_deref_mut()?, &mut self.stream))
     }
@@ -167,7 +167,7 @@ impl Connection {
         Ok(self.ready)
     }
 
-    /// The same for content that is only counted: what need not be seen the kernel throws away without a copy (`MSG_TRUNC`,
+    /// The same for content that is only counted: the kernel throws those bytes away without a copy (`MSG_TRUNC`,
     /// tcp(7)), so that the load is no slower than the server.
     pub(crate) fn receive_and_drop(&mut self, buffer: &mut [u8], checker: &mut Checker) -> Received {
         let mut received = Received::default();
@@ -212,7 +212,7 @@ impl Connection {
         received
     }
 
-    /// Reads what is there and counts the responses in it.
+    /// Reads the bytes that are there and counts the responses in them.
     pub(crate) fn receive(&mut self, buffer: &mut [u8], checker: &mut Checker) -> Received {
         let mut received = Received::default();
         loop {

@@ -16,7 +16,7 @@ use crate::response::Checker;
 use crate::secure::{Secure, Sessions};
 use crate::websocket;
 
-/// What a group has seen in one phase.
+/// The counts of a group in one phase.
 #[derive(Debug)]
 pub(crate) struct Tally {
     /// Nanoseconds from the write of a batch to the read of each of its responses.
@@ -33,7 +33,7 @@ struct Group {
     request_length: usize,
     pipeline: usize,
     sink: bool,
-    /// What opens a connection, if it is a WebSocket.
+    /// The request that opens a connection, if it is a WebSocket.
     opening: Option<Vec<u8>>,
     broadcast: bool,
     tls: Option<Sessions>,
@@ -174,7 +174,7 @@ impl Driver {
         Ok(())
     }
 
-    /// Runs one phase to its drained end; the seconds it took and what each group saw.
+    /// Runs one phase to its drained end; the seconds it took and the counts of each group.
     pub(crate) fn run(&mut self, until: Until) -> io::Result<(f64, Vec<Tally>)> {
         for group in &mut self.groups {
             group.tally = Tally::new()?;

@@ -1,7 +1,7 @@
 //! A closed-loop HTTP/1.1 load generator for the bench.
 //!
 //! One thread and one epoll over all connections; the cost per request is one send, one recv and a share of an
-//! epoll_wait, so that a server on the other core is what is measured. Every response is checked. `options` reads the
+//! epoll_wait, so that a server on the other core is measured alone. Every response is checked. `options` reads the
 //! command line, `driver` runs the phases, `connection` owns a socket, `response` judges bytes, `sink`
 //! those that are only counted, `secure` is TLS, `websocket` frames, `stalled` is a client that stopped to read, `report` prints.
 

@@ -1,7 +1,7 @@
 //! The command line of the load generator.
 //!
 //! Read by hand: the options are few, and a parser crate would be the largest part of the program. Durations are
-//! seconds, sizes bytes. What is wrong is said with the option's name; nothing here touches the network.
+//! seconds, sizes bytes. A mistake is reported with the option's name; nothing here touches the network.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -33,7 +33,7 @@ bench-load --connect IP:PORT [options]
   --gate              print {\"event\":\"warm\"} after the warm-up and wait for a line on stdin; after the result too
 One JSON object on stdout is the result. Exit status 1: no measurement; errors within one are counted in it.";
 
-/// What to ask for, and over how many connections.
+/// The request of a group, and over how many connections.
 #[derive(Debug, Clone)]
 pub(crate) struct GroupOptions {
     pub(crate) method: String,
@@ -47,7 +47,7 @@ pub(crate) struct GroupOptions {
     /// Bytes of a message, where these are WebSockets.
     pub(crate) websocket: Option<usize>,
     pub(crate) broadcast: bool,
-    /// Where somebody joins who reads nothing.
+    /// The path at which a client joins that reads nothing.
     pub(crate) stalled: Option<String>,
     pub(crate) tls: Option<Sessions>,
     pub(crate) reconnects: bool,

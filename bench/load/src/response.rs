@@ -1,7 +1,7 @@
 //! Checks responses without slowing the load down.
 //!
 //! The first response is parsed with httparse and remembered; later ones are compared with it byte for byte, except for
-//! the value of `Date`. What differs is parsed in full again, so that every response has its status and length checked
+//! the value of `Date`. A head that differs is parsed in full again, so that every response has its status and length checked
 //! at the price of a memory comparison. Bytes in, verdict out: no socket here.
 
 use std::ops::Range;
@@ -10,7 +10,7 @@ use memchr::memmem;
 
 use crate::websocket;
 
-/// What the bytes at the front of a buffer are.
+/// The meaning of the bytes at the front of a buffer.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
     /// Not a whole response yet.
@@ -32,7 +32,7 @@ struct Template {
     body_length: usize,
 }
 
-/// Knows what one group's responses look like.
+/// The form of one group's responses.
 #[derive(Debug, Default)]
 pub(crate) struct Checker {
     expect: Option<Vec<u8>>,

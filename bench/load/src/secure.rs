@@ -1,6 +1,6 @@
-//! TLS on the client's side: what is offered, and a channel that hides whether there is any.
+//! TLS on the client's side: the offer, and a channel that hides whether there is TLS.
 //!
-//! The certificate is not checked and its signature not either: what is measured is the server. Every connection remembers the
+//! The certificate is not checked and its signature not either: the measurement is about the server. Every connection remembers the
 //! last ticket of its own, so that each can resume.
 
 use std::io::{self, ErrorKind, Read, Write};
@@ -23,7 +23,7 @@ pub(crate) enum Sessions {
     Resumed,
 }
 
-/// What a client of this kind offers: TLS 1.3 with X25519, which every server has.
+/// The offer of a client of this kind: TLS 1.3 with X25519, which every server has.
 pub(crate) fn config(sessions: Sessions) -> Result<ClientConfig, Error> {
     let mut provider = default_provider();
     provider.kx_groups = vec![kx_group::X25519];
@@ -123,7 +123,7 @@ impl Secure {
         self.session.wants_write()
     }
 
-    /// Writes what is encrypted, as far as the socket takes it.
+    /// Writes the encrypted bytes, as far as the socket takes them.
     pub(crate) fn flush(&mut self, stream: &mut TcpStream) -> io::Result<()> {
         while self.session.wants_write() {
             match self.session.write_tls(stream) {

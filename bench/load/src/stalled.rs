@@ -13,7 +13,7 @@ const LONG: usize = 64 << 10;
 const MANY: usize = 256;
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Opens a WebSocket on this path, where it is given back what it says, and more without a bound waits for nobody.
+/// Opens a WebSocket on a path that echoes, and sends more messages than all buffers hold without reading any.
 pub(crate) fn open(address: SocketAddr, path: &str) -> io::Result<TcpStream> {
     let mut stream = TcpStream::connect(address)?;
     set_socket_recv_buffer_size(&stream, 4096)?;

@@ -1,4 +1,4 @@
-//! WebSockets, the client's side: the opening request, one message with a mask, and what the server has to send.
+//! WebSockets, the client's side: the opening request, one message with a mask, and the expected bytes of the server.
 //!
 //! No socket here. Every message is the same, so that a frame is checked by one comparison of memory.
 

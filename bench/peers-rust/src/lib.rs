@@ -1,8 +1,8 @@
-//! What the Rust peers share: the port from the command line, the runtime of one core, and hyper's handler.
+//! Shared by the Rust peers: the port from the command line, the runtime of one core, and hyper's handler.
 //!
 //! Each peer is a program of its own in `bin/`: `hyper_hello`, `hyper_h2`, `axum_hello`, `epoll_hello` answer `GET /hello` with
 //! `text/plain` "Hello, World!" and a `Date`; `fastwebsockets_echo`, `tungstenite_echo` open a WebSocket on any path and
-//! echo; in `epoll_room` everybody gets what one says.
+//! echo; in `epoll_room` each message goes to all.
 
 use std::convert::Infallible;
 use std::io;
@@ -25,15 +25,15 @@ pub fn address() -> io::Result<SocketAddr> {
     Ok(SocketAddr::from(([127, 0, 0, 1], port)))
 }
 
-/// A runtime on this thread alone: what one core is best served with.
+/// A runtime on this thread alone: the best one for one core.
 ///
 /// # Errors
-/// Whatever the system says when it has no more descriptors.
+/// Any error of the system when it has no more descriptors.
 pub fn runtime() -> io::Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build()
 }
 
-/// What hyper's peers answer.
+/// The answer of hyper's peers.
 ///
 /// # Errors
 /// Never.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 
 from jinja2 import Environment
+
 from outside import OutsideHTTP, Request, Response, ResponseCookie, Routes, abort, html, json_response, redirect
 
 server = OutsideHTTP(("127.0.0.1", 8080))

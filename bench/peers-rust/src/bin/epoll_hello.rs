@@ -1,7 +1,7 @@
 //! The floor: a bare epoll loop, one thread, no runtime, no framework.
 //!
 //! It still parses each request head (httparse), compares the path, writes a current `Date`, and answers all requests of
-//! one read with one write. No limits, no timers, no bodies: what it does less than a server is the point of it.
+//! one read with one write. No limits, no timers, no bodies: its missing work is the point of it.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::time::{Duration, Instant, SystemTime};

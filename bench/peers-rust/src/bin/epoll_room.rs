@@ -1,7 +1,7 @@
 //! The floor of a broadcast: a bare epoll loop that writes one frame to each member, one thread, no runtime.
 //!
 //! It answers the handshake, takes whole frames of less than 126 bytes, and believes that every socket takes a frame at once. No
-//! limits, no timers, no closing handshake: what is left is what the kernel asks for one `send` after another.
+//! limits, no timers, no closing handshake: the cost that is left is the kernel's, for one `send` after another.
 
 use std::io::{self, ErrorKind, Read, Write};
 
@@ -89,7 +89,7 @@ fn frame(bytes: &mut [u8]) -> Option<Vec<u8>> {
 
 fn send(member: &mut Member, frame: &[u8]) {
     if member.is_open {
-        // Who does not take it at once has left, or is not part of this measurement.
+        // A client that does not take it at once has left, or is not part of this measurement.
         let _is_taken = member.stream.write(frame);
     }
 }

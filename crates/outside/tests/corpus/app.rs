@@ -1,4 +1,4 @@
-//! The application behind the corpus: the twin of `tests/app.py`, with the same routes and the same answers.
+//! The application behind the corpus: the twin of `tests/programs/app.py`, with the same routes and the same answers.
 
 use outside::{AccessLog, Error, OutsideHttp, Request, Response};
 

@@ -1,7 +1,7 @@
 //! The tables of conditional and range requests in `tests/corpus/files`, asked of a folder, a file on a route, a handler
 //! that returns a file, and one that returns a slice of a larger one.
 //!
-//! The format is described in `tests/file_cases.py`, where answers are judged in more detail.
+//! The format is described in `tests/support/file_cases.py`, where answers are judged in more detail.
 
 use std::fs;
 use std::io::{Read, Write};

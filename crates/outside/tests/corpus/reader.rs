@@ -1,6 +1,6 @@
 //! Reads the corpus of raw requests that lies in `tests/corpus` at the root and is shared with the Python suite.
 //!
-//! The format is described in `tests/corpus_reader.py`. A file that cannot be read is a panic with its place: the
+//! The format is described in `tests/support/corpus_reader.py`. A file that cannot be read is a panic with its place: the
 //! corpus is part of the source.
 
 use std::path::Path;

@@ -1,0 +1,162 @@
+"""Content in temporary files: all of it together has a bound, and the slowest upload gives way with 503."""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+from contextlib import ExitStack
+
+import pytest
+
+from support import multipart
+from support.certificates import SecureWire, certificate
+from support.gauge import need_proc
+from support.harness import wait_until
+from support.wire import DEADLINE, Wire, request_bytes
+
+MIB = 1 << 20
+SETTINGS = {"max_body_size_mb": 1, "spool_above_mb": 0.1, "spool_max_mb": 2}
+CONTENT = b"x" * (MIB - 1000)
+
+
+def spooled() -> int:
+    """Bytes of temporary files without a name that this process holds, the server in it included."""
+    need_proc()
+    total = 0
+    for number in os.listdir("/proc/self/fd"):
+        try:
+            status = os.stat(f"/proc/self/fd/{number}")
+        except OSError:
+            continue
+        if status.st_nlink == 0 and 0 < status.st_size <= MIB:
+            total += status.st_size
+    return total
+
+
+class SlowUpload:
+    """Almost all of an upload, and then nothing, over HTTP/1.1."""
+
+    def __init__(self, wire: Wire, *, chunked: bool = False) -> None:
+        self.wire = wire
+        if chunked:
+            wire.send(request_bytes("/", "POST", {"Transfer-Encoding": "chunked"}))
+            wire.send(b"%x\r\n%s\r\n" % (len(CONTENT) - 50_000, CONTENT[:-50_000]))
+        else:
+            wire.send(request_bytes("/", "POST", {"Content-Length": str(len(CONTENT))}) + CONTENT[:-50_000])
+
+    def status(self) -> int:
+        answer = self.wire.receive_answer()
+        assert answer.header("Retry-After")
+        return answer.status
+
+    def close(self) -> None:
+        self.wire.close()
+
+
+class SlowHttp2Upload:
+    """The same over HTTP/2."""
+
+    def __init__(self, address: tuple) -> None:
+        connection = pytest.importorskip("h2.connection")
+        self.events = pytest.importorskip("h2.events")
+        self.socket = socket.create_connection(address[:2], timeout=DEADLINE)
+        self.h2 = connection.H2Connection()
+        self.h2.initiate_connection()
+        fields = [(":method", "POST"), (":scheme", "http"), (":authority", "a"), (":path", "/")]
+        self.h2.send_headers(1, [*fields, ("content-length", str(len(CONTENT)))])
+        left, self.answers = len(CONTENT) - 50_000, []
+        while left:
+            room = min(left, self.h2.local_flow_control_window(1), self.h2.max_outbound_frame_size)
+            if room:
+                self.h2.send_data(1, CONTENT[:room])
+                left -= room
+            self.socket.sendall(self.h2.data_to_send())
+            if not room:
+                self.receive()
+
+    def receive(self) -> None:
+        data = self.socket.recv(65536)
+        assert data, "the server hung up"
+        for event in self.h2.receive_data(data):
+            if isinstance(event, self.events.ResponseReceived):
+                self.answers.append(dict(event.headers))
+        self.socket.sendall(self.h2.data_to_send())
+
+    def status(self) -> int:
+        while not self.answers:
+            self.receive()
+        assert self.answers[0][b"retry-after"]
+        return int(self.answers[0][b":status"])
+
+    def close(self) -> None:
+        self.socket.close()
+
+
+def length(request):
+    return str(len(request.content))
+
+
+async def length_async(request):
+    return str(len(request.content))
+
+
+def slow_upload(kind: str, running, client) -> SlowUpload | SlowHttp2Upload:
+    if kind == "HTTP/2":
+        return SlowHttp2Upload(running.address)
+    if kind == "TLS":
+        return SlowUpload(SecureWire(running.address, client))
+    return SlowUpload(running.wire(), chunked=kind == "chunked")
+
+
+@pytest.mark.parametrize("handler", [length, length_async], ids=["def", "async def"])
+@pytest.mark.parametrize("kind", ["length", "chunked", "HTTP/2", "TLS"])
+def test_the_slowest_upload_gives_way(serve, records, tmp_path, kind, handler):
+    secure = certificate(tmp_path) if kind == "TLS" else None
+    more = secure.config if secure else {"h2c": True}
+    client = secure.client() if secure else None
+    running = serve(handler, **SETTINGS, **more)
+    before = spooled()
+    with ExitStack() as stack:
+        slow = []
+        for _ in range(2):
+            slow.append(slow_upload(kind, running, client))
+            stack.callback(slow[-1].close)
+        wait_until(lambda: spooled() - before > MIB, "both lie in files")
+        threading.Event().wait(1.2)  # an upload that has just had a piece does not give way
+        wire = SecureWire(running.address, client) if client else running.wire()
+        stack.enter_context(wire)
+        most = 0
+        for _ in range(3):
+            wire.send(request_bytes("/", "POST", body=CONTENT))
+            assert wire.receive_answer().text == str(len(CONTENT))
+            most = max(most, spooled() - before)
+        assert [upload.status() for upload in slow[:1]] == [503]
+        assert most <= 2 * MIB
+    records.wait_for('config["spool_max_mb"] sets this limit')
+    wait_until(lambda: spooled() == before, "all files are gone")
+
+
+def test_files_that_handlers_hold_count(serve):
+    """Content that is complete stays; one more upload than there is room for is refused, a small one is not."""
+    release, begun = threading.Event(), threading.Semaphore(0)
+
+    def handler(request):
+        if request.params:
+            begun.release()
+            release.wait(DEADLINE)
+        return str(sum(file.size for file in request.files.values()))
+
+    running = serve(handler, **SETTINGS)
+    content = multipart.body(multipart.file("a", "a.bin", CONTENT[:-50_000]))
+    form = request_bytes("/?wait=1", "POST", multipart.TYPE, body=content)
+    with running.wire() as first, running.wire() as second:
+        for wire in (first, second):
+            wire.send(form)
+            assert begun.acquire(timeout=DEADLINE)
+        answer = running.fetch("/", "POST", {}, CONTENT)
+        assert (answer.status, bool(answer.header("Retry-After"))) == (503, True)
+        assert running.fetch("/", "POST", {}, b"small").status == 200
+        release.set()
+        assert first.receive_answer().text == second.receive_answer().text == str(len(CONTENT) - 50_000)
+    wait_until(lambda: running.fetch("/", "POST", {}, CONTENT).status == 200, "there is room again")

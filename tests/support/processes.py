@@ -1,0 +1,288 @@
+"""A server of several processes, seen from outside; and checks under load while its processes come and go.
+
+The functions with numbers as arguments are run short by `make test` and in full by `make soak`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import select
+import signal
+import socket
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from support.gauge import resident_memory
+from support.harness import PROGRAMS, Script, wait_until
+from support.wire import DEADLINE, Incomplete, Wire, fetch, parse_answer, request_bytes
+
+
+class Processes(Script):
+    """`process_app.py` with these settings; `heard` is its output so far."""
+
+    def __init__(self, folder: Path, /, **settings: object) -> None:
+        self.heard: list[str] = []
+        self.settings = folder / "settings.json"
+        self.change(**settings)
+        super().__init__(str(PROGRAMS / "process_app.py"), str(self.settings), environment=self.environment(folder))
+
+    def environment(self, folder: Path) -> dict[str, str]:
+        return {}
+
+    def change(self, **settings: object) -> None:
+        """The settings of the next generation."""
+        self.settings.write_text(json.dumps(settings))
+
+    def read_line(self) -> str:
+        line = super().read_line()
+        self.heard.append(line.rstrip("\n"))
+        return line
+
+    def wait_for(self, text: str) -> str:
+        """Reads until a line contains this."""
+        while text not in (line := self.read_line()):
+            pass
+        return line.rstrip("\n")
+
+    def wait_for_all(self, *texts: str) -> None:
+        """Each of these has been printed, in any order."""
+        while not all(any(text in line for line in self.heard) for text in texts):
+            self.read_line()
+
+    @property
+    def supervisor(self) -> int:
+        """The process of the newest generation."""
+        return int([line for line in self.heard if line.startswith("generation ")][-1].split()[1])
+
+    def workers(self) -> dict[int, int]:
+        """The newest process of each slot, as far as it was heard of."""
+        found = re.findall(r"^worker (\d+) (\d+)$", "\n".join(self.heard), re.MULTILINE)
+        return {int(slot): int(pid) for slot, pid in found}
+
+    def send_signal(self, signum: int) -> None:
+        os.kill(self.supervisor, signum)
+
+    def reload(self) -> None:
+        """Returns when the new generation serves."""
+        self.send_signal(signal.SIGHUP)
+        self.wait_for("outside is serving on ")
+
+    def answering_worker(self) -> tuple[int, int]:
+        """Process id and parent of the worker that answers a new connection."""
+        pid, parent = fetch(self.address, "/worker").text.split()
+        return int(pid), int(parent)
+
+    def wait_for_workers(self, wanted: set[int]) -> None:
+        """Each of these processes has answered."""
+        left = set(wanted)
+        wait_until(lambda: left.discard(self.answering_worker()[0]) or not left, f"all of {wanted} answer")
+
+    def stop(self, signum: int = signal.SIGTERM) -> int:
+        """Ends the newest generation; the exit status of the first one."""
+        self.send_signal(signum)
+        return self.wait()
+
+
+@pytest.fixture
+def start_processes(tmp_path):
+    """Starts the application; its processes are killed at the end."""
+    started = []
+
+    def start(kind=Processes, /, **settings) -> Processes:
+        started.append(kind(tmp_path, **settings))
+        return started[-1]
+
+    yield start
+    for script in started:
+        if script.process.poll() is None:
+            script.process.kill()
+        for line in script.heard:
+            if line.startswith("generation ") and is_alive(int(line.split()[1])):
+                os.kill(int(line.split()[1]), signal.SIGKILL)
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False
+
+
+def wait_for_end(pid: int) -> None:
+    """The process has ended, whoever's child it is."""
+    try:
+        descriptor = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return
+    try:
+        assert select.select([descriptor], [], [], 2 * DEADLINE)[0], f"process {pid} has not ended"
+    finally:
+        os.close(descriptor)
+
+
+class Load:
+    """Clients that ask without a pause until told to stop, and compare each answer with the expected one."""
+
+    def __init__(self, address: tuple, persistent: int = 2, fresh: int = 1) -> None:
+        self.address = address
+        self.answers = 0
+        self.faults: list[str] = []
+        self._lock = threading.Lock()
+        self._stopping = False
+        clients = [self._ask_on_one] * persistent + [self._ask_on_new] * fresh
+        self._threads = [threading.Thread(target=client, args=(n,), daemon=True) for n, client in enumerate(clients)]
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self) -> None:
+        self._stopping = True
+        for thread in self._threads:
+            thread.join(2 * DEADLINE)
+            assert not thread.is_alive(), "a client hangs"
+
+    def wait_for(self, more: int) -> None:
+        """So many more answers have come."""
+        enough = self.answers + more
+        wait_until(lambda: self.answers >= enough, f"{more} more answers")
+
+    def _ask_on_one(self, client: int) -> None:
+        """Keeps its connection until the server says close."""
+        connection = None
+        number = 0
+        while not self._stopping:
+            number += 1
+            try:
+                connection = connection or self._connect()
+                if not self._ask(connection, f"{client}-{number}", {}):
+                    connection.close()
+                    connection = None
+            except Exception as error:  # each one is a fault
+                self._note(f"persistent client {client}, request {number}: {error!r}")
+                connection = None
+        if connection:
+            connection.close()
+
+    def _ask_on_new(self, client: int) -> None:
+        number = 0
+        while not self._stopping:
+            number += 1
+            try:
+                with self._connect() as connection:
+                    self._ask(connection, f"{client}-{number}", {"Connection": "close"})
+            except Exception as error:  # each one is a fault
+                self._note(f"fresh client {client}, request {number}: {error!r}")
+
+    def _connect(self) -> socket.socket:
+        return socket.create_connection(self.address, timeout=DEADLINE)
+
+    def _ask(self, connection: socket.socket, what: str, headers: dict[str, str]) -> bool:
+        """One exchange; whether the connection may be used again."""
+        connection.sendall(request_bytes(f"/echo?n={what}", headers=headers))
+        data = b""
+        while True:
+            piece = connection.recv(65536)
+            assert piece, f"ended after {data!r}"
+            data += piece
+            try:
+                answer, rest = parse_answer(data)
+                break
+            except Incomplete:
+                continue
+        assert (answer.status, answer.text, rest) == (200, what, b""), data
+        with self._lock:
+            self.answers += 1
+        return answer.header("Connection") != "close"
+
+    def _note(self, fault: str) -> None:
+        with self._lock:
+            self.faults.append(fault)
+
+
+def reload_under_load(folder: Path, reloads: int, least: int) -> int:
+    """So many reloads, each after its share of `least` requests; no client is refused, reset or answered wrongly."""
+    script = Processes(folder)
+    try:
+        load = Load(script.address, persistent=4, fresh=2)
+        generations = {script.supervisor}
+        for _ in range(reloads):
+            load.wait_for(least // (reloads + 1))
+            script.reload()
+            generations.add(script.supervisor)
+        load.wait_for(least // (reloads + 1))
+        load.stop()
+        assert load.faults == [], f"{len(load.faults)} of {load.answers}: {load.faults[:5]}"
+        assert len(generations) == reloads + 1
+        for old in generations - {script.supervisor}:
+            wait_for_end(old)
+    finally:
+        status = script.stop()
+    assert status == 0, script.errors
+    return load.answers
+
+
+def kill_under_load(folder: Path, kills: int, pause: float) -> dict[str, object]:
+    """Kills a worker again and again: only its own requests fail, and nothing grows."""
+    script = Processes(folder)
+    persistent, fresh = 4, 2
+    try:
+        load = Load(script.address, persistent, fresh)
+        load.wait_for(1000)
+        before = _belongings(script)
+        for number in range(kills):
+            end = time.monotonic() + pause
+            script_slot = number % 2
+            os.kill(script.workers()[script_slot], signal.SIGKILL)
+            script.wait_for(f"worker {script_slot} ")  # that it was killed
+            while f"worker {script_slot} " not in (line := script.read_line()) or "killed" in line:
+                pass
+            load.wait_for(100)
+            wait_until(lambda end=end: time.monotonic() >= end, "the pause is over")
+        load.wait_for(1000)
+        load.stop()
+        after = _belongings(script)
+    finally:
+        status = script.stop()
+    assert status == 0, script.errors
+    # Each kill costs at most the request that each client had in flight at that moment.
+    assert len(load.faults) <= kills * (persistent + fresh), load.faults[:5]
+    wrong = [fault for fault in load.faults if not re.search(r"ConnectionReset|BrokenPipe|ended after b''", fault)]
+    assert wrong == []
+    return {"answers": load.answers, "failed": len(load.faults), "before": before, "after": after}
+
+
+def _belongings(script: Processes) -> dict[str, list[int]]:
+    """Memory, threads and descriptors of the supervisor and each worker."""
+    pids = [script.supervisor, *(script.workers()[slot] for slot in sorted(script.workers()))]
+    return {
+        "memory": [resident_memory(pid) for pid in pids],
+        "threads": [len(os.listdir(f"/proc/{pid}/task")) for pid in pids],
+        "descriptors": [_steady_descriptors(pid) for pid in pids],
+    }
+
+
+def _steady_descriptors(pid: int) -> int:
+    """Without sockets: those of clients come and go."""
+    count = 0
+    for name in os.listdir(f"/proc/{pid}/fd"):
+        try:
+            count += not os.readlink(f"/proc/{pid}/fd/{name}").startswith("socket:")
+        except FileNotFoundError:
+            pass  # it has gone since
+    return count
+
+
+def stopped(pid: int) -> bool:
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
+
+
+def refused(address: tuple) -> bool:
+    try:
+        Wire(address, deadline=1).close()
+    except OSError:
+        return True
+    return False
