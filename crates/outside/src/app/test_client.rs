@@ -1,4 +1,4 @@
-//! A client for tests: it speaks to a server of the same process, and no port is bound.
+//! A client for tests. It speaks to a server in the same process; no port is bound.
 //!
 //! The server is real, with its codec, limits, executor, hooks and log; only the network is a pair of connected sockets.
 
@@ -18,13 +18,13 @@ use crate::message::Headers;
 use crate::server::{Control, Running};
 use crate::transport::{Connector, Doors};
 
-/// No test waits longer than this for bytes.
+/// Longest time that a test waits for bytes.
 const PATIENCE: Duration = Duration::from_secs(30);
 const MOST_FIELDS: usize = 200;
 const CLIENT: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 1);
 
 impl OutsideHttp {
-    /// Starts the server without a port, for as long as the client lives.
+    /// Starts the server without a port. It runs as long as the client exists.
     ///
     /// ```
     /// use outside::{OutsideHttp, Request, Response};
@@ -40,7 +40,7 @@ impl OutsideHttp {
     /// ```
     ///
     /// # Errors
-    /// The server runs already, or the system refuses a thread.
+    /// The server is running already, or the system refuses a thread.
     pub fn test_client(&self) -> Result<TestClient, Error> {
         let (connector, handed) = Connector::new();
         let entered = self.enter()?;
@@ -64,7 +64,7 @@ impl OutsideHttp {
     }
 }
 
-/// A client of one server that needs no network. It keeps cookies by name; dropping it ends the server.
+/// A client of one server, without a network. It keeps cookies by name. Dropping it ends the server.
 #[derive(Debug)]
 pub struct TestClient {
     connector: Connector,
@@ -116,7 +116,7 @@ impl TestClient {
         lock(&self.cookies).get(name).cloned()
     }
 
-    /// A connection of its own, on which a test writes and reads what it likes.
+    /// A new connection, on which a test writes and reads raw bytes.
     ///
     /// # Errors
     /// The server has ended.
@@ -137,7 +137,7 @@ impl TestClient {
                 let mut named = pairs.filter(|(name, _)| name.trim().eq_ignore_ascii_case(wanted));
                 named.next_back().map(|(_, value)| value.trim().trim_start_matches('.').to_ascii_lowercase())
             };
-            // A host sets nothing for others (RFC 6265 section 5.3).
+            // A host sets no cookies for other hosts (RFC 6265 section 5.3).
             if attribute("domain").is_some_and(|domain| !matches!(&*domain, "" | "localhost")) {
                 continue;
             }
@@ -155,7 +155,7 @@ impl Drop for TestClient {
         *lock(&self.connection) = None;
         self.control.terminate(false);
         if let Some(thread) = self.thread.take() {
-            // A panic of its own was printed there.
+            // A panic was printed on its own thread.
             drop(thread.join());
         }
     }
@@ -213,7 +213,7 @@ impl TestRequest<'_> {
         let mut stream = kept.map_or_else(|| self.client.connect(), Ok)?;
         let mut exchanged = exchange(&mut stream, &bytes, self.is_head);
         if exchanged.is_err() && is_kept {
-            // It may have been closed while it rested (RFC 9112 section 9.3.1).
+            // The server may have closed the connection while it was idle (RFC 9112 section 9.3.1).
             stream = self.client.connect()?;
             exchanged = exchange(&mut stream, &bytes, self.is_head);
         }
@@ -224,7 +224,7 @@ impl TestRequest<'_> {
     }
 }
 
-/// What came back.
+/// An answer as received.
 #[derive(Debug)]
 pub struct TestResponse {
     status: u16,
@@ -248,25 +248,26 @@ impl TestResponse {
         &self.content
     }
 
-    /// The content as text; what is no UTF-8 becomes U+FFFD.
+    /// The content as text; invalid UTF-8 becomes U+FFFD.
     pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.content).into_owned()
     }
 
-    /// The content as JSON; `None` if it is none.
+    /// The content as JSON; `None` if it is not JSON.
     pub fn json(&self) -> Option<Value> {
         serde_json::from_slice(&self.content).ok()
     }
 }
 
-/// Sends a request and reads its answer; may another one follow on the connection?
+/// Sends a request and reads its answer. The second value says whether the connection may be used again.
 fn exchange(stream: &mut UnixStream, request: &[u8], is_head: bool) -> Result<(TestResponse, bool), Error> {
-    // An answer may come before all is sent, and the connection may be closed behind it: both are read all the same.
+    // The server may answer before it has read the whole request, and close the connection: the answer is read all the
+    // same.
     let mut writer = stream.try_clone()?;
     std::thread::scope(|scope| {
         scope.spawn(move || drop(writer.write_all(request)));
         let answer = receive(stream, is_head);
-        // Whoever still writes is woken by the end of the connection.
+        // A writer that still blocks is woken by the end of the connection.
         if !answer.as_ref().is_ok_and(|(_, may_be_used_again)| *may_be_used_again) {
             drop(stream.shutdown(std::net::Shutdown::Both));
         }
@@ -278,7 +279,7 @@ fn receive(stream: &mut UnixStream, is_head: bool) -> Result<(TestResponse, bool
     let mut input = Vec::new();
     let (mut response, head_length) = loop {
         if let Some(found) = head_of(&input)? {
-            // An interim response says nothing yet (RFC 9110 section 15.2).
+            // An interim response carries no answer yet (RFC 9110 section 15.2).
             if found.0.status >= 200 || found.0.status == 101 {
                 break found;
             }
