@@ -1,6 +1,7 @@
-//! What is looked at before anything is served: who asks, for which host, and what every answer says of the server.
+//! The checks before anything is served (trusted proxies, allowed hosts), and Strict-Transport-Security on every
+//! answer.
 //!
-//! Pure: settings and a request in, a verdict out. Where nothing of this is configured, a request costs one branch.
+//! Pure: settings and a request in, a verdict out. If none of this is configured, a request costs one branch.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -10,22 +11,22 @@ use crate::error::Refusal;
 use crate::message::{HostSet, NO_ADDRESS, Request, Response, TrustedProxy, is_loopback};
 use crate::protocol::forwarded;
 
-/// The settings of the front door.
+/// The settings of these checks.
 #[derive(Debug, Default)]
 pub(crate) struct Front {
-    /// Is there nothing to look at?
+    /// Whether there is nothing to check.
     is_open: bool,
-    /// `None`: any.
+    /// The allowed hosts; `None`: any host.
     hosts: Option<HostSet>,
     proxies: Vec<TrustedProxy>,
-    /// The fields in which they are believed.
+    /// The fields in which trusted proxies are believed.
     fields: Vec<ProxyField>,
-    /// Those who ask here know an address of the server, not its names.
+    /// The path that any host may ask for: health checks know an address of the server, not its names.
     health_route: Option<Box<str>>,
     /// The value of Strict-Transport-Security.
     hsts: Option<Box<str>>,
     to_https: Option<ToHttps>,
-    /// Without names: loopback ones alone.
+    /// Whether only loopback hosts are allowed, because no hosts are configured.
     is_of_loopback: bool,
 }
 
@@ -44,20 +45,20 @@ impl Front {
         }
     }
 
-    /// The same with a way to TLS for those who come by a listener of that kind.
+    /// The same with a redirect to TLS, for clients that come by a redirecting listener.
     pub(crate) fn with_https(self, to_https: Option<ToHttps>) -> Self {
         Self { to_https, ..self }
     }
 
-    /// The same for a server that only this machine reaches: in debug mode, or if the configuration says so, it has no hosts but
-    /// loopback ones until others are named. A page of another origin whose name leads here for a moment (DNS rebinding) asks for
-    /// that name.
+    /// The same for a server that only this machine can reach. If no hosts are configured, and in debug mode or on
+    /// request of the configuration, only loopback hosts are allowed. This stops DNS rebinding: a page of another
+    /// origin, whose name briefly points to this machine, sends that name as its host.
     pub(crate) fn on_loopback(self, config: &Config) -> Self {
         let is_of_loopback = self.hosts.is_none() && (config.debug || config.loopback_hosts_only);
         Self { is_of_loopback, is_open: self.is_open && !is_of_loopback, ..self }
     }
 
-    /// Where those are sent who are to come by TLS.
+    /// The redirect to TLS for a request.
     ///
     /// # Errors
     /// 421 for a host that is not the server's.
@@ -65,17 +66,17 @@ impl Front {
         self.to_https.as_ref().map_or(Err(MISDIRECTED), |to_https| to_https.answer(request))
     }
 
-    /// Notes what a trusted proxy says of the request, and whether the server has a host of that name at all. For each
-    /// request whose head was read, before anything else is done with it.
+    /// Notes the client that a trusted proxy names, and checks that the host is the server's. Called for each request
+    /// whose head was read, before any other step.
     ///
     /// # Errors
-    /// 421 for another host (RFC 9110 section 15.5.20); 400 for what a proxy forwards that nobody can understand.
+    /// 421 for another host (RFC 9110 section 15.5.20); 400 for a proxy's fields that cannot be parsed.
     pub(crate) fn receive(&self, request: &mut Request) -> Result<(), Refusal> {
         if self.is_open { Ok(()) } else { self.look(request) }
     }
 
-    /// Adds what every answer says to clients that came by TLS, refusals included (RFC 6797 section 7.1). A handler may
-    /// have said it already. `is_secure` tells of the connection, for a request that could not be read.
+    /// Adds Strict-Transport-Security to answers for clients that came by TLS, refusals included (RFC 6797 section
+    /// 7.1), unless the handler has set it. `is_secure` describes the connection, for a request that could not be read.
     pub(crate) fn complete(&self, request: Option<&Request>, is_secure: bool, response: &mut Response) {
         let Some(hsts) = &self.hsts else { return };
         let is_secure = request.map_or(is_secure, |request| request.scheme() == "https");
@@ -92,7 +93,7 @@ impl Front {
         }
         let is_ours = match &self.hosts {
             Some(hosts) => hosts.contains(request.host()),
-            // No browser leaves the host out, as HTTP/1.0 allows.
+            // Browsers never omit the host, as HTTP/1.0 allows.
             None => !self.is_of_loopback || request.host().is_empty() || is_loopback(request.host()),
         };
         if is_ours || self.is_health(request) { Ok(()) } else { Err(MISDIRECTED) }
@@ -114,7 +115,7 @@ impl Front {
     }
 }
 
-/// What to say at the start to somebody who serves any host on this address without having said so.
+/// The warning at the start of a server that accepts any host on this address without having been told to.
 pub(crate) fn unnamed_hosts(config: &Config, address: SocketAddr) -> Option<String> {
     let is_public = config.allowed_hosts.is_empty() && !address.ip().to_canonical().is_loopback();
     is_public.then(|| {
