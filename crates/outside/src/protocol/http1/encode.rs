@@ -1,24 +1,24 @@
 //! Heads of responses and chunks of their bodies, as bytes (RFC 9112 sections 4, 6 and 7).
 //!
-//! The server owns Content-Length, Transfer-Encoding, Connection, Keep-Alive and Date: what a handler set under these
-//! names is left out, and a length that it may declare comes by way of [`ContentLength`].
+//! The server owns Content-Length, Transfer-Encoding, Connection, Keep-Alive and Date: fields of these names that a
+//! handler has set are left out; a length that a handler declares comes as [`ContentLength`].
 
 use crate::message::{Headers, Known, reason_phrase};
 
-/// How the end of a response's content is told.
+/// The way in which the end of a response's content is announced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ContentLength {
     /// This many bytes.
     Known(u64),
     /// Chunks until the last one.
     Chunked,
-    /// The connection's end is the content's end: streams to HTTP/1.0.
+    /// The end of the connection ends the content: streams to HTTP/1.0.
     UntilClose,
-    /// There can be none (1xx, 204, 304), or it is not known (HEAD, 304).
+    /// There is no content (1xx, 204, 304), or its length is not known (HEAD, 304).
     None,
 }
 
-/// Everything a head is rendered from.
+/// The parts of a response head.
 #[derive(Debug)]
 pub(crate) struct ResponseHead<'a> {
     pub(crate) status: u16,
@@ -102,7 +102,7 @@ pub(crate) fn push_decimal(out: &mut Vec<u8>, mut number: u64) {
     out.extend_from_slice(&digits[at..]);
 }
 
-/// Appends one chunk; an empty piece adds nothing, since an empty chunk would be the last.
+/// Appends one chunk. An empty piece adds nothing, because an empty chunk would end the body.
 pub(crate) fn encode_chunk(out: &mut Vec<u8>, piece: &[u8]) {
     if piece.is_empty() {
         return;

@@ -1,8 +1,8 @@
 //! HTTP/1.1 on the wire (RFC 9112): heads and bodies in, heads and chunks out.
 //!
-//! In: [`HeadScanner`] finds where a head ends, [`decode_head`] reads it, [`framing`] decides how long its body is,
-//! [`ChunkedDecoder`] takes a chunked body apart. Out: [`encode_head`], [`encode_chunk`].
-//! What is not right to the letter is refused; nothing is repaired.
+//! In: [`HeadScanner`] finds the end of a head, [`decode_head`] reads it, [`framing`] decides the length of its body,
+//! [`ChunkedDecoder`] decodes a chunked body. Out: [`encode_head`], [`encode_chunk`]. Malformed messages are refused,
+//! never repaired.
 
 mod chunked;
 mod encode;
