@@ -1,4 +1,4 @@
-//! The table of keys: what each is called, its default, what it may be, and how the engine takes it over.
+//! The table of configuration keys: name, default, allowed values, and the field that each one sets.
 //!
 //! A key has one row here and one in the README; nothing else lists them. The order is that of the documents.
 
@@ -14,11 +14,11 @@ const SECONDS: &str = "seconds, more than 0";
 pub struct Key {
     /// The name, as in Python's `config` dictionary.
     pub name: &'static str,
-    /// What it is if nobody sets it.
+    /// The default value.
     pub default: Value,
-    /// What it may be, for the message that refuses anything else.
+    /// The allowed values, for the message that refuses others.
     pub allowed: &'static str,
-    /// Takes a value over; `false` if it is not allowed.
+    /// Applies a value. Returns whether it is allowed.
     pub(super) apply: fn(&mut Config, &Value) -> bool,
 }
 

@@ -1,4 +1,4 @@
-//! The nouns everybody shares: request, response, headers, cookie, query, form, status.
+//! The values that all rooms share: request, response, headers, cookie, query, form, status.
 //!
 //! Plain values: no socket, no clock, no runtime, no file is opened here. Only `error` is below.
 
