@@ -27,7 +27,7 @@ pub static KEYS: &[Key] = &[
     Key {
         name: "host",
         default: Value::None,
-        allowed: "(ip, port) or 'unix:PATH'; what the constructor was given if nobody changes it",
+        allowed: "(ip, port) or 'unix:PATH'; by default the constructor's address",
         apply: |_, value| match value {
             Value::None | Value::Address(..) => true,
             Value::Owned(text) => text.len() > 5 && text.starts_with("unix:"),

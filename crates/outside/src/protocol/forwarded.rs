@@ -33,7 +33,7 @@ pub(crate) fn resolve(
         (false, false) => return Ok(None),
     };
     if hop.host.as_deref().is_some_and(|host| !is_authority(host.as_bytes())) {
-        return Err(Refusal::bad("malformed host in what a proxy forwarded"));
+        return Err(Refusal::bad("malformed host in a forwarding field of a proxy"));
     }
     let client = match hop.node {
         Node::Unsaid => peer,

@@ -407,7 +407,7 @@ async fn tick(service: Arc<Service>, control: Arc<Control>) {
         if service.budget.has_ended_one() {
             service.log.complain(
                 "max_unsent_mb",
-                "answers that clients do not take fill the memory they may: the slowest was cut",
+                "answers that clients do not take have filled their memory: the slowest connection was cut",
             );
         }
         if service.executor.tick(service.config.termination_timeout) {

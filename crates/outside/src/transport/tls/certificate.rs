@@ -115,7 +115,7 @@ impl Subject<'_> {
     fn sections(self, text: &[u8]) -> Result<Vec<(SectionKind, Vec<u8>)>, CertificateError> {
         let said = |error| match error {
             pem::Error::MissingSectionEnd { .. } => self.fault("is not complete: its last section has no end"),
-            pem::Error::Base64Decode(_) => self.fault("is damaged: what should be base64 is not"),
+            pem::Error::Base64Decode(_) => self.fault("is damaged: a section is not valid base64"),
             other => self.fault(format!("is no PEM file: {other}")),
         };
         <(SectionKind, Vec<u8>)>::pem_slice_iter(text).collect::<Result<_, _>>().map_err(said)
@@ -167,7 +167,7 @@ fn read_key(file: Subject<'_>) -> Result<PrivateKeyDer<'static>, CertificateErro
     key.ok_or_else(|| {
         let is_locked = memchr::memmem::find(&text, b"ENCRYPTED").is_some();
         file.fault(match is_locked {
-            true => "is locked with a passphrase, which a server has nobody to ask for: openssl pkey removes it",
+            true => "is locked with a passphrase, which a server cannot ask for: openssl pkey removes it",
             false => "holds no private key",
         })
     })
