@@ -80,13 +80,7 @@ pub static KEYS: &[Key] = &[
         name: "cancel_on_disconnect",
         default: Value::Bool(false),
         allowed: "True or False",
-        apply: |config, value| match value {
-            Value::Bool(on) => {
-                config.cancel_on_disconnect = *on;
-                true
-            }
-            _ => false,
-        },
+        apply: |config, value| flag(value, &mut config.cancel_on_disconnect),
     },
     Key {
         name: "drain_idle",
@@ -147,13 +141,7 @@ pub static KEYS: &[Key] = &[
         name: "keep_alive",
         default: Value::Bool(true),
         allowed: "True or False",
-        apply: |config, value| match value {
-            Value::Bool(on) => {
-                config.keep_alive = *on;
-                true
-            }
-            _ => false,
-        },
+        apply: |config, value| flag(value, &mut config.keep_alive),
     },
     Key {
         name: "max_socket_reuse",
@@ -233,19 +221,8 @@ pub static KEYS: &[Key] = &[
         default: Value::Text("inside"),
         allowed: "'inside' (followed while they stay within the folder), 'never' or 'anywhere'",
         apply: |config, value| {
-            let text = match value {
-                Value::Text(text) => text,
-                Value::Owned(text) => text.as_str(),
-                _ => return false,
-            };
-            let symlinks = match text {
-                "inside" => Symlinks::Inside,
-                "never" => Symlinks::Never,
-                "anywhere" => Symlinks::Anywhere,
-                _ => return false,
-            };
-            config.symlinks = symlinks;
-            true
+            let names = [("inside", Symlinks::Inside), ("never", Symlinks::Never), ("anywhere", Symlinks::Anywhere)];
+            one_of(value, names, &mut config.symlinks)
         },
     },
     Key {
@@ -258,13 +235,7 @@ pub static KEYS: &[Key] = &[
         name: "compression",
         default: Value::Bool(true),
         allowed: "True or False",
-        apply: |config, value| match value {
-            Value::Bool(on) => {
-                config.compression = *on;
-                true
-            }
-            _ => false,
-        },
+        apply: |config, value| flag(value, &mut config.compression),
     },
     Key {
         name: "allowed_hosts",
@@ -288,13 +259,7 @@ pub static KEYS: &[Key] = &[
         name: "ssl_enabled",
         default: Value::Bool(false),
         allowed: "True or False",
-        apply: |config, value| match value {
-            Value::Bool(on) => {
-                config.ssl_enabled = *on;
-                true
-            }
-            _ => false,
-        },
+        apply: |config, value| flag(value, &mut config.ssl_enabled),
     },
     Key {
         name: "ssl_certfile",
@@ -399,20 +364,14 @@ pub static KEYS: &[Key] = &[
         default: Value::Text("auto"),
         allowed: "'auto', 'off', 'common', 'combined' or 'json'",
         apply: |config, value| {
-            let text = match value {
-                Value::Text(text) => text,
-                Value::Owned(text) => text.as_str(),
-                _ => return false,
-            };
-            config.access_log = match text {
-                "auto" => AccessLog::Auto,
-                "off" => AccessLog::Off,
-                "common" => AccessLog::Common,
-                "combined" => AccessLog::Combined,
-                "json" => AccessLog::Json,
-                _ => return false,
-            };
-            true
+            let names = [
+                ("auto", AccessLog::Auto),
+                ("off", AccessLog::Off),
+                ("common", AccessLog::Common),
+                ("combined", AccessLog::Combined),
+                ("json", AccessLog::Json),
+            ];
+            one_of(value, names, &mut config.access_log)
         },
     },
     Key {
@@ -485,13 +444,7 @@ pub static KEYS: &[Key] = &[
         name: "h2c",
         default: Value::Bool(false),
         allowed: "True or False",
-        apply: |config, value| match value {
-            Value::Bool(on) => {
-                config.h2c = *on;
-                true
-            }
-            _ => false,
-        },
+        apply: |config, value| flag(value, &mut config.h2c),
     },
     Key {
         name: "h2_ping",
@@ -533,12 +486,6 @@ pub static KEYS: &[Key] = &[
         name: "debug",
         default: Value::Bool(false),
         allowed: "True or False",
-        apply: |config, value| match value {
-            Value::Bool(on) => {
-                config.debug = *on;
-                true
-            }
-            _ => false,
-        },
+        apply: |config, value| flag(value, &mut config.debug),
     },
 ];

@@ -37,6 +37,20 @@ pub enum Value {
     Other(String),
 }
 
+pub(super) fn flag(value: &Value, into: &mut bool) -> bool {
+    let Value::Bool(on) = value else { return false };
+    *into = *on;
+    true
+}
+
+/// One of these names, each of which stands for a setting.
+pub(super) fn one_of<T, const N: usize>(value: &Value, names: [(&str, T); N], into: &mut T) -> bool {
+    let given = text(value);
+    let Some((_, setting)) = names.into_iter().find(|(name, _)| given == Some(*name)) else { return false };
+    *into = setting;
+    true
+}
+
 pub(super) fn whole(value: &Value, least: i64, most: i64, mut take: impl FnMut(i64)) -> bool {
     match value {
         Value::Integer(number) if (least..=most).contains(number) => {
