@@ -142,10 +142,11 @@ impl TestClient {
                 continue;
             }
             let gone = attributes.split(';').any(|attribute| attribute.trim().eq_ignore_ascii_case("max-age=0"));
-            match gone {
-                true => cookies.remove(name.trim()),
-                false => cookies.insert(name.trim().to_owned(), value.trim().to_owned()),
-            };
+            if gone {
+                cookies.remove(name.trim());
+            } else {
+                cookies.insert(name.trim().to_owned(), value.trim().to_owned());
+            }
         }
     }
 }

@@ -155,10 +155,10 @@ impl Account {
     pub(super) fn turn(&self, now: u64) -> (bool, u64) {
         let since = self.since.load(Ordering::Relaxed);
         let time = now.saturating_sub(since);
-        match time < JUST_NOW {
-            true => (true, since),
-            false => (false, (self.taken.load(Ordering::Relaxed) as u64).saturating_mul(1000) / time),
+        if time < JUST_NOW {
+            return (true, since);
         }
+        (false, (self.taken.load(Ordering::Relaxed) as u64).saturating_mul(1000) / time)
     }
 
     /// Sets the bytes that the client has taken since the current answers began.

@@ -99,9 +99,10 @@ impl State {
             let end = self.content.len().min(self.at + PIECE);
             encoder.encode(&self.content[self.at..end], &mut encoded)?;
             self.at = end;
-            match self.is_over() {
-                true => encoder.finish(&mut encoded)?,
-                false => self.encoder = Some(encoder),
+            if self.is_over() {
+                encoder.finish(&mut encoded)?;
+            } else {
+                self.encoder = Some(encoder);
             }
         }
         encoded.shrink_to_fit();

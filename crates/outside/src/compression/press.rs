@@ -54,7 +54,7 @@ impl Press {
             if !tell.is_closed() {
                 let result = work();
                 // The caller may have gone in the meantime.
-                let _is_told = tell.send(result);
+                let _ = tell.send(result);
             }
         }));
         told.await.ok()
@@ -87,7 +87,7 @@ impl Press {
             if let Some(job) = state.jobs.pop_front() {
                 drop(state);
                 // The caller notices a panic because its sender is dropped.
-                let _has_failed = catch_unwind(AssertUnwindSafe(job));
+                let _ = catch_unwind(AssertUnwindSafe(job));
                 state = self.lock();
                 continue;
             }
@@ -150,14 +150,14 @@ mod tests {
             let mut gates: Vec<_> = gates.into_iter().map(Box::pin).collect();
             for gate in &mut gates {
                 std::future::poll_fn(|context| {
-                    let _is_done = gate.as_mut().poll(context);
+                    let _ = gate.as_mut().poll(context);
                     std::task::Poll::Ready(())
                 })
                 .await;
             }
             let mut given_up = Box::pin(press.run(move || counted.fetch_add(1, Ordering::SeqCst)));
             std::future::poll_fn(|context| {
-                let _is_done = given_up.as_mut().poll(context);
+                let _ = given_up.as_mut().poll(context);
                 std::task::Poll::Ready(())
             })
             .await;

@@ -137,9 +137,10 @@ fn copy(from: &File, to: &File, range: Range<u64>) -> io::Result<u64> {
     let (mut at, mut copied, mut within) = (range.start, 0, true);
     while at < range.end {
         let left = usize::try_from(range.end - at).unwrap_or(usize::MAX).min(1 << 30);
-        let moved = match within {
-            true => rustix::fs::copy_file_range(from, Some(&mut at), to, None, left),
-            false => rustix::fs::sendfile(to, from, Some(&mut at), left),
+        let moved = if within {
+            rustix::fs::copy_file_range(from, Some(&mut at), to, None, left)
+        } else {
+            rustix::fs::sendfile(to, from, Some(&mut at), left)
         };
         match moved {
             Ok(0) => break,

@@ -122,9 +122,10 @@ impl SpoolShare {
 impl Drop for SpoolShare {
     fn drop(&mut self) {
         let mut table = self.spools.lock();
-        let left = match self.is_complete {
-            true => self.bytes,
-            false => table.coming.remove(&self.number).map_or(0, |coming| coming.bytes),
+        let left = if self.is_complete {
+            self.bytes
+        } else {
+            table.coming.remove(&self.number).map_or(0, |coming| coming.bytes)
         };
         table.bytes -= left;
     }

@@ -108,10 +108,11 @@ fn push_summary(html: &mut String, entries: &[Entry], is_cut: bool) {
     });
     let parts = [counted(folders, "folder", "folders"), counted(files, "file", "files"), size];
     let parts: Vec<String> = parts.into_iter().flatten().collect();
-    match parts.is_empty() {
-        true => html.push_str("<p>This folder is empty.</p>\n"),
-        false if is_cut => push(html, format_args!("<p>{}, and more</p>\n", parts.join(", "))),
-        false => push(html, format_args!("<p>{}</p>\n", parts.join(", "))),
+    if parts.is_empty() {
+        html.push_str("<p>This folder is empty.</p>\n");
+    } else {
+        let more = if is_cut { ", and more" } else { "" };
+        push(html, format_args!("<p>{}{more}</p>\n", parts.join(", ")));
     }
 }
 

@@ -136,10 +136,7 @@ mod kernel {
 
     /// Opens a path if that needs no disk.
     pub(super) fn open_cached(path: &Path, flags: OFlags) -> Result<OwnedFd, Errno> {
-        match offer().cached {
-            true => openat2(CWD, path, flags, Mode::empty(), ResolveFlags::CACHED),
-            false => Err(Errno::AGAIN),
-        }
+        if offer().cached { openat2(CWD, path, flags, Mode::empty(), ResolveFlags::CACHED) } else { Err(Errno::AGAIN) }
     }
 }
 

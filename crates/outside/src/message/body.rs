@@ -94,7 +94,7 @@ pub trait BodyStream: Send {
     /// Has the memory of such a piece counted. `None` if there is no room for it; then the piece is dropped.
     #[doc(hidden)]
     fn count(&mut self, count: &mut dyn FnMut(Bytes) -> Option<Bytes>) -> Option<()> {
-        let _nothing_is_there = count;
+        let _ = count; // there is no piece
         Some(())
     }
 
@@ -105,7 +105,7 @@ pub trait BodyStream: Send {
 
     /// Passes the request's attachment, for bindings; called before the first piece is asked for.
     fn accompany(&mut self, attachment: Arc<dyn Any + Send + Sync>) {
-        let _of_another_language = attachment;
+        let _ = attachment; // streams of the engine use none
     }
 }
 

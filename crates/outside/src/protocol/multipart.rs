@@ -172,11 +172,10 @@ impl<'l> MultipartReader<'l> {
     /// `None` while there are too few bytes to decide.
     fn begins_with_boundary(&self, input: &[u8]) -> Option<bool> {
         let boundary = &self.delimiter.needle()[2..];
-        match input.len() < boundary.len() {
-            true if boundary.starts_with(input) => None,
-            true => Some(false),
-            false => Some(input.starts_with(boundary)),
+        if input.len() < boundary.len() {
+            return if boundary.starts_with(input) { None } else { Some(false) };
         }
+        Some(input.starts_with(boundary))
     }
 
     fn take_head(&mut self, input: &mut &[u8]) -> Result<Option<PartHead>, Refusal> {

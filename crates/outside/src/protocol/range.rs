@@ -56,15 +56,14 @@ fn range(spec: &[u8], length: u64) -> Option<Range<u64>> {
         return Some(length - suffix.min(length)..length);
     }
     let first = number(first)?;
-    let end = match last.is_empty() {
-        true => length,
-        false => {
-            let last = number(last)?;
-            if last < first {
-                return None;
-            }
-            last.saturating_add(1).min(length)
+    let end = if last.is_empty() {
+        length
+    } else {
+        let last = number(last)?;
+        if last < first {
+            return None;
         }
+        last.saturating_add(1).min(length)
     };
     Some(first.min(end)..end)
 }

@@ -30,9 +30,12 @@ impl ToHttps {
     /// # Errors
     /// 421 for a host that is not the server's.
     pub(crate) fn answer(&self, request: &Request) -> Result<Response, Refusal> {
-        let host = HostName::of(request.host()).filter(|host| match self.hosts.has_names() {
-            true => self.hosts.names(host),
-            false => self.tls.iter().any(|tls| tls.is_for(host.as_str())),
+        let host = HostName::of(request.host()).filter(|host| {
+            if self.hosts.has_names() {
+                self.hosts.names(host)
+            } else {
+                self.tls.iter().any(|tls| tls.is_for(host.as_str()))
+            }
         });
         let host = host.ok_or(MISDIRECTED)?;
         Ok(redirect(&location(host.as_str(), self.port), request))

@@ -84,7 +84,7 @@ impl WebSocketConnection {
     /// Sets the line that takes frames to the client.
     pub(crate) fn set_line(&self, line: Arc<dyn Line>) {
         // The only one; set before any frame can be sent.
-        let _is_the_first = self.0.line.set(line);
+        let _ = self.0.line.set(line);
     }
 
     /// Reads memory that sending needs. Called for many connections in a row: the processor then loads the memory of
@@ -129,9 +129,10 @@ impl WebSocketConnection {
                 && into.small.len() < GATHERED
                 && let Some(frame) = state.queue.pop()
             {
-                match frame.len() < LARGE {
-                    true => into.small.extend_from_slice(&frame),
-                    false => into.large = Some(frame),
+                if frame.len() < LARGE {
+                    into.small.extend_from_slice(&frame);
+                } else {
+                    into.large = Some(frame);
                 }
             }
         }

@@ -58,7 +58,7 @@ pub trait SessionHandler: Send + Sync {
     /// Called before a connection opens; `attachment` comes from the site's gate. Called inside the event loop, so it
     /// must not block.
     fn prepare(&self, connection: &WebSocketConnection, attachment: Option<&(dyn Any + Send)>) {
-        let _not_needed = (connection, attachment);
+        let _ = (connection, attachment); // by default nothing is prepared
     }
 
     /// Called when a connection has opened. An error ends it with 1011.
@@ -66,13 +66,13 @@ pub trait SessionHandler: Send + Sync {
 
     /// Called for each message, if the style is [`Style::Callbacks`]. An error ends the connection with 1011.
     fn message(&self, connection: &WebSocketConnection, message: Message) -> Result<(), Error> {
-        let _handled_elsewhere = (connection, message);
+        let _ = (connection, message); // other styles take messages themselves
         Ok(())
     }
 
     /// Called once when the connection has ended, for any reason. Not for handlers of [`Style::Elsewhere`].
     fn exit(&self, connection: &WebSocketConnection) {
-        let _not_needed = connection;
+        let _ = connection; // by default nothing is to be cleaned up
     }
 }
 

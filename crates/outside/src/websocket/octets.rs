@@ -100,7 +100,7 @@ impl Drop for Own {
             let mut bytes = std::mem::take(&mut self.0);
             bytes.clear();
             // Fails at the end of a thread.
-            let _is_kept = SPARE.try_with(|spare| {
+            let _ = SPARE.try_with(|spare| {
                 let mut spare = spare.borrow_mut();
                 if spare.len() < KEPT {
                     spare.push(bytes);

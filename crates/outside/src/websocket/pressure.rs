@@ -45,9 +45,10 @@ impl Drop for Acting {
 
 /// Holds the connection on whose behalf this thread publishes, because many published bytes wait.
 pub(super) fn slow_down_publisher() {
-    match is_in_callback() {
-        true => HAS_OVERPUBLISHED.set(true),
-        false => PUBLISHER.with_borrow(|publisher| publisher.iter().for_each(WebSocketConnection::hold)),
+    if is_in_callback() {
+        HAS_OVERPUBLISHED.set(true);
+    } else {
+        PUBLISHER.with_borrow(|publisher| publisher.iter().for_each(WebSocketConnection::hold));
     }
 }
 

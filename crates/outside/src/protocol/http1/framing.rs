@@ -96,8 +96,9 @@ fn transfer_coding(value: &[u8]) -> Result<BodyLength, Refusal> {
     let codings: Vec<&[u8]> = value.split(|&byte| byte == b',').map(<[u8]>::trim_ascii).collect();
     let well_formed = codings.iter().all(|coding| crate::message::is_token(coding));
     let chunked_early = codings.iter().rev().skip(1).any(|coding| coding.eq_ignore_ascii_case(b"chunked"));
-    match well_formed && !chunked_early {
-        true => Err(Refusal::new(501, "unknown transfer coding")),
-        false => Err(Refusal::bad("malformed Transfer-Encoding")),
+    if well_formed && !chunked_early {
+        Err(Refusal::new(501, "unknown transfer coding"))
+    } else {
+        Err(Refusal::bad("malformed Transfer-Encoding"))
     }
 }

@@ -227,9 +227,10 @@ fn decode_target(head: &[u8], span: Span, request: &mut Request) -> Result<(), R
     let target = &head[span.start as usize..span.end as usize];
     let method = &head[..request.method.end as usize];
     if method == b"CONNECT" {
-        return match is_authority(target) && target.contains(&b':') {
-            true => Err(Refusal::new(501, "CONNECT is not implemented")),
-            false => Err(Refusal::bad("CONNECT needs an authority as its target")),
+        return if is_authority(target) && target.contains(&b':') {
+            Err(Refusal::new(501, "CONNECT is not implemented"))
+        } else {
+            Err(Refusal::bad("CONNECT needs an authority as its target"))
         };
     }
     if target[0] == b'/' {

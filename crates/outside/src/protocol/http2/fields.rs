@@ -289,10 +289,10 @@ impl FieldChecker {
 
     /// Number of entries before this one that `h2` lacks.
     fn withheld_before(&self, position: usize) -> usize {
-        match self.withheld.is_empty() {
-            true => 0,
-            false => self.entries.iter().take(position).filter(|entry| entry.state == State::Withheld).count(),
+        if self.withheld.is_empty() {
+            return 0;
         }
+        self.entries.iter().take(position).filter(|entry| entry.state == State::Withheld).count()
     }
 
     /// Adds an entry, and evicts those for which there is no room (RFC 7541 section 4.4).

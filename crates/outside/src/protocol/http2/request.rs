@@ -73,9 +73,8 @@ pub(crate) fn decode_request(
 /// Notes method and target of a refused request for the log; characters that are not visible are percent-encoded.
 pub(crate) fn note_line(method: &[u8], target: &[u8], request: &mut Request) -> Span {
     let escaped = |text: &[u8]| -> String {
-        let escape = |&byte: &u8| match is_target_byte(byte) {
-            true => char::from(byte).to_string(),
-            false => format!("%{byte:02X}"),
+        let escape = |&byte: &u8| {
+            if is_target_byte(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }
         };
         text.iter().map(escape).collect()
     };
@@ -121,10 +120,7 @@ fn check_authority(headers: &HeaderMap, authority: &str) -> Result<(), Refusal> 
         (authority, Some(host), _) if host.eq_ignore_ascii_case(authority.as_bytes()) => host,
         _ => return Err(Refusal::bad("Host and :authority differ")),
     };
-    match is_authority(said) {
-        true => Ok(()),
-        false => Err(Refusal::bad("malformed Host")),
-    }
+    if is_authority(said) { Ok(()) } else { Err(Refusal::bad("malformed Host")) }
 }
 
 fn decode_fields(headers: &HeaderMap, authority: &str, request: &mut Request) -> Result<(), Refusal> {

@@ -166,9 +166,10 @@ fn read_key(file: Subject<'_>) -> Result<PrivateKeyDer<'static>, CertificateErro
     let key = sections.into_iter().find_map(|(kind, der)| PrivateKeyDer::from_pem(kind, der));
     key.ok_or_else(|| {
         let is_locked = memchr::memmem::find(&text, b"ENCRYPTED").is_some();
-        file.fault(match is_locked {
-            true => "is locked with a passphrase, which a server cannot ask for: openssl pkey removes it",
-            false => "holds no private key",
+        file.fault(if is_locked {
+            "is locked with a passphrase, which a server cannot ask for: openssl pkey removes it"
+        } else {
+            "holds no private key"
         })
     })
 }

@@ -50,10 +50,7 @@ impl Tls {
     /// # Errors
     /// As [`Tls::new`], or TLS is switched on without a certificate.
     pub fn of(config: &Config, keys: &TicketKeys) -> Result<Option<Arc<Self>>, Error> {
-        match config.ssl_enabled {
-            false => Ok(None),
-            true => Self::new(config.certificates(), keys).map(Some),
-        }
+        if config.ssl_enabled { Self::new(config.certificates(), keys).map(Some) } else { Ok(None) }
     }
 
     /// Reads certificates and keys. The first one is for clients that name no host, or a host without a certificate.

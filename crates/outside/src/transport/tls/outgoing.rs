@@ -50,14 +50,13 @@ impl Outgoing {
             return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
         }
         self.start += count;
-        let credit = match self.is_empty() {
-            true => {
-                self.memory = Memory::default();
-                (self.start, self.end) = (0, 0);
-                self.owed
-            }
+        let credit = if self.is_empty() {
+            self.memory = Memory::default();
+            (self.start, self.end) = (0, 0);
+            self.owed
+        } else {
             // See above: the last byte waits for the end.
-            false => count.min(self.owed.saturating_sub(1)),
+            count.min(self.owed.saturating_sub(1))
         };
         self.owed -= credit;
         Poll::Ready(Ok(credit))

@@ -100,7 +100,7 @@ impl TlsStream {
                 Poll::Pending => {
                     // A session ticket or the answer to a key update has waited for data to leave with, but none comes.
                     if !self.outgoing.is_empty() && self.outgoing.owed == 0 {
-                        let _it_may_wait = self.outgoing.poll_write(&mut self.socket, context)?;
+                        let _ = self.outgoing.poll_write(&mut self.socket, context)?; // pending: the next call goes on
                     }
                     return Poll::Pending;
                 }
@@ -110,7 +110,7 @@ impl TlsStream {
                 Ok(0) => {}
                 Ok(count) => return Poll::Ready(Ok(count)),
                 Err(error) => {
-                    let _nobody_waits_for_the_alert = self.outgoing.poll_write(&mut self.socket, context)?;
+                    let _ = self.outgoing.poll_write(&mut self.socket, context)?; // the end does not wait for the alert
                     return Poll::Ready(Err(invalid(error)));
                 }
             }
