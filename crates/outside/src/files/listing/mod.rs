@@ -61,7 +61,7 @@ pub(crate) fn page(route: &str, below: &str, mut entries: Vec<Entry>, is_cut: bo
     html
 }
 
-const STYLE: &str = include_str!("listing/style.css");
+const STYLE: &str = include_str!("style.css");
 
 /// Unreserved characters (RFC 3986 section 2.3) stand for themselves.
 const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
