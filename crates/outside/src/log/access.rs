@@ -9,9 +9,7 @@ use std::time::Duration;
 use super::form::Form;
 use super::moment::Moment;
 use super::terminal;
-use crate::message::{Known, Request};
-use crate::protocol::http1::push_decimal;
-use crate::transport::NO_ADDRESS;
+use crate::message::{Known, NO_ADDRESS, Request, push_decimal};
 
 /// The facts of one line.
 pub(crate) struct AccessLine<'a> {

@@ -5,6 +5,7 @@
 mod body;
 mod cookie;
 mod cors;
+mod decimal;
 mod disposition;
 mod event;
 mod form;
@@ -26,6 +27,7 @@ pub(crate) use body::Begun;
 pub use body::{Body, BodyStream, FileSlice, KeepAlive, PieceFuture, Pull};
 pub use cookie::{Cookies, ResponseCookie, SameSite};
 pub use cors::{Cors, SecurityHeaders};
+pub(crate) use decimal::push_decimal;
 pub use disposition::content_disposition;
 pub use event::Event;
 pub use form::FormLimits;

@@ -15,8 +15,9 @@ use std::sync::Arc;
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
 use super::address::{Address, BindError, abstract_name};
-use super::{Handed, NO_ADDRESS, Stream, Tls};
+use super::{Handed, Stream, Tls};
 use crate::error::Error;
+use crate::message::NO_ADDRESS;
 
 /// The role of a listener.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -16,7 +16,6 @@ use bytes::BufMut as _;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
-pub(crate) use crate::message::NO_ADDRESS;
 pub use address::{Address, BindError};
 pub(crate) use listener::{Accepting, Entrance, Queue};
 pub use listener::{Door, Listener, SocketFile};

@@ -3,20 +3,8 @@
 //! The server owns Content-Length, Transfer-Encoding, Connection, Keep-Alive and Date: fields of these names that a
 //! handler has set are left out; a length that a handler declares comes as [`ContentLength`].
 
-use crate::message::{Headers, Known, reason_phrase};
-
-/// The way in which the end of a response's content is announced.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum ContentLength {
-    /// This many bytes.
-    Known(u64),
-    /// Chunks until the last one.
-    Chunked,
-    /// The end of the connection ends the content: streams to HTTP/1.0.
-    UntilClose,
-    /// There is no content (1xx, 204, 304), or its length is not known (HEAD, 304).
-    None,
-}
+use crate::message::{Headers, Known, push_decimal, reason_phrase};
+use crate::protocol::ContentLength;
 
 /// The parts of a response head.
 #[derive(Debug)]
@@ -85,21 +73,6 @@ fn push_field(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
     out.extend_from_slice(name);
     out.extend_from_slice(value);
     out.extend_from_slice(b"\r\n");
-}
-
-/// Appends a number in decimal digits.
-pub(crate) fn push_decimal(out: &mut Vec<u8>, mut number: u64) {
-    let mut digits = [0_u8; 20];
-    let mut at = digits.len();
-    loop {
-        at -= 1;
-        digits[at] = b'0' + (number % 10) as u8;
-        number /= 10;
-        if number == 0 {
-            break;
-        }
-    }
-    out.extend_from_slice(&digits[at..]);
 }
 
 /// Appends one chunk. An empty piece adds nothing, because an empty chunk would end the body.

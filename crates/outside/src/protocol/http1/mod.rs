@@ -11,6 +11,6 @@ mod framing;
 mod head;
 
 pub(crate) use chunked::ChunkedDecoder;
-pub(crate) use encode::{ContentLength, LAST_CHUNK, ResponseHead, encode_chunk, encode_head, push_decimal};
+pub(crate) use encode::{LAST_CHUNK, ResponseHead, encode_chunk, encode_head};
 pub(crate) use framing::{BodyLength, Framing, declared_length, framing};
 pub(crate) use head::{HeadLimits, HeadScanner, Scan, decode_head, has_underscore, is_authority, is_target_byte};
