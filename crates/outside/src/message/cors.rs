@@ -1,5 +1,5 @@
 //! CORS: the origins whose pages may read answers, and the preflight requests of their browsers (Fetch standard,
-//! section 3.2). The security fields of every answer are here too.
+//! section 3.2).
 
 use super::headers::Headers;
 use super::name::{Known, is_token};
@@ -184,67 +184,6 @@ fn is_list_of_tokens(value: &[u8]) -> bool {
     value.len() <= 4096 && value.split(|&byte| byte == b',').all(|token| is_token(token.trim_ascii()))
 }
 
-/// Fields that every answer gets, unless it has them already (edge.md D37).
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct SecurityHeaders(Vec<(String, String)>);
-
-impl SecurityHeaders {
-    /// Fields that harm no page: media types are not guessed, and other sites learn only the origin.
-    pub fn basic() -> Self {
-        Self::of(BASIC)
-    }
-
-    /// These, and fields that a page must be prepared for: no content of other origins, no framing.
-    pub fn strict() -> Self {
-        let mut strict = Self::of(BASIC);
-        strict.0.extend(Self::of(STRICT).0);
-        strict
-    }
-
-    /// These fields, by name and value.
-    ///
-    /// # Errors
-    /// A name or value is invalid.
-    pub fn listed<S: AsRef<str>>(fields: impl IntoIterator<Item = (S, S)>) -> Result<Self, Error> {
-        let (mut listed, mut check) = (Vec::new(), Headers::new());
-        for (name, value) in fields {
-            let (name, value) = (name.as_ref(), value.as_ref().trim_ascii());
-            check.append(name, value)?;
-            listed.push((name.to_owned(), value.to_owned()));
-        }
-        Ok(Self(listed))
-    }
-
-    fn of(fields: &[(&str, &str)]) -> Self {
-        Self(fields.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect())
-    }
-
-    pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    /// Adds the fields to an answer.
-    pub(crate) fn add_to(&self, headers: &mut Headers) {
-        for (name, value) in &self.0 {
-            if !headers.contains(name) {
-                headers.push_checked(name.as_bytes(), value.as_bytes());
-            }
-        }
-    }
-}
-
-const BASIC: &[(&str, &str)] =
-    &[("X-Content-Type-Options", "nosniff"), ("Referrer-Policy", "strict-origin-when-cross-origin")];
-const STRICT: &[(&str, &str)] = &[
-    (
-        "Content-Security-Policy",
-        "default-src 'self'; base-uri 'self'; form-action 'self'; frame-ancestors 'none'; object-src 'none'",
-    ),
-    ("X-Frame-Options", "DENY"),
-    ("Cross-Origin-Opener-Policy", "same-origin"),
-    ("Cross-Origin-Resource-Policy", "same-origin"),
-];
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -311,6 +250,5 @@ mod tests {
         }
         assert!(Cors::new(["https://a.com", "*"]).unwrap().with_credentials().is_err());
         assert!(Cors::new(["*"]).unwrap().with_methods(&["G ET"]).is_err());
-        assert!(SecurityHeaders::listed([("X", "a\r\nY: b")]).is_err());
     }
 }
