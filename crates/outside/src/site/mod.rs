@@ -4,8 +4,11 @@
 //! take a new one when the version has moved on.
 
 mod front;
+mod hosts;
+mod hsts;
 mod pages;
 mod policy;
+mod proxies;
 mod to_https;
 
 use std::any::Any;
@@ -13,7 +16,8 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-pub(crate) use front::{Front, unnamed_hosts};
+pub(crate) use front::Front;
+pub(crate) use hosts::unnamed_hosts;
 pub use pages::error_page;
 pub(crate) use policy::Policy;
 pub(crate) use to_https::{ToHttps, redirect};

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use super::front::MISDIRECTED;
+use super::hosts::MISDIRECTED;
 use crate::config::Config;
 use crate::error::Refusal;
 use crate::message::{HostName, HostSet, Request, Response};
