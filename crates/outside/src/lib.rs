@@ -1,8 +1,8 @@
 //! An HTTP server as a module: routes, error handlers, requests and responses, files, cookies, streams.
 //!
-//! It needs nothing in front of it and nothing behind it. Handlers are plain functions and may block: they run between
-//! two turns of the event loop, on its own thread, so nothing is faster; when one is slow, a standby thread takes the
-//! loop over, so nothing is harmed.
+//! No other server is needed in front of it or behind it. Handlers are plain functions and may block: they run between
+//! two turns of the event loop, on its own thread, which is the fastest way; while a handler is slow, a standby thread
+//! takes the loop over, so that other requests do not wait.
 //!
 //! ```no_run
 //! use outside::{OutsideHttp, Request, Response};
@@ -76,7 +76,7 @@ pub use websocket::{
     WebSocketExit, WhenFull,
 };
 
-/// The Rust programs of the documents, compiled as they stand.
+/// The Rust programs of the documents, compiled unchanged.
 #[cfg(doctest)]
 #[doc = include_str!("../../../docs/guide/rust.md")]
 mod documents {}

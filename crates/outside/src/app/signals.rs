@@ -1,5 +1,5 @@
-//! SIGINT, SIGTERM and SIGHUP while a server of the Rust face runs; outside of that they do what they always do. A SIGHUP that
-//! is ignored stays ignored: `nohup` means a server to outlive its terminal.
+//! SIGINT, SIGTERM and SIGHUP while a server of the Rust face runs; before and after, they have their usual effect. An
+//! ignored SIGHUP stays ignored: under `nohup` a server outlives its terminal.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -20,9 +20,9 @@ pub(super) struct Signals {
 
 static WATCHERS: AtomicUsize = AtomicUsize::new(0);
 
-/// True while nobody watches: then the signals end the process, as they would without us.
+/// Whether no server watches SIGINT and SIGTERM: then they end the process, as without this module.
 static UNWATCHED: OnceLock<Arc<AtomicBool>> = OnceLock::new();
-/// The same for SIGHUP.
+/// Whether no server watches SIGHUP.
 static UNHEARD: OnceLock<Arc<AtomicBool>> = OnceLock::new();
 
 impl Signals {
@@ -58,7 +58,7 @@ impl Signals {
         Ok(())
     }
 
-    /// Hands a signal that has come to the server.
+    /// Hands a pending signal to the server.
     pub(super) fn pass_on(&self, control: &Control) {
         if self.came.swap(false, Ordering::SeqCst) {
             control.terminate(true);
@@ -69,7 +69,7 @@ impl Signals {
     }
 }
 
-/// Whether this process ignores a signal, as far as the system tells: the standard library does not.
+/// Whether this process ignores a signal, read from /proc, because the standard library has no function for it.
 fn is_ignored(signal: i32) -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));

@@ -1,8 +1,8 @@
-//! Content made smaller: which media types are worth it, and the three encoders behind one function.
+//! Compression: the media types that are worth it, and the three encoders behind one function.
 //!
-//! Takes bytes and gives bytes; whether an answer may be compressed, and in which coding, is decided above. Nothing here
-//! waits, but a large answer takes milliseconds: above [`in_place`] a caller goes to another thread, and above [`WHOLE`] the
-//! answer is encoded in [`pieces`].
+//! Takes bytes and gives bytes; the caller decides whether an answer may be compressed, and in which coding. Nothing
+//! here blocks, but a large answer takes milliseconds: above [`in_place`] the caller uses another thread, and above
+//! [`WHOLE`] the answer is encoded in [`pieces`].
 
 mod jitter;
 mod pieces;
@@ -22,14 +22,14 @@ pub(crate) use pieces::{ENCODER, Encoded};
 pub(crate) use press::Press;
 pub(crate) use types::is_compressible;
 
-/// Less content than this, in bytes, is sent as it is: it fits into the same packet.
+/// Bytes below which content is sent as it is, because it fits into one packet anyway.
 pub(crate) const LEAST: usize = 512;
 
-/// More content than this, in bytes, is compressed in pieces.
+/// Bytes above which content is compressed in pieces.
 pub(crate) const WHOLE: usize = 128 * 1024;
 
-/// More content than this, in bytes, is compressed on another thread than the event loop's: it takes longer than a third of a
-/// millisecond.
+/// Bytes above which content is compressed on another thread than the event loop's, because it takes more than a third
+/// of a millisecond.
 pub(crate) const fn in_place(coding: Coding) -> usize {
     match coding {
         Coding::Zstd => WHOLE,
@@ -37,9 +37,9 @@ pub(crate) const fn in_place(coding: Coding) -> usize {
     }
 }
 
-/// How much time a smaller answer is worth.
+/// The effort that a smaller answer is worth.
 ///
-/// What is left of 90 KB and the time that it takes on one core, which is why the levels are what they are:
+/// The levels are chosen by this table: the remaining size of 90 KB, and the time on one core.
 ///
 /// | | page | JSON | script | time |
 /// |---|---|---|---|---|
@@ -58,13 +58,13 @@ pub(crate) const fn in_place(coding: Coding) -> usize {
 /// | gzip 9 | 22.8 % | 31.1 % | 23.3 % | 1.6 ms |
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum CompressionLevel {
-    /// It is sent once.
+    /// For answers that are sent once.
     Fast,
-    /// It is kept and sent many times.
+    /// For files that are kept and sent many times.
     Thorough,
 }
 
-/// The content in a coding; `None` if it would not be smaller, or if the encoder failed: then it is sent as it is.
+/// The content in this coding; `None` if it would not be smaller, or if the encoder failed: then it is sent as it is.
 pub(crate) fn compress(coding: Coding, level: CompressionLevel, content: &[u8]) -> Option<Vec<u8>> {
     let most = content.len().checked_sub(1)?;
     let mut encoded = match coding {
@@ -81,12 +81,12 @@ pub(crate) fn compress(coding: Coding, level: CompressionLevel, content: &[u8]) 
 
 fn encode_zstd(level: CompressionLevel, content: &[u8], most: usize) -> Option<Vec<u8>> {
     thread_local! {
-        // Making the tables takes longer than encoding a small answer: 15 of 20 us at 1 KB.
+        // Kept for each thread: making the tables takes longer than encoding a small answer, 15 of 20 us at 1 KB.
         static FAST: RefCell<Option<Compressor<'static>>> = const { RefCell::new(None) };
     }
     let mut encoded = Vec::with_capacity(most);
     match level {
-        // The tables grow with the content, and those of a large answer are not kept.
+        // The tables grow with the content; those of a large answer are not kept.
         CompressionLevel::Fast if content.len() <= WHOLE => FAST.with_borrow_mut(|kept| {
             let encoder = match kept {
                 Some(encoder) => encoder,
@@ -122,7 +122,7 @@ fn encode_gzip(level: CompressionLevel, content: &[u8], most: usize) -> Option<V
         CompressionLevel::Fast => 4,
         CompressionLevel::Thorough => 6,
     };
-    /// A window of 2^15 bytes; 16 more ask for the head and the end of gzip.
+    /// A window of 2^15 bytes; adding 16 asks for the header and trailer of gzip.
     const GZIP: i32 = 15 + 16;
     let mut encoded = vec![0; most];
     let config = DeflateConfig { level, window_bits: GZIP, ..DeflateConfig::default() };
@@ -159,7 +159,7 @@ pub(crate) mod tests {
         content
     }
 
-    /// Text whose lines differ, so many bytes of it.
+    /// Text of this length whose lines all differ.
     pub(super) fn text(length: usize) -> Vec<u8> {
         let lines = (0_u64..).map(|line| format!("{line}: {}\n", line.wrapping_mul(0x9e37_79b9_7f4a_7c15)));
         lines.flat_map(String::into_bytes).take(length).collect()

@@ -32,7 +32,7 @@ pub static KEYS: &[Key] = &[
                   or `\"unix:PATH\"` for a Unix socket (mode 0660); `\"unix:@NAME\"` is an abstract one, to which \
                   every program of the machine may connect",
         default: Value::None,
-        allowed: "(ip, port) or 'unix:PATH'; what the constructor was given if nobody changes it",
+        allowed: "(ip, port) or 'unix:PATH'; by default the constructor's address",
         apply: |_, value| match value {
             Value::None | Value::Address(..) => true,
             Value::Owned(text) => text.len() > 5 && text.starts_with("unix:"),
@@ -101,13 +101,7 @@ pub static KEYS: &[Key] = &[
                   cancel_on_disconnect=True)`",
         default: Value::Bool(false),
         allowed: "True or False",
-        apply: |config, value| match value {
-            Value::Bool(on) => {
-                config.cancel_on_disconnect = *on;
-                true
-            }
-            _ => false,
-        },
+        apply: |config, value| flag(value, &mut config.cancel_on_disconnect),
     },
     Key {
         name: "drain_idle",
@@ -188,13 +182,7 @@ pub static KEYS: &[Key] = &[
         meaning: "whether a connection may carry several requests",
         default: Value::Bool(true),
         allowed: "True or False",
-        apply: |config, value| match value {
-            Value::Bool(on) => {
-                config.keep_alive = *on;
-                true
-            }
-            _ => false,
-        },
+        apply: |config, value| flag(value, &mut config.keep_alive),
     },
     Key {
         name: "max_socket_reuse",
@@ -290,19 +278,8 @@ pub static KEYS: &[Key] = &[
         default: Value::Text("inside"),
         allowed: "'inside' (followed while they stay within the folder), 'never' or 'anywhere'",
         apply: |config, value| {
-            let text = match value {
-                Value::Text(text) => text,
-                Value::Owned(text) => text.as_str(),
-                _ => return false,
-            };
-            let symlinks = match text {
-                "inside" => Symlinks::Inside,
-                "never" => Symlinks::Never,
-                "anywhere" => Symlinks::Anywhere,
-                _ => return false,
-            };
-            config.symlinks = symlinks;
-            true
+            let names = [("inside", Symlinks::Inside), ("never", Symlinks::Never), ("anywhere", Symlinks::Anywhere)];
+            one_of(value, names, &mut config.symlinks)
         },
     },
     Key {
@@ -318,13 +295,7 @@ pub static KEYS: &[Key] = &[
                   bytes on; from 128 KiB on in pieces, as the client takes them",
         default: Value::Bool(true),
         allowed: "True or False",
-        apply: |config, value| match value {
-            Value::Bool(on) => {
-                config.compression = *on;
-                true
-            }
-            _ => false,
-        },
+        apply: |config, value| flag(value, &mut config.compression),
     },
     Key {
         name: "allowed_hosts",
@@ -355,13 +326,7 @@ pub static KEYS: &[Key] = &[
         meaning: "whether TLS is spoken (1.2 and 1.3)",
         default: Value::Bool(false),
         allowed: "True or False",
-        apply: |config, value| match value {
-            Value::Bool(on) => {
-                config.ssl_enabled = *on;
-                true
-            }
-            _ => false,
-        },
+        apply: |config, value| flag(value, &mut config.ssl_enabled),
     },
     Key {
         name: "ssl_certfile",
@@ -489,20 +454,14 @@ pub static KEYS: &[Key] = &[
         default: Value::Text("auto"),
         allowed: "'auto', 'off', 'common', 'combined' or 'json'",
         apply: |config, value| {
-            let text = match value {
-                Value::Text(text) => text,
-                Value::Owned(text) => text.as_str(),
-                _ => return false,
-            };
-            config.access_log = match text {
-                "auto" => AccessLog::Auto,
-                "off" => AccessLog::Off,
-                "common" => AccessLog::Common,
-                "combined" => AccessLog::Combined,
-                "json" => AccessLog::Json,
-                _ => return false,
-            };
-            true
+            let names = [
+                ("auto", AccessLog::Auto),
+                ("off", AccessLog::Off),
+                ("common", AccessLog::Common),
+                ("combined", AccessLog::Combined),
+                ("json", AccessLog::Json),
+            ];
+            one_of(value, names, &mut config.access_log)
         },
     },
     Key {
@@ -591,13 +550,7 @@ pub static KEYS: &[Key] = &[
         meaning: "whether HTTP/2 is spoken without TLS to clients that begin with it (\"prior knowledge\")",
         default: Value::Bool(false),
         allowed: "True or False",
-        apply: |config, value| match value {
-            Value::Bool(on) => {
-                config.h2c = *on;
-                true
-            }
-            _ => false,
-        },
+        apply: |config, value| flag(value, &mut config.h2c),
     },
     Key {
         name: "h2_ping",
@@ -652,12 +605,6 @@ pub static KEYS: &[Key] = &[
                   this machine that have shown the token printed at the start; refused on other addresses",
         default: Value::Bool(false),
         allowed: "True or False",
-        apply: |config, value| match value {
-            Value::Bool(on) => {
-                config.debug = *on;
-                true
-            }
-            _ => false,
-        },
+        apply: |config, value| flag(value, &mut config.debug),
     },
 ];

@@ -2,7 +2,8 @@
 
 use crate::files::FileContent;
 use crate::message::{Body, Headers, Request, Version};
-use crate::protocol::http1::{ContentLength, declared_length};
+use crate::protocol::ContentLength;
+use crate::protocol::http1::declared_length;
 
 /// What is known of a message before its head is rendered.
 #[derive(Debug)]

@@ -12,7 +12,8 @@ use super::{Connection, Stop};
 use crate::executor::{Exchange, Work};
 use crate::log::{AccessLine, Moment};
 use crate::message::{Body, BodyStream, KnownHeader, Response, Version};
-use crate::protocol::http1::{ContentLength, LAST_CHUNK, ResponseHead, encode_chunk, encode_head};
+use crate::protocol::ContentLength;
+use crate::protocol::http1::{LAST_CHUNK, ResponseHead, encode_chunk, encode_head};
 
 /// Content up to this size is copied behind its head.
 const SMALL: usize = 16 << 10;

@@ -1,4 +1,4 @@
-//! A file of a folder as it is kept between requests: all representations that there are of it.
+//! A file of a folder as cached between requests, with all its representations.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -10,24 +10,24 @@ use super::root::FRESH;
 use crate::compression::{CompressionLevel, LEAST, compress};
 use crate::protocol::negotiation::{AcceptedCodings, Coding, Codings};
 
-/// Larger files are not compressed on the fly, in bytes.
+/// Bytes of the largest file that is compressed when a client asks for it.
 pub(crate) const MOST_TO_COMPRESS: u64 = 1 << 20;
 
 /// One file, at one moment.
 #[derive(Debug)]
 pub(crate) struct StoredFile {
-    /// When it was last looked at, in milliseconds of the store's clock.
+    /// Time of the last check against the file system, in milliseconds of the store's clock.
     looked_at: AtomicU64,
-    /// What it was then: the file, and what lies beside it compressed, in the order of `Coding::ALL`.
+    /// The state at that time: of the file, and of the compressed files beside it, in the order of `Coding::ALL`.
     pub(super) stamps: [Option<Stamp>; 4],
     identity: Arc<Representation>,
     /// In the order of `Coding::ALL`.
     coded: [Coded; 3],
-    /// May codings be made that do not lie beside it?
+    /// Whether codings may be made for which there is no file beside it.
     compresses: bool,
     cache_control: Option<String>,
     ranges_from: Option<u64>,
-    /// Under which it is kept: the number of its folder, and a path.
+    /// The cache key: the number of the folder, and a path.
     pub(super) key: (u64, Box<[u8]>),
     is_stable: bool,
 }
@@ -35,14 +35,14 @@ pub(crate) struct StoredFile {
 /// One content coding of a file.
 #[derive(Debug, Default)]
 struct Coded {
-    /// `None` in it: it would not be smaller.
+    /// `None` in it: the coding would not be smaller.
     made: OnceLock<Option<Arc<Representation>>>,
     is_being_made: AtomicBool,
 }
 
-/// What of it a request is answered with.
+/// The representation for a request.
 pub(crate) enum Offered {
-    /// This.
+    /// This one.
     Ready(Arc<Representation>),
     /// A coding that has to be made first, by [`StoredFile::make`].
     ToMake(Coding),
@@ -57,7 +57,8 @@ impl StoredFile {
         (number, path): (u64, &[u8]),
         now: u64,
     ) -> Option<Self> {
-        // What is read is not always what was announced: files of the kernel are made when they are read, and others are being written.
+        // The bytes that were read may differ from the announced size: files of the kernel are made when they are read,
+        // and others are just being written.
         let is_stable = match &contents[Coding::Identity as usize] {
             Some(FileBytes::Memory(bytes)) => bytes.len() as u64 == about.stamp.size,
             _ => true,
@@ -77,7 +78,7 @@ impl StoredFile {
         let mut coded = || {
             let coded = Coded::default();
             if let Some(Some(representation)) = representations.next() {
-                // The cell is new: there is nothing to be refused.
+                // The cell is new, so it cannot be full.
                 coded.made.get_or_init(|| Some(representation));
             }
             coded
@@ -97,35 +98,35 @@ impl StoredFile {
         })
     }
 
-    /// Is what is known of it recent enough to be sent without another look?
+    /// Whether the file was checked so recently that it is sent without another check.
     pub(crate) fn is_fresh(&self, now: u64) -> bool {
         now.saturating_sub(self.looked_at.load(Ordering::Relaxed)) < FRESH
     }
 
-    /// Whether the file tells when its content has changed.
+    /// Whether size and time of the file tell when its content has changed.
     pub(super) fn is_stable(&self) -> bool {
         self.is_stable
     }
 
-    /// It was looked at, and is still the same.
+    /// Notes that the file was checked and is the same.
     pub(super) fn touch(&self, now: u64) {
         self.looked_at.store(now, Ordering::Relaxed);
     }
 
-    /// What a client that accepts these codings gets. One that asks for a range gets what lies there as it is, because
-    /// what is compressed on the fly has no length before it is made.
+    /// The representation for a client that accepts these codings. A request for a range gets a representation that
+    /// exists already, because the length of one that is compressed while it is sent is not known before.
     pub(crate) fn offer(&self, accepted: AcceptedCodings, asks_for_range: bool) -> Offered {
         let coding = self.choose(accepted, asks_for_range);
         let Some(coded) = self.coded.get(coding as usize) else { return Offered::Ready(Arc::clone(&self.identity)) };
         match coded.made.get() {
             Some(Some(made)) => Offered::Ready(Arc::clone(made)),
-            // One request makes it; the others do not wait for it.
+            // One request makes the coding; others do not wait for it and get the plain file.
             _ if coded.is_being_made.swap(true, Ordering::Relaxed) => Offered::Ready(Arc::clone(&self.identity)),
             _ => Offered::ToMake(coding),
         }
     }
 
-    /// What would be offered, or what it would be made of, and its entity tag.
+    /// The representation that would be offered, or the one that it would be made from, and its entity tag.
     pub(crate) fn preview(&self, accepted: AcceptedCodings, asks_for_range: bool) -> (&Representation, String) {
         let coding = self.choose(accepted, asks_for_range);
         match self.coded.get(coding as usize).map(|coded| coded.made.get()) {
@@ -150,12 +151,12 @@ impl StoredFile {
         &self.identity
     }
 
-    /// The path of the file, for people and hooks.
+    /// The path of the file, for the log and for hooks.
     pub(crate) fn path(&self) -> &Arc<Path> {
         &self.identity.path
     }
 
-    /// Makes a coding; takes milliseconds, and may wait for a disk.
+    /// Makes a coding. Takes milliseconds, and may wait for a disk.
     pub(crate) fn make(&self, coding: Coding) -> Arc<Representation> {
         let made = self
             .coded
@@ -186,7 +187,7 @@ impl StoredFile {
         Some(Representation::new(&about, FileBytes::Memory(encoded.into()), length))
     }
 
-    /// Bytes of memory that it holds, and how many files it holds open.
+    /// Bytes of memory that it holds, and the number of files that it holds open.
     pub(crate) fn weight(&self) -> (u64, u64) {
         let coded = self.coded.iter().filter_map(|coded| coded.made.get()?.as_ref());
         coded.chain([&self.identity]).fold((0, 0), |(bytes, files), representation| {
@@ -196,7 +197,7 @@ impl StoredFile {
     }
 }
 
-/// What was read or opened, as content.
+/// The opened file as content: its bytes in memory, or the open file.
 pub(super) fn content(
     file: std::fs::File,
     size: u64,

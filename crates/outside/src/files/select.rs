@@ -1,4 +1,5 @@
-//! Which bytes of a file answer a request: all, some, or none because the client has them (RFC 9110 sections 13 and 14).
+//! Selects the bytes of a file for a request: all, some, or none because the client has them (RFC 9110 sections 13 and
+//! 14).
 
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher as _;
@@ -17,7 +18,7 @@ use crate::protocol::conditional::{Validators, Verdict, allows_range, evaluate, 
 use crate::protocol::negotiation::{AcceptedCodings, Coding};
 use crate::protocol::range::{Ranges, content_range, part_head, parts_end, ranges};
 
-/// Content that comes out of a file, piece by piece.
+/// Content that is read from a file while it is sent.
 #[derive(Debug)]
 pub(crate) struct FileContent {
     pub(crate) file: Arc<OpenFile>,
@@ -29,13 +30,13 @@ pub(crate) struct FileContent {
 /// A piece of such content.
 #[derive(Debug)]
 pub(crate) enum FileSegment {
-    /// What stands around parts of several ranges.
+    /// Text around the parts of several ranges.
     Text(Bytes),
     /// A half-open range of the file.
     Range(Range<u64>),
 }
 
-/// Why a request is answered with an error instead.
+/// The reasons why a request gets an error instead.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Excluded {
     /// 412.
@@ -45,7 +46,7 @@ pub(crate) enum Excluded {
 }
 
 impl FileContent {
-    /// Bytes of it.
+    /// Its length in bytes.
     pub(crate) fn len(&self) -> u64 {
         let lengths = self.segments.iter().map(|segment| match segment {
             FileSegment::Text(text) => text.len() as u64,
@@ -55,7 +56,7 @@ impl FileContent {
     }
 }
 
-/// What a request asks for of a representation.
+/// The part of a representation that a request asks for.
 enum FileChoice {
     Whole,
     Parts(Vec<Range<u64>>),
@@ -64,13 +65,13 @@ enum FileChoice {
 
 /// A file as the answer to a request.
 pub(crate) enum FileAnswer {
-    /// What is sent, and the content if it does not lie in the response.
+    /// The response, and the content if it is not in the response.
     Ready(Response, Option<Box<FileContent>>),
-    /// This coding of it has to be made first, by [`Entry::make`], which takes time.
+    /// A coding that must be made first, by [`Entry::make`], which takes time.
     ToMake(Response, Coding),
 }
 
-/// Would this request get an error? Asked before hooks see the answer.
+/// Checks whether this request gets an error. Called before hooks see the answer.
 pub(crate) fn check(request: &Request, response: &Response, entry: &StoredFile) -> Result<(), Excluded> {
     let choice = match slice_of(response) {
         Some(slice) => {
@@ -88,7 +89,7 @@ pub(crate) fn check(request: &Request, response: &Response, entry: &StoredFile) 
     choice.map(|_| ())
 }
 
-/// Makes of an answer with this file what is sent.
+/// Turns an answer with this file into the response that is sent.
 pub(crate) fn answer(
     request: Option<&Request>,
     response: Response,
@@ -114,7 +115,7 @@ pub(crate) fn answer(
     selected.map(|(response, content)| FileAnswer::Ready(response, content))
 }
 
-/// The part of a file that an answer is narrowed to, if it is.
+/// The slice of the file that the handler has chosen, if any.
 fn slice_of(response: &Response) -> Option<&FileSlice> {
     match &response.body {
         Body::File(slice) if !slice.is_whole() => Some(slice),
@@ -122,7 +123,7 @@ fn slice_of(response: &Response) -> Option<&FileSlice> {
     }
 }
 
-/// The codings that may be chosen from for this answer.
+/// The codings that are allowed for this answer.
 fn accepted(request: Option<&Request>, response: &Response) -> AcceptedCodings {
     let headers = &response.headers;
     let is_plain = response.status == 200
@@ -138,13 +139,13 @@ fn asks_for_range(request: Option<&Request>) -> bool {
     request.is_some_and(|request| request.headers().known(KnownHeader::Range).is_some())
 }
 
-/// Does this value of Cache-Control say `no-transform` (RFC 9111 section 5.2.2.6)?
+/// Whether this value of Cache-Control holds `no-transform` (RFC 9111 section 5.2.2.6).
 pub(crate) fn forbids_transform(value: &[u8]) -> bool {
     value.split(|&byte| byte == b',').any(|directive| directive.trim_ascii().eq_ignore_ascii_case(b"no-transform"))
 }
 
-/// Turns an answer with a representation into what is sent: status, fields, and content, which is either in the response's body or
-/// comes with it. Fields that the answer has already are kept.
+/// Turns an answer with a representation into status, fields and content; the content is in the response's body or
+/// beside it. Fields that the answer has already are kept.
 fn select(
     request: Option<&Request>,
     mut response: Response,
@@ -161,7 +162,7 @@ fn select(
         FileChoice::NotModified => {
             response.status = 304;
             response.body = Body::Empty;
-            // Section 15.4.5: what describes the content stays away, since there is none.
+            // Section 15.4.5: fields that describe the content are removed, since there is none.
             for field in ["Content-Type", "Content-Encoding", "Accept-Ranges"] {
                 response.headers.remove(field);
             }
@@ -208,7 +209,7 @@ fn choose(
     if !request.headers().known_fields().any(|(known, _)| asks(known)) {
         return Ok(FileChoice::Whole);
     }
-    // What the handler says of its answer is the truth.
+    // Validators that the handler has set take precedence.
     let own = |known: KnownHeader| response.headers.known(known);
     let validators = Validators {
         etag: own(KnownHeader::ETag).or(of_file.etag),
@@ -233,7 +234,7 @@ fn choose(
     }
 }
 
-/// Adds what the file has to say and the answer does not; validators only to a success.
+/// Adds the file's fields that the answer lacks; validators only to a success.
 fn add_fields(headers: &mut Headers, of_file: &Headers, succeeds: bool) {
     if headers.is_empty() && succeeds {
         headers.clone_from(of_file);
@@ -248,14 +249,14 @@ fn add_fields(headers: &mut Headers, of_file: &Headers, succeeds: bool) {
     }
 }
 
-/// Adds the segments of a representation, which count from its start.
+/// Adds the segments of a representation; their positions count from its start.
 fn with_content(
     mut response: Response,
     representation: &Representation,
     segments: Vec<FileSegment>,
 ) -> (Response, Option<Box<FileContent>>) {
     if representation.length == 0 {
-        // What HEAD is told too (RFC 9110 section 8.6).
+        // HEAD gets the same length (RFC 9110 section 8.6).
         response.headers.replace_checked(KnownHeader::ContentLength, b"Content-Length", b"0");
     }
     let start = representation.start;
@@ -296,7 +297,7 @@ fn range_of(range: &Range<u64>) -> Range<usize> {
     range.start as usize..range.end as usize
 }
 
-/// A line that stands in no file: a random number of 128 bits.
+/// A separator that no file contains: a random number of 128 bits.
 fn boundary() -> String {
     let random = || RandomState::new().hash_one(0);
     format!("{:016x}{:016x}", random(), random())

@@ -1,7 +1,7 @@
 //! Asynchronous Rust functions as handlers: tasks on the runtime of the reactor that has the connection.
 //!
-//! They run inside the event loop, beside the connections: one must not block. `process_timeout` ends the task at the point
-//! where it waits; so does a client that leaves, if [`super::cancel_on_disconnect`] says so.
+//! Such a function runs inside the event loop, beside the connections, so it must not block. `process_timeout` ends the
+//! task at the point where it waits. So does a client that leaves, if [`super::cancel_on_disconnect`] says so.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -17,7 +17,7 @@ use crate::message::{IntoAnswer, Request};
 #[derive(Clone, Copy, Debug)]
 pub struct Asynchronous<F>(F);
 
-/// Makes a handler of an asynchronous function. What is written for tokio works in it: timers, sockets, tasks.
+/// Makes a handler of an asynchronous function. It may use tokio: timers, sockets, tasks.
 ///
 /// ```
 /// # let server = outside::OutsideHttp::new(("127.0.0.1", 0))?;
@@ -34,7 +34,7 @@ pub fn asynchronous<F>(function: F) -> Asynchronous<F> {
     Asynchronous(function)
 }
 
-/// What is being done for requests, so that it can be ended.
+/// The tasks that run for requests, so that each can be cancelled.
 #[derive(Debug, Default)]
 struct Tasks {
     next: AtomicU64,
@@ -47,7 +47,7 @@ impl Tasks {
     }
 }
 
-/// Takes a task out of the list, however it ends.
+/// Removes a task from the list when dropped, so that every way in which the task may end is covered.
 struct TaskGuard(Arc<Tasks>, Ticket);
 
 impl Drop for TaskGuard {
@@ -72,7 +72,8 @@ where
         let ticket = self.tasks.next.fetch_add(1, Ordering::Relaxed);
         let function = Arc::clone(&self.function);
         let entry = TaskGuard(Arc::clone(&self.tasks), ticket);
-        // Held until the task is in the list, so that what takes it out finds it.
+        // Held until the task is in the list: otherwise a task that ends at once would try to leave the list before it
+        // is in it.
         let mut running = self.tasks.lock();
         let task = tokio::spawn(async move {
             let _entry = entry;

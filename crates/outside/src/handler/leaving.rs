@@ -1,4 +1,4 @@
-//! What becomes of a handler whose client leaves, as its route says: see [`cancel_on_disconnect`].
+//! The fate of a handler whose client leaves, as its route configures it: see [`cancel_on_disconnect`].
 
 use std::sync::Arc;
 
@@ -6,13 +6,13 @@ use super::{AsyncHandler, Handler, IntoHandler, Reply, Ticket};
 use crate::error::Error;
 use crate::message::Request;
 
-/// A handler and what its route says of clients that leave: [`cancel_on_disconnect`].
+/// A handler with its route's setting for clients that leave: [`cancel_on_disconnect`].
 #[derive(Clone, Copy, Debug)]
 pub struct CancelOnDisconnect<H>(H, bool);
 
-/// Says whether an asynchronous handler is cancelled, and a streamed answer ended, when the client leaves: when it resets
-/// the connection or the stream, and when it closes its side (FIN) too. In place of what
-/// [`Config::cancel_on_disconnect`](crate::Config) says for all routes.
+/// Sets whether an asynchronous handler is cancelled, and a streamed answer ended, when the client leaves. A client
+/// leaves when it resets the connection or the stream, or closes its side (FIN). Overrides
+/// [`Config::cancel_on_disconnect`](crate::Config), which is for all routes.
 ///
 /// ```
 /// # let server = outside::OutsideHttp::new(("127.0.0.1", 0))?;
@@ -39,10 +39,10 @@ where
 }
 
 impl Handler {
-    /// The same handler with what [`cancel_on_disconnect`] says.
+    /// The same handler with the setting of [`cancel_on_disconnect`].
     ///
     /// # Errors
-    /// It is no function, or one that stands on a route already.
+    /// The handler is no function, or is on a route already.
     pub fn with_cancel_on_disconnect(self, cancel: bool) -> Result<Self, Error> {
         match self {
             Self::Async(handler) => Ok(Self::Async(Arc::new(Leaving(handler, cancel)))),
@@ -58,7 +58,7 @@ impl Handler {
     }
 }
 
-/// A handler whose route says something of its own.
+/// A handler with a setting of its route.
 struct Leaving(Arc<dyn AsyncHandler>, bool);
 
 impl AsyncHandler for Leaving {

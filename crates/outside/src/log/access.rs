@@ -1,7 +1,7 @@
-//! One line of the access log in its formats for machines; `terminal` has the one for people.
+//! One line of the access log in its formats for machines; the format for people is in `terminal`.
 //!
-//! What a client sent is escaped: control bytes, quotes and backslashes as `\xhh`, so that one exchange is one line
-//! (docs/security.md S39). Authorization, cookies and the content are never written.
+//! Text from clients is escaped: control bytes, quotes and backslashes as `\xhh`, so that one exchange is one line
+//! (docs/security.md S39). Authorization, cookies and content are never written.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -9,18 +9,16 @@ use std::time::Duration;
 use super::form::LineFormat;
 use super::moment::Moment;
 use super::terminal;
-use crate::message::{KnownHeader, Request};
-use crate::protocol::http1::push_decimal;
-use crate::transport::NO_ADDRESS;
+use crate::message::{KnownHeader, NO_ADDRESS, Request, push_decimal};
 
-/// What a line tells.
+/// The facts of one line.
 pub(crate) struct AccessLine<'a> {
-    /// Missing if not even the request line could be read.
+    /// `None` if not even the request line could be read.
     pub(crate) request: Option<&'a Request>,
-    /// The address of whoever is connected, as text; a trusted proxy may have named another client.
+    /// The address of the connected peer, as text; a trusted proxy may have named another client.
     pub(crate) client: &'a [u8],
     pub(crate) status: u16,
-    /// Bytes of content that went out.
+    /// Bytes of content that were sent.
     pub(crate) bytes: u64,
     /// From the end of the request's head to the last byte of the response.
     pub(crate) duration: Option<Duration>,
@@ -42,7 +40,7 @@ impl AccessLine<'_> {
         out.reserve(line.len() + 128);
         out.extend_from_slice(self.client());
         out.extend_from_slice(&now.common);
-        // A request line holds visible characters and two spaces; only these two would need an escape.
+        // A request line holds visible characters and two spaces; only quotes and backslashes can need an escape.
         match memchr::memchr2(b'"', b'\\', line) {
             None => out.extend_from_slice(line),
             Some(_) => push_escaped(out, line),
@@ -92,7 +90,7 @@ impl AccessLine<'_> {
         out.push(b'}');
     }
 
-    /// Who has asked, as far as is known.
+    /// The client's address: as a trusted proxy has named it, else the peer's.
     pub(super) fn client(&self) -> &[u8] {
         let forwarded = self.request.and_then(|request| request.forwarded.as_deref());
         forwarded.map_or(self.client, |forwarded| &forwarded.text)
@@ -130,7 +128,7 @@ fn push_json_field(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
 
 pub(super) fn push_escaped(out: &mut Vec<u8>, text: &[u8]) {
     let plain = |byte: u8| (0x20..=0x7e).contains(&byte) & (byte != b'"') & (byte != b'\\');
-    // Without an early end the compiler looks at many bytes at once.
+    // Without an early exit the compiler checks many bytes at once.
     if text.iter().fold(true, |all, &byte| all & plain(byte)) {
         out.extend_from_slice(text);
         return;

@@ -1,4 +1,4 @@
-//! How the lines of the access log are written: what the setting means for where they go.
+//! The format of the access log's lines: from the setting, and from the kind of sink.
 
 use std::ffi::OsString;
 use std::io::IsTerminal as _;
@@ -13,15 +13,15 @@ pub(crate) enum LineFormat {
     Common,
     Combined,
     Json,
-    /// For people on a terminal that shows no colours, or who want none.
+    /// For people, without colours: the terminal shows none, or its user wants none.
     Plain,
     /// For people on a terminal.
     Coloured,
 }
 
 impl LineFormat {
-    /// `Auto` is for people where the lines go straight to a terminal, and for machines elsewhere. What somebody else
-    /// takes in hand on its way to a terminal stays a format that has a name.
+    /// `Auto` means the format for people if the lines go straight to a terminal, else a format for machines. A sink
+    /// that handles the lines itself before they reach a terminal gets a format with a name.
     pub(super) fn chosen(setting: AccessLog, sink: &dyn LogSink) -> Self {
         match setting {
             AccessLog::Off => Self::Off,
@@ -41,7 +41,7 @@ impl LineFormat {
         if unwanted || unable { Self::Plain } else { Self::Coloured }
     }
 
-    /// Does a line show how long an exchange took?
+    /// Whether a line shows how long an exchange took.
     pub(super) fn shows_duration(self) -> bool {
         matches!(self, Self::Json | Self::Plain | Self::Coloured)
     }

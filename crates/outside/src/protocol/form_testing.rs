@@ -8,7 +8,7 @@ use crate::message::FormLimits;
 /// A field, or a file by its name, with its content.
 pub type TestPart = (String, Option<String>, Vec<u8>);
 
-/// Reads a form that comes in pieces of `step` bytes.
+/// Reads a form that arrives in pieces of `step` bytes.
 ///
 /// # Errors
 /// As `Form::parse`.

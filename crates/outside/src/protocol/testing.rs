@@ -1,8 +1,8 @@
 //! The codec without a socket, for fuzzers and tests of this project: bytes in, in pieces, requests out.
 //!
-//! It goes the way of a connection and calls what a connection calls, nothing else: `HeadScanner`, `decode_head`,
-//! `framing`, `ChunkedDecoder`. What is left out is what needs a socket, a clock or a handler. Compiled under the
-//! feature `testing` only, and no part of the public interface.
+//! It calls the same functions as a connection, in the same order: `HeadScanner`, `decode_head`, `framing`,
+//! `ChunkedDecoder`. Steps that need a socket, a clock or a handler are left out. Compiled under the feature `testing`
+//! only, and no part of the public interface.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::ops::Range;
@@ -17,7 +17,7 @@ use crate::config::{Config, ProxyField};
 use crate::error::Refusal;
 use crate::message::{Headers, HostName, HostPattern, Request};
 
-/// One side of a conversation: what a client has sent, and what a connection would have read of it.
+/// One side of a conversation: the bytes of a client, and the requests that a connection would read from them.
 #[derive(Debug)]
 pub struct Conversation {
     limits: Limits,
@@ -33,18 +33,18 @@ pub struct Conversation {
 pub struct TestRequest {
     /// The request, its content included.
     pub request: Request,
-    /// May another one follow?
+    /// Whether another request may follow.
     pub keep_alive: bool,
 }
 
 impl TestRequest {
-    /// What routing compares: the url in which an encoded slash is still `%2F`.
+    /// The path for routing: the url in which an encoded slash is still `%2F`.
     pub fn route(&self) -> &str {
         self.request.route()
     }
 }
 
-/// Where a conversation stands.
+/// The state of a conversation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TestEnd {
     /// Everything was read; the connection waits for the next request.
@@ -53,9 +53,9 @@ pub enum TestEnd {
     InHead,
     /// A body has begun and is not complete.
     InBody,
-    /// The last request asked for the end; what follows it is not read.
+    /// The last request asked for the end; bytes behind it are not read.
     Closed,
-    /// Refused; nothing that follows is read.
+    /// The conversation was refused; no further bytes are read.
     Refused(Refusal),
 }
 
@@ -99,7 +99,7 @@ impl Conversation {
         Self { limits, unread: Vec::new(), scanner, body: None, requests: Vec::new(), end: None }
     }
 
-    /// Takes what one read of the socket brought. Whatever comes behind the end is not looked at.
+    /// Takes the bytes of one read of the socket. Bytes behind the end are ignored.
     pub fn receive(&mut self, piece: &[u8]) {
         if self.end.is_none() {
             self.unread.extend_from_slice(piece);
@@ -112,7 +112,7 @@ impl Conversation {
         &self.requests
     }
 
-    /// Where the conversation stands now.
+    /// The current state of the conversation.
     pub fn end(&self) -> TestEnd {
         match self.end {
             Some(end) => end,
@@ -122,7 +122,7 @@ impl Conversation {
         }
     }
 
-    /// How much content of an unfinished body is held.
+    /// Bytes of an unfinished body that are held.
     pub fn content_held(&self) -> usize {
         self.body.as_ref().map_or(0, |body| body.request.content.len())
     }
@@ -147,7 +147,7 @@ impl Conversation {
         }
     }
 
-    /// The next head, if all of it is there.
+    /// The next head, if it is complete.
     fn next_head(&mut self) -> Result<Option<TestBody>, Refusal> {
         let Limits { request_line, fields, section, content } = self.limits;
         let limits = HeadLimits { request_line, fields, section };
@@ -165,7 +165,7 @@ impl Conversation {
         Ok(Some(TestBody { request, framing, chunks: ChunkedDecoder::new() }))
     }
 
-    /// The request with its content, if all of it is there; else keeps what there is.
+    /// The request with its content, if it is complete; else keeps the content so far.
     fn read_body(&mut self, mut body: TestBody) -> Result<Option<Request>, Refusal> {
         let content = &mut body.request.content;
         let (consumed, done) = match body.framing.body {
@@ -191,11 +191,11 @@ impl Conversation {
     }
 }
 
-/// Client and host that are named, and whether that was by TLS.
+/// The named client and host, and whether it came by TLS.
 pub type TestName = (SocketAddr, Option<String>, Option<bool>);
 
-/// What these fields say where all of them are believed, the peer is 10.0.0.1 and 10.0.0.0/8 is trusted; `None` where they say
-/// nothing.
+/// The result of these fields if all of them are trusted, the peer is 10.0.0.1 and 10.0.0.0/8 is trusted; `None` if
+/// they name no client.
 ///
 /// # Errors
 /// As for a connection: 400.
@@ -209,27 +209,27 @@ pub fn forwarded(headers: &Headers) -> Result<Option<TestName>, Refusal> {
     Ok(resolved.map(|said| (said.client, said.host.map(String::from), said.secure)))
 }
 
-/// The host of an authority as it is compared with others, and whether a pattern of just that name stands for it.
+/// The canonical host of an authority, and whether a pattern of exactly that name matches it.
 pub fn host_name(authority: &str) -> Option<(String, bool)> {
     let name = HostName::of(authority)?.as_str().to_owned();
     let stands = name.parse::<HostPattern>().ok().map(|pattern| pattern.matches(authority));
     stands.map(|stands| (name, stands))
 }
 
-/// What the values of the Accept-Encoding fields make of each coding: its token, empty for identity, and its weight in
-/// thousandths.
+/// The weight in thousandths that Accept-Encoding values give each coding, by its token (empty for identity).
 pub fn accepted_codings(values: &[&[u8]]) -> [(&'static str, u16); 4] {
     let accepted = AcceptedCodings::parse(values.iter().copied());
     Coding::ALL.map(|coding| (coding.token(), accepted.weight(coding)))
 }
 
-/// The token of the coding that is chosen of those with these tokens.
+/// The token of the coding that is chosen among these.
 pub fn chosen_coding(values: &[&[u8]], available: &[&str]) -> &'static str {
     let available = Coding::ALL.into_iter().filter(|coding| available.contains(&coding.token()));
     AcceptedCodings::parse(values.iter().copied()).best(available.fold(Codings::NONE, Codings::with)).token()
 }
 
-/// The half-open parts that a Range field comes to for so many bytes; none if it cannot be satisfied, `None` if all is sent.
+/// The half-open parts that a Range field means for this length; empty if it cannot be satisfied, `None` if the whole
+/// is sent.
 pub fn byte_ranges(value: &[u8], length: u64) -> Option<Vec<Range<u64>>> {
     match ranges(value, length) {
         Ranges::Whole => None,
@@ -238,7 +238,7 @@ pub fn byte_ranges(value: &[u8], length: u64) -> Option<Vec<Range<u64>>> {
     }
 }
 
-/// What the preconditions of a request come to for a representation with this tag, last modified then: 200, 304 or 412, and
+/// The status that preconditions give for a representation with this tag and time of change: 200, 304 or 412; and
 /// whether a range of it may be sent. Times are seconds since 1970.
 pub fn preconditions(request: &Request, etag: &[u8], modified: u64, now: u64) -> (u16, bool) {
     let validators = Validators { etag: Some(etag), modified: Some(modified) };

@@ -1,4 +1,4 @@
-//! Plain routes and routes with a pattern beside each other: who answers a request.
+//! Plain routes beside routes with a pattern: the choice of the handler for a request.
 
 use std::sync::Arc;
 
@@ -10,38 +10,38 @@ use crate::files::Files;
 use crate::handler::Handler;
 use crate::message::{Parameters, Request};
 
-/// Who answers a request.
+/// The handler for a request.
 #[derive(Debug)]
 pub(crate) enum RouteChoice<'r> {
     Nobody,
     Plain(&'r Route),
-    /// The handler, how much of the path is literal, in bytes, and what stands in the rest.
+    /// The handler, the bytes of the path that are literal, and the parameters in the rest.
     Pattern(&'r Handler, usize, Parameters),
-    /// Nobody for this method; those that there are, sorted.
+    /// The path has routes, but none for this method: their methods, sorted.
     Methods(Vec<&'r str>),
 }
 
-/// A route with a pattern, for those who ask which there are.
+/// A route with a pattern, as listed for programs.
 #[derive(Clone, Debug)]
 pub struct PatternRoute {
     /// As it was written.
     pub pattern: String,
     /// In upper case, as they were given.
     pub methods: Vec<String>,
-    /// Who answers.
+    /// The handler.
     pub handler: Handler,
 }
 
 /// The names of the parameters of a pattern, in order: for bindings.
 ///
 /// # Errors
-/// The pattern is none: [`crate::OutsideHttp::route`] would refuse it.
+/// The pattern is invalid: [`crate::OutsideHttp::route`] would refuse it.
 pub fn pattern_names(pattern: &str) -> Result<Vec<String>, Error> {
     Ok(Pattern::parse(pattern)?.names.into_iter().map(String::from).collect())
 }
 
 impl Routes {
-    /// Adds a route of whole paths. `origin` tells where in the program that is.
+    /// Adds a route of whole paths. `origin` is the place in the program where it was set.
     pub(crate) fn add_pattern(
         &mut self,
         pattern: &str,
@@ -59,7 +59,7 @@ impl Routes {
         Ok(())
     }
 
-    /// Takes out what was added with this very pattern; was there anything?
+    /// Removes the routes that were added with exactly this pattern. Returns whether there were any.
     pub(crate) fn remove_pattern(&mut self, pattern: &str) -> bool {
         let Some(mut tree) = self.patterns.as_deref().cloned() else { return false };
         let removed = tree.remove(pattern);
@@ -67,7 +67,7 @@ impl Routes {
         removed
     }
 
-    /// Who answers this request.
+    /// The handler for this request.
     pub(crate) fn choose(&self, request: &Request) -> RouteChoice<'_> {
         let plain = self.find(request);
         match &self.patterns {
@@ -102,7 +102,7 @@ fn choose_of_both<'r>(tree: &'r Tree<Handler>, plain: Option<&'r Route>, request
     }
 }
 
-/// Refuses a pattern at which these files would never be found.
+/// Refuses a pattern or methods with which these files would never be found.
 fn check_files(files: &Files, pattern: &str, methods: &[&str]) -> Result<(), Error> {
     if !methods.iter().any(|method| matches!(*method, "GET" | "HEAD")) {
         let text = format!("files are answered to GET and HEAD, not to {}: {pattern:?}", methods.join(", "));

@@ -1,12 +1,12 @@
 //! Patterns of whole paths as programmers write them: `/users/<int:id>` and `/users/{id:int}` mean the same.
 //!
-//! A parameter is a whole segment. Everything that could never match, or would match something else than it says, is
+//! A parameter is a whole segment. A pattern that could never match, or would match other paths than it seems to, is
 //! refused here, with the nearest right name.
 
 use crate::error::Error;
 use crate::message::Parameter;
 
-/// What a parameter takes in. Of several that fit, the first in this order answers.
+/// The kinds of parameters. If several match a segment, the first in this order wins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum SegmentKind {
     Int,
@@ -24,11 +24,11 @@ impl SegmentKind {
         ("float", Self::Float),
         ("str", Self::Str),
         ("path", Self::Path),
-        // What Flask calls it.
+        // Flask's name for it.
         ("string", Self::Str),
     ];
 
-    /// Reads one segment of a path; `Path` is none.
+    /// Reads one segment of a path as this kind; `Path` never matches, because it is no single segment.
     pub(super) fn read(self, segment: &str) -> Option<Parameter> {
         match self {
             Self::Int => Parameter::int(segment),
@@ -47,12 +47,12 @@ pub(super) enum PatternSegment {
     Parameter(SegmentKind),
 }
 
-/// A pattern, read.
+/// A parsed pattern.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Pattern {
     /// Never empty: `/` is one empty literal.
     pub(super) segments: Vec<PatternSegment>,
-    /// Of its parameters, in order.
+    /// The names of its parameters, in order.
     pub(super) names: Vec<Box<str>>,
 }
 
@@ -95,8 +95,8 @@ impl Pattern {
         Ok(pattern)
     }
 
-    /// How much of every path that it matches stands at its beginning, in bytes: the literal segments before the first
-    /// parameter, each with the slash before it. As long as a plain route that owns the same.
+    /// Bytes at the beginning of the pattern that are the same in every matching path: the literal segments before the
+    /// first parameter, each with its slash. The same as the length of a plain route with these segments.
     pub(super) fn literal_length(&self) -> usize {
         let literals = self.segments.iter().map_while(|segment| match segment {
             PatternSegment::Literal(text) => Some(text.len() + 1),

@@ -1,7 +1,7 @@
-//! Sockets, the reactors behind them, and the end of life.
+//! Sockets, the reactors behind them, and the end of a server's life.
 //!
-//! [`Running`] is a server that listens. It is waited for by the thread that called `run()`, which is never a leader:
-//! it sleeps on a [`WakePipe`] that signals and [`Control::terminate`] ring.
+//! [`Running`] is a server that listens. The thread that called `run()` waits for its end and is never a leader. It
+//! sleeps on a [`WakePipe`], which signals and [`Control::terminate`] wake.
 
 mod descriptors;
 mod listen;
@@ -30,25 +30,25 @@ use crate::transport::{
 };
 use reactors::Reactors;
 
-/// The stages of a server's life that others may ask for.
+/// The stages of a server's life, and the requests to move on to the next.
 #[derive(Debug)]
 pub(crate) struct Control {
     stage: Arc<AtomicU8>,
-    /// Made anew for each run: a fork in between must not leave two processes with one bell.
+    /// New for each run: after a fork in between, two processes must not share one doorbell.
     wake_pipe: Mutex<Option<Arc<WakePipe>>>,
-    /// Somebody has asked for certificates to be read again.
+    /// Whether certificates are to be read again.
     wants_certificates: AtomicBool,
-    /// When the run began.
+    /// Whether the process had a terminal when the run began.
     had_terminal: AtomicBool,
-    /// Whether another process has taken the place of this one, in which a handler does not end.
+    /// Whether another process has taken the place of this one, because a handler here does not end.
     is_replaced: AtomicBool,
 }
 
 const SERVING: u8 = 0;
 const CUTTING: u8 = 3;
-/// No run has begun, or the last one has ended by itself …
+/// No run has begun, or the last one has ended by itself.
 const RESTING: u8 = 4;
-/// … or by being asked to.
+/// The last run has ended because it was asked to.
 const ENDED: u8 = 5;
 
 impl Control {
@@ -62,7 +62,7 @@ impl Control {
         })
     }
 
-    /// Begins the end; `at_once` cuts what is in flight if the end has already begun.
+    /// Begins the end. If the end has begun already, `at_once` cuts the answers in flight.
     pub(crate) fn terminate(&self, at_once: bool) {
         let begins = self.change(SERVING, DRAINING) || self.change(RETIRING, DRAINING);
         if begins || (at_once && self.change(DRAINING, CUTTING)) {
@@ -77,8 +77,8 @@ impl Control {
         }
     }
 
-    /// SIGHUP: has the certificates read again. The system sends it as well when a terminal is closed, and then nobody is
-    /// there any more who wants the server.
+    /// SIGHUP: has the certificates read again. The system also sends it when the terminal is closed; then the server
+    /// ends, because its user has gone.
     pub(crate) fn hang_up(&self) {
         if self.had_terminal.load(Ordering::SeqCst) && !terminal_is_there() {
             return self.terminate(false);
@@ -91,7 +91,7 @@ impl Control {
         matches!(self.stage(), RETIRING | DRAINING | CUTTING | ENDED)
     }
 
-    /// Begins a run; `None` if one has begun and not ended.
+    /// Begins a run; `None` if a run has begun and not ended.
     pub(crate) fn enter(&self) -> io::Result<Option<Arc<WakePipe>>> {
         let wake_pipe = Arc::new(WakePipe::new()?);
         if !self.change(RESTING, SERVING) && !self.change(ENDED, SERVING) {
@@ -141,31 +141,31 @@ pub(crate) struct Running {
     control: Arc<Control>,
     wake_pipe: Arc<WakePipe>,
     endpoints: Vec<Endpoint>,
-    /// Of all listeners, each once.
+    /// The TLS configurations of all listeners, each once.
     tls: Vec<Arc<Tls>>,
     accepting: Vec<AbortHandle>,
-    /// What each of them accepts from, and for whom.
+    /// The queue of each listener, its role, and the service that answers its connections.
     queues: Vec<(AcceptQueue, ListenerOptions, Arc<Service>)>,
     ticking: Vec<AbortHandle>,
     log: Arc<Log>,
     log_thread: std::thread::JoinHandle<()>,
 }
 
-/// How often deadlines are looked at.
+/// Interval at which deadlines are checked.
 const TICK: Duration = Duration::from_millis(100);
-/// While draining, this often it is looked whether anything is left.
+/// Interval at which a draining server checks whether connections are left.
 const GLANCE: Duration = Duration::from_millis(10);
-/// The same for what takes a turn of the event loops.
+/// Interval of such checks for events that take one turn of the event loops.
 const SHORT_GLANCE: Duration = Duration::from_millis(1);
-/// What ends with the server has ended after this.
+/// Time after which a drain is no longer short: then the log says how many answers it waits for.
 const AT_ONCE: Duration = Duration::from_millis(100);
-/// After everything was cut, threads have this long to end.
+/// Time for threads to end after all connections were cut.
 const LAST_PATIENCE: Duration = Duration::from_secs(1);
-/// How often certificates are looked at.
+/// Interval at which the files of certificates are checked.
 const LOOK: Duration = Duration::from_secs(1);
 
 impl Running {
-    /// Begins to serve on all of these; reactors for which there is no listener of their own share one.
+    /// Begins to serve on all of these listeners; reactors without a listener of their own share one.
     pub(crate) fn start(
         doors: ConnectionSource,
         config: &Config,
@@ -197,7 +197,7 @@ impl Running {
         let front = Front::of(config).with_https(to_https);
         let front = if is_local { front.on_loopback(config) } else { front };
         let log = Log::new(config.access_log, sink);
-        // Before anything is bounded by it.
+        // Raised first, because other bounds are computed from it.
         descriptors::raise_limit();
         let reactors = Arc::new(Reactors::start(config, front, site, host, &log, &control.stage)?);
         let log_thread = log.start().inspect_err(|_| reactors.stop())?;
@@ -246,22 +246,22 @@ impl Running {
         Ok(())
     }
 
-    /// Where it listens; the ports are the real ones.
+    /// The endpoints; their ports are the real ones.
     pub(crate) fn endpoints(&self) -> &[Endpoint] {
         &self.endpoints
     }
 
-    /// Serves until terminated, then drains: no new connections, idle ones are closed (after a retreat: may send one
-    /// more request), what is in flight is answered, and what is left after `termination_timeout` is cut. `on_wake` is
-    /// called on each ring of the wake_pipe.
+    /// Serves until terminated, then drains: no connections are accepted, idle ones are closed (when retiring: may send
+    /// one more request), answers in flight are completed, and those that are left after `termination_timeout` are cut.
+    /// `on_wake` is called at each wake-up of the wake pipe.
     pub(crate) fn serve<E>(mut self, config: &Config, mut on_wake: impl FnMut() -> Result<(), E>) -> Result<(), E> {
         let mut result = Ok(());
-        // What was read before a fork may be old by now.
+        // Certificates that were read before a fork may be out of date.
         self.look_at_certificates();
         while self.control.stage() == SERVING {
             let is_woken = self.wake_pipe.wait((!self.tls.is_empty()).then_some(LOOK));
             if self.control.stage() != SERVING {
-                // The doors first: whoever is told may be kept waiting by a handler.
+                // Listeners first: `rung` may be a handler that takes its time.
                 break;
             }
             self.look_at_certificates();
@@ -293,7 +293,7 @@ impl Running {
         result
     }
 
-    /// Takes over what has changed in the files of certificates.
+    /// Reads certificates again whose files have changed.
     fn look_at_certificates(&self) {
         let is_urgent = self.control.wants_certificates.swap(false, Ordering::SeqCst);
         if is_urgent {
@@ -307,8 +307,8 @@ impl Running {
         }
     }
 
-    /// Accepts nobody any more but those who wait in the queues: closing these would reset connections on which clients may have sent requests.
-    /// Who was accepted is there when this returns.
+    /// Stops accepting, except for the connections in the queues: closing a queue would reset connections on which
+    /// clients may have sent requests. When this returns, all accepted connections are registered.
     fn close_doors(&mut self) {
         self.accepting.iter().for_each(AbortHandle::abort);
         let deadline = Instant::now() + LAST_PATIENCE;
@@ -316,10 +316,12 @@ impl Running {
             self.wake_pipe.wait(Some(SHORT_GLANCE));
         }
         if self.control.is_replaced.load(Ordering::SeqCst) {
-            // Its handler may keep others from being answered; the process in its place accepts from the same queues.
+            // The handler of this process may keep new connections from being answered; the process in its place
+            // accepts from the same queues.
             self.queues.clear();
         }
-        // A process that was stopped may find its clock far behind, and new deadlines would have passed at once.
+        // After the process was stopped (SIGSTOP) its clock may be far behind, and new deadlines would have passed at
+        // once.
         self.reactors.iter().for_each(|service| service.handles.tick(&service.clock));
         loop {
             self.queues.retain(|(queue, entrance, service)| !listen::empty(queue, entrance, &self.reactors, service));
@@ -343,14 +345,14 @@ impl Running {
             _ => self.log.event(Level::Warning, format!("{busy} handlers had not ended and were left behind")),
         }
         self.log.close();
-        // A sink that takes nothing any more does not keep the server from ending.
+        // A log sink that blocks does not keep the server from ending.
         let deadline = Instant::now() + LAST_PATIENCE;
         while !self.log_thread.is_finished() && Instant::now() < deadline {
             self.wake_pipe.wait(Some(GLANCE));
         }
     }
 
-    /// Nothing ends before what is in flight: that is said, and for how long.
+    /// Says in the log how many answers the end waits for, and for how long at most.
     fn say_what_is_waited_for(&self, patience: Duration) {
         let InFlight { answers, websockets } = self.reactors.in_flight();
         if self.control.stage() != DRAINING || answers + websockets == 0 {
@@ -392,7 +394,7 @@ impl Running {
     }
 }
 
-/// Takes over what has changed in the files of certificates, and says so, or what is wrong with them.
+/// Reads certificates again whose files have changed, and reports the result.
 pub(crate) fn renew_certificates(tls: &Tls, is_urgent: bool, mut say: impl FnMut(Level, String)) {
     for notice in tls.renew(is_urgent) {
         match notice {
@@ -413,7 +415,7 @@ async fn tick(service: Arc<Service>, control: Arc<Control>) {
         if service.budget.has_ended_one() {
             service.log.complain(
                 "max_unsent_mb",
-                "answers that clients do not take fill the memory they may: the slowest was cut",
+                "answers that clients do not take have filled their memory: the slowest connection was cut",
             );
         }
         if service.executor.tick(service.config.termination_timeout) {

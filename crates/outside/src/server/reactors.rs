@@ -1,7 +1,7 @@
 //! Several event loops as one server: each has its own connections, jobs and threads; the log and the bounds are shared.
 //!
-//! A reactor accepts from a queue of its own, or all share one where there is only one. Who gets more than its share
-//! hands new connections on: a kernel that spreads many clients evenly may leave few of them on one reactor.
+//! A reactor accepts from a queue of its own, or all reactors share the only queue. A reactor with more than its share
+//! hands new connections on: a kernel that spreads many clients evenly may still leave few of them on one reactor.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU8;
@@ -20,14 +20,14 @@ use crate::protocol::websocket::DeflatePool;
 use crate::site::{Front, Site};
 use crate::websocket::WebSocketBounds;
 
-/// One in so many of the connections that can give way does so at once.
+/// Divisor: one in this many of the connections that can give way does so at once.
 const SHED_AT_ONCE: usize = 32;
 
 /// All reactors of a server; there is at least one.
 pub(super) struct Reactors(Vec<Arc<Service>>);
 
 impl Reactors {
-    /// Starts as many event loops as are wanted.
+    /// Starts the configured number of event loops.
     pub(super) fn start(
         config: &Config,
         front: Front,
@@ -49,7 +49,7 @@ impl Reactors {
         let deflate = Arc::<DeflatePool>::default();
         let front = Arc::new(front);
         let (budget, press) = (Budget::new(config.most_unsent()), Press::new());
-        // What one body may have finds room in any case.
+        // The spool has room for at least one body of the largest allowed size.
         let spools = Arc::new(Spools::new(config.spool_max.max(config.max_body_size as u64)));
         let complaints = Arc::clone(log);
         let complain = move |key, text: &str| complaints.complain(key, text);
@@ -85,7 +85,7 @@ impl Reactors {
         Ok(reactors)
     }
 
-    /// Who serves what this one has accepted: itself, unless another one has less than half as many connections.
+    /// The service that takes an accepted connection: this one, unless another has less than half as many connections.
     pub(super) fn home<'a>(&'a self, accepting: &'a Arc<Service>) -> &'a Arc<Service> {
         if self.0.len() == 1 {
             return accepting;
@@ -98,8 +98,9 @@ impl Reactors {
         }
     }
 
-    /// Asks connections to give way: of those without a complete head the oldest, several at once, since to look for them costs
-    /// more than to make room for one; else the one that has rested longest. `false` if none can.
+    /// Asks connections to give way. Of those without a complete head, the oldest, several at once, because the search
+    /// costs more than making room for one. Else the connection that has been idle longest. Returns `false` if none
+    /// can.
     pub(super) fn shed(&self) -> bool {
         let mut yielding: Vec<(Rank, u32, &Arc<Service>)> = Vec::new();
         for service in &self.0 {
@@ -121,17 +122,17 @@ impl Reactors {
         true
     }
 
-    /// Are there any connections?
+    /// Whether there are any connections.
     pub(super) fn have_connections(&self) -> bool {
         self.connections() > 0
     }
 
-    /// How many there are; of those whose event loop has ended, only those that a thread of their own still handles.
+    /// The number of connections. Of an event loop that has ended, only those that a handler thread still serves count.
     pub(super) fn connections(&self) -> usize {
         self.0.iter().map(|service| service.handles.len()).sum()
     }
 
-    /// What all connections are at.
+    /// The number of answers and WebSockets in flight on all reactors.
     pub(super) fn in_flight(&self) -> InFlight {
         self.0.iter().map(|service| service.handles.in_flight()).fold(InFlight::default(), |sum, more| InFlight {
             answers: sum.answers + more.answers,
@@ -149,7 +150,7 @@ impl Reactors {
         self.0.iter().for_each(|service| service.executor.stop());
     }
 
-    /// Waits until all threads have ended, but not longer than this; tells how many have not.
+    /// Waits until all threads have ended, at most until the deadline. Returns the number of those that have not.
     pub(super) fn join(&self, deadline: Instant) -> usize {
         let join = |service: &Arc<Service>| service.executor.join(deadline.saturating_duration_since(Instant::now()));
         self.0.iter().map(join).sum()

@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
-/// Rung from anywhere, heard by one thread.
+/// Written to by any thread or signal handler, read by one thread.
 #[derive(Debug)]
 pub(crate) struct WakePipe {
     writer: UnixStream,
@@ -19,17 +19,17 @@ impl WakePipe {
         Ok(Self { writer, reader })
     }
 
-    /// A full socket means that it is ringing already.
-    pub(crate) fn wake(&self) {
-        drop((&self.writer).write(&[0]));
+    /// A full socket means that a wake-up is pending already.
+    pub(crate) fn ring(&self) {
+        drop((&self.button).write(&[0]));
     }
 
-    /// Sleeps until it rings, or this long; may it have on_wake?
+    /// Sleeps until a wake-up or for this long. Returns whether there may have been a wake-up.
     pub(crate) fn wait(&self, at_most: Option<Duration>) -> bool {
         let mut rings = [0; 64];
-        // A time-out of zero would be refused; a failure here means a short wait, and the caller looks again.
-        self.reader.set_read_timeout(at_most.map(|time| time.max(Duration::from_millis(1)))).is_ok()
-            && !matches!((&self.reader).read(&mut rings), Err(error) if error.kind() == io::ErrorKind::WouldBlock)
+        // A time-out of zero is invalid. A failure here means a short sleep, after which the caller checks again.
+        self.bell.set_read_timeout(at_most.map(|time| time.max(Duration::from_millis(1)))).is_ok()
+            && !matches!((&self.bell).read(&mut rings), Err(error) if error.kind() == io::ErrorKind::WouldBlock)
     }
 
     /// Both ends.
@@ -37,8 +37,8 @@ impl WakePipe {
         [self.writer.as_fd(), self.reader.as_fd()]
     }
 
-    /// What a signal handler may write to.
-    pub(crate) fn writer(&self) -> BorrowedFd<'_> {
-        self.writer.as_fd()
+    /// The descriptor to which a signal handler may write.
+    pub(crate) fn button(&self) -> BorrowedFd<'_> {
+        self.button.as_fd()
     }
 }

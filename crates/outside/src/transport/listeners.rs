@@ -1,7 +1,7 @@
-//! All places where a server listens, each with as many sockets as there are who accept: processes or reactors.
+//! All places where a server listens, each with one socket for every process or reactor that accepts.
 //!
-//! Sockets may come from the generation before, which says for which place each was bound, or from a service manager,
-//! which says nothing: then the address tells, and what fits nowhere is for the first place.
+//! Sockets may come from the generation before, which names the place of each, or from a service manager, which names
+//! none: then the address decides, and sockets that match no place go to the first.
 
 use std::io;
 use std::net::SocketAddr;
@@ -14,23 +14,23 @@ use crate::error::Error;
 /// A place where a server is to listen.
 #[derive(Clone, Debug)]
 pub struct BindSpec {
-    /// Where.
+    /// The address.
     pub address: Address,
-    /// How TLS is spoken there, if it is.
+    /// The TLS configuration; `None` without TLS.
     pub tls: Option<Arc<Tls>>,
-    /// What those who come there get.
+    /// The service for its clients.
     pub door: ListenerRole,
-    /// Whether it is another address of the host of the place before it: then it has the same port, and is left out if this machine has no
-    /// such address.
+    /// Whether it is a further address of the host of the place before it. Then it has the same port, and is left out
+    /// if this machine has no such address.
     pub follows: bool,
 }
 
-/// Where a server listens, as in a URL.
+/// An address where a server listens, and whether with TLS.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Endpoint {
     /// The address; the port is the real one.
     pub address: Address,
-    /// Is TLS spoken there?
+    /// Whether TLS is spoken there.
     pub is_secure: bool,
 }
 
@@ -39,8 +39,8 @@ pub struct Endpoint {
 pub struct Listeners(Vec<Vec<Listener>>);
 
 impl Listeners {
-    /// Binds all places, or takes over what was handed down; for each at least so many handles. There are more if more
-    /// sockets were handed down: each needs somebody who accepts.
+    /// Binds all places, or takes over sockets that were handed down. Each place gets at least `count` handles; more if
+    /// more sockets were handed down, because each socket needs a process that accepts from it.
     ///
     /// # Errors
     /// As [`Listener::bind_each`] and [`Listener::inherited`].
@@ -58,7 +58,7 @@ impl Listeners {
             let own = &mut sockets[start..start + group.len()];
             start += group.len();
             let only_v6 = |place: &BindSpec| leaves_ipv4(place, places);
-            // Where one place cannot be had, nothing is left of the others.
+            // If one place cannot be bound, the files of the others are removed.
             bind_group(group, own, backlog, count, only_v6)
                 .inspect_err(|_| made.drain(..).for_each(SocketFile::remove))?;
             made.extend(own.iter().filter_map(|own| own.first().and_then(Listener::file)));
@@ -73,7 +73,7 @@ impl Listeners {
         Ok(Self(sockets.into_iter().map(|own| Listener::share(own, count)).collect::<Result<_, _>>()?))
     }
 
-    /// How many accept at each place.
+    /// The number of handles at each place.
     pub fn slots(&self) -> usize {
         self.0.first().map_or(0, Vec::len)
     }
@@ -81,7 +81,7 @@ impl Listeners {
     /// Another handle of one socket of each place.
     ///
     /// # Errors
-    /// There is no such slot, or the system is out of descriptors.
+    /// There is no such slot, or the process is out of descriptors.
     pub fn slot(&self, slot: usize) -> Result<Self, Error> {
         let handle = |place: &Vec<Listener>| match place.get(slot) {
             Some(listener) => Ok(vec![listener.try_clone()?]),
@@ -90,7 +90,7 @@ impl Listeners {
         Ok(Self(self.0.iter().map(handle).collect::<Result<_, _>>()?))
     }
 
-    /// Where they listen, place by place.
+    /// The endpoints, place by place.
     pub fn endpoints(&self) -> Vec<Endpoint> {
         let first = self.0.iter().filter_map(|place| place.first());
         let of =
@@ -98,19 +98,19 @@ impl Listeners {
         first.map(of).collect()
     }
 
-    /// Every descriptor with its slot, and what the next generation needs to know of it: a text for `OUTSIDE_LISTENERS`, which
-    /// holds a JSON list of them in the order of the descriptors.
+    /// Every descriptor with its slot and its description for the next generation: an element of the JSON list in
+    /// `OUTSIDE_LISTENERS`, which has the order of the descriptors.
     pub fn descriptors(&self) -> impl Iterator<Item = (usize, BorrowedFd<'_>, String)> {
         let numbered = self.0.iter().flat_map(|place| place.iter().enumerate());
         numbered.map(|(slot, listener)| (slot, listener.as_fd(), listener.legacy()))
     }
 
-    /// The files to be removed when nobody will listen any more.
+    /// The files to remove when no process listens any more.
     pub fn files(&self) -> Vec<SocketFile> {
         self.0.iter().filter_map(|place| place.first().and_then(Listener::file)).collect()
     }
 
-    /// How TLS is spoken here, each way once.
+    /// The TLS configurations, each once.
     pub(crate) fn certificates(&self) -> Vec<Arc<Tls>> {
         let mut certificates = Vec::<Arc<Tls>>::new();
         for own in self.iter().filter_map(Listener::tls) {
@@ -130,7 +130,7 @@ impl Listeners {
     }
 }
 
-/// Binds the addresses of one host for which there is no socket yet: all that this machine has, on one port.
+/// Binds the addresses of one host that have no socket yet: all that this machine has, on one port.
 fn bind_group(
     group: &[BindSpec],
     sockets: &mut [Vec<Listener>],
@@ -162,7 +162,7 @@ fn bind_group(
         match failed {
             None if sockets.iter().all(Vec::is_empty) => return absent.map_or(Ok(()), Err),
             None => return Ok(()),
-            // The port that the system chose for one address is taken at another.
+            // The port that the system chose for one address is in use at another: another port is tried.
             Some((error, true))
                 if tries < MOST_TRIES && is_missing.iter().all(|missing| *missing) && is_in_use(&error) =>
             {
@@ -174,10 +174,10 @@ fn bind_group(
     }
 }
 
-/// So often another port is chosen.
+/// Attempts to find a port that is free at all addresses.
 const MOST_TRIES: usize = 16;
 
-/// The address with this port, if it was asked for with any.
+/// The address with this port, if it was given without one.
 fn with_port(address: &Address, port: Option<u16>) -> Address {
     match (address, port) {
         (Address::Tcp(asked), Some(port)) if asked.port() == 0 => Address::Tcp(SocketAddr::new(asked.ip(), port)),
@@ -197,7 +197,8 @@ fn is_in_use(error: &Error) -> bool {
     error.source_as::<BindError>().is_some_and(|bind| bind.error.kind() == io::ErrorKind::AddrInUse)
 }
 
-/// Whether the IPv4 addresses of this place, which is `::`, are asked for by another one on the same port. By itself `::` is for both kinds.
+/// Whether another place asks for the IPv4 addresses of this one, `::`, on the same port. Otherwise `::` covers both
+/// kinds.
 fn leaves_ipv4(place: &BindSpec, places: &[BindSpec]) -> bool {
     let Address::Tcp(SocketAddr::V6(v6)) = place.address else { return false };
     let takes_them =
@@ -218,8 +219,8 @@ impl std::fmt::Display for Endpoint {
     }
 }
 
-/// What places are called between generations: by the address that was asked for, since the real port may be another one.
-/// Of several that ask for the same each has a name of its own.
+/// The names of places for the next generation: the configured address, since the real port may differ. Several places
+/// with one address get different names.
 fn names(places: &[BindSpec]) -> Vec<String> {
     let mut names: Vec<String> = Vec::new();
     for place in places {
@@ -230,7 +231,7 @@ fn names(places: &[BindSpec]) -> Vec<String> {
     names
 }
 
-/// The place of a socket that was handed down; `None` if the program does not want it any more.
+/// The place of a socket that was handed down; `None` if the configuration has no such place any more.
 fn home(listener: &Listener, places: &[BindSpec], names: &[String]) -> Option<usize> {
     match listener.place() {
         Some(name) => names.iter().position(|other| other == name),
@@ -306,7 +307,8 @@ mod tests {
         let two = open(&host(&["127.0.0.1:0", "127.0.0.2:0"])).unwrap();
         let port = |url: &str| url.rsplit(':').next().map(str::to_owned);
         assert!(two.len() == 2 && port(&two[0]) == port(&two[1]), "{two:?}");
-        // What this machine does not have is left out, wherever it stands; documentation addresses (RFC 5737) are nobody's.
+        // Addresses that this machine lacks are left out at any position; documentation addresses (RFC 5737) belong to
+        // no machine.
         for addresses in [["203.0.113.1:0", "127.0.0.1:0"], ["127.0.0.1:0", "203.0.113.1:0"]] {
             let one = open(&host(&addresses)).unwrap();
             assert!(one.len() == 1 && one[0].starts_with("http://127.0.0.1:"), "{one:?}");

@@ -1,8 +1,8 @@
-//! Having frames sent that were queued on any thread: it is written down whose they are, and the event loop is called once
-//! for all of them.
+//! Sends frames that were queued on any thread: the connection is put on a list, and the event loop is woken once for
+//! all connections of the list.
 //!
-//! Calling a loop from outside costs a system call each time; the thread that leads it, between two turns, comes back by
-//! itself and is not called at all.
+//! Waking a loop from outside costs a system call each time. The thread that leads the loop, between two turns, returns
+//! to it anyway, so it only writes to the list.
 
 use std::cell::Cell;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -11,7 +11,7 @@ use tokio::sync::Notify;
 
 use super::connection::WebSocketConnection;
 
-/// The bell of one event loop.
+/// The list of one event loop.
 #[derive(Default)]
 pub(crate) struct Bell {
     list: Mutex<List>,
@@ -20,30 +20,30 @@ pub(crate) struct Bell {
 
 #[derive(Default)]
 struct List {
-    /// Connections that have something to be sent, or to be told to their sessions.
+    /// Connections with queued frames, or with news for their sessions.
     connections: Vec<WebSocketConnection>,
-    /// Something else waits for the loop, and its leader has not called it.
+    /// Whether the loop is to be woken for other work: set by its leader, which has not woken it.
     is_called: bool,
-    /// How often another thread has begun to lead.
+    /// Number of times that a thread has begun to lead.
     term: u64,
-    /// The loop has ended.
+    /// Whether the loop has ended.
     is_over: bool,
 }
 
-/// Where a thread is, as seen from a loop that it leads.
+/// The state of a thread as the leader of a loop.
 #[derive(Clone, Copy)]
 struct Place {
-    /// The bell of that loop; 0 if it leads none.
+    /// The address of that loop's bell; 0 if the thread leads none.
     bell: usize,
     term: u64,
-    /// Inside of it, not between two turns.
+    /// Whether the thread runs the loop, rather than jobs between two turns.
     is_inside: bool,
 }
 
 const ELSEWHERE: Place = Place { bell: 0, term: 0, is_inside: false };
-/// Room for so many is kept.
+/// Connections for which the list keeps its memory.
 const KEPT: usize = 1024;
-/// So many are attended to before others have their turn.
+/// Connections that are flushed before other tasks have their turn.
 const SOME: usize = 128;
 
 thread_local! {
@@ -51,29 +51,29 @@ thread_local! {
 }
 
 impl Bell {
-    /// From now on this thread leads the loop. Whoever led before may not have noticed yet that it does not.
+    /// Makes this thread the leader. The thread that led before may still believe that it leads.
     pub(crate) fn begin_term(&self) {
         let mut list = self.lock();
         list.term += 1;
         PLACE.set(Place { bell: self.address(), term: list.term, is_inside: false });
     }
 
-    /// This thread does not lead any more.
+    /// Ends this thread's lead.
     pub(crate) fn end_term() {
         PLACE.set(ELSEWHERE);
     }
 
-    /// Does this thread lead a loop, or did it until it was late?
+    /// Whether this thread leads a loop, or has led it until it was late.
     pub(super) fn is_led_here() -> bool {
         PLACE.get().bell != 0
     }
 
-    /// The leader enters the loop, or leaves it for what is to be done between two turns.
+    /// Notes that the leader enters the loop, or leaves it for the work between two turns.
     pub(crate) fn set_inside(is_inside: bool) {
         PLACE.set(Place { is_inside, ..PLACE.get() });
     }
 
-    /// The loop has ended: nobody will be attended to any more.
+    /// Ends the list together with its loop: later connections are ignored.
     pub(crate) fn end(&self) {
         let mut list = self.lock();
         list.is_over = true;
@@ -82,7 +82,7 @@ impl Bell {
         drop(left);
     }
 
-    /// Has this connection attended to inside the loop.
+    /// Has this connection flushed inside the loop.
     pub(super) fn ring(&self, connection: WebSocketConnection) {
         let mut list = self.lock();
         if list.is_over {
@@ -97,7 +97,7 @@ impl Bell {
         }
     }
 
-    /// Calls the loop for something else.
+    /// Wakes the loop for other work.
     pub(super) fn call(&self) {
         let mut list = self.lock();
         if self.will_return(&list) {
@@ -108,7 +108,7 @@ impl Bell {
         self.on_wake.notify_one();
     }
 
-    /// Attends to those that wait for it; inside the loop.
+    /// Flushes the connections of the list; called inside the loop.
     pub(crate) fn answer(&self) {
         let mut list = self.lock();
         let mut is_called = std::mem::take(&mut list.is_called);
@@ -131,13 +131,17 @@ impl Bell {
         }
     }
 
-    /// Waits until the loop is called.
+    /// Waits until the loop is woken.
     pub(super) async fn on_wake(&self) {
         self.on_wake.notified().await;
     }
 
-    /// Does this thread lead the loop, and come back to it without being called? Under the lock: who takes the lead from
-    /// it answers what was written down before.
+    /// Whether this thread leads the loop and will return to it without being woken.
+    ///
+    /// Called under the lock of the list, like [`Bell::begin_term`]. So either a new leader has begun its term before, and this
+    /// thread, late, sees that the term is not its own and wakes the loop; or the new leader begins after, and finds the
+    /// entry when it enters the loop. In both cases no entry is left without a thread that will flush it. A thread inside
+    /// the loop wakes it as well: the loop may have passed the point at which it reads the list.
     fn will_return(&self, list: &List) -> bool {
         let place = PLACE.get();
         place.bell == self.address() && place.term == list.term && !place.is_inside

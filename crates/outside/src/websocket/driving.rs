@@ -1,4 +1,4 @@
-//! The side of a connection that its session sees: what came goes in, what is to go out comes out.
+//! The session's side of a connection: received messages go in, frames come out.
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, MutexGuard};
@@ -9,16 +9,16 @@ use super::message::{Message, WebSocketExit};
 use super::octets::Octets;
 use crate::protocol::websocket::{Close, Failure};
 
-/// What takes frames to the client, as far as that can be done without waiting.
+/// Takes frames to the client, as far as that is possible without waiting.
 pub(crate) trait Line: Send + Sync {
-    /// Sends what is queued, inside the event loop. `false`: the session has to look how things stand.
+    /// Sends queued frames, inside the event loop. Returns `false` if the session has to check the state.
     fn flush(&self, connection: &WebSocketConnection) -> bool;
 
-    /// Reads something of what [`Line::flush`] needs, so that it is at hand.
+    /// Reads a part of the memory that [`Line::flush`] needs, so that it is in the processor's cache.
     fn touch(&self) -> bool;
 }
 
-/// How things stand: several answers in one byte, since each message asks for them.
+/// The state of the queue and the connection: several bools in one byte, since each message reads them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Look(u8);
 
@@ -29,27 +29,27 @@ impl Look {
     const IS_CLOSED: u8 = 8;
     const IS_OVER: u8 = 16;
 
-    /// There are more frames than were taken.
+    /// Whether frames are left in the queue.
     pub(crate) const fn has_more(self) -> bool {
         self.0 & Self::HAS_MORE != 0
     }
 
-    /// The session is to look for itself.
+    /// Whether the session has to check the state.
     pub(crate) const fn concerns_session(self) -> bool {
         self.0 & (Self::CALLS_SESSION | Self::IS_CLOSING) != 0
     }
 
-    /// Nothing more is to be sent but what is queued.
+    /// Whether only the queued frames are still to be sent.
     pub(crate) const fn is_closing(self) -> bool {
         self.0 & Self::IS_CLOSING != 0
     }
 
-    /// Both sides have said that they close.
+    /// Whether both sides have sent a Close frame.
     pub(crate) const fn is_closed(self) -> bool {
         self.0 & Self::IS_CLOSED != 0
     }
 
-    /// The socket is gone.
+    /// Whether the socket is gone.
     pub(super) const fn is_over(self) -> bool {
         self.0 & Self::IS_OVER != 0
     }
@@ -66,41 +66,41 @@ impl Look {
     }
 }
 
-/// Frames on their way from the queue to the socket: all of the first, then all of the second.
+/// Frames on their way from the queue to the socket: first `small`, then `large`.
 #[derive(Debug, Default)]
 pub(crate) struct Frames {
-    /// Small ones, put together so that they are written at once.
+    /// Small frames, copied together for one write.
     pub(crate) small: Vec<u8>,
-    /// One that is large, or all that there was: as it lies.
+    /// One frame that is large or the only one, not copied.
     pub(crate) large: Option<Octets>,
 }
 
-/// So many bytes, about, are put together for one write.
+/// Bytes that are put together for one write, about.
 const GATHERED: usize = 64 << 10;
-/// Frames from this size on are not copied, in bytes.
+/// Bytes from which a frame is not copied.
 const LARGE: usize = 16 << 10;
 
 impl WebSocketConnection {
-    /// Sets what takes its frames to the client.
+    /// Sets the line that takes frames to the client.
     pub(crate) fn set_line(&self, line: Arc<dyn Line>) {
-        // There is one, set before anything can be sent.
-        let _is_the_first = self.0.line.set(line);
+        // The only one; set before any frame can be sent.
+        let _ = self.0.line.set(line);
     }
 
-    /// Reads something of what sending needs. For many connections, one after the other: the processor waits for the memory
-    /// of several at once, where it would wait for each by itself in between locks.
+    /// Reads memory that sending needs. Called for many connections in a row: the processor then loads the memory of
+    /// several at once, while the locks of sending would make it wait for each.
     pub(super) fn touch(&self) -> bool {
         self.is_ending() | self.0.line.get().is_some_and(|line| line.touch())
     }
 
-    /// Sees to what was queued, or wakes the session for it; inside the event loop.
+    /// Sends queued frames, or wakes the session for them; inside the event loop.
     pub(super) fn attend(&self) {
         if !self.0.line.get().is_some_and(|line| line.flush(self)) {
             self.call_session();
         }
     }
 
-    /// Sees how things stand. Whatever happens later wakes the session.
+    /// Reads the state. Later changes wake the session.
     pub(crate) fn look(&self, context: &Context<'_>) -> Look {
         let mut state = self.lock();
         if !state.session.as_ref().is_some_and(|waker| waker.will_wake(context.waker())) {
@@ -110,15 +110,14 @@ impl WebSocketConnection {
         Look::of(&mut state)
     }
 
-    /// Sees how things stand; whatever happens later rings the bell.
+    /// Reads the state; later changes ring the bell.
     pub(crate) fn glance(&self) -> Look {
         let mut state = self.lock();
         state.is_rung = false;
         Look::of(&mut state)
     }
 
-    /// Takes frames that are to go out, as many as are worth one write, if there is room for them; whatever is queued later
-    /// rings the bell.
+    /// Takes frames for one write, if there are any; frames that are queued later ring the bell.
     pub(crate) fn take_frames(&self, into: &mut Frames) -> Look {
         let mut state = self.lock();
         state.is_rung = false;
@@ -130,9 +129,10 @@ impl WebSocketConnection {
                 && into.small.len() < GATHERED
                 && let Some(frame) = state.queue.pop()
             {
-                match frame.len() < LARGE {
-                    true => into.small.extend_from_slice(&frame),
-                    false => into.large = Some(frame),
+                if frame.len() < LARGE {
+                    into.small.extend_from_slice(&frame);
+                } else {
+                    into.large = Some(frame);
                 }
             }
         }
@@ -153,7 +153,7 @@ impl WebSocketConnection {
         look
     }
 
-    /// Messages have come; `false` if no more are to be read until some have been taken.
+    /// Adds received messages. Returns `false` if no more are to be read until some were taken.
     pub(crate) fn deliver(&self, messages: impl Iterator<Item = Message>) -> bool {
         let mut state = self.lock();
         let before = state.inbox.len();
@@ -169,7 +169,7 @@ impl WebSocketConnection {
         let tell = has_come && std::mem::take(&mut state.is_listening);
         drop(state);
         if has_come {
-            // Several threads may wait, each for one of them.
+            // Several threads may wait, one for each message.
             self.0.received.notify_all();
         }
         if tell {
@@ -178,7 +178,7 @@ impl WebSocketConnection {
         has_room
     }
 
-    /// Bytes of memory that the inbox still takes. One that has ended takes none, but that is no reason to wait.
+    /// Bytes of memory that the inbox still takes. After the end messages are dropped, so there is always room.
     pub(crate) fn room(&self) -> usize {
         let state = self.lock();
         match &state.exit {
@@ -188,7 +188,7 @@ impl WebSocketConnection {
         }
     }
 
-    /// Waits until more messages may be delivered, or none will be wanted.
+    /// Waits until more messages may be delivered, or the connection has ended.
     pub(super) fn wait_for_room(&self) {
         let mut state = self.lock();
         while state.is_paused && state.exit.is_none() {
@@ -196,12 +196,12 @@ impl WebSocketConnection {
         }
     }
 
-    /// Bytes of memory that messages take at most while they wait.
+    /// Bytes of memory that waiting messages may take.
     pub(crate) fn max_inbox(&self) -> usize {
         self.0.websocket.options.max_message.max(1 << 16)
     }
 
-    /// Bytes of memory that frames take at most while they wait.
+    /// Bytes of memory that waiting frames may take.
     pub(super) fn max_queue(&self) -> usize {
         self.0.websocket.options.max_queue
     }
@@ -226,7 +226,7 @@ impl WebSocketConnection {
         self.tell_if_listening(state);
     }
 
-    /// The client has broken the protocol.
+    /// Fails the connection, because the client has broken the protocol.
     pub(crate) fn fail(&self, failure: &Failure) {
         if let Ok(close) = Close::new(failure.code, failure.reason) {
             self.close(&close);
@@ -234,17 +234,17 @@ impl WebSocketConnection {
         self.tell_if_listening(self.lock());
     }
 
-    /// Has it ended, or begun to end?
+    /// Whether it has ended, or begun to end.
     pub(crate) fn is_ending(&self) -> bool {
         self.0.is_ending.load(Ordering::Relaxed)
     }
 
-    /// Has the other side of the socket look.
+    /// Wakes the session task.
     pub(super) fn wake(&self) {
         self.unlock(self.lock());
     }
 
-    /// The socket is gone.
+    /// Notes that the socket is gone.
     pub(crate) fn end(&self) {
         let mut state = self.lock();
         state.is_over = true;

@@ -1,6 +1,7 @@
-//! When a handler rests. Its client takes less than its callbacks send: no thread waits for that; what has come in and was
-//! not handled is put back, and the session reads no more until the queue has room. Or it has published more than can be
-//! handed out at once: then it gets no message until that is done, whatever its style.
+//! The times when a handler gets no messages. If its callbacks send more than its client takes, no thread waits for the
+//! client: messages that were received and not handled are put back, and the session stops reading until the queue has
+//! room. If a handler of any style has published more than can be handed out at once, it gets no message until that is
+//! done.
 
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;
@@ -15,26 +16,26 @@ use super::message::Message;
 const FULL: u8 = 1;
 /// Messages were put back.
 const LEFT: u8 = 2;
-/// Too much of what it and others have published waits.
+/// Too many published bytes wait, and the handler has published some of them.
 const HELD: u8 = 4;
 
-/// What one call of a callback sends beyond the bound of the queue is bounded too, in bytes of memory: a callback that
-/// sends without end would need all there is.
+/// Bytes of memory by which one call of a callback may exceed the bound of the queue: a callback that sends without end
+/// would otherwise take all memory.
 const MOST_OF_ONE_CALL: usize = 128 << 20;
 
 thread_local! {
-    /// The callback that this thread is in.
+    /// The callback that this thread runs.
     static CALLED: Cell<Callback> = const { Cell::new(Callback::NONE) };
-    /// The connection on whose behalf this thread publishes, if it is in no callback.
+    /// The connection on whose behalf this thread publishes, if it runs no callback.
     static PUBLISHER: RefCell<Option<WebSocketConnection>> = const { RefCell::new(None) };
 }
 
 /// One call of a callback.
 #[derive(Clone, Copy)]
 struct Callback {
-    /// The connection, by its place in memory; 0: none.
+    /// The connection, by its address in memory; 0: none.
     connection: usize,
-    /// Whether the callback has published while much waits.
+    /// Whether the callback has published while many bytes wait.
     has_overpublished: bool,
 }
 
@@ -42,7 +43,7 @@ impl Callback {
     const NONE: Self = Self { connection: 0, has_overpublished: false };
 }
 
-/// A thread acts for one connection until this is dropped.
+/// Marks that this thread acts for one connection, until it is dropped.
 pub(crate) enum Acting {
     Callback,
     Publisher,
@@ -59,7 +60,7 @@ impl Drop for Acting {
     }
 }
 
-/// Much of what was published waits: the connection on whose behalf this thread publishes more is read more slowly.
+/// Holds the connection on whose behalf this thread publishes, because many published bytes wait.
 pub(super) fn slow_down_publisher() {
     if is_in_callback() {
         CALLED.set(Callback { has_overpublished: true, ..CALLED.get() });
@@ -68,25 +69,25 @@ pub(super) fn slow_down_publisher() {
     }
 }
 
-/// Whether this thread is in a callback, where nothing waits.
+/// Whether this thread runs a callback, in which sending never waits.
 pub(super) fn is_in_callback() -> bool {
     CALLED.get().connection != 0
 }
 
 impl WebSocketConnection {
-    /// This thread is about to call callbacks of this connection.
+    /// Marks that this thread calls callbacks of this connection.
     pub(crate) fn enter_callback(&self) -> Acting {
         CALLED.set(Callback { connection: self.id(), has_overpublished: false });
         Acting::Callback
     }
 
-    /// This thread publishes on behalf of this connection.
+    /// Marks that this thread publishes on behalf of this connection.
     pub(crate) fn enter_publisher(&self) -> Acting {
         PUBLISHER.set(Some(self.clone()));
         Acting::Publisher
     }
 
-    /// Whether a callback that has just come back is the last one for now.
+    /// Whether no further callback is to be called after the one that has just returned.
     pub(crate) fn must_rest(&self) -> bool {
         let call = CALLED.get();
         if call.has_overpublished {
@@ -105,7 +106,7 @@ impl WebSocketConnection {
         self.0.pressure.load(Ordering::Relaxed) & reasons != 0
     }
 
-    /// Gives its handler no message until less of what was published waits.
+    /// Gives its handler no message until fewer published bytes wait.
     fn hold(&self) {
         let before = self.0.pressure.fetch_or(HELD, Ordering::SeqCst);
         if before & HELD == 0 && !self.0.room.bounds().hold(Arc::downgrade(&self.0)) {
@@ -113,7 +114,7 @@ impl WebSocketConnection {
         }
     }
 
-    /// Its handler may go on.
+    /// Lets its handler go on.
     pub(super) fn release(&self) {
         let mut state = self.lock();
         self.0.pressure.fetch_and(!HELD, Ordering::SeqCst);
@@ -126,12 +127,12 @@ impl WebSocketConnection {
         }
     }
 
-    /// Whether its callbacks rest, or have rested and not done what was left.
+    /// Whether its callbacks are not called, or put-back messages are not handled yet.
     pub(crate) fn is_pressed(&self) -> bool {
         self.0.pressure.load(Ordering::Acquire) != 0 && !self.is_ending()
     }
 
-    /// Keeps what its callbacks have not been called for.
+    /// Keeps messages for which no callback was called.
     pub(crate) fn put_back(&self, mut messages: Few<Message>) {
         let mut state = self.lock();
         if !state.is_over && state.exit.is_none() {
@@ -145,7 +146,7 @@ impl WebSocketConnection {
         self.unlock(state);
     }
 
-    /// What was put back, once callbacks may be called again.
+    /// The messages that were put back, once callbacks may be called again.
     pub(crate) fn take_back(&self) -> Option<Few<Message>> {
         if self.has(FULL | HELD) {
             return None;
@@ -156,7 +157,7 @@ impl WebSocketConnection {
         Some(std::mem::take(&mut state.inbox))
     }
 
-    /// Whether a message finds room though the queue is full: a callback of this connection sends it.
+    /// Whether a message is queued although the queue is full, because a callback of this connection sends it.
     pub(super) fn may_exceed(&self, state: &WebSocketState) -> bool {
         let may = self.0.websocket.options.when_full == WhenFull::Wait
             && CALLED.get().connection == self.id()
@@ -167,7 +168,7 @@ impl WebSocketConnection {
         may
     }
 
-    /// Frames have left the queue: callbacks that rest may go on when there is room for more.
+    /// Called when frames have left the queue: callbacks may be called again if it has room.
     pub(super) fn relieve(&self, state: &mut WebSocketState) {
         if self.has(FULL) && state.queue.cost() <= self.max_queue() / 2 {
             self.0.pressure.fetch_and(!FULL, Ordering::Relaxed);

@@ -1,7 +1,7 @@
-//! What is to go out to one client: frames in their order, and the memory that they take.
+//! The frames for one client in their order, and the memory that they take.
 //!
-//! A frame counts with what it costs: its place in the queue and its own memory, not its payload alone. Pongs are
-//! bounded by themselves: beyond a few, only the latest ping is answered (RFC 6455 section 5.5.3).
+//! The cost of a frame is its entry in the queue and its memory, not only its payload. Pongs have a bound of their own:
+//! beyond it only the latest ping is answered (RFC 6455 section 5.5.3).
 
 use super::few::Few;
 use super::octets::Octets;
@@ -12,9 +12,9 @@ use crate::protocol::websocket::{Opcode, encode_frame};
 pub(super) struct SendQueue {
     frames: Few<QueuedFrame>,
     cost: usize,
-    /// Pongs among the frames.
+    /// Number of pongs among the frames.
     pongs: u8,
-    /// The payload of the latest ping, while as many pongs wait as may.
+    /// The payload of the latest ping, while the pongs are at their bound.
     latest_ping: Option<Box<[u8]>>,
 }
 
@@ -24,7 +24,7 @@ struct QueuedFrame {
     kind: FrameKind,
 }
 
-/// What a frame is: only messages are ever thrown away.
+/// The kind of a frame: only messages are ever dropped.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum FrameKind {
     Message,
@@ -32,7 +32,7 @@ enum FrameKind {
     Pong,
 }
 
-/// As many pongs wait at most.
+/// Pongs that may wait.
 const MOST_PONGS: u8 = 16;
 
 impl SendQueue {
@@ -53,13 +53,14 @@ impl SendQueue {
         self.push(frame, FrameKind::Control);
     }
 
-    /// Adds the last frame of all: no ping is answered behind it.
+    /// Adds the last frame: no ping is answered behind it.
     pub(super) fn push_close(&mut self, frame: Octets) {
         self.latest_ping = None;
         self.push(frame, FrameKind::Control);
     }
 
-    /// Answers a ping; if many answers wait already, behind one of them, unless another ping comes before.
+    /// Answers a ping. If the pongs are at their bound, the answer follows one of them, unless a later ping replaces
+    /// it.
     pub(super) fn push_pong(&mut self, payload: &[u8]) {
         if self.pongs == MOST_PONGS {
             self.latest_ping = Some(payload.into());
@@ -75,19 +76,19 @@ impl SendQueue {
         Some(self.leave(outgoing))
     }
 
-    /// The only frame; nothing if there are others.
+    /// The only frame; `None` if there are others.
     pub(super) fn pop_only(&mut self) -> Option<Octets> {
         let outgoing = self.frames.pop_only()?;
         Some(self.leave(outgoing))
     }
 
-    /// Throws the oldest message away; `false` if there is none.
+    /// Drops the oldest message. Returns `false` if there is none.
     pub(super) fn drop_oldest(&mut self) -> bool {
         let dropped = self.frames.pop_if(|outgoing| outgoing.kind == FrameKind::Message);
         dropped.map(|outgoing| self.leave(outgoing)).is_some()
     }
 
-    /// Throws all messages away.
+    /// Drops all messages.
     pub(super) fn drop_messages(&mut self) {
         self.frames.retain(|outgoing| outgoing.kind != FrameKind::Message);
         self.cost = self.frames.iter().map(|outgoing| outgoing.frame.cost()).sum();

@@ -1,8 +1,8 @@
-//! Topics: who has subscribed to what, and how a message reaches all of them.
+//! Topics: their subscribers, and the delivery of published messages.
 //!
-//! A message is encoded once. Each reactor has a [`Room`] with its own subscribers and is woken once for all that was
-//! published since; inside its event loop it puts the frame into each subscriber's queue. A slow reader has only a queue
-//! that grows to its bound: nobody waits for it.
+//! A message is encoded once. Each reactor has a [`Room`] with its own subscribers, and is woken once for all messages
+//! published since; inside its event loop it puts the frame into each subscriber's queue. A slow client only has a
+//! queue that grows to its bound: no other subscriber waits for it.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
@@ -16,9 +16,9 @@ use super::message::Message;
 use super::octets::ENTRY_COST;
 use bytes::Bytes;
 
-/// How what is published travels: within this process, or farther.
+/// The way in which published messages travel: within this process, or farther.
 pub trait Bus: Send + Sync {
-    /// Sees to it that every process that serves this topic calls [`Hub::deliver`], this one included.
+    /// Makes every process that serves this topic call [`Hub::deliver`], this one included.
     fn publish(&self, hub: &Hub, topic: &str, message: &Message);
 }
 
@@ -48,7 +48,7 @@ impl Hub {
         self.bus.publish(self, topic, message);
     }
 
-    /// Sends a message to those of this process: for a [`Bus`].
+    /// Sends a message to the subscribers in this process: for a [`Bus`].
     pub fn deliver(&self, topic: &str, message: &Message) {
         let mut frame = None;
         for room in self.rooms.read().unwrap_or_else(PoisonError::into_inner).iter().filter(|room| room.has(topic)) {
@@ -56,14 +56,14 @@ impl Hub {
         }
     }
 
-    /// Whether much of what was published waits.
+    /// Whether many published bytes wait in any room.
     pub(crate) fn has_much(&self) -> bool {
         let rooms = self.rooms.read().unwrap_or_else(PoisonError::into_inner);
         rooms.iter().any(|room| room.bounds.has_much())
     }
 
-    /// A new reactor's room; those of reactors that have ended are forgotten.
-    pub(crate) fn new_room(&self, bell: Arc<Bell>, bounds: Arc<WebSocketBounds>) -> Arc<Room> {
+    /// A room for a new reactor; rooms of reactors that have ended are removed.
+    pub(crate) fn new_room(&self, bell: Arc<Bell>, bounds: Arc<Bounds>) -> Arc<Room> {
         let room = Arc::new(Room { bell: Some(bell), bounds, ..Room::default() });
         let mut rooms = self.rooms.write().unwrap_or_else(PoisonError::into_inner);
         rooms.retain(|room| Arc::strong_count(room) > 1);
@@ -87,12 +87,12 @@ impl fmt::Debug for Hub {
 /// The subscribers of one reactor.
 #[derive(Default)]
 pub(crate) struct Room {
-    /// Subscribers by their places in memory: to walk through ten thousand of them in another order takes longer than to
-    /// write to them.
+    /// Subscribers by their addresses in memory: visiting ten thousand of them in another order takes longer than
+    /// writing to them.
     topics: Mutex<HashMap<Arc<str>, BTreeMap<usize, WebSocketConnection>>>,
-    /// Frames that were published and not handed out yet, with their topics.
+    /// Published frames that were not handed out yet, with their topics.
     published: Mutex<Vec<(Box<str>, Bytes)>>,
-    /// Missing where there is no event loop.
+    /// `None` without an event loop.
     bell: Option<Arc<Bell>>,
     bounds: Arc<WebSocketBounds>,
 }
@@ -114,7 +114,7 @@ impl Room {
             topics.remove(topic);
         }
         drop(topics);
-        // Perhaps the last one: dropped behind the lock.
+        // Dropped after the lock: it may be the last handle of the connection.
         drop(removed);
     }
 
@@ -145,12 +145,16 @@ impl Room {
         }
     }
 
-    /// What is on_wake when a connection has queued something; none where there is no event loop.
+    /// The bell of the event loop; `None` without an event loop.
     pub(super) fn bell(&self) -> Option<&Bell> {
         self.bell.as_deref()
     }
 
-    /// Answers the bell and hands out what is published, for ever: a task of the reactor's event loop.
+    /// Flushes connections and hands out published messages, for ever: a task of the reactor's event loop.
+    ///
+    /// A topic may have any number of subscribers, so they are visited in portions of [`SOME`], each found again behind the
+    /// last one by its address. Between two portions no lock is held: subscribers may come and go, other tasks have their
+    /// turn, and the portion is flushed, so that the first subscribers do not wait for the last ones to be queued.
     pub(crate) async fn serve(self: Arc<Self>) {
         let Some(bell) = &self.bell else { return };
         loop {
@@ -182,7 +186,7 @@ impl Room {
     }
 }
 
-/// As many messages are handed out before others have their turn.
+/// Frames that are handed out before other tasks have their turn.
 const SOME: usize = 64;
 
 /// Bytes of memory that a published message takes while it waits.

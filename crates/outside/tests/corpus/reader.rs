@@ -30,7 +30,7 @@ pub(crate) struct Case {
 }
 
 impl Case {
-    /// Does it spell the answers out?
+    /// Whether it spells out the answers.
     pub(crate) fn is_transcript(&self) -> bool {
         self.steps.iter().any(|step| matches!(step, Step::Expect(_)))
     }
@@ -94,7 +94,7 @@ pub(crate) fn parse(text: &str, source: &str) -> Vec<Case> {
     cases
 }
 
-/// The bytes that an escaped line stands for.
+/// The bytes of an escaped line.
 pub(crate) fn unescape(text: &str) -> Vec<u8> {
     let mut bytes = Vec::new();
     let mut rest = text;

@@ -1,4 +1,4 @@
-//! How many handlers may wait at a time, who is turned away, and what becomes of handlers that do not end.
+//! The number of handlers that may wait, the requests that are refused beyond it, and handlers that never end.
 
 use std::time::{Duration, Instant};
 
@@ -70,13 +70,13 @@ fn a_route_that_hangs_takes_no_more_threads_than_the_pool_has() {
     assert!(guests <= 4, "{guests} calls of one route at a time, with max_workers = 3");
 }
 
-/// A late call of a route is no reason to turn others of it away: it may have been a matter of milliseconds.
+/// A late call of a route does not lead to refusals of other calls: it may be late by milliseconds.
 #[test]
 fn a_burst_on_a_route_that_computes_is_not_turned_away() {
     let _turn = turn();
     let server = Running::start(|config| config.max_workers = 2);
     let mut clients: Vec<Client> = (0..100).map(|_| Client::connect(server.address)).collect();
-    // On a machine that is busy with other things a handler that computes may seem to wait.
+    // On a busy machine a handler that computes may seem to wait.
     let none_refused = (0..4).any(|attempt| {
         let route = format!("/compute{attempt}");
         server.set_route(&route, |_: &Request| {
@@ -94,7 +94,7 @@ fn a_burst_on_a_route_that_computes_is_not_turned_away() {
     assert!(none_refused);
 }
 
-/// Who has lost the loop is a worker as well.
+/// A thread that has lost the loop counts as a worker as well.
 #[test]
 fn late_handlers_count_as_workers() {
     let _turn = turn();
@@ -120,7 +120,7 @@ fn late_handlers_count_as_workers() {
     clients.iter_mut().for_each(|client| assert_eq!(client.receive().body, "late"));
 }
 
-/// Handlers that never end: eight are forgiven, the ninth takes a worker's place for as long as it likes.
+/// Handlers that never end: eight are tolerated, the ninth takes a worker's place as long as it runs.
 #[test]
 fn threads_that_do_not_come_back_are_given_up() {
     let _turn = turn();
@@ -135,7 +135,7 @@ fn threads_that_do_not_come_back_are_given_up() {
     server.set_route("/hello", |_: &Request| "hello");
     for _ in 0..8 {
         assert_eq!(Client::connect(server.address).ask("/hang").status, 504);
-        // Its turn comes when the one before is given up.
+        // Its turn comes when the one before has been abandoned.
         let until = Instant::now() + client::DEADLINE;
         while Client::connect(server.address).ask("/pooled").status != 200 {
             assert!(Instant::now() < until, "no worker came free");

@@ -21,7 +21,7 @@ impl Running {
         Self::start_on(false, configure)
     }
 
-    /// With one queue for all reactors if it is shared, else with one for each.
+    /// With one queue for all reactors if it is shared, else one for each.
     pub(crate) fn start_on(shared: bool, configure: impl FnOnce(&mut Config)) -> Self {
         let mut server = OutsideHttp::new(("127.0.0.1", 0)).unwrap().embedded(Arc::new(NoRuntime), Arc::new(Silent));
         server.config.access_log = crate::SILENT;
@@ -42,7 +42,7 @@ impl Running {
         Self { server, address, thread }
     }
 
-    /// Ends it and waits for that.
+    /// Ends the server and waits for its end.
     pub(crate) fn stop(mut self) {
         self.server.terminate(false);
         self.thread.take().unwrap().join().unwrap().unwrap();
@@ -72,7 +72,7 @@ impl LogSink for Silent {
     fn event(&self, _level: Level, _text: &str) {}
 }
 
-/// Where handlers wait until the test opens it. Dropping it opens it too, so that a failed test ends.
+/// Handlers wait here until the test opens it. Dropping it opens it too, so that a failed test ends.
 #[derive(Default)]
 pub(crate) struct Gate(Arc<Way>);
 
@@ -93,7 +93,7 @@ impl Gate {
         Self::default()
     }
 
-    /// A handler that waits here, then answers this.
+    /// A handler that waits here and then answers with this.
     pub(crate) fn handler(&self, answer: &'static str) -> impl Fn(&Request) -> &'static str + Send + Sync + use<> {
         let way = Arc::clone(&self.0);
         move |_| {
@@ -107,7 +107,7 @@ impl Gate {
         }
     }
 
-    /// Somebody has come.
+    /// Whether a handler has arrived.
     pub(crate) fn enter(&self) {
         self.0.state.lock().unwrap().guests += 1;
         self.0.changed.notify_all();
@@ -122,7 +122,7 @@ impl Gate {
         self.0.state.lock().unwrap().open
     }
 
-    /// How many have come.
+    /// Number of handlers that have arrived.
     pub(crate) fn guests(&self) -> usize {
         self.0.state.lock().unwrap().guests
     }
@@ -144,7 +144,7 @@ impl Drop for Gate {
     }
 }
 
-/// How many descriptors this process may have; raised as far as that is allowed.
+/// Number of descriptors that this process may have; raised as far as allowed.
 pub(crate) fn descriptors() -> usize {
     use rustix::process::{Resource, getrlimit, setrlimit};
     let mut limit = getrlimit(Resource::Nofile);

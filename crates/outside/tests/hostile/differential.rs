@@ -1,8 +1,8 @@
 //! The engine beside hyper: never more lenient on framing, and the same requests where both accept.
 //!
-//! Whatever the engine reads as a request, hyper must have read as the same request at the same place. Where the engine
-//! stops earlier, its refusal must be one of the known ones; where hyper stops earlier, the request at that place must
-//! have one of the known harmless properties. Both tables say why.
+//! Every request that the engine reads, hyper must have read as the same request at the same position. Where the engine
+//! stops earlier, its refusal must be a known one; where hyper stops earlier, the request at that position must have a
+//! known harmless property. Both tables give the reasons.
 
 use outside::Request;
 use outside::testing::{Conversation, Limits, TestEnd, TestRequest};
@@ -10,7 +10,7 @@ use outside::testing::{Conversation, Limits, TestEnd, TestRequest};
 use crate::hyper_side::{self, Seen};
 use crate::invariants::converse;
 
-/// What the engine refuses and hyper takes: the reason of the refusal, and what it rests on.
+/// Inputs that the engine refuses and hyper accepts: the reason of the refusal, and its source.
 const STRICTER: &[(&str, &str)] = &[
     ("line ended by a bare LF", "RFC 9112 §2.2: a recipient MAY take it; proxies differ, so none is taken (S5)"),
     ("malformed request line", "RFC 9112 §2.2, §3: one space each, and two empty lines in front are patience enough"),
@@ -43,8 +43,8 @@ const STRICTER: &[(&str, &str)] = &[
     ("malformed trailer", "RFC 9112 §7.1.2: checked like a header field; hyper is asked for content alone"),
 ];
 
-/// Where hyper ends and the engine reads on: a part of hyper's error, what holds for the request that the engine alone
-/// has read and for the one before it, and what it rests on.
+/// Inputs at which hyper ends and the engine reads on: a part of hyper's error, a property of the request that only the
+/// engine has read and of the one before it, and its source.
 type Harmless = (&'static str, fn(&Request, Option<&Request>) -> bool, &'static str);
 const HARMLESS: &[Harmless] = &[
     (
@@ -69,7 +69,7 @@ const HARMLESS: &[Harmless] = &[
     ),
 ];
 
-/// Compares the two readings of an input; how many requests both have read, or what differs.
+/// Compares the two readings of an input. Returns the number of requests that both have read, or the difference.
 pub(crate) fn compare(input: &[u8]) -> Result<usize, String> {
     let ours = converse(input, Limits::default(), []);
     let (seen, error) = hyper_side::read(input, if input.len() < 512 { 1 + input.len() % 40 } else { input.len() });
@@ -123,7 +123,7 @@ fn is_harmless(error: Option<&str>, ours: &[TestRequest], number: usize) -> bool
     HARMLESS.iter().any(|(part, holds, _)| error.contains(part) && holds(request, before))
 }
 
-/// The engine closes where obs-text stands beside the word `close`, and hyper does not see the word.
+/// The engine closes if obs-text stands beside the word `close`, while hyper does not see the word.
 fn closes_unseen(ours: &Conversation) -> bool {
     ours.end() == TestEnd::Closed && ours.requests().last().is_some_and(|last| has_unreadable_connection(&last.request))
 }

@@ -1,4 +1,4 @@
-//! The codec against inputs that mean harm: mutations, floods of one byte, and a comparison with hyper.
+//! The codec against hostile input: mutations, floods of one byte, and a comparison with hyper.
 //!
 //! `invariants`, `files`, `forms`, `forwarded`, `negotiation`, `routes`, `seeds` and `differential` are shared with the fuzz targets in `fuzz/`
 //! at the root.

@@ -21,7 +21,7 @@ pub(crate) fn patterns(input: &[u8]) {
     let mut conversation = Conversation::new(Limits::default());
     conversation.receive(format!("GET {target} HTTP/1.1\r\nHost: a\r\n\r\n").as_bytes());
     let Some(received) = conversation.requests().first() else { return };
-    // What an encoded slash does is told in the tables; the matcher below knows nothing of it.
+    // The tables cover encoded slashes; the matcher below does not know them.
     let path = received.request.url();
     if received.route() != path {
         return;
@@ -67,7 +67,7 @@ fn is_path(segment: &str) -> bool {
     kind(segment) == Some("path")
 }
 
-/// What the parameters of a pattern would be.
+/// The parameters that a pattern would give.
 fn matched(pattern: &str, path: &str) -> Option<Vec<String>> {
     let (wanted, given): (Vec<&str>, Vec<&str>) = (pattern.split('/').collect(), path.split('/').collect());
     let Some(at) = wanted.iter().position(|segment| is_path(segment)) else {
@@ -119,7 +119,7 @@ fn fits(kind: &str, text: &str) -> bool {
     }
 }
 
-/// What of several patterns answers first: the first segment in which they differ decides.
+/// The order of several matching patterns: the first segment in which they differ decides.
 fn rank(pattern: &str) -> Vec<(usize, Reverse<usize>)> {
     let all: Vec<&str> = pattern.split('/').collect();
     let rank = |(at, segment): (usize, &&str)| {

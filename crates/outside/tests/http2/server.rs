@@ -1,4 +1,4 @@
-//! A server of this process that speaks HTTP/2 without TLS, gates at which its handlers wait, and what it has logged.
+//! A server in this process that speaks HTTP/2 without TLS, gates at which its handlers wait, and its log.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Condvar, Mutex};
@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use outside::{AccessLog, Address, Config, Error, IntoHandler, Level, Listener, LogSink, NoRuntime, OutsideHttp};
 
-/// Nothing in these tests takes longer.
+/// Longest time that any test waits.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
 
 /// Serves until it is dropped.
@@ -38,7 +38,7 @@ impl Running {
         Self { server, address, thread, log }
     }
 
-    /// Ends it and waits for that.
+    /// Ends the server and waits for its end.
     pub(crate) fn stop(&mut self) {
         self.server.terminate(false);
         if let Some(thread) = self.thread.take() {
@@ -50,7 +50,7 @@ impl Running {
         self.server.set_route(route, handler).unwrap();
     }
 
-    /// The first line of the log, of accesses or events, that holds this; waits for it.
+    /// The first line of the log, of accesses or events, with this text; waits for it.
     pub(crate) fn logged(&self, text: &str) -> String {
         let deadline = Instant::now() + DEADLINE;
         let mut lines = self.log.lines.lock().unwrap();
@@ -64,7 +64,7 @@ impl Running {
         }
     }
 
-    /// The lines so far that hold this.
+    /// The lines so far with this text.
     pub(crate) fn lines_with(&self, text: &str) -> Vec<String> {
         self.log.lines.lock().unwrap().iter().filter(|line| line.contains(text)).cloned().collect()
     }
@@ -98,7 +98,7 @@ impl LogSink for Recorded {
     }
 }
 
-/// Where handlers wait until the test opens it. Dropping it opens it too, so that a failed test ends.
+/// Handlers wait here until the test opens it. Dropping it opens it too, so that a failed test ends.
 #[derive(Default)]
 pub(crate) struct Gate(Arc<Way>);
 
@@ -111,14 +111,14 @@ struct Way {
 #[derive(Default)]
 struct State {
     open: bool,
-    /// Who has come, who is there, and how many ever were at a time.
+    /// Numbers of handlers: arrived in all, here now, and the most at a time.
     guests: usize,
     present: usize,
     most: usize,
 }
 
 impl Gate {
-    /// A handler that waits here, then answers this.
+    /// A handler that waits here and then answers with this.
     pub(crate) fn handler(
         &self,
         answer: &'static str,
@@ -148,7 +148,7 @@ impl Gate {
         self.0.state.lock().unwrap().guests
     }
 
-    /// How many were there at a time, at most.
+    /// The largest number of handlers at a time.
     pub(crate) fn most(&self) -> usize {
         self.0.state.lock().unwrap().most
     }

@@ -1,4 +1,4 @@
-//! A server of this process, and journals in which its handlers write what happens.
+//! A server in this process, and journals in which its handlers record events.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Condvar, Mutex};
@@ -16,7 +16,7 @@ use crate::client::DEADLINE;
 pub(crate) struct Running {
     pub(crate) server: Arc<OutsideHttp>,
     pub(crate) address: SocketAddr,
-    /// What it has told: events, no access lines.
+    /// The events of its log, without access lines.
     pub(crate) told: Journal,
     thread: Option<thread::JoinHandle<Result<(), Error>>>,
 }
@@ -41,7 +41,7 @@ impl Running {
         Self { server, address, told, thread }
     }
 
-    /// One route, all else as it is by default.
+    /// One route, with the default configuration.
     pub(crate) fn with(websocket: WebSocket) -> Self {
         let running = Self::start(|_| {});
         running.set_route("/", websocket);
@@ -52,7 +52,7 @@ impl Running {
         self.server.set_route(route, handler).unwrap();
     }
 
-    /// Ends it and waits for that.
+    /// Ends the server and waits for its end.
     pub(crate) fn stop(mut self) {
         self.server.terminate(false);
         self.thread.take().unwrap().join().unwrap().unwrap();
@@ -81,7 +81,7 @@ impl LogSink for Sink {
     }
 }
 
-/// What has happened, in order. Clones are the same journal.
+/// Recorded events in order. Clones are the same journal.
 #[derive(Clone, Default)]
 pub(crate) struct Journal(Arc<(Mutex<Vec<String>>, Condvar)>);
 
@@ -91,12 +91,12 @@ impl Journal {
         self.0.1.notify_all();
     }
 
-    /// What is there so far.
+    /// The entries so far.
     pub(crate) fn entries(&self) -> Vec<String> {
         self.0.0.lock().unwrap().clone()
     }
 
-    /// Waits until so many entries are there.
+    /// Waits until the journal has this many entries.
     pub(crate) fn wait_for(&self, count: usize) -> Vec<String> {
         self.wait_until(|entries| entries.len() >= count)
     }

@@ -1,4 +1,4 @@
-//! A server of this process.
+//! A server in this process.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Condvar, Mutex};
@@ -21,7 +21,7 @@ pub(crate) struct Running {
 }
 
 impl Running {
-    /// With these certificates, and a route that says hello.
+    /// With these certificates, and a route that answers hello.
     pub(crate) fn start(files: &[CertificateFiles]) -> Self {
         Self::configured(files, &TicketKeys::default(), |_| ())
     }
@@ -65,7 +65,7 @@ impl Drop for Running {
     }
 }
 
-/// What it has told.
+/// The events of its log.
 #[derive(Default)]
 pub(crate) struct Sink {
     pub(crate) events: Mutex<Vec<(Level, String)>>,
@@ -74,7 +74,7 @@ pub(crate) struct Sink {
 }
 
 impl Sink {
-    /// Waits until an event of this level contains this.
+    /// Waits until an event of this level contains this text.
     pub(crate) fn wait_for(&self, level: Level, part: &str) {
         let deadline = Instant::now() + DEADLINE;
         let mut events = self.events.lock().unwrap();

@@ -1,4 +1,4 @@
-//! Inputs that would cost more than they are worth (docs/security.md S41, S42): bounded in memory and in time.
+//! Inputs that cost more than they carry (docs/security.md S41, S42): bounded in memory and in time.
 
 use std::time::{Duration, Instant};
 
@@ -24,7 +24,7 @@ fn bomb(terms: &TestTerms, length: usize) -> Vec<u8> {
     }
 }
 
-/// Feeds it piece by piece, and returns how it ended and the most that was held meanwhile.
+/// Feeds it piece by piece. Returns its end and the most bytes held.
 fn burst(session: &mut TestSession, sent: &[u8], piece: usize) -> (Option<TestHeard>, usize) {
     let mut most = 0;
     for piece in sent.chunks(piece) {
@@ -78,7 +78,7 @@ fn above_a_mebibyte_a_message_inflates_to_ten_times_its_size() {
     assert!(matches!(large(MIB), Some(TestHeard::Binary(_))));
     let reason = "a message that inflates to more than ten times its size";
     assert_eq!(large(2 * MIB), Some(TestHeard::Failed(1009, reason)));
-    // Numbers in decimal shrink to a third or so.
+    // Decimal numbers shrink to about a third.
     let text: String = (0..600_000).map(|number: u32| number.wrapping_mul(2_654_435_761).to_string()).collect();
     let compressed = terms.compressor().frame(true, text.as_bytes());
     let mut session = TestSession::with_deflate(64 * MIB, &terms);

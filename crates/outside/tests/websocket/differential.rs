@@ -1,7 +1,7 @@
 //! The codec beside tungstenite: never more lenient, and the same messages where both accept.
 //!
-//! Whatever tungstenite refuses is refused, no later than there. Where the codec alone refuses, its reason must be one
-//! of those below.
+//! Every input that tungstenite refuses is refused, no later than there. Where only the codec refuses, its reason must
+//! be one of those below.
 
 use std::io::{self, Read, Write};
 
@@ -13,7 +13,7 @@ use super::invariants::pieces;
 
 const MAX_MESSAGE: usize = 2000;
 
-/// What the codec refuses and tungstenite takes, and what it rests on.
+/// Inputs that the codec refuses and tungstenite accepts, with the source.
 const STRICTER: &[(&str, &str)] = &[
     ("a length that is longer than it needs to be", "RFC 6455 §5.2: the minimal number of bytes MUST be used"),
     (
@@ -22,7 +22,7 @@ const STRICTER: &[(&str, &str)] = &[
     ),
 ];
 
-/// What tungstenite would refuse as well, once it has all of the frame.
+/// Inputs that tungstenite would refuse as well, once it has the whole frame.
 const SOONER: &[&str] = &[
     "a reserved bit is set",
     "a reserved opcode",
@@ -66,7 +66,7 @@ pub(crate) fn compare(input: &[u8]) -> Result<(), String> {
     }
 }
 
-/// What tungstenite makes of it.
+/// The result of tungstenite.
 #[derive(Debug)]
 struct Theirs {
     heard: Vec<TestHeard>,
@@ -85,7 +85,7 @@ impl Theirs {
         let mut theirs = Self { heard: Vec::new(), refusal: None, in_frame: false };
         loop {
             match socket.read() {
-                // So it tells of a code that it takes for wrong.
+                // In this way it reports a code that it takes for invalid.
                 Ok(Message::Close(Some(close))) if close.reason.as_str() == "Protocol violation" => {
                     theirs.refusal = Some("a close code".to_owned());
                 }
@@ -114,7 +114,7 @@ fn translated(message: Message) -> Option<TestHeard> {
     })
 }
 
-/// Gives what there is, then waits forever; takes everything.
+/// Yields the given bytes, then waits forever; accepts all output.
 struct Stream<'a> {
     rest: &'a [u8],
 }

@@ -1,5 +1,5 @@
-//! Transcripts without compression (RFC 6455 sections 5, 7 and 8): what a client sends, what the server makes of it, and
-//! what it answers; the same wherever the bytes are cut.
+//! Transcripts without compression (RFC 6455 sections 5, 7 and 8): bytes of a client, the resulting events, and the
+//! answers; the same for all cuts of the bytes.
 
 use outside::testing::websocket::{TestHeard, TestSession, client_frame, code_name, message_head};
 
@@ -20,7 +20,7 @@ fn close(code: u16, reason: &str) -> TestHeard {
     TestHeard::Close(Some(code), reason.to_owned())
 }
 
-/// Sends at once, cut at every place, and byte by byte; returns what was heard and said.
+/// Sends at once, cut at every place, and byte by byte; returns events and output.
 fn exchange(sent: &[u8], max: usize) -> (Vec<TestHeard>, Vec<u8>) {
     let whole = pieces(sent, [], || TestSession::new(max));
     for cut in 0..sent.len().min(2000) {
@@ -158,12 +158,12 @@ fn text_is_utf_8_wherever_it_is_cut() {
             let sent = [frame(0x01, &bytes[..cut]), frame(0x80, &bytes[cut..])].concat();
             assert_eq!(exchange(&sent, 100).0, std::slice::from_ref(&expected), "{bytes:x?} in two fragments, {cut}");
         }
-        // Bytes are bytes.
+        // Any bytes are allowed.
         assert_eq!(exchange(&frame(0x82, bytes), 100).0, [TestHeard::Binary(bytes.to_vec())]);
     }
 }
 
-/// The connection fails at the first bad byte, not at the end of the frame or of the message.
+/// The connection fails at the first invalid byte, not at the end of the frame or of the message.
 #[test]
 fn bad_text_fails_at_once() {
     let bytes = b"\xce\xba\xe1\xbd\xb9\xcf\x83\xce\xbc\xce\xb5\xf4\x90\x80\x80edited";

@@ -1,7 +1,7 @@
-//! What holds for every input of a WebSocket, whatever it says; the fuzz targets and the mutation run share it.
+//! Properties of a WebSocket that hold for every input; shared by the fuzz targets and the mutation run.
 //!
-//! However the bytes are cut, the same is heard and said; bounds are kept; text is UTF-8; one Close frame is sent at
-//! most, and nothing behind it; what the compressor writes, the receiver reads. A breach is a panic.
+//! For all cuts of the bytes, events and output are the same; limits are kept; text is UTF-8; at most one Close frame
+//! is sent, and no frame behind it; the receiver reads the output of the compressor. A violation is a panic.
 
 use outside::Request;
 use outside::testing::websocket::{TestHeard, TestSession, TestTerms, client_frame, open};
@@ -22,10 +22,10 @@ pub(crate) fn pieces(
     session
 }
 
-/// Small enough for small inputs to pass it.
+/// Small enough that small inputs exceed it.
 const MAX_MESSAGE: usize = 2000;
 
-/// What a client sends behind its handshake.
+/// Bytes of a client behind its handshake.
 pub(crate) fn frames(input: &[u8]) {
     let whole = read(input, [], None);
     for cuts in cuts(input) {
@@ -37,7 +37,7 @@ pub(crate) fn frames(input: &[u8]) {
         let whole = read(input, [], terms.as_ref());
         for cuts in cuts(input) {
             let other = read(input, cuts, terms.as_ref());
-            // Of several faults in one piece, another one may be met first.
+            // Of several faults in one piece, another one may be found first.
             let failed = |heard: &TestHeard| matches!(heard, TestHeard::Failed(..));
             let same = whole.heard().iter().zip(other.heard()).all(|(a, b)| a == b || failed(a) && failed(b));
             assert!(same && whole.heard().len() == other.heard().len(), "{:?} {:?}", whole.heard(), other.heard());
@@ -88,8 +88,8 @@ fn check(session: &TestSession) {
     assert_eq!(session.said(), [pongs, close].concat());
 }
 
-/// What a client would make of what the server compresses: the same again, under any terms. The first byte chooses
-/// them, and the rest is cut into messages.
+/// The reading of the server's compressed output by a client: the same messages, under any terms. The first byte
+/// chooses the terms, and the rest is cut into messages.
 pub(crate) fn compression(input: &[u8]) {
     let Some((&choice, rest)) = input.split_first() else { return };
     let offer = format!("permessage-deflate; server_max_window_bits={}", 8 + choice % 8);
@@ -111,7 +111,7 @@ pub(crate) fn compression(input: &[u8]) {
     }
 }
 
-/// A field value of offers: whatever is taken keeps to what was offered, by a reading of its own.
+/// A field value of offers: accepted terms keep to the offer, by a reading of the test's own.
 pub(crate) fn offer(input: &[u8]) {
     for takeover in [false, true] {
         let Some(terms) = TestTerms::negotiate(input.split(|&byte| byte == b'\n'), takeover) else { continue };
@@ -139,7 +139,8 @@ pub(crate) fn offer(input: &[u8]) {
     }
 }
 
-/// Header lines of an opening request: what is answered was asked for, and brings no line of the client's own.
+/// Header lines of an opening request: every part of the answer was asked for, and it holds no line of the client's
+/// own.
 pub(crate) fn opening(input: &[u8]) {
     let mut conversation = Conversation::new(Limits::default());
     conversation.receive(&[b"GET / HTTP/1.1\r\nHost: a\r\n", input, b"\r\n\r\n"].concat());

@@ -1,10 +1,11 @@
-//! Streams of frames that mean something, more or less, and offers of compression: where mutations and fuzzers begin.
+//! Streams of more or less meaningful frames, and offers of compression: the inputs from which mutations and fuzzers
+//! begin.
 
 use outside::testing::websocket::{TestTerms, client_frame};
 
 use crate::mutator::Numbers;
 
-/// What a client might send: mostly right, with faults of every kind here and there.
+/// Bytes that a client might send: mostly valid, with faults of every kind here and there.
 pub(crate) fn stream(numbers: &mut Numbers, compressed: bool) -> Vec<u8> {
     let mut bytes = Vec::new();
     let mut begun = false;

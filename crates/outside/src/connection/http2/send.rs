@@ -23,7 +23,7 @@ use crate::executor::{Exchange, Work};
 use crate::files::{FileContent, FileSegment, Patience, bring_into_memory};
 use crate::log::{AccessLine, Level, Moment};
 use crate::message::{Body, BodyStream, Response};
-use crate::protocol::http1::ContentLength;
+use crate::protocol::ContentLength;
 use crate::protocol::http2::response_head;
 use crate::site::Front;
 

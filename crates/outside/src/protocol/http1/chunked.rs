@@ -1,4 +1,4 @@
-//! Chunked bodies of requests, taken apart as they come in (RFC 9112 section 7.1).
+//! Chunked bodies of requests, decoded as they arrive (RFC 9112 section 7.1).
 //!
 //! Every line must end in CRLF; sizes are hexadecimal digits alone; extensions are checked, bounded and dropped; trailer
 //! fields are checked like header fields, bounded like them, and dropped (RFC 9110 section 6.5.1).
@@ -8,7 +8,7 @@ use crate::error::Refusal;
 use crate::message::{is_token_byte, is_value_byte};
 use Extension::{AfterName, Name, NameStart, Quoted, QuotedEnd, QuotedPair, Space, Token, ValueStart};
 
-/// Takes a chunked body apart; holds a few numbers, no bytes.
+/// Decodes a chunked body; holds a few numbers and no bytes.
 #[derive(Debug)]
 pub(crate) struct ChunkedDecoder {
     state: ChunkedState,
@@ -36,7 +36,7 @@ enum ChunkedState {
     Done,
 }
 
-/// Where in an extension (RFC 9112 section 7.1.1): `BWS ";" BWS name [ BWS "=" BWS ( token / quoted-string ) ]`.
+/// The position in an extension (RFC 9112 section 7.1.1): `BWS ";" BWS name [ BWS "=" BWS ( token / quoted-string ) ]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Extension {
     /// White space behind the size or a value: only another extension may follow.
@@ -56,12 +56,12 @@ enum Extension {
     QuotedEnd,
 }
 
-/// What a step made of its input.
+/// The result of a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct ChunkedStep {
     /// Bytes of the input that belong to this body.
     pub(crate) consumed: usize,
-    /// The last chunk and the trailers have been read.
+    /// Whether the last chunk and the trailers have been read.
     pub(crate) done: bool,
 }
 
@@ -179,7 +179,7 @@ impl ChunkedDecoder {
 }
 
 impl Extension {
-    /// Where this byte leads, if it may stand here.
+    /// The state after this byte; `None` if it is not allowed here.
     fn next(self, byte: u8) -> Option<Self> {
         Some(match (self, byte) {
             (Space | NameStart | AfterName | ValueStart, b' ' | b'\t') => self,

@@ -1,24 +1,12 @@
 //! Heads of responses and chunks of their bodies, as bytes (RFC 9112 sections 4, 6 and 7).
 //!
-//! The server owns Content-Length, Transfer-Encoding, Connection, Keep-Alive and Date: what a handler set under these
-//! names is left out, and a length that it may declare comes by way of [`ContentLength`].
+//! The server owns Content-Length, Transfer-Encoding, Connection, Keep-Alive and Date: fields of these names that a
+//! handler has set are left out; a length that a handler declares comes as [`ContentLength`].
 
-use crate::message::{Headers, KnownHeader, reason_phrase};
+use crate::message::{Headers, KnownHeader, push_decimal, reason_phrase};
+use crate::protocol::ContentLength;
 
-/// How the end of a response's content is told.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum ContentLength {
-    /// This many bytes.
-    KnownHeader(u64),
-    /// Chunks until the last one.
-    Chunked,
-    /// The connection's end is the content's end: streams to HTTP/1.0.
-    UntilClose,
-    /// There can be none (1xx, 204, 304), or it is not known (HEAD, 304).
-    None,
-}
-
-/// Everything a head is rendered from.
+/// The parts of a response head.
 #[derive(Debug)]
 pub(crate) struct ResponseHead<'a> {
     pub(crate) status: u16,
@@ -94,22 +82,7 @@ fn push_field(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
     out.extend_from_slice(b"\r\n");
 }
 
-/// Appends a number in decimal digits.
-pub(crate) fn push_decimal(out: &mut Vec<u8>, mut number: u64) {
-    let mut digits = [0_u8; 20];
-    let mut at = digits.len();
-    loop {
-        at -= 1;
-        digits[at] = b'0' + (number % 10) as u8;
-        number /= 10;
-        if number == 0 {
-            break;
-        }
-    }
-    out.extend_from_slice(&digits[at..]);
-}
-
-/// Appends one chunk; an empty piece adds nothing, since an empty chunk would be the last.
+/// Appends one chunk. An empty piece adds nothing, because an empty chunk would end the body.
 pub(crate) fn encode_chunk(out: &mut Vec<u8>, piece: &[u8]) {
     if piece.is_empty() {
         return;

@@ -1,26 +1,27 @@
-//! Field blocks of a connection on their way to `h2`: each is held until it is whole, looked at, and goes on as one frame.
+//! Field blocks of a connection on their way to `h2`: each is held until it is complete, checked, and passed on as one
+//! frame.
 //!
-//! `h2` forgets the rest of a block in several frames when the first of them breaks a rule, and takes the next one for the
-//! end of the connection: another reason to hand on one alone.
+//! If a block comes in several frames and the first of them breaks a rule, `h2` forgets the rest of the block, and the
+//! next frame ends the connection. That is another reason to pass on one frame.
 
 use super::block::request_line;
 use super::fields::{Changed, Checked, FieldChecker};
 use super::frames::{CONTINUATION, END_HEADERS, END_STREAM, HEAD, HEADERS, Http2FrameHead};
 
-/// The blocks, and what `h2` does not hear of them.
+/// The current block, and the facts about blocks that are kept from `h2`.
 #[derive(Debug)]
 pub(crate) struct FieldBlocks {
     checker: FieldChecker,
     held: PartialBlock,
-    /// Whether the compression is broken, or something else that ends the connection: what follows is looked at no more.
+    /// Whether the compression is broken, or another error has ended the connection: then no more bytes are checked.
     are_broken: bool,
-    /// Paths that are beside the blocks of their streams.
+    /// Paths that are passed beside the blocks of their streams.
     paths: Vec<(u32, Box<str>)>,
     malformed: Vec<Malformed>,
     longest_path: usize,
 }
 
-/// A message that breaks the rules, and what is known of its request line.
+/// A message that breaks the rules, with the known parts of its request line.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Malformed {
     pub(crate) stream: u32,
@@ -28,38 +29,38 @@ pub(crate) struct Malformed {
     pub(crate) target: Vec<u8>,
 }
 
-/// A block that is not whole.
+/// A block that is not complete.
 #[derive(Debug, Default)]
 struct PartialBlock {
-    /// Bytes up to the end of the last frame whose head has been seen.
+    /// Bytes up to the end of the last frame whose head was read.
     seen: usize,
     frames: usize,
     first: Http2FrameHead,
     is_last: bool,
 }
 
-/// What comes of a look at a block.
+/// The result of checking a part of a block.
 pub(super) enum BlockStep {
-    /// Another frame of it has begun.
+    /// Another frame of the block has begun.
     Counts(Http2FrameHead),
-    /// It is not whole.
+    /// The block is not complete.
     Waits,
-    /// So many bytes go on as they are.
+    /// This number of bytes is passed on unchanged.
     Passes(usize),
-    /// These go on in place of so many bytes.
+    /// These bytes are passed on in place of this number of bytes.
     Changed(usize, Vec<u8>),
-    /// The connection is at its end; `h2` says so.
+    /// The connection ends; `h2` will notice the same error.
     Broken,
 }
 
 const PADDED: u8 = 0x8;
 const PRIORITY: u8 = 0x20;
-/// What PRIORITY adds to a frame.
+/// Bytes that PRIORITY adds to a frame.
 const PRIORITY_LENGTH: usize = 5;
-/// The largest frame (RFC 9113 section 4.2), and as many of one block as `h2` takes.
+/// Bytes of the largest frame (RFC 9113 section 4.2), and of the largest block that `h2` accepts.
 const LARGEST: usize = 16 << 10;
 const MOST_FRAMES: usize = 7;
-/// As many paths and messages are remembered: more faults `h2` does not bear.
+/// Paths and messages that are remembered at most; `h2` does not bear more faults.
 const MOST_REMEMBERED: usize = 128;
 
 impl FieldBlocks {
@@ -78,29 +79,29 @@ impl FieldBlocks {
         self.are_broken
     }
 
-    /// Has a block begun that is not whole?
+    /// Whether a block has begun and is not complete.
     pub(super) fn is_waiting(&self) -> bool {
         self.held.seen > 0
     }
 
-    /// The path of this stream, if it is beside its block. Streams are asked for in the order in which they were opened.
+    /// The path of this stream, if it was passed beside its block. Streams ask in the order in which they were opened.
     pub(crate) fn take_path(&mut self, stream: u32) -> Option<Box<str>> {
         self.paths.retain(|(other, _)| *other >= stream);
         let at = self.paths.iter().position(|(other, _)| *other == stream)?;
         Some(self.paths.swap_remove(at).1)
     }
 
-    /// The messages since this was asked last that break the rules.
+    /// The malformed messages since the last call.
     pub(crate) fn take_malformed(&mut self) -> Vec<Malformed> {
         std::mem::take(&mut self.malformed)
     }
 
-    /// Were there any?
+    /// Whether there are any.
     pub(crate) fn has_malformed(&self) -> bool {
         !self.malformed.is_empty()
     }
 
-    /// Looks at a block that is one frame, as most are, and all there; `None` if it is another.
+    /// Checks a block that is one frame and has arrived completely, as most have; `None` for any other.
     pub(super) fn whole(&mut self, head: &Http2FrameHead, bytes: &[u8]) -> Option<BlockStep> {
         let is_simple = head.flags & (END_HEADERS | PADDED | PRIORITY) == END_HEADERS;
         if !is_simple || self.held.frames > 0 || head.length > LARGEST {
@@ -173,7 +174,7 @@ impl FieldBlocks {
     }
 }
 
-/// The block in these frames, and what the first says of priority; `None` if they are not right (RFC 9113 section 6.2).
+/// The block of these frames, and the priority in the first; `None` if they are malformed (RFC 9113 section 6.2).
 fn gather(frames: &[u8]) -> Option<(Vec<u8>, Vec<u8>)> {
     let (mut block, mut priority, mut rest) = (Vec::new(), Vec::new(), frames);
     while let Some(head) = Http2FrameHead::parse(rest) {
@@ -194,7 +195,7 @@ fn gather(frames: &[u8]) -> Option<(Vec<u8>, Vec<u8>)> {
     Some((block, priority))
 }
 
-/// As few frames as hold this block.
+/// The block in as few frames as possible.
 fn frames_of(first: &Http2FrameHead, block: &[u8], priority: &[u8]) -> Vec<u8> {
     let (begins, rest) = block.split_at(block.len().min(LARGEST - priority.len()));
     let end = |is_last| if is_last { END_HEADERS } else { 0 };

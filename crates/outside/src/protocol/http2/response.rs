@@ -1,14 +1,14 @@
-//! The head of a response, as `h2` takes it (RFC 9113 section 8.3.2).
+//! The head of a response in the form that `h2` takes (RFC 9113 section 8.3.2).
 //!
-//! As in HTTP/1.1 the server owns what frames a message. Fields that belong to a connection have no place here, whoever
-//! set them (section 8.2.2).
+//! As in HTTP/1.1 the server owns the fields that frame a message. Fields of the connection are left out, even if a
+//! handler has set them (section 8.2.2).
 
 use http::header::{self, HeaderName, HeaderValue};
 use http::{Response, StatusCode};
 
 use crate::message::{Headers, KnownHeader};
 
-/// A head of these fields; `content_type` is added if there is none.
+/// A head with these fields; `content_type` is added if they have none.
 pub(crate) fn response_head(
     status: u16,
     headers: &Headers,
@@ -17,14 +17,14 @@ pub(crate) fn response_head(
     date: &HeaderValue,
 ) -> Response<()> {
     let mut response = Response::new(());
-    // A status that is none of 100 to 999 does not get here.
+    // Only statuses from 100 to 999 reach this point.
     *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let fields = response.headers_mut();
     fields.reserve(headers.len() + 3);
     let mut has_type = false;
     for ((known, value), (name, _)) in headers.known_fields().zip(headers.iter()) {
         has_type |= known == KnownHeader::ContentType;
-        // What could not stand in a message is not in the list.
+        // The list holds only valid names and values.
         if let Some(name) = name_of(known, name)
             && let Ok(mut value) = value_of(known, value)
         {
@@ -42,7 +42,7 @@ pub(crate) fn response_head(
     response
 }
 
-/// The name as it goes out; `None` if the field does not.
+/// The name as sent; `None` if the field is left out.
 fn name_of(known: KnownHeader, name: &str) -> Option<HeaderName> {
     Some(match known {
         KnownHeader::Connection | KnownHeader::KeepAlive | KnownHeader::TransferEncoding | KnownHeader::Upgrade => {

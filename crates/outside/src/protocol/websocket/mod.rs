@@ -1,9 +1,9 @@
 //! WebSocket on the wire (RFC 6455), with permessage-deflate (RFC 7692).
 //!
-//! The opening: [`check_opening`] reads a request, [`Origins`] says whose pages may connect, [`choose_subprotocol`] and
-//! [`negotiate`] choose among what is offered, [`opening_fields`] is the answer. In: [`Receiver`] turns bytes into whole
-//! messages and control frames. Out: [`encode_frame`], [`Deflater`]. The end: [`Closing`] knows who has said what.
-//! As in http1, what is not right to the letter is refused.
+//! The opening: [`check_opening`] reads a request, [`Origins`] checks the page's origin, [`choose_subprotocol`] and
+//! [`negotiate`] choose among the offers, [`opening_fields`] is the answer. In: [`Receiver`] turns bytes into whole
+//! messages and control frames. Out: [`encode_frame`], [`Deflater`]. The end: [`Closing`] is the state of the closing
+//! handshake. As in http1, malformed input is refused.
 
 mod closing;
 mod deflate;

@@ -1,8 +1,8 @@
-//! Bytes of a client to whole messages and control frames (RFC 6455 sections 5.4 to 5.6, 8.1).
+//! Turns the bytes of a client into whole messages and control frames (RFC 6455 sections 5.4 to 5.6, 8.1).
 //!
-//! Input is taken to its last byte and unmasked in place. A message that lies in it as one frame is handed out as a slice
-//! of it; only what is cut by a frame or by the end of the input is copied. Nothing is held before it has arrived,
-//! and nothing past `max_message`; between two messages there is no memory but this struct.
+//! Input is consumed to its last byte and unmasked in place. A message that is one frame in the input is handed out as
+//! a slice of it; only messages that are cut by a frame or by the end of the input are copied. Memory is allocated only
+//! for bytes that have arrived, at most `max_message`; between two messages it is only this struct.
 
 use std::borrow::Cow;
 use std::mem;
@@ -14,7 +14,7 @@ use super::extension::DeflateTerms;
 use super::frame::{FrameHead, MAX_HEAD, MessageKind, Opcode, decode_frame_head, unmask};
 use super::utf8::Utf8;
 
-/// What a client has said.
+/// An event from a client.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum ReceivedFrame<'i> {
     /// A whole message; the payload of a text is UTF-8.
@@ -22,7 +22,7 @@ pub(crate) enum ReceivedFrame<'i> {
     /// To be answered with a pong of the same payload (section 5.5.2).
     Ping(Cow<'i, [u8]>),
     Pong(Cow<'i, [u8]>),
-    /// Nothing follows it.
+    /// The client's Close frame; no event follows.
     Close(Close),
 }
 
@@ -31,20 +31,20 @@ pub(crate) enum ReceivedFrame<'i> {
 pub(crate) struct Receiver {
     max_message: usize,
     inflater: Option<Box<Inflater>>,
-    /// What has begun; as a rule nothing has when the input is at its end.
+    /// The unfinished part of a message or frame; usually there is none at the end of the input.
     part: Option<Box<PartialInput>>,
-    /// Closed or failed: whatever comes is dropped.
+    /// Whether the connection is closed or failed: further input is dropped.
     over: bool,
 }
 
-/// What is there of something that is not complete.
+/// The state of an unfinished message or frame.
 #[derive(Debug)]
 struct PartialInput {
     message: Vec<u8>,
     control: Vec<u8>,
     head: [u8; MAX_HEAD],
     head_length: u8,
-    /// The message that has begun, if one has.
+    /// The unfinished message, if there is one.
     begun: Option<StartedMessage>,
     frame: Option<Frame>,
     utf8: Utf8,
@@ -66,21 +66,21 @@ struct Frame {
 }
 
 impl Receiver {
-    /// For messages of at most so many bytes, counted after inflating.
+    /// For messages of at most this many bytes, counted after inflating.
     pub(crate) const fn new(max_message: usize) -> Self {
         Self { max_message, inflater: None, part: None, over: false }
     }
 
-    /// With compression as it was agreed on.
+    /// With compression by these terms.
     pub(crate) fn with_deflate(max_message: usize, terms: &DeflateTerms, pool: Arc<DeflatePool>) -> Self {
         let inflater = Some(Box::new(Inflater::new(terms, pool)));
         Self { inflater, ..Self::new(max_message) }
     }
 
-    /// Takes input up to the next event; without one, all of it. To be called again until there is none.
+    /// Consumes input up to the next event; if there is none, all of it. The caller repeats until there is none.
     ///
     /// # Errors
-    /// The connection fails: the reason goes into a Close frame, and nothing more is read.
+    /// The connection fails: the reason goes into a Close frame, and no more input is read.
     pub(crate) fn receive<'i>(&mut self, input: &mut &'i mut [u8]) -> Result<Option<ReceivedFrame<'i>>, Failure> {
         if self.over {
             *input = &mut [];
@@ -100,13 +100,14 @@ impl Receiver {
         result
     }
 
-    /// Bytes that are held for what is not complete, without the window of an inflater.
+    /// Bytes held for an unfinished message, without the window of an inflater.
     #[cfg(any(test, feature = "testing"))]
     pub(crate) fn held(&self) -> usize {
         self.part.as_ref().map_or(0, |part| part.message.capacity() + part.control.capacity())
     }
 
-    /// Takes a message that lies in the input as one frame, as most do; `None`, and nothing is taken, for all else.
+    /// Takes a message that is one frame in the input, as most are. For any other input returns `None` and consumes
+    /// nothing.
     fn receive_whole<'i>(&mut self, input: &mut &'i mut [u8]) -> Option<ReceivedFrame<'i>> {
         if self.part.is_some() {
             return None;
@@ -124,7 +125,7 @@ impl Receiver {
         let piece = &mut input[start..start + length];
         unmask(piece, head.mask);
         if kind == MessageKind::Text && std::str::from_utf8(piece).is_err() {
-            // Told by who looks at it again, as it came.
+            // Masked again: the general path then finds the input unchanged and reports the fault.
             unmask(piece, head.mask);
             return None;
         }
@@ -136,7 +137,7 @@ impl Receiver {
 }
 
 impl PartialInput {
-    /// Is it to be kept for what follows?
+    /// Whether the state is to be kept for further input.
     fn has_begun(&self) -> bool {
         self.head_length > 0 || self.begun.is_some() || self.frame.is_some()
     }
@@ -156,7 +157,7 @@ impl Default for PartialInput {
     }
 }
 
-/// What is at hand while input is taken that is not one whole message in one frame.
+/// The parts needed to read input that is not one whole message in one frame.
 struct Reading<'r> {
     part: &'r mut PartialInput,
     inflater: &'r mut Option<Box<Inflater>>,
@@ -193,7 +194,7 @@ impl Reading<'_> {
         }
     }
 
-    /// The next head, if all of it is there; else keeps what there is.
+    /// The next head, if it is complete; else keeps its bytes.
     fn next_head(&mut self, input: &mut &mut [u8]) -> Result<Option<FrameHead>, Failure> {
         let kept = usize::from(self.part.head_length);
         if kept == 0
@@ -211,7 +212,7 @@ impl Reading<'_> {
         Ok(found.map(|(head, _)| head))
     }
 
-    /// May this frame stand here?
+    /// Whether this frame is allowed at its position.
     fn begin_frame(&mut self, head: &FrameHead) -> Result<Frame, Failure> {
         let &FrameHead { opcode, fin, rsv1, mask, length } = head;
         let starts = match opcode {
@@ -219,7 +220,7 @@ impl Reading<'_> {
             Opcode::Binary => Some(MessageKind::Binary),
             _ => None,
         };
-        // The bit stands in the first frame of a message, and only if it was agreed on (RFC 7692 section 6).
+        // The bit is allowed in the first frame of a message, and only if negotiated (RFC 7692 section 6).
         if rsv1 && (starts.is_none() || self.inflater.is_none()) {
             return Err(Failure::protocol("a reserved bit is set"));
         }
@@ -239,7 +240,7 @@ impl Reading<'_> {
         Ok(Frame { opcode, fin, mask, remaining: length })
     }
 
-    /// Bytes of payload that the message may still have on the wire. What does not shrink grows a little.
+    /// Bytes of payload that the message may still have on the wire. Incompressible content grows a little.
     fn room(&self) -> u64 {
         let max = self.max as u64;
         match (&self.part.begun, &*self.inflater) {
@@ -273,7 +274,7 @@ impl Reading<'_> {
         }))
     }
 
-    /// Takes a piece of the message that has begun; `last`: it is complete with it.
+    /// Takes a piece of the unfinished message; with `last` the message is complete.
     fn receive_data<'i>(&mut self, piece: &'i [u8], last: bool) -> Result<Option<ReceivedFrame<'i>>, Failure> {
         let Some(StartedMessage { kind, compressed }) = self.part.begun else { return Ok(None) };
         if compressed && let Some(inflater) = self.inflater {
@@ -299,7 +300,7 @@ impl Reading<'_> {
     }
 }
 
-/// Is a piece of a text what may follow the pieces before it (section 8.1)?
+/// Whether a piece of a text continues the pieces before it as UTF-8 (section 8.1).
 fn check_text(utf8: &mut Utf8, kind: MessageKind, piece: &[u8], last: bool) -> Result<(), Failure> {
     if kind == MessageKind::Text && (!utf8.receive(piece) || last && utf8.is_cut()) {
         return Err(Failure::invalid_data("a text message is not UTF-8"));

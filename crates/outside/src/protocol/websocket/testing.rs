@@ -1,7 +1,7 @@
 //! The WebSocket codec without a socket, for fuzzers and tests of this project: bytes in, in pieces, events out.
 //!
-//! It calls what a session calls, nothing else. Compiled under the feature `testing` only, and no part of the public
-//! interface.
+//! It calls the functions that a session calls, and no others. Compiled under the feature `testing` only, and no part
+//! of the public interface.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use super::{
 use crate::error::{Error, Refusal};
 use crate::message::Request;
 
-/// What a server has heard on a connection.
+/// An event that the server has received on a connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "each variant is what it spells")]
 pub enum TestHeard {
@@ -28,7 +28,7 @@ pub enum TestHeard {
     Failed(u16, &'static str),
 }
 
-/// One open connection, the server's side of it: it answers pings and closes, and says nothing else.
+/// The server's side of one open connection: it answers pings and Close frames, and sends nothing else.
 #[derive(Debug)]
 pub struct TestSession {
     receiver: Receiver,
@@ -53,7 +53,7 @@ impl TestSession {
         Self { receiver, closing: CloseHandshake::default(), heard: Vec::new(), said: Vec::new(), borrowed: 0 }
     }
 
-    /// Takes what one read of the socket brought.
+    /// Takes the bytes of one read of the socket.
     pub fn receive(&mut self, piece: &[u8]) {
         let mut bytes = piece.to_vec();
         let mut input = &mut bytes[..];
@@ -94,35 +94,35 @@ impl TestSession {
         });
     }
 
-    /// The server's own wish to end.
+    /// Begins the end from the server's side.
     ///
     /// # Errors
-    /// A code or a reason that cannot be sent.
+    /// The code or the reason cannot be sent.
     pub fn close(&mut self, code: u16, reason: &str) -> Result<bool, Error> {
         Ok(self.closing.close_to_send(&Close::new(code, reason)?, &mut self.said))
     }
 
-    /// Everything so far, in order.
+    /// All events so far, in order.
     pub fn heard(&self) -> &[TestHeard] {
         &self.heard
     }
 
-    /// Forgets it.
+    /// Forgets the events.
     pub fn clear(&mut self) {
         self.heard.clear();
     }
 
-    /// What the server has sent so far.
+    /// The bytes that the server has sent so far.
     pub fn said(&self) -> &[u8] {
         &self.said
     }
 
-    /// How many messages were handed out without a copy.
+    /// Number of messages that were handed out without a copy.
     pub fn borrowed(&self) -> usize {
         self.borrowed
     }
 
-    /// Bytes that are held for what is not complete.
+    /// Bytes held for an unfinished message.
     pub fn held(&self) -> usize {
         self.receiver.held()
     }
@@ -136,7 +136,7 @@ pub struct TestTerms {
 }
 
 impl TestTerms {
-    /// What a server that keeps its context, or does not, makes of the values of Sec-WebSocket-Extensions.
+    /// The terms that a server with or without context takeover accepts for these values of Sec-WebSocket-Extensions.
     pub fn negotiate<'r>(values: impl IntoIterator<Item = &'r [u8]>, takeover: bool) -> Option<Self> {
         let settings = DeflateSettings {
             server_no_context_takeover: !takeover,
@@ -148,18 +148,18 @@ impl TestTerms {
         Some(Self { terms, pool: Arc::default() })
     }
 
-    /// The answer's field value.
+    /// The field value of the answer.
     pub fn to_field_value(&self) -> String {
         self.terms.to_field_value()
     }
 
-    /// A compressor that keeps these terms.
+    /// A compressor with these terms.
     pub fn compressor(&self) -> Compressor {
         Compressor { deflater: Deflater::new(&self.terms, Arc::clone(&self.pool)) }
     }
 }
 
-/// What compresses messages.
+/// Compresses messages.
 #[derive(Debug)]
 pub struct Compressor {
     deflater: Deflater,
@@ -177,7 +177,7 @@ impl Compressor {
 /// The fields of the answer to a request that opens a WebSocket, each line with its CRLF.
 ///
 /// # Errors
-/// What the request is refused with.
+/// The refusal of the request.
 pub fn open(request: &Request, subprotocols: &[String], origins: &[&str], takeover: bool) -> Result<String, Refusal> {
     let key: AcceptKey = check_opening(request)?;
     let origins = if origins.is_empty() { Ok(Origins::Same) } else { Origins::listed(origins) };
@@ -190,12 +190,12 @@ pub fn open(request: &Request, subprotocols: &[String], origins: &[&str], takeov
     Ok(String::from_utf8_lossy(headers.wire()).into_owned())
 }
 
-/// What an answer with 426 carries.
+/// The fields of an answer with 426.
 pub fn upgrade_required_fields() -> [(&'static str, &'static str); 2] {
     UPGRADE_REQUIRED_FIELDS
 }
 
-/// What a close code means.
+/// The meaning of a close code.
 pub fn code_name(code: u16) -> &'static str {
     close_code_name(code)
 }

@@ -1,4 +1,4 @@
-//! Thousands of blocks, right and wrong, read as they came and as `h2` gets them: what is left is the same.
+//! Thousands of blocks, valid and invalid, read as sent and as `h2` gets them: the valid fields are the same.
 
 use std::collections::VecDeque;
 
@@ -8,7 +8,7 @@ use super::{Checked, DYNAMIC, ENTRY_COST, FieldChecker, FieldVerdict, Name, STAT
 
 type TestField = (Vec<u8>, Vec<u8>);
 
-/// A reader of blocks that knows its table in full.
+/// A reader of blocks that keeps the whole dynamic table.
 #[derive(Default)]
 struct Reader {
     table: VecDeque<TestField>,
@@ -50,7 +50,7 @@ impl Reader {
         fields
     }
 
-    /// Makes room; is there enough?
+    /// Makes room; `false` if there is too little.
     fn evict(&mut self, more: usize) -> bool {
         while self.table.iter().map(size).sum::<usize>() + more > self.max_size && self.table.pop_back().is_some() {}
         more <= self.max_size
@@ -110,7 +110,7 @@ fn block(numbers: &mut Numbers, reader: &Reader) -> Vec<u8> {
     let (mut block, mut known) = (Vec::new(), reader.table.len());
     if numbers.below(8) == 0 {
         put_integer(&mut block, 0x20, 5, *numbers.pick(&[0, 100, 1000, 4096, 4096, 4096]));
-        // What is left then is not known here.
+        // The table's content after that is not known here.
         known = 0;
     }
     for _ in 0..1 + numbers.below(6) {
@@ -133,7 +133,7 @@ fn block(numbers: &mut Numbers, reader: &Reader) -> Vec<u8> {
         let value = numbers.pick(&values);
         put_text(&mut block, numbers, value);
         if kind == 0x40 {
-            // It may have moved others out.
+            // It may have evicted others.
             known = 0;
         }
     }
@@ -177,7 +177,8 @@ fn what_h2_gets_is_what_came_without_what_is_wrong() {
                 continue;
             }
             malformed += 1;
-            // Values under a right name are filled, so that the name stays; those do not matter in a message that is reset.
+            // Values under a valid name are replaced by filler, so that the name stays; in a message that is reset they
+            // do not matter.
             let (last, others) = found.split_last().unwrap();
             assert_eq!(*last, (b"connection".to_vec(), b"x".to_vec()));
             let is_filler = |value: &[u8]| value.iter().all(|&byte| byte == b'x');

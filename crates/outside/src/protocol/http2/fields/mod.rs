@@ -1,12 +1,13 @@
-//! Looks at field blocks before `h2` does, and keeps from it what it would end the whole connection for.
+//! Checks field blocks before `h2` does, and removes the fields for which `h2` would end the whole connection.
 //!
-//! A field that breaks the rules makes one message malformed (RFC 9113 sections 8.1.1 and 8.2.1); `h2` takes most such
-//! fields for errors of compression, which end every stream. So they are left out of the block, and a field is added that
-//! `h2` resets the stream for. Paths that no `http::Uri` can hold, but an HTTP/1.1 request line can, leave the block as
-//! well, and go beside it.
+//! A field that breaks the rules makes one message malformed (RFC 9113 sections 8.1.1 and 8.2.1), but `h2` takes most
+//! such fields for compression errors, which end every stream. So they are removed from the block, and a field is added
+//! for which `h2` only resets the stream. Paths that `http::Uri` cannot hold but an HTTP/1.1 request line can are
+//! removed as well, and passed beside the block.
 //!
-//! Of the dynamic table (RFC 7541 section 2.3.2) only the sizes of entries are known here, and what their names ask of a
-//! value. An entry that is kept from `h2` is missing in its table: as long as there is one, indices are counted anew.
+//! Of the dynamic table (RFC 7541 section 2.3.2) only the sizes of entries are kept, and the rules that their names
+//! impose on values. An entry that was removed is missing in the table of `h2`: while there is one, indices in later
+//! blocks are renumbered.
 
 use std::collections::VecDeque;
 
@@ -14,41 +15,41 @@ use super::block::{BlockField, Rewriting, integer, put_integer, raw_string, stri
 use super::huffman;
 use crate::message::{is_token, is_value};
 
-/// Looks at the blocks of one connection, each once and in order.
+/// Checks the blocks of one connection, each once and in order.
 #[derive(Debug)]
 pub(crate) struct FieldChecker {
     /// The newest first.
     entries: VecDeque<TableEntry>,
-    /// For each entry that `h2` does not have, in the same order, its path if that is right.
+    /// For each entry that `h2` lacks, in the same order, its path if that is valid.
     withheld: VecDeque<Option<Box<str>>>,
-    /// Entries that are not what `h2` has.
+    /// Number of entries that differ from those of `h2`.
     wrong: usize,
     size: usize,
     max_size: usize,
-    /// More of a path is not kept.
+    /// Bytes of a path that are kept at most.
     longest_path: usize,
     /// For strings in the Huffman code.
     decoded: Vec<u8>,
 }
 
-/// What a block is.
+/// The result of checking a block.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Checked {
-    /// `h2` may have it as it is.
+    /// `h2` gets the block unchanged.
     Right,
-    /// `h2` is to have another.
+    /// `h2` gets another block.
     Changed(Changed),
-    /// Its compression is broken: that is the end of the connection (RFC 9113 section 4.3), and of what is known here.
+    /// The compression is broken. That ends the connection (RFC 9113 section 4.3), and the state kept here is void.
     Broken,
 }
 
-/// What `h2` is to have in a block's place.
+/// The block that `h2` gets instead.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Changed {
     pub(crate) block: Vec<u8>,
-    /// Whether the message breaks the rules.
+    /// Whether the message is malformed.
     pub(crate) is_malformed: bool,
-    /// The path, if that is kept from `h2`.
+    /// The path, if it was removed from the block.
     pub(crate) path: Option<Box<str>>,
 }
 
@@ -70,7 +71,7 @@ enum CheckerState {
     Withheld,
 }
 
-/// What a name asks of its value.
+/// The kind of a name, which decides the rule for its value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Name {
     Authority,
@@ -83,21 +84,21 @@ enum Name {
     Malformed,
 }
 
-/// What a field is.
+/// The verdict on a field.
 enum FieldVerdict {
     Right,
-    /// Right, and nothing for `h2`.
+    /// Valid, but `h2` cannot take it.
     Odd(Box<str>),
     Malformed,
 }
 
-/// The largest table (RFC 9113 section 6.5.2: the initial value, which is what the settings say).
+/// Bytes of the largest dynamic table (RFC 9113 section 6.5.2: the initial value, which the settings keep).
 pub(crate) const TABLE_SIZE: u16 = 4096;
-/// Each entry counts so much beside its name and its value (RFC 7541 section 4.1).
+/// Bytes that each entry counts beside its name and value (RFC 7541 section 4.1).
 const ENTRY_COST: usize = 32;
 /// The first index of the dynamic table, behind the static one.
 const DYNAMIC: usize = 62;
-/// A field that a message of HTTP/2 must not have (RFC 9113 section 8.2.2).
+/// A field that is forbidden in HTTP/2 (RFC 9113 section 8.2.2).
 const FORBIDDEN: &[u8] = b"\x00\x0aconnection\x01x";
 
 impl FieldChecker {
@@ -114,9 +115,9 @@ impl FieldChecker {
         }
     }
 
-    /// Looks at a whole block.
+    /// Checks a complete block.
     pub(crate) fn check(&mut self, block: &[u8]) -> Checked {
-        /// An idle connection holds no more for strings.
+        /// Bytes that an idle connection keeps for decoded strings.
         const KEPT: usize = 512;
         let mut rewriting = Rewriting::default();
         let walked = self.walk(block, &mut rewriting);
@@ -135,7 +136,8 @@ impl FieldChecker {
     fn walk(&mut self, block: &[u8], rewriting: &mut Rewriting) -> Option<()> {
         let mut at = 0;
         loop {
-            // Of the static table, or of both as long as all entries are right; `h2` looks whether there is one.
+            // An index into the static table, or into both tables while all entries are valid; `h2` checks that the
+            // entry exists.
             let last = if self.wrong == 0 { 0xfe } else { 0xbd };
             let indexed = block[at..].iter().take_while(|&&byte| (0x81..=last).contains(&byte));
             at += indexed.count();
@@ -173,7 +175,7 @@ impl FieldChecker {
         Some(())
     }
 
-    /// A field that is written out, at least its value (RFC 7541 section 6.2).
+    /// A field whose value, and perhaps name, is in the block (RFC 7541 section 6.2).
     fn literal(&mut self, block: &[u8], at: &mut usize, rewriting: &mut Rewriting) -> Option<()> {
         if self.skip_common(block, at) {
             return Some(());
@@ -185,7 +187,7 @@ impl FieldChecker {
         found
     }
 
-    /// Goes past a field that is not added to the table and is right at a glance: most of those that are not indexed.
+    /// Skips a field that is not added to the table and obviously valid: most fields that are not indexed.
     fn skip_common(&self, block: &[u8], at: &mut usize) -> bool {
         let (first, mut end) = (block[*at], *at);
         if first & 0x40 != 0 || first & 0x0f == 0 || self.wrong > 0 {
@@ -238,7 +240,7 @@ impl FieldChecker {
                 rewriting.leave_out(&field);
                 state = CheckerState::Withheld;
                 if is_added && name == Name::Field {
-                    // Other fields may refer to the name.
+                    // Later fields may refer to the name.
                     state = CheckerState::Filled;
                     let out = rewriting.replace(&BlockField { start: field.end, ..field });
                     self.put_name(out, index, &block[start..name_end]);
@@ -253,7 +255,7 @@ impl FieldChecker {
         Some(())
     }
 
-    /// Does this index of a name mean the same to `h2`?
+    /// Whether this index of a name means the same to `h2`.
     fn is_as_in_h2(&self, index: usize) -> bool {
         let position = index.checked_sub(DYNAMIC).filter(|_| !self.withheld.is_empty());
         position.is_none_or(|position| {
@@ -261,7 +263,7 @@ impl FieldChecker {
         })
     }
 
-    /// Appends the name of a literal field, as `h2` knows it. In the block it stands like this.
+    /// Appends the name of a literal field with the index that `h2` needs. `as_it_stands` is its form in the block.
     fn put_name(&self, out: &mut Vec<u8>, index: usize, as_it_stands: &[u8]) {
         let Some(position) = index.checked_sub(DYNAMIC) else { return out.extend_from_slice(as_it_stands) };
         let (kind, bits) = if as_it_stands[0] & 0x40 != 0 { (0x40, 6) } else { (as_it_stands[0] & 0xf0, 4) };
@@ -278,7 +280,7 @@ impl FieldChecker {
         }
     }
 
-    /// What stands at an index, as a name, and how long that is.
+    /// The kind and length of the name at an index.
     fn name_at(&self, index: usize) -> Option<(Name, usize)> {
         match index.checked_sub(DYNAMIC) {
             None => Some((Name::of_static(index), usize::from(STATIC_NAME_LENGTHS[index - 1]))),
@@ -286,12 +288,12 @@ impl FieldChecker {
         }
     }
 
-    /// How many entries before this one `h2` does not have.
+    /// Number of entries before this one that `h2` lacks.
     fn withheld_before(&self, position: usize) -> usize {
-        match self.withheld.is_empty() {
-            true => 0,
-            false => self.entries.iter().take(position).filter(|entry| entry.state == CheckerState::Withheld).count(),
+        if self.withheld.is_empty() {
+            return 0;
         }
+        self.entries.iter().take(position).filter(|entry| entry.state == CheckerState::Withheld).count()
     }
 
     /// Adds an entry, and evicts those for which there is no room (RFC 7541 section 4.4).
@@ -303,7 +305,7 @@ impl FieldChecker {
         }
         self.size += size;
         self.wrong += usize::from(state != CheckerState::Right);
-        // Neither is more than the table's size.
+        // Both fit, because the table's size does.
         self.entries.push_front(TableEntry { size: size as u16, name_len: name_len as u16, name, state });
         if state == CheckerState::Withheld {
             self.withheld.push_front(path);
@@ -331,7 +333,7 @@ impl Name {
             PROTOCOL => Self::Protocol,
             b":scheme" => Self::Scheme,
             b":status" => Self::Status,
-            // In small letters (RFC 9113 section 8.2).
+            // Lower case is required (RFC 9113 section 8.2).
             _ if is_token(name) && !name.iter().any(u8::is_ascii_uppercase) => Self::Field,
             _ => Self::Malformed,
         }
@@ -348,7 +350,7 @@ impl Name {
         }
     }
 
-    /// Where the name stands in the static table, if it is one of those that begin with a colon; else 0.
+    /// The index of the name in the static table, if it begins with a colon and is there; else 0.
     const fn static_index(self) -> usize {
         match self {
             Self::Authority => 1,
@@ -360,7 +362,7 @@ impl Name {
         }
     }
 
-    /// What `h2` makes of such a value.
+    /// The verdict on a value under this name.
     fn judge(self, value: &[u8], longest_path: usize) -> FieldVerdict {
         let is_right = match self {
             Self::Path if value.iter().all(|&byte| PLAIN[usize::from(byte)]) => true,
@@ -383,8 +385,8 @@ impl Name {
 
 const PROTOCOL: &[u8] = b":protocol";
 
-/// What stands in a path and in a query alike for the crate `http`; and a space, which it refuses: a line of HTTP/1.1 would
-/// end there.
+/// Bytes that the crate `http` allows in both path and query. A space is not among them: it would end the target of an
+/// HTTP/1.1 request line.
 const PLAIN: [bool; 256] = {
     let mut plain = [false; 256];
     let mut byte = 0x20;

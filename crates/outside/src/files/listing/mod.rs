@@ -1,6 +1,6 @@
 //! The page that lists a folder: one HTML document without script, good to read on a phone, in light and in dark.
 //!
-//! Pure: what is in the folder comes in as values, and what may be shown was decided before. Every link is relative and
+//! Pure: the entries come in as values, and which of them may be shown was decided before. Every link is relative and
 //! percent-encoded to unreserved characters, so no name can be taken for a scheme, a query or markup.
 
 mod natural;
@@ -12,17 +12,17 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
 
-/// A folder's page lists at most so many entries.
+/// Entries that a listing shows at most.
 pub(crate) const MOST_ENTRIES: usize = 10_000;
 
-/// The Content-Security-Policy of the page: its own style and nothing else, whatever a name says.
+/// The Content-Security-Policy of the page: only its own style may apply, even if a name holds markup.
 pub(crate) const CONTENT_SECURITY_POLICY: &str =
     "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'";
 
-/// What a folder holds.
+/// An entry of a folder.
 #[derive(Clone, Debug)]
 pub(crate) struct ListingEntry {
-    /// The last segment of the path, in whatever encoding.
+    /// The last segment of the path, in any encoding.
     pub(crate) name: OsString,
     pub(crate) is_folder: bool,
     /// In bytes; without meaning for a folder.
@@ -30,11 +30,11 @@ pub(crate) struct ListingEntry {
     pub(crate) modified: Option<SystemTime>,
 }
 
-/// The page, which has to be served under a path with a trailing slash.
+/// The page. It must be served under a path with a trailing slash.
 ///
-/// `route` is where the folder is served, such as `/static`, and `below` the decoded path from there, such as `css/old`;
-/// slashes around them do not matter. The path links each level down from the route: what is above is not ours.
-/// `is_cut` says that the folder holds more than these entries.
+/// `route` is where the folder is served, such as `/static`; `below` the decoded path from there, such as `css/old`;
+/// slashes around them do not matter. The heading links each level from the route down; levels above the route are not
+/// shown. `is_cut` says that the folder holds more than these entries.
 pub(crate) fn page(route: &str, below: &str, mut entries: Vec<ListingEntry>, is_cut: bool) -> String {
     entries.sort_by_cached_key(|entry| (!entry.is_folder, natural::natural_key(entry.name.as_bytes())));
     let route = route.trim_matches('/');
@@ -61,12 +61,12 @@ pub(crate) fn page(route: &str, below: &str, mut entries: Vec<ListingEntry>, is_
     html
 }
 
-const STYLE: &str = include_str!("listing/style.css");
+const STYLE: &str = include_str!("style.css");
 
 /// Unreserved characters (RFC 3986 section 2.3) stand for themselves.
 const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
-/// Everything up to the path, which is the heading.
+/// Everything up to and including the heading with the path.
 fn push_head(html: &mut String, route: &str, levels: &[&str]) {
     html.push_str(
         "<!doctype html>\n<html lang=en>\n<meta charset=utf-8>\n\
@@ -93,7 +93,7 @@ fn push_head(html: &mut String, route: &str, levels: &[&str]) {
     html.push_str("</h1>\n");
 }
 
-/// How much there is, in a sentence.
+/// The number of folders and files, in a sentence.
 fn push_summary(html: &mut String, entries: &[ListingEntry], is_cut: bool) {
     let folders = entries.iter().filter(|entry| entry.is_folder).count();
     let files = entries.len() - folders;
@@ -108,10 +108,11 @@ fn push_summary(html: &mut String, entries: &[ListingEntry], is_cut: bool) {
     });
     let parts = [counted(folders, "folder", "folders"), counted(files, "file", "files"), size];
     let parts: Vec<String> = parts.into_iter().flatten().collect();
-    match parts.is_empty() {
-        true => html.push_str("<p>This folder is empty.</p>\n"),
-        false if is_cut => push(html, format_args!("<p>{}, and more</p>\n", parts.join(", "))),
-        false => push(html, format_args!("<p>{}</p>\n", parts.join(", "))),
+    if parts.is_empty() {
+        html.push_str("<p>This folder is empty.</p>\n");
+    } else {
+        let more = if is_cut { ", and more" } else { "" };
+        push(html, format_args!("<p>{}{more}</p>\n", parts.join(", ")));
     }
 }
 
@@ -138,8 +139,8 @@ fn push_entry(html: &mut String, entry: &ListingEntry) {
     html.push('\n');
 }
 
-/// Adds text to an element or to a quoted attribute. What would not be seen, or would turn the rest of a name around so
-/// that `gpj.exe` looks like a picture, has a sign in its place.
+/// Adds text to an element or to a quoted attribute. Invisible characters, and those that reverse the rest of a name so
+/// that `gpj.exe` looks like a picture, are replaced by a sign.
 fn push_text(html: &mut String, text: &str) {
     if text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b' ' | b'-' | b'.' | b'_')) {
         return html.push_str(text);
@@ -177,7 +178,7 @@ fn human_size(bytes: u64) -> String {
         unit += 1;
     }
     let unit = UNITS[unit];
-    // 9.96 has two digits before the point once it is rounded.
+    // 9.96 has two digits before the point after rounding.
     if value < 9.95 { format!("{value:.1} {unit}") } else { format!("{value:.0} {unit}") }
 }
 
@@ -246,7 +247,7 @@ mod tests {
         ListingEntry { name: name.into(), is_folder: true, size: 4096, modified: None }
     }
 
-    /// What stands between the marks, each time that they occur.
+    /// The texts between the marks, one for each occurrence.
     fn between<'a>(html: &'a str, start: &'a str, end: &'a str) -> Vec<&'a str> {
         html.split(start).skip(1).filter_map(|rest| Some(rest.split_once(end)?.0)).collect()
     }

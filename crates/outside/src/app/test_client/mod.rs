@@ -1,9 +1,10 @@
-//! A client for tests: it speaks to a server of the same process, and no port is bound.
+//! A client for tests. It speaks to a server in the same process; no port is bound.
 //!
 //! The server is real, with its codec, limits, executor, hooks and log; only the network is a pair of connected sockets.
 
-use std::collections::BTreeMap;
-use std::io::{Read as _, Write as _};
+mod cookie_jar;
+mod exchange;
+
 use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::net::UnixStream;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -12,19 +13,20 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use self::cookie_jar::CookieJar;
+use self::exchange::exchange;
 use super::OutsideHttp;
 use crate::error::Error;
 use crate::message::Headers;
 use crate::server::{Control, Running};
 use crate::transport::{ConnectionSource, Connector};
 
-/// No test waits longer than this for bytes.
+/// Longest time that a test waits for bytes.
 const PATIENCE: Duration = Duration::from_secs(30);
-const MOST_FIELDS: usize = 200;
 const CLIENT: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 1);
 
 impl OutsideHttp {
-    /// Starts the server without a port, for as long as the client lives.
+    /// Starts the server without a port. It runs as long as the client exists.
     ///
     /// ```
     /// use outside::{OutsideHttp, Request, Response};
@@ -40,7 +42,7 @@ impl OutsideHttp {
     /// ```
     ///
     /// # Errors
-    /// The server runs already, or the system refuses a thread.
+    /// The server is running already, or the system refuses a thread.
     pub fn test_client(&self) -> Result<TestClient, Error> {
         let (connector, handed) = Connector::new();
         let server_run = self.enter()?;
@@ -64,14 +66,14 @@ impl OutsideHttp {
     }
 }
 
-/// A client of one server that needs no network. It keeps cookies by name; dropping it ends the server.
+/// A client of one server, without a network. It keeps cookies by name. Dropping it ends the server.
 #[derive(Debug)]
 pub struct TestClient {
     connector: Connector,
     control: Arc<Control>,
     thread: Option<JoinHandle<()>>,
     connection: Mutex<Option<UnixStream>>,
-    cookies: Mutex<BTreeMap<String, String>>,
+    cookies: Mutex<CookieJar>,
 }
 
 impl TestClient {
@@ -113,10 +115,10 @@ impl TestClient {
 
     /// The value of a cookie that the server has set.
     pub fn cookie(&self, name: &str) -> Option<String> {
-        lock(&self.cookies).get(name).cloned()
+        lock(&self.cookies).get(name)
     }
 
-    /// A connection of its own, on which a test writes and reads what it likes.
+    /// A new connection, on which a test writes and reads raw bytes.
     ///
     /// # Errors
     /// The server has ended.
@@ -126,28 +128,6 @@ impl TestClient {
         stream.set_write_timeout(Some(PATIENCE))?;
         Ok(stream)
     }
-
-    fn remember(&self, headers: &Headers) {
-        let mut cookies = lock(&self.cookies);
-        for field in headers.get_all("Set-Cookie").map(String::from_utf8_lossy) {
-            let (pair, attributes) = field.split_once(';').unwrap_or((&field, ""));
-            let Some((name, value)) = pair.split_once('=') else { continue };
-            let attribute = |wanted: &str| {
-                let pairs = attributes.split(';').filter_map(|attribute| attribute.split_once('='));
-                let mut named = pairs.filter(|(name, _)| name.trim().eq_ignore_ascii_case(wanted));
-                named.next_back().map(|(_, value)| value.trim().trim_start_matches('.').to_ascii_lowercase())
-            };
-            // A host sets nothing for others (RFC 6265 section 5.3).
-            if attribute("domain").is_some_and(|domain| !matches!(&*domain, "" | "localhost")) {
-                continue;
-            }
-            let gone = attributes.split(';').any(|attribute| attribute.trim().eq_ignore_ascii_case("max-age=0"));
-            match gone {
-                true => cookies.remove(name.trim()),
-                false => cookies.insert(name.trim().to_owned(), value.trim().to_owned()),
-            };
-        }
-    }
 }
 
 impl Drop for TestClient {
@@ -155,7 +135,7 @@ impl Drop for TestClient {
         *lock(&self.connection) = None;
         self.control.terminate(false);
         if let Some(thread) = self.thread.take() {
-            // A panic of its own was printed there.
+            // A panic was printed on its own thread.
             drop(thread.join());
         }
     }
@@ -194,10 +174,9 @@ impl TestRequest<'_> {
     /// # Errors
     /// The server has ended, or closed the connection without an answer.
     pub fn send(mut self) -> Result<TestResponse, Error> {
-        let cookies =
-            lock(&self.client.cookies).iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>();
-        if !cookies.is_empty() {
-            self = self.header("Cookie", &cookies.join("; "));
+        let cookies = lock(&self.client.cookies).to_field();
+        if let Some(cookies) = cookies {
+            self = self.header("Cookie", &cookies);
         }
         if let Some(content) = &self.content {
             let length = content.len().to_string();
@@ -213,18 +192,18 @@ impl TestRequest<'_> {
         let mut stream = kept.map_or_else(|| self.client.connect(), Ok)?;
         let mut exchanged = exchange(&mut stream, &bytes, self.is_head);
         if exchanged.is_err() && is_kept {
-            // It may have been closed while it rested (RFC 9112 section 9.3.1).
+            // The server may have closed the connection while it was idle (RFC 9112 section 9.3.1).
             stream = self.client.connect()?;
             exchanged = exchange(&mut stream, &bytes, self.is_head);
         }
         let (response, may_be_used_again) = exchanged?;
         *connection = may_be_used_again.then_some(stream);
-        self.client.remember(&response.headers);
+        lock(&self.client.cookies).remember(&response.headers);
         Ok(response)
     }
 }
 
-/// What came back.
+/// An answer as received.
 #[derive(Debug)]
 pub struct TestResponse {
     status: u16,
@@ -248,112 +227,15 @@ impl TestResponse {
         &self.content
     }
 
-    /// The content as text; what is no UTF-8 becomes U+FFFD.
+    /// The content as text; invalid UTF-8 becomes U+FFFD.
     pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.content).into_owned()
     }
 
-    /// The content as JSON; `None` if it is none.
+    /// The content as JSON; `None` if it is not JSON.
     pub fn json(&self) -> Option<Value> {
         serde_json::from_slice(&self.content).ok()
     }
-}
-
-/// Sends a request and reads its answer; may another one follow on the connection?
-fn exchange(stream: &mut UnixStream, request: &[u8], is_head: bool) -> Result<(TestResponse, bool), Error> {
-    // An answer may come before all is sent, and the connection may be closed behind it: both are read all the same.
-    let mut writer = stream.try_clone()?;
-    std::thread::scope(|scope| {
-        scope.spawn(move || drop(writer.write_all(request)));
-        let answer = receive(stream, is_head);
-        // Whoever still writes is woken by the end of the connection.
-        if !answer.as_ref().is_ok_and(|(_, may_be_used_again)| *may_be_used_again) {
-            drop(stream.shutdown(std::net::Shutdown::Both));
-        }
-        answer
-    })
-}
-
-fn receive(stream: &mut UnixStream, is_head: bool) -> Result<(TestResponse, bool), Error> {
-    let mut input = Vec::new();
-    let (mut response, head_length) = loop {
-        if let Some(found) = head_of(&input)? {
-            // An interim response says nothing yet (RFC 9110 section 15.2).
-            if found.0.status >= 200 || found.0.status == 101 {
-                break found;
-            }
-            input.drain(..found.1);
-        } else if !fill(stream, &mut input)? {
-            return Err(Error::new("the server has closed the connection without an answer"));
-        }
-    };
-    input.drain(..head_length);
-    let says = |name: &str, word: &str| {
-        response.headers.get(name).is_some_and(|value| value.to_ascii_lowercase().contains(word))
-    };
-    let length = response.headers.get("Content-Length").and_then(|value| value.parse::<usize>().ok());
-    let (is_chunked, mut may_be_used_again) = (says("Transfer-Encoding", "chunked"), !says("Connection", "close"));
-    if is_head || response.status < 200 || matches!(response.status, 204 | 304) {
-        // No content (RFC 9112 section 6.3).
-    } else if is_chunked {
-        response.content = chunked(stream, input)?;
-    } else if let Some(length) = length {
-        while input.len() < length && fill(stream, &mut input)? {}
-        if input.len() < length {
-            return Err(Error::new(format!("the answer broke off after {} of {length} bytes", input.len())));
-        }
-        response.content = input;
-    } else {
-        while fill(stream, &mut input)? {}
-        (response.content, may_be_used_again) = (input, false);
-    }
-    Ok((response, may_be_used_again))
-}
-
-fn head_of(input: &[u8]) -> Result<Option<(TestResponse, usize)>, Error> {
-    let mut fields = [httparse::EMPTY_HEADER; MOST_FIELDS];
-    let mut parsed = httparse::Response::new(&mut fields);
-    let httparse::Status::Complete(length) = parsed.parse(input).map_err(|error| Error::new(error.to_string()))? else {
-        return Ok(None);
-    };
-    let mut headers = Headers::default();
-    for field in parsed.headers.iter() {
-        headers.append(field.name, field.value)?;
-    }
-    Ok(Some((TestResponse { status: parsed.code.unwrap_or(0), headers, content: Vec::new() }, length)))
-}
-
-fn chunked(stream: &mut UnixStream, mut input: Vec<u8>) -> Result<Vec<u8>, Error> {
-    let (mut content, mut at) = (Vec::new(), 0);
-    loop {
-        let line = match httparse::parse_chunk_size(&input[at..]) {
-            Ok(httparse::Status::Complete(line)) => Some(line),
-            Ok(httparse::Status::Partial) => None,
-            Err(error) => return Err(Error::new(error.to_string())),
-        };
-        if let Some((line, size)) = line {
-            let size = usize::try_from(size).unwrap_or(usize::MAX);
-            let end = (at + line).saturating_add(size).saturating_add(2);
-            if input.len() >= end {
-                content.extend_from_slice(&input[at + line..end - 2]);
-                at = end;
-                if size == 0 {
-                    return Ok(content);
-                }
-                continue;
-            }
-        }
-        if !fill(stream, &mut input)? {
-            return Err(Error::new("the answer broke off"));
-        }
-    }
-}
-
-fn fill(stream: &mut UnixStream, input: &mut Vec<u8>) -> Result<bool, Error> {
-    let mut piece = [0; 16 << 10];
-    let count = stream.read(&mut piece)?;
-    input.extend_from_slice(&piece[..count]);
-    Ok(count > 0)
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

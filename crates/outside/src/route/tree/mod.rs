@@ -1,8 +1,8 @@
-//! Routes of whole paths, as a tree of segments: which of them answers a path and a method, and with which parameters.
+//! Routes of whole paths, as a tree of segments: finds the route for a path and a method, and its parameters.
 //!
-//! Pure, and bounded: a look-up visits no node twice, so that it costs at most the number of nodes, whatever the path.
-//! Where several routes match, the first segment in which they differ decides: a literal before int, uuid, float, str
-//! and path, in this order. A route that has not the method leaves the path to the next one that matches.
+//! Pure and bounded: a look-up visits no node twice, so that it costs at most the number of nodes for any path. Where
+//! several routes match, the first segment in which they differ decides: a literal before int, uuid, float, str and
+//! path, in this order. A route without the method leaves the path to the next one that matches.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -11,19 +11,19 @@ use super::pattern::{Pattern, PatternSegment, SegmentKind};
 use crate::error::Error;
 use crate::message::{Named, Parameter};
 
-/// A route: what answers, and what is known about it.
+/// A route: its value, and its properties.
 #[derive(Debug)]
 pub(crate) struct TreeEntry<T> {
     pub(crate) named: Arc<Named>,
     /// In bytes: see [`Pattern::literal_length`].
     pub(crate) literal_length: usize,
-    /// Where in a program it was set, for the one who sets another.
+    /// The place in the program where the route was set, for the error about a second route of the same paths.
     origin: String,
     pub(crate) methods: Vec<Box<str>>,
     pub(crate) what: T,
 }
 
-/// A path to be found.
+/// A path to look up.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Path<'p> {
     /// Decoded, but an encoded slash is still `%2F`; see `message::target`.
@@ -32,13 +32,13 @@ pub(crate) struct Path<'p> {
     pub(crate) url: &'p str,
 }
 
-/// What was found.
+/// The result of a look-up.
 #[derive(Debug)]
 pub(crate) enum Found<'t, T> {
     Nothing,
     Route(&'t Arc<TreeEntry<T>>, Vec<Parameter>),
-    /// There are routes of this path, but none for this method: the methods that there are, sorted (RFC 9110 section 10.2.1), and the
-    /// one that comes first.
+    /// The path has routes, but none for this method: the methods that there are, sorted (RFC 9110 section 10.2.1), and
+    /// the first of these routes.
     Methods(Vec<&'t str>, &'t Arc<TreeEntry<T>>),
 }
 
@@ -50,7 +50,7 @@ pub(crate) struct Tree<T> {
 
 #[derive(Clone, Debug)]
 struct TreeNode<T> {
-    /// Keyed by SipHash with random keys: clients choose what is looked up.
+    /// Hashed by SipHash with random keys, because clients choose the keys that are looked up.
     literals: HashMap<Box<str>, Self>,
     /// In the order of their kinds.
     parameters: Vec<(SegmentKind, Self)>,
@@ -77,8 +77,8 @@ impl<T> Tree<T> {
     /// Adds a route.
     ///
     /// # Errors
-    /// The pattern is none, a method is no token, or another route answers the same paths for one of the methods: the text
-    /// names both.
+    /// The pattern is invalid, a method is no token, or another route answers the same paths for one of the methods:
+    /// the text names both.
     pub(crate) fn add(&mut self, pattern: &str, methods: &[&str], origin: String, what: T) -> Result<(), Error> {
         let parsed = Pattern::parse(pattern)?;
         check_methods(pattern, methods)?;
@@ -102,7 +102,7 @@ impl<T> Tree<T> {
         Ok(())
     }
 
-    /// Takes out what was set with this very pattern; was there anything?
+    /// Removes the routes that were added with exactly this pattern. Returns whether there were any.
     pub(crate) fn remove(&mut self, pattern: &str) -> bool {
         let Ok(parsed) = Pattern::parse(pattern) else { return false };
         let ends = self.root.ends_of(&parsed.segments);
@@ -111,7 +111,7 @@ impl<T> Tree<T> {
         ends.len() < before
     }
 
-    /// Who answers.
+    /// The route for a path and a method.
     pub(crate) fn find<'t>(&'t self, path: Path<'_>, method: &str) -> Found<'t, T> {
         let Some(rest) = path.route.strip_prefix('/') else { return Found::Nothing };
         let mut search = TreeSearch { path, method, values: Vec::new(), found: None, first: None, methods: Vec::new() };
@@ -147,7 +147,8 @@ fn check_methods(pattern: &str, methods: &[&str]) -> Result<(), Error> {
     if methods.is_empty() {
         return Err(Error::new(format!("the route {pattern:?} has no method")));
     }
-    // Standard methods are upper case, and methods are case-sensitive (RFC 9110 section 9.1): any other would never match.
+    // Standard methods are upper case, and methods are case-sensitive (RFC 9110 section 9.1): any other would never
+    // match.
     let is_method = |method: &str| !method.is_empty() && method.bytes().all(|b| b.is_ascii_uppercase() || b == b'-');
     match methods.iter().find(|method| !is_method(method)) {
         Some(bad) => {
@@ -158,14 +159,14 @@ fn check_methods(pattern: &str, methods: &[&str]) -> Result<(), Error> {
 }
 
 impl<T> TreeEntry<T> {
-    /// Is it for this method? GET is for HEAD as well (RFC 9110 section 9.3.2).
+    /// Whether the route answers this method. GET answers HEAD as well (RFC 9110 section 9.3.2).
     fn has(&self, method: &str) -> bool {
         self.methods.iter().any(|own| **own == *method)
     }
 }
 
 impl<T> TreeNode<T> {
-    /// Where the routes of these segments end; made if it is not there.
+    /// The ends of the routes with these segments; added if missing.
     fn ends_of(&mut self, segments: &[PatternSegment]) -> &mut Ends<T> {
         let Some((first, rest)) = segments.split_first() else { return &mut self.ends };
         match first {
@@ -196,8 +197,8 @@ impl<T> TreeNode<T> {
     }
 }
 
-/// What of several ends behind a path parameter is asked first: the longest, and of the same length the one with the literal or
-/// the narrower parameter where they differ.
+/// The rank of an end behind a path parameter; the smallest is tried first: the longest, and of equal length the one
+/// with a literal or the narrower parameter where they differ.
 fn rank(suffix: &[PatternSegment]) -> (std::cmp::Reverse<usize>, Vec<u8>) {
     let ranks = suffix.iter().map(|segment| match segment {
         PatternSegment::Literal(_) => 0,
@@ -206,19 +207,20 @@ fn rank(suffix: &[PatternSegment]) -> (std::cmp::Reverse<usize>, Vec<u8>) {
     (std::cmp::Reverse(suffix.len()), ranks.collect())
 }
 
-/// A look-up on its way.
+/// A look-up in progress.
 struct TreeSearch<'t, 'p, T> {
     path: Path<'p>,
     method: &'p str,
     values: Vec<Parameter>,
     found: Option<&'t Arc<TreeEntry<T>>>,
-    /// The first route of this path that has not the method.
+    /// The first route of this path that lacks the method.
     first: Option<&'t Arc<TreeEntry<T>>>,
     methods: Vec<&'t str>,
 }
 
 impl<'t, T> TreeSearch<'t, '_, T> {
-    /// Looks below a node; `rest` is what of the path is left, `None` if nothing, not even an empty segment.
+    /// Searches below a node. `rest` is the unread part of the path; `None` if there is none, not even an empty
+    /// segment.
     fn visit(&mut self, node: &'t TreeNode<T>, rest: Option<&str>) -> bool {
         let Some(rest) = rest else { return self.arrive(&node.ends) };
         let (segment, next) = rest.split_once('/').map_or((rest, None), |(segment, next)| (segment, Some(next)));
@@ -239,7 +241,8 @@ impl<'t, T> TreeSearch<'t, '_, T> {
         node.paths.iter().any(|(suffix, ends)| self.visit_path(suffix, ends, rest))
     }
 
-    /// A path parameter takes whatever the segments behind it leave: no choice, nothing to try again.
+    /// A path parameter takes all that the segments behind it leave. There is only one way to match, so nothing is
+    /// retried.
     fn visit_path(&mut self, suffix: &[PatternSegment], ends: &'t Ends<T>, rest: &str) -> bool {
         let before = self.values.len();
         let matches = self.take_path(suffix, rest).is_some_and(|text| {
@@ -253,7 +256,7 @@ impl<'t, T> TreeSearch<'t, '_, T> {
         matches
     }
 
-    /// What a path parameter is, after the values of the segments behind it, which are taken from the end.
+    /// The value of a path parameter, after the values of the segments behind it, which are taken from the end.
     fn take_path(&mut self, suffix: &[PatternSegment], rest: &str) -> Option<Box<str>> {
         let mut left = rest;
         for segment in suffix.iter().rev() {
@@ -269,7 +272,7 @@ impl<'t, T> TreeSearch<'t, '_, T> {
             left = shorter;
         }
         let text = self.decoded(self.path.route.len() - rest.len(), left.len());
-        // Nothing that begins with a slash: joined to a folder it would be another place altogether.
+        // A value that begins with a slash is refused: joined to a folder it would name another place altogether.
         (!text.is_empty() && !text.starts_with('/')).then_some(text)
     }
 
@@ -302,7 +305,7 @@ impl<'t, T> TreeSearch<'t, '_, T> {
         self.path.route.len() != self.path.url.len()
     }
 
-    /// A stretch of the path with its encoded slashes decoded: they are where the two forms of the path differ.
+    /// A part of the path with its encoded slashes decoded; only in these do the two forms of the path differ.
     fn decoded(&self, start: usize, length: usize) -> Box<str> {
         let (route, url) = (self.path.route, self.path.url);
         if !self.has_encoded_slash() {

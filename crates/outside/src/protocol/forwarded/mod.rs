@@ -1,9 +1,9 @@
-//! Who a request came from, through proxies whose word is taken: `Forwarded` (RFC 7239) or `X-Forwarded-For`, `-Proto`
+//! The client of a request that came through trusted proxies: `Forwarded` (RFC 7239), or `X-Forwarded-For`, `-Proto`
 //! and `-Host`.
 //!
-//! Each proxy adds to the right what it saw, so that only what stands to the right of a trusted entry can be trusted.
-//! Reading begins at the right and ends at the first address that is no trusted proxy: the client. What stands to the
-//! left of it was sent by the client, who may have written anything; it is not even parsed.
+//! Each proxy appends its peer on the right, so an entry can be trusted only if a trusted proxy has appended it.
+//! Reading begins at the right and ends at the first address that is no trusted proxy: the client. Entries to the left
+//! of it came from the client, which may write anything there; they are not even parsed.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -12,13 +12,13 @@ use crate::config::ProxyField;
 use crate::error::Refusal;
 use crate::message::{Forwarded, Headers, NO_ADDRESS};
 
-/// What a trusted peer says of the request in these fields; `None` if it says nothing. `is_trusted` tells of an address whether it
-/// is a proxy whose word is taken. A field that is not among these may be the client's own, however trusted the peer.
+/// The client as named by a trusted peer in these fields; `None` if they name none. `is_trusted` tells whether an
+/// address is a trusted proxy. Other fields are ignored: a client may have sent them, and the proxy passed them on.
 ///
-/// A client that is not named (`unknown`, an obfuscated name, something malformed) has no address.
+/// A client without an address (`unknown`, an obfuscated name, a malformed one) gets none.
 ///
 /// # Errors
-/// 400 where nobody can tell which field is the proxy's and which the client's, and for a host that is none.
+/// 400 if the fields of the proxy cannot be told from those of the client, and for a malformed host.
 pub(crate) fn resolve(
     headers: &Headers,
     peer: SocketAddr,
@@ -33,7 +33,7 @@ pub(crate) fn resolve(
         (false, false) => return Ok(None),
     };
     if hop.host.as_deref().is_some_and(|host| !is_authority(host.as_bytes())) {
-        return Err(Refusal::bad("malformed host in what a proxy forwarded"));
+        return Err(Refusal::bad("malformed host in a forwarding field of a proxy"));
     }
     let client = match hop.node {
         ForwardedNode::Unsaid => peer,
@@ -48,7 +48,7 @@ const PROTO: ProxyField = ProxyField::XForwardedProto;
 const HOST: ProxyField = ProxyField::XForwardedHost;
 const AMBIGUOUS: Refusal = Refusal::limit(400, "both Forwarded and X-Forwarded fields", "proxy_fields");
 
-/// What a proxy says of whoever is before it.
+/// One entry: the facts that a proxy states about the peer before it.
 #[derive(Debug, Default, PartialEq)]
 struct Hop {
     node: ForwardedNode,
@@ -56,7 +56,7 @@ struct Hop {
     secure: Option<bool>,
 }
 
-/// Whoever that is.
+/// The address of a peer.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 enum ForwardedNode {
     #[default]
@@ -66,13 +66,13 @@ enum ForwardedNode {
 }
 
 impl ForwardedNode {
-    /// Does reading go on to the left of it?
+    /// Whether reading continues to the left of this peer.
     fn is_proxy(self, is_trusted: impl Fn(IpAddr) -> bool) -> bool {
         matches!(self, Self::Address(address) if is_trusted(address.ip()))
     }
 }
 
-/// The hop at which reading ends; what it leaves unsaid is what the one to its right said.
+/// The hop at which reading ends; facts that it does not state come from the entry to its right.
 fn read_standard(headers: &Headers, is_trusted: impl Fn(IpAddr) -> bool) -> Hop {
     let mut hop = Hop::default();
     for element in from_right(headers, "Forwarded") {
@@ -88,13 +88,13 @@ fn read_standard(headers: &Headers, is_trusted: impl Fn(IpAddr) -> bool) -> Hop 
     hop
 }
 
-/// `forwarded-element` of RFC 7239 section 4; `None` if it is none.
+/// `forwarded-element` of RFC 7239 section 4; `None` if malformed.
 fn read_element(element: &[u8]) -> Option<Hop> {
     let mut hop = Hop::default();
     for pair in FromRight(Some(element), b';').filter(|pair| !pair.is_empty()) {
         let at = memchr::memchr(b'=', pair)?;
         let (name, value) = (&pair[..at], unquoted(&pair[at + 1..])?);
-        // Each parameter once at most.
+        // Each parameter at most once.
         if name.eq_ignore_ascii_case(b"for") {
             if hop.node != ForwardedNode::Unsaid {
                 return None;
@@ -115,7 +115,7 @@ fn read_element(element: &[u8]) -> Option<Hop> {
     Some(hop)
 }
 
-/// The rightmost entries, as many as there are proxies; the scheme and the host that stand as far from the right.
+/// The rightmost entries, as many as there are proxies; and the scheme and host at the same distance from the right.
 fn read_customary(headers: &Headers, fields: &[ProxyField], is_trusted: impl Fn(IpAddr) -> bool) -> Hop {
     let entries =
         |field: ProxyField| fields.contains(&field).then(|| from_right(headers, field.name())).into_iter().flatten();
@@ -127,15 +127,15 @@ fn read_customary(headers: &Headers, fields: &[ProxyField], is_trusted: impl Fn(
         }
         proxies += 1;
     }
-    // One that stands alone was handed on by the proxies nearer to us.
+    // A single entry was passed on by the proxies that are nearer to this server.
     let host = entries(HOST).take(proxies + 1).last();
     let secure = entries(PROTO).take(proxies + 1).last().and_then(is_secure);
-    // What is not ASCII is no host.
+    // A host must be ASCII.
     let host = host.map(|host| std::str::from_utf8(host).unwrap_or_default().into());
     Hop { node, host, secure }
 }
 
-/// An address, with a port or without; the brackets of IPv6 may be missing, as they are in `X-Forwarded-For`.
+/// An address, with or without a port; IPv6 may lack its brackets, as in `X-Forwarded-For`.
 fn read_node(text: &str) -> ForwardedNode {
     let bare = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(text);
     if let Ok(ip) = bare.parse::<IpAddr>() {
@@ -144,7 +144,7 @@ fn read_node(text: &str) -> ForwardedNode {
     if let Ok(address) = text.parse::<SocketAddr>() {
         return ForwardedNode::Address(address);
     }
-    // A port may be obfuscated, or none; the address counts all the same.
+    // The port may be obfuscated or empty; the address counts all the same.
     let address = text.rsplit_once(':').filter(|(_, port)| port.is_empty() || port.starts_with('_'));
     match address.map(|(host, _)| host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host)) {
         Some(host) => host.parse().map_or(ForwardedNode::Unknown, |ip| ForwardedNode::Address(SocketAddr::new(ip, 0))),
@@ -163,7 +163,7 @@ fn is_secure(scheme: &[u8]) -> Option<bool> {
 /// A token as it is, a quoted string without its quotes and backslashes; `None` if it is neither.
 fn unquoted(value: &[u8]) -> Option<String> {
     let Some(inner) = value.strip_prefix(b"\"") else {
-        // Brackets and colons belong into quotes, but are often left without.
+        // Brackets and colons need quotes, but many proxies leave them out.
         let plain = !value.is_empty() && value.iter().all(|&byte| byte.is_ascii_graphic() && byte != b'"');
         return plain.then(|| String::from_utf8_lossy(value).into_owned());
     };
@@ -178,14 +178,15 @@ fn unquoted(value: &[u8]) -> Option<String> {
     String::from_utf8(text).ok()
 }
 
-/// The entries of a list that several fields may hold, the last one first; empty ones are none (RFC 9110 section 5.6.1).
+/// The entries of a list over all fields of a name, last one first; empty members do not count (RFC 9110 section
+/// 5.6.1).
 fn from_right<'a>(headers: &'a Headers, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
     let entries = headers.get_all(name).rev().flat_map(|value| FromRight(Some(value), b','));
     entries.filter(|entry| !entry.is_empty())
 }
 
-/// The parts of a list from right to left, without the blanks around them. A separator within quotes is none; where a
-/// quote begins is seen from the right, where a trusted proxy has written last.
+/// The parts of a list from right to left, without surrounding blanks. A separator within quotes does not split. Quotes
+/// are matched from the right, where a trusted proxy has written last.
 struct FromRight<'a>(Option<&'a [u8]>, u8);
 
 impl<'a> Iterator for FromRight<'a> {
