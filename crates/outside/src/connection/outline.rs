@@ -32,19 +32,19 @@ pub(super) fn outline(
     let length = match (body, file) {
         _ if bodiless => match declared_length(headers) {
             // What the answer with content would say (RFC 9110 section 8.6).
-            Some(length) if status == 304 => ContentLength::KnownHeader(length),
+            Some(length) if status == 304 => ContentLength::Known(length),
             _ => ContentLength::None,
         },
-        (_, Some(file)) => ContentLength::KnownHeader(file.len()),
-        (Body::Bytes(bytes), _) if !is_head || !bytes.is_empty() => ContentLength::KnownHeader(bytes.len() as u64),
+        (_, Some(file)) => ContentLength::Known(file.len()),
+        (Body::Bytes(bytes), _) if !is_head || !bytes.is_empty() => ContentLength::Known(bytes.len() as u64),
         (Body::Stream(_), _) => match declared_length(headers) {
-            Some(length) => ContentLength::KnownHeader(length),
+            Some(length) => ContentLength::Known(length),
             None if http_1_0 => ContentLength::UntilClose,
             None => ContentLength::Chunked,
         },
         // A handler that leaves out the content of a GET knows its length, or no length is said (RFC 9110 section 8.6).
-        _ if is_head => declared_length(headers).map_or(ContentLength::None, ContentLength::KnownHeader),
-        _ => ContentLength::KnownHeader(0),
+        _ if is_head => declared_length(headers).map_or(ContentLength::None, ContentLength::Known),
+        _ => ContentLength::Known(0),
     };
     let content_type = match body {
         // A file brings its own.

@@ -148,7 +148,7 @@ impl Connection {
         length: ContentLength,
     ) -> Result<(), Stop> {
         let mut flow = Outflow::new(stream, exchange.request.clone());
-        if let ContentLength::KnownHeader(length) = length {
+        if let ContentLength::Known(length) = length {
             flow = flow.declared(length);
         }
         let is_cancelled = self.desk.is_cancelled(exchange.cancel_on_disconnect);

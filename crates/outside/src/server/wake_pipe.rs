@@ -20,16 +20,16 @@ impl WakePipe {
     }
 
     /// A full socket means that a wake-up is pending already.
-    pub(crate) fn ring(&self) {
-        drop((&self.button).write(&[0]));
+    pub(crate) fn wake(&self) {
+        drop((&self.writer).write(&[0]));
     }
 
     /// Sleeps until a wake-up or for this long. Returns whether there may have been a wake-up.
     pub(crate) fn wait(&self, at_most: Option<Duration>) -> bool {
-        let mut rings = [0; 64];
+        let mut bytes = [0; 64];
         // A time-out of zero is invalid. A failure here means a short sleep, after which the caller checks again.
-        self.bell.set_read_timeout(at_most.map(|time| time.max(Duration::from_millis(1)))).is_ok()
-            && !matches!((&self.bell).read(&mut rings), Err(error) if error.kind() == io::ErrorKind::WouldBlock)
+        self.reader.set_read_timeout(at_most.map(|time| time.max(Duration::from_millis(1)))).is_ok()
+            && !matches!((&self.reader).read(&mut bytes), Err(error) if error.kind() == io::ErrorKind::WouldBlock)
     }
 
     /// Both ends.
@@ -38,7 +38,7 @@ impl WakePipe {
     }
 
     /// The descriptor to which a signal handler may write.
-    pub(crate) fn button(&self) -> BorrowedFd<'_> {
-        self.button.as_fd()
+    pub(crate) fn writer(&self) -> BorrowedFd<'_> {
+        self.writer.as_fd()
     }
 }

@@ -63,7 +63,7 @@ impl Hub {
     }
 
     /// A room for a new reactor; rooms of reactors that have ended are removed.
-    pub(crate) fn new_room(&self, bell: Arc<Bell>, bounds: Arc<Bounds>) -> Arc<Room> {
+    pub(crate) fn new_room(&self, bell: Arc<Bell>, bounds: Arc<WebSocketBounds>) -> Arc<Room> {
         let room = Arc::new(Room { bell: Some(bell), bounds, ..Room::default() });
         let mut rooms = self.rooms.write().unwrap_or_else(PoisonError::into_inner);
         rooms.retain(|room| Arc::strong_count(room) > 1);

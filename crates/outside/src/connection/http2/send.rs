@@ -56,7 +56,7 @@ pub(super) fn render(
     let Outline { length, content_type, sends_content } =
         outline(exchange.request.as_deref(), response.status, &response.headers, &body, file.as_deref());
     let declared = match length {
-        ContentLength::KnownHeader(length) => Some(length),
+        ContentLength::Known(length) => Some(length),
         _ => None,
     };
     let length = declared.map(|length| values.length(length));

@@ -50,7 +50,7 @@ pub(crate) fn encode_head(out: &mut Vec<u8>, head: &ResponseHead<'_>) {
         push_field(out, b"Content-Type: ", content_type.as_bytes());
     }
     match head.length {
-        ContentLength::KnownHeader(length) => {
+        ContentLength::Known(length) => {
             out.extend_from_slice(b"Content-Length: ");
             push_decimal(out, length);
             out.extend_from_slice(b"\r\n");
@@ -109,7 +109,7 @@ mod tests {
         }
         let mut out = Vec::new();
         let date = b"Sun, 22 Nov 2026 07:30:00 GMT";
-        let length = ContentLength::KnownHeader(1_234_567_890);
+        let length = ContentLength::Known(1_234_567_890);
         let head =
             ResponseHead { status: 404, headers: &headers, content_type: Some("a/b"), length, date, connection: None };
         encode_head(&mut out, &head);
