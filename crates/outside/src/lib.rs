@@ -13,7 +13,7 @@
 //! # Ok::<(), outside::Error>(())
 //! ```
 //!
-//! The rooms, top to bottom; each may name only those below it: `app`, `server`, `connection`, `executor`, `log`,
+//! The rooms, top to bottom; each may name only those below it: `app`, `server`, `connection`, `exchange`, `executor`, `log`,
 //! `site`, `route`, `handler`, `files`, `websocket`, `compression`, `transport`, `content`,
 //! `protocol`, `config`, `message`, `error`.
 
@@ -24,6 +24,7 @@ mod config;
 mod connection;
 mod content;
 mod error;
+mod exchange;
 mod executor;
 mod files;
 mod handler;

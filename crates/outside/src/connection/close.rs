@@ -11,10 +11,9 @@ use std::time::Duration;
 
 use tokio::time::{Sleep, sleep};
 
+use super::Connection;
 use super::buffer::with_scratch;
-use super::handle::{Order, millis};
-use super::{Connection, Service, Stop};
-use crate::connection::Handle;
+use crate::exchange::{Handle, Order, Service, Stop, millis};
 use crate::transport::Stream;
 
 /// A connection that is being closed.

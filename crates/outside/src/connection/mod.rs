@@ -3,113 +3,36 @@
 //! A connection is a task of its reactor's event loop. It never runs user code: that is the executor's, below, to whom
 //! it hands jobs. Above it is the server, which accepts sockets and gives orders through [`Handles`].
 
-mod answer;
-mod begin;
 mod buffer;
 mod close;
-mod coding;
-mod crowd;
-mod desk;
-mod files;
-mod gate;
-mod handle;
 mod handshake;
+mod http1;
 mod http2;
-mod incoming;
-mod intake;
-mod outflow;
-mod outlet;
-mod outline;
-mod receive;
-mod room;
-mod send;
-mod send_file;
-mod session;
-mod spool;
-mod upgrade;
 mod watch;
+mod websocket;
 
 use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 pub(crate) use buffer::trim_memory;
-pub(crate) use crowd::{AddressKey, AddressSeat, Crowd};
-pub(crate) use handle::{Clock, Handle, Handles, InFlight, Order, Rank};
-use handle::{Stop, Waiting};
-use handshake::Greeting;
-pub(crate) use handshake::Handshakes;
 
-use crate::budget::{Account, Budget};
-use crate::compression::Press;
-use crate::config::Config;
-use crate::content::Spools;
-use crate::executor::{Exchange, Executor, Mailbox};
-use crate::log::{Log, client_text};
+use crate::budget::Account;
+use crate::exchange::{AddressSeat, Desk, Handle, Order, Service, Stop, Waiting};
+use crate::executor::{Exchange, Mailbox};
+use crate::log::client_text;
 use crate::message::Request;
-use crate::protocol::http1::{Framing, HeadLimits, HeadScanner};
-use crate::protocol::websocket::DeflatePool;
-use crate::site::{Front, Site};
+use crate::protocol::http1::{Framing, HeadScanner};
 use crate::transport::{Door, Stream};
-use crate::websocket::Room;
 use buffer::Input;
-use desk::Desk;
-use incoming::Incoming;
-use session::{Opening, Session};
+use handshake::Greeting;
+use http1::Incoming;
 use watch::Watch;
-
-/// What the connections of a reactor share.
-pub(crate) struct Service {
-    pub(crate) executor: Arc<Executor>,
-    pub(crate) site: Arc<Site>,
-    pub(crate) config: Config,
-    pub(crate) front: Arc<Front>,
-    pub(crate) log: Arc<Log>,
-    pub(crate) handles: Handles,
-    pub(crate) clock: Arc<Clock>,
-    /// Those of all reactors.
-    pub(crate) crowd: Arc<Crowd>,
-    /// How far the server's end has come: 0, or one of these.
-    pub(crate) stage: Arc<AtomicU8>,
-    /// The subscribers among its WebSockets.
-    pub(crate) room: Arc<Room>,
-    pub(crate) deflate: Arc<DeflatePool>,
-    /// What all connections may hold of answers.
-    pub(crate) budget: Arc<Budget>,
-    pub(crate) press: Arc<Press>,
-    pub(crate) handshakes: Handshakes,
-    /// Content in temporary files, of all reactors.
-    pub(crate) spools: Arc<Spools>,
-}
-
-/// A new generation serves: idle connections may send one more request.
-pub(crate) const RETIRING: u8 = 1;
-/// What is in flight is answered, no more.
-pub(crate) const DRAINING: u8 = 2;
-
-impl Service {
-    /// No connection is kept for another request any more.
-    pub(crate) fn is_ending(&self) -> bool {
-        self.stage.load(Ordering::Relaxed) >= RETIRING
-    }
-
-    fn head_limits(&self) -> HeadLimits {
-        HeadLimits {
-            request_line: self.config.max_request_line,
-            fields: self.config.max_header_fields,
-            section: self.config.max_header_size,
-        }
-    }
-
-    fn is_draining(&self) -> bool {
-        self.stage.load(Ordering::Relaxed) >= DRAINING
-    }
-}
+use websocket::{Opening, Session};
 
 /// One connection.
 pub(crate) struct Connection {

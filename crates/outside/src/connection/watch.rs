@@ -10,7 +10,8 @@ use std::time::Duration;
 use tokio::time::{Instant, Sleep, sleep};
 
 use super::buffer::Input;
-use super::{Handle, Stop, Waiting, poll_fill};
+use super::poll_fill;
+use crate::exchange::{Handle, Stop, Waiting};
 use crate::transport::Stream;
 
 /// What is known of the client.

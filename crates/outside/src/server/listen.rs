@@ -8,7 +8,8 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 use super::reactors::Reactors;
-use crate::connection::{AddressKey, Connection, Service};
+use crate::connection::Connection;
+use crate::exchange::{AddressKey, Service};
 use crate::log::Level;
 use crate::transport::{Accepting, Entrance, Queue, Stream};
 

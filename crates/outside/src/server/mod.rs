@@ -19,8 +19,9 @@ use tokio::task::AbortHandle;
 pub(crate) use doorbell::Doorbell;
 
 use crate::config::Config;
-use crate::connection::{DRAINING, InFlight, Order, RETIRING, Service, trim_memory};
+use crate::connection::trim_memory;
 use crate::error::Error;
+use crate::exchange::{DRAINING, InFlight, Order, RETIRING, Service};
 use crate::executor::Host;
 use crate::log::{Level, Log, LogSink};
 use crate::site::{Front, Site, ToHttps};

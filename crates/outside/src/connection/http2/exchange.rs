@@ -11,16 +11,14 @@ use bytes::Bytes;
 use h2::server::SendResponse;
 use h2::{Reason, RecvStream, SendStream};
 
-use super::super::coding::is_worth_encoding;
-use super::super::desk::{Awaited, Desk};
-use super::super::handle::{Handle, Stop, Waiting};
 use super::heads::{Head, Heads};
 use super::inbound::Inbound;
 use super::shared::{Permit, Shared};
 use crate::budget::Reserved;
+use crate::connection::Seat;
 use crate::connection::close::DRAIN_TIME;
-use crate::connection::{Seat, Service};
 use crate::error::Refusal;
+use crate::exchange::{Awaited, Desk, Handle, Service, Stop, Waiting, is_worth_encoding};
 use crate::executor::{Exchange, Work};
 use crate::handler::Sizes;
 use crate::protocol::http2::Announced;

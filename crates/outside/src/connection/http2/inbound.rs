@@ -9,12 +9,9 @@ use h2::RecvStream;
 use h2::server::SendResponse;
 use http::{Response, StatusCode};
 
-use super::super::desk::Desk;
-use super::super::handle::{Stop, Waiting};
-use super::super::intake::{Intake, TOO_LARGE};
-use crate::connection::Service;
 use crate::content::GONE;
 use crate::error::Refusal;
+use crate::exchange::{Desk, Intake, Service, Stop, TOO_LARGE, Waiting};
 use crate::message::Request;
 use crate::protocol::http2::Announced;
 

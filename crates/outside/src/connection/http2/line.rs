@@ -10,10 +10,9 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::super::Service;
-use super::super::buffer::{Input, give_output, take_output};
-use super::super::close::Closing;
-use super::super::desk::Desk;
+use crate::connection::buffer::{Input, give_output, take_output};
+use crate::connection::close::Closing;
+use crate::exchange::{Desk, Service};
 use crate::protocol::http2::{FrameCounter, Malformed, Passage, advertise, resets_of};
 use crate::transport::Stream;
 

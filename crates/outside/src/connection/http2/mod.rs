@@ -25,10 +25,9 @@ use bytes::Bytes;
 use h2::{Ping, PingPong, Reason, server};
 
 use super::close::{Closing, DRAIN_TIME, MOST_FRAMES};
-use super::desk::Desk;
-use super::handle::{Order, Stop, millis};
 use super::{Connection, Seat};
 use crate::budget::Account;
+use crate::exchange::{Desk, Order, Stop, Waiting, millis};
 use crate::executor::{Exchange, Job, Mailbox};
 use crate::protocol::http2::{TABLE_SIZE, largest_list};
 use calls::Pending;
@@ -130,7 +129,7 @@ async fn handshake(wire: Wire, line: &Line, desk: &Desk) -> Option<server::Conne
         .max_local_error_reset_streams(Some(MOST_FAULTS));
     let mut handshake = builder.handshake(wire);
     desk.handle.set_deadline(desk.service.clock.after(config.first_byte_timeout));
-    let waiting = super::Waiting::First(desk.service.clock.now());
+    let waiting = Waiting::First(desk.service.clock.now());
     let h2 = poll_fn(|context| {
         line.refresh();
         let shaken = std::pin::Pin::new(&mut handshake).poll(context);
@@ -389,7 +388,7 @@ impl Http2 {
         let Self { h2, line, desk, seat: _seat, .. } = *self;
         // The streams hear that it is over.
         drop(h2);
-        let is_written = poll_fn(|context| match desk.handle.stop(context, super::Waiting::Transfer) {
+        let is_written = poll_fn(|context| match desk.handle.stop(context, Waiting::Transfer) {
             Some(_) => Poll::Ready(false),
             None => line.poll_flush(context).map(|flushed| flushed.is_ok()),
         });

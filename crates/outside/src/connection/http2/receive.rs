@@ -10,12 +10,10 @@ use std::task::Poll;
 use h2::RecvStream;
 use http::{Response, StatusCode};
 
-use super::super::desk::Desk;
-use super::super::handle::{Stop, Waiting};
-use super::super::spool::{NO_ROOM, Spool};
 use super::exchange::StreamExchange;
 use super::shared::Received;
 use crate::error::Refusal;
+use crate::exchange::{Desk, NO_ROOM, Spool, Stop, Waiting};
 use crate::executor::Work;
 use crate::message::Spooled;
 use crate::protocol::http2::Announced;

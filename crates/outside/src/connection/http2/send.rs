@@ -13,12 +13,9 @@ use h2::{Reason, SendStream};
 use http::HeaderValue;
 use http::Response as Head;
 
-use super::super::desk::Desk;
-use super::super::handle::{Stop, Waiting};
-use super::super::outflow::Outflow;
-use super::super::outline::{Outline, outline};
 use super::exchange::StreamExchange;
 use super::shared::Sender;
+use crate::exchange::{Desk, Outflow, Outline, Stop, Waiting, outline};
 use crate::executor::{Exchange, Work};
 use crate::files::{FileContent, Patience, Segment, bring_into_memory};
 use crate::log::{AccessLine, Level, Moment};

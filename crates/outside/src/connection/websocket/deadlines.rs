@@ -7,8 +7,8 @@ use std::num::NonZeroU64;
 use std::ops::ControlFlow;
 use std::time::Duration;
 
-use super::super::handle::millis;
 use super::Session;
+use crate::exchange::millis;
 
 impl Session {
     /// A deadline has passed.

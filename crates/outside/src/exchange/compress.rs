@@ -10,8 +10,9 @@ use std::task::Poll;
 
 use bytes::Bytes;
 
-use super::handle::Waiting;
-use super::{Desk, Stop};
+use super::control::Stop;
+use super::control::Waiting;
+use super::dispatch::Desk;
 use crate::compression::{ENCODER, Encoded, LEAST, Level, WHOLE, compress, in_place, is_compressible, jitter};
 use crate::executor::{Exchange, Work};
 use crate::files::forbids_transform;
@@ -21,7 +22,7 @@ use crate::protocol::negotiation::{Accepted, Coding, Codings};
 impl Desk {
     /// Compresses what a handler has answered, if it is worth it. Content that was chosen from a file's codings, or comes in
     /// pieces, is sent as it is.
-    pub(super) async fn encode(&self, exchange: &mut Exchange) -> Result<(), Stop> {
+    pub(crate) async fn encode(&self, exchange: &mut Exchange) -> Result<(), Stop> {
         let Work::Answered(response) = &mut exchange.work else { return Ok(()) };
         let Body::Bytes(content) = &response.body else { return Ok(()) };
         if !may_be_encoded(response) {
@@ -79,7 +80,7 @@ impl Desk {
     }
 
     /// What comes of this on a thread that is there for what takes long to encode; `None` if it failed.
-    pub(super) async fn press<T: Send + 'static>(
+    pub(crate) async fn press<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<Option<T>, Stop> {
@@ -104,7 +105,7 @@ impl Desk {
 }
 
 /// Is there enough content that a coding could matter?
-pub(super) fn is_worth_encoding(exchange: &Exchange) -> bool {
+pub(crate) fn is_worth_encoding(exchange: &Exchange) -> bool {
     !exchange.is_encoded
         && matches!(&exchange.work, Work::Answered(Response { body: Body::Bytes(content), .. }) if content.len() >= LEAST)
 }

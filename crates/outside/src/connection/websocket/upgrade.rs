@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use super::Connection;
-use super::session::Opening;
+use super::Opening;
+use crate::connection::Connection;
 use crate::executor::{Exchange, Work};
 use crate::log::Level;
 use crate::message::{Request, Response};
@@ -14,7 +14,7 @@ use crate::websocket::{Style, WebSocket, WebSocketConnection, WhenFull};
 
 impl Connection {
     /// Answers a request on a WebSocket's route: 101, after which the connection is a session, or why not.
-    pub(super) fn open_websocket(&mut self, websocket: Arc<WebSocket>, exchange: &mut Exchange) {
+    pub(in crate::connection) fn open_websocket(&mut self, websocket: Arc<WebSocket>, exchange: &mut Exchange) {
         let Some(request) = exchange.request.clone() else { return };
         let key = match check_opening(&request) {
             Ok(key) => key,

@@ -10,9 +10,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::Service;
-use super::desk::Desk;
-use super::handle::Stop;
+use super::control::Stop;
+use super::dispatch::Desk;
+use super::service::Service;
 use crate::budget::SMALL;
 use crate::error::Error;
 use crate::executor::{Exchange, Mailbox, Work};
@@ -27,7 +27,7 @@ const MOST_STREAMS: usize = 2;
 impl Desk {
     /// Has the stream of this answer begin, unless the client is `gone` before. `false` if it was late, so that the answer is
     /// 504. An exchange that carries anything else stays as it is.
-    pub(super) async fn begin_stream(
+    pub(crate) async fn begin_stream(
         &self,
         exchange: &mut Exchange,
         mut gone: impl FnMut(&mut Context<'_>) -> Poll<Stop>,

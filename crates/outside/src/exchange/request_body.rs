@@ -5,22 +5,24 @@
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 
-use super::Service;
-use super::desk::Desk;
-use super::handle::Stop;
-use super::receive::{RATE_WINDOW, SHARED};
+use super::control::Stop;
+use super::dispatch::Desk;
+use super::service::Service;
 use crate::content::{Feeder, upload};
 use crate::error::Refusal;
 use crate::message::{Request, Spooled};
 
+/// The minimum rate of content is measured over this long, in milliseconds.
+pub(crate) const RATE_WINDOW: u64 = 10_000;
+
 /// Such content, and who waits for whom.
 #[derive(Debug)]
-pub(super) struct Intake {
-    pub(super) feeder: Feeder,
+pub(crate) struct Intake {
+    pub(crate) feeder: Feeder,
     /// Bytes that have come in.
-    pub(super) so_far: u64,
+    pub(crate) so_far: u64,
     /// All of it has.
-    pub(super) is_complete: bool,
+    pub(crate) is_complete: bool,
     /// The rest of it does not matter any more.
     is_refused: bool,
     deadline: Deadline,
@@ -42,7 +44,7 @@ enum Deadline {
 
 impl Intake {
     /// From here on the content of this request goes to whoever has the request; 413 if it says that it is too large.
-    pub(super) fn begin(service: &Service, request: &mut Arc<Request>, declared: Option<u64>) -> Result<Self, Refusal> {
+    pub(crate) fn begin(service: &Service, request: &mut Arc<Request>, declared: Option<u64>) -> Result<Self, Refusal> {
         let config = &service.config;
         if declared.is_some_and(|length| length > config.max_body_size as u64) {
             return Err(TOO_LARGE);
@@ -64,12 +66,12 @@ impl Intake {
     }
 
     /// Is there nothing left to be waited for?
-    pub(super) fn is_over(&self) -> bool {
+    pub(crate) fn is_over(&self) -> bool {
         self.is_complete || self.is_refused
     }
 
     /// Hands on what has come in.
-    pub(super) fn push(&mut self, bytes: &[u8]) {
+    pub(crate) fn push(&mut self, bytes: &[u8]) {
         if !bytes.is_empty() {
             self.feeder.push(bytes);
             self.so_far += bytes.len() as u64;
@@ -78,23 +80,23 @@ impl Intake {
     }
 
     /// All of it has come in.
-    pub(super) fn finish(&mut self) {
+    pub(crate) fn finish(&mut self) {
         self.is_complete = true;
         self.feeder.finish();
     }
 
     /// The request has its answer: whoever still takes content gets no more.
-    pub(super) fn end(&self) {
+    pub(crate) fn end(&self) {
         self.feeder.refuse(ANSWERED);
     }
 
     /// Something has moved: whoever is waited for next has all of his time.
-    pub(super) fn note_progress(&mut self) {
+    pub(crate) fn note_progress(&mut self) {
         self.deadline = Deadline::Past;
     }
 
     /// The handler learns why there is no more; what it answers is the last answer.
-    pub(super) fn refuse(&mut self, desk: &Desk, refusal: Refusal) {
+    pub(crate) fn refuse(&mut self, desk: &Desk, refusal: Refusal) {
         if let Some(key) = refusal.limit {
             desk.service.log.complain(key, refusal.reason);
         }
@@ -104,13 +106,13 @@ impl Intake {
     }
 
     /// The client was waited for too long.
-    pub(super) fn refuse_slow(&mut self, desk: &Desk) {
+    pub(crate) fn refuse_slow(&mut self, desk: &Desk) {
         let key = if self.is_timed_by_rate { "min_rate" } else { "body_stall_timeout" };
         self.refuse(desk, Refusal::limit(408, "content not complete in time", key));
     }
 
     /// Nothing more comes before the handler has done something. Ready when an order ends the wait for it.
-    pub(super) fn await_handler(&mut self, desk: &Desk, context: &Context<'_>) -> Poll<Stop> {
+    pub(crate) fn await_handler(&mut self, desk: &Desk, context: &Context<'_>) -> Poll<Stop> {
         if self.deadline != Deadline::Handler {
             self.deadline = Deadline::Handler;
             desk.limit_handler();
@@ -121,7 +123,7 @@ impl Intake {
     }
 
     /// Nothing more comes before the client has sent something.
-    pub(super) fn await_client(&mut self, desk: &Desk) {
+    pub(crate) fn await_client(&mut self, desk: &Desk) {
         if self.deadline != Deadline::Client {
             self.deadline = Deadline::Client;
             let now = desk.service.clock.now();
@@ -135,5 +137,7 @@ impl Intake {
     }
 }
 
+/// Cannot happen: a request is shared only when it has been read.
+pub(crate) const SHARED: Refusal = Refusal::new(500, "a request was shared before it was read");
 const ANSWERED: Refusal = Refusal::bad("the request has its answer; its content comes in while the handler runs");
-pub(super) const TOO_LARGE: Refusal = Refusal::limit(413, "content too large", "max_body_size_mb");
+pub(crate) const TOO_LARGE: Refusal = Refusal::limit(413, "content too large", "max_body_size_mb");

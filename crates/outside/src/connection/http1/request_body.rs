@@ -6,20 +6,19 @@ use std::io::IoSlice;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use super::buffer::Input;
-use super::desk::Desk;
-use super::intake::Intake;
 use super::receive::CONTINUE;
-use super::{Connection, Service, Stop, Waiting, poll_read};
+use crate::connection::buffer::Input;
+use crate::connection::{Connection, poll_read};
 use crate::content::GONE;
 use crate::error::Refusal;
+use crate::exchange::{Desk, Intake, Service, Stop, Waiting};
 use crate::message::Request;
 use crate::protocol::http1::{BodyLength, ChunkedDecoder, Framing};
 use crate::transport::Stream;
 
 /// Content on its way.
 #[derive(Debug)]
-pub(super) struct Incoming {
+pub(in crate::connection) struct Incoming {
     intake: Intake,
     body: BodyLength,
     chunks: ChunkedDecoder,
@@ -31,12 +30,12 @@ pub(super) struct Incoming {
 
 impl Incoming {
     /// Is there nothing left to be waited for?
-    pub(super) fn is_over(&self) -> bool {
+    pub(in crate::connection) fn is_over(&self) -> bool {
         self.intake.is_over()
     }
 
     /// Moves content on to the handler, as long as there is room and something comes. Ready when the conversation is over.
-    pub(super) fn poll(
+    pub(in crate::connection) fn poll(
         &mut self,
         desk: &Desk,
         stream: &mut Stream,
@@ -87,7 +86,7 @@ impl Incoming {
     }
 
     /// The client is gone before it has sent everything: the handler gets no more, and is waited for.
-    pub(super) fn abandon(&mut self, desk: &Desk, context: &Context<'_>) -> Poll<Stop> {
+    pub(in crate::connection) fn abandon(&mut self, desk: &Desk, context: &Context<'_>) -> Poll<Stop> {
         self.intake.refuse(desk, GONE);
         self.intake.await_handler(desk, context)
     }
@@ -119,13 +118,17 @@ impl Incoming {
 
 impl Connection {
     /// Does the handler of this request take its content while it comes in?
-    pub(super) fn streams(&mut self, request: &Request) -> bool {
+    pub(in crate::connection) fn streams(&mut self, request: &Request) -> bool {
         self.desk.service.site.refresh(&mut self.desk.site);
         self.desk.streams(request)
     }
 
     /// From here on the content of this request goes to whoever has the request.
-    pub(super) fn begin_incoming(&mut self, request: &mut Arc<Request>, framing: &Framing) -> Result<(), Refusal> {
+    pub(in crate::connection) fn begin_incoming(
+        &mut self,
+        request: &mut Arc<Request>,
+        framing: &Framing,
+    ) -> Result<(), Refusal> {
         let declared = match framing.body {
             BodyLength::Known(length) => Some(length),
             BodyLength::Chunked => None,
@@ -142,7 +145,7 @@ impl Connection {
 
     /// The request has its answer: what is left of its content is of no use. If that is more than is there already, the
     /// connection ends with the answer (edge.md S7).
-    pub(super) fn end_incoming(&mut self) {
+    pub(in crate::connection) fn end_incoming(&mut self) {
         let Some(mut incoming) = self.incoming.take() else { return };
         if !incoming.is_over()
             && let Ok(count) = incoming.take(self.input.unread(), &self.desk.service)

@@ -9,15 +9,15 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 
-use super::desk::Desk;
-use super::handle::Stop;
+use super::control::Stop;
+use super::dispatch::Desk;
 use crate::budget::SMALL;
 use crate::executor::{Exchange, Mailbox, Work};
 use crate::log::Level;
 use crate::message::{BodyStream, KeepAlive, PieceFuture, Pull, Request};
 
 /// Such a body on its way.
-pub(super) struct Outflow {
+pub(crate) struct Outflow {
     keep_alive: Option<KeepAlive>,
     /// An iterator that waited once will wait again.
     pooled: bool,
@@ -39,7 +39,7 @@ enum State {
 }
 
 impl Outflow {
-    pub(super) fn new(stream: Box<dyn BodyStream>, request: Option<Arc<Request>>) -> Self {
+    pub(crate) fn new(stream: Box<dyn BodyStream>, request: Option<Arc<Request>>) -> Self {
         let keep_alive = stream.keep_alive();
         Self { keep_alive, pooled: false, due: None, left: None, request, state: State::Idle(stream) }
     }
@@ -50,7 +50,7 @@ impl Outflow {
     }
 
     /// The same when its head has said that it has so many bytes.
-    pub(super) fn declared(self, length: u64) -> Self {
+    pub(crate) fn declared(self, length: u64) -> Self {
         Self { left: Some(length), ..self }
     }
 
@@ -63,7 +63,7 @@ impl Outflow {
     }
 
     /// Is its reader to be told that it has begun before there is anything to read?
-    pub(super) fn begins_at_once(&self) -> bool {
+    pub(crate) fn begins_at_once(&self) -> bool {
         self.keep_alive.is_some()
     }
 
@@ -80,7 +80,7 @@ impl Desk {
     /// closed its side: then something is to be sent, if anything can be, so that a client that is gone is noticed.
     ///
     /// A stream of events ends with the server: its reader begins anew elsewhere.
-    pub(super) async fn next_piece(
+    pub(crate) async fn next_piece(
         &self,
         flow: &mut Outflow,
         mut gone: impl FnMut(&mut Context<'_>) -> Poll<Stop>,
@@ -242,7 +242,7 @@ impl Desk {
     }
 
     /// Nobody takes any more of it.
-    pub(super) fn end_flow(&self, flow: &mut Outflow, stop: &Stop) {
+    pub(crate) fn end_flow(&self, flow: &mut Outflow, stop: &Stop) {
         match std::mem::replace(&mut flow.state, State::Over) {
             State::Idle(stream) | State::Coming(stream, _) => self.discard(stream),
             State::Asked(mailbox) => {
@@ -254,7 +254,7 @@ impl Desk {
     }
 
     /// Lets go of a body where its language wants that.
-    pub(super) fn discard(&self, stream: Box<dyn BodyStream>) {
+    pub(crate) fn discard(&self, stream: Box<dyn BodyStream>) {
         if stream.is_own() {
             return;
         }

@@ -6,7 +6,8 @@
 use std::sync::Arc;
 use std::task::Context;
 
-use super::{Connection, Stop, Transfer};
+use crate::connection::{Connection, Transfer};
+use crate::exchange::Stop;
 use crate::executor::Exchange;
 use crate::files::{FileContent, Segment, bring_into_memory};
 use crate::log::Level;
@@ -18,7 +19,7 @@ const SLICE: u64 = 512 << 10;
 impl Connection {
     /// Sends what is in `out`, then the content. A file that has become shorter ends the connection rather than lie about
     /// the length.
-    pub(super) async fn send_file(
+    pub(in crate::connection) async fn send_file(
         &mut self,
         out: &mut Vec<u8>,
         exchange: &mut Exchange,

@@ -10,8 +10,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use super::Service;
-use super::handle::{Handle, Stop, Waiting};
+use super::control::{Handle, Stop, Waiting};
+use super::service::Service;
 use crate::budget::Account;
 use crate::error::Error;
 use crate::executor::{Exchange, Held, Job, Mailbox, Work};
@@ -30,21 +30,21 @@ const LAST_WORDS: Duration = Duration::from_millis(100);
 const RATE_GRACE: u64 = 5000;
 
 /// The site as it is now, and who answers for it.
-pub(super) struct Desk {
-    pub(super) service: Arc<Service>,
+pub(crate) struct Desk {
+    pub(crate) service: Arc<Service>,
     /// The deadline of whatever is waited for, and orders to end.
-    pub(super) handle: Arc<Handle>,
-    pub(super) site: (u64, Arc<Snapshot>),
+    pub(crate) handle: Arc<Handle>,
+    pub(crate) site: (u64, Arc<Snapshot>),
     /// What counts the answers of the connection.
-    pub(super) account: Arc<Account>,
+    pub(crate) account: Arc<Account>,
     /// What is kept as long as anything runs on behalf of who asks, wanted or not.
-    pub(super) held: Option<Arc<dyn Held>>,
+    pub(crate) held: Option<Arc<dyn Held>>,
     /// What whoever came here gets.
-    pub(super) door: Door,
+    pub(crate) door: Door,
 }
 
 /// Who answers, if not here and now.
-pub(super) enum Awaited {
+pub(crate) enum Awaited {
     Elsewhere(Arc<dyn Elsewhere>),
     WebSocket(Arc<WebSocket>),
     /// The files, and where in the path what lies below their route begins.
@@ -54,13 +54,13 @@ pub(super) enum Awaited {
 }
 
 impl Desk {
-    pub(super) fn new(service: Arc<Service>, handle: Arc<Handle>, account: Arc<Account>) -> Self {
+    pub(crate) fn new(service: Arc<Service>, handle: Arc<Handle>, account: Arc<Account>) -> Self {
         let site = (u64::MAX, service.site.snapshot());
         Self { service, handle, site, account, held: None, door: Door::Site }
     }
 
     /// Finds out who answers, and answers what can be answered here and now. Returns who has to be waited for.
-    pub(super) fn route(&self, exchange: &mut Exchange) -> Option<Awaited> {
+    pub(crate) fn route(&self, exchange: &mut Exchange) -> Option<Awaited> {
         if matches!(exchange.work, Work::Answered(_) | Work::Call(_) | Work::Begin(_)) {
             // Of the round before.
             return None;
@@ -151,7 +151,7 @@ impl Desk {
     }
 
     /// Adds to an answer what every answer says.
-    pub(super) fn dress(&self, exchange: &mut Exchange) {
+    pub(crate) fn dress(&self, exchange: &mut Exchange) {
         if let Some(policy) = &self.site.1.policy
             && let Work::Answered(response) = &mut exchange.work
         {
@@ -160,7 +160,7 @@ impl Desk {
     }
 
     /// Does the handler of this request take its content while it comes in?
-    pub(super) fn streams(&self, request: &Request) -> bool {
+    pub(crate) fn streams(&self, request: &Request) -> bool {
         match self.site.1.routes.choose(request) {
             Choice::Plain(route) => route.handler.takes_pieces(),
             Choice::Pattern(handler, ..) => handler.takes_pieces(),
@@ -169,7 +169,7 @@ impl Desk {
     }
 
     /// Whether the content of this request is for anybody: for a function, its own or the gate.
-    pub(super) fn wants_content(&self, request: &Request) -> bool {
+    pub(crate) fn wants_content(&self, request: &Request) -> bool {
         let is_function = |handler: &Handler| matches!(handler, Handler::Inline(_) | Handler::Elsewhere(_));
         self.site.1.gate.is_some()
             || match self.site.1.routes.choose(request) {
@@ -180,18 +180,18 @@ impl Desk {
     }
 
     /// Whether an asynchronous handler of a route that says this, or nothing, is cancelled when its client leaves.
-    pub(super) fn is_cancelled(&self, route: Option<bool>) -> bool {
+    pub(crate) fn is_cancelled(&self, route: Option<bool>) -> bool {
         route.unwrap_or(self.service.config.cancel_on_disconnect)
     }
 
     /// Is this a call that is known to wait, or held up by one that is late?
-    pub(super) fn wants_pool(&self, work: &Work) -> bool {
+    pub(crate) fn wants_pool(&self, work: &Work) -> bool {
         let (now, here) = (self.service.clock.now(), self.service.executor.reactor);
         matches!(work, Work::Call(function) if function.placement.wants_pool(now, here))
     }
 
     /// Hands exchanges to the executor; `pooled` if they are known to wait.
-    pub(super) fn push(&self, exchanges: Vec<Exchange>, pooled: bool, mailbox: Arc<Mailbox>) {
+    pub(crate) fn push(&self, exchanges: Vec<Exchange>, pooled: bool, mailbox: Arc<Mailbox>) {
         let job = Job { exchanges, site: Arc::clone(&self.site.1), mailbox };
         match pooled {
             true => self.service.executor.push_to_pool(job),
@@ -200,18 +200,18 @@ impl Desk {
     }
 
     /// Gives work to the executor that nobody waits for.
-    pub(super) fn leave(&self, exchanges: Vec<Exchange>) {
+    pub(crate) fn leave(&self, exchanges: Vec<Exchange>) {
         self.push(exchanges, false, Arc::default());
     }
 
     /// Ready when an order ends the wait for a handler.
-    pub(super) fn poll_order(&self, context: &Context<'_>) -> Poll<Stop> {
+    pub(crate) fn poll_order(&self, context: &Context<'_>) -> Poll<Stop> {
         self.handle.stop(context, Waiting::Handler).map_or(Poll::Pending, Poll::Ready)
     }
 
     /// What the executor delivers next, unless the client is `gone` first, or an order says so. If it is not waited for any
     /// longer, what has not begun never will, and a handler that is late (of this request) is interrupted.
-    pub(super) async fn arrivals(
+    pub(crate) async fn arrivals(
         &self,
         mailbox: &Arc<Mailbox>,
         request: Option<&Arc<Request>>,
@@ -231,7 +231,7 @@ impl Desk {
     }
 
     /// Waits no longer for a job.
-    pub(super) fn abandon(&self, mailbox: &Arc<Mailbox>, request: Option<&Arc<Request>>, stop: &Stop) {
+    pub(crate) fn abandon(&self, mailbox: &Arc<Mailbox>, request: Option<&Arc<Request>>, stop: &Stop) {
         let (executor, config) = (&self.service.executor, &self.service.config);
         let patience = match stop {
             // A handler whose client has left has its time all the same.
@@ -245,13 +245,13 @@ impl Desk {
     }
 
     /// The client gets 504 instead of an answer to this request.
-    pub(super) fn note_late(&self, request: &Request) {
+    pub(crate) fn note_late(&self, request: &Request) {
         let text = format!("{} {}: no answer within process_timeout", request.method(), request.target());
         self.service.log.event(Level::Warning, text);
     }
 
     /// Has the executor do one thing more and waits for it, unless the client is `gone` first.
-    pub(super) async fn execute(
+    pub(crate) async fn execute(
         &self,
         exchange: Exchange,
         pooled: bool,
@@ -264,19 +264,19 @@ impl Desk {
     }
 
     /// A mailbox for one job.
-    pub(super) fn mailbox(&self) -> Arc<Mailbox> {
+    pub(crate) fn mailbox(&self) -> Arc<Mailbox> {
         Arc::new(Mailbox::of(Arc::clone(&self.account), self.held.clone()))
     }
 
     /// From now on the deadline is that of a handler.
-    pub(super) fn limit_handler(&self) {
+    pub(crate) fn limit_handler(&self) {
         self.handle.forgive();
         self.handle.set_deadline(self.service.clock.after(self.service.config.process_timeout));
     }
 
     /// A transfer ends when nothing has moved for a while, or when it is slower than the minimum rate after a grace of five
     /// seconds (edge.md S24, S25). Is it the rate that comes first?
-    pub(super) fn set_transfer_deadline(&self, start: u64, moved: u64, stall: Duration) -> bool {
+    pub(crate) fn set_transfer_deadline(&self, start: u64, moved: u64, stall: Duration) -> bool {
         let rate = self.service.config.min_rate;
         let by_rate = moved.saturating_mul(1000).checked_div(rate).map_or(u64::MAX, |time| start + RATE_GRACE + time);
         let by_stall = self.service.clock.after(stall);
@@ -285,7 +285,7 @@ impl Desk {
     }
 
     /// Answers a status with the built-in page, unless user code has a say.
-    pub(super) fn settle_alone(&self, exchange: &mut Exchange) {
+    pub(crate) fn settle_alone(&self, exchange: &mut Exchange) {
         if let Work::Status(code, message) = &exchange.work
             && !self.site.1.involves_user(*code)
         {
@@ -295,13 +295,13 @@ impl Desk {
     }
 
     /// Answers with this status.
-    pub(super) fn settle_status(&self, exchange: &mut Exchange, code: u16) {
+    pub(crate) fn settle_status(&self, exchange: &mut Exchange, code: u16) {
         exchange.work = Work::Status(code, None);
         self.settle_alone(exchange);
     }
 
     /// Takes an answer that needed no executor; leaves it to the executor if user code has a say after all.
-    pub(super) fn offer(&self, exchange: &mut Exchange, answer: Result<Response, Error>) {
+    pub(crate) fn offer(&self, exchange: &mut Exchange, answer: Result<Response, Error>) {
         let hooked = self.site.1.hooks.is_some();
         exchange.work = match answer {
             // A file is opened by the executor: that may wait for a disk.
@@ -320,7 +320,7 @@ impl Desk {
 
     /// Has a handler with an event loop of its own answer, unless the client is `gone` first. `false` if it was late, so
     /// that the answer is 504.
-    pub(super) async fn ask_elsewhere(
+    pub(crate) async fn ask_elsewhere(
         &self,
         handler: &dyn Elsewhere,
         exchange: &mut Exchange,
@@ -393,7 +393,7 @@ impl Desk {
     }
 
     /// Runs what may take long beside the event loop.
-    pub(super) async fn beside<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, Stop> {
+    pub(crate) async fn beside<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, Stop> {
         let held = self.held.clone();
         let work = move || {
             let _until_it_is_done = held;
@@ -414,7 +414,7 @@ impl Desk {
     }
 
     /// Waits until all that was logged has reached the sink; the sink may block, so it is called beside the event loop.
-    pub(super) async fn flush_log(&self) -> Result<(), Stop> {
+    pub(crate) async fn flush_log(&self) -> Result<(), Stop> {
         let log = Arc::clone(&self.service.log);
         self.beside(move || log.flush()).await
     }

@@ -3,14 +3,14 @@
 use std::future::poll_fn;
 use std::task::{Context, Poll};
 
-use super::desk::Desk;
-use super::handle::Stop;
+use super::control::Stop;
+use super::dispatch::Desk;
 use crate::budget::Reserved;
 use crate::executor::{Exchange, Work};
 
 impl Desk {
     /// Room for an answer of this size, unless the client is `gone` before there is.
-    pub(super) async fn await_room(
+    pub(crate) async fn await_room(
         &self,
         bytes: usize,
         mut gone: impl FnMut(&mut Context<'_>) -> Poll<Stop>,
@@ -24,13 +24,13 @@ impl Desk {
     }
 
     /// Whether the answer to this request, which is gone, may be made again: nothing has had an effect.
-    pub(super) fn may_be_made_again(exchange: &Exchange) -> bool {
+    pub(crate) fn may_be_made_again(exchange: &Exchange) -> bool {
         exchange.request.as_ref().is_some_and(|request| request.is_safe() && !request.is_streamed())
     }
 
     /// The answer of this exchange has to wait for room. If it is gone and the request is safe, it is made again (RFC 9110
     /// section 9.2.1: that has no effect); after any other, the client gets 503.
-    pub(super) fn make_room(&self, exchange: &mut Exchange) {
+    pub(crate) fn make_room(&self, exchange: &mut Exchange) {
         let Work::NoRoom = exchange.work else { return };
         self.complain_of_room();
         exchange.is_counted = false;
@@ -42,7 +42,7 @@ impl Desk {
     }
 
     /// Says in the log that an answer had no room.
-    pub(super) fn complain_of_room(&self) {
+    pub(crate) fn complain_of_room(&self) {
         let what = "a connection that takes its answers more slowly than it asks for them";
         self.service.log.complain("max_unsent_per_connection_mb", what);
     }

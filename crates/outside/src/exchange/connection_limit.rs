@@ -153,17 +153,17 @@ impl Crowd {
     }
 
     /// One more WebSocket, if there may be one more.
-    pub(super) fn admit_websocket(&self) -> bool {
+    pub(crate) fn admit_websocket(&self) -> bool {
         take_place(&self.websockets, self.bounds.websockets)
     }
 
     /// A WebSocket has ended.
-    pub(super) fn leave_websocket(&self) {
+    pub(crate) fn leave_websocket(&self) {
         self.websockets.fetch_sub(1, Ordering::Relaxed);
     }
 
     /// A place for one more WebSocket with a thread of its own, if there may be one more.
-    pub(super) fn admit_thread(self: &Arc<Self>) -> Option<ThreadSeat> {
+    pub(crate) fn admit_thread(self: &Arc<Self>) -> Option<ThreadSeat> {
         take_place(&self.threads, self.bounds.websocket_threads).then(|| ThreadSeat(Arc::clone(self)))
     }
 
@@ -186,7 +186,7 @@ fn take_place(taken: &AtomicUsize, most: usize) -> bool {
 
 /// A place among the WebSockets with a thread of their own, given back when this is dropped.
 #[derive(Debug)]
-pub(super) struct ThreadSeat(Arc<Crowd>);
+pub(crate) struct ThreadSeat(Arc<Crowd>);
 
 impl Drop for ThreadSeat {
     fn drop(&mut self) {

@@ -29,7 +29,7 @@ pub(crate) enum Order {
 
 /// Why a conversation ends without another word.
 #[derive(Debug)]
-pub(super) enum Stop {
+pub(crate) enum Stop {
     /// The client is gone, or its socket failed.
     Gone,
     /// The client has closed its side, and may be there or not.
@@ -44,7 +44,7 @@ pub(super) enum Stop {
 
 /// What a connection is waiting for: it decides which orders matter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Waiting {
+pub(crate) enum Waiting {
     /// The next request; any order ends the wait.
     Idle,
     /// The rest of a head: read while the server drains, given up where room is needed.
@@ -98,7 +98,7 @@ impl Handle {
     }
 
     /// Is there an order that ends this wait?
-    pub(super) fn stop(&self, context: &Context<'_>, waiting: Waiting) -> Option<Stop> {
+    pub(crate) fn stop(&self, context: &Context<'_>, waiting: Waiting) -> Option<Stop> {
         match (self.order(context), waiting) {
             (Order::None, _) => None,
             (Order::Cut, _) => Some(Stop::Ordered),
@@ -115,7 +115,7 @@ impl Handle {
     }
 
     /// The order in force. Remembers who is to be woken by the next one.
-    pub(super) fn order(&self, context: &Context<'_>) -> Order {
+    pub(crate) fn order(&self, context: &Context<'_>) -> Order {
         if self.waker.get().is_none() {
             // The waker of a task stays the same for its whole life.
             self.waker.get_or_init(|| context.waker().clone());
@@ -131,7 +131,7 @@ impl Handle {
     }
 
     /// Is there any order?
-    pub(super) fn is_ordered(&self) -> bool {
+    pub(crate) fn is_ordered(&self) -> bool {
         self.order.load(Ordering::Relaxed) != Order::None as u8
     }
 

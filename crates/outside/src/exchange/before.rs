@@ -6,20 +6,20 @@
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use super::desk::{Awaited, Desk};
-use super::handle::Stop;
+use super::control::Stop;
+use super::dispatch::{Awaited, Desk};
 use crate::executor::{Exchange, Work};
 use crate::handler::Function;
 
 impl Desk {
     /// The site's gate, if this request has yet to pass it.
-    pub(super) fn gate(&self, exchange: &Exchange) -> Option<Awaited> {
+    pub(crate) fn gate(&self, exchange: &Exchange) -> Option<Awaited> {
         if exchange.is_admitted { None } else { self.site.1.gate.clone().map(Awaited::Gate) }
     }
 
     /// Asks the gate, unless the client is `gone` before. The exchange carries what it answered, or goes on as it was;
     /// `false` if it was late, so that the answer is 504.
-    pub(super) async fn ask_gate(
+    pub(crate) async fn ask_gate(
         &self,
         gate: Arc<Function>,
         exchange: &mut Exchange,

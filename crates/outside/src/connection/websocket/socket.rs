@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 
-use super::handle::Clock;
+use crate::exchange::Clock;
 use crate::transport::Stream;
 use crate::websocket::{Frames, Line, Look, WebSocketConnection};
 

@@ -6,16 +6,15 @@
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use super::coding::is_worth_encoding;
-use super::desk::Awaited;
-use super::{Connection, Stop};
+use crate::connection::Connection;
+use crate::exchange::{Awaited, Stop, is_worth_encoding};
 use crate::executor::{Exchange, MOST_HELD, Work};
 use crate::handler::Elsewhere;
 use crate::message::Request;
 
 impl Connection {
     /// Leaves the next exchanges answered, in order. If one behind them is late, it and those behind it are `awaited`.
-    pub(super) async fn answer(&mut self) -> Result<(), Stop> {
+    pub(in crate::connection) async fn answer(&mut self) -> Result<(), Stop> {
         if self.awaited.is_empty() {
             self.ask().await?;
         }

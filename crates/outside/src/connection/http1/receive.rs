@@ -8,10 +8,10 @@ use std::sync::{Arc, OnceLock};
 use std::task::Poll;
 use std::time::Instant;
 
-use super::buffer::{LARGE, take_content, take_request};
-use super::spool::{NO_ROOM, Spool};
-use super::{Connection, Stop, Waiting};
+use crate::connection::Connection;
+use crate::connection::buffer::{LARGE, take_content, take_request};
 use crate::error::Refusal;
+use crate::exchange::{NO_ROOM, RATE_WINDOW, SHARED, Spool, Stop, Waiting};
 use crate::executor::{Exchange, Work};
 use crate::message::{Request, Spooled};
 use crate::protocol::http1::{BodyLength, ChunkedDecoder, Framing, Scan, decode_head, framing};
@@ -20,15 +20,13 @@ use crate::transport::Door;
 
 /// As many requests as are answered with one write.
 const MOST_TOGETHER: usize = 64;
-/// The minimum rate of a body is measured over this long, in milliseconds.
-pub(super) const RATE_WINDOW: u64 = 10_000;
 /// Content is read in pieces of at most this size, so that one fast client does not keep the loop.
 const LARGEST_READ: usize = 256 << 10;
 /// Room for content is made in steps: so much at first, so that who only declares much costs little; then this, or as much again.
 const FIRST_ROOM: usize = 64 << 10;
 const MORE_ROOM: usize = 2 << 20;
 const LITTLE_ROOM: usize = 4 << 10;
-pub(super) const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
+pub(in crate::connection) const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
 /// A head that is refused, and what is known of it: all but the framing, or for the log alone the request line.
 struct Unread {
@@ -36,9 +34,6 @@ struct Unread {
     request: Option<Arc<Request>>,
     fragment: Option<Arc<Request>>,
 }
-
-/// Cannot happen: a request is shared only when it has been read.
-pub(super) const SHARED: Refusal = Refusal::new(500, "a request was shared before it was read");
 
 /// Why reading a body ended.
 enum BodyFault {
@@ -60,7 +55,7 @@ impl From<Stop> for BodyFault {
 
 impl Connection {
     /// Fills `exchanges` with requests, or a refusal behind them; `false` at the end of the conversation.
-    pub(super) async fn receive(&mut self) -> Result<bool, Stop> {
+    pub(in crate::connection) async fn receive(&mut self) -> Result<bool, Stop> {
         loop {
             let (request, framing) = match self.next_head() {
                 Ok(Some(head)) => head,
@@ -315,7 +310,12 @@ impl Connection {
     }
 
     /// Answers with an error and ends the conversation: what follows cannot be trusted to be a request.
-    pub(super) fn refuse(&mut self, refusal: Refusal, request: Option<Arc<Request>>, fragment: Option<Arc<Request>>) {
+    pub(in crate::connection) fn refuse(
+        &mut self,
+        refusal: Refusal,
+        request: Option<Arc<Request>>,
+        fragment: Option<Arc<Request>>,
+    ) {
         if let Some(key) = refusal.limit {
             self.desk.service.log.complain(key, refusal.reason);
         }

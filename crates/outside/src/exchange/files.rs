@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use super::{Desk, Stop};
+use super::control::Stop;
+use super::dispatch::Desk;
 use crate::executor::{Exchange, Work};
 use crate::files::{Answer, CONTENT_SECURITY_POLICY, Entry, Files, Located, NO_DESCRIPTOR, Patience, Unopened, answer};
 use crate::log::Level;
@@ -17,7 +18,7 @@ const METHODS: &[u8] = b"GET, HEAD, OPTIONS";
 
 impl Desk {
     /// Answers with a file of this route. `below` is where in the path what lies below the route begins.
-    pub(super) async fn answer_with_file(
+    pub(crate) async fn answer_with_file(
         &self,
         files: &Arc<Files>,
         below: usize,

@@ -5,10 +5,9 @@
 
 use std::task::Context;
 
-use super::buffer::{give_output, recycle, take_output};
-use super::outflow::Outflow;
-use super::outline::{Outline, outline};
-use super::{Connection, Stop};
+use crate::connection::Connection;
+use crate::connection::buffer::{give_output, recycle, take_output};
+use crate::exchange::{Outflow, Outline, Stop, outline};
 use crate::executor::{Exchange, Work};
 use crate::log::{AccessLine, Moment};
 use crate::message::{Body, BodyStream, Known, Response, Version};
@@ -19,7 +18,7 @@ const SMALL: usize = 16 << 10;
 
 impl Connection {
     /// Sends every answer in order, logs each, and calls the hooks.
-    pub(super) async fn send(&mut self) -> Result<(), Stop> {
+    pub(in crate::connection) async fn send(&mut self) -> Result<(), Stop> {
         let now = Moment::now();
         let mut exchanges = std::mem::take(&mut self.exchanges);
         // Those behind the first that is not answered wait for the next round.
@@ -132,7 +131,7 @@ impl Connection {
         }
     }
 
-    pub(super) async fn flush(&mut self, out: &mut Vec<u8>, content: &[u8]) -> Result<(), Stop> {
+    pub(in crate::connection) async fn flush(&mut self, out: &mut Vec<u8>, content: &[u8]) -> Result<(), Stop> {
         let result = self.write(out, content).await;
         out.clear();
         result

@@ -5,6 +5,8 @@
 //! the other; those that block have a thread of their own.
 
 mod deadlines;
+mod socket;
+mod upgrade;
 
 use std::num::NonZeroU64;
 use std::sync::Arc;
@@ -12,16 +14,14 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use std::{io, iter};
 
-use super::buffer::{Input, with_scratch};
-use super::crowd::ThreadSeat;
-use super::desk::Desk;
-use super::handle::{Handle, Order};
-use super::outlet::Outlet;
-use super::{Connection, Seat, Service};
+use crate::connection::buffer::{Input, with_scratch};
+use crate::connection::{Connection, Seat};
+use crate::exchange::{Desk, Handle, Order, Service, ThreadSeat};
 use crate::executor::{Occasion, Turn};
 use crate::log::Level;
 use crate::protocol::websocket::{Close, DeflateTerms, Event, Failure, MessageKind, Receiver};
 use crate::websocket::{Few, Message, Style, WebSocketConnection};
+use socket::Outlet;
 
 /// What was agreed on when a WebSocket was opened.
 pub(super) struct Opening {

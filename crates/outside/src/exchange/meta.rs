@@ -6,19 +6,19 @@ use crate::protocol::http1::{ContentLength, declared_length};
 
 /// What is known of a message before its head is rendered.
 #[derive(Debug)]
-pub(super) struct Outline {
-    pub(super) length: ContentLength,
+pub(crate) struct Outline {
+    pub(crate) length: ContentLength,
     /// The media type that is told if the handler tells none.
-    pub(super) content_type: Option<&'static str>,
+    pub(crate) content_type: Option<&'static str>,
     /// Does content follow the head?
-    pub(super) sends_content: bool,
+    pub(crate) sends_content: bool,
 }
 
 const OCTETS: &str = "application/octet-stream";
 
 /// The outline of an answer with this status, these fields, and a body, or a file in its place.
 #[inline]
-pub(super) fn outline(
+pub(crate) fn outline(
     request: Option<&Request>,
     status: u16,
     headers: &Headers,

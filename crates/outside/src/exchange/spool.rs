@@ -4,8 +4,8 @@ use std::fs::File;
 use std::io::{self, Write as _};
 use std::sync::Arc;
 
-use super::desk::Desk;
-use super::handle::Order;
+use super::control::Order;
+use super::dispatch::Desk;
 use crate::content::{SpoolShare, spooled};
 use crate::error::Refusal;
 use crate::log::Level;
@@ -13,25 +13,25 @@ use crate::message::ContentSource;
 
 /// A file that grows while content comes in.
 #[derive(Debug, Default)]
-pub(super) struct Spool {
+pub(crate) struct Spool {
     file: Option<Arc<File>>,
     length: u64,
     share: Option<SpoolShare>,
 }
 
 /// All files together are as large as they may be, and this content is not the quickest.
-pub(super) const NO_ROOM: Refusal = Refusal::limit(503, "too much content lies in temporary files", "spool_max_mb");
+pub(crate) const NO_ROOM: Refusal = Refusal::limit(503, "too much content lies in temporary files", "spool_max_mb");
 /// Content is written in pieces of at least this size.
 const PIECE: usize = 256 << 10;
 
 impl Spool {
     /// Bytes that were moved to the file.
-    pub(super) fn length(&self) -> u64 {
+    pub(crate) fn length(&self) -> u64 {
         self.length
     }
 
     /// Is it time to move this to the file?
-    pub(super) fn wants(&self, content: &[u8], above: usize) -> bool {
+    pub(crate) fn wants(&self, content: &[u8], above: usize) -> bool {
         match self.file {
             Some(_) => content.len() >= PIECE,
             None => content.len() > above,
@@ -39,7 +39,7 @@ impl Spool {
     }
 
     /// Moves all of this to the file, beside the event loop; leaves `content` empty with its memory.
-    pub(super) async fn take(&mut self, desk: &Desk, content: &mut Vec<u8>) -> Result<(), Refusal> {
+    pub(crate) async fn take(&mut self, desk: &Desk, content: &mut Vec<u8>) -> Result<(), Refusal> {
         let now = desk.service.clock.now();
         let share = self.share.get_or_insert_with(|| {
             let handle = Arc::clone(&desk.handle);
@@ -77,12 +77,12 @@ impl Spool {
     }
 
     /// Whether it has had to give way to other content.
-    pub(super) fn has_ended(&self) -> bool {
+    pub(crate) fn has_ended(&self) -> bool {
         self.share.as_ref().is_some_and(SpoolShare::has_ended)
     }
 
     /// Where the content lies now, if it was moved.
-    pub(super) fn into_source(mut self) -> Result<Option<Box<dyn ContentSource>>, Refusal> {
+    pub(crate) fn into_source(mut self) -> Result<Option<Box<dyn ContentSource>>, Refusal> {
         let Some(file) = self.file else { return Ok(None) };
         match self.share.as_mut().is_none_or(SpoolShare::complete) {
             true => Ok(Some(spooled(file, self.length, self.share))),

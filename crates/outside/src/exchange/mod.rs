@@ -1,0 +1,31 @@
+//! One request and its answer, whichever version of HTTP brings it: the steps from a request's head to its log line.
+//!
+//! A connection (above) turns bytes into requests and answers into bytes, and says when its client is gone. The steps here
+//! find the route, ask the gate, have the handler called by the executor (below), and make the answer what it has to be.
+//! No socket is known here.
+
+mod before;
+mod compress;
+mod connection_limit;
+mod control;
+mod dispatch;
+mod files;
+mod first_piece;
+mod handshakes;
+mod memory;
+mod meta;
+mod request_body;
+mod response_stream;
+mod service;
+mod spool;
+
+pub(crate) use compress::is_worth_encoding;
+pub(crate) use connection_limit::{AddressKey, AddressSeat, Crowd, ThreadSeat};
+pub(crate) use control::{Clock, Handle, Handles, InFlight, Order, Rank, Stop, Waiting, millis};
+pub(crate) use dispatch::{Awaited, Desk};
+pub(crate) use handshakes::Handshakes;
+pub(crate) use meta::{Outline, outline};
+pub(crate) use request_body::{Intake, RATE_WINDOW, SHARED, TOO_LARGE};
+pub(crate) use response_stream::Outflow;
+pub(crate) use service::{DRAINING, RETIRING, Service};
+pub(crate) use spool::{NO_ROOM, Spool};
