@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use super::Connection;
 use crate::error::Refusal;
-use crate::exchange::{Handle, Order, Service, Stop, Waiting};
+use crate::exchange::{ConnectionControl, Order, Service, Stop, Waiting};
 use crate::log::Level;
 use crate::transport::{Stream, TlsStream};
 
@@ -45,14 +45,14 @@ pub(super) enum Greeting {
 impl Connection {
     /// Does the handshake, if the stream needs one.
     pub(super) async fn shake_hands(&mut self) -> Greeting {
-        let Self { stream: Stream::Tls(tls), desk, .. } = self else { return Greeting::Done };
-        let (handle, service) = (&desk.handle, &desk.service);
-        handle.set_incomplete(service.clock.now());
-        handle.set_deadline(service.clock.after(service.config.tls_handshake_timeout));
-        let greeting = greet(tls, handle, service).await;
-        handle.set_busy();
-        handle.clear_deadline();
-        handle.forgive();
+        let Self { stream: Stream::Tls(tls), dispatcher, .. } = self else { return Greeting::Done };
+        let (control, service) = (&dispatcher.control, &dispatcher.service);
+        control.set_incomplete(service.clock.now());
+        control.set_deadline(service.clock.after(service.config.tls_handshake_timeout));
+        let greeting = greet(tls, control, service).await;
+        control.set_busy();
+        control.clear_deadline();
+        control.clear_timeout();
         match greeting {
             Ok(greeting) => greeting,
             // A server that ends does not wait for as long as it is configured to.
@@ -70,7 +70,11 @@ impl Connection {
     }
 }
 
-async fn greet(tls: &mut TlsStream, handle: &Arc<Handle>, service: &Arc<Service>) -> Result<Greeting, Stop> {
+async fn greet(
+    tls: &mut TlsStream,
+    control: &Arc<ConnectionControl>,
+    service: &Arc<Service>,
+) -> Result<Greeting, Stop> {
     let mut place = None;
     let first = Waiting::First(service.clock.now());
     loop {
@@ -78,8 +82,8 @@ async fn greet(tls: &mut TlsStream, handle: &Arc<Handle>, service: &Arc<Service>
         poll_fn(|context| match tls.poll_receive(context) {
             Poll::Ready(Ok(count)) if count > 0 => Poll::Ready(Ok(())),
             Poll::Ready(_) => Poll::Ready(Err(Stop::Gone)),
-            Poll::Pending if has_begun => poll_stop(handle, context),
-            Poll::Pending => handle.stop(context, first).map_or(Poll::Pending, |stop| Poll::Ready(Err(stop))),
+            Poll::Pending if has_begun => poll_stop(control, context),
+            Poll::Pending => control.stop(context, first).map_or(Poll::Pending, |stop| Poll::Ready(Err(stop))),
         })
         .await?;
         if place.is_none() {
@@ -91,8 +95,8 @@ async fn greet(tls: &mut TlsStream, handle: &Arc<Handle>, service: &Arc<Service>
                 continue;
             }
             // Its age counts anew: clients that have not come so far give way before it.
-            handle.set_incomplete(service.clock.now());
-            place = Some(find_place(handle, service).await?);
+            control.set_incomplete(service.clock.now());
+            place = Some(find_place(control, service).await?);
         }
         let turn = service.handshakes.turn.acquire().await;
         let processed = tls.process();
@@ -106,7 +110,7 @@ async fn greet(tls: &mut TlsStream, handle: &Arc<Handle>, service: &Arc<Service>
         drop(turn);
         poll_fn(|context| match tls.poll_flush(context) {
             Poll::Ready(result) => Poll::Ready(result.map_err(|_| Stop::Gone)),
-            Poll::Pending => poll_stop(handle, context),
+            Poll::Pending => poll_stop(control, context),
         })
         .await?;
         if let Err(error) = processed {
@@ -117,13 +121,13 @@ async fn greet(tls: &mut TlsStream, handle: &Arc<Handle>, service: &Arc<Service>
 }
 
 /// Waits for a place among the handshakes, as long as the deadline allows.
-async fn find_place(handle: &Arc<Handle>, service: &Arc<Service>) -> Result<Place, Stop> {
+async fn find_place(control: &Arc<ConnectionControl>, service: &Arc<Service>) -> Result<Place, Stop> {
     loop {
-        if let Some(number) = service.handshakes.admit(&service.clock, handle) {
+        if let Some(number) = service.handshakes.admit(&service.clock, control) {
             return Ok(Place { service: Arc::clone(service), number });
         }
         drop(tokio::time::timeout(PAUSE, service.handshakes.ended.notified()).await);
-        poll_fn(|context| match poll_stop(handle, context) {
+        poll_fn(|context| match poll_stop(control, context) {
             Poll::Ready(stopped) => Poll::Ready(stopped),
             Poll::Pending => Poll::Ready(Ok(())),
         })
@@ -132,8 +136,8 @@ async fn find_place(handle: &Arc<Handle>, service: &Arc<Service>) -> Result<Plac
 }
 
 /// Ready when a handshake that has begun is to end: by its deadline, or for want of room.
-fn poll_stop(handle: &Handle, context: &Context<'_>) -> Poll<Result<(), Stop>> {
-    match handle.order(context) {
+fn poll_stop(control: &ConnectionControl, context: &Context<'_>) -> Poll<Result<(), Stop>> {
+    match control.order(context) {
         Order::TimedOut => Poll::Ready(Err(Stop::TimedOut)),
         Order::Cut | Order::Shed => Poll::Ready(Err(Stop::Ordered)),
         _ => Poll::Pending,

@@ -7,11 +7,11 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use super::control::Stop;
-use super::dispatch::{Awaited, Desk};
+use super::dispatch::{Awaited, Dispatcher};
 use crate::executor::{Exchange, Work};
 use crate::handler::Function;
 
-impl Desk {
+impl Dispatcher {
     /// The site's gate, if this request has yet to pass it.
     pub(crate) fn gate(&self, exchange: &Exchange) -> Option<Awaited> {
         if exchange.is_admitted { None } else { self.site.1.gate.clone().map(Awaited::Gate) }
@@ -33,15 +33,15 @@ impl Desk {
             }
             let call = Work::Call(Arc::clone(&gate));
             let asked = Exchange { is_admitted: true, ..Exchange::new(request.clone(), call) };
-            let (mailbox, pooled) = (self.mailbox(), self.wants_pool(&asked.work));
-            self.push(vec![asked], pooled, Arc::clone(&mailbox));
-            let answered = match self.arrivals(&mailbox, request.as_ref(), &mut gone).await {
+            let (slot, pooled) = (self.reply_slot(), self.wants_pool(&asked.work));
+            self.push(vec![asked], pooled, Arc::clone(&slot));
+            let answered = match self.arrivals(&slot, request.as_ref(), &mut gone).await {
                 Ok(mut answered) => answered.pop().ok_or(Stop::Gone)?,
                 Err(Stop::TimedOut) => {
                     if let Some(request) = &request {
                         self.note_late(request);
                     }
-                    self.settle_status(exchange, 504);
+                    self.respond_with_status(exchange, 504);
                     return Ok(false);
                 }
                 Err(stop) => return Err(stop),

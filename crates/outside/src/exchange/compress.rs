@@ -12,14 +12,14 @@ use bytes::Bytes;
 
 use super::control::Stop;
 use super::control::Waiting;
-use super::dispatch::Desk;
+use super::dispatch::Dispatcher;
 use crate::compression::{ENCODER, Encoded, LEAST, Level, WHOLE, compress, in_place, is_compressible, jitter};
 use crate::executor::{Exchange, Work};
 use crate::files::forbids_transform;
 use crate::message::{Body, Headers, Known, Request, Response, Version};
 use crate::protocol::negotiation::{Accepted, Coding, Codings};
 
-impl Desk {
+impl Dispatcher {
     /// Compresses what a handler has answered, if it is worth it. Content that was chosen from a file's codings, or comes in
     /// pieces, is sent as it is.
     pub(crate) async fn encode(&self, exchange: &mut Exchange) -> Result<(), Stop> {
@@ -84,7 +84,7 @@ impl Desk {
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<Option<T>, Stop> {
-        let held = self.held.clone();
+        let held = self.guard.clone();
         let work = move || {
             let _until_it_is_done = held;
             work()
@@ -93,13 +93,13 @@ impl Desk {
         let mut running = pin!(self.service.press.run(work));
         let done = poll_fn(|context| match running.as_mut().poll(context) {
             Poll::Ready(done) => Poll::Ready(Ok(done)),
-            Poll::Pending => match self.handle.stop(context, Waiting::Handler) {
+            Poll::Pending => match self.control.stop(context, Waiting::Handler) {
                 Some(stop) => Poll::Ready(Err(stop)),
                 None => Poll::Pending,
             },
         });
         let done = done.await;
-        self.handle.clear_deadline();
+        self.control.clear_deadline();
         done
     }
 }

@@ -15,7 +15,7 @@ use crate::config::Config;
 
 /// The connections of all reactors, counted.
 #[derive(Debug)]
-pub(crate) struct Crowd {
+pub(crate) struct ConnectionLimit {
     bounds: Bounds,
     size: AtomicUsize,
     /// Told when a connection has ended.
@@ -85,14 +85,14 @@ impl AddressKey {
 
 /// A place among the connections of an address, given back when this is dropped.
 #[derive(Debug)]
-pub(crate) struct AddressSeat {
-    crowd: Arc<Crowd>,
+pub(crate) struct AddressGuard {
+    connection_limit: Arc<ConnectionLimit>,
     key: AddressKey,
 }
 
-impl Drop for AddressSeat {
+impl Drop for AddressGuard {
     fn drop(&mut self) {
-        let mut by_address = self.crowd.addresses();
+        let mut by_address = self.connection_limit.addresses();
         if let Some(count) = by_address.get_mut(&self.key) {
             *count -= 1;
             if *count == 0 {
@@ -102,7 +102,7 @@ impl Drop for AddressSeat {
     }
 }
 
-impl Crowd {
+impl ConnectionLimit {
     pub(crate) fn new(config: &Config) -> Self {
         let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
         let descriptors = limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
@@ -132,19 +132,19 @@ impl Crowd {
     }
 
     /// A place for one more connection of this address, if it may have one more.
-    pub(crate) fn admit_address(self: &Arc<Self>, key: AddressKey) -> Option<AddressSeat> {
+    pub(crate) fn admit_address(self: &Arc<Self>, key: AddressKey) -> Option<AddressGuard> {
         let mut by_address = self.addresses();
         let count = by_address.entry(key).or_default();
         if *count >= self.bounds.of_address {
             return None;
         }
         *count += 1;
-        Some(AddressSeat { crowd: Arc::clone(self), key })
+        Some(AddressGuard { connection_limit: Arc::clone(self), key })
     }
 
     /// Whether an address has as many connections as it may have, for the first time: what a warning is for.
-    pub(crate) fn is_first_full(&self, seat: &AddressSeat) -> bool {
-        let is_full = self.addresses().get(&seat.key).is_some_and(|count| *count >= self.bounds.of_address);
+    pub(crate) fn is_first_full(&self, guard: &AddressGuard) -> bool {
+        let is_full = self.addresses().get(&guard.key).is_some_and(|count| *count >= self.bounds.of_address);
         is_full && !self.has_warned.swap(true, Ordering::Relaxed)
     }
 
@@ -163,8 +163,8 @@ impl Crowd {
     }
 
     /// A place for one more WebSocket with a thread of its own, if there may be one more.
-    pub(crate) fn admit_thread(self: &Arc<Self>) -> Option<ThreadSeat> {
-        take_place(&self.threads, self.bounds.websocket_threads).then(|| ThreadSeat(Arc::clone(self)))
+    pub(crate) fn admit_thread(self: &Arc<Self>) -> Option<ThreadPermit> {
+        take_place(&self.threads, self.bounds.websocket_threads).then(|| ThreadPermit(Arc::clone(self)))
     }
 
     /// A connection that was admitted has ended: there may be room for another.
@@ -186,9 +186,9 @@ fn take_place(taken: &AtomicUsize, most: usize) -> bool {
 
 /// A place among the WebSockets with a thread of their own, given back when this is dropped.
 #[derive(Debug)]
-pub(crate) struct ThreadSeat(Arc<Crowd>);
+pub(crate) struct ThreadPermit(Arc<ConnectionLimit>);
 
-impl Drop for ThreadSeat {
+impl Drop for ThreadPermit {
     fn drop(&mut self) {
         self.0.threads.fetch_sub(1, Ordering::Relaxed);
     }
@@ -239,20 +239,20 @@ mod tests {
     #[test]
     fn an_address_has_so_many_connections_and_no_more() {
         let bounds = Bounds { connections: 9, of_address: 2, websockets: 1, websocket_threads: 1 };
-        let crowd = Arc::new(Crowd::bounded(bounds));
+        let connection_limit = Arc::new(ConnectionLimit::bounded(bounds));
         let (one, other) = (key("203.0.113.5").unwrap(), key("203.0.113.6").unwrap());
-        let first = crowd.admit_address(one).unwrap();
-        assert!(!crowd.is_first_full(&first));
-        let second = crowd.admit_address(one).unwrap();
-        assert!(crowd.is_first_full(&second));
-        assert!(!crowd.is_first_full(&second), "said once");
-        assert!(crowd.admit_address(one).is_none());
-        let third = crowd.admit_address(other).unwrap();
+        let first = connection_limit.admit_address(one).unwrap();
+        assert!(!connection_limit.is_first_full(&first));
+        let second = connection_limit.admit_address(one).unwrap();
+        assert!(connection_limit.is_first_full(&second));
+        assert!(!connection_limit.is_first_full(&second), "said once");
+        assert!(connection_limit.admit_address(one).is_none());
+        let third = connection_limit.admit_address(other).unwrap();
         drop(first);
-        let fourth = crowd.admit_address(one).unwrap();
-        assert!(crowd.admit_address(one).is_none());
+        let fourth = connection_limit.admit_address(one).unwrap();
+        assert!(connection_limit.admit_address(one).is_none());
         drop((second, third, fourth));
-        assert!(crowd.addresses().is_empty(), "an address without connections is not remembered");
+        assert!(connection_limit.addresses().is_empty(), "an address without connections is not remembered");
     }
 
     #[test]

@@ -59,7 +59,7 @@ pub(crate) enum Waiting {
 
 /// One connection as others see it.
 #[derive(Debug)]
-pub(crate) struct Handle {
+pub(crate) struct ConnectionControl {
     /// In milliseconds of the clock; `NEVER` if there is none.
     deadline: AtomicU64,
     order: AtomicU8,
@@ -90,7 +90,7 @@ const JUST_NOW: u64 = 100;
 /// Within so long after it came, a client sends its first request, in milliseconds: some times around the world.
 const FIRST_REQUEST: u64 = 1000;
 
-impl Handle {
+impl ConnectionControl {
     fn new() -> Self {
         let never = || AtomicU64::new(NEVER);
         let answers = AtomicUsize::new(1);
@@ -136,7 +136,7 @@ impl Handle {
     }
 
     /// Gives an order; a weaker one never replaces a stronger one.
-    pub(crate) fn give(&self, order: Order) {
+    pub(crate) fn signal(&self, order: Order) {
         if self.order.fetch_max(order as u8, Ordering::Relaxed) < order as u8
             && let Some(waker) = self.waker.get()
         {
@@ -145,7 +145,7 @@ impl Handle {
     }
 
     /// A connection that was shed or timed out while a request was on its way goes on.
-    pub(crate) fn forgive(&self) {
+    pub(crate) fn clear_timeout(&self) {
         if self.order.load(Ordering::Relaxed) == Order::None as u8 {
             return;
         }
@@ -183,7 +183,7 @@ impl Handle {
         self.yields_since.store(SESSION, Ordering::Relaxed);
     }
 
-    /// So many answers are in flight while it is busy, beside those that have a handle of their own.
+    /// So many answers are in flight while it is busy, beside those that have a control of their own.
     pub(crate) fn set_answers(&self, count: usize) {
         self.answers.store(count, Ordering::Relaxed);
     }
@@ -195,9 +195,9 @@ impl Handle {
 }
 
 /// A connection of either version of HTTP ends without another word.
-impl Taker for Handle {
+impl Taker for ConnectionControl {
     fn give_way(&self) {
-        self.give(Order::Cut);
+        self.signal(Order::Cut);
     }
 }
 
@@ -246,36 +246,36 @@ impl Rank {
 
 /// All connections of a reactor.
 #[derive(Debug, Default)]
-pub(crate) struct Handles(Mutex<Table>);
+pub(crate) struct ConnectionRegistry(Mutex<Table>);
 
 #[derive(Debug, Default)]
 struct Table {
-    slots: Vec<Option<Arc<Handle>>>,
+    slots: Vec<Option<Arc<ConnectionControl>>>,
     free: Vec<u32>,
 }
 
-impl Handles {
-    /// A handle for a new connection, and its number.
-    pub(crate) fn add(&self) -> (u32, Arc<Handle>) {
-        let handle = Arc::new(Handle::new());
+impl ConnectionRegistry {
+    /// A control for a new connection, and its number.
+    pub(crate) fn add(&self) -> (u32, Arc<ConnectionControl>) {
+        let control = Arc::new(ConnectionControl::new());
         let mut table = self.lock();
         let number = table.free.pop().unwrap_or_else(|| {
             table.slots.push(None);
             // There are never so many descriptors.
             u32::try_from(table.slots.len() - 1).unwrap_or(u32::MAX)
         });
-        table.slots[number as usize] = Some(Arc::clone(&handle));
-        (number, handle)
+        table.slots[number as usize] = Some(Arc::clone(&control));
+        (number, control)
     }
 
-    /// Another handle for the same connection, which goes on as another task.
-    pub(crate) fn renew(&self, number: u32) -> Arc<Handle> {
-        let handle = Arc::new(Handle::new());
+    /// Another control for the same connection, which goes on as another task.
+    pub(crate) fn renew(&self, number: u32) -> Arc<ConnectionControl> {
+        let control = Arc::new(ConnectionControl::new());
         let mut table = self.lock();
-        if let Some(before) = table.slots[number as usize].replace(Arc::clone(&handle)) {
-            handle.order.store(before.order.load(Ordering::Relaxed), Ordering::Relaxed);
+        if let Some(before) = table.slots[number as usize].replace(Arc::clone(&control)) {
+            control.order.store(before.order.load(Ordering::Relaxed), Ordering::Relaxed);
         }
-        handle
+        control
     }
 
     pub(crate) fn remove(&self, number: u32) {
@@ -293,9 +293,9 @@ impl Handles {
     /// What its connections are at.
     pub(crate) fn in_flight(&self) -> InFlight {
         let mut found = InFlight::default();
-        for handle in self.lock().slots.iter().flatten() {
-            match handle.yields_since.load(Ordering::Relaxed) {
-                NEVER => found.answers += handle.answers.load(Ordering::Relaxed),
+        for control in self.lock().slots.iter().flatten() {
+            match control.yields_since.load(Ordering::Relaxed) {
+                NEVER => found.answers += control.answers.load(Ordering::Relaxed),
                 SESSION => found.websockets += 1,
                 _ => {}
             }
@@ -304,8 +304,8 @@ impl Handles {
     }
 
     /// Gives an order to all.
-    pub(crate) fn give_all(&self, order: Order) {
-        self.lock().slots.iter().flatten().for_each(|handle| handle.give(order));
+    pub(crate) fn signal_all(&self, order: Order) {
+        self.lock().slots.iter().flatten().for_each(|control| control.signal(order));
     }
 
     /// The connections that may be asked to give way, by their number; the smallest rank is asked first. One that has only just
@@ -314,28 +314,28 @@ impl Handles {
         let long_ago = clock.now().saturating_sub(JUST_NOW);
         let table = self.lock();
         let handles = (0u32..).zip(&table.slots).filter_map(|(number, slot)| Some((number, slot.as_ref()?)));
-        let unordered = handles.filter(|(_, handle)| handle.order.load(Ordering::Relaxed) == 0);
-        let ranks = unordered.map(|(number, handle)| (Rank(handle.yields_since.load(Ordering::Relaxed)), number));
+        let unordered = handles.filter(|(_, control)| control.order.load(Ordering::Relaxed) == 0);
+        let ranks = unordered.map(|(number, control)| (Rank(control.yields_since.load(Ordering::Relaxed)), number));
         ranks.filter(|(rank, _)| rank.0 != NEVER && rank.0 & !RESTING < long_ago).collect()
     }
 
     /// Asks a connection to give way, unless it has become busy meanwhile.
     pub(crate) fn shed(&self, rank: Rank, number: u32) {
         let table = self.lock();
-        if let Some(Some(handle)) = table.slots.get(number as usize)
-            && handle.yields_since.load(Ordering::Relaxed) == rank.0
+        if let Some(Some(control)) = table.slots.get(number as usize)
+            && control.yields_since.load(Ordering::Relaxed) == rank.0
         {
-            handle.give(Order::Shed);
+            control.signal(Order::Shed);
         }
     }
 
     /// Moves the clock on and wakes those whose deadline has passed.
     pub(crate) fn tick(&self, clock: &Clock) {
         let now = clock.tick();
-        for handle in self.lock().slots.iter().flatten() {
-            if handle.deadline.load(Ordering::Relaxed) < now {
-                handle.clear_deadline();
-                handle.give(Order::TimedOut);
+        for control in self.lock().slots.iter().flatten() {
+            if control.deadline.load(Ordering::Relaxed) < now {
+                control.clear_deadline();
+                control.signal(Order::TimedOut);
             }
         }
     }

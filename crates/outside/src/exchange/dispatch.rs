@@ -10,11 +10,11 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use super::control::{Handle, Stop, Waiting};
+use super::control::{ConnectionControl, Stop, Waiting};
 use super::service::Service;
 use crate::budget::Account;
 use crate::error::Error;
-use crate::executor::{Exchange, Held, Job, Mailbox, Work};
+use crate::executor::{Exchange, Guard, Job, ReplySlot, Work};
 use crate::files::Files;
 use crate::handler::{Elsewhere, Function, Handler, Reply};
 use crate::log::Level;
@@ -30,15 +30,15 @@ const LAST_WORDS: Duration = Duration::from_millis(100);
 const RATE_GRACE: u64 = 5000;
 
 /// The site as it is now, and who answers for it.
-pub(crate) struct Desk {
+pub(crate) struct Dispatcher {
     pub(crate) service: Arc<Service>,
     /// The deadline of whatever is waited for, and orders to end.
-    pub(crate) handle: Arc<Handle>,
+    pub(crate) control: Arc<ConnectionControl>,
     pub(crate) site: (u64, Arc<Snapshot>),
     /// What counts the answers of the connection.
     pub(crate) account: Arc<Account>,
     /// What is kept as long as anything runs on behalf of who asks, wanted or not.
-    pub(crate) held: Option<Arc<dyn Held>>,
+    pub(crate) guard: Option<Arc<dyn Guard>>,
     /// What whoever came here gets.
     pub(crate) door: Door,
 }
@@ -53,10 +53,10 @@ pub(crate) enum Awaited {
     Gate(Arc<Function>),
 }
 
-impl Desk {
-    pub(crate) fn new(service: Arc<Service>, handle: Arc<Handle>, account: Arc<Account>) -> Self {
+impl Dispatcher {
+    pub(crate) fn new(service: Arc<Service>, control: Arc<ConnectionControl>, account: Arc<Account>) -> Self {
         let site = (u64::MAX, service.site.snapshot());
-        Self { service, handle, site, account, held: None, door: Door::Site }
+        Self { service, control, site, account, guard: None, door: Door::Site }
     }
 
     /// Finds out who answers, and answers what can be answered here and now. Returns who has to be waited for.
@@ -66,7 +66,7 @@ impl Desk {
             return None;
         }
         let Work::Done = exchange.work else {
-            self.settle_alone(exchange);
+            self.respond_with_page(exchange);
             return None;
         };
         let request = exchange.request.as_ref()?;
@@ -82,10 +82,10 @@ impl Desk {
         // Who came by TLS to a trusted proxy is where it is to be.
         if self.door == Door::ToHttps && request.scheme() != "https" {
             match self.service.front.to_https(request) {
-                Ok(response) => self.offer(exchange, Ok(response)),
+                Ok(response) => self.respond(exchange, Ok(response)),
                 Err(refusal) => {
                     exchange.work = Work::Status(refusal.status, Some(refusal.reason.to_owned()));
-                    self.settle_alone(exchange);
+                    self.respond_with_page(exchange);
                 }
             }
             return None;
@@ -93,7 +93,7 @@ impl Desk {
         if let Some(policy) = &self.site.1.policy
             && let Some(response) = policy.preflight(request)
         {
-            self.offer(exchange, Ok(response));
+            self.respond(exchange, Ok(response));
             return None;
         }
         let (handler, below) = match self.site.1.routes.choose(request) {
@@ -106,7 +106,7 @@ impl Desk {
             other => {
                 let gate = self.gate(exchange);
                 if gate.is_none() {
-                    self.answer_for_nobody(exchange, &other);
+                    self.respond_unrouted(exchange, &other);
                 }
                 return gate;
             }
@@ -131,7 +131,7 @@ impl Desk {
             Handler::WebSocket(websocket) => Some(Awaited::WebSocket(Arc::clone(websocket))),
             Handler::Redirect(destination) => {
                 let response = redirect(destination, request);
-                self.offer(exchange, Ok(response));
+                self.respond(exchange, Ok(response));
                 None
             }
             Handler::Inline(_) | Handler::Elsewhere(_) => None,
@@ -140,22 +140,22 @@ impl Desk {
 
     /// Answers a request that has no handler. If only its method has none: OPTIONS with those that have (RFC 9110 section
     /// 9.3.7), any other with 405, which names them too (section 15.5.6).
-    fn answer_for_nobody(&self, exchange: &mut Exchange, choice: &Choice<'_>) {
-        let Choice::Methods(methods) = choice else { return self.settle_status(exchange, 404) };
+    fn respond_unrouted(&self, exchange: &mut Exchange, choice: &Choice<'_>) {
+        let Choice::Methods(methods) = choice else { return self.respond_with_status(exchange, 404) };
         let methods = methods.join(", ");
         if exchange.request.as_ref().is_some_and(|request| request.method() == "OPTIONS") {
-            return self.offer(exchange, Ok(Response::new(204).with_header("Allow", methods)));
+            return self.respond(exchange, Ok(Response::new(204).with_header("Allow", methods)));
         }
         exchange.extra.get_or_insert_default().push_checked(b"Allow", methods.as_bytes());
-        self.settle_status(exchange, 405);
+        self.respond_with_status(exchange, 405);
     }
 
     /// Adds to an answer what every answer says.
-    pub(crate) fn dress(&self, exchange: &mut Exchange) {
+    pub(crate) fn add_policy_headers(&self, exchange: &mut Exchange) {
         if let Some(policy) = &self.site.1.policy
             && let Work::Answered(response) = &mut exchange.work
         {
-            policy.dress(response, exchange.request.as_deref());
+            policy.add_headers(response, exchange.request.as_deref());
         }
     }
 
@@ -191,8 +191,8 @@ impl Desk {
     }
 
     /// Hands exchanges to the executor; `pooled` if they are known to wait.
-    pub(crate) fn push(&self, exchanges: Vec<Exchange>, pooled: bool, mailbox: Arc<Mailbox>) {
-        let job = Job { exchanges, site: Arc::clone(&self.site.1), mailbox };
+    pub(crate) fn push(&self, exchanges: Vec<Exchange>, pooled: bool, slot: Arc<ReplySlot>) {
+        let job = Job { exchanges, site: Arc::clone(&self.site.1), slot };
         match pooled {
             true => self.service.executor.push_to_pool(job),
             false => self.service.executor.push(job),
@@ -200,45 +200,45 @@ impl Desk {
     }
 
     /// Gives work to the executor that nobody waits for.
-    pub(crate) fn leave(&self, exchanges: Vec<Exchange>) {
+    pub(crate) fn spawn_detached(&self, exchanges: Vec<Exchange>) {
         self.push(exchanges, false, Arc::default());
     }
 
     /// Ready when an order ends the wait for a handler.
     pub(crate) fn poll_order(&self, context: &Context<'_>) -> Poll<Stop> {
-        self.handle.stop(context, Waiting::Handler).map_or(Poll::Pending, Poll::Ready)
+        self.control.stop(context, Waiting::Handler).map_or(Poll::Pending, Poll::Ready)
     }
 
     /// What the executor delivers next, unless the client is `gone` first, or an order says so. If it is not waited for any
     /// longer, what has not begun never will, and a handler that is late (of this request) is interrupted.
     pub(crate) async fn arrivals(
         &self,
-        mailbox: &Arc<Mailbox>,
+        slot: &Arc<ReplySlot>,
         request: Option<&Arc<Request>>,
         mut gone: impl FnMut(&mut Context<'_>) -> Poll<Stop>,
     ) -> Result<Vec<Exchange>, Stop> {
         self.limit_handler();
-        let arrived = poll_fn(|context| match mailbox.poll(context) {
+        let arrived = poll_fn(|context| match slot.poll(context) {
             Some(exchanges) => Poll::Ready(Ok(exchanges)),
             None => gone(context).map(Err),
         });
         let arrived = arrived.await;
-        self.handle.clear_deadline();
+        self.control.clear_deadline();
         if let Err(stop) = &arrived {
-            self.abandon(mailbox, request, stop);
+            self.abandon(slot, request, stop);
         }
         arrived
     }
 
     /// Waits no longer for a job.
-    pub(crate) fn abandon(&self, mailbox: &Arc<Mailbox>, request: Option<&Arc<Request>>, stop: &Stop) {
+    pub(crate) fn abandon(&self, slot: &Arc<ReplySlot>, request: Option<&Arc<Request>>, stop: &Stop) {
         let (executor, config) = (&self.service.executor, &self.service.config);
         let patience = match stop {
             // A handler whose client has left has its time all the same.
             Stop::Gone => config.process_timeout + config.termination_timeout,
             _ => config.termination_timeout,
         };
-        let runs = executor.abandon(mailbox, request, patience);
+        let runs = executor.abandon(slot, request, patience);
         if let (true, Stop::TimedOut, Some(request)) = (runs, stop, request) {
             executor.interrupt(request);
         }
@@ -258,20 +258,20 @@ impl Desk {
         gone: impl FnMut(&mut Context<'_>) -> Poll<Stop>,
     ) -> Result<Exchange, Stop> {
         // Apart from what is awaited already.
-        let mailbox = self.mailbox();
-        self.push(vec![exchange], pooled, Arc::clone(&mailbox));
-        self.arrivals(&mailbox, None, gone).await?.pop().ok_or(Stop::Gone)
+        let slot = self.reply_slot();
+        self.push(vec![exchange], pooled, Arc::clone(&slot));
+        self.arrivals(&slot, None, gone).await?.pop().ok_or(Stop::Gone)
     }
 
-    /// A mailbox for one job.
-    pub(crate) fn mailbox(&self) -> Arc<Mailbox> {
-        Arc::new(Mailbox::of(Arc::clone(&self.account), self.held.clone()))
+    /// A slot for one job.
+    pub(crate) fn reply_slot(&self) -> Arc<ReplySlot> {
+        Arc::new(ReplySlot::of(Arc::clone(&self.account), self.guard.clone()))
     }
 
     /// From now on the deadline is that of a handler.
     pub(crate) fn limit_handler(&self) {
-        self.handle.forgive();
-        self.handle.set_deadline(self.service.clock.after(self.service.config.process_timeout));
+        self.control.clear_timeout();
+        self.control.set_deadline(self.service.clock.after(self.service.config.process_timeout));
     }
 
     /// A transfer ends when nothing has moved for a while, or when it is slower than the minimum rate after a grace of five
@@ -280,12 +280,12 @@ impl Desk {
         let rate = self.service.config.min_rate;
         let by_rate = moved.saturating_mul(1000).checked_div(rate).map_or(u64::MAX, |time| start + RATE_GRACE + time);
         let by_stall = self.service.clock.after(stall);
-        self.handle.set_deadline(by_stall.min(by_rate));
+        self.control.set_deadline(by_stall.min(by_rate));
         by_rate < by_stall
     }
 
     /// Answers a status with the built-in page, unless user code has a say.
-    pub(crate) fn settle_alone(&self, exchange: &mut Exchange) {
+    pub(crate) fn respond_with_page(&self, exchange: &mut Exchange) {
         if let Work::Status(code, message) = &exchange.work
             && !self.site.1.involves_user(*code)
         {
@@ -295,13 +295,13 @@ impl Desk {
     }
 
     /// Answers with this status.
-    pub(crate) fn settle_status(&self, exchange: &mut Exchange, code: u16) {
+    pub(crate) fn respond_with_status(&self, exchange: &mut Exchange, code: u16) {
         exchange.work = Work::Status(code, None);
-        self.settle_alone(exchange);
+        self.respond_with_page(exchange);
     }
 
     /// Takes an answer that needed no executor; leaves it to the executor if user code has a say after all.
-    pub(crate) fn offer(&self, exchange: &mut Exchange, answer: Result<Response, Error>) {
+    pub(crate) fn respond(&self, exchange: &mut Exchange, answer: Result<Response, Error>) {
         let hooked = self.site.1.hooks.is_some();
         exchange.work = match answer {
             // A file is opened by the executor: that may wait for a disk.
@@ -315,7 +315,7 @@ impl Desk {
             }
             answer => Work::Settle(answer),
         };
-        self.settle_alone(exchange);
+        self.respond_with_page(exchange);
     }
 
     /// Has a handler with an event loop of its own answer, unless the client is `gone` first. `false` if it was late, so
@@ -327,22 +327,22 @@ impl Desk {
         mut gone: impl FnMut(&mut Context<'_>) -> Poll<Stop>,
     ) -> Result<bool, Stop> {
         let Some(request) = exchange.request.clone() else { return Ok(true) };
-        let mailbox = self.mailbox();
-        let (executor, letter) = (Arc::clone(&self.service.executor), Arc::clone(&mailbox));
+        let slot = self.reply_slot();
+        let (executor, reply_slot) = (Arc::clone(&self.service.executor), Arc::clone(&slot));
         let reply = Reply::new(move |answer| {
             let mut answered = Exchange::new(None, Work::Settle(answer));
             // Here, and not where it is waited for: many may come back before one is taken.
-            letter.count(&mut answered);
-            executor.post(letter, vec![answered]);
+            reply_slot.count(&mut answered);
+            executor.post(reply_slot, vec![answered]);
         });
         let ticket = handler.submit(Arc::clone(&request), reply);
         self.limit_handler();
-        let answered = poll_fn(|context| match mailbox.poll(context) {
+        let answered = poll_fn(|context| match slot.poll(context) {
             Some(exchanges) => Poll::Ready(Ok(exchanges)),
             None => gone(context).map(Err),
         })
         .await;
-        self.handle.clear_deadline();
+        self.control.clear_deadline();
         match answered {
             Ok(exchanges) => {
                 for answer in exchanges {
@@ -351,7 +351,7 @@ impl Desk {
                         Work::Settle(settled) => {
                             handler.sizes().into_iter().for_each(|sizes| sizes.learn(size));
                             exchange.is_counted = answer.is_counted;
-                            self.offer(exchange, settled);
+                            self.respond(exchange, settled);
                         }
                         work => exchange.work = work,
                     }
@@ -364,9 +364,9 @@ impl Desk {
                 self.note_late(&request);
                 if self.site.1.involves_user(504) {
                     // On the heap: a connection that rests has no room for what is rare.
-                    exchange.attachment = Box::pin(self.last_words(&mailbox, gone)).await;
+                    exchange.attachment = Box::pin(self.last_words(&slot, gone)).await;
                 }
-                self.settle_status(exchange, 504);
+                self.respond_with_status(exchange, 504);
                 Ok(false)
             }
         }
@@ -375,17 +375,17 @@ impl Desk {
     /// What a handler that was cancelled leaves to the error handler and the hooks, if it ends in time.
     async fn last_words(
         &self,
-        mailbox: &Mailbox,
+        slot: &ReplySlot,
         mut gone: impl FnMut(&mut Context<'_>) -> Poll<Stop>,
     ) -> Option<Box<dyn Any + Send>> {
-        self.handle.forgive();
-        self.handle.set_deadline(self.service.clock.after(LAST_WORDS));
-        let ended = poll_fn(|context| match mailbox.poll(context) {
+        self.control.clear_timeout();
+        self.control.set_deadline(self.service.clock.after(LAST_WORDS));
+        let ended = poll_fn(|context| match slot.poll(context) {
             Some(exchanges) => Poll::Ready(Some(exchanges)),
             None => gone(context).map(|_| None),
         });
         let ended = ended.await;
-        self.handle.clear_deadline();
+        self.control.clear_deadline();
         match ended?.pop()?.work {
             Work::Settle(Err(mut error)) => error.take_attachment().map(|attachment| attachment as _),
             _ => None,
@@ -393,8 +393,11 @@ impl Desk {
     }
 
     /// Runs what may take long beside the event loop.
-    pub(crate) async fn beside<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, Stop> {
-        let held = self.held.clone();
+    pub(crate) async fn spawn_blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, Stop> {
+        let held = self.guard.clone();
         let work = move || {
             let _until_it_is_done = held;
             work()
@@ -403,19 +406,19 @@ impl Desk {
         self.limit_handler();
         let done = poll_fn(|context| match Pin::new(&mut running).poll(context) {
             Poll::Ready(done) => Poll::Ready(done.map_err(|_| Stop::Gone)),
-            Poll::Pending => match self.handle.stop(context, Waiting::Handler) {
+            Poll::Pending => match self.control.stop(context, Waiting::Handler) {
                 Some(stop) => Poll::Ready(Err(stop)),
                 None => Poll::Pending,
             },
         })
         .await;
-        self.handle.clear_deadline();
+        self.control.clear_deadline();
         done
     }
 
     /// Waits until all that was logged has reached the sink; the sink may block, so it is called beside the event loop.
     pub(crate) async fn flush_log(&self) -> Result<(), Stop> {
         let log = Arc::clone(&self.service.log);
-        self.beside(move || log.flush()).await
+        self.spawn_blocking(move || log.flush()).await
     }
 }

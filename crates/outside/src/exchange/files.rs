@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::control::Stop;
-use super::dispatch::Desk;
+use super::dispatch::Dispatcher;
 use crate::executor::{Exchange, Work};
 use crate::files::{Answer, CONTENT_SECURITY_POLICY, Entry, Files, Located, NO_DESCRIPTOR, Patience, Unopened, answer};
 use crate::log::Level;
@@ -16,7 +16,7 @@ struct NoDescriptor;
 /// What such a route answers (RFC 9110 section 9.1).
 const METHODS: &[u8] = b"GET, HEAD, OPTIONS";
 
-impl Desk {
+impl Dispatcher {
     /// Answers with a file of this route. `below` is where in the path what lies below the route begins.
     pub(crate) async fn answer_with_file(
         &self,
@@ -29,12 +29,12 @@ impl Desk {
             "GET" | "HEAD" => {}
             "OPTIONS" => {
                 let response = Response::new(204).with_header("Allow", METHODS);
-                self.offer(exchange, Ok(response));
+                self.respond(exchange, Ok(response));
                 return Ok(());
             }
             _ => {
                 exchange.extra.get_or_insert_default().push_checked(b"Allow", METHODS);
-                self.settle_status(exchange, 405);
+                self.respond_with_status(exchange, 405);
                 return Ok(());
             }
         }
@@ -55,20 +55,20 @@ impl Desk {
         };
         let Ok(found) = found else {
             self.service.log.complain("max_connections", NO_DESCRIPTOR);
-            self.settle_status(exchange, 503);
+            self.respond_with_status(exchange, 503);
             return Ok(());
         };
         match found {
             Some(Located::File(entry)) => self.answer_with_entry(entry, exchange).await?,
-            Some(Located::Redirect) => self.offer(exchange, Ok(with_slash(&request))),
+            Some(Located::Redirect) => self.respond(exchange, Ok(with_slash(&request))),
             Some(Located::Listing(page)) => {
                 let response = Response::html(page)
                     .with_header("Content-Security-Policy", CONTENT_SECURITY_POLICY)
                     .with_header("Cache-Control", "no-cache")
                     .with_header("X-Content-Type-Options", "nosniff");
-                self.offer(exchange, Ok(response));
+                self.respond(exchange, Ok(response));
             }
-            Some(Located::Fallback) | None => self.settle_status(exchange, 404),
+            Some(Located::Fallback) | None => self.respond_with_status(exchange, 404),
         }
         Ok(())
     }
@@ -87,7 +87,7 @@ impl Desk {
         let located = match files.locate(&site.store, route, path, Patience::Now) {
             Err(Unopened::Later) => {
                 let (files, route, path) = (Arc::clone(files), route.to_owned(), path.to_owned());
-                self.beside(move || files.locate(&site.store, &route, &path, Patience::Any)).await?
+                self.spawn_blocking(move || files.locate(&site.store, &route, &path, Patience::Any)).await?
             }
             located => located,
         };
@@ -134,10 +134,10 @@ impl Desk {
                 exchange.work = Work::Answered(response);
             }
             // It cannot have to be made twice.
-            Ok(Answer::ToMake(..)) => self.settle_status(exchange, 500),
+            Ok(Answer::ToMake(..)) => self.respond_with_status(exchange, 500),
             Err(excluded) => {
                 let code = exchange.exclude(excluded).code();
-                self.settle_status(exchange, code);
+                self.respond_with_status(exchange, code);
             }
         }
         Ok(())

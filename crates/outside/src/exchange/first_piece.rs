@@ -11,11 +11,11 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::control::Stop;
-use super::dispatch::Desk;
+use super::dispatch::Dispatcher;
 use super::service::Service;
 use crate::budget::SMALL;
 use crate::error::Error;
-use crate::executor::{Exchange, Mailbox, Work};
+use crate::executor::{Exchange, ReplySlot, Work};
 use crate::message::{Begun, Body, BodyStream, KeepAlive, Pull};
 use crate::site::error_page;
 
@@ -24,7 +24,7 @@ const MOMENT: Duration = Duration::from_millis(50);
 /// An error handler may answer with a stream, which may fail as well; then the built-in page is sent.
 const MOST_STREAMS: usize = 2;
 
-impl Desk {
+impl Dispatcher {
     /// Has the stream of this answer begin, unless the client is `gone` before. `false` if it was late, so that the answer is
     /// 504. An exchange that carries anything else stays as it is.
     pub(crate) async fn begin_stream(
@@ -44,22 +44,22 @@ impl Desk {
             match self.first_piece(stream, &mut gone).await {
                 Ok((stream, Pull::Failed(error), _)) => {
                     self.discard(stream);
-                    self.offer(exchange, Err(error));
+                    self.respond(exchange, Err(error));
                 }
                 Ok((stream, Pull::Instead(answer), _)) => {
                     self.discard(stream);
-                    self.offer(exchange, Ok(*answer));
+                    self.respond(exchange, Ok(*answer));
                 }
                 Ok((stream, first, is_counted)) => {
                     response.body = Body::Stream(Box::new(Begun::new(first, is_counted, stream)));
-                    self.offer(exchange, Ok(response));
+                    self.respond(exchange, Ok(response));
                     if exchange.held() > SMALL {
                         exchange.count(&self.account);
                     }
                 }
                 Err(Stop::TimedOut) => {
                     exchange.request.iter().for_each(|request| self.note_late(request));
-                    self.settle_status(exchange, 504);
+                    self.respond_with_status(exchange, 504);
                     if exchange.is_open() {
                         self.settle(exchange, &mut gone).await?;
                     }
@@ -73,7 +73,7 @@ impl Desk {
         }
         if let Work::Begin(_) = exchange.work {
             let page = error_page(exchange.request.as_deref(), 500, None);
-            self.offer(exchange, Ok(page));
+            self.respond(exchange, Ok(page));
             if exchange.is_for_executor() {
                 self.settle(exchange, &mut gone).await?;
             }
@@ -87,7 +87,7 @@ impl Desk {
         exchange: &mut Exchange,
         gone: impl FnMut(&mut Context<'_>) -> Poll<Stop>,
     ) -> Result<(), Stop> {
-        self.handle.forgive();
+        self.control.clear_timeout();
         let asked = std::mem::replace(exchange, Exchange::new(None, Work::Done));
         *exchange = self.execute(asked, true, gone).await?;
         Ok(())
@@ -149,18 +149,18 @@ impl Desk {
         match moment {
             None => self.limit_handler(),
             Some(moment) => {
-                self.handle.forgive();
-                self.handle.set_deadline(self.service.clock.after(moment.every));
+                self.control.clear_timeout();
+                self.control.set_deadline(self.service.clock.after(moment.every));
             }
         }
         let arrived = poll_fn(poll).await;
-        self.handle.clear_deadline();
+        self.control.clear_deadline();
         match arrived {
             Ok(arrived) => Ok(Some(arrived)),
             // Only its head can show whether a client that has closed its side is still there.
             Err(Stop::Closed) => Ok(None),
             Err(Stop::TimedOut) if moment.is_some() => {
-                self.handle.forgive();
+                self.control.clear_timeout();
                 Ok(None)
             }
             Err(stop) => Err(stop),
@@ -184,23 +184,23 @@ enum Made {
 }
 
 struct Asked {
-    mailbox: Arc<Mailbox>,
+    slot: Arc<ReplySlot>,
     /// Once the piece is there.
     stream: Mutex<Option<Box<dyn BodyStream>>>,
 }
 
 impl FromExecutor {
-    fn ask(desk: &Desk, stream: Box<dyn BodyStream>) -> Self {
-        let (mailbox, keep_alive) = (desk.mailbox(), stream.keep_alive());
-        desk.push(vec![Exchange::new(None, Work::Pull(stream))], false, Arc::clone(&mailbox));
-        let asked = Arc::new(Asked { mailbox, stream: Mutex::default() });
-        Self { asked, keep_alive, service: Arc::clone(&desk.service) }
+    fn ask(dispatcher: &Dispatcher, stream: Box<dyn BodyStream>) -> Self {
+        let (slot, keep_alive) = (dispatcher.reply_slot(), stream.keep_alive());
+        dispatcher.push(vec![Exchange::new(None, Work::Pull(stream))], false, Arc::clone(&slot));
+        let asked = Arc::new(Asked { slot, stream: Mutex::default() });
+        Self { asked, keep_alive, service: Arc::clone(&dispatcher.service) }
     }
 }
 
 impl Asked {
     fn poll(&self, context: &Context<'_>) -> Poll<Made> {
-        let Some(mut exchanges) = self.mailbox.poll(context) else { return Poll::Pending };
+        let Some(mut exchanges) = self.slot.poll(context) else { return Poll::Pending };
         let (work, is_counted) = exchanges.pop().map_or((Work::Done, false), |made| (made.work, made.is_counted));
         match work {
             Work::Pulled(stream, pull) => {
@@ -256,8 +256,8 @@ impl Drop for FromExecutor {
         if self.asked.lock().is_none() {
             let config = &self.service.config;
             let patience = config.process_timeout + config.termination_timeout;
-            self.service.executor.abandon(&self.asked.mailbox, None, patience);
-            self.service.executor.uncount(&self.asked.mailbox);
+            self.service.executor.abandon(&self.asked.slot, None, patience);
+            self.service.executor.uncount(&self.asked.slot);
         }
     }
 }

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{Notify, Semaphore};
 
-use super::control::{Clock, Handle, Order};
+use super::control::{Clock, ConnectionControl, Order};
 
 /// The handshakes of one reactor.
 #[derive(Debug)]
@@ -19,7 +19,7 @@ pub(crate) struct Handshakes {
 #[derive(Debug, Default)]
 struct Table {
     /// Who began when, in milliseconds, by the order in which they came.
-    begun: BTreeMap<u64, (u64, Arc<Handle>)>,
+    begun: BTreeMap<u64, (u64, Arc<ConnectionControl>)>,
     next: u64,
 }
 
@@ -36,19 +36,19 @@ impl Default for Handshakes {
 
 impl Handshakes {
     /// A place for one more, if there is one; else the oldest is asked to give way.
-    pub(crate) fn admit(&self, clock: &Clock, handle: &Arc<Handle>) -> Option<u64> {
+    pub(crate) fn admit(&self, clock: &Clock, control: &Arc<ConnectionControl>) -> Option<u64> {
         let mut table = self.lock();
         if table.begun.len() >= MOST {
             let long_ago = clock.now().saturating_sub(LONG);
-            let oldest = table.begun.values().find(|(since, handle)| *since <= long_ago && !handle.is_ordered());
+            let oldest = table.begun.values().find(|(since, control)| *since <= long_ago && !control.is_ordered());
             if let Some((_, oldest)) = oldest {
-                oldest.give(Order::Shed);
+                oldest.signal(Order::Shed);
             }
             return None;
         }
         let number = table.next;
         table.next += 1;
-        table.begun.insert(number, (clock.now(), Arc::clone(handle)));
+        table.begun.insert(number, (clock.now(), Arc::clone(control)));
         Some(number)
     }
 

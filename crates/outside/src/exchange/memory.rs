@@ -4,11 +4,11 @@ use std::future::poll_fn;
 use std::task::{Context, Poll};
 
 use super::control::Stop;
-use super::dispatch::Desk;
+use super::dispatch::Dispatcher;
 use crate::budget::Reserved;
 use crate::executor::{Exchange, Work};
 
-impl Desk {
+impl Dispatcher {
     /// Room for an answer of this size, unless the client is `gone` before there is.
     pub(crate) async fn await_room(
         &self,

@@ -6,7 +6,7 @@ use crate::protocol::http1::{ContentLength, declared_length};
 
 /// What is known of a message before its head is rendered.
 #[derive(Debug)]
-pub(crate) struct Outline {
+pub(crate) struct ResponseMeta {
     pub(crate) length: ContentLength,
     /// The media type that is told if the handler tells none.
     pub(crate) content_type: Option<&'static str>,
@@ -18,13 +18,13 @@ const OCTETS: &str = "application/octet-stream";
 
 /// The outline of an answer with this status, these fields, and a body, or a file in its place.
 #[inline]
-pub(crate) fn outline(
+pub(crate) fn response_meta(
     request: Option<&Request>,
     status: u16,
     headers: &Headers,
     body: &Body,
     file: Option<&FileContent>,
-) -> Outline {
+) -> ResponseMeta {
     let http_1_0 = request.is_some_and(|request| request.version == Version::Http10);
     let is_head = request.is_some_and(|request| request.is_head());
     let bodiless = matches!(status, 101 | 204 | 304);
@@ -52,5 +52,5 @@ pub(crate) fn outline(
         Body::Bytes(_) => Some(OCTETS),
         Body::Stream(stream) => Some(stream.media_type().unwrap_or(OCTETS)),
     };
-    Outline { length, content_type, sends_content: !is_head && !bodiless }
+    ResponseMeta { length, content_type, sends_content: !is_head && !bodiless }
 }

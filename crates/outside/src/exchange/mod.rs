@@ -20,12 +20,12 @@ mod service;
 mod spool;
 
 pub(crate) use compress::is_worth_encoding;
-pub(crate) use connection_limit::{AddressKey, AddressSeat, Crowd, ThreadSeat};
-pub(crate) use control::{Clock, Handle, Handles, InFlight, Order, Rank, Stop, Waiting, millis};
-pub(crate) use dispatch::{Awaited, Desk};
+pub(crate) use connection_limit::{AddressGuard, AddressKey, ConnectionLimit, ThreadPermit};
+pub(crate) use control::{Clock, ConnectionControl, ConnectionRegistry, InFlight, Order, Rank, Stop, Waiting, millis};
+pub(crate) use dispatch::{Awaited, Dispatcher};
 pub(crate) use handshakes::Handshakes;
-pub(crate) use meta::{Outline, outline};
-pub(crate) use request_body::{Intake, RATE_WINDOW, SHARED, TOO_LARGE};
-pub(crate) use response_stream::Outflow;
+pub(crate) use meta::{ResponseMeta, response_meta};
+pub(crate) use request_body::{RATE_WINDOW, RequestBody, SHARED, TOO_LARGE};
+pub(crate) use response_stream::ResponseStream;
 pub(crate) use service::{DRAINING, RETIRING, Service};
 pub(crate) use spool::{NO_ROOM, Spool};

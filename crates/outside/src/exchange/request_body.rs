@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 
 use super::control::Stop;
-use super::dispatch::Desk;
+use super::dispatch::Dispatcher;
 use super::service::Service;
 use crate::content::{Feeder, upload};
 use crate::error::Refusal;
@@ -17,7 +17,7 @@ pub(crate) const RATE_WINDOW: u64 = 10_000;
 
 /// Such content, and who waits for whom.
 #[derive(Debug)]
-pub(crate) struct Intake {
+pub(crate) struct RequestBody {
     pub(crate) feeder: Feeder,
     /// Bytes that have come in.
     pub(crate) so_far: u64,
@@ -42,7 +42,7 @@ enum Deadline {
     Handler,
 }
 
-impl Intake {
+impl RequestBody {
     /// From here on the content of this request goes to whoever has the request; 413 if it says that it is too large.
     pub(crate) fn begin(service: &Service, request: &mut Arc<Request>, declared: Option<u64>) -> Result<Self, Refusal> {
         let config = &service.config;
@@ -96,9 +96,9 @@ impl Intake {
     }
 
     /// The handler learns why there is no more; what it answers is the last answer.
-    pub(crate) fn refuse(&mut self, desk: &Desk, refusal: Refusal) {
+    pub(crate) fn refuse(&mut self, dispatcher: &Dispatcher, refusal: Refusal) {
         if let Some(key) = refusal.limit {
-            desk.service.log.complain(key, refusal.reason);
+            dispatcher.service.log.complain(key, refusal.reason);
         }
         self.is_refused = true;
         self.note_progress();
@@ -106,33 +106,33 @@ impl Intake {
     }
 
     /// The client was waited for too long.
-    pub(crate) fn refuse_slow(&mut self, desk: &Desk) {
+    pub(crate) fn refuse_slow(&mut self, dispatcher: &Dispatcher) {
         let key = if self.is_timed_by_rate { "min_rate" } else { "body_stall_timeout" };
-        self.refuse(desk, Refusal::limit(408, "content not complete in time", key));
+        self.refuse(dispatcher, Refusal::limit(408, "content not complete in time", key));
     }
 
     /// Nothing more comes before the handler has done something. Ready when an order ends the wait for it.
-    pub(crate) fn await_handler(&mut self, desk: &Desk, context: &Context<'_>) -> Poll<Stop> {
+    pub(crate) fn await_handler(&mut self, dispatcher: &Dispatcher, context: &Context<'_>) -> Poll<Stop> {
         if self.deadline != Deadline::Handler {
             self.deadline = Deadline::Handler;
-            desk.limit_handler();
+            dispatcher.limit_handler();
             // What the handler takes its time for is not the client's fault.
             self.since = u64::MAX;
         }
-        desk.poll_order(context)
+        dispatcher.poll_order(context)
     }
 
     /// Nothing more comes before the client has sent something.
-    pub(crate) fn await_client(&mut self, desk: &Desk) {
+    pub(crate) fn await_client(&mut self, dispatcher: &Dispatcher) {
         if self.deadline != Deadline::Client {
             self.deadline = Deadline::Client;
-            let now = desk.service.clock.now();
+            let now = dispatcher.service.clock.now();
             if now.checked_sub(self.since).is_none_or(|time| time > RATE_WINDOW) {
                 (self.since, self.had) = (now, self.so_far);
             }
-            desk.handle.forgive();
-            let stall = desk.service.config.body_stall_timeout;
-            self.is_timed_by_rate = desk.set_transfer_deadline(self.since, self.so_far - self.had, stall);
+            dispatcher.control.clear_timeout();
+            let stall = dispatcher.service.config.body_stall_timeout;
+            self.is_timed_by_rate = dispatcher.set_transfer_deadline(self.since, self.so_far - self.had, stall);
         }
     }
 }

@@ -10,14 +10,14 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 
 use super::control::Stop;
-use super::dispatch::Desk;
+use super::dispatch::Dispatcher;
 use crate::budget::SMALL;
-use crate::executor::{Exchange, Mailbox, Work};
+use crate::executor::{Exchange, ReplySlot, Work};
 use crate::log::Level;
 use crate::message::{BodyStream, KeepAlive, PieceFuture, Pull, Request};
 
 /// Such a body on its way.
-pub(crate) struct Outflow {
+pub(crate) struct ResponseStream {
     keep_alive: Option<KeepAlive>,
     /// An iterator that waited once will wait again.
     pooled: bool,
@@ -33,12 +33,12 @@ pub(crate) struct Outflow {
 enum State {
     Idle(Box<dyn BodyStream>),
     /// The executor has it.
-    Asked(Arc<Mailbox>),
+    Asked(Arc<ReplySlot>),
     Coming(Box<dyn BodyStream>, PieceFuture),
     Over,
 }
 
-impl Outflow {
+impl ResponseStream {
     pub(crate) fn new(stream: Box<dyn BodyStream>, request: Option<Arc<Request>>) -> Self {
         let keep_alive = stream.keep_alive();
         Self { keep_alive, pooled: false, due: None, left: None, request, state: State::Idle(stream) }
@@ -75,14 +75,14 @@ impl Outflow {
     }
 }
 
-impl Desk {
+impl Dispatcher {
     /// The next piece, once it is there and unless the client is `gone` first; `None` at the end. It is empty when the client has
     /// closed its side: then something is to be sent, if anything can be, so that a client that is gone is noticed.
     ///
     /// A stream of events ends with the server: its reader begins anew elsewhere.
     pub(crate) async fn next_piece(
         &self,
-        flow: &mut Outflow,
+        flow: &mut ResponseStream,
         mut gone: impl FnMut(&mut Context<'_>) -> Poll<Stop>,
     ) -> Result<Option<Bytes>, Stop> {
         loop {
@@ -106,13 +106,13 @@ impl Desk {
                     (stream, pull, is_counted)
                 }
                 State::Idle(stream) => {
-                    let mailbox = self.mailbox();
-                    self.push(vec![Exchange::new(None, Work::Pull(stream))], flow.pooled, Arc::clone(&mailbox));
-                    flow.state = State::Asked(mailbox);
+                    let slot = self.reply_slot();
+                    self.push(vec![Exchange::new(None, Work::Pull(stream))], flow.pooled, Arc::clone(&slot));
+                    flow.state = State::Asked(slot);
                     continue;
                 }
-                State::Asked(mailbox) => {
-                    let arrived = self.unless_silent(flow, |context| match mailbox.poll(context) {
+                State::Asked(slot) => {
+                    let arrived = self.unless_silent(flow, |context| match slot.poll(context) {
                         Some(mut exchanges) => Poll::Ready(exchanges.pop().ok_or(Stop::Gone)),
                         None => gone(context).map(Err),
                     });
@@ -127,7 +127,7 @@ impl Desk {
                         }
                         Ok(_) => return Err(Stop::Gone),
                         Err(stop) => {
-                            flow.state = State::Asked(mailbox);
+                            flow.state = State::Asked(slot);
                             match self.fill(flow, stop)? {
                                 Some(filler) => return Ok(Some(filler)),
                                 None => continue,
@@ -174,7 +174,7 @@ impl Desk {
                     flow.state = State::Idle(stream);
                     if !piece.is_empty() {
                         flow.due = None;
-                        self.handle.forgive();
+                        self.control.clear_timeout();
                         return Ok(Some(piece));
                     }
                     // No progress: the deadline stays, the client is looked at, and others have their turn.
@@ -217,11 +217,11 @@ impl Desk {
     }
 
     /// What is sent because the wait for a piece has ended like this; `None` if it goes on or the flow has to end.
-    fn fill(&self, flow: &mut Outflow, stop: Stop) -> Result<Option<Bytes>, Stop> {
+    fn fill(&self, flow: &mut ResponseStream, stop: Stop) -> Result<Option<Bytes>, Stop> {
         match stop {
             Stop::Closed => Ok(Some(flow.filler())),
             Stop::TimedOut if flow.begins_at_once() => {
-                self.handle.forgive();
+                self.control.clear_timeout();
                 Ok(Some(flow.filler()))
             }
             Stop::Ordered if flow.begins_at_once() && self.service.is_ending() => Ok(None),
@@ -242,12 +242,12 @@ impl Desk {
     }
 
     /// Nobody takes any more of it.
-    pub(crate) fn end_flow(&self, flow: &mut Outflow, stop: &Stop) {
+    pub(crate) fn end_flow(&self, flow: &mut ResponseStream, stop: &Stop) {
         match std::mem::replace(&mut flow.state, State::Over) {
             State::Idle(stream) | State::Coming(stream, _) => self.discard(stream),
-            State::Asked(mailbox) => {
-                self.abandon(&mailbox, None, stop);
-                self.service.executor.uncount(&mailbox);
+            State::Asked(slot) => {
+                self.abandon(&slot, None, stop);
+                self.service.executor.uncount(&slot);
             }
             State::Over => {}
         }
@@ -258,29 +258,29 @@ impl Desk {
         if stream.is_own() {
             return;
         }
-        self.leave(vec![Exchange::new(None, Work::Discard(stream))]);
+        self.spawn_detached(vec![Exchange::new(None, Work::Discard(stream))]);
     }
 
     /// What is waited for, unless it is time to break the silence or to give it up. The deadline counts from the first wait since
     /// something was sent.
     async fn unless_silent<T>(
         &self,
-        flow: &mut Outflow,
+        flow: &mut ResponseStream,
         mut poll: impl FnMut(&mut Context<'_>) -> Poll<Result<T, Stop>>,
     ) -> Result<T, Stop> {
         let due = *flow.due.get_or_insert_with(|| {
-            self.handle.forgive();
+            self.control.clear_timeout();
             let patience = flow.keep_alive.map_or(self.service.config.process_timeout, |it| it.every);
             self.service.clock.after(patience)
         });
-        self.handle.set_deadline(due);
+        self.control.set_deadline(due);
         let ends_with_server = flow.begins_at_once();
         let arrived = poll_fn(|context| match poll(context) {
             Poll::Pending if ends_with_server && self.service.is_ending() => Poll::Ready(Err(Stop::Ordered)),
             polled => polled,
         });
         let arrived = arrived.await;
-        self.handle.clear_deadline();
+        self.control.clear_deadline();
         arrived
     }
 }

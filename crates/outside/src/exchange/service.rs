@@ -4,8 +4,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
-use super::connection_limit::Crowd;
-use super::control::{Clock, Handles};
+use super::connection_limit::ConnectionLimit;
+use super::control::{Clock, ConnectionRegistry};
 use super::handshakes::Handshakes;
 use crate::budget::Budget;
 use crate::compression::Press;
@@ -25,10 +25,10 @@ pub(crate) struct Service {
     pub(crate) config: Config,
     pub(crate) front: Arc<Front>,
     pub(crate) log: Arc<Log>,
-    pub(crate) handles: Handles,
+    pub(crate) registry: ConnectionRegistry,
     pub(crate) clock: Arc<Clock>,
     /// Those of all reactors.
-    pub(crate) crowd: Arc<Crowd>,
+    pub(crate) connection_limit: Arc<ConnectionLimit>,
     /// How far the server's end has come: 0, or one of these.
     pub(crate) stage: Arc<AtomicU8>,
     /// The subscribers among its WebSockets.

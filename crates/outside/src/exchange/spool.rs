@@ -5,7 +5,7 @@ use std::io::{self, Write as _};
 use std::sync::Arc;
 
 use super::control::Order;
-use super::dispatch::Desk;
+use super::dispatch::Dispatcher;
 use crate::content::{SpoolShare, spooled};
 use crate::error::Refusal;
 use crate::log::Level;
@@ -39,27 +39,27 @@ impl Spool {
     }
 
     /// Moves all of this to the file, beside the event loop; leaves `content` empty with its memory.
-    pub(crate) async fn take(&mut self, desk: &Desk, content: &mut Vec<u8>) -> Result<(), Refusal> {
-        let now = desk.service.clock.now();
+    pub(crate) async fn take(&mut self, dispatcher: &Dispatcher, content: &mut Vec<u8>) -> Result<(), Refusal> {
+        let now = dispatcher.service.clock.now();
         let share = self.share.get_or_insert_with(|| {
-            let handle = Arc::clone(&desk.handle);
+            let control = Arc::clone(&dispatcher.control);
             // Its wait for the client ends, and is found to have ended for this.
-            desk.service.spools.begin(now, move || handle.give(Order::TimedOut))
+            dispatcher.service.spools.begin(now, move || control.signal(Order::TimedOut))
         });
         if !share.add(content.len() as u64, now) {
             return Err(NO_ROOM);
         }
-        self.write(desk, content).await.map_err(|error| {
+        self.write(dispatcher, content).await.map_err(|error| {
             let text = format!("a request's content could not be spooled: {error}");
-            desk.service.log.event(Level::Error, text);
+            dispatcher.service.log.event(Level::Error, text);
             Refusal::new(500, "content could not be stored")
         })
     }
 
-    async fn write(&mut self, desk: &Desk, content: &mut Vec<u8>) -> io::Result<()> {
+    async fn write(&mut self, dispatcher: &Dispatcher, content: &mut Vec<u8>) -> io::Result<()> {
         let bytes = std::mem::take(content);
         let file = self.file.take();
-        let written = desk.service.executor.runtime.handle().spawn_blocking(move || {
+        let written = dispatcher.service.executor.runtime.handle().spawn_blocking(move || {
             let file = match file {
                 Some(file) => file,
                 None => Arc::new(tempfile::tempfile()?),

@@ -273,16 +273,16 @@ impl Running {
         }
         self.close_doors();
         if self.control.stage() == RETIRING {
-            self.reactors.give_all(Order::Retire);
+            self.reactors.signal_all(Order::Retire);
         }
         result = result.and(self.wait_while(RETIRING, config.drain_idle, &mut rung));
         self.control.terminate(false);
-        self.reactors.give_all(Order::Drain);
+        self.reactors.signal_all(Order::Drain);
         let patience = config.termination_timeout;
         result = result.and(self.wait_while(DRAINING, AT_ONCE.min(patience), &mut rung));
         self.say_what_is_waited_for(patience);
         result = result.and(self.wait_while(DRAINING, patience.saturating_sub(AT_ONCE), &mut rung));
-        self.reactors.give_all(Order::Cut);
+        self.reactors.signal_all(Order::Cut);
         let deadline = Instant::now() + LAST_PATIENCE;
         while self.reactors.have_connections() && Instant::now() < deadline {
             self.doorbell.wait(Some(GLANCE));
@@ -318,7 +318,7 @@ impl Running {
             self.queues.clear();
         }
         // A process that was stopped may find its clock far behind, and new deadlines would have passed at once.
-        self.reactors.iter().for_each(|service| service.handles.tick(&service.clock));
+        self.reactors.iter().for_each(|service| service.registry.tick(&service.clock));
         loop {
             self.queues.retain(|(queue, entrance, service)| !listen::empty(queue, entrance, &self.reactors, service));
             if self.queues.is_empty() || Instant::now() >= deadline {
@@ -401,7 +401,7 @@ async fn tick(service: Arc<Service>, control: Arc<Control>) {
     interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         interval.tick().await;
-        service.handles.tick(&service.clock);
+        service.registry.tick(&service.clock);
         trim_memory();
         if service.budget.has_ended_one() {
             service.log.complain(

@@ -76,7 +76,7 @@ impl Front {
 
     /// Adds what every answer says to clients that came by TLS, refusals included (RFC 6797 section 7.1). A handler may
     /// have said it already. `is_secure` tells of the connection, for a request that could not be read.
-    pub(crate) fn complete(&self, request: Option<&Request>, is_secure: bool, response: &mut Response) {
+    pub(crate) fn add_hsts(&self, request: Option<&Request>, is_secure: bool, response: &mut Response) {
         let Some(hsts) = &self.hsts else { return };
         let is_secure = request.map_or(is_secure, |request| request.scheme() == "https");
         if is_secure && !response.headers.contains(HSTS) {
@@ -229,7 +229,7 @@ mod tests {
             if let Some(value) = set {
                 response = response.with_header(HSTS, value);
             }
-            front.complete(request, is_secure, &mut response);
+            front.add_hsts(request, is_secure, &mut response);
             response
                 .headers()
                 .get_all(HSTS)

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use super::driving::Line;
+use super::driving::FrameSink;
 use super::few::Few;
 use super::message::{Message, WebSocketExit};
 use super::octets::{ENTRY_COST, Octets};
@@ -39,7 +39,7 @@ pub(super) struct Shared {
     /// Called after something has happened that an event loop elsewhere waits for.
     pub(super) listener: OnceLock<Box<dyn Fn() + Send + Sync>>,
     /// What takes its frames to the client; missing where the socket is somebody else's.
-    pub(super) line: OnceLock<Arc<dyn Line>>,
+    pub(super) frame_sink: OnceLock<Arc<dyn FrameSink>>,
     pub(super) state: Mutex<State>,
     /// Is there a reason why there are no more messages?
     pub(super) is_ending: AtomicBool,
@@ -69,8 +69,8 @@ pub(super) struct State {
     /// The session, and whether it is to look how things stand.
     pub(super) session: Option<Waker>,
     pub(super) calls_session: bool,
-    /// Has the bell been rung since somebody looked into the queue?
-    pub(super) is_rung: bool,
+    /// Whether it has been put into the flush queue since its own queue was last looked at.
+    pub(super) is_queued: bool,
     /// The session reads no more until the inbox has room.
     pub(super) is_paused: bool,
     /// Is the listener to be told?
@@ -96,7 +96,7 @@ impl WebSocketConnection {
             subprotocol: subprotocol.map(Into::into),
             room,
             listener: OnceLock::new(),
-            line: OnceLock::new(),
+            frame_sink: OnceLock::new(),
             state: Mutex::new(state),
             is_ending: AtomicBool::new(false),
             turn: AtomicU8::new(0),
@@ -373,16 +373,16 @@ impl WebSocketConnection {
 
     /// Has it seen to, behind the lock, that something was queued or has changed.
     pub(super) fn unlock(&self, mut state: MutexGuard<'_, State>) {
-        if std::mem::replace(&mut state.is_rung, true) || state.is_over {
+        if std::mem::replace(&mut state.is_queued, true) || state.is_over {
             return;
         }
-        let Some(bell) = self.0.room.bell() else {
+        let Some(flush_queue) = self.0.room.flush_queue() else {
             let session = state.session.clone();
             drop(state);
             return session.into_iter().for_each(Waker::wake);
         };
         drop(state);
-        bell.ring(self.clone());
+        flush_queue.push(self.clone());
     }
 }
 

@@ -1,13 +1,13 @@
 //! WebSockets as users hold them: what is set on a route, and a connection with its two queues.
 //!
 //! The bytes are `protocol/websocket`'s; the socket is driven by `connection/session`, which fills one queue of a
-//! [`WebSocketConnection`] and empties the other through a [`Line`]. Nothing here knows a socket, and no user code is called while a lock is held.
+//! [`WebSocketConnection`] and empties the other through a [`FrameSink`]. Nothing here knows a socket, and no user code is called while a lock is held.
 
-mod bell;
 mod bounds;
 mod connection;
 mod driving;
 mod few;
+mod flush_queue;
 mod listening;
 mod message;
 mod octets;
@@ -24,11 +24,11 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub(crate) use bell::Bell;
 pub(crate) use bounds::Bounds;
 pub use connection::WebSocketConnection;
-pub(crate) use driving::{Frames, Line, Look};
+pub(crate) use driving::{FlushStatus, FrameSink, Frames};
 pub(crate) use few::Few;
+pub(crate) use flush_queue::FlushQueue;
 pub use message::{Message, WebSocketExit};
 pub(crate) use topics::Room;
 pub use topics::{Bus, Hub};

@@ -7,7 +7,7 @@ use std::ops::Deref;
 
 use bytes::Bytes;
 
-use super::bell::Bell;
+use super::flush_queue::FlushQueue;
 
 /// Bytes that do not change any more.
 #[derive(Debug)]
@@ -95,7 +95,7 @@ impl Deref for Octets {
 impl Drop for Own {
     fn drop(&mut self) {
         let capacity = self.0.capacity();
-        if 0 < capacity && capacity <= LARGEST && Bell::is_led_here() {
+        if 0 < capacity && capacity <= LARGEST && FlushQueue::is_led_here() {
             let mut bytes = std::mem::take(&mut self.0);
             bytes.clear();
             // Not at the end of a thread.

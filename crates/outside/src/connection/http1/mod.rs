@@ -8,4 +8,4 @@ mod request_body;
 mod send;
 mod send_file;
 
-pub(super) use request_body::Incoming;
+pub(super) use request_body::Http1Body;

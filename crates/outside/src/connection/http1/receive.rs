@@ -88,7 +88,7 @@ impl Connection {
             return Ok(self.pending.take());
         }
         let unread = self.input.unread();
-        let (start, end, fields) = match self.scanner.scan(unread, &self.desk.service.head_limits()) {
+        let (start, end, fields) = match self.scanner.scan(unread, &self.dispatcher.service.head_limits()) {
             Ok(Scan::Partial) => return Ok(None),
             Ok(Scan::Complete { start, end, fields }) => (start, end, fields),
             Err(refusal) => return Err(Unread { refusal, request: None, fragment: None }),
@@ -99,17 +99,18 @@ impl Connection {
         };
         empty.address = self.address;
         empty.is_secure = self.stream.is_secure();
-        empty.max_params = self.desk.service.config.max_query_parameters;
-        empty.max_cookies = self.desk.service.config.max_cookies;
+        empty.max_params = self.dispatcher.service.config.max_query_parameters;
+        empty.max_cookies = self.dispatcher.service.config.max_cookies;
         let decoded = decode_head(&unread[start..end], fields, empty);
         // Who is only sent elsewhere is so in HTTP/1.1.
-        let may_be_http2 = self.received == 0 && self.desk.service.config.h2c && self.desk.door == Door::Site;
+        let may_be_http2 =
+            self.received == 0 && self.dispatcher.service.config.h2c && self.dispatcher.door == Door::Site;
         if decoded.is_err() && may_be_http2 && unread[..end] == *PREFACE_HEAD {
             // It stays unread: `h2` wants to see it.
             self.is_http2 = true;
             return Ok(None);
         }
-        let received = if decoded.is_ok() { self.desk.service.front.receive(empty) } else { Ok(()) };
+        let received = if decoded.is_ok() { self.dispatcher.service.front.receive(empty) } else { Ok(()) };
         self.scanner = Default::default();
         self.input.consume(end);
         self.head_is_timed = false;
@@ -129,23 +130,25 @@ impl Connection {
         if begun {
             // The deadline of a head counts from its first byte, whatever drips in.
             if !std::mem::replace(&mut self.head_is_timed, true) {
-                self.head_since = self.desk.service.clock.now();
-                self.desk.handle.set_deadline(self.desk.service.clock.after(self.desk.service.config.header_timeout));
+                self.head_since = self.dispatcher.service.clock.now();
+                self.dispatcher
+                    .control
+                    .set_deadline(self.dispatcher.service.clock.after(self.dispatcher.service.config.header_timeout));
             }
-            self.desk.handle.set_incomplete(self.head_since);
+            self.dispatcher.control.set_incomplete(self.head_since);
         } else {
-            let config = &self.desk.service.config;
+            let config = &self.dispatcher.service.config;
             let patience = if self.received == 0 { config.first_byte_timeout } else { config.keep_alive_idle };
-            let now = self.desk.service.clock.now();
+            let now = self.dispatcher.service.clock.now();
             match self.received {
-                0 => self.desk.handle.set_incomplete(now),
-                _ => self.desk.handle.set_idle(now),
+                0 => self.dispatcher.control.set_incomplete(now),
+                _ => self.dispatcher.control.set_idle(now),
             }
-            self.desk.handle.set_deadline(self.desk.service.clock.after(patience));
+            self.dispatcher.control.set_deadline(self.dispatcher.service.clock.after(patience));
         }
         let waiting = match (begun, self.received) {
             (true, _) => Waiting::Head,
-            (false, 0) => Waiting::First(self.desk.service.clock.now()),
+            (false, 0) => Waiting::First(self.dispatcher.service.clock.now()),
             (false, _) => Waiting::Idle,
         };
         let mut read = self.read(waiting).await;
@@ -154,11 +157,11 @@ impl Connection {
             tokio::task::yield_now().await;
             read = self.read(waiting).await;
         }
-        self.desk.handle.set_busy();
+        self.dispatcher.control.set_busy();
         if !begun {
-            self.desk.handle.clear_deadline();
+            self.dispatcher.control.clear_deadline();
             if read.is_ok() {
-                self.desk.handle.forgive();
+                self.dispatcher.control.clear_timeout();
             }
         }
         match read {
@@ -183,10 +186,10 @@ impl Connection {
     async fn accept(&mut self, mut request: Arc<Request>, framing: Framing) -> Result<(), Stop> {
         self.received += 1;
         self.keep_alive = framing.keep_alive
-            && self.desk.service.config.keep_alive
-            && self.received < self.desk.service.config.max_socket_reuse
-            && !self.desk.service.is_ending();
-        let began = self.desk.service.log.wants_duration().then(Instant::now);
+            && self.dispatcher.service.config.keep_alive
+            && self.received < self.dispatcher.service.config.max_socket_reuse
+            && !self.dispatcher.service.is_ending();
+        let began = self.dispatcher.service.log.wants_duration().then(Instant::now);
         if framing.body != BodyLength::Known(0) {
             let read = match self.streams(&request) {
                 true => self.begin_incoming(&mut request, &framing).map_err(BodyFault::from),
@@ -194,7 +197,7 @@ impl Connection {
                 false
                     if framing.expects_continue
                         && self.input.unread().is_empty()
-                        && !self.desk.wants_content(&request) =>
+                        && !self.dispatcher.wants_content(&request) =>
                 {
                     (self.keep_alive, self.is_uploading) = (false, true);
                     Ok(())
@@ -217,8 +220,8 @@ impl Connection {
             }
         }
         // A deadline that passed just as the last byte came in has not been missed.
-        self.desk.handle.clear_deadline();
-        self.desk.handle.forgive();
+        self.dispatcher.control.clear_deadline();
+        self.dispatcher.control.clear_timeout();
         let mut exchange = Exchange::new(Some(request), Work::Done);
         exchange.began = began;
         self.exchanges.push(exchange);
@@ -227,8 +230,8 @@ impl Connection {
 
     /// Takes all of a body, to memory or a file.
     async fn read_body(&mut self, request: &mut Arc<Request>, framing: Framing) -> Result<(), BodyFault> {
-        let max = self.desk.service.config.max_body_size;
-        let limits = self.desk.service.head_limits();
+        let max = self.dispatcher.service.config.max_body_size;
+        let limits = self.dispatcher.service.head_limits();
         let mut chunks = ChunkedDecoder::new();
         if matches!(framing.body, BodyLength::Known(length) if length > max as u64) {
             return Err(Refusal::limit(413, "content too large", "max_body_size_mb").into());
@@ -236,7 +239,7 @@ impl Connection {
         let mut content = std::mem::take(&mut Arc::get_mut(request).ok_or(SHARED)?.content);
         let mut spool = Spool::default();
         // The minimum rate is asked of each stretch of time: what came at once before buys nothing.
-        let (mut since, mut had) = (self.desk.service.clock.now(), 0);
+        let (mut since, mut had) = (self.dispatcher.service.clock.now(), 0);
         let mut expects_continue = framing.expects_continue;
         loop {
             let unread = self.input.unread();
@@ -257,8 +260,8 @@ impl Connection {
                 }
             };
             let is_spooling = done && moved > 0;
-            if is_spooling || spool.wants(&content, self.desk.service.config.spool_above) {
-                spool.take(&self.desk, &mut content).await?;
+            if is_spooling || spool.wants(&content, self.dispatcher.service.config.spool_above) {
+                spool.take(&self.dispatcher, &mut content).await?;
             }
             if done {
                 break;
@@ -267,10 +270,10 @@ impl Connection {
             if std::mem::take(&mut expects_continue) && so_far == 0 {
                 self.write(CONTINUE, b"").await?;
             }
-            if self.desk.service.clock.now() - since > RATE_WINDOW {
-                (since, had) = (self.desk.service.clock.now(), so_far);
+            if self.dispatcher.service.clock.now() - since > RATE_WINDOW {
+                (since, had) = (self.dispatcher.service.clock.now(), so_far);
             }
-            self.set_transfer_deadline(since, so_far - had, self.desk.service.config.body_stall_timeout);
+            self.set_transfer_deadline(since, so_far - had, self.dispatcher.service.config.body_stall_timeout);
             let read = match framing.body {
                 BodyLength::Known(length) => self.read_content(&mut content, length - so_far).await,
                 BodyLength::Chunked => self.read(Waiting::Transfer).await.map(drop),
@@ -281,7 +284,7 @@ impl Connection {
             read?;
         }
         let request = Arc::get_mut(request).ok_or(SHARED)?;
-        request.form_limits.get_or_insert_default().as_mut().clone_from(&self.desk.service.config.form_limits);
+        request.form_limits.get_or_insert_default().as_mut().clone_from(&self.dispatcher.service.config.form_limits);
         match spool.into_source()? {
             Some(source) => request.spooled = Some(Box::new(Spooled { source, read: OnceLock::new() })),
             None => request.content = content,
@@ -291,17 +294,17 @@ impl Connection {
 
     /// Reads once, to where content lies of which so much is missing; or into the input, where that is as good.
     async fn read_content(&mut self, content: &mut Vec<u8>, missing: u64) -> Result<(), Stop> {
-        let Self { desk, stream, .. } = &mut *self;
-        if missing < desk.service.config.recv_size as u64 || stream.is_secure() {
+        let Self { dispatcher, stream, .. } = &mut *self;
+        if missing < dispatcher.service.config.recv_size as u64 || stream.is_secure() {
             return self.read(Waiting::Transfer).await.map(drop);
         }
         let missing = usize::try_from(missing).unwrap_or(usize::MAX);
-        make_room(content, missing, desk.service.config.spool_above);
+        make_room(content, missing, dispatcher.service.config.spool_above);
         let most = missing.min(LARGEST_READ);
         poll_fn(|context| match stream.poll_read_behind(context, content, most) {
             Poll::Ready(Ok(1..)) => Poll::Ready(Ok(())),
             Poll::Ready(_) => Poll::Ready(Err(Stop::Gone)),
-            Poll::Pending => match desk.handle.stop(context, Waiting::Transfer) {
+            Poll::Pending => match dispatcher.control.stop(context, Waiting::Transfer) {
                 Some(stop) => Poll::Ready(Err(stop)),
                 None => Poll::Pending,
             },
@@ -317,13 +320,13 @@ impl Connection {
         fragment: Option<Arc<Request>>,
     ) {
         if let Some(key) = refusal.limit {
-            self.desk.service.log.complain(key, refusal.reason);
+            self.dispatcher.service.log.complain(key, refusal.reason);
         }
         self.keep_alive = false;
         let framing = request.as_deref().map(framing);
         self.is_uploading = matches!(framing, Some(Ok(framing)) if framing.body != BodyLength::Known(0));
-        self.desk.handle.forgive();
-        self.desk.handle.clear_deadline();
+        self.dispatcher.control.clear_timeout();
+        self.dispatcher.control.clear_deadline();
         let work = Work::Status(refusal.status, Some(refusal.reason.to_owned()));
         let mut exchange = Exchange::new(request, work);
         exchange.fragment = fragment;

@@ -7,20 +7,20 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use super::receive::CONTINUE;
-use crate::connection::buffer::Input;
+use crate::connection::buffer::ReadBuffer;
 use crate::connection::{Connection, poll_read};
 use crate::content::GONE;
 use crate::error::Refusal;
-use crate::exchange::{Desk, Intake, Service, Stop, Waiting};
+use crate::exchange::{Dispatcher, RequestBody, Service, Stop, Waiting};
 use crate::message::Request;
 use crate::protocol::http1::{BodyLength, ChunkedDecoder, Framing};
 use crate::transport::Stream;
 
 /// Content on its way.
 #[derive(Debug)]
-pub(in crate::connection) struct Incoming {
-    intake: Intake,
-    body: BodyLength,
+pub(in crate::connection) struct Http1Body {
+    body: RequestBody,
+    framing: BodyLength,
     chunks: ChunkedDecoder,
     /// What the chunks of one read hold.
     scratch: Vec<u8>,
@@ -28,57 +28,57 @@ pub(in crate::connection) struct Incoming {
     encouragement: &'static [u8],
 }
 
-impl Incoming {
+impl Http1Body {
     /// Is there nothing left to be waited for?
     pub(in crate::connection) fn is_over(&self) -> bool {
-        self.intake.is_over()
+        self.body.is_over()
     }
 
     /// Moves content on to the handler, as long as there is room and something comes. Ready when the conversation is over.
     pub(in crate::connection) fn poll(
         &mut self,
-        desk: &Desk,
+        dispatcher: &Dispatcher,
         stream: &mut Stream,
-        input: &mut Input,
+        input: &mut ReadBuffer,
         context: &mut Context<'_>,
     ) -> Poll<Stop> {
         loop {
             if self.is_over() {
-                return self.intake.await_handler(desk, context);
+                return self.body.await_handler(dispatcher, context);
             }
             if !input.unread().is_empty() {
-                let room = self.intake.feeder.room(context);
+                let room = self.body.feeder.room(context);
                 if room == 0 {
-                    return self.intake.await_handler(desk, context);
+                    return self.body.await_handler(dispatcher, context);
                 }
                 self.encouragement = b"";
                 let unread = input.unread();
-                match self.take(&unread[..room.min(unread.len())], &desk.service) {
+                match self.take(&unread[..room.min(unread.len())], &dispatcher.service) {
                     Ok(count) => input.consume(count),
-                    Err(refusal) => self.intake.refuse(desk, refusal),
+                    Err(refusal) => self.body.refuse(dispatcher, refusal),
                 }
                 continue;
             }
             if !self.encouragement.is_empty() {
                 // A handler that answers without asking spares the client the upload (RFC 9110 section 10.1.1).
-                if !self.intake.feeder.is_wanted(context) {
-                    return self.intake.await_handler(desk, context);
+                if !self.body.feeder.is_wanted(context) {
+                    return self.body.await_handler(dispatcher, context);
                 }
                 match stream.poll_write(context, &[IoSlice::new(self.encouragement)]) {
                     Poll::Ready(Ok(count)) if count > 0 => {
                         self.encouragement = &self.encouragement[count..];
-                        self.intake.note_progress();
+                        self.body.note_progress();
                         continue;
                     }
                     Poll::Ready(_) => return Poll::Ready(Stop::Gone),
                     Poll::Pending => {}
                 }
             }
-            self.intake.await_client(desk);
-            let size = desk.service.config.recv_size;
-            match poll_read(stream, input, &desk.handle, size, context, Waiting::Transfer) {
+            self.body.await_client(dispatcher);
+            let size = dispatcher.service.config.recv_size;
+            match poll_read(stream, input, &dispatcher.control, size, context, Waiting::Transfer) {
                 Poll::Ready(Ok(_)) => {}
-                Poll::Ready(Err(Stop::TimedOut)) => self.intake.refuse_slow(desk),
+                Poll::Ready(Err(Stop::TimedOut)) => self.body.refuse_slow(dispatcher),
                 Poll::Ready(Err(stop)) => return Poll::Ready(stop),
                 Poll::Pending => return Poll::Pending,
             }
@@ -86,31 +86,31 @@ impl Incoming {
     }
 
     /// The client is gone before it has sent everything: the handler gets no more, and is waited for.
-    pub(in crate::connection) fn abandon(&mut self, desk: &Desk, context: &Context<'_>) -> Poll<Stop> {
-        self.intake.refuse(desk, GONE);
-        self.intake.await_handler(desk, context)
+    pub(in crate::connection) fn abandon(&mut self, dispatcher: &Dispatcher, context: &Context<'_>) -> Poll<Stop> {
+        self.body.refuse(dispatcher, GONE);
+        self.body.await_handler(dispatcher, context)
     }
 
     /// Takes in what is there; how many bytes of it are content, or frame it.
     fn take(&mut self, unread: &[u8], service: &Service) -> Result<usize, Refusal> {
-        let (count, is_all) = match self.body {
+        let (count, is_all) = match self.framing {
             BodyLength::Known(length) => {
-                let missing = usize::try_from(length - self.intake.so_far).unwrap_or(usize::MAX);
+                let missing = usize::try_from(length - self.body.so_far).unwrap_or(usize::MAX);
                 let count = missing.min(unread.len());
-                self.intake.push(&unread[..count]);
+                self.body.push(&unread[..count]);
                 (count, count == missing)
             }
             BodyLength::Chunked => {
-                let so_far = usize::try_from(self.intake.so_far).unwrap_or(usize::MAX);
+                let so_far = usize::try_from(self.body.so_far).unwrap_or(usize::MAX);
                 let left = service.config.max_body_size.saturating_sub(so_far);
                 self.scratch.clear();
                 let step = self.chunks.receive(unread, &mut self.scratch, left, &service.head_limits())?;
-                self.intake.push(&self.scratch);
+                self.body.push(&self.scratch);
                 (step.consumed, step.done)
             }
         };
         if is_all {
-            self.intake.finish();
+            self.body.finish();
         }
         Ok(count)
     }
@@ -119,8 +119,8 @@ impl Incoming {
 impl Connection {
     /// Does the handler of this request take its content while it comes in?
     pub(in crate::connection) fn streams(&mut self, request: &Request) -> bool {
-        self.desk.service.site.refresh(&mut self.desk.site);
-        self.desk.streams(request)
+        self.dispatcher.service.site.refresh(&mut self.dispatcher.site);
+        self.dispatcher.streams(request)
     }
 
     /// From here on the content of this request goes to whoever has the request.
@@ -133,9 +133,9 @@ impl Connection {
             BodyLength::Known(length) => Some(length),
             BodyLength::Chunked => None,
         };
-        self.incoming = Some(Box::new(Incoming {
-            intake: Intake::begin(&self.desk.service, request, declared)?,
-            body: framing.body,
+        self.incoming = Some(Box::new(Http1Body {
+            body: RequestBody::begin(&self.dispatcher.service, request, declared)?,
+            framing: framing.body,
             chunks: ChunkedDecoder::new(),
             scratch: Vec::new(),
             encouragement: if framing.expects_continue { CONTINUE } else { b"" },
@@ -148,12 +148,12 @@ impl Connection {
     pub(in crate::connection) fn end_incoming(&mut self) {
         let Some(mut incoming) = self.incoming.take() else { return };
         if !incoming.is_over()
-            && let Ok(count) = incoming.take(self.input.unread(), &self.desk.service)
+            && let Ok(count) = incoming.take(self.input.unread(), &self.dispatcher.service)
         {
             self.input.consume(count);
         }
-        incoming.intake.end();
-        self.is_uploading = !incoming.intake.is_complete;
-        self.keep_alive &= incoming.intake.is_complete;
+        incoming.body.end();
+        self.is_uploading = !incoming.body.is_complete;
+        self.keep_alive &= incoming.body.is_complete;
     }
 }

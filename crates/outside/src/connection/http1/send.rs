@@ -7,7 +7,7 @@ use std::task::Context;
 
 use crate::connection::Connection;
 use crate::connection::buffer::{give_output, recycle, take_output};
-use crate::exchange::{Outflow, Outline, Stop, outline};
+use crate::exchange::{ResponseMeta, ResponseStream, Stop, response_meta};
 use crate::executor::{Exchange, Work};
 use crate::log::{AccessLine, Moment};
 use crate::message::{Body, BodyStream, Known, Response, Version};
@@ -26,18 +26,18 @@ impl Connection {
         let mut rest = exchanges.split_off(answered);
         let mut out = take_output();
         self.written = 0;
-        let hooks_wait = self.desk.site.1.hooks.as_ref().is_some_and(|hooks| hooks.wants_after());
+        let hooks_wait = self.dispatcher.site.1.hooks.as_ref().is_some_and(|hooks| hooks.wants_after());
         let mut seen = Vec::new();
         let mut result = Ok(());
         let more_follow = !rest.is_empty() || !self.awaited.is_empty() || !self.later.is_empty();
         let last = if more_follow { usize::MAX } else { exchanges.len().saturating_sub(1) };
         for (index, exchange) in exchanges.iter_mut().enumerate() {
             let Work::Answered(mut response) = std::mem::replace(&mut exchange.work, Work::Done) else { continue };
-            if index == last && (asks_to_close(&response) || self.desk.service.is_ending()) {
+            if index == last && (asks_to_close(&response) || self.dispatcher.service.is_ending()) {
                 self.keep_alive = false;
             }
             let closes = index == last && !self.keep_alive;
-            self.desk.service.front.complete(exchange.request.as_deref(), self.stream.is_secure(), &mut response);
+            self.dispatcher.service.front.add_hsts(exchange.request.as_deref(), self.stream.is_secure(), &mut response);
             result = self.send_one(&mut out, exchange, &mut response, closes, &now).await;
             if hooks_wait {
                 seen.push((exchange.request.clone(), response));
@@ -54,15 +54,15 @@ impl Connection {
             result = self.write(&out, b"").await;
         }
         give_output(out);
-        self.desk
+        self.dispatcher
             .service
             .log
             .access(exchanges.iter().filter(|exchange| exchange.status > 0).map(|exchange| self.line(exchange)), &now);
         if !seen.is_empty() {
             // The order is: write, log, callback.
-            self.desk.flush_log().await?;
+            self.dispatcher.flush_log().await?;
             let exchanges = seen.into_iter().map(|(request, response)| Exchange::new(request, Work::After(response)));
-            self.desk.leave(exchanges.collect());
+            self.dispatcher.spawn_detached(exchanges.collect());
         }
         exchanges.drain(..).for_each(recycle);
         exchanges.append(&mut rest);
@@ -87,8 +87,8 @@ impl Connection {
         let http_1_0 = request.is_some_and(|request| request.version == Version::Http10);
         let body = std::mem::take(&mut response.body);
         let file = exchange.content.take();
-        let Outline { length, content_type, sends_content } =
-            outline(request, response.status, &response.headers, &body, file.as_deref());
+        let ResponseMeta { length, content_type, sends_content } =
+            response_meta(request, response.status, &response.headers, &body, file.as_deref());
         let closes = closes || length == ContentLength::UntilClose;
         if length == ContentLength::UntilClose {
             self.keep_alive = false;
@@ -106,14 +106,14 @@ impl Connection {
         match body {
             Body::Stream(stream) if sends_content => self.send_stream(out, exchange, stream, length).await,
             Body::Stream(stream) => {
-                self.desk.discard(stream);
+                self.dispatcher.discard(stream);
                 Ok(())
             }
             _ if !sends_content => Ok(()),
             Body::Bytes(bytes) if bytes.len() <= SMALL => {
                 exchange.bytes = bytes.len() as u64;
                 out.extend_from_slice(&bytes);
-                match out.len() > self.desk.service.config.send_size {
+                match out.len() > self.dispatcher.service.config.send_size {
                     true => self.flush(out, b"").await,
                     false => Ok(()),
                 }
@@ -145,28 +145,28 @@ impl Connection {
         stream: Box<dyn BodyStream>,
         length: ContentLength,
     ) -> Result<(), Stop> {
-        let mut flow = Outflow::new(stream, exchange.request.clone());
+        let mut flow = ResponseStream::new(stream, exchange.request.clone());
         if let ContentLength::Known(length) = length {
             flow = flow.declared(length);
         }
-        let is_cancelled = self.desk.is_cancelled(exchange.cancel_on_disconnect);
+        let is_cancelled = self.dispatcher.is_cancelled(exchange.cancel_on_disconnect);
         if flow.begins_at_once()
             && let Err(stop) = self.flush(out, b"").await
         {
-            self.desk.end_flow(&mut flow, &stop);
+            self.dispatcher.end_flow(&mut flow, &stop);
             return Err(stop);
         }
         loop {
-            let Self { desk, stream: socket, input, watch, .. } = &mut *self;
-            let (handle, most) = (&desk.handle, desk.service.config.recv_size);
+            let Self { dispatcher, stream: socket, input, watch, .. } = &mut *self;
+            let (control, most) = (&dispatcher.control, dispatcher.service.config.recv_size);
             let gone = |context: &mut Context<'_>| match is_cancelled {
-                true => watch.poll_leaving(socket, input, handle, most, context),
-                false => watch.poll(socket, input, handle, most, context),
+                true => watch.poll_leaving(socket, input, control, most, context),
+                false => watch.poll(socket, input, control, most, context),
             };
-            let Some(piece) = desk.next_piece(&mut flow, gone).await? else { break };
+            let Some(piece) = dispatcher.next_piece(&mut flow, gone).await? else { break };
             exchange.bytes += piece.len() as u64;
             if let Err(stop) = self.send_piece(out, &piece, length).await {
-                self.desk.end_flow(&mut flow, &stop);
+                self.dispatcher.end_flow(&mut flow, &stop);
                 return Err(stop);
             }
         }
@@ -174,7 +174,7 @@ impl Connection {
             out.extend_from_slice(LAST_CHUNK);
         }
         // It may have ended because the server does.
-        self.keep_alive &= !self.desk.service.is_ending();
+        self.keep_alive &= !self.dispatcher.service.is_ending();
         self.flush(out, b"").await
     }
 

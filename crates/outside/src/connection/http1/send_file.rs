@@ -77,9 +77,11 @@ impl Connection {
         let mut transfer = Transfer::default();
         while at < end {
             let slice_end = end.min(at + SLICE);
-            if !content.file.is_in_memory(at, slice_end, self.desk.service.clock.now()) {
+            if !content.file.is_in_memory(at, slice_end, self.dispatcher.service.clock.now()) {
                 let file = Arc::clone(&content.file);
-                if let Err(error) = self.desk.beside(move || bring_into_memory(&file.file, at, slice_end)).await? {
+                if let Err(error) =
+                    self.dispatcher.spawn_blocking(move || bring_into_memory(&file.file, at, slice_end)).await?
+                {
                     return Err(self.cannot_finish(content, &error.to_string()));
                 }
             }
@@ -106,7 +108,7 @@ impl Connection {
 
     fn cannot_finish(&self, content: &FileContent, reason: &str) -> Stop {
         let text = format!("{:?} could not be sent whole: {reason}", content.path);
-        self.desk.service.log.event(Level::Error, text);
+        self.dispatcher.service.log.event(Level::Error, text);
         Stop::Failed
     }
 }

@@ -13,7 +13,7 @@ use http::{Response, StatusCode};
 use super::exchange::StreamExchange;
 use super::shared::Received;
 use crate::error::Refusal;
-use crate::exchange::{Desk, NO_ROOM, Spool, Stop, Waiting};
+use crate::exchange::{Dispatcher, NO_ROOM, Spool, Stop, Waiting};
 use crate::executor::Work;
 use crate::message::Spooled;
 use crate::protocol::http2::Announced;
@@ -30,10 +30,10 @@ impl StreamExchange {
             Err(refusal) => refusal,
         };
         if let Some(key) = refusal.limit {
-            self.desk.service.log.complain(key, refusal.reason);
+            self.dispatcher.service.log.complain(key, refusal.reason);
         }
-        self.desk.handle.clear_deadline();
-        self.desk.handle.forgive();
+        self.dispatcher.control.clear_deadline();
+        self.dispatcher.control.clear_timeout();
         self.accepted.exchange.work = Work::Status(refusal.status, Some(refusal.reason.to_owned()));
         Ok(held)
     }
@@ -44,7 +44,7 @@ impl StreamExchange {
         announced: Announced,
         held: &mut Received,
     ) -> Result<Result<(), Refusal>, Stop> {
-        let service = Arc::clone(&self.desk.service);
+        let service = Arc::clone(&self.dispatcher.service);
         let max = service.config.max_body_size as u64;
         if announced.length.is_some_and(|length| length > max) {
             return Ok(Err(TOO_LARGE));
@@ -61,10 +61,10 @@ impl StreamExchange {
             if now - since > RATE_WINDOW {
                 (since, had) = (now, total);
             }
-            let by_rate = self.desk.set_transfer_deadline(since, total - had, service.config.body_stall_timeout);
+            let by_rate = self.dispatcher.set_transfer_deadline(since, total - had, service.config.body_stall_timeout);
             let piece = poll_fn(|context| match stream.poll_data(context) {
                 Poll::Ready(piece) => Poll::Ready(Ok(piece)),
-                Poll::Pending => match self.desk.handle.stop(context, Waiting::Transfer) {
+                Poll::Pending => match self.dispatcher.control.stop(context, Waiting::Transfer) {
                     Some(stop) => Poll::Ready(Err(stop)),
                     None => Poll::Pending,
                 },
@@ -88,19 +88,19 @@ impl StreamExchange {
             stream.flow_control().release_capacity(piece.len()).map_err(|_| Stop::Gone)?;
             let is_too_much = spool.length() == 0 && held.is_too_much();
             if (is_too_much || spool.wants(&content, service.config.spool_above))
-                && let Err(refusal) = move_to_file(&self.desk, &mut spool, &mut content, held).await
+                && let Err(refusal) = move_to_file(&self.dispatcher, &mut spool, &mut content, held).await
             {
                 return Ok(Err(refusal));
             }
         }
         if spool.length() > 0
             && !content.is_empty()
-            && let Err(refusal) = move_to_file(&self.desk, &mut spool, &mut content, held).await
+            && let Err(refusal) = move_to_file(&self.dispatcher, &mut spool, &mut content, held).await
         {
             return Ok(Err(refusal));
         }
-        self.desk.handle.clear_deadline();
-        self.desk.handle.forgive();
+        self.dispatcher.control.clear_deadline();
+        self.dispatcher.control.clear_timeout();
         let request = self.accepted.exchange.request.as_mut().and_then(Arc::get_mut).ok_or(Stop::Gone)?;
         request.form_limits.get_or_insert_default().as_mut().clone_from(&service.config.form_limits);
         let source = match spool.into_source() {
@@ -116,7 +116,7 @@ impl StreamExchange {
 }
 
 async fn move_to_file(
-    desk: &Desk,
+    dispatcher: &Dispatcher,
     spool: &mut Spool,
     content: &mut Vec<u8>,
     held: &mut Received,
@@ -124,7 +124,7 @@ async fn move_to_file(
     if !held.may_spool() {
         return Err(Refusal::new(503, "too many large contents at once on one connection"));
     }
-    spool.take(desk, content).await?;
+    spool.take(dispatcher, content).await?;
     held.clear();
     Ok(())
 }

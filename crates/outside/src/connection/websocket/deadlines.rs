@@ -50,7 +50,7 @@ impl Session {
     fn last_activity(&self) -> u64 {
         match self.connection.websocket().options.ping_interval {
             Some(_) => self.heard,
-            None => self.heard.max(self.outlet.moved()),
+            None => self.heard.max(self.socket.moved()),
         }
     }
 
@@ -70,6 +70,6 @@ impl Session {
             .into_iter()
             .flatten()
             .fold(next_look, |nearest, due| nearest.min(due.get()));
-        self.handle.set_deadline(due);
+        self.control.set_deadline(due);
     }
 }

@@ -14,14 +14,14 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use std::{io, iter};
 
-use crate::connection::buffer::{Input, with_scratch};
-use crate::connection::{Connection, Seat};
-use crate::exchange::{Desk, Handle, Order, Service, ThreadSeat};
+use crate::connection::buffer::{ReadBuffer, with_scratch};
+use crate::connection::{Connection, ConnectionGuard};
+use crate::exchange::{ConnectionControl, Dispatcher, Order, Service, ThreadPermit};
 use crate::executor::{Occasion, Turn};
 use crate::log::Level;
 use crate::protocol::websocket::{Close, DeflateTerms, Event, Failure, MessageKind, Receiver};
 use crate::websocket::{Few, Message, Style, WebSocketConnection};
-use socket::Outlet;
+use socket::WebSocketSocket;
 
 /// What was agreed on when a WebSocket was opened.
 pub(super) struct Opening {
@@ -29,18 +29,18 @@ pub(super) struct Opening {
     pub(super) receiver: Receiver,
     pub(super) terms: Option<DeflateTerms>,
     /// For a handler that blocks.
-    pub(super) thread_seat: Option<ThreadSeat>,
+    pub(super) thread_permit: Option<ThreadPermit>,
 }
 
 /// The session of one connection.
 pub(super) struct Session {
     /// What came with the handshake, or for which there was no room yet.
-    left: Option<Box<Input>>,
+    left: Option<Box<ReadBuffer>>,
     receiver: Receiver,
     connection: WebSocketConnection,
     service: Arc<Service>,
-    handle: Arc<Handle>,
-    outlet: Arc<Outlet>,
+    control: Arc<ConnectionControl>,
+    socket: Arc<WebSocketSocket>,
     style: Style,
     phase: Phase,
     /// A callback is being called, or was when this was asked last.
@@ -58,10 +58,10 @@ pub(super) struct Session {
     end: Option<Box<End>>,
     /// The client has broken the protocol: it is not waited for.
     has_failed: bool,
-    thread_seat: Option<ThreadSeat>,
-    seat: Option<Seat>,
+    thread_permit: Option<ThreadPermit>,
+    guard: Option<ConnectionGuard>,
     /// The same, shared with a handler's thread: the server's end waits for both.
-    _shared_seat: Option<Arc<Seat>>,
+    _shared_guard: Option<Arc<ConnectionGuard>>,
 }
 
 /// How a client ends what it has to say.
@@ -89,13 +89,13 @@ const MOST_READS: usize = 8;
 
 impl Session {
     pub(super) fn new(connection: Connection, opening: Opening) -> Self {
-        let Connection { stream, input, desk, seat, .. } = connection;
-        let Desk { service, handle, .. } = desk;
-        let Opening { connection, receiver, thread_seat, .. } = opening;
+        let Connection { stream, input, dispatcher, guard, .. } = connection;
+        let Dispatcher { service, control, .. } = dispatcher;
+        let Opening { connection, receiver, thread_permit, .. } = opening;
         let heard = service.clock.now();
-        handle.set_session();
-        let outlet = Arc::new(Outlet::new(stream, Arc::clone(&service.clock)));
-        connection.set_line(Arc::<Outlet>::clone(&outlet));
+        control.set_session();
+        let socket = Arc::new(WebSocketSocket::new(stream, Arc::clone(&service.clock)));
+        connection.set_frame_sink(Arc::<WebSocketSocket>::clone(&socket));
         Self {
             style: connection.websocket().handler().style(),
             phase: Phase::New,
@@ -104,8 +104,8 @@ impl Session {
             receiver,
             connection,
             service,
-            handle,
-            outlet,
+            control,
+            socket,
             looks: true,
             heard,
             pong_due: None,
@@ -114,9 +114,9 @@ impl Session {
             is_deaf: false,
             end: None,
             has_failed: false,
-            thread_seat,
-            seat: Some(seat),
-            _shared_seat: None,
+            thread_permit,
+            guard: Some(guard),
+            _shared_guard: None,
         }
     }
 
@@ -134,14 +134,14 @@ impl Session {
                     self.phase = Phase::Open;
                 }
                 Phase::Ending => {
-                    self.has_failed &= ready!(self.outlet.poll_shutdown(context)).is_ok();
+                    self.has_failed &= ready!(self.socket.poll_shutdown(context)).is_ok();
                     self.connection.end();
                     self.phase = Phase::Leaving;
                 }
                 Phase::Leaving => {
                     if self.style == Style::Callbacks {
                         // So that it is called.
-                        self.connection.look(context);
+                        self.connection.poll_flush_status(context);
                         if self.is_calling && self.connection.awaits_turn() {
                             return Poll::Pending;
                         }
@@ -151,8 +151,8 @@ impl Session {
                         return Poll::Ready(());
                     }
                     self.left = None;
-                    self.handle.forgive();
-                    self.handle.set_deadline(self.service.clock.after(CLOSE_TIME));
+                    self.control.clear_timeout();
+                    self.control.set_deadline(self.service.clock.after(CLOSE_TIME));
                     self.phase = Phase::Lingering;
                 }
                 Phase::Lingering => return self.linger(context),
@@ -164,11 +164,11 @@ impl Session {
     /// has passed: closing with unread input would make the system throw the Close frame away.
     fn linger(&mut self, context: &mut Context<'_>) -> Poll<()> {
         loop {
-            if matches!(self.handle.order(context), Order::TimedOut | Order::Cut) {
+            if matches!(self.control.order(context), Order::TimedOut | Order::Cut) {
                 return Poll::Ready(());
             }
             let size = self.service.config.recv_size;
-            match ready!(with_scratch(size, |room| self.outlet.poll_read(context, room))) {
+            match ready!(with_scratch(size, |room| self.socket.poll_read(context, room))) {
                 Ok((count, _)) if count > 0 => {}
                 _ => return Poll::Ready(()),
             }
@@ -187,13 +187,13 @@ impl Session {
             Style::Blocking => {
                 let mut turn = Turn::new(self.connection.clone(), Occasion::Open);
                 let log = Arc::clone(&self.service.log);
-                self._shared_seat = self.seat.take().map(Arc::new);
-                let seats = (self._shared_seat.clone(), self.thread_seat.take());
+                self._shared_guard = self.guard.take().map(Arc::new);
+                let guards = (self._shared_guard.clone(), self.thread_permit.take());
                 let started = self.service.executor.start_thread(move || {
                     turn.perform(&log);
                     turn.occasion = Occasion::Exit;
                     turn.perform(&log);
-                    drop(seats);
+                    drop(guards);
                 });
                 if let Err(error) = started {
                     self.fail(&format!("no thread could be started: {error}"));
@@ -226,12 +226,12 @@ impl Session {
     fn live(&mut self, context: &mut Context<'_>) -> Poll<()> {
         let mut reads = 0;
         loop {
-            match self.handle.order(context) {
+            match self.control.order(context) {
                 Order::None => {}
                 Order::Retire | Order::Drain => self.leave(),
-                Order::Shed => self.handle.forgive(),
+                Order::Shed => self.control.clear_timeout(),
                 Order::TimedOut => {
-                    self.handle.forgive();
+                    self.control.clear_timeout();
                     // An order that it has hidden.
                     self.leave();
                     if self.tick().is_break() {
@@ -240,7 +240,7 @@ impl Session {
                 }
                 Order::Cut => return Poll::Ready(()),
             }
-            if (self.outlet.take_call() || self.looks) && self.poll_out(context).is_ready() {
+            if (self.socket.take_call() || self.looks) && self.poll_out(context).is_ready() {
                 return Poll::Ready(());
             }
             if self.is_calling {
@@ -291,9 +291,9 @@ impl Session {
         }
     }
 
-    /// Reads into this room and understands what came, up to so many bytes of messages. See [`Outlet::poll_read`].
+    /// Reads into this room and understands what came, up to so many bytes of messages. See [`WebSocketSocket::poll_read`].
     fn read(&mut self, context: &mut Context<'_>, room: &mut [u8], wanted: usize) -> Poll<io::Result<(usize, bool)>> {
-        let (count, was_all) = ready!(self.outlet.poll_read(context, room))?;
+        let (count, was_all) = ready!(self.socket.poll_read(context, room))?;
         if count > 0 {
             self.heard = self.service.clock.now();
             if self.pong_due.take().is_some() {
@@ -301,7 +301,7 @@ impl Session {
             }
             let taken = self.hear(&mut room[..count], wanted);
             if taken < count {
-                self.left = Some(Box::new(Input::of(&room[taken..count])));
+                self.left = Some(Box::new(ReadBuffer::of(&room[taken..count])));
             }
         }
         Poll::Ready(Ok((count, was_all)))
@@ -376,10 +376,10 @@ impl Session {
 
     /// Writes what is queued and sees how things stand. Ready when nothing more is to be done.
     fn poll_out(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        let before = self.connection.look(context);
-        let moved = self.outlet.moved();
-        let polled = self.outlet.poll_write(&self.connection, context);
-        if polled.is_ready() || self.outlet.moved() != moved {
+        let before = self.connection.poll_flush_status(context);
+        let moved = self.socket.moved();
+        let polled = self.socket.poll_write(&self.connection, context);
+        if polled.is_ready() || self.socket.moved() != moved {
             self.write_due = None;
         }
         if polled.is_pending() && self.write_due.is_none() {
@@ -407,6 +407,6 @@ impl Drop for Session {
     fn drop(&mut self) {
         // Whoever waits for a message learns that there will be none, however the task has ended.
         self.connection.end();
-        self.outlet.close();
+        self.socket.close();
     }
 }

@@ -11,18 +11,18 @@ use std::task::{Context, Poll, ready};
 
 use crate::exchange::Clock;
 use crate::transport::Stream;
-use crate::websocket::{Frames, Line, Look, WebSocketConnection};
+use crate::websocket::{FlushStatus, FrameSink, Frames, WebSocketConnection};
 
 /// A socket that two take turns at, both inside the event loop.
-pub(super) struct Outlet {
+pub(super) struct WebSocketSocket {
     /// Missing at the end, though the connection may still be held by its handler.
-    wire: Mutex<Option<Wire>>,
+    wire: Mutex<Option<OpenSocket>>,
     /// The session is to look how things stand.
     is_called: AtomicBool,
     clock: Arc<Clock>,
 }
 
-struct Wire {
+struct OpenSocket {
     stream: Stream,
     /// What was taken and has not left. A connection that rests holds nothing.
     unsent: Option<Box<Unsent>>,
@@ -39,9 +39,9 @@ struct Unsent {
     written: usize,
 }
 
-impl Outlet {
+impl WebSocketSocket {
     pub(super) fn new(stream: Stream, clock: Arc<Clock>) -> Self {
-        let wire = Wire { stream, unsent: None, moved: clock.now(), is_stuck: false };
+        let wire = OpenSocket { stream, unsent: None, moved: clock.now(), is_stuck: false };
         Self { wire: Mutex::new(Some(wire)), is_called: AtomicBool::new(false), clock }
     }
 
@@ -66,7 +66,7 @@ impl Outlet {
         &self,
         connection: &WebSocketConnection,
         context: &mut Context<'_>,
-    ) -> Poll<io::Result<Look>> {
+    ) -> Poll<io::Result<FlushStatus>> {
         let Some(wire) = &mut *self.lock() else { return Poll::Ready(Err(ErrorKind::NotConnected.into())) };
         let polled = wire.write(connection, &self.clock, |stream, slices| stream.poll_write(context, slices));
         wire.is_stuck = polled.is_pending();
@@ -84,22 +84,22 @@ impl Outlet {
     pub(super) fn close(&self) {
         let wire = self.lock().take();
         // Of what was queued the client has not taken all: the system does not keep it either.
-        if let Some(Wire { stream, unsent: Some(_), .. }) = &wire {
+        if let Some(OpenSocket { stream, unsent: Some(_), .. }) = &wire {
             stream.reset_on_close();
         }
         drop(wire);
     }
 
-    fn lock(&self) -> MutexGuard<'_, Option<Wire>> {
+    fn lock(&self) -> MutexGuard<'_, Option<OpenSocket>> {
         self.wire.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Line for Outlet {
+impl FrameSink for WebSocketSocket {
     fn flush(&self, connection: &WebSocketConnection) -> bool {
         let Some(wire) = &mut *self.lock() else { return true };
         let look = match wire.is_stuck {
-            true => Poll::Ready(Ok(connection.glance())),
+            true => Poll::Ready(Ok(connection.flush_status())),
             false => wire.write(connection, &self.clock, |stream, slices| stream.try_write(slices)),
         };
         let is_done = matches!(look, Poll::Ready(Ok(look)) if !look.concerns_session());
@@ -109,19 +109,19 @@ impl Line for Outlet {
         is_done
     }
 
-    fn touch(&self) -> bool {
+    fn prefetch(&self) -> bool {
         self.is_called.load(Ordering::Relaxed)
     }
 }
 
-impl Wire {
+impl OpenSocket {
     /// Ready when all that was queued has been written.
     fn write(
         &mut self,
         connection: &WebSocketConnection,
         clock: &Clock,
         mut write: impl FnMut(&mut Stream, &[IoSlice<'_>]) -> Poll<io::Result<usize>>,
-    ) -> Poll<io::Result<Look>> {
+    ) -> Poll<io::Result<FlushStatus>> {
         let mut look = None;
         loop {
             let mut unsent = Unsent::default();
@@ -133,10 +133,10 @@ impl Wire {
                 Poll::Ready(Ok(())) => {}
                 polled => {
                     self.unsent = Some(Box::new(unsent));
-                    return polled.map_ok(|()| Look::default());
+                    return polled.map_ok(|()| FlushStatus::default());
                 }
             }
-            // What is queued from now on rings the bell.
+            // A frame that is queued from now on puts the connection into the flush queue.
             if let Some(look) = look.filter(|look| !look.has_more()) {
                 return Poll::Ready(Ok(look));
             }

@@ -26,37 +26,37 @@ impl Connection {
                     }
                 }
                 exchange.work = Work::Status(refusal.status, Some(refusal.reason.to_owned()));
-                self.desk.settle_alone(exchange);
+                self.dispatcher.respond_with_page(exchange);
                 return;
             }
         };
         if !websocket.options.origins.allow(&request) {
             self.complain_of_origin(&request);
-            self.desk.settle_status(exchange, 403);
+            self.dispatcher.respond_with_status(exchange, 403);
             return;
         }
-        if self.desk.service.is_ending() {
-            self.desk.settle_status(exchange, 503);
+        if self.dispatcher.service.is_ending() {
+            self.dispatcher.respond_with_status(exchange, 503);
             return;
         }
-        if !self.desk.service.crowd.admit_websocket() {
-            self.desk.service.log.complain("max_websocket_connections", "too many WebSockets");
-            self.desk.settle_status(exchange, 503);
+        if !self.dispatcher.service.connection_limit.admit_websocket() {
+            self.dispatcher.service.log.complain("max_websocket_connections", "too many WebSockets");
+            self.dispatcher.respond_with_status(exchange, 503);
             return;
         }
-        self.seat.is_websocket = true;
-        let mut thread_seat = None;
+        self.guard.is_websocket = true;
+        let mut thread_permit = None;
         if websocket.handler().style() == Style::Blocking {
-            thread_seat = self.desk.service.crowd.admit_thread();
-            if thread_seat.is_none() {
-                self.seat.is_websocket = false;
-                self.desk.service.crowd.leave_websocket();
-                self.desk.service.log.complain("max_websockets", "a WebSocket had no thread left");
-                self.desk.settle_status(exchange, 503);
+            thread_permit = self.dispatcher.service.connection_limit.admit_thread();
+            if thread_permit.is_none() {
+                self.guard.is_websocket = false;
+                self.dispatcher.service.connection_limit.leave_websocket();
+                self.dispatcher.service.log.complain("max_websockets", "a WebSocket had no thread left");
+                self.dispatcher.respond_with_status(exchange, 503);
                 return;
             }
         }
-        let opening = Opening { thread_seat, ..self.agree(&websocket, &request) };
+        let opening = Opening { thread_permit, ..self.agree(&websocket, &request) };
         let headers = opening_fields(&key, opening.connection.subprotocol(), opening.terms.as_ref());
         websocket.handler().prepare(&opening.connection, exchange.attachment.as_deref());
         let attachment = exchange.attachment.take();
@@ -73,16 +73,16 @@ impl Connection {
             settings.server_no_context_takeover |= options.when_full == WhenFull::DropOldest;
             negotiate(request.headers().get_all("Sec-WebSocket-Extensions"), &settings)
         });
-        let pool = || Arc::clone(&self.desk.service.deflate);
+        let pool = || Arc::clone(&self.dispatcher.service.deflate);
         let receiver = match &terms {
             Some(terms) => Receiver::with_deflate(options.max_message, terms, pool()),
             None => Receiver::new(options.max_message),
         };
         let deflater = terms.as_ref().map(|terms| Deflater::new(terms, pool()));
-        let room = Arc::clone(&self.desk.service.room);
+        let room = Arc::clone(&self.dispatcher.service.room);
         let (request, websocket) = (Arc::clone(request), Arc::clone(websocket));
         let connection = WebSocketConnection::new(request, websocket, subprotocol, deflater, room);
-        Opening { connection, receiver, terms, thread_seat: None }
+        Opening { connection, receiver, terms, thread_permit: None }
     }
 
     fn complain_of_origin(&self, request: &Request) {
@@ -93,6 +93,6 @@ impl Connection {
             request.target(),
             request.host(),
         );
-        self.desk.service.log.event(Level::Warning, text);
+        self.dispatcher.service.log.event(Level::Warning, text);
     }
 }

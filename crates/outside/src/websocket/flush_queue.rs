@@ -1,8 +1,7 @@
-//! Having frames sent that were queued on any thread: it is written down whose they are, and the event loop is called once
-//! for all of them.
+//! WebSocket connections whose frames were queued on any thread, and are to be sent by the event loop.
 //!
-//! Calling a loop from outside costs a system call each time; the thread that leads it, between two turns, comes back by
-//! itself and is not called at all.
+//! The loop is woken once for all of them. Waking it from outside costs a system call each time; the thread that leads it
+//! returns to it between two turns anyway, so that nothing is woken for what the leader itself queues.
 
 use std::cell::Cell;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -11,21 +10,21 @@ use tokio::sync::Notify;
 
 use super::connection::WebSocketConnection;
 
-/// The bell of one event loop.
+/// The flush queue of one event loop.
 #[derive(Default)]
-pub(crate) struct Bell {
+pub(crate) struct FlushQueue {
     list: Mutex<List>,
-    rung: Notify,
+    woken: Notify,
 }
 
 #[derive(Default)]
 struct List {
     /// Connections that have something to be sent, or to be told to their sessions.
     connections: Vec<WebSocketConnection>,
-    /// Something else waits for the loop, and its leader has not called it.
+    /// Whether something else waits for the loop, whose leader has not woken it.
     is_called: bool,
     /// How often another thread has begun to lead.
-    term: u64,
+    epoch: u64,
     /// The loop has ended.
     is_over: bool,
 }
@@ -33,39 +32,39 @@ struct List {
 /// Where a thread is, as seen from a loop that it leads.
 #[derive(Clone, Copy)]
 struct Place {
-    /// The bell of that loop; 0 if it leads none.
-    bell: usize,
-    term: u64,
-    /// Inside of it, not between two turns.
+    /// The address of the flush queue of that loop; 0 if the thread leads none.
+    queue: usize,
+    epoch: u64,
+    /// Whether it is inside the loop, not between two turns.
     is_inside: bool,
 }
 
-const ELSEWHERE: Place = Place { bell: 0, term: 0, is_inside: false };
-/// Room for so many is kept.
+const ELSEWHERE: Place = Place { queue: 0, epoch: 0, is_inside: false };
+/// Connections for which memory is kept while the queue is empty.
 const KEPT: usize = 1024;
-/// So many are attended to before others have their turn.
+/// Connections that are flushed before other tasks have their turn.
 const SOME: usize = 128;
 
 thread_local! {
     static PLACE: Cell<Place> = const { Cell::new(ELSEWHERE) };
 }
 
-impl Bell {
-    /// From now on this thread leads the loop. Whoever led before may not have noticed yet that it does not.
-    pub(crate) fn begin_term(&self) {
+impl FlushQueue {
+    /// From now on this thread leads the loop. The thread that led before may not have noticed yet that it has lost the lead.
+    pub(crate) fn begin_epoch(&self) {
         let mut list = self.lock();
-        list.term += 1;
-        PLACE.set(Place { bell: self.address(), term: list.term, is_inside: false });
+        list.epoch += 1;
+        PLACE.set(Place { queue: self.address(), epoch: list.epoch, is_inside: false });
     }
 
     /// This thread does not lead any more.
-    pub(crate) fn end_term() {
+    pub(crate) fn end_epoch() {
         PLACE.set(ELSEWHERE);
     }
 
-    /// Does this thread lead a loop, or did it until it was late?
+    /// Whether this thread leads a loop, or led one until it was late.
     pub(super) fn is_led_here() -> bool {
-        PLACE.get().bell != 0
+        PLACE.get().queue != 0
     }
 
     /// The leader enters the loop, or leaves it for what is to be done between two turns.
@@ -73,7 +72,7 @@ impl Bell {
         PLACE.set(Place { is_inside, ..PLACE.get() });
     }
 
-    /// The loop has ended: nobody will be attended to any more.
+    /// The loop has ended: nothing is flushed any more.
     pub(crate) fn end(&self) {
         let mut list = self.lock();
         list.is_over = true;
@@ -82,8 +81,8 @@ impl Bell {
         drop(left);
     }
 
-    /// Has this connection attended to inside the loop.
-    pub(super) fn ring(&self, connection: WebSocketConnection) {
+    /// Adds a connection that is to be flushed inside the loop.
+    pub(super) fn push(&self, connection: WebSocketConnection) {
         let mut list = self.lock();
         if list.is_over {
             return;
@@ -93,23 +92,23 @@ impl Bell {
         let calls = is_first && !self.will_return(&list);
         drop(list);
         if calls {
-            self.rung.notify_one();
+            self.woken.notify_one();
         }
     }
 
-    /// Calls the loop for something else.
-    pub(super) fn call(&self) {
+    /// Wakes the loop for something else.
+    pub(super) fn wake(&self) {
         let mut list = self.lock();
         if self.will_return(&list) {
             list.is_called = true;
             return;
         }
         drop(list);
-        self.rung.notify_one();
+        self.woken.notify_one();
     }
 
-    /// Attends to those that wait for it; inside the loop.
-    pub(crate) fn answer(&self) {
+    /// Flushes the connections that wait; called inside the loop.
+    pub(crate) fn flush(&self) {
         let mut list = self.lock();
         let mut is_called = std::mem::take(&mut list.is_called);
         let mut connections = std::mem::take(&mut list.connections);
@@ -119,28 +118,32 @@ impl Bell {
         }
         drop(list);
         if is_called {
-            self.rung.notify_one();
+            self.woken.notify_one();
         }
         if connections.is_empty() {
             return;
         }
-        connections.drain(..).for_each(|connection| connection.attend());
+        connections.drain(..).for_each(|connection| connection.flush());
         let mut list = self.lock();
         if list.connections.capacity() == 0 && connections.capacity() <= KEPT {
             list.connections = connections;
         }
     }
 
-    /// Waits until the loop is called.
-    pub(super) async fn rung(&self) {
-        self.rung.notified().await;
+    /// Waits until the loop is woken.
+    pub(super) async fn woken(&self) {
+        self.woken.notified().await;
     }
 
-    /// Does this thread lead the loop, and come back to it without being called? Under the lock: who takes the lead from
-    /// it answers what was written down before.
+    /// Whether this thread leads the loop and returns to it by itself, so that nothing need wake the loop.
+    ///
+    /// The answer holds only under the lock. A thread that takes the lead increments `epoch` under the same lock
+    /// (`begin_epoch`) and flushes the queue afterwards. So either this thread still leads when the connection is in the list,
+    /// and it flushes the list when it returns; or the new leader has begun its epoch before, this is `false`, and the loop is
+    /// woken. A late leader that compared outside of the lock could lose a wake-up between the two.
     fn will_return(&self, list: &List) -> bool {
         let place = PLACE.get();
-        place.bell == self.address() && place.term == list.term && !place.is_inside
+        place.queue == self.address() && place.epoch == list.epoch && !place.is_inside
     }
 
     fn address(&self) -> usize {

@@ -10,22 +10,22 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::connection::buffer::{Input, give_output, take_output};
+use crate::connection::buffer::{ReadBuffer, give_output, take_output};
 use crate::connection::close::Closing;
-use crate::exchange::{Desk, Service};
+use crate::exchange::{Dispatcher, Service};
 use crate::protocol::http2::{FrameCounter, Malformed, Passage, advertise, resets_of};
 use crate::transport::Stream;
 
 /// The end that `h2` holds.
-pub(super) struct Wire(Arc<Mutex<Inner>>);
+pub(super) struct H2End(Arc<Mutex<Inner>>);
 
 /// The end that the connection's task holds.
-pub(super) struct Line(Arc<Mutex<Inner>>);
+pub(super) struct TaskEnd(Arc<Mutex<Inner>>);
 
 struct Inner {
     stream: Stream,
     /// What was read and not taken by `h2` yet, from before it was known that this is HTTP/2 on.
-    before: Input,
+    before: ReadBuffer,
     service: Arc<Service>,
     counter: FrameCounter,
     /// So much of it `h2` may have; then these bytes, whose beginning it has, in place of so many.
@@ -56,7 +56,7 @@ struct Inner {
 
 /// What the connection's task has to know of its line.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct State {
+pub(super) struct SocketState {
     /// The client's frames cost more than they may.
     pub(super) is_spent: bool,
     pub(super) is_in_block: bool,
@@ -75,7 +75,7 @@ pub(super) struct State {
 const GATHERED: usize = 64 << 10;
 
 /// Both ends of a socket, of which this was read already. `max_header_list_size` is what the client is told.
-pub(super) fn line(stream: Stream, before: Input, service: Arc<Service>) -> (Wire, Line) {
+pub(super) fn socket_ends(stream: Stream, before: ReadBuffer, service: Arc<Service>) -> (H2End, TaskEnd) {
     let (now, longest_path) = (service.clock.now(), service.config.max_request_line);
     let inner = Arc::new(Mutex::new(Inner {
         stream,
@@ -98,18 +98,18 @@ pub(super) fn line(stream: Stream, before: Input, service: Arc<Service>) -> (Wir
         heard: now,
         blocked: None,
     }));
-    (Wire(Arc::clone(&inner)), Line(inner))
+    (H2End(Arc::clone(&inner)), TaskEnd(inner))
 }
 
-impl Line {
+impl TaskEnd {
     /// The connection's task is polled: something may have come in.
     pub(super) fn refresh(&self) {
         lock(&self.0).is_dry = false;
     }
 
-    pub(super) fn state(&self) -> State {
+    pub(super) fn state(&self) -> SocketState {
         let mut inner = lock(&self.0);
-        State {
+        SocketState {
             has_malformed: inner.counter.blocks().has_malformed(),
             opened: inner.counter.opened(),
             is_spent: inner.counter.is_spent(),
@@ -159,8 +159,13 @@ impl Line {
     }
 
     /// See [`Closing::poll`].
-    pub(super) fn poll_close(&self, closing: &mut Closing, desk: &Desk, context: &mut Context<'_>) -> Poll<()> {
-        closing.poll(&mut lock(&self.0).stream, &desk.handle, &desk.service, context)
+    pub(super) fn poll_close(
+        &self,
+        closing: &mut Closing,
+        dispatcher: &Dispatcher,
+        context: &mut Context<'_>,
+    ) -> Poll<()> {
+        closing.poll(&mut lock(&self.0).stream, &dispatcher.control, &dispatcher.service, context)
     }
 }
 
@@ -268,13 +273,13 @@ impl Inner {
     }
 }
 
-impl AsyncRead for Wire {
+impl AsyncRead for H2End {
     fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         lock(&self.0).poll_read(context, buffer)
     }
 }
 
-impl AsyncWrite for Wire {
+impl AsyncWrite for H2End {
     fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         lock(&self.0).poll_gather(context, bytes)
     }

@@ -12,13 +12,13 @@ use h2::server::SendResponse;
 
 use super::shared::MOST_WORKING;
 use crate::budget::Reserved;
-use crate::executor::Mailbox;
+use crate::executor::ReplySlot;
 use crate::message::Request;
 
 /// A stream that waits for the answer of a function.
-pub(super) struct Call {
+pub(super) struct PendingCall {
     pub(super) respond: SendResponse<Bytes>,
-    pub(super) mailbox: Arc<Mailbox>,
+    pub(super) slot: Arc<ReplySlot>,
     pub(super) request: Arc<Request>,
     pub(super) began: Option<Instant>,
     /// Room for its answer, if that may be large.
@@ -27,7 +27,7 @@ pub(super) struct Call {
 
 /// All of them.
 #[derive(Default)]
-pub(super) struct Ledger {
+pub(super) struct PendingCalls {
     /// Ordered by number, and by when they are due. The first is there.
     entries: VecDeque<Entry>,
     next: u64,
@@ -37,17 +37,17 @@ struct Entry {
     number: u64,
     /// In milliseconds of the clock.
     due: u64,
-    call: Option<Call>,
+    call: Option<PendingCall>,
 }
 
-impl Ledger {
+impl PendingCalls {
     /// The number of the call that is added next.
     pub(super) fn next(&self) -> u64 {
         self.next
     }
 
     /// Adds a call that is due not before those that are there.
-    pub(super) fn push(&mut self, due: u64, call: Call) {
+    pub(super) fn push(&mut self, due: u64, call: PendingCall) {
         self.entries.push_back(Entry { number: self.next, due, call: Some(call) });
         self.next += 1;
     }
@@ -63,7 +63,7 @@ impl Ledger {
     }
 
     /// All of them.
-    pub(super) fn iter(&self) -> impl Iterator<Item = &Call> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = &PendingCall> {
         self.entries.iter().filter_map(|entry| entry.call.as_ref())
     }
 
@@ -73,7 +73,7 @@ impl Ledger {
     }
 
     /// Takes the call of this number out, unless that has happened.
-    pub(super) fn take(&mut self, number: u64) -> Option<Call> {
+    pub(super) fn take(&mut self, number: u64) -> Option<PendingCall> {
         let at = self.entries.binary_search_by_key(&number, |entry| entry.number).ok()?;
         let call = self.entries[at].call.take();
         self.close_gaps();
@@ -81,7 +81,7 @@ impl Ledger {
     }
 
     /// Takes the first call out that is such a one.
-    pub(super) fn take_if(&mut self, mut is_such: impl FnMut(&mut Call) -> bool) -> Option<Call> {
+    pub(super) fn take_if(&mut self, mut is_such: impl FnMut(&mut PendingCall) -> bool) -> Option<PendingCall> {
         let mut calls = self.entries.iter_mut().map(|entry| &mut entry.call);
         let call = calls.find_map(|call| call.take_if(&mut is_such));
         self.close_gaps();
@@ -89,7 +89,7 @@ impl Ledger {
     }
 
     /// Takes the first call out if it was due before this time.
-    pub(super) fn take_late(&mut self, now: u64) -> Option<Call> {
+    pub(super) fn take_late(&mut self, now: u64) -> Option<PendingCall> {
         let first = self.entries.front_mut().filter(|entry| entry.due < now)?;
         let call = first.call.take();
         self.close_gaps();
@@ -97,7 +97,7 @@ impl Ledger {
     }
 
     /// Takes all of them out.
-    pub(super) fn drain(&mut self) -> impl Iterator<Item = Call> {
+    pub(super) fn drain(&mut self) -> impl Iterator<Item = PendingCall> {
         self.entries.drain(..).filter_map(|entry| entry.call)
     }
 

@@ -11,20 +11,20 @@ use http::{Response, StatusCode};
 
 use crate::content::GONE;
 use crate::error::Refusal;
-use crate::exchange::{Desk, Intake, Service, Stop, TOO_LARGE, Waiting};
+use crate::exchange::{Dispatcher, RequestBody, Service, Stop, TOO_LARGE, Waiting};
 use crate::message::Request;
 use crate::protocol::http2::Announced;
 
 /// Content on its way.
-pub(super) struct Inbound {
-    intake: Intake,
+pub(super) struct Http2Body {
+    body: RequestBody,
     stream: RecvStream,
     /// Bytes that have come in and were not given back to the window.
     owed: usize,
     expects_continue: bool,
 }
 
-impl Inbound {
+impl Http2Body {
     /// From here on the content of this request goes to whoever has the request; 413 if it says that it is too large.
     pub(super) fn begin(
         service: &Service,
@@ -32,58 +32,58 @@ impl Inbound {
         stream: RecvStream,
         announced: &Announced,
     ) -> Result<Self, Refusal> {
-        let intake = Intake::begin(service, request, announced.length)?;
-        Ok(Self { intake, stream, owed: 0, expects_continue: announced.expects_continue })
+        let body = RequestBody::begin(service, request, announced.length)?;
+        Ok(Self { body, stream, owed: 0, expects_continue: announced.expects_continue })
     }
 
     /// Is there nothing left to be waited for?
     pub(super) fn is_over(&self) -> bool {
-        self.intake.is_over()
+        self.body.is_over()
     }
 
     /// What nobody takes any more.
     pub(super) fn into_stream(self) -> RecvStream {
-        self.intake.end();
+        self.body.end();
         self.stream
     }
 
     /// Moves content on to the handler, as long as there is room and something comes. Ready when the stream is over.
     pub(super) fn poll(
         &mut self,
-        desk: &Desk,
+        dispatcher: &Dispatcher,
         respond: &mut SendResponse<Bytes>,
         context: &mut Context<'_>,
     ) -> Poll<Stop> {
         if respond.poll_reset(context).is_ready() {
-            return self.abandon(desk, context);
+            return self.abandon(dispatcher, context);
         }
         loop {
             let held = self.give_back(context);
-            if self.intake.is_over() {
-                return self.intake.await_handler(desk, context);
+            if self.body.is_over() {
+                return self.body.await_handler(dispatcher, context);
             }
             if self.expects_continue {
-                if !self.intake.feeder.is_wanted(context) {
-                    return self.intake.await_handler(desk, context);
+                if !self.body.feeder.is_wanted(context) {
+                    return self.body.await_handler(dispatcher, context);
                 }
                 self.expects_continue = false;
                 let mut response = Response::new(());
                 *response.status_mut() = StatusCode::CONTINUE;
                 if respond.send_informational(response).is_err() {
-                    return self.abandon(desk, context);
+                    return self.abandon(dispatcher, context);
                 }
             }
             match self.stream.poll_data(context) {
-                Poll::Ready(Some(Ok(piece))) => self.take(desk, &piece),
-                Poll::Ready(Some(Err(_))) => return self.abandon(desk, context),
-                Poll::Ready(None) => self.intake.finish(),
+                Poll::Ready(Some(Ok(piece))) => self.take(dispatcher, &piece),
+                Poll::Ready(Some(Err(_))) => return self.abandon(dispatcher, context),
+                Poll::Ready(None) => self.body.finish(),
                 // The handler has content to take: it may be that the window is closed until it does.
-                Poll::Pending if held > 0 => return self.intake.await_handler(desk, context),
+                Poll::Pending if held > 0 => return self.body.await_handler(dispatcher, context),
                 Poll::Pending => {
-                    self.intake.await_client(desk);
-                    match desk.handle.stop(context, Waiting::Transfer) {
+                    self.body.await_client(dispatcher);
+                    match dispatcher.control.stop(context, Waiting::Transfer) {
                         None => return Poll::Pending,
-                        Some(Stop::TimedOut) => self.intake.refuse_slow(desk),
+                        Some(Stop::TimedOut) => self.body.refuse_slow(dispatcher),
                         Some(stop) => return Poll::Ready(stop),
                     }
                 }
@@ -92,23 +92,23 @@ impl Inbound {
     }
 
     /// The stream was reset: the handler gets no more, and may be waited for.
-    fn abandon(&mut self, desk: &Desk, context: &Context<'_>) -> Poll<Stop> {
-        self.intake.refuse(desk, GONE);
-        let _is_no_matter = self.intake.await_handler(desk, context);
+    fn abandon(&mut self, dispatcher: &Dispatcher, context: &Context<'_>) -> Poll<Stop> {
+        self.body.refuse(dispatcher, GONE);
+        let _is_no_matter = self.body.await_handler(dispatcher, context);
         Poll::Ready(Stop::Gone)
     }
 
-    fn take(&mut self, desk: &Desk, piece: &[u8]) {
-        if self.intake.so_far + piece.len() as u64 > desk.service.config.max_body_size as u64 {
-            return self.intake.refuse(desk, TOO_LARGE);
+    fn take(&mut self, dispatcher: &Dispatcher, piece: &[u8]) {
+        if self.body.so_far + piece.len() as u64 > dispatcher.service.config.max_body_size as u64 {
+            return self.body.refuse(dispatcher, TOO_LARGE);
         }
-        self.intake.push(piece);
+        self.body.push(piece);
         self.owed += piece.len();
     }
 
     /// Gives back what the handler has taken; how much it has not.
     fn give_back(&mut self, context: &Context<'_>) -> usize {
-        let held = self.intake.feeder.held(context);
+        let held = self.body.feeder.held(context);
         let taken = self.owed.saturating_sub(held);
         if taken > 0 {
             self.owed -= taken;

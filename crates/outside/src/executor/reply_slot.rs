@@ -11,12 +11,12 @@ use super::reactor::lock;
 use super::sync::{AtomicU8, Mutex, Ordering};
 use crate::budget::{Account, SMALL};
 
-/// A connection's mailbox; one job at a time delivers to it.
+/// A connection's slot; one job at a time delivers to it.
 #[derive(Default)]
-pub(crate) struct Mailbox {
-    letter: Mutex<Letter>,
+pub(crate) struct ReplySlot {
+    arrived: Mutex<SlotState>,
     state: AtomicU8,
-    held: Option<Arc<dyn Held>>,
+    guard: Option<Arc<dyn Guard>>,
     /// What counts the answers, if they are for a client.
     account: Option<Arc<Account>>,
     /// Has that been let go of?
@@ -26,16 +26,16 @@ pub(crate) struct Mailbox {
 }
 
 /// What is kept until a job is over: nobody waits for it, and no call of it is running.
-pub(crate) trait Held: Send + Sync {
+pub(crate) trait Guard: Send + Sync {
     /// A job that kept this is over.
-    fn let_go(&self) {}
+    fn release(&self) {}
 
-    /// Has arrived in the mailbox that is held by this number.
-    fn take_in(&self, _number: u64, _exchanges: Vec<Exchange>) {}
+    /// Has arrived in the slot that is held by this number.
+    fn on_reply(&self, _number: u64, _exchanges: Vec<Exchange>) {}
 }
 
 #[derive(Default)]
-struct Letter {
+struct SlotState {
     exchanges: Vec<Exchange>,
     waker: Option<Waker>,
 }
@@ -52,7 +52,7 @@ const GIVEN_UP: u8 = 4;
 /// As `OVERDUE`, and its thread does not count meanwhile.
 const UNCOUNTED: u8 = 5;
 
-/// How things stand when a call has ended.
+/// How things state when a call has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Ended {
     /// Its answer is waited for.
@@ -65,34 +65,34 @@ pub(super) enum Ended {
     GivenUp,
 }
 
-impl Mailbox {
-    /// A mailbox for answers to this client. What is `held` is kept until the job is over, whoever waits for it.
-    pub(crate) fn of(account: Arc<Account>, held: Option<Arc<dyn Held>>) -> Self {
-        let mut mailbox = Self::default();
-        (mailbox.held, mailbox.account) = (held, Some(account));
-        mailbox
+impl ReplySlot {
+    /// A slot for answers to this client. What is `held` is kept until the job is over, whoever waits for it.
+    pub(crate) fn of(account: Arc<Account>, guard: Option<Arc<dyn Guard>>) -> Self {
+        let mut slot = Self::default();
+        (slot.guard, slot.account) = (guard, Some(account));
+        slot
     }
 
-    /// One of many whose letters the same holder takes in: waiting for each by itself would cost more than its job.
-    pub(crate) fn numbered(account: Arc<Account>, held: Arc<dyn Held>, number: u64) -> Self {
-        let mut mailbox = Self::of(account, Some(held));
-        mailbox.number = Some(number);
-        mailbox
+    /// One of many whose replies the same holder takes in: waiting for each by itself would cost more than its job.
+    pub(crate) fn numbered(account: Arc<Account>, guard: Arc<dyn Guard>, number: u64) -> Self {
+        let mut slot = Self::of(account, Some(guard));
+        slot.number = Some(number);
+        slot
     }
 
     /// Uses such a one again for the same holder: its job is over, and nobody else has it.
     pub(crate) fn renumber(&mut self, number: u64) {
-        self.let_go();
+        self.release();
         *self.state.get_mut() = WAITING;
         (self.number, self.is_over) = (Some(number), false);
     }
 
     /// Its job is over.
-    pub(crate) fn let_go(&mut self) {
+    pub(crate) fn release(&mut self) {
         if !std::mem::replace(&mut self.is_over, true)
-            && let Some(held) = &self.held
+            && let Some(guard) = &self.guard
         {
-            held.let_go();
+            guard.release();
         }
     }
 
@@ -112,12 +112,12 @@ impl Mailbox {
 
     /// The exchanges that have arrived, if any; else the context's waker is told when some have.
     pub(crate) fn poll(&self, context: &Context<'_>) -> Option<Vec<Exchange>> {
-        let mut letter = lock(&self.letter);
-        if !letter.exchanges.is_empty() {
-            return Some(std::mem::take(&mut letter.exchanges));
+        let mut arrived = lock(&self.arrived);
+        if !arrived.exchanges.is_empty() {
+            return Some(std::mem::take(&mut arrived.exchanges));
         }
-        if !letter.waker.as_ref().is_some_and(|waker| waker.will_wake(context.waker())) {
-            letter.waker = Some(context.waker().clone());
+        if !arrived.waker.as_ref().is_some_and(|waker| waker.will_wake(context.waker())) {
+            arrived.waker = Some(context.waker().clone());
         }
         None
     }
@@ -175,21 +175,21 @@ impl Mailbox {
 
     /// Adds a finished exchange without waking anybody.
     pub(super) fn add(&self, exchange: Exchange) {
-        lock(&self.letter).exchanges.push(exchange);
+        lock(&self.arrived).exchanges.push(exchange);
     }
 
     /// Adds exchanges, or none, and wakes who waits.
     pub(super) fn put(&self, exchanges: Vec<Exchange>) {
-        if let (Some(number), Some(held)) = (self.number, &self.held) {
-            return held.take_in(number, exchanges);
+        if let (Some(number), Some(guard)) = (self.number, &self.guard) {
+            return guard.on_reply(number, exchanges);
         }
-        let mut letter = lock(&self.letter);
-        if letter.exchanges.is_empty() {
-            letter.exchanges = exchanges;
+        let mut arrived = lock(&self.arrived);
+        if arrived.exchanges.is_empty() {
+            arrived.exchanges = exchanges;
         } else {
-            letter.exchanges.extend(exchanges);
+            arrived.exchanges.extend(exchanges);
         }
-        if let Some(waker) = &letter.waker {
+        if let Some(waker) = &arrived.waker {
             waker.wake_by_ref();
         }
     }
@@ -199,8 +199,8 @@ impl Mailbox {
     }
 }
 
-impl Drop for Mailbox {
+impl Drop for ReplySlot {
     fn drop(&mut self) {
-        self.let_go();
+        self.release();
     }
 }
