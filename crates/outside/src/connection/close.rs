@@ -121,7 +121,7 @@ impl Closing {
             Stage::Unread if self.received == 0 => {}
             Stage::Unread => stream.reset_on_close(),
             Stage::Unsent(_) | Stage::Telling => {
-                service.log.complain("write_stall_timeout", "a client that takes its answer too slowly");
+                service.complain_of_slow_reader(false);
                 stream.reset_on_close();
             }
         }

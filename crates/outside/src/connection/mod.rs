@@ -281,8 +281,7 @@ impl Connection {
 
     fn complain_of_reader(&self, stop: &Stop) {
         if let Stop::TimedOut = stop {
-            let key = if self.is_timed_by_rate { "min_rate" } else { "write_stall_timeout" };
-            self.dispatcher.service.log.complain(key, "a client that takes its answer too slowly");
+            self.dispatcher.service.complain_of_slow_reader(self.is_timed_by_rate);
         }
     }
 

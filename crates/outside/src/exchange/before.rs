@@ -38,10 +38,7 @@ impl Dispatcher {
             let answered = match self.arrivals(&slot, request.as_ref(), &mut gone).await {
                 Ok(mut answered) => answered.pop().ok_or(Stop::Gone)?,
                 Err(Stop::TimedOut) => {
-                    if let Some(request) = &request {
-                        self.note_late(request);
-                    }
-                    self.respond_with_status(exchange, 504);
+                    self.respond_late(exchange);
                     return Ok(false);
                 }
                 Err(stop) => return Err(stop),

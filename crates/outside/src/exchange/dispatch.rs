@@ -13,7 +13,7 @@ use std::time::Duration;
 use super::control::{ConnectionControl, Stop, Waiting};
 use super::service::Service;
 use crate::budget::Account;
-use crate::error::Error;
+use crate::error::{Error, Refusal};
 use crate::executor::{Exchange, Guard, Job, ReplySlot, Work};
 use crate::files::Files;
 use crate::handler::{Elsewhere, Function, Handler, Reply};
@@ -59,78 +59,34 @@ impl Dispatcher {
         Self { service, control, site, account, guard: None, door: Door::Site }
     }
 
-    /// Finds out who answers, and answers what can be answered here and now. Returns who has to be waited for.
-    pub(crate) fn route(&self, exchange: &mut Exchange) -> Option<Awaited> {
-        if matches!(exchange.work, Work::Answered(_) | Work::Call(_) | Work::Begin(_)) {
-            // Of the round before.
-            return None;
-        }
-        let Work::Done = exchange.work else {
-            self.respond_with_page(exchange);
-            return None;
+    /// Whether the process lives, for those that ask at the configured path.
+    pub(super) fn health(&self, request: &Request) -> Option<Response> {
+        self.service.config.health_route.as_deref().filter(|route| *route == request.url())?;
+        let response = match self.service.is_ending() {
+            true => Response::text("draining\n").with_status(503),
+            false => Response::text("ok\n"),
         };
-        let request = exchange.request.as_ref()?;
-        if self.service.config.health_route.as_deref().is_some_and(|route| route == request.url()) {
-            let response = match self.service.is_ending() {
-                true => Response::text("draining\n").with_status(503),
-                false => Response::text("ok\n"),
-            };
-            // Answered by the engine alone, hooks or not: it tells whether the process lives.
-            exchange.work = Work::Answered(response.with_header("Cache-Control", "no-store"));
-            return None;
-        }
-        // Who came by TLS to a trusted proxy is where it is to be.
-        if self.door == Door::ToHttps && request.scheme() != "https" {
-            match self.service.front.to_https(request) {
-                Ok(response) => self.respond(exchange, Ok(response)),
-                Err(refusal) => {
-                    exchange.work = Work::Status(refusal.status, Some(refusal.reason.to_owned()));
-                    self.respond_with_page(exchange);
-                }
-            }
-            return None;
-        }
-        if let Some(policy) = &self.site.1.policy
-            && let Some(response) = policy.preflight(request)
-        {
-            self.respond(exchange, Ok(response));
-            return None;
-        }
-        let (handler, below) = match self.site.1.routes.choose(request) {
-            Choice::Plain(route) => (&route.handler, route.length()),
-            Choice::Pattern(handler, below, parameters) => {
-                // One that has passed the gate has them already.
-                let _they_are_the_same = request.parameters.set(parameters);
-                (handler, below)
-            }
-            other => {
-                let gate = self.gate(exchange);
-                if gate.is_none() {
-                    self.respond_unrouted(exchange, &other);
-                }
-                return gate;
-            }
-        };
-        match handler {
-            Handler::Inline(handler) => {
-                exchange.work = Work::Call(Arc::clone(handler));
-                exchange.cancel_on_disconnect = handler.cancel_on_disconnect;
-                return None;
-            }
-            Handler::Elsewhere(handler) => {
-                exchange.cancel_on_disconnect = handler.cancel_on_disconnect();
-                return Some(Awaited::Elsewhere(Arc::clone(handler)));
-            }
-            _ => {}
-        }
-        if let Some(gate) = self.gate(exchange) {
-            return Some(gate);
-        }
+        Some(response.with_header("Cache-Control", "no-store"))
+    }
+
+    /// Where a client is sent that came to a listener which only redirects to HTTPS. One that came by TLS to a trusted proxy
+    /// is where it is to be.
+    pub(super) fn to_https(&self, request: &Request) -> Option<Result<Response, Refusal>> {
+        (self.door == Door::ToHttps && request.scheme() != "https").then(|| self.service.front.to_https(request))
+    }
+
+    /// The answer to a preflight request of CORS, if the site has a policy for it.
+    pub(super) fn preflight(&self, request: &Request) -> Option<Response> {
+        self.site.1.policy.as_ref()?.preflight(request)
+    }
+
+    /// Answers with a redirect, or returns a handler that is neither that nor a function.
+    pub(super) fn without_function(&self, handler: &Handler, below: usize, exchange: &mut Exchange) -> Option<Awaited> {
         match handler {
             Handler::Files(files) => Some(Awaited::Files(Arc::clone(files), below)),
             Handler::WebSocket(websocket) => Some(Awaited::WebSocket(Arc::clone(websocket))),
             Handler::Redirect(destination) => {
-                let response = redirect(destination, request);
+                let response = redirect(destination, exchange.request.as_deref()?);
                 self.respond(exchange, Ok(response));
                 None
             }
@@ -138,9 +94,20 @@ impl Dispatcher {
         }
     }
 
+    /// Answers with this, or with the page of a refusal.
+    pub(super) fn respond_or_refuse(&self, exchange: &mut Exchange, answer: Result<Response, Refusal>) {
+        match answer {
+            Ok(response) => self.respond(exchange, Ok(response)),
+            Err(refusal) => {
+                self.refuse(exchange, &refusal);
+                self.respond_with_page(exchange);
+            }
+        }
+    }
+
     /// Answers a request that has no handler. If only its method has none: OPTIONS with those that have (RFC 9110 section
     /// 9.3.7), any other with 405, which names them too (section 15.5.6).
-    fn respond_unrouted(&self, exchange: &mut Exchange, choice: &Choice<'_>) {
+    pub(super) fn respond_unrouted(&self, exchange: &mut Exchange, choice: &Choice<'_>) {
         let Choice::Methods(methods) = choice else { return self.respond_with_status(exchange, 404) };
         let methods = methods.join(", ");
         if exchange.request.as_ref().is_some_and(|request| request.method() == "OPTIONS") {
@@ -248,6 +215,14 @@ impl Dispatcher {
     pub(crate) fn note_late(&self, request: &Request) {
         let text = format!("{} {}: no answer within process_timeout", request.method(), request.target());
         self.service.log.event(Level::Warning, text);
+    }
+
+    /// The client gets 504 instead of the answer to its request.
+    pub(crate) fn respond_late(&self, exchange: &mut Exchange) {
+        if let Some(request) = &exchange.request {
+            self.note_late(request);
+        }
+        self.respond_with_status(exchange, 504);
     }
 
     /// Has the executor do one thing more and waits for it, unless the client is `gone` first.

@@ -58,8 +58,7 @@ impl Dispatcher {
                     }
                 }
                 Err(Stop::TimedOut) => {
-                    exchange.request.iter().for_each(|request| self.note_late(request));
-                    self.respond_with_status(exchange, 504);
+                    self.respond_late(exchange);
                     if exchange.is_open() {
                         self.settle(exchange, &mut gone).await?;
                     }

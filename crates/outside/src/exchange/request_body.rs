@@ -8,12 +8,72 @@ use std::task::{Context, Poll};
 use super::control::Stop;
 use super::dispatch::Dispatcher;
 use super::service::Service;
+use super::spool::Spool;
 use crate::content::{Feeder, upload};
 use crate::error::Refusal;
 use crate::message::{Request, Spooled};
 
-/// The minimum rate of content is measured over this long, in milliseconds.
-pub(crate) const RATE_WINDOW: u64 = 10_000;
+/// Milliseconds over which the minimum rate of content is measured.
+const RATE_WINDOW: u64 = 10_000;
+
+/// The stretch of time in which the minimum rate is asked of a client. Bytes that came at once before it buy nothing.
+#[derive(Debug)]
+pub(crate) struct RateWindow {
+    /// When it began, in milliseconds of the clock.
+    since: u64,
+    /// Bytes that had come by then.
+    had: u64,
+}
+
+impl RateWindow {
+    pub(crate) fn new(now: u64) -> Self {
+        Self { since: now, had: 0 }
+    }
+
+    /// Sets the deadline for the next bytes, when so many have come. Whether it is the minimum rate that comes first.
+    pub(crate) fn set_deadline(&mut self, dispatcher: &Dispatcher, so_far: u64) -> bool {
+        let now = dispatcher.service.clock.now();
+        if now.checked_sub(self.since).is_none_or(|time| time > RATE_WINDOW) {
+            (self.since, self.had) = (now, so_far);
+        }
+        let stall = dispatcher.service.config.body_stall_timeout;
+        dispatcher.set_transfer_deadline(self.since, so_far - self.had, stall)
+    }
+
+    /// The client was not waited for meanwhile: the next wait begins a stretch of its own.
+    fn interrupt(&mut self) {
+        self.since = u64::MAX;
+    }
+}
+
+/// 413 for content that says that it is larger than it may be.
+pub(crate) fn check_length(service: &Service, declared: Option<u64>) -> Result<(), Refusal> {
+    match declared {
+        Some(length) if length > service.config.max_body_size as u64 => Err(TOO_LARGE),
+        _ => Ok(()),
+    }
+}
+
+/// 408 for content that does not come in time. `by_rate`: whether it came more slowly than the minimum rate.
+pub(crate) fn too_slow(by_rate: bool) -> Refusal {
+    let key = if by_rate { "min_rate" } else { "body_stall_timeout" };
+    Refusal::limit(408, "content not complete in time", key)
+}
+
+/// All content of a request has come in, to memory or to the file of its spool: the request has it from now on.
+pub(crate) fn store_content(
+    service: &Service,
+    request: &mut Request,
+    content: Vec<u8>,
+    spool: Spool,
+) -> Result<(), Refusal> {
+    request.form_limits.get_or_insert_default().as_mut().clone_from(&service.config.form_limits);
+    match spool.into_source()? {
+        Some(source) => request.spooled = Some(Box::new(Spooled { source, read: OnceLock::new() })),
+        None => request.content = content,
+    }
+    Ok(())
+}
 
 /// Such content, and who waits for whom.
 #[derive(Debug)]
@@ -28,9 +88,7 @@ pub(crate) struct RequestBody {
     deadline: Deadline,
     /// Would the one of the client be that of the minimum rate?
     is_timed_by_rate: bool,
-    /// The stretch of time in which the minimum rate is asked for, and what had come before it.
-    since: u64,
-    had: u64,
+    window: RateWindow,
 }
 
 /// Whose deadline is in force.
@@ -46,9 +104,7 @@ impl RequestBody {
     /// From here on the content of this request goes to whoever has the request; 413 if it says that it is too large.
     pub(crate) fn begin(service: &Service, request: &mut Arc<Request>, declared: Option<u64>) -> Result<Self, Refusal> {
         let config = &service.config;
-        if declared.is_some_and(|length| length > config.max_body_size as u64) {
-            return Err(TOO_LARGE);
-        }
+        check_length(service, declared)?;
         let (feeder, source) = upload(declared);
         let request = Arc::get_mut(request).ok_or(SHARED)?;
         request.form_limits.get_or_insert_default().as_mut().clone_from(&config.form_limits);
@@ -60,8 +116,7 @@ impl RequestBody {
             is_refused: false,
             deadline: Deadline::Past,
             is_timed_by_rate: false,
-            since: service.clock.now(),
-            had: 0,
+            window: RateWindow::new(service.clock.now()),
         })
     }
 
@@ -107,8 +162,7 @@ impl RequestBody {
 
     /// The client was waited for too long.
     pub(crate) fn refuse_slow(&mut self, dispatcher: &Dispatcher) {
-        let key = if self.is_timed_by_rate { "min_rate" } else { "body_stall_timeout" };
-        self.refuse(dispatcher, Refusal::limit(408, "content not complete in time", key));
+        self.refuse(dispatcher, too_slow(self.is_timed_by_rate));
     }
 
     /// Nothing more comes before the handler has done something. Ready when an order ends the wait for it.
@@ -117,7 +171,7 @@ impl RequestBody {
             self.deadline = Deadline::Handler;
             dispatcher.limit_handler();
             // What the handler takes its time for is not the client's fault.
-            self.since = u64::MAX;
+            self.window.interrupt();
         }
         dispatcher.poll_order(context)
     }
@@ -126,13 +180,8 @@ impl RequestBody {
     pub(crate) fn await_client(&mut self, dispatcher: &Dispatcher) {
         if self.deadline != Deadline::Client {
             self.deadline = Deadline::Client;
-            let now = dispatcher.service.clock.now();
-            if now.checked_sub(self.since).is_none_or(|time| time > RATE_WINDOW) {
-                (self.since, self.had) = (now, self.so_far);
-            }
             dispatcher.control.clear_timeout();
-            let stall = dispatcher.service.config.body_stall_timeout;
-            self.is_timed_by_rate = dispatcher.set_transfer_deadline(self.since, self.so_far - self.had, stall);
+            self.is_timed_by_rate = self.window.set_deadline(dispatcher, self.so_far);
         }
     }
 }

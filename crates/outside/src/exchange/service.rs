@@ -12,7 +12,8 @@ use crate::compression::Press;
 use crate::config::Config;
 use crate::content::Spools;
 use crate::executor::Executor;
-use crate::log::Log;
+use crate::files::FileContent;
+use crate::log::{Level, Log};
 use crate::protocol::http1::HeadLimits;
 use crate::protocol::websocket::DeflatePool;
 use crate::site::{Front, Site};
@@ -63,5 +64,17 @@ impl Service {
 
     pub(crate) fn is_draining(&self) -> bool {
         self.stage.load(Ordering::Relaxed) >= DRAINING
+    }
+
+    /// Says in the log that a client takes its answer too slowly. `by_rate`: whether it was slower than the minimum rate,
+    /// rather than silent.
+    pub(crate) fn complain_of_slow_reader(&self, by_rate: bool) {
+        let key = if by_rate { "min_rate" } else { "write_stall_timeout" };
+        self.log.complain(key, "a client that takes its answer too slowly");
+    }
+
+    /// Says in the log why a file could not be sent whole: the message is cut, since its head has said its length.
+    pub(crate) fn cannot_finish(&self, content: &FileContent, reason: &str) {
+        self.log.event(Level::Error, format!("{:?} could not be sent whole: {reason}", content.path));
     }
 }

@@ -6,11 +6,16 @@
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use crate::connection::Connection;
-use crate::exchange::{Awaited, Stop, is_worth_encoding};
+use crate::connection::buffer::ReadBuffer;
+use crate::connection::http1::Http1Body;
+use crate::connection::watch::Watch;
+use crate::connection::websocket::{Opening, open_websocket};
+use crate::connection::{Connection, ConnectionGuard};
+use crate::exchange::{Awaited, Dispatcher, Stop, Wait, Wire};
 use crate::executor::{Exchange, MOST_HELD, Work};
-use crate::handler::Elsewhere;
 use crate::message::Request;
+use crate::transport::Stream;
+use crate::websocket::WebSocket;
 
 impl Connection {
     /// Leaves the next exchanges answered, in order. If one behind them is late, it and those behind it are `awaited`.
@@ -33,14 +38,13 @@ impl Connection {
             // On the heap: a connection that rests has no room for what is rare.
             Box::pin(self.begin_stream()).await?;
         }
-        if self.dispatcher.service.config.compression && self.exchanges.iter().any(is_worth_encoding) {
+        if self.exchanges.iter().any(|exchange| self.dispatcher.compresses(exchange)) {
             let mut exchanges = std::mem::take(&mut self.exchanges);
-            for exchange in exchanges.iter_mut().filter(|exchange| is_worth_encoding(exchange)) {
-                self.dispatcher.encode(exchange).await?;
+            for exchange in &mut exchanges {
+                self.dispatcher.complete(exchange).await?;
             }
             self.exchanges = exchanges;
-        }
-        if self.dispatcher.site.1.policy.is_some() {
+        } else if self.dispatcher.site.1.policy.is_some() {
             self.exchanges.iter_mut().for_each(|exchange| self.dispatcher.add_policy_headers(exchange));
         }
         Ok(())
@@ -60,17 +64,9 @@ impl Connection {
             }
             let exchange = &mut exchanges[index];
             let mut awaited = self.dispatcher.route(exchange);
-            if let Some(Awaited::Gate(gate)) = awaited {
-                let is_in_time =
-                    self.dispatcher.ask_gate(gate, exchange, |context| self.dispatcher.poll_order(context)).await?;
+            if awaited.is_some() {
+                let is_in_time = self.ask_wire(&mut awaited, exchange).await?;
                 self.is_in_time(is_in_time);
-                awaited = self.dispatcher.route(exchange);
-            }
-            match awaited {
-                None | Some(Awaited::Gate(_)) => {}
-                Some(Awaited::Elsewhere(handler)) => self.ask_elsewhere(&*handler, exchange).await?,
-                Some(Awaited::WebSocket(websocket)) => self.open_websocket(websocket, exchange),
-                Some(Awaited::Files(files, below)) => self.dispatcher.answer_with_file(&files, below, exchange).await?,
             }
             held += exchange.held();
         }
@@ -81,6 +77,20 @@ impl Connection {
             self.exchanges = exchanges;
         }
         Ok(())
+    }
+
+    /// Takes one exchange through the gate and to a handler that is no function. Whether all were in time.
+    async fn ask_wire(&mut self, awaited: &mut Option<Awaited>, exchange: &mut Exchange) -> Result<bool, Stop> {
+        let (dispatcher, mut wire) = self.split();
+        let passed = dispatcher.pass_gate(awaited, exchange, &mut wire).await?;
+        Ok(dispatcher.ask(awaited.take(), exchange, &mut wire).await? && passed)
+    }
+
+    /// The steps of an exchange, and what they may know of this connection.
+    fn split(&mut self) -> (&Dispatcher, Http1Wire<'_>) {
+        let Self { dispatcher, stream, input, incoming, watch, guard, opening, .. } = self;
+        let (incoming, has_closed) = (incoming.as_deref_mut(), false);
+        (dispatcher, Http1Wire { stream, input, incoming, watch, guard, opening, has_closed })
     }
 
     /// Hands exchanges to the executor; `pooled` if they are known to wait.
@@ -94,11 +104,8 @@ impl Connection {
     /// connection ends.
     async fn collect(&mut self) -> Result<Vec<Exchange>, Stop> {
         let (slot, first) = (Arc::clone(&self.slot), self.awaited.first().cloned().flatten());
-        let Self { dispatcher, stream, input, incoming, .. } = &mut *self;
-        let gone = |context: &mut Context<'_>| match incoming {
-            Some(incoming) => incoming.poll(dispatcher, stream, input, context),
-            None => dispatcher.poll_order(context),
-        };
+        let (dispatcher, mut wire) = self.split();
+        let gone = |context: &mut Context<'_>| wire.poll_gone(dispatcher, Wait::Function, context);
         match dispatcher.arrivals(&slot, first.as_ref(), gone).await {
             Ok(exchanges) => {
                 self.awaited.drain(..exchanges.len());
@@ -129,46 +136,19 @@ impl Connection {
         Ok(pages)
     }
 
-    async fn ask_elsewhere(&mut self, handler: &dyn Elsewhere, exchange: &mut Exchange) -> Result<(), Stop> {
-        let Self { dispatcher, stream, input, incoming, watch, .. } = &mut *self;
-        let (control, most) = (&dispatcher.control, dispatcher.service.config.recv_size);
-        let is_cancelled = dispatcher.is_cancelled(exchange.cancel_on_disconnect);
-        let gone = |context: &mut Context<'_>| match incoming {
-            Some(incoming) if !incoming.is_over() => match incoming.poll(dispatcher, stream, input, context) {
-                // Its handler learns that no more will come, and says what there is to be said.
-                Poll::Ready(Stop::Gone) if !is_cancelled => incoming.abandon(dispatcher, context),
-                polled => polled,
-            },
-            _ if is_cancelled => watch.poll_leaving(stream, input, control, most, context),
-            _ => dispatcher.poll_order(context),
-        };
-        let is_in_time = dispatcher.ask_elsewhere(handler, exchange, gone).await?;
-        self.is_in_time(is_in_time);
-        Ok(())
-    }
-
     /// Has the stream begin that is the next answer; those behind it begin when it has been sent.
     async fn begin_stream(&mut self) -> Result<(), Stop> {
-        let Self { dispatcher, stream, input, exchanges, watch, .. } = &mut *self;
-        let Some(exchange) = exchanges.first_mut() else { return Ok(()) };
-        let (control, most) = (&dispatcher.control, dispatcher.service.config.recv_size);
-        let is_cancelled = dispatcher.is_cancelled(exchange.cancel_on_disconnect);
-        let mut has_closed = false;
-        let gone = |context: &mut Context<'_>| match is_cancelled {
-            true => watch.poll_leaving(stream, input, control, most, context),
-            false => match watch.poll(stream, input, control, most, context) {
-                Poll::Ready(Stop::Closed) => {
-                    has_closed = true;
-                    Poll::Ready(Stop::Closed)
-                }
-                polled => polled,
-            },
+        let mut exchanges = std::mem::take(&mut self.exchanges);
+        let (dispatcher, mut wire) = self.split();
+        let begun = match exchanges.first_mut() {
+            Some(exchange) => dispatcher.begin(exchange, &mut wire).await,
+            None => Ok(true),
         };
-        let is_in_time = dispatcher.begin_stream(exchange, gone).await?;
-        if has_closed {
-            watch.forget();
+        if wire.has_closed {
+            wire.watch.forget();
         }
-        self.is_in_time(is_in_time);
+        self.exchanges = exchanges;
+        self.is_in_time(begun?);
         Ok(())
     }
 
@@ -187,5 +167,48 @@ impl Connection {
         if let Some(request) = request {
             self.dispatcher.note_late(request);
         }
+    }
+}
+
+/// The connection as the steps of an exchange see it.
+struct Http1Wire<'c> {
+    stream: &'c mut Stream,
+    input: &'c mut ReadBuffer,
+    /// Content that the handler of the request in hand takes while it comes in.
+    incoming: Option<&'c mut Http1Body>,
+    watch: &'c mut Watch,
+    guard: &'c mut ConnectionGuard,
+    opening: &'c mut Option<Box<Opening>>,
+    /// Whether the client has closed its side while the first piece of a stream was waited for.
+    has_closed: bool,
+}
+
+impl Wire for Http1Wire<'_> {
+    fn poll_gone(&mut self, dispatcher: &Dispatcher, wait: Wait, context: &mut Context<'_>) -> Poll<Stop> {
+        let Self { stream, input, watch, .. } = self;
+        let (control, most) = (&dispatcher.control, dispatcher.service.config.recv_size);
+        match (wait, &mut self.incoming) {
+            (Wait::Function, Some(incoming)) => incoming.poll(dispatcher, stream, input, context),
+            (Wait::Handler { is_cancelled }, Some(incoming)) if !incoming.is_over() => {
+                match incoming.poll(dispatcher, stream, input, context) {
+                    // Its handler learns that no more will come, and says what there is to be said.
+                    Poll::Ready(Stop::Gone) if !is_cancelled => incoming.abandon(dispatcher, context),
+                    polled => polled,
+                }
+            }
+            (Wait::Handler { is_cancelled: true } | Wait::FirstPiece { is_cancelled: true }, _) => {
+                watch.poll_leaving(stream, input, control, most, context)
+            }
+            (Wait::FirstPiece { is_cancelled: false }, _) => {
+                let polled = watch.poll(stream, input, control, most, context);
+                self.has_closed |= matches!(polled, Poll::Ready(Stop::Closed));
+                polled
+            }
+            (Wait::Function | Wait::Handler { is_cancelled: false }, _) => dispatcher.poll_order(context),
+        }
+    }
+
+    fn open_websocket(&mut self, dispatcher: &Dispatcher, websocket: Arc<WebSocket>, exchange: &mut Exchange) {
+        *self.opening = open_websocket(dispatcher, self.guard, websocket, exchange).map(Box::new);
     }
 }

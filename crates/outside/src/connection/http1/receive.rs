@@ -4,16 +4,18 @@
 //! has been answered (RFC 9112 section 9.3.2).
 
 use std::future::poll_fn;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::task::Poll;
 use std::time::Instant;
 
 use crate::connection::Connection;
 use crate::connection::buffer::{LARGE, take_content, take_request};
 use crate::error::Refusal;
-use crate::exchange::{NO_ROOM, RATE_WINDOW, SHARED, Spool, Stop, Waiting};
+use crate::exchange::{
+    NO_ROOM, RateWindow, SHARED, Spool, Stop, Waiting, check_length, receive, store_content, too_slow,
+};
 use crate::executor::{Exchange, Work};
-use crate::message::{Request, Spooled};
+use crate::message::Request;
 use crate::protocol::http1::{BodyLength, ChunkedDecoder, Framing, Scan, decode_head, framing};
 use crate::protocol::http2::PREFACE_HEAD;
 use crate::transport::Door;
@@ -97,20 +99,17 @@ impl Connection {
         let Some(empty) = Arc::get_mut(&mut request) else {
             return Err(Unread { refusal: SHARED, request: None, fragment: None });
         };
-        empty.address = self.address;
-        empty.is_secure = self.stream.is_secure();
-        empty.max_params = self.dispatcher.service.config.max_query_parameters;
-        empty.max_cookies = self.dispatcher.service.config.max_cookies;
-        let decoded = decode_head(&unread[start..end], fields, empty);
-        // Who is only sent elsewhere is so in HTTP/1.1.
-        let may_be_http2 =
-            self.received == 0 && self.dispatcher.service.config.h2c && self.dispatcher.door == Door::Site;
+        let unread_head = &unread[start..end];
+        let peer = (self.address, self.stream.is_secure());
+        let service = &self.dispatcher.service;
+        let (decoded, welcome) = receive(service, empty, peer, |empty| decode_head(unread_head, fields, empty));
+        // A listener that only redirects does so in HTTP/1.1.
+        let may_be_http2 = self.received == 0 && service.config.h2c && self.dispatcher.door == Door::Site;
         if decoded.is_err() && may_be_http2 && unread[..end] == *PREFACE_HEAD {
             // It stays unread: `h2` wants to see it.
             self.is_http2 = true;
             return Ok(None);
         }
-        let received = if decoded.is_ok() { self.dispatcher.service.front.receive(empty) } else { Ok(()) };
         self.scanner = Default::default();
         self.input.consume(end);
         self.head_is_timed = false;
@@ -118,7 +117,7 @@ impl Connection {
             let fragment = (!request.method().is_empty()).then_some(request);
             return Err(Unread { refusal, request: None, fragment });
         }
-        match received.and_then(|()| framing(&request)) {
+        match welcome.and_then(|()| framing(&request)) {
             Ok(framing) => Ok(Some((request, framing))),
             Err(refusal) => Err(Unread { refusal, request: Some(request), fragment: None }),
         }
@@ -207,9 +206,7 @@ impl Connection {
             match read {
                 Ok(()) => {}
                 Err(BodyFault::Stopped(Stop::TimedOut)) => {
-                    let key = if self.is_timed_by_rate { "min_rate" } else { "body_stall_timeout" };
-                    let slow = Refusal::limit(408, "content not complete in time", key);
-                    self.refuse(slow, Some(request), None);
+                    self.refuse(too_slow(self.is_timed_by_rate), Some(request), None);
                     return Ok(());
                 }
                 Err(BodyFault::Stopped(stop)) => return Err(stop),
@@ -233,13 +230,10 @@ impl Connection {
         let max = self.dispatcher.service.config.max_body_size;
         let limits = self.dispatcher.service.head_limits();
         let mut chunks = ChunkedDecoder::new();
-        if matches!(framing.body, BodyLength::Known(length) if length > max as u64) {
-            return Err(Refusal::limit(413, "content too large", "max_body_size_mb").into());
-        }
+        check_length(&self.dispatcher.service, framing.body.known())?;
         let mut content = std::mem::take(&mut Arc::get_mut(request).ok_or(SHARED)?.content);
         let mut spool = Spool::default();
-        // The minimum rate is asked of each stretch of time: what came at once before buys nothing.
-        let (mut since, mut had) = (self.dispatcher.service.clock.now(), 0);
+        let mut window = RateWindow::new(self.dispatcher.service.clock.now());
         let mut expects_continue = framing.expects_continue;
         loop {
             let unread = self.input.unread();
@@ -270,10 +264,7 @@ impl Connection {
             if std::mem::take(&mut expects_continue) && so_far == 0 {
                 self.write(CONTINUE, b"").await?;
             }
-            if self.dispatcher.service.clock.now() - since > RATE_WINDOW {
-                (since, had) = (self.dispatcher.service.clock.now(), so_far);
-            }
-            self.set_transfer_deadline(since, so_far - had, self.dispatcher.service.config.body_stall_timeout);
+            self.is_timed_by_rate = window.set_deadline(&self.dispatcher, so_far);
             let read = match framing.body {
                 BodyLength::Known(length) => self.read_content(&mut content, length - so_far).await,
                 BodyLength::Chunked => self.read(Waiting::Transfer).await.map(drop),
@@ -284,11 +275,7 @@ impl Connection {
             read?;
         }
         let request = Arc::get_mut(request).ok_or(SHARED)?;
-        request.form_limits.get_or_insert_default().as_mut().clone_from(&self.dispatcher.service.config.form_limits);
-        match spool.into_source()? {
-            Some(source) => request.spooled = Some(Box::new(Spooled { source, read: OnceLock::new() })),
-            None => request.content = content,
-        }
+        store_content(&self.dispatcher.service, request, content, spool)?;
         Ok(())
     }
 
@@ -319,17 +306,14 @@ impl Connection {
         request: Option<Arc<Request>>,
         fragment: Option<Arc<Request>>,
     ) {
-        if let Some(key) = refusal.limit {
-            self.dispatcher.service.log.complain(key, refusal.reason);
-        }
         self.keep_alive = false;
         let framing = request.as_deref().map(framing);
         self.is_uploading = matches!(framing, Some(Ok(framing)) if framing.body != BodyLength::Known(0));
         self.dispatcher.control.clear_timeout();
         self.dispatcher.control.clear_deadline();
-        let work = Work::Status(refusal.status, Some(refusal.reason.to_owned()));
-        let mut exchange = Exchange::new(request, work);
+        let mut exchange = Exchange::new(request, Work::Done);
         exchange.fragment = fragment;
+        self.dispatcher.refuse(&mut exchange, &refusal);
         self.exchanges.push(exchange);
     }
 }

@@ -129,10 +129,7 @@ impl Connection {
         request: &mut Arc<Request>,
         framing: &Framing,
     ) -> Result<(), Refusal> {
-        let declared = match framing.body {
-            BodyLength::Known(length) => Some(length),
-            BodyLength::Chunked => None,
-        };
+        let declared = framing.body.known();
         self.incoming = Some(Box::new(Http1Body {
             body: RequestBody::begin(&self.dispatcher.service, request, declared)?,
             framing: framing.body,

@@ -7,9 +7,9 @@ use std::task::Context;
 
 use crate::connection::Connection;
 use crate::connection::buffer::{give_output, recycle, take_output};
-use crate::exchange::{ResponseMeta, ResponseStream, Stop, response_meta};
+use crate::exchange::{ResponseMeta, ResponseStream, Sealed, Stop, access_line, seal};
 use crate::executor::{Exchange, Work};
-use crate::log::{AccessLine, Moment};
+use crate::log::Moment;
 use crate::message::{Body, BodyStream, Known, Response, Version};
 use crate::protocol::http1::{ContentLength, LAST_CHUNK, ResponseHead, encode_chunk, encode_head};
 
@@ -26,7 +26,7 @@ impl Connection {
         let mut rest = exchanges.split_off(answered);
         let mut out = take_output();
         self.written = 0;
-        let hooks_wait = self.dispatcher.site.1.hooks.as_ref().is_some_and(|hooks| hooks.wants_after());
+        let hooks_wait = self.dispatcher.has_after_hooks();
         let mut seen = Vec::new();
         let mut result = Ok(());
         let more_follow = !rest.is_empty() || !self.awaited.is_empty() || !self.later.is_empty();
@@ -37,7 +37,6 @@ impl Connection {
                 self.keep_alive = false;
             }
             let closes = index == last && !self.keep_alive;
-            self.dispatcher.service.front.add_hsts(exchange.request.as_deref(), self.stream.is_secure(), &mut response);
             result = self.send_one(&mut out, exchange, &mut response, closes, &now).await;
             if hooks_wait {
                 seen.push((exchange.request.clone(), response));
@@ -54,15 +53,12 @@ impl Connection {
             result = self.write(&out, b"").await;
         }
         give_output(out);
-        self.dispatcher
-            .service
-            .log
-            .access(exchanges.iter().filter(|exchange| exchange.status > 0).map(|exchange| self.line(exchange)), &now);
+        self.dispatcher.service.log.access(
+            exchanges.iter().filter(|exchange| exchange.status > 0).map(|exchange| access_line(exchange, &self.client)),
+            &now,
+        );
         if !seen.is_empty() {
-            // The order is: write, log, callback.
-            self.dispatcher.flush_log().await?;
-            let exchanges = seen.into_iter().map(|(request, response)| Exchange::new(request, Work::After(response)));
-            self.dispatcher.spawn_detached(exchanges.collect());
+            self.dispatcher.call_after_hooks(seen).await?;
         }
         exchanges.drain(..).for_each(recycle);
         exchanges.append(&mut rest);
@@ -83,12 +79,10 @@ impl Connection {
         closes: bool,
         now: &Moment,
     ) -> Result<(), Stop> {
-        let request = exchange.request.as_deref();
-        let http_1_0 = request.is_some_and(|request| request.version == Version::Http10);
-        let body = std::mem::take(&mut response.body);
-        let file = exchange.content.take();
-        let ResponseMeta { length, content_type, sends_content } =
-            response_meta(request, response.status, &response.headers, &body, file.as_deref());
+        let http_1_0 = exchange.request.as_ref().is_some_and(|request| request.version == Version::Http10);
+        let is_secure = self.stream.is_secure();
+        let Sealed { body, file, meta } = seal(&self.dispatcher.service.front, exchange, is_secure, response);
+        let ResponseMeta { length, content_type, sends_content } = meta;
         let closes = closes || length == ContentLength::UntilClose;
         if length == ContentLength::UntilClose {
             self.keep_alive = false;
@@ -100,7 +94,6 @@ impl Connection {
             (false, true) => Some("keep-alive"),
             (false, false) => None,
         };
-        exchange.status = response.status;
         let (status, headers, date) = (response.status, &response.headers, &now.date);
         encode_head(out, &ResponseHead { status, headers, content_type, length, date, connection });
         match body {
@@ -198,16 +191,6 @@ impl Connection {
         let sent = self.flush(out, piece).await;
         out.extend_from_slice(b"\r\n");
         sent
-    }
-
-    fn line<'e>(&'e self, exchange: &'e Exchange) -> AccessLine<'e> {
-        AccessLine {
-            request: exchange.request.as_deref().or(exchange.fragment.as_deref()),
-            client: &self.client,
-            status: exchange.status,
-            bytes: exchange.bytes,
-            duration: exchange.began.map(|began| began.elapsed()),
-        }
     }
 }
 

@@ -10,7 +10,6 @@ use crate::connection::{Connection, Transfer};
 use crate::exchange::Stop;
 use crate::executor::Exchange;
 use crate::files::{FileContent, Segment, bring_into_memory};
-use crate::log::Level;
 use crate::transport::Stream;
 
 /// As much of a file is sent before others have their turn, in bytes.
@@ -107,8 +106,7 @@ impl Connection {
     }
 
     fn cannot_finish(&self, content: &FileContent, reason: &str) -> Stop {
-        let text = format!("{:?} could not be sent whole: {reason}", content.path);
-        self.dispatcher.service.log.event(Level::Error, text);
+        self.dispatcher.service.cannot_finish(content, reason);
         Stop::Failed
     }
 }

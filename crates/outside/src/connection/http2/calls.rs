@@ -12,12 +12,11 @@ use super::Http2;
 use super::exchange::{Accepted, StreamExchange};
 use super::heads;
 use super::pending_calls::PendingCall;
-use super::send::{Content, line, render};
+use super::send::{Content, render};
 use super::shared::{MOST_WORKING, Permit};
 use crate::budget::{Reserved, SMALL};
 use crate::connection::buffer::{recycle, take_request};
-use crate::error::Refusal;
-use crate::exchange::{Stop, is_worth_encoding, millis};
+use crate::exchange::{SHARED, Stop, access_line, millis, receive};
 use crate::executor::{Exchange, Job, ReplySlot, Work};
 use crate::log::Moment;
 use crate::message::Body;
@@ -46,16 +45,10 @@ impl Http2 {
         };
         let mut request = take_request(self.address);
         let (announced, welcome) = match Arc::get_mut(&mut request) {
-            None => (Err(Refusal::new(500, "a request was shared before it was read")), Ok(())),
+            None => (Err(SHARED), Ok(())),
             Some(empty) => {
-                empty.address = self.address;
-                empty.is_secure = self.is_secure;
-                empty.max_params = service.config.max_query_parameters;
-                empty.max_cookies = service.config.max_cookies;
-                let announced = decode_request(&head, beside.as_deref(), &service.head_limits(), empty);
-                // Hosts that are not served, and what trusted proxies forward.
-                let welcome = if announced.is_ok() { service.front.receive(empty) } else { Ok(()) };
-                (announced, welcome)
+                let (peer, limits) = ((self.address, self.is_secure), service.head_limits());
+                receive(service, empty, peer, |empty| decode_request(&head, beside.as_deref(), &limits, empty))
             }
         };
         let began = service.log.wants_duration().then(Instant::now);
@@ -76,10 +69,7 @@ impl Http2 {
             }
         };
         if let Some(refusal) = refusal {
-            if let Some(key) = refusal.limit {
-                service.log.complain(key, refusal.reason);
-            }
-            exchange.work = Work::Status(refusal.status, Some(refusal.reason.to_owned()));
+            self.dispatcher.refuse(&mut exchange, &refusal);
         }
         if let Some(request) = &exchange.request
             && heads::size_of(request) > heads::USUAL
@@ -298,9 +288,10 @@ impl Http2 {
             Body::Empty => 0,
             Body::File(_) | Body::Stream(_) => return false,
         };
-        let hooks_wait = self.dispatcher.site.1.hooks.as_ref().is_some_and(|hooks| hooks.wants_after());
-        let compresses = self.dispatcher.service.config.compression && is_worth_encoding(exchange);
-        length <= SMALL && !hooks_wait && !compresses && exchange.content.is_none()
+        length <= SMALL
+            && !self.dispatcher.has_after_hooks()
+            && !self.dispatcher.compresses(exchange)
+            && exchange.content.is_none()
     }
 
     /// Writes the lines of what was answered, and keeps the memory.
@@ -308,7 +299,7 @@ impl Http2 {
         if self.done.is_empty() {
             return;
         }
-        let lines = self.done.iter().flatten().map(|exchange| line(exchange, &self.client));
+        let lines = self.done.iter().flatten().map(|exchange| access_line(exchange, &self.client));
         self.dispatcher.service.log.access(lines, &Moment::now());
         for mut exchanges in self.done.drain(..) {
             exchanges.drain(..).for_each(recycle);

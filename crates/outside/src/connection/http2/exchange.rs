@@ -18,11 +18,12 @@ use crate::budget::Reserved;
 use crate::connection::ConnectionGuard;
 use crate::connection::close::DRAIN_TIME;
 use crate::error::Refusal;
-use crate::exchange::{Awaited, ConnectionControl, Dispatcher, Service, Stop, Waiting, is_worth_encoding};
+use crate::exchange::{Awaited, ConnectionControl, Dispatcher, Service, Stop, Wait, Waiting, Wire, check_length};
 use crate::executor::{Exchange, Work};
 use crate::handler::Sizes;
 use crate::protocol::http2::Announced;
 use crate::site::Snapshot;
+use crate::websocket::WebSocket;
 
 /// A stream that has been accepted.
 pub(super) struct Accepted {
@@ -119,8 +120,7 @@ impl StreamExchange {
 
     async fn live(&mut self) -> Result<(), Stop> {
         if let Some((mut content, announced)) = self.accepted.content.take() {
-            let most = self.dispatcher.service.config.max_body_size as u64;
-            let is_refused = announced.length.is_some_and(|length| length > most);
+            let is_refused = check_length(&self.dispatcher.service, announced.length).is_err();
             if !is_refused
                 && self.accepted.exchange.request.as_deref().is_some_and(|request| self.dispatcher.streams(request))
             {
@@ -163,10 +163,7 @@ impl StreamExchange {
                 self.accepted.awaited = self.dispatcher.route(exchange);
             }
             Err(refusal) => {
-                if let Some(key) = refusal.limit {
-                    self.dispatcher.service.log.complain(key, refusal.reason);
-                }
-                exchange.work = Work::Status(refusal.status, Some(refusal.reason.to_owned()));
+                self.dispatcher.refuse(exchange, &refusal);
                 self.dispatcher.respond_with_page(exchange);
             }
         }
@@ -194,7 +191,7 @@ impl StreamExchange {
 
     /// Leaves the exchange answered.
     async fn answer(&mut self) -> Result<(), Stop> {
-        self.await_gate().await?;
+        self.pass_gate().await?;
         loop {
             self.await_room().await?;
             self.ask().await?;
@@ -206,22 +203,22 @@ impl StreamExchange {
             self.accepted.awaited = self.dispatcher.route(&mut self.accepted.exchange);
         }
         let Self { accepted: Accepted { exchange, .. }, dispatcher, .. } = self;
-        if dispatcher.service.config.compression && is_worth_encoding(exchange) {
-            dispatcher.encode(exchange).await?;
+        dispatcher.complete(exchange).await
+    }
+
+    async fn pass_gate(&mut self) -> Result<(), Stop> {
+        if let Some(Awaited::Gate(_)) = self.accepted.awaited {
+            let (dispatcher, exchange, awaited, mut wire) = self.split();
+            dispatcher.pass_gate(awaited, exchange, &mut wire).await?;
+            dispatcher.control.clear_timeout();
         }
-        dispatcher.add_policy_headers(exchange);
         Ok(())
     }
 
-    async fn await_gate(&mut self) -> Result<(), Stop> {
-        let Self { accepted: Accepted { exchange, respond, awaited, .. }, dispatcher, inbound, .. } = self;
-        if let Some(Awaited::Gate(gate)) = awaited {
-            let gone = |context: &mut Context<'_>| poll(inbound, dispatcher, respond, context);
-            dispatcher.ask_gate(Arc::clone(gate), exchange, gone).await?;
-            dispatcher.control.clear_timeout();
-            *awaited = dispatcher.route(exchange);
-        }
-        Ok(())
+    /// The steps of an exchange, the exchange, and what the steps may know of this stream.
+    fn split(&mut self) -> (&Dispatcher, &mut Exchange, &mut Option<Awaited>, Http2Wire<'_>) {
+        let Self { accepted: Accepted { exchange, respond, awaited, .. }, dispatcher, inbound: content, .. } = self;
+        (dispatcher, exchange, awaited, Http2Wire { content, respond })
     }
 
     /// Waits until there is room for what the handler may answer.
@@ -239,29 +236,14 @@ impl StreamExchange {
         Ok(())
     }
 
-    /// Has the handler answer, or whatever answers in its place.
+    /// Has the handler answer, whichever it is.
     async fn ask(&mut self) -> Result<(), Stop> {
-        let Self { accepted: Accepted { exchange, respond, awaited, .. }, dispatcher, inbound, .. } = self;
-        let mut gone = |context: &mut Context<'_>| poll(inbound, dispatcher, respond, context);
-        match awaited.take() {
-            Some(Awaited::Elsewhere(handler)) => {
-                let is_cancelled = dispatcher.is_cancelled(exchange.cancel_on_disconnect);
-                // A request whose stream was reset counts until its handler ends: it is waited for, as long as any other.
-                let gone = |context: &mut Context<'_>| match gone(context) {
-                    Poll::Ready(Stop::Gone) if !is_cancelled => dispatcher.poll_order(context),
-                    polled => polled,
-                };
-                dispatcher.ask_elsewhere(&*handler, exchange, gone).await?;
-                dispatcher.control.clear_timeout();
-            }
-            Some(Awaited::Files(files, below)) => dispatcher.answer_with_file(&files, below, exchange).await?,
-            Some(Awaited::WebSocket(_)) => {
-                let refusal = Refusal::new(426, "a WebSocket is opened over HTTP/1.1");
-                exchange.work = Work::Status(refusal.status, Some(refusal.reason.to_owned()));
-                dispatcher.respond_with_page(exchange);
-            }
-            None | Some(Awaited::Gate(_)) => {}
+        let (dispatcher, exchange, awaited, mut wire) = self.split();
+        if awaited.is_some() {
+            dispatcher.ask(awaited.take(), exchange, &mut wire).await?;
+            dispatcher.control.clear_timeout();
         }
+        let mut gone = |context: &mut Context<'_>| wire.poll_gone(dispatcher, Wait::Function, context);
         if exchange.is_for_executor() {
             let request = exchange.request.clone();
             let pooled = dispatcher.wants_pool(&exchange.work);
@@ -274,9 +256,8 @@ impl StreamExchange {
                 Ok(mut arrived) => *exchange = arrived.pop().ok_or(Stop::Gone)?,
                 Err(Stop::TimedOut) => {
                     dispatcher.control.clear_timeout();
-                    request.iter().for_each(|request| dispatcher.note_late(request));
                     exchange.began = began;
-                    dispatcher.respond_with_status(exchange, 504);
+                    dispatcher.respond_late(exchange);
                     if exchange.is_open() {
                         // The page of a status that has a handler.
                         let page = std::mem::replace(exchange, Exchange::new(None, Work::Done));
@@ -287,7 +268,7 @@ impl StreamExchange {
             }
         }
         if let Work::Begin(_) = exchange.work
-            && !Box::pin(dispatcher.begin_stream(exchange, &mut gone)).await?
+            && !Box::pin(dispatcher.begin(exchange, &mut wire)).await?
         {
             dispatcher.control.clear_timeout();
         }
@@ -295,16 +276,29 @@ impl StreamExchange {
     }
 }
 
-/// Ready when nobody is left to be answered; until then content that the handler takes moves on to it.
-fn poll(
-    inbound: &mut Option<Http2Body>,
-    dispatcher: &Dispatcher,
-    respond: &mut SendResponse<Bytes>,
-    context: &mut Context<'_>,
-) -> Poll<Stop> {
-    match inbound {
-        Some(inbound) if !inbound.is_over() => inbound.poll(dispatcher, respond, context),
-        _ => poll_gone(respond, &dispatcher.control, context),
+/// A stream as the steps of an exchange see it.
+struct Http2Wire<'s> {
+    /// Content that the handler takes while it comes in.
+    content: &'s mut Option<Http2Body>,
+    respond: &'s mut SendResponse<Bytes>,
+}
+
+impl Wire for Http2Wire<'_> {
+    fn poll_gone(&mut self, dispatcher: &Dispatcher, wait: Wait, context: &mut Context<'_>) -> Poll<Stop> {
+        let polled = match self.content {
+            Some(content) if !content.is_over() => content.poll(dispatcher, self.respond, context),
+            _ => poll_gone(self.respond, &dispatcher.control, context),
+        };
+        match (polled, wait) {
+            // A request whose stream was reset counts until its handler ends: it is waited for, as long as any other.
+            (Poll::Ready(Stop::Gone), Wait::Handler { is_cancelled: false }) => dispatcher.poll_order(context),
+            (polled, _) => polled,
+        }
+    }
+
+    fn open_websocket(&mut self, dispatcher: &Dispatcher, _: Arc<WebSocket>, exchange: &mut Exchange) {
+        dispatcher.refuse(exchange, &Refusal::new(426, "a WebSocket is opened over HTTP/1.1"));
+        dispatcher.respond_with_page(exchange);
     }
 }
 

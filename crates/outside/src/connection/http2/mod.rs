@@ -327,7 +327,7 @@ impl Http2 {
         let config = &self.dispatcher.service.config;
         let has_passed = |since: Option<u64>, patience: u64| since.is_some_and(|since| now > since + patience);
         if state.blocked.is_some_and(|(since, taken)| now > self.blocked_due(since, taken)) {
-            self.dispatcher.service.log.complain("write_stall_timeout", "a client that takes its answer too slowly");
+            self.dispatcher.service.complain_of_slow_reader(false);
             return true;
         }
         if self.pinged.is_some_and(|since| state.heard >= since) {

@@ -4,7 +4,7 @@
 //! bounded here, for all streams of the connection together.
 
 use std::future::poll_fn;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::task::Poll;
 
 use h2::RecvStream;
@@ -13,13 +13,10 @@ use http::{Response, StatusCode};
 use super::exchange::StreamExchange;
 use super::shared::Received;
 use crate::error::Refusal;
-use crate::exchange::{Dispatcher, NO_ROOM, Spool, Stop, Waiting};
-use crate::executor::Work;
-use crate::message::Spooled;
+use crate::exchange::{
+    Dispatcher, NO_ROOM, RateWindow, Spool, Stop, TOO_LARGE, Waiting, check_length, store_content, too_slow,
+};
 use crate::protocol::http2::Announced;
-
-/// The minimum rate is measured over this long, in milliseconds.
-const RATE_WINDOW: u64 = 10_000;
 
 impl StreamExchange {
     /// Reads the content into the request, or leaves a refusal to be answered. What is returned counts the memory.
@@ -29,12 +26,9 @@ impl StreamExchange {
             Ok(()) => return Ok(held),
             Err(refusal) => refusal,
         };
-        if let Some(key) = refusal.limit {
-            self.dispatcher.service.log.complain(key, refusal.reason);
-        }
         self.dispatcher.control.clear_deadline();
         self.dispatcher.control.clear_timeout();
-        self.accepted.exchange.work = Work::Status(refusal.status, Some(refusal.reason.to_owned()));
+        self.dispatcher.refuse(&mut self.accepted.exchange, &refusal);
         Ok(held)
     }
 
@@ -46,8 +40,8 @@ impl StreamExchange {
     ) -> Result<Result<(), Refusal>, Stop> {
         let service = Arc::clone(&self.dispatcher.service);
         let max = service.config.max_body_size as u64;
-        if announced.length.is_some_and(|length| length > max) {
-            return Ok(Err(TOO_LARGE));
+        if let Err(refusal) = check_length(&service, announced.length) {
+            return Ok(Err(refusal));
         }
         if announced.expects_continue {
             let mut response = Response::new(());
@@ -55,13 +49,9 @@ impl StreamExchange {
             self.accepted.respond.send_informational(response).map_err(|_| Stop::Gone)?;
         }
         let (mut content, mut spool) = (Vec::new(), Spool::default());
-        let (mut since, mut had, mut total) = (service.clock.now(), 0, 0);
+        let (mut window, mut total) = (RateWindow::new(service.clock.now()), 0);
         loop {
-            let now = service.clock.now();
-            if now - since > RATE_WINDOW {
-                (since, had) = (now, total);
-            }
-            let by_rate = self.dispatcher.set_transfer_deadline(since, total - had, service.config.body_stall_timeout);
+            let by_rate = window.set_deadline(&self.dispatcher, total);
             let piece = poll_fn(|context| match stream.poll_data(context) {
                 Poll::Ready(piece) => Poll::Ready(Ok(piece)),
                 Poll::Pending => match self.dispatcher.control.stop(context, Waiting::Transfer) {
@@ -73,10 +63,7 @@ impl StreamExchange {
                 Ok(Some(piece)) => piece.map_err(|_| Stop::Gone)?,
                 Ok(None) => break,
                 Err(Stop::TimedOut) if spool.has_ended() => return Ok(Err(NO_ROOM)),
-                Err(Stop::TimedOut) => {
-                    let key = if by_rate { "min_rate" } else { "body_stall_timeout" };
-                    return Ok(Err(Refusal::limit(408, "content not complete in time", key)));
-                }
+                Err(Stop::TimedOut) => return Ok(Err(too_slow(by_rate))),
                 Err(stop) => return Err(stop),
             };
             total += piece.len() as u64;
@@ -102,16 +89,7 @@ impl StreamExchange {
         self.dispatcher.control.clear_deadline();
         self.dispatcher.control.clear_timeout();
         let request = self.accepted.exchange.request.as_mut().and_then(Arc::get_mut).ok_or(Stop::Gone)?;
-        request.form_limits.get_or_insert_default().as_mut().clone_from(&service.config.form_limits);
-        let source = match spool.into_source() {
-            Ok(source) => source,
-            Err(refusal) => return Ok(Err(refusal)),
-        };
-        match source {
-            Some(source) => request.spooled = Some(Box::new(Spooled { source, read: OnceLock::new() })),
-            None => request.content = content,
-        }
-        Ok(Ok(()))
+        Ok(store_content(&service, request, content, spool))
     }
 }
 
@@ -128,5 +106,3 @@ async fn move_to_file(
     held.clear();
     Ok(())
 }
-
-const TOO_LARGE: Refusal = Refusal::limit(413, "content too large", "max_body_size_mb");

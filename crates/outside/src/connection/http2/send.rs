@@ -15,10 +15,10 @@ use http::Response as Head;
 
 use super::exchange::StreamExchange;
 use super::shared::Sender;
-use crate::exchange::{Dispatcher, ResponseMeta, ResponseStream, Stop, Waiting, response_meta};
+use crate::exchange::{Dispatcher, ResponseMeta, ResponseStream, Sealed, Stop, Waiting, access_line, seal};
 use crate::executor::{Exchange, Work};
 use crate::files::{FileContent, Patience, Segment, bring_into_memory};
-use crate::log::{AccessLine, Level, Moment};
+use crate::log::Moment;
 use crate::message::{Body, BodyStream, Response};
 use crate::protocol::http1::ContentLength;
 use crate::protocol::http2::response_head;
@@ -47,17 +47,13 @@ pub(super) fn render(
     values: &mut Values,
     front: &Front,
 ) -> (Head<()>, Content) {
-    front.add_hsts(exchange.request.as_deref().or(exchange.fragment.as_deref()), false, response);
-    let body = std::mem::take(&mut response.body);
-    let file = exchange.content.take();
-    let ResponseMeta { length, content_type, sends_content } =
-        response_meta(exchange.request.as_deref(), response.status, &response.headers, &body, file.as_deref());
+    let Sealed { body, file, meta } = seal(front, exchange, false, response);
+    let ResponseMeta { length, content_type, sends_content } = meta;
     let declared = match length {
         ContentLength::Known(length) => Some(length),
         _ => None,
     };
     let length = declared.map(|length| values.length(length));
-    exchange.status = response.status;
     let head = response_head(response.status, &response.headers, content_type, length, values.date());
     let content = match (body, file) {
         (Body::Stream(stream), _) if sends_content => Content::Stream(stream, declared),
@@ -112,17 +108,6 @@ impl Values {
     }
 }
 
-/// The line of an exchange in the access log.
-pub(super) fn line<'e>(exchange: &'e Exchange, client: &'e [u8]) -> AccessLine<'e> {
-    AccessLine {
-        request: exchange.request.as_deref().or(exchange.fragment.as_deref()),
-        client,
-        status: exchange.status,
-        bytes: exchange.bytes,
-        duration: exchange.began.map(|began| began.elapsed()),
-    }
-}
-
 /// Something that is being sent: since when it has waited, and what counts as progress.
 #[derive(Debug, Default)]
 struct Progress {
@@ -168,18 +153,16 @@ impl StreamExchange {
             (result, _) => result.map(drop).map_err(|_| Stop::Gone),
         };
         self.log();
-        if self.dispatcher.site.1.hooks.as_ref().is_some_and(|hooks| hooks.wants_after()) {
-            // The order is: write, log, callback.
-            self.dispatcher.flush_log().await?;
-            self.dispatcher
-                .spawn_detached(vec![Exchange::new(self.accepted.exchange.request.clone(), Work::After(response))]);
+        if self.dispatcher.has_after_hooks() {
+            let request = self.accepted.exchange.request.clone();
+            self.dispatcher.call_after_hooks(vec![(request, response)]).await?;
         }
         result
     }
 
     /// Writes the line of this exchange into the access log.
     pub(super) fn log(&self) {
-        let line = line(&self.accepted.exchange, &self.client);
+        let line = access_line(&self.accepted.exchange, &self.client);
         self.dispatcher.service.log.access(std::iter::once(line), &Moment::now());
     }
 
@@ -235,8 +218,7 @@ impl StreamExchange {
         });
         let room = room.await.inspect_err(|stop| {
             if let Stop::TimedOut = stop {
-                let key = if by_rate { "min_rate" } else { "write_stall_timeout" };
-                dispatcher.service.log.complain(key, "a client that takes its answer too slowly");
+                dispatcher.service.complain_of_slow_reader(by_rate);
             }
         })?;
         progress.moved += room as u64;
@@ -314,8 +296,7 @@ impl StreamExchange {
     }
 
     fn cannot_finish(&mut self, content: &FileContent, reason: &str) -> Stop {
-        let text = format!("{:?} could not be sent whole: {reason}", content.path);
-        self.dispatcher.service.log.event(Level::Error, text);
+        self.dispatcher.service.cannot_finish(content, reason);
         self.accepted.respond.send_reset(Reason::INTERNAL_ERROR);
         Stop::Failed
     }

@@ -22,6 +22,7 @@ use crate::log::Level;
 use crate::protocol::websocket::{Close, DeflateTerms, Event, Failure, MessageKind, Receiver};
 use crate::websocket::{Few, Message, Style, WebSocketConnection};
 use socket::WebSocketSocket;
+pub(super) use upgrade::open_websocket;
 
 /// What was agreed on when a WebSocket was opened.
 pub(super) struct Opening {

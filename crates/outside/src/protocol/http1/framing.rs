@@ -16,6 +16,16 @@ pub(crate) enum BodyLength {
     Chunked,
 }
 
+impl BodyLength {
+    /// The number of bytes, if the head says it.
+    pub(crate) fn known(self) -> Option<u64> {
+        match self {
+            Self::Known(length) => Some(length),
+            Self::Chunked => None,
+        }
+    }
+}
+
 /// What a head says about what follows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Framing {
