@@ -13,7 +13,7 @@
 //! # Ok::<(), outside::Error>(())
 //! ```
 //!
-//! The rooms, top to bottom; each may name only those below it: `app`, `server`, `connection`, `executor`, `log`,
+//! The rooms, top to bottom; each may name only those below it: `app`, `server`, `connection`, `exchange`, `executor`, `log`,
 //! `site`, `route`, `handler`, `files`, `websocket`, `compression`, `transport`, `content`,
 //! `protocol`, `config`, `message`, `error`.
 
@@ -24,6 +24,7 @@ mod config;
 mod connection;
 mod content;
 mod error;
+mod exchange;
 mod executor;
 mod files;
 mod handler;
@@ -48,9 +49,9 @@ pub use executor::{LanguageRuntime, NoRuntime};
 pub use files::testing as files_testing;
 pub use files::{Files, Folder, media_type};
 pub use handler::{
-    AsyncHandler, Asynchronous, CancelOnDisconnect, DeclaredBlocking, FilePath, Function, Handler, IntoHandler,
-    ReadyHandler, Reply, ResponseSizes, Streaming, SyncHandler, Ticket, asynchronous, blocking, cancel_on_disconnect,
-    never_blocking, streaming,
+    AsyncHandler, Asynchronous, CancelOnDisconnect, DeclaredBlocking, FilePath, Function, Handler, IntoHandler, ReadyHandler,
+    Reply, ResponseSizes, Streaming, SyncHandler, Ticket, asynchronous, blocking, cancel_on_disconnect, never_blocking,
+    streaming,
 };
 pub use log::{Level, LogSink, StandardError, one_line};
 pub use message::{

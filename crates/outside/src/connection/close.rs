@@ -11,10 +11,9 @@ use std::time::Duration;
 
 use tokio::time::{Sleep, sleep};
 
+use super::Connection;
 use super::buffer::with_scratch;
-use super::handle::{Order, millis};
-use super::{Connection, Service, Stop};
-use crate::connection::Handle;
+use crate::exchange::{ConnectionControl, Order, Service, Stop, millis};
 use crate::transport::Stream;
 
 /// A connection that is being closed.
@@ -54,9 +53,9 @@ pub(super) const MOST_FRAMES: u64 = 256 << 10;
 
 impl Closing {
     /// Begins, with the deadline of the first stage.
-    pub(super) fn begin(most: u64, is_uploading: bool, handle: &Handle, service: &Service) -> Self {
-        handle.forgive();
-        handle.set_deadline(service.clock.after(service.config.write_stall_timeout));
+    pub(super) fn begin(most: u64, is_uploading: bool, control: &ConnectionControl, service: &Service) -> Self {
+        control.clear_timeout();
+        control.set_deadline(service.clock.after(service.config.write_stall_timeout));
         Self { stage: Stage::Unsent(None), since: service.clock.now(), received: 0, most, is_uploading }
     }
 
@@ -64,12 +63,12 @@ impl Closing {
     pub(super) fn poll(
         &mut self,
         stream: &mut Stream,
-        handle: &Handle,
+        control: &ConnectionControl,
         service: &Service,
         context: &mut Context<'_>,
     ) -> Poll<()> {
         loop {
-            if let Order::TimedOut | Order::Cut = handle.order(context) {
+            if let Order::TimedOut | Order::Cut = control.order(context) {
                 self.expire(stream, service);
                 return Poll::Ready(());
             }
@@ -90,9 +89,9 @@ impl Closing {
                     if ready!(stream.poll_shutdown(context)).is_err() {
                         return Poll::Ready(());
                     }
-                    handle.forgive();
+                    control.clear_timeout();
                     (self.stage, self.since) = (Stage::Unread, service.clock.now());
-                    handle.set_deadline(self.due(service));
+                    control.set_deadline(self.due(service));
                 }
                 Stage::Unread => {
                     let read = with_scratch(service.config.recv_size, |room| stream.poll_read(context, room));
@@ -102,7 +101,7 @@ impl Closing {
                         stream.reset_on_close();
                         return Poll::Ready(());
                     }
-                    handle.set_deadline(self.due(service));
+                    control.set_deadline(self.due(service));
                 }
             }
         }
@@ -122,7 +121,7 @@ impl Closing {
             Stage::Unread if self.received == 0 => {}
             Stage::Unread => stream.reset_on_close(),
             Stage::Unsent(_) | Stage::Telling => {
-                service.log.complain("write_stall_timeout", "a client that takes its answer too slowly");
+                service.complain_of_slow_reader(false);
                 stream.reset_on_close();
             }
         }
@@ -132,9 +131,9 @@ impl Closing {
 impl Connection {
     /// Closes after an answer, or after a rest.
     pub(super) async fn close(&mut self, answered: bool) {
-        let Self { desk, stream, input, is_uploading, .. } = self;
-        let (handle, service) = (&desk.handle, &desk.service);
-        handle.set_closing();
+        let Self { dispatcher, stream, input, is_uploading, .. } = self;
+        let (control, service) = (&dispatcher.control, &dispatcher.service);
+        control.set_closing();
         let unread = input.unread().len();
         input.consume(unread);
         if !answered && unread == 0 && !stream.has_unsent() {
@@ -142,8 +141,8 @@ impl Connection {
             let _is_told = poll_fn(|context| stream.poll_shutdown(context)).await;
             return;
         }
-        let mut closing = Closing::begin(MOST_CONTENT, *is_uploading, handle, service);
-        poll_fn(|context| closing.poll(stream, handle, service, context)).await;
+        let mut closing = Closing::begin(MOST_CONTENT, *is_uploading, control, service);
+        poll_fn(|context| closing.poll(stream, control, service, context)).await;
     }
 
     /// Closes without an answer, or in the middle of one.

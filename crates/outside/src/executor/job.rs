@@ -7,7 +7,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::Mailbox;
+use super::ReplySlot;
 use crate::budget::Account;
 use crate::error::Error;
 use crate::files::{Excluded, FileAnswer, FileContent, NO_DESCRIPTOR, Patience, StoredFile, Unopened, answer, check};
@@ -21,7 +21,7 @@ use crate::site::{Snapshot, error_page};
 pub(crate) struct Job {
     pub(crate) exchanges: Vec<Exchange>,
     pub(crate) site: Arc<Snapshot>,
-    pub(crate) mailbox: Arc<Mailbox>,
+    pub(crate) slot: Arc<ReplySlot>,
 }
 
 impl Job {

@@ -68,7 +68,7 @@ pub trait AsyncHandler: Send + Sync {
     }
 }
 
-/// Identifies a request that was submitted to an [`Elsewhere`] handler.
+/// Identifies a request that was submitted to an [`AsyncHandler`].
 pub type Ticket = u64;
 
 /// Takes the answer of an [`AsyncHandler`]; if it is dropped without an answer, the client gets a 500.

@@ -3,7 +3,7 @@
 use super::headers::Headers;
 use crate::error::Error;
 
-/// Fields that every answer gets, unless it has them already (edge.md D37).
+/// Fields that every answer gets, unless it has them already (docs/security.md D37).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SecurityHeaders(Vec<(String, String)>);
 

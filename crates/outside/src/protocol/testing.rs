@@ -159,7 +159,7 @@ impl Conversation {
         self.scanner = HeadScanner::default();
         self.unread.drain(..end);
         let framing = framing(&request)?;
-        if matches!(framing.body, BodyLength::KnownHeader(length) if length > content as u64) {
+        if matches!(framing.body, BodyLength::Known(length) if length > content as u64) {
             return Err(Refusal::limit(413, "content too large", "max_body_size_mb"));
         }
         Ok(Some(TestBody { request, framing, chunks: ChunkedDecoder::new() }))
@@ -169,7 +169,7 @@ impl Conversation {
     fn read_body(&mut self, mut body: TestBody) -> Result<Option<Request>, Refusal> {
         let content = &mut body.request.content;
         let (consumed, done) = match body.framing.body {
-            BodyLength::KnownHeader(length) => {
+            BodyLength::Known(length) => {
                 let missing = length as usize - content.len();
                 let take = missing.min(self.unread.len());
                 content.extend_from_slice(&self.unread[..take]);

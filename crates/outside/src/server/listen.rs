@@ -8,7 +8,8 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 use super::reactors::Reactors;
-use crate::connection::{AddressKey, Connection, Service};
+use crate::connection::Connection;
+use crate::exchange::{AddressKey, Service};
 use crate::log::Level;
 use crate::transport::{AcceptQueue, Accepting, ListenerOptions, Stream};
 
@@ -35,7 +36,7 @@ pub(super) async fn accept(
                 // Out of descriptors or memory: make room, and try again soon without spinning.
                 service.log.complain("max_connections", &format!("cannot accept: {error}"));
                 if reactors.shed() {
-                    drop(tokio::time::timeout(PAUSE, service.crowd.shrunk()).await);
+                    drop(tokio::time::timeout(PAUSE, service.connection_limit.shrunk()).await);
                 } else {
                     tokio::time::sleep(PAUSE).await;
                 }
@@ -82,7 +83,7 @@ fn receive(
 ) -> Option<oneshot::Receiver<()>> {
     let of_address = match Some(address.ip()).filter(|ip| !service.front.trusts(*ip)).and_then(AddressKey::of) {
         None => None,
-        Some(key) => match service.crowd.admit_address(key) {
+        Some(key) => match service.connection_limit.admit_address(key) {
             None => {
                 // No response is sent: one for each refused connection would cost more than the connections themselves.
                 service.log.complain("max_connections_per_ip", "too many connections of one address");
@@ -91,7 +92,7 @@ fn receive(
             Some(seat) => Some(seat),
         },
     };
-    if of_address.as_ref().is_some_and(|seat| service.crowd.is_first_full(seat)) {
+    if of_address.as_ref().is_some_and(|seat| service.connection_limit.is_first_full(seat)) {
         let text = format!(
             "{} has as many connections as one address may have; config[\"max_connections_per_ip\"] sets this limit, and \
              a proxy belongs into config[\"trusted_proxies\"]",
@@ -124,22 +125,22 @@ fn receive(
         }
     };
     let connection = Connection::new(stream, address, of_address, entrance.door, Arc::clone(home));
-    if service.crowd.admit() {
+    if service.connection_limit.admit() {
         drop(runtime.spawn(connection.run()));
         return None;
     }
     let (tell, admission) = oneshot::channel();
     let (reactors, service) = (Arc::clone(reactors), Arc::clone(service));
     drop(runtime.spawn(async move {
-        while !service.crowd.admit() {
+        while !service.connection_limit.admit() {
             if service.is_ending() {
-                service.crowd.admit_always();
+                service.connection_limit.admit_always();
                 break;
             }
             service.log.complain("max_connections", "too many connections");
             reactors.shed();
             // All connections are busy now; one of them may become idle soon.
-            drop(tokio::time::timeout(PAUSE, service.crowd.shrunk()).await);
+            drop(tokio::time::timeout(PAUSE, service.connection_limit.shrunk()).await);
         }
         drop(tell);
         connection.run().await;

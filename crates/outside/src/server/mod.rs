@@ -19,8 +19,9 @@ use tokio::task::AbortHandle;
 pub(crate) use wake_pipe::WakePipe;
 
 use crate::config::Config;
-use crate::connection::{DRAINING, InFlight, Order, RETIRING, Service, trim_memory};
+use crate::connection::trim_memory;
 use crate::error::Error;
+use crate::exchange::{DRAINING, InFlight, Order, RETIRING, Service};
 use crate::executor::LanguageRuntime;
 use crate::log::{Level, Log, LogSink};
 use crate::site::{Front, Site, ToHttps};
@@ -34,7 +35,7 @@ use reactors::Reactors;
 #[derive(Debug)]
 pub(crate) struct Control {
     stage: Arc<AtomicU8>,
-    /// New for each run: after a fork in between, two processes must not share one doorbell.
+    /// New for each run: after a fork in between, two processes must not share one wake_pipe.
     wake_pipe: Mutex<Option<Arc<WakePipe>>>,
     /// Whether certificates are to be read again.
     wants_certificates: AtomicBool,
@@ -261,7 +262,7 @@ impl Running {
         while self.control.stage() == SERVING {
             let is_woken = self.wake_pipe.wait((!self.tls.is_empty()).then_some(LOOK));
             if self.control.stage() != SERVING {
-                // Listeners first: `rung` may be a handler that takes its time.
+                // Listeners first: `on_wake` may be a handler that takes its time.
                 break;
             }
             self.look_at_certificates();
@@ -275,16 +276,16 @@ impl Running {
         }
         self.close_doors();
         if self.control.stage() == RETIRING {
-            self.reactors.give_all(Order::Retire);
+            self.reactors.signal_all(Order::Retire);
         }
         result = result.and(self.wait_while(RETIRING, config.drain_idle, &mut on_wake));
         self.control.terminate(false);
-        self.reactors.give_all(Order::Drain);
+        self.reactors.signal_all(Order::Drain);
         let patience = config.termination_timeout;
         result = result.and(self.wait_while(DRAINING, AT_ONCE.min(patience), &mut on_wake));
         self.say_what_is_waited_for(patience);
         result = result.and(self.wait_while(DRAINING, patience.saturating_sub(AT_ONCE), &mut on_wake));
-        self.reactors.give_all(Order::Cut);
+        self.reactors.signal_all(Order::Cut);
         let deadline = Instant::now() + LAST_PATIENCE;
         while self.reactors.have_connections() && Instant::now() < deadline {
             self.wake_pipe.wait(Some(GLANCE));
@@ -322,7 +323,7 @@ impl Running {
         }
         // After the process was stopped (SIGSTOP) its clock may be far behind, and new deadlines would have passed at
         // once.
-        self.reactors.iter().for_each(|service| service.handles.tick(&service.clock));
+        self.reactors.iter().for_each(|service| service.registry.tick(&service.clock));
         loop {
             self.queues.retain(|(queue, entrance, service)| !listen::empty(queue, entrance, &self.reactors, service));
             if self.queues.is_empty() || Instant::now() >= deadline {
@@ -410,7 +411,7 @@ async fn tick(service: Arc<Service>, control: Arc<Control>) {
     interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         interval.tick().await;
-        service.handles.tick(&service.clock);
+        service.registry.tick(&service.clock);
         trim_memory();
         if service.budget.has_ended_one() {
             service.log.complain(

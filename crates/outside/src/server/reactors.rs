@@ -10,9 +10,9 @@ use std::time::Instant;
 use crate::budget::Budget;
 use crate::compression::Press;
 use crate::config::{Config, MOST_REACTORS};
-use crate::connection::{Clock, Crowd, Handles, Handshakes, InFlight, Order, Rank, Service};
 use crate::content::Spools;
 use crate::error::Error;
+use crate::exchange::{Clock, ConnectionLimit, ConnectionRegistry, Handshakes, InFlight, Order, Rank, Service};
 use crate::executor::{Executor, LanguageRuntime};
 use crate::files::Store;
 use crate::log::Log;
@@ -36,7 +36,7 @@ impl Reactors {
         log: &Arc<Log>,
         stage: &Arc<AtomicU8>,
     ) -> Result<Self, Error> {
-        let (clock, crowd) = (Arc::new(Clock::new()), Arc::new(Crowd::new(config)));
+        let (clock, connection_limit) = (Arc::new(Clock::new()), Arc::new(ConnectionLimit::new(config)));
         site.edit(|site| {
             site.store = Arc::new(Store::new(config));
             site.edit_policy(|policy| {
@@ -63,16 +63,16 @@ impl Reactors {
                     return Err(error.into());
                 }
             };
-            let room = site.hub.new_room(Arc::clone(&executor.bell), Arc::clone(&bounds));
+            let room = site.hub.new_room(Arc::clone(&executor.flush_queue), Arc::clone(&bounds));
             reactors.0.push(Arc::new(Service {
                 executor,
                 site: Arc::clone(site),
                 config: config.clone(),
                 front: Arc::clone(&front),
                 log: Arc::clone(log),
-                handles: Handles::default(),
+                registry: ConnectionRegistry::default(),
                 clock: Arc::clone(&clock),
-                crowd: Arc::clone(&crowd),
+                connection_limit: Arc::clone(&connection_limit),
                 stage: Arc::clone(stage),
                 room,
                 deflate: Arc::clone(&deflate),
@@ -90,8 +90,8 @@ impl Reactors {
         if self.0.len() == 1 {
             return accepting;
         }
-        let own = accepting.handles.len() + 1;
-        let lightest = self.0.iter().map(|service| (service.handles.len(), service)).min_by_key(|(size, _)| *size);
+        let own = accepting.registry.len() + 1;
+        let lightest = self.0.iter().map(|service| (service.registry.len(), service)).min_by_key(|(size, _)| *size);
         match lightest {
             Some((size, service)) if own > 2 * size + 1 => service,
             _ => accepting,
@@ -104,7 +104,7 @@ impl Reactors {
     pub(super) fn shed(&self) -> bool {
         let mut yielding: Vec<(Rank, u32, &Arc<Service>)> = Vec::new();
         for service in &self.0 {
-            let of_service = service.handles.yielding(&service.clock);
+            let of_service = service.registry.yielding(&service.clock);
             yielding.extend(of_service.into_iter().map(|(rank, number)| (rank, number, service)));
         }
         if yielding.is_empty() {
@@ -116,9 +116,9 @@ impl Reactors {
         let mut shed = first.iter().chain([&last]).filter(|(rank, ..)| !rank.is_resting()).peekable();
         if shed.peek().is_none() {
             let longest = first.iter().chain([&last]).min_by_key(|(rank, ..)| *rank);
-            longest.into_iter().for_each(|(rank, number, service)| service.handles.shed(*rank, *number));
+            longest.into_iter().for_each(|(rank, number, service)| service.registry.shed(*rank, *number));
         }
-        shed.for_each(|(rank, number, service)| service.handles.shed(*rank, *number));
+        shed.for_each(|(rank, number, service)| service.registry.shed(*rank, *number));
         true
     }
 
@@ -129,20 +129,20 @@ impl Reactors {
 
     /// The number of connections. Of an event loop that has ended, only those that a handler thread still serves count.
     pub(super) fn connections(&self) -> usize {
-        self.0.iter().map(|service| service.handles.len()).sum()
+        self.0.iter().map(|service| service.registry.len()).sum()
     }
 
     /// The number of answers and WebSockets in flight on all reactors.
     pub(super) fn in_flight(&self) -> InFlight {
-        self.0.iter().map(|service| service.handles.in_flight()).fold(InFlight::default(), |sum, more| InFlight {
+        self.0.iter().map(|service| service.registry.in_flight()).fold(InFlight::default(), |sum, more| InFlight {
             answers: sum.answers + more.answers,
             websockets: sum.websockets + more.websockets,
         })
     }
 
     /// Gives an order to all connections.
-    pub(super) fn give_all(&self, order: Order) {
-        self.0.iter().for_each(|service| service.handles.give_all(order));
+    pub(super) fn signal_all(&self, order: Order) {
+        self.0.iter().for_each(|service| service.registry.signal_all(order));
     }
 
     /// Ends the event loops. Connections that are still there are dropped with them.

@@ -63,7 +63,7 @@ impl Front {
     }
 
     /// Adds Strict-Transport-Security to an answer: see [`Hsts::add_to`].
-    pub(crate) fn complete(&self, request: Option<&Request>, is_secure: bool, response: &mut Response) {
+    pub(crate) fn add_hsts(&self, request: Option<&Request>, is_secure: bool, response: &mut Response) {
         self.hsts.add_to(request, is_secure, response);
     }
 
@@ -185,7 +185,7 @@ mod tests {
             if let Some(value) = set {
                 response = response.with_header(HSTS, value);
             }
-            front.complete(request, is_secure, &mut response);
+            front.add_hsts(request, is_secure, &mut response);
             response
                 .headers()
                 .get_all(HSTS)

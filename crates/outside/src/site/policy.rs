@@ -32,7 +32,7 @@ impl Policy {
     }
 
     /// Adds the fields to an answer.
-    pub(crate) fn dress(&self, response: &mut Response, request: Option<&Request>) {
+    pub(crate) fn add_headers(&self, response: &mut Response, request: Option<&Request>) {
         let is_for_own_origin = self.is_debug && keeps_to_its_origin(response);
         self.security.add_to(&mut response.headers);
         if is_for_own_origin {

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use super::driving::Line;
+use super::driving::FrameSink;
 use super::few::Few;
 use super::message::{Message, WebSocketExit};
 use super::octets::{ENTRY_COST, Octets};
@@ -38,10 +38,10 @@ pub(super) struct WebSocketShared {
     pub(super) room: Arc<Room>,
     /// Called after an event for which an event loop of a binding waits.
     pub(super) listener: OnceLock<Box<dyn Fn() + Send + Sync>>,
-    /// Takes frames to the client; missing if the socket is not the server's.
-    pub(super) line: OnceLock<Arc<dyn Line>>,
+    /// What takes its frames to the client; missing where the socket is somebody else's.
+    pub(super) frame_sink: OnceLock<Arc<dyn FrameSink>>,
     pub(super) state: Mutex<WebSocketState>,
-    /// Whether `exit` is set, so that no more messages can be sent.
+    /// Is there a reason why there are no more messages?
     pub(super) is_ending: AtomicBool,
     /// Whether its callbacks are being called.
     pub(super) turn: AtomicU8,
@@ -69,9 +69,9 @@ pub(super) struct WebSocketState {
     /// The waker of the session; `calls_session` says whether the session is to check the state.
     pub(super) session: Option<Waker>,
     pub(super) calls_session: bool,
-    /// Whether the bell was rung since the queue was last read.
-    pub(super) is_rung: bool,
-    /// Whether the session has stopped reading until the inbox has room.
+    /// Whether it has been put into the flush queue since its own queue was last looked at.
+    pub(super) is_queued: bool,
+    /// The session reads no more until the inbox has room.
     pub(super) is_paused: bool,
     /// Whether the listener is to be called.
     pub(super) is_listening: bool,
@@ -96,7 +96,7 @@ impl WebSocketConnection {
             subprotocol: subprotocol.map(Into::into),
             room,
             listener: OnceLock::new(),
-            line: OnceLock::new(),
+            frame_sink: OnceLock::new(),
             state: Mutex::new(state),
             is_ending: AtomicBool::new(false),
             turn: AtomicU8::new(0),
@@ -371,21 +371,18 @@ impl WebSocketConnection {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Gives the lock back, and has the connection flushed, because a frame was queued or the state has changed.
-    ///
-    /// The bell is rung once until the session or the flush has read the queue again: `is_rung` is reset under the same
-    /// lock when they do, so a frame that is queued after that rings anew, and no frame is left unseen.
+    /// Has it seen to, behind the lock, that something was queued or has changed.
     pub(super) fn unlock(&self, mut state: MutexGuard<'_, WebSocketState>) {
-        if std::mem::replace(&mut state.is_rung, true) || state.is_over {
+        if std::mem::replace(&mut state.is_queued, true) || state.is_over {
             return;
         }
-        let Some(bell) = self.0.room.bell() else {
+        let Some(flush_queue) = self.0.room.flush_queue() else {
             let session = state.session.clone();
             drop(state);
             return session.into_iter().for_each(Waker::wake);
         };
         drop(state);
-        bell.ring(self.clone());
+        flush_queue.push(self.clone());
     }
 }
 

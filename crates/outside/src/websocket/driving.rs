@@ -9,20 +9,20 @@ use super::message::{Message, WebSocketExit};
 use super::octets::Octets;
 use crate::protocol::websocket::{Close, Failure};
 
-/// Takes frames to the client, as far as that is possible without waiting.
-pub(crate) trait Line: Send + Sync {
-    /// Sends queued frames, inside the event loop. Returns `false` if the session has to check the state.
+/// What takes frames to the client, as far as that can be done without waiting.
+pub(crate) trait FrameSink: Send + Sync {
+    /// Sends what is queued, inside the event loop. `false`: the session has to look how things stand.
     fn flush(&self, connection: &WebSocketConnection) -> bool;
 
-    /// Reads a part of the memory that [`Line::flush`] needs, so that it is in the processor's cache.
-    fn touch(&self) -> bool;
+    /// Reads something of what [`FrameSink::flush`] needs, so that it is at hand.
+    fn prefetch(&self) -> bool;
 }
 
 /// The state of the queue and the connection: several bools in one byte, since each message reads them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Look(u8);
+pub(crate) struct FlushStatus(u8);
 
-impl Look {
+impl FlushStatus {
     const HAS_MORE: u8 = 1;
     const CALLS_SESSION: u8 = 2;
     const IS_CLOSING: u8 = 4;
@@ -81,46 +81,47 @@ const GATHERED: usize = 64 << 10;
 const LARGE: usize = 16 << 10;
 
 impl WebSocketConnection {
-    /// Sets the line that takes frames to the client.
-    pub(crate) fn set_line(&self, line: Arc<dyn Line>) {
-        // The only one; set before any frame can be sent.
-        let _ = self.0.line.set(line);
+    /// Sets what takes its frames to the client.
+    pub(crate) fn set_frame_sink(&self, sink: Arc<dyn FrameSink>) {
+        // There is one, set before anything can be sent.
+        let _is_the_first = self.0.frame_sink.set(sink);
     }
 
-    /// Reads memory that sending needs. Called for many connections in a row: the processor then loads the memory of
-    /// several at once, while the locks of sending would make it wait for each.
-    pub(super) fn touch(&self) -> bool {
-        self.is_ending() | self.0.line.get().is_some_and(|line| line.touch())
+    /// Reads something of what sending needs. For many connections, one after the other: the processor waits for the memory
+    /// of several at once, where it would wait for each by itself in between locks.
+    pub(super) fn prefetch(&self) -> bool {
+        self.is_ending() | self.0.frame_sink.get().is_some_and(|sink| sink.prefetch())
     }
 
-    /// Sends queued frames, or wakes the session for them; inside the event loop.
-    pub(super) fn attend(&self) {
-        if !self.0.line.get().is_some_and(|line| line.flush(self)) {
+    /// Sees to what was queued, or wakes the session for it; inside the event loop.
+    pub(super) fn flush(&self) {
+        if !self.0.frame_sink.get().is_some_and(|sink| sink.flush(self)) {
             self.call_session();
         }
     }
 
-    /// Reads the state. Later changes wake the session.
-    pub(crate) fn look(&self, context: &Context<'_>) -> Look {
+    /// Sees how things stand. Whatever happens later wakes the session.
+    pub(crate) fn poll_flush_status(&self, context: &Context<'_>) -> FlushStatus {
         let mut state = self.lock();
         if !state.session.as_ref().is_some_and(|waker| waker.will_wake(context.waker())) {
             state.session = Some(context.waker().clone());
         }
-        state.is_rung = false;
-        Look::of(&mut state)
+        state.is_queued = false;
+        FlushStatus::of(&mut state)
     }
 
-    /// Reads the state; later changes ring the bell.
-    pub(crate) fn glance(&self) -> Look {
+    /// How things stand; anything that happens later puts the connection into the flush queue.
+    pub(crate) fn flush_status(&self) -> FlushStatus {
         let mut state = self.lock();
-        state.is_rung = false;
-        Look::of(&mut state)
+        state.is_queued = false;
+        FlushStatus::of(&mut state)
     }
 
-    /// Takes frames for one write, if there are any; frames that are queued later ring the bell.
-    pub(crate) fn take_frames(&self, into: &mut Frames) -> Look {
+    /// Takes frames that are to go out, as many as are worth one write, if there is room for them; a frame that is queued later
+    /// puts the connection into the flush queue.
+    pub(crate) fn take_frames(&self, into: &mut Frames) -> FlushStatus {
         let mut state = self.lock();
-        state.is_rung = false;
+        state.is_queued = false;
         let before = state.queue.cost();
         if let Some(only) = state.queue.pop_only() {
             into.large = Some(only);
@@ -137,7 +138,7 @@ impl WebSocketConnection {
             }
         }
         self.relieve(&mut state);
-        let look = Look::of(&mut state);
+        let look = FlushStatus::of(&mut state);
         if before == 0 {
             return look;
         }

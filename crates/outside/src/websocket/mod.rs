@@ -1,14 +1,14 @@
 //! WebSockets for handlers: the settings of a route, and connections with their two queues.
 //!
 //! The bytes are those of `protocol/websocket`. `connection/session` drives the socket: it fills the inbox of a
-//! [`WebSocketConnection`], and empties its queue through a [`Line`]. This room knows no socket, and calls no user code
+//! [`WebSocketConnection`], and empties its queue through a [`FrameSink`]. This room knows no socket, and calls no user code
 //! while it holds a lock.
 
-mod bell;
 mod bounds;
 mod connection;
 mod driving;
 mod few;
+mod flush_queue;
 mod listening;
 mod message;
 mod octets;
@@ -25,11 +25,11 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub(crate) use bell::Bell;
 pub(crate) use bounds::WebSocketBounds;
 pub use connection::WebSocketConnection;
-pub(crate) use driving::{Frames, Line, Look};
+pub(crate) use driving::{FlushStatus, FrameSink, Frames};
 pub(crate) use few::Few;
+pub(crate) use flush_queue::FlushQueue;
 pub use message::{Message, WebSocketExit};
 pub(crate) use topics::Room;
 pub use topics::{Bus, Hub};

@@ -7,7 +7,7 @@ use std::ops::Deref;
 
 use bytes::Bytes;
 
-use super::bell::Bell;
+use super::flush_queue::FlushQueue;
 
 /// Bytes that no longer change.
 #[derive(Debug)]
@@ -96,7 +96,7 @@ impl Deref for Octets {
 impl Drop for Own {
     fn drop(&mut self) {
         let capacity = self.0.capacity();
-        if 0 < capacity && capacity <= LARGEST && Bell::is_led_here() {
+        if 0 < capacity && capacity <= LARGEST && FlushQueue::is_led_here() {
             let mut bytes = std::mem::take(&mut self.0);
             bytes.clear();
             // Fails at the end of a thread.

@@ -9,9 +9,9 @@ use std::fmt;
 use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
-use super::bell::Bell;
 use super::bounds::WebSocketBounds;
 use super::connection::WebSocketConnection;
+use super::flush_queue::FlushQueue;
 use super::message::Message;
 use super::octets::ENTRY_COST;
 use bytes::Bytes;
@@ -62,9 +62,9 @@ impl Hub {
         rooms.iter().any(|room| room.bounds.has_much())
     }
 
-    /// A room for a new reactor; rooms of reactors that have ended are removed.
-    pub(crate) fn new_room(&self, bell: Arc<Bell>, bounds: Arc<WebSocketBounds>) -> Arc<Room> {
-        let room = Arc::new(Room { bell: Some(bell), bounds, ..Room::default() });
+    /// A new reactor's room; those of reactors that have ended are forgotten.
+    pub(crate) fn new_room(&self, flush_queue: Arc<FlushQueue>, bounds: Arc<WebSocketBounds>) -> Arc<Room> {
+        let room = Arc::new(Room { flush_queue: Some(flush_queue), bounds, ..Room::default() });
         let mut rooms = self.rooms.write().unwrap_or_else(PoisonError::into_inner);
         rooms.retain(|room| Arc::strong_count(room) > 1);
         rooms.push(Arc::clone(&room));
@@ -92,8 +92,8 @@ pub(crate) struct Room {
     topics: Mutex<HashMap<Arc<str>, BTreeMap<usize, WebSocketConnection>>>,
     /// Published frames that were not handed out yet, with their topics.
     published: Mutex<Vec<(Box<str>, Bytes)>>,
-    /// `None` without an event loop.
-    bell: Option<Arc<Bell>>,
+    /// Missing where there is no event loop.
+    flush_queue: Option<Arc<FlushQueue>>,
     bounds: Arc<WebSocketBounds>,
 }
 
@@ -130,8 +130,8 @@ impl Room {
         let is_first = published.is_empty();
         published.push((topic.into(), frame.clone()));
         drop(published);
-        if is_first && let Some(bell) = &self.bell {
-            bell.call();
+        if is_first && let Some(flush_queue) = &self.flush_queue {
+            flush_queue.wake();
         }
     }
 
@@ -140,26 +140,22 @@ impl Room {
         let behind = (last.map_or(Bound::Unbounded, Bound::Excluded), Bound::Unbounded);
         if let Some(subscribers) = lock(&self.topics).get(topic) {
             let next = || subscribers.range(behind).take(SOME).map(|(_, subscriber)| subscriber);
-            std::hint::black_box(next().filter(|subscriber| subscriber.touch()).count());
+            std::hint::black_box(next().filter(|subscriber| subscriber.prefetch()).count());
             some.extend(next().cloned());
         }
     }
 
-    /// The bell of the event loop; `None` without an event loop.
-    pub(super) fn bell(&self) -> Option<&Bell> {
-        self.bell.as_deref()
+    /// Where connections wait that have queued something; none where there is no event loop.
+    pub(super) fn flush_queue(&self) -> Option<&FlushQueue> {
+        self.flush_queue.as_deref()
     }
 
-    /// Flushes connections and hands out published messages, for ever: a task of the reactor's event loop.
-    ///
-    /// A topic may have any number of subscribers, so they are visited in portions of [`SOME`], each found again behind the
-    /// last one by its address. Between two portions no lock is held: subscribers may come and go, other tasks have their
-    /// turn, and the portion is flushed, so that the first subscribers do not wait for the last ones to be queued.
+    /// Empties the flush queue and hands out what is published, for ever: a task of the reactor's event loop.
     pub(crate) async fn serve(self: Arc<Self>) {
-        let Some(bell) = &self.bell else { return };
+        let Some(flush_queue) = &self.flush_queue else { return };
         loop {
-            bell.on_wake().await;
-            bell.answer();
+            flush_queue.woken().await;
+            flush_queue.flush();
             let published = std::mem::take(&mut *lock(&self.published));
             let (mut some, mut sent) = (Vec::new(), 0);
             for (topic, frame) in published {
@@ -172,14 +168,14 @@ impl Room {
                     some.drain(..).for_each(|subscriber| subscriber.send_frame(&frame));
                     if sent >= SOME {
                         sent = 0;
-                        bell.answer();
+                        flush_queue.flush();
                         tokio::task::yield_now().await;
                     }
                 }
                 self.bounds.leave(cost(&topic, &frame));
             }
             if sent > 0 {
-                bell.answer();
+                flush_queue.flush();
                 tokio::task::yield_now().await;
             }
         }

@@ -65,7 +65,7 @@ impl WebSocketDriver {
         let waker = Waker::from(Arc::new(Sleeper(thread::current())));
         loop {
             // Read first, so that frames that are queued later wake this thread.
-            let look = connection.look(&Context::from_waker(&waker));
+            let look = connection.poll_flush_status(&Context::from_waker(&waker));
             let mut frames = Frames::default();
             connection.take_frames(&mut frames);
             let Frames { small: mut bytes, large } = frames;

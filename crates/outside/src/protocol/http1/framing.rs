@@ -11,9 +11,19 @@ use crate::message::{Headers, KnownHeader, Request, Version};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum BodyLength {
     /// This many bytes; 0 for a request without a body.
-    KnownHeader(u64),
+    Known(u64),
     /// Chunks until the last one.
     Chunked,
+}
+
+impl BodyLength {
+    /// The number of bytes, if the head says it.
+    pub(crate) fn known(self) -> Option<u64> {
+        match self {
+            Self::Known(length) => Some(length),
+            Self::Chunked => None,
+        }
+    }
 }
 
 /// The facts that a head states about the bytes behind it.
@@ -61,8 +71,8 @@ pub(crate) fn framing(request: &Request) -> Result<Framing, Refusal> {
         (Some(_), Some(_)) => return Err(Refusal::bad("both Content-Length and Transfer-Encoding")),
         (None, Some(_)) if http_1_0 => return Err(Refusal::bad("Transfer-Encoding in HTTP/1.0")),
         (None, Some(codings)) => transfer_coding(codings)?,
-        (Some(length), None) => BodyLength::KnownHeader(content_length(length)?),
-        (None, None) => BodyLength::KnownHeader(0),
+        (Some(length), None) => BodyLength::Known(content_length(length)?),
+        (None, None) => BodyLength::Known(0),
     };
     Ok(Framing { body, keep_alive: !close && (keep || !http_1_0), upgrade, expects_continue })
 }

@@ -180,7 +180,7 @@ fn decode_fields<'h>(
             return Err(SECTION_TOO_LARGE);
         }
         let known = KnownHeader::of(name);
-        // Known names contain none.
+        // KnownHeader names contain none.
         if known == KnownHeader::Other && has_underscore(name)? {
             continue;
         }

@@ -63,7 +63,7 @@ pub(crate) fn decode_request(
     decode_fields(&head.headers, authority, request)?;
     let framing = framing(request)?;
     let length = request.headers.known(KnownHeader::ContentLength).and(match framing.body {
-        BodyLength::KnownHeader(length) => Some(length),
+        BodyLength::Known(length) => Some(length),
         BodyLength::Chunked => None,
     });
     decode_target(method, path, target, request)?;

@@ -47,7 +47,7 @@ pub(crate) fn check_opening(request: &Request) -> Result<AcceptKey, Refusal> {
     if request.method() != "GET" {
         return Err(Refusal::bad("a WebSocket is opened with GET"));
     }
-    if framing(request)?.body != BodyLength::KnownHeader(0) || request.content_length() > 0 {
+    if framing(request)?.body != BodyLength::Known(0) || request.content_length() > 0 {
         return Err(Refusal::bad("a WebSocket is opened without content"));
     }
     let version = single(headers, "Sec-WebSocket-Version", "more than one Sec-WebSocket-Version")?;
