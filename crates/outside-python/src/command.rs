@@ -13,8 +13,8 @@ use outside_cli::{Action, Program};
 use pyo3::prelude::*;
 use pyo3::types::{PyCFunction, PyDict, PyTuple};
 
-use crate::serving::RunError;
-use crate::signals::Signals;
+use crate::server::serving::RunError;
+use crate::server::signals::Signals;
 
 /// Does what the arguments say, the first of which is the program's own name; returns the exit status.
 #[pyfunction]

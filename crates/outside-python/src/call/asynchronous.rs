@@ -19,12 +19,12 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyList};
 
 use super::plan::Plan;
-use super::session::{Handlers, for_loop};
 use super::stream::{Slot, piece};
 use super::taken::Call;
 use super::{Shared, around, lock};
 use crate::logging::{log_exception, log_warning};
-use crate::request::Request;
+use crate::message::request::Request;
+use crate::websocket::session::{Handlers, for_loop};
 
 /// The event loop as the rest of the binding sees it.
 pub(crate) struct EventLoop {

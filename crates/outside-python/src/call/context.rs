@@ -16,12 +16,12 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::PyTuple;
 
 use super::Shared;
-use crate::convert::{Returned, returned};
-use crate::failure::answer_of;
-use crate::hooks::Attachment;
+use crate::call::hooks::Attachment;
+use crate::errors::answer_of;
 use crate::logging::log_exception;
-use crate::request::Request;
-use crate::response::Response;
+use crate::message::convert::{Returned, returned};
+use crate::message::request::Request;
+use crate::message::response::Response;
 
 /// The object and the context of one request.
 pub(crate) struct RequestContext {

@@ -3,12 +3,14 @@
 
 pub(crate) mod asynchronous;
 pub(crate) mod context;
+pub(crate) mod hooks;
 pub(crate) mod interrupt;
 pub(crate) mod plan;
-pub(crate) mod session;
+pub(crate) mod scheduled;
 pub(crate) mod stream;
 pub(crate) mod sync;
 mod taken;
+pub(crate) mod uncaught;
 
 use std::fs::File;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -20,12 +22,12 @@ use pyo3::prelude::*;
 use pyo3::sync::{MutexExt as _, PyOnceLock};
 use pyo3::types::PyTuple;
 
-use crate::aftermath::Aftermath;
-use crate::convert::{Returned, located, returned};
-use crate::forked::leave_if_forked;
+use crate::call::uncaught::Aftermath;
 use crate::logging::log_exception;
-use crate::request::Request;
-use crate::response::Response;
+use crate::message::convert::{Returned, located, returned};
+use crate::message::request::Request;
+use crate::message::response::Response;
+use crate::server::forked::leave_if_forked;
 use context::{RequestContext, context_here};
 use plan::Plan;
 

@@ -8,7 +8,7 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyTuple};
 
-use crate::request::Request;
+use crate::message::request::Request;
 
 /// One argument.
 #[derive(Clone, Copy, Debug)]

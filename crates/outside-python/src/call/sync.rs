@@ -13,9 +13,9 @@ use super::context::{RequestContext, copy_context};
 use super::interrupt::thread_ident;
 use super::plan::Plan;
 use super::{Called, Shared, around, scope_of};
-use crate::convert::{Returned, is_coroutine, located, returned};
-use crate::hooks::Attachment;
-use crate::request::Request;
+use crate::call::hooks::Attachment;
+use crate::message::convert::{Returned, is_coroutine, located, returned};
+use crate::message::request::Request;
 
 /// A plain function on a route.
 pub(crate) struct Function {
@@ -106,7 +106,7 @@ impl ErrorHandler for ErrorFunction {
             let call = (&self.function, context.request(py), message).into_pyobject(py);
             let result = call.and_then(|call| context.run(py, &call)).and_then(|value| awaited(&context, value));
             let answer = result.and_then(|value| {
-                let response = value.cast::<crate::response::Response>().ok();
+                let response = value.cast::<crate::message::response::Response>().ok();
                 let returned = returned(&value).map_err(|error| located(self.function.bind(py), error));
                 let mut answer = match returned? {
                     // What is not a Response has no status of its own.

@@ -10,7 +10,7 @@ use pyo3::prelude::*;
 
 use super::asynchronous::Coroutine;
 use super::{Called, lock, scope_of};
-use crate::request::Request;
+use crate::message::request::Request;
 
 /// A call that waits for its end.
 #[pyclass(module = "outside", name = "_Call", frozen)]

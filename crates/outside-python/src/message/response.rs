@@ -7,10 +7,10 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyByteArray, PyBytes, PyDict, PyList, PyString, PyTuple};
 
-use crate::convert::media_type_of;
-use crate::cookie::ResponseCookie;
-use crate::file_path::{FilePath, kind};
-use crate::response_headers::ResponseHeaders;
+use crate::message::convert::media_type_of;
+use crate::message::cookie::ResponseCookie;
+use crate::message::file_path::{FilePath, kind};
+use crate::message::response_headers::ResponseHeaders;
 
 /// An answer: status, headers, content and cookies.
 #[pyclass(module = "outside", name = "Response", subclass, frozen, dict, weakref)]

@@ -9,7 +9,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
 use crate::call::lock;
-use crate::file_path::kind;
+use crate::message::file_path::kind;
 
 /// Ends a handler with the error page, or the error handler, of this code; see `abort`. An exception like any other: it can be
 /// subclassed, with an `__init__` of its own, and its attributes can be changed.

@@ -6,8 +6,8 @@ use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
 
-use crate::serving::{run_error, system_error};
-use crate::settings::{Settings, shown, value_of};
+use crate::server::serving::{run_error, system_error};
+use crate::server::settings::{Settings, shown, value_of};
 
 /// One listener for each worker slot or reactor at each place, or those that the environment hands down.
 pub(crate) fn listen(

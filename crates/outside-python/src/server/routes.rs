@@ -14,12 +14,12 @@ use crate::call::Shared;
 use crate::call::asynchronous::{AsyncFunction, Coroutine, EventLoop};
 use crate::call::plan::Plan;
 use crate::call::sync::Function;
-use crate::file_path::{FilePath, kind};
-use crate::folder::Folder;
-use crate::server::lock;
-use crate::serving::{RunningServer, os_error};
-use crate::settings::value_error;
-use crate::websocket::WebSocket;
+use crate::message::file_path::{FilePath, kind};
+use crate::server::folder::Folder;
+use crate::server::outside_http::lock;
+use crate::server::serving::{RunningServer, os_error};
+use crate::server::settings::value_error;
+use crate::websocket::route::WebSocket;
 
 /// What was set, by name; and the WebSockets of routes with a pattern.
 #[derive(Default)]

@@ -9,9 +9,9 @@ use outside::{Address, Endpoint, Entered};
 use pyo3::prelude::*;
 
 use crate::call::asynchronous::EventLoop;
-use crate::listening::to_python;
-use crate::server::OutsideHttp;
-use crate::serving::RunningServer;
+use crate::server::listening::to_python;
+use crate::server::outside_http::OutsideHttp;
+use crate::server::serving::RunningServer;
 
 /// A server that runs. It is held here until `run()` ends, which it never does in a child: so nothing of it is dropped there.
 struct Running {

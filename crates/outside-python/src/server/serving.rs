@@ -10,17 +10,17 @@ use pyo3::prelude::*;
 
 use crate::call::Callbacks;
 use crate::call::asynchronous::EventLoop;
+use crate::call::hooks::install;
 use crate::call::interrupt::prepare as prepare_interrupts;
-use crate::contention;
-use crate::debug_token::{Entrance, announce as announce_token};
-use crate::forked;
-use crate::hooks::install;
 use crate::logging::log_exception;
-use crate::routes::is_async;
-use crate::server::{OutsideHttp, lock};
-use crate::settings::Settings;
-use crate::signals::Signals;
-use crate::websocket::WebSocket;
+use crate::server::contention;
+use crate::server::debug_token::{Entrance, announce as announce_token};
+use crate::server::forked;
+use crate::server::outside_http::{OutsideHttp, lock};
+use crate::server::routes::is_async;
+use crate::server::settings::Settings;
+use crate::server::signals::Signals;
+use crate::websocket::route::WebSocket;
 
 /// Serves on listeners, or on none, until terminated.
 pub(crate) fn serve_on(

@@ -6,10 +6,10 @@ use std::sync::Mutex;
 use pyo3::prelude::*;
 
 use crate::call::lock;
-use crate::convert::{Returned, returned};
 use crate::logging::log_exception;
-use crate::request::Request;
-use crate::server::OutsideHttp;
+use crate::message::convert::{Returned, returned};
+use crate::message::request::Request;
+use crate::server::outside_http::OutsideHttp;
 
 /// Looked at only when something was raised.
 #[derive(Default)]

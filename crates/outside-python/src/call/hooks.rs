@@ -9,10 +9,10 @@ use pyo3::types::PyTuple;
 
 use crate::call::context::RequestContext;
 use crate::call::{Shared, lock};
-use crate::convert::{head_of, response_of, shown};
 use crate::logging::log_exception;
-use crate::response::Response;
-use crate::server::Server;
+use crate::message::convert::{head_of, response_of, shown};
+use crate::message::response::Response;
+use crate::server::outside_http::Server;
 
 /// The Python objects behind an answer, for the hooks that come later.
 pub(crate) struct Attachment {

@@ -8,10 +8,10 @@ use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple};
 
-use crate::call::session::{Exit, Handlers, PythonSession};
-use crate::file_path::kind;
-use crate::server::lock;
-use crate::settings::value_error;
+use crate::message::file_path::kind;
+use crate::server::outside_http::lock;
+use crate::server::settings::value_error;
+use crate::websocket::session::{Exit, Handlers, PythonSession};
 
 /// A WebSocket on a route: `ws.on_connection(handler)`, then `server.set_route("/ws", ws)`.
 #[pyclass(module = "outside", name = "WebSocket", subclass, frozen, dict, weakref)]

@@ -11,12 +11,12 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBytes, PyDict, PyList, PyString, PyTuple};
 
-use crate::body::Body;
 use crate::call::plan::value_of;
-use crate::failure::content_error;
-use crate::file_path::kind;
-use crate::form::FormFile;
-use crate::json::decoded;
+use crate::errors::content_error;
+use crate::message::body::Body;
+use crate::message::file_path::kind;
+use crate::message::form::FormFile;
+use crate::message::json::decoded;
 
 /// One request. Made by the server; by hand for tests and `ScheduledResponse`.
 #[pyclass(module = "outside", name = "Request", subclass, frozen, dict, weakref)]

@@ -12,11 +12,11 @@ use pyo3::types::{PyBool, PyByteArray, PyBytes, PyDict, PyFloat, PyInt, PyList, 
 
 use crate::call::stream::stream_of;
 use crate::call::sync::awaited_alone;
-use crate::cookie::ResponseCookie;
-use crate::file_path::{FilePath, kind};
-use crate::json::encoded;
-use crate::response::{Fields, Response};
-use crate::response_headers::ResponseHeaders;
+use crate::message::cookie::ResponseCookie;
+use crate::message::file_path::{FilePath, kind};
+use crate::message::json::encoded;
+use crate::message::response::{Fields, Response};
+use crate::message::response_headers::ResponseHeaders;
 
 /// What came back.
 pub(crate) enum Returned {

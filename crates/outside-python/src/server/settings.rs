@@ -5,7 +5,7 @@ use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple};
 
-use crate::file_path::kind;
+use crate::message::file_path::kind;
 
 /// What the configuration dictionary means.
 pub(crate) struct Settings {

@@ -9,8 +9,8 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
 use crate::logging::log_exception;
-use crate::server::OutsideHttp;
-use crate::serving::serve_on;
+use crate::server::outside_http::OutsideHttp;
+use crate::server::serving::serve_on;
 
 /// Connects to a server that was started by `_serve_in_memory`.
 #[pyclass(module = "outside", name = "_Connector", frozen)]

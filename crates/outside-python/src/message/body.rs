@@ -9,7 +9,7 @@ use pyo3::types::PyBytes;
 
 use crate::call::asynchronous::EventLoop;
 use crate::call::lock;
-use crate::failure::content_error;
+use crate::errors::content_error;
 
 /// The pieces that nobody has taken yet.
 #[pyclass(module = "outside", name = "_Body", frozen)]

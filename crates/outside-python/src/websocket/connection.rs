@@ -9,9 +9,9 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyByteArray, PyBytes, PyInt, PyMemoryView, PyString, PyTuple};
 
-use crate::file_path::kind;
-use crate::request::Request;
-use crate::wire::Wire;
+use crate::message::file_path::kind;
+use crate::message::request::Request;
+use crate::websocket::wire::Wire;
 
 /// One WebSocket connection.
 #[pyclass(module = "outside", name = "WebSocketConnection", subclass, frozen, dict, weakref)]

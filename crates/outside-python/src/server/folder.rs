@@ -6,8 +6,8 @@ use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
-use crate::file_path::path_of;
-use crate::serving::os_error;
+use crate::message::file_path::path_of;
+use crate::server::serving::os_error;
 
 /// A folder on a route, with options.
 #[pyclass(module = "outside", name = "Folder", subclass, frozen, dict, weakref, get_all)]

@@ -7,12 +7,12 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
 use crate::call::sync::awaited_alone;
-use crate::convert::{Returned, head_of, located, returned, shown};
-use crate::failure::answer_of;
-use crate::file_path::kind;
+use crate::errors::answer_of;
 use crate::logging::log_exception;
-use crate::request::Request;
-use crate::response::Response;
+use crate::message::convert::{Returned, head_of, located, returned, shown};
+use crate::message::file_path::kind;
+use crate::message::request::Request;
+use crate::message::response::Response;
 
 /// Calls a route function outside the server and gives the finished `Response`.
 #[pyclass(module = "outside", name = "ScheduledResponse", subclass, frozen, dict, weakref)]

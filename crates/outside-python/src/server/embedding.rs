@@ -10,8 +10,8 @@ use pyo3::prelude::*;
 
 use crate::call::asynchronous::EventLoop;
 use crate::call::{Shared, lock};
-use crate::contention;
 use crate::logging::log_exception;
+use crate::server::contention;
 
 /// One outer attach for a thread's whole life, so that re-attaching creates and destroys no thread state.
 pub(crate) struct PythonHost(pub(crate) Arc<Shared>);

@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
-use crate::server::OutsideHttp;
+use crate::server::outside_http::OutsideHttp;
 
 /// Redirects every request to the destination, joined with its path and query.
 #[pyclass(module = "outside", name = "OutsideHTTP_Redirect", subclass, frozen, dict, weakref)]

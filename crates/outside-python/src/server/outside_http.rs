@@ -14,16 +14,16 @@ use pyo3::types::{PyDict, PyTuple};
 
 use crate::call::Shared;
 use crate::call::sync::ErrorFunction;
-use crate::embedding::PythonHost;
-use crate::file_path::kind;
-use crate::listening::{announce, listen, security, to_python};
 use crate::logging::{PythonLog, log_exception};
-use crate::request::Request;
-use crate::routes::{Routes, counted, engine_handler, route_name};
-use crate::serving::{run_error, serve_on};
-use crate::settings::{Settings, check_code, check_host, read_cors, shown, value_error, value_of};
-use crate::websocket::WebSocket;
-use crate::websocket_connection::publish;
+use crate::message::file_path::kind;
+use crate::message::request::Request;
+use crate::server::embedding::PythonHost;
+use crate::server::listening::{announce, listen, security, to_python};
+use crate::server::routes::{Routes, counted, engine_handler, route_name};
+use crate::server::serving::{run_error, serve_on};
+use crate::server::settings::{Settings, check_code, check_host, read_cors, shown, value_error, value_of};
+use crate::websocket::connection::publish;
+use crate::websocket::route::WebSocket;
 
 /// An HTTP server with routes, error handlers and a configuration. Nothing is bound before `run()`.
 #[pyclass(module = "outside", name = "OutsideHTTP", subclass, frozen, dict, weakref)]

@@ -9,15 +9,15 @@ use std::sync::{Arc, Mutex};
 use outside::{Error, Message, SessionHandler, Style};
 use pyo3::prelude::*;
 
-use super::asynchronous::EventLoop;
-use super::context::RequestContext;
-use super::lock;
-use super::sync::{awaited, awaited_alone};
-use crate::forked::leave_if_forked;
+use crate::call::asynchronous::EventLoop;
+use crate::call::context::RequestContext;
+use crate::call::lock;
+use crate::call::sync::{awaited, awaited_alone};
 use crate::logging::log_exception;
-use crate::routes::is_async;
-use crate::websocket::check_callable;
-use crate::websocket_connection::{WebSocketConnection, exit_type, to_python};
+use crate::server::forked::leave_if_forked;
+use crate::server::routes::is_async;
+use crate::websocket::connection::{WebSocketConnection, exit_type, to_python};
+use crate::websocket::route::check_callable;
 
 /// The handlers of one `WebSocket`; they can be set at any time and count for connections that open afterwards.
 #[derive(Default)]
