@@ -13,7 +13,7 @@ use outside_cli::{Action, Program};
 use pyo3::prelude::*;
 use pyo3::types::{PyCFunction, PyDict, PyTuple};
 
-use crate::server::serving::RunError;
+use crate::errors::RunError;
 use crate::server::signals::Signals;
 
 /// Does what the arguments say, the first of which is the program's own name; returns the exit status.

@@ -1,15 +1,15 @@
-//! `HTTPException` and `ContentError`: exceptions that are answered by themselves if no handler catches them.
+//! Exceptions: `HTTPException` and `ContentError`, which are answered by themselves if no handler catches them, and those that stand for
+//! errors of the engine.
 
 use std::sync::Mutex;
 
-use outside::{Error, Refusal};
-use pyo3::exceptions::{PyAttributeError, PyException, PyOSError, PyTypeError, PyValueError};
+use outside::{BindError, Error, Refusal};
+use pyo3::exceptions::{PyAttributeError, PyException, PyOSError, PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
-use crate::call::lock;
-use crate::message::file_path::kind;
+use crate::support::{kind, lock};
 
 /// Ends a handler with the error page, or the error handler, of this code; see `abort`. An exception like any other: it can be
 /// subclassed, with an `__init__` of its own, and its attributes can be changed.
@@ -141,4 +141,51 @@ pub(crate) fn answer_of(py: Python<'_>, error: &PyErr) -> Option<Error> {
         return asked_for(value);
     }
     value.cast::<ContentError>().ok().map(|refused| refused.get().0.into())
+}
+
+/// The exception for a value that the engine refuses.
+pub(crate) fn value_error(error: Error) -> PyErr {
+    PyValueError::new_err(error.to_string())
+}
+
+/// Why a run has ended too soon.
+pub(crate) enum RunError {
+    Python(PyErr),
+    Engine(Error),
+}
+
+impl From<PyErr> for RunError {
+    fn from(error: PyErr) -> Self {
+        Self::Python(error)
+    }
+}
+
+impl From<Error> for RunError {
+    fn from(error: Error) -> Self {
+        Self::Engine(error)
+    }
+}
+
+/// The exception for a file that cannot be had. Python chooses FileNotFoundError and its siblings by the number.
+pub(crate) fn os_error(error: Error) -> PyErr {
+    match error.source_as::<std::io::Error>() {
+        Some(system) => system_error(system, &error),
+        None => PyOSError::new_err(error.to_string()),
+    }
+}
+
+/// The exception for an error that has ended `run()`.
+pub(crate) fn run_error(error: Error) -> PyErr {
+    match error.source_as::<BindError>() {
+        Some(bind) => system_error(&bind.error, &error),
+        None => PyRuntimeError::new_err(error.to_string()),
+    }
+}
+
+/// The exception for an error of the system, with the sentence of the engine.
+pub(crate) fn system_error(system: &std::io::Error, error: &Error) -> PyErr {
+    match system.raw_os_error() {
+        Some(number) => PyOSError::new_err((number, error.to_string())),
+        None => PyOSError::new_err(error.to_string()),
+    }
 }

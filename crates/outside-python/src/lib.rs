@@ -9,6 +9,7 @@ mod errors;
 mod logging;
 mod message;
 mod server;
+mod support;
 mod websocket;
 
 use pyo3::prelude::*;

@@ -13,7 +13,7 @@ use std::task::{Wake, Waker};
 use std::time::{Duration, Instant};
 
 use outside::{Elsewhere, Error, Pull, Reply, Sizes, Ticket};
-use pyo3::exceptions::{PyException, PyValueError};
+use pyo3::exceptions::PyException;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyList};
@@ -21,9 +21,11 @@ use pyo3::types::{PyDict, PyList};
 use super::plan::Plan;
 use super::stream::{Slot, piece};
 use super::taken::Call;
-use super::{Shared, around, lock};
+use super::{Shared, around};
+use crate::errors::value_error;
 use crate::logging::{log_exception, log_warning};
 use crate::message::request::Request;
+use crate::support::lock;
 use crate::websocket::session::{Handlers, for_loop};
 
 /// The event loop as the rest of the binding sees it.
@@ -397,7 +399,7 @@ impl LoopSource {
     fn exit(&self, ticket: Ticket, code: u16) -> PyResult<()> {
         let Some(Waiting::Exit(handlers, connection)) = self.0.take_waiting(ticket) else { return Ok(()) };
         handlers.end(&connection);
-        connection.exit(code, "").map_err(|error| PyValueError::new_err(error.to_string()))
+        connection.exit(code, "").map_err(value_error)
     }
 
     /// An iterator gave its next piece.

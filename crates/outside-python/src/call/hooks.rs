@@ -7,12 +7,13 @@ use outside::{Error, Hooks};
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 
+use crate::call::Shared;
 use crate::call::context::RequestContext;
-use crate::call::{Shared, lock};
 use crate::logging::log_exception;
 use crate::message::convert::{head_of, response_of, shown};
 use crate::message::response::Response;
 use crate::server::outside_http::Server;
+use crate::support::lock;
 
 /// The Python objects behind an answer, for the hooks that come later.
 pub(crate) struct Attachment {

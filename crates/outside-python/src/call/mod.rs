@@ -14,12 +14,12 @@ pub(crate) mod uncaught;
 
 use std::fs::File;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use outside::Error;
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::sync::{MutexExt as _, PyOnceLock};
+use pyo3::sync::PyOnceLock;
 use pyo3::types::PyTuple;
 
 use crate::call::uncaught::Aftermath;
@@ -28,6 +28,7 @@ use crate::message::convert::{Returned, located, returned};
 use crate::message::request::Request;
 use crate::message::response::Response;
 use crate::server::forked::leave_if_forked;
+use crate::support::lock_attached;
 use context::{RequestContext, context_here};
 use plan::Plan;
 
@@ -75,18 +76,18 @@ struct Active {
 impl Shared {
     /// The requests that are being handled now.
     pub(crate) fn active(&self, py: Python<'_>) -> Vec<Py<Request>> {
-        self.lock(py).iter().map(|active| active.request.clone_ref(py)).collect()
+        lock_attached(&self.active, py).iter().map(|active| active.request.clone_ref(py)).collect()
     }
 
     pub(crate) fn begin(&self, request: &Bound<'_, Request>, context: Option<&Bound<'_, PyAny>>, thread: Option<u64>) {
         let context = context.map(|context| context.clone().unbind());
         let active = Active { request: request.clone().unbind(), context, thread, interrupted: false };
-        self.lock(request.py()).push(active);
+        lock_attached(&self.active, request.py()).push(active);
     }
 
     pub(crate) fn end(&self, request: &Bound<'_, Request>) {
         let py = request.py();
-        let mut active = self.lock(py);
+        let mut active = lock_attached(&self.active, py);
         let found = active.iter().rposition(|other| other.request.is(request)).map(|at| active.swap_remove(at));
         // Let go of the request only when nobody is kept waiting.
         drop(active);
@@ -99,7 +100,7 @@ impl Shared {
     /// Raises `HandlerTimeout` in the thread that handles this request, if it still does. The lock is held meanwhile, so
     /// that it cannot hit the next request of that thread; raising runs no Python code.
     pub(crate) fn interrupt(&self, py: Python<'_>, request: &Arc<outside::Request>) {
-        let mut active = self.lock(py);
+        let mut active = lock_attached(&self.active, py);
         let found = active.iter_mut().find(|active| Arc::ptr_eq(active.request.get().inner(), request));
         if let Some(Active { thread: Some(thread), interrupted, .. }) = found {
             *interrupted = true;
@@ -113,21 +114,16 @@ impl Shared {
         py: Python<'_>,
         request: &Arc<outside::Request>,
     ) -> Option<(Py<Request>, Option<Py<PyAny>>)> {
-        let active = self.lock(py);
+        let active = lock_attached(&self.active, py);
         let found = active.iter().find(|active| Arc::ptr_eq(active.request.get().inner(), request))?;
         Some((found.request.clone_ref(py), found.context.as_ref().map(|context| context.clone_ref(py))))
     }
 
     /// Python's number of the thread that handles this request, if it is handled by a thread of its own.
     pub(crate) fn thread_of(&self, py: Python<'_>, request: &Arc<outside::Request>) -> Option<u64> {
-        let active = self.lock(py);
+        let active = lock_attached(&self.active, py);
         let found = active.iter().find(|active| Arc::ptr_eq(active.request.get().inner(), request));
         found.and_then(|active| active.thread)
-    }
-
-    /// Waits for the lock without holding the interpreter: its holder may need it.
-    fn lock<'a>(&'a self, py: Python<'_>) -> MutexGuard<'a, Vec<Active>> {
-        self.active.lock_py_attached(py).unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -241,8 +237,4 @@ pub(crate) fn around<'py>(
 /// Whose callbacks stand around a handler.
 pub(crate) fn scope_of<'a>(plan: Option<&'a Plan>, shared: &'a Shared) -> Option<&'a Py<PyAny>> {
     plan.map(|plan| &plan.scope).or_else(|| shared.scope.get())
-}
-
-pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

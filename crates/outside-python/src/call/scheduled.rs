@@ -10,9 +10,9 @@ use crate::call::sync::awaited_alone;
 use crate::errors::answer_of;
 use crate::logging::log_exception;
 use crate::message::convert::{Returned, head_of, located, returned, shown};
-use crate::message::file_path::kind;
 use crate::message::request::Request;
 use crate::message::response::Response;
+use crate::support::kind;
 
 /// Calls a route function outside the server and gives the finished `Response`.
 #[pyclass(module = "outside", name = "ScheduledResponse", subclass, frozen, dict, weakref)]

@@ -15,10 +15,9 @@ use pyo3::types::{PyByteArray, PyBytes, PyString, PyTuple};
 
 use super::asynchronous::EventLoop;
 use super::context::RequestContext;
-use super::lock;
 use crate::logging::log_exception;
 use crate::message::convert::TEXT;
-use crate::message::file_path::kind;
+use crate::support::{kind, lock};
 
 /// The body of a response whose content is an iterator of either kind.
 pub(crate) fn stream_of(content: &Bound<'_, PyAny>) -> PyResult<Box<dyn BodyStream>> {

@@ -9,8 +9,9 @@ use outside::{Error, Reply};
 use pyo3::prelude::*;
 
 use super::asynchronous::Coroutine;
-use super::{Called, lock, scope_of};
+use super::{Called, scope_of};
 use crate::message::request::Request;
+use crate::support::lock;
 
 /// A call that waits for its end.
 #[pyclass(module = "outside", name = "_Call", frozen)]

@@ -5,11 +5,11 @@ use std::sync::Mutex;
 
 use pyo3::prelude::*;
 
-use crate::call::lock;
 use crate::logging::log_exception;
 use crate::message::convert::{Returned, returned};
 use crate::message::request::Request;
 use crate::server::outside_http::OutsideHttp;
+use crate::support::lock;
 
 /// Looked at only when something was raised.
 #[derive(Default)]

@@ -8,8 +8,8 @@ use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
 use crate::call::asynchronous::EventLoop;
-use crate::call::lock;
 use crate::errors::content_error;
+use crate::support::lock;
 
 /// The pieces that nobody has taken yet.
 #[pyclass(module = "outside", name = "_Body", frozen)]

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use bytes::Bytes;
-use outside::{Error, Headers};
+use outside::Headers;
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -12,11 +12,13 @@ use pyo3::types::{PyBool, PyByteArray, PyBytes, PyDict, PyFloat, PyInt, PyList, 
 
 use crate::call::stream::stream_of;
 use crate::call::sync::awaited_alone;
+use crate::errors::value_error;
 use crate::message::cookie::ResponseCookie;
-use crate::message::file_path::{FilePath, kind};
+use crate::message::file_path::FilePath;
 use crate::message::json::encoded;
 use crate::message::response::{Fields, Response};
 use crate::message::response_headers::ResponseHeaders;
+use crate::support::kind;
 
 /// What came back.
 pub(crate) enum Returned {
@@ -110,10 +112,6 @@ pub(crate) fn head_of(py: Python<'_>, response: &Response) -> PyResult<(outside:
     Ok((made, content))
 }
 
-fn wrong(error: Error) -> PyErr {
-    PyValueError::new_err(error.to_string())
-}
-
 fn set_header(headers: &mut Headers, name: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>) -> PyResult<()> {
     let Ok(name) = name.cast::<PyString>() else {
         return Err(PyTypeError::new_err(format!("a header name is a str, not {}", kind(name))));
@@ -124,7 +122,7 @@ fn set_header(headers: &mut Headers, name: &Bound<'_, PyAny>, value: &Bound<'_, 
         headers.remove(name);
     }
     if let Ok(text) = value.cast::<PyString>() {
-        return headers.append(name, text.to_str()?).map_err(wrong);
+        return headers.append(name, text.to_str()?).map_err(value_error);
     }
     if let Ok(values) = value.cast::<PyList>() {
         if values.len() > 1 && Headers::stands_once(name) {
@@ -132,13 +130,13 @@ fn set_header(headers: &mut Headers, name: &Bound<'_, PyAny>, value: &Bound<'_, 
             return Err(PyValueError::new_err(text));
         }
         return values.iter().try_for_each(|value| match value.cast::<PyString>() {
-            Ok(text) => headers.append(name, text.to_str()?).map_err(wrong),
+            Ok(text) => headers.append(name, text.to_str()?).map_err(value_error),
             Err(_) => Err(wrong_header(name, &value)),
         });
     }
     let is_number = value.is_instance_of::<PyInt>() || value.is_instance_of::<PyFloat>();
     if is_number && !value.is_instance_of::<PyBool>() {
-        return headers.append(name, value.str()?.to_str()?).map_err(wrong);
+        return headers.append(name, value.str()?.to_str()?).map_err(value_error);
     }
     Err(wrong_header(name, value))
 }
@@ -163,7 +161,7 @@ fn set_cookie(headers: &mut Headers, name: &Bound<'_, PyAny>, cookie: &Bound<'_,
             kind(cookie)
         )));
     };
-    headers.append("Set-Cookie", field.map_err(wrong)?).map_err(wrong)
+    headers.append("Set-Cookie", field.map_err(value_error)?).map_err(value_error)
 }
 
 /// Adds content, and its media type if the handler set none.
@@ -192,7 +190,7 @@ fn fill(mut response: outside::Response, content: &Bound<'_, PyAny>) -> PyResult
     };
     *response.body_mut() = body;
     if !matches!(response.status(), 204 | 304) && !response.headers().contains("Content-Type") {
-        response.headers_mut().append("Content-Type", media_type).map_err(wrong)?;
+        response.headers_mut().append("Content-Type", media_type).map_err(value_error)?;
     }
     Ok(response)
 }

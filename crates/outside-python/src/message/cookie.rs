@@ -1,32 +1,30 @@
 //! `ResponseCookie`.
 
 use outside::SameSite;
-use pyo3::exceptions::PyValueError;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::Mutex;
+
+use crate::errors::value_error;
+use crate::support::lock;
 
 /// A cookie to set, written as RFC 6265 asks.
 #[pyclass(module = "outside", name = "ResponseCookie", subclass, frozen, dict, weakref)]
 pub(crate) struct ResponseCookie(Mutex<outside::ResponseCookie>);
 
 impl ResponseCookie {
-    fn lock(&self) -> MutexGuard<'_, outside::ResponseCookie> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// The value of its `Set-Cookie` field.
     pub(crate) fn to_field(&self, name: &str) -> Result<String, outside::Error> {
-        self.lock().to_field(name)
+        lock(&self.0).to_field(name)
     }
 
     /// Changes it, unless the result could not be written.
     fn change(&self, change: impl FnOnce(&mut outside::ResponseCookie)) -> PyResult<()> {
-        let mut cookie = self.lock();
+        let mut cookie = lock(&self.0);
         let mut changed = cookie.clone();
         change(&mut changed);
-        changed.check().map_err(|error| PyValueError::new_err(error.to_string()))?;
+        changed.check().map_err(value_error)?;
         *cookie = changed;
         Ok(())
     }
@@ -36,7 +34,7 @@ impl ResponseCookie {
 type State<'py> = (String, Option<i64>, Option<String>, bool, bool, Option<String>, Option<String>, Bound<'py, PyDict>);
 
 fn same_site_of(text: Option<&str>) -> PyResult<Option<SameSite>> {
-    text.map(SameSite::parse).transpose().map_err(|error| PyValueError::new_err(error.to_string()))
+    text.map(SameSite::parse).transpose().map_err(value_error)
 }
 
 #[pymethods]
@@ -70,7 +68,7 @@ impl ResponseCookie {
 
     #[getter]
     fn value(&self) -> String {
-        self.lock().value.clone()
+        lock(&self.0).value.clone()
     }
 
     #[setter]
@@ -80,7 +78,7 @@ impl ResponseCookie {
 
     #[getter]
     fn max_age(&self) -> Option<i64> {
-        self.lock().max_age
+        lock(&self.0).max_age
     }
 
     #[setter]
@@ -90,7 +88,7 @@ impl ResponseCookie {
 
     #[getter]
     fn domain(&self) -> Option<String> {
-        self.lock().domain.clone()
+        lock(&self.0).domain.clone()
     }
 
     #[setter]
@@ -100,7 +98,7 @@ impl ResponseCookie {
 
     #[getter]
     fn http_only(&self) -> bool {
-        self.lock().http_only
+        lock(&self.0).http_only
     }
 
     #[setter]
@@ -110,7 +108,7 @@ impl ResponseCookie {
 
     #[getter]
     fn secure(&self) -> bool {
-        self.lock().secure
+        lock(&self.0).secure
     }
 
     #[setter]
@@ -120,7 +118,7 @@ impl ResponseCookie {
 
     #[getter]
     fn path(&self) -> Option<String> {
-        self.lock().path.clone()
+        lock(&self.0).path.clone()
     }
 
     #[setter]
@@ -130,7 +128,7 @@ impl ResponseCookie {
 
     #[getter]
     fn same_site(&self) -> Option<&'static str> {
-        self.lock().same_site.map(SameSite::as_str)
+        lock(&self.0).same_site.map(SameSite::as_str)
     }
 
     #[setter]
@@ -141,7 +139,7 @@ impl ResponseCookie {
 
     /// Copies and pickles get the same attributes, whatever the `__init__` of a subclass takes.
     fn __getstate__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyTuple>> {
-        let cookie = slf.get().lock().clone();
+        let cookie = lock(&slf.get().0).clone();
         let same_site = cookie.same_site.map(SameSite::as_str);
         let own = slf.getattr(intern!(slf.py(), "__dict__"))?;
         (cookie.value, cookie.max_age, cookie.domain, cookie.http_only, cookie.secure, cookie.path, same_site, own)

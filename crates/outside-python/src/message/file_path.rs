@@ -5,12 +5,14 @@ use std::fs::File;
 use std::io::{Read as _, Seek as _, SeekFrom};
 use std::os::unix::ffi::OsStringExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::Mutex;
 
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyString, PyTuple};
+
+use crate::support::{kind, lock};
 
 /// A file as content: the server sends it without reading it into Python.
 #[pyclass(module = "outside", name = "FilePath", subclass, frozen, dict, weakref)]
@@ -32,7 +34,7 @@ struct Fields {
 impl FilePath {
     /// What is to be sent of it.
     pub(crate) fn slice(&self) -> outside::FileSlice {
-        let fields = self.lock();
+        let fields = lock(&self.0);
         let end = fields.ends_early.then_some(fields.read_end);
         outside::FileSlice { path: fields.path.as_path().into(), start: fields.read_start, end }
     }
@@ -43,10 +45,6 @@ impl FilePath {
         let read_end = slice.end.unwrap_or_else(|| size_of(&path));
         let (read_start, ends_early) = (slice.start, slice.end.is_some());
         Self(Mutex::new(Fields { path, read_start, read_end, ends_early, remembered: None }))
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Fields> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -77,43 +75,43 @@ impl FilePath {
     fn __init__(&self, path: &Bound<'_, PyAny>) -> PyResult<()> {
         let path = path_of(path, "FilePath")?;
         let read_end = size_of(&path);
-        let before = std::mem::replace(&mut *self.lock(), Fields { path, read_end, ..Fields::default() });
+        let before = std::mem::replace(&mut *lock(&self.0), Fields { path, read_end, ..Fields::default() });
         drop(before);
         Ok(())
     }
 
     #[getter]
     fn path(&self) -> OsString {
-        self.lock().path.clone().into_os_string()
+        lock(&self.0).path.clone().into_os_string()
     }
 
     #[setter]
     fn set_path(&self, path: &Bound<'_, PyAny>) -> PyResult<()> {
         let path = path_of(path, "FilePath")?;
         let read_end = size_of(&path);
-        let before = std::mem::replace(&mut *self.lock(), Fields { path, read_end, ..Fields::default() });
+        let before = std::mem::replace(&mut *lock(&self.0), Fields { path, read_end, ..Fields::default() });
         drop(before);
         Ok(())
     }
 
     #[getter]
     fn read_start(&self) -> u64 {
-        self.lock().read_start
+        lock(&self.0).read_start
     }
 
     #[setter]
     fn set_read_start(&self, read_start: u64) {
-        self.lock().read_start = read_start;
+        lock(&self.0).read_start = read_start;
     }
 
     #[getter]
     fn read_end(&self) -> u64 {
-        self.lock().read_end
+        lock(&self.0).read_end
     }
 
     #[setter]
     fn set_read_end(&self, read_end: u64) {
-        let mut fields = self.lock();
+        let mut fields = lock(&self.0);
         fields.read_end = read_end;
         fields.ends_early = true;
     }
@@ -128,7 +126,7 @@ impl FilePath {
             return Err(PyValueError::new_err(format!("a range begins before it ends, not ({start}, {end})")));
         }
         let path = {
-            let fields = self.lock();
+            let fields = lock(&self.0);
             match &fields.remembered {
                 Some((range, bytes)) if *range == read_range && !twice => return Ok(bytes.clone_ref(py)),
                 _ => fields.path.clone(),
@@ -145,13 +143,13 @@ impl FilePath {
             }
         })?;
         let bytes = PyBytes::new(py, &bytes).unbind();
-        let before = self.lock().remembered.replace((read_range, bytes.clone_ref(py)));
+        let before = lock(&self.0).remembered.replace((read_range, bytes.clone_ref(py)));
         drop(before);
         Ok(bytes)
     }
 
     fn __repr__(&self) -> String {
-        format!("FilePath({:?})", self.lock().path)
+        format!("FilePath({:?})", lock(&self.0).path)
     }
 }
 
@@ -174,9 +172,4 @@ pub(crate) fn path_of(path: &Bound<'_, PyAny>, class: &str) -> PyResult<PathBuf>
     let named = named.cast::<PyString>().map_err(|_| wrong())?;
     let bytes = os.call_method1(intern!(path.py(), "fsencode"), (named,))?;
     Ok(OsString::from_vec(bytes.extract()?).into())
-}
-
-/// The name of an object's type, for messages.
-pub(crate) fn kind(object: &Bound<'_, PyAny>) -> String {
-    object.get_type().name().map_or_else(|_| "?".to_owned(), |name| name.to_string())
 }

@@ -1,8 +1,9 @@
 //! Small functions.
 
-use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyString};
+
+use crate::errors::value_error;
 
 /// The value of a header whatever the case of its name, or `None`.
 #[pyfunction]
@@ -52,5 +53,5 @@ pub(crate) fn _event<'py>(
     retry: Option<u64>,
 ) -> PyResult<Bound<'py, PyBytes>> {
     let bytes = outside::Event { data, event, id, retry }.to_bytes();
-    Ok(PyBytes::new(py, &bytes.map_err(|error| PyValueError::new_err(error.to_string()))?))
+    Ok(PyBytes::new(py, &bytes.map_err(value_error)?))
 }

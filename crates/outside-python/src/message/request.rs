@@ -12,11 +12,11 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBytes, PyDict, PyList, PyString, PyTuple};
 
 use crate::call::plan::value_of;
-use crate::errors::content_error;
+use crate::errors::{content_error, value_error};
 use crate::message::body::Body;
-use crate::message::file_path::kind;
 use crate::message::form::FormFile;
 use crate::message::json::decoded;
+use crate::support::kind;
 
 /// One request. Made by the server; by hand for tests and `ScheduledResponse`.
 #[pyclass(module = "outside", name = "Request", subclass, frozen, dict, weakref)]
@@ -155,7 +155,7 @@ impl Request {
         let pairs: Vec<(&str, &[u8])> = pairs.iter().map(|(name, value)| (name.as_str(), value.as_slice())).collect();
         let parts =
             RequestParts { method, target: url, headers: &pairs, content, version, address: SocketAddr::new(ip, port) };
-        let request = outside::Request::from_parts(&parts).map_err(|error| PyValueError::new_err(error.to_string()))?;
+        let request = outside::Request::from_parts(&parts).map_err(value_error)?;
         self.inner.set(Arc::new(request)).map_err(|_| PyTypeError::new_err("a Request is initialised once"))
     }
 

@@ -1,6 +1,6 @@
 //! `Response`: what a handler returns. Attributes can be changed until it is sent.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::Mutex;
 
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::intern;
@@ -9,8 +9,9 @@ use pyo3::types::{PyByteArray, PyBytes, PyDict, PyList, PyString, PyTuple};
 
 use crate::message::convert::media_type_of;
 use crate::message::cookie::ResponseCookie;
-use crate::message::file_path::{FilePath, kind};
+use crate::message::file_path::FilePath;
 use crate::message::response_headers::ResponseHeaders;
+use crate::support::{kind, lock};
 
 /// An answer: status, headers, content and cookies.
 #[pyclass(module = "outside", name = "Response", subclass, frozen, dict, weakref)]
@@ -46,10 +47,6 @@ impl Response {
         Self(Mutex::new(own))
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// An attribute, or the copy of it that `copy` makes; outside of the lock, since that may run code of the program.
     fn own<'py, T>(
         &self,
@@ -57,12 +54,12 @@ impl Response {
         field: impl Fn(&mut State) -> (&mut Option<Py<T>>, &mut bool),
         copy: impl FnOnce(Option<Bound<'py, T>>) -> PyResult<Bound<'py, T>>,
     ) -> PyResult<Py<T>> {
-        let given = match field(&mut self.lock()) {
+        let given = match field(&mut lock(&self.0)) {
             (Some(own), true) => return Ok(own.clone_ref(py)),
             (given, _) => given.as_ref().map(|given| given.bind(py).clone()),
         };
         let made = copy(given)?.unbind();
-        let mut state = self.lock();
+        let mut state = lock(&self.0);
         let (value, is_own) = field(&mut state);
         let replaced = match (&mut *value, *is_own) {
             // Another thread was quicker.
@@ -77,14 +74,14 @@ impl Response {
 
     /// From now on `headers` have the media type that is going to be sent.
     pub(crate) fn show_type(&self) {
-        self.lock().shows_type = true;
+        lock(&self.0).shows_type = true;
     }
 
     /// Adds the media type to the headers, if it is to be shown and the program has set none.
     fn add_type(&self, headers: &Bound<'_, PyDict>) -> PyResult<()> {
         let py = headers.py();
         let content = {
-            let mut state = self.lock();
+            let mut state = lock(&self.0);
             if !state.shows_type || matches!(state.fields.status_code, 204 | 304) {
                 return Ok(());
             }
@@ -98,7 +95,7 @@ impl Response {
         {
             let implied = PyString::new(py, &implied);
             headers.as_any().set_item(name, &implied)?;
-            let before = self.lock().implied_type.replace(implied.unbind());
+            let before = lock(&self.0).implied_type.replace(implied.unbind());
             drop(before);
         }
         Ok(())
@@ -107,7 +104,7 @@ impl Response {
     /// The content is another one: a media type that was its own goes with it.
     fn forget_type(&self, py: Python<'_>) -> PyResult<()> {
         let (implied, headers) = {
-            let mut state = self.lock();
+            let mut state = lock(&self.0);
             let Some(implied) = state.implied_type.take() else { return Ok(()) };
             state.shows_type = true;
             (implied, state.fields.headers.as_ref().map(|headers| headers.clone_ref(py)))
@@ -121,7 +118,7 @@ impl Response {
 
     /// The attributes as they are now.
     pub(crate) fn fields(&self, py: Python<'_>) -> Fields {
-        let fields = &self.lock().fields;
+        let fields = &lock(&self.0).fields;
         Fields {
             status_code: fields.status_code,
             headers: fields.headers.as_ref().map(|headers| headers.clone_ref(py)),
@@ -218,20 +215,20 @@ impl Response {
             content: content.map(|value| check_content(value).map(|()| value.clone().unbind())).transpose()?,
             cookies: cookies.map(|value| check_dict("cookies", value)).transpose()?.map(|dict| dict.clone().unbind()),
         };
-        let before = std::mem::replace(&mut *self.lock(), State { fields, ..State::default() });
+        let before = std::mem::replace(&mut *lock(&self.0), State { fields, ..State::default() });
         drop(before);
         Ok(())
     }
 
     #[getter]
     fn status_code(&self) -> u16 {
-        self.lock().fields.status_code
+        lock(&self.0).fields.status_code
     }
 
     #[setter]
     fn set_status_code(&self, status_code: &Bound<'_, PyAny>) -> PyResult<()> {
         let status_code = check_status(status_code)?;
-        self.lock().fields.status_code = status_code;
+        lock(&self.0).fields.status_code = status_code;
         Ok(())
     }
 
@@ -250,7 +247,7 @@ impl Response {
     fn set_headers(&self, headers: &Bound<'_, PyAny>) -> PyResult<()> {
         let headers = check_dict("headers", headers)?.clone().unbind();
         let before = {
-            let mut state = self.lock();
+            let mut state = lock(&self.0);
             state.has_own_headers = false;
             (state.fields.headers.replace(headers), state.implied_type.take())
         };
@@ -260,7 +257,7 @@ impl Response {
 
     #[getter]
     fn content(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
-        let content = match &self.lock().fields.content {
+        let content = match &lock(&self.0).fields.content {
             Some(content) => content.clone_ref(py),
             None => return Ok(intern!(py, "").clone().into_any().unbind()),
         };
@@ -278,7 +275,7 @@ impl Response {
     fn set_content(&self, content: &Bound<'_, PyAny>) -> PyResult<()> {
         check_content(content)?;
         let before = {
-            let mut state = self.lock();
+            let mut state = lock(&self.0);
             state.has_own_content = false;
             state.fields.content.replace(content.clone().unbind())
         };
@@ -308,7 +305,7 @@ impl Response {
     fn set_cookies(&self, cookies: &Bound<'_, PyAny>) -> PyResult<()> {
         let cookies = check_dict("cookies", cookies)?.clone().unbind();
         let before = {
-            let mut state = self.lock();
+            let mut state = lock(&self.0);
             state.has_own_cookies = false;
             state.fields.cookies.replace(cookies)
         };

@@ -3,12 +3,13 @@
 //! A thread that computes lets go of the lock when another one has waited for it for the switch interval, 5 ms by default. As
 //! long as our threads wait that long to call handlers the interval is lowered; then the user's value comes back.
 
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use pyo3::prelude::*;
-use pyo3::sync::MutexExt as _;
+
+use crate::support::lock_attached;
 
 /// Waiting for the lock for so long is no accident …
 const LONG: Duration = Duration::from_micros(900);
@@ -28,7 +29,7 @@ pub(crate) fn note(py: Python<'_>, waited: Duration) {
     if !is_long && !IS_LOWERED.load(Ordering::Relaxed) {
         return;
     }
-    let mut before = BEFORE.lock_py_attached(py).unwrap_or_else(PoisonError::into_inner);
+    let mut before = lock_attached(&BEFORE, py);
     let changed = match &mut *before {
         Some((_, last)) if is_long => {
             *last = Instant::now();
@@ -46,7 +47,7 @@ pub(crate) fn note(py: Python<'_>, waited: Duration) {
 
 /// No server runs any more.
 pub(crate) fn end(py: Python<'_>) -> PyResult<()> {
-    let mut before = BEFORE.lock_py_attached(py).unwrap_or_else(PoisonError::into_inner);
+    let mut before = lock_attached(&BEFORE, py);
     IS_LOWERED.store(false, Ordering::Relaxed);
     restore(py, &mut before)
 }

@@ -8,10 +8,11 @@ use std::time::Instant;
 use outside::{Host, Request};
 use pyo3::prelude::*;
 
+use crate::call::Shared;
 use crate::call::asynchronous::EventLoop;
-use crate::call::{Shared, lock};
 use crate::logging::log_exception;
 use crate::server::contention;
+use crate::support::lock;
 
 /// One outer attach for a thread's whole life, so that re-attaching creates and destroys no thread state.
 pub(crate) struct PythonHost(pub(crate) Arc<Shared>);

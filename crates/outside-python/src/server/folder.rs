@@ -2,12 +2,12 @@
 
 use std::ffi::OsString;
 
-use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
+use crate::errors::{os_error, value_error};
 use crate::message::file_path::path_of;
-use crate::server::serving::os_error;
 
 /// A folder on a route, with options.
 #[pyclass(module = "outside", name = "Folder", subclass, frozen, dict, weakref, get_all)]
@@ -64,9 +64,7 @@ impl Folder {
         }
         for (pattern, value) in self.cache_control.bind(py) {
             let (pattern, value): (String, String) = (pattern.extract()?, value.extract()?);
-            outside::Headers::new()
-                .append("Cache-Control", &value)
-                .map_err(|error| PyValueError::new_err(error.to_string()))?;
+            outside::Headers::new().append("Cache-Control", &value).map_err(value_error)?;
             folder = folder.with_cache_control(pattern, value);
         }
         Ok(folder)

@@ -3,7 +3,7 @@
 
 use std::cell::Cell;
 use std::os::fd::{AsRawFd as _, RawFd};
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 use outside::{Address, Endpoint, Entered};
 use pyo3::prelude::*;
@@ -12,6 +12,7 @@ use crate::call::asynchronous::EventLoop;
 use crate::server::listening::to_python;
 use crate::server::outside_http::OutsideHttp;
 use crate::server::serving::RunningServer;
+use crate::support::lock;
 
 /// A server that runs. It is held here until `run()` ends, which it never does in a child: so nothing of it is dropped there.
 struct Running {
@@ -28,7 +29,7 @@ thread_local! {
 }
 
 fn running<R>(change: impl FnOnce(&mut Vec<Running>) -> R) -> R {
-    change(&mut RUNNING.lock().unwrap_or_else(PoisonError::into_inner))
+    change(&mut lock(&RUNNING))
 }
 
 /// A server begins to run.

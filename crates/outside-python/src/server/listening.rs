@@ -2,12 +2,13 @@
 
 use outside::{Address, CertificateError, CertificateFiles, Endpoint, Listeners, OutsideHttp, Security, TicketKeys};
 use outside::{BindError, Value};
-use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
 
-use crate::server::serving::{run_error, system_error};
-use crate::server::settings::{Settings, shown, value_of};
+use crate::errors::{run_error, system_error, value_error};
+use crate::server::settings::{Settings, value_of};
+use crate::support::shown;
 
 /// One listener for each worker slot or reactor at each place, or those that the environment hands down.
 pub(crate) fn listen(
@@ -26,7 +27,7 @@ fn open_error(error: outside::Error) -> PyErr {
         return system_error(system, &error);
     }
     let is_systems = error.source_as::<BindError>().is_some() || error.source_as::<std::io::Error>().is_some();
-    if is_systems { run_error(error) } else { PyValueError::new_err(error.to_string()) }
+    if is_systems { run_error(error) } else { value_error(error) }
 }
 
 /// What `tls` means where a server listens besides.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::os::fd::AsRawFd as _;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 use outside::{Endpoint, KEYS, Listeners, SocketFile, TicketKeys, Value};
@@ -14,14 +14,15 @@ use pyo3::types::{PyDict, PyTuple};
 
 use crate::call::Shared;
 use crate::call::sync::ErrorFunction;
+use crate::errors::{run_error, value_error};
 use crate::logging::{PythonLog, log_exception};
-use crate::message::file_path::kind;
 use crate::message::request::Request;
 use crate::server::embedding::PythonHost;
 use crate::server::listening::{announce, listen, security, to_python};
 use crate::server::routes::{Routes, counted, engine_handler, route_name};
-use crate::server::serving::{run_error, serve_on};
-use crate::server::settings::{Settings, check_code, check_host, read_cors, shown, value_error, value_of};
+use crate::server::serving::serve_on;
+use crate::server::settings::{Settings, check_code, check_host, read_cors, value_of};
+use crate::support::{kind, lock, shown};
 use crate::websocket::connection::publish;
 use crate::websocket::route::WebSocket;
 
@@ -47,10 +48,6 @@ pub(crate) struct Server {
 
 /// A wait looks for signals this often.
 const SLICE: Duration = Duration::from_millis(100);
-
-pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
 
 impl OutsideHttp {
     pub(crate) fn server(&self) -> PyResult<&Server> {

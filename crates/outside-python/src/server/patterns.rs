@@ -12,14 +12,13 @@ use crate::call::asynchronous::EventLoop;
 use crate::call::hooks::install;
 use crate::call::plan::{Argument, Plan};
 use crate::call::sync::Gate;
-use crate::errors::answer_of;
+use crate::errors::{answer_of, value_error};
 use crate::logging::log_exception;
 use crate::message::convert::{code_and_message, shown};
 use crate::message::request::Request;
 use crate::message::response::Response;
 use crate::server::outside_http::OutsideHttp;
 use crate::server::routes::{engine_handler, need_loop};
-use crate::server::settings::value_error;
 
 /// Adds a route of whole paths. `by_place` and `by_name` are the arguments of a function: -1 is the request, any other the
 /// parameter of this number.

@@ -6,7 +6,6 @@ use std::sync::{Arc, Mutex};
 
 use outside::{Handler, HostPattern, Sizes};
 use pyo3::exceptions::{PyTypeError, PyValueError};
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
@@ -14,11 +13,11 @@ use crate::call::Shared;
 use crate::call::asynchronous::{AsyncFunction, Coroutine, EventLoop};
 use crate::call::plan::Plan;
 use crate::call::sync::Function;
-use crate::message::file_path::{FilePath, kind};
+use crate::errors::{os_error, value_error};
+use crate::message::file_path::FilePath;
 use crate::server::folder::Folder;
-use crate::server::outside_http::lock;
-use crate::server::serving::{RunningServer, os_error};
-use crate::server::settings::value_error;
+use crate::server::serving::RunningServer;
+use crate::support::{is_async, kind, lock};
 use crate::websocket::route::WebSocket;
 
 /// What was set, by name; and the WebSockets of routes with a pattern.
@@ -147,15 +146,4 @@ fn handler_of(
 pub(crate) fn need_loop(py: Python<'_>, shared: &Shared) -> PyResult<()> {
     shared.needs_loop.store(true, Ordering::Relaxed);
     if RunningServer::any() { EventLoop::running(py).map(drop) } else { Ok(()) }
-}
-
-/// Is it an `async def` function, or an object whose `__call__` is one?
-pub(crate) fn is_async(handler: &Bound<'_, PyAny>) -> PyResult<bool> {
-    let py = handler.py();
-    let check = py.import("inspect")?.getattr("iscoroutinefunction")?;
-    if check.call1((handler,))?.is_truthy()? {
-        return Ok(true);
-    }
-    let called = handler.get_type().getattr(intern!(py, "__call__"))?;
-    check.call1((called,))?.is_truthy()
 }

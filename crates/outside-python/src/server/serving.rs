@@ -4,22 +4,22 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use outside::{BindError, Doors, Endpoint, Entered};
-use pyo3::exceptions::{PyOSError, PyRuntimeError};
+use outside::{Doors, Endpoint, Entered};
 use pyo3::prelude::*;
 
 use crate::call::Callbacks;
 use crate::call::asynchronous::EventLoop;
 use crate::call::hooks::install;
 use crate::call::interrupt::prepare as prepare_interrupts;
+use crate::errors::{RunError, run_error};
 use crate::logging::log_exception;
 use crate::server::contention;
 use crate::server::debug_token::{Entrance, announce as announce_token};
 use crate::server::forked;
-use crate::server::outside_http::{OutsideHttp, lock};
-use crate::server::routes::is_async;
+use crate::server::outside_http::OutsideHttp;
 use crate::server::settings::Settings;
 use crate::server::signals::Signals;
+use crate::support::{is_async, lock};
 use crate::websocket::route::WebSocket;
 
 /// Serves on listeners, or on none, until terminated.
@@ -172,46 +172,5 @@ impl RunningServer {
 impl Drop for RunningServer {
     fn drop(&mut self) {
         RUNNING.fetch_sub(1, Ordering::SeqCst);
-    }
-}
-
-/// What `run` may end with.
-pub(crate) enum RunError {
-    Python(PyErr),
-    Engine(outside::Error),
-}
-
-impl From<PyErr> for RunError {
-    fn from(error: PyErr) -> Self {
-        Self::Python(error)
-    }
-}
-
-impl From<outside::Error> for RunError {
-    fn from(error: outside::Error) -> Self {
-        Self::Engine(error)
-    }
-}
-
-/// The exception for what `run` may end with.
-/// A file that cannot be had: Python chooses FileNotFoundError and its siblings by the number.
-pub(crate) fn os_error(error: outside::Error) -> PyErr {
-    match error.source_as::<std::io::Error>() {
-        Some(system) => system_error(system, &error),
-        None => PyOSError::new_err(error.to_string()),
-    }
-}
-
-pub(crate) fn run_error(error: outside::Error) -> PyErr {
-    match error.source_as::<BindError>() {
-        Some(bind) => system_error(&bind.error, &error),
-        None => PyRuntimeError::new_err(error.to_string()),
-    }
-}
-
-pub(crate) fn system_error(system: &std::io::Error, error: &outside::Error) -> PyErr {
-    match system.raw_os_error() {
-        Some(number) => PyOSError::new_err((number, error.to_string())),
-        None => PyOSError::new_err(error.to_string()),
     }
 }

@@ -5,7 +5,8 @@ use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple};
 
-use crate::message::file_path::kind;
+use crate::errors::value_error;
+use crate::support::shown;
 
 /// What the configuration dictionary means.
 pub(crate) struct Settings {
@@ -77,14 +78,6 @@ pub(crate) fn check_host(host: &Bound<'_, PyAny>) -> PyResult<Vec<Address>> {
         .map_err(|_| PyValueError::new_err(format!("a port is a number from 0 to 65535, not {port}")))?;
     Address::resolve_all((ip.as_str(), port))
         .map_err(|_| PyValueError::new_err(format!("{ip:?} is no address of this machine; for example \"127.0.0.1\"")))
-}
-
-pub(crate) fn shown(object: &Bound<'_, PyAny>) -> String {
-    object.repr().map_or_else(|_| kind(object), |text| text.to_string())
-}
-
-pub(crate) fn value_error(error: outside::Error) -> PyErr {
-    PyValueError::new_err(error.to_string())
 }
 
 pub(crate) fn value_of(value: &Bound<'_, PyAny>) -> Value {

@@ -9,8 +9,9 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyByteArray, PyBytes, PyInt, PyMemoryView, PyString, PyTuple};
 
-use crate::message::file_path::kind;
+use crate::errors::value_error;
 use crate::message::request::Request;
+use crate::support::kind;
 use crate::websocket::wire::Wire;
 
 /// One WebSocket connection.
@@ -202,7 +203,7 @@ impl WebSocketConnection {
             Some(other) => return Err(PyTypeError::new_err(format!("code is an int, not {}", kind(other)))),
         };
         let reason = reason.map(|reason| text("reason", reason)).transpose()?.unwrap_or_default();
-        self.inner()?.exit(code, reason).map_err(|error| PyValueError::new_err(error.to_string()))
+        self.inner()?.exit(code, reason).map_err(value_error)
     }
 
     /// Sends a ping with at most 125 bytes.
@@ -211,7 +212,7 @@ impl WebSocketConnection {
         let wrong = |given| PyTypeError::new_err(format!("payload is bytes, not {}", kind(given)));
         let payload = payload.map(|given| given.cast::<PyBytes>().map_err(|_| wrong(given))).transpose()?;
         let ping = self.inner()?.ping(payload.map_or(b"", |payload| payload.as_bytes()));
-        ping.map_err(|error| PyValueError::new_err(error.to_string()))
+        ping.map_err(value_error)
     }
 
     /// From now on it gets what is published to this topic.

@@ -8,9 +8,8 @@ use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple};
 
-use crate::message::file_path::kind;
-use crate::server::outside_http::lock;
-use crate::server::settings::value_error;
+use crate::errors::value_error;
+use crate::support::{kind, lock};
 use crate::websocket::session::{Exit, Handlers, PythonSession};
 
 /// A WebSocket on a route: `ws.on_connection(handler)`, then `server.set_route("/ws", ws)`.
@@ -212,13 +211,5 @@ impl WebSocket {
             made = made.with_origins(origins).map_err(value_error)?;
         }
         Ok(made)
-    }
-}
-
-/// A function, or what was given instead.
-pub(crate) fn check_callable(handler: &Bound<'_, PyAny>) -> PyResult<()> {
-    match handler.is_callable() {
-        true => Ok(()),
-        false => Err(PyTypeError::new_err(format!("a handler is a function, not {}", kind(handler)))),
     }
 }

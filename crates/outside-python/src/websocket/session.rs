@@ -11,13 +11,11 @@ use pyo3::prelude::*;
 
 use crate::call::asynchronous::EventLoop;
 use crate::call::context::RequestContext;
-use crate::call::lock;
 use crate::call::sync::{awaited, awaited_alone};
 use crate::logging::log_exception;
 use crate::server::forked::leave_if_forked;
-use crate::server::routes::is_async;
+use crate::support::{check_callable, is_async, lock};
 use crate::websocket::connection::{WebSocketConnection, exit_type, to_python};
-use crate::websocket::route::check_callable;
 
 /// The handlers of one `WebSocket`; they can be set at any time and count for connections that open afterwards.
 #[derive(Default)]

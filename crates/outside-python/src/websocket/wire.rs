@@ -1,9 +1,11 @@
 //! `_Wire`: the bytes of a WebSocket connection that was made by hand, for the threads that move them.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
+
+use crate::support::lock;
 
 /// What a socket's two threads call.
 #[pyclass(module = "outside", name = "_Wire", frozen)]
@@ -22,7 +24,7 @@ impl Wire {
 impl Wire {
     /// Bytes of the client; `false`: no more are wanted. Waits while too many messages wait to be taken.
     fn receive(&self, py: Python<'_>, data: &[u8]) -> bool {
-        let goes_on = self.receiver.lock().unwrap_or_else(PoisonError::into_inner).receive(data);
+        let goes_on = lock(&self.receiver).receive(data);
         if goes_on {
             py.detach(|| outside::Wire::wait_for_room(&self.connection));
         }
