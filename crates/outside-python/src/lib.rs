@@ -6,6 +6,7 @@
 mod call;
 mod command;
 mod errors;
+mod event_loop;
 mod logging;
 mod message;
 mod server;
@@ -18,8 +19,6 @@ use pyo3::prelude::*;
 #[pymodule]
 mod _outside {
     #[pymodule_export]
-    use crate::call::asynchronous::LoopSource;
-    #[pymodule_export]
     use crate::call::interrupt::HandlerTimeout;
     #[pymodule_export]
     use crate::call::scheduled::ScheduledResponse;
@@ -29,6 +28,8 @@ mod _outside {
     use crate::command::command;
     #[pymodule_export]
     use crate::errors::{ContentError, HttpException, abort};
+    #[pymodule_export]
+    use crate::event_loop::LoopSource;
     #[pymodule_export]
     use crate::message::body::Body;
     #[pymodule_export]

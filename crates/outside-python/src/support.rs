@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use pyo3::exceptions::PyTypeError;
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::sync::MutexExt as _;
+use pyo3::sync::{MutexExt as _, PyOnceLock};
 
 /// Locks, even if a thread has panicked while it held the lock: the values behind these locks are whole after each statement.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -45,4 +45,13 @@ pub(crate) fn check_callable(handler: &Bound<'_, PyAny>) -> PyResult<()> {
     } else {
         Err(PyTypeError::new_err(format!("a handler is a function, not {}", kind(handler))))
     }
+}
+
+/// Whether it is a coroutine.
+pub(crate) fn is_coroutine(value: &Bound<'_, PyAny>) -> PyResult<bool> {
+    static IS_COROUTINE: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    if value.is_none() {
+        return Ok(false);
+    }
+    IS_COROUTINE.import(value.py(), "inspect", "iscoroutine")?.call1((value,))?.is_truthy()
 }

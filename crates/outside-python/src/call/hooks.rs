@@ -8,21 +8,11 @@ use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 
 use crate::call::Shared;
-use crate::call::context::RequestContext;
+use crate::call::context::{Attachment, RequestContext};
 use crate::logging::log_exception;
 use crate::message::convert::{head_of, response_of, shown};
 use crate::message::response::Response;
-use crate::server::outside_http::Server;
 use crate::support::lock;
-
-/// The Python objects behind an answer, for the hooks that come later.
-pub(crate) struct Attachment {
-    /// Missing where the head of a request could not be read.
-    pub(crate) context: Option<Arc<RequestContext>>,
-    pub(crate) response: Option<Py<Response>>,
-    /// Have the callbacks around its handler been called, `after_request` among them?
-    pub(crate) is_around: bool,
-}
 
 /// The hooks of a server.
 struct PythonHooks {
@@ -34,8 +24,7 @@ struct PythonHooks {
 }
 
 /// Sets the hooks that there are now.
-pub(crate) fn install(server: &Server, py: Python<'_>) {
-    let shared = &server.shared;
+pub(crate) fn install(engine: &outside::OutsideHttp, shared: &Arc<Shared>, py: Python<'_>) {
     let (pre_send, post_callback) = {
         let callbacks = lock(&shared.callbacks);
         (callbacks.pre_send.clone(), callbacks.post_callback.clone())
@@ -47,8 +36,8 @@ pub(crate) fn install(server: &Server, py: Python<'_>) {
         true => Some(Arc::new(PythonHooks { pre_send, post_callback, has_after, shared: Arc::clone(shared) })),
         false => None,
     };
-    // Whoever changes the site may be waiting for Python's lock.
-    py.detach(|| server.engine.set_hooks(hooks));
+    // A thread that changes the site may hold its lock and wait for Python's.
+    py.detach(|| engine.set_hooks(hooks));
 }
 
 impl PythonHooks {

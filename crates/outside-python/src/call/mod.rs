@@ -7,9 +7,7 @@ pub(crate) mod hooks;
 pub(crate) mod interrupt;
 pub(crate) mod plan;
 pub(crate) mod scheduled;
-pub(crate) mod stream;
 pub(crate) mod sync;
-mod taken;
 pub(crate) mod uncaught;
 
 use std::fs::File;
@@ -23,6 +21,7 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::PyTuple;
 
 use crate::call::uncaught::Aftermath;
+use crate::event_loop::wait_for;
 use crate::logging::log_exception;
 use crate::message::convert::{Returned, located, returned};
 use crate::message::request::Request;
@@ -190,7 +189,7 @@ impl<'py> Called<'_, 'py> {
         let py = value.py();
         match &self.context {
             Some(context) if value.get_type().is(COROUTINE.import(py, "types", "CoroutineType")?) => {
-                py.import("outside._loop")?.call_method1("wait_for", (value, context))
+                wait_for(value, Some(context))
             }
             _ => Ok(value),
         }

@@ -6,8 +6,8 @@ use pyo3::exceptions::{PyRuntimeError, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
-use crate::call::sync::awaited_alone;
 use crate::errors::answer_of;
+use crate::event_loop::awaited;
 use crate::logging::log_exception;
 use crate::message::convert::{Returned, head_of, located, returned, shown};
 use crate::message::request::Request;
@@ -103,7 +103,7 @@ enum Finished {
 }
 
 fn finished<'py>(py: Python<'py>, value: Bound<'py, PyAny>) -> PyResult<Finished> {
-    let value = awaited_alone(py, value)?;
+    let value = awaited(value, None)?;
     if let Ok(response) = value.cast::<Response>() {
         // Refuse here what a server would refuse.
         head_of(py, response.get())?;

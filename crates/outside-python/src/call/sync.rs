@@ -9,12 +9,11 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 
-use super::context::{RequestContext, copy_context};
+use super::context::{Attachment, RequestContext, copy_context};
 use super::interrupt::thread_ident;
 use super::plan::Plan;
 use super::{Called, Shared, around, scope_of};
-use crate::call::hooks::Attachment;
-use crate::message::convert::{Returned, is_coroutine, located, returned};
+use crate::message::convert::{Returned, located, returned};
 use crate::message::request::Request;
 
 /// A plain function on a route.
@@ -104,7 +103,7 @@ impl ErrorHandler for ErrorFunction {
                 RequestContext::of(attachment).map_or_else(|| RequestContext::found(py, request, &self.shared), Ok);
             let context = known.map_err(out_of_memory)?;
             let call = (&self.function, context.request(py), message).into_pyobject(py);
-            let result = call.and_then(|call| context.run(py, &call)).and_then(|value| awaited(&context, value));
+            let result = call.and_then(|call| context.run(py, &call)).and_then(|value| context.awaited(value));
             let answer = result.and_then(|value| {
                 let response = value.cast::<crate::message::response::Response>().ok();
                 let returned = returned(&value).map_err(|error| located(self.function.bind(py), error));
@@ -124,21 +123,6 @@ impl ErrorHandler for ErrorFunction {
             })
         })
     }
-}
-
-/// The value itself, or what it comes to if it is a coroutine: on the loop of `async def` handlers, or on one of its own if there
-/// is none.
-pub(crate) fn awaited<'py>(context: &RequestContext, value: Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
-    let py = value.py();
-    if !is_coroutine(&value)? {
-        return Ok(value);
-    }
-    py.import("outside._loop")?.call_method1("wait_for", (value, context.enterable(py)?))
-}
-
-/// The same without a request.
-pub(crate) fn awaited_alone<'py>(py: Python<'py>, value: Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
-    if is_coroutine(&value)? { py.import("outside._loop")?.call_method1("wait_for", (value,)) } else { Ok(value) }
 }
 
 fn out_of_memory(error: PyErr) -> Error {

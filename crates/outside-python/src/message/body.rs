@@ -7,8 +7,8 @@ use outside::{Error, Pieces, Request};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 
-use crate::call::asynchronous::EventLoop;
 use crate::errors::content_error;
+use crate::event_loop::EventLoop;
 use crate::support::lock;
 
 /// The pieces that nobody has taken yet.

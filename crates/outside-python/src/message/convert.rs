@@ -1,24 +1,22 @@
 //! What a handler returned, as an engine response. Exact types first: they are what nearly every handler returns.
 
-use std::borrow::Cow;
-
 use bytes::Bytes;
 use outside::Headers;
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBool, PyByteArray, PyBytes, PyDict, PyFloat, PyInt, PyList, PyMemoryView, PyString, PyTuple};
 
-use crate::call::stream::stream_of;
-use crate::call::sync::awaited_alone;
 use crate::errors::value_error;
+use crate::event_loop::wait_for;
 use crate::message::cookie::ResponseCookie;
 use crate::message::file_path::FilePath;
 use crate::message::json::encoded;
+use crate::message::media_type::{BYTES, JSON, TEXT};
 use crate::message::response::{Fields, Response};
 use crate::message::response_headers::ResponseHeaders;
-use crate::support::kind;
+use crate::message::stream::stream_of;
+use crate::support::{is_coroutine, kind};
 
 /// What came back.
 pub(crate) enum Returned {
@@ -49,7 +47,7 @@ pub(crate) fn returned(value: &Bound<'_, PyAny>) -> PyResult<Returned> {
     }
     if is_coroutine(value)? {
         // A plain function that hands on what an async def function gave it.
-        return returned(&awaited_alone(py, value.clone())?);
+        return returned(&wait_for(value.clone(), None)?);
     }
     Err(unanswerable(value))
 }
@@ -66,15 +64,6 @@ pub(crate) fn located(function: &Bound<'_, PyAny>, error: PyErr) -> PyErr {
     let module = py.import("outside._mistakes");
     let made = module.and_then(|module| module.call_method1("located", (function, error.value(py))));
     made.map_or_else(|another| another, PyErr::from_value)
-}
-
-/// Is it a coroutine that nobody has awaited yet?
-pub(crate) fn is_coroutine(value: &Bound<'_, PyAny>) -> PyResult<bool> {
-    static IS_COROUTINE: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-    if value.is_none() {
-        return Ok(false);
-    }
-    IS_COROUTINE.import(value.py(), "inspect", "iscoroutine")?.call1((value,))?.is_truthy()
 }
 
 /// `(code, message)`, checked.
@@ -194,27 +183,6 @@ fn fill(mut response: outside::Response, content: &Bound<'_, PyAny>) -> PyResult
     }
     Ok(response)
 }
-
-/// The media type that content of this kind is sent with if the program sets none; of a stream it is not known before it begins.
-pub(crate) fn media_type_of(content: &Bound<'_, PyAny>) -> Option<Cow<'static, str>> {
-    if content.is_instance_of::<PyString>() {
-        Some(Cow::Borrowed(TEXT))
-    } else if content.is_instance_of::<PyDict>() || content.is_instance_of::<PyList>() {
-        Some(Cow::Borrowed(JSON))
-    } else if content.is_instance_of::<PyBytes>()
-        || content.is_instance_of::<PyByteArray>()
-        || content.is_instance_of::<PyMemoryView>()
-    {
-        Some(Cow::Borrowed(BYTES))
-    } else {
-        let file = content.cast::<FilePath>().ok()?;
-        Some(Cow::Owned(outside::media_type(&file.get().slice().path.to_string_lossy())))
-    }
-}
-
-pub(crate) const TEXT: &str = "text/plain; charset=utf-8";
-const BYTES: &str = "application/octet-stream";
-const JSON: &str = "application/json";
 
 /// A Python `Response` that shows an answer of the engine's own, for hooks.
 pub(crate) fn shown(py: Python<'_>, response: &outside::Response) -> PyResult<Py<Response>> {

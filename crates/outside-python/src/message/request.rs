@@ -11,11 +11,11 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBytes, PyDict, PyList, PyString, PyTuple};
 
-use crate::call::plan::value_of;
 use crate::errors::{content_error, value_error};
 use crate::message::body::Body;
 use crate::message::form::FormFile;
 use crate::message::json::decoded;
+use crate::message::parameter::value_of;
 use crate::support::kind;
 
 /// One request. Made by the server; by hand for tests and `ScheduledResponse`.

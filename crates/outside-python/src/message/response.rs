@@ -7,9 +7,9 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyByteArray, PyBytes, PyDict, PyList, PyString, PyTuple};
 
-use crate::message::convert::media_type_of;
 use crate::message::cookie::ResponseCookie;
 use crate::message::file_path::FilePath;
+use crate::message::media_type::media_type_of;
 use crate::message::response_headers::ResponseHeaders;
 use crate::support::{kind, lock};
 

@@ -9,7 +9,7 @@ use outside::{Host, Request};
 use pyo3::prelude::*;
 
 use crate::call::Shared;
-use crate::call::asynchronous::EventLoop;
+use crate::event_loop::EventLoop;
 use crate::logging::log_exception;
 use crate::server::contention;
 use crate::support::lock;

@@ -8,7 +8,7 @@ use std::sync::Mutex;
 use outside::{Address, Endpoint, Entered};
 use pyo3::prelude::*;
 
-use crate::call::asynchronous::EventLoop;
+use crate::event_loop::EventLoop;
 use crate::server::listening::to_python;
 use crate::server::outside_http::OutsideHttp;
 use crate::server::serving::RunningServer;

@@ -8,11 +8,11 @@ use outside::error_page;
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 
-use crate::call::asynchronous::EventLoop;
 use crate::call::hooks::install;
 use crate::call::plan::{Argument, Plan};
 use crate::call::sync::Gate;
 use crate::errors::{answer_of, value_error};
+use crate::event_loop::EventLoop;
 use crate::logging::log_exception;
 use crate::message::convert::{code_and_message, shown};
 use crate::message::request::Request;
@@ -86,7 +86,7 @@ pub(crate) fn _set_around(
     shared.has_after.store(after, Ordering::Relaxed);
     let function = || outside::Function::new(Gate { shared: Arc::clone(shared) }, None);
     server.engine.set_gate(gate.then(function));
-    install(server, py);
+    install(&server.engine, shared, py);
     Ok(())
 }
 

@@ -8,10 +8,10 @@ use outside::{Doors, Endpoint, Entered};
 use pyo3::prelude::*;
 
 use crate::call::Callbacks;
-use crate::call::asynchronous::EventLoop;
 use crate::call::hooks::install;
 use crate::call::interrupt::prepare as prepare_interrupts;
 use crate::errors::{RunError, run_error};
+use crate::event_loop::EventLoop;
 use crate::logging::log_exception;
 use crate::server::contention;
 use crate::server::debug_token::{Entrance, announce as announce_token};
@@ -41,7 +41,7 @@ pub(crate) fn serve_on(
     let Settings { config, pre_send, post_callback, server_cleanup, .. } = server.settings(py)?;
     *lock(&server.shared.callbacks) =
         Callbacks { pre_send: pre_send.map(Arc::new), post_callback: post_callback.map(Arc::new) };
-    install(server, py);
+    install(&server.engine, &server.shared, py);
     server.shared.failure.begin(config.debug);
     server.log.begin(py)?;
     prepare_interrupts(py)?;

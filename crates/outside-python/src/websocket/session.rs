@@ -9,9 +9,9 @@ use std::sync::{Arc, Mutex};
 use outside::{Error, Message, SessionHandler, Style};
 use pyo3::prelude::*;
 
-use crate::call::asynchronous::EventLoop;
 use crate::call::context::RequestContext;
-use crate::call::sync::{awaited, awaited_alone};
+use crate::errors::value_error;
+use crate::event_loop::{Described, EventLoop, LoopJob, LoopReport, Rescuers, awaited};
 use crate::logging::log_exception;
 use crate::server::forked::leave_if_forked;
 use crate::support::{check_callable, is_async, lock};
@@ -63,8 +63,8 @@ impl Exit {
         let function = self.function.bind(py);
         match (self.takes_connection, &held.context) {
             (true, _) => held.call(py, function, None),
-            (false, Some(context)) => awaited(context, context.run(py, &(function,).into_pyobject(py)?)?),
-            (false, None) => awaited_alone(py, function.call0()?),
+            (false, Some(context)) => context.awaited(context.run(py, &(function,).into_pyobject(py)?)?),
+            (false, None) => awaited(function.call0()?, None),
         }
     }
 }
@@ -166,11 +166,11 @@ impl Held {
         more: Option<Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyAny>> {
         match (&self.context, more) {
-            (None, None) => awaited_alone(py, function.call1((&self.object,))?),
-            (None, Some(more)) => awaited_alone(py, function.call1((&self.object, more))?),
-            (Some(context), None) => awaited(context, context.run(py, &(function, &self.object).into_pyobject(py)?)?),
+            (None, None) => awaited(function.call1((&self.object,))?, None),
+            (None, Some(more)) => awaited(function.call1((&self.object, more))?, None),
+            (Some(context), None) => context.awaited(context.run(py, &(function, &self.object).into_pyobject(py)?)?),
             (Some(context), Some(more)) => {
-                awaited(context, context.run(py, &(function, &self.object, more).into_pyobject(py)?)?)
+                context.awaited(context.run(py, &(function, &self.object, more).into_pyobject(py)?)?)
             }
         }
     }
@@ -192,8 +192,48 @@ fn held(py: Python<'_>, connection: &outside::WebSocketConnection) -> PyResult<H
     Ok(held)
 }
 
+/// The handlers of one connection, as the asyncio loop runs them.
+struct LoopSession {
+    handlers: Arc<Handlers>,
+    connection: outside::WebSocketConnection,
+}
+
+impl LoopJob for LoopSession {
+    fn describe<'py>(&self, py: Python<'py>) -> PyResult<Described<'py>> {
+        let (object, context) = for_loop(py, &self.connection)?;
+        let handlers = (self.handlers.for_loop(py)?, context).into_pyobject(py)?.into_any();
+        Ok(("session", handlers, object.into_bound(py).into_any()))
+    }
+
+    fn rescuers<'py>(&self, _py: Python<'py>, _error: &PyErr) -> Option<Rescuers<'py>> {
+        None
+    }
+
+    fn report(&self, _py: Python<'_>, report: LoopReport<'_>) -> PyResult<()> {
+        let LoopReport::Exit(code) = report else { return Ok(()) };
+        self.handlers.end(&self.connection);
+        self.connection.exit(code, "").map_err(value_error)
+    }
+}
+
+/// Hands a connection to the asyncio loop.
+fn begin_on_loop(handlers: Arc<Handlers>, connection: outside::WebSocketConnection) -> Result<(), Error> {
+    let event_loop = EventLoop::current().ok_or_else(EventLoop::has_ended)?;
+    let session = Arc::new(LoopSession { handlers, connection });
+    let ticket = event_loop.register(Arc::clone(&session) as _);
+    let waker = Arc::downgrade(&event_loop);
+    session.connection.set_listener(move || {
+        if let Some(event_loop) = waker.upgrade() {
+            event_loop.wake(ticket);
+        }
+    });
+    session.handlers.begin(&session.connection);
+    event_loop.begin(ticket, session);
+    Ok(())
+}
+
 /// For the loop: the connection, and the context of its task if it has one.
-pub(crate) fn for_loop<'py>(
+fn for_loop<'py>(
     py: Python<'py>,
     connection: &outside::WebSocketConnection,
 ) -> PyResult<(Py<WebSocketConnection>, Option<Bound<'py, PyAny>>)> {
@@ -261,7 +301,7 @@ impl SessionHandler for PythonSession {
 
     fn open(&self, connection: &outside::WebSocketConnection) -> Result<(), Error> {
         if self.style() == Style::Elsewhere {
-            return EventLoop::open_session(Arc::clone(&self.0), connection.clone());
+            return begin_on_loop(Arc::clone(&self.0), connection.clone());
         }
         self.0.begin(connection);
         Python::attach(|py| {
