@@ -7,6 +7,7 @@ mod call;
 mod command;
 mod errors;
 mod event_loop;
+mod forked;
 mod logging;
 mod message;
 mod server;
@@ -22,8 +23,6 @@ mod _outside {
     use crate::call::interrupt::HandlerTimeout;
     #[pymodule_export]
     use crate::call::scheduled::ScheduledResponse;
-    #[pymodule_export]
-    use crate::call::uncaught::_page_about;
     #[pymodule_export]
     use crate::command::command;
     #[pymodule_export]
@@ -51,18 +50,18 @@ mod _outside {
     #[pymodule_export]
     use crate::server::folder::Folder;
     #[pymodule_export]
-    use crate::server::forked::{_belongings, _forked};
-    #[pymodule_export]
     use crate::server::memory::{Connector, serve_in_memory};
     #[pymodule_export]
     use crate::server::outside_http::OutsideHttp;
     #[pymodule_export]
     use crate::server::patterns::{
-        _add_route, _code_and_message, _error_page, _log_failure, _remove_pattern, _route_parameters, _run_on_loop,
-        _set_around, _status_of,
+        _add_route, _code_and_message, _error_page, _log_failure, _page_about, _remove_pattern, _route_parameters,
+        _run_on_loop, _set_around, _status_of,
     };
     #[pymodule_export]
     use crate::server::redirect::OutsideHttpRedirect;
+    #[pymodule_export]
+    use crate::server::running::{_belongings, _forked};
     #[pymodule_export]
     use crate::server::settings::_check_cors;
     #[pymodule_export]

@@ -10,8 +10,9 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::PyList;
 
+use super::handler_call::{HandlerCall, around, scope_of};
 use super::plan::Plan;
-use super::{Called, Shared, around, scope_of};
+use super::shared::Shared;
 use crate::event_loop::{EventLoop, LoopFunction};
 use crate::message::request::Request;
 use crate::support::lock;
@@ -119,11 +120,11 @@ impl Call {
         }
     }
 
-    fn called<'py>(&self, py: Python<'py>) -> Called<'_, 'py> {
+    fn called<'py>(&self, py: Python<'py>) -> HandlerCall<'_, 'py> {
         let shared = &self.coroutine.shared;
         let scope = self.is_around.then(|| scope_of(self.coroutine.plan.as_ref(), shared)).flatten();
         let function = Some(self.coroutine.function.bind(py));
-        Called { request: self.request.bind(py), function, context: None, scope, shared }
+        HandlerCall { request: self.request.bind(py), function, context: None, scope, shared }
     }
 
     /// It is over; whom to tell, if that was not known.

@@ -15,7 +15,7 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::PyTuple;
 
-use super::Shared;
+use super::shared::Shared;
 use crate::errors::answer_of;
 use crate::event_loop::{Rescuers, wait_for};
 use crate::logging::log_exception;
@@ -231,7 +231,7 @@ impl RequestContext {
             return Err(answer);
         }
         self.log(py, what, error);
-        self.shared.failure.page(self.request(py), error).ok_or_else(|| Error::status(500, None))
+        self.shared.uncaught.page(self.request(py), error).ok_or_else(|| Error::status(500, None))
     }
 }
 

@@ -7,8 +7,8 @@ use outside::{Error, Hooks};
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 
-use crate::call::Shared;
 use crate::call::context::{Attachment, RequestContext};
+use crate::call::shared::Shared;
 use crate::logging::log_exception;
 use crate::message::convert::{head_of, response_of, shown};
 use crate::message::response::Response;

@@ -10,9 +10,10 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 
 use super::context::{Attachment, RequestContext, copy_context};
+use super::handler_call::{HandlerCall, around, scope_of};
 use super::interrupt::thread_ident;
 use super::plan::Plan;
-use super::{Called, Shared, around, scope_of};
+use super::shared::Shared;
 use crate::message::convert::{Returned, located, returned};
 use crate::message::request::Request;
 
@@ -47,7 +48,7 @@ impl Inline for Function {
             };
             shared.end(&object);
             let scope = is_around.then(|| scope_of(plan, shared)).flatten();
-            Called { request: &object, function: Some(function), context, scope, shared }.answer(result)
+            HandlerCall { request: &object, function: Some(function), context, scope, shared }.answer(result)
         })
     }
 }
@@ -67,8 +68,13 @@ impl Inline for Gate {
             let arguments = (&context, self.shared.scope.get(), &object);
             let result = module.and_then(|module| module.getattr("admit")?.call1(arguments));
             self.shared.end(&object);
-            let called =
-                Called { request: &object, function: None, context: Some(context), scope: None, shared: &self.shared };
+            let called = HandlerCall {
+                request: &object,
+                function: None,
+                context: Some(context),
+                scope: None,
+                shared: &self.shared,
+            };
             match result {
                 Ok(value) if value.is_none() => {
                     let mut pass = Response::pass();

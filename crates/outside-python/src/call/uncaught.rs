@@ -8,18 +8,17 @@ use pyo3::prelude::*;
 use crate::logging::log_exception;
 use crate::message::convert::{Returned, returned};
 use crate::message::request::Request;
-use crate::server::outside_http::OutsideHttp;
 use crate::support::lock;
 
 /// Looked at only when something was raised.
 #[derive(Default)]
-pub(crate) struct Aftermath {
+pub(crate) struct UncaughtExceptions {
     debug: Mutex<bool>,
     /// Called with the request and the exception.
     observer: Mutex<Option<Py<PyAny>>>,
 }
 
-impl Aftermath {
+impl UncaughtExceptions {
     /// A run begins.
     pub(crate) fn begin(&self, debug: bool) {
         *lock(&self.debug) = debug;
@@ -46,7 +45,7 @@ impl Aftermath {
     }
 
     /// The same as Python's object.
-    fn page_object<'py>(&self, request: &Bound<'py, Request>, error: &PyErr) -> Option<Bound<'py, PyAny>> {
+    pub(crate) fn page_object<'py>(&self, request: &Bound<'py, Request>, error: &PyErr) -> Option<Bound<'py, PyAny>> {
         let py = request.py();
         let observer = lock(&self.observer).as_ref().map(|observer| observer.clone_ref(py));
         if let Some(observer) = observer
@@ -72,13 +71,3 @@ impl Aftermath {
 }
 
 const NO_PAGE: &str = "the page about an exception could not be made";
-
-/// What is to be done about an exception that the functions around a handler have not caught either: the page, or `None`.
-#[pyfunction]
-pub(crate) fn _page_about<'py>(
-    server: &Bound<'py, OutsideHttp>,
-    request: &Bound<'py, Request>,
-    error: Bound<'py, PyAny>,
-) -> PyResult<Option<Bound<'py, PyAny>>> {
-    Ok(server.get().server()?.shared.failure.page_object(request, &PyErr::from_value(error)))
-}

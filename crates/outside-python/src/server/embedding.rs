@@ -8,7 +8,7 @@ use std::time::Instant;
 use outside::{Host, Request};
 use pyo3::prelude::*;
 
-use crate::call::Shared;
+use crate::call::shared::Shared;
 use crate::event_loop::EventLoop;
 use crate::logging::log_exception;
 use crate::server::contention;

@@ -30,10 +30,11 @@ impl Connector {
 #[pyfunction]
 #[pyo3(name = "_serve_in_memory")]
 pub(crate) fn serve_in_memory(server: &Bound<'_, OutsideHttp>, ready: Py<PyAny>, observer: Py<PyAny>) -> PyResult<()> {
-    let failure = &server.get().server()?.shared.failure;
-    failure.observe(Some(observer));
+    let state = server.get().server()?;
+    let uncaught = &state.shared.uncaught;
+    uncaught.observe(Some(observer));
     let (connector, handed) = outside::Connector::new();
-    let result = serve_on(server, Doors::Memory(handed), false, |_| {
+    let result = serve_on(server, state, Doors::Memory(handed), false, |_| {
         Python::attach(|py| {
             let told = Py::new(py, Connector(connector)).and_then(|connector| ready.bind(py).call1((connector,)));
             if let Err(error) = told {
@@ -41,6 +42,6 @@ pub(crate) fn serve_in_memory(server: &Bound<'_, OutsideHttp>, ready: Py<PyAny>,
             }
         });
     });
-    failure.observe(None);
+    uncaught.observe(None);
     result
 }

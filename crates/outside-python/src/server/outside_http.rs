@@ -1,56 +1,38 @@
 //! `OutsideHTTP`: the server that Python programs hold.
 
-use std::collections::BTreeMap;
 use std::fs::File;
 use std::os::fd::AsRawFd as _;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use outside::{Endpoint, KEYS, Listeners, SocketFile, TicketKeys, Value};
+use outside::{Endpoint, SocketFile, TicketKeys, Value};
 use pyo3::exceptions::{PyKeyError, PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
-use crate::call::Shared;
 use crate::call::sync::ErrorFunction;
 use crate::errors::{run_error, value_error};
-use crate::logging::{PythonLog, log_exception};
+use crate::logging::log_exception;
 use crate::message::request::Request;
-use crate::server::embedding::PythonHost;
 use crate::server::listening::{announce, listen, security, to_python};
-use crate::server::routes::{Routes, counted, engine_handler, route_name};
+use crate::server::routes::{counted, engine_handler, route_name};
 use crate::server::serving::serve_on;
-use crate::server::settings::{Settings, check_code, check_host, read_cors, value_of};
+use crate::server::settings::{check_code, check_host, read_cors, value_of};
+use crate::server::state::ServerState;
 use crate::support::{kind, lock, shown};
 use crate::websocket::connection::publish;
 use crate::websocket::route::WebSocket;
 
 /// An HTTP server with routes, error handlers and a configuration. Nothing is bound before `run()`.
 #[pyclass(module = "outside", name = "OutsideHTTP", subclass, frozen, dict, weakref)]
-pub(crate) struct OutsideHttp(OnceLock<Server>);
-
-/// What a server consists of once it is initialised.
-pub(crate) struct Server {
-    pub(crate) engine: outside::OutsideHttp,
-    pub(crate) log: Arc<PythonLog>,
-    pub(crate) shared: Arc<Shared>,
-    config: Mutex<Py<PyDict>>,
-    pub(crate) routes: Routes,
-    error_routes: Mutex<BTreeMap<u16, Py<PyAny>>>,
-    /// Bound before `run()`: one for each worker, at each place.
-    listeners: Mutex<Listeners>,
-    /// The files of Unix sockets that this generation or one before it has made.
-    socket_files: Mutex<Vec<SocketFile>>,
-    /// Those of all workers, and of the next generation.
-    ticket_keys: Mutex<TicketKeys>,
-}
+pub(crate) struct OutsideHttp(OnceLock<ServerState>);
 
 /// A wait looks for signals this often.
 const SLICE: Duration = Duration::from_millis(100);
 
 impl OutsideHttp {
-    pub(crate) fn server(&self) -> PyResult<&Server> {
+    pub(crate) fn server(&self) -> PyResult<&ServerState> {
         self.0.get().ok_or_else(|| PyRuntimeError::new_err("call super().__init__(host) first"))
     }
 
@@ -66,34 +48,8 @@ impl OutsideHttp {
     }
 
     fn initialise(&self, py: Python<'_>, host: &Bound<'_, PyAny>, engine: outside::OutsideHttp) -> PyResult<()> {
-        let config = PyDict::new(py);
-        config.set_item("host", host)?;
-        for key in KEYS.iter().filter(|key| key.name != "host") {
-            match &key.default {
-                Value::Bool(value) => config.set_item(key.name, value)?,
-                Value::Integer(value) => config.set_item(key.name, value)?,
-                Value::Float(value) => config.set_item(key.name, value)?,
-                Value::Text(value) => config.set_item(key.name, value)?,
-                // Each server has a list of its own, to add to.
-                Value::Texts(texts) => config.set_item(key.name, texts.to_vec())?,
-                _ => config.set_item(key.name, py.None())?,
-            }
-        }
-        let log = Arc::new(PythonLog::default());
-        let shared = Arc::<Shared>::default();
-        let server = Server {
-            engine: engine
-                .embedded(Arc::new(PythonHost(Arc::clone(&shared))), Arc::clone(&log) as Arc<dyn outside::LogSink>),
-            log,
-            shared,
-            config: Mutex::new(config.unbind()),
-            routes: Routes::default(),
-            error_routes: Mutex::default(),
-            listeners: Mutex::default(),
-            socket_files: Mutex::default(),
-            ticket_keys: Mutex::default(),
-        };
-        self.0.set(server).map_err(|_| PyRuntimeError::new_err("a server is initialised once"))
+        let state = ServerState::new(py, host, engine)?;
+        self.0.set(state).map_err(|_| PyRuntimeError::new_err("a server is initialised once"))
     }
 }
 
@@ -208,7 +164,7 @@ impl OutsideHttp {
                 drop(notify.bind(py).call1(("READY=1",)));
             });
         };
-        let result = serve_on(slf, listeners.into(), true, print);
+        let result = serve_on(slf, server, listeners.into(), true, print);
         Self::_close_listeners(slf)?;
         result
     }
@@ -281,7 +237,7 @@ impl OutsideHttp {
         let server = slf.get().server()?;
         let listeners = lock(&server.listeners).slot(slot).map_err(run_error)?;
         *lock(&server.shared.report) = Some(File::options().write(true).open(format!("/dev/fd/{report}"))?);
-        serve_on(slf, listeners.into(), false, |_| {
+        serve_on(slf, server, listeners.into(), false, |_| {
             Python::attach(|py| {
                 if let Err(error) = ready.bind(py).call0() {
                     log_exception(py, None, "telling that a worker is ready failed", &error);
@@ -426,13 +382,5 @@ impl OutsideHttp {
         let host = lock(&server.config).bind(py).get_item("host")?;
         let host = host.map_or_else(String::new, |host| shown(&host));
         Ok(format!("<OutsideHTTP {host}, {routes}>"))
-    }
-}
-
-impl Server {
-    /// What the configuration means now.
-    pub(crate) fn settings(&self, py: Python<'_>) -> PyResult<Settings> {
-        let config = lock(&self.config).clone_ref(py);
-        Settings::read(config.bind(py))
     }
 }

@@ -127,3 +127,13 @@ pub(crate) fn _log_failure(py: Python<'_>, request: &Bound<'_, Request>, what: &
 pub(crate) fn _run_on_loop(coroutine: Py<PyAny>, future: Py<PyAny>) -> bool {
     EventLoop::run(coroutine, future)
 }
+
+/// What is to be done about an exception that the functions around a handler have not caught either: the page, or `None`.
+#[pyfunction]
+pub(crate) fn _page_about<'py>(
+    server: &Bound<'py, OutsideHttp>,
+    request: &Bound<'py, Request>,
+    error: Bound<'py, PyAny>,
+) -> PyResult<Option<Bound<'py, PyAny>>> {
+    Ok(server.get().server()?.shared.uncaught.page_object(request, &PyErr::from_value(error)))
+}

@@ -9,15 +9,15 @@ use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
-use crate::call::Shared;
 use crate::call::asynchronous::{AsyncFunction, Coroutine};
 use crate::call::plan::Plan;
+use crate::call::shared::Shared;
 use crate::call::sync::Function;
 use crate::errors::{os_error, value_error};
 use crate::event_loop::EventLoop;
 use crate::message::file_path::FilePath;
 use crate::server::folder::Folder;
-use crate::server::serving::RunningServer;
+use crate::server::running::RunningServer;
 use crate::support::{is_async, kind, lock};
 use crate::websocket::route::WebSocket;
 

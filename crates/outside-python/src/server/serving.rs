@@ -1,48 +1,49 @@
 //! Serving on listeners, from the first signal handler set to the last callback called.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use outside::{Doors, Endpoint, Entered};
+use outside::{Doors, Endpoint};
 use pyo3::prelude::*;
 
-use crate::call::Callbacks;
 use crate::call::hooks::install;
 use crate::call::interrupt::prepare as prepare_interrupts;
+use crate::call::shared::Callbacks;
 use crate::errors::{RunError, run_error};
 use crate::event_loop::EventLoop;
 use crate::logging::log_exception;
 use crate::server::contention;
 use crate::server::debug_token::{Entrance, announce as announce_token};
-use crate::server::forked;
-use crate::server::outside_http::OutsideHttp;
+use crate::server::running::{self, RunRecord, RunningServer};
 use crate::server::settings::Settings;
 use crate::server::signals::Signals;
+use crate::server::state::ServerState;
 use crate::support::{is_async, lock};
 use crate::websocket::route::WebSocket;
 
-/// Serves on listeners, or on none, until terminated.
+/// Serves on listeners, or on none, until terminated. `object` is the server as the program holds it, of a subclass perhaps.
 pub(crate) fn serve_on(
-    slf: &Bound<'_, OutsideHttp>,
+    object: &Bound<'_, PyAny>,
+    server: &ServerState,
     doors: Doors,
     takes_signals: bool,
     started: impl FnOnce(&[Endpoint]) + Send,
 ) -> PyResult<()> {
-    let py = slf.py();
-    let server = slf.get().server()?;
+    let py = object.py();
     let entered = server.engine.enter().map_err(run_error)?;
-    let _known = Known::begin(slf, &entered);
-    let this = slf.clone().unbind();
+    // Until the end of the run.
+    let record = RunRecord::begin(object, &entered);
+    let this = object.clone().unbind();
     let started = move |endpoints: &[Endpoint]| {
-        forked::listen(&this, endpoints);
+        running::note_endpoints(&this, endpoints);
         started(endpoints);
     };
     let Settings { config, pre_send, post_callback, server_cleanup, .. } = server.settings(py)?;
     *lock(&server.shared.callbacks) =
         Callbacks { pre_send: pre_send.map(Arc::new), post_callback: post_callback.map(Arc::new) };
     install(&server.engine, &server.shared, py);
-    server.shared.failure.begin(config.debug);
+    server.shared.uncaught.begin(config.debug);
     server.log.begin(py)?;
     prepare_interrupts(py)?;
     let handlers = server.routes.handlers(py);
@@ -57,11 +58,12 @@ pub(crate) fn serve_on(
     if needs_loop || handlers.iter().any(|handler| may_need_loop(handler.bind(py))) {
         EventLoop::running(py)?;
     }
-    if let Err(error) = call_hook(slf, "_run_startup") {
+    if let Err(error) = call_hook(object, "_run_startup") {
         end_loop(py, running, config.termination_timeout)?;
         return Err(error);
     }
-    let mut signals = Signals::take(&slf.getattr("terminate")?, &slf.getattr("_hang_up")?, &entered, takes_signals)?;
+    let mut signals =
+        Signals::take(&object.getattr("terminate")?, &object.getattr("_hang_up")?, &entered, takes_signals)?;
     // That a worker ends is its supervisor's to tell.
     let mut has_told_end = !takes_signals;
     let mut tell_end = |py: Python<'_>| {
@@ -90,7 +92,7 @@ pub(crate) fn serve_on(
     drop(entrance);
     tell_end(py);
     signals.give_back_ends(py)?;
-    if let Err(error) = call_hook(slf, "_run_shutdown") {
+    if let Err(error) = call_hook(object, "_run_shutdown") {
         log_exception(py, None, "on_shutdown failed", &error);
     }
     let has_ended_loop = end_loop(py, running, config.termination_timeout);
@@ -100,6 +102,7 @@ pub(crate) fn serve_on(
         log_exception(py, None, "server_cleanup failed", &error);
     }
     signals.give_back(py)?;
+    drop(record);
     has_ended_loop?;
     result.map_err(|error| match error {
         RunError::Python(error) => error,
@@ -108,8 +111,8 @@ pub(crate) fn serve_on(
 }
 
 /// Calls what the Python half of the class does at this moment.
-fn call_hook(slf: &Bound<'_, OutsideHttp>, name: &str) -> PyResult<()> {
-    match slf.as_any().getattr_opt(name)? {
+fn call_hook(object: &Bound<'_, PyAny>, name: &str) -> PyResult<()> {
+    match object.getattr_opt(name)? {
         Some(hook) => hook.call0().map(drop),
         None => Ok(()),
     }
@@ -122,55 +125,4 @@ fn end_loop(py: Python<'_>, running: RunningServer, patience: Duration) -> PyRes
         contention::end(py)?;
     }
     Ok(())
-}
-
-/// A server that forks have to know of.
-struct Known<'a, 'py>(&'a Bound<'py, OutsideHttp>);
-
-impl<'a, 'py> Known<'a, 'py> {
-    fn begin(server: &'a Bound<'py, OutsideHttp>, entered: &Entered) -> Self {
-        forked::begin(server, entered);
-        Self(server)
-    }
-}
-
-impl Drop for Known<'_, '_> {
-    fn drop(&mut self) {
-        forked::end(self.0);
-    }
-}
-
-/// Servers that run in this process: the last one ends the event loop of async handlers.
-static RUNNING: AtomicUsize = AtomicUsize::new(0);
-
-/// One of them.
-pub(crate) struct RunningServer(());
-
-impl RunningServer {
-    /// Is there any?
-    pub(crate) fn any() -> bool {
-        RUNNING.load(Ordering::SeqCst) > 0
-    }
-
-    /// This process is a child of the one in which they run.
-    pub(crate) fn forget_all() {
-        RUNNING.store(0, Ordering::SeqCst);
-    }
-
-    fn count() -> Self {
-        RUNNING.fetch_add(1, Ordering::SeqCst);
-        Self(())
-    }
-
-    /// Ends it; was it the last one?
-    fn end(self) -> bool {
-        std::mem::forget(self);
-        RUNNING.fetch_sub(1, Ordering::SeqCst) == 1
-    }
-}
-
-impl Drop for RunningServer {
-    fn drop(&mut self) {
-        RUNNING.fetch_sub(1, Ordering::SeqCst);
-    }
 }

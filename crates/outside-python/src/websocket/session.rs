@@ -12,8 +12,8 @@ use pyo3::prelude::*;
 use crate::call::context::RequestContext;
 use crate::errors::value_error;
 use crate::event_loop::{Described, EventLoop, LoopJob, LoopReport, Rescuers, awaited};
+use crate::forked::leave_if_forked;
 use crate::logging::log_exception;
-use crate::server::forked::leave_if_forked;
 use crate::support::{check_callable, is_async, lock};
 use crate::websocket::connection::{WebSocketConnection, exit_type, to_python};
 
