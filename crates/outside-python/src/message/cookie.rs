@@ -31,7 +31,8 @@ impl ResponseCookie {
 }
 
 /// The attributes in the order of `__init__`, and those that the program has added.
-type State<'py> = (String, Option<i64>, Option<String>, bool, bool, Option<String>, Option<String>, Bound<'py, PyDict>);
+type CookieState<'py> =
+    (String, Option<i64>, Option<String>, bool, bool, Option<String>, Option<String>, Bound<'py, PyDict>);
 
 fn same_site_of(text: Option<&str>) -> PyResult<Option<SameSite>> {
     text.map(SameSite::parse).transpose().map_err(value_error)
@@ -146,7 +147,7 @@ impl ResponseCookie {
             .into_pyobject(slf.py())
     }
 
-    fn __setstate__(slf: &Bound<'_, Self>, state: State<'_>) -> PyResult<()> {
+    fn __setstate__(slf: &Bound<'_, Self>, state: CookieState<'_>) -> PyResult<()> {
         let (value, max_age, domain, http_only, secure, path, same_site, own) = state;
         slf.get().__init__(value, max_age, domain, http_only, secure, path, same_site.as_deref())?;
         slf.getattr(intern!(slf.py(), "__dict__"))?.cast::<PyDict>()?.update(own.as_mapping())

@@ -16,12 +16,12 @@ use crate::support::{kind, lock};
 
 /// A file as content: the server sends it without reading it into Python.
 #[pyclass(module = "outside", name = "FilePath", subclass, frozen, dict, weakref)]
-pub(crate) struct FilePath(Mutex<Fields>);
+pub(crate) struct FilePath(Mutex<FileFields>);
 
 type Remembered = (Option<(u64, u64)>, Py<PyBytes>);
 
 #[derive(Default)]
-struct Fields {
+struct FileFields {
     path: PathBuf,
     read_start: u64,
     read_end: u64,
@@ -44,7 +44,7 @@ impl FilePath {
         let path = slice.path.to_path_buf();
         let read_end = slice.end.unwrap_or_else(|| size_of(&path));
         let (read_start, ends_early) = (slice.start, slice.end.is_some());
-        Self(Mutex::new(Fields { path, read_start, read_end, ends_early, remembered: None }))
+        Self(Mutex::new(FileFields { path, read_start, read_end, ends_early, remembered: None }))
     }
 }
 
@@ -75,7 +75,7 @@ impl FilePath {
     fn __init__(&self, path: &Bound<'_, PyAny>) -> PyResult<()> {
         let path = path_of(path, "FilePath")?;
         let read_end = size_of(&path);
-        let before = std::mem::replace(&mut *lock(&self.0), Fields { path, read_end, ..Fields::default() });
+        let before = std::mem::replace(&mut *lock(&self.0), FileFields { path, read_end, ..FileFields::default() });
         drop(before);
         Ok(())
     }
@@ -89,7 +89,7 @@ impl FilePath {
     fn set_path(&self, path: &Bound<'_, PyAny>) -> PyResult<()> {
         let path = path_of(path, "FilePath")?;
         let read_end = size_of(&path);
-        let before = std::mem::replace(&mut *lock(&self.0), Fields { path, read_end, ..Fields::default() });
+        let before = std::mem::replace(&mut *lock(&self.0), FileFields { path, read_end, ..FileFields::default() });
         drop(before);
         Ok(())
     }

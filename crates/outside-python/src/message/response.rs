@@ -15,10 +15,10 @@ use crate::support::{kind, lock};
 
 /// An answer: status, headers, content and cookies.
 #[pyclass(module = "outside", name = "Response", subclass, frozen, dict, weakref)]
-pub(crate) struct Response(Mutex<State>);
+pub(crate) struct Response(Mutex<ResponseState>);
 
 #[derive(Default)]
-struct State {
+struct ResponseState {
     fields: Fields,
     /// Which of them are copies of what the program handed over, for this response alone: made when they are first asked for.
     has_own_headers: bool,
@@ -42,8 +42,13 @@ pub(crate) struct Fields {
 impl Response {
     /// One whose attributes are nobody else's; `headers` are `ResponseHeaders`.
     pub(crate) fn from_fields(fields: Fields) -> Self {
-        let own =
-            State { fields, has_own_headers: true, has_own_content: true, has_own_cookies: true, ..State::default() };
+        let own = ResponseState {
+            fields,
+            has_own_headers: true,
+            has_own_content: true,
+            has_own_cookies: true,
+            ..ResponseState::default()
+        };
         Self(Mutex::new(own))
     }
 
@@ -51,7 +56,7 @@ impl Response {
     fn own<'py, T>(
         &self,
         py: Python<'py>,
-        field: impl Fn(&mut State) -> (&mut Option<Py<T>>, &mut bool),
+        field: impl Fn(&mut ResponseState) -> (&mut Option<Py<T>>, &mut bool),
         copy: impl FnOnce(Option<Bound<'py, T>>) -> PyResult<Bound<'py, T>>,
     ) -> PyResult<Py<T>> {
         let given = match field(&mut lock(&self.0)) {
@@ -215,7 +220,7 @@ impl Response {
             content: content.map(|value| check_content(value).map(|()| value.clone().unbind())).transpose()?,
             cookies: cookies.map(|value| check_dict("cookies", value)).transpose()?.map(|dict| dict.clone().unbind()),
         };
-        let before = std::mem::replace(&mut *lock(&self.0), State { fields, ..State::default() });
+        let before = std::mem::replace(&mut *lock(&self.0), ResponseState { fields, ..ResponseState::default() });
         drop(before);
         Ok(())
     }
