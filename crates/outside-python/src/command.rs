@@ -14,7 +14,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyCFunction, PyDict, PyTuple};
 
 use crate::errors::RunError;
-use crate::server::signals::Signals;
+use crate::server::signals::SignalHandlers;
 
 /// Does what the arguments say, the first of which is the program's own name; returns the exit status.
 #[pyfunction]
@@ -65,7 +65,7 @@ fn serve(server: &OutsideHttp, started: &(dyn Fn(&[Endpoint]) + Sync)) -> Result
     let signals = Python::attach(|py| {
         let terminate = noting(py, c"terminate", &came)?;
         let hang_up = noting(py, c"hang_up", &has_hung_up)?;
-        Signals::take(terminate.as_any(), hang_up.as_any(), &entered, true)
+        SignalHandlers::take(terminate.as_any(), hang_up.as_any(), &entered, true)
     })?;
     let result: Result<(), RunError> = server.run_entered(entered, started, || {
         Python::attach(|py| py.check_signals())?;

@@ -14,11 +14,11 @@ use crate::support::{kind, lock};
 /// Ends a handler with the error page, or the error handler, of this code; see `abort`. An exception like any other: it can be
 /// subclassed, with an `__init__` of its own, and its attributes can be changed.
 #[pyclass(module = "outside", name = "HTTPException", extends = PyException, subclass, frozen)]
-pub(crate) struct HttpException(Mutex<Asked>);
+pub(crate) struct HttpException(Mutex<ExceptionFields>);
 
 /// What is asked for; no code until `__init__` has been called.
 #[derive(Default)]
-struct Asked {
+struct ExceptionFields {
     code: Option<u16>,
     message: Option<String>,
 }
@@ -48,7 +48,7 @@ impl HttpException {
             Some(message) => (code, message).into_pyobject(slf.py())?,
             None => (code,).into_pyobject(slf.py())?,
         };
-        *lock(&slf.get().0) = Asked { code: Some(check_code(code)?), message };
+        *lock(&slf.get().0) = ExceptionFields { code: Some(check_code(code)?), message };
         slf.setattr(intern!(slf.py(), "args"), arguments)
     }
 

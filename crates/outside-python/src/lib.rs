@@ -30,7 +30,7 @@ mod _outside {
     #[pymodule_export]
     use crate::event_loop::LoopSource;
     #[pymodule_export]
-    use crate::message::body::Body;
+    use crate::message::body::BodyReader;
     #[pymodule_export]
     use crate::message::cookie::ResponseCookie;
     #[pymodule_export]

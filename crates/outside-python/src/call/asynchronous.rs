@@ -31,7 +31,7 @@ impl Coroutine {
         &self,
         list: &Bound<'_, PyList>,
         ticket: Ticket,
-        call: &Bound<'_, Call>,
+        call: &Bound<'_, AsyncCall>,
         request: &Bound<'_, Request>,
         is_around: bool,
     ) -> PyResult<()> {
@@ -60,7 +60,7 @@ impl LoopFunction for Coroutine {
     ) -> PyResult<()> {
         let py = list.py();
         let request = Bound::new(py, Request::view(request))?;
-        let call = Bound::new(py, Call::begin(self, &request, reply))?;
+        let call = Bound::new(py, AsyncCall::begin(self, &request, reply))?;
         let begun = call.get();
         if let Err(error) = begun.coroutine.append(list, ticket, &call, &request, begun.is_around) {
             begun.settle(py, Err(error));
@@ -97,7 +97,7 @@ impl Elsewhere for AsyncFunction {
 
 /// A call that waits for its end.
 #[pyclass(module = "outside", name = "_Call", frozen)]
-pub(crate) struct Call {
+pub(crate) struct AsyncCall {
     coroutine: Arc<Coroutine>,
     request: Py<Request>,
     /// With callbacks around it.
@@ -106,7 +106,7 @@ pub(crate) struct Call {
     reply: Mutex<Option<Reply>>,
 }
 
-impl Call {
+impl AsyncCall {
     /// The request is being handled from now on.
     fn begin(coroutine: Arc<Coroutine>, request: &Bound<'_, Request>, reply: Reply) -> Self {
         coroutine.shared.begin(request, None, None);
@@ -136,7 +136,7 @@ impl Call {
 }
 
 #[pymethods]
-impl Call {
+impl AsyncCall {
     /// The handler returned.
     fn answer(&self, value: Bound<'_, PyAny>) {
         self.settle(value.py(), Ok(value));

@@ -16,9 +16,9 @@ use crate::support::kind;
 
 /// Calls a route function outside the server and gives the finished `Response`.
 #[pyclass(module = "outside", name = "ScheduledResponse", subclass, frozen, dict, weakref)]
-pub(crate) struct ScheduledResponse(OnceLock<Parts>);
+pub(crate) struct ScheduledResponse(OnceLock<ScheduledParts>);
 
-struct Parts {
+struct ScheduledParts {
     request: Py<Request>,
     route_function: Py<PyAny>,
     error_routes: Py<PyDict>,
@@ -42,7 +42,7 @@ impl ScheduledResponse {
         if !route_function.is_callable() {
             return Err(PyTypeError::new_err(format!("route_function is a function, not {}", kind(route_function))));
         }
-        let parts = Parts { request, route_function: route_function.clone().unbind(), error_routes };
+        let parts = ScheduledParts { request, route_function: route_function.clone().unbind(), error_routes };
         self.0.set(parts).map_err(|_| PyTypeError::new_err("a ScheduledResponse is initialised once"))
     }
 
@@ -54,8 +54,8 @@ impl ScheduledResponse {
             .call1((&parts.request,))
             .and_then(|value| finished(py, value).map_err(|error| located(function, error)));
         let (code, message) = match called {
-            Ok(Finished::Response(response)) => return Ok(Some(response)),
-            Ok(Finished::Code(code, message)) => (code, message),
+            Ok(ScheduledOutcome::Response(response)) => return Ok(Some(response)),
+            Ok(ScheduledOutcome::Code(code, message)) => (code, message),
             Err(error) if let Some(answer) = answer_of(py, &error) => {
                 (answer.code(), answer.public_message().map(str::to_owned))
             }
@@ -68,15 +68,15 @@ impl ScheduledResponse {
         let called = handler.call1((&parts.request, message)).and_then(|value| {
             let is_response = value.is_instance_of::<Response>();
             let finished = finished(py, value)?;
-            if let (Finished::Response(response), false) = (&finished, is_response) {
+            if let (ScheduledOutcome::Response(response), false) = (&finished, is_response) {
                 // What is not a Response has no status of its own.
                 response.bind(py).setattr("status_code", code)?;
             }
             Ok(finished)
         });
         match called {
-            Ok(Finished::Response(response)) => Ok(Some(response)),
-            Ok(Finished::Code(..)) => Ok(None),
+            Ok(ScheduledOutcome::Response(response)) => Ok(Some(response)),
+            Ok(ScheduledOutcome::Code(..)) => Ok(None),
             Err(error) => {
                 log_exception(py, None, &format!("the error handler of {code} failed"), &error);
                 Ok(None)
@@ -90,27 +90,27 @@ impl ScheduledResponse {
 }
 
 impl ScheduledResponse {
-    fn parts(&self) -> PyResult<&Parts> {
+    fn parts(&self) -> PyResult<&ScheduledParts> {
         self.0.get().ok_or_else(|| {
             PyRuntimeError::new_err("call super().__init__(request, route_function, error_routes) first")
         })
     }
 }
 
-enum Finished {
+enum ScheduledOutcome {
     Response(Py<Response>),
     Code(u16, Option<String>),
 }
 
-fn finished<'py>(py: Python<'py>, value: Bound<'py, PyAny>) -> PyResult<Finished> {
+fn finished<'py>(py: Python<'py>, value: Bound<'py, PyAny>) -> PyResult<ScheduledOutcome> {
     let value = awaited(value, None)?;
     if let Ok(response) = value.cast::<Response>() {
         // Refuse here what a server would refuse.
         head_of(py, response.get())?;
-        return Ok(Finished::Response(response.clone().unbind()));
+        return Ok(ScheduledOutcome::Response(response.clone().unbind()));
     }
     match returned(&value)? {
-        Returned::Response(response) => shown(py, &response).map(Finished::Response),
-        Returned::Code(code, message) => Ok(Finished::Code(code, message)),
+        Returned::Response(response) => shown(py, &response).map(ScheduledOutcome::Response),
+        Returned::Code(code, message) => Ok(ScheduledOutcome::Code(code, message)),
     }
 }

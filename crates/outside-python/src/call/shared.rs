@@ -14,7 +14,7 @@ use crate::support::lock_attached;
 /// What the handlers of one server share.
 #[derive(Default)]
 pub(crate) struct Shared {
-    active: Mutex<Vec<Active>>,
+    active: Mutex<Vec<ActiveRequest>>,
     /// Are there hooks, so that answers must remember their Python objects?
     pub(crate) hooked: AtomicBool,
     /// `pre_send` and `post_callback` while the server runs.
@@ -43,7 +43,7 @@ pub(crate) struct Callbacks {
 }
 
 /// A request that is being handled.
-struct Active {
+struct ActiveRequest {
     request: Py<Request>,
     /// The context of its handler, for a plain function that has one of its own.
     context: Option<Py<PyAny>>,
@@ -60,7 +60,7 @@ impl Shared {
 
     pub(crate) fn begin(&self, request: &Bound<'_, Request>, context: Option<&Bound<'_, PyAny>>, thread: Option<u64>) {
         let context = context.map(|context| context.clone().unbind());
-        let active = Active { request: request.clone().unbind(), context, thread, interrupted: false };
+        let active = ActiveRequest { request: request.clone().unbind(), context, thread, interrupted: false };
         lock_attached(&self.active, request.py()).push(active);
     }
 
@@ -70,7 +70,7 @@ impl Shared {
         let found = active.iter().rposition(|other| other.request.is(request)).map(|at| active.swap_remove(at));
         // Let go of the request only when nobody is kept waiting.
         drop(active);
-        if let Some(Active { thread: Some(thread), interrupted: true, .. }) = found {
+        if let Some(ActiveRequest { thread: Some(thread), interrupted: true, .. }) = found {
             // What has not reached the handler must not reach the next one on this thread.
             interrupt::withdraw(py, thread);
         }
@@ -81,7 +81,7 @@ impl Shared {
     pub(crate) fn interrupt(&self, py: Python<'_>, request: &Arc<outside::Request>) {
         let mut active = lock_attached(&self.active, py);
         let found = active.iter_mut().find(|active| Arc::ptr_eq(active.request.get().inner(), request));
-        if let Some(Active { thread: Some(thread), interrupted, .. }) = found {
+        if let Some(ActiveRequest { thread: Some(thread), interrupted, .. }) = found {
             *interrupted = true;
             interrupt::raise_in(py, *thread);
         }

@@ -18,14 +18,14 @@ use crate::message::convert::{Returned, located, returned};
 use crate::message::request::Request;
 
 /// A plain function on a route.
-pub(crate) struct Function {
+pub(crate) struct SyncFunction {
     pub(crate) function: Py<PyAny>,
     pub(crate) shared: Arc<Shared>,
     /// How it is called, if not with the request alone.
     pub(crate) plan: Option<Plan>,
 }
 
-impl Inline for Function {
+impl Inline for SyncFunction {
     fn call(&self, request: &Arc<outside::Request>) -> Result<Response, Error> {
         Python::attach(|py| {
             let object = Bound::new(py, Request::view(Arc::clone(request))).map_err(out_of_memory)?;

@@ -13,13 +13,13 @@ use crate::support::lock;
 
 /// The pieces that nobody has taken yet.
 #[pyclass(module = "outside", name = "_Body", frozen)]
-pub(crate) struct Body {
+pub(crate) struct BodyReader {
     request: Arc<Request>,
     /// Bytes that were handed on.
     at: Mutex<u64>,
 }
 
-impl Body {
+impl BodyReader {
     pub(crate) fn of(request: &Arc<Request>) -> Self {
         Self { request: Arc::clone(request), at: Mutex::new(0) }
     }
@@ -33,7 +33,7 @@ impl Body {
 }
 
 #[pymethods]
-impl Body {
+impl BodyReader {
     /// The next piece; waits for it while other threads run Python. `None` at the end.
     fn next(&self, py: Python<'_>) -> PyResult<Option<Py<PyBytes>>> {
         let copy = |piece: &[u8]| Python::attach(|py| PyBytes::new(py, piece).unbind());

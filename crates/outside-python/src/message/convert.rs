@@ -13,7 +13,7 @@ use crate::message::cookie::ResponseCookie;
 use crate::message::file_path::FilePath;
 use crate::message::json::encoded;
 use crate::message::media_type::{BYTES, JSON, TEXT};
-use crate::message::response::{Fields, Response};
+use crate::message::response::{Response, ResponseFields};
 use crate::message::response_headers::ResponseHeaders;
 use crate::message::stream::stream_of;
 use crate::support::{is_coroutine, kind};
@@ -86,7 +86,7 @@ pub(crate) fn response_of(py: Python<'_>, response: &Response) -> PyResult<outsi
 
 /// The same without its content, and the content.
 pub(crate) fn head_of(py: Python<'_>, response: &Response) -> PyResult<(outside::Response, Option<Py<PyAny>>)> {
-    let Fields { status_code, headers, content, cookies } = response.fields(py);
+    let ResponseFields { status_code, headers, content, cookies } = response.fields(py);
     let mut made = outside::Response::new(status_code);
     if let Some(headers) = headers {
         for (name, value) in headers.bind(py).iter() {
@@ -199,5 +199,8 @@ pub(crate) fn shown(py: Python<'_>, response: &outside::Response) -> PyResult<Py
         outside::Body::Empty | outside::Body::Stream(_) => None,
     };
     let status_code = response.status();
-    Py::new(py, Response::from_fields(Fields { status_code, headers: Some(headers.unbind()), content, cookies: None }))
+    Py::new(
+        py,
+        Response::from_fields(ResponseFields { status_code, headers: Some(headers.unbind()), content, cookies: None }),
+    )
 }

@@ -12,7 +12,7 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBytes, PyDict, PyList, PyString, PyTuple};
 
 use crate::errors::{content_error, value_error};
-use crate::message::body::Body;
+use crate::message::body::BodyReader;
 use crate::message::form::FormFile;
 use crate::message::json::decoded;
 use crate::message::parameter::value_of;
@@ -22,11 +22,11 @@ use crate::support::kind;
 #[pyclass(module = "outside", name = "Request", subclass, frozen, dict, weakref)]
 pub(crate) struct Request {
     inner: OnceLock<Arc<outside::Request>>,
-    made: PyOnceLock<Box<Made>>,
+    cache: PyOnceLock<Box<RequestCache>>,
 }
 
-/// What has been asked for before.
-struct Made {
+/// Python objects that have been made for getters of the request.
+struct RequestCache {
     headers: PyOnceLock<Py<PyAny>>,
     cookies: PyOnceLock<Py<PyDict>>,
     params: PyOnceLock<Py<PyDict>>,
@@ -38,7 +38,7 @@ struct Made {
 
 impl Request {
     pub(crate) fn view(inner: Arc<outside::Request>) -> Self {
-        Self { inner: OnceLock::from(inner), made: PyOnceLock::new() }
+        Self { inner: OnceLock::from(inner), cache: PyOnceLock::new() }
     }
 
     /// The engine's request; an empty one if a subclass never called `super().__init__()`.
@@ -46,9 +46,9 @@ impl Request {
         self.inner.get_or_init(|| Arc::new(outside::Request::default()))
     }
 
-    fn made(&self, py: Python<'_>) -> &Made {
-        self.made.get_or_init(py, || {
-            Box::new(Made {
+    fn cache(&self, py: Python<'_>) -> &RequestCache {
+        self.cache.get_or_init(py, || {
+            Box::new(RequestCache {
                 headers: PyOnceLock::new(),
                 cookies: PyOnceLock::new(),
                 params: PyOnceLock::new(),
@@ -72,7 +72,7 @@ impl Request {
     }
 
     fn make_form(&self, py: Python<'_>) -> PyResult<&(Py<PyAny>, Py<PyAny>)> {
-        self.made(py).form.get_or_try_init(py, || {
+        self.cache(py).form.get_or_try_init(py, || {
             let inner = self.gathered(py)?;
             // What lies on a disk is read while other threads run Python.
             let form = match inner.is_spooled() {
@@ -126,7 +126,7 @@ impl Request {
     )]
     fn new(_args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyDict>>) -> Self {
         // So that a subclass may have an __init__ of its own; what is given is looked at there.
-        Self { inner: OnceLock::new(), made: PyOnceLock::new() }
+        Self { inner: OnceLock::new(), cache: PyOnceLock::new() }
     }
 
     fn __init__(
@@ -176,7 +176,7 @@ impl Request {
     #[getter]
     fn headers(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         static CLASS: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-        let headers = self.made(py).headers.get_or_try_init(py, || {
+        let headers = self.cache(py).headers.get_or_try_init(py, || {
             let fields = self.inner().headers().iter().map(|(name, value)| (name, text(value)));
             let pairs = PyList::new(py, fields.collect::<Vec<_>>())?;
             CLASS.import(py, "outside._headers", "Headers")?.call1((pairs,)).map(Bound::unbind)
@@ -186,7 +186,7 @@ impl Request {
 
     #[getter]
     fn cookies(&self, py: Python<'_>) -> PyResult<Py<PyDict>> {
-        let cookies = self.made(py).cookies.get_or_try_init(py, || {
+        let cookies = self.cache(py).cookies.get_or_try_init(py, || {
             let cookies = PyDict::new(py);
             for (name, value) in self.inner().cookies().iter() {
                 set_first(&cookies, &text(name), text(value))?;
@@ -198,7 +198,7 @@ impl Request {
 
     #[getter]
     fn content(&self, py: Python<'_>) -> PyResult<Py<PyBytes>> {
-        let content = self.made(py).content.get_or_try_init(py, || {
+        let content = self.cache(py).content.get_or_try_init(py, || {
             let inner = self.gathered(py)?;
             if !inner.is_spooled() {
                 return Ok::<_, PyErr>(PyBytes::new(py, inner.try_content()?).unbind());
@@ -223,7 +223,7 @@ impl Request {
     /// The content piece by piece: for `for`, or for `async for` in an `async def` handler.
     fn iter_body<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         static CLASS: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-        CLASS.import(py, "outside._body", "BodyPieces")?.call1((Body::of(self.inner()),))
+        CLASS.import(py, "outside._body", "BodyPieces")?.call1((BodyReader::of(self.inner()),))
     }
 
     #[getter]
@@ -236,7 +236,7 @@ impl Request {
 
     #[getter]
     fn url(&self, py: Python<'_>) -> Py<PyString> {
-        self.made(py).url.get_or_init(py, || PyString::new(py, self.inner().url()).unbind()).clone_ref(py)
+        self.cache(py).url.get_or_init(py, || PyString::new(py, self.inner().url()).unbind()).clone_ref(py)
     }
 
     #[getter]
@@ -251,7 +251,7 @@ impl Request {
 
     #[getter]
     fn params(&self, py: Python<'_>) -> PyResult<Py<PyDict>> {
-        let params = self.made(py).params.get_or_try_init(py, || {
+        let params = self.cache(py).params.get_or_try_init(py, || {
             let params = PyDict::new(py);
             for (name, value) in self.inner().params() {
                 set_first(&params, &name, value)?;
@@ -264,7 +264,7 @@ impl Request {
     /// The parameters of the query, with all values of each name.
     #[getter]
     fn args(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
-        let args = self.made(py).args.get_or_try_init(py, || multi_dict(py, self.inner().params()))?;
+        let args = self.cache(py).args.get_or_try_init(py, || multi_dict(py, self.inner().params()))?;
         Ok(args.clone_ref(py))
     }
 

@@ -19,7 +19,7 @@ pub(crate) struct Response(Mutex<ResponseState>);
 
 #[derive(Default)]
 struct ResponseState {
-    fields: Fields,
+    fields: ResponseFields,
     /// Which of them are copies of what the program handed over, for this response alone: made when they are first asked for.
     has_own_headers: bool,
     has_own_content: bool,
@@ -32,7 +32,7 @@ struct ResponseState {
 
 /// The attributes; `None` is an empty dictionary or empty text that nobody has asked for yet.
 #[derive(Default)]
-pub(crate) struct Fields {
+pub(crate) struct ResponseFields {
     pub(crate) status_code: u16,
     pub(crate) headers: Option<Py<PyDict>>,
     pub(crate) content: Option<Py<PyAny>>,
@@ -41,7 +41,7 @@ pub(crate) struct Fields {
 
 impl Response {
     /// One whose attributes are nobody else's; `headers` are `ResponseHeaders`.
-    pub(crate) fn from_fields(fields: Fields) -> Self {
+    pub(crate) fn from_fields(fields: ResponseFields) -> Self {
         let own = ResponseState {
             fields,
             has_own_headers: true,
@@ -122,9 +122,9 @@ impl Response {
     }
 
     /// The attributes as they are now.
-    pub(crate) fn fields(&self, py: Python<'_>) -> Fields {
+    pub(crate) fn fields(&self, py: Python<'_>) -> ResponseFields {
         let fields = &lock(&self.0).fields;
-        Fields {
+        ResponseFields {
             status_code: fields.status_code,
             headers: fields.headers.as_ref().map(|headers| headers.clone_ref(py)),
             content: fields.content.as_ref().map(|content| content.clone_ref(py)),
@@ -134,9 +134,9 @@ impl Response {
 }
 
 /// An argument as it was given, `None` included; without one, the default.
-struct Given<'py>(Option<Bound<'py, PyAny>>);
+struct ExplicitArgument<'py>(Option<Bound<'py, PyAny>>);
 
-impl<'a, 'py> FromPyObject<'a, 'py> for Given<'py> {
+impl<'a, 'py> FromPyObject<'a, 'py> for ExplicitArgument<'py> {
     type Error = PyErr;
 
     fn extract(object: Borrowed<'a, 'py, PyAny>) -> PyResult<Self> {
@@ -203,18 +203,18 @@ impl Response {
     )]
     fn new(_args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyDict>>) -> Self {
         // So that a subclass may have an __init__ of its own; what is given is looked at there.
-        Self::from_fields(Fields { status_code: 200, ..Fields::default() })
+        Self::from_fields(ResponseFields { status_code: 200, ..ResponseFields::default() })
     }
 
-    #[pyo3(signature = (status_code=Given(None), headers=None, content=None, cookies=None))]
+    #[pyo3(signature = (status_code=ExplicitArgument(None), headers=None, content=None, cookies=None))]
     fn __init__(
         &self,
-        status_code: Given<'_>,
+        status_code: ExplicitArgument<'_>,
         headers: Option<&Bound<'_, PyAny>>,
         content: Option<&Bound<'_, PyAny>>,
         cookies: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<()> {
-        let fields = Fields {
+        let fields = ResponseFields {
             status_code: status_code.0.as_ref().map_or(Ok(200), check_status)?,
             headers: headers.map(|value| check_dict("headers", value)).transpose()?.map(|dict| dict.clone().unbind()),
             content: content.map(|value| check_content(value).map(|()| value.clone().unbind())).transpose()?,

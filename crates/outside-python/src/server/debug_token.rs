@@ -5,18 +5,18 @@ use outside::{Endpoint, Error, OutsideHttp, Request, Response};
 use pyo3::prelude::*;
 
 /// The path, as long as this lives.
-pub(crate) struct Entrance<'a>(&'a OutsideHttp);
+pub(crate) struct TokenRoute<'a>(&'a OutsideHttp);
 
 const PATH: &str = "/.outside/debug";
 
-impl<'a> Entrance<'a> {
+impl<'a> TokenRoute<'a> {
     pub(crate) fn open(engine: &'a OutsideHttp) -> Result<Self, Error> {
         engine.set_route(PATH, enter)?;
         Ok(Self(engine))
     }
 }
 
-impl Drop for Entrance<'_> {
+impl Drop for TokenRoute<'_> {
     fn drop(&mut self) {
         // A program that has taken it away has done the same.
         drop(self.0.remove_route(PATH));
@@ -24,11 +24,11 @@ impl Drop for Entrance<'_> {
 }
 
 /// Status, header fields, content.
-type Answer = (u16, Vec<(String, String)>, String);
+type TokenAnswer = (u16, Vec<(String, String)>, String);
 
 fn enter(request: &Request) -> Result<Response, Error> {
     let asked = (request.host(), request.scheme() == "https", request.query(), request.content());
-    let answered = Python::attach(|py| -> PyResult<Answer> {
+    let answered = Python::attach(|py| -> PyResult<TokenAnswer> {
         py.import("outside._debug_token")?.call_method1("enter", asked)?.extract()
     });
     let (status, fields, content) = answered.map_err(|error| Error::new(error.to_string()))?;

@@ -12,7 +12,7 @@ use pyo3::types::PyDict;
 use crate::call::asynchronous::{AsyncFunction, Coroutine};
 use crate::call::plan::Plan;
 use crate::call::shared::Shared;
-use crate::call::sync::Function;
+use crate::call::sync::SyncFunction;
 use crate::errors::{os_error, value_error};
 use crate::event_loop::EventLoop;
 use crate::message::file_path::FilePath;
@@ -132,7 +132,7 @@ fn handler_of(
     }
     let function = handler.clone().unbind();
     if !is_async(handler)? {
-        let function = Function { function, shared, plan };
+        let function = SyncFunction { function, shared, plan };
         return Ok(Handler::Inline(match streaming {
             true => outside::Function::streaming(function),
             false => outside::Function::new(function, blocking),

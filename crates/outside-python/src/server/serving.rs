@@ -14,10 +14,10 @@ use crate::errors::{RunError, run_error};
 use crate::event_loop::EventLoop;
 use crate::logging::log_exception;
 use crate::server::contention;
-use crate::server::debug_token::{Entrance, announce as announce_token};
+use crate::server::debug_token::{TokenRoute, announce as announce_token};
 use crate::server::running::{self, RunRecord, RunningServer};
 use crate::server::settings::Settings;
-use crate::server::signals::Signals;
+use crate::server::signals::SignalHandlers;
 use crate::server::state::ServerState;
 use crate::support::{is_async, lock};
 use crate::websocket::route::WebSocket;
@@ -48,7 +48,7 @@ pub(crate) fn serve_on(
     prepare_interrupts(py)?;
     let handlers = server.routes.handlers(py);
     let running = RunningServer::count();
-    let entrance = (config.debug && !matches!(doors, Doors::Memory(_))).then(|| Entrance::open(&server.engine));
+    let entrance = (config.debug && !matches!(doors, Doors::Memory(_))).then(|| TokenRoute::open(&server.engine));
     let entrance = entrance.transpose().map_err(run_error)?;
     let tells_token = takes_signals && entrance.is_some();
     // A WebSocket's handlers may still be set, and be `async def` functions.
@@ -63,7 +63,7 @@ pub(crate) fn serve_on(
         return Err(error);
     }
     let mut signals =
-        Signals::take(&object.getattr("terminate")?, &object.getattr("_hang_up")?, &entered, takes_signals)?;
+        SignalHandlers::take(&object.getattr("terminate")?, &object.getattr("_hang_up")?, &entered, takes_signals)?;
     // That a worker ends is its supervisor's to tell.
     let mut has_told_end = !takes_signals;
     let mut tell_end = |py: Python<'_>| {

@@ -7,12 +7,12 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
 /// The signal handlers that were there before, if this is the main thread.
-pub(crate) struct Signals {
+pub(crate) struct SignalHandlers {
     handlers: Vec<(i32, Py<PyAny>)>,
     wakeup: Option<i32>,
 }
 
-impl Signals {
+impl SignalHandlers {
     /// Has this thread woken by signals; takes SIGINT and SIGTERM over where they have their default handlers, if asked,
     /// to have `terminate` called with their number, and SIGHUP for `hang_up`. Those that are left to the program are named in
     /// the log.

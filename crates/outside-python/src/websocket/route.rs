@@ -10,18 +10,18 @@ use pyo3::types::{PyDict, PyString, PyTuple};
 
 use crate::errors::value_error;
 use crate::support::{kind, lock};
-use crate::websocket::session::{Exit, Handlers, PythonSession};
+use crate::websocket::session::{ExitFunction, PythonSession, SessionHandlers};
 
 /// A WebSocket on a route: `ws.on_connection(handler)`, then `server.set_route("/ws", ws)`.
 #[pyclass(module = "outside", name = "WebSocket", subclass, frozen, dict, weakref)]
 pub(crate) struct WebSocket {
-    handlers: Arc<Handlers>,
-    options: Mutex<Options>,
+    handlers: Arc<SessionHandlers>,
+    options: Mutex<WebSocketOptions>,
 }
 
 /// What `__init__` was given; the defaults stand until then.
 #[derive(Clone, Debug)]
-struct Options {
+struct WebSocketOptions {
     subprotocols: Vec<String>,
     origins: Option<Vec<String>>,
     max_message: usize,
@@ -32,7 +32,7 @@ struct Options {
     when_full: WhenFull,
 }
 
-impl Default for Options {
+impl Default for WebSocketOptions {
     fn default() -> Self {
         Self {
             subprotocols: Vec::new(),
@@ -127,7 +127,7 @@ impl WebSocket {
             let text = format!("a subprotocol is a token (RFC 9110 section 5.6.2) such as 'chat.v2', not {name:?}");
             return Err(PyValueError::new_err(text));
         }
-        let options = Options {
+        let options = WebSocketOptions {
             subprotocols,
             origins: origins.map(|origins| texts("origins", origins)).transpose()?,
             max_message: bytes("max_message", max_message)?,
@@ -164,7 +164,7 @@ impl WebSocket {
 
     /// Sets a function of (connection) or of nothing, called once when a connection has ended.
     fn on_exit<'py>(&self, handler: Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
-        self.handlers.set_exit(Exit::new(&handler)?);
+        self.handlers.set_exit(ExitFunction::new(&handler)?);
         Ok(handler)
     }
 
@@ -190,7 +190,7 @@ fn python_bool(value: bool) -> &'static str {
 }
 
 impl WebSocket {
-    pub(crate) fn handlers(&self) -> &Handlers {
+    pub(crate) fn handlers(&self) -> &SessionHandlers {
         &self.handlers
     }
 
@@ -200,7 +200,7 @@ impl WebSocket {
         self.engine_with(options)
     }
 
-    fn engine_with(&self, options: Options) -> PyResult<outside::WebSocket> {
+    fn engine_with(&self, options: WebSocketOptions) -> PyResult<outside::WebSocket> {
         let mut made = outside::WebSocket::with_handler(Arc::new(PythonSession(Arc::clone(&self.handlers))))
             .with_subprotocols(options.subprotocols)
             .with_max_message(options.max_message)

@@ -19,39 +19,39 @@ use crate::websocket::connection::{WebSocketConnection, exit_type, to_python};
 
 /// The handlers of one `WebSocket`; they can be set at any time and count for connections that open afterwards.
 #[derive(Default)]
-pub(crate) struct Handlers {
-    functions: Mutex<Functions>,
+pub(crate) struct SessionHandlers {
+    functions: Mutex<SessionFunctions>,
     /// A `Style`, kept where it can be had without the interpreter.
     style: AtomicU8,
     /// Connections that are open, for `_active_requests`.
-    open: Mutex<HashSet<Open>>,
+    open: Mutex<HashSet<OpenConnection>>,
 }
 
 /// A connection among others.
 #[derive(PartialEq, Eq)]
-struct Open(outside::WebSocketConnection);
+struct OpenConnection(outside::WebSocketConnection);
 
-impl Hash for Open {
+impl Hash for OpenConnection {
     fn hash<H: Hasher>(&self, state: &mut H) {
         self.0.id().hash(state);
     }
 }
 
 #[derive(Clone, Default)]
-struct Functions {
+struct SessionFunctions {
     connection: Option<Arc<Py<PyAny>>>,
     message: Option<Arc<Py<PyAny>>>,
     open: Option<Arc<Py<PyAny>>>,
-    exit: Option<Arc<Exit>>,
+    exit: Option<Arc<ExitFunction>>,
 }
 
 /// A function for the end of a connection, which takes the connection or nothing.
-pub(crate) struct Exit {
+pub(crate) struct ExitFunction {
     function: Py<PyAny>,
     takes_connection: bool,
 }
 
-impl Exit {
+impl ExitFunction {
     pub(crate) fn new(function: &Bound<'_, PyAny>) -> PyResult<Self> {
         check_callable(function)?;
         let module = function.py().import("outside._websocket")?;
@@ -59,7 +59,7 @@ impl Exit {
         Ok(Self { function: function.clone().unbind(), takes_connection })
     }
 
-    fn call<'py>(&self, py: Python<'py>, held: &Held) -> PyResult<Bound<'py, PyAny>> {
+    fn call<'py>(&self, py: Python<'py>, held: &ConnectionObjects) -> PyResult<Bound<'py, PyAny>> {
         let function = self.function.bind(py);
         match (self.takes_connection, &held.context) {
             (true, _) => held.call(py, function, None),
@@ -73,7 +73,7 @@ const CALLBACKS: u8 = 0;
 const BLOCKING: u8 = 1;
 const ELSEWHERE: u8 = 2;
 
-impl Handlers {
+impl SessionHandlers {
     pub(crate) fn set_connection(&self, function: &Bound<'_, PyAny>) -> PyResult<()> {
         check_callable(function)?;
         let style = if is_async(function)? { ELSEWHERE } else { BLOCKING };
@@ -95,7 +95,7 @@ impl Handlers {
         Ok(())
     }
 
-    pub(crate) fn set_exit(&self, exit: Exit) {
+    pub(crate) fn set_exit(&self, exit: ExitFunction) {
         let before = lock(&self.functions).exit.replace(Arc::new(exit));
         drop(before);
     }
@@ -106,7 +106,7 @@ impl Handlers {
         if is_async && style == CALLBACKS { ELSEWHERE } else { style }
     }
 
-    fn change(&self, style: u8, change: impl FnOnce(&mut Functions) -> Option<Arc<Py<PyAny>>>) {
+    fn change(&self, style: u8, change: impl FnOnce(&mut SessionFunctions) -> Option<Arc<Py<PyAny>>>) {
         let before = change(&mut lock(&self.functions));
         self.style.store(style, Ordering::Relaxed);
         // What was there may be the last of its kind, and run code when it goes.
@@ -123,21 +123,21 @@ impl Handlers {
     }
 
     pub(crate) fn begin(&self, connection: &outside::WebSocketConnection) {
-        lock(&self.open).insert(Open(connection.clone()));
+        lock(&self.open).insert(OpenConnection(connection.clone()));
     }
 
     pub(crate) fn end(&self, connection: &outside::WebSocketConnection) {
-        let ended = lock(&self.open).take(&Open(connection.clone()));
+        let ended = lock(&self.open).take(&OpenConnection(connection.clone()));
         drop(ended);
     }
 
-    fn functions(&self) -> Functions {
+    fn functions(&self) -> SessionFunctions {
         lock(&self.functions).clone()
     }
 
     /// For the loop: what is called with the connection, for each message, before and after.
     pub(crate) fn for_loop<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        let Functions { connection, message, open, exit } = self.functions();
+        let SessionFunctions { connection, message, open, exit } = self.functions();
         let bound = |function: Option<Arc<Py<PyAny>>>| function.map(|function| function.clone_ref(py));
         let takes_connection = exit.as_ref().is_some_and(|exit| exit.takes_connection);
         let exit = exit.map(|exit| exit.function.clone_ref(py));
@@ -147,13 +147,13 @@ impl Handlers {
 }
 
 /// What the handlers of one connection have, from first to last.
-struct Held {
+struct ConnectionObjects {
     object: Py<WebSocketConnection>,
     /// If the request that opened it has been seen by callbacks.
     context: Option<Arc<RequestContext>>,
 }
 
-impl Held {
+impl ConnectionObjects {
     fn clone_ref(&self, py: Python<'_>) -> Self {
         Self { object: self.object.clone_ref(py), context: self.context.clone() }
     }
@@ -178,23 +178,23 @@ impl Held {
 
 /// The connection as its handlers see it: the same object from first to last. Its request is that of the callbacks before it, and
 /// what they have set is there, in a context of the connection's own.
-fn held(py: Python<'_>, connection: &outside::WebSocketConnection) -> PyResult<Held> {
+fn held(py: Python<'_>, connection: &outside::WebSocketConnection) -> PyResult<ConnectionObjects> {
     let mut data = connection.session_data();
-    if let Some(held) = data.as_ref().and_then(|data| data.downcast_ref::<Held>()) {
+    if let Some(held) = data.as_ref().and_then(|data| data.downcast_ref::<ConnectionObjects>()) {
         return Ok(held.clone_ref(py));
     }
     let opened = data.take().and_then(|data| data.downcast::<Arc<RequestContext>>().ok());
     let context = opened.map(|opened| opened.for_session(py)).transpose()?;
     let request = context.as_ref().map(|context| context.request(py).clone().unbind());
     let object = Py::new(py, WebSocketConnection::of(connection.clone(), request, py))?;
-    let held = Held { object, context };
+    let held = ConnectionObjects { object, context };
     *data = Some(Box::new(held.clone_ref(py)));
     Ok(held)
 }
 
 /// The handlers of one connection, as the asyncio loop runs them.
 struct LoopSession {
-    handlers: Arc<Handlers>,
+    handlers: Arc<SessionHandlers>,
     connection: outside::WebSocketConnection,
 }
 
@@ -217,7 +217,7 @@ impl LoopJob for LoopSession {
 }
 
 /// Hands a connection to the asyncio loop.
-fn begin_on_loop(handlers: Arc<Handlers>, connection: outside::WebSocketConnection) -> Result<(), Error> {
+fn begin_on_loop(handlers: Arc<SessionHandlers>, connection: outside::WebSocketConnection) -> Result<(), Error> {
     let event_loop = EventLoop::current().ok_or_else(EventLoop::has_ended)?;
     let session = Arc::new(LoopSession { handlers, connection });
     let ticket = event_loop.register(Arc::clone(&session) as _);
@@ -237,7 +237,7 @@ fn for_loop<'py>(
     py: Python<'py>,
     connection: &outside::WebSocketConnection,
 ) -> PyResult<(Py<WebSocketConnection>, Option<Bound<'py, PyAny>>)> {
-    let Held { object, context } = held(py, connection)?;
+    let ConnectionObjects { object, context } = held(py, connection)?;
     // The loop's side holds both from now on.
     drop(connection.session_data().take());
     Ok((object, context.map(|context| context.lend(py).clone())))
@@ -282,7 +282,7 @@ pub(crate) fn _log_session_failure(
 }
 
 /// The same as the engine sees them.
-pub(crate) struct PythonSession(pub(crate) Arc<Handlers>);
+pub(crate) struct PythonSession(pub(crate) Arc<SessionHandlers>);
 
 impl SessionHandler for PythonSession {
     fn style(&self) -> Style {
