@@ -59,7 +59,7 @@ impl Aftermath {
         }
         let asks = lock(&self.observer).is_none();
         let page = py
-            .import("outside._debug")
+            .import("outside._debug.page")
             .and_then(|module| module.call_method1("page", (request, error.value(py), asks)));
         match page {
             Ok(page) => (!page.is_none()).then_some(page),

@@ -56,7 +56,7 @@ fn program(py: Python<'_>, asked: &Program) -> PyResult<u8> {
         Action::Run => "run",
         Action::Routes => "print_routes",
     };
-    py.import("outside._command")?.call_method1(name, (&asked.target, options))?.extract()
+    py.import("outside._dev.command")?.call_method1(name, (&asked.target, options))?.extract()
 }
 
 fn serve(server: &OutsideHttp, started: &(dyn Fn(&[Endpoint]) + Sync)) -> Result<(), RunError> {

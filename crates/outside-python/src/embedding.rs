@@ -36,7 +36,8 @@ impl Host for PythonHost {
     fn give_up(&self, request: Option<&Arc<Request>>) {
         Python::attach(|py| {
             let thread = request.and_then(|request| self.0.thread_of(py, request));
-            let told = py.import("outside._stuck").and_then(|stuck| stuck.call_method1("log_stack", (thread,)));
+            let told =
+                py.import("outside._handlers.stuck").and_then(|stuck| stuck.call_method1("log_stack", (thread,)));
             if let Err(error) = told {
                 log_exception(py, None, "where a handler is could not be found", &error);
             }

@@ -81,7 +81,7 @@ impl Coroutine {
             plan if is_around => {
                 static CALL: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
                 let py = request.py();
-                let around_it = CALL.import(py, "outside._around", "call_async")?;
+                let around_it = CALL.import(py, "outside._handlers.around", "call_async")?;
                 let arguments = (around(None, function, plan.as_ref(), request, &self.shared)?, py.None());
                 list.append(("apply", ticket, around_it, arguments, call))
             }
@@ -150,7 +150,7 @@ impl EventLoop {
             (made, thread)
         };
         let options = PyDict::new(py);
-        options.set_item("target", py.import("outside._loop")?.getattr("serve")?)?;
+        options.set_item("target", py.import("outside._handlers.loop")?.getattr("serve")?)?;
         options.set_item("args", (Py::new(py, LoopSource(Arc::clone(&made)))?,))?;
         options.set_item("name", "outside-asyncio")?;
         options.set_item("daemon", true)?;
@@ -194,7 +194,7 @@ impl EventLoop {
                 let Some(thread) = lock(&thread).as_ref().map(|thread| thread.clone_ref(py)) else { return };
                 let logged = thread
                     .getattr(py, "ident")
-                    .and_then(|ident| py.import("outside._stuck")?.call_method1("log_blocked_loop", (ident,)));
+                    .and_then(|ident| py.import("outside._handlers.stuck")?.call_method1("log_blocked_loop", (ident,)));
                 if let Err(error) = logged {
                     log_exception(py, None, "where the event loop is could not be found", &error);
                 }

@@ -192,7 +192,7 @@ impl<'py> Called<'_, 'py> {
         let py = value.py();
         match &self.context {
             Some(context) if value.get_type().is(COROUTINE.import(py, "types", "CoroutineType")?) => {
-                py.import("outside._loop")?.call_method1("wait_for", (value, context))
+                py.import("outside._handlers.loop")?.call_method1("wait_for", (value, context))
             }
             _ => Ok(value),
         }
@@ -213,7 +213,7 @@ impl<'py> Called<'_, 'py> {
 fn finished(value: Bound<'_, PyAny>) -> PyResult<(Bound<'_, PyAny>, bool)> {
     static UNFINISHED: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
     let py = value.py();
-    if value.get_type().is(UNFINISHED.import(py, "outside._around", "Unfinished")?) {
+    if value.get_type().is(UNFINISHED.import(py, "outside._handlers.around", "Unfinished")?) {
         return Ok((value.getattr(intern!(py, "response"))?, false));
     }
     Ok((value, true))
