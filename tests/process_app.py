@@ -29,13 +29,13 @@ def say(*words: object) -> None:
 
 
 if "ready_within" in wanted:
-    import outside._generation
+    import outside._process.generation
 
-    outside._generation.READY_WITHIN = wanted["ready_within"]
+    outside._process.generation.READY_WITHIN = wanted["ready_within"]
 if "grace" in wanted:
-    import outside._supervisor
+    import outside._process.supervisor
 
-    outside._supervisor.GRACE = wanted["grace"]
+    outside._process.supervisor.GRACE = wanted["grace"]
 if wanted.get("trouble") == "raise":
     raise RuntimeError("no good today")
 if wanted.get("trouble") == "hang":
@@ -50,7 +50,7 @@ for place, tls in wanted.get("also", []):
 
 def on_worker_start(slot: int) -> None:
     say("worker", slot, os.getpid())
-    if wanted.get("start") == "raise" or wanted.get("start") == "raise in 1" and slot == 1:
+    if wanted.get("start") == "raise" or (wanted.get("start") == "raise in 1" and slot == 1):
         raise RuntimeError("no database")
     if wanted.get("start") == "hang":
         threading.Event().wait(60)

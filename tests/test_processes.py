@@ -10,7 +10,7 @@ import threading
 import pytest
 from harness import Script, wait_until
 from outside import OutsideHTTP
-from outside._workers import LONGEST_PAUSE, Slot, Worker
+from outside._process.workers import LONGEST_PAUSE, Slot, Worker
 from processes import Processes, kill_under_load, refused, start, stopped, wait_for_end  # noqa: F401 - a fixture
 from wire import Wire, fetch, request_bytes
 

@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 from harness import Script, wait_until
 from outside import OutsideHTTP
-from outside._environment import settings_of
+from outside._dev.environment import settings_of
 from wire import DEADLINE, fetch
 
 OUTSIDE = [str(Path(sys.executable).with_name("outside"))]
@@ -123,7 +123,7 @@ class TestWhichServer:
             assert status == 3
             assert last in errors and "broken.py" in errors
             assert errors.endswith("outside: broken cannot be imported\n")
-            assert "_target.py" not in errors and "importlib" not in errors
+            assert "target.py" not in errors and "importlib" not in errors
 
     def test_a_program_that_runs_itself_when_it_is_imported(self, folder: Path):
         (folder / "eager.py").write_text(APP + "server.run()\n")

@@ -10,10 +10,10 @@ from socket import socket
 from types import FrameType
 from typing import Any, BinaryIO, ClassVar, Literal, NoReturn, Protocol, TypeAlias, TypeVar, final
 
-from ._body import BodyPieces
-from ._headers import Headers
-from ._multi import MultiDict
-from ._websocket import BinaryMessage, TextMessage
+from ._handlers.body import BodyPieces
+from ._handlers.headers import Headers
+from ._handlers.multi_dict import MultiDict
+from ._handlers.websocket import BinaryMessage, TextMessage
 
 _F = TypeVar("_F", bound=Callable[..., object])
 _Json: TypeAlias = dict[Any, Any] | list[Any]
@@ -33,13 +33,33 @@ _Handler: TypeAlias = Callable[[Request], _Answer] | Callable[[Request], Awaitab
 _ErrorHandler: TypeAlias = Callable[..., _Answer] | Callable[..., Awaitable[_Answer]]
 
 __all__ = [
+    "ContentError",
+    "FilePath",
+    "Folder",
+    "FormFile",
+    "HTTPException",
+    "HandlerTimeout",
+    "OutsideHTTP",
+    "OutsideHTTP_Redirect",
+    "Request",
+    "Response",
+    "ResponseCookie",
+    "ResponseHeaders",
+    "ScheduledResponse",
+    "WebSocket",
+    "WebSocketConnection",
     "_Body",
+    "_Connector",
     "_LoopSource",
+    "_Wire",
+    "__version__",
     "_add_route",
     "_belongings",
     "_check_cors",
     "_code_and_message",
+    "_content_disposition",
     "_error_page",
+    "_event",
     "_forked",
     "_log_failure",
     "_log_session_failure",
@@ -47,34 +67,14 @@ __all__ = [
     "_remove_pattern",
     "_route_parameters",
     "_run_on_loop",
+    "_serve_in_memory",
     "_set_around",
     "_status_of",
-    "HandlerTimeout",
-    "ContentError",
-    "HTTPException",
     "abort",
-    "ResponseCookie",
-    "FilePath",
-    "Folder",
-    "FormFile",
-    "OutsideHTTP_Redirect",
-    "Request",
-    "Response",
-    "ResponseHeaders",
-    "ScheduledResponse",
-    "OutsideHTTP",
-    "WebSocket",
-    "WebSocketConnection",
-    "_Connector",
-    "_Wire",
-    "_serve_in_memory",
-    "_content_disposition",
-    "_event",
     "command",
     "get_description",
     "get_insensitive_header",
     "status_codes",
-    "__version__",
 ]
 
 __version__: str
@@ -551,7 +551,7 @@ class _Call:
 
 @final
 class _LoopSource:
-    """The work of the event loop in `_loop.py`; made by the server only."""
+    """The work of the event loop in `_handlers/loop.py`; made by the server only."""
 
     def fileno(self) -> int: ...
     def take(self) -> list[tuple[str, int, Any, Any] | tuple[str, int, Any, Any, _Call]]: ...

@@ -15,11 +15,11 @@ from socket import socket
 from typing import TYPE_CHECKING, Any, TypeAlias
 from urllib.parse import quote, urlencode, urljoin, urlsplit
 
-from . import _in_memory
-from ._test_cookies import Cookies
-from ._test_form import multipart
-from ._test_response import TestResponse
-from ._test_websocket import TestWebSocket, WebSocketRefused, open_websocket
+from ._testing import in_memory as _in_memory
+from ._testing.cookies import Cookies
+from ._testing.form import multipart
+from ._testing.response import TestResponse
+from ._testing.websocket import TestWebSocket, WebSocketRefused, open_websocket
 
 if TYPE_CHECKING:
     from ._outside import OutsideHTTP
@@ -137,7 +137,7 @@ class TestClient:
             if len(history) > _MOST_REDIRECTS:
                 raise RuntimeError(f"more than {_MOST_REDIRECTS} redirects, the last one from {target} to {location}")
             target = self._redirected(host, target, location)
-            if response.status_code == 303 and method != "HEAD" or response.status_code in (301, 302) and method == "POST":
+            if (response.status_code == 303 and method != "HEAD") or (response.status_code in (301, 302) and method == "POST"):
                 # RFC 9110 section 15.4.
                 method, content = "GET", None
                 sent.pop("Content-Type", None)

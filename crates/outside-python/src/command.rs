@@ -40,7 +40,7 @@ pub(crate) fn command(py: Python<'_>, argv: Vec<OsString>) -> PyResult<u8> {
     raised.map_or(Ok(status), Err)
 }
 
-/// What is asked about a server of somebody's own, in Python: `outside/_command.py`.
+/// What is asked about a server of somebody's own, in Python: `outside/_dev/command.py`.
 fn program(py: Python<'_>, asked: &Program) -> PyResult<u8> {
     let options = PyDict::new(py);
     options.set_item("host", asked.host.as_deref())?;
@@ -56,7 +56,7 @@ fn program(py: Python<'_>, asked: &Program) -> PyResult<u8> {
         Action::Run => "run",
         Action::Routes => "print_routes",
     };
-    py.import("outside._command")?.call_method1(name, (&asked.target, options))?.extract()
+    py.import("outside._dev.command")?.call_method1(name, (&asked.target, options))?.extract()
 }
 
 fn serve(server: &OutsideHttp, started: &(dyn Fn(&[Endpoint]) + Sync)) -> Result<(), RunError> {

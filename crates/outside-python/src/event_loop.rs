@@ -1,7 +1,7 @@
 //! The asyncio event loop of `async def` functions: one for the process, in a thread of its own, fed in batches.
 //!
 //! Threads of the engine put commands into a queue and write a byte into a pipe, unless one is on its way already: one wake-up for
-//! a batch. The other side of the queue is `outside/_loop.py`. This file stands below the functions, streams and WebSockets that the
+//! a batch. The other side of the queue is `outside/_handlers/loop.py`. This file stands below the functions, streams and WebSockets that the
 //! loop runs, and knows them as a `LoopFunction` or a `LoopJob`.
 
 use std::collections::{HashMap, VecDeque};
@@ -36,12 +36,12 @@ pub(crate) trait LoopFunction: Send + Sync {
 /// Kind, and two objects whose meaning depends on the kind.
 pub(crate) type Described<'py> = (&'static str, Bound<'py, PyAny>, Bound<'py, PyAny>);
 
-/// The scope of the functions around a handler, and the request: the arguments of `outside._around.rescue_async`.
+/// The scope of the functions around a handler, and the request: the arguments of `outside._handlers.around.rescue_async`.
 pub(crate) type Rescuers<'py> = (Bound<'py, PyAny>, Bound<'py, PyAny>);
 
 /// Something else that the loop runs, and reports on by its ticket.
 pub(crate) trait LoopJob: Send + Sync {
-    /// As `outside/_loop.py` takes it.
+    /// As `outside/_handlers/loop.py` takes it.
     fn describe<'py>(&self, py: Python<'py>) -> PyResult<Described<'py>>;
 
     /// The functions that are to be asked for an answer in place of this exception, if there are any.
@@ -148,7 +148,7 @@ impl EventLoop {
             (made, thread)
         };
         let options = PyDict::new(py);
-        options.set_item("target", py.import("outside._loop")?.getattr("serve")?)?;
+        options.set_item("target", py.import("outside._handlers.loop")?.getattr("serve")?)?;
         options.set_item("args", (Py::new(py, LoopSource(Arc::clone(&made)))?,))?;
         options.set_item("name", "outside-asyncio")?;
         options.set_item("daemon", true)?;
@@ -193,7 +193,7 @@ impl EventLoop {
                 let Some(thread) = lock(&thread).as_ref().map(|thread| thread.clone_ref(py)) else { return };
                 let logged = thread
                     .getattr(py, "ident")
-                    .and_then(|ident| py.import("outside._stuck")?.call_method1("log_blocked_loop", (ident,)));
+                    .and_then(|ident| py.import("outside._handlers.stuck")?.call_method1("log_blocked_loop", (ident,)));
                 if let Err(error) = logged {
                     log_exception(py, None, "where the event loop is could not be found", &error);
                 }
@@ -311,7 +311,7 @@ pub(crate) fn wait_for<'py>(
     coroutine: Bound<'py, PyAny>,
     context: Option<&Bound<'py, PyAny>>,
 ) -> PyResult<Bound<'py, PyAny>> {
-    coroutine.py().import("outside._loop")?.call_method1("wait_for", (coroutine, context))
+    coroutine.py().import("outside._handlers.loop")?.call_method1("wait_for", (coroutine, context))
 }
 
 /// The loop's own view of its commands.

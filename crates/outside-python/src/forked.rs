@@ -20,7 +20,7 @@ pub(crate) fn leave_if_forked<T>(py: Python<'_>, result: &PyResult<T>) {
         return;
     }
     let error = result.as_ref().err().map(|error| error.value(py));
-    let left = py.import("outside._at_fork").and_then(|module| module.call_method1("leave", (error,)));
+    let left = py.import("outside._process.at_fork").and_then(|module| module.call_method1("leave", (error,)));
     if let Err(error) = left {
         error.write_unraisable(py, None);
     }

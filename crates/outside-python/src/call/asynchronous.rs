@@ -40,7 +40,7 @@ impl Coroutine {
             plan if is_around => {
                 static CALL: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
                 let py = request.py();
-                let around_it = CALL.import(py, "outside._around", "call_async")?;
+                let around_it = CALL.import(py, "outside._handlers.around", "call_async")?;
                 let arguments = (around(None, function, plan.as_ref(), request, &self.shared)?, py.None());
                 list.append(("apply", ticket, around_it, arguments, call))
             }

@@ -172,7 +172,7 @@ impl RequestContext {
         let answered = match self.rescuing_scope(py) {
             Some(scope) if error.is_instance_of::<pyo3::exceptions::PyException>(py) => {
                 let rescued = self.enterable(py).and_then(|context| {
-                    let rescue = py.import("outside._around")?.getattr("rescue")?;
+                    let rescue = py.import("outside._handlers.around")?.getattr("rescue")?;
                     rescue.call1((context, scope, self.request(py), error.value(py)))
                 });
                 rescued.and_then(|response| self.answer_instead(py, &response)).map_err(|failed| {
@@ -277,5 +277,5 @@ pub(crate) fn copy_context(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
 /// The context of the task that runs on this thread, else a copy of the thread's.
 pub(crate) fn context_here(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
     static CONTEXT_HERE: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-    CONTEXT_HERE.import(py, "outside._loop", "context_here")?.call0()
+    CONTEXT_HERE.import(py, "outside._handlers.loop", "context_here")?.call0()
 }

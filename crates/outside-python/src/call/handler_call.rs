@@ -98,18 +98,18 @@ impl<'py> HandlerCall<'_, 'py> {
     }
 }
 
-/// What the functions of `outside/_around.py` gave, and whether those after the request have been called: not for a stream, which
+/// What the functions of `outside/_handlers/around.py` gave, and whether those after the request have been called: not for a stream, which
 /// has yet to begin.
 fn finished(value: Bound<'_, PyAny>) -> PyResult<(Bound<'_, PyAny>, bool)> {
     static UNFINISHED: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
     let py = value.py();
-    if value.get_type().is(UNFINISHED.import(py, "outside._around", "Unfinished")?) {
+    if value.get_type().is(UNFINISHED.import(py, "outside._handlers.around", "Unfinished")?) {
         return Ok((value.getattr(intern!(py, "response"))?, false));
     }
     Ok((value, true))
 }
 
-/// What the functions of `outside/_around.py` are called with: the context, whose callbacks stand around a handler, the handler,
+/// What the functions of `outside/_handlers/around.py` are called with: the context, whose callbacks stand around a handler, the handler,
 /// and how it is called.
 pub(crate) fn around<'py>(
     context: Option<&Bound<'py, PyAny>>,

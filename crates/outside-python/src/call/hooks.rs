@@ -52,7 +52,7 @@ impl PythonHooks {
         match context {
             Some(context) if self.has_after && !is_around => {
                 let scope = context.scope(py).or_else(|| self.shared.scope.get().map(|scope| scope.bind(py)));
-                let finish = py.import("outside._around")?.getattr("finish")?;
+                let finish = py.import("outside._handlers.around")?.getattr("finish")?;
                 let finished = finish.call1((context.enterable(py)?, scope, context.request(py), response))?;
                 Ok(finished.cast_into::<Response>()?.unbind())
             }

@@ -19,7 +19,7 @@ pub(crate) struct Shared {
     pub(crate) hooked: AtomicBool,
     /// `pre_send` and `post_callback` while the server runs.
     pub(crate) callbacks: Mutex<Callbacks>,
-    /// The callbacks that Python keeps, as the handlers of plain routes have them around themselves; see `outside/_around.py`.
+    /// The callbacks that Python keeps, as the handlers of plain routes have them around themselves; see `outside/_handlers/around.py`.
     pub(crate) scope: OnceLock<Py<PyAny>>,
     /// Does any handler have callbacks around itself?
     pub(crate) is_around: AtomicBool,

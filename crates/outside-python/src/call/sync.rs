@@ -39,7 +39,7 @@ impl Inline for SyncFunction {
                 (context, plan) if is_around => {
                     around(context.as_ref(), function, plan, &object, shared).and_then(|arguments| {
                         static CALL: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-                        CALL.import(py, "outside._around", "call")?.call1(arguments)
+                        CALL.import(py, "outside._handlers.around", "call")?.call1(arguments)
                     })
                 }
                 (Some(context), Some(plan)) => plan.call(context, function, &object),
@@ -64,7 +64,7 @@ impl Inline for Gate {
             let object = Bound::new(py, Request::view(Arc::clone(request))).map_err(out_of_memory)?;
             let context = copy_context(py).map_err(out_of_memory)?;
             self.shared.begin(&object, Some(&context), thread_ident(py).ok());
-            let module = py.import("outside._around");
+            let module = py.import("outside._handlers.around");
             let arguments = (&context, self.shared.scope.get(), &object);
             let result = module.and_then(|module| module.getattr("admit")?.call1(arguments));
             self.shared.end(&object);

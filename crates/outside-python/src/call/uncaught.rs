@@ -58,7 +58,7 @@ impl UncaughtExceptions {
         }
         let asks = lock(&self.observer).is_none();
         let page = py
-            .import("outside._debug")
+            .import("outside._debug.page")
             .and_then(|module| module.call_method1("page", (request, error.value(py), asks)));
         match page {
             Ok(page) => (!page.is_none()).then_some(page),

@@ -54,14 +54,15 @@ pub(crate) fn returned(value: &Bound<'_, PyAny>) -> PyResult<Returned> {
 
 /// The error about a value that no handler may return.
 fn unanswerable(value: &Bound<'_, PyAny>) -> PyErr {
-    let made = value.py().import("outside._mistakes").and_then(|module| module.call_method1("wrong", (value,)));
+    let made =
+        value.py().import("outside._handlers.mistakes").and_then(|module| module.call_method1("wrong", (value,)));
     made.map_or_else(|error| error, PyErr::from_value)
 }
 
 /// The error for the log about an answer that cannot be sent: with file and line of the function that gave it.
 pub(crate) fn located(function: &Bound<'_, PyAny>, error: PyErr) -> PyErr {
     let py = function.py();
-    let module = py.import("outside._mistakes");
+    let module = py.import("outside._handlers.mistakes");
     let made = module.and_then(|module| module.call_method1("located", (function, error.value(py))));
     made.map_or_else(|another| another, PyErr::from_value)
 }

@@ -1,4 +1,4 @@
-//! JSON between Python's values and bytes, by Python's own module as `outside/_json_text.py` sets it up.
+//! JSON between Python's values and bytes, by Python's own module as `outside/_handlers/json_text.py` sets it up.
 
 use bytes::Bytes;
 use outside::json_text;
@@ -8,7 +8,7 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBytes, PyString};
 
-const MODULE: &str = "outside._json_text";
+const MODULE: &str = "outside._handlers.json_text";
 
 /// A value as JSON. An error says where in the value it is that JSON cannot hold.
 pub(crate) fn encoded(value: &Bound<'_, PyAny>) -> PyResult<Bytes> {

@@ -64,7 +64,7 @@ impl Request {
     fn gathered(&self, py: Python<'_>) -> PyResult<&Arc<outside::Request>> {
         let inner = self.inner();
         if inner.is_streamed() {
-            let refuse = py.import("outside._body")?.getattr("refuse_to_block")?;
+            let refuse = py.import("outside._handlers.body")?.getattr("refuse_to_block")?;
             refuse.call1(("async for piece in request.iter_body()",))?;
             py.detach(|| inner.gather()).map_err(|error| content_error(py, &error))?;
         }
@@ -94,7 +94,7 @@ fn multi_dict<'py, T: IntoPyObject<'py>>(
     static CLASS: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
     let list = PyList::empty(py);
     pairs.into_iter().try_for_each(|pair| list.append(pair))?;
-    CLASS.import(py, "outside._multi", "MultiDict")?.call1((list,)).map(Bound::unbind)
+    CLASS.import(py, "outside._handlers.multi_dict", "MultiDict")?.call1((list,)).map(Bound::unbind)
 }
 
 fn set_first<'py>(dict: &Bound<'py, PyDict>, name: &str, value: impl IntoPyObject<'py>) -> PyResult<()> {
@@ -179,7 +179,7 @@ impl Request {
         let headers = self.cache(py).headers.get_or_try_init(py, || {
             let fields = self.inner().headers().iter().map(|(name, value)| (name, text(value)));
             let pairs = PyList::new(py, fields.collect::<Vec<_>>())?;
-            CLASS.import(py, "outside._headers", "Headers")?.call1((pairs,)).map(Bound::unbind)
+            CLASS.import(py, "outside._handlers.headers", "Headers")?.call1((pairs,)).map(Bound::unbind)
         })?;
         Ok(headers.clone_ref(py))
     }
@@ -223,7 +223,7 @@ impl Request {
     /// The content piece by piece: for `for`, or for `async for` in an `async def` handler.
     fn iter_body<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         static CLASS: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-        CLASS.import(py, "outside._body", "BodyPieces")?.call1((BodyReader::of(self.inner()),))
+        CLASS.import(py, "outside._handlers.body", "BodyPieces")?.call1((BodyReader::of(self.inner()),))
     }
 
     #[getter]

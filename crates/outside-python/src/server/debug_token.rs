@@ -1,5 +1,5 @@
 //! Where a browser shows the token for pages about exceptions, while a server with `debug` runs. The engine answers there itself, so
-//! that nothing which stands around handlers is in the way; what it answers is `outside/_debug_token.py`.
+//! that nothing which stands around handlers is in the way; what it answers is `outside/_debug/token.py`.
 
 use outside::{Endpoint, Error, OutsideHttp, Request, Response};
 use pyo3::prelude::*;
@@ -29,7 +29,7 @@ type TokenAnswer = (u16, Vec<(String, String)>, String);
 fn enter(request: &Request) -> Result<Response, Error> {
     let asked = (request.host(), request.scheme() == "https", request.query(), request.content());
     let answered = Python::attach(|py| -> PyResult<TokenAnswer> {
-        py.import("outside._debug_token")?.call_method1("enter", asked)?.extract()
+        py.import("outside._debug.token")?.call_method1("enter", asked)?.extract()
     });
     let (status, fields, content) = answered.map_err(|error| Error::new(error.to_string()))?;
     let response =
@@ -40,8 +40,8 @@ fn enter(request: &Request) -> Result<Response, Error> {
 /// Prints where the token is shown, unless a process before this one has done so.
 pub(crate) fn announce(py: Python<'_>, endpoints: &[Endpoint]) -> PyResult<()> {
     let Some(first) = endpoints.first() else { return Ok(()) };
-    if py.import("outside._generation")?.call_method0("is_first")?.is_truthy()? {
-        py.import("outside._debug_token")?.call_method1("announce", (first.to_string(),))?;
+    if py.import("outside._process.generation")?.call_method0("is_first")?.is_truthy()? {
+        py.import("outside._debug.token")?.call_method1("announce", (first.to_string(),))?;
     }
     Ok(())
 }

@@ -37,7 +37,8 @@ impl Host for PythonHost {
     fn give_up(&self, request: Option<&Arc<Request>>) {
         Python::attach(|py| {
             let thread = request.and_then(|request| self.0.thread_of(py, request));
-            let told = py.import("outside._stuck").and_then(|stuck| stuck.call_method1("log_stack", (thread,)));
+            let told =
+                py.import("outside._handlers.stuck").and_then(|stuck| stuck.call_method1("log_stack", (thread,)));
             if let Err(error) = told {
                 log_exception(py, None, "where a handler is could not be found", &error);
             }
@@ -56,5 +57,5 @@ impl Host for PythonHost {
     }
 }
 
-/// What `outside/_worker.py` says to its supervisor when a handler does not end.
+/// What `outside/_process/worker.py` says to its supervisor when a handler does not end.
 const STUCK: &[u8] = b"s";

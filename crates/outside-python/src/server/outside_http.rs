@@ -148,7 +148,7 @@ impl OutsideHttp {
         if !is_alone || std::env::var_os("OUTSIDE_READY").is_some() {
             // One that an older generation has started takes over as many listeners as that had.
             server.settings(py)?;
-            return py.import("outside._supervisor")?.call_method1("supervise", (slf,)).map(drop);
+            return py.import("outside._process.supervisor")?.call_method1("supervise", (slf,)).map(drop);
         }
         // `outside run --reload` has listened already.
         if lock(&server.listeners).slots() == 0 {
@@ -156,7 +156,7 @@ impl OutsideHttp {
         }
         // Taken, not cloned: the port is closed as soon as the drain begins.
         let listeners = std::mem::take(&mut *lock(&server.listeners));
-        let notify = py.import("outside._notify")?.getattr("notify")?.unbind();
+        let notify = py.import("outside._process.notify")?.getattr("notify")?.unbind();
         let print = |endpoints: &[Endpoint]| {
             Python::attach(|py| {
                 // A closed standard output does not keep a server from serving, nor does a service manager that is gone.

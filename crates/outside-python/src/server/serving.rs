@@ -68,7 +68,9 @@ pub(crate) fn serve_on(
     let mut has_told_end = !takes_signals;
     let mut tell_end = |py: Python<'_>| {
         if !std::mem::replace(&mut has_told_end, true) {
-            drop(py.import("outside._notify").and_then(|notify| notify.call_method1("notify", ("STOPPING=1",))));
+            drop(
+                py.import("outside._process.notify").and_then(|notify| notify.call_method1("notify", ("STOPPING=1",))),
+            );
         }
     };
     let result = py.detach(|| {

@@ -30,7 +30,7 @@ impl SignalHandlers {
         let signal = py.import("signal")?;
         let mut taken = Self { handlers: Vec::new(), wakeup: None };
         if takes_over {
-            py.import("outside._signals")?.call_method1("warn_of_others", (terminate,))?;
+            py.import("outside._process.signals")?.call_method1("warn_of_others", (terminate,))?;
         }
         let wanted = [
             ("SIGINT", "default_int_handler", terminate),

@@ -46,12 +46,12 @@ pub(crate) fn exit_error(py: Python<'_>, exit: &outside::WebSocketExit) -> PyErr
 
 pub(crate) fn exit_type(py: Python<'_>) -> PyResult<&Bound<'_, PyAny>> {
     static TYPE: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-    TYPE.import(py, "outside._websocket", "WebSocketExit")
+    TYPE.import(py, "outside._handlers.websocket", "WebSocketExit")
 }
 
 fn text_type(py: Python<'_>) -> PyResult<&Bound<'_, PyAny>> {
     static TYPE: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-    TYPE.import(py, "outside._websocket", "TextMessage")
+    TYPE.import(py, "outside._handlers.websocket", "TextMessage")
 }
 
 /// A message as Python gets it: `bytes` that know whether they are a text.
@@ -59,7 +59,7 @@ pub(crate) fn to_python<'py>(py: Python<'py>, message: &Message) -> PyResult<Bou
     static BINARY: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
     let kind = match message.is_text() {
         true => text_type(py)?,
-        false => BINARY.import(py, "outside._websocket", "BinaryMessage")?,
+        false => BINARY.import(py, "outside._handlers.websocket", "BinaryMessage")?,
     };
     kind.call1((PyBytes::new(py, message.as_bytes()),))
 }
@@ -100,7 +100,7 @@ pub(crate) fn publish(engine: &outside::OutsideHttp, topic: &str, data: &Bound<'
 
 /// The connection whose handler the running task is, if it is one.
 fn publisher(py: Python<'_>) -> PyResult<Option<outside::WebSocketConnection>> {
-    let connection = py.import("outside._websocket")?.getattr("publisher")?.call_method0("get")?;
+    let connection = py.import("outside._handlers.websocket")?.getattr("publisher")?.call_method0("get")?;
     let connection = connection.cast::<WebSocketConnection>().ok();
     connection.map(|connection| connection.get().inner().cloned()).transpose()
 }
@@ -148,7 +148,7 @@ impl WebSocketConnection {
         let request = std::sync::Arc::clone(request_class.get().inner());
         let (connection, wire) = outside::Wire::new(request);
         let wire = Py::new(py, Wire::new(connection.clone(), wire))?;
-        let start = py.import("outside._websocket")?.getattr("drive")?;
+        let start = py.import("outside._handlers.websocket")?.getattr("drive")?;
         start.call1((wire, http_socket, activity_queue, terminate_function))?;
         let this = slf.get();
         // A second call would be another connection.

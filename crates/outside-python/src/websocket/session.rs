@@ -54,7 +54,7 @@ pub(crate) struct ExitFunction {
 impl ExitFunction {
     pub(crate) fn new(function: &Bound<'_, PyAny>) -> PyResult<Self> {
         check_callable(function)?;
-        let module = function.py().import("outside._websocket")?;
+        let module = function.py().import("outside._handlers.websocket")?;
         let takes_connection = module.getattr("takes_connection")?.call1((function,))?.is_truthy()?;
         Ok(Self { function: function.clone().unbind(), takes_connection })
     }

@@ -12,10 +12,10 @@ import socket
 import threading
 from typing import TYPE_CHECKING, Any
 
-from . import _outside
+from .. import _outside
 
 if TYPE_CHECKING:
-    from ._outside import OutsideHTTP, Request
+    from .._outside import OutsideHTTP, Request
 
 # Seconds for a server to start, and beyond `termination_timeout` for it to end.
 _GRACE = 10.0

@@ -14,10 +14,10 @@ from contextvars import Context, copy_context
 from functools import partial
 from typing import Any
 
-from . import _outside
-from ._log import logger as logger
-from ._websocket import AsyncWebSocketConnection, WebSocketExit, serve_exit
-from ._websocket import serve as serve_session
+from .. import _outside
+from .._log import logger as logger
+from .websocket import AsyncWebSocketConnection, WebSocketExit, serve_exit
+from .websocket import serve as serve_session
 
 _EAGER: dict[str, Any] = {"eager_start": True} if sys.version_info >= (3, 12) else {}
 
@@ -184,7 +184,7 @@ class _Server:
 
     async def _rescue(self, rescuers: tuple[Any, Any], error: BaseException, ticket: int) -> None:
         """The functions around its handler answer in place of a stream that has failed before its first piece."""
-        from . import _around
+        from . import around as _around
 
         try:
             response = await _around.rescue_async(*rescuers, error)  # type: ignore[arg-type]

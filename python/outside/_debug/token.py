@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, quote
 
 if TYPE_CHECKING:
-    from ._outside import Request
+    from .._outside import Request
 
 # Where a browser shows the token: answered by the engine itself, whatever stands around handlers.
 PATH = "/.outside/debug"

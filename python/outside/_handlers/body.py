@@ -4,10 +4,10 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator
 from typing import TYPE_CHECKING
 
-from . import _loop
+from . import loop as _loop
 
 if TYPE_CHECKING:
-    from ._outside import _Body
+    from .._outside import _Body
 
 
 class BodyPieces:

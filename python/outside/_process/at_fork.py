@@ -3,7 +3,7 @@
 A child has copies of all descriptors, and of Python's signal handlers, but none of the threads behind them: SIGTERM would ask a
 server to end that is not there, and connections would stay open as long as the child lives. So a child gets the default
 handlers for signals that are still the server's, and none of its descriptors; what the program itself has set or opened stays.
-The server's own workers are forked by `_fork.py`, which says so here.
+The server's own workers are forked by `fork.py`, which says so here.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import threading
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from . import _outside
+from .. import _outside
 
 # A fork of the server's own is being made: the child is a part of it.
 is_own_fork = False
@@ -36,7 +36,7 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal
 def _before() -> None:
     if is_own_fork:
         return
-    from . import _loop
+    from .._handlers import loop as _loop
 
     _descriptors[:], _addresses[:] = _outside._belongings()
     _loop_descriptors[:] = [*_sockets_of(_loop.current)] if _loop.current is not None else []
@@ -108,7 +108,7 @@ def _is_ours(handler: Any) -> bool:
     if isinstance(getattr(handler, "__self__", None), (_outside.OutsideHTTP, _outside.OutsideHTTP_Redirect)):
         return True
     module = getattr(getattr(handler, "__func__", handler), "__module__", None)
-    return isinstance(module, str) and module.partition(".")[0] == __package__
+    return isinstance(module, str) and module.partition(".")[0] == "outside"
 
 
 def _let_go() -> None:

@@ -15,8 +15,9 @@ import time
 from collections.abc import Iterable, Iterator
 from typing import NoReturn
 
-from . import _debug_token, _first_process
-from ._fork import described, exit_status, fork
+from .._debug import token as _debug_token
+from . import first_process as _first_process
+from .fork import described, exit_status, fork
 
 # Seconds for a new generation to serve, and then for ending it if it does not.
 READY_WITHIN = 60.0

@@ -68,9 +68,11 @@ def plan(function: Any, pattern: str, names: Sequence[str], whole: bool = True) 
     for parameter in parameters:
         if parameter.name not in handed:
             in_order = False
-        elif parameter.kind is inspect.Parameter.POSITIONAL_ONLY or (parameter.kind in _PLACED and in_order):
-            places.append(handed.pop(parameter.name))
-        elif handed[parameter.name] == REQUEST and not places and not named:
+        elif (
+            parameter.kind is inspect.Parameter.POSITIONAL_ONLY
+            or (parameter.kind in _PLACED and in_order)
+            or (handed[parameter.name] == REQUEST and not places and not named)
+        ):
             places.append(handed.pop(parameter.name))
         else:
             named.append((parameter.name, handed.pop(parameter.name)))
@@ -174,7 +176,7 @@ class ErrorHandler:
         if self._is_positional:
             return self.__wrapped__(request, message if self._code is not None else error)
         if error is None and self.wants_error():
-            from ._outside import HTTPException
+            from .._outside import HTTPException
 
             error = HTTPException(code, message)
         given = {"request": request, "code": code, "message": message, "error": error}

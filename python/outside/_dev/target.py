@@ -16,8 +16,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from ._debug import without_ours
-from ._outside import OutsideHTTP, OutsideHTTP_Redirect
+from .._debug.page import without_ours
+from .._outside import OutsideHTTP, OutsideHTTP_Redirect
 
 # Exit statuses, as in crates/outside-cli.
 USAGE = 2

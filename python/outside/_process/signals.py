@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
-from ._signature import where
+from .._handlers.signature import where
 
 _log = logging.getLogger("outside")
 

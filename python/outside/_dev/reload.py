@@ -1,7 +1,7 @@
 """`outside run --reload`: the program runs in a child, which is started anew whenever one of its files changes.
 
 This process holds the listening sockets, so that whoever connects in between waits instead of being refused, and never imports the
-program. The child (`_reloaded.py`) tells by a socket which files it has imported and on what it listens; when the socket is closed,
+program. The child (`reloaded.py`) tells by a socket which files it has imported and on what it listens; when the socket is closed,
 it ends. A program that cannot be imported is waited for; meanwhile the child answers with what is wrong.
 """
 
@@ -18,10 +18,10 @@ import time
 from collections.abc import Iterable
 from typing import Any, NoReturn
 
-from . import _debug_token
-from ._fork import described, exit_status, flush
-from ._generation import LISTENERS, inherited_descriptor
-from ._signals import terminal_is_there
+from .._debug import token as _debug_token
+from .._process.fork import described, exit_status, flush
+from .._process.generation import LISTENERS, inherited_descriptor
+from .._process.signals import terminal_is_there
 
 # Names the child and its descriptor.
 CHANNEL = "OUTSIDE_RELOADER"
@@ -44,7 +44,7 @@ def run(target: str, typed: dict[str, Any]) -> int:
     """Serves until asked to end; the exit status."""
     channel = inherited_descriptor(CHANNEL)
     if channel is not None:
-        from ._reloaded import serve
+        from .reloaded import serve
 
         return serve(target, typed, socket.socket(fileno=channel))
     return _Reloader().run()

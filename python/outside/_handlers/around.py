@@ -12,10 +12,11 @@ from collections.abc import Callable, Generator, Iterator
 from contextvars import Context
 from typing import Any, TypeVar
 
-from . import _loop, _outside
-from ._mistakes import located, wrong
-from ._outside import ContentError, Request, Response
-from ._signature import ErrorHandler
+from .. import _outside
+from .._outside import ContentError, Request, Response
+from . import loop as _loop
+from .mistakes import located, wrong
+from .signature import ErrorHandler
 
 _Steps = Generator[Any, Any, Response]
 _Handler = Callable[..., Any]

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any, TypeAlias, cast
 from urllib.parse import quote
 
-from . import _json_text
-from ._outside import FilePath, Response, _content_disposition, _event
+from .._outside import FilePath, Response, _content_disposition, _event
+from . import json_text as _json_text
 
 _Headers: TypeAlias = dict[str, Any] | None
 

@@ -3,7 +3,7 @@
 import os
 from typing import Any
 
-from ._signature import name_of, where
+from .signature import name_of, where
 
 _ALLOWED = "a handler returns a Response, (code, message), str, bytes, dict, list or None"
 

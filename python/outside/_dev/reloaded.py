@@ -1,4 +1,4 @@
-"""The child of `outside run --reload`: imports the program, runs its server, and tells `_reload.py` which files it is made of."""
+"""The child of `outside run --reload`: imports the program, runs its server, and tells `reload.py` which files it is made of."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ import time
 import traceback
 from typing import Any
 
-from . import _debug
-from ._command import configure, is_debug, start
-from ._generation import LISTENERS
-from ._outside import OutsideHTTP, Request, Response
-from ._reload import send
-from ._target import NOT_STARTED, Fault, Sought, load, tell
+from .._debug import page as _debug
+from .._outside import OutsideHTTP, Request, Response
+from .._process.generation import LISTENERS
+from .command import configure, is_debug, start
+from .reload import send
+from .target import NOT_STARTED, Fault, Sought, load, tell
 
 # Modules may be imported at any time: they are looked for this often, in seconds.
 _LOOK = 0.5
@@ -117,7 +117,7 @@ class _Files:
         paths = sysconfig.get_paths()
         installed = {paths[name] for name in ("stdlib", "platstdlib", "purelib", "platlib")}
         # What is installed does not change while somebody works.
-        self._installed = tuple(os.path.join(folder, "") for folder in {*installed, os.path.dirname(__file__)})
+        self._installed = tuple(os.path.join(folder, "") for folder in {*installed, os.path.dirname(os.path.dirname(__file__))})
 
     def tell(self, more: set[str] | None = None) -> None:
         # Not the command itself, which is `__main__`.

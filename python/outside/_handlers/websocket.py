@@ -12,7 +12,7 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ._outside import Request, WebSocketConnection, _Wire
+    from .._outside import Request, WebSocketConnection, _Wire
 
 
 # The connection whose handler the current task is: it is read more slowly when it publishes too much.

@@ -1,6 +1,6 @@
 """The page about an exception while `config["debug"]` is on: traceback, source lines and variables, for this machine's own user.
 
-Only a client of this machine gets it that has shown the token of `_debug_token.py`, and only when it asked for this machine by name: a
+Only a client of this machine gets it that has shown the token of `token.py`, and only when it asked for this machine by name: a
 page of another origin does not, whether its name leads here for a moment (DNS rebinding) or not, nor does what a proxy hands on.
 Everything that is shown is escaped; nothing on it runs.
 """
@@ -19,10 +19,10 @@ from pathlib import Path
 from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, Any
 
-from . import _debug_token
+from . import token as _debug_token
 
 if TYPE_CHECKING:
-    from ._outside import Request, Response
+    from .._outside import Request, Response
 
 # Lines of source before and after the one that counts; characters of a value; values of a frame; frames of a traceback.
 _AROUND = 4
@@ -33,7 +33,8 @@ _SECRET = re.compile(r"passw|passphrase|secret|token|api_?key|private_?key|crede
 _HIDDEN = "•••••• (hidden because of its name)"
 _FORWARDED = ("Forwarded", "X-Forwarded-For", "X-Real-IP", "Via")
 # Folders whose frames lead to the program.
-_OURS = {os.path.dirname(__file__), os.path.dirname(importlib.__file__)}
+_PACKAGE = os.path.join(os.path.dirname(os.path.dirname(__file__)), "")
+_IMPORTLIB = os.path.dirname(importlib.__file__)
 _HEADERS = {
     "Cache-Control": "no-store",
     "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
@@ -47,7 +48,7 @@ _HEADERS = {
 def page(request: Request, error: BaseException, asks: bool = True) -> Response | None:
     """The answer to a request whose handler raised this; `None` if its client is not to see it. `asks` for the token, unless the client
     is one for tests, with which nothing lies in between."""
-    from ._outside import Response
+    from .._outside import Response
 
     if not is_ours(request):
         return None
@@ -101,7 +102,7 @@ def leads_elsewhere(error: BaseException) -> bool:
 
 
 def _is_ours(filename: str) -> bool:
-    return os.path.dirname(filename) in _OURS or filename.startswith("<frozen importlib")
+    return filename.startswith((_PACKAGE, "<frozen importlib")) or os.path.dirname(filename) == _IMPORTLIB
 
 
 def html(error: BaseException, request: Request | None = None) -> str:

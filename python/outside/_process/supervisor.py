@@ -2,7 +2,7 @@
 
 It binds the listeners before any thread exists and keeps them, so that a worker that dies loses no connection that waits to
 be accepted: its replacement finds it. It never touches HTTP and never runs a handler. Between events it sleeps in `poll`.
-`_workers.py` looks after the children, `_worker.py` is what they do, `_generation.py` is how the program is started again.
+`workers.py` looks after the children, `worker.py` is what they do, `generation.py` is how the program is started again.
 """
 
 import gc
@@ -13,12 +13,14 @@ import signal
 import time
 from typing import Any
 
-from . import _debug_token, _first_process, _worker
-from ._fork import descriptors, refuse_other_threads, release
-from ._generation import Command, Successor, inherited_secret, is_first
-from ._notify import notify, reloading
-from ._signals import TAKEN, Signals
-from ._workers import Workers
+from .._debug import token as _debug_token
+from . import first_process as _first_process
+from . import worker as _worker
+from .fork import descriptors, refuse_other_threads, release
+from .generation import Command, Successor, inherited_secret, is_first
+from .notify import notify, reloading
+from .signals import TAKEN, Signals
+from .workers import Workers
 
 _log = logging.getLogger("outside")
 

@@ -8,8 +8,8 @@ from email.message import Message
 from http.client import HTTPResponse
 from typing import Any
 
-from ._headers import Headers
-from ._test_cookies import parsed
+from .._handlers.headers import Headers
+from .cookies import parsed
 
 _PIECE = 65536
 

@@ -12,13 +12,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from . import _reload
-from ._debug import leads_elsewhere
-from ._environment import settings_of
-from ._outside import FilePath, Folder, OutsideHTTP, WebSocket
-from ._routes import Registry
-from ._signature import where
-from ._target import NOT_STARTED, USAGE, Fault, load, tell
+from .._debug.page import leads_elsewhere
+from .._handlers.routes import Registry
+from .._handlers.signature import where
+from .._outside import FilePath, Folder, OutsideHTTP, WebSocket
+from . import reload as _reload
+from .environment import settings_of
+from .target import NOT_STARTED, USAGE, Fault, load, tell
 
 # The options that count before the environment, by the key that they set.
 _OPTIONS = {

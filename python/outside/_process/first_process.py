@@ -7,7 +7,7 @@ exit status of processes that nobody else waits for, and ends with the status of
 import os
 import signal
 
-from ._fork import flush, fork, release
+from .fork import flush, fork, release
 
 # The environment variable that hands the descriptor from one generation to the next.
 NAME = "OUTSIDE_FIRST"
@@ -20,7 +20,7 @@ _PASSED_ON = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, sign
 
 def stay_behind(listeners: list[int]) -> None:
     """In process 1: goes on in a child, and does not return in this one. In others: finds the way to process 1."""
-    from ._generation import inherited_descriptor
+    from .generation import inherited_descriptor
 
     global descriptor
     descriptor = inherited_descriptor(NAME)

@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterable
 from typing import Any
 
-from . import _at_fork
+from . import at_fork as _at_fork
 
 _TASKS = "/proc/self/task"
 

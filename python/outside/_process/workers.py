@@ -11,9 +11,9 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any, NoReturn
 
-from . import _worker
-from ._fork import described, exit_status, fork
-from ._signals import TAKEN, Signals
+from . import worker as _worker
+from .fork import described, exit_status, fork
+from .signals import TAKEN, Signals
 
 _log = logging.getLogger("outside")
 

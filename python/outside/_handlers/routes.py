@@ -10,14 +10,14 @@ import inspect
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
-from . import _outside
-from ._around import Hooks
-from ._outside import FilePath, Folder, WebSocket
-from ._signature import ErrorHandler, adapt, plan, where
+from .. import _outside
+from .._outside import FilePath, Folder, WebSocket
+from .around import Hooks
+from .signature import ErrorHandler, adapt, plan, where
 
 if TYPE_CHECKING:
-    from ._outside import _Answer
-    from ._server import OutsideHTTP
+    from .._outside import _Answer
+    from .._server import OutsideHTTP
 
 # A function whose return value is an answer: of a handler, or of what stands around one.
 _F = TypeVar("_F", bound="Callable[..., _Answer | Awaitable[_Answer]]")

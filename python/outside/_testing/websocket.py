@@ -12,8 +12,8 @@ from http.client import HTTPResponse
 from socket import socket
 from typing import Any
 
-from ._test_response import TestResponse
-from ._websocket import WebSocketExit
+from .._handlers.websocket import WebSocketExit
+from .response import TestResponse
 
 _CONTINUATION, _TEXT, _BINARY, _CLOSE, _PING, _PONG = 0, 1, 2, 8, 9, 10
 

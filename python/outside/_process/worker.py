@@ -12,8 +12,8 @@ import time
 from types import FrameType
 from typing import Any, NoReturn
 
-from . import _at_fork
-from ._fork import descriptors, flush, release
+from . import at_fork as _at_fork
+from .fork import descriptors, flush, release
 
 _log = logging.getLogger("outside")
 
