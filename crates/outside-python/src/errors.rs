@@ -134,6 +134,11 @@ pub(crate) fn content_error(py: Python<'_>, error: &Error) -> PyErr {
     }
 }
 
+/// The refusal behind a `ContentError`.
+pub(crate) fn refusal_of(py: Python<'_>, error: &PyErr) -> Option<Refusal> {
+    error.value(py).cast::<ContentError>().ok().map(|refused| refused.get().0)
+}
+
 /// What the engine makes of such exceptions; `None` for all others.
 pub(crate) fn answer_of(py: Python<'_>, error: &PyErr) -> Option<Error> {
     let value = error.value(py);

@@ -48,16 +48,17 @@ mod _outside {
     #[pymodule_export]
     use crate::message::response_headers::ResponseHeaders;
     #[pymodule_export]
+    use crate::server::around::{
+        _error_page, _log_failure, _report, _run_on_loop, _set_around, _settle, _settle_response, _status_of,
+    };
+    #[pymodule_export]
     use crate::server::folder::Folder;
     #[pymodule_export]
     use crate::server::memory::{Connector, serve_in_memory};
     #[pymodule_export]
     use crate::server::outside_http::OutsideHttp;
     #[pymodule_export]
-    use crate::server::patterns::{
-        _add_route, _code_and_message, _error_page, _log_failure, _page_about, _remove_pattern, _route_parameters,
-        _run_on_loop, _set_around, _status_of,
-    };
+    use crate::server::patterns::{_add_route, _remove_pattern, _route_parameters};
     #[pymodule_export]
     use crate::server::redirect::OutsideHttpRedirect;
     #[pymodule_export]

@@ -6,16 +6,13 @@ loop. The engine calls these functions only if there is something around a handl
 """
 
 import inspect
-import math
-import time
 from collections.abc import Callable, Generator, Iterator
 from contextvars import Context
 from typing import Any, TypeVar
 
 from .. import _outside
-from .._outside import ContentError, Request, Response
+from .._outside import Request, Response
 from . import loop as _loop
-from .mistakes import located, wrong
 from .signature import ErrorHandler
 
 _Steps = Generator[Any, Any, Response]
@@ -162,6 +159,7 @@ def _steps(
     scope: Scope, request: Request, handler: Callable[[], Any], function: _Handler
 ) -> Generator[Any, Any, Response | Unfinished]:
     """From before a handler to after it."""
+    response: Any
     try:
         answer = None
         for before in scope.before():
@@ -171,7 +169,9 @@ def _steps(
                 break
         else:
             answer = yield handler()
-        response = yield from _answered(scope, request, answer, 200, function)
+        response = _outside._settle(answer, 200, function)
+        if type(response) is tuple:
+            response = yield from _failed(scope, request, *response)
     except Exception as error:
         response = yield from _rescued(scope, request, error)
     if response._is_stream():
@@ -184,7 +184,7 @@ def _admission(scope: Scope, request: Request) -> Generator[Any, Any, Response |
         for before in scope.before():
             answer = yield before(request)
             if answer is not None:
-                return (yield from _answered(scope, request, answer, 200, before))
+                return (yield from _settled(scope, request, answer, 200, before))
     except Exception as error:
         return (yield from _rescued(scope, request, error))
     return None
@@ -196,42 +196,33 @@ def _ending(scope: Scope, request: Request, response: Response) -> _Steps:
             response._show_type()
             changed = yield after(request, response)
             if changed is not None:
-                response = _response(changed, response.status_code, after)
+                response = _outside._settle_response(changed, response.status_code, after)
     except Exception as error:
-        _log(request, "a function after a request failed", error)
+        _outside._log_failure(request, "a function after a request failed", error)
         response = _outside._error_page(request, 500, None)
     return response
 
 
-def _answered(scope: Scope, request: Request, answer: Any, status: int, function: _Handler) -> _Steps:
-    """The response that a handler's answer means."""
-    if isinstance(answer, tuple):
-        code, message = _code_and_message(answer, function)
-        return (yield from _failed(scope, request, code, message))
-    return _response(answer, status, function)
+def _settled(scope: Scope, request: Request, answer: Any, status: int, function: _Handler) -> _Steps:
+    """The response that a return value means."""
+    settled = _outside._settle(answer, status, function)
+    return (yield from _failed(scope, request, *settled)) if isinstance(settled, tuple) else settled
 
 
 def _rescued(scope: Scope, request: Request, error: Exception) -> _Steps:
     """The response to an exception: by the handler of its class, else by that of the status that it stands for."""
     status = _outside._status_of(error)
-    handler = scope.of_code(status[0]) if status else None
+    code, message = status or (500, None)
+    handler = scope.of_code(code) if status else None
     if handler is None and (by_class := scope.of_class(error)):
         try:
-            code, message = status or (500, None)
             answer = yield _called(by_class, request, code, message, error)
-            return (yield from _answered(scope, request, answer, 500, by_class))
+            return (yield from _settled(scope, request, answer, 500, by_class))
         except Exception as another:
-            _log(request, f"the handler of {type(error).__name__} failed", another)
+            _outside._log_failure(request, f"the handler of {type(error).__name__} failed", another)
             return _outside._error_page(request, 500, None)
-    if status is None:
-        _log(request, "the handler failed", error)
-        page = _outside._page_about(scope.server, request, error)
-        if page is not None:
-            return page
-    elif isinstance(error, ContentError) and error.limit:
-        _complain(error.limit, str(error))
-    code, message = status or (500, None)
-    return (yield from _failed(scope, request, code, message, error))
+    page = _outside._report(scope.server, request, error)
+    return page or (yield from _failed(scope, request, code, message, error))
 
 
 def _failed(scope: Scope, request: Request, code: int, message: str | None, error: Exception | None = None) -> _Steps:
@@ -240,48 +231,16 @@ def _failed(scope: Scope, request: Request, code: int, message: str | None, erro
     if handler is not None:
         try:
             answer = yield _called(handler, request, code, message, error)
-            if not isinstance(answer, tuple):
-                return _response(answer, code, handler)
+            settled = _outside._settle(answer, code, handler)
+            if not isinstance(settled, tuple):
+                return settled
             # The built-in page: another error handler would have no end.
-            code, message = _code_and_message(answer, handler)
+            code, message = settled
         except Exception as another:
-            _log(request, f"the error handler of {code} failed", another)
+            _outside._log_failure(request, f"the error handler of {code} failed", another)
     return _outside._error_page(request, code, message)
 
 
 def _called(handler: _Handler, request: Request, code: int, message: str | None, error: Exception | None) -> Any:
     """What an error handler returns: that of a decorator gets what it names, that of `set_errorhandler` request and message."""
     return handler.answer(request, code, message, error) if isinstance(handler, ErrorHandler) else handler(request, message)
-
-
-def _code_and_message(answer: tuple[Any, ...], function: _Handler) -> tuple[int, str | None]:
-    try:
-        return _outside._code_and_message(answer)
-    except TypeError as error:
-        raise located(function, error) from None
-
-
-def _response(answer: Any, status: int, function: _Handler) -> Response:
-    """A response of its own kind of whatever may be returned instead of one; what is no `Response` has no status of its own."""
-    if isinstance(answer, Response):
-        return answer
-    if answer is None:
-        return Response(204 if status == 200 else status)
-    if isinstance(answer, (str, bytes, dict, list)):
-        return Response(status, content=answer)
-    raise located(function, wrong(answer))
-
-
-_complaints: dict[str, float] = {}
-
-
-def _complain(key: str, reason: str) -> None:
-    """Names a limit that was passed, as the engine does: once a minute."""
-    now = time.monotonic()
-    if now - _complaints.get(key, -math.inf) >= 60:
-        _complaints[key] = now
-        _loop.logger.warning("%s: refused; config[%r] sets this limit", reason, key)
-
-
-def _log(request: Request, what: str, error: Exception) -> None:
-    _outside._log_failure(request, what, error)

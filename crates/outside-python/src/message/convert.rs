@@ -38,11 +38,7 @@ pub(crate) fn returned(value: &Bound<'_, PyAny>) -> PyResult<Returned> {
     if value.is_none() {
         return Ok(Returned::Response(outside::Response::new(204)));
     }
-    let simple = value.is_instance_of::<PyString>()
-        || value.is_instance_of::<PyBytes>()
-        || value.is_instance_of::<PyDict>()
-        || value.is_instance_of::<PyList>();
-    if simple {
+    if is_whole(value) {
         return fill(outside::Response::new(200), value).map(Returned::Response);
     }
     if is_coroutine(value)? {
@@ -52,8 +48,43 @@ pub(crate) fn returned(value: &Bound<'_, PyAny>) -> PyResult<Returned> {
     Err(unanswerable(value))
 }
 
+/// A return value as the functions around a handler see it.
+pub(crate) enum Settled<'py> {
+    /// A `Response`: the one that was returned, or a new one.
+    Response(Bound<'py, PyAny>),
+    /// `(code, message)`: to be answered by that code's error handler.
+    Code(u16, Option<String>),
+}
+
+/// The `Response` that a return value means. A value that is no `Response` has this status.
+pub(crate) fn settled(value: Bound<'_, PyAny>, status: u16) -> PyResult<Settled<'_>> {
+    let py = value.py();
+    if value.is_instance_of::<Response>() {
+        return Ok(Settled::Response(value));
+    }
+    if let Ok(pair) = value.cast::<PyTuple>() {
+        return code_and_message(pair).map(|(code, message)| Settled::Code(code, message));
+    }
+    let response = if value.is_none() {
+        Response::given(if status == 200 { 204 } else { status }, None)
+    } else if is_whole(&value) {
+        Response::given(status, Some(value.unbind()))
+    } else {
+        return Err(unanswerable(&value));
+    };
+    Ok(Settled::Response(Bound::new(py, response)?.into_any()))
+}
+
+/// Whether it is content that a handler may return without a `Response`.
+fn is_whole(value: &Bound<'_, PyAny>) -> bool {
+    value.is_instance_of::<PyString>()
+        || value.is_instance_of::<PyBytes>()
+        || value.is_instance_of::<PyDict>()
+        || value.is_instance_of::<PyList>()
+}
+
 /// The error about a value that no handler may return.
-fn unanswerable(value: &Bound<'_, PyAny>) -> PyErr {
+pub(crate) fn unanswerable(value: &Bound<'_, PyAny>) -> PyErr {
     let made =
         value.py().import("outside._handlers.mistakes").and_then(|module| module.call_method1("wrong", (value,)));
     made.map_or_else(|error| error, PyErr::from_value)
@@ -68,7 +99,7 @@ pub(crate) fn located(function: &Bound<'_, PyAny>, error: PyErr) -> PyErr {
 }
 
 /// `(code, message)`, checked.
-pub(crate) fn code_and_message(pair: &Bound<'_, PyTuple>) -> PyResult<(u16, Option<String>)> {
+fn code_and_message(pair: &Bound<'_, PyTuple>) -> PyResult<(u16, Option<String>)> {
     let (code, message): (i64, Option<String>) = pair.extract().map_err(|_| unanswerable(pair))?;
     match u16::try_from(code) {
         Ok(code) if (400..=599).contains(&code) => Ok((code, message)),

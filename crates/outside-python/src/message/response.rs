@@ -52,6 +52,12 @@ impl Response {
         Self(Mutex::new(own))
     }
 
+    /// One that a program has given this status and content.
+    pub(crate) fn given(status_code: u16, content: Option<Py<PyAny>>) -> Self {
+        let fields = ResponseFields { status_code, content, ..ResponseFields::default() };
+        Self(Mutex::new(ResponseState { fields, ..ResponseState::default() }))
+    }
+
     /// An attribute, or the copy of it that `copy` makes; outside of the lock, since that may run code of the program.
     fn own<'py, T>(
         &self,
@@ -196,13 +202,22 @@ fn is_changeable(content: &Bound<'_, PyAny>) -> bool {
 
 #[pymethods]
 impl Response {
+    // Accepts anything: the arguments are checked in `__init__`, which a subclass may replace. The names of a plain
+    // `Response` stand here so that no dictionary is made for them.
     #[new]
     #[pyo3(
-        signature = (*_args, **_kwargs),
+        signature = (*args, status_code=None, headers=None, content=None, cookies=None, **named),
         text_signature = "(status_code=200, headers=None, content='', cookies=None)"
     )]
-    fn new(_args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyDict>>) -> Self {
-        // So that a subclass may have an __init__ of its own; what is given is looked at there.
+    fn new(
+        args: &Bound<'_, PyTuple>,
+        status_code: Option<&Bound<'_, PyAny>>,
+        headers: Option<&Bound<'_, PyAny>>,
+        content: Option<&Bound<'_, PyAny>>,
+        cookies: Option<&Bound<'_, PyAny>>,
+        named: Option<&Bound<'_, PyDict>>,
+    ) -> Self {
+        let _ = (args, status_code, headers, content, cookies, named);
         Self::from_fields(ResponseFields { status_code: 200, ..ResponseFields::default() })
     }
 

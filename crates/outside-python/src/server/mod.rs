@@ -1,6 +1,7 @@
 //! The class `OutsideHTTP`: its configuration, its routes, its listeners, and a run from the first signal handler that is set to the
 //! last callback that is called.
 
+pub(crate) mod around;
 pub(crate) mod contention;
 pub(crate) mod debug_token;
 pub(crate) mod embedding;

@@ -1,24 +1,11 @@
-//! Routes with patterns, and the callbacks around handlers, as `outside/_handlers/routes.py` and `outside/_handlers/around.py` set them:
-//! functions of the module instead of methods, for them alone.
+//! Routes with patterns, as `outside/_handlers/routes.py` sets them: functions of the module instead of methods, for that file alone.
 
-use std::sync::Arc;
-use std::sync::atomic::Ordering;
-
-use outside::error_page;
 use pyo3::prelude::*;
-use pyo3::types::PyTuple;
 
-use crate::call::hooks::install;
 use crate::call::plan::{Argument, Plan};
-use crate::call::sync::Gate;
-use crate::errors::{answer_of, value_error};
-use crate::event_loop::EventLoop;
-use crate::logging::log_exception;
-use crate::message::convert::{code_and_message, shown};
-use crate::message::request::Request;
-use crate::message::response::Response;
+use crate::errors::value_error;
 use crate::server::outside_http::OutsideHttp;
-use crate::server::routes::{engine_handler, need_loop};
+use crate::server::routes::engine_handler;
 
 /// Adds a route of whole paths. `by_place` and `by_name` are the arguments of a function: -1 is the request, any other the
 /// parameter of this number.
@@ -51,7 +38,7 @@ pub(crate) fn _add_route(
     Ok(())
 }
 
-/// Takes out what was added with this very pattern; was there anything?
+/// Takes out the routes that were added with this very pattern. Whether there were any.
 #[pyfunction]
 pub(crate) fn _remove_pattern(server: &Bound<'_, OutsideHttp>, pattern: &str) -> PyResult<bool> {
     Ok(server.get().server()?.engine.remove_pattern(pattern))
@@ -61,79 +48,4 @@ pub(crate) fn _remove_pattern(server: &Bound<'_, OutsideHttp>, pattern: &str) ->
 #[pyfunction]
 pub(crate) fn _route_parameters(pattern: &str) -> PyResult<Vec<String>> {
     outside::pattern_names(pattern).map_err(value_error)
-}
-
-/// Says which callbacks there are: `around` any handler, before everything (`gate`), `after` every answer; and whether one of
-/// them, or of those at start and end, is an `async def` function. `scope` is that of the server itself.
-#[pyfunction]
-pub(crate) fn _set_around(
-    server: &Bound<'_, OutsideHttp>,
-    scope: Py<PyAny>,
-    around: bool,
-    gate: bool,
-    after: bool,
-    asynchronous: bool,
-) -> PyResult<()> {
-    let py = server.py();
-    let server = server.get().server()?;
-    let shared = &server.shared;
-    if asynchronous {
-        need_loop(py, shared)?;
-    }
-    // It is the same object each time.
-    let _is_there_already = shared.scope.set(scope);
-    shared.is_around.store(around, Ordering::Relaxed);
-    shared.has_after.store(after, Ordering::Relaxed);
-    let function = || outside::Function::new(Gate { shared: Arc::clone(shared) }, None);
-    server.engine.set_gate(gate.then(function));
-    install(&server.engine, shared, py);
-    Ok(())
-}
-
-/// The built-in page of a status code.
-#[pyfunction]
-pub(crate) fn _error_page(
-    py: Python<'_>,
-    request: &Bound<'_, Request>,
-    code: u16,
-    message: Option<&str>,
-) -> PyResult<Py<Response>> {
-    shown(py, &error_page(Some(request.get().inner()), code, message))
-}
-
-/// Code and message of an exception that says itself how it is answered; `None` for any other.
-#[pyfunction]
-pub(crate) fn _status_of(py: Python<'_>, error: Bound<'_, PyAny>) -> Option<(u16, Option<String>)> {
-    let answer = answer_of(py, &PyErr::from_value(error))?;
-    Some((answer.code(), answer.public_message().map(str::to_owned)))
-}
-
-/// Code and message of what a handler returned in place of an answer.
-#[pyfunction]
-pub(crate) fn _code_and_message(pair: &Bound<'_, PyTuple>) -> PyResult<(u16, Option<String>)> {
-    code_and_message(pair)
-}
-
-/// Logs an exception as the server logs it.
-#[pyfunction]
-pub(crate) fn _log_failure(py: Python<'_>, request: &Bound<'_, Request>, what: &str, error: Bound<'_, PyAny>) {
-    let inner = request.get().inner();
-    log_exception(py, None, &format!("{} {}: {what}", inner.method(), inner.target()), &PyErr::from_value(error));
-}
-
-/// Runs a coroutine on the loop of `async def` handlers and puts what comes of it into a `concurrent.futures.Future`; `False`
-/// if there is no loop.
-#[pyfunction]
-pub(crate) fn _run_on_loop(coroutine: Py<PyAny>, future: Py<PyAny>) -> bool {
-    EventLoop::run(coroutine, future)
-}
-
-/// What is to be done about an exception that the functions around a handler have not caught either: the page, or `None`.
-#[pyfunction]
-pub(crate) fn _page_about<'py>(
-    server: &Bound<'py, OutsideHttp>,
-    request: &Bound<'py, Request>,
-    error: Bound<'py, PyAny>,
-) -> PyResult<Option<Bound<'py, PyAny>>> {
-    Ok(server.get().server()?.shared.uncaught.page_object(request, &PyErr::from_value(error)))
 }
