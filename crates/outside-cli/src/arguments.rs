@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use lexopt::{Arg, Error as Unreadable, Parser, ValueExt as _};
 use outside::{AccessLog, CertificateFiles};
 
-use crate::program::{Action, Program, ProgramOptions, target, workers_of};
+use crate::program::{Action, Program, ProgramOptions, one, target, workers_of};
 
 /// What is to be done.
 #[derive(Debug, PartialEq)]
@@ -190,13 +190,6 @@ fn certificate_names(words: Vec<OsString>) -> Result<Vec<String>, String> {
     match names.is_empty() {
         true => Err("cert lacks its names, such as localhost; a folder of that name is ./cert".to_owned()),
         false => Ok(names),
-    }
-}
-
-pub(crate) fn one(words: Vec<OsString>, what: &str) -> Result<Option<OsString>, String> {
-    match words.get(1) {
-        Some(second) => Err(format!("one argument too many: {second:?} after {what}")),
-        None => Ok(words.into_iter().next()),
     }
 }
 

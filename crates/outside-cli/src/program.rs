@@ -6,8 +6,6 @@ use std::ffi::OsString;
 
 use outside::CertificateFiles;
 
-use crate::arguments::one;
-
 /// What is to be done with the server of a program. What is `None` was not said.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Program {
@@ -64,6 +62,14 @@ impl Action {
             Self::Run => "run",
             Self::Routes => "routes",
         }
+    }
+}
+
+/// The only word, if there is one; a second one is a fault.
+pub(crate) fn one(words: Vec<OsString>, what: &str) -> Result<Option<OsString>, String> {
+    match words.get(1) {
+        Some(second) => Err(format!("one argument too many: {second:?} after {what}")),
+        None => Ok(words.into_iter().next()),
     }
 }
 

@@ -49,9 +49,9 @@ pub use executor::{LanguageRuntime, NoRuntime};
 pub use files::testing as files_testing;
 pub use files::{Files, Folder, media_type};
 pub use handler::{
-    AsyncHandler, Asynchronous, CancelOnDisconnect, DeclaredBlocking, FilePath, Function, Handler, IntoHandler, ReadyHandler,
-    Reply, ResponseSizes, Streaming, SyncHandler, Ticket, asynchronous, blocking, cancel_on_disconnect, never_blocking,
-    streaming,
+    AsyncHandler, Asynchronous, CancelOnDisconnect, DeclaredBlocking, FilePath, Function, Handler, IntoHandler,
+    ReadyHandler, Reply, ResponseSizes, Streaming, SyncHandler, Ticket, asynchronous, blocking, cancel_on_disconnect,
+    never_blocking, streaming,
 };
 pub use log::{Level, LogSink, StandardError, one_line};
 pub use message::{

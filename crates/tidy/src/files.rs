@@ -54,6 +54,28 @@ pub fn check_exemptions(tree: &[(String, String)]) -> Vec<Problem> {
         .collect()
 }
 
+/// Files above this many lines are long, and `LONG_SHARE` percent of the source files may be.
+const LONG_LINES: usize = 400;
+/// Percent of all source files.
+const LONG_SHARE: usize = 5;
+
+/// Few files are long, even if none is too long.
+pub fn check_long(tree: &[(String, String)]) -> Option<Problem> {
+    let is_source = |path: &str| [".rs", ".py", ".pyi"].iter().any(|end| path.ends_with(end));
+    let sources: Vec<_> = tree.iter().filter(|(path, _)| is_source(path)).collect();
+    let mut long: Vec<(usize, &str)> =
+        sources.iter().map(|(path, text)| (text.lines().count(), path.as_str())).collect();
+    long.retain(|(lines, _)| *lines > LONG_LINES);
+    long.sort_unstable();
+    let (_, longest) = *long.last()?;
+    let law = format!(
+        "length: {} of {} files are above {LONG_LINES} lines, {LONG_SHARE} in a hundred may be",
+        long.len(),
+        sources.len()
+    );
+    (long.len() * 100 > sources.len() * LONG_SHARE).then(|| Problem::new(longest, 1, law))
+}
+
 fn module_doc(path: &str, text: &str, is_rust: bool) -> Option<Problem> {
     let mut lines = text.lines().map(str::trim);
     let documented = if is_rust {
@@ -145,6 +167,16 @@ mod tests {
             ["a.rs:451: length: 451 lines, 450 at most; divide it by what its parts do"]
         );
         assert!(laws("a.md", &lines(MOST_LINES + 1)).is_empty());
+    }
+
+    #[test]
+    fn few_files_are_long() {
+        let tree = |long: usize| -> Vec<(String, String)> {
+            (0..20).map(|number| (format!("{number}.rs"), "\n".repeat(if number < long { 401 } else { 400 }))).collect()
+        };
+        assert!(check_long(&tree(0)).is_none() && check_long(&tree(1)).is_none());
+        let problem = check_long(&tree(2)).unwrap().to_string();
+        assert_eq!(problem, "1.rs:1: length: 2 of 20 files are above 400 lines, 5 in a hundred may be");
     }
 
     #[test]

@@ -15,13 +15,24 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::PyTuple;
 
-use super::Shared;
-use crate::convert::{Returned, returned};
-use crate::failure::answer_of;
-use crate::hooks::Attachment;
+use super::shared::Shared;
+use crate::errors::answer_of;
+use crate::event_loop::{Rescuers, wait_for};
 use crate::logging::log_exception;
-use crate::request::Request;
-use crate::response::Response;
+use crate::message::convert::{Returned, returned};
+use crate::message::request::Request;
+use crate::message::response::Response;
+use crate::message::stream::{StreamContext, StreamedRequest};
+use crate::support::is_coroutine;
+
+/// The Python objects behind an answer, for the hooks that come later.
+pub(crate) struct Attachment {
+    /// Missing where the head of a request could not be read.
+    pub(crate) context: Option<Arc<RequestContext>>,
+    pub(crate) response: Option<Py<Response>>,
+    /// Have the callbacks around its handler been called, `after_request` among them?
+    pub(crate) is_around: bool,
+}
 
 /// The object and the context of one request.
 pub(crate) struct RequestContext {
@@ -82,12 +93,12 @@ impl RequestContext {
     }
 
     /// Whose functions are to be asked for an answer in place of a stream that has failed.
-    pub(crate) fn rescuers<'py>(&self, py: Python<'py>) -> Option<&Bound<'py, PyAny>> {
+    fn rescuing_scope<'py>(&self, py: Python<'py>) -> Option<&Bound<'py, PyAny>> {
         self.scope(py).filter(|_| !self.is_rescued)
     }
 
     /// The answer that they have made.
-    pub(crate) fn rescued(&self, py: Python<'_>, response: &Bound<'_, PyAny>) -> PyResult<outside::Response> {
+    fn answer_instead(&self, py: Python<'_>, response: &Bound<'_, PyAny>) -> PyResult<outside::Response> {
         let rescued = Self {
             request: self.request.clone_ref(py),
             context: self.context.clone_ref(py),
@@ -136,6 +147,15 @@ impl RequestContext {
         self.copy(py)?.call_method1(intern!(py, "run"), call.clone())
     }
 
+    /// The value itself, or what it comes to if it is a coroutine, which runs in the context.
+    pub(crate) fn awaited<'py>(&self, value: Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        if !is_coroutine(&value)? {
+            return Ok(value);
+        }
+        let context = self.enterable(value.py())?;
+        wait_for(value, Some(&context))
+    }
+
     /// Logs an exception of this request, so that what adds to records finds the request's own values.
     pub(crate) fn log(&self, py: Python<'_>, what: &str, error: &PyErr) {
         let inner = self.request.get().inner();
@@ -148,14 +168,14 @@ impl RequestContext {
     }
 
     /// What is sent instead of a stream that has failed before its first piece.
-    pub(crate) fn instead(self: &Arc<Self>, py: Python<'_>, error: &PyErr) -> Pull {
-        let answered = match self.rescuers(py) {
+    fn instead_of_stream(self: &Arc<Self>, py: Python<'_>, error: &PyErr) -> Pull {
+        let answered = match self.rescuing_scope(py) {
             Some(scope) if error.is_instance_of::<pyo3::exceptions::PyException>(py) => {
                 let rescued = self.enterable(py).and_then(|context| {
-                    let rescue = py.import("outside._around")?.getattr("rescue")?;
+                    let rescue = py.import("outside._handlers.around")?.getattr("rescue")?;
                     rescue.call1((context, scope, self.request(py), error.value(py)))
                 });
-                rescued.and_then(|response| self.rescued(py, &response)).map_err(|failed| {
+                rescued.and_then(|response| self.answer_instead(py, &response)).map_err(|failed| {
                     self.log(py, "the answer to a stream that failed could not be made", &failed);
                     Error::status(500, None)
                 })
@@ -190,7 +210,7 @@ impl RequestContext {
         is_around: bool,
     ) {
         if let outside::Body::Stream(stream) = answer.body_mut() {
-            stream.accompany(Arc::clone(self) as _);
+            stream.accompany(Arc::new(StreamContext(Arc::clone(self) as _)));
         }
         if self.shared.hooked.load(Ordering::Relaxed) {
             let response = object.map(|object| object.clone().unbind());
@@ -211,7 +231,33 @@ impl RequestContext {
             return Err(answer);
         }
         self.log(py, what, error);
-        self.shared.failure.page(self.request(py), error).ok_or_else(|| Error::status(500, None))
+        self.shared.uncaught.page(self.request(py), error).ok_or_else(|| Error::status(500, None))
+    }
+}
+
+impl StreamedRequest for RequestContext {
+    fn run<'py>(&self, py: Python<'py>, call: &Bound<'py, PyTuple>) -> PyResult<Bound<'py, PyAny>> {
+        self.run(py, call)
+    }
+
+    fn lend<'py>(&self, py: Python<'py>) -> Bound<'py, PyAny> {
+        self.lend(py).clone()
+    }
+
+    fn log(&self, py: Python<'_>, what: &str, error: &PyErr) {
+        self.log(py, what, error);
+    }
+
+    fn instead(self: Arc<Self>, py: Python<'_>, error: &PyErr) -> Pull {
+        self.instead_of_stream(py, error)
+    }
+
+    fn rescuers<'py>(&self, py: Python<'py>) -> Option<Rescuers<'py>> {
+        Some((self.rescuing_scope(py)?.clone(), self.request(py).clone().into_any()))
+    }
+
+    fn rescued(&self, py: Python<'_>, response: &Bound<'_, PyAny>) -> PyResult<outside::Response> {
+        self.answer_instead(py, response)
     }
 }
 
@@ -231,5 +277,5 @@ pub(crate) fn copy_context(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
 /// The context of the task that runs on this thread, else a copy of the thread's.
 pub(crate) fn context_here(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
     static CONTEXT_HERE: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-    CONTEXT_HERE.import(py, "outside._loop", "context_here")?.call0()
+    CONTEXT_HERE.import(py, "outside._handlers.loop", "context_here")?.call0()
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use super::ledger::{Handler, Ledger, Place, Silent, Stream, Temper, answer, request};
 use super::sync::{self, Mutex};
-use super::{Exchange, Executor, Host, Job, NoRuntime, ReplySlot, Work, lock};
+use super::{Exchange, Executor, Job, LanguageRuntime, NoRuntime, ReplySlot, Work, lock};
 use crate::config::AccessLog;
 use crate::handler::Function;
 use crate::log::Log;
