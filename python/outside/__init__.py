@@ -28,8 +28,8 @@ from ._outside import (
     get_description,
     get_insensitive_header,
 )
-from ._process import at_fork as _at_fork
-from ._process import generation as _generation
+from ._process import at_fork as _at_fork  # noqa: F401 - installs itself
+from ._process import generation as _generation  # noqa: F401 - takes over what the older process hands down
 from ._server import OutsideHTTP
 
 __all__ = [

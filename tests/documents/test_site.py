@@ -8,13 +8,14 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import subprocess
 import sys
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import pytest
+
+from support.subprocesses import run_process
 
 ROOT = next(folder for folder in Path(__file__).parents if (folder / "zensical.toml").exists())
 DOCS = ROOT / "docs"
@@ -51,9 +52,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copytree(DOCS, project / "docs")
     shutil.copy(ROOT / "zensical.toml", project)
     command = [str(Path(sys.executable).parent / "zensical"), "build", "--strict"]
-    built = subprocess.run(
-        command, cwd=project, capture_output=True, text=True, env={**os.environ, "NO_COLOR": "1"}, timeout=60
-    )
+    built = run_process(command, cwd=project, capture_output=True, text=True, env={**os.environ, "NO_COLOR": "1"}, timeout=60)
     assert built.returncode == 0, built.stdout + built.stderr
     return project / "target/site"
 
@@ -95,7 +94,7 @@ def test_every_link_and_image_leads_somewhere(site: Path):
 
 
 def test_made_pages_and_diagrams_are_as_their_sources_say():
-    made = subprocess.run([sys.executable, ROOT / "make/docs/pages.py", "--check"], capture_output=True, text=True, timeout=60)
+    made = run_process([sys.executable, ROOT / "make/docs/pages.py", "--check"], capture_output=True, text=True, timeout=60)
     assert made.returncode == 0, made.stderr
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import http.client
-import itertools
 import re
 import shlex
 import signal

@@ -90,8 +90,7 @@ struct Listening {
 }
 
 impl OutsideHttp {
-    /// A server for this address: IP address or host name, which stands for all its addresses, and port; port 0 lets the system choose
-    /// one. Nothing is bound yet.
+    /// A server for this address: an IP address or a host name (all its addresses), and a port (0: a free one). Nothing is bound yet.
     ///
     /// # Errors
     /// The address is invalid, or its host name cannot be resolved.

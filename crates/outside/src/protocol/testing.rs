@@ -24,20 +24,20 @@ pub struct Conversation {
     unread: Vec<u8>,
     scanner: HeadScanner,
     body: Option<TestBody>,
-    requests: Vec<TestRequest>,
+    requests: Vec<ReadRequest>,
     end: Option<TestEnd>,
 }
 
 /// A request that was read to its end.
 #[derive(Debug)]
-pub struct TestRequest {
+pub struct ReadRequest {
     /// The request, its content included.
     pub request: Request,
     /// Whether another request may follow.
     pub keep_alive: bool,
 }
 
-impl TestRequest {
+impl ReadRequest {
     /// The path for routing: the url in which an encoded slash is still `%2F`.
     pub fn route(&self) -> &str {
         self.request.route()
@@ -108,7 +108,7 @@ impl Conversation {
     }
 
     /// The requests that were read to their end, in order.
-    pub fn requests(&self) -> &[TestRequest] {
+    pub fn requests(&self) -> &[ReadRequest] {
         &self.requests
     }
 
@@ -138,7 +138,7 @@ impl Conversation {
             };
             let keep_alive = body.framing.keep_alive;
             match self.read_body(body)? {
-                Some(request) => self.requests.push(TestRequest { request, keep_alive }),
+                Some(request) => self.requests.push(ReadRequest { request, keep_alive }),
                 None => return Ok(None),
             }
             if !keep_alive {

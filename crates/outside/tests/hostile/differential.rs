@@ -5,7 +5,7 @@
 //! known harmless property. Both tables give the reasons.
 
 use outside::Request;
-use outside::testing::{Conversation, Limits, TestEnd, TestRequest};
+use outside::testing::{Conversation, Limits, ReadRequest, TestEnd};
 
 use crate::hyper_side::{self, Seen};
 use crate::invariants::converse;
@@ -94,7 +94,7 @@ pub(crate) fn compare(input: &[u8]) -> Result<usize, String> {
     }
 }
 
-fn must_equal(received: &TestRequest, seen: &Seen) -> Result<(), String> {
+fn must_equal(received: &ReadRequest, seen: &Seen) -> Result<(), String> {
     let request = &received.request;
     let (path, query) = path_and_query(request.target());
     let ours = (request.method(), path, query, request.version(), Some(request.content()));
@@ -117,7 +117,7 @@ fn authority(target: &str) -> &str {
     rest.split(['/', '?']).next().unwrap_or_default()
 }
 
-fn is_harmless(error: Option<&str>, ours: &[TestRequest], number: usize) -> bool {
+fn is_harmless(error: Option<&str>, ours: &[ReadRequest], number: usize) -> bool {
     let (request, before) = (&ours[number].request, number.checked_sub(1).map(|number| &ours[number].request));
     let error = error.unwrap_or_default();
     HARMLESS.iter().any(|(part, holds, _)| error.contains(part) && holds(request, before))

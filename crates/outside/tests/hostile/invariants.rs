@@ -4,7 +4,7 @@
 //! request; limits are kept; a decoded path holds no dot segment. A violation is a panic.
 
 use outside::Refusal;
-use outside::testing::{Conversation, Limits, TestEnd, TestRequest};
+use outside::testing::{Conversation, Limits, ReadRequest, TestEnd};
 
 /// Small enough that small inputs reach every limit.
 const TIGHT: Limits = Limits { request_line: 40, fields: 3, section: 64, content: 12 };
@@ -136,7 +136,7 @@ fn both_are_early(one: Refusal, other: Refusal) -> bool {
 }
 
 /// The request as a careful client would write it.
-fn rewrite(received: &TestRequest) -> Vec<u8> {
+fn rewrite(received: &ReadRequest) -> Vec<u8> {
     let request = &received.request;
     let mut out = format!("{} {} {}\r\n", request.method(), request.target(), request.version()).into_bytes();
     for (name, value) in request.headers().iter() {
@@ -154,7 +154,7 @@ fn rewrite(received: &TestRequest) -> Vec<u8> {
     out
 }
 
-fn check_request(received: &TestRequest) {
+fn check_request(received: &ReadRequest) {
     let request = &received.request;
     assert!(!request.method().is_empty() && request.method().bytes().all(is_token_byte), "{:?}", request.method());
     assert!(request.target().bytes().all(|byte| byte.is_ascii_graphic()) && !request.target().contains('#'));
@@ -181,7 +181,7 @@ fn check_request(received: &TestRequest) {
 }
 
 /// Decoded once, no dot segment is left, except within one segment whose slashes were encoded.
-fn check_path(received: &TestRequest) {
+fn check_path(received: &ReadRequest) {
     let (url, route) = (received.request.url(), received.route());
     assert!(url.starts_with('/') || url == "*" && received.request.method() == "OPTIONS", "url {url:?}");
     assert!(!url.contains('\0'), "NUL in url {url:?}");
