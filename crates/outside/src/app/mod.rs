@@ -229,10 +229,9 @@ impl OutsideHttp {
         debug_assert!(changed.is_ok(), "setting a field cannot fail");
     }
 
-    /// Sends a message to all WebSocket connections that have subscribed to this topic, from any thread and handler.
-    /// Does not wait for the subscribers. While many messages wait to be handed out, the server reads more slowly from
-    /// connections whose handlers publish; beyond `max_published` the message is dropped, and the log counts the
-    /// dropped messages.
+    /// Sends a message to all WebSocket connections that have subscribed to this topic, without waiting for them. While
+    /// many messages wait, the server reads more slowly from connections whose handlers publish; beyond `max_published`
+    /// the message is dropped, and the log counts the dropped ones.
     pub fn publish(&self, topic: &str, message: impl Into<Message>) {
         self.site.hub.publish(topic, &message.into());
     }
@@ -397,9 +396,8 @@ impl OutsideHttp {
         self.control.retire();
     }
 
-    /// The effect of SIGHUP: certificates whose files have changed are read again at once. A bad certificate is
-    /// refused, with the reason in the log. The log also says that the program itself is not loaded again. If the
-    /// terminal from which the server was started is closed, the server ends.
+    /// The effect of SIGHUP: certificates whose files have changed are read again at once; the log names faulty ones. If
+    /// the terminal from which the server was started is closed, the server ends.
     pub fn hang_up(&self) {
         self.control.hang_up();
     }

@@ -77,6 +77,7 @@ impl Budget {
                 ended.push(account);
             }
         }
+        // Behind the lock: the end of a connection frees answers, whose counts come back to `note`, which locks it.
         drop(holders);
         for account in ended {
             self.has_ended_one.store(true, Ordering::Relaxed);

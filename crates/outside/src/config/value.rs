@@ -43,7 +43,7 @@ pub(super) fn flag(value: &Value, into: &mut bool) -> bool {
     true
 }
 
-/// One of these names, each of which stands for a setting.
+/// Reads one of these names, each of which stands for a setting. Returns whether it is one.
 pub(super) fn one_of<T, const N: usize>(value: &Value, names: [(&str, T); N], into: &mut T) -> bool {
     let given = text(value);
     let Some((_, setting)) = names.into_iter().find(|(name, _)| given == Some(*name)) else { return false };
@@ -61,7 +61,7 @@ pub(super) fn whole(value: &Value, least: i64, most: i64, mut take: impl FnMut(i
     }
 }
 
-/// A whole number from 1 on, or `None` for the default.
+/// Reads a whole number from 1 on, or `None` for the default. Returns whether it is allowed.
 pub(super) fn whole_or_none(value: &Value, target: &mut Option<usize>) -> bool {
     if let Value::None = value {
         *target = None;
@@ -108,7 +108,7 @@ pub(super) fn span_of_time(text: &str) -> Option<Duration> {
     Some(Duration::from_secs(u64::from(number) * seconds))
 }
 
-/// A list of texts, each of which is parsed; a single text is a list of one.
+/// Reads a list of texts, each of which is parsed; a single text is a list of one. Returns whether all are allowed.
 pub(super) fn each<T: std::str::FromStr>(value: &Value, into: &mut Vec<T>) -> bool {
     let values = match value {
         Value::List(values) => values.as_slice(),

@@ -93,7 +93,7 @@ mod kernel {
     #[derive(Debug)]
     struct KernelFeatures {
         openat2: bool,
-        /// Look-ups in memory alone; since Linux 5.12.
+        /// Whether it looks up names in memory alone on request; since Linux 5.12.
         cached: bool,
     }
 

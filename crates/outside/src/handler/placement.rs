@@ -146,6 +146,8 @@ impl Placement {
         if suspicion == 0 && !is_long {
             return;
         }
+        // A route that is always quick pays one load and one comparison for a call. A long call puts it under suspicion
+        // for some calls: only these are measured closely, because the time that a thread waited takes system calls.
         self.suspicion.store(if is_long { SUSPICION } else { suspicion - 1 }, Ordering::Relaxed);
         let slow = waited >= SLOW;
         let now = u64::try_from(now().as_millis()).unwrap_or(u64::MAX);

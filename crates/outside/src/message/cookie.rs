@@ -89,9 +89,9 @@ pub struct ResponseCookie {
     pub max_age: Option<i64>,
     /// Also sent to subdomains of this domain.
     pub domain: Option<String>,
-    /// Hidden from scripts.
+    /// Whether it is hidden from scripts.
     pub http_only: bool,
-    /// Sent over TLS only.
+    /// Whether it is sent over TLS only.
     pub secure: bool,
     /// Sent for this path and everything below it.
     pub path: Option<String>,
@@ -167,7 +167,7 @@ impl ResponseCookie {
     }
 }
 
-/// RFC 6265 section 4.1.1, cookie-octet.
+/// Whether this is a cookie-octet (RFC 6265 section 4.1.1).
 fn is_cookie_octet(letter: char) -> bool {
     matches!(letter, '!' | '#'..='+' | '-'..=':' | '<'..='[' | ']'..='~')
 }

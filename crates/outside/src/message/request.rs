@@ -401,8 +401,7 @@ impl Request {
     }
 
     /// Address and port of the client: of the connected peer, or of the client that a trusted proxy (`trusted_proxies`)
-    /// names; then the port may be 0. `0.0.0.0:0` if there is no address: for a Unix socket, or if the proxy knows
-    /// none.
+    /// names, whose port may be 0. `0.0.0.0:0` if none is known, for example behind a Unix socket.
     pub fn address(&self) -> SocketAddr {
         match &self.forwarded {
             Some(forwarded) => forwarded.client,

@@ -96,6 +96,7 @@ impl Deref for Octets {
 impl Drop for Own {
     fn drop(&mut self) {
         let capacity = self.0.capacity();
+        // Other threads than leaders rarely take a piece, so pieces that they keep would lie unused.
         if 0 < capacity && capacity <= LARGEST && FlushQueue::is_led_here() {
             let mut bytes = std::mem::take(&mut self.0);
             bytes.clear();

@@ -51,6 +51,8 @@ impl HeadScanner {
         while let Some(found) = find_byte(b'\n', &buffer[self.scanned..]) {
             let at = self.scanned + found;
             self.scanned = at + 1;
+            // httparse takes a bare LF for a line's end, and a proxy in front may not: the two would read different heads
+            // (RFC 9112 section 2.2). The scan finds every LF anyway, so the check costs one comparison for each line.
             if at == self.line || buffer[at - 1] != b'\r' {
                 return Err(Refusal::bad("line ended by a bare LF"));
             }
@@ -278,7 +280,8 @@ fn name_host(request: &mut Request, authority: Span) {
     }
 }
 
-/// `uri-host [ ":" port ]` without user information, not empty (RFC 9110 section 7.2, RFC 3986 section 3.2.2).
+/// Whether this is `uri-host [ ":" port ]` without user information, not empty (RFC 9110 section 7.2, RFC 3986 section
+/// 3.2.2).
 pub(crate) fn is_authority(text: &[u8]) -> bool {
     let (host, port) = if text.first() == Some(&b'[') {
         match memchr::memchr(b']', text) {

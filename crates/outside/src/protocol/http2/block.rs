@@ -130,7 +130,10 @@ pub(super) fn string(block: &[u8], at: &mut usize, decoded: &mut Vec<u8>) -> Opt
         return Some(Text { start: *at - bytes.len(), end: *at, is_decoded });
     }
     let start = decoded.len();
-    huffman::decode(bytes, decoded).then(|| Text { start, end: decoded.len(), is_decoded })
+    if !huffman::decode(bytes, decoded) {
+        return None;
+    }
+    Some(Text { start, end: decoded.len(), is_decoded })
 }
 
 /// Method and target of a request, as far as a block holds them without the dynamic table.

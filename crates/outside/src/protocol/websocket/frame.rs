@@ -45,7 +45,7 @@ pub(crate) struct FrameHead {
     pub(crate) opcode: Opcode,
     /// Whether this is the last frame of its message.
     pub(crate) fin: bool,
-    /// The bit that permessage-deflate uses (RFC 7692 section 6).
+    /// Whether the bit of permessage-deflate is set (RFC 7692 section 6).
     pub(crate) rsv1: bool,
     pub(crate) mask: [u8; 4],
     /// Bytes of payload; below 2^63.

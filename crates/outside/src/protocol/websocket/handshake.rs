@@ -76,7 +76,8 @@ fn single<'r>(headers: &'r Headers, name: &'r str, again: &'static str) -> Resul
     if values.next().is_some() { Err(Refusal::bad(again)) } else { Ok(value) }
 }
 
-/// 16 bytes are 22 digits and two signs of padding; the unused bits of the last digit are ignored.
+/// Whether this is the base64 of 16 bytes: 22 digits and two signs of padding. The unused bits of the last digit are
+/// ignored.
 fn is_key(key: &[u8]) -> bool {
     let digits = key.strip_suffix(b"==").unwrap_or_default();
     digits.len() == 22 && digits.iter().all(|byte| BASE64.contains(byte))

@@ -136,8 +136,9 @@ impl FieldChecker {
     fn walk(&mut self, block: &[u8], rewriting: &mut Rewriting) -> Option<()> {
         let mut at = 0;
         loop {
-            // An index into the static table, or into both tables while all entries are valid; `h2` checks that the
-            // entry exists.
+            // Most blocks are indices alone, and need no look at the table: those of the static table are valid, and so
+            // are those of the dynamic one while it has no wrong entry. `h2` checks that the entry exists. 0x81 to 0xbd
+            // are the static table, up to 0xfe the dynamic one; 0xff begins an index of several bytes.
             let last = if self.wrong == 0 { 0xfe } else { 0xbd };
             let indexed = block[at..].iter().take_while(|&&byte| (0x81..=last).contains(&byte));
             at += indexed.count();
@@ -187,7 +188,8 @@ impl FieldChecker {
         found
     }
 
-    /// Skips a field that is not added to the table and obviously valid: most fields that are not indexed.
+    /// Skips a field that is not added to the table and obviously valid: most fields that are not indexed. Returns whether
+    /// it has.
     fn skip_common(&self, block: &[u8], at: &mut usize) -> bool {
         let (first, mut end) = (block[*at], *at);
         if first & 0x40 != 0 || first & 0x0f == 0 || self.wrong > 0 {

@@ -50,7 +50,7 @@ impl Reader {
         fields
     }
 
-    /// Makes room; `false` if there is too little.
+    /// Makes room. Returns whether there is enough.
     fn evict(&mut self, more: usize) -> bool {
         while self.table.iter().map(size).sum::<usize>() + more > self.max_size && self.table.pop_back().is_some() {}
         more <= self.max_size
