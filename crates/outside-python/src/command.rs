@@ -1,6 +1,6 @@
 //! The command `outside`, for the script that is installed with the package and for `python -m outside`.
 //!
-//! What serves no program runs without Python: no lock is held, nothing is logged through `logging`. Only signals are watched in Python's
+//! Folders and redirects are served without Python: no lock is held, nothing is logged through `logging`. Only signals are watched in Python's
 //! way, because their handlers are Python's, and are put back afterwards.
 
 use std::cell::Cell;
@@ -16,7 +16,7 @@ use pyo3::types::{PyCFunction, PyDict, PyTuple};
 use crate::errors::RunError;
 use crate::server::signals::SignalHandlers;
 
-/// Does what the arguments say, the first of which is the program's own name; returns the exit status.
+/// Runs the command of these arguments, the first of which is the program's own name; returns the exit status.
 #[pyfunction]
 pub(crate) fn command(py: Python<'_>, argv: Vec<OsString>) -> PyResult<u8> {
     let (status, raised) = py.detach(|| {
@@ -40,7 +40,7 @@ pub(crate) fn command(py: Python<'_>, argv: Vec<OsString>) -> PyResult<u8> {
     raised.map_or(Ok(status), Err)
 }
 
-/// What is asked about a server of somebody's own, in Python: `outside/_dev/command.py`.
+/// Runs or lists the server of a program, in Python: `outside/_dev/command.py`.
 fn program(py: Python<'_>, asked: &Program) -> PyResult<u8> {
     let options = PyDict::new(py);
     options.set_item("host", asked.host.as_deref())?;

@@ -16,7 +16,7 @@ use crate::support::{kind, lock};
 #[pyclass(module = "outside", name = "HTTPException", extends = PyException, subclass, frozen)]
 pub(crate) struct HttpException(Mutex<ExceptionFields>);
 
-/// What is asked for; no code until `__init__` has been called.
+/// Code and message of the answer; no code until `__init__` has been called.
 #[derive(Default)]
 struct ExceptionFields {
     code: Option<u16>,
@@ -37,7 +37,7 @@ impl HttpException {
     #[new]
     #[pyo3(signature = (*_args, **_kwargs), text_signature = "(code, message=None)")]
     fn new(_args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyDict>>) -> Self {
-        // So that a subclass may have an __init__ of its own; what is given is looked at there.
+        // Arguments are checked in `__init__`, which a subclass may replace.
         Self(Mutex::default())
     }
 
@@ -84,7 +84,7 @@ impl HttpException {
     }
 }
 
-/// What the attributes say, which a subclass may have as its own; `None` without a usable code.
+/// The error of the attributes, which a subclass may have as its own; `None` without a usable code.
 fn asked_for(exception: &Bound<'_, PyAny>) -> Option<Error> {
     let py = exception.py();
     let code = check_code(&exception.getattr(intern!(py, "code")).ok()?).ok()?;
@@ -92,8 +92,7 @@ fn asked_for(exception: &Bound<'_, PyAny>) -> Option<Error> {
     Some(Error::status(code, message.as_deref()))
 }
 
-/// Raises `HTTPException`: the handler ends, and the client gets the error page, or what the error handler of this code
-/// makes.
+/// Raises `HTTPException`: the handler ends, and the client gets the error page, or the answer of the error handler of this code.
 #[pyfunction]
 #[pyo3(signature = (code, message=None))]
 pub(crate) fn abort(py: Python<'_>, code: &Bound<'_, PyAny>, message: Option<String>) -> PyResult<()> {
@@ -101,7 +100,7 @@ pub(crate) fn abort(py: Python<'_>, code: &Bound<'_, PyAny>, message: Option<Str
     Err(PyErr::from_value(made))
 }
 
-/// The content of a request cannot be taken as it is, and the client is to blame: a malformed form, one past the limits,
+/// The content of a request cannot be taken as it is, by the client's fault: a malformed form, one past the limits,
 /// an upload that has stopped.
 #[pyclass(module = "outside", name = "ContentError", extends = PyValueError, frozen)]
 pub(crate) struct ContentError(Refusal);
@@ -139,7 +138,7 @@ pub(crate) fn refusal_of(py: Python<'_>, error: &PyErr) -> Option<Refusal> {
     error.value(py).cast::<ContentError>().ok().map(|refused| refused.get().0)
 }
 
-/// What the engine makes of such exceptions; `None` for all others.
+/// The engine's error for such an exception; `None` for all others.
 pub(crate) fn answer_of(py: Python<'_>, error: &PyErr) -> Option<Error> {
     let value = error.value(py);
     if value.is_instance_of::<HttpException>() {

@@ -23,7 +23,7 @@ use crate::support::{is_coroutine, lock};
 /// An `async def` function that answers requests.
 pub(crate) trait LoopFunction: Send + Sync {
     /// Begins a call: adds `("call", ticket, function, request, call)`, or `"apply"` with other arguments, to the loop's list. The
-    /// loop tells `call` itself what has come of it.
+    /// loop reports to `call` itself.
     fn begin(
         self: Arc<Self>,
         list: &Bound<'_, PyList>,
@@ -51,7 +51,7 @@ pub(crate) trait LoopJob: Send + Sync {
     fn report(&self, py: Python<'_>, report: LoopReport<'_>) -> PyResult<()>;
 }
 
-/// What has come of a job.
+/// The outcome of a job, or a part of it.
 pub(crate) enum LoopReport<'py> {
     /// An iterator gave its next piece.
     Piece(Bound<'py, PyAny>),
@@ -80,22 +80,22 @@ pub(crate) struct EventLoop {
     wake_reader: UnixStream,
 }
 
-/// What the loop is to do.
+/// Commands to the loop.
 enum LoopCommand {
     Call(Ticket, Arc<dyn LoopFunction>, Arc<outside::Request>, Reply),
     Cancel(Ticket),
     Begin(Ticket, Arc<dyn LoopJob>),
     Wake(Ticket),
     Close(Arc<Py<PyAny>>),
-    /// A coroutine, and the `concurrent.futures.Future` for what comes of it.
+    /// A coroutine, and the `concurrent.futures.Future` for its result.
     Run(Py<PyAny>, Py<PyAny>),
     Stop,
 }
 
-/// Numbers calls, jobs and what waits beside them.
+/// Numbers calls, jobs and readers of bodies.
 static NEXT_TICKET: AtomicU64 = AtomicU64::new(0);
 
-/// Wakes what waits under one ticket on the loop's side.
+/// Wakes the task that waits under one ticket on the loop's side.
 struct LoopWaker(Ticket);
 
 impl Wake for LoopWaker {
@@ -158,7 +158,7 @@ impl EventLoop {
         Ok(made)
     }
 
-    /// Cancels what the loop still does, waits for that, and ends the loop, if there is one.
+    /// Cancels the tasks of the loop, waits for their end, and ends the loop, if there is one.
     pub(crate) fn stop(py: Python<'_>, patience: Duration) -> PyResult<()> {
         let Some((current, thread)) = lock(&CURRENT).take() else { return Ok(()) };
         current.push(LoopCommand::Stop);
@@ -226,7 +226,7 @@ impl EventLoop {
         Error::new("the event loop of async handlers has ended")
     }
 
-    /// Runs a coroutine and tells the future what came of it; `false` if there is no loop.
+    /// Runs a coroutine and hands its result to the future; `false` if there is no loop.
     pub(crate) fn run(coroutine: Py<PyAny>, future: Py<PyAny>) -> bool {
         let current = Self::current();
         let is_there = current.is_some();
@@ -248,7 +248,7 @@ impl EventLoop {
         self.push(LoopCommand::Begin(ticket, job));
     }
 
-    /// Has a job that runs look again for what it waits for.
+    /// Wakes a job that waits for messages or for room in a queue.
     pub(crate) fn wake(&self, ticket: Ticket) {
         self.push(LoopCommand::Wake(ticket));
     }
@@ -277,7 +277,7 @@ impl EventLoop {
         NEXT_TICKET.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// Wakes what waits under this ticket, if there is a loop.
+    /// A waker for the task that waits under this ticket, if there is a loop.
     pub(crate) fn waker(ticket: Ticket) -> Waker {
         Waker::from(Arc::new(LoopWaker(ticket)))
     }
@@ -297,7 +297,7 @@ impl EventLoop {
     }
 }
 
-/// The value itself, or what it comes to if it is a coroutine: on the loop of `async def` handlers, or on one of its own if there
+/// The value itself, or the result of a coroutine: on the loop of `async def` handlers, or on one of its own if there
 /// is none. `context`: in which it runs.
 pub(crate) fn awaited<'py>(
     value: Bound<'py, PyAny>,
@@ -306,7 +306,7 @@ pub(crate) fn awaited<'py>(
     if is_coroutine(&value)? { wait_for(value, context) } else { Ok(value) }
 }
 
-/// What comes of a coroutine.
+/// The result of a coroutine.
 pub(crate) fn wait_for<'py>(
     coroutine: Bound<'py, PyAny>,
     context: Option<&Bound<'py, PyAny>>,
@@ -326,7 +326,7 @@ impl LoopSource {
     }
 
     /// All commands there are, as `(kind, ticket, function or iterator, request)`, with the `_Call` to be answered behind them for a
-    /// request. A ticket alone: what waits under it is to look again.
+    /// request. A ticket alone wakes the task that waits under it.
     fn take<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
         // In this order: a command that is pushed after the queue was taken writes a byte of its own.
         drop((&self.0.wake_reader).read(&mut [0; 64]));
@@ -362,7 +362,7 @@ impl LoopSource {
         self.0.report(py, ticket, LoopReport::End)
     }
 
-    /// An iterator raised. Gives what is to be called for it, if there are functions around its handler and nothing was sent yet:
+    /// An iterator raised. Gives the arguments of the rescue, if there are functions around its handler and nothing was sent yet:
     /// their scope, and the request.
     fn fail<'py>(&self, error: Bound<'py, PyAny>, ticket: Ticket) -> PyResult<Option<Rescuers<'py>>> {
         let py = error.py();

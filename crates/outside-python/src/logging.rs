@@ -1,6 +1,6 @@
 //! The log of the Python face: stdlib `logging` under `outside` and `outside.access`.
 //!
-//! If nobody has configured `outside.access` (or the root logger) when the server starts, access lines go straight to
+//! If neither `outside.access` nor the root logger is configured when the server starts, access lines go straight to
 //! standard error, without Python.
 
 use std::collections::HashMap;
@@ -29,7 +29,7 @@ pub(crate) struct PythonLog {
 const COMPLAIN_EVERY: Duration = Duration::from_secs(60);
 
 impl PythonLog {
-    /// A server starts: looks whether somebody has configured `logging`.
+    /// A server starts: looks whether `logging` is configured.
     pub(crate) fn begin(&self, py: Python<'_>) -> PyResult<()> {
         let configured = logger(py, "outside.access")?.call_method0(intern!(py, "hasHandlers"))?;
         self.access_by_logging.store(configured.extract()?, Ordering::Relaxed);

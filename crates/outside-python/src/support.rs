@@ -22,7 +22,7 @@ pub(crate) fn kind(object: &Bound<'_, PyAny>) -> String {
     object.get_type().name().map_or_else(|_| "?".to_owned(), |name| name.to_string())
 }
 
-/// The object as `repr()` shows it, for messages.
+/// The object as `repr()` shows it, for error messages.
 pub(crate) fn shown(object: &Bound<'_, PyAny>) -> String {
     object.repr().map_or_else(|_| kind(object), |text| text.to_string())
 }

@@ -1,4 +1,4 @@
-//! What every file must have, and what none may hold.
+//! The laws of a single file.
 //!
 //! A doc at the head of each module, a length that fits in a head, no `unwrap()` outside tests, no path of somebody's
 //! machine, no host of a package registry.
@@ -30,7 +30,7 @@ const REGISTRIES: &[&str] = &[
     concat!("proxy.golang", ".org"),
 ];
 
-/// Checks one file; what is asked of it depends on its name.
+/// Checks one file; its name decides which laws it has.
 pub fn check(path: &str, text: &str) -> Vec<Problem> {
     let mut problems = places(path, text);
     let is_rust = path.ends_with(".rs");
@@ -149,7 +149,7 @@ mod tests {
 
     #[test]
     fn a_module_doc_is_asked_for() {
-        assert!(laws("a.rs", "\n//! What it does.\n").is_empty());
+        assert!(laws("a.rs", "\n//! It does.\n").is_empty());
         assert!(laws("a.py", "#!/usr/bin/env python3\n\"\"\"What it does.\"\"\"\n").is_empty());
         for (path, text) in [("a.rs", "use x;"), ("a.rs", ""), ("a.rs", "// What"), ("a.py", "import x"), ("a.pyi", "")]
         {

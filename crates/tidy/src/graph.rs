@@ -1,6 +1,6 @@
 //! Which file imports which: of each crate below `crates/`, and of the Python package.
 //!
-//! The edges are what `order` and the law against circles look at. Code that only tests compile is left out, and so are imports
+//! `order` and the law against circles look at these edges. Code that only tests compile is left out, and so are imports
 //! inside of Python functions and under `TYPE_CHECKING`: they run later, or never.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -78,7 +78,7 @@ impl<'a> Crate<'a> {
 fn rust_edges(root: &str, tree: &[(String, String)], found: &mut BTreeSet<Edge>) {
     let read = Crate::read(root, tree);
     for (own, &file) in &read.files {
-        // What a file hands on it does not use itself.
+        // A name that a file only hands on is no import of its own.
         for named in read.named[file].iter().filter(|named| !named.is_reexport) {
             let target = read.below(own, named).and_then(|path| read.target(&path, 0));
             if let Some(target) = target.filter(|&target| target != file) {

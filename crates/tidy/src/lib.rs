@@ -1,7 +1,7 @@
 //! The laws of ARCHITECTURE.md, as a program that reads the source tree.
 //!
-//! `rooms` holds the engine's imports to one direction, `purity` keeps its lower rooms free of the world, `files` asks
-//! of every file what every file must have, `dependencies` asks for the reason of each dependency, `documents` finds names of
+//! `rooms` holds the engine's imports to one direction, `purity` keeps its lower rooms free of the world, `files`
+//! has the laws of a single file, `dependencies` asks for the reason of each dependency, `documents` finds names of
 //! documents that are not in the tree. `graph` allows no circle of imports, `order` holds folders to the order that the document
 //! gives, `names` asks for one meaning of each type name, `words` for sentences that name their subject. `rust` turns Rust source
 //! into tokens and paths, `python` does so for Python; `tree` finds the files. The test in `tests/tree.rs` runs all of it over
@@ -29,7 +29,7 @@ pub struct Problem {
     pub path: String,
     /// The line, counted from one.
     pub line: usize,
-    /// Which law, and what to do about it.
+    /// The law, and an advice.
     pub law: String,
 }
 

@@ -103,7 +103,7 @@ pub fn prose(text: &str) -> String {
     found
 }
 
-/// What stands behind a `#` that is in no string.
+/// The text behind a `#` that is in no string.
 fn comment_of(line: &str) -> Option<&str> {
     let mut quote = None;
     let mut escaped = false;

@@ -6,7 +6,7 @@
 /// An identifier, or one character of punctuation. Comments and literals are gone.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Token {
-    /// What it says; `::` is one token.
+    /// Its text; `::` is one token.
     pub text: String,
     /// The line, counted from one.
     pub line: usize,
@@ -29,7 +29,7 @@ pub struct Path {
     pub is_reexport: bool,
 }
 
-/// What one file says outside its tests.
+/// Tokens and paths of one file, without its tests.
 #[derive(Debug)]
 pub struct Source {
     /// The tokens, without items under `#[test]` and `#[cfg(test)]`.
@@ -175,7 +175,7 @@ fn after_quote(characters: &[char], start: usize, quote: char) -> usize {
     (index + 1).min(characters.len())
 }
 
-/// Drops the items that only a test build compiles: what follows `#[test]`, `#[cfg(test)]` or `#[cfg(all(test, …))]`.
+/// Drops the items that only a test build compiles: those behind `#[test]`, `#[cfg(test)]` or `#[cfg(all(test, …))]`.
 fn without_tests(tokens: Vec<Token>) -> Vec<Token> {
     let mut kept = Vec::with_capacity(tokens.len());
     let mut index = 0;
@@ -243,7 +243,7 @@ fn after_item(tokens: &[Token], start: usize) -> usize {
     index
 }
 
-/// Finds the paths, walking through `mod name { … }` blocks so that `super` means what it means there.
+/// Finds the paths, walking through `mod name { … }` blocks so that `super` has its meaning there.
 fn paths(tokens: &[Token], file: &[String]) -> Vec<Path> {
     let mut found = Vec::new();
     let mut module = file.to_vec();

@@ -1,6 +1,6 @@
 //! Words that stand for a subject without naming it, counted over all comments and documents.
 //!
-//! "Who", "what" and "nobody" make a reader ask who is meant. The rates are those of a project that reads well, once the ceilings have
+//! Such a word makes a reader ask for the noun that is meant. The rates are those of a project that reads well, once the ceilings have
 //! come down to them; there is no list of exceptions.
 
 use std::collections::BTreeMap;

@@ -72,7 +72,7 @@ impl LoopFunction for Coroutine {
 /// An `async def` function on a route.
 pub(crate) struct AsyncFunction {
     pub(crate) coroutine: Arc<Coroutine>,
-    /// Does it take content while it comes in?
+    /// Whether it takes content while it comes in.
     pub(crate) streaming: bool,
     pub(crate) sizes: ResponseSizes,
 }
@@ -127,7 +127,7 @@ impl AsyncCall {
         HandlerCall { request: self.request.bind(py), function, context: None, scope, shared }
     }
 
-    /// It is over; whom to tell, if that was not known.
+    /// The call is over; the reply, if it was not sent before.
     fn end(&self, py: Python<'_>) -> Option<Reply> {
         let reply = lock(&self.reply).take()?;
         self.coroutine.shared.end(self.request.bind(py));

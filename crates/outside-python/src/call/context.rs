@@ -1,7 +1,7 @@
 //! A request on its way through Python: one `Request` object and one `contextvars.Context`, from the first function that is called
 //! for it to the last.
 //!
-//! It travels with what the engine sends around (answers, errors, streams, connections of WebSockets), never inside of Python
+//! It travels with values of the engine (answers, errors, streams, connections of WebSockets), never inside of Python
 //! objects: a context often holds its request, and nothing here is seen by the garbage collector.
 
 use std::any::Any;
@@ -30,7 +30,7 @@ pub(crate) struct Attachment {
     /// Missing where the head of a request could not be read.
     pub(crate) context: Option<Arc<RequestContext>>,
     pub(crate) response: Option<Py<Response>>,
-    /// Have the callbacks around its handler been called, `after_request` among them?
+    /// Whether the callbacks around its handler have been called, `after_request` among them.
     pub(crate) is_around: bool,
 }
 
@@ -38,7 +38,7 @@ pub(crate) struct Attachment {
 pub(crate) struct RequestContext {
     request: Py<Request>,
     context: Py<PyAny>,
-    /// Whose callbacks stand around the handler, if any do.
+    /// The scope of the callbacks around the handler, if there are any.
     scope: Option<Py<PyAny>>,
     /// Whether a task of the asyncio loop lives in the context: nothing else may enter it, or the task could not go on.
     is_lent: AtomicBool,
@@ -78,7 +78,7 @@ impl RequestContext {
         }
     }
 
-    /// What an attachment holds, if it is one of this binding.
+    /// The context in an attachment, if it is one of this binding.
     pub(crate) fn of(attachment: Option<&(dyn Any + Send)>) -> Option<Arc<Self>> {
         let attachment = attachment?.downcast_ref::<Attachment>()?;
         attachment.context.clone()
@@ -92,7 +92,7 @@ impl RequestContext {
         self.scope.as_ref().map(|scope| scope.bind(py))
     }
 
-    /// Whose functions are to be asked for an answer in place of a stream that has failed.
+    /// The scope of the functions that answer in place of a stream that has failed.
     fn rescuing_scope<'py>(&self, py: Python<'py>) -> Option<&Bound<'py, PyAny>> {
         self.scope(py).filter(|_| !self.is_rescued)
     }
@@ -147,7 +147,7 @@ impl RequestContext {
         self.copy(py)?.call_method1(intern!(py, "run"), call.clone())
     }
 
-    /// The value itself, or what it comes to if it is a coroutine, which runs in the context.
+    /// The value itself, or the result of a coroutine, which runs in the context.
     pub(crate) fn awaited<'py>(&self, value: Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
         if !is_coroutine(&value)? {
             return Ok(value);
@@ -156,18 +156,17 @@ impl RequestContext {
         wait_for(value, Some(&context))
     }
 
-    /// Logs an exception of this request, so that what adds to records finds the request's own values.
+    /// Logs an exception of this request, so that filters of the log find the request's own values.
     pub(crate) fn log(&self, py: Python<'_>, what: &str, error: &PyErr) {
         let inner = self.request.get().inner();
         let what = format!("{} {}: {what}", inner.method(), inner.target());
-        match self.is_lent.load(Ordering::Relaxed) {
-            // Called by the task.
-            true => log_exception(py, None, &what, error),
-            false => log_exception(py, self.enterable(py).ok().as_ref(), &what, error),
-        }
+        // While the context is lent its task is the caller, and inside of it.
+        let is_lent = self.is_lent.load(Ordering::Relaxed);
+        let context = if is_lent { None } else { self.enterable(py).ok() };
+        log_exception(py, context.as_ref(), &what, error);
     }
 
-    /// What is sent instead of a stream that has failed before its first piece.
+    /// The answer in place of a stream that has failed before its first piece.
     fn instead_of_stream(self: &Arc<Self>, py: Python<'_>, error: &PyErr) -> Pull {
         let answered = match self.rescuing_scope(py) {
             Some(scope) if error.is_instance_of::<pyo3::exceptions::PyException>(py) => {
@@ -188,7 +187,7 @@ impl RequestContext {
         }
     }
 
-    /// The engine's answer of what the functions around a handler have made of an exception.
+    /// The engine's answer of the response that the functions around a handler have made for an exception.
     fn answer(self: &Arc<Self>, py: Python<'_>, response: &Bound<'_, PyAny>) -> PyResult<outside::Response> {
         match returned(response)? {
             Returned::Response(mut answer) => {
@@ -201,7 +200,7 @@ impl RequestContext {
         }
     }
 
-    /// Goes with an answer: to its stream, and to the hooks if there are any. `object` is what the answer was made of;
+    /// Goes with an answer: to its stream, and to the hooks if there are any. `object` is the `Response` behind the answer;
     /// `is_around`: the callbacks after it have been called.
     pub(crate) fn accompany(
         self: &Arc<Self>,
@@ -225,7 +224,7 @@ impl RequestContext {
         error.with_attachment(Box::new(Attachment { context, response: None, is_around: false }))
     }
 
-    /// What an exception that nothing has caught is answered with: its own status, the page about it, or 500; it is logged.
+    /// The answer to an exception that no function has caught: its own status, the page about it, or 500. It is logged.
     pub(crate) fn failed(&self, py: Python<'_>, error: &PyErr, what: &str) -> Result<outside::Response, Error> {
         if let Some(answer) = answer_of(py, error) {
             return Err(answer);

@@ -1,4 +1,4 @@
-//! From what a handler returned or raised to the engine's answer.
+//! From a handler's return value or exception to the engine's answer.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -19,20 +19,20 @@ use crate::message::convert::{Returned, located, returned};
 use crate::message::request::Request;
 use crate::message::response::Response;
 
-/// A call of a handler, or of what stands before one, of which something has come.
+/// A call of a handler, or of the functions before one, that has returned or raised.
 pub(crate) struct HandlerCall<'a, 'py> {
     pub(crate) request: &'a Bound<'py, Request>,
-    /// The function that was called, for the log; `None` for what stands before one.
+    /// The function that was called, for the log; `None` for the functions before one.
     pub(crate) function: Option<&'a Bound<'py, PyAny>>,
     /// In which it was called, if it is known.
     pub(crate) context: Option<Bound<'py, PyAny>>,
-    /// Whose callbacks stand around it, if any have been called.
+    /// The scope of the callbacks around it, if any have been called.
     pub(crate) scope: Option<&'a Py<PyAny>>,
     pub(crate) shared: &'a Arc<Shared>,
 }
 
 impl<'py> HandlerCall<'_, 'py> {
-    /// Makes the engine's answer of what it returned or raised.
+    /// Makes the engine's answer of its return value or exception.
     pub(crate) fn answer(&self, result: PyResult<Bound<'py, PyAny>>) -> Result<outside::Response, Error> {
         let py = self.request.py();
         leave_if_forked(py, &result);
@@ -76,7 +76,7 @@ impl<'py> HandlerCall<'_, 'py> {
         }
     }
 
-    /// A plain function may hand on what an `async def` function gave it.
+    /// A plain function may return the coroutine of an `async def` function.
     fn awaited(&self, value: Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
         static COROUTINE: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
         let py = value.py();
@@ -88,7 +88,7 @@ impl<'py> HandlerCall<'_, 'py> {
         }
     }
 
-    /// The object and the context, for whatever is called later.
+    /// The object and the context, for the hooks and the error handler, which are called later.
     pub(crate) fn travels(&self) -> PyResult<Arc<RequestContext>> {
         let context = match &self.context {
             Some(context) => context.clone(),
@@ -98,7 +98,7 @@ impl<'py> HandlerCall<'_, 'py> {
     }
 }
 
-/// What the functions of `outside/_handlers/around.py` gave, and whether those after the request have been called: not for a stream, which
+/// The return value of a function of `outside/_handlers/around.py`, and whether the functions after the request have been called: not for a stream, which
 /// has yet to begin.
 fn finished(value: Bound<'_, PyAny>) -> PyResult<(Bound<'_, PyAny>, bool)> {
     static UNFINISHED: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
@@ -109,8 +109,8 @@ fn finished(value: Bound<'_, PyAny>) -> PyResult<(Bound<'_, PyAny>, bool)> {
     Ok((value, true))
 }
 
-/// What the functions of `outside/_handlers/around.py` are called with: the context, whose callbacks stand around a handler, the handler,
-/// and how it is called.
+/// The arguments of the functions of `outside/_handlers/around.py`: the context, the scope of the callbacks around a handler, the handler,
+/// and its arguments.
 pub(crate) fn around<'py>(
     context: Option<&Bound<'py, PyAny>>,
     function: &Bound<'py, PyAny>,
@@ -126,7 +126,7 @@ pub(crate) fn around<'py>(
     (context, scope_of(plan, shared), function, request, by_place, by_name).into_pyobject(py)
 }
 
-/// Whose callbacks stand around a handler.
+/// The scope of the callbacks around a handler.
 pub(crate) fn scope_of<'a>(plan: Option<&'a Plan>, shared: &'a Shared) -> Option<&'a Py<PyAny>> {
     plan.map(|plan| &plan.scope).or_else(|| shared.scope.get())
 }

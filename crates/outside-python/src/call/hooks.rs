@@ -1,4 +1,4 @@
-//! What is called for every answer: `after_request` of the server itself, `pre_send` and `post_callback`.
+//! Hooks of every answer: `after_request` of the server itself, `pre_send` and `post_callback`.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -18,7 +18,7 @@ use crate::support::lock;
 struct PythonHooks {
     pre_send: Option<Arc<Py<PyAny>>>,
     post_callback: Option<Arc<Py<PyAny>>>,
-    /// Is `after_request` called?
+    /// Whether there are functions of `after_request`.
     has_after: bool,
     shared: Arc<Shared>,
 }
@@ -32,10 +32,8 @@ pub(crate) fn install(engine: &outside::OutsideHttp, shared: &Arc<Shared>, py: P
     let has_after = shared.has_after.load(Ordering::Relaxed);
     let hooked = pre_send.is_some() || post_callback.is_some() || has_after;
     shared.hooked.store(hooked, Ordering::Relaxed);
-    let hooks: Option<Arc<dyn Hooks>> = match hooked {
-        true => Some(Arc::new(PythonHooks { pre_send, post_callback, has_after, shared: Arc::clone(shared) })),
-        false => None,
-    };
+    let hooks = PythonHooks { pre_send, post_callback, has_after, shared: Arc::clone(shared) };
+    let hooks = hooked.then(|| Arc::new(hooks) as Arc<dyn Hooks>);
     // A thread that changes the site may hold its lock and wait for Python's.
     py.detach(|| engine.set_hooks(hooks));
 }
@@ -120,7 +118,7 @@ impl Hooks for PythonHooks {
                     (before, now) => before.is_none() && now.is_none(),
                 };
                 let mut changed = match response.body() {
-                    // A stream begins once: what goes on with it keeps it.
+                    // A stream begins once: the new head keeps the body of the old one.
                     outside::Body::Stream(_) if is_same => {
                         let mut head = head;
                         *head.body_mut() = std::mem::take(response.body_mut());

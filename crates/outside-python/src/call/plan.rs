@@ -21,15 +21,15 @@ pub(crate) enum Argument {
 pub(crate) struct Plan {
     pub(crate) by_place: Vec<Argument>,
     pub(crate) by_name: Vec<(String, Argument)>,
-    /// Whose callbacks stand around it.
+    /// The scope of the callbacks around it.
     pub(crate) scope: Py<PyAny>,
 }
 
-/// What it is called with.
+/// The arguments by place and by name.
 pub(crate) type Arguments<'py> = (Bound<'py, PyTuple>, Option<Bound<'py, PyDict>>);
 
 impl Plan {
-    /// Is it called with the request alone?
+    /// Whether it is called with the request alone.
     pub(crate) fn is_plain(&self) -> bool {
         matches!(self.by_place[..], [Argument::Request]) && self.by_name.is_empty()
     }

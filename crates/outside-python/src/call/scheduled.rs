@@ -29,7 +29,7 @@ impl ScheduledResponse {
     #[new]
     #[pyo3(signature = (*_args, **_kwargs), text_signature = "(request, route_function, error_routes)")]
     fn new(_args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyDict>>) -> Self {
-        // So that a subclass may have an __init__ of its own; what is given is looked at there.
+        // Arguments are checked in `__init__`, which a subclass may replace.
         Self(OnceLock::new())
     }
 
@@ -69,7 +69,7 @@ impl ScheduledResponse {
             let is_response = value.is_instance_of::<Response>();
             let finished = finished(py, value)?;
             if let (ScheduledOutcome::Response(response), false) = (&finished, is_response) {
-                // What is not a Response has no status of its own.
+                // A value that is no Response has no status of its own.
                 response.bind(py).setattr("status_code", code)?;
             }
             Ok(finished)
@@ -105,7 +105,7 @@ enum ScheduledOutcome {
 fn finished<'py>(py: Python<'py>, value: Bound<'py, PyAny>) -> PyResult<ScheduledOutcome> {
     let value = awaited(value, None)?;
     if let Ok(response) = value.cast::<Response>() {
-        // Refuse here what a server would refuse.
+        // A response that a server would refuse is refused here.
         head_of(py, response.get())?;
         return Ok(ScheduledOutcome::Response(response.clone().unbind()));
     }

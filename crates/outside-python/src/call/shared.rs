@@ -1,4 +1,4 @@
-//! What the handlers of one server share: the requests that are being handled, and what there is to be called beside handlers.
+//! The state that the handlers of one server share: the requests that are being handled, and the functions beside handlers.
 
 use std::fs::File;
 use std::sync::atomic::AtomicBool;
@@ -11,27 +11,27 @@ use crate::call::uncaught::UncaughtExceptions;
 use crate::message::request::Request;
 use crate::support::lock_attached;
 
-/// What the handlers of one server share.
+/// The state that the handlers of one server share.
 #[derive(Default)]
 pub(crate) struct Shared {
     active: Mutex<Vec<ActiveRequest>>,
-    /// Are there hooks, so that answers must remember their Python objects?
+    /// Whether there are hooks, so that answers must remember their Python objects.
     pub(crate) hooked: AtomicBool,
     /// `pre_send` and `post_callback` while the server runs.
     pub(crate) callbacks: Mutex<Callbacks>,
     /// The callbacks that Python keeps, as the handlers of plain routes have them around themselves; see `outside/_handlers/around.py`.
     pub(crate) scope: OnceLock<Py<PyAny>>,
-    /// Does any handler have callbacks around itself?
+    /// Whether any handler has callbacks around itself.
     pub(crate) is_around: AtomicBool,
-    /// Are there callbacks after every answer?
+    /// Whether there are callbacks after every answer.
     pub(crate) has_after: AtomicBool,
-    /// Is there an `async def` function, so that the asyncio loop is wanted?
+    /// Whether there is an `async def` function, so that the asyncio loop is needed.
     pub(crate) needs_loop: AtomicBool,
-    /// What else is done about an exception.
+    /// The page about an exception, and the test client that is told of it.
     pub(crate) uncaught: UncaughtExceptions,
     /// In a worker process: where its supervisor listens.
     pub(crate) report: Mutex<Option<File>>,
-    /// Has the supervisor been asked for another worker in this one's place?
+    /// Whether the supervisor has been asked for another worker process in this one's place.
     pub(crate) is_replaced: AtomicBool,
 }
 
@@ -68,10 +68,10 @@ impl Shared {
         let py = request.py();
         let mut active = lock_attached(&self.active, py);
         let found = active.iter().rposition(|other| other.request.is(request)).map(|at| active.swap_remove(at));
-        // Let go of the request only when nobody is kept waiting.
+        // The request is dropped without the lock, which another thread may wait for.
         drop(active);
         if let Some(ActiveRequest { thread: Some(thread), interrupted: true, .. }) = found {
-            // What has not reached the handler must not reach the next one on this thread.
+            // An exception that has not reached the handler must not reach the next one on this thread.
             interrupt::withdraw(py, thread);
         }
     }

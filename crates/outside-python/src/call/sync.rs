@@ -1,4 +1,4 @@
-//! Plain functions: called by the executor, on whatever thread leads or is late.
+//! Plain functions: called by the executor, on the thread of the leader or of the pool.
 
 use std::any::Any;
 use std::sync::Arc;
@@ -114,7 +114,7 @@ impl ErrorHandler for ErrorFunction {
                 let response = value.cast::<crate::message::response::Response>().ok();
                 let returned = returned(&value).map_err(|error| located(self.function.bind(py), error));
                 let mut answer = match returned? {
-                    // What is not a Response has no status of its own.
+                    // A value that is no Response has no status of its own.
                     Returned::Response(answer) if response.is_none() => answer.with_status(code),
                     Returned::Response(answer) => answer,
                     // Another error handler would have no end.

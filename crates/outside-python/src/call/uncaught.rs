@@ -1,5 +1,5 @@
-//! What else is done about an exception that no handler has caught, beside its lines in the log: a test client remembers
-//! it, and while `debug` is on, the client gets a page about it.
+//! Exceptions that no handler has caught, beside their lines in the log: a test client remembers them, and while `debug` is on, the
+//! client gets a page about them.
 
 use std::sync::Mutex;
 
@@ -24,7 +24,7 @@ impl UncaughtExceptions {
         *lock(&self.debug) = debug;
     }
 
-    /// Sets who is told, or nobody.
+    /// Sets the observer, or takes it away.
     pub(crate) fn observe(&self, observer: Option<Py<PyAny>>) {
         let before = std::mem::replace(&mut *lock(&self.observer), observer);
         drop(before);

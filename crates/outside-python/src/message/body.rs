@@ -11,7 +11,7 @@ use crate::errors::content_error;
 use crate::event_loop::EventLoop;
 use crate::support::lock;
 
-/// The pieces that nobody has taken yet.
+/// The pieces that the handler has not taken yet.
 #[pyclass(module = "outside", name = "_Body", frozen)]
 pub(crate) struct BodyReader {
     request: Arc<Request>,
@@ -60,7 +60,7 @@ impl BodyReader {
         EventLoop::number()
     }
 
-    /// Does the content come in while it is taken?
+    /// Whether the content comes in while it is taken.
     #[getter]
     fn is_streamed(&self) -> bool {
         self.request.is_streamed()

@@ -1,4 +1,4 @@
-//! What a handler returned, as an engine response. Exact types first: they are what nearly every handler returns.
+//! Return values of handlers as responses of the engine. Exact types come first: nearly every handler returns one of them.
 
 use bytes::Bytes;
 use outside::Headers;
@@ -18,7 +18,7 @@ use crate::message::response_headers::ResponseHeaders;
 use crate::message::stream::stream_of;
 use crate::support::{is_coroutine, kind};
 
-/// What came back.
+/// A return value, as the engine takes it.
 pub(crate) enum Returned {
     /// An answer.
     Response(outside::Response),
@@ -42,7 +42,7 @@ pub(crate) fn returned(value: &Bound<'_, PyAny>) -> PyResult<Returned> {
         return fill(outside::Response::new(200), value).map(Returned::Response);
     }
     if is_coroutine(value)? {
-        // A plain function that hands on what an async def function gave it.
+        // A plain function may return the coroutine of an async def function.
         return returned(&wait_for(value.clone(), None)?);
     }
     Err(unanswerable(value))

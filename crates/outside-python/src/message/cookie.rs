@@ -46,7 +46,7 @@ impl ResponseCookie {
         text_signature = "(value, max_age=None, domain=None, http_only=False, secure=False, path=None, same_site=None)"
     )]
     fn new(_args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyDict>>) -> Self {
-        // So that a subclass may have an __init__ of its own; what is given is looked at there.
+        // Arguments are checked in `__init__`, which a subclass may replace.
         Self(Mutex::default())
     }
 
@@ -138,7 +138,7 @@ impl ResponseCookie {
         self.change(|cookie| cookie.same_site = same_site)
     }
 
-    /// Copies and pickles get the same attributes, whatever the `__init__` of a subclass takes.
+    /// Copies and pickles get the same attributes; the `__init__` of a subclass is not called for them.
     fn __getstate__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyTuple>> {
         let cookie = lock(&slf.get().0).clone();
         let same_site = cookie.same_site.map(SameSite::as_str);
@@ -154,7 +154,7 @@ impl ResponseCookie {
     }
 
     fn __repr__(&self) -> String {
-        // The name is the response's; what stands behind `=` is the cookie's.
+        // The name is the response's; the text behind `=` is the cookie's.
         match self.to_field("x") {
             Ok(field) => format!("ResponseCookie({:?})", field.trim_start_matches("x=")),
             Err(_) => "ResponseCookie()".to_owned(),

@@ -25,21 +25,21 @@ struct FileFields {
     path: PathBuf,
     read_start: u64,
     read_end: u64,
-    /// Was `read_end` set by hand? Else it is the size that the file had.
+    /// Whether `read_end` was set by the program. Else it is the size that the file had.
     ends_early: bool,
-    /// What the last read gave, and for which range.
+    /// The range of the last read, and its bytes.
     remembered: Option<Remembered>,
 }
 
 impl FilePath {
-    /// What is to be sent of it.
+    /// The part of the file that is to be sent.
     pub(crate) fn slice(&self) -> outside::FileSlice {
         let fields = lock(&self.0);
         let end = fields.ends_early.then_some(fields.read_end);
         outside::FileSlice { path: fields.path.as_path().into(), start: fields.read_start, end }
     }
 
-    /// One that shows what is to be sent.
+    /// A `FilePath` that shows this part of a file.
     pub(crate) fn of(slice: &outside::FileSlice) -> Self {
         let path = slice.path.to_path_buf();
         let read_end = slice.end.unwrap_or_else(|| size_of(&path));
@@ -68,7 +68,7 @@ impl FilePath {
     #[new]
     #[pyo3(signature = (*_args, **_kwargs), text_signature = "(path)")]
     fn new(_args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyDict>>) -> Self {
-        // So that a subclass may have an __init__ of its own; what is given is looked at there.
+        // Arguments are checked in `__init__`, which a subclass may replace.
         Self(Mutex::default())
     }
 
@@ -116,7 +116,7 @@ impl FilePath {
         fields.ends_early = true;
     }
 
-    /// The bytes: all, or from `read_range[0]` up to and without `read_range[1]`. What was read is remembered and
+    /// The bytes: all, or from `read_range[0]` up to and without `read_range[1]`. The bytes are remembered and
     /// given again unless `twice` is true or another range is asked for.
     #[pyo3(signature = (read_range=None, twice=false))]
     fn read(&self, py: Python<'_>, read_range: Option<(u64, u64)>, twice: bool) -> PyResult<Py<PyBytes>> {
@@ -153,7 +153,7 @@ impl FilePath {
     }
 }
 
-/// What the system says, without the number that Rust adds.
+/// The sentence of the system, without the number that Rust adds.
 fn plain(error: &std::io::Error) -> String {
     let text = error.to_string();
     text.split(" (os error").next().unwrap_or(&text).to_owned()

@@ -1,4 +1,4 @@
-//! `FormFile`: one uploaded file of a form. Nothing of it is read before somebody asks.
+//! `FormFile`: one uploaded file of a form. Nothing of it is read before the handler asks.
 
 use std::ops::Range;
 use std::path::PathBuf;
@@ -87,7 +87,7 @@ impl FormFile {
         Ok(PyBytes::new(py, &bytes))
     }
 
-    /// Writes it to this path, without reading it into memory; what is there already is replaced.
+    /// Writes it to this path, without reading it into memory. A file that is there already is replaced.
     fn save(&self, py: Python<'_>, path: PathBuf) -> PyResult<u64> {
         py.detach(|| self.range().save(&path)).map_err(|error| {
             let number = error.raw_os_error().unwrap_or(0);

@@ -1,11 +1,11 @@
-//! Small functions.
+//! Functions of the module about header fields, status codes and events.
 
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyString};
 
 use crate::errors::value_error;
 
-/// The value of a header whatever the case of its name, or `None`.
+/// The value of a header, or `None`. The case of the name is ignored.
 #[pyfunction]
 pub(crate) fn get_insensitive_header<'py>(
     headers: &Bound<'py, PyDict>,

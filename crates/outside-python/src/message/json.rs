@@ -33,14 +33,15 @@ fn explained(value: &Bound<'_, PyAny>, error: PyErr) -> PyErr {
     made.map_or_else(|another| another, PyErr::from_value)
 }
 
-/// What the content holds as JSON, in whichever of the Unicode encodings; `None` if it is none.
+/// The value of the content as JSON, in one of the Unicode encodings; `None` if it is no JSON.
 pub(crate) fn decoded(py: Python<'_>, content: &[u8]) -> PyResult<Py<PyAny>> {
     static DECODE: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
     static DECODE_FINITE: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
     let Some(text) = json_text(content) else { return Ok(py.None()) };
-    let decode = match may_hold_infinity(text.as_bytes()) {
-        false => DECODE.import(py, MODULE, "decode")?,
-        true => DECODE_FINITE.import(py, MODULE, "decode_finite")?,
+    let decode = if may_hold_infinity(text.as_bytes()) {
+        DECODE_FINITE.import(py, MODULE, "decode_finite")?
+    } else {
+        DECODE.import(py, MODULE, "decode")?
     };
     match decode.call1((&*text,)) {
         Ok(value) => Ok(value.unbind()),
@@ -51,7 +52,7 @@ pub(crate) fn decoded(py: Python<'_>, content: &[u8]) -> PyResult<Py<PyAny>> {
     }
 }
 
-/// Whether a number may be there that is too large for a float: one with an exponent of three digits, or with very many digits.
+/// Whether the text may hold a number that is too large for a float: one with an exponent of three digits, or with very many digits.
 fn may_hold_infinity(text: &[u8]) -> bool {
     let has_long_exponent = text.iter().enumerate().any(|(at, byte)| {
         matches!(byte, b'e' | b'E') && {
@@ -59,10 +60,10 @@ fn may_hold_infinity(text: &[u8]) -> bool {
             behind.len() >= 3 && behind[..3].iter().all(u8::is_ascii_digit)
         }
     });
-    // A run of so many digits holds a byte at which we look.
+    // The bytes at distance `MANY` are looked at: a run of at least `MANY` digits covers one of them.
     let has_many_digits = text.iter().skip(MANY - 1).step_by(MANY).any(u8::is_ascii_digit);
     has_long_exponent || has_many_digits
 }
 
-/// Fewer digits, with an exponent of two, are no infinity.
+/// The largest float has 309 digits: with fewer digits than this and an exponent of two digits, a number stays below it.
 const MANY: usize = 200;

@@ -1,5 +1,4 @@
-//! The Python classes of what a client sends and what it gets: requests, responses, their parts, and what becomes of a handler's
-//! return value.
+//! The Python classes of requests and responses and of their parts; a handler's return value becomes an answer of the engine here.
 
 pub(crate) mod body;
 pub(crate) mod convert;

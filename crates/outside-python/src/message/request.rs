@@ -74,11 +74,8 @@ impl Request {
     fn make_form(&self, py: Python<'_>) -> PyResult<&(Py<PyAny>, Py<PyAny>)> {
         self.cache(py).form.get_or_try_init(py, || {
             let inner = self.gathered(py)?;
-            // What lies on a disk is read while other threads run Python.
-            let form = match inner.is_spooled() {
-                true => py.detach(|| inner.form()),
-                false => inner.form(),
-            };
+            // Content on a disk is read while other threads run Python.
+            let form = if inner.is_spooled() { py.detach(|| inner.form()) } else { inner.form() };
             let form = form.map_err(|error| content_error(py, &error))?;
             let files = form.files.into_iter().map(|(name, file)| (name, FormFile::of(inner, file)));
             Ok((multi_dict(py, form.fields)?, multi_dict(py, files)?))
@@ -111,9 +108,10 @@ fn text(bytes: &[u8]) -> String {
 
 /// A client without an address came by a Unix socket, or its proxy does not know it.
 fn pair(address: SocketAddr) -> (String, u16) {
-    match address.port() == 0 && address.ip().is_unspecified() {
-        true => (String::new(), 0),
-        false => (address.ip().to_canonical().to_string(), address.port()),
+    if address.port() == 0 && address.ip().is_unspecified() {
+        (String::new(), 0)
+    } else {
+        (address.ip().to_canonical().to_string(), address.port())
     }
 }
 
@@ -125,7 +123,7 @@ impl Request {
         text_signature = "(method, headers, content, version, url, address)"
     )]
     fn new(_args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyDict>>) -> Self {
-        // So that a subclass may have an __init__ of its own; what is given is looked at there.
+        // Arguments are checked in `__init__`, which a subclass may replace.
         Self { inner: OnceLock::new(), cache: PyOnceLock::new() }
     }
 
@@ -339,13 +337,13 @@ impl Request {
         Ok(self.make_form(py)?.1.clone_ref(py))
     }
 
-    /// What the content holds as JSON, or `None` if it is none. Never raises.
+    /// The value of the content as JSON, or `None` if it is no JSON. Never raises.
     fn json(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         decoded(py, self.gathered(py)?.try_content()?)
     }
 
     fn __repr__(&self) -> String {
-        // It is logged by programs: what is no visible character is escaped.
+        // Programs log it: characters that are not visible are escaped.
         format!("<Request {} {}>", self.inner().method(), outside::one_line(self.inner().url()))
     }
 

@@ -1,4 +1,4 @@
-//! `Response`: what a handler returns. Attributes can be changed until it is sent.
+//! `Response`: the answer of a handler. Attributes can be changed until it is sent.
 
 use std::sync::Mutex;
 
@@ -20,9 +20,11 @@ pub(crate) struct Response(Mutex<ResponseState>);
 #[derive(Default)]
 struct ResponseState {
     fields: ResponseFields,
-    /// Which of them are copies of what the program handed over, for this response alone: made when they are first asked for.
+    /// Whether the headers are a copy for this response alone. A copy of the program's own object is made when it is first asked for.
     has_own_headers: bool,
+    /// The same for the content.
     has_own_content: bool,
+    /// The same for the cookies.
     has_own_cookies: bool,
     /// Whether `headers` have the media type that is going to be sent.
     shows_type: bool,
@@ -30,7 +32,7 @@ struct ResponseState {
     implied_type: Option<Py<PyString>>,
 }
 
-/// The attributes; `None` is an empty dictionary or empty text that nobody has asked for yet.
+/// The attributes; `None` stands for an empty dictionary or an empty text that was not asked for yet.
 #[derive(Default)]
 pub(crate) struct ResponseFields {
     pub(crate) status_code: u16,
@@ -40,7 +42,7 @@ pub(crate) struct ResponseFields {
 }
 
 impl Response {
-    /// One whose attributes are nobody else's; `headers` are `ResponseHeaders`.
+    /// A response that alone has these attributes; `headers` are `ResponseHeaders`.
     pub(crate) fn from_fields(fields: ResponseFields) -> Self {
         let own = ResponseState {
             fields,
@@ -112,7 +114,7 @@ impl Response {
         Ok(())
     }
 
-    /// The content is another one: a media type that was its own goes with it.
+    /// The content was replaced: a media type that was derived from the old content goes with it.
     fn forget_type(&self, py: Python<'_>) -> PyResult<()> {
         let (implied, headers) = {
             let mut state = lock(&self.0);
@@ -311,9 +313,10 @@ impl Response {
             |given| {
                 let own = PyDict::new(py);
                 for (name, cookie) in given.iter().flatten() {
-                    match cookie.is_instance_of::<ResponseCookie>() {
-                        true => own.set_item(name, py.import("copy")?.call_method1("copy", (cookie,))?)?,
-                        false => own.set_item(name, cookie)?,
+                    if cookie.is_instance_of::<ResponseCookie>() {
+                        own.set_item(name, py.import("copy")?.call_method1("copy", (cookie,))?)?;
+                    } else {
+                        own.set_item(name, cookie)?;
                     }
                 }
                 Ok(own)
@@ -333,7 +336,7 @@ impl Response {
         Ok(())
     }
 
-    /// What is called next looks at the headers as they are going to be sent.
+    /// From now on the headers are shown as they are going to be sent.
     fn _show_type(&self) {
         self.show_type();
     }

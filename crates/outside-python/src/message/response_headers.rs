@@ -9,7 +9,7 @@ use pyo3::types::{PyDict, PyList, PyString, PyTuple};
 pub(crate) struct ResponseHeaders;
 
 impl ResponseHeaders {
-    /// The fields that a program has handed over, for the response alone: what is changed here is not changed there.
+    /// The fields that a program has handed over, for the response alone: changes here do not change the program's dictionary.
     pub(crate) fn copy_of<'py>(py: Python<'py>, given: Option<&Bound<'py, PyDict>>) -> PyResult<Bound<'py, PyDict>> {
         let made = Bound::new(py, Self)?.into_super();
         for (name, value) in given.into_iter().flatten() {
@@ -108,7 +108,7 @@ impl ResponseHeaders {
         fields.contains(found(fields, name)?)
     }
 
-    /// The value whatever the case of the name, or the default.
+    /// The value, or the default. The case of the name is ignored.
     #[pyo3(signature = (key, default=None, /))]
     fn get<'py>(
         slf: &Bound<'py, Self>,
@@ -128,7 +128,7 @@ impl ResponseHeaders {
         }
     }
 
-    /// Takes a field out whatever the case of its name.
+    /// Takes a field out. The case of the name is ignored.
     #[pyo3(signature = (key, /, *default), text_signature = "($self, key, default=..., /)")]
     fn pop<'py>(
         slf: &Bound<'py, Self>,
@@ -149,7 +149,7 @@ impl ResponseHeaders {
         }
     }
 
-    /// The value whatever the case of the name; set to the default if there is none.
+    /// The value; set to the default if there is none. The case of the name is ignored.
     #[pyo3(signature = (key, default=None, /))]
     fn setdefault<'py>(
         slf: &Bound<'py, Self>,

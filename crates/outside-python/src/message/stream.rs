@@ -29,7 +29,7 @@ pub(crate) trait StreamedRequest: Send + Sync {
     /// Logs an exception in the context of the request.
     fn log(&self, py: Python<'_>, what: &str, error: &PyErr);
 
-    /// What is sent in place of a stream that has failed before its first piece.
+    /// The answer in place of a stream that has failed before its first piece.
     fn instead(self: Arc<Self>, py: Python<'_>, error: &PyErr) -> Pull;
 
     /// The functions around the handler, which are asked for that by the asyncio loop.
@@ -162,7 +162,7 @@ impl Drop for SyncPieces {
     }
 }
 
-/// A stream has raised. Before its first piece that is what a handler might have raised.
+/// A stream has raised. Before its first piece the exception is answered like one of the handler.
 fn failed(py: Python<'_>, error: &PyErr, is_first: bool, context: Option<&Arc<StreamContext>>) -> Pull {
     match context {
         Some(context) if is_first => Arc::clone(&context.0).instead(py, error),

@@ -19,8 +19,8 @@ use crate::message::response::Response;
 use crate::server::outside_http::OutsideHttp;
 use crate::server::routes::need_loop;
 
-/// Says which callbacks there are: `around` any handler, before everything (`gate`), `after` every answer; and whether one of
-/// them, or of those at start and end, is an `async def` function. `scope` is that of the server itself.
+/// Tells the engine which callbacks there are: `around` any handler, before everything (`gate`), `after` every answer; and whether
+/// one of them, or of those at start and end, is an `async def` function. `scope` is that of the server itself.
 #[pyfunction]
 pub(crate) fn _set_around(
     server: &Bound<'_, OutsideHttp>,
@@ -36,8 +36,8 @@ pub(crate) fn _set_around(
     if asynchronous {
         need_loop(py, shared)?;
     }
-    // It is the same object each time.
-    let _is_there_already = shared.scope.set(scope);
+    // It fails if the scope is there already, which is the same object then.
+    let _ = shared.scope.set(scope);
     shared.is_around.store(around, Ordering::Relaxed);
     shared.has_after.store(after, Ordering::Relaxed);
     let function = || outside::Function::new(Gate { shared: Arc::clone(shared) }, None);
@@ -123,7 +123,7 @@ fn log_failure(request: &Bound<'_, Request>, what: &str, error: &PyErr) {
     log_exception(request.py(), None, &format!("{} {}: {what}", inner.method(), inner.target()), error);
 }
 
-/// Runs a coroutine on the loop of `async def` handlers and puts what comes of it into a `concurrent.futures.Future`; `False`
+/// Runs a coroutine on the loop of `async def` handlers and puts its result into a `concurrent.futures.Future`; `False`
 /// if there is no loop.
 #[pyfunction]
 pub(crate) fn _run_on_loop(coroutine: Py<PyAny>, future: Py<PyAny>) -> bool {

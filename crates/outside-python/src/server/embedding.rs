@@ -57,5 +57,5 @@ impl LanguageRuntime for PythonRuntime {
     }
 }
 
-/// What `outside/_process/worker.py` says to its supervisor when a handler does not end.
+/// The byte that a worker process sends to its supervisor (`outside/_process/workers.py`) when a handler does not end.
 const STUCK: &[u8] = b"s";

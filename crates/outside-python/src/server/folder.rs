@@ -15,7 +15,7 @@ use crate::message::file_path::path_of;
 pub(crate) struct Folder {
     /// Its path.
     path: OsString,
-    /// Is there a page that lists what is in a folder without index?
+    /// Whether a folder without index has a page that lists its files.
     listing: bool,
     /// The page that answers every navigation to something that is not there.
     spa: Option<String>,
@@ -45,7 +45,7 @@ impl Folder {
             }
         }
         let folder = Self { path, listing, spa, index: index.to_owned(), cache_control: cache_control.unbind() };
-        // What is missing, or no value for a header, is told where it was written.
+        // A folder that is missing and a malformed header value are errors here, where the program wrote them.
         folder.to_engine(py)?;
         Ok(folder)
     }

@@ -1,4 +1,4 @@
-//! What a server listens on, before anything is served: certificates are read first, then sockets are bound or taken over.
+//! The listeners of a server, before a request is served: certificates are read first, then sockets are bound or taken over.
 
 use outside::{Address, CertificateError, CertificateFiles, Endpoint, Listeners, OutsideHttp, Security, TicketKeys};
 use outside::{BindError, Value};
@@ -30,7 +30,7 @@ fn open_error(error: outside::Error) -> PyErr {
     if is_systems { run_error(error) } else { value_error(error) }
 }
 
-/// What `tls` means where a server listens besides.
+/// The meaning of `tls` in `listen()`.
 pub(crate) fn security(tls: Option<&Bound<'_, PyAny>>) -> PyResult<Security> {
     let Some(tls) = tls else { return Ok(Security::Plain) };
     match value_of(tls) {

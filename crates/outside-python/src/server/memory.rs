@@ -25,7 +25,7 @@ impl Connector {
     }
 }
 
-/// What `server.run()` does, without a port and without taking signals: serves until terminated. `ready` is called with the
+/// `server.run()` without a port and without signal handlers: serves until terminated. `ready` is called with the
 /// connector, `observer` with the request and the exception of each handler that raises one.
 #[pyfunction]
 #[pyo3(name = "_serve_in_memory")]

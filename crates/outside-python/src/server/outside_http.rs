@@ -58,7 +58,7 @@ impl OutsideHttp {
     #[new]
     #[pyo3(signature = (*_args, **_kwargs), text_signature = "(host)")]
     fn new(_args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyDict>>) -> Self {
-        // So that a subclass may have an __init__ of its own; what is given is looked at there.
+        // Arguments are checked in `__init__`, which a subclass may replace.
         Self::empty()
     }
 
@@ -70,7 +70,7 @@ impl OutsideHttp {
     /// Answers this path and everything below it. `handler` is a function, an `async def` function, a `WebSocket`, a
     /// `FilePath` or a `Folder`. `blocking` says whether the function waits: always on a thread of the pool, never, or `None`,
     /// as its own timing says. `host` is the name, or `*.name`, of the only host it answers. `streaming`: it begins with the
-    /// head and takes the content by `iter_body()`. `cancel_on_disconnect`: is an `async def` one when its client leaves?
+    /// head and takes the content by `iter_body()`. `cancel_on_disconnect` says whether an `async def` one is cancelled when its client leaves.
     #[pyo3(signature = (route, handler, blocking=None, host=None, streaming=false, cancel_on_disconnect=None))]
     fn set_route(
         &self,
@@ -93,7 +93,7 @@ impl OutsideHttp {
         Ok(())
     }
 
-    /// Which pages of other origins may read what is below this path: as `config["cors"]`, which it replaces there.
+    /// Says which pages of other origins may read answers below this path: as `config["cors"]`, which it replaces there.
     fn set_cors(&self, route: &str, cors: &Bound<'_, PyAny>) -> PyResult<()> {
         self.server()?.engine.set_cors(route, read_cors(cors)?);
         Ok(())
@@ -186,7 +186,7 @@ impl OutsideHttp {
         Ok(lock(&self.server()?.listeners).slots())
     }
 
-    /// The descriptors of all listeners, each with its slot and what the next generation has to know of it.
+    /// The descriptors of all listeners, each with its slot and a text for the next generation.
     fn _descriptors(&self) -> PyResult<Vec<(i32, usize, String)>> {
         let listeners = lock(&self.server()?.listeners);
         Ok(listeners.descriptors().map(|(slot, descriptor, legacy)| (descriptor.as_raw_fd(), slot, legacy)).collect())
@@ -203,7 +203,7 @@ impl OutsideHttp {
         Ok(lock(&self.server()?.listeners).endpoints().iter().map(Endpoint::to_string).collect())
     }
 
-    /// Is TLS spoken anywhere?
+    /// Whether a listener speaks TLS.
     fn _speaks_tls(&self, py: Python<'_>) -> PyResult<bool> {
         let server = self.server()?;
         Ok(server.engine.speaks_tls(&server.settings(py)?.config))
@@ -222,15 +222,16 @@ impl OutsideHttp {
         Ok(())
     }
 
-    /// What SIGHUP means to a server that has no other processes.
+    /// The handler of SIGHUP in a server without other processes.
     #[pyo3(signature = (signum=None, stackframe=None))]
     fn _hang_up(&self, signum: Option<&Bound<'_, PyAny>>, stackframe: Option<Bound<'_, PyAny>>) -> PyResult<()> {
-        let _same_for_all = (signum, stackframe);
+        // The arguments of a signal handler: there is one signal, and the frame does not matter.
+        let _ = (signum, stackframe);
         self.server()?.engine.hang_up();
         Ok(())
     }
 
-    /// What a worker does: serves on one listener until terminated; calls `ready` once it is listening. Signal handlers are
+    /// Serves on one listener until terminated, in a worker process; calls `ready` once it is listening. Signal handlers are
     /// the caller's. `report` is the descriptor of the pipe to the supervisor. `False` if another worker took its place.
     #[pyo3(signature = (slot, ready, report))]
     fn _serve(slf: &Bound<'_, Self>, slot: usize, ready: Py<PyAny>, report: i32) -> PyResult<bool> {
@@ -253,7 +254,7 @@ impl OutsideHttp {
         Ok(())
     }
 
-    /// Closes what `_listen` opened, and removes the file of a Unix socket.
+    /// Closes the listeners of `_listen`, and removes the file of a Unix socket.
     fn _close_listeners(slf: &Bound<'_, Self>) -> PyResult<()> {
         let server = slf.get().server()?;
         drop(std::mem::take(&mut *lock(&server.listeners)));
@@ -261,7 +262,7 @@ impl OutsideHttp {
         Ok(())
     }
 
-    /// Stops accepting, answers what is in flight, cuts what is left after `termination_timeout`. Usable as a signal
+    /// Stops accepting, answers the requests in flight, and cuts connections that are left after `termination_timeout`. Usable as a signal
     /// handler; a second call with a `signum` cuts at once.
     #[pyo3(signature = (signum=None, stackframe=None))]
     fn terminate(&self, signum: Option<&Bound<'_, PyAny>>, stackframe: Option<Bound<'_, PyAny>>) -> PyResult<()> {

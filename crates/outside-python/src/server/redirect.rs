@@ -34,7 +34,7 @@ impl OutsideHttpRedirect {
         self.server.bind(py).call_method0("run").map(drop)
     }
 
-    /// Stops accepting, answers what is in flight, then ends `run()`.
+    /// Stops accepting, answers the requests in flight, then ends `run()`.
     #[pyo3(signature = (signum=None, stackframe=None))]
     fn terminate(
         &self,

@@ -21,7 +21,7 @@ use crate::server::running::RunningServer;
 use crate::support::{is_async, kind, lock};
 use crate::websocket::route::WebSocket;
 
-/// What was set, by name; and the WebSockets of routes with a pattern.
+/// The handlers that were set, by the name of their route; and the WebSockets of routes with a pattern.
 #[derive(Default)]
 pub(crate) struct Routes(Mutex<BTreeMap<String, Py<PyAny>>>, Mutex<Vec<Py<PyAny>>>);
 
@@ -37,7 +37,7 @@ impl Routes {
         drop(self.take(name));
     }
 
-    /// What is dropped may run code of the user's: not while the lock is held.
+    /// Returned, so that it is dropped without the lock: a handler's end may run code of the program.
     fn take(&self, name: &str) -> Option<Py<PyAny>> {
         let mut routes = lock(&self.0);
         let same = |other: &&String| other.trim_end_matches('/') == name.trim_end_matches('/');
@@ -71,12 +71,12 @@ impl Routes {
     }
 }
 
-/// How many routes there are, in words.
+/// A number of routes, in words.
 pub(crate) fn counted(routes: usize) -> String {
     if routes == 1 { "1 route".to_owned() } else { format!("{routes} routes") }
 }
 
-/// How a route is called: by its path, behind its host if it is one host's.
+/// The name of a route: its path, behind its host if it is one host's.
 pub(crate) fn route_name(host: Option<&str>, route: &str) -> PyResult<String> {
     match host {
         None | Some("*") => Ok(route.to_owned()),
@@ -84,7 +84,7 @@ pub(crate) fn route_name(host: Option<&str>, route: &str) -> PyResult<String> {
     }
 }
 
-/// The engine's handler of what a program puts on a route; `plan` says how a function is called if not with the request alone.
+/// The engine's handler of an object that a program puts on a route; `plan` says how a function is called if not with the request alone.
 pub(crate) fn engine_handler(
     handler: &Bound<'_, PyAny>,
     blocking: Option<bool>,
@@ -133,10 +133,9 @@ fn handler_of(
     let function = handler.clone().unbind();
     if !is_async(handler)? {
         let function = SyncFunction { function, shared, plan };
-        return Ok(Handler::Sync(match streaming {
-            true => outside::Function::streaming(function),
-            false => outside::Function::new(function, blocking),
-        }));
+        let function =
+            if streaming { outside::Function::streaming(function) } else { outside::Function::new(function, blocking) };
+        return Ok(Handler::Sync(function));
     }
     need_loop(py, &shared)?;
     let coroutine = Arc::new(Coroutine { function, shared, plan });

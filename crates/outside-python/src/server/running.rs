@@ -66,7 +66,7 @@ pub(crate) fn _belongings(py: Python<'_>) -> PyResult<(Vec<RawFd>, Vec<Bound<'_,
     Ok((descriptors, addresses.collect::<PyResult<_>>()?))
 }
 
-/// This is a child of a process that serves: nothing of the servers is here but what the fork has copied.
+/// This is a child of a process that serves: of its servers it has copies in memory, and no threads.
 #[pyfunction]
 pub(crate) fn _forked() {
     forked::note(RunningServer::any());

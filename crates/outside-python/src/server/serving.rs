@@ -113,7 +113,7 @@ pub(crate) fn serve_on(
     })
 }
 
-/// Calls what the Python half of the class does at this moment.
+/// Calls a method of the Python half of the class, if it has it.
 fn call_hook(object: &Bound<'_, PyAny>, name: &str) -> PyResult<()> {
     match object.getattr_opt(name)? {
         Some(hook) => hook.call0().map(drop),

@@ -1,4 +1,4 @@
-//! What the `config` dictionary means: addresses, values, callbacks.
+//! The meaning of the `config` dictionary: addresses, values, callbacks.
 
 use outside::{Address, Config, Cors, Value};
 use pyo3::exceptions::{PyTypeError, PyValueError};
@@ -8,7 +8,7 @@ use pyo3::types::{PyBool, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple};
 use crate::errors::value_error;
 use crate::support::shown;
 
-/// What the configuration dictionary means.
+/// The meaning of the configuration dictionary.
 pub(crate) struct Settings {
     pub(crate) config: Config,
     /// Those of one host.
@@ -53,7 +53,7 @@ impl Settings {
     }
 }
 
-/// Does one thread at a time run Python? An extension may have switched the lock on in a build without it.
+/// Whether one thread at a time runs Python. An extension may have switched the lock on in a build without it.
 fn has_gil(py: Python<'_>) -> PyResult<bool> {
     match py.import("sys")?.getattr_opt("_is_gil_enabled")? {
         Some(is_enabled) => is_enabled.call0()?.is_truthy(),
@@ -107,13 +107,13 @@ pub(crate) fn value_of(value: &Bound<'_, PyAny>) -> Value {
     }
 }
 
-/// Is it a value of the key `cors`?
+/// Raises unless it is a value of the key `cors`.
 #[pyfunction]
 pub(crate) fn _check_cors(cors: &Bound<'_, PyAny>) -> PyResult<()> {
     read_cors(cors).map(drop)
 }
 
-/// What a value of the key `cors` means by itself.
+/// The meaning of a value of the key `cors`.
 pub(crate) fn read_cors(value: &Bound<'_, PyAny>) -> PyResult<Cors> {
     let config = Config::from_values([("cors", value_of(value))]).map_err(value_error)?;
     config.cors.ok_or_else(|| PyValueError::new_err("cors says which origins may read answers; None says nothing"))

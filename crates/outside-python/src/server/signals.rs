@@ -52,7 +52,7 @@ impl SignalHandlers {
         Ok(taken)
     }
 
-    /// Gives all back but SIGHUP, for what is to be done before the end: a terminal that closes sends it more than once.
+    /// Gives all back but SIGHUP, while the run ends: a terminal that closes sends SIGHUP more than once.
     pub(crate) fn give_back_ends(&mut self, py: Python<'_>) -> PyResult<()> {
         let signal = py.import("signal")?;
         if let Some(descriptor) = self.wakeup.take() {

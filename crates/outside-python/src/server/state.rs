@@ -1,4 +1,4 @@
-//! What a server consists of once it is initialised.
+//! The parts of a server that is initialised.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -14,7 +14,7 @@ use crate::server::routes::Routes;
 use crate::server::settings::Settings;
 use crate::support::lock;
 
-/// What a server consists of once it is initialised.
+/// The parts of a server that is initialised.
 pub(crate) struct ServerState {
     pub(crate) engine: outside::OutsideHttp,
     pub(crate) log: Arc<PythonLog>,
@@ -62,7 +62,7 @@ impl ServerState {
         })
     }
 
-    /// What the configuration means now.
+    /// The settings of the configuration as it is now.
     pub(crate) fn settings(&self, py: Python<'_>) -> PyResult<Settings> {
         let config = lock(&self.config).clone_ref(py);
         Settings::read(config.bind(py))

@@ -1,4 +1,4 @@
-//! `WebSocketConnection`: one connection as plain functions hold it; what `async def` functions hold wraps it.
+//! `WebSocketConnection`: one connection, as plain functions hold it. The class for `async def` functions wraps it.
 
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -57,14 +57,15 @@ fn text_type(py: Python<'_>) -> PyResult<&Bound<'_, PyAny>> {
 /// A message as Python gets it: `bytes` that know whether they are a text.
 pub(crate) fn to_python<'py>(py: Python<'py>, message: &Message) -> PyResult<Bound<'py, PyAny>> {
     static BINARY: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-    let kind = match message.is_text() {
-        true => text_type(py)?,
-        false => BINARY.import(py, "outside._handlers.websocket", "BinaryMessage")?,
+    let kind = if message.is_text() {
+        text_type(py)?
+    } else {
+        BINARY.import(py, "outside._handlers.websocket", "BinaryMessage")?
     };
     kind.call1((PyBytes::new(py, message.as_bytes()),))
 }
 
-/// What is to be sent: `str` and texts that were received as text, other bytes as binary.
+/// A message that is to be sent: `str` and received texts as text, other bytes as binary.
 pub(crate) fn from_python(data: &Bound<'_, PyAny>) -> PyResult<Message> {
     if let Ok(text) = data.cast::<PyString>() {
         return Ok(Message::from(text.to_str()?));
@@ -90,7 +91,7 @@ pub(crate) fn from_python(data: &Bound<'_, PyAny>) -> PyResult<Message> {
 /// Sends to all that have subscribed to the topic.
 pub(crate) fn publish(engine: &outside::OutsideHttp, topic: &str, data: &Bound<'_, PyAny>) -> PyResult<()> {
     let message = from_python(data)?;
-    // The engine knows for whom a thread publishes, but not for whom a task does.
+    // The engine knows the connection of the thread that publishes, but not that of a task.
     match engine.has_much_published().then(|| publisher(data.py())).transpose()?.flatten() {
         Some(publisher) => engine.publish_for(&publisher, topic, message),
         None => engine.publish(topic, message),
@@ -179,7 +180,7 @@ impl WebSocketConnection {
         }
     }
 
-    /// Sends `str` as text, `bytes` as binary, and what `recv` gave as what it was. Waits while the client reads too slowly.
+    /// Sends `str` as text, `bytes` as binary, and a message of `recv` in its own kind. Waits while the client reads too slowly.
     fn send(&self, py: Python<'_>, data: &Bound<'_, PyAny>) -> PyResult<()> {
         let message = from_python(data)?;
         let inner = self.inner()?;
@@ -215,13 +216,13 @@ impl WebSocketConnection {
         ping.map_err(value_error)
     }
 
-    /// From now on it gets what is published to this topic.
+    /// From now on it gets the messages that are published to this topic.
     fn subscribe(&self, topic: &Bound<'_, PyAny>) -> PyResult<()> {
         self.inner()?.subscribe(text("topic", topic)?);
         Ok(())
     }
 
-    /// From now on it gets no more of this topic.
+    /// From now on it gets no more messages of this topic.
     fn unsubscribe(&self, topic: &Bound<'_, PyAny>) -> PyResult<()> {
         self.inner()?.unsubscribe(text("topic", topic)?);
         Ok(())
@@ -276,7 +277,7 @@ impl WebSocketConnection {
         self.inner()?.try_send(&from_python(data)?).map_err(|exit| exit_error(py, &exit))
     }
 
-    /// Is the queue full? Then the loop is told when it is not.
+    /// Whether the queue is full. The loop is told when it no longer is.
     fn _listen_for_room(&self) -> PyResult<bool> {
         Ok(self.inner()?.listen_for_room())
     }

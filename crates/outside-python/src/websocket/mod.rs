@@ -1,4 +1,4 @@
-//! The Python classes of WebSockets: what stands on a route, a connection, and the handlers of one.
+//! The Python classes of WebSockets: the handler of a route, a connection, and the functions that are called for one.
 
 pub(crate) mod connection;
 pub(crate) mod route;

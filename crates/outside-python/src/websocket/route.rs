@@ -1,4 +1,4 @@
-//! `WebSocket`: what is set on a route, with its handlers and options.
+//! `WebSocket`: the object that is set on a route, with its handlers and options.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -19,7 +19,7 @@ pub(crate) struct WebSocket {
     options: Mutex<WebSocketOptions>,
 }
 
-/// What `__init__` was given; the defaults stand until then.
+/// The arguments of `__init__`; the defaults until it is called.
 #[derive(Clone, Debug)]
 struct WebSocketOptions {
     subprotocols: Vec<String>,
@@ -69,7 +69,7 @@ fn is_token(name: &str) -> bool {
     !name.is_empty() && name.bytes().all(is_allowed)
 }
 
-/// Ten years: what a clock can still be asked for.
+/// Ten years: a time that every clock can represent.
 const LONGEST: Duration = Duration::from_secs(10 * 366 * 24 * 3600);
 
 fn seconds(name: &str, value: f64) -> PyResult<Duration> {
@@ -95,7 +95,7 @@ impl WebSocket {
            text_signature = "(*, subprotocols=None, origins=None, max_message=1048576, deflate=False, ping_interval=25.0, \
                              ping_timeout=10.0, max_queue=1048576, when_full='wait')")]
     fn new(_args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyDict>>) -> Self {
-        // So that a subclass may have an __init__ of its own; what is given is looked at there.
+        // Arguments are checked in `__init__`, which a subclass may replace.
         Self { handlers: Arc::default(), options: Mutex::default() }
     }
 

@@ -59,10 +59,10 @@ impl ExitFunction {
         Ok(Self { function: function.clone().unbind(), takes_connection })
     }
 
-    fn call<'py>(&self, py: Python<'py>, held: &ConnectionObjects) -> PyResult<Bound<'py, PyAny>> {
+    fn call<'py>(&self, py: Python<'py>, objects: &ConnectionObjects) -> PyResult<Bound<'py, PyAny>> {
         let function = self.function.bind(py);
-        match (self.takes_connection, &held.context) {
-            (true, _) => held.call(py, function, None),
+        match (self.takes_connection, &objects.context) {
+            (true, _) => objects.call(py, function, None),
             (false, Some(context)) => context.awaited(context.run(py, &(function,).into_pyobject(py)?)?),
             (false, None) => awaited(function.call0()?, None),
         }
@@ -109,7 +109,7 @@ impl SessionHandlers {
     fn change(&self, style: u8, change: impl FnOnce(&mut SessionFunctions) -> Option<Arc<Py<PyAny>>>) {
         let before = change(&mut lock(&self.functions));
         self.style.store(style, Ordering::Relaxed);
-        // What was there may be the last of its kind, and run code when it goes.
+        // Without the lock: if this was the last reference to a function, code of the program may run.
         drop(before);
     }
 
@@ -135,7 +135,7 @@ impl SessionHandlers {
         lock(&self.functions).clone()
     }
 
-    /// For the loop: what is called with the connection, for each message, before and after.
+    /// For the loop: the functions for the connection, for each message, before and after.
     pub(crate) fn for_loop<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         let SessionFunctions { connection, message, open, exit } = self.functions();
         let bound = |function: Option<Arc<Py<PyAny>>>| function.map(|function| function.clone_ref(py));
@@ -146,7 +146,7 @@ impl SessionHandlers {
     }
 }
 
-/// What the handlers of one connection have, from first to last.
+/// The objects that the handlers of one connection are called with, from first to last.
 struct ConnectionObjects {
     object: Py<WebSocketConnection>,
     /// If the request that opened it has been seen by callbacks.
@@ -158,7 +158,7 @@ impl ConnectionObjects {
         Self { object: self.object.clone_ref(py), context: self.context.clone() }
     }
 
-    /// Calls a function with the connection and these, and waits for what it gives.
+    /// Calls a function with the connection and these; a coroutine is waited for.
     fn call<'py>(
         &self,
         py: Python<'py>,
@@ -176,20 +176,20 @@ impl ConnectionObjects {
     }
 }
 
-/// The connection as its handlers see it: the same object from first to last. Its request is that of the callbacks before it, and
-/// what they have set is there, in a context of the connection's own.
-fn held(py: Python<'_>, connection: &outside::WebSocketConnection) -> PyResult<ConnectionObjects> {
+/// The connection as its handlers see it: the same object from first to last. Its request is that of the callbacks before it,
+/// and its context is a copy of theirs.
+fn objects_of(py: Python<'_>, connection: &outside::WebSocketConnection) -> PyResult<ConnectionObjects> {
     let mut data = connection.session_data();
-    if let Some(held) = data.as_ref().and_then(|data| data.downcast_ref::<ConnectionObjects>()) {
-        return Ok(held.clone_ref(py));
+    if let Some(objects) = data.as_ref().and_then(|data| data.downcast_ref::<ConnectionObjects>()) {
+        return Ok(objects.clone_ref(py));
     }
     let opened = data.take().and_then(|data| data.downcast::<Arc<RequestContext>>().ok());
     let context = opened.map(|opened| opened.for_session(py)).transpose()?;
     let request = context.as_ref().map(|context| context.request(py).clone().unbind());
     let object = Py::new(py, WebSocketConnection::of(connection.clone(), request, py))?;
-    let held = ConnectionObjects { object, context };
-    *data = Some(Box::new(held.clone_ref(py)));
-    Ok(held)
+    let objects = ConnectionObjects { object, context };
+    *data = Some(Box::new(objects.clone_ref(py)));
+    Ok(objects)
 }
 
 /// The handlers of one connection, as the asyncio loop runs them.
@@ -237,13 +237,13 @@ fn for_loop<'py>(
     py: Python<'py>,
     connection: &outside::WebSocketConnection,
 ) -> PyResult<(Py<WebSocketConnection>, Option<Bound<'py, PyAny>>)> {
-    let ConnectionObjects { object, context } = held(py, connection)?;
+    let ConnectionObjects { object, context } = objects_of(py, connection)?;
     // The loop's side holds both from now on.
     drop(connection.session_data().take());
     Ok((object, context.map(|context| context.lend(py).clone())))
 }
 
-/// What a handler raised: the end of the connection unwinds it quietly, anything else is logged.
+/// The outcome of a handler: an exception is logged, but for the end of the connection, which unwinds the handler quietly.
 fn settle(
     py: Python<'_>,
     connection: &outside::WebSocketConnection,
@@ -263,13 +263,13 @@ fn settle(
 
 /// As received the target holds visible characters alone: nothing of the client's could forge a line of the log.
 fn log(py: Python<'_>, connection: &outside::WebSocketConnection, what: &str, error: &PyErr) {
-    let context = held(py, connection).ok().and_then(|held| held.context);
+    let context = objects_of(py, connection).ok().and_then(|objects| objects.context);
     let context = context.and_then(|context| context.enterable(py).ok());
     let target = connection.request().target();
     log_exception(py, context.as_ref(), &format!("WebSocket {target}: {what}"), error);
 }
 
-/// Logs what an `async def` handler has raised.
+/// Logs an exception of an `async def` handler.
 #[pyfunction]
 pub(crate) fn _log_session_failure(
     connection: &Bound<'_, WebSocketConnection>,
@@ -306,9 +306,9 @@ impl SessionHandler for PythonSession {
         self.0.begin(connection);
         Python::attach(|py| {
             let functions = self.0.functions();
-            let result = held(py, connection).and_then(|held| {
+            let result = objects_of(py, connection).and_then(|objects| {
                 for function in [&functions.open, &functions.connection].into_iter().flatten() {
-                    held.call(py, function.bind(py), None)?;
+                    objects.call(py, function.bind(py), None)?;
                 }
                 Ok(py.None().into_bound(py))
             });
@@ -319,8 +319,8 @@ impl SessionHandler for PythonSession {
     fn message(&self, connection: &outside::WebSocketConnection, message: Message) -> Result<(), Error> {
         let Some(function) = lock(&self.0.functions).message.clone() else { return Ok(()) };
         Python::attach(|py| {
-            let result =
-                held(py, connection).and_then(|held| held.call(py, function.bind(py), Some(to_python(py, &message)?)));
+            let result = objects_of(py, connection)
+                .and_then(|objects| objects.call(py, function.bind(py), Some(to_python(py, &message)?)));
             settle(py, connection, result)
         })
     }
@@ -329,7 +329,7 @@ impl SessionHandler for PythonSession {
         self.0.end(connection);
         Python::attach(|py| {
             if let Some(exit) = self.0.functions().exit {
-                let result = held(py, connection).and_then(|held| exit.call(py, &held));
+                let result = objects_of(py, connection).and_then(|objects| exit.call(py, &objects));
                 if let Err(error) = result {
                     log(py, connection, "on_exit failed", &error);
                 }

@@ -7,7 +7,7 @@ use pyo3::types::PyBytes;
 
 use crate::support::lock;
 
-/// What a socket's two threads call.
+/// The methods that a socket's two threads call.
 #[pyclass(module = "outside", name = "_Wire", frozen)]
 pub(crate) struct Wire {
     receiver: Mutex<outside::WebSocketDriver>,
