@@ -98,7 +98,7 @@ impl Reactors {
         }
     }
 
-    /// Asks connections to give way: of those without a complete head the oldest, several at once, since to look for them costs
+    /// Asks connections to give way: of those without a complete head or being closed the oldest, several at once, since to look for them costs
     /// more than to make room for one; else the one that has rested longest. `false` if none can.
     pub(super) fn shed(&self) -> bool {
         let mut yielding: Vec<(Rank, u32, &Arc<Service>)> = Vec::new();
