@@ -2,7 +2,9 @@
 //!
 //! The system sends what it was given; the client is told that this is all; and what the client still sends is read and
 //! dropped, because closing with unread input would make the system throw away what is on its way out. Bytes that the client
-//! has not taken when its time is over are thrown away by a reset, or they would stay in the system's memory.
+//! has not taken when its time is over are thrown away by a reset, or they would stay in the system's memory. Where places run
+//! out, a connection that is being closed gives way: at once when the client has everything, and before that when it has had
+//! [`DRAIN_TIME`] to take it.
 
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -56,6 +58,7 @@ impl Closing {
     pub(super) fn begin(most: u64, is_uploading: bool, control: &ConnectionControl, service: &Service) -> Self {
         control.clear_timeout();
         control.set_deadline(service.clock.after(service.config.write_stall_timeout));
+        control.set_closing(service.clock.after(DRAIN_TIME));
         Self { stage: Stage::Unsent(None), since: service.clock.now(), received: 0, most, is_uploading }
     }
 
@@ -68,9 +71,17 @@ impl Closing {
         context: &mut Context<'_>,
     ) -> Poll<()> {
         loop {
-            if let Order::TimedOut | Order::Cut = control.order(context) {
-                self.expire(stream, service);
-                return Poll::Ready(());
+            match control.order(context) {
+                Order::TimedOut | Order::Cut => {
+                    self.expire(stream, service);
+                    return Poll::Ready(());
+                }
+                Order::Shed => {
+                    // Another client needs the place.
+                    stream.reset_on_close();
+                    return Poll::Ready(());
+                }
+                Order::None | Order::Retire | Order::Drain => {}
             }
             match &mut self.stage {
                 Stage::Unsent(look) => {
@@ -92,6 +103,7 @@ impl Closing {
                     control.clear_timeout();
                     (self.stage, self.since) = (Stage::Unread, service.clock.now());
                     control.set_deadline(self.due(service));
+                    control.set_closing(self.since);
                 }
                 Stage::Unread => {
                     let read = with_scratch(service.config.recv_size, |room| stream.poll_read(context, room));
@@ -133,7 +145,7 @@ impl Connection {
     pub(super) async fn close(&mut self, answered: bool) {
         let Self { dispatcher, stream, input, is_uploading, .. } = self;
         let (control, service) = (&dispatcher.control, &dispatcher.service);
-        control.set_closing();
+        control.set_closing(service.clock.after(DRAIN_TIME));
         let unread = input.unread().len();
         input.consume(unread);
         if !answered && unread == 0 && !stream.has_unsent() {

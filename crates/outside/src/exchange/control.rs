@@ -81,8 +81,9 @@ pub(crate) struct InFlight {
 const NEVER: u64 = u64::MAX;
 /// Added to the time of a connection that rests between two requests: those that have not sent a complete head come before it.
 const RESTING: u64 = 1 << 62;
-/// In place of a time: nothing more is answered, the client has time to read.
-const CLOSING: u64 = u64::MAX - 1;
+/// Added to the time of a connection that is being closed: it comes behind those without a complete head, whose clients have
+/// never been answered, and before those that rest, whose clients are going to ask again.
+const CLOSING: u64 = 1 << 61;
 /// It is a WebSocket.
 const SESSION: u64 = u64::MAX - 2;
 /// In milliseconds.
@@ -173,9 +174,9 @@ impl ConnectionControl {
         self.yields_since.store(since, Ordering::Relaxed);
     }
 
-    /// Nothing more is answered.
-    pub(crate) fn set_closing(&self) {
-        self.yields_since.store(CLOSING, Ordering::Relaxed);
+    /// Nothing more is answered: from this time on the connection gives way where room is needed.
+    pub(crate) fn set_closing(&self, from: u64) {
+        self.yields_since.store(from | CLOSING, Ordering::Relaxed);
     }
 
     /// Messages are exchanged from now on.
@@ -233,7 +234,8 @@ pub(crate) fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(NEVER)
 }
 
-/// How soon a connection gives way where room is needed: those without a complete head first, by age; then those that rest.
+/// How soon a connection gives way where room is needed: those without a complete head first, by age; then those that
+/// are being closed; then those that rest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Rank(u64);
 
@@ -316,7 +318,7 @@ impl ConnectionRegistry {
         let handles = (0u32..).zip(&table.slots).filter_map(|(number, slot)| Some((number, slot.as_ref()?)));
         let unordered = handles.filter(|(_, control)| control.order.load(Ordering::Relaxed) == 0);
         let ranks = unordered.map(|(number, control)| (Rank(control.yields_since.load(Ordering::Relaxed)), number));
-        ranks.filter(|(rank, _)| rank.0 != NEVER && rank.0 & !RESTING < long_ago).collect()
+        ranks.filter(|(rank, _)| rank.0 != NEVER && rank.0 & !(RESTING | CLOSING) < long_ago).collect()
     }
 
     /// Asks a connection to give way, unless it has become busy meanwhile.

@@ -98,7 +98,7 @@ impl Reactors {
         }
     }
 
-    /// Asks connections to give way. Of those without a complete head, the oldest, several at once, because the search
+    /// Asks connections to give way. Of those without a complete head, or being closed the oldest, several at once, because the search
     /// costs more than making room for one. Else the connection that has been idle longest. Returns `false` if none
     /// can.
     pub(super) fn shed(&self) -> bool {

@@ -153,3 +153,54 @@ fn threads_that_do_not_come_back_are_given_up() {
         assert!(Instant::now() < until, "the worker is not back");
     }
 }
+
+/// Connections that have their last answer, and whose clients neither read on nor close, keep no other client out.
+#[test]
+fn connections_that_are_being_closed_give_way() {
+    let _turn = turn();
+    let server = Running::start(|config| config.max_connections = Some(4));
+    server.set_route("/hello", |_: &Request| "hello");
+    let began = Instant::now();
+    // The content is refused by its length; the connection has half a minute to be closed in good order.
+    let refused = b"POST /hello HTTP/1.1\r\nHost: a\r\nContent-Length: 99999999999\r\n\r\n";
+    let last_answer = b"GET /hello HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+    for requests in [&refused[..], &last_answer[..]] {
+        let closing: Vec<Client> = (0..4)
+            .map(|_| {
+                let mut client = Client::connect(server.address);
+                client.send(requests);
+                assert_eq!(client.receive().header("Connection"), Some("close"));
+                client
+            })
+            .collect();
+        for _ in 0..4 {
+            assert_eq!(Client::connect(server.address).ask("/hello").body, "hello");
+        }
+        drop(closing);
+    }
+    let waited = began.elapsed();
+    assert!(waited < Duration::from_secs(15), "{waited:?}: they were waited for");
+}
+
+/// A connection that rests between two requests keeps its place as long as there is one that is being closed.
+#[test]
+fn a_connection_that_rests_outlasts_those_that_are_being_closed() {
+    let _turn = turn();
+    let server = Running::start(|config| config.max_connections = Some(3));
+    server.set_route("/hello", |_: &Request| "hello");
+    let mut resting = Client::connect(server.address);
+    assert_eq!(resting.ask("/hello").body, "hello");
+    let refused = b"POST /hello HTTP/1.1\r\nHost: a\r\nContent-Length: 99999999999\r\n\r\n";
+    let closing: Vec<Client> = (0..2)
+        .map(|_| {
+            let mut client = Client::connect(server.address);
+            client.send(refused);
+            assert_eq!(client.receive().status, 413);
+            client
+        })
+        .collect();
+    let mut newest = Client::connect(server.address);
+    assert_eq!(newest.ask("/hello").body, "hello");
+    assert_eq!(resting.ask("/hello").body, "hello", "it has kept its place");
+    drop(closing);
+}

@@ -382,7 +382,7 @@ impl Http2 {
             self.dispatcher.abandon(&call.slot, Some(&call.request), &Stop::Gone);
         }
         self.pending.clear();
-        self.dispatcher.control.set_closing();
+        self.dispatcher.control.set_closing(self.dispatcher.service.clock.after(DRAIN_TIME));
         self.dispatcher.control.clear_timeout();
         self.dispatcher.control.set_deadline(self.dispatcher.service.clock.after(DRAIN_TIME));
         let Self { h2, line, dispatcher, guard: _guard, .. } = *self;
