@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 # Seconds for a server to start, and beyond `termination_timeout` for it to end.
 _GRACE = 10.0
 
-_runs_lock = threading.Lock()
+# Reentrant: the end of a client that is collected while it is held comes to `leave`.
+_runs_lock = threading.RLock()
 _log = logging.getLogger("outside")
 
 
