@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Awaitable, Callable, Iterable, Iterator
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict, TypeVar
 
 from .. import _outside
 from .._outside import FilePath, Folder, WebSocket
@@ -16,6 +16,8 @@ from .around import Hooks
 from .signature import ErrorHandler, adapt, plan, where
 
 if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
     from .._outside import _Answer
     from .._server import OutsideHTTP
 
@@ -24,6 +26,19 @@ _F = TypeVar("_F", bound="Callable[..., _Answer | Awaitable[_Answer]]")
 _H = TypeVar("_H", bound="Callable[..., _Answer | Awaitable[_Answer]] | WebSocket | FilePath | Folder")
 _W = TypeVar("_W", bound="Callable[..., object] | WebSocket")
 _C = TypeVar("_C", bound=Callable[..., "Awaitable[None] | None"])
+
+
+class _Options(TypedDict, total=False):
+    """How `route` has a handler called."""
+
+    blocking: bool | None
+    cancel_on_disconnect: bool | None
+
+
+class _ContentOptions(_Options, total=False):
+    """The same, for methods whose requests have content."""
+
+    streaming: bool
 
 
 class Record(NamedTuple):
@@ -87,48 +102,25 @@ class Registry:
 
         return register
 
-    def get(self, path: str, *, blocking: bool | None = None, cancel_on_disconnect: bool | None = None) -> Callable[[_H], _H]:
+    def get(self, path: str, **options: Unpack[_Options]) -> Callable[[_H], _H]:
         """`route` for GET (and HEAD)."""
-        return self.route(path, ("GET",), blocking=blocking, cancel_on_disconnect=cancel_on_disconnect)
+        return self.route(path, ("GET",), streaming=False, **options)
 
-    def post(
-        self,
-        path: str,
-        *,
-        blocking: bool | None = None,
-        streaming: bool = False,
-        cancel_on_disconnect: bool | None = None,
-    ) -> Callable[[_H], _H]:
+    def post(self, path: str, **options: Unpack[_ContentOptions]) -> Callable[[_H], _H]:
         """`route` for POST."""
-        return self.route(path, ("POST",), blocking=blocking, streaming=streaming, cancel_on_disconnect=cancel_on_disconnect)
+        return self.route(path, ("POST",), **options)
 
-    def put(
-        self,
-        path: str,
-        *,
-        blocking: bool | None = None,
-        streaming: bool = False,
-        cancel_on_disconnect: bool | None = None,
-    ) -> Callable[[_H], _H]:
+    def put(self, path: str, **options: Unpack[_ContentOptions]) -> Callable[[_H], _H]:
         """`route` for PUT."""
-        return self.route(path, ("PUT",), blocking=blocking, streaming=streaming, cancel_on_disconnect=cancel_on_disconnect)
+        return self.route(path, ("PUT",), **options)
 
-    def patch(
-        self,
-        path: str,
-        *,
-        blocking: bool | None = None,
-        streaming: bool = False,
-        cancel_on_disconnect: bool | None = None,
-    ) -> Callable[[_H], _H]:
+    def patch(self, path: str, **options: Unpack[_ContentOptions]) -> Callable[[_H], _H]:
         """`route` for PATCH."""
-        return self.route(path, ("PATCH",), blocking=blocking, streaming=streaming, cancel_on_disconnect=cancel_on_disconnect)
+        return self.route(path, ("PATCH",), **options)
 
-    def delete(
-        self, path: str, *, blocking: bool | None = None, cancel_on_disconnect: bool | None = None
-    ) -> Callable[[_H], _H]:
+    def delete(self, path: str, **options: Unpack[_Options]) -> Callable[[_H], _H]:
         """`route` for DELETE."""
-        return self.route(path, ("DELETE",), blocking=blocking, cancel_on_disconnect=cancel_on_disconnect)
+        return self.route(path, ("DELETE",), streaming=False, **options)
 
     def websocket(self, path: str, **options: Any) -> Callable[[_W], _W]:
         """A decorator: the function has each WebSocket connection to this whole path, with the parameters of the path by name.
