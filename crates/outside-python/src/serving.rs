@@ -62,25 +62,8 @@ pub(crate) fn serve_on(
         return Err(error);
     }
     let mut signals = Signals::take(&slf.getattr("terminate")?, &slf.getattr("_hang_up")?, &entered, takes_signals)?;
-    // That a worker ends is its supervisor's to tell.
-    let mut has_told_end = !takes_signals;
-    let mut tell_end = |py: Python<'_>| {
-        if !std::mem::replace(&mut has_told_end, true) {
-            drop(
-                py.import("outside._process.notify").and_then(|notify| notify.call_method1("notify", ("STOPPING=1",))),
-            );
-        }
-    };
     let result = py.detach(|| {
-        let rung = || {
-            Python::attach(|py| {
-                let checked = py.check_signals();
-                if server.engine.is_terminating() {
-                    tell_end(py);
-                }
-                checked.map_err(RunError::Python)
-            })
-        };
+        let rung = || Python::attach(|py| py.check_signals()).map_err(RunError::Python);
         let started = |endpoints: &[Endpoint]| {
             started(endpoints);
             if tells_token {
@@ -90,7 +73,6 @@ pub(crate) fn serve_on(
         server.engine.run_with(entered, doors, &config, started, rung)
     });
     drop(entrance);
-    tell_end(py);
     signals.give_back_ends(py)?;
     if let Err(error) = call_hook(slf, "_run_shutdown") {
         log_exception(py, None, "on_shutdown failed", &error);

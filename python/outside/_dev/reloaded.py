@@ -16,9 +16,8 @@ from typing import Any
 
 from .._debug import page as _debug
 from .._outside import OutsideHTTP, Request, Response
-from .._process.generation import LISTENERS
+from .._process.handover import LISTENERS, Listeners, send, send_listeners
 from .command import configure, is_debug, start
-from .reload import send
 from .target import NOT_STARTED, Fault, Sought, load, tell
 
 # Modules may be imported at any time: they are looked for this often, in seconds.
@@ -68,10 +67,9 @@ def _listen(server: Any, channel: socket.socket) -> None:
     except ValueError as error:
         raise Fault(NOT_STARTED, str(error)) from None
     server._disown_files()
-    found = ((os.fstat(number), number, legacy) for number, _, legacy in server._descriptors())
-    # Several reactors may share a socket: it is handed on once.
-    distinct = {(status.st_dev, status.st_ino): (number, legacy) for status, number, legacy in found}
-    send(channel, {"listeners": [legacy for _, legacy in distinct.values()]}, [number for number, _ in distinct.values()])
+    listeners = Listeners.of(server)
+    send_listeners(channel, listeners)
+    listeners.close()
 
 
 def _attend(server: Any, files: _Files, channel: socket.socket) -> None:

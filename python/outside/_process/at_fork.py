@@ -21,7 +21,7 @@ from .. import _outside
 
 # A fork of the server's own is being made: the child is a part of it.
 is_own_fork = False
-# Pipes between a worker process and its supervisor.
+# Pipes and channels between this process and the others of its server.
 pipes: list[int] = []
 # Taken where no other thread can hold a lock of the engine: before the fork.
 _descriptors: list[int] = []
@@ -118,7 +118,8 @@ def _let_go() -> None:
         _close(_descriptors)
         return
     everything = [int(name) for name in os.listdir("/proc/self/fd")]
-    ours = {descriptor for descriptor in everything if descriptor in _descriptors or _is_at_our_address(descriptor)}
+    known = {*_descriptors, *pipes}
+    ours = {descriptor for descriptor in everything if descriptor in known or _is_at_our_address(descriptor)}
     ours |= _ends_of_pipes(everything)
     for descriptor in everything:
         # An event loop that watches what is ours is ours, with what wakes it.

@@ -24,7 +24,8 @@ _ALWAYS = (signal.SIGUSR2, signal.SIGCHLD)
 class Signals:
     """What has been asked for and not been done yet."""
 
-    def __init__(self) -> None:
+    def __init__(self, is_generation: bool = False) -> None:
+        self._is_generation = is_generation
         self.terminations = 0
         self.reloads = 0
         self.retirements = 0
@@ -49,20 +50,29 @@ class Signals:
         self._wake.close()
         self._bell.close()
 
+    def wake(self) -> None:
+        """Has the loop look at what was asked for."""
+        try:
+            self._bell.send(b"!")
+        except OSError:
+            pass  # it has been woken often enough, or has ended
+
     @contextmanager
-    def taken_for(self, server: Any) -> Iterator[None]:
+    def taken_for(self, server: Any, warns: bool = True) -> Iterator[None]:
         """Takes SIGTERM, SIGINT and SIGHUP where nobody else handles them, and puts back what was there before.
 
         Meanwhile `server.terminate()` counts as a termination: a signal handler of the user may call it.
         """
         nobodys = (signal.SIG_DFL, signal.default_int_handler, server.terminate)
-        warn_of_others(server.terminate)
+        if warns:
+            warn_of_others(server.terminate)
         wanted: dict[int, _Handler] = {
             signal.SIGTERM: self._count_termination,
-            signal.SIGINT: self._count_termination,
+            # Ctrl+C comes to the whole group of processes, and the process that was started passes it on.
+            signal.SIGINT: self._ignore if self._is_generation else self._count_termination,
             signal.SIGHUP: self._count_reload,
             signal.SIGUSR2: self._count_retirement,
-            signal.SIGCHLD: lambda *_: None,
+            signal.SIGCHLD: self._ignore,
         }
         wakeup = signal.set_wakeup_fd(self._bell.fileno(), warn_on_full_buffer=False)
         try:
@@ -90,6 +100,10 @@ class Signals:
         signal.signal(signal.SIGCHLD, self.before[signal.SIGCHLD])
         self.close()
 
+    def _ignore(self, *_: object) -> None:
+        # No SIG_IGN: programs that are started would inherit it.
+        pass
+
     def _count_termination(self, *_: object) -> None:
         self.terminations += 1
 
@@ -100,10 +114,10 @@ class Signals:
 
     def _count_reload(self, *_: object) -> None:
         # The kernel sends it as well when a terminal is closed, and then nobody is there who wants a reload.
-        if self._had_terminal and not terminal_is_there():
-            self.terminations += 1
-        else:
+        if not self._had_terminal or terminal_is_there():
             self.reloads += 1
+        elif not self._is_generation:
+            self.terminations += 1
 
     def _count_retirement(self, *_: object) -> None:
         self.retirements += 1

@@ -94,6 +94,10 @@ class Workers:
         yield from [slot.worker for slot in self._slots if slot.worker]
         yield from list(self._outgoing)
 
+    def are_gone(self) -> bool:
+        """Whether none is left."""
+        return not any(True for _ in self)
+
     def are_ready(self) -> bool:
         """Every slot has a worker that serves."""
         return all(slot.worker and slot.worker.ready_since for slot in self._slots)
