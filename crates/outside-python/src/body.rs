@@ -1,4 +1,4 @@
-//! `_Body`: the content of a request piece by piece, below `iter_body()` (`outside/_body.py`).
+//! `_Body`: the content of a request piece by piece, below `iter_body()` (`outside/_handlers/body.py`).
 
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};

@@ -40,7 +40,7 @@ pub(crate) fn command(py: Python<'_>, argv: Vec<OsString>) -> PyResult<u8> {
     raised.map_or(Ok(status), Err)
 }
 
-/// What is asked about a server of somebody's own, in Python: `outside/_command.py`.
+/// What is asked about a server of somebody's own, in Python: `outside/_dev/command.py`.
 fn program(py: Python<'_>, asked: &Program) -> PyResult<u8> {
     let options = PyDict::new(py);
     options.set_item("host", asked.host.as_deref())?;

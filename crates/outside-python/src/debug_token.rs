@@ -1,5 +1,5 @@
 //! Where a browser shows the token for pages about exceptions, while a server with `debug` runs. The engine answers there itself, so
-//! that nothing which stands around handlers is in the way; what it answers is `outside/_debug_token.py`.
+//! that nothing which stands around handlers is in the way; what it answers is `outside/_debug/token.py`.
 
 use outside::{Endpoint, Error, OutsideHttp, Request, Response};
 use pyo3::prelude::*;

@@ -56,5 +56,5 @@ impl Host for PythonHost {
     }
 }
 
-/// What `outside/_worker.py` says to its supervisor when a handler does not end.
+/// What `outside/_process/worker.py` says to its supervisor when a handler does not end.
 const STUCK: &[u8] = b"s";

@@ -1,4 +1,4 @@
-//! What belongs to servers of this process, for children that a program forks meanwhile (`outside/_at_fork.py`), and how such a
+//! What belongs to servers of this process, for children that a program forks meanwhile (`outside/_process/at_fork.py`), and how such a
 //! child ends that comes back from a handler.
 
 use std::cell::Cell;

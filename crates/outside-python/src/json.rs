@@ -1,4 +1,4 @@
-//! JSON between Python's values and bytes, by Python's own module as `outside/_json_text.py` sets it up.
+//! JSON between Python's values and bytes, by Python's own module as `outside/_handlers/json_text.py` sets it up.
 
 use bytes::Bytes;
 use outside::json_text;

@@ -1,4 +1,4 @@
-//! Routes with patterns, and the callbacks around handlers, as `outside/_routes.py` and `outside/_around.py` set them:
+//! Routes with patterns, and the callbacks around handlers, as `outside/_handlers/routes.py` and `outside/_handlers/around.py` set them:
 //! functions of the module instead of methods, for them alone.
 
 use std::sync::Arc;

@@ -1,7 +1,7 @@
 //! `async def` handlers: one asyncio event loop in a thread of its own, fed in batches.
 //!
 //! Connections put work into a queue and, if the loop has not been told yet, ring its bell: one wake for a batch. The
-//! loop's side is `outside/_loop.py`.
+//! loop's side is `outside/_handlers/loop.py`.
 
 use std::collections::{HashMap, VecDeque};
 use std::io::{Read as _, Write as _};

@@ -37,7 +37,7 @@ pub(crate) struct Shared {
     pub(crate) hooked: AtomicBool,
     /// `pre_send` and `post_callback` while the server runs.
     pub(crate) callbacks: Mutex<Callbacks>,
-    /// The callbacks that Python keeps, as the handlers of plain routes have them around themselves; see `outside/_around.py`.
+    /// The callbacks that Python keeps, as the handlers of plain routes have them around themselves; see `outside/_handlers/around.py`.
     pub(crate) scope: OnceLock<Py<PyAny>>,
     /// Does any handler have callbacks around itself?
     pub(crate) is_around: AtomicBool,
@@ -208,7 +208,7 @@ impl<'py> Called<'_, 'py> {
     }
 }
 
-/// What the functions of `outside/_around.py` gave, and whether those after the request have been called: not for a stream, which
+/// What the functions of `outside/_handlers/around.py` gave, and whether those after the request have been called: not for a stream, which
 /// has yet to begin.
 fn finished(value: Bound<'_, PyAny>) -> PyResult<(Bound<'_, PyAny>, bool)> {
     static UNFINISHED: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
@@ -219,7 +219,7 @@ fn finished(value: Bound<'_, PyAny>) -> PyResult<(Bound<'_, PyAny>, bool)> {
     Ok((value, true))
 }
 
-/// What the functions of `outside/_around.py` are called with: the context, whose callbacks stand around a handler, the handler,
+/// What the functions of `outside/_handlers/around.py` are called with: the context, whose callbacks stand around a handler, the handler,
 /// and how it is called.
 pub(crate) fn around<'py>(
     context: Option<&Bound<'py, PyAny>>,
