@@ -194,7 +194,7 @@ def test_a_terminal_that_closes_ends_it_in_order(tmp_path: Path, command: list[s
 @pytest.mark.parametrize("processes", [1, 2])
 def test_an_ignored_sigterm_is_said_and_the_server_can_be_told_to_end(program, processes: int):
     script = program(prefix=[*IGNORING, "TERM"], processes=processes)
-    assert "WARNING SIGTERM is ignored, since whoever started this process ignored it" in script.before_url
+    assert "WARNING SIGTERM is ignored, since the process that started this one ignored it" in script.before_url
     script.process.terminate()
     fetch(script.address, "/end")
     wait_for(script, "returned")

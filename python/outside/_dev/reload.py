@@ -1,8 +1,8 @@
 """`outside run --reload`: the program runs in a child, which is started anew whenever one of its files changes.
 
-This process holds the listening sockets, so that whoever connects in between waits instead of being refused, and never imports the
-program. The child (`reloaded.py`) tells by a socket which files it has imported and on what it listens; when the socket is closed,
-it ends. A program that cannot be imported is waited for; meanwhile the child answers with what is wrong.
+This process holds the listening sockets, so that a client that connects in between waits instead of being refused, and never
+imports the program. The child (`reloaded.py`) tells by a socket which files it has imported and where it listens; when the
+socket is closed, it ends. A program that cannot be imported is waited for; meanwhile the child answers with the error.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from .._process.signals import terminal_is_there
 # Names the child and its descriptor.
 CHANNEL = "OUTSIDE_RELOADER"
 
-# Seconds: files are looked at this often; changes that follow each other as quickly are one; a child that ends has this long before
-# the next one starts beside it, then until it cuts what it is at, then until it is killed.
+# Seconds: files are looked at this often; changes that follow each other as quickly are one; a child that ends has this long
+# before the next one starts beside it, then until it cuts its connections, then until it is killed.
 _LOOK = 0.15
 _SETTLE = 0.05
 _MOST_ROUNDS = 10
@@ -32,7 +32,7 @@ _QUICK_END = 0.3
 _CUT_AFTER = 2.0
 _KILL_AFTER = 6.0
 
-# What a file looked like: changed, if it looks different. `None`: it is not there.
+# The look of a file, which has changed if its look has. `None`: it is not there.
 _Look = tuple[int, int, int] | None
 
 
@@ -52,14 +52,14 @@ class _Child:
         self.channel: socket.socket | None = channel
         self.mouth = Mouth(channel)
         self.has_imported = False
-        # What it says cannot be mended by a change.
+        # Whether no change of a file can mend its error.
         self.is_final = False
         self.ending_since: float | None = None
         self.signals_sent = 0
         self.status: int | None = None
 
     def end(self) -> None:
-        """Asks it to end: what it is answering is finished."""
+        """Asks it to end: requests in flight are answered."""
         self.ending_since = time.monotonic()
         if not self.has_imported:
             # Nothing listens to the channel yet.
@@ -148,7 +148,7 @@ class _Reloader:
             self._hear(self._child)
 
     def _hear(self, child: _Child) -> None:
-        """Notes what a child says."""
+        """Notes the messages of a child."""
         for message, handles in child.mouth.messages():
             if handles:
                 self._listeners.close()

@@ -1,7 +1,7 @@
 """One process: it serves by itself until it is told to end, or until a generation has taken over after SIGHUP.
 
-The main thread is the engine's as long as the process serves. So at the first SIGHUP a thread begins to look after the generation
-that is started; when this process has drained, the main thread goes on with that as a supervisor without workers.
+The main thread is the engine's as long as the process serves. So at the first SIGHUP a thread begins to look after the
+generation that is started; when this process has drained, the main thread goes on with that as a supervisor without workers.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ class _Generation:
         threading.Thread(target=self._obey, name="outside-parent", daemon=True).start()
 
     def _obey(self) -> None:
-        """On a thread of its own: does what the process that was started says, or what its end means."""
+        """On a thread of its own: obeys the process that was started; the end of that process is the end of this one."""
         while words := self._parent.hear():
             if RETIRE in words:
                 self._retires = True
@@ -152,13 +152,14 @@ class _Started:
         }
 
     def _handle(self, signum: int, stackframe: FrameType | None) -> None:
-        # The engine takes its own handlers back when this process has drained. This one stays: signals are for the generation then.
+        # The engine takes its own handlers back when this process has drained. This one stays: signals are for the generation
+        # then.
         (self._hang_up if signum == signal.SIGHUP else self._terminate)(signum, stackframe)
 
     def _hang_up(self, signum: int | None = None, stackframe: FrameType | None = None) -> None:
         """SIGHUP, on the main thread."""
         if self._had_terminal and not terminal_is_there():
-            # The kernel sends it as well when a terminal is closed, and then nobody is there who wants a reload.
+            # The kernel sends it as well when a terminal is closed: that is the end and no reload.
             self._server.terminate()
             return
         if self._has_ended:

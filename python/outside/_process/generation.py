@@ -1,7 +1,7 @@
 """Generations: the program started again as a child of the process that was started, and how the two talk.
 
-The process that was started stays as long as the server does. At a reload it starts the program once more, with its listeners, the
-secret of the session tickets (through a pipe, since an environment can be read by others) and a channel. The new process, a
+The process that was started stays as long as the server does. At a reload it starts the program once more, with its listeners,
+the secret of the session tickets (through a pipe, since an environment can be read by others) and a channel. The new process, a
 generation, hands the listeners up that it serves on, and says that it is ready; it is told through the channel to retire or to
 terminate, and terminates when the channel ends, which the kernel sees to when the process at the other end is gone.
 """
@@ -31,7 +31,7 @@ _TICKETS = "OUTSIDE_TICKETS"
 _DIRECTORY = os.getcwd()
 _ENVIRONMENT = dict(os.environ)
 _OURS = (*OF_SOCKET_ACTIVATION, _CHANNEL, _TICKETS, LISTENERS, _debug_token.NAME)
-# What a generation is told.
+# The words for a generation.
 RETIRE, TERMINATE = b"r", b"t"
 
 
@@ -41,7 +41,7 @@ def is_first() -> bool:
 
 
 def forget_environment() -> None:
-    """Removes from the environment what was meant for this process alone. Its listeners have been taken over before."""
+    """Removes the variables from the environment that are for this process alone. Its listeners have been taken over before."""
     for name in _OURS:
         os.environ.pop(name, None)
 
@@ -105,7 +105,7 @@ class Generation:
         return self._channel.fileno()
 
     def hear(self) -> bool:
-        """Reads what it says; `False` if nothing more will come."""
+        """Reads its messages; `False` if no more will come."""
         for message, handles in self._mouth.messages():
             self._handed += handles
             if message.get("ready") and self._fault is None:
@@ -179,7 +179,7 @@ class Parent:
         send(self._channel, {"ready": True})
 
     def hear(self) -> bytes:
-        """Waits for what is said: any number of `RETIRE` and `TERMINATE`, or nothing if that process is gone."""
+        """Waits for words: any number of `RETIRE` and `TERMINATE`, or nothing if that process is gone."""
         try:
             return self._channel.recv(64)
         except OSError:
@@ -209,7 +209,7 @@ def inherited_secret() -> bytes:
 
 
 def _program(arguments: list[str]) -> tuple[str, str]:
-    """What Python's command line runs: `("file", path)`, `("module", name)`, `("code", …)` or `("input", "")`."""
+    """The program of Python's command line: `("file", path)`, `("module", name)`, `("code", …)` or `("input", "")`."""
     rest: Iterator[str] = iter(arguments)
     for argument in rest:
         if argument == "-":

@@ -1,6 +1,6 @@
 """The generations beneath the process that was started: the one that serves, the one that is starting, those that retire.
 
-Starts them, hears what they say and takes note of their ends; what follows from that is decided by the supervisor.
+Starts them, hears them and takes note of their ends; the supervisor decides on the consequences.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class Generations:
         yield from list(self._retiring)
 
     def descriptors(self) -> list[int]:
-        """What a worker has to close."""
+        """The descriptors that a worker has to close."""
         return [*self.listeners.descriptors(), *(generation.fileno() for generation in self)]
 
     def due(self) -> float | None:
@@ -71,7 +71,7 @@ class Generations:
         self._poll.register(self.starting.fileno(), select.POLLIN)
 
     def hear(self, descriptor: int) -> bool:
-        """Reads what a generation says, if the descriptor is one of theirs."""
+        """Reads the messages of a generation, if the descriptor is one of theirs."""
         generation = self._channels.get(descriptor)
         if generation is None:
             return False
@@ -84,7 +84,7 @@ class Generations:
             self._poll.unregister(generation.fileno())
 
     def step(self) -> list[Ready | Failed | Ended]:
-        """What has become of them since the last call."""
+        """The events since the last call."""
         events: list[Ready | Failed | Ended] = []
         for generation in self:
             if generation is self.starting and generation.ready_since is not None:

@@ -1,9 +1,10 @@
-"""What one process hands to another: listening sockets, the secret of the session tickets, and a channel between the two.
+"""The things that one process hands to another: listening sockets, the secret of the session tickets, and a channel between the
+two.
 
 Downwards everything comes with the start of a program. Listening sockets follow the protocol of systemd's socket activation
-(LISTEN_PID, LISTEN_FDS, descriptors from 3 on); OUTSIDE_LISTENERS says for which place each one was bound, since the program may
-listen elsewhere now, or in another order. Other descriptors are named by an environment variable each, as `pid:number`, so that a
-program which inherits the variable by accident does not take them for its own.
+(LISTEN_PID, LISTEN_FDS, descriptors from 3 on); OUTSIDE_LISTENERS says for which place each one was bound, since the program
+may listen elsewhere now, or in another order. Other descriptors are named by an environment variable each, as `pid:number`, so
+that a program which inherits the variable by accident does not take them for its own.
 
 Upwards a process sends its listening sockets through the channel, with the same words about each one.
 """
@@ -17,13 +18,14 @@ import sys
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-# What a program has to know of each listener that it is handed: a JSON list.
+# A JSON list with a text about each listener that a program is handed.
 LISTENERS = "OUTSIDE_LISTENERS"
 OF_SOCKET_ACTIVATION = ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES")
 # Descriptors in one message of a channel: the kernel takes 253 at most.
 _MOST_AT_ONCE = 100
-# Between fork and exec: gives each descriptor the number that the protocol wants, and names its own process, which stays the same
-# when the program begins. It is a program of its own, because Python code of this process must not run after a fork with threads.
+# Between fork and exec: gives each descriptor the number that the protocol wants, and names its own process, which stays the
+# same when the program begins. It is a program of its own, because Python code of this process must not run after a fork with
+# threads.
 _BECOME = """\
 import fcntl, os, sys
 listeners, numbers, names, *command = sys.argv[1:]
@@ -45,8 +47,8 @@ os.execv(command[0], command)
 
 
 class Listeners:
-    """Handles of listening sockets of this process, apart from those of the engine, each with a text of JSON: its place, and whether
-    the file of a Unix socket is this server's own."""
+    """Handles of listening sockets of this process, apart from those of the engine, each with a text of JSON: its place, and
+    whether the file of a Unix socket is this server's own."""
 
     def __init__(self, handles: Iterable[tuple[int, str]] = ()) -> None:
         self.handles = list(handles)
@@ -73,12 +75,12 @@ class Listeners:
         self.handles = []
 
     def remove_files(self, but: Listeners | None = None) -> None:
-        """Removes the files of Unix sockets that nobody listens on any more: those of the other listeners stay."""
+        """Removes the files of Unix sockets on which no process listens any more: those of the other listeners stay."""
         for path in self._files - (but._files if but else set()):
             try:
                 os.unlink(path)
             except OSError:
-                pass  # somebody did so before
+                pass  # it was removed before
 
 
 def _of_number(number: int) -> socket.socket:
@@ -160,7 +162,7 @@ class Mouth:
         self.has_ended = False
 
     def messages(self) -> list[tuple[dict[str, Any], list[tuple[int, str]]]]:
-        """What has come since the last call: messages, each with the handles of listeners that it brings."""
+        """The messages since the last call, each with the handles of listeners that it brings."""
         found = []
         while not self.has_ended:
             try:

@@ -1,4 +1,4 @@
-"""What `run()` does: listens, then serves in this process alone, or has several processes.
+"""The Python half of `run()`: listens, then serves in this process alone, or has several processes.
 
 Called by the engine's half of `OutsideHTTP.run`, once the configuration is known to be right.
 """
@@ -13,10 +13,10 @@ from .generation import Parent, forget_environment, inherited_secret
 
 
 def run(server: Any, reactors: int | None) -> None:
-    """Serves until terminated, then returns. `reactors` is the number of event loops of a single process; `None` if the configuration
-    asks for several.
+    """Serves until terminated, then returns. `reactors` is the number of event loops of a single process; `None` if the
+    configuration asks for several.
 
-    Raises `SystemExit` in a process whose place another one has taken: what follows `run()` in the program is for that one.
+    Raises `SystemExit` in a process whose place another one has taken: the code after `run()` in the program is for that one.
     """
     parent = Parent.inherited()
     try:

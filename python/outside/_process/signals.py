@@ -17,12 +17,12 @@ _log = logging.getLogger("outside")
 _Handler = Callable[[int, FrameType | None], None]
 
 TAKEN = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR2, signal.SIGCHLD)
-# These two are needed, whatever the user did with them.
+# These two are needed, even where the program has handlers for them.
 _ALWAYS = (signal.SIGUSR2, signal.SIGCHLD)
 
 
 class Signals:
-    """What has been asked for and not been done yet."""
+    """Requests by signals that have not been met yet."""
 
     def __init__(self, is_generation: bool = False) -> None:
         self._is_generation = is_generation
@@ -51,7 +51,7 @@ class Signals:
         self._bell.close()
 
     def wake(self) -> None:
-        """Has the loop look at what was asked for."""
+        """Has the loop look at the requests."""
         try:
             self._bell.send(b"!")
         except OSError:
@@ -59,7 +59,7 @@ class Signals:
 
     @contextmanager
     def taken_for(self, server: Any, warns: bool = True) -> Iterator[None]:
-        """Takes SIGTERM, SIGINT and SIGHUP where nobody else handles them, and puts back what was there before.
+        """Takes SIGTERM, SIGINT and SIGHUP where the program does not handle them, and puts the handlers from before back.
 
         Meanwhile `server.terminate()` counts as a termination: a signal handler of the user may call it.
         """
@@ -91,7 +91,7 @@ class Signals:
                 signal.signal(signum, old)
 
     def forget_in_child(self, server: Any) -> None:
-        """In a worker: what comes to the whole group of processes (Ctrl+C) is for the supervisor, which passes it on."""
+        """In a worker: a signal to the whole group of processes (Ctrl+C) is for the supervisor, which passes it on."""
         signal.set_wakeup_fd(-1)
         server.__dict__.pop("terminate", None)
         for signum in (signal.SIGINT, *self.before):
@@ -113,7 +113,7 @@ class Signals:
             self.terminations += 1
 
     def _count_reload(self, *_: object) -> None:
-        # The kernel sends it as well when a terminal is closed, and then nobody is there who wants a reload.
+        # The kernel sends it as well when a terminal is closed: that is the end and no reload.
         if not self._had_terminal or terminal_is_there():
             self.reloads += 1
         elif not self._is_generation:
@@ -136,9 +136,9 @@ def warn_of_others(terminate: Callable[..., None]) -> None:
                 "%s has a handler of the program's own (%s): it ends the server only by calling server.terminate()", name, place
             )
         elif signum == signal.SIGTERM:
-            # An ignored SIGINT is usual: a shell starts what runs in its background so.
+            # An ignored SIGINT is usual: a shell starts its background jobs so.
             _log.warning(
-                "SIGTERM is ignored, since whoever started this process ignored it: only server.terminate() ends the server"
+                "SIGTERM is ignored, since the process that started this one ignored it: only server.terminate() ends the server"
             )
 
 
@@ -149,7 +149,7 @@ def _calls_terminate(handler: Any) -> bool:
 
 
 def terminal_is_there() -> bool:
-    """Has this process a terminal?"""
+    """Whether this process has a terminal."""
     try:
         os.close(os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY | os.O_NONBLOCK))
     except OSError:

@@ -1,11 +1,12 @@
 """The process that was started, where it has others beneath it: keeps workers alive, starts the next generation, ends them all.
 
-It binds the listeners before any thread exists and keeps them, so that a worker or a generation that dies loses no connection that
-waits to be accepted: its replacement finds it. It never touches HTTP and never runs a handler. Between events it sleeps in `poll`.
+It binds the listeners before any thread exists and keeps them, so that a worker or a generation that dies loses no connection
+that waits to be accepted: its replacement finds it. It never touches HTTP and never runs a handler. Between events it sleeps in
+`poll`.
 
-At a reload it starts the program again as a child (`generation.py`), which has workers of its own. When that serves, the workers of
-this process retire, and nothing but the generation is left beneath it; the next reload does the same with that one. A generation of
-several processes is a supervisor too: it obeys the process that was started, and starts no generation itself.
+At a reload it starts the program again as a child (`generation.py`), which has workers of its own. When that serves, the
+workers of this process retire, and nothing but the generation is left beneath it; the next reload does the same with that one.
+A generation of several processes is a supervisor too: it obeys the process that was started, and starts no generation itself.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ HOUR = 3600e3
 
 
 class Own(Protocol):
-    """What serves in a supervisor's own generation: workers, or the server of the process itself."""
+    """The serving half of a supervisor's own generation: workers, or the server of the process itself."""
 
     termination_asked: bool
 
@@ -50,7 +51,7 @@ class Own(Protocol):
         """Ends it: SIGTERM at once in order, SIGUSR2 because another generation serves. It has this many seconds."""
 
     def cut(self, patience: float) -> None:
-        """Cuts what it is still at, while it is ending."""
+        """Cuts requests that are still in flight, while it is ending."""
 
 
 def supervise(server: Any, parent: Parent | None, slots: int) -> None:
@@ -76,7 +77,7 @@ def supervise(server: Any, parent: Parent | None, slots: int) -> None:
 
 
 class Supervisor:
-    """What happens beneath one process: its own workers or its own server, and the generations after it."""
+    """Everything beneath one process: its own workers or its own server, and the generations after it."""
 
     def __init__(self, server: Any, parent: Parent | None, listeners: Listeners, own: Own | None = None) -> None:
         self._server = server
@@ -115,7 +116,8 @@ class Supervisor:
             self._turn_safely()
 
     def go_on(self, fault: BaseException | None) -> None:
-        """Until all generations are gone: on the main thread, after the server of this process has ended, with this fault perhaps."""
+        """Until all generations are gone: on the main thread, after the server of this process has ended, with this fault
+        perhaps."""
         if fault is not None:
             self._failures.append(fault)
         if not self._ending and (not self._retiring or fault is not None):
@@ -135,7 +137,7 @@ class Supervisor:
 
     @contextmanager
     def _frozen(self) -> Iterator[None]:
-        """What exists now is shared with the workers as long as nobody writes to it; a collection would."""
+        """Objects that exist now share their memory with the workers until they are written to, as a collection would."""
         gc.collect()
         gc.freeze()
         try:
@@ -275,11 +277,11 @@ class Supervisor:
         return self._seconds("drain_idle") + self._seconds("termination_timeout") + GRACE
 
     def _belongings(self) -> list[int]:
-        """What a worker has to close."""
+        """The descriptors that a worker has to close."""
         return [*self._generations.descriptors(), *([self._parent.fileno()] if self._parent is not None else [])]
 
     def _end(self) -> None:
-        """Ends everything in order; when that has begun already, cuts what is still going on."""
+        """Ends everything in order; when that has begun already, cuts requests in flight."""
         self._start_at = None
         self._generations.terminate()
         if self._ending:
