@@ -62,8 +62,6 @@ def supervise(server: Any, parent: Parent | None, slots: int) -> None:
     """
     try:
         refuse_other_threads()
-        for descriptor in descriptors(server):
-            os.set_inheritable(descriptor, False)
         # A listener that was handed down and that no process accepts from would keep its clients waiting.
         if server._slots() > slots:
             _log.warning("%d listeners were handed down: so many workers are started, not %d", server._slots(), slots)
