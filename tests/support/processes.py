@@ -217,8 +217,9 @@ def reload_under_load(folder: Path, reloads: int, least: int) -> int:
         load.stop()
         assert load.faults == [], f"{len(load.faults)} of {load.answers}: {load.faults[:5]}"
         assert len(generations) == reloads + 1
-        for old in generations - {script.supervisor}:
+        for old in generations - {script.supervisor, script.process.pid}:
             wait_for_end(old)
+        assert script.process.poll() is None
     finally:
         status = script.stop()
     assert status == 0, script.errors
