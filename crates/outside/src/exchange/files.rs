@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::control::Stop;
 use super::dispatch::Dispatcher;
-use crate::executor::{Exchange, Work};
+use super::state::{Exchange, Work};
 use crate::files::{Answer, CONTENT_SECURITY_POLICY, Entry, Files, Located, NO_DESCRIPTOR, Patience, Unopened, answer};
 use crate::log::Level;
 use crate::message::{Body, FileSlice, Headers, Known, Request, Response};

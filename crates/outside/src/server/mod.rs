@@ -22,7 +22,7 @@ use crate::config::Config;
 use crate::connection::trim_memory;
 use crate::error::Error;
 use crate::exchange::{DRAINING, InFlight, Order, RETIRING, Service};
-use crate::executor::Host;
+use crate::handler::Host;
 use crate::log::{Level, Log, LogSink};
 use crate::site::{Front, Site, ToHttps};
 use crate::transport::{Accepting, Door, Doors, Endpoint, Entrance, Handed, Listener, Listeners, Notice, Queue, Tls};
