@@ -16,6 +16,7 @@ from support.certificates import certificate
 from support.harness import Script, wait_until
 from support.processes import Load, Processes, refused, start_processes, wait_for_end  # noqa: F401 - a fixture
 from support.started import PROGRAM, WITHOUT_FILE, Contained, Watched
+from support.subprocesses import run_process
 from support.wire import DEADLINE, Wire, fetch, request_bytes
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="needs Linux")
@@ -314,7 +315,7 @@ def test_another_server_of_the_same_process_keeps_its_port(tmp_path):
 
 def test_process_1_of_a_container_serves_by_itself_and_reaps(tmp_path):
     inside = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc"]
-    if os.system(f"{' '.join(inside)} true 2>/dev/null"):
+    if run_process([*inside, "true"], capture_output=True, check=False).returncode:
         pytest.skip("needs unshare and the right to use it")
     script = Contained(tmp_path, inside)
     try:

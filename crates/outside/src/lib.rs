@@ -15,7 +15,7 @@
 //!
 //! The rooms, top to bottom; each may name only those below it: `app`, `server`, `connection`, `exchange`, `executor`, `log`,
 //! `site`, `route`, `handler`, `files`, `websocket`, `compression`, `transport`, `content`,
-//! `protocol`, `config`, `message`, `error`.
+//! `protocol`, `config`, `budget`, `placement`, `message`, `error`.
 
 mod app;
 mod budget;
@@ -30,6 +30,7 @@ mod files;
 mod handler;
 mod log;
 mod message;
+mod placement;
 mod protocol;
 mod route;
 mod server;
@@ -43,15 +44,14 @@ pub use app::{
 pub use config::{AccessLog, CertificateFiles, Config, KEYS, Key, ProxyField, Symlinks, Value};
 pub use content::{ContentRange, Form, FormFile, Pieces, content_file};
 pub use error::{Error, Refusal};
-pub use executor::{LanguageRuntime, NoRuntime};
 #[cfg(feature = "testing")]
 #[doc(hidden)]
 pub use files::testing as files_testing;
 pub use files::{Files, Folder, media_type};
 pub use handler::{
     AsyncHandler, Asynchronous, CancelOnDisconnect, DeclaredBlocking, FilePath, Function, Handler, IntoHandler,
-    ReadyHandler, Reply, ResponseSizes, Streaming, SyncHandler, Ticket, asynchronous, blocking, cancel_on_disconnect,
-    never_blocking, streaming,
+    LanguageRuntime, NoRuntime, ReadyHandler, Reply, ResponseSizes, Streaming, SyncHandler, Ticket, asynchronous,
+    blocking, cancel_on_disconnect, never_blocking, streaming,
 };
 pub use log::{Level, LogSink, StandardError, one_line};
 pub use message::{

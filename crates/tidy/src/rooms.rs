@@ -25,6 +25,7 @@ pub const ROOMS: &[&str] = &[
     "protocol",
     "config",
     "budget",
+    "placement",
     "message",
     "error",
 ];

@@ -21,8 +21,7 @@ pub use test_client::{TestClient, TestRequest, TestResponse};
 
 use crate::config::Config;
 use crate::error::Error;
-use crate::executor::{LanguageRuntime, NoRuntime};
-use crate::handler::{Handler, IntoHandler};
+use crate::handler::{Handler, IntoHandler, LanguageRuntime, NoRuntime};
 use crate::log::{Level, LogSink, StandardError};
 use crate::message::{Cors, IntoAnswer, Request, Response};
 use crate::server::{Control, Running, WakePipe};

@@ -7,7 +7,7 @@ use std::cell::RefCell;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::executor::Exchange;
+use crate::exchange::Exchange;
 use crate::message::Request;
 
 thread_local! {

@@ -22,8 +22,9 @@ use std::time::Duration;
 pub(crate) use buffer::trim_memory;
 
 use crate::budget::Account;
-use crate::exchange::{AddressGuard, ConnectionControl, Dispatcher, Order, Service, Stop, Waiting};
-use crate::executor::{Exchange, ReplySlot};
+use crate::exchange::{
+    AddressGuard, ConnectionControl, Dispatcher, Exchange, Order, ReplySlot, Service, Stop, Waiting,
+};
 use crate::log::client_text;
 use crate::message::Request;
 use crate::protocol::http1::{Framing, HeadScanner};

@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 
 use super::control::Stop;
 use super::dispatch::{Awaited, Dispatcher};
-use crate::executor::{Exchange, Work};
+use super::state::{Exchange, Work};
 use crate::handler::Function;
 
 impl Dispatcher {

@@ -13,10 +13,10 @@ use bytes::Bytes;
 use super::control::Stop;
 use super::control::Waiting;
 use super::dispatch::Dispatcher;
+use super::state::{Exchange, Work};
 use crate::compression::{
     CompressionLevel, ENCODER, Encoded, LEAST, WHOLE, compress, in_place, is_compressible, jitter,
 };
-use crate::executor::{Exchange, Work};
 use crate::files::forbids_transform;
 use crate::message::{Body, Headers, KnownHeader, Request, Response, Version};
 use crate::protocol::negotiation::{AcceptedCodings, Coding, Codings};

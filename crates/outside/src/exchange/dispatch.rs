@@ -11,10 +11,12 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use super::control::{ConnectionControl, Stop, Waiting};
+use super::executor::{Job, ReplySlot};
 use super::service::Service;
+use super::state::{Exchange, Work};
 use crate::budget::Account;
 use crate::error::{Error, Refusal};
-use crate::executor::{Exchange, Guard, Job, ReplySlot, Work};
+use crate::executor::Guard;
 use crate::files::Files;
 use crate::handler::{AsyncHandler, Function, Handler, Reply};
 use crate::log::Level;
@@ -38,7 +40,7 @@ pub(crate) struct Dispatcher {
     /// What counts the answers of the connection.
     pub(crate) account: Arc<Account>,
     /// What is kept as long as anything runs on behalf of who asks, wanted or not.
-    pub(crate) guard: Option<Arc<dyn Guard>>,
+    pub(crate) guard: Option<Arc<dyn Guard<Exchange>>>,
     /// What whoever came here gets.
     pub(crate) door: ListenerRole,
 }
@@ -160,7 +162,7 @@ impl Dispatcher {
 
     /// Hands exchanges to the executor; `pooled` if they are known to wait.
     pub(crate) fn push(&self, exchanges: Vec<Exchange>, pooled: bool, slot: Arc<ReplySlot>) {
-        let job = Job { exchanges, site: Arc::clone(&self.site.1), slot };
+        let job = Job { commands: exchanges, context: Arc::clone(&self.site.1), slot };
         match pooled {
             true => self.service.executor.push_to_pool(job),
             false => self.service.executor.push(job),

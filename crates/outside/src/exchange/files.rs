@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::control::Stop;
 use super::dispatch::Dispatcher;
-use crate::executor::{Exchange, Work};
+use super::state::{Exchange, Work};
 use crate::files::{
     CONTENT_SECURITY_POLICY, FileAnswer, Files, Located, NO_DESCRIPTOR, Patience, StoredFile, Unopened, answer,
 };

@@ -12,10 +12,11 @@ use bytes::Bytes;
 
 use super::control::Stop;
 use super::dispatch::Dispatcher;
+use super::executor::ReplySlot;
 use super::service::Service;
+use super::state::{Exchange, Work};
 use crate::budget::SMALL;
 use crate::error::Error;
-use crate::executor::{Exchange, ReplySlot, Work};
 use crate::message::{Body, BodyStream, KeepAlive, Pull, StartedStream};
 use crate::site::error_page;
 

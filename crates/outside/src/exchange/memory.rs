@@ -5,8 +5,8 @@ use std::task::{Context, Poll};
 
 use super::control::Stop;
 use super::dispatch::Dispatcher;
+use super::state::{Exchange, Work};
 use crate::budget::Reserved;
-use crate::executor::{Exchange, Work};
 
 impl Dispatcher {
     /// Room for an answer of this size, unless the client is `gone` before there is.

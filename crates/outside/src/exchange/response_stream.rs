@@ -11,8 +11,9 @@ use bytes::Bytes;
 
 use super::control::Stop;
 use super::dispatch::Dispatcher;
+use super::executor::ReplySlot;
+use super::state::{Exchange, Work};
 use crate::budget::SMALL;
-use crate::executor::{Exchange, ReplySlot, Work};
 use crate::log::Level;
 use crate::message::{BodyStream, KeepAlive, PieceFuture, Pull, Request};
 

@@ -6,12 +6,12 @@ use std::sync::atomic::{AtomicU8, Ordering};
 
 use super::connection_limit::ConnectionLimit;
 use super::control::{Clock, ConnectionRegistry};
+use super::executor::Executor;
 use super::handshakes::Handshakes;
 use crate::budget::Budget;
 use crate::compression::Press;
 use crate::config::Config;
 use crate::content::Spools;
-use crate::executor::Executor;
 use crate::files::FileContent;
 use crate::log::{Level, Log};
 use crate::protocol::http1::HeadLimits;

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use crate::handler::Suspicion;
+use crate::placement::Suspicion;
 
 /// Since this thread began, as exactly as its suspicion is worth.
 pub(super) fn busy_time(suspicion: Suspicion) -> Duration {

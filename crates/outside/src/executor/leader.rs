@@ -1,129 +1,37 @@
-//! The leader's turn, and the threads that take turns at leading.
+//! The leader's turn at the event loop, and the calls in it.
 //!
 //! A turn: the event loop runs, delivers what is in the outbox, makes one full pass over tasks, network and timers,
 //! and only then may it report jobs; without that pass a long queue would starve all else. Then the leader, outside of
 //! the loop, pops jobs one at a time. Each answer goes into the shared outbox at once, so that it never waits for the
 //! call behind it.
 
-use std::io;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use super::busy::busy_time;
-use super::job::MOST_HELD;
+use super::job::{Call as _, Command, Frame as _, MOST_HELD, Woken as _};
 use super::leader_lease::{Call, Epoch};
-use super::pool::SPARE;
 use super::reactor::{Delivery, Task};
 use super::reply_slot::Ended;
-use super::sync::{Builder, Instant, MOST_CALLS, MutexGuard, Ordering};
-use super::{Exchange, Executor, Job, ReplySlot, Threads, Turn as SessionTurn, Work, lock};
-use crate::handler::SLOW;
-use crate::log::Level;
-use crate::site::Snapshot;
-use crate::websocket::FlushQueue;
+use super::sync::{Instant, MOST_CALLS, Ordering};
+use super::{Executor, Job, ReplySlot, lock};
+use crate::placement::{Placement, SLOW};
 
 /// A batch of calls ends after this long, if not after so many calls.
 const LONGEST_BATCH: Duration = Duration::from_micros(150);
-/// Threads that run foreign code: deep recursion in C needs as much as a main thread has. Untouched pages cost nothing.
-pub(super) const STACK: usize = 8 << 20;
-
 /// Why the event loop came back.
 enum Turn {
     Jobs,
     Stop,
 }
 
-impl Executor {
-    /// Starts a thread that waits for a assignment.
-    pub(super) fn spawn_thread(self: &Arc<Self>, mut threads: MutexGuard<'_, Threads>) -> io::Result<()> {
-        // It counts as standing by from now on, so that nobody starts another one for the same assignment.
-        threads.alive += 1;
-        threads.standby += 1;
-        drop(threads);
-        let executor = Arc::clone(self);
-        let spawned = Builder::new().name("outside".into()).stack_size(STACK).spawn(move || {
-            let host = Arc::clone(&executor.host);
-            host.live(&mut || {
-                lock(&executor.threads).entered += 1;
-                executor.threads_changed.notify_all();
-                executor.stand_by();
-            });
-            lock(&executor.threads).alive -= 1;
-            executor.threads_changed.notify_all();
-        });
-        if spawned.is_err() {
-            let mut threads = lock(&self.threads);
-            threads.alive -= 1;
-            threads.standby -= 1;
-            drop(threads);
-            self.threads_changed.notify_all();
-        }
-        spawned.map(|_| ())
-    }
-
-    /// Takes the loop over from a call that lasts, and offers the new epoch to whoever stands by, or to a new thread.
-    pub(super) fn take_over(self: &Arc<Self>, call: Call) {
-        // Under the lock, so that the late thread cannot come back before it is counted as detached.
-        let mut threads = lock(&self.threads);
-        let Some(epoch) = self.lease.take_over(call) else { return };
-        threads.detached += 1;
-        threads.offered = Some(epoch);
-        self.call_threads(threads);
-    }
-
-    /// Wakes a thread that stands by for a assignment that has come up, and starts one if there are too few.
-    pub(super) fn call_threads(self: &Arc<Self>, threads: MutexGuard<'_, Threads>) {
-        let spare = if self.is_stopping() { 0 } else { SPARE };
-        let is_urgent = threads.offered.is_some() && threads.lacks_threads(self.max_workers, 0);
-        let spawned = match threads.lacks_threads(self.max_workers, spare) {
-            true => self.spawn_thread(threads),
-            false => {
-                drop(threads);
-                Ok(())
-            }
-        };
-        self.threads_called.notify_one();
-        if let Err(error) = spawned
-            && is_urgent
-        {
-            // Whoever is done first becomes a standby, and takes the assignment then.
-            self.log.event(Level::Error, format!("no thread could be started: {error}"));
-        }
-    }
-
-    /// A thread's life: waits to be needed, leads or works in the pool, and waits again.
-    fn stand_by(self: &Arc<Self>) {
-        loop {
-            let mut threads = lock(&self.threads);
-            let assignment = loop {
-                if let Some(epoch) = threads.offered.take() {
-                    break Some(Assignment::Lead(epoch));
-                }
-                if let Some(job) = threads.take_job(self.max_workers) {
-                    break Some(Assignment::Work(job));
-                }
-                if self.is_stopping() {
-                    break None;
-                }
-                threads = self.threads_called.wait(threads).unwrap_or_else(PoisonError::into_inner);
-            };
-            threads.standby -= 1;
-            drop(threads);
-            match assignment {
-                Some(Assignment::Lead(epoch)) => self.lead(epoch),
-                Some(Assignment::Work(job)) => self.work_in_pool(job),
-                None => return,
-            }
-            lock(&self.threads).standby += 1;
-        }
-    }
-
+impl<C: Command> Executor<C> {
     /// Drives the event loop until the epoch is lost or all stops.
-    fn lead(self: &Arc<Self>, epoch: Epoch) {
-        self.flush_queue.begin_epoch();
+    pub(super) fn lead(self: &Arc<Self>, epoch: Epoch) {
+        self.woken.begin_epoch();
         if let Some(slot) = lock(&self.underway).take() {
-            self.put_out(Delivery::Exchanges(slot, Vec::new()));
+            self.put_out(Delivery::Commands(slot, Vec::new()));
         }
         let mut state = ThreadState::Leads;
         while state == ThreadState::Leads && matches!(self.run_inside(), Turn::Jobs) {
@@ -134,10 +42,10 @@ impl Executor {
                 state = self.run_batch(role);
             });
         }
-        FlushQueue::end_epoch();
+        C::Woken::end_epoch();
         match state {
             ThreadState::Leads => {
-                self.flush_queue.end();
+                self.woken.end();
                 self.sentinel.dismiss();
             }
             detached => lock(&self.threads).come_back(detached),
@@ -164,9 +72,9 @@ impl Executor {
     }
 
     fn run_inside(&self) -> Turn {
-        FlushQueue::set_inside(true);
+        C::Woken::set_inside(true);
         let turn = self.run_loop();
-        FlushQueue::set_inside(false);
+        C::Woken::set_inside(false);
         turn
     }
 
@@ -219,7 +127,7 @@ impl Executor {
 
     /// Inside the loop, where waking a task costs no system call.
     fn deliver(&self) {
-        self.flush_queue.flush();
+        self.woken.flush();
         let mut outbox = lock(&self.outbox);
         if outbox.is_empty() {
             return;
@@ -228,8 +136,8 @@ impl Executor {
         drop(outbox);
         for delivery in deliveries.drain(..) {
             match delivery {
-                Delivery::Exchanges(slot, exchanges) => slot.put(exchanges),
-                Delivery::Turn(connection) => connection.call_session(),
+                Delivery::Commands(slot, exchanges) => slot.put(exchanges),
+                Delivery::Session(session) => C::Call::tell(session),
             }
         }
         let mut outbox = lock(&self.outbox);
@@ -251,7 +159,7 @@ impl Executor {
             match task {
                 Task::Job(job) if job.is_held_up(self.reactor) => self.push_to_pool(job),
                 Task::Job(job) => state = self.run_job(job, role, &mut now),
-                Task::Turn(turn) => state = self.run_turn(turn, role, &mut now),
+                Task::Call(call) => state = self.run_call(call, role, &mut now),
             }
             if state != role.state() || now > end {
                 break;
@@ -260,14 +168,14 @@ impl Executor {
         state
     }
 
-    /// Calls the handler of a WebSocket. A turn that is the last reference to its connection ends here, inside the host.
-    fn run_turn(&self, mut turn: SessionTurn, mut role: Role, now: &mut Instant) -> ThreadState {
+    /// Makes a call that has no answer. What it lets go of at its end is let go of inside the host.
+    fn run_call(&self, mut work: C::Call, mut role: Role, now: &mut Instant) -> ThreadState {
         let call = self.begin_call(role);
-        turn.perform(&self.log);
+        work.perform(&self.log);
         self.end_call(call, &mut role);
         *now = Instant::now();
-        if turn.connection.end_turn() {
-            self.put_out(Delivery::Turn(turn.connection));
+        if let Some(session) = work.end() {
+            self.put_out(Delivery::Session(session));
             if !matches!(role, Role::Leader(_)) {
                 self.wake_root();
             }
@@ -293,56 +201,56 @@ impl Executor {
     }
 
     /// Does one job and delivers it, all at once as long as this thread leads. `now` is moved on.
-    pub(super) fn run_job(self: &Arc<Self>, mut job: Job, mut role: Role, now: &mut Instant) -> ThreadState {
-        let [exchange] = &mut job.exchanges[..] else { return self.run_several(job, role, now) };
-        let ended = self.run_exchange(exchange, &job.site, &job.slot, &mut role, now);
+    pub(super) fn run_job(self: &Arc<Self>, mut job: Job<C>, mut role: Role, now: &mut Instant) -> ThreadState {
+        let [command] = &mut job.commands[..] else { return self.run_several(job, role, now) };
+        let ended = self.run_command(command, &job.context, &job.slot, &mut role, now);
         if ended == Ended::Awaited {
             match role {
-                Role::Leader(_) => self.put_out(Delivery::Exchanges(job.slot, job.exchanges)),
-                _ => self.post(job.slot, job.exchanges),
+                Role::Leader(_) => self.put_out(Delivery::Commands(job.slot, job.commands)),
+                _ => self.post(job.slot, job.commands),
             }
         }
         role.state_after(ended)
     }
 
     /// The same for several exchanges: a late one does not keep back those before it.
-    fn run_several(self: &Arc<Self>, job: Job, mut role: Role, now: &mut Instant) -> ThreadState {
-        let Job { exchanges, site, slot } = job;
+    fn run_several(self: &Arc<Self>, job: Job<C>, mut role: Role, now: &mut Instant) -> ThreadState {
+        let Job { commands, context, slot } = job;
         if let Role::Leader(_) = role {
             *lock(&self.underway) = Some(Arc::clone(&slot));
         }
         let (mut ended, mut held) = (Ended::Awaited, 0);
-        for mut exchange in exchanges {
+        for mut command in commands {
             // One that is left open is asked for once more.
-            if exchange.is_open() && held <= MOST_HELD {
-                ended = self.run_exchange(&mut exchange, &site, &slot, &mut role, now);
+            if command.is_open() && held <= MOST_HELD {
+                ended = self.run_command(&mut command, &context, &slot, &mut role, now);
                 if ended != Ended::Awaited {
                     break;
                 }
             }
-            held += exchange.held();
-            slot.add(exchange);
+            held += command.held();
+            slot.add(command);
             if role.state() == ThreadState::Detached {
                 self.post(Arc::clone(&slot), Vec::new());
             }
         }
         if let Role::Leader(_) = role {
             *lock(&self.underway) = None;
-            self.put_out(Delivery::Exchanges(slot, Vec::new()));
+            self.put_out(Delivery::Commands(slot, Vec::new()));
         }
         role.state_after(ended)
     }
 
     /// Does what an exchange asks for, unless nobody waits for it.
-    fn run_exchange(
+    fn run_command(
         &self,
-        exchange: &mut Exchange,
-        site: &Snapshot,
-        slot: &ReplySlot,
+        command: &mut C,
+        context: &C::Context,
+        slot: &ReplySlot<C>,
         role: &mut Role,
         now: &mut Instant,
     ) -> Ended {
-        if slot.is_full() && exchange.begins() {
+        if slot.is_full() && command.begins() {
             // It goes back as it came.
             return Ended::Awaited;
         }
@@ -350,39 +258,42 @@ impl Executor {
             return Ended::Abandoned;
         }
         if !matches!(role, Role::Worker)
-            && let Work::Call(function) = &exchange.work
+            && let Some(function) = command.function()
         {
             // Before the call begins, so that whoever takes the loop over knows of it.
-            function.placement.begin(self.reactor);
+            function.as_ref().begin(self.reactor);
         }
         let call = self.begin_call(*role);
-        self.perform(exchange, site, *role, now);
+        self.perform(command, context, *role, now);
         self.end_call(call, role);
-        slot.count(exchange);
+        slot.count(command);
         slot.end()
     }
 
     /// Does what an exchange asks for, and learns from how long it waited; but without the loop there is nothing to learn.
-    fn perform(&self, exchange: &mut Exchange, site: &Snapshot, role: Role, now: &mut Instant) {
-        let suspicion = match (&exchange.work, role) {
-            (Work::Call(function), Role::Leader(_)) => function.placement.suspicion(),
+    fn perform(&self, command: &mut C, context: &C::Context, role: Role, now: &mut Instant) {
+        let suspicion = match (command.function(), role) {
+            (Some(function), Role::Leader(_)) => function.as_ref().suspicion(),
             _ => None,
         };
         let before = suspicion.map(|suspicion| (suspicion, busy_time(suspicion)));
-        let called = exchange.perform(site, &self.log);
+        let called = command.perform(context, &self.log);
         let ended = Instant::now();
         let elapsed = ended - *now;
         *now = ended;
-        exchange.was_slow = elapsed >= SLOW;
-        let Some(function) = called else { return };
-        function.learn(exchange.held());
+        let was_slow = elapsed >= SLOW;
+        if was_slow {
+            command.note_slow();
+        }
+        let Some(called) = called else { return };
+        let placement: &Placement = (*called).as_ref();
         if !matches!(role, Role::Worker) {
-            function.placement.end(self.reactor);
+            placement.end(self.reactor);
         }
         if let Role::Leader(_) = role {
-            let busy = before.filter(|_| exchange.was_slow);
+            let busy = before.filter(|_| was_slow);
             let busy = busy.map_or(Duration::ZERO, |(how, before)| busy_time(how).saturating_sub(before));
-            function.placement.note(elapsed, elapsed.saturating_sub(busy), || ended - self.started);
+            placement.note(elapsed, elapsed.saturating_sub(busy), || ended - self.started);
         }
     }
 }
@@ -426,10 +337,4 @@ pub(super) enum ThreadState {
     Uncounted,
     /// It was given up, and counts for nothing.
     GivenUp,
-}
-
-/// What a thread that stood by is to do.
-enum Assignment {
-    Lead(Epoch),
-    Work(Job),
 }

@@ -1,9 +1,10 @@
 //! The executor under a checker that decides which thread goes on at every lock, atomic and wait.
 //!
-//! The same source files as outside of the tests, compiled a second time on the checker's [`sync`] and an event loop of
-//! its own. A schedule under which an answer is lost, two threads lead, or everybody waits, is printed with what
+//! The same source files as outside of the tests, compiled a second time on the checker's [`sync`], an event loop of its own
+//! and commands that are no exchanges of HTTP ([`command`]). A schedule under which an answer is lost, two threads lead, or everybody waits, is printed with what
 //! replays it. `OUTSIDE_MODEL_RUNS` says how many schedules each trial tries; `make model` asks for many.
 
+mod command;
 mod event_loop;
 mod ledger;
 mod sync;
@@ -13,7 +14,7 @@ mod trial;
 #[expect(clippy::duplicate_mod, reason = "these are the files under test")]
 mod busy;
 #[path = "job.rs"]
-#[expect(clippy::duplicate_mod, dead_code, reason = "these are the files under test; connections use more of them")]
+#[expect(clippy::duplicate_mod, reason = "these are the files under test")]
 mod job;
 #[path = "leader.rs"]
 #[expect(clippy::duplicate_mod, reason = "these are the files under test")]
@@ -40,6 +41,9 @@ mod reply_slot;
 #[path = "sentinel.rs"]
 #[expect(clippy::duplicate_mod, reason = "these are the files under test")]
 mod sentinel;
+#[path = "threads.rs"]
+#[expect(clippy::duplicate_mod, dead_code, reason = "these are the files under test; no WebSockets are tried")]
+mod threads;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -47,13 +51,13 @@ use std::time::Duration;
 use shuttle::scheduler::{PctScheduler, RandomScheduler};
 use shuttle::{Config, MaxSteps, Runner};
 
-use super::{LanguageRuntime, NoRuntime, Turn};
-use job::{Exchange, Job, Work};
+use job::Job;
 use leader_lease::{Call, Epoch, LeaderLease};
 use ledger::{Place, Temper};
-use reactor::{Executor, Threads, lock};
+use reactor::{Executor, lock};
 use reply_slot::ReplySlot;
 use sync::Mutex;
+use threads::Threads;
 use trial::{FOR_EVER, PATIENCE, Trial};
 
 use Place::{Loop, Pool};

@@ -7,39 +7,39 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::job::Command;
 use super::sync::{Instant, MOST_GIVEN_UP};
 use super::{Executor, ReplySlot, lock};
-use crate::message::Request;
 
 /// A job that nobody waits for.
-pub(super) struct Overdue {
-    slot: Arc<ReplySlot>,
-    request: Option<Arc<Request>>,
+pub(super) struct Overdue<C: Command> {
+    slot: Arc<ReplySlot<C>>,
+    owner: Option<Arc<C::Owner>>,
     until: Instant,
 }
 
 /// One that has not ended in time.
-pub(super) struct GivenUp {
-    pub(super) request: Option<Arc<Request>>,
+pub(crate) struct GivenUp<C: Command> {
+    pub(crate) owner: Option<Arc<C::Owner>>,
     /// Does its thread go on counting as a worker?
-    pub(super) counts: bool,
+    pub(crate) counts: bool,
 }
 
-impl Executor {
+impl<C: Command> Executor<C> {
     /// Nobody waits for the job of this slot any more: what has not begun never will. `true` if a call of it runs; it is
     /// given up if it goes on for longer than this.
-    pub(crate) fn abandon(&self, slot: &Arc<ReplySlot>, request: Option<&Arc<Request>>, patience: Duration) -> bool {
+    pub(crate) fn abandon(&self, slot: &Arc<ReplySlot<C>>, owner: Option<&Arc<C::Owner>>, patience: Duration) -> bool {
         let runs = slot.close();
         if runs {
-            let (slot, request) = (Arc::clone(slot), request.cloned());
-            lock(&self.overdue).push(Overdue { slot, request, until: Instant::now() + patience });
+            let (slot, owner) = (Arc::clone(slot), owner.cloned());
+            lock(&self.overdue).push(Overdue { slot, owner, until: Instant::now() + patience });
         }
         runs
     }
 
     /// The call of this slot, which was abandoned, makes a piece for a client that is gone: it ends with the piece, and until
     /// then its thread does not count as a worker, unless as many do as may work.
-    pub(crate) fn uncount(self: &Arc<Self>, slot: &ReplySlot) {
+    pub(crate) fn uncount(self: &Arc<Self>, slot: &ReplySlot<C>) {
         // Under the lock, so that its thread cannot come back before it is counted.
         let mut threads = lock(&self.threads);
         if threads.uncounted < self.max_workers && slot.uncount() {
@@ -50,7 +50,7 @@ impl Executor {
     }
 
     /// Gives up those whose time is over.
-    pub(super) fn give_up(self: &Arc<Self>) -> Vec<GivenUp> {
+    pub(crate) fn give_up(self: &Arc<Self>) -> Vec<GivenUp<C>> {
         let mut overdue = lock(&self.overdue);
         if overdue.is_empty() {
             return Vec::new();
@@ -73,7 +73,7 @@ impl Executor {
                 }
                 self.call_threads(threads);
             }
-            given_up.push(GivenUp { request: late.request, counts });
+            given_up.push(GivenUp { owner: late.owner, counts });
         }
         given_up
     }

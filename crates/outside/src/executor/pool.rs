@@ -9,9 +9,10 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::job::{Command, Frame as _};
 use super::leader::{Role, ThreadState};
 use super::sync::Instant;
-use super::{Executor, Job, Threads, Work, lock};
+use super::{Executor, Job, Threads, lock};
 
 /// So many jobs wait for each worker.
 const QUEUE_PER_WORKER: usize = 4;
@@ -22,19 +23,24 @@ pub(super) const SPARE: usize = 2;
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
 
 /// The pool as part of the threads.
-#[derive(Default)]
-pub(super) struct Pool {
+pub(super) struct Pool<C: Command> {
     /// Jobs that wait, with when they came.
-    queue: VecDeque<(Instant, Job)>,
+    queue: VecDeque<(Instant, Job<C>)>,
     /// Jobs that take an upload, at work or waiting.
     uploads: usize,
 }
 
-impl Pool {
+impl<C: Command> Default for Pool<C> {
+    fn default() -> Self {
+        Self { queue: VecDeque::new(), uploads: 0 }
+    }
+}
+
+impl<C: Command> Pool<C> {
     /// Jobs that have waited too long, and those that nobody waits for any more. What cannot be turned away keeps its
     /// place.
-    fn take_expired(&mut self) -> Vec<Job> {
-        let is_expired = |(since, job): &(Instant, Job)| {
+    fn take_expired(&mut self) -> Vec<Job<C>> {
+        let is_expired = |(since, job): &(Instant, Job<C>)| {
             job.slot.is_closed() || (since.elapsed() >= LONGEST_WAIT && job.may_be_turned_away())
         };
         if !self.queue.iter().any(is_expired) {
@@ -42,15 +48,15 @@ impl Pool {
         }
         let (expired, kept) = std::mem::take(&mut self.queue).into_iter().partition(is_expired);
         self.queue = kept;
-        let expired: VecDeque<(Instant, Job)> = expired;
+        let expired: VecDeque<(Instant, Job<C>)> = expired;
         self.uploads -= expired.iter().filter(|(_, job)| job.takes_upload()).count();
         expired.into_iter().map(|(_, job)| job).collect()
     }
 }
 
-impl Threads {
+impl<C: Command> Threads<C> {
     /// The next job of the pool, if one more worker is allowed.
-    pub(super) fn take_job(&mut self, max_workers: usize) -> Option<Job> {
+    pub(super) fn take_job(&mut self, max_workers: usize) -> Option<Job<C>> {
         if self.detached >= max_workers {
             return None;
         }
@@ -60,7 +66,7 @@ impl Threads {
     }
 
     /// All jobs that have not begun.
-    pub(super) fn take_all_jobs(&mut self) -> impl Sized + use<> {
+    pub(super) fn take_all_jobs(&mut self) -> impl Sized + use<C> {
         std::mem::take(&mut self.pool.queue)
     }
 
@@ -80,9 +86,9 @@ impl Threads {
     }
 }
 
-impl Executor {
+impl<C: Command> Executor<C> {
     /// Adds a job that is known to wait; called by connections, inside the event loop.
-    pub(crate) fn push_to_pool(self: &Arc<Self>, job: Job) {
+    pub(crate) fn push_to_pool(self: &Arc<Self>, job: Job<C>) {
         let mut threads = lock(&self.threads);
         let now = Instant::now();
         let takes_upload = job.takes_upload();
@@ -112,7 +118,7 @@ impl Executor {
     }
 
     /// Runs jobs as long as there are any, then stands by again.
-    pub(super) fn work_in_pool(self: &Arc<Self>, first: Job) {
+    pub(super) fn work_in_pool(self: &Arc<Self>, first: Job<C>) {
         let host = Arc::clone(&self.host);
         let mut next = Some(first);
         host.work(&mut || {
@@ -140,12 +146,8 @@ impl Executor {
 
     /// Answers with 503 what the pool has no room for. The page is made in the executor like any other: it may have an
     /// error handler.
-    fn turn_away(&self, mut job: Job) {
-        for exchange in &mut job.exchanges {
-            if exchange.is_open() {
-                exchange.work = Work::Status(503, Some("too many requests are waiting for this".to_owned()));
-            }
-        }
+    fn turn_away(&self, mut job: Job<C>) {
+        job.commands.iter_mut().filter(|command| command.is_open()).for_each(C::turn_away);
         self.push(job);
     }
 }

@@ -9,40 +9,41 @@ use std::sync::{Arc, PoisonError};
 use std::task::Waker;
 use std::time::Duration;
 
-use super::leader_lease::{Epoch, LeaderLease};
+use super::job::{Call, Command};
+use super::leader_lease::LeaderLease;
 use super::overdue::Overdue;
-use super::pool::{Pool, SPARE};
+use super::pool::SPARE;
 use super::sentinel::Sentinel;
 use super::sync::{AtomicBool, Condvar, Instant, Mutex, MutexGuard, Ordering, Runtime, event_loop};
-use super::{Exchange, Job, LanguageRuntime, ReplySlot, Turn};
-use crate::handler::Reactor;
+use super::threads::Threads;
+use super::{Job, ReplySlot};
 use crate::log::Log;
-use crate::websocket::{FlushQueue, WebSocketConnection};
+use crate::placement::Reactor;
 
 /// One reactor's event loop with its jobs, its answers and its threads.
-pub(crate) struct Executor {
+pub(crate) struct Executor<C: Command> {
     pub(crate) runtime: Runtime,
-    pub(super) queue: Mutex<VecDeque<Task>>,
-    pub(super) outbox: Mutex<Vec<Delivery>>,
+    pub(super) queue: Mutex<VecDeque<Task<C>>>,
+    pub(super) outbox: Mutex<Vec<Delivery<C>>>,
     /// Where the finished exchanges of the leader's job are, if it has several: whoever takes the loop over sends them.
-    pub(super) underway: Mutex<Option<Arc<ReplySlot>>>,
+    pub(super) underway: Mutex<Option<Arc<ReplySlot<C>>>>,
     /// Jobs that nobody waits for and that run on.
-    pub(super) overdue: Mutex<Vec<Overdue>>,
-    /// WebSockets that have something to be sent.
-    pub(crate) flush_queue: Arc<FlushQueue>,
+    pub(super) overdue: Mutex<Vec<Overdue<C>>>,
+    /// What is flushed at each delivery: WebSockets that have something to be sent.
+    pub(crate) woken: Arc<C::Woken>,
     /// Wakes the future that the leader blocks on.
     pub(super) root: Mutex<Option<Waker>>,
     pub(super) lease: LeaderLease,
     /// Is a thread about to enter the host, to call handlers?
     pub(super) entering: AtomicBool,
     pub(super) sentinel: Sentinel,
-    pub(super) threads: Mutex<Threads>,
+    pub(super) threads: Mutex<Threads<C>>,
     /// Told when a thread that stands by is needed, or all stops.
     pub(super) threads_called: Condvar,
     /// Told when a thread has begun its life or ended.
     pub(super) threads_changed: Condvar,
     pub(super) stopping: AtomicBool,
-    pub(super) host: Arc<dyn LanguageRuntime>,
+    pub(crate) host: Arc<C::Host>,
     pub(crate) log: Arc<Log>,
     pub(super) max_workers: usize,
     /// Which one it is of those of its server.
@@ -50,64 +51,39 @@ pub(crate) struct Executor {
     pub(super) started: Instant,
 }
 
-/// The threads of an executor.
-#[derive(Default)]
-pub(super) struct Threads {
-    /// Threads that stand by or are about to.
-    pub(super) standby: usize,
-    /// Threads that have ever begun their lives.
-    pub(super) entered: usize,
-    /// All threads that have not ended.
-    pub(super) alive: usize,
-    /// Threads that run a handler without the loop: late ones, and those of the pool.
-    pub(super) detached: usize,
-    /// Threads that make a piece for a client that is gone, and that are not counted as detached any more.
-    pub(super) uncounted: usize,
-    /// Threads whose handlers do not end, and that are not counted as detached any more.
-    pub(super) given_up: usize,
-    /// An epoch nobody has taken up yet.
-    pub(super) offered: Option<Epoch>,
-    pub(super) pool: Pool,
-}
-
 /// A host that is entered more slowly is not waited for.
 const LONGEST_START: Duration = Duration::from_secs(1);
 
 /// What the leader is to do between two turns of the loop.
-pub(super) enum Task {
-    Job(Job),
-    /// A call of a WebSocket's handler.
-    Turn(Turn),
+pub(super) enum Task<C: Command> {
+    Job(Job<C>),
+    /// A call without an answer.
+    Call(C::Call),
 }
 
 /// What came of it, and where it goes.
-pub(super) enum Delivery {
-    Exchanges(Arc<ReplySlot>, Vec<Exchange>),
-    /// The handler of this one has come back, and its session waits for that.
-    Turn(WebSocketConnection),
+pub(super) enum Delivery<C: Command> {
+    Commands(Arc<ReplySlot<C>>, Vec<C>),
+    /// A call has ended, and this is to be told.
+    Session(<C::Call as Call>::Session),
 }
 
-impl Executor {
+impl<C: Command> Executor<C> {
     /// An event loop and the threads that drive it; at most `max_workers` handlers run in its pool while none are late. It is the reactor
     /// of this number, counted from 0.
-    pub(crate) fn start(
-        number: usize,
-        host: Arc<dyn LanguageRuntime>,
-        log: Arc<Log>,
-        max_workers: usize,
-    ) -> io::Result<Arc<Self>> {
+    pub(crate) fn start(number: usize, host: Arc<C::Host>, log: Arc<Log>, max_workers: usize) -> io::Result<Arc<Self>> {
         let executor = Arc::new(Self {
             runtime: event_loop()?,
             queue: Mutex::default(),
             outbox: Mutex::default(),
             underway: Mutex::default(),
             overdue: Mutex::default(),
-            flush_queue: Arc::default(),
+            woken: Arc::default(),
             root: Mutex::default(),
             lease: LeaderLease::new(),
             entering: AtomicBool::new(false),
             sentinel: Sentinel::default(),
-            threads: Mutex::new(Threads { offered: Some(Epoch::FIRST), ..Threads::default() }),
+            threads: Mutex::new(Threads::new()),
             threads_called: Condvar::new(),
             threads_changed: Condvar::new(),
             started: Instant::now(),
@@ -139,12 +115,12 @@ impl Executor {
     }
 
     /// Adds a job; called by connections, inside the event loop.
-    pub(crate) fn push(&self, job: Job) {
+    pub(crate) fn push(&self, job: Job<C>) {
         self.push_task(Task::Job(job));
     }
 
     /// The same for several at once.
-    pub(crate) fn push_all(&self, jobs: &mut Vec<Job>) {
+    pub(crate) fn push_all(&self, jobs: &mut Vec<Job<C>>) {
         if jobs.is_empty() {
             return;
         }
@@ -157,13 +133,13 @@ impl Executor {
         }
     }
 
-    /// The same for a call of a WebSocket's handler, which begins a turn of its connection.
-    pub(crate) fn push_turn(&self, turn: Turn) {
-        turn.connection.begin_turn();
-        self.push_task(Task::Turn(turn));
+    /// The same for a call without an answer.
+    pub(crate) fn push_call(&self, call: C::Call) {
+        call.begin();
+        self.push_task(Task::Call(call));
     }
 
-    fn push_task(&self, task: Task) {
+    fn push_task(&self, task: Task<C>) {
         let mut queue = lock(&self.queue);
         queue.push_back(task);
         let first = queue.len() == 1;
@@ -174,8 +150,8 @@ impl Executor {
     }
 
     /// Delivers finished exchanges from any thread.
-    pub(crate) fn post(&self, slot: Arc<ReplySlot>, exchanges: Vec<Exchange>) {
-        self.put_out(Delivery::Exchanges(slot, exchanges));
+    pub(crate) fn post(&self, slot: Arc<ReplySlot<C>>, commands: Vec<C>) {
+        self.put_out(Delivery::Commands(slot, commands));
         self.wake_root();
     }
 
@@ -205,7 +181,7 @@ impl Executor {
         threads.alive
     }
 
-    pub(super) fn put_out(&self, delivery: Delivery) {
+    pub(super) fn put_out(&self, delivery: Delivery<C>) {
         lock(&self.outbox).push(delivery);
     }
 

@@ -1,4 +1,4 @@
-//! Where a connection waits for its exchanges, and what it and the executor have to know of each other meanwhile.
+//! Where a connection waits for its commands, and what it and the executor have to know of each other meanwhile.
 //!
 //! Exchanges of one job arrive in order: all at once as a rule, as they come when one of them is late. Whoever waits may
 //! give up; then nothing of the job begins any more. Both sides decide that by compare-exchange on one state.
@@ -6,17 +6,16 @@
 use std::sync::Arc;
 use std::task::{Context, Waker};
 
-use super::Exchange;
+use super::job::Command;
 use super::reactor::lock;
 use super::sync::{AtomicU8, Mutex, Ordering};
 use crate::budget::{Account, SMALL};
 
 /// A connection's slot; one job at a time delivers to it.
-#[derive(Default)]
-pub(crate) struct ReplySlot {
-    arrived: Mutex<SlotState>,
+pub(crate) struct ReplySlot<C> {
+    arrived: Mutex<SlotState<C>>,
     state: AtomicU8,
-    guard: Option<Arc<dyn Guard>>,
+    guard: Option<Arc<dyn Guard<C>>>,
     /// What counts the answers, if they are for a client.
     account: Option<Arc<Account>>,
     /// Has that been let go of?
@@ -26,17 +25,16 @@ pub(crate) struct ReplySlot {
 }
 
 /// What is kept until a job is over: nobody waits for it, and no call of it is running.
-pub(crate) trait Guard: Send + Sync {
+pub(crate) trait Guard<C>: Send + Sync {
     /// A job that kept this is over.
     fn release(&self) {}
 
     /// Has arrived in the slot that is held by this number.
-    fn on_reply(&self, _number: u64, _exchanges: Vec<Exchange>) {}
+    fn on_reply(&self, _number: u64, _commands: Vec<C>) {}
 }
 
-#[derive(Default)]
-struct SlotState {
-    exchanges: Vec<Exchange>,
+struct SlotState<C> {
+    commands: Vec<C>,
     waker: Option<Waker>,
 }
 
@@ -65,16 +63,40 @@ pub(super) enum Ended {
     GivenUp,
 }
 
-impl ReplySlot {
+impl<C> Default for ReplySlot<C> {
+    fn default() -> Self {
+        Self {
+            arrived: Mutex::new(SlotState { commands: Vec::new(), waker: None }),
+            state: AtomicU8::new(WAITING),
+            guard: None,
+            account: None,
+            is_over: false,
+            number: None,
+        }
+    }
+}
+
+impl<C> ReplySlot<C> {
+    /// Its job is over.
+    pub(crate) fn release(&mut self) {
+        if !std::mem::replace(&mut self.is_over, true)
+            && let Some(guard) = &self.guard
+        {
+            guard.release();
+        }
+    }
+}
+
+impl<C: Command> ReplySlot<C> {
     /// A slot for answers to this client. What is `held` is kept until the job is over, whoever waits for it.
-    pub(crate) fn of(account: Arc<Account>, guard: Option<Arc<dyn Guard>>) -> Self {
+    pub(crate) fn of(account: Arc<Account>, guard: Option<Arc<dyn Guard<C>>>) -> Self {
         let mut slot = Self::default();
         (slot.guard, slot.account) = (guard, Some(account));
         slot
     }
 
     /// One of many whose replies the same holder takes in: waiting for each by itself would cost more than its job.
-    pub(crate) fn numbered(account: Arc<Account>, guard: Arc<dyn Guard>, number: u64) -> Self {
+    pub(crate) fn numbered(account: Arc<Account>, guard: Arc<dyn Guard<C>>, number: u64) -> Self {
         let mut slot = Self::of(account, Some(guard));
         slot.number = Some(number);
         slot
@@ -87,34 +109,25 @@ impl ReplySlot {
         (self.number, self.is_over) = (Some(number), false);
     }
 
-    /// Its job is over.
-    pub(crate) fn release(&mut self) {
-        if !std::mem::replace(&mut self.is_over, true)
-            && let Some(guard) = &self.guard
-        {
-            guard.release();
-        }
-    }
-
     /// Whether the client's connection holds so much of answers that nothing more may begin.
     pub(super) fn is_full(&self) -> bool {
         self.account.as_ref().is_some_and(|account| account.is_full())
     }
 
-    /// Counts an answer that has come back, if it is large, or gives it up: see [`Exchange::count`].
-    pub(crate) fn count(&self, exchange: &mut Exchange) {
-        if exchange.held() > SMALL
+    /// Counts an answer that has come back, if it is large, or gives it up: see [`Command::count`].
+    pub(crate) fn count(&self, command: &mut C) {
+        if command.held() > SMALL
             && let Some(account) = &self.account
         {
-            exchange.count(account);
+            command.count(account);
         }
     }
 
     /// The exchanges that have arrived, if any; else the context's waker is told when some have.
-    pub(crate) fn poll(&self, context: &Context<'_>) -> Option<Vec<Exchange>> {
+    pub(crate) fn poll(&self, context: &Context<'_>) -> Option<Vec<C>> {
         let mut arrived = lock(&self.arrived);
-        if !arrived.exchanges.is_empty() {
-            return Some(std::mem::take(&mut arrived.exchanges));
+        if !arrived.commands.is_empty() {
+            return Some(std::mem::take(&mut arrived.commands));
         }
         if !arrived.waker.as_ref().is_some_and(|waker| waker.will_wake(context.waker())) {
             arrived.waker = Some(context.waker().clone());
@@ -174,20 +187,20 @@ impl ReplySlot {
     }
 
     /// Adds a finished exchange without waking anybody.
-    pub(super) fn add(&self, exchange: Exchange) {
-        lock(&self.arrived).exchanges.push(exchange);
+    pub(super) fn add(&self, command: C) {
+        lock(&self.arrived).commands.push(command);
     }
 
-    /// Adds exchanges, or none, and wakes who waits.
-    pub(super) fn put(&self, exchanges: Vec<Exchange>) {
+    /// Adds commands, or none, and wakes who waits.
+    pub(super) fn put(&self, commands: Vec<C>) {
         if let (Some(number), Some(guard)) = (self.number, &self.guard) {
-            return guard.on_reply(number, exchanges);
+            return guard.on_reply(number, commands);
         }
         let mut arrived = lock(&self.arrived);
-        if arrived.exchanges.is_empty() {
-            arrived.exchanges = exchanges;
+        if arrived.commands.is_empty() {
+            arrived.commands = commands;
         } else {
-            arrived.exchanges.extend(exchanges);
+            arrived.commands.extend(commands);
         }
         if let Some(waker) = &arrived.waker {
             waker.wake_by_ref();
@@ -199,7 +212,7 @@ impl ReplySlot {
     }
 }
 
-impl Drop for ReplySlot {
+impl<C> Drop for ReplySlot<C> {
     fn drop(&mut self) {
         self.release();
     }

@@ -8,6 +8,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use super::Executor;
+use super::job::Command;
 use super::leader_lease::Call;
 use super::sync::{AtomicBool, Builder, Ordering, QUIET_TICKS, Thread, park, park_timeout};
 
@@ -48,7 +49,7 @@ impl Sentinel {
     }
 }
 
-impl Executor {
+impl<C: Command> Executor<C> {
     pub(super) fn start_sentinel(self: &Arc<Self>) -> io::Result<()> {
         let executor = Arc::clone(self);
         let thread = Builder::new().name("outside-sentinel".into()).spawn(move || executor.watch())?;

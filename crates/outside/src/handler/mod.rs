@@ -4,8 +4,8 @@
 //! an event loop of its own: it takes the request and answers later.
 
 mod asynchronous;
+mod host;
 mod leaving;
-mod placement;
 
 use std::fmt;
 use std::path::Path;
@@ -13,13 +13,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 pub use asynchronous::{Asynchronous, asynchronous};
+pub use host::{LanguageRuntime, NoRuntime};
 pub use leaving::{CancelOnDisconnect, cancel_on_disconnect};
-pub(crate) use placement::{Placement, Reactor, SLOW, Suspicion};
 
 use crate::budget::SMALL;
 use crate::error::Error;
 use crate::files::{Files, Folder};
 use crate::message::{IntoAnswer, Request, Response};
+use crate::placement::Placement;
 use crate::websocket::WebSocket;
 
 /// The kinds of handlers.

@@ -22,7 +22,7 @@ use crate::config::Config;
 use crate::connection::trim_memory;
 use crate::error::Error;
 use crate::exchange::{DRAINING, InFlight, Order, RETIRING, Service};
-use crate::executor::LanguageRuntime;
+use crate::handler::LanguageRuntime;
 use crate::log::{Level, Log, LogSink};
 use crate::site::{Front, Site, ToHttps};
 use crate::transport::{

@@ -12,9 +12,11 @@ use crate::compression::Press;
 use crate::config::{Config, MOST_REACTORS};
 use crate::content::Spools;
 use crate::error::Error;
-use crate::exchange::{Clock, ConnectionLimit, ConnectionRegistry, Handshakes, InFlight, Order, Rank, Service};
-use crate::executor::{Executor, LanguageRuntime};
+use crate::exchange::{
+    Clock, ConnectionLimit, ConnectionRegistry, Executor, Handshakes, InFlight, Order, Rank, Service,
+};
 use crate::files::Store;
+use crate::handler::LanguageRuntime;
 use crate::log::Log;
 use crate::protocol::websocket::DeflatePool;
 use crate::site::{Front, Site};
@@ -63,7 +65,7 @@ impl Reactors {
                     return Err(error.into());
                 }
             };
-            let room = site.hub.new_room(Arc::clone(&executor.flush_queue), Arc::clone(&bounds));
+            let room = site.hub.new_room(Arc::clone(&executor.woken), Arc::clone(&bounds));
             reactors.0.push(Arc::new(Service {
                 executor,
                 site: Arc::clone(site),

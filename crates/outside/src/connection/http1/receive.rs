@@ -12,9 +12,8 @@ use crate::connection::Connection;
 use crate::connection::buffer::{LARGE, take_content, take_request};
 use crate::error::Refusal;
 use crate::exchange::{
-    NO_ROOM, RateWindow, SHARED, Spool, Stop, Waiting, check_length, receive, store_content, too_slow,
+    Exchange, NO_ROOM, RateWindow, SHARED, Spool, Stop, Waiting, Work, check_length, receive, store_content, too_slow,
 };
-use crate::executor::{Exchange, Work};
 use crate::message::Request;
 use crate::protocol::http1::{BodyLength, ChunkedDecoder, Framing, Scan, decode_head, framing};
 use crate::protocol::http2::PREFACE_HEAD;

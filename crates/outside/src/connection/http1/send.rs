@@ -7,8 +7,7 @@ use std::task::Context;
 
 use crate::connection::Connection;
 use crate::connection::buffer::{give_output, recycle, take_output};
-use crate::exchange::{ResponseMeta, ResponseStream, Sealed, Stop, access_line, seal};
-use crate::executor::{Exchange, Work};
+use crate::exchange::{Exchange, ResponseMeta, ResponseStream, Sealed, Stop, Work, access_line, seal};
 use crate::log::Moment;
 use crate::message::{Body, BodyStream, KnownHeader, Response, Version};
 use crate::protocol::ContentLength;

@@ -7,8 +7,7 @@ use std::sync::Arc;
 use std::task::Context;
 
 use crate::connection::{Connection, Transfer};
-use crate::exchange::Stop;
-use crate::executor::Exchange;
+use crate::exchange::{Exchange, Stop};
 use crate::files::{FileContent, FileSegment, bring_into_memory};
 use crate::transport::Stream;
 

@@ -16,8 +16,7 @@ use super::send::{Content, render};
 use super::shared::{MOST_WORKING, Permit};
 use crate::budget::{Reserved, SMALL};
 use crate::connection::buffer::{recycle, take_request};
-use crate::exchange::{SHARED, Stop, access_line, millis, receive};
-use crate::executor::{Exchange, Job, ReplySlot, Work};
+use crate::exchange::{Exchange, Job, ReplySlot, SHARED, Stop, Work, access_line, millis, receive};
 use crate::log::Moment;
 use crate::message::Body;
 use crate::protocol::http2::{BESIDE, Malformed, decode_request, note_line};
@@ -170,7 +169,7 @@ impl Http2 {
         });
         let mut exchanges = self.emptied.pop().unwrap_or_default();
         exchanges.push(exchange);
-        let job = Job { exchanges, site: Arc::clone(&self.dispatcher.site.1), slot: Arc::clone(&slot) };
+        let job = Job { commands: exchanges, context: Arc::clone(&self.dispatcher.site.1), slot: Arc::clone(&slot) };
         match pooled {
             true => self.dispatcher.service.executor.push_to_pool(job),
             false => self.jobs.push(job),

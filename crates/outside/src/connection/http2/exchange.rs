@@ -18,8 +18,9 @@ use crate::budget::Reserved;
 use crate::connection::ConnectionGuard;
 use crate::connection::close::DRAIN_TIME;
 use crate::error::Refusal;
-use crate::exchange::{Awaited, ConnectionControl, Dispatcher, Service, Stop, Wait, Waiting, Wire, check_length};
-use crate::executor::{Exchange, Work};
+use crate::exchange::{
+    Awaited, ConnectionControl, Dispatcher, Exchange, Service, Stop, Wait, Waiting, Wire, Work, check_length,
+};
 use crate::handler::ResponseSizes;
 use crate::protocol::http2::Announced;
 use crate::site::Snapshot;

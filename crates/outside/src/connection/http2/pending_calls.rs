@@ -12,7 +12,7 @@ use h2::server::SendResponse;
 
 use super::shared::MOST_WORKING;
 use crate::budget::Reserved;
-use crate::executor::ReplySlot;
+use crate::exchange::ReplySlot;
 use crate::message::Request;
 
 /// A stream that waits for the answer of a function.

@@ -15,8 +15,9 @@ use http::Response as Head;
 
 use super::exchange::StreamExchange;
 use super::shared::Sender;
-use crate::exchange::{Dispatcher, ResponseMeta, ResponseStream, Sealed, Stop, Waiting, access_line, seal};
-use crate::executor::{Exchange, Work};
+use crate::exchange::{
+    Dispatcher, Exchange, ResponseMeta, ResponseStream, Sealed, Stop, Waiting, Work, access_line, seal,
+};
 use crate::files::{FileContent, FileSegment, Patience, bring_into_memory};
 use crate::log::Moment;
 use crate::message::{Body, BodyStream, Response};

@@ -8,7 +8,8 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Waker};
 
 use crate::budget::Account;
-use crate::executor::{Exchange, Guard};
+use crate::exchange::Exchange;
+use crate::executor::Guard;
 
 /// Requests that may be worked on at a time, whether their streams are there or not.
 pub(super) const MOST_WORKING: usize = 100;
@@ -118,7 +119,7 @@ impl Shared {
 }
 
 /// Guard by the only job of a request.
-impl Guard for Shared {
+impl Guard<Exchange> for Shared {
     fn release(&self) {
         self.working.fetch_sub(1, Ordering::SeqCst);
         self.wake();
@@ -136,7 +137,7 @@ impl Guard for Shared {
 }
 
 /// Guard by all jobs of a request; the last one counts.
-impl Guard for Permit {}
+impl Guard<Exchange> for Permit {}
 
 impl Drop for Permit {
     fn drop(&mut self) {

@@ -16,8 +16,7 @@ use std::{io, iter};
 
 use crate::connection::buffer::{ReadBuffer, with_scratch};
 use crate::connection::{Connection, ConnectionGuard};
-use crate::exchange::{ConnectionControl, Dispatcher, Order, Service, ThreadPermit};
-use crate::executor::{Occasion, Turn};
+use crate::exchange::{ConnectionControl, Dispatcher, Occasion, Order, Service, ThreadPermit, Turn};
 use crate::log::Level;
 use crate::protocol::websocket::{Close, DeflateTerms, Failure, MessageKind, ReceivedFrame, Receiver};
 use crate::websocket::{Few, Message, Style, WebSocketConnection};
@@ -372,7 +371,7 @@ impl Session {
     /// Gives a call of the handler to the executor.
     fn call(&mut self, occasion: Occasion, messages: Few<Message>) {
         self.is_calling = true;
-        self.service.executor.push_turn(Turn { messages, ..Turn::new(self.connection.clone(), occasion) });
+        self.service.executor.push_call(Turn { messages, ..Turn::new(self.connection.clone(), occasion) });
     }
 
     /// Writes what is queued and sees how things stand. Ready when nothing more is to be done.

@@ -4,8 +4,7 @@ use std::sync::Arc;
 
 use super::Opening;
 use crate::connection::ConnectionGuard;
-use crate::exchange::Dispatcher;
-use crate::executor::{Exchange, Work};
+use crate::exchange::{Dispatcher, Exchange, Work};
 use crate::log::Level;
 use crate::message::{Request, Response};
 use crate::protocol::websocket::{

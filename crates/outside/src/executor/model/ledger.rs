@@ -5,12 +5,10 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use super::command::Todo;
+use super::lock;
 use super::sync::{Condvar, Mutex};
-use super::{Exchange, Work, lock};
-use crate::error::Error;
-use crate::handler::SyncHandler;
 use crate::log::{Level, LogSink};
-use crate::message::{Body, BodyStream, Pull, Request, RequestParts, Response};
 
 /// How a handler behaves.
 #[derive(Clone, Copy, Debug)]
@@ -71,19 +69,19 @@ impl Ledger {
         self.changed.notify_all();
     }
 
-    pub(super) fn receive(&self, numbers: Range<usize>, exchanges: Vec<Exchange>) {
+    pub(super) fn receive(&self, numbers: Range<usize>, commands: Vec<Todo>) {
         let mut state = lock(&self.state);
         assert!(numbers.end <= state.runs.len(), "more than what was asked for");
-        for (number, exchange) in numbers.zip(exchanges) {
-            match exchange.work {
-                Work::Answered(Response { status: 503, .. }) => {
+        for (number, command) in numbers.zip(commands) {
+            match command {
+                Todo::Refused => {
                     assert_eq!(state.runs[number], 0, "turned away after it has run");
                     state.refused += 1;
                 }
-                Work::Answered(Response { body: Body::Bytes(body), .. }) => {
-                    assert_eq!(body, number.to_string(), "somebody else's answer");
+                Todo::Answered(whose) => {
+                    assert_eq!(whose, number, "somebody else's answer");
                 }
-                Work::Pulled(_, Pull::End) => {}
+                Todo::Pulled => {}
                 _ => panic!("no answer"),
             }
             state.answers += 1;
@@ -99,9 +97,9 @@ pub(super) struct Handler {
     pub(super) ledger: Arc<Ledger>,
 }
 
-impl SyncHandler for Handler {
-    fn call(&self, request: &Arc<Request>) -> Result<Response, Error> {
-        let number: usize = request.url()[1..].parse().expect("a request of this trial");
+impl Handler {
+    /// Behaves as it is told to, and counts that it was called.
+    pub(super) fn call(&self, number: usize) {
         let ledger = &self.ledger;
         let pooled = usize::from(matches!(self.place, Place::Pool));
         let mut state = lock(&ledger.state);
@@ -128,29 +126,7 @@ impl SyncHandler for Handler {
         state.ended += 1;
         drop(state);
         ledger.changed.notify_all();
-        Ok(answer(number))
     }
-}
-
-pub(super) struct Stream {
-    pub(super) number: usize,
-    pub(super) ledger: Arc<Ledger>,
-}
-
-impl BodyStream for Stream {
-    fn pull(&mut self) -> Pull {
-        lock(&self.ledger.state).runs[self.number] += 1;
-        Pull::End
-    }
-}
-
-pub(super) fn request(number: usize) -> Arc<Request> {
-    let parts = RequestParts { target: &format!("/{number}"), ..RequestParts::default() };
-    Arc::new(Request::from_parts(&parts).expect("nothing is wrong with it"))
-}
-
-pub(super) fn answer(number: usize) -> Response {
-    Response::text(number.to_string())
 }
 
 pub(super) struct Silent;

@@ -8,47 +8,33 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use super::ledger::{Handler, Ledger, Place, Silent, Stream, Temper, answer, request};
+use super::command::{Function, NoFrame, OneAtATime, Todo};
+use super::job::Frame;
+use super::ledger::{Handler, Ledger, Place, Silent, Temper};
 use super::sync::{self, Mutex};
-use super::{Exchange, Executor, Job, LanguageRuntime, NoRuntime, ReplySlot, Work, lock};
+use super::{Executor, Job, ReplySlot, lock};
 use crate::config::AccessLog;
-use crate::handler::Function;
 use crate::log::Log;
 
 pub(super) struct Trial {
-    pub(super) executor: Arc<Executor>,
+    pub(super) executor: Arc<Executor<Todo>>,
     ledger: Arc<Ledger>,
     asked: usize,
     /// What clients have given up on, and how much of it may have run.
     given_up: Vec<(Range<usize>, usize)>,
 }
 
-/// A language with one lock for all of its threads, and handlers that never let go of it.
-#[derive(Default)]
-struct OneAtATime(Mutex<()>);
-
-impl LanguageRuntime for OneAtATime {
-    fn live(&self, life: &mut (dyn FnMut() + Send)) {
-        life();
-    }
-
-    fn work(&self, batch: &mut (dyn FnMut() + Send)) {
-        let _held = lock(&self.0);
-        batch();
-    }
-}
-
 /// A handler that nobody waits for is given up after this.
 pub(super) const PATIENCE: Duration = Duration::from_secs(30);
 
 pub(super) struct Impatient {
-    slot: Arc<ReplySlot>,
+    slot: Arc<ReplySlot<Todo>>,
     numbers: Range<usize>,
 }
 
 impl Trial {
     pub(super) fn start(max_workers: usize) -> Self {
-        Self::start_in(Arc::new(NoRuntime), max_workers)
+        Self::start_in(Arc::new(NoFrame), max_workers)
     }
 
     /// With handlers of which one at a time runs, whatever it waits for.
@@ -56,7 +42,7 @@ impl Trial {
         Self::start_in(Arc::<OneAtATime>::default(), max_workers)
     }
 
-    fn start_in(host: Arc<dyn LanguageRuntime>, max_workers: usize) -> Self {
+    fn start_in(host: Arc<dyn Frame>, max_workers: usize) -> Self {
         let log = Log::new(AccessLog::Off, Arc::new(Silent));
         let executor = Executor::start(0, host, log, max_workers).expect("nothing can fail here");
         let ledger = Arc::new(Ledger { most_pooled: max_workers, ..Ledger::default() });
@@ -98,9 +84,9 @@ impl Trial {
                 };
                 let numbers = first..first + functions.len();
                 first = numbers.end;
-                let call = |(number, function)| Exchange::new(Some(request(number)), Work::Call(function));
-                let exchanges = numbers.clone().zip(functions).map(call).collect();
-                let job = Job { exchanges, site: Arc::default(), slot: Arc::clone(&slot) };
+                let call = |(number, function)| Todo::Call(function, number);
+                let commands = numbers.clone().zip(functions).map(call).collect();
+                let job = Job { commands, context: Arc::default(), slot: Arc::clone(&slot) };
                 match pooled {
                     false => executor.push(job),
                     true => executor.push_to_pool(job),
@@ -127,13 +113,13 @@ impl Trial {
         drop(state);
         let slot = Arc::new(ReplySlot::default());
         let ledger = &self.ledger;
-        let exchange = |(number, &temper)| {
+        let command = |(number, &temper)| {
             let handler = Handler { temper, place, ledger: Arc::clone(ledger) };
             let said = matches!(place, Place::Pool).then_some(true);
-            Exchange::new(Some(request(number)), Work::Call(Function::new(handler, said)))
+            Todo::Call(Function::new(handler, said), number)
         };
-        let exchanges = (first..self.asked).zip(tempers).map(exchange).collect();
-        let job = Job { exchanges, site: Arc::default(), slot: Arc::clone(&slot) };
+        let commands = (first..self.asked).zip(tempers).map(command).collect();
+        let job = Job { commands, context: Arc::default(), slot: Arc::clone(&slot) };
         let (executor, ledger) = (Arc::clone(&self.executor), Arc::clone(&self.ledger));
         self.executor.runtime.spawn(async move {
             match place {
@@ -187,9 +173,8 @@ impl Trial {
         let (executor, ledger) = (Arc::clone(&self.executor), Arc::clone(&self.ledger));
         self.executor.runtime.spawn(async move {
             let slot = Arc::new(ReplySlot::default());
-            let stream = Box::new(Stream { number, ledger: Arc::clone(&ledger) });
-            let exchanges = vec![Exchange::new(None, Work::Pull(stream))];
-            executor.push_to_pool(Job { exchanges, site: Arc::default(), slot: Arc::clone(&slot) });
+            let commands = vec![Todo::Pull(Arc::clone(&ledger), number)];
+            executor.push_to_pool(Job { commands, context: Arc::default(), slot: Arc::clone(&slot) });
             ledger.note_push();
             let answers = poll_fn(|context| slot.poll(context).map_or(Poll::Pending, Poll::Ready)).await;
             ledger.receive(number..number + 1, answers);
@@ -203,9 +188,7 @@ impl Trial {
         lock(&self.ledger.state).runs.push(1);
         let slot = Arc::new(ReplySlot::default());
         let (reply_slot, executor) = (Arc::clone(&slot), Arc::clone(&self.executor));
-        shuttle::thread::spawn(move || {
-            executor.post(reply_slot, vec![Exchange::new(None, Work::Answered(answer(number)))])
-        });
+        shuttle::thread::spawn(move || executor.post(reply_slot, vec![Todo::Answered(number)]));
         let ledger = Arc::clone(&self.ledger);
         self.executor.runtime.spawn(async move {
             let answers = poll_fn(|context| slot.poll(context).map_or(Poll::Pending, Poll::Ready)).await;

@@ -1,33 +1,11 @@
-//! A call of a WebSocket's handler, as work of the executor.
+//! A call of a WebSocket's handler, which the executor makes.
 
-use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
-use std::thread::Builder;
 
-use super::Executor;
-use super::leader::STACK;
 use crate::error::Error;
+use crate::executor::Call;
 use crate::log::{Level, Log};
 use crate::websocket::{Few, Message, Style, WebSocketConnection, WebSocketExit};
-
-impl Executor {
-    /// Starts a thread that is no member of the threads, for something that lasts: a WebSocket with a handler that blocks.
-    pub(crate) fn start_thread(self: &Arc<Self>, life: impl FnOnce() + Send + 'static) -> io::Result<()> {
-        let host = Arc::clone(&self.host);
-        let mut life = Some(life);
-        let spawned = Builder::new().name("outside-websocket".into()).stack_size(STACK).spawn(move || {
-            host.live(&mut || {
-                host.work(&mut || {
-                    if let Some(life) = life.take() {
-                        life();
-                    }
-                });
-            });
-        });
-        spawned.map(drop)
-    }
-}
 
 /// One call of a handler, or one for each of these messages.
 pub(crate) struct Turn {
@@ -102,5 +80,25 @@ impl Turn {
             log.event(Level::Error, format!("WebSocket {url:?}: the handler failed: {error}"));
         }
         self.connection.exit(1011, "")
+    }
+}
+
+impl Call for Turn {
+    type Session = WebSocketConnection;
+
+    fn begin(&self) {
+        self.connection.begin_turn();
+    }
+
+    fn perform(&mut self, log: &Log) {
+        Self::perform(self, log);
+    }
+
+    fn end(self) -> Option<WebSocketConnection> {
+        self.connection.end_turn().then_some(self.connection)
+    }
+
+    fn tell(session: WebSocketConnection) {
+        session.call_session();
     }
 }

@@ -1,0 +1,83 @@
+//! The executor as exchanges use it: what it runs for them, and how a handler that does not end is named and interrupted.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::state::Exchange;
+use crate::executor::{Frame, Woken};
+use crate::handler::LanguageRuntime;
+use crate::log::Level;
+use crate::message::Request;
+use crate::websocket::FlushQueue;
+
+/// One reactor's executor.
+pub(crate) type Executor = crate::executor::Executor<Exchange>;
+/// Exchanges of one connection that are done in order.
+pub(crate) type Job = crate::executor::Job<Exchange>;
+/// Where a connection waits for the exchanges of one job.
+pub(crate) type ReplySlot = crate::executor::ReplySlot<Exchange>;
+
+impl Frame for dyn LanguageRuntime {
+    fn live(&self, life: &mut (dyn FnMut() + Send)) {
+        LanguageRuntime::live(self, life);
+    }
+
+    fn work(&self, batch: &mut (dyn FnMut() + Send)) {
+        LanguageRuntime::work(self, batch);
+    }
+}
+
+impl Woken for FlushQueue {
+    fn begin_epoch(&self) {
+        Self::begin_epoch(self);
+    }
+
+    fn end_epoch() {
+        Self::end_epoch();
+    }
+
+    fn set_inside(is_inside: bool) {
+        Self::set_inside(is_inside);
+    }
+
+    fn flush(&self) {
+        Self::flush(self);
+    }
+
+    fn end(&self) {
+        Self::end(self);
+    }
+}
+
+impl Executor {
+    /// Has the handler of this request interrupted, as far as its language can.
+    pub(crate) fn interrupt(self: &Arc<Self>, request: &Arc<Request>) {
+        let (executor, request) = (Arc::clone(self), Arc::clone(request));
+        // Beside the loop: it may wait for the language.
+        drop(self.runtime.handle().spawn_blocking(move || executor.host.interrupt(&request)));
+    }
+
+    /// Looks after what has waited or run for too long; called several times a second, inside the event loop. `true` if
+    /// another process takes the place of this one.
+    pub(crate) fn tick(self: &Arc<Self>, termination_timeout: Duration) -> bool {
+        self.expire();
+        self.host.tick();
+        let mut is_replaced = false;
+        for given_up in self.give_up() {
+            is_replaced |= self.host.replace();
+            let name = given_up.owner.as_ref().map_or_else(
+                || "a streamed body".to_owned(),
+                |request| format!("{} {}", request.method(), request.target()),
+            );
+            let and = match given_up.counts {
+                true => "too many have been given up, so it goes on counting as one of max_workers",
+                false => "its thread is given up",
+            };
+            let text = format!("{name}: does not end, {termination_timeout:?} after its time was over; {and}");
+            self.log.event(Level::Error, text);
+            let executor = Arc::clone(self);
+            drop(self.runtime.handle().spawn_blocking(move || executor.host.give_up(given_up.owner.as_ref())));
+        }
+        is_replaced
+    }
+}

@@ -1,0 +1,214 @@
+//! The part of an exchange that runs user code: handlers, error handlers, hooks and streams, called by the executor; and making
+//! an answer that can be sent of what they returned.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use super::state::{Exchange, Work};
+use crate::error::Error;
+use crate::files::{Excluded, FileAnswer, NO_DESCRIPTOR, Patience, Unopened, answer, check};
+use crate::handler::Function;
+use crate::log::{Level, Log};
+use crate::message::{Body, Pull, Request, Response};
+use crate::site::{Snapshot, error_page};
+
+impl Exchange {
+    /// Does what is to be done. Runs user code, so it may block. Returns the function of a route if it was called.
+    pub(super) fn perform(&mut self, site: &Snapshot, log: &Log) -> Option<Arc<Function>> {
+        let mut called = None;
+        self.work = match std::mem::replace(&mut self.work, Work::Done) {
+            Work::Call(handler) => {
+                let answer = self.call(log, |request| match request {
+                    Some(request) => handler.call(request),
+                    None => Err(Error::new("a handler without a request")),
+                });
+                called = Some(handler);
+                match answer {
+                    Ok(mut response) if self.is_admitted && response.is_pass() => {
+                        self.attachment = response.attachment.take();
+                        Work::Done
+                    }
+                    answer => self.settle(answer, site, log),
+                }
+            }
+            Work::Status(code, message) => self.settle(Err(Error::status(code, message.as_deref())), site, log),
+            Work::Settle(answer) => self.settle(answer, site, log),
+            Work::Pull(mut stream) => {
+                let pull = catch_unwind(AssertUnwindSafe(|| stream.pull()));
+                let pull = pull.unwrap_or_else(|_| Pull::Failed(Error::new("a streamed body panicked")));
+                Work::Pulled(stream, pull)
+            }
+            Work::Discard(stream) => {
+                drop(stream);
+                Work::Done
+            }
+            Work::After(response) => {
+                if let Some(hooks) = &site.hooks {
+                    let request = self.request.as_ref();
+                    if catch_unwind(AssertUnwindSafe(|| hooks.after(request, response))).is_err() {
+                        log.event(Level::Error, "a post_callback panicked");
+                    }
+                }
+                Work::Done
+            }
+            done => done,
+        };
+        called
+    }
+
+    fn call(
+        &self,
+        log: &Log,
+        call: impl FnOnce(Option<&Arc<Request>>) -> Result<Response, Error>,
+    ) -> Result<Response, Error> {
+        catch_unwind(AssertUnwindSafe(|| call(self.request.as_ref()))).unwrap_or_else(|_| {
+            log.event(Level::Error, format!("{}: the handler panicked", self.name()));
+            Err(Error::status(500, None))
+        })
+    }
+
+    /// Makes an answer that can be sent of what a handler returned.
+    fn settle(&mut self, answer: Result<Response, Error>, site: &Snapshot, log: &Log) -> Work {
+        let mut error = match answer.and_then(|response| self.prepare(response, site, log)) {
+            Ok(response) if self.has_yet_to_begin(&response) => return Work::Begin(response),
+            Ok(response) => return self.finish(response, site, log),
+            Err(error) => error,
+        };
+        self.keep_attachment(&mut error);
+        let code = error.code();
+        let message = error.public_message();
+        if error.is_internal() {
+            log.event(Level::Error, format!("{}: {error}", self.name()));
+        } else if let Some(refusal) = error.refusal() {
+            log.complain_of(refusal);
+        }
+        if let (Some(handler), Some(_)) = (site.error_handlers.get(&code), &self.request) {
+            let known = self.attachment.as_deref();
+            let answer = self.call(log, |request| handler.call(request, code, message, known));
+            match answer.and_then(|response| self.prepare(response, site, log)) {
+                Ok(response) if self.has_yet_to_begin(&response) => return Work::Begin(self.with_extra(response)),
+                Ok(response) => return self.finish(self.with_extra(response), site, log),
+                Err(mut error) => {
+                    self.keep_attachment(&mut error);
+                    if error.is_internal() {
+                        let name = self.name();
+                        log.event(Level::Error, format!("{name}: the error handler of {code} failed: {error}"));
+                    }
+                }
+            }
+        }
+        self.file = None;
+        let page = self.with_extra(error_page(self.request.as_deref(), code, message));
+        self.finish(page, site, log)
+    }
+
+    /// The error handler and the hooks get what this error has brought.
+    fn keep_attachment(&mut self, error: &mut Error) {
+        if let Some(attachment) = error.take_attachment() {
+            self.attachment = Some(attachment);
+        }
+    }
+
+    /// Adds the fields that this error needs, unless they are there.
+    pub(crate) fn with_extra(&self, mut response: Response) -> Response {
+        for (name, value) in self.extra.iter().flat_map(|extra| extra.iter()) {
+            if !response.headers.contains(name) {
+                response.headers.push_checked(name.as_bytes(), value);
+            }
+        }
+        response
+    }
+
+    /// The error that a request gets whose preconditions or ranges cannot be met.
+    pub(crate) fn exclude(&mut self, excluded: Excluded) -> Error {
+        match excluded {
+            Excluded::Failed => Error::status(412, None),
+            Excluded::Unsatisfiable(length) => {
+                // RFC 9110 section 15.5.17.
+                let value = format!("bytes */{length}");
+                self.extra.get_or_insert_default().push_checked(b"Content-Range", value.as_bytes());
+                Error::status(416, None)
+            }
+        }
+    }
+
+    /// Refuses a response that could not be sent as it is meant, and finds the file it names.
+    fn prepare(&mut self, mut response: Response, site: &Snapshot, log: &Log) -> Result<Response, Error> {
+        if let Some(problem) = response.problem.take() {
+            return Err(*problem);
+        }
+        let Body::File(slice) = &response.body else {
+            self.file = None;
+            return Ok(response);
+        };
+        // A file of a route has been found already.
+        let entry = match self.file.take().filter(|entry| *entry.path() == slice.path) {
+            Some(entry) => entry,
+            None => site.store.open(&slice.path).map_err(|unopened| match unopened {
+                Unopened::Missing | Unopened::Later => Error::status(404, None),
+                Unopened::Exhausted => {
+                    log.complain("max_connections", NO_DESCRIPTOR);
+                    Error::status(503, None)
+                }
+                Unopened::Refused(reason) => {
+                    log.event(Level::Error, format!("{}: cannot send {:?}: {reason}", self.name(), slice.path));
+                    Error::status(500, None)
+                }
+            })?,
+        };
+        if let Some(request) = &self.request {
+            check(request, &response, &entry).map_err(|excluded| self.exclude(excluded))?;
+        }
+        self.file = Some(entry);
+        Ok(response)
+    }
+
+    /// Hooks have the last word on an answer; then it is decided what of its file is sent.
+    fn finish(&mut self, mut response: Response, site: &Snapshot, log: &Log) -> Work {
+        let attachment = self.attachment.take();
+        if let Some(hooks) = &site.hooks {
+            if response.attachment.is_none() {
+                response.attachment = attachment;
+            }
+            let request = self.request.as_ref();
+            // They may put other content into its place.
+            self.is_counted = false;
+            let changed = catch_unwind(AssertUnwindSafe(|| hooks.before_send(request, &mut response)));
+            let changed = changed.unwrap_or_else(|_| Err(Error::new("it panicked")));
+            response = match changed.and_then(|()| self.prepare(response, site, log)) {
+                Ok(response) => response,
+                Err(error) => {
+                    let code = error.code();
+                    if error.is_internal() {
+                        log.event(Level::Error, format!("{}: pre_send failed: {error}", self.name()));
+                    }
+                    self.file = None;
+                    return Work::Answered(self.with_extra(error_page(self.request.as_deref(), code, None)));
+                }
+            };
+        }
+        let Some(entry) = self.file.take() else { return Work::Answered(response) };
+        self.is_encoded = true;
+        match answer(self.request.as_deref(), response, &entry, &site.store, Patience::Any) {
+            Ok(FileAnswer::Ready(response, content)) => {
+                self.content = content;
+                Work::Answered(response)
+            }
+            // With patience it is made at once.
+            Ok(FileAnswer::ToMake(response, _)) => Work::Answered(response),
+            Err(excluded) => {
+                let code = self.exclude(excluded).code();
+                Work::Answered(self.with_extra(error_page(self.request.as_deref(), code, None)))
+            }
+        }
+    }
+
+    /// How this exchange is called in the log.
+    fn name(&self) -> String {
+        match &self.request {
+            // As received: visible characters alone, nothing that could forge a line of the log.
+            Some(request) => format!("{} {}", request.method(), request.target()),
+            None => "an unreadable request".to_owned(),
+        }
+    }
+}

@@ -1,0 +1,168 @@
+//! What the executor does in a trial: commands with handlers of every temper, and nothing of HTTP.
+
+use std::sync::Arc;
+
+use super::job::{Call, Command, Frame, Woken};
+use super::ledger::{Handler, Ledger};
+use super::lock;
+use super::sync::Mutex;
+use crate::budget::Account;
+use crate::log::Log;
+use crate::placement::Placement;
+
+/// One thing to do, and what came of it: the numbers tell whose answer it is.
+pub(super) enum Todo {
+    Call(Arc<Function>, usize),
+    /// Make the next piece of a streamed body.
+    Pull(Arc<Ledger>, usize),
+    /// The pool had no room: answer that.
+    TurnAway,
+    Answered(usize),
+    Pulled,
+    Refused,
+}
+
+/// A handler on a route.
+pub(super) struct Function {
+    handler: Handler,
+    pub(super) placement: Placement,
+}
+
+impl Function {
+    pub(super) fn new(handler: Handler, blocking: Option<bool>) -> Arc<Self> {
+        Arc::new(Self { handler, placement: Placement::new(blocking) })
+    }
+}
+
+impl AsRef<Placement> for Function {
+    fn as_ref(&self) -> &Placement {
+        &self.placement
+    }
+}
+
+impl Command for Todo {
+    type Call = NoCall;
+    type Context = ();
+    type Function = Function;
+    type Host = dyn Frame;
+    type Owner = ();
+    type Woken = Nothing;
+
+    fn is_open(&self) -> bool {
+        matches!(self, Self::Call(..) | Self::Pull(..) | Self::TurnAway)
+    }
+
+    fn begins(&self) -> bool {
+        self.is_open()
+    }
+
+    fn held(&self) -> usize {
+        0
+    }
+
+    fn count(&mut self, _: &Arc<Account>) {}
+
+    fn function(&self) -> Option<&Function> {
+        match self {
+            Self::Call(function, _) => Some(function),
+            _ => None,
+        }
+    }
+
+    fn perform(&mut self, (): &(), _: &Log) -> Option<Arc<Function>> {
+        let mut called = None;
+        *self = match std::mem::replace(self, Self::Pulled) {
+            Self::Call(function, number) => {
+                function.handler.call(number);
+                called = Some(function);
+                Self::Answered(number)
+            }
+            Self::Pull(ledger, number) => {
+                lock(&ledger.state).runs[number] += 1;
+                Self::Pulled
+            }
+            Self::TurnAway => Self::Refused,
+            done => done,
+        };
+        called
+    }
+
+    fn note_slow(&mut self) {}
+
+    fn takes_upload(&self) -> bool {
+        false
+    }
+
+    fn may_be_turned_away(&self) -> bool {
+        !matches!(self, Self::Pull(..))
+    }
+
+    fn turn_away(&mut self) {
+        *self = Self::TurnAway;
+    }
+}
+
+/// No WebSockets are tried.
+pub(super) enum NoCall {}
+
+impl Call for NoCall {
+    type Session = ();
+
+    fn begin(&self) {
+        match *self {}
+    }
+
+    fn perform(&mut self, _: &Log) {
+        match *self {}
+    }
+
+    fn end(self) -> Option<()> {
+        match self {}
+    }
+
+    fn tell((): ()) {}
+}
+
+/// There is nothing to flush.
+#[derive(Default)]
+pub(super) struct Nothing;
+
+impl Woken for Nothing {
+    fn begin_epoch(&self) {}
+
+    fn end_epoch() {}
+
+    fn set_inside(_: bool) {}
+
+    fn flush(&self) {}
+
+    fn end(&self) {}
+}
+
+/// A language that needs no frame around its threads.
+pub(super) struct NoFrame;
+
+impl Frame for NoFrame {
+    fn live(&self, life: &mut (dyn FnMut() + Send)) {
+        life();
+    }
+
+    fn work(&self, batch: &mut (dyn FnMut() + Send)) {
+        batch();
+    }
+}
+
+/// A language with one lock for all of its threads, and handlers that never let go of it.
+#[derive(Default)]
+pub(super) struct OneAtATime(Mutex<()>);
+
+impl Frame for OneAtATime {
+    fn live(&self, life: &mut (dyn FnMut() + Send)) {
+        life();
+    }
+
+    fn work(&self, batch: &mut (dyn FnMut() + Send)) {
+        let _held = lock(&self.0);
+        batch();
+    }
+}

@@ -1,0 +1,157 @@
+//! The threads of an executor: how many there are and what they are at, and a thread's life between two assignments.
+
+use std::io;
+use std::sync::{Arc, PoisonError};
+
+use super::job::{Command, Frame as _};
+use super::leader_lease::{Call, Epoch};
+use super::pool::{Pool, SPARE};
+use super::sync::{Builder, MutexGuard};
+use super::{Executor, Job, lock};
+use crate::log::Level;
+
+/// Threads that run foreign code: deep recursion in C needs as much as a main thread has. Untouched pages cost nothing.
+const STACK: usize = 8 << 20;
+
+/// The threads of an executor.
+pub(super) struct Threads<C: Command> {
+    /// Threads that stand by or are about to.
+    pub(super) standby: usize,
+    /// Threads that have ever begun their lives.
+    pub(super) entered: usize,
+    /// All threads that have not ended.
+    pub(super) alive: usize,
+    /// Threads that run a handler without the loop: late ones, and those of the pool.
+    pub(super) detached: usize,
+    /// Threads that make a piece for a client that is gone, and that are not counted as detached any more.
+    pub(super) uncounted: usize,
+    /// Threads whose handlers do not end, and that are not counted as detached any more.
+    pub(super) given_up: usize,
+    /// An epoch nobody has taken up yet.
+    pub(super) offered: Option<Epoch>,
+    pub(super) pool: Pool<C>,
+}
+
+impl<C: Command> Threads<C> {
+    /// No thread yet, and the first epoch waits for one.
+    pub(super) fn new() -> Self {
+        Self {
+            standby: 0,
+            entered: 0,
+            alive: 0,
+            detached: 0,
+            uncounted: 0,
+            given_up: 0,
+            offered: Some(Epoch::FIRST),
+            pool: Pool::default(),
+        }
+    }
+}
+
+impl<C: Command> Executor<C> {
+    /// Starts a thread that waits for an assignment.
+    pub(super) fn spawn_thread(self: &Arc<Self>, mut threads: MutexGuard<'_, Threads<C>>) -> io::Result<()> {
+        // It counts as standing by from now on, so that nobody starts another one for the same assignment.
+        threads.alive += 1;
+        threads.standby += 1;
+        drop(threads);
+        let executor = Arc::clone(self);
+        let spawned = Builder::new().name("outside".into()).stack_size(STACK).spawn(move || {
+            let host = Arc::clone(&executor.host);
+            host.live(&mut || {
+                lock(&executor.threads).entered += 1;
+                executor.threads_changed.notify_all();
+                executor.stand_by();
+            });
+            lock(&executor.threads).alive -= 1;
+            executor.threads_changed.notify_all();
+        });
+        if spawned.is_err() {
+            let mut threads = lock(&self.threads);
+            threads.alive -= 1;
+            threads.standby -= 1;
+            drop(threads);
+            self.threads_changed.notify_all();
+        }
+        spawned.map(|_| ())
+    }
+
+    /// Starts a thread that is no member of the threads, for something that lasts: a WebSocket with a handler that blocks.
+    pub(crate) fn start_thread(self: &Arc<Self>, life: impl FnOnce() + Send + 'static) -> io::Result<()> {
+        let host = Arc::clone(&self.host);
+        let mut life = Some(life);
+        let spawned = Builder::new().name("outside-websocket".into()).stack_size(STACK).spawn(move || {
+            host.live(&mut || {
+                host.work(&mut || {
+                    if let Some(life) = life.take() {
+                        life();
+                    }
+                });
+            });
+        });
+        spawned.map(drop)
+    }
+
+    /// Takes the loop over from a call that lasts, and offers the new epoch to whoever stands by, or to a new thread.
+    pub(super) fn take_over(self: &Arc<Self>, call: Call) {
+        // Under the lock, so that the late thread cannot come back before it is counted as detached.
+        let mut threads = lock(&self.threads);
+        let Some(epoch) = self.lease.take_over(call) else { return };
+        threads.detached += 1;
+        threads.offered = Some(epoch);
+        self.call_threads(threads);
+    }
+
+    /// Wakes a thread that stands by for a assignment that has come up, and starts one if there are too few.
+    pub(super) fn call_threads(self: &Arc<Self>, threads: MutexGuard<'_, Threads<C>>) {
+        let spare = if self.is_stopping() { 0 } else { SPARE };
+        let is_urgent = threads.offered.is_some() && threads.lacks_threads(self.max_workers, 0);
+        let spawned = match threads.lacks_threads(self.max_workers, spare) {
+            true => self.spawn_thread(threads),
+            false => {
+                drop(threads);
+                Ok(())
+            }
+        };
+        self.threads_called.notify_one();
+        if let Err(error) = spawned
+            && is_urgent
+        {
+            // Whoever is done first becomes a standby, and takes the assignment then.
+            self.log.event(Level::Error, format!("no thread could be started: {error}"));
+        }
+    }
+
+    /// A thread's life: waits to be needed, leads or works in the pool, and waits again.
+    fn stand_by(self: &Arc<Self>) {
+        loop {
+            let mut threads = lock(&self.threads);
+            let assignment = loop {
+                if let Some(epoch) = threads.offered.take() {
+                    break Some(Assignment::Lead(epoch));
+                }
+                if let Some(job) = threads.take_job(self.max_workers) {
+                    break Some(Assignment::Work(job));
+                }
+                if self.is_stopping() {
+                    break None;
+                }
+                threads = self.threads_called.wait(threads).unwrap_or_else(PoisonError::into_inner);
+            };
+            threads.standby -= 1;
+            drop(threads);
+            match assignment {
+                Some(Assignment::Lead(epoch)) => self.lead(epoch),
+                Some(Assignment::Work(job)) => self.work_in_pool(job),
+                None => return,
+            }
+            lock(&self.threads).standby += 1;
+        }
+    }
+}
+
+/// What a thread that stood by is to do.
+enum Assignment<C: Command> {
+    Lead(Epoch),
+    Work(Job<C>),
+}
