@@ -35,6 +35,10 @@ _Definition = ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
 def page(package: Path) -> str:
     """The page in Markdown."""
     found = _definitions(package)
+    for name, path in _sources(package).items():
+        # Other files may have a function of the same name.
+        if not any(isinstance(node, ast.ClassDef) for node in found[name]):
+            found[name] = _definitions(path)[name]
     public = _public(package / "__init__.py") | set(SECTIONS["Tests"])
     shown = {name for names in SECTIONS.values() for name in names}
     if public - LEFT_OUT != shown:
@@ -55,10 +59,25 @@ def _public(init: Path) -> set[str]:
     raise ValueError(f"{init} has no __all__")
 
 
+def _sources(package: Path) -> dict[str, Path]:
+    """The file that each public name is imported from."""
+    sources: dict[str, Path] = {}
+    for node in ast.parse((package / "__init__.py").read_text("utf-8")).body:
+        if isinstance(node, ast.ImportFrom) and node.level == 1 and node.module:
+            module = package / node.module.replace(".", "/")
+            for path in (module.with_suffix(".pyi"), module.with_suffix(".py"), module / "__init__.py"):
+                if path.exists():
+                    names = {alias.name for alias in node.names} & _definitions(path).keys()
+                    sources.update(dict.fromkeys(names, path))
+                    break
+    return sources
+
+
 def _definitions(package: Path) -> dict[str, list[_Definition]]:
-    """Every class and function at the top of a file, by name; those of the stub before those of the package."""
+    """Every class and function at the top of a file, or of a package's files, by name; those of the stub come first."""
     found: dict[str, list[_Definition]] = {}
-    for path in sorted([*package.rglob("*.py"), *package.rglob("*.pyi")], key=lambda path: (path.suffix != ".pyi", str(path))):
+    files = [package] if package.is_file() else [*package.rglob("*.py"), *package.rglob("*.pyi")]
+    for path in sorted(files, key=lambda path: (path.suffix != ".pyi", str(path))):
         for node in ast.parse(path.read_text("utf-8")).body:
             if isinstance(node, _Definition):
                 found.setdefault(node.name, []).append(node)
