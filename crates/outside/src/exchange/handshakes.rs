@@ -5,7 +5,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{Notify, Semaphore};
 
-use super::control::{Clock, ConnectionControl, Order};
+use super::clock::Clock;
+use super::control::{ConnectionControl, Order};
 
 /// The handshakes of one reactor.
 #[derive(Debug)]
