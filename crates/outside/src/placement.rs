@@ -12,12 +12,12 @@ use std::time::Duration;
 pub(crate) struct Placement {
     /// What the user said: `Some(true)`, always in the pool; `Some(false)`, never.
     blocking: Option<bool>,
-    /// One bit for each of the last calls, the newest lowest: did it wait?
+    /// One bit for each of the last calls, the newest lowest: whether it waited.
     waited: AtomicU8,
     pooled: AtomicBool,
     /// So many of the next calls are measured closely.
     suspicion: AtomicU8,
-    /// Is the leader of a reactor, or one who led when it began, inside a call?
+    /// Whether the leader of a reactor, or a thread that led when it began, is inside a call.
     called: Flags,
     /// Since when a late call of it has kept others from beginning, in milliseconds of the clock; 0 if none has.
     late_since: AtomicU64,
@@ -104,12 +104,12 @@ impl Placement {
         }
     }
 
-    /// Is it known to wait?
+    /// Whether it is known to wait.
     pub(crate) fn is_pooled(&self) -> bool {
         self.blocking.unwrap_or_else(|| self.pooled.load(Ordering::Relaxed))
     }
 
-    /// Is it known to wait, or has a call kept others from beginning for so long that no more should queue for it? Asked
+    /// Whether it is known to wait, or a call has kept others from beginning for so long that no more should queue for it. Asked
     /// when there is no room for one of them; the first time the clock begins to count.
     pub(crate) fn waits_for_long(&self, here: Reactor, now: Duration) -> bool {
         if self.is_pooled() || !self.is_late(here) {
@@ -120,7 +120,7 @@ impl Placement {
         since.is_err_and(|since| now.saturating_sub(since) >= LATE_FOR_LONG)
     }
 
-    /// Asked by who leads and calls nothing: does a call last on a thread that has lost the loop? The next ones are for
+    /// For the leader: whether a call of this route is still running on a late thread. The next ones are for
     /// the pool, or each of them would take a thread of its own until the first one ends and is learnt from. What other
     /// reactors are calling says nothing: they may be in time.
     pub(crate) fn is_late(&self, here: Reactor) -> bool {

@@ -15,7 +15,7 @@ use crate::budget::Taker;
 pub(crate) enum Order {
     /// Nothing of the kind.
     None,
-    /// Another server takes over: who can begin anew with it does.
+    /// Another server takes over: clients that can begin anew with it do.
     Retire,
     /// The server ends: finish what is in flight, then close.
     Drain,
@@ -89,7 +89,7 @@ impl ConnectionControl {
         Self { deadline: never(), order: AtomicU8::new(0), yields_since: never(), answers, waker: OnceLock::new() }
     }
 
-    /// Is there an order that ends this wait?
+    /// Whether there is an order that ends this wait.
     pub(crate) fn stop(&self, context: &Context<'_>, waiting: Waiting) -> Option<Stop> {
         match (self.order(context), waiting) {
             (Order::None, _) => None,
@@ -106,7 +106,7 @@ impl ConnectionControl {
         }
     }
 
-    /// The order in force. Remembers who is to be woken by the next one.
+    /// The order in force. Remembers the task that is to be woken by the next one.
     pub(crate) fn order(&self, context: &Context<'_>) -> Order {
         if self.waker.get().is_none() {
             // The waker of a task stays the same for its whole life.
@@ -122,7 +122,7 @@ impl ConnectionControl {
         }
     }
 
-    /// Is there any order?
+    /// Whether there is any order.
     pub(crate) fn is_ordered(&self) -> bool {
         self.order.load(Ordering::Relaxed) != Order::None as u8
     }

@@ -1,6 +1,6 @@
-//! Where exchanges get their answers from, whoever is to give them; the same for every version of HTTP.
+//! Having exchanges answered by functions, asynchronous handlers and threads beside the event loop, and waiting for that.
 //!
-//! What needs no executor is answered here and now, what does is handed over and waited for. Who sent the request, and
+//! Jobs are handed to the executor and their answers waited for, under the deadline of a handler. Which client sent a request, and
 //! how it is to hear the answer, is known above: to the loop of a connection.
 
 use std::any::Any;
@@ -30,7 +30,7 @@ const LAST_WORDS: Duration = Duration::from_millis(100);
 /// Milliseconds before the minimum rate is asked for.
 const RATE_GRACE: u64 = 5000;
 
-/// The site as it is now, and who answers for it.
+/// What the steps of an exchange work with: the site as it is now, the executor, the deadline and the count of answers.
 pub(crate) struct Dispatcher {
     pub(crate) service: Arc<Service>,
     /// The deadline of whatever is waited for, and orders to end.
@@ -38,13 +38,13 @@ pub(crate) struct Dispatcher {
     pub(crate) site: (u64, Arc<Snapshot>),
     /// What counts the answers of the connection.
     pub(crate) account: Arc<Account>,
-    /// What is kept as long as anything runs on behalf of who asks, wanted or not.
+    /// Released when no job of this request is running any more, even if the client has gone.
     pub(crate) guard: Option<Arc<dyn Guard<Exchange>>>,
-    /// What whoever came here gets.
+    /// Whether this listener serves the site or only redirects to HTTPS.
     pub(crate) door: Door,
 }
 
-/// Who answers, if not here and now.
+/// The handler of a request that is neither a function nor answered at once.
 pub(crate) enum Awaited {
     Elsewhere(Arc<dyn Elsewhere>),
     WebSocket(Arc<WebSocket>),
@@ -60,7 +60,7 @@ impl Dispatcher {
         Self { service, control, site, account, guard: None, door: Door::Site }
     }
 
-    /// Does the handler of this request take its content while it comes in?
+    /// Whether the handler of this request takes its content while it comes in.
     pub(crate) fn streams(&self, request: &Request) -> bool {
         match self.site.1.routes.choose(request) {
             Choice::Plain(route) => route.handler.takes_pieces(),
@@ -85,7 +85,7 @@ impl Dispatcher {
         route.unwrap_or(self.service.config.cancel_on_disconnect)
     }
 
-    /// Is this a call that is known to wait, or held up by one that is late?
+    /// Whether this is a call that is known to wait, or held up by one that is late.
     pub(crate) fn wants_pool(&self, work: &Work) -> bool {
         let (now, here) = (self.service.clock.now(), self.service.executor.reactor);
         matches!(work, Work::Call(function) if function.placement.wants_pool(now, here))
@@ -100,7 +100,7 @@ impl Dispatcher {
         }
     }
 
-    /// Gives work to the executor that nobody waits for.
+    /// Gives work to the executor that is not waited for.
     pub(crate) fn spawn_detached(&self, exchanges: Vec<Exchange>) {
         self.push(exchanges, false, Arc::default());
     }

@@ -19,7 +19,7 @@ pub(crate) struct Handshakes {
 
 #[derive(Debug, Default)]
 struct Table {
-    /// Who began when, in milliseconds, by the order in which they came.
+    /// When each began, in milliseconds, by the order in which they came.
     begun: BTreeMap<u64, (u64, Arc<ConnectionControl>)>,
     next: u64,
 }

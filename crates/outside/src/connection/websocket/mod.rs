@@ -1,6 +1,6 @@
 //! A connection after its upgrade: frames in, messages to the handler, frames out (RFC 6455).
 //!
-//! One task per connection. It reads while the handler keeps up, writes what is queued, pings who is silent,
+//! One task per connection. It reads while the handler keeps up, writes what is queued, pings clients that are silent,
 //! and ends by the closing handshake or a deadline. Handlers that are callbacks are called by the executor, one turn after
 //! the other; those that block have a thread of their own.
 
@@ -328,7 +328,7 @@ impl Session {
 
 impl Drop for Session {
     fn drop(&mut self) {
-        // Whoever waits for a message learns that there will be none, however the task has ended.
+        // A handler that waits for a message learns that there will be none, however the task has ended.
         self.connection.end();
         self.socket.close();
     }
