@@ -22,7 +22,7 @@ struct Pool {
     requests: Vec<Arc<Request>>,
 }
 
-/// So many of each kind are kept.
+/// Buffers of each kind that a thread keeps.
 const KEPT: usize = 64;
 /// A connection that speaks HTTP/2 holds a hundred at a time.
 const REQUESTS_KEPT: usize = 256;
@@ -135,13 +135,13 @@ pub(super) fn give_output(mut bytes: Vec<u8>) {
     }
 }
 
-/// An empty request that nobody else holds. Its address may be that of an earlier client.
+/// An empty request of which this is the only reference. Its address may be that of an earlier client.
 pub(super) fn take_request(address: SocketAddr) -> Arc<Request> {
     let request = POOL.with_borrow_mut(|pool| pool.requests.pop());
     request.unwrap_or_else(|| Arc::new(Request::empty(address)))
 }
 
-/// Keeps the memory of a finished exchange's request, if nobody else holds it.
+/// Keeps the memory of a finished exchange's request, if this is its only reference.
 pub(super) fn recycle(exchange: Exchange) {
     let Some(mut request) = exchange.request else { return };
     if let Some(inner) = Arc::get_mut(&mut request) {
@@ -157,16 +157,21 @@ pub(super) fn recycle(exchange: Exchange) {
     }
 }
 
-/// Content that needs as much room as this has it from the memory that threads share, in multiples of it …
+/// Bytes of content from which its memory comes from what threads share, in multiples of this size.
 pub(super) const LARGE: usize = 256 << 10;
-/// … of which so much at most is kept,
+/// Bytes of such memory that are kept while they are not used.
 const MOST_KEPT: usize = 64 << 20;
-/// in pieces no larger than this.
+/// Bytes of the largest buffer that is kept.
 const LARGEST_KEPT: usize = 4 << 20;
 
 static LARGE_CONTENTS: Mutex<LargeContents> = Mutex::new(LargeContents { free: Vec::new(), bytes: 0, unused: 0 });
 
-/// Buffers of large content that nobody uses.
+/// Buffers of large content that are kept to be used again.
+///
+/// They are shared by all threads, because any thread may lead an event loop and read content: with a pool for each, every
+/// thread that ever led would keep its own. `free` is a stack, so the buffers at its bottom are those that were not needed
+/// for longest. `unused` counts them: it is set to all at each look and falls whenever the stack becomes shorter than that.
+/// What is still counted at the next look was not taken in between, and is freed.
 struct LargeContents {
     free: Vec<Vec<u8>>,
     /// Of all of them together.
@@ -194,7 +199,7 @@ impl LargeContents {
         None
     }
 
-    /// Those that nobody has asked for since this was called last.
+    /// The buffers that were not taken since this was called last.
     fn trim(&mut self) -> Vec<Vec<u8>> {
         let unused: Vec<_> = self.free.drain(..self.unused).collect();
         self.bytes -= unused.iter().map(Vec::capacity).sum::<usize>();

@@ -38,7 +38,7 @@ pub(super) enum Greeting {
     InClear,
     /// They do not understand each other; the client has been told.
     Refused,
-    /// There is nobody to be told anything.
+    /// The client is gone.
     Gone,
 }
 

@@ -1,7 +1,7 @@
 //! One socket from its first byte to its last. THE LOOP is [`Connection::converse`]: receive, answer, send, again.
 //!
-//! A connection is a task of its reactor's event loop. It never runs user code: that is the executor's, below, to whom
-//! it hands jobs. Above it is the server, which accepts sockets and gives orders through [`ConnectionRegistry`].
+//! A connection is a task of its reactor's event loop. It never runs user code: the steps of its exchanges (`exchange/`,
+//! below) hand that to the executor. Above it is the server, which accepts sockets and gives orders through the registry.
 
 mod buffer;
 mod close;
@@ -46,7 +46,7 @@ pub(crate) struct Connection {
     slot: Arc<ReplySlot>,
     input: ReadBuffer,
     scanner: HeadScanner,
-    /// Does the deadline in force belong to the head that is being read?
+    /// Whether the deadline in force belongs to the head that is being read.
     head_is_timed: bool,
     /// When its first byte came, in milliseconds of the clock.
     head_since: u64,
@@ -62,7 +62,7 @@ pub(crate) struct Connection {
     keep_alive: bool,
     /// Bytes written since the answers in hand began.
     written: u64,
-    /// Would the deadline in force be one of the minimum rate?
+    /// Whether the deadline in force would be one of the minimum rate.
     is_timed_by_rate: bool,
     /// Content was sent whose end is the connection's end.
     is_past_content_until_close: bool,
@@ -108,7 +108,7 @@ impl Connection {
         service: Arc<Service>,
     ) -> Self {
         let (number, control) = service.registry.add();
-        // Whoever is there already is told by the server; who comes too late for that has to know by itself.
+        // Existing connections get this order from the registry; one that is accepted after that has to set it itself.
         if service.is_draining() {
             control.signal(Order::Drain);
         }
@@ -173,7 +173,7 @@ impl Connection {
                 }
                 Greeting::Gone => return None,
             }
-            // How a conversation ended without an answer matters to nobody: whatever was answered is logged.
+            // A conversation that ends without an answer is not logged: each answer has its own line.
             let answered = match connection.is_http2 {
                 true => false,
                 false => match connection.converse().await {

@@ -107,7 +107,7 @@ impl Dispatcher {
     }
 }
 
-/// Is there enough content that a coding could matter?
+/// Whether there is enough content that a coding could matter.
 pub(crate) fn is_worth_encoding(exchange: &Exchange) -> bool {
     !exchange.is_encoded
         && matches!(&exchange.work, Work::Answered(Response { body: Body::Bytes(content), .. }) if content.len() >= LEAST)

@@ -1,6 +1,6 @@
-//! Where exchanges get their answers from, whoever is to give them; the same for every version of HTTP.
+//! Having exchanges answered by functions, asynchronous handlers and threads beside the event loop, and waiting for that.
 //!
-//! What needs no executor is answered here and now, what does is handed over and waited for. Who sent the request, and
+//! Jobs are handed to the executor and their answers waited for, under the deadline of a handler. Which client sent a request, and
 //! how it is to hear the answer, is known above: to the loop of a connection.
 
 use std::any::Any;
@@ -15,14 +15,13 @@ use super::executor::{Job, ReplySlot};
 use super::service::Service;
 use super::state::{Exchange, Work};
 use crate::budget::Account;
-use crate::error::{Error, Refusal};
 use crate::executor::Guard;
 use crate::files::Files;
 use crate::handler::{AsyncHandler, Function, Handler, Reply};
 use crate::log::Level;
-use crate::message::{Body, Request, Response};
+use crate::message::Request;
 use crate::route::RouteChoice;
-use crate::site::{Snapshot, error_page, redirect};
+use crate::site::Snapshot;
 use crate::transport::ListenerRole;
 use crate::websocket::WebSocket;
 
@@ -31,7 +30,7 @@ const LAST_WORDS: Duration = Duration::from_millis(100);
 /// Milliseconds before the minimum rate is asked for.
 const RATE_GRACE: u64 = 5000;
 
-/// The site as it is now, and who answers for it.
+/// What the steps of an exchange work with: the site as it is now, the executor, the deadline and the count of answers.
 pub(crate) struct Dispatcher {
     pub(crate) service: Arc<Service>,
     /// The deadline of whatever is waited for, and orders to end.
@@ -39,13 +38,13 @@ pub(crate) struct Dispatcher {
     pub(crate) site: (u64, Arc<Snapshot>),
     /// What counts the answers of the connection.
     pub(crate) account: Arc<Account>,
-    /// What is kept as long as anything runs on behalf of who asks, wanted or not.
+    /// Released when no job of this request is running any more, even if the client has gone.
     pub(crate) guard: Option<Arc<dyn Guard<Exchange>>>,
-    /// What whoever came here gets.
+    /// Whether this listener serves the site or only redirects to HTTPS.
     pub(crate) door: ListenerRole,
 }
 
-/// Who answers, if not here and now.
+/// The handler of a request that is neither a function nor answered at once.
 pub(crate) enum Awaited {
     Async(Arc<dyn AsyncHandler>),
     WebSocket(Arc<WebSocket>),
@@ -61,75 +60,7 @@ impl Dispatcher {
         Self { service, control, site, account, guard: None, door: ListenerRole::Serve }
     }
 
-    /// Whether the process lives, for those that ask at the configured path.
-    pub(super) fn health(&self, request: &Request) -> Option<Response> {
-        self.service.config.health_route.as_deref().filter(|route| *route == request.url())?;
-        let response = match self.service.is_ending() {
-            true => Response::text("draining\n").with_status(503),
-            false => Response::text("ok\n"),
-        };
-        Some(response.with_header("Cache-Control", "no-store"))
-    }
-
-    /// Where a client is sent that came to a listener which only redirects to HTTPS. One that came by TLS to a trusted proxy
-    /// is where it is to be.
-    pub(super) fn to_https(&self, request: &Request) -> Option<Result<Response, Refusal>> {
-        (self.door == ListenerRole::RedirectToHttps && request.scheme() != "https")
-            .then(|| self.service.front.to_https(request))
-    }
-
-    /// The answer to a preflight request of CORS, if the site has a policy for it.
-    pub(super) fn preflight(&self, request: &Request) -> Option<Response> {
-        self.site.1.policy.as_ref()?.preflight(request)
-    }
-
-    /// Answers with a redirect, or returns a handler that is neither that nor a function.
-    pub(super) fn without_function(&self, handler: &Handler, below: usize, exchange: &mut Exchange) -> Option<Awaited> {
-        match handler {
-            Handler::Files(files) => Some(Awaited::Files(Arc::clone(files), below)),
-            Handler::WebSocket(websocket) => Some(Awaited::WebSocket(Arc::clone(websocket))),
-            Handler::Redirect(destination) => {
-                let response = redirect(destination, exchange.request.as_deref()?);
-                self.respond(exchange, Ok(response));
-                None
-            }
-            Handler::Sync(_) | Handler::Async(_) => None,
-        }
-    }
-
-    /// Answers with this, or with the page of a refusal.
-    pub(super) fn respond_or_refuse(&self, exchange: &mut Exchange, answer: Result<Response, Refusal>) {
-        match answer {
-            Ok(response) => self.respond(exchange, Ok(response)),
-            Err(refusal) => {
-                self.refuse(exchange, &refusal);
-                self.respond_with_page(exchange);
-            }
-        }
-    }
-
-    /// Answers a request that has no handler. If only its method has none: OPTIONS with those that have (RFC 9110 section
-    /// 9.3.7), any other with 405, which names them too (section 15.5.6).
-    pub(super) fn respond_unrouted(&self, exchange: &mut Exchange, choice: &RouteChoice<'_>) {
-        let RouteChoice::Methods(methods) = choice else { return self.respond_with_status(exchange, 404) };
-        let methods = methods.join(", ");
-        if exchange.request.as_ref().is_some_and(|request| request.method() == "OPTIONS") {
-            return self.respond(exchange, Ok(Response::new(204).with_header("Allow", methods)));
-        }
-        exchange.extra.get_or_insert_default().push_checked(b"Allow", methods.as_bytes());
-        self.respond_with_status(exchange, 405);
-    }
-
-    /// Adds to an answer what every answer says.
-    pub(crate) fn add_policy_headers(&self, exchange: &mut Exchange) {
-        if let Some(policy) = &self.site.1.policy
-            && let Work::Answered(response) = &mut exchange.work
-        {
-            policy.add_headers(response, exchange.request.as_deref());
-        }
-    }
-
-    /// Does the handler of this request take its content while it comes in?
+    /// Whether the handler of this request takes its content while it comes in.
     pub(crate) fn streams(&self, request: &Request) -> bool {
         match self.site.1.routes.choose(request) {
             RouteChoice::Plain(route) => route.handler.takes_pieces(),
@@ -154,7 +85,7 @@ impl Dispatcher {
         route.unwrap_or(self.service.config.cancel_on_disconnect)
     }
 
-    /// Is this a call that is known to wait, or held up by one that is late?
+    /// Whether this is a call that is known to wait, or held up by one that is late.
     pub(crate) fn wants_pool(&self, work: &Work) -> bool {
         let (now, here) = (self.service.clock.now(), self.service.executor.reactor);
         matches!(work, Work::Call(function) if function.placement.wants_pool(now, here))
@@ -169,7 +100,7 @@ impl Dispatcher {
         }
     }
 
-    /// Gives work to the executor that nobody waits for.
+    /// Gives work to the executor that is not waited for.
     pub(crate) fn spawn_detached(&self, exchanges: Vec<Exchange>) {
         self.push(exchanges, false, Arc::default());
     }
@@ -220,14 +151,6 @@ impl Dispatcher {
         self.service.log.event(Level::Warning, text);
     }
 
-    /// The client gets 504 instead of the answer to its request.
-    pub(crate) fn respond_late(&self, exchange: &mut Exchange) {
-        if let Some(request) = &exchange.request {
-            self.note_late(request);
-        }
-        self.respond_with_status(exchange, 504);
-    }
-
     /// Has the executor do one thing more and waits for it, unless the client is `gone` first.
     pub(crate) async fn execute(
         &self,
@@ -260,40 +183,6 @@ impl Dispatcher {
         let by_stall = self.service.clock.after(stall);
         self.control.set_deadline(by_stall.min(by_rate));
         by_rate < by_stall
-    }
-
-    /// Answers a status with the built-in page, unless user code has a say.
-    pub(crate) fn respond_with_page(&self, exchange: &mut Exchange) {
-        if let Work::Status(code, message) = &exchange.work
-            && !self.site.1.involves_user(*code)
-        {
-            let page = error_page(exchange.request.as_deref(), *code, message.as_deref());
-            exchange.work = Work::Answered(exchange.with_extra(page));
-        }
-    }
-
-    /// Answers with this status.
-    pub(crate) fn respond_with_status(&self, exchange: &mut Exchange, code: u16) {
-        exchange.work = Work::Status(code, None);
-        self.respond_with_page(exchange);
-    }
-
-    /// Takes an answer that needed no executor; leaves it to the executor if user code has a say after all.
-    pub(crate) fn respond(&self, exchange: &mut Exchange, answer: Result<Response, Error>) {
-        let hooked = self.site.1.hooks.is_some();
-        exchange.work = match answer {
-            // A file is opened by the executor: that may wait for a disk.
-            Ok(response)
-                if !hooked
-                    && response.problem.is_none()
-                    && !matches!(response.body, Body::File(_))
-                    && !exchange.has_yet_to_begin(&response) =>
-            {
-                Work::Answered(response)
-            }
-            answer => Work::Settle(answer),
-        };
-        self.respond_with_page(exchange);
     }
 
     /// Has a handler with an event loop of its own answer, unless the client is `gone` first. `false` if it was late, so

@@ -98,7 +98,7 @@ impl Dispatcher {
             Ok(located) => Some(located),
             Err(Unopened::Exhausted) => return Ok(Err(NoDescriptor)),
             Err(Unopened::Refused(reason)) => {
-                // 404: who may not see it is not told that it is there.
+                // 404: a client that may not see it is not told that it is there.
                 let path = String::from_utf8_lossy(path);
                 let text = format!("{route}{path} below {}: {reason}", files.path().display());
                 self.service.log.event(Level::Warning, text.escape_debug().to_string());

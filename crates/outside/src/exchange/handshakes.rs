@@ -5,7 +5,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{Notify, Semaphore};
 
-use super::control::{Clock, ConnectionControl, Order};
+use super::clock::Clock;
+use super::control::{ConnectionControl, Order};
 
 /// The handshakes of one reactor.
 #[derive(Debug)]
@@ -18,7 +19,7 @@ pub(crate) struct Handshakes {
 
 #[derive(Debug, Default)]
 struct Table {
-    /// Who began when, in milliseconds, by the order in which they came.
+    /// When each began, in milliseconds, by the order in which they came.
     begun: BTreeMap<u64, (u64, Arc<ConnectionControl>)>,
     next: u64,
 }

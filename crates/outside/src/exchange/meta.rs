@@ -11,7 +11,7 @@ pub(crate) struct ResponseMeta {
     pub(crate) length: ContentLength,
     /// The media type that is told if the handler tells none.
     pub(crate) content_type: Option<&'static str>,
-    /// Does content follow the head?
+    /// Whether content follows the head.
     pub(crate) sends_content: bool,
 }
 

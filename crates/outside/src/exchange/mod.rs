@@ -5,6 +5,7 @@
 //! No socket is known here.
 
 mod before;
+mod clock;
 mod compress;
 mod connection_limit;
 mod control;
@@ -16,7 +17,9 @@ mod handshakes;
 mod memory;
 mod meta;
 mod pipeline;
+mod registry;
 mod request_body;
+mod respond;
 mod response_stream;
 mod service;
 mod settle;
@@ -24,13 +27,15 @@ mod spool;
 mod state;
 mod turn;
 
+pub(crate) use clock::{Clock, millis};
 pub(crate) use connection_limit::{AddressGuard, AddressKey, ConnectionLimit, ThreadPermit};
-pub(crate) use control::{Clock, ConnectionControl, ConnectionRegistry, InFlight, Order, Rank, Stop, Waiting, millis};
+pub(crate) use control::{ConnectionControl, Order, Stop, Waiting};
 pub(crate) use dispatch::{Awaited, Dispatcher};
 pub(crate) use executor::{Executor, Job, ReplySlot};
 pub(crate) use handshakes::Handshakes;
 pub(crate) use meta::ResponseMeta;
 pub(crate) use pipeline::{Sealed, Wait, Wire, access_line, receive, seal};
+pub(crate) use registry::{ConnectionRegistry, InFlight, Rank};
 pub(crate) use request_body::{RateWindow, RequestBody, SHARED, TOO_LARGE, check_length, store_content, too_slow};
 pub(crate) use response_stream::ResponseStream;
 pub(crate) use service::{DRAINING, RETIRING, Service};

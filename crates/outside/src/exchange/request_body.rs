@@ -75,7 +75,7 @@ pub(crate) fn store_content(
     Ok(())
 }
 
-/// Such content, and who waits for whom.
+/// Such content, and whether the client or the handler is waited for.
 #[derive(Debug)]
 pub(crate) struct RequestBody {
     pub(crate) feeder: Feeder,
@@ -86,7 +86,7 @@ pub(crate) struct RequestBody {
     /// The rest of it does not matter any more.
     is_refused: bool,
     deadline: Deadline,
-    /// Would the one of the client be that of the minimum rate?
+    /// Whether the deadline of the client would be that of the minimum rate.
     is_timed_by_rate: bool,
     window: RateWindow,
 }
@@ -101,7 +101,7 @@ enum Deadline {
 }
 
 impl RequestBody {
-    /// From here on the content of this request goes to whoever has the request; 413 if it says that it is too large.
+    /// From here on the content of this request goes to its handler; 413 if its head says that it is too large.
     pub(crate) fn begin(service: &Service, request: &mut Arc<Request>, declared: Option<u64>) -> Result<Self, Refusal> {
         let config = &service.config;
         check_length(service, declared)?;
@@ -120,7 +120,7 @@ impl RequestBody {
         })
     }
 
-    /// Is there nothing left to be waited for?
+    /// Whether there is nothing left to be waited for.
     pub(crate) fn is_over(&self) -> bool {
         self.is_complete || self.is_refused
     }
@@ -140,12 +140,12 @@ impl RequestBody {
         self.feeder.finish();
     }
 
-    /// The request has its answer: whoever still takes content gets no more.
+    /// The request has its answer: a handler that still takes content gets no more.
     pub(crate) fn end(&self) {
         self.feeder.refuse(ANSWERED);
     }
 
-    /// Something has moved: whoever is waited for next has all of his time.
+    /// Something has moved: the next wait, for the client or the handler, has all of its time.
     pub(crate) fn note_progress(&mut self) {
         self.deadline = Deadline::Past;
     }

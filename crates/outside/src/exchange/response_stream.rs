@@ -31,6 +31,13 @@ pub(crate) struct ResponseStream {
     state: State,
 }
 
+/// Where the stream is.
+///
+/// It is in one place at a time, because a piece is made by code that may not run twice at once: here while no piece is asked
+/// for (`Idle`), with the executor while that makes one (`Asked`: only the slot is left here, and the stream comes back in it
+/// with the piece), or here beside the future of a piece that an event loop elsewhere makes (`Coming`). `next_piece` takes the
+/// state out, so that each way out of it has to say where the stream is; a path that forgets leaves `Over`, which ends the
+/// body, and never asks for a piece twice. A wait that is cut off in `Asked` keeps the slot: the piece may still arrive in it.
 enum State {
     Idle(Box<dyn BodyStream>),
     /// The executor has it.
@@ -63,7 +70,7 @@ impl ResponseStream {
         rest.is_some()
     }
 
-    /// Is its reader to be told that it has begun before there is anything to read?
+    /// Whether its reader is to be told that it has begun before there is anything to read.
     pub(crate) fn begins_at_once(&self) -> bool {
         self.keep_alive.is_some()
     }
@@ -242,7 +249,7 @@ impl Dispatcher {
         Stop::Failed
     }
 
-    /// Nobody takes any more of it.
+    /// The client takes no more of it.
     pub(crate) fn end_flow(&self, flow: &mut ResponseStream, stop: &Stop) {
         match std::mem::replace(&mut flow.state, State::Over) {
             State::Idle(stream) | State::Coming(stream, _) => self.discard(stream),

@@ -4,10 +4,11 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
+use super::clock::Clock;
 use super::connection_limit::ConnectionLimit;
-use super::control::{Clock, ConnectionRegistry};
 use super::executor::Executor;
 use super::handshakes::Handshakes;
+use super::registry::ConnectionRegistry;
 use crate::budget::Budget;
 use crate::compression::Press;
 use crate::config::Config;

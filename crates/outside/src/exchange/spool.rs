@@ -30,7 +30,7 @@ impl Spool {
         self.length
     }
 
-    /// Is it time to move this to the file?
+    /// Whether it is time to move this to the file.
     pub(crate) fn wants(&self, content: &[u8], above: usize) -> bool {
         match self.file {
             Some(_) => content.len() >= PIECE,

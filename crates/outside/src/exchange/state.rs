@@ -27,17 +27,17 @@ pub(crate) struct Exchange {
     pub(crate) work: Work,
     /// The file behind the answer, once it is found.
     pub(crate) file: Option<Arc<StoredFile>>,
-    /// Has the coding of its content been chosen, or is it a file's own?
+    /// Whether the coding of its content has been chosen, or is a file's own.
     pub(crate) is_encoded: bool,
     /// Whether the memory of its answer is counted.
     pub(crate) is_counted: bool,
     /// What of it is sent, once that is decided.
     pub(crate) content: Option<Box<FileContent>>,
-    /// Fields that an answer with this error needs, whoever makes it.
+    /// Fields that an answer with this error needs, made by an error handler or here.
     pub(crate) extra: Option<Box<Headers>>,
     /// What goes with the request in another language, from the gate or from an error to the hooks.
     pub(crate) attachment: Option<Box<dyn Any + Send>>,
-    /// Is it for the site's gate, or has that been asked?
+    /// Whether it is a call of the site's gate, or has passed that.
     pub(crate) is_admitted: bool,
     /// When its head was complete, if anybody wants to know.
     pub(crate) began: Option<Instant>,
@@ -97,7 +97,7 @@ impl Exchange {
         }
     }
 
-    /// Is it for want of room that it has no answer?
+    /// Whether it is for want of room that it has no answer.
     pub(crate) fn lacks_room(&self) -> bool {
         matches!(self.work, Work::NoRoom) || self.is_open()
     }
@@ -109,7 +109,7 @@ impl Exchange {
             && !self.request.as_ref().is_some_and(|request| request.is_head())
     }
 
-    /// Is it the executor that has to do it?
+    /// Whether it is the executor that has to do it.
     pub(crate) fn is_for_executor(&self) -> bool {
         self.is_open() && !matches!(self.work, Work::Begin(_))
     }

@@ -18,7 +18,7 @@ pub(crate) const MOST_HELD: usize = 1 << 20;
 pub(crate) trait Command: Send + Sized + 'static {
     /// What the commands of a job have in common: the site as it was when they came.
     type Context: Send + Sync;
-    /// Whom a call is made for, so that a call that does not end can be named: a request.
+    /// What a call is made for, so that a call that does not end can be named: a request.
     type Owner: Send + Sync;
     /// A function that may be called, with what is known of its calls.
     type Function: AsRef<Placement>;

@@ -53,7 +53,7 @@ impl<C: Command> Executor<C> {
     }
 
     /// Begins to enter the host, which may take as long as a call: a handler may hold the one lock of its language. Then
-    /// the loop is taken over, and nobody else tries to enter until this thread has.
+    /// the loop is taken over, and no other thread tries to enter until this one has.
     fn begin_entry(&self, epoch: Epoch) -> Option<Call> {
         self.entering.store(true, Ordering::SeqCst);
         let entry = self.lease.begin(epoch);
@@ -146,8 +146,8 @@ impl<C: Command> Executor<C> {
         }
     }
 
-    /// Calls handlers until it is time for the loop, or the epoch is lost. One who was late in entering the host does the
-    /// same share of the work: whoever leads by now may have to wait as long to do it.
+    /// Calls handlers until it is time for the loop, or the epoch is lost. A thread that was late in entering the host does the
+    /// same share of the work: the new leader may have to wait as long to do it.
     fn run_batch(self: &Arc<Self>, role: Role) -> ThreadState {
         // So that a handler can start tasks on this loop.
         let _inside = self.runtime.enter();
@@ -241,7 +241,7 @@ impl<C: Command> Executor<C> {
         role.state_after(ended)
     }
 
-    /// Does what an exchange asks for, unless nobody waits for it.
+    /// Does what a command asks for, unless it is not waited for.
     fn run_command(
         &self,
         command: &mut C,
@@ -260,7 +260,7 @@ impl<C: Command> Executor<C> {
         if !matches!(role, Role::Worker)
             && let Some(function) = command.function()
         {
-            // Before the call begins, so that whoever takes the loop over knows of it.
+            // Before the call begins, so that a thread that takes the loop over knows of it.
             function.as_ref().begin(self.reactor);
         }
         let call = self.begin_call(*role);

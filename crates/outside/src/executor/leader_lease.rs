@@ -1,7 +1,7 @@
 //! The lease on the event loop: which thread leads, and whether it is inside a call of a handler, in 64 bits.
 //!
 //! Starting a call, ending it, and taking the loop over while it runs are compare-exchanges on this lease: exactly one
-//! side wins. Whoever loses its epoch touches neither queue nor event loop any more.
+//! side wins. A thread that has lost its epoch touches neither queue nor event loop any more.
 
 use super::sync::{AtomicU64, Ordering};
 

@@ -138,7 +138,7 @@ fn a_call_that_never_ends_holds_nobody_up() {
     });
 }
 
-/// A handler that lets nobody else into its language: the loop goes on, and the others are called when they can be.
+/// A handler that lets no other thread into its language: the loop goes on, and the others are called when they can be.
 #[test]
 fn a_handler_that_holds_its_language_does_not_hold_the_loop() {
     check(|| {
@@ -174,7 +174,7 @@ fn a_late_call_of_a_job_keeps_back_nothing_before_it() {
     });
 }
 
-/// Who gives up on a job is left alone, and what has not begun by then never does.
+/// A client that gives a job up hears no more of it, and a call that has not begun by then never does.
 #[test]
 fn what_nobody_waits_for_does_not_begin() {
     check(|| {
@@ -280,7 +280,7 @@ fn a_route_that_hangs_is_bounded_too() {
     });
 }
 
-/// A burst on a route of which one call is late: while nobody knows whether it waits nobody is turned away, and what the
+/// A burst on a route of which one call is late: while it is not known whether it waits no job is turned away, and jobs that the
 /// pool has not begun goes back to the loop when the route turns out to be quick.
 #[test]
 fn a_burst_is_not_turned_away_for_one_late_call() {

@@ -1,7 +1,7 @@
-//! Handlers for which nobody waits any more, and which run on.
+//! Handlers that are not waited for any more, and run on.
 //!
-//! They were told to end, if their language can. One that has not ended after a while is given up: its thread is not
-//! reckoned with any more, so that its like do not use up the workers. Few are forgiven, see [`MOST_GIVEN_UP`]; those
+//! They were told to end, if their language can. One that has not ended after a while is given up: its thread is not counted
+//! any more, so that such handlers do not use up the workers. Few are forgiven, see [`MOST_GIVEN_UP`]; those
 //! beyond go on counting, so that a route that hangs every time is turned away in the end, and threads stay bounded.
 
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use super::job::Command;
 use super::sync::{Instant, MOST_GIVEN_UP};
 use super::{Executor, ReplySlot, lock};
 
-/// A job that nobody waits for.
+/// A job that is not waited for any more.
 pub(super) struct Overdue<C: Command> {
     slot: Arc<ReplySlot<C>>,
     owner: Option<Arc<C::Owner>>,
@@ -21,12 +21,12 @@ pub(super) struct Overdue<C: Command> {
 /// One that has not ended in time.
 pub(crate) struct GivenUp<C: Command> {
     pub(crate) owner: Option<Arc<C::Owner>>,
-    /// Does its thread go on counting as a worker?
+    /// Whether its thread goes on counting as a worker.
     pub(crate) counts: bool,
 }
 
 impl<C: Command> Executor<C> {
-    /// Nobody waits for the job of this slot any more: what has not begun never will. `true` if a call of it runs; it is
+    /// The job of this slot is not waited for any more: a call that has not begun never will. `true` if a call of it runs; it is
     /// given up if it goes on for longer than this.
     pub(crate) fn abandon(&self, slot: &Arc<ReplySlot<C>>, owner: Option<&Arc<C::Owner>>, patience: Duration) -> bool {
         let runs = slot.close();

@@ -37,7 +37,7 @@ impl<C: Command> Default for Pool<C> {
 }
 
 impl<C: Command> Pool<C> {
-    /// Jobs that have waited too long, and those that nobody waits for any more. What cannot be turned away keeps its
+    /// Jobs that have waited too long, and those that are not waited for any more. A job that cannot be turned away keeps its
     /// place.
     fn take_expired(&mut self) -> Vec<Job<C>> {
         let is_expired = |(since, job): &(Instant, Job<C>)| {
@@ -79,7 +79,7 @@ impl<C: Command> Threads<C> {
         }
     }
 
-    /// Would less than so many threads stand by if all assignments were taken up?
+    /// Whether fewer threads than these would stand by if all assignments were taken up.
     pub(super) fn lacks_threads(&self, max_workers: usize, spare: usize) -> bool {
         let jobs = self.pool.queue.len().min(max_workers.saturating_sub(self.detached));
         self.standby < jobs + usize::from(self.offered.is_some()) + spare

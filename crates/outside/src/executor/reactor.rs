@@ -1,6 +1,6 @@
 //! One reactor's executor: its parts, and what connections may ask of it.
 //!
-//! Jobs go into a queue and finished ones into an outbox; whoever adds to either wakes the root, the future that the
+//! Jobs go into a queue and finished ones into an outbox; a thread that adds to either wakes the root, the future that the
 //! leader blocks on. Both are looked at by the leader alone.
 
 use std::collections::VecDeque;
@@ -25,16 +25,16 @@ pub(crate) struct Executor<C: Command> {
     pub(crate) runtime: Runtime,
     pub(super) queue: Mutex<VecDeque<Task<C>>>,
     pub(super) outbox: Mutex<Vec<Delivery<C>>>,
-    /// Where the finished exchanges of the leader's job are, if it has several: whoever takes the loop over sends them.
+    /// Where the finished exchanges of the leader's job are, if it has several: the thread that takes the loop over sends them.
     pub(super) underway: Mutex<Option<Arc<ReplySlot<C>>>>,
-    /// Jobs that nobody waits for and that run on.
+    /// Jobs that are not waited for and run on.
     pub(super) overdue: Mutex<Vec<Overdue<C>>>,
     /// What is flushed at each delivery: WebSockets that have something to be sent.
     pub(crate) woken: Arc<C::Woken>,
     /// Wakes the future that the leader blocks on.
     pub(super) root: Mutex<Option<Waker>>,
     pub(super) lease: LeaderLease,
-    /// Is a thread about to enter the host, to call handlers?
+    /// Whether a thread is about to enter the host, to call handlers.
     pub(super) entering: AtomicBool,
     pub(super) sentinel: Sentinel,
     pub(super) threads: Mutex<Threads<C>>,

@@ -1,6 +1,6 @@
 //! Where a connection waits for its commands, and what it and the executor have to know of each other meanwhile.
 //!
-//! Exchanges of one job arrive in order: all at once as a rule, as they come when one of them is late. Whoever waits may
+//! Exchanges of one job arrive in order: all at once as a rule, as they come when one of them is late. The connection may
 //! give up; then nothing of the job begins any more. Both sides decide that by compare-exchange on one state.
 
 use std::sync::Arc;
@@ -18,13 +18,13 @@ pub(crate) struct ReplySlot<C> {
     guard: Option<Arc<dyn Guard<C>>>,
     /// What counts the answers, if they are for a client.
     account: Option<Arc<Account>>,
-    /// Has that been let go of?
+    /// Whether the guard has been released.
     is_over: bool,
     /// What the holder calls it, if what arrives goes to the holder.
     number: Option<u64>,
 }
 
-/// What is kept until a job is over: nobody waits for it, and no call of it is running.
+/// Kept until a job is over: it is not waited for, and no call of it is running.
 pub(crate) trait Guard<C>: Send + Sync {
     /// A job that kept this is over.
     fn release(&self) {}
@@ -41,11 +41,11 @@ struct SlotState<C> {
 /// No call of the job is running.
 const WAITING: u8 = 0;
 const RUNNING: u8 = 1;
-/// Nobody waits any more, and no call is running.
+/// The job is not waited for any more, and no call is running.
 const CLOSED: u8 = 2;
-/// Nobody waits any more for the call that is running.
+/// The call that is running is not waited for any more.
 const OVERDUE: u8 = 3;
-/// Nobody reckons with its end any more either.
+/// Given up: its thread is no longer counted.
 const GIVEN_UP: u8 = 4;
 /// As `OVERDUE`, and its thread does not count meanwhile.
 const UNCOUNTED: u8 = 5;
@@ -55,7 +55,7 @@ const UNCOUNTED: u8 = 5;
 pub(super) enum Ended {
     /// Its answer is waited for.
     Awaited,
-    /// Nobody waits any more, for it or what follows.
+    /// Its answer is not waited for any more, nor those behind it.
     Abandoned,
     /// And its thread did not count.
     Uncounted,
@@ -88,7 +88,7 @@ impl<C> ReplySlot<C> {
 }
 
 impl<C: Command> ReplySlot<C> {
-    /// A slot for answers to this client. What is `held` is kept until the job is over, whoever waits for it.
+    /// A slot for answers to this client. The guard is kept until the job is over, waited for or not.
     pub(crate) fn of(account: Arc<Account>, guard: Option<Arc<dyn Guard<C>>>) -> Self {
         let mut slot = Self::default();
         (slot.guard, slot.account) = (guard, Some(account));
@@ -102,7 +102,7 @@ impl<C: Command> ReplySlot<C> {
         slot
     }
 
-    /// Uses such a one again for the same holder: its job is over, and nobody else has it.
+    /// Uses such a slot again for the same guard: its job is over, and this is the only reference.
     pub(crate) fn renumber(&mut self, number: u64) {
         self.release();
         *self.state.get_mut() = WAITING;
@@ -135,7 +135,7 @@ impl<C: Command> ReplySlot<C> {
         None
     }
 
-    /// Nobody waits any more. `true` if a call of the job is running; nothing else of it will.
+    /// The job is not waited for any more. `true` if a call of it is running; no other of it will.
     pub(crate) fn close(&self) -> bool {
         let closed = self.state.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |state| match state {
             WAITING => Some(CLOSED),
@@ -145,7 +145,7 @@ impl<C: Command> ReplySlot<C> {
         closed == Ok(RUNNING)
     }
 
-    /// A call begins; `false` if nobody waits for it.
+    /// A call begins; `false` if it is not waited for.
     pub(super) fn begin(&self) -> bool {
         self.change(WAITING, RUNNING)
     }
@@ -162,12 +162,12 @@ impl<C: Command> ReplySlot<C> {
         }
     }
 
-    /// Does nobody wait, and nothing run?
+    /// Whether the job is not waited for, and no call of it runs.
     pub(super) fn is_closed(&self) -> bool {
         self.state.load(Ordering::SeqCst) == CLOSED
     }
 
-    /// Does a call run on for which nobody waits?
+    /// Whether a call runs on that is not waited for.
     pub(super) fn is_overdue(&self) -> bool {
         matches!(self.state.load(Ordering::SeqCst), OVERDUE | UNCOUNTED)
     }
@@ -191,7 +191,7 @@ impl<C: Command> ReplySlot<C> {
         lock(&self.arrived).commands.push(command);
     }
 
-    /// Adds commands, or none, and wakes who waits.
+    /// Adds commands, or none, and wakes the task that waits.
     pub(super) fn put(&self, commands: Vec<C>) {
         if let (Some(number), Some(guard)) = (self.number, &self.guard) {
             return guard.on_reply(number, commands);

@@ -27,7 +27,7 @@ pub(super) struct Threads<C: Command> {
     pub(super) uncounted: usize,
     /// Threads whose handlers do not end, and that are not counted as detached any more.
     pub(super) given_up: usize,
-    /// An epoch nobody has taken up yet.
+    /// An epoch that no thread has taken up yet.
     pub(super) offered: Option<Epoch>,
     pub(super) pool: Pool<C>,
 }
@@ -51,7 +51,7 @@ impl<C: Command> Threads<C> {
 impl<C: Command> Executor<C> {
     /// Starts a thread that waits for an assignment.
     pub(super) fn spawn_thread(self: &Arc<Self>, mut threads: MutexGuard<'_, Threads<C>>) -> io::Result<()> {
-        // It counts as standing by from now on, so that nobody starts another one for the same assignment.
+        // It counts as standing by from now on, so that no other thread is started for the same assignment.
         threads.alive += 1;
         threads.standby += 1;
         drop(threads);
@@ -92,7 +92,7 @@ impl<C: Command> Executor<C> {
         spawned.map(drop)
     }
 
-    /// Takes the loop over from a call that lasts, and offers the new epoch to whoever stands by, or to a new thread.
+    /// Takes the loop over from a call that lasts, and offers the new epoch to a thread that stands by, or to a new one.
     pub(super) fn take_over(self: &Arc<Self>, call: Call) {
         // Under the lock, so that the late thread cannot come back before it is counted as detached.
         let mut threads = lock(&self.threads);
@@ -117,7 +117,7 @@ impl<C: Command> Executor<C> {
         if let Err(error) = spawned
             && is_urgent
         {
-            // Whoever is done first becomes a standby, and takes the assignment then.
+            // The thread that is done first becomes a standby, and takes the assignment then.
             self.log.event(Level::Error, format!("no thread could be started: {error}"));
         }
     }

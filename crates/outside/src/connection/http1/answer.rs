@@ -1,4 +1,4 @@
-//! Between in and out: every exchange gets its answer, from whoever is to give it.
+//! Between reading and writing: every exchange of a batch is taken through the steps of the pipeline.
 //!
 //! Files and redirects are answered here and now. Functions go to the executor, all of them as one job. What has an
 //! event loop of its own is handed over there.
@@ -119,7 +119,7 @@ impl Connection {
             Err(stop) => return Err(stop),
         }
         self.miss_deadline(first.as_deref());
-        // What is late arrives where nobody looks.
+        // A late answer arrives in the old slot, which is not looked at any more.
         self.slot = self.dispatcher.reply_slot();
         let awaited = std::mem::take(&mut self.awaited).into_iter();
         let mut late: Vec<_> = awaited.map(|request| Exchange::new(request, Work::Status(504, None))).collect();

@@ -23,7 +23,7 @@ use crate::transport::ListenerRole;
 const MOST_TOGETHER: usize = 64;
 /// Content is read in pieces of at most this size, so that one fast client does not keep the loop.
 const LARGEST_READ: usize = 256 << 10;
-/// Room for content is made in steps: so much at first, so that who only declares much costs little; then this, or as much again.
+/// Bytes of room for content at first, since a Content-Length alone must not reserve memory; then 2 MiB more, or as much again.
 const FIRST_ROOM: usize = 64 << 10;
 const MORE_ROOM: usize = 2 << 20;
 const LITTLE_ROOM: usize = 4 << 10;
@@ -191,7 +191,7 @@ impl Connection {
         if framing.body != BodyLength::Known(0) {
             let read = match self.streams(&request) {
                 true => self.begin_incoming(&mut request, &framing).map_err(BodyFault::from),
-                // A client that waits is not asked for what nobody looks at (RFC 9110 section 10.1.1).
+                // A client that waits for 100 is not asked for content that no handler reads (RFC 9110 section 10.1.1).
                 false
                     if framing.expects_continue
                         && self.input.unread().is_empty()

@@ -29,7 +29,7 @@ pub(in crate::connection) struct Http1Body {
 }
 
 impl Http1Body {
-    /// Is there nothing left to be waited for?
+    /// Whether there is nothing left to be waited for.
     pub(in crate::connection) fn is_over(&self) -> bool {
         self.body.is_over()
     }
@@ -117,13 +117,13 @@ impl Http1Body {
 }
 
 impl Connection {
-    /// Does the handler of this request take its content while it comes in?
+    /// Whether the handler of this request takes its content while it comes in.
     pub(in crate::connection) fn streams(&mut self, request: &Request) -> bool {
         self.dispatcher.service.site.refresh(&mut self.dispatcher.site);
         self.dispatcher.streams(request)
     }
 
-    /// From here on the content of this request goes to whoever has the request.
+    /// From here on the content of this request goes to its handler.
     pub(in crate::connection) fn begin_incoming(
         &mut self,
         request: &mut Arc<Request>,

@@ -279,7 +279,7 @@ impl Http2 {
         }
     }
 
-    /// Is this an answer that is small, and complete?
+    /// Whether this is an answer that is small, and complete.
     fn is_sent_at_once(&self, exchange: &Exchange) -> bool {
         let Work::Answered(response) = &exchange.work else { return false };
         let length = match &response.body {
@@ -358,7 +358,7 @@ impl Http2 {
             let respond = call.respond;
             self.give_task(Accepted { exchange, respond, content: None, awaited: None, reserved: None }, None);
         }
-        // Who waits because of what the client does not take waits for the client.
+        // A request that waits because the client does not take other answers waits for the client.
         while !self.shared.account.is_in_use() && self.pending.front().is_some_and(|pending| pending.due < now) {
             let Some(Pending { mut accepted, .. }) = self.pending.pop_front() else { break };
             let reason = "too many requests of this connection are being worked on";

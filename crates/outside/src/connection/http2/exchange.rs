@@ -99,7 +99,7 @@ impl StreamExchange {
         let mut stream = self;
         async move {
             if let Err(stop) = stream.live().await {
-                // Whoever still waits for something hears that it will not come.
+                // A client that still waits for the answer hears that it will not come.
                 let is_ours = matches!(stop, Stop::Gone | Stop::Failed);
                 let reason = if is_ours { Reason::INTERNAL_ERROR } else { Reason::CANCEL };
                 stream.accepted.respond.send_reset(reason);
@@ -127,7 +127,7 @@ impl StreamExchange {
             {
                 return self.live_streaming(content, &announced).await;
             }
-            // A client that waits is not asked for what nobody looks at (RFC 9110 section 10.1.1).
+            // A client that waits for 100 is not asked for content that no handler reads (RFC 9110 section 10.1.1).
             let is_unwanted = announced.expects_continue
                 && self
                     .accepted
@@ -169,7 +169,7 @@ impl StreamExchange {
             }
         }
         self.answer().await?;
-        // The handler has answered: nobody takes any more. Dropping the rest says so, behind the answer.
+        // The handler has answered and takes no more content. Dropping the rest tells the client, behind the answer.
         let rest = self.inbound.take().map(Http2Body::into_stream);
         let sent = self.send().await;
         drop(rest);

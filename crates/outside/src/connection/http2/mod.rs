@@ -40,7 +40,8 @@ use socket::{H2End, SocketState, TaskEnd, socket_ends};
 /// ready to be sent (docs/security.md S16 to S21).
 const MOST_STREAMS: u32 = 100;
 const STREAM_WINDOW: u32 = 64 << 10;
-/// All streams together: none is held up by what others have sent and nobody has taken (RFC 9113 section 5.2).
+/// All streams together, in bytes: no stream is held up by content of others that their handlers have not taken (RFC 9113
+/// section 5.2).
 const CONNECTION_WINDOW: u32 = MOST_STREAMS * STREAM_WINDOW;
 const SEND_BUFFER: usize = 64 << 10;
 /// Streams that the client may reset before they were looked at, and those that it may make us reset, in a connection's life.

@@ -52,7 +52,7 @@ impl PendingCalls {
         self.next += 1;
     }
 
-    /// Is there none?
+    /// Whether there is none.
     pub(super) fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }

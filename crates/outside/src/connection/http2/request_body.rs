@@ -25,7 +25,7 @@ pub(super) struct Http2Body {
 }
 
 impl Http2Body {
-    /// From here on the content of this request goes to whoever has the request; 413 if it says that it is too large.
+    /// From here on the content of this request goes to its handler; 413 if its head says that it is too large.
     pub(super) fn begin(
         service: &Service,
         request: &mut Arc<Request>,
@@ -36,12 +36,12 @@ impl Http2Body {
         Ok(Self { body, stream, owed: 0, expects_continue: announced.expects_continue })
     }
 
-    /// Is there nothing left to be waited for?
+    /// Whether there is nothing left to be waited for.
     pub(super) fn is_over(&self) -> bool {
         self.body.is_over()
     }
 
-    /// What nobody takes any more.
+    /// The rest of the content, which the handler does not take any more.
     pub(super) fn into_stream(self) -> RecvStream {
         self.body.end();
         self.stream

@@ -1,6 +1,6 @@
 //! Out: the same writer as for HTTP/1.1, with streams and windows in place of a socket.
 //!
-//! Content leaves as fast as the client's windows open. Who opens them only in crumbs is left (docs/security.md S19, S21): bytes
+//! Content leaves as fast as the client's windows open. A client that opens them only in crumbs is left (docs/security.md S19, S21): bytes
 //! below [`USEFUL`] are no progress, and the minimum rate holds as for a socket.
 
 use std::future::poll_fn;
@@ -72,7 +72,7 @@ pub(super) fn render(
 pub(super) struct Values {
     text: [u8; 29],
     date: HeaderValue,
-    /// Was the clock looked at just now?
+    /// Whether the clock was looked at just now.
     is_present: bool,
     length: (u64, HeaderValue),
 }
@@ -119,7 +119,7 @@ struct Progress {
 }
 
 impl Progress {
-    /// The deadline of a wait that begins now; is it that of the minimum rate?
+    /// Sets the deadline of a wait that begins now. Whether it is that of the minimum rate.
     fn set_deadline(&mut self, dispatcher: &Dispatcher) -> bool {
         let now = dispatcher.service.clock.now();
         let since = *self.waited_since.get_or_insert_with(|| {

@@ -157,7 +157,7 @@ impl Received {
         self.shared.received.fetch_sub(std::mem::take(&mut self.bytes), Ordering::Relaxed);
     }
 
-    /// Is there more in memory than there should be, so that this has to go to a file?
+    /// Whether there is more in memory than there should be, so that this has to go to a file.
     pub(super) fn is_too_much(&self) -> bool {
         const SMALL: usize = MOST_HELD / MOST_WORKING;
         self.bytes > SMALL && self.shared.received.load(Ordering::Relaxed) > MOST_HELD

@@ -1,7 +1,13 @@
 //! The socket under `h2`: what comes in is counted, what goes out is gathered.
 //!
-//! `h2` owns the one end and believes that what it wrote is on its way; the connection's task holds the other and sends
+//! `h2` owns the one end and believes that the bytes it wrote are on their way; the connection's task holds the other and sends
 //! what was gathered with one write when `h2` has no more to say.
+//!
+//! Why there are two ends: `h2` reads and writes whenever it is polled, one frame at a time, and gives no account of it. Here
+//! its reads pass a counter of frames, which holds bytes back until their frames are paid for and replaces field blocks that
+//! are malformed; its writes go into `out`. `h2` takes `Pending` from a write for "the socket is full" and waits; so the task
+//! has to poll it again when a flush has made room (`is_awaited`). A flush that ends within a frame leaves `is_cut`, since
+//! what follows in `out` does not begin with the head of a frame and must not be searched for resets.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;

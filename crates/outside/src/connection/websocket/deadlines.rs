@@ -1,4 +1,4 @@
-//! When a session does something by itself: it pings who is silent, and leaves who does not answer, does not read, or does
+//! When a session does something by itself: it pings a client that is silent, and leaves one that does not answer, does not read, or does
 //! not finish the closing handshake in time.
 //!
 //! There is one deadline, the nearest; what it was for is found out when it has passed.
@@ -19,7 +19,7 @@ impl Session {
             return ControlFlow::Break(());
         }
         if self.room() == 0 {
-            // Whatever it says, nobody listens: its answer to a ping may be there and wait.
+            // The client is not read from now: its answer to a ping may be there and wait.
             (self.heard, self.pong_due) = (now, None);
         }
         if has_passed(self.pong_due) {

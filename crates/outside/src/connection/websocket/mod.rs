@@ -1,10 +1,11 @@
 //! A connection after its upgrade: frames in, messages to the handler, frames out (RFC 6455).
 //!
-//! One task per connection. It reads while the handler keeps up, writes what is queued, pings who is silent,
+//! One task per connection. It reads while the handler keeps up, writes what is queued, pings clients that are silent,
 //! and ends by the closing handshake or a deadline. Handlers that are callbacks are called by the executor, one turn after
 //! the other; those that block have a thread of their own.
 
 mod deadlines;
+mod receive;
 mod socket;
 mod upgrade;
 
@@ -12,13 +13,12 @@ use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
-use std::{io, iter};
 
 use crate::connection::buffer::{ReadBuffer, with_scratch};
 use crate::connection::{Connection, ConnectionGuard};
 use crate::exchange::{ConnectionControl, Dispatcher, Occasion, Order, Service, ThreadPermit, Turn};
 use crate::log::Level;
-use crate::protocol::websocket::{Close, DeflateTerms, Failure, MessageKind, ReceivedFrame, Receiver};
+use crate::protocol::websocket::{Close, DeflateTerms, Failure, Receiver};
 use crate::websocket::{Few, Message, Style, WebSocketConnection};
 use socket::WebSocketSocket;
 pub(super) use upgrade::open_websocket;
@@ -291,83 +291,6 @@ impl Session {
         }
     }
 
-    /// Reads into this room and understands what came, up to so many bytes of messages. See [`WebSocketSocket::poll_read`].
-    fn read(&mut self, context: &mut Context<'_>, room: &mut [u8], wanted: usize) -> Poll<io::Result<(usize, bool)>> {
-        let (count, was_all) = ready!(self.socket.poll_read(context, room))?;
-        if count > 0 {
-            self.heard = self.service.clock.now();
-            if self.pong_due.take().is_some() {
-                self.schedule();
-            }
-            let taken = self.hear(&mut room[..count], wanted);
-            if taken < count {
-                self.left = Some(Box::new(ReadBuffer::of(&room[taken..count])));
-            }
-        }
-        Poll::Ready(Ok((count, was_all)))
-    }
-
-    /// Bytes of messages that may be taken in; reading stops while the handler has enough to do.
-    fn room(&self) -> usize {
-        match (self.style, self.is_calling) {
-            (Style::Callbacks, true) => 0,
-            (Style::Callbacks, false) if self.connection.is_pressed() => 0,
-            (Style::Callbacks, false) => self.connection.max_inbox(),
-            _ => self.connection.room(),
-        }
-    }
-
-    /// Understands what has been read, up to this many bytes of messages: a few bytes may inflate to many. How many of those
-    /// that were read it has taken.
-    fn hear(&mut self, read: &mut [u8], room: usize) -> usize {
-        let all = read.len();
-        let mut unread = read;
-        let mut messages = Few::default();
-        let mut taken = 0;
-        let mut end = None;
-        while end.is_none() && taken < room && !unread.is_empty() {
-            match self.receiver.receive(&mut unread) {
-                Ok(Some(ReceivedFrame::Message(kind, payload))) => {
-                    let message = Message::received(kind == MessageKind::Text, payload);
-                    taken += message.cost();
-                    messages.push(message);
-                }
-                Ok(Some(ReceivedFrame::Ping(payload))) => self.connection.receive_ping(&payload),
-                Ok(Some(ReceivedFrame::Pong(_))) => {}
-                Ok(Some(ReceivedFrame::Close(close))) => end = Some(End::Close(close)),
-                Ok(None) => break,
-                Err(failure) => end = Some(End::Failure(failure)),
-            }
-        }
-        let left = unread.len();
-        self.is_deaf |= end.is_some();
-        // What came before the end is delivered first.
-        if !messages.is_empty() && self.style == Style::Callbacks {
-            self.end = end.map(Box::new);
-            self.call(Occasion::Messages, messages);
-            return all - left;
-        }
-        if !messages.is_empty() {
-            self.connection.deliver(iter::from_fn(|| messages.pop()));
-        }
-        if let Some(end) = end {
-            self.finish(end);
-        }
-        all - left
-    }
-
-    /// The client has said its last.
-    fn finish(&mut self, end: End) {
-        self.looks = true;
-        match end {
-            End::Close(close) => self.connection.receive_close(close),
-            End::Failure(failure) => {
-                self.has_failed = true;
-                self.connection.fail(&failure);
-            }
-        }
-    }
-
     /// Gives a call of the handler to the executor.
     fn call(&mut self, occasion: Occasion, messages: Few<Message>) {
         self.is_calling = true;
@@ -405,7 +328,7 @@ impl Session {
 
 impl Drop for Session {
     fn drop(&mut self) {
-        // Whoever waits for a message learns that there will be none, however the task has ended.
+        // A handler that waits for a message learns that there will be none, however the task has ended.
         self.connection.end();
         self.socket.close();
     }

@@ -1,8 +1,8 @@
 //! The socket of a WebSocket: the session reads from it, and what is queued goes out by it, with as few writes as possible.
 //!
 //! Small frames are put together, so that many messages cost one system call; what is large is written as it lies. As a
-//! rule nobody waits for the socket: whoever attends to connections inside the event loop writes at once, and the session's
-//! task is not even polled. It is when the socket takes no more, or the connection's end has begun.
+//! rule no task waits for the socket: the leader flushes connections inside the event loop, and the session's task is not
+//! even polled. It is when the socket takes no more, or the connection's end has begun.
 
 use std::io::{self, ErrorKind, IoSlice};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -45,7 +45,7 @@ impl WebSocketSocket {
         Self { wire: Mutex::new(Some(wire)), is_called: AtomicBool::new(false), clock }
     }
 
-    /// Has the session been called since this was asked?
+    /// Whether the session has been called since this was asked.
     pub(super) fn take_call(&self) -> bool {
         self.is_called.load(Ordering::Relaxed) && self.is_called.swap(false, Ordering::Relaxed)
     }

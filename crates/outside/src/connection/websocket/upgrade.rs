@@ -1,4 +1,4 @@
-//! Opening a WebSocket: who may, on which terms, and the 101 that says so (RFC 6455 section 4.2).
+//! Opening a WebSocket: which clients may, on which terms, and the 101 that says so (RFC 6455 section 4.2).
 
 use std::sync::Arc;
 

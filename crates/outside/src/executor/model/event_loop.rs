@@ -29,9 +29,9 @@ struct Shared {
 
 #[derive(Default)]
 struct State {
-    /// Is a thread in here?
+    /// Whether a thread is in here.
     driven: bool,
-    /// How many roots there have been: the waker of one that is gone wakes nobody.
+    /// How many roots there have been: the waker of one that is gone wakes nothing.
     roots: usize,
     root_is_woken: bool,
     ready: VecDeque<usize>,

@@ -48,7 +48,7 @@ pub(super) struct State {
     pub(super) refused: usize,
     /// Handlers of the pool that are running.
     pub(super) pooled: usize,
-    /// Calls of routes that nobody has said anything of that are running.
+    /// Calls that are running of routes that learn where they belong.
     pub(super) learning: usize,
     pub(super) stuck: usize,
     /// Handlers that may run beyond the bound of the pool.

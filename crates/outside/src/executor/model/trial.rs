@@ -24,7 +24,7 @@ pub(super) struct Trial {
     given_up: Vec<(Range<usize>, usize)>,
 }
 
-/// A handler that nobody waits for is given up after this.
+/// A handler that is not waited for is given up after this.
 pub(super) const PATIENCE: Duration = Duration::from_secs(30);
 
 pub(super) struct Impatient {
@@ -153,7 +153,7 @@ impl Trial {
                 executor.uncount(&slot);
             }
             *lock(&told) = Some(running);
-            // Under the lock, so that nobody begins to wait meanwhile.
+            // Under the lock, so that no thread begins to wait meanwhile.
             drop(lock(&ledger.state));
             ledger.changed.notify_all();
         });
@@ -165,7 +165,7 @@ impl Trial {
         running
     }
 
-    /// A client in the middle of a streamed body, who waits for the pool to make the next piece.
+    /// A client in the middle of a streamed body, which waits for the pool to make the next piece.
     pub(super) fn connect_stream(&mut self) {
         let number = self.asked;
         self.asked += 1;

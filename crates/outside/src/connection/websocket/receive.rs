@@ -1,0 +1,94 @@
+//! In: bytes of the socket to messages for the handler, as far as it has room for them.
+
+use std::task::{Context, Poll, ready};
+use std::{io, iter};
+
+use super::{End, Session};
+use crate::connection::buffer::ReadBuffer;
+use crate::exchange::Occasion;
+use crate::protocol::websocket::{MessageKind, ReceivedFrame};
+use crate::websocket::{Few, Message, Style};
+
+impl Session {
+    /// Reads into this room and understands what came, up to so many bytes of messages. See [`WebSocketSocket::poll_read`].
+    pub(super) fn read(
+        &mut self,
+        context: &mut Context<'_>,
+        room: &mut [u8],
+        wanted: usize,
+    ) -> Poll<io::Result<(usize, bool)>> {
+        let (count, was_all) = ready!(self.socket.poll_read(context, room))?;
+        if count > 0 {
+            self.heard = self.service.clock.now();
+            if self.pong_due.take().is_some() {
+                self.schedule();
+            }
+            let taken = self.hear(&mut room[..count], wanted);
+            if taken < count {
+                self.left = Some(Box::new(ReadBuffer::of(&room[taken..count])));
+            }
+        }
+        Poll::Ready(Ok((count, was_all)))
+    }
+
+    /// Bytes of messages that may be taken in; reading stops while the handler has enough to do.
+    pub(super) fn room(&self) -> usize {
+        match (self.style, self.is_calling) {
+            (Style::Callbacks, true) => 0,
+            (Style::Callbacks, false) if self.connection.is_pressed() => 0,
+            (Style::Callbacks, false) => self.connection.max_inbox(),
+            _ => self.connection.room(),
+        }
+    }
+
+    /// Understands what has been read, up to this many bytes of messages: a few bytes may inflate to many. How many of those
+    /// that were read it has taken.
+    pub(super) fn hear(&mut self, read: &mut [u8], room: usize) -> usize {
+        let all = read.len();
+        let mut unread = read;
+        let mut messages = Few::default();
+        let mut taken = 0;
+        let mut end = None;
+        while end.is_none() && taken < room && !unread.is_empty() {
+            match self.receiver.receive(&mut unread) {
+                Ok(Some(ReceivedFrame::Message(kind, payload))) => {
+                    let message = Message::received(kind == MessageKind::Text, payload);
+                    taken += message.cost();
+                    messages.push(message);
+                }
+                Ok(Some(ReceivedFrame::Ping(payload))) => self.connection.receive_ping(&payload),
+                Ok(Some(ReceivedFrame::Pong(_))) => {}
+                Ok(Some(ReceivedFrame::Close(close))) => end = Some(End::Close(close)),
+                Ok(None) => break,
+                Err(failure) => end = Some(End::Failure(failure)),
+            }
+        }
+        let left = unread.len();
+        self.is_deaf |= end.is_some();
+        // What came before the end is delivered first.
+        if !messages.is_empty() && self.style == Style::Callbacks {
+            self.end = end.map(Box::new);
+            self.call(Occasion::Messages, messages);
+            return all - left;
+        }
+        if !messages.is_empty() {
+            self.connection.deliver(iter::from_fn(|| messages.pop()));
+        }
+        if let Some(end) = end {
+            self.finish(end);
+        }
+        all - left
+    }
+
+    /// The client has said its last.
+    pub(super) fn finish(&mut self, end: End) {
+        self.looks = true;
+        match end {
+            End::Close(close) => self.connection.receive_close(close),
+            End::Failure(failure) => {
+                self.has_failed = true;
+                self.connection.fail(&failure);
+            }
+        }
+    }
+}

@@ -1,0 +1,36 @@
+//! The clock of deadlines: a number that a ticker moves on.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+/// Milliseconds since the server started, as of the last tick: exact enough for deadlines, and one load.
+#[derive(Debug)]
+pub(crate) struct Clock {
+    started: Instant,
+    now: AtomicU64,
+}
+
+impl Clock {
+    pub(crate) fn new() -> Self {
+        Self { started: Instant::now(), now: AtomicU64::new(0) }
+    }
+
+    pub(crate) fn now(&self) -> u64 {
+        self.now.load(Ordering::Relaxed)
+    }
+
+    /// The time so much later; never sooner than asked for.
+    pub(crate) fn after(&self, duration: Duration) -> u64 {
+        self.now() + millis(duration)
+    }
+
+    pub(super) fn tick(&self) -> u64 {
+        let now = millis(self.started.elapsed());
+        self.now.store(now, Ordering::Relaxed);
+        now
+    }
+}
+
+pub(crate) fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

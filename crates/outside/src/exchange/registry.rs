@@ -1,0 +1,129 @@
+//! All connections of a reactor: which of them give way where places run out, and whose deadline has passed.
+
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::clock::Clock;
+use super::control::{CLOSING, ConnectionControl, NEVER, Order, RESTING, SESSION};
+
+/// What connections are at.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct InFlight {
+    pub(crate) answers: usize,
+    pub(crate) websockets: usize,
+}
+
+/// In milliseconds.
+const JUST_NOW: u64 = 100;
+/// How soon a connection gives way where room is needed: those without a complete head first, by age; then those that
+/// are being closed; then those that rest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Rank(u64);
+
+impl Rank {
+    /// Whether the connection rests between two requests.
+    pub(crate) fn is_resting(self) -> bool {
+        self.0 >= RESTING
+    }
+}
+
+/// All connections of a reactor.
+#[derive(Debug, Default)]
+pub(crate) struct ConnectionRegistry(Mutex<Table>);
+
+#[derive(Debug, Default)]
+struct Table {
+    slots: Vec<Option<Arc<ConnectionControl>>>,
+    free: Vec<u32>,
+}
+
+impl ConnectionRegistry {
+    /// A control for a new connection, and its number.
+    pub(crate) fn add(&self) -> (u32, Arc<ConnectionControl>) {
+        let control = Arc::new(ConnectionControl::new());
+        let mut table = self.lock();
+        let number = table.free.pop().unwrap_or_else(|| {
+            table.slots.push(None);
+            // There are never so many descriptors.
+            u32::try_from(table.slots.len() - 1).unwrap_or(u32::MAX)
+        });
+        table.slots[number as usize] = Some(Arc::clone(&control));
+        (number, control)
+    }
+
+    /// Another control for the same connection, which goes on as another task.
+    pub(crate) fn renew(&self, number: u32) -> Arc<ConnectionControl> {
+        let control = Arc::new(ConnectionControl::new());
+        let mut table = self.lock();
+        if let Some(before) = table.slots[number as usize].replace(Arc::clone(&control)) {
+            control.order.store(before.order.load(Ordering::Relaxed), Ordering::Relaxed);
+        }
+        control
+    }
+
+    pub(crate) fn remove(&self, number: u32) {
+        let mut table = self.lock();
+        table.slots[number as usize] = None;
+        table.free.push(number);
+    }
+
+    /// How many connections there are.
+    pub(crate) fn len(&self) -> usize {
+        let table = self.lock();
+        table.slots.len() - table.free.len()
+    }
+
+    /// What its connections are at.
+    pub(crate) fn in_flight(&self) -> InFlight {
+        let mut found = InFlight::default();
+        for control in self.lock().slots.iter().flatten() {
+            match control.yields_since.load(Ordering::Relaxed) {
+                NEVER => found.answers += control.answers.load(Ordering::Relaxed),
+                SESSION => found.websockets += 1,
+                _ => {}
+            }
+        }
+        found
+    }
+
+    /// Gives an order to all.
+    pub(crate) fn signal_all(&self, order: Order) {
+        self.lock().slots.iter().flatten().for_each(|control| control.signal(order));
+    }
+
+    /// The connections that may be asked to give way, by their number; the smallest rank is asked first. One that has only just
+    /// come, or has only just been answered, is about to say something.
+    pub(crate) fn yielding(&self, clock: &Clock) -> Vec<(Rank, u32)> {
+        let long_ago = clock.now().saturating_sub(JUST_NOW);
+        let table = self.lock();
+        let handles = (0u32..).zip(&table.slots).filter_map(|(number, slot)| Some((number, slot.as_ref()?)));
+        let unordered = handles.filter(|(_, control)| control.order.load(Ordering::Relaxed) == 0);
+        let ranks = unordered.map(|(number, control)| (Rank(control.yields_since.load(Ordering::Relaxed)), number));
+        ranks.filter(|(rank, _)| rank.0 != NEVER && rank.0 & !(RESTING | CLOSING) < long_ago).collect()
+    }
+
+    /// Asks a connection to give way, unless it has become busy meanwhile.
+    pub(crate) fn shed(&self, rank: Rank, number: u32) {
+        let table = self.lock();
+        if let Some(Some(control)) = table.slots.get(number as usize)
+            && control.yields_since.load(Ordering::Relaxed) == rank.0
+        {
+            control.signal(Order::Shed);
+        }
+    }
+
+    /// Moves the clock on and wakes those whose deadline has passed.
+    pub(crate) fn tick(&self, clock: &Clock) {
+        let now = clock.tick();
+        for control in self.lock().slots.iter().flatten() {
+            if control.deadline.load(Ordering::Relaxed) < now {
+                control.clear_deadline();
+                control.signal(Order::TimedOut);
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Table> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,124 @@
+//! Answers that need no handler, and the ways in which an exchange gets its answer.
+
+use std::sync::Arc;
+
+use super::dispatch::{Awaited, Dispatcher};
+use super::state::{Exchange, Work};
+use crate::error::{Error, Refusal};
+use crate::handler::Handler;
+use crate::message::{Body, Request, Response};
+use crate::route::RouteChoice;
+use crate::site::{error_page, redirect};
+use crate::transport::ListenerRole;
+
+impl Dispatcher {
+    /// Whether the process lives, for those that ask at the configured path.
+    pub(super) fn health(&self, request: &Request) -> Option<Response> {
+        self.service.config.health_route.as_deref().filter(|route| *route == request.url())?;
+        let response = match self.service.is_ending() {
+            true => Response::text("draining\n").with_status(503),
+            false => Response::text("ok\n"),
+        };
+        Some(response.with_header("Cache-Control", "no-store"))
+    }
+
+    /// Where a client is sent that came to a listener which only redirects to HTTPS. One that came by TLS to a trusted proxy
+    /// is where it is to be.
+    pub(super) fn to_https(&self, request: &Request) -> Option<Result<Response, Refusal>> {
+        (self.door == ListenerRole::RedirectToHttps && request.scheme() != "https")
+            .then(|| self.service.front.to_https(request))
+    }
+
+    /// The answer to a preflight request of CORS, if the site has a policy for it.
+    pub(super) fn preflight(&self, request: &Request) -> Option<Response> {
+        self.site.1.policy.as_ref()?.preflight(request)
+    }
+
+    /// Answers with a redirect, or returns a handler that is neither that nor a function.
+    pub(super) fn without_function(&self, handler: &Handler, below: usize, exchange: &mut Exchange) -> Option<Awaited> {
+        match handler {
+            Handler::Files(files) => Some(Awaited::Files(Arc::clone(files), below)),
+            Handler::WebSocket(websocket) => Some(Awaited::WebSocket(Arc::clone(websocket))),
+            Handler::Redirect(destination) => {
+                let response = redirect(destination, exchange.request.as_deref()?);
+                self.respond(exchange, Ok(response));
+                None
+            }
+            Handler::Sync(_) | Handler::Async(_) => None,
+        }
+    }
+
+    /// Answers with this, or with the page of a refusal.
+    pub(super) fn respond_or_refuse(&self, exchange: &mut Exchange, answer: Result<Response, Refusal>) {
+        match answer {
+            Ok(response) => self.respond(exchange, Ok(response)),
+            Err(refusal) => {
+                self.refuse(exchange, &refusal);
+                self.respond_with_page(exchange);
+            }
+        }
+    }
+
+    /// Answers a request that has no handler. If only its method has none: OPTIONS with those that have (RFC 9110 section
+    /// 9.3.7), any other with 405, which names them too (section 15.5.6).
+    pub(super) fn respond_unrouted(&self, exchange: &mut Exchange, choice: &RouteChoice<'_>) {
+        let RouteChoice::Methods(methods) = choice else { return self.respond_with_status(exchange, 404) };
+        let methods = methods.join(", ");
+        if exchange.request.as_ref().is_some_and(|request| request.method() == "OPTIONS") {
+            return self.respond(exchange, Ok(Response::new(204).with_header("Allow", methods)));
+        }
+        exchange.extra.get_or_insert_default().push_checked(b"Allow", methods.as_bytes());
+        self.respond_with_status(exchange, 405);
+    }
+
+    /// Adds to an answer what every answer says.
+    pub(crate) fn add_policy_headers(&self, exchange: &mut Exchange) {
+        if let Some(policy) = &self.site.1.policy
+            && let Work::Answered(response) = &mut exchange.work
+        {
+            policy.add_headers(response, exchange.request.as_deref());
+        }
+    }
+
+    /// The client gets 504 instead of the answer to its request.
+    pub(crate) fn respond_late(&self, exchange: &mut Exchange) {
+        if let Some(request) = &exchange.request {
+            self.note_late(request);
+        }
+        self.respond_with_status(exchange, 504);
+    }
+
+    /// Answers a status with the built-in page, unless user code has a say.
+    pub(crate) fn respond_with_page(&self, exchange: &mut Exchange) {
+        if let Work::Status(code, message) = &exchange.work
+            && !self.site.1.involves_user(*code)
+        {
+            let page = error_page(exchange.request.as_deref(), *code, message.as_deref());
+            exchange.work = Work::Answered(exchange.with_extra(page));
+        }
+    }
+
+    /// Answers with this status.
+    pub(crate) fn respond_with_status(&self, exchange: &mut Exchange, code: u16) {
+        exchange.work = Work::Status(code, None);
+        self.respond_with_page(exchange);
+    }
+
+    /// Takes an answer that needed no executor; leaves it to the executor if user code has a say after all.
+    pub(crate) fn respond(&self, exchange: &mut Exchange, answer: Result<Response, Error>) {
+        let hooked = self.site.1.hooks.is_some();
+        exchange.work = match answer {
+            // A file is opened by the executor: that may wait for a disk.
+            Ok(response)
+                if !hooked
+                    && response.problem.is_none()
+                    && !matches!(response.body, Body::File(_))
+                    && !exchange.has_yet_to_begin(&response) =>
+            {
+                Work::Answered(response)
+            }
+            answer => Work::Settle(answer),
+        };
+        self.respond_with_page(exchange);
+    }
+}
