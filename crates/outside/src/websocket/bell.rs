@@ -138,10 +138,10 @@ impl Bell {
 
     /// Whether this thread leads the loop and will return to it without being woken.
     ///
-    /// Called under the lock of the list, like [`Bell::begin_term`]. So either a new leader has begun its term before, and this
-    /// thread, late, sees that the term is not its own and wakes the loop; or the new leader begins after, and finds the
-    /// entry when it enters the loop. In both cases no entry is left without a thread that will flush it. A thread inside
-    /// the loop wakes it as well: the loop may have passed the point at which it reads the list.
+    /// Called under the lock of the list, like [`Bell::begin_term`]. So either a new leader has begun its term before,
+    /// and this thread, late, sees that the term is not its own and wakes the loop; or the new leader begins after, and
+    /// finds the entry when it enters the loop. In both cases no entry is left without a thread that will flush it. A
+    /// thread inside the loop wakes it as well: the loop may have passed the point at which it reads the list.
     fn will_return(&self, list: &List) -> bool {
         let place = PLACE.get();
         place.bell == self.address() && place.term == list.term && !place.is_inside

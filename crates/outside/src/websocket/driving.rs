@@ -14,8 +14,8 @@ pub(crate) trait Line: Send + Sync {
     /// Sends queued frames, inside the event loop. Returns `false` if the session has to check the state.
     fn flush(&self, connection: &WebSocketConnection) -> bool;
 
-    /// Reads a part of the memory that [`Line::flush`] needs, so that it is in the processor's cache. The result depends on
-    /// that memory, so that the compiler keeps the reads.
+    /// Reads a part of the memory that [`Line::flush`] needs, so that it is in the processor's cache. The result
+    /// depends on that memory, so that the compiler keeps the reads.
     fn touch(&self) -> bool;
 }
 

@@ -152,9 +152,10 @@ impl Room {
 
     /// Flushes connections and hands out published messages, for ever: a task of the reactor's event loop.
     ///
-    /// A topic may have any number of subscribers, so they are visited in portions of [`SOME`], each found again behind the
-    /// last one by its address. Between two portions no lock is held: subscribers may come and go, other tasks have their
-    /// turn, and the portion is flushed, so that the first subscribers do not wait for the last ones to be queued.
+    /// A topic may have any number of subscribers, so they are visited in portions of [`SOME`], each found again behind
+    /// the last one by its address. Between two portions no lock is held: subscribers may come and go, other tasks have
+    /// their turn, and the portion is flushed, so that the first subscribers do not wait for the last ones to be
+    /// queued.
     pub(crate) async fn serve(self: Arc<Self>) {
         let Some(bell) = &self.bell else { return };
         loop {
