@@ -123,8 +123,9 @@ impl OutsideHttp {
     /// Adds a route or replaces it. The route owns its path and everything below it; the longest match wins; `/`
     /// answers the requests that match no other route.
     ///
-    /// The handler is a function of `&Request`, a [`crate::FilePath`] or a [`crate::Folder`]. It may return a [`Response`], a
-    /// `Result<Response, Error>`, text, bytes, JSON, or `(code, message)`; state is shared by capturing an `Arc`.
+    /// The handler is a function of `&Request`, a [`crate::FilePath`] or a [`crate::Folder`]. It may return a
+    /// [`Response`], a `Result<Response, Error>`, text, bytes, JSON, or `(code, message)`; state is shared by capturing
+    /// an `Arc`.
     ///
     /// # Errors
     /// The route is not an absolute path, or there is no file or folder where the handler says.
@@ -241,7 +242,7 @@ impl OutsideHttp {
         self.publish(topic, message);
     }
 
-    /// Whether the published bytes that wait have passed the bound from which publishing connections are read more slowly.
+    /// Whether published bytes wait beyond the bound from which publishing connections are read more slowly.
     pub fn has_much_published(&self) -> bool {
         self.site.hub.has_much()
     }
@@ -258,8 +259,8 @@ impl OutsideHttp {
     }
 
     /// Binds, serves until terminated, and returns. SIGINT and SIGTERM terminate gracefully; a second one cuts at once.
-    /// SIGHUP has certificates read again, which also happens by itself when their files change; it ends the server gracefully
-    /// when the terminal was closed, and stays ignored if it was.
+    /// SIGHUP has certificates read again, which also happens by itself when their files change; it ends the server
+    /// gracefully when the terminal was closed, and stays ignored if it was.
     ///
     /// # Errors
     /// A certificate cannot be used ([`crate::CertificateError`]), the address cannot be bound, or the system refuses a
@@ -395,8 +396,8 @@ impl OutsideHttp {
         self.control.retire();
     }
 
-    /// The effect of SIGHUP: certificates whose files have changed are read again at once; the log names faulty ones. If
-    /// the terminal from which the server was started is closed, the server ends.
+    /// The effect of SIGHUP: certificates whose files have changed are read again at once; the log names faulty ones.
+    /// If the terminal from which the server was started is closed, the server ends.
     pub fn hang_up(&self) {
         self.control.hang_up();
     }

@@ -237,7 +237,7 @@ mod tests {
         let (account, _client) = connect(&Budget::new(100 * MIB), 4 * MIB);
         let reserved: Vec<Reserved> = (0..10).map_while(|_| account.reserve(MIB)).collect();
         assert_eq!(reserved.len(), 4);
-        assert!(account.reserve(0).is_some(), "what is known to be small has room");
+        assert!(account.reserve(0).is_some(), "a small answer has room");
         drop(reserved);
         assert!(account.reserve(9 * MIB).is_some(), "the only one has");
         let _held = account.count(answer(MIB)).unwrap();

@@ -83,9 +83,9 @@ impl Folder {
         self
     }
 
-    /// The same with a `Cache-Control` for files whose path below the folder matches; `*` stands for anything, `?` for one
-    /// character; the first pattern that matches decides. Files that match none have `max-age=0`, those with a hash in
-    /// their name a year.
+    /// The same with a `Cache-Control` for files whose path below the folder matches; `*` stands for anything, `?` for
+    /// one character; the first pattern that matches decides. Files that match none have `max-age=0`, those with a hash
+    /// in their name a year.
     #[must_use]
     pub fn with_cache_control(mut self, pattern: impl Into<String>, value: impl Into<String>) -> Self {
         self.cache_control.push((pattern.into(), value.into()));

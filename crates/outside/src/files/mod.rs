@@ -2,7 +2,7 @@
 //! request.
 //!
 //! A [`Files`] looks up the path below its route: it finds an [`Entry`] in the [`Store`], or opens the file beneath its
-//! root and makes one. An entry offers [`Representation`]s, one for each content coding; [`select`] chooses the part to
+//! root and makes one. An entry offers `Representation`s, one for each content coding; [`select`] chooses the part to
 //! send by the request's preconditions and ranges. Code on the event loop's thread passes [`Patience::Now`], so that it
 //! never waits for a disk.
 

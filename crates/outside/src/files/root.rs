@@ -38,7 +38,8 @@ impl Root {
         &self.path
     }
 
-    /// Opens a relative path without empty, `.` or `..` segments; the empty path is the folder itself. `now` in milliseconds.
+    /// Opens a relative path without empty, `.` or `..` segments; the empty path is the folder itself. `now` in
+    /// milliseconds.
     pub(super) fn open(&self, path: &[u8], links: Symlinks, patience: Patience, now: u64) -> Result<File, Unopened> {
         let folder = self.folder(patience, now).map_err(meaning)?;
         let path = if path.is_empty() { b"." } else { path };

@@ -216,9 +216,9 @@ impl Log {
         }
     }
 
-    /// Wakes the log's thread, if it may sleep. It sleeps without a limit only while nothing is pending, and then gathers
-    /// lines for [`GATHER`] or up to [`PLENTY`] bytes. So only the first entry and a full buffer need a wake-up, while one
-    /// for each line would be a system call in each request.
+    /// Wakes the log's thread, if it may sleep. It sleeps without a limit only while nothing is pending, and then
+    /// gathers lines for [`GATHER`] or up to [`PLENTY`] bytes. So only the first entry and a full buffer need a
+    /// wake-up, while one for each line would be a system call in each request.
     fn notify(&self, pending: &PendingLines, was_empty: bool) {
         if was_empty || pending.lines.len() >= PLENTY {
             self.more.notify_all();

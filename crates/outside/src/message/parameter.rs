@@ -15,7 +15,8 @@ pub enum Parameter {
     Float(f64),
     /// `uuid`: 32 hexadecimal digits in groups of 8, 4, 4, 4 and 12 (RFC 9562 section 4).
     Uuid(u128),
-    /// `str`: one segment, never empty and without a slash; or `path`: segments up to the end, which do not begin with a slash.
+    /// `str`: one segment, never empty and without a slash; or `path`: segments up to the end, which do not begin with
+    /// a slash.
     Text(Box<str>),
 }
 

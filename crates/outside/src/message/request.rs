@@ -156,7 +156,7 @@ impl Request {
         }
     }
 
-    /// Clears the request for the next one and keeps the memory, unless it has grown large.
+    /// Clears the request for the next one. Keeps the memory, unless it has grown large.
     pub(crate) fn clear(&mut self) {
         self.headers.clear();
         for span in [&mut self.method, &mut self.target, &mut self.path, &mut self.query] {

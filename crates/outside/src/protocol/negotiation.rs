@@ -198,7 +198,8 @@ mod tests {
     use super::*;
     use Coding::{Brotli, Gzip, Identity, Zstd};
 
-    /// The field's values, joined by `\n` where there are several, and the best of all codings, of br and gzip, of gzip.
+    /// The field's values, joined by `\n` where there are several, and the best of all codings, of br and gzip, of
+    /// gzip.
     const TABLE: &[(&str, Coding, Coding, Coding)] = &[
         // As real clients send it.
         ("gzip, deflate, br, zstd", Zstd, Brotli, Gzip),

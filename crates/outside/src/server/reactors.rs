@@ -1,4 +1,5 @@
-//! Several event loops as one server: each has its own connections, jobs and threads; the log and the bounds are shared.
+//! Several event loops as one server: each has its own connections, jobs and threads; the log and the bounds are
+//! shared.
 //!
 //! A reactor accepts from a queue of its own, or all reactors share the only queue. A reactor with more than its share
 //! hands new connections on: a kernel that spreads many clients evenly may still leave few of them on one reactor.

@@ -1,7 +1,7 @@
 //! The checks before anything is served (proxies, hosts), and Strict-Transport-Security on every answer.
 //!
-//! Pure: settings and a request in, a verdict out. If none of this is configured, a request costs one branch. The checks
-//! themselves are in `proxies`, `hosts` and `hsts`; here is their order.
+//! Pure: settings and a request in, a verdict out. If none of this is configured, a request costs one branch. The
+//! checks themselves are in `proxies`, `hosts` and `hsts`; here is their order.
 
 use std::net::IpAddr;
 

@@ -114,8 +114,9 @@ impl Site {
 
     /// Makes `held` the newest snapshot; nearly always one load and one comparison.
     ///
-    /// [`Site::edit`] stores the new snapshot before it counts the version up. So a connection that sees the new version
-    /// finds at least that snapshot behind the lock. The snapshot may be newer still; then the next call takes it again.
+    /// [`Site::edit`] stores the new snapshot before it counts the version up. So a connection that sees the new
+    /// version finds at least that snapshot behind the lock. The snapshot may be newer still; then the next call takes
+    /// it again.
     pub(crate) fn refresh(&self, held: &mut (u64, Arc<Snapshot>)) {
         let version = self.version.load(Ordering::Acquire);
         if held.0 != version {

@@ -270,7 +270,7 @@ mod tests {
         let names = names(&places);
         assert_eq!(home(&bound, &places, &names), Some(1), "by its address");
         let mut other = Listener::bind(&b, 1, false).unwrap();
-        assert_eq!(home(&other, &places, &names), Some(0), "nobody's");
+        assert_eq!(home(&other, &places, &names), Some(0), "unknown");
         other.settle("http://[::1]:0", None, ListenerRole::Serve);
         assert_eq!(home(&other, &places, &names), Some(2), "by name");
         other.settle("http://[::1]:8080", None, ListenerRole::Serve);

@@ -1,8 +1,8 @@
 //! The bounds on the topics of one run: names that clients subscribe to, and memory of published messages.
 //!
 //! A published message waits until it was handed out to the subscribers. While many bytes wait, the server reads more
-//! slowly from the connections whose handlers publish. Messages of publishers that are no connections are dropped at a
-//! bound, and counted.
+//! slowly from the connections whose handlers publish. Not every publisher is a connection: beyond the bound messages
+//! are dropped and counted.
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError, Weak};

@@ -14,8 +14,8 @@ pub(crate) trait FrameSink: Send + Sync {
     /// Sends what is queued, inside the event loop. `false`: the session has to look how things stand.
     fn flush(&self, connection: &WebSocketConnection) -> bool;
 
-    /// Reads something of what [`FrameSink::flush`] needs, so that it is at hand. The result depends on
-    /// that memory, so that the compiler keeps the reads.
+    /// Reads something of what [`FrameSink::flush`] needs, so that it is at hand. The result
+    /// depends on that memory, so that the compiler keeps the reads.
     fn prefetch(&self) -> bool;
 }
 

@@ -44,7 +44,8 @@ use crate::protocol::websocket::{DeflateSettings, Origins};
 pub enum Style {
     /// [`SessionHandler::open`] has a thread of its own and may block for the whole life of the connection.
     Blocking,
-    /// [`SessionHandler::open`] and [`SessionHandler::message`] are called by the executor, one message after the other.
+    /// [`SessionHandler::open`] and [`SessionHandler::message`] are called by the executor, one message after the
+    /// other.
     Callbacks,
     /// [`SessionHandler::open`] is called inside the event loop, hands the connection on, and must not block.
     Async,

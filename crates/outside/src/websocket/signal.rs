@@ -12,8 +12,8 @@ pub(super) struct Signal {
     /// Number of waiting threads.
     ///
     /// A thread counts itself while it holds the lock, before the wait gives the lock back. A thread that notifies has
-    /// held the lock for its change. So if the waiting thread has missed the change, it has held the lock before, and the
-    /// lock makes its count visible here: `Relaxed` is enough. A thread that comes later sees the change itself.
+    /// held the lock for its change. So if the waiting thread has missed the change, it has held the lock before, and
+    /// the lock makes its count visible here: `Relaxed` is enough. A thread that comes later sees the change itself.
     waiting: AtomicU32,
 }
 

@@ -46,7 +46,7 @@ impl WebSocketDriver {
                 Ok(None) => return true,
                 Err(failure) => {
                     self.connection.fail(&failure);
-                    // The client would not read an answer, so none is waited for.
+                    // The client's Close frame would not be read, so it counts as received.
                     self.connection.receive_close(Close::default());
                     self.connection.wake();
                     return false;

@@ -1,5 +1,5 @@
-//! The tables of conditional and range requests in `tests/corpus/files`, asked of a folder, a file on a route, a handler
-//! that returns a file, and one that returns a slice of a larger one.
+//! The tables of conditional and range requests in `tests/corpus/files`, asked of a folder, a file on a route, a
+//! handler that returns a file, and one that returns a slice of a larger one.
 //!
 //! The format is described in `tests/support/file_cases.py`, where answers are judged in more detail.
 

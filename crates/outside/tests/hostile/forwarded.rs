@@ -1,7 +1,7 @@
 //! Properties of forwarding fields and of hosts that hold for every input; shared like `invariants`.
 //!
-//! The entry that a trusted proxy has written last decides, for any text that a client has written before it. One field and the
-//! same entries in several name the same client. A host has exactly one canonical form.
+//! The entry that a trusted proxy has written last decides, for any text that a client has written before it. One field
+//! and the same entries in several name the same client. A host has exactly one canonical form.
 
 use outside::Headers;
 use outside::testing::{TestName, forwarded, host_name};

@@ -1,7 +1,7 @@
 //! The codec against hostile input: mutations, floods of one byte, and a comparison with hyper.
 //!
-//! `invariants`, `files`, `forms`, `forwarded`, `negotiation`, `routes`, `seeds` and `differential` are shared with the fuzz targets in `fuzz/`
-//! at the root.
+//! `invariants`, `files`, `forms`, `forwarded`, `negotiation`, `routes`, `seeds` and `differential` are shared with the
+//! fuzz targets in `fuzz/` at the root.
 
 mod differential;
 mod files;

@@ -1,5 +1,5 @@
-//! Messages that break the rules end their stream, are logged, and leave the other streams alone (RFC 9113 section 8.1.1);
-//! targets that only some readers of URIs take are the same as over HTTP/1.1.
+//! Messages that break the rules end their stream, are logged, and leave the other streams alone (RFC 9113 section
+//! 8.1.1); targets that only some readers of URIs take are the same as over HTTP/1.1.
 
 use std::io::{Read as _, Write as _};
 

@@ -1,6 +1,7 @@
 //! A client for tests. It speaks to a server in the same process; no port is bound.
 //!
-//! The server is real, with its codec, limits, executor, hooks and log; only the network is a pair of connected sockets.
+//! The server is real, with its codec, limits, executor, hooks and log; only the network is a pair of connected
+//! sockets.
 
 mod cookie_jar;
 mod exchange;

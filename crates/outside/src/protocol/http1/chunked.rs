@@ -1,7 +1,7 @@
 //! Chunked bodies of requests, decoded as they arrive (RFC 9112 section 7.1).
 //!
-//! Every line must end in CRLF; sizes are hexadecimal digits alone; extensions are checked, bounded and dropped; trailer
-//! fields are checked like header fields, bounded like them, and dropped (RFC 9110 section 6.5.1).
+//! Every line must end in CRLF; sizes are hexadecimal digits alone; extensions are checked, bounded and dropped;
+//! trailer fields are checked like header fields, bounded like them, and dropped (RFC 9110 section 6.5.1).
 
 use super::head::HeadLimits;
 use crate::error::Refusal;
@@ -247,7 +247,8 @@ mod tests {
             (b"1\na", 400),
             (b"1;\n", 400),
             (b"1;a\0", 400),
-            // A chunk extension has a name, a value behind its equals sign, and quotes that end (RFC 9112 section 7.1.1).
+            // A chunk extension has a name, a value behind its equals sign, and quotes that end (RFC 9112 section
+            // 7.1.1).
             (b"5;\r", 400),
             (b"5; \r", 400),
             (b"5;;", 400),

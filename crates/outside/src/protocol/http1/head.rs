@@ -51,8 +51,9 @@ impl HeadScanner {
         while let Some(found) = find_byte(b'\n', &buffer[self.scanned..]) {
             let at = self.scanned + found;
             self.scanned = at + 1;
-            // httparse takes a bare LF for a line's end, and a proxy in front may not: the two would read different heads
-            // (RFC 9112 section 2.2). The scan finds every LF anyway, so the check costs one comparison for each line.
+            // httparse takes a bare LF for a line's end, and a proxy in front may not: the two would read different
+            // heads (RFC 9112 section 2.2). The scan finds every LF anyway, so the check costs one comparison for each
+            // line.
             if at == self.line || buffer[at - 1] != b'\r' {
                 return Err(Refusal::bad("line ended by a bare LF"));
             }

@@ -1,6 +1,6 @@
 //! HTTP/1.1 on the wire (RFC 9112): heads and bodies in, heads and chunks out.
 //!
-//! In: [`HeadScanner`] finds the end of a head, [`decode_head`] reads it, [`framing`] decides the length of its body,
+//! In: [`HeadScanner`] finds the end of a head, [`decode_head`] reads it, [`framing()`] decides the length of its body,
 //! [`ChunkedDecoder`] decodes a chunked body. Out: [`encode_head`], [`encode_chunk`]. Malformed messages are refused,
 //! never repaired. [`decode_response_head`] and [`ChunkReader`] read the other side's answers, for a client.
 

@@ -165,9 +165,9 @@ impl FrameCounter {
 
     /// Counts a frame against the budget.
     ///
-    /// Frames that only make work cost a token, and those of known attacks ten: empty DATA, resets (rapid reset), SETTINGS
-    /// and PING (each of which `h2` answers). Frames that bring content or a request refill the budget, and so do time and
-    /// answers that were sent, whose client has to send window updates. So an honest client never runs out.
+    /// Frames that only make work cost a token, and those of known attacks ten: empty DATA, resets (rapid reset),
+    /// SETTINGS and PING (each of which `h2` answers). Frames that bring content or a request refill the budget, and so
+    /// do time and answers that were sent, whose client has to send window updates. So an honest client never runs out.
     fn count(&mut self, head: &Http2FrameHead) {
         let Http2FrameHead { length, kind, flags, stream } = *head;
         let tokens = match kind {

@@ -219,12 +219,12 @@ struct TreeSearch<'t, 'p, T> {
 }
 
 impl<'t, T> TreeSearch<'t, '_, T> {
-    /// Whether a route below this node matches. `rest` is the unread part of the path; `None` if there is none, not even
-    /// an empty segment.
+    /// Whether a route below this node matches. `rest` is the unread part of the path; `None` if there is none, not
+    /// even an empty segment.
     ///
-    /// A node is visited once at most, because its parent has one edge for each literal and kind, and all edges of a node
-    /// read the same segment. So a path with many segments costs no more than the nodes that there are, even if several
-    /// kinds match at each level and none at the last.
+    /// A node is visited once at most, because its parent has one edge for each literal and kind, and all edges of a
+    /// node read the same segment. So a path with many segments costs no more than the nodes that there are, even if
+    /// several kinds match at each level and none at the last.
     fn visit(&mut self, node: &'t TreeNode<T>, rest: Option<&str>) -> bool {
         let Some(rest) = rest else { return self.arrive(&node.ends) };
         let (segment, next) = rest.split_once('/').map_or((rest, None), |(segment, next)| (segment, Some(next)));
@@ -245,8 +245,8 @@ impl<'t, T> TreeSearch<'t, '_, T> {
         node.paths.iter().any(|(suffix, ends)| self.visit_path(suffix, ends, rest))
     }
 
-    /// Whether a path parameter with these segments behind it matches. The parameter takes all that they leave: there is
-    /// only one way to match, so nothing is retried.
+    /// Whether a path parameter with these segments behind it matches. The parameter takes all that they leave: there
+    /// is only one way to match, so nothing is retried.
     fn visit_path(&mut self, suffix: &[PatternSegment], ends: &'t Ends<T>, rest: &str) -> bool {
         let before = self.values.len();
         let matches = self.take_path(suffix, rest).is_some_and(|text| {

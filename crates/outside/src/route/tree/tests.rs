@@ -138,7 +138,7 @@ fn two_that_answer_the_same_are_told_of() {
     for part in ["PUT \"/u/{n:int}\"", "api.py:12", "\"/u/<int:id>\"", "app.py:3"] {
         assert!(error.contains(part), "{part}: {error}");
     }
-    assert_eq!(tree.entries().len(), 3, "nothing of what was refused is there");
+    assert_eq!(tree.entries().len(), 3, "no refused route is there");
     assert!(tree.remove("/u/<int:id>") && !tree.remove("/u/<int:id>"));
     assert_eq!(tree.entries().len(), 2);
     for bad in [&["get"][..], &[""], &["GE T"], &[]] {

@@ -346,7 +346,7 @@ mod tests {
             assert_eq!(told(&identities.renew_at(now + HOUR * hours, false)), [""; 0], "after {hours} hours");
         }
         assert_eq!(told(&identities.renew_at(now + DAY, false)), [LEFT_OUT]);
-        assert_eq!(told(&identities.renew_at(now + DAY + HOUR, true)), [LEFT_OUT], "to who asks");
+        assert_eq!(told(&identities.renew_at(now + DAY + HOUR, true)), [LEFT_OUT], "on request");
         // The other one is renewed all the same.
         write(folder.path(), "good", (1, 8));
         assert_eq!(told(&identities.renew_at(now + DAY + HOUR, false)), ["renewed"]);

@@ -144,7 +144,8 @@ fn time((tag, text): (u8, &[u8])) -> Option<SystemTime> {
     SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(seconds))
 }
 
-/// Days from 1970-01-01 to a day of the Gregorian calendar, with years that begin in March, so that a leap day is the last.
+/// Days from 1970-01-01 to a day of the Gregorian calendar, with years that begin in March, so that a leap day is the
+/// last.
 fn days(year: u64, month: u64, day: u64) -> u64 {
     let (year, month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
     let leap_days = year / 4 - year / 100 + year / 400;

@@ -188,8 +188,8 @@ impl FieldChecker {
         found
     }
 
-    /// Skips a field that is not added to the table and obviously valid: most fields that are not indexed. Returns whether
-    /// it has.
+    /// Skips a field that is not added to the table and obviously valid: most fields that are not indexed. Returns
+    /// whether it has.
     fn skip_common(&self, block: &[u8], at: &mut usize) -> bool {
         let (first, mut end) = (block[*at], *at);
         if first & 0x40 != 0 || first & 0x0f == 0 || self.wrong > 0 {
