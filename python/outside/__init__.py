@@ -1,7 +1,7 @@
 """An HTTP server as a module: one program instead of three.
 
-The names below are all that there is to know; each is documented where it is defined. What runs behind them is the
-engine in Rust (`outside._outside`).
+The names below are the whole interface; each is documented where it is defined. The
+engine in Rust (`outside._outside`) runs behind them.
 """
 
 # Remembers where and how the program was started, before it may change either.

@@ -6,11 +6,11 @@ from ._outside import command
 
 
 def main() -> int:
-    """Does what the command line says; the exit status."""
+    """Runs the command line; the exit status."""
     try:
         return command(sys.argv)
     except KeyboardInterrupt:
-        # Before or after it served: what a shell reports for a program that Ctrl+C has ended.
+        # Before or after it served: the status that a shell reports for a program that Ctrl+C has ended.
         return 130
 
 

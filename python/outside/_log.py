@@ -10,7 +10,7 @@ import logging
 def _keep_enabled(name: str) -> logging.Logger:
     logger = logging.getLogger(name)
     kind = type(logger)
-    # A data descriptor comes before what the instance holds.
+    # A data descriptor comes before the attributes of the instance.
     logger.__class__ = type(kind.__name__, (kind,), {"disabled": property(lambda _: False, lambda _, value: None)})
     return logger
 

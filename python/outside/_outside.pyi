@@ -1,4 +1,4 @@
-"""The compiled half of the package: what each name takes and gives.
+"""The compiled half of the package: the types of each name.
 
 Written by hand and compared with the built module by `make test` (mypy.stubtest). Type aliases, which begin with an underscore,
 exist for type checkers only.
@@ -27,7 +27,7 @@ class _TypedDict(Protocol):
     __required_keys__: ClassVar[frozenset[str]]
     __optional_keys__: ClassVar[frozenset[str]]
 
-# What a handler may return: `(code, message)` is answered by that code's error handler, `None` by 204.
+# The values that a handler may return: `(code, message)` is answered by that code's error handler, `None` by 204.
 _Answer: TypeAlias = Response | tuple[int, str | None] | str | bytes | _Json | _TypedDict | None
 _Handler: TypeAlias = Callable[[Request], _Answer] | Callable[[Request], Awaitable[_Answer]] | FilePath | Folder | WebSocket
 _ErrorHandler: TypeAlias = Callable[..., _Answer] | Callable[..., Awaitable[_Answer]]
@@ -93,7 +93,8 @@ class OutsideHTTP:
         """Where the server listens, the chosen port included; `None` while it does not. `"unix:PATH"` for a Unix socket."""
     @property
     def addresses(self) -> list[tuple[str, int] | str]:
-        """All places where it listens: the constructor's, those of `listen()`, that of `https_redirect`; a host name may stand for several."""
+        """All places where it listens: the constructor's, those of `listen()`, that of `https_redirect`; a host name may stand
+        for several."""
     @property
     def _terminate_process(self) -> bool: ...
     @property
@@ -111,7 +112,7 @@ class OutsideHTTP:
         streaming: bool = False,
         cancel_on_disconnect: bool | None = None,
     ) -> None:
-        """Answers the path `route` and everything below it; replaces what was there. Works while the server runs.
+        """Answers the path `route` and everything below it; replaces the route that was there. Works while the server runs.
 
         With `host`, a name, an IP address or `"*.example.com"`, it answers requests for that host alone, and comes before
         the routes of all hosts. With `streaming` the function begins when the head of a request is there, and takes the
@@ -119,7 +120,7 @@ class OutsideHTTP:
         answer ended, when the client leaves or closes its side of the connection; `None`: as the configuration says.
         """
     def set_cors(self, route: str, cors: Any) -> None:
-        """Which pages of other origins may read what is below this path; as `config["cors"]`, which it replaces there."""
+        """Which pages of other origins may read the answers below this path; as `config["cors"]`, which it replaces there."""
     def remove_route(self, route: str, host: str | None = None) -> None:
         """Takes effect for the next request. An unknown route is a `KeyError`."""
     def publish(self, topic: str, data: str | bytes | bytearray | memoryview) -> None:
@@ -144,7 +145,7 @@ class OutsideHTTP:
     def wait_until_ready(self, timeout: float | None = None) -> bool:
         """Waits until the server listens; `False` if that took longer than `timeout` seconds."""
     def terminate(self, signum: int | None = None, stackframe: FrameType | None = None) -> None:
-        """Stops accepting, answers what is in flight, cuts what is left after `termination_timeout`."""
+        """Stops accepting, answers requests in flight, cuts those that are left after `termination_timeout`."""
 
 class OutsideHTTP_Redirect:
     """Redirects every request to the destination, joined with its path and query."""
@@ -161,7 +162,7 @@ class OutsideHTTP_Redirect:
     def wait_until_ready(self, timeout: float | None = None) -> bool:
         """Waits until the server listens; `False` if that took longer than `timeout` seconds."""
     def terminate(self, signum: int | None = None, stackframe: FrameType | None = None) -> None:
-        """Stops accepting, answers what is in flight, then ends `run()`."""
+        """Stops accepting, answers requests in flight, then ends `run()`."""
 
 class HTTPException(Exception):
     """Ends a handler with the error page, or the error handler, of this code (400 to 599). May be subclassed."""
@@ -173,7 +174,7 @@ class HTTPException(Exception):
 def _content_disposition(is_attachment: bool, name: str | None) -> str: ...
 def _event(data: str, event: str | None, id: str | None, retry: int | None) -> bytes: ...
 def abort(code: int, message: str | None = None) -> NoReturn:
-    """Raises `HTTPException`: the client gets the error page, or what the error handler of this code makes."""
+    """Raises `HTTPException`: the client gets the error page, or the answer of this code's error handler."""
 
 @final
 class ContentError(ValueError):
@@ -212,7 +213,8 @@ class FormFile:
     def read(self) -> bytes:
         """Its bytes; not remembered."""
     def save(self, path: str | PathLike[str]) -> int:
-        """Writes it to this path without reading it into memory, and gives its size; what is there already is replaced."""
+        """Writes it to this path without reading it into memory, and gives its size; a file that is there already is
+        replaced."""
     def __bool__(self) -> bool: ...
     def __len__(self) -> int: ...
 
@@ -275,7 +277,7 @@ class Request:
         """The same as `address`."""
     @property
     def peer(self) -> tuple[str, int]:
-        """Address and port of whoever is connected: the client, or a proxy."""
+        """Address and port at the other end of the connection: those of the client, or of a proxy."""
     @property
     def host(self) -> str:
         """The host, and perhaps port, that the request was sent to, as received, or as a trusted proxy says."""
@@ -292,11 +294,12 @@ class Request:
     def files(self) -> MultiDict[FormFile]:
         """The files of an HTML form; a malformed or oversized one is a `ContentError`."""
     def json(self) -> Any:
-        """What the body holds as JSON, or `None` if it is not JSON; NaN and infinities are not."""
+        """The value of the body as JSON, or `None` if it is not JSON; NaN and infinities are not."""
 
 @final
 class ResponseHeaders(dict[str, Any]):
-    """The header fields of a response: names stay as they were set, look-ups ignore case. The value of a repeated field is a list."""
+    """The header fields of a response: names stay as they were set, look-ups ignore case. The value of a repeated field is a
+    list."""
 
     def get_all(self, name: str) -> list[Any]:
         """Every value of a field, in order; empty if there is none."""
@@ -305,16 +308,17 @@ class Response:
     """An answer: status, headers, content and cookies. All of it can be changed until it is sent.
 
     Without arguments: 200, no headers, no content, no cookies. `headers`: name to `str`, number, or a list of `str` for a
-    repeated field. `cookies`: name to `ResponseCookie` or `str`. What is handed over stays as it is: the response makes copies of
-    the dictionaries (and of content that is a `dict`, `list` or `bytearray`) when they are first asked for.
-    A `Content-Length` is sent where the server cannot know it:
-    of a stream, which is cut off if it has another length, and of an answer to HEAD or a 304 without content.
+    repeated field. `cookies`: name to `ResponseCookie` or `str`. Objects that are handed over stay as they are: the response
+    makes copies of the dictionaries (and of content that is a `dict`, `list` or `bytearray`) when they are first asked for. A
+    `Content-Length` is sent where the server cannot know it: of a stream, which is cut off if it has another length, and of an
+    answer to HEAD or a 304 without content.
     """
 
     status_code: int
     @property
     def headers(self) -> ResponseHeaders:
-        """A dictionary whose look-ups ignore case. In `after_request` and the like it has the Content-Type that will be sent."""
+        """A dictionary whose look-ups ignore case. In `after_request` and the like it has the Content-Type that will be
+        sent."""
     @headers.setter
     def headers(self, headers: dict[str, Any]) -> None: ...
     content: _Content
@@ -354,7 +358,7 @@ class FilePath:
 class Folder:
     """A folder whose files are served below a route: `server.set_route("/static", Folder("public", listing=True))`.
 
-    `spa` names the page that answers navigations to what is not there: requests that a browser says are navigations
+    `spa` names the page that answers navigations to files that are not there: requests that a browser says are navigations
     (Sec-Fetch-Mode, Sec-Fetch-Dest), or of which Accept prefers text/html. `cache_control` maps patterns of paths below the
     folder (`*` anything, `?` one character) to values of Cache-Control.
     """
@@ -384,7 +388,7 @@ class WebSocket:
 
     `origins` are those whose pages may connect, `"*"` all; `None`: the server's own. `max_message` is bytes,
     `max_queue` bytes of memory, of which a message that waits takes about 100 beside its payload; `ping_interval` (`None`: no
-    pings) and `ping_timeout` are seconds. `when_full` says what is done with a message for a client that reads too slowly:
+    pings) and `ping_timeout` are seconds. `when_full` decides on a message for a client that reads too slowly:
     "wait", "drop_oldest" or "close".
     """
 
@@ -436,7 +440,7 @@ class WebSocketConnection:
         """Waits for the next whole message; `TimeoutError` after `timeout` seconds, `WebSocketExit` at the end."""
 
     def send(self, data: str | bytes | bytearray | memoryview) -> None:
-        """Sends `str` as text, `bytes` as binary, and what `recv` gave as what it was."""
+        """Sends `str` as text, `bytes` as binary, and a message of `recv` in its own kind."""
 
     def exit(self, code: int = 1000, reason: str = "") -> None:
         """Begins the closing handshake."""
@@ -486,10 +490,10 @@ def _serve_in_memory(
     observer: Callable[[Request, BaseException], object],
 ) -> None: ...
 def command(argv: list[str]) -> int:
-    """Does what the command line says, as the program `outside`; returns the exit status."""
+    """Runs the command line, as the program `outside`; returns the exit status."""
 
 def get_insensitive_header(headers: dict[str, Any], name: str) -> Any:
-    """The value of a header whatever the case of its name, or `None`."""
+    """The value of a header for a name in any case, or `None`."""
 
 def get_description(code: int) -> str:
     """The IANA reason phrase of a status code, `"Unknown"` for a code without one."""
@@ -535,7 +539,7 @@ def _run_on_loop(coroutine: Any, future: Any) -> bool: ...
 
 @final
 class _Body:
-    """What `iter_body()` takes its pieces from."""
+    """The source of the pieces of `iter_body()`."""
 
     @property
     def is_streamed(self) -> bool: ...

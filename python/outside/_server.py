@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class _ServerHooks(Hooks):
-    """Those of a server: the error handlers of codes are the engine's, which needs them for what it answers itself."""
+    """Those of a server: the error handlers of codes are the engine's, which needs them for answers of its own."""
 
     def __init__(self, server: OutsideHTTP) -> None:
         super().__init__()
@@ -27,7 +27,7 @@ class _ServerHooks(Hooks):
         return found
 
     def __bool__(self) -> bool:
-        # What is called by the engine is not told of the exception.
+        # Functions that the engine calls are not told of the exception.
         handlers = self.server._error_routes.values()
         return super().__bool__() or any(isinstance(handler, ErrorHandler) and handler.wants_error() for handler in handlers)
 
@@ -40,7 +40,7 @@ class OutsideHTTP(Registry, _outside.OutsideHTTP):
 
     _startup: list[Callable[[], Any]]
     _shutdown: list[Callable[[], Any]]
-    # Of what no function answers: whose functions stand before it.
+    # The functions around a route that no function answers.
     _scopes: dict[str, Scope]
     _scope: Scope
 
@@ -66,8 +66,8 @@ class OutsideHTTP(Registry, _outside.OutsideHTTP):
         return function
 
     def terminate(self, signum: Any = None, stackframe: Any = None) -> None:
-        """Stops accepting, answers what is in flight, cuts what is left after `termination_timeout`. Usable as a signal handler; a
-        second call with a `signum` cuts at once."""
+        """Stops accepting, answers requests in flight, cuts those that are left after `termination_timeout`. Usable as a signal
+        handler; a second call with a `signum` cuts at once."""
         # A supervisor hears it in the engine's place: of those too that have got hold of this method before.
         ends: Callable[..., None] = self.__dict__.get("terminate", super().terminate)
         ends(signum, stackframe)
@@ -118,7 +118,7 @@ class OutsideHTTP(Registry, _outside.OutsideHTTP):
             super()._set_errorhandler(what, function)
 
     def _arrange(self, *functions: Any) -> None:
-        """Tells the engine what there is around handlers."""
+        """Tells the engine which kinds of functions stand around handlers."""
         every = [registry._hooks for registry in self._all()]
         _outside._set_around(
             self,

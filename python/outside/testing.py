@@ -1,7 +1,7 @@
 """Tests without a port: `client = server.test_client()`, then `client.get("/path")`.
 
-The server runs as `run()` runs it, with the same codec and limits, hooks, error handlers and log; only the network is left out. No
-test framework is needed, and none is in the way.
+The server runs as `run()` runs it, with the same codec and limits, hooks, error handlers and log; only the network is left out.
+No test framework is needed, and none is in the way.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ _MOST_REDIRECTS = 20
 class TestClient:
     """A client of one server that needs no network.
 
-    `follow_redirects` holds for every request that does not say otherwise. `raise_exceptions` raises in the test what a handler has
-    raised; without it the response is what any client would get, and has the exception as its `exception`. `headers` are sent with
-    every request, `address` is the IP address that the server sees, `timeout` is in seconds and for each wait.
+    `follow_redirects` holds for every request that does not say otherwise. `raise_exceptions` raises the exception of a handler
+    in the test; without it the response is that of any client, and has the exception as its `exception`. `headers` are sent
+    with every request, `address` is the IP address that the server sees, `timeout` is in seconds and for each wait.
 
-    The server starts with the first request and ends with `close()`, at the end of a `with` block, or with the client itself. Cookies
-    are kept. A client is for one thread at a time; several clients may share a server.
+    The server starts with the first request and ends with `close()`, at the end of a `with` block, or with the client itself.
+    Cookies are kept. A client is for one thread at a time; several clients may share a server.
     """
 
     __test__ = False  # for pytest, which looks at names
@@ -113,9 +113,10 @@ class TestClient:
     ) -> TestResponse:
         """Sends a request and reads the whole answer; with `stream` only its head, the rest as the test asks for it.
 
-        `params` are added to the query. The content is `json`, or `data`: `str` and `bytes` as they are, a mapping as an HTML form,
-        any other iterable of `bytes` in chunks. `files` makes the form a multipart one: each is `bytes`, `str`, an open file, or
-        `(filename, content)` or `(filename, content, media_type)`. `cookies` are sent once, beside those that are kept.
+        `params` are added to the query. The content is `json`, or `data`: `str` and `bytes` as they are, a mapping as an HTML
+        form, any other iterable of `bytes` in chunks. `files` makes the form a multipart one: each is `bytes`, `str`, an open
+        file, or `(filename, content)` or `(filename, content, media_type)`. `cookies` are sent once, beside those that are
+        kept.
         """
         content, media_type = _content(json, data, files)
         sent = {"Host": self._host, **self.headers}
@@ -265,7 +266,7 @@ class TestClient:
 
 
 def _target(path: str, params: _Pairs | None) -> str:
-    """Path and query as they are sent: what may not stand in them is percent-encoded, what is encoded stays."""
+    """Path and query as they are sent: characters that may not stand in them are percent-encoded, encoded ones stay."""
     if not path.startswith("/") and path != "*":
         raise ValueError(f"a path begins with '/', not {path!r}")
     path = path.partition("#")[0]
@@ -302,7 +303,7 @@ def _content(json: Any, data: Any, files: Any) -> tuple[Any, str | None]:
 
 
 def _merged(*several: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Header fields; later ones replace earlier ones whatever the case of their names, `None` takes one away."""
+    """Header fields; later ones replace earlier ones, with names in any case, and `None` takes one away."""
     merged: dict[str, tuple[str, Any]] = {}
     for fields in several:
         for name, value in (fields or {}).items():

@@ -57,7 +57,7 @@ def test_a_reason_not_to_start_is_one_sentence(program_folder: Path, workers: st
         assert f"outside: cannot listen on 127.0.0.1:{port}" in fault("--port", port)
     assert "none.pem" in fault("--certfile", "none.pem")
     assert "app.py" in fault("--host", "unix:app.py")
-    assert "'max_workers' is what OUTSIDE_MAX_WORKERS says" in fault(OUTSIDE_MAX_WORKERS="many")
+    assert "'max_workers' comes from OUTSIDE_MAX_WORKERS" in fault(OUTSIDE_MAX_WORKERS="many")
 
 
 def test_threads_of_the_program_before_workers_are_forked(program_folder: Path):
@@ -84,10 +84,10 @@ def test_an_exception_of_the_program_keeps_its_traceback(program_folder: Path, w
         ({"PORT": "8080.5"}, "PORT is a number from 0 to 65535, not 8080.5"),
         ({"PORT": "65536"}, "PORT is a number from 0 to 65535, not 65536"),
         ({"OUTSIDE_PORT": "-1", "PORT": "80"}, "OUTSIDE_PORT is a number from 0 to 65535, not -1"),
-        ({"WEB_CONCURRENCY": "many"}, "'processes' is what WEB_CONCURRENCY says"),
-        ({"OUTSIDE_WORKERS": "0"}, "'processes' is what OUTSIDE_WORKERS says"),
-        ({"OUTSIDE_PROCESSES": "0", "WEB_CONCURRENCY": "2"}, "'processes' is what OUTSIDE_PROCESSES says"),
-        ({"OUTSIDE_KEEP_ALIVE": "perhaps"}, "'keep_alive' is what OUTSIDE_KEEP_ALIVE says"),
+        ({"WEB_CONCURRENCY": "many"}, "'processes' comes from WEB_CONCURRENCY"),
+        ({"OUTSIDE_WORKERS": "0"}, "'processes' comes from OUTSIDE_WORKERS"),
+        ({"OUTSIDE_PROCESSES": "0", "WEB_CONCURRENCY": "2"}, "'processes' comes from OUTSIDE_PROCESSES"),
+        ({"OUTSIDE_KEEP_ALIVE": "perhaps"}, "'keep_alive' comes from OUTSIDE_KEEP_ALIVE"),
     ],
     ids=str,
 )

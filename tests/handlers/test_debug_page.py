@@ -286,10 +286,9 @@ class TestToken:
         assert all("ZeroDivisionError" in fetch(script.address, "/", headers=headers).text for _ in range(10))
         assert fetch(script.address, "/").text == PLAIN
         assert token not in fetch(script.address, "/env").text
+        first = fetch(script.address, "/parent").text
         script.process.send_signal(signal.SIGHUP)
-        while "outside is serving on" not in script.read_line():
-            pass
-        wait_until(lambda: script.process.poll() is not None, "the end of the first generation")
+        wait_until(lambda: fetch(script.address, "/parent").text != first, "the new generation answers")
         assert "ZeroDivisionError" in fetch(script.address, "/", headers=headers).text
         os.kill(int(fetch(script.address, "/parent").text), signal.SIGTERM)
         wait_until(lambda: refused(script.address), "the end")

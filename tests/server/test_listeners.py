@@ -12,7 +12,7 @@ import pytest
 from outside import OutsideHTTP, OutsideHTTP_Redirect
 from support.certificates import Certificate, SecureWire, certificate
 from support.harness import Running, Script, wait_until
-from support.processes import start_processes  # noqa: F401 - a fixture
+from support.processes import start_processes, wait_for_end  # noqa: F401 - a fixture
 from support.wire import Answer, Wire, fetch, parse_answer, request_bytes
 
 
@@ -208,10 +208,12 @@ def test_several_places_in_several_processes(start_processes, own):
         return workers == set(script.workers().values())
 
     assert all_answer()
+    before = script.workers()
     script.reload()
     script.wait_for("with 2 processes")
     assert addresses_of(script) == addresses, "every socket was handed on to the same place"
-    script.process.wait(10)
+    for worker in before.values():
+        wait_for_end(worker)
     assert all_answer()
     # The next generation listens at fewer places, in another order, and at a new one.
     also = [[["127.0.0.1", 0], False], ["unix:new", None]]

@@ -11,6 +11,7 @@ import re
 import select
 import signal
 import socket
+import sys
 import threading
 import time
 from pathlib import Path
@@ -86,6 +87,46 @@ class Processes(Script):
         """Ends the newest generation; the exit status of the first one."""
         self.send_signal(signum)
         return self.wait()
+
+
+class Watched(Processes):
+    """Its service manager is a socket of the test."""
+
+    def environment(self, folder: Path) -> dict[str, str]:
+        name = f"outside-test-{os.getpid()}"
+        self.manager = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.manager.settimeout(10)
+        self.manager.bind("\0" + name)
+        return {"NOTIFY_SOCKET": "@" + name}
+
+    def told(self) -> list[str]:
+        return self.manager.recv(4096).decode().split("\n")
+
+
+class Contained(Processes):
+    """In a container of which the program is process 1."""
+
+    def __init__(self, folder: Path, inside: list[str]) -> None:
+        executable, sys.executable = sys.executable, inside[0]
+        self.inside = [*inside[1:], executable]
+        try:
+            self.heard = []
+            self.settings = folder / "settings.json"
+            self.change(drain_idle=0)
+            program = str(PROGRAMS / "process_app.py")
+            Script.__init__(self, *self.inside, program, str(self.settings))
+        finally:
+            sys.executable = executable
+
+    def process_1(self) -> int:
+        return int(Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text())
+
+    def count_inside(self) -> int:
+        def count(pid: int) -> int:
+            children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+            return 1 + sum(count(int(child)) for child in children)
+
+        return count(self.process_1())
 
 
 @pytest.fixture
@@ -217,8 +258,9 @@ def reload_under_load(folder: Path, reloads: int, least: int) -> int:
         load.stop()
         assert load.faults == [], f"{len(load.faults)} of {load.answers}: {load.faults[:5]}"
         assert len(generations) == reloads + 1
-        for old in generations - {script.supervisor}:
+        for old in generations - {script.supervisor, script.process.pid}:
             wait_for_end(old)
+        assert script.process.poll() is None
     finally:
         status = script.stop()
     assert status == 0, script.errors

@@ -63,7 +63,7 @@ def test_generations_share_sessions_and_change_certificates(start_processes, tmp
     # A bad certificate: the new generation does not come up, the old one goes on.
     Path(own.certfile).write_text("nonsense")
     running.send_signal(signal.SIGHUP)
-    running.wait_for("this one goes on serving")
+    running.wait_for("the one before it goes on serving")
     assert client.answering_worker(running.address)[0] in running.workers().values()
     os.kill(serving, signal.SIGTERM)
     assert running.wait() == 0

@@ -1,8 +1,9 @@
-"""The page about an exception while `config["debug"]` is on: traceback, source lines and variables, for this machine's own user.
+"""The page about an exception while `config["debug"]` is on: traceback, source lines and variables, for this machine's own
+user.
 
 Only a client of this machine gets it that has shown the token of `token.py`, and only when it asked for this machine by name: a
-page of another origin does not, whether its name leads here for a moment (DNS rebinding) or not, nor does what a proxy hands on.
-Everything that is shown is escaped; nothing on it runs.
+page of another origin does not, whether its name leads here for a moment (DNS rebinding) or not, nor does a request that a
+proxy hands on. Everything that is shown is escaped; nothing on it runs.
 """
 
 from __future__ import annotations
@@ -38,7 +39,8 @@ _IMPORTLIB = os.path.dirname(importlib.__file__)
 _HEADERS = {
     "Cache-Control": "no-store",
     "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-    # For this origin alone: so the engine adds no permission for others (`config["cors"]`), and takes away what a function has added.
+    # For this origin alone: so the engine adds no permission for others (`config["cors"]`), and takes away those that a
+    # function has added.
     "Cross-Origin-Resource-Policy": "same-origin",
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
@@ -46,8 +48,8 @@ _HEADERS = {
 
 
 def page(request: Request, error: BaseException, asks: bool = True) -> Response | None:
-    """The answer to a request whose handler raised this; `None` if its client is not to see it. `asks` for the token, unless the client
-    is one for tests, with which nothing lies in between."""
+    """The answer to a request whose handler raised this; `None` if its client is not to see it. `asks` for the token, unless
+    the client is one for tests, with which nothing lies in between."""
     from .._outside import Response
 
     if not is_ours(request):
@@ -61,13 +63,13 @@ def page(request: Request, error: BaseException, asks: bool = True) -> Response 
 
 
 def is_ours(request: Request) -> bool:
-    """Does the request come from this machine, with nobody in between, and from no page of another origin?"""
+    """Whether the request comes from this machine, without a proxy in between, and from no page of another origin."""
     headers = request.headers
     if not _is_loopback(request.address[0]) or any(name in headers for name in _FORWARDED):
         return False
     if headers.get("Sec-Fetch-Site", "none") not in ("same-origin", "none"):
         return False
-    # What browsers say that are too old for the field above.
+    # Browsers that are too old for the field above send this one.
     if headers.get("Origin", f"{request.scheme}://{request.host}") != f"{request.scheme}://{request.host}":
         return False
     name = re.sub(r":\d+$", "", request.host).strip("[]").lower().rstrip(".")
@@ -97,7 +99,7 @@ def without_ours(error: BaseException) -> BaseException:
 
 
 def leads_elsewhere(error: BaseException) -> bool:
-    """Was it raised by code that is not this package's?"""
+    """Whether it was raised by code of another package than this one."""
     return any(not _is_ours(frame.f_code.co_filename) for frame, _ in traceback.walk_tb(error.__traceback__))
 
 
@@ -106,7 +108,7 @@ def _is_ours(filename: str) -> bool:
 
 
 def html(error: BaseException, request: Request | None = None) -> str:
-    """The page: what was raised, where, with which variables, and by which request."""
+    """The page: the exception, its frames with their variables, and the request."""
     title = _summary(error)
     asked = f"{request.method} {request.url}" if request is not None else ""
     parts = [_chain(error)]
@@ -195,7 +197,7 @@ def _source(filename: str, line: int, module: dict[str, Any] | None) -> str:
 def _locals(frame: FrameType) -> str:
     names = [name for name in frame.f_locals if not (name.startswith("__") and name.endswith("__"))]
     if frame.f_code.co_name == "<module>":
-        # Of a module, only what its code names at this place would help; all of it would not.
+        # Of a module, only the names in its code at this place would help; all of them would not.
         names = []
     rows = [
         f"<tr><th>{escape(name)}<td>{escape(_HIDDEN if _SECRET.search(name) else shown(frame.f_locals[name]))}"
@@ -205,7 +207,7 @@ def _locals(frame: FrameType) -> str:
 
 
 def shown(value: object) -> str:
-    """The `repr` of a value, within bounds, whatever its class makes of it."""
+    """The `repr` of a value, within bounds, even if its class raises an exception."""
     try:
         if isinstance(value, (str, bytes)) and len(value) > _LONGEST:
             return f"{value[:_LONGEST]!r}… ({len(value):,} long)"
@@ -258,6 +260,6 @@ footer{{margin-top:2rem;opacity:.65;font-size:.85rem}}
 </style>
 <header><p>{asked}</p><h1>{title}</h1></header>
 {body}
-<footer>Shown because <code>config["debug"]</code> is on, to this machine only, and to who has the token. Elsewhere this is a plain 500.</footer>
+<footer>Shown because <code>config["debug"]</code> is on, to this machine only, and to browsers that have shown the token. Elsewhere this is a plain 500.</footer>
 </html>
 """

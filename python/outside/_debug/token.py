@@ -1,7 +1,7 @@
-"""Who sees pages about exceptions: a browser that has shown the token which is printed at the start, and keeps it in a cookie.
+"""The token for pages about exceptions: printed at the start, shown once by a browser, and kept there in a cookie.
 
-To be on this machine is not enough: a proxy in front of the server is too, and hands on what others ask. All processes of a server,
-and the program when it is started again, have the same token.
+To be on this machine is not enough: a proxy in front of the server is too, and hands on requests of others. All processes of a
+server, and the program when it is started again, have the same token.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from urllib.parse import parse_qs, quote
 if TYPE_CHECKING:
     from .._outside import Request
 
-# Where a browser shows the token: answered by the engine itself, whatever stands around handlers.
+# Where a browser shows the token: answered by the engine itself, past the functions that stand around handlers.
 PATH = "/.outside/debug"
 # Hands the token to the next generation.
 NAME = "OUTSIDE_DEBUG_TOKEN"
@@ -41,7 +41,7 @@ def token() -> str:
 
 
 def for_next_generation() -> dict[str, str]:
-    """What the environment of the next one has to hold."""
+    """The variables for the environment of the next one."""
     return {} if _token is None else {NAME: _token}
 
 
@@ -54,7 +54,7 @@ def announce(url: str) -> None:
 
 
 def is_shown(request: Request) -> bool:
-    """Has the client of this request shown the token?"""
+    """Whether the client of this request has shown the token."""
     return _is_token(request.cookies.get(_cookie(request.host), ""))
 
 
@@ -88,7 +88,7 @@ def _own(target: str) -> str:
 
 
 def locked(request: Request) -> tuple[dict[str, str], str]:
-    """What a browser of this machine gets in place of the page, until it has shown the token: fields and content."""
+    """The answer for a browser of this machine in place of the page, until it has shown the token: fields and content."""
     to = quote(request.url) + (f"?{request.query}" if request.query else "") if request.method == "GET" else "/"
     return dict(_HEADERS), _form("500 Internal Server Error", "", to)
 
@@ -103,7 +103,7 @@ _PAGE = """<!doctype html>
 form{{display:flex;flex-wrap:wrap;gap:.5rem;align-items:end}}label{{flex:1 1 14rem}}input{{font:inherit;width:100%;box-sizing:border-box}}
 button{{font:inherit}}.wrong{{color:#e5484d}}</style>
 <h1>{title}</h1>{said}
-<p>What was raised stands in the log. To see its page here, show this browser once the token that was printed at the start.</p>
+<p>The exception stands in the log. To see its page here, show this browser once the token that was printed at the start.</p>
 <form method=post action="{path}"><input type=hidden name=to value="{to}">
 <label>Token <input name=token type=password autocomplete=off autofocus required></label><button>Show</button></form>
 </html>

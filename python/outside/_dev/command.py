@@ -1,6 +1,6 @@
-"""What the command does with a program: `outside run`, `outside routes`.
+"""The command on a program: `outside run`, `outside routes`.
 
-What was typed counts before the environment, and that before what the program says itself.
+Options count before the environment, and that before the settings of the program itself.
 """
 
 from __future__ import annotations
@@ -84,13 +84,13 @@ def configure(server: Any, typed: dict[str, Any]) -> dict[str, str]:
 
 
 def is_debug(typed: dict[str, Any]) -> bool:
-    """Is debug mode asked for by the command line or the environment?"""
+    """Whether the command line or the environment asks for debug mode."""
     return bool(typed["debug"] or settings_of(os.environ, {"debug": False})[0].get("debug") is True)
 
 
 def place(own: Any, host: Any, port: Any, name: str) -> Any:
-    """The address, where some of it is given anew; without an address of the program's own, that of all examples. `name` is that of
-    the variable that gives the port."""
+    """The address, where some of it is given anew; without an address of the program's own, that of all examples. `name` is
+    that of the variable that gives the port."""
     if isinstance(host, str) and host.startswith("unix:"):
         return host
     ip, number = own if isinstance(own, tuple) else ("127.0.0.1", 8080)
@@ -102,14 +102,15 @@ def place(own: Any, host: Any, port: Any, name: str) -> Any:
 
 
 def start(server: Any, names: dict[str, str]) -> None:
-    """Runs the server; what keeps it from starting is a `Fault`, which says what the environment has to do with it."""
+    """Runs the server; an error that keeps it from starting becomes a `Fault`, which names the variables that have caused
+    it."""
     try:
         server.run()
     except (OSError, ValueError, TypeError, RuntimeError) as error:
         if leads_elsewhere(error):
             raise  # from within the program
         text = str(getattr(error, "strerror", None) or error)
-        culprits = [f"{key!r} is what {name} says" for key, name in names.items() if f'config["{key}"]' in text]
+        culprits = [f"{key!r} comes from {name}" for key, name in names.items() if f'config["{key}"]' in text]
         raise Fault(NOT_STARTED, "; ".join([text, *culprits])) from None
 
 
@@ -135,7 +136,7 @@ def routes_of(server: Any) -> list[tuple[str, str, str, str]]:
     rows = []
     for name, handler in server._routes.items():
         host, _, path = name.partition("/")
-        # A plain route owns what is below it as well.
+        # A plain route owns the paths below it as well.
         rows.append(("any", f"/{path.rstrip('/')}{'/' if path.rstrip('/') else ''}…", host, described(handler)))
     if isinstance(server, Registry):
         rows.extend(_decorated(server, ""))
@@ -163,7 +164,7 @@ def described(handler: Any, origin: str | None = None) -> str:
     function = inspect.unwrap(handler)
     name = getattr(function, "__qualname__", None) or type(function).__qualname__
     if "<locals>.with_parameters" in str(name) or (origin and name.endswith("._connected.<locals>.<lambda>")):
-        name = ""  # what hands parameters to a WebSocket's function is none of the program's
+        name = ""  # the function that hands parameters to a WebSocket's function is none of the program's
     place, colon, line = (origin or where(handler)).rpartition(":")
     return f"{name}  {_short(place)}:{line}".strip() if colon and line.isdigit() else str(name)
 

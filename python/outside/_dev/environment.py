@@ -13,15 +13,15 @@ _PREFIX = "OUTSIDE_"
 _PLATFORM = {"PORT": "port", "WEB_CONCURRENCY": "processes"}
 # Names that are no keys: two for `host`, one as the option is called, and those of the processes among themselves.
 _SPECIAL = {"HOST": "host", "PORT": "port", "WORKERS": "processes"}
-_INTERNAL = {"READY", "FIRST", "TICKETS", "LISTENERS", "RELOADER", "DEBUG_TOKEN"}
+_INTERNAL = {"READY", "TICKETS", "LISTENERS", "RELOADER", "DEBUG_TOKEN"}
 _TRUE, _FALSE = {"1", "true", "yes", "on"}, {"0", "false", "no", "off"}
 
 
 def settings_of(
     environment: Mapping[str, str], defaults: Mapping[str, Any], names: dict[str, str] | None = None
 ) -> tuple[dict[str, Any], list[str]]:
-    """What the environment sets, by key of `config` (`host` and `port` apart from each other), and warnings about names that look
-    mistyped. `defaults` tells the keys and their kinds; `names` is told which variable has set a key."""
+    """The settings of the environment, by key of `config` (`host` and `port` apart from each other), and warnings about names
+    that look mistyped. `defaults` tells the keys and their kinds; `names` is told which variable has set a key."""
     found: dict[str, Any] = {}
     names = {} if names is None else names
     warnings = []

@@ -1,42 +1,38 @@
 """`outside run --reload`: the program runs in a child, which is started anew whenever one of its files changes.
 
-This process holds the listening sockets, so that whoever connects in between waits instead of being refused, and never imports the
-program. The child (`reloaded.py`) tells by a socket which files it has imported and on what it listens; when the socket is closed,
-it ends. A program that cannot be imported is waited for; meanwhile the child answers with what is wrong.
+This process holds the listening sockets, so that a client that connects in between waits instead of being refused, and never
+imports the program. The child (`reloaded.py`) tells by a socket which files it has imported and where it listens; when the
+socket is closed, it ends. A program that cannot be imported is waited for; meanwhile the child answers with the error.
 """
 
 from __future__ import annotations
 
-import fcntl
-import json
 import os
 import select
 import signal
 import socket
 import sys
 import time
-from collections.abc import Iterable
-from typing import Any, NoReturn
+from typing import Any
 
 from .._debug import token as _debug_token
-from .._process.fork import described, exit_status, flush
-from .._process.generation import LISTENERS, inherited_descriptor
+from .._process.fork import described, exit_status
+from .._process.handover import Listeners, Mouth, inherited_descriptor, start
 from .._process.signals import terminal_is_there
 
 # Names the child and its descriptor.
 CHANNEL = "OUTSIDE_RELOADER"
 
-# Seconds: files are looked at this often; changes that follow each other as quickly are one; a child that ends has this long before
-# the next one starts beside it, then until it cuts what it is at, then until it is killed.
+# Seconds: files are looked at this often; changes that follow each other as quickly are one; a child that ends has this long
+# before the next one starts beside it, then until it cuts its connections, then until it is killed.
 _LOOK = 0.15
 _SETTLE = 0.05
 _MOST_ROUNDS = 10
 _QUICK_END = 0.3
 _CUT_AFTER = 2.0
 _KILL_AFTER = 6.0
-_FIRST = 3
 
-# What a file looked like: changed, if it looks different. `None`: it is not there.
+# The look of a file, which has changed if its look has. `None`: it is not there.
 _Look = tuple[int, int, int] | None
 
 
@@ -54,16 +50,16 @@ class _Child:
     def __init__(self, pid: int, channel: socket.socket) -> None:
         self.pid = pid
         self.channel: socket.socket | None = channel
+        self.mouth = Mouth(channel)
         self.has_imported = False
-        # What it says cannot be mended by a change.
+        # Whether no change of a file can mend its error.
         self.is_final = False
-        self.said = b""
         self.ending_since: float | None = None
         self.signals_sent = 0
         self.status: int | None = None
 
     def end(self) -> None:
-        """Asks it to end: what it is answering is finished."""
+        """Asks it to end: requests in flight are answered."""
         self.ending_since = time.monotonic()
         if not self.has_imported:
             # Nothing listens to the channel yet.
@@ -92,8 +88,7 @@ class _Reloader:
     def __init__(self) -> None:
         # Made here, so that it is that of every child.
         _debug_token.token()
-        # Each with what the next child has to know of it.
-        self._listeners: list[tuple[socket.socket, str]] = []
+        self._listeners = Listeners()
         self._looks: dict[str, _Look] = {}
         self._child: _Child | None = None
         self._leaving: list[_Child] = []
@@ -153,25 +148,19 @@ class _Reloader:
             self._hear(self._child)
 
     def _hear(self, child: _Child) -> None:
-        """Reads what a child says: JSON, a line for each message; sockets come with one of them."""
-        while child.channel is not None and select.select([child.channel], [], [], 0)[0]:
-            said, descriptors, _, _ = socket.recv_fds(child.channel, 65536, 16)
-            handed = [socket.socket(fileno=descriptor) for descriptor in descriptors]
-            if not said:
-                child.hang_up()
-            *lines, child.said = (child.said + said).split(b"\n")
-            for line in lines:
-                message = json.loads(line)
-                if legacies := message.get("listeners"):
-                    for listener, _ in self._listeners:
-                        listener.close()
-                    self._listeners = list(zip(handed, legacies, strict=True))
-                child.has_imported = child.has_imported or message.get("imported", False)
-                child.is_final = child.is_final or message.get("final", False)
-                for path in message.get("files", ()):
-                    self._looks.setdefault(path, _look(path))
-                # Not looked at here: it may have come into being just now.
-                self._looks.update(dict.fromkeys(message.get("missing", ())))
+        """Notes the messages of a child."""
+        for message, handles in child.mouth.messages():
+            if handles:
+                self._listeners.close()
+                self._listeners = Listeners(handles)
+            child.has_imported = child.has_imported or message.get("imported", False)
+            child.is_final = child.is_final or message.get("final", False)
+            for path in message.get("files", ()):
+                self._looks.setdefault(path, _look(path))
+            # Not looked at here: it may have come into being just now.
+            self._looks.update(dict.fromkeys(message.get("missing", ())))
+        if child.mouth.has_ended:
+            child.hang_up()
 
     def _changed(self) -> list[str]:
         """The files that look different, once no more of them do."""
@@ -200,30 +189,13 @@ class _Reloader:
     def _start(self) -> None:
         """Starts the program, with the sockets if there are any yet."""
         near, far = socket.socketpair()
-        flush()
-        pid = os.fork()
-        if pid == 0:
-            self._become_child([*(listener.fileno() for listener, _ in self._listeners), far.fileno()])
-        far.close()
-        self._child = _Child(pid, near)
-
-    def _become_child(self, handed: list[int]) -> NoReturn:
+        environment = {**os.environ, **_debug_token.for_next_generation()}
         try:
-            signal.set_wakeup_fd(-1)
-            signal.signal(signal.SIGINT, signal.SIG_DFL)
-            signal.signal(signal.SIGTERM, signal.SIG_DFL)
-            listeners = len(handed) - 1
-            environment = {**os.environ, **_debug_token.for_next_generation(), CHANNEL: f"{os.getpid()}:{_FIRST + listeners}"}
-            if listeners:
-                environment.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS=str(listeners))
-                environment[LISTENERS] = f"[{','.join(legacy for _, legacy in self._listeners)}]"
-            # Out of the way first: one of them may have the number that another one gets.
-            moved = [fcntl.fcntl(number, fcntl.F_DUPFD_CLOEXEC, _FIRST + len(handed)) for number in handed]
-            for place, number in enumerate(moved, _FIRST):
-                os.dup2(number, place)
-            os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], environment)
+            command = [sys.executable, *sys.orig_argv[1:]]
+            pid = start(command, os.getcwd(), environment, self._listeners, {CHANNEL: far.fileno()})
         finally:
-            os._exit(127)
+            far.close()
+        self._child = _Child(pid, near)
 
     def _end(self, status: int) -> int:
         if self._child is not None:
@@ -232,9 +204,7 @@ class _Reloader:
         while self._leaving:
             self._wait(0.01)
             self._leaving = [child for child in self._leaving if not child.has_ended()]
-        for listener, _ in self._listeners:
-            if listener.family == socket.AF_UNIX:
-                _remove(listener.getsockname())
+        self._listeners.remove_files()
         return status
 
     def _say(self, text: str) -> None:
@@ -251,18 +221,3 @@ def _look(path: str) -> _Look:
         # An editor may be about to put a new one there.
         return None
     return found.st_mtime_ns, found.st_size, found.st_ino
-
-
-def _remove(path: str) -> None:
-    try:
-        os.unlink(path)
-    except OSError:
-        pass
-
-
-def send(channel: socket.socket, message: dict[str, Any], descriptors: Iterable[int] = ()) -> None:
-    """Says something to the process that reloads; it may be gone."""
-    try:
-        socket.send_fds(channel, [json.dumps(message).encode() + b"\n"], list(descriptors))
-    except OSError:
-        pass

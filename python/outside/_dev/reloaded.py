@@ -1,4 +1,5 @@
-"""The child of `outside run --reload`: imports the program, runs its server, and tells `reload.py` which files it is made of."""
+"""The child of `outside run --reload`: imports the program, runs its server, and tells `reload.py` which files it is made
+of."""
 
 from __future__ import annotations
 
@@ -16,14 +17,13 @@ from typing import Any
 
 from .._debug import page as _debug
 from .._outside import OutsideHTTP, Request, Response
-from .._process.generation import LISTENERS
+from .._process.handover import LISTENERS, Listeners, send, send_listeners
 from .command import configure, is_debug, start
-from .reload import send
 from .target import NOT_STARTED, Fault, Sought, load, tell
 
 # Modules may be imported at any time: they are looked for this often, in seconds.
 _LOOK = 0.5
-# So long a connection that rests may send one more request to a program that has changed.
+# Seconds in which an idle connection may send one more request to a program that has changed.
 _DRAIN_IDLE = 0.1
 _AGAIN = 0.05
 
@@ -36,7 +36,7 @@ def serve(target: str, typed: dict[str, Any], channel: socket.socket) -> int:
             server = load(target)
         names = configure(server, {**typed, "workers": "1"})
     except Fault as fault:
-        # Before anything is printed: whoever reads it may mend it at once.
+        # Before anything is printed: a reader may mend the file at once.
         files = _Files(channel)
         files.tell(_files_of(fault.cause))
         files.tell_missing(sought.places() | _files_missing(fault.cause), whole=True)
@@ -68,10 +68,9 @@ def _listen(server: Any, channel: socket.socket) -> None:
     except ValueError as error:
         raise Fault(NOT_STARTED, str(error)) from None
     server._disown_files()
-    found = ((os.fstat(number), number, legacy) for number, _, legacy in server._descriptors())
-    # Several reactors may share a socket: it is handed on once.
-    distinct = {(status.st_dev, status.st_ino): (number, legacy) for status, number, legacy in found}
-    send(channel, {"listeners": [legacy for _, legacy in distinct.values()]}, [number for number, _ in distinct.values()])
+    listeners = Listeners.of(server)
+    send_listeners(channel, listeners)
+    listeners.close()
 
 
 def _attend(server: Any, files: _Files, channel: socket.socket) -> None:
@@ -92,13 +91,13 @@ def _attend(server: Any, files: _Files, channel: socket.socket) -> None:
 
 
 def _answer_with(fault: Fault, files: _Files, channel: socket.socket, debug: bool) -> None:
-    """Answers every request with what is wrong, on the sockets of the program that worked before."""
+    """Answers every request with the error, on the sockets of the program that worked before."""
 
     def answer(request: Request) -> Response:
         page = _debug.page(request, fault.cause) if debug and fault.cause is not None else None
         return page or Response(500, {"Content-Type": "text/plain; charset=utf-8"}, "500 The program cannot be started\n")
 
-    # It takes them for whatever place they were bound.
+    # Without the names of their places it takes all of them.
     os.environ.pop(LISTENERS)
     server = OutsideHTTP(("127.0.0.1", 0))
     server.config.update(access_log="off", debug=debug)
@@ -116,7 +115,7 @@ class _Files:
         self._told: set[str] = set()
         paths = sysconfig.get_paths()
         installed = {paths[name] for name in ("stdlib", "platstdlib", "purelib", "platlib")}
-        # What is installed does not change while somebody works.
+        # Installed files do not change while a program is being written.
         self._installed = tuple(os.path.join(folder, "") for folder in {*installed, os.path.dirname(os.path.dirname(__file__))})
 
     def tell(self, more: set[str] | None = None) -> None:
@@ -129,7 +128,8 @@ class _Files:
             send(self._channel, {"files": new[first : first + 100]})
 
     def tell_missing(self, places: set[str], whole: bool) -> None:
-        """Tells which files would change the program if they came into being; those of what is installed only if `whole`."""
+        """Tells which files would change the program if they came into being; those in folders of installed packages only if
+        `whole`."""
         missing = [path for path in sorted(places) if not os.path.lexists(path)]
         new = [path for path in missing if whole or not path.startswith(self._installed)]
         for first in range(0, len(new), 100):

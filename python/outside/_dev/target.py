@@ -27,7 +27,7 @@ _SERVERS = (OutsideHTTP, OutsideHTTP_Redirect)
 
 
 class Fault(Exception):
-    """Why there is no server: the exit status and a sentence for whoever typed the command."""
+    """Why there is no server: the exit status and a sentence for the terminal."""
 
     def __init__(self, status: int, text: str, cause: BaseException | None = None) -> None:
         super().__init__(text)
@@ -38,7 +38,7 @@ class Fault(Exception):
 def load(target: str) -> Any:
     """Imports the program and gives its server.
 
-    Raises a `Fault`; its `cause` is what the program itself has raised.
+    Raises a `Fault`; its `cause` is the exception of the program itself.
     """
     place, colon, attribute = target.partition(":")
     if target.count(":") > 1 or not place:
@@ -50,7 +50,8 @@ def load(target: str) -> Any:
 
 
 def _imported(place: str) -> ModuleType:
-    # What was typed is for the command: the program sees its own name alone, as if Python had been given its file or module.
+    # The words of the command line are for the command: the program sees its own name alone, as if Python had been given its
+    # file or module.
     sys.argv[:] = [place]
     if place.endswith(".py") or os.sep in place:
         name = _module_of_file(place)
@@ -66,7 +67,7 @@ def _imported(place: str) -> ModuleType:
                 sys.argv[:] = [found.origin]
             return importlib.import_module(name)
     except ModuleNotFoundError as error:
-        # Its own name, or a package above it; what it imports itself is another matter.
+        # Its own name, or a package above it; the modules that it imports itself are another matter.
         if error.name is not None and f"{name}.".startswith(f"{error.name}."):
             raise Fault(NOT_STARTED, f"there is no module {name!r} here{_nearest(name, _modules_here())}") from None
         raise Fault(NOT_STARTED, f"{place} cannot be imported", error) from error
@@ -130,7 +131,7 @@ class Sought(importlib.abc.MetaPathFinder):
 
 @contextmanager
 def _running_later() -> Iterator[None]:
-    """While a program is imported, its own `run()` does nothing: who imports it runs the server."""
+    """While a program is imported, its own `run()` does nothing: the command runs the server."""
     import outside
 
     def run(self: Any) -> None:
@@ -175,7 +176,7 @@ def _server_of(module: ModuleType, attribute: str, place: str) -> Any:
 
 
 def _made(function: Any, call: str, place: str, attribute: str) -> Any:
-    """What a function of the program gives: `app:make_server()`, `app:make_server("test")`."""
+    """The return value of a function of the program: `app:make_server()`, `app:make_server("test")`."""
     try:
         tree = ast.parse(f"f{call}", mode="eval").body
         assert isinstance(tree, ast.Call)
@@ -235,7 +236,7 @@ def _python_files(folder: Path) -> Iterator[Path]:
 
 
 def tell(fault: Fault) -> None:
-    """What went wrong, on standard error: the program's own traceback first."""
+    """Prints a fault on standard error: the program's own traceback first."""
     if fault.cause is not None:
         traceback.print_exception(without_ours(fault.cause))
     print(f"outside: {fault}", file=sys.stderr)

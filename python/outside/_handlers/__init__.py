@@ -1,2 +1,2 @@
-"""Handlers as programs write them: decorators and groups, what stands around a handler, signatures, the asyncio loop, WebSockets,
-what handlers return. It knows nothing of processes."""
+"""Handlers as programs write them: decorators and groups, functions around a handler, signatures, the asyncio loop, WebSockets,
+answers. It knows nothing of processes."""

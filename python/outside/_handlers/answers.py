@@ -16,8 +16,8 @@ _Headers: TypeAlias = dict[str, Any] | None
 def redirect(location: str, status_code: int = 302, headers: _Headers = None) -> Response:
     """Sends the client to another place: a URL, or a path of this server.
 
-    302 and 303 make a GET of it, 307 and 308 repeat the request as it was; 301 and 308 are remembered. What a URL cannot hold
-    is percent-encoded; a control character is a `ValueError`.
+    302 and 303 make a GET of it, 307 and 308 repeat the request as it was; 301 and 308 are remembered. Characters that a URL
+    cannot hold is percent-encoded; a control character is a `ValueError`.
     """
     if status_code not in (301, 302, 303, 307, 308):
         raise ValueError(f"the status of a redirect is 301, 302, 303, 307 or 308, not {status_code!r}")
@@ -25,7 +25,7 @@ def redirect(location: str, status_code: int = 302, headers: _Headers = None) ->
         raise TypeError(f"the location of a redirect is a str, not {type(location).__name__}")
     if bad := re.search(r"[\x00-\x1f\x7f]", location):
         raise ValueError(f"the location of a redirect may not hold {bad[0]!r}: {location!r}")
-    # What is encoded already stays as it is.
+    # Characters that are encoded already stay as they are.
     return Response(status_code, {**(headers or {}), "Location": quote(location, safe="!#$%&'()*+,/:;=?@[]~")})
 
 
@@ -35,7 +35,7 @@ def json_response(data: Any, status_code: int = 200, headers: _Headers = None) -
 
 
 def html(content: str, status_code: int = 200, headers: _Headers = None) -> Response:
-    """A page. What comes from users has to be escaped (`html.escape` of the standard library, or a template engine)."""
+    """A page. Text of users has to be escaped (`html.escape` of the standard library, or a template engine)."""
     return Response(status_code, {"Content-Type": "text/html; charset=utf-8", **(headers or {})}, content)
 
 
@@ -89,8 +89,8 @@ def event_stream(
 ) -> Response:
     """Server-sent events (`EventSource` in a page) from a generator or an async generator.
 
-    Each item is an `Event`, a `str`, or what JSON can hold. `retry`: milliseconds after which a client that was cut off comes
-    back; it sends the last id as `Last-Event-ID`. While no event comes, a comment every `keep_alive` seconds keeps the
+    Each item is an `Event`, a `str`, or a value that JSON can hold. `retry`: milliseconds after which a client that was cut off
+    comes back; it sends the last id as `Last-Event-ID`. While no event comes, a comment every `keep_alive` seconds keeps the
     connection alive, and shows whether the client is still there; `None`: none, and `process_timeout` bounds the wait.
 
     A generator that waits takes a thread of `max_workers`, and learns at its next event that its reader has left; an async one
@@ -112,7 +112,7 @@ def _wire(told: _Told) -> bytes:
 
 
 class _Stream:
-    """What both kinds of streams are made of. The engine asks for `_keep_alive`."""
+    """The common part of both kinds of streams. The engine asks for `_keep_alive`."""
 
     def __init__(self, retry: int | None, keep_alive: float | None) -> None:
         self._first = b"" if retry is None else b"retry: %d\n\n" % retry

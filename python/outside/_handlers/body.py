@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class BodyPieces:
-    """What `Request.iter_body()` gives: iterated once, by `for` in a plain handler, by `async for` in an `async def` one.
+    """The pieces of `Request.iter_body()`: iterated once, by `for` in a plain handler, by `async for` in an `async def` one.
 
     On a route that streams each piece is handed on as it comes in. `ContentError`: the rest will not come.
     """

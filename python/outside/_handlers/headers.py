@@ -41,15 +41,15 @@ class Headers(dict[str, str]):
         return dict.__contains__(self, self._found(name))
 
     def get(self, name: str, default: Any = None) -> Any:
-        """The value whatever the case of the name, or the default."""
+        """The value for a name in any case, or the default."""
         return dict.get(self, self._found(name), default)
 
     def pop(self, name: str, *default: Any) -> Any:
-        """Takes a field out whatever the case of its name."""
+        """Takes a field out; its name is matched in any case."""
         return dict.pop(self, self._found(name), *default)
 
     def setdefault(self, name: str, default: str = "") -> str:
-        """The value whatever the case of the name; set to the default if there is none."""
+        """The value for a name in any case; set to the default if there is none."""
         return dict.setdefault(self, self._found(name), default)
 
     def get_all(self, name: str) -> list[str]:

@@ -1,6 +1,7 @@
 """JSON as it goes out and comes in, by RFC 8259: without the NaN and Infinity that Python's own module writes and reads.
 
-The engine's border calls `encode` and `decode`. What could not be encoded is looked through only then, for the place where it stands.
+The engine's border calls `encode` and `decode`. A value that could not be encoded is looked through only then, for the place of
+the fault.
 """
 
 import json
@@ -13,7 +14,7 @@ encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", 
 
 
 def text(value: Any) -> str:
-    """A value as JSON; what JSON cannot hold is an error that says where it stands."""
+    """A value as JSON; one that JSON cannot hold is an error that says where it stands."""
     try:
         made = encode(value)
     except Exception as error:

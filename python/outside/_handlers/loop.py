@@ -21,13 +21,13 @@ from .websocket import serve as serve_session
 
 _EAGER: dict[str, Any] = {"eager_start": True} if sys.version_info >= (3, 12) else {}
 
-# The loop that the engine can tell of something, and who waits for that, by ticket.
+# The loop that the engine can tell of something, and the futures that wait for that, by ticket.
 current: asyncio.AbstractEventLoop | None = None
 waiting: dict[int, Any] = {}
 
 
 def serve(source: Any) -> None:
-    """Serves a `_LoopSource` until it says stop, then cancels what is left."""
+    """Serves a `_LoopSource` until it says stop, then cancels the tasks that are left."""
     global current
     loop = current = _new_loop()
     loop.set_exception_handler(_report)
@@ -58,7 +58,8 @@ def _new_loop() -> asyncio.AbstractEventLoop:
 
 
 def _report(loop: asyncio.AbstractEventLoop, told: dict[str, Any]) -> None:
-    """Exceptions that nobody awaits are seen, though a configuration of `logging` has silenced the library's own logger."""
+    """Exceptions of tasks that are not awaited are seen, though a configuration of `logging` has silenced the library's own
+    logger."""
     if logging.getLogger("asyncio").isEnabledFor(logging.ERROR):
         loop.default_exception_handler(told)
     else:
@@ -136,7 +137,7 @@ class _Server:
             self._tasks.pop(ticket, None)
 
     async def _serve_session(self, ticket: int, functions: Any, connection: AsyncWebSocketConnection) -> None:
-        """A WebSocket's handlers; what they raise ends the connection with 1011."""
+        """A WebSocket's handlers; an exception of theirs ends the connection with 1011."""
         code = 1011
         try:
             await serve_session(connection, functions)
@@ -200,7 +201,7 @@ class _Server:
         """Cancels every task, those that handlers have made included, waits for them, and closes asynchronous generators."""
         own = asyncio.current_task()
         ours = {*self._tasks.values(), *self._others, *(stream.task for stream in self._streams.values())}
-        # What is cancelled may make tasks of its own while it ends.
+        # A task that is cancelled may make others while it ends.
         while tasks := asyncio.all_tasks() - {own}:
             for task in tasks:
                 task.cancel()
@@ -213,9 +214,10 @@ class _Server:
 
 
 def wait_for(coroutine: Coroutine[Any, Any, Any], context: Context | None = None) -> Any:
-    """What comes of a coroutine, for a thread that may wait: on the loop of this process, or on one of its own if there is none.
+    """The result of a coroutine, for a thread that may wait: on the loop of this process, or on one of its own if there is
+    none.
 
-    It runs in this context, in which nothing else is meanwhile.
+    It runs in this context, in which nothing else runs meanwhile.
     """
     future: concurrent.futures.Future[Any] = concurrent.futures.Future()
     if asyncio._get_running_loop() is None and _outside._run_on_loop(coroutine, (future, context)):
@@ -242,7 +244,7 @@ async def _tell(coroutine: Coroutine[Any, Any, Any], future: "concurrent.futures
 
 
 def _hand_back(context: Context | None) -> None:
-    """Before 3.11 a task has a copy of the context that was meant: what was set in it is set there too."""
+    """Before 3.11 a task has a copy of the context that was meant: variables that were set in the copy are set there too."""
     if sys.version_info < (3, 11) and context is not None:
         for variable, value in copy_context().items():
             if context.get(variable) is not value:

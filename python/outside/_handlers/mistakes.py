@@ -1,4 +1,4 @@
-"""What the log says about a value that no handler may return: who returned it, what it is, and what to write instead."""
+"""The log's words about a value that no handler may return: the handler, the value, and the code to write instead."""
 
 import os
 from typing import Any
@@ -36,7 +36,7 @@ def _shown(value: Any, most: int = 100) -> str:
 
 
 def _instead(value: Any) -> str | None:
-    """What was meant, as far as the value shows it."""
+    """Advice, as far as the value shows the intention."""
     if isinstance(value, tuple):
         return _instead_of_tuple(value)
     if isinstance(value, type) and issubclass(value, Exception):

@@ -1,14 +1,14 @@
-"""Decorators: routes of whole paths, what stands around their handlers, and groups of them.
+"""Decorators: routes of whole paths, functions around their handlers, and groups of them.
 
-`Registry` is what a server and a group of routes have in common. A group remembers what it was given and hands it to every server
-that it is mounted on, before or afterwards.
+`Registry` is the common part of a server and a group of routes. A group remembers its routes and functions and hands them to
+every server that it is mounted on, before or afterwards.
 """
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Awaitable, Callable, Iterable, Iterator
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict, TypeVar
 
 from .. import _outside
 from .._outside import FilePath, Folder, WebSocket
@@ -16,14 +16,29 @@ from .around import Hooks
 from .signature import ErrorHandler, adapt, plan, where
 
 if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
     from .._outside import _Answer
     from .._server import OutsideHTTP
 
-# A function whose return value is an answer: of a handler, or of what stands around one.
+# A function whose return value is an answer: a handler, or one that stands around handlers.
 _F = TypeVar("_F", bound="Callable[..., _Answer | Awaitable[_Answer]]")
 _H = TypeVar("_H", bound="Callable[..., _Answer | Awaitable[_Answer]] | WebSocket | FilePath | Folder")
 _W = TypeVar("_W", bound="Callable[..., object] | WebSocket")
 _C = TypeVar("_C", bound=Callable[..., "Awaitable[None] | None"])
+
+
+class _Options(TypedDict, total=False):
+    """How `route` has a handler called."""
+
+    blocking: bool | None
+    cancel_on_disconnect: bool | None
+
+
+class _ContentOptions(_Options, total=False):
+    """The same, for methods whose requests have content."""
+
+    streaming: bool
 
 
 class Record(NamedTuple):
@@ -70,9 +85,9 @@ class Registry:
     ) -> Callable[[_H], _H]:
         """A decorator: the handler answers this whole path, for these methods.
 
-        `<name>` (or `{name}`) stands for one segment, `<int:name>` (or `{name:int}`), `float` and `uuid` for such a one alone, `path`
-        for all that follow. The handler gets each under its name, and the request if it has a parameter called `request` or a first
-        one that is no parameter of the path. GET answers HEAD too. `blocking`, `streaming` and
+        `<name>` (or `{name}`) stands for one segment, `<int:name>` (or `{name:int}`), `float` and `uuid` for such a one alone,
+        `path` for all that follow. The handler gets each under its name, and the request if it has a parameter called `request`
+        or a first one that is no parameter of the path. GET answers HEAD too. `blocking`, `streaming` and
         `cancel_on_disconnect` are those of `set_route`.
         """
         if not isinstance(path, str):
@@ -87,48 +102,25 @@ class Registry:
 
         return register
 
-    def get(self, path: str, *, blocking: bool | None = None, cancel_on_disconnect: bool | None = None) -> Callable[[_H], _H]:
+    def get(self, path: str, **options: Unpack[_Options]) -> Callable[[_H], _H]:
         """`route` for GET (and HEAD)."""
-        return self.route(path, ("GET",), blocking=blocking, cancel_on_disconnect=cancel_on_disconnect)
+        return self.route(path, ("GET",), streaming=False, **options)
 
-    def post(
-        self,
-        path: str,
-        *,
-        blocking: bool | None = None,
-        streaming: bool = False,
-        cancel_on_disconnect: bool | None = None,
-    ) -> Callable[[_H], _H]:
+    def post(self, path: str, **options: Unpack[_ContentOptions]) -> Callable[[_H], _H]:
         """`route` for POST."""
-        return self.route(path, ("POST",), blocking=blocking, streaming=streaming, cancel_on_disconnect=cancel_on_disconnect)
+        return self.route(path, ("POST",), **options)
 
-    def put(
-        self,
-        path: str,
-        *,
-        blocking: bool | None = None,
-        streaming: bool = False,
-        cancel_on_disconnect: bool | None = None,
-    ) -> Callable[[_H], _H]:
+    def put(self, path: str, **options: Unpack[_ContentOptions]) -> Callable[[_H], _H]:
         """`route` for PUT."""
-        return self.route(path, ("PUT",), blocking=blocking, streaming=streaming, cancel_on_disconnect=cancel_on_disconnect)
+        return self.route(path, ("PUT",), **options)
 
-    def patch(
-        self,
-        path: str,
-        *,
-        blocking: bool | None = None,
-        streaming: bool = False,
-        cancel_on_disconnect: bool | None = None,
-    ) -> Callable[[_H], _H]:
+    def patch(self, path: str, **options: Unpack[_ContentOptions]) -> Callable[[_H], _H]:
         """`route` for PATCH."""
-        return self.route(path, ("PATCH",), blocking=blocking, streaming=streaming, cancel_on_disconnect=cancel_on_disconnect)
+        return self.route(path, ("PATCH",), **options)
 
-    def delete(
-        self, path: str, *, blocking: bool | None = None, cancel_on_disconnect: bool | None = None
-    ) -> Callable[[_H], _H]:
+    def delete(self, path: str, **options: Unpack[_Options]) -> Callable[[_H], _H]:
         """`route` for DELETE."""
-        return self.route(path, ("DELETE",), blocking=blocking, cancel_on_disconnect=cancel_on_disconnect)
+        return self.route(path, ("DELETE",), streaming=False, **options)
 
     def websocket(self, path: str, **options: Any) -> Callable[[_W], _W]:
         """A decorator: the function has each WebSocket connection to this whole path, with the parameters of the path by name.
@@ -146,9 +138,9 @@ class Registry:
     def errorhandler(self, what: int | type[Exception]) -> Callable[[_F], _F]:
         """A decorator: the function answers in place of an error page, or of an exception of this class.
 
-        It gets what its parameters are called after: `request`, `code`, `message` (what `abort` or `(code, message)` said, or `None`) and
-        `error` (the exception; without one an `HTTPException` of code and message). Of several classes the most derived one counts,
-        of several groups the innermost one.
+        Its parameters get values by their names: `request`, `code`, `message` (that of `abort` or `(code, message)`, or `None`)
+        and `error` (the exception; without one an `HTTPException` of code and message). Of several classes the most derived one
+        counts, of several groups the innermost one.
         """
 
         def register(function: _F) -> _F:
@@ -158,7 +150,7 @@ class Registry:
         return register
 
     def before_request(self, function: _F) -> _F:
-        """A decorator: called before every request, with it or with nothing. What it returns, if not `None`, is the answer."""
+        """A decorator: called before every request, with it or with nothing. Its return value, if not `None`, is the answer."""
         self._hooks.before.append(adapt(function, "request"))
         self._changed(function)
         return function
@@ -173,9 +165,9 @@ class Registry:
         return function
 
     def mount(self, routes: Routes, prefix: str = "") -> None:
-        """Serves the routes of a group, with what stands around them; `prefix` comes before their own."""
+        """Serves the routes of a group, with the functions around them; `prefix` comes before their own."""
         if not isinstance(routes, Routes):
-            raise TypeError(f"what is mounted is a group of routes, Routes(...), not {routes!r}")
+            raise TypeError(f"mount() takes a group of routes, Routes(...), not {routes!r}")
         if self in routes._all():
             raise ValueError("a group of routes cannot be mounted below itself")
         if any(own == prefix and other is routes for own, other in self._mounted):

@@ -63,7 +63,7 @@ def plan(function: Any, pattern: str, names: Sequence[str], whole: bool = True) 
             )
     places: list[int] = []
     named: list[tuple[str, int]] = []
-    # What wraps another function may look at the names; there only what has no name goes by its place.
+    # A wrapper of another function may look at the names; there only arguments without a name go by their place.
     in_order = not hasattr(function, "__wrapped__")
     for parameter in parameters:
         if parameter.name not in handed:
@@ -77,7 +77,7 @@ def plan(function: Any, pattern: str, names: Sequence[str], whole: bool = True) 
         else:
             named.append((parameter.name, handed.pop(parameter.name)))
     if takes_places and not request and not by_name.keys() & numbers.keys():
-        # `def f(*args, **kwargs)` that says nothing of what it wraps.
+        # `def f(*args, **kwargs)` that says nothing of the function that it wraps.
         places.insert(0, REQUEST)
     return places, [*named, *handed.items()]
 
@@ -85,7 +85,7 @@ def plan(function: Any, pattern: str, names: Sequence[str], whole: bool = True) 
 def adapt(function: Callable[..., Any], *wanted: str) -> Callable[..., Any]:
     """A function of all that is `wanted`, in this order, for one that may take less of it.
 
-    Each parameter gets what it is called after. Other names: as many as are wanted get them in order, a single one gets the last.
+    Each parameter gets the value of its name. Other names: as many as are wanted get them in order, a single one gets the last.
     """
     if not callable(function):
         raise TypeError(f"a function of ({', '.join(wanted)}) is expected, not {function!r}")
@@ -105,7 +105,7 @@ def adapt(function: Callable[..., Any], *wanted: str) -> Callable[..., Any]:
     ]
     if needed:
         raise TypeError(
-            f"{where(function)}: {name_of(function)}() takes ({', '.join(wanted)}) or less of it; nobody hands it {needed[0]!r}"
+            f"{where(function)}: {name_of(function)}() takes ({', '.join(wanted)}) or less of it; the server does not hand it {needed[0]!r}"
         )
     if len(placed) == len(wanted) and set(placed) != set(wanted):
         picks = list(range(len(wanted)))
@@ -120,7 +120,7 @@ def adapt(function: Callable[..., Any], *wanted: str) -> Callable[..., Any]:
     return functools.update_wrapper(adapted, function)
 
 
-# What the handler of an error may ask for, each under its name.
+# Values that the handler of an error may ask for, each under its name.
 _OF_ERRORS = ("request", "code", "message", "error")
 _MEANT = {
     **dict.fromkeys(("e", "err", "exc", "ex", "exception"), "error"),
@@ -131,7 +131,7 @@ _MEANT = {
 
 
 class ErrorHandler:
-    """A function that answers in place of an error, and is handed what its parameters are called after.
+    """A function that answers in place of an error, and is handed values by the names of its parameters.
 
     Of a code it can be called as `set_errorhandler` has it, with the request and the message; then it makes the error of them.
     """
@@ -147,7 +147,7 @@ class ErrorHandler:
         self._kinds: set[Any] = set()
         parameters = _parameters(function)
         if parameters is None or any(parameter.kind is inspect.Parameter.VAR_POSITIONAL for parameter in parameters):
-            # A function that does not say what it takes.
+            # A function that does not name its parameters.
             self._is_positional = True
             return
         for parameter in parameters:
@@ -172,7 +172,7 @@ class ErrorHandler:
         return self.answer(request, self._code or 500, message, None)
 
     def answer(self, request: Any, code: int, message: str | None, error: Exception | None) -> Any:
-        """Calls the function; without an exception the error is what `abort` would have raised."""
+        """Calls the function; without an exception the error is that of `abort`."""
         if self._is_positional:
             return self.__wrapped__(request, message if self._code is not None else error)
         if error is None and self.wants_error():
@@ -193,5 +193,5 @@ def _unknown_name(function: Any, name: str) -> str:
 
 
 def name_of(function: Any) -> str:
-    """What a function is called."""
+    """The name of a function."""
     return str(getattr(function, "__name__", None) or type(function).__name__)

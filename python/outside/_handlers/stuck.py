@@ -8,7 +8,7 @@ _log = logging.getLogger("outside")
 
 
 def log_stack(thread: int | None) -> None:
-    """Called once for each handler that does not end, on a thread that nobody waits for; `None` if its own is not known."""
+    """Called once for each handler that does not end, on a thread of its own; `None` if its own is not known."""
     if stack := _stack(thread):
         _log.error("the handler that does not end is here:\n%s", stack)
 

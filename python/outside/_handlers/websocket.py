@@ -86,7 +86,7 @@ class AsyncWebSocketConnection:
         return message
 
     async def send(self, data: str | bytes | bytearray | memoryview) -> None:
-        """Sends `str` as text, `bytes` as binary, and what `recv` gave as what it was; waits while the queue is full."""
+        """Sends `str` as text, `bytes` as binary, and a message of `recv` in its own kind; waits while the queue is full."""
         while not self._connection._try_send(data):
             if self._connection._listen_for_room():
                 await self._happening()
@@ -100,7 +100,7 @@ class AsyncWebSocketConnection:
         self._connection.ping(payload)
 
     def subscribe(self, topic: str) -> None:
-        """From now on it gets what is published to this topic."""
+        """From now on it gets messages that are published to this topic."""
         self._connection.subscribe(topic)
 
     def unsubscribe(self, topic: str) -> None:
@@ -169,7 +169,7 @@ def _give_up(waiter: "asyncio.Future[None]") -> None:
 
 
 async def serve(connection: AsyncWebSocketConnection, functions: tuple[Any, ...]) -> None:
-    """Runs the handlers of a connection, whatever mixture of plain and `async def` functions they are."""
+    """Runs the handlers of a connection, plain and `async def` functions in any mixture."""
     on_connection, on_message, on_open, _, _ = functions
     publisher.set(connection._connection)
     if on_open is not None:
@@ -183,7 +183,7 @@ async def serve(connection: AsyncWebSocketConnection, functions: tuple[Any, ...]
 
 
 async def serve_exit(connection: AsyncWebSocketConnection, functions: tuple[Any, ...]) -> None:
-    """What is to be done when it has ended."""
+    """The functions to be called when it has ended."""
     _, _, _, on_exit, takes_connection = functions
     if on_exit is not None:
         await _awaited(on_exit(connection) if takes_connection else on_exit())
@@ -195,7 +195,7 @@ async def _awaited(value: Any) -> None:
 
 
 def takes_connection(function: Callable[..., Any]) -> bool:
-    """Does a function for `on_exit` take the connection, or nothing?"""
+    """Whether a function for `on_exit` takes the connection."""
     try:
         signature = inspect.signature(function)
     except (TypeError, ValueError):
@@ -237,7 +237,7 @@ def _read(wire: "_Wire", sock: socket.socket, activity: Any, terminate: Any, wri
         while data := sock.recv(16384):
             _tell(activity)
             if not wire.receive(data):
-                # What is to be said about the end is said; then there is nothing more to come.
+                # The end has been told; nothing more will come.
                 writer.join(5)
                 break
     except OSError:
@@ -264,6 +264,6 @@ def _write(wire: "_Wire", sock: socket.socket, activity: Any) -> None:
 
 
 def _tell(activity: Any) -> None:
-    # A queue that is full or closed is the business of who watches it, not of the connection.
+    # A queue that is full or closed is the business of its reader, not of the connection.
     with contextlib.suppress(Exception):
         activity.put(time.time())

@@ -1,1 +1,2 @@
-"""Processes, their signals and their end: supervisor, generations, workers, and what a fork takes over. It knows no HTTP."""
+"""Processes, their signals and their end: supervisor, generations, workers, and children that a program forks. It knows no
+HTTP."""

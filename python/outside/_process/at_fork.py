@@ -1,9 +1,10 @@
-"""Children that a program forks while it serves (`multiprocessing`, `os.fork`): what they must not take over from the server.
+"""Children that a program forks while it serves (`multiprocessing`, `os.fork`), and the things of the server that they must not
+take over.
 
 A child has copies of all descriptors, and of Python's signal handlers, but none of the threads behind them: SIGTERM would ask a
 server to end that is not there, and connections would stay open as long as the child lives. So a child gets the default
-handlers for signals that are still the server's, and none of its descriptors; what the program itself has set or opened stays.
-The server's own workers are forked by `fork.py`, which says so here.
+handlers for signals that are still the server's, and none of its descriptors; handlers and descriptors of the program itself
+stay. The server's own workers are forked by `fork.py`, which says so here.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from .. import _outside
 
 # A fork of the server's own is being made: the child is a part of it.
 is_own_fork = False
-# Pipes between a worker process and its supervisor.
+# Pipes and channels between this process and the others of its server.
 pipes: list[int] = []
 # Taken where no other thread can hold a lock of the engine: before the fork.
 _descriptors: list[int] = []
@@ -40,7 +41,7 @@ def _before() -> None:
 
     _descriptors[:], _addresses[:] = _outside._belongings()
     _loop_descriptors[:] = [*_sockets_of(_loop.current)] if _loop.current is not None else []
-    # What comes to the child before it has handlers of its own has to wait for them.
+    # A signal that comes to the child before it has handlers of its own has to wait for them.
     _of_thread.mask = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
 
 
@@ -57,7 +58,7 @@ def _in_child() -> None:
         _reset_signals()
         _let_go()
     except Exception as error:
-        # It cannot be raised: Python goes on with what follows the fork.
+        # It cannot be raised: Python goes on with the code after the fork.
         sys.excepthook(type(error), error, error.__traceback__)
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, _of_thread.mask)
@@ -104,7 +105,7 @@ def _reset_signals() -> None:
 
 
 def _is_ours(handler: Any) -> bool:
-    """Is it a method of a server, or a function of this package?"""
+    """Whether it is a method of a server, or a function of this package."""
     if isinstance(getattr(handler, "__self__", None), (_outside.OutsideHTTP, _outside.OutsideHTTP_Redirect)):
         return True
     module = getattr(getattr(handler, "__func__", handler), "__module__", None)
@@ -112,16 +113,17 @@ def _is_ours(handler: Any) -> bool:
 
 
 def _let_go() -> None:
-    """Closes what the engine's vanished threads worked on: nothing will ever close it again."""
+    """Closes the descriptors of the engine's threads, which the child does not have: nothing else would ever close them."""
     if not os.path.isdir("/proc/self/fd"):
         _replace(_loop_descriptors)
         _close(_descriptors)
         return
     everything = [int(name) for name in os.listdir("/proc/self/fd")]
-    ours = {descriptor for descriptor in everything if descriptor in _descriptors or _is_at_our_address(descriptor)}
+    known = {*_descriptors, *pipes}
+    ours = {descriptor for descriptor in everything if descriptor in known or _is_at_our_address(descriptor)}
     ours |= _ends_of_pipes(everything)
     for descriptor in everything:
-        # An event loop that watches what is ours is ours, with what wakes it.
+        # An event loop that watches a descriptor of ours is ours, with the descriptor that wakes it.
         watched = _watched_by(descriptor)
         if not ours.isdisjoint(watched):
             ours.add(descriptor)
@@ -132,7 +134,7 @@ def _let_go() -> None:
 
 
 def _is_at_our_address(descriptor: int) -> bool:
-    """Is it a socket that listens where a server does, or was accepted there?"""
+    """Whether it is a socket that listens where a server does, or was accepted there."""
     try:
         if not stat.S_ISSOCK(os.fstat(descriptor).st_mode):
             return False

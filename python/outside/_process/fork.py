@@ -1,4 +1,4 @@
-"""Child processes: what must be so before a fork, the fork itself, and how a child ended."""
+"""Child processes: the conditions of a fork, the fork itself, and how a child ended."""
 
 import os
 import signal
@@ -74,7 +74,7 @@ def exit_status(pid: int) -> int | None:
     try:
         found, status = os.waitpid(pid, os.WNOHANG)
     except ChildProcessError:
-        # Somebody else has waited for it, in a signal handler perhaps: how it ended is not known.
+        # The program has waited for it, in a signal handler perhaps: its status is not known.
         return 0
     return os.waitstatus_to_exitcode(status) if found else None
 

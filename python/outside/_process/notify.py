@@ -23,5 +23,5 @@ def notify(*assignments: str) -> None:
 
 
 def reloading() -> None:
-    """A reload begins; `READY=1` ends it. The time is what systemd asks for with `Type=notify-reload`."""
+    """A reload begins; `READY=1` ends it. systemd wants the time with `Type=notify-reload`."""
     notify("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")

@@ -17,14 +17,15 @@ _log = logging.getLogger("outside")
 _Handler = Callable[[int, FrameType | None], None]
 
 TAKEN = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR2, signal.SIGCHLD)
-# These two are needed, whatever the user did with them.
+# These two are needed, even where the program has handlers for them.
 _ALWAYS = (signal.SIGUSR2, signal.SIGCHLD)
 
 
 class Signals:
-    """What has been asked for and not been done yet."""
+    """Requests by signals that have not been met yet."""
 
-    def __init__(self) -> None:
+    def __init__(self, is_generation: bool = False) -> None:
+        self._is_generation = is_generation
         self.terminations = 0
         self.reloads = 0
         self.retirements = 0
@@ -49,20 +50,29 @@ class Signals:
         self._wake.close()
         self._bell.close()
 
+    def wake(self) -> None:
+        """Has the loop look at the requests."""
+        try:
+            self._bell.send(b"!")
+        except OSError:
+            pass  # it has been woken often enough, or has ended
+
     @contextmanager
-    def taken_for(self, server: Any) -> Iterator[None]:
-        """Takes SIGTERM, SIGINT and SIGHUP where nobody else handles them, and puts back what was there before.
+    def taken_for(self, server: Any, warns: bool = True) -> Iterator[None]:
+        """Takes SIGTERM, SIGINT and SIGHUP where the program does not handle them, and puts the handlers from before back.
 
         Meanwhile `server.terminate()` counts as a termination: a signal handler of the user may call it.
         """
         nobodys = (signal.SIG_DFL, signal.default_int_handler, server.terminate)
-        warn_of_others(server.terminate)
+        if warns:
+            warn_of_others(server.terminate)
         wanted: dict[int, _Handler] = {
             signal.SIGTERM: self._count_termination,
-            signal.SIGINT: self._count_termination,
+            # Ctrl+C comes to the whole group of processes, and the process that was started passes it on.
+            signal.SIGINT: self._ignore if self._is_generation else self._count_termination,
             signal.SIGHUP: self._count_reload,
             signal.SIGUSR2: self._count_retirement,
-            signal.SIGCHLD: lambda *_: None,
+            signal.SIGCHLD: self._ignore,
         }
         wakeup = signal.set_wakeup_fd(self._bell.fileno(), warn_on_full_buffer=False)
         try:
@@ -81,7 +91,7 @@ class Signals:
                 signal.signal(signum, old)
 
     def forget_in_child(self, server: Any) -> None:
-        """In a worker: what comes to the whole group of processes (Ctrl+C) is for the supervisor, which passes it on."""
+        """In a worker: a signal to the whole group of processes (Ctrl+C) is for the supervisor, which passes it on."""
         signal.set_wakeup_fd(-1)
         server.__dict__.pop("terminate", None)
         for signum in (signal.SIGINT, *self.before):
@@ -89,6 +99,10 @@ class Signals:
             signal.signal(signum, lambda *_: None)
         signal.signal(signal.SIGCHLD, self.before[signal.SIGCHLD])
         self.close()
+
+    def _ignore(self, *_: object) -> None:
+        # No SIG_IGN: programs that are started would inherit it.
+        pass
 
     def _count_termination(self, *_: object) -> None:
         self.terminations += 1
@@ -99,11 +113,11 @@ class Signals:
             self.terminations += 1
 
     def _count_reload(self, *_: object) -> None:
-        # The kernel sends it as well when a terminal is closed, and then nobody is there who wants a reload.
-        if self._had_terminal and not terminal_is_there():
-            self.terminations += 1
-        else:
+        # The kernel sends it as well when a terminal is closed: that is the end and no reload.
+        if not self._had_terminal or terminal_is_there():
             self.reloads += 1
+        elif not self._is_generation:
+            self.terminations += 1
 
     def _count_retirement(self, *_: object) -> None:
         self.retirements += 1
@@ -122,9 +136,9 @@ def warn_of_others(terminate: Callable[..., None]) -> None:
                 "%s has a handler of the program's own (%s): it ends the server only by calling server.terminate()", name, place
             )
         elif signum == signal.SIGTERM:
-            # An ignored SIGINT is usual: a shell starts what runs in its background so.
+            # An ignored SIGINT is usual: a shell starts its background jobs so.
             _log.warning(
-                "SIGTERM is ignored, since whoever started this process ignored it: only server.terminate() ends the server"
+                "SIGTERM is ignored, since the process that started this one ignored it: only server.terminate() ends the server"
             )
 
 
@@ -135,7 +149,7 @@ def _calls_terminate(handler: Any) -> bool:
 
 
 def terminal_is_there() -> bool:
-    """Has this process a terminal?"""
+    """Whether this process has a terminal."""
     try:
         os.close(os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY | os.O_NONBLOCK))
     except OSError:

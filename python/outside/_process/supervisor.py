@@ -1,9 +1,15 @@
-"""The first process of a server with several: keeps its workers alive, starts the next generation, ends them all.
+"""The process that was started, where it has others beneath it: keeps workers alive, starts the next generation, ends them all.
 
-It binds the listeners before any thread exists and keeps them, so that a worker that dies loses no connection that waits to
-be accepted: its replacement finds it. It never touches HTTP and never runs a handler. Between events it sleeps in `poll`.
-`workers.py` looks after the children, `worker.py` is what they do, `generation.py` is how the program is started again.
+It binds the listeners before any thread exists and keeps them, so that a worker or a generation that dies loses no connection
+that waits to be accepted: its replacement finds it. It never touches HTTP and never runs a handler. Between events it sleeps in
+`poll`.
+
+At a reload it starts the program again as a child (`generation.py`), which has workers of its own. When that serves, the
+workers of this process retire, and nothing but the generation is left beneath it; the next reload does the same with that one.
+A generation of several processes is a supervisor too: it obeys the process that was started, and starts no generation itself.
 """
+
+from __future__ import annotations
 
 import gc
 import logging
@@ -11,111 +17,163 @@ import os
 import select
 import signal
 import time
-from typing import Any
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Protocol
 
 from .._debug import token as _debug_token
-from . import first_process as _first_process
 from . import worker as _worker
-from .fork import descriptors, refuse_other_threads, release
-from .generation import Command, Successor, inherited_secret, is_first
+from .fork import described, descriptors, exit_status, refuse_other_threads, release
+from .generation import RETIRE, TERMINATE, Parent, is_first, obstacle
+from .generations import Ended, Failed, Generations, Ready
+from .handover import Listeners
 from .notify import notify, reloading
-from .signals import TAKEN, Signals
+from .signals import Signals
 from .workers import Workers
 
 _log = logging.getLogger("outside")
 
-# Beyond the time that a worker has for its requests, for its threads and for `on_worker_stop`; then it is killed.
+# Seconds beyond the time that a worker has for its requests, for its threads and for `on_worker_stop`; then it is killed.
 GRACE = 5.0
 # In milliseconds: with TLS there is something to be forgotten from time to time.
 HOUR = 3600e3
 
 
-def supervise(server: Any) -> None:
-    """Serves with as many processes as `config["processes"]` says until terminated, then returns.
+class Own(Protocol):
+    """The serving half of a supervisor's own generation: workers, or the server of the process itself."""
 
-    Raises what `run()` raises; `RuntimeError` if other threads are running; `SystemExit(3)` if no worker can start;
-    `SystemExit(0)` after the next generation has taken over.
+    termination_asked: bool
+
+    def are_gone(self) -> bool:
+        """Whether nothing of it is left."""
+
+    def end(self, signum: int, patience: float) -> None:
+        """Ends it: SIGTERM at once in order, SIGUSR2 because another generation serves. It has this many seconds."""
+
+    def cut(self, patience: float) -> None:
+        """Cuts requests that are still in flight, while it is ending."""
+
+
+def supervise(server: Any, parent: Parent | None, slots: int) -> None:
+    """Serves with one process for each slot of the listeners until terminated, then returns.
+
+    Raises `RuntimeError` if other threads are running; `SystemExit(3)` if no worker can start; `SystemExit` after another
+    generation has taken over.
     """
-    slots = _wanted(server)
-    server._adopt_ticket_secret(inherited_secret())
-    server._listen(slots)
     try:
         refuse_other_threads()
-        listeners = descriptors(server)
-        for descriptor in listeners:
+        for descriptor in descriptors(server):
             os.set_inheritable(descriptor, False)
-        # One that was handed down and that nobody serves would keep its clients waiting.
+        # A listener that was handed down and that no process accepts from would keep its clients waiting.
         if server._slots() > slots:
             _log.warning("%d listeners were handed down: so many workers are started, not %d", server._slots(), slots)
-        _first_process.stay_behind(listeners)
         if server.config.get("debug"):
             _debug_token.token()  # that of all workers
-        supervisor = Supervisor(server, server._slots())
+        supervisor = Supervisor(server, parent, Listeners.of(server))
     except BaseException:
         server._close_listeners()
         raise
     supervisor.run()
 
 
-def _wanted(server: Any) -> int:
-    processes = server.config.get("processes", 1)
-    if processes == "auto":
-        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    # Anything else that is no number is refused by the server.
-    return processes if isinstance(processes, int) else 1
-
-
 class Supervisor:
-    """The processes of one generation of a server."""
+    """Everything beneath one process: its own workers or its own server, and the generations after it."""
 
-    def __init__(self, server: Any, slots: int) -> None:
+    def __init__(self, server: Any, parent: Parent | None, listeners: Listeners, own: Own | None = None) -> None:
         self._server = server
-        self._command = Command()
-        self._signals = Signals()
+        self._parent = parent
         self._poll = select.poll()
-        self._workers = Workers(server, slots, self._signals, self._poll, self._patience, self._belongings)
-        self._successor: Successor | None = None
-        self._heir: int | None = None  # the process that has taken over
+        self.signals = Signals(is_generation=parent is not None)
+        self._generations = Generations(listeners, self._poll)
+        self._workers: Workers | None = None
+        if own is None:
+            own = self._workers = Workers(server, server._slots(), self.signals, self._poll, self._patience, self._belongings)
+        self._own = own
         self._reload_again = False
-        self._announced = False
+        self._start_at: float | None = None  # another generation, in place of one that was killed
+        self._announced = self._workers is None
+        self._has_cleaned_up = self._workers is None
         self._speaks_tls = server._speaks_tls()
         self._ending = False
+        # The own generation was told to end because another one serves.
         self._retiring = False
+        self._has_handed_over = False
         self._obeyed = 0  # of the terminations that signals have asked for
         self._status = 0
         self._failures: list[BaseException] = []
+        self._poll.register(self.signals, select.POLLIN)
+        if parent is not None:
+            self._poll.register(parent.fileno(), select.POLLIN)
 
     def run(self) -> None:
-        """Until all workers are gone."""
-        self._poll.register(self._signals, select.POLLIN)
-        # What exists now is shared with the workers as long as nobody writes to it; a collection would.
-        gc.collect()
-        gc.freeze()
+        """Until all workers are gone, and all generations."""
+        with self._frozen():
+            self._loop(warns=True)
+
+    def attend(self, is_serving: Callable[[], bool]) -> None:
+        """Until the server of this process has ended: on a thread of its own."""
+        while is_serving():
+            self._turn_safely()
+
+    def go_on(self, fault: BaseException | None) -> None:
+        """Until all generations are gone: on the main thread, after the server of this process has ended, with this fault
+        perhaps."""
+        if fault is not None:
+            self._failures.append(fault)
+        if not self._ending and (not self._retiring or fault is not None):
+            self._end()
+        self._loop(warns=False)
+
+    def _loop(self, warns: bool) -> None:
         try:
-            with self._signals.taken_for(self._server):
+            with self.signals.taken_for(self._server, warns):
                 while self._has_work():
                     self._turn_safely()
         finally:
+            self.signals.close()
+            if self._workers is not None:
+                self._workers.close()
+        self._finish()
+
+    @contextmanager
+    def _frozen(self) -> Iterator[None]:
+        """Objects that exist now share their memory with the workers until they are written to, as a collection would."""
+        gc.collect()
+        gc.freeze()
+        try:
+            yield
+        finally:
             gc.unfreeze()
-            self._signals.close()
-            self._workers.close()
-        if not self._retiring:
+
+    def _finish(self) -> None:
+        if self._has_handed_over:
+            self._generations.listeners.close()
+            self._generations.listeners.remove_files()
+        elif not self._retiring:
+            self._generations.listeners.close()
             self._server._close_listeners()
+        self._clean_up()
+        if self._failures:
+            raise self._failures[0]
+        if self._status or self._retiring:
+            raise SystemExit(self._status)
+
+    def _clean_up(self) -> None:
+        """Calls `server_cleanup` once the own workers are gone; an own server has called it itself."""
+        if self._has_cleaned_up:
+            return
+        self._has_cleaned_up = True
         cleanup = self._server.config.get("server_cleanup")
         if cleanup is not None:
             try:
                 cleanup()
             except Exception:
                 _log.exception("server_cleanup failed")
-        if self._failures:
-            raise self._failures[0]
-        if self._status or self._retiring:
-            raise SystemExit(self._status)
 
     def _has_work(self) -> bool:
-        if not self._ending and not self._retiring:
+        if not self._ending and not (self._retiring and self._parent is not None):
             return True
-        return any(True for _ in self._workers) or (self._ending and self._successor is not None)
+        return not self._own.are_gone() or any(True for _ in self._generations)
 
     def _turn_safely(self) -> None:
         try:
@@ -124,38 +182,51 @@ class Supervisor:
             # Of a signal handler of the user, for example: the workers must not be left alone.
             self._failures.append(error)
             if len(self._failures) > 2:
-                self._workers.end(signal.SIGKILL, 0)
+                if self._workers is not None:
+                    self._workers.end(signal.SIGKILL, 0)
                 raise self._failures[0] from None
             self._end()
 
     def _turn(self) -> None:
         """Waits for something to happen or to fall due, and does it."""
         self._server._ticket_secret()  # keys of times gone by are forgotten here as well
-        self._workers.start_due()
+        if self._workers is not None:
+            self._workers.start_due()
         self._wait()
         self._obey_signals()
-        self._workers.reap()
-        self._workers.kill_due()
-        self._look_after_workers()
-        self._look_after_successor()
+        if self._workers is not None:
+            self._workers.reap()
+            self._workers.kill_due()
+            self._look_after_workers(self._workers)
+        self._look_after_generations()
+        if os.getpid() == 1 and self._own.are_gone():
+            self._reap_strangers()
 
     def _wait(self) -> None:
-        due = [*self._workers.due(), self._successor.deadline if self._successor else None]
+        due = [*(self._workers.due() if self._workers is not None else []), self._generations.due(), self._start_at]
         times = [at for at in due if at is not None]
         timeout = max(0.0, min(times) - time.monotonic()) * 1000 + 1 if times else None
         if self._speaks_tls:
-            timeout = min(timeout or HOUR, HOUR)
+            timeout = HOUR if timeout is None else min(timeout, HOUR)
         for descriptor, _ in self._poll.poll(timeout):
-            if descriptor == self._signals.fileno():
-                self._signals.clear()
-            elif self._successor and descriptor == self._successor.descriptor:
-                self._poll.unregister(descriptor)
-                self._successor.hear()
-            else:
+            if descriptor == self.signals.fileno():
+                self.signals.clear()
+            elif self._parent is not None and descriptor == self._parent.fileno():
+                self._obey(self._parent)
+            elif not self._generations.hear(descriptor) and self._workers is not None:
                 self._workers.hear(descriptor)
 
+    def _obey(self, parent: Parent) -> None:
+        words = parent.hear()
+        if RETIRE in words:
+            self.signals.retirements += 1
+        self.signals.terminations += words.count(TERMINATE)
+        if not words:
+            self._poll.unregister(parent.fileno())
+            self.signals.terminations += 1
+
     def _obey_signals(self) -> None:
-        asked = self._signals
+        asked = self.signals
         while self._obeyed < asked.terminations:
             self._obeyed += 1
             self._end()
@@ -166,22 +237,24 @@ class Supervisor:
             asked.reloads = 0
             self._reload()
 
-    def _look_after_workers(self) -> None:
+    def _look_after_workers(self, workers: Workers) -> None:
+        if self._retiring and workers.are_gone():
+            self._clean_up()
         if self._ending or self._retiring:
             return
-        if not self._announced and self._workers.are_ready():
-            self._announce()
-        if self._workers.termination_asked:
+        if not self._announced and workers.are_ready():
+            self._announce(len(workers))
+        if workers.termination_asked:
             # It means the server and not only the worker whose handler has called it.
             self._end()
-        elif self._workers.have_failed():
+        elif workers.have_failed():
             _log.error("no worker can start")
             self._status = _worker.FAILED
             self._end()
 
-    def _announce(self) -> None:
+    def _announce(self, workers: int) -> None:
         self._announced = True
-        processes = "1 process" if len(self._workers) == 1 else f"{len(self._workers)} processes"
+        processes = "1 process" if workers == 1 else f"{workers} processes"
         try:
             *urls, last = self._server._listening_on()
             for url in urls:
@@ -191,7 +264,9 @@ class Supervisor:
                 _debug_token.announce([*urls, last][0])
         except (OSError, ValueError):
             pass  # a closed standard output does not keep a server from serving
-        if not self._command.announce_ready():
+        if self._parent is not None:
+            self._parent.announce(self._generations.listeners)
+        else:
             notify("READY=1")
 
     def _seconds(self, setting: str) -> float:
@@ -202,73 +277,109 @@ class Supervisor:
         return self._seconds("drain_idle") + self._seconds("termination_timeout") + GRACE
 
     def _belongings(self) -> list[int]:
-        return [*self._command.descriptors(), *([self._successor.descriptor] if self._successor else [])]
+        """The descriptors that a worker has to close."""
+        return [*self._generations.descriptors(), *([self._parent.fileno()] if self._parent is not None else [])]
 
     def _end(self) -> None:
-        """Ends all workers gracefully; when they have been told already, cuts what they are still at."""
+        """Ends everything in order; when that has begun already, cuts requests in flight."""
+        self._start_at = None
+        self._generations.terminate()
         if self._ending:
-            self._workers.cut(GRACE)
+            self._own.cut(GRACE)
             return
         self._ending = True
-        if not self._retiring:
+        if self._parent is None:
             notify("STOPPING=1")
-        if self._successor:
-            self._successor.give_up("is not wanted any more", GRACE)
+        self._generations.listeners.close()
         release(descriptors(self._server))
-        self._workers.end(signal.SIGTERM, self._seconds("termination_timeout") + GRACE)
+        self._own.end(signal.SIGTERM, self._seconds("termination_timeout") + GRACE)
 
     def _retire(self) -> None:
-        """The next generation serves: ends the workers of this one as soon as their clients can spare them."""
+        """Another generation serves: ends the own workers, or the own server, as soon as clients can spare them."""
         if not self._ending and not self._retiring:
             self._retiring = True
+            if self._parent is not None:
+                self._generations.listeners.close()
             release(descriptors(self._server))
-            self._workers.end(signal.SIGUSR2, self._patience())
+            self._own.end(signal.SIGUSR2, self._patience())
 
     def _reload(self) -> None:
-        if self._heir is not None:
-            os.kill(self._heir, signal.SIGHUP)  # it is a child of this process: its number is still its own
-        if self._ending or self._retiring:
+        if self._parent is not None:
+            self._parent.pass_up(signal.SIGHUP)
             return
-        if self._successor:
+        if self._ending:
+            return
+        if self._generations.starting:
             _log.info("SIGHUP: a new generation is being started already; another one will follow it")
             self._reload_again = True
             return
-        obstacle = self._command.obstacle()
-        if obstacle is not None:
-            _log.warning("SIGHUP: the program cannot be started again: %s", obstacle)
+        why = obstacle()
+        if why is not None:
+            _log.warning("SIGHUP: the program cannot be started again: %s", why)
             return
         _log.info("SIGHUP: a new generation is being started")
         reloading()
-        try:
-            secret = bytes(self._server._ticket_secret())
-            legacies = [(descriptor, legacy) for descriptor, _, legacy in self._server._descriptors()]
-            self._successor = self._command.start(legacies, TAKEN, secret)
-        except OSError as error:
-            _log.error("the new generation cannot be started: %s", error)
-            notify("READY=1")
-            return
-        self._poll.register(self._successor.descriptor, select.POLLIN)
+        self._start()
 
-    def _look_after_successor(self) -> None:
-        successor = self._successor
-        if successor is None:
+    def _start(self) -> None:
+        self._start_at = None
+        try:
+            self._generations.start(bytes(self._server._ticket_secret()))
+        except OSError as error:
+            self._go_on_without(f"the new generation cannot be started: {error}")
+
+    def _go_on_without(self, why: str) -> None:
+        """A generation will not serve: the one before it does so still, or else another one is started."""
+        notify("READY=1")
+        if not self._has_handed_over or self._generations.serving is not None:
+            _log.error("%s; the one before it goes on serving", why)
             return
-        fault = successor.fault()
-        if fault is None and (self._ending or not successor.is_ready):
+        pause = self._generations.pause()
+        _log.error("%s; none serves, and the program is started again %s", why, f"in {pause:.1f} s" if pause else "at once")
+        self._start_at = time.monotonic() + pause
+
+    def _look_after_generations(self) -> None:
+        for event in self._generations.step():
+            match event:
+                case Ready(generation):
+                    _log.info("the new generation (process %d) serves", generation.pid)
+                    notify("READY=1")
+                    self._has_handed_over = True
+                    self._server._disown_files()
+                    self._retire()
+                case Failed(why) if not self._ending:
+                    self._go_on_without(f"the new generation {why}")
+                case Ended(generation, status):
+                    self._note_end(generation.pid, status)
+        if self._ending or self._generations.starting is not None:
             return
-        if successor.is_heard:
-            self._poll.unregister(successor.descriptor)
-        successor.close()
-        self._successor = None
-        if fault is None:
-            _log.info("the new generation (process %d) serves", successor.pid)
-            notify(f"MAINPID={successor.pid}", "READY=1")
-            _first_process.hand_over(successor.pid)
-            self._heir = successor.pid
-            self._retire()
-        elif not self._ending:
-            _log.error("the new generation %s; this one goes on serving", fault)
-            notify("READY=1")
         if self._reload_again:
             self._reload_again = False
             self._reload()
+        elif self._start_at is not None and time.monotonic() >= self._start_at:
+            self._start()
+
+    def _note_end(self, pid: int, status: int) -> None:
+        """The generation that served has ended, and no other one serves."""
+        if self._ending or status >= 0:
+            # It ends as the program would that has no other process.
+            self._status = status if status >= 0 else 128 - status
+            if not self._ending:
+                self._end()
+            return
+        pause = self._generations.pause()
+        when = f"in {pause:.1f} s" if pause else "at once"
+        _log.warning("the generation (process %d) %s; the program is started again %s", pid, described(status), when)
+        self._start_at = time.monotonic() + pause
+
+    def _reap_strangers(self) -> None:
+        """Process 1 of a container is the parent of every process whose own parent has ended."""
+        known = {child.pid for child in [*self._generations, *(self._workers or ())]}
+        while True:
+            try:
+                ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+            except ChildProcessError:
+                return
+            if ended is None or ended.si_pid in known:
+                return
+            exit_status(ended.si_pid)

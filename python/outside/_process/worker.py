@@ -1,4 +1,4 @@
-"""What a worker process does: its start hook, serving on its slot's listeners, its stop hook; then it is gone.
+"""The life of a worker process: its start hook, serving on its slot's listeners, its stop hook; then it is gone.
 
 It never returns into the user's program. It tells the supervisor by single bytes through a pipe, is told by signals (SIGTERM:
 terminate, SIGUSR2: retire), and ends by itself when the supervisor is gone.
@@ -17,8 +17,9 @@ from .fork import descriptors, flush, release
 
 _log = logging.getLogger("outside")
 
-# What a worker says: that it serves; that it has heard SIGTERM; that it ends because the program called `terminate()`; that a
-# handler does not end, so that another worker should take its place (the engine says that, whoever holds Python's lock).
+# The words of a worker: that it serves; that it has heard SIGTERM; that it ends because the program called `terminate()`; that
+# a handler does not end, so that another worker should take its place (the engine says that, even while the handler holds
+# Python's lock).
 READY, ENDING, TERMINATED, STUCK = b"r", b"e", b"t", b"s"
 # The exit status of a worker that could not start.
 FAILED = 3
@@ -87,7 +88,7 @@ class _Work:
         # The server has its own handle of the listener; with this one left open, the port would stay open after it.
         release(descriptors(self._server))
         self._say(READY)
-        # What came before there was a server that could hear it.
+        # A signal may have come before there was a server that could hear it.
         if self._ending:
             self._server.terminate()
         elif self._retiring:
@@ -104,7 +105,7 @@ class _Work:
             self._ending = True
             self._say(ENDING)
         if self._starting:
-            # Nothing was served yet. Whatever the start hook waits for is not worth waiting for any more.
+            # Nothing was served yet. The start hook is not waited for any more.
             raise SystemExit(0)
         self._server.terminate(signum, frame)
 
@@ -115,7 +116,7 @@ class _Work:
         self._server._retire()
 
     def _watch(self) -> None:
-        """Waits for the end of the supervisor, which nobody else would notice."""
+        """Waits for the end of the supervisor, of which no signal tells."""
         os.read(self._lifeline, 1)
         os.kill(os.getpid(), signal.SIGTERM)
         time.sleep(float(self._server.config.get("termination_timeout", 30)) + GRACE)
@@ -123,13 +124,14 @@ class _Work:
 
 
 def _warn_at_publish(server: Any) -> None:
-    """Has the first call of `publish` say in the log how far it reaches; the calls after it cost what they always do."""
+    """Has the first call of `publish` say in the log how far it reaches; the calls after it cost no more than in a single
+    process."""
 
     def publish(topic: str, data: Any) -> None:
         if server.__dict__.pop("publish", None) is not None:
             _log.warning(
                 'publish() reaches the connections of its own process alone, and config["processes"] has asked for several: '
-                "other clients do not get what is published"
+                "clients of the others do not get the message"
             )
         server.publish(topic, data)
 

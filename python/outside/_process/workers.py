@@ -1,6 +1,6 @@
 """The workers of a supervisor: a slot for each, with a listener that stays while workers come and go.
 
-Starts what is due, hears what workers say, takes note of their ends, and passes signals on. When to end is decided above.
+Starts workers that are due, hears them, takes note of their ends, and passes signals on. The supervisor decides when to end.
 """
 
 import logging
@@ -17,7 +17,7 @@ from .signals import TAKEN, Signals
 
 _log = logging.getLogger("outside")
 
-# A worker that served for less than this died young: what killed it will probably kill the next one too.
+# A worker that served for less than this died young: the next one will probably die as it did.
 YOUNG = 0.5
 SHORTEST_PAUSE, LONGEST_PAUSE = 0.1, 5.0
 
@@ -60,7 +60,8 @@ class Slot:
 
 
 class Workers:
-    """All of them. `patience`: seconds that one which is replaced has to end; `belongings`: what a child has to close."""
+    """All of them. `patience`: seconds that one which is replaced has to end; `belongings`: descriptors that a child has to
+    close."""
 
     def __init__(
         self,
@@ -77,13 +78,13 @@ class Workers:
         self._patience = patience
         self._belongings = belongings
         self._slots = [Slot(number) for number in range(count)]
-        # Have given their slot to another one, and finish what they are at.
+        # Have given their slot to another one, and finish their requests.
         self._outgoing: list[Worker] = []
         self._reports: dict[int, Worker] = {}
         self._replacing = True
         self._cutting = False
-        self._served = False  # has any ever been ready?
-        self.termination_asked = False  # has a handler called `server.terminate()`?
+        self._served = False  # whether any has ever been ready
+        self.termination_asked = False  # whether a handler has called `server.terminate()`
         # The kernel closes the second end when this process is gone, however that came about; then the workers end too.
         self._lifeline, self._alive = os.pipe()
 
@@ -93,6 +94,10 @@ class Workers:
     def __iter__(self) -> Iterator[Worker]:
         yield from [slot.worker for slot in self._slots if slot.worker]
         yield from list(self._outgoing)
+
+    def are_gone(self) -> bool:
+        """Whether none is left."""
+        return not any(True for _ in self)
 
     def are_ready(self) -> bool:
         """Every slot has a worker that serves."""
@@ -135,7 +140,7 @@ class Workers:
         self._poll.register(hearing, select.POLLIN)
 
     def _be_worker(self, slot: int, hearing: int, reporting: int, mask: set[int]) -> NoReturn:
-        """In the child: lets go of what is the supervisor's, and works."""
+        """In the child: lets go of the supervisor's descriptors, and works."""
         try:
             self._signals.forget_in_child(self._server)
             for descriptor in (self._alive, hearing, *self._reports, *self._belongings()):
@@ -147,7 +152,7 @@ class Workers:
             os._exit(_worker.FAILED)
 
     def hear(self, descriptor: int) -> None:
-        """Reads what a worker says, if the descriptor is one of theirs."""
+        """Reads the words of a worker, if the descriptor is one of theirs."""
         worker = self._reports.get(descriptor)
         if worker is None:
             return
@@ -175,7 +180,7 @@ class Workers:
             os.close(worker.report)
 
     def _replace(self, worker: Worker) -> None:
-        """Another one takes its slot at once; this one may finish what it can."""
+        """Another one takes its slot at once; this one may finish its other requests."""
         slot = self._slots[worker.slot]
         if slot.worker is worker and self._replacing:
             _log.warning("%s has a handler that does not end; it is replaced", worker)
@@ -212,7 +217,7 @@ class Workers:
                 worker.tell(signal.SIGKILL)
 
     def end(self, signum: int, patience: float) -> None:
-        """Passes the signal on; who dies is not replaced any more, who lives for longer than this is killed."""
+        """Passes the signal on; a worker that dies is not replaced any more, one that lives for longer than this is killed."""
         self._replacing = False
         for slot in self._slots:
             slot.start_at = None
@@ -221,10 +226,10 @@ class Workers:
         self._limit(patience)
 
     def cut(self, patience: float) -> None:
-        """Tells those that are ending already to cut what they are at."""
+        """Tells those that are ending already to cut their requests."""
         if not self._cutting:
             self._cutting = True
-            # Two signals at once would be one. Who has not heard the first one yet gets the second one when it has.
+            # Two signals at once would be one. A worker that has not heard the first one yet gets the second one when it has.
             for worker in self:
                 if worker.is_ending:
                     worker.tell(signal.SIGTERM)

@@ -1,1 +1,2 @@
-"""What `outside.testing` is made of: a server on connections made in this process, its answers, its WebSockets, cookies and forms."""
+"""The parts of `outside.testing`: a server on connections made in this process, its answers, its WebSockets, cookies and
+forms."""

@@ -1,4 +1,5 @@
-"""The cookies that a test client keeps, as a browser would: by host, name and path, until they expire (RFC 6265 section 5.3)."""
+"""The cookies that a test client keeps, as a browser would: by host, name and path, until they expire (RFC 6265 section
+5.3)."""
 
 from __future__ import annotations
 
@@ -18,7 +19,7 @@ class _Kept(NamedTuple):
 
 
 class Cookies(MutableMapping[str, str]):
-    """Name to value, whichever host has set it. What is set here is sent with every request, whatever its host and path."""
+    """Name to value, of all hosts. A cookie that is set here is sent with every request, to any host and path."""
 
     def __init__(self) -> None:
         # By domain, name and path; those that the test has set have no domain.
@@ -66,7 +67,7 @@ class Cookies(MutableMapping[str, str]):
         return "; ".join(parts) or None
 
     def _receive(self, fields: list[str], host: str, target: str) -> None:
-        """Takes over what the server sets (RFC 6265 section 5.3)."""
+        """Takes over cookies of the server (RFC 6265 section 5.3)."""
         own = _host_name(host)
         for field in fields:
             name, value, attributes = parsed(field)
@@ -122,7 +123,8 @@ def _is_for(host: str, domain: str, kept: _Kept) -> bool:
 
 
 def _is_below(host: str, domain: str) -> bool:
-    """RFC 6265 section 5.1.3: is this name below the domain? Addresses are below none, and all share no top-level domain."""
+    """RFC 6265 section 5.1.3: whether this name is below the domain. Addresses are below none, and all share no top-level
+    domain."""
     return "." in domain and host.endswith(f".{domain}") and not _is_address(host)
 
 

@@ -1,7 +1,7 @@
 """A server that runs without a port, for as long as test clients use it.
 
-It runs as `server.run()` runs it, on a thread of its own: the same codec and limits, hooks, error handlers and log. All test clients
-of a server share one run of it.
+It runs as `server.run()` runs it, on a thread of its own: the same codec and limits, hooks, error handlers and log. All test
+clients of a server share one run of it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 # Seconds for a server to start, and beyond `termination_timeout` for it to end.
 _GRACE = 10.0
 
-_runs_lock = threading.Lock()
+# Reentrant: the end of a client that is collected while it is held comes to `leave`.
+_runs_lock = threading.RLock()
 _log = logging.getLogger("outside")
 
 
@@ -34,7 +35,7 @@ class Run:
         self._ready = threading.Event()
         self._connector: Any = None
         self._fault: BaseException | None = None
-        # What handlers raised, by the port of the client: each connection has one that no other has.
+        # Exceptions of handlers, by the port of the client: each connection has one that no other has.
         self._raised: dict[int, BaseException] = {}
         self._ports = itertools.count(1)
         self._thread = threading.Thread(target=self._serve, name="outside-test-server", daemon=True)
@@ -81,7 +82,7 @@ class Run:
         return socket.socket(fileno=descriptor), port
 
     def raised(self, port: int) -> BaseException | None:
-        """What the handler of the last request of this connection raised; it is told once."""
+        """The exception of the handler of this connection's last request; it is told once."""
         return self._raised.pop(port, None)
 
     def end(self, wait: bool) -> None:

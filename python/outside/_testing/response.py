@@ -1,4 +1,4 @@
-"""What a test client gets: status, header fields, content; streamed where the test asks for that."""
+"""The answer that a test client gets: status, header fields, content; streamed where the test asks for that."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _PIECE = 65536
 class TestResponse:
     """An answer of the server.
 
-    `headers` ignore case and have `get_all`. `cookies` are those that this answer sets, `exception` is what the handler raised,
+    `headers` ignore case and have `get_all`. `cookies` are those that this answer sets, `exception` is that of the handler,
     `history` the redirects that led here.
     """
 

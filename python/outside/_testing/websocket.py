@@ -34,7 +34,8 @@ class TestWebSocket:
     def __init__(self, connection: socket, received: bytes, response: TestResponse) -> None:
         self._socket = connection
         self._timeout = connection.gettimeout()
-        # What has come and was not taken yet: bytes, and the beginning of a message. They stay when nothing more comes in time.
+        # Content that has come and was not taken yet: bytes, and the beginning of a message. They stay when nothing more comes
+        # in time.
         self._received = bytearray(received)
         self._message = b""
         self._kind = 0
@@ -55,8 +56,8 @@ class TestWebSocket:
             raise self._end(1006, "") from None
 
     def recv(self, timeout: float | None = None) -> str | bytes:
-        """The next message: `str` if it is text, `bytes` if not. `WebSocketExit` at the end, `TimeoutError` if none comes within
-        `timeout` seconds, or else those of the client; the next call goes on waiting for it."""
+        """The next message: `str` if it is text, `bytes` if not. `WebSocketExit` at the end, `TimeoutError` if none comes
+        within `timeout` seconds, or else those of the client; the next call goes on waiting for it."""
         if timeout is not None and not timeout >= 0:
             raise ValueError(f"timeout is a number of seconds from 0 on, or None, not {timeout!r}")
         if self._ended is not None:
@@ -92,7 +93,7 @@ class TestWebSocket:
         return json.loads(self.recv(timeout))
 
     def close(self, code: int = 1000, reason: str = "") -> None:
-        """The closing handshake; what comes before its end is dropped."""
+        """The closing handshake; frames before its end are dropped."""
         try:
             if self._ended is None:
                 self._send_frame(_CLOSE, struct.pack("!H", code) + reason.encode())
@@ -137,7 +138,7 @@ class TestWebSocket:
         self._socket.sendall(head + mask + masked)
 
     def _next_frame(self) -> tuple[bool, int, bytes] | None:
-        """Takes a whole frame (section 5.2) out of what was received; `None` if there is none yet."""
+        """Takes a whole frame (section 5.2) out of the bytes received; `None` if there is none yet."""
         received = self._received
         if len(received) < 2:
             return None
@@ -190,7 +191,7 @@ def open_websocket(connection: socket, target: str, fields: Mapping[str, str], s
         if response.status_code != 101:
             response.content
             raise WebSocketRefused(response)
-        # What follows is no content of this answer.
+        # The bytes that follow are no content of this answer.
         answer.fp = None  # type: ignore[assignment]
         # A message may have come with the head, and lies in the buffer then; without one the socket has nothing yet.
         timeout = connection.gettimeout()

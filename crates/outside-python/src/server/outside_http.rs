@@ -145,28 +145,26 @@ impl OutsideHttp {
         let server = slf.get().server()?;
         let processes = lock(&server.config).bind(py).get_item("processes")?;
         let is_alone = processes.is_none_or(|processes| matches!(value_of(&processes), Value::Integer(1)));
-        if !is_alone || std::env::var_os("OUTSIDE_READY").is_some() {
-            // One that an older generation has started takes over as many listeners as that had.
-            server.settings(py)?;
-            return py.import("outside._process.supervisor")?.call_method1("supervise", (slf,)).map(drop);
-        }
-        // `outside run --reload` has listened already.
-        if lock(&server.listeners).slots() == 0 {
-            Self::_listen(slf, server.settings(py)?.config.reactors)?;
-        }
+        let settings = server.settings(py)?;
+        let reactors = is_alone.then_some(settings.config.reactors);
+        py.import("outside._process.run")?.call_method1("run", (slf, reactors)).map(drop)
+    }
+
+    /// Serves a single process: on all listeners until terminated, and takes SIGINT, SIGTERM and SIGHUP; prints where it
+    /// listens, then calls `ready`.
+    fn _serve_alone(slf: &Bound<'_, Self>, ready: Py<PyAny>) -> PyResult<()> {
+        let server = slf.get().server()?;
         // Taken, not cloned: the port is closed as soon as the drain begins.
         let listeners = std::mem::take(&mut *lock(&server.listeners));
-        let notify = py.import("outside._process.notify")?.getattr("notify")?.unbind();
-        let print = |endpoints: &[Endpoint]| {
+        serve_on(slf, server, listeners.into(), true, |endpoints| {
             Python::attach(|py| {
-                // A closed standard output does not keep a server from serving, nor does a service manager that is gone.
+                // A closed standard output does not keep a server from serving.
                 drop(announce(py, endpoints));
-                drop(notify.bind(py).call1(("READY=1",)));
+                if let Err(error) = ready.bind(py).call0() {
+                    log_exception(py, None, "telling that the server is ready failed", &error);
+                }
             });
-        };
-        let result = serve_on(slf, server, listeners.into(), true, print);
-        Self::_close_listeners(slf)?;
-        result
+        })
     }
 
     /// Binds one listener for each worker slot or reactor, or adopts those that the environment hands down.
@@ -222,7 +220,7 @@ impl OutsideHttp {
         Ok(())
     }
 
-    /// The handler of SIGHUP in a server without other processes.
+    /// SIGHUP where the program is not started again: certificates are read again.
     #[pyo3(signature = (signum=None, stackframe=None))]
     fn _hang_up(&self, signum: Option<&Bound<'_, PyAny>>, stackframe: Option<Bound<'_, PyAny>>) -> PyResult<()> {
         // The arguments of a signal handler: there is one signal, and the frame does not matter.

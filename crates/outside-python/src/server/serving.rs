@@ -65,25 +65,8 @@ pub(crate) fn serve_on(
     }
     let mut signals =
         SignalHandlers::take(&object.getattr("terminate")?, &object.getattr("_hang_up")?, &server_run, takes_signals)?;
-    // That a worker ends is its supervisor's to tell.
-    let mut has_told_end = !takes_signals;
-    let mut tell_end = |py: Python<'_>| {
-        if !std::mem::replace(&mut has_told_end, true) {
-            drop(
-                py.import("outside._process.notify").and_then(|notify| notify.call_method1("notify", ("STOPPING=1",))),
-            );
-        }
-    };
     let result = py.detach(|| {
-        let on_wake = || {
-            Python::attach(|py| {
-                let checked = py.check_signals();
-                if server.engine.is_terminating() {
-                    tell_end(py);
-                }
-                checked.map_err(RunError::Python)
-            })
-        };
+        let on_wake = || Python::attach(|py| py.check_signals()).map_err(RunError::Python);
         let started = |endpoints: &[Endpoint]| {
             started(endpoints);
             if tells_token {
@@ -93,7 +76,6 @@ pub(crate) fn serve_on(
         server.engine.run_with(server_run, doors, &config, started, on_wake)
     });
     drop(entrance);
-    tell_end(py);
     signals.give_back_ends(py)?;
     if let Err(error) = call_hook(object, "_run_shutdown") {
         log_exception(py, None, "on_shutdown failed", &error);

@@ -8,8 +8,25 @@ use pyo3::types::PyDict;
 
 /// The signal handlers that were there before, if this is the main thread.
 pub(crate) struct SignalHandlers {
-    handlers: Vec<(i32, Py<PyAny>)>,
+    handlers: Vec<TakenSignal>,
     wakeup: Option<i32>,
+}
+
+/// A signal that the server handles meanwhile.
+struct TakenSignal {
+    number: i32,
+    before: Py<PyAny>,
+    own: Py<PyAny>,
+}
+
+impl TakenSignal {
+    /// Puts back the handler that was there before, unless the server's own one has been replaced meanwhile.
+    fn give_back(self, signal: &Bound<'_, PyModule>) -> PyResult<()> {
+        if signal.call_method1("getsignal", (self.number,))?.eq(&self.own)? {
+            signal.call_method1("signal", (self.number, self.before))?;
+        }
+        Ok(())
+    }
 }
 
 impl SignalHandlers {
@@ -42,7 +59,7 @@ impl SignalHandlers {
             let before = signal.call_method1("getsignal", (number,))?;
             if takes_over && before.eq(signal.getattr(default)?)? {
                 signal.call_method1("signal", (number, handler))?;
-                taken.handlers.push((number, before.unbind()));
+                taken.handlers.push(TakenSignal { number, before: before.unbind(), own: handler.clone().unbind() });
             }
         }
         let options = PyDict::new(py);
@@ -59,18 +76,12 @@ impl SignalHandlers {
             signal.call_method1("set_wakeup_fd", (descriptor,))?;
         }
         let hangup: i32 = signal.getattr("SIGHUP")?.extract()?;
-        for (number, handler) in self.handlers.extract_if(.., |(number, _)| *number != hangup) {
-            signal.call_method1("signal", (number, handler))?;
-        }
-        Ok(())
+        self.handlers.extract_if(.., |taken| taken.number != hangup).try_for_each(|taken| taken.give_back(&signal))
     }
 
     pub(crate) fn give_back(mut self, py: Python<'_>) -> PyResult<()> {
         self.give_back_ends(py)?;
         let signal = py.import("signal")?;
-        for (number, handler) in self.handlers {
-            signal.call_method1("signal", (number, handler))?;
-        }
-        Ok(())
+        self.handlers.into_iter().try_for_each(|taken| taken.give_back(&signal))
     }
 }
