@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import http.client
+import itertools
 import re
 import shlex
 import signal
@@ -41,7 +42,7 @@ def blocks(path: Path) -> list[Block]:
 
 def follow(found: list[Block], language: str) -> list[tuple[Block, Block | None]]:
     """Each block of the language with the block after it, if that one shows the output."""
-    pairs = zip(found, [*found[1:], None], strict=True)
+    pairs = itertools.zip_longest(found, found[1:])
     return [
         (block, after if after and after.language in ("console", "text") else None)
         for block, after in pairs
