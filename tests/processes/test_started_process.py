@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import pty
+import select
 import signal
 import socket
 import sys
@@ -12,9 +14,19 @@ import pytest
 
 from support.certificates import certificate
 from support.harness import Script, wait_until
-from support.processes import Contained, Load, Processes, Watched, refused, start_processes, wait_for_end  # noqa: F401 - a fixture
+from support.processes import (  # noqa: F401 - a fixture
+    SIGNALS_PROGRAM,
+    WORKERS_PROGRAM,
+    Contained,
+    Load,
+    Processes,
+    Watched,
+    refused,
+    start_processes,
+    wait_for_end,
+)
 from support.subprocesses import run_process
-from support.wire import Wire, fetch, request_bytes
+from support.wire import DEADLINE, Wire, fetch, request_bytes
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="needs Linux")
 
@@ -330,3 +342,50 @@ def test_process_1_of_a_container_serves_by_itself_and_reaps(tmp_path):
         assert script.wait() == 0
     finally:
         script.process.kill()
+
+
+@EITHER
+def test_a_terminal_that_closes_after_a_reload_ends_everything_in_order(tmp_path, processes):
+    """All processes have the signal of the kernel, and the one that was started tells the others besides: that is one end."""
+    (tmp_path / "program.py").write_text(
+        SIGNALS_PROGRAM.format(before="", settings={"processes": processes}).replace('print("returned", flush=True)', "pass")
+    )
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.chdir(tmp_path)
+        os.execv(sys.executable, [sys.executable, "program.py"])
+    heard = b""
+
+    def hear(text: bytes, times: int = 1) -> None:
+        nonlocal heard
+        while heard.count(text) < times:
+            assert select.select([terminal], [], [], 2 * DEADLINE)[0], heard
+            heard += os.read(terminal, 4096)
+
+    hear(b"(Ctrl+C stops it)\r\n")
+    address = ("127.0.0.1", int(heard.partition(b"http://127.0.0.1:")[2].split()[0]))
+    first = fetch(address, "/").text
+    workers = [int(name) for name in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    os.kill(pid, signal.SIGHUP)
+    hear(b"(Ctrl+C stops it)\r\n", times=2)
+    for worker in workers:
+        wait_for_end(worker)
+    wait_until(lambda: fetch(address, "/").text != first, "the generation answers")
+    with Wire(address) as wire, Wire(address) as other:
+        other.send(request_bytes("/")).receive_answer()
+        wire.send(request_bytes("/slow"))
+        hear(b"begun\r\n")
+        os.close(terminal)
+        # It drains: a connection that rests is closed.
+        other.receive_end()
+        (tmp_path / "go").touch()
+        assert wire.receive_answer().text == "done"
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+
+
+def test_one_process_of_a_program_without_a_file_serves_on():
+    script = Script("-c", WORKERS_PROGRAM.replace("processes=2", "processes=1"))
+    script.process.send_signal(signal.SIGHUP)
+    assert "cannot be started again: the program was given with -c" in script.read_line()
+    assert fetch(script.address).status == 404
+    assert script.stop() == 0

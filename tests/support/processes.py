@@ -22,6 +22,35 @@ from support.gauge import resident_memory
 from support.harness import PROGRAMS, Script, wait_until
 from support.wire import DEADLINE, Incomplete, Wire, fetch, parse_answer, request_bytes
 
+# A server of two worker processes, without a file.
+WORKERS_PROGRAM = (
+    "import sys\nfrom outside import OutsideHTTP\nserver = OutsideHTTP(('127.0.0.1', 0))\n"
+    "import logging; logging.basicConfig(stream=sys.stdout, format='%(message)s')\n"
+    "server.config.update(processes=2, access_log='off')\nserver.run()\n"
+)
+
+# The log and the URL on one stream; `/slow` is answered when there is a file called `go`. To be formatted.
+SIGNALS_PROGRAM = """\
+import logging, os, signal, sys, time
+from outside import OutsideHTTP
+logging.basicConfig(stream=sys.stdout, format="%(levelname)s %(message)s")
+server = OutsideHTTP(("127.0.0.1", 0))
+server.config.update(access_log="off", termination_timeout=10, **dict({settings}))
+server.set_route("/", lambda request: str(os.getpid()))
+server.set_route("/end", lambda request: server.terminate())
+def slow(request):
+    print("begun", flush=True)
+    while not os.path.exists("go"):
+        time.sleep(0.01)
+    return "done"
+server.set_route("/slow", slow)
+server.on_shutdown(lambda: print("shut down", flush=True))
+{before}
+if __name__ == "__main__":
+    server.run()
+    print("returned", flush=True)
+"""
+
 
 class Processes(Script):
     """`process_app.py` with these settings; `heard` is its output so far."""

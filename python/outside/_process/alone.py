@@ -47,6 +47,7 @@ class _Generation:
         self._parent = parent
         self._listeners = listeners
         self._retires = False
+        self._had_terminal = terminal_is_there()
 
     def run(self) -> None:
         at_fork.pipes[:] = [self._parent.fileno()]
@@ -79,7 +80,9 @@ class _Generation:
         self._server.terminate(signal.SIGTERM, None)
 
     def _hang_up(self, signum: int | None = None, stackframe: FrameType | None = None) -> None:
-        self._parent.pass_up(signal.SIGHUP)
+        # When a terminal is closed, the process that was started has the same signal.
+        if not self._had_terminal or terminal_is_there():
+            self._parent.pass_up(signal.SIGHUP)
 
 
 class _Started:
@@ -200,8 +203,6 @@ class _Started:
 
 class OwnServer:
     """The server of this process in the place of workers, as a supervisor sees them."""
-
-    termination_asked = False
 
     def __init__(self, started: _Started, server: Any) -> None:
         self._started = started

@@ -9,6 +9,7 @@ import os
 from typing import Any
 
 from . import alone
+from .fork import descriptors
 from .generation import Parent, forget_environment, inherited_secret
 
 
@@ -27,6 +28,8 @@ def run(server: Any, reactors: int | None) -> None:
         if not has_reloader:
             server._listen(slots)
             forget_environment()
+            for descriptor in descriptors(server):
+                os.set_inheritable(descriptor, False)
         if parent is not None:
             # The process that was started removes the files of Unix sockets.
             server._disown_files()

@@ -117,7 +117,8 @@ class Signals:
         if not self._had_terminal or terminal_is_there():
             self.reloads += 1
         elif not self._is_generation:
-            self.terminations += 1
+            # A shell sends it once more; only a second SIGTERM or SIGINT cuts.
+            self._count_call()
 
     def _count_retirement(self, *_: object) -> None:
         self.retirements += 1
