@@ -13,8 +13,16 @@ import sys
 import pytest
 
 from support.harness import Script, wait_until
-from support.processes import Load, Processes, reload_under_load, start_processes, wait_for_end  # noqa: F401 - a fixture
-from support.started import WITHOUT_FILE, Contained, Watched
+from support.processes import (  # noqa: F401 - a fixture
+    WORKERS_PROGRAM,
+    Contained,
+    Load,
+    Processes,
+    Watched,
+    reload_under_load,
+    start_processes,
+    wait_for_end,
+)
 from support.subprocesses import run_process
 from support.wire import Wire, fetch, request_bytes
 
@@ -167,7 +175,7 @@ def test_a_reload_of_a_retiring_generation_is_for_its_successor(start_processes)
 
 
 def test_a_program_without_a_file_says_so(start_processes):
-    script = Script("-c", WITHOUT_FILE)
+    script = Script("-c", WORKERS_PROGRAM)
     script.process.send_signal(signal.SIGHUP)
     assert "cannot be started again: the program was given with -c" in script.read_line()
     assert fetch(script.address).status == 404
@@ -176,7 +184,7 @@ def test_a_program_without_a_file_says_so(start_processes):
 
 def test_a_program_that_is_gone_says_so(tmp_path):
     program = tmp_path / "program.py"
-    program.write_text(WITHOUT_FILE)
+    program.write_text(WORKERS_PROGRAM)
     script = Script(str(program))
     program.unlink()
     script.process.send_signal(signal.SIGHUP)
@@ -208,7 +216,7 @@ def test_the_command_line_is_read_as_python_reads_it(arguments, found):
 def test_one_process_adopts_a_listener_too(tmp_path):
     listener = socket.create_server(("127.0.0.1", 0))
     program = tmp_path / "program.py"
-    program.write_text(WITHOUT_FILE.replace("processes=2", "processes=1"))
+    program.write_text(WORKERS_PROGRAM.replace("processes=2", "processes=1"))
     starter = (
         "import os, sys\nos.dup2(int(sys.argv[1]), 3)\n"
         "os.environ.update(LISTEN_FDS='1', LISTEN_PID=str(os.getpid()))\nos.execv(sys.executable, sys.argv[2:])"
@@ -224,7 +232,7 @@ def test_one_process_adopts_a_listener_too(tmp_path):
 def test_a_closed_terminal_is_no_reload(tmp_path):
     """The kernel sends SIGHUP to the processes that were started from it."""
     program = tmp_path / "program.py"
-    program.write_text(WITHOUT_FILE.replace("server.run()", "server.config['on_worker_start'] = print_worker\nserver.run()"))
+    program.write_text(WORKERS_PROGRAM.replace("server.run()", "server.config['on_worker_start'] = print_worker\nserver.run()"))
     program.write_text("import os\ndef print_worker(slot): os.write(1, b'worker %d\\n' % os.getpid())\n" + program.read_text())
     pid, terminal = pty.fork()
     if pid == 0:

@@ -15,8 +15,7 @@ import pytest
 
 from support.certificates import certificate
 from support.harness import Script, wait_until
-from support.processes import wait_for_end
-from support.started import PROGRAM
+from support.processes import SIGNALS_PROGRAM, wait_for_end
 from support.wire import DEADLINE, Wire, fetch, request_bytes
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="needs Linux")
@@ -34,7 +33,7 @@ def program(tmp_path: Path) -> Iterator[object]:
     def start(
         before: str = "", *, prefix: list[str] | None = None, command: list[str] | None = None, **settings: object
     ) -> Script:
-        (tmp_path / "program.py").write_text(PROGRAM.format(before=before, settings=repr(settings)))
+        (tmp_path / "program.py").write_text(SIGNALS_PROGRAM.format(before=before, settings=repr(settings)))
         whole = [*(prefix or []), *(command or [sys.executable, "program.py"])]
         started.append(Script(program=whole, folder=tmp_path, stderr=subprocess.STDOUT))
         return started[-1]
@@ -141,7 +140,7 @@ def test_a_terminal_that_closes_ends_it_in_order(tmp_path: Path, command: list[s
     before = f"server.on_shutdown(lambda: (os.kill(os.getpid(), signal.SIGHUP), open({str(end)!r}, 'w').write('in order')))"
     # At its end its output has no reader.
     (tmp_path / "program.py").write_text(
-        PROGRAM.format(before=before, settings={}).replace('print("returned", flush=True)', "pass")
+        SIGNALS_PROGRAM.format(before=before, settings={}).replace('print("returned", flush=True)', "pass")
     )
     pid, terminal = pty.fork()
     if pid == 0:

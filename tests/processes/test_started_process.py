@@ -14,8 +14,17 @@ import pytest
 
 from support.certificates import certificate
 from support.harness import Script, wait_until
-from support.processes import Load, Processes, refused, start_processes, wait_for_end  # noqa: F401 - a fixture
-from support.started import PROGRAM, WITHOUT_FILE, Contained, Watched
+from support.processes import (  # noqa: F401 - a fixture
+    SIGNALS_PROGRAM,
+    WORKERS_PROGRAM,
+    Contained,
+    Load,
+    Processes,
+    Watched,
+    refused,
+    start_processes,
+    wait_for_end,
+)
 from support.subprocesses import run_process
 from support.wire import DEADLINE, Wire, fetch, request_bytes
 
@@ -299,7 +308,7 @@ def test_another_server_of_the_same_process_keeps_its_port(tmp_path):
     before = (
         "import threading\nfrom outside import OutsideHTTP_Redirect\n"
         "other = OutsideHTTP_Redirect(('127.0.0.1', 0), 'https://example.com')\nother.config['access_log'] = 'off'\n"
-        "threading.Thread(target=other.run, daemon=True).start_processes()\nother.wait_until_ready(10)\n"
+        "threading.Thread(target=other.run, daemon=True).start()\nother.wait_until_ready(10)\n"
     )
     write(tmp_path, "one", before)
     script = Script(program=[sys.executable, "app.py"], folder=tmp_path)
@@ -339,7 +348,7 @@ def test_process_1_of_a_container_serves_by_itself_and_reaps(tmp_path):
 def test_a_terminal_that_closes_after_a_reload_ends_everything_in_order(tmp_path, processes):
     """All processes have the signal of the kernel, and the one that was started tells the others besides: that is one end."""
     (tmp_path / "program.py").write_text(
-        PROGRAM.format(before="", settings={"processes": processes}).replace('print("returned", flush=True)', "pass")
+        SIGNALS_PROGRAM.format(before="", settings={"processes": processes}).replace('print("returned", flush=True)', "pass")
     )
     pid, terminal = pty.fork()
     if pid == 0:
@@ -375,7 +384,7 @@ def test_a_terminal_that_closes_after_a_reload_ends_everything_in_order(tmp_path
 
 
 def test_one_process_of_a_program_without_a_file_serves_on():
-    script = Script("-c", WITHOUT_FILE.replace("processes=2", "processes=1"))
+    script = Script("-c", WORKERS_PROGRAM.replace("processes=2", "processes=1"))
     script.process.send_signal(signal.SIGHUP)
     assert "cannot be started again: the program was given with -c" in script.read_line()
     assert fetch(script.address).status == 404

@@ -204,8 +204,6 @@ class _Started:
 class OwnServer:
     """The server of this process in the place of workers, as a supervisor sees them."""
 
-    termination_asked = False
-
     def __init__(self, started: _Started, server: Any) -> None:
         self._started = started
         self._server = server

@@ -29,7 +29,7 @@ from .generations import Ended, Failed, Generations, Ready
 from .handover import Listeners
 from .notify import notify, reloading
 from .signals import Signals
-from .workers import Workers
+from .workers import Event, Workers
 
 _log = logging.getLogger("outside")
 
@@ -41,8 +41,6 @@ HOUR = 3600e3
 
 class Own(Protocol):
     """The serving half of a supervisor's own generation: workers, or the server of the process itself."""
-
-    termination_asked: bool
 
     def are_gone(self) -> bool:
         """Whether nothing of it is left."""
@@ -89,7 +87,6 @@ class Supervisor:
         self._own = own
         self._reload_again = False
         self._start_at: float | None = None  # another generation, in place of one that was killed
-        self._announced = self._workers is None
         self._has_cleaned_up = self._workers is None
         self._speaks_tls = server._speaks_tls()
         self._ending = False
@@ -188,14 +185,13 @@ class Supervisor:
     def _turn(self) -> None:
         """Waits for something to happen or to fall due, and does it."""
         self._server._ticket_secret()  # keys of times gone by are forgotten here as well
-        if self._workers is not None:
-            self._workers.start_due()
         self._wait()
         self._obey_signals()
         if self._workers is not None:
-            self._workers.reap()
-            self._workers.kill_due()
-            self._look_after_workers(self._workers)
+            for event in self._workers.step(time.monotonic()):
+                self._answer(event, len(self._workers))
+            if self._retiring and self._workers.are_gone():
+                self._clean_up()
         self._look_after_generations()
         if os.getpid() == 1 and self._own.are_gone():
             self._reap_strangers()
@@ -235,23 +231,21 @@ class Supervisor:
             asked.reloads = 0
             self._reload()
 
-    def _look_after_workers(self, workers: Workers) -> None:
-        if self._retiring and workers.are_gone():
-            self._clean_up()
+    def _answer(self, event: Event, workers: int) -> None:
         if self._ending or self._retiring:
             return
-        if not self._announced and workers.are_ready():
-            self._announce(len(workers))
-        if workers.termination_asked:
-            # It means the server and not only the worker whose handler has called it.
-            self._end()
-        elif workers.have_failed():
-            _log.error("no worker can start")
-            self._status = _worker.FAILED
-            self._end()
+        match event:
+            case Event.ALL_SERVE:
+                self._announce(workers)
+            case Event.TERMINATION_ASKED:
+                # It means the server and not only the worker whose handler has called it.
+                self._end()
+            case Event.NONE_STARTS:
+                _log.error("no worker can start")
+                self._status = _worker.FAILED
+                self._end()
 
     def _announce(self, workers: int) -> None:
-        self._announced = True
         processes = "1 process" if workers == 1 else f"{workers} processes"
         try:
             *urls, last = self._server._listening_on()

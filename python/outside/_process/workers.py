@@ -9,6 +9,7 @@ import select
 import signal
 import time
 from collections.abc import Callable, Iterator
+from enum import Enum
 from typing import Any, NoReturn
 
 from . import worker as _worker
@@ -20,6 +21,14 @@ _log = logging.getLogger("outside")
 # A worker that served for less than this died young: the next one will probably die as it did.
 YOUNG = 0.5
 SHORTEST_PAUSE, LONGEST_PAUSE = 0.1, 5.0
+
+
+class Event(Enum):
+    """News for the supervisor, each told once."""
+
+    ALL_SERVE = "each slot has a worker that serves"
+    NONE_STARTS = "no worker has ever served, though each slot has tried"
+    TERMINATION_ASKED = "a handler has called `server.terminate()`"
 
 
 class Worker:
@@ -84,7 +93,8 @@ class Workers:
         self._replacing = True
         self._cutting = False
         self._served = False  # whether any has ever been ready
-        self.termination_asked = False  # whether a handler has called `server.terminate()`
+        self._told: set[Event] = set()
+        self._termination_asked = False  # whether a handler has called `server.terminate()`
         # The kernel closes the second end when this process is gone, however that came about; then the workers end too.
         self._lifeline, self._alive = os.pipe()
 
@@ -99,13 +109,20 @@ class Workers:
         """Whether none is left."""
         return not any(True for _ in self)
 
-    def are_ready(self) -> bool:
-        """Every slot has a worker that serves."""
-        return all(slot.worker and slot.worker.ready_since for slot in self._slots)
-
-    def have_failed(self) -> bool:
-        """None has ever served, though each slot has tried."""
-        return not self._served and all(slot.young_deaths for slot in self._slots)
+    def step(self, now: float) -> list[Event]:
+        """Does everything that is due: starts workers, takes note of ends, kills those that are late. The events since the last
+        call."""
+        self._start_due(now)
+        self._reap()
+        self._kill_due(now)
+        holds = {
+            Event.ALL_SERVE: all(slot.worker and slot.worker.ready_since for slot in self._slots),
+            Event.NONE_STARTS: not self._served and all(slot.young_deaths for slot in self._slots),
+            Event.TERMINATION_ASKED: self._termination_asked,
+        }
+        new = [event for event, is_so in holds.items() if is_so and event not in self._told]
+        self._told.update(new)
+        return new
 
     def due(self) -> list[float | None]:
         """The moments when there is something to do."""
@@ -115,9 +132,9 @@ class Workers:
         os.close(self._lifeline)
         os.close(self._alive)
 
-    def start_due(self) -> None:
+    def _start_due(self, now: float) -> None:
         for slot in self._slots:
-            if slot.start_at is not None and slot.start_at <= time.monotonic():
+            if slot.start_at is not None and slot.start_at <= now:
                 self._start(slot)
 
     def _start(self, slot: Slot) -> None:
@@ -172,7 +189,7 @@ class Workers:
         if _worker.STUCK in words:
             self._replace(worker)
         if _worker.TERMINATED in words:
-            self.termination_asked = True
+            self._termination_asked = True
 
     def _forget(self, worker: Worker) -> None:
         if self._reports.pop(worker.report, None):
@@ -188,7 +205,7 @@ class Workers:
             self._outgoing.append(worker)
             slot.worker, slot.start_at = None, time.monotonic()
 
-    def reap(self) -> None:
+    def _reap(self) -> None:
         """Takes note of those that have ended, and has them replaced."""
         for worker in self:
             status = exit_status(worker.pid)
@@ -209,9 +226,9 @@ class Workers:
             elif status != 0:
                 _log.warning("%s %s", worker, how)
 
-    def kill_due(self) -> None:
+    def _kill_due(self, now: float) -> None:
         for worker in self:
-            if worker.kill_at is not None and time.monotonic() >= worker.kill_at:
+            if worker.kill_at is not None and now >= worker.kill_at:
                 _log.error("%s had not ended in time and is killed", worker)
                 worker.kill_at = None
                 worker.tell(signal.SIGKILL)

@@ -150,7 +150,7 @@ impl OutsideHttp {
         py.import("outside._process.run")?.call_method1("run", (slf, reactors)).map(drop)
     }
 
-    /// What a single process does: serves on all listeners until terminated, and takes SIGINT, SIGTERM and SIGHUP; prints where it
+    /// Serves a single process: on all listeners until terminated, and takes SIGINT, SIGTERM and SIGHUP; prints where it
     /// listens, then calls `ready`.
     fn _serve_alone(slf: &Bound<'_, Self>, ready: Py<PyAny>) -> PyResult<()> {
         let server = slf.get().server()?;

@@ -8,18 +8,18 @@ use pyo3::types::PyDict;
 
 /// The signal handlers that were there before, if this is the main thread.
 pub(crate) struct SignalHandlers {
-    handlers: Vec<Taken>,
+    handlers: Vec<TakenSignal>,
     wakeup: Option<i32>,
 }
 
 /// A signal that the server handles meanwhile.
-struct Taken {
+struct TakenSignal {
     number: i32,
     before: Py<PyAny>,
     own: Py<PyAny>,
 }
 
-impl Taken {
+impl TakenSignal {
     /// Puts back the handler that was there before, unless the server's own one has been replaced meanwhile.
     fn give_back(self, signal: &Bound<'_, PyModule>) -> PyResult<()> {
         if signal.call_method1("getsignal", (self.number,))?.eq(&self.own)? {
@@ -59,7 +59,7 @@ impl SignalHandlers {
             let before = signal.call_method1("getsignal", (number,))?;
             if takes_over && before.eq(signal.getattr(default)?)? {
                 signal.call_method1("signal", (number, handler))?;
-                taken.handlers.push(Taken { number, before: before.unbind(), own: handler.clone().unbind() });
+                taken.handlers.push(TakenSignal { number, before: before.unbind(), own: handler.clone().unbind() });
             }
         }
         let options = PyDict::new(py);
