@@ -2,7 +2,7 @@
 
 use outside::testing::websocket::{Terms, client_frame};
 
-use crate::mutator::Numbers;
+use outside_test_support::mutator::Numbers;
 
 /// What a client might send: mostly right, with faults of every kind here and there.
 pub(crate) fn stream(numbers: &mut Numbers, compressed: bool) -> Vec<u8> {

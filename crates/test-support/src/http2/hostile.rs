@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use outside::{Request, Response};
 
+use crate::http2::wire::{Client, GOAWAY, PREFACE, request};
 use crate::server::{DEADLINE, Running};
-use crate::wire::{Client, GOAWAY, PREFACE, request};
 
 /// Handlers that run just now.
 static RUNNING: AtomicUsize = AtomicUsize::new(0);
@@ -42,7 +42,7 @@ fn address() -> SocketAddr {
 
 /// A client says this behind the preface and closes its side. The server ends the connection in time, what it has said are
 /// whole frames, and it is well.
-pub(crate) fn conversation(input: &[u8]) {
+pub fn conversation(input: &[u8]) {
     let address = address();
     let mut socket = TcpStream::connect(address).unwrap();
     socket.set_read_timeout(Some(DEADLINE)).unwrap();

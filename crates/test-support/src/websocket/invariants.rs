@@ -8,11 +8,7 @@ use outside::testing::websocket::{Heard, Session, Terms, client_frame, open};
 use outside::testing::{Conversation, Limits};
 
 /// A session that got its input in pieces: each cut ends one.
-pub(crate) fn pieces(
-    input: &[u8],
-    cuts: impl IntoIterator<Item = usize>,
-    session: impl FnOnce() -> Session,
-) -> Session {
+pub fn pieces(input: &[u8], cuts: impl IntoIterator<Item = usize>, session: impl FnOnce() -> Session) -> Session {
     let mut session = session();
     let mut start = 0;
     for cut in cuts.into_iter().chain([input.len()]) {
@@ -26,7 +22,7 @@ pub(crate) fn pieces(
 const MAX_MESSAGE: usize = 2000;
 
 /// What a client sends behind its handshake.
-pub(crate) fn frames(input: &[u8]) {
+pub fn frames(input: &[u8]) {
     let whole = read(input, [], None);
     for cuts in cuts(input) {
         let other = read(input, cuts, None);
@@ -90,7 +86,7 @@ fn check(session: &Session) {
 
 /// What a client would make of what the server compresses: the same again, under any terms. The first byte chooses
 /// them, and the rest is cut into messages.
-pub(crate) fn compression(input: &[u8]) {
+pub fn compression(input: &[u8]) {
     let Some((&choice, rest)) = input.split_first() else { return };
     let offer = format!("permessage-deflate; server_max_window_bits={}", 8 + choice % 8);
     let terms = Terms::negotiate([offer.as_bytes()], choice & 0x80 != 0).expect("a good offer");
@@ -112,7 +108,7 @@ pub(crate) fn compression(input: &[u8]) {
 }
 
 /// A field value of offers: whatever is taken keeps to what was offered, by a reading of its own.
-pub(crate) fn offer(input: &[u8]) {
+pub fn offer(input: &[u8]) {
     for takeover in [false, true] {
         let Some(terms) = Terms::negotiate(input.split(|&byte| byte == b'\n'), takeover) else { continue };
         let answer = terms.to_field_value();
@@ -140,7 +136,7 @@ pub(crate) fn offer(input: &[u8]) {
 }
 
 /// Header lines of an opening request: what is answered was asked for, and brings no line of the client's own.
-pub(crate) fn opening(input: &[u8]) {
+pub fn opening(input: &[u8]) {
     let mut conversation = Conversation::new(Limits::default());
     conversation.receive(&[b"GET / HTTP/1.1\r\nHost: a\r\n", input, b"\r\n\r\n"].concat());
     for received in conversation.requests() {
