@@ -27,7 +27,7 @@ BUILT := $(VENV)/.built
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help run build check test venv format clippy rust-test tidy stubs pytest clean
+.PHONY: help run build check test venv format clippy rust-test tidy stubs docs docs-pages pytest clean
 
 help: ## the targets
 	@echo "make run     build the release module and serve the quick start on http://127.0.0.1:8080/hello"
@@ -39,6 +39,7 @@ help: ## the targets
 	@echo "make conformance   the Autobahn TestSuite against the WebSocket echo servers, about an hour"
 	@echo "make testssl testssl.sh against the server's TLS, some minutes"
 	@echo "make model   the executor under a checker of schedules, some minutes"
+	@echo "make docs    the site of docs/, in target/site; make docs-pages writes its pages that are made from sources"
 	@echo "make advisories    asks the RustSec database about the crates, which has to be fetched"
 	@echo "make format  rewrite the sources as rustfmt and ruff want them"
 	@echo "make clean   remove $(VENV) and what was built"
@@ -62,7 +63,7 @@ venv:
 
 check: format-check ruff clippy tidy rust-test
 
-test: check deny build stubs pytest
+test: check deny build stubs docs pytest
 
 .PHONY: deny
 deny: test-tools
@@ -119,8 +120,21 @@ stubs: build test-tools
 	@$(PY) -m mypy --strict tests/types
 	@said=$$($(PY) -m basedpyright --level error) || { echo "$$said"; exit 1; }
 
+.PHONY: docs-tools
+docs-tools: venv
+	@make/venv.sh $(VENV) "$(CHOSEN)" make/docs-tools.txt
+
+# A broken link or anchor is an error.
+docs: docs-tools
+	@echo "docs     target/site"
+	@$(PY) make/docs/pages.py --check
+	@said=$$(NO_COLOR=1 $(VENV)/bin/zensical build --strict 2>&1) || { echo "$$said"; exit 1; }
+
+docs-pages: venv
+	@$(PY) make/docs/pages.py
+
 # Last, so that its closing lines are the last thing to be read.
-pytest: build test-tools
+pytest: build test-tools docs-tools
 	@echo "pytest   tests/"
 	@$(PY) -m pytest
 

@@ -97,7 +97,7 @@ def instructions(valgrind: str, name: str, subject: Subject, requests: int, opti
     if not workload.is_websocket:
         load += ["--pipeline", str(options.pipeline)]
     # String hashes decide where dictionaries put their keys, and so how many steps a look-up takes.
-    settings = {"PYTHONHASHSEED": "0", "OUTSIDE_ACCESS_LOG": subject.log}
+    settings = {"PYTHONHASHSEED": "0", **({"OUTSIDE_ACCESS_LOG": subject.log} if subject.log else {})}
     with Server(name, subject.command(port), port, None, prefix, settings) as server:
         server.wait_until_right("GET", workload.path, b"", workload.is_right, workload.headers, seconds=120)
         with measure.Load(port, load, None, (str(paths.LOAD),)) as generator:

@@ -80,7 +80,7 @@ def test_a_body_that_began_fast_has_a_minimum_rate_as_well(serve):
 
 
 def test_a_long_upload_at_64_kib_a_second(serve):
-    """Edge.md S24: slow, but above the minimum rate, for longer than any deadline."""
+    """docs/security.md S24: slow, but above the minimum rate, for longer than any deadline."""
     size = 90 * 65536
     running = serve(lambda request: str(len(request.content)))
     head = request_bytes("/", "POST", {"Content-Length": str(size), "Connection": "close"})
@@ -89,7 +89,7 @@ def test_a_long_upload_at_64_kib_a_second(serve):
 
 
 def test_a_long_download_at_128_kib_a_second(serve, routes):
-    """Edge.md S25: all of it, over two minutes."""
+    """docs/security.md S25: all of it, over two minutes."""
     check_download(serve(routes), 128 << 10)
 
 

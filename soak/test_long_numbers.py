@@ -89,7 +89,7 @@ def test_a_gibibyte_that_the_handler_asks_for(chunked):
 
 
 def test_a_thousand_connections_for_two_hundred_descriptors():
-    """Edge.md S26: idle ones are shed, others are answered, and the server does not spin."""
+    """docs/security.md S26: idle ones are shed, others are answered, and the server does not spin."""
     script = Script(str(PROGRAMS / "greedy_app.py"), json.dumps({}), "256")
     with ClientGroup(script.address, 1000) as group:
         length = answer_length(script.address)

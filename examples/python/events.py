@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator
 from outside import Event, OutsideHTTP, Request, Response, event_stream, html
 
 server = OutsideHTTP(("127.0.0.1", 8080))
-news: deque[Event] = deque(maxlen=100)  # for those who come back: they say which was the last
+news: deque[Event] = deque(maxlen=100)  # for clients that reconnect: they send the id of the last one
 readers: set[asyncio.Queue[Event]] = set()
 number = 0
 

@@ -13,7 +13,7 @@ from jinja2 import Environment, FileSystemLoader
 
 from outside import OutsideHTTP, Request, Response, html, redirect
 
-# Whatever a template shows is escaped, and changed templates count at once.
+# Jinja2 escapes all values in a template, and changed templates apply at once.
 templates = Environment(loader=FileSystemLoader(Path(__file__).parent / "templates"), autoescape=True, auto_reload=True)
 server = OutsideHTTP(("127.0.0.1", 8080))
 
@@ -46,7 +46,7 @@ def sign(request: Request) -> Response:
     with lock:
         entries.append(Entry(name[:80], text[:2000]))
         del entries[:-100]
-    # A browser that loads the page anew must not sign twice.
+    # A browser that reloads the page must not sign twice.
     return redirect("/", 303)
 
 

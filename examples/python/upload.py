@@ -55,7 +55,7 @@ def file(request: Request) -> Response:
                 file.write(piece)
         part.replace(path)
     finally:
-        part.unlink(missing_ok=True)  # what was given up half-way
+        part.unlink(missing_ok=True)  # the part of an interrupted upload
     return Response(201, {"Location": f"/files/{path.name}"}, f"{size(path)}\n")
 
 

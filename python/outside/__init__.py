@@ -5,10 +5,10 @@ engine in Rust (`outside._outside`).
 """
 
 # Remembers where and how the program was started, before it may change either.
-from . import _at_fork as _at_fork
-from . import _generation as _generation
-from ._answers import Event, event_stream, html, json_response, redirect, send_file
-from ._multi import MultiDict
+from ._handlers.answers import Event, event_stream, html, json_response, redirect, send_file
+from ._handlers.multi_dict import MultiDict
+from ._handlers.routes import Routes
+from ._handlers.websocket import AsyncWebSocketConnection, BinaryMessage, TextMessage, WebSocketExit
 from ._outside import (
     ContentError,
     FilePath,
@@ -28,9 +28,9 @@ from ._outside import (
     get_description,
     get_insensitive_header,
 )
-from ._routes import Routes
+from ._process import at_fork as _at_fork  # noqa: F401 - installs itself
+from ._process import generation as _generation  # noqa: F401 - takes over what the older process hands down
 from ._server import OutsideHTTP
-from ._websocket import AsyncWebSocketConnection, BinaryMessage, TextMessage, WebSocketExit
 
 __all__ = [
     "AsyncWebSocketConnection",

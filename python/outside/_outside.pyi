@@ -10,10 +10,10 @@ from socket import socket
 from types import FrameType
 from typing import Any, BinaryIO, ClassVar, Literal, NoReturn, Protocol, TypeAlias, TypeVar, final
 
-from ._body import BodyPieces
-from ._headers import Headers
-from ._multi import MultiDict
-from ._websocket import BinaryMessage, TextMessage
+from ._handlers.body import BodyPieces
+from ._handlers.headers import Headers
+from ._handlers.multi_dict import MultiDict
+from ._handlers.websocket import BinaryMessage, TextMessage
 
 _F = TypeVar("_F", bound=Callable[..., object])
 _Json: TypeAlias = dict[Any, Any] | list[Any]
@@ -33,48 +33,49 @@ _Handler: TypeAlias = Callable[[Request], _Answer] | Callable[[Request], Awaitab
 _ErrorHandler: TypeAlias = Callable[..., _Answer] | Callable[..., Awaitable[_Answer]]
 
 __all__ = [
-    "_Body",
-    "_LoopSource",
-    "_add_route",
-    "_belongings",
-    "_check_cors",
-    "_code_and_message",
-    "_error_page",
-    "_forked",
-    "_log_failure",
-    "_log_session_failure",
-    "_page_about",
-    "_remove_pattern",
-    "_route_parameters",
-    "_run_on_loop",
-    "_set_around",
-    "_status_of",
-    "HandlerTimeout",
     "ContentError",
-    "HTTPException",
-    "abort",
-    "ResponseCookie",
     "FilePath",
     "Folder",
     "FormFile",
+    "HTTPException",
+    "HandlerTimeout",
+    "OutsideHTTP",
     "OutsideHTTP_Redirect",
     "Request",
     "Response",
+    "ResponseCookie",
     "ResponseHeaders",
     "ScheduledResponse",
-    "OutsideHTTP",
     "WebSocket",
     "WebSocketConnection",
+    "_Body",
     "_Connector",
+    "_LoopSource",
     "_Wire",
-    "_serve_in_memory",
+    "__version__",
+    "_add_route",
+    "_belongings",
+    "_check_cors",
     "_content_disposition",
+    "_error_page",
     "_event",
+    "_forked",
+    "_log_failure",
+    "_log_session_failure",
+    "_remove_pattern",
+    "_report",
+    "_route_parameters",
+    "_run_on_loop",
+    "_serve_in_memory",
+    "_set_around",
+    "_settle",
+    "_settle_response",
+    "_status_of",
+    "abort",
     "command",
     "get_description",
     "get_insensitive_header",
     "status_codes",
-    "__version__",
 ]
 
 __version__: str
@@ -522,9 +523,10 @@ def _remove_pattern(server: OutsideHTTP, pattern: str) -> bool: ...
 def _route_parameters(pattern: str) -> list[str]: ...
 def _set_around(server: OutsideHTTP, scope: Any, around: bool, gate: bool, after: bool, asynchronous: bool) -> None: ...
 def _error_page(request: Request, code: int, message: str | None) -> Response: ...
-def _code_and_message(pair: tuple[Any, ...]) -> tuple[int, str | None]: ...
 def _status_of(error: BaseException) -> tuple[int, str | None] | None: ...
-def _page_about(server: OutsideHTTP, request: Request, error: BaseException) -> Response | None: ...
+def _report(server: OutsideHTTP, request: Request, error: BaseException) -> Response | None: ...
+def _settle(answer: Any, status: int, function: Any) -> Response | tuple[int, str | None]: ...
+def _settle_response(answer: Any, status: int, function: Any) -> Response: ...
 def _log_failure(request: Request, what: str, error: BaseException) -> None: ...
 def _log_session_failure(connection: WebSocketConnection, what: str, error: BaseException) -> None: ...
 def _belongings() -> tuple[list[int], list[_Address | str]]: ...
@@ -551,7 +553,7 @@ class _Call:
 
 @final
 class _LoopSource:
-    """The work of the event loop in `_loop.py`; made by the server only."""
+    """The work of the event loop in `_handlers/loop.py`; made by the server only."""
 
     def fileno(self) -> int: ...
     def take(self) -> list[tuple[str, int, Any, Any] | tuple[str, int, Any, Any, _Call]]: ...

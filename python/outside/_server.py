@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from . import _loop, _outside
-from ._around import Hooks, Scope
-from ._routes import _C, Installation, Record, Registry, is_async, is_function
-from ._signature import ErrorHandler, adapt, plan, where
+from . import _outside
+from ._handlers import loop as _loop
+from ._handlers.around import Hooks, Scope
+from ._handlers.routes import _C, Installation, Record, Registry, is_async, is_function
+from ._handlers.signature import ErrorHandler, adapt, plan, where
 
 if TYPE_CHECKING:
     from .testing import TestClient

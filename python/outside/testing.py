@@ -15,11 +15,11 @@ from socket import socket
 from typing import TYPE_CHECKING, Any, TypeAlias
 from urllib.parse import quote, urlencode, urljoin, urlsplit
 
-from . import _in_memory
-from ._test_cookies import Cookies
-from ._test_form import multipart
-from ._test_response import TestResponse
-from ._test_websocket import TestWebSocket, WebSocketRefused, open_websocket
+from ._testing import in_memory as _in_memory
+from ._testing.cookies import Cookies
+from ._testing.form import multipart
+from ._testing.response import TestResponse
+from ._testing.websocket import TestWebSocket, WebSocketRefused, open_websocket
 
 if TYPE_CHECKING:
     from ._outside import OutsideHTTP

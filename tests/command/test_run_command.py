@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from outside import OutsideHTTP
-from outside._environment import settings_of
+from outside._dev.environment import settings_of
 from support.harness import wait_until
 from support.run_command import APP, OUTSIDE, Reloading, call_outside, program_folder, start_outside  # noqa: F401 - a fixture
 from support.subprocesses import start_process
@@ -74,7 +74,7 @@ class TestWhichServer:
             assert status == 3
             assert last in errors and "broken.py" in errors
             assert errors.endswith("outside: broken cannot be imported\n")
-            assert "_target.py" not in errors and "importlib" not in errors
+            assert "target.py" not in errors and "importlib" not in errors
 
     def test_a_program_that_runs_itself_when_it_is_imported(self, program_folder: Path):
         (program_folder / "eager.py").write_text(APP + "server.run()\n")

@@ -1,10 +1,10 @@
-"""README and QUICKSTART are programs: each one is run as it stands, and must behave as the text says.
+"""README and docs/ are programs: what they show is run as it stands, and must do what they say.
 
 A ```python block is a whole program. If a ```console block follows, it is a server and that is the transcript: each `$ curl …`
 is sent to it, and the lines below must be the answer (with nothing below, any 2xx will do). Other programs must end by
 themselves, and a ```text block after one is its output. The only change made to the text of a server is its port: 8080
 becomes 0, and the address that the program prints takes its place in the transcript. Rust blocks are compiled as
-documentation tests of the crate; the one of the README is also built and served here.
+documentation tests of the crate; the first one of docs/guide/rust.md is also built and served here.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from support.documents import Block, Program, blocks, commands, curl, follow, ma
 from support.harness import ROOT
 from support.subprocesses import run_process
 
-DOCUMENTS = [ROOT / "README.md", ROOT / "QUICKSTART.md"]
+DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 PYTHON = [(block, after) for path in DOCUMENTS for block, after in follow(blocks(path), "python")]
 SERVERS = [(block, after) for block, after in PYTHON if after and after.language == "console"]
 SCRIPTS = [(block, after) for block, after in PYTHON if not after or after.language == "text"]
@@ -63,8 +63,12 @@ def test_script_of_the_documents(block: Block, after: Block | None, tmp_path: Pa
         assert ended.stdout.strip() == after.text.strip()
 
 
-LINES = [line for block in blocks(ROOT / "README.md") if block.language == "sh" for line in block.text.splitlines()]
-COMMANDS = [shlex.split(line, comments=True)[1:] for line in LINES if line.startswith("outside")]
+SHELL = [block for path in DOCUMENTS for block in blocks(path) if block.language == "sh"]
+LINES = [line for block in SHELL for line in block.text.splitlines()]
+# Those that serve something.
+COMMANDS = [
+    shlex.split(line, comments=True)[1:] for line in LINES if line.startswith("outside") and not line.startswith("outside cert")
+]
 
 
 @pytest.mark.parametrize("arguments", COMMANDS, ids=" ".join)
@@ -106,7 +110,9 @@ def test_make_run_serves_the_quick_start():
 def test_the_table_names_every_config_key():
     from outside import OutsideHTTP
 
-    rows = re.findall(r"^\| `(\w+)` \| `?(.*?)`? \|", (ROOT / "README.md").read_text("utf-8"), re.MULTILINE)
+    rows = re.findall(
+        r"^\| `(\w+)` \| `?(.*?)`? \|", (ROOT / "docs/reference/configuration.md").read_text("utf-8"), re.MULTILINE
+    )
     shown = {key: default for key, default in rows if key != "host"}
     config = OutsideHTTP(("127.0.0.1", 8080)).config
     assert shown == {key: repr(value).replace("'", '"') for key, value in config.items() if key != "host"}
@@ -115,7 +121,7 @@ def test_the_table_names_every_config_key():
 @pytest.mark.timeout(700)
 def test_rust_quick_start_from_another_project(tmp_path: Path):
     """A package that depends on the crate by its path, as `cargo add --path` writes it, serves the Rust quick start."""
-    rust = next(block for block in blocks(ROOT / "README.md") if block.language.startswith("rust"))
+    rust = next(block for block in blocks(ROOT / "docs/guide/rust.md") if block.language.startswith("rust"))
     (tmp_path / "src").mkdir()
     (tmp_path / "src/main.rs").write_text(rust.text.replace("8080", "0"), "utf-8")
     manifest = '[package]\nname = "quick-start"\nversion = "0.0.0"\nedition = "2024"\n\n[dependencies]\n'

@@ -287,7 +287,7 @@ def test_a_part_of_a_large_file_is_that_part(serve, tmp_path) -> None:
 
 
 def test_ten_thousand_overlapping_ranges_cost_nothing(serve, tmp_path) -> None:
-    """edge.md S31: linear time, and never more bytes than the file has."""
+    """docs/security.md S31: linear time, and never more bytes than the file has."""
     write(tmp_path / "large.bin", os.urandom(1 << 20))
     running = serve({"/": FilePath(tmp_path)}, max_header_size=1 << 20)
     for ranges in (

@@ -1,4 +1,4 @@
-"""No path leads out of a folder, however it is written, and routing and files understand each path alike (edge.md S28 to S30).
+"""No path leads out of a folder, however it is written, and routing and files understand each path alike (docs/security.md S28 to S30).
 
 The corpus is made by path_corpus.py, where the rule stands a second time. It is asked of every policy for links, with the kernel's
 own resolution beneath a folder and, as `openat2` is refused, with the walk that takes its place.

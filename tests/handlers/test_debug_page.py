@@ -11,7 +11,8 @@ from urllib.parse import urlencode
 
 import pytest
 
-from outside import OutsideHTTP, Request, Response, _debug_token
+from outside import OutsideHTTP, Request, Response
+from outside._debug import token as _debug_token
 from support.browser import PICTURES, Tab, chromium, devtools, needs_chromium
 from support.harness import Running, Script, wait_until
 from support.processes import refused
@@ -77,7 +78,7 @@ def test_its_content(path: str):
         "&lt;i&gt;",  # fields of the request
     ):
         assert part in page, part
-    for part in ("<script", "onclick=steal()>", "<i>", "hunter2", "sk-123", "session=abc", "_around.py"):
+    for part in ("<script", "onclick=steal()>", "<i>", "hunter2", "sk-123", "session=abc", "around.py"):
         body = page.partition("</style>")[2].partition("<h2>As text</h2>")[0]
         # Source lines are shown as they stand in the file.
         variables = "".join(part for part in body.split("<ol>") for part in part.partition("</ol>")[2:])

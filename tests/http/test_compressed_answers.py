@@ -209,7 +209,7 @@ def test_in_order_when_pipelined(serve):
 
 
 def test_the_length_of_a_page_with_cookies_is_blurred(serve):
-    """BREACH (edge.md S37): the page holds a secret and repeats the request; the length must not tell which guess was right."""
+    """BREACH (docs/security.md S37): the page holds a secret and repeats the request; the length must not tell which guess was right."""
 
     def page(request):
         body = f"<p>{request.params['guess']}</p><input value='csrf=7d1f9a'>" + TEXT

@@ -228,6 +228,20 @@ def test_a_handler_may_see_to_it_itself(serve):
     assert (answer.status, answer.text) == (422, "413 max_form_fields too many fields in a form")
 
 
+def test_behind_functions_around_handlers_the_log_names_a_limit_once(server, start, records):
+    server.config["max_form_fields"] = 1
+    server.before_request(lambda: None)
+    server.errorhandler(413)(lambda: "too much")
+    server.post("/")(lambda request: dict(request.form))
+    running = start()
+    for _ in range(2):
+        answer = running.fetch("/", "POST", URLENCODED, b"a=1&b=2")
+        assert (answer.status, answer.text) == (413, "too much")
+    wanted = 'too many fields in a form: refused; config["max_form_fields"] sets this limit'
+    records.wait_for(wanted)
+    assert sum(wanted in text for text in records.texts()) == 1
+
+
 BOMBS = {
     "parts": b"".join(field("a", "") for _ in range(200_000)),
     "boundaries": b"\r\n--cu" * 2_000_000,
@@ -241,7 +255,7 @@ BOMBS = {
 @pytest.mark.timed
 @pytest.mark.parametrize("bomb", BOMBS)
 def test_bombs_cost_little(bomb):
-    """edge.md S32: CPU is bounded by the length, for any content; here 15 MB in less than half a second."""
+    """docs/security.md S32: CPU is bounded by the length, for any content; here 15 MB in less than half a second."""
     request = request_of(TYPE, BOMBS[bomb])
     began = time.thread_time()
     with pytest.raises(ContentError) as refused:

@@ -130,7 +130,7 @@ def test_a_client_that_is_too_fast_waits(stream):
 
 
 def test_an_answer_may_come_before_the_content(stream):
-    """Content that is not taken is not read; the connection ends with the answer (edge.md S7)."""
+    """Content that is not taken is not read; the connection ends with the answer (docs/security.md S7)."""
 
     async def refuse(request):
         return Response(403, {}, "not you")

@@ -1,6 +1,6 @@
 """More connections than there is room for: idle ones make room, busy ones never, and the server stays calm.
 
-Room is bounded by `max_connections`, or by the descriptors that the system allows (edge.md S26).
+Room is bounded by `max_connections`, or by the descriptors that the system allows (docs/security.md S26).
 """
 
 from __future__ import annotations

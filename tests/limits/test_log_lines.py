@@ -1,4 +1,4 @@
-"""One exchange is one line of the log, for any bytes of a client, and no line is forged (edge.md S39).
+"""One exchange is one line of the log, for any bytes of a client, and no line is forged (docs/security.md S39).
 
 The lines are read as a collector would: bytes from standard error, split at line feeds.
 """

@@ -1,6 +1,6 @@
 """Places for connections: no client and no kind of client holds most of them, and the one that has sent least gives way first.
 
-The bounds are those of edge.md: `max_connections`, `max_connections_per_ip`, `max_websocket_connections`, and descriptors that
+The bounds are those of docs/security.md: `max_connections`, `max_connections_per_ip`, `max_websocket_connections`, and descriptors that
 stay free for files (S26).
 """
 

@@ -123,7 +123,7 @@ SOON = 10  # seconds, far below the 30 for which content may come
 
 def test_a_refused_client_may_not_go_on(serve):
     """Bytes behind a refusal are no request; they are thrown away for two seconds, or, of content, for 64 MiB, then the connection is
-    closed (edge.md S7, S8, `unread_body_drain`). That content may come for 30 s is in soak/test_long_deadlines.py."""
+    closed (docs/security.md S7, S8, `unread_body_drain`). That content may come for 30 s is in soak/test_long_deadlines.py."""
     seen = []
     running = serve(lambda request: seen.append(request.url))
 

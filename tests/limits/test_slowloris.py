@@ -1,4 +1,4 @@
-"""Two thousand clients that drip a head, or a body, beside one that is healthy (edge.md S23, S24).
+"""Two thousand clients that drip a head, or a body, beside one that is healthy (docs/security.md S23, S24).
 
 Two servers alike: one has the healthy client alone, the other the group as well. They are asked in turns, request by
 request, so that other work of the machine falls on both. Everything here is one thread: the group drips between

@@ -10,7 +10,7 @@ import threading
 import pytest
 
 from outside import OutsideHTTP
-from outside._workers import LONGEST_PAUSE, Slot, Worker
+from outside._process.workers import LONGEST_PAUSE, Slot, Worker
 from support.harness import Script, wait_until
 from support.processes import Processes, kill_under_load, refused, start_processes, stopped, wait_for_end  # noqa: F401 - a fixture
 from support.wire import Wire, fetch, request_bytes

@@ -202,7 +202,7 @@ def test_a_program_that_is_gone_says_so(tmp_path):
     ids=str,
 )
 def test_the_command_line_is_read_as_python_reads_it(arguments, found):
-    from outside._generation import _program
+    from outside._process.generation import _program
 
     assert _program(arguments) == found
 

@@ -70,8 +70,9 @@ def main() -> None:
         server.set_route("/o", FilePath(given["file"]))
     if "user" in given:
         # A module that is imported later could not be read any more, where Python is installed for one user.
-        for module in pkgutil.iter_modules(outside.__path__):
-            importlib.import_module(f"outside.{module.name}")
+        for module in pkgutil.walk_packages(outside.__path__, "outside."):
+            if module.name != "outside.__main__":
+                importlib.import_module(module.name)
         os.setgid(given["user"])
         os.setuid(given["user"])
     server.run()

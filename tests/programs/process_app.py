@@ -31,13 +31,13 @@ def say(*words: object) -> None:
 
 
 if "ready_within" in wanted:
-    import outside._generation
+    import outside._process.generation
 
-    outside._generation.READY_WITHIN = wanted["ready_within"]
+    outside._process.generation.READY_WITHIN = wanted["ready_within"]
 if "grace" in wanted:
-    import outside._supervisor
+    import outside._process.supervisor
 
-    outside._supervisor.GRACE = wanted["grace"]
+    outside._process.supervisor.GRACE = wanted["grace"]
 if wanted.get("trouble") == "raise":
     raise RuntimeError("no good today")
 if wanted.get("trouble") == "hang":

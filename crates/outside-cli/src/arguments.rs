@@ -1,4 +1,4 @@
-//! What was typed: words to an order, or what is wrong with them. Looks at no file and at no socket.
+//! The command line: words become an order, or an error message. Looks at no file and at no socket.
 
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
@@ -6,9 +6,9 @@ use std::path::PathBuf;
 use lexopt::{Arg, Error as Unreadable, Parser, ValueExt as _};
 use outside::{AccessLog, CertificateFiles};
 
-use crate::program::{Action, Program, ProgramOptions, target, workers_of};
+use crate::program::{Action, Program, ProgramOptions, one, target, workers_of};
 
-/// What is to be done.
+/// The task of the command.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Task {
     Help,
@@ -53,7 +53,7 @@ pub(crate) struct FolderOrder {
     pub(crate) path: PathBuf,
     pub(crate) listing: bool,
     pub(crate) spa: Option<String>,
-    /// Patterns and what Cache-Control says for them.
+    /// Patterns and their values of Cache-Control.
     pub(crate) cache_control: Vec<(String, String)>,
     pub(crate) no_compression: bool,
 }
@@ -183,20 +183,14 @@ fn destination(mut words: Vec<OsString>, folder: &FolderOrder) -> Result<String,
     }
 }
 
-/// What stands behind the word `cert`.
+/// The words behind `cert`.
 fn certificate_names(words: Vec<OsString>) -> Result<Vec<String>, String> {
     let names = words.into_iter().skip(1).map(|word| word.into_string().map_err(|word| format!("{word:?} is no name")));
     let names: Vec<String> = names.collect::<Result<_, _>>()?;
-    match names.is_empty() {
-        true => Err("cert lacks its names, such as localhost; a folder of that name is ./cert".to_owned()),
-        false => Ok(names),
-    }
-}
-
-pub(crate) fn one(words: Vec<OsString>, what: &str) -> Result<Option<OsString>, String> {
-    match words.get(1) {
-        Some(second) => Err(format!("one argument too many: {second:?} after {what}")),
-        None => Ok(words.into_iter().next()),
+    if names.is_empty() {
+        Err("cert lacks its names, such as localhost; a folder of that name is ./cert".to_owned())
+    } else {
+        Ok(names)
     }
 }
 

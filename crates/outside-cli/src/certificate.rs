@@ -19,7 +19,7 @@ const DAYS: u32 = 365;
 /// Where certificates and keys lie. Hidden files are not served.
 pub(crate) const FOLDER: &str = ".outside";
 
-/// Writes `NAME.pem` and `NAME.key` into [`FOLDER`] below this one, and says what they are good for.
+/// Writes `NAME.pem` and `NAME.key` into [`FOLDER`] below this one; returns the text that explains them.
 pub(crate) fn write(below: &Path, names: &[String]) -> Result<String, Fault> {
     let failed = |error: rcgen::Error| (NOT_STARTED, format!("a certificate cannot be made: {error}"));
     let Some(first) = names.first() else { return Err((USAGE, "cert lacks its names".to_owned())) };
@@ -31,7 +31,7 @@ pub(crate) fn write(below: &Path, names: &[String]) -> Result<String, Fault> {
         return Err((USAGE, format!("{wrong:?} is neither the name of a host nor an IP address")));
     }
     let mut parameters = CertificateParams::new(all.clone()).map_err(failed)?;
-    // Clocks differ; and whoever makes one now wants to use it now.
+    // Clocks differ, and the certificate is used at once.
     let start = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().saturating_sub(DAY);
     parameters.not_before = rcgen::date_time_ymd(1970, 1, 1) + start;
     parameters.not_after = parameters.not_before + DAY * DAYS;
@@ -64,7 +64,7 @@ fn private(folder: PathBuf) -> Result<PathBuf, Fault> {
     let failed = |error| (NOT_STARTED, format!("{} cannot be made: {error}", shown(&folder)));
     match DirBuilder::new().mode(0o700).create(&folder) {
         Ok(()) => {}
-        // Not what a link leads to: that may be anybody's.
+        // Not the target of a link, which may be another user's file.
         Err(error) if error.kind() == ErrorKind::AlreadyExists => {
             if !std::fs::symlink_metadata(&folder).map_err(failed)?.is_dir() {
                 return Err((NOT_STARTED, format!("{} is there already, and is no folder", shown(&folder))));
@@ -79,7 +79,7 @@ fn private(folder: PathBuf) -> Result<PathBuf, Fault> {
     Ok(folder)
 }
 
-/// Letters, digits, and what stands between them; a wildcard at the left.
+/// Letters, digits, and `-`, `.`, `:` and `_` between them; a wildcard at the left.
 fn may_be_name(name: &str) -> bool {
     let is_address = name.parse::<std::net::IpAddr>().is_ok();
     let labels = name.strip_prefix("*.").unwrap_or(name).split('.');

@@ -1,8 +1,8 @@
 //! The command `outside`: serves a folder, redirects, runs the server of a program, or writes a certificate for development.
 //!
 //! One program behind three doors: the binary, the script that comes with the Python package, `python -m outside`.
-//! `arguments` knows what was typed, `service` makes a server of it; here are the ends: what is printed, and the exit
-//! status. Whoever calls from another language brings the way to watch signals.
+//! `arguments` reads the command line, `service` makes a server of it; here are the ends: the printed lines and the exit
+//! status. A caller from another language brings its own way to watch signals.
 
 mod arguments;
 mod certificate;
@@ -18,14 +18,14 @@ use outside::{Endpoint, Error, OutsideHttp};
 use arguments::Task;
 pub use program::{Action, Program, ProgramOptions};
 
-/// Exit status: it was ended as asked, or there was nothing but something to print.
+/// Exit status: the server was ended as asked, or the command has printed its text.
 pub const ENDED: u8 = 0;
 /// Exit status: the command line is wrong.
 pub const USAGE: u8 = 2;
 /// Exit status: it could not start.
 pub const NOT_STARTED: u8 = 3;
 
-/// Does what the arguments say (the first is the program's own name); returns the exit status.
+/// Runs the command of these arguments (the first is the program's own name); returns the exit status.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
     run_by(
         arguments,
@@ -40,7 +40,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
 }
 
 /// The same; `serve` runs the server, tells its second argument where it listens, and watches signals in its own way,
-/// `program` does what is asked about somebody's own server, and returns the exit status: for bindings.
+/// `program` runs or lists the server of a program, and returns the exit status: for bindings.
 pub fn run_by(
     arguments: impl IntoIterator<Item = OsString>,
     serve: impl FnOnce(&OutsideHttp, &(dyn Fn(&[Endpoint]) + Sync)) -> Result<(), Error>,
@@ -74,7 +74,7 @@ pub fn run_by(
     }
 }
 
-/// Nobody is left to be told that standard output is gone.
+/// A standard output that is closed is no error.
 fn print(text: &str) -> u8 {
     let mut output = std::io::stdout().lock();
     output.write_all(text.as_bytes()).and_then(|()| output.flush()).unwrap_or_default();

@@ -1,17 +1,15 @@
-//! A server of somebody's own program, as it was asked for: `outside run app:server`, `outside routes app:server`.
+//! The server of a program, as the command line names it: `outside run app:server`, `outside routes app:server`.
 //!
-//! What runs the program stands elsewhere: in the Python package, for programs in Python.
+//! The program is run elsewhere: by the Python package, for programs in Python.
 
 use std::ffi::OsString;
 
 use outside::CertificateFiles;
 
-use crate::arguments::one;
-
-/// What is to be done with the server of a program. What is `None` was not said.
+/// An order about the server of a program. `None` stands for an option that was not given.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Program {
-    /// What is to be done.
+    /// Whether it is run or listed.
     pub action: Action,
     /// `module:attribute` or `path/to/file:attribute`, as it was typed.
     pub target: String,
@@ -25,11 +23,11 @@ pub struct Program {
     pub tls: Option<CertificateFiles>,
     /// The form of the access log.
     pub log: Option<String>,
-    /// What only `outside run` takes.
+    /// The options of `outside run` alone.
     pub options: ProgramOptions,
 }
 
-/// What is to be done with a program.
+/// The two commands about a program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
     /// Its server is run.
@@ -38,7 +36,7 @@ pub enum Action {
     Routes,
 }
 
-/// What only `outside run` takes.
+/// The options of `outside run` alone.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ProgramOptions {
     /// A number of processes, or `auto`.
@@ -50,7 +48,7 @@ pub struct ProgramOptions {
 }
 
 impl Action {
-    /// What the first word asks for, if it is about a program.
+    /// The action of the first word, if it is about a program.
     pub(crate) fn of(word: &OsString) -> Option<Self> {
         match word.to_str() {
             Some("run") => Some(Self::Run),
@@ -64,6 +62,14 @@ impl Action {
             Self::Run => "run",
             Self::Routes => "routes",
         }
+    }
+}
+
+/// The only word, if there is one; a second one is a fault.
+pub(crate) fn one(words: Vec<OsString>, what: &str) -> Result<Option<OsString>, String> {
+    match words.get(1) {
+        Some(second) => Err(format!("one argument too many: {second:?} after {what}")),
+        None => Ok(words.into_iter().next()),
     }
 }
 

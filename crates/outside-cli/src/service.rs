@@ -1,4 +1,4 @@
-//! What it means: an order to a server that is ready to run, and what to say about it.
+//! An order becomes a server that is ready to run, and the lines to print about it.
 
 use std::io::ErrorKind::{AddrInUse, AddrNotAvailable, NotADirectory, NotFound, PermissionDenied};
 use std::net::IpAddr;
@@ -12,7 +12,7 @@ use crate::{NOT_STARTED, USAGE};
 /// Why there is no server: exit status and reason.
 pub(crate) type Fault = (u8, String);
 
-/// What a server serves, for the line that says that it does.
+/// The folder or the destination of a server, for the line that is printed when it serves.
 pub(crate) enum Subject {
     Folder { path: PathBuf, note: Option<String> },
     Redirect(String),
@@ -98,7 +98,7 @@ fn is_name(host: &str) -> bool {
     !host.starts_with('[') && host.parse::<IpAddr>().is_err()
 }
 
-/// What surprises whoever opens the address.
+/// A hint for a user who would be surprised by the first page.
 fn note(order: &FolderOrder) -> Option<String> {
     let lacks = |name: &str| !order.path.join(name).exists();
     match &order.spa {
@@ -129,7 +129,7 @@ fn resolved(place: &Place) -> Result<Vec<Address>, Fault> {
     }
 }
 
-/// Why a server that was made could not run, and what would help.
+/// Why a server that was made could not run, with an advice.
 pub(crate) fn explained(error: &Error) -> String {
     let Some(bind) = error.source_as::<BindError>() else { return error.to_string() };
     let advice = match (bind.error.kind(), &bind.address) {
@@ -150,7 +150,7 @@ pub(crate) fn explained(error: &Error) -> String {
 }
 
 impl Subject {
-    /// What is printed when it serves.
+    /// The line that is printed when it serves.
     pub(crate) fn greeting(&self, address: &str) -> String {
         match self {
             Self::Redirect(url) => format!("outside is redirecting {address} to {url} (Ctrl+C stops it)\n"),

@@ -1,6 +1,6 @@
 //! The command `outside`, for the script that is installed with the package and for `python -m outside`.
 //!
-//! What serves no program runs without Python: no lock is held, nothing is logged through `logging`. Only signals are watched in Python's
+//! Folders and redirects are served without Python: no lock is held, nothing is logged through `logging`. Only signals are watched in Python's
 //! way, because their handlers are Python's, and are put back afterwards.
 
 use std::cell::Cell;
@@ -13,10 +13,10 @@ use outside_cli::{Action, Program};
 use pyo3::prelude::*;
 use pyo3::types::{PyCFunction, PyDict, PyTuple};
 
-use crate::serving::RunError;
-use crate::signals::Signals;
+use crate::errors::RunError;
+use crate::server::signals::SignalHandlers;
 
-/// Does what the arguments say, the first of which is the program's own name; returns the exit status.
+/// Runs the command of these arguments, the first of which is the program's own name; returns the exit status.
 #[pyfunction]
 pub(crate) fn command(py: Python<'_>, argv: Vec<OsString>) -> PyResult<u8> {
     let (status, raised) = py.detach(|| {
@@ -40,7 +40,7 @@ pub(crate) fn command(py: Python<'_>, argv: Vec<OsString>) -> PyResult<u8> {
     raised.map_or(Ok(status), Err)
 }
 
-/// What is asked about a server of somebody's own, in Python: `outside/_command.py`.
+/// Runs or lists the server of a program, in Python: `outside/_dev/command.py`.
 fn program(py: Python<'_>, asked: &Program) -> PyResult<u8> {
     let options = PyDict::new(py);
     options.set_item("host", asked.host.as_deref())?;
@@ -56,18 +56,18 @@ fn program(py: Python<'_>, asked: &Program) -> PyResult<u8> {
         Action::Run => "run",
         Action::Routes => "print_routes",
     };
-    py.import("outside._command")?.call_method1(name, (&asked.target, options))?.extract()
+    py.import("outside._dev.command")?.call_method1(name, (&asked.target, options))?.extract()
 }
 
 fn serve(server: &OutsideHttp, started: &(dyn Fn(&[Endpoint]) + Sync)) -> Result<(), RunError> {
-    let entered = server.enter()?;
+    let server_run = server.enter()?;
     let (came, has_hung_up) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
     let signals = Python::attach(|py| {
         let terminate = noting(py, c"terminate", &came)?;
         let hang_up = noting(py, c"hang_up", &has_hung_up)?;
-        Signals::take(terminate.as_any(), hang_up.as_any(), &entered, true)
+        SignalHandlers::take(terminate.as_any(), hang_up.as_any(), &server_run, true)
     })?;
-    let result: Result<(), RunError> = server.run_entered(entered, started, || {
+    let result: Result<(), RunError> = server.run_entered(server_run, started, || {
         Python::attach(|py| py.check_signals())?;
         if came.swap(false, Ordering::SeqCst) {
             server.terminate(true);

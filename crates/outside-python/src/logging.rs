@@ -1,29 +1,55 @@
 //! The log of the Python face: stdlib `logging` under `outside` and `outside.access`.
 //!
-//! If nobody has configured `outside.access` (or the root logger) when the server starts, access lines go straight to
+//! If neither `outside.access` nor the root logger is configured when the server starts, access lines go straight to
 //! standard error, without Python.
 
+use std::collections::HashMap;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
-use outside::{Level, LogSink, StandardError};
+use outside::{Level, LogSink, Refusal, StandardError};
 use pyo3::exceptions::PyNameError;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::PyDict;
 
+use crate::support::lock;
+
 /// Where the engine's log goes. Called on the log's own thread.
 #[derive(Debug, Default)]
 pub(crate) struct PythonLog {
     access_by_logging: AtomicBool,
+    /// When each limit was last complained about.
+    complaints: Mutex<HashMap<&'static str, Instant>>,
 }
 
+/// A limit that clients pass again and again is named once in this time, as by the engine.
+const COMPLAIN_EVERY: Duration = Duration::from_secs(60);
+
 impl PythonLog {
-    /// A server starts: looks whether somebody has configured `logging`.
+    /// A server starts: looks whether `logging` is configured.
     pub(crate) fn begin(&self, py: Python<'_>) -> PyResult<()> {
         let configured = logger(py, "outside.access")?.call_method0(intern!(py, "hasHandlers"))?;
         self.access_by_logging.store(configured.extract()?, Ordering::Relaxed);
         Ok(())
+    }
+
+    /// Names the limit behind a refusal, if there is one. The engine does so for the refusals that it answers; those that the
+    /// functions around a handler have answered do not reach it.
+    pub(crate) fn complain_of(&self, py: Python<'_>, refusal: &Refusal) {
+        let Some(key) = refusal.limit else { return };
+        let now = Instant::now();
+        {
+            let mut complaints = lock(&self.complaints);
+            if complaints.get(key).is_some_and(|&last| now - last < COMPLAIN_EVERY) {
+                return;
+            }
+            complaints.insert(key, now);
+        }
+        // Without the lock: a handler of the log may do anything.
+        log_warning(py, &format!("{}: refused; config[{key:?}] sets this limit", refusal.reason));
     }
 }
 

@@ -1,7 +1,8 @@
-//! A server for outside harnesses: `bench_server PORT [CERT KEY]`. Routes: `/hello`, `/static` for the folder in `BENCH_FILES`, and
-//! three for WebSockets: `/ws` echoes, in `/room` all get what one says; `/stalled` is for one in the room who does not read, and gets
-//! back what he says. With a certificate and its key it speaks TLS, and HTTP/2 to clients that ask for it; without, HTTP/2 to those that
-//! begin with it. The access log is `OUTSIDE_ACCESS_LOG` (`off` by default here, so that peers without a log can be compared).
+//! A server for external benchmarks: `bench_server PORT [CERT KEY]`. Routes: `/hello`, `/static` for the folder in
+//! `BENCH_FILES`, and three WebSockets: `/ws` echoes each message, `/room` sends each message to all its clients, and
+//! `/stalled` is for a client of the room that does not read and gets its own messages back. With a certificate and its
+//! key it speaks TLS, and HTTP/2 to clients that negotiate it; without, HTTP/2 to clients that begin with it.
+//! `OUTSIDE_ACCESS_LOG` sets the access log (`off` by default here, for comparison with servers without a log).
 
 use std::sync::Arc;
 

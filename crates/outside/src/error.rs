@@ -1,24 +1,24 @@
-//! Who is to blame, and what to answer.
+//! Errors by blame, and the answers to them.
 //!
-//! [`Refusal`] is the client's fault and always carries the status to answer. [`Error`] is the programmer's or the
-//! system's: it carries a text for a human and, when a handler made it, the status it asks for.
-//! The lowest room: it names no other.
+//! A [`Refusal`] is the client's fault and always carries the status of the answer. An [`Error`] is the programmer's or
+//! the system's fault: it carries a text for the log and, if a handler made it on purpose, the status that it asks for.
+//! This is the lowest room: it names no other.
 
 use std::any::Any;
 use std::borrow::Cow;
 use std::fmt;
 
-/// Why a request is refused before any handler sees it.
+/// The reason why a request is refused before a handler sees it.
 ///
-/// After a refusal the connection is closed: what follows on it cannot be trusted to be a request
+/// After a refusal the connection is closed, because the bytes behind the request cannot be trusted to be another one
 /// (RFC 9112 section 11.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Refusal {
     /// The status code of the answer, 400 to 599.
     pub status: u16,
-    /// What was wrong, for the log and the error handler; never contains bytes of the request.
+    /// The fault, for the log and the error handler; never contains bytes of the request.
     pub reason: &'static str,
-    /// The configuration key that would have to change to let such a request pass, if there is one.
+    /// The configuration key with which such a request would be accepted, if there is one.
     pub limit: Option<&'static str>,
 }
 
@@ -33,22 +33,22 @@ impl Refusal {
         Self { status, reason, limit: Some(key) }
     }
 
-    /// The commonest one: status 400.
+    /// The most common refusal: status 400.
     pub const fn bad(reason: &'static str) -> Self {
         Self::new(400, reason)
     }
 }
 
-/// What went wrong on our side, as a sentence for the log, with the status that a handler asks for.
+/// A failure on the server's side, as a sentence for the log, or the status that a handler asks for.
 ///
-/// Any error type converts into it with `?`; such an error is answered with 500, and its text goes to the log only,
+/// Any error type converts into it with `?`; such an error is answered with 500, and its text goes only to the log,
 /// never to the client. [`Error::status`] makes one that is answered with the error page or error handler of its code.
 pub struct Error {
-    /// `None`: a failure of ours, answered with 500, its text for the log alone.
+    /// `None`: a failure of the server, answered with 500; its text is for the log only.
     status: Option<u16>,
     message: Option<Cow<'static, str>>,
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
-    /// The limit that was passed, for the log.
+    /// The limit that was exceeded, for the log.
     refusal: Option<Box<Refusal>>,
     attachment: Option<Box<dyn Any + Send + Sync>>,
 }
@@ -72,7 +72,7 @@ impl Error {
         }
     }
 
-    /// A failure with a sentence for the log and the error it was made of.
+    /// A failure with a sentence for the log, and the error that caused it.
     pub fn with_source(
         message: impl Into<Cow<'static, str>>,
         source: impl std::error::Error + Send + Sync + 'static,
@@ -86,12 +86,12 @@ impl Error {
         }
     }
 
-    /// The status code that this error is answered with; 500 unless it was made by [`Error::status`].
+    /// The status code of the answer; 500 unless the error was made by [`Error::status`].
     pub fn code(&self) -> u16 {
         self.status.unwrap_or(500)
     }
 
-    /// Is it a failure whose text must not reach the client?
+    /// Whether this is a failure whose text must not reach the client.
     pub fn is_internal(&self) -> bool {
         self.status.is_none()
     }
@@ -101,29 +101,29 @@ impl Error {
         self.status.and(self.message.as_deref())
     }
 
-    /// The refusal it was made of, if it was made of one.
+    /// The refusal that caused it, if one did.
     pub fn refusal(&self) -> Option<&Refusal> {
         self.refusal.as_deref()
     }
 
-    /// The error it was made of, if it is one of this type.
+    /// The error that caused it, if it has this type.
     pub fn source_as<T: std::error::Error + 'static>(&self) -> Option<&T> {
         self.source.as_deref().and_then(|source| source.downcast_ref())
     }
 
-    /// The same with something of another language that the error handler and the hooks get: for bindings.
+    /// The same with an object of another language for the error handler and the hooks: for bindings.
     #[must_use]
     pub fn with_attachment(mut self, attachment: Box<dyn Any + Send + Sync>) -> Self {
         self.attachment = Some(attachment);
         self
     }
 
-    /// Takes that out.
+    /// Takes the object of [`Error::with_attachment`] out.
     pub(crate) fn take_attachment(&mut self) -> Option<Box<dyn Any + Send + Sync>> {
         self.attachment.take()
     }
 
-    /// The sentence it was made with, without that of its source.
+    /// The sentence that it was made with, without that of its source.
     pub fn message(&self) -> Option<&str> {
         self.message.as_deref()
     }
@@ -146,7 +146,7 @@ impl fmt::Debug for Error {
     }
 }
 
-/// Answered with the status of the refusal; a limit that was passed is named in the log.
+/// Answered with the status of the refusal; the log names the exceeded limit.
 impl From<Refusal> for Error {
     fn from(refusal: Refusal) -> Self {
         Self { refusal: Some(Box::new(refusal)), ..Self::status(refusal.status, Some(refusal.reason)) }

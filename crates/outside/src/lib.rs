@@ -1,8 +1,8 @@
 //! An HTTP server as a module: routes, error handlers, requests and responses, files, cookies, streams.
 //!
-//! It needs nothing in front of it and nothing behind it. Handlers are plain functions and may block: they run between
-//! two turns of the event loop, on its own thread, so nothing is faster; when one is slow, a standby thread takes the
-//! loop over, so nothing is harmed.
+//! No other server is needed in front of it or behind it. Handlers are plain functions and may block: they run between
+//! two turns of the event loop, on its own thread, which is the fastest way; while a handler is slow, a standby thread
+//! takes the loop over, so that other requests do not wait.
 //!
 //! ```no_run
 //! use outside::{OutsideHttp, Request, Response};
@@ -13,7 +13,7 @@
 //! # Ok::<(), outside::Error>(())
 //! ```
 //!
-//! The rooms, top to bottom; each may name only those below it: `app`, `server`, `connection`, `executor`, `log`,
+//! The rooms, top to bottom; each may name only those below it: `app`, `server`, `connection`, `exchange`, `executor`, `log`,
 //! `site`, `route`, `handler`, `files`, `websocket`, `compression`, `transport`, `content`,
 //! `protocol`, `config`, `message`, `error`.
 
@@ -24,6 +24,7 @@ mod config;
 mod connection;
 mod content;
 mod error;
+mod exchange;
 mod executor;
 mod files;
 mod handler;
@@ -37,24 +38,25 @@ mod transport;
 mod websocket;
 
 pub use app::{
-    Entered, OutsideHttp, OutsideHttpRedirect, ScheduledResponse, Security, TestClient, TestRequest, TestResponse,
+    OutsideHttp, OutsideHttpRedirect, ScheduledResponse, Security, ServerRun, TestClient, TestRequest, TestResponse,
 };
 pub use config::{AccessLog, CertificateFiles, Config, KEYS, Key, ProxyField, Symlinks, Value};
 pub use content::{ContentRange, Form, FormFile, Pieces, content_file};
 pub use error::{Error, Refusal};
-pub use executor::{Host, NoHost};
+pub use executor::{LanguageRuntime, NoRuntime};
 #[cfg(feature = "testing")]
 #[doc(hidden)]
 pub use files::testing as files_testing;
 pub use files::{Files, Folder, media_type};
 pub use handler::{
-    Asynchronous, CancelOnDisconnect, Elsewhere, FilePath, Function, Handler, Inline, IntoHandler, Ready, Reply, Said,
-    Sizes, Streaming, Ticket, asynchronous, blocking, cancel_on_disconnect, never_blocking, streaming,
+    AsyncHandler, Asynchronous, CancelOnDisconnect, DeclaredBlocking, FilePath, Function, Handler, IntoHandler,
+    ReadyHandler, Reply, ResponseSizes, Streaming, SyncHandler, Ticket, asynchronous, blocking, cancel_on_disconnect,
+    never_blocking, streaming,
 };
 pub use log::{Level, LogSink, StandardError, one_line};
 pub use message::{
-    Body, BodyStream, Cookies, Cors, Event, FileSlice, FormLimits, Headers, HostPattern, IntoAnswer, KeepAlive, Known,
-    Parameter, Parameters, PieceFuture, Pull, Request, RequestParts, Response, ResponseCookie, SameSite,
+    Body, BodyStream, Cookies, Cors, Event, FileSlice, FormLimits, Headers, HostPattern, IntoAnswer, KeepAlive,
+    KnownHeader, Parameter, Parameters, PieceFuture, Pull, Request, RequestParts, Response, ResponseCookie, SameSite,
     SecurityHeaders, Span, TrustedProxy, Version, content_disposition, decode_component, decode_lossy, json_text,
     parse_query, reason_phrase, statuses,
 };
@@ -67,16 +69,15 @@ pub use route::testing as routes_testing;
 pub use route::{PatternRoute, pattern_names};
 pub use site::{ErrorHandler, Hooks, error_page};
 pub use transport::{
-    Address, BindError, CertificateError, Connector, Door, Doors, Endpoint, Handed, Listener, Listeners, Place,
-    SocketFile, TicketKeys, Tls,
+    Address, BindError, BindSpec, CertificateError, ConnectionSource, Connector, Endpoint, Listener, ListenerRole,
+    Listeners, MemoryListener, SocketFile, TicketKeys, Tls,
 };
 pub use websocket::{
-    Bus, Hub, Message, SessionData, SessionHandler, Style, WebSocket, WebSocketConnection, WebSocketExit, WhenFull,
-    Wire,
+    Bus, Hub, Message, SessionData, SessionHandler, Style, WebSocket, WebSocketConnection, WebSocketDriver,
+    WebSocketExit, WhenFull,
 };
 
-/// The Rust programs of the documents, compiled as they stand.
+/// The Rust programs of the documents, compiled unchanged.
 #[cfg(doctest)]
-#[doc = include_str!("../../../README.md")]
-#[doc = include_str!("../../../QUICKSTART.md")]
+#[doc = include_str!("../../../docs/guide/rust.md")]
 mod documents {}

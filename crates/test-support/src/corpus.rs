@@ -30,7 +30,7 @@ pub struct Case {
 }
 
 impl Case {
-    /// Does it spell the answers out?
+    /// Whether it spells out the answers.
     pub fn is_transcript(&self) -> bool {
         self.steps.iter().any(|step| matches!(step, Step::Expect(_)))
     }
@@ -94,7 +94,7 @@ pub fn parse(text: &str, source: &str) -> Vec<Case> {
     cases
 }
 
-/// The bytes that an escaped line stands for.
+/// The bytes of an escaped line.
 pub fn unescape(text: &str) -> Vec<u8> {
     let mut bytes = Vec::new();
     let mut rest = text;

@@ -29,7 +29,7 @@ impl Numbers {
     }
 }
 
-/// One to three seeds behind each other, with one change or a few: the fewer, the more of it still means something.
+/// One to three seeds in sequence, with one change or a few: with few changes most of it stays meaningful.
 pub fn mutate(numbers: &mut Numbers, seeds: &[Vec<u8>]) -> Vec<u8> {
     let mut bytes = numbers.pick(seeds).clone();
     while numbers.below(3) == 0 {
@@ -45,7 +45,7 @@ pub fn mutate(numbers: &mut Numbers, seeds: &[Vec<u8>]) -> Vec<u8> {
     bytes
 }
 
-/// Longer inputs are slow, and say nothing that shorter ones do not.
+/// Longer inputs are slow, and find no more than shorter ones.
 const LONGEST: usize = 4096;
 
 fn change(numbers: &mut Numbers, bytes: &mut Vec<u8>, seeds: &[Vec<u8>]) {
@@ -92,7 +92,7 @@ fn change(numbers: &mut Numbers, bytes: &mut Vec<u8>, seeds: &[Vec<u8>]) {
     }
 }
 
-/// Where the next line begins.
+/// The start of the next line.
 fn line_behind(bytes: &[u8], start: usize) -> Option<usize> {
     bytes[start..].iter().position(|&byte| byte == b'\n').map(|at| start + at + 1)
 }
@@ -101,10 +101,10 @@ fn splice(bytes: &mut Vec<u8>, start: usize, end: usize, with: &[u8]) {
     bytes.splice(start..end, with.iter().copied());
 }
 
-/// Bytes that mean something to a parser.
+/// Bytes with a meaning for a parser.
 const BYTES: &[u8] = b"\r\n\t \0\x0b\x7f\x80\xff:;,=\"'\\/?#%&+-_.*@[]{}()<>|~0123456789abcdefgzABCDEFGZ";
 
-/// Lines and requests that mean something at the beginning of a line.
+/// Lines and requests with a meaning at the beginning of a line.
 const LINES: &[&[u8]] = &[
     b"\r\n",
     b"GET / HTTP/1.1\r\nHost: a\r\n\r\n",

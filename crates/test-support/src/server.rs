@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use outside::{AccessLog, Address, Config, Error, IntoHandler, Listener, NoHost, OutsideHttp};
+use outside::{AccessLog, Address, Config, Error, IntoHandler, Listener, NoRuntime, OutsideHttp};
 
 use crate::log::Log;
 
@@ -41,7 +41,8 @@ impl Running {
         listen: impl FnOnce(&Config) -> Result<Vec<Listener>, Error> + Send + 'static,
     ) -> Self {
         let log = Log::default();
-        let mut server = OutsideHttp::new(("127.0.0.1", 0)).unwrap().embedded(Arc::new(NoHost), Arc::new(log.clone()));
+        let mut server =
+            OutsideHttp::new(("127.0.0.1", 0)).unwrap().embedded(Arc::new(NoRuntime), Arc::new(log.clone()));
         server.config.access_log = AccessLog::Off;
         configure(&mut server.config);
         let server = Arc::new(server);

@@ -22,7 +22,7 @@ pub fn check(tree: &[(String, String)], document: &str) -> Vec<Problem> {
     problems
 }
 
-/// Lines and names of what stands under `[dependencies]`, without crates that are given by a path.
+/// Lines and names of the crates under `[dependencies]`, without crates that are given by a path.
 fn dependencies(manifest: &str) -> Vec<(usize, &str)> {
     let mut found = Vec::new();
     let mut inside = false;

@@ -1,4 +1,4 @@
-//! What every file must have, and what none may hold.
+//! The laws of a single file.
 //!
 //! A doc at the head of each module, a length that fits in a head, no `unwrap()` outside tests, no path of somebody's
 //! machine, no host of a package registry.
@@ -30,7 +30,7 @@ const REGISTRIES: &[&str] = &[
     concat!("proxy.golang", ".org"),
 ];
 
-/// Checks one file; what is asked of it depends on its name.
+/// Checks one file; its name decides which laws it has.
 pub fn check(path: &str, text: &str) -> Vec<Problem> {
     let mut problems = places(path, text);
     let is_rust = path.ends_with(".rs");
@@ -52,6 +52,28 @@ pub fn check_exemptions(tree: &[(String, String)]) -> Vec<Problem> {
     stale
         .map(|(name, _)| Problem::new(name, 1, "length: the exemption in crates/tidy/src/files.rs is not needed"))
         .collect()
+}
+
+/// Files above this many lines are long, and `LONG_SHARE` percent of the source files may be.
+const LONG_LINES: usize = 400;
+/// Percent of all source files.
+const LONG_SHARE: usize = 5;
+
+/// Few files are long, even if none is too long.
+pub fn check_long(tree: &[(String, String)]) -> Option<Problem> {
+    let is_source = |path: &str| [".rs", ".py", ".pyi"].iter().any(|end| path.ends_with(end));
+    let sources: Vec<_> = tree.iter().filter(|(path, _)| is_source(path)).collect();
+    let mut long: Vec<(usize, &str)> =
+        sources.iter().map(|(path, text)| (text.lines().count(), path.as_str())).collect();
+    long.retain(|(lines, _)| *lines > LONG_LINES);
+    long.sort_unstable();
+    let (_, longest) = *long.last()?;
+    let law = format!(
+        "length: {} of {} files are above {LONG_LINES} lines, {LONG_SHARE} in a hundred may be",
+        long.len(),
+        sources.len()
+    );
+    (long.len() * 100 > sources.len() * LONG_SHARE).then(|| Problem::new(longest, 1, law))
 }
 
 fn module_doc(path: &str, text: &str, is_rust: bool) -> Option<Problem> {
@@ -127,7 +149,7 @@ mod tests {
 
     #[test]
     fn a_module_doc_is_asked_for() {
-        assert!(laws("a.rs", "\n//! What it does.\n").is_empty());
+        assert!(laws("a.rs", "\n//! It does.\n").is_empty());
         assert!(laws("a.py", "#!/usr/bin/env python3\n\"\"\"What it does.\"\"\"\n").is_empty());
         for (path, text) in [("a.rs", "use x;"), ("a.rs", ""), ("a.rs", "// What"), ("a.py", "import x"), ("a.pyi", "")]
         {
@@ -145,6 +167,16 @@ mod tests {
             ["a.rs:451: length: 451 lines, 450 at most; divide it by what its parts do"]
         );
         assert!(laws("a.md", &lines(MOST_LINES + 1)).is_empty());
+    }
+
+    #[test]
+    fn few_files_are_long() {
+        let tree = |long: usize| -> Vec<(String, String)> {
+            (0..20).map(|number| (format!("{number}.rs"), "\n".repeat(if number < long { 401 } else { 400 }))).collect()
+        };
+        assert!(check_long(&tree(0)).is_none() && check_long(&tree(1)).is_none());
+        let problem = check_long(&tree(2)).unwrap().to_string();
+        assert_eq!(problem, "1.rs:1: length: 2 of 20 files are above 400 lines, 5 in a hundred may be");
     }
 
     #[test]

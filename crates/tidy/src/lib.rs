@@ -1,16 +1,24 @@
 //! The laws of ARCHITECTURE.md, as a program that reads the source tree.
 //!
-//! `rooms` holds the engine's imports to one direction, `purity` keeps its lower rooms free of the world, `files` asks
-//! of every file what every file must have, `dependencies` asks for the reason of each dependency. `rust` turns Rust
-//! source into tokens and paths; `tree` finds the files. The test in `tests/tree.rs` runs all of it over this
-//! repository; each module's own tests show that its law can be broken.
+//! `rooms` holds the engine's imports to one direction, `purity` keeps its lower rooms free of the world, `files`
+//! has the laws of a single file, `dependencies` asks for the reason of each dependency, `documents` finds names of
+//! documents that are not in the tree. `graph` allows no circle of imports, `order` holds folders to the order that the document
+//! gives, `names` asks for one meaning of each type name, `words` for sentences that name their subject. `rust` turns Rust source
+//! into tokens and paths, `python` does so for Python; `tree` finds the files. The test in `tests/tree.rs` runs all of it over
+//! this repository; each module's own tests show that its law can be broken.
 
 pub mod dependencies;
+pub mod documents;
 pub mod files;
+pub mod graph;
+pub mod names;
+pub mod order;
 pub mod purity;
+pub mod python;
 pub mod rooms;
 pub mod rust;
 pub mod tree;
+pub mod words;
 
 use std::fmt;
 
@@ -21,7 +29,7 @@ pub struct Problem {
     pub path: String,
     /// The line, counted from one.
     pub line: usize,
-    /// Which law, and what to do about it.
+    /// The law, and an advice.
     pub law: String,
 }
 
@@ -49,9 +57,16 @@ pub fn check(tree: &[(String, String)]) -> Vec<Problem> {
         }
     }
     problems.extend(files::check_exemptions(tree));
+    problems.extend(documents::check(tree));
+    problems.extend(files::check_long(tree));
+    problems.extend(names::check(tree));
+    problems.extend(words::check(tree));
+    let edges = graph::edges(tree);
+    problems.extend(graph::check(&edges));
     if let Some((path, text)) = tree.iter().find(|(path, _)| path == "ARCHITECTURE.md") {
         problems.extend(rooms::check_document(path, text));
         problems.extend(dependencies::check(tree, text));
+        problems.extend(order::check(path, text, tree, &edges));
     }
     problems
 }

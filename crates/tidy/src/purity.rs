@@ -1,7 +1,7 @@
 //! Law 2: `protocol/` and `message/` take bytes and time as arguments.
 //!
 //! No socket, clock, runtime, thread, process or file: names of the outside world may not stand there, not even behind a
-//! glob or a renamed module. Tests may use what they like.
+//! glob or a renamed module. Tests may use all of it.
 
 use crate::Problem;
 use crate::rust::Source;

@@ -11,6 +11,7 @@ pub const ROOMS: &[&str] = &[
     "app",
     "server",
     "connection",
+    "exchange",
     "executor",
     "log",
     "site",

@@ -6,7 +6,7 @@
 /// An identifier, or one character of punctuation. Comments and literals are gone.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Token {
-    /// What it says; `::` is one token.
+    /// Its text; `::` is one token.
     pub text: String,
     /// The line, counted from one.
     pub line: usize,
@@ -25,9 +25,11 @@ pub struct Path {
     pub parts: Vec<String>,
     /// The line, counted from one.
     pub line: usize,
+    /// Whether it stands in a `pub use`, `pub(crate) use` or `pub(super) use`.
+    pub is_reexport: bool,
 }
 
-/// What one file says outside its tests.
+/// Tokens and paths of one file, without its tests.
 #[derive(Debug)]
 pub struct Source {
     /// The tokens, without items under `#[test]` and `#[cfg(test)]`.
@@ -46,7 +48,7 @@ impl Source {
 }
 
 /// `site/pages.rs` is the module `["site", "pages"]`; `lib.rs` is `[]`.
-fn module_of(inside: &str) -> Vec<String> {
+pub fn module_of(inside: &str) -> Vec<String> {
     let mut parts: Vec<String> = inside.trim_end_matches(".rs").split('/').map(str::to_owned).collect();
     if matches!(parts.last().map(String::as_str), Some("mod" | "lib" | "main")) {
         parts.pop();
@@ -86,6 +88,32 @@ pub fn tokens(text: &str) -> Vec<Token> {
             }
         }
         line += characters[start..index].iter().filter(|&&character| character == '\n').count();
+    }
+    found
+}
+
+/// The text of all comments, those of tests included.
+pub fn comments(text: &str) -> String {
+    let characters: Vec<char> = text.chars().collect();
+    let at = |index: usize| characters.get(index).copied().unwrap_or('\0');
+    let mut found = String::new();
+    let mut index = 0;
+    while index < characters.len() {
+        let start = index;
+        match (at(index), at(index + 1)) {
+            ('/', '/') => {
+                while index < characters.len() && at(index) != '\n' {
+                    index += 1;
+                }
+            }
+            ('/', '*') => index = after_block_comment(&characters, index),
+            _ => {
+                index = after_literal(&characters, index).unwrap_or(index + 1);
+                continue;
+            }
+        }
+        found.extend(&characters[start..index]);
+        found.push('\n');
     }
     found
 }
@@ -147,7 +175,7 @@ fn after_quote(characters: &[char], start: usize, quote: char) -> usize {
     (index + 1).min(characters.len())
 }
 
-/// Drops the items that only a test build compiles: what follows `#[test]`, `#[cfg(test)]` or `#[cfg(all(test, …))]`.
+/// Drops the items that only a test build compiles: those behind `#[test]`, `#[cfg(test)]` or `#[cfg(all(test, …))]`.
 fn without_tests(tokens: Vec<Token>) -> Vec<Token> {
     let mut kept = Vec::with_capacity(tokens.len());
     let mut index = 0;
@@ -215,7 +243,7 @@ fn after_item(tokens: &[Token], start: usize) -> usize {
     index
 }
 
-/// Finds the paths, walking through `mod name { … }` blocks so that `super` means what it means there.
+/// Finds the paths, walking through `mod name { … }` blocks so that `super` has its meaning there.
 fn paths(tokens: &[Token], file: &[String]) -> Vec<Path> {
     let mut found = Vec::new();
     let mut module = file.to_vec();
@@ -237,9 +265,11 @@ fn paths(tokens: &[Token], file: &[String]) -> Vec<Path> {
                 module.pop();
             }
             "use" if before != "::" => {
+                let is_reexport = before == "pub" || before == ")";
                 let mut spread = Vec::new();
                 index = spread_tree(tokens, index + 1, &[], &mut spread);
-                found.extend(spread.into_iter().map(|path| resolved(path, &module)));
+                let spread = spread.into_iter().map(|path| resolved(path, &module));
+                found.extend(spread.map(|path| Path { is_reexport, ..path }));
                 continue;
             }
             _ if tokens[index].is_word() && before != "::" && next_is(tokens, index, "::") => {
@@ -249,7 +279,7 @@ fn paths(tokens: &[Token], file: &[String]) -> Vec<Path> {
                     index += 2;
                     parts.push(tokens[index].text.clone());
                 }
-                found.push(resolved(Path { parts, line }, &module));
+                found.push(resolved(Path { parts, line, is_reexport: false }, &module));
             }
             _ => {}
         }
@@ -289,7 +319,7 @@ fn spread_tree(tokens: &[Token], start: usize, prefix: &[String], found: &mut Ve
         }
     }
     if parts.len() > prefix.len() {
-        found.push(Path { parts, line });
+        found.push(Path { parts, line, is_reexport: false });
     }
     // A tree always moves on, so that malformed source cannot hold the reader.
     index.max(start + usize::from(tokens.get(start).is_some_and(|token| token.text == ";")))

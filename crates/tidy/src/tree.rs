@@ -1,6 +1,6 @@
 //! Finds the files that belong to the project.
 //!
-//! Everything below the root except what was built, installed or downloaded. It walks the folders instead of asking git:
+//! Everything below the root except files that were built, installed or downloaded. It walks the folders instead of asking git:
 //! the tidy test also works in an unpacked archive.
 
 use std::path::Path;
@@ -15,7 +15,7 @@ const HIDDEN: &[&str] = &[".ci", ".github", ".cargo"];
 /// Ends of names that are worth reading; files without an end (Makefile, .ci/run) are read as well.
 const READ: &[&str] = &["rs", "py", "pyi", "toml", "md", "mk", "sh", "txt", "yml", "yaml", "json", "lock", "html"];
 
-/// The text files below `root`: their paths relative to it, and what they say, in the order of their paths.
+/// The text files below `root`: their paths relative to it, and their text, in the order of their paths.
 pub fn read(root: &Path) -> io::Result<Vec<(String, String)>> {
     let mut found = Vec::new();
     walk(root, "", &mut found)?;

@@ -1,7 +1,7 @@
 //! A request on its way through Python: one `Request` object and one `contextvars.Context`, from the first function that is called
 //! for it to the last.
 //!
-//! It travels with what the engine sends around (answers, errors, streams, connections of WebSockets), never inside of Python
+//! It travels with values of the engine (answers, errors, streams, connections of WebSockets), never inside of Python
 //! objects: a context often holds its request, and nothing here is seen by the garbage collector.
 
 use std::any::Any;
@@ -15,19 +15,30 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::PyTuple;
 
-use super::Shared;
-use crate::convert::{Returned, returned};
-use crate::failure::answer_of;
-use crate::hooks::Attachment;
+use super::shared::Shared;
+use crate::errors::answer_of;
+use crate::event_loop::{Rescuers, wait_for};
 use crate::logging::log_exception;
-use crate::request::Request;
-use crate::response::Response;
+use crate::message::convert::{Returned, returned};
+use crate::message::request::Request;
+use crate::message::response::Response;
+use crate::message::stream::{StreamContext, StreamedRequest};
+use crate::support::is_coroutine;
+
+/// The Python objects behind an answer, for the hooks that come later.
+pub(crate) struct Attachment {
+    /// Missing where the head of a request could not be read.
+    pub(crate) context: Option<Arc<RequestContext>>,
+    pub(crate) response: Option<Py<Response>>,
+    /// Whether the callbacks around its handler have been called, `after_request` among them.
+    pub(crate) is_around: bool,
+}
 
 /// The object and the context of one request.
 pub(crate) struct RequestContext {
     request: Py<Request>,
     context: Py<PyAny>,
-    /// Whose callbacks stand around the handler, if any do.
+    /// The scope of the callbacks around the handler, if there are any.
     scope: Option<Py<PyAny>>,
     /// Whether a task of the asyncio loop lives in the context: nothing else may enter it, or the task could not go on.
     is_lent: AtomicBool,
@@ -67,7 +78,7 @@ impl RequestContext {
         }
     }
 
-    /// What an attachment holds, if it is one of this binding.
+    /// The context in an attachment, if it is one of this binding.
     pub(crate) fn of(attachment: Option<&(dyn Any + Send)>) -> Option<Arc<Self>> {
         let attachment = attachment?.downcast_ref::<Attachment>()?;
         attachment.context.clone()
@@ -81,13 +92,13 @@ impl RequestContext {
         self.scope.as_ref().map(|scope| scope.bind(py))
     }
 
-    /// Whose functions are to be asked for an answer in place of a stream that has failed.
-    pub(crate) fn rescuers<'py>(&self, py: Python<'py>) -> Option<&Bound<'py, PyAny>> {
+    /// The scope of the functions that answer in place of a stream that has failed.
+    fn rescuing_scope<'py>(&self, py: Python<'py>) -> Option<&Bound<'py, PyAny>> {
         self.scope(py).filter(|_| !self.is_rescued)
     }
 
     /// The answer that they have made.
-    pub(crate) fn rescued(&self, py: Python<'_>, response: &Bound<'_, PyAny>) -> PyResult<outside::Response> {
+    fn answer_instead(&self, py: Python<'_>, response: &Bound<'_, PyAny>) -> PyResult<outside::Response> {
         let rescued = Self {
             request: self.request.clone_ref(py),
             context: self.context.clone_ref(py),
@@ -136,26 +147,34 @@ impl RequestContext {
         self.copy(py)?.call_method1(intern!(py, "run"), call.clone())
     }
 
-    /// Logs an exception of this request, so that what adds to records finds the request's own values.
+    /// The value itself, or the result of a coroutine, which runs in the context.
+    pub(crate) fn awaited<'py>(&self, value: Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        if !is_coroutine(&value)? {
+            return Ok(value);
+        }
+        let context = self.enterable(value.py())?;
+        wait_for(value, Some(&context))
+    }
+
+    /// Logs an exception of this request, so that filters of the log find the request's own values.
     pub(crate) fn log(&self, py: Python<'_>, what: &str, error: &PyErr) {
         let inner = self.request.get().inner();
         let what = format!("{} {}: {what}", inner.method(), inner.target());
-        match self.is_lent.load(Ordering::Relaxed) {
-            // Called by the task.
-            true => log_exception(py, None, &what, error),
-            false => log_exception(py, self.enterable(py).ok().as_ref(), &what, error),
-        }
+        // While the context is lent its task is the caller, and inside of it.
+        let is_lent = self.is_lent.load(Ordering::Relaxed);
+        let context = if is_lent { None } else { self.enterable(py).ok() };
+        log_exception(py, context.as_ref(), &what, error);
     }
 
-    /// What is sent instead of a stream that has failed before its first piece.
-    pub(crate) fn instead(self: &Arc<Self>, py: Python<'_>, error: &PyErr) -> Pull {
-        let answered = match self.rescuers(py) {
+    /// The answer in place of a stream that has failed before its first piece.
+    fn instead_of_stream(self: &Arc<Self>, py: Python<'_>, error: &PyErr) -> Pull {
+        let answered = match self.rescuing_scope(py) {
             Some(scope) if error.is_instance_of::<pyo3::exceptions::PyException>(py) => {
                 let rescued = self.enterable(py).and_then(|context| {
-                    let rescue = py.import("outside._around")?.getattr("rescue")?;
+                    let rescue = py.import("outside._handlers.around")?.getattr("rescue")?;
                     rescue.call1((context, scope, self.request(py), error.value(py)))
                 });
-                rescued.and_then(|response| self.rescued(py, &response)).map_err(|failed| {
+                rescued.and_then(|response| self.answer_instead(py, &response)).map_err(|failed| {
                     self.log(py, "the answer to a stream that failed could not be made", &failed);
                     Error::status(500, None)
                 })
@@ -168,7 +187,7 @@ impl RequestContext {
         }
     }
 
-    /// The engine's answer of what the functions around a handler have made of an exception.
+    /// The engine's answer of the response that the functions around a handler have made for an exception.
     fn answer(self: &Arc<Self>, py: Python<'_>, response: &Bound<'_, PyAny>) -> PyResult<outside::Response> {
         match returned(response)? {
             Returned::Response(mut answer) => {
@@ -181,7 +200,7 @@ impl RequestContext {
         }
     }
 
-    /// Goes with an answer: to its stream, and to the hooks if there are any. `object` is what the answer was made of;
+    /// Goes with an answer: to its stream, and to the hooks if there are any. `object` is the `Response` behind the answer;
     /// `is_around`: the callbacks after it have been called.
     pub(crate) fn accompany(
         self: &Arc<Self>,
@@ -190,7 +209,7 @@ impl RequestContext {
         is_around: bool,
     ) {
         if let outside::Body::Stream(stream) = answer.body_mut() {
-            stream.accompany(Arc::clone(self) as _);
+            stream.accompany(Arc::new(StreamContext(Arc::clone(self) as _)));
         }
         if self.shared.hooked.load(Ordering::Relaxed) {
             let response = object.map(|object| object.clone().unbind());
@@ -205,13 +224,39 @@ impl RequestContext {
         error.with_attachment(Box::new(Attachment { context, response: None, is_around: false }))
     }
 
-    /// What an exception that nothing has caught is answered with: its own status, the page about it, or 500; it is logged.
+    /// The answer to an exception that no function has caught: its own status, the page about it, or 500. It is logged.
     pub(crate) fn failed(&self, py: Python<'_>, error: &PyErr, what: &str) -> Result<outside::Response, Error> {
         if let Some(answer) = answer_of(py, error) {
             return Err(answer);
         }
         self.log(py, what, error);
-        self.shared.failure.page(self.request(py), error).ok_or_else(|| Error::status(500, None))
+        self.shared.uncaught.page(self.request(py), error).ok_or_else(|| Error::status(500, None))
+    }
+}
+
+impl StreamedRequest for RequestContext {
+    fn run<'py>(&self, py: Python<'py>, call: &Bound<'py, PyTuple>) -> PyResult<Bound<'py, PyAny>> {
+        self.run(py, call)
+    }
+
+    fn lend<'py>(&self, py: Python<'py>) -> Bound<'py, PyAny> {
+        self.lend(py).clone()
+    }
+
+    fn log(&self, py: Python<'_>, what: &str, error: &PyErr) {
+        self.log(py, what, error);
+    }
+
+    fn instead(self: Arc<Self>, py: Python<'_>, error: &PyErr) -> Pull {
+        self.instead_of_stream(py, error)
+    }
+
+    fn rescuers<'py>(&self, py: Python<'py>) -> Option<Rescuers<'py>> {
+        Some((self.rescuing_scope(py)?.clone(), self.request(py).clone().into_any()))
+    }
+
+    fn rescued(&self, py: Python<'_>, response: &Bound<'_, PyAny>) -> PyResult<outside::Response> {
+        self.answer_instead(py, response)
     }
 }
 
@@ -231,5 +276,5 @@ pub(crate) fn copy_context(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
 /// The context of the task that runs on this thread, else a copy of the thread's.
 pub(crate) fn context_here(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
     static CONTEXT_HERE: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-    CONTEXT_HERE.import(py, "outside._loop", "context_here")?.call0()
+    CONTEXT_HERE.import(py, "outside._handlers.loop", "context_here")?.call0()
 }

@@ -62,7 +62,7 @@ fn function(py: Python<'_>) -> PyResult<&(Py<PyAny>, Py<PyAny>)> {
     })
 }
 
-/// Makes ready while nobody waits: importing runs Python code.
+/// Imports before the first request comes: importing runs Python code.
 pub(crate) fn prepare(py: Python<'_>) -> PyResult<()> {
     function(py).map(drop)
 }

@@ -1,14 +1,13 @@
 //! How a function with parameters of the path is called: decided when it is registered, with the request or without it,
 //! each value by its place or by its name.
 
-use outside::Parameter;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyTuple};
 
-use crate::request::Request;
+use crate::message::parameter::value_of;
+use crate::message::request::Request;
 
 /// One argument.
 #[derive(Clone, Copy, Debug)]
@@ -22,15 +21,15 @@ pub(crate) enum Argument {
 pub(crate) struct Plan {
     pub(crate) by_place: Vec<Argument>,
     pub(crate) by_name: Vec<(String, Argument)>,
-    /// Whose callbacks stand around it.
+    /// The scope of the callbacks around it.
     pub(crate) scope: Py<PyAny>,
 }
 
-/// What it is called with.
+/// The arguments by place and by name.
 pub(crate) type Arguments<'py> = (Bound<'py, PyTuple>, Option<Bound<'py, PyDict>>);
 
 impl Plan {
-    /// Is it called with the request alone?
+    /// Whether it is called with the request alone.
     pub(crate) fn is_plain(&self) -> bool {
         matches!(self.by_place[..], [Argument::Request]) && self.by_name.is_empty()
     }
@@ -84,21 +83,6 @@ fn object<'py>(request: &Bound<'py, Request>, argument: Argument) -> PyResult<Bo
                 Some(value) => value_of(request.py(), value),
                 None => Err(PyRuntimeError::new_err("the route of this request has no such parameter")),
             }
-        }
-    }
-}
-
-/// A parameter as Python has it.
-pub(crate) fn value_of<'py>(py: Python<'py>, value: &Parameter) -> PyResult<Bound<'py, PyAny>> {
-    static UUID: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-    match value {
-        Parameter::Int(value) => Ok(value.into_pyobject(py)?.into_any()),
-        Parameter::Float(value) => Ok(value.into_pyobject(py)?.into_any()),
-        Parameter::Text(text) => Ok(text.as_ref().into_pyobject(py)?.into_any()),
-        Parameter::Uuid(value) => {
-            let options = PyDict::new(py);
-            options.set_item(intern!(py, "int"), value)?;
-            UUID.import(py, "uuid", "UUID")?.call((), Some(&options))
         }
     }
 }

@@ -1,31 +1,31 @@
-//! Plain functions: called by the executor, on whatever thread leads or is late.
+//! Plain functions: called by the executor, on the thread of the leader or of the pool.
 
 use std::any::Any;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use outside::{Error, ErrorHandler, Inline, Response, error_page};
+use outside::{Error, ErrorHandler, Response, SyncHandler, error_page};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 
-use super::context::{RequestContext, copy_context};
+use super::context::{Attachment, RequestContext, copy_context};
+use super::handler_call::{HandlerCall, around, scope_of};
 use super::interrupt::thread_ident;
 use super::plan::Plan;
-use super::{Called, Shared, around, scope_of};
-use crate::convert::{Returned, is_coroutine, located, returned};
-use crate::hooks::Attachment;
-use crate::request::Request;
+use super::shared::Shared;
+use crate::message::convert::{Returned, located, returned};
+use crate::message::request::Request;
 
 /// A plain function on a route.
-pub(crate) struct Function {
+pub(crate) struct SyncFunction {
     pub(crate) function: Py<PyAny>,
     pub(crate) shared: Arc<Shared>,
     /// How it is called, if not with the request alone.
     pub(crate) plan: Option<Plan>,
 }
 
-impl Inline for Function {
+impl SyncHandler for SyncFunction {
     fn call(&self, request: &Arc<outside::Request>) -> Result<Response, Error> {
         Python::attach(|py| {
             let object = Bound::new(py, Request::view(Arc::clone(request))).map_err(out_of_memory)?;
@@ -39,7 +39,7 @@ impl Inline for Function {
                 (context, plan) if is_around => {
                     around(context.as_ref(), function, plan, &object, shared).and_then(|arguments| {
                         static CALL: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-                        CALL.import(py, "outside._around", "call")?.call1(arguments)
+                        CALL.import(py, "outside._handlers.around", "call")?.call1(arguments)
                     })
                 }
                 (Some(context), Some(plan)) => plan.call(context, function, &object),
@@ -48,7 +48,7 @@ impl Inline for Function {
             };
             shared.end(&object);
             let scope = is_around.then(|| scope_of(plan, shared)).flatten();
-            Called { request: &object, function: Some(function), context, scope, shared }.answer(result)
+            HandlerCall { request: &object, function: Some(function), context, scope, shared }.answer(result)
         })
     }
 }
@@ -58,18 +58,23 @@ pub(crate) struct Gate {
     pub(crate) shared: Arc<Shared>,
 }
 
-impl Inline for Gate {
+impl SyncHandler for Gate {
     fn call(&self, request: &Arc<outside::Request>) -> Result<Response, Error> {
         Python::attach(|py| {
             let object = Bound::new(py, Request::view(Arc::clone(request))).map_err(out_of_memory)?;
             let context = copy_context(py).map_err(out_of_memory)?;
             self.shared.begin(&object, Some(&context), thread_ident(py).ok());
-            let module = py.import("outside._around");
+            let module = py.import("outside._handlers.around");
             let arguments = (&context, self.shared.scope.get(), &object);
             let result = module.and_then(|module| module.getattr("admit")?.call1(arguments));
             self.shared.end(&object);
-            let called =
-                Called { request: &object, function: None, context: Some(context), scope: None, shared: &self.shared };
+            let called = HandlerCall {
+                request: &object,
+                function: None,
+                context: Some(context),
+                scope: None,
+                shared: &self.shared,
+            };
             match result {
                 Ok(value) if value.is_none() => {
                     let mut pass = Response::pass();
@@ -104,12 +109,12 @@ impl ErrorHandler for ErrorFunction {
                 RequestContext::of(attachment).map_or_else(|| RequestContext::found(py, request, &self.shared), Ok);
             let context = known.map_err(out_of_memory)?;
             let call = (&self.function, context.request(py), message).into_pyobject(py);
-            let result = call.and_then(|call| context.run(py, &call)).and_then(|value| awaited(&context, value));
+            let result = call.and_then(|call| context.run(py, &call)).and_then(|value| context.awaited(value));
             let answer = result.and_then(|value| {
-                let response = value.cast::<crate::response::Response>().ok();
+                let response = value.cast::<crate::message::response::Response>().ok();
                 let returned = returned(&value).map_err(|error| located(self.function.bind(py), error));
                 let mut answer = match returned? {
-                    // What is not a Response has no status of its own.
+                    // A value that is no Response has no status of its own.
                     Returned::Response(answer) if response.is_none() => answer.with_status(code),
                     Returned::Response(answer) => answer,
                     // Another error handler would have no end.
@@ -124,21 +129,6 @@ impl ErrorHandler for ErrorFunction {
             })
         })
     }
-}
-
-/// The value itself, or what it comes to if it is a coroutine: on the loop of `async def` handlers, or on one of its own if there
-/// is none.
-pub(crate) fn awaited<'py>(context: &RequestContext, value: Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
-    let py = value.py();
-    if !is_coroutine(&value)? {
-        return Ok(value);
-    }
-    py.import("outside._loop")?.call_method1("wait_for", (value, context.enterable(py)?))
-}
-
-/// The same without a request.
-pub(crate) fn awaited_alone<'py>(py: Python<'py>, value: Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
-    if is_coroutine(&value)? { py.import("outside._loop")?.call_method1("wait_for", (value,)) } else { Ok(value) }
 }
 
 fn out_of_memory(error: PyErr) -> Error {

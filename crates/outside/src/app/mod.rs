@@ -1,4 +1,4 @@
-//! What users hold: a server, a server that redirects, and an answer outside of any server.
+//! The public types of a server: the server itself, a server that only redirects, and an answer made without a server.
 
 mod places;
 mod redirect;
@@ -21,13 +21,13 @@ pub use test_client::{TestClient, TestRequest, TestResponse};
 
 use crate::config::Config;
 use crate::error::Error;
-use crate::executor::{Host, NoHost};
+use crate::executor::{LanguageRuntime, NoRuntime};
 use crate::handler::{Handler, IntoHandler};
 use crate::log::{Level, LogSink, StandardError};
 use crate::message::{Cors, IntoAnswer, Request, Response};
-use crate::server::{Control, Doorbell, Running};
+use crate::server::{Control, Running, WakePipe};
 use crate::site::{ErrorHandler, Hooks, Site, unnamed_hosts};
-use crate::transport::{Address, Door, Doors, Endpoint, Listeners, SocketFile, TicketKeys};
+use crate::transport::{Address, ConnectionSource, Endpoint, ListenerRole, Listeners, SocketFile, TicketKeys};
 use crate::websocket::{Message, WebSocketConnection};
 
 /// An HTTP server.
@@ -45,44 +45,44 @@ use crate::websocket::{Message, WebSocketConnection};
 pub struct OutsideHttp {
     /// The settings, read when the server starts.
     pub config: Config,
-    /// Those of one host.
+    /// The addresses of the constructor's host.
     addresses: Vec<Address>,
-    /// Where it listens besides.
+    /// Further places to listen at, with their security.
     also: Mutex<Vec<(Vec<Address>, Security)>>,
     site: Arc<Site>,
     control: Arc<Control>,
     listening: Arc<Listening>,
-    host: Arc<dyn Host>,
+    host: Arc<dyn LanguageRuntime>,
     sink: Arc<dyn LogSink>,
     ticket_keys: TicketKeys,
 }
 
-/// A run that has begun; it ends when this is dropped.
+/// A run that has begun. The run ends when this value is dropped.
 #[derive(Debug)]
-pub struct Entered {
+pub struct ServerRun {
     control: Arc<Control>,
-    doorbell: Arc<Doorbell>,
+    wake_pipe: Arc<WakePipe>,
 }
 
-impl Entered {
-    /// A descriptor to which a signal handler may write a byte to have `rung` called: for bindings.
-    pub fn doorbell(&self) -> BorrowedFd<'_> {
-        self.doorbell.button()
+impl ServerRun {
+    /// A descriptor to which a signal handler may write a byte, so that `on_wake` is called: for bindings.
+    pub fn wake_pipe(&self) -> BorrowedFd<'_> {
+        self.wake_pipe.writer()
     }
 
-    /// The descriptors that are this run's from its beginning: for bindings whose programs may fork.
+    /// The descriptors that this run holds from its beginning: for bindings whose programs may fork.
     pub fn descriptors(&self) -> [BorrowedFd<'_>; 2] {
-        self.doorbell.descriptors()
+        self.wake_pipe.descriptors()
     }
 }
 
-impl Drop for Entered {
+impl Drop for ServerRun {
     fn drop(&mut self) {
         self.control.leave();
     }
 }
 
-/// Where a server listens, for those who wait for it.
+/// The endpoints where a server listens, with a condition for threads that wait for them.
 #[derive(Default)]
 struct Listening {
     endpoints: Mutex<Vec<Endpoint>>,
@@ -90,11 +90,10 @@ struct Listening {
 }
 
 impl OutsideHttp {
-    /// A server for this address: IP address or host name, which stands for all its addresses, and port; port 0 lets the system choose
-    /// one. Nothing is bound yet.
+    /// A server for this address: an IP address or a host name (all its addresses), and a port (0: a free one). Nothing is bound yet.
     ///
     /// # Errors
-    /// The address cannot be one.
+    /// The address is invalid, or its host name cannot be resolved.
     pub fn new(host: impl ToSocketAddrs) -> Result<Self, Error> {
         Ok(Self::at(Address::resolve_all(host)?))
     }
@@ -108,7 +107,7 @@ impl OutsideHttp {
             site: Arc::default(),
             control: Control::new(),
             listening: Arc::default(),
-            host: Arc::new(NoHost),
+            host: Arc::new(NoRuntime),
             sink: Arc::new(StandardError),
             ticket_keys: TicketKeys::default(),
         }
@@ -116,14 +115,14 @@ impl OutsideHttp {
 
     /// The same server with another frame around its handlers and another sink for its log: for bindings.
     #[must_use]
-    pub fn embedded(mut self, host: Arc<dyn Host>, sink: Arc<dyn LogSink>) -> Self {
+    pub fn embedded(mut self, host: Arc<dyn LanguageRuntime>, sink: Arc<dyn LogSink>) -> Self {
         self.host = host;
         self.sink = sink;
         self
     }
 
-    /// Adds a route or replaces it. It owns its path and everything below it; the longest match wins; `/` answers
-    /// whatever nobody else does.
+    /// Adds a route or replaces it. The route owns its path and everything below it; the longest match wins; `/`
+    /// answers the requests that match no other route.
     ///
     /// The handler is a function of `&Request`, a [`crate::FilePath`] or a [`crate::Folder`]. It may return a [`Response`], a
     /// `Result<Response, Error>`, text, bytes, JSON, or `(code, message)`; state is shared by capturing an `Arc`.
@@ -147,15 +146,15 @@ impl OutsideHttp {
     /// ```
     ///
     /// # Errors
-    /// As [`OutsideHttp::set_route`]; the host is none.
+    /// As [`OutsideHttp::set_route`]; or the host is no valid host pattern.
     pub fn set_route_for<Kind>(&self, host: &str, route: &str, handler: impl IntoHandler<Kind>) -> Result<(), Error> {
         self.site.set_route(Some(&host.parse()?), route, handler.into_handler()?)
     }
 
-    /// Removes a route; the next request does not find it any more.
+    /// Removes a route; later requests do not find it.
     ///
     /// # Errors
-    /// There is no such route; the text names those there are.
+    /// There is no such route; the text names the routes that exist.
     pub fn remove_route(&self, route: &str) -> Result<(), Error> {
         self.site.edit(|site| site.routes.remove(None, route))
     }
@@ -163,14 +162,14 @@ impl OutsideHttp {
     /// Removes a route of one host.
     ///
     /// # Errors
-    /// As [`OutsideHttp::remove_route`]; the host is none.
+    /// As [`OutsideHttp::remove_route`]; or the host is no valid host pattern.
     pub fn remove_route_for(&self, host: &str, route: &str) -> Result<(), Error> {
         let host = host.parse()?;
         self.site.edit(|site| site.routes.remove(Some(&host), route))
     }
 
-    /// Sets who makes the answers with this status code: those of the server itself, and those asked for by
-    /// [`Error::status`].
+    /// Sets the error handler for this status code. It makes the answers of the server itself with this code, and those
+    /// that handlers ask for with [`Error::status`].
     ///
     /// ```
     /// # let server = outside::OutsideHttp::new(("127.0.0.1", 0))?;
@@ -180,7 +179,7 @@ impl OutsideHttp {
     /// ```
     ///
     /// # Errors
-    /// The code is none of 400 to 599.
+    /// The code is outside 400 to 599.
     pub fn set_errorhandler<F, A>(&self, code: u16, handler: F) -> Result<(), Error>
     where
         F: Fn(Option<&Request>, Option<&str>) -> A + Send + Sync + 'static,
@@ -192,7 +191,7 @@ impl OutsideHttp {
     /// The same for a handler of another language: for bindings.
     ///
     /// # Errors
-    /// The code is none of 400 to 599.
+    /// The code is outside 400 to 599.
     pub fn set_foreign_errorhandler(&self, code: u16, handler: Arc<dyn ErrorHandler>) -> Result<(), Error> {
         if !(400..=599).contains(&code) {
             return Err(Error::new(format!("an error code is one of 400 to 599, not {code}")));
@@ -203,7 +202,7 @@ impl OutsideHttp {
         })
     }
 
-    /// Goes back to the built-in page of this code.
+    /// Removes the error handler of this code; the built-in page answers again.
     pub fn remove_errorhandler(&self, code: u16) {
         let removed = self.site.edit(|site| {
             site.error_handlers.remove(&code);
@@ -212,7 +211,7 @@ impl OutsideHttp {
         debug_assert!(removed.is_ok(), "taking something out of a map cannot fail");
     }
 
-    /// Says which pages of other origins may read what is below this path, in place of `config.cors`.
+    /// Sets the CORS rules for paths below this one, in place of `config.cors`.
     pub fn set_cors(&self, path: &str, cors: Cors) {
         let changed = self.site.edit(|site| {
             site.edit_policy(|policy| policy.set_below(path, cors));
@@ -230,9 +229,9 @@ impl OutsideHttp {
         debug_assert!(changed.is_ok(), "setting a field cannot fail");
     }
 
-    /// Sends a message to all WebSocket connections that have subscribed to this topic; from any thread and handler.
-    /// Waits for none of them: while much waits to be handed out, the connection whose handler publishes is read more slowly;
-    /// beyond `max_published` the message is dropped, and the log says how many were.
+    /// Sends a message to all WebSocket connections that have subscribed to this topic, without waiting for them. While
+    /// many messages wait, the server reads more slowly from connections whose handlers publish; beyond `max_published`
+    /// the message is dropped, and the log counts the dropped ones.
     pub fn publish(&self, topic: &str, message: impl Into<Message>) {
         self.site.hub.publish(topic, &message.into());
     }
@@ -243,12 +242,12 @@ impl OutsideHttp {
         self.publish(topic, message);
     }
 
-    /// Whether so much that was published waits that connections that publish are read more slowly.
+    /// Whether the published bytes that wait have passed the bound from which publishing connections are read more slowly.
     pub fn has_much_published(&self) -> bool {
         self.site.hub.has_much()
     }
 
-    /// The routes as they were set, at this moment; before the path of a route of one host stands the host.
+    /// The routes at this moment, by path; the path of a route of one host has the host before it.
     pub fn routes(&self) -> BTreeMap<String, Handler> {
         let site = self.site.snapshot();
         site.routes.iter().map(|route| (route.name.clone(), route.handler.clone())).collect()
@@ -275,99 +274,100 @@ impl OutsideHttp {
         })
     }
 
-    /// The same; `started` is told where it listens, in place of the lines on standard error: at the constructor's place, at
-    /// those that were added, and where clients are redirected to TLS, in this order.
+    /// The same, but calls `started` with the endpoints instead of writing lines to standard error. Their order: the
+    /// constructor's, the added ones, then those where clients are redirected to TLS.
     ///
     /// # Errors
     /// As [`OutsideHttp::run`].
     pub fn run_telling(&self, started: impl FnOnce(&[Endpoint])) -> Result<(), Error> {
-        let entered = self.enter()?;
-        let signals = signals::Signals::watch(&entered)?;
-        self.run_entered(entered, started, || {
+        let server_run = self.enter()?;
+        let signals = signals::Signals::watch(&server_run)?;
+        self.run_entered(server_run, started, || {
             signals.pass_on(&self.control);
             Ok(())
         })
     }
 
-    /// The same without watching signals: `rung` is called whenever something may have happened to this thread: for
-    /// bindings.
+    /// The same without watching signals, for bindings. `on_wake` is called each time this thread wakes, because a signal
+    /// or another event may be pending.
     ///
     /// # Errors
-    /// As [`OutsideHttp::run`], or what `rung` returned.
+    /// As [`OutsideHttp::run`], or the error that `on_wake` returned.
     pub fn run_entered<E: From<Error>>(
         &self,
-        entered: Entered,
+        server_run: ServerRun,
         started: impl FnOnce(&[Endpoint]),
-        rung: impl FnMut() -> Result<(), E>,
+        on_wake: impl FnMut() -> Result<(), E>,
     ) -> Result<(), E> {
         let listeners = self.open(&self.addresses, &self.config, &self.ticket_keys, self.config.reactors)?;
         let files = listeners.files();
-        let result = self.run_with(entered, listeners, &self.config, started, rung);
+        let result = self.run_with(server_run, listeners, &self.config, started, on_wake);
         files.into_iter().for_each(SocketFile::remove);
         result
     }
 
-    /// Says in the log if handlers are called for any host, and from elsewhere than this machine.
+    /// Warns in the log if handlers are called for any host name and the server can be reached from other machines.
     fn warn_of_hosts(&self, listeners: &Listeners, config: &Config) {
-        // Files and redirects are the same whatever the host.
+        // A file or a redirect is the same for every host name.
         let is_plain = |handler: &Handler| matches!(handler, Handler::Files(_) | Handler::Redirect(_));
         let site = self.site.snapshot();
         if site.routes.iter().all(|route| is_plain(&route.handler)) && site.routes.patterns().is_empty() {
             return;
         }
-        let site = listeners.iter().filter(|listener| listener.door() == Door::Site);
+        let site = listeners.iter().filter(|listener| listener.door() == ListenerRole::Serve);
         let mut addresses = site.filter_map(|listener| listener.address().socket_addr());
         if let Some(text) = addresses.find_map(|address| unnamed_hosts(config, address)) {
             self.sink.event(Level::Warning, &text);
         }
     }
 
-    /// Begins a run: from here on [`OutsideHttp::terminate`] counts. For [`OutsideHttp::run_with`].
+    /// Begins a run: from here on [`OutsideHttp::terminate`] has an effect. For [`OutsideHttp::run_with`].
     ///
     /// # Errors
-    /// The server runs already.
-    pub fn enter(&self) -> Result<Entered, Error> {
+    /// The server is running already.
+    pub fn enter(&self) -> Result<ServerRun, Error> {
         match self.control.enter()? {
-            Some(doorbell) => Ok(Entered { control: Arc::clone(&self.control), doorbell }),
+            Some(wake_pipe) => Ok(ServerRun { control: Arc::clone(&self.control), wake_pipe }),
             None => Err(Error::new("this server is running already")),
         }
     }
 
-    /// The same on listeners that are bound, with or without TLS, or on none, and with other settings: for bindings.
+    /// The same with other settings, on listeners that are bound already, or on none: for bindings.
     ///
     /// # Errors
-    /// There is no listener, the system refuses a thread, or what `rung` returned.
+    /// There is no listener, the system refuses a thread, or `on_wake` returned an error.
     pub fn run_with<E: From<Error>>(
         &self,
-        entered: Entered,
-        doors: impl Into<Doors>,
+        server_run: ServerRun,
+        doors: impl Into<ConnectionSource>,
         config: &Config,
         started: impl FnOnce(&[Endpoint]),
-        rung: impl FnMut() -> Result<(), E>,
+        on_wake: impl FnMut() -> Result<(), E>,
     ) -> Result<(), E> {
-        let (sink, control, doorbell) =
-            (Arc::clone(&self.sink), Arc::clone(&self.control), Arc::clone(&entered.doorbell));
-        let running = Running::start(doors.into(), config, &self.site, &self.host, sink, control, doorbell)?;
+        let (sink, control, wake_pipe) =
+            (Arc::clone(&self.sink), Arc::clone(&self.control), Arc::clone(&server_run.wake_pipe));
+        let running = Running::start(doors.into(), config, &self.site, &self.host, sink, control, wake_pipe)?;
         let endpoints = running.endpoints().to_vec();
         started(&endpoints);
         self.listening.set(endpoints);
-        let result = running.serve(config, rung);
+        let result = running.serve(config, on_wake);
         self.listening.set(Vec::new());
-        drop(entered);
+        drop(server_run);
         result
     }
 
-    /// Where it listens now; `None` if it does not run. If it listens at several places, the constructor's.
+    /// The address where the server listens; `None` if it does not run. Of several, the constructor's.
     pub fn address(&self) -> Option<Address> {
         self.listening.lock().first().map(|endpoint| endpoint.address.clone())
     }
 
-    /// All places where it listens now: the constructor's, those that were added, and where clients are redirected to TLS.
+    /// All endpoints where the server listens: the constructor's, the added ones, and those where clients are
+    /// redirected to TLS.
     pub fn endpoints(&self) -> Vec<Endpoint> {
         self.listening.lock().clone()
     }
 
-    /// Waits until the server listens; `false` if that takes longer than this.
+    /// Waits until the server listens. Returns whether it does; `false` after `at_most`.
     pub fn wait_until_ready(&self, at_most: Option<Duration>) -> bool {
         let deadline = at_most.map(|time| Instant::now() + time);
         let mut endpoints = self.listening.lock();
@@ -382,27 +382,27 @@ impl OutsideHttp {
         true
     }
 
-    /// Ends the server gracefully: no new connections, what is in flight is answered, and what is left after
-    /// `termination_timeout` is cut. `at_once` cuts it now, if the end has already begun. A server that does not run is
-    /// left as it is.
+    /// Ends the server gracefully: it accepts no connections, completes the answers in flight, and cuts those that are
+    /// left after `termination_timeout`. With `at_once`, a second call cuts them immediately. Has no effect if the
+    /// server does not run.
     pub fn terminate(&self, at_once: bool) {
         self.control.terminate(at_once);
     }
 
-    /// Ends the server after another one has taken its listener over: no new connections, but an idle one may send one
-    /// more request, answered with `Connection: close`, until `drain_idle`; then as [`OutsideHttp::terminate`].
+    /// Ends the server after another process has taken its listeners over. It accepts no connections. An idle
+    /// connection may send one more request until `drain_idle`, which is answered with `Connection: close`. Then as
+    /// [`OutsideHttp::terminate`].
     pub fn retire(&self) {
         self.control.retire();
     }
 
-    /// What SIGHUP means: certificates whose files have changed are read again at once, and a bad one is refused, with the
-    /// reason in the log, which also says that the program is not loaded again. If the terminal is gone from which the server
-    /// was started, it ends.
+    /// The effect of SIGHUP: certificates whose files have changed are read again at once; the log names faulty ones. If
+    /// the terminal from which the server was started is closed, the server ends.
     pub fn hang_up(&self) {
         self.control.hang_up();
     }
 
-    /// Has the end of this run, or of the last one, begun?
+    /// Whether the end of this run, or of the last one, has begun.
     pub fn is_terminating(&self) -> bool {
         self.control.is_terminating()
     }

@@ -1,4 +1,4 @@
-//! The places where a server listens: the constructor's, those that were added, and the one that sends to HTTPS.
+//! The places where a server listens: the constructor's, the added ones, and the one that redirects to HTTPS.
 
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::sync::{Arc, PoisonError};
@@ -7,22 +7,22 @@ use super::OutsideHttp;
 use crate::config::{CertificateFiles, Config};
 use crate::error::Error;
 use crate::server::renew_certificates;
-use crate::transport::{Address, Door, Listeners, Place, TicketKeys, Tls};
+use crate::transport::{Address, BindSpec, ListenerRole, Listeners, TicketKeys, Tls};
 
-/// What is spoken at a place that was added with [`OutsideHttp::listen`].
+/// The security of a place that was added with [`OutsideHttp::listen`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Security {
     /// HTTP in clear.
     #[default]
     Plain,
-    /// TLS, with the certificates of the configuration, whether `ssl_enabled` or not.
+    /// TLS, with the certificates of the configuration, even if `ssl_enabled` is false.
     Tls,
-    /// TLS, with certificates of its own.
+    /// TLS, with these certificates.
     Own(Vec<CertificateFiles>),
 }
 
 impl OutsideHttp {
-    /// Listens here too, from the next run on: at all addresses of the host.
+    /// Adds a place to listen at, from the next run on: all addresses of the host.
     ///
     /// ```no_run
     /// use outside::{OutsideHttp, Security};
@@ -36,7 +36,7 @@ impl OutsideHttp {
     /// ```
     ///
     /// # Errors
-    /// The address cannot be one.
+    /// The address is invalid, or its host name cannot be resolved.
     pub fn listen(&self, host: impl ToSocketAddrs, security: Security) -> Result<(), Error> {
         self.listen_at(Address::resolve_all(host)?, security);
         Ok(())
@@ -47,11 +47,12 @@ impl OutsideHttp {
         self.also.lock().unwrap_or_else(PoisonError::into_inner).push((addresses.into(), security));
     }
 
-    /// Reads the certificates, then binds all places for so many who accept, or takes over the sockets that were handed
-    /// down; the constructor's place may be another one: for bindings.
+    /// Reads the certificates. Then binds all places, each for `count` processes or reactors, or takes over sockets
+    /// that were handed down. `host` replaces the constructor's place: for bindings.
     ///
     /// # Errors
-    /// A certificate that cannot be used, an address that cannot be bound, or a redirect to TLS where none is spoken.
+    /// A certificate cannot be used, an address cannot be bound, or a redirect to TLS is set although no place speaks
+    /// TLS.
     pub fn open(&self, host: &[Address], config: &Config, keys: &TicketKeys, count: usize) -> Result<Listeners, Error> {
         let also = self.also.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let places = places(host, &also, config, keys)?;
@@ -63,7 +64,7 @@ impl OutsideHttp {
         Ok(listeners)
     }
 
-    /// Is TLS spoken anywhere?
+    /// Whether any place speaks TLS.
     pub fn speaks_tls(&self, config: &Config) -> bool {
         let also = self.also.lock().unwrap_or_else(PoisonError::into_inner);
         config.ssl_enabled || also.iter().any(|(_, security)| *security != Security::Plain)
@@ -75,9 +76,9 @@ fn places(
     also: &[(Vec<Address>, Security)],
     config: &Config,
     keys: &TicketKeys,
-) -> Result<Vec<Place>, Error> {
+) -> Result<Vec<BindSpec>, Error> {
     let first = if config.ssl_enabled { Security::Tls } else { Security::Plain };
-    // Places with the same certificates share them, and read them again together.
+    // Places with the same certificates share one configuration, so that a change of the files is noticed once.
     let mut known: Vec<(Vec<CertificateFiles>, Arc<Tls>)> = Vec::new();
     let mut tls = |security: &Security| -> Result<Option<Arc<Tls>>, Error> {
         let files = match security {
@@ -96,14 +97,14 @@ fn places(
     let mut add = |addresses: &[Address], tls: Option<&Arc<Tls>>, door| {
         let mut follows = false;
         for address in addresses {
-            places.push(Place { address: address.clone(), tls: tls.cloned(), door, follows });
+            places.push(BindSpec { address: address.clone(), tls: tls.cloned(), door, follows });
             follows = true;
         }
     };
     let mut secure = None;
     for (addresses, security) in std::iter::once((host, &first)).chain(also.iter().map(|(own, tls)| (&own[..], tls))) {
         let tls = tls(security)?;
-        add(addresses, tls.as_ref(), Door::Site);
+        add(addresses, tls.as_ref(), ListenerRole::Serve);
         secure = secure.or(tls.map(|_| addresses));
     }
     if let Some((ip, port)) = config.https_redirect {
@@ -120,7 +121,7 @@ fn places(
             ));
         }
         let addresses: Vec<_> = ips.into_iter().map(|ip| Address::Tcp(SocketAddr::new(ip, port))).collect();
-        add(&addresses, None, Door::ToHttps);
+        add(&addresses, None, ListenerRole::RedirectToHttps);
     }
     Ok(places)
 }

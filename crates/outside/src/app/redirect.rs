@@ -1,4 +1,4 @@
-//! A server that sends every request elsewhere.
+//! A server that redirects every request to another origin.
 
 use std::net::ToSocketAddrs;
 
@@ -16,7 +16,7 @@ use crate::transport::Address;
 /// ```
 #[derive(Debug)]
 pub struct OutsideHttpRedirect {
-    /// The server behind it.
+    /// The server that does the work.
     pub server: OutsideHttp,
     destination: String,
 }
@@ -25,7 +25,7 @@ impl OutsideHttpRedirect {
     /// A server for this address and destination.
     ///
     /// # Errors
-    /// The address cannot be one; the destination has no scheme or holds a character that cannot stand in a URL.
+    /// The address is invalid, or the destination has no scheme or holds a character that is not allowed in a URL.
     pub fn new(host: impl ToSocketAddrs, destination: &str) -> Result<Self, Error> {
         Self::at(Address::resolve_all(host)?, destination)
     }
@@ -50,7 +50,7 @@ impl OutsideHttpRedirect {
         Ok(Self { server, destination: destination.to_owned() })
     }
 
-    /// Where requests are sent.
+    /// The origin to which requests are redirected.
     pub fn destination(&self) -> &str {
         &self.destination
     }

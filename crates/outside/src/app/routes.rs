@@ -12,12 +12,13 @@ impl OutsideHttp {
     /// Adds a route that answers whole paths, for these methods.
     ///
     /// A segment of the pattern may be a parameter: `{name}` (or `<name>`) is one segment; `{name:int}`, `{name:float}`
-    /// and `{name:uuid}` are such a segment alone; `{name:path}` is all segments up to the end, or up to those that follow. The handler
-    /// asks [`crate::Request::parameter`]. Where several routes match, the first segment in which they differ decides: a literal before
-    /// int, uuid, float, str and path. A slash at the end counts.
+    /// and `{name:uuid}` are one segment of that form; `{name:path}` is all segments up to the end, or up to the
+    /// segments that follow in the pattern. The handler reads them with [`crate::Request::parameter`]. Where several
+    /// routes match, the first segment in which they differ decides: a literal before int, uuid, float, str and path. A
+    /// slash at the end counts.
     ///
-    /// A route for GET answers HEAD too. Other methods of its paths get 405 with `Allow`, OPTIONS 204 with `Allow`. A
-    /// plain route ([`OutsideHttp::set_route`]) with more literal segments at its beginning goes before.
+    /// A route for GET also answers HEAD. Other methods of its paths get 405 with `Allow`, OPTIONS 204 with `Allow`. A
+    /// plain route ([`OutsideHttp::set_route`]) with more literal segments at its beginning takes precedence.
     ///
     /// ```
     /// # let server = outside::OutsideHttp::new(("127.0.0.1", 0))?;
@@ -30,8 +31,8 @@ impl OutsideHttp {
     /// ```
     ///
     /// # Errors
-    /// The pattern is none, or another route answers the same paths for one of the methods: the text names both, with
-    /// file and line.
+    /// The pattern is invalid, or another route answers the same paths for one of the methods: the text names both,
+    /// with file and line.
     #[track_caller]
     pub fn route<Kind>(&self, pattern: &str, methods: &[&str], handler: impl IntoHandler<Kind>) -> Result<(), Error> {
         let origin = Location::caller().to_string();
@@ -83,7 +84,7 @@ impl OutsideHttp {
         self.route(pattern, &["DELETE"], handler)
     }
 
-    /// The same for a handler that is one already; `origin` is where in the program it was set: for bindings.
+    /// The same for a ready [`Handler`], for bindings; `origin` is the place in the program where the route was set.
     ///
     /// # Errors
     /// As [`OutsideHttp::route`].
@@ -91,7 +92,7 @@ impl OutsideHttp {
         self.site.edit(|site| site.routes.add_pattern(pattern, methods, origin.to_owned(), handler))
     }
 
-    /// Takes out what [`OutsideHttp::route`] and its like have added with this very pattern; was there anything?
+    /// Removes the routes that were added with exactly this pattern. Returns whether there were any.
     pub fn remove_pattern(&self, pattern: &str) -> bool {
         self.site.edit(|site| Ok(site.routes.remove_pattern(pattern))).unwrap_or(false)
     }
@@ -101,8 +102,8 @@ impl OutsideHttp {
         self.site.snapshot().routes.patterns()
     }
 
-    /// Sets or takes away the function that is asked before anything that is no function answers: files, redirects,
-    /// WebSockets, 404 and 405. It answers in their place, or [`crate::Response::pass`]: for bindings.
+    /// Sets or removes the gate, for bindings: a function that is called before an answer that no function makes
+    /// (files, redirects, WebSockets, 404, 405). It answers in their place, or returns [`crate::Response::pass`].
     pub fn set_gate(&self, gate: Option<Arc<Function>>) {
         let changed = self.site.edit(|site| {
             site.gate = gate;

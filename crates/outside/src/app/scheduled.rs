@@ -1,4 +1,4 @@
-//! An answer without a server: for tests, and for whoever drives handlers himself.
+//! An answer without a server: for tests, and for programs that call handlers themselves.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use crate::handler::{Handler, IntoHandler};
 use crate::message::{Request, Response};
 use crate::site::ErrorHandler;
 
-/// Runs a handler on a request and makes of what it returns what a server would send.
+/// Runs a handler on a request and turns its result into the response that a server would send.
 ///
 /// ```
 /// use outside::{Request, RequestParts, Response, ScheduledResponse};
@@ -24,7 +24,7 @@ pub struct ScheduledResponse {
 }
 
 impl ScheduledResponse {
-    /// A handler and the request it is to answer.
+    /// A handler, and the request for it.
     pub fn new<Kind>(request: Request, handler: impl IntoHandler<Kind>) -> Self {
         Self { request: Arc::new(request), handler: handler.into_handler(), error_handlers: BTreeMap::new() }
     }
@@ -36,10 +36,11 @@ impl ScheduledResponse {
         self
     }
 
-    /// The response; that of the error handler if the handler failed; `None` if there is none or it failed as well.
+    /// The response, or that of the error handler if the handler failed. `None` if there is no error handler or it
+    /// failed as well.
     pub fn run(&self) -> Option<Response> {
         let answer = match &self.handler {
-            Ok(Handler::Inline(function)) => function.call(&self.request),
+            Ok(Handler::Sync(function)) => function.call(&self.request),
             Ok(_) => Err(Error::new("this handler needs a server")),
             Err(_) => Err(Error::new("there is no such file or folder")),
         };

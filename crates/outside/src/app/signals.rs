@@ -1,5 +1,5 @@
-//! SIGINT, SIGTERM and SIGHUP while a server of the Rust face runs; outside of that they do what they always do. A SIGHUP that
-//! is ignored stays ignored: `nohup` means a server to outlive its terminal.
+//! SIGINT, SIGTERM and SIGHUP while a server of the Rust face runs; before and after, they have their usual effect. An
+//! ignored SIGHUP stays ignored: under `nohup` a server outlives its terminal.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 use signal_hook::SigId;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
-use super::Entered;
+use super::ServerRun;
 use crate::error::Error;
 use crate::server::Control;
 
@@ -20,20 +20,20 @@ pub(super) struct Signals {
 
 static WATCHERS: AtomicUsize = AtomicUsize::new(0);
 
-/// True while nobody watches: then the signals end the process, as they would without us.
+/// Whether no server watches SIGINT and SIGTERM: then they end the process, as without this module.
 static UNWATCHED: OnceLock<Arc<AtomicBool>> = OnceLock::new();
-/// The same for SIGHUP.
+/// Whether no server watches SIGHUP.
 static UNHEARD: OnceLock<Arc<AtomicBool>> = OnceLock::new();
 
 impl Signals {
-    pub(super) fn watch(entered: &Entered) -> Result<Self, Error> {
+    pub(super) fn watch(server_run: &ServerRun) -> Result<Self, Error> {
         let mut signals = Self { came: Arc::default(), has_hung_up: Arc::default(), hooks: Vec::new() };
         WATCHERS.fetch_add(1, Ordering::SeqCst);
         let ends = [(SIGINT, Arc::clone(&signals.came)), (SIGTERM, Arc::clone(&signals.came))];
-        signals.hook(&UNWATCHED, &ends, entered)?;
+        signals.hook(&UNWATCHED, &ends, server_run)?;
         if !is_ignored(SIGHUP) {
             let hangup = [(SIGHUP, Arc::clone(&signals.has_hung_up))];
-            signals.hook(&UNHEARD, &hangup, entered)?;
+            signals.hook(&UNHEARD, &hangup, server_run)?;
         }
         Ok(signals)
     }
@@ -42,7 +42,7 @@ impl Signals {
         &mut self,
         unwatched: &OnceLock<Arc<AtomicBool>>,
         wanted: &[(i32, Arc<AtomicBool>)],
-        entered: &Entered,
+        server_run: &ServerRun,
     ) -> Result<(), Error> {
         let first = unwatched.get().is_none();
         let unwatched = unwatched.get_or_init(Arc::default);
@@ -52,13 +52,13 @@ impl Signals {
                 signal_hook::flag::register_conditional_default(*signal, Arc::clone(unwatched))?;
             }
             self.hooks.push(signal_hook::flag::register(*signal, Arc::clone(came))?);
-            let button = entered.doorbell().try_clone_to_owned()?;
+            let button = server_run.wake_pipe().try_clone_to_owned()?;
             self.hooks.push(signal_hook::low_level::pipe::register(*signal, button)?);
         }
         Ok(())
     }
 
-    /// Hands a signal that has come to the server.
+    /// Hands a pending signal to the server.
     pub(super) fn pass_on(&self, control: &Control) {
         if self.came.swap(false, Ordering::SeqCst) {
             control.terminate(true);
@@ -69,7 +69,7 @@ impl Signals {
     }
 }
 
-/// Whether this process ignores a signal, as far as the system tells: the standard library does not.
+/// Whether this process ignores a signal, read from /proc, because the standard library has no function for it.
 fn is_ignored(signal: i32) -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));

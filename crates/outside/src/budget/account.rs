@@ -1,4 +1,5 @@
-//! What one connection holds of answers, what is expected of handlers that run for it, and how quickly its client takes.
+//! The account of one connection: bytes of answers that it holds, bytes that its handlers are expected to add, and the
+//! pace of its client.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -9,17 +10,19 @@ use tokio::sync::Notify;
 
 use super::{Budget, Count, Counted, Taker};
 
-/// One connection.
+/// The account of one connection.
 pub(crate) struct Account {
     budget: Arc<Budget>,
-    /// In bytes; `usize::MAX` for a connection that has one answer after another, and no bound of its own.
+    /// Bytes that the connection may hold; `usize::MAX` for a connection that has one answer after another, which needs
+    /// no bound.
     most: usize,
     held: AtomicUsize,
-    /// As soon as more is held, no handler begins: `most` and the largest answer yet.
+    /// Bytes from which no handler begins: `most` plus the largest answer so far.
     bound: AtomicUsize,
-    /// What running handlers are expected to answer.
+    /// Bytes that running handlers are expected to answer.
     reserved: AtomicUsize,
-    /// Since when something is held, in milliseconds of the budget's clock, and what the client has taken since.
+    /// Time since which bytes are held, in milliseconds of the budget's clock; `taken` counts the bytes that the client
+    /// took since.
     pub(super) since: AtomicU64,
     taken: AtomicUsize,
     taker: Arc<dyn Taker>,
@@ -29,13 +32,13 @@ pub(crate) struct Account {
     room: Notify,
 }
 
-/// Room for an answer that is expected.
+/// Room that is reserved for an expected answer.
 pub(crate) struct Reserved {
     account: Arc<Account>,
     bytes: usize,
 }
 
-/// A client that has had an answer for less than this, in milliseconds, is no slow one yet.
+/// Milliseconds for which a client may have had its answer before it can count as slow.
 const JUST_NOW: u64 = 1000;
 
 impl Account {
@@ -55,22 +58,22 @@ impl Account {
         })
     }
 
-    /// The task that is woken when there is room again.
+    /// Sets the task that is woken when there is room again.
     pub(crate) fn belongs_to(&self, waker: &Waker) {
         self.connection.get_or_init(|| waker.clone());
     }
 
-    /// Bytes that are held.
+    /// Bytes that the connection holds.
     pub(crate) fn held(&self) -> usize {
         self.held.load(Ordering::SeqCst)
     }
 
-    /// Whether anything is held or expected.
+    /// Whether bytes are held or expected.
     pub(crate) fn is_in_use(&self) -> bool {
         self.held() + self.reserved.load(Ordering::SeqCst) > 0
     }
 
-    /// Whether the connection holds so much that no handler may begin.
+    /// Whether the connection holds more bytes than the bound from which no handler begins.
     pub(crate) fn is_full(&self) -> bool {
         self.held.load(Ordering::Relaxed) > self.bound.load(Ordering::Relaxed)
     }
@@ -78,21 +81,22 @@ impl Account {
     /// Counts the bytes of an answer until their memory is freed.
     ///
     /// # Errors
-    /// The connection holds too much already: the bytes are gone.
+    /// The connection holds too much already; the bytes are dropped.
     pub(crate) fn count(self: &Arc<Self>, bytes: Bytes) -> Result<Bytes, NoRoom> {
         self.count_up_to(bytes, self.bound.load(Ordering::Relaxed))
     }
 
-    /// Counts a piece of an answer, which cannot be made again: for those that come back at the same time there is as much room again.
+    /// Counts a piece of an answer. A piece cannot be made again, so pieces that arrive at the same time get as much
+    /// room again.
     ///
     /// # Errors
-    /// As those of [`Account::count`].
+    /// As [`Account::count`].
     pub(crate) fn count_piece(self: &Arc<Self>, bytes: Bytes) -> Result<Bytes, NoRoom> {
         self.count_up_to(bytes, self.bound.load(Ordering::Relaxed).saturating_add(self.most))
     }
 
     fn count_up_to(self: &Arc<Self>, bytes: Bytes, bound: usize) -> Result<Bytes, NoRoom> {
-        // In one step: answers come back on many threads at the same time.
+        // One atomic step: answers come back on many threads at the same time.
         let more = |held: usize| (held <= bound).then(|| held.saturating_add(bytes.len()));
         let Ok(before) = self.held.fetch_update(Ordering::SeqCst, Ordering::SeqCst, more) else { return Err(NoRoom) };
         self.bound.fetch_max(self.most.saturating_add(bytes.len()), Ordering::Relaxed);
@@ -100,7 +104,7 @@ impl Account {
         Ok(Bytes::from_owner(Counted { bytes, _count: count }))
     }
 
-    /// Counts memory that is none of an answer itself; `None` if there is no room for it beside what is held.
+    /// Counts memory beside that of answers, such as an encoder's; `None` if there is no room for it.
     pub(crate) fn count_more(self: &Arc<Self>, bytes: usize) -> Option<Count> {
         (self.held().saturating_add(bytes) <= self.most).then(|| self.hold(bytes))
     }
@@ -110,14 +114,14 @@ impl Account {
         self.begin(before, bytes)
     }
 
-    /// So many bytes have been added to those that were held before.
+    /// Notes that these bytes were added to those that were held before.
     fn begin(self: &Arc<Self>, before: usize, bytes: usize) -> Count {
         if before == 0 {
             self.since.store(self.budget.now(), Ordering::Relaxed);
             self.taken.store(0, Ordering::Relaxed);
             self.budget.note(self);
         }
-        // The count is there before room is made for it, which may take all counts from this connection.
+        // The count exists before room is made for it: making room may take all counts from this connection.
         let count = Count { account: Arc::clone(self), bytes };
         self.budget.add(bytes);
         count
@@ -126,7 +130,7 @@ impl Account {
     pub(super) fn release(self: &Arc<Self>, bytes: usize) {
         let less = |held: usize| Some(held.saturating_sub(bytes));
         let held = self.held.fetch_update(Ordering::SeqCst, Ordering::SeqCst, less).unwrap_or_default();
-        // Less is held if the connection had to give way meanwhile.
+        // Fewer bytes are held if the connection had to give way in the meantime.
         self.budget.remove(held.min(bytes));
         if held <= bytes {
             self.bound.store(self.most, Ordering::Relaxed);
@@ -135,7 +139,7 @@ impl Account {
         self.wake();
     }
 
-    /// Counts nothing any more; what was counted.
+    /// Stops counting. Returns the bytes that were counted.
     pub(super) fn forget(&self) -> usize {
         self.held.swap(0, Ordering::SeqCst)
     }
@@ -145,33 +149,34 @@ impl Account {
         self.taker.give_way();
     }
 
-    /// Whose turn it is to give way at this time: the least is the first. Those that have had time are ordered by what they have taken in
-    /// it; if there are none, those that have had it longest.
+    /// The rank of the connection when memory is short: the least gives way first. Clients that have had time are
+    /// ordered by their pace, the bytes that they took per second. If no client has had time, the one that has had the
+    /// most gives way.
     pub(super) fn turn(&self, now: u64) -> (bool, u64) {
         let since = self.since.load(Ordering::Relaxed);
         let time = now.saturating_sub(since);
-        match time < JUST_NOW {
-            true => (true, since),
-            false => (false, (self.taken.load(Ordering::Relaxed) as u64).saturating_mul(1000) / time),
+        if time < JUST_NOW {
+            return (true, since);
         }
+        (false, (self.taken.load(Ordering::Relaxed) as u64).saturating_mul(1000) / time)
     }
 
-    /// The client has taken so many bytes since the answers in hand began.
+    /// Sets the bytes that the client has taken since the current answers began.
     pub(crate) fn note_taken(&self, bytes: usize) {
         self.taken.store(bytes, Ordering::Relaxed);
     }
 
-    /// The client has taken so many bytes more.
+    /// Adds to the bytes that the client has taken.
     pub(crate) fn add_taken(&self, bytes: usize) {
         self.taken.fetch_add(bytes, Ordering::Relaxed);
     }
 
-    /// Room for an answer of this size; `None` as long as answers before it fill the memory that they may. The connection's task
-    /// is woken when there may be.
+    /// Room for an answer of this size; `None` while answers before it fill the connection's memory. Then the
+    /// connection's task is woken when there may be room.
     pub(crate) fn reserve(self: &Arc<Self>, bytes: usize) -> Option<Reserved> {
         if !self.has_room(bytes) {
             self.is_wanted.store(true, Ordering::SeqCst);
-            // Unless there is just now.
+            // Checked again: room that became free before the flag was set has woken no task.
             if !self.has_room(bytes) {
                 return None;
             }
@@ -180,7 +185,7 @@ impl Account {
         Some(Reserved { account: Arc::clone(self), bytes })
     }
 
-    /// The same, as soon as there is room.
+    /// The same, but waits for room.
     pub(crate) async fn reserved(self: &Arc<Self>, bytes: usize) -> Reserved {
         loop {
             let mut told = std::pin::pin!(self.room.notified());
@@ -208,7 +213,7 @@ impl Account {
     }
 }
 
-/// A connection holds too much of answers already.
+/// The connection holds too many bytes of answers already.
 #[derive(Debug)]
 pub(crate) struct NoRoom;
 

@@ -1,9 +1,9 @@
-//! How much memory the machine has, or the container: what the kernel says in `/proc` and in the control groups.
+//! The memory of the machine or the container, as the kernel tells in `/proc` and in the control groups.
 
 use std::fs::read_to_string;
 use std::path::Path;
 
-/// A quarter of the memory that this process may use, in bytes; where the system does not say how much that is, of 2 GiB.
+/// A quarter of the memory that this process may use, in bytes; of 2 GiB where the system does not tell.
 pub(crate) fn quarter_of_memory() -> usize {
     const UNKNOWN: u64 = 2 << 30;
     let groups = read_to_string("/proc/self/cgroup").unwrap_or_default();
@@ -18,9 +18,9 @@ fn machine_memory() -> Option<u64> {
     Some(line.split_whitespace().nth(1)?.parse::<u64>().ok()? << 10)
 }
 
-/// The limits of the control groups in which this process is, and of those above them (cgroups(7)). `groups` is what
-/// `/proc/self/cgroup` says: `0::PATH` for version 2, `N:CONTROLLERS:PATH` for version 1. Inside a container the path may be that of
-/// the host, and the container's own group lies at the root.
+/// The limits of the control groups of this process, and of the groups above (cgroups(7)). `groups` is the text of
+/// `/proc/self/cgroup`: `0::PATH` for version 2, `N:CONTROLLERS:PATH` for version 1. Inside a container the path may be
+/// that of the host, while the container's own group is at the root.
 fn group_limits(groups: &str, root: &Path) -> Vec<u64> {
     let mut limits = Vec::new();
     for line in groups.lines() {
@@ -35,7 +35,7 @@ fn group_limits(groups: &str, root: &Path) -> Vec<u64> {
         let of = |group: &Path| read_to_string(top.join(group).join(file)).ok()?.trim().parse::<u64>().ok();
         limits.extend(path.ancestors().filter_map(of));
     }
-    // Version 1 says "no limit" with the largest number of pages; zero limits nothing that could run.
+    // Version 1 expresses "no limit" with the largest number of pages; zero limits nothing that could run.
     limits.retain(|&limit| limit > 0);
     limits
 }

@@ -1,9 +1,9 @@
 //! Bytes of answers that clients have not taken: counted for each connection and for the process, and bounded for both.
 //!
-//! An answer is counted where it comes back from its handler, on whichever thread that is, and until its memory is freed: the
-//! bytes carry the count with them, whatever takes them on their way. What a connection may not hold is given back; what the
-//! process may not hold is taken from the connection whose client takes its answers most slowly. Small answers are not
-//! counted: a connection has a hundred of them at most.
+//! An answer counts from the time when its handler returns it, on any thread, until its memory is freed: the bytes
+//! carry the count with them, on all their ways. Bytes beyond the connection's bound are dropped at once. If the
+//! process passes its bound, the connection whose client takes its answers most slowly is ended. Small answers are not
+//! counted: a connection has at most a hundred of them.
 
 mod account;
 mod memory;
@@ -18,24 +18,24 @@ use bytes::Bytes;
 pub(crate) use account::{Account, Reserved};
 pub(crate) use memory::quarter_of_memory;
 
-/// Answers up to this size, in bytes, are not counted.
+/// Bytes up to which an answer is not counted.
 pub(crate) const SMALL: usize = 16 << 10;
 
-/// What all connections of a process may hold together.
+/// The bytes that all connections of a process hold together, and their bound.
 pub(crate) struct Budget {
     /// In bytes.
     most: usize,
     used: AtomicUsize,
-    /// Connections that hold something, by their addresses in memory.
+    /// Connections that hold bytes, by the addresses of their accounts.
     holders: Mutex<HashMap<usize, Arc<Account>>>,
-    /// Whether a connection had to be ended since this was asked last.
+    /// Whether a connection had to be ended since the last query.
     has_ended_one: AtomicBool,
     began: Instant,
 }
 
 /// A connection that can be ended.
 pub(crate) trait Taker: Send + Sync {
-    /// The process needs the memory that its answers hold.
+    /// Ends the connection, because the process needs the memory of its answers.
     fn give_way(&self);
 }
 
@@ -50,7 +50,7 @@ impl Budget {
         })
     }
 
-    /// Whether a connection had to be ended since this was asked last.
+    /// Whether a connection had to be ended since the last query.
     pub(crate) fn has_ended_one(&self) -> bool {
         self.has_ended_one.load(Ordering::Relaxed) && self.has_ended_one.swap(false, Ordering::Relaxed)
     }
@@ -60,7 +60,8 @@ impl Budget {
         u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
-    /// More is held; connections are ended until it is no more than may be. One alone may hold any answer.
+    /// Counts more bytes, and ends connections until the sum is within the bound. A connection that is the only one may
+    /// hold any number of bytes.
     fn add(&self, bytes: usize) {
         if self.used.fetch_add(bytes, Ordering::SeqCst) + bytes <= self.most {
             return;
@@ -76,6 +77,7 @@ impl Budget {
                 ended.push(account);
             }
         }
+        // Behind the lock: the end of a connection frees answers, whose counts come back to `note`, which locks it.
         drop(holders);
         for account in ended {
             self.has_ended_one.store(true, Ordering::Relaxed);
@@ -87,7 +89,7 @@ impl Budget {
         self.used.fetch_sub(bytes, Ordering::SeqCst);
     }
 
-    /// A connection holds something now, or does not any more.
+    /// Registers a connection that holds bytes, or removes it when it holds none any more.
     fn note(&self, account: &Arc<Account>) {
         let key = Arc::as_ptr(account) as usize;
         let mut holders = self.holders.lock().unwrap_or_else(PoisonError::into_inner);
@@ -96,12 +98,13 @@ impl Budget {
             _ => holders.insert(key, Arc::clone(account)),
         };
         drop(holders);
-        // What goes with the last that holds an account may be counted itself.
+        // Dropped outside the lock: dropping the last reference to an account may free bytes that are counted
+        // themselves.
         drop(before);
     }
 }
 
-/// Bytes, and what they count.
+/// Bytes together with their count.
 struct Counted {
     bytes: Bytes,
     _count: Count,
@@ -113,7 +116,7 @@ impl AsRef<[u8]> for Counted {
     }
 }
 
-/// So many bytes of memory that are held on behalf of a connection, until this is dropped.
+/// Bytes of memory that are held on behalf of a connection until this is dropped.
 pub(crate) struct Count {
     account: Arc<Account>,
     bytes: usize,
@@ -206,14 +209,14 @@ mod tests {
         let (slow, slow_client) = connect(&budget, usize::MAX);
         let (quick, quick_client) = connect(&budget, usize::MAX);
         let _held = [slow.count(answer(4 * MIB)), quick.count(answer(4 * MIB))];
-        // For ten seconds.
+        // Ten seconds ago.
         [&slow, &quick].iter().for_each(|account| account.since.store(0, Ordering::Relaxed));
         quick.note_taken(3 * MIB);
         slow.note_taken(1000);
         let (new, new_client) = connect(&budget, usize::MAX);
         let _more = new.count(answer(4 * MIB));
         assert!(slow_client.is_gone() && !quick_client.is_gone());
-        // A newcomer has its time.
+        // A new client has time first.
         assert!(!new_client.is_gone());
         assert!(budget.has_ended_one() && !budget.has_ended_one());
         assert!(budget.used.load(Ordering::SeqCst) <= 10 * MIB);

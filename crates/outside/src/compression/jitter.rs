@@ -1,14 +1,14 @@
-//! Noise on the length of an answer, against guesses that measure it (BREACH, RFC 9110 section 17.6).
+//! Noise on the length of an answer, against attacks that guess secrets from lengths (BREACH, RFC 9110 section 17.6).
 //!
-//! Where a page holds a secret and repeats what a stranger put into the request, the right guess compresses better by a
-//! byte, and its length shows through TLS. A value of 1 to 32 bytes in a field beside it hides that byte in thousands of
-//! tries, not in millions. Its length depends on the content and on a key that this process draws, so asking again for
-//! the same content tells nothing new.
+//! If a page holds a secret and repeats text of an attacker's request, a right guess compresses better by a byte, and
+//! the length shows through TLS. A field value of 1 to 32 bytes beside it hides that byte for thousands of tries,
+//! though not for millions. Its length depends on the content and on a random key of this process, so repeating a
+//! request reveals nothing new.
 
 use std::hash::{BuildHasher, RandomState};
 use std::sync::OnceLock;
 
-/// A field value for an answer whose content, as it is sent, is this.
+/// A field value for an answer with this content, as it is sent.
 pub(crate) fn jitter(content: &[u8]) -> &'static str {
     const NOISE: &str = "zq7wvx3jk9mhpfbtg2ydcn5rls8a6e4u";
     static KEY: OnceLock<RandomState> = OnceLock::new();
@@ -34,7 +34,7 @@ mod tests {
         assert!(seen[1..].iter().all(|count| (150..500).contains(count)), "{seen:?}");
     }
 
-    /// A stranger tries 16 digits, 1,000 times in all, each time with other words around; the right digit saves a byte.
+    /// An attacker tries 16 digits, 1,000 times each, with other words around each time; the right digit saves a byte.
     /// Without noise the shortest mean is right each time, by chance it is one time in 16.
     #[test]
     fn a_guess_that_saves_a_byte_is_not_seen_in_a_thousand_tries() {

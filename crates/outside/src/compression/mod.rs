@@ -1,8 +1,8 @@
-//! Content made smaller: which media types are worth it, and the three encoders behind one function.
+//! Compression: the media types that are worth it, and the three encoders behind one function.
 //!
-//! Takes bytes and gives bytes; whether an answer may be compressed, and in which coding, is decided above. Nothing here
-//! waits, but a large answer takes milliseconds: above [`in_place`] a caller goes to another thread, and above [`WHOLE`] the
-//! answer is encoded in [`pieces`].
+//! Takes bytes and gives bytes; the caller decides whether an answer may be compressed, and in which coding. Nothing
+//! here blocks, but a large answer takes milliseconds: above [`in_place`] the caller uses another thread, and above
+//! [`WHOLE`] the answer is encoded in [`pieces`].
 
 mod jitter;
 mod pieces;
@@ -22,14 +22,14 @@ pub(crate) use pieces::{ENCODER, Encoded};
 pub(crate) use press::Press;
 pub(crate) use types::is_compressible;
 
-/// Less content than this, in bytes, is sent as it is: it fits into the same packet.
+/// Bytes below which content is sent as it is, because it fits into one packet anyway.
 pub(crate) const LEAST: usize = 512;
 
-/// More content than this, in bytes, is compressed in pieces.
+/// Bytes above which content is compressed in pieces.
 pub(crate) const WHOLE: usize = 128 * 1024;
 
-/// More content than this, in bytes, is compressed on another thread than the event loop's: it takes longer than a third of a
-/// millisecond.
+/// Bytes above which content is compressed on another thread than the event loop's, because it takes more than a third
+/// of a millisecond.
 pub(crate) const fn in_place(coding: Coding) -> usize {
     match coding {
         Coding::Zstd => WHOLE,
@@ -37,9 +37,9 @@ pub(crate) const fn in_place(coding: Coding) -> usize {
     }
 }
 
-/// How much time a smaller answer is worth.
+/// The effort that a smaller answer is worth.
 ///
-/// What is left of 90 KB and the time that it takes on one core, which is why the levels are what they are:
+/// The levels are chosen by this table: the remaining size of 90 KB, and the time on one core.
 ///
 /// | | page | JSON | script | time |
 /// |---|---|---|---|---|
@@ -57,15 +57,15 @@ pub(crate) const fn in_place(coding: Coding) -> usize {
 /// | gzip 6 (thorough) | 23.1 % | 30.7 % | 23.5 % | 1.0 ms |
 /// | gzip 9 | 22.8 % | 31.1 % | 23.3 % | 1.6 ms |
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Level {
-    /// It is sent once.
+pub(crate) enum CompressionLevel {
+    /// For answers that are sent once.
     Fast,
-    /// It is kept and sent many times.
+    /// For files that are kept and sent many times.
     Thorough,
 }
 
-/// The content in a coding; `None` if it would not be smaller, or if the encoder failed: then it is sent as it is.
-pub(crate) fn compress(coding: Coding, level: Level, content: &[u8]) -> Option<Vec<u8>> {
+/// The content in this coding; `None` if it would not be smaller, or if the encoder failed: then it is sent as it is.
+pub(crate) fn compress(coding: Coding, level: CompressionLevel, content: &[u8]) -> Option<Vec<u8>> {
     let most = content.len().checked_sub(1)?;
     let mut encoded = match coding {
         Coding::Zstd => encode_zstd(level, content, most),
@@ -73,37 +73,37 @@ pub(crate) fn compress(coding: Coding, level: Level, content: &[u8]) -> Option<V
         Coding::Gzip => encode_gzip(level, content, most),
         Coding::Identity => None,
     }?;
-    if level == Level::Thorough {
+    if level == CompressionLevel::Thorough {
         encoded.shrink_to_fit();
     }
     Some(encoded)
 }
 
-fn encode_zstd(level: Level, content: &[u8], most: usize) -> Option<Vec<u8>> {
+fn encode_zstd(level: CompressionLevel, content: &[u8], most: usize) -> Option<Vec<u8>> {
     thread_local! {
-        // Making the tables takes longer than encoding a small answer: 15 of 20 us at 1 KB.
+        // Kept for each thread: making the tables takes longer than encoding a small answer, 15 of 20 us at 1 KB.
         static FAST: RefCell<Option<Compressor<'static>>> = const { RefCell::new(None) };
     }
     let mut encoded = Vec::with_capacity(most);
     match level {
-        // The tables grow with the content, and those of a large answer are not kept.
-        Level::Fast if content.len() <= WHOLE => FAST.with_borrow_mut(|kept| {
+        // The tables grow with the content; those of a large answer are not kept.
+        CompressionLevel::Fast if content.len() <= WHOLE => FAST.with_borrow_mut(|kept| {
             let encoder = match kept {
                 Some(encoder) => encoder,
                 None => kept.insert(Compressor::new(3).ok()?),
             };
             encoder.compress_to_buffer(content, &mut encoded).ok()
         })?,
-        Level::Fast => Compressor::new(3).ok()?.compress_to_buffer(content, &mut encoded).ok()?,
-        Level::Thorough => Compressor::new(9).ok()?.compress_to_buffer(content, &mut encoded).ok()?,
+        CompressionLevel::Fast => Compressor::new(3).ok()?.compress_to_buffer(content, &mut encoded).ok()?,
+        CompressionLevel::Thorough => Compressor::new(9).ok()?.compress_to_buffer(content, &mut encoded).ok()?,
     };
     Some(encoded)
 }
 
-fn encode_brotli(level: Level, content: &[u8], most: usize) -> Option<Vec<u8>> {
+fn encode_brotli(level: CompressionLevel, content: &[u8], most: usize) -> Option<Vec<u8>> {
     let quality = match level {
-        Level::Fast => 4,
-        Level::Thorough => 6,
+        CompressionLevel::Fast => 4,
+        CompressionLevel::Thorough => 6,
     };
     // A window that holds the content: a larger one only costs memory. Below 17 bits the better qualities use other
     // tables, which take ten times as long.
@@ -117,12 +117,12 @@ fn encode_brotli(level: Level, content: &[u8], most: usize) -> Option<Vec<u8>> {
     (!encoded.is_empty() && encoded.len() <= most).then_some(encoded)
 }
 
-fn encode_gzip(level: Level, content: &[u8], most: usize) -> Option<Vec<u8>> {
+fn encode_gzip(level: CompressionLevel, content: &[u8], most: usize) -> Option<Vec<u8>> {
     let level = match level {
-        Level::Fast => 4,
-        Level::Thorough => 6,
+        CompressionLevel::Fast => 4,
+        CompressionLevel::Thorough => 6,
     };
-    /// A window of 2^15 bytes; 16 more ask for the head and the end of gzip.
+    /// A window of 2^15 bytes; adding 16 asks for the header and trailer of gzip.
     const GZIP: i32 = 15 + 16;
     let mut encoded = vec![0; most];
     let config = DeflateConfig { level, window_bits: GZIP, ..DeflateConfig::default() };
@@ -159,7 +159,7 @@ pub(crate) mod tests {
         content
     }
 
-    /// Text whose lines differ, so many bytes of it.
+    /// Text of this length whose lines all differ.
     pub(super) fn text(length: usize) -> Vec<u8> {
         let lines = (0_u64..).map(|line| format!("{line}: {}\n", line.wrapping_mul(0x9e37_79b9_7f4a_7c15)));
         lines.flat_map(String::into_bytes).take(length).collect()
@@ -168,7 +168,7 @@ pub(crate) mod tests {
     #[test]
     fn what_was_encoded_is_decoded_as_the_same() {
         for coding in CODINGS {
-            for level in [Level::Fast, Level::Thorough] {
+            for level in [CompressionLevel::Fast, CompressionLevel::Thorough] {
                 for length in [100, 512, 5000, 70_000, 300_000] {
                     let content = text(length);
                     let encoded = compress(coding, level, &content).expect("it is smaller");
@@ -181,13 +181,13 @@ pub(crate) mod tests {
     #[test]
     fn never_larger() {
         let noise: Vec<u8> = (0_u32..4096).map(|number| (number.wrapping_mul(0x9e37_79b1) >> 13) as u8).collect();
-        let packed = compress(Coding::Zstd, Level::Thorough, &text(100_000)).expect("it is smaller");
+        let packed = compress(Coding::Zstd, CompressionLevel::Thorough, &text(100_000)).expect("it is smaller");
         for content in [&b""[..], b"a", b"<p>", &noise[..], &packed[..]] {
             for coding in CODINGS {
-                let encoded = compress(coding, Level::Fast, content);
+                let encoded = compress(coding, CompressionLevel::Fast, content);
                 assert!(encoded.is_none_or(|encoded| encoded.len() < content.len()), "{coding:?} {}", content.len());
             }
         }
-        assert_eq!(compress(Coding::Identity, Level::Fast, &text(1000)), None);
+        assert_eq!(compress(Coding::Identity, CompressionLevel::Fast, &text(1000)), None);
     }
 }

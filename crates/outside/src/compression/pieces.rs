@@ -1,7 +1,7 @@
-//! Large content made smaller piece by piece, as its reader takes it.
+//! Large content, compressed piece by piece as the client takes it.
 //!
-//! Whatever the size of the content, a piece of it is encoded at a time, by an encoder whose window is small, and only when the
-//! piece before it has left. Content whose reader goes away is not encoded any further.
+//! At any size of the content, one piece at a time is encoded, by an encoder with a small window, and only when the
+//! piece before has left. If the client goes away, the rest is not encoded.
 
 use std::io::Write;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -15,20 +15,20 @@ use crate::error::Error;
 use crate::message::{BodyStream, Pull};
 use crate::protocol::negotiation::Coding;
 
-/// Memory that an encoder holds while its content is taken, in bytes.
+/// Bytes of memory that an encoder holds.
 pub(crate) const ENCODER: usize = 2 << 20;
-/// Content is looked for repetitions within so many bytes, as a power of two: a larger window would cost memory for each client.
+/// The encoder's window, as a power of two: a larger window would cost memory for each client.
 const WINDOW: u8 = 18;
-/// Content is encoded in pieces of this size, in bytes: a millisecond or two.
+/// Bytes that are encoded at once: a millisecond or two.
 const PIECE: usize = 128 << 10;
 
 /// Content that is encoded while it is sent.
 pub(crate) struct Encoded {
-    state: Arc<Mutex<Option<State>>>,
+    state: Arc<Mutex<Option<PiecesState>>>,
     press: Arc<Press>,
 }
 
-struct State {
+struct PiecesState {
     content: Bytes,
     at: usize,
     coding: Coding,
@@ -37,14 +37,14 @@ struct State {
 }
 
 impl Encoded {
-    /// All of this content in this coding. `count` is of the encoder's memory, [`ENCODER`].
+    /// All of this content in this coding. `count` accounts for the encoder's memory, [`ENCODER`].
     pub(crate) fn new(content: Bytes, coding: Coding, count: Count, press: &Arc<Press>) -> Self {
-        let state = State { content, at: 0, coding, encoder: None, _count: count };
+        let state = PiecesState { content, at: 0, coding, encoder: None, _count: count };
         Self { state: Arc::new(Mutex::new(Some(state))), press: Arc::clone(press) }
     }
 }
 
-/// Its content goes with it, whether there is work left or not.
+/// Drops the content as well, even if a thread still has work for it.
 impl Drop for Encoded {
     fn drop(&mut self) {
         let content = lock(&self.state).take();
@@ -74,7 +74,7 @@ impl BodyStream for Encoded {
         }))
     }
 
-    fn is_elsewhere(&self) -> bool {
+    fn is_async(&self) -> bool {
         true
     }
 
@@ -83,12 +83,12 @@ impl BodyStream for Encoded {
     }
 }
 
-impl State {
+impl PiecesState {
     fn is_over(&self) -> bool {
         self.at == self.content.len()
     }
 
-    /// The next bytes; never none.
+    /// The next bytes; never an empty piece.
     fn next(&mut self) -> Option<Bytes> {
         let mut encoded = Vec::with_capacity(PIECE / 2);
         while encoded.is_empty() && !self.is_over() {
@@ -99,9 +99,10 @@ impl State {
             let end = self.content.len().min(self.at + PIECE);
             encoder.encode(&self.content[self.at..end], &mut encoded)?;
             self.at = end;
-            match self.is_over() {
-                true => encoder.finish(&mut encoded)?,
-                false => self.encoder = Some(encoder),
+            if self.is_over() {
+                encoder.finish(&mut encoded)?;
+            } else {
+                self.encoder = Some(encoder);
             }
         }
         encoded.shrink_to_fit();
@@ -116,7 +117,7 @@ enum Encoder {
 }
 
 impl Encoder {
-    /// An encoder for so many bytes.
+    /// An encoder for content of this length.
     fn new(coding: Coding, length: usize) -> Option<Self> {
         Some(match coding {
             Coding::Zstd => {
@@ -126,7 +127,7 @@ impl Encoder {
                 Self::Zstd(Box::new(encoder))
             }
             Coding::Brotli => {
-                // From a hint of 1 MiB on it takes tables of 4 MiB.
+                // From a hint of 1 MiB on, brotli takes tables of 4 MiB.
                 let size_hint = length.min((1 << 20) - 1);
                 let parameters = brotli::enc::BrotliEncoderParams {
                     quality: 4,
@@ -137,7 +138,7 @@ impl Encoder {
                 Self::Brotli(Box::new(brotli::CompressorWriter::with_params(Vec::new(), 16 << 10, &parameters)))
             }
             Coding::Gzip => {
-                /// 16 more than the window ask for the head and the end of gzip.
+                /// Adding 16 to the window asks for the header and trailer of gzip.
                 const GZIP: i32 = 15 + 16;
                 let config = DeflateConfig { level: 4, window_bits: GZIP, ..DeflateConfig::default() };
                 Self::Gzip(Box::new(Deflate::new_with_config(config)))
@@ -146,7 +147,7 @@ impl Encoder {
         })
     }
 
-    /// Encodes more of the content; what has come of it is put behind `out`.
+    /// Encodes more of the content, and appends the result to `out`.
     fn encode(&mut self, content: &[u8], out: &mut Vec<u8>) -> Option<()> {
         match self {
             Self::Zstd(encoder) => {
@@ -196,7 +197,7 @@ fn run(deflate: &mut Deflate, mut content: &[u8], flush: DeflateFlush, out: &mut
     }
 }
 
-fn lock(state: &Mutex<Option<State>>) -> MutexGuard<'_, Option<State>> {
+fn lock(state: &Mutex<Option<PiecesState>>) -> MutexGuard<'_, Option<PiecesState>> {
     state.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -209,7 +210,7 @@ mod tests {
         let account = crate::budget::testing::account();
         let count = account.count_more(ENCODER).expect("there is room");
         let content = Bytes::copy_from_slice(content);
-        let mut state = State { content, at: 0, coding, encoder: None, _count: count };
+        let mut state = PiecesState { content, at: 0, coding, encoder: None, _count: count };
         let (mut encoded, mut largest) = (Vec::new(), 0);
         while !state.is_over() {
             let piece = state.next().expect("it does not fail");

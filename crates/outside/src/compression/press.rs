@@ -1,7 +1,6 @@
-//! Threads for what takes long to encode: one for each core at most, so that encoding never takes more than the machine has, and
-//! never a thread on which others wait.
+//! Threads for encoding that takes long: at most one for each core, and never an event loop's thread.
 //!
-//! Work whose caller has gone is not begun. Threads are started when they are needed, and end when they have had nothing to do.
+//! Work whose caller has gone is not begun. Threads are started on demand, and end after some time without work.
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -11,27 +10,27 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-/// The threads, and what waits for them.
+/// The threads, and the jobs that wait for them.
 pub(crate) struct Press {
-    state: Mutex<State>,
+    state: Mutex<PressState>,
     called: Condvar,
-    /// So many threads there may be.
+    /// Most threads.
     cores: usize,
 }
 
 #[derive(Default)]
-struct State {
-    jobs: VecDeque<Job>,
+struct PressState {
+    jobs: VecDeque<CompressionJob>,
     threads: usize,
     /// Threads that wait for a job.
     idle: usize,
 }
 
-type Job = Box<dyn FnOnce() + Send>;
+type CompressionJob = Box<dyn FnOnce() + Send>;
 
-/// So many jobs may wait for each core before content is better sent as it is.
+/// Jobs that may wait for each core; beyond that, content is better sent as it is.
 const QUEUE: usize = 8;
-/// A thread without a job ends after this.
+/// Time after which a thread without a job ends.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 impl Press {
@@ -40,12 +39,12 @@ impl Press {
         Arc::new(Self { state: Mutex::default(), called: Condvar::new(), cores })
     }
 
-    /// Whether so much waits that more would have to wait for long.
+    /// Whether so many jobs wait that a further one would wait for long.
     pub(crate) fn is_crowded(&self) -> bool {
         self.lock().jobs.len() >= QUEUE * self.cores
     }
 
-    /// What comes of this work, which is done when what was asked for before has been done; `None` if that failed.
+    /// Runs this work after all earlier work, and gives its result; `None` if it failed.
     pub(crate) async fn run<T: Send + 'static>(
         self: &Arc<Self>,
         work: impl FnOnce() -> T + Send + 'static,
@@ -54,14 +53,14 @@ impl Press {
         self.push(Box::new(move || {
             if !tell.is_closed() {
                 let result = work();
-                // The caller may have gone meanwhile.
-                let _is_told = tell.send(result);
+                // The caller may have gone in the meantime.
+                let _ = tell.send(result);
             }
         }));
         told.await.ok()
     }
 
-    fn push(self: &Arc<Self>, job: Job) {
+    fn push(self: &Arc<Self>, job: CompressionJob) {
         let mut state = self.lock();
         state.jobs.push_back(job);
         if state.jobs.len() <= state.idle || state.threads >= self.cores {
@@ -75,7 +74,7 @@ impl Press {
             let mut state = self.lock();
             state.threads -= 1;
             if state.threads == 0 {
-                // Whoever waits hears that it will not be done.
+                // Dropping the jobs tells their callers that the work will not be done.
                 state.jobs.clear();
             }
         }
@@ -87,8 +86,8 @@ impl Press {
         loop {
             if let Some(job) = state.jobs.pop_front() {
                 drop(state);
-                // Of a failure hears the one that waits.
-                let _has_failed = catch_unwind(AssertUnwindSafe(job));
+                // The caller notices a panic because its sender is dropped.
+                let _ = catch_unwind(AssertUnwindSafe(job));
                 state = self.lock();
                 continue;
             }
@@ -103,7 +102,7 @@ impl Press {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, PressState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -151,14 +150,14 @@ mod tests {
             let mut gates: Vec<_> = gates.into_iter().map(Box::pin).collect();
             for gate in &mut gates {
                 std::future::poll_fn(|context| {
-                    let _is_done = gate.as_mut().poll(context);
+                    let _ = gate.as_mut().poll(context);
                     std::task::Poll::Ready(())
                 })
                 .await;
             }
             let mut given_up = Box::pin(press.run(move || counted.fetch_add(1, Ordering::SeqCst)));
             std::future::poll_fn(|context| {
-                let _is_done = given_up.as_mut().poll(context);
+                let _ = given_up.as_mut().poll(context);
                 std::task::Poll::Ready(())
             })
             .await;

@@ -1,8 +1,8 @@
-//! Which media types are worth compressing: text of all kinds, and formats that leave it to others.
+//! The media types that are worth compressing: text of all kinds, and formats without compression of their own.
 
-/// Is content of this type made smaller by compression? Parameters (`; charset=utf-8`) and case do not matter.
+/// Whether content of this type becomes smaller by compression. Parameters (`; charset=utf-8`) and case do not matter.
 ///
-/// A type that is not known counts as compressed already. Event streams are text, but must not wait in an encoder.
+/// Unknown types count as compressed already. Event streams are text, but must not wait in an encoder.
 pub(crate) fn is_compressible(media_type: &str) -> bool {
     let essence = media_type.split(';').next().unwrap_or(media_type).trim_ascii();
     let Some((kind, subtype)) = essence.split_once('/') else { return false };
@@ -11,7 +11,7 @@ pub(crate) fn is_compressible(media_type: &str) -> bool {
         let start = subtype.len().checked_sub(suffix.len());
         start.and_then(|start| subtype.get(start..)).is_some_and(|end| end.eq_ignore_ascii_case(suffix))
     };
-    // A structured suffix (RFC 6839) says all there is to say: SVG, Atom, problem details, maps of sources.
+    // A structured suffix (RFC 6839) decides alone: SVG, Atom, problem details, source maps.
     if ends("+json") || ends("+xml") || ends("+yaml") {
         return true;
     }
@@ -23,7 +23,7 @@ pub(crate) fn is_compressible(media_type: &str) -> bool {
     }
 }
 
-/// Text that is not compressed: an event has to leave when it happens.
+/// Text that is not compressed: an event must leave at once.
 const TEXT: &[&str] = &["event-stream"];
 
 const APPLICATION: &[&str] = &[

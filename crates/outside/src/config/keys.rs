@@ -1,6 +1,6 @@
-//! The table of keys: what each is called, its default, what it may be, and how the engine takes it over.
+//! The table of configuration keys: name, default, allowed values, and the field that each one sets.
 //!
-//! A key has one row here and one in the README; nothing else lists them. The order is that of the documents.
+//! A key has one row here; docs/reference/configuration.md is made from them by `make docs-pages`, in this order.
 
 use std::time::Duration;
 
@@ -14,11 +14,13 @@ const SECONDS: &str = "seconds, more than 0";
 pub struct Key {
     /// The name, as in Python's `config` dictionary.
     pub name: &'static str,
-    /// What it is if nobody sets it.
+    /// Its effect, with the unit of the value and the answer beyond a limit, in Markdown: the text of the documentation.
+    pub meaning: &'static str,
+    /// The default value.
     pub default: Value,
-    /// What it may be, for the message that refuses anything else.
+    /// The allowed values, for the message that refuses others.
     pub allowed: &'static str,
-    /// Takes a value over; `false` if it is not allowed.
+    /// Applies a value. Returns whether it is allowed.
     pub(super) apply: fn(&mut Config, &Value) -> bool,
 }
 
@@ -26,8 +28,11 @@ pub struct Key {
 pub static KEYS: &[Key] = &[
     Key {
         name: "host",
+        meaning: "where to listen: `(ip, port)`, a host name in the place of the IP address for all its addresses, \
+                  or `\"unix:PATH\"` for a Unix socket (mode 0660); `\"unix:@NAME\"` is an abstract one, to which \
+                  every program of the machine may connect",
         default: Value::None,
-        allowed: "(ip, port) or 'unix:PATH'; what the constructor was given if nobody changes it",
+        allowed: "(ip, port) or 'unix:PATH'; by default the constructor's address",
         apply: |_, value| match value {
             Value::None | Value::Address(..) => true,
             Value::Owned(text) => text.len() > 5 && text.starts_with("unix:"),
@@ -36,72 +41,86 @@ pub static KEYS: &[Key] = &[
     },
     Key {
         name: "backlog_length",
+        meaning: "connections that wait to be accepted",
         default: Value::Integer(1024),
         allowed: "a whole number from 1 to 65535",
         apply: |config, value| whole(value, 1, 65_535, |n| config.backlog_length = n as u32),
     },
     Key {
         name: "max_workers",
+        meaning: "handler threads of one process (for processes see `processes`): handlers that wait or are late at \
+                  one moment, each on a thread of its own; four times as many requests queue behind them for 5 s at \
+                  most, the rest get 503",
         default: Value::Integer(150),
         allowed: "a whole number from 1 to 10000",
         apply: |config, value| whole(value, 1, 10_000, |n| config.max_workers = n as usize),
     },
     Key {
         name: "max_websockets",
+        meaning: "threads for blocking WebSocket handlers, one for each connection; more connections get 503",
         default: Value::Integer(2048),
         allowed: "a whole number from 1 to 1000000",
         apply: |config, value| whole(value, 1, 1_000_000, |n| config.max_websockets = n as usize),
     },
     Key {
         name: "max_topics",
+        meaning: "topics of one WebSocket connection, a name of 256 bytes or more counting several times; with more \
+                  it ends with 1008",
         default: Value::Integer(1024),
         allowed: "a whole number from 1 to 1000000",
         apply: |config, value| whole(value, 1, 1_000_000, |n| config.max_topics = n as usize),
     },
     Key {
         name: "max_published_mb",
+        meaning: "memory for published messages that wait to be handed out; WebSocket clients that publish are read \
+                  more slowly before, and beyond it messages are dropped and counted in the log",
         default: Value::Integer(16),
         allowed: "a number of MiB above 0, at most 4095",
         apply: |config, value| number(value, 1e-6, 4095.0, |n| config.max_published = (n * 1_048_576.0) as usize),
     },
     Key {
         name: "process_timeout",
+        meaning: "a handler's time, in seconds, until it has answered or yielded a piece (it has nothing to do with \
+                  processes); then the client gets 504 and a plain function gets `HandlerTimeout`; one that has not \
+                  ended `termination_timeout` later is given up",
         default: Value::Integer(60),
         allowed: SECONDS,
         apply: |config, value| seconds(value, &mut config.process_timeout),
     },
     Key {
         name: "termination_timeout",
+        meaning: "seconds between asking the server to stop and cutting what is left",
         default: Value::Integer(30),
         allowed: "seconds, 0 or more",
         apply: |config, value| number(value, 0.0, 1e6, |n| config.termination_timeout = Duration::from_secs_f64(n)),
     },
     Key {
         name: "cancel_on_disconnect",
+        meaning: "whether an `async def` handler is cancelled, and a streamed answer ended, when its client resets \
+                  the connection or closes its side of it; routes may say otherwise: `set_route(..., \
+                  cancel_on_disconnect=True)`",
         default: Value::Bool(false),
         allowed: "True or False",
-        apply: |config, value| match value {
-            Value::Bool(on) => {
-                config.cancel_on_disconnect = *on;
-                true
-            }
-            _ => false,
-        },
+        apply: |config, value| flag(value, &mut config.cancel_on_disconnect),
     },
     Key {
         name: "drain_idle",
+        meaning: "seconds in which, after a reload, idle connections to the old generation may send one more request",
         default: Value::Integer(30),
         allowed: "seconds, 0 or more",
         apply: |config, value| number(value, 0.0, 1e6, |n| config.drain_idle = Duration::from_secs_f64(n)),
     },
     Key {
         name: "processes",
+        meaning: "worker processes, the same as `--workers` of the command; `\"auto\"`: one for each core",
         default: Value::Integer(1),
         allowed: "a whole number from 1 to 1024, or 'auto': one for each core",
         apply: |_, value| matches!(value, Value::Owned(text) if text == "auto") || whole(value, 1, 1024, |_| ()),
     },
     Key {
         name: "reactors",
+        meaning: "event loops of one process, for Rust and for Python without a GIL; `\"auto\"`: one for each core; \
+                  `max_workers` holds for each of them",
         default: Value::Integer(1),
         allowed: "a whole number from 1 to 64, or 'auto': one for each core",
         apply: |config, value| match value {
@@ -113,10 +132,23 @@ pub static KEYS: &[Key] = &[
             value => whole(value, 1, MOST_REACTORS as i64, |n| config.reactors = n as usize),
         },
     },
-    Key { name: "on_worker_start", default: Value::None, allowed: "a function of (slot), or None", apply: callable },
-    Key { name: "on_worker_stop", default: Value::None, allowed: "a function of (slot), or None", apply: callable },
+    Key {
+        name: "on_worker_start",
+        meaning: "`callback(slot)` in each worker process before it serves",
+        default: Value::None,
+        allowed: "a function of (slot), or None",
+        apply: callable,
+    },
+    Key {
+        name: "on_worker_stop",
+        meaning: "`callback(slot)` in each worker process after it has served",
+        default: Value::None,
+        allowed: "a function of (slot), or None",
+        apply: callable,
+    },
     Key {
         name: "health_route",
+        meaning: "a path that the engine answers itself: 200, or 503 while the server drains",
         default: Value::None,
         allowed: "a path that begins with '/', or None",
         apply: |config, value| match value {
@@ -133,78 +165,87 @@ pub static KEYS: &[Key] = &[
     },
     Key {
         name: "recv_size",
+        meaning: "bytes of a receive buffer",
         default: Value::Integer(16_384),
         allowed: "a whole number of bytes from 1024 to 16777216",
         apply: |config, value| whole(value, 1024, 16 << 20, |n| config.recv_size = n as usize),
     },
     Key {
         name: "send_size",
+        meaning: "bytes of a send buffer",
         default: Value::Integer(65_536),
         allowed: "a whole number of bytes from 1024 to 16777216",
         apply: |config, value| whole(value, 1024, 16 << 20, |n| config.send_size = n as usize),
     },
     Key {
         name: "keep_alive",
+        meaning: "whether a connection may carry several requests",
         default: Value::Bool(true),
         allowed: "True or False",
-        apply: |config, value| match value {
-            Value::Bool(on) => {
-                config.keep_alive = *on;
-                true
-            }
-            _ => false,
-        },
+        apply: |config, value| flag(value, &mut config.keep_alive),
     },
     Key {
         name: "max_socket_reuse",
+        meaning: "requests on one connection",
         default: Value::Integer(10_000),
         allowed: "a whole number from 1 on",
         apply: |config, value| whole(value, 1, i64::MAX, |n| config.max_socket_reuse = n as u64),
     },
     Key {
         name: "accept_timeout",
+        meaning: "kept for old scripts; has no effect",
         default: Value::Integer(1),
         allowed: "a number (it has no effect)",
         apply: any_number,
     },
     Key {
         name: "max_body_size_mb",
+        meaning: "a larger body is answered with 413",
         default: Value::Integer(16),
         allowed: "a number of MiB above 0, at most 4095",
         apply: |config, value| number(value, 1e-6, 4095.0, |n| config.max_body_size = (n * 1_048_576.0) as usize),
     },
     Key {
         name: "spool_above_mb",
+        meaning: "a larger body waits in a temporary file, not in memory",
         default: Value::Integer(1),
         allowed: "a number of MiB from 0 on, at most 4095",
         apply: |config, value| number(value, 0.0, 4095.0, |n| config.spool_above = (n * 1_048_576.0) as usize),
     },
     Key {
         name: "spool_max_mb",
+        meaning: "disk that all bodies in temporary files take together, in one process; beyond it the slowest \
+                  upload is answered with 503",
         default: Value::Integer(1024),
         allowed: "a number of MiB above 0, at most 1048576",
         apply: |config, value| number(value, 1e-6, 1_048_576.0, |n| config.spool_max = (n * 1_048_576.0) as u64),
     },
     Key {
         name: "max_form_fields",
+        meaning: "fields of a form; more are answered with 413, as with the two below",
         default: Value::Integer(1000),
         allowed: "a whole number from 0 to 1000000",
         apply: |config, value| whole(value, 0, 1_000_000, |n| config.form_limits.fields = n as usize),
     },
     Key {
         name: "max_form_field_size",
+        meaning: "bytes of a form's field that is no file",
         default: Value::Integer(500_000),
         allowed: "a whole number of bytes from 0 to 1073741824",
         apply: |config, value| whole(value, 0, 1 << 30, |n| config.form_limits.field_size = n as usize),
     },
     Key {
         name: "max_form_files",
+        meaning: "files of a form",
         default: Value::Integer(100),
         allowed: "a whole number from 0 to 1000000",
         apply: |config, value| whole(value, 0, 1_000_000, |n| config.form_limits.files = n as usize),
     },
     Key {
         name: "cors",
+        meaning: "pages of other origins that may read answers: `\"https://app.example.com\"`, a list, `\"*\"`, or a \
+                  dictionary of `origins`, `methods`, `headers`, `expose`, `credentials`, `max_age`; preflights are \
+                  answered by the engine",
         default: Value::None,
         allowed: "an origin such as 'https://example.com', '*', a list of origins, or a table of origins, methods, headers, \
                   expose, credentials and max_age; credentials are for listed origins, not for '*'",
@@ -212,12 +253,15 @@ pub static KEYS: &[Key] = &[
     },
     Key {
         name: "security_headers",
+        meaning: "fields on every answer: `\"basic\"` (nosniff and Referrer-Policy), `\"strict\"` (those, and a page \
+                  of its own origin alone, in no frame), or a dictionary",
         default: Value::None,
         allowed: "'basic' (the same as True), 'strict', a table of names and values, or None",
         apply: |config, value| read_security(value).map(|headers| config.security_headers = headers).is_some(),
     },
     Key {
         name: "allow_range_from_mb",
+        meaning: "ranges are offered for files from this size on; `-1`: never",
         default: Value::Integer(0),
         allowed: "a number of MiB from 0 on, or -1: never",
         apply: |config, value| match value {
@@ -230,86 +274,80 @@ pub static KEYS: &[Key] = &[
     },
     Key {
         name: "symlinks",
+        meaning: "links within a served folder: followed while they stay in it; or `\"never\"`, or `\"anywhere\"`",
         default: Value::Text("inside"),
         allowed: "'inside' (followed while they stay within the folder), 'never' or 'anywhere'",
         apply: |config, value| {
-            let text = match value {
-                Value::Text(text) => text,
-                Value::Owned(text) => text.as_str(),
-                _ => return false,
-            };
-            let symlinks = match text {
-                "inside" => Symlinks::Inside,
-                "never" => Symlinks::Never,
-                "anywhere" => Symlinks::Anywhere,
-                _ => return false,
-            };
-            config.symlinks = symlinks;
-            true
+            let names = [("inside", Symlinks::Inside), ("never", Symlinks::Never), ("anywhere", Symlinks::Anywhere)];
+            one_of(value, names, &mut config.symlinks)
         },
     },
     Key {
         name: "file_cache_mb",
+        meaning: "memory for small files and their compressed forms; `0`: none is kept",
         default: Value::Integer(64),
         allowed: "a number of MiB from 0 (no cache) to 1048576",
         apply: |config, value| number(value, 0.0, 1_048_576.0, |n| config.file_cache = (n * 1_048_576.0) as u64),
     },
     Key {
         name: "compression",
+        meaning: "whether text, JSON and the like are sent in zstd, br or gzip to clients that accept it, from 512 \
+                  bytes on; from 128 KiB on in pieces, as the client takes them",
         default: Value::Bool(true),
         allowed: "True or False",
-        apply: |config, value| match value {
-            Value::Bool(on) => {
-                config.compression = *on;
-                true
-            }
-            _ => false,
-        },
+        apply: |config, value| flag(value, &mut config.compression),
     },
     Key {
         name: "allowed_hosts",
+        meaning: "names of this server, `\"*.example.com\"` for all below one; requests for other hosts get 421; \
+                  empty: any",
         default: Value::Texts(&[]),
         allowed: "a list of host names such as 'example.com' or '*.example.com'; empty: any",
         apply: |config, value| each(value, &mut config.allowed_hosts),
     },
     Key {
         name: "trusted_proxies",
+        meaning: "networks (`\"10.0.0.0/8\"`, `\"::1\"`, `\"unix\"`) whose word about client, scheme and host is \
+                  taken",
         default: Value::Texts(&[]),
         allowed: "a list of networks such as '10.0.0.0/8', '::1' or 'unix'",
         apply: |config, value| each(value, &mut config.trusted_proxies),
     },
     Key {
         name: "proxy_fields",
+        meaning: "the fields in which such a proxy is believed: also `\"x-forwarded-proto\"`, `\"x-forwarded-host\"` \
+                  and `\"forwarded\"`, if the proxy sets or removes them on every request",
         default: Value::Texts(&["x-forwarded-for"]),
         allowed: "a list of 'x-forwarded-for', 'x-forwarded-proto', 'x-forwarded-host' and 'forwarded'",
         apply: |config, value| each(value, &mut config.proxy_fields),
     },
     Key {
         name: "ssl_enabled",
+        meaning: "whether TLS is spoken (1.2 and 1.3)",
         default: Value::Bool(false),
         allowed: "True or False",
-        apply: |config, value| match value {
-            Value::Bool(on) => {
-                config.ssl_enabled = *on;
-                true
-            }
-            _ => false,
-        },
+        apply: |config, value| flag(value, &mut config.ssl_enabled),
     },
     Key {
         name: "ssl_certfile",
+        meaning: "PEM file of the certificate, with its chain behind it; when it or the key changes, the new one is \
+                  taken over",
         default: Value::Text(""),
         allowed: "the path of a PEM file",
         apply: |config, value| path(value, &mut config.ssl_certfile),
     },
     Key {
         name: "ssl_keyfile",
+        meaning: "PEM file of its key (PKCS#8, PKCS#1 or SEC1); `\"\"`: the key stands in `ssl_certfile`",
         default: Value::Text(""),
         allowed: "the path of a PEM file; '': the key stands in ssl_certfile",
         apply: |config, value| path(value, &mut config.ssl_keyfile),
     },
     Key {
         name: "ssl_certificates",
+        meaning: "more of them, for other names: a list of `{\"certfile\": …, \"keyfile\": …}`; each client is shown \
+                  the one for the name it asks for; one that cannot be used is left out until it can, and named in \
+                  the log once a day",
         default: Value::None,
         allowed: "a list of {'certfile': path, 'keyfile': path}, or None",
         apply: |config, value| match value {
@@ -326,12 +364,15 @@ pub static KEYS: &[Key] = &[
     },
     Key {
         name: "tls_handshake_timeout",
+        meaning: "seconds from the first byte of a connection to the end of the handshake",
         default: Value::Integer(10),
         allowed: SECONDS,
         apply: |config, value| seconds(value, &mut config.tls_handshake_timeout),
     },
     Key {
         name: "https_redirect",
+        meaning: "a port, or `(ip, port)`, where plain HTTP is answered with a redirect to the same place by TLS, \
+                  for the server's own hosts alone",
         default: Value::None,
         allowed: "a port, (ip, port), or None",
         apply: |config, value| {
@@ -352,6 +393,8 @@ pub static KEYS: &[Key] = &[
     },
     Key {
         name: "hsts",
+        meaning: "`\"30d\"` or seconds for which browsers that came by TLS never come without \
+                  (Strict-Transport-Security); begin with little, since nothing takes it back",
         default: Value::None,
         allowed: "a time such as '30d' or '1y', a whole number of seconds, or None",
         apply: |config, value| {
@@ -371,174 +414,197 @@ pub static KEYS: &[Key] = &[
     },
     Key {
         name: "big_definition_mb",
+        meaning: "kept for old scripts; has no effect",
         default: Value::Integer(50),
         allowed: "a number (it has no effect)",
         apply: any_number,
     },
     Key {
         name: "big_send_limit_mb",
+        meaning: "kept for old scripts; has no effect",
         default: Value::Integer(100),
         allowed: "a number (it has no effect)",
         apply: any_number,
     },
     Key {
         name: "post_callback",
+        meaning: "`callback(request, response)` after the last byte went out",
         default: Value::None,
         allowed: "a function of (request, response), or None",
         apply: callable,
     },
-    Key { name: "pre_send", default: Value::None, allowed: "a function of (response), or None", apply: callable },
+    Key {
+        name: "pre_send",
+        meaning: "`callback(response)` just before the head is written; may change the response",
+        default: Value::None,
+        allowed: "a function of (response), or None",
+        apply: callable,
+    },
     Key {
         name: "server_cleanup",
+        meaning: "`callback()` once, after everything has stopped",
         default: Value::None,
         allowed: "a function without arguments, or None",
         apply: callable,
     },
     Key {
         name: "access_log",
+        meaning: "`\"common\"`, `\"combined\"`, `\"json\"` or `\"off\"`; `\"auto\"` is a short coloured line on a \
+                  terminal (without colours if `NO_COLOR` is set) and JSON elsewhere",
         default: Value::Text("auto"),
         allowed: "'auto', 'off', 'common', 'combined' or 'json'",
         apply: |config, value| {
-            let text = match value {
-                Value::Text(text) => text,
-                Value::Owned(text) => text.as_str(),
-                _ => return false,
-            };
-            config.access_log = match text {
-                "auto" => AccessLog::Auto,
-                "off" => AccessLog::Off,
-                "common" => AccessLog::Common,
-                "combined" => AccessLog::Combined,
-                "json" => AccessLog::Json,
-                _ => return false,
-            };
-            true
+            let names = [
+                ("auto", AccessLog::Auto),
+                ("off", AccessLog::Off),
+                ("common", AccessLog::Common),
+                ("combined", AccessLog::Combined),
+                ("json", AccessLog::Json),
+            ];
+            one_of(value, names, &mut config.access_log)
         },
     },
     Key {
         name: "header_timeout",
+        meaning: "seconds from the first byte of a head to its last, however slowly it comes",
         default: Value::Integer(30),
         allowed: SECONDS,
         apply: |config, value| seconds(value, &mut config.header_timeout),
     },
     Key {
         name: "first_byte_timeout",
+        meaning: "seconds a fresh connection may stay silent",
         default: Value::Integer(30),
         allowed: SECONDS,
         apply: |config, value| seconds(value, &mut config.first_byte_timeout),
     },
     Key {
         name: "keep_alive_idle",
+        meaning: "seconds a connection may rest between two requests",
         default: Value::Integer(75),
         allowed: SECONDS,
         apply: |config, value| seconds(value, &mut config.keep_alive_idle),
     },
     Key {
         name: "body_stall_timeout",
+        meaning: "seconds without a byte of a body that is being received",
         default: Value::Integer(30),
         allowed: SECONDS,
         apply: |config, value| seconds(value, &mut config.body_stall_timeout),
     },
     Key {
         name: "write_stall_timeout",
+        meaning: "seconds without a byte taken by a client that is being answered, or closed; then it is reset",
         default: Value::Integer(60),
         allowed: SECONDS,
         apply: |config, value| seconds(value, &mut config.write_stall_timeout),
     },
     Key {
         name: "min_rate",
+        meaning: "bytes per second that a client must keep up after the first 5 seconds of a body or an answer",
         default: Value::Integer(240),
         allowed: "a whole number of bytes a second from 0 on",
         apply: |config, value| whole(value, 0, i64::MAX, |n| config.min_rate = n as u64),
     },
     Key {
         name: "max_unsent_mb",
+        meaning: "memory for answers that clients have not taken, of all connections of a process together; beyond \
+                  it the client that takes most slowly is cut; `None`: a quarter of the memory of the machine or \
+                  container",
         default: Value::None,
         allowed: "a number of MiB from 1 to 1048576, or None: a quarter of the memory of the machine or container",
         apply: |config, value| mebibytes(value, &mut config.max_unsent),
     },
     Key {
         name: "max_unsent_per_connection_mb",
+        meaning: "the same for one connection, which may hold two answers beyond it; beyond it no handler begins for \
+                  the connection, and an answer that comes back all the same is made again later, or is a 503 if the \
+                  method is not safe; `None`: 4, or `max_unsent_mb` if that is less",
         default: Value::None,
         allowed: "a number of MiB from 1 to 1048576, or None: 4, or max_unsent_mb if that is less",
         apply: |config, value| mebibytes(value, &mut config.max_unsent_per_connection),
     },
     Key {
         name: "max_request_line",
+        meaning: "bytes; a longer one is answered with 414",
         default: Value::Integer(8192),
         allowed: "a whole number of bytes from 64 to 1048576",
         apply: |config, value| whole(value, 64, 1 << 20, |n| config.max_request_line = n as usize),
     },
     Key {
         name: "max_header_fields",
+        meaning: "header fields of a request; more are answered with 431",
         default: Value::Integer(100),
         allowed: "a whole number from 1 to 1000",
         apply: |config, value| whole(value, 1, 1000, |n| config.max_header_fields = n as usize),
     },
     Key {
         name: "max_header_size",
+        meaning: "bytes of all header fields together, the same over HTTP/2; more are answered with 431",
         default: Value::Integer(32_768),
         allowed: "a whole number of bytes from 64 to 1048576",
         apply: |config, value| whole(value, 64, 1 << 20, |n| config.max_header_size = n as usize),
     },
     Key {
         name: "h2c",
+        meaning: "whether HTTP/2 is spoken without TLS to clients that begin with it (\"prior knowledge\")",
         default: Value::Bool(false),
         allowed: "True or False",
-        apply: |config, value| match value {
-            Value::Bool(on) => {
-                config.h2c = *on;
-                true
-            }
-            _ => false,
-        },
+        apply: |config, value| flag(value, &mut config.h2c),
     },
     Key {
         name: "h2_ping",
+        meaning: "seconds of silence after which an HTTP/2 client is asked whether it is still there; it has two \
+                  thirds of that to answer",
         default: Value::Integer(30),
         allowed: SECONDS,
         apply: |config, value| seconds(value, &mut config.h2_ping),
     },
     Key {
         name: "max_query_parameters",
+        meaning: "parameters of a query",
         default: Value::Integer(1000),
         allowed: "a whole number from 1 to 100000",
         apply: |config, value| whole(value, 1, 100_000, |n| config.max_query_parameters = n as usize),
     },
     Key {
         name: "max_cookies",
+        meaning: "cookies of a request",
         default: Value::Integer(150),
         allowed: "a whole number from 1 to 100000",
         apply: |config, value| whole(value, 1, 100_000, |n| config.max_cookies = n as usize),
     },
     Key {
         name: "max_connections",
+        meaning: "connections at one moment; `None`: 80 % of the descriptor limit, at most 50000. When it is \
+                  reached, connections that have not sent a complete head give way first, the oldest of them at \
+                  once, then the one that has rested longest. The soft limit of descriptors is raised to the hard \
+                  one at the start",
         default: Value::None,
         allowed: "a whole number from 1 on, or None: 80 % of the descriptor limit, at most 50000",
         apply: |config, value| whole_or_none(value, &mut config.max_connections),
     },
     Key {
         name: "max_connections_per_ip",
+        meaning: "connections of one address (IPv6: of its first 64 bits); `None`: an eighth of `max_connections`, \
+                  at least 256. Loopback, private networks, `trusted_proxies` and Unix sockets are not counted",
         default: Value::None,
         allowed: "a whole number from 1 on, or None: an eighth of max_connections, at least 256",
         apply: |config, value| whole_or_none(value, &mut config.max_connections_per_ip),
     },
     Key {
         name: "max_websocket_connections",
+        meaning: "WebSockets of all kinds; more get 503. `None`: half of `max_connections`",
         default: Value::None,
         allowed: "a whole number from 1 on, or None: half of max_connections",
         apply: |config, value| whole_or_none(value, &mut config.max_websocket_connections),
     },
     Key {
         name: "debug",
+        meaning: "whether a page with the traceback, source and variables of an exception is shown to clients of \
+                  this machine that have shown the token printed at the start; refused on other addresses",
         default: Value::Bool(false),
         allowed: "True or False",
-        apply: |config, value| match value {
-            Value::Bool(on) => {
-                config.debug = *on;
-                true
-            }
-            _ => false,
-        },
+        apply: |config, value| flag(value, &mut config.debug),
     },
 ];

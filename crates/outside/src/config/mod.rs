@@ -1,7 +1,8 @@
-//! The configuration: every key with its default, what it may be, and what it means to the engine.
+//! The configuration: every key with its default, its allowed values, and its field in [`Config`].
 //!
-//! Two stages. What was typed is a list of names and [`Value`]s; [`Config::from_values`] makes of it what is meant, or
-//! one error that names every bad key. The Rust face fills [`Config`] directly and is checked by the same rules.
+//! In two stages: a user's settings are a list of names and [`Value`]s; [`Config::from_values`] turns them into a
+//! [`Config`], or into one error that names every bad key. The Rust face fills [`Config`] directly, and the same rules
+//! check it.
 
 mod keys;
 mod value;
@@ -18,7 +19,7 @@ pub use keys::{KEYS, Key};
 pub use value::Value;
 use value::shown;
 
-/// Where a route is late is a bit for each reactor.
+/// Number of reactors at most: a route keeps one bit for each.
 pub(crate) const MOST_REACTORS: usize = 64;
 
 /// The settings of a server as the engine uses them. Defaults and reasons are those of [`KEYS`].
@@ -80,22 +81,22 @@ pub struct Config {
     pub ssl_certificates: Vec<CertificateFiles>,
     pub tls_handshake_timeout: Duration,
     pub debug: bool,
-    /// Whether a server that only this machine reaches is this machine's alone: as long as `allowed_hosts` names none, requests
-    /// for other hosts than loopback ones get 421, as they do with `debug`. So no page whose name was made to lead here reads
-    /// what it serves. Not a key: the command sets it.
+    /// Whether a server that only this machine can reach accepts only loopback hosts while `allowed_hosts` is empty;
+    /// other hosts get 421, as with `debug`. Otherwise a foreign page whose name is made to point to this machine could
+    /// read the answers (DNS rebinding). Not a key: the command sets it.
     pub loopback_hosts_only: bool,
 }
 
 /// A certificate with its chain, and its key: PEM files.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CertificateFiles {
-    /// The server's own certificate first, then those that lead to one that clients know.
+    /// The server's certificate first, then the chain up to one that clients know.
     pub certfile: PathBuf,
-    /// PKCS#8, PKCS#1 or SEC1; it may be the same file.
+    /// PKCS#8, PKCS#1 or SEC1; may be the same file.
     pub keyfile: PathBuf,
 }
 
-/// A field in which a trusted proxy says on whose behalf it asks. The proxy has to set it, or take away what a client sent there.
+/// A field in which a trusted proxy names its client. The proxy must set it, or remove it from requests of clients.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ProxyField {
     /// `Forwarded` (RFC 7239): client, scheme and host.
@@ -131,18 +132,18 @@ impl FromStr for ProxyField {
     }
 }
 
-/// Which symbolic links within a folder that is served are followed.
+/// The symbolic links that are followed within a served folder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Symlinks {
-    /// Those whose target, named relatively, lies within the folder.
+    /// Links whose relative target lies within the folder.
     Inside,
-    /// None: what lies behind a link is not found.
+    /// No links: their targets are not found.
     Never,
-    /// All of them, wherever they lead.
+    /// All links, to any target.
     Anywhere,
 }
 
-/// How the access log is written.
+/// The format of the access log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AccessLog {
     /// On a terminal a short line for people, coloured unless NO_COLOR is set; `Json` elsewhere.
@@ -159,7 +160,7 @@ pub enum AccessLog {
 
 impl Default for Config {
     fn default() -> Self {
-        // Everything here is overwritten from the table, so that a default stands in one place.
+        // The table overwrites every field, so that each default stands in one place only.
         let mut config = Self {
             backlog_length: 0,
             max_workers: 0,
@@ -226,11 +227,11 @@ impl Default for Config {
 }
 
 impl Config {
-    /// Makes settings of names and values; keys that are not named keep their defaults.
+    /// Turns names and values into settings; keys that are not named keep their defaults.
     ///
     /// # Errors
-    /// One message with a line for each unknown name, with the nearest right one, and for each value that is not
-    /// allowed, with what is.
+    /// One message with a line for each unknown name, with the nearest right name, and for each refused value, with the
+    /// allowed ones.
     pub fn from_values<'a>(values: impl IntoIterator<Item = (&'a str, Value)>) -> Result<Self, Error> {
         let mut config = Self::default();
         let mut faults = Vec::new();
@@ -260,21 +261,21 @@ impl Config {
         if faults.is_empty() { Ok(config) } else { Err(Error::new(faults.join("\n"))) }
     }
 
-    /// Bytes of answers that clients have not taken, of all connections together.
+    /// Bytes of answers that clients have not taken, for all connections together.
     pub(crate) fn most_unsent(&self) -> usize {
         self.max_unsent.unwrap_or_else(quarter_of_memory)
     }
 
-    /// The same of one connection.
+    /// Bytes of answers that the client of one connection has not taken.
     pub(crate) fn most_unsent_per_connection(&self) -> usize {
         const USUAL: usize = 4 << 20;
         self.max_unsent_per_connection.unwrap_or_else(|| self.max_unsent.map_or(USUAL, |most| most.min(USUAL)))
     }
 
-    /// Refuses bounds that cannot work together.
+    /// Refuses bounds that contradict each other.
     ///
     /// # Errors
-    /// One message with a line for each.
+    /// One message with a line for each contradiction.
     pub(crate) fn check(&self) -> Result<(), Error> {
         let Some(connection) = self.max_unsent_per_connection else { return Ok(()) };
         let process = self.most_unsent();

@@ -1,6 +1,6 @@
-//! Values as they were typed, and reading them: numbers within bounds, times, lists, tables.
+//! Configuration values as written, and reading them: numbers within bounds, times, lists, tables.
 //!
-//! A reader gives `false` or `None` for what it cannot be; the one message about it is made by the table's user.
+//! A reader returns `false` or `None` for an invalid value; the message about it is made where the table is used.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::{CertificateFiles, Config};
 use crate::message::{Cors, SecurityHeaders};
 
-/// A value as it was typed.
+/// A value as written.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Value {
     /// A truth value.
@@ -19,22 +19,36 @@ pub enum Value {
     Float(f64),
     /// A text.
     Text(&'static str),
-    /// A text that is not known when the program is built.
+    /// A text that is computed at run time.
     Owned(String),
     /// An address: IP address or host name, and port.
     Address(String, u16),
     /// Several values.
     List(Vec<Value>),
-    /// A list of texts that is known when the program is built.
+    /// A list of texts that are known at compile time.
     Texts(&'static [&'static str]),
     /// Values with names.
     Table(Vec<(String, Value)>),
-    /// Nothing given.
+    /// No value.
     None,
-    /// Something that can be called.
+    /// A callable object.
     Callable,
-    /// Anything else, as it shows itself.
+    /// Any other value, by its representation.
     Other(String),
+}
+
+pub(super) fn flag(value: &Value, into: &mut bool) -> bool {
+    let Value::Bool(on) = value else { return false };
+    *into = *on;
+    true
+}
+
+/// Reads one of these names, each of which stands for a setting. Returns whether it is one.
+pub(super) fn one_of<T, const N: usize>(value: &Value, names: [(&str, T); N], into: &mut T) -> bool {
+    let given = text(value);
+    let Some((_, setting)) = names.into_iter().find(|(name, _)| given == Some(*name)) else { return false };
+    *into = setting;
+    true
 }
 
 pub(super) fn whole(value: &Value, least: i64, most: i64, mut take: impl FnMut(i64)) -> bool {
@@ -47,7 +61,7 @@ pub(super) fn whole(value: &Value, least: i64, most: i64, mut take: impl FnMut(i
     }
 }
 
-/// A whole number from 1 on, or `None` for what the default says.
+/// Reads a whole number from 1 on, or `None` for the default. Returns whether it is allowed.
 pub(super) fn whole_or_none(value: &Value, target: &mut Option<usize>) -> bool {
     if let Value::None = value {
         *target = None;
@@ -62,7 +76,7 @@ pub(super) fn number(value: &Value, least: f64, most: f64, mut take: impl FnMut(
         Value::Float(number) => *number,
         _ => return false,
     };
-    // Not a number is in no range.
+    // NaN is in no range.
     let allowed = (least..=most).contains(&number);
     if allowed {
         take(number);
@@ -94,7 +108,7 @@ pub(super) fn span_of_time(text: &str) -> Option<Duration> {
     Some(Duration::from_secs(u64::from(number) * seconds))
 }
 
-/// A list of texts, each of which means something; a text alone is a list of one.
+/// Reads a list of texts, each of which is parsed; a single text is a list of one. Returns whether all are allowed.
 pub(super) fn each<T: std::str::FromStr>(value: &Value, into: &mut Vec<T>) -> bool {
     let values = match value {
         Value::List(values) => values.as_slice(),
@@ -130,7 +144,7 @@ pub(super) fn path(value: &Value, into: &mut PathBuf) -> bool {
 }
 
 impl CertificateFiles {
-    /// One table with `certfile` and `keyfile`, or a list of them; `None` if it is neither.
+    /// One table with `certfile` and `keyfile`, or a list of them; `None` for other values.
     pub fn listed(value: &Value) -> Option<Vec<Self>> {
         match value {
             Value::List(values) if values.is_empty() => None,

@@ -41,13 +41,13 @@ pub(super) fn with_scratch<R>(size: usize, read: impl FnOnce(&mut [u8]) -> R) ->
 
 /// Bytes that were read and not yet understood.
 #[derive(Debug, Default)]
-pub(super) struct Input {
+pub(super) struct ReadBuffer {
     bytes: Vec<u8>,
     start: usize,
     end: usize,
 }
 
-impl Input {
+impl ReadBuffer {
     /// These, to be understood later.
     pub(super) fn of(bytes: &[u8]) -> Self {
         Self { start: 0, end: bytes.len(), bytes: bytes.to_vec() }
@@ -111,7 +111,7 @@ impl Input {
     }
 }
 
-impl Drop for Input {
+impl Drop for ReadBuffer {
     fn drop(&mut self) {
         if !self.bytes.is_empty() && self.bytes.len() <= 64 << 10 {
             self.give_back();

@@ -2,7 +2,9 @@
 //!
 //! The system sends what it was given; the client is told that this is all; and what the client still sends is read and
 //! dropped, because closing with unread input would make the system throw away what is on its way out. Bytes that the client
-//! has not taken when its time is over are thrown away by a reset, or they would stay in the system's memory.
+//! has not taken when its time is over are thrown away by a reset, or they would stay in the system's memory. Where places run
+//! out, a connection that is being closed gives way: at once when the client has everything, and before that when it has had
+//! [`DRAIN_TIME`] to take it.
 
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -11,10 +13,9 @@ use std::time::Duration;
 
 use tokio::time::{Sleep, sleep};
 
+use super::Connection;
 use super::buffer::with_scratch;
-use super::handle::{Order, millis};
-use super::{Connection, Service, Stop};
-use crate::connection::Handle;
+use crate::exchange::{ConnectionControl, Order, Service, Stop, millis};
 use crate::transport::Stream;
 
 /// A connection that is being closed.
@@ -41,7 +42,7 @@ enum Stage {
 
 /// The system does not say when it has sent everything, so it is asked this often.
 const LOOK: Duration = Duration::from_millis(50);
-/// What a client may still send after its last answer (edge.md, `unread_body_drain`): for so long, …
+/// What a client may still send after its last answer (docs/security.md S7): for so long, …
 pub(super) const DRAIN_TIME: Duration = Duration::from_secs(2);
 /// … or for so long at the minimum rate if its content is not complete: many clients look at an answer only when they have sent
 /// everything. In milliseconds, with the time before the rate is asked for.
@@ -54,9 +55,10 @@ pub(super) const MOST_FRAMES: u64 = 256 << 10;
 
 impl Closing {
     /// Begins, with the deadline of the first stage.
-    pub(super) fn begin(most: u64, is_uploading: bool, handle: &Handle, service: &Service) -> Self {
-        handle.forgive();
-        handle.set_deadline(service.clock.after(service.config.write_stall_timeout));
+    pub(super) fn begin(most: u64, is_uploading: bool, control: &ConnectionControl, service: &Service) -> Self {
+        control.clear_timeout();
+        control.set_deadline(service.clock.after(service.config.write_stall_timeout));
+        control.set_closing(service.clock.after(DRAIN_TIME));
         Self { stage: Stage::Unsent(None), since: service.clock.now(), received: 0, most, is_uploading }
     }
 
@@ -64,14 +66,22 @@ impl Closing {
     pub(super) fn poll(
         &mut self,
         stream: &mut Stream,
-        handle: &Handle,
+        control: &ConnectionControl,
         service: &Service,
         context: &mut Context<'_>,
     ) -> Poll<()> {
         loop {
-            if let Order::TimedOut | Order::Cut = handle.order(context) {
-                self.expire(stream, service);
-                return Poll::Ready(());
+            match control.order(context) {
+                Order::TimedOut | Order::Cut => {
+                    self.expire(stream, service);
+                    return Poll::Ready(());
+                }
+                Order::Shed => {
+                    // Another client needs the place.
+                    stream.reset_on_close();
+                    return Poll::Ready(());
+                }
+                Order::None | Order::Retire | Order::Drain => {}
             }
             match &mut self.stage {
                 Stage::Unsent(look) => {
@@ -90,9 +100,10 @@ impl Closing {
                     if ready!(stream.poll_shutdown(context)).is_err() {
                         return Poll::Ready(());
                     }
-                    handle.forgive();
+                    control.clear_timeout();
                     (self.stage, self.since) = (Stage::Unread, service.clock.now());
-                    handle.set_deadline(self.due(service));
+                    control.set_deadline(self.due(service));
+                    control.set_closing(self.since);
                 }
                 Stage::Unread => {
                     let read = with_scratch(service.config.recv_size, |room| stream.poll_read(context, room));
@@ -102,7 +113,7 @@ impl Closing {
                         stream.reset_on_close();
                         return Poll::Ready(());
                     }
-                    handle.set_deadline(self.due(service));
+                    control.set_deadline(self.due(service));
                 }
             }
         }
@@ -122,7 +133,7 @@ impl Closing {
             Stage::Unread if self.received == 0 => {}
             Stage::Unread => stream.reset_on_close(),
             Stage::Unsent(_) | Stage::Telling => {
-                service.log.complain("write_stall_timeout", "a client that takes its answer too slowly");
+                service.complain_of_slow_reader(false);
                 stream.reset_on_close();
             }
         }
@@ -132,9 +143,9 @@ impl Closing {
 impl Connection {
     /// Closes after an answer, or after a rest.
     pub(super) async fn close(&mut self, answered: bool) {
-        let Self { desk, stream, input, is_uploading, .. } = self;
-        let (handle, service) = (&desk.handle, &desk.service);
-        handle.set_closing();
+        let Self { dispatcher, stream, input, is_uploading, .. } = self;
+        let (control, service) = (&dispatcher.control, &dispatcher.service);
+        control.set_closing(service.clock.after(DRAIN_TIME));
         let unread = input.unread().len();
         input.consume(unread);
         if !answered && unread == 0 && !stream.has_unsent() {
@@ -142,8 +153,8 @@ impl Connection {
             let _is_told = poll_fn(|context| stream.poll_shutdown(context)).await;
             return;
         }
-        let mut closing = Closing::begin(MOST_CONTENT, *is_uploading, handle, service);
-        poll_fn(|context| closing.poll(stream, handle, service, context)).await;
+        let mut closing = Closing::begin(MOST_CONTENT, *is_uploading, control, service);
+        poll_fn(|context| closing.poll(stream, control, service, context)).await;
     }
 
     /// Closes without an answer, or in the middle of one.

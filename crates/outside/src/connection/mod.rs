@@ -1,115 +1,38 @@
 //! One socket from its first byte to its last. THE LOOP is [`Connection::converse`]: receive, answer, send, again.
 //!
 //! A connection is a task of its reactor's event loop. It never runs user code: that is the executor's, below, to whom
-//! it hands jobs. Above it is the server, which accepts sockets and gives orders through [`Handles`].
+//! it hands jobs. Above it is the server, which accepts sockets and gives orders through [`ConnectionRegistry`].
 
-mod answer;
-mod begin;
 mod buffer;
 mod close;
-mod coding;
-mod crowd;
-mod desk;
-mod files;
-mod gate;
-mod handle;
 mod handshake;
+mod http1;
 mod http2;
-mod incoming;
-mod intake;
-mod outflow;
-mod outlet;
-mod outline;
-mod receive;
-mod room;
-mod send;
-mod send_file;
-mod session;
-mod spool;
-mod upgrade;
 mod watch;
+mod websocket;
 
 use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 pub(crate) use buffer::trim_memory;
-pub(crate) use crowd::{AddressKey, AddressSeat, Crowd};
-pub(crate) use handle::{Clock, Handle, Handles, InFlight, Order, Rank};
-use handle::{Stop, Waiting};
-use handshake::Greeting;
-pub(crate) use handshake::Handshakes;
 
-use crate::budget::{Account, Budget};
-use crate::compression::Press;
-use crate::config::Config;
-use crate::content::Spools;
-use crate::executor::{Exchange, Executor, Mailbox};
-use crate::log::{Log, client_text};
+use crate::budget::Account;
+use crate::exchange::{AddressGuard, ConnectionControl, Dispatcher, Order, Service, Stop, Waiting};
+use crate::executor::{Exchange, ReplySlot};
+use crate::log::client_text;
 use crate::message::Request;
-use crate::protocol::http1::{Framing, HeadLimits, HeadScanner};
-use crate::protocol::websocket::DeflatePool;
-use crate::site::{Front, Site};
-use crate::transport::{Door, Stream};
-use crate::websocket::Room;
-use buffer::Input;
-use desk::Desk;
-use incoming::Incoming;
-use session::{Opening, Session};
+use crate::protocol::http1::{Framing, HeadScanner};
+use crate::transport::{ListenerRole, Stream};
+use buffer::ReadBuffer;
+use handshake::Greeting;
+use http1::Http1Body;
 use watch::Watch;
-
-/// What the connections of a reactor share.
-pub(crate) struct Service {
-    pub(crate) executor: Arc<Executor>,
-    pub(crate) site: Arc<Site>,
-    pub(crate) config: Config,
-    pub(crate) front: Arc<Front>,
-    pub(crate) log: Arc<Log>,
-    pub(crate) handles: Handles,
-    pub(crate) clock: Arc<Clock>,
-    /// Those of all reactors.
-    pub(crate) crowd: Arc<Crowd>,
-    /// How far the server's end has come: 0, or one of these.
-    pub(crate) stage: Arc<AtomicU8>,
-    /// The subscribers among its WebSockets.
-    pub(crate) room: Arc<Room>,
-    pub(crate) deflate: Arc<DeflatePool>,
-    /// What all connections may hold of answers.
-    pub(crate) budget: Arc<Budget>,
-    pub(crate) press: Arc<Press>,
-    pub(crate) handshakes: Handshakes,
-    /// Content in temporary files, of all reactors.
-    pub(crate) spools: Arc<Spools>,
-}
-
-/// A new generation serves: idle connections may send one more request.
-pub(crate) const RETIRING: u8 = 1;
-/// What is in flight is answered, no more.
-pub(crate) const DRAINING: u8 = 2;
-
-impl Service {
-    /// No connection is kept for another request any more.
-    pub(crate) fn is_ending(&self) -> bool {
-        self.stage.load(Ordering::Relaxed) >= RETIRING
-    }
-
-    fn head_limits(&self) -> HeadLimits {
-        HeadLimits {
-            request_line: self.config.max_request_line,
-            fields: self.config.max_header_fields,
-            section: self.config.max_header_size,
-        }
-    }
-
-    fn is_draining(&self) -> bool {
-        self.stage.load(Ordering::Relaxed) >= DRAINING
-    }
-}
+use websocket::{Opening, Session};
 
 /// One connection.
 pub(crate) struct Connection {
@@ -117,10 +40,10 @@ pub(crate) struct Connection {
     address: SocketAddr,
     /// The address as text, for the log.
     client: Box<[u8]>,
-    desk: Desk,
-    seat: Seat,
-    mailbox: Arc<Mailbox>,
-    input: Input,
+    dispatcher: Dispatcher,
+    guard: ConnectionGuard,
+    slot: Arc<ReplySlot>,
+    input: ReadBuffer,
     scanner: HeadScanner,
     /// Does the deadline in force belong to the head that is being read?
     head_is_timed: bool,
@@ -147,59 +70,64 @@ pub(crate) struct Connection {
     /// Both sides have agreed on HTTP/2, or what has come in is its preface.
     is_http2: bool,
     /// Content that the handler of the request in hand takes while it comes in.
-    incoming: Option<Box<Incoming>>,
+    incoming: Option<Box<Http1Body>>,
     /// The last request has content that has not come in.
     is_uploading: bool,
     watch: Watch,
 }
 
 /// A place among the connections of a reactor, given back when this is dropped.
-struct Seat {
+struct ConnectionGuard {
     service: Arc<Service>,
     number: u32,
     /// Whether it is one of the places for WebSockets.
     is_websocket: bool,
-    _of_address: Option<AddressSeat>,
+    _of_address: Option<AddressGuard>,
 }
 
-impl Drop for Seat {
+impl Drop for ConnectionGuard {
     fn drop(&mut self) {
-        let crowd = &self.service.crowd;
-        self.service.handles.remove(self.number);
+        let connection_limit = &self.service.connection_limit;
+        self.service.registry.remove(self.number);
         if self.is_websocket {
-            crowd.leave_websocket();
+            connection_limit.leave_websocket();
         }
         // The last step: there may be room for another connection, or nothing left to wait for.
-        crowd.leave();
+        connection_limit.leave();
     }
 }
 
 impl Connection {
-    /// A connection that waits to be run; by then the crowd has admitted it.
+    /// A connection that waits to be run; by then the connection_limit has admitted it.
     pub(crate) fn new(
         stream: Stream,
         address: SocketAddr,
-        of_address: Option<AddressSeat>,
-        door: Door,
+        of_address: Option<AddressGuard>,
+        door: ListenerRole,
         service: Arc<Service>,
     ) -> Self {
-        let (number, handle) = service.handles.add();
+        let (number, control) = service.registry.add();
         // Whoever is there already is told by the server; who comes too late for that has to know by itself.
         if service.is_draining() {
-            handle.give(Order::Drain);
+            control.signal(Order::Drain);
         }
         let keep_alive = service.config.keep_alive;
         // Answers are made one after another: what they take has its bound there.
-        let account = Account::new(&service.budget, usize::MAX, Arc::clone(&handle) as _);
-        let desk = Desk { door, ..Desk::new(Arc::clone(&service), handle, account) };
+        let account = Account::new(&service.budget, usize::MAX, Arc::clone(&control) as _);
+        let dispatcher = Dispatcher { door, ..Dispatcher::new(Arc::clone(&service), control, account) };
         Self {
             stream,
             address,
             client: client_text(address),
-            seat: Seat { service: Arc::clone(&service), number, is_websocket: false, _of_address: of_address },
-            mailbox: desk.mailbox(),
-            desk,
-            input: Input::default(),
+            guard: ConnectionGuard {
+                service: Arc::clone(&service),
+                number,
+                is_websocket: false,
+                _of_address: of_address,
+            },
+            slot: dispatcher.reply_slot(),
+            dispatcher,
+            input: ReadBuffer::default(),
             scanner: HeadScanner::default(),
             head_is_timed: false,
             head_since: 0,
@@ -256,8 +184,8 @@ impl Connection {
                 },
             };
             if connection.is_http2 {
-                let service = Arc::clone(&connection.desk.service);
-                connection.desk.handle = service.handles.renew(connection.seat.number);
+                let service = Arc::clone(&connection.dispatcher.service);
+                connection.dispatcher.control = service.registry.renew(connection.guard.number);
                 drop(service.executor.runtime.spawn(connection.into_http2()));
                 return None;
             }
@@ -287,9 +215,9 @@ impl Connection {
 
     /// Reads once into the input; never 0.
     async fn read(&mut self, waiting: Waiting) -> Result<usize, Stop> {
-        let Self { desk, stream, input, .. } = self;
-        let size = desk.service.config.recv_size;
-        poll_fn(|context| poll_read(stream, input, &desk.handle, size, context, waiting)).await
+        let Self { dispatcher, stream, input, .. } = self;
+        let size = dispatcher.service.config.recv_size;
+        poll_fn(|context| poll_read(stream, input, &dispatcher.control, size, context, waiting)).await
     }
 
     /// Writes all of these; one system call if the socket takes them.
@@ -327,13 +255,13 @@ impl Connection {
             Poll::Ready(Err(_)) => Poll::Ready(Err(Stop::Gone)),
             Poll::Ready(Ok(count)) => Poll::Ready(Ok(count)),
             Poll::Pending => {
-                if let Some(stop) = self.desk.handle.stop(context, Waiting::Transfer) {
+                if let Some(stop) = self.dispatcher.control.stop(context, Waiting::Transfer) {
                     return Poll::Ready(Err(stop));
                 }
                 // What the socket took before is to the client's credit, whichever answer it belongs to.
-                self.desk.account.note_taken(usize::try_from(self.written).unwrap_or(usize::MAX));
-                let since = *transfer.waited_since.get_or_insert_with(|| self.desk.service.clock.now());
-                self.set_transfer_deadline(since, self.written, self.desk.service.config.write_stall_timeout);
+                self.dispatcher.account.note_taken(usize::try_from(self.written).unwrap_or(usize::MAX));
+                let since = *transfer.waited_since.get_or_insert_with(|| self.dispatcher.service.clock.now());
+                self.set_transfer_deadline(since, self.written, self.dispatcher.service.config.write_stall_timeout);
                 Poll::Pending
             }
         })
@@ -346,21 +274,20 @@ impl Connection {
     /// The socket has taken all of it.
     fn end_transfer(&self, transfer: &Transfer) {
         if transfer.waited_since.is_some() {
-            self.desk.handle.clear_deadline();
-            self.desk.handle.forgive();
+            self.dispatcher.control.clear_deadline();
+            self.dispatcher.control.clear_timeout();
         }
     }
 
     fn complain_of_reader(&self, stop: &Stop) {
         if let Stop::TimedOut = stop {
-            let key = if self.is_timed_by_rate { "min_rate" } else { "write_stall_timeout" };
-            self.desk.service.log.complain(key, "a client that takes its answer too slowly");
+            self.dispatcher.service.complain_of_slow_reader(self.is_timed_by_rate);
         }
     }
 
-    /// See [`Desk::set_transfer_deadline`].
+    /// See [`Dispatcher::set_transfer_deadline`].
     fn set_transfer_deadline(&mut self, start: u64, moved: u64, stall: Duration) {
-        self.is_timed_by_rate = self.desk.set_transfer_deadline(start, moved, stall);
+        self.is_timed_by_rate = self.dispatcher.set_transfer_deadline(start, moved, stall);
     }
 }
 
@@ -391,8 +318,8 @@ impl<C: Future<Output = Option<Box<Session>>>> Future for Life<C> {
 /// Reads once into the input, into room of this size if there is none; never 0.
 fn poll_read(
     stream: &mut Stream,
-    input: &mut Input,
-    handle: &Handle,
+    input: &mut ReadBuffer,
+    control: &ConnectionControl,
     size: usize,
     context: &mut Context<'_>,
     waiting: Waiting,
@@ -400,7 +327,7 @@ fn poll_read(
     match poll_fill(stream, input, size, context) {
         Poll::Ready(Ok(0) | Err(_)) => Poll::Ready(Err(Stop::Gone)),
         Poll::Ready(Ok(count)) => Poll::Ready(Ok(count)),
-        Poll::Pending => match handle.stop(context, waiting) {
+        Poll::Pending => match control.stop(context, waiting) {
             Some(stop) => Poll::Ready(Err(stop)),
             None => Poll::Pending,
         },
@@ -410,7 +337,7 @@ fn poll_read(
 /// Reads once into the input, into room of this size if there is none; 0 is the end of what the client sends.
 fn poll_fill(
     stream: &mut Stream,
-    input: &mut Input,
+    input: &mut ReadBuffer,
     size: usize,
     context: &mut Context<'_>,
 ) -> Poll<io::Result<usize>> {

@@ -9,8 +9,9 @@ use std::time::Duration;
 
 use tokio::time::{Instant, Sleep, sleep};
 
-use super::buffer::Input;
-use super::{Handle, Stop, Waiting, poll_fill};
+use super::buffer::ReadBuffer;
+use super::poll_fill;
+use crate::exchange::{ConnectionControl, Stop, Waiting};
 use crate::transport::Stream;
 
 /// What is known of the client.
@@ -29,8 +30,8 @@ impl Watch {
     pub(super) fn poll(
         &mut self,
         stream: &mut Stream,
-        input: &mut Input,
-        handle: &Handle,
+        input: &mut ReadBuffer,
+        control: &ConnectionControl,
         recv_size: usize,
         context: &mut Context<'_>,
     ) -> Poll<Stop> {
@@ -52,7 +53,7 @@ impl Watch {
                 }
             }
         }
-        match handle.stop(context, Waiting::Handler) {
+        match control.stop(context, Waiting::Handler) {
             Some(stop) => Poll::Ready(stop),
             None => Poll::Pending,
         }
@@ -62,12 +63,12 @@ impl Watch {
     pub(super) fn poll_leaving(
         &mut self,
         stream: &mut Stream,
-        input: &mut Input,
-        handle: &Handle,
+        input: &mut ReadBuffer,
+        control: &ConnectionControl,
         recv_size: usize,
         context: &mut Context<'_>,
     ) -> Poll<Stop> {
-        let polled = self.poll(stream, input, handle, recv_size, context);
+        let polled = self.poll(stream, input, control, recv_size, context);
         if self.closed.is_some() { Poll::Ready(Stop::Gone) } else { polled }
     }
 

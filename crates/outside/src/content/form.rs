@@ -1,6 +1,6 @@
 //! The fields and files of a form: `application/x-www-form-urlencoded` and `multipart/form-data` (RFC 7578).
 //!
-//! Content in memory is read in one go, content in a temporary file piece by piece. No file is copied: it is a range of
+//! Content in memory is read at once, content in a temporary file piece by piece. No file is copied: each is a range of
 //! the content.
 
 use std::io;
@@ -8,11 +8,11 @@ use std::io;
 use super::pieces::gathered;
 use super::range::{ContentRange, Stored};
 use crate::error::{Error, Refusal};
-use crate::message::{FormLimits, Known, Request};
-use crate::protocol::multipart::{Event, MultipartReader, PartHead};
+use crate::message::{FormLimits, KnownHeader, Request};
+use crate::protocol::multipart::{MultipartEvent, MultipartReader, PartHead};
 use crate::protocol::urlencoded::UrlencodedReader;
 
-/// A form: fields and files in the order they came.
+/// A form: fields and files in the order in which they arrived.
 #[derive(Debug, Default)]
 pub struct Form<'a> {
     /// Names and values.
@@ -39,9 +39,9 @@ pub struct Form<'a> {
 pub struct FormFile<'a> {
     /// The name as the client wrote it. Never use it as a path; see [`FormFile::name`].
     pub filename: String,
-    /// The media type the client gave, empty if none: its word, no more.
+    /// The media type as the client gave it, unverified; empty if it gave none.
     pub content_type: String,
-    /// Its bytes.
+    /// The bytes of the file.
     pub content: ContentRange<'a>,
 }
 
@@ -52,8 +52,8 @@ impl FormFile<'_> {
     }
 }
 
-/// What is left of a file name without folders, be they those of Unix or of Windows. A name that holds a control byte, or
-/// is one of the names of folders, is none.
+/// The last segment of a file name, with the separators of Unix and of Windows. Empty if it holds a control byte, or is
+/// one of the names `.` and `..`.
 fn base_name(filename: &str) -> &str {
     let name = filename.rsplit(['/', '\\']).next().unwrap_or_default();
     if matches!(name, "." | "..") || name.chars().any(char::is_control) { "" } else { name }
@@ -63,10 +63,10 @@ impl Request {
     /// The fields and files of a form, url-encoded or multipart, by the request's `Content-Type`; empty for others.
     ///
     /// # Errors
-    /// 400 for a malformed multipart body, 413 for one past the limits (`max_form_fields` and the like), both answered by
-    /// themselves where a handler hands them on with `?`; or why its temporary file cannot be read.
+    /// 400 for a malformed multipart body, 413 for one past the limits (`max_form_fields` and the like): a handler that
+    /// passes the error on with `?` answers with this status. Or the temporary file cannot be read.
     pub fn form(&self) -> Result<Form<'_>, Error> {
-        let content_type = self.headers().known(Known::ContentType).unwrap_or_default();
+        let content_type = self.headers().known(KnownHeader::ContentType).unwrap_or_default();
         let limits = self.form_limits.as_deref().unwrap_or(&FormLimits::DEFAULT);
         Form::read(content_type, gathered(self)?, limits)
     }
@@ -114,17 +114,17 @@ impl<'a> Form<'a> {
         for_each_piece(stored, |input, end, _| {
             while let Some(event) = reader.receive(input)? {
                 match event {
-                    Event::Part(head) => {
+                    MultipartEvent::Part(head) => {
                         part = Some((head, end - input.len() as u64));
                         length = 0;
                     }
-                    Event::Content(bytes) => {
+                    MultipartEvent::Content(bytes) => {
                         length += bytes.len() as u64;
                         if part.as_ref().is_some_and(|(head, _)| head.filename.is_none()) {
                             field.extend_from_slice(bytes);
                         }
                     }
-                    Event::PartEnd => {
+                    MultipartEvent::PartEnd => {
                         let Some((head, start)) = part.take() else { continue };
                         match head.filename {
                             Some(filename) => {
@@ -140,7 +140,7 @@ impl<'a> Form<'a> {
                             }
                         }
                     }
-                    Event::End => {}
+                    MultipartEvent::End => {}
                 }
             }
             Ok(())
@@ -149,11 +149,11 @@ impl<'a> Form<'a> {
     }
 }
 
-/// As much of a temporary file is looked at together.
+/// Bytes of a temporary file that are read at once.
 const PIECE: usize = 128 << 10;
 
-/// Hands the content on in pieces: what is there, where in the content that ends, and whether it is the last of it. What
-/// is left of a piece stands at the front of the next one.
+/// Calls a function with the content piece by piece: the bytes, the position in the content where they end, and whether
+/// they are the last. Bytes that the function leaves are put before the next piece.
 fn for_each_piece(
     stored: Stored<'_>,
     mut take: impl FnMut(&mut &[u8], u64, bool) -> Result<(), Refusal>,
@@ -163,12 +163,12 @@ fn for_each_piece(
             let end = content.len() as u64;
             return Ok(take(&mut content, end, true)?);
         }
-        Stored::Elsewhere(source) => source,
+        Stored::Source(source) => source,
     };
     let (mut buffer, mut held, mut at) = (vec![0; PIECE], 0, 0);
     while at < source.length() {
         if held == buffer.len() {
-            // A field that is longer than the buffer; its reader bounds it.
+            // A field longer than the buffer; its reader bounds it.
             buffer.resize(2 * held, 0);
         }
         let count = usize::try_from(source.length() - at).unwrap_or(usize::MAX).min(buffer.len() - held);

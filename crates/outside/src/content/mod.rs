@@ -1,7 +1,7 @@
-//! What the content of a request holds, as handlers take it: the fields and files of a form, ranges of it, pieces of it as
-//! they come in, and where it lies if it is too large for memory.
+//! The content of a request as handlers take it: fields and files of a form, ranges, pieces as they arrive, and content
+//! in a temporary file.
 //!
-//! Reads what connections have received; knows nothing of sockets.
+//! Reads bytes that connections have received; knows nothing of sockets.
 
 mod form;
 mod pieces;

@@ -1,4 +1,4 @@
-//! The content of a request piece by piece: as it comes in where the route takes it so, else from where it lies.
+//! The content of a request piece by piece: as it arrives on routes that stream it, else from memory or a file.
 
 use std::any::Any;
 use std::future::poll_fn;
@@ -11,7 +11,7 @@ use super::upload::Upload;
 use crate::error::Error;
 use crate::message::{ContentSource, Request};
 
-/// Content that is there already comes in pieces of this size, in bytes.
+/// Bytes in a piece of content that has arrived already.
 const PIECE: u64 = 64 << 10;
 
 /// The pieces of a request's content. As an iterator it waits for each.
@@ -22,15 +22,15 @@ pub struct Pieces<'a> {
     at: u64,
 }
 
-/// What is behind content that comes in while it is taken.
+/// The upload behind content that is taken while it arrives.
 pub(super) fn upload_of(source: &dyn ContentSource) -> Option<&Upload> {
     let source: &dyn Any = source;
     source.downcast_ref()
 }
 
 impl Request {
-    /// The content piece by piece. On a [`crate::streaming`] route each is handed on as it comes in, once; a client that is
-    /// too fast has to wait.
+    /// The content piece by piece. On a [`crate::streaming`] route each piece is handed on once, as it arrives; the
+    /// server stops reading from a client that is faster than its handler.
     ///
     /// ```
     /// use outside::{OutsideHttp, Request, streaming};
@@ -48,12 +48,12 @@ impl Request {
         Pieces { request: self, at: 0 }
     }
 
-    /// Is the content still on its way, to be taken by [`Request::pieces`]?
+    /// Whether the content is still arriving, to be taken by [`Request::pieces`].
     pub fn is_streamed(&self) -> bool {
         self.stream().is_some()
     }
 
-    /// Waits for all of the content, so that [`Request::content`] and the like find it in memory.
+    /// Waits for all of the content, so that [`Request::content`] and similar methods find it in memory.
     ///
     /// # Errors
     /// As those of [`Pieces::next_with`].
@@ -67,7 +67,7 @@ impl Request {
 }
 
 impl<'a> Pieces<'a> {
-    /// Goes on behind so many bytes that were handed on.
+    /// Continues after this number of bytes, which were handed on before.
     pub fn starting_at(request: &'a Request, at: u64) -> Self {
         Self { request, at }
     }
@@ -77,11 +77,11 @@ impl<'a> Pieces<'a> {
         self.at
     }
 
-    /// Hands the next piece to a function, waiting for it; `None` at the end.
+    /// Calls a function with the next piece, and waits for the piece; `None` at the end.
     ///
     /// # Errors
-    /// The rest will not come: the client has left, was too slow or has sent too much, with the status that it gets if the
-    /// handler hands this on; or a temporary file cannot be read.
+    /// The rest will not arrive, because the client has left, was too slow or has sent too much: a handler that passes
+    /// the error on answers with the right status. Or a temporary file cannot be read.
     pub fn next_with<R>(&mut self, take: impl FnOnce(&[u8]) -> R) -> Result<Option<R>, Error> {
         let Some(upload) = self.request.stream() else { return self.stored(take) };
         Ok(upload.wait(|piece| (piece.len(), take(piece)))?.map(|taken| self.count(taken)))
@@ -127,7 +127,7 @@ impl Iterator for Pieces<'_> {
     }
 }
 
-/// What of a request is in memory, or on a disk; a stream is waited for to its end.
+/// The content in memory or in a file; waits for the end of a stream.
 pub(super) fn gathered(request: &Request) -> Result<Stored<'_>, Error> {
     if let Some(upload) = request.stream() {
         let mut content = Vec::new();

@@ -1,4 +1,4 @@
-//! Some bytes of a request's content: read, or saved as a file, by the kernel alone where that is possible.
+//! Ranges of a request's content: read, or saved as a file, by the kernel alone where that is possible.
 
 use std::borrow::Cow;
 use std::fs::File;
@@ -9,18 +9,18 @@ use std::path::Path;
 use super::spooled::file_of;
 use crate::message::{ContentSource, Request};
 
-/// Bytes of the content of a request, wherever that lies. Nothing is read before somebody asks.
+/// A range of the content of a request, in memory or in a file. Bytes are read only when they are asked for.
 #[derive(Clone, Debug)]
 pub struct ContentRange<'a> {
     stored: Stored<'a>,
     range: Range<u64>,
 }
 
-/// Where the whole content lies.
+/// The place of the whole content.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Stored<'a> {
     Memory(&'a [u8]),
-    Elsewhere(&'a dyn ContentSource),
+    Source(&'a dyn ContentSource),
 }
 
 impl<'a> Stored<'a> {
@@ -28,7 +28,7 @@ impl<'a> Stored<'a> {
         match &request.spooled {
             Some(spooled) => match spooled.read.get() {
                 Some(content) => Self::Memory(content),
-                None => Self::Elsewhere(&*spooled.source),
+                None => Self::Source(&*spooled.source),
             },
             None => Self::Memory(&request.content),
         }
@@ -37,16 +37,16 @@ impl<'a> Stored<'a> {
     fn length(self) -> u64 {
         match self {
             Self::Memory(content) => content.len() as u64,
-            Self::Elsewhere(source) => source.length(),
+            Self::Source(source) => source.length(),
         }
     }
 }
 
-/// As much is held in memory while a file is copied by hand.
+/// Bytes in memory at once while a file is copied without the kernel's help.
 const PIECE: usize = 256 << 10;
 
 impl Request {
-    /// These bytes of the content: a half-open range, cut where the content ends.
+    /// A half-open range of the content, cut where the content ends.
     pub fn content_range(&self, range: Range<u64>) -> ContentRange<'_> {
         ContentRange::new(Stored::of(self), range)
     }
@@ -58,25 +58,25 @@ impl<'a> ContentRange<'a> {
         Self { stored, range: range.start.min(end)..end }
     }
 
-    /// Where in the content they lie.
+    /// The range within the content.
     pub fn range(&self) -> Range<u64> {
         self.range.clone()
     }
 
-    /// How many they are.
+    /// The number of bytes.
     pub fn len(&self) -> u64 {
         self.range.end - self.range.start
     }
 
-    /// Are there none?
+    /// Whether the range is empty.
     pub fn is_empty(&self) -> bool {
         self.range.is_empty()
     }
 
-    /// All of them; not copied if they are in memory already.
+    /// All bytes; not copied if they are in memory already.
     ///
     /// # Errors
-    /// Those of reading a file.
+    /// Errors of reading the file.
     pub fn read(&self) -> io::Result<Cow<'a, [u8]>> {
         if let Stored::Memory(content) = self.stored {
             return Ok(Cow::Borrowed(&content[self.range.start as usize..self.range.end as usize]));
@@ -86,10 +86,10 @@ impl<'a> ContentRange<'a> {
         Ok(Cow::Owned(bytes))
     }
 
-    /// Fills a buffer with those from `at` on.
+    /// Fills a buffer with the bytes from `at` on.
     ///
     /// # Errors
-    /// There are fewer, or those of reading a file.
+    /// The range has fewer bytes, or the file cannot be read.
     pub fn read_into(&self, buffer: &mut [u8], at: u64) -> io::Result<()> {
         if at.saturating_add(buffer.len() as u64) > self.len() {
             return Err(io::ErrorKind::UnexpectedEof.into());
@@ -97,20 +97,20 @@ impl<'a> ContentRange<'a> {
         let start = self.range.start + at;
         match self.stored {
             Stored::Memory(content) => buffer.copy_from_slice(&content[start as usize..][..buffer.len()]),
-            Stored::Elsewhere(source) => source.read_at(buffer, start)?,
+            Stored::Source(source) => source.read_at(buffer, start)?,
         }
         Ok(())
     }
 
-    /// Writes all of them to this file, which is made, or replaced; returns how many they were.
+    /// Writes all bytes to this file, which is created or replaced. Returns their number.
     ///
     /// # Errors
-    /// Those of making and writing a file.
+    /// Errors of creating and writing the file.
     pub fn save(&self, path: impl AsRef<Path>) -> io::Result<u64> {
         let mut to = File::create(path)?;
         match self.stored {
             Stored::Memory(_) => to.write_all(&self.read()?)?,
-            Stored::Elsewhere(source) => {
+            Stored::Source(source) => {
                 let copied = file_of(source).map_or(Ok(0), |from| copy(from, &to, self.range()))?;
                 self.copy_by_hand(&mut to, copied)?;
             }
@@ -130,21 +130,23 @@ impl<'a> ContentRange<'a> {
     }
 }
 
-/// Copies by the kernel, as far as it can; file systems that share blocks need not even move the bytes. How many it was.
+/// Copies by the kernel as far as possible; on file systems that share blocks no byte moves. Returns the number of
+/// bytes.
 #[cfg(target_os = "linux")]
 fn copy(from: &File, to: &File, range: Range<u64>) -> io::Result<u64> {
     let (mut at, mut copied, mut within) = (range.start, 0, true);
     while at < range.end {
         let left = usize::try_from(range.end - at).unwrap_or(usize::MAX).min(1 << 30);
-        let moved = match within {
-            true => rustix::fs::copy_file_range(from, Some(&mut at), to, None, left),
-            false => rustix::fs::sendfile(to, from, Some(&mut at), left),
+        let moved = if within {
+            rustix::fs::copy_file_range(from, Some(&mut at), to, None, left)
+        } else {
+            rustix::fs::sendfile(to, from, Some(&mut at), left)
         };
         match moved {
             Ok(0) => break,
             Ok(count) => copied += count as u64,
             Err(rustix::io::Errno::INTR) => {}
-            // Not between these two files: the other call can.
+            // The kernel does not copy between these two files by this call; the other call may.
             Err(_) if within => within = false,
             Err(error @ (rustix::io::Errno::NOSPC | rustix::io::Errno::DQUOT | rustix::io::Errno::FBIG)) => {
                 return Err(error.into());

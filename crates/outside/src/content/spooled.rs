@@ -1,4 +1,4 @@
-//! Content that is too large for memory: it lies in a temporary file without a name, which is gone when nobody holds it.
+//! Content too large for memory: in a temporary file without a name, which vanishes when its last handle is dropped.
 
 use std::any::Any;
 use std::fs::File;
@@ -14,7 +14,7 @@ use crate::message::{ContentSource, Request};
 struct SpooledFile {
     file: Arc<File>,
     length: u64,
-    /// Given back with the file.
+    /// Released together with the file.
     _share: Option<SpoolShare>,
 }
 
@@ -29,11 +29,11 @@ pub(super) fn file_of(source: &dyn ContentSource) -> Option<&File> {
     source.downcast_ref::<SpooledFile>().map(|spooled| &*spooled.file)
 }
 
-/// The content of a request as a file of its own, at its beginning, if it was too large for memory; `None` if it lies in
-/// memory. Nothing is copied. The position is shared by all files that this gives for one request.
+/// The content of a request as an open file at its beginning, if it was too large for memory; `None` if it is in
+/// memory. Nothing is copied. All files that this gives for one request share one position.
 ///
 /// # Errors
-/// There is no descriptor left.
+/// The process has no descriptor left.
 pub fn content_file(request: &Request) -> io::Result<Option<File>> {
     let Some(file) = request.spooled.as_ref().and_then(|spooled| file_of(&*spooled.source)) else { return Ok(None) };
     let mut file = file.try_clone()?;

@@ -1,32 +1,33 @@
-//! How much content of all requests lies in temporary files: one bound for a server's process.
+//! The bound on content in temporary files, for all requests of a process.
 //!
-//! When it is reached, the upload gives way that has had no piece for the longest time; one that does no better than all others
-//! gives way itself. Content that is complete stays until its request is answered.
+//! An upload that needs room at the bound ends other uploads, those whose last piece is the oldest first, but only if
+//! that piece is older than its own. If there are none, the upload itself is ended. Complete content stays until its
+//! request is answered.
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// All content in temporary files.
+/// The content of all requests in temporary files.
 #[derive(Debug)]
 pub(crate) struct Spools {
     most: u64,
-    table: Mutex<Table>,
+    table: Mutex<SpoolTable>,
 }
 
 #[derive(Debug, Default)]
-struct Table {
+struct SpoolTable {
     bytes: u64,
-    /// Content that is coming in, by the order in which it began to be written.
+    /// Content that is still arriving, in the order in which its first piece was written.
     coming: BTreeMap<u64, Coming>,
     next: u64,
 }
 
 struct Coming {
     bytes: u64,
-    /// When a piece of it was written last, in milliseconds.
+    /// Time of the last written piece, in milliseconds.
     moved: u64,
-    /// Tells its connection that it has to end.
+    /// Tells the connection to end.
     end: Arc<dyn Fn() + Send + Sync>,
 }
 
@@ -36,26 +37,26 @@ impl fmt::Debug for Coming {
     }
 }
 
-/// What the content of one request takes, given back when this is dropped.
+/// One request's share of the room; released when dropped.
 #[derive(Debug)]
 pub(crate) struct SpoolShare {
     spools: Arc<Spools>,
     number: u64,
-    /// Once it is complete.
+    /// The size, once the content is complete.
     bytes: u64,
     is_complete: bool,
 }
 
-/// An upload that has had a piece within this time does not give way to another, in milliseconds.
+/// Milliseconds since its last piece within which an upload does not have to give way.
 const JUST_NOW: u64 = 1000;
 
 impl Spools {
-    /// At most so many bytes.
+    /// A bound of this number of bytes.
     pub(crate) fn new(most: u64) -> Self {
         Self { most, table: Mutex::default() }
     }
 
-    /// Content begins to be written. If it has to give way, `end` is called.
+    /// Registers content that begins to be written. If it has to give way, `end` is called.
     pub(crate) fn begin(self: &Arc<Self>, now: u64, end: impl Fn() + Send + Sync + 'static) -> SpoolShare {
         let mut table = self.lock();
         let number = table.next;
@@ -64,13 +65,13 @@ impl Spools {
         SpoolShare { spools: Arc::clone(self), number, bytes: 0, is_complete: false }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Table> {
+    fn lock(&self) -> MutexGuard<'_, SpoolTable> {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Table {
-    /// The upload that has had no piece for the longest time, and no later than `before`.
+impl SpoolTable {
+    /// The upload whose last piece is the oldest, if that came no later than `before`.
     fn slowest(&self, before: u64) -> Option<u64> {
         let slowest = self.coming.iter().filter(|(_, coming)| coming.bytes > 0).min_by_key(|(_, coming)| coming.moved);
         slowest.filter(|(_, coming)| coming.moved <= before).map(|(number, _)| *number)
@@ -78,7 +79,7 @@ impl Table {
 }
 
 impl SpoolShare {
-    /// Makes room for one more piece; `false`: there is none, or this content has had to give way.
+    /// Makes room for one more piece. Returns `false` if there is none, or this content has had to give way.
     pub(crate) fn add(&mut self, bytes: u64, now: u64) -> bool {
         let mut ended = Vec::new();
         let mut table = self.spools.lock();
@@ -109,7 +110,7 @@ impl SpoolShare {
         !self.is_complete && !self.spools.lock().coming.contains_key(&self.number)
     }
 
-    /// All of it is there; `false`: it has had to give way.
+    /// Marks the content as complete. Returns `false` if it has had to give way.
     pub(crate) fn complete(&mut self) -> bool {
         let coming = self.spools.lock().coming.remove(&self.number);
         self.is_complete = coming.is_some();
@@ -121,9 +122,10 @@ impl SpoolShare {
 impl Drop for SpoolShare {
     fn drop(&mut self) {
         let mut table = self.spools.lock();
-        let left = match self.is_complete {
-            true => self.bytes,
-            false => table.coming.remove(&self.number).map_or(0, |coming| coming.bytes),
+        let left = if self.is_complete {
+            self.bytes
+        } else {
+            table.coming.remove(&self.number).map_or(0, |coming| coming.bytes)
         };
         table.bytes -= left;
     }
@@ -165,7 +167,7 @@ mod tests {
             [begin(&spools, 0), begin(&spools, 0), begin(&spools, 9000)];
         assert!(complete.add(50, 0) && complete.complete() && quick.add(50, 8500));
         assert!(!new.add(1, 9000) && !new.has_ended() && !quick.has_ended());
-        // Nor is the slowest helped by others.
+        // Other uploads do not help the slowest either.
         assert!(!quick.add(1, 20_000) && !quick.has_ended());
         drop(complete);
         assert!(new.add(50, 20_000));

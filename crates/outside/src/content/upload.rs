@@ -1,7 +1,7 @@
-//! Content that a handler takes while it comes in: a bounded buffer between a connection and whoever runs the handler.
+//! Content that a handler takes while it arrives: a bounded buffer between a connection and a handler.
 //!
-//! The connection fills it while there is room, the handler empties it whole, waiting on its thread or in a task. Either
-//! may leave: the other learns of it at its next step.
+//! The connection fills it while there is room; the handler takes all of it at once, on its thread or in a task. If one
+//! side leaves, the other notices at its next step.
 
 use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -10,14 +10,14 @@ use std::task::{Context, Poll, Waker};
 use crate::error::Refusal;
 use crate::message::ContentSource;
 
-/// As much waits for the handler, in bytes; then reading stops.
+/// Bytes that may wait for the handler; at this bound the connection stops reading.
 const ROOM: usize = 256 << 10;
 
-/// What both sides hold.
+/// The state that both sides share.
 #[derive(Debug)]
-struct Shared {
+struct UploadShared {
     buffer: Mutex<Buffer>,
-    /// There is something to take, or nothing will come.
+    /// Notified when there are bytes to take, or no more will come.
     arrived: Condvar,
     declared: Option<u64>,
 }
@@ -25,40 +25,40 @@ struct Shared {
 #[derive(Debug, Default)]
 struct Buffer {
     held: Vec<u8>,
-    /// Memory that was held before.
+    /// Memory of an earlier buffer, to be used again.
     spare: Vec<u8>,
-    end: Option<End>,
-    /// Has anybody asked for content?
+    end: Option<UploadEnd>,
+    /// Whether the handler has asked for content.
     is_wanted: bool,
     taker: Option<Waker>,
     feeder: Option<Waker>,
 }
 
-/// Why nothing more comes.
+/// The reasons why no more bytes come.
 #[derive(Clone, Copy, Debug)]
-enum End {
+enum UploadEnd {
     Complete,
     Refused(Refusal),
 }
 
-/// Whoever was to bring it is gone.
+/// The reason when the connection has ended.
 pub(crate) const GONE: Refusal = Refusal::bad("the client has left in the middle of its upload");
 
-/// The connection's side; the handler's learns when it is dropped.
+/// The connection's side. When it is dropped, the handler's side notices.
 #[derive(Debug)]
-pub(crate) struct Feeder(Arc<Shared>);
+pub(crate) struct Feeder(Arc<UploadShared>);
 
 /// The handler's side.
 #[derive(Debug)]
-pub(super) struct Upload(Arc<Shared>);
+pub(super) struct Upload(Arc<UploadShared>);
 
-/// Both sides of content of this length, if it is known.
+/// Both sides for content of this length, if it is known.
 pub(crate) fn upload(declared: Option<u64>) -> (Feeder, Box<dyn ContentSource>) {
-    let shared = Arc::new(Shared { buffer: Mutex::default(), arrived: Condvar::new(), declared });
+    let shared = Arc::new(UploadShared { buffer: Mutex::default(), arrived: Condvar::new(), declared });
     (Feeder(Arc::clone(&shared)), Box::new(Upload(shared)))
 }
 
-impl Shared {
+impl UploadShared {
     fn lock(&self) -> MutexGuard<'_, Buffer> {
         self.buffer.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -72,7 +72,7 @@ impl Shared {
         }
     }
 
-    fn end(&self, end: End) {
+    fn end(&self, end: UploadEnd) {
         let mut buffer = self.lock();
         if buffer.end.is_none() {
             buffer.end = Some(end);
@@ -82,7 +82,7 @@ impl Shared {
 }
 
 impl Feeder {
-    /// How many bytes there is room for; if there is none, the context is told when there is again.
+    /// Bytes for which there is room. If there is none, the context is woken when there is.
     pub(crate) fn room(&self, context: &Context<'_>) -> usize {
         let mut buffer = self.0.lock();
         let room = ROOM.saturating_sub(buffer.held.len());
@@ -92,7 +92,7 @@ impl Feeder {
         room
     }
 
-    /// How many bytes the handler has not taken; if there are any, the context is told when it has.
+    /// Bytes that the handler has not taken. If there are any, the context is woken when it has taken them.
     pub(crate) fn held(&self, context: &Context<'_>) -> usize {
         let mut buffer = self.0.lock();
         let held = buffer.held.len();
@@ -102,7 +102,7 @@ impl Feeder {
         held
     }
 
-    /// Has the handler asked for content? If not, the context is told when it does.
+    /// Whether the handler has asked for content. If not, the context is woken when it does.
     pub(crate) fn is_wanted(&self, context: &Context<'_>) -> bool {
         let mut buffer = self.0.lock();
         if !buffer.is_wanted {
@@ -111,21 +111,21 @@ impl Feeder {
         buffer.is_wanted
     }
 
-    /// Adds what has come in.
+    /// Adds bytes that have arrived.
     pub(crate) fn push(&self, bytes: &[u8]) {
         let mut buffer = self.0.lock();
         buffer.held.extend_from_slice(bytes);
         self.0.tell_taker(buffer);
     }
 
-    /// All of it has come in.
+    /// Marks the content as complete.
     pub(crate) fn finish(&self) {
-        self.0.end(End::Complete);
+        self.0.end(UploadEnd::Complete);
     }
 
-    /// The rest will not come, because of this.
+    /// Ends the content with this refusal; the rest will not come.
     pub(crate) fn refuse(&self, refusal: Refusal) {
-        self.0.end(End::Refused(refusal));
+        self.0.end(UploadEnd::Refused(refusal));
     }
 }
 
@@ -136,7 +136,8 @@ impl Drop for Feeder {
 }
 
 impl Upload {
-    /// Waits for content and hands on all there is; `None` at the end. What has come in before a refusal is handed on first.
+    /// Waits for content and hands on all there is; `None` at the end. Bytes that arrived before a refusal are handed
+    /// on first.
     pub(super) fn wait<R>(&self, take: impl FnOnce(&[u8]) -> R) -> Result<Option<R>, Refusal> {
         let mut buffer = self.0.lock();
         buffer.is_wanted = true;
@@ -145,8 +146,8 @@ impl Upload {
                 return Ok(Some(self.take(buffer, take)));
             }
             match buffer.end {
-                Some(End::Complete) => return Ok(None),
-                Some(End::Refused(refusal)) => return Err(refusal),
+                Some(UploadEnd::Complete) => return Ok(None),
+                Some(UploadEnd::Refused(refusal)) => return Err(refusal),
                 None => {}
             }
             if let Some(feeder) = buffer.feeder.take() {
@@ -156,7 +157,7 @@ impl Upload {
         }
     }
 
-    /// The same without waiting: the context is told when there is something.
+    /// The same without waiting: the context is woken when there are bytes.
     pub(super) fn poll<R>(
         &self,
         context: &Context<'_>,
@@ -168,8 +169,8 @@ impl Upload {
             return Poll::Ready(Ok(Some(self.take(buffer, take))));
         }
         match buffer.end {
-            Some(End::Complete) => return Poll::Ready(Ok(None)),
-            Some(End::Refused(refusal)) => return Poll::Ready(Err(refusal)),
+            Some(UploadEnd::Complete) => return Poll::Ready(Ok(None)),
+            Some(UploadEnd::Refused(refusal)) => return Poll::Ready(Err(refusal)),
             None => {}
         }
         buffer.taker = Some(context.waker().clone());
@@ -195,7 +196,7 @@ impl Upload {
 }
 
 impl ContentSource for Upload {
-    /// As declared; 0 if nothing was.
+    /// The declared length; 0 if none was declared.
     fn length(&self) -> u64 {
         self.0.declared.unwrap_or(0)
     }

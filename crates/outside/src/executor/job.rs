@@ -7,10 +7,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::Mailbox;
+use super::ReplySlot;
 use crate::budget::Account;
 use crate::error::Error;
-use crate::files::{Answer, Entry, Excluded, FileContent, NO_DESCRIPTOR, Patience, Unopened, answer, check};
+use crate::files::{Excluded, FileAnswer, FileContent, NO_DESCRIPTOR, Patience, StoredFile, Unopened, answer, check};
 use crate::handler::{Function, Reactor};
 use crate::log::{Level, Log};
 use crate::message::{Body, BodyStream, Headers, Pull, Request, Response};
@@ -21,7 +21,7 @@ use crate::site::{Snapshot, error_page};
 pub(crate) struct Job {
     pub(crate) exchanges: Vec<Exchange>,
     pub(crate) site: Arc<Snapshot>,
-    pub(crate) mailbox: Arc<Mailbox>,
+    pub(crate) slot: Arc<ReplySlot>,
 }
 
 impl Job {
@@ -74,7 +74,7 @@ pub(crate) struct Exchange {
     pub(crate) fragment: Option<Arc<Request>>,
     pub(crate) work: Work,
     /// The file behind the answer, once it is found.
-    pub(crate) file: Option<Arc<Entry>>,
+    pub(crate) file: Option<Arc<StoredFile>>,
     /// Has the coding of its content been chosen, or is it a file's own?
     pub(crate) is_encoded: bool,
     /// Whether the memory of its answer is counted.
@@ -397,12 +397,12 @@ impl Exchange {
         let Some(entry) = self.file.take() else { return Work::Answered(response) };
         self.is_encoded = true;
         match answer(self.request.as_deref(), response, &entry, &site.store, Patience::Any) {
-            Ok(Answer::Ready(response, content)) => {
+            Ok(FileAnswer::Ready(response, content)) => {
                 self.content = content;
                 Work::Answered(response)
             }
             // With patience it is made at once.
-            Ok(Answer::ToMake(response, _)) => Work::Answered(response),
+            Ok(FileAnswer::ToMake(response, _)) => Work::Answered(response),
             Err(excluded) => {
                 let code = self.exclude(excluded).code();
                 Work::Answered(self.with_extra(error_page(self.request.as_deref(), code, None)))

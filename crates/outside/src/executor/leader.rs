@@ -12,16 +12,16 @@ use std::time::Duration;
 
 use super::busy::busy_time;
 use super::job::MOST_HELD;
-use super::mailbox::Ended;
+use super::leader_lease::{Call, Epoch};
 use super::pool::SPARE;
 use super::reactor::{Delivery, Task};
+use super::reply_slot::Ended;
 use super::sync::{Builder, Instant, MOST_CALLS, MutexGuard, Ordering};
-use super::word::{Call, Term};
-use super::{Crew, Exchange, Executor, Job, Mailbox, Turn as SessionTurn, Work, lock};
+use super::{Exchange, Executor, Job, ReplySlot, Threads, Turn as SessionTurn, Work, lock};
 use crate::handler::SLOW;
 use crate::log::Level;
 use crate::site::Snapshot;
-use crate::websocket::Bell;
+use crate::websocket::FlushQueue;
 
 /// A batch of calls ends after this long, if not after so many calls.
 const LONGEST_BATCH: Duration = Duration::from_micros(150);
@@ -35,59 +35,59 @@ enum Turn {
 }
 
 impl Executor {
-    /// Starts a thread that waits for a duty.
-    pub(super) fn hire(self: &Arc<Self>, mut crew: MutexGuard<'_, Crew>) -> io::Result<()> {
-        // It counts as standing by from now on, so that nobody starts another one for the same duty.
-        crew.alive += 1;
-        crew.standby += 1;
-        drop(crew);
+    /// Starts a thread that waits for a assignment.
+    pub(super) fn spawn_thread(self: &Arc<Self>, mut threads: MutexGuard<'_, Threads>) -> io::Result<()> {
+        // It counts as standing by from now on, so that nobody starts another one for the same assignment.
+        threads.alive += 1;
+        threads.standby += 1;
+        drop(threads);
         let executor = Arc::clone(self);
         let spawned = Builder::new().name("outside".into()).stack_size(STACK).spawn(move || {
             let host = Arc::clone(&executor.host);
             host.live(&mut || {
-                lock(&executor.crew).entered += 1;
-                executor.crew_changed.notify_all();
+                lock(&executor.threads).entered += 1;
+                executor.threads_changed.notify_all();
                 executor.stand_by();
             });
-            lock(&executor.crew).alive -= 1;
-            executor.crew_changed.notify_all();
+            lock(&executor.threads).alive -= 1;
+            executor.threads_changed.notify_all();
         });
         if spawned.is_err() {
-            let mut crew = lock(&self.crew);
-            crew.alive -= 1;
-            crew.standby -= 1;
-            drop(crew);
-            self.crew_changed.notify_all();
+            let mut threads = lock(&self.threads);
+            threads.alive -= 1;
+            threads.standby -= 1;
+            drop(threads);
+            self.threads_changed.notify_all();
         }
         spawned.map(|_| ())
     }
 
-    /// Takes the loop over from a call that lasts, and offers the new term to whoever stands by, or to a new thread.
+    /// Takes the loop over from a call that lasts, and offers the new epoch to whoever stands by, or to a new thread.
     pub(super) fn take_over(self: &Arc<Self>, call: Call) {
-        // Under the lock, so that the late thread cannot come back before it is counted as away.
-        let mut crew = lock(&self.crew);
-        let Some(term) = self.word.take_over(call) else { return };
-        crew.away += 1;
-        crew.offered = Some(term);
-        self.call_crew(crew);
+        // Under the lock, so that the late thread cannot come back before it is counted as detached.
+        let mut threads = lock(&self.threads);
+        let Some(epoch) = self.lease.take_over(call) else { return };
+        threads.detached += 1;
+        threads.offered = Some(epoch);
+        self.call_threads(threads);
     }
 
-    /// Wakes a thread that stands by for a duty that has come up, and starts one if there are too few.
-    pub(super) fn call_crew(self: &Arc<Self>, crew: MutexGuard<'_, Crew>) {
+    /// Wakes a thread that stands by for a assignment that has come up, and starts one if there are too few.
+    pub(super) fn call_threads(self: &Arc<Self>, threads: MutexGuard<'_, Threads>) {
         let spare = if self.is_stopping() { 0 } else { SPARE };
-        let is_urgent = crew.offered.is_some() && crew.lacks_threads(self.max_workers, 0);
-        let hired = match crew.lacks_threads(self.max_workers, spare) {
-            true => self.hire(crew),
+        let is_urgent = threads.offered.is_some() && threads.lacks_threads(self.max_workers, 0);
+        let spawned = match threads.lacks_threads(self.max_workers, spare) {
+            true => self.spawn_thread(threads),
             false => {
-                drop(crew);
+                drop(threads);
                 Ok(())
             }
         };
-        self.crew_called.notify_one();
-        if let Err(error) = hired
+        self.threads_called.notify_one();
+        if let Err(error) = spawned
             && is_urgent
         {
-            // Whoever is done first becomes a standby, and takes the duty then.
+            // Whoever is done first becomes a standby, and takes the assignment then.
             self.log.event(Level::Error, format!("no thread could be started: {error}"));
         }
     }
@@ -95,67 +95,67 @@ impl Executor {
     /// A thread's life: waits to be needed, leads or works in the pool, and waits again.
     fn stand_by(self: &Arc<Self>) {
         loop {
-            let mut crew = lock(&self.crew);
-            let duty = loop {
-                if let Some(term) = crew.offered.take() {
-                    break Some(Duty::Lead(term));
+            let mut threads = lock(&self.threads);
+            let assignment = loop {
+                if let Some(epoch) = threads.offered.take() {
+                    break Some(Assignment::Lead(epoch));
                 }
-                if let Some(job) = crew.take_job(self.max_workers) {
-                    break Some(Duty::Work(job));
+                if let Some(job) = threads.take_job(self.max_workers) {
+                    break Some(Assignment::Work(job));
                 }
                 if self.is_stopping() {
                     break None;
                 }
-                crew = self.crew_called.wait(crew).unwrap_or_else(PoisonError::into_inner);
+                threads = self.threads_called.wait(threads).unwrap_or_else(PoisonError::into_inner);
             };
-            crew.standby -= 1;
-            drop(crew);
-            match duty {
-                Some(Duty::Lead(term)) => self.lead(term),
-                Some(Duty::Work(job)) => self.work_in_pool(job),
+            threads.standby -= 1;
+            drop(threads);
+            match assignment {
+                Some(Assignment::Lead(epoch)) => self.lead(epoch),
+                Some(Assignment::Work(job)) => self.work_in_pool(job),
                 None => return,
             }
-            lock(&self.crew).standby += 1;
+            lock(&self.threads).standby += 1;
         }
     }
 
-    /// Drives the event loop until the term is lost or all stops.
-    fn lead(self: &Arc<Self>, term: Term) {
-        self.bell.begin_term();
-        if let Some(mailbox) = lock(&self.underway).take() {
-            self.put_out(Delivery::Exchanges(mailbox, Vec::new()));
+    /// Drives the event loop until the epoch is lost or all stops.
+    fn lead(self: &Arc<Self>, epoch: Epoch) {
+        self.flush_queue.begin_epoch();
+        if let Some(slot) = lock(&self.underway).take() {
+            self.put_out(Delivery::Exchanges(slot, Vec::new()));
         }
-        let mut stand = Stand::Leads;
-        while stand == Stand::Leads && matches!(self.run_inside(), Turn::Jobs) {
+        let mut state = ThreadState::Leads;
+        while state == ThreadState::Leads && matches!(self.run_inside(), Turn::Jobs) {
             let host = Arc::clone(&self.host);
-            let entry = self.begin_entry(term);
+            let entry = self.begin_entry(epoch);
             host.work(&mut || {
-                let role = if self.end_entry(entry) { Role::Leader(term) } else { Role::Late };
-                stand = self.run_batch(role);
+                let role = if self.end_entry(entry) { Role::Leader(epoch) } else { Role::Late };
+                state = self.run_batch(role);
             });
         }
-        Bell::end_term();
-        match stand {
-            Stand::Leads => {
-                self.bell.end();
+        FlushQueue::end_epoch();
+        match state {
+            ThreadState::Leads => {
+                self.flush_queue.end();
                 self.sentinel.dismiss();
             }
-            away => lock(&self.crew).come_back(away),
+            detached => lock(&self.threads).come_back(detached),
         }
     }
 
     /// Begins to enter the host, which may take as long as a call: a handler may hold the one lock of its language. Then
     /// the loop is taken over, and nobody else tries to enter until this thread has.
-    fn begin_entry(&self, term: Term) -> Option<Call> {
+    fn begin_entry(&self, epoch: Epoch) -> Option<Call> {
         self.entering.store(true, Ordering::SeqCst);
-        let entry = self.word.begin(term);
-        self.sentinel.attend();
+        let entry = self.lease.begin(epoch);
+        self.sentinel.note_call();
         entry
     }
 
     /// The host is entered. Does this thread still lead?
     fn end_entry(&self, entry: Option<Call>) -> bool {
-        let leads = entry.is_some_and(|entry| self.word.end(entry));
+        let leads = entry.is_some_and(|entry| self.lease.end(entry));
         self.entering.store(false, Ordering::SeqCst);
         if !leads {
             self.wake_root();
@@ -164,12 +164,19 @@ impl Executor {
     }
 
     fn run_inside(&self) -> Turn {
-        Bell::set_inside(true);
+        FlushQueue::set_inside(true);
         let turn = self.run_loop();
-        Bell::set_inside(false);
+        FlushQueue::set_inside(false);
         turn
     }
 
+    /// Drives the event loop until there are jobs, or all stops.
+    ///
+    /// The future below is polled at the beginning and each time it is woken. In the first poll it delivers the outbox and
+    /// wakes itself without looking at the queue: tokio then polls other tasks and looks at sockets and timers once before it
+    /// comes here again. Without that pass a queue that never empties would keep the loop from all of them, because each turn
+    /// would end in its first poll. While another thread is entering the host, jobs stay in the queue: this thread would only
+    /// wait behind it for the one lock of the language, and the loop would stand still meanwhile (`end_entry` wakes the root).
     fn run_loop(&self) -> Turn {
         let mut passed = false;
         let mut stopping = false;
@@ -197,7 +204,12 @@ impl Executor {
         }))
     }
 
-    /// Whoever adds to queue or outbox afterwards wakes the root, so this comes before looking at them.
+    /// Stores the waker of the future that the leader blocks on.
+    ///
+    /// This comes before the queue and the outbox are looked at. A connection or a late thread that adds something after that
+    /// look finds the waker of this turn and wakes it; one that added something before the look is seen by it. In the other
+    /// order, an answer that is added between look and registration would wake the future of a leader that is gone, and would
+    /// lie there until something else happens. The waker of a new leader is another one, so it is compared each time.
     fn register_root(&self, context: &Context<'_>) {
         let mut root = lock(&self.root);
         if !root.as_ref().is_some_and(|waker| waker.will_wake(context.waker())) {
@@ -207,7 +219,7 @@ impl Executor {
 
     /// Inside the loop, where waking a task costs no system call.
     fn deliver(&self) {
-        self.bell.answer();
+        self.flush_queue.flush();
         let mut outbox = lock(&self.outbox);
         if outbox.is_empty() {
             return;
@@ -216,7 +228,7 @@ impl Executor {
         drop(outbox);
         for delivery in deliveries.drain(..) {
             match delivery {
-                Delivery::Exchanges(mailbox, exchanges) => mailbox.put(exchanges),
+                Delivery::Exchanges(slot, exchanges) => slot.put(exchanges),
                 Delivery::Turn(connection) => connection.call_session(),
             }
         }
@@ -226,30 +238,30 @@ impl Executor {
         }
     }
 
-    /// Calls handlers until it is time for the loop, or the term is lost. One who was late in entering the host does the
+    /// Calls handlers until it is time for the loop, or the epoch is lost. One who was late in entering the host does the
     /// same share of the work: whoever leads by now may have to wait as long to do it.
-    fn run_batch(self: &Arc<Self>, role: Role) -> Stand {
+    fn run_batch(self: &Arc<Self>, role: Role) -> ThreadState {
         // So that a handler can start tasks on this loop.
         let _inside = self.runtime.enter();
-        let mut stand = role.stand();
+        let mut state = role.state();
         let mut now = Instant::now();
         let end = now + LONGEST_BATCH;
         for _ in 0..MOST_CALLS {
             let Some(task) = lock(&self.queue).pop_front() else { break };
             match task {
                 Task::Job(job) if job.is_held_up(self.reactor) => self.push_to_pool(job),
-                Task::Job(job) => stand = self.run_job(job, role, &mut now),
-                Task::Turn(turn) => stand = self.run_turn(turn, role, &mut now),
+                Task::Job(job) => state = self.run_job(job, role, &mut now),
+                Task::Turn(turn) => state = self.run_turn(turn, role, &mut now),
             }
-            if stand != role.stand() || now > end {
+            if state != role.state() || now > end {
                 break;
             }
         }
-        stand
+        state
     }
 
     /// Calls the handler of a WebSocket. A turn that is the last reference to its connection ends here, inside the host.
-    fn run_turn(&self, mut turn: SessionTurn, mut role: Role, now: &mut Instant) -> Stand {
+    fn run_turn(&self, mut turn: SessionTurn, mut role: Role, now: &mut Instant) -> ThreadState {
         let call = self.begin_call(role);
         turn.perform(&self.log);
         self.end_call(call, &mut role);
@@ -260,65 +272,65 @@ impl Executor {
                 self.wake_root();
             }
         }
-        role.stand()
+        role.state()
     }
 
     /// A handler is about to be called.
     fn begin_call(&self, role: Role) -> Option<Call> {
-        let Role::Leader(term) = role else { return None };
-        let call = self.word.begin(term);
+        let Role::Leader(epoch) = role else { return None };
+        let call = self.lease.begin(epoch);
         if call.is_some() {
-            self.sentinel.attend();
+            self.sentinel.note_call();
         }
         call
     }
 
     /// It has come back. A leader is late if the loop was taken over meanwhile.
     fn end_call(&self, call: Option<Call>, role: &mut Role) {
-        if matches!(role, Role::Leader(_)) && !call.is_some_and(|call| self.word.end(call)) {
+        if matches!(role, Role::Leader(_)) && !call.is_some_and(|call| self.lease.end(call)) {
             *role = Role::Late;
         }
     }
 
     /// Does one job and delivers it, all at once as long as this thread leads. `now` is moved on.
-    pub(super) fn run_job(self: &Arc<Self>, mut job: Job, mut role: Role, now: &mut Instant) -> Stand {
+    pub(super) fn run_job(self: &Arc<Self>, mut job: Job, mut role: Role, now: &mut Instant) -> ThreadState {
         let [exchange] = &mut job.exchanges[..] else { return self.run_several(job, role, now) };
-        let ended = self.run_exchange(exchange, &job.site, &job.mailbox, &mut role, now);
+        let ended = self.run_exchange(exchange, &job.site, &job.slot, &mut role, now);
         if ended == Ended::Awaited {
             match role {
-                Role::Leader(_) => self.put_out(Delivery::Exchanges(job.mailbox, job.exchanges)),
-                _ => self.post(job.mailbox, job.exchanges),
+                Role::Leader(_) => self.put_out(Delivery::Exchanges(job.slot, job.exchanges)),
+                _ => self.post(job.slot, job.exchanges),
             }
         }
-        role.stand_after(ended)
+        role.state_after(ended)
     }
 
     /// The same for several exchanges: a late one does not keep back those before it.
-    fn run_several(self: &Arc<Self>, job: Job, mut role: Role, now: &mut Instant) -> Stand {
-        let Job { exchanges, site, mailbox } = job;
+    fn run_several(self: &Arc<Self>, job: Job, mut role: Role, now: &mut Instant) -> ThreadState {
+        let Job { exchanges, site, slot } = job;
         if let Role::Leader(_) = role {
-            *lock(&self.underway) = Some(Arc::clone(&mailbox));
+            *lock(&self.underway) = Some(Arc::clone(&slot));
         }
         let (mut ended, mut held) = (Ended::Awaited, 0);
         for mut exchange in exchanges {
             // One that is left open is asked for once more.
             if exchange.is_open() && held <= MOST_HELD {
-                ended = self.run_exchange(&mut exchange, &site, &mailbox, &mut role, now);
+                ended = self.run_exchange(&mut exchange, &site, &slot, &mut role, now);
                 if ended != Ended::Awaited {
                     break;
                 }
             }
             held += exchange.held();
-            mailbox.add(exchange);
-            if role.stand() == Stand::Away {
-                self.post(Arc::clone(&mailbox), Vec::new());
+            slot.add(exchange);
+            if role.state() == ThreadState::Detached {
+                self.post(Arc::clone(&slot), Vec::new());
             }
         }
         if let Role::Leader(_) = role {
             *lock(&self.underway) = None;
-            self.put_out(Delivery::Exchanges(mailbox, Vec::new()));
+            self.put_out(Delivery::Exchanges(slot, Vec::new()));
         }
-        role.stand_after(ended)
+        role.state_after(ended)
     }
 
     /// Does what an exchange asks for, unless nobody waits for it.
@@ -326,15 +338,15 @@ impl Executor {
         &self,
         exchange: &mut Exchange,
         site: &Snapshot,
-        mailbox: &Mailbox,
+        slot: &ReplySlot,
         role: &mut Role,
         now: &mut Instant,
     ) -> Ended {
-        if mailbox.is_full() && exchange.begins() {
+        if slot.is_full() && exchange.begins() {
             // It goes back as it came.
             return Ended::Awaited;
         }
-        if !mailbox.begin() {
+        if !slot.begin() {
             return Ended::Abandoned;
         }
         if !matches!(role, Role::Worker)
@@ -346,8 +358,8 @@ impl Executor {
         let call = self.begin_call(*role);
         self.perform(exchange, site, *role, now);
         self.end_call(call, role);
-        mailbox.count(exchange);
-        mailbox.end()
+        slot.count(exchange);
+        slot.end()
     }
 
     /// Does what an exchange asks for, and learns from how long it waited; but without the loop there is nothing to learn.
@@ -379,7 +391,7 @@ impl Executor {
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Role {
     /// It drives the event loop.
-    Leader(Term),
+    Leader(Epoch),
     /// It did, until it was late.
     Late,
     /// The job came to the pool.
@@ -387,29 +399,29 @@ pub(super) enum Role {
 }
 
 impl Role {
-    fn stand(self) -> Stand {
+    fn state(self) -> ThreadState {
         match self {
-            Self::Leader(_) => Stand::Leads,
-            Self::Late | Self::Worker => Stand::Away,
+            Self::Leader(_) => ThreadState::Leads,
+            Self::Late | Self::Worker => ThreadState::Detached,
         }
     }
 
-    fn stand_after(self, ended: Ended) -> Stand {
+    fn state_after(self, ended: Ended) -> ThreadState {
         match ended {
-            Ended::GivenUp => Stand::GivenUp,
-            Ended::Uncounted => Stand::Uncounted,
-            Ended::Awaited | Ended::Abandoned => self.stand(),
+            Ended::GivenUp => ThreadState::GivenUp,
+            Ended::Uncounted => ThreadState::Uncounted,
+            Ended::Awaited | Ended::Abandoned => self.state(),
         }
     }
 }
 
 /// What a thread is that has done a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Stand {
+pub(super) enum ThreadState {
     /// It drives the event loop.
     Leads,
     /// It does not, and counts as a worker.
-    Away,
+    Detached,
     /// Its client was gone, and it does not count meanwhile.
     Uncounted,
     /// It was given up, and counts for nothing.
@@ -417,7 +429,7 @@ pub(super) enum Stand {
 }
 
 /// What a thread that stood by is to do.
-enum Duty {
-    Lead(Term),
+enum Assignment {
+    Lead(Epoch),
     Work(Job),
 }

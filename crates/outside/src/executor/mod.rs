@@ -2,40 +2,40 @@
 //!
 //! A reactor's event loop is driven by exactly one thread, the leader. A turn ([`leader`]): the loop runs until there
 //! are jobs, the leader leaves it, calls handlers, and goes back. A [`sentinel`] sees a call that lasts and gives the
-//! loop to a standby thread; the late one delivers its answer and becomes a standby. The [`word`] decides who wins.
+//! loop to a standby thread; the late one delivers its answer and becomes a standby. The [`leader_lease`] decides which of the two wins.
 //! Routes whose calls wait learn to go to the [`pool`] at once. The model runs all of this on a checker's threads.
-//! Connections know only [`Executor::push`], [`Mailbox`] and [`Job`].
+//! Connections know only [`Executor::push`], [`ReplySlot`] and [`Job`].
 
 mod busy;
 mod job;
 mod leader;
-mod mailbox;
+mod leader_lease;
 #[cfg(test)]
 mod model;
 mod overdue;
 mod pool;
 mod reactor;
+mod reply_slot;
 mod sentinel;
 mod sync;
 #[cfg(test)]
 mod tests;
 mod turn;
-mod word;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 pub(crate) use job::{Exchange, Job, MOST_HELD, Work};
-pub(crate) use mailbox::{Held, Mailbox};
 pub(crate) use reactor::Executor;
+pub(crate) use reply_slot::{Guard, ReplySlot};
 pub(crate) use turn::{Occasion, Turn};
 
 use crate::log::Level;
 use crate::message::Request;
-use reactor::{Crew, lock};
+use reactor::{Threads, lock};
 
 /// Frames the life and the work of the threads that run handlers, for languages that need it.
-pub trait Host: Send + Sync {
+pub trait LanguageRuntime: Send + Sync {
     /// Runs a thread's whole life.
     fn live(&self, life: &mut (dyn FnMut() + Send));
 
@@ -67,9 +67,9 @@ pub trait Host: Send + Sync {
 
 /// Handlers that need no frame.
 #[derive(Debug, Default)]
-pub struct NoHost;
+pub struct NoRuntime;
 
-impl Host for NoHost {
+impl LanguageRuntime for NoRuntime {
     fn live(&self, life: &mut (dyn FnMut() + Send)) {
         life();
     }

@@ -5,6 +5,7 @@
 //! replays it. `OUTSIDE_MODEL_RUNS` says how many schedules each trial tries; `make model` asks for many.
 
 mod event_loop;
+mod ledger;
 mod sync;
 mod trial;
 
@@ -17,9 +18,9 @@ mod job;
 #[path = "leader.rs"]
 #[expect(clippy::duplicate_mod, reason = "these are the files under test")]
 mod leader;
-#[path = "mailbox.rs"]
-#[expect(clippy::duplicate_mod, dead_code, reason = "these are the files under test; connections use more of them")]
-mod mailbox;
+#[path = "leader_lease.rs"]
+#[expect(clippy::duplicate_mod, reason = "these are the files under test")]
+mod leader_lease;
 #[path = "overdue.rs"]
 #[expect(
     clippy::duplicate_mod,
@@ -33,12 +34,12 @@ mod pool;
 #[path = "reactor.rs"]
 #[expect(clippy::duplicate_mod, dead_code, reason = "these are the files under test; no WebSockets are tried")]
 mod reactor;
+#[path = "reply_slot.rs"]
+#[expect(clippy::duplicate_mod, dead_code, reason = "these are the files under test; connections use more of them")]
+mod reply_slot;
 #[path = "sentinel.rs"]
 #[expect(clippy::duplicate_mod, reason = "these are the files under test")]
 mod sentinel;
-#[path = "word.rs"]
-#[expect(clippy::duplicate_mod, reason = "these are the files under test")]
-mod word;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -46,13 +47,14 @@ use std::time::Duration;
 use shuttle::scheduler::{PctScheduler, RandomScheduler};
 use shuttle::{Config, MaxSteps, Runner};
 
-use super::{Host, NoHost, Turn};
+use super::{LanguageRuntime, NoRuntime, Turn};
 use job::{Exchange, Job, Work};
-use mailbox::Mailbox;
-use reactor::{Crew, Executor, lock};
+use leader_lease::{Call, Epoch, LeaderLease};
+use ledger::{Place, Temper};
+use reactor::{Executor, Threads, lock};
+use reply_slot::ReplySlot;
 use sync::Mutex;
-use trial::{FOR_EVER, PATIENCE, Place, Temper, Trial};
-use word::{Call, Term, Word};
+use trial::{FOR_EVER, PATIENCE, Trial};
 
 use Place::{Loop, Pool};
 use Temper::{After, Quick, Slow, Stuck};
@@ -69,34 +71,34 @@ fn check(trial: impl Fn() + Send + Sync + 'static) {
     Runner::new(PctScheduler::new(4, runs / 2), config).run(move || trial());
 }
 
-/// Nobody but the leader of a term stands on the turf, and who loses a term does so once.
+/// Only the leader of an epoch is between two calls at any moment, and a leader loses its epoch once.
 #[test]
 fn one_leader_at_a_time() {
     check(|| {
-        let (word, turf) = (Arc::new(Word::new()), Arc::new(Mutex::new(false)));
-        let lead = |term: Term| {
-            let (word, turf) = (Arc::clone(&word), Arc::clone(&turf));
+        let (lease, turf) = (Arc::new(LeaderLease::new()), Arc::new(Mutex::new(false)));
+        let lead = |epoch: Epoch| {
+            let (lease, turf) = (Arc::clone(&lease), Arc::clone(&turf));
             shuttle::thread::spawn(move || {
                 for _ in 0..3 {
                     assert!(!std::mem::replace(&mut *lock(&turf), true), "two leaders");
                     shuttle::thread::yield_now();
                     *lock(&turf) = false;
-                    let call = word.begin(term).expect("nothing takes a term over between two calls");
+                    let call = lease.begin(epoch).expect("nothing takes an epoch over between two calls");
                     shuttle::thread::yield_now();
-                    if !word.end(call) {
-                        assert!(word.begin(term).is_none(), "who has lost leads no more");
+                    if !lease.end(call) {
+                        assert!(lease.begin(epoch).is_none(), "who has lost leads no more");
                         return 1;
                     }
                 }
                 0
             })
         };
-        let mut leaders = vec![lead(Term::FIRST)];
+        let mut leaders = vec![lead(Epoch::FIRST)];
         for _ in 0..8 {
-            let call = Call::in_word(word.snapshot());
+            let call = Call::in_lease(lease.snapshot());
             shuttle::thread::yield_now();
-            if let Some(term) = call.and_then(|call| word.take_over(call)) {
-                leaders.push(lead(term));
+            if let Some(epoch) = call.and_then(|call| lease.take_over(call)) {
+                leaders.push(lead(epoch));
             }
         }
         let taken = leaders.len() - 1;
@@ -226,7 +228,7 @@ fn the_pool_is_bounded_and_loses_nothing() {
     });
 }
 
-/// A term and jobs of the pool come at one moment, while some threads stand by but not enough.
+/// An epoch and jobs of the pool come at one moment, while some threads stand by but not enough.
 #[test]
 fn each_duty_finds_a_thread() {
     check(|| {
@@ -296,7 +298,7 @@ fn who_is_given_up_makes_room() {
             let mut trial = Trial::start(1);
             let client = trial.connect_impatient(place, &[Stuck]);
             trial.wait_for_stuck(1);
-            trial.wait_until_away(1);
+            trial.wait_until_detached(1);
             trial.connect(&[(Pool, &[Quick])]);
             trial.wait_for_pushes(2);
             assert!(trial.give_up(client), "it was running");
@@ -306,11 +308,11 @@ fn who_is_given_up_makes_room() {
             trial.wait_for(2);
             let another = trial.connect_impatient(place, &[Stuck]);
             trial.wait_for_stuck(2);
-            trial.wait_until_away(1);
+            trial.wait_until_detached(1);
             assert!(trial.give_up(another), "it was running");
             sync::advance(PATIENCE);
             assert_eq!(trial.give_up_overdue(), 1);
-            trial.wait_until_away(1);
+            trial.wait_until_detached(1);
             trial.release();
             trial.connect(&[(Pool, &[Quick])]);
             assert_eq!(trial.finish(), 0);
@@ -326,7 +328,7 @@ fn who_works_for_a_client_that_has_left_makes_room() {
             let mut trial = Trial::start(1);
             let client = trial.connect_impatient(place, &[Stuck]);
             trial.wait_for_stuck(1);
-            trial.wait_until_away(1);
+            trial.wait_until_detached(1);
             assert!(trial.leave(client), "it was running");
             trial.connect(&[(Pool, &[Quick])]);
             trial.wait_for(1 + 1);

@@ -8,12 +8,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::sync::{Instant, MOST_GIVEN_UP};
-use super::{Executor, Mailbox, lock};
+use super::{Executor, ReplySlot, lock};
 use crate::message::Request;
 
 /// A job that nobody waits for.
 pub(super) struct Overdue {
-    mailbox: Arc<Mailbox>,
+    slot: Arc<ReplySlot>,
     request: Option<Arc<Request>>,
     until: Instant,
 }
@@ -26,26 +26,26 @@ pub(super) struct GivenUp {
 }
 
 impl Executor {
-    /// Nobody waits for the job of this mailbox any more: what has not begun never will. `true` if a call of it runs; it is
+    /// Nobody waits for the job of this slot any more: what has not begun never will. `true` if a call of it runs; it is
     /// given up if it goes on for longer than this.
-    pub(crate) fn abandon(&self, mailbox: &Arc<Mailbox>, request: Option<&Arc<Request>>, patience: Duration) -> bool {
-        let runs = mailbox.close();
+    pub(crate) fn abandon(&self, slot: &Arc<ReplySlot>, request: Option<&Arc<Request>>, patience: Duration) -> bool {
+        let runs = slot.close();
         if runs {
-            let (mailbox, request) = (Arc::clone(mailbox), request.cloned());
-            lock(&self.overdue).push(Overdue { mailbox, request, until: Instant::now() + patience });
+            let (slot, request) = (Arc::clone(slot), request.cloned());
+            lock(&self.overdue).push(Overdue { slot, request, until: Instant::now() + patience });
         }
         runs
     }
 
-    /// The call of this mailbox, which was abandoned, makes a piece for a client that is gone: it ends with the piece, and until
+    /// The call of this slot, which was abandoned, makes a piece for a client that is gone: it ends with the piece, and until
     /// then its thread does not count as a worker, unless as many do as may work.
-    pub(crate) fn uncount(self: &Arc<Self>, mailbox: &Mailbox) {
+    pub(crate) fn uncount(self: &Arc<Self>, slot: &ReplySlot) {
         // Under the lock, so that its thread cannot come back before it is counted.
-        let mut crew = lock(&self.crew);
-        if crew.uncounted < self.max_workers && mailbox.uncount() {
-            crew.uncounted += 1;
-            crew.away -= 1;
-            self.call_crew(crew);
+        let mut threads = lock(&self.threads);
+        if threads.uncounted < self.max_workers && slot.uncount() {
+            threads.uncounted += 1;
+            threads.detached -= 1;
+            self.call_threads(threads);
         }
     }
 
@@ -56,22 +56,22 @@ impl Executor {
             return Vec::new();
         }
         let now = Instant::now();
-        overdue.retain(|late| late.mailbox.is_overdue());
+        overdue.retain(|late| late.slot.is_overdue());
         let due: Vec<_> = overdue.extract_if(.., |late| late.until <= now).collect();
         drop(overdue);
         let mut given_up = Vec::new();
         for late in due {
             // Under the lock, so that its thread cannot come back before it is counted.
-            let mut crew = lock(&self.crew);
-            let counts = crew.given_up >= MOST_GIVEN_UP;
+            let mut threads = lock(&self.threads);
+            let counts = threads.given_up >= MOST_GIVEN_UP;
             if !counts {
-                let Some(counted) = late.mailbox.give_up() else { continue };
-                crew.given_up += 1;
+                let Some(counted) = late.slot.give_up() else { continue };
+                threads.given_up += 1;
                 match counted {
-                    true => crew.away -= 1,
-                    false => crew.uncounted -= 1,
+                    true => threads.detached -= 1,
+                    false => threads.uncounted -= 1,
                 }
-                self.call_crew(crew);
+                self.call_threads(threads);
             }
             given_up.push(GivenUp { request: late.request, counts });
         }

@@ -9,9 +9,9 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::leader::{Role, Stand};
+use super::leader::{Role, ThreadState};
 use super::sync::Instant;
-use super::{Crew, Executor, Job, Work, lock};
+use super::{Executor, Job, Threads, Work, lock};
 
 /// So many jobs wait for each worker.
 const QUEUE_PER_WORKER: usize = 4;
@@ -21,7 +21,7 @@ const QUEUE_PER_WORKER: usize = 4;
 pub(super) const SPARE: usize = 2;
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
 
-/// The pool as part of the crew.
+/// The pool as part of the threads.
 #[derive(Default)]
 pub(super) struct Pool {
     /// Jobs that wait, with when they came.
@@ -35,7 +35,7 @@ impl Pool {
     /// place.
     fn take_expired(&mut self) -> Vec<Job> {
         let is_expired = |(since, job): &(Instant, Job)| {
-            job.mailbox.is_closed() || (since.elapsed() >= LONGEST_WAIT && job.may_be_turned_away())
+            job.slot.is_closed() || (since.elapsed() >= LONGEST_WAIT && job.may_be_turned_away())
         };
         if !self.queue.iter().any(is_expired) {
             return Vec::new();
@@ -48,14 +48,14 @@ impl Pool {
     }
 }
 
-impl Crew {
+impl Threads {
     /// The next job of the pool, if one more worker is allowed.
     pub(super) fn take_job(&mut self, max_workers: usize) -> Option<Job> {
-        if self.away >= max_workers {
+        if self.detached >= max_workers {
             return None;
         }
         let (_, job) = self.pool.queue.pop_front()?;
-        self.away += 1;
+        self.detached += 1;
         Some(job)
     }
 
@@ -64,18 +64,18 @@ impl Crew {
         std::mem::take(&mut self.pool.queue)
     }
 
-    /// A thread that was away is back.
-    pub(super) fn come_back(&mut self, stand: Stand) {
-        match stand {
-            Stand::GivenUp => self.given_up -= 1,
-            Stand::Uncounted => self.uncounted -= 1,
-            _ => self.away -= 1,
+    /// A thread that ran a handler without the loop has ended that.
+    pub(super) fn come_back(&mut self, state: ThreadState) {
+        match state {
+            ThreadState::GivenUp => self.given_up -= 1,
+            ThreadState::Uncounted => self.uncounted -= 1,
+            _ => self.detached -= 1,
         }
     }
 
-    /// Would less than so many threads stand by if all duties were taken up?
+    /// Would less than so many threads stand by if all assignments were taken up?
     pub(super) fn lacks_threads(&self, max_workers: usize, spare: usize) -> bool {
-        let jobs = self.pool.queue.len().min(max_workers.saturating_sub(self.away));
+        let jobs = self.pool.queue.len().min(max_workers.saturating_sub(self.detached));
         self.standby < jobs + usize::from(self.offered.is_some()) + spare
     }
 }
@@ -83,31 +83,31 @@ impl Crew {
 impl Executor {
     /// Adds a job that is known to wait; called by connections, inside the event loop.
     pub(crate) fn push_to_pool(self: &Arc<Self>, job: Job) {
-        let mut crew = lock(&self.crew);
+        let mut threads = lock(&self.threads);
         let now = Instant::now();
         let takes_upload = job.takes_upload();
-        if takes_upload && crew.pool.uploads >= (self.max_workers / 2).max(1) {
-            drop(crew);
+        if takes_upload && threads.pool.uploads >= (self.max_workers / 2).max(1) {
+            drop(threads);
             self.log.complain("max_workers", "half of the threads take uploads already: one more");
             return self.turn_away(job);
         }
         // Workers that are about to take a job make room for as many.
-        let room = QUEUE_PER_WORKER * self.max_workers + self.max_workers.saturating_sub(crew.away);
-        if crew.pool.queue.len() >= room
+        let room = QUEUE_PER_WORKER * self.max_workers + self.max_workers.saturating_sub(threads.detached);
+        if threads.pool.queue.len() >= room
             && job.may_be_turned_away()
             && job.waits_for_long(self.reactor, now - self.started)
         {
-            drop(crew);
+            drop(threads);
             return self.turn_away(job);
         }
-        crew.pool.uploads += usize::from(takes_upload);
-        crew.pool.queue.push_back((now, job));
-        self.call_crew(crew);
+        threads.pool.uploads += usize::from(takes_upload);
+        threads.pool.queue.push_back((now, job));
+        self.call_threads(threads);
     }
 
     /// Turns away what has waited too long.
     pub(crate) fn expire(&self) {
-        let expired = lock(&self.crew).pool.take_expired();
+        let expired = lock(&self.threads).pool.take_expired();
         expired.into_iter().for_each(|job| self.turn_away(job));
     }
 
@@ -121,18 +121,18 @@ impl Executor {
             let mut now = Instant::now();
             while let Some(job) = next.take() {
                 let takes_upload = job.takes_upload();
-                let stand = match job.belongs_to_the_loop(self.reactor) {
+                let state = match job.belongs_to_the_loop(self.reactor) {
                     true => {
                         self.push(job);
-                        Stand::Away
+                        ThreadState::Detached
                     }
                     false => self.run_job(job, Role::Worker, &mut now),
                 };
-                let mut crew = lock(&self.crew);
-                crew.come_back(stand);
-                crew.pool.uploads -= usize::from(takes_upload);
-                if crew.offered.is_none() {
-                    next = crew.take_job(self.max_workers);
+                let mut threads = lock(&self.threads);
+                threads.come_back(state);
+                threads.pool.uploads -= usize::from(takes_upload);
+                if threads.offered.is_none() {
+                    next = threads.take_job(self.max_workers);
                 }
             }
         });

@@ -9,15 +9,15 @@ use std::sync::{Arc, PoisonError};
 use std::task::Waker;
 use std::time::Duration;
 
+use super::leader_lease::{Epoch, LeaderLease};
 use super::overdue::Overdue;
 use super::pool::{Pool, SPARE};
 use super::sentinel::Sentinel;
 use super::sync::{AtomicBool, Condvar, Instant, Mutex, MutexGuard, Ordering, Runtime, event_loop};
-use super::word::{Term, Word};
-use super::{Exchange, Host, Job, Mailbox, Turn};
+use super::{Exchange, Job, LanguageRuntime, ReplySlot, Turn};
 use crate::handler::Reactor;
 use crate::log::Log;
-use crate::websocket::{Bell, WebSocketConnection};
+use crate::websocket::{FlushQueue, WebSocketConnection};
 
 /// One reactor's event loop with its jobs, its answers and its threads.
 pub(crate) struct Executor {
@@ -25,24 +25,24 @@ pub(crate) struct Executor {
     pub(super) queue: Mutex<VecDeque<Task>>,
     pub(super) outbox: Mutex<Vec<Delivery>>,
     /// Where the finished exchanges of the leader's job are, if it has several: whoever takes the loop over sends them.
-    pub(super) underway: Mutex<Option<Arc<Mailbox>>>,
+    pub(super) underway: Mutex<Option<Arc<ReplySlot>>>,
     /// Jobs that nobody waits for and that run on.
     pub(super) overdue: Mutex<Vec<Overdue>>,
-    /// Rung for WebSockets that have something to be sent.
-    pub(crate) bell: Arc<Bell>,
+    /// WebSockets that have something to be sent.
+    pub(crate) flush_queue: Arc<FlushQueue>,
     /// Wakes the future that the leader blocks on.
     pub(super) root: Mutex<Option<Waker>>,
-    pub(super) word: Word,
+    pub(super) lease: LeaderLease,
     /// Is a thread about to enter the host, to call handlers?
     pub(super) entering: AtomicBool,
     pub(super) sentinel: Sentinel,
-    pub(super) crew: Mutex<Crew>,
+    pub(super) threads: Mutex<Threads>,
     /// Told when a thread that stands by is needed, or all stops.
-    pub(super) crew_called: Condvar,
+    pub(super) threads_called: Condvar,
     /// Told when a thread has begun its life or ended.
-    pub(super) crew_changed: Condvar,
+    pub(super) threads_changed: Condvar,
     pub(super) stopping: AtomicBool,
-    pub(super) host: Arc<dyn Host>,
+    pub(super) host: Arc<dyn LanguageRuntime>,
     pub(crate) log: Arc<Log>,
     pub(super) max_workers: usize,
     /// Which one it is of those of its server.
@@ -52,7 +52,7 @@ pub(crate) struct Executor {
 
 /// The threads of an executor.
 #[derive(Default)]
-pub(super) struct Crew {
+pub(super) struct Threads {
     /// Threads that stand by or are about to.
     pub(super) standby: usize,
     /// Threads that have ever begun their lives.
@@ -60,13 +60,13 @@ pub(super) struct Crew {
     /// All threads that have not ended.
     pub(super) alive: usize,
     /// Threads that run a handler without the loop: late ones, and those of the pool.
-    pub(super) away: usize,
-    /// Threads that make a piece for a client that is gone, and that are not counted as away any more.
+    pub(super) detached: usize,
+    /// Threads that make a piece for a client that is gone, and that are not counted as detached any more.
     pub(super) uncounted: usize,
-    /// Threads whose handlers do not end, and that are not counted as away any more.
+    /// Threads whose handlers do not end, and that are not counted as detached any more.
     pub(super) given_up: usize,
-    /// A term nobody has taken up yet.
-    pub(super) offered: Option<Term>,
+    /// An epoch nobody has taken up yet.
+    pub(super) offered: Option<Epoch>,
     pub(super) pool: Pool,
 }
 
@@ -82,7 +82,7 @@ pub(super) enum Task {
 
 /// What came of it, and where it goes.
 pub(super) enum Delivery {
-    Exchanges(Arc<Mailbox>, Vec<Exchange>),
+    Exchanges(Arc<ReplySlot>, Vec<Exchange>),
     /// The handler of this one has come back, and its session waits for that.
     Turn(WebSocketConnection),
 }
@@ -92,7 +92,7 @@ impl Executor {
     /// of this number, counted from 0.
     pub(crate) fn start(
         number: usize,
-        host: Arc<dyn Host>,
+        host: Arc<dyn LanguageRuntime>,
         log: Arc<Log>,
         max_workers: usize,
     ) -> io::Result<Arc<Self>> {
@@ -102,14 +102,14 @@ impl Executor {
             outbox: Mutex::default(),
             underway: Mutex::default(),
             overdue: Mutex::default(),
-            bell: Arc::default(),
+            flush_queue: Arc::default(),
             root: Mutex::default(),
-            word: Word::new(),
+            lease: LeaderLease::new(),
             entering: AtomicBool::new(false),
             sentinel: Sentinel::default(),
-            crew: Mutex::new(Crew { offered: Some(Term::FIRST), ..Crew::default() }),
-            crew_called: Condvar::new(),
-            crew_changed: Condvar::new(),
+            threads: Mutex::new(Threads { offered: Some(Epoch::FIRST), ..Threads::default() }),
+            threads_called: Condvar::new(),
+            threads_changed: Condvar::new(),
             started: Instant::now(),
             stopping: AtomicBool::new(false),
             host,
@@ -118,23 +118,23 @@ impl Executor {
             reactor: Reactor::new(number),
         });
         for _ in 0..=SPARE {
-            executor.hire(lock(&executor.crew)).inspect_err(|_| executor.stop())?;
+            executor.spawn_thread(lock(&executor.threads)).inspect_err(|_| executor.stop())?;
         }
-        executor.wait_for_crew();
+        executor.wait_for_threads();
         executor.start_sentinel().inspect_err(|_| executor.stop())?;
         Ok(executor)
     }
 
     /// Waits until the first threads have entered the host: the first handler may keep them from it.
-    fn wait_for_crew(&self) {
+    fn wait_for_threads(&self) {
         let deadline = Instant::now() + LONGEST_START;
-        let mut crew = lock(&self.crew);
-        while crew.entered <= SPARE {
+        let mut threads = lock(&self.threads);
+        while threads.entered <= SPARE {
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 break;
             }
-            crew = self.crew_changed.wait_timeout(crew, left).unwrap_or_else(PoisonError::into_inner).0;
+            threads = self.threads_changed.wait_timeout(threads, left).unwrap_or_else(PoisonError::into_inner).0;
         }
     }
 
@@ -174,35 +174,35 @@ impl Executor {
     }
 
     /// Delivers finished exchanges from any thread.
-    pub(crate) fn post(&self, mailbox: Arc<Mailbox>, exchanges: Vec<Exchange>) {
-        self.put_out(Delivery::Exchanges(mailbox, exchanges));
+    pub(crate) fn post(&self, slot: Arc<ReplySlot>, exchanges: Vec<Exchange>) {
+        self.put_out(Delivery::Exchanges(slot, exchanges));
         self.wake_root();
     }
 
     /// Ends the event loop. Connections that are still there are dropped with the runtime.
     pub(crate) fn stop(&self) {
         // Under the lock, or a thread that has just seen that nothing stops would begin to wait after the call to it.
-        let mut crew = lock(&self.crew);
+        let mut threads = lock(&self.threads);
         self.stopping.store(true, Ordering::SeqCst);
-        let never_begun = crew.take_all_jobs();
-        drop(crew);
+        let never_begun = threads.take_all_jobs();
+        drop(threads);
         drop(never_begun);
         self.wake_root();
-        self.crew_called.notify_all();
+        self.threads_called.notify_all();
     }
 
     /// Waits until all threads have ended, but not longer than this; tells how many have not.
     pub(crate) fn join(&self, patience: Duration) -> usize {
         let deadline = Instant::now() + patience;
-        let mut crew = lock(&self.crew);
-        while crew.alive > 0 {
+        let mut threads = lock(&self.threads);
+        while threads.alive > 0 {
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 break;
             }
-            crew = self.crew_changed.wait_timeout(crew, left).unwrap_or_else(PoisonError::into_inner).0;
+            threads = self.threads_changed.wait_timeout(threads, left).unwrap_or_else(PoisonError::into_inner).0;
         }
-        crew.alive
+        threads.alive
     }
 
     pub(super) fn put_out(&self, delivery: Delivery) {

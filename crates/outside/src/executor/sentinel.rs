@@ -8,8 +8,8 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use super::Executor;
+use super::leader_lease::Call;
 use super::sync::{AtomicBool, Builder, Ordering, QUIET_TICKS, Thread, park, park_timeout};
-use super::word::Call;
 
 /// A call that is seen twice, this far apart, is slow.
 const TICK: Duration = Duration::from_millis(1);
@@ -22,9 +22,9 @@ pub(super) struct Sentinel {
 }
 
 impl Sentinel {
-    /// A call has begun. Sequentially consistent with the word: either this sees that the sentinel sleeps, or the
+    /// A call has begun. Sequentially consistent with the lease: either this sees that the sentinel sleeps, or the
     /// sentinel sees the call before it sleeps.
-    pub(super) fn attend(&self) {
+    pub(super) fn note_call(&self) {
         if self.asleep.load(Ordering::SeqCst) {
             self.wake();
         }
@@ -59,7 +59,7 @@ impl Executor {
     }
 
     fn watch(self: &Arc<Self>) {
-        let mut last = self.word.snapshot();
+        let mut last = self.lease.snapshot();
         let mut quiet = 0;
         while !self.sentinel.is_dismissed() {
             if quiet < QUIET_TICKS {
@@ -67,7 +67,7 @@ impl Executor {
             } else {
                 self.sentinel.asleep.store(true, Ordering::SeqCst);
                 while self.sentinel.asleep.load(Ordering::SeqCst)
-                    && self.word.snapshot() == last
+                    && self.lease.snapshot() == last
                     && !self.sentinel.is_dismissed()
                 {
                     park();
@@ -76,10 +76,10 @@ impl Executor {
                 quiet = 0;
             }
             // One look decides about both: a call that began since the last one is neither slow nor slept over.
-            let now = self.word.snapshot();
+            let now = self.lease.snapshot();
             if now != last {
                 quiet = 0;
-            } else if let Some(call) = Call::in_word(now) {
+            } else if let Some(call) = Call::in_lease(now) {
                 self.take_over(call);
             } else {
                 quiet += 1;

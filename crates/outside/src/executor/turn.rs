@@ -12,7 +12,7 @@ use crate::log::{Level, Log};
 use crate::websocket::{Few, Message, Style, WebSocketConnection, WebSocketExit};
 
 impl Executor {
-    /// Starts a thread that is no member of the crew, for something that lasts: a WebSocket with a handler that blocks.
+    /// Starts a thread that is no member of the threads, for something that lasts: a WebSocket with a handler that blocks.
     pub(crate) fn start_thread(self: &Arc<Self>, life: impl FnOnce() + Send + 'static) -> io::Result<()> {
         let host = Arc::clone(&self.host);
         let mut life = Some(life);

@@ -1,33 +1,33 @@
-//! A file of a folder as it is kept between requests: all representations that there are of it.
+//! A file of a folder as cached between requests, with all its representations.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use super::open::{OpenFile, Patience, Stamp, Unopened, read_all, read_unmeasured};
-use super::representation::{About, Content, Representation, etag};
+use super::representation::{About, FileBytes, Representation, etag};
 use super::root::FRESH;
-use crate::compression::{LEAST, Level, compress};
-use crate::protocol::negotiation::{Accepted, Coding, Codings};
+use crate::compression::{CompressionLevel, LEAST, compress};
+use crate::protocol::negotiation::{AcceptedCodings, Coding, Codings};
 
-/// Larger files are not compressed on the fly, in bytes.
+/// Bytes of the largest file that is compressed when a client asks for it.
 pub(crate) const MOST_TO_COMPRESS: u64 = 1 << 20;
 
 /// One file, at one moment.
 #[derive(Debug)]
-pub(crate) struct Entry {
-    /// When it was last looked at, in milliseconds of the store's clock.
+pub(crate) struct StoredFile {
+    /// Time of the last check against the file system, in milliseconds of the store's clock.
     looked_at: AtomicU64,
-    /// What it was then: the file, and what lies beside it compressed, in the order of `Coding::ALL`.
+    /// The state at that time: of the file, and of the compressed files beside it, in the order of `Coding::ALL`.
     pub(super) stamps: [Option<Stamp>; 4],
     identity: Arc<Representation>,
     /// In the order of `Coding::ALL`.
     coded: [Coded; 3],
-    /// May codings be made that do not lie beside it?
+    /// Whether codings may be made for which there is no file beside it.
     compresses: bool,
     cache_control: Option<String>,
     ranges_from: Option<u64>,
-    /// Under which it is kept: the number of its folder, and a path.
+    /// The cache key: the number of the folder, and a path.
     pub(super) key: (u64, Box<[u8]>),
     is_stable: bool,
 }
@@ -35,31 +35,32 @@ pub(crate) struct Entry {
 /// One content coding of a file.
 #[derive(Debug, Default)]
 struct Coded {
-    /// `None` in it: it would not be smaller.
+    /// `None` in it: the coding would not be smaller.
     made: OnceLock<Option<Arc<Representation>>>,
     is_being_made: AtomicBool,
 }
 
-/// What of it a request is answered with.
+/// The representation for a request.
 pub(crate) enum Offered {
-    /// This.
+    /// This one.
     Ready(Arc<Representation>),
-    /// A coding that has to be made first, by [`Entry::make`].
+    /// A coding that has to be made first, by [`StoredFile::make`].
     ToMake(Coding),
 }
 
-impl Entry {
+impl StoredFile {
     pub(super) fn new(
         about: &About<'_>,
         stamps: [Option<Stamp>; 4],
-        contents: [Option<Content>; 4],
+        contents: [Option<FileBytes>; 4],
         compresses: bool,
         (number, path): (u64, &[u8]),
         now: u64,
     ) -> Option<Self> {
-        // What is read is not always what was announced: files of the kernel are made when they are read, and others are being written.
+        // The bytes that were read may differ from the announced size: files of the kernel are made when they are read,
+        // and others are just being written.
         let is_stable = match &contents[Coding::Identity as usize] {
-            Some(Content::Memory(bytes)) => bytes.len() as u64 == about.stamp.size,
+            Some(FileBytes::Memory(bytes)) => bytes.len() as u64 == about.stamp.size,
             _ => true,
         };
         let compresses = compresses && is_stable && (LEAST as u64..=MOST_TO_COMPRESS).contains(&about.stamp.size);
@@ -69,15 +70,15 @@ impl Entry {
             Coding::ALL.into_iter().zip(stamps).zip(contents).map(|((coding, stamp), content)| {
                 let (stamp, content) = (stamp?, content?);
                 let length = match &content {
-                    Content::Memory(bytes) => bytes.len() as u64,
-                    Content::File(_) => stamp.size,
+                    FileBytes::Memory(bytes) => bytes.len() as u64,
+                    FileBytes::File(_) => stamp.size,
                 };
                 Some(Arc::new(Representation::new(&About { stamp, coding, ..about }, content, length)))
             });
         let mut coded = || {
             let coded = Coded::default();
             if let Some(Some(representation)) = representations.next() {
-                // The cell is new: there is nothing to be refused.
+                // The cell is new, so it cannot be full.
                 coded.made.get_or_init(|| Some(representation));
             }
             coded
@@ -97,36 +98,36 @@ impl Entry {
         })
     }
 
-    /// Is what is known of it recent enough to be sent without another look?
+    /// Whether the file was checked so recently that it is sent without another check.
     pub(crate) fn is_fresh(&self, now: u64) -> bool {
         now.saturating_sub(self.looked_at.load(Ordering::Relaxed)) < FRESH
     }
 
-    /// Whether the file tells when its content has changed.
+    /// Whether size and time of the file tell when its content has changed.
     pub(super) fn is_stable(&self) -> bool {
         self.is_stable
     }
 
-    /// It was looked at, and is still the same.
+    /// Notes that the file was checked and is the same.
     pub(super) fn touch(&self, now: u64) {
         self.looked_at.store(now, Ordering::Relaxed);
     }
 
-    /// What a client that accepts these codings gets. One that asks for a range gets what lies there as it is, because
-    /// what is compressed on the fly has no length before it is made.
-    pub(crate) fn offer(&self, accepted: Accepted, asks_for_range: bool) -> Offered {
+    /// The representation for a client that accepts these codings. A request for a range gets a representation that
+    /// exists already, because the length of one that is compressed while it is sent is not known before.
+    pub(crate) fn offer(&self, accepted: AcceptedCodings, asks_for_range: bool) -> Offered {
         let coding = self.choose(accepted, asks_for_range);
         let Some(coded) = self.coded.get(coding as usize) else { return Offered::Ready(Arc::clone(&self.identity)) };
         match coded.made.get() {
             Some(Some(made)) => Offered::Ready(Arc::clone(made)),
-            // One request makes it; the others do not wait for it.
+            // One request makes the coding; others do not wait for it and get the plain file.
             _ if coded.is_being_made.swap(true, Ordering::Relaxed) => Offered::Ready(Arc::clone(&self.identity)),
             _ => Offered::ToMake(coding),
         }
     }
 
-    /// What would be offered, or what it would be made of, and its entity tag.
-    pub(crate) fn preview(&self, accepted: Accepted, asks_for_range: bool) -> (&Representation, String) {
+    /// The representation that would be offered, or the one that it would be made from, and its entity tag.
+    pub(crate) fn preview(&self, accepted: AcceptedCodings, asks_for_range: bool) -> (&Representation, String) {
         let coding = self.choose(accepted, asks_for_range);
         match self.coded.get(coding as usize).map(|coded| coded.made.get()) {
             Some(Some(Some(made))) => (made, made.etag().to_owned()),
@@ -135,7 +136,7 @@ impl Entry {
         }
     }
 
-    fn choose(&self, accepted: Accepted, asks_for_range: bool) -> Coding {
+    fn choose(&self, accepted: AcceptedCodings, asks_for_range: bool) -> Coding {
         let is_available = |coding: Coding| {
             let lies_there = self.stamps[coding as usize].is_some();
             let made = self.coded[coding as usize].made.get();
@@ -150,12 +151,12 @@ impl Entry {
         &self.identity
     }
 
-    /// The path of the file, for people and hooks.
+    /// The path of the file, for the log and for hooks.
     pub(crate) fn path(&self) -> &Arc<Path> {
         &self.identity.path
     }
 
-    /// Makes a coding; takes milliseconds, and may wait for a disk.
+    /// Makes a coding. Takes milliseconds, and may wait for a disk.
     pub(crate) fn make(&self, coding: Coding) -> Arc<Representation> {
         let made = self
             .coded
@@ -167,10 +168,10 @@ impl Entry {
     fn compressed(&self, coding: Coding) -> Option<Representation> {
         let stamp = self.stamps[Coding::Identity as usize]?;
         let encoded = match &self.identity.content {
-            Content::Memory(bytes) => compress(coding, Level::Thorough, bytes)?,
-            Content::File(file) => {
+            FileBytes::Memory(bytes) => compress(coding, CompressionLevel::Thorough, bytes)?,
+            FileBytes::File(file) => {
                 let bytes = read_all(&file.file, stamp.size, Patience::Any).ok()?;
-                compress(coding, Level::Thorough, &bytes)?
+                compress(coding, CompressionLevel::Thorough, &bytes)?
             }
         };
         let about = About {
@@ -183,29 +184,29 @@ impl Entry {
             ranges_from: self.ranges_from,
         };
         let length = encoded.len() as u64;
-        Some(Representation::new(&about, Content::Memory(encoded.into()), length))
+        Some(Representation::new(&about, FileBytes::Memory(encoded.into()), length))
     }
 
-    /// Bytes of memory that it holds, and how many files it holds open.
+    /// Bytes of memory that it holds, and the number of files that it holds open.
     pub(crate) fn weight(&self) -> (u64, u64) {
         let coded = self.coded.iter().filter_map(|coded| coded.made.get()?.as_ref());
         coded.chain([&self.identity]).fold((0, 0), |(bytes, files), representation| {
-            let is_open = matches!(representation.content, Content::File(_));
+            let is_open = matches!(representation.content, FileBytes::File(_));
             (bytes + representation.weight(), files + u64::from(is_open))
         })
     }
 }
 
-/// What was read or opened, as content.
+/// The opened file as content: its bytes in memory, or the open file.
 pub(super) fn content(
     file: std::fs::File,
     size: u64,
     in_memory_up_to: u64,
     patience: Patience,
-) -> Result<Content, Unopened> {
+) -> Result<FileBytes, Unopened> {
     match size {
-        0 => Ok(Content::Memory(read_unmeasured(&file, patience)?.into())),
-        _ if size <= in_memory_up_to => Ok(Content::Memory(read_all(&file, size, patience)?.into())),
-        _ => Ok(Content::File(Arc::new(OpenFile::new(file)))),
+        0 => Ok(FileBytes::Memory(read_unmeasured(&file, patience)?.into())),
+        _ if size <= in_memory_up_to => Ok(FileBytes::Memory(read_all(&file, size, patience)?.into())),
+        _ => Ok(FileBytes::File(Arc::new(OpenFile::new(file)))),
     }
 }

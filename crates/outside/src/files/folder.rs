@@ -1,4 +1,4 @@
-//! A folder, or one file, on a route: what a path below it comes to.
+//! A folder, or one file, on a route: finds the file for a path below the route.
 
 use std::ffi::OsStr;
 use std::io;
@@ -9,10 +9,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use rustix::io::Errno;
 
-use super::entry::{Entry, content};
+use super::entry::{StoredFile, content};
 use super::listing;
 use super::media_type;
-use super::open::{Kind, Patience, Stamp, Unopened, kind, open_plainly, unopened};
+use super::open::{FileKind, Patience, Stamp, Unopened, kind, open_plainly, unopened};
 use super::pattern::{is_hashed_name, matches};
 use super::representation::About;
 use super::root::Root;
@@ -23,7 +23,8 @@ use crate::protocol::negotiation::Coding;
 
 /// A folder whose files are served below a route.
 ///
-/// Hidden files (`.git`, `.env`; not `.well-known`) are not found, nor is what a link outside of the folder leads to.
+/// Hidden files (`.git`, `.env`; not `.well-known`) are not found, nor are targets of links that lead out of the
+/// folder.
 ///
 /// ```no_run
 /// # let server = outside::OutsideHttp::new(("127.0.0.1", 8080))?;
@@ -60,22 +61,22 @@ impl Folder {
         })
     }
 
-    /// The same with another name for the file that stands for a folder.
+    /// The same with another name for the file that is served for a folder itself.
     #[must_use]
     pub fn with_index(mut self, name: impl Into<String>) -> Self {
         self.index = name.into();
         self
     }
 
-    /// The same with a page that lists what is in a folder, if it has no index.
+    /// The same with a page that lists the contents of a folder without an index.
     #[must_use]
     pub fn with_listing(mut self, listing: bool) -> Self {
         self.listing = listing;
         self
     }
 
-    /// The same with a page, by its path below the folder, that answers every navigation to something that is not there:
-    /// for applications that route in the browser.
+    /// The same with a page, by its path below the folder, that answers every navigation to a missing path: for
+    /// applications that route in the browser.
     #[must_use]
     pub fn with_spa(mut self, name: impl Into<String>) -> Self {
         self.spa = Some(name.into());
@@ -107,10 +108,10 @@ pub(super) fn absolute(path: impl AsRef<Path>) -> PathBuf {
     std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
 }
 
-/// What is behind a route: a folder, or one file.
+/// The target of a route: a folder, or one file.
 #[derive(Debug)]
 pub struct Files {
-    /// Distinguishes it from all others in the cache.
+    /// Distinguishes it from all other folders in the cache.
     number: u64,
     kind: Kinds,
 }
@@ -121,12 +122,12 @@ enum Kinds {
     Folder { root: Root, options: Folder },
 }
 
-/// What a path below a route comes to.
+/// The result of looking up a path below a route.
 #[derive(Debug)]
 pub(crate) enum Located {
     /// A file, kept under this path.
-    File(Arc<Entry>),
-    /// The page of the application that routes in the browser, if this is a navigation; else nothing.
+    File(Arc<StoredFile>),
+    /// Nothing is there; a navigation gets the page of the application that routes in the browser.
     Fallback,
     /// A folder without its trailing slash.
     Redirect,
@@ -135,10 +136,10 @@ pub(crate) enum Located {
 }
 
 impl Files {
-    /// What is at a path: a file, or a folder with its defaults.
+    /// The file or folder at a path; a folder gets the defaults.
     ///
     /// # Errors
-    /// There is nothing.
+    /// There is no file or folder at this path.
     pub fn at(path: impl AsRef<Path>) -> Result<Self, Error> {
         let path = path.as_ref();
         let metadata = std::fs::metadata(path).map_err(|error| at(path, error))?;
@@ -173,7 +174,7 @@ impl Files {
         matches!(self.kind, Kinds::Folder { .. })
     }
 
-    /// The path of the page for navigations to what is not there.
+    /// The path of the page for navigations to missing paths.
     pub(crate) fn fallback(&self) -> Option<String> {
         match &self.kind {
             Kinds::Folder { options: Folder { spa: Some(name), .. }, .. } => Some(format!("/{name}")),
@@ -181,14 +182,14 @@ impl Files {
         }
     }
 
-    /// What is kept for this path, if it is fresh.
-    pub(crate) fn find(&self, store: &Store, path: &[u8]) -> Option<Arc<Entry>> {
+    /// The cached entry of this path, if it is fresh.
+    pub(crate) fn find(&self, store: &Store, path: &[u8]) -> Option<Arc<StoredFile>> {
         let path = self.key(path);
         store.find(self.number, path).filter(|entry| entry.is_fresh(store.now()))
     }
 
-    /// Looks at the file system. `path` begins behind the route's own: `""`, or `/` and what follows it. `route` is what a
-    /// listing shows before it.
+    /// Checks the file system. `path` begins behind the route: `""`, or `/` and the rest. A listing shows `route`
+    /// before it.
     pub(crate) fn locate(
         &self,
         store: &Store,
@@ -208,34 +209,35 @@ impl Files {
                     .map(Located::File),
             },
             Kinds::Folder { root, options } => {
-                Search { store, root, options, known, key: (self.number, path), patience, now }.locate(route, path)
+                FolderSearch { store, root, options, known, key: (self.number, path), patience, now }
+                    .locate(route, path)
             }
         };
         match (&located, known) {
             (Ok(Located::File(entry)), Some(known)) if Arc::ptr_eq(known, entry) => entry.touch(now),
             (Ok(Located::File(entry)), _) => store.keep(entry),
             (Err(Unopened::Later | Unopened::Exhausted), _) | (_, None) => {}
-            // It is gone; as long as it is open, the disk keeps its room.
+            // The file was deleted. Dropped here, because the disk space stays in use as long as the file is open.
             (_, Some(_)) => store.forget(self.number, path),
         }
         located
     }
 
-    /// One file is the same whatever lies below its route.
+    /// A single file has one cache key for all paths below its route.
     fn key<'p>(&self, path: &'p [u8]) -> &'p [u8] {
         if let Kinds::File(_) = self.kind { b"" } else { path }
     }
 }
 
-/// A file that was opened, or what is kept of it if it is still the same.
+/// The entry of a file that was opened; the cached one if the file is the same.
 pub(super) fn one_file(
     store: &Store,
     path: &Path,
     (file, stamp): (std::fs::File, Stamp),
-    known: Option<&Arc<Entry>>,
+    known: Option<&Arc<StoredFile>>,
     key: (u64, &[u8]),
     cache_control: Option<&str>,
-) -> Result<Arc<Entry>, Unopened> {
+) -> Result<Arc<StoredFile>, Unopened> {
     let stamps = [None, None, None, Some(stamp)];
     if let Some(known) = known.filter(|known| known.stamps == stamps) {
         return Ok(Arc::clone(known));
@@ -252,22 +254,22 @@ pub(super) fn one_file(
         cache_control,
         ranges_from: store.ranges_from,
     };
-    let entry = Entry::new(&about, stamps, [None, None, None, Some(content)], compresses, key, store.now());
+    let entry = StoredFile::new(&about, stamps, [None, None, None, Some(content)], compresses, key, store.now());
     entry.map(Arc::new).ok_or(Unopened::Missing)
 }
 
-/// One look at the file system below a folder.
-struct Search<'a> {
+/// A search of the file system below a folder.
+struct FolderSearch<'a> {
     store: &'a Store,
     root: &'a Root,
     options: &'a Folder,
-    known: Option<&'a Arc<Entry>>,
+    known: Option<&'a Arc<StoredFile>>,
     key: (u64, &'a [u8]),
     patience: Patience,
     now: u64,
 }
 
-impl Search<'_> {
+impl FolderSearch<'_> {
     fn locate(&self, route: &str, path: &[u8]) -> Result<Located, Unopened> {
         let Some((relative, has_slash)) = below(path) else { return Ok(Located::Fallback) };
         match self.search(relative, has_slash, route) {
@@ -279,14 +281,14 @@ impl Search<'_> {
     fn search(&self, relative: &[u8], has_slash: bool, route: &str) -> Result<Located, Unopened> {
         let (file, found, stamp) = self.open(relative)?;
         match (found, has_slash) {
-            (Kind::Regular, false) => return self.entry(relative, file, stamp).map(Located::File),
-            (Kind::Folder, _) => {}
-            (Kind::Regular | Kind::Special, _) => return Err(Unopened::Missing),
+            (FileKind::Regular, false) => return self.entry(relative, file, stamp).map(Located::File),
+            (FileKind::Folder, _) => {}
+            (FileKind::Regular | FileKind::Special, _) => return Err(Unopened::Missing),
         }
         let index = joined(relative, self.options.index.as_bytes());
         match self.open(&index) {
-            Ok((_, Kind::Regular, _)) if !has_slash => return Ok(Located::Redirect),
-            Ok((file, Kind::Regular, stamp)) => return self.entry(&index, file, stamp).map(Located::File),
+            Ok((_, FileKind::Regular, _)) if !has_slash => return Ok(Located::Redirect),
+            Ok((file, FileKind::Regular, stamp)) => return self.entry(&index, file, stamp).map(Located::File),
             Ok(_) | Err(Unopened::Missing) => {}
             Err(unopened) => return Err(unopened),
         }
@@ -308,7 +310,7 @@ impl Search<'_> {
         }
     }
 
-    fn open(&self, relative: &[u8]) -> Result<(std::fs::File, Kind, Stamp), Unopened> {
+    fn open(&self, relative: &[u8]) -> Result<(std::fs::File, FileKind, Stamp), Unopened> {
         let file = self.root.open(relative, self.store.symlinks, self.patience, self.now)?;
         let metadata = file.metadata().map_err(|error| Unopened::Refused(error.to_string()))?;
         let stamp = Stamp::of(&metadata);
@@ -322,8 +324,9 @@ impl Search<'_> {
         self.store.withholds(|| self.root.path().join(OsStr::from_bytes(relative)), stamp)
     }
 
-    /// The file with what lies beside it compressed: not older than it, and within the folder too.
-    fn entry(&self, relative: &[u8], file: std::fs::File, stamp: Stamp) -> Result<Arc<Entry>, Unopened> {
+    /// The entry of a file, with the compressed files beside it that are not older than it and are within the folder
+    /// too.
+    fn entry(&self, relative: &[u8], file: std::fs::File, stamp: Stamp) -> Result<Arc<StoredFile>, Unopened> {
         let name = String::from_utf8_lossy(relative);
         let media_type = media_type(&name);
         let compressible = self.store.compresses && is_compressible(&media_type);
@@ -331,7 +334,7 @@ impl Search<'_> {
         let mut stamps = [None, None, None, Some(stamp)];
         for coding in Coding::ALL.into_iter().take(if self.store.compresses { 3 } else { 0 }) {
             let beside = match self.open(&[relative, coding.suffix().as_bytes()].concat()) {
-                Ok((beside, Kind::Regular, its)) if its.modified >= stamp.modified => Some((beside, its)),
+                Ok((beside, FileKind::Regular, its)) if its.modified >= stamp.modified => Some((beside, its)),
                 Ok(_) | Err(Unopened::Missing | Unopened::Refused(_)) => None,
                 Err(unopened @ (Unopened::Later | Unopened::Exhausted)) => return Err(unopened),
             };
@@ -359,7 +362,7 @@ impl Search<'_> {
             cache_control: Some(self.cache_control(&name)),
             ranges_from: self.store.ranges_from,
         };
-        let entry = Entry::new(&about, stamps, contents, compressible, self.key, self.now);
+        let entry = StoredFile::new(&about, stamps, contents, compressible, self.key, self.now);
         entry.map(Arc::new).ok_or(Unopened::Missing)
     }
 
@@ -373,7 +376,7 @@ impl Search<'_> {
     }
 }
 
-/// What is below the folder for a path behind the route, and whether a slash ends it; `None` if it may not be seen.
+/// The path below the folder for a path behind the route, and whether a slash ends it; `None` if it may not be seen.
 pub(super) fn below(path: &[u8]) -> Option<(&[u8], bool)> {
     let relative = path.strip_prefix(b"/").unwrap_or(path);
     let (relative, has_slash) = match relative.strip_suffix(b"/") {
@@ -385,7 +388,8 @@ pub(super) fn below(path: &[u8]) -> Option<(&[u8], bool)> {
     may_be_seen(relative).then_some((relative, has_slash))
 }
 
-/// No segment that is empty, hidden, or leads elsewhere on some system (edge.md S28, S30). The empty path is the folder.
+/// Whether no segment is empty, hidden, or leads elsewhere on some system (docs/security.md S28, S30). The empty path is the
+/// folder.
 fn may_be_seen(relative: &[u8]) -> bool {
     let visible = |(index, segment): (usize, &[u8])| {
         let hidden = segment.starts_with(b".") && !(index == 0 && segment == b".well-known");
@@ -399,24 +403,24 @@ fn joined(folder: &[u8], name: &[u8]) -> Vec<u8> {
     if folder.is_empty() { name.to_vec() } else { [folder, b"/", name].concat() }
 }
 
-/// What a listing shows of a folder: what can be opened, and whether there is more.
+/// The entries of a folder that a listing shows: those that clients can open; and whether there are more.
 fn listed(
     folder: &std::fs::File,
     open: impl Fn(&[u8]) -> Option<std::fs::Metadata>,
-) -> io::Result<(Vec<listing::Entry>, bool)> {
+) -> io::Result<(Vec<listing::ListingEntry>, bool)> {
     let mut entries = Vec::new();
     for found in rustix::fs::Dir::read_from(folder)? {
         let found = found?;
-        // What cannot be asked for is not shown.
+        // Names that no path can ask for are not shown.
         let name = found.file_name().to_bytes();
         if name.starts_with(b".") || name.contains(&b'\\') {
             continue;
         }
-        let Some(metadata) = open(name).filter(|metadata| kind(metadata) != Kind::Special) else { continue };
+        let Some(metadata) = open(name).filter(|metadata| kind(metadata) != FileKind::Special) else { continue };
         if entries.len() == listing::MOST_ENTRIES {
             return Ok((entries, true));
         }
-        entries.push(listing::Entry {
+        entries.push(listing::ListingEntry {
             name: OsStr::from_bytes(name).to_owned(),
             is_folder: metadata.is_dir(),
             size: metadata.len(),

@@ -1,6 +1,6 @@
-//! A file that is open: what it is, and reading it without making the event loop wait for a disk.
+//! An open file: its kind and state, and reading it without making the event loop wait for a disk.
 //!
-//! What was opened is what is looked at, never its path again: between two looks it may be another file.
+//! Checks use the open file, never its path: the path may lead to another file by then.
 
 use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, IoSliceMut};
@@ -11,32 +11,32 @@ use std::sync::{Mutex, PoisonError};
 use rustix::fs::OFlags;
 use rustix::io::{Errno, ReadWriteFlags};
 
-/// How long an operation may take.
+/// Whether an operation may wait for a disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Patience {
-    /// It runs on the event loop's thread: what is not in memory is [`Unopened::Later`].
+    /// It runs on the event loop's thread: a file that is not in memory is [`Unopened::Later`].
     Now,
     /// It may wait for a disk.
     Any,
 }
 
-/// Why a file cannot be sent.
+/// The reasons why a file cannot be sent.
 #[derive(Debug)]
 pub(crate) enum Unopened {
-    /// There is none, or it is not to be seen: 404.
+    /// There is no such file, or it may not be seen: 404.
     Missing,
-    /// It is not in memory; to be tried again where it may wait.
+    /// It is not in memory; to be tried again on a thread that may wait.
     Later,
-    /// No descriptor is free for it, or no memory: 503, since it may be there.
+    /// No descriptor or no memory is free: 503, since the file may exist.
     Exhausted,
-    /// It is there and cannot be sent; the reason is for the log.
+    /// It exists and cannot be sent; the reason is for the log.
     Refused(String),
 }
 
-/// Why a request for a file gets 503, for the log.
+/// The reason in the log for a 503.
 pub(crate) const NO_DESCRIPTOR: &str = "no descriptor was free for a file";
 
-/// One state of a file: as long as this is the same, so is its content.
+/// One state of a file: as long as it is the same, so is the content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Stamp {
     pub(crate) size: u64,
@@ -62,7 +62,7 @@ impl Stamp {
     }
 }
 
-/// For every open: never wait for the other end of a FIFO, never become the owner of a terminal.
+/// Flags of every open: do not wait for the other end of a FIFO, do not become the owner of a terminal.
 pub(super) const FLAGS: OFlags = OFlags::RDONLY.union(OFlags::NONBLOCK).union(OFlags::NOCTTY).union(OFlags::CLOEXEC);
 
 /// Opens a path as a program names it, links and all.
@@ -72,29 +72,29 @@ pub(crate) fn open_plainly(path: &Path) -> Result<(File, Stamp), Unopened> {
     let file = file.map_err(|error| unopened(error.raw_os_error().map(Errno::from_raw_os_error), &error))?;
     let metadata = file.metadata().map_err(|error| Unopened::Refused(error.to_string()))?;
     match kind(&metadata) {
-        Kind::Regular => Ok((file, Stamp::of(&metadata))),
-        Kind::Folder => Err(Unopened::Refused("it is a folder".into())),
-        Kind::Special => Err(Unopened::Refused("it is no regular file".into())),
+        FileKind::Regular => Ok((file, Stamp::of(&metadata))),
+        FileKind::Folder => Err(Unopened::Refused("it is a folder".into())),
+        FileKind::Special => Err(Unopened::Refused("it is no regular file".into())),
     }
 }
 
-/// What was opened.
+/// The kind of an open file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum FileKind {
     Regular,
     Folder,
     Special,
 }
 
-pub(super) fn kind(metadata: &Metadata) -> Kind {
+pub(super) fn kind(metadata: &Metadata) -> FileKind {
     match (metadata.is_file(), metadata.is_dir()) {
-        (true, _) => Kind::Regular,
-        (_, true) => Kind::Folder,
-        _ => Kind::Special,
+        (true, _) => FileKind::Regular,
+        (_, true) => FileKind::Folder,
+        _ => FileKind::Special,
     }
 }
 
-/// What a failure to open means.
+/// The reason that a failure to open means.
 pub(super) fn unopened(errno: Option<Errno>, error: &io::Error) -> Unopened {
     const MISSING: [Errno; 7] = [
         Errno::NOENT,
@@ -110,7 +110,7 @@ pub(super) fn unopened(errno: Option<Errno>, error: &io::Error) -> Unopened {
     match errno {
         Some(errno) if MISSING.contains(&errno) => Unopened::Missing,
         Some(errno) if EXHAUSTED.contains(&errno) => Unopened::Exhausted,
-        // A name with a NUL in it never reaches the system.
+        // A name with a NUL in it is refused before it reaches the system.
         None if error.kind() == io::ErrorKind::InvalidInput => Unopened::Missing,
         _ => Unopened::Refused(error.to_string()),
     }
@@ -126,7 +126,7 @@ pub(super) fn read_all(file: &File, size: u64, patience: Patience) -> Result<Vec
             Patience::Any => file.read_at(&mut bytes[at..], at as u64),
         };
         match read {
-            // It has become shorter; the next look will see that it has changed.
+            // The file has become shorter; the next check notices that it has changed.
             Ok(0) => break,
             Ok(count) => at += count,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -138,7 +138,7 @@ pub(super) fn read_all(file: &File, size: u64, patience: Patience) -> Result<Vec
     Ok(bytes)
 }
 
-/// All of a file that says that it is empty: so do those that the kernel makes when they are read.
+/// Reads a file whose size is given as zero, which is the case for files that the kernel makes while they are read.
 pub(super) fn read_unmeasured(file: &File, patience: Patience) -> Result<Vec<u8>, Unopened> {
     let mut bytes = Vec::new();
     let mut piece = [0; PIECE];
@@ -160,12 +160,12 @@ pub(super) fn read_unmeasured(file: &File, patience: Patience) -> Result<Vec<u8>
     }
 }
 
-/// So much is read at once of a file whose length is not known, in bytes …
+/// Bytes that are read at once of a file whose length is not known.
 const PIECE: usize = 4 << 10;
-/// … and so much of it is sent at most.
+/// Bytes that are sent at most of a file whose length is not known.
 const MOST_UNMEASURED: usize = 1 << 20;
 
-/// Reads what the system holds in memory; `WouldBlock` if it would have to ask a disk.
+/// Reads bytes that the system holds in memory; `WouldBlock` if it would have to wait for a disk.
 #[cfg(target_os = "linux")]
 fn read_from_memory(file: &File, buffer: &mut [u8], at: u64) -> io::Result<usize> {
     match rustix::io::preadv2(file, &mut [IoSliceMut::new(buffer)], at, ReadWriteFlags::NOWAIT) {
@@ -180,7 +180,7 @@ fn read_from_memory(_: &File, _: &mut [u8], _: u64) -> io::Result<usize> {
     Err(io::ErrorKind::WouldBlock.into())
 }
 
-/// Some file systems have no other place than memory.
+/// Whether the file system is in memory alone.
 #[cfg(target_os = "linux")]
 fn lies_in_memory(file: &File) -> bool {
     const TMPFS: i64 = 0x0102_1994;
@@ -192,7 +192,7 @@ fn lies_in_memory(file: &File) -> bool {
 #[derive(Debug)]
 pub(crate) struct OpenFile {
     pub(crate) file: File,
-    /// When all of a range was last found in memory, in milliseconds of whoever asks; and the range.
+    /// The range that was last found in memory as a whole, and the time of that, in milliseconds of the caller's clock.
     seen: Mutex<(u64, u64, u64)>,
 }
 
@@ -201,7 +201,7 @@ impl OpenFile {
         Self { file, seen: Mutex::new((0, 0, 0)) }
     }
 
-    /// Reads some of it; `WouldBlock` if it may not wait for a disk and would have to.
+    /// Reads some bytes; `WouldBlock` if that would need a disk and may not wait.
     pub(crate) fn read(&self, buffer: &mut [u8], at: u64, patience: Patience) -> io::Result<usize> {
         loop {
             let read = match patience {
@@ -215,8 +215,8 @@ impl OpenFile {
         }
     }
 
-    /// Can this half-open range probably be sent without waiting for a disk? Looks at its first and its last byte, unless it
-    /// has done so just now.
+    /// Whether this half-open range can probably be sent without waiting for a disk. Checks its first and its last
+    /// byte, unless it has done so just now.
     pub(crate) fn is_in_memory(&self, start: u64, end: u64, now: u64) -> bool {
         let seen = *self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         if seen.1 == start && seen.2 == end && now.saturating_sub(seen.0) < JUST_NOW {
@@ -235,10 +235,10 @@ impl OpenFile {
     }
 }
 
-/// What was in memory this long ago still is, in milliseconds.
+/// Milliseconds for which a range that was found in memory counts as still there.
 const JUST_NOW: u64 = 200;
 
-/// Brings a half-open range into memory, where it may wait for a disk.
+/// Reads a half-open range into the system's memory, on a thread that may wait for a disk.
 pub(crate) fn bring_into_memory(file: &File, start: u64, end: u64) -> io::Result<()> {
     let mut buffer = vec![0; 64 << 10];
     let mut at = start;

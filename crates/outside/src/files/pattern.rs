@@ -1,11 +1,11 @@
 //! Names of files: patterns with wildcards, and names that hold a hash of the content.
 
-/// Does the whole text match? `*` stands for any characters, slashes included, `?` for one. Linear but for the product of
-/// both lengths at worst; the pattern is the programmer's.
+/// Whether the whole text matches. `*` stands for any characters, slashes included, `?` for one. At worst the time is
+/// the product of both lengths; the pattern comes from the programmer.
 pub(super) fn matches(pattern: &str, text: &str) -> bool {
     let (pattern, text): (Vec<char>, Vec<char>) = (pattern.chars().collect(), text.chars().collect());
     let (mut p, mut t) = (0, 0);
-    // Where to go on if the last `*` has to take one character more.
+    // Where to continue if the last `*` has to take one character more.
     let mut again = None;
     while t < text.len() {
         match pattern.get(p) {
@@ -27,10 +27,10 @@ pub(super) fn matches(pattern: &str, text: &str) -> bool {
     pattern[p..].iter().all(|&letter| letter == '*')
 }
 
-/// Does the name hold what a build tool makes of the content, as in `app.3f2a9c1b.js` or `index-BvN3kX9a.css`? Such a
-/// file never changes under its name. Whoever is taken for one by mistake would be kept for a year, so a word or a date
-/// must not look like it: eight or more characters behind a dot or hyphen, hexadecimal with digits and letters, or with
-/// digits and letters of both cases.
+/// Whether the name holds a hash of the content as build tools make it: `app.3f2a9c1b.js`, `index-BvN3kX9a.css`. The
+/// content of such a file never changes under its name, so clients keep it for a year. A word or a date must not be
+/// taken for a hash: it has eight or more characters behind a dot or hyphen, hexadecimal with digits and letters, or
+/// with digits and letters of both cases.
 pub(super) fn is_hashed_name(path: &str) -> bool {
     let name = path.rsplit('/').next().unwrap_or(path);
     let Some((stem, _extension)) = name.rsplit_once('.') else { return false };

@@ -1,4 +1,4 @@
-//! One file as it can be sent: its fields, made once, and its bytes, in memory or behind a descriptor.
+//! A file as it can be sent: its header fields, made once, and its bytes, in memory or in an open file.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -8,19 +8,19 @@ use bytes::Bytes;
 
 use super::media_type;
 use super::open::{OpenFile, Stamp};
-use crate::message::{Headers, Known};
+use crate::message::{Headers, KnownHeader};
 use crate::protocol::conditional::Validators;
 use crate::protocol::negotiation::Coding;
 
-/// A representation of a file (RFC 9110 section 3.2): the file as it is, a slice of it, or one content coding of it.
+/// A representation of a file (RFC 9110 section 3.2): the file itself, a slice of it, or one content coding of it.
 #[derive(Debug)]
 pub(crate) struct Representation {
     /// The path of the file, for the log and for hooks.
     pub(crate) path: Arc<Path>,
-    /// Everything but what frames the message.
+    /// All fields but those that frame the message.
     pub(crate) headers: Headers,
-    pub(crate) content: Content,
-    /// Where it begins in its content, and how long it is, in bytes.
+    pub(crate) content: FileBytes,
+    /// The start in the content, and the length, in bytes.
     pub(crate) start: u64,
     pub(crate) length: u64,
     pub(crate) offers_ranges: bool,
@@ -28,22 +28,23 @@ pub(crate) struct Representation {
     modified: Option<u64>,
 }
 
-/// Where the bytes are.
+/// The place of the bytes.
 #[derive(Clone, Debug)]
-pub(crate) enum Content {
+pub(crate) enum FileBytes {
     Memory(Bytes),
     File(Arc<OpenFile>),
 }
 
-/// What is known of a file before its fields are made.
+/// The facts from which the fields are made.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct About<'a> {
     pub(crate) path: &'a Arc<Path>,
     pub(crate) stamp: Stamp,
-    /// Whether size and time tell when the content has changed; else nothing is said that holds only for what was read.
+    /// Whether size and time tell when the content has changed. Else fields that depend on unchanged content are left
+    /// out.
     pub(crate) is_stable: bool,
     pub(crate) coding: Coding,
-    /// Could another coding have been chosen?
+    /// Whether another coding could have been chosen.
     pub(crate) varies: bool,
     pub(crate) cache_control: Option<&'a str>,
     /// Files from this size on offer ranges; `None`: no file does.
@@ -51,18 +52,18 @@ pub(crate) struct About<'a> {
 }
 
 impl Representation {
-    /// All of a file. `path` gives the media type; for a coding of it, it is still that of the file itself.
-    pub(crate) fn new(about: &About<'_>, content: Content, length: u64) -> Self {
+    /// All of a file. `path` gives the media type; for a coding, it is that of the file itself.
+    pub(crate) fn new(about: &About<'_>, content: FileBytes, length: u64) -> Self {
         let (seconds, _) = about.stamp.modified;
-        // Neither a date that cannot be written, nor one of the future (RFC 9110 section 8.8.2.1).
+        // A date that HTTP cannot express is left out, and so is one of the future (RFC 9110 section 8.8.2.1).
         let modified = u64::try_from(seconds).ok().filter(|&seconds| seconds < LAST_DATE && seconds <= seconds_now());
         let modified = modified.filter(|_| about.is_stable);
         let etag = if about.is_stable { etag(&about.stamp, about.coding) } else { String::new() };
         let offers_ranges = about.is_stable && about.ranges_from.is_some_and(|from| length >= from);
         let mut headers = Headers::new();
-        headers.push_checked(b"Content-Type", media_type(&about.path.to_string_lossy()).as_bytes());
+        headers.push_checked(b"FileBytes-Type", media_type(&about.path.to_string_lossy()).as_bytes());
         if about.coding != Coding::Identity {
-            headers.push_checked(b"Content-Encoding", about.coding.token().as_bytes());
+            headers.push_checked(b"FileBytes-Encoding", about.coding.token().as_bytes());
         }
         if !etag.is_empty() {
             headers.push_checked(b"ETag", etag.as_bytes());
@@ -80,12 +81,12 @@ impl Representation {
         if about.varies {
             headers.push_checked(b"Vary", b"Accept-Encoding");
         }
-        headers.push_checked(b"X-Content-Type-Options", b"nosniff");
+        headers.push_checked(b"X-FileBytes-Type-Options", b"nosniff");
         let path = Arc::clone(about.path);
         Self { path, headers, content, start: 0, length, offers_ranges, etag, modified }
     }
 
-    /// The half-open slice of it as a representation of its own.
+    /// This half-open slice as a representation.
     pub(crate) fn slice(&self, start: u64, end: u64) -> Self {
         let end = end.min(self.length);
         let start = start.min(end);
@@ -93,7 +94,7 @@ impl Representation {
         let mut headers = self.headers.clone();
         if let Some(whole) = self.etag.strip_suffix('"') {
             etag = format!("{whole}-{start:x}-{end:x}\"");
-            headers.replace_checked(Known::ETag, b"ETag", etag.as_bytes());
+            headers.replace_checked(KnownHeader::ETag, b"ETag", etag.as_bytes());
         }
         Self {
             path: Arc::clone(&self.path),
@@ -107,12 +108,12 @@ impl Representation {
         }
     }
 
-    /// Empty if it has none.
+    /// The entity tag; empty if there is none.
     pub(super) fn etag(&self) -> &str {
         &self.etag
     }
 
-    /// What identifies it.
+    /// The validators: entity tag and date.
     pub(crate) fn validators(&self) -> Validators<'_> {
         let etag = Some(self.etag.as_bytes()).filter(|etag| !etag.is_empty());
         Validators { etag, modified: self.modified }
@@ -121,14 +122,14 @@ impl Representation {
     /// Bytes of memory that it holds.
     pub(crate) fn weight(&self) -> u64 {
         let content = match &self.content {
-            Content::Memory(bytes) => bytes.len(),
-            Content::File(_) => 0,
+            FileBytes::Memory(bytes) => bytes.len(),
+            FileBytes::File(_) => 0,
         };
         (content + self.headers.wire().len() + self.path.as_os_str().len() + 256) as u64
     }
 }
 
-/// A strong entity tag (RFC 9110 section 8.8.3): when the file was changed, its size, and the coding.
+/// A strong entity tag (RFC 9110 section 8.8.3): the time of the last change, the size, and the coding.
 pub(super) fn etag(stamp: &Stamp, coding: Coding) -> String {
     let (seconds, nanoseconds) = stamp.modified;
     let dash = if coding == Coding::Identity { "" } else { "-" };

@@ -1,7 +1,8 @@
-//! A folder that is served: opens what lies beneath it, and nothing else.
+//! The root of a served folder: opens files beneath it, and no others.
 //!
-//! The kernel resolves the path (`openat2`, beneath the folder's descriptor); where it cannot, a walk opens one
-//! component at a time and follows links itself. Either way what was opened is what is looked at (edge.md S28 to S30).
+//! The kernel resolves the path (`openat2`, beneath the folder's descriptor). Where it cannot, a walk opens one
+//! component at a time and follows links itself. In both cases, later checks use the open file, not its path (docs/security.md
+//! S28 to S30).
 
 use std::fs::File;
 use std::io;
@@ -15,16 +16,16 @@ use rustix::io::Errno;
 use super::open::{FLAGS, Patience, Unopened, unopened};
 use crate::config::Symlinks;
 
-/// A folder by its path. Its descriptor is taken anew once a second, so that a folder that was replaced is seen.
+/// A folder by its path. Its descriptor is opened anew once a second, so that a replaced folder is noticed.
 #[derive(Debug)]
 pub(super) struct Root {
     path: PathBuf,
     held: Mutex<Option<(Arc<OwnedFd>, u64)>>,
 }
 
-/// Milliseconds for which a descriptor of the folder, or a look at a file, is taken for the truth.
+/// Milliseconds for which a descriptor of the folder, or a check of a file, counts as current.
 pub(super) const FRESH: u64 = 1000;
-/// Links that one path may lead through.
+/// Links that the resolution of one path may follow.
 const MOST_LINKS: usize = 40;
 const FOLDER: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 
@@ -44,7 +45,7 @@ impl Root {
         open_beneath(&folder, path, links, patience).map(File::from).map_err(meaning)
     }
 
-    /// The same by the walk, whatever the kernel offers.
+    /// The same by the walk, even if the kernel could resolve the path.
     #[cfg(feature = "testing")]
     pub(super) fn open_by_walk(&self, path: &[u8], links: Symlinks) -> Result<File, Unopened> {
         let folder = rustix::fs::open(&self.path, FOLDER, Mode::empty()).map_err(meaning)?;
@@ -88,28 +89,28 @@ mod kernel {
     use super::*;
     use rustix::fs::{ResolveFlags, openat2};
 
-    /// What this kernel, and the sandbox around this process, offer: asked once.
+    /// The calls that this kernel, and the sandbox around this process, offer: determined once.
     #[derive(Debug)]
-    struct Offer {
+    struct KernelFeatures {
         openat2: bool,
-        /// Look-ups in memory alone, since Linux 5.12.
+        /// Whether it looks up names in memory alone on request; since Linux 5.12.
         cached: bool,
     }
 
-    static OFFER: OnceLock<Offer> = OnceLock::new();
+    static OFFER: OnceLock<KernelFeatures> = OnceLock::new();
     /// A path that was renamed while it was resolved is resolved again.
     const TRIES: usize = 8;
 
-    fn offer() -> &'static Offer {
+    fn offer() -> &'static KernelFeatures {
         OFFER.get_or_init(|| {
             let ask = |resolve| openat2(CWD, "/", FOLDER, Mode::empty(), resolve);
             let openat2 = !matches!(ask(ResolveFlags::empty()), Err(Errno::NOSYS | Errno::PERM));
             let cached = openat2 && matches!(ask(ResolveFlags::CACHED), Ok(_) | Err(Errno::AGAIN));
-            Offer { openat2, cached }
+            KernelFeatures { openat2, cached }
         })
     }
 
-    /// `None` if this kernel has no such call.
+    /// Opens a path beneath the folder; `None` if this kernel has no such call.
     pub(super) fn open_beneath(
         folder: &OwnedFd,
         path: &[u8],
@@ -135,10 +136,7 @@ mod kernel {
 
     /// Opens a path if that needs no disk.
     pub(super) fn open_cached(path: &Path, flags: OFlags) -> Result<OwnedFd, Errno> {
-        match offer().cached {
-            true => openat2(CWD, path, flags, Mode::empty(), ResolveFlags::CACHED),
-            false => Err(Errno::AGAIN),
-        }
+        if offer().cached { openat2(CWD, path, flags, Mode::empty(), ResolveFlags::CACHED) } else { Err(Errno::AGAIN) }
     }
 }
 
@@ -155,12 +153,12 @@ mod kernel {
     }
 }
 
-/// Opens one component after the other, so that none of them can lead out: a link is read, and its target walked too.
+/// Opens one component after another, so that none of them can lead out: a link is read, and its target is walked too.
 fn walk(folder: &OwnedFd, path: &[u8], links: Symlinks) -> Result<OwnedFd, Errno> {
     if links == Symlinks::Anywhere {
         return rustix::fs::openat(folder, path, FLAGS, Mode::empty());
     }
-    // The folders on the way, so that `..` in a link's target goes back to where it came from.
+    // The folders on the way, so that `..` in a link's target leads back to the folder before.
     let mut way: Vec<OwnedFd> = Vec::new();
     let mut left: Vec<Vec<u8>> = path.split(|&byte| byte == b'/').rev().map(<[u8]>::to_vec).collect();
     let mut links_left = if links == Symlinks::Never { 0 } else { MOST_LINKS };

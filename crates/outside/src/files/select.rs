@@ -1,4 +1,5 @@
-//! Which bytes of a file answer a request: all, some, or none because the client has them (RFC 9110 sections 13 and 14).
+//! Selects the bytes of a file for a request: all, some, or none because the client has them (RFC 9110 sections 13 and
+//! 14).
 
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher as _;
@@ -8,34 +9,34 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::entry::{Entry, Offered};
+use super::entry::{Offered, StoredFile};
 use super::open::{OpenFile, Patience};
-use super::representation::{Content, Representation, seconds_now};
+use super::representation::{FileBytes, Representation, seconds_now};
 use super::store::Store;
-use crate::message::{Body, FileSlice, Headers, Known, Request, Response};
+use crate::message::{Body, FileSlice, Headers, KnownHeader, Request, Response};
 use crate::protocol::conditional::{Validators, Verdict, allows_range, evaluate, seconds};
-use crate::protocol::negotiation::{Accepted, Coding};
+use crate::protocol::negotiation::{AcceptedCodings, Coding};
 use crate::protocol::range::{Ranges, content_range, part_head, parts_end, ranges};
 
-/// Content that comes out of a file, piece by piece.
+/// Content that is read from a file while it is sent.
 #[derive(Debug)]
 pub(crate) struct FileContent {
     pub(crate) file: Arc<OpenFile>,
     pub(crate) path: Arc<Path>,
     /// In the order in which they are sent.
-    pub(crate) segments: Vec<Segment>,
+    pub(crate) segments: Vec<FileSegment>,
 }
 
 /// A piece of such content.
 #[derive(Debug)]
-pub(crate) enum Segment {
-    /// What stands around parts of several ranges.
+pub(crate) enum FileSegment {
+    /// Text around the parts of several ranges.
     Text(Bytes),
     /// A half-open range of the file.
     Range(Range<u64>),
 }
 
-/// Why a request is answered with an error instead.
+/// The reasons why a request gets an error instead.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Excluded {
     /// 412.
@@ -45,33 +46,33 @@ pub(crate) enum Excluded {
 }
 
 impl FileContent {
-    /// Bytes of it.
+    /// Its length in bytes.
     pub(crate) fn len(&self) -> u64 {
         let lengths = self.segments.iter().map(|segment| match segment {
-            Segment::Text(text) => text.len() as u64,
-            Segment::Range(range) => range.end - range.start,
+            FileSegment::Text(text) => text.len() as u64,
+            FileSegment::Range(range) => range.end - range.start,
         });
         lengths.sum()
     }
 }
 
-/// What a request asks for of a representation.
-enum Choice {
+/// The part of a representation that a request asks for.
+enum FileChoice {
     Whole,
     Parts(Vec<Range<u64>>),
     NotModified,
 }
 
 /// A file as the answer to a request.
-pub(crate) enum Answer {
-    /// What is sent, and the content if it does not lie in the response.
+pub(crate) enum FileAnswer {
+    /// The response, and the content if it is not in the response.
     Ready(Response, Option<Box<FileContent>>),
-    /// This coding of it has to be made first, by [`Entry::make`], which takes time.
+    /// A coding that must be made first, by [`Entry::make`], which takes time.
     ToMake(Response, Coding),
 }
 
-/// Would this request get an error? Asked before hooks see the answer.
-pub(crate) fn check(request: &Request, response: &Response, entry: &Entry) -> Result<(), Excluded> {
+/// Checks whether this request gets an error. Called before hooks see the answer.
+pub(crate) fn check(request: &Request, response: &Response, entry: &StoredFile) -> Result<(), Excluded> {
     let choice = match slice_of(response) {
         Some(slice) => {
             let slice = entry.identity().slice(slice.start, slice.end.unwrap_or(u64::MAX));
@@ -88,14 +89,14 @@ pub(crate) fn check(request: &Request, response: &Response, entry: &Entry) -> Re
     choice.map(|_| ())
 }
 
-/// Makes of an answer with this file what is sent.
+/// Turns an answer with this file into the response that is sent.
 pub(crate) fn answer(
     request: Option<&Request>,
     response: Response,
-    entry: &Arc<Entry>,
+    entry: &Arc<StoredFile>,
     store: &Store,
     patience: Patience,
-) -> Result<Answer, Excluded> {
+) -> Result<FileAnswer, Excluded> {
     let selected = match slice_of(&response) {
         Some(slice) => {
             let representation = entry.identity().slice(slice.start, slice.end.unwrap_or(u64::MAX));
@@ -103,7 +104,7 @@ pub(crate) fn answer(
         }
         None => match (entry.offer(accepted(request, &response), asks_for_range(request)), patience) {
             (Offered::Ready(representation), _) => select(request, response, &representation),
-            (Offered::ToMake(coding), Patience::Now) => return Ok(Answer::ToMake(response, coding)),
+            (Offered::ToMake(coding), Patience::Now) => return Ok(FileAnswer::ToMake(response, coding)),
             (Offered::ToMake(coding), Patience::Any) => {
                 let representation = entry.make(coding);
                 store.keep(entry);
@@ -111,10 +112,10 @@ pub(crate) fn answer(
             }
         },
     };
-    selected.map(|(response, content)| Answer::Ready(response, content))
+    selected.map(|(response, content)| FileAnswer::Ready(response, content))
 }
 
-/// The part of a file that an answer is narrowed to, if it is.
+/// The slice of the file that the handler has chosen, if any.
 fn slice_of(response: &Response) -> Option<&FileSlice> {
     match &response.body {
         Body::File(slice) if !slice.is_whole() => Some(slice),
@@ -122,29 +123,29 @@ fn slice_of(response: &Response) -> Option<&FileSlice> {
     }
 }
 
-/// The codings that may be chosen from for this answer.
-fn accepted(request: Option<&Request>, response: &Response) -> Accepted {
+/// The codings that are allowed for this answer.
+fn accepted(request: Option<&Request>, response: &Response) -> AcceptedCodings {
     let headers = &response.headers;
     let is_plain = response.status == 200
-        && headers.known(Known::ContentEncoding).is_none()
-        && !headers.all_known(Known::CacheControl).any(forbids_transform);
+        && headers.known(KnownHeader::ContentEncoding).is_none()
+        && !headers.all_known(KnownHeader::CacheControl).any(forbids_transform);
     match request {
-        Some(request) if is_plain => Accepted::parse(request.headers().all_known(Known::AcceptEncoding)),
-        _ => Accepted::default(),
+        Some(request) if is_plain => AcceptedCodings::parse(request.headers().all_known(KnownHeader::AcceptEncoding)),
+        _ => AcceptedCodings::default(),
     }
 }
 
 fn asks_for_range(request: Option<&Request>) -> bool {
-    request.is_some_and(|request| request.headers().known(Known::Range).is_some())
+    request.is_some_and(|request| request.headers().known(KnownHeader::Range).is_some())
 }
 
-/// Does this value of Cache-Control say `no-transform` (RFC 9111 section 5.2.2.6)?
+/// Whether this value of Cache-Control holds `no-transform` (RFC 9111 section 5.2.2.6).
 pub(crate) fn forbids_transform(value: &[u8]) -> bool {
     value.split(|&byte| byte == b',').any(|directive| directive.trim_ascii().eq_ignore_ascii_case(b"no-transform"))
 }
 
-/// Turns an answer with a representation into what is sent: status, fields, and content, which is either in the response's body or
-/// comes with it. Fields that the answer has already are kept.
+/// Turns an answer with a representation into status, fields and content; the content is in the response's body or
+/// beside it. Fields that the answer has already are kept.
 fn select(
     request: Option<&Request>,
     mut response: Response,
@@ -152,38 +153,42 @@ fn select(
 ) -> Result<(Response, Option<Box<FileContent>>), Excluded> {
     let choice = match request {
         Some(request) => choose(request, &response, representation.validators(), representation)?,
-        None => Choice::Whole,
+        None => FileChoice::Whole,
     };
     add_fields(&mut response.headers, &representation.headers, response.status == 200);
     let length = representation.length;
     let parts = match choice {
-        Choice::Whole => return Ok(with_content(response, representation, vec![Segment::Range(0..length)])),
-        Choice::NotModified => {
+        FileChoice::Whole => return Ok(with_content(response, representation, vec![FileSegment::Range(0..length)])),
+        FileChoice::NotModified => {
             response.status = 304;
             response.body = Body::Empty;
-            // Section 15.4.5: what describes the content stays away, since there is none.
+            // Section 15.4.5: fields that describe the content are removed, since there is none.
             for field in ["Content-Type", "Content-Encoding", "Accept-Ranges"] {
                 response.headers.remove(field);
             }
             return Ok((response, None));
         }
-        Choice::Parts(parts) => parts,
+        FileChoice::Parts(parts) => parts,
     };
     response.status = 206;
     if let [part] = &parts[..] {
-        response.headers.replace_checked(Known::ContentRange, b"Content-Range", content_range(part, length).as_bytes());
-        return Ok(with_content(response, representation, vec![Segment::Range(part.clone())]));
+        response.headers.replace_checked(
+            KnownHeader::ContentRange,
+            b"Content-Range",
+            content_range(part, length).as_bytes(),
+        );
+        return Ok(with_content(response, representation, vec![FileSegment::Range(part.clone())]));
     }
     let boundary = boundary();
-    let media_type = response.headers.known(Known::ContentType).unwrap_or_default().to_vec();
+    let media_type = response.headers.known(KnownHeader::ContentType).unwrap_or_default().to_vec();
     let mut segments = Vec::with_capacity(2 * parts.len() + 1);
     for part in &parts {
-        segments.push(Segment::Text(part_head(&boundary, &media_type, part, length).into()));
-        segments.push(Segment::Range(part.clone()));
+        segments.push(FileSegment::Text(part_head(&boundary, &media_type, part, length).into()));
+        segments.push(FileSegment::Range(part.clone()));
     }
-    segments.push(Segment::Text(parts_end(&boundary).into()));
+    segments.push(FileSegment::Text(parts_end(&boundary).into()));
     let together = format!("multipart/byteranges; boundary={boundary}");
-    response.headers.replace_checked(Known::ContentType, b"Content-Type", together.as_bytes());
+    response.headers.replace_checked(KnownHeader::ContentType, b"Content-Type", together.as_bytes());
     Ok(with_content(response, representation, segments))
 }
 
@@ -192,84 +197,84 @@ fn choose(
     response: &Response,
     of_file: Validators<'_>,
     representation: &Representation,
-) -> Result<Choice, Excluded> {
+) -> Result<FileChoice, Excluded> {
     // Section 13.2.1: preconditions matter only if the answer would be a success; ranges only if it is 200.
     if response.status != 200 || !matches!(request.method(), "GET" | "HEAD") {
-        return Ok(Choice::Whole);
+        return Ok(FileChoice::Whole);
     }
-    let asks = |known: Known| {
-        use Known::{IfMatch, IfModifiedSince, IfNoneMatch, IfUnmodifiedSince, Range};
+    let asks = |known: KnownHeader| {
+        use KnownHeader::{IfMatch, IfModifiedSince, IfNoneMatch, IfUnmodifiedSince, Range};
         matches!(known, IfMatch | IfModifiedSince | IfNoneMatch | IfUnmodifiedSince | Range)
     };
     if !request.headers().known_fields().any(|(known, _)| asks(known)) {
-        return Ok(Choice::Whole);
+        return Ok(FileChoice::Whole);
     }
-    // What the handler says of its answer is the truth.
-    let own = |known: Known| response.headers.known(known);
+    // Validators that the handler has set take precedence.
+    let own = |known: KnownHeader| response.headers.known(known);
     let validators = Validators {
-        etag: own(Known::ETag).or(of_file.etag),
-        modified: own(Known::LastModified).map_or(of_file.modified, seconds),
+        etag: own(KnownHeader::ETag).or(of_file.etag),
+        modified: own(KnownHeader::LastModified).map_or(of_file.modified, seconds),
     };
     match evaluate(request, &validators) {
         Verdict::Proceed => {}
-        Verdict::NotModified => return Ok(Choice::NotModified),
+        Verdict::NotModified => return Ok(FileChoice::NotModified),
         Verdict::Failed => return Err(Excluded::Failed),
     }
     // Section 14.2: ranges are defined for GET alone.
-    let mut asked = request.headers().all_known(Known::Range);
-    let (Some(value), None) = (asked.next(), asked.next()) else { return Ok(Choice::Whole) };
+    let mut asked = request.headers().all_known(KnownHeader::Range);
+    let (Some(value), None) = (asked.next(), asked.next()) else { return Ok(FileChoice::Whole) };
     if request.method() != "GET" || !representation.offers_ranges || !allows_range(request, &validators, seconds_now())
     {
-        return Ok(Choice::Whole);
+        return Ok(FileChoice::Whole);
     }
     match ranges(value, representation.length) {
-        Ranges::Whole => Ok(Choice::Whole),
-        Ranges::Some(parts) => Ok(Choice::Parts(parts)),
+        Ranges::Whole => Ok(FileChoice::Whole),
+        Ranges::Some(parts) => Ok(FileChoice::Parts(parts)),
         Ranges::Unsatisfiable => Err(Excluded::Unsatisfiable(representation.length)),
     }
 }
 
-/// Adds what the file has to say and the answer does not; validators only to a success.
+/// Adds the file's fields that the answer lacks; validators only to a success.
 fn add_fields(headers: &mut Headers, of_file: &Headers, succeeds: bool) {
     if headers.is_empty() && succeeds {
         headers.clone_from(of_file);
         return;
     }
     for (name, value) in of_file.iter() {
-        let known = Known::of(name.as_bytes());
-        let is_validator = matches!(known, Known::ETag | Known::LastModified | Known::AcceptRanges);
+        let known = KnownHeader::of(name.as_bytes());
+        let is_validator = matches!(known, KnownHeader::ETag | KnownHeader::LastModified | KnownHeader::AcceptRanges);
         if (succeeds || !is_validator) && !headers.contains(name) {
             headers.push_checked(name.as_bytes(), value);
         }
     }
 }
 
-/// Adds the segments of a representation, which count from its start.
+/// Adds the segments of a representation; their positions count from its start.
 fn with_content(
     mut response: Response,
     representation: &Representation,
-    segments: Vec<Segment>,
+    segments: Vec<FileSegment>,
 ) -> (Response, Option<Box<FileContent>>) {
     if representation.length == 0 {
-        // What HEAD is told too (RFC 9110 section 8.6).
-        response.headers.replace_checked(Known::ContentLength, b"Content-Length", b"0");
+        // HEAD gets the same length (RFC 9110 section 8.6).
+        response.headers.replace_checked(KnownHeader::ContentLength, b"Content-Length", b"0");
     }
     let start = representation.start;
     let within = |range: &Range<u64>| start + range.start..start + range.end;
     match &representation.content {
-        Content::Memory(bytes) => {
+        FileBytes::Memory(bytes) => {
             let slice = |range: &Range<u64>| {
                 let range = within(range);
                 bytes.slice(range.start as usize..range.end as usize)
             };
             response.body = Body::Bytes(match &segments[..] {
-                [Segment::Range(range)] => slice(range),
+                [FileSegment::Range(range)] => slice(range),
                 segments => segments
                     .iter()
                     .fold(Vec::new(), |mut all, segment| {
                         all.extend_from_slice(match segment {
-                            Segment::Text(text) => text,
-                            Segment::Range(range) => &bytes[range_of(&within(range))],
+                            FileSegment::Text(text) => text,
+                            FileSegment::Range(range) => &bytes[range_of(&within(range))],
                         });
                         all
                     })
@@ -277,9 +282,9 @@ fn with_content(
             });
             (response, None)
         }
-        Content::File(file) => {
+        FileBytes::File(file) => {
             let segments = segments.into_iter().map(|segment| match segment {
-                Segment::Range(range) => Segment::Range(within(&range)),
+                FileSegment::Range(range) => FileSegment::Range(within(&range)),
                 text => text,
             });
             let (file, path) = (Arc::clone(file), Arc::clone(&representation.path));
@@ -292,7 +297,7 @@ fn range_of(range: &Range<u64>) -> Range<usize> {
     range.start as usize..range.end as usize
 }
 
-/// A line that stands in no file: a random number of 128 bits.
+/// A separator that no file contains: a random number of 128 bits.
 fn boundary() -> String {
     let random = || RandomState::new().hash_one(0);
     format!("{:016x}{:016x}", random(), random())

@@ -1,4 +1,4 @@
-//! What is kept of files between requests: small ones whole, larger ones open, within a bound.
+//! The cache of files between requests: small ones in memory, larger ones as open files, within a bound.
 
 use std::fmt;
 use std::hash::RandomState;
@@ -10,56 +10,58 @@ use std::time::Instant;
 use quick_cache::sync::{Cache, DefaultLifecycle};
 use quick_cache::{Equivalent, Weighter};
 
-use super::entry::Entry;
+use super::entry::StoredFile;
 use super::folder::{absolute, one_file};
 use super::open::{Stamp, Unopened, open_plainly};
 use crate::config::{Config, Symlinks};
 
-/// Files up to this size, in bytes, are kept in memory.
+/// Bytes up to which files are cached in memory.
 const SMALL: u64 = 64 << 10;
-/// Files up to this size are read in any case: those of the kernel say that they have so much, whatever they hold.
+/// Bytes up to which files are always read into memory. Files of the kernel claim this size, so their content must be
+/// read to be known.
 const PAGE: u64 = 4 << 10;
-/// How many files are expected in the cache, for its first allocation.
+/// Number of files for the cache's first allocation.
 const EXPECTED: usize = 256;
 
-/// What all folders of a server share: the cache, and the settings that matter to files.
+/// Shared by all folders of a server: the cache, and the settings for files.
 pub(crate) struct Store {
-    cache: Option<Cache<Key, Kept, Weight, RandomState>>,
-    /// An open file counts as if it were this many bytes of memory.
+    cache: Option<Cache<StoreKey, Kept, Weight, RandomState>>,
+    /// Bytes of memory as which an open file counts.
     of_open_file: u64,
     started: Instant,
     pub(crate) symlinks: Symlinks,
     pub(crate) ranges_from: Option<u64>,
     pub(crate) compresses: bool,
-    /// Certificates and keys of this server: no folder serves them, under whichever name.
+    /// Certificates and keys of this server: no folder serves them, under any name.
     withheld: Vec<PathBuf>,
 }
 
-/// A folder by its number, and a path below it. Clients choose the paths: the hash has random keys (edge.md S33).
+/// A folder by its number, and a path below it. Clients choose the paths: the hash has random keys (docs/security.md S33).
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct Key(u64, Box<[u8]>);
+struct StoreKey(u64, Box<[u8]>);
 
 #[derive(Hash)]
 struct AsKey<'a>(u64, &'a [u8]);
 
-impl Equivalent<Key> for AsKey<'_> {
-    fn equivalent(&self, key: &Key) -> bool {
+impl Equivalent<StoreKey> for AsKey<'_> {
+    fn equivalent(&self, key: &StoreKey) -> bool {
         self.0 == key.0 && *self.1 == *key.1
     }
 }
 
-/// An entry, and its weight when it was kept: the entry grows, but the cache must subtract what it has added.
+/// An entry, and its weight when it was added. The entry grows later, but the cache must subtract the weight that it
+/// has added.
 #[derive(Clone)]
 struct Kept {
-    entry: Arc<Entry>,
+    entry: Arc<StoredFile>,
     weight: u64,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Weight;
 
-impl Weighter<Key, Kept> for Weight {
-    fn weight(&self, _: &Key, kept: &Kept) -> u64 {
+impl Weighter<StoreKey, Kept> for Weight {
+    fn weight(&self, _: &StoreKey, kept: &Kept) -> u64 {
         kept.weight
     }
 }
@@ -80,13 +82,13 @@ impl Store {
         }
     }
 
-    /// Milliseconds since it was made.
+    /// Milliseconds since the store was made.
     pub(crate) fn now(&self) -> u64 {
         u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
-    /// Whether this is a certificate or key of the server: by its path, and as a file that may have other names. Looked at each time,
-    /// since renewed ones are other files.
+    /// Whether this file is a certificate or key of the server: by its path, and by file identity, since a file may
+    /// have other names. Checked each time, because a renewed certificate is another file.
     pub(super) fn withholds(&self, path: impl FnOnce() -> PathBuf, stamp: &Stamp) -> bool {
         if self.withheld.is_empty() {
             return false;
@@ -97,19 +99,19 @@ impl Store {
         self.withheld.iter().any(|own| *own == path || is_same(own))
     }
 
-    /// Files up to this size belong into memory.
+    /// Bytes up to which files are read into memory.
     pub(super) fn in_memory_up_to(&self) -> u64 {
         if self.cache.is_some() { SMALL } else { PAGE }
     }
 
-    /// A file that a program names: opened and looked at anew, since the program may have just written it.
-    pub(crate) fn open(&self, path: &Path) -> Result<Arc<Entry>, Unopened> {
+    /// A file that a program names: opened and checked each time, since the program may have just written it.
+    pub(crate) fn open(&self, path: &Path) -> Result<Arc<StoredFile>, Unopened> {
         let (file, stamp) = open_plainly(path)?;
         let key = path.as_os_str().as_bytes();
         let known = self.find(PROGRAMS, key);
         let entry = one_file(self, path, (file, stamp), known.as_ref(), (PROGRAMS, key), None)?;
-        // It is opened anew each time, so keeping it open gains nothing; and a program may delete what it has sent, which
-        // would take room on the disk as long as it is open.
+        // Such a file is opened each time, so keeping it open gains nothing. A program may also delete a file after
+        // sending it, and an open file would keep its disk space.
         let is_open = entry.weight().1 > 0;
         if !is_open && !known.is_some_and(|known| Arc::ptr_eq(&known, &entry)) {
             self.keep(&entry);
@@ -117,7 +119,7 @@ impl Store {
         Ok(entry)
     }
 
-    pub(super) fn find(&self, folder: u64, path: &[u8]) -> Option<Arc<Entry>> {
+    pub(super) fn find(&self, folder: u64, path: &[u8]) -> Option<Arc<StoredFile>> {
         Some(self.cache.as_ref()?.get(&AsKey(folder, path))?.entry)
     }
 
@@ -127,13 +129,14 @@ impl Store {
         }
     }
 
-    /// Keeps an entry, or weighs it again after something was added to it; not one that nothing tells from what comes after it.
-    pub(crate) fn keep(&self, entry: &Arc<Entry>) {
+    /// Adds an entry, or weighs it again after it has grown. An entry whose size and time do not reveal changes is not
+    /// kept.
+    pub(crate) fn keep(&self, entry: &Arc<StoredFile>) {
         if let Some(cache) = self.cache.as_ref().filter(|_| entry.is_stable()) {
             let (number, path) = &entry.key;
             let (bytes, files) = entry.weight();
             let weight = bytes + files * self.of_open_file + path.len() as u64;
-            cache.insert(Key(*number, path.clone()), Kept { entry: Arc::clone(entry), weight });
+            cache.insert(StoreKey(*number, path.clone()), Kept { entry: Arc::clone(entry), weight });
         }
     }
 }
@@ -150,7 +153,7 @@ impl fmt::Debug for Store {
     }
 }
 
-/// The number under which files are kept that programs name themselves.
+/// The folder number of files that programs name.
 const PROGRAMS: u64 = u64::MAX;
 
 /// A sixteenth of the descriptors that this process may have, at most 1,024.

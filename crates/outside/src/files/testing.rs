@@ -20,8 +20,8 @@ impl Beneath {
         Self(Root::new(path.to_owned()))
     }
 
-    /// What is opened for a decoded path behind the route: as the kernel resolves it, if it can, and as the walk does. `None`
-    /// if the path may not be seen, whatever lies there.
+    /// Opens a decoded path behind the route: by the kernel, if it can, and by the walk. `None` if the path may not be
+    /// seen, even if a file is there.
     pub fn open(&self, path: &str, links: Symlinks) -> Option<[Option<File>; 2]> {
         let (relative, _) = below(path.as_bytes())?;
         Some([self.0.open(relative, links, Patience::Any, 0).ok(), self.0.open_by_walk(relative, links).ok()])

@@ -1,7 +1,7 @@
 //! Asynchronous Rust functions as handlers: tasks on the runtime of the reactor that has the connection.
 //!
-//! They run inside the event loop, beside the connections: one must not block. `process_timeout` ends the task at the point
-//! where it waits; so does a client that leaves, if [`super::cancel_on_disconnect`] says so.
+//! Such a function runs inside the event loop, beside the connections, so it must not block. `process_timeout` ends the
+//! task at the point where it waits. So does a client that leaves, if [`super::cancel_on_disconnect`] says so.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::task::AbortHandle;
 
-use super::{Elsewhere, Handler, IntoHandler, Reply, Sizes, Ticket};
+use super::{AsyncHandler, Handler, IntoHandler, Reply, ResponseSizes, Ticket};
 use crate::error::Error;
 use crate::message::{IntoAnswer, Request};
 
@@ -17,7 +17,7 @@ use crate::message::{IntoAnswer, Request};
 #[derive(Clone, Copy, Debug)]
 pub struct Asynchronous<F>(F);
 
-/// Makes a handler of an asynchronous function. What is written for tokio works in it: timers, sockets, tasks.
+/// Makes a handler of an asynchronous function. It may use tokio: timers, sockets, tasks.
 ///
 /// ```
 /// # let server = outside::OutsideHttp::new(("127.0.0.1", 0))?;
@@ -34,7 +34,7 @@ pub fn asynchronous<F>(function: F) -> Asynchronous<F> {
     Asynchronous(function)
 }
 
-/// What is being done for requests, so that it can be ended.
+/// The tasks that run for requests, so that each can be cancelled.
 #[derive(Debug, Default)]
 struct Tasks {
     next: AtomicU64,
@@ -47,10 +47,10 @@ impl Tasks {
     }
 }
 
-/// Takes a task out of the list, however it ends.
-struct Entry(Arc<Tasks>, Ticket);
+/// Removes a task from the list when dropped, so that every way in which the task may end is covered.
+struct TaskGuard(Arc<Tasks>, Ticket);
 
-impl Drop for Entry {
+impl Drop for TaskGuard {
     fn drop(&mut self) {
         self.0.lock().remove(&self.1);
     }
@@ -59,10 +59,10 @@ impl Drop for Entry {
 struct Futures<F> {
     function: Arc<F>,
     tasks: Arc<Tasks>,
-    sizes: Sizes,
+    sizes: ResponseSizes,
 }
 
-impl<F, U, A> Elsewhere for Futures<F>
+impl<F, U, A> AsyncHandler for Futures<F>
 where
     F: Fn(Arc<Request>) -> U + Send + Sync + 'static,
     U: Future<Output = A> + Send + 'static,
@@ -71,8 +71,9 @@ where
     fn submit(&self, request: Arc<Request>, reply: Reply) -> Ticket {
         let ticket = self.tasks.next.fetch_add(1, Ordering::Relaxed);
         let function = Arc::clone(&self.function);
-        let entry = Entry(Arc::clone(&self.tasks), ticket);
-        // Held until the task is in the list, so that what takes it out finds it.
+        let entry = TaskGuard(Arc::clone(&self.tasks), ticket);
+        // Held until the task is in the list: otherwise a task that ends at once would try to leave the list before it
+        // is in it.
         let mut running = self.tasks.lock();
         let task = tokio::spawn(async move {
             let _entry = entry;
@@ -83,7 +84,7 @@ where
         ticket
     }
 
-    fn sizes(&self) -> Option<&Sizes> {
+    fn sizes(&self) -> Option<&ResponseSizes> {
         Some(&self.sizes)
     }
 
@@ -103,6 +104,6 @@ where
 {
     fn into_handler(self) -> Result<Handler, Error> {
         let (function, tasks) = (Arc::new(self.0), Arc::default());
-        Ok(Handler::Elsewhere(Arc::new(Futures { function, tasks, sizes: Sizes::default() })))
+        Ok(Handler::Async(Arc::new(Futures { function, tasks, sizes: ResponseSizes::default() })))
     }
 }

@@ -1,18 +1,18 @@
-//! What becomes of a handler whose client leaves, as its route says: see [`cancel_on_disconnect`].
+//! The fate of a handler whose client leaves, as its route configures it: see [`cancel_on_disconnect`].
 
 use std::sync::Arc;
 
-use super::{Elsewhere, Handler, IntoHandler, Reply, Ticket};
+use super::{AsyncHandler, Handler, IntoHandler, Reply, Ticket};
 use crate::error::Error;
 use crate::message::Request;
 
-/// A handler and what its route says of clients that leave: [`cancel_on_disconnect`].
+/// A handler with its route's setting for clients that leave: [`cancel_on_disconnect`].
 #[derive(Clone, Copy, Debug)]
 pub struct CancelOnDisconnect<H>(H, bool);
 
-/// Says whether an asynchronous handler is cancelled, and a streamed answer ended, when the client leaves: when it resets
-/// the connection or the stream, and when it closes its side (FIN) too. In place of what
-/// [`Config::cancel_on_disconnect`](crate::Config) says for all routes.
+/// Sets whether an asynchronous handler is cancelled, and a streamed answer ended, when the client leaves. A client
+/// leaves when it resets the connection or the stream, or closes its side (FIN). Overrides
+/// [`Config::cancel_on_disconnect`](crate::Config), which is for all routes.
 ///
 /// ```
 /// # let server = outside::OutsideHttp::new(("127.0.0.1", 0))?;
@@ -39,17 +39,17 @@ where
 }
 
 impl Handler {
-    /// The same handler with what [`cancel_on_disconnect`] says.
+    /// The same handler with the setting of [`cancel_on_disconnect`].
     ///
     /// # Errors
-    /// It is no function, or one that stands on a route already.
+    /// The handler is no function, or is on a route already.
     pub fn with_cancel_on_disconnect(self, cancel: bool) -> Result<Self, Error> {
         match self {
-            Self::Elsewhere(handler) => Ok(Self::Elsewhere(Arc::new(Leaving(handler, cancel)))),
-            Self::Inline(mut function) => match Arc::get_mut(&mut function) {
+            Self::Async(handler) => Ok(Self::Async(Arc::new(Leaving(handler, cancel)))),
+            Self::Sync(mut function) => match Arc::get_mut(&mut function) {
                 Some(own) => {
                     own.cancel_on_disconnect = Some(cancel);
-                    Ok(Self::Inline(function))
+                    Ok(Self::Sync(function))
                 }
                 None => Err(Error::new("cancel_on_disconnect: this function stands on a route already")),
             },
@@ -58,10 +58,10 @@ impl Handler {
     }
 }
 
-/// A handler whose route says something of its own.
-struct Leaving(Arc<dyn Elsewhere>, bool);
+/// A handler with a setting of its route.
+struct Leaving(Arc<dyn AsyncHandler>, bool);
 
-impl Elsewhere for Leaving {
+impl AsyncHandler for Leaving {
     fn submit(&self, request: Arc<Request>, reply: Reply) -> Ticket {
         self.0.submit(request, reply)
     }

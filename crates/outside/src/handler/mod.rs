@@ -1,7 +1,7 @@
-//! Who answers a request: a closed list, with one open door for other languages.
+//! The kinds of handlers: a closed list, with one open trait for other languages.
 //!
-//! A handler that runs [`Inline`] is called by the executor, between two turns of the event loop. One that runs
-//! [`Elsewhere`] has an event loop of its own: it is handed the request and answers later.
+//! An [`SyncHandler`] handler is called by the executor, between two turns of the event loop. An [`AsyncHandler`] handler has
+//! an event loop of its own: it takes the request and answers later.
 
 mod asynchronous;
 mod leaving;
@@ -26,57 +26,58 @@ use crate::websocket::WebSocket;
 #[derive(Clone)]
 pub enum Handler {
     /// Called by the executor; may block.
-    Inline(Arc<Function>),
+    Sync(Arc<Function>),
     /// Answers from an event loop of its own.
-    Elsewhere(Arc<dyn Elsewhere>),
+    Async(Arc<dyn AsyncHandler>),
     /// A file, or the files of a folder.
     Files(Arc<Files>),
     /// A WebSocket: the connection is taken over.
     WebSocket(Arc<WebSocket>),
-    /// Every request is sent to the same path below another origin.
+    /// Redirects every request to the same path of another origin.
     Redirect(Arc<str>),
 }
 
 /// A function that answers a request, in any language.
-pub trait Inline: Send + Sync {
-    /// Answers. An error of [`Error::status`] is answered by the error handler of its code.
+pub trait SyncHandler: Send + Sync {
+    /// Answers the request. The error handler of a code answers an error of [`Error::status`].
     fn call(&self, request: &Arc<Request>) -> Result<Response, Error>;
 }
 
 /// A handler with an event loop of its own.
-pub trait Elsewhere: Send + Sync {
+pub trait AsyncHandler: Send + Sync {
     /// Takes a request over. Called inside the event loop: must not block and must not call foreign code.
     fn submit(&self, request: Arc<Request>, reply: Reply) -> Ticket;
 
-    /// The answer to this request will not be sent: it is late, or its client has left and is not waited for.
+    /// Cancels a request whose answer will not be sent, because it is late, or because the client has left and the
+    /// route does not wait.
     fn cancel(&self, ticket: Ticket);
 
-    /// What its route says of clients that leave, if anything: see [`cancel_on_disconnect`].
+    /// The route's setting for clients that leave, if it has one: see [`cancel_on_disconnect`].
     fn cancel_on_disconnect(&self) -> Option<bool> {
         None
     }
 
-    /// Does it take the content of a request while it comes in?
+    /// Whether the handler takes the content of a request while the content arrives.
     fn takes_pieces(&self) -> bool {
         false
     }
 
-    /// What is known of the sizes of its answers, if that is remembered.
-    fn sizes(&self) -> Option<&Sizes> {
+    /// The known sizes of the handler's answers, if the handler remembers them.
+    fn sizes(&self) -> Option<&ResponseSizes> {
         None
     }
 }
 
-/// What identifies a request that was handed over.
+/// Identifies a request that was submitted to an [`AsyncHandler`].
 pub type Ticket = u64;
 
-/// Where the answer of an [`Elsewhere`] handler goes; dropping it without an answer is a 500.
+/// Takes the answer of an [`AsyncHandler`]; if it is dropped without an answer, the client gets a 500.
 pub struct Reply(Option<Deliver>);
 
 type Deliver = Box<dyn FnOnce(Result<Response, Error>) + Send>;
 
 impl Reply {
-    /// Wraps what is to be done with the answer.
+    /// A reply that passes the answer to this function.
     pub fn new(deliver: impl FnOnce(Result<Response, Error>) + Send + 'static) -> Self {
         Self(Some(Box::new(deliver)))
     }
@@ -104,11 +105,11 @@ impl fmt::Debug for Reply {
 }
 
 impl Handler {
-    /// Does it take the content of a request while it comes in?
+    /// Whether the handler takes the content of a request while the content arrives.
     pub(crate) fn takes_pieces(&self) -> bool {
         match self {
-            Self::Inline(function) => function.takes_pieces,
-            Self::Elsewhere(handler) => handler.takes_pieces(),
+            Self::Sync(function) => function.takes_pieces,
+            Self::Async(handler) => handler.takes_pieces(),
             _ => false,
         }
     }
@@ -117,8 +118,8 @@ impl Handler {
 impl fmt::Debug for Handler {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Inline(_) => f.write_str("Inline"),
-            Self::Elsewhere(_) => f.write_str("Elsewhere"),
+            Self::Sync(_) => f.write_str("Sync"),
+            Self::Async(_) => f.write_str("Async"),
             Self::WebSocket(websocket) => websocket.fmt(f),
             Self::Files(files) => write!(f, "Files({})", files.path().display()),
             Self::Redirect(destination) => write!(f, "Redirect({destination})"),
@@ -126,27 +127,28 @@ impl fmt::Debug for Handler {
     }
 }
 
-/// A function on a route, and what is known about where its calls belong.
+/// A function on a route, with the measurements that decide on which thread its calls run.
 pub struct Function {
-    function: Box<dyn Inline>,
+    function: Box<dyn SyncHandler>,
     pub(crate) placement: Placement,
     takes_pieces: bool,
-    sizes: Sizes,
-    /// What its route says of clients that leave, if anything.
+    sizes: ResponseSizes,
+    /// The route's setting for clients that leave, if it has one.
     pub(crate) cancel_on_disconnect: Option<bool>,
 }
 
-/// The sizes of a handler's answers: what the next one is expected to have.
+/// The sizes of a handler's answers, from which the size of the next one is estimated.
 #[derive(Debug, Default)]
-pub struct Sizes(AtomicUsize);
+pub struct ResponseSizes(AtomicUsize);
 
-impl Sizes {
-    /// Bytes that the next answer may have; 0 as long as all were small.
+impl ResponseSizes {
+    /// Bytes that the next answer may have; 0 while all answers were small.
     pub(crate) fn expected(&self) -> usize {
         self.0.load(Ordering::Relaxed)
     }
 
-    /// Takes note of an answer of this size. The largest is expected, until there have been some dozens of small ones.
+    /// Records the size of an answer. The largest recent size is expected, until some dozens of small answers have
+    /// followed.
     #[inline]
     pub(crate) fn learn(&self, size: usize) {
         let known = self.0.load(Ordering::Relaxed);
@@ -158,35 +160,35 @@ impl Sizes {
     #[cold]
     fn learn_more(&self, known: usize, size: usize) {
         let largest = size.max(known - known / 16);
-        // Threads may do this at the same time; a lost update costs nothing.
+        // Threads may store at the same time; a lost update only makes the estimate worse.
         self.0.store(if largest > SMALL { largest } else { 0 }, Ordering::Relaxed);
     }
 }
 
 impl Function {
-    /// A function that runs where its own timing puts it, or where `blocking` says: `Some(true)`, always on a thread of
-    /// the pool; `Some(false)`, never.
-    pub fn new(function: impl Inline + 'static, blocking: Option<bool>) -> Arc<Self> {
+    /// A function whose measured time decides on which thread it runs, unless `blocking` does: `Some(true)` means
+    /// always a thread of the pool, `Some(false)` never.
+    pub fn new(function: impl SyncHandler + 'static, blocking: Option<bool>) -> Arc<Self> {
         Self::with(function, Placement::new(blocking), false)
     }
 
-    /// A function that begins when the head of a request is there and takes the content while it comes in
-    /// ([`Request::pieces`]). It waits, so it runs on a thread of the pool.
-    pub fn streaming(function: impl Inline + 'static) -> Arc<Self> {
+    /// A function that begins when the head of a request is there, and takes the content while it arrives
+    /// ([`Request::pieces`]). It waits for the content, so it runs on a thread of the pool.
+    pub fn streaming(function: impl SyncHandler + 'static) -> Arc<Self> {
         Self::with(function, Placement::new(Some(true)), true)
     }
 
-    fn with(function: impl Inline + 'static, placement: Placement, takes_pieces: bool) -> Arc<Self> {
+    fn with(function: impl SyncHandler + 'static, placement: Placement, takes_pieces: bool) -> Arc<Self> {
         Arc::new(Self {
             function: Box::new(function),
             placement,
             takes_pieces,
-            sizes: Sizes::default(),
+            sizes: ResponseSizes::default(),
             cancel_on_disconnect: None,
         })
     }
 
-    /// Whether it takes content while that comes in.
+    /// Whether the function takes content while the content arrives.
     pub(crate) fn takes_pieces(&self) -> bool {
         self.takes_pieces
     }
@@ -195,12 +197,12 @@ impl Function {
         self.function.call(request)
     }
 
-    /// Bytes that its next answer may have; 0 as long as all were small.
+    /// Bytes that the next answer may have; 0 while all answers were small.
     pub(crate) fn expected_answer(&self) -> usize {
         self.sizes.expected()
     }
 
-    /// It has given an answer of this size.
+    /// Records the size of an answer.
     pub(crate) fn learn(&self, bytes: usize) {
         self.sizes.learn(bytes);
     }
@@ -215,7 +217,7 @@ impl fmt::Debug for Function {
 /// A Rust closure.
 struct Closure<F>(F);
 
-impl<F, A> Inline for Closure<F>
+impl<F, A> SyncHandler for Closure<F>
 where
     F: Fn(&Request) -> A + Send + Sync,
     A: IntoAnswer,
@@ -225,11 +227,11 @@ where
     }
 }
 
-/// What can be set on a route.
+/// Values that can be set on a route.
 ///
 /// Closures need their argument's type written out: `|request: &Request| …`.
 pub trait IntoHandler<Kind> {
-    /// The handler, or why it cannot be one.
+    /// The handler, or the reason why this value cannot be one.
     fn into_handler(self) -> Result<Handler, Error>;
 }
 
@@ -239,44 +241,44 @@ where
     A: IntoAnswer + 'static,
 {
     fn into_handler(self) -> Result<Handler, Error> {
-        Ok(Handler::Inline(Function::new(Closure(self), None)))
+        Ok(Handler::Sync(Function::new(Closure(self), None)))
     }
 }
 
-/// A function that says itself whether it blocks: [`blocking`] and [`never_blocking`].
+/// A function that declares whether it blocks: [`blocking`] and [`never_blocking`].
 #[derive(Clone, Copy, Debug)]
-pub struct Said<F> {
+pub struct DeclaredBlocking<F> {
     function: F,
     blocking: bool,
 }
 
-/// Says that a function waits (for a database, another server, a lock): it always runs on a thread of the pool, so that
-/// not even its first call delays anybody. Without this a route finds out by itself.
-pub fn blocking<F>(function: F) -> Said<F> {
-    Said { function, blocking: true }
+/// Declares that a function waits (for a database, another server, a lock): it always runs on a thread of the pool, so
+/// that not even its first call delays other requests. Without this, the server measures the route's calls.
+pub fn blocking<F>(function: F) -> DeclaredBlocking<F> {
+    DeclaredBlocking { function, blocking: true }
 }
 
-/// Says that a function never waits: it always runs on the event loop's thread.
-pub fn never_blocking<F>(function: F) -> Said<F> {
-    Said { function, blocking: false }
+/// Declares that a function never waits: it always runs on the event loop's thread.
+pub fn never_blocking<F>(function: F) -> DeclaredBlocking<F> {
+    DeclaredBlocking { function, blocking: false }
 }
 
-impl<F, A> IntoHandler<(A,)> for Said<F>
+impl<F, A> IntoHandler<(A,)> for DeclaredBlocking<F>
 where
     F: Fn(&Request) -> A + Send + Sync + 'static,
     A: IntoAnswer + 'static,
 {
     fn into_handler(self) -> Result<Handler, Error> {
-        Ok(Handler::Inline(Function::new(Closure(self.function), Some(self.blocking))))
+        Ok(Handler::Sync(Function::new(Closure(self.function), Some(self.blocking))))
     }
 }
 
-/// A function that takes content while it comes in: [`streaming`].
+/// A function that takes content while the content arrives: [`streaming`].
 #[derive(Clone, Copy, Debug)]
 pub struct Streaming<F>(F);
 
-/// Says that a function takes the content of its requests piece by piece while it comes in: it begins when the head is
-/// there. What it does not take is not read.
+/// Declares that a function takes the content of its requests piece by piece while it arrives. The function begins when
+/// the head is there; content that it does not take is not read.
 pub fn streaming<F>(function: F) -> Streaming<F> {
     Streaming(function)
 }
@@ -287,37 +289,37 @@ where
     A: IntoAnswer + 'static,
 {
     fn into_handler(self) -> Result<Handler, Error> {
-        Ok(Handler::Inline(Function::streaming(Closure(self.0))))
+        Ok(Handler::Sync(Function::streaming(Closure(self.0))))
     }
 }
 
-/// Marks what is a handler as it stands.
+/// Marks values that are handlers as they are.
 #[derive(Debug)]
-pub struct Ready;
+pub struct ReadyHandler;
 
-impl IntoHandler<Ready> for Handler {
+impl IntoHandler<ReadyHandler> for Handler {
     fn into_handler(self) -> Result<Handler, Error> {
         Ok(self)
     }
 }
 
-/// A file or a folder on a route, by its path; it has to exist when it is set.
+/// A file or a folder on a route, by its path; it must exist when the route is set.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FilePath<P = String>(pub P);
 
-impl<P: AsRef<Path>> IntoHandler<Ready> for FilePath<P> {
+impl<P: AsRef<Path>> IntoHandler<ReadyHandler> for FilePath<P> {
     fn into_handler(self) -> Result<Handler, Error> {
         Ok(Handler::Files(Arc::new(Files::at(&self.0)?)))
     }
 }
 
-impl IntoHandler<Ready> for WebSocket {
+impl IntoHandler<ReadyHandler> for WebSocket {
     fn into_handler(self) -> Result<Handler, Error> {
         Ok(Handler::WebSocket(Arc::new(self)))
     }
 }
 
-impl IntoHandler<Ready> for Folder {
+impl IntoHandler<ReadyHandler> for Folder {
     fn into_handler(self) -> Result<Handler, Error> {
         Ok(Handler::Files(Arc::new(Files::folder(self))))
     }

@@ -1,27 +1,28 @@
-//! Where a route's calls belong: on the event loop's thread between two turns, or on a thread of the pool.
+//! Decides where a route's calls run: on the event loop's thread between two turns, or on a thread of the pool.
 //!
-//! Routes learn it from how long their calls *wait* (wall time less what the thread spent running, or ready to run): a
-//! route that burns CPU gains nothing in a pool. Two of the last eight calls that waited send a route to the pool; only
-//! trials bring it back.
+//! The decision follows from how long the calls of a route *wait* (wall time less the time in which the thread ran or
+//! was ready to run): a route that burns CPU gains nothing in a pool. If two of the last eight measured calls waited,
+//! the route goes to the pool; only trials bring it back.
 
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::time::Duration;
 
-/// What is known about the calls of one route. Threads may update it at the same time; a lost update costs nothing.
+/// The measurements of one route's calls. Threads may update them at the same time; a lost update only delays a
+/// decision.
 #[derive(Debug, Default)]
 pub(crate) struct Placement {
-    /// What the user said: `Some(true)`, always in the pool; `Some(false)`, never.
+    /// The programmer's choice: `Some(true)`, always the pool; `Some(false)`, never.
     blocking: Option<bool>,
-    /// One bit for each of the last calls, the newest lowest: did it wait?
+    /// One bit for each of the last calls, the newest lowest: whether it waited.
     waited: AtomicU8,
     pooled: AtomicBool,
-    /// So many of the next calls are measured closely.
+    /// The number of further calls that are measured closely.
     suspicion: AtomicU8,
-    /// Is the leader of a reactor, or one who led when it began, inside a call?
+    /// For each reactor, whether a call of this route runs on a thread that leads it, or led it when the call began.
     called: Flags,
-    /// Since when a late call of it has kept others from beginning, in milliseconds of the clock; 0 if none has.
+    /// Time since which a late call has kept others from beginning, in milliseconds of the clock; 0 if none has.
     late_since: AtomicU64,
-    /// When a pooled route is tried on the loop's thread again, in milliseconds of the clock.
+    /// Time of the next trial of a pooled route on the loop's thread, in milliseconds of the clock.
     next_trial: AtomicU64,
     /// Trials in a row that did not wait.
     good_trials: AtomicU8,
@@ -38,7 +39,8 @@ impl Reactor {
     }
 }
 
-/// A flag for each reactor. To set the bits of one word would be an atomic exchange twice in every call.
+/// One flag for each reactor. One word with a bit for each would need two atomic exchanges per call; flags need plain
+/// stores.
 #[derive(Debug)]
 struct Flags([AtomicBool; REACTORS]);
 
@@ -50,21 +52,21 @@ impl Default for Flags {
 
 const REACTORS: usize = 64;
 
-/// That a route waits: what a call of it is measured for.
+/// The degree of suspicion that a route waits, which decides how its next call is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Suspicion {
-    /// It has taken long of late, but not waited.
+    /// A recent call took long, but did not wait.
     Weak,
-    /// It may have waited: one more, and it goes to the pool.
+    /// A call may have waited: if one more does, the route goes to the pool.
     Strong,
 }
 
-/// A call that waits less is at home on the loop's thread.
+/// Waiting time from which a call is slow, and belongs in the pool.
 pub(crate) const SLOW: Duration = Duration::from_micros(500);
 const SLOW_CALLS: u32 = 2;
-/// Calls that have to be short, one after another, before a route is no suspect any more.
+/// Short calls in a row after which a route is no longer under suspicion.
 const SUSPICION: u8 = 64;
-/// In milliseconds.
+/// Milliseconds for which a late call holds up others before no more requests wait for it.
 const LATE_FOR_LONG: u64 = 1000;
 const TRIAL_EVERY: u64 = 2000;
 const GOOD_TRIALS: u8 = 4;
@@ -74,7 +76,7 @@ impl Placement {
         Self { blocking, ..Self::default() }
     }
 
-    /// Does the next call belong in the pool? Now and then a pooled route is tried on the loop's thread.
+    /// Whether the next call runs in the pool. From time to time a pooled route is tried on the loop's thread again.
     pub(crate) fn wants_pool(&self, now: u64, here: Reactor) -> bool {
         if let Some(blocking) = self.blocking {
             return blocking;
@@ -91,12 +93,12 @@ impl Placement {
         !tries
     }
 
-    /// A call begins on the thread of this reactor's loop.
+    /// Notes that a call begins on the thread of this reactor's loop.
     pub(crate) fn begin(&self, here: Reactor) {
         self.called.0[usize::from(here.0)].store(true, Ordering::Relaxed);
     }
 
-    /// It has ended, wherever the loop is by now.
+    /// Notes that the call has ended, on whichever thread the loop runs now.
     pub(crate) fn end(&self, here: Reactor) {
         self.called.0[usize::from(here.0)].store(false, Ordering::Relaxed);
         if self.late_since.load(Ordering::Relaxed) != 0 {
@@ -104,13 +106,13 @@ impl Placement {
         }
     }
 
-    /// Is it known to wait?
+    /// Whether the route is known to wait.
     pub(crate) fn is_pooled(&self) -> bool {
         self.blocking.unwrap_or_else(|| self.pooled.load(Ordering::Relaxed))
     }
 
-    /// Is it known to wait, or has a call kept others from beginning for so long that no more should queue for it? Asked
-    /// when there is no room for one of them; the first time the clock begins to count.
+    /// Whether the route is known to wait, or a call has kept others from beginning for so long that no more requests
+    /// should queue for it. Called when there is no room for a request; the first such call starts the clock.
     pub(crate) fn waits_for_long(&self, here: Reactor, now: Duration) -> bool {
         if self.is_pooled() || !self.is_late(here) {
             return self.is_pooled();
@@ -120,15 +122,15 @@ impl Placement {
         since.is_err_and(|since| now.saturating_sub(since) >= LATE_FOR_LONG)
     }
 
-    /// Asked by who leads and calls nothing: does a call last on a thread that has lost the loop? The next ones are for
-    /// the pool, or each of them would take a thread of its own until the first one ends and is learnt from. What other
-    /// reactors are calling says nothing: they may be in time.
+    /// For a leader that runs no call: whether a call of this route still runs on a late thread. Then the next ones go
+    /// to the pool; otherwise each of them would take another thread until the first has ended and been measured. Calls
+    /// of other reactors do not count: they may be in time.
     pub(crate) fn is_late(&self, here: Reactor) -> bool {
         self.blocking.is_none() && self.called.0[usize::from(here.0)].load(Ordering::Relaxed)
     }
 
-    /// How closely the next call is worth measuring. Only the first long one is not measured, and counts as one that
-    /// waited.
+    /// How closely the next call is to be measured; `None`: not at all. So the first long call is not measured, and
+    /// counts as one that waited.
     pub(crate) fn suspicion(&self) -> Option<Suspicion> {
         match (self.waited.load(Ordering::Relaxed), self.suspicion.load(Ordering::Relaxed)) {
             (0, 0) => None,
@@ -137,13 +139,15 @@ impl Placement {
         }
     }
 
-    /// A call on the loop's thread has ended after so long, of which it waited so long; `now` is the clock.
+    /// Records a call on the loop's thread: its wall time, the part of it that it waited, and the clock.
     pub(crate) fn note(&self, elapsed: Duration, waited: Duration, now: impl FnOnce() -> Duration) {
         let suspicion = self.suspicion.load(Ordering::Relaxed);
         let is_long = elapsed >= SLOW;
         if suspicion == 0 && !is_long {
             return;
         }
+        // A route that is always quick pays one load and one comparison for a call. A long call puts it under suspicion
+        // for some calls: only these are measured closely, because the time that a thread waited takes system calls.
         self.suspicion.store(if is_long { SUSPICION } else { suspicion - 1 }, Ordering::Relaxed);
         let slow = waited >= SLOW;
         let now = u64::try_from(now().as_millis()).unwrap_or(u64::MAX);
@@ -164,7 +168,7 @@ impl Placement {
             self.waited.store(0, Ordering::Relaxed);
             self.pooled.store(false, Ordering::Relaxed);
         } else {
-            // One that did well is tried again at once.
+            // A successful trial is followed by the next one at once.
             self.next_trial.store(now, Ordering::Relaxed);
         }
     }

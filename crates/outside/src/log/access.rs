@@ -1,26 +1,24 @@
-//! One line of the access log in its formats for machines; `terminal` has the one for people.
+//! One line of the access log in its formats for machines; the format for people is in `terminal`.
 //!
-//! What a client sent is escaped: control bytes, quotes and backslashes as `\xhh`, so that one exchange is one line
-//! (edge.md S39). Authorization, cookies and the content are never written.
+//! Text from clients is escaped: control bytes, quotes and backslashes as `\xhh`, so that one exchange is one line
+//! (docs/security.md S39). Authorization, cookies and content are never written.
 
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::form::Form;
+use super::form::LineFormat;
 use super::moment::Moment;
 use super::terminal;
-use crate::message::{Known, Request};
-use crate::protocol::http1::push_decimal;
-use crate::transport::NO_ADDRESS;
+use crate::message::{KnownHeader, NO_ADDRESS, Request, push_decimal};
 
-/// What a line tells.
+/// The facts of one line.
 pub(crate) struct AccessLine<'a> {
-    /// Missing if not even the request line could be read.
+    /// `None` if not even the request line could be read.
     pub(crate) request: Option<&'a Request>,
-    /// The address of whoever is connected, as text; a trusted proxy may have named another client.
+    /// The address of the connected peer, as text; a trusted proxy may have named another client.
     pub(crate) client: &'a [u8],
     pub(crate) status: u16,
-    /// Bytes of content that went out.
+    /// Bytes of content that were sent.
     pub(crate) bytes: u64,
     /// From the end of the request's head to the last byte of the response.
     pub(crate) duration: Option<Duration>,
@@ -28,11 +26,11 @@ pub(crate) struct AccessLine<'a> {
 
 impl AccessLine<'_> {
     /// Appends the line with its newline.
-    pub(crate) fn write_to(&self, out: &mut Vec<u8>, form: Form, now: &Moment) {
+    pub(crate) fn write_to(&self, out: &mut Vec<u8>, form: LineFormat, now: &Moment) {
         match form {
-            Form::Json => self.write_json(out, now),
-            Form::Plain | Form::Coloured => terminal::write(self, out, form == Form::Coloured, now),
-            _ => self.write_common(out, form == Form::Combined, now),
+            LineFormat::Json => self.write_json(out, now),
+            LineFormat::Plain | LineFormat::Coloured => terminal::write(self, out, form == LineFormat::Coloured, now),
+            _ => self.write_common(out, form == LineFormat::Combined, now),
         }
         out.push(b'\n');
     }
@@ -42,7 +40,7 @@ impl AccessLine<'_> {
         out.reserve(line.len() + 128);
         out.extend_from_slice(self.client());
         out.extend_from_slice(&now.common);
-        // A request line holds visible characters and two spaces; only these two would need an escape.
+        // A request line holds visible characters and two spaces; only quotes and backslashes can need an escape.
         match memchr::memchr2(b'"', b'\\', line) {
             None => out.extend_from_slice(line),
             Some(_) => push_escaped(out, line),
@@ -51,7 +49,7 @@ impl AccessLine<'_> {
         out.extend_from_slice(&[b'"', b' ', status[0], status[1], status[2], b' ']);
         push_decimal(out, self.bytes);
         if combined {
-            for name in [Known::Referer, Known::UserAgent] {
+            for name in [KnownHeader::Referer, KnownHeader::UserAgent] {
                 out.extend_from_slice(b" \"");
                 push_escaped(out, self.field(name).unwrap_or(b"-"));
                 out.push(b'"');
@@ -82,7 +80,9 @@ impl AccessLine<'_> {
             out.extend_from_slice(b",\"microseconds\":");
             push_decimal(out, u64::try_from(duration.as_micros()).unwrap_or(u64::MAX));
         }
-        for (name, known) in [(&b"host"[..], Known::Host), (b"referer", Known::Referer), (b"agent", Known::UserAgent)] {
+        for (name, known) in
+            [(&b"host"[..], KnownHeader::Host), (b"referer", KnownHeader::Referer), (b"agent", KnownHeader::UserAgent)]
+        {
             if let Some(value) = self.field(known) {
                 push_json_field(out, name, value);
             }
@@ -90,13 +90,13 @@ impl AccessLine<'_> {
         out.push(b'}');
     }
 
-    /// Who has asked, as far as is known.
+    /// The client's address: as a trusted proxy has named it, else the peer's.
     pub(super) fn client(&self) -> &[u8] {
         let forwarded = self.request.and_then(|request| request.forwarded.as_deref());
         forwarded.map_or(self.client, |forwarded| &forwarded.text)
     }
 
-    fn field(&self, known: Known) -> Option<&[u8]> {
+    fn field(&self, known: KnownHeader) -> Option<&[u8]> {
         self.request.and_then(|request| request.headers().known(known))
     }
 }
@@ -128,7 +128,7 @@ fn push_json_field(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
 
 pub(super) fn push_escaped(out: &mut Vec<u8>, text: &[u8]) {
     let plain = |byte: u8| (0x20..=0x7e).contains(&byte) & (byte != b'"') & (byte != b'\\');
-    // Without an early end the compiler looks at many bytes at once.
+    // Without an early exit the compiler checks many bytes at once.
     if text.iter().fold(true, |all, &byte| all & plain(byte)) {
         out.extend_from_slice(text);
         return;

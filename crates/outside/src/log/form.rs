@@ -1,4 +1,4 @@
-//! How the lines of the access log are written: what the setting means for where they go.
+//! The format of the access log's lines: from the setting, and from the kind of sink.
 
 use std::ffi::OsString;
 use std::io::IsTerminal as _;
@@ -8,20 +8,20 @@ use crate::config::AccessLog;
 
 /// The forms of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Form {
+pub(crate) enum LineFormat {
     Off,
     Common,
     Combined,
     Json,
-    /// For people on a terminal that shows no colours, or who want none.
+    /// For people, without colours: the terminal shows none, or its user wants none.
     Plain,
     /// For people on a terminal.
     Coloured,
 }
 
-impl Form {
-    /// `Auto` is for people where the lines go straight to a terminal, and for machines elsewhere. What somebody else
-    /// takes in hand on its way to a terminal stays a format that has a name.
+impl LineFormat {
+    /// `Auto` means the format for people if the lines go straight to a terminal, else a format for machines. A sink
+    /// that handles the lines itself before they reach a terminal gets a format with a name.
     pub(super) fn chosen(setting: AccessLog, sink: &dyn LogSink) -> Self {
         match setting {
             AccessLog::Off => Self::Off,
@@ -41,7 +41,7 @@ impl Form {
         if unwanted || unable { Self::Plain } else { Self::Coloured }
     }
 
-    /// Does a line show how long an exchange took?
+    /// Whether a line shows how long an exchange took.
     pub(super) fn shows_duration(self) -> bool {
         matches!(self, Self::Json | Self::Plain | Self::Coloured)
     }
@@ -54,14 +54,14 @@ mod tests {
     #[test]
     fn colours_can_be_refused() {
         for (name, value, form) in [
-            ("NO_COLOR", "1", Form::Plain),
-            ("NO_COLOR", "0", Form::Plain),
-            ("NO_COLOR", "", Form::Coloured),
-            ("TERM", "dumb", Form::Plain),
-            ("TERM", "xterm-256color", Form::Coloured),
+            ("NO_COLOR", "1", LineFormat::Plain),
+            ("NO_COLOR", "0", LineFormat::Plain),
+            ("NO_COLOR", "", LineFormat::Coloured),
+            ("TERM", "dumb", LineFormat::Plain),
+            ("TERM", "xterm-256color", LineFormat::Coloured),
         ] {
             let environment = |asked: &str| (asked == name).then(|| OsString::from(value));
-            assert_eq!(Form::on_terminal(environment), form, "{name}={value}");
+            assert_eq!(LineFormat::on_terminal(environment), form, "{name}={value}");
         }
     }
 }

@@ -1,7 +1,7 @@
-//! One line for each exchange, and events for what is worth a word.
+//! The access log, with one line for each exchange, and the event log.
 //!
-//! Whoever has something to say puts it into a buffer and goes on; a thread of its own hands it to the [`LogSink`]. A
-//! sink that is too slow loses lines, which are counted, and never holds up a connection.
+//! A thread that logs puts its text into a buffer and goes on; the log's thread hands the buffer to the [`LogSink`]. If
+//! the sink is too slow, lines are lost and counted. Logging never blocks a connection.
 
 mod access;
 mod form;
@@ -16,26 +16,26 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 pub(crate) use access::{AccessLine, client_text};
-use form::Form;
+use form::LineFormat;
 pub(crate) use moment::Moment;
 
 use crate::config::AccessLog;
 use crate::error::Refusal;
 
-/// How much an event matters.
+/// The severity of an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Level {
-    /// For whoever looks for something.
+    /// For debugging.
     Debug,
-    /// The server's own doings.
+    /// The normal course of the server.
     Info,
-    /// Something is off, and is being dealt with.
+    /// Something is wrong, and the server deals with it.
     Warning,
     /// A request could not be answered as it should.
     Error,
 }
 
-/// Where the log goes. Called from one thread at a time.
+/// The destination of the log. Called from one thread at a time.
 pub trait LogSink: Send + Sync {
     /// Complete lines of the access log, each ended by a newline; all of it is ASCII.
     fn access(&self, lines: &[u8]);
@@ -43,7 +43,7 @@ pub trait LogSink: Send + Sync {
     /// One event.
     fn event(&self, level: Level, text: &str);
 
-    /// Do access lines go straight to a terminal? Then `AccessLog::Auto` writes them for people, with colours.
+    /// Whether access lines go straight to a terminal. Then `AccessLog::Auto` writes them for people, with colours.
     fn is_terminal(&self) -> bool {
         false
     }
@@ -55,7 +55,7 @@ pub struct StandardError;
 
 impl LogSink for StandardError {
     fn access(&self, lines: &[u8]) {
-        // Nobody is left to be told that standard error is gone.
+        // If standard error is gone, there is no place left to report that.
         std::io::stderr().lock().write_all(lines).unwrap_or_default();
     }
 
@@ -73,9 +73,9 @@ impl LogSink for StandardError {
 
 /// The log of one server.
 pub(crate) struct Log {
-    form: Form,
+    form: LineFormat,
     shows_duration: bool,
-    pending: Mutex<Pending>,
+    pending: Mutex<PendingLines>,
     more: Condvar,
     sink: Arc<dyn LogSink>,
     /// Held while the sink is called, so that lines keep their order.
@@ -85,24 +85,24 @@ pub(crate) struct Log {
 }
 
 #[derive(Default)]
-struct Pending {
+struct PendingLines {
     lines: Vec<u8>,
     events: Vec<(Level, String)>,
     lost: u64,
     closed: bool,
 }
 
-/// Lines wait this long for company.
+/// Time that lines wait for further lines, to be handed on together.
 const GATHER: Duration = Duration::from_millis(20);
-/// More than this is handed on at once.
+/// Bytes of pending lines that are handed on without waiting.
 const PLENTY: usize = 64 << 10;
-/// More than this is lost.
+/// Bytes of pending lines beyond which lines are lost.
 const TOO_MUCH: usize = 8 << 20;
 const COMPLAIN_EVERY: Duration = Duration::from_secs(60);
 
 impl Log {
     pub(crate) fn new(setting: AccessLog, sink: Arc<dyn LogSink>) -> Arc<Self> {
-        let form = Form::chosen(setting, &*sink);
+        let form = LineFormat::chosen(setting, &*sink);
         Arc::new(Self {
             form,
             shows_duration: form.shows_duration(),
@@ -120,20 +120,20 @@ impl Log {
         std::thread::Builder::new().name("outside-log".into()).stack_size(8 << 20).spawn(move || log.hand_on())
     }
 
-    /// What the server still has to say is handed on, then the thread ends.
+    /// Ends the thread after everything pending was handed on.
     pub(crate) fn close(&self) {
         self.lock().closed = true;
         self.more.notify_all();
     }
 
-    /// Does a line show how long an exchange took?
+    /// Whether a line shows how long an exchange took.
     pub(crate) fn wants_duration(&self) -> bool {
         self.shows_duration
     }
 
     /// Adds one line for each exchange.
     pub(crate) fn access<'a>(&self, lines: impl Iterator<Item = AccessLine<'a>>, now: &Moment) {
-        if self.form == Form::Off {
+        if self.form == LineFormat::Off {
             return;
         }
         let mut pending = self.lock();
@@ -148,7 +148,8 @@ impl Log {
         self.notify(&pending, was_empty);
     }
 
-    /// Adds an event. It is one line, whatever a client, a file's name or the system has put into it (edge.md S39).
+    /// Adds an event. It becomes one line, even if a client, a file's name or the system has put line ends into it
+    /// (docs/security.md S39).
     pub(crate) fn event(&self, level: Level, text: impl Into<String>) {
         let mut pending = self.lock();
         let was_empty = pending.is_empty();
@@ -160,7 +161,7 @@ impl Log {
         self.notify(&pending, was_empty);
     }
 
-    /// Says that a limit refused something, once a minute for each key at most.
+    /// Says that a limit has refused something, at most once a minute for each key.
     pub(crate) fn complain(&self, key: &'static str, reason: &str) {
         self.complain_once(key, format!("{reason}: refused; config[{key:?}] sets this limit"));
     }
@@ -175,7 +176,7 @@ impl Log {
         }
     }
 
-    /// The same for a refusal, if it is one for a limit; limits that nothing sets are named by what they refuse.
+    /// The same for a refusal by a limit. A fixed limit, which has no key, is named by the refusal's reason.
     pub(crate) fn complain_of(&self, refusal: &Refusal) {
         match refusal.limit {
             Some(key) => self.complain(key, refusal.reason),
@@ -184,7 +185,7 @@ impl Log {
         }
     }
 
-    /// Hands on what is pending, on the calling thread.
+    /// Hands on all pending entries, on the calling thread.
     pub(crate) fn flush(&self) {
         let _order = self.sinking.lock().unwrap_or_else(PoisonError::into_inner);
         let taken = self.lock().take();
@@ -205,7 +206,7 @@ impl Log {
             while pending.is_empty() && !pending.closed {
                 pending = self.more.wait(pending).unwrap_or_else(PoisonError::into_inner);
             }
-            let gathering = |pending: &mut Pending| !pending.closed && pending.lines.len() < PLENTY;
+            let gathering = |pending: &mut PendingLines| !pending.closed && pending.lines.len() < PLENTY;
             let waited = self.more.wait_timeout_while(pending, GATHER, gathering);
             let closed = waited.unwrap_or_else(PoisonError::into_inner).0.closed;
             self.flush();
@@ -215,18 +216,21 @@ impl Log {
         }
     }
 
-    fn notify(&self, pending: &Pending, was_empty: bool) {
+    /// Wakes the log's thread, if it may sleep. It sleeps without a limit only while nothing is pending, and then gathers
+    /// lines for [`GATHER`] or up to [`PLENTY`] bytes. So only the first entry and a full buffer need a wake-up, while one
+    /// for each line would be a system call in each request.
+    fn notify(&self, pending: &PendingLines, was_empty: bool) {
         if was_empty || pending.lines.len() >= PLENTY {
             self.more.notify_all();
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Pending> {
+    fn lock(&self) -> MutexGuard<'_, PendingLines> {
         self.pending.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// The text with everything escaped that is no visible character or could be taken for the end of a line.
+/// The text as one line: characters that are not visible or could end the line are escaped.
 ///
 /// ```
 /// assert_eq!(outside::one_line("it's /a\nb \u{1b}[31m"), "it's /a\\nb \\u{1b}[31m");
@@ -245,8 +249,8 @@ pub fn one_line(text: &str) -> Cow<'_, str> {
     Cow::Owned(line)
 }
 
-impl Pending {
-    /// Everything but whether it is closed.
+impl PendingLines {
+    /// Takes all pending entries; `closed` stays.
     fn take(&mut self) -> Self {
         let closed = self.closed;
         let taken = std::mem::take(self);

@@ -9,14 +9,14 @@ pub(crate) struct Moment {
     unix: u64,
     /// IMF-fixdate (RFC 9110 section 5.6.7): `Sun, 22 Nov 2026 07:30:00 GMT`.
     pub(crate) date: [u8; 29],
-    /// What stands between address and request in the Common Log Format: ` - - [22/Nov/2026:07:30:00 +0000] "`.
+    /// The part between address and request in the Common Log Format: ` - - [22/Nov/2026:07:30:00 +0000] "`.
     pub(crate) common: [u8; 35],
     /// RFC 3339: `2026-11-22T07:30:00Z`.
     pub(crate) iso: [u8; 20],
 }
 
 impl Moment {
-    /// The present one.
+    /// The present second.
     pub(crate) fn now() -> Self {
         thread_local! {
             static LAST: RefCell<Moment> = RefCell::new(Moment::at(0));

@@ -1,7 +1,7 @@
 //! One line of the access log for people: short, in columns, the status coloured by its class.
 //!
-//! `07:30:00Z 200 5.12 kB 0.43 ms  GET /index.html 127.0.0.1`. The time is UTC; what a client sent is escaped as in the
-//! other forms, so that the only control bytes here are the colours of our own.
+//! `07:30:00Z 200 5.12 kB 0.43 ms  GET /index.html 127.0.0.1`. The time is UTC. Text from clients is escaped as in the
+//! other formats, so that the only control bytes are those of the colours.
 
 use std::time::Duration;
 
@@ -39,7 +39,7 @@ pub(super) fn write(line: &AccessLine<'_>, out: &mut Vec<u8>, coloured: bool, no
     push_painted(out, line.client(), coloured.then_some(DIM));
 }
 
-/// Select Graphic Rendition (ECMA-48 section 8.3.117), and back.
+/// Select Graphic Rendition (ECMA-48 section 8.3.117), and its reset.
 fn push_painted(out: &mut Vec<u8>, text: &[u8], colour: Option<&str>) {
     if let Some(colour) = colour {
         push_text(out, &format!("\x1b[{colour}m"));
@@ -67,7 +67,7 @@ fn human_duration(duration: Duration) -> String {
 
 /// Three digits in the largest unit that leaves something before the point.
 fn scaled(number: f64, units: &[(f64, &str)]) -> String {
-    // What would be rounded up to 1000 belongs to the next unit.
+    // A number that would be rounded up to 1000 belongs to the next unit.
     let fits = units.iter().find(|(size, _)| number >= size * 0.9995).or(units.last());
     let Some(&(size, unit)) = fits else { return String::new() };
     let number = number / size;

@@ -1,7 +1,7 @@
-//! What a response carries: nothing, bytes, an open file, or a stream that is asked for one piece at a time.
+//! The content of a response: none, bytes, an open file, or a stream that is pulled piece by piece.
 //!
-//! A stream is pulled, never pushed: the connection asks for the next piece when the last one is on its way, which is
-//! all the back-pressure there is.
+//! A stream is pulled, never pushed: the connection asks for the next piece when the last one has been sent. This is
+//! the whole back-pressure.
 
 use std::any::Any;
 use std::fmt;
@@ -32,11 +32,11 @@ pub enum Body {
 /// A file by its path, all of it or a part.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FileSlice {
-    /// Where it lies.
+    /// The path of the file.
     pub path: Arc<Path>,
     /// The first byte that is sent.
     pub start: u64,
-    /// One past the last; `None`: to its end.
+    /// One past the last byte; `None`: to the end of the file.
     pub end: Option<u64>,
 }
 
@@ -56,13 +56,13 @@ pub trait BodyStream: Send {
     /// Makes the next piece. Runs in the executor like a handler, so it may block.
     fn pull(&mut self) -> Pull;
 
-    /// Pieces come from an event loop elsewhere: `pull` answers [`Pull::Later`] at once and may be called
-    /// from any thread.
-    fn is_elsewhere(&self) -> bool {
+    /// Whether pieces come from an event loop of a binding: then `pull` returns [`Pull::Later`] at once and may be
+    /// called from any thread.
+    fn is_async(&self) -> bool {
         false
     }
 
-    /// Whether it is the engine's own: the memory of its pieces is counted, and any thread may let go of it.
+    /// Whether it is a stream of the engine: then the memory of its pieces is counted, and any thread may drop it.
     #[doc(hidden)]
     fn is_own(&self) -> bool {
         false
@@ -74,27 +74,27 @@ pub trait BodyStream: Send {
         self.is_own()
     }
 
-    /// What is sent while no piece is there, so that whoever stands between takes the connection for alive. With it a
-    /// piece may be waited for without end; without it for `process_timeout`.
+    /// The bytes that are sent while there is no piece, so that proxies keep the connection open. With them a piece may
+    /// take any time; without, `process_timeout`.
     fn keep_alive(&self) -> Option<KeepAlive> {
         None
     }
 
-    /// The media type that its pieces show, once the first has been made; asked for an answer whose handler has set none.
+    /// The media type of the pieces, once the first has been made; used if the handler has set none.
     fn media_type(&self) -> Option<&'static str> {
         None
     }
 
-    /// Bytes of a piece that is there already.
+    /// Bytes of a piece that exists already.
     #[doc(hidden)]
     fn held(&self) -> usize {
         0
     }
 
-    /// Has the memory of such a piece counted; `None` if there is no room for it, and it is gone.
+    /// Has the memory of such a piece counted. `None` if there is no room for it; then the piece is dropped.
     #[doc(hidden)]
     fn count(&mut self, count: &mut dyn FnMut(Bytes) -> Option<Bytes>) -> Option<()> {
-        let _nothing_is_there = count;
+        let _ = count; // there is no piece
         Some(())
     }
 
@@ -103,34 +103,34 @@ pub trait BodyStream: Send {
         false
     }
 
-    /// Gets what goes with its request: for bindings, before the first piece is asked for.
+    /// Passes the request's attachment, for bindings; called before the first piece is asked for.
     fn accompany(&mut self, attachment: Arc<dyn Any + Send + Sync>) {
-        let _of_another_language = attachment;
+        let _ = attachment; // streams of the engine use none
     }
 }
 
 /// A stream whose first piece was taken before the answer was sent.
-pub(crate) struct Begun {
+pub(crate) struct StartedStream {
     first: Option<Pull>,
     /// Whether the memory of the first piece is counted.
     is_first_counted: bool,
     stream: Box<dyn BodyStream>,
 }
 
-impl Begun {
+impl StartedStream {
     pub(crate) fn new(first: Pull, is_first_counted: bool, stream: Box<dyn BodyStream>) -> Self {
         Self { first: Some(first), is_first_counted, stream }
     }
 }
 
-impl BodyStream for Begun {
+impl BodyStream for StartedStream {
     fn pull(&mut self) -> Pull {
         self.first.take().unwrap_or_else(|| self.stream.pull())
     }
 
-    fn is_elsewhere(&self) -> bool {
-        // What is there already is had at once.
-        self.first.is_some() || self.stream.is_elsewhere()
+    fn is_async(&self) -> bool {
+        // A piece that exists is returned at once.
+        self.first.is_some() || self.stream.is_async()
     }
 
     fn media_type(&self) -> Option<&'static str> {
@@ -164,32 +164,32 @@ impl BodyStream for Begun {
     }
 }
 
-/// What keeps a stream alive.
+/// The bytes that keep the connection of a stream open.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct KeepAlive {
-    /// Sent after so long without a piece.
+    /// Time without a piece after which they are sent.
     pub every: Duration,
-    /// Means nothing to its reader.
+    /// Bytes that the client ignores.
     pub piece: &'static [u8],
 }
 
 impl KeepAlive {
-    /// That of server-sent events: a comment (HTML Living Standard section 9.2.7 asks for about 15 s).
+    /// For server-sent events: a comment (HTML Living Standard section 9.2.7 recommends about 15 s).
     pub const EVENTS: Self = Self { every: Duration::from_secs(15), piece: b": keep-alive\n\n" };
 }
 
-/// What [`BodyStream::pull`] has.
+/// The result of [`BodyStream::pull`].
 pub enum Pull {
     /// The next piece; an empty one is skipped.
     Piece(Bytes),
     /// The end.
     End,
-    /// The body cannot be finished: the connection is cut, so that the client does not take it for whole. In place of the first
-    /// piece: the request is answered with this error.
+    /// The body cannot be completed: the connection is cut, so that the client does not take it for complete. In place
+    /// of the first piece: the request is answered with this error.
     Failed(Error),
     /// In place of the first piece: the request gets this answer instead. Later it is a failure.
     Instead(Box<Response>),
-    /// The piece is on its way: it is what the future resolves to.
+    /// The piece is not ready: the future resolves to it.
     Later(PieceFuture),
 }
 
@@ -197,7 +197,7 @@ pub enum Pull {
 pub type PieceFuture = Pin<Box<dyn Future<Output = Pull> + Send>>;
 
 impl Body {
-    /// Is it known to be without content?
+    /// Whether it is known to have no content.
     pub fn is_empty(&self) -> bool {
         match self {
             Self::Empty => true,
@@ -219,9 +219,9 @@ impl fmt::Debug for Body {
 }
 
 /// Pieces from an iterator.
-pub(crate) struct Pieces<I>(pub(crate) I);
+pub(crate) struct IteratorStream<I>(pub(crate) I);
 
-impl<I, B> BodyStream for Pieces<I>
+impl<I, B> BodyStream for IteratorStream<I>
 where
     I: Iterator<Item = B> + Send,
     B: Into<Bytes>,

@@ -1,11 +1,11 @@
 //! Cookies both ways: the `Cookie` field of a request (RFC 6265 section 5.4), `Set-Cookie` of a response (section 4.1).
 //!
-//! Reading is linear and forgiving, as every server must be; writing refuses what would break the field.
+//! Reading is linear and lenient, as servers must be; writing refuses values that would break the field.
 
 use std::fmt::Write as _;
 
 use super::headers::Headers;
-use super::name::{Known, is_token};
+use super::name::{KnownHeader, is_token};
 use crate::error::Error;
 
 /// The cookies of a request: names and values in the order received.
@@ -24,11 +24,11 @@ impl<'a> Cookies<'a> {
         self.iter().find(|(other, _)| *other == name.as_bytes()).map(|(_, value)| value)
     }
 
-    /// Names and values as bytes, in order, surrounding quotes taken off. A pair without `=` or without a name is
-    /// left out: it could forge a `__Host-` cookie (RFC 6265bis section 5.6).
+    /// Names and values as bytes, in order, without surrounding quotes. A pair without `=` or without a name is left
+    /// out: it could forge a `__Host-` cookie (RFC 6265bis section 5.6).
     pub fn iter(&self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> + use<'a> {
         self.headers
-            .all_known(Known::Cookie)
+            .all_known(KnownHeader::Cookie)
             .flat_map(|value| value.split(|&byte| byte == b';'))
             .filter_map(|pair| {
                 let at = memchr::memchr(b'=', pair)?;
@@ -40,14 +40,14 @@ impl<'a> Cookies<'a> {
     }
 }
 
-/// When a browser sends the cookie along with requests that other sites caused (RFC 6265bis section 5.5.7).
+/// The rule for sending the cookie with requests that other sites caused (RFC 6265bis section 5.5.7).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SameSite {
     /// Only with requests of the same site.
     Strict,
-    /// Also when the user follows a link to the site; what browsers assume if nothing is said.
+    /// Also when the user follows a link to the site; the default of browsers.
     Lax,
-    /// Always; browsers ask for `secure` beside it.
+    /// Always; browsers require `secure` with it.
     None,
 }
 
@@ -64,7 +64,7 @@ impl SameSite {
     /// Reads the attribute in any case.
     ///
     /// # Errors
-    /// Anything else than `Strict`, `Lax`, `None`.
+    /// The text is none of `Strict`, `Lax`, `None`.
     pub fn parse(text: &str) -> Result<Self, Error> {
         [Self::Strict, Self::Lax, Self::None]
             .into_iter()
@@ -85,17 +85,17 @@ impl SameSite {
 pub struct ResponseCookie {
     /// The value: no control bytes, white space, quotes, commas, semicolons or backslashes.
     pub value: String,
-    /// Seconds the browser keeps it; 0 or less deletes it; `None`: until the browser ends.
+    /// Seconds for which the browser keeps it; 0 or less deletes it; `None`: until the browser ends.
     pub max_age: Option<i64>,
     /// Also sent to subdomains of this domain.
     pub domain: Option<String>,
-    /// Hidden from scripts.
+    /// Whether it is hidden from scripts.
     pub http_only: bool,
-    /// Sent over TLS only.
+    /// Whether it is sent over TLS only.
     pub secure: bool,
     /// Sent for this path and everything below it.
     pub path: Option<String>,
-    /// Sent along with requests that other sites caused?
+    /// The rule for requests that other sites caused; `None`: the browser's default.
     pub same_site: Option<SameSite>,
 }
 
@@ -141,7 +141,7 @@ impl ResponseCookie {
         Ok(field)
     }
 
-    /// Would this cookie be written as it is meant?
+    /// Checks whether this cookie can be written as it is meant.
     ///
     /// # Errors
     /// The value or an attribute would break the field; `SameSite=None` without `secure`, which browsers drop.
@@ -167,7 +167,7 @@ impl ResponseCookie {
     }
 }
 
-/// RFC 6265 section 4.1.1, cookie-octet.
+/// Whether this is a cookie-octet (RFC 6265 section 4.1.1).
 fn is_cookie_octet(letter: char) -> bool {
     matches!(letter, '!' | '#'..='+' | '-'..=':' | '<'..='[' | ']'..='~')
 }

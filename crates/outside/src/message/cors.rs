@@ -1,14 +1,14 @@
-//! Pages of other origins: which of them may read answers, and what their browsers ask before (the CORS protocol of the
-//! Fetch standard, section 3.2). Security fields that every answer carries stand beside it.
+//! CORS: the origins whose pages may read answers, and the preflight requests of their browsers (Fetch standard,
+//! section 3.2).
 
 use super::headers::Headers;
-use super::name::{Known, is_token};
+use super::name::{KnownHeader, is_token};
 use super::origin::normalised_origin;
 use super::request::Request;
 use super::response::Response;
 use crate::error::Error;
 
-/// Which pages of other origins may read answers, and with which requests.
+/// The origins whose pages may read answers, and the requests that they may send.
 ///
 /// ```
 /// use outside::Cors;
@@ -18,25 +18,25 @@ use crate::error::Error;
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cors {
-    /// Normalised; `None`: every one.
+    /// Normalised; `None`: every origin.
     origins: Option<Vec<String>>,
     methods: String,
-    /// Fields that requests may have; `None`: those that are asked for.
+    /// Fields that requests may have; `None`: every field that is asked for.
     headers: Option<String>,
     expose: String,
     credentials: bool,
     max_age: String,
 }
 
-/// Browsers keep an answer to a preflight for two hours at most, whatever they are told (edge.md D38).
+/// Browsers keep the answer to a preflight for at most two hours, even if a longer time is set (docs/security.md D38).
 const LONGEST_MAX_AGE: u32 = 7200;
 
 impl Cors {
-    /// Pages of these origins, such as `https://example.com`; `*`: of every one. With the usual methods, any fields, without
-    /// cookies; browsers remember that for ten minutes.
+    /// Pages of these origins, such as `https://example.com`; `*`: of every origin. With the usual methods, any fields,
+    /// and without cookies; browsers remember this for ten minutes.
     ///
     /// # Errors
-    /// A text that is no origin.
+    /// A text is no origin.
     pub fn new<S: AsRef<str>>(origins: impl IntoIterator<Item = S>) -> Result<Self, Error> {
         let mut listed = Some(Vec::new());
         for origin in origins {
@@ -45,7 +45,7 @@ impl Cors {
                 listed = None;
                 continue;
             }
-            // `null` is what any page in a sandbox says.
+            // Every page in a sandbox has the origin `null`.
             let normalised = normalised_origin(origin.as_bytes()).filter(|origin| origin != "null");
             let normalised = normalised.ok_or_else(|| {
                 Error::new(format!("an origin is a scheme and a host, such as \"https://example.com\", not {origin:?}"))
@@ -67,7 +67,7 @@ impl Cors {
     /// The same with cookies and other credentials of the user.
     ///
     /// # Errors
-    /// For every origin: any page on the web could act as the user who visits it.
+    /// The origins are not limited: any page on the web could act as its visiting user.
     pub fn with_credentials(mut self) -> Result<Self, Error> {
         if self.origins.is_none() {
             return Err(Error::new(
@@ -78,28 +78,28 @@ impl Cors {
         Ok(self)
     }
 
-    /// The same with these methods alone.
+    /// The same with only these methods.
     ///
     /// # Errors
-    /// One of them is no token.
+    /// A name is no token.
     pub fn with_methods<S: AsRef<str>>(mut self, methods: &[S]) -> Result<Self, Error> {
         self.methods = tokens(methods)?;
         Ok(self)
     }
 
-    /// The same with these fields in requests alone, beside those that need no permission.
+    /// The same with only these fields in requests, beside those that need no permission.
     ///
     /// # Errors
-    /// One of them is no token.
+    /// A name is no token.
     pub fn with_headers<S: AsRef<str>>(mut self, headers: &[S]) -> Result<Self, Error> {
         self.headers = Some(tokens(headers)?);
         Ok(self)
     }
 
-    /// The same with these fields of answers shown to the page, beside those that always are.
+    /// The same with these fields of answers visible to the page, beside those that always are.
     ///
     /// # Errors
-    /// One of them is no token.
+    /// A name is no token.
     pub fn with_exposed<S: AsRef<str>>(mut self, headers: &[S]) -> Result<Self, Error> {
         self.expose = tokens(headers)?;
         Ok(self)
@@ -135,7 +135,7 @@ impl Cors {
         Some(response)
     }
 
-    /// Adds to an answer what its reader's browser asks for. What a handler has said itself stays.
+    /// Adds the fields that the client's browser asks for to an answer. Fields that a handler has set stay.
     pub(crate) fn add_to(&self, headers: &mut Headers, request: Option<&Request>) {
         if headers.contains(ALLOW_ORIGIN) {
             return;
@@ -143,11 +143,11 @@ impl Cors {
         if self.origins.is_none() {
             headers.push_checked(ALLOW_ORIGIN.as_bytes(), b"*");
         } else {
-            // Another origin gets another answer, and so does none.
+            // The answer depends on the origin, also if it is missing.
             let varies = |value: &[u8]| {
                 value.split(|&byte| byte == b',').any(|name| name.trim_ascii().eq_ignore_ascii_case(b"origin"))
             };
-            if !headers.all_known(Known::Vary).any(varies) {
+            if !headers.all_known(KnownHeader::Vary).any(varies) {
                 headers.push_checked(b"Vary", b"Origin");
             }
             let Some(request) = request.filter(|request| self.allows(request)) else { return };
@@ -183,67 +183,6 @@ fn tokens<S: AsRef<str>>(names: &[S]) -> Result<String, Error> {
 fn is_list_of_tokens(value: &[u8]) -> bool {
     value.len() <= 4096 && value.split(|&byte| byte == b',').all(|token| is_token(token.trim_ascii()))
 }
-
-/// Fields that every answer carries, unless it has them already (edge.md D37).
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct SecurityHeaders(Vec<(String, String)>);
-
-impl SecurityHeaders {
-    /// What harms no page: media types are not guessed, and other sites learn the origin alone.
-    pub fn basic() -> Self {
-        Self::of(BASIC)
-    }
-
-    /// Those, and what a page has to be made for: nothing from elsewhere, nowhere in a frame.
-    pub fn strict() -> Self {
-        let mut strict = Self::of(BASIC);
-        strict.0.extend(Self::of(STRICT).0);
-        strict
-    }
-
-    /// These, by name and value.
-    ///
-    /// # Errors
-    /// A name or value that could not stand in a message.
-    pub fn listed<S: AsRef<str>>(fields: impl IntoIterator<Item = (S, S)>) -> Result<Self, Error> {
-        let (mut listed, mut check) = (Vec::new(), Headers::new());
-        for (name, value) in fields {
-            let (name, value) = (name.as_ref(), value.as_ref().trim_ascii());
-            check.append(name, value)?;
-            listed.push((name.to_owned(), value.to_owned()));
-        }
-        Ok(Self(listed))
-    }
-
-    fn of(fields: &[(&str, &str)]) -> Self {
-        Self(fields.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect())
-    }
-
-    pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    /// Adds them to an answer.
-    pub(crate) fn add_to(&self, headers: &mut Headers) {
-        for (name, value) in &self.0 {
-            if !headers.contains(name) {
-                headers.push_checked(name.as_bytes(), value.as_bytes());
-            }
-        }
-    }
-}
-
-const BASIC: &[(&str, &str)] =
-    &[("X-Content-Type-Options", "nosniff"), ("Referrer-Policy", "strict-origin-when-cross-origin")];
-const STRICT: &[(&str, &str)] = &[
-    (
-        "Content-Security-Policy",
-        "default-src 'self'; base-uri 'self'; form-action 'self'; frame-ancestors 'none'; object-src 'none'",
-    ),
-    ("X-Frame-Options", "DENY"),
-    ("Cross-Origin-Opener-Policy", "same-origin"),
-    ("Cross-Origin-Resource-Policy", "same-origin"),
-];
 
 #[cfg(test)]
 mod tests {
@@ -311,6 +250,5 @@ mod tests {
         }
         assert!(Cors::new(["https://a.com", "*"]).unwrap().with_credentials().is_err());
         assert!(Cors::new(["*"]).unwrap().with_methods(&["G ET"]).is_err());
-        assert!(SecurityHeaders::listed([("X", "a\r\nY: b")]).is_err());
     }
 }

@@ -2,8 +2,8 @@
 
 use std::fmt::Write as _;
 
-/// The value of the field. `name` may be any text; what is no visible ASCII is also given in UTF-8 as RFC 8187 has it,
-/// behind a plain form for clients that do not know it.
+/// The value of the field. `name` may be any text. If it is not all visible ASCII, it is also given in UTF-8 by RFC
+/// 8187, behind a plain form for clients that do not know that.
 ///
 /// ```
 /// use outside::content_disposition;
@@ -15,7 +15,7 @@ use std::fmt::Write as _;
 pub fn content_disposition(is_attachment: bool, name: Option<&str>) -> String {
     let mut value = if is_attachment { "attachment" } else { "inline" }.to_owned();
     let Some(name) = name else { return value };
-    // Quotes, backslashes and percent signs are read differently by different clients (RFC 6266 appendix D).
+    // Clients differ in reading quotes, backslashes and percent signs (RFC 6266 appendix D).
     let is_plain = |letter: char| (' '..='~').contains(&letter) && !matches!(letter, '"' | '\\' | '%');
     value.push_str("; filename=\"");
     value.extend(name.chars().map(|letter| if is_plain(letter) { letter } else { '_' }));

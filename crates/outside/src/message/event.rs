@@ -1,4 +1,4 @@
-//! Server-sent events: what a page reads with `EventSource` (HTML Living Standard section 9.2).
+//! Server-sent events, which a page reads with `EventSource` (HTML Living Standard section 9.2).
 
 use bytes::Bytes;
 
@@ -15,26 +15,26 @@ use crate::error::Error;
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Event {
-    /// What is told; may have several lines.
+    /// The data; may have several lines.
     pub data: String,
-    /// Its kind, for `addEventListener`; `None`: `message`.
+    /// The kind, for `addEventListener`; `None`: `message`.
     pub event: Option<String>,
-    /// What a client that comes back sends as `Last-Event-ID`; an empty one takes back the last.
+    /// The id that a reconnecting client sends as `Last-Event-ID`; an empty one removes the last id.
     pub id: Option<String>,
-    /// Milliseconds after which a client that lost the connection comes back.
+    /// Milliseconds after which a client reconnects when it has lost the connection.
     pub retry: Option<u64>,
 }
 
 impl Event {
-    /// An event with nothing but data.
+    /// An event with only data.
     pub fn new(data: impl Into<String>) -> Self {
         Self { data: data.into(), ..Self::default() }
     }
 
-    /// As it stands on the wire.
+    /// The bytes of the event as sent.
     ///
     /// # Errors
-    /// The id or the kind has several lines, or the id holds NUL, which clients do not take.
+    /// The id or the kind has several lines, or the id holds NUL, which clients refuse.
     pub fn to_bytes(&self) -> Result<Bytes, Error> {
         let mut text = String::with_capacity(self.data.len() + 16);
         for (name, value) in [("id", &self.id), ("event", &self.event)] {
@@ -49,7 +49,7 @@ impl Event {
         }
         let mut rest = self.data.as_str();
         loop {
-            // CRLF, LF and CR alike end a line.
+            // CRLF, LF and CR all end a line.
             let end = memchr::memchr2(b'\r', b'\n', rest.as_bytes());
             text.extend(["data: ", &rest[..end.unwrap_or(rest.len())], "\n"]);
             let Some(end) = end else { break };
@@ -61,7 +61,7 @@ impl Event {
     }
 }
 
-/// What an answer with events says beside its media type: nobody in between keeps it or holds it back.
+/// Fields of an answer with events: caches and proxies must neither store nor delay it.
 pub(crate) const EVENT_STREAM_FIELDS: [(&str, &str); 2] = [("Cache-Control", "no-cache"), ("X-Accel-Buffering", "no")];
 
 /// Events from an iterator.

@@ -1,15 +1,15 @@
-//! What a form may hold at most (edge.md S32).
+//! The limits of a form (docs/security.md S32).
 
-/// The bounds of a form; one that passes them is refused with 413.
+/// The limits of a form; a form that exceeds them is refused with 413.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FormLimits {
-    /// Fields that are no files.
+    /// Number of fields that are not files.
     pub fields: usize,
     /// Bytes of one such field.
     pub field_size: usize,
-    /// Files.
+    /// Number of files.
     pub files: usize,
-    /// Header fields of one part.
+    /// Number of header fields of one part.
     pub part_headers: usize,
     /// Bytes of one such header field.
     pub part_header_size: usize,

@@ -1,19 +1,19 @@
-//! What a trusted proxy says of a request on its way: read by `protocol`, asked for by everybody.
+//! The client that a trusted proxy names: parsed in `protocol`, used by all rooms.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-/// The address of a client that has none: it came by a Unix socket, or its proxy does not know.
+/// The address of a client without one: it came by a Unix socket, or its proxy does not know it.
 pub(crate) const NO_ADDRESS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
 
-/// What the proxy says.
+/// The facts that a proxy states about its client.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Forwarded {
     pub(crate) client: SocketAddr,
     /// The client as the log shows it.
     pub(crate) text: Box<[u8]>,
-    /// The authority that the client asked for; `None` if that of the request is meant.
+    /// The authority that the client asked for; `None`: that of the request.
     pub(crate) host: Option<Box<str>>,
-    /// Did it come by TLS? `None` if the connection here tells.
+    /// Whether the client came by TLS; `None`: as this connection.
     pub(crate) secure: Option<bool>,
 }
 

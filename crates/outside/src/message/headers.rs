@@ -1,17 +1,17 @@
-//! Header fields as an ordered list with case-blind look-up (RFC 9110 section 5).
+//! Header fields as an ordered list with case-insensitive look-up (RFC 9110 section 5).
 //!
-//! All names and values lie in one text; a field is four offsets into it. A request's text is its head as received;
-//! a response's is exactly what goes out, so writing it is one copy. A name or value that could break the message
-//! cannot be put in: that is what makes response splitting impossible.
+//! All names and values are in one text; a field is four offsets into it. A request's text is its head as received. A
+//! response's text is exactly the bytes that are sent, so writing it is one copy. Names or values that could break a
+//! message cannot be added, which makes response splitting impossible.
 
 use std::fmt;
 
-use super::name::{Known, is_token, is_value, stands_once};
+use super::name::{KnownHeader, is_token, is_value, stands_once};
 use crate::error::Error;
 
 /// An ordered list of header fields.
 ///
-/// Values are bytes on the wire; [`Headers::get`] reads those that are UTF-8 (all that matter in practice are ASCII).
+/// Values are bytes; [`Headers::get`] reads those that are UTF-8 (in practice all are ASCII).
 ///
 /// ```
 /// let mut headers = outside::Headers::new();
@@ -28,17 +28,17 @@ pub struct Headers {
     fields: Vec<Field>,
 }
 
-/// Where one field lies in the text: half-open byte ranges.
+/// The position of one field in the text: half-open byte ranges.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Field {
     pub(crate) name: u32,
     pub(crate) value: u32,
     pub(crate) value_len: u32,
     pub(crate) name_len: u16,
-    pub(crate) known: Known,
+    pub(crate) known: KnownHeader,
 }
 
-/// Room for the fields of most responses, in bytes and fields.
+/// Bytes of text that are allocated for the fields of a usual response.
 const USUAL_TEXT: usize = 48;
 const USUAL_FIELDS: usize = 2;
 
@@ -48,59 +48,60 @@ impl Headers {
         Self { text: Vec::new(), fields: Vec::new() }
     }
 
-    /// How many fields there are; repeated names count each time.
+    /// Number of fields; repeated names count each time.
     pub fn len(&self) -> usize {
         self.fields.len()
     }
 
-    /// Is there no field at all?
+    /// Whether there are no fields.
     pub fn is_empty(&self) -> bool {
         self.fields.is_empty()
     }
 
-    /// The first value of this name, whatever its case; `None` if absent or not UTF-8.
+    /// The first value of this name, in any case of letters; `None` if absent or not UTF-8.
     pub fn get(&self, name: &str) -> Option<&str> {
         self.get_bytes(name).and_then(|value| std::str::from_utf8(value).ok())
     }
 
     /// The first value of this name as the bytes received.
     pub fn get_bytes(&self, name: &str) -> Option<&[u8]> {
-        let known = Known::of(name.as_bytes());
+        let known = KnownHeader::of(name.as_bytes());
         self.fields.iter().find(|field| self.is_named(field, known, name)).map(|field| self.value_of(field))
     }
 
     /// Every value of this name in order, as bytes.
     pub fn get_all<'a>(&'a self, name: &'a str) -> impl DoubleEndedIterator<Item = &'a [u8]> + 'a {
-        let known = Known::of(name.as_bytes());
+        let known = KnownHeader::of(name.as_bytes());
         self.fields.iter().filter(move |field| self.is_named(field, known, name)).map(|field| self.value_of(field))
     }
 
-    fn is_named(&self, field: &Field, known: Known, name: &str) -> bool {
-        field.known == known && (known != Known::Other || self.name_of(field).eq_ignore_ascii_case(name.as_bytes()))
+    fn is_named(&self, field: &Field, known: KnownHeader, name: &str) -> bool {
+        field.known == known
+            && (known != KnownHeader::Other || self.name_of(field).eq_ignore_ascii_case(name.as_bytes()))
     }
 
-    /// The first value of a name the server knows by id.
-    pub fn known(&self, known: Known) -> Option<&[u8]> {
+    /// The first value of a name that the server knows by id.
+    pub fn known(&self, known: KnownHeader) -> Option<&[u8]> {
         self.fields.iter().find(|field| field.known == known).map(|field| self.value_of(field))
     }
 
-    /// Every value of a name the server knows by id, in order.
-    pub fn all_known(&self, known: Known) -> impl Iterator<Item = &[u8]> {
+    /// Every value of a name that the server knows by id, in order.
+    pub fn all_known(&self, known: KnownHeader) -> impl Iterator<Item = &[u8]> {
         self.fields.iter().filter(move |field| field.known == known).map(|field| self.value_of(field))
     }
 
     /// The id and the value of every field, in order.
-    pub(crate) fn known_fields(&self) -> impl Iterator<Item = (Known, &[u8])> {
+    pub(crate) fn known_fields(&self) -> impl Iterator<Item = (KnownHeader, &[u8])> {
         self.fields.iter().map(|field| (field.known, self.value_of(field)))
     }
 
     /// The id and the whole line with its CRLF of every field. Only for lists that were built by `append` and `set`.
-    pub(crate) fn lines(&self) -> impl Iterator<Item = (Known, &[u8])> {
+    pub(crate) fn lines(&self) -> impl Iterator<Item = (KnownHeader, &[u8])> {
         let end = |field: &Field| (field.value + field.value_len) as usize + 2;
         self.fields.iter().map(move |field| (field.known, &self.text[field.name as usize..end(field)]))
     }
 
-    /// Is there a field of this name?
+    /// Whether there is a field of this name.
     pub fn contains(&self, name: &str) -> bool {
         self.get_bytes(name).is_some()
     }
@@ -110,7 +111,7 @@ impl Headers {
         self.fields.iter().map(|field| (self.name_str(field), self.value_of(field)))
     }
 
-    /// Adds a field behind those there are, even if the name is there already.
+    /// Adds a field at the end, even if the name exists already.
     ///
     /// # Errors
     /// The name is not a token, or the value holds a control byte (RFC 9110 section 5.5).
@@ -131,7 +132,7 @@ impl Headers {
         Ok(())
     }
 
-    /// Sets a field: takes out what was there under this name and adds the new value at the end.
+    /// Sets a field: removes all fields of this name and adds the new value at the end.
     ///
     /// # Errors
     /// As [`Headers::append`].
@@ -140,7 +141,8 @@ impl Headers {
         self.append(name, value)
     }
 
-    /// Whether a message has one field of this name at most: more of them contradict each other (RFC 9110 section 5.3).
+    /// Whether a message has one field of this name at most, because several would contradict each other (RFC 9110
+    /// section 5.3).
     ///
     /// ```
     /// assert!(outside::Headers::stands_once("content-type"));
@@ -150,7 +152,7 @@ impl Headers {
         stands_once(name.as_bytes())
     }
 
-    /// Takes out every field of this name; tells whether there was one.
+    /// Removes every field of this name. Returns whether there was one.
     pub fn remove(&mut self, name: &str) -> bool {
         if !self.contains(name) {
             return false;
@@ -165,17 +167,17 @@ impl Headers {
         true
     }
 
-    /// Adds a field that is known to be well formed, in the shape it has on the wire.
+    /// Adds a field that is known to be well formed, in the form of the wire.
     pub(crate) fn push_checked(&mut self, name: &[u8], value: &[u8]) {
-        self.push_known(Known::of(name), name, value);
+        self.push_known(KnownHeader::of(name), name, value);
     }
 
-    /// The same for a name that has been looked up.
-    pub(crate) fn push_known(&mut self, known: Known, name: &[u8], value: &[u8]) {
+    /// The same for a name whose id is known.
+    pub(crate) fn push_known(&mut self, known: KnownHeader, name: &[u8], value: &[u8]) {
         let start = self.text.len();
         let length = name.len() + value.len() + 4;
         if self.fields.capacity() == 0 {
-            // Asking for room is quicker than growing into it.
+            // Allocating once is quicker than growing.
             self.text = Vec::with_capacity(length.max(USUAL_TEXT));
             self.fields = Vec::with_capacity(USUAL_FIELDS);
         } else {
@@ -196,24 +198,24 @@ impl Headers {
     }
 
     /// Sets a field that is known to be well formed.
-    pub(crate) fn replace_checked(&mut self, known: Known, name: &[u8], value: &[u8]) {
+    pub(crate) fn replace_checked(&mut self, known: KnownHeader, name: &[u8], value: &[u8]) {
         if self.known(known).is_some() {
             self.remove(&String::from_utf8_lossy(name));
         }
         self.push_known(known, name, value);
     }
 
-    /// The fields as they go out, each with its CRLF. Only for lists that were built by `append` and `set`.
+    /// The fields as sent, each with its CRLF. Only for lists that were built by `append` and `set`.
     pub(crate) fn wire(&self) -> &[u8] {
         &self.text
     }
 
-    /// The text behind the fields: of a request, its whole head.
+    /// The whole text: of a request, its head.
     pub(crate) fn text(&self) -> &[u8] {
         &self.text
     }
 
-    /// Text and fields for a decoder to fill; the fields' offsets must lie within the text, names must be ASCII.
+    /// Text and fields for a decoder to fill; the offsets of fields must lie within the text, and names must be ASCII.
     pub(crate) fn raw_parts(&mut self) -> (&mut Vec<u8>, &mut Vec<Field>) {
         (&mut self.text, &mut self.fields)
     }
@@ -229,7 +231,7 @@ impl Headers {
     }
 
     fn name_str(&self, field: &Field) -> &str {
-        // A name is a token, so always ASCII.
+        // A name is a token and so always ASCII.
         std::str::from_utf8(self.name_of(field)).unwrap_or_default()
     }
 
@@ -238,7 +240,7 @@ impl Headers {
     }
 }
 
-/// No header section of ours grows past this; offsets stay within 32 bits.
+/// Bytes of the longest header section that the server makes; offsets stay within 32 bits.
 const MAX_TEXT: usize = 16 << 20;
 
 impl fmt::Debug for Headers {
@@ -247,7 +249,7 @@ impl fmt::Debug for Headers {
     }
 }
 
-/// Shows bytes as text, whatever they are.
+/// Shows bytes as text, even if they are not UTF-8.
 struct Lossy<'a>(&'a [u8]);
 
 impl fmt::Debug for Lossy<'_> {

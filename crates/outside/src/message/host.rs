@@ -1,7 +1,7 @@
-//! Names of hosts: brought into one form before anything compares them, and patterns that stand for many.
+//! Names of hosts, in one canonical form for comparison, and patterns for several names.
 //!
-//! The form: lower case, without a port, without the dot of the root at the end; an IPv6 address without brackets, in
-//! its shortest spelling. Nothing is decoded: a name with a percent sign in it is nobody's. Finding one allocates nothing.
+//! The form: lower case, without port, without a final dot; an IPv6 address without brackets in its shortest spelling.
+//! Nothing is decoded: a name with a percent sign matches no host. Making the form allocates nothing.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -27,14 +27,14 @@ pub struct HostPattern(pub(crate) HostKind);
 pub(crate) enum HostKind {
     /// Every name.
     Any,
-    /// This one.
+    /// This name.
     Exact(Box<str>),
-    /// All below this one, however deep, and not itself.
+    /// All names below this one, at any depth, but not itself.
     Below(Box<str>),
 }
 
 impl HostPattern {
-    /// Is the host of this authority (`host [ ":" port ]`) one of those it stands for?
+    /// Whether the pattern matches the host of this authority (`host [ ":" port ]`).
     pub fn matches(&self, authority: &str) -> bool {
         match (&self.0, HostName::of(authority)) {
             (HostKind::Any, _) => true,
@@ -45,7 +45,7 @@ impl HostPattern {
     }
 }
 
-/// A port behind the name is allowed and means nothing.
+/// A port behind the name is allowed and ignored.
 impl FromStr for HostPattern {
     type Err = Error;
 
@@ -58,7 +58,7 @@ impl FromStr for HostPattern {
         if text == "*" {
             return Ok(Self(HostKind::Any));
         }
-        // An address of version 6 may be given without the brackets that it needs before a port.
+        // An IPv6 address may be given without the brackets that it needs before a port.
         if let Ok(address) = text.parse::<Ipv6Addr>() {
             return Ok(Self(HostKind::Exact(address.to_string().into())));
         }
@@ -91,17 +91,17 @@ impl fmt::Display for HostPattern {
     }
 }
 
-/// The host of an authority in the form in which hosts are compared.
+/// The host of an authority in its canonical form.
 pub(crate) struct HostName {
     text: [u8; LONGEST],
     length: u8,
 }
 
-/// No name in the DNS is longer (RFC 1035 section 2.3.4).
+/// Bytes of the longest name in the DNS (RFC 1035 section 2.3.4).
 const LONGEST: usize = 253;
 
 impl HostName {
-    /// `None` if there is no host, or none that could be anybody's.
+    /// `None` if there is no host, or no valid one.
     pub(crate) fn of(authority: &str) -> Option<Self> {
         let (host, port) = match authority.strip_prefix('[') {
             Some(rest) => rest.split_once(']')?,
@@ -141,8 +141,8 @@ impl HostName {
     }
 }
 
-/// Whether the host of this authority is this machine by its name or address (RFC 6761 section 6.3): `localhost`, what is below it,
-/// 127.0.0.0/8, `::1`. Other spellings of an address are none: clients that know them send the usual one.
+/// Whether the host of this authority is this machine by name or address (RFC 6761 section 6.3): `localhost`, names
+/// below it, 127.0.0.0/8, `::1`. Other spellings of an address do not count: clients send the usual one.
 pub(crate) fn is_loopback(authority: &str) -> bool {
     let Some(host) = HostName::of(authority) else { return false };
     let name = host.as_str();
@@ -152,7 +152,7 @@ pub(crate) fn is_loopback(authority: &str) -> bool {
     }
 }
 
-/// Many patterns, in which a name is found without looking at each. Keyed by SipHash: clients choose the names.
+/// Many patterns, with a look-up that does not visit each. Hashed by SipHash, because clients choose the names.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct HostSet {
     any: bool,
@@ -173,18 +173,18 @@ impl HostSet {
         set
     }
 
-    /// Is the host of this authority among them?
+    /// Whether the host of this authority matches.
     pub(crate) fn contains(&self, authority: &str) -> bool {
         self.any || HostName::of(authority).is_some_and(|host| self.names(&host))
     }
 
-    /// Is it one of those that are named, not only one of any?
+    /// Whether the host is listed by name, not only matched by `*`.
     pub(crate) fn names(&self, host: &HostName) -> bool {
         self.exact.contains(host.as_str())
             || !self.below.is_empty() && host.parents().any(|parent| self.below.contains(parent))
     }
 
-    /// Is there any that is named?
+    /// Whether any host is listed by name.
     pub(crate) fn has_names(&self) -> bool {
         !self.exact.is_empty() || !self.below.is_empty()
     }

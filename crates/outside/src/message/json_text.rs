@@ -1,5 +1,5 @@
-//! The text of a JSON document, whichever of the Unicode encodings it came in (RFC 8259 section 8.1 asks for UTF-8; RFC 4627 section
-//! 3 allowed the others, and how they are told apart).
+//! The text of a JSON document in any Unicode encoding (RFC 8259 section 8.1 requires UTF-8; RFC 4627 section 3 allowed
+//! the others, and tells how to distinguish them).
 
 use std::borrow::Cow;
 
@@ -11,7 +11,8 @@ use std::borrow::Cow;
 /// assert_eq!(outside::json_text(b"\"\xff\""), None);
 /// ```
 pub fn json_text(content: &[u8]) -> Option<Cow<'_, str>> {
-    // A text in UTF-16 or UTF-32 begins with a byte order mark, or has NUL among its first bytes, which UTF-8 has not.
+    // A text in UTF-16 or UTF-32 begins with a byte order mark, or has a NUL among its first bytes, which UTF-8 has
+    // not.
     let begins_plainly = !content.iter().take(4).any(|&byte| byte == 0 || byte >= 0xef);
     if begins_plainly {
         return std::str::from_utf8(content).ok().map(Cow::Borrowed);

@@ -1,10 +1,11 @@
-//! The nouns everybody shares: request, response, headers, cookie, query, form, status.
+//! The values that all rooms share: request, response, headers, cookie, query, form, status.
 //!
 //! Plain values: no socket, no clock, no runtime, no file is opened here. Only `error` is below.
 
 mod body;
 mod cookie;
 mod cors;
+mod decimal;
 mod disposition;
 mod event;
 mod form;
@@ -19,13 +20,15 @@ mod parameter;
 mod query;
 mod request;
 mod response;
+mod security_headers;
 mod status;
 mod target;
 
-pub(crate) use body::Begun;
+pub(crate) use body::StartedStream;
 pub use body::{Body, BodyStream, FileSlice, KeepAlive, PieceFuture, Pull};
 pub use cookie::{Cookies, ResponseCookie, SameSite};
-pub use cors::{Cors, SecurityHeaders};
+pub use cors::Cors;
+pub(crate) use decimal::push_decimal;
 pub use disposition::content_disposition;
 pub use event::Event;
 pub use form::FormLimits;
@@ -35,7 +38,7 @@ pub use headers::Headers;
 pub use host::HostPattern;
 pub(crate) use host::{HostKind, HostName, HostSet, is_loopback};
 pub use json_text::json_text;
-pub use name::Known;
+pub use name::KnownHeader;
 pub(crate) use name::{is_token, is_token_byte, is_value, is_value_byte};
 pub use network::TrustedProxy;
 pub(crate) use origin::{default_port, host_and_port, normalised_origin, split_origin};
@@ -45,4 +48,5 @@ pub use query::{decode_component, decode_lossy, parse_query};
 pub(crate) use request::{ContentSource, Spooled};
 pub use request::{Request, RequestParts, Span, Version};
 pub use response::{IntoAnswer, Response};
+pub use security_headers::SecurityHeaders;
 pub use status::{reason_phrase, statuses};

@@ -1,12 +1,12 @@
-//! Field names that the server itself has to recognise, as small ids, and what a name may consist of.
+//! The field names that the server recognises, as small ids, and the characters that names may have.
 //!
-//! An id is found once per field while the head is read; every later look-up compares one byte.
+//! The id is found once per field while the head is read; later look-ups compare one byte.
 
-/// A field name that some part of the server asks for; `Other` is every other name.
+/// A field name that some part of the server looks up; `Other` is every other name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 #[expect(missing_docs, reason = "each variant is the field name it spells")]
-pub enum Known {
+pub enum KnownHeader {
     Other,
     Accept,
     AcceptEncoding,
@@ -42,11 +42,11 @@ pub enum Known {
     Vary,
 }
 
-impl Known {
-    /// The id of a name, whatever its case.
+impl KnownHeader {
+    /// The id of a name, in any case of letters.
     pub fn of(name: &[u8]) -> Self {
         let Some(first) = name.first() else { return Self::Other };
-        // Length and first letter leave one candidate or two.
+        // Length and first letter leave one or two candidates.
         match (name.len(), first | 0x20) {
             (2, b't') => Self::Te.if_same(name, b"te"),
             (4, b'd') => Self::Date.if_same(name, b"date"),
@@ -85,21 +85,21 @@ impl Known {
         }
     }
 
-    /// This one, or else the other candidate.
+    /// This id, or else the other candidate.
     fn or(self, other: Self) -> Self {
         if self == Self::Other { other } else { self }
     }
 
-    /// Of a known length the comparison is a few machine words.
+    /// For a fixed length the comparison is a few machine words.
     fn if_same<const N: usize>(self, name: &[u8], lower: &[u8; N]) -> Self {
         let Ok(name) = <&[u8; N]>::try_from(name) else { return Self::Other };
-        // Setting the bit of lower case changes no hyphen, and no token character into another one's letter.
+        // Setting the bit of lower case changes no hyphen, and turns no token character into another one's letter.
         let differs = name.iter().zip(lower).fold(0, |differs, (byte, lower)| differs | ((byte | 0x20) ^ lower));
         if differs == 0 { self } else { Self::Other }
     }
 }
 
-/// Whether a response has one field of this name at most: its value is no list.
+/// Whether a response has one field of this name at most, because its value is no list.
 pub(crate) fn stands_once(name: &[u8]) -> bool {
     const NAMES: [&str; 13] = [
         "Access-Control-Allow-Credentials",
@@ -119,19 +119,20 @@ pub(crate) fn stands_once(name: &[u8]) -> bool {
     NAMES.iter().any(|other| other.as_bytes().eq_ignore_ascii_case(name))
 }
 
-/// Is this byte a token character (RFC 9110 section 5.6.2)?
+/// Whether this byte is a token character (RFC 9110 section 5.6.2).
 pub(crate) const fn is_token_byte(byte: u8) -> bool {
     TOKEN[byte as usize]
 }
 
-/// Is this a token: at least one character, each a token character?
+/// Whether this is a token: at least one character, each a token character.
 pub(crate) fn is_token(text: &[u8]) -> bool {
     !text.is_empty() && text.iter().all(|&byte| is_token_byte(byte))
 }
 
-/// May this stand in a field value: visible, space, tab or obs-text, no control bytes (RFC 9110 section 5.5)?
+/// Whether this may be a field value: visible characters, space, tab or obs-text, no control bytes (RFC 9110 section
+/// 5.5).
 pub(crate) fn is_value(text: &[u8]) -> bool {
-    // Without an early end the compiler looks at many bytes at once.
+    // Without an early exit the compiler checks many bytes at once.
     text.iter().fold(true, |valid, &byte| valid & is_value_byte(byte))
 }
 
@@ -158,21 +159,21 @@ mod tests {
     #[test]
     fn names_are_known_in_any_case() {
         for (name, id) in [
-            ("HOST", Known::Host),
-            ("transfer-Encoding", Known::TransferEncoding),
-            ("user-agent", Known::UserAgent),
-            ("If-Match", Known::IfMatch),
-            ("if-range", Known::IfRange),
-            ("CONTENT-RANGE", Known::ContentRange),
-            ("Cache-Control", Known::CacheControl),
-            ("Accept-Ranges", Known::AcceptRanges),
-            ("authorization", Known::Authorization),
-            ("X-Else", Known::Other),
-            ("hosts", Known::Other),
-            ("most", Known::Other),
-            ("", Known::Other),
+            ("HOST", KnownHeader::Host),
+            ("transfer-Encoding", KnownHeader::TransferEncoding),
+            ("user-agent", KnownHeader::UserAgent),
+            ("If-Match", KnownHeader::IfMatch),
+            ("if-range", KnownHeader::IfRange),
+            ("CONTENT-RANGE", KnownHeader::ContentRange),
+            ("Cache-Control", KnownHeader::CacheControl),
+            ("Accept-Ranges", KnownHeader::AcceptRanges),
+            ("authorization", KnownHeader::Authorization),
+            ("X-Else", KnownHeader::Other),
+            ("hosts", KnownHeader::Other),
+            ("most", KnownHeader::Other),
+            ("", KnownHeader::Other),
         ] {
-            assert_eq!(Known::of(name.as_bytes()), id, "{name}");
+            assert_eq!(KnownHeader::of(name.as_bytes()), id, "{name}");
         }
     }
 }

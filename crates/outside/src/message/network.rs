@@ -1,4 +1,4 @@
-//! Networks of addresses: whose word about a client is taken.
+//! Networks of addresses: the proxies that are trusted to name their clients.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
@@ -6,18 +6,18 @@ use std::str::FromStr;
 
 use crate::error::Error;
 
-/// Who may say on whose behalf it asks: the addresses of a network (`10.0.0.0/8`, `fd00::/8`, `127.0.0.1`), or
-/// whoever comes by a Unix socket (`unix`).
+/// A proxy that is trusted to name its client: the addresses of a network (`10.0.0.0/8`, `fd00::/8`, `127.0.0.1`), or
+/// all peers of a Unix socket (`unix`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TrustedProxy {
-    /// Whoever may open the file of a Unix socket.
+    /// Every process that may open the file of a Unix socket.
     Unix,
-    /// The addresses that begin with the same so many bits.
+    /// The addresses that begin with the same bits, by their number.
     Network(IpAddr, u8),
 }
 
 impl TrustedProxy {
-    /// Is this address in the network? An IPv4 address within IPv6 (`::ffff:10.0.0.1`) is one of IPv4.
+    /// Whether this address is in the network. An IPv4 address within IPv6 (`::ffff:10.0.0.1`) counts as IPv4.
     pub fn contains(&self, address: IpAddr) -> bool {
         let Self::Network(base, length) = *self else { return false };
         match (base, address.to_canonical()) {
@@ -34,7 +34,7 @@ impl TrustedProxy {
     }
 }
 
-/// Bits of the address behind the length of the network are a mistake, and refused.
+/// Set bits behind the length of the network are a mistake, and refused.
 impl FromStr for TrustedProxy {
     type Err = Error;
 
@@ -62,7 +62,7 @@ impl FromStr for TrustedProxy {
             return Err(wrong());
         }
         match address {
-            // As addresses are compared: `::ffff:10.0.0.0/104` is `10.0.0.0/8`.
+            // In the canonical form of addresses: `::ffff:10.0.0.0/104` is `10.0.0.0/8`.
             IpAddr::V6(mapped) if length >= 96 && is_mapped(mapped) => {
                 Ok(Self::Network(mapped.to_canonical(), length - 96))
             }

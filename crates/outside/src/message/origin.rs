@@ -1,11 +1,11 @@
-//! Origins of pages as browsers send them (RFC 6454 section 6): taken apart, and written in one way.
+//! Origins of pages as browsers send them (RFC 6454 section 6): split, and normalised.
 
 /// Scheme and authority.
 pub(crate) fn split_origin(origin: &[u8]) -> Option<(&str, &str)> {
     std::str::from_utf8(origin).ok()?.split_once("://")
 }
 
-/// The port of a scheme for which nobody writes it.
+/// The default port of a scheme.
 pub(crate) fn default_port(scheme: &str) -> Option<&'static str> {
     match scheme.to_ascii_lowercase().as_str() {
         "http" | "ws" => Some("80"),
@@ -14,10 +14,10 @@ pub(crate) fn default_port(scheme: &str) -> Option<&'static str> {
     }
 }
 
-/// An empty port is none (RFC 3986 section 3.2.3).
+/// An empty port counts as missing (RFC 3986 section 3.2.3).
 pub(crate) fn host_and_port(authority: &str) -> (&str, Option<&str>) {
     match authority.rsplit_once(':') {
-        // Colons stand within the brackets of an IPv6 address as well.
+        // An IPv6 address has colons within its brackets as well.
         Some((host, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => {
             (host, Some(port).filter(|port| !port.is_empty()))
         }

@@ -1,7 +1,7 @@
-//! Parameters of a path: what stands in the places that a route leaves open, converted.
+//! Parameters of a path: the converted values of the open segments of a route.
 //!
-//! Found once by the router; a request remembers them. How a kind of parameter is read is decided here, which
-//! segments are asked at all in `route`.
+//! The router finds them once, and the request keeps them. The conversion of each kind is here; the choice of segments
+//! is in `route`.
 
 use std::fmt;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use std::sync::Arc;
 /// A value taken from the path.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Parameter {
-    /// `int`: digits alone, up to 9223372036854775807.
+    /// `int`: only digits, up to 9223372036854775807.
     Int(i64),
     /// `float`: digits, with a point and digits behind it or without; finite.
     Float(f64),
@@ -75,7 +75,7 @@ impl Parameter {
     }
 }
 
-/// As it would stand in a path, not encoded.
+/// As in a path, without percent-encoding.
 impl fmt::Display for Parameter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -95,14 +95,14 @@ fn is_digits(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-/// A pattern and the names of its parameters, which all its requests share.
+/// A pattern and the names of its parameters, shared by all its requests.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Named {
     pub(crate) pattern: Box<str>,
     pub(crate) names: Vec<Box<str>>,
 }
 
-/// What the route of a request has made of its path: names and values in the order of the route.
+/// The parameters of a request's path: names and values in the order of the route.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Parameters {
     pub(crate) route: Arc<Named>,

@@ -1,6 +1,6 @@
 //! Query strings and percent-encoding: `name=value` pairs as forms write them (WHATWG URL, `x-www-form-urlencoded`).
 //!
-//! `;` separates nothing (edge.md S34): only `&` does. Bytes that are no UTF-8 become U+FFFD; nothing here fails.
+//! Only `&` separates pairs, not `;` (docs/security.md S34). Bytes that are not UTF-8 become U+FFFD; nothing here fails.
 
 use std::borrow::Cow;
 
@@ -29,7 +29,7 @@ pub fn parse_query(query: &[u8], limit: usize) -> Vec<(String, String)> {
         .collect()
 }
 
-/// One name or value of a form: `+` is a space, then percent-decoded.
+/// One name or value of a form: `+` becomes a space, then percent-decoding.
 pub fn decode_component(text: &[u8]) -> String {
     let spaced: Cow<'_, [u8]> = if memchr::memchr(b'+', text).is_some() {
         Cow::Owned(text.iter().map(|&byte| if byte == b'+' { b' ' } else { byte }).collect())
@@ -39,7 +39,7 @@ pub fn decode_component(text: &[u8]) -> String {
     decode_lossy(&spaced).into_owned()
 }
 
-/// Percent-decoded once; bytes that are no UTF-8 become U+FFFD.
+/// Percent-decoded once; bytes that are not UTF-8 become U+FFFD.
 pub fn decode_lossy(text: &[u8]) -> Cow<'_, str> {
     percent_decode(text).decode_utf8_lossy()
 }

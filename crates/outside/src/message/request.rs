@@ -1,7 +1,7 @@
 //! A request: its head as received, with offsets into it, and its whole content.
 //!
-//! Nothing is decoded until somebody asks. The memory of a finished request is used again for the next one on the
-//! same connection.
+//! Parts are decoded only when they are asked for. The memory of a finished request is used again for the next one on
+//! the same connection.
 
 use std::any::Any;
 use std::fmt;
@@ -14,7 +14,7 @@ use super::form::FormLimits;
 use super::forwarded::Forwarded;
 use super::headers::Headers;
 use super::json_text::json_text;
-use super::name::Known;
+use super::name::KnownHeader;
 use super::parameter::{Parameter, Parameters};
 use super::query::parse_query;
 use super::target::{octets, resolve};
@@ -29,22 +29,22 @@ pub struct Span {
     pub end: u32,
 }
 
-/// Content that lies elsewhere.
+/// Content outside of the request: in a file, or arriving as a stream.
 #[derive(Debug)]
 pub(crate) struct Spooled {
     pub(crate) source: Box<dyn ContentSource>,
     pub(crate) read: OnceLock<Vec<u8>>,
 }
 
-/// Where such content lies.
+/// The source of such content.
 pub(crate) trait ContentSource: Any + fmt::Debug + Send + Sync {
-    /// Bytes.
+    /// Its length in bytes.
     fn length(&self) -> u64;
 
-    /// Fills the buffer with those from `at` on; there are as many.
+    /// Fills the buffer with the bytes from `at` on; the caller makes sure that there are enough.
     fn read_at(&self, buffer: &mut [u8], at: u64) -> io::Result<()>;
 
-    /// All of them.
+    /// Reads all bytes.
     fn read_all(&self) -> io::Result<Vec<u8>> {
         let mut content = vec![0; usize::try_from(self.length()).map_err(io::Error::other)?];
         self.read_at(&mut content, 0)?;
@@ -62,7 +62,7 @@ pub enum Version {
 }
 
 impl Version {
-    /// As requests and logs spell it.
+    /// The name in requests and logs.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Http10 => "HTTP/1.0",
@@ -71,7 +71,7 @@ impl Version {
         }
     }
 
-    /// Reads what [`Version::as_str`] writes.
+    /// Parses the form of [`Version::as_str`].
     pub fn parse(text: &str) -> Option<Self> {
         [Self::Http10, Self::Http11, Self::Http2].into_iter().find(|version| version.as_str() == text)
     }
@@ -89,30 +89,30 @@ pub struct Request {
     pub(crate) authority: Option<Span>,
     pub(crate) url: Option<Box<str>>,
     pub(crate) route: Option<Box<str>>,
-    /// Found by the router, if its route has a pattern.
+    /// Set by the router if the route has a pattern.
     pub(crate) parameters: OnceLock<Parameters>,
     pub(crate) version: Version,
     pub(crate) content: Vec<u8>,
-    /// Content too large for memory lies elsewhere; then `content` is empty.
+    /// Content too large for memory; then `content` is empty.
     pub(crate) spooled: Option<Box<Spooled>>,
-    /// Whoever is connected.
+    /// The address of the connected peer.
     pub(crate) address: SocketAddr,
-    /// What a trusted proxy says of whoever is before it.
+    /// The client that a trusted proxy names.
     pub(crate) forwarded: Option<Box<Forwarded>>,
-    /// Did it come by TLS?
+    /// Whether the connection is TLS.
     pub(crate) is_secure: bool,
     pub(crate) max_params: usize,
     pub(crate) max_cookies: usize,
-    /// Where there is content; else the defaults.
+    /// `None` stands for the defaults; set only if there is content.
     pub(crate) form_limits: Option<Box<FormLimits>>,
 }
 
-/// What a request is made of when it is built by hand: for tests and for [`crate::ScheduledResponse`].
+/// The parts of a request that is built by hand: for tests and for [`crate::ScheduledResponse`].
 #[derive(Clone, Debug)]
 pub struct RequestParts<'a> {
     /// A token such as `GET`.
     pub method: &'a str,
-    /// Path and, after `?`, query; percent-encoded as in a request line. Not `/…`: a `/` is put before it.
+    /// Path and, after `?`, query; percent-encoded as in a request line. A missing `/` at the start is added.
     pub target: &'a str,
     /// Names and values.
     pub headers: &'a [(&'a str, &'a [u8])],
@@ -156,7 +156,7 @@ impl Request {
         }
     }
 
-    /// Makes room for the next request and keeps the memory, unless it has grown large.
+    /// Clears the request for the next one and keeps the memory, unless it has grown large.
     pub(crate) fn clear(&mut self) {
         self.headers.clear();
         for span in [&mut self.method, &mut self.target, &mut self.path, &mut self.query] {
@@ -178,7 +178,7 @@ impl Request {
     /// Builds a request by hand.
     ///
     /// # Errors
-    /// A header that could not stand in a message, or a malformed escape in the target.
+    /// A header is invalid, or the target has a malformed escape.
     pub fn from_parts(parts: &RequestParts<'_>) -> Result<Self, Error> {
         let mut request = Self::empty(parts.address);
         for (name, value) in parts.headers {
@@ -199,7 +199,7 @@ impl Request {
         Ok(request)
     }
 
-    /// Splits path and query and resolves the path. `whole` lies in the text.
+    /// Splits path and query and resolves the path. `whole` is the position of both in the text.
     pub(crate) fn set_path(&mut self, whole: Span) -> Result<(), Refusal> {
         let bytes = &self.headers.text()[whole.start as usize..whole.end as usize];
         let at = memchr::memchr(b'?', bytes).unwrap_or(bytes.len());
@@ -254,19 +254,19 @@ impl Request {
         self.url()
     }
 
-    /// The path as received, still encoded; empty for `*`, which is none.
+    /// The path as received, still encoded; empty for `*`, which is no path.
     pub(crate) fn raw_path(&self) -> &str {
         let path = self.ascii(self.path);
         if path.starts_with('/') { path } else { "" }
     }
 
-    /// The url as bytes, if it does not say all that was received because that is no UTF-8.
+    /// The url as bytes, if the path is not UTF-8 and the url has replacement characters.
     pub(crate) fn octets(&self) -> Option<Vec<u8>> {
         let is_lossy = self.url.as_ref()?.contains(char::REPLACEMENT_CHARACTER);
         is_lossy.then(|| octets(self.raw_path().as_bytes()))
     }
 
-    /// What routing compares: the url in which an encoded slash is still `%2F`.
+    /// The path for routing: the url in which an encoded slash is still `%2F`.
     pub(crate) fn route(&self) -> &str {
         match &self.route {
             Some(route) => route,
@@ -274,7 +274,7 @@ impl Request {
         }
     }
 
-    /// The value of a parameter of the path, if the route that answers has one of this name.
+    /// The value of a parameter of the path, if the matching route has one of this name.
     ///
     /// ```
     /// # use outside::{OutsideHttp, Parameter, Request};
@@ -289,7 +289,7 @@ impl Request {
         self.parameters()?.get(name)
     }
 
-    /// The parameters of the path, if the route that answers has a pattern.
+    /// The parameters of the path, if the matching route has a pattern.
     pub fn parameters(&self) -> Option<&Parameters> {
         self.parameters.get()
     }
@@ -326,8 +326,8 @@ impl Request {
         Cookies::new(&self.headers, self.max_cookies)
     }
 
-    /// The content; empty if the request had none. Content above `spool_above_mb` lies in a temporary file and is
-    /// read into memory when it is asked for first.
+    /// The content; empty if the request had none. Content above `spool_above_mb` is in a temporary file, and read into
+    /// memory when first asked for.
     ///
     /// # Panics
     /// If that file cannot be read; see [`Request::try_content`]. In a handler that is a 500.
@@ -338,10 +338,10 @@ impl Request {
         }
     }
 
-    /// The content, or why the temporary file in which it lies cannot be read.
+    /// The content, or the error of reading its temporary file.
     ///
     /// # Errors
-    /// Those of reading a file.
+    /// The temporary file cannot be read.
     pub fn try_content(&self) -> io::Result<&[u8]> {
         let Some(spooled) = &self.spooled else { return Ok(&self.content) };
         if let Some(content) = spooled.read.get() {
@@ -354,7 +354,7 @@ impl Request {
     /// Copies the content into a buffer of its length, without keeping it in memory a second time.
     ///
     /// # Errors
-    /// Those of reading the temporary file in which it may lie.
+    /// The temporary file with the content cannot be read.
     ///
     /// # Panics
     /// If the buffer has another length.
@@ -372,7 +372,7 @@ impl Request {
         }
     }
 
-    /// Does asking for the content mean reading a file?
+    /// Whether asking for the content reads a file.
     pub fn is_spooled(&self) -> bool {
         self.spooled.as_ref().is_some_and(|spooled| spooled.read.get().is_none())
     }
@@ -390,18 +390,18 @@ impl Request {
         std::str::from_utf8(self.content()).ok()
     }
 
-    /// The content as JSON, in UTF-8, UTF-16 or UTF-32; `None` if it is none.
+    /// The content as JSON, in UTF-8, UTF-16 or UTF-32; `None` if it is not JSON.
     pub fn json(&self) -> Option<serde_json::Value> {
         json_text(self.content()).and_then(|text| serde_json::from_str(&text).ok())
     }
 
-    /// The version of HTTP it came with: `"HTTP/1.1"`, `"HTTP/1.0"`, or `"HTTP/2"` for one built by hand.
+    /// The version of HTTP: `"HTTP/2"`, `"HTTP/1.1"` or `"HTTP/1.0"`.
     pub fn version(&self) -> &'static str {
         self.version.as_str()
     }
 
-    /// Address and port of the client: of whoever is connected, or of whom a trusted proxy (`trusted_proxies`) names;
-    /// then the port may be 0. `0.0.0.0:0` if the client has none: it came by a Unix socket, or the proxy knows none.
+    /// Address and port of the client: of the connected peer, or of the client that a trusted proxy (`trusted_proxies`)
+    /// names, whose port may be 0. `0.0.0.0:0` if none is known, for example behind a Unix socket.
     pub fn address(&self) -> SocketAddr {
         match &self.forwarded {
             Some(forwarded) => forwarded.client,
@@ -409,30 +409,28 @@ impl Request {
         }
     }
 
-    /// Address and port of whoever is connected, be it the client or a proxy; `0.0.0.0:0` for a Unix socket.
+    /// Address and port of the connected peer, the client or a proxy; `0.0.0.0:0` for a Unix socket.
     pub fn peer(&self) -> SocketAddr {
         self.address
     }
 
-    /// The authority the client asked for: what a trusted proxy says, else that of an absolute target, else the Host
-    /// field; empty if there is none.
+    /// The authority that the client asked for: as a trusted proxy names it, else that of an absolute target, else the
+    /// Host field; empty if there is none.
     pub fn host(&self) -> &str {
         if let Some(host) = self.forwarded.as_ref().and_then(|forwarded| forwarded.host.as_deref()) {
             return host;
         }
-        match self.authority {
-            Some(span) => self.ascii(span),
-            None => self.headers.known(Known::Host).and_then(|host| std::str::from_utf8(host).ok()).unwrap_or_default(),
-        }
+        let field = || self.headers.known(KnownHeader::Host).and_then(|host| std::str::from_utf8(host).ok());
+        self.authority.map_or_else(|| field().unwrap_or_default(), |span| self.ascii(span))
     }
 
-    /// `"https"` if the client's connection is one of TLS, as far as is known here or a trusted proxy says; else `"http"`.
+    /// `"https"` if the client came by TLS, to this server or to a trusted proxy; else `"http"`.
     pub fn scheme(&self) -> &'static str {
         let forwarded = self.forwarded.as_ref().and_then(|forwarded| forwarded.secure);
         if forwarded.unwrap_or(self.is_secure) { "https" } else { "http" }
     }
 
-    /// Whether the client has asked for no effect (RFC 9110 section 9.2.1): several may be answered together.
+    /// Whether the method is safe (RFC 9110 section 9.2.1), so that several such requests may be answered together.
     pub(crate) fn is_safe(&self) -> bool {
         matches!(self.text(self.method), b"GET" | b"HEAD" | b"OPTIONS" | b"TRACE")
     }
@@ -442,7 +440,7 @@ impl Request {
     }
 }
 
-/// `GET /` from nowhere, with nothing in it.
+/// `GET /` without client, fields and content.
 impl Default for Request {
     fn default() -> Self {
         Self::from_parts(&RequestParts::default()).unwrap_or_else(|_| Self::empty(RequestParts::default().address))

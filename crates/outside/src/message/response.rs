@@ -1,23 +1,23 @@
-//! A response: status, header fields, content. What every answer is before the one writer renders it.
+//! A response: status, header fields, content. The form of every answer before the writer renders it.
 
 use std::any::Any;
 use std::path::Path;
 
 use bytes::Bytes;
 
-use super::body::{Body, BodyStream, FileSlice, Pieces};
+use super::body::{Body, BodyStream, FileSlice, IteratorStream};
 use super::cookie::ResponseCookie;
 use super::disposition::content_disposition;
 use super::event::{EVENT_STREAM_FIELDS, Event, Events};
 use super::headers::Headers;
-use super::name::Known;
+use super::name::KnownHeader;
 use crate::error::Error;
 
 /// An HTTP response (RFC 9110 section 3.4).
 ///
-/// Built by chaining. `Content-Length`, `Date` and, if it is missing, `Content-Type` are added when it is sent; a stream, or
-/// an answer to HEAD without content, may declare its own `Content-Length`, and a stream is held to it. A
-/// header that would break the message is not added; the response is then answered as a 500 whose cause is in the log.
+/// Built by chaining. `Content-Length`, `Date` and a missing `Content-Type` are added when it is sent. A stream, or an
+/// answer to HEAD without content, may declare its own `Content-Length`, and a stream must keep to it. An invalid
+/// header is not added; the response is then answered as a 500, and the log has the cause.
 ///
 /// ```
 /// use outside::Response;
@@ -35,20 +35,20 @@ pub struct Response {
 }
 
 impl Response {
-    /// A response without content. The status is one of 200 to 599; anything else is answered as a 500.
+    /// A response without content. The status is one of 200 to 599; another one is answered as a 500.
     pub fn new(status: u16) -> Self {
         let mut response = Self { status, ..Self::default() };
         response.check_status();
         response
     }
 
-    /// What a gate answers to let a request pass: no response at all. For bindings.
+    /// The result with which a gate lets a request pass: no response at all. For bindings.
     pub fn pass() -> Self {
         let problem = Error::new("it let the request pass, as only a gate can");
         Self { problem: Some(Box::new(problem)), ..Self::default() }
     }
 
-    /// Does it let the request pass?
+    /// Whether the gate lets the request pass.
     pub(crate) fn is_pass(&self) -> bool {
         self.status == 0 && self.problem.is_some()
     }
@@ -73,25 +73,25 @@ impl Response {
         Self::new(200).with_media_type("application/json").with_content(content.to_string())
     }
 
-    /// 200 with a file: opened when the response is about to be sent; a missing one is answered with 404.
+    /// 200 with a file, which is opened when the response is sent; a missing one is answered with 404.
     pub fn file(path: impl AsRef<Path>) -> Self {
         let mut response = Self::new(200);
         response.body = Body::File(FileSlice::whole(path.as_ref()));
         response
     }
 
-    /// 200 with content that is made while it is sent: pieces of an iterator. It runs like a handler and may block.
+    /// 200 with content that is made while it is sent: pieces of an iterator, which runs like a handler and may block.
     pub fn stream<I>(pieces: I) -> Self
     where
         I: IntoIterator,
         I::IntoIter: Send + 'static,
         I::Item: Into<Bytes>,
     {
-        Self::new(200).with_stream(Box::new(Pieces(pieces.into_iter())))
+        Self::new(200).with_stream(Box::new(IteratorStream(pieces.into_iter())))
     }
 
-    /// 200 with server-sent events: a page reads them with `EventSource`. The iterator runs like a handler and may block;
-    /// while it does, a comment keeps the connection alive.
+    /// 200 with server-sent events, which a page reads with `EventSource`. The iterator runs like a handler and may
+    /// block; while it does, comments keep the connection open.
     pub fn event_stream<I>(events: I) -> Self
     where
         I: IntoIterator<Item = Event>,
@@ -123,8 +123,8 @@ impl Response {
         self
     }
 
-    /// The same with one more header field. One of which a response has only one, such as `Content-Type` or `Location`,
-    /// replaces the one before.
+    /// The same with one more header field. A field that a response has only once, such as `Content-Type` or
+    /// `Location`, replaces the one before.
     ///
     /// ```
     /// let response = outside::Response::text("a,b").with_header("content-type", "text/csv");
@@ -167,7 +167,7 @@ impl Response {
     }
 
     fn with_media_type(mut self, media_type: &'static str) -> Self {
-        self.headers.push_known(Known::ContentType, b"Content-Type", media_type.as_bytes());
+        self.headers.push_known(KnownHeader::ContentType, b"Content-Type", media_type.as_bytes());
         self
     }
 
@@ -203,20 +203,20 @@ impl Response {
         &mut self.body
     }
 
-    /// Something of another language that travels with the response until the hooks have seen it.
+    /// An object of another language that stays with the response until the hooks have seen it.
     pub fn attachment_mut(&mut self) -> &mut Option<Box<dyn Any + Send>> {
         &mut self.attachment
     }
 
-    /// What was wrong when it was built, if anything: such a response is answered as a 500.
+    /// The error in building it, if there was one: such a response is answered as a 500.
     pub fn problem(&self) -> Option<&Error> {
         self.problem.as_deref()
     }
 }
 
-/// What a handler may return: anything that becomes a [`Response`] or an [`Error`].
+/// Values that a handler may return: anything that becomes a [`Response`] or an [`Error`].
 pub trait IntoAnswer {
-    /// The response, or what to answer instead.
+    /// The response, or the error to answer instead.
     fn into_answer(self) -> Result<Response, Error>;
 }
 

@@ -1,6 +1,6 @@
-//! Status codes and their reason phrases, as the IANA registry of HTTP status codes lists them.
+//! Status codes and their reason phrases, from the IANA registry of HTTP status codes.
 //!
-//! A table and one look-up; nothing here decides which status is right.
+//! A table and a look-up.
 
 /// Every registered code with its phrase, in order.
 const REGISTERED: &[(u16, &str)] = &[

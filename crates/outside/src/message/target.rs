@@ -1,25 +1,25 @@
-//! The path of a request: decoded once, normalised once, before anything looks at it.
+//! The path of a request, decoded once and normalised once, before any other code uses it.
 //!
-//! Two forms leave here. The *url* is what handlers read: percent-decoded, dot segments removed. The *route* is what
-//! routing compares: the same, but an encoded slash stays `%2F`, so that it never changes which handler answers
-//! (edge.md S28). For nearly all requests both are the path as received, and nothing is copied.
+//! The result has two forms. Handlers read the *url*: percent-decoded, without dot segments. Routing compares the
+//! *route*: the same, but an encoded slash stays `%2F`, so that it never changes the choice of the handler (docs/security.md
+//! S28). For nearly all requests both are the path as received, and nothing is copied.
 
 use percent_encoding::percent_decode;
 
 use super::query::decode_lossy;
 use crate::error::Refusal;
 
-/// Url and route of a path that needed work.
+/// Url and route of a path that differs from them.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Resolved {
     pub(crate) url: String,
     pub(crate) route: String,
 }
 
-/// Decodes and normalises an absolute path; `None` if it is its own url and route already.
+/// Decodes and normalises an absolute path; `None` if url and route are the path itself.
 ///
-/// Dot segments are removed as RFC 3986 section 5.2.4 says, after decoding, so that `%2e%2e` is one too. A malformed
-/// escape or an encoded NUL is refused.
+/// Dot segments are removed by RFC 3986 section 5.2.4, after decoding, so that `%2e%2e` is one too. A malformed escape
+/// and an encoded NUL are refused.
 pub(crate) fn resolve(path: &[u8]) -> Result<Option<Resolved>, Refusal> {
     let encoded = memchr::memchr(b'%', path).is_some();
     let dotted = memchr::memmem::find(path, b"/.").is_some();
@@ -38,10 +38,10 @@ pub(crate) fn resolve(path: &[u8]) -> Result<Option<Resolved>, Refusal> {
         resolved.route.push('/');
         if has_encoded_slash(segment) {
             if decoded.split('/').any(|part| part == "." || part == "..") {
-                // Decoding would make a dot segment of it, for whoever joins the url to a folder.
+                // Decoding would turn it into a dot segment for code that joins the url to a folder.
                 return Err(Refusal::bad("a dot segment beside an encoded slash"));
             }
-            // Only the slash keeps its escape: everything between two of them is decoded as usual.
+            // Only the slash keeps its escape: the text between two slashes is decoded as usual.
             let mut rest = *segment;
             while let Some(at) = find_encoded_slash(rest) {
                 resolved.route.push_str(&decode_lossy(&rest[..at]));
@@ -60,7 +60,7 @@ pub(crate) fn resolve(path: &[u8]) -> Result<Option<Resolved>, Refusal> {
     Ok(Some(resolved))
 }
 
-/// The url of a path that was resolved as bytes: names of files need not be UTF-8, of which a url has U+FFFD instead.
+/// The url of a resolved path as bytes: names of files need not be UTF-8, while a url has U+FFFD instead.
 pub(crate) fn octets(path: &[u8]) -> Vec<u8> {
     let (segments, trailing) = normalised(path);
     let mut octets = Vec::with_capacity(path.len());
@@ -74,7 +74,7 @@ pub(crate) fn octets(path: &[u8]) -> Vec<u8> {
     octets
 }
 
-/// The segments that are left when dot segments are removed, and whether a slash follows them.
+/// The segments without dot segments, and whether a slash follows them.
 fn normalised(path: &[u8]) -> (Vec<&[u8]>, bool) {
     let mut segments: Vec<&[u8]> = Vec::new();
     let mut trailing = false;

@@ -1,24 +1,24 @@
-//! Preconditions of requests: may this representation be sent, or is it known already (RFC 9110 section 13)?
+//! Preconditions of requests: whether a representation is sent, or the client has it already (RFC 9110 section 13).
 //!
 //! Pure: validators and the request's fields come in, a verdict goes out.
 
 use std::time::UNIX_EPOCH;
 
-use crate::message::{Known, Request};
+use crate::message::{KnownHeader, Request};
 
-/// What identifies one state of a representation (RFC 9110 section 8.8).
+/// The identity of one state of a representation (RFC 9110 section 8.8).
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Validators<'a> {
     /// The entity tag with its quotes; weak if it begins with `W/`.
     pub(crate) etag: Option<&'a [u8]>,
-    /// Seconds since 1970 when it was last changed.
+    /// Time of the last change, in seconds since 1970.
     pub(crate) modified: Option<u64>,
 }
 
-/// What preconditions come to.
+/// The result of the preconditions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
-    /// Answer as if there were none.
+    /// The request is answered as if there were none.
     Proceed,
     /// The client has it: 304.
     NotModified,
@@ -30,25 +30,25 @@ pub(crate) enum Verdict {
 pub(crate) fn evaluate(request: &Request, validators: &Validators<'_>) -> Verdict {
     let headers = request.headers();
     let reads = matches!(request.method(), "GET" | "HEAD");
-    // Two dates are as good as none (sections 13.1.3 and 13.1.4).
+    // A field with two dates counts as missing (sections 13.1.3 and 13.1.4).
     let date = |known| only(headers.all_known(known)).and_then(seconds);
     // Section 13.1.1: the strong comparison.
-    if headers.known(Known::IfMatch).is_some() {
-        if !headers.all_known(Known::IfMatch).any(|list| matches(list, validators.etag, Comparison::Strong)) {
+    if headers.known(KnownHeader::IfMatch).is_some() {
+        if !headers.all_known(KnownHeader::IfMatch).any(|list| matches(list, validators.etag, Comparison::Strong)) {
             return Verdict::Failed;
         }
-    } else if let (Some(since), Some(modified)) = (date(Known::IfUnmodifiedSince), validators.modified)
+    } else if let (Some(since), Some(modified)) = (date(KnownHeader::IfUnmodifiedSince), validators.modified)
         && modified > since
     {
         // Section 13.1.4.
         return Verdict::Failed;
     }
     // Section 13.1.2: the weak comparison.
-    if headers.known(Known::IfNoneMatch).is_some() {
-        if headers.all_known(Known::IfNoneMatch).any(|list| matches(list, validators.etag, Comparison::Weak)) {
+    if headers.known(KnownHeader::IfNoneMatch).is_some() {
+        if headers.all_known(KnownHeader::IfNoneMatch).any(|list| matches(list, validators.etag, Comparison::Weak)) {
             return if reads { Verdict::NotModified } else { Verdict::Failed };
         }
-    } else if let (true, Some(since), Some(modified)) = (reads, date(Known::IfModifiedSince), validators.modified)
+    } else if let (true, Some(since), Some(modified)) = (reads, date(KnownHeader::IfModifiedSince), validators.modified)
         && modified <= since
     {
         // Section 13.1.3.
@@ -57,12 +57,12 @@ pub(crate) fn evaluate(request: &Request, validators: &Validators<'_>) -> Verdic
     Verdict::Proceed
 }
 
-/// May a range be sent instead of the whole (RFC 9110 section 13.1.5)? `now` in seconds since 1970.
+/// Whether a range may be sent instead of the whole (RFC 9110 section 13.1.5). `now` in seconds since 1970.
 pub(crate) fn allows_range(request: &Request, validators: &Validators<'_>, now: u64) -> bool {
-    if request.headers().known(Known::IfRange).is_none() {
+    if request.headers().known(KnownHeader::IfRange).is_none() {
         return true;
     }
-    let Some(value) = only(request.headers().all_known(Known::IfRange)) else { return false };
+    let Some(value) = only(request.headers().all_known(KnownHeader::IfRange)) else { return false };
     if value.starts_with(b"\"") || value.starts_with(b"W/") {
         let mut tags = Tags(value);
         return tags.next().is_some_and(|tag| {
@@ -84,7 +84,7 @@ enum Comparison {
     Weak,
 }
 
-/// Does a list of entity tags, or `*`, name this one (RFC 9110 section 8.8.3.2)?
+/// Whether a list of entity tags, or `*`, names this one (RFC 9110 section 8.8.3.2).
 fn matches(list: &[u8], etag: Option<&[u8]>, comparison: Comparison) -> bool {
     if list.trim_ascii() == b"*" {
         return true;
@@ -100,7 +100,7 @@ fn opaque(tag: &[u8]) -> &[u8] {
     tag.strip_prefix(b"W/").unwrap_or(tag)
 }
 
-/// The entity tags of a list, each with its quotes and its mark of weakness; ends at the first thing that is none.
+/// The entity tags of a list, with quotes and mark of weakness; ends at the first malformed member.
 struct Tags<'a>(&'a [u8]);
 
 impl<'a> Iterator for Tags<'a> {

@@ -1,23 +1,23 @@
-//! Parameters of a field value: `; name=token`, `; name="quoted"` (RFC 9110 section 5.6.6), `; name*=charset'language'encoded`
-//! (RFC 8187) and values that stand in several sections (RFC 2231 section 3).
+//! FieldParameters of a field value: `; name=token`, `; name="quoted"` (RFC 9110 section 5.6.6), `;
+//! name*=charset'language'encoded` (RFC 8187), and values that are split into sections (RFC 2231 section 3).
 //!
-//! Time and memory grow with the length of the value alone.
+//! Time and memory grow linearly with the length of the value.
 
 use std::str;
 
 use percent_encoding::percent_decode;
 
-/// The first parameter of this very name, whatever its case; `name*` is another one.
+/// The first parameter of this name, in any case of letters; `name*` is a different name.
 pub(crate) fn parameter(value: &[u8], wanted: &str) -> Option<String> {
-    let found = Parameters::of(value).find(|parameter| parameter.name.eq_ignore_ascii_case(wanted.as_bytes()))?;
+    let found = FieldParameters::of(value).find(|parameter| parameter.name.eq_ignore_ascii_case(wanted.as_bytes()))?;
     Some(String::from_utf8_lossy(&found.text()).into_owned())
 }
 
-/// The same, in whichever way a client has written it: `name*` counts most (RFC 6266 section 4.3), then sections, then `name`.
-/// RFC 7578 section 4.2 has multipart forms do without the first two; clients send them all the same.
+/// The same in any of the forms that clients write: `name*` takes precedence (RFC 6266 section 4.3), then sections,
+/// then `name`. RFC 7578 section 4.2 rules out the first two in multipart forms, but clients send them.
 pub(crate) fn text_parameter(value: &[u8], wanted: &str) -> Option<String> {
     let (mut plain, mut extended, mut sections) = (None, None, Sections::default());
-    for parameter in Parameters::of(value) {
+    for parameter in FieldParameters::of(value) {
         let Some((name, rest)) = parameter.name.split_at_checked(wanted.len()) else { continue };
         if !name.eq_ignore_ascii_case(wanted.as_bytes()) {
             continue;
@@ -39,16 +39,16 @@ pub(crate) fn text_parameter(value: &[u8], wanted: &str) -> Option<String> {
     }
 }
 
-/// A parameter as it stands in its field.
-struct Parameter<'a> {
+/// A parameter as written in its field.
+struct FieldParameter<'a> {
     name: &'a [u8],
     value: &'a [u8],
     is_quoted: bool,
 }
 
-impl Parameter<'_> {
-    /// The value without its quotes. A backslash quotes only a quote or a backslash: browsers write file names such as
-    /// `C:\a.txt` as they are.
+impl FieldParameter<'_> {
+    /// The value without its quotes. A backslash only quotes a quote or a backslash, because browsers do not escape
+    /// file names such as `C:\a.txt`.
     fn text(&self) -> Vec<u8> {
         let mut text = Vec::with_capacity(self.value.len());
         let mut rest = self.value;
@@ -69,16 +69,16 @@ impl Parameter<'_> {
 }
 
 /// The parameters of a field value in order.
-struct Parameters<'a>(&'a [u8]);
+struct FieldParameters<'a>(&'a [u8]);
 
-impl<'a> Parameters<'a> {
+impl<'a> FieldParameters<'a> {
     fn of(value: &'a [u8]) -> Self {
         Self(memchr::memchr(b';', value).map_or(&[], |at| &value[at..]))
     }
 }
 
-impl<'a> Iterator for Parameters<'a> {
-    type Item = Parameter<'a>;
+impl<'a> Iterator for FieldParameters<'a> {
+    type Item = FieldParameter<'a>;
 
     fn next(&mut self) -> Option<Self::Item> {
         loop {
@@ -100,12 +100,12 @@ impl<'a> Iterator for Parameters<'a> {
                 self.0 = &behind[end..];
                 behind[..end].trim_ascii()
             };
-            return Some(Parameter { name, value, is_quoted });
+            return Some(FieldParameter { name, value, is_quoted });
         }
     }
 }
 
-/// Where the quote stands that ends a text which begins with one; the end of the text if there is none.
+/// The position of the quote that ends a quoted text; the end of the text if there is none.
 fn end_of_quoted(text: &[u8]) -> usize {
     let mut at = 1;
     while at < text.len() && text[at] != b'"' {
@@ -114,7 +114,7 @@ fn end_of_quoted(text: &[u8]) -> usize {
     at.min(text.len())
 }
 
-/// The character encodings that clients are known to write; no other is guessed at.
+/// The character encodings that clients are known to use; others are not guessed.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 enum Charset {
     #[default]
@@ -158,7 +158,7 @@ impl<'a> Extended<'a> {
         }
     }
 
-    /// The text, or what was written in place of one.
+    /// The text; as an error the undecoded bytes, if the encoding is unknown.
     fn decode(&self) -> Result<String, String> {
         match self.charset {
             Charset::Unknown => Err(String::from_utf8_lossy(self.encoded).into_owned()),
@@ -167,7 +167,7 @@ impl<'a> Extended<'a> {
     }
 }
 
-/// A value in several sections: `name*0`, `name*1` and so on, each of which ends in `*` if it is encoded.
+/// A value in several sections: `name*0`, `name*1` and so on; an encoded section ends in `*`.
 #[derive(Default)]
 struct Sections {
     count: usize,
@@ -176,8 +176,8 @@ struct Sections {
 }
 
 impl Sections {
-    /// Adds the next section; one out of order is none.
-    fn add(&mut self, section: &[u8], parameter: &Parameter<'_>) {
+    /// Adds the next section; ignores one out of order.
+    fn add(&mut self, section: &[u8], parameter: &FieldParameter<'_>) {
         let (number, is_encoded) = match section {
             [number @ .., b'*'] => (number, true),
             number => (number, false),
@@ -218,7 +218,7 @@ mod tests {
             ("form-data; filename*=utf-8''", Some("")),
             ("form-data; filename*=utf-16''%41", Some("%41")),
             ("form-data; filename*=a%20b", Some("a%20b")),
-            // What is encoded counts most, wherever it stands; in a character encoding that is not known it counts least.
+            // An encoded value takes precedence at any position; in an unknown character encoding it counts least.
             ("form-data; filename=\"_.txt\"; filename*=utf-8''%E2%82%AC.txt", Some("€.txt")),
             ("form-data; filename*=utf-8''%E2%82%AC.txt; filename=\"_.txt\"", Some("€.txt")),
             ("form-data; filename=a.txt; filename*=utf-16''%41", Some("a.txt")),

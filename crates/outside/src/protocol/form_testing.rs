@@ -1,14 +1,14 @@
 //! Forms without a request, for fuzzers and tests of this project: content in pieces of any size, parts out.
 
-use super::multipart::{Event, MultipartReader};
+use super::multipart::{MultipartEvent, MultipartReader};
 use super::urlencoded::UrlencodedReader;
 use crate::error::Refusal;
 use crate::message::FormLimits;
 
 /// A field, or a file by its name, with its content.
-pub type Part = (String, Option<String>, Vec<u8>);
+pub type TestPart = (String, Option<String>, Vec<u8>);
 
-/// Reads a form that comes in pieces of `step` bytes.
+/// Reads a form that arrives in pieces of `step` bytes.
 ///
 /// # Errors
 /// As `Form::parse`.
@@ -17,16 +17,18 @@ pub fn read_in_pieces(
     content: &[u8],
     step: usize,
     limits: &FormLimits,
-) -> Result<Vec<Part>, Refusal> {
-    let mut parts = Vec::<Part>::new();
+) -> Result<Vec<TestPart>, Refusal> {
+    let mut parts = Vec::<TestPart>::new();
     if content_type.to_ascii_lowercase().starts_with(b"multipart") {
         let mut reader = MultipartReader::new(content_type, limits)?;
         in_pieces(content, step, |input, _| {
             while let Some(event) = reader.receive(input)? {
                 match event {
-                    Event::Part(head) => parts.push((head.name, head.filename, Vec::new())),
-                    Event::Content(bytes) => parts.last_mut().into_iter().for_each(|part| part.2.extend(bytes)),
-                    Event::PartEnd | Event::End => {}
+                    MultipartEvent::Part(head) => parts.push((head.name, head.filename, Vec::new())),
+                    MultipartEvent::Content(bytes) => {
+                        parts.last_mut().into_iter().for_each(|part| part.2.extend(bytes))
+                    }
+                    MultipartEvent::PartEnd | MultipartEvent::End => {}
                 }
             }
             Ok(())

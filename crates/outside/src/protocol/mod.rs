@@ -1,6 +1,7 @@
 //! Bytes to values and values to bytes, pure: no socket, no clock, no runtime.
 
 pub(crate) mod conditional;
+mod content_length;
 pub(crate) mod field_parameter;
 #[cfg(feature = "testing")]
 pub mod form_testing;
@@ -14,3 +15,5 @@ pub(crate) mod range;
 pub mod testing;
 pub(crate) mod urlencoded;
 pub(crate) mod websocket;
+
+pub(crate) use content_length::ContentLength;

@@ -1,8 +1,8 @@
-//! `multipart/form-data` piece by piece (RFC 7578, RFC 2046 section 5.1): bytes in, parts out, nothing kept but a tail
-//! that is shorter than a boundary, or the headers of one part.
+//! `multipart/form-data` piece by piece (RFC 7578, RFC 2046 section 5.1): bytes in, parts out. Keeps only a tail
+//! shorter than a boundary, or the headers of one part.
 //!
-//! What is not understood yet stays with the caller, who hands it in again with more behind it. Every part, header and
-//! field is bounded (edge.md S32); time grows with the length of the input alone.
+//! Bytes that are not understood yet stay with the caller, which passes them again with more behind them. Parts,
+//! headers and fields are bounded (docs/security.md S32); time grows linearly with the input.
 
 use memchr::memmem::{self, Finder};
 
@@ -13,26 +13,26 @@ use crate::message::{FormLimits, is_token};
 /// The longest boundary (RFC 2046 section 5.1.1).
 const LONGEST_BOUNDARY: usize = 70;
 
-/// What the input says next.
+/// The next event in the input.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Event<'a> {
+pub(crate) enum MultipartEvent<'a> {
     /// A part begins.
     Part(PartHead),
     /// Some of its content.
     Content(&'a [u8]),
-    /// It has ended.
+    /// A part has ended.
     PartEnd,
-    /// The form has ended; what follows is no part of it.
+    /// The form has ended; bytes behind it are ignored.
     End,
 }
 
-/// The headers of a part, as far as forms know them.
+/// The headers of a part that forms use.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct PartHead {
     pub(crate) name: String,
     /// A part with a file name is a file.
     pub(crate) filename: Option<String>,
-    /// Empty if there is none.
+    /// Empty if missing.
     pub(crate) content_type: String,
 }
 
@@ -42,18 +42,18 @@ pub(crate) struct MultipartReader<'l> {
     /// CRLF, two hyphens and the boundary.
     delimiter: Finder<'static>,
     limits: &'l FormLimits,
-    state: State,
-    /// Bytes of unfinished headers that hold no end of them.
+    state: MultipartState,
+    /// Bytes of unfinished headers that were searched for their end.
     scanned: usize,
     fields: usize,
     files: usize,
-    /// Bytes that the field in hand may still have; `None` in a file.
+    /// Bytes that the current field may still have; `None` in a file.
     left: Option<usize>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
-    /// The first boundary may stand here without its CRLF.
+enum MultipartState {
+    /// The first boundary may come without its CRLF.
     Start,
     Preamble,
     /// Behind a boundary.
@@ -74,72 +74,76 @@ impl<'l> MultipartReader<'l> {
             .filter(|boundary| (1..=LONGEST_BOUNDARY).contains(&boundary.len()))
             .ok_or(Refusal::bad("multipart without a boundary of 1 to 70 characters"))?;
         let delimiter = Finder::new(format!("\r\n--{boundary}").as_bytes()).into_owned();
-        Ok(Self { delimiter, limits, state: State::Start, scanned: 0, fields: 0, files: 0, left: None })
+        Ok(Self { delimiter, limits, state: MultipartState::Start, scanned: 0, fields: 0, files: 0, left: None })
     }
 
-    /// The next event; `None` when more input is needed. Takes what it has understood off the front of `input`.
-    pub(crate) fn receive<'a>(&mut self, input: &mut &'a [u8]) -> Result<Option<Event<'a>>, Refusal> {
+    /// The next event; `None` when more input is needed. Removes the understood bytes from the front of `input`.
+    pub(crate) fn receive<'a>(&mut self, input: &mut &'a [u8]) -> Result<Option<MultipartEvent<'a>>, Refusal> {
         let delimiter_length = self.delimiter.needle().len();
         loop {
             match self.state {
-                State::Start | State::ContentStart => match self.begins_with_boundary(input) {
+                MultipartState::Start | MultipartState::ContentStart => match self.begins_with_boundary(input) {
                     None => return Ok(None),
                     Some(true) => {
-                        let was_part = self.state == State::ContentStart;
+                        let was_part = self.state == MultipartState::ContentStart;
                         take(input, delimiter_length - 2);
-                        self.state = State::Boundary;
+                        self.state = MultipartState::Boundary;
                         if was_part {
-                            return Ok(Some(Event::PartEnd));
+                            return Ok(Some(MultipartEvent::PartEnd));
                         }
                     }
                     Some(false) => {
-                        self.state = if self.state == State::Start { State::Preamble } else { State::Content };
+                        self.state = if self.state == MultipartState::Start {
+                            MultipartState::Preamble
+                        } else {
+                            MultipartState::Content
+                        };
                     }
                 },
-                State::Preamble => match self.delimiter.find(input) {
+                MultipartState::Preamble => match self.delimiter.find(input) {
                     Some(at) => {
                         take(input, at + delimiter_length);
-                        self.state = State::Boundary;
+                        self.state = MultipartState::Boundary;
                     }
                     None => {
                         take(input, input.len().saturating_sub(delimiter_length - 1));
                         return Ok(None);
                     }
                 },
-                State::Boundary => match **input {
+                MultipartState::Boundary => match **input {
                     [b'-', b'-', ..] => {
                         take(input, 2);
-                        self.state = State::Epilogue;
-                        return Ok(Some(Event::End));
+                        self.state = MultipartState::Epilogue;
+                        return Ok(Some(MultipartEvent::End));
                     }
                     [] | [b'-'] => return Ok(None),
-                    _ => self.state = State::Padding,
+                    _ => self.state = MultipartState::Padding,
                 },
-                State::Padding => {
+                MultipartState::Padding => {
                     let padding = input.iter().take_while(|&&byte| matches!(byte, b' ' | b'\t')).count();
                     take(input, padding);
                     match **input {
                         [b'\r', b'\n', ..] => {
                             take(input, 2);
                             self.scanned = 0;
-                            self.state = State::Head;
+                            self.state = MultipartState::Head;
                         }
                         [] | [b'\r'] => return Ok(None),
                         _ => return Err(Refusal::bad("multipart boundary line with more than the boundary")),
                     }
                 }
-                State::Head => {
+                MultipartState::Head => {
                     let Some(head) = self.take_head(input)? else { return Ok(None) };
                     self.count(&head)?;
-                    self.state = State::ContentStart;
-                    return Ok(Some(Event::Part(head)));
+                    self.state = MultipartState::ContentStart;
+                    return Ok(Some(MultipartEvent::Part(head)));
                 }
-                State::Content => {
+                MultipartState::Content => {
                     let length = match self.delimiter.find(input) {
                         Some(0) => {
                             take(input, delimiter_length);
-                            self.state = State::Boundary;
-                            return Ok(Some(Event::PartEnd));
+                            self.state = MultipartState::Boundary;
+                            return Ok(Some(MultipartEvent::PartEnd));
                         }
                         Some(at) => at,
                         None => input.len().saturating_sub(delimiter_length - 1),
@@ -150,9 +154,9 @@ impl<'l> MultipartReader<'l> {
                     if let Some(left) = &mut self.left {
                         *left = left.checked_sub(length).ok_or(FIELD_TOO_LARGE)?;
                     }
-                    return Ok(Some(Event::Content(take(input, length))));
+                    return Ok(Some(MultipartEvent::Content(take(input, length))));
                 }
-                State::Epilogue => {
+                MultipartState::Epilogue => {
                     take(input, input.len());
                     return Ok(None);
                 }
@@ -160,23 +164,24 @@ impl<'l> MultipartReader<'l> {
         }
     }
 
-    /// There is no more input: was it a whole form?
+    /// Ends the input; an error if the form is incomplete.
     pub(crate) fn finish(&self) -> Result<(), Refusal> {
         match self.state {
-            State::Epilogue => Ok(()),
-            State::Start | State::Preamble => Err(Refusal::bad("multipart without its first boundary")),
+            MultipartState::Epilogue => Ok(()),
+            MultipartState::Start | MultipartState::Preamble => {
+                Err(Refusal::bad("multipart without its first boundary"))
+            }
             _ => Err(Refusal::bad("multipart without its last boundary")),
         }
     }
 
-    /// `None`: it is too early to tell.
+    /// `None` while there are too few bytes to decide.
     fn begins_with_boundary(&self, input: &[u8]) -> Option<bool> {
         let boundary = &self.delimiter.needle()[2..];
-        match input.len() < boundary.len() {
-            true if boundary.starts_with(input) => None,
-            true => Some(false),
-            false => Some(input.starts_with(boundary)),
+        if input.len() < boundary.len() {
+            return if boundary.starts_with(input) { None } else { Some(false) };
         }
+        Some(input.starts_with(boundary))
     }
 
     fn take_head(&mut self, input: &mut &[u8]) -> Result<Option<PartHead>, Refusal> {
@@ -260,7 +265,7 @@ pub(crate) const FIELD_TOO_LARGE: Refusal =
     Refusal::limit(413, "a field of a form is too large", "max_form_field_size");
 const HEADER_TOO_LARGE: Refusal = Refusal::new(413, "a header in a part of a multipart form is too large");
 
-/// Takes so many bytes off the front.
+/// Takes this number of bytes off the front.
 fn take<'a>(input: &mut &'a [u8], count: usize) -> &'a [u8] {
     let (taken, rest) = input.split_at(count);
     *input = rest;
@@ -273,7 +278,7 @@ mod tests {
 
     const KIND: &[u8] = b"multipart/form-data; boundary=\"xYz\"";
 
-    /// What is read of it when it comes in pieces of this size: one word for each part or fault.
+    /// The events for content that arrives in pieces of this size: one word for each part or fault.
     fn read(content: &[u8], step: usize) -> Result<Vec<String>, Refusal> {
         let limits = FormLimits::default();
         let mut reader = MultipartReader::new(KIND, &limits)?;
@@ -283,12 +288,14 @@ mod tests {
             let mut rest = &held[..];
             while let Some(event) = reader.receive(&mut rest)? {
                 match event {
-                    Event::Part(PartHead { name, filename, content_type }) => {
+                    MultipartEvent::Part(PartHead { name, filename, content_type }) => {
                         let file = filename.map(|filename| format!("@{filename};{content_type}")).unwrap_or_default();
                         seen.push(format!("{name}{file}="));
                     }
-                    Event::Content(bytes) => seen.last_mut().unwrap().push_str(&bytes.escape_ascii().to_string()),
-                    Event::PartEnd | Event::End => {}
+                    MultipartEvent::Content(bytes) => {
+                        seen.last_mut().unwrap().push_str(&bytes.escape_ascii().to_string())
+                    }
+                    MultipartEvent::PartEnd | MultipartEvent::End => {}
                 }
             }
             assert!(rest.len() <= 4100, "{} bytes are held", rest.len());
@@ -359,7 +366,7 @@ mod tests {
             let refusal = read((bad + "--xYz--").as_bytes(), usize::MAX).unwrap_err();
             assert_eq!((refusal.status, refusal.limit), (413, limit));
         }
-        // Headers without an end are not waited for.
+        // Headers without an end are refused before the end of the input.
         let endless = format!("--xYz\r\n{}", "X: y\r\n".repeat(10_000));
         let limits = FormLimits::default();
         let mut reader = MultipartReader::new(KIND, &limits).unwrap();

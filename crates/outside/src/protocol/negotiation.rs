@@ -1,10 +1,10 @@
-//! Which content coding an answer is sent in: Accept-Encoding (RFC 9110 section 12.5.3), pure.
+//! The content coding of an answer, by Accept-Encoding (RFC 9110 section 12.5.3); pure.
 //!
-//! A list is read once, from left to right, into five numbers; nothing is allocated, whatever it says. What breaks the
-//! grammar is left out, member by member, because a field that somebody mistyped is no reason to refuse a page. There is
-//! no 406: where nothing fits, the answer goes out as it is.
+//! A list is read once, from left to right, into five numbers, without allocation. Malformed members are ignored one by
+//! one, because a mistyped field is no reason to refuse a page. There is no 406: if no coding fits, the answer is sent
+//! as it is.
 
-/// A content coding (RFC 9110 section 8.4.1), the one that ties prefer first.
+/// A content coding (RFC 9110 section 8.4.1), in the order of preference among equal weights.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[repr(u8)]
 pub(crate) enum Coding {
@@ -14,15 +14,15 @@ pub(crate) enum Coding {
     Brotli,
     /// RFC 9110 section 8.4.1.3.
     Gzip,
-    /// None at all.
+    /// No coding.
     Identity,
 }
 
 impl Coding {
-    /// All of them, the one that ties prefer first.
+    /// All codings, in the order of preference.
     pub(crate) const ALL: [Self; 4] = [Self::Zstd, Self::Brotli, Self::Gzip, Self::Identity];
 
-    /// What Content-Encoding says; nothing for `Identity`, which is never said there (section 12.5.3).
+    /// The token in Content-Encoding; empty for `Identity`, which is never sent there (section 12.5.3).
     pub(crate) const fn token(self) -> &'static str {
         match self {
             Self::Zstd => "zstd",
@@ -32,7 +32,7 @@ impl Coding {
         }
     }
 
-    /// What the name of a precompressed file ends with.
+    /// The suffix of a precompressed file's name.
     pub(crate) const fn suffix(self) -> &'static str {
         match self {
             Self::Zstd => ".zst",
@@ -43,14 +43,14 @@ impl Coding {
     }
 }
 
-/// A set of codings. `Identity` is in each of them: there is always the answer as it is.
+/// A set of codings. `Identity` is in every set, since an answer can always be sent as it is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Codings(u8);
 
 impl Codings {
     /// `Identity` alone.
     pub(crate) const NONE: Self = Self(0);
-    /// Everything that can be made on the fly.
+    /// All codings that the server can make itself.
     pub(crate) const ALL: Self = Self::NONE.with(Coding::Zstd).with(Coding::Brotli).with(Coding::Gzip);
 
     /// The set with one more.
@@ -59,33 +59,33 @@ impl Codings {
         Self(self.0 | 1 << coding as u8)
     }
 
-    /// Is it in the set?
+    /// Whether the coding is in the set.
     pub(crate) const fn contains(self, coding: Coding) -> bool {
         matches!(coding, Coding::Identity) || self.0 & 1 << coding as u8 != 0
     }
 }
 
-/// What a client accepts: a weight in thousandths for each coding, and one for those that it did not name.
+/// The codings that a client accepts: a weight in thousandths for each, and one for codings that it did not name.
 ///
-/// By default, as without the field, `Identity` alone: RFC 9110 would allow anything, but who does not ask for a coding is
-/// rarely able to decode one.
+/// By default, as without the field, only `Identity`: RFC 9110 would allow any coding, but a client that asks for none
+/// can rarely decode one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Accepted {
+pub(crate) struct AcceptedCodings {
     /// In the order of `Coding::ALL`, then `*`.
     weights: [i16; 5],
 }
 
-/// The weight of what the field does not name.
+/// The weight of a coding that the field does not name.
 const UNNAMED: i16 = -1;
 const ANY: usize = 4;
 
-impl Default for Accepted {
+impl Default for AcceptedCodings {
     fn default() -> Self {
         Self { weights: [UNNAMED; 5] }
     }
 }
 
-impl Accepted {
+impl AcceptedCodings {
     /// Reads the values of all Accept-Encoding fields of a request.
     pub(crate) fn parse<'a>(values: impl IntoIterator<Item = &'a [u8]>) -> Self {
         let mut accepted = Self::default();
@@ -95,7 +95,8 @@ impl Accepted {
         accepted
     }
 
-    /// Reads one more field: several count as one list (section 5.3). Named twice, a coding has its greater weight.
+    /// Reads one more field: several fields are one list (section 5.3). A coding that is named twice has the greater
+    /// weight.
     fn receive(&mut self, value: &[u8]) {
         for member in value.split(|&byte| byte == b',') {
             if let Some((place, weight)) = read_member(member) {
@@ -104,14 +105,15 @@ impl Accepted {
         }
     }
 
-    /// The weight of a coding, 0 to 1000; 0 is a coding that was ruled out or not asked for.
+    /// The weight of a coding, 0 to 1000; 0 if it was ruled out or not asked for.
     pub(crate) fn weight(&self, coding: Coding) -> u16 {
         let own = self.weights[coding as usize];
         let weight = if own == UNNAMED { self.weights[ANY] } else { own };
         weight.max(0).cast_unsigned()
     }
 
-    /// What to send, of what there is: the greatest weight; among equals zstd, br, gzip, then the answer as it is.
+    /// The coding to send among the available ones: that of the greatest weight; among equal ones zstd, br, gzip, then
+    /// identity.
     pub(crate) fn best(&self, available: Codings) -> Coding {
         let mut best = (Coding::Identity, 0);
         for coding in Coding::ALL {
@@ -124,7 +126,8 @@ impl Accepted {
     }
 }
 
-/// `codings [ weight ]`: the place of the coding in `weights`, and its weight. Nothing if it is another coding, or none.
+/// `codings [ weight ]`: the index of the coding in `weights`, and its weight. `None` for an unknown or malformed
+/// member.
 fn read_member(member: &[u8]) -> Option<(usize, i16)> {
     let member = member.trim_ascii();
     let end = member.iter().position(|&byte| matches!(byte, b';' | b' ' | b'\t')).unwrap_or(member.len());
@@ -134,7 +137,7 @@ fn read_member(member: &[u8]) -> Option<(usize, i16)> {
         2 if name.eq_ignore_ascii_case(b"br") => Coding::Brotli as usize,
         4 if name.eq_ignore_ascii_case(b"gzip") => Coding::Gzip as usize,
         4 if name.eq_ignore_ascii_case(b"zstd") => Coding::Zstd as usize,
-        // Section 8.4.1.3: the same under its old name.
+        // Section 8.4.1.3: gzip under its old name.
         6 if name.eq_ignore_ascii_case(b"x-gzip") => Coding::Gzip as usize,
         8 if name.eq_ignore_ascii_case(b"identity") => Coding::Identity as usize,
         _ => return None,
@@ -143,7 +146,8 @@ fn read_member(member: &[u8]) -> Option<(usize, i16)> {
     Some((place, weight))
 }
 
-/// Whether a page is what a client wants most: the first of the types with the greatest weight in all its Accept fields (section 12.5.1).
+/// Whether a client prefers a page: HTML is the first of the types with the greatest weight in its Accept fields
+/// (section 12.5.1).
 pub(crate) fn prefers_html<'a>(values: impl IntoIterator<Item = &'a [u8]>) -> bool {
     let mut best = (false, 0);
     for member in values.into_iter().flat_map(|value| value.split(|&byte| byte == b',')) {
@@ -196,7 +200,7 @@ mod tests {
 
     /// The field's values, joined by `\n` where there are several, and the best of all codings, of br and gzip, of gzip.
     const TABLE: &[(&str, Coding, Coding, Coding)] = &[
-        // What clients send.
+        // As real clients send it.
         ("gzip, deflate, br, zstd", Zstd, Brotli, Gzip),
         ("gzip, deflate, br", Brotli, Brotli, Gzip),
         ("gzip, deflate", Gzip, Gzip, Gzip),
@@ -210,7 +214,7 @@ mod tests {
         ("", Identity, Identity, Identity),
         ("*", Zstd, Brotli, Gzip),
         ("compress;q=0.5, gzip;q=1.0", Gzip, Gzip, Gzip),
-        // Weights decide, then our own order.
+        // Weights decide, then the server's order.
         ("br;q=0.9, zstd;q=0.8, gzip", Gzip, Gzip, Gzip),
         ("br;q=0.801, zstd;q=0.8, gzip;q=0.799", Brotli, Brotli, Gzip),
         ("br;q=0.5, zstd;q=0.5, gzip;q=0.500", Zstd, Brotli, Gzip),
@@ -219,13 +223,13 @@ mod tests {
         ("gzip;q=0.000", Identity, Identity, Identity),
         ("gzip;q=1.000, br;q=0.999", Gzip, Gzip, Gzip),
         ("gzip;q=0., br;q=1.", Brotli, Brotli, Identity),
-        // The star is for what is not named, identity included.
+        // The star stands for unnamed codings, identity included.
         ("*;q=0.5, zstd;q=0", Brotli, Brotli, Gzip),
         ("gzip;q=0, *", Zstd, Brotli, Identity),
         ("gzip;q=0.3, *;q=0.5", Zstd, Brotli, Identity),
         ("*;q=0, br", Brotli, Brotli, Identity),
         ("*;q=0", Identity, Identity, Identity),
-        // Identity may be preferred, and is never out of reach.
+        // Identity may be preferred, and is always available.
         ("identity, gzip;q=0.5", Identity, Identity, Identity),
         ("identity;q=0.5, gzip;q=0.5", Gzip, Gzip, Gzip),
         ("identity;q=0", Identity, Identity, Identity),
@@ -242,7 +246,7 @@ mod tests {
         ("gzip;q=0.1, gzip;q=0.7, br;q=0.5", Gzip, Gzip, Gzip),
         (" ,, gzip\t,,", Gzip, Gzip, Gzip),
         ("gzip\t ;\t q=0.5 , br ; q=0.6", Brotli, Brotli, Gzip),
-        // What breaks the grammar is left out, the rest counts.
+        // Malformed members are ignored, the rest counts.
         ("gzip;q=2, br", Brotli, Brotli, Identity),
         ("gzip;q=1.001, br;q=0.1", Brotli, Brotli, Identity),
         ("gzip;q=0.5000", Identity, Identity, Identity),
@@ -268,7 +272,7 @@ mod tests {
     #[test]
     fn the_best_of_what_there_is() {
         for &(values, all, without_zstd, gzip) in TABLE {
-            let accepted = Accepted::parse(values.split('\n').map(str::as_bytes));
+            let accepted = AcceptedCodings::parse(values.split('\n').map(str::as_bytes));
             assert_eq!(accepted.best(Codings::ALL), all, "{values:?}, of all");
             let available = Codings::NONE.with(Brotli).with(Gzip);
             assert_eq!(accepted.best(available), without_zstd, "{values:?}, of br and gzip");
@@ -300,7 +304,7 @@ mod tests {
 
     #[test]
     fn without_the_field_as_it_is() {
-        assert_eq!(Accepted::parse([]).best(Codings::ALL), Identity);
+        assert_eq!(AcceptedCodings::parse([]).best(Codings::ALL), Identity);
     }
 
     #[test]

@@ -1,26 +1,26 @@
-//! Ranges of bytes: what a Range field asks for, and the parts it is answered with (RFC 9110 section 14).
+//! Ranges of bytes: reading a Range field, and the parts of the answer (RFC 9110 section 14).
 //!
 //! Pure, and linear but for one sort: many overlapping ranges never cost more than the bytes they cover
-//! (edge.md S31).
+//! (docs/security.md S31).
 
 use std::ops::Range;
 
-/// What a Range field comes to for a representation of a known length.
+/// The meaning of a Range field for a representation of a known length.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Ranges {
-    /// Send all of it: there is no range, or none that can be understood.
+    /// The whole is sent: there is no range, or none that is well formed.
     Whole,
-    /// One or more, each within the representation and not empty; no two of them overlap.
+    /// One or more, each within the representation and not empty; none of them overlap.
     Some(Vec<Range<u64>>),
-    /// None of them lies within the representation: 416.
+    /// No range lies within the representation: 416.
     Unsatisfiable,
 }
 
-/// More ranges than this, after merging, are answered with the whole.
+/// Number of ranges after merging beyond which the whole is sent.
 pub(crate) const MOST_RANGES: usize = 8;
 
-/// Reads the value of a Range field for `length` bytes. Overlapping and touching ranges are merged; then they are in
-/// ascending order, else in the order asked for.
+/// Reads the value of a Range field for `length` bytes. Overlapping and touching ranges are merged, and are then in
+/// ascending order; otherwise they keep the order of the field.
 pub(crate) fn ranges(value: &[u8], length: u64) -> Ranges {
     let Some((unit, set)) = split_once(value, b'=') else { return Ranges::Whole };
     if !unit.trim_ascii().eq_ignore_ascii_case(b"bytes") {
@@ -29,7 +29,7 @@ pub(crate) fn ranges(value: &[u8], length: u64) -> Ranges {
     let mut found = Vec::new();
     let mut any = false;
     for spec in set.split(|&byte| byte == b',').map(<[u8]>::trim_ascii).filter(|spec| !spec.is_empty()) {
-        // One that is no range makes the whole field one that is not understood (section 14.2).
+        // One malformed range makes the whole field invalid (section 14.2).
         let Some(range) = range(spec, length) else { return Ranges::Whole };
         any = true;
         if !range.is_empty() {
@@ -47,29 +47,28 @@ pub(crate) fn ranges(value: &[u8], length: u64) -> Ranges {
     if found.len() > MOST_RANGES { Ranges::Whole } else { Ranges::Some(found) }
 }
 
-/// One range; an empty one cannot be satisfied. `None` if it is none.
+/// One range; an empty range cannot be satisfied. `None` if malformed.
 fn range(spec: &[u8], length: u64) -> Option<Range<u64>> {
     let (first, last) = split_once(spec, b'-')?;
     if first.is_empty() {
-        // The last so many bytes; section 14.1.2.
+        // The last bytes, by their number; section 14.1.2.
         let suffix = number(last)?;
         return Some(length - suffix.min(length)..length);
     }
     let first = number(first)?;
-    let end = match last.is_empty() {
-        true => length,
-        false => {
-            let last = number(last)?;
-            if last < first {
-                return None;
-            }
-            last.saturating_add(1).min(length)
+    let end = if last.is_empty() {
+        length
+    } else {
+        let last = number(last)?;
+        if last < first {
+            return None;
         }
+        last.saturating_add(1).min(length)
     };
     Some(first.min(end)..end)
 }
 
-/// Decimal digits; more than fit are as good as the largest number.
+/// Decimal digits; larger numbers become the largest one.
 fn number(digits: &[u8]) -> Option<u64> {
     if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
         return None;
@@ -102,7 +101,7 @@ pub(crate) fn content_range(range: &Range<u64>, length: u64) -> String {
     format!("bytes {}-{}/{length}", range.start, range.end - 1)
 }
 
-/// What stands before each part of several, the first one included (RFC 9110 section 14.6).
+/// The head of each part of several, including the first (RFC 9110 section 14.6).
 pub(crate) fn part_head(boundary: &str, media_type: &[u8], range: &Range<u64>, length: u64) -> Vec<u8> {
     let mut head = format!("\r\n--{boundary}\r\nContent-Type: ").into_bytes();
     head.extend_from_slice(media_type);
@@ -110,7 +109,7 @@ pub(crate) fn part_head(boundary: &str, media_type: &[u8], range: &Range<u64>, l
     head
 }
 
-/// What stands behind the last part.
+/// The end behind the last part.
 pub(crate) fn parts_end(boundary: &str) -> Vec<u8> {
     format!("\r\n--{boundary}--\r\n").into_bytes()
 }

@@ -1,8 +1,8 @@
 //! The codec without a socket, for fuzzers and tests of this project: bytes in, in pieces, requests out.
 //!
-//! It goes the way of a connection and calls what a connection calls, nothing else: `HeadScanner`, `decode_head`,
-//! `framing`, `ChunkedDecoder`. What is left out is what needs a socket, a clock or a handler. Compiled under the
-//! feature `testing` only, and no part of the public interface.
+//! It calls the same functions as a connection, in the same order: `HeadScanner`, `decode_head`, `framing`,
+//! `ChunkedDecoder`. Steps that need a socket, a clock or a handler are left out. Compiled under the feature `testing`
+//! only, and no part of the public interface.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::ops::Range;
@@ -10,52 +10,52 @@ use std::ops::Range;
 use super::conditional::{Validators, Verdict, allows_range, evaluate};
 pub use super::form_testing as forms;
 use super::http1::{BodyLength, ChunkedDecoder, Framing, HeadLimits, HeadScanner, Scan, decode_head, framing};
-use super::negotiation::{Accepted, Coding, Codings};
+use super::negotiation::{AcceptedCodings, Coding, Codings};
 use super::range::{Ranges, ranges};
 pub use super::websocket::testing as websocket;
 use crate::config::{Config, ProxyField};
 use crate::error::Refusal;
 use crate::message::{Headers, HostName, HostPattern, Request};
 
-/// One side of a conversation: what a client has sent, and what a connection would have read of it.
+/// One side of a conversation: the bytes of a client, and the requests that a connection would read from them.
 #[derive(Debug)]
 pub struct Conversation {
     limits: Limits,
     unread: Vec<u8>,
     scanner: HeadScanner,
-    body: Option<Body>,
-    requests: Vec<Received>,
-    end: Option<End>,
+    body: Option<TestBody>,
+    requests: Vec<ReadRequest>,
+    end: Option<TestEnd>,
 }
 
 /// A request that was read to its end.
 #[derive(Debug)]
-pub struct Received {
+pub struct ReadRequest {
     /// The request, its content included.
     pub request: Request,
-    /// May another one follow?
+    /// Whether another request may follow.
     pub keep_alive: bool,
 }
 
-impl Received {
-    /// What routing compares: the url in which an encoded slash is still `%2F`.
+impl ReadRequest {
+    /// The path for routing: the url in which an encoded slash is still `%2F`.
     pub fn route(&self) -> &str {
         self.request.route()
     }
 }
 
-/// Where a conversation stands.
+/// The state of a conversation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum End {
+pub enum TestEnd {
     /// Everything was read; the connection waits for the next request.
     Idle,
     /// A head has begun and is not complete.
     InHead,
     /// A body has begun and is not complete.
     InBody,
-    /// The last request asked for the end; what follows it is not read.
+    /// The last request asked for the end; bytes behind it are not read.
     Closed,
-    /// Refused; nothing that follows is read.
+    /// The conversation was refused; no further bytes are read.
     Refused(Refusal),
 }
 
@@ -86,7 +86,7 @@ impl Default for Limits {
 
 /// A body that is being read, and the request that it belongs to.
 #[derive(Debug)]
-struct Body {
+struct TestBody {
     request: Request,
     framing: Framing,
     chunks: ChunkedDecoder,
@@ -99,35 +99,35 @@ impl Conversation {
         Self { limits, unread: Vec::new(), scanner, body: None, requests: Vec::new(), end: None }
     }
 
-    /// Takes what one read of the socket brought. Whatever comes behind the end is not looked at.
+    /// Takes the bytes of one read of the socket. Bytes behind the end are ignored.
     pub fn receive(&mut self, piece: &[u8]) {
         if self.end.is_none() {
             self.unread.extend_from_slice(piece);
-            self.end = self.advance().unwrap_or_else(|refusal| Some(End::Refused(refusal)));
+            self.end = self.advance().unwrap_or_else(|refusal| Some(TestEnd::Refused(refusal)));
         }
     }
 
     /// The requests that were read to their end, in order.
-    pub fn requests(&self) -> &[Received] {
+    pub fn requests(&self) -> &[ReadRequest] {
         &self.requests
     }
 
-    /// Where the conversation stands now.
-    pub fn end(&self) -> End {
+    /// The current state of the conversation.
+    pub fn end(&self) -> TestEnd {
         match self.end {
             Some(end) => end,
-            None if self.body.is_some() => End::InBody,
-            None if self.scanner.has_begun(&self.unread) => End::InHead,
-            None => End::Idle,
+            None if self.body.is_some() => TestEnd::InBody,
+            None if self.scanner.has_begun(&self.unread) => TestEnd::InHead,
+            None => TestEnd::Idle,
         }
     }
 
-    /// How much content of an unfinished body is held.
+    /// Bytes of an unfinished body that are held.
     pub fn content_held(&self) -> usize {
         self.body.as_ref().map_or(0, |body| body.request.content.len())
     }
 
-    fn advance(&mut self) -> Result<Option<End>, Refusal> {
+    fn advance(&mut self) -> Result<Option<TestEnd>, Refusal> {
         loop {
             let body = match self.body.take() {
                 Some(body) => body,
@@ -138,17 +138,17 @@ impl Conversation {
             };
             let keep_alive = body.framing.keep_alive;
             match self.read_body(body)? {
-                Some(request) => self.requests.push(Received { request, keep_alive }),
+                Some(request) => self.requests.push(ReadRequest { request, keep_alive }),
                 None => return Ok(None),
             }
             if !keep_alive {
-                return Ok(Some(End::Closed));
+                return Ok(Some(TestEnd::Closed));
             }
         }
     }
 
-    /// The next head, if all of it is there.
-    fn next_head(&mut self) -> Result<Option<Body>, Refusal> {
+    /// The next head, if it is complete.
+    fn next_head(&mut self) -> Result<Option<TestBody>, Refusal> {
         let Limits { request_line, fields, section, content } = self.limits;
         let limits = HeadLimits { request_line, fields, section };
         let Scan::Complete { start, end, fields } = self.scanner.scan(&self.unread, &limits)? else {
@@ -162,11 +162,11 @@ impl Conversation {
         if matches!(framing.body, BodyLength::Known(length) if length > content as u64) {
             return Err(Refusal::limit(413, "content too large", "max_body_size_mb"));
         }
-        Ok(Some(Body { request, framing, chunks: ChunkedDecoder::new() }))
+        Ok(Some(TestBody { request, framing, chunks: ChunkedDecoder::new() }))
     }
 
-    /// The request with its content, if all of it is there; else keeps what there is.
-    fn read_body(&mut self, mut body: Body) -> Result<Option<Request>, Refusal> {
+    /// The request with its content, if it is complete; else keeps the content so far.
+    fn read_body(&mut self, mut body: TestBody) -> Result<Option<Request>, Refusal> {
         let content = &mut body.request.content;
         let (consumed, done) = match body.framing.body {
             BodyLength::Known(length) => {
@@ -191,15 +191,15 @@ impl Conversation {
     }
 }
 
-/// Client and host that are named, and whether that was by TLS.
-pub type Named = (SocketAddr, Option<String>, Option<bool>);
+/// The named client and host, and whether it came by TLS.
+pub type TestName = (SocketAddr, Option<String>, Option<bool>);
 
-/// What these fields say where all of them are believed, the peer is 10.0.0.1 and 10.0.0.0/8 is trusted; `None` where they say
-/// nothing.
+/// The result of these fields if all of them are trusted, the peer is 10.0.0.1 and 10.0.0.0/8 is trusted; `None` if
+/// they name no client.
 ///
 /// # Errors
 /// As for a connection: 400.
-pub fn forwarded(headers: &Headers) -> Result<Option<Named>, Refusal> {
+pub fn forwarded(headers: &Headers) -> Result<Option<TestName>, Refusal> {
     let is_trusted =
         |address: IpAddr| matches!(address.to_canonical(), IpAddr::V4(address) if address.octets()[0] == 10);
     let peer = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1)), 1);
@@ -209,27 +209,27 @@ pub fn forwarded(headers: &Headers) -> Result<Option<Named>, Refusal> {
     Ok(resolved.map(|said| (said.client, said.host.map(String::from), said.secure)))
 }
 
-/// The host of an authority as it is compared with others, and whether a pattern of just that name stands for it.
+/// The canonical host of an authority, and whether a pattern of exactly that name matches it.
 pub fn host_name(authority: &str) -> Option<(String, bool)> {
     let name = HostName::of(authority)?.as_str().to_owned();
     let stands = name.parse::<HostPattern>().ok().map(|pattern| pattern.matches(authority));
     stands.map(|stands| (name, stands))
 }
 
-/// What the values of the Accept-Encoding fields make of each coding: its token, empty for identity, and its weight in
-/// thousandths.
+/// The weight in thousandths that Accept-Encoding values give each coding, by its token (empty for identity).
 pub fn accepted_codings(values: &[&[u8]]) -> [(&'static str, u16); 4] {
-    let accepted = Accepted::parse(values.iter().copied());
+    let accepted = AcceptedCodings::parse(values.iter().copied());
     Coding::ALL.map(|coding| (coding.token(), accepted.weight(coding)))
 }
 
-/// The token of the coding that is chosen of those with these tokens.
+/// The token of the coding that is chosen among these.
 pub fn chosen_coding(values: &[&[u8]], available: &[&str]) -> &'static str {
     let available = Coding::ALL.into_iter().filter(|coding| available.contains(&coding.token()));
-    Accepted::parse(values.iter().copied()).best(available.fold(Codings::NONE, Codings::with)).token()
+    AcceptedCodings::parse(values.iter().copied()).best(available.fold(Codings::NONE, Codings::with)).token()
 }
 
-/// The half-open parts that a Range field comes to for so many bytes; none if it cannot be satisfied, `None` if all is sent.
+/// The half-open parts that a Range field means for this length; empty if it cannot be satisfied, `None` if the whole
+/// is sent.
 pub fn byte_ranges(value: &[u8], length: u64) -> Option<Vec<Range<u64>>> {
     match ranges(value, length) {
         Ranges::Whole => None,
@@ -238,7 +238,7 @@ pub fn byte_ranges(value: &[u8], length: u64) -> Option<Vec<Range<u64>>> {
     }
 }
 
-/// What the preconditions of a request come to for a representation with this tag, last modified then: 200, 304 or 412, and
+/// The status that preconditions give for a representation with this tag and time of change: 200, 304 or 412; and
 /// whether a range of it may be sent. Times are seconds since 1970.
 pub fn preconditions(request: &Request, etag: &[u8], modified: u64, now: u64) -> (u16, bool) {
     let validators = Validators { etag: Some(etag), modified: Some(modified) };

@@ -1,6 +1,6 @@
 //! `application/x-www-form-urlencoded` piece by piece (WHATWG URL section 5.1): bytes in, fields out.
 //!
-//! Like `multipart`: what is not understood yet stays with the caller, and every field is bounded (edge.md S32).
+//! As in `multipart`, bytes that are not understood yet stay with the caller, and fields are bounded (docs/security.md S32).
 
 use super::multipart::{FIELD_TOO_LARGE, TOO_MANY_FIELDS};
 use crate::error::Refusal;
@@ -10,7 +10,7 @@ use crate::message::{FormLimits, decode_component};
 #[derive(Debug)]
 pub(crate) struct UrlencodedReader<'l> {
     limits: &'l FormLimits,
-    /// Bytes of an unfinished field that hold no `&`.
+    /// Bytes of an unfinished field that were searched for `&`.
     scanned: usize,
     fields: usize,
 }
@@ -20,10 +20,10 @@ impl<'l> UrlencodedReader<'l> {
         Self { limits, scanned: 0, fields: 0 }
     }
 
-    /// The next name and value; `None` when more input is needed, or nothing is left of `input`, which `is_all` there is.
-    /// Takes what it has understood off the front.
+    /// The next name and value; `None` when more input is needed, or all of it is read. `is_all` says that no more will
+    /// come. Removes the understood bytes from the front.
     pub(crate) fn receive(&mut self, input: &mut &[u8], is_all: bool) -> Result<Option<(String, String)>, Refusal> {
-        // A byte is three at most when it is encoded, and a name has its bound as well as its value.
+        // A byte has at most three when encoded; name and value each have the bound.
         let longest = self.limits.field_size.saturating_mul(6).saturating_add(1);
         loop {
             let end = match memchr::memchr(b'&', &input[self.scanned..]) {

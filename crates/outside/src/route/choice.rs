@@ -1,47 +1,47 @@
-//! Plain routes and routes with a pattern beside each other: who answers a request.
+//! Plain routes beside routes with a pattern: the choice of the handler for a request.
 
 use std::sync::Arc;
 
-use super::pattern::{Pattern, Segment};
-use super::tree::{Entry, Found, Path, Tree};
+use super::pattern::{Pattern, PatternSegment};
+use super::tree::{Found, Path, Tree, TreeEntry};
 use super::{Route, Routes};
 use crate::error::Error;
 use crate::files::Files;
 use crate::handler::Handler;
 use crate::message::{Parameters, Request};
 
-/// Who answers a request.
+/// The handler for a request.
 #[derive(Debug)]
-pub(crate) enum Choice<'r> {
+pub(crate) enum RouteChoice<'r> {
     Nobody,
     Plain(&'r Route),
-    /// The handler, how much of the path is literal, in bytes, and what stands in the rest.
+    /// The handler, the bytes of the path that are literal, and the parameters in the rest.
     Pattern(&'r Handler, usize, Parameters),
-    /// Nobody for this method; those that there are, sorted.
+    /// The path has routes, but none for this method: their methods, sorted.
     Methods(Vec<&'r str>),
 }
 
-/// A route with a pattern, for those who ask which there are.
+/// A route with a pattern, as listed for programs.
 #[derive(Clone, Debug)]
 pub struct PatternRoute {
     /// As it was written.
     pub pattern: String,
     /// In upper case, as they were given.
     pub methods: Vec<String>,
-    /// Who answers.
+    /// The handler.
     pub handler: Handler,
 }
 
 /// The names of the parameters of a pattern, in order: for bindings.
 ///
 /// # Errors
-/// The pattern is none: [`crate::OutsideHttp::route`] would refuse it.
+/// The pattern is invalid: [`crate::OutsideHttp::route`] would refuse it.
 pub fn pattern_names(pattern: &str) -> Result<Vec<String>, Error> {
     Ok(Pattern::parse(pattern)?.names.into_iter().map(String::from).collect())
 }
 
 impl Routes {
-    /// Adds a route of whole paths. `origin` tells where in the program that is.
+    /// Adds a route of whole paths. `origin` is the place in the program where it was set.
     pub(crate) fn add_pattern(
         &mut self,
         pattern: &str,
@@ -59,7 +59,7 @@ impl Routes {
         Ok(())
     }
 
-    /// Takes out what was added with this very pattern; was there anything?
+    /// Removes the routes that were added with exactly this pattern. Returns whether there were any.
     pub(crate) fn remove_pattern(&mut self, pattern: &str) -> bool {
         let Some(mut tree) = self.patterns.as_deref().cloned() else { return false };
         let removed = tree.remove(pattern);
@@ -67,11 +67,11 @@ impl Routes {
         removed
     }
 
-    /// Who answers this request.
-    pub(crate) fn choose(&self, request: &Request) -> Choice<'_> {
+    /// The handler for this request.
+    pub(crate) fn choose(&self, request: &Request) -> RouteChoice<'_> {
         let plain = self.find(request);
         match &self.patterns {
-            None => plain.map_or(Choice::Nobody, Choice::Plain),
+            None => plain.map_or(RouteChoice::Nobody, RouteChoice::Plain),
             Some(tree) => choose_of_both(tree, plain, request),
         }
     }
@@ -84,32 +84,32 @@ impl Routes {
     }
 }
 
-fn choose_of_both<'r>(tree: &'r Tree<Handler>, plain: Option<&'r Route>, request: &Request) -> Choice<'r> {
+fn choose_of_both<'r>(tree: &'r Tree<Handler>, plain: Option<&'r Route>, request: &Request) -> RouteChoice<'r> {
     let path = Path { route: request.route(), url: request.url() };
     let found = tree.find(path, request.method());
     let literal_length = match &found {
-        Found::Nothing => return plain.map_or(Choice::Nobody, Choice::Plain),
+        Found::Nothing => return plain.map_or(RouteChoice::Nobody, RouteChoice::Plain),
         Found::Route(entry, _) | Found::Methods(_, entry) => entry.literal_length,
     };
     match (plain, found) {
-        (Some(plain), _) if plain.is_of_host || plain.length() > literal_length => Choice::Plain(plain),
+        (Some(plain), _) if plain.is_of_host || plain.length() > literal_length => RouteChoice::Plain(plain),
         (_, Found::Route(entry, values)) => {
             let parameters = Parameters { route: Arc::clone(&entry.named), values };
-            Choice::Pattern(&entry.what, literal_length, parameters)
+            RouteChoice::Pattern(&entry.what, literal_length, parameters)
         }
-        (_, Found::Methods(methods, _)) => Choice::Methods(methods),
-        (_, Found::Nothing) => Choice::Nobody,
+        (_, Found::Methods(methods, _)) => RouteChoice::Methods(methods),
+        (_, Found::Nothing) => RouteChoice::Nobody,
     }
 }
 
-/// Refuses a pattern at which these files would never be found.
+/// Refuses a pattern or methods with which these files would never be found.
 fn check_files(files: &Files, pattern: &str, methods: &[&str]) -> Result<(), Error> {
     if !methods.iter().any(|method| matches!(*method, "GET" | "HEAD")) {
         let text = format!("files are answered to GET and HEAD, not to {}: {pattern:?}", methods.join(", "));
         return Err(Error::new(text));
     }
     let segments = Pattern::parse(pattern)?.segments;
-    let open = segments.iter().position(|segment| matches!(segment, Segment::Parameter(_)));
+    let open = segments.iter().position(|segment| matches!(segment, PatternSegment::Parameter(_)));
     if !files.is_folder() || open.is_some_and(|at| at + 1 == segments.len()) {
         return Ok(());
     }
@@ -124,7 +124,7 @@ fn check_files(files: &Files, pattern: &str, methods: &[&str]) -> Result<(), Err
     )))
 }
 
-fn shown(entry: &Arc<Entry<Handler>>) -> PatternRoute {
+fn shown(entry: &Arc<TreeEntry<Handler>>) -> PatternRoute {
     PatternRoute {
         pattern: entry.named.pattern.to_string(),
         methods: entry.methods.iter().map(|method| method.to_string()).collect(),
@@ -162,11 +162,11 @@ mod tests {
             let parts = RequestParts { method, target: path, ..RequestParts::default() };
             let request = Request::from_parts(&parts).unwrap();
             let chosen = match routes.choose(&request) {
-                Choice::Nobody => "nobody".to_owned(),
-                Choice::Plain(route) => format!("plain {}", route.name),
-                Choice::Pattern(Handler::Redirect(pattern), ..) => format!("pattern {pattern}"),
-                Choice::Pattern(..) => "another handler".to_owned(),
-                Choice::Methods(_) => "405".to_owned(),
+                RouteChoice::Nobody => "nobody".to_owned(),
+                RouteChoice::Plain(route) => format!("plain {}", route.name),
+                RouteChoice::Pattern(Handler::Redirect(pattern), ..) => format!("pattern {pattern}"),
+                RouteChoice::Pattern(..) => "another handler".to_owned(),
+                RouteChoice::Methods(_) => "405".to_owned(),
             };
             assert_eq!(chosen, expected, "{method} {path}");
         }

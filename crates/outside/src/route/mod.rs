@@ -1,8 +1,8 @@
-//! Which handler answers a request.
+//! Finds the handler for a request.
 //!
-//! A plain route owns its path and everything below it, the longest one wins. A route with a pattern ([`tree`]) answers
-//! whole paths and some methods, and may have parameters. Of both, the one with more literal segments at its beginning
-//! answers, and of the same length the pattern. Routes of a host come before those of all hosts, patterns among them.
+//! A plain route owns its path and everything below it; the longest one wins. A route with a pattern ([`tree`]) matches
+//! whole paths for some methods, and may have parameters. If both match, the one with more literal segments at its
+//! beginning wins; if these are equal, the pattern. Routes of a host precede those of all hosts, patterns included.
 
 mod choice;
 mod pattern;
@@ -13,7 +13,7 @@ mod tree;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-pub(crate) use choice::Choice;
+pub(crate) use choice::RouteChoice;
 pub use choice::{PatternRoute, pattern_names};
 use tree::Tree;
 
@@ -21,26 +21,27 @@ use crate::error::Error;
 use crate::handler::Handler;
 use crate::message::{HostKind, HostName, HostPattern, Request};
 
-/// Routes by host and path. Hashes are SipHash with random keys: clients choose what is looked up.
+/// Routes by host and path. Their maps hash with SipHash and random keys, because clients choose the keys that are
+/// looked up.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Routes {
-    /// Those of all hosts.
+    /// Routes of all hosts.
     common: Paths,
     hosts: HashMap<Box<str>, Paths>,
-    /// Of all hosts below a name.
+    /// Routes of all hosts below a name.
     below: HashMap<Box<str>, Paths>,
-    /// `None` while there is none with a pattern: those who use none pay nothing for them.
+    /// `None` while there is no route with a pattern, so that servers without them pay nothing.
     patterns: Option<Arc<Tree<Handler>>>,
 }
 
-/// Routes by path, in order: among the few that most servers have, comparing is quicker than hashing.
+/// Routes by path, in order: for the few routes that most servers have, comparing is quicker than hashing.
 #[derive(Clone, Debug, Default)]
 struct Paths(BTreeMap<Box<str>, Route>);
 
 /// One route.
 #[derive(Clone, Debug)]
 pub(crate) struct Route {
-    /// The path as it was set; before it the host, if it is one host's.
+    /// The path as it was set; if the route is for one host, the host comes before it.
     pub(crate) name: String,
     length: usize,
     is_of_host: bool,
@@ -48,7 +49,7 @@ pub(crate) struct Route {
 }
 
 impl Route {
-    /// How much of a path that was found for it is the route itself; behind it comes nothing, or `/` and what follows.
+    /// Bytes of a matching path that are the route itself; nothing or `/` follows them.
     pub(crate) fn length(&self) -> usize {
         self.length
     }
@@ -77,7 +78,7 @@ impl Routes {
         Ok(())
     }
 
-    /// Takes a route out; the error names those there are.
+    /// Removes a route; the error names the routes that exist.
     pub(crate) fn remove(&mut self, host: Option<&HostPattern>, path: &str) -> Result<(), Error> {
         let removed = match host.map(|host| &host.0) {
             None | Some(HostKind::Any) => self.common.0.remove(key(path)),
@@ -94,8 +95,8 @@ impl Routes {
         Err(Error::new(format!("no route {:?}; {known}", name(host, path))))
     }
 
-    /// The route that answers a request: the longest one of its very host, else of the nearest name above it that has
-    /// one, else of all hosts.
+    /// The route for a request: the longest one of exactly its host, else of the nearest name above that has one, else
+    /// of all hosts.
     pub(crate) fn find(&self, request: &Request) -> Option<&Route> {
         let path = request.route();
         if self.hosts.is_empty() && self.below.is_empty() {
@@ -109,7 +110,7 @@ impl Routes {
         of_host.or_else(|| self.common.find(path))
     }
 
-    /// All of them, those of hosts too.
+    /// All routes, including those of hosts.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Route> {
         let all = std::iter::once(&self.common).chain(self.hosts.values()).chain(self.below.values());
         all.flat_map(|paths| paths.0.values())
@@ -133,7 +134,7 @@ impl Paths {
     }
 }
 
-/// A host without routes is none.
+/// Removes a route of a host. A host without routes is removed as well.
 fn take(hosts: &mut HashMap<Box<str>, Paths>, host: &str, path: &str) -> Option<Route> {
     let paths = hosts.get_mut(host)?;
     let removed = paths.0.remove(key(path));
@@ -143,7 +144,7 @@ fn take(hosts: &mut HashMap<Box<str>, Paths>, host: &str, path: &str) -> Option<
     removed
 }
 
-/// What a route is called: its path, behind its host if it has one.
+/// The name of a route: its path, with its host before it if it has one.
 pub(crate) fn name(host: Option<&HostPattern>, path: &str) -> String {
     match host {
         None | Some(HostPattern(HostKind::Any)) => path.to_owned(),
@@ -151,7 +152,7 @@ pub(crate) fn name(host: Option<&HostPattern>, path: &str) -> String {
     }
 }
 
-/// The path without its last slash: `/` is the empty key, which everything is below.
+/// The path without its last slash. `/` is the empty key, which is above every path.
 fn key(path: &str) -> &str {
     path.strip_suffix('/').unwrap_or(path)
 }

@@ -1,14 +1,14 @@
 //! Patterns of whole paths as programmers write them: `/users/<int:id>` and `/users/{id:int}` mean the same.
 //!
-//! A parameter is a whole segment. Everything that could never match, or would match something else than it says, is
+//! A parameter is a whole segment. A pattern that could never match, or would match other paths than it seems to, is
 //! refused here, with the nearest right name.
 
 use crate::error::Error;
 use crate::message::Parameter;
 
-/// What a parameter takes in. Of several that fit, the first in this order answers.
+/// The kinds of parameters. If several match a segment, the first in this order wins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum SegmentKind {
     Int,
     Uuid,
     Float,
@@ -17,18 +17,18 @@ pub(super) enum Kind {
     Path,
 }
 
-impl Kind {
+impl SegmentKind {
     const NAMES: [(&str, Self); 6] = [
         ("int", Self::Int),
         ("uuid", Self::Uuid),
         ("float", Self::Float),
         ("str", Self::Str),
         ("path", Self::Path),
-        // What Flask calls it.
+        // Flask's name for it.
         ("string", Self::Str),
     ];
 
-    /// Reads one segment of a path; `Path` is none.
+    /// Reads one segment of a path as this kind; `Path` never matches, because it is no single segment.
     pub(super) fn read(self, segment: &str) -> Option<Parameter> {
         match self {
             Self::Int => Parameter::int(segment),
@@ -42,17 +42,17 @@ impl Kind {
 
 /// One segment of a pattern.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Segment {
+pub(super) enum PatternSegment {
     Literal(Box<str>),
-    Parameter(Kind),
+    Parameter(SegmentKind),
 }
 
-/// A pattern, read.
+/// A parsed pattern.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Pattern {
     /// Never empty: `/` is one empty literal.
-    pub(super) segments: Vec<Segment>,
-    /// Of its parameters, in order.
+    pub(super) segments: Vec<PatternSegment>,
+    /// The names of its parameters, in order.
     pub(super) names: Vec<Box<str>>,
 }
 
@@ -77,35 +77,37 @@ impl Pattern {
                 return Err(wrong(format!("it could never match: {segment:?} is taken out of every path")));
             }
             match parameter(segment).map_err(wrong)? {
-                None => pattern.segments.push(Segment::Literal(segment.into())),
+                None => pattern.segments.push(PatternSegment::Literal(segment.into())),
                 Some((name, kind)) => {
                     if pattern.names.iter().any(|other| **other == *name) {
                         return Err(wrong(format!("two parameters are called {name:?}")));
                     }
-                    if kind == Kind::Path && pattern.segments.contains(&Segment::Parameter(Kind::Path)) {
+                    if kind == SegmentKind::Path
+                        && pattern.segments.contains(&PatternSegment::Parameter(SegmentKind::Path))
+                    {
                         return Err(wrong("it has two parameters of the kind path".to_owned()));
                     }
                     pattern.names.push(name.into());
-                    pattern.segments.push(Segment::Parameter(kind));
+                    pattern.segments.push(PatternSegment::Parameter(kind));
                 }
             }
         }
         Ok(pattern)
     }
 
-    /// How much of every path that it matches stands at its beginning, in bytes: the literal segments before the first
-    /// parameter, each with the slash before it. As long as a plain route that owns the same.
+    /// Bytes at the beginning of the pattern that are the same in every matching path: the literal segments before the
+    /// first parameter, each with its slash. The same as the length of a plain route with these segments.
     pub(super) fn literal_length(&self) -> usize {
         let literals = self.segments.iter().map_while(|segment| match segment {
-            Segment::Literal(text) => Some(text.len() + 1),
-            Segment::Parameter(_) => None,
+            PatternSegment::Literal(text) => Some(text.len() + 1),
+            PatternSegment::Parameter(_) => None,
         });
         literals.sum()
     }
 }
 
 /// The name and kind of `<name>`, `<kind:name>`, `{name}` and `{name:kind}`; `None` for a literal.
-fn parameter(segment: &str) -> Result<Option<(&str, Kind)>, String> {
+fn parameter(segment: &str) -> Result<Option<(&str, SegmentKind)>, String> {
     let inside = |open, close| segment.strip_prefix(open).and_then(|rest| rest.strip_suffix(close));
     let (name, kind) = if let Some(inside) = inside('<', '>') {
         inside.rsplit_once(':').map_or((inside, None), |(kind, name)| (name, Some(kind)))
@@ -120,11 +122,11 @@ fn parameter(segment: &str) -> Result<Option<(&str, Kind)>, String> {
     if !name.starts_with(is_letter) || !name.chars().all(|letter| is_letter(letter) || letter.is_numeric()) {
         return Err(format!("a parameter is called like a variable, not {name:?}"));
     }
-    let Some(kind) = kind else { return Ok(Some((name, Kind::Str))) };
-    match Kind::NAMES.iter().find(|(known, _)| *known == kind) {
+    let Some(kind) = kind else { return Ok(Some((name, SegmentKind::Str))) };
+    match SegmentKind::NAMES.iter().find(|(known, _)| *known == kind) {
         Some((_, kind)) => Ok(Some((name, *kind))),
         None => {
-            let near = Kind::NAMES[..5].iter().map(|(known, _)| (strsim::jaro_winkler(known, kind), *known));
+            let near = SegmentKind::NAMES[..5].iter().map(|(known, _)| (strsim::jaro_winkler(known, kind), *known));
             let nearest = near.max_by(|one, other| one.0.total_cmp(&other.0)).filter(|(score, _)| *score > 0.5);
             let hint = nearest.map_or_else(String::new, |(_, known)| format!("; did you mean {known:?}?"));
             Err(format!("there is no converter {kind:?}, only int, uuid, float, str and path{hint}"))

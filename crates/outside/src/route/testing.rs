@@ -9,29 +9,29 @@ use crate::message::{Parameter, Request};
 #[derive(Debug, Default)]
 pub struct Patterns(Tree<usize>);
 
-/// Which of them answers.
+/// The pattern that matches.
 #[derive(Debug, PartialEq)]
-pub enum Answer {
-    /// None.
+pub enum TestAnswer {
+    /// No pattern.
     Nothing,
-    /// The one of this number, with the values of its parameters.
+    /// The pattern of this number, with the values of its parameters.
     Route(usize, Vec<Parameter>),
-    /// None for this method; those that there are.
+    /// No pattern for this method; the methods that there are.
     Methods(Vec<String>),
 }
 
 impl Patterns {
-    /// Adds a pattern; `false` if it is refused.
+    /// Adds a pattern. Returns whether it was accepted.
     pub fn add(&mut self, method: &str, pattern: &str, number: usize) -> bool {
         self.0.add(pattern, &[method], String::new(), number).is_ok()
     }
 
-    /// Who answers a request.
-    pub fn find(&self, request: &Request) -> Answer {
+    /// The pattern for a request.
+    pub fn find(&self, request: &Request) -> TestAnswer {
         match self.0.find(Path { route: request.route(), url: request.url() }, request.method()) {
-            Found::Nothing => Answer::Nothing,
-            Found::Route(entry, values) => Answer::Route(entry.what, values),
-            Found::Methods(methods, _) => Answer::Methods(methods.into_iter().map(str::to_owned).collect()),
+            Found::Nothing => TestAnswer::Nothing,
+            Found::Route(entry, values) => TestAnswer::Route(entry.what, values),
+            Found::Methods(methods, _) => TestAnswer::Methods(methods.into_iter().map(str::to_owned).collect()),
         }
     }
 }

@@ -1,12 +1,12 @@
-//! Sockets, the reactors behind them, and the end of life.
+//! Sockets, the reactors behind them, and the end of a server's life.
 //!
-//! [`Running`] is a server that listens. It is waited for by the thread that called `run()`, which is never a leader:
-//! it sleeps on a [`Doorbell`] that signals and [`Control::terminate`] ring.
+//! [`Running`] is a server that listens. The thread that called `run()` waits for its end and is never a leader. It
+//! sleeps on a [`WakePipe`], which signals and [`Control::terminate`] wake.
 
 mod descriptors;
-mod doorbell;
 mod listen;
 mod reactors;
+mod wake_pipe;
 
 use std::io;
 use std::net::SocketAddr;
@@ -16,88 +16,92 @@ use std::time::{Duration, Instant};
 
 use tokio::task::AbortHandle;
 
-pub(crate) use doorbell::Doorbell;
+pub(crate) use wake_pipe::WakePipe;
 
 use crate::config::Config;
-use crate::connection::{DRAINING, InFlight, Order, RETIRING, Service, trim_memory};
+use crate::connection::trim_memory;
 use crate::error::Error;
-use crate::executor::Host;
+use crate::exchange::{DRAINING, InFlight, Order, RETIRING, Service};
+use crate::executor::LanguageRuntime;
 use crate::log::{Level, Log, LogSink};
 use crate::site::{Front, Site, ToHttps};
-use crate::transport::{Accepting, Door, Doors, Endpoint, Entrance, Handed, Listener, Listeners, Notice, Queue, Tls};
+use crate::transport::{
+    AcceptQueue, Accepting, ConnectionSource, Endpoint, Listener, ListenerOptions, ListenerRole, Listeners,
+    MemoryListener, Notice, Tls,
+};
 use reactors::Reactors;
 
-/// The stages of a server's life that others may ask for.
+/// The stages of a server's life, and the requests to move on to the next.
 #[derive(Debug)]
 pub(crate) struct Control {
     stage: Arc<AtomicU8>,
-    /// Made anew for each run: a fork in between must not leave two processes with one bell.
-    doorbell: Mutex<Option<Arc<Doorbell>>>,
-    /// Somebody has asked for certificates to be read again.
+    /// New for each run: after a fork in between, two processes must not share one wake_pipe.
+    wake_pipe: Mutex<Option<Arc<WakePipe>>>,
+    /// Whether certificates are to be read again.
     wants_certificates: AtomicBool,
-    /// When the run began.
+    /// Whether the process had a terminal when the run began.
     had_terminal: AtomicBool,
-    /// Whether another process has taken the place of this one, in which a handler does not end.
+    /// Whether another process has taken the place of this one, because a handler here does not end.
     is_replaced: AtomicBool,
 }
 
 const SERVING: u8 = 0;
 const CUTTING: u8 = 3;
-/// No run has begun, or the last one has ended by itself …
+/// No run has begun, or the last one has ended by itself.
 const RESTING: u8 = 4;
-/// … or by being asked to.
+/// The last run has ended because it was asked to.
 const ENDED: u8 = 5;
 
 impl Control {
     pub(crate) fn new() -> Arc<Self> {
         Arc::new(Self {
             stage: Arc::new(AtomicU8::new(RESTING)),
-            doorbell: Mutex::default(),
+            wake_pipe: Mutex::default(),
             wants_certificates: AtomicBool::default(),
             had_terminal: AtomicBool::default(),
             is_replaced: AtomicBool::default(),
         })
     }
 
-    /// Begins the end; `at_once` cuts what is in flight if the end has already begun.
+    /// Begins the end. If the end has begun already, `at_once` cuts the answers in flight.
     pub(crate) fn terminate(&self, at_once: bool) {
         let begins = self.change(SERVING, DRAINING) || self.change(RETIRING, DRAINING);
         if begins || (at_once && self.change(DRAINING, CUTTING)) {
-            self.ring();
+            self.wake();
         }
     }
 
     /// Begins the end after a new generation has taken over.
     pub(crate) fn retire(&self) {
         if self.change(SERVING, RETIRING) {
-            self.ring();
+            self.wake();
         }
     }
 
-    /// SIGHUP: has the certificates read again. The system sends it as well when a terminal is closed, and then nobody is
-    /// there any more who wants the server.
+    /// SIGHUP: has the certificates read again. The system also sends it when the terminal is closed; then the server
+    /// ends, because its user has gone.
     pub(crate) fn hang_up(&self) {
         if self.had_terminal.load(Ordering::SeqCst) && !terminal_is_there() {
             return self.terminate(false);
         }
         self.wants_certificates.store(true, Ordering::SeqCst);
-        self.ring();
+        self.wake();
     }
 
     pub(crate) fn is_terminating(&self) -> bool {
         matches!(self.stage(), RETIRING | DRAINING | CUTTING | ENDED)
     }
 
-    /// Begins a run; `None` if one has begun and not ended.
-    pub(crate) fn enter(&self) -> io::Result<Option<Arc<Doorbell>>> {
-        let doorbell = Arc::new(Doorbell::new()?);
+    /// Begins a run; `None` if a run has begun and not ended.
+    pub(crate) fn enter(&self) -> io::Result<Option<Arc<WakePipe>>> {
+        let wake_pipe = Arc::new(WakePipe::new()?);
         if !self.change(RESTING, SERVING) && !self.change(ENDED, SERVING) {
             return Ok(None);
         }
         self.had_terminal.store(terminal_is_there(), Ordering::SeqCst);
         self.wants_certificates.store(false, Ordering::SeqCst);
-        *self.lock() = Some(Arc::clone(&doorbell));
-        Ok(Some(doorbell))
+        *self.lock() = Some(Arc::clone(&wake_pipe));
+        Ok(Some(wake_pipe))
     }
 
     /// Ends a run.
@@ -116,14 +120,14 @@ impl Control {
         self.stage.compare_exchange(from, to, Ordering::SeqCst, Ordering::SeqCst).is_ok()
     }
 
-    fn ring(&self) {
-        if let Some(doorbell) = &*self.lock() {
-            doorbell.ring();
+    fn wake(&self) {
+        if let Some(wake_pipe) = &*self.lock() {
+            wake_pipe.wake();
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Option<Arc<Doorbell>>> {
-        self.doorbell.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Option<Arc<WakePipe>>> {
+        self.wake_pipe.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -136,45 +140,45 @@ fn terminal_is_there() -> bool {
 pub(crate) struct Running {
     reactors: Arc<Reactors>,
     control: Arc<Control>,
-    doorbell: Arc<Doorbell>,
+    wake_pipe: Arc<WakePipe>,
     endpoints: Vec<Endpoint>,
-    /// Of all listeners, each once.
+    /// The TLS configurations of all listeners, each once.
     tls: Vec<Arc<Tls>>,
     accepting: Vec<AbortHandle>,
-    /// What each of them accepts from, and for whom.
-    queues: Vec<(Queue, Entrance, Arc<Service>)>,
+    /// The queue of each listener, its role, and the service that answers its connections.
+    queues: Vec<(AcceptQueue, ListenerOptions, Arc<Service>)>,
     ticking: Vec<AbortHandle>,
     log: Arc<Log>,
     log_thread: std::thread::JoinHandle<()>,
 }
 
-/// How often deadlines are looked at.
+/// Interval at which deadlines are checked.
 const TICK: Duration = Duration::from_millis(100);
-/// While draining, this often it is looked whether anything is left.
+/// Interval at which a draining server checks whether connections are left.
 const GLANCE: Duration = Duration::from_millis(10);
-/// The same for what takes a turn of the event loops.
+/// Interval of such checks for events that take one turn of the event loops.
 const SHORT_GLANCE: Duration = Duration::from_millis(1);
-/// What ends with the server has ended after this.
+/// Time after which a drain is no longer short: then the log says how many answers it waits for.
 const AT_ONCE: Duration = Duration::from_millis(100);
-/// After everything was cut, threads have this long to end.
+/// Time for threads to end after all connections were cut.
 const LAST_PATIENCE: Duration = Duration::from_secs(1);
-/// How often certificates are looked at.
+/// Interval at which the files of certificates are checked.
 const LOOK: Duration = Duration::from_secs(1);
 
 impl Running {
-    /// Begins to serve on all of these; reactors for which there is no listener of their own share one.
+    /// Begins to serve on all of these listeners; reactors without a listener of their own share one.
     pub(crate) fn start(
-        doors: Doors,
+        doors: ConnectionSource,
         config: &Config,
         site: &Arc<Site>,
-        host: &Arc<dyn Host>,
+        host: &Arc<dyn LanguageRuntime>,
         sink: Arc<dyn LogSink>,
         control: Arc<Control>,
-        doorbell: Arc<Doorbell>,
+        wake_pipe: Arc<WakePipe>,
     ) -> Result<Self, Error> {
         let (listeners, handed) = match doors {
-            Doors::Listeners(listeners) => (listeners, None),
-            Doors::Memory(handed) => (Listeners::default(), Some(handed)),
+            ConnectionSource::Listeners(listeners) => (listeners, None),
+            ConnectionSource::Memory(handed) => (Listeners::default(), Some(handed)),
         };
         config.check()?;
         let endpoints = listeners.endpoints();
@@ -194,13 +198,13 @@ impl Running {
         let front = Front::of(config).with_https(to_https);
         let front = if is_local { front.on_loopback(config) } else { front };
         let log = Log::new(config.access_log, sink);
-        // Before anything is bounded by it.
+        // Raised first, because other bounds are computed from it.
         descriptors::raise_limit();
         let reactors = Arc::new(Reactors::start(config, front, site, host, &log, &control.stage)?);
         let log_thread = log.start().inspect_err(|_| reactors.stop())?;
         let (accepting, queues, ticking) = (Vec::new(), Vec::new(), Vec::new());
         let mut running =
-            Self { reactors, control, doorbell, endpoints, tls, accepting, queues, ticking, log, log_thread };
+            Self { reactors, control, wake_pipe, endpoints, tls, accepting, queues, ticking, log, log_thread };
         match running.begin(listeners, handed) {
             Ok(()) => Ok(running),
             Err(error) => {
@@ -210,7 +214,7 @@ impl Running {
         }
     }
 
-    fn begin(&mut self, listeners: Listeners, handed: Option<Handed>) -> io::Result<()> {
+    fn begin(&mut self, listeners: Listeners, handed: Option<MemoryListener>) -> io::Result<()> {
         let reactors = &self.reactors;
         for service in reactors.iter() {
             let ticking = service.executor.runtime.spawn(tick(Arc::clone(service), Arc::clone(&self.control)));
@@ -218,7 +222,7 @@ impl Running {
             self.ticking.extend([ticking.abort_handle(), publishing.abort_handle()]);
         }
         if let (Some(handed), Some(service)) = (handed, reactors.iter().next()) {
-            let entrance = Entrance { tls: None, door: Door::Site };
+            let entrance = ListenerOptions { tls: None, door: ListenerRole::Serve };
             let (door, reactors) = (Accepting::Memory(handed), Arc::clone(reactors));
             let accepting = listen::accept(door, entrance, reactors, Arc::clone(service));
             self.accepting.push(service.executor.runtime.spawn(accepting).abort_handle());
@@ -243,54 +247,54 @@ impl Running {
         Ok(())
     }
 
-    /// Where it listens; the ports are the real ones.
+    /// The endpoints; their ports are the real ones.
     pub(crate) fn endpoints(&self) -> &[Endpoint] {
         &self.endpoints
     }
 
-    /// Serves until terminated, then drains: no new connections, idle ones are closed (after a retreat: may send one
-    /// more request), what is in flight is answered, and what is left after `termination_timeout` is cut. `rung` is
-    /// called on each ring of the doorbell.
-    pub(crate) fn serve<E>(mut self, config: &Config, mut rung: impl FnMut() -> Result<(), E>) -> Result<(), E> {
+    /// Serves until terminated, then drains: no connections are accepted, idle ones are closed (when retiring: may send
+    /// one more request), answers in flight are completed, and those that are left after `termination_timeout` are cut.
+    /// `on_wake` is called at each wake-up of the wake pipe.
+    pub(crate) fn serve<E>(mut self, config: &Config, mut on_wake: impl FnMut() -> Result<(), E>) -> Result<(), E> {
         let mut result = Ok(());
-        // What was read before a fork may be old by now.
+        // Certificates that were read before a fork may be out of date.
         self.look_at_certificates();
         while self.control.stage() == SERVING {
-            let has_rung = self.doorbell.wait((!self.tls.is_empty()).then_some(LOOK));
+            let is_woken = self.wake_pipe.wait((!self.tls.is_empty()).then_some(LOOK));
             if self.control.stage() != SERVING {
-                // The doors first: whoever is told may be kept waiting by a handler.
+                // Listeners first: `on_wake` may be a handler that takes its time.
                 break;
             }
             self.look_at_certificates();
-            if !has_rung {
+            if !is_woken {
                 continue;
             }
-            result = rung();
+            result = on_wake();
             if result.is_err() {
                 self.control.terminate(false);
             }
         }
         self.close_doors();
         if self.control.stage() == RETIRING {
-            self.reactors.give_all(Order::Retire);
+            self.reactors.signal_all(Order::Retire);
         }
-        result = result.and(self.wait_while(RETIRING, config.drain_idle, &mut rung));
+        result = result.and(self.wait_while(RETIRING, config.drain_idle, &mut on_wake));
         self.control.terminate(false);
-        self.reactors.give_all(Order::Drain);
+        self.reactors.signal_all(Order::Drain);
         let patience = config.termination_timeout;
-        result = result.and(self.wait_while(DRAINING, AT_ONCE.min(patience), &mut rung));
+        result = result.and(self.wait_while(DRAINING, AT_ONCE.min(patience), &mut on_wake));
         self.say_what_is_waited_for(patience);
-        result = result.and(self.wait_while(DRAINING, patience.saturating_sub(AT_ONCE), &mut rung));
-        self.reactors.give_all(Order::Cut);
+        result = result.and(self.wait_while(DRAINING, patience.saturating_sub(AT_ONCE), &mut on_wake));
+        self.reactors.signal_all(Order::Cut);
         let deadline = Instant::now() + LAST_PATIENCE;
         while self.reactors.have_connections() && Instant::now() < deadline {
-            self.doorbell.wait(Some(GLANCE));
+            self.wake_pipe.wait(Some(GLANCE));
         }
         self.end();
         result
     }
 
-    /// Takes over what has changed in the files of certificates.
+    /// Reads certificates again whose files have changed.
     fn look_at_certificates(&self) {
         let is_urgent = self.control.wants_certificates.swap(false, Ordering::SeqCst);
         if is_urgent {
@@ -304,27 +308,29 @@ impl Running {
         }
     }
 
-    /// Accepts nobody any more but those who wait in the queues: closing these would reset connections on which clients may have sent requests.
-    /// Who was accepted is there when this returns.
+    /// Stops accepting, except for the connections in the queues: closing a queue would reset connections on which
+    /// clients may have sent requests. When this returns, all accepted connections are registered.
     fn close_doors(&mut self) {
         self.accepting.iter().for_each(AbortHandle::abort);
         let deadline = Instant::now() + LAST_PATIENCE;
         while !self.accepting.iter().all(AbortHandle::is_finished) && Instant::now() < deadline {
-            self.doorbell.wait(Some(SHORT_GLANCE));
+            self.wake_pipe.wait(Some(SHORT_GLANCE));
         }
         if self.control.is_replaced.load(Ordering::SeqCst) {
-            // Its handler may keep others from being answered; the process in its place accepts from the same queues.
+            // The handler of this process may keep new connections from being answered; the process in its place
+            // accepts from the same queues.
             self.queues.clear();
         }
-        // A process that was stopped may find its clock far behind, and new deadlines would have passed at once.
-        self.reactors.iter().for_each(|service| service.handles.tick(&service.clock));
+        // After the process was stopped (SIGSTOP) its clock may be far behind, and new deadlines would have passed at
+        // once.
+        self.reactors.iter().for_each(|service| service.registry.tick(&service.clock));
         loop {
             self.queues.retain(|(queue, entrance, service)| !listen::empty(queue, entrance, &self.reactors, service));
             if self.queues.is_empty() || Instant::now() >= deadline {
                 break;
             }
             // Out of descriptors: connections that end give some back.
-            self.doorbell.wait(Some(GLANCE));
+            self.wake_pipe.wait(Some(GLANCE));
         }
         self.queues.clear();
     }
@@ -340,14 +346,14 @@ impl Running {
             _ => self.log.event(Level::Warning, format!("{busy} handlers had not ended and were left behind")),
         }
         self.log.close();
-        // A sink that takes nothing any more does not keep the server from ending.
+        // A log sink that blocks does not keep the server from ending.
         let deadline = Instant::now() + LAST_PATIENCE;
         while !self.log_thread.is_finished() && Instant::now() < deadline {
-            self.doorbell.wait(Some(GLANCE));
+            self.wake_pipe.wait(Some(GLANCE));
         }
     }
 
-    /// Nothing ends before what is in flight: that is said, and for how long.
+    /// Says in the log how many answers the end waits for, and for how long at most.
     fn say_what_is_waited_for(&self, patience: Duration) {
         let InFlight { answers, websockets } = self.reactors.in_flight();
         if self.control.stage() != DRAINING || answers + websockets == 0 {
@@ -365,7 +371,12 @@ impl Running {
     }
 
     /// Waits until no connection is left, the stage is another one, or this long.
-    fn wait_while<E>(&self, stage: u8, at_most: Duration, rung: &mut impl FnMut() -> Result<(), E>) -> Result<(), E> {
+    fn wait_while<E>(
+        &self,
+        stage: u8,
+        at_most: Duration,
+        on_wake: &mut impl FnMut() -> Result<(), E>,
+    ) -> Result<(), E> {
         let mut result = Ok(());
         let deadline = Instant::now() + at_most;
         while self.reactors.have_connections() && self.control.stage() == stage {
@@ -373,18 +384,18 @@ impl Running {
             if left.is_zero() {
                 break;
             }
-            self.doorbell.wait(Some(left.min(GLANCE)));
-            let rang = rung();
-            if rang.is_err() {
+            self.wake_pipe.wait(Some(left.min(GLANCE)));
+            let outcome = on_wake();
+            if outcome.is_err() {
                 self.control.terminate(true);
             }
-            result = result.and(rang);
+            result = result.and(outcome);
         }
         result
     }
 }
 
-/// Takes over what has changed in the files of certificates, and says so, or what is wrong with them.
+/// Reads certificates again whose files have changed, and reports the result.
 pub(crate) fn renew_certificates(tls: &Tls, is_urgent: bool, mut say: impl FnMut(Level, String)) {
     for notice in tls.renew(is_urgent) {
         match notice {
@@ -400,12 +411,12 @@ async fn tick(service: Arc<Service>, control: Arc<Control>) {
     interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         interval.tick().await;
-        service.handles.tick(&service.clock);
+        service.registry.tick(&service.clock);
         trim_memory();
         if service.budget.has_ended_one() {
             service.log.complain(
                 "max_unsent_mb",
-                "answers that clients do not take fill the memory they may: the slowest was cut",
+                "answers that clients do not take have filled their memory: the slowest connection was cut",
             );
         }
         if service.executor.tick(service.config.termination_timeout) {

@@ -1,7 +1,7 @@
 //! Several event loops as one server: each has its own connections, jobs and threads; the log and the bounds are shared.
 //!
-//! A reactor accepts from a queue of its own, or all share one where there is only one. Who gets more than its share
-//! hands new connections on: a kernel that spreads many clients evenly may leave few of them on one reactor.
+//! A reactor accepts from a queue of its own, or all reactors share the only queue. A reactor with more than its share
+//! hands new connections on: a kernel that spreads many clients evenly may still leave few of them on one reactor.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU8;
@@ -10,33 +10,33 @@ use std::time::Instant;
 use crate::budget::Budget;
 use crate::compression::Press;
 use crate::config::{Config, MOST_REACTORS};
-use crate::connection::{Clock, Crowd, Handles, Handshakes, InFlight, Order, Rank, Service};
 use crate::content::Spools;
 use crate::error::Error;
-use crate::executor::{Executor, Host};
+use crate::exchange::{Clock, ConnectionLimit, ConnectionRegistry, Handshakes, InFlight, Order, Rank, Service};
+use crate::executor::{Executor, LanguageRuntime};
 use crate::files::Store;
 use crate::log::Log;
 use crate::protocol::websocket::DeflatePool;
 use crate::site::{Front, Site};
-use crate::websocket::Bounds;
+use crate::websocket::WebSocketBounds;
 
-/// One in so many of the connections that can give way does so at once.
+/// Divisor: one in this many of the connections that can give way does so at once.
 const SHED_AT_ONCE: usize = 32;
 
 /// All reactors of a server; there is at least one.
 pub(super) struct Reactors(Vec<Arc<Service>>);
 
 impl Reactors {
-    /// Starts as many event loops as are wanted.
+    /// Starts the configured number of event loops.
     pub(super) fn start(
         config: &Config,
         front: Front,
         site: &Arc<Site>,
-        host: &Arc<dyn Host>,
+        host: &Arc<dyn LanguageRuntime>,
         log: &Arc<Log>,
         stage: &Arc<AtomicU8>,
     ) -> Result<Self, Error> {
-        let (clock, crowd) = (Arc::new(Clock::new()), Arc::new(Crowd::new(config)));
+        let (clock, connection_limit) = (Arc::new(Clock::new()), Arc::new(ConnectionLimit::new(config)));
         site.edit(|site| {
             site.store = Arc::new(Store::new(config));
             site.edit_policy(|policy| {
@@ -49,11 +49,11 @@ impl Reactors {
         let deflate = Arc::<DeflatePool>::default();
         let front = Arc::new(front);
         let (budget, press) = (Budget::new(config.most_unsent()), Press::new());
-        // What one body may have finds room in any case.
+        // The spool has room for at least one body of the largest allowed size.
         let spools = Arc::new(Spools::new(config.spool_max.max(config.max_body_size as u64)));
         let complaints = Arc::clone(log);
         let complain = move |key, text: &str| complaints.complain(key, text);
-        let bounds = Arc::new(Bounds::new(config.max_topics, config.max_published, complain));
+        let bounds = Arc::new(WebSocketBounds::new(config.max_topics, config.max_published, complain));
         let mut reactors = Self(Vec::new());
         for reactor in 0..config.reactors.clamp(1, MOST_REACTORS) {
             let executor = match Executor::start(reactor, Arc::clone(host), Arc::clone(log), config.max_workers) {
@@ -63,16 +63,16 @@ impl Reactors {
                     return Err(error.into());
                 }
             };
-            let room = site.hub.new_room(Arc::clone(&executor.bell), Arc::clone(&bounds));
+            let room = site.hub.new_room(Arc::clone(&executor.flush_queue), Arc::clone(&bounds));
             reactors.0.push(Arc::new(Service {
                 executor,
                 site: Arc::clone(site),
                 config: config.clone(),
                 front: Arc::clone(&front),
                 log: Arc::clone(log),
-                handles: Handles::default(),
+                registry: ConnectionRegistry::default(),
                 clock: Arc::clone(&clock),
-                crowd: Arc::clone(&crowd),
+                connection_limit: Arc::clone(&connection_limit),
                 stage: Arc::clone(stage),
                 room,
                 deflate: Arc::clone(&deflate),
@@ -85,25 +85,26 @@ impl Reactors {
         Ok(reactors)
     }
 
-    /// Who serves what this one has accepted: itself, unless another one has less than half as many connections.
+    /// The service that takes an accepted connection: this one, unless another has less than half as many connections.
     pub(super) fn home<'a>(&'a self, accepting: &'a Arc<Service>) -> &'a Arc<Service> {
         if self.0.len() == 1 {
             return accepting;
         }
-        let own = accepting.handles.len() + 1;
-        let lightest = self.0.iter().map(|service| (service.handles.len(), service)).min_by_key(|(size, _)| *size);
+        let own = accepting.registry.len() + 1;
+        let lightest = self.0.iter().map(|service| (service.registry.len(), service)).min_by_key(|(size, _)| *size);
         match lightest {
             Some((size, service)) if own > 2 * size + 1 => service,
             _ => accepting,
         }
     }
 
-    /// Asks connections to give way: of those without a complete head the oldest, several at once, since to look for them costs
-    /// more than to make room for one; else the one that has rested longest. `false` if none can.
+    /// Asks connections to give way. Of those without a complete head, or being closed the oldest, several at once, because the search
+    /// costs more than making room for one. Else the connection that has been idle longest. Returns `false` if none
+    /// can.
     pub(super) fn shed(&self) -> bool {
         let mut yielding: Vec<(Rank, u32, &Arc<Service>)> = Vec::new();
         for service in &self.0 {
-            let of_service = service.handles.yielding(&service.clock);
+            let of_service = service.registry.yielding(&service.clock);
             yielding.extend(of_service.into_iter().map(|(rank, number)| (rank, number, service)));
         }
         if yielding.is_empty() {
@@ -115,33 +116,33 @@ impl Reactors {
         let mut shed = first.iter().chain([&last]).filter(|(rank, ..)| !rank.is_resting()).peekable();
         if shed.peek().is_none() {
             let longest = first.iter().chain([&last]).min_by_key(|(rank, ..)| *rank);
-            longest.into_iter().for_each(|(rank, number, service)| service.handles.shed(*rank, *number));
+            longest.into_iter().for_each(|(rank, number, service)| service.registry.shed(*rank, *number));
         }
-        shed.for_each(|(rank, number, service)| service.handles.shed(*rank, *number));
+        shed.for_each(|(rank, number, service)| service.registry.shed(*rank, *number));
         true
     }
 
-    /// Are there any connections?
+    /// Whether there are any connections.
     pub(super) fn have_connections(&self) -> bool {
         self.connections() > 0
     }
 
-    /// How many there are; of those whose event loop has ended, only those that a thread of their own still handles.
+    /// The number of connections. Of an event loop that has ended, only those that a handler thread still serves count.
     pub(super) fn connections(&self) -> usize {
-        self.0.iter().map(|service| service.handles.len()).sum()
+        self.0.iter().map(|service| service.registry.len()).sum()
     }
 
-    /// What all connections are at.
+    /// The number of answers and WebSockets in flight on all reactors.
     pub(super) fn in_flight(&self) -> InFlight {
-        self.0.iter().map(|service| service.handles.in_flight()).fold(InFlight::default(), |sum, more| InFlight {
+        self.0.iter().map(|service| service.registry.in_flight()).fold(InFlight::default(), |sum, more| InFlight {
             answers: sum.answers + more.answers,
             websockets: sum.websockets + more.websockets,
         })
     }
 
     /// Gives an order to all connections.
-    pub(super) fn give_all(&self, order: Order) {
-        self.0.iter().for_each(|service| service.handles.give_all(order));
+    pub(super) fn signal_all(&self, order: Order) {
+        self.0.iter().for_each(|service| service.registry.signal_all(order));
     }
 
     /// Ends the event loops. Connections that are still there are dropped with them.
@@ -149,7 +150,7 @@ impl Reactors {
         self.0.iter().for_each(|service| service.executor.stop());
     }
 
-    /// Waits until all threads have ended, but not longer than this; tells how many have not.
+    /// Waits until all threads have ended, at most until the deadline. Returns the number of those that have not.
     pub(super) fn join(&self, deadline: Instant) -> usize {
         let join = |service: &Arc<Service>| service.executor.join(deadline.saturating_duration_since(Instant::now()));
         self.0.iter().map(join).sum()

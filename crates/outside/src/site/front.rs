@@ -1,63 +1,51 @@
-//! What is looked at before anything is served: who asks, for which host, and what every answer says of the server.
+//! The checks before anything is served (proxies, hosts), and Strict-Transport-Security on every answer.
 //!
-//! Pure: settings and a request in, a verdict out. Where nothing of this is configured, a request costs one branch.
+//! Pure: settings and a request in, a verdict out. If none of this is configured, a request costs one branch. The checks
+//! themselves are in `proxies`, `hosts` and `hsts`; here is their order.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 
 use super::ToHttps;
-use crate::config::{Config, ProxyField};
+use super::hosts::{AllowedHosts, MISDIRECTED};
+use super::hsts::Hsts;
+use super::proxies::TrustedProxies;
+use crate::config::Config;
 use crate::error::Refusal;
-use crate::message::{HostSet, NO_ADDRESS, Request, Response, TrustedProxy, is_loopback};
-use crate::protocol::forwarded;
+use crate::message::{Request, Response};
 
-/// The settings of the front door.
+/// The settings of these checks.
 #[derive(Debug, Default)]
 pub(crate) struct Front {
-    /// Is there nothing to look at?
+    /// Whether there is nothing to check.
     is_open: bool,
-    /// `None`: any.
-    hosts: Option<HostSet>,
-    proxies: Vec<TrustedProxy>,
-    /// The fields in which they are believed.
-    fields: Vec<ProxyField>,
-    /// Those who ask here know an address of the server, not its names.
-    health_route: Option<Box<str>>,
-    /// The value of Strict-Transport-Security.
-    hsts: Option<Box<str>>,
+    proxies: TrustedProxies,
+    hosts: AllowedHosts,
+    hsts: Hsts,
     to_https: Option<ToHttps>,
-    /// Without names: loopback ones alone.
-    is_of_loopback: bool,
 }
 
 impl Front {
     pub(crate) fn of(config: &Config) -> Self {
-        let hosts = (!config.allowed_hosts.is_empty()).then(|| HostSet::of(&config.allowed_hosts));
         Self {
-            is_open: hosts.is_none() && config.trusted_proxies.is_empty(),
-            hosts,
-            proxies: config.trusted_proxies.clone(),
-            fields: config.proxy_fields.clone(),
-            health_route: config.health_route.as_deref().map(Into::into),
-            to_https: None,
-            is_of_loopback: false,
-            hsts: config.hsts.map(|time| format!("max-age={}", time.as_secs()).into()),
+            proxies: TrustedProxies::of(config),
+            hosts: AllowedHosts::of(config),
+            hsts: Hsts::of(config),
+            ..Self::default()
         }
+        .settled()
     }
 
-    /// The same with a way to TLS for those who come by a listener of that kind.
+    /// The same with a redirect to TLS, for clients that come by a redirecting listener.
     pub(crate) fn with_https(self, to_https: Option<ToHttps>) -> Self {
         Self { to_https, ..self }
     }
 
-    /// The same for a server that only this machine reaches: in debug mode, or if the configuration says so, it has no hosts but
-    /// loopback ones until others are named. A page of another origin whose name leads here for a moment (DNS rebinding) asks for
-    /// that name.
+    /// The same for a server that only this machine can reach: see [`AllowedHosts::on_loopback`].
     pub(crate) fn on_loopback(self, config: &Config) -> Self {
-        let is_of_loopback = self.hosts.is_none() && (config.debug || config.loopback_hosts_only);
-        Self { is_of_loopback, is_open: self.is_open && !is_of_loopback, ..self }
+        Self { hosts: self.hosts.on_loopback(config), ..self }.settled()
     }
 
-    /// Where those are sent who are to come by TLS.
+    /// The redirect to TLS for a request.
     ///
     /// # Errors
     /// 421 for a host that is not the server's.
@@ -65,74 +53,42 @@ impl Front {
         self.to_https.as_ref().map_or(Err(MISDIRECTED), |to_https| to_https.answer(request))
     }
 
-    /// Notes what a trusted proxy says of the request, and whether the server has a host of that name at all. For each
-    /// request whose head was read, before anything else is done with it.
+    /// Notes the client that a trusted proxy names, and checks that the host is the server's. Called for each request
+    /// whose head was read, before any other step.
     ///
     /// # Errors
-    /// 421 for another host (RFC 9110 section 15.5.20); 400 for what a proxy forwards that nobody can understand.
+    /// 421 for another host (RFC 9110 section 15.5.20); 400 for a proxy's fields that cannot be parsed.
     pub(crate) fn receive(&self, request: &mut Request) -> Result<(), Refusal> {
         if self.is_open { Ok(()) } else { self.look(request) }
     }
 
-    /// Adds what every answer says to clients that came by TLS, refusals included (RFC 6797 section 7.1). A handler may
-    /// have said it already. `is_secure` tells of the connection, for a request that could not be read.
-    pub(crate) fn complete(&self, request: Option<&Request>, is_secure: bool, response: &mut Response) {
-        let Some(hsts) = &self.hsts else { return };
-        let is_secure = request.map_or(is_secure, |request| request.scheme() == "https");
-        if is_secure && !response.headers.contains(HSTS) {
-            response.headers.push_checked(HSTS.as_bytes(), hsts.as_bytes());
-        }
+    /// Adds Strict-Transport-Security to an answer: see [`Hsts::add_to`].
+    pub(crate) fn add_hsts(&self, request: Option<&Request>, is_secure: bool, response: &mut Response) {
+        self.hsts.add_to(request, is_secure, response);
+    }
+
+    /// Whether this address is that of a trusted proxy.
+    pub(crate) fn trusts(&self, address: IpAddr) -> bool {
+        self.proxies.trusts(address)
     }
 
     fn look(&self, request: &mut Request) -> Result<(), Refusal> {
-        if self.trusts_peer(request) {
-            let is_trusted = |address| self.trusts(address);
-            let forwarded = forwarded::resolve(&request.headers, request.address, &self.fields, is_trusted)?;
-            request.forwarded = forwarded.map(Box::new);
-        }
-        let is_ours = match &self.hosts {
-            Some(hosts) => hosts.contains(request.host()),
-            // No browser leaves the host out, as HTTP/1.0 allows.
-            None => !self.is_of_loopback || request.host().is_empty() || is_loopback(request.host()),
-        };
-        if is_ours || self.is_health(request) { Ok(()) } else { Err(MISDIRECTED) }
+        // Proxies first: a trusted one may name another host.
+        self.proxies.note_client(request)?;
+        self.hosts.check(request)
     }
 
-    fn trusts_peer(&self, request: &Request) -> bool {
-        match request.address {
-            NO_ADDRESS => self.proxies.contains(&TrustedProxy::Unix),
-            peer => self.trusts(peer.ip()),
-        }
-    }
-
-    pub(crate) fn trusts(&self, address: IpAddr) -> bool {
-        self.proxies.iter().any(|proxy| proxy.contains(address))
-    }
-
-    fn is_health(&self, request: &Request) -> bool {
-        self.health_route.as_deref() == Some(request.url())
+    fn settled(self) -> Self {
+        Self { is_open: self.hosts.allow_any() && self.proxies.is_empty(), ..self }
     }
 }
-
-/// What to say at the start to somebody who serves any host on this address without having said so.
-pub(crate) fn unnamed_hosts(config: &Config, address: SocketAddr) -> Option<String> {
-    let is_public = config.allowed_hosts.is_empty() && !address.ip().to_canonical().is_loopback();
-    is_public.then(|| {
-        format!(
-            "on {address} requests for any host name are answered; list the server's own in config[\"allowed_hosts\"], \
-             or \"*\" if any is meant"
-        )
-    })
-}
-
-const HSTS: &str = "Strict-Transport-Security";
-pub(super) const MISDIRECTED: Refusal = Refusal::limit(421, "this server has no host of that name", "allowed_hosts");
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::config::Value;
     use crate::message::RequestParts;
+    use crate::site::hsts::HSTS;
 
     fn list(texts: &[&str]) -> Value {
         Value::List(texts.iter().map(|text| Value::Owned((*text).to_owned())).collect())
@@ -229,7 +185,7 @@ mod tests {
             if let Some(value) = set {
                 response = response.with_header(HSTS, value);
             }
-            front.complete(request, is_secure, &mut response);
+            front.add_hsts(request, is_secure, &mut response);
             response
                 .headers()
                 .get_all(HSTS)
@@ -246,24 +202,6 @@ mod tests {
         let behind = received(&strict, "127.0.0.1:1", "/", &[("X-Forwarded-Proto", "https")]).unwrap();
         assert_eq!(said(&strict, Some(&behind), false, None), ["max-age=2592000"]);
         assert!(said(&front(&[]), Some(&request), true, None).is_empty());
-    }
-
-    #[test]
-    fn whoever_serves_any_host_is_told() {
-        let named = Config::from_values([("allowed_hosts", list(&["*"]))]).unwrap();
-        for (address, is_told) in [
-            ("0.0.0.0:80", true),
-            ("[::]:80", true),
-            ("192.168.1.2:80", true),
-            ("127.0.0.1:80", false),
-            ("127.9.9.9:80", false),
-            ("[::1]:80", false),
-            ("[::ffff:127.0.0.1]:80", false),
-        ] {
-            let address = address.parse().unwrap();
-            assert_eq!(unnamed_hosts(&Config::default(), address).is_some(), is_told, "{address}");
-            assert_eq!(unnamed_hosts(&named, address), None);
-        }
     }
 
     #[test]

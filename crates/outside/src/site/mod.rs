@@ -1,11 +1,14 @@
-//! What is served: routes, error handlers, hooks; and what an error looks like.
+//! The site: routes, error handlers, hooks, and the built-in error pages.
 //!
 //! A [`Site`] can be changed at any time from any thread. Connections work on a [`Snapshot`], which never changes, and
 //! take a new one when the version has moved on.
 
 mod front;
+mod hosts;
+mod hsts;
 mod pages;
 mod policy;
+mod proxies;
 mod to_https;
 
 use std::any::Any;
@@ -13,7 +16,8 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-pub(crate) use front::{Front, unnamed_hosts};
+pub(crate) use front::Front;
+pub(crate) use hosts::unnamed_hosts;
 pub use pages::error_page;
 pub(crate) use policy::Policy;
 pub(crate) use to_https::{ToHttps, redirect};
@@ -27,8 +31,8 @@ use crate::websocket::Hub;
 
 /// Makes the answer for a status code.
 pub trait ErrorHandler: Send + Sync {
-    /// Never called for a request whose head could not be read. `attachment` is that of the error, or what the gate has
-    /// left: see [`Error::with_attachment`].
+    /// Makes the answer. Never called for a request whose head could not be read. `attachment` comes from the error or
+    /// from the gate: see [`Error::with_attachment`].
     fn call(
         &self,
         request: Option<&Arc<Request>>,
@@ -43,7 +47,7 @@ pub trait Hooks: Send + Sync {
     /// Just before the head is written; may change the response.
     fn before_send(&self, request: Option<&Arc<Request>>, response: &mut Response) -> Result<(), Error>;
 
-    /// Is [`Hooks::after`] worth calling?
+    /// Whether [`Hooks::after`] has anything to do.
     fn wants_after(&self) -> bool;
 
     /// After the last byte was written and logged.
@@ -56,22 +60,22 @@ pub(crate) struct Snapshot {
     pub(crate) routes: Routes,
     pub(crate) error_handlers: BTreeMap<u16, Arc<dyn ErrorHandler>>,
     pub(crate) hooks: Option<Arc<dyn Hooks>>,
-    /// What is asked before anything that is no function answers: files, redirects, WebSockets, 404 and 405. It answers
-    /// itself, or with [`Response::pass`].
+    /// Called before an answer that no function makes: files, redirects, WebSockets, 404 and 405. It answers itself, or
+    /// returns [`Response::pass`].
     pub(crate) gate: Option<Arc<Function>>,
-    /// What every answer says to browsers; `None`: nothing.
+    /// The fields for browsers that every answer gets; `None`: none.
     pub(crate) policy: Option<Arc<Policy>>,
-    /// What is kept of files, and the settings for them.
+    /// The cache of files, with its settings.
     pub(crate) store: Arc<Store>,
 }
 
 impl Snapshot {
-    /// Is user code to run before an answer of the server's own with this status is sent?
+    /// Whether user code runs before the server's own answer with this status is sent.
     pub(crate) fn involves_user(&self, status: u16) -> bool {
         self.hooks.is_some() || self.error_handlers.contains_key(&status)
     }
 
-    /// Changes what every answer says.
+    /// Changes the fields that every answer gets.
     pub(crate) fn edit_policy(&mut self, edit: impl FnOnce(&mut Policy)) {
         let mut policy = self.policy.take().map(Arc::unwrap_or_clone).unwrap_or_default();
         edit(&mut policy);
@@ -79,17 +83,17 @@ impl Snapshot {
     }
 }
 
-/// What is served, open to change.
+/// The site, which can be changed while connections work on a snapshot of it.
 #[derive(Default)]
 pub(crate) struct Site {
-    /// The topics of its WebSockets.
+    /// The topics of WebSockets.
     pub(crate) hub: Hub,
     version: AtomicU64,
     current: Mutex<Arc<Snapshot>>,
 }
 
 impl Site {
-    /// Changes the site for the requests that come after. Nothing changes if the edit fails.
+    /// Changes the site for later requests. If the edit fails, nothing changes.
     pub(crate) fn edit<R>(&self, edit: impl FnOnce(&mut Snapshot) -> Result<R, Error>) -> Result<R, Error> {
         let mut current = self.lock();
         let mut next = Snapshot::clone(&current);
@@ -108,7 +112,10 @@ impl Site {
         Arc::clone(&self.lock())
     }
 
-    /// Makes sure that `held` is the newest snapshot; nearly always one load and one comparison.
+    /// Makes `held` the newest snapshot; nearly always one load and one comparison.
+    ///
+    /// [`Site::edit`] stores the new snapshot before it counts the version up. So a connection that sees the new version
+    /// finds at least that snapshot behind the lock. The snapshot may be newer still; then the next call takes it again.
     pub(crate) fn refresh(&self, held: &mut (u64, Arc<Snapshot>)) {
         let version = self.version.load(Ordering::Acquire);
         if held.0 != version {

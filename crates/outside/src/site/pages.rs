@@ -1,12 +1,11 @@
-//! The built-in error pages: HTML for browsers, JSON for those who ask for it, else a line of text.
+//! The built-in error pages: HTML for browsers, JSON for clients that ask for it, else a line of text.
 
-use crate::message::{Known, Request, Response, reason_phrase};
+use crate::message::{KnownHeader, Request, Response, reason_phrase};
 
-/// The built-in page for a status code. The message is shown; the cause of an error never is, since it is never passed
-/// here.
+/// The built-in page for a status code. It shows the message; the cause of an error never reaches this function.
 pub fn error_page(request: Option<&Request>, code: u16, message: Option<&str>) -> Response {
     let phrase = reason_phrase(code);
-    let accept = request.and_then(|request| request.headers().known(Known::Accept)).unwrap_or_default();
+    let accept = request.and_then(|request| request.headers().known(KnownHeader::Accept)).unwrap_or_default();
     let response = if names(accept, b"text/html") {
         let detail = message.map(|text| format!("<p>{}</p>", escape(text))).unwrap_or_default();
         Response::html(format!(
@@ -23,7 +22,7 @@ pub fn error_page(request: Option<&Request>, code: u16, message: Option<&str>) -
             None => format!("{code} {phrase}\n"),
         })
     };
-    // Section 10.2.3 of RFC 9110: when it is worth trying again, in seconds.
+    // RFC 9110 section 10.2.3: the seconds after which the client may try again.
     let response = if code == 503 { response.with_header("Retry-After", "1") } else { response };
     response.with_status(code)
 }

@@ -1,12 +1,12 @@
-//! What every answer says to browsers, whoever makes it: which pages may read it, and how it may be used.
+//! The fields for browsers that every answer gets: CORS, security headers, and the limits of debug pages.
 
 use crate::message::{Cors, Request, Response, SecurityHeaders};
 
-/// The fields that answers carry, and who answers preflights.
+/// The fields that answers get, and the answers to preflights.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Policy {
     pub(crate) cors: Option<Cors>,
-    /// In place of that, for what is below a path; the longest path first.
+    /// CORS rules in place of those, for everything below a path; the longest path first.
     below: Vec<(String, Cors)>,
     pub(crate) security: SecurityHeaders,
     /// Whether pages about exceptions may be among the answers.
@@ -14,7 +14,7 @@ pub(crate) struct Policy {
 }
 
 impl Policy {
-    /// Is there anything to be said?
+    /// Whether no field is to be added.
     pub(crate) fn is_empty(&self) -> bool {
         self.cors.is_none() && self.below.is_empty() && self.security.is_empty() && !self.is_debug
     }
@@ -32,7 +32,7 @@ impl Policy {
     }
 
     /// Adds the fields to an answer.
-    pub(crate) fn dress(&self, response: &mut Response, request: Option<&Request>) {
+    pub(crate) fn add_headers(&self, response: &mut Response, request: Option<&Request>) {
         let is_for_own_origin = self.is_debug && keeps_to_its_origin(response);
         self.security.add_to(&mut response.headers);
         if is_for_own_origin {
@@ -48,12 +48,12 @@ impl Policy {
     }
 }
 
-/// Does an error say that it is for its own origin alone, as a page about an exception does?
+/// Whether an error answer is for its own origin alone, as a page about an exception is.
 fn keeps_to_its_origin(response: &Response) -> bool {
     response.status >= 400 && response.headers.get("Cross-Origin-Resource-Policy") == Some("same-origin")
 }
 
-/// Takes away what gives pages of other origins a look at an answer (the CORS protocol, Resource Timing).
+/// Removes the fields that let pages of other origins read an answer (CORS protocol, Resource Timing).
 fn forbid_others(response: &mut Response) {
     let is_permission = |name: &str| {
         let name = name.to_ascii_lowercase();
@@ -65,7 +65,7 @@ fn forbid_others(response: &mut Response) {
     }
 }
 
-/// Is this path the route, or below it?
+/// Whether this path is the route, or below it.
 fn is_below(path: &str, route: &str) -> bool {
     path.strip_prefix(route).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }

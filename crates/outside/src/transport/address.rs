@@ -8,13 +8,13 @@ use std::path::{Path, PathBuf};
 
 use crate::error::Error;
 
-/// Where a server listens.
+/// An address at which a server listens.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Address {
     /// An IP address and a port; port 0 lets the system choose.
     Tcp(SocketAddr),
-    /// The path of a Unix socket. One that begins with `@` is no path but a name in the abstract namespace of Linux: there is no file, and
-    /// everybody of this network namespace may connect. A file of such a name is `./@name`.
+    /// The path of a Unix socket. A path that begins with `@` is a name in the abstract namespace of Linux: there is no
+    /// file, and every process of this network namespace may connect. A file of such a name is `./@name`.
     Unix(PathBuf),
 }
 
@@ -34,7 +34,7 @@ impl Address {
     pub fn resolve_all(host: impl ToSocketAddrs) -> Result<Vec<Self>, Error> {
         let mut addresses = Vec::new();
         for address in host.to_socket_addrs()?.map(Self::Tcp) {
-            // Some files of hosts name one twice.
+            // Some hosts files name an address twice.
             if !addresses.contains(&address) {
                 addresses.push(address);
             }
@@ -50,7 +50,7 @@ impl Address {
         }
     }
 
-    /// As in a URL: `https://127.0.0.1:8443`, or with `http` where TLS is not spoken.
+    /// As a URL: `https://127.0.0.1:8443`; `http` without TLS.
     pub fn url(&self, is_secure: bool) -> String {
         let scheme = if is_secure { "https" } else { "http" };
         match self {
@@ -59,10 +59,10 @@ impl Address {
         }
     }
 
-    /// May a server that listens here tell its clients what is wrong with it?
+    /// Checks whether a server at this address may show error details to its clients.
     ///
     /// # Errors
-    /// Not everybody who can connect is a user of this machine.
+    /// Clients that are not users of this machine could connect.
     pub fn check_debug(&self) -> Result<(), Error> {
         match self {
             Self::Tcp(address) if address.ip().to_canonical().is_loopback() => Ok(()),
@@ -79,7 +79,7 @@ impl Address {
     }
 }
 
-/// The name in the abstract namespace that stands for a path, if it is one.
+/// The abstract name that a path stands for, if it does.
 pub(super) fn abstract_name(path: &Path) -> Option<&[u8]> {
     path.as_os_str().as_bytes().strip_prefix(b"@")
 }
@@ -91,7 +91,7 @@ impl From<Address> for Vec<Address> {
     }
 }
 
-/// As in a URL: `http://127.0.0.1:8080`, `http+unix:app.sock`.
+/// As a URL: `http://127.0.0.1:8080`, `http+unix:app.sock`.
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.url(false))
@@ -103,7 +103,7 @@ impl fmt::Display for Address {
 pub struct BindError {
     /// The address.
     pub address: Address,
-    /// What the system said.
+    /// The system's error.
     pub error: io::Error,
 }
 

@@ -1,4 +1,4 @@
-//! The ends of a socket: whether the client's is still there, and what becomes of bytes that it has not taken at ours.
+//! The end of a connection: whether the client's side is still there, and the fate of bytes that it has not taken.
 
 use std::time::Duration;
 
@@ -7,15 +7,15 @@ use socket2::SockRef;
 
 use super::{Address, Listener, Stream};
 
-/// Bytes that the system takes for one TCP connection beyond those that are on their way, about: without a bound it takes
-/// megabytes for a client that reads nothing. Larger files would not be sent any faster with more.
+/// Bytes that the system accepts for one TCP connection beyond those in flight, roughly. Without this bound it accepts
+/// megabytes for a client that reads nothing. A higher bound would not send larger files any faster.
 const MOST_UNSENT: u32 = 256 << 10;
-/// A connection on which nothing was acknowledged is not given up before this.
+/// Shortest time without an acknowledgement after which a connection is given up.
 const LEAST_PATIENCE: Duration = Duration::from_secs(30);
 
 impl Listener {
-    /// Bounds what the system holds for each connection that is accepted here: bytes that wait to be sent, and how long those
-    /// on their way wait to be acknowledged, whether the connection is closed by then or not.
+    /// Bounds the bytes that the system holds for each accepted connection: bytes that wait to be sent, and the time
+    /// for which bytes in flight wait for their acknowledgement, even after the connection was closed.
     pub(crate) fn limit_unsent(&self, stall: Duration) {
         #[cfg(target_os = "linux")]
         if let Address::Tcp(_) = self.address() {
@@ -35,8 +35,8 @@ impl Stream {
         self.has(PollFlags::empty(), PollFlags::ERR | PollFlags::HUP)
     }
 
-    /// Whether the system holds bytes that it has not sent, because the client does not take them; asked before the client is
-    /// told that there are no more. From here on little is taken to be sent at a time.
+    /// Whether the system holds bytes that it has not sent, because the client does not take them. Called before the
+    /// client is told that no more will come. From here on the system accepts little at a time.
     pub(crate) fn has_unsent(&self) -> bool {
         match self {
             #[cfg(target_os = "linux")]
@@ -49,17 +49,17 @@ impl Stream {
         }
     }
 
-    /// When it is dropped the client gets a reset, and bytes that it has not taken are thrown away.
+    /// Makes a later close send a reset, which drops bytes that the client has not taken.
     pub(crate) fn reset_on_close(&self) {
         match self {
-            // A socket that refuses the option is closed without it.
+            // A socket that refuses the option is closed without a reset.
             Self::Tcp(stream) => SockRef::from(stream).set_linger(Some(Duration::ZERO)).unwrap_or_default(),
             Self::Tls(stream) => stream.socket().reset_on_close(),
             Self::Unix(_) => {}
         }
     }
 
-    /// Whether one of these is the case now, if these are asked for.
+    /// Whether one of these events is pending.
     fn has(&self, asked: PollFlags, any: PollFlags) -> bool {
         let descriptor = match self {
             Self::Tcp(stream) => PollFd::new(stream, asked),

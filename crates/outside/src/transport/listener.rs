@@ -1,6 +1,7 @@
-//! Sockets that listen on an address.
+//! Listening sockets.
 //!
-//! A listener is bound before any event loop exists, so that it can be handed on: to a worker, to the next generation.
+//! A listener is bound before any event loop exists, so that it can be handed to a worker process or to the next
+//! generation.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -14,37 +15,38 @@ use std::sync::Arc;
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
 use super::address::{Address, BindError, abstract_name};
-use super::{Handed, NO_ADDRESS, Stream, Tls};
+use super::{MemoryListener, Stream, Tls};
 use crate::error::Error;
+use crate::message::NO_ADDRESS;
 
-/// What those get who come by a listener.
+/// The role of a listener.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Door {
+pub enum ListenerRole {
     /// The site.
     #[default]
-    Site,
+    Serve,
     /// A redirect to the same host and path by TLS.
-    ToHttps,
+    RedirectToHttps,
 }
 
-/// What happens to those who come by a listener.
+/// The treatment of connections that a listener accepts.
 #[derive(Clone, Debug)]
-pub(crate) struct Entrance {
+pub(crate) struct ListenerOptions {
     pub(crate) tls: Option<Arc<Tls>>,
-    pub(crate) door: Door,
+    pub(crate) door: ListenerRole,
 }
 
-/// A socket that listens.
+/// A listening socket.
 #[derive(Debug)]
 pub struct Listener {
     socket: ListeningSocket,
     address: Address,
-    /// The file of a Unix socket that this server has made, or an older generation of it: not a service manager.
+    /// The file of a Unix socket, if this server or an earlier generation made it; not if a service manager did.
     file: Option<SocketFile>,
-    /// What is spoken on it is TLS.
+    /// The TLS configuration, if TLS is spoken on it.
     tls: Option<Arc<Tls>>,
-    door: Door,
-    /// For which place of the configuration it was bound.
+    door: ListenerRole,
+    /// The place of the configuration for which it was bound.
     place: Option<Box<str>>,
 }
 
@@ -54,11 +56,11 @@ enum ListeningSocket {
     Unix(UnixListener),
 }
 
-/// Who may connect to a Unix socket: its owner and group.
+/// Permissions of a Unix socket: its owner and group may connect.
 const MODE: u32 = 0o660;
 
 impl Listener {
-    /// Binds and listens; `shares` lets other listeners of this process's user share the port (SO_REUSEPORT).
+    /// Binds and listens. With `shares`, other listeners of the same user may share the port (SO_REUSEPORT).
     ///
     /// # Errors
     /// A [`BindError`], with the address in its text.
@@ -86,11 +88,11 @@ impl Listener {
     }
 
     fn of(socket: ListeningSocket, address: Address) -> Self {
-        Self { socket, address, file: None, tls: None, door: Door::Site, place: None }
+        Self { socket, address, file: None, tls: None, door: ListenerRole::Serve, place: None }
     }
 
-    /// Binds and listens for so many who accept: processes or reactors. With TCP each has a socket and a queue of its own
-    /// (SO_REUSEPORT): the kernel spreads clients over them and wakes nobody in vain. A Unix socket has one queue.
+    /// Binds and listens for `count` processes or reactors. With TCP each has a socket with a queue of its own
+    /// (SO_REUSEPORT): the kernel spreads clients over them and wakes no thread in vain. A Unix socket has one queue.
     ///
     /// # Errors
     /// As [`Listener::bind`].
@@ -105,7 +107,7 @@ impl Listener {
         count: usize,
         only_v6: bool,
     ) -> Result<Vec<Self>, Error> {
-        // Once without sharing the port, which would hide that it is in use.
+        // Once without sharing the port: sharing would hide that the port is in use.
         let first = Self::bind_as(address, backlog, false, only_v6)?;
         if count < 2 || first.address.socket_addr().is_none() {
             return Ok(Self::share(vec![first], count)?);
@@ -115,10 +117,11 @@ impl Listener {
         (0..count).map(|_| Self::bind_as(&address, backlog, true, only_v6)).collect()
     }
 
-    /// At least so many handles: sockets that were handed down cannot be multiplied, but their queues can be shared.
+    /// Makes at least `count` handles. Sockets that were handed down cannot be multiplied, but handles can share their
+    /// queues.
     ///
     /// # Errors
-    /// Out of descriptors.
+    /// The process is out of descriptors.
     pub fn share(mut listeners: Vec<Self>, count: usize) -> io::Result<Vec<Self>> {
         let sockets = listeners.len();
         while sockets > 0 && listeners.len() < count {
@@ -128,7 +131,7 @@ impl Listener {
     }
 
     /// The listeners that this process was started with, by the protocol of systemd's socket activation (LISTEN_PID,
-    /// LISTEN_FDS); none if it was started without. The generation before says in OUTSIDE_LISTENERS what each one is.
+    /// LISTEN_FDS); none if it was started without. The generation before describes each of them in OUTSIDE_LISTENERS.
     ///
     /// # Errors
     /// A descriptor is no listening socket.
@@ -161,32 +164,32 @@ impl Listener {
         Ok(listeners)
     }
 
-    /// Where it listens; the port is the real one.
+    /// The address; its port is the real one.
     pub fn address(&self) -> &Address {
         &self.address
     }
 
-    /// The same listener, with TLS spoken on it; `None`: without.
+    /// The same listener with this TLS configuration; `None`: without TLS.
     #[must_use]
     pub fn with_tls(mut self, tls: Option<Arc<Tls>>) -> Self {
         self.tls = tls;
         self
     }
 
-    /// How TLS is spoken on it, if it is.
+    /// The TLS configuration; `None` without TLS.
     pub fn tls(&self) -> Option<&Arc<Tls>> {
         self.tls.as_ref()
     }
 
-    /// Where it listens, as in a URL.
+    /// The address as a URL.
     pub fn url(&self) -> String {
         self.address.url(self.tls.is_some())
     }
 
-    /// Another handle of the same socket: they share one queue.
+    /// Another handle of the same socket; both share one queue.
     ///
     /// # Errors
-    /// Out of descriptors.
+    /// The process is out of descriptors.
     pub fn try_clone(&self) -> io::Result<Self> {
         let socket = match &self.socket {
             ListeningSocket::Tcp(listener) => ListeningSocket::Tcp(listener.try_clone()?),
@@ -196,37 +199,37 @@ impl Listener {
         Ok(Self { socket, address, file, tls, door: self.door, place: self.place.clone() })
     }
 
-    /// For which place it is, and what is done there.
-    pub(super) fn settle(&mut self, place: &str, tls: Option<Arc<Tls>>, door: Door) {
+    /// Assigns the listener to a place, with its TLS configuration and role.
+    pub(super) fn settle(&mut self, place: &str, tls: Option<Arc<Tls>>, door: ListenerRole) {
         (self.place, self.tls, self.door) = (Some(place.into()), tls, door);
     }
 
-    /// The place for which it was bound, if anybody has said so.
+    /// The place for which it was bound, if known.
     pub(super) fn place(&self) -> Option<&str> {
         self.place.as_deref()
     }
 
-    /// What those get who come here.
-    pub fn door(&self) -> Door {
+    /// The role of the listener.
+    pub fn door(&self) -> ListenerRole {
         self.door
     }
 
-    pub(crate) fn entrance(&self) -> Entrance {
-        Entrance { tls: self.tls.clone(), door: self.door }
+    pub(crate) fn entrance(&self) -> ListenerOptions {
+        ListenerOptions { tls: self.tls.clone(), door: self.door }
     }
 
-    /// What the next generation has to know of it, in JSON.
+    /// The description for the next generation, in JSON.
     pub(super) fn legacy(&self) -> String {
         serde_json::json!([self.place.as_deref().unwrap_or_default(), self.file.is_some()]).to_string()
     }
 
-    /// The file to be removed when nobody will listen any more: of a Unix socket that was bound, not handed down by a service
-    /// manager.
+    /// The file to remove when no process listens any more: that of a Unix socket which was bound, not handed down by a
+    /// service manager.
     pub fn file(&self) -> Option<SocketFile> {
         self.file.clone()
     }
 
-    /// Hands it to the event loop that is entered.
+    /// Registers the socket with the current event loop.
     pub(crate) fn accepting(self) -> io::Result<Accepting> {
         Ok(match self.socket {
             ListeningSocket::Tcp(listener) => Accepting::Tcp(Arc::new(tokio::net::TcpListener::from_std(listener)?)),
@@ -235,7 +238,7 @@ impl Listener {
     }
 }
 
-/// The environment variable in which a generation tells the next one of the listeners that it hands down.
+/// The environment variable in which a generation describes the listeners that it hands down.
 const LEGACIES: &str = "OUTSIDE_LISTENERS";
 
 /// The place, and whether the file of its Unix socket is to be removed at the end.
@@ -249,7 +252,7 @@ fn read_legacy(value: &serde_json::Value) -> Option<(String, bool)> {
 pub struct SocketFile(PathBuf);
 
 impl SocketFile {
-    /// Removes it; nothing happens if somebody did so before.
+    /// Removes the file; has no effect if it is gone already.
     pub fn remove(self) {
         drop(std::fs::remove_file(self.0));
     }
@@ -264,7 +267,7 @@ impl AsFd for Listener {
     }
 }
 
-/// The path of a Unix socket's address; `@` stands before an abstract name.
+/// The path of a Unix socket's address, with `@` before an abstract name.
 fn path_of(address: &std::os::unix::net::SocketAddr) -> PathBuf {
     #[cfg(target_os = "linux")]
     if let Some(name) = std::os::linux::net::SocketAddrExt::as_abstract_name(address) {
@@ -279,7 +282,7 @@ fn bind_tcp(address: SocketAddr, backlog: u32, shares: bool, only_v6: bool) -> i
     socket.set_reuse_port(shares)?;
     socket.set_nonblocking(true)?;
     if address.is_ipv6() && address.ip().is_unspecified() {
-        // Said either way: what holds otherwise is a setting of the system.
+        // Set in both cases, because the default is a setting of the system.
         socket.set_only_v6(only_v6)?;
     }
     socket.bind(&address.into())?;
@@ -287,7 +290,7 @@ fn bind_tcp(address: SocketAddr, backlog: u32, shares: bool, only_v6: bool) -> i
     Ok(socket.into())
 }
 
-/// A socket file that nobody listens on is left over from a server that could not remove it.
+/// A socket file without a listener is left over from a server that could not remove it; it is replaced.
 fn bind_unix(path: &Path, backlog: u32) -> io::Result<UnixListener> {
     if let Some(name) = abstract_name(path) {
         return bind_abstract(name, backlog);
@@ -300,18 +303,18 @@ fn bind_unix(path: &Path, backlog: u32) -> io::Result<UnixListener> {
     let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
     socket.set_nonblocking(true)?;
     socket.bind(&socket2::SockAddr::unix(path)?)?;
-    // Before it listens: nobody can have connected by then.
+    // Before listening: no client can have connected with other permissions.
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(MODE))?;
     socket.listen(i32::try_from(backlog).unwrap_or(i32::MAX))?;
     Ok(socket.into())
 }
 
-/// A name of the abstract namespace, which the kernel gives back by itself, and which has no permissions.
+/// A name of the abstract namespace. The kernel frees it by itself; it has no permissions.
 #[cfg(target_os = "linux")]
 fn bind_abstract(name: &[u8], backlog: u32) -> io::Result<UnixListener> {
     let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
     socket.set_nonblocking(true)?;
-    // As unix(7) has it: a NUL, then the name.
+    // By unix(7): a NUL, then the name.
     let path = std::ffi::OsString::from_vec([b"\0", name].concat());
     socket.bind(&socket2::SockAddr::unix(path)?)?;
     socket.listen(i32::try_from(backlog).unwrap_or(i32::MAX))?;
@@ -329,19 +332,20 @@ fn bind_abstract(_: &[u8], _: u32) -> io::Result<UnixListener> {
 pub(crate) enum Accepting {
     Tcp(Arc<tokio::net::TcpListener>),
     Unix(Arc<tokio::net::UnixListener>),
-    Memory(Handed),
+    Memory(MemoryListener),
 }
 
-/// The queue of a listener, for the time when it accepts nobody else: whoever waits there has been told by the kernel that it is connected.
+/// The queue of a listener that accepts no new clients any more. The kernel has told the clients in it that they are
+/// connected.
 #[derive(Debug)]
-pub(crate) enum Queue {
+pub(crate) enum AcceptQueue {
     Tcp(Arc<tokio::net::TcpListener>),
     Unix(Arc<tokio::net::UnixListener>),
 }
 
-impl Queue {
-    /// The next connection that waits, if one does, and the client's address; handed to the event loop that is entered. The loop of the
-    /// listener itself is not asked, since it may not have looked at the network yet.
+impl AcceptQueue {
+    /// The next waiting connection, if there is one, with the client's address; it belongs to the current event loop.
+    /// Asks the system directly, because the listener's event loop may not have polled the network yet.
     pub(crate) fn next(&self) -> io::Result<Option<(Stream, SocketAddr)>> {
         let accepted = match self {
             Self::Tcp(listener) => SockRef::from(&**listener).accept(),
@@ -366,10 +370,10 @@ impl Queue {
 
 impl Accepting {
     /// Its queue, if it has one.
-    pub(crate) fn queue(&self) -> Option<Queue> {
+    pub(crate) fn queue(&self) -> Option<AcceptQueue> {
         match self {
-            Self::Tcp(listener) => Some(Queue::Tcp(Arc::clone(listener))),
-            Self::Unix(listener) => Some(Queue::Unix(Arc::clone(listener))),
+            Self::Tcp(listener) => Some(AcceptQueue::Tcp(Arc::clone(listener))),
+            Self::Unix(listener) => Some(AcceptQueue::Unix(Arc::clone(listener))),
             Self::Memory(_) => None,
         }
     }
@@ -379,7 +383,7 @@ impl Accepting {
         match self {
             Self::Tcp(listener) => {
                 let (stream, address) = listener.accept().await?;
-                // Answers are written whole; waiting for more to come would only delay them. A socket that refuses the
+                // Answers are written whole, so waiting for more bytes would only delay them. A socket that refuses the
                 // option works without it.
                 stream.set_nodelay(true).unwrap_or_default();
                 Ok((Stream::Tcp(stream), address))

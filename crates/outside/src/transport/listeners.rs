@@ -1,36 +1,36 @@
-//! All places where a server listens, each with as many sockets as there are who accept: processes or reactors.
+//! All places where a server listens, each with one socket for every process or reactor that accepts.
 //!
-//! Sockets may come from the generation before, which says for which place each was bound, or from a service manager,
-//! which says nothing: then the address tells, and what fits nowhere is for the first place.
+//! Sockets may come from the generation before, which names the place of each, or from a service manager, which names
+//! none: then the address decides, and sockets that match no place go to the first.
 
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 
-use super::{Address, BindError, Door, Listener, SocketFile, Tls};
+use super::{Address, BindError, Listener, ListenerRole, SocketFile, Tls};
 use crate::error::Error;
 
 /// A place where a server is to listen.
 #[derive(Clone, Debug)]
-pub struct Place {
-    /// Where.
+pub struct BindSpec {
+    /// The address.
     pub address: Address,
-    /// How TLS is spoken there, if it is.
+    /// The TLS configuration; `None` without TLS.
     pub tls: Option<Arc<Tls>>,
-    /// What those who come there get.
-    pub door: Door,
-    /// Whether it is another address of the host of the place before it: then it has the same port, and is left out if this machine has no
-    /// such address.
+    /// The service for its clients.
+    pub door: ListenerRole,
+    /// Whether it is a further address of the host of the place before it. Then it has the same port, and is left out
+    /// if this machine has no such address.
     pub follows: bool,
 }
 
-/// Where a server listens, as in a URL.
+/// An address where a server listens, and whether with TLS.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Endpoint {
     /// The address; the port is the real one.
     pub address: Address,
-    /// Is TLS spoken there?
+    /// Whether TLS is spoken there.
     pub is_secure: bool,
 }
 
@@ -39,12 +39,12 @@ pub struct Endpoint {
 pub struct Listeners(Vec<Vec<Listener>>);
 
 impl Listeners {
-    /// Binds all places, or takes over what was handed down; for each at least so many handles. There are more if more
-    /// sockets were handed down: each needs somebody who accepts.
+    /// Binds all places, or takes over sockets that were handed down. Each place gets at least `count` handles; more if
+    /// more sockets were handed down, because each socket needs a process that accepts from it.
     ///
     /// # Errors
     /// As [`Listener::bind_each`] and [`Listener::inherited`].
-    pub fn open(places: &[Place], backlog: u32, count: usize) -> Result<Self, Error> {
+    pub fn open(places: &[BindSpec], backlog: u32, count: usize) -> Result<Self, Error> {
         let names = names(places);
         let mut sockets: Vec<Vec<Listener>> = places.iter().map(|_| Vec::new()).collect();
         for listener in Listener::inherited()? {
@@ -57,8 +57,8 @@ impl Listeners {
         for group in places.chunk_by(|_, next| next.follows) {
             let own = &mut sockets[start..start + group.len()];
             start += group.len();
-            let only_v6 = |place: &Place| leaves_ipv4(place, places);
-            // Where one place cannot be had, nothing is left of the others.
+            let only_v6 = |place: &BindSpec| leaves_ipv4(place, places);
+            // If one place cannot be bound, the files of the others are removed.
             bind_group(group, own, backlog, count, only_v6)
                 .inspect_err(|_| made.drain(..).for_each(SocketFile::remove))?;
             made.extend(own.iter().filter_map(|own| own.first().and_then(Listener::file)));
@@ -73,7 +73,7 @@ impl Listeners {
         Ok(Self(sockets.into_iter().map(|own| Listener::share(own, count)).collect::<Result<_, _>>()?))
     }
 
-    /// How many accept at each place.
+    /// The number of handles at each place.
     pub fn slots(&self) -> usize {
         self.0.first().map_or(0, Vec::len)
     }
@@ -81,7 +81,7 @@ impl Listeners {
     /// Another handle of one socket of each place.
     ///
     /// # Errors
-    /// There is no such slot, or the system is out of descriptors.
+    /// There is no such slot, or the process is out of descriptors.
     pub fn slot(&self, slot: usize) -> Result<Self, Error> {
         let handle = |place: &Vec<Listener>| match place.get(slot) {
             Some(listener) => Ok(vec![listener.try_clone()?]),
@@ -90,7 +90,7 @@ impl Listeners {
         Ok(Self(self.0.iter().map(handle).collect::<Result<_, _>>()?))
     }
 
-    /// Where they listen, place by place.
+    /// The endpoints, place by place.
     pub fn endpoints(&self) -> Vec<Endpoint> {
         let first = self.0.iter().filter_map(|place| place.first());
         let of =
@@ -98,19 +98,19 @@ impl Listeners {
         first.map(of).collect()
     }
 
-    /// Every descriptor with its slot, and what the next generation needs to know of it: a text for `OUTSIDE_LISTENERS`, which
-    /// holds a JSON list of them in the order of the descriptors.
+    /// Every descriptor with its slot and its description for the next generation: an element of the JSON list in
+    /// `OUTSIDE_LISTENERS`, which has the order of the descriptors.
     pub fn descriptors(&self) -> impl Iterator<Item = (usize, BorrowedFd<'_>, String)> {
         let numbered = self.0.iter().flat_map(|place| place.iter().enumerate());
         numbered.map(|(slot, listener)| (slot, listener.as_fd(), listener.legacy()))
     }
 
-    /// The files to be removed when nobody will listen any more.
+    /// The files to remove when no process listens any more.
     pub fn files(&self) -> Vec<SocketFile> {
         self.0.iter().filter_map(|place| place.first().and_then(Listener::file)).collect()
     }
 
-    /// How TLS is spoken here, each way once.
+    /// The TLS configurations, each once.
     pub(crate) fn certificates(&self) -> Vec<Arc<Tls>> {
         let mut certificates = Vec::<Arc<Tls>>::new();
         for own in self.iter().filter_map(Listener::tls) {
@@ -130,13 +130,13 @@ impl Listeners {
     }
 }
 
-/// Binds the addresses of one host for which there is no socket yet: all that this machine has, on one port.
+/// Binds the addresses of one host that have no socket yet: all that this machine has, on one port.
 fn bind_group(
-    group: &[Place],
+    group: &[BindSpec],
     sockets: &mut [Vec<Listener>],
     backlog: u32,
     count: usize,
-    only_v6: impl Fn(&Place) -> bool,
+    only_v6: impl Fn(&BindSpec) -> bool,
 ) -> Result<(), Error> {
     let is_missing: Vec<bool> = sockets.iter().map(Vec::is_empty).collect();
     let mut tries = 1;
@@ -162,7 +162,7 @@ fn bind_group(
         match failed {
             None if sockets.iter().all(Vec::is_empty) => return absent.map_or(Ok(()), Err),
             None => return Ok(()),
-            // The port that the system chose for one address is taken at another.
+            // The port that the system chose for one address is in use at another: another port is tried.
             Some((error, true))
                 if tries < MOST_TRIES && is_missing.iter().all(|missing| *missing) && is_in_use(&error) =>
             {
@@ -174,10 +174,10 @@ fn bind_group(
     }
 }
 
-/// So often another port is chosen.
+/// Attempts to find a port that is free at all addresses.
 const MOST_TRIES: usize = 16;
 
-/// The address with this port, if it was asked for with any.
+/// The address with this port, if it was given without one.
 fn with_port(address: &Address, port: Option<u16>) -> Address {
     match (address, port) {
         (Address::Tcp(asked), Some(port)) if asked.port() == 0 => Address::Tcp(SocketAddr::new(asked.ip(), port)),
@@ -197,11 +197,12 @@ fn is_in_use(error: &Error) -> bool {
     error.source_as::<BindError>().is_some_and(|bind| bind.error.kind() == io::ErrorKind::AddrInUse)
 }
 
-/// Whether the IPv4 addresses of this place, which is `::`, are asked for by another one on the same port. By itself `::` is for both kinds.
-fn leaves_ipv4(place: &Place, places: &[Place]) -> bool {
+/// Whether another place asks for the IPv4 addresses of this one, `::`, on the same port. Otherwise `::` covers both
+/// kinds.
+fn leaves_ipv4(place: &BindSpec, places: &[BindSpec]) -> bool {
     let Address::Tcp(SocketAddr::V6(v6)) = place.address else { return false };
     let takes_them =
-        |other: &Place| matches!(other.address, Address::Tcp(SocketAddr::V4(v4)) if v4.port() == v6.port());
+        |other: &BindSpec| matches!(other.address, Address::Tcp(SocketAddr::V4(v4)) if v4.port() == v6.port());
     v6.ip().is_unspecified() && v6.port() != 0 && places.iter().any(takes_them)
 }
 
@@ -218,9 +219,9 @@ impl std::fmt::Display for Endpoint {
     }
 }
 
-/// What places are called between generations: by the address that was asked for, since the real port may be another one.
-/// Of several that ask for the same each has a name of its own.
-fn names(places: &[Place]) -> Vec<String> {
+/// The names of places for the next generation: the configured address, since the real port may differ. Several places
+/// with one address get different names.
+fn names(places: &[BindSpec]) -> Vec<String> {
     let mut names: Vec<String> = Vec::new();
     for place in places {
         let address = place.address.to_string();
@@ -230,8 +231,8 @@ fn names(places: &[Place]) -> Vec<String> {
     names
 }
 
-/// The place of a socket that was handed down; `None` if the program does not want it any more.
-fn home(listener: &Listener, places: &[Place], names: &[String]) -> Option<usize> {
+/// The place of a socket that was handed down; `None` if the configuration has no such place any more.
+fn home(listener: &Listener, places: &[BindSpec], names: &[String]) -> Option<usize> {
     match listener.place() {
         Some(name) => names.iter().position(|other| other == name),
         None => Some(places.iter().position(|place| place.address == *listener.address()).unwrap_or(0)),
@@ -242,9 +243,9 @@ fn home(listener: &Listener, places: &[Place], names: &[String]) -> Option<usize
 mod tests {
     use super::*;
 
-    fn place(address: &str) -> Place {
+    fn place(address: &str) -> BindSpec {
         let address = Address::parse_unix(address).unwrap_or_else(|| Address::Tcp(address.parse().unwrap()));
-        Place { address, tls: None, door: Door::Site, follows: false }
+        BindSpec { address, tls: None, door: ListenerRole::Serve, follows: false }
     }
 
     #[test]
@@ -265,14 +266,14 @@ mod tests {
         let (a, b) = (Address::Tcp("127.0.0.1:0".parse().unwrap()), Address::Tcp("[::1]:0".parse().unwrap()));
         let bound = Listener::bind(&a, 1, false).unwrap();
         let places =
-            [place("127.0.0.1:1"), Place { address: bound.address().clone(), ..place("[::1]:1") }, place("[::1]:0")];
+            [place("127.0.0.1:1"), BindSpec { address: bound.address().clone(), ..place("[::1]:1") }, place("[::1]:0")];
         let names = names(&places);
         assert_eq!(home(&bound, &places, &names), Some(1), "by its address");
         let mut other = Listener::bind(&b, 1, false).unwrap();
         assert_eq!(home(&other, &places, &names), Some(0), "nobody's");
-        other.settle("http://[::1]:0", None, Door::Site);
+        other.settle("http://[::1]:0", None, ListenerRole::Serve);
         assert_eq!(home(&other, &places, &names), Some(2), "by name");
-        other.settle("http://[::1]:8080", None, Door::Site);
+        other.settle("http://[::1]:8080", None, ListenerRole::Serve);
         assert_eq!(home(&other, &places, &names), None, "not wanted any more");
     }
 
@@ -289,12 +290,12 @@ mod tests {
         assert_eq!(slots, [0, 1, 2, 0, 1, 2]);
     }
 
-    fn host(addresses: &[&str]) -> Vec<Place> {
+    fn host(addresses: &[&str]) -> Vec<BindSpec> {
         let places = addresses.iter().enumerate();
-        places.map(|(index, address)| Place { follows: index > 0, ..place(address) }).collect()
+        places.map(|(index, address)| BindSpec { follows: index > 0, ..place(address) }).collect()
     }
 
-    fn open(places: &[Place]) -> Result<Vec<String>, Error> {
+    fn open(places: &[BindSpec]) -> Result<Vec<String>, Error> {
         let listeners = Listeners::open(places, 16, 2)?;
         assert_eq!(listeners.slots(), 2);
         assert!(listeners.slot(1).is_ok());
@@ -306,7 +307,8 @@ mod tests {
         let two = open(&host(&["127.0.0.1:0", "127.0.0.2:0"])).unwrap();
         let port = |url: &str| url.rsplit(':').next().map(str::to_owned);
         assert!(two.len() == 2 && port(&two[0]) == port(&two[1]), "{two:?}");
-        // What this machine does not have is left out, wherever it stands; documentation addresses (RFC 5737) are nobody's.
+        // Addresses that this machine lacks are left out at any position; documentation addresses (RFC 5737) belong to
+        // no machine.
         for addresses in [["203.0.113.1:0", "127.0.0.1:0"], ["127.0.0.1:0", "203.0.113.1:0"]] {
             let one = open(&host(&addresses)).unwrap();
             assert!(one.len() == 1 && one[0].starts_with("http://127.0.0.1:"), "{one:?}");

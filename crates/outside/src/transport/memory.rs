@@ -1,6 +1,6 @@
-//! Connections that are made within this process, so that a test needs no port.
+//! Connections made within this process, so that a test needs no port.
 //!
-//! Each is a pair of connected sockets: what reads, writes and waits is the same as with a socket of the network.
+//! Each is a pair of connected sockets, so the code that reads, writes and waits is the same as for the network.
 
 use std::io;
 use std::net::SocketAddr;
@@ -10,16 +10,16 @@ use tokio::sync::mpsc;
 
 use super::{Listeners, Stream};
 
-/// Where the connections of a server come from.
+/// The source of a server's connections.
 #[derive(Debug)]
-pub enum Doors {
+pub enum ConnectionSource {
     /// Sockets that listen.
     Listeners(Listeners),
-    /// A [`Connector`]; nobody else can connect.
-    Memory(Handed),
+    /// A [`Connector`]; there is no other way to connect.
+    Memory(MemoryListener),
 }
 
-impl<L: Into<Listeners>> From<L> for Doors {
+impl<L: Into<Listeners>> From<L> for ConnectionSource {
     fn from(listeners: L) -> Self {
         Self::Listeners(listeners.into())
     }
@@ -30,16 +30,16 @@ impl<L: Into<Listeners>> From<L> for Doors {
 pub struct Connector(mpsc::UnboundedSender<(UnixStream, SocketAddr)>);
 
 impl Connector {
-    /// A connector, and what its server accepts from; nobody else can connect.
-    pub fn new() -> (Self, Handed) {
+    /// A connector and the server's side of it; there is no other way to connect.
+    pub fn new() -> (Self, MemoryListener) {
         let (sender, receiver) = mpsc::unbounded_channel();
-        (Self(sender), Handed(receiver))
+        (Self(sender), MemoryListener(receiver))
     }
 
-    /// A new connection to the server, as the client that it takes for the one at this address.
+    /// A new connection to the server, which sees this client address.
     ///
     /// # Errors
-    /// `ConnectionRefused` if the server has ended; out of descriptors.
+    /// `ConnectionRefused` if the server has ended; or the process is out of descriptors.
     pub fn connect(&self, client: SocketAddr) -> io::Result<UnixStream> {
         let (near, far) = UnixStream::pair()?;
         far.set_nonblocking(true)?;
@@ -50,10 +50,10 @@ impl Connector {
 
 /// The server's side of a [`Connector`].
 #[derive(Debug)]
-pub struct Handed(mpsc::UnboundedReceiver<(UnixStream, SocketAddr)>);
+pub struct MemoryListener(mpsc::UnboundedReceiver<(UnixStream, SocketAddr)>);
 
-impl Handed {
-    /// The next connection and the client's address; waits for ever once the connector is gone.
+impl MemoryListener {
+    /// The next connection and the client's address; waits for ever once the connector is dropped.
     pub(super) async fn accept(&mut self) -> io::Result<(Stream, SocketAddr)> {
         match self.0.recv().await {
             Some((stream, address)) => Ok((Stream::Unix(tokio::net::UnixStream::from_std(stream)?), address)),

@@ -1,4 +1,4 @@
-//! What carries the bytes, made to look alike: TCP and Unix sockets, listening and connected, and TLS over either.
+//! Streams of bytes behind one interface: TCP and Unix sockets, listening and connected, and TLS over either.
 
 mod address;
 mod ends;
@@ -16,12 +16,11 @@ use bytes::BufMut as _;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
-pub(crate) use crate::message::NO_ADDRESS;
 pub use address::{Address, BindError};
-pub(crate) use listener::{Accepting, Entrance, Queue};
-pub use listener::{Door, Listener, SocketFile};
-pub use listeners::{Endpoint, Listeners, Place};
-pub use memory::{Connector, Doors, Handed};
+pub(crate) use listener::{AcceptQueue, Accepting, ListenerOptions};
+pub use listener::{Listener, ListenerRole, SocketFile};
+pub use listeners::{BindSpec, Endpoint, Listeners};
+pub use memory::{ConnectionSource, Connector, MemoryListener};
 pub use tls::{CertificateError, TicketKeys, Tls};
 pub(crate) use tls::{Notice, TlsStream};
 
@@ -41,7 +40,7 @@ pub(crate) enum Detached {
 }
 
 impl Detached {
-    /// Hands it to the event loop that is entered.
+    /// Registers the stream with the current event loop.
     pub(crate) fn attach(self) -> io::Result<Stream> {
         Ok(match self {
             Self::Tcp(stream) => Stream::Tcp(TcpStream::from_std(stream)?),
@@ -51,7 +50,7 @@ impl Detached {
 }
 
 impl Stream {
-    /// Takes it out of its event loop, before anything was said on it.
+    /// Takes the stream out of its event loop, before any byte was read or written.
     pub(crate) fn detach(self) -> io::Result<Detached> {
         match self {
             Self::Tcp(stream) => Ok(Detached::Tcp(stream.into_std()?)),
@@ -60,7 +59,7 @@ impl Stream {
         }
     }
 
-    /// The socket alone: what follows is in clear.
+    /// The socket without TLS; further bytes are in clear.
     pub(crate) fn into_clear(self) -> Self {
         match self {
             Self::Tls(stream) => stream.into_socket(),
@@ -68,12 +67,12 @@ impl Stream {
         }
     }
 
-    /// Is it encrypted?
+    /// Whether the stream is encrypted.
     pub(crate) fn is_secure(&self) -> bool {
         matches!(self, Self::Tls(_))
     }
 
-    /// Was HTTP/2 agreed on?
+    /// Whether HTTP/2 was negotiated.
     pub(crate) fn speaks_http2(&self) -> bool {
         matches!(self, Self::Tls(stream) if stream.protocol() == Some(tls::HTTP2))
     }
@@ -89,8 +88,8 @@ impl Stream {
         polled.map_ok(|()| filled.filled().len())
     }
 
-    /// The same behind what the buffer holds already, at most so much, and without growing it. TLS cannot: its records are
-    /// decrypted in place.
+    /// Reads behind the bytes that the buffer holds, at most `most` bytes, without growing it. Not for TLS, whose
+    /// records are decrypted in place.
     pub(crate) fn poll_read_behind(
         &mut self,
         context: &mut Context<'_>,
@@ -106,7 +105,8 @@ impl Stream {
         }
     }
 
-    /// Reads into the buffer; 0 is the end. `true`: there was no more, and the context is woken when there is.
+    /// Reads into the buffer; 0 is the end. `true` means that all was read, and that the context is woken when there is
+    /// more.
     pub(crate) fn poll_read_all(
         &mut self,
         context: &mut Context<'_>,
@@ -121,7 +121,7 @@ impl Stream {
         Poll::Ready(Ok((count, was_all)))
     }
 
-    /// Writes some of these, one after the other.
+    /// Writes some of these slices, in order.
     pub(crate) fn poll_write(
         &mut self,
         context: &mut Context<'_>,
@@ -135,16 +135,16 @@ impl Stream {
         }
     }
 
-    /// The same without waiting: pending, and nobody is woken, if the socket takes nothing.
+    /// The same without waiting: pending if the socket accepts nothing, and then no task is woken.
     pub(crate) fn try_write(&self, slices: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
         let written = match (self, slices) {
-            // Not by the runtime, which looks up first whether it would have to wait.
+            // Directly, because the runtime would first check whether it has to wait.
             (Self::Tcp(stream), [one]) => {
                 rustix::net::send(stream, one, rustix::net::SendFlags::NOSIGNAL).map_err(Into::into)
             }
             (Self::Tcp(stream), many) => stream.try_write_vectored(many),
             (Self::Unix(stream), many) => stream.try_write_vectored(many),
-            // What is encrypted and not written needs somebody who waits.
+            // TLS may leave encrypted bytes unwritten, which needs a task that waits.
             (Self::Tls(_), _) => return Poll::Pending,
         };
         match written {
@@ -153,17 +153,17 @@ impl Stream {
         }
     }
 
-    /// Ready when there may be something to be read.
+    /// Ready when there may be bytes to read.
     fn poll_readable(&self, context: &mut Context<'_>) -> Poll<()> {
         match self {
             Self::Tcp(stream) => stream.poll_read_ready(context).map(drop),
             Self::Unix(stream) => stream.poll_read_ready(context).map(drop),
-            // Something may be decrypted already.
+            // Bytes may be decrypted already.
             Self::Tls(_) => Poll::Ready(()),
         }
     }
 
-    /// Writes some of this; more will follow at once, so that no packet need leave for it alone.
+    /// Writes some of these bytes. More follow at once, so they need not leave in a packet of their own.
     pub(crate) fn poll_write_more(&mut self, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         if let Self::Tls(stream) = self {
             return stream.poll_write_more(context, bytes);
@@ -216,7 +216,7 @@ impl Stream {
         }
     }
 
-    /// The same where the kernel does not do it.
+    /// The same where the kernel has no such call.
     #[cfg(not(target_os = "linux"))]
     pub(crate) fn poll_send_file(
         &mut self,
@@ -236,8 +236,8 @@ impl Stream {
         }
     }
 
-    /// While it is corked, packets leave only when they are full; what is left leaves when it no longer is (tcp(7)).
-    /// It saves time, no more: a socket that cannot do it is none the worse.
+    /// While a socket is corked, only full packets leave; the rest leaves when it is uncorked (tcp(7)). This only saves
+    /// packets: a socket that refuses the option works as well.
     pub(crate) fn set_corked(&self, corked: bool) {
         #[cfg(target_os = "linux")]
         if let Self::Tcp(stream) = self {
@@ -247,7 +247,7 @@ impl Stream {
         let _ = corked;
     }
 
-    /// Says that nothing more will be written.
+    /// Ends the direction to the client.
     pub(crate) fn poll_shutdown(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
             Self::Tcp(stream) => Pin::new(stream).poll_shutdown(context),
@@ -257,14 +257,14 @@ impl Stream {
     }
 }
 
-/// Reads once without asking first, since most who come here know that there is something.
+/// Reads at once without polling first, since most callers know that there are bytes.
 #[cfg(target_os = "linux")]
 fn poll_receive(stream: &TcpStream, context: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<(usize, bool)>> {
     loop {
         let mut count = 0;
         let received = stream.try_io(Interest::READABLE, || {
             (_, count) = rustix::net::recv(stream, &mut *buffer, rustix::net::RecvFlags::empty())?;
-            // Less than there was room for is all that there was: the system tells when there is more (epoll(7), question 9).
+            // A short read means that all was read: the system reports when there is more (epoll(7), question 9).
             if 0 < count && count < buffer.len() { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(()) }
         });
         match received {

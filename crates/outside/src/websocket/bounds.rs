@@ -1,36 +1,38 @@
-//! What the topics of one run may take, whatever clients subscribe to and publish.
+//! The bounds on the topics of one run: names that clients subscribe to, and memory of published messages.
 //!
-//! What is published waits until it has been handed out to the subscribers. If much waits, the connection on whose behalf
-//! more is published is read more slowly; what nobody can be slowed down for is dropped at a bound, and counted.
+//! A published message waits until it was handed out to the subscribers. While many bytes wait, the server reads more
+//! slowly from the connections whose handlers publish. Messages of publishers that are no connections are dropped at a
+//! bound, and counted.
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError, Weak};
 
-use super::connection::{Shared, WebSocketConnection};
+use super::connection::{WebSocketConnection, WebSocketShared};
 use super::pressure::slow_down_publisher;
 
-/// The bounds, what counts against them, and who is told when one of them bites.
-pub(crate) struct Bounds {
+/// The bounds, the current use, and the function for complaints in the log.
+pub(crate) struct WebSocketBounds {
     /// Topics of one connection.
     pub(super) max_topics: usize,
-    /// Bytes of memory that published messages take at most while they wait.
+    /// Bytes of memory that waiting published messages may take.
     max_published: usize,
-    /// Those that they take now.
+    /// Bytes of memory that they take now.
     published: AtomicUsize,
     dropped: AtomicU64,
-    /// Connections that are held until less waits.
-    held: Mutex<Vec<Weak<Shared>>>,
+    /// Connections that are held until fewer bytes wait.
+    held: Mutex<Vec<Weak<WebSocketShared>>>,
     complaints: Option<Box<Complain>>,
 }
 
-/// Is told the key of the configuration that sets a bound, and what has met it.
+/// Called with the configuration key of a bound and a text about its use.
 type Complain = dyn Fn(&'static str, &str) + Send + Sync;
 
-/// With more than this waiting, connections that publish are held, in bytes of memory: more would only make all wait longer.
+/// Bytes of waiting messages above which connections that publish are held: more would only make all of them wait
+/// longer.
 const MUCH: usize = 256 << 10;
 
 /// For connections without a server.
-impl Default for Bounds {
+impl Default for WebSocketBounds {
     fn default() -> Self {
         Self {
             max_topics: 1024,
@@ -43,7 +45,7 @@ impl Default for Bounds {
     }
 }
 
-impl Bounds {
+impl WebSocketBounds {
     pub(crate) fn new(
         max_topics: usize,
         max_published: usize,
@@ -58,7 +60,7 @@ impl Bounds {
         }
     }
 
-    /// A message of this cost is published; `false`: it is dropped.
+    /// Counts a published message of this cost. Returns `false` if it must be dropped.
     pub(super) fn admit(&self, cost: usize) -> bool {
         if self.has_much() {
             slow_down_publisher();
@@ -73,7 +75,7 @@ impl Bounds {
         true
     }
 
-    /// It has been handed out.
+    /// Notes that a message of this cost was handed out.
     pub(super) fn leave(&self, cost: usize) {
         let before = self.published.fetch_sub(cost, Ordering::SeqCst);
         if before > self.little() && before - cost <= self.little() {
@@ -82,13 +84,13 @@ impl Bounds {
         }
     }
 
-    /// Whether so much waits that connections that publish are held.
+    /// Whether so many bytes wait that connections that publish are held.
     pub(super) fn has_much(&self) -> bool {
         self.published.load(Ordering::Relaxed) > 2 * self.little()
     }
 
-    /// Holds a connection until little waits; `false` if that is so already.
-    pub(super) fn hold(&self, connection: Weak<Shared>) -> bool {
+    /// Holds a connection until few bytes wait. Returns `false` if that is the case already.
+    pub(super) fn hold(&self, connection: Weak<WebSocketShared>) -> bool {
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         let holds = self.published.load(Ordering::SeqCst) > self.little();
         if holds {

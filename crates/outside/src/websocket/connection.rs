@@ -1,7 +1,7 @@
-//! One connection: what came and was not taken yet, what is to go out, and its end.
+//! One WebSocket connection: its inbox of received messages, its queue of frames to send, and its end.
 //!
-//! Two sides hold it. Handlers take messages and add others, from any thread. The session, which drives the socket,
-//! fills and empties the same queues and is woken when there is something to do. Both queues are bounded.
+//! Two sides share it. Handlers take messages and send others, from any thread. The session, which drives the socket,
+//! fills the inbox and empties the queue; it is woken when there is something to do. Inbox and queue are bounded.
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
@@ -11,12 +11,12 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use super::driving::Line;
+use super::driving::FrameSink;
 use super::few::Few;
 use super::message::{Message, WebSocketExit};
 use super::octets::{ENTRY_COST, Octets};
 use super::pressure::is_in_callback;
-use super::queue::Queue;
+use super::queue::SendQueue;
 use super::signal::Signal;
 use super::subscriptions::Subscriptions;
 use super::topics::Room;
@@ -24,61 +24,61 @@ use super::{SessionData, WebSocket, WhenFull};
 use crate::error::Error;
 use crate::message::Request;
 use crate::protocol::websocket::{
-    Close, Closing, Deflater, MAX_CONTROL_PAYLOAD, MAX_SERVER_HEAD, Opcode, encode_frame,
+    Close, CloseHandshake, Deflater, MAX_CONTROL_PAYLOAD, MAX_SERVER_HEAD, Opcode, encode_frame,
 };
 
 /// A WebSocket connection; clones are the same connection.
 #[derive(Clone)]
-pub struct WebSocketConnection(pub(super) Arc<Shared>);
+pub struct WebSocketConnection(pub(super) Arc<WebSocketShared>);
 
-pub(super) struct Shared {
+pub(super) struct WebSocketShared {
     pub(super) request: Arc<Request>,
     pub(super) websocket: Arc<WebSocket>,
     pub(super) subprotocol: Option<Box<str>>,
     pub(super) room: Arc<Room>,
-    /// Called after something has happened that an event loop elsewhere waits for.
+    /// Called after an event for which an event loop of a binding waits.
     pub(super) listener: OnceLock<Box<dyn Fn() + Send + Sync>>,
     /// What takes its frames to the client; missing where the socket is somebody else's.
-    pub(super) line: OnceLock<Arc<dyn Line>>,
-    pub(super) state: Mutex<State>,
+    pub(super) frame_sink: OnceLock<Arc<dyn FrameSink>>,
+    pub(super) state: Mutex<WebSocketState>,
     /// Is there a reason why there are no more messages?
     pub(super) is_ending: AtomicBool,
     /// Whether its callbacks are being called.
     pub(super) turn: AtomicU8,
-    /// Why they are not.
+    /// The reasons why they are not called for now.
     pub(super) pressure: AtomicU8,
     pub(super) data: Mutex<SessionData>,
-    /// A message came, or the end.
+    /// Notified when a message came, or the end.
     pub(super) received: Signal,
-    /// There is room in the queue or in the inbox again, or the end came.
+    /// Notified when queue or inbox have room again, or the end came.
     pub(super) drained: Signal,
 }
 
 #[derive(Default)]
-pub(super) struct State {
+pub(super) struct WebSocketState {
     pub(super) inbox: Few<Message>,
-    /// Bytes of memory that it takes.
+    /// Bytes of memory that the inbox takes.
     pub(super) inbox_cost: usize,
-    pub(super) queue: Queue,
-    pub(super) closing: Closing,
+    pub(super) queue: SendQueue,
+    pub(super) closing: CloseHandshake,
     pub(super) deflater: Option<Box<Deflater>>,
-    /// Why there are no more messages, once that is so.
+    /// The code and reason of the end, once it has begun.
     pub(super) exit: Option<Box<WebSocketExit>>,
-    /// The socket is gone: nothing will be sent any more.
+    /// Whether the socket is gone, so that no more can be sent.
     pub(super) is_over: bool,
-    /// The session, and whether it is to look how things stand.
+    /// The waker of the session; `calls_session` says whether the session is to check the state.
     pub(super) session: Option<Waker>,
     pub(super) calls_session: bool,
-    /// Has the bell been rung since somebody looked into the queue?
-    pub(super) is_rung: bool,
+    /// Whether it has been put into the flush queue since its own queue was last looked at.
+    pub(super) is_queued: bool,
     /// The session reads no more until the inbox has room.
     pub(super) is_paused: bool,
-    /// Is the listener to be told?
+    /// Whether the listener is to be called.
     pub(super) is_listening: bool,
     pub(super) topics: Subscriptions,
 }
 
-/// So many messages at most wait to be taken.
+/// Messages that may wait in the inbox.
 const MOST_WAITING: usize = 1024;
 
 impl WebSocketConnection {
@@ -89,14 +89,14 @@ impl WebSocketConnection {
         deflater: Option<Deflater>,
         room: Arc<Room>,
     ) -> Self {
-        let state = State { deflater: deflater.map(Box::new), ..State::default() };
-        Self(Arc::new(Shared {
+        let state = WebSocketState { deflater: deflater.map(Box::new), ..WebSocketState::default() };
+        Self(Arc::new(WebSocketShared {
             request,
             websocket,
             subprotocol: subprotocol.map(Into::into),
             room,
             listener: OnceLock::new(),
-            line: OnceLock::new(),
+            frame_sink: OnceLock::new(),
             state: Mutex::new(state),
             is_ending: AtomicBool::new(false),
             turn: AtomicU8::new(0),
@@ -112,7 +112,7 @@ impl WebSocketConnection {
         &self.0.request
     }
 
-    /// The subprotocol that was agreed on.
+    /// The negotiated subprotocol.
     pub fn subprotocol(&self) -> Option<&str> {
         self.0.subprotocol.as_deref()
     }
@@ -120,7 +120,7 @@ impl WebSocketConnection {
     /// Waits for the next message.
     ///
     /// # Errors
-    /// The connection has ended, and all that came before has been taken.
+    /// The connection has ended, and all earlier messages were taken.
     pub fn recv(&self) -> Result<Message, WebSocketExit> {
         match self.receive_until(None)? {
             Some(message) => Ok(message),
@@ -128,7 +128,7 @@ impl WebSocketConnection {
         }
     }
 
-    /// The same; `None` if there is none after this long.
+    /// The same; `None` if no message comes within this time.
     ///
     /// # Errors
     /// As [`WebSocketConnection::recv`].
@@ -136,7 +136,7 @@ impl WebSocketConnection {
         self.receive_until(Some(Instant::now() + at_most))
     }
 
-    /// The next message if there is one.
+    /// The next message, if there is one.
     ///
     /// # Errors
     /// As [`WebSocketConnection::recv`].
@@ -144,8 +144,8 @@ impl WebSocketConnection {
         self.take(self.lock()).1
     }
 
-    /// Sends a message: text of `&str` and `String`, binary of bytes. Waits while the client reads too slowly, if that is
-    /// what is to be done when the queue is full ([`WhenFull::Wait`]); never in a callback.
+    /// Sends a message: `&str` and `String` as text, bytes as binary. With [`WhenFull::Wait`] it waits while the queue
+    /// is full, because the client reads too slowly; it never waits in a callback.
     ///
     /// # Errors
     /// The connection has ended or is ending.
@@ -159,7 +159,7 @@ impl WebSocketConnection {
         self.enqueue(state, &message)
     }
 
-    /// The same without waiting: `false` if the queue is full and `send` would wait.
+    /// The same without waiting: returns `false` if the queue is full and `send` would wait.
     ///
     /// # Errors
     /// As [`WebSocketConnection::send`].
@@ -175,7 +175,7 @@ impl WebSocketConnection {
     /// Sends a ping (RFC 6455 section 5.5.2) with a payload of at most 125 bytes.
     ///
     /// # Errors
-    /// The payload is too long. On a connection that has ended nothing happens.
+    /// The payload is too long. On a connection that has ended this has no effect.
     pub fn ping(&self, payload: &[u8]) -> Result<(), Error> {
         if payload.len() > MAX_CONTROL_PAYLOAD {
             let given = payload.len();
@@ -187,15 +187,15 @@ impl WebSocketConnection {
         Ok(())
     }
 
-    /// Begins the closing handshake; what was sent before still goes out. On a connection that has ended nothing happens.
+    /// Begins the closing handshake; earlier messages are still sent. Has no effect on a connection that has ended.
     ///
     /// # Errors
-    /// A code that must not be sent, or a reason of more than 123 bytes (RFC 6455 section 7.4).
+    /// The code must not be sent, or the reason has more than 123 bytes (RFC 6455 section 7.4).
     pub fn exit(&self, code: u16, reason: &str) -> Result<(), Error> {
         let close = Close::new(code, reason)?;
         let mut state = self.lock();
         if self.close_in(&mut state, &close) {
-            // Who ends a connection is not interested in what else was said.
+            // A handler that ends the connection takes no more messages.
             state.inbox.clear();
             state.inbox_cost = 0;
             self.unlock(state);
@@ -213,7 +213,7 @@ impl WebSocketConnection {
         self.lock().exit.as_ref().map(|exit| exit.reason.to_string())
     }
 
-    /// Something that distinguishes it from all others there are at this moment.
+    /// A number that distinguishes it from all other connections that exist now.
     pub fn id(&self) -> usize {
         Arc::as_ptr(&self.0).addr()
     }
@@ -237,11 +237,11 @@ impl WebSocketConnection {
         }
     }
 
-    /// Takes a message, or gives the lock back if there is none yet.
+    /// Takes a message. If there is none yet, gives the lock back.
     pub(super) fn take<'s>(
         &self,
-        mut state: MutexGuard<'s, State>,
-    ) -> (Option<MutexGuard<'s, State>>, Result<Option<Message>, WebSocketExit>) {
+        mut state: MutexGuard<'s, WebSocketState>,
+    ) -> (Option<MutexGuard<'s, WebSocketState>>, Result<Option<Message>, WebSocketExit>) {
         if self.is_held() && state.exit.is_none() {
             return (Some(state), Ok(None));
         }
@@ -261,7 +261,7 @@ impl WebSocketConnection {
         (None, Ok(Some(message)))
     }
 
-    fn check_open(&self, state: &State) -> Result<(), WebSocketExit> {
+    fn check_open(&self, state: &WebSocketState) -> Result<(), WebSocketExit> {
         match (&state.exit, state.closing.is_open() && !state.is_over) {
             (_, true) => Ok(()),
             (Some(exit), false) => Err(exit.as_ref().clone()),
@@ -269,31 +269,31 @@ impl WebSocketConnection {
         }
     }
 
-    fn would_wait(&self, state: &State, more: usize) -> bool {
+    fn would_wait(&self, state: &WebSocketState, more: usize) -> bool {
         self.0.websocket.options.when_full == WhenFull::Wait && self.is_full(state, more) && !is_in_callback()
     }
 
-    /// Is there no room for a message of this length? There is always room when half of the queue is free: then those that
-    /// wait are told.
-    fn is_full(&self, state: &State, more: usize) -> bool {
+    /// Whether there is no room for a message of this length. There is always room while half of the queue is free,
+    /// because waiting senders are notified at that point.
+    fn is_full(&self, state: &WebSocketState, more: usize) -> bool {
         state.queue.cost() > self.max_queue() / 2
             && state.queue.cost() + ENTRY_COST + more > self.max_queue()
             && state.closing.is_open()
             && !state.is_over
     }
 
-    pub(super) fn has_room(&self, state: &State) -> bool {
+    pub(super) fn has_room(&self, state: &WebSocketState) -> bool {
         state.inbox_cost < self.max_inbox() && state.inbox.len() < MOST_WAITING
     }
 
-    fn enqueue(&self, mut state: MutexGuard<'_, State>, message: &Message) -> Result<(), WebSocketExit> {
+    fn enqueue(&self, mut state: MutexGuard<'_, WebSocketState>, message: &Message) -> Result<(), WebSocketExit> {
         self.check_open(&state)?;
         let payload = message.as_bytes();
         if self.is_full(&state, payload.len()) && !self.may_exceed(&state) {
             self.make_room(&mut state, payload.len());
             self.check_open(&state)?;
         }
-        // What is compressed needs less, one knows not how much.
+        // A compressed message needs less, by an unknown amount.
         let room = if state.deflater.is_some() { 0 } else { MAX_SERVER_HEAD + payload.len() };
         let frame = Octets::filled(room, |frame| match &mut state.deflater {
             Some(deflater) => deflater.encode_message(frame, message.kind(), payload),
@@ -304,7 +304,7 @@ impl WebSocketConnection {
         Ok(())
     }
 
-    /// What was encoded for all subscribers of a topic; waits for nobody.
+    /// Queues a frame that was encoded for all subscribers of a topic. Never waits.
     pub(super) fn send_frame(&self, frame: &Bytes) {
         let mut state = self.lock();
         if self.check_open(&state).is_err() {
@@ -319,14 +319,14 @@ impl WebSocketConnection {
         self.unlock(state);
     }
 
-    /// The queue is full and nobody may wait.
-    fn make_room(&self, state: &mut State, more: usize) {
+    /// Makes room in a full queue for a sender that may not wait.
+    fn make_room(&self, state: &mut WebSocketState, more: usize) {
         if self.0.websocket.options.when_full == WhenFull::DropOldest {
             while state.queue.cost() + ENTRY_COST + more > self.max_queue() && state.queue.drop_oldest() {}
             return;
         }
         if let Ok(close) = Close::new(1013, "the client reads too slowly") {
-            // What waits would keep the close from ever being read.
+            // Waiting messages would keep the close from being read in time.
             state.queue.drop_messages();
             self.close_in(state, &close);
         }
@@ -339,8 +339,8 @@ impl WebSocketConnection {
         }
     }
 
-    /// `false` if the closing handshake has begun before.
-    fn close_in(&self, state: &mut State, close: &Close) -> bool {
+    /// Returns `false` if the closing handshake has begun before.
+    fn close_in(&self, state: &mut WebSocketState, close: &Close) -> bool {
         let mut frame = Vec::new();
         let begins = !state.is_over && state.closing.close_to_send(close, &mut frame);
         if begins {
@@ -351,7 +351,7 @@ impl WebSocketConnection {
         begins
     }
 
-    pub(super) fn set_exit(&self, state: &mut State, exit: WebSocketExit) {
+    pub(super) fn set_exit(&self, state: &mut WebSocketState, exit: WebSocketExit) {
         state.exit.get_or_insert_with(|| Box::new(exit));
         self.0.is_ending.store(true, Ordering::Relaxed);
         self.0.received.notify_all();
@@ -360,29 +360,29 @@ impl WebSocketConnection {
 
     fn send_control(&self, opcode: Opcode, payload: &[u8]) {
         let mut state = self.lock();
-        // A client that floods and does not read gets no more answers than fit.
+        // A client that floods with pings and does not read gets only as many answers as fit.
         if state.closing.is_open() && !state.is_over && !self.is_full(&state, payload.len()) {
             state.queue.push_control(Octets::control_frame(opcode, payload));
         }
         self.unlock(state);
     }
 
-    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, WebSocketState> {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Has it seen to, behind the lock, that something was queued or has changed.
-    pub(super) fn unlock(&self, mut state: MutexGuard<'_, State>) {
-        if std::mem::replace(&mut state.is_rung, true) || state.is_over {
+    pub(super) fn unlock(&self, mut state: MutexGuard<'_, WebSocketState>) {
+        if std::mem::replace(&mut state.is_queued, true) || state.is_over {
             return;
         }
-        let Some(bell) = self.0.room.bell() else {
+        let Some(flush_queue) = self.0.room.flush_queue() else {
             let session = state.session.clone();
             drop(state);
             return session.into_iter().for_each(Waker::wake);
         };
         drop(state);
-        bell.ring(self.clone());
+        flush_queue.push(self.clone());
     }
 }
 

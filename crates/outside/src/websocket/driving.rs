@@ -1,60 +1,61 @@
-//! The side of a connection that its session sees: what came goes in, what is to go out comes out.
+//! The session's side of a connection: received messages go in, frames come out.
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, MutexGuard};
 use std::task::Context;
 
-use super::connection::{State, WebSocketConnection, abnormal};
+use super::connection::{WebSocketConnection, WebSocketState, abnormal};
 use super::message::{Message, WebSocketExit};
 use super::octets::Octets;
 use crate::protocol::websocket::{Close, Failure};
 
 /// What takes frames to the client, as far as that can be done without waiting.
-pub(crate) trait Line: Send + Sync {
+pub(crate) trait FrameSink: Send + Sync {
     /// Sends what is queued, inside the event loop. `false`: the session has to look how things stand.
     fn flush(&self, connection: &WebSocketConnection) -> bool;
 
-    /// Reads something of what [`Line::flush`] needs, so that it is at hand.
-    fn touch(&self) -> bool;
+    /// Reads something of what [`FrameSink::flush`] needs, so that it is at hand. The result depends on
+    /// that memory, so that the compiler keeps the reads.
+    fn prefetch(&self) -> bool;
 }
 
-/// How things stand: several answers in one byte, since each message asks for them.
+/// The state of the queue and the connection: several bools in one byte, since each message reads them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Look(u8);
+pub(crate) struct FlushStatus(u8);
 
-impl Look {
+impl FlushStatus {
     const HAS_MORE: u8 = 1;
     const CALLS_SESSION: u8 = 2;
     const IS_CLOSING: u8 = 4;
     const IS_CLOSED: u8 = 8;
     const IS_OVER: u8 = 16;
 
-    /// There are more frames than were taken.
+    /// Whether frames are left in the queue.
     pub(crate) const fn has_more(self) -> bool {
         self.0 & Self::HAS_MORE != 0
     }
 
-    /// The session is to look for itself.
+    /// Whether the session has to check the state.
     pub(crate) const fn concerns_session(self) -> bool {
         self.0 & (Self::CALLS_SESSION | Self::IS_CLOSING) != 0
     }
 
-    /// Nothing more is to be sent but what is queued.
+    /// Whether only the queued frames are still to be sent.
     pub(crate) const fn is_closing(self) -> bool {
         self.0 & Self::IS_CLOSING != 0
     }
 
-    /// Both sides have said that they close.
+    /// Whether both sides have sent a Close frame.
     pub(crate) const fn is_closed(self) -> bool {
         self.0 & Self::IS_CLOSED != 0
     }
 
-    /// The socket is gone.
+    /// Whether the socket is gone.
     pub(super) const fn is_over(self) -> bool {
         self.0 & Self::IS_OVER != 0
     }
 
-    fn of(state: &mut State) -> Self {
+    fn of(state: &mut WebSocketState) -> Self {
         let flag = |is_set: bool, bit: u8| if is_set { bit } else { 0 };
         let mut look = flag(!state.queue.is_empty(), Self::HAS_MORE)
             | flag(std::mem::take(&mut state.calls_session), Self::CALLS_SESSION)
@@ -66,62 +67,62 @@ impl Look {
     }
 }
 
-/// Frames on their way from the queue to the socket: all of the first, then all of the second.
+/// Frames on their way from the queue to the socket: first `small`, then `large`.
 #[derive(Debug, Default)]
 pub(crate) struct Frames {
-    /// Small ones, put together so that they are written at once.
+    /// Small frames, copied together for one write.
     pub(crate) small: Vec<u8>,
-    /// One that is large, or all that there was: as it lies.
+    /// One frame that is large or the only one, not copied.
     pub(crate) large: Option<Octets>,
 }
 
-/// So many bytes, about, are put together for one write.
+/// Bytes that are put together for one write, about.
 const GATHERED: usize = 64 << 10;
-/// Frames from this size on are not copied, in bytes.
+/// Bytes from which a frame is not copied.
 const LARGE: usize = 16 << 10;
 
 impl WebSocketConnection {
     /// Sets what takes its frames to the client.
-    pub(crate) fn set_line(&self, line: Arc<dyn Line>) {
+    pub(crate) fn set_frame_sink(&self, sink: Arc<dyn FrameSink>) {
         // There is one, set before anything can be sent.
-        let _is_the_first = self.0.line.set(line);
+        let _is_the_first = self.0.frame_sink.set(sink);
     }
 
     /// Reads something of what sending needs. For many connections, one after the other: the processor waits for the memory
     /// of several at once, where it would wait for each by itself in between locks.
-    pub(super) fn touch(&self) -> bool {
-        self.is_ending() | self.0.line.get().is_some_and(|line| line.touch())
+    pub(super) fn prefetch(&self) -> bool {
+        self.is_ending() | self.0.frame_sink.get().is_some_and(|sink| sink.prefetch())
     }
 
     /// Sees to what was queued, or wakes the session for it; inside the event loop.
-    pub(super) fn attend(&self) {
-        if !self.0.line.get().is_some_and(|line| line.flush(self)) {
+    pub(super) fn flush(&self) {
+        if !self.0.frame_sink.get().is_some_and(|sink| sink.flush(self)) {
             self.call_session();
         }
     }
 
     /// Sees how things stand. Whatever happens later wakes the session.
-    pub(crate) fn look(&self, context: &Context<'_>) -> Look {
+    pub(crate) fn poll_flush_status(&self, context: &Context<'_>) -> FlushStatus {
         let mut state = self.lock();
         if !state.session.as_ref().is_some_and(|waker| waker.will_wake(context.waker())) {
             state.session = Some(context.waker().clone());
         }
-        state.is_rung = false;
-        Look::of(&mut state)
+        state.is_queued = false;
+        FlushStatus::of(&mut state)
     }
 
-    /// Sees how things stand; whatever happens later rings the bell.
-    pub(crate) fn glance(&self) -> Look {
+    /// How things stand; anything that happens later puts the connection into the flush queue.
+    pub(crate) fn flush_status(&self) -> FlushStatus {
         let mut state = self.lock();
-        state.is_rung = false;
-        Look::of(&mut state)
+        state.is_queued = false;
+        FlushStatus::of(&mut state)
     }
 
-    /// Takes frames that are to go out, as many as are worth one write, if there is room for them; whatever is queued later
-    /// rings the bell.
-    pub(crate) fn take_frames(&self, into: &mut Frames) -> Look {
+    /// Takes frames that are to go out, as many as are worth one write, if there is room for them; a frame that is queued later
+    /// puts the connection into the flush queue.
+    pub(crate) fn take_frames(&self, into: &mut Frames) -> FlushStatus {
         let mut state = self.lock();
-        state.is_rung = false;
+        state.is_queued = false;
         let before = state.queue.cost();
         if let Some(only) = state.queue.pop_only() {
             into.large = Some(only);
@@ -130,14 +131,15 @@ impl WebSocketConnection {
                 && into.small.len() < GATHERED
                 && let Some(frame) = state.queue.pop()
             {
-                match frame.len() < LARGE {
-                    true => into.small.extend_from_slice(&frame),
-                    false => into.large = Some(frame),
+                if frame.len() < LARGE {
+                    into.small.extend_from_slice(&frame);
+                } else {
+                    into.large = Some(frame);
                 }
             }
         }
         self.relieve(&mut state);
-        let look = Look::of(&mut state);
+        let look = FlushStatus::of(&mut state);
         if before == 0 {
             return look;
         }
@@ -153,7 +155,7 @@ impl WebSocketConnection {
         look
     }
 
-    /// Messages have come; `false` if no more are to be read until some have been taken.
+    /// Adds received messages. Returns `false` if no more are to be read until some were taken.
     pub(crate) fn deliver(&self, messages: impl Iterator<Item = Message>) -> bool {
         let mut state = self.lock();
         let before = state.inbox.len();
@@ -169,7 +171,7 @@ impl WebSocketConnection {
         let tell = has_come && std::mem::take(&mut state.is_listening);
         drop(state);
         if has_come {
-            // Several threads may wait, each for one of them.
+            // Several threads may wait, one for each message.
             self.0.received.notify_all();
         }
         if tell {
@@ -178,7 +180,7 @@ impl WebSocketConnection {
         has_room
     }
 
-    /// Bytes of memory that the inbox still takes. One that has ended takes none, but that is no reason to wait.
+    /// Bytes of memory that the inbox still takes. After the end messages are dropped, so there is always room.
     pub(crate) fn room(&self) -> usize {
         let state = self.lock();
         match &state.exit {
@@ -188,7 +190,7 @@ impl WebSocketConnection {
         }
     }
 
-    /// Waits until more messages may be delivered, or none will be wanted.
+    /// Waits until more messages may be delivered, or the connection has ended.
     pub(super) fn wait_for_room(&self) {
         let mut state = self.lock();
         while state.is_paused && state.exit.is_none() {
@@ -196,12 +198,12 @@ impl WebSocketConnection {
         }
     }
 
-    /// Bytes of memory that messages take at most while they wait.
+    /// Bytes of memory that waiting messages may take.
     pub(crate) fn max_inbox(&self) -> usize {
         self.0.websocket.options.max_message.max(1 << 16)
     }
 
-    /// Bytes of memory that frames take at most while they wait.
+    /// Bytes of memory that waiting frames may take.
     pub(super) fn max_queue(&self) -> usize {
         self.0.websocket.options.max_queue
     }
@@ -226,7 +228,7 @@ impl WebSocketConnection {
         self.tell_if_listening(state);
     }
 
-    /// The client has broken the protocol.
+    /// Fails the connection, because the client has broken the protocol.
     pub(crate) fn fail(&self, failure: &Failure) {
         if let Ok(close) = Close::new(failure.code, failure.reason) {
             self.close(&close);
@@ -234,17 +236,17 @@ impl WebSocketConnection {
         self.tell_if_listening(self.lock());
     }
 
-    /// Has it ended, or begun to end?
+    /// Whether it has ended, or begun to end.
     pub(crate) fn is_ending(&self) -> bool {
         self.0.is_ending.load(Ordering::Relaxed)
     }
 
-    /// Has the other side of the socket look.
+    /// Wakes the session task.
     pub(super) fn wake(&self) {
         self.unlock(self.lock());
     }
 
-    /// The socket is gone.
+    /// Notes that the socket is gone.
     pub(crate) fn end(&self) {
         let mut state = self.lock();
         state.is_over = true;
@@ -261,7 +263,7 @@ impl WebSocketConnection {
         }
     }
 
-    fn tell_if_listening(&self, mut state: MutexGuard<'_, State>) {
+    fn tell_if_listening(&self, mut state: MutexGuard<'_, WebSocketState>) {
         let tell = std::mem::take(&mut state.is_listening);
         drop(state);
         if tell {

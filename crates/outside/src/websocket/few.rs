@@ -1,4 +1,4 @@
-//! A queue that is empty or holds one, most of the time: the one needs no memory of its own.
+//! A queue that usually is empty or holds one item, which needs no memory of its own.
 
 use std::collections::VecDeque;
 
@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 #[derive(Debug)]
 pub(crate) struct Few<T> {
     first: Option<T>,
-    /// Those behind it; none without it.
+    /// The items behind the first; `None` while there are none.
     #[expect(clippy::box_collection, reason = "it is there for moments, and its room would be there for ever")]
     rest: Option<Box<VecDeque<T>>>,
 }
@@ -37,7 +37,7 @@ impl<T> Few<T> {
         popped
     }
 
-    /// The only one; nothing if there are others.
+    /// The only item; `None` if there are others.
     pub(super) fn pop_only(&mut self) -> Option<T> {
         if self.rest.is_some() {
             return None;
@@ -45,7 +45,7 @@ impl<T> Few<T> {
         self.first.take()
     }
 
-    /// The oldest of which this is true.
+    /// The oldest item, if this is true of it; else the oldest further item of which it is.
     pub(super) fn pop_if(&mut self, mut wanted: impl FnMut(&T) -> bool) -> Option<T> {
         if wanted(self.first.as_ref()?) {
             return self.pop();
@@ -55,7 +55,7 @@ impl<T> Few<T> {
         rest.remove(place)
     }
 
-    /// Keeps those of which this is true, in their order.
+    /// Keeps the items of which this is true, in their order.
     pub(super) fn retain(&mut self, mut wanted: impl FnMut(&T) -> bool) {
         if let Some(rest) = &mut self.rest {
             rest.retain(&mut wanted);

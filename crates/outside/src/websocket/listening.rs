@@ -1,18 +1,18 @@
-//! Waiting for a connection without a thread: a listener is told when there is something to be had. For bindings that have
-//! an event loop of their own.
+//! Waiting for a connection without a thread, for bindings with an event loop of their own: a listener is called when
+//! there is something to take.
 
 use super::connection::WebSocketConnection;
 use super::message::{Message, WebSocketExit};
 
 impl WebSocketConnection {
-    /// Sets what is told, once, of what was asked for with one of the functions below, or of the end. Called inside the event
-    /// loop: must not block.
+    /// Sets the listener. It is called once for each request by one of the functions below, or for the end. Called
+    /// inside the event loop, so it must not block.
     pub fn set_listener(&self, listener: impl Fn() + Send + Sync + 'static) {
-        // There is one, set before anything can happen.
-        let _is_the_first = self.0.listener.set(Box::new(listener));
+        // The only one; set before any event.
+        let _ = self.0.listener.set(Box::new(listener));
     }
 
-    /// The next message; if there is none, the listener is told when one has come.
+    /// The next message. If there is none, the listener is called when one has come.
     ///
     /// # Errors
     /// As [`WebSocketConnection::recv`].
@@ -24,7 +24,7 @@ impl WebSocketConnection {
         taken
     }
 
-    /// Is the queue full? Then the listener is told when it is not.
+    /// Whether the queue is full. Then the listener is called when it has room.
     pub fn listen_for_room(&self) -> bool {
         let mut state = self.lock();
         let is_full = state.queue.cost() > self.max_queue() / 2 && state.exit.is_none();

@@ -1,4 +1,4 @@
-//! One message, and the end of a connection as those see it who wait for the next one.
+//! A message, and the end of a connection.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -26,7 +26,7 @@ impl Message {
         Self { is_text: false, payload: Octets::Shared(payload.into()) }
     }
 
-    /// Bytes that are known to be UTF-8 if they are a text.
+    /// A received payload; UTF-8 if it is a text.
     pub(crate) fn received(is_text: bool, payload: Cow<'_, [u8]>) -> Self {
         let payload = match payload {
             Cow::Borrowed(payload) => Octets::copy_of(payload),
@@ -40,7 +40,7 @@ impl Message {
         self.payload.cost()
     }
 
-    /// Is it a text?
+    /// Whether it is a text.
     pub fn is_text(&self) -> bool {
         self.is_text
     }
@@ -49,7 +49,7 @@ impl Message {
         if self.is_text { MessageKind::Text } else { MessageKind::Binary }
     }
 
-    /// As one frame that is not compressed, which every client understands.
+    /// As one uncompressed frame, which every client understands.
     pub(super) fn to_frame(&self) -> Bytes {
         let mut frame = Vec::new();
         encode_frame(&mut frame, self.kind().into(), &self.payload);
@@ -119,11 +119,11 @@ impl fmt::Debug for Message {
     }
 }
 
-/// The connection has ended, or is about to: there will be no message, and none can be sent.
+/// The connection has ended, or begun to end: there will be no message, and none can be sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WebSocketExit {
-    /// The close code: the client's, or ours if we ended it; 1005 if there was none, 1006 if the connection broke (RFC 6455
-    /// section 7.1.5).
+    /// The close code: the client's, or the server's if it ended the connection; 1005 if there was none, 1006 if the
+    /// connection broke (RFC 6455 section 7.1.5).
     pub code: u16,
     /// The reason that came with it.
     pub reason: Box<str>,

@@ -1,13 +1,14 @@
-//! WebSockets as users hold them: what is set on a route, and a connection with its two queues.
+//! WebSockets for handlers: the settings of a route, and connections with their two queues.
 //!
-//! The bytes are `protocol/websocket`'s; the socket is driven by `connection/session`, which fills one queue of a
-//! [`WebSocketConnection`] and empties the other through a [`Line`]. Nothing here knows a socket, and no user code is called while a lock is held.
+//! The bytes are those of `protocol/websocket`. `connection/session` drives the socket: it fills the inbox of a
+//! [`WebSocketConnection`], and empties its queue through a [`FrameSink`]. This room knows no socket, and calls no user code
+//! while it holds a lock.
 
-mod bell;
 mod bounds;
 mod connection;
 mod driving;
 mod few;
+mod flush_queue;
 mod listening;
 mod message;
 mod octets;
@@ -24,21 +25,21 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub(crate) use bell::Bell;
-pub(crate) use bounds::Bounds;
+pub(crate) use bounds::WebSocketBounds;
 pub use connection::WebSocketConnection;
-pub(crate) use driving::{Frames, Line, Look};
+pub(crate) use driving::{FlushStatus, FrameSink, Frames};
 pub(crate) use few::Few;
+pub(crate) use flush_queue::FlushQueue;
 pub use message::{Message, WebSocketExit};
 pub(crate) use topics::Room;
 pub use topics::{Bus, Hub};
 pub use turn::SessionData;
-pub use wire::Wire;
+pub use wire::WebSocketDriver;
 
 use crate::error::Error;
 use crate::protocol::websocket::{DeflateSettings, Origins};
 
-/// How the handler of a WebSocket is run.
+/// The way in which the handler of a WebSocket runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Style {
     /// [`SessionHandler::open`] has a thread of its own and may block for the whole life of the connection.
@@ -46,44 +47,44 @@ pub enum Style {
     /// [`SessionHandler::open`] and [`SessionHandler::message`] are called by the executor, one message after the other.
     Callbacks,
     /// [`SessionHandler::open`] is called inside the event loop, hands the connection on, and must not block.
-    Elsewhere,
+    Async,
 }
 
-/// Who handles the connections of a WebSocket, in any language.
+/// The handler of a WebSocket's connections, in any language.
 pub trait SessionHandler: Send + Sync {
-    /// How it is run.
+    /// The way in which it runs.
     fn style(&self) -> Style;
 
-    /// A connection is about to be opened; `attachment` is what the site's gate has left. Called inside the event loop: must not
-    /// block.
+    /// Called before a connection opens; `attachment` comes from the site's gate. Called inside the event loop, so it
+    /// must not block.
     fn prepare(&self, connection: &WebSocketConnection, attachment: Option<&(dyn Any + Send)>) {
-        let _not_needed = (connection, attachment);
+        let _ = (connection, attachment); // by default nothing is prepared
     }
 
-    /// A connection is open. An error ends it with 1011.
+    /// Called when a connection has opened. An error ends it with 1011.
     fn open(&self, connection: &WebSocketConnection) -> Result<(), Error>;
 
-    /// A message has come. An error ends the connection with 1011. For callbacks alone.
+    /// Called for each message, if the style is [`Style::Callbacks`]. An error ends the connection with 1011.
     fn message(&self, connection: &WebSocketConnection, message: Message) -> Result<(), Error> {
-        let _handled_elsewhere = (connection, message);
+        let _ = (connection, message); // other styles take messages themselves
         Ok(())
     }
 
-    /// The connection has ended, however that came about; called once. Not for handlers [`Style::Elsewhere`].
+    /// Called once when the connection has ended, for any reason. Not for handlers of [`Style::Async`].
     fn exit(&self, connection: &WebSocketConnection) {
-        let _not_needed = connection;
+        let _ = connection; // by default nothing is to be cleaned up
     }
 }
 
-/// What is done when a client reads too slowly and its queue is full.
+/// The reaction when a client reads too slowly and its queue is full.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum WhenFull {
-    /// `send` waits, except in a callback: what one call sends is queued, and nothing more is read of the client until the
-    /// queue has room. What is published to a topic, or sent by the callback of another connection, cannot wait: it ends
-    /// the connection with 1013.
+    /// `send` waits, except in a callback: there all messages of one call are queued, and the server stops reading from
+    /// the client until the queue has room. Messages that are published to a topic or sent by the callback of another
+    /// connection cannot wait: they end the connection with 1013.
     #[default]
     Wait,
-    /// The oldest messages that wait are thrown away.
+    /// The oldest waiting messages are dropped.
     DropOldest,
     /// The connection ends with 1013.
     Close,
@@ -174,18 +175,19 @@ impl SessionHandler for Functions {
 }
 
 impl WebSocket {
-    /// One without handlers: it opens connections and drops what comes, until the client leaves.
+    /// A WebSocket without handlers: it opens connections and drops all messages until the client leaves.
     pub fn new() -> Self {
         Self { functions: Functions::default(), foreign: None, options: Options::default() }
     }
 
-    /// One with a handler of another language: for bindings.
+    /// A WebSocket with a handler of another language: for bindings.
     pub fn with_handler(handler: Arc<dyn SessionHandler>) -> Self {
         Self { foreign: Some(handler), ..Self::new() }
     }
 
-    /// Sets a function that has each connection for its whole life, on a thread of its own: it may block. Its return ends
-    /// the connection with 1000, its error with 1011; [`WebSocketExit`] is no error.
+    /// Sets a function that runs once for each connection, for its whole life, on a thread of its own: it may block.
+    /// When it returns, the connection ends with 1000, on an error with 1011; [`WebSocketExit`] does not count as an
+    /// error.
     #[must_use]
     pub fn on_connection<F, E>(mut self, function: F) -> Self
     where
@@ -196,7 +198,8 @@ impl WebSocket {
         self
     }
 
-    /// Sets a function that is called for each message, between two turns of the event loop: no thread, no stack.
+    /// Sets a function that is called for each message, between two turns of the event loop, without a thread of its
+    /// own.
     #[must_use]
     pub fn on_message<F, E>(mut self, function: F) -> Self
     where
@@ -219,7 +222,7 @@ impl WebSocket {
         self
     }
 
-    /// Sets a function that is called once when a connection has ended, however that came about.
+    /// Sets a function that is called once when a connection has ended, for any reason.
     #[must_use]
     pub fn on_exit<F>(mut self, function: F) -> Self
     where
@@ -229,18 +232,18 @@ impl WebSocket {
         self
     }
 
-    /// The subprotocols that it speaks, the most wanted first (RFC 6455 section 1.9).
+    /// The subprotocols that it speaks, the preferred one first (RFC 6455 section 1.9).
     #[must_use]
     pub fn with_subprotocols<S: Into<String>>(mut self, names: impl IntoIterator<Item = S>) -> Self {
         self.options.subprotocols = names.into_iter().map(Into::into).collect();
         self
     }
 
-    /// The origins whose pages may connect, such as `https://example.com`; `"*"` is every one. Without this: the origin of
-    /// the server itself.
+    /// The origins whose pages may connect, such as `https://example.com`; `"*"` is every origin. Default: the origin
+    /// of the server itself.
     ///
     /// # Errors
-    /// A text that is no origin.
+    /// A text is no origin.
     pub fn with_origins<S: AsRef<str>>(mut self, origins: &[S]) -> Result<Self, Error> {
         self.options.origins = Origins::listed(origins)?;
         Ok(self)
@@ -260,8 +263,8 @@ impl WebSocket {
         self
     }
 
-    /// A client that was silent for `interval` is pinged, and has `timeout` to answer; `None`: no pings, and who is silent
-    /// for `process_timeout` is left.
+    /// Pings a client that was silent for `interval`; it has `timeout` to answer. `None`: no pings, and a client that
+    /// is silent for `process_timeout` is disconnected.
     #[must_use]
     pub fn with_ping(mut self, interval: Option<Duration>, timeout: Duration) -> Self {
         self.options.ping_interval = interval;
@@ -269,8 +272,8 @@ impl WebSocket {
         self
     }
 
-    /// Bytes of memory for what waits for a client that reads slowly, and what is done with more. A message takes about 100
-    /// beside its payload.
+    /// Sets the bytes of memory for frames that wait for a slow client, and the reaction when they are used up. A
+    /// message takes about 100 bytes beside its payload.
     #[must_use]
     pub fn with_queue(mut self, bytes: usize, when_full: WhenFull) -> Self {
         self.options.max_queue = bytes;

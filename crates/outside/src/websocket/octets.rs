@@ -1,22 +1,22 @@
-//! The bytes of a message or of a frame: in memory of their own, which is used again, or in memory that others share.
+//! The bytes of a message or frame: in memory of their own, which is reused, or in shared memory.
 //!
-//! Most messages are small, and many of them pass in one turn of the event loop: more than an allocator keeps at hand.
+//! Most messages are small, and more of them pass in one turn of the event loop than an allocator keeps at hand.
 
 use std::cell::RefCell;
 use std::ops::Deref;
 
 use bytes::Bytes;
 
-use super::bell::Bell;
+use super::flush_queue::FlushQueue;
 
-/// Bytes that do not change any more.
+/// Bytes that no longer change.
 #[derive(Debug)]
 pub(crate) enum Octets {
     Own(Own),
     Shared(Bytes),
 }
 
-/// Bytes that nobody else holds.
+/// Bytes with a single owner.
 #[derive(Debug)]
 pub(crate) struct Own(Vec<u8>);
 
@@ -24,16 +24,17 @@ thread_local! {
     static SPARE: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
 }
 
-/// A thread that leads an event loop keeps so many pieces of memory, none of them larger than this many bytes.
+/// Pieces of memory that a thread keeps if it leads an event loop; none is larger than `LARGEST` bytes.
 const KEPT: usize = 128;
 const LARGEST: usize = 512;
-/// Bytes that a place in a queue takes, and what an allocator adds: a queue that grows has twice the places that it needs.
+/// Bytes that an entry of a queue costs with the overhead of the allocator: a growing queue has twice the entries that
+/// it needs.
 pub(super) const ENTRY_COST: usize = 112;
-/// Most of the smaller ones can be used again.
+/// Bytes of the smallest piece, so that most pieces can be reused.
 const LEAST: usize = 64;
 
 impl Octets {
-    /// With room for so many bytes, filled by this.
+    /// Bytes with room for this many, filled by this function.
     pub(super) fn filled(length: usize, fill: impl FnOnce(&mut Vec<u8>)) -> Self {
         let spare = if length <= LARGEST { SPARE.with_borrow_mut(Vec::pop) } else { None };
         let mut bytes = spare.unwrap_or_default();
@@ -48,7 +49,7 @@ impl Octets {
         Self::filled(bytes.len(), |copy| copy.extend_from_slice(bytes))
     }
 
-    /// Bytes of memory that it takes where it waits in a queue.
+    /// Bytes of memory that it takes while it waits in a queue.
     pub(super) fn cost(&self) -> usize {
         ENTRY_COST
             + match self {
@@ -57,7 +58,7 @@ impl Octets {
             }
     }
 
-    /// As memory that can be shared; not copied.
+    /// The bytes as shared memory, without a copy.
     pub(super) fn into_bytes(self) -> Bytes {
         match self {
             Self::Own(mut own) => std::mem::take(&mut own.0).into(),
@@ -95,11 +96,12 @@ impl Deref for Octets {
 impl Drop for Own {
     fn drop(&mut self) {
         let capacity = self.0.capacity();
-        if 0 < capacity && capacity <= LARGEST && Bell::is_led_here() {
+        // Other threads than leaders rarely take a piece, so pieces that they keep would lie unused.
+        if 0 < capacity && capacity <= LARGEST && FlushQueue::is_led_here() {
             let mut bytes = std::mem::take(&mut self.0);
             bytes.clear();
-            // Not at the end of a thread.
-            let _is_kept = SPARE.try_with(|spare| {
+            // Fails at the end of a thread.
+            let _ = SPARE.try_with(|spare| {
                 let mut spare = spare.borrow_mut();
                 if spare.len() < KEPT {
                     spare.push(bytes);

@@ -1,13 +1,14 @@
-//! When a handler rests. Its client takes less than its callbacks send: no thread waits for that; what has come in and was
-//! not handled is put back, and the session reads no more until the queue has room. Or it has published more than can be
-//! handed out at once: then it gets no message until that is done, whatever its style.
+//! The times when a handler gets no messages. If its callbacks send more than its client takes, no thread waits for the
+//! client: messages that were received and not handled are put back, and the session stops reading until the queue has
+//! room. If a handler of any style has published more than can be handed out at once, it gets no message until that is
+//! done.
 
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::WhenFull;
-use super::connection::{State, WebSocketConnection};
+use super::connection::{WebSocketConnection, WebSocketState};
 use super::few::Few;
 use super::message::Message;
 
@@ -15,63 +16,82 @@ use super::message::Message;
 const FULL: u8 = 1;
 /// Messages were put back.
 const LEFT: u8 = 2;
-/// Too much of what it and others have published waits.
+/// Too many published bytes wait, and the handler has published some of them.
 const HELD: u8 = 4;
 
-/// What one call of a callback sends beyond the bound of the queue is bounded too, in bytes of memory: a callback that
-/// sends without end would need all there is.
+/// Bytes of memory by which one call of a callback may exceed the bound of the queue: a callback that sends without end
+/// would otherwise take all memory.
 const MOST_OF_ONE_CALL: usize = 128 << 20;
 
 thread_local! {
-    /// The connection whose callback this thread is in, by its place in memory; 0: none.
-    static CALLED: Cell<usize> = const { Cell::new(0) };
-    /// Whether that callback has published while much waits.
-    static HAS_OVERPUBLISHED: Cell<bool> = const { Cell::new(false) };
-    /// The connection on whose behalf this thread publishes, if it is in no callback.
+    /// The callback that this thread runs.
+    static CALLED: Cell<Callback> = const { Cell::new(Callback::NONE) };
+    /// The connection on whose behalf this thread publishes, if it runs no callback.
     static PUBLISHER: RefCell<Option<WebSocketConnection>> = const { RefCell::new(None) };
 }
 
-/// A thread acts for one connection until this is dropped.
-pub(crate) struct Acting(());
+/// One call of a callback.
+#[derive(Clone, Copy)]
+struct Callback {
+    /// The connection, by its address in memory; 0: none.
+    connection: usize,
+    /// Whether the callback has published while many bytes wait.
+    has_overpublished: bool,
+}
+
+impl Callback {
+    const NONE: Self = Self { connection: 0, has_overpublished: false };
+}
+
+/// Marks that this thread acts for one connection, until it is dropped.
+pub(crate) enum Acting {
+    Callback,
+    Publisher,
+}
 
 impl Drop for Acting {
+    #[inline]
     fn drop(&mut self) {
-        CALLED.set(0);
-        HAS_OVERPUBLISHED.set(false);
-        PUBLISHER.set(None);
+        // Each message of a client passes here: only the publisher's variable has a destructor, which costs more to reach.
+        match self {
+            Self::Callback => CALLED.set(Callback::NONE),
+            Self::Publisher => PUBLISHER.set(None),
+        }
     }
 }
 
-/// Much of what was published waits: the connection on whose behalf this thread publishes more is read more slowly.
+/// Holds the connection on whose behalf this thread publishes, because many published bytes wait.
 pub(super) fn slow_down_publisher() {
-    match is_in_callback() {
-        true => HAS_OVERPUBLISHED.set(true),
-        false => PUBLISHER.with_borrow(|publisher| publisher.iter().for_each(WebSocketConnection::hold)),
+    if is_in_callback() {
+        CALLED.set(Callback { has_overpublished: true, ..CALLED.get() });
+    } else {
+        PUBLISHER.with_borrow(|publisher| publisher.iter().for_each(WebSocketConnection::hold));
     }
 }
 
-/// Whether this thread is in a callback, where nothing waits.
+/// Whether this thread runs a callback, in which sending never waits.
 pub(super) fn is_in_callback() -> bool {
-    CALLED.get() != 0
+    CALLED.get().connection != 0
 }
 
 impl WebSocketConnection {
-    /// This thread is about to call callbacks of this connection.
+    /// Marks that this thread calls callbacks of this connection.
     pub(crate) fn enter_callback(&self) -> Acting {
-        CALLED.set(self.id());
-        Acting(())
+        CALLED.set(Callback { connection: self.id(), has_overpublished: false });
+        Acting::Callback
     }
 
-    /// This thread publishes on behalf of this connection.
+    /// Marks that this thread publishes on behalf of this connection.
     pub(crate) fn enter_publisher(&self) -> Acting {
         PUBLISHER.set(Some(self.clone()));
-        Acting(())
+        Acting::Publisher
     }
 
-    /// Whether a callback that has just come back is the last one for now.
+    /// Whether no further callback is to be called after the one that has just returned.
     pub(crate) fn must_rest(&self) -> bool {
-        if HAS_OVERPUBLISHED.get() {
-            HAS_OVERPUBLISHED.set(false);
+        let call = CALLED.get();
+        if call.has_overpublished {
+            CALLED.set(Callback { has_overpublished: false, ..call });
             self.hold();
         }
         self.has(FULL | HELD)
@@ -86,7 +106,7 @@ impl WebSocketConnection {
         self.0.pressure.load(Ordering::Relaxed) & reasons != 0
     }
 
-    /// Gives its handler no message until less of what was published waits.
+    /// Gives its handler no message until fewer published bytes wait.
     fn hold(&self) {
         let before = self.0.pressure.fetch_or(HELD, Ordering::SeqCst);
         if before & HELD == 0 && !self.0.room.bounds().hold(Arc::downgrade(&self.0)) {
@@ -94,7 +114,7 @@ impl WebSocketConnection {
         }
     }
 
-    /// Its handler may go on.
+    /// Lets its handler go on.
     pub(super) fn release(&self) {
         let mut state = self.lock();
         self.0.pressure.fetch_and(!HELD, Ordering::SeqCst);
@@ -107,12 +127,12 @@ impl WebSocketConnection {
         }
     }
 
-    /// Whether its callbacks rest, or have rested and not done what was left.
+    /// Whether its callbacks are not called, or put-back messages are not handled yet.
     pub(crate) fn is_pressed(&self) -> bool {
         self.0.pressure.load(Ordering::Acquire) != 0 && !self.is_ending()
     }
 
-    /// Keeps what its callbacks have not been called for.
+    /// Keeps messages for which no callback was called.
     pub(crate) fn put_back(&self, mut messages: Few<Message>) {
         let mut state = self.lock();
         if !state.is_over && state.exit.is_none() {
@@ -126,7 +146,7 @@ impl WebSocketConnection {
         self.unlock(state);
     }
 
-    /// What was put back, once callbacks may be called again.
+    /// The messages that were put back, once callbacks may be called again.
     pub(crate) fn take_back(&self) -> Option<Few<Message>> {
         if self.has(FULL | HELD) {
             return None;
@@ -137,10 +157,10 @@ impl WebSocketConnection {
         Some(std::mem::take(&mut state.inbox))
     }
 
-    /// Whether a message finds room though the queue is full: a callback of this connection sends it.
-    pub(super) fn may_exceed(&self, state: &State) -> bool {
+    /// Whether a message is queued although the queue is full, because a callback of this connection sends it.
+    pub(super) fn may_exceed(&self, state: &WebSocketState) -> bool {
         let may = self.0.websocket.options.when_full == WhenFull::Wait
-            && CALLED.get() == self.id()
+            && CALLED.get().connection == self.id()
             && state.queue.cost() < self.max_queue().saturating_add(MOST_OF_ONE_CALL);
         if may {
             self.0.pressure.fetch_or(FULL, Ordering::Relaxed);
@@ -148,8 +168,8 @@ impl WebSocketConnection {
         may
     }
 
-    /// Frames have left the queue: callbacks that rest may go on when there is room for more.
-    pub(super) fn relieve(&self, state: &mut State) {
+    /// Called when frames have left the queue: callbacks may be called again if it has room.
+    pub(super) fn relieve(&self, state: &mut WebSocketState) {
         if self.has(FULL) && state.queue.cost() <= self.max_queue() / 2 {
             self.0.pressure.fetch_and(!FULL, Ordering::Relaxed);
             state.calls_session = true;

@@ -1,7 +1,7 @@
-//! What is to go out to one client: frames in their order, and the memory that they take.
+//! The frames for one client in their order, and the memory that they take.
 //!
-//! A frame counts with what it costs: its place in the queue and its own memory, not its payload alone. Pongs are
-//! bounded by themselves: beyond a few, only the latest ping is answered (RFC 6455 section 5.5.3).
+//! The cost of a frame is its entry in the queue and its memory, not only its payload. Pongs have a bound of their own:
+//! beyond it only the latest ping is answered (RFC 6455 section 5.5.3).
 
 use super::few::Few;
 use super::octets::Octets;
@@ -9,33 +9,33 @@ use crate::protocol::websocket::{Opcode, encode_frame};
 
 /// Frames that wait for the socket.
 #[derive(Default)]
-pub(super) struct Queue {
-    frames: Few<Outgoing>,
+pub(super) struct SendQueue {
+    frames: Few<QueuedFrame>,
     cost: usize,
-    /// Pongs among the frames.
+    /// Number of pongs among the frames.
     pongs: u8,
-    /// The payload of the latest ping, while as many pongs wait as may.
+    /// The payload of the latest ping, while the pongs are at their bound.
     latest_ping: Option<Box<[u8]>>,
 }
 
 /// One frame on its way out.
-struct Outgoing {
+struct QueuedFrame {
     frame: Octets,
-    kind: Kind,
+    kind: FrameKind,
 }
 
-/// What a frame is: only messages are ever thrown away.
+/// The kind of a frame: only messages are ever dropped.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
+enum FrameKind {
     Message,
     Control,
     Pong,
 }
 
-/// As many pongs wait at most.
+/// Pongs that may wait.
 const MOST_PONGS: u8 = 16;
 
-impl Queue {
+impl SendQueue {
     pub(super) fn is_empty(&self) -> bool {
         self.frames.is_empty()
     }
@@ -46,27 +46,28 @@ impl Queue {
     }
 
     pub(super) fn push_message(&mut self, frame: Octets) {
-        self.push(frame, Kind::Message);
+        self.push(frame, FrameKind::Message);
     }
 
     pub(super) fn push_control(&mut self, frame: Octets) {
-        self.push(frame, Kind::Control);
+        self.push(frame, FrameKind::Control);
     }
 
-    /// Adds the last frame of all: no ping is answered behind it.
+    /// Adds the last frame: no ping is answered behind it.
     pub(super) fn push_close(&mut self, frame: Octets) {
         self.latest_ping = None;
-        self.push(frame, Kind::Control);
+        self.push(frame, FrameKind::Control);
     }
 
-    /// Answers a ping; if many answers wait already, behind one of them, unless another ping comes before.
+    /// Answers a ping. If the pongs are at their bound, the answer follows one of them, unless a later ping replaces
+    /// it.
     pub(super) fn push_pong(&mut self, payload: &[u8]) {
         if self.pongs == MOST_PONGS {
             self.latest_ping = Some(payload.into());
             return;
         }
         self.pongs += 1;
-        self.push(Octets::control_frame(Opcode::Pong, payload), Kind::Pong);
+        self.push(Octets::control_frame(Opcode::Pong, payload), FrameKind::Pong);
     }
 
     /// The oldest frame.
@@ -75,21 +76,21 @@ impl Queue {
         Some(self.leave(outgoing))
     }
 
-    /// The only frame; nothing if there are others.
+    /// The only frame; `None` if there are others.
     pub(super) fn pop_only(&mut self) -> Option<Octets> {
         let outgoing = self.frames.pop_only()?;
         Some(self.leave(outgoing))
     }
 
-    /// Throws the oldest message away; `false` if there is none.
+    /// Drops the oldest message. Returns `false` if there is none.
     pub(super) fn drop_oldest(&mut self) -> bool {
-        let dropped = self.frames.pop_if(|outgoing| outgoing.kind == Kind::Message);
+        let dropped = self.frames.pop_if(|outgoing| outgoing.kind == FrameKind::Message);
         dropped.map(|outgoing| self.leave(outgoing)).is_some()
     }
 
-    /// Throws all messages away.
+    /// Drops all messages.
     pub(super) fn drop_messages(&mut self) {
-        self.frames.retain(|outgoing| outgoing.kind != Kind::Message);
+        self.frames.retain(|outgoing| outgoing.kind != FrameKind::Message);
         self.cost = self.frames.iter().map(|outgoing| outgoing.frame.cost()).sum();
     }
 
@@ -97,20 +98,27 @@ impl Queue {
         *self = Self::default();
     }
 
-    fn push(&mut self, frame: Octets, kind: Kind) {
+    #[inline]
+    fn push(&mut self, frame: Octets, kind: FrameKind) {
         self.cost += frame.cost();
-        self.frames.push(Outgoing { frame, kind });
+        self.frames.push(QueuedFrame { frame, kind });
     }
 
-    fn leave(&mut self, outgoing: Outgoing) -> Octets {
+    #[inline]
+    fn leave(&mut self, outgoing: QueuedFrame) -> Octets {
         self.cost -= outgoing.frame.cost();
-        if outgoing.kind == Kind::Pong {
-            self.pongs -= 1;
-            if let Some(payload) = self.latest_ping.take() {
-                self.push_pong(&payload);
-            }
+        if outgoing.kind == FrameKind::Pong {
+            self.pong_has_left();
         }
         outgoing.frame
+    }
+
+    #[cold]
+    fn pong_has_left(&mut self) {
+        self.pongs -= 1;
+        if let Some(payload) = self.latest_ping.take() {
+            self.push_pong(&payload);
+        }
     }
 }
 
@@ -134,7 +142,7 @@ mod tests {
 
     #[test]
     fn what_is_empty_costs_too() {
-        let mut queue = Queue::default();
+        let mut queue = SendQueue::default();
         (0..1000).for_each(|_| queue.push_message(message(b"")));
         assert!(queue.cost() >= 1000 * ENTRY_COST);
         while queue.drop_oldest() {}
@@ -152,7 +160,7 @@ mod tests {
         for (pings, expected) in
             [(1, vec![0]), (16, (0..16).collect()), (200, (0..16).chain([199]).collect::<Vec<u8>>())]
         {
-            let mut queue = Queue::default();
+            let mut queue = SendQueue::default();
             queue.push_message(message(b"first"));
             (0..pings).for_each(|ping| queue.push_pong(&[ping]));
             assert!(queue.cost() < 4000);
@@ -165,7 +173,7 @@ mod tests {
 
     #[test]
     fn behind_a_close_no_ping_is_answered() {
-        let mut queue = Queue::default();
+        let mut queue = SendQueue::default();
         (0..200).for_each(|ping| queue.push_pong(&[ping]));
         queue.push_close(message(b"close"));
         let frames: Vec<_> = iter::from_fn(|| queue.pop()).collect();

@@ -1,14 +1,19 @@
-//! A condition variable that costs nothing while nobody waits: the standard library's makes a system call every time.
+//! A condition variable that is free while no thread waits; that of the standard library makes a system call every
+//! time.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Condvar, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// Told when what a lock protects has changed; always of the same lock.
+/// Notified when the state under a lock has changed; always used with the same lock.
 #[derive(Debug, Default)]
 pub(super) struct Signal {
     changed: Condvar,
-    /// Counted under the lock, so that whoever has changed something behind it sees everybody who has not seen that.
+    /// Number of waiting threads.
+    ///
+    /// A thread counts itself while it holds the lock, before the wait gives the lock back. A thread that notifies has
+    /// held the lock for its change. So if the waiting thread has missed the change, it has held the lock before, and the
+    /// lock makes its count visible here: `Relaxed` is enough. A thread that comes later sees the change itself.
     waiting: AtomicU32,
 }
 

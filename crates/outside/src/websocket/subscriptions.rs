@@ -1,4 +1,4 @@
-//! The topics that one connection has subscribed to: a bounded number of names, found in constant time.
+//! The topics that one connection has subscribed to: a bounded number of names, with look-up in constant time.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -6,10 +6,10 @@ use std::sync::Arc;
 use super::connection::WebSocketConnection;
 use crate::protocol::websocket::Close;
 
-/// The names. Most connections have one or two; an idle one pays for no table.
+/// The names. Most connections have one or two, and one without any needs no table.
 pub(super) struct Subscriptions {
     names: Names,
-    /// How much of the bound they use.
+    /// The part of the bound that they use.
     weight: usize,
 }
 
@@ -19,16 +19,16 @@ enum Names {
     Many(Box<HashSet<Arc<str>>>),
 }
 
-/// More names than these lie in a table.
+/// Number of names from which they are kept in a table.
 const FEW: usize = 8;
-/// A name of more bytes counts as several.
+/// Bytes of a name that count as one name.
 const LENGTH: usize = 256;
 
-/// What came of an attempt to add a name.
+/// The result of adding a name.
 #[derive(Debug, PartialEq, Eq)]
 enum Added {
     New(Arc<str>),
-    Known,
+    KnownHeader,
     TooMany,
 }
 
@@ -41,7 +41,7 @@ impl Default for Subscriptions {
 impl Subscriptions {
     fn add(&mut self, name: &str, most: usize) -> Added {
         if self.contains(name) {
-            return Added::Known;
+            return Added::KnownHeader;
         }
         if self.weight + weight(name) > most {
             return Added::TooMany;
@@ -96,8 +96,8 @@ fn weight(name: &str) -> usize {
 }
 
 impl WebSocketConnection {
-    /// From now on it gets what is published to this topic. A connection that has subscribed to more than `max_topics` ends
-    /// with 1008: a name counts once for each 256 bytes that it has begun.
+    /// Subscribes the connection to a topic. A connection with more than `max_topics` ends with 1008; a name counts
+    /// once for each 256 bytes or part of them.
     pub fn subscribe(&self, topic: &str) {
         let room = &self.0.room;
         let mut state = self.lock();
@@ -105,11 +105,11 @@ impl WebSocketConnection {
             return;
         }
         match state.topics.add(topic, room.bounds().max_topics) {
-            Added::Known => {}
+            Added::KnownHeader => {}
             Added::New(name) => {
                 drop(state);
                 room.add(name, self);
-                // It may have ended meanwhile.
+                // The connection may have ended in the meantime.
                 if self.lock().is_over {
                     room.remove(topic, self);
                 }
@@ -124,7 +124,7 @@ impl WebSocketConnection {
         }
     }
 
-    /// From now on it gets no more of this topic.
+    /// Ends the subscription to a topic.
     pub fn unsubscribe(&self, topic: &str) {
         self.lock().topics.remove(topic);
         self.0.room.remove(topic, self);
@@ -141,7 +141,7 @@ mod tests {
         for most in 1..40 {
             assert_eq!(all.add(&most.to_string(), most - 1), Added::TooMany);
             assert!(matches!(all.add(&most.to_string(), most), Added::New(_)));
-            assert_eq!(all.add(&most.to_string(), 0), Added::Known);
+            assert_eq!(all.add(&most.to_string(), 0), Added::KnownHeader);
             assert!((1..=most).all(|number| all.contains(&number.to_string())) && !all.contains("0"));
         }
         all.remove("0");

@@ -1,24 +1,24 @@
-//! Topics: who has subscribed to what, and how a message reaches all of them.
+//! Topics: their subscribers, and the delivery of published messages.
 //!
-//! A message is encoded once. Each reactor has a [`Room`] with its own subscribers and is woken once for all that was
-//! published since; inside its event loop it puts the frame into each subscriber's queue. A slow reader has only a queue
-//! that grows to its bound: nobody waits for it.
+//! A message is encoded once. Each reactor has a [`Room`] with its own subscribers, and is woken once for all messages
+//! published since; inside its event loop it puts the frame into each subscriber's queue. A slow client only has a
+//! queue that grows to its bound: no other subscriber waits for it.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
-use super::bell::Bell;
-use super::bounds::Bounds;
+use super::bounds::WebSocketBounds;
 use super::connection::WebSocketConnection;
+use super::flush_queue::FlushQueue;
 use super::message::Message;
 use super::octets::ENTRY_COST;
 use bytes::Bytes;
 
-/// How what is published travels: within this process, or farther.
+/// The way in which published messages travel: within this process, or farther.
 pub trait Bus: Send + Sync {
-    /// Sees to it that every process that serves this topic calls [`Hub::deliver`], this one included.
+    /// Makes every process that serves this topic call [`Hub::deliver`], this one included.
     fn publish(&self, hub: &Hub, topic: &str, message: &Message);
 }
 
@@ -48,7 +48,7 @@ impl Hub {
         self.bus.publish(self, topic, message);
     }
 
-    /// Sends a message to those of this process: for a [`Bus`].
+    /// Sends a message to the subscribers in this process: for a [`Bus`].
     pub fn deliver(&self, topic: &str, message: &Message) {
         let mut frame = None;
         for room in self.rooms.read().unwrap_or_else(PoisonError::into_inner).iter().filter(|room| room.has(topic)) {
@@ -56,15 +56,15 @@ impl Hub {
         }
     }
 
-    /// Whether much of what was published waits.
+    /// Whether many published bytes wait in any room.
     pub(crate) fn has_much(&self) -> bool {
         let rooms = self.rooms.read().unwrap_or_else(PoisonError::into_inner);
         rooms.iter().any(|room| room.bounds.has_much())
     }
 
     /// A new reactor's room; those of reactors that have ended are forgotten.
-    pub(crate) fn new_room(&self, bell: Arc<Bell>, bounds: Arc<Bounds>) -> Arc<Room> {
-        let room = Arc::new(Room { bell: Some(bell), bounds, ..Room::default() });
+    pub(crate) fn new_room(&self, flush_queue: Arc<FlushQueue>, bounds: Arc<WebSocketBounds>) -> Arc<Room> {
+        let room = Arc::new(Room { flush_queue: Some(flush_queue), bounds, ..Room::default() });
         let mut rooms = self.rooms.write().unwrap_or_else(PoisonError::into_inner);
         rooms.retain(|room| Arc::strong_count(room) > 1);
         rooms.push(Arc::clone(&room));
@@ -87,14 +87,14 @@ impl fmt::Debug for Hub {
 /// The subscribers of one reactor.
 #[derive(Default)]
 pub(crate) struct Room {
-    /// Subscribers by their places in memory: to walk through ten thousand of them in another order takes longer than to
-    /// write to them.
+    /// Subscribers by their addresses in memory: visiting ten thousand of them in another order takes longer than
+    /// writing to them.
     topics: Mutex<HashMap<Arc<str>, BTreeMap<usize, WebSocketConnection>>>,
-    /// Frames that were published and not handed out yet, with their topics.
+    /// Published frames that were not handed out yet, with their topics.
     published: Mutex<Vec<(Box<str>, Bytes)>>,
     /// Missing where there is no event loop.
-    bell: Option<Arc<Bell>>,
-    bounds: Arc<Bounds>,
+    flush_queue: Option<Arc<FlushQueue>>,
+    bounds: Arc<WebSocketBounds>,
 }
 
 impl Room {
@@ -102,7 +102,7 @@ impl Room {
         lock(&self.topics).entry(topic).or_default().insert(connection.id(), connection.clone());
     }
 
-    pub(super) fn bounds(&self) -> &Bounds {
+    pub(super) fn bounds(&self) -> &WebSocketBounds {
         &self.bounds
     }
 
@@ -114,7 +114,7 @@ impl Room {
             topics.remove(topic);
         }
         drop(topics);
-        // Perhaps the last one: dropped behind the lock.
+        // Dropped after the lock: it may be the last handle of the connection.
         drop(removed);
     }
 
@@ -130,8 +130,8 @@ impl Room {
         let is_first = published.is_empty();
         published.push((topic.into(), frame.clone()));
         drop(published);
-        if is_first && let Some(bell) = &self.bell {
-            bell.call();
+        if is_first && let Some(flush_queue) = &self.flush_queue {
+            flush_queue.wake();
         }
     }
 
@@ -140,22 +140,22 @@ impl Room {
         let behind = (last.map_or(Bound::Unbounded, Bound::Excluded), Bound::Unbounded);
         if let Some(subscribers) = lock(&self.topics).get(topic) {
             let next = || subscribers.range(behind).take(SOME).map(|(_, subscriber)| subscriber);
-            std::hint::black_box(next().filter(|subscriber| subscriber.touch()).count());
+            std::hint::black_box(next().filter(|subscriber| subscriber.prefetch()).count());
             some.extend(next().cloned());
         }
     }
 
-    /// What is rung when a connection has queued something; none where there is no event loop.
-    pub(super) fn bell(&self) -> Option<&Bell> {
-        self.bell.as_deref()
+    /// Where connections wait that have queued something; none where there is no event loop.
+    pub(super) fn flush_queue(&self) -> Option<&FlushQueue> {
+        self.flush_queue.as_deref()
     }
 
-    /// Answers the bell and hands out what is published, for ever: a task of the reactor's event loop.
+    /// Empties the flush queue and hands out what is published, for ever: a task of the reactor's event loop.
     pub(crate) async fn serve(self: Arc<Self>) {
-        let Some(bell) = &self.bell else { return };
+        let Some(flush_queue) = &self.flush_queue else { return };
         loop {
-            bell.rung().await;
-            bell.answer();
+            flush_queue.woken().await;
+            flush_queue.flush();
             let published = std::mem::take(&mut *lock(&self.published));
             let (mut some, mut sent) = (Vec::new(), 0);
             for (topic, frame) in published {
@@ -168,21 +168,21 @@ impl Room {
                     some.drain(..).for_each(|subscriber| subscriber.send_frame(&frame));
                     if sent >= SOME {
                         sent = 0;
-                        bell.answer();
+                        flush_queue.flush();
                         tokio::task::yield_now().await;
                     }
                 }
                 self.bounds.leave(cost(&topic, &frame));
             }
             if sent > 0 {
-                bell.answer();
+                flush_queue.flush();
                 tokio::task::yield_now().await;
             }
         }
     }
 }
 
-/// As many messages are handed out before others have their turn.
+/// Frames that are handed out before other tasks have their turn.
 const SOME: usize = 64;
 
 /// Bytes of memory that a published message takes while it waits.

@@ -1,7 +1,8 @@
-//! Callbacks of one connection are called one after the other: whether one is being called now, and what their handler keeps
-//! between two calls.
+//! Turns of callbacks: the callbacks of one connection never run at the same time. Also the data that a handler keeps
+//! between them.
 //!
-//! The session begins a turn, whoever has called the handler ends it. The session is told of that only if it has asked.
+//! The session begins a turn, the thread that has called the callbacks ends it. The session hears of the end only if it
+//! waits.
 
 use std::any::Any;
 use std::sync::atomic::Ordering;
@@ -10,17 +11,17 @@ use std::sync::{MutexGuard, PoisonError};
 use super::WebSocket;
 use super::connection::WebSocketConnection;
 
-/// What a handler keeps for one connection, from its opening to its end.
+/// The data that a handler keeps for one connection, from its opening to its end.
 pub type SessionData = Option<Box<dyn Any + Send>>;
 
-/// No handler is being called.
+/// No callback is being called.
 const NONE: u8 = 0;
 const BEGUN: u8 = 1;
-/// One is, and the session waits for it.
+/// A callback is being called, and the session waits for its end.
 const AWAITED: u8 = 2;
 
 impl WebSocketConnection {
-    /// What its handler keeps for it: for bindings. Nothing else looks at it.
+    /// The handler's data for this connection, for bindings; the engine does not use it.
     pub fn session_data(&self) -> MutexGuard<'_, SessionData> {
         self.0.data.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -30,24 +31,24 @@ impl WebSocketConnection {
         &self.0.websocket
     }
 
-    /// The handler is about to be called.
+    /// Notes that a callback is about to be called.
     pub(crate) fn begin_turn(&self) {
         self.0.turn.store(BEGUN, Ordering::Relaxed);
     }
 
-    /// Is it being called? Then the session is to be called once it has come back.
+    /// Whether a callback is being called. Then the session is woken when it has returned.
     pub(crate) fn awaits_turn(&self) -> bool {
         let turn = &self.0.turn;
         turn.load(Ordering::Acquire) != NONE
             && turn.compare_exchange(BEGUN, AWAITED, Ordering::AcqRel, Ordering::Acquire) != Err(NONE)
     }
 
-    /// It has come back. `true`: the session is to be called, inside the event loop.
+    /// Notes that the callback has returned. Returns whether the session is to be woken, inside the event loop.
     pub(crate) fn end_turn(&self) -> bool {
         self.0.turn.swap(NONE, Ordering::AcqRel) == AWAITED
     }
 
-    /// Calls the session.
+    /// Wakes the session.
     pub(crate) fn call_session(&self) {
         if let Some(session) = &self.lock().session {
             session.wake_by_ref();

@@ -1,4 +1,4 @@
-//! A connection without a server: whoever has the socket moves the bytes. For tests and embedding.
+//! A connection without a server: the owner of the socket moves the bytes. For tests and embedding.
 
 use std::sync::Arc;
 use std::task::{Context, Wake, Waker};
@@ -8,16 +8,16 @@ use super::connection::WebSocketConnection;
 use super::message::Message;
 use super::{Frames, Room, WebSocket};
 use crate::message::Request;
-use crate::protocol::websocket::{Close, Event, MessageKind, Receiver};
+use crate::protocol::websocket::{Close, MessageKind, ReceivedFrame, Receiver};
 
 /// The client's side of a [`WebSocketConnection`] whose handshake is done: bytes in, bytes out.
 #[derive(Debug)]
-pub struct Wire {
+pub struct WebSocketDriver {
     receiver: Receiver,
     connection: WebSocketConnection,
 }
 
-impl Wire {
+impl WebSocketDriver {
     /// A connection that was opened by this request, with the default options.
     pub fn new(request: Arc<Request>) -> (WebSocketConnection, Self) {
         let websocket = Arc::new(WebSocket::new());
@@ -26,19 +26,19 @@ impl Wire {
         (connection.clone(), Self { receiver, connection })
     }
 
-    /// Takes what the client has sent; `false`: no more is wanted.
+    /// Takes bytes of the client. Returns `false` if no more are wanted.
     pub fn receive(&mut self, input: &[u8]) -> bool {
         let mut input = input.to_vec();
         let mut unread = &mut input[..];
         loop {
             match self.receiver.receive(&mut unread) {
-                Ok(Some(Event::Message(kind, payload))) => {
+                Ok(Some(ReceivedFrame::Message(kind, payload))) => {
                     let message = Message::received(kind == MessageKind::Text, payload);
                     self.connection.deliver(std::iter::once(message));
                 }
-                Ok(Some(Event::Ping(payload))) => self.connection.receive_ping(&payload),
-                Ok(Some(Event::Pong(_))) => {}
-                Ok(Some(Event::Close(close))) => {
+                Ok(Some(ReceivedFrame::Ping(payload))) => self.connection.receive_ping(&payload),
+                Ok(Some(ReceivedFrame::Pong(_))) => {}
+                Ok(Some(ReceivedFrame::Close(close))) => {
                     self.connection.receive_close(close);
                     self.connection.wake();
                     return false;
@@ -46,7 +46,7 @@ impl Wire {
                 Ok(None) => return true,
                 Err(failure) => {
                     self.connection.fail(&failure);
-                    // Its answer would not be read: it counts as given.
+                    // The client would not read an answer, so none is waited for.
                     self.connection.receive_close(Close::default());
                     self.connection.wake();
                     return false;
@@ -55,17 +55,17 @@ impl Wire {
         }
     }
 
-    /// Waits until so many messages have been taken that more may be received, or the connection has ended.
+    /// Waits until more messages may be received, or the connection has ended.
     pub fn wait_for_room(connection: &WebSocketConnection) {
         connection.wait_for_room();
     }
 
-    /// Waits for what is to be sent to the client; nothing: the connection has ended, and all was sent.
+    /// Waits for bytes for the client; empty: the connection has ended, and all was sent.
     pub fn outgoing(connection: &WebSocketConnection) -> Vec<u8> {
         let waker = Waker::from(Arc::new(Sleeper(thread::current())));
         loop {
-            // First of all, so that whatever is queued behind it wakes this thread.
-            let look = connection.look(&Context::from_waker(&waker));
+            // Read first, so that frames that are queued later wake this thread.
+            let look = connection.poll_flush_status(&Context::from_waker(&waker));
             let mut frames = Frames::default();
             connection.take_frames(&mut frames);
             let Frames { small: mut bytes, large } = frames;
@@ -77,13 +77,13 @@ impl Wire {
         }
     }
 
-    /// The socket has ended.
+    /// Notes that the socket has ended.
     pub fn end(connection: &WebSocketConnection) {
         connection.end();
     }
 }
 
-/// Wakes a thread that sleeps.
+/// Wakes a sleeping thread.
 struct Sleeper(Thread);
 
 impl Wake for Sleeper {

@@ -15,7 +15,7 @@ use outside_test_support::corpus::unescape;
 
 const CONTENT: &[u8] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 const FACES: [&str; 4] = ["folder", "file", "handler", "slice"];
-/// What surrounds the content where a slice is served.
+/// Bytes around the content of which a slice is served.
 const AROUND: &[u8] = b"<around>";
 /// 29 February 2024, 12:34:56.5, in milliseconds since 1970.
 const MODIFIED: u64 = 1_709_210_096_500;
@@ -44,7 +44,7 @@ impl Answer {
     }
 }
 
-/// The server with all faces, not yet running; the folder lives as long as what is returned with it.
+/// The server with all faces, not yet running. The folder lives as long as the returned value.
 pub(crate) fn server() -> Result<(OutsideHttp, tempfile::TempDir), Error> {
     let place = tempfile::tempdir().unwrap();
     let (plain, wide) = (place.path().join("plain"), place.path().join("wide"));
@@ -86,7 +86,7 @@ fn write(path: &Path, content: &[u8]) {
     file.set_modified(UNIX_EPOCH + Duration::from_millis(MODIFIED)).unwrap();
 }
 
-/// Asks everything of every face; what was wrong.
+/// Sends every request to every face; returns the differences.
 pub(crate) fn play(address: SocketAddr) -> Vec<String> {
     let cases = cases();
     assert!(cases.len() >= 120, "only {} cases found", cases.len());

@@ -1,4 +1,4 @@
-//! The corpus, played against the Rust face. The Python suite plays the same files against the Python face.
+//! Plays the corpus against the Rust face. The Python suite plays the same files against the Python face.
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail like tests")]
 

@@ -1,7 +1,7 @@
-//! Takes the steps of one case against a server and compares what comes back, byte by byte or by its verdict.
+//! Takes the steps of one case against a server and compares the answers, byte by byte or by their verdict.
 //!
-//! After the case's own bytes a request follows that must be answered when the connection is to stay open (so it is
-//! still in step), and must not be when it is to close: nothing behind a refusal is read as a request.
+//! A further request follows the bytes of the case. It must be answered if the connection is to stay open (which shows
+//! that it is in step), and must not if it is to close: no bytes behind a refusal are read as a request.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
@@ -16,7 +16,7 @@ const MASKED: &[u8] = b"\r\nDate: *\r\n";
 const DATE_LENGTH: usize = "Sun, 06 Nov 1994 08:49:37 GMT".len();
 const DEADLINE: Duration = Duration::from_secs(10);
 
-/// Plays a case; what was wrong, if anything.
+/// Plays a case; returns the difference, if there is one.
 pub(crate) fn play(case: &Case, address: SocketAddr) -> Result<(), String> {
     let mut wire = Wire::connect(address).map_err(|error| error.to_string())?;
     let mut ended = false;
@@ -48,7 +48,7 @@ pub(crate) fn play(case: &Case, address: SocketAddr) -> Result<(), String> {
     if agree(&statuses, wanted) { Ok(()) } else { Err(format!("answered {statuses:?}, the verdict is {wanted:?}")) }
 }
 
-/// Do statuses match verdict words such as `200`, `400|501` and `400?`
+/// Whether statuses match verdict words such as `200`, `400|501` and `400?`.
 fn agree(statuses: &[u16], wanted: &[String]) -> bool {
     let Some((word, words)) = wanted.split_first() else { return statuses.is_empty() };
     if word.ends_with('?') && agree(statuses, words) {

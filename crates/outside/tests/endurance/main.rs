@@ -1,6 +1,6 @@
-//! What a WebSocket costs that rests: bytes of user space, by callbacks.
+//! The memory of an idle WebSocket: bytes of user space, with callbacks.
 //!
-//! Server and clients are of this process, alone in it: a client here is a socket, which costs nothing of the kind. Linux only.
+//! Server and clients share this process, which runs nothing else; a client here is a bare socket. Linux only.
 
 #![cfg(target_os = "linux")]
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail like tests")]
@@ -14,9 +14,9 @@ use std::time::Duration;
 use outside::testing::websocket::client_frame;
 use outside::{AccessLog, Config, Error, Message, OutsideHttp, WebSocket, WebSocketConnection};
 
-/// As many are opened, if that many descriptors can be had twice.
+/// Connections that are opened, if the process may have twice as many descriptors.
 const MANY: usize = 4000;
-/// Bytes that each may cost.
+/// Bytes that each connection may cost.
 const MOST: usize = 2048;
 
 const OPENING: &str = "GET / HTTP/1.1\r\nHost: endurance\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
@@ -30,7 +30,7 @@ fn an_idle_websocket_costs_little() {
     assert!(server.wait_until_ready(Some(Duration::from_secs(20))), "not ready in time");
     let address = server.address().and_then(|address| address.socket_addr()).unwrap();
     let count = MANY.min(descriptors() * 2 / 5);
-    // What grows once for all has grown.
+    // Memory that grows only once has grown.
     drop(open(address, 100));
     let before = private_memory();
     let clients = open(address, count);
@@ -51,7 +51,7 @@ fn serve() -> Result<OutsideHttp, Error> {
     Ok(server)
 }
 
-/// So many connections; each has got an answer to what it said.
+/// Opens this many connections; each has got an answer to its message.
 fn open(address: SocketAddr, count: usize) -> Vec<TcpStream> {
     let message = client_frame(0x82, Some([1, 2, 3, 4]), b"hello");
     let connect = |_| {
@@ -72,14 +72,14 @@ fn open(address: SocketAddr, count: usize) -> Vec<TcpStream> {
     (0..count).map(connect).collect()
 }
 
-/// Bytes that belong to this process alone and were written to.
+/// Bytes that belong only to this process and were written to.
 fn private_memory() -> usize {
     let text = std::fs::read_to_string("/proc/self/smaps_rollup").unwrap();
     let line = text.lines().find_map(|line| line.strip_prefix("Private_Dirty:")).unwrap();
     line.trim().trim_end_matches(" kB").parse::<usize>().unwrap() << 10
 }
 
-/// How many descriptors this process may have; raised as far as that is allowed.
+/// Number of descriptors that this process may have; raised as far as allowed.
 fn descriptors() -> usize {
     use rustix::process::{Resource, getrlimit, setrlimit};
     let mut limit = getrlimit(Resource::Nofile);

@@ -1,4 +1,4 @@
-//! How many handlers may wait at a time, who is turned away, and what becomes of handlers that do not end.
+//! The number of handlers that may wait, the requests that are refused beyond it, and handlers that never end.
 
 use std::time::{Duration, Instant};
 
@@ -71,13 +71,13 @@ fn a_route_that_hangs_takes_no_more_threads_than_the_pool_has() {
     assert!(guests <= 4, "{guests} calls of one route at a time, with max_workers = 3");
 }
 
-/// A late call of a route is no reason to turn others of it away: it may have been a matter of milliseconds.
+/// A late call of a route does not lead to refusals of other calls: it may be late by milliseconds.
 #[test]
 fn a_burst_on_a_route_that_computes_is_not_turned_away() {
     let _turn = turn();
     let server = Running::start(|config| config.max_workers = 2);
     let mut clients: Vec<Client> = (0..100).map(|_| Client::connect(server.address)).collect();
-    // On a machine that is busy with other things a handler that computes may seem to wait.
+    // On a busy machine a handler that computes may seem to wait.
     let none_refused = (0..4).any(|attempt| {
         let route = format!("/compute{attempt}");
         server.set_route(&route, |_: &Request| {
@@ -95,7 +95,7 @@ fn a_burst_on_a_route_that_computes_is_not_turned_away() {
     assert!(none_refused);
 }
 
-/// Who has lost the loop is a worker as well.
+/// A thread that has lost the loop counts as a worker as well.
 #[test]
 fn late_handlers_count_as_workers() {
     let _turn = turn();
@@ -121,7 +121,7 @@ fn late_handlers_count_as_workers() {
     clients.iter_mut().for_each(|client| assert_eq!(client.receive().body, "late"));
 }
 
-/// Handlers that never end: eight are forgiven, the ninth takes a worker's place for as long as it likes.
+/// Handlers that never end: eight are tolerated, the ninth takes a worker's place as long as it runs.
 #[test]
 fn threads_that_do_not_come_back_are_given_up() {
     let _turn = turn();
@@ -136,7 +136,7 @@ fn threads_that_do_not_come_back_are_given_up() {
     server.set_route("/hello", |_: &Request| "hello");
     for _ in 0..8 {
         assert_eq!(Client::connect(server.address).ask("/hang").status, 504);
-        // Its turn comes when the one before is given up.
+        // Its turn comes when the one before has been abandoned.
         let until = Instant::now() + client::DEADLINE;
         while Client::connect(server.address).ask("/pooled").status != 200 {
             assert!(Instant::now() < until, "no worker came free");
@@ -153,4 +153,55 @@ fn threads_that_do_not_come_back_are_given_up() {
     while Client::connect(server.address).ask("/pooled").status != 200 {
         assert!(Instant::now() < until, "the worker is not back");
     }
+}
+
+/// Connections that have their last answer, and whose clients neither read on nor close, keep no other client out.
+#[test]
+fn connections_that_are_being_closed_give_way() {
+    let _turn = turn();
+    let server = Running::start(|config| config.max_connections = Some(4));
+    server.set_route("/hello", |_: &Request| "hello");
+    let began = Instant::now();
+    // The content is refused by its length; the connection has half a minute to be closed in good order.
+    let refused = b"POST /hello HTTP/1.1\r\nHost: a\r\nContent-Length: 99999999999\r\n\r\n";
+    let last_answer = b"GET /hello HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+    for requests in [&refused[..], &last_answer[..]] {
+        let closing: Vec<Client> = (0..4)
+            .map(|_| {
+                let mut client = Client::connect(server.address);
+                client.send(requests);
+                assert_eq!(client.receive().header("Connection"), Some("close"));
+                client
+            })
+            .collect();
+        for _ in 0..4 {
+            assert_eq!(Client::connect(server.address).ask("/hello").body, "hello");
+        }
+        drop(closing);
+    }
+    let waited = began.elapsed();
+    assert!(waited < Duration::from_secs(15), "{waited:?}: they were waited for");
+}
+
+/// A connection that rests between two requests keeps its place as long as there is one that is being closed.
+#[test]
+fn a_connection_that_rests_outlasts_those_that_are_being_closed() {
+    let _turn = turn();
+    let server = Running::start(|config| config.max_connections = Some(3));
+    server.set_route("/hello", |_: &Request| "hello");
+    let mut resting = Client::connect(server.address);
+    assert_eq!(resting.ask("/hello").body, "hello");
+    let refused = b"POST /hello HTTP/1.1\r\nHost: a\r\nContent-Length: 99999999999\r\n\r\n";
+    let closing: Vec<Client> = (0..2)
+        .map(|_| {
+            let mut client = Client::connect(server.address);
+            client.send(refused);
+            assert_eq!(client.receive().status, 413);
+            client
+        })
+        .collect();
+    let mut newest = Client::connect(server.address);
+    assert_eq!(newest.ask("/hello").body, "hello");
+    assert_eq!(resting.ask("/hello").body, "hello", "it has kept its place");
+    drop(closing);
 }

@@ -57,7 +57,7 @@ impl Client {
         }
     }
 
-    /// Has the server taken this connection out of its queue? One that waits there has no inode yet.
+    /// Whether the server has taken this connection out of its queue. A waiting connection has no inode yet.
     pub(crate) fn is_accepted(&self) -> bool {
         let ends = format!(
             "0100007F:{:04X} 0100007F:{:04X} ",
@@ -69,7 +69,7 @@ impl Client {
         line.is_some_and(|line| line.split_whitespace().nth(9) != Some("0"))
     }
 
-    /// Has an answer begun to arrive?
+    /// Whether an answer has begun to arrive.
     fn is_answered(&self) -> bool {
         self.stream.set_nonblocking(true).unwrap();
         let peeked = self.stream.peek(&mut [0]);
@@ -87,7 +87,7 @@ impl Client {
     }
 }
 
-/// Waits until so many of these clients have been accepted.
+/// Waits until this many of the clients have been accepted.
 pub(crate) fn wait_until_accepted(clients: &[Client], count: usize) {
     let deadline = Instant::now() + DEADLINE;
     while clients.iter().filter(|client| client.is_accepted()).count() < count {
@@ -96,7 +96,7 @@ pub(crate) fn wait_until_accepted(clients: &[Client], count: usize) {
     }
 }
 
-/// Waits until so many of these clients have an answer: those that have none, and those that have.
+/// Waits until this many of the clients have an answer. Returns the clients without and those with an answer.
 pub(crate) fn wait_for_answers(clients: Vec<Client>, count: usize) -> (Vec<Client>, Vec<Client>) {
     let deadline = Instant::now() + DEADLINE;
     let (mut without, mut with) = (clients, Vec::new());
@@ -111,7 +111,7 @@ pub(crate) fn wait_for_answers(clients: Vec<Client>, count: usize) -> (Vec<Clien
     (without, with)
 }
 
-/// So many clients send one request each as fast as they can; when each answer came, in order.
+/// This many clients send one request each as fast as they can; returns the time of each answer, in order.
 pub(crate) fn all_at_once(address: SocketAddr, count: usize, target: &str) -> Vec<Duration> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let request = get(target);
@@ -123,7 +123,7 @@ pub(crate) fn all_at_once(address: SocketAddr, count: usize, target: &str) -> Ve
             writers.push(writer);
         }
         let began = Instant::now();
-        // From a thread of its own, so that answers are read meanwhile.
+        // From another thread, so that answers are read in the meantime.
         let sending = std::thread::spawn(move || {
             writers.iter().for_each(|writer| assert_eq!(writer.try_write(&request).unwrap(), request.len()));
             writers
@@ -138,7 +138,7 @@ pub(crate) fn all_at_once(address: SocketAddr, count: usize, target: &str) -> Ve
     })
 }
 
-/// When the one answer to the one request of this connection was there.
+/// The time when the only answer of this connection was there.
 async fn read_one(stream: tokio::net::tcp::OwnedReadHalf) -> Instant {
     let mut buffer = [0; 1024];
     loop {
@@ -158,7 +158,7 @@ pub(crate) fn get(target: &str) -> Vec<u8> {
     format!("GET {target} HTTP/1.1\r\nHost: handoff\r\n\r\n").into_bytes()
 }
 
-/// The first answer, if all of it is there, and its length in bytes.
+/// The first answer, if it is complete, and its length in bytes.
 pub(crate) fn parse(bytes: &[u8]) -> Option<(Answer, usize)> {
     let end = bytes.windows(4).position(|window| window == b"\r\n\r\n")? + 4;
     let head = std::str::from_utf8(&bytes[..end]).expect("heads are text");

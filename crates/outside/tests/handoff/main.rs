@@ -1,4 +1,4 @@
-//! What a slow handler does to everybody else: next to nothing. Measured from outside, on a real server.
+//! The effect of a slow handler on other requests: next to none. Measured from outside, on a real server.
 //!
 //! The figures are printed (`cargo test --test handoff -- --nocapture`); the bounds that are asserted are far above
 //! them, because other programs may be at work on the same machine. Tests that measure take turns.
@@ -24,7 +24,7 @@ use client::{Client, get};
 use outside_test_support::latch::Latch;
 use outside_test_support::server::Running;
 
-/// One test at a time.
+/// Held by the test that runs; one at a time.
 fn turn() -> MutexGuard<'static, ()> {
     static TURN: Mutex<()> = Mutex::new(());
     TURN.lock().unwrap_or_else(PoisonError::into_inner)
@@ -34,7 +34,7 @@ fn milliseconds(duration: Duration) -> f64 {
     duration.as_secs_f64() * 1000.0
 }
 
-/// A measurement that other programs may have spoilt is repeated; the best one counts.
+/// Repeats a measurement that other programs may have spoilt; the best one counts.
 fn best(attempts: usize, enough: Duration, measure: impl FnMut() -> Duration) -> Duration {
     let mut best = Duration::MAX;
     for measured in std::iter::repeat_with(measure).take(attempts) {
@@ -54,7 +54,7 @@ fn sixty_three_hellos_do_not_wait_for_the_one_that_sleeps() {
     let number = AtomicUsize::new(0);
     let worst = best(3, Duration::from_millis(50), || {
         let latch = Latch::new();
-        // A route nobody knows anything of yet.
+        // A route without any measured calls.
         let route = format!("/sleep{}", number.fetch_add(1, Ordering::Relaxed));
         server.set_route(&route, latch.handler("awake"));
         let mut clients: Vec<Client> = (0..64).map(|_| Client::connect(server.address)).collect();
@@ -79,7 +79,7 @@ fn sixty_three_hellos_do_not_wait_for_the_one_that_sleeps() {
     assert!(worst <= Duration::from_millis(250));
 }
 
-/// What each job of a long queue takes.
+/// Time of each job in a long queue.
 const WORK: Duration = Duration::from_micros(100);
 
 #[test]
@@ -184,7 +184,7 @@ fn what_was_said_about_a_route_holds() {
     for _ in 0..20 {
         assert_ne!(client.ask("/pool").body, client.ask("/loop").body);
     }
-    // A route that may not leave the loop's thread changes who drives the loop, and is served all the same.
+    // A route that is kept on the loop's thread makes another thread drive the loop, and is served all the same.
     for _ in 0..10 {
         assert_eq!(client.ask("/slow").status, 204);
         assert_ne!(client.ask("/pool").body, client.ask("/loop").body);
@@ -198,7 +198,7 @@ fn no_answer_is_lost_doubled_or_crossed() {
     println!("{}", storm::run(requests));
 }
 
-/// Clients that ask for `/hello` again and again, and how long each answer took.
+/// Clients that request `/hello` again and again, and the time of each answer.
 struct Others {
     threads: Vec<thread::JoinHandle<Vec<Duration>>>,
     done: Arc<Latch>,
@@ -225,7 +225,7 @@ impl Others {
         Self { threads: (0..count).map(ask).collect(), done: Arc::clone(&done), answers: Arc::clone(&answers) }
     }
 
-    /// Waits until so many more answers have come.
+    /// Waits until this many more answers have come.
     fn wait_for_more(&self, count: u64) {
         let enough = self.answers.load(Ordering::Relaxed) + count;
         let deadline = Instant::now() + client::DEADLINE;
@@ -235,7 +235,7 @@ impl Others {
         }
     }
 
-    /// The worst time, and the one that 99 of 100 do not pass.
+    /// The worst time, and the one that 99 of 100 stay within.
     fn stop(self) -> (Duration, Duration) {
         self.done.open();
         let mut times: Vec<Duration> = self.threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect();

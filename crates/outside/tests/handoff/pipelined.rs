@@ -1,4 +1,4 @@
-//! Several requests in one write: whoever is late keeps back what is behind it, and nothing before it.
+//! Several requests in one write: a late answer delays the answers behind it, and none before it.
 
 use std::io::Read as _;
 use std::sync::Arc;

@@ -22,7 +22,7 @@ fn two(config: &mut Config) {
     config.reactors = 2;
 }
 
-/// The name of a handler's thread stands for its reactor as long as nobody is late.
+/// The name of a handler's thread tells its reactor as long as no call is late.
 fn who(_: &Request) -> String {
     format!("{:?}", thread::current().id())
 }
@@ -41,7 +41,7 @@ fn both_answer_however_clients_are_spread() {
         let mut shares: Vec<usize> = answered.values().copied().collect();
         shares.sort_unstable();
         println!("40 connections on two reactors, {}: {shares:?}", if shared { "one queue" } else { "two queues" });
-        // Somebody may have been late, and another thread have taken over.
+        // A call may have been late, so that another thread has taken over.
         let most = shares.last().copied().unwrap();
         assert!(shares.len() >= 2 && most <= 28, "{shares:?}");
     }
@@ -143,7 +143,7 @@ fn connections_are_bounded_together() {
     assert_eq!(latch.arrived(), 12);
 }
 
-/// Who was accepted is answered, even if there was no room for it until the end had begun.
+/// An accepted connection is answered, even if there was no room for it until the end had begun.
 #[test]
 fn who_stands_at_the_door_is_served_before_the_end() {
     let _turn = turn();

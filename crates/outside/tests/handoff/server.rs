@@ -11,7 +11,7 @@ pub(crate) fn start_on(is_shared: bool, configure: impl FnOnce(&mut Config)) -> 
     Running::launch(configure, |_| Ok(vec![Listener::bind(&Address::resolve(("127.0.0.1", 0))?, 1024, false)?]))
 }
 
-/// How many descriptors this process may have; raised as far as that is allowed.
+/// Number of descriptors that this process may have; raised as far as allowed.
 pub(crate) fn descriptors() -> usize {
     use rustix::process::{Resource, getrlimit, setrlimit};
     let mut limit = getrlimit(Resource::Nofile);

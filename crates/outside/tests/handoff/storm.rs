@@ -16,11 +16,11 @@ use outside_test_support::server::Running;
 
 const CLIENTS: usize = 48;
 
-/// So many of the clients begin with a request that is not answered in time.
+/// Number of clients that begin with a request that is not answered in time.
 const HANGING: usize = 6;
 const TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Runs so many requests, and says how it went.
+/// Runs this many requests, and reports the results.
 pub(crate) fn run(requests: usize) -> String {
     let calls: Arc<Vec<AtomicU8>> = Arc::new((0..requests).map(|_| AtomicU8::new(0)).collect());
     let server = Running::start(|config| {
@@ -62,7 +62,7 @@ pub(crate) fn run(requests: usize) -> String {
     format!("{requests} requests, {} of vanished clients, in {time:.1} s", gone.len())
 }
 
-/// Kinds of requests: the route, the status of its answer, how many of a hundred.
+/// Kinds of requests: the route, the status of its answer, its share in percent.
 const KINDS: &[(&str, u16, u64)] = &[
     ("/quick", 200, 78),
     ("/raise", 500, 8),
@@ -123,7 +123,7 @@ fn number(request: &Request) -> usize {
     request.query().parse().unwrap()
 }
 
-/// Asks for what is not answered in time: 504, then the end, whatever the handler says later.
+/// Sends a request that is not answered in time: 504, then the end, even if the handler answers later.
 async fn hang(address: SocketAddr) {
     let stream = tokio::net::TcpStream::connect(address).await.unwrap();
     assert!(stream.try_write(&get("/hang")).unwrap() > 0);
@@ -142,7 +142,7 @@ async fn hang(address: SocketAddr) {
     assert_eq!(tokio::time::timeout(DEADLINE, end).await.expect("the end in time"), 0);
 }
 
-/// One client after another on one task; returns the numbers of requests whose answers nobody waited for.
+/// One client after another on one task; returns the numbers of requests whose answers no client waited for.
 async fn client(address: SocketAddr, requests: usize, next: Arc<AtomicUsize>, mut random: Random) -> Vec<usize> {
     let mut gone = Vec::new();
     let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
@@ -184,7 +184,7 @@ async fn client(address: SocketAddr, requests: usize, next: Arc<AtomicUsize>, mu
     }
 }
 
-/// So many answers and nothing behind them.
+/// Exactly this many answers.
 async fn receive(stream: &tokio::net::TcpStream, count: usize) -> Vec<(u16, String)> {
     let (mut received, mut answers) = (Vec::new(), Vec::new());
     let mut buffer = [0; 16384];
@@ -204,7 +204,7 @@ async fn receive(stream: &tokio::net::TcpStream, count: usize) -> Vec<(u16, Stri
     answers
 }
 
-/// Small numbers without a pattern (xorshift).
+/// Small pseudo-random numbers (xorshift).
 struct Random(u64);
 
 impl Random {

@@ -1,5 +1,5 @@
-//! Time grows with the length of the input and no faster: 64 KiB of any one byte, wherever a parser may meet them,
-//! whole and dripped.
+//! Time grows at most linearly with the length of the input: 64 KiB of any one byte, at any position of a parser, in
+//! one piece and in many.
 //!
 //! Times are compared with those of inputs an eighth as long, the best of several tries, so that a busy machine does
 //! not decide.
@@ -11,10 +11,10 @@ use outside::{Form, FormLimits, Request, RequestParts, parse_query};
 
 const LONG: usize = 64 << 10;
 const SHORT: usize = LONG / 8;
-/// No bound ends the reading early.
+/// Limits that do not end the reading early.
 const WIDE: Limits = Limits { request_line: 1 << 20, fields: 1 << 20, section: 1 << 20, content: 1 << 20 };
 
-/// What stands before a flood.
+/// The bytes before a flood.
 const BEFORE: &[&[u8]] = &[
     b"",
     b"GET /",
@@ -32,7 +32,7 @@ const BEFORE: &[&[u8]] = &[
     b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 70000\r\n\r\n",
 ];
 
-/// What ends it, so that what was taken in is also read.
+/// The bytes that end it, so that all of the flood is parsed.
 const BEHIND: &[u8] = b" HTTP/1.1\r\nHost: a\r\n\r\n\r\n";
 
 #[test]
@@ -77,7 +77,7 @@ fn a_flood_of_words() {
     }
 }
 
-/// edge.md S34, and S33 with as many names as fit: what costs anybody else seconds.
+/// docs/security.md S34, and S33 with as many names as the limits allow: other servers take seconds for these.
 #[test]
 fn cookies_and_names_cost_little() {
     let within = |what: &str, most: Duration, work: &dyn Fn()| {
@@ -97,7 +97,7 @@ fn cookies_and_names_cost_little() {
             assert!(request.cookies().get("a").is_some() && request.cookies().get("b").is_none());
         });
     }
-    // Names that are one under a multiplicative hash without a key: they differ in what such a hash forgets.
+    // Names that collide under a multiplicative hash without a key: they differ in bits that such a hash drops.
     let names: Vec<String> = (0..100_000_u64).map(|n| format!("{:016x}", n << 44)).collect();
     let query = names.iter().map(|name| format!("{name}=1&")).collect::<String>();
     within("a query of 100,000 names", Duration::from_millis(200), &|| {
@@ -143,7 +143,7 @@ fn queries_and_forms() {
     }
 }
 
-/// Reads it as a connection does and looks at what a handler would look at.
+/// Reads it as a connection does, and reads the parts that a handler would read.
 fn read(input: &[u8], step: usize) {
     let mut conversation = Conversation::new(WIDE);
     for piece in input.chunks(step.min(input.len())) {
@@ -156,7 +156,7 @@ fn read(input: &[u8], step: usize) {
     }
 }
 
-/// Eight times the input may take 24 times as long, and a little, before it is called more than linear.
+/// Eight times the input may take 24 times as long, and a little, before it counts as more than linear.
 fn grows_with_its_length(what: &str, work: impl Fn(usize)) {
     let time = |length| {
         let start = Instant::now();

@@ -1,4 +1,4 @@
-//! The codec against inputs that mean harm: mutations, floods of one byte, and a comparison with hyper.
+//! The codec against hostile input: mutations, floods of one byte, and a comparison with hyper.
 //!
 //! The checks stand in `crates/test-support`, where the fuzz targets have them too.
 

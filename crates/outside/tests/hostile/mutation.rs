@@ -1,4 +1,4 @@
-//! More than 100,000 mutated inputs through everything that reads the network: bounded, deterministic, on any compiler.
+//! More than 100,000 mutated inputs through every parser of network input: bounded, deterministic, with any compiler.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -8,7 +8,7 @@ use outside_test_support::mutator::{Numbers, mutate};
 
 use crate::seeds;
 
-/// Changed from time to time, it finds other things; `OUTSIDE_SEED` sets another one.
+/// Changed from time to time to find other faults; `OUTSIDE_SEED` sets another one.
 const SEED: u64 = 0x6f75_7473_6964_6501;
 
 #[test]
@@ -152,7 +152,7 @@ pub(crate) fn each_mutation(count: usize, seeds: &[Vec<u8>], mut check: impl FnM
 
 const LONGEST: Duration = Duration::from_secs(60);
 
-/// Tells which input it was when a check panics.
+/// Prints the input if a check panics.
 struct Named<'a> {
     input: &'a [u8],
     seed: u64,

@@ -1,4 +1,5 @@
-//! Where mutations and fuzzers begin: the bytes of every case of the corpus, and a few cookies, queries and forms.
+//! The inputs from which mutations and fuzzers begin: the bytes of every case of the corpus, and some cookies, queries,
+//! forms.
 
 use std::path::Path;
 
@@ -21,18 +22,18 @@ pub(crate) struct Seeds {
     pub(crate) routes: Vec<Vec<u8>>,
 }
 
-/// Everything that a client sends in a case.
+/// All bytes that a client sends in a case.
 pub(crate) fn sent(case: &Case) -> Vec<u8> {
     let steps = case.steps.iter();
     steps.flat_map(|step| if let Step::Send(bytes) = step { bytes.clone() } else { Vec::new() }).collect()
 }
 
-/// All seeds of at most so many bytes.
+/// All seeds of at most this many bytes.
 pub(crate) fn seeds(longest: usize) -> Seeds {
     let cases = all_cases();
     let bytes = |cases: &[Case]| cases.iter().map(sent).filter(|seed| seed.len() <= longest).collect::<Vec<_>>();
     let mut conversations = bytes(&cases);
-    // What is right as it stands is worth more: a change tells something only where the rest is read.
+    // A valid seed is worth more: a change has an effect only if the rest is read.
     let right: Vec<Case> = cases.into_iter().filter(|case| case.stays_open).collect();
     conversations.extend([bytes(&right), bytes(&right), bytes(&right)].concat());
     let chunked = conversations.iter().filter(|seed| find(seed, b"chunked").is_some()).filter_map(|seed| body(seed));
@@ -82,7 +83,7 @@ const HOSTS: &[&str] = &[
     "a..b",
 ];
 
-/// What stands behind this in the lines of a table of the corpus that begin with it; behind a tab, if there is one.
+/// The text behind this beginning in the lines of a table of the corpus; behind a tab, if there is one.
 fn lines_of(table: &str, begin: &str, longest: usize) -> impl Iterator<Item = Vec<u8>> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/corpus").join(table);
     let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
@@ -116,7 +117,7 @@ const ROUTE_TARGETS: &[&str] = &[
     "/9223372036854775808",
 ];
 
-/// Patterns beside one another.
+/// Patterns for one tree.
 const ROUTES: &str = "GET /\nGET /a/b\nPOST /a/<b>\nGET /<int:i>\nGET /{f:float}\nPUT /<uuid:u>\nGET /<s>\nGET /<s>/x\nGET \
                       /<int:i>/<name>\nGET /f/<path:p>\nGET /f/<path:p>/edit\nGET /f/{p:path}/v/{n:int}/<x>\nDELETE /<path:all>\nGET \
                       /a/<float:f>/b/";

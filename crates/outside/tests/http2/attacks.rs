@@ -1,4 +1,4 @@
-//! Each attack with its bound: memory, handlers, time until the client is told to calm down (edge.md S16 to S21).
+//! Each attack with its bound: memory, handlers, time until the client is told to calm down (docs/security.md S16 to S21).
 
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
@@ -12,7 +12,7 @@ use outside_test_support::http2::wire::{
 use outside_test_support::latch::Latch;
 use outside_test_support::server::Running;
 
-/// What takes memory or time takes turns.
+/// Held by tests that take memory or time, which run one at a time.
 static TURN: Mutex<()> = Mutex::new(());
 
 /// Bytes of this process that are in memory.
@@ -22,12 +22,12 @@ fn resident() -> u64 {
     line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() << 10
 }
 
-/// How long all threads of this process have been running.
+/// Running time of all threads of this process.
 fn processor_time() -> Duration {
     Duration::try_from(rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime)).unwrap()
 }
 
-/// Sends the same until the server is gone; its last word, how many times it was sent, and how long that took.
+/// Sends the same bytes until the server has gone. Returns the last frame, the number of repetitions, and the time.
 fn flood(
     client: &mut Client,
     beginning: &[u8],
@@ -72,14 +72,14 @@ fn s16_rapid_reset() {
     assert!(sent < 100_000 && latch.most() <= 100, "{sent} sent, {} handlers", latch.most());
     assert!(processor_time() - time < Duration::from_secs(2));
     assert!(resident() < memory + (10 << 20), "{} KiB more", (resident() - memory) >> 10);
-    // One at a time, each a read of its own: the budget of frames ends that too.
+    // One at a time, each in a read of its own: the budget of frames ends this too.
     let mut client = Client::connect(server.address);
     client.socket.set_nodelay(true).unwrap();
     let mut number = 0;
     while client.try_send(&request(2 * number + 1, "/")) {
         client.try_send(&frame(PING, 0, 0, &u64::from(number).to_be_bytes()));
         let mut code = None;
-        // The stream is answered before it is reset: resets alone are what costs.
+        // The stream is answered before it is reset: only resets cost.
         while let Some(frame) = client.frame() {
             if frame.kind == GOAWAY {
                 code = Some(frame.code());
@@ -95,7 +95,7 @@ fn s16_rapid_reset() {
         number += 1;
     }
     assert!(number < 1000, "{number} resets");
-    // Others are served as ever.
+    // Other clients are served as ever.
     let mut other = Client::connect(server.address);
     let began = Instant::now();
     other.send(&request(1, "/"));
@@ -133,7 +133,7 @@ fn s16_resets_do_not_buy_handlers() {
     assert_eq!(client.frame_of(stream).status(), 200);
 }
 
-/// What is said of a stream.
+/// The last frame of a stream.
 type Way<'a> = &'a dyn Fn(u32) -> Vec<u8>;
 
 #[test]
@@ -141,7 +141,7 @@ fn s17_made_you_reset() {
     let _turn = TURN.lock();
     let overflow = |stream: u32| frame(WINDOW_UPDATE, 0, stream, &0x7fff_ffff_u32.to_be_bytes());
     let itself = |stream: u32| frame(PRIORITY, 0, stream, &[&stream.to_be_bytes()[..], &[16]].concat());
-    // Six ways to have the server reset a stream whose handler runs, each on connections of its own.
+    // Six ways to make the server reset a stream whose handler runs, each on connections of its own.
     let ways: [(&str, Way<'_>); 6] = [
         ("WINDOW_UPDATE of 0", &|stream| frame(WINDOW_UPDATE, 0, stream, &[0; 4])),
         ("WINDOW_UPDATE beyond 2^31", &overflow),
@@ -201,8 +201,8 @@ fn s19_field_bombs() {
         flood(&mut client, b"", |number| frame(HEADERS, END_HEADERS | END_STREAM, 2 * number + 3, &bomb), 10_000);
     assert!(code.is_some() && sent < 10_000, "{code:?} after {sent}");
     assert!(resident() < memory + (10 << 20), "{} KiB more", (resident() - memory) >> 10);
-    // Crumbs of cookies below the bounds of a field list, on every stream, and a window that takes no answer: what is held is
-    // below 2 MiB, and the streams are reset when nothing has moved for write_stall_timeout.
+    // Cookie crumbs below the limits of a field list, on every stream, and a window that takes no answer: less than 2
+    // MiB are held, and the streams are reset when no byte has moved for write_stall_timeout.
     let crumbs = [get("/"), vec![("cookie", "a"); 95]].concat();
     let mut clients: Vec<Client> = (0..8).map(|_| Client::connect_with(server.address, &[0, 4, 0, 0, 0, 0])).collect();
     let memory = resident();
@@ -240,7 +240,7 @@ fn s19_large_heads_of_indexed_fields() {
     let mut table = block(&get("/"));
     table.extend([0x40, 1, b'x', 127, (3900_u32 - 127) as u8 | 128, ((3900 - 127) >> 7) as u8]);
     table.extend("v".repeat(3900).as_bytes());
-    // Eight of them are as much as a head may be: a hundred heads of 31 KiB in less than five.
+    // Eight of them are as large as a head may be: a hundred heads of 31 KiB in less than five.
     let mut large = block(&get("/"));
     large.extend([0xbe; 8]);
     let mut clients: Vec<Client> = (0..4).map(|_| Client::connect_with(server.address, &[0, 4, 0, 0, 0, 0])).collect();
@@ -256,7 +256,7 @@ fn s19_large_heads_of_indexed_fields() {
         while heads + refused < 100 {
             match client.frame().unwrap() {
                 frame if frame.kind == HEADERS => heads += 1,
-                // None of these was worked on, so that they may be sent again (RFC 9113 section 8.7).
+                // No handler has run for these, so the client may send them again (RFC 9113 section 8.7).
                 frame if frame.kind == RST_STREAM => {
                     assert_eq!(frame.code(), 7, "{frame:?}");
                     refused += 1;
@@ -308,7 +308,7 @@ fn s21_windows_that_open_in_crumbs() {
     let _turn = TURN.lock();
     let server = Running::start_h2c(|config| config.write_stall_timeout = Duration::from_secs(2));
     server.set_route("/", |_: &Request| "x".repeat(10_000));
-    // No window at all, and one that opens byte by byte: neither is progress.
+    // No window at all, and one that opens byte by byte: neither counts as progress.
     for crumbs in [false, true] {
         let mut client = Client::connect_with(server.address, &[0, 4, 0, 0, 0, 0]);
         let began = Instant::now();
@@ -351,7 +351,7 @@ fn s21_large_answers_that_nobody_takes() {
         "x".repeat(LARGE)
     });
     server.set_route("/", |_: &Request| "hi");
-    // What the route answers is known from its first call.
+    // The size of the route's answers is known from its first call.
     let mut client = Client::connect_with(server.address, &[0, 4, 0x10, 0, 0, 0]);
     client.send(&[frame(WINDOW_UPDATE, 0, 0, &[0x10, 0, 0, 0]), request(1, "/large")].concat());
     assert_eq!(client.answer(1).1.len(), LARGE);
@@ -359,7 +359,7 @@ fn s21_large_answers_that_nobody_takes() {
     let mut client = Client::connect_with(server.address, &[0, 4, 0, 0, 0, 0]);
     let all: Vec<u8> = (0..99).flat_map(|number| request(2 * number + 1, "/large")).collect();
     client.send(&all);
-    // All of them have been read, and one has been answered, whichever is said first.
+    // All of them were read, and one was answered, in either order.
     client.send(&frame(PING, 0, 0, &1_u64.to_be_bytes()));
     let (mut is_read, mut is_answered) = (false, false);
     while !is_read || !is_answered {
@@ -367,13 +367,13 @@ fn s21_large_answers_that_nobody_takes() {
         is_read |= frame.payload == 1_u64.to_be_bytes();
         is_answered |= frame.kind == HEADERS;
     }
-    // Others on the same connection do not wait for that.
+    // Other streams of the same connection do not wait for that.
     client.send(&request(199, "/"));
     assert_eq!(client.frame_of(199).kind, HEADERS);
     // As many as fit into 4 MiB, and the first.
     assert!(calls.load(std::sync::atomic::Ordering::SeqCst) <= 6, "{calls:?} calls");
     assert!(resident() < memory + (10 << 20), "{} KiB more", (resident() - memory) >> 10);
-    // As soon as the client takes what there is, the next one is made.
+    // As soon as the client takes some answers, further ones are made.
     client
         .send(&[frame(SETTINGS, 0, 0, &[0, 4, 0x10, 0, 0, 0]), frame(WINDOW_UPDATE, 0, 0, &[0x10, 0, 0, 0])].concat());
     let mut ended = 0;

@@ -1,4 +1,4 @@
-//! An answer whose head says how long it is keeps that, or its stream is reset (RFC 9113 section 8.1.1).
+//! An answer keeps to the length in its head, or its stream is reset (RFC 9113 section 8.1.1).
 
 use bytes::Bytes;
 use outside::{BodyStream, Error, Pull, Request, Response};
@@ -63,7 +63,7 @@ fn a_declared_length_is_kept() {
         };
         assert_eq!((String::from_utf8(content).unwrap().as_str(), is_whole), (sent, said.is_none()), "{pieces:?}");
         said.into_iter().for_each(|said| drop(server.log.wait_for(said)));
-        // HEAD is told the same and takes nothing.
+        // HEAD gets the same head and no content.
         let mut fields = get("/");
         fields[0].1 = "HEAD";
         client.send(&frame(HEADERS, END_HEADERS | END_STREAM, 3, &block(&fields)));

@@ -1,4 +1,4 @@
-//! How connections and streams end: gracefully, in time, and without taking others with them.
+//! The end of connections and streams: graceful, in time, and without effect on others.
 
 use std::time::{Duration, Instant};
 
@@ -20,7 +20,7 @@ fn the_end_comes_in_two_steps() {
     client.send(&request(1, "/slow"));
     latch.wait_for_arrivals(1);
     server.server.terminate(false);
-    // First: no more, please; what is on its way is still taken.
+    // First: no new streams, please; streams in flight are still accepted.
     let (code, before) = client.go_away();
     assert_eq!(code, NO_ERROR);
     assert!(before.iter().all(|frame| frame.kind != HEADERS));
@@ -33,7 +33,7 @@ fn the_end_comes_in_two_steps() {
         }
     };
     client.send(&frame(PING, ACK, 0, &ping.payload));
-    // Then: up to here.
+    // Then: the last stream.
     let last = loop {
         let frame = client.frame().unwrap();
         if frame.kind == GOAWAY {
@@ -62,7 +62,7 @@ fn a_client_that_rests_is_left_in_good_order() {
     assert_eq!(client.answer(1).0, 200);
     let began = Instant::now();
     server.stop();
-    // It has not answered the ping of the first step, and is not waited for long.
+    // The client has not answered the ping of the first step, and the server does not wait long for it.
     assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
     assert_eq!(client.go_away().0, NO_ERROR);
 }
@@ -76,7 +76,7 @@ fn idle_connections_end_and_silent_ones_are_asked() {
     server.set_route("/", |_: &Request| "hi");
     let latch = Latch::default();
     server.set_route("/slow", latch.handler("slow"));
-    // It answers what it is asked, until it is told to go.
+    // The client answers pings until it gets the last GOAWAY.
     let mut client = Client::connect(server.address);
     let mut pings = 0;
     loop {
@@ -93,7 +93,7 @@ fn idle_connections_end_and_silent_ones_are_asked() {
         }
     }
     assert!(pings >= 2, "{pings} pings");
-    // Who does not answer is gone, request or not.
+    // A client that does not answer is disconnected, with or without requests.
     let mut client = Client::connect(server.address);
     client.send(&request(1, "/slow"));
     latch.wait_for_arrivals(1);
@@ -149,7 +149,7 @@ fn what_was_cancelled_before_it_began_never_does() {
     for stream in [3, 5, 7] {
         client.send(&frame(RST_STREAM, 0, stream, &CANCEL.to_be_bytes()));
     }
-    // What has come after that is answered after that.
+    // Requests that came later are answered later.
     client.send(&frame(PING, 0, 0, b"done yet"));
     while client.frame().unwrap().payload != b"done yet" {}
     latch.open();
@@ -178,7 +178,7 @@ fn deadlines_hold_for_uploads_and_heads() {
     assert_eq!(client.answer(1).0, 408);
     let end = client.frame_of(1);
     assert_eq!((end.kind, end.code()), (RST_STREAM, NO_ERROR));
-    // A head whose end does not come.
+    // A head whose end never comes.
     client.send(&frame(HEADERS, END_STREAM, 3, &block(&get("/"))));
     let (_, before) = client.go_away();
     assert!(before.iter().all(|frame| frame.kind != HEADERS));

@@ -1,6 +1,6 @@
-//! HTTP/2 over real sockets: what RFC 9113 section 8 asks of requests and answers, and what attacks may cost.
+//! HTTP/2 over real sockets: the rules of RFC 9113 section 8 for requests and answers, and the cost of attacks.
 //!
-//! Frames are written out where it matters what exactly is said; else the client is that of the crate `h2`.
+//! Frames are written by hand where the exact bytes matter; elsewhere the client is that of the crate `h2`.
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail like tests")]
 

@@ -27,7 +27,7 @@ fn head(stream: u32, block: &[u8]) -> Vec<u8> {
     frame(HEADERS, END_HEADERS | END_STREAM, stream, block)
 }
 
-/// A server where `/slow` waits for the latch, and everything else answers with its target and `x-a`.
+/// A server where `/slow` waits for the latch, and all other paths are answered with target and `x-a`.
 fn server(latch: &Latch) -> Running {
     let server = Running::start_h2c(|_| {});
     server.set_route("/slow", latch.handler("slow"));
@@ -37,7 +37,7 @@ fn server(latch: &Latch) -> Running {
     server
 }
 
-/// The content of an answer, whatever its status.
+/// The content of an answer with any status.
 fn content(client: &mut Client, stream: u32) -> String {
     let mut content = Vec::new();
     loop {
@@ -74,7 +74,7 @@ fn a_malformed_message_costs_its_stream_alone() {
         ("a status that is none", pseudo(b":status", b"abc"), "\"GET /there HTTP/2\" 400 0"),
         ("a protocol that is no UTF-8", pseudo(b":protocol", b"\xff"), "\"GET /there HTTP/2\" 400 0"),
         ("a NUL in the Huffman code", with([&literal(0, b"x-a", b"")[..5], &[0x82, 0xff, 0xc7]].concat()), "400 0"),
-        // What `h2` decides by itself.
+        // Faults that `h2` itself detects.
         ("a field of a connection", with(literal(0, b"connection", b"close")), "\"- - HTTP/2\" 400 0"),
         ("a path that is empty", beginning(b""), "\"- - HTTP/2\" 400 0"),
         ("a length that is none", with(literal(0, b"content-length", b"x")), "\"- - HTTP/2\" 400 0"),
@@ -114,20 +114,20 @@ fn what_was_malformed_keeps_its_place_in_the_table() {
     // [x-a: one]
     client.send(&head(1, &with(&[&literal(0x40, b"x-a", b"one")])));
     assert_eq!(content(&mut client, 1), "/there Some(\"one\")");
-    // [x-a: \0, X-B: 2, x-a: one]: the name in the middle is none, the value of the newest neither.
+    // [x-a: \0, X-B: 2, x-a: one]: the middle entry has an invalid name, the newest an invalid value.
     malformed(&mut client, 3, &with(&[&literal(0x40, b"X-B", b"2"), &[0x7f, 0x00, 1, 0]]));
-    // An index of what is wrong is wrong, of what is right is right.
+    // An index of an invalid field is a fault, of a valid one is not.
     malformed(&mut client, 5, &with(&[&[0xbe]]));
     malformed(&mut client, 7, &with(&[&[0xbf]]));
     client.send(&head(9, &with(&[&[0xc0]])));
     assert_eq!(content(&mut client, 9), "/there Some(\"one\")");
-    // The name of a field whose value was wrong; the name that is none.
+    // The name of a field whose value was invalid; the invalid name.
     client.send(&head(11, &with(&[&[0x0f, 47, 4], b"good"])));
     assert_eq!(content(&mut client, 11), "/there Some(\"good\")");
     client.send(&head(13, &with(&[&[0x0f, 49, 3], b"two"])));
     assert_eq!(content(&mut client, 13), "/there Some(\"two\")");
     malformed(&mut client, 15, &with(&[&[0x0f, 48, 3], b"two"]));
-    // One more, added to the table under a name from it: everything moves by one.
+    // One more, added to the table under a name from it: all entries move by one.
     client.send(&head(17, &with(&[&[0x7f, 1, 5], b"added"])));
     assert_eq!(content(&mut client, 17), "/there Some(\"added\")");
     client.send(&head(19, &with(&[&[0xbe]])));
@@ -139,7 +139,7 @@ fn what_was_malformed_keeps_its_place_in_the_table() {
     let authority = literal(0, b":authority", b"localhost");
     client.send(&head(25, &[&[0x82, 0x86, 0x0f, 47, 5], &b"/here"[..], &authority, &[0xbf]].concat()));
     assert_eq!(content(&mut client, 25), "/here Some(\"added\")");
-    // The table is emptied: nothing is wrong any more.
+    // The table is emptied: no entry is invalid any more.
     client.send(&head(27, &[&[0x20, 0x3f, 0xe1, 0x1f][..], &with(&[&literal(0x40, b"x-a", b"new")])].concat()));
     assert_eq!(content(&mut client, 27), "/there Some(\"new\")");
     client.send(&head(29, &with(&[&[0xbe]])));
@@ -158,7 +158,7 @@ fn malformed_in_trailers_in_several_frames_and_with_padding() {
     client.send(&[frame(HEADERS, END_HEADERS, 3, &block(&post)), frame(DATA, 0, 3, b"x")].concat());
     client.send(&head(3, &literal(0, b"X-Trailer", b"1")));
     assert_eq!(client.frame_of(3).kind, RST_STREAM);
-    // In the first frame of two, in the second, and across both; what `h2` finds by itself in the first.
+    // In the first frame of two, in the second, and across both; `h2` itself detects those in the first.
     let bad = [&beginning(b"/"), &literal(0, b"x-b", b"1")[..], &literal(0, b"X-A", b"1"), &literal(0, b"x-c", b"1")]
         .concat();
     let forbidden = [&beginning(b"/")[..], &literal(0, b"connection", b"x"), &literal(0, b"x-c", b"1")].concat();
@@ -171,7 +171,7 @@ fn malformed_in_trailers_in_several_frames_and_with_padding() {
         let reset = client.frame_of(stream);
         assert_eq!((reset.kind, reset.code()), (RST_STREAM, PROTOCOL_ERROR), "cut at {at}");
     }
-    // Padding and priority, right and wrong.
+    // Padding and priority, valid and invalid.
     let good = [&beginning(b"/ok")[..], &literal(0, b"x-a", b"1")].concat();
     for (block, is_right) in [(&bad, false), (&good, true)] {
         stream += 2;
@@ -182,7 +182,7 @@ fn malformed_in_trailers_in_several_frames_and_with_padding() {
             false => assert_eq!(client.frame_of(stream).kind, RST_STREAM),
         }
     }
-    // What breaks the compression ends the connection all the same (section 4.3).
+    // Broken compression still ends the connection (section 4.3).
     latch.open();
     assert_eq!(content(&mut client, 1), "slow");
     client.send(&head(stream + 2, &[0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff]));
@@ -207,7 +207,7 @@ fn a_client_that_breaks_the_rules_again_and_again_is_left() {
     assert!(server.log.lines_with(" 400 0").len() <= 256);
 }
 
-/// What HTTP/1.1 answers to this target.
+/// The answer of HTTP/1.1 to this target.
 fn over_http_1(server: &Running, target: &[u8]) -> (u16, String) {
     let mut socket = std::net::TcpStream::connect(server.address).unwrap();
     socket.set_read_timeout(Some(DEADLINE)).unwrap();
@@ -261,7 +261,7 @@ fn targets_are_the_same_in_both_versions() {
             let found = self::content(&mut client, stream);
             assert!(status != 200 && stream < 7 || found == answer, "{target} on {stream}: {found}");
         }
-        // And in the log, escaped; what was refused is percent-encoded, so that it is ASCII on one line.
+        // And in the log, escaped; refused characters are percent-encoded, so that it is ASCII on one line.
         let shown = target.replace('\\', "\\x5c").replace('"', "\\x22");
         if status == 200 {
             server.log.wait_for(&format!("\"GET {shown} HTTP/1.1\" 200"));

@@ -11,7 +11,7 @@ use outside_test_support::http2::wire::{
 };
 use outside_test_support::server::Running;
 
-/// A server that answers with what it has understood, and how many requests that were.
+/// A server that answers with the request as parsed, and the number of requests.
 fn server() -> (Running, Arc<AtomicUsize>) {
     let (server, count) = (Running::start_h2c(|config| config.max_body_size = 4096), Arc::new(AtomicUsize::new(0)));
     let counted = Arc::clone(&count);
@@ -53,7 +53,7 @@ fn a_request_is_understood() {
         let setting = [&[0, number][..], &u32::to_be_bytes(value)].concat();
         assert!(settings.payload.chunks(6).any(|it| it == setting), "setting {number} in {settings:?}");
     }
-    // The connection's window is that of all its streams, of which 65,535 bytes are there by default.
+    // The connection's window is shared by all its streams; 65,535 bytes are there by default.
     let update = loop {
         let frame = client.frame().unwrap();
         if (frame.kind, frame.stream) == (WINDOW_UPDATE, 0) {
@@ -89,7 +89,7 @@ fn fields_are_those_of_one_request() {
         assert_eq!(lines.matches(line).count(), 1, "{line} in {lines}");
     }
     assert!(!lines.contains("evil"), "{lines}");
-    // Only the Host field: as good as an authority (section 8.3.1).
+    // Only the Host field: equivalent to an authority (section 8.3.1).
     let fields = [(":method", "GET"), (":scheme", "http"), (":path", "/"), ("host", "other.example")];
     client.send(&frame(HEADERS, END_HEADERS | END_STREAM, 3, &block(&fields)));
     let head = client.frame_of(3);
@@ -111,7 +111,7 @@ fn what_is_malformed_never_reaches_a_handler() {
     let third = "a".repeat(10_920);
     let large = vec![("x", &*third); 3];
     for (fields, status) in [
-        // What this server refuses by itself, in the words of HTTP/1.1.
+        // Requests that this server refuses itself, with the texts of HTTP/1.1.
         (with("host", "other"), 400),
         (instead(":authority", "user@localhost"), 400),
         (without(":authority"), 400),
@@ -132,11 +132,11 @@ fn what_is_malformed_never_reaches_a_handler() {
         let mut client = Client::connect(server.address);
         client.send(&frames(1, &block(&fields)));
         assert_eq!(client.answer(1).0, status, "{fields:?}");
-        // The connection lives on.
+        // The connection stays open.
         client.send(&request(3, "/"));
         assert_eq!(client.frame_of(3).kind, HEADERS);
     }
-    // What `h2` refuses: the stream, or the connection if the compression of fields may be out of step.
+    // Requests that `h2` refuses: the stream, or the connection if the compression of fields may be out of step.
     for fields in [
         with("Upper", "1"),
         with("x-a", "a\r\nb: c"),
@@ -179,7 +179,7 @@ fn what_is_malformed_never_reaches_a_handler() {
     let mut client = Client::connect(server.address);
     client.send(&frame(HEADERS, END_HEADERS | END_STREAM, 1, &block(&missing)));
     assert_eq!(client.frame_of(1).kind, RST_STREAM);
-    // Every one that was answered with 200 above, and no other.
+    // Every request that was answered with 200 above, and no other.
     assert_eq!(count.load(Ordering::Relaxed), 16);
 }
 
@@ -204,7 +204,7 @@ fn a_head_may_be_as_large_as_over_http_1() {
         std::io::Read::read_to_string(&mut socket, &mut answer).unwrap();
         assert!(answer.starts_with("HTTP/1.1 200 "), "{} fields: {answer}", fields.len());
     }
-    // One limit, said to both and named in the log.
+    // One limit, sent to both clients and named in the log.
     let server = Running::start_h2c(|config| config.max_header_size = 1000);
     server.set_route("/", |_: &Request| "hi");
     let mut client = Client::connect(server.address);
@@ -228,7 +228,7 @@ fn content_comes_in_and_its_length_is_held() {
     client.send(&frame(DATA, 0, 1, b"hello"));
     client.send(&frame(DATA, END_STREAM, 1, b"world"));
     assert!(text(client.answer(1).1).ends_with("\n\nhelloworld"));
-    // Trailers are dropped; content without a length has one when it is there.
+    // Trailers are dropped; content without a declared length has one when it is complete.
     client.send(&frame(HEADERS, END_HEADERS, 3, &head(None)));
     client.send(&frame(DATA, 0, 3, b"more"));
     client.send(&frame(HEADERS, END_HEADERS | END_STREAM, 3, &block(&[("host", "evil"), ("x-trailer", "1")])));
@@ -247,7 +247,7 @@ fn content_comes_in_and_its_length_is_held() {
         let end = client.frame_of(1);
         assert_eq!((end.kind, end.code()), (RST_STREAM, PROTOCOL_ERROR), "{length} announced");
     }
-    // Too much, said before or shown: an answer, then the client is told to stop.
+    // Too much content, declared or sent: an answer, then the client is told to stop.
     for (length, pieces) in [(Some("5000"), 0), (None, 5)] {
         let mut client = Client::connect(server.address);
         client.send(&frame(HEADERS, END_HEADERS, 1, &head(length)));
@@ -298,7 +298,7 @@ fn answers_are_those_of_http_2() {
         }
     }
     assert_eq!(text(content), "one two three");
-    // More than the windows hold goes on when they are opened.
+    // Content beyond the windows is sent when they are opened.
     client.send(&request(9, "/large"));
     client.frame_of(9);
     let mut received = 0;
@@ -323,7 +323,7 @@ fn without_being_asked_for_it_is_not_spoken() {
     socket.write_all(outside_test_support::http2::wire::PREFACE).unwrap();
     let mut answer = String::new();
     socket.set_read_timeout(Some(outside_test_support::server::DEADLINE)).unwrap();
-    // The bytes behind what looked like a head are read and thrown away.
+    // Bytes behind the apparent head are read and discarded.
     socket.read_to_string(&mut answer).unwrap();
     assert!(answer.starts_with("HTTP/1.1 505 "), "{answer}");
     // Nor is a connection upgraded to it: the field is ignored (RFC 9110 section 7.8).

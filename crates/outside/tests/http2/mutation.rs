@@ -1,4 +1,4 @@
-//! Thousands of conversations that mean something, more or less: bounded, deterministic, on any compiler.
+//! Thousands of more or less meaningful conversations: bounded, deterministic, with any compiler.
 
 use std::time::{Duration, Instant};
 
@@ -9,10 +9,10 @@ use outside_test_support::http2::wire::{
 };
 use outside_test_support::mutator::{Numbers, mutate};
 
-/// Changed from time to time, it finds other things.
+/// Changed from time to time to find other faults.
 const SEED: u64 = 0x6f75_7473_6964_6532;
 
-/// Frames of every type, right by themselves.
+/// Frames of every type, each valid by itself.
 fn seeds() -> Vec<Vec<u8>> {
     let mut post = get("/");
     post[0].1 = "POST";
@@ -76,7 +76,7 @@ fn mutated_conversations() {
     println!("{done} conversations in {:?}", began.elapsed());
 }
 
-/// Where fuzzers begin: `make fuzz` asks for it.
+/// The inputs from which fuzzers begin; written by `make fuzz`.
 #[test]
 #[ignore = "writes files"]
 fn write_seeds() {

@@ -1,4 +1,5 @@
-//! Content that a handler takes while it comes in: with the head it begins, and the window is its back-pressure.
+//! Content that a handler takes while it arrives: the handler begins with the head, and the window is the
+//! back-pressure.
 
 use std::sync::mpsc::{Sender, channel};
 use std::time::{Duration, Instant};
@@ -18,7 +19,7 @@ fn head(stream: u32) -> Vec<u8> {
     frame(HEADERS, END_HEADERS, stream, &block(&fields))
 }
 
-/// Tells of each piece and of how it ended; answers with the length.
+/// Records each piece and the end; answers with the length.
 fn counting(told: Sender<Result<usize, u16>>) -> impl Fn(&Request) -> Result<String, Error> + Send + Sync {
     let told = std::sync::Mutex::new(told);
     move |request| {
@@ -62,7 +63,8 @@ fn a_client_that_is_too_fast_gets_no_window() {
     );
     let mut client = Client::connect(server.address);
     client.send(&head(1));
-    // The windows of the connection and of the stream; what the handler has not taken is given back up to a buffer alone.
+    // The windows of the connection and of the stream: bytes that the handler has not taken are given back only up to a
+    // buffer.
     let (mut sent, mut windows) = (0, [65_535_usize; 2]);
     while sent < 4 << 20 {
         while windows.iter().all(|&window| window >= 16_384) {
@@ -100,7 +102,7 @@ fn streams_do_not_starve_one_another() {
     server.set_route("/", |request: &Request| request.content_length().to_string());
     let mut client = Client::connect(server.address);
     while client.frame().unwrap().kind != WINDOW_UPDATE {}
-    // Six uploads that nobody takes fill their windows, and no more is let in.
+    // Six uploads that no handler takes fill their windows, and no more bytes are accepted.
     for number in 0..6 {
         let mut fields = get("/held");
         fields[0].1 = "POST";
@@ -122,7 +124,7 @@ fn streams_do_not_starve_one_another() {
     }
     client.send(&frame(DATA, END_STREAM, 13, b"and more"));
     assert_eq!(client.answer(13), (200, (3 * 16_384 + 8).to_string().into_bytes()));
-    // None of them was let go for a window that is closed, though nothing has moved for longer than body_stall_timeout.
+    // None of them was ended because of its closed window, though no byte has moved for longer than body_stall_timeout.
     let more = client.frame_within(Duration::from_millis(1500));
     assert!(more.as_ref().is_none_or(|frame| frame.kind == WINDOW_UPDATE && frame.stream == 0), "{more:?}");
     latch.open();
@@ -177,7 +179,7 @@ fn streams_of_events_end_with_the_server() {
     assert_eq!(client.frame_of(1).payload, b"data: first\n\n");
     let began = Instant::now();
     server.server.terminate(false);
-    // Behind the word that nothing more will be.
+    // Behind the GOAWAY.
     while !client.frame().unwrap().ends_stream() {}
     drop((client, told));
     server.stop();
@@ -197,7 +199,7 @@ fn what_is_waited_for_is_said() {
     server.server.terminate(false);
     server.log.wait_for("2 answers in flight, at most 30 s; Ctrl+C again cuts");
     latch.open();
-    // Both come, behind the word that nothing more will be.
+    // Both come, behind the GOAWAY.
     let mut ended = 0;
     while ended < 2 {
         let frame = client.frame().unwrap();

@@ -79,7 +79,7 @@ impl Client {
         self.send(frame(TEXT, text));
     }
 
-    /// Writes until the socket takes no more for so long, or all is written; how much it took.
+    /// Writes until the socket has accepted nothing for this long, or all is written. Returns the bytes written.
     pub(crate) fn send_until_stuck(&mut self, bytes: &[u8], patience: Duration) -> usize {
         self.stream.set_write_timeout(Some(patience)).unwrap();
         let mut sent = 0;
@@ -156,7 +156,7 @@ impl Client {
         }
     }
 
-    /// The server must have closed its side, with nothing before it.
+    /// The server must have closed its side, without further frames.
     pub(crate) fn receive_end(&mut self) {
         assert!(self.received.is_empty(), "{}", self.received.escape_ascii());
         let mut rest = Vec::new();
@@ -166,7 +166,7 @@ impl Client {
         }
     }
 
-    /// The code of the Close frame that is next, and the end behind it.
+    /// The code of the Close frame that must be next, and the end behind it.
     pub(crate) fn receive_last(&mut self) -> u16 {
         let (code, _) = self.receive_close();
         self.receive_end();
@@ -210,7 +210,7 @@ impl Answer {
     }
 }
 
-/// The first frame, if all of it is there, and its length in bytes. A server does not mask.
+/// The first frame, if it is complete, and its length in bytes. A server does not mask.
 fn parse(bytes: &[u8]) -> Option<(Frame, usize)> {
     let (&[first, second], rest) = bytes.split_first_chunk()?;
     assert!(second < 0x80, "a masked frame");

@@ -1,5 +1,5 @@
-//! Every way a connection may end, as the client sees it, as the handler hears it, and what the log is told (RFC 6455
-//! section 7). `on_exit` is called once, whatever happens.
+//! All ways in which a connection may end, as seen by the client, the handler and the log (RFC 6455 section 7).
+//! `on_exit` is called exactly once for each.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -10,7 +10,7 @@ use crate::client::{BINARY, CLOSE, Client, OPENING, TEXT, close_frame, frame};
 use crate::server::{Journal, blocking_echo, echo, serve};
 use outside_test_support::server::Running;
 
-/// Notes what it hears last, and its exit; on a thread, or called.
+/// Records the last message, and the exit; on a thread, or by callbacks.
 fn noting(journal: &Journal, blocking: bool) -> WebSocket {
     let (open, heard, left) = (journal.clone(), journal.clone(), journal.clone());
     let websocket = WebSocket::new().on_exit(move |connection: &WebSocketConnection| {
@@ -33,7 +33,7 @@ fn noting(journal: &Journal, blocking: bool) -> WebSocket {
         .on_message(|connection: &WebSocketConnection, message: Message| connection.send(message))
 }
 
-/// A client or a server that ends it, and what both see: the code on the wire, and what `on_exit` sees.
+/// Ends by a client or a server, as both sides see them: the code on the wire, and the code in `on_exit`.
 #[test]
 fn on_exit_is_called_once_however_it_ends() {
     type End = fn(&Running, Client);
@@ -93,7 +93,7 @@ fn on_exit_is_called_once_however_it_ends() {
     }
 }
 
-/// The end of the server waits for what handlers do at the end.
+/// The end of the server waits for the exits of handlers.
 #[test]
 fn all_have_left_when_the_server_has_ended() {
     for blocking in [false, true] {
@@ -111,7 +111,7 @@ fn all_have_left_when_the_server_has_ended() {
     }
 }
 
-/// One that has something to put in order first has `termination_timeout` for it, like any other handler.
+/// A handler that has to clean up has `termination_timeout` for it, like any other handler.
 #[test]
 fn a_thread_that_tidies_up_is_waited_for() {
     let journal = Journal::default();
@@ -151,7 +151,7 @@ fn the_end_has_an_end() {
     }
 }
 
-/// What a handler returns, as a close code, and what the log is told of it.
+/// The result of a handler as a close code, and its entry in the log.
 #[test]
 fn how_a_handler_ends() {
     type Connection = fn(&WebSocketConnection) -> Result<(), Error>;
@@ -206,7 +206,7 @@ fn a_panic_at_the_exit_is_told() {
     Client::open(server.address, "/").close();
 }
 
-/// After the end nothing can be sent, and everything says why.
+/// After the end sending fails, and each error gives the reason.
 #[test]
 fn an_ended_connection_says_so() {
     let journal = Journal::default();
@@ -231,7 +231,8 @@ fn an_ended_connection_says_so() {
     journal.wait_for_entry("done");
 }
 
-/// Section 7.1.1: who was told to go and does not is left after five seconds; meanwhile it may speak.
+/// Section 7.1.1: a client that does not close after the server's Close frame is cut after five seconds; until then it
+/// may send.
 #[test]
 fn a_closing_handshake_has_a_deadline() {
     let server = serve(WebSocket::new().on_open(|connection: &WebSocketConnection| connection.exit(4000, "")));
@@ -244,7 +245,7 @@ fn a_closing_handshake_has_a_deadline() {
     assert!(waited >= Duration::from_secs(5) && waited <= Duration::from_secs(8), "{waited:?}");
 }
 
-/// Section 7.1.7: who breaks the protocol is told so and left, without an answer.
+/// Section 7.1.7: a client that breaks the protocol gets the reason and is disconnected; no answer is awaited.
 #[test]
 fn who_breaks_the_protocol_is_not_waited_for() {
     let server = serve(echo());
@@ -258,7 +259,7 @@ fn who_breaks_the_protocol_is_not_waited_for() {
     }
 }
 
-/// Requests that fail half way leave no handler behind: it is called for open connections alone.
+/// Requests that fail half-way leave no handler behind: handlers are called only for open connections.
 #[test]
 fn a_handler_belongs_to_an_open_connection() {
     let journal = Journal::default();

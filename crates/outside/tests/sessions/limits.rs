@@ -1,8 +1,8 @@
-//! Bombs (edge.md S41, S42): what is too large is refused by its declared length, and while it is inflated.
+//! Bombs (docs/security.md S41, S42): too large messages are refused by their declared length, and while they are inflated.
 
 use std::time::{Duration, Instant};
 
-use outside::testing::websocket::Terms;
+use outside::testing::websocket::TestTerms;
 use outside::{WebSocket, WebSocketConnection, WebSocketExit};
 
 use crate::client::{BINARY, COMPRESSED, Client, Frame, OPENING, TEXT, frame};
@@ -23,7 +23,7 @@ fn a_declared_length_is_enough() {
     for target in ["/", "/blocking"] {
         for length in [MIB as u64 + 1, 1 << 40, (1 << 63) - 1] {
             let mut client = Client::open(server.address, target);
-            // Nothing of the payload is sent: its length is refused, not its bytes.
+            // No byte of the payload is sent: the length is refused, not the bytes.
             client.send(head(BINARY, length));
             assert_eq!(client.receive_last(), 1009, "{length}");
         }
@@ -46,7 +46,7 @@ fn the_limit_holds_for_the_sum_of_the_frames() {
     assert_eq!(client.receive_last(), 1009);
 }
 
-/// A client that is in the middle of what is too large still reads why it has to go.
+/// A client that is still sending a too large message can read the reason of the end.
 #[test]
 fn the_reason_arrives_though_more_is_on_its_way() {
     let server = serve(echo());
@@ -70,7 +70,7 @@ fn other_limits_are_kept_to_the_byte() {
 
 /// A message as a client compresses it.
 fn compressed(payload: &[u8]) -> Vec<u8> {
-    let terms = Terms::negotiate([b"permessage-deflate".as_slice()], false).unwrap();
+    let terms = TestTerms::negotiate([b"permessage-deflate".as_slice()], false).unwrap();
     let from_server = terms.compressor().frame(false, payload);
     let head = match from_server[1] {
         126 => 4,
@@ -99,7 +99,7 @@ fn a_deflate_bomb_ends_at_the_limit() {
     assert_eq!(client.receive_last(), 1009);
 }
 
-/// A few bytes may be many messages: no more of them are inflated than a handler's inbox takes.
+/// A few bytes may be many messages: only as many are inflated as a handler's inbox takes.
 #[test]
 fn many_small_bombs_wait_for_their_turn() {
     const BOMBS: usize = 50;
@@ -109,7 +109,7 @@ fn many_small_bombs_wait_for_their_turn() {
         WebSocket::new()
             .on_connection(move |connection: &WebSocketConnection| -> Result<(), WebSocketExit> {
                 connection.recv()?;
-                // Long enough for all that is to come.
+                // Long enough for all messages of the test.
                 let until = Instant::now() + Duration::from_millis(500);
                 let mut waiting = 0;
                 while Instant::now() < until {
@@ -128,7 +128,7 @@ fn many_small_bombs_wait_for_their_turn() {
     (0..BOMBS).for_each(|_| assert_eq!(client.receive_text(), MIB.to_string()));
 }
 
-/// Messages that a handler has not taken yet.
+/// Messages that the handler has not taken yet.
 fn waiting_in(connection: &WebSocketConnection) -> usize {
     let text = format!("{connection:?}");
     let (_, rest) = text.split_once("waiting: ").unwrap();

@@ -1,5 +1,5 @@
-//! WebSockets over real sockets: how they open, what reaches a handler, what reaches the client, and how each of the ways
-//! to end a connection looks from both sides. What the bytes mean is told by the transcripts of `tests/websocket`.
+//! WebSockets over real sockets: the opening, messages in both directions, and each way to end a connection, seen from
+//! both sides. The transcripts of `tests/websocket` cover the meaning of the bytes.
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail like tests")]
 

@@ -1,4 +1,4 @@
-//! What a handler of each style hears and says: whole messages, in order, of the kind they were.
+//! Messages to and from handlers of each style: whole, in order, of the right kind.
 
 use std::sync::Arc;
 use std::thread;
@@ -9,12 +9,12 @@ use outside::{Error, Message, SessionHandler, Style, WebSocket, WebSocketConnect
 use crate::client::{BINARY, Client, Frame, PING, PONG, TEXT, close_frame, frame};
 use crate::server::{Journal, blocking_echo, echo, serve};
 
-/// A handler with an event loop elsewhere: here a thread that is unparked when something has happened.
-struct Elsewhere;
+/// A handler with an event loop of its own: here a thread that is unparked at each event.
+struct AsyncHandler;
 
-impl SessionHandler for Elsewhere {
+impl SessionHandler for AsyncHandler {
     fn style(&self) -> Style {
-        Style::Elsewhere
+        Style::Async
     }
 
     fn open(&self, connection: &WebSocketConnection) -> Result<(), Error> {
@@ -46,7 +46,7 @@ impl SessionHandler for Elsewhere {
 }
 
 fn elsewhere_echo() -> WebSocket {
-    WebSocket::with_handler(Arc::new(Elsewhere))
+    WebSocket::with_handler(Arc::new(AsyncHandler))
 }
 
 /// An echo in each style.
@@ -84,7 +84,7 @@ fn many_at_once_come_back_in_order() {
     }
 }
 
-/// However the bytes are cut: the socket shows each piece on its own, since the server answers what came before it.
+/// Cut in any way: each piece arrives in a read of its own, since the server answers the frames before it.
 #[test]
 fn cut_anywhere() {
     let sent = [
@@ -107,7 +107,7 @@ fn cut_anywhere() {
         let mut client = Client::open(server.address, "/");
         for cut in 0..=sent.len() {
             client.send(&sent[..cut]);
-            // An answer proves that the server has read what is before it, but only between two frames.
+            // An answer proves that the server has read all bytes before it, but only between two frames.
             client.send(&sent[cut..]);
             let mut heard: Vec<Frame> = (0..4).map(|_| client.receive()).collect();
             // A pong need not wait for a handler.
@@ -124,7 +124,7 @@ fn cut_anywhere() {
     }
 }
 
-/// What a client says before it leaves, in the same packet, is heard; a handler that is called still answers it.
+/// Messages in the last packet before a client leaves are delivered; a handler with callbacks still answers them.
 #[test]
 fn what_comes_before_a_close_is_heard() {
     let heard = Journal::default();
@@ -166,7 +166,7 @@ fn what_comes_before_a_close_is_heard() {
     assert_eq!(said.wait_for(3), ["one", "two", "the connection has ended with 4000: bye"]);
 }
 
-/// The same before something that breaks the protocol.
+/// The same before a violation of the protocol.
 #[test]
 fn what_comes_before_a_fault_is_heard() {
     let server = serve(echo());
@@ -191,7 +191,7 @@ fn what_comes_before_a_fault_is_heard() {
     assert_eq!(heard.wait_for(2), ["one", "two"]);
 }
 
-/// What a handler that has ended the connection did not take is nobody's any more.
+/// Messages that a handler has not taken when it ends the connection are dropped.
 #[test]
 fn nothing_is_heard_after_an_exit() {
     let heard = Journal::default();

@@ -1,4 +1,4 @@
-//! Who may open a WebSocket, and what becomes of the bytes behind the request (RFC 6455 section 4.2, edge.md S9, S43).
+//! The requests that may open a WebSocket, and the bytes behind such a request (RFC 6455 section 4.2, docs/security.md S9, S43).
 
 use outside::{Request, WebSocket, WebSocketConnection, WebSocketExit};
 
@@ -81,7 +81,7 @@ fn a_subprotocol_is_the_servers_choice() {
     }
 }
 
-/// Whatever is behind the request is frames, never another request.
+/// Bytes behind the request are frames, never another request.
 #[test]
 fn bytes_behind_the_request_wait_for_the_101() {
     let server = serve(blocking_echo());
@@ -101,7 +101,7 @@ fn bytes_behind_the_request_wait_for_the_101() {
         assert_eq!((client.answer().body.as_str(), client.answer().status), ("hello", 101));
         assert_eq!(client.receive_text(), "early");
 
-        // What a proxy that believes in no upgrade would take for a request.
+        // Bytes that a proxy without knowledge of upgrades would take for a request.
         let mut client = Client::connect(server.address);
         client.send([&opening[..], hello].concat());
         assert_eq!(client.answer().status, 101);
@@ -109,7 +109,7 @@ fn bytes_behind_the_request_wait_for_the_101() {
     }
 }
 
-/// An upgrade that nobody asked for here changes nothing: the requests behind it are requests.
+/// An upgrade that this server does not support is ignored: the requests behind it are requests.
 #[test]
 fn other_routes_ignore_an_upgrade() {
     let server = Running::start(|_| {});
@@ -152,7 +152,7 @@ fn handlers_that_block_have_a_bound() {
     assert_eq!((answer.status, answer.header("Upgrade")), (503, None));
     assert!(server.log.wait_for_events(1)[0].contains("max_websockets"));
     drop(Client::open(server.address, "/callbacks"));
-    // One that has broken off while it opened has left its place as well.
+    // A connection that was cut while it opened has given its place back as well.
     open.pop().unwrap().reset();
     journal.wait_for_entry("ended");
     loop {
@@ -180,7 +180,7 @@ fn nothing_opens_any_more_while_the_server_ends() {
     open.receive_end();
 }
 
-/// A message that comes with the handshake is heard after `on_open`, and what that has sent goes out first.
+/// A message that comes with the handshake is delivered after `on_open`, whose own messages are sent first.
 #[test]
 fn on_open_is_first() {
     let server = serve(

@@ -1,4 +1,4 @@
-//! Who is silent is asked, and who does not answer is left (edge.md S44).
+//! A silent client gets a ping, and is disconnected if it does not answer (docs/security.md S44).
 
 use std::time::{Duration, Instant};
 
@@ -9,7 +9,7 @@ use crate::server::{Journal, echo, serve};
 use outside_test_support::server::Running;
 
 const SHORT: Duration = Duration::from_millis(200);
-/// Deadlines are looked at every tenth of a second, and the machine may be busy.
+/// Deadlines are checked every tenth of a second, and the machine may be busy.
 const LATE: Duration = Duration::from_secs(4);
 
 #[test]
@@ -24,7 +24,7 @@ fn silence_is_broken_by_a_ping() {
         last = Instant::now();
         client.send(frame(PONG, []));
     }
-    // Anything it says will do.
+    // Any frame of the client counts.
     assert_eq!(client.receive(), Frame(PING, Vec::new()));
     client.send_text("here");
     assert_eq!(client.receive_text(), "here");
@@ -47,7 +47,7 @@ fn no_answer_is_an_end() {
     assert_eq!(journal.wait_for(1), ["Some(1011)"]);
 }
 
-/// Nobody who is there is left: one whose handler is busy has its answer to the ping unread in the socket.
+/// A client that answers is never disconnected: while the handler is busy, the pong may lie unread in the socket.
 #[test]
 fn a_slow_handler_is_not_a_silent_client() {
     let begun = Journal::default();
@@ -73,7 +73,7 @@ fn a_slow_handler_is_not_a_silent_client() {
         let mut client = Client::open(server.address, target);
         client.send_text("work");
         begun.wait_for(number + 1);
-        // So much that no more is read of it until the handler goes on.
+        // So many bytes that the server stops reading until the handler goes on.
         (0..200).for_each(|_| client.send_text(&"more".repeat(200)));
         let until = Instant::now() + 6 * SHORT;
         while let Some(asked) = client.receive_within(until.saturating_duration_since(Instant::now())) {
@@ -117,7 +117,7 @@ fn handlers_may_ping() {
     assert!(server.log.wait_for_events(1)[0].contains("at most 125 bytes, not 128"));
 }
 
-/// Without pings, `process_timeout` counts what is received and what is sent.
+/// Without pings, `process_timeout` counts received and sent bytes.
 #[test]
 fn without_pings_silence_has_an_end() {
     let server = Running::start(|config| config.process_timeout = 3 * SHORT);

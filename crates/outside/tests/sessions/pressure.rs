@@ -1,5 +1,5 @@
-//! Both sides may be slow: whoever is faster waits, or loses what the other does not take, and memory stays bounded
-//! (edge.md S44).
+//! Either side may be slow: the faster side waits, or loses messages that the other does not take, and memory stays
+//! bounded (docs/security.md S44).
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -114,7 +114,7 @@ fn a_client_that_takes_nothing_stops_its_handler() {
     assert_eq!(client.receive_close().0, 1000);
 }
 
-/// A handler that waits in `send` is let go when the client has left.
+/// A handler that waits in `send` is released when the client has left.
 #[test]
 fn nobody_waits_for_who_is_gone() {
     let journal = Journal::default();
@@ -136,7 +136,7 @@ fn nobody_waits_for_who_is_gone() {
     assert_eq!(journal.wait_for(2)[1], "1006");
 }
 
-/// One that holds the socket open and never reads is left after `write_stall_timeout`.
+/// A client that holds the socket open and never reads is disconnected after `write_stall_timeout`.
 #[test]
 fn who_never_reads_is_left() {
     let server = Running::start(|config| config.write_stall_timeout = Duration::from_millis(300));
@@ -202,7 +202,7 @@ fn or_the_connection_ends() {
     assert_eq!(close, Frame(CLOSE, [&1013u16.to_be_bytes()[..], b"the client reads too slowly"].concat()));
 }
 
-/// A message larger than the queue is sent when the queue is empty: no limit but the memory of who sends it.
+/// A message larger than the queue is sent when the queue is empty: only the memory of its sender limits it.
 #[test]
 fn one_large_message_fits_any_queue() {
     for when_full in [WhenFull::Wait, WhenFull::DropOldest, WhenFull::Close] {

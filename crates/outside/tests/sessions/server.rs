@@ -1,4 +1,4 @@
-//! A server of one WebSocket, and journals in which its handlers write what happens.
+//! A server of one WebSocket, and journals in which its handlers record events.
 
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Instant;
@@ -15,7 +15,7 @@ pub(crate) fn serve(websocket: WebSocket) -> Running {
     running
 }
 
-/// What has happened, in order. Clones are the same journal.
+/// Recorded events in order. Clones are the same journal.
 #[derive(Clone, Default)]
 pub(crate) struct Journal(Arc<(Mutex<Vec<String>>, Condvar)>);
 
@@ -25,12 +25,12 @@ impl Journal {
         self.0.1.notify_all();
     }
 
-    /// What is there so far.
+    /// The entries so far.
     pub(crate) fn entries(&self) -> Vec<String> {
         self.0.0.lock().unwrap().clone()
     }
 
-    /// Waits until so many entries are there.
+    /// Waits until the journal has this many entries.
     pub(crate) fn wait_for(&self, count: usize) -> Vec<String> {
         self.wait_until(|entries| entries.len() >= count)
     }

@@ -1,5 +1,5 @@
-//! What is published reaches who has subscribed, once, in order, from wherever it is published; a slow reader delays
-//! nobody (edge.md S44).
+//! A published message reaches each subscriber once, in order, from any publisher; a slow client does not delay others
+//! (docs/security.md S44).
 
 use std::sync::{Arc, Weak};
 use std::thread;
@@ -34,7 +34,7 @@ fn start(reactors: usize) -> Running {
     server
 }
 
-/// A client that has said this and knows that it was done.
+/// A client that has sent this and got the confirmation.
 fn with(server: &Running, orders: &[&str]) -> Client {
     let mut client = Client::open(server.address, "/");
     tell(&mut client, orders);
@@ -61,7 +61,7 @@ fn who_has_subscribed_hears_it_once() {
         server.server.publish("red", "one");
         server.server.publish("blue", "two");
         server.server.publish("red", Message::binary(vec![3]));
-        // Two topics may overtake each other only if they are not of one reactor, and these are.
+        // Messages of two topics keep their order on one reactor, and there is only one.
         assert_eq!((both.receive_text(), both.receive_text()), ("one".to_owned(), "two".to_owned()));
         assert_eq!(both.receive(), Frame(BINARY, vec![3]));
         assert_eq!(red.receive_text(), "one");
@@ -103,7 +103,7 @@ fn from_handlers_threads_and_requests() {
     }
 }
 
-/// Compressed or not, a subscriber understands it.
+/// Compressed or not, every subscriber can read it.
 #[test]
 fn what_is_published_is_understood_by_all() {
     let server = Running::start(|_| {});
@@ -126,7 +126,8 @@ fn what_is_published_is_understood_by_all() {
 const ROUNDS: usize = 2000;
 const LENGTH: usize = 4 << 10;
 
-/// One reader has stopped; the others get each message within a moment, and the one is left, or loses what is old.
+/// One client does not read; the others get each message without delay, and the slow one is disconnected, or loses old
+/// messages.
 #[test]
 fn a_slow_reader_delays_nobody() {
     for when_full in [WhenFull::Wait, WhenFull::DropOldest, WhenFull::Close] {
@@ -144,7 +145,7 @@ fn a_slow_reader_delays_nobody() {
             worst = worst.max(began.elapsed());
         }
         assert!(worst < Duration::from_millis(500), "{when_full:?}: {worst:?}");
-        // By now the queue of the one has been full for long.
+        // By now the queue of the slow client has been full for long.
         let (mut received, mut last) = (0, 0);
         stalled.send(frame(TEXT, "say room the end"));
         let close = loop {
@@ -166,7 +167,7 @@ fn a_slow_reader_delays_nobody() {
     }
 }
 
-/// Subscribers that come and go while others publish: nothing is kept of who has left.
+/// Subscribers come and go while others publish: no memory is kept for those that have left.
 #[test]
 fn a_room_is_empty_when_all_have_left() {
     let server = start(2);

@@ -1,4 +1,4 @@
-//! Certificates of every kind, in files of a folder that goes away.
+//! Certificates of every kind, in files of a temporary folder.
 
 use std::path::PathBuf;
 

@@ -1,4 +1,4 @@
-//! Clients: rustls over a blocking socket, and bytes as they are.
+//! Clients: rustls over a blocking socket, and raw bytes.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -35,7 +35,7 @@ pub(crate) fn begin(config: &Arc<ClientConfig>, address: SocketAddr, name: &str)
     StreamOwned::new(ClientConnection::new(Arc::clone(config), name).unwrap(), connect(address))
 }
 
-/// Does it, and says why it failed.
+/// Does the handshake; returns its error.
 pub(crate) fn shake_hands(client: &mut Secure) -> Result<(), std::io::Error> {
     while client.conn.is_handshaking() {
         client.conn.complete_io(&mut client.sock)?;
@@ -43,7 +43,7 @@ pub(crate) fn shake_hands(client: &mut Secure) -> Result<(), std::io::Error> {
     Ok(())
 }
 
-/// Asks for something, and reads to the end of the answer.
+/// Sends a request, and reads to the end of the answer.
 pub(crate) fn ask(client: &mut Secure, target: &str) -> String {
     write!(client, "GET {target} HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
     String::from_utf8(answer(client)).unwrap()

@@ -155,7 +155,7 @@ fn records_and_segments_of_any_size() {
     assert!(answer(&mut client).ends_with(b"hello over https"));
 }
 
-/// What a client that reads slowly is sent arrives whole and in order, however the writes are cut.
+/// A client that reads slowly gets all bytes in order, with writes cut at any place.
 #[test]
 fn a_slow_reader_gets_everything() {
     let authority = Authority::new();

@@ -1,4 +1,4 @@
-//! What is wrong with a certificate or its key is said in one sentence, before anything is bound.
+//! A fault of a certificate or key is reported in one sentence, before any address is bound.
 
 use std::os::unix::fs::PermissionsExt as _;
 
@@ -60,7 +60,7 @@ fn every_fault_has_its_sentence() {
     }
 }
 
-/// As `openssl x509 -req` makes them without a file of extensions.
+/// As `openssl x509 -req` makes them without an extensions file.
 const VERSION_1: &str = "\
 -----BEGIN CERTIFICATE-----\n\
 MIIBHDCBxAIUE6gkUT/48k5WOZqTJMp2LuIUiEQwCgYIKoZIzj0EAwIwDTELMAkG\n\
@@ -90,7 +90,7 @@ fn files_that_cannot_be_read() {
     assert!(fault(&files).contains("Is a directory"));
     files.keyfile = key;
     std::fs::set_permissions(&files.keyfile, std::fs::Permissions::from_mode(0o000)).unwrap();
-    // Whoever may read everything is not refused.
+    // A user that may read every file gets no refusal.
     if std::fs::File::open(&files.keyfile).is_err() {
         assert!(fault(&files).contains("Permission denied"));
     }

@@ -1,4 +1,4 @@
-//! TLS over real sockets: what is agreed on, which certificate is shown, what is refused, and what it costs.
+//! TLS over real sockets: negotiation, the choice of certificates, refusals, and costs.
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail like tests")]
 

@@ -1,4 +1,4 @@
-//! Which certificate a client is shown, and that new ones take the place of old ones.
+//! The certificate that a client gets, and the replacement of old certificates by new ones.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -21,7 +21,7 @@ fn shown(config: &Arc<ClientConfig>, running: &Running, name: &str) -> Certifica
     client.conn.peer_certificates().unwrap()[0].clone().into_owned()
 }
 
-/// A client that resumes nothing, so that it is always shown a certificate.
+/// A client that resumes no session, so that it always gets a certificate.
 fn forgetful(authority: &Authority) -> Arc<ClientConfig> {
     let mut config = trusting(authority);
     config.resumption = rustls::client::Resumption::disabled();
@@ -46,7 +46,7 @@ fn a_client_is_shown_the_one_for_its_name() {
     {
         assert_eq!(&shown(&config, &running, name), wanted, "{name}");
     }
-    // A wildcard is for one label; who asks for a name that is not here is shown the first, and is not content with it.
+    // A wildcard covers one label; a client that asks for an unknown name gets the first certificate, and refuses it.
     for name in ["a.b.example.com", "elsewhere.example"] {
         let mut client = begin(&config, running.address, name);
         assert!(shake_hands(&mut client).unwrap_err().to_string().contains("not valid for name"), "{name}");
@@ -106,7 +106,7 @@ fn certificates_change_while_clients_come() {
             {
                 thread::yield_now();
             }
-            // As careless as can be: one file after the other, in place.
+            // In the most careless way: one file after the other, in place.
             authority.files("main", &["localhost"]);
             running.server.hang_up();
             let deadline = Instant::now() + DEADLINE;
@@ -152,7 +152,7 @@ fn a_bad_new_one_is_refused_once_and_the_old_one_stays() {
     std::fs::write(&files.certfile, &whole[..whole.len() / 2]).unwrap();
     running.log.wait_for_event(Level::Error, "the old ones stay: the certificate file");
     assert_eq!(shown(&config, &running, "localhost"), before);
-    // It has been told: nothing more is said of it until something changes.
+    // The log has said it, and repeats it only after a change.
     std::fs::write(&files.certfile, b"").unwrap();
     running.log.wait_for_event(Level::Error, "is empty");
     let told = running.log.events().iter().filter(|text| text.contains("is not complete")).count();

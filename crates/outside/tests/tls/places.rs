@@ -10,7 +10,7 @@ use outside::{AccessLog, Endpoint, Error, OutsideHttp, Request, Response, Securi
 use crate::certificates::Authority;
 use crate::client::{DEADLINE, answer, begin, connect, trusting};
 
-/// Runs a server while `work` is done, which is told where it listens.
+/// Runs a server during `work`, which gets the endpoints.
 fn run(server: OutsideHttp, work: impl FnOnce(&OutsideHttp, &[SocketAddr])) {
     let server = Arc::new(server);
     let running = Arc::clone(&server);

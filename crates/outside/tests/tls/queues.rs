@@ -1,4 +1,5 @@
-//! Who waits to be accepted when the server ends is answered: by several event loops, over TCP, TLS and a Unix socket.
+//! Clients that wait to be accepted when the server ends are answered: by several event loops, over TCP, TLS and a Unix
+//! socket.
 
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;

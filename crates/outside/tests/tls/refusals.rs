@@ -1,4 +1,4 @@
-//! What is not agreed on: versions, protocols, silence, noise.
+//! Failed negotiations: versions, protocols, silence, noise.
 
 use std::collections::VecDeque;
 use std::io::{Read, Write};
@@ -66,7 +66,7 @@ fn tls_in_clear_is_answered_at_once() {
     }
 }
 
-/// What a client sends until it is cut off, one byte at a time.
+/// Bytes that a client sends one by one until it is cut.
 #[test]
 fn dripping_does_not_extend_the_deadline() {
     let authority = Authority::new();
@@ -108,7 +108,8 @@ fn a_flood_of_half_handshakes_keeps_nobody_out() {
     drop(flood);
 }
 
-/// Clients that send one byte of a handshake, as fast as they can: a place among the handshakes is for a whole ClientHello.
+/// Clients that send one byte of a handshake, as fast as they can: only a complete ClientHello takes a place among
+/// handshakes.
 #[test]
 fn a_flood_of_first_bytes_keeps_nobody_out() {
     let authority = Authority::new();
@@ -144,8 +145,8 @@ fn a_flood_of_first_bytes_keeps_nobody_out() {
     assert!(times[7] < Duration::from_millis(2500), "{times:?}");
 }
 
-/// A ClientHello in pieces of one byte is a ClientHello (RFC 8446 section 5.1), and costs a server next to nothing until it
-/// is whole.
+/// A ClientHello in pieces of one byte is valid (RFC 8446 section 5.1), and costs the server next to nothing until it
+/// is complete.
 #[test]
 fn a_hello_that_drips_in() {
     let authority = Authority::new();
@@ -171,7 +172,7 @@ fn silent_clients_make_room_like_idle_ones() {
     drop(silent);
 }
 
-/// Whatever is changed in what a client sends, it gets an alert or an end, and the server lives.
+/// For any change of a client's bytes, the client gets an alert or an end, and the server goes on.
 #[test]
 fn mutilated_hellos() {
     let authority = Authority::new();
@@ -187,7 +188,7 @@ fn mutilated_hellos() {
         let mut stream = connect(running.address);
         stream.write_all(&changed).unwrap();
         stream.shutdown(std::net::Shutdown::Write).unwrap();
-        // Cut off by a reset it may be.
+        // A reset may cut it.
         drop(stream.read_to_end(&mut Vec::new()));
     }
     assert!(ask(&mut begin(&config, running.address, "localhost"), "/").ends_with("hello over https"));

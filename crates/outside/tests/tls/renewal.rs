@@ -1,4 +1,4 @@
-//! Certificates whose time has not come, or has passed: what is shown, what is said, and that they are looked at again.
+//! Certificates that are not valid yet or have expired: their use, the log, and repeated checks.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -13,7 +13,7 @@ use crate::client::{begin, shake_hands};
 use crate::server;
 use outside_test_support::server::Running;
 
-/// Takes whatever is shown.
+/// Accepts every certificate.
 #[derive(Debug)]
 struct Anything;
 
@@ -53,7 +53,7 @@ impl rustls::client::danger::ServerCertVerifier for Anything {
     }
 }
 
-/// What a client is shown that asks for this name.
+/// The certificate of a client that asks for this name.
 fn shown(running: &Running, name: &str) -> Vec<u8> {
     let builder = ClientConfig::builder().dangerous().with_custom_certificate_verifier(Arc::new(Anything));
     let mut client = begin(&Arc::new(builder.with_no_client_auth()), running.address, name);
@@ -79,7 +79,7 @@ fn of_the_future(parameters: &mut CertificateParams) {
     (parameters.not_before, parameters.not_after) = (date_time_ymd(2222, 1, 1), date_time_ymd(2223, 1, 1));
 }
 
-/// From two whole seconds after now on.
+/// Valid from two whole seconds after now.
 fn soon(parameters: &mut CertificateParams) {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
     parameters.not_before = date_time_ymd(1970, 1, 1) + Duration::from_secs(now + 2);
@@ -105,7 +105,7 @@ fn a_clock_that_is_behind_is_a_warning() {
     running.log.wait_for_event(Level::Warning, "unless the clock is behind: the certificate file");
     running.log.wait_for_event(Level::Warning, "it will be from Tue, 01 Jan 2222");
     assert_eq!(shown(&running, "localhost"), read(&files));
-    // Asked for by name, what is wrong is said again.
+    // On an explicit request the log repeats the fault.
     running.server.hang_up();
     let told = |text: &str| running.log.events().iter().filter(|event| event.contains(text)).count();
     while told("clock is behind") < 2 {

@@ -1,4 +1,4 @@
-//! Sessions that are resumed: by whichever worker, for the same host only (RFC 8446 section 4.2.11, RFC 6066 section 3).
+//! Resumed sessions: with every worker, for the same host only (RFC 8446 section 4.2.11, RFC 6066 section 3).
 
 use std::sync::{Arc, Mutex};
 
@@ -65,7 +65,7 @@ fn a_ticket_is_for_one_host_and_one_listener() {
     }
 }
 
-/// What a careless client remembers: the last session, whoever it was with.
+/// The session store of a careless client: the last session, with any server.
 #[derive(Debug, Default)]
 struct OneForAll {
     old: Mutex<Option<Tls12ClientSessionValue>>,

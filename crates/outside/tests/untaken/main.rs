@@ -1,7 +1,7 @@
-//! Answers that a client asks for and does not take: what they hold of memory is bounded, however they are made.
+//! Answers that clients ask for and do not take: their memory is bounded, for all ways to make them.
 //!
-//! The memory is that of the whole process, so each test runs in one of its own, in which what is freed goes back to the system at
-//! once: what is measured is what is held.
+//! The memory is that of the whole process, so each test runs in a process of its own, in which freed memory goes back
+//! to the system at once: the measured memory is the held memory.
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail like tests")]
 
@@ -18,19 +18,19 @@ use outside_test_support::http2::wire::{
 };
 use outside_test_support::server::{DEADLINE, Running};
 
-/// Set in the process of a test.
+/// The environment variable that marks the process of a test.
 const ALONE: &str = "OUTSIDE_TEST_ALONE";
 const LARGE: usize = 1 << 20;
 const STREAMS: u32 = 100;
-/// What a connection may make the process grow by.
+/// Bytes by which a connection may make the process grow.
 const BOUND: u64 = 12 << 20;
 
-/// Whether this is the process of this test; if not, it has been run there.
+/// Whether this is the process of this test; if not, the test has been run in one.
 fn is_alone(test: &str) -> bool {
     if std::env::var_os(ALONE).is_some() {
         return true;
     }
-    // mallopt(3): with a fixed threshold the allocator keeps nothing that is large.
+    // mallopt(3): with a fixed threshold the allocator keeps no large pieces.
     let run = std::process::Command::new(std::env::current_exe().unwrap())
         .args(["--exact", test, "--nocapture"])
         .envs([(ALONE, "1"), ("MALLOC_MMAP_THRESHOLD_", "131072")])
@@ -44,13 +44,13 @@ fn large() -> String {
     "x".repeat(LARGE)
 }
 
-/// Text that is made smaller, but not by much.
+/// Text that compresses, but not by much.
 fn noise() -> String {
     let lines = (0_u64..).map(|line| format!("{{\"{line}\": \"{:x}\"}}\n", line.wrapping_mul(0x9e37_79b9_7f4a_7c15)));
     lines.scan(0, |length, line| (*length < LARGE).then(|| (*length += line.len(), line).1)).collect()
 }
 
-/// Bytes of this process that are in memory now, and the most that ever were since this was asked last.
+/// Bytes of this process that are in memory now, and the most since the last call.
 fn memory() -> (u64, u64) {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
     let of = |name: &str| {
@@ -58,7 +58,7 @@ fn memory() -> (u64, u64) {
         line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() << 10
     };
     let found = (of("VmRSS:"), of("VmHWM:"));
-    // proc(5): from now on the peak is that of what comes.
+    // proc(5): from now on the peak counts only new growth.
     std::fs::write("/proc/self/clear_refs", "5").unwrap();
     found
 }
@@ -73,8 +73,8 @@ fn ask(stream: u32, method: &'static str, more: &[(&str, &str)], content: &[u8])
     if content.is_empty() { head } else { [head, frame(DATA, END_STREAM, stream, content)].concat() }
 }
 
-/// What one hundred requests with closed windows make the process grow by, at most; then the windows open, and each stream
-/// ends: how many by a reset, and how many bytes came.
+/// Bytes by which one hundred requests with closed windows make the process grow, at most. Then the windows open, and
+/// each stream ends: returns the number of resets, and the bytes received.
 fn attack(server: &Running, method: &'static str, more: &[(&str, &str)], content: &[u8]) -> (u64, u32, usize) {
     let mut client = Client::connect_with(server.address, &[0, 4, 0, 0, 0, 0]);
     client.settle(1);
@@ -82,7 +82,7 @@ fn attack(server: &Running, method: &'static str, more: &[(&str, &str)], content
     for number in 0..STREAMS {
         client.send(&ask(2 * number + 1, method, more, content));
     }
-    // What is made without being taken is made by now.
+    // By now all answers are made that are made without being taken.
     let (mut ended, mut resets, mut bytes) = (0, 0, 0);
     let mut note = |frame: outside_test_support::http2::wire::Frame| {
         bytes += if frame.kind == DATA { frame.payload.len() } else { 0 };
@@ -102,7 +102,7 @@ fn attack(server: &Running, method: &'static str, more: &[(&str, &str)], content
 
 /// Sets a route whose answers are large.
 type Setup = fn(&Running);
-/// What it is called, how it is set up, and the method, fields and content with which it is asked.
+/// The name of a case, its set-up, and the method, fields and content of its requests.
 type Way = (&'static str, Setup, &'static str, &'static [(&'static str, &'static str)], &'static [u8]);
 
 #[test]
@@ -194,7 +194,7 @@ fn however_they_are_made() {
     }
 }
 
-/// Requests that may have had an effect are not made again: those whose answers have no room are told so.
+/// Requests that may have had an effect are not repeated: those whose answers have no room get an error.
 #[test]
 fn an_answer_to_what_is_not_safe_is_given_up() {
     if !is_alone("an_answer_to_what_is_not_safe_is_given_up") {
@@ -218,7 +218,7 @@ fn an_answer_to_what_is_not_safe_is_given_up() {
     assert!(server.log.wait_for(" 503 ").contains("POST /large"));
 }
 
-/// In HTTP/1.1 answers come one after another, and so they are made.
+/// In HTTP/1.1 answers come one after another, and are made one after another.
 #[test]
 fn pipelined_requests() {
     if !is_alone("pipelined_requests") {
@@ -248,7 +248,7 @@ fn pipelined_requests() {
     }
 }
 
-/// Beyond the budget of the process the slowest goes; what others take is theirs.
+/// Beyond the bound of the process the slowest connection is ended; other clients keep their answers.
 #[test]
 fn the_slowest_goes_when_the_process_holds_too_much() {
     if !is_alone("the_slowest_goes_when_the_process_holds_too_much") {
@@ -266,7 +266,7 @@ fn the_slowest_goes_when_the_process_holds_too_much() {
     let (before, _) = memory();
     let idle: Vec<TcpStream> = (0..20).map(|_| ask(&server)).collect();
     server.log.wait_for("max_unsent_mb");
-    // Whoever takes is served.
+    // A client that takes its answers is served.
     let (mut socket, mut buffer, mut taken) = (ask(&server), vec![0; 64 << 10], 0);
     while let count @ 1.. = socket.read(&mut buffer).unwrap() {
         taken += count;
@@ -274,12 +274,13 @@ fn the_slowest_goes_when_the_process_holds_too_much() {
     assert!(taken > 10 * LARGE, "{taken}");
     let (_, peak) = memory();
     let growth = peak.saturating_sub(before);
-    // The budget, one answer that is being made, and what the kernel does not hold.
+    // The bound, one answer that is being made, and bytes that the kernel does not hold.
     assert!(growth < 70 << 20, "{} KiB", growth >> 10);
     drop(idle);
 }
 
-/// Clients that ask for what takes long to compress, and leave: no work and no memory stays behind, and others do not wait.
+/// Clients that ask for content that takes long to compress, and leave: no work and no memory stays behind, and other
+/// clients do not wait.
 #[test]
 fn compression_for_clients_that_have_left() {
     if !is_alone("compression_for_clients_that_have_left") {
@@ -287,7 +288,7 @@ fn compression_for_clients_that_have_left() {
     }
     let server = Running::start_h2c(|_| {});
     let text = noise();
-    // On a busy machine its calls would be taken for ones that wait, and each given a thread.
+    // On a busy machine its calls would seem to wait, and each would get a thread.
     server.set_route("/large", never_blocking(move |_: &Request| Response::text(text.clone())));
     server.set_route("/", |_: &Request| "small");
     let connect = || {
@@ -295,7 +296,7 @@ fn compression_for_clients_that_have_left() {
         socket.set_read_timeout(Some(DEADLINE)).unwrap();
         socket
     };
-    // A thread may end while it is looked at.
+    // A thread may end while it is being read.
     let encoding = || {
         let tasks = std::fs::read_dir("/proc/self/task").unwrap().flatten();
         let names = tasks.filter_map(|task| std::fs::read_to_string(task.path().join("comm")).ok());
@@ -328,12 +329,12 @@ fn compression_for_clients_that_have_left() {
     assert!(growth < 48 << 20, "{} KiB", growth >> 10);
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     assert!((1..=cores).contains(&most_threads), "{most_threads} threads");
-    // Whole, the 576 answers would take more than ten seconds.
+    // All of the 576 answers would take more than ten seconds.
     let spent = processor_time() - time;
     assert!(spent < Duration::from_secs(8), "{spent:?}");
 }
 
-/// How long all threads of this process have been running.
+/// Running time of all threads of this process.
 fn processor_time() -> Duration {
     Duration::try_from(rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime)).unwrap()
 }

@@ -1,6 +1,6 @@
 //! Transcripts with permessage-deflate (RFC 7692 sections 6 and 7.2).
 
-use outside::testing::websocket::{Heard, Session, Terms, client_frame};
+use outside::testing::websocket::{TestHeard, TestSession, TestTerms, client_frame};
 
 use outside_test_support::websocket::invariants::pieces;
 
@@ -8,14 +8,14 @@ fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
     client_frame(first, Some([9, 8, 7, 6]), payload)
 }
 
-fn terms(takeover: bool) -> Terms {
-    Terms::negotiate([&b"permessage-deflate"[..]], takeover).expect("a good offer")
+fn terms(takeover: bool) -> TestTerms {
+    TestTerms::negotiate([&b"permessage-deflate"[..]], takeover).expect("a good offer")
 }
 
-fn heard(frames: &[Vec<u8>], takeover: bool, max: usize) -> Vec<Heard> {
+fn heard(frames: &[Vec<u8>], takeover: bool, max: usize) -> Vec<TestHeard> {
     let sent = frames.concat();
     let terms = terms(takeover);
-    let session = || Session::with_deflate(max, &terms);
+    let session = || TestSession::with_deflate(max, &terms);
     let whole = pieces(&sent, [], session);
     for cut in 0..sent.len() {
         assert_eq!(pieces(&sent, [cut], session).heard(), whole.heard(), "cut at {cut}");
@@ -29,7 +29,7 @@ const HELLO: &[u8] = &[0xf2, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00];
 /// RFC 7692 section 7.2.3.
 #[test]
 fn examples_of_the_rfc() {
-    let hello = Heard::Text(b"Hello".to_vec());
+    let hello = TestHeard::Text(b"Hello".to_vec());
     for takeover in [false, true] {
         for frames in [
             vec![frame(0xc1, HELLO)],
@@ -40,13 +40,13 @@ fn examples_of_the_rfc() {
             vec![frame(0x41, b""), frame(0x00, HELLO), frame(0x89, b""), frame(0x80, b"")],
         ] {
             let said = heard(&frames, takeover, 5);
-            let said: Vec<_> = said.into_iter().filter(|heard| !matches!(heard, Heard::Ping(_))).collect();
+            let said: Vec<_> = said.into_iter().filter(|heard| !matches!(heard, TestHeard::Ping(_))).collect();
             assert_eq!(said, std::slice::from_ref(&hello), "{frames:x?}");
         }
     }
     let from_the_window = [frame(0xc1, HELLO), frame(0xc1, &[0xf2, 0x00, 0x11, 0x00, 0x00])];
     assert_eq!(heard(&from_the_window, true, 5), [hello.clone(), hello.clone()]);
-    let failed = Heard::Failed(1007, "a message that cannot be inflated");
+    let failed = TestHeard::Failed(1007, "a message that cannot be inflated");
     assert_eq!(heard(&from_the_window, false, 5), [hello, failed]);
 }
 
@@ -60,25 +60,25 @@ fn what_is_not_compressed_may_come_between() {
         frame(0xc1, HELLO),
         frame(0xc1, &[0xf2, 0x00, 0x11, 0x00, 0x00]),
     ];
-    let (text, empty) = (|text: &str| Heard::Text(text.into()), Heard::Binary(vec![]));
+    let (text, empty) = (|text: &str| TestHeard::Text(text.into()), TestHeard::Binary(vec![]));
     let expected = [text("plain"), empty.clone(), empty.clone(), empty, text("Hello"), text("Hello")];
     assert_eq!(heard(&frames, true, 5), expected);
 }
 
 #[test]
 fn what_fails_a_connection() {
-    let reserved = Heard::Failed(1002, "a reserved bit is set");
+    let reserved = TestHeard::Failed(1002, "a reserved bit is set");
     assert_eq!(heard(&[frame(0xc9, b"")], false, 5), std::slice::from_ref(&reserved));
     assert_eq!(heard(&[frame(0x41, HELLO), frame(0xc0, b"")], false, 5), [reserved]);
-    let broken = Heard::Failed(1007, "a message that cannot be inflated");
+    let broken = TestHeard::Failed(1007, "a message that cannot be inflated");
     for payload in [&[0x07][..], &[0xff; 9], b"\x00\x05\x00\x05\x00Hello"] {
         assert_eq!(heard(&[frame(0xc2, payload)], false, 100), std::slice::from_ref(&broken), "{payload:x?}");
     }
     // 0xff 0xfe, stored.
     let no_text = [0x00, 0x02, 0x00, 0xfd, 0xff, 0xff, 0xfe, 0x00];
-    assert_eq!(heard(&[frame(0xc1, &no_text)], true, 5), [Heard::Failed(1007, "a text message is not UTF-8")]);
-    assert_eq!(heard(&[frame(0xc2, &no_text)], true, 5), [Heard::Binary(vec![0xff, 0xfe])]);
-    assert_eq!(heard(&[frame(0xc1, HELLO)], true, 4), [Heard::Failed(1009, "a message larger than max_message")]);
+    assert_eq!(heard(&[frame(0xc1, &no_text)], true, 5), [TestHeard::Failed(1007, "a text message is not UTF-8")]);
+    assert_eq!(heard(&[frame(0xc2, &no_text)], true, 5), [TestHeard::Binary(vec![0xff, 0xfe])]);
+    assert_eq!(heard(&[frame(0xc1, HELLO)], true, 4), [TestHeard::Failed(1009, "a message larger than max_message")]);
 }
 
 /// The compressor keeps its context through everything that a session sends.
@@ -86,7 +86,7 @@ fn what_fails_a_connection() {
 fn a_long_conversation() {
     for takeover in [false, true] {
         let terms = terms(takeover);
-        let (mut compressor, mut session) = (terms.compressor(), Session::with_deflate(1 << 20, &terms));
+        let (mut compressor, mut session) = (terms.compressor(), TestSession::with_deflate(1 << 20, &terms));
         let mut sizes = Vec::new();
         for number in 0..200 {
             let text = format!("{{\"type\":\"move\",\"player\":{number},\"x\":{},\"y\":{}}}", number * 7, number * 13);
@@ -94,7 +94,7 @@ fn a_long_conversation() {
             sizes.push(frame.len());
             session.clear();
             session.receive(&client_frame(frame[0], Some([1; 4]), &frame[2..]));
-            assert_eq!(session.heard(), [Heard::Text(text.into_bytes())]);
+            assert_eq!(session.heard(), [TestHeard::Text(text.into_bytes())]);
         }
         let last = sizes.last().copied().unwrap_or_default();
         assert!(last < if takeover { 25 } else { 60 }, "{last} bytes, takeover {takeover}");

@@ -1,7 +1,7 @@
-//! Transcripts without compression (RFC 6455 sections 5, 7 and 8): what a client sends, what the server makes of it, and
-//! what it answers; the same wherever the bytes are cut.
+//! Transcripts without compression (RFC 6455 sections 5, 7 and 8): bytes of a client, the resulting events, and the
+//! answers; the same for all cuts of the bytes.
 
-use outside::testing::websocket::{Heard, Session, client_frame, code_name, message_head};
+use outside::testing::websocket::{TestHeard, TestSession, client_frame, code_name, message_head};
 
 use outside_test_support::websocket::invariants::pieces;
 
@@ -12,22 +12,22 @@ fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
     client_frame(first, MASK, payload)
 }
 
-fn text(text: &str) -> Heard {
-    Heard::Text(text.as_bytes().to_vec())
+fn text(text: &str) -> TestHeard {
+    TestHeard::Text(text.as_bytes().to_vec())
 }
 
-fn close(code: u16, reason: &str) -> Heard {
-    Heard::Close(Some(code), reason.to_owned())
+fn close(code: u16, reason: &str) -> TestHeard {
+    TestHeard::Close(Some(code), reason.to_owned())
 }
 
-/// Sends at once, cut at every place, and byte by byte; returns what was heard and said.
-fn exchange(sent: &[u8], max: usize) -> (Vec<Heard>, Vec<u8>) {
-    let whole = pieces(sent, [], || Session::new(max));
+/// Sends at once, cut at every place, and byte by byte; returns events and output.
+fn exchange(sent: &[u8], max: usize) -> (Vec<TestHeard>, Vec<u8>) {
+    let whole = pieces(sent, [], || TestSession::new(max));
     for cut in 0..sent.len().min(2000) {
-        let cut_once = pieces(sent, [cut], || Session::new(max));
+        let cut_once = pieces(sent, [cut], || TestSession::new(max));
         assert_eq!((cut_once.heard(), cut_once.said()), (whole.heard(), whole.said()), "cut at {cut}");
     }
-    let drip = pieces(sent, 0..sent.len(), || Session::new(max));
+    let drip = pieces(sent, 0..sent.len(), || TestSession::new(max));
     assert_eq!((drip.heard(), drip.said()), (whole.heard(), whole.said()), "byte by byte");
     (whole.heard().to_vec(), whole.said().to_vec())
 }
@@ -41,11 +41,11 @@ fn examples_of_the_rfc() {
     let parts = [frame(0x01, b"Hel"), frame(0x80, b"lo")].concat();
     assert_eq!(exchange(&parts, 5), (vec![text("Hello")], vec![]));
     let ping = b"\x89\x85\x37\xfa\x21\x3d\x7f\x9f\x4d\x51\x58";
-    assert_eq!(exchange(ping, 5), (vec![Heard::Ping(b"Hello".to_vec())], b"\x8a\x05Hello".to_vec()));
+    assert_eq!(exchange(ping, 5), (vec![TestHeard::Ping(b"Hello".to_vec())], b"\x8a\x05Hello".to_vec()));
     let bytes = vec![7; 65536];
-    assert_eq!(exchange(&frame(0x82, &bytes[..256]), 256).0, [Heard::Binary(bytes[..256].to_vec())]);
-    let session = pieces(&frame(0x82, &bytes), [], || Session::new(1 << 20));
-    assert_eq!((session.heard(), session.borrowed()), (&[Heard::Binary(bytes.clone())][..], 1));
+    assert_eq!(exchange(&frame(0x82, &bytes[..256]), 256).0, [TestHeard::Binary(bytes[..256].to_vec())]);
+    let session = pieces(&frame(0x82, &bytes), [], || TestSession::new(1 << 20));
+    assert_eq!((session.heard(), session.borrowed()), (&[TestHeard::Binary(bytes.clone())][..], 1));
     assert_eq!(message_head(false, 256), b"\x82\x7e\x01\x00");
     assert_eq!(message_head(false, 65536), b"\x82\x7f\0\0\0\0\0\x01\0\0");
 }
@@ -56,15 +56,15 @@ fn messages_of_every_length() {
         let payload: Vec<u8> = (0..length).map(|byte| byte as u8).collect();
         let sent = frame(0x82, &payload);
         for cut in [0, 1, 2, 3, 5, 13, 14, 15, sent.len() / 2, sent.len() - 1] {
-            let session = pieces(&sent, [cut.min(sent.len())], || Session::new(length));
-            assert_eq!(session.heard(), [Heard::Binary(payload.clone())], "{length} bytes cut at {cut}");
+            let session = pieces(&sent, [cut.min(sent.len())], || TestSession::new(length));
+            assert_eq!(session.heard(), [TestHeard::Binary(payload.clone())], "{length} bytes cut at {cut}");
         }
     }
 }
 
 #[test]
 fn fragments_with_control_frames_between_them() {
-    let ping = |payload: &str| Heard::Ping(payload.into());
+    let ping = |payload: &str| TestHeard::Ping(payload.into());
     let sent = [
         frame(0x01, b""),
         frame(0x89, b"one"),
@@ -81,11 +81,11 @@ fn fragments_with_control_frames_between_them() {
     ];
     let heard = vec![
         ping("one"),
-        Heard::Pong(b"late".to_vec()),
+        TestHeard::Pong(b"late".to_vec()),
         ping(""),
         text("gr\u{fc}n!"),
-        Heard::Binary(b"next".to_vec()),
-        Heard::Binary(vec![]),
+        TestHeard::Binary(b"next".to_vec()),
+        TestHeard::Binary(vec![]),
         close(1000, ""),
     ];
     assert_eq!(exchange(&sent.concat(), 100), (heard, b"\x8a\x03one\x8a\x00\x88\x02\x03\xe8".to_vec()));
@@ -94,7 +94,7 @@ fn fragments_with_control_frames_between_them() {
 #[test]
 fn one_reading_of_many_messages_copies_none() {
     let sent = frame(0x81, b"thirty-two bytes, as in the bench").repeat(100);
-    let session = pieces(&sent, [], || Session::new(1 << 20));
+    let session = pieces(&sent, [], || TestSession::new(1 << 20));
     assert_eq!((session.heard().len(), session.borrowed(), session.held()), (100, 100, 0));
 }
 
@@ -132,7 +132,7 @@ fn what_fails_a_connection() {
     for (bytes, code, reason) in table {
         let sent = [&short[..], &bytes, &short].concat();
         let (heard, said) = exchange(&sent, 100);
-        assert_eq!(heard, [Heard::Binary(b"12345".to_vec()), Heard::Failed(code, reason)], "{bytes:x?}");
+        assert_eq!(heard, [TestHeard::Binary(b"12345".to_vec()), TestHeard::Failed(code, reason)], "{bytes:x?}");
         assert_eq!(said[..2], [0x88, reason.len() as u8 + 2]);
         assert_eq!(said[2..], [&code.to_be_bytes()[..], reason.as_bytes()].concat());
     }
@@ -140,7 +140,7 @@ fn what_fails_a_connection() {
 
 #[test]
 fn text_is_utf_8_wherever_it_is_cut() {
-    let failed = Heard::Failed(1007, "a text message is not UTF-8");
+    let failed = TestHeard::Failed(1007, "a text message is not UTF-8");
     for (valid, bytes) in [
         (true, "Hello-µ@ßöäüàá-UTF-8!!".as_bytes()),
         (true, "κόσμε😀\u{0}\u{ffff}\u{10ffff}".as_bytes()),
@@ -152,45 +152,45 @@ fn text_is_utf_8_wherever_it_is_cut() {
         (false, b"\x80"),
         (false, b"\xfe"),
     ] {
-        let expected = if valid { Heard::Text(bytes.to_vec()) } else { failed.clone() };
+        let expected = if valid { TestHeard::Text(bytes.to_vec()) } else { failed.clone() };
         assert_eq!(exchange(&frame(0x81, bytes), 100).0, std::slice::from_ref(&expected), "{bytes:x?}");
         for cut in 0..=bytes.len() {
             let sent = [frame(0x01, &bytes[..cut]), frame(0x80, &bytes[cut..])].concat();
             assert_eq!(exchange(&sent, 100).0, std::slice::from_ref(&expected), "{bytes:x?} in two fragments, {cut}");
         }
-        // Bytes are bytes.
-        assert_eq!(exchange(&frame(0x82, bytes), 100).0, [Heard::Binary(bytes.to_vec())]);
+        // Any bytes are allowed.
+        assert_eq!(exchange(&frame(0x82, bytes), 100).0, [TestHeard::Binary(bytes.to_vec())]);
     }
 }
 
-/// The connection fails at the first bad byte, not at the end of the frame or of the message.
+/// The connection fails at the first invalid byte, not at the end of the frame or of the message.
 #[test]
 fn bad_text_fails_at_once() {
     let bytes = b"\xce\xba\xe1\xbd\xb9\xcf\x83\xce\xbc\xce\xb5\xf4\x90\x80\x80edited";
     let sent = [frame(0x01, b"so far "), frame(0x80, bytes)].concat();
     // Its second byte makes the character too large.
     let bad = sent.len() - bytes.len() + 12;
-    let before = pieces(&sent[..bad], [], || Session::new(100));
+    let before = pieces(&sent[..bad], [], || TestSession::new(100));
     assert_eq!(before.heard(), []);
-    let after = pieces(&sent[..=bad], [], || Session::new(100));
-    assert_eq!(after.heard(), [Heard::Failed(1007, "a text message is not UTF-8")]);
+    let after = pieces(&sent[..=bad], [], || TestSession::new(100));
+    assert_eq!(after.heard(), [TestHeard::Failed(1007, "a text message is not UTF-8")]);
 }
 
 #[test]
 fn closing() {
     let sent = frame(0x88, b"\x0f\xa0that is all");
     assert_eq!(exchange(&sent, 0), (vec![close(4000, "that is all")], b"\x88\x02\x0f\xa0".to_vec()));
-    assert_eq!(exchange(&frame(0x88, b""), 0), (vec![Heard::Close(None, String::new())], b"\x88\x00".to_vec()));
+    assert_eq!(exchange(&frame(0x88, b""), 0), (vec![TestHeard::Close(None, String::new())], b"\x88\x00".to_vec()));
 
-    let mut session = Session::new(100);
+    let mut session = TestSession::new(100);
     assert!(session.close(1001, "restart").unwrap());
     assert!(!session.close(1000, "").unwrap(), "once");
     session.receive(&[frame(0x89, b"x"), frame(0x81, b"still on its way"), frame(0x88, b"\x03\xe9")].concat());
-    let heard = [Heard::Ping(b"x".to_vec()), text("still on its way"), close(1001, "")];
+    let heard = [TestHeard::Ping(b"x".to_vec()), text("still on its way"), close(1001, "")];
     assert_eq!((session.heard(), session.said()), (&heard[..], &b"\x88\x09\x03\xe9restart"[..]));
 
     for code in [999, 1004, 1005, 1006, 1010, 1015, 2999, 5000] {
-        assert!(Session::new(0).close(code, "").is_err(), "{code}");
+        assert!(TestSession::new(0).close(code, "").is_err(), "{code}");
     }
     assert_eq!(
         (code_name(1012), code_name(1006), code_name(4711)),

@@ -1,4 +1,4 @@
-//! Many streams of frames through the codec: bounded, deterministic, on any compiler. `OUTSIDE_SEED` sets other ones.
+//! Many streams of frames through the codec: bounded, deterministic, with any compiler. `OUTSIDE_SEED` sets other ones.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -29,7 +29,8 @@ fn streams_beside_tungstenite() {
     run(30_000, |numbers| stream(numbers, false), check);
 }
 
-/// What the fuzzer has found: a length that is refused before its mask has come, and a short ping with a long length.
+/// Inputs that the fuzzer has found: a length that is refused before its mask has come, and a short ping with a long
+/// length.
 #[test]
 fn lengths_that_only_one_of_both_takes() {
     for input in [&b"\x81\xff\xff\xff\xff\xff\xff\xff\xff\xff\x52"[..], b"\x89\xfe\0\x01\0\0\0\0a"] {
@@ -79,7 +80,7 @@ fn write_seeds() {
     }
 }
 
-/// Checks so many inputs; on a slow machine fewer, but not less than a tenth of them.
+/// Checks this many inputs; on a slow machine fewer, but not less than a tenth.
 fn run(count: usize, make: impl Fn(&mut Numbers) -> Vec<u8>, check: impl Fn(&[u8])) {
     let seed = std::env::var("OUTSIDE_SEED").ok().and_then(|text| text.parse().ok()).unwrap_or(SEED);
     let mut numbers = Numbers(seed);
@@ -94,7 +95,7 @@ fn run(count: usize, make: impl Fn(&mut Numbers) -> Vec<u8>, check: impl Fn(&[u8
     }
 }
 
-/// Tells which input it was when a check panics.
+/// Prints the input if a check panics.
 struct Named<'a> {
     input: &'a [u8],
     seed: u64,

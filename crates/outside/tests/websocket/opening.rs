@@ -7,7 +7,7 @@ use outside::testing::{Conversation, Limits};
 const HEAD: &str = "GET /chat HTTP/1.1\r\nHost: example.com\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
                     Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n";
 
-/// The answer to a head with some lines more.
+/// The answer to a head with these additional lines.
 fn answer(lines: &str, origins: &[&str]) -> Result<String, Refusal> {
     let mut conversation = Conversation::new(Limits::default());
     conversation.receive(format!("{HEAD}{lines}\r\n").as_bytes());

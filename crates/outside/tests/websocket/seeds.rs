@@ -1,10 +1,11 @@
-//! Streams of frames that mean something, more or less, and offers of compression: where mutations and fuzzers begin.
+//! Streams of more or less meaningful frames, and offers of compression: the inputs from which mutations and fuzzers
+//! begin.
 
-use outside::testing::websocket::{Terms, client_frame};
+use outside::testing::websocket::{TestTerms, client_frame};
 
 use outside_test_support::mutator::Numbers;
 
-/// What a client might send: mostly right, with faults of every kind here and there.
+/// Bytes that a client might send: mostly valid, with faults of every kind here and there.
 pub(crate) fn stream(numbers: &mut Numbers, compressed: bool) -> Vec<u8> {
     let mut bytes = Vec::new();
     let mut begun = false;
@@ -58,7 +59,7 @@ fn payload(numbers: &mut Numbers, first: u8) -> Vec<u8> {
 
 /// A payload as a compressing client sends it.
 fn deflated(payload: &[u8], takeover: bool) -> Vec<u8> {
-    let terms = Terms::negotiate([&b"permessage-deflate"[..]], takeover).expect("a good offer");
+    let terms = TestTerms::negotiate([&b"permessage-deflate"[..]], takeover).expect("a good offer");
     let frame = terms.compressor().frame(false, payload);
     let head = match frame[1] {
         126 => 4,

@@ -1,16 +1,16 @@
 //! The engine beside hyper: never more lenient on framing, and the same requests where both accept.
 //!
-//! Whatever the engine reads as a request, hyper must have read as the same request at the same place. Where the engine
-//! stops earlier, its refusal must be one of the known ones; where hyper stops earlier, the request at that place must
-//! have one of the known harmless properties. Both tables say why.
+//! Every request that the engine reads, hyper must have read as the same request at the same position. Where the engine
+//! stops earlier, its refusal must be a known one; where hyper stops earlier, the request at that position must have a
+//! known harmless property. Both tables give the reasons.
 
 use outside::Request;
-use outside::testing::{Conversation, End, Limits, Received};
+use outside::testing::{Conversation, Limits, ReadRequest, TestEnd};
 
 use crate::checks::hyper_side::{self, Seen};
 use crate::checks::invariants::converse;
 
-/// What the engine refuses and hyper takes: the reason of the refusal, and what it rests on.
+/// Inputs that the engine refuses and hyper accepts: the reason of the refusal, and its source.
 const STRICTER: &[(&str, &str)] = &[
     ("line ended by a bare LF", "RFC 9112 §2.2: a recipient MAY take it; proxies differ, so none is taken (S5)"),
     ("malformed request line", "RFC 9112 §2.2, §3: one space each, and two empty lines in front are patience enough"),
@@ -43,8 +43,8 @@ const STRICTER: &[(&str, &str)] = &[
     ("malformed trailer", "RFC 9112 §7.1.2: checked like a header field; hyper is asked for content alone"),
 ];
 
-/// Where hyper ends and the engine reads on: a part of hyper's error, what holds for the request that the engine alone
-/// has read and for the one before it, and what it rests on.
+/// Inputs at which hyper ends and the engine reads on: a part of hyper's error, a property of the request that only the
+/// engine has read and of the one before it, and its source.
 type Harmless = (&'static str, fn(&Request, Option<&Request>) -> bool, &'static str);
 const HARMLESS: &[Harmless] = &[
     (
@@ -69,7 +69,7 @@ const HARMLESS: &[Harmless] = &[
     ),
 ];
 
-/// Compares the two readings of an input; how many requests both have read, or what differs.
+/// Compares the two readings of an input. Returns the number of requests that both have read, or the difference.
 pub fn compare(input: &[u8]) -> Result<usize, String> {
     let ours = converse(input, Limits::default(), []);
     let (seen, error) = hyper_side::read(input, if input.len() < 512 { 1 + input.len() % 40 } else { input.len() });
@@ -83,10 +83,10 @@ pub fn compare(input: &[u8]) -> Result<usize, String> {
     }
     let more = complete.len() > ours.requests().len();
     match ours.end() {
-        End::Refused(refusal) if more && STRICTER.iter().all(|(reason, _)| *reason != refusal.reason) => {
+        TestEnd::Refused(refusal) if more && STRICTER.iter().all(|(reason, _)| *reason != refusal.reason) => {
             Err(format!("refused with {} {:?} by the engine alone", refusal.status, refusal.reason))
         }
-        End::Refused(_) => Ok(ours.requests().len()),
+        TestEnd::Refused(_) => Ok(ours.requests().len()),
         end if more && !closes_unseen(&ours) => {
             Err(format!("the engine ends as {end:?}; request {} was read by hyper alone", ours.requests().len()))
         }
@@ -94,7 +94,7 @@ pub fn compare(input: &[u8]) -> Result<usize, String> {
     }
 }
 
-fn must_equal(received: &Received, seen: &Seen) -> Result<(), String> {
+fn must_equal(received: &ReadRequest, seen: &Seen) -> Result<(), String> {
     let request = &received.request;
     let (path, query) = path_and_query(request.target());
     let ours = (request.method(), path, query, request.version(), Some(request.content()));
@@ -117,15 +117,15 @@ fn authority(target: &str) -> &str {
     rest.split(['/', '?']).next().unwrap_or_default()
 }
 
-fn is_harmless(error: Option<&str>, ours: &[Received], number: usize) -> bool {
+fn is_harmless(error: Option<&str>, ours: &[ReadRequest], number: usize) -> bool {
     let (request, before) = (&ours[number].request, number.checked_sub(1).map(|number| &ours[number].request));
     let error = error.unwrap_or_default();
     HARMLESS.iter().any(|(part, holds, _)| error.contains(part) && holds(request, before))
 }
 
-/// The engine closes where obs-text stands beside the word `close`, and hyper does not see the word.
+/// The engine closes if obs-text stands beside the word `close`, while hyper does not see the word.
 fn closes_unseen(ours: &Conversation) -> bool {
-    ours.end() == End::Closed && ours.requests().last().is_some_and(|last| has_unreadable_connection(&last.request))
+    ours.end() == TestEnd::Closed && ours.requests().last().is_some_and(|last| has_unreadable_connection(&last.request))
 }
 
 fn has_unreadable_connection(request: &Request) -> bool {

@@ -1,7 +1,7 @@
-//! What holds for every range, precondition and path of a file, whatever they say; shared like `invariants`.
+//! Properties of ranges, preconditions and paths of files that hold for every input; shared like `invariants`.
 //!
-//! Ranges are compared with a second reading that marks single bytes; preconditions with themselves, written otherwise; paths
-//! are opened in a folder beside secrets, by the kernel and by the walk, which must agree and never leave it.
+//! Ranges are compared with a second reading that marks single bytes, preconditions with other spellings of themselves.
+//! Paths are opened in a folder beside secrets, by the kernel and by the walk, which must agree and never leave it.
 
 use std::collections::HashSet;
 use std::fs::{File, Metadata};
@@ -15,7 +15,7 @@ use outside::testing::{Limits, byte_ranges, preconditions};
 
 use crate::checks::invariants::converse;
 
-/// A length in two bytes, the value of a Range field behind it.
+/// A length in two bytes, then the value of a Range field.
 pub fn range(input: &[u8]) {
     let Some((length, value)) = input.split_at_checked(2) else { return };
     let length = u64::from(length[0]) << (length[1] % 9);
@@ -43,7 +43,7 @@ pub fn range(input: &[u8]) {
     assert_eq!(parts.len(), runs(&wanted), "parts that touch are one");
 }
 
-/// Each byte that is asked for; `None` if the field cannot be read.
+/// Each requested byte; `None` if the field cannot be read.
 fn marked(value: &[u8], length: u64) -> Option<Vec<bool>> {
     let text = std::str::from_utf8(value).ok()?;
     let (unit, set) = text.split_once('=')?;
@@ -52,7 +52,7 @@ fn marked(value: &[u8], length: u64) -> Option<Vec<bool>> {
         return None;
     }
     let number = |digits: &str| match digits.bytes().all(|byte| byte.is_ascii_digit()) && !digits.is_empty() {
-        // More digits than fit are more than any length, and are not told apart.
+        // Numbers with too many digits exceed any length, and are not distinguished.
         true => Some(u128::from(digits.parse::<u64>().unwrap_or(u64::MAX))),
         false => None,
     };
@@ -79,7 +79,7 @@ fn marked(value: &[u8], length: u64) -> Option<Vec<bool>> {
     any.then_some(bytes)
 }
 
-/// How many stretches there are.
+/// Number of contiguous parts.
 fn runs(bytes: &[bool]) -> usize {
     let starts = bytes.iter().enumerate().filter(|&(at, &byte)| byte && (at == 0 || !bytes[at - 1]));
     starts.count()
@@ -112,7 +112,7 @@ pub fn condition(input: &[u8]) {
         field.eq_ignore_ascii_case(name).then(|| rest.to_vec())
     };
     for line in &lines {
-        // Each alone: what matches strongly matches weakly, wherever in the list it stands.
+        // Each alone: a strong match is also a weak match, at any position in the list.
         let Some(list) = value_of(line, b"If-Match:") else { continue };
         if asked("GET", &[line]).is_some_and(|(status, _)| status == 200) {
             let weakly = [b"If-None-Match:", &list[..]].concat();
@@ -137,7 +137,7 @@ fn find(bytes: &[u8], wanted: &[u8]) -> bool {
     bytes.windows(wanted.len()).any(|window| window == wanted)
 }
 
-/// A folder with links of every kind, what lies around it, and the files that may be sent by policy.
+/// A folder with links of every kind, files around it, and the files that may be sent by policy.
 struct Tree {
     _place: tempfile::TempDir,
     folder: Beneath,
@@ -204,12 +204,12 @@ fn identity(metadata: &Metadata) -> (u64, u64) {
     (metadata.dev(), metadata.ino())
 }
 
-/// What stands behind the route of a folder in a request target.
+/// The part of a request target behind the route of a folder.
 pub fn path_below(input: &[u8]) {
     let head = [b"GET /s", input, b" HTTP/1.1\r\nHost: a\r\n\r\n"].concat();
     let read = converse(&head, Limits::default(), [head.len()]);
     let Some(received) = read.requests().first() else { return };
-    // An encoded slash is in no name; and what has left the route is not the folder's.
+    // No file name contains an encoded slash; and a path that has left the route is not the folder's.
     let url = received.request.url();
     if received.route() != url {
         return;

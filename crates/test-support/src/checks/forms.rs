@@ -1,8 +1,8 @@
-//! What holds for every query string and every form, whatever it says; shared like `invariants`.
+//! Properties of query strings and forms that hold for every input; shared like `invariants`.
 //!
-//! What was read is written down again and must be read as the same; bounds are kept; files are slices of the content.
+//! A parsed form is written again and must be read as the same; limits are kept; files are slices of the content.
 
-use outside::testing::forms::{Part, read_in_pieces};
+use outside::testing::forms::{TestPart, read_in_pieces};
 use outside::{Form, FormLimits, parse_query};
 
 /// A query string.
@@ -69,7 +69,7 @@ fn check_form(kind: &[u8], content: &[u8]) {
     }
 }
 
-/// However it is cut, it is read as the same form, or refused.
+/// Cut in any way, it is read as the same form, or refused.
 fn check_pieces(kind: &[u8], content: &[u8], form: Option<&Form<'_>>) {
     if ![MULTIPART, URLENCODED].contains(&kind) {
         return;
@@ -80,7 +80,7 @@ fn check_pieces(kind: &[u8], content: &[u8], form: Option<&Form<'_>>) {
             assert!(read.is_err(), "refused as a whole, but not in pieces of {step}");
             continue;
         };
-        let (files, fields): (Vec<Part>, Vec<Part>) =
+        let (files, fields): (Vec<TestPart>, Vec<TestPart>) =
             read.expect("read as a whole").into_iter().partition(|part| part.1.is_some());
         let wanted = form.fields.iter().map(|(name, value)| (name.clone(), value.clone()));
         let fields = fields.into_iter().map(|(name, _, value)| (name, String::from_utf8_lossy(&value).into_owned()));
@@ -92,7 +92,7 @@ fn check_pieces(kind: &[u8], content: &[u8], form: Option<&Form<'_>>) {
     }
 }
 
-/// Everything about a form that can be compared.
+/// All comparable parts of a form.
 fn flat(form: &Form<'_>) -> Vec<Vec<Vec<u8>>> {
     let bytes = |text: &String| text.clone().into_bytes();
     let files = form.files.iter().map(|(name, file)| {
@@ -115,7 +115,7 @@ fn write_query(pairs: &[(String, String)]) -> Vec<u8> {
 
 const BOUNDARY: &str = "a-boundary-that-no-input-is-going-to-hold";
 
-/// Fields first, then files: their order among each other is not kept.
+/// Fields first, then files, because their relative order is not kept.
 fn write_multipart(form: &Form<'_>) -> Vec<u8> {
     let quote = |text: &str| text.replace('\\', "\\\\").replace('"', "\\\"");
     let mut out = Vec::new();

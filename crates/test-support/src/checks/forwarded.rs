@@ -1,18 +1,18 @@
-//! What holds for whatever stands in the fields of proxies, and for hosts; shared like `invariants`.
+//! Properties of forwarding fields and of hosts that hold for every input; shared like `invariants`.
 //!
-//! What a trusted proxy has written last decides, whatever a client has written before it; who is told from one field is
-//! told from several; a host is anybody's in one form only.
+//! The entry that a trusted proxy has written last decides, for any text that a client has written before it. One field and the
+//! same entries in several name the same client. A host has exactly one canonical form.
 
 use outside::Headers;
-use outside::testing::{Named, forwarded, host_name};
+use outside::testing::{TestName, forwarded, host_name};
 
-/// What a client might send in each of these fields, before a proxy adds its own.
+/// The values that a client might send in these fields, before a proxy adds its own.
 pub fn lies(input: &[u8]) {
     let lie = String::from_utf8_lossy(input).replace(|letter: char| letter.is_control(), " ");
     for (name, truth) in
         [("Forwarded", "for=192.0.2.9;host=\"a.example\";proto=https"), ("X-Forwarded-For", "192.0.2.9")]
     {
-        // As far as the field can hold it at all.
+        // As far as the field can hold it.
         let Some(alone) = fields(&[(name, &lie)]) else { return };
         let told = forwarded(&alone);
         assert!(told.as_ref().map_or(true, Option::is_some), "a field says something");
@@ -26,14 +26,14 @@ pub fn lies(input: &[u8]) {
             let expected = (name == "Forwarded").then_some(("a.example", true));
             assert_eq!(host.as_deref().zip(secure), expected, "{lie:?}");
         }
-        // A trusted proxy nearer to us changes nothing of that.
+        // A trusted proxy nearer to the server does not change that.
         let nearer = if name == "Forwarded" { "for=\"[::ffff:10.0.0.2]:80\"" } else { "10.0.0.2:80" };
         let Some(headers) = fields(&[(name, &lie), (name, truth), (name, nearer)]) else { continue };
         assert_eq!(named(&headers).0.to_string(), "192.0.2.9:0", "{lie:?}");
     }
 }
 
-fn named(headers: &Headers) -> Named {
+fn named(headers: &Headers) -> TestName {
     match forwarded(headers) {
         Ok(Some(named)) => named,
         other => panic!("{headers:?}: {other:?}"),
@@ -51,7 +51,7 @@ pub fn host(input: &[u8]) {
     let Some((name, stands)) = host_name(authority) else { return };
     assert!(stands, "{authority:?}: {name:?} is not itself");
     assert_eq!(name, name.to_ascii_lowercase());
-    // The form is its own form.
+    // The canonical form of the form is itself.
     let again = if name.contains(':') { format!("[{name}]:80") } else { format!("{}.:80", name.to_ascii_uppercase()) };
     assert_eq!(host_name(&again), Some((name, true)), "{authority:?}");
 }

@@ -1,4 +1,4 @@
-//! hyper's server over bytes in memory: what it hands to its service, and how it ends.
+//! hyper's server over bytes in memory: the requests that its service gets, and its end.
 //!
 //! The connection is polled by hand: its input is always ready, so it never waits, and no runtime is needed.
 
@@ -28,7 +28,7 @@ pub struct Seen {
     pub content: Option<Vec<u8>>,
 }
 
-/// What hyper makes of input that comes in pieces of `step` bytes: requests, and the error at the end, if any.
+/// hyper's reading of input that arrives in pieces of `step` bytes: requests, and the final error, if any.
 pub fn read(input: &[u8], step: usize) -> (Vec<Seen>, Option<String>) {
     let seen = Rc::new(RefCell::new(Vec::new()));
     let service = service_fn(|request: Request<Incoming>| {
@@ -54,7 +54,7 @@ pub fn read(input: &[u8], step: usize) -> (Vec<Seen>, Option<String>) {
     let result = loop {
         match connection.as_mut().poll(&mut context) {
             Poll::Ready(result) => break result,
-            // It yields after many turns of its own, but cannot wait: everything is ready.
+            // It yields after many turns of its own, but never has to wait: all input is ready.
             Poll::Pending => turns += 1,
         }
         assert!(turns < 10_000, "hyper waits for something");
@@ -86,7 +86,7 @@ impl Body for Nothing {
     }
 }
 
-/// A socket on which everything has come in already; what goes out is thrown away.
+/// A socket on which all bytes have arrived; output is discarded.
 struct Wire<'a> {
     input: &'a [u8],
     step: usize,

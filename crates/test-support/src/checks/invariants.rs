@@ -1,15 +1,15 @@
-//! What holds for every input of a connection, whatever it says; the fuzz targets and the mutation run share it.
+//! Properties of a connection that hold for every input; shared by the fuzz targets and the mutation run.
 //!
-//! However the bytes are cut into pieces, the verdict is the same; an accepted request that is written down again is
-//! read as the same request; bounds are kept; a decoded path holds no dot segment. A breach is a panic.
+//! Cut into any pieces, the bytes get the same verdict; an accepted request that is written again is read as the same
+//! request; limits are kept; a decoded path holds no dot segment. A violation is a panic.
 
 use outside::Refusal;
-use outside::testing::{Conversation, End, Limits, Received};
+use outside::testing::{Conversation, Limits, ReadRequest, TestEnd};
 
-/// Small enough for every bound to be met by small inputs.
+/// Small enough that small inputs reach every limit.
 const TIGHT: Limits = Limits { request_line: 40, fields: 3, section: 64, content: 12 };
 
-/// Bytes as they come from a socket.
+/// Bytes as read from a socket.
 pub fn conversation(input: &[u8]) {
     let whole = converse(input, Limits::default(), [input.len()]);
     let verdict = Verdict::of(&whole);
@@ -26,10 +26,10 @@ pub fn conversation(input: &[u8]) {
     let rewritten: Vec<u8> = whole.requests().iter().flat_map(rewrite).collect();
     let again = Verdict::of(&converse(&rewritten, Limits::default(), [rewritten.len()]));
     assert_eq!(verdict.requests, again.requests, "written down again, it is read otherwise");
-    assert!(matches!(again.end, End::Idle | End::Closed), "written down again, it ends as {:?}", again.end);
+    assert!(matches!(again.end, TestEnd::Idle | TestEnd::Closed), "written down again, it ends as {:?}", again.end);
 }
 
-/// The bytes of a chunked body, and whatever follows it.
+/// The bytes of a chunked body, and any bytes behind it.
 pub fn chunked(input: &[u8]) {
     conversation(&[b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n", input].concat());
 }
@@ -60,11 +60,11 @@ pub fn cookies(input: &[u8]) {
     match again.requests().first() {
         Some(again) => assert_eq!(again.request.cookies().iter().collect::<Vec<_>>(), pairs),
         // Quotes make it longer.
-        None => assert!(matches!(again.end(), End::Refused(Refusal { status: 431, .. })), "{:?}", again.end()),
+        None => assert!(matches!(again.end(), TestEnd::Refused(Refusal { status: 431, .. })), "{:?}", again.end()),
     }
 }
 
-/// What a connection makes of input that arrives in pieces: each cut ends one.
+/// The reading of input that arrives in pieces: each cut ends one.
 pub fn converse(input: &[u8], limits: Limits, cuts: impl IntoIterator<Item = usize>) -> Conversation {
     let mut conversation = Conversation::new(limits);
     let mut start = 0;
@@ -77,7 +77,7 @@ pub fn converse(input: &[u8], limits: Limits, cuts: impl IntoIterator<Item = usi
     conversation
 }
 
-/// A few places that depend on the input alone, so that a failure can be repeated.
+/// Some positions that depend only on the input, so that a failure can be repeated.
 fn cuts(input: &[u8]) -> impl Iterator<Item = usize> {
     let mixed = input
         .iter()
@@ -86,7 +86,7 @@ fn cuts(input: &[u8]) -> impl Iterator<Item = usize> {
     [mixed % length, (mixed >> 20) % length, (mixed >> 40) % length].into_iter().map(|cut| cut as usize)
 }
 
-/// Under tighter bounds no other requests are read, only fewer.
+/// Tighter limits only reduce the number of requests, and never change one.
 fn check_bounds(input: &[u8], loose: &Verdict) {
     let tight = converse(input, TIGHT, 0..input.len());
     for received in tight.requests() {
@@ -96,16 +96,16 @@ fn check_bounds(input: &[u8], loose: &Verdict) {
     }
     let tight = Verdict::of(&tight);
     assert!(loose.requests.starts_with(&tight.requests), "tighter bounds make other requests");
-    if !matches!(tight.end, End::Refused(_)) {
+    if !matches!(tight.end, TestEnd::Refused(_)) {
         loose.must_agree(&tight);
     }
 }
 
-/// What two readings of the same bytes must agree on.
+/// The facts on which two readings of the same bytes must agree.
 #[derive(Debug, PartialEq, Eq)]
 struct Verdict {
     requests: Vec<(Vec<u8>, String, String, bool)>,
-    end: End,
+    end: TestEnd,
 }
 
 impl Verdict {
@@ -121,20 +121,22 @@ impl Verdict {
     fn must_agree(&self, other: &Self) {
         assert_eq!(self.requests, other.requests, "cut in other places, it is read otherwise");
         let agree = match (self.end, other.end) {
-            (End::Refused(one), End::Refused(other)) => one.status == other.status || both_are_early(one, other),
+            (TestEnd::Refused(one), TestEnd::Refused(other)) => {
+                one.status == other.status || both_are_early(one, other)
+            }
             (one, other) => one == other,
         };
         assert!(agree, "cut in other places, it ends otherwise: {:?} and {:?}", self.end, other.end);
     }
 }
 
-/// Of a head with two faults, the one that is seen first decides: too long, or malformed. Both end the connection.
+/// Of a head with two faults, the first one found decides: too long, or malformed. Both end the connection.
 fn both_are_early(one: Refusal, other: Refusal) -> bool {
     [one, other].iter().all(|refusal| matches!(refusal.status, 400 | 414 | 431))
 }
 
 /// The request as a careful client would write it.
-fn rewrite(received: &Received) -> Vec<u8> {
+fn rewrite(received: &ReadRequest) -> Vec<u8> {
     let request = &received.request;
     let mut out = format!("{} {} {}\r\n", request.method(), request.target(), request.version()).into_bytes();
     for (name, value) in request.headers().iter() {
@@ -152,7 +154,7 @@ fn rewrite(received: &Received) -> Vec<u8> {
     out
 }
 
-fn check_request(received: &Received) {
+fn check_request(received: &ReadRequest) {
     let request = &received.request;
     assert!(!request.method().is_empty() && request.method().bytes().all(is_token_byte), "{:?}", request.method());
     assert!(request.target().bytes().all(|byte| byte.is_ascii_graphic()) && !request.target().contains('#'));
@@ -174,12 +176,12 @@ fn check_request(received: &Received) {
     }
     check_path(received);
     assert!(request.params().len() <= 1000 && request.cookies().iter().count() <= 150);
-    // Whatever they say, they must not panic.
+    // They must not panic for any input.
     let _ = (request.form().is_ok(), request.json().is_some(), request.text_content().is_some(), request.host());
 }
 
-/// Decoded once, then no dot segment is left, except within one segment whose slashes were encoded.
-fn check_path(received: &Received) {
+/// Decoded once, no dot segment is left, except within one segment whose slashes were encoded.
+fn check_path(received: &ReadRequest) {
     let (url, route) = (received.request.url(), received.route());
     assert!(url.starts_with('/') || url == "*" && received.request.method() == "OPTIONS", "url {url:?}");
     assert!(!url.contains('\0'), "NUL in url {url:?}");

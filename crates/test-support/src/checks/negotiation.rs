@@ -1,7 +1,7 @@
-//! What holds for every Accept-Encoding field, whatever it says; shared like `invariants`.
+//! Properties of Accept-Encoding fields that hold for every input; shared like `invariants`.
 //!
-//! How the list is cut into fields, in which order it stands and in which case it is written does not matter, nor what
-//! stands beside it; and what is chosen is there, and nothing that is there is preferred to it.
+//! The division of the list into fields, the order, the case of letters and unknown members do not matter. The chosen
+//! coding is available, and no available coding is preferred to it.
 
 use outside::testing::{accepted_codings, chosen_coding};
 
@@ -20,7 +20,7 @@ pub fn accept_encoding(input: &[u8]) {
     assert_eq!(accepted_codings(&[&upper]), accepted, "in upper case");
     assert_eq!(accepted_codings(&[&lower, b"x;q=1, , gzip;q=1.5, br;x"]), accepted, "with others beside it");
 
-    // Written down again, it is read as the same.
+    // Written again, it is read as the same.
     let name = |token: &'static str| if token.is_empty() { "identity" } else { token };
     let written: Vec<String> = accepted
         .iter()

@@ -2,7 +2,7 @@
 
 use std::cmp::Reverse;
 
-use outside::routes_testing::{Answer, Patterns};
+use outside::routes_testing::{Patterns, TestAnswer};
 use outside::testing::{Conversation, Limits};
 
 /// A request target in the first line, and in each line that follows a method and a pattern.
@@ -21,7 +21,7 @@ pub fn patterns(input: &[u8]) {
     let mut conversation = Conversation::new(Limits::default());
     conversation.receive(format!("GET {target} HTTP/1.1\r\nHost: a\r\n\r\n").as_bytes());
     let Some(received) = conversation.requests().first() else { return };
-    // What an encoded slash does is told in the tables; the matcher below knows nothing of it.
+    // The tables cover encoded slashes; the matcher below does not know them.
     let path = received.request.url();
     if received.route() != path {
         return;
@@ -35,7 +35,7 @@ pub fn patterns(input: &[u8]) {
     fitting.sort_by(|one, other| one.0.cmp(&other.0));
     let expected = fitting.iter().find(|(_, method, ..)| *method == "GET");
     match (tree.find(&received.request), expected) {
-        (Answer::Route(number, values), Some((_, _, wanted, texts))) => {
+        (TestAnswer::Route(number, values), Some((_, _, wanted, texts))) => {
             assert_eq!(number, *wanted, "another route answers {path:?}");
             let written: Vec<String> = values.iter().map(ToString::to_string).collect();
             for (value, text) in written.iter().zip(texts) {
@@ -45,11 +45,11 @@ pub fn patterns(input: &[u8]) {
             }
             assert_eq!(values.len(), texts.len());
         }
-        (Answer::Methods(methods), None) => {
+        (TestAnswer::Methods(methods), None) => {
             assert!(!fitting.is_empty(), "405 for {path:?}, which nothing matches");
             assert!(fitting.iter().all(|(_, method, ..)| methods.iter().any(|other| other == method)));
         }
-        (Answer::Nothing, None) => assert!(fitting.is_empty(), "nobody answers {path:?}, which {fitting:?} match"),
+        (TestAnswer::Nothing, None) => assert!(fitting.is_empty(), "nobody answers {path:?}, which {fitting:?} match"),
         (answer, expected) => panic!("{answer:?} for {path:?}, not {expected:?}"),
     }
 }
@@ -67,7 +67,7 @@ fn is_path(segment: &str) -> bool {
     kind(segment) == Some("path")
 }
 
-/// What the parameters of a pattern would be.
+/// The parameters that a pattern would give.
 fn matched(pattern: &str, path: &str) -> Option<Vec<String>> {
     let (wanted, given): (Vec<&str>, Vec<&str>) = (pattern.split('/').collect(), path.split('/').collect());
     let Some(at) = wanted.iter().position(|segment| is_path(segment)) else {
@@ -119,7 +119,7 @@ fn fits(kind: &str, text: &str) -> bool {
     }
 }
 
-/// What of several patterns answers first: the first segment in which they differ decides.
+/// The order of several matching patterns: the first segment in which they differ decides.
 fn rank(pattern: &str) -> Vec<(usize, Reverse<usize>)> {
     let all: Vec<&str> = pattern.split('/').collect();
     let rank = |(at, segment): (usize, &&str)| {

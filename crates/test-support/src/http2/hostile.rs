@@ -1,4 +1,5 @@
-//! The whole server loop against whatever a client may say: what holds for every conversation. Fuzzers call this too.
+//! The whole server loop against any bytes of a client: properties that hold for every conversation. Fuzzers call this
+//! too.
 
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpStream};
@@ -11,7 +12,7 @@ use outside::{Request, Response};
 use crate::http2::wire::{Client, GOAWAY, PREFACE, request};
 use crate::server::{DEADLINE, Running};
 
-/// Handlers that run just now.
+/// Handlers that run at the moment.
 static RUNNING: AtomicUsize = AtomicUsize::new(0);
 
 fn address() -> SocketAddr {
@@ -40,14 +41,14 @@ fn address() -> SocketAddr {
     SERVER.get_or_init(start).address
 }
 
-/// A client says this behind the preface and closes its side. The server ends the connection in time, what it has said are
-/// whole frames, and it is well.
+/// A client sends this behind the preface and closes its side. The server ends the connection in time, has sent only
+/// whole frames, and still works.
 pub fn conversation(input: &[u8]) {
     let address = address();
     let mut socket = TcpStream::connect(address).unwrap();
     socket.set_read_timeout(Some(DEADLINE)).unwrap();
     socket.set_write_timeout(Some(DEADLINE)).unwrap();
-    // It may have had enough before all is said.
+    // The server may have ended it before all is sent.
     if socket.write_all(PREFACE).and_then(|()| socket.write_all(input)).is_ok() {
         let _it_may_be_closed = socket.shutdown(Shutdown::Write);
     }

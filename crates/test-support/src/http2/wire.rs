@@ -1,4 +1,4 @@
-//! A client that says what it is told to, frame by frame, right or wrong.
+//! A client that sends exactly the given frames, valid or invalid.
 
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
@@ -133,7 +133,7 @@ pub struct Client {
 }
 
 impl Client {
-    /// Connected; preface and these settings are said.
+    /// Connected; preface and these settings are sent.
     pub fn connect_with(address: SocketAddr, settings: &[u8]) -> Self {
         let mut client = Self { socket: TcpStream::connect(address).unwrap(), unread: Vec::new() };
         client.socket.set_read_timeout(Some(DEADLINE)).unwrap();
@@ -150,7 +150,7 @@ impl Client {
         self.socket.write_all(bytes).unwrap();
     }
 
-    /// Sends unless the server takes nothing any more; `false` then.
+    /// Sends. Returns `false` if the server accepts no more bytes.
     pub fn try_send(&mut self, bytes: &[u8]) -> bool {
         self.socket.write_all(bytes).is_ok()
     }
@@ -186,7 +186,7 @@ impl Client {
         while self.frame().expect("the end of the connection").payload != number.to_be_bytes() {}
     }
 
-    /// The next frame, if one comes so soon.
+    /// The next frame, if one comes within this time.
     pub fn frame_within(&mut self, time: Duration) -> Option<Frame> {
         self.socket.set_read_timeout(Some(time)).unwrap();
         let mut byte = [0];
@@ -195,7 +195,7 @@ impl Client {
         is_there.then(|| self.frame().expect("the end of the connection"))
     }
 
-    /// The next frame of this stream that is no WINDOW_UPDATE; what else comes is taken note of in no way.
+    /// The next frame of this stream that is no WINDOW_UPDATE; all other frames are dropped.
     pub fn frame_of(&mut self, stream: u32) -> Frame {
         loop {
             let frame = self.frame().expect("the end of the connection");
@@ -220,7 +220,7 @@ impl Client {
         (status, content)
     }
 
-    /// The code of the GOAWAY that comes, and what came before it; afterwards the connection ends.
+    /// The code of the GOAWAY, and the frames before it; afterwards the connection ends.
     pub fn go_away(&mut self) -> (u32, Vec<Frame>) {
         let mut before = Vec::new();
         while let Some(frame) = self.frame() {

@@ -1,11 +1,11 @@
 //! The codec beside tungstenite: never more lenient, and the same messages where both accept.
 //!
-//! Whatever tungstenite refuses is refused, no later than there. Where the codec alone refuses, its reason must be one
-//! of those below.
+//! Every input that tungstenite refuses is refused, no later than there. Where only the codec refuses, its reason must
+//! be one of those below.
 
 use std::io::{self, Read, Write};
 
-use outside::testing::websocket::{Heard, Session};
+use outside::testing::websocket::{TestHeard, TestSession};
 use tungstenite::protocol::{Role, WebSocketConfig};
 use tungstenite::{Error, Message, WebSocket};
 
@@ -13,7 +13,7 @@ use super::invariants::pieces;
 
 const MAX_MESSAGE: usize = 2000;
 
-/// What the codec refuses and tungstenite takes, and what it rests on.
+/// Inputs that the codec refuses and tungstenite accepts, with the source.
 const STRICTER: &[(&str, &str)] = &[
     ("a length that is longer than it needs to be", "RFC 6455 §5.2: the minimal number of bytes MUST be used"),
     (
@@ -22,7 +22,7 @@ const STRICTER: &[(&str, &str)] = &[
     ),
 ];
 
-/// What tungstenite would refuse as well, once it has all of the frame.
+/// Inputs that tungstenite would refuse as well, once it has the whole frame.
 const SOONER: &[&str] = &[
     "a reserved bit is set",
     "a reserved opcode",
@@ -37,14 +37,14 @@ const SOONER: &[&str] = &[
 
 /// Reads a stream of frames with both.
 pub fn compare(input: &[u8]) -> Result<(), String> {
-    let session = pieces(input, [], || Session::new(MAX_MESSAGE));
+    let session = pieces(input, [], || TestSession::new(MAX_MESSAGE));
     let (heard, failed) = match session.heard().split_last() {
-        Some((Heard::Failed(_, reason), rest)) => (rest, Some(*reason)),
+        Some((TestHeard::Failed(_, reason), rest)) => (rest, Some(*reason)),
         _ => (session.heard(), None),
     };
     let mut theirs = Theirs::read(input);
     // Bad gateway, in the registry since 2015; tungstenite does not know it.
-    if let Some(close @ Heard::Close(Some(1014), _)) = heard.last()
+    if let Some(close @ TestHeard::Close(Some(1014), _)) = heard.last()
         && theirs.refusal.take().is_some()
     {
         theirs.heard.push(close.clone());
@@ -66,10 +66,10 @@ pub fn compare(input: &[u8]) -> Result<(), String> {
     }
 }
 
-/// What tungstenite makes of it.
+/// The result of tungstenite.
 #[derive(Debug)]
 struct Theirs {
-    heard: Vec<Heard>,
+    heard: Vec<TestHeard>,
     refusal: Option<String>,
     /// It waits for more.
     in_frame: bool,
@@ -85,7 +85,7 @@ impl Theirs {
         let mut theirs = Self { heard: Vec::new(), refusal: None, in_frame: false };
         loop {
             match socket.read() {
-                // So it tells of a code that it takes for wrong.
+                // In this way it reports a code that it takes for invalid.
                 Ok(Message::Close(Some(close))) if close.reason.as_str() == "Protocol violation" => {
                     theirs.refusal = Some("a close code".to_owned());
                 }
@@ -94,26 +94,27 @@ impl Theirs {
                 Err(Error::ConnectionClosed | Error::AlreadyClosed) => {}
                 Err(error) => theirs.refusal = Some(error.to_string()),
             }
-            if theirs.in_frame || theirs.refusal.is_some() || matches!(theirs.heard.last(), Some(Heard::Close(..))) {
+            if theirs.in_frame || theirs.refusal.is_some() || matches!(theirs.heard.last(), Some(TestHeard::Close(..)))
+            {
                 return theirs;
             }
         }
     }
 }
 
-fn translated(message: Message) -> Option<Heard> {
+fn translated(message: Message) -> Option<TestHeard> {
     Some(match message {
-        Message::Text(text) => Heard::Text(text.as_bytes().to_vec()),
-        Message::Binary(bytes) => Heard::Binary(bytes.to_vec()),
-        Message::Ping(bytes) => Heard::Ping(bytes.to_vec()),
-        Message::Pong(bytes) => Heard::Pong(bytes.to_vec()),
-        Message::Close(None) => Heard::Close(None, String::new()),
-        Message::Close(Some(close)) => Heard::Close(Some(close.code.into()), close.reason.to_string()),
+        Message::Text(text) => TestHeard::Text(text.as_bytes().to_vec()),
+        Message::Binary(bytes) => TestHeard::Binary(bytes.to_vec()),
+        Message::Ping(bytes) => TestHeard::Ping(bytes.to_vec()),
+        Message::Pong(bytes) => TestHeard::Pong(bytes.to_vec()),
+        Message::Close(None) => TestHeard::Close(None, String::new()),
+        Message::Close(Some(close)) => TestHeard::Close(Some(close.code.into()), close.reason.to_string()),
         Message::Frame(_) => return None,
     })
 }
 
-/// Gives what there is, then waits forever; takes everything.
+/// Yields the given bytes, then waits forever; accepts all output.
 struct Stream<'a> {
     rest: &'a [u8],
 }

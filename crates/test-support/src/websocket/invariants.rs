@@ -1,14 +1,18 @@
-//! What holds for every input of a WebSocket, whatever it says; the fuzz targets and the mutation run share it.
+//! Properties of a WebSocket that hold for every input; shared by the fuzz targets and the mutation run.
 //!
-//! However the bytes are cut, the same is heard and said; bounds are kept; text is UTF-8; one Close frame is sent at
-//! most, and nothing behind it; what the compressor writes, the receiver reads. A breach is a panic.
+//! For all cuts of the bytes, events and output are the same; limits are kept; text is UTF-8; at most one Close frame
+//! is sent, and no frame behind it; the receiver reads the output of the compressor. A violation is a panic.
 
 use outside::Request;
-use outside::testing::websocket::{Heard, Session, Terms, client_frame, open};
+use outside::testing::websocket::{TestHeard, TestSession, TestTerms, client_frame, open};
 use outside::testing::{Conversation, Limits};
 
 /// A session that got its input in pieces: each cut ends one.
-pub fn pieces(input: &[u8], cuts: impl IntoIterator<Item = usize>, session: impl FnOnce() -> Session) -> Session {
+pub fn pieces(
+    input: &[u8],
+    cuts: impl IntoIterator<Item = usize>,
+    session: impl FnOnce() -> TestSession,
+) -> TestSession {
     let mut session = session();
     let mut start = 0;
     for cut in cuts.into_iter().chain([input.len()]) {
@@ -18,10 +22,10 @@ pub fn pieces(input: &[u8], cuts: impl IntoIterator<Item = usize>, session: impl
     session
 }
 
-/// Small enough for small inputs to pass it.
+/// Small enough that small inputs exceed it.
 const MAX_MESSAGE: usize = 2000;
 
-/// What a client sends behind its handshake.
+/// Bytes of a client behind its handshake.
 pub fn frames(input: &[u8]) {
     let whole = read(input, [], None);
     for cuts in cuts(input) {
@@ -29,12 +33,12 @@ pub fn frames(input: &[u8]) {
         assert_eq!((whole.heard(), whole.said()), (other.heard(), other.said()));
     }
     for takeover in [false, true] {
-        let terms = Terms::negotiate([&b"permessage-deflate"[..]], takeover);
+        let terms = TestTerms::negotiate([&b"permessage-deflate"[..]], takeover);
         let whole = read(input, [], terms.as_ref());
         for cuts in cuts(input) {
             let other = read(input, cuts, terms.as_ref());
-            // Of several faults in one piece, another one may be met first.
-            let failed = |heard: &Heard| matches!(heard, Heard::Failed(..));
+            // Of several faults in one piece, another one may be found first.
+            let failed = |heard: &TestHeard| matches!(heard, TestHeard::Failed(..));
             let same = whole.heard().iter().zip(other.heard()).all(|(a, b)| a == b || failed(a) && failed(b));
             assert!(same && whole.heard().len() == other.heard().len(), "{:?} {:?}", whole.heard(), other.heard());
         }
@@ -47,36 +51,36 @@ fn cuts(input: &[u8]) -> [Vec<usize>; 2] {
     [vec![mixed % (input.len() + 1)], (0..input.len()).collect()]
 }
 
-fn read(input: &[u8], cuts: impl IntoIterator<Item = usize>, terms: Option<&Terms>) -> Session {
+fn read(input: &[u8], cuts: impl IntoIterator<Item = usize>, terms: Option<&TestTerms>) -> TestSession {
     let session = || match terms {
-        Some(terms) => Session::with_deflate(MAX_MESSAGE, terms),
-        None => Session::new(MAX_MESSAGE),
+        Some(terms) => TestSession::with_deflate(MAX_MESSAGE, terms),
+        None => TestSession::new(MAX_MESSAGE),
     };
     let session = pieces(input, cuts, session);
     check(&session);
     session
 }
 
-fn check(session: &Session) {
+fn check(session: &TestSession) {
     assert!(session.held() <= 2 * MAX_MESSAGE + 256, "{} bytes are held", session.held());
     let mut pongs = Vec::new();
     for (place, heard) in session.heard().iter().enumerate() {
         let is_last = place + 1 == session.heard().len();
         match heard {
-            Heard::Text(payload) => assert!(payload.len() <= MAX_MESSAGE && std::str::from_utf8(payload).is_ok()),
-            Heard::Binary(payload) => assert!(payload.len() <= MAX_MESSAGE),
-            Heard::Pong(payload) => assert!(payload.len() <= 125),
-            Heard::Ping(payload) => pongs.extend([&[0x8a, payload.len() as u8][..], payload].concat()),
-            Heard::Close(code, reason) => {
+            TestHeard::Text(payload) => assert!(payload.len() <= MAX_MESSAGE && std::str::from_utf8(payload).is_ok()),
+            TestHeard::Binary(payload) => assert!(payload.len() <= MAX_MESSAGE),
+            TestHeard::Pong(payload) => assert!(payload.len() <= 125),
+            TestHeard::Ping(payload) => pongs.extend([&[0x8a, payload.len() as u8][..], payload].concat()),
+            TestHeard::Close(code, reason) => {
                 assert!(is_last && reason.len() <= 123 && code.is_none_or(|code| (1000..5000).contains(&code)));
             }
-            Heard::Failed(code, _) => assert!(is_last && matches!(code, 1002 | 1007 | 1009)),
+            TestHeard::Failed(code, _) => assert!(is_last && matches!(code, 1002 | 1007 | 1009)),
         }
     }
     let close = match session.heard().last() {
-        Some(Heard::Close(None, _)) => vec![0x88, 0],
-        Some(Heard::Close(Some(code), _)) => [&[0x88, 2][..], &code.to_be_bytes()].concat(),
-        Some(Heard::Failed(code, reason)) => {
+        Some(TestHeard::Close(None, _)) => vec![0x88, 0],
+        Some(TestHeard::Close(Some(code), _)) => [&[0x88, 2][..], &code.to_be_bytes()].concat(),
+        Some(TestHeard::Failed(code, reason)) => {
             [&[0x88, reason.len() as u8 + 2][..], &code.to_be_bytes(), reason.as_bytes()].concat()
         }
         _ => Vec::new(),
@@ -84,15 +88,15 @@ fn check(session: &Session) {
     assert_eq!(session.said(), [pongs, close].concat());
 }
 
-/// What a client would make of what the server compresses: the same again, under any terms. The first byte chooses
-/// them, and the rest is cut into messages.
+/// The reading of the server's compressed output by a client: the same messages, under any terms. The first byte
+/// chooses the terms, and the rest is cut into messages.
 pub fn compression(input: &[u8]) {
     let Some((&choice, rest)) = input.split_first() else { return };
     let offer = format!("permessage-deflate; server_max_window_bits={}", 8 + choice % 8);
-    let terms = Terms::negotiate([offer.as_bytes()], choice & 0x80 != 0).expect("a good offer");
+    let terms = TestTerms::negotiate([offer.as_bytes()], choice & 0x80 != 0).expect("a good offer");
     assert!(terms.to_field_value().ends_with(&offer["permessage-deflate".len()..]));
     let mut compressor = terms.compressor();
-    let mut session = Session::with_deflate(1 << 20, &terms);
+    let mut session = TestSession::with_deflate(1 << 20, &terms);
     let step = 1 + usize::from(choice) * 3;
     for message in rest.chunks(step).chain([&rest[..rest.len().min(1)], b"", rest, rest]) {
         let frame = compressor.frame(false, message);
@@ -103,14 +107,14 @@ pub fn compression(input: &[u8]) {
         };
         session.clear();
         session.receive(&client_frame(frame[0], Some([choice, 1, 2, 3]), payload));
-        assert!(matches!(session.heard(), [Heard::Binary(heard)] if heard == message), "{:?}", session.heard());
+        assert!(matches!(session.heard(), [TestHeard::Binary(heard)] if heard == message), "{:?}", session.heard());
     }
 }
 
-/// A field value of offers: whatever is taken keeps to what was offered, by a reading of its own.
+/// A field value of offers: accepted terms keep to the offer, by a reading of the test's own.
 pub fn offer(input: &[u8]) {
     for takeover in [false, true] {
-        let Some(terms) = Terms::negotiate(input.split(|&byte| byte == b'\n'), takeover) else { continue };
+        let Some(terms) = TestTerms::negotiate(input.split(|&byte| byte == b'\n'), takeover) else { continue };
         let answer = terms.to_field_value();
         let text = String::from_utf8_lossy(input).to_lowercase();
         let mut parameters = answer.split("; ");
@@ -130,12 +134,13 @@ pub fn offer(input: &[u8]) {
             }
         }
         // The answer is itself an offer that leads to it.
-        let again = Terms::negotiate([answer.as_bytes()], takeover).expect("an offer");
+        let again = TestTerms::negotiate([answer.as_bytes()], takeover).expect("an offer");
         assert_eq!(again.to_field_value(), answer);
     }
 }
 
-/// Header lines of an opening request: what is answered was asked for, and brings no line of the client's own.
+/// Header lines of an opening request: every part of the answer was asked for, and it holds no line of the client's
+/// own.
 pub fn opening(input: &[u8]) {
     let mut conversation = Conversation::new(Limits::default());
     conversation.receive(&[b"GET / HTTP/1.1\r\nHost: a\r\n", input, b"\r\n\r\n"].concat());

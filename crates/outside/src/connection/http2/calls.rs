@@ -8,18 +8,16 @@ use bytes::Bytes;
 use h2::RecvStream;
 use h2::server::SendResponse;
 
-use super::super::buffer::{recycle, take_request};
-use super::super::coding::is_worth_encoding;
-use super::super::handle::{Stop, millis};
 use super::Http2;
 use super::exchange::{Accepted, StreamExchange};
 use super::heads;
-use super::ledger::Call;
-use super::send::{Content, line, render};
+use super::pending_calls::PendingCall;
+use super::send::{Content, render};
 use super::shared::{MOST_WORKING, Permit};
 use crate::budget::{Reserved, SMALL};
-use crate::error::Refusal;
-use crate::executor::{Exchange, Job, Mailbox, Work};
+use crate::connection::buffer::{recycle, take_request};
+use crate::exchange::{SHARED, Stop, access_line, millis, receive};
+use crate::executor::{Exchange, Job, ReplySlot, Work};
 use crate::log::Moment;
 use crate::message::Body;
 use crate::protocol::http2::{BESIDE, Malformed, decode_request, note_line};
@@ -38,8 +36,8 @@ impl Http2 {
     /// Takes a request in; `true` if it is answered.
     pub(super) fn accept(&mut self, request: http::Request<RecvStream>, respond: SendResponse<Bytes>) -> bool {
         self.received += 1;
-        let service = &self.desk.service;
-        service.site.refresh(&mut self.desk.site);
+        let service = &self.dispatcher.service;
+        service.site.refresh(&mut self.dispatcher.site);
         let (head, content) = request.into_parts();
         let beside = match head.uri.path_and_query() {
             Some(path) if path.as_str() == BESIDE => self.line.take_path(respond.stream_id().into()),
@@ -47,16 +45,10 @@ impl Http2 {
         };
         let mut request = take_request(self.address);
         let (announced, welcome) = match Arc::get_mut(&mut request) {
-            None => (Err(Refusal::new(500, "a request was shared before it was read")), Ok(())),
+            None => (Err(SHARED), Ok(())),
             Some(empty) => {
-                empty.address = self.address;
-                empty.is_secure = self.is_secure;
-                empty.max_params = service.config.max_query_parameters;
-                empty.max_cookies = service.config.max_cookies;
-                let announced = decode_request(&head, beside.as_deref(), &service.head_limits(), empty);
-                // The front knows the hosts that there are, and the proxies whose word is taken.
-                let welcome = if announced.is_ok() { service.front.receive(empty) } else { Ok(()) };
-                (announced, welcome)
+                let (peer, limits) = ((self.address, self.is_secure), service.head_limits());
+                receive(service, empty, peer, |empty| decode_request(&head, beside.as_deref(), &limits, empty))
             }
         };
         let began = service.log.wants_duration().then(Instant::now);
@@ -77,10 +69,7 @@ impl Http2 {
             }
         };
         if let Some(refusal) = refusal {
-            if let Some(key) = refusal.limit {
-                service.log.complain(key, refusal.reason);
-            }
-            exchange.work = Work::Status(refusal.status, Some(refusal.reason.to_owned()));
+            self.dispatcher.refuse(&mut exchange, &refusal);
         }
         if let Some(request) = &exchange.request
             && heads::size_of(request) > heads::USUAL
@@ -94,7 +83,7 @@ impl Http2 {
         let awaited = match content {
             // It is not known yet whether it can be answered.
             Some(_) => None,
-            None => self.desk.route(&mut exchange),
+            None => self.dispatcher.route(&mut exchange),
         };
         let is_simple = content.is_none() && awaited.is_none();
         match &exchange.work {
@@ -122,7 +111,7 @@ impl Http2 {
         };
         match self.pending.len() < MOST_WORKING {
             true => {
-                let due = self.desk.service.clock.now() + LONGEST_WAIT;
+                let due = self.dispatcher.service.clock.now() + LONGEST_WAIT;
                 self.pending.push_back(Pending { accepted, due });
             }
             false => {
@@ -164,35 +153,35 @@ impl Http2 {
     /// Calls the function that answers.
     fn call(&mut self, mut exchange: Exchange, respond: SendResponse<Bytes>, reserved: Option<Reserved>) {
         let Some(request) = exchange.request.clone() else { return };
-        let pooled = self.desk.wants_pool(&exchange.work);
+        let pooled = self.dispatcher.wants_pool(&exchange.work);
         let began = exchange.began.take();
         let number = self.calls.next();
-        let mut used = self.mailboxes.pop();
-        let mailbox = match used.as_mut().and_then(Arc::get_mut) {
-            Some(mailbox) => {
-                mailbox.renumber(number);
+        let mut used = self.free_slots.pop();
+        let slot = match used.as_mut().and_then(Arc::get_mut) {
+            Some(slot) => {
+                slot.renumber(number);
                 used
             }
             None => None,
         };
-        let mailbox = mailbox.unwrap_or_else(|| {
+        let slot = slot.unwrap_or_else(|| {
             let account = Arc::clone(&self.shared.account);
-            Arc::new(Mailbox::numbered(account, Arc::clone(&self.shared) as _, number))
+            Arc::new(ReplySlot::numbered(account, Arc::clone(&self.shared) as _, number))
         });
         let mut exchanges = self.emptied.pop().unwrap_or_default();
         exchanges.push(exchange);
-        let job = Job { exchanges, site: Arc::clone(&self.desk.site.1), mailbox: Arc::clone(&mailbox) };
+        let job = Job { exchanges, site: Arc::clone(&self.dispatcher.site.1), slot: Arc::clone(&slot) };
         match pooled {
-            true => self.desk.service.executor.push_to_pool(job),
+            true => self.dispatcher.service.executor.push_to_pool(job),
             false => self.jobs.push(job),
         }
-        let due = self.desk.service.clock.now() + millis(self.desk.service.config.process_timeout);
-        self.calls.push(due, Call { respond, mailbox, request, began, _reserved: reserved });
+        let due = self.dispatcher.service.clock.now() + millis(self.dispatcher.service.config.process_timeout);
+        self.calls.push(due, PendingCall { respond, slot, request, began, _reserved: reserved });
     }
 
     /// Gives the executor what has come up.
     pub(super) fn push_jobs(&mut self) {
-        self.desk.service.executor.push_all(&mut self.jobs);
+        self.dispatcher.service.executor.push_all(&mut self.jobs);
     }
 
     /// Begins with those that had to wait, as far as there are permits and room.
@@ -210,14 +199,14 @@ impl Http2 {
     }
 
     fn stream(&self, accepted: Accepted, permit: Option<Arc<Permit>>) -> StreamExchange {
-        let site = (self.desk.site.0, Arc::clone(&self.desk.site.1));
+        let site = (self.dispatcher.site.0, Arc::clone(&self.dispatcher.site.1));
         let (shared, client) = (Arc::clone(&self.shared), Arc::clone(&self.client));
-        let seat = Arc::clone(&self.seat);
-        StreamExchange::new(accepted, &self.desk.service, site, permit, shared, client, (seat, &self.heads))
+        let guard = Arc::clone(&self.guard);
+        StreamExchange::new(accepted, &self.dispatcher.service, site, permit, shared, client, (guard, &self.heads))
     }
 
     fn spawn(&self, life: impl Future<Output = ()> + Send + 'static) -> tokio::task::JoinHandle<()> {
-        self.desk.service.executor.runtime.spawn(life)
+        self.dispatcher.service.executor.runtime.spawn(life)
     }
 
     /// Answers what has come back from the executor; `true` if there was anything.
@@ -225,9 +214,9 @@ impl Http2 {
         if self.calls.is_empty() {
             return false;
         }
-        let mut letters = self.shared.letters(std::mem::take(&mut self.letters));
-        let has_news = !letters.is_empty();
-        for (number, mut exchanges) in letters.drain(..) {
+        let mut replies = self.shared.replies(std::mem::take(&mut self.replies));
+        let has_news = !replies.is_empty();
+        for (number, mut exchanges) in replies.drain(..) {
             // Unless it was given up meanwhile.
             let Some(mut call) = self.calls.take(number) else { continue };
             // The exchange is the last that holds it, so that its memory is used again.
@@ -238,22 +227,22 @@ impl Http2 {
                 true => self.answer(exchanges, call.respond),
                 false => self.ask_later(exchanges, call.respond),
             }
-            if let Some(empty) = Arc::get_mut(&mut call.mailbox).filter(|_| self.mailboxes.len() < MOST_WORKING) {
-                empty.let_go();
-                self.mailboxes.push(call.mailbox);
+            if let Some(empty) = Arc::get_mut(&mut call.slot).filter(|_| self.free_slots.len() < MOST_WORKING) {
+                empty.release();
+                self.free_slots.push(call.slot);
             }
         }
-        self.letters = letters;
+        self.replies = replies;
         has_news
     }
 
     /// For the answer there was no room when it was to be made, or when it had come back: the request waits until there is.
     fn ask_later(&mut self, mut exchanges: Vec<Exchange>, respond: SendResponse<Bytes>) {
         let Some(mut exchange) = exchanges.pop() else { return };
-        self.desk.make_room(&mut exchange);
-        let awaited = self.desk.route(&mut exchange);
+        self.dispatcher.make_room(&mut exchange);
+        let awaited = self.dispatcher.route(&mut exchange);
         let accepted = Accepted { exchange, respond, content: None, awaited, reserved: None };
-        let due = self.desk.service.clock.now() + LONGEST_WAIT;
+        let due = self.dispatcher.service.clock.now() + LONGEST_WAIT;
         self.pending.push_back(Pending { accepted, due });
     }
 
@@ -262,9 +251,9 @@ impl Http2 {
         let Some(exchange) = exchanges.first_mut() else { return };
         let mut rest = None;
         if self.is_sent_at_once(exchange) {
-            self.desk.dress(exchange);
+            self.dispatcher.add_policy_headers(exchange);
             let Work::Answered(mut response) = std::mem::replace(&mut exchange.work, Work::Done) else { return };
-            let (head, content) = render(exchange, &mut response, &mut self.values, &self.desk.service.front);
+            let (head, content) = render(exchange, &mut response, &mut self.values, &self.dispatcher.service.front);
             if let Content::Bytes(bytes) = content {
                 if let Ok(mut stream) = respond.send_response(head, false) {
                     stream.reserve_capacity(bytes.len());
@@ -299,9 +288,10 @@ impl Http2 {
             Body::Empty => 0,
             Body::File(_) | Body::Stream(_) => return false,
         };
-        let hooks_wait = self.desk.site.1.hooks.as_ref().is_some_and(|hooks| hooks.wants_after());
-        let compresses = self.desk.service.config.compression && is_worth_encoding(exchange);
-        length <= SMALL && !hooks_wait && !compresses && exchange.content.is_none()
+        length <= SMALL
+            && !self.dispatcher.has_after_hooks()
+            && !self.dispatcher.compresses(exchange)
+            && exchange.content.is_none()
     }
 
     /// Writes the lines of what was answered, and keeps the memory.
@@ -309,8 +299,8 @@ impl Http2 {
         if self.done.is_empty() {
             return;
         }
-        let lines = self.done.iter().flatten().map(|exchange| line(exchange, &self.client));
-        self.desk.service.log.access(lines, &Moment::now());
+        let lines = self.done.iter().flatten().map(|exchange| access_line(exchange, &self.client));
+        self.dispatcher.service.log.access(lines, &Moment::now());
         for mut exchanges in self.done.drain(..) {
             exchanges.drain(..).for_each(recycle);
             if self.emptied.len() < MOST_WORKING {
@@ -353,7 +343,7 @@ impl Http2 {
                 u32::from(respond.stream_id()) == id && !matches!(respond.poll_reset(context), Poll::Pending)
             };
             if let Some(call) = self.calls.take_if(|call| is_reset(&mut call.respond, context)) {
-                self.desk.abandon(&call.mailbox, Some(&call.request), &Stop::Gone);
+                self.dispatcher.abandon(&call.slot, Some(&call.request), &Stop::Gone);
             }
             self.pending.retain_mut(|pending| !is_reset(&mut pending.accepted.respond, context));
         }
@@ -362,8 +352,8 @@ impl Http2 {
     /// Answers with 504 what took too long, and with 503 what waited too long.
     pub(super) fn give_up_late(&mut self, now: u64) {
         while let Some(call) = self.calls.take_late(now) {
-            self.desk.abandon(&call.mailbox, Some(&call.request), &Stop::TimedOut);
-            self.desk.note_late(&call.request);
+            self.dispatcher.abandon(&call.slot, Some(&call.request), &Stop::TimedOut);
+            self.dispatcher.note_late(&call.request);
             let mut exchange = Exchange::new(Some(call.request), Work::Status(504, None));
             exchange.began = call.began;
             let respond = call.respond;

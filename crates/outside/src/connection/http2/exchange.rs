@@ -1,6 +1,6 @@
 //! One stream from its head to its last byte, if that takes more than one call of a function: a task of its own.
 //!
-//! The same steps as in HTTP/1.1, by the same desk. What is different: the client may reset the stream at any time, and
+//! The same steps as in HTTP/1.1, by the same dispatcher. What is different: the client may reset the stream at any time, and
 //! then nothing is done on its behalf that has not begun.
 
 use std::future::poll_fn;
@@ -11,20 +11,19 @@ use bytes::Bytes;
 use h2::server::SendResponse;
 use h2::{Reason, RecvStream, SendStream};
 
-use super::super::coding::is_worth_encoding;
-use super::super::desk::{Awaited, Desk};
-use super::super::handle::{Handle, Stop, Waiting};
 use super::heads::{Head, Heads};
-use super::inbound::Inbound;
+use super::request_body::Http2Body;
 use super::shared::{Permit, Shared};
 use crate::budget::Reserved;
+use crate::connection::ConnectionGuard;
 use crate::connection::close::DRAIN_TIME;
-use crate::connection::{Seat, Service};
 use crate::error::Refusal;
+use crate::exchange::{Awaited, ConnectionControl, Dispatcher, Service, Stop, Wait, Waiting, Wire, check_length};
 use crate::executor::{Exchange, Work};
-use crate::handler::Sizes;
+use crate::handler::ResponseSizes;
 use crate::protocol::http2::Announced;
 use crate::site::Snapshot;
+use crate::websocket::WebSocket;
 
 /// A stream that has been accepted.
 pub(super) struct Accepted {
@@ -42,7 +41,7 @@ impl Accepted {
     pub(super) fn expected_answer(&self) -> Option<usize> {
         match (&self.exchange.work, &self.awaited) {
             (Work::Call(function), _) => Some(function.expected_answer()),
-            (_, Some(Awaited::Elsewhere(handler))) => Some(handler.sizes().map_or(0, Sizes::expected)),
+            (_, Some(Awaited::Async(handler))) => Some(handler.sizes().map_or(0, ResponseSizes::expected)),
             _ => None,
         }
     }
@@ -51,14 +50,14 @@ impl Accepted {
 /// A stream with a task of its own.
 pub(super) struct StreamExchange {
     pub(super) accepted: Accepted,
-    pub(super) desk: Desk,
+    pub(super) dispatcher: Dispatcher,
     pub(super) shared: Arc<Shared>,
     pub(super) client: Arc<[u8]>,
     /// Content that the handler takes while it comes in.
-    inbound: Option<Inbound>,
+    inbound: Option<Http2Body>,
     _place: Place,
     /// Its connection counts as one as long as it is at work, whether its client is there or not.
-    _seat: Arc<Seat>,
+    _guard: Arc<ConnectionGuard>,
     _head: Head,
 }
 
@@ -70,7 +69,7 @@ struct Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.service.handles.remove(self.number);
+        self.service.registry.remove(self.number);
     }
 }
 
@@ -83,15 +82,15 @@ impl StreamExchange {
         permit: Option<Arc<Permit>>,
         shared: Arc<Shared>,
         client: Arc<[u8]>,
-        (seat, heads): (Arc<Seat>, &Heads),
+        (guard, heads): (Arc<ConnectionGuard>, &Heads),
     ) -> Self {
         let head = heads.hold(accepted.exchange.request.as_ref());
-        let (number, handle) = service.handles.add();
-        let mut desk = Desk::new(Arc::clone(service), handle, Arc::clone(&shared.account));
-        desk.site = site;
-        desk.held = permit.map(|permit| permit as _);
+        let (number, control) = service.registry.add();
+        let mut dispatcher = Dispatcher::new(Arc::clone(service), control, Arc::clone(&shared.account));
+        dispatcher.site = site;
+        dispatcher.guard = permit.map(|permit| permit as _);
         let place = Place { service: Arc::clone(service), number };
-        Self { accepted, desk, shared, client, inbound: None, _place: place, _seat: seat, _head: head }
+        Self { accepted, dispatcher, shared, client, inbound: None, _place: place, _guard: guard, _head: head }
     }
 
     /// The whole life of the stream.
@@ -121,21 +120,25 @@ impl StreamExchange {
 
     async fn live(&mut self) -> Result<(), Stop> {
         if let Some((mut content, announced)) = self.accepted.content.take() {
-            let most = self.desk.service.config.max_body_size as u64;
-            let is_refused = announced.length.is_some_and(|length| length > most);
+            let is_refused = check_length(&self.dispatcher.service, announced.length).is_err();
             if !is_refused
-                && self.accepted.exchange.request.as_deref().is_some_and(|request| self.desk.streams(request))
+                && self.accepted.exchange.request.as_deref().is_some_and(|request| self.dispatcher.streams(request))
             {
                 return self.live_streaming(content, &announced).await;
             }
             // A client that waits is not asked for what nobody looks at (RFC 9110 section 10.1.1).
             let is_unwanted = announced.expects_continue
-                && self.accepted.exchange.request.as_deref().is_some_and(|request| !self.desk.wants_content(request));
+                && self
+                    .accepted
+                    .exchange
+                    .request
+                    .as_deref()
+                    .is_some_and(|request| !self.dispatcher.wants_content(request));
             let held = match is_unwanted && !is_refused {
                 true => self.shared.hold(),
                 false => self.receive(&mut content, announced).await?,
             };
-            self.accepted.awaited = self.desk.route(&mut self.accepted.exchange);
+            self.accepted.awaited = self.dispatcher.route(&mut self.accepted.exchange);
             self.answer().await?;
             drop(held);
             let sent = self.send().await;
@@ -154,22 +157,19 @@ impl StreamExchange {
     async fn live_streaming(&mut self, content: RecvStream, announced: &Announced) -> Result<(), Stop> {
         let exchange = &mut self.accepted.exchange;
         let request = exchange.request.as_mut().ok_or(Stop::Gone)?;
-        match Inbound::begin(&self.desk.service, request, content, announced) {
+        match Http2Body::begin(&self.dispatcher.service, request, content, announced) {
             Ok(inbound) => {
                 self.inbound = Some(inbound);
-                self.accepted.awaited = self.desk.route(exchange);
+                self.accepted.awaited = self.dispatcher.route(exchange);
             }
             Err(refusal) => {
-                if let Some(key) = refusal.limit {
-                    self.desk.service.log.complain(key, refusal.reason);
-                }
-                exchange.work = Work::Status(refusal.status, Some(refusal.reason.to_owned()));
-                self.desk.settle_alone(exchange);
+                self.dispatcher.refuse(exchange, &refusal);
+                self.dispatcher.respond_with_page(exchange);
             }
         }
         self.answer().await?;
         // The handler has answered: nobody takes any more. Dropping the rest says so, behind the answer.
-        let rest = self.inbound.take().map(Inbound::into_stream);
+        let rest = self.inbound.take().map(Http2Body::into_stream);
         let sent = self.send().await;
         drop(rest);
         sent
@@ -178,11 +178,11 @@ impl StreamExchange {
     /// The client has got its answer before it has sent everything. Clients there are that do not look at an answer behind
     /// which a reset comes at once; so it has a moment. What it sends meanwhile is bounded by its window.
     async fn linger(&mut self) {
-        let Self { accepted: Accepted { respond, .. }, desk, .. } = self;
-        desk.held = None;
-        desk.handle.forgive();
-        desk.handle.set_deadline(desk.service.clock.after(DRAIN_TIME));
-        poll_fn(|context| match poll_gone(respond, &desk.handle, context) {
+        let Self { accepted: Accepted { respond, .. }, dispatcher, .. } = self;
+        dispatcher.guard = None;
+        dispatcher.control.clear_timeout();
+        dispatcher.control.set_deadline(dispatcher.service.clock.after(DRAIN_TIME));
+        poll_fn(|context| match poll_gone(respond, &dispatcher.control, context) {
             Poll::Ready(_) => Poll::Ready(()),
             Poll::Pending => Poll::Pending,
         })
@@ -191,7 +191,7 @@ impl StreamExchange {
 
     /// Leaves the exchange answered.
     async fn answer(&mut self) -> Result<(), Stop> {
-        self.await_gate().await?;
+        self.pass_gate().await?;
         loop {
             self.await_room().await?;
             self.ask().await?;
@@ -199,26 +199,26 @@ impl StreamExchange {
             if !self.accepted.exchange.lacks_room() {
                 break;
             }
-            self.desk.make_room(&mut self.accepted.exchange);
-            self.accepted.awaited = self.desk.route(&mut self.accepted.exchange);
+            self.dispatcher.make_room(&mut self.accepted.exchange);
+            self.accepted.awaited = self.dispatcher.route(&mut self.accepted.exchange);
         }
-        let Self { accepted: Accepted { exchange, .. }, desk, .. } = self;
-        if desk.service.config.compression && is_worth_encoding(exchange) {
-            desk.encode(exchange).await?;
+        let Self { accepted: Accepted { exchange, .. }, dispatcher, .. } = self;
+        dispatcher.complete(exchange).await
+    }
+
+    async fn pass_gate(&mut self) -> Result<(), Stop> {
+        if let Some(Awaited::Gate(_)) = self.accepted.awaited {
+            let (dispatcher, exchange, awaited, mut wire) = self.split();
+            dispatcher.pass_gate(awaited, exchange, &mut wire).await?;
+            dispatcher.control.clear_timeout();
         }
-        desk.dress(exchange);
         Ok(())
     }
 
-    async fn await_gate(&mut self) -> Result<(), Stop> {
-        let Self { accepted: Accepted { exchange, respond, awaited, .. }, desk, inbound, .. } = self;
-        if let Some(Awaited::Gate(gate)) = awaited {
-            let gone = |context: &mut Context<'_>| poll(inbound, desk, respond, context);
-            desk.ask_gate(Arc::clone(gate), exchange, gone).await?;
-            desk.handle.forgive();
-            *awaited = desk.route(exchange);
-        }
-        Ok(())
+    /// The steps of an exchange, the exchange, and what the steps may know of this stream.
+    fn split(&mut self) -> (&Dispatcher, &mut Exchange, &mut Option<Awaited>, Http2Wire<'_>) {
+        let Self { accepted: Accepted { exchange, respond, awaited, .. }, dispatcher, inbound: content, .. } = self;
+        (dispatcher, exchange, awaited, Http2Wire { content, respond })
     }
 
     /// Waits until there is room for what the handler may answer.
@@ -227,89 +227,90 @@ impl StreamExchange {
             return Ok(());
         }
         let expected = self.accepted.expected_answer();
-        let Self { accepted: Accepted { exchange, respond, reserved, .. }, desk, .. } = self;
+        let Self { accepted: Accepted { exchange, respond, reserved, .. }, dispatcher, .. } = self;
         // An answer that is there must not wait: what it holds is what others wait for.
-        if expected.is_some() || (exchange.begins() && desk.account.is_full()) {
-            let gone = |context: &mut Context<'_>| poll_gone(respond, &desk.handle, context);
-            *reserved = Some(desk.await_room(expected.unwrap_or(0), gone).await?);
+        if expected.is_some() || (exchange.begins() && dispatcher.account.is_full()) {
+            let gone = |context: &mut Context<'_>| poll_gone(respond, &dispatcher.control, context);
+            *reserved = Some(dispatcher.await_room(expected.unwrap_or(0), gone).await?);
         }
         Ok(())
     }
 
-    /// Has the handler answer, or whatever answers in its place.
+    /// Has the handler answer, whichever it is.
     async fn ask(&mut self) -> Result<(), Stop> {
-        let Self { accepted: Accepted { exchange, respond, awaited, .. }, desk, inbound, .. } = self;
-        let mut gone = |context: &mut Context<'_>| poll(inbound, desk, respond, context);
-        match awaited.take() {
-            Some(Awaited::Elsewhere(handler)) => {
-                let is_cancelled = desk.is_cancelled(exchange.cancel_on_disconnect);
-                // A request whose stream was reset counts until its handler ends: it is waited for, as long as any other.
-                let gone = |context: &mut Context<'_>| match gone(context) {
-                    Poll::Ready(Stop::Gone) if !is_cancelled => desk.poll_order(context),
-                    polled => polled,
-                };
-                desk.ask_elsewhere(&*handler, exchange, gone).await?;
-                desk.handle.forgive();
-            }
-            Some(Awaited::Files(files, below)) => desk.answer_with_file(&files, below, exchange).await?,
-            Some(Awaited::WebSocket(_)) => {
-                let refusal = Refusal::new(426, "a WebSocket is opened over HTTP/1.1");
-                exchange.work = Work::Status(refusal.status, Some(refusal.reason.to_owned()));
-                desk.settle_alone(exchange);
-            }
-            None | Some(Awaited::Gate(_)) => {}
+        let (dispatcher, exchange, awaited, mut wire) = self.split();
+        if awaited.is_some() {
+            dispatcher.ask(awaited.take(), exchange, &mut wire).await?;
+            dispatcher.control.clear_timeout();
         }
+        let mut gone = |context: &mut Context<'_>| wire.poll_gone(dispatcher, Wait::Function, context);
         if exchange.is_for_executor() {
             let request = exchange.request.clone();
-            let pooled = desk.wants_pool(&exchange.work);
+            let pooled = dispatcher.wants_pool(&exchange.work);
             let (file, began) = (exchange.file.take(), exchange.began);
             let asked = std::mem::replace(exchange, Exchange::new(request.clone(), Work::Done));
             let asked = Exchange { file, ..asked };
-            let mailbox = desk.mailbox();
-            desk.push(vec![asked], pooled, Arc::clone(&mailbox));
-            match desk.arrivals(&mailbox, request.as_ref(), &mut gone).await {
+            let slot = dispatcher.reply_slot();
+            dispatcher.push(vec![asked], pooled, Arc::clone(&slot));
+            match dispatcher.arrivals(&slot, request.as_ref(), &mut gone).await {
                 Ok(mut arrived) => *exchange = arrived.pop().ok_or(Stop::Gone)?,
                 Err(Stop::TimedOut) => {
-                    desk.handle.forgive();
-                    request.iter().for_each(|request| desk.note_late(request));
+                    dispatcher.control.clear_timeout();
                     exchange.began = began;
-                    desk.settle_status(exchange, 504);
+                    dispatcher.respond_late(exchange);
                     if exchange.is_open() {
                         // The page of a status that has a handler.
                         let page = std::mem::replace(exchange, Exchange::new(None, Work::Done));
-                        *exchange = desk.execute(page, true, &mut gone).await?;
+                        *exchange = dispatcher.execute(page, true, &mut gone).await?;
                     }
                 }
                 Err(stop) => return Err(stop),
             }
         }
         if let Work::Begin(_) = exchange.work
-            && !Box::pin(desk.begin_stream(exchange, &mut gone)).await?
+            && !Box::pin(dispatcher.begin(exchange, &mut wire)).await?
         {
-            desk.handle.forgive();
+            dispatcher.control.clear_timeout();
         }
         Ok(())
     }
 }
 
-/// Ready when nobody is left to be answered; until then content that the handler takes moves on to it.
-fn poll(
-    inbound: &mut Option<Inbound>,
-    desk: &Desk,
-    respond: &mut SendResponse<Bytes>,
-    context: &mut Context<'_>,
-) -> Poll<Stop> {
-    match inbound {
-        Some(inbound) if !inbound.is_over() => inbound.poll(desk, respond, context),
-        _ => poll_gone(respond, &desk.handle, context),
+/// A stream as the steps of an exchange see it.
+struct Http2Wire<'s> {
+    /// Content that the handler takes while it comes in.
+    content: &'s mut Option<Http2Body>,
+    respond: &'s mut SendResponse<Bytes>,
+}
+
+impl Wire for Http2Wire<'_> {
+    fn poll_gone(&mut self, dispatcher: &Dispatcher, wait: Wait, context: &mut Context<'_>) -> Poll<Stop> {
+        let polled = match self.content {
+            Some(content) if !content.is_over() => content.poll(dispatcher, self.respond, context),
+            _ => poll_gone(self.respond, &dispatcher.control, context),
+        };
+        match (polled, wait) {
+            // A request whose stream was reset counts until its handler ends: it is waited for, as long as any other.
+            (Poll::Ready(Stop::Gone), Wait::Handler { is_cancelled: false }) => dispatcher.poll_order(context),
+            (polled, _) => polled,
+        }
+    }
+
+    fn open_websocket(&mut self, dispatcher: &Dispatcher, _: Arc<WebSocket>, exchange: &mut Exchange) {
+        dispatcher.refuse(exchange, &Refusal::new(426, "a WebSocket is opened over HTTP/1.1"));
+        dispatcher.respond_with_page(exchange);
     }
 }
 
 /// Ready when the client has reset the stream, or the connection is cut.
-pub(super) fn poll_gone(respond: &mut SendResponse<Bytes>, handle: &Handle, context: &mut Context<'_>) -> Poll<Stop> {
+pub(super) fn poll_gone(
+    respond: &mut SendResponse<Bytes>,
+    control: &ConnectionControl,
+    context: &mut Context<'_>,
+) -> Poll<Stop> {
     match respond.poll_reset(context) {
         Poll::Ready(_) => Poll::Ready(Stop::Gone),
-        Poll::Pending => match handle.stop(context, Waiting::Handler) {
+        Poll::Pending => match control.stop(context, Waiting::Handler) {
             Some(stop) => Poll::Ready(stop),
             None => Poll::Pending,
         },

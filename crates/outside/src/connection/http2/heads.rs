@@ -1,7 +1,7 @@
 //! What the heads of requests take that are being worked on, all streams of a connection together.
 //!
 //! A byte in a field block can stand for four kilobytes (RFC 7541 section 7.3), so that a hundred heads as large as they may
-//! be cost a client next to nothing (edge.md S19). Those of usual size are bounded by their number.
+//! be cost a client next to nothing (docs/security.md S19). Those of usual size are bounded by their number.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

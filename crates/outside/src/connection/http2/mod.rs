@@ -8,12 +8,12 @@
 mod calls;
 mod exchange;
 mod heads;
-mod inbound;
-mod ledger;
-mod line;
+mod pending_calls;
 mod receive;
+mod request_body;
 mod send;
 mod shared;
+mod socket;
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
@@ -25,21 +25,20 @@ use bytes::Bytes;
 use h2::{Ping, PingPong, Reason, server};
 
 use super::close::{Closing, DRAIN_TIME, MOST_FRAMES};
-use super::desk::Desk;
-use super::handle::{Order, Stop, millis};
-use super::{Connection, Seat};
+use super::{Connection, ConnectionGuard};
 use crate::budget::Account;
-use crate::executor::{Exchange, Job, Mailbox};
+use crate::exchange::{Dispatcher, Order, Stop, Waiting, millis};
+use crate::executor::{Exchange, Job, ReplySlot};
 use crate::protocol::http2::{TABLE_SIZE, largest_list};
 use calls::Pending;
 use heads::Heads;
-use ledger::Ledger;
-use line::{Line, State, Wire, line};
+use pending_calls::PendingCalls;
 use send::Values;
-use shared::{Letter, Shared};
+use shared::{CallReply, Shared};
+use socket::{H2End, SocketState, TaskEnd, socket_ends};
 
 /// Streams at a time, in bytes what a stream and all of them together may send before it was taken, and what one may have
-/// ready to be sent (edge.md section 1, performance.md section 11).
+/// ready to be sent (docs/security.md S16 to S21).
 const MOST_STREAMS: u32 = 100;
 const STREAM_WINDOW: u32 = 64 << 10;
 /// All streams together: none is held up by what others have sent and nobody has taken (RFC 9113 section 5.2).
@@ -55,16 +54,16 @@ const LOOK: u64 = 100;
 
 /// One connection.
 pub(super) struct Http2 {
-    h2: server::Connection<Wire, Bytes>,
-    line: Line,
-    desk: Desk,
+    h2: server::Connection<H2End, Bytes>,
+    line: TaskEnd,
+    dispatcher: Dispatcher,
     shared: Arc<Shared>,
     address: SocketAddr,
     is_secure: bool,
     /// The address as text, for the log.
     client: Arc<[u8]>,
     /// Streams that wait for the answer of a function.
-    calls: Ledger,
+    calls: PendingCalls,
     /// For the executor.
     jobs: Vec<Job>,
     /// Streams for which there is no permit.
@@ -80,8 +79,8 @@ pub(super) struct Http2 {
     values: Values,
     /// To be used again.
     emptied: Vec<Vec<Exchange>>,
-    letters: Vec<Letter>,
-    mailboxes: Vec<Arc<Mailbox>>,
+    replies: Vec<CallReply>,
+    free_slots: Vec<Arc<ReplySlot>>,
     pings: Option<PingPong>,
     /// In milliseconds of the clock: since when a ping is not answered, there is no stream, a header block is not complete,
     /// the end has begun.
@@ -93,22 +92,22 @@ pub(super) struct Http2 {
     /// The client has closed its side, and was sent something that it answers by a reset if it is gone.
     is_probed: bool,
     /// Requests of clients that have left hold it too, until they are done.
-    seat: Arc<Seat>,
+    guard: Arc<ConnectionGuard>,
 }
 
 impl Connection {
     /// Goes on as another task that speaks HTTP/2.
     pub(super) fn into_http2(self) -> impl Future<Output = ()> + Send {
-        let Connection { stream, input, mut desk, seat, address, client, .. } = self;
+        let Connection { stream, input, mut dispatcher, guard, address, client, .. } = self;
         async move {
             let is_secure = stream.is_secure();
-            desk.handle.set_incomplete(desk.service.clock.now());
-            let (budget, most) = (&desk.service.budget, desk.service.config.most_unsent_per_connection());
-            desk.account = Account::new(budget, most, Arc::clone(&desk.handle) as _);
-            let (wire, line) = line(stream, input, Arc::clone(&desk.service));
-            let Some(h2) = handshake(wire, &line, &desk).await else { return };
-            desk.handle.set_busy();
-            let mut connection = Box::new(Http2::new(h2, line, desk, seat, (address, is_secure), client));
+            dispatcher.control.set_incomplete(dispatcher.service.clock.now());
+            let (budget, most) = (&dispatcher.service.budget, dispatcher.service.config.most_unsent_per_connection());
+            dispatcher.account = Account::new(budget, most, Arc::clone(&dispatcher.control) as _);
+            let (wire, line) = socket_ends(stream, input, Arc::clone(&dispatcher.service));
+            let Some(h2) = handshake(wire, &line, &dispatcher).await else { return };
+            dispatcher.control.set_busy();
+            let mut connection = Box::new(Http2::new(h2, line, dispatcher, guard, (address, is_secure), client));
             poll_fn(|context| connection.poll(context)).await;
             connection.close().await;
         }
@@ -116,8 +115,8 @@ impl Connection {
 }
 
 /// Says what the settings are, and waits for the client's preface.
-async fn handshake(wire: Wire, line: &Line, desk: &Desk) -> Option<server::Connection<Wire, Bytes>> {
-    let config = &desk.service.config;
+async fn handshake(wire: H2End, line: &TaskEnd, dispatcher: &Dispatcher) -> Option<server::Connection<H2End, Bytes>> {
+    let config = &dispatcher.service.config;
     let mut builder = server::Builder::new();
     builder
         .max_concurrent_streams(MOST_STREAMS)
@@ -125,18 +124,18 @@ async fn handshake(wire: Wire, line: &Line, desk: &Desk) -> Option<server::Conne
         .initial_connection_window_size(CONNECTION_WINDOW)
         .max_send_buffer_size(SEND_BUFFER)
         .header_table_size(TABLE_SIZE.into())
-        .max_header_list_size(largest_list(&desk.service.head_limits()))
+        .max_header_list_size(largest_list(&dispatcher.service.head_limits()))
         .max_pending_accept_reset_streams(MOST_RESETS)
         .max_local_error_reset_streams(Some(MOST_FAULTS));
     let mut handshake = builder.handshake(wire);
-    desk.handle.set_deadline(desk.service.clock.after(config.first_byte_timeout));
-    let waiting = super::Waiting::First(desk.service.clock.now());
+    dispatcher.control.set_deadline(dispatcher.service.clock.after(config.first_byte_timeout));
+    let waiting = Waiting::First(dispatcher.service.clock.now());
     let h2 = poll_fn(|context| {
         line.refresh();
         let shaken = std::pin::Pin::new(&mut handshake).poll(context);
         // Whether it has gone out will be seen by the next write.
         let _is_on_its_way = line.poll_flush(context);
-        match (shaken, desk.handle.stop(context, waiting)) {
+        match (shaken, dispatcher.control.stop(context, waiting)) {
             (Poll::Ready(h2), _) => Poll::Ready(h2.ok()),
             (Poll::Pending, Some(_)) => Poll::Ready(None),
             (Poll::Pending, None) if line.state().has_ended => Poll::Ready(None),
@@ -144,17 +143,17 @@ async fn handshake(wire: Wire, line: &Line, desk: &Desk) -> Option<server::Conne
         }
     });
     let h2 = h2.await;
-    desk.handle.clear_deadline();
-    desk.handle.forgive();
+    dispatcher.control.clear_deadline();
+    dispatcher.control.clear_timeout();
     h2
 }
 
 impl Http2 {
     fn new(
-        mut h2: server::Connection<Wire, Bytes>,
-        line: Line,
-        desk: Desk,
-        seat: Seat,
+        mut h2: server::Connection<H2End, Bytes>,
+        line: TaskEnd,
+        dispatcher: Dispatcher,
+        guard: ConnectionGuard,
         (address, is_secure): (SocketAddr, bool),
         client: Box<[u8]>,
     ) -> Self {
@@ -162,12 +161,12 @@ impl Http2 {
             pings: h2.ping_pong(),
             h2,
             line,
-            shared: Shared::new(Arc::clone(&desk.account)),
-            desk,
+            shared: Shared::new(Arc::clone(&dispatcher.account)),
+            dispatcher,
             address,
             is_secure,
             client: client.into(),
-            calls: Ledger::default(),
+            calls: PendingCalls::default(),
             jobs: Vec::new(),
             pending: VecDeque::new(),
             done: Vec::new(),
@@ -177,15 +176,15 @@ impl Http2 {
             heads: Heads::default(),
             values: Values::default(),
             emptied: Vec::new(),
-            letters: Vec::new(),
-            mailboxes: Vec::new(),
+            replies: Vec::new(),
+            free_slots: Vec::new(),
             pinged: None,
             idle: None,
             in_block: None,
             leaving: None,
             has_failed: false,
             is_probed: false,
-            seat: Arc::new(seat),
+            guard: Arc::new(guard),
         }
     }
 
@@ -225,15 +224,15 @@ impl Http2 {
     }
 
     /// Begins the end if it is time for it; `true` if `h2` has something to say of it.
-    fn steer(&mut self, state: &State) -> bool {
+    fn steer(&mut self, state: &SocketState) -> bool {
         if state.is_spent && !std::mem::replace(&mut self.has_failed, true) {
             self.h2.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
             return true;
         }
-        let config = &self.desk.service.config;
+        let config = &self.dispatcher.service.config;
         let is_last = self.received >= config.max_socket_reuse || (self.received > 0 && !config.keep_alive);
-        if self.leaving.is_none() && (is_last || self.desk.service.is_ending()) {
-            self.leaving = Some(self.desk.service.clock.now());
+        if self.leaving.is_none() && (is_last || self.dispatcher.service.is_ending()) {
+            self.leaving = Some(self.dispatcher.service.clock.now());
             self.h2.graceful_shutdown();
             return true;
         }
@@ -242,25 +241,25 @@ impl Http2 {
 
     /// Nothing can be done now: sets the next deadline, and obeys orders.
     fn wait(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        let now = self.desk.service.clock.now();
+        let now = self.dispatcher.service.clock.now();
         let state = self.line.state();
         let has_streams = !self.calls.is_empty() || !self.pending.is_empty() || self.h2.has_streams();
         match (has_streams, self.idle) {
             (false, None) => {
                 self.idle = Some(now);
                 match self.received {
-                    0 => self.desk.handle.set_incomplete(now),
-                    _ => self.desk.handle.set_idle(now),
+                    0 => self.dispatcher.control.set_incomplete(now),
+                    _ => self.dispatcher.control.set_idle(now),
                 }
             }
             (true, Some(_)) => {
                 self.idle = None;
-                self.desk.handle.set_busy();
+                self.dispatcher.control.set_busy();
             }
             _ => {}
         }
-        if self.desk.service.is_ending() {
-            self.desk.handle.set_answers(self.calls.count() + self.pending.len());
+        if self.dispatcher.service.is_ending() {
+            self.dispatcher.control.set_answers(self.calls.count() + self.pending.len());
         }
         if state.has_ended {
             // Streams that it has asked for before are answered (RFC 9112 section 9.6 holds for any version).
@@ -274,30 +273,30 @@ impl Http2 {
             }
         }
         self.in_block = state.is_in_block.then(|| self.in_block.unwrap_or(now));
-        match self.desk.handle.order(context) {
+        match self.dispatcher.control.order(context) {
             Order::Cut => return Poll::Ready(()),
             Order::TimedOut => {
-                self.desk.handle.forgive();
+                self.dispatcher.control.clear_timeout();
                 if self.keep_time(context, now, &state) {
                     return Poll::Ready(());
                 }
             }
             Order::Shed if self.idle.is_some() => self.go(Reason::NO_ERROR, context),
-            Order::Shed => self.desk.handle.forgive(),
+            Order::Shed => self.dispatcher.control.clear_timeout(),
             Order::None | Order::Retire | Order::Drain => {}
         }
-        self.desk.handle.set_deadline(self.next_deadline(&state));
+        self.dispatcher.control.set_deadline(self.next_deadline(&state));
         Poll::Pending
     }
 
     /// When something is due next.
-    fn next_deadline(&self, state: &State) -> u64 {
-        let config = &self.desk.service.config;
+    fn next_deadline(&self, state: &SocketState) -> u64 {
+        let config = &self.dispatcher.service.config;
         let dues = [
             self.calls.due(),
             self.pending.front().map(|pending| pending.due).filter(|_| !self.shared.account.is_in_use()),
             Some(self.ping_due(state)).filter(|_| !state.has_ended),
-            state.has_ended.then(|| self.desk.service.clock.now() + LOOK),
+            state.has_ended.then(|| self.dispatcher.service.clock.now() + LOOK),
             self.idle.map(|since| since + millis(config.keep_alive_idle)),
             state.blocked.map(|(since, taken)| self.blocked_due(since, taken)),
             self.in_block.map(|since| since + millis(config.header_timeout)),
@@ -307,8 +306,8 @@ impl Http2 {
     }
 
     /// When a ping is sent, or should have been answered.
-    fn ping_due(&self, state: &State) -> u64 {
-        let interval = millis(self.desk.service.config.h2_ping);
+    fn ping_due(&self, state: &SocketState) -> u64 {
+        let interval = millis(self.dispatcher.service.config.h2_ping);
         match self.pinged {
             // Two thirds of it are enough for the way there and back.
             Some(since) => since + interval / 3 * 2,
@@ -317,18 +316,18 @@ impl Http2 {
     }
 
     fn blocked_due(&self, since: u64, taken: u64) -> u64 {
-        let config = &self.desk.service.config;
+        let config = &self.dispatcher.service.config;
         let by_rate = taken.saturating_mul(1000).checked_div(config.min_rate);
         let stall = millis(config.write_stall_timeout);
         (since + stall).max(by_rate.map_or(u64::MAX, |time| since + time).min(since + 60 * stall))
     }
 
     /// Does what is due; `true` if the connection ends without another word.
-    fn keep_time(&mut self, context: &mut Context<'_>, now: u64, state: &State) -> bool {
-        let config = &self.desk.service.config;
+    fn keep_time(&mut self, context: &mut Context<'_>, now: u64, state: &SocketState) -> bool {
+        let config = &self.dispatcher.service.config;
         let has_passed = |since: Option<u64>, patience: u64| since.is_some_and(|since| now > since + patience);
         if state.blocked.is_some_and(|(since, taken)| now > self.blocked_due(since, taken)) {
-            self.desk.service.log.complain("write_stall_timeout", "a client that takes its answer too slowly");
+            self.dispatcher.service.complain_of_slow_reader(false);
             return true;
         }
         if self.pinged.is_some_and(|since| state.heard >= since) {
@@ -351,7 +350,7 @@ impl Http2 {
             }
         }
         if has_passed(self.in_block, millis(config.header_timeout)) {
-            self.desk.service.log.complain("header_timeout", "head not complete in time");
+            self.dispatcher.service.log.complain("header_timeout", "head not complete in time");
             self.go(Reason::ENHANCE_YOUR_CALM, context);
         } else if has_passed(self.idle, millis(config.keep_alive_idle))
             || (self.idle.is_some() && has_passed(self.leaving, LEAVE_TIME))
@@ -363,7 +362,7 @@ impl Http2 {
             // A connection that rests holds little.
             self.calls.shrink();
             self.jobs.shrink_to_fit();
-            (self.done, self.emptied, self.letters, self.mailboxes) = Default::default();
+            (self.done, self.emptied, self.replies, self.free_slots) = Default::default();
         }
         context.waker().wake_by_ref();
         false
@@ -380,23 +379,23 @@ impl Http2 {
         self.log_malformed();
         self.log_done();
         for call in self.calls.drain() {
-            self.desk.abandon(&call.mailbox, Some(&call.request), &Stop::Gone);
+            self.dispatcher.abandon(&call.slot, Some(&call.request), &Stop::Gone);
         }
         self.pending.clear();
-        self.desk.handle.set_closing();
-        self.desk.handle.forgive();
-        self.desk.handle.set_deadline(self.desk.service.clock.after(DRAIN_TIME));
-        let Self { h2, line, desk, seat: _seat, .. } = *self;
+        self.dispatcher.control.set_closing(self.dispatcher.service.clock.after(DRAIN_TIME));
+        self.dispatcher.control.clear_timeout();
+        self.dispatcher.control.set_deadline(self.dispatcher.service.clock.after(DRAIN_TIME));
+        let Self { h2, line, dispatcher, guard: _guard, .. } = *self;
         // The streams hear that it is over.
         drop(h2);
-        let is_written = poll_fn(|context| match desk.handle.stop(context, super::Waiting::Transfer) {
+        let is_written = poll_fn(|context| match dispatcher.control.stop(context, Waiting::Transfer) {
             Some(_) => Poll::Ready(false),
             None => line.poll_flush(context).map(|flushed| flushed.is_ok()),
         });
         if !is_written.await {
             return line.reset_on_close();
         }
-        let mut closing = Closing::begin(MOST_FRAMES, false, &desk.handle, &desk.service);
-        poll_fn(|context| line.poll_close(&mut closing, &desk, context)).await;
+        let mut closing = Closing::begin(MOST_FRAMES, false, &dispatcher.control, &dispatcher.service);
+        poll_fn(|context| line.poll_close(&mut closing, &dispatcher, context)).await;
     }
 }

@@ -4,24 +4,19 @@
 //! bounded here, for all streams of the connection together.
 
 use std::future::poll_fn;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::task::Poll;
 
 use h2::RecvStream;
 use http::{Response, StatusCode};
 
-use super::super::desk::Desk;
-use super::super::handle::{Stop, Waiting};
-use super::super::spool::{NO_ROOM, Spool};
 use super::exchange::StreamExchange;
 use super::shared::Received;
 use crate::error::Refusal;
-use crate::executor::Work;
-use crate::message::Spooled;
+use crate::exchange::{
+    Dispatcher, NO_ROOM, RateWindow, Spool, Stop, TOO_LARGE, Waiting, check_length, store_content, too_slow,
+};
 use crate::protocol::http2::Announced;
-
-/// The minimum rate is measured over this long, in milliseconds.
-const RATE_WINDOW: u64 = 10_000;
 
 impl StreamExchange {
     /// Reads the content into the request, or leaves a refusal to be answered. What is returned counts the memory.
@@ -31,12 +26,9 @@ impl StreamExchange {
             Ok(()) => return Ok(held),
             Err(refusal) => refusal,
         };
-        if let Some(key) = refusal.limit {
-            self.desk.service.log.complain(key, refusal.reason);
-        }
-        self.desk.handle.clear_deadline();
-        self.desk.handle.forgive();
-        self.accepted.exchange.work = Work::Status(refusal.status, Some(refusal.reason.to_owned()));
+        self.dispatcher.control.clear_deadline();
+        self.dispatcher.control.clear_timeout();
+        self.dispatcher.refuse(&mut self.accepted.exchange, &refusal);
         Ok(held)
     }
 
@@ -46,10 +38,10 @@ impl StreamExchange {
         announced: Announced,
         held: &mut Received,
     ) -> Result<Result<(), Refusal>, Stop> {
-        let service = Arc::clone(&self.desk.service);
+        let service = Arc::clone(&self.dispatcher.service);
         let max = service.config.max_body_size as u64;
-        if announced.length.is_some_and(|length| length > max) {
-            return Ok(Err(TOO_LARGE));
+        if let Err(refusal) = check_length(&service, announced.length) {
+            return Ok(Err(refusal));
         }
         if announced.expects_continue {
             let mut response = Response::new(());
@@ -57,16 +49,12 @@ impl StreamExchange {
             self.accepted.respond.send_informational(response).map_err(|_| Stop::Gone)?;
         }
         let (mut content, mut spool) = (Vec::new(), Spool::default());
-        let (mut since, mut had, mut total) = (service.clock.now(), 0, 0);
+        let (mut window, mut total) = (RateWindow::new(service.clock.now()), 0);
         loop {
-            let now = service.clock.now();
-            if now - since > RATE_WINDOW {
-                (since, had) = (now, total);
-            }
-            let by_rate = self.desk.set_transfer_deadline(since, total - had, service.config.body_stall_timeout);
+            let by_rate = window.set_deadline(&self.dispatcher, total);
             let piece = poll_fn(|context| match stream.poll_data(context) {
                 Poll::Ready(piece) => Poll::Ready(Ok(piece)),
-                Poll::Pending => match self.desk.handle.stop(context, Waiting::Transfer) {
+                Poll::Pending => match self.dispatcher.control.stop(context, Waiting::Transfer) {
                     Some(stop) => Poll::Ready(Err(stop)),
                     None => Poll::Pending,
                 },
@@ -75,10 +63,7 @@ impl StreamExchange {
                 Ok(Some(piece)) => piece.map_err(|_| Stop::Gone)?,
                 Ok(None) => break,
                 Err(Stop::TimedOut) if spool.has_ended() => return Ok(Err(NO_ROOM)),
-                Err(Stop::TimedOut) => {
-                    let key = if by_rate { "min_rate" } else { "body_stall_timeout" };
-                    return Ok(Err(Refusal::limit(408, "content not complete in time", key)));
-                }
+                Err(Stop::TimedOut) => return Ok(Err(too_slow(by_rate))),
                 Err(stop) => return Err(stop),
             };
             total += piece.len() as u64;
@@ -90,35 +75,26 @@ impl StreamExchange {
             stream.flow_control().release_capacity(piece.len()).map_err(|_| Stop::Gone)?;
             let is_too_much = spool.length() == 0 && held.is_too_much();
             if (is_too_much || spool.wants(&content, service.config.spool_above))
-                && let Err(refusal) = move_to_file(&self.desk, &mut spool, &mut content, held).await
+                && let Err(refusal) = move_to_file(&self.dispatcher, &mut spool, &mut content, held).await
             {
                 return Ok(Err(refusal));
             }
         }
         if spool.length() > 0
             && !content.is_empty()
-            && let Err(refusal) = move_to_file(&self.desk, &mut spool, &mut content, held).await
+            && let Err(refusal) = move_to_file(&self.dispatcher, &mut spool, &mut content, held).await
         {
             return Ok(Err(refusal));
         }
-        self.desk.handle.clear_deadline();
-        self.desk.handle.forgive();
+        self.dispatcher.control.clear_deadline();
+        self.dispatcher.control.clear_timeout();
         let request = self.accepted.exchange.request.as_mut().and_then(Arc::get_mut).ok_or(Stop::Gone)?;
-        request.form_limits.get_or_insert_default().as_mut().clone_from(&service.config.form_limits);
-        let source = match spool.into_source() {
-            Ok(source) => source,
-            Err(refusal) => return Ok(Err(refusal)),
-        };
-        match source {
-            Some(source) => request.spooled = Some(Box::new(Spooled { source, read: OnceLock::new() })),
-            None => request.content = content,
-        }
-        Ok(Ok(()))
+        Ok(store_content(&service, request, content, spool))
     }
 }
 
 async fn move_to_file(
-    desk: &Desk,
+    dispatcher: &Dispatcher,
     spool: &mut Spool,
     content: &mut Vec<u8>,
     held: &mut Received,
@@ -126,9 +102,7 @@ async fn move_to_file(
     if !held.may_spool() {
         return Err(Refusal::new(503, "too many large contents at once on one connection"));
     }
-    spool.take(desk, content).await?;
+    spool.take(dispatcher, content).await?;
     held.clear();
     Ok(())
 }
-
-const TOO_LARGE: Refusal = Refusal::limit(413, "content too large", "max_body_size_mb");

@@ -1,6 +1,6 @@
 //! Out: the same writer as for HTTP/1.1, with streams and windows in place of a socket.
 //!
-//! Content leaves as fast as the client's windows open. Who opens them only in crumbs is left (edge.md S19, S21): bytes
+//! Content leaves as fast as the client's windows open. Who opens them only in crumbs is left (docs/security.md S19, S21): bytes
 //! below [`USEFUL`] are no progress, and the minimum rate holds as for a socket.
 
 use std::future::poll_fn;
@@ -13,17 +13,14 @@ use h2::{Reason, SendStream};
 use http::HeaderValue;
 use http::Response as Head;
 
-use super::super::desk::Desk;
-use super::super::handle::{Stop, Waiting};
-use super::super::outflow::Outflow;
-use super::super::outline::{Outline, outline};
 use super::exchange::StreamExchange;
 use super::shared::Sender;
+use crate::exchange::{Dispatcher, ResponseMeta, ResponseStream, Sealed, Stop, Waiting, access_line, seal};
 use crate::executor::{Exchange, Work};
-use crate::files::{FileContent, Patience, Segment, bring_into_memory};
-use crate::log::{AccessLine, Level, Moment};
+use crate::files::{FileContent, FileSegment, Patience, bring_into_memory};
+use crate::log::Moment;
 use crate::message::{Body, BodyStream, Response};
-use crate::protocol::http1::ContentLength;
+use crate::protocol::ContentLength;
 use crate::protocol::http2::response_head;
 use crate::site::Front;
 
@@ -50,17 +47,13 @@ pub(super) fn render(
     values: &mut Values,
     front: &Front,
 ) -> (Head<()>, Content) {
-    front.complete(exchange.request.as_deref().or(exchange.fragment.as_deref()), false, response);
-    let body = std::mem::take(&mut response.body);
-    let file = exchange.content.take();
-    let Outline { length, content_type, sends_content } =
-        outline(exchange.request.as_deref(), response.status, &response.headers, &body, file.as_deref());
+    let Sealed { body, file, meta } = seal(front, exchange, false, response);
+    let ResponseMeta { length, content_type, sends_content } = meta;
     let declared = match length {
         ContentLength::Known(length) => Some(length),
         _ => None,
     };
     let length = declared.map(|length| values.length(length));
-    exchange.status = response.status;
     let head = response_head(response.status, &response.headers, content_type, length, values.date());
     let content = match (body, file) {
         (Body::Stream(stream), _) if sends_content => Content::Stream(stream, declared),
@@ -115,17 +108,6 @@ impl Values {
     }
 }
 
-/// The line of an exchange in the access log.
-pub(super) fn line<'e>(exchange: &'e Exchange, client: &'e [u8]) -> AccessLine<'e> {
-    AccessLine {
-        request: exchange.request.as_deref().or(exchange.fragment.as_deref()),
-        client,
-        status: exchange.status,
-        bytes: exchange.bytes,
-        duration: exchange.began.map(|began| began.elapsed()),
-    }
-}
-
 /// Something that is being sent: since when it has waited, and what counts as progress.
 #[derive(Debug, Default)]
 struct Progress {
@@ -137,8 +119,8 @@ struct Progress {
 
 impl Progress {
     /// The deadline of a wait that begins now; is it that of the minimum rate?
-    fn set_deadline(&mut self, desk: &Desk) -> bool {
-        let now = desk.service.clock.now();
+    fn set_deadline(&mut self, dispatcher: &Dispatcher) -> bool {
+        let now = dispatcher.service.clock.now();
         let since = *self.waited_since.get_or_insert_with(|| {
             self.last = (self.moved, now);
             now
@@ -147,8 +129,8 @@ impl Progress {
             self.last = (self.moved, now);
         }
         let waited = Duration::from_millis(now.saturating_sub(self.last.1));
-        let stall = desk.service.config.write_stall_timeout.saturating_sub(waited);
-        desk.set_transfer_deadline(since, self.moved, stall)
+        let stall = dispatcher.service.config.write_stall_timeout.saturating_sub(waited);
+        dispatcher.set_transfer_deadline(since, self.moved, stall)
     }
 }
 
@@ -157,7 +139,7 @@ impl StreamExchange {
     pub(super) async fn send(&mut self) -> Result<(), Stop> {
         let exchange = &mut self.accepted.exchange;
         let Work::Answered(mut response) = std::mem::replace(&mut exchange.work, Work::Done) else { return Ok(()) };
-        let (head, content) = render(exchange, &mut response, &mut Values::default(), &self.desk.service.front);
+        let (head, content) = render(exchange, &mut response, &mut Values::default(), &self.dispatcher.service.front);
         let is_all = matches!(content, Content::Nothing | Content::Unwanted(_));
         let stream = self.accepted.respond.send_response(head, is_all);
         let result = match (stream, content) {
@@ -165,24 +147,23 @@ impl StreamExchange {
             (Ok(stream), Content::File(file)) => self.send_file(stream, &file).await,
             (Ok(stream), Content::Stream(body, declared)) => self.send_stream(stream, body, declared).await,
             (result, Content::Stream(body, _) | Content::Unwanted(body)) => {
-                self.desk.discard(body);
+                self.dispatcher.discard(body);
                 result.map(drop).map_err(|_| Stop::Gone)
             }
             (result, _) => result.map(drop).map_err(|_| Stop::Gone),
         };
         self.log();
-        if self.desk.site.1.hooks.as_ref().is_some_and(|hooks| hooks.wants_after()) {
-            // The order is: write, log, callback.
-            self.desk.flush_log().await?;
-            self.desk.leave(vec![Exchange::new(self.accepted.exchange.request.clone(), Work::After(response))]);
+        if self.dispatcher.has_after_hooks() {
+            let request = self.accepted.exchange.request.clone();
+            self.dispatcher.call_after_hooks(vec![(request, response)]).await?;
         }
         result
     }
 
     /// Writes the line of this exchange into the access log.
     pub(super) fn log(&self) {
-        let line = line(&self.accepted.exchange, &self.client);
-        self.desk.service.log.access(std::iter::once(line), &Moment::now());
+        let line = access_line(&self.accepted.exchange, &self.client);
+        self.dispatcher.service.log.access(std::iter::once(line), &Moment::now());
     }
 
     /// Sends what a call has answered, of which the head has left already.
@@ -202,7 +183,7 @@ impl StreamExchange {
             let part = piece.split_to(count);
             stream.send_data(part, is_last && piece.is_empty()).map_err(|_| Stop::Gone)?;
             self.accepted.exchange.bytes += count as u64;
-            self.desk.account.add_taken(count);
+            self.dispatcher.account.add_taken(count);
         }
         self.end_transfer(progress);
         Ok(())
@@ -215,7 +196,7 @@ impl StreamExchange {
         wanted: usize,
         progress: &mut Progress,
     ) -> Result<usize, Stop> {
-        let desk = &self.desk;
+        let dispatcher = &self.dispatcher;
         stream.reserve_capacity(wanted);
         let mut by_rate = false;
         let room = poll_fn(|context| {
@@ -227,18 +208,17 @@ impl StreamExchange {
                 Poll::Ready(Some(Ok(room))) => Poll::Ready(Ok(room.min(wanted))),
                 Poll::Ready(_) => Poll::Ready(Err(Stop::Gone)),
                 Poll::Pending => {
-                    if let Some(stop) = desk.handle.stop(context, Waiting::Transfer) {
+                    if let Some(stop) = dispatcher.control.stop(context, Waiting::Transfer) {
                         return Poll::Ready(Err(stop));
                     }
-                    by_rate = progress.set_deadline(desk);
+                    by_rate = progress.set_deadline(dispatcher);
                     Poll::Pending
                 }
             }
         });
         let room = room.await.inspect_err(|stop| {
             if let Stop::TimedOut = stop {
-                let key = if by_rate { "min_rate" } else { "write_stall_timeout" };
-                desk.service.log.complain(key, "a client that takes its answer too slowly");
+                dispatcher.service.complain_of_slow_reader(by_rate);
             }
         })?;
         progress.moved += room as u64;
@@ -248,8 +228,8 @@ impl StreamExchange {
     /// The client has taken all of it.
     fn end_transfer(&self, progress: &mut Progress) {
         if progress.waited_since.is_some() {
-            self.desk.handle.clear_deadline();
-            self.desk.handle.forgive();
+            self.dispatcher.control.clear_deadline();
+            self.dispatcher.control.clear_timeout();
         }
     }
 
@@ -259,8 +239,8 @@ impl StreamExchange {
         for (index, segment) in content.segments.iter().enumerate() {
             let is_last = index == last;
             match segment {
-                Segment::Text(text) => self.send_piece(&mut stream, text.clone(), is_last, &mut progress).await?,
-                Segment::Range(range) => {
+                FileSegment::Text(text) => self.send_piece(&mut stream, text.clone(), is_last, &mut progress).await?,
+                FileSegment::Range(range) => {
                     let range = range.start..range.end;
                     self.send_range(&mut stream, content, range, is_last, (&sender, &mut progress)).await?;
                 }
@@ -297,7 +277,7 @@ impl StreamExchange {
         let read = match content.file.read(&mut buffer, at, Patience::Now) {
             Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
                 let file = Arc::clone(&content.file);
-                let read = self.desk.beside(move || {
+                let read = self.dispatcher.spawn_blocking(move || {
                     bring_into_memory(&file.file, at, at + AHEAD)?;
                     file.read(&mut buffer, at, Patience::Any).map(|count| (buffer, count))
                 });
@@ -316,8 +296,7 @@ impl StreamExchange {
     }
 
     fn cannot_finish(&mut self, content: &FileContent, reason: &str) -> Stop {
-        let text = format!("{:?} could not be sent whole: {reason}", content.path);
-        self.desk.service.log.event(Level::Error, text);
+        self.dispatcher.service.cannot_finish(content, reason);
         self.accepted.respond.send_reset(Reason::INTERNAL_ERROR);
         Stop::Failed
     }
@@ -329,7 +308,7 @@ impl StreamExchange {
         body: Box<dyn BodyStream>,
         declared: Option<u64>,
     ) -> Result<(), Stop> {
-        let mut flow = Outflow::new(body, self.accepted.exchange.request.clone());
+        let mut flow = ResponseStream::new(body, self.accepted.exchange.request.clone());
         if let Some(length) = declared {
             flow = flow.declared(length);
         }
@@ -337,21 +316,21 @@ impl StreamExchange {
             // What the client does not take yet need not be made.
             let mut progress = Progress::default();
             if let Err(stop) = self.room(&mut stream, 1, &mut progress).await {
-                self.desk.end_flow(&mut flow, &stop);
+                self.dispatcher.end_flow(&mut flow, &stop);
                 return Err(stop);
             }
             self.end_transfer(&mut progress);
-            let desk = &self.desk;
+            let dispatcher = &self.dispatcher;
             let gone = |context: &mut Context<'_>| match stream.poll_reset(context) {
                 Poll::Ready(_) => Poll::Ready(Stop::Gone),
-                Poll::Pending => match desk.handle.stop(context, Waiting::Handler) {
+                Poll::Pending => match dispatcher.control.stop(context, Waiting::Handler) {
                     Some(stop) => Poll::Ready(stop),
                     None => Poll::Pending,
                 },
             };
-            let Some(piece) = desk.next_piece(&mut flow, gone).await? else { break };
+            let Some(piece) = dispatcher.next_piece(&mut flow, gone).await? else { break };
             if let Err(stop) = self.send_piece(&mut stream, piece, false, &mut Progress::default()).await {
-                self.desk.end_flow(&mut flow, &stop);
+                self.dispatcher.end_flow(&mut flow, &stop);
                 return Err(stop);
             }
         }

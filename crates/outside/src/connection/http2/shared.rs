@@ -1,4 +1,4 @@
-//! What the streams of one connection share: bounds that hold for all of them together (edge.md S16, S17, S19).
+//! What the streams of one connection share: bounds that hold for all of them together (docs/security.md S16, S17, S19).
 //!
 //! A stream that was reset gives back its place with `h2` at once. Here its request counts until nothing runs on its behalf
 //! any more, so that resetting does not buy another handler.
@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Waker};
 
 use crate::budget::Account;
-use crate::executor::{Exchange, Held};
+use crate::executor::{Exchange, Guard};
 
 /// Requests that may be worked on at a time, whether their streams are there or not.
 pub(super) const MOST_WORKING: usize = 100;
@@ -28,11 +28,11 @@ pub(super) struct Shared {
     received: AtomicUsize,
     spooled: AtomicUsize,
     connection: OnceLock<Waker>,
-    letters: Mutex<Vec<Letter>>,
+    replies: Mutex<Vec<CallReply>>,
 }
 
 /// What came of a call, and its number.
-pub(super) type Letter = (u64, Vec<Exchange>);
+pub(super) type CallReply = (u64, Vec<Exchange>);
 
 /// The right to work on one request.
 pub(super) struct Permit(Arc<Shared>);
@@ -57,7 +57,7 @@ impl Shared {
             received: AtomicUsize::new(0),
             spooled: AtomicUsize::new(0),
             connection: OnceLock::new(),
-            letters: Mutex::default(),
+            replies: Mutex::default(),
         })
     }
 
@@ -88,12 +88,12 @@ impl Shared {
     }
 
     /// Those that have arrived since, in place of these, which are empty.
-    pub(super) fn letters(&self, emptied: Vec<Letter>) -> Vec<Letter> {
-        std::mem::replace(&mut *self.lock_letters(), emptied)
+    pub(super) fn replies(&self, emptied: Vec<CallReply>) -> Vec<CallReply> {
+        std::mem::replace(&mut *self.lock_replies(), emptied)
     }
 
-    fn lock_letters(&self) -> MutexGuard<'_, Vec<Letter>> {
-        self.letters.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock_replies(&self) -> MutexGuard<'_, Vec<CallReply>> {
+        self.replies.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn wake(&self) {
@@ -117,30 +117,30 @@ impl Shared {
     }
 }
 
-/// Held by the only job of a request.
-impl Held for Shared {
-    fn let_go(&self) {
+/// Guard by the only job of a request.
+impl Guard for Shared {
+    fn release(&self) {
         self.working.fetch_sub(1, Ordering::SeqCst);
         self.wake();
     }
 
-    fn take_in(&self, number: u64, exchanges: Vec<Exchange>) {
-        let mut letters = self.lock_letters();
-        letters.push((number, exchanges));
-        let is_first = letters.len() == 1;
-        drop(letters);
+    fn on_reply(&self, number: u64, exchanges: Vec<Exchange>) {
+        let mut replies = self.lock_replies();
+        replies.push((number, exchanges));
+        let is_first = replies.len() == 1;
+        drop(replies);
         if is_first {
             self.wake_connection();
         }
     }
 }
 
-/// Held by all jobs of a request; the last one counts.
-impl Held for Permit {}
+/// Guard by all jobs of a request; the last one counts.
+impl Guard for Permit {}
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        self.0.let_go();
+        self.0.release();
     }
 }
 

@@ -1,7 +1,6 @@
 //! One run of the executor under the checker: connections that ask, handlers of every temper, and a ledger of both.
 //!
-//! The ledger fails at once when something is done twice; what is lost, or waits for ever, the checker reports as a
-//! deadlock.
+//! What is lost, or waits for ever, the checker reports as a deadlock.
 
 use std::future::poll_fn;
 use std::ops::Range;
@@ -9,34 +8,12 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use super::sync::{self, Condvar, Mutex};
-use super::{Exchange, Executor, Host, Job, Mailbox, NoHost, Work, lock};
+use super::ledger::{Handler, Ledger, Place, Silent, Stream, Temper, answer, request};
+use super::sync::{self, Mutex};
+use super::{Exchange, Executor, Job, LanguageRuntime, NoRuntime, ReplySlot, Work, lock};
 use crate::config::AccessLog;
-use crate::error::Error;
-use crate::handler::{Function, Inline};
-use crate::log::{Level, Log, LogSink};
-use crate::message::{Body, BodyStream, Pull, Request, RequestParts, Response};
-
-/// How a handler behaves.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Temper {
-    Quick,
-    /// Gives others so many turns.
-    Slow(usize),
-    /// Ends when so many answers are there, its own not among them.
-    After(usize),
-    /// Ends when it is told to.
-    Stuck,
-}
-
-/// Where a connection sends a job.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Place {
-    Loop,
-    Pool,
-    /// As a connection does that has nothing to go by but the route's own timing.
-    Learned,
-}
+use crate::handler::Function;
+use crate::log::Log;
 
 pub(super) struct Trial {
     pub(super) executor: Arc<Executor>,
@@ -50,7 +27,7 @@ pub(super) struct Trial {
 #[derive(Default)]
 struct OneAtATime(Mutex<()>);
 
-impl Host for OneAtATime {
+impl LanguageRuntime for OneAtATime {
     fn live(&self, life: &mut (dyn FnMut() + Send)) {
         life();
     }
@@ -65,13 +42,13 @@ impl Host for OneAtATime {
 pub(super) const PATIENCE: Duration = Duration::from_secs(30);
 
 pub(super) struct Impatient {
-    mailbox: Arc<Mailbox>,
+    slot: Arc<ReplySlot>,
     numbers: Range<usize>,
 }
 
 impl Trial {
     pub(super) fn start(max_workers: usize) -> Self {
-        Self::start_in(Arc::new(NoHost), max_workers)
+        Self::start_in(Arc::new(NoRuntime), max_workers)
     }
 
     /// With handlers of which one at a time runs, whatever it waits for.
@@ -79,7 +56,7 @@ impl Trial {
         Self::start_in(Arc::<OneAtATime>::default(), max_workers)
     }
 
-    fn start_in(host: Arc<dyn Host>, max_workers: usize) -> Self {
+    fn start_in(host: Arc<dyn LanguageRuntime>, max_workers: usize) -> Self {
         let log = Log::new(AccessLog::Off, Arc::new(Silent));
         let executor = Executor::start(0, host, log, max_workers).expect("nothing can fail here");
         let ledger = Arc::new(Ledger { most_pooled: max_workers, ..Ledger::default() });
@@ -110,7 +87,7 @@ impl Trial {
         lock(&self.ledger.state).runs.resize(self.asked, 0);
         let (executor, ledger) = (Arc::clone(&self.executor), Arc::clone(&self.ledger));
         self.executor.runtime.spawn(async move {
-            let mailbox = Arc::new(Mailbox::default());
+            let slot = Arc::new(ReplySlot::default());
             for (place, functions) in conversation {
                 let pooled = match place {
                     Place::Loop => false,
@@ -123,7 +100,7 @@ impl Trial {
                 first = numbers.end;
                 let call = |(number, function)| Exchange::new(Some(request(number)), Work::Call(function));
                 let exchanges = numbers.clone().zip(functions).map(call).collect();
-                let job = Job { exchanges, site: Arc::default(), mailbox: Arc::clone(&mailbox) };
+                let job = Job { exchanges, site: Arc::default(), slot: Arc::clone(&slot) };
                 match pooled {
                     false => executor.push(job),
                     true => executor.push_to_pool(job),
@@ -131,7 +108,7 @@ impl Trial {
                 ledger.note_push();
                 let mut missing = numbers;
                 while !missing.is_empty() {
-                    let answers = poll_fn(|context| mailbox.poll(context).map_or(Poll::Pending, Poll::Ready)).await;
+                    let answers = poll_fn(|context| slot.poll(context).map_or(Poll::Pending, Poll::Ready)).await;
                     let received = missing.start..missing.start + answers.len();
                     missing.start = received.end;
                     ledger.receive(received, answers);
@@ -148,7 +125,7 @@ impl Trial {
         state.runs.resize(self.asked, 0);
         state.answers += tempers.len();
         drop(state);
-        let mailbox = Arc::new(Mailbox::default());
+        let slot = Arc::new(ReplySlot::default());
         let ledger = &self.ledger;
         let exchange = |(number, &temper)| {
             let handler = Handler { temper, place, ledger: Arc::clone(ledger) };
@@ -156,7 +133,7 @@ impl Trial {
             Exchange::new(Some(request(number)), Work::Call(Function::new(handler, said)))
         };
         let exchanges = (first..self.asked).zip(tempers).map(exchange).collect();
-        let job = Job { exchanges, site: Arc::default(), mailbox: Arc::clone(&mailbox) };
+        let job = Job { exchanges, site: Arc::default(), slot: Arc::clone(&slot) };
         let (executor, ledger) = (Arc::clone(&self.executor), Arc::clone(&self.ledger));
         self.executor.runtime.spawn(async move {
             match place {
@@ -165,7 +142,7 @@ impl Trial {
             }
             ledger.note_push();
         });
-        Impatient { mailbox, numbers: first..self.asked }
+        Impatient { slot, numbers: first..self.asked }
     }
 
     /// It gives up. Was a call of its running?
@@ -180,14 +157,14 @@ impl Trial {
     }
 
     fn end_wait(&mut self, client: Impatient, leaves: bool) -> bool {
-        let (executor, mailbox) = (Arc::clone(&self.executor), Arc::clone(&client.mailbox));
+        let (executor, slot) = (Arc::clone(&self.executor), Arc::clone(&client.slot));
         let (ledger, result) = (Arc::clone(&self.ledger), Arc::new(Mutex::new(None)));
         let told = Arc::clone(&result);
         // As a connection does: inside the event loop.
         self.executor.runtime.spawn(async move {
-            let running = executor.abandon(&mailbox, None, PATIENCE);
+            let running = executor.abandon(&slot, None, PATIENCE);
             if leaves {
-                executor.uncount(&mailbox);
+                executor.uncount(&slot);
             }
             *lock(&told) = Some(running);
             // Under the lock, so that nobody begins to wait meanwhile.
@@ -209,12 +186,12 @@ impl Trial {
         lock(&self.ledger.state).runs.push(0);
         let (executor, ledger) = (Arc::clone(&self.executor), Arc::clone(&self.ledger));
         self.executor.runtime.spawn(async move {
-            let mailbox = Arc::new(Mailbox::default());
+            let slot = Arc::new(ReplySlot::default());
             let stream = Box::new(Stream { number, ledger: Arc::clone(&ledger) });
             let exchanges = vec![Exchange::new(None, Work::Pull(stream))];
-            executor.push_to_pool(Job { exchanges, site: Arc::default(), mailbox: Arc::clone(&mailbox) });
+            executor.push_to_pool(Job { exchanges, site: Arc::default(), slot: Arc::clone(&slot) });
             ledger.note_push();
-            let answers = poll_fn(|context| mailbox.poll(context).map_or(Poll::Pending, Poll::Ready)).await;
+            let answers = poll_fn(|context| slot.poll(context).map_or(Poll::Pending, Poll::Ready)).await;
             ledger.receive(number..number + 1, answers);
         });
     }
@@ -224,14 +201,14 @@ impl Trial {
         let number = self.asked;
         self.asked += 1;
         lock(&self.ledger.state).runs.push(1);
-        let mailbox = Arc::new(Mailbox::default());
-        let (letter, executor) = (Arc::clone(&mailbox), Arc::clone(&self.executor));
+        let slot = Arc::new(ReplySlot::default());
+        let (reply_slot, executor) = (Arc::clone(&slot), Arc::clone(&self.executor));
         shuttle::thread::spawn(move || {
-            executor.post(letter, vec![Exchange::new(None, Work::Answered(answer(number)))])
+            executor.post(reply_slot, vec![Exchange::new(None, Work::Answered(answer(number)))])
         });
         let ledger = Arc::clone(&self.ledger);
         self.executor.runtime.spawn(async move {
-            let answers = poll_fn(|context| mailbox.poll(context).map_or(Poll::Pending, Poll::Ready)).await;
+            let answers = poll_fn(|context| slot.poll(context).map_or(Poll::Pending, Poll::Ready)).await;
             ledger.receive(number..number + 1, answers);
         });
     }
@@ -274,8 +251,8 @@ impl Trial {
     }
 
     /// Waits until so many threads count as running a handler without the loop.
-    pub(super) fn wait_until_away(&self, count: usize) {
-        while lock(&self.executor.crew).away != count {
+    pub(super) fn wait_until_detached(&self, count: usize) {
+        while lock(&self.executor.threads).detached != count {
             shuttle::thread::yield_now();
         }
     }
@@ -288,11 +265,11 @@ impl Trial {
 
     /// Waits until no more threads than these are left.
     pub(super) fn wait_for_threads(&self, most: usize) {
-        let mut crew = lock(&self.executor.crew);
-        while crew.alive > most {
-            crew = self.executor.crew_changed.wait(crew).expect("no thread has failed");
+        let mut threads = lock(&self.executor.threads);
+        while threads.alive > most {
+            threads = self.executor.threads_changed.wait(threads).expect("no thread has failed");
         }
-        assert_eq!(crew.alive, most, "a thread that is inside a call cannot have ended");
+        assert_eq!(threads.alive, most, "a thread that is inside a call cannot have ended");
     }
 
     /// Every answer has come; all threads end. Returns how many were turned away.
@@ -300,9 +277,13 @@ impl Trial {
         self.wait_for(self.asked);
         self.executor.stop();
         assert_eq!(self.executor.join(FOR_EVER), 0);
-        let crew = lock(&self.executor.crew);
-        assert_eq!((crew.away, crew.uncounted, crew.given_up, crew.alive), (0, 0, 0, 0), "everybody is back");
-        drop(crew);
+        let threads = lock(&self.executor.threads);
+        assert_eq!(
+            (threads.detached, threads.uncounted, threads.given_up, threads.alive),
+            (0, 0, 0, 0),
+            "everybody is back"
+        );
+        drop(threads);
         let state = lock(&self.ledger.state);
         let run = state.runs.iter().sum::<usize>();
         let mut never_begun = 0;
@@ -318,133 +299,3 @@ impl Trial {
 
 /// The checker's waits have no limit: a thread that does not end is a deadlock.
 pub(super) const FOR_EVER: Duration = Duration::from_secs(1 << 40);
-
-#[derive(Default)]
-struct Ledger {
-    state: Mutex<State>,
-    changed: Condvar,
-    most_pooled: usize,
-}
-
-#[derive(Default)]
-struct State {
-    /// How often each handler was called.
-    runs: Vec<usize>,
-    pushes: usize,
-    ended: usize,
-    answers: usize,
-    refused: usize,
-    /// Handlers of the pool that are running.
-    pooled: usize,
-    /// Calls of routes that nobody has said anything of that are running.
-    learning: usize,
-    stuck: usize,
-    /// Handlers that may run beyond the bound of the pool.
-    forgiven: usize,
-    released: bool,
-}
-
-impl Ledger {
-    fn wait_while(&self, condition: impl Fn(&State) -> bool) {
-        let mut state = lock(&self.state);
-        while condition(&state) {
-            state = self.changed.wait(state).expect("no thread has failed");
-        }
-    }
-
-    fn note_push(&self) {
-        lock(&self.state).pushes += 1;
-        self.changed.notify_all();
-    }
-
-    fn receive(&self, numbers: Range<usize>, exchanges: Vec<Exchange>) {
-        let mut state = lock(&self.state);
-        assert!(numbers.end <= state.runs.len(), "more than what was asked for");
-        for (number, exchange) in numbers.zip(exchanges) {
-            match exchange.work {
-                Work::Answered(Response { status: 503, .. }) => {
-                    assert_eq!(state.runs[number], 0, "turned away after it has run");
-                    state.refused += 1;
-                }
-                Work::Answered(Response { body: Body::Bytes(body), .. }) => {
-                    assert_eq!(body, number.to_string(), "somebody else's answer");
-                }
-                Work::Pulled(_, Pull::End) => {}
-                _ => panic!("no answer"),
-            }
-            state.answers += 1;
-        }
-        drop(state);
-        self.changed.notify_all();
-    }
-}
-
-struct Handler {
-    temper: Temper,
-    place: Place,
-    ledger: Arc<Ledger>,
-}
-
-impl Inline for Handler {
-    fn call(&self, request: &Arc<Request>) -> Result<Response, Error> {
-        let number: usize = request.url()[1..].parse().expect("a request of this trial");
-        let ledger = &self.ledger;
-        let pooled = usize::from(matches!(self.place, Place::Pool));
-        let mut state = lock(&ledger.state);
-        state.runs[number] += 1;
-        assert_eq!(state.runs[number], 1, "a job runs twice");
-        state.pooled += pooled;
-        assert!(state.pooled <= ledger.most_pooled + state.forgiven, "the pool has a bound");
-        state.learning += usize::from(matches!(self.place, Place::Learned));
-        assert!(state.learning <= 1 + ledger.most_pooled, "one call is late, the others wait for the pool");
-        state.stuck += usize::from(matches!(self.temper, Temper::Stuck));
-        drop(state);
-        match self.temper {
-            Temper::Quick => {}
-            Temper::Slow(turns) => (0..turns).for_each(|_| shuttle::thread::yield_now()),
-            Temper::After(answers) => ledger.wait_while(|state| state.answers < answers),
-            Temper::Stuck => {
-                ledger.changed.notify_all();
-                ledger.wait_while(|state| !state.released);
-            }
-        }
-        let mut state = lock(&ledger.state);
-        state.pooled -= pooled;
-        state.learning -= usize::from(matches!(self.place, Place::Learned));
-        state.ended += 1;
-        drop(state);
-        ledger.changed.notify_all();
-        Ok(answer(number))
-    }
-}
-
-struct Stream {
-    number: usize,
-    ledger: Arc<Ledger>,
-}
-
-impl BodyStream for Stream {
-    fn pull(&mut self) -> Pull {
-        lock(&self.ledger.state).runs[self.number] += 1;
-        Pull::End
-    }
-}
-
-fn request(number: usize) -> Arc<Request> {
-    let parts = RequestParts { target: &format!("/{number}"), ..RequestParts::default() };
-    Arc::new(Request::from_parts(&parts).expect("nothing is wrong with it"))
-}
-
-fn answer(number: usize) -> Response {
-    Response::text(number.to_string())
-}
-
-struct Silent;
-
-impl LogSink for Silent {
-    fn access(&self, _lines: &[u8]) {}
-
-    fn event(&self, _level: Level, text: &str) {
-        assert!(text.contains("no thread could be started"), "nothing else goes wrong here, but {text}");
-    }
-}

@@ -1,8 +1,8 @@
-//! The order in which people expect names: `page2` before `page10`, `Apple` beside `apple`.
+//! Natural order of names: `page2` before `page10`, `Apple` beside `apple`.
 //!
-//! A name is turned into a key once, so that sorting compares bytes.
+//! A name is turned into a key once, so that sorting only compares bytes.
 
-/// Keys of names compare as the names should: without regard to case, and numbers by their value.
+/// A key for sorting names: without regard to case, and numbers by their value.
 ///
 /// Names that differ only in case or in leading zeros compare by their own bytes, which stand at the end of the key.
 pub(super) fn natural_key(name: &[u8]) -> Vec<u8> {
@@ -24,7 +24,7 @@ pub(super) fn natural_key(name: &[u8]) -> Vec<u8> {
             key.extend(run);
         }
     }
-    // Less than anything in a name: what begins another name comes before it.
+    // Less than any byte of a name, so that a prefix of a name comes before it.
     key.push(0);
     key.extend(name);
     key

@@ -1,12 +1,12 @@
-//! Fields as proxies and liars write them, and whom they leave as the client.
+//! Forwarding fields, honest and forged, and the client that results from them.
 
 use super::*;
 use crate::message::TrustedProxy;
 
 /// Client, host and scheme; or the status of a refusal.
-type Said<'a> = Result<Option<(&'a str, Option<&'a str>, Option<bool>)>, u16>;
-/// Fields, and what is expected of them.
-type Case<'a> = (&'a [(&'a str, &'a str)], Said<'a>);
+type Expected<'a> = Result<Option<(&'a str, Option<&'a str>, Option<bool>)>, u16>;
+/// Fields, and the expected result.
+type Case<'a> = (&'a [(&'a str, &'a str)], Expected<'a>);
 
 const PEER: &str = "10.0.0.9:4711";
 const NOBODY: &str = "0.0.0.0:0";
@@ -30,7 +30,7 @@ fn check(fields: &[ProxyField], cases: &[Case<'_>]) {
     }
 }
 
-fn client(address: &str) -> Said<'_> {
+fn client(address: &str) -> Expected<'_> {
     Ok(Some((address, None, None)))
 }
 
@@ -46,7 +46,7 @@ fn customary_fields() {
         &[
             (&[("X-Forwarded-For", "203.0.113.7")], client("203.0.113.7:0")),
             (&[("x-forwarded-for", " 203.0.113.7:81 ")], client("203.0.113.7:81")),
-            // What stands left of the client is the client's own word.
+            // Entries to the left of the client were written by the client.
             (&[("X-Forwarded-For", "127.0.0.1, 10.0.0.1, 203.0.113.7")], client("203.0.113.7:0")),
             (&[("X-Forwarded-For", "\"garbage, 203.0.113.7")], client("203.0.113.7:0")),
             // Through several proxies, in one field or many.
@@ -118,7 +118,7 @@ fn the_standard_field() {
             (&[("forwarded", "For=\"192.0.2.43:47011\"")], client("192.0.2.43:47011")),
             (&[("Forwarded", "for=\"[2001:db8:cafe::17]:4711\"")], client("[2001:db8:cafe::17]:4711")),
             (&[("Forwarded", "for=\"[2001:db8:cafe::17]\"")], client("[2001:db8:cafe::17]:0")),
-            // Without the quotes that it needs, as many write it.
+            // Without the quotes that it needs, as many proxies write it.
             (&[("Forwarded", "for=[2001:db8:cafe::17]:80")], client("[2001:db8:cafe::17]:80")),
             (&[("Forwarded", "for=\"192.0.2.43:_port\"")], client("192.0.2.43:0")),
             (&[("Forwarded", "for=\"[2001:db8::1]:_p\"")], client("[2001:db8::1]:0")),
@@ -147,13 +147,13 @@ fn the_standard_field() {
                 Ok(Some(("192.0.2.60:0", Some("a.example"), Some(true)))),
             ),
             (&[("Forwarded", "for=10.1.1.1, for=\"[fd00::2]\"")], client("10.1.1.1:0")),
-            // The client's own garbage hides nothing of what stands to the right of it.
+            // Malformed text of the client does not hide entries to its right.
             (&[("Forwarded", "for=\"x, for=192.0.2.60")], client("192.0.2.60:0")),
             (&[("Forwarded", "for=\"x\\, for=\"192.0.2.60\"")], client("192.0.2.60:0")),
             (&[("Forwarded", "for=\"127.0.0.1"), ("Forwarded", "for=\"192.0.2.60\"")], client("192.0.2.60:0")),
             (&[("Forwarded", "\\\\\\\", for=\"192.0.2.60\"")], client("192.0.2.60:0")),
             (&[("Forwarded", ",, for=192.0.2.60 , ,")], client("192.0.2.60:0")),
-            // What a proxy has written badly is nobody's address, least of all the one that stands before it.
+            // A malformed entry of a proxy names no address; the entry before it does not count instead.
             (&[("Forwarded", "for=192.0.2.60, for=\"10.0.0.2")], client(NOBODY)),
             (&[("Forwarded", "for=192.0.2.60, for")], client(NOBODY)),
             (&[("Forwarded", "for=192.0.2.60, for=")], client(NOBODY)),
@@ -184,7 +184,7 @@ fn whose_fields_they_are() {
     );
 }
 
-/// A proxy that sets one field hands the others on as a client sent them.
+/// A proxy that sets one field passes the others on as the client sent them.
 #[test]
 fn what_is_not_listed_is_not_believed() {
     let sent: &[(&str, &str)] = &[

@@ -1,4 +1,4 @@
-//! Chunked bodies of requests, taken apart as they come in (RFC 9112 section 7.1).
+//! Chunked bodies of requests, decoded as they arrive (RFC 9112 section 7.1).
 //!
 //! Every line must end in CRLF; sizes are hexadecimal digits alone; extensions are checked, bounded and dropped; trailer
 //! fields are checked like header fields, bounded like them, and dropped (RFC 9110 section 6.5.1).
@@ -8,10 +8,10 @@ use crate::error::Refusal;
 use crate::message::{is_token_byte, is_value_byte};
 use Extension::{AfterName, Name, NameStart, Quoted, QuotedEnd, QuotedPair, Space, Token, ValueStart};
 
-/// Takes a chunked body apart; holds a few numbers, no bytes.
+/// Decodes a chunked body; holds a few numbers and no bytes.
 #[derive(Debug)]
 pub(crate) struct ChunkedDecoder {
-    state: State,
+    state: ChunkedState,
     /// Size of the chunk whose line is being read, then bytes left of its data.
     size: u64,
     digits: u8,
@@ -21,7 +21,7 @@ pub(crate) struct ChunkedDecoder {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
+enum ChunkedState {
     Size,
     Extension(Extension),
     SizeLf,
@@ -36,7 +36,7 @@ enum State {
     Done,
 }
 
-/// Where in an extension (RFC 9112 section 7.1.1): `BWS ";" BWS name [ BWS "=" BWS ( token / quoted-string ) ]`.
+/// The position in an extension (RFC 9112 section 7.1.1): `BWS ";" BWS name [ BWS "=" BWS ( token / quoted-string ) ]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Extension {
     /// White space behind the size or a value: only another extension may follow.
@@ -56,12 +56,12 @@ enum Extension {
     QuotedEnd,
 }
 
-/// What a step made of its input.
+/// The result of a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct ChunkedStep {
     /// Bytes of the input that belong to this body.
     pub(crate) consumed: usize,
-    /// The last chunk and the trailers have been read.
+    /// Whether the last chunk and the trailers have been read.
     pub(crate) done: bool,
 }
 
@@ -69,7 +69,7 @@ const MAX_EXTENSION_BYTES: usize = 16 << 10;
 
 impl ChunkedDecoder {
     pub(crate) const fn new() -> Self {
-        Self { state: State::Size, size: 0, digits: 0, extension_bytes: 0, trailer_bytes: 0, trailer_fields: 0 }
+        Self { state: ChunkedState::Size, size: 0, digits: 0, extension_bytes: 0, trailer_bytes: 0, trailer_fields: 0 }
     }
 
     /// Reads input and appends content to `content`, which may hold `max` bytes at most.
@@ -81,68 +81,79 @@ impl ChunkedDecoder {
         limits: &HeadLimits,
     ) -> Result<ChunkedStep, Refusal> {
         let mut at = 0;
-        while at < input.len() && self.state != State::Done {
-            if self.state == State::Data {
+        while at < input.len() && self.state != ChunkedState::Done {
+            if self.state == ChunkedState::Data {
                 let take = usize::try_from(self.size).unwrap_or(usize::MAX).min(input.len() - at);
                 content.extend_from_slice(&input[at..at + take]);
                 at += take;
                 self.size -= take as u64;
                 if self.size == 0 {
-                    self.state = State::DataCr;
+                    self.state = ChunkedState::DataCr;
                 }
                 continue;
             }
             self.receive_byte(input[at], limits)?;
             at += 1;
-            if self.state == State::Data && self.size > max.saturating_sub(content.len()) as u64 {
+            if self.state == ChunkedState::Data && self.size > max.saturating_sub(content.len()) as u64 {
                 return Err(Refusal::limit(413, "content too large", "max_body_size_mb"));
             }
         }
-        Ok(ChunkedStep { consumed: at, done: self.state == State::Done })
+        Ok(ChunkedStep { consumed: at, done: self.state == ChunkedState::Done })
     }
 
     fn receive_byte(&mut self, byte: u8, limits: &HeadLimits) -> Result<(), Refusal> {
         const MALFORMED: Refusal = Refusal::bad("malformed chunk line");
         self.state = match (self.state, byte) {
-            (State::Size, b'0'..=b'9' | b'a'..=b'f' | b'A'..=b'F') => {
+            (ChunkedState::Size, b'0'..=b'9' | b'a'..=b'f' | b'A'..=b'F') => {
                 self.digits += 1;
                 if self.digits > 16 {
                     return Err(Refusal::bad("chunk size of more than 16 digits"));
                 }
                 let digit = (byte as char).to_digit(16).unwrap_or_default();
                 self.size = self.size << 4 | u64::from(digit);
-                State::Size
+                ChunkedState::Size
             }
-            (State::Size, _) if self.digits == 0 => return Err(Refusal::bad("chunk without a size")),
-            (State::Size | State::Extension(Name | Token | QuotedEnd), b'\r') => State::SizeLf,
-            (State::Size, b';') => self.extension(NameStart)?,
-            (State::Size, b' ' | b'\t') => self.extension(Space)?,
-            (State::Extension(at), _) => match at.next(byte) {
+            (ChunkedState::Size, _) if self.digits == 0 => return Err(Refusal::bad("chunk without a size")),
+            (ChunkedState::Size | ChunkedState::Extension(Name | Token | QuotedEnd), b'\r') => ChunkedState::SizeLf,
+            (ChunkedState::Size, b';') => self.extension(NameStart)?,
+            (ChunkedState::Size, b' ' | b'\t') => self.extension(Space)?,
+            (ChunkedState::Extension(at), _) => match at.next(byte) {
                 Some(next) => self.extension(next)?,
                 None => return Err(Refusal::bad("malformed chunk extension")),
             },
-            (State::SizeLf, b'\n') => {
+            (ChunkedState::SizeLf, b'\n') => {
                 self.digits = 0;
-                if self.size == 0 { State::TrailerStart } else { State::Data }
+                if self.size == 0 { ChunkedState::TrailerStart } else { ChunkedState::Data }
             }
-            (State::DataCr, b'\r') => State::DataLf,
-            (State::DataLf, b'\n') => State::Size,
-            (State::DataCr | State::DataLf, _) => return Err(Refusal::bad("chunk data longer than its size")),
-            (State::TrailerStart, b'\r') => State::EndLf,
-            (State::TrailerStart, _) if is_token_byte(byte) => {
+            (ChunkedState::DataCr, b'\r') => ChunkedState::DataLf,
+            (ChunkedState::DataLf, b'\n') => ChunkedState::Size,
+            (ChunkedState::DataCr | ChunkedState::DataLf, _) => {
+                return Err(Refusal::bad("chunk data longer than its size"));
+            }
+            (ChunkedState::TrailerStart, b'\r') => ChunkedState::EndLf,
+            (ChunkedState::TrailerStart, _) if is_token_byte(byte) => {
                 self.trailer_fields += 1;
                 if self.trailer_fields > limits.fields {
                     return Err(Refusal::limit(431, "too many trailer fields", "max_header_fields"));
                 }
-                self.trailer(State::TrailerName, limits)?
+                self.trailer(ChunkedState::TrailerName, limits)?
             }
-            (State::TrailerName, b':') => self.trailer(State::TrailerValue, limits)?,
-            (State::TrailerName, _) if is_token_byte(byte) => self.trailer(State::TrailerName, limits)?,
-            (State::TrailerValue, b'\r') => State::TrailerLf,
-            (State::TrailerValue, _) if is_value_byte(byte) => self.trailer(State::TrailerValue, limits)?,
-            (State::TrailerLf, b'\n') => State::TrailerStart,
-            (State::EndLf, b'\n') => State::Done,
-            (State::TrailerStart | State::TrailerName | State::TrailerValue | State::TrailerLf | State::EndLf, _) => {
+            (ChunkedState::TrailerName, b':') => self.trailer(ChunkedState::TrailerValue, limits)?,
+            (ChunkedState::TrailerName, _) if is_token_byte(byte) => self.trailer(ChunkedState::TrailerName, limits)?,
+            (ChunkedState::TrailerValue, b'\r') => ChunkedState::TrailerLf,
+            (ChunkedState::TrailerValue, _) if is_value_byte(byte) => {
+                self.trailer(ChunkedState::TrailerValue, limits)?
+            }
+            (ChunkedState::TrailerLf, b'\n') => ChunkedState::TrailerStart,
+            (ChunkedState::EndLf, b'\n') => ChunkedState::Done,
+            (
+                ChunkedState::TrailerStart
+                | ChunkedState::TrailerName
+                | ChunkedState::TrailerValue
+                | ChunkedState::TrailerLf
+                | ChunkedState::EndLf,
+                _,
+            ) => {
                 return Err(Refusal::bad("malformed trailer"));
             }
             _ => return Err(MALFORMED),
@@ -150,15 +161,15 @@ impl ChunkedDecoder {
         Ok(())
     }
 
-    fn extension(&mut self, next: Extension) -> Result<State, Refusal> {
+    fn extension(&mut self, next: Extension) -> Result<ChunkedState, Refusal> {
         self.extension_bytes += 1;
         if self.extension_bytes > MAX_EXTENSION_BYTES {
             return Err(Refusal::bad("chunk extensions too large"));
         }
-        Ok(State::Extension(next))
+        Ok(ChunkedState::Extension(next))
     }
 
-    fn trailer(&mut self, next: State, limits: &HeadLimits) -> Result<State, Refusal> {
+    fn trailer(&mut self, next: ChunkedState, limits: &HeadLimits) -> Result<ChunkedState, Refusal> {
         self.trailer_bytes += 1;
         if self.trailer_bytes > limits.section {
             return Err(Refusal::limit(431, "trailer section too large", "max_header_size"));
@@ -168,7 +179,7 @@ impl ChunkedDecoder {
 }
 
 impl Extension {
-    /// Where this byte leads, if it may stand here.
+    /// The state after this byte; `None` if it is not allowed here.
     fn next(self, byte: u8) -> Option<Self> {
         Some(match (self, byte) {
             (Space | NameStart | AfterName | ValueStart, b' ' | b'\t') => self,

@@ -1,24 +1,12 @@
 //! Heads of responses and chunks of their bodies, as bytes (RFC 9112 sections 4, 6 and 7).
 //!
-//! The server owns Content-Length, Transfer-Encoding, Connection, Keep-Alive and Date: what a handler set under these
-//! names is left out, and a length that it may declare comes by way of [`ContentLength`].
+//! The server owns Content-Length, Transfer-Encoding, Connection, Keep-Alive and Date: fields of these names that a
+//! handler has set are left out; a length that a handler declares comes as [`ContentLength`].
 
-use crate::message::{Headers, Known, reason_phrase};
+use crate::message::{Headers, KnownHeader, push_decimal, reason_phrase};
+use crate::protocol::ContentLength;
 
-/// How the end of a response's content is told.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum ContentLength {
-    /// This many bytes.
-    Known(u64),
-    /// Chunks until the last one.
-    Chunked,
-    /// The connection's end is the content's end: streams to HTTP/1.0.
-    UntilClose,
-    /// There can be none (1xx, 204, 304), or it is not known (HEAD, 304).
-    None,
-}
-
-/// Everything a head is rendered from.
+/// The parts of a response head.
 #[derive(Debug)]
 pub(crate) struct ResponseHead<'a> {
     pub(crate) status: u16,
@@ -47,12 +35,12 @@ pub(crate) fn encode_head(out: &mut Vec<u8>, head: &ResponseHead<'_>) {
     let mut has_type = false;
     let mut has_ours = false;
     for (known, _) in head.headers.known_fields() {
-        has_type |= known == Known::ContentType;
+        has_type |= known == KnownHeader::ContentType;
         has_ours |= is_ours(known);
     }
     if has_ours {
         for (known, line) in head.headers.lines().filter(|(known, _)| !is_ours(*known)) {
-            has_type |= known == Known::ContentType;
+            has_type |= known == KnownHeader::ContentType;
             out.extend_from_slice(line);
         }
     } else {
@@ -77,8 +65,15 @@ pub(crate) fn encode_head(out: &mut Vec<u8>, head: &ResponseHead<'_>) {
     out.extend_from_slice(b"\r\n");
 }
 
-fn is_ours(known: Known) -> bool {
-    matches!(known, Known::ContentLength | Known::TransferEncoding | Known::Connection | Known::KeepAlive | Known::Date)
+fn is_ours(known: KnownHeader) -> bool {
+    matches!(
+        known,
+        KnownHeader::ContentLength
+            | KnownHeader::TransferEncoding
+            | KnownHeader::Connection
+            | KnownHeader::KeepAlive
+            | KnownHeader::Date
+    )
 }
 
 fn push_field(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
@@ -87,22 +82,7 @@ fn push_field(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
     out.extend_from_slice(b"\r\n");
 }
 
-/// Appends a number in decimal digits.
-pub(crate) fn push_decimal(out: &mut Vec<u8>, mut number: u64) {
-    let mut digits = [0_u8; 20];
-    let mut at = digits.len();
-    loop {
-        at -= 1;
-        digits[at] = b'0' + (number % 10) as u8;
-        number /= 10;
-        if number == 0 {
-            break;
-        }
-    }
-    out.extend_from_slice(&digits[at..]);
-}
-
-/// Appends one chunk; an empty piece adds nothing, since an empty chunk would be the last.
+/// Appends one chunk. An empty piece adds nothing, because an empty chunk would end the body.
 pub(crate) fn encode_chunk(out: &mut Vec<u8>, piece: &[u8]) {
     if piece.is_empty() {
         return;

@@ -1,6 +1,6 @@
-//! Looking for a byte in lines, which are short: a call that is ready for megabytes costs more than they do.
+//! Finding a byte in short lines, where a call that is made for megabytes costs more than the search.
 
-/// Where this byte is first. Eight bytes at a time; what is longer than a usual line goes to `memchr`.
+/// The position of the first such byte. Compares eight bytes at a time; lines longer than usual go to `memchr`.
 #[inline(always)]
 pub(super) fn find_byte(byte: u8, bytes: &[u8]) -> Option<usize> {
     const ONES: u64 = 0x0101_0101_0101_0101;
@@ -8,7 +8,7 @@ pub(super) fn find_byte(byte: u8, bytes: &[u8]) -> Option<usize> {
     let wanted = ONES * u64::from(byte);
     let mut at = 0;
     while let Some(eight) = bytes.get(at..at + 8).and_then(|eight| <[u8; 8]>::try_from(eight).ok()) {
-        // A byte that is the wanted one is zero now, and the lowest zero byte is found by its borrow.
+        // An equal byte becomes zero, and the borrow of a subtraction finds the lowest zero byte.
         let differs = u64::from_le_bytes(eight) ^ wanted;
         let zeros = differs.wrapping_sub(ONES) & !differs & HIGH;
         if zeros != 0 {
@@ -22,7 +22,7 @@ pub(super) fn find_byte(byte: u8, bytes: &[u8]) -> Option<usize> {
     bytes[at..].iter().position(|&other| other == byte).map(|found| at + found)
 }
 
-/// As long as most lines are, in bytes; a multiple of eight.
+/// Bytes of most lines at most; a multiple of eight.
 const USUAL: usize = 64;
 
 #[cfg(test)]

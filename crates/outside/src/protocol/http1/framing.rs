@@ -1,11 +1,11 @@
-//! How long the body of a request is, and whether the connection lives on: decided here and nowhere else
-//! (RFC 9112 sections 6 and 9.3).
+//! The length of a request's body, and whether the connection persists; decided only here (RFC 9112 sections 6 and
+//! 9.3).
 //!
-//! Where the RFC lets a server choose between repairing and refusing, this refuses: a proxy in front may have repaired
-//! it the other way (edge.md S1 to S3).
+//! If the RFC lets a server choose between repairing and refusing, this refuses: a proxy in front may have repaired the
+//! message in another way (docs/security.md S1 to S3).
 
 use crate::error::Refusal;
-use crate::message::{Headers, Known, Request, Version};
+use crate::message::{Headers, KnownHeader, Request, Version};
 
 /// The length of a body as its head announces it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,15 +16,26 @@ pub(crate) enum BodyLength {
     Chunked,
 }
 
-/// What a head says about what follows it.
+impl BodyLength {
+    /// The number of bytes, if the head says it.
+    pub(crate) fn known(self) -> Option<u64> {
+        match self {
+            Self::Known(length) => Some(length),
+            Self::Chunked => None,
+        }
+    }
+}
+
+/// The facts that a head states about the bytes behind it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Framing {
     pub(crate) body: BodyLength,
-    /// May another request follow on this connection?
+    /// Whether another request may follow on this connection.
     pub(crate) keep_alive: bool,
-    /// Does it ask for another protocol? What follows it may be no request (RFC 9110 section 7.8).
+    /// Whether the request asks for another protocol. Then the bytes behind it may be no request (RFC 9110 section
+    /// 7.8).
     pub(crate) upgrade: bool,
-    /// Does the client wait for a 100 before it sends its body (RFC 9110 section 10.1.1)?
+    /// Whether the client waits for a 100 before it sends its body (RFC 9110 section 10.1.1).
     pub(crate) expects_continue: bool,
 }
 
@@ -36,23 +47,23 @@ pub(crate) fn framing(request: &Request) -> Result<Framing, Refusal> {
     let (mut close, mut keep, mut upgrade, mut expects_continue) = (false, false, false, false);
     for (known, value) in headers.known_fields() {
         match known {
-            Known::ContentLength if lengths.replace(value).is_some() => {
+            KnownHeader::ContentLength if lengths.replace(value).is_some() => {
                 return Err(Refusal::bad("more than one Content-Length"));
             }
-            Known::TransferEncoding if codings.replace(value).is_some() => {
+            KnownHeader::TransferEncoding if codings.replace(value).is_some() => {
                 return Err(Refusal::bad("more than one Transfer-Encoding"));
             }
-            // What browsers say.
-            Known::Connection if value.eq_ignore_ascii_case(b"keep-alive") => keep = true,
-            Known::Connection => {
+            // As browsers send it.
+            KnownHeader::Connection if value.eq_ignore_ascii_case(b"keep-alive") => keep = true,
+            KnownHeader::Connection => {
                 for option in value.split(|&byte| byte == b',').map(<[u8]>::trim_ascii) {
                     close |= option.eq_ignore_ascii_case(b"close");
                     keep |= option.eq_ignore_ascii_case(b"keep-alive");
                     upgrade |= option.eq_ignore_ascii_case(b"upgrade");
                 }
             }
-            Known::Expect if value.eq_ignore_ascii_case(b"100-continue") => expects_continue = !http_1_0,
-            Known::Expect => return Err(Refusal::new(417, "an expectation other than 100-continue")),
+            KnownHeader::Expect if value.eq_ignore_ascii_case(b"100-continue") => expects_continue = !http_1_0,
+            KnownHeader::Expect => return Err(Refusal::new(417, "an expectation other than 100-continue")),
             _ => {}
         }
     }
@@ -66,9 +77,9 @@ pub(crate) fn framing(request: &Request) -> Result<Framing, Refusal> {
     Ok(Framing { body, keep_alive: !close && (keep || !http_1_0), upgrade, expects_continue })
 }
 
-/// What a handler says about the length of its answer; `None` if it says nothing, or no length.
+/// The length that a handler declares for its answer; `None` if it declares none, or a malformed one.
 pub(crate) fn declared_length(headers: &Headers) -> Option<u64> {
-    let mut values = headers.all_known(Known::ContentLength);
+    let mut values = headers.all_known(KnownHeader::ContentLength);
     match (values.next(), values.next()) {
         (Some(value), None) => content_length(value).ok(),
         _ => None,
@@ -87,7 +98,7 @@ fn content_length(value: &[u8]) -> Result<u64, Refusal> {
         .ok_or(MALFORMED)
 }
 
-/// `chunked` alone is what we take; other well-formed codings are unknown to us (RFC 9112 section 6.1).
+/// Only `chunked` is supported; other well-formed codings are unknown (RFC 9112 section 6.1).
 fn transfer_coding(value: &[u8]) -> Result<BodyLength, Refusal> {
     if value.eq_ignore_ascii_case(b"chunked") {
         return Ok(BodyLength::Chunked);
@@ -95,8 +106,9 @@ fn transfer_coding(value: &[u8]) -> Result<BodyLength, Refusal> {
     let codings: Vec<&[u8]> = value.split(|&byte| byte == b',').map(<[u8]>::trim_ascii).collect();
     let well_formed = codings.iter().all(|coding| crate::message::is_token(coding));
     let chunked_early = codings.iter().rev().skip(1).any(|coding| coding.eq_ignore_ascii_case(b"chunked"));
-    match well_formed && !chunked_early {
-        true => Err(Refusal::new(501, "unknown transfer coding")),
-        false => Err(Refusal::bad("malformed Transfer-Encoding")),
+    if well_formed && !chunked_early {
+        Err(Refusal::new(501, "unknown transfer coding"))
+    } else {
+        Err(Refusal::bad("malformed Transfer-Encoding"))
     }
 }

@@ -1,13 +1,13 @@
-//! Request heads: where one ends, and what it says (RFC 9112 sections 2, 3 and 5).
+//! Request heads: finding their end, and reading them (RFC 9112 sections 2, 3 and 5).
 //!
-//! The end is found incrementally: no byte is looked at twice however slowly a head drips in, and each LF is checked
-//! for its CR in the same pass. The fields are then read by httparse, once.
+//! The end is found incrementally: no byte is scanned twice, however slowly a head arrives, and each LF is checked for
+//! its CR in the same pass. Then httparse reads the fields, once.
 
 use httparse::{EMPTY_HEADER, Header};
 
 use super::find::find_byte;
 use crate::error::Refusal;
-use crate::message::{Known, Request, Span, Version};
+use crate::message::{KnownHeader, Request, Span, Version};
 
 /// Bounds of a head, in bytes and fields.
 #[derive(Clone, Copy, Debug)]
@@ -20,36 +20,39 @@ pub(crate) struct HeadLimits {
     pub(crate) section: usize,
 }
 
-/// What a scan found.
+/// The result of a scan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Scan {
-    /// The head goes on behind what there is.
+    /// The head is not complete.
     Partial,
-    /// The head is `buffer[start..end]`, its empty line included; it has this many fields.
+    /// The head is `buffer[start..end]`, including its empty line; it has this many fields.
     Complete { start: usize, end: usize, fields: usize },
 }
 
 /// Finds the end of a head in a buffer that grows.
 #[derive(Debug, Default)]
 pub(crate) struct HeadScanner {
-    /// Everything before this was looked at.
+    /// Bytes that were scanned.
     scanned: usize,
-    /// Where the line begins that is not yet ended.
+    /// The start of the unfinished line.
     line: usize,
-    /// Where the head begins: behind empty lines that came first.
+    /// The start of the head: behind leading empty lines.
     start: usize,
-    /// Where the header lines begin, once the request line has ended.
+    /// The start of the header lines, once the request line has ended.
     section: Option<usize>,
     fields: usize,
     skipped: u8,
 }
 
 impl HeadScanner {
-    /// Looks at what was added to the buffer since the last call. The buffer's beginning must not move in between.
+    /// Scans the bytes that were added to the buffer since the last call. The beginning of the buffer must not move in
+    /// between.
     pub(crate) fn scan(&mut self, buffer: &[u8], limits: &HeadLimits) -> Result<Scan, Refusal> {
         while let Some(found) = find_byte(b'\n', &buffer[self.scanned..]) {
             let at = self.scanned + found;
             self.scanned = at + 1;
+            // httparse takes a bare LF for a line's end, and a proxy in front may not: the two would read different heads
+            // (RFC 9112 section 2.2). The scan finds every LF anyway, so the check costs one comparison for each line.
             if at == self.line || buffer[at - 1] != b'\r' {
                 return Err(Refusal::bad("line ended by a bare LF"));
             }
@@ -82,19 +85,19 @@ impl HeadScanner {
             // One byte more: the CR that may already be there.
             None if buffer.len() - self.line > limits.request_line + 1 => Err(LINE_TOO_LONG),
             Some(section) if buffer.len() - section > limits.section + 1 => Err(SECTION_TOO_LARGE),
-            // Another protocol is known by its first bytes; there is no point in waiting for more of them.
+            // Another protocol is recognised by its first bytes; waiting for more of them would be in vain.
             _ if !may_be_method(&buffer[self.start..]) => Err(Refusal::bad("this is not HTTP")),
             _ => Ok(Scan::Partial),
         }
     }
 
-    /// Has the first byte of a head come in? Empty lines do not count.
+    /// Whether the first byte of a head has arrived. Empty lines do not count.
     pub(crate) fn has_begun(&self, buffer: &[u8]) -> bool {
         buffer.len() > self.start
     }
 }
 
-/// Could this be the beginning of a request line? Looks at a few bytes only.
+/// Whether these bytes can begin a request line. Looks at a few bytes only.
 fn may_be_method(line: &[u8]) -> bool {
     let text = &line[..line.len().min(16)];
     let word = text.split(|&byte| byte == b' ' || byte == b'\r').next().unwrap_or_default();
@@ -107,7 +110,7 @@ const SECTION_TOO_LARGE: Refusal = Refusal::limit(431, "header section too large
 /// Reads a complete head into an empty request.
 pub(crate) fn decode_head(head: &[u8], fields: usize, request: &mut Request) -> Result<(), Refusal> {
     request.headers.raw_parts().0.extend_from_slice(head);
-    // The scan has seen that a CR stands before each LF; one that stands elsewhere fits into no part of the line.
+    // The scan has checked that each LF has a CR before it; a CR elsewhere is invalid in every part of the line.
     let line_end = find_byte(b'\n', head).ok_or(MALFORMED_LINE)? - 1;
     let target = decode_request_line(&head[..line_end], request)?;
     let section = line_end + 2;
@@ -120,7 +123,7 @@ pub(crate) fn decode_head(head: &[u8], fields: usize, request: &mut Request) -> 
     decode_target(head, target, request)
 }
 
-/// As many as nearly every request has; they are read on the stack.
+/// Number of fields that nearly every request stays within; they are read on the stack.
 const FEW_FIELDS: usize = 16;
 const MALFORMED_LINE: Refusal = Refusal::bad("malformed request line");
 
@@ -138,7 +141,7 @@ fn decode_request_line(line: &[u8], request: &mut Request) -> Result<Span, Refus
     request.version = match &line[second + 1..] {
         b"HTTP/1.1" => Version::Http11,
         b"HTTP/1.0" => Version::Http10,
-        // A higher minor version is answered as the highest we speak (RFC 9110 section 2.5).
+        // A higher minor version is answered as the highest that the server speaks (RFC 9110 section 2.5).
         [b'H', b'T', b'T', b'P', b'/', b'1', b'.', b'2'..=b'9'] => Version::Http11,
         [b'H', b'T', b'T', b'P', b'/', b'0'..=b'9', b'.', b'0'..=b'9'] => {
             return Err(Refusal::new(505, "HTTP version not supported"));
@@ -151,7 +154,7 @@ fn decode_request_line(line: &[u8], request: &mut Request) -> Result<Span, Refus
     Ok(target)
 }
 
-/// May this stand in a request target? More than RFC 3986 lets stand there, since clients send it.
+/// Whether this byte may stand in a request target. Allows more than RFC 3986, because clients send it.
 #[inline]
 pub(crate) fn is_target_byte(byte: u8) -> bool {
     (0x21..=0x7e).contains(&byte) && byte != b'#'
@@ -178,9 +181,9 @@ fn decode_fields<'h>(
         if name.len() > usize::from(u16::MAX) {
             return Err(SECTION_TOO_LARGE);
         }
-        let known = Known::of(name);
-        // A name that is known has none.
-        if known == Known::Other && has_underscore(name)? {
+        let known = KnownHeader::of(name);
+        // KnownHeader names contain none.
+        if known == KnownHeader::Other && has_underscore(name)? {
             continue;
         }
         list.push(crate::message::Field {
@@ -194,15 +197,15 @@ fn decode_fields<'h>(
     Ok(())
 }
 
-/// Is a field to be left out because of its name? `X_Forwarded_For` and `X-Forwarded-For` become one name in many languages
-/// (edge.md S11).
+/// Whether a field is left out because of its name: in many languages `X_Forwarded_For` and `X-Forwarded-For` become
+/// the same name (docs/security.md S11).
 pub(crate) fn has_underscore(name: &[u8]) -> Result<bool, Refusal> {
     if find_byte(b'_', name).is_none() {
         return Ok(false);
     }
     let dashed: Vec<u8> = name.iter().map(|&byte| if byte == b'_' { b'-' } else { byte }).collect();
-    match Known::of(&dashed) {
-        Known::ContentLength | Known::TransferEncoding | Known::Host => {
+    match KnownHeader::of(&dashed) {
+        KnownHeader::ContentLength | KnownHeader::TransferEncoding | KnownHeader::Host => {
             Err(Refusal::bad("a framing header spelled with an underscore"))
         }
         _ => Ok(true),
@@ -211,7 +214,7 @@ pub(crate) fn has_underscore(name: &[u8]) -> Result<bool, Refusal> {
 
 /// Exactly one valid Host in HTTP/1.1, at most one in HTTP/1.0 (RFC 9112 section 3.2).
 fn check_host(request: &Request) -> Result<(), Refusal> {
-    let mut hosts = request.headers.all_known(Known::Host);
+    let mut hosts = request.headers.all_known(KnownHeader::Host);
     match (hosts.next(), hosts.next()) {
         (Some(host), None) if is_authority(host) => Ok(()),
         (Some(_), None) => Err(Refusal::bad("malformed Host")),
@@ -226,9 +229,10 @@ fn decode_target(head: &[u8], span: Span, request: &mut Request) -> Result<(), R
     let target = &head[span.start as usize..span.end as usize];
     let method = &head[..request.method.end as usize];
     if method == b"CONNECT" {
-        return match is_authority(target) && target.contains(&b':') {
-            true => Err(Refusal::new(501, "CONNECT is not implemented")),
-            false => Err(Refusal::bad("CONNECT needs an authority as its target")),
+        return if is_authority(target) && target.contains(&b':') {
+            Err(Refusal::new(501, "CONNECT is not implemented"))
+        } else {
+            Err(Refusal::bad("CONNECT needs an authority as its target"))
         };
     }
     if target[0] == b'/' {
@@ -255,28 +259,29 @@ fn decode_target(head: &[u8], span: Span, request: &mut Request) -> Result<(), R
     if rest.get(end) == Some(&b'/') {
         return request.set_path(Span { start: path, end: span.end });
     }
-    // An empty path is `/`; it may be followed by a query.
+    // An empty path is `/`; a query may follow it.
     request.set_path(Span { start: path, end: span.end })?;
     request.url = Some("/".into());
     Ok(())
 }
 
-/// The authority of an absolute target is the host, whatever Host says: the field is given its value (RFC 9112 section 3.2.2), or
-/// handlers would be told of two hosts.
+/// Makes the authority of an absolute target the host, even if the Host field differs: the field gets its value (RFC
+/// 9112 section 3.2.2), so that handlers never see two hosts.
 fn name_host(request: &mut Request, authority: Span) {
     request.authority = Some(authority);
     let (text, fields) = request.headers.raw_parts();
-    match fields.iter_mut().find(|field| field.known == Known::Host) {
+    match fields.iter_mut().find(|field| field.known == KnownHeader::Host) {
         Some(host) => (host.value, host.value_len) = (authority.start, authority.end - authority.start),
-        // HTTP/1.0 knows no Host.
+        // HTTP/1.0 has no Host.
         None => {
             let value = text[authority.start as usize..authority.end as usize].to_vec();
-            request.headers.push_known(Known::Host, b"Host", &value);
+            request.headers.push_known(KnownHeader::Host, b"Host", &value);
         }
     }
 }
 
-/// `uri-host [ ":" port ]` without user information, not empty (RFC 9110 section 7.2, RFC 3986 section 3.2.2).
+/// Whether this is `uri-host [ ":" port ]` without user information, not empty (RFC 9110 section 7.2, RFC 3986 section
+/// 3.2.2).
 pub(crate) fn is_authority(text: &[u8]) -> bool {
     let (host, port) = if text.first() == Some(&b'[') {
         match memchr::memchr(b']', text) {

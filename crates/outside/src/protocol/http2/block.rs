@@ -1,4 +1,4 @@
-//! The parts of a field block (RFC 7541 section 5), and another block in its place.
+//! The parts of a field block (RFC 7541 section 5), and its rewriting.
 
 use super::fields::Changed;
 use super::huffman;
@@ -6,30 +6,30 @@ use super::huffman;
 /// A string of a block.
 #[derive(Clone, Copy)]
 pub(super) struct Text {
-    /// In the block, or where it was decoded to.
+    /// Its start: in the block, or in the decoded bytes.
     start: usize,
     end: usize,
     is_decoded: bool,
 }
 
 /// A field of a block.
-pub(super) struct Span<'b> {
+pub(super) struct BlockField<'b> {
     pub(super) block: &'b [u8],
     pub(super) start: usize,
     pub(super) end: usize,
 }
 
-/// Another block, from the first field on that has to be another.
+/// A rewritten block, copied from the first changed field on.
 #[derive(Default)]
 pub(super) struct Rewriting {
     changed: Option<Changed>,
-    /// What stands before this is in the other block, or was left out.
+    /// The part of the original up to here was copied or left out.
     copied: usize,
 }
 
-/// `:path: ?`, which no client sends: the path is beside the block.
+/// `:path: ?`, which no client sends: it marks that the path is passed beside the block.
 const PATH_BESIDE: [u8; 3] = [0x04, 1, b'?'];
-/// The path that says so.
+/// The path that marks this.
 pub(crate) const BESIDE: &str = "?";
 
 impl Text {
@@ -44,27 +44,27 @@ impl Text {
 }
 
 impl Rewriting {
-    /// Leaves the field out: the message is malformed.
-    pub(super) fn leave_out(&mut self, field: &Span<'_>) {
+    /// Leaves the field out, because it makes the message malformed.
+    pub(super) fn leave_out(&mut self, field: &BlockField<'_>) {
         self.replace(field);
         self.changed.get_or_insert_default().is_malformed = true;
     }
 
-    /// Takes the field, which is a path, beside the block.
-    pub(super) fn set_path(&mut self, field: &Span<'_>, path: Box<str>) {
+    /// Passes the path of this field beside the block.
+    pub(super) fn set_path(&mut self, field: &BlockField<'_>, path: Box<str>) {
         self.replace(field).extend_from_slice(&PATH_BESIDE);
         self.changed.get_or_insert_default().path = Some(path);
     }
 
-    /// Where to write what is to stand in the field's place.
-    pub(super) fn replace(&mut self, field: &Span<'_>) -> &mut Vec<u8> {
+    /// The buffer for the replacement of the field.
+    pub(super) fn replace(&mut self, field: &BlockField<'_>) -> &mut Vec<u8> {
         let block = &mut self.changed.get_or_insert_default().block;
         block.extend_from_slice(&field.block[self.copied..field.start]);
         self.copied = field.end;
         block
     }
 
-    /// The other block, if there is to be one; this is added if the message is malformed.
+    /// The rewritten block, if any field was changed; `if_malformed` is appended if the message is malformed.
     pub(super) fn finish(self, block: &[u8], if_malformed: &[u8]) -> Option<Changed> {
         let mut changed = self.changed?;
         changed.block.extend_from_slice(&block[self.copied..]);
@@ -75,7 +75,8 @@ impl Rewriting {
     }
 }
 
-/// An integer whose first byte has so many bits of it (RFC 7541 section 5.1), in no more bytes than `h2` takes.
+/// An integer whose first byte holds `bits` bits of it (RFC 7541 section 5.1), with as many bytes as `h2` accepts at
+/// most.
 #[inline]
 pub(super) fn integer(block: &[u8], at: &mut usize, bits: u8) -> Option<usize> {
     const MOST_BYTES: usize = 4;
@@ -112,7 +113,7 @@ pub(super) fn put_integer(out: &mut Vec<u8>, first: u8, bits: u8, number: usize)
     out.push(rest as u8);
 }
 
-/// A string as it stands (RFC 7541 section 5.2), and whether it is in the Huffman code.
+/// The undecoded bytes of a string (RFC 7541 section 5.2), and whether they are in the Huffman code.
 #[inline]
 pub(super) fn raw_string<'b>(block: &'b [u8], at: &mut usize) -> Option<(&'b [u8], bool)> {
     let is_coded = block.get(*at)? & 0x80 != 0;
@@ -129,13 +130,13 @@ pub(super) fn string(block: &[u8], at: &mut usize, decoded: &mut Vec<u8>) -> Opt
         return Some(Text { start: *at - bytes.len(), end: *at, is_decoded });
     }
     let start = decoded.len();
-    match huffman::decode(bytes, decoded) {
-        true => Some(Text { start, end: decoded.len(), is_decoded }),
-        false => None,
+    if !huffman::decode(bytes, decoded) {
+        return None;
     }
+    Some(Text { start, end: decoded.len(), is_decoded })
 }
 
-/// Method and target of a request, as far as a block says them without the dynamic table.
+/// Method and target of a request, as far as a block holds them without the dynamic table.
 pub(super) fn request_line(block: &[u8]) -> (Vec<u8>, Vec<u8>) {
     let mut line = (b"-".to_vec(), b"-".to_vec());
     let (mut at, mut decoded) = (0, Vec::new());

@@ -1,42 +1,42 @@
-//! Counts the frames of a client on their way to `h2`, which has no bound for most of them (edge.md S16 to S20).
+//! Counts the frames of a client on their way to `h2`, which has no bound for most of them (docs/security.md S16 to S20).
 //!
-//! Only heads of frames are looked at, and field blocks: see [`FieldBlocks`]. What costs work and brings none uses up a
-//! budget, which time and useful bytes fill again. Which streams were touched is remembered, so that a cancelled request is
-//! noticed without asking every stream.
+//! Only heads of frames are read, and field blocks: see [`FieldBlocks`]. Frames that cost work and bring no content use
+//! up a budget, which time and useful bytes refill. The streams of such frames are remembered, so that a cancelled
+//! request is noticed without polling every stream.
 
-use super::field_blocks::{FieldBlocks, Step};
+use super::field_blocks::{BlockStep, FieldBlocks};
 
-/// Looks at a client's bytes, preface first.
+/// Reads a client's bytes, beginning with the preface.
 #[derive(Debug)]
 pub(crate) struct FrameCounter {
     preface_left: usize,
     payload_left: usize,
     blocks: FieldBlocks,
-    /// In [`UNIT`]s of a token.
+    /// The budget, in [`UNIT`]s of a token.
     budget: u64,
-    /// When it was last filled, in milliseconds.
+    /// Time of the last refill, in milliseconds.
     filled: u64,
     is_spent: bool,
-    /// A header block has begun and not ended.
+    /// Whether a header block has begun and not ended.
     is_in_block: bool,
     highest_stream: u32,
-    /// Streams that were opened.
+    /// Number of streams that were opened.
     opened: u64,
     touched: Vec<u32>,
 }
 
-/// What of the bytes goes on to `h2`.
+/// The part of the bytes that is passed on to `h2`.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Passage {
-    /// As they are.
+    /// Bytes that are passed on unchanged.
     pub(crate) count: usize,
-    /// In place of so many behind them.
+    /// Bytes that are passed on in place of this number of following ones.
     pub(crate) instead: Option<(usize, Vec<u8>)>,
 }
 
 /// The head of a frame (RFC 9113 section 4.1).
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Head {
+pub(super) struct Http2FrameHead {
     pub(super) length: usize,
     pub(super) kind: u8,
     pub(super) flags: u8,
@@ -45,13 +45,13 @@ pub(super) struct Head {
 
 /// Bytes of a frame's head.
 pub(super) const HEAD: usize = 9;
-/// A token; as much as a byte that is useful is worth is one of its parts.
+/// Parts of a token. One useful byte is worth one part.
 const UNIT: u64 = 1024;
-/// Tokens that a budget holds.
+/// Tokens of a full budget.
 const MOST: u64 = 4096;
-/// Parts of a token that a millisecond brings: a hundred tokens a second.
+/// Parts of a token that a millisecond adds: a hundred tokens a second.
 const PER_MILLISECOND: u64 = 102;
-/// More are not remembered one by one.
+/// Streams that are remembered one by one.
 const MOST_TOUCHED: usize = 256;
 
 const DATA: u8 = 0;
@@ -67,8 +67,8 @@ pub(super) const END_STREAM: u8 = 0x1;
 pub(super) const END_HEADERS: u8 = 0x4;
 
 impl FrameCounter {
-    /// For a connection whose preface has not been read; `now` in milliseconds. Of a path that `h2` cannot take no more is
-    /// kept than `longest_path` bytes.
+    /// For a connection whose preface has not been read; `now` in milliseconds. Paths that `h2` cannot take are kept up
+    /// to `longest_path` bytes.
     pub(crate) fn new(now: u64, longest_path: usize) -> Self {
         Self {
             preface_left: super::PREFACE.len(),
@@ -84,8 +84,8 @@ impl FrameCounter {
         }
     }
 
-    /// Looks at what came in and has not gone on yet. Heads and field blocks go on when they are whole, and nothing does
-    /// behind a frame that has cost more than it may.
+    /// Reads bytes that have arrived and were not passed on yet. Heads and field blocks are passed on when complete,
+    /// and no bytes behind a frame that has exceeded the budget.
     pub(crate) fn receive(&mut self, bytes: &[u8], now: u64) -> Passage {
         self.fill(now.saturating_sub(self.filled).saturating_mul(PER_MILLISECOND));
         self.filled = now;
@@ -96,15 +96,15 @@ impl FrameCounter {
             self.payload_left -= payload;
             count += payload;
             let rest = &bytes[count..];
-            let Some(head) = Head::parse(rest).filter(|_| !self.is_spent) else {
+            let Some(head) = Http2FrameHead::parse(rest).filter(|_| !self.is_spent) else {
                 return Passage { count, instead: None };
             };
             if head.kind == HEADERS && !self.blocks.are_broken() {
                 match self.step(&head, rest) {
-                    Step::Passes(length) => count += length,
-                    Step::Changed(length, frames) => return Passage { count, instead: Some((length, frames)) },
-                    Step::Waits => return Passage { count, instead: None },
-                    Step::Counts(_) | Step::Broken => {}
+                    BlockStep::Passes(length) => count += length,
+                    BlockStep::Changed(length, frames) => return Passage { count, instead: Some((length, frames)) },
+                    BlockStep::Waits => return Passage { count, instead: None },
+                    BlockStep::Counts(_) | BlockStep::Broken => {}
                 }
                 continue;
             }
@@ -114,57 +114,62 @@ impl FrameCounter {
         }
     }
 
-    /// As far with a field block as it is there.
-    fn step(&mut self, head: &Head, bytes: &[u8]) -> Step {
+    /// Reads as much of a field block as has arrived.
+    fn step(&mut self, head: &Http2FrameHead, bytes: &[u8]) -> BlockStep {
         if let Some(step) = self.blocks.whole(head, bytes) {
             self.count(head);
             return step;
         }
         loop {
             match self.blocks.step(bytes) {
-                Step::Counts(head) => self.count(&head),
+                BlockStep::Counts(head) => self.count(&head),
                 step => return step,
             }
         }
     }
 
-    /// The field blocks.
+    /// The checker of field blocks.
     pub(crate) fn blocks(&mut self) -> &mut FieldBlocks {
         &mut self.blocks
     }
 
-    /// How many streams were opened.
+    /// Number of streams that were opened.
     pub(crate) fn opened(&self) -> u64 {
         self.opened
     }
 
-    /// So many bytes of answers have left: whoever takes them may say so.
+    /// Refills the budget for bytes of answers that were sent: a client that takes them may send window updates.
     pub(crate) fn sent(&mut self, bytes: usize) {
         self.fill(bytes as u64);
     }
 
-    /// Has it cost more than it may?
+    /// Whether the budget is exceeded.
     pub(crate) fn is_spent(&self) -> bool {
         self.is_spent
     }
 
-    /// Has a header block begun that is not complete?
+    /// Whether a header block has begun and is not complete.
     pub(crate) fn is_in_block(&self) -> bool {
         self.is_in_block || self.blocks.is_waiting()
     }
 
-    /// The streams that were touched by other frames than the one that opened them since this was asked last.
+    /// The streams with frames other than the one that opened them, since the last call.
     pub(crate) fn take_touched(&mut self) -> Vec<u32> {
         std::mem::take(&mut self.touched)
     }
 
-    /// Were there any?
+    /// Whether there are any.
     pub(crate) fn has_touched(&self) -> bool {
         !self.touched.is_empty()
     }
 
-    fn count(&mut self, head: &Head) {
-        let Head { length, kind, flags, stream } = *head;
+    /// Counts a frame against the budget.
+    ///
+    /// Frames that only make work cost a token, and those of known attacks ten: empty DATA, resets (rapid reset), SETTINGS
+    /// and PING (each of which `h2` answers). Frames that bring content or a request refill the budget, and so do time and
+    /// answers that were sent, whose client has to send window updates. So an honest client never runs out.
+    fn count(&mut self, head: &Http2FrameHead) {
+        let Http2FrameHead { length, kind, flags, stream } = *head;
         let tokens = match kind {
             DATA if length == 0 && flags & END_STREAM == 0 => 10,
             DATA => {
@@ -182,7 +187,7 @@ impl FrameCounter {
             }
             PRIORITY | WINDOW_UPDATE => 1,
             RST_STREAM | SETTINGS | PING | GOAWAY => 10,
-            // Other protocols' extensions are to be ignored (section 5.5).
+            // Unknown extensions are ignored (section 5.5).
             _ => 2,
         };
         match self.budget.checked_sub(tokens * UNIT) {
@@ -202,8 +207,8 @@ impl FrameCounter {
     }
 }
 
-impl Head {
-    /// What these bytes begin with, if it is all there.
+impl Http2FrameHead {
+    /// The frame head at the beginning of these bytes, if complete.
     pub(super) fn parse(bytes: &[u8]) -> Option<Self> {
         let &[high, middle, low, kind, flags, ref id @ ..] = bytes.first_chunk::<HEAD>()?;
         let length = usize::from(high) << 16 | usize::from(middle) << 8 | usize::from(low);
@@ -217,12 +222,12 @@ impl Head {
     }
 }
 
-/// The streams that `h2` resets because of a message that breaks the rules, in frames that it has written.
+/// The streams of malformed messages that `h2` resets, found in frames that `h2` has written.
 pub(crate) fn resets_of(frames: &[u8]) -> impl Iterator<Item = u32> {
     const PROTOCOL_ERROR: [u8; 4] = [0, 0, 0, 1];
     let mut rest = frames;
     std::iter::from_fn(move || {
-        while let Some(head) = Head::parse(rest) {
+        while let Some(head) = Http2FrameHead::parse(rest) {
             let frame = rest.get(HEAD..HEAD + head.length);
             rest = rest.get(HEAD + head.length..).unwrap_or_default();
             if head.kind == RST_STREAM && frame == Some(&PROTOCOL_ERROR) {
@@ -233,8 +238,8 @@ pub(crate) fn resets_of(frames: &[u8]) -> impl Iterator<Item = u32> {
     })
 }
 
-/// Writes another limit into the SETTINGS frame that a server sends first (RFC 9113 section 6.5.2): what is advertised is
-/// less than what is read, so that what lies between can be answered by a page.
+/// Replaces the limit in the SETTINGS frame that a server sends first (RFC 9113 section 6.5.2). The advertised limit is
+/// less than the enforced one, so that a request between the two gets an error page.
 pub(crate) fn advertise(frame: &mut [u8], max_header_list_size: u32) {
     const MAX_HEADER_LIST_SIZE: [u8; 2] = [0, 6];
     if frame.get(3) != Some(&SETTINGS) {
@@ -262,7 +267,7 @@ mod tests {
         counter
     }
 
-    /// How many of these frames are taken within a moment.
+    /// Number of these frames that are accepted at one moment.
     fn taken(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> usize {
         let (mut counter, bytes) = (begun(), frame(kind, flags, stream, payload));
         (0..20_000)

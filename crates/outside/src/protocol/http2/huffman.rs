@@ -1,8 +1,8 @@
 //! The Huffman code of HPACK (RFC 7541 section 5.2 and appendix B), decoded four bits at a time.
 //!
-//! The code is canonical: its lengths say all. Tables are made from them at compile time.
+//! The code is canonical, so its lengths define it. The tables are computed from them at compile time.
 
-/// Appends what these bytes stand for; `false` if they stand for nothing.
+/// Appends the decoded bytes. Returns `false` if they are malformed.
 pub(super) fn decode(bytes: &[u8], text: &mut Vec<u8>) -> bool {
     let mut node = 0_u8;
     for &byte in bytes {
@@ -16,18 +16,18 @@ pub(super) fn decode(bytes: &[u8], text: &mut Vec<u8>) -> bool {
             node = step.next;
         }
     }
-    // Padding is the beginning of the longest code, shorter than a byte.
+    // Padding is a prefix of the longest code, shorter than a byte.
     MAY_END[usize::from(node)]
 }
 
-/// Whether these bytes stand for nothing but letters, digits and what else has a short code and is right in a path as in any
-/// value: space and `!%&'()*+,-./:;=?_|`. It may say so of bytes that stand for nothing.
+/// Whether these bytes are code of common characters only: letters, digits and others with a short code that are valid
+/// in a path and any value: space and `!%&'()*+,-./:;=?_|`. Malformed bytes may count as common too.
 pub(super) fn is_common(bytes: &[u8]) -> bool {
-    // The bits that are not looked at yet, from the highest on, and how many.
+    // The unread bits, beginning at the highest, and their number.
     let (mut window, mut count) = (0_u64, 0);
     let mut rest = bytes;
     while let [byte, others @ ..] = rest {
-        // Fewer bits than are looked up at once are left: there is room for four bytes.
+        // Fewer bits are left than one look-up needs: there is room for four more bytes.
         (window, count, rest) = match rest.split_first_chunk::<4>() {
             Some((four, others)) => (window | u64::from(u32::from_be_bytes(*four)) << (32 - count), count + 32, others),
             None => (window | u64::from(*byte) << (56 - count), count + 8, others),
@@ -41,7 +41,7 @@ pub(super) fn is_common(bytes: &[u8]) -> bool {
             count -= u32::from(used);
         }
     }
-    // Ones, as in the padding: where nothing but them is left, the string is at its end.
+    // Ones, as in the padding: if only they are left, the string is at its end.
     window |= u64::MAX >> count;
     while count > 0 && window != u64::MAX {
         let used = COMMON[(window >> (64 - WINDOW)) as usize];
@@ -57,7 +57,7 @@ pub(super) fn is_common(bytes: &[u8]) -> bool {
 /// Bits that are looked up at once.
 const WINDOW: u32 = 12;
 
-/// How many of so many bits are whole codes of common bytes: of one or two.
+/// Number of bits, of these twelve, that are complete codes of common bytes: of one or two.
 const COMMON: [u8; 1 << WINDOW] = {
     let mut common = [0; 1 << WINDOW];
     let mut bits = 0;
@@ -100,9 +100,9 @@ const LENGTHS: [u8; 256] = [
 /// Bits of the longest code; that of the end of a string consists of ones alone.
 const LONGEST: u8 = 30;
 
-/// Where four bits lead.
+/// The step for four bits.
 #[derive(Clone, Copy)]
-struct Step {
+struct HuffmanStep {
     next: u8,
     kind: u8,
     symbol: u8,
@@ -111,7 +111,7 @@ struct Step {
 const MOVES: u8 = 0;
 const EMITS: u8 = 1;
 const FAILS: u8 = 2;
-/// In the tree: from here on a number is that of a byte, and the last that of the end of a string.
+/// In the tree, numbers from here on are leaves: bytes, and last the end of a string.
 const LEAF: u16 = 256;
 const END: u16 = LEAF + 256;
 
@@ -145,18 +145,18 @@ const TREE: [[u16; 2]; 256] = {
     tree
 };
 
-const STEPS: [[Step; 16]; 256] = {
-    let mut steps = [[Step { next: 0, kind: FAILS, symbol: 0 }; 16]; 256];
+const STEPS: [[HuffmanStep; 16]; 256] = {
+    let mut steps = [[HuffmanStep { next: 0, kind: FAILS, symbol: 0 }; 16]; 256];
     let mut from = 0;
     while from < 256 {
         let mut nibble = 0;
         while nibble < 16 {
             let (mut node, mut bit) = (from as u16, 4);
-            let mut step = Step { next: 0, kind: MOVES, symbol: 0 };
+            let mut step = HuffmanStep { next: 0, kind: MOVES, symbol: 0 };
             while bit > 0 {
                 bit -= 1;
                 node = TREE[node as usize][nibble >> bit & 1];
-                // The shortest code has five bits: no more than one ends here.
+                // The shortest code has five bits, so at most one ends here.
                 if node >= LEAF {
                     step.kind = if node == END { FAILS } else { EMITS };
                     step.symbol = (node - LEAF) as u8;
@@ -234,7 +234,7 @@ pub(super) mod tests {
 
     #[test]
     fn common_strings_are_known_without_decoding() {
-        // Wherever in a string of whatever length.
+        // At any position of strings of any length.
         for byte in 0..=255 {
             for (before, after) in (0..12).flat_map(|before| (0..6).map(move |after| (before, after))) {
                 let text = [vec![b'o'; before], vec![byte], vec![b'?'; after]].concat();

@@ -1,41 +1,41 @@
-//! What `h2` has read of a request's fields, as a request (RFC 9113 section 8).
+//! Turns the fields that `h2` has read into a request (RFC 9113 section 8).
 //!
-//! `h2` resets what breaks the rules on frames and pseudo-header fields. What it leaves is refused here, by the same rules
-//! as in HTTP/1.1 where there are any: targets, authorities, names with `_`, lengths, limits.
+//! `h2` resets streams that break the rules on frames and pseudo-header fields. Further rules are checked here, the
+//! same as in HTTP/1.1 where there are such: targets, authorities, names with `_`, lengths, limits.
 
 use http::header::{COOKIE, HOST, HeaderMap, HeaderName, HeaderValue};
 use http::request::Parts;
 use http::uri::PathAndQuery;
 
 use crate::error::Refusal;
-use crate::message::{Field, Known, Request, Span, Version};
+use crate::message::{Field, KnownHeader, Request, Span, Version};
 use crate::protocol::http1::{BodyLength, HeadLimits, framing, has_underscore, is_authority, is_target_byte};
 
-/// What a head says about what follows it.
+/// The facts that a head states about the content behind it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Announced {
-    /// Bytes of content, if it says so.
+    /// Bytes of content, if declared.
     pub(crate) length: Option<u64>,
-    /// Does the client wait for a 100 before it sends its content?
+    /// Whether the client waits for a 100 before it sends its content.
     pub(crate) expects_continue: bool,
 }
 
-/// What each field counts beside its bytes (RFC 9113 section 6.5.2).
+/// Bytes that each field counts beside name and value (RFC 9113 section 6.5.2).
 const FIELD_COST: usize = 32;
-/// What a line of HTTP/1.1 counts beside name and value: a colon, a space and the line's end.
+/// Bytes that a line of HTTP/1.1 counts beside name and value: a colon, a space and the line's end.
 const LINE_COST: usize = 4;
-/// No request has as many fields that begin with a colon.
+/// Number of pseudo-header fields that no request reaches.
 const MOST_PSEUDO_FIELDS: usize = 8;
 
-/// The list of fields that `h2` has to read, by its count (RFC 9113 section 6.5.2): whatever is within the limits, and as
-/// much again, so that what exceeds them is answered by a page.
+/// The size of the largest field list that `h2` has to accept, by its count (RFC 9113 section 6.5.2): twice the limits,
+/// so that a request beyond the limits gets an error page.
 pub(crate) fn largest_list(limits: &HeadLimits) -> u32 {
     let fields = limits.fields.saturating_add(MOST_PSEUDO_FIELDS).saturating_mul(FIELD_COST);
     let size = limits.section.saturating_mul(2).saturating_add(limits.request_line).saturating_add(fields);
     u32::try_from(size).unwrap_or(u32::MAX)
 }
 
-/// Reads a head into an empty request; `beside` has the path if `h2` cannot. If it is refused, the request holds at least
+/// Reads a head into an empty request; `beside` has the path if `h2` cannot take it. A refused request holds at least
 /// method and target.
 pub(crate) fn decode_request(
     head: &Parts,
@@ -62,7 +62,7 @@ pub(crate) fn decode_request(
     check_authority(&head.headers, authority)?;
     decode_fields(&head.headers, authority, request)?;
     let framing = framing(request)?;
-    let length = request.headers.known(Known::ContentLength).and(match framing.body {
+    let length = request.headers.known(KnownHeader::ContentLength).and(match framing.body {
         BodyLength::Known(length) => Some(length),
         BodyLength::Chunked => None,
     });
@@ -70,12 +70,11 @@ pub(crate) fn decode_request(
     Ok(Announced { length, expects_continue: framing.expects_continue })
 }
 
-/// Notes method and target of a request that is refused, for the log, with what is not visible percent-encoded.
+/// Notes method and target of a refused request for the log; characters that are not visible are percent-encoded.
 pub(crate) fn note_line(method: &[u8], target: &[u8], request: &mut Request) -> Span {
     let escaped = |text: &[u8]| -> String {
-        let escape = |&byte: &u8| match is_target_byte(byte) {
-            true => char::from(byte).to_string(),
-            false => format!("%{byte:02X}"),
+        let escape = |&byte: &u8| {
+            if is_target_byte(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }
         };
         text.iter().map(escape).collect()
     };
@@ -97,8 +96,8 @@ fn put_line(method: &str, target: &str, request: &mut Request) -> Span {
     request.target
 }
 
-/// Fields and bytes as lines of HTTP/1.1 have them, so that there is one limit for both. Crumbs of a cookie count one by one
-/// (edge.md S19).
+/// Fields and bytes as HTTP/1.1 lines would have them, so that one limit serves both versions. Each cookie crumb counts
+/// (docs/security.md S19).
 fn check_size(head: &Parts, limits: &HeadLimits) -> Result<(), Refusal> {
     if head.headers.len() > limits.fields {
         return Err(Refusal::limit(431, "too many header fields", "max_header_fields"));
@@ -110,7 +109,7 @@ fn check_size(head: &Parts, limits: &HeadLimits) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// Exactly one authority, said once or twice the same (RFC 9113 section 8.3.1).
+/// Exactly one authority; if it is given twice, both are the same (RFC 9113 section 8.3.1).
 fn check_authority(headers: &HeaderMap, authority: &str) -> Result<(), Refusal> {
     let mut hosts = headers.get_all(HOST).iter().map(HeaderValue::as_bytes);
     let said = match (authority, hosts.next(), hosts.next()) {
@@ -121,10 +120,7 @@ fn check_authority(headers: &HeaderMap, authority: &str) -> Result<(), Refusal> 
         (authority, Some(host), _) if host.eq_ignore_ascii_case(authority.as_bytes()) => host,
         _ => return Err(Refusal::bad("Host and :authority differ")),
     };
-    match is_authority(said) {
-        true => Ok(()),
-        false => Err(Refusal::bad("malformed Host")),
-    }
+    if is_authority(said) { Ok(()) } else { Err(Refusal::bad("malformed Host")) }
 }
 
 fn decode_fields(headers: &HeaderMap, authority: &str, request: &mut Request) -> Result<(), Refusal> {
@@ -138,13 +134,13 @@ fn decode_fields(headers: &HeaderMap, authority: &str, request: &mut Request) ->
         text.extend_from_slice(b": ");
         let value = text.len();
         for (index, piece) in values.enumerate() {
-            // Crumbs of a cookie are one field for whoever reads it (RFC 9113 section 8.2.3).
+            // Cookie crumbs are joined into one field (RFC 9113 section 8.2.3).
             text.extend_from_slice(if index == 0 { b"" } else { b"; " });
             text.extend_from_slice(piece);
         }
         let value_len = (text.len() - value) as u32;
         text.extend_from_slice(b"\r\n");
-        let (name_len, known) = (name.len() as u16, Known::of(name.as_bytes()));
+        let (name_len, known) = (name.len() as u16, KnownHeader::of(name.as_bytes()));
         fields.push(Field { name: start as u32, value: value as u32, value_len, name_len, known });
     };
     if !authority.is_empty() {
@@ -168,7 +164,7 @@ fn decode_fields(headers: &HeaderMap, authority: &str, request: &mut Request) ->
     Ok(())
 }
 
-/// Is this field left out?
+/// Whether this field is left out.
 fn skips(name: &HeaderName, authority: &str) -> Result<bool, Refusal> {
     Ok((name == HOST && !authority.is_empty()) || has_underscore(name.as_str().as_bytes())?)
 }

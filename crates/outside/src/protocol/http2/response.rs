@@ -1,14 +1,14 @@
-//! The head of a response, as `h2` takes it (RFC 9113 section 8.3.2).
+//! The head of a response in the form that `h2` takes (RFC 9113 section 8.3.2).
 //!
-//! As in HTTP/1.1 the server owns what frames a message. Fields that belong to a connection have no place here, whoever
-//! set them (section 8.2.2).
+//! As in HTTP/1.1 the server owns the fields that frame a message. Fields of the connection are left out, even if a
+//! handler has set them (section 8.2.2).
 
 use http::header::{self, HeaderName, HeaderValue};
 use http::{Response, StatusCode};
 
-use crate::message::{Headers, Known};
+use crate::message::{Headers, KnownHeader};
 
-/// A head of these fields; `content_type` is added if there is none.
+/// A head with these fields; `content_type` is added if they have none.
 pub(crate) fn response_head(
     status: u16,
     headers: &Headers,
@@ -17,18 +17,18 @@ pub(crate) fn response_head(
     date: &HeaderValue,
 ) -> Response<()> {
     let mut response = Response::new(());
-    // A status that is none of 100 to 999 does not get here.
+    // Only statuses from 100 to 999 reach this point.
     *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let fields = response.headers_mut();
     fields.reserve(headers.len() + 3);
     let mut has_type = false;
     for ((known, value), (name, _)) in headers.known_fields().zip(headers.iter()) {
-        has_type |= known == Known::ContentType;
-        // What could not stand in a message is not in the list.
+        has_type |= known == KnownHeader::ContentType;
+        // The list holds only valid names and values.
         if let Some(name) = name_of(known, name)
             && let Ok(mut value) = value_of(known, value)
         {
-            value.set_sensitive(known == Known::SetCookie);
+            value.set_sensitive(known == KnownHeader::SetCookie);
             fields.append(name, value);
         }
     }
@@ -42,28 +42,30 @@ pub(crate) fn response_head(
     response
 }
 
-/// The name as it goes out; `None` if the field does not.
-fn name_of(known: Known, name: &str) -> Option<HeaderName> {
+/// The name as sent; `None` if the field is left out.
+fn name_of(known: KnownHeader, name: &str) -> Option<HeaderName> {
     Some(match known {
-        Known::Connection | Known::KeepAlive | Known::TransferEncoding | Known::Upgrade => return None,
-        Known::ContentLength | Known::Date => return None,
-        Known::AcceptRanges => header::ACCEPT_RANGES,
-        Known::CacheControl => header::CACHE_CONTROL,
-        Known::ContentEncoding => header::CONTENT_ENCODING,
-        Known::ContentRange => header::CONTENT_RANGE,
-        Known::ContentType => header::CONTENT_TYPE,
-        Known::ETag => header::ETAG,
-        Known::LastModified => header::LAST_MODIFIED,
-        Known::Server => header::SERVER,
-        Known::SetCookie => header::SET_COOKIE,
-        Known::Vary => header::VARY,
+        KnownHeader::Connection | KnownHeader::KeepAlive | KnownHeader::TransferEncoding | KnownHeader::Upgrade => {
+            return None;
+        }
+        KnownHeader::ContentLength | KnownHeader::Date => return None,
+        KnownHeader::AcceptRanges => header::ACCEPT_RANGES,
+        KnownHeader::CacheControl => header::CACHE_CONTROL,
+        KnownHeader::ContentEncoding => header::CONTENT_ENCODING,
+        KnownHeader::ContentRange => header::CONTENT_RANGE,
+        KnownHeader::ContentType => header::CONTENT_TYPE,
+        KnownHeader::ETag => header::ETAG,
+        KnownHeader::LastModified => header::LAST_MODIFIED,
+        KnownHeader::Server => header::SERVER,
+        KnownHeader::SetCookie => header::SET_COOKIE,
+        KnownHeader::Vary => header::VARY,
         _ if name.eq_ignore_ascii_case("proxy-connection") => return None,
         _ => HeaderName::from_bytes(name.as_bytes()).ok()?,
     })
 }
 
 /// The commonest values are not copied.
-fn value_of(known: Known, value: &[u8]) -> Result<HeaderValue, header::InvalidHeaderValue> {
+fn value_of(known: KnownHeader, value: &[u8]) -> Result<HeaderValue, header::InvalidHeaderValue> {
     const COMMON: [&str; 5] = [
         "text/plain; charset=utf-8",
         "text/html; charset=utf-8",
@@ -71,7 +73,7 @@ fn value_of(known: Known, value: &[u8]) -> Result<HeaderValue, header::InvalidHe
         "text/plain",
         "application/octet-stream",
     ];
-    let common = COMMON.iter().find(|text| known == Known::ContentType && text.as_bytes() == value);
+    let common = COMMON.iter().find(|text| known == KnownHeader::ContentType && text.as_bytes() == value);
     match common {
         Some(text) => Ok(HeaderValue::from_static(text)),
         None => HeaderValue::from_bytes(value),

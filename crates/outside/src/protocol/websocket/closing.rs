@@ -1,4 +1,4 @@
-//! The end of a WebSocket (RFC 6455 section 7): codes, Close frames, and who has sent what.
+//! The end of a WebSocket (RFC 6455 section 7): codes, Close frames, and the state of the closing handshake.
 
 use super::frame::{MAX_CONTROL_PAYLOAD, Opcode, encode_frame};
 use crate::error::Error;
@@ -7,7 +7,7 @@ const NORMAL: u16 = 1000;
 const GOING_AWAY: u16 = 1001;
 const PROTOCOL_ERROR: u16 = 1002;
 const UNSUPPORTED_DATA: u16 = 1003;
-/// Never on the wire, like the two others of section 7.4.1: a Close frame without a code.
+/// Never sent, like the two others of section 7.4.1: a Close frame without a code.
 const NO_STATUS: u16 = 1005;
 /// No Close frame at all.
 const ABNORMAL: u16 = 1006;
@@ -21,7 +21,7 @@ const TRY_AGAIN_LATER: u16 = 1013;
 const BAD_GATEWAY: u16 = 1014;
 const TLS_HANDSHAKE: u16 = 1015;
 
-/// What a close code means, in the words of its registry.
+/// The meaning of a close code, in the words of its registry.
 pub(crate) const fn close_code_name(code: u16) -> &'static str {
     match code {
         NORMAL => "normal closure",
@@ -45,12 +45,12 @@ pub(crate) const fn close_code_name(code: u16) -> &'static str {
     }
 }
 
-/// May this code stand in a Close frame?
+/// Whether this code may be sent in a Close frame.
 const fn is_sendable(code: u16) -> bool {
     matches!(code, NORMAL..=UNSUPPORTED_DATA | INVALID_DATA..=BAD_GATEWAY | 3000..=4999)
 }
 
-/// Why the server fails a connection (section 7.1.7): the client is to blame, and the code says how.
+/// The reason why the server fails a connection (section 7.1.7): a fault of the client, as the code tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Failure {
     /// 1002, 1007 or 1009.
@@ -79,7 +79,7 @@ impl From<Failure> for Close {
     }
 }
 
-/// What a Close frame says.
+/// The content of a Close frame.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Close {
     /// `None`: the frame is empty.
@@ -89,12 +89,12 @@ pub(crate) struct Close {
 }
 
 impl Close {
-    /// What the application wants to say.
+    /// A Close frame that the application asks for.
     ///
     /// # Errors
-    /// A code that a server does not send, or a reason that is too long for a frame.
+    /// The code is not for servers, or the reason is too long for a frame.
     pub(crate) fn new(code: u16, reason: &str) -> Result<Self, Error> {
-        // 1010 is what a client says who misses an extension.
+        // 1010 is for clients that miss an extension.
         if !is_sendable(code) || code == MANDATORY_EXTENSION {
             let name = close_code_name(code);
             return Err(Error::new(format!(
@@ -136,20 +136,20 @@ impl Close {
 
 const MAX_REASON: usize = MAX_CONTROL_PAYLOAD - 2;
 
-/// Who has sent a Close frame, and what may still be sent.
+/// The state of the closing handshake: the Close frames that were sent and received.
 #[derive(Debug, Default)]
-pub(crate) struct Closing {
+pub(crate) struct CloseHandshake {
     sent: bool,
     received: Option<Box<Close>>,
 }
 
-impl Closing {
-    /// May messages, pings and pongs still be sent? Not behind a Close frame (section 5.5.1).
+impl CloseHandshake {
+    /// Whether messages, pings and pongs may still be sent. None may follow a Close frame (section 5.5.1).
     pub(crate) const fn is_open(&self) -> bool {
         !self.sent && self.received.is_none()
     }
 
-    /// Begins the closing handshake: appends a Close frame, unless one was sent before. Tells whether it did.
+    /// Begins the closing handshake: appends a Close frame, unless one was sent before. Returns whether it did.
     pub(crate) fn close_to_send(&mut self, close: &Close, out: &mut Vec<u8>) -> bool {
         if self.sent {
             return false;
@@ -159,7 +159,7 @@ impl Closing {
         true
     }
 
-    /// Takes the client's Close frame, and appends the answer to it if ours was not sent before: the same code.
+    /// Takes the client's Close frame. Unless the server has sent one before, appends the answer: the same code.
     pub(crate) fn receive_close(&mut self, close: Close, out: &mut Vec<u8>) {
         if self.received.is_none() {
             self.close_to_send(&Close { code: close.code, reason: Box::default() }, out);
@@ -167,7 +167,7 @@ impl Closing {
         }
     }
 
-    /// Have both sides sent a Close frame? Then the server closes the socket (section 7.1.1).
+    /// Whether both sides have sent a Close frame. Then the server closes the socket (section 7.1.1).
     pub(crate) const fn is_complete(&self) -> bool {
         self.sent && self.received.is_some()
     }
@@ -222,7 +222,7 @@ mod tests {
 
     #[test]
     fn each_side_sends_one_close_frame() {
-        let (mut closing, mut out) = (Closing::default(), Vec::new());
+        let (mut closing, mut out) = (CloseHandshake::default(), Vec::new());
         assert!(closing.is_open() && closing.code() == 1006);
         closing.receive_close(Close::new(4000, "done").unwrap(), &mut out);
         assert_eq!(out, b"\x88\x02\x0f\xa0");
@@ -230,7 +230,7 @@ mod tests {
         closing.receive_close(Close::new(1000, "again").unwrap(), &mut out);
         assert_eq!((out.len(), closing.code(), closing.reason()), (4, 4000, "done"));
 
-        let (mut closing, mut out) = (Closing::default(), Vec::new());
+        let (mut closing, mut out) = (CloseHandshake::default(), Vec::new());
         assert!(closing.close_to_send(&Failure::invalid_data("not UTF-8").into(), &mut out));
         assert_eq!(out, b"\x88\x0b\x03\xefnot UTF-8");
         assert!(!closing.is_open() && !closing.is_complete() && closing.code() == 1006);

@@ -12,25 +12,25 @@ use super::closing::Failure;
 use super::extension::DeflateTerms;
 use super::frame::{MessageKind, Opcode, encode_frame, encode_frame_head, frame_head_length};
 
-/// What ends every message, and is not sent (section 7.2.1).
+/// The end of every compressed message, which is not sent (section 7.2.1).
 const TAIL: [u8; 4] = [0, 0, 0xff, 0xff];
 
-/// Windows that nobody uses now, for all connections that agreed on the same settings.
+/// Unused windows, for all connections that agreed on the same settings.
 #[derive(Default)]
 pub(crate) struct DeflatePool {
     inflates: Mutex<Vec<Inflate>>,
     deflates: Mutex<Vec<(u8, Deflate)>>,
 }
 
-/// An inflating window takes 42 KiB, a deflating one up to 300 KiB.
+/// Spare windows of each kind that are kept: an inflating one takes 42 KiB, a deflating one up to 300 KiB.
 const MOST_SPARE: usize = 8;
 
-/// Memory of a compressor beside its window, as zlib counts it.
+/// The memory level of a compressor, as zlib counts it.
 const MEMORY_LEVEL: i32 = 6;
 
 impl DeflatePool {
     fn inflate(&self) -> Inflate {
-        // Whoever keeps to a smaller window is read by the largest as well; it costs no more here.
+        // The largest window also reads messages of smaller ones, and costs no more here.
         lock(&self.inflates).pop().unwrap_or_else(|| Inflate::new(false, 15))
     }
 
@@ -78,9 +78,9 @@ impl fmt::Debug for DeflatePool {
 /// Inflates the messages of one client.
 pub(crate) struct Inflater {
     stream: Option<Inflate>,
-    /// The client may refer to earlier messages.
+    /// Whether the client may refer to earlier messages.
     takeover: bool,
-    /// The stream has ended, and what follows begins a new one (section 7.2.3.5).
+    /// Whether the stream has ended, so that further bytes begin a new one (section 7.2.3.5).
     ended: bool,
     pool: Arc<DeflatePool>,
     /// Compressed bytes of this message so far.
@@ -101,7 +101,7 @@ impl Inflater {
         result
     }
 
-    /// The first `length` bytes of `message` are its own, the rest is room.
+    /// The first `length` bytes of `message` are content, the rest is room.
     fn inflate(
         &mut self,
         mut rest: &[u8],
@@ -137,7 +137,7 @@ impl Inflater {
                 Ok(_) => self.ended &= consumed == 0,
                 Err(_) => return Err(Failure::invalid_data("a message that cannot be inflated")),
             }
-            // All input is taken, and no output waits for room.
+            // All input is consumed, and no output waits for room.
             if rest.is_empty() && (*length < message.len() || self.ended) {
                 return Ok(());
             }
@@ -147,9 +147,9 @@ impl Inflater {
         }
     }
 
-    /// Inflates what is left of a message at its end.
+    /// Inflates the rest of a message at its end.
     pub(crate) fn finish(&mut self, message: &mut Vec<u8>, max: usize) -> Result<(), Failure> {
-        // A stream that ended with the message needs no tail, and nothing at all has none.
+        // A stream that ended with the message needs no tail, and neither does an empty message.
         if !self.ended && self.compressed > 0 {
             self.receive(&TAIL, message, max)?;
         }
@@ -169,8 +169,7 @@ impl Inflater {
     }
 }
 
-/// Extends the message for what may come out next, and never far past the bound: one byte more tells whether it would
-/// be passed.
+/// Extends the message for further output, hardly past the bound: one byte more shows whether it would be exceeded.
 fn make_room(message: &mut Vec<u8>, room: usize, max: usize) {
     let start = message.len();
     let most = (max - start).saturating_add(1);
@@ -181,7 +180,7 @@ fn make_room(message: &mut Vec<u8>, room: usize, max: usize) {
     message.resize(start + room, 0);
 }
 
-/// Below this many bytes any ratio is allowed: a page of spaces is no attack.
+/// Bytes below which any compression ratio is allowed: a page of spaces is no attack.
 const RATIO_FLOOR: usize = 1 << 20;
 const MOST_RATIO: u64 = 10;
 
@@ -194,7 +193,7 @@ impl fmt::Debug for Inflater {
 /// Deflates the messages to one client, or to all that agreed on the same terms without context takeover.
 pub(crate) struct Deflater {
     stream: Option<Deflate>,
-    /// Later messages may refer to earlier ones.
+    /// Whether later messages may refer to earlier ones.
     takeover: bool,
     window_bits: u8,
     level: u8,
@@ -204,7 +203,8 @@ pub(crate) struct Deflater {
 
 impl Deflater {
     pub(crate) fn new(terms: &DeflateTerms, pool: Arc<DeflatePool>) -> Self {
-        // A window of 9 bits refers back by 512 - 262 bytes at most, so it fits in one of 8, which zlib has not.
+        // A window of 9 bits refers back by at most 512 - 262 bytes, so it is within one of 8 bits, which zlib does not
+        // offer.
         let window_bits = terms.server_max_window_bits.unwrap_or(15).max(9);
         let takeover = !terms.server_no_context_takeover;
         Self { stream: None, takeover, window_bits, level: terms.level, threshold: terms.threshold, pool }
@@ -224,14 +224,14 @@ impl Deflater {
                 self.pool.give_deflate(self.window_bits, stream);
             }
             let length = out.len() - start - head;
-            // With takeover the window has moved on, and the client's must follow.
+            // With takeover the window has advanced, and the client's must follow.
             if deflated && (self.takeover || length < payload.len()) {
                 place_head(out, start, head, kind, length);
                 return;
             }
             out.truncate(start);
             if !deflated {
-                // A new stream refers to nothing that the client has not.
+                // A new stream refers to no earlier bytes, which the client may lack.
                 self.stream = None;
             }
         }
@@ -239,7 +239,7 @@ impl Deflater {
     }
 }
 
-/// Appends the compressed payload without its tail. Says whether that went well; it always does.
+/// Appends the compressed payload without its tail. Returns whether that succeeded; it always does.
 fn deflate(stream: &mut Deflate, payload: &[u8], out: &mut Vec<u8>) -> bool {
     if payload.is_empty() {
         // Section 7.2.3.6: a flush of nothing may give nothing.
@@ -270,7 +270,7 @@ fn deflate(stream: &mut Deflate, payload: &[u8], out: &mut Vec<u8>) -> bool {
     ends
 }
 
-/// Writes the head into the room before the payload, which moves if it became so short that its head does as well.
+/// Writes the head into the room before the payload. The payload moves if it became so short that its head does too.
 fn place_head(out: &mut Vec<u8>, start: usize, room: usize, kind: MessageKind, length: usize) {
     let mut head = Vec::with_capacity(room);
     encode_frame_head(&mut head, Opcode::from(kind), true, length);
@@ -316,7 +316,7 @@ mod tests {
         (frame[0] & 0x40 != 0, &frame[head..])
     }
 
-    /// Text in which words come again at any distance, and bytes that never do.
+    /// Text in which words recur at any distance, and bytes that never do.
     fn samples() -> Vec<Vec<u8>> {
         let mut state = 1_u32;
         let mut next = move || {
@@ -357,7 +357,7 @@ mod tests {
                 deflater.encode_message(&mut out, MessageKind::Binary, &sample);
                 let mut rest = &[payload(&out).1, &TAIL].concat()[..];
                 let mut back = Vec::new();
-                // One byte at a time, so that nothing but the window can be referred to.
+                // One byte at a time, so that only the window can be referred to.
                 loop {
                     let (mut byte, before_in, before_out) = ([0], reader.total_in(), reader.total_out());
                     reader.decompress(rest, &mut byte, InflateFlush::NoFlush).unwrap();

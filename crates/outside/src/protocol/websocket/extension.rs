@@ -1,24 +1,24 @@
-//! Agreeing on permessage-deflate (RFC 7692 section 7.1): what a client offers, and what the server takes.
+//! Negotiation of permessage-deflate (RFC 7692 section 7.1).
 //!
-//! The first offer that is well formed and can be met is taken; without one, there is no compression. An offer is
-//! never an error: a client that wants what we do not have goes on without it.
+//! The first well-formed offer that can be met is accepted; without one, there is no compression. An offer is never an
+//! error: a client whose offers cannot be met goes on without compression.
 
 use std::fmt::Write;
 
 use crate::message::is_token_byte;
 
-/// What the server is ready for.
+/// The compression settings of the server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct DeflateSettings {
-    /// Forget each message that was sent: 300 KiB less for each connection, and less compression.
+    /// Whether the server forgets each message it has sent: 300 KiB less for each connection, and less compression.
     pub(crate) server_no_context_takeover: bool,
-    /// Ask the client to do the same: 42 KiB less for each connection.
+    /// Whether the client is asked to do the same: 42 KiB less for each connection.
     pub(crate) client_no_context_takeover: bool,
     /// The largest window to compress with: 9 to 15, for 512 bytes to 32 KiB.
     pub(crate) server_max_window_bits: u8,
-    /// The largest window that a client may use, if it lets us choose: 9 to 15.
+    /// The largest window that a client may use, if it leaves the choice to the server: 9 to 15.
     pub(crate) client_max_window_bits: u8,
-    /// 1, fast, to 9, small.
+    /// 1 (fast) to 9 (small).
     pub(crate) level: u8,
     /// Messages of fewer bytes are sent as they are.
     pub(crate) threshold: usize,
@@ -37,16 +37,16 @@ impl Default for DeflateSettings {
     }
 }
 
-/// What both sides have agreed on.
+/// The negotiated terms.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct DeflateTerms {
     pub(crate) server_no_context_takeover: bool,
     pub(crate) client_no_context_takeover: bool,
-    /// 8 to 15; `None`: nobody said, so 15.
+    /// 8 to 15; `None`: not negotiated, so 15.
     pub(crate) server_max_window_bits: Option<u8>,
     /// As above.
     pub(crate) client_max_window_bits: Option<u8>,
-    /// The server's own affair, like the threshold.
+    /// Not negotiated, like the threshold.
     pub(crate) level: u8,
     pub(crate) threshold: usize,
 }
@@ -76,16 +76,16 @@ impl DeflateTerms {
 
 const NAME: &str = "permessage-deflate";
 
-/// Reads every value of Sec-WebSocket-Extensions in order, and takes the first offer that can be met.
+/// Reads every value of Sec-WebSocket-Extensions in order, and accepts the first offer that can be met.
 pub(crate) fn negotiate<'r>(
     values: impl IntoIterator<Item = &'r [u8]>,
     settings: &DeflateSettings,
 ) -> Option<DeflateTerms> {
-    let mut offers = values.into_iter().flat_map(elements).filter_map(Offer::read);
+    let mut offers = values.into_iter().flat_map(elements).filter_map(DeflateOffer::read);
     offers.next().map(|offer| offer.terms(settings))
 }
 
-/// The elements of a list: what lies between commas that are not quoted.
+/// The elements of a list, which is split at commas outside quotes.
 fn elements(value: &[u8]) -> impl Iterator<Item = &[u8]> {
     let (mut quoted, mut escaped) = (false, false);
     value.split(move |&byte| {
@@ -95,17 +95,17 @@ fn elements(value: &[u8]) -> impl Iterator<Item = &[u8]> {
     })
 }
 
-/// One offer of permessage-deflate, as it stands.
+/// One offer of permessage-deflate, as parsed.
 #[derive(Debug, Default)]
-struct Offer {
+struct DeflateOffer {
     server_no_context_takeover: bool,
     client_no_context_takeover: bool,
     server_max_window_bits: Option<u8>,
-    /// The inner one is `None` if the client leaves the choice to us.
+    /// The inner value is `None` if the client leaves the choice to the server.
     client_max_window_bits: Option<Option<u8>>,
 }
 
-impl Offer {
+impl DeflateOffer {
     /// Reads an element, if it is a well-formed offer of permessage-deflate.
     fn read(element: &[u8]) -> Option<Self> {
         let mut cursor = Cursor { rest: element };
@@ -144,13 +144,13 @@ impl Offer {
     }
 
     fn terms(&self, settings: &DeflateSettings) -> DeflateTerms {
-        // Ours may be said whether or not it was offered (section 7.1.2.1).
+        // The server's window may be limited even if the client did not offer it (section 7.1.2.1).
         let ours = settings.server_max_window_bits;
         let server_max_window_bits = match self.server_max_window_bits {
             Some(offered) => Some(offered.min(ours)),
             None => (ours < 15).then_some(ours),
         };
-        // The client's may not (section 7.1.2.2); a window of 15 bits reads what any other wrote.
+        // The client's may not (section 7.1.2.2); a window of 15 bits reads the output of any other.
         let theirs = settings.client_max_window_bits;
         let client_max_window_bits = self
             .client_max_window_bits
@@ -167,7 +167,7 @@ impl Offer {
     }
 }
 
-/// What is left of an element (RFC 6455 section 9.1).
+/// The unread part of an element (RFC 6455 section 9.1).
 struct Cursor<'r> {
     rest: &'r [u8],
 }
@@ -214,7 +214,7 @@ mod tests {
         negotiate(offers.iter().map(|offer| offer.as_bytes()), settings).map(|terms| terms.to_field_value())
     }
 
-    /// Takes what it gets.
+    /// Settings that accept every offer.
     fn open() -> DeflateSettings {
         let default = DeflateSettings::default();
         DeflateSettings { server_no_context_takeover: false, client_no_context_takeover: false, ..default }

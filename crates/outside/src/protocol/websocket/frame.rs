@@ -1,10 +1,10 @@
 //! Frames of the base protocol (RFC 6455 section 5): heads in both directions, and the mask.
 //!
-//! What a head may say by itself is checked here; whether it may stand where it stands is for the receiver to say.
+//! Faults of a head itself are found here; whether the frame is allowed at its position is decided by the receiver.
 
 use super::closing::Failure;
 
-/// Which frame it is; the values are those of the wire.
+/// The kind of a frame; the values are those of the wire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Opcode {
     Continuation = 0,
@@ -21,7 +21,7 @@ impl Opcode {
     }
 }
 
-/// What a message consists of.
+/// The kind of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum MessageKind {
     /// UTF-8.
@@ -43,9 +43,9 @@ impl From<MessageKind> for Opcode {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct FrameHead {
     pub(crate) opcode: Opcode,
-    /// The last frame of its message.
+    /// Whether this is the last frame of its message.
     pub(crate) fin: bool,
-    /// The bit that permessage-deflate uses (RFC 7692 section 6).
+    /// Whether the bit of permessage-deflate is set (RFC 7692 section 6).
     pub(crate) rsv1: bool,
     pub(crate) mask: [u8; 4],
     /// Bytes of payload; below 2^63.
@@ -55,16 +55,16 @@ pub(crate) struct FrameHead {
 /// Two bytes, eight of length, four of mask.
 pub(crate) const MAX_HEAD: usize = 14;
 
-/// A control frame holds this many bytes at most (RFC 6455 section 5.5).
+/// Bytes of payload of a control frame at most (RFC 6455 section 5.5).
 pub(crate) const MAX_CONTROL_PAYLOAD: usize = 125;
 
 const FIN: u8 = 0x80;
 const RSV1: u8 = 0x40;
 const MASKED: u8 = 0x80;
 
-/// Reads the head at the start of `input`, and tells how long it is; `None` if it is not complete.
+/// Reads the head at the start of `input`, and returns its length too; `None` if it is not complete.
 ///
-/// A fault is told by the first byte that shows it.
+/// A fault is reported at the first byte that shows it.
 pub(crate) fn decode_frame_head(input: &[u8]) -> Result<Option<(FrameHead, usize)>, Failure> {
     let Some(&first) = input.first() else { return Ok(None) };
     let opcode = match first & 0x0f {
@@ -115,7 +115,7 @@ pub(crate) fn decode_frame_head(input: &[u8]) -> Result<Option<(FrameHead, usize
     Ok(Some((head, input.len() - rest.len())))
 }
 
-/// Takes the mask off in place (section 5.3), and returns the mask for what follows this piece.
+/// Removes the mask in place (section 5.3), and returns the mask for the bytes behind this piece.
 pub(crate) fn unmask(piece: &mut [u8], mask: [u8; 4]) -> [u8; 4] {
     let narrow = u32::from_le_bytes(mask);
     let wide = u64::from(narrow) << 32 | u64::from(narrow);
@@ -136,7 +136,7 @@ pub(crate) fn unmask(piece: &mut [u8], mask: [u8; 4]) -> [u8; 4] {
 
 /// Appends a whole frame from the server: unmasked and final, its payload right behind its head.
 pub(crate) fn encode_frame(out: &mut Vec<u8>, opcode: Opcode, payload: &[u8]) {
-    // No more than that: what is sent as it stands is then shared without another allocation.
+    // Exactly as much: a frame that is sent unchanged is then shared without another allocation.
     out.reserve_exact(frame_head_length(payload.len()) + payload.len());
     encode_frame_head(out, opcode, false, payload.len());
     out.extend_from_slice(payload);
@@ -162,7 +162,7 @@ pub(crate) fn encode_frame_head(out: &mut Vec<u8>, opcode: Opcode, compressed: b
 /// The longest head of a frame without a mask.
 pub(crate) const MAX_SERVER_HEAD: usize = 10;
 
-/// How long the head of a server's frame with so much payload is.
+/// Bytes of the head of a server's frame with a payload of this length.
 pub(crate) const fn frame_head_length(length: usize) -> usize {
     match length {
         0..=125 => 2,

@@ -1,13 +1,13 @@
 //! The opening handshake, the server's side (RFC 6455 section 4.2).
 //!
-//! A request is read to the letter and answered, or refused with the status that says what is wrong with it. Who may
-//! connect is for `origin`, what is compressed for `extension`.
+//! A request is checked strictly and answered, or refused with the status for its fault. The origin is checked in
+//! `origin`, compression is negotiated in `extension`.
 
 use sha1_smol::Sha1;
 
 use super::extension::DeflateTerms;
 use crate::error::Refusal;
-use crate::message::{Headers, Known, Request, Version};
+use crate::message::{Headers, KnownHeader, Request, Version};
 use crate::protocol::http1::{BodyLength, framing};
 
 /// Proof that the handshake was understood: the value of Sec-WebSocket-Accept.
@@ -15,7 +15,7 @@ use crate::protocol::http1::{BodyLength, framing};
 pub(crate) struct AcceptKey([u8; 28]);
 
 impl AcceptKey {
-    /// Answers a key as it stands in the request (section 4.2.2).
+    /// The answer to a key of a request (section 4.2.2).
     fn of(key: &[u8]) -> Self {
         let mut hash = Sha1::new();
         hash.update(key);
@@ -28,7 +28,7 @@ impl AcceptKey {
     }
 }
 
-/// What a refusal with 426 must carry (RFC 9110 section 15.5.22, RFC 6455 section 4.4).
+/// The fields of a refusal with 426 (RFC 9110 section 15.5.22, RFC 6455 section 4.4).
 pub(crate) const UPGRADE_REQUIRED_FIELDS: [(&str, &str); 2] =
     [("Upgrade", "websocket"), ("Sec-WebSocket-Version", "13")];
 
@@ -38,7 +38,8 @@ pub(crate) const UPGRADE_REQUIRED_FIELDS: [(&str, &str); 2] =
 /// 426 if it asks for no WebSocket, or for another version; 400 if its handshake is malformed.
 pub(crate) fn check_opening(request: &Request) -> Result<AcceptKey, Refusal> {
     let headers = &request.headers;
-    let asks = has_option(headers, Known::Connection, b"upgrade") && has_option(headers, Known::Upgrade, b"websocket");
+    let asks = has_option(headers, KnownHeader::Connection, b"upgrade")
+        && has_option(headers, KnownHeader::Upgrade, b"websocket");
     // In HTTP/1.0 there is no Upgrade (RFC 9110 section 7.8).
     if !asks || request.version != Version::Http11 {
         return Err(Refusal::new(426, "a WebSocket is opened by an upgrade"));
@@ -61,7 +62,7 @@ pub(crate) fn check_opening(request: &Request) -> Result<AcceptKey, Refusal> {
     }
 }
 
-fn has_option(headers: &Headers, known: Known, option: &[u8]) -> bool {
+fn has_option(headers: &Headers, known: KnownHeader, option: &[u8]) -> bool {
     headers.all_known(known).flat_map(elements).any(|element| element.eq_ignore_ascii_case(option))
 }
 
@@ -75,7 +76,8 @@ fn single<'r>(headers: &'r Headers, name: &'r str, again: &'static str) -> Resul
     if values.next().is_some() { Err(Refusal::bad(again)) } else { Ok(value) }
 }
 
-/// 16 bytes are 22 digits and two signs of padding; what the last digit says beyond them means nothing.
+/// Whether this is the base64 of 16 bytes: 22 digits and two signs of padding. The unused bits of the last digit are
+/// ignored.
 fn is_key(key: &[u8]) -> bool {
     let digits = key.strip_suffix(b"==").unwrap_or_default();
     digits.len() == 22 && digits.iter().all(|byte| BASE64.contains(byte))
@@ -97,7 +99,8 @@ fn base64(bytes: &[u8; 20]) -> [u8; 28] {
 
 /// The first of the server's subprotocols, in its own order, that the client offers; `None` if there is none.
 ///
-/// Names are compared with their case (section 11.5). Without one the connection opens, and the client decides.
+/// Names are compared with their case (section 11.5). Without a common one the connection opens, and the client
+/// decides.
 pub(crate) fn choose_subprotocol<'s>(request: &Request, supported: &'s [String]) -> Option<&'s str> {
     let offers = |name: &str| {
         request.headers.get_all("Sec-WebSocket-Protocol").flat_map(elements).any(|offered| offered == name.as_bytes())

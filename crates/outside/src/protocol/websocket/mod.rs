@@ -1,9 +1,9 @@
 //! WebSocket on the wire (RFC 6455), with permessage-deflate (RFC 7692).
 //!
-//! The opening: [`check_opening`] reads a request, [`Origins`] says whose pages may connect, [`choose_subprotocol`] and
-//! [`negotiate`] choose among what is offered, [`opening_fields`] is the answer. In: [`Receiver`] turns bytes into whole
-//! messages and control frames. Out: [`encode_frame`], [`Deflater`]. The end: [`Closing`] knows who has said what.
-//! As in http1, what is not right to the letter is refused.
+//! The opening: [`check_opening`] reads a request, [`Origins`] checks the page's origin, [`choose_subprotocol`] and
+//! [`negotiate`] choose among the offers, [`opening_fields`] is the answer. In: [`Receiver`] turns bytes into whole
+//! messages and control frames. Out: [`encode_frame`], [`Deflater`]. The end: [`Closing`] is the state of the closing
+//! handshake. As in http1, malformed input is refused.
 
 mod closing;
 mod deflate;
@@ -18,7 +18,7 @@ mod utf8;
 
 #[cfg(any(test, feature = "testing"))]
 pub(crate) use closing::close_code_name;
-pub(crate) use closing::{Close, Closing, Failure};
+pub(crate) use closing::{Close, CloseHandshake, Failure};
 pub(crate) use deflate::{DeflatePool, Deflater};
 pub(crate) use extension::{DeflateSettings, DeflateTerms, negotiate};
 #[cfg(any(test, feature = "testing"))]
@@ -28,4 +28,4 @@ pub(crate) use frame::{MAX_CONTROL_PAYLOAD, MAX_SERVER_HEAD, MessageKind, Opcode
 pub(crate) use handshake::AcceptKey;
 pub(crate) use handshake::{UPGRADE_REQUIRED_FIELDS, check_opening, choose_subprotocol, opening_fields};
 pub(crate) use origin::Origins;
-pub(crate) use receiver::{Event, Receiver};
+pub(crate) use receiver::{ReceivedFrame, Receiver};

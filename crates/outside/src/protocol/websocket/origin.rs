@@ -1,7 +1,7 @@
-//! Whose pages may open a WebSocket (RFC 6455 section 10.2).
+//! The origins whose pages may open a WebSocket (RFC 6455 section 10.2).
 //!
-//! A browser sends cookies with every WebSocket, whichever page asks for it, and says whose page that is. Clients that
-//! are no browsers say nothing, and could say anything: they are not what this protects from.
+//! A browser sends cookies with every WebSocket, even if a foreign page opens it, and names the origin of the page.
+//! Clients that are no browsers name none, or any; this check does not protect from them.
 
 use crate::error::Error;
 use crate::message::{Request, default_port, host_and_port, normalised_origin, split_origin};
@@ -9,20 +9,20 @@ use crate::message::{Request, default_port, host_and_port, normalised_origin, sp
 /// The origins whose pages may connect.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Origins {
-    /// Those of this very server: host and port are those of the request.
+    /// The origin of this server: host and port of the request.
     #[default]
     Same,
-    /// Every one.
+    /// Every origin.
     Any,
-    /// These alone, in lower case and without default ports; its own too only if it is among them.
+    /// Only these, in lower case and without default ports; the server's own only if listed.
     Listed(Vec<Box<str>>),
 }
 
 impl Origins {
-    /// Reads a list of origins such as `https://example.com`; `"*"` among them stands for every one.
+    /// Reads a list of origins such as `https://example.com`; `"*"` stands for every origin.
     ///
     /// # Errors
-    /// A text that is neither that, nor `"null"`, nor scheme, host and perhaps port.
+    /// A text is neither `"*"`, nor `"null"`, nor scheme, host and optional port.
     pub(crate) fn listed<S: AsRef<str>>(origins: &[S]) -> Result<Self, Error> {
         if origins.iter().any(|origin| origin.as_ref() == "*") {
             return Ok(Self::Any);
@@ -37,7 +37,7 @@ impl Origins {
         Ok(Self::Listed(listed.collect::<Result<_, _>>()?))
     }
 
-    /// May the page that sent this request connect? Without an Origin there is no page.
+    /// Whether the page that sent this request may connect. A request without Origin comes from no page.
     pub(crate) fn allow(&self, request: &Request) -> bool {
         let mut origins = request.headers.get_all("Origin");
         let (origin, second) = (origins.next(), origins.next());
@@ -53,8 +53,8 @@ impl Origins {
     }
 }
 
-/// Is it the authority that the request was sent to? The schemes are not compared: behind a proxy that ends TLS the
-/// page has `https`, the request has not.
+/// Whether this is the authority that the request was sent to. Schemes are not compared: behind a proxy that ends TLS
+/// the page has `https`, the request has not.
 fn is_same(origin: &[u8], host: &str) -> bool {
     let Some((scheme, authority)) = split_origin(origin) else { return false };
     let Some(default) = default_port(scheme) else { return false };

@@ -1,8 +1,8 @@
-//! Bytes of a client to whole messages and control frames (RFC 6455 sections 5.4 to 5.6, 8.1).
+//! Turns the bytes of a client into whole messages and control frames (RFC 6455 sections 5.4 to 5.6, 8.1).
 //!
-//! Input is taken to its last byte and unmasked in place. A message that lies in it as one frame is handed out as a slice
-//! of it; only what is cut by a frame or by the end of the input is copied. Nothing is held before it has arrived,
-//! and nothing past `max_message`; between two messages there is no memory but this struct.
+//! Input is consumed to its last byte and unmasked in place. A message that is one frame in the input is handed out as
+//! a slice of it; only messages that are cut by a frame or by the end of the input are copied. Memory is allocated only
+//! for bytes that have arrived, at most `max_message`; between two messages it is only this struct.
 
 use std::borrow::Cow;
 use std::mem;
@@ -14,15 +14,15 @@ use super::extension::DeflateTerms;
 use super::frame::{FrameHead, MAX_HEAD, MessageKind, Opcode, decode_frame_head, unmask};
 use super::utf8::Utf8;
 
-/// What a client has said.
+/// An event from a client.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Event<'i> {
+pub(crate) enum ReceivedFrame<'i> {
     /// A whole message; the payload of a text is UTF-8.
     Message(MessageKind, Cow<'i, [u8]>),
     /// To be answered with a pong of the same payload (section 5.5.2).
     Ping(Cow<'i, [u8]>),
     Pong(Cow<'i, [u8]>),
-    /// Nothing follows it.
+    /// The client's Close frame; no event follows.
     Close(Close),
 }
 
@@ -31,27 +31,27 @@ pub(crate) enum Event<'i> {
 pub(crate) struct Receiver {
     max_message: usize,
     inflater: Option<Box<Inflater>>,
-    /// What has begun; as a rule nothing has when the input is at its end.
-    part: Option<Box<Part>>,
-    /// Closed or failed: whatever comes is dropped.
+    /// The unfinished part of a message or frame; usually there is none at the end of the input.
+    part: Option<Box<PartialInput>>,
+    /// Whether the connection is closed or failed: further input is dropped.
     over: bool,
 }
 
-/// What is there of something that is not complete.
+/// The state of an unfinished message or frame.
 #[derive(Debug)]
-struct Part {
+struct PartialInput {
     message: Vec<u8>,
     control: Vec<u8>,
     head: [u8; MAX_HEAD],
     head_length: u8,
-    /// The message that has begun, if one has.
-    begun: Option<Begun>,
+    /// The unfinished message, if there is one.
+    begun: Option<StartedMessage>,
     frame: Option<Frame>,
     utf8: Utf8,
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Begun {
+struct StartedMessage {
     kind: MessageKind,
     compressed: bool,
 }
@@ -66,22 +66,22 @@ struct Frame {
 }
 
 impl Receiver {
-    /// For messages of at most so many bytes, counted after inflating.
+    /// For messages of at most this many bytes, counted after inflating.
     pub(crate) const fn new(max_message: usize) -> Self {
         Self { max_message, inflater: None, part: None, over: false }
     }
 
-    /// With compression as it was agreed on.
+    /// With compression by these terms.
     pub(crate) fn with_deflate(max_message: usize, terms: &DeflateTerms, pool: Arc<DeflatePool>) -> Self {
         let inflater = Some(Box::new(Inflater::new(terms, pool)));
         Self { inflater, ..Self::new(max_message) }
     }
 
-    /// Takes input up to the next event; without one, all of it. To be called again until there is none.
+    /// Consumes input up to the next event; if there is none, all of it. The caller repeats until there is none.
     ///
     /// # Errors
-    /// The connection fails: the reason goes into a Close frame, and nothing more is read.
-    pub(crate) fn receive<'i>(&mut self, input: &mut &'i mut [u8]) -> Result<Option<Event<'i>>, Failure> {
+    /// The connection fails: the reason goes into a Close frame, and no more input is read.
+    pub(crate) fn receive<'i>(&mut self, input: &mut &'i mut [u8]) -> Result<Option<ReceivedFrame<'i>>, Failure> {
         if self.over {
             *input = &mut [];
             return Ok(None);
@@ -94,20 +94,21 @@ impl Receiver {
         if part.has_begun() {
             self.part = Some(part);
         }
-        if matches!(result, Err(_) | Ok(Some(Event::Close(_)))) {
+        if matches!(result, Err(_) | Ok(Some(ReceivedFrame::Close(_)))) {
             *self = Self { over: true, ..Self::new(self.max_message) };
         }
         result
     }
 
-    /// Bytes that are held for what is not complete, without the window of an inflater.
+    /// Bytes held for an unfinished message, without the window of an inflater.
     #[cfg(any(test, feature = "testing"))]
     pub(crate) fn held(&self) -> usize {
         self.part.as_ref().map_or(0, |part| part.message.capacity() + part.control.capacity())
     }
 
-    /// Takes a message that lies in the input as one frame, as most do; `None`, and nothing is taken, for all else.
-    fn receive_whole<'i>(&mut self, input: &mut &'i mut [u8]) -> Option<Event<'i>> {
+    /// Takes a message that is one frame in the input, as most are. For any other input returns `None` and consumes
+    /// nothing.
+    fn receive_whole<'i>(&mut self, input: &mut &'i mut [u8]) -> Option<ReceivedFrame<'i>> {
         if self.part.is_some() {
             return None;
         }
@@ -124,25 +125,25 @@ impl Receiver {
         let piece = &mut input[start..start + length];
         unmask(piece, head.mask);
         if kind == MessageKind::Text && std::str::from_utf8(piece).is_err() {
-            // Told by who looks at it again, as it came.
+            // Masked again: the general path then finds the input unchanged and reports the fault.
             unmask(piece, head.mask);
             return None;
         }
         let (piece, rest) = mem::take(input).split_at_mut(start + length);
         *input = rest;
         let piece = &piece[start..];
-        Some(Event::Message(kind, Cow::Borrowed(piece)))
+        Some(ReceivedFrame::Message(kind, Cow::Borrowed(piece)))
     }
 }
 
-impl Part {
-    /// Is it to be kept for what follows?
+impl PartialInput {
+    /// Whether the state is to be kept for further input.
     fn has_begun(&self) -> bool {
         self.head_length > 0 || self.begun.is_some() || self.frame.is_some()
     }
 }
 
-impl Default for Part {
+impl Default for PartialInput {
     fn default() -> Self {
         Self {
             message: Vec::new(),
@@ -156,15 +157,15 @@ impl Default for Part {
     }
 }
 
-/// What is at hand while input is taken that is not one whole message in one frame.
+/// The parts needed to read input that is not one whole message in one frame.
 struct Reading<'r> {
-    part: &'r mut Part,
+    part: &'r mut PartialInput,
     inflater: &'r mut Option<Box<Inflater>>,
     max: usize,
 }
 
 impl Reading<'_> {
-    fn advance<'i>(&mut self, input: &mut &'i mut [u8]) -> Result<Option<Event<'i>>, Failure> {
+    fn advance<'i>(&mut self, input: &mut &'i mut [u8]) -> Result<Option<ReceivedFrame<'i>>, Failure> {
         loop {
             let mut frame = match self.part.frame.take() {
                 Some(frame) => frame,
@@ -193,7 +194,7 @@ impl Reading<'_> {
         }
     }
 
-    /// The next head, if all of it is there; else keeps what there is.
+    /// The next head, if it is complete; else keeps its bytes.
     fn next_head(&mut self, input: &mut &mut [u8]) -> Result<Option<FrameHead>, Failure> {
         let kept = usize::from(self.part.head_length);
         if kept == 0
@@ -211,7 +212,7 @@ impl Reading<'_> {
         Ok(found.map(|(head, _)| head))
     }
 
-    /// May this frame stand here?
+    /// Whether this frame is allowed at its position.
     fn begin_frame(&mut self, head: &FrameHead) -> Result<Frame, Failure> {
         let &FrameHead { opcode, fin, rsv1, mask, length } = head;
         let starts = match opcode {
@@ -219,7 +220,7 @@ impl Reading<'_> {
             Opcode::Binary => Some(MessageKind::Binary),
             _ => None,
         };
-        // The bit stands in the first frame of a message, and only if it was agreed on (RFC 7692 section 6).
+        // The bit is allowed in the first frame of a message, and only if negotiated (RFC 7692 section 6).
         if rsv1 && (starts.is_none() || self.inflater.is_none()) {
             return Err(Failure::protocol("a reserved bit is set"));
         }
@@ -227,7 +228,7 @@ impl Reading<'_> {
             Some(_) if self.part.begun.is_some() => {
                 return Err(Failure::protocol("a message within another one"));
             }
-            Some(kind) => self.part.begun = Some(Begun { kind, compressed: rsv1 }),
+            Some(kind) => self.part.begun = Some(StartedMessage { kind, compressed: rsv1 }),
             None if opcode == Opcode::Continuation && self.part.begun.is_none() => {
                 return Err(Failure::protocol("a continuation of nothing"));
             }
@@ -239,11 +240,11 @@ impl Reading<'_> {
         Ok(Frame { opcode, fin, mask, remaining: length })
     }
 
-    /// Bytes of payload that the message may still have on the wire. What does not shrink grows a little.
+    /// Bytes of payload that the message may still have on the wire. Incompressible content grows a little.
     fn room(&self) -> u64 {
         let max = self.max as u64;
         match (&self.part.begun, &*self.inflater) {
-            (Some(Begun { compressed: true, .. }), Some(inflater)) => {
+            (Some(StartedMessage { compressed: true, .. }), Some(inflater)) => {
                 (max + max / 64 + 1024).saturating_sub(inflater.compressed())
             }
             _ => max - self.part.message.len() as u64,
@@ -255,7 +256,7 @@ impl Reading<'_> {
         opcode: Opcode,
         piece: &'i [u8],
         complete: bool,
-    ) -> Result<Option<Event<'i>>, Failure> {
+    ) -> Result<Option<ReceivedFrame<'i>>, Failure> {
         if !complete {
             self.part.control.extend_from_slice(piece);
             return Ok(None);
@@ -267,15 +268,15 @@ impl Reading<'_> {
             Cow::Owned(mem::take(&mut self.part.control))
         };
         Ok(Some(match opcode {
-            Opcode::Ping => Event::Ping(payload),
-            Opcode::Pong => Event::Pong(payload),
-            _ => Event::Close(Close::receive(&payload)?),
+            Opcode::Ping => ReceivedFrame::Ping(payload),
+            Opcode::Pong => ReceivedFrame::Pong(payload),
+            _ => ReceivedFrame::Close(Close::receive(&payload)?),
         }))
     }
 
-    /// Takes a piece of the message that has begun; `last`: it is complete with it.
-    fn receive_data<'i>(&mut self, piece: &'i [u8], last: bool) -> Result<Option<Event<'i>>, Failure> {
-        let Some(Begun { kind, compressed }) = self.part.begun else { return Ok(None) };
+    /// Takes a piece of the unfinished message; with `last` the message is complete.
+    fn receive_data<'i>(&mut self, piece: &'i [u8], last: bool) -> Result<Option<ReceivedFrame<'i>>, Failure> {
+        let Some(StartedMessage { kind, compressed }) = self.part.begun else { return Ok(None) };
         if compressed && let Some(inflater) = self.inflater {
             let start = self.part.message.len();
             inflater.receive(piece, &mut self.part.message, self.max)?;
@@ -287,7 +288,7 @@ impl Reading<'_> {
             check_text(&mut self.part.utf8, kind, piece, last)?;
             if last && self.part.message.is_empty() {
                 self.part.begun = None;
-                return Ok(Some(Event::Message(kind, Cow::Borrowed(piece))));
+                return Ok(Some(ReceivedFrame::Message(kind, Cow::Borrowed(piece))));
             }
             self.part.message.extend_from_slice(piece);
         }
@@ -295,11 +296,11 @@ impl Reading<'_> {
             return Ok(None);
         }
         self.part.begun = None;
-        Ok(Some(Event::Message(kind, Cow::Owned(mem::take(&mut self.part.message)))))
+        Ok(Some(ReceivedFrame::Message(kind, Cow::Owned(mem::take(&mut self.part.message)))))
     }
 }
 
-/// Is a piece of a text what may follow the pieces before it (section 8.1)?
+/// Whether a piece of a text continues the pieces before it as UTF-8 (section 8.1).
 fn check_text(utf8: &mut Utf8, kind: MessageKind, piece: &[u8], last: bool) -> Result<(), Failure> {
     if kind == MessageKind::Text && (!utf8.receive(piece) || last && utf8.is_cut()) {
         return Err(Failure::invalid_data("a text message is not UTF-8"));
@@ -324,7 +325,7 @@ mod tests {
         let (mut input, mut receiver) = (&mut bytes[..], Receiver::new(1 << 20));
         let mut messages = 0;
         while let Some(event) = receiver.receive(&mut input).unwrap() {
-            let Event::Message(_, Cow::Borrowed(payload)) = event else { panic!("{event:?}") };
+            let ReceivedFrame::Message(_, Cow::Borrowed(payload)) = event else { panic!("{event:?}") };
             assert!(place.contains(&payload.as_ptr()));
             messages += 1;
         }

@@ -1,23 +1,23 @@
 //! The WebSocket codec without a socket, for fuzzers and tests of this project: bytes in, in pieces, events out.
 //!
-//! It calls what a session calls, nothing else. Compiled under the feature `testing` only, and no part of the public
-//! interface.
+//! It calls the functions that a session calls, and no others. Compiled under the feature `testing` only, and no part
+//! of the public interface.
 
 use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::{
-    AcceptKey, Close, Closing, DeflatePool, DeflateSettings, DeflateTerms, Deflater, Event, Failure,
-    MAX_CONTROL_PAYLOAD, MessageKind, Opcode, Origins, Receiver, UPGRADE_REQUIRED_FIELDS, check_opening,
+    AcceptKey, Close, CloseHandshake, DeflatePool, DeflateSettings, DeflateTerms, Deflater, Failure,
+    MAX_CONTROL_PAYLOAD, MessageKind, Opcode, Origins, ReceivedFrame, Receiver, UPGRADE_REQUIRED_FIELDS, check_opening,
     choose_subprotocol, close_code_name, encode_frame, encode_frame_head, negotiate, opening_fields,
 };
 use crate::error::{Error, Refusal};
 use crate::message::Request;
 
-/// What a server has heard on a connection.
+/// An event that the server has received on a connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "each variant is what it spells")]
-pub enum Heard {
+pub enum TestHeard {
     Text(Vec<u8>),
     Binary(Vec<u8>),
     Ping(Vec<u8>),
@@ -28,32 +28,32 @@ pub enum Heard {
     Failed(u16, &'static str),
 }
 
-/// One open connection, the server's side of it: it answers pings and closes, and says nothing else.
+/// The server's side of one open connection: it answers pings and Close frames, and sends nothing else.
 #[derive(Debug)]
-pub struct Session {
+pub struct TestSession {
     receiver: Receiver,
-    closing: Closing,
-    heard: Vec<Heard>,
+    closing: CloseHandshake,
+    heard: Vec<TestHeard>,
     said: Vec<u8>,
     borrowed: usize,
 }
 
-impl Session {
+impl TestSession {
     /// Without compression.
     pub fn new(max_message: usize) -> Self {
         Self::with(Receiver::new(max_message))
     }
 
     /// With compression.
-    pub fn with_deflate(max_message: usize, terms: &Terms) -> Self {
+    pub fn with_deflate(max_message: usize, terms: &TestTerms) -> Self {
         Self::with(Receiver::with_deflate(max_message, &terms.terms, Arc::clone(&terms.pool)))
     }
 
     fn with(receiver: Receiver) -> Self {
-        Self { receiver, closing: Closing::default(), heard: Vec::new(), said: Vec::new(), borrowed: 0 }
+        Self { receiver, closing: CloseHandshake::default(), heard: Vec::new(), said: Vec::new(), borrowed: 0 }
     }
 
-    /// Takes what one read of the socket brought.
+    /// Takes the bytes of one read of the socket.
     pub fn receive(&mut self, piece: &[u8]) {
         let mut bytes = piece.to_vec();
         let mut input = &mut bytes[..];
@@ -64,7 +64,7 @@ impl Session {
                 Err(failure) => {
                     self.closing.close_to_send(&failure.into(), &mut self.said);
                     let Failure { code, reason } = failure;
-                    self.heard.push(Heard::Failed(code, reason));
+                    self.heard.push(TestHeard::Failed(code, reason));
                     break;
                 }
             };
@@ -72,71 +72,71 @@ impl Session {
         }
     }
 
-    fn hear(&mut self, event: Event<'_>) {
-        self.borrowed += usize::from(matches!(event, Event::Message(_, Cow::Borrowed(_))));
+    fn hear(&mut self, event: ReceivedFrame<'_>) {
+        self.borrowed += usize::from(matches!(event, ReceivedFrame::Message(_, Cow::Borrowed(_))));
         self.heard.push(match event {
-            Event::Message(MessageKind::Text, payload) => Heard::Text(payload.into_owned()),
-            Event::Message(MessageKind::Binary, payload) => Heard::Binary(payload.into_owned()),
-            Event::Ping(payload) => {
+            ReceivedFrame::Message(MessageKind::Text, payload) => TestHeard::Text(payload.into_owned()),
+            ReceivedFrame::Message(MessageKind::Binary, payload) => TestHeard::Binary(payload.into_owned()),
+            ReceivedFrame::Ping(payload) => {
                 assert!(payload.len() <= MAX_CONTROL_PAYLOAD);
                 if self.closing.is_open() {
                     encode_frame(&mut self.said, Opcode::Pong, &payload);
                 }
-                Heard::Ping(payload.into_owned())
+                TestHeard::Ping(payload.into_owned())
             }
-            Event::Pong(payload) => Heard::Pong(payload.into_owned()),
-            Event::Close(close) => {
+            ReceivedFrame::Pong(payload) => TestHeard::Pong(payload.into_owned()),
+            ReceivedFrame::Close(close) => {
                 self.closing.receive_close(close, &mut self.said);
                 assert!(self.closing.is_complete());
                 let code = self.closing.code();
-                Heard::Close(Some(code).filter(|&code| code != 1005), self.closing.reason().to_owned())
+                TestHeard::Close(Some(code).filter(|&code| code != 1005), self.closing.reason().to_owned())
             }
         });
     }
 
-    /// The server's own wish to end.
+    /// Begins the end from the server's side.
     ///
     /// # Errors
-    /// A code or a reason that cannot be sent.
+    /// The code or the reason cannot be sent.
     pub fn close(&mut self, code: u16, reason: &str) -> Result<bool, Error> {
         Ok(self.closing.close_to_send(&Close::new(code, reason)?, &mut self.said))
     }
 
-    /// Everything so far, in order.
-    pub fn heard(&self) -> &[Heard] {
+    /// All events so far, in order.
+    pub fn heard(&self) -> &[TestHeard] {
         &self.heard
     }
 
-    /// Forgets it.
+    /// Forgets the events.
     pub fn clear(&mut self) {
         self.heard.clear();
     }
 
-    /// What the server has sent so far.
+    /// The bytes that the server has sent so far.
     pub fn said(&self) -> &[u8] {
         &self.said
     }
 
-    /// How many messages were handed out without a copy.
+    /// Number of messages that were handed out without a copy.
     pub fn borrowed(&self) -> usize {
         self.borrowed
     }
 
-    /// Bytes that are held for what is not complete.
+    /// Bytes held for an unfinished message.
     pub fn held(&self) -> usize {
         self.receiver.held()
     }
 }
 
-/// Terms of compression.
+/// TestTerms of compression.
 #[derive(Clone, Debug)]
-pub struct Terms {
+pub struct TestTerms {
     terms: DeflateTerms,
     pool: Arc<DeflatePool>,
 }
 
-impl Terms {
-    /// What a server that keeps its context, or does not, makes of the values of Sec-WebSocket-Extensions.
+impl TestTerms {
+    /// The terms that a server with or without context takeover accepts for these values of Sec-WebSocket-Extensions.
     pub fn negotiate<'r>(values: impl IntoIterator<Item = &'r [u8]>, takeover: bool) -> Option<Self> {
         let settings = DeflateSettings {
             server_no_context_takeover: !takeover,
@@ -148,18 +148,18 @@ impl Terms {
         Some(Self { terms, pool: Arc::default() })
     }
 
-    /// The answer's field value.
+    /// The field value of the answer.
     pub fn to_field_value(&self) -> String {
         self.terms.to_field_value()
     }
 
-    /// A compressor that keeps these terms.
+    /// A compressor with these terms.
     pub fn compressor(&self) -> Compressor {
         Compressor { deflater: Deflater::new(&self.terms, Arc::clone(&self.pool)) }
     }
 }
 
-/// What compresses messages.
+/// Compresses messages.
 #[derive(Debug)]
 pub struct Compressor {
     deflater: Deflater,
@@ -177,7 +177,7 @@ impl Compressor {
 /// The fields of the answer to a request that opens a WebSocket, each line with its CRLF.
 ///
 /// # Errors
-/// What the request is refused with.
+/// The refusal of the request.
 pub fn open(request: &Request, subprotocols: &[String], origins: &[&str], takeover: bool) -> Result<String, Refusal> {
     let key: AcceptKey = check_opening(request)?;
     let origins = if origins.is_empty() { Ok(Origins::Same) } else { Origins::listed(origins) };
@@ -185,17 +185,17 @@ pub fn open(request: &Request, subprotocols: &[String], origins: &[&str], takeov
         return Err(Refusal::new(403, "a page of another origin"));
     }
     let offers = request.headers().get_all("Sec-WebSocket-Extensions");
-    let terms = Terms::negotiate(offers, takeover).map(|terms| terms.terms);
+    let terms = TestTerms::negotiate(offers, takeover).map(|terms| terms.terms);
     let headers = opening_fields(&key, choose_subprotocol(request, subprotocols), terms.as_ref());
     Ok(String::from_utf8_lossy(headers.wire()).into_owned())
 }
 
-/// What an answer with 426 carries.
+/// The fields of an answer with 426.
 pub fn upgrade_required_fields() -> [(&'static str, &'static str); 2] {
     UPGRADE_REQUIRED_FIELDS
 }
 
-/// What a close code means.
+/// The meaning of a close code.
 pub fn code_name(code: u16) -> &'static str {
     close_code_name(code)
 }

@@ -1,8 +1,8 @@
-//! UTF-8 that arrives in pieces (RFC 6455 section 8.1): the first bad byte is told at once, wherever the cuts are.
+//! UTF-8 that arrives in pieces (RFC 6455 section 8.1): the first invalid byte is found at once, in pieces of any size.
 
 use std::str::from_utf8;
 
-/// What a cut has left of a character.
+/// The first bytes of a character that a cut has divided.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Utf8 {
     begun: [u8; 4],
@@ -14,7 +14,7 @@ impl Utf8 {
         Self { begun: [0; 4], length: 0 }
     }
 
-    /// Is everything so far valid, or the beginning of something valid?
+    /// Whether all bytes so far are valid, or the beginning of a valid character.
     pub(crate) fn receive(&mut self, mut piece: &[u8]) -> bool {
         while self.length > 0 {
             let Some((&byte, rest)) = piece.split_first() else { return true };
@@ -39,7 +39,7 @@ impl Utf8 {
         }
     }
 
-    /// Does a character still miss its end?
+    /// Whether the last character is incomplete.
     pub(crate) const fn is_cut(self) -> bool {
         self.length > 0
     }
@@ -49,7 +49,7 @@ impl Utf8 {
 mod tests {
     use super::*;
 
-    /// Bytes, and how many of them can be taken before it is clear that they are wrong.
+    /// Bytes, and the number of them that are accepted before the fault is certain.
     const TABLE: &[(&[u8], Option<usize>)] = &[
         (b"", None),
         ("κόσμε".as_bytes(), None),

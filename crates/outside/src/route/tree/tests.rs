@@ -148,7 +148,7 @@ fn two_that_answer_the_same_are_told_of() {
 
 #[test]
 fn a_look_up_ends_where_every_way_ends_in_nothing() {
-    // Four ways fit at each level, and none at the end: what is tried is bounded by the routes there are.
+    // Each level has four matches, and the end none: the number of attempts is bounded by that of the routes.
     let kinds = ["7", "<int:#>", "<float:#>", "<#>"];
     let mut tree = Tree::default();
     for kind in kinds {

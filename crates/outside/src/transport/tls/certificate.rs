@@ -1,6 +1,6 @@
-//! A certificate and its key, out of their files: read, understood and checked before any client sees them.
+//! A certificate and its key, read from their files, parsed and checked before any client sees them.
 //!
-//! Whatever is wrong becomes one sentence that names the file and the reason.
+//! Every fault becomes one sentence that names the file and the reason.
 
 use std::fmt;
 use std::fs::File;
@@ -17,22 +17,22 @@ use rustls::sign::CertifiedKey;
 use super::x509;
 use crate::config::CertificateFiles;
 
-/// A certificate that is ready to be shown, with its key.
+/// A certificate with its key, ready for handshakes.
 pub(super) struct Identity {
     pub(super) key: Arc<CertifiedKey>,
-    /// In lower case, `*.` in front of those for any one label.
+    /// In lower case; `*.` before names that stand for any one label.
     pub(super) names: Vec<String>,
     pub(super) not_before: SystemTime,
     not_after: SystemTime,
     certfile: PathBuf,
 }
 
-/// What the clock says of a certificate, worst first.
+/// The validity of a certificate by the clock, worst first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Standing {
-    /// Its time has passed.
+    /// It has expired.
     Expired,
-    /// Its time has not come, or the clock is behind.
+    /// It is not valid yet, or the clock is behind.
     Early,
     /// It is valid now.
     Valid,
@@ -47,7 +47,7 @@ impl Identity {
         }
     }
 
-    /// Why clients would refuse it now, if they would.
+    /// The reason why clients would refuse it now, if they would.
     pub(super) fn untimely(&self, now: SystemTime) -> Option<CertificateError> {
         let date = httpdate::fmt_http_date;
         let reason = match self.standing(now) {
@@ -59,17 +59,17 @@ impl Identity {
     }
 }
 
-/// Larger files are no certificates, in bytes.
+/// Bytes above which a file is no certificate.
 const LARGEST: u64 = 1 << 20;
 
-/// Why a certificate cannot be used, in one sentence.
+/// The reason why a certificate cannot be used, in one sentence.
 #[derive(Debug)]
 pub struct CertificateError {
-    /// The file that is to blame.
+    /// The faulty file.
     pub file: PathBuf,
-    /// What is wrong with it, as the rest of a sentence that begins with the file.
+    /// The fault, as the rest of a sentence that begins with the file.
     pub reason: String,
-    /// What the system said, if it did not let the file be read.
+    /// The system's error, if the file could not be read.
     pub error: Option<io::Error>,
     is_key: bool,
 }
@@ -83,7 +83,7 @@ impl fmt::Display for CertificateError {
 
 impl std::error::Error for CertificateError {}
 
-/// One of the two files, for the sentences about it.
+/// One of the two files, as the subject of error texts.
 #[derive(Clone, Copy)]
 struct Subject<'a> {
     path: &'a Path,
@@ -95,7 +95,7 @@ impl Subject<'_> {
         CertificateError { file: self.path.to_owned(), reason: reason.into(), error: None, is_key: self.is_key }
     }
 
-    /// The file as text.
+    /// The content of the file.
     fn read(self) -> Result<Vec<u8>, CertificateError> {
         let mut text = Vec::new();
         let read = File::open(self.path).and_then(|file| file.take(LARGEST + 1).read_to_end(&mut text));
@@ -111,18 +111,18 @@ impl Subject<'_> {
         }
     }
 
-    /// All sections of the PEM in it.
+    /// All sections of the file's PEM.
     fn sections(self, text: &[u8]) -> Result<Vec<(SectionKind, Vec<u8>)>, CertificateError> {
         let said = |error| match error {
             pem::Error::MissingSectionEnd { .. } => self.fault("is not complete: its last section has no end"),
-            pem::Error::Base64Decode(_) => self.fault("is damaged: what should be base64 is not"),
+            pem::Error::Base64Decode(_) => self.fault("is damaged: a section is not valid base64"),
             other => self.fault(format!("is no PEM file: {other}")),
         };
         <(SectionKind, Vec<u8>)>::pem_slice_iter(text).collect::<Result<_, _>>().map_err(said)
     }
 }
 
-/// Reads a certificate with its chain, and its key; whether its time has come is another question.
+/// Reads a certificate with its chain, and its key. Does not check the time of its validity.
 pub(super) fn read(files: &CertificateFiles, provider: &CryptoProvider) -> Result<Identity, CertificateError> {
     let certfile = Subject { path: &files.certfile, is_key: false };
     let keyfile = Subject { path: &files.keyfile, is_key: true };
@@ -166,14 +166,15 @@ fn read_key(file: Subject<'_>) -> Result<PrivateKeyDer<'static>, CertificateErro
     let key = sections.into_iter().find_map(|(kind, der)| PrivateKeyDer::from_pem(kind, der));
     key.ok_or_else(|| {
         let is_locked = memchr::memmem::find(&text, b"ENCRYPTED").is_some();
-        file.fault(match is_locked {
-            true => "is locked with a passphrase, which a server has nobody to ask for: openssl pkey removes it",
-            false => "holds no private key",
+        file.fault(if is_locked {
+            "is locked with a passphrase, which a server cannot ask for: openssl pkey removes it"
+        } else {
+            "holds no private key"
         })
     })
 }
 
-/// Is the key that of a certificate behind the first?
+/// Whether the key belongs to a certificate behind the first.
 fn other_certificate_matches(certified: &CertifiedKey) -> bool {
     let behind = certified.cert.iter().skip(1);
     let matches = |der: &CertificateDer<'static>| {

@@ -1,7 +1,8 @@
-//! Whether the first message of a handshake is there as a whole (RFC 8446 sections 4 and 5.1; TLS 1.2 frames it alike).
+//! Whether the first message of a handshake has arrived completely (RFC 8446 sections 4 and 5.1; TLS 1.2 frames it
+//! alike).
 //!
-//! Until it is, a client has cost no arithmetic, and none of the places for handshakes. Nothing is decided about the message
-//! itself: bytes that cannot become a ClientHello count as complete, so that rustls refuses them.
+//! Until then a client has cost no arithmetic and no place among the handshakes. The message itself is not judged:
+//! bytes that cannot become a ClientHello count as complete, so that rustls refuses them.
 
 /// Type, version and length of a record.
 const RECORD_HEAD: usize = 5;
@@ -10,7 +11,7 @@ const HANDSHAKE: u8 = 22;
 const MESSAGE_HEAD: usize = 4;
 const CLIENT_HELLO: u8 = 1;
 
-/// Whether these bytes hold all of a ClientHello, or something else.
+/// Whether these bytes hold a complete ClientHello, or cannot become one.
 pub(super) fn is_complete(mut received: &[u8]) -> bool {
     let mut message_head = [0; MESSAGE_HEAD];
     let mut so_far = 0;
@@ -46,7 +47,7 @@ pub(super) fn is_complete(mut received: &[u8]) -> bool {
 mod tests {
     use super::*;
 
-    /// A ClientHello of this size, in records of at most so many bytes.
+    /// A ClientHello of this size, in records of at most `record` bytes.
     fn hello(size: usize, record: usize) -> Vec<u8> {
         let mut message = vec![CLIENT_HELLO, 0, (size >> 8) as u8, size as u8];
         message.resize(MESSAGE_HEAD + size, 7);

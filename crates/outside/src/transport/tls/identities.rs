@@ -1,6 +1,6 @@
-//! The certificates of a listener: which one a client is shown, and new ones in the place of old ones while clients come.
+//! The certificates of a listener: the choice for each client, and renewal while connections come in.
 //!
-//! Each pair of files stands for itself: one that cannot be used keeps no other from being shown or renewed.
+//! Each pair of files is independent: a pair that cannot be used does not keep others from being used or renewed.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -17,87 +17,88 @@ use rustls::sign::CertifiedKey;
 use super::certificate::{CertificateError, Identity, Standing, read};
 use crate::config::CertificateFiles;
 
-/// All certificates of a listener, as their files were when they were read last.
+/// All certificates of a listener, as their files were when they were last read.
 pub(super) struct Identities {
     files: Vec<CertificateFiles>,
     provider: Arc<CryptoProvider>,
     in_use: RwLock<Arc<Directory>>,
-    entries: Mutex<Vec<Entry>>,
+    entries: Mutex<Vec<WatchedFiles>>,
 }
 
-/// Certificates by the names that they are for.
+/// Certificates by their names.
 struct Directory {
-    /// For clients that name no host, or none that is known: the first in the configuration, of those that are valid now.
+    /// For clients that name no host or an unknown one: the first of the configuration, preferring those that are valid
+    /// now.
     first: Option<Arc<CertifiedKey>>,
     valid: HashMap<String, Vec<Arc<CertifiedKey>>>,
-    /// Those whose time has not come or has passed, for names that no valid one is for.
+    /// Certificates that are not valid yet or have expired, for names without a valid one.
     untimely: HashMap<String, Vec<Arc<CertifiedKey>>>,
-    /// What it was made of.
+    /// The standings from which this directory was built.
     standings: Vec<Option<Standing>>,
 }
 
 /// A pair of files of the configuration.
-struct Entry {
+struct WatchedFiles {
     files: CertificateFiles,
-    /// What is shown, and how the files looked when it was read.
-    used: Option<(Looks, Identity)>,
-    /// What was found in the files since, and cannot be shown.
+    /// The certificate in use, and the state of the files when it was read.
+    used: Option<(FileStamps, Identity)>,
+    /// The newer content of the files, if it cannot be used.
     refused: Option<Refused>,
-    /// What was last said about it, and when.
+    /// The last message in the log about this pair, and its time.
     told: Option<(String, SystemTime)>,
 }
 
-/// A certificate that cannot be shown: looked at again until it can.
+/// A certificate that cannot be used; read again until it can.
 struct Refused {
-    looks: Looks,
+    looks: FileStamps,
     error: CertificateError,
-    /// Whether it was found unchanged a second time, and is not half of what is being written.
+    /// Whether it was found unchanged a second time, so that it is not a file that is just being written.
     is_settled: bool,
     since: SystemTime,
-    /// The pause before the next look.
+    /// The pause before the files are read again.
     pause: Duration,
-    /// When its time comes, if that is all that it lacks.
+    /// The beginning of its validity, if it lacks nothing else.
     valid_from: Option<SystemTime>,
 }
 
-/// How certificate and key looked.
-type Looks = [Look; 2];
+/// The states of certificate file and key file.
+type FileStamps = [FileStamp; 2];
 
-/// What changes when a file is written or replaced: device, inode, size, times of modification and change.
-type Look = Option<(u64, u64, u64, (i64, i64), (i64, i64))>;
+/// The metadata that changes when a file is written or replaced: device, inode, size, times of modification and change.
+type FileStamp = Option<(u64, u64, u64, (i64, i64), (i64, i64))>;
 
-/// The first pause before files that were refused and have not changed are read again: less than from one look to the next.
-/// Each one is twice the one before …
+/// First pause before refused files that have not changed are read again; less than the interval of checks. Each pause
+/// is twice the one before.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
-/// … up to this.
+/// Longest pause before refused files are read again.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
-/// What is wrong is said again after so long.
+/// Interval after which the log repeats a fault that lasts.
 const DAY: Duration = Duration::from_secs(86_400);
 
-/// What is to be said after a look at the files.
+/// A message for the log after a check of the files.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Notice {
-    /// New certificates are in use: those of these files.
+    /// The certificates of these files are in use now.
     Renewed(Vec<CertificateFiles>),
-    /// One cannot be shown, or clients will refuse it.
+    /// A certificate cannot be used, or clients will refuse it.
     Fault(String),
-    /// One is shown before its time.
+    /// A certificate is in use before its validity begins.
     Early(String),
 }
 
 impl Identities {
-    /// Reads all of them.
+    /// Reads all certificates.
     ///
     /// # Errors
-    /// There is nothing to be shown: each one is faulty or has expired.
+    /// There is no usable certificate: each one is faulty or has expired.
     pub(super) fn load(files: Vec<CertificateFiles>, provider: Arc<CryptoProvider>) -> Result<Self, CertificateError> {
         let now = SystemTime::now();
-        let mut entries: Vec<Entry> = files.iter().cloned().map(Entry::new).collect();
+        let mut entries: Vec<WatchedFiles> = files.iter().cloned().map(WatchedFiles::new).collect();
         for entry in &mut entries {
             entry.look(&provider, now, true);
         }
         if entries.iter().all(|entry| entry.standing(now) <= Some(Standing::Expired)) {
-            let fault = |entry: Entry| match (entry.refused, entry.used) {
+            let fault = |entry: WatchedFiles| match (entry.refused, entry.used) {
                 (Some(refused), _) => Some(refused.error),
                 (None, Some((_, identity))) => identity.untimely(now),
                 (None, None) => None,
@@ -110,9 +111,9 @@ impl Identities {
         Ok(Self { files, provider, in_use: RwLock::new(Arc::new(directory)), entries: Mutex::new(entries) })
     }
 
-    /// Reads those files again that have changed, or could not be used so far. What fails once may be half of a pair, the other half of
-    /// which is just being written: it counts when it is found unchanged the next time, or at once if `is_urgent`. What is wrong is said once
-    /// a day.
+    /// Reads files again that have changed or could not be used so far. A failure may be one file of a pair whose other
+    /// file is still being written, so it counts only if the files are unchanged at the next check, or at once if
+    /// `is_urgent`. The log hears of a fault once a day.
     pub(super) fn renew(&self, is_urgent: bool) -> Vec<Notice> {
         self.renew_at(SystemTime::now(), is_urgent)
     }
@@ -136,7 +137,7 @@ impl Identities {
         notices
     }
 
-    /// Whether one of them is for this name, in lower case.
+    /// Whether one of the certificates is for this name, in lower case.
     pub(super) fn are_for(&self, name: &str) -> bool {
         self.directory().for_name(name).is_some()
     }
@@ -158,7 +159,7 @@ impl fmt::Debug for Identities {
     }
 }
 
-impl Entry {
+impl WatchedFiles {
     fn new(files: CertificateFiles) -> Self {
         Self { files, used: None, refused: None, told: None }
     }
@@ -167,7 +168,7 @@ impl Entry {
         self.used.as_ref().map(|(_, identity)| identity.standing(now))
     }
 
-    /// Looks at the files, and reads them if there is a reason to; `true` if what is in them is shown from now on.
+    /// Checks the files, and reads them if needed. Returns whether their content is in use from now on.
     fn look(&mut self, provider: &CryptoProvider, now: SystemTime, is_urgent: bool) -> bool {
         let looks = [look(&self.files.certfile), look(&self.files.keyfile)];
         if self.used.as_ref().is_some_and(|(used, _)| *used == looks) {
@@ -182,7 +183,7 @@ impl Entry {
         let pause = before.map_or(FIRST_PAUSE, |before| LONGEST_PAUSE.min(before.pause * 2));
         let (error, valid_from) = match read(&self.files, provider) {
             Ok(new) => match new.untimely(now) {
-                // What clients refuse as well is no worse than nothing.
+                // A certificate that clients refuse replaces only one with a worse standing.
                 Some(error) if self.standing(now) >= Some(new.standing(now)) => {
                     let is_early = new.standing(now) == Standing::Early;
                     (error, is_early.then_some(new.not_before))
@@ -199,7 +200,7 @@ impl Entry {
         false
     }
 
-    /// What is to be said about it now, if something is.
+    /// The message about this pair, if one is due.
     fn notice(&mut self, now: SystemTime, is_urgent: bool) -> Option<Notice> {
         let (is_fault, text) = match (&self.refused, &self.used) {
             (Some(refused), Some(_)) if refused.is_settled => {
@@ -220,7 +221,7 @@ impl Entry {
             },
             _ => return None,
         };
-        // A clock that went back says nothing about how long ago it was.
+        // After the clock was set back, the age of the last message is unknown, so the message is repeated.
         let is_recent = |at: &SystemTime| now.duration_since(*at).is_ok_and(|since| since < DAY);
         if !is_urgent && self.told.as_ref().is_some_and(|(told, at)| *told == text && is_recent(at)) {
             return None;
@@ -231,7 +232,7 @@ impl Entry {
 }
 
 impl Refused {
-    /// Whether it is time to look again.
+    /// Whether the files are to be read again.
     fn is_due(&self, now: SystemTime) -> bool {
         let waits = now.duration_since(self.since).is_ok_and(|waited| waited < self.pause);
         !waits || self.valid_from.is_some_and(|from| from <= now)
@@ -239,7 +240,7 @@ impl Refused {
 }
 
 impl Directory {
-    fn of(entries: &[Entry], now: SystemTime) -> Self {
+    fn of(entries: &[WatchedFiles], now: SystemTime) -> Self {
         let mut directory =
             Self { first: None, valid: HashMap::new(), untimely: HashMap::new(), standings: standings(entries, now) };
         let mut best = None;
@@ -264,7 +265,10 @@ impl Directory {
         })
     }
 
-    /// The one for this very name, for any name beside it, or the first; of several that one whose key the client can use.
+    /// The certificate for a name: one for exactly this name, else one for any label beside it (`*.parent`), else the
+    /// first of the configuration. Of several for one name, the first whose key fits the signature schemes that the
+    /// client offers; a client that no key fits gets the first anyway, and rustls ends the handshake with the right
+    /// alert.
     fn choose(&self, name: Option<&str>, offered: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
         let name = name.map(str::to_ascii_lowercase).unwrap_or_default();
         let fitting = self.for_name(&name).unwrap_or_default();
@@ -273,11 +277,11 @@ impl Directory {
     }
 }
 
-fn standings(entries: &[Entry], now: SystemTime) -> Vec<Option<Standing>> {
+fn standings(entries: &[WatchedFiles], now: SystemTime) -> Vec<Option<Standing>> {
     entries.iter().map(|entry| entry.standing(now)).collect()
 }
 
-fn look(path: &Path) -> Look {
+fn look(path: &Path) -> FileStamp {
     let found = std::fs::metadata(path).ok()?;
     let (modified, changed) = ((found.mtime(), found.mtime_nsec()), (found.ctime(), found.ctime_nsec()));
     Some((found.dev(), found.ino(), found.size(), modified, changed))
@@ -343,7 +347,7 @@ mod tests {
         }
         assert_eq!(told(&identities.renew_at(now + DAY, false)), [LEFT_OUT]);
         assert_eq!(told(&identities.renew_at(now + DAY + HOUR, true)), [LEFT_OUT], "to who asks");
-        // Another one is renewed all the same.
+        // The other one is renewed all the same.
         write(folder.path(), "good", (1, 8));
         assert_eq!(told(&identities.renew_at(now + DAY + HOUR, false)), ["renewed"]);
         write(folder.path(), "missing", (1, 9));
@@ -398,7 +402,7 @@ mod tests {
         assert_eq!(told(&identities.renew_at(later, false)), ["renewed"], "… whose time has come");
         assert_ne!(shown(), before);
         assert_eq!(told(&identities.renew_at(later + DAY, false)), [""; 0]);
-        // It is outlived, and shown for its name, but no more to those that name nobody.
+        // The old one outlives it, and stays in use for its name, but no more for clients that name no host.
         assert_eq!(identities.directory().first.as_ref().map(Arc::as_ptr), Some(shown()));
         assert_eq!(told(&identities.renew_at(now + DAY * 6, false)), [OUTLIVED]);
         assert_eq!(told(&identities.renew_at(now + DAY * 6 + HOUR, false)), [""; 0]);

@@ -1,6 +1,7 @@
-//! Memory that connections borrow for ciphertext, and give back: an idle one holds none.
+//! Memory that connections borrow for ciphertext and give back, so that an idle connection holds none.
 //!
-//! The pool belongs to the thread that happens to drive the event loop.
+//! Each thread has a pool of its own; a connection uses the pool of the thread that drives its event loop at the
+//! moment.
 
 use std::cell::RefCell;
 use std::ops::{Deref, DerefMut};
@@ -9,18 +10,18 @@ thread_local! {
     static POOL: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
 }
 
-/// So many pieces are kept …
+/// Pieces that a thread's pool keeps.
 const KEPT: usize = 32;
-/// … of this size and smaller.
+/// Bytes of the largest piece that a pool keeps.
 const LARGEST_KEPT: usize = 96 << 10;
-/// Pieces have at least this size, so that any of them serves for a record.
+/// Bytes of the smallest piece, so that every piece can hold a record.
 const LEAST: usize = 18 << 10;
 
 /// A piece of memory; empty until it is borrowed, given back when it is dropped.
 #[derive(Default)]
 pub(super) struct Memory(Vec<u8>);
 
-/// At least so many bytes; whatever was in them before.
+/// Memory of at least this size; its content is arbitrary.
 pub(super) fn borrow(size: usize) -> Memory {
     let pooled = POOL.with_borrow_mut(Vec::pop);
     let mut memory = Memory(pooled.unwrap_or_default());
@@ -36,7 +37,7 @@ impl Memory {
         Self(bytes.to_vec())
     }
 
-    /// Makes it at least so large; what is in it stays.
+    /// Enlarges it to at least this size; the content stays.
     pub(super) fn grow(&mut self, size: usize) {
         if self.0.len() < size {
             self.0.resize(size.max(LEAST), 0);
@@ -62,7 +63,7 @@ impl Drop for Memory {
     fn drop(&mut self) {
         let bytes = std::mem::take(&mut self.0);
         if (LEAST..=LARGEST_KEPT).contains(&bytes.len()) {
-            // A thread that is ending has no pool any more.
+            // The pool of a thread that is ending is gone already.
             let kept = POOL.try_with(|pool| match pool.try_borrow_mut() {
                 Ok(mut pool) if pool.len() < KEPT => pool.push(bytes),
                 _ => {}

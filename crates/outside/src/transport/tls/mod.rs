@@ -1,7 +1,8 @@
-//! TLS as a property of a listener: certificates, tickets, and what is agreed on (RFC 8446, RFC 5246).
+//! TLS as a property of a listener: certificates, session tickets, and negotiation (RFC 8446, RFC 5246).
 //!
-//! A [`Tls`] is made of files before anything is bound, and refused in a sentence if none of them is any good. TLS 1.2 and 1.3, no
-//! early data (RFC 8470), no certificates of clients, no OCSP: there is nobody left to ask.
+//! A [`Tls`] is made from files before any address is bound, and refused with a sentence if no certificate is usable.
+//! TLS 1.2 and 1.3, no early data (RFC 8470), no client certificates, no OCSP, because certificate authorities have
+//! given it up.
 
 mod certificate;
 mod hello;
@@ -31,35 +32,32 @@ use super::Stream;
 use crate::config::{CertificateFiles, Config};
 use crate::error::Error;
 
-/// How a listener speaks TLS.
+/// The TLS configuration of a listener.
 pub struct Tls {
     config: Arc<ServerConfig>,
     identities: Arc<Identities>,
 }
 
-/// What can be spoken within TLS, best first (RFC 7301); a client that names none of them is refused, one that names
-/// nothing speaks HTTP/1.1.
+/// Protocols within TLS, best first (RFC 7301). A client that names only others is refused; a client that names none
+/// speaks HTTP/1.1.
 const PROTOCOLS: &[&[u8]] = &[HTTP2, b"http/1.1"];
 /// As RFC 9113 section 3.2 names it.
 pub(super) const HTTP2: &[u8] = b"h2";
 
 impl Tls {
-    /// What the configuration asks for; `None` if that is plain HTTP.
+    /// The TLS of the configuration; `None` for plain HTTP.
     ///
     /// # Errors
     /// As [`Tls::new`], or TLS is switched on without a certificate.
     pub fn of(config: &Config, keys: &TicketKeys) -> Result<Option<Arc<Self>>, Error> {
-        match config.ssl_enabled {
-            false => Ok(None),
-            true => Self::new(config.certificates(), keys).map(Some),
-        }
+        if config.ssl_enabled { Self::new(config.certificates(), keys).map(Some) } else { Ok(None) }
     }
 
-    /// Reads certificates and keys. The first one is for clients that name no host, or one that none of them is for.
+    /// Reads certificates and keys. The first one is for clients that name no host, or a host without a certificate.
     ///
     /// # Errors
-    /// A [`CertificateError`], which names the file and the reason, if none of them can be shown; or there is no certificate. Those
-    /// that cannot be shown beside others are left out until they can, and named in the log.
+    /// There is no certificate, or none is usable: a [`CertificateError`] names the file and the reason. Unusable ones
+    /// beside others are left out until they become usable, and named in the log.
     pub fn new(files: Vec<CertificateFiles>, keys: &TicketKeys) -> Result<Arc<Self>, Error> {
         if files.is_empty() {
             return Err(Error::new(
@@ -67,7 +65,7 @@ impl Tls {
                  a certificate (outside cert localhost writes one for development)",
             ));
         }
-        // Whoever shows the same certificates accepts the same tickets, in whichever process.
+        // Listeners with the same certificates accept each other's tickets, in every process.
         let purpose = format!("{files:?}");
         let provider = Arc::new(default_provider());
         let identities = Arc::new(Identities::load(files, Arc::clone(&provider))?);
@@ -77,24 +75,24 @@ impl Tls {
         config.alpn_protocols = PROTOCOLS.iter().map(|protocol| protocol.to_vec()).collect();
         config.ticketer = Arc::new(Tickets::new(keys, purpose.as_bytes()));
         config.send_tls13_tickets = 1;
-        // Ours is strongest first.
+        // The server's order has the strongest first.
         config.ignore_client_order = true;
         config.session_storage = Arc::new(NoServerSessionStorage {});
         Ok(Arc::new(Self { config: Arc::new(config), identities }))
     }
 
-    /// Speaks TLS on a connection that was accepted; its handshake is still to be done.
+    /// Starts TLS on an accepted connection; the handshake is still to be done.
     pub(crate) fn accept(&self, socket: Stream) -> Result<Stream, Error> {
         let stream = TlsStream::new(socket, Arc::clone(&self.config))?;
         Ok(Stream::Tls(Box::new(stream)))
     }
 
-    /// Is one of the certificates for this host, a name in lower case or an IP address?
+    /// Whether one of the certificates is for this host, a name in lower case or an IP address.
     pub(crate) fn is_for(&self, host: &str) -> bool {
         self.identities.are_for(host)
     }
 
-    /// Takes certificates over whose files have changed. `is_urgent`: somebody has asked for it.
+    /// Reads certificates again whose files have changed. `is_urgent`: a user has asked for it.
     pub(crate) fn renew(&self, is_urgent: bool) -> Vec<Notice> {
         self.identities.renew(is_urgent)
     }

@@ -1,4 +1,4 @@
-//! Ciphertext on its way to the socket, and what of it is credited to whoever wrote the plaintext.
+//! Ciphertext on its way to the socket, and the plaintext bytes that are credited to the writer for it.
 
 use std::io::{self, IoSlice};
 use std::task::{Context, Poll, ready};
@@ -12,7 +12,7 @@ use crate::transport::Stream;
 
 /// Ciphertext on its way to the socket.
 #[derive(Default)]
-pub(super) struct Outgoing {
+pub(super) struct TlsOutput {
     memory: Memory,
     start: usize,
     end: usize,
@@ -22,22 +22,27 @@ pub(super) struct Outgoing {
     total: u64,
 }
 
-/// As much plaintext is encrypted for one write.
+/// Bytes of plaintext that are encrypted for one write.
 pub(super) const GATHERED: usize = 64 << 10;
-/// Records are small at first, so that a client can read the first of them after one round trip …
+/// Bytes of a record at first, so that a client can decrypt the first record after one round trip.
 const SMALL_RECORD: usize = 4 << 10;
-/// … and as large as they may be after so many bytes.
+/// Bytes of plaintext after which records have their full size.
 const WARM: u64 = 64 << 10;
 const LARGE_RECORD: usize = 16 << 10;
-/// Header, nonce, type and tag of a record are less than this.
+/// Bytes by which a record is longer than its plaintext, at most: header, nonce, type and tag.
 const RECORD_COST: usize = 64;
 
-impl Outgoing {
+impl TlsOutput {
     pub(super) fn is_empty(&self) -> bool {
         self.start == self.end
     }
 
-    /// One write; how many bytes of plaintext are credited for it.
+    /// One write. Returns the bytes of plaintext that are credited for it.
+    ///
+    /// The writer's contract is that of a socket: the returned count is gone, the rest is offered again. Bytes of
+    /// ciphertext stand for as many bytes of plaintext, but the last byte is credited only when all is written: so a
+    /// writer whose bytes are all credited has nothing left here, and a slow client still shows progress to the
+    /// write timeout with every write.
     pub(super) fn poll_write(&mut self, socket: &mut Stream, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
         let waiting = &self.memory[self.start..self.end];
         let count = ready!(socket.poll_write(context, &[IoSlice::new(waiting)]))?;
@@ -45,20 +50,19 @@ impl Outgoing {
             return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
         }
         self.start += count;
-        let credit = match self.is_empty() {
-            true => {
-                self.memory = Memory::default();
-                (self.start, self.end) = (0, 0);
-                self.owed
-            }
-            // The last byte counts when all is written.
-            false => count.min(self.owed.saturating_sub(1)),
+        let credit = if self.is_empty() {
+            self.memory = Memory::default();
+            (self.start, self.end) = (0, 0);
+            self.owed
+        } else {
+            // See above: the last byte waits for the end.
+            count.min(self.owed.saturating_sub(1))
         };
         self.owed -= credit;
         Poll::Ready(Ok(credit))
     }
 
-    /// Room for so many bytes behind what is there.
+    /// Room for this many bytes behind the ciphertext.
     fn room(&mut self, size: usize) -> &mut [u8] {
         if self.memory.is_empty() {
             self.memory = borrow(size);
@@ -87,7 +91,7 @@ impl Outgoing {
         }
     }
 
-    /// Encrypts some of these slices, and owes them.
+    /// Encrypts some of these slices; their bytes are owed to the writer.
     pub(super) fn encrypt<'s>(
         &mut self,
         traffic: &mut WriteTraffic<'_, ServerConnectionData>,
@@ -105,7 +109,7 @@ impl Outgoing {
                 let (now, rest) = slice.split_at(count);
                 slice = rest;
                 left -= count;
-                // A record that is whole, or will not become larger, is encrypted from where it lies.
+                // A full record, or one that will not grow, is encrypted directly from the slice.
                 if filled == 0 && (count == record || left == 0) {
                     self.seal(traffic, now)?;
                     continue;
@@ -124,7 +128,7 @@ impl Outgoing {
         Ok(())
     }
 
-    /// Encrypts this as one record.
+    /// Encrypts these bytes as one record.
     fn seal(&mut self, traffic: &mut WriteTraffic<'_, ServerConnectionData>, plain: &[u8]) -> io::Result<()> {
         let mut size = plain.len() + RECORD_COST;
         let count = loop {
@@ -143,7 +147,7 @@ impl Outgoing {
     }
 
     pub(super) fn say_goodbye(&mut self, traffic: &mut WriteTraffic<'_, ServerConnectionData>) {
-        // Without it the client only sees the connection end.
+        // Without this alert the client cannot tell the end from a cut connection.
         let room = self.room(1024);
         let count = traffic.queue_close_notify(room).unwrap_or_default();
         self.end += count;

@@ -1,6 +1,6 @@
-//! What rustls knows of a connection, and the ciphertext it works on: in, and what comes of it.
+//! The rustls state of a connection, and the received ciphertext that it works on.
 //!
-//! Ciphertext is read into borrowed memory; a connection that rests holds none.
+//! Ciphertext is read into borrowed memory; an idle connection holds none.
 
 use std::io;
 use std::sync::Arc;
@@ -11,35 +11,35 @@ use rustls::unbuffered::{ConnectionState, WriteTraffic};
 use rustls::{Error, ServerConfig};
 
 use super::memory::{Memory, borrow};
-use super::outgoing::Outgoing;
+use super::outgoing::TlsOutput;
 use crate::transport::Stream;
 
-/// What rustls knows, and what it works on.
-pub(super) struct Session {
+/// The rustls state, and its input.
+pub(super) struct TlsSession {
     pub(super) connection: UnbufferedServerConnection,
-    /// Ciphertext that is not processed: part of a record, or of a message of the handshake.
+    /// Ciphertext that is not processed yet: part of a record, or of a handshake message.
     incoming: Memory,
     start: usize,
     end: usize,
-    /// Plaintext that nobody has taken yet.
+    /// Plaintext that the reader has not taken yet.
     plain: Vec<u8>,
     taken: usize,
-    /// The client has said that nothing more will come.
+    /// Whether the client has announced that no more will come.
     pub(super) is_closed: bool,
 }
 
-/// So few bytes of a record that is not complete are kept apart, so that the memory of a whole one can be given back.
+/// Bytes of an incomplete record up to which they are copied, so that the memory of a whole record can be given back.
 const LITTLE: usize = 2 << 10;
-/// What is read at once: a whole record and more (RFC 8446 section 5.2).
+/// Bytes that are read at once: more than a record (RFC 8446 section 5.2).
 const READ: usize = 18 << 10;
-/// A message of the handshake may be cut into records, and has to be there as a whole; RFC 8446 section 4 allows more, no
-/// client needs it.
+/// Bytes of the largest handshake message. It may be split into records and must be complete to be processed; RFC 8446
+/// section 4 allows more, but no client needs it.
 const LARGEST_MESSAGE: usize = 80 << 10;
 
-/// What is done as soon as application data may be written.
-pub(super) type Writer<'w> = &'w mut dyn FnMut(&mut WriteTraffic<'_, ServerConnectionData>, &mut Outgoing);
+/// Called as soon as application data may be written.
+pub(super) type Writer<'w> = &'w mut dyn FnMut(&mut WriteTraffic<'_, ServerConnectionData>, &mut TlsOutput);
 
-impl Session {
+impl TlsSession {
     pub(super) fn new(config: Arc<ServerConfig>) -> Result<Self, Error> {
         Ok(Self {
             connection: UnbufferedServerConnection::new(config)?,
@@ -52,7 +52,7 @@ impl Session {
         })
     }
 
-    /// Reads ciphertext, behind what is there; 0 is the end.
+    /// Reads ciphertext behind the bytes that are there; 0 is the end.
     pub(super) fn poll_fill(&mut self, socket: &mut Stream, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
         if !self.make_room() {
             return Poll::Ready(Err(io::ErrorKind::InvalidData.into()));
@@ -68,16 +68,16 @@ impl Session {
         polled
     }
 
-    /// What was read and not processed yet.
+    /// Bytes that were read and not processed yet.
     pub(super) fn received(&self) -> &[u8] {
         &self.incoming[self.start..self.end]
     }
 
-    /// Processes all whole records that were received, then lets the writer write, if it may. Plaintext goes into the buffer,
-    /// which tells how much, and what does not fit waits.
+    /// Processes all complete records, then calls the writer if application data may be written. Plaintext goes into
+    /// the buffer, and the rest is kept. Returns the bytes in the buffer.
     pub(super) fn process(
         &mut self,
-        outgoing: &mut Outgoing,
+        outgoing: &mut TlsOutput,
         buffer: &mut [u8],
         mut writer: Option<Writer<'_>>,
     ) -> Result<usize, Error> {
@@ -102,7 +102,7 @@ impl Session {
                     true
                 }
                 Ok(ConnectionState::TransmitTlsData(data)) => {
-                    // It is on its way, and in order.
+                    // Already in `outgoing`, which keeps the order.
                     data.done();
                     true
                 }
@@ -126,7 +126,7 @@ impl Session {
                     true
                 }
             };
-            // After a failure nothing is processed any more; there may be an alert to be sent about it.
+            // After a failure no more is processed; only an alert about it may remain to be sent.
             if !goes_on || (failure.is_some() && !self.connection.wants_write()) {
                 self.tidy();
                 return failure.map_or(Ok(taken), Err);
@@ -134,7 +134,7 @@ impl Session {
         }
     }
 
-    /// Hands plaintext over, as much as there is and fits.
+    /// Hands plaintext over, as much as fits.
     pub(super) fn take(&mut self, buffer: &mut [u8]) -> usize {
         let rest = &self.plain[self.taken..];
         let count = rest.len().min(buffer.len());
@@ -147,7 +147,7 @@ impl Session {
         count
     }
 
-    /// Room for at least one more byte; `false` if the client sends more than there is any need for.
+    /// Makes room for at least one more byte. Returns `false` if the client sends more than any handshake needs.
     fn make_room(&mut self) -> bool {
         if self.incoming.len() < READ {
             let mut larger = borrow(READ);
@@ -164,7 +164,7 @@ impl Session {
         self.end < self.incoming.len()
     }
 
-    /// A client that has stopped within a record keeps no more memory than it has sent.
+    /// A client that has stopped within a record keeps only the memory of the bytes that it has sent.
     fn shrink(&mut self) {
         let left = self.end - self.start;
         if left > 0 && left <= LITTLE && self.incoming.len() >= READ {
@@ -173,7 +173,7 @@ impl Session {
         }
     }
 
-    /// Nothing is held for a connection that rests.
+    /// An idle connection holds no memory.
     fn tidy(&mut self) {
         if self.start == self.end {
             self.incoming = Memory::default();

@@ -1,8 +1,9 @@
-//! A TLS connection over a socket: bytes to records and back by rustls, one write for what is written at once.
+//! A TLS connection over a socket: rustls makes and reads the records; bytes that are written together leave in one
+//! write.
 //!
-//! Ciphertext is read into borrowed memory and written from borrowed memory; a connection that rests holds none. A write is
-//! credited as the socket takes it, so that a slow reader is seen to move: whoever writes goes on with the bytes that
-//! follow, as with any other stream.
+//! Ciphertext is read into borrowed memory and written from borrowed memory; an idle connection holds none. A write
+//! returns the bytes that the socket has accepted, so that a slow client is seen to make progress; the writer offers
+//! the rest again, as with any other stream. See [`Outgoing::poll_write`].
 
 use std::fmt;
 use std::fs::File;
@@ -17,53 +18,54 @@ use rustls::{Error, ServerConfig};
 
 use super::hello;
 use super::memory::borrow;
-use super::outgoing::{GATHERED, Outgoing};
-use super::session::{Session, Writer};
+use super::outgoing::{GATHERED, TlsOutput};
+use super::session::{TlsSession, Writer};
 use crate::transport::Stream;
 
 /// A connection, from its handshake to its end.
 pub(crate) struct TlsStream {
     socket: Stream,
-    session: Session,
-    outgoing: Outgoing,
-    /// Written by [`TlsStream::poll_write_more`], credited, and not yet encrypted.
+    session: TlsSession,
+    outgoing: TlsOutput,
+    /// Bytes of [`TlsStream::poll_write_more`]: credited, and not yet encrypted.
     held: Vec<u8>,
 }
 
-/// As much of what is written waits for more.
+/// Bytes that wait at most to be encrypted together with the next ones.
 const LARGEST_HELD: usize = 16 << 10;
 
 impl TlsStream {
     pub(super) fn new(socket: Stream, config: Arc<ServerConfig>) -> Result<Self, Error> {
-        Ok(Self { socket, session: Session::new(config)?, outgoing: Outgoing::default(), held: Vec::new() })
+        Ok(Self { socket, session: TlsSession::new(config)?, outgoing: TlsOutput::default(), held: Vec::new() })
     }
 
-    /// Reads some of the handshake, behind what was read of it; 0 is the end.
+    /// Reads handshake bytes behind those that are there; 0 is the end.
     pub(crate) fn poll_receive(&mut self, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
         self.session.poll_fill(&mut self.socket, context)
     }
 
-    /// What was read and not processed yet.
+    /// Bytes that were read and not processed yet.
     pub(crate) fn received(&self) -> &[u8] {
         self.session.received()
     }
 
-    /// Whether the client's first message is there as a whole, or something that cannot become it.
+    /// Whether the client's first message is complete, or cannot become a ClientHello.
     pub(crate) fn has_hello(&self) -> bool {
         hello::is_complete(self.session.received())
     }
 
-    /// Processes what was read; `true` as soon as the handshake is complete. This is where the expensive arithmetic is done.
+    /// Processes the received bytes; `true` when the handshake is complete. The expensive arithmetic of a handshake
+    /// happens here.
     ///
     /// # Errors
-    /// What the client sent is no handshake, or none that can be agreed on. What is to be said about that is on its way out
-    /// then: [`TlsStream::poll_flush`].
+    /// The client's bytes are no handshake, or its offers cannot be met. Then an alert is in `outgoing`, to be sent by
+    /// [`TlsStream::poll_flush`].
     pub(crate) fn process(&mut self) -> Result<bool, Error> {
         self.session.process(&mut self.outgoing, &mut [], None)?;
         Ok(!self.session.connection.is_handshaking())
     }
 
-    /// Ready when all that was encrypted is written.
+    /// Ready when all encrypted bytes are written.
     pub(crate) fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         while !self.outgoing.is_empty() {
             ready!(self.outgoing.poll_write(&mut self.socket, context))?;
@@ -71,7 +73,7 @@ impl TlsStream {
         Poll::Ready(Ok(()))
     }
 
-    /// The protocol that was agreed on (RFC 7301); `None` if the client knows nothing of that.
+    /// The negotiated protocol (RFC 7301); `None` if the client did not negotiate one.
     pub(crate) fn protocol(&self) -> Option<&[u8]> {
         self.session.connection.alpn_protocol()
     }
@@ -81,7 +83,7 @@ impl TlsStream {
         &self.socket
     }
 
-    /// The socket alone, for a client that does not speak TLS.
+    /// The socket without TLS, for a client that does not speak it.
     pub(crate) fn into_socket(self) -> Stream {
         self.socket
     }
@@ -96,9 +98,9 @@ impl TlsStream {
             match self.session.poll_fill(&mut self.socket, context) {
                 Poll::Ready(Ok(count)) if count > 0 => {}
                 Poll::Pending => {
-                    // A ticket, or the answer to a change of keys: it waited for company that does not come.
+                    // A session ticket or the answer to a key update has waited for data to leave with, but none comes.
                     if !self.outgoing.is_empty() && self.outgoing.owed == 0 {
-                        let _it_may_wait = self.outgoing.poll_write(&mut self.socket, context)?;
+                        let _ = self.outgoing.poll_write(&mut self.socket, context)?; // pending: the next call goes on
                     }
                     return Poll::Pending;
                 }
@@ -108,14 +110,15 @@ impl TlsStream {
                 Ok(0) => {}
                 Ok(count) => return Poll::Ready(Ok(count)),
                 Err(error) => {
-                    let _nobody_waits_for_the_alert = self.outgoing.poll_write(&mut self.socket, context)?;
+                    let _ = self.outgoing.poll_write(&mut self.socket, context)?; // the end does not wait for the alert
                     return Poll::Ready(Err(invalid(error)));
                 }
             }
         }
     }
 
-    /// Writes some of these. What is returned counts bytes that the socket has taken; it may be that more are on their way.
+    /// Writes some of these bytes. The result counts those that the socket has accepted; further ones may be encrypted
+    /// already.
     pub(crate) fn poll_write(&mut self, context: &mut Context<'_>, slices: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
         loop {
             if self.outgoing.owed == 0 {
@@ -131,7 +134,7 @@ impl TlsStream {
         }
     }
 
-    /// Takes these to be written with what follows at once, so that both are one record.
+    /// Holds these bytes until the next ones follow, so that both become one record.
     pub(crate) fn poll_write_more(&mut self, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         if self.outgoing.owed > 0 || self.held.len() + bytes.len() > LARGEST_HELD {
             return self.poll_write(context, &[IoSlice::new(bytes)]);
@@ -149,7 +152,7 @@ impl TlsStream {
         end: u64,
     ) -> Poll<io::Result<usize>> {
         if self.outgoing.owed > 0 {
-            // What was read before goes first.
+            // Bytes of an earlier read go first.
             return self.poll_write(context, &[]);
         }
         let size = usize::try_from(end - start).unwrap_or(usize::MAX).min(GATHERED - self.held.len());
@@ -160,7 +163,7 @@ impl TlsStream {
         }
     }
 
-    /// Says that nothing more will be written. Does not wait for a client that reads nothing.
+    /// Ends the direction to the client. Does not wait for a client that reads nothing.
     pub(crate) fn poll_shutdown(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         if !self.held.is_empty() {
             self.encrypt(&[])?;
@@ -180,12 +183,12 @@ impl TlsStream {
         let held_slice = [IoSlice::new(&held)];
         let slices = || held_slice.iter().chain(slices).map(|slice| &slice[..]);
         let mut result = Ok(());
-        let mut encrypt = |traffic: &mut WriteTraffic<'_, ServerConnectionData>, outgoing: &mut Outgoing| {
+        let mut encrypt = |traffic: &mut WriteTraffic<'_, ServerConnectionData>, outgoing: &mut TlsOutput| {
             result = outgoing.encrypt(traffic, slices());
         };
         self.session.process(&mut self.outgoing, &mut [], Some(&mut encrypt)).map_err(invalid)?;
         result?;
-        // It was credited when it was held.
+        // Held bytes were credited when they were held.
         self.outgoing.owed = self.outgoing.owed.saturating_sub(held.len());
         Ok(())
     }

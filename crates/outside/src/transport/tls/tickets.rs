@@ -1,7 +1,9 @@
-//! Session tickets whose keys all workers share and change alike, without a message between them (RFC 8446 section 4.6.1).
+//! Session tickets whose keys all worker processes share and change alike, without messages (RFC 8446 section 4.6.1).
 //!
-//! A chain of secrets: each epoch's follows from the one before by HMAC and cannot be turned back, and what is older than the
-//! epoch before this one is forgotten. Who holds the same link and the same time has the same keys.
+//! The keys come from a chain of secrets, one link for each epoch. HMAC derives a link from the one before, and cannot
+//! be reversed; links older than the previous epoch are forgotten. So processes that start with the same link derive
+//! the same keys from the clock alone, and a link that leaks opens no tickets from before its epoch. The supervisor
+//! makes the first link before it forks, and hands the current one to the next generation.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
@@ -11,14 +13,14 @@ use aws_lc_rs::aead::{AES_256_GCM, Aad, NONCE_LEN, Nonce, RandomizedNonceKey};
 use aws_lc_rs::hmac;
 use rustls::server::ProducesTickets;
 
-/// Keys are used for new tickets for this long, and for those they made for as long again.
+/// Time for which a key makes new tickets; it opens them for as long again.
 const EPOCH: Duration = Duration::from_secs(6 * 60 * 60);
 const SECRET: usize = 32;
 const NAME: usize = 16;
-/// More epochs than this are not walked through: a clock that was set right after years begins a new chain of its own.
+/// Epochs that are derived one by one at most: if the clock is set right after years, a new chain begins.
 const FARTHEST: u64 = 1 << 17;
 
-/// The secret behind the session tickets of a server. Clones share it, and so do processes that are forked from this one.
+/// The secret behind the session tickets of a server. Clones and forked processes share it.
 #[derive(Clone, Default)]
 pub struct TicketKeys(Arc<Mutex<Option<Link>>>);
 
@@ -30,25 +32,26 @@ struct Link {
 }
 
 impl TicketKeys {
-    /// As it was handed down by [`TicketKeys::to_bytes`]; `None` if these are no such bytes.
+    /// The secret as given by [`TicketKeys::to_bytes`]; `None` for other bytes.
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let (epoch, secret) = bytes.split_first_chunk()?;
         let link = Link { epoch: u64::from_be_bytes(*epoch), secret: secret.try_into().ok()? };
         Some(Self(Arc::new(Mutex::new(Some(link)))))
     }
 
-    /// For the next generation of the program: 40 bytes, to be kept secret. None if the system gives no random bytes.
+    /// The secret for the next generation of the program: 40 bytes, to be kept secret. Empty if the system gives no
+    /// random bytes.
     pub fn to_bytes(&self) -> Vec<u8> {
         let bytes = |link: Link| [&link.epoch.to_be_bytes(), &link.secret[..]].concat();
         self.at(now()).map(bytes).unwrap_or_default()
     }
 
-    /// The link for the epoch before this one; what is older is forgotten.
+    /// The link for the epoch before this one; older links are forgotten.
     fn at(&self, epoch: u64) -> Option<Link> {
         let mut held = self.lock();
         let wanted = epoch.saturating_sub(1);
         let mut link = match *held {
-            // A clock that goes back does not bring old keys back.
+            // After the clock was set back the current link stays: old keys cannot be derived again.
             Some(link) if wanted <= link.epoch.saturating_add(FARTHEST) => link,
             _ => Link { epoch: wanted, secret: random()? },
         };
@@ -64,7 +67,7 @@ impl TicketKeys {
     }
 }
 
-/// Says nothing of the secret.
+/// Does not show the secret.
 impl fmt::Debug for TicketKeys {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("TicketKeys")
@@ -77,7 +80,7 @@ impl Link {
     }
 }
 
-/// A secret to begin a chain with.
+/// A secret for the beginning of a chain.
 fn random() -> Option<[u8; SECRET]> {
     let mut secret = [0; SECRET];
     aws_lc_rs::rand::fill(&mut secret).ok()?;
@@ -96,14 +99,14 @@ fn now() -> u64 {
     SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs() / EPOCH.as_secs()
 }
 
-/// What makes and opens the tickets of one listener: those of another, with other certificates, are none of its own.
+/// Seals and opens the tickets of one listener. Tickets of listeners with other certificates do not open.
 pub(super) struct Tickets {
     keys: TicketKeys,
     purpose: Vec<u8>,
     in_use: RwLock<Arc<InUse>>,
 }
 
-/// The keys of one epoch, and of the one before it; without any there are no tickets.
+/// The keys of one epoch and of the one before; without keys there are no tickets.
 struct InUse {
     epoch: u64,
     current: Option<TicketKey>,
@@ -116,7 +119,7 @@ struct TicketKey {
 }
 
 impl Tickets {
-    /// `purpose`: what tells its certificates from those of other listeners.
+    /// `purpose` distinguishes its certificates from those of other listeners.
     pub(super) fn new(keys: &TicketKeys, purpose: &[u8]) -> Self {
         let in_use = RwLock::new(Arc::new(InUse::derive(keys, purpose, now())));
         Self { keys: keys.clone(), purpose: purpose.to_vec(), in_use }

@@ -1,23 +1,23 @@
-//! What a server has to know of its own certificate: until when it is valid, and for which names (RFC 5280 section 4.1).
+//! The parts of a certificate that a server needs: the times of its validity, and its names (RFC 5280 section 4.1).
 //!
-//! The files are the administrator's, so this reads no more than it needs; whether a client trusts the certificate is the
-//! client's to find out. Bytes to values, nothing else.
+//! The files come from the administrator, so only these parts are read; whether a client trusts the certificate is left
+//! to the client. Bytes to values, nothing else.
 
 use std::net::IpAddr;
 use std::time::{Duration, SystemTime};
 
-/// The part of a certificate that matters here.
+/// The parts of a certificate that matter here.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Certificate {
-    /// As it is encoded: one less than it is called.
+    /// As encoded: one less than the version's name.
     pub(super) version: u8,
     pub(super) not_before: SystemTime,
     pub(super) not_after: SystemTime,
-    /// Its DNS names in lower case, `*.` in front of those for any one label; its IP addresses.
+    /// DNS names in lower case, with `*.` before those that stand for any one label; and IP addresses.
     pub(super) names: Vec<String>,
 }
 
-/// Only these have extensions, and in one of them the names of hosts (RFC 5280 section 4.1.2.1).
+/// Only this version has extensions, and one of these holds the names of hosts (RFC 5280 section 4.1.2.1).
 pub(super) const VERSION_3: u8 = 2;
 
 const SEQUENCE: u8 = 0x30;
@@ -35,7 +35,7 @@ const IP_ADDRESS: u8 = 0x87;
 /// 2.5.29.17
 const SUBJECT_ALTERNATIVE_NAME: &[u8] = &[0x55, 0x1d, 0x11];
 
-/// Reads a certificate in DER; `None` if it is none, or not all of one.
+/// Reads a certificate in DER; `None` if the bytes are no complete certificate.
 pub(super) fn read(der: &[u8]) -> Option<Certificate> {
     let mut outermost = Elements(der);
     let certificate = outermost.next_of(SEQUENCE)?;
@@ -53,7 +53,7 @@ pub(super) fn read(der: &[u8]) -> Option<Certificate> {
     }
     let mut validity = Elements(fields.next_of(SEQUENCE)?);
     let (not_before, not_after) = (time(validity.next()?)?, time(validity.next()?)?);
-    // Subject, public key; then what is optional.
+    // Subject and public key; optional fields follow.
     for _ in 0..2 {
         fields.next()?;
     }
@@ -69,7 +69,7 @@ fn names(extensions: &[u8]) -> Option<Vec<String>> {
         if fields.next_of(OBJECT_IDENTIFIER)? != SUBJECT_ALTERNATIVE_NAME {
             continue;
         }
-        // Whether it is critical may stand in between.
+        // A flag for criticality may stand in between.
         let (_, value) = fields.find(|(tag, _)| *tag == OCTET_STRING)?;
         let list = Elements(Elements(value).next_of(SEQUENCE)?);
         names.extend(list.filter_map(|(tag, name)| match tag {
@@ -86,7 +86,7 @@ fn ip_address(bytes: &[u8]) -> Option<String> {
     v4.or_else(|_| <[u8; 16]>::try_from(bytes).map(IpAddr::from)).ok().map(|ip| ip.to_string())
 }
 
-/// The elements of DER one after the other, as tag and content; ends at the first that is not whole.
+/// The elements of DER in order, as tag and content; ends at the first incomplete one.
 struct Elements<'a>(&'a [u8]);
 
 impl<'a> Iterator for Elements<'a> {
@@ -111,7 +111,7 @@ impl<'a> Iterator for Elements<'a> {
 }
 
 impl<'a> Elements<'a> {
-    /// The next one, if it has this tag.
+    /// The next element, if it has this tag.
     fn next_of(&mut self, tag: u8) -> Option<&'a [u8]> {
         self.next().filter(|(found, _)| *found == tag).map(|(_, content)| content)
     }
@@ -199,7 +199,7 @@ mod tests {
         for place in 0..der.len() {
             let mut changed = der.to_vec();
             changed[place] ^= 0x55;
-            // Whatever it says then, it is read without a panic.
+            // In every case it is read without a panic.
             drop(read(&changed));
         }
     }

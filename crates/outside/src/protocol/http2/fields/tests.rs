@@ -1,17 +1,17 @@
-//! Thousands of blocks, right and wrong, read as they came and as `h2` gets them: what is left is the same.
+//! Thousands of blocks, valid and invalid, read as sent and as `h2` gets them: the valid fields are the same.
 
 use std::collections::VecDeque;
 
 use super::super::block::{integer, put_integer, string};
 use super::super::huffman::tests::encode;
-use super::{Checked, DYNAMIC, ENTRY_COST, FieldChecker, Name, STATIC_NAME_LENGTHS, TABLE_SIZE, Verdict};
+use super::{Checked, DYNAMIC, ENTRY_COST, FieldChecker, FieldVerdict, Name, STATIC_NAME_LENGTHS, TABLE_SIZE};
 
-type Field = (Vec<u8>, Vec<u8>);
+type TestField = (Vec<u8>, Vec<u8>);
 
-/// A reader of blocks that knows its table in full.
+/// A reader of blocks that keeps the whole dynamic table.
 #[derive(Default)]
 struct Reader {
-    table: VecDeque<Field>,
+    table: VecDeque<TestField>,
     max_size: usize,
 }
 
@@ -20,7 +20,7 @@ impl Reader {
         Self { table: VecDeque::new(), max_size: usize::from(TABLE_SIZE) }
     }
 
-    fn read(&mut self, block: &[u8]) -> Vec<Field> {
+    fn read(&mut self, block: &[u8]) -> Vec<TestField> {
         let (mut at, mut fields) = (0, Vec::new());
         while let Some(&first) = block.get(at) {
             match first {
@@ -50,7 +50,7 @@ impl Reader {
         fields
     }
 
-    /// Makes room; is there enough?
+    /// Makes room. Returns whether there is enough.
     fn evict(&mut self, more: usize) -> bool {
         while self.table.iter().map(size).sum::<usize>() + more > self.max_size && self.table.pop_back().is_some() {}
         more <= self.max_size
@@ -78,7 +78,7 @@ impl Reader {
     }
 }
 
-fn size((name, value): &Field) -> usize {
+fn size((name, value): &TestField) -> usize {
     name.len() + value.len() + ENTRY_COST
 }
 
@@ -110,7 +110,7 @@ fn block(numbers: &mut Numbers, reader: &Reader) -> Vec<u8> {
     let (mut block, mut known) = (Vec::new(), reader.table.len());
     if numbers.below(8) == 0 {
         put_integer(&mut block, 0x20, 5, *numbers.pick(&[0, 100, 1000, 4096, 4096, 4096]));
-        // What is left then is not known here.
+        // The table's content after that is not known here.
         known = 0;
     }
     for _ in 0..1 + numbers.below(6) {
@@ -133,7 +133,7 @@ fn block(numbers: &mut Numbers, reader: &Reader) -> Vec<u8> {
         let value = numbers.pick(&values);
         put_text(&mut block, numbers, value);
         if kind == 0x40 {
-            // It may have moved others out.
+            // It may have evicted others.
             known = 0;
         }
     }
@@ -152,9 +152,9 @@ fn what_h2_gets_is_what_came_without_what_is_wrong() {
             let (mut path, mut is_malformed, mut wanted) = (None, false, Vec::new());
             for (name, value) in sent.read(&block) {
                 match Name::of(&name).judge(&value, 1000) {
-                    Verdict::Right => wanted.push((name, value)),
-                    Verdict::Malformed => is_malformed = true,
-                    Verdict::Odd(odd) => {
+                    FieldVerdict::Right => wanted.push((name, value)),
+                    FieldVerdict::Malformed => is_malformed = true,
+                    FieldVerdict::Odd(odd) => {
                         path = Some(odd);
                         wanted.push((name, b"?".to_vec()));
                     }
@@ -177,7 +177,8 @@ fn what_h2_gets_is_what_came_without_what_is_wrong() {
                 continue;
             }
             malformed += 1;
-            // Values under a right name are filled, so that the name stays; those do not matter in a message that is reset.
+            // Values under a valid name are replaced by filler, so that the name stays; in a message that is reset they
+            // do not matter.
             let (last, others) = found.split_last().unwrap();
             assert_eq!(*last, (b"connection".to_vec(), b"x".to_vec()));
             let is_filler = |value: &[u8]| value.iter().all(|&byte| byte == b'x');

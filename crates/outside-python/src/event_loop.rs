@@ -1,0 +1,392 @@
+//! The asyncio event loop of `async def` functions: one for the process, in a thread of its own, fed in batches.
+//!
+//! Threads of the engine put commands into a queue and write a byte into a pipe, unless one is on its way already: one wake-up for
+//! a batch. The other side of the queue is `outside/_handlers/loop.py`. This file stands below the functions, streams and WebSockets that the
+//! loop runs, and knows them as a `LoopFunction` or a `LoopJob`.
+
+use std::collections::{HashMap, VecDeque};
+use std::io::{Read as _, Write as _};
+use std::os::fd::{AsRawFd as _, RawFd};
+use std::os::unix::net::UnixStream;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::task::{Wake, Waker};
+use std::time::{Duration, Instant};
+
+use outside::{Error, Reply, Ticket};
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyList};
+
+use crate::logging::{log_exception, log_warning};
+use crate::support::{is_coroutine, lock};
+
+/// An `async def` function that answers requests.
+pub(crate) trait LoopFunction: Send + Sync {
+    /// Begins a call: adds `("call", ticket, function, request, call)`, or `"apply"` with other arguments, to the loop's list. The
+    /// loop reports to `call` itself.
+    fn begin(
+        self: Arc<Self>,
+        list: &Bound<'_, PyList>,
+        ticket: Ticket,
+        request: Arc<outside::Request>,
+        reply: Reply,
+    ) -> PyResult<()>;
+}
+
+/// Kind, and two objects whose meaning depends on the kind.
+pub(crate) type Described<'py> = (&'static str, Bound<'py, PyAny>, Bound<'py, PyAny>);
+
+/// The scope of the functions around a handler, and the request: the arguments of `outside._handlers.around.rescue_async`.
+pub(crate) type Rescuers<'py> = (Bound<'py, PyAny>, Bound<'py, PyAny>);
+
+/// Something else that the loop runs, and reports on by its ticket.
+pub(crate) trait LoopJob: Send + Sync {
+    /// As `outside/_handlers/loop.py` takes it.
+    fn describe<'py>(&self, py: Python<'py>) -> PyResult<Described<'py>>;
+
+    /// The functions that are to be asked for an answer in place of this exception, if there are any.
+    fn rescuers<'py>(&self, py: Python<'py>, error: &PyErr) -> Option<Rescuers<'py>>;
+
+    /// The loop reports; a job is not asked again afterwards.
+    fn report(&self, py: Python<'_>, report: LoopReport<'_>) -> PyResult<()>;
+}
+
+/// The outcome of a job, or a part of it.
+pub(crate) enum LoopReport<'py> {
+    /// An iterator gave its next piece.
+    Piece(Bound<'py, PyAny>),
+    /// An iterator has ended.
+    End,
+    /// An iterator raised.
+    Failed(PyErr),
+    /// An iterator raised before its first piece, and this is the answer of the functions around its handler.
+    Instead(Bound<'py, PyAny>),
+    /// The handler of a WebSocket has ended with this close code.
+    Exit(u16),
+}
+
+/// The event loop as the rest of the binding sees it.
+pub(crate) struct EventLoop {
+    queue: Mutex<VecDeque<LoopCommand>>,
+    /// Jobs that have not been reported on.
+    jobs: Mutex<HashMap<Ticket, Arc<dyn LoopJob>>>,
+    /// Whether a byte is on its way through the pipe.
+    is_woken: AtomicBool,
+    /// Since when the byte has waited to be read; `None` too once that has been logged.
+    woken_at: Mutex<Option<Instant>>,
+    /// How often the loop has taken commands.
+    batches: AtomicU64,
+    wake_writer: UnixStream,
+    wake_reader: UnixStream,
+}
+
+/// Commands to the loop.
+enum LoopCommand {
+    Call(Ticket, Arc<dyn LoopFunction>, Arc<outside::Request>, Reply),
+    Cancel(Ticket),
+    Begin(Ticket, Arc<dyn LoopJob>),
+    Wake(Ticket),
+    Close(Arc<Py<PyAny>>),
+    /// A coroutine, and the `concurrent.futures.Future` for its result.
+    Run(Py<PyAny>, Py<PyAny>),
+    Stop,
+}
+
+/// Numbers calls, jobs and readers of bodies.
+static NEXT_TICKET: AtomicU64 = AtomicU64::new(0);
+
+/// Wakes the task that waits under one ticket on the loop's side.
+struct LoopWaker(Ticket);
+
+impl Wake for LoopWaker {
+    fn wake(self: Arc<Self>) {
+        if let Some(current) = EventLoop::current() {
+            current.wake(self.0);
+        }
+    }
+}
+
+/// A loop that takes no commands for this long is blocked by a handler.
+const BLOCKED_AFTER: Duration = Duration::from_secs(1);
+/// A loop that another thread has kept from the interpreter goes on within this time after that thread has let go.
+const GRACE: Duration = Duration::from_millis(50);
+
+/// The loop of this process and its thread, while there is one.
+static CURRENT: Mutex<Option<(Arc<EventLoop>, Arc<LoopThread>)>> = Mutex::new(None);
+
+/// The thread, once it is started.
+type LoopThread = Mutex<Option<Py<PyAny>>>;
+
+impl EventLoop {
+    /// The loop of this process, if there is one.
+    pub(crate) fn current() -> Option<Arc<Self>> {
+        lock(&CURRENT).as_ref().map(|(current, _)| Arc::clone(current))
+    }
+
+    /// The loop of this process; started if there is none.
+    pub(crate) fn running(py: Python<'_>) -> PyResult<Arc<Self>> {
+        // No Python is called while the lock is held: the thread that puts the loop there starts the loop's thread afterwards.
+        let (made, thread) = {
+            let mut current = lock(&CURRENT);
+            if let Some((current, _)) = &*current {
+                return Ok(Arc::clone(current));
+            }
+            let (wake_writer, wake_reader) = UnixStream::pair()?;
+            wake_writer.set_nonblocking(true)?;
+            wake_reader.set_nonblocking(true)?;
+            let made = Arc::new(Self {
+                queue: Mutex::default(),
+                jobs: Mutex::default(),
+                is_woken: AtomicBool::new(false),
+                woken_at: Mutex::default(),
+                batches: AtomicU64::new(0),
+                wake_writer,
+                wake_reader,
+            });
+            let thread = Arc::new(Mutex::new(None));
+            *current = Some((Arc::clone(&made), Arc::clone(&thread)));
+            (made, thread)
+        };
+        let options = PyDict::new(py);
+        options.set_item("target", py.import("outside._handlers.loop")?.getattr("serve")?)?;
+        options.set_item("args", (Py::new(py, LoopSource(Arc::clone(&made)))?,))?;
+        options.set_item("name", "outside-asyncio")?;
+        options.set_item("daemon", true)?;
+        let started = py.import("threading")?.getattr("Thread")?.call((), Some(&options))?;
+        started.call_method0("start")?;
+        *lock(&thread) = Some(started.unbind());
+        Ok(made)
+    }
+
+    /// Cancels the tasks of the loop, waits for their end, and ends the loop, if there is one.
+    pub(crate) fn stop(py: Python<'_>, patience: Duration) -> PyResult<()> {
+        let Some((current, thread)) = lock(&CURRENT).take() else { return Ok(()) };
+        current.push(LoopCommand::Stop);
+        let thread = lock(&thread).take();
+        let Some(thread) = thread else { return Ok(()) };
+        thread.bind(py).call_method1("join", (patience.as_secs_f64(),))?;
+        if thread.bind(py).call_method0("is_alive")?.is_truthy()? {
+            log_warning(py, "tasks of async handlers had not ended and were left behind");
+        }
+        Ok(())
+    }
+
+    /// Looks whether a handler keeps the loop from taking its commands, and has the handler's stack logged.
+    pub(crate) fn look_after() {
+        let Some((current, thread)) =
+            lock(&CURRENT).as_ref().map(|(current, thread)| (Arc::clone(current), Arc::clone(thread)))
+        else {
+            return;
+        };
+        if lock(&current.woken_at).take_if(|since| since.elapsed() >= BLOCKED_AFTER).is_none() {
+            return;
+        }
+        let batches = current.batches.load(Ordering::SeqCst);
+        // On a thread of its own: it waits for Python's lock.
+        let started = std::thread::Builder::new().name("outside-stack".into()).spawn(move || {
+            Python::attach(|py| {
+                // Another thread may have kept the lock all the while: then the loop goes on now.
+                py.detach(|| std::thread::sleep(GRACE));
+                if current.batches.load(Ordering::SeqCst) != batches {
+                    return;
+                }
+                let Some(thread) = lock(&thread).as_ref().map(|thread| thread.clone_ref(py)) else { return };
+                let logged = thread
+                    .getattr(py, "ident")
+                    .and_then(|ident| py.import("outside._handlers.stuck")?.call_method1("log_blocked_loop", (ident,)));
+                if let Err(error) = logged {
+                    log_exception(py, None, "where the event loop is could not be found", &error);
+                }
+            });
+        });
+        // Without a thread the stack is not logged.
+        drop(started);
+    }
+
+    /// Calls an `async def` function; the ticket is for `cancel`.
+    pub(crate) fn call(function: Arc<dyn LoopFunction>, request: Arc<outside::Request>, reply: Reply) -> Ticket {
+        let Some(current) = Self::current() else {
+            reply.send(Err(Self::has_ended()));
+            return Ticket::MAX;
+        };
+        let ticket = Self::number();
+        current.push(LoopCommand::Call(ticket, function, request, reply));
+        ticket
+    }
+
+    /// Cancels a call.
+    pub(crate) fn cancel(ticket: Ticket) {
+        if let Some(current) = Self::current() {
+            current.push(LoopCommand::Cancel(ticket));
+        }
+    }
+
+    /// The error of a call that finds no loop.
+    pub(crate) fn has_ended() -> Error {
+        Error::new("the event loop of async handlers has ended")
+    }
+
+    /// Runs a coroutine and hands its result to the future; `false` if there is no loop.
+    pub(crate) fn run(coroutine: Py<PyAny>, future: Py<PyAny>) -> bool {
+        let current = Self::current();
+        let is_there = current.is_some();
+        if let Some(current) = current {
+            current.push(LoopCommand::Run(coroutine, future));
+        }
+        is_there
+    }
+
+    /// A ticket for a job, under which the loop reports.
+    pub(crate) fn register(&self, job: Arc<dyn LoopJob>) -> Ticket {
+        let ticket = Self::number();
+        lock(&self.jobs).insert(ticket, job);
+        ticket
+    }
+
+    /// Has the loop begin a job that is registered.
+    pub(crate) fn begin(&self, ticket: Ticket, job: Arc<dyn LoopJob>) {
+        self.push(LoopCommand::Begin(ticket, job));
+    }
+
+    /// Wakes a job that waits for messages or for room in a queue.
+    pub(crate) fn wake(&self, ticket: Ticket) {
+        self.push(LoopCommand::Wake(ticket));
+    }
+
+    /// Closes an asynchronous iterator that will not be asked again.
+    pub(crate) fn close_iterator(&self, iterator: Arc<Py<PyAny>>) {
+        self.push(LoopCommand::Close(iterator));
+    }
+
+    /// The descriptors of its pipe, if there is a loop.
+    pub(crate) fn descriptors() -> Vec<RawFd> {
+        Self::current()
+            .map_or_else(Vec::new, |current| vec![current.wake_writer.as_raw_fd(), current.wake_reader.as_raw_fd()])
+    }
+
+    /// For a child of the process that has the loop: the child has none, and drops nothing of its parent's.
+    pub(crate) fn forget() {
+        // A thread that the child does not have may have held the lock.
+        if let Ok(mut current) = CURRENT.try_lock() {
+            std::mem::forget(current.take());
+        }
+    }
+
+    /// A ticket under which the loop's side can be woken.
+    pub(crate) fn number() -> Ticket {
+        NEXT_TICKET.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// A waker for the task that waits under this ticket, if there is a loop.
+    pub(crate) fn waker(ticket: Ticket) -> Waker {
+        Waker::from(Arc::new(LoopWaker(ticket)))
+    }
+
+    fn push(&self, command: LoopCommand) {
+        lock(&self.queue).push_back(command);
+        if !self.is_woken.swap(true, Ordering::SeqCst) {
+            *lock(&self.woken_at) = Some(Instant::now());
+            // A full pipe holds bytes that wake the loop as well.
+            drop((&self.wake_writer).write(&[0]));
+        }
+    }
+
+    fn report(&self, py: Python<'_>, ticket: Ticket, report: LoopReport<'_>) -> PyResult<()> {
+        let job = lock(&self.jobs).remove(&ticket);
+        job.map_or(Ok(()), |job| job.report(py, report))
+    }
+}
+
+/// The value itself, or the result of a coroutine: on the loop of `async def` handlers, or on one of its own if there
+/// is none. `context`: in which it runs.
+pub(crate) fn awaited<'py>(
+    value: Bound<'py, PyAny>,
+    context: Option<&Bound<'py, PyAny>>,
+) -> PyResult<Bound<'py, PyAny>> {
+    if is_coroutine(&value)? { wait_for(value, context) } else { Ok(value) }
+}
+
+/// The result of a coroutine.
+pub(crate) fn wait_for<'py>(
+    coroutine: Bound<'py, PyAny>,
+    context: Option<&Bound<'py, PyAny>>,
+) -> PyResult<Bound<'py, PyAny>> {
+    coroutine.py().import("outside._handlers.loop")?.call_method1("wait_for", (coroutine, context))
+}
+
+/// The loop's own view of its commands.
+#[pyclass(module = "outside", name = "_LoopSource", frozen)]
+pub(crate) struct LoopSource(Arc<EventLoop>);
+
+#[pymethods]
+impl LoopSource {
+    /// The descriptor that becomes readable when there are commands.
+    fn fileno(&self) -> i32 {
+        self.0.wake_reader.as_raw_fd()
+    }
+
+    /// All commands there are, as `(kind, ticket, function or iterator, request)`, with the `_Call` to be answered behind them for a
+    /// request. A ticket alone wakes the task that waits under it.
+    fn take<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
+        // In this order: a command that is pushed after the queue was taken writes a byte of its own.
+        drop((&self.0.wake_reader).read(&mut [0; 64]));
+        *lock(&self.0.woken_at) = None;
+        self.0.batches.fetch_add(1, Ordering::SeqCst);
+        self.0.is_woken.store(false, Ordering::SeqCst);
+        let taken = std::mem::take(&mut *lock(&self.0.queue));
+        let list = PyList::empty(py);
+        for command in taken {
+            match command {
+                LoopCommand::Call(ticket, function, request, reply) => function.begin(&list, ticket, request, reply)?,
+                LoopCommand::Cancel(ticket) => list.append(("cancel", ticket, py.None(), py.None()))?,
+                LoopCommand::Begin(ticket, job) => {
+                    let (kind, object, other) = job.describe(py)?;
+                    list.append((kind, ticket, object, other))?;
+                }
+                LoopCommand::Wake(ticket) => list.append(ticket)?,
+                LoopCommand::Close(iterator) => list.append(("close", 0, iterator.bind(py), py.None()))?,
+                LoopCommand::Run(coroutine, future) => list.append(("run", 0, coroutine, future))?,
+                LoopCommand::Stop => list.append(("stop", 0, py.None(), py.None()))?,
+            }
+        }
+        Ok(list)
+    }
+
+    /// An iterator gave its next piece.
+    fn piece(&self, value: Bound<'_, PyAny>, ticket: Ticket) -> PyResult<()> {
+        self.0.report(value.py(), ticket, LoopReport::Piece(value))
+    }
+
+    /// An iterator has ended.
+    fn end(&self, py: Python<'_>, ticket: Ticket) -> PyResult<()> {
+        self.0.report(py, ticket, LoopReport::End)
+    }
+
+    /// An iterator raised. Gives the arguments of the rescue, if there are functions around its handler and nothing was sent yet:
+    /// their scope, and the request.
+    fn fail<'py>(&self, error: Bound<'py, PyAny>, ticket: Ticket) -> PyResult<Option<Rescuers<'py>>> {
+        let py = error.py();
+        let error = PyErr::from_value(error);
+        let job = lock(&self.0.jobs).get(&ticket).cloned();
+        match job.and_then(|job| job.rescuers(py, &error)) {
+            Some(rescuers) => Ok(Some(rescuers)),
+            None => self.0.report(py, ticket, LoopReport::Failed(error)).map(|()| None),
+        }
+    }
+
+    /// The answer that these functions have made.
+    fn instead(&self, response: Bound<'_, PyAny>, ticket: Ticket) -> PyResult<()> {
+        self.0.report(response.py(), ticket, LoopReport::Instead(response))
+    }
+
+    /// The client has left: there is no connection any more to report to.
+    fn forget(&self, ticket: Ticket) {
+        let forgotten = lock(&self.0.jobs).remove(&ticket);
+        drop(forgotten);
+    }
+
+    /// The handler of a WebSocket has ended; an exception that it raised has been logged.
+    fn exit(&self, py: Python<'_>, ticket: Ticket, code: u16) -> PyResult<()> {
+        self.0.report(py, ticket, LoopReport::Exit(code))
+    }
+}

@@ -1,0 +1,32 @@
+//! Media types of content for which a program sets none.
+
+use std::borrow::Cow;
+
+use pyo3::prelude::*;
+use pyo3::types::{PyByteArray, PyBytes, PyDict, PyList, PyMemoryView, PyString};
+
+use crate::message::file_path::FilePath;
+
+/// The media type of text.
+pub(crate) const TEXT: &str = "text/plain; charset=utf-8";
+/// The media type of bytes.
+pub(crate) const BYTES: &str = "application/octet-stream";
+/// The media type of dictionaries and lists.
+pub(crate) const JSON: &str = "application/json";
+
+/// The media type that content of this kind is sent with if the program sets none; of a stream it is not known before it begins.
+pub(crate) fn media_type_of(content: &Bound<'_, PyAny>) -> Option<Cow<'static, str>> {
+    if content.is_instance_of::<PyString>() {
+        Some(Cow::Borrowed(TEXT))
+    } else if content.is_instance_of::<PyDict>() || content.is_instance_of::<PyList>() {
+        Some(Cow::Borrowed(JSON))
+    } else if content.is_instance_of::<PyBytes>()
+        || content.is_instance_of::<PyByteArray>()
+        || content.is_instance_of::<PyMemoryView>()
+    {
+        Some(Cow::Borrowed(BYTES))
+    } else {
+        let file = content.cast::<FilePath>().ok()?;
+        Some(Cow::Owned(outside::media_type(&file.get().slice().path.to_string_lossy())))
+    }
+}

@@ -1,0 +1,131 @@
+//! For `outside/_handlers/around.py`, which knows the order of the functions around a handler: return values become responses here,
+//! and exceptions are reported here, as without such functions.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use outside::error_page;
+use pyo3::prelude::*;
+use pyo3::types::PyTuple;
+
+use crate::call::hooks::install;
+use crate::call::sync::Gate;
+use crate::errors::{answer_of, refusal_of};
+use crate::event_loop::EventLoop;
+use crate::logging::log_exception;
+use crate::message::convert::{Settled, located, settled, shown, unanswerable};
+use crate::message::request::Request;
+use crate::message::response::Response;
+use crate::server::outside_http::OutsideHttp;
+use crate::server::routes::need_loop;
+
+/// Tells the engine which callbacks there are: `around` any handler, before everything (`gate`), `after` every answer; and whether
+/// one of them, or of those at start and end, is an `async def` function. `scope` is that of the server itself.
+#[pyfunction]
+pub(crate) fn _set_around(
+    server: &Bound<'_, OutsideHttp>,
+    scope: Py<PyAny>,
+    around: bool,
+    gate: bool,
+    after: bool,
+    asynchronous: bool,
+) -> PyResult<()> {
+    let py = server.py();
+    let server = server.get().server()?;
+    let shared = &server.shared;
+    if asynchronous {
+        need_loop(py, shared)?;
+    }
+    // It fails if the scope is there already, which is the same object then.
+    let _ = shared.scope.set(scope);
+    shared.is_around.store(around, Ordering::Relaxed);
+    shared.has_after.store(after, Ordering::Relaxed);
+    let function = || outside::Function::new(Gate { shared: Arc::clone(shared) }, None);
+    server.engine.set_gate(gate.then(function));
+    install(&server.engine, shared, py);
+    Ok(())
+}
+
+/// The `Response` that a return value means, or `(code, message)`. A value that is no `Response` has this status. A value that no
+/// handler may return is an error that names the function.
+#[pyfunction]
+pub(crate) fn _settle<'py>(
+    answer: Bound<'py, PyAny>,
+    status: u16,
+    function: &Bound<'py, PyAny>,
+) -> PyResult<Bound<'py, PyAny>> {
+    match settled(answer, status).map_err(|error| located(function, error))? {
+        Settled::Response(response) => Ok(response),
+        Settled::Code(code, message) => Ok((code, message).into_pyobject(function.py())?.into_any()),
+    }
+}
+
+/// The same where `(code, message)` is an error: after a request.
+#[pyfunction]
+pub(crate) fn _settle_response<'py>(
+    answer: Bound<'py, PyAny>,
+    status: u16,
+    function: &Bound<'py, PyAny>,
+) -> PyResult<Bound<'py, PyAny>> {
+    if answer.is_instance_of::<PyTuple>() {
+        return Err(located(function, unanswerable(&answer)));
+    }
+    _settle(answer, status, function)
+}
+
+/// Reports an exception that no handler of its class has answered. One that stands for no status is logged, and the page about it, if
+/// the client may see one, is the answer. A limit that content has passed is named in the log.
+#[pyfunction]
+pub(crate) fn _report<'py>(
+    server: &Bound<'py, OutsideHttp>,
+    request: &Bound<'py, Request>,
+    error: Bound<'py, PyAny>,
+) -> PyResult<Option<Bound<'py, PyAny>>> {
+    let py = server.py();
+    let state = server.get().server()?;
+    let error = PyErr::from_value(error);
+    if answer_of(py, &error).is_none() {
+        log_failure(request, "the handler failed", &error);
+        return Ok(state.shared.uncaught.page_object(request, &error));
+    }
+    if let Some(refusal) = refusal_of(py, &error) {
+        state.log.complain_of(py, &refusal);
+    }
+    Ok(None)
+}
+
+/// The built-in page of a status code.
+#[pyfunction]
+pub(crate) fn _error_page(
+    py: Python<'_>,
+    request: &Bound<'_, Request>,
+    code: u16,
+    message: Option<&str>,
+) -> PyResult<Py<Response>> {
+    shown(py, &error_page(Some(request.get().inner()), code, message))
+}
+
+/// Code and message of an exception that says itself how it is answered; `None` for any other.
+#[pyfunction]
+pub(crate) fn _status_of(py: Python<'_>, error: Bound<'_, PyAny>) -> Option<(u16, Option<String>)> {
+    let answer = answer_of(py, &PyErr::from_value(error))?;
+    Some((answer.code(), answer.public_message().map(str::to_owned)))
+}
+
+/// Logs an exception as the server logs it.
+#[pyfunction]
+pub(crate) fn _log_failure(request: &Bound<'_, Request>, what: &str, error: Bound<'_, PyAny>) {
+    log_failure(request, what, &PyErr::from_value(error));
+}
+
+fn log_failure(request: &Bound<'_, Request>, what: &str, error: &PyErr) {
+    let inner = request.get().inner();
+    log_exception(request.py(), None, &format!("{} {}: {what}", inner.method(), inner.target()), error);
+}
+
+/// Runs a coroutine on the loop of `async def` handlers and puts its result into a `concurrent.futures.Future`; `False`
+/// if there is no loop.
+#[pyfunction]
+pub(crate) fn _run_on_loop(coroutine: Py<PyAny>, future: Py<PyAny>) -> bool {
+    EventLoop::run(coroutine, future)
+}

@@ -1,0 +1,61 @@
+//! How Python is attached around the life and the work of the engine's threads.
+
+use std::io::Write as _;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+use outside::{LanguageRuntime, Request};
+use pyo3::prelude::*;
+
+use crate::call::shared::Shared;
+use crate::event_loop::EventLoop;
+use crate::logging::log_exception;
+use crate::server::contention;
+use crate::support::lock;
+
+/// One outer attach for a thread's whole life, so that re-attaching creates and destroys no thread state.
+pub(crate) struct PythonRuntime(pub(crate) Arc<Shared>);
+
+impl LanguageRuntime for PythonRuntime {
+    fn live(&self, life: &mut (dyn FnMut() + Send)) {
+        Python::attach(|py| py.detach(life));
+    }
+
+    fn work(&self, batch: &mut (dyn FnMut() + Send)) {
+        let asked = Instant::now();
+        Python::attach(|py| {
+            contention::note(py, asked.elapsed());
+            batch();
+        });
+    }
+
+    fn interrupt(&self, request: &Arc<Request>) {
+        Python::attach(|py| self.0.interrupt(py, request));
+    }
+
+    fn give_up(&self, request: Option<&Arc<Request>>) {
+        Python::attach(|py| {
+            let thread = request.and_then(|request| self.0.thread_of(py, request));
+            let told =
+                py.import("outside._handlers.stuck").and_then(|stuck| stuck.call_method1("log_stack", (thread,)));
+            if let Err(error) = told {
+                log_exception(py, None, "where a handler is could not be found", &error);
+            }
+        });
+    }
+
+    fn tick(&self) {
+        EventLoop::look_after();
+    }
+
+    fn replace(&self) -> bool {
+        // Without Python: the handler may hold its lock.
+        let told = lock(&self.0.report).as_mut().is_some_and(|report| report.write_all(STUCK).is_ok());
+        self.0.is_replaced.fetch_or(told, Ordering::SeqCst);
+        told
+    }
+}
+
+/// The byte that a worker process sends to its supervisor (`outside/_process/workers.py`) when a handler does not end.
+const STUCK: &[u8] = b"s";

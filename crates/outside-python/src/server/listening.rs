@@ -1,0 +1,66 @@
+//! The listeners of a server, before a request is served: certificates are read first, then sockets are bound or taken over.
+
+use outside::{Address, CertificateError, CertificateFiles, Endpoint, Listeners, OutsideHttp, Security, TicketKeys};
+use outside::{BindError, Value};
+use pyo3::exceptions::PyTypeError;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyString};
+
+use crate::errors::{run_error, system_error, value_error};
+use crate::server::settings::{Settings, value_of};
+use crate::support::shown;
+
+/// One listener for each worker slot or reactor at each place, or those that the environment hands down.
+pub(crate) fn listen(
+    engine: &OutsideHttp,
+    settings: &Settings,
+    keys: &TicketKeys,
+    slots: usize,
+) -> PyResult<Listeners> {
+    engine.open(&settings.addresses, &settings.config, keys, slots).map_err(open_error)
+}
+
+/// Of the system if a file cannot be read or an address not be bound, else one of values.
+fn open_error(error: outside::Error) -> PyErr {
+    let certificate = error.source_as::<CertificateError>().and_then(|certificate| certificate.error.as_ref());
+    if let Some(system) = certificate {
+        return system_error(system, &error);
+    }
+    let is_systems = error.source_as::<BindError>().is_some() || error.source_as::<std::io::Error>().is_some();
+    if is_systems { run_error(error) } else { value_error(error) }
+}
+
+/// The meaning of `tls` in `listen()`.
+pub(crate) fn security(tls: Option<&Bound<'_, PyAny>>) -> PyResult<Security> {
+    let Some(tls) = tls else { return Ok(Security::Plain) };
+    match value_of(tls) {
+        Value::None | Value::Bool(false) => Ok(Security::Plain),
+        Value::Bool(true) => Ok(Security::Tls),
+        value => CertificateFiles::listed(&value).map(Security::Own).ok_or_else(|| {
+            PyTypeError::new_err(format!(
+                "tls is True, False, or {{'certfile': path, 'keyfile': path}} or a list of such, not {}",
+                shown(tls)
+            ))
+        }),
+    }
+}
+
+/// An address as programs see it: `(ip, port)`, or `"unix:PATH"`.
+pub(crate) fn to_python<'py>(py: Python<'py>, address: &Address) -> PyResult<Bound<'py, PyAny>> {
+    match address {
+        Address::Tcp(address) => Ok((address.ip().to_string(), address.port()).into_pyobject(py)?.into_any()),
+        Address::Unix(path) => Ok(PyString::new(py, &format!("unix:{}", path.display())).into_any()),
+    }
+}
+
+/// Prints where the server listens, a line for each URL.
+pub(crate) fn announce(py: Python<'_>, endpoints: &[Endpoint]) -> PyResult<()> {
+    let options = PyDict::new(py);
+    options.set_item("flush", true)?;
+    let print = py.import("builtins")?.getattr("print")?;
+    for (index, endpoint) in endpoints.iter().enumerate() {
+        let advice = if index + 1 == endpoints.len() { " (Ctrl+C stops it)" } else { "" };
+        print.call((format!("outside is serving on {endpoint}{advice}"),), Some(&options))?;
+    }
+    Ok(())
+}

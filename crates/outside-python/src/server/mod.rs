@@ -1,0 +1,19 @@
+//! The class `OutsideHTTP`: its configuration, its routes, its listeners, and a run from the first signal handler that is set to the
+//! last callback that is called.
+
+pub(crate) mod around;
+pub(crate) mod contention;
+pub(crate) mod debug_token;
+pub(crate) mod embedding;
+pub(crate) mod folder;
+pub(crate) mod listening;
+pub(crate) mod memory;
+pub(crate) mod outside_http;
+pub(crate) mod patterns;
+pub(crate) mod redirect;
+pub(crate) mod routes;
+pub(crate) mod running;
+pub(crate) mod serving;
+pub(crate) mod settings;
+pub(crate) mod signals;
+pub(crate) mod state;

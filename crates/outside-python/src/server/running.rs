@@ -1,0 +1,110 @@
+//! The servers that run in this process: for children that a program forks meanwhile (`outside/_process/at_fork.py`), and because the last one
+//! ends the asyncio loop.
+
+use std::os::fd::{AsRawFd as _, RawFd};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use outside::{Address, Endpoint, ServerRun};
+use pyo3::prelude::*;
+
+use crate::event_loop::EventLoop;
+use crate::forked;
+use crate::server::listening::to_python;
+use crate::support::lock;
+
+/// A server that runs. It is held here until `run()` ends, which it never does in a child: so nothing of it is dropped there.
+struct RunEntry {
+    server: Py<PyAny>,
+    descriptors: Vec<RawFd>,
+    addresses: Vec<Address>,
+}
+
+static ENTRIES: Mutex<Vec<RunEntry>> = Mutex::new(Vec::new());
+
+/// Keeps the entry of a server until `run()` ends.
+pub(crate) struct RunRecord<'a, 'py>(&'a Bound<'py, PyAny>);
+
+impl<'a, 'py> RunRecord<'a, 'py> {
+    pub(crate) fn begin(server: &'a Bound<'py, PyAny>, server_run: &ServerRun) -> Self {
+        let descriptors = server_run.descriptors().map(|descriptor| descriptor.as_raw_fd()).to_vec();
+        lock(&ENTRIES).push(RunEntry { server: server.clone().unbind(), descriptors, addresses: Vec::new() });
+        Self(server)
+    }
+}
+
+impl Drop for RunRecord<'_, '_> {
+    fn drop(&mut self) {
+        let ended = {
+            let mut entries = lock(&ENTRIES);
+            let at = entries.iter().position(|entry| entry.server.is(self.0));
+            at.map(|at| entries.swap_remove(at))
+        };
+        // Without the lock: the server may go with its entry, and code of the program with the server.
+        drop(ended);
+    }
+}
+
+/// A server listens.
+pub(crate) fn note_endpoints(server: &Py<PyAny>, endpoints: &[Endpoint]) {
+    if let Some(entry) = lock(&ENTRIES).iter_mut().find(|entry| entry.server.is(server)) {
+        entry.addresses = endpoints.iter().map(|endpoint| endpoint.address.clone()).collect();
+    }
+}
+
+/// The descriptors that are known by number, and the addresses of all servers: for a fork that is about to be made.
+#[pyfunction]
+pub(crate) fn _belongings(py: Python<'_>) -> PyResult<(Vec<RawFd>, Vec<Bound<'_, PyAny>>)> {
+    let (mut descriptors, addresses) = {
+        let entries = lock(&ENTRIES);
+        let descriptors: Vec<RawFd> = entries.iter().flat_map(|entry| entry.descriptors.iter().copied()).collect();
+        let addresses: Vec<Address> = entries.iter().flat_map(|entry| entry.addresses.iter().cloned()).collect();
+        (descriptors, addresses)
+    };
+    descriptors.extend(EventLoop::descriptors());
+    let addresses = addresses.iter().map(|address| to_python(py, address));
+    Ok((descriptors, addresses.collect::<PyResult<_>>()?))
+}
+
+/// This is a child of a process that serves: of its servers it has copies in memory, and no threads.
+#[pyfunction]
+pub(crate) fn _forked() {
+    forked::note(RunningServer::any());
+    RunningServer::forget_all();
+    EventLoop::forget();
+}
+
+/// How many servers run.
+static RUNNING: AtomicUsize = AtomicUsize::new(0);
+
+/// Counts a server while it runs.
+pub(crate) struct RunningServer(());
+
+impl RunningServer {
+    /// Whether a server runs.
+    pub(crate) fn any() -> bool {
+        RUNNING.load(Ordering::SeqCst) > 0
+    }
+
+    /// This process is a child of the one in which they run.
+    pub(crate) fn forget_all() {
+        RUNNING.store(0, Ordering::SeqCst);
+    }
+
+    pub(crate) fn count() -> Self {
+        RUNNING.fetch_add(1, Ordering::SeqCst);
+        Self(())
+    }
+
+    /// Ends it. Whether it was the last one.
+    pub(crate) fn end(self) -> bool {
+        std::mem::forget(self);
+        RUNNING.fetch_sub(1, Ordering::SeqCst) == 1
+    }
+}
+
+impl Drop for RunningServer {
+    fn drop(&mut self) {
+        RUNNING.fetch_sub(1, Ordering::SeqCst);
+    }
+}

@@ -1,0 +1,131 @@
+//! Serving on listeners, from the first signal handler set to the last callback called.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use outside::{ConnectionSource, Endpoint};
+use pyo3::prelude::*;
+
+use crate::call::hooks::install;
+use crate::call::interrupt::prepare as prepare_interrupts;
+use crate::call::shared::Callbacks;
+use crate::errors::{RunError, run_error};
+use crate::event_loop::EventLoop;
+use crate::logging::log_exception;
+use crate::server::contention;
+use crate::server::debug_token::{TokenRoute, announce as announce_token};
+use crate::server::running::{self, RunRecord, RunningServer};
+use crate::server::settings::Settings;
+use crate::server::signals::SignalHandlers;
+use crate::server::state::ServerState;
+use crate::support::{is_async, lock};
+use crate::websocket::route::WebSocket;
+
+/// Serves on listeners, or on none, until terminated. `object` is the server as the program holds it, of a subclass perhaps.
+pub(crate) fn serve_on(
+    object: &Bound<'_, PyAny>,
+    server: &ServerState,
+    doors: ConnectionSource,
+    takes_signals: bool,
+    started: impl FnOnce(&[Endpoint]) + Send,
+) -> PyResult<()> {
+    let py = object.py();
+    let server_run = server.engine.enter().map_err(run_error)?;
+    // Until the end of the run.
+    let record = RunRecord::begin(object, &server_run);
+    let this = object.clone().unbind();
+    let started = move |endpoints: &[Endpoint]| {
+        running::note_endpoints(&this, endpoints);
+        started(endpoints);
+    };
+    let Settings { config, pre_send, post_callback, server_cleanup, .. } = server.settings(py)?;
+    *lock(&server.shared.callbacks) =
+        Callbacks { pre_send: pre_send.map(Arc::new), post_callback: post_callback.map(Arc::new) };
+    install(&server.engine, &server.shared, py);
+    server.shared.uncaught.begin(config.debug);
+    server.log.begin(py)?;
+    prepare_interrupts(py)?;
+    let handlers = server.routes.handlers(py);
+    let running = RunningServer::count();
+    let entrance =
+        (config.debug && !matches!(doors, ConnectionSource::Memory(_))).then(|| TokenRoute::open(&server.engine));
+    let entrance = entrance.transpose().map_err(run_error)?;
+    let tells_token = takes_signals && entrance.is_some();
+    // A WebSocket's handlers may still be set, and be `async def` functions.
+    let may_need_loop =
+        |handler: &Bound<'_, PyAny>| handler.cast::<WebSocket>().is_ok() || is_async(handler).unwrap_or(true);
+    let needs_loop = server.shared.needs_loop.load(Ordering::Relaxed);
+    if needs_loop || handlers.iter().any(|handler| may_need_loop(handler.bind(py))) {
+        EventLoop::running(py)?;
+    }
+    if let Err(error) = call_hook(object, "_run_startup") {
+        end_loop(py, running, config.termination_timeout)?;
+        return Err(error);
+    }
+    let mut signals =
+        SignalHandlers::take(&object.getattr("terminate")?, &object.getattr("_hang_up")?, &server_run, takes_signals)?;
+    // That a worker ends is its supervisor's to tell.
+    let mut has_told_end = !takes_signals;
+    let mut tell_end = |py: Python<'_>| {
+        if !std::mem::replace(&mut has_told_end, true) {
+            drop(
+                py.import("outside._process.notify").and_then(|notify| notify.call_method1("notify", ("STOPPING=1",))),
+            );
+        }
+    };
+    let result = py.detach(|| {
+        let on_wake = || {
+            Python::attach(|py| {
+                let checked = py.check_signals();
+                if server.engine.is_terminating() {
+                    tell_end(py);
+                }
+                checked.map_err(RunError::Python)
+            })
+        };
+        let started = |endpoints: &[Endpoint]| {
+            started(endpoints);
+            if tells_token {
+                drop(Python::attach(|py| announce_token(py, endpoints)));
+            }
+        };
+        server.engine.run_with(server_run, doors, &config, started, on_wake)
+    });
+    drop(entrance);
+    tell_end(py);
+    signals.give_back_ends(py)?;
+    if let Err(error) = call_hook(object, "_run_shutdown") {
+        log_exception(py, None, "on_shutdown failed", &error);
+    }
+    let has_ended_loop = end_loop(py, running, config.termination_timeout);
+    if let Some(cleanup) = server_cleanup
+        && let Err(error) = cleanup.bind(py).call0()
+    {
+        log_exception(py, None, "server_cleanup failed", &error);
+    }
+    signals.give_back(py)?;
+    drop(record);
+    has_ended_loop?;
+    result.map_err(|error| match error {
+        RunError::Python(error) => error,
+        RunError::Engine(error) => run_error(error),
+    })
+}
+
+/// Calls a method of the Python half of the class, if it has it.
+fn call_hook(object: &Bound<'_, PyAny>, name: &str) -> PyResult<()> {
+    match object.getattr_opt(name)? {
+        Some(hook) => hook.call0().map(drop),
+        None => Ok(()),
+    }
+}
+
+/// A server does not run any more; the last one ends the loop of `async def` handlers.
+fn end_loop(py: Python<'_>, running: RunningServer, patience: Duration) -> PyResult<()> {
+    if running.end() {
+        EventLoop::stop(py, patience)?;
+        contention::end(py)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,214 @@
+//! Between in and out: every exchange gets its answer, from whoever is to give it.
+//!
+//! Files and redirects are answered here and now. Functions go to the executor, all of them as one job. What has an
+//! event loop of its own is handed over there.
+
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use crate::connection::buffer::ReadBuffer;
+use crate::connection::http1::Http1Body;
+use crate::connection::watch::Watch;
+use crate::connection::websocket::{Opening, open_websocket};
+use crate::connection::{Connection, ConnectionGuard};
+use crate::exchange::{Awaited, Dispatcher, Stop, Wait, Wire};
+use crate::executor::{Exchange, MOST_HELD, Work};
+use crate::message::Request;
+use crate::transport::Stream;
+use crate::websocket::WebSocket;
+
+impl Connection {
+    /// Leaves the next exchanges answered, in order. If one behind them is late, it and those behind it are `awaited`.
+    pub(in crate::connection) async fn answer(&mut self) -> Result<(), Stop> {
+        if self.awaited.is_empty() {
+            self.ask().await?;
+        }
+        if !self.awaited.is_empty() {
+            let mut arrived = self.collect().await?;
+            match self.exchanges.is_empty() {
+                true => self.exchanges = arrived,
+                // Before them are some that were not begun, because those before these filled the memory that answers may have.
+                false => self.exchanges.append(&mut arrived),
+            }
+        }
+        if self.incoming.is_some() {
+            self.end_incoming();
+        }
+        if matches!(self.exchanges.first(), Some(Exchange { work: Work::Begin(_), .. })) {
+            // On the heap: a connection that rests has no room for what is rare.
+            Box::pin(self.begin_stream()).await?;
+        }
+        if self.exchanges.iter().any(|exchange| self.dispatcher.compresses(exchange)) {
+            let mut exchanges = std::mem::take(&mut self.exchanges);
+            for exchange in &mut exchanges {
+                self.dispatcher.complete(exchange).await?;
+            }
+            self.exchanges = exchanges;
+        } else if self.dispatcher.site.1.policy.is_some() {
+            self.exchanges.iter_mut().for_each(|exchange| self.dispatcher.add_policy_headers(exchange));
+        }
+        Ok(())
+    }
+
+    /// Answers every exchange, or hands all of them to the executor; those for whose answers there is no memory before others have
+    /// been taken are left for later.
+    async fn ask(&mut self) -> Result<(), Stop> {
+        self.dispatcher.service.site.refresh(&mut self.dispatcher.site);
+        let mut exchanges = std::mem::take(&mut self.exchanges);
+        exchanges.append(&mut self.later);
+        let mut held = 0;
+        for index in 0..exchanges.len() {
+            if held > MOST_HELD {
+                self.later = exchanges.split_off(index);
+                break;
+            }
+            let exchange = &mut exchanges[index];
+            let mut awaited = self.dispatcher.route(exchange);
+            if awaited.is_some() {
+                let is_in_time = self.ask_wire(&mut awaited, exchange).await?;
+                self.is_in_time(is_in_time);
+            }
+            held += exchange.held();
+        }
+        if exchanges.iter().any(Exchange::is_for_executor) {
+            let pooled = exchanges.iter().any(|exchange| self.dispatcher.wants_pool(&exchange.work));
+            self.hand_over(exchanges, pooled);
+        } else {
+            self.exchanges = exchanges;
+        }
+        Ok(())
+    }
+
+    /// Takes one exchange through the gate and to a handler that is no function. Whether all were in time.
+    async fn ask_wire(&mut self, awaited: &mut Option<Awaited>, exchange: &mut Exchange) -> Result<bool, Stop> {
+        let (dispatcher, mut wire) = self.split();
+        let passed = dispatcher.pass_gate(awaited, exchange, &mut wire).await?;
+        Ok(dispatcher.ask(awaited.take(), exchange, &mut wire).await? && passed)
+    }
+
+    /// The steps of an exchange, and what they may know of this connection.
+    fn split(&mut self) -> (&Dispatcher, Http1Wire<'_>) {
+        let Self { dispatcher, stream, input, incoming, watch, guard, opening, .. } = self;
+        let (incoming, has_closed) = (incoming.as_deref_mut(), false);
+        (dispatcher, Http1Wire { stream, input, incoming, watch, guard, opening, has_closed })
+    }
+
+    /// Hands exchanges to the executor; `pooled` if they are known to wait.
+    fn hand_over(&mut self, exchanges: Vec<Exchange>, pooled: bool) {
+        self.awaited.extend(exchanges.iter().map(|exchange| exchange.request.clone()));
+        self.dispatcher.push(exchanges, pooled, Arc::clone(&self.slot));
+    }
+
+    /// Waits for the next of what the executor is at. If nothing comes within `process_timeout`, the client gets 504 for
+    /// all of it, whatever the handlers do: the one that is late is interrupted, those behind it never begin, and the
+    /// connection ends.
+    async fn collect(&mut self) -> Result<Vec<Exchange>, Stop> {
+        let (slot, first) = (Arc::clone(&self.slot), self.awaited.first().cloned().flatten());
+        let (dispatcher, mut wire) = self.split();
+        let gone = |context: &mut Context<'_>| wire.poll_gone(dispatcher, Wait::Function, context);
+        match dispatcher.arrivals(&slot, first.as_ref(), gone).await {
+            Ok(exchanges) => {
+                self.awaited.drain(..exchanges.len());
+                if self.awaited.is_empty() {
+                    // A connection that rests holds room for one.
+                    self.awaited.shrink_to(1);
+                }
+                return Ok(exchanges);
+            }
+            Err(Stop::TimedOut) => {}
+            Err(stop) => return Err(stop),
+        }
+        self.miss_deadline(first.as_deref());
+        // What is late arrives where nobody looks.
+        self.slot = self.dispatcher.reply_slot();
+        let awaited = std::mem::take(&mut self.awaited).into_iter();
+        let mut late: Vec<_> = awaited.map(|request| Exchange::new(request, Work::Status(504, None))).collect();
+        late.iter_mut().for_each(|exchange| self.dispatcher.respond_with_page(exchange));
+        if !late.iter().any(Exchange::is_open) {
+            return Ok(late);
+        }
+        let (slot, count) = (Arc::clone(&self.slot), late.len());
+        self.dispatcher.push(late, true, Arc::clone(&slot));
+        let mut pages = Vec::with_capacity(count);
+        while pages.len() < count {
+            pages.extend(self.dispatcher.arrivals(&slot, None, |context| self.dispatcher.poll_order(context)).await?);
+        }
+        Ok(pages)
+    }
+
+    /// Has the stream begin that is the next answer; those behind it begin when it has been sent.
+    async fn begin_stream(&mut self) -> Result<(), Stop> {
+        let mut exchanges = std::mem::take(&mut self.exchanges);
+        let (dispatcher, mut wire) = self.split();
+        let begun = match exchanges.first_mut() {
+            Some(exchange) => dispatcher.begin(exchange, &mut wire).await,
+            None => Ok(true),
+        };
+        if wire.has_closed {
+            wire.watch.forget();
+        }
+        self.exchanges = exchanges;
+        self.is_in_time(begun?);
+        Ok(())
+    }
+
+    /// A connection whose client was given 504 ends.
+    fn is_in_time(&mut self, is_in_time: bool) {
+        if !is_in_time {
+            self.keep_alive = false;
+            self.dispatcher.control.clear_timeout();
+        }
+    }
+
+    /// The client gets 504 instead of an answer to this request, and the connection ends.
+    fn miss_deadline(&mut self, request: Option<&Request>) {
+        self.keep_alive = false;
+        self.dispatcher.control.clear_timeout();
+        if let Some(request) = request {
+            self.dispatcher.note_late(request);
+        }
+    }
+}
+
+/// The connection as the steps of an exchange see it.
+struct Http1Wire<'c> {
+    stream: &'c mut Stream,
+    input: &'c mut ReadBuffer,
+    /// Content that the handler of the request in hand takes while it comes in.
+    incoming: Option<&'c mut Http1Body>,
+    watch: &'c mut Watch,
+    guard: &'c mut ConnectionGuard,
+    opening: &'c mut Option<Box<Opening>>,
+    /// Whether the client has closed its side while the first piece of a stream was waited for.
+    has_closed: bool,
+}
+
+impl Wire for Http1Wire<'_> {
+    fn poll_gone(&mut self, dispatcher: &Dispatcher, wait: Wait, context: &mut Context<'_>) -> Poll<Stop> {
+        let Self { stream, input, watch, .. } = self;
+        let (control, most) = (&dispatcher.control, dispatcher.service.config.recv_size);
+        match (wait, &mut self.incoming) {
+            (Wait::Function, Some(incoming)) => incoming.poll(dispatcher, stream, input, context),
+            (Wait::Handler { is_cancelled }, Some(incoming)) if !incoming.is_over() => {
+                match incoming.poll(dispatcher, stream, input, context) {
+                    // Its handler learns that no more will come, and says what there is to be said.
+                    Poll::Ready(Stop::Gone) if !is_cancelled => incoming.abandon(dispatcher, context),
+                    polled => polled,
+                }
+            }
+            (Wait::Handler { is_cancelled: true } | Wait::FirstPiece { is_cancelled: true }, _) => {
+                watch.poll_leaving(stream, input, control, most, context)
+            }
+            (Wait::FirstPiece { is_cancelled: false }, _) => {
+                let polled = watch.poll(stream, input, control, most, context);
+                self.has_closed |= matches!(polled, Poll::Ready(Stop::Closed));
+                polled
+            }
+            (Wait::Function | Wait::Handler { is_cancelled: false }, _) => dispatcher.poll_order(context),
+        }
+    }
+
+    fn open_websocket(&mut self, dispatcher: &Dispatcher, websocket: Arc<WebSocket>, exchange: &mut Exchange) {
+        *self.opening = open_websocket(dispatcher, self.guard, websocket, exchange).map(Box::new);
+    }
+}

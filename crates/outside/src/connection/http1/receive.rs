@@ -1,0 +1,336 @@
+//! In: bytes to requests, or to a refusal.
+//!
+//! All safe requests without a body that one read brought are taken together; any other waits until what is before it
+//! has been answered (RFC 9112 section 9.3.2).
+
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Instant;
+
+use crate::connection::Connection;
+use crate::connection::buffer::{LARGE, take_content, take_request};
+use crate::error::Refusal;
+use crate::exchange::{
+    NO_ROOM, RateWindow, SHARED, Spool, Stop, Waiting, check_length, receive, store_content, too_slow,
+};
+use crate::executor::{Exchange, Work};
+use crate::message::Request;
+use crate::protocol::http1::{BodyLength, ChunkedDecoder, Framing, Scan, decode_head, framing};
+use crate::protocol::http2::PREFACE_HEAD;
+use crate::transport::ListenerRole;
+
+/// As many requests as are answered with one write.
+const MOST_TOGETHER: usize = 64;
+/// Content is read in pieces of at most this size, so that one fast client does not keep the loop.
+const LARGEST_READ: usize = 256 << 10;
+/// Room for content is made in steps: so much at first, so that who only declares much costs little; then this, or as much again.
+const FIRST_ROOM: usize = 64 << 10;
+const MORE_ROOM: usize = 2 << 20;
+const LITTLE_ROOM: usize = 4 << 10;
+pub(in crate::connection) const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
+
+/// A head that is refused, and what is known of it: all but the framing, or for the log alone the request line.
+struct Unread {
+    refusal: Refusal,
+    request: Option<Arc<Request>>,
+    fragment: Option<Arc<Request>>,
+}
+
+/// Why reading a body ended.
+enum BodyFault {
+    Refused(Refusal),
+    Stopped(Stop),
+}
+
+impl From<Refusal> for BodyFault {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+impl From<Stop> for BodyFault {
+    fn from(stop: Stop) -> Self {
+        Self::Stopped(stop)
+    }
+}
+
+impl Connection {
+    /// Fills `exchanges` with requests, or a refusal behind them; `false` at the end of the conversation.
+    pub(in crate::connection) async fn receive(&mut self) -> Result<bool, Stop> {
+        loop {
+            let (request, framing) = match self.next_head() {
+                Ok(Some(head)) => head,
+                Ok(None) if !self.exchanges.is_empty() => return Ok(true),
+                Ok(None) if self.is_http2 => return Ok(false),
+                Ok(None) => match self.read_head().await? {
+                    true => continue,
+                    false => return Ok(!self.exchanges.is_empty()),
+                },
+                Err(Unread { refusal, request, fragment }) => {
+                    self.refuse(refusal, request, fragment);
+                    return Ok(true);
+                }
+            };
+            let alone = framing.body != BodyLength::Known(0) || !request.is_safe() || framing.upgrade;
+            if alone && !self.exchanges.is_empty() {
+                self.pending = Some((request, framing));
+                return Ok(true);
+            }
+            self.accept(request, framing).await?;
+            if alone || !self.keep_alive || self.exchanges.len() >= MOST_TOGETHER {
+                return Ok(true);
+            }
+        }
+    }
+
+    /// The next head, if all of it is there.
+    fn next_head(&mut self) -> Result<Option<(Arc<Request>, Framing)>, Unread> {
+        if self.pending.is_some() {
+            return Ok(self.pending.take());
+        }
+        let unread = self.input.unread();
+        let (start, end, fields) = match self.scanner.scan(unread, &self.dispatcher.service.head_limits()) {
+            Ok(Scan::Partial) => return Ok(None),
+            Ok(Scan::Complete { start, end, fields }) => (start, end, fields),
+            Err(refusal) => return Err(Unread { refusal, request: None, fragment: None }),
+        };
+        let mut request = take_request(self.address);
+        let Some(empty) = Arc::get_mut(&mut request) else {
+            return Err(Unread { refusal: SHARED, request: None, fragment: None });
+        };
+        let unread_head = &unread[start..end];
+        let peer = (self.address, self.stream.is_secure());
+        let service = &self.dispatcher.service;
+        let (decoded, welcome) = receive(service, empty, peer, |empty| decode_head(unread_head, fields, empty));
+        // A listener that only redirects does so in HTTP/1.1.
+        let may_be_http2 = self.received == 0 && service.config.h2c && self.dispatcher.door == ListenerRole::Serve;
+        if decoded.is_err() && may_be_http2 && unread[..end] == *PREFACE_HEAD {
+            // It stays unread: `h2` wants to see it.
+            self.is_http2 = true;
+            return Ok(None);
+        }
+        self.scanner = Default::default();
+        self.input.consume(end);
+        self.head_is_timed = false;
+        if let Err(refusal) = decoded {
+            let fragment = (!request.method().is_empty()).then_some(request);
+            return Err(Unread { refusal, request: None, fragment });
+        }
+        match welcome.and_then(|()| framing(&request)) {
+            Ok(framing) => Ok(Some((request, framing))),
+            Err(refusal) => Err(Unread { refusal, request: Some(request), fragment: None }),
+        }
+    }
+
+    /// Waits for more of a head; `false` if no request will come.
+    async fn read_head(&mut self) -> Result<bool, Stop> {
+        let begun = self.scanner.has_begun(self.input.unread());
+        if begun {
+            // The deadline of a head counts from its first byte, whatever drips in.
+            if !std::mem::replace(&mut self.head_is_timed, true) {
+                self.head_since = self.dispatcher.service.clock.now();
+                self.dispatcher
+                    .control
+                    .set_deadline(self.dispatcher.service.clock.after(self.dispatcher.service.config.header_timeout));
+            }
+            self.dispatcher.control.set_incomplete(self.head_since);
+        } else {
+            let config = &self.dispatcher.service.config;
+            let patience = if self.received == 0 { config.first_byte_timeout } else { config.keep_alive_idle };
+            let now = self.dispatcher.service.clock.now();
+            match self.received {
+                0 => self.dispatcher.control.set_incomplete(now),
+                _ => self.dispatcher.control.set_idle(now),
+            }
+            self.dispatcher.control.set_deadline(self.dispatcher.service.clock.after(patience));
+        }
+        let waiting = match (begun, self.received) {
+            (true, _) => Waiting::Head,
+            (false, 0) => Waiting::First(self.dispatcher.service.clock.now()),
+            (false, _) => Waiting::Idle,
+        };
+        let mut read = self.read(waiting).await;
+        if !begun && self.received == 0 && matches!(read, Err(Stop::Ordered)) {
+            // A first request that is there already shows only when the loop has looked at the network once more.
+            tokio::task::yield_now().await;
+            read = self.read(waiting).await;
+        }
+        self.dispatcher.control.set_busy();
+        if !begun {
+            self.dispatcher.control.clear_deadline();
+            if read.is_ok() {
+                self.dispatcher.control.clear_timeout();
+            }
+        }
+        match read {
+            Ok(_) => Ok(true),
+            Err(Stop::TimedOut) if begun => {
+                self.refuse(Refusal::limit(408, "head not complete in time", "header_timeout"), None, None);
+                Ok(false)
+            }
+            // A client that has left, or that gives its place to others, hears nothing.
+            Err(stop @ (Stop::Gone | Stop::Ordered)) if begun => Err(stop),
+            // An idle connection that ends, for whatever reason, is closed in good order, and at once: empty lines before a
+            // request are no request.
+            Err(_) => {
+                let unread = self.input.unread().len();
+                self.input.consume(unread);
+                Ok(false)
+            }
+        }
+    }
+
+    /// Takes a request in whose head is read: its body, and whether another may follow.
+    async fn accept(&mut self, mut request: Arc<Request>, framing: Framing) -> Result<(), Stop> {
+        self.received += 1;
+        self.keep_alive = framing.keep_alive
+            && self.dispatcher.service.config.keep_alive
+            && self.received < self.dispatcher.service.config.max_socket_reuse
+            && !self.dispatcher.service.is_ending();
+        let began = self.dispatcher.service.log.wants_duration().then(Instant::now);
+        if framing.body != BodyLength::Known(0) {
+            let read = match self.streams(&request) {
+                true => self.begin_incoming(&mut request, &framing).map_err(BodyFault::from),
+                // A client that waits is not asked for what nobody looks at (RFC 9110 section 10.1.1).
+                false
+                    if framing.expects_continue
+                        && self.input.unread().is_empty()
+                        && !self.dispatcher.wants_content(&request) =>
+                {
+                    (self.keep_alive, self.is_uploading) = (false, true);
+                    Ok(())
+                }
+                false => self.read_body(&mut request, framing).await,
+            };
+            match read {
+                Ok(()) => {}
+                Err(BodyFault::Stopped(Stop::TimedOut)) => {
+                    self.refuse(too_slow(self.is_timed_by_rate), Some(request), None);
+                    return Ok(());
+                }
+                Err(BodyFault::Stopped(stop)) => return Err(stop),
+                Err(BodyFault::Refused(refusal)) => {
+                    self.refuse(refusal, Some(request), None);
+                    return Ok(());
+                }
+            }
+        }
+        // A deadline that passed just as the last byte came in has not been missed.
+        self.dispatcher.control.clear_deadline();
+        self.dispatcher.control.clear_timeout();
+        let mut exchange = Exchange::new(Some(request), Work::Done);
+        exchange.began = began;
+        self.exchanges.push(exchange);
+        Ok(())
+    }
+
+    /// Takes all of a body, to memory or a file.
+    async fn read_body(&mut self, request: &mut Arc<Request>, framing: Framing) -> Result<(), BodyFault> {
+        let max = self.dispatcher.service.config.max_body_size;
+        let limits = self.dispatcher.service.head_limits();
+        let mut chunks = ChunkedDecoder::new();
+        check_length(&self.dispatcher.service, framing.body.known())?;
+        let mut content = std::mem::take(&mut Arc::get_mut(request).ok_or(SHARED)?.content);
+        let mut spool = Spool::default();
+        let mut window = RateWindow::new(self.dispatcher.service.clock.now());
+        let mut expects_continue = framing.expects_continue;
+        loop {
+            let unread = self.input.unread();
+            let moved = spool.length();
+            let done = match framing.body {
+                BodyLength::Known(length) => {
+                    let missing = usize::try_from(length - moved).unwrap_or(usize::MAX) - content.len();
+                    let take = missing.min(unread.len());
+                    content.extend_from_slice(&unread[..take]);
+                    self.input.consume(take);
+                    take == missing
+                }
+                BodyLength::Chunked => {
+                    let left = max.saturating_sub(usize::try_from(moved).unwrap_or(usize::MAX));
+                    let step = chunks.receive(unread, &mut content, left, &limits)?;
+                    self.input.consume(step.consumed);
+                    step.done
+                }
+            };
+            let is_spooling = done && moved > 0;
+            if is_spooling || spool.wants(&content, self.dispatcher.service.config.spool_above) {
+                spool.take(&self.dispatcher, &mut content).await?;
+            }
+            if done {
+                break;
+            }
+            let so_far = spool.length() + content.len() as u64;
+            if std::mem::take(&mut expects_continue) && so_far == 0 {
+                self.write(CONTINUE, b"").await?;
+            }
+            self.is_timed_by_rate = window.set_deadline(&self.dispatcher, so_far);
+            let read = match framing.body {
+                BodyLength::Known(length) => self.read_content(&mut content, length - so_far).await,
+                BodyLength::Chunked => self.read(Waiting::Transfer).await.map(drop),
+            };
+            if matches!(read, Err(Stop::TimedOut)) && spool.has_ended() {
+                return Err(NO_ROOM.into());
+            }
+            read?;
+        }
+        let request = Arc::get_mut(request).ok_or(SHARED)?;
+        store_content(&self.dispatcher.service, request, content, spool)?;
+        Ok(())
+    }
+
+    /// Reads once, to where content lies of which so much is missing; or into the input, where that is as good.
+    async fn read_content(&mut self, content: &mut Vec<u8>, missing: u64) -> Result<(), Stop> {
+        let Self { dispatcher, stream, .. } = &mut *self;
+        if missing < dispatcher.service.config.recv_size as u64 || stream.is_secure() {
+            return self.read(Waiting::Transfer).await.map(drop);
+        }
+        let missing = usize::try_from(missing).unwrap_or(usize::MAX);
+        make_room(content, missing, dispatcher.service.config.spool_above);
+        let most = missing.min(LARGEST_READ);
+        poll_fn(|context| match stream.poll_read_behind(context, content, most) {
+            Poll::Ready(Ok(1..)) => Poll::Ready(Ok(())),
+            Poll::Ready(_) => Poll::Ready(Err(Stop::Gone)),
+            Poll::Pending => match dispatcher.control.stop(context, Waiting::Transfer) {
+                Some(stop) => Poll::Ready(Err(stop)),
+                None => Poll::Pending,
+            },
+        })
+        .await
+    }
+
+    /// Answers with an error and ends the conversation: what follows cannot be trusted to be a request.
+    pub(in crate::connection) fn refuse(
+        &mut self,
+        refusal: Refusal,
+        request: Option<Arc<Request>>,
+        fragment: Option<Arc<Request>>,
+    ) {
+        self.keep_alive = false;
+        let framing = request.as_deref().map(framing);
+        self.is_uploading = matches!(framing, Some(Ok(framing)) if framing.body != BodyLength::Known(0));
+        self.dispatcher.control.clear_timeout();
+        self.dispatcher.control.clear_deadline();
+        let mut exchange = Exchange::new(request, Work::Done);
+        exchange.fragment = fragment;
+        self.dispatcher.refuse(&mut exchange, &refusal);
+        self.exchanges.push(exchange);
+    }
+}
+
+/// Makes room behind content, if there is next to none: exactly as much as is missing, or as lies in memory before it goes to a file.
+fn make_room(content: &mut Vec<u8>, missing: usize, spool_above: usize) {
+    if content.capacity() - content.len() >= missing.min(LITTLE_ROOM) {
+        return;
+    }
+    let most = missing.min(spool_above.saturating_add(LARGEST_READ).saturating_sub(content.len()).max(LARGEST_READ));
+    let step = if content.len() < FIRST_ROOM { FIRST_ROOM } else { content.len().max(MORE_ROOM) };
+    let room = content.len() + most.min(step);
+    if room < LARGE {
+        content.reserve_exact(room - content.len());
+        return;
+    }
+    let mut larger = take_content(room);
+    larger.extend_from_slice(content);
+    *content = larger;
+}

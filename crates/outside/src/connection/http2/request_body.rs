@@ -1,0 +1,120 @@
+//! In, over HTTP/2, while a handler takes it. The stream's window is given back as the handler takes, so that a client that
+//! is too fast has to wait, and no more is held than the window. That of the connection is as large as those of all streams.
+
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use h2::RecvStream;
+use h2::server::SendResponse;
+use http::{Response, StatusCode};
+
+use crate::content::GONE;
+use crate::error::Refusal;
+use crate::exchange::{Dispatcher, RequestBody, Service, Stop, TOO_LARGE, Waiting};
+use crate::message::Request;
+use crate::protocol::http2::Announced;
+
+/// Content on its way.
+pub(super) struct Http2Body {
+    body: RequestBody,
+    stream: RecvStream,
+    /// Bytes that have come in and were not given back to the window.
+    owed: usize,
+    expects_continue: bool,
+}
+
+impl Http2Body {
+    /// From here on the content of this request goes to whoever has the request; 413 if it says that it is too large.
+    pub(super) fn begin(
+        service: &Service,
+        request: &mut Arc<Request>,
+        stream: RecvStream,
+        announced: &Announced,
+    ) -> Result<Self, Refusal> {
+        let body = RequestBody::begin(service, request, announced.length)?;
+        Ok(Self { body, stream, owed: 0, expects_continue: announced.expects_continue })
+    }
+
+    /// Is there nothing left to be waited for?
+    pub(super) fn is_over(&self) -> bool {
+        self.body.is_over()
+    }
+
+    /// What nobody takes any more.
+    pub(super) fn into_stream(self) -> RecvStream {
+        self.body.end();
+        self.stream
+    }
+
+    /// Moves content on to the handler, as long as there is room and something comes. Ready when the stream is over.
+    pub(super) fn poll(
+        &mut self,
+        dispatcher: &Dispatcher,
+        respond: &mut SendResponse<Bytes>,
+        context: &mut Context<'_>,
+    ) -> Poll<Stop> {
+        if respond.poll_reset(context).is_ready() {
+            return self.abandon(dispatcher, context);
+        }
+        loop {
+            let held = self.give_back(context);
+            if self.body.is_over() {
+                return self.body.await_handler(dispatcher, context);
+            }
+            if self.expects_continue {
+                if !self.body.feeder.is_wanted(context) {
+                    return self.body.await_handler(dispatcher, context);
+                }
+                self.expects_continue = false;
+                let mut response = Response::new(());
+                *response.status_mut() = StatusCode::CONTINUE;
+                if respond.send_informational(response).is_err() {
+                    return self.abandon(dispatcher, context);
+                }
+            }
+            match self.stream.poll_data(context) {
+                Poll::Ready(Some(Ok(piece))) => self.take(dispatcher, &piece),
+                Poll::Ready(Some(Err(_))) => return self.abandon(dispatcher, context),
+                Poll::Ready(None) => self.body.finish(),
+                // The handler has content to take: it may be that the window is closed until it does.
+                Poll::Pending if held > 0 => return self.body.await_handler(dispatcher, context),
+                Poll::Pending => {
+                    self.body.await_client(dispatcher);
+                    match dispatcher.control.stop(context, Waiting::Transfer) {
+                        None => return Poll::Pending,
+                        Some(Stop::TimedOut) => self.body.refuse_slow(dispatcher),
+                        Some(stop) => return Poll::Ready(stop),
+                    }
+                }
+            }
+        }
+    }
+
+    /// The stream was reset: the handler gets no more, and may be waited for.
+    fn abandon(&mut self, dispatcher: &Dispatcher, context: &Context<'_>) -> Poll<Stop> {
+        self.body.refuse(dispatcher, GONE);
+        let _is_no_matter = self.body.await_handler(dispatcher, context);
+        Poll::Ready(Stop::Gone)
+    }
+
+    fn take(&mut self, dispatcher: &Dispatcher, piece: &[u8]) {
+        if self.body.so_far + piece.len() as u64 > dispatcher.service.config.max_body_size as u64 {
+            return self.body.refuse(dispatcher, TOO_LARGE);
+        }
+        self.body.push(piece);
+        self.owed += piece.len();
+    }
+
+    /// Gives back what the handler has taken; how much it has not.
+    fn give_back(&mut self, context: &Context<'_>) -> usize {
+        let held = self.body.feeder.held(context);
+        let taken = self.owed.saturating_sub(held);
+        if taken > 0 {
+            self.owed -= taken;
+            // A stream that has ended meanwhile needs no window.
+            let _is_released = self.stream.flow_control().release_capacity(taken);
+        }
+        held
+    }
+}

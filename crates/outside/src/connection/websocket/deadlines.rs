@@ -1,0 +1,75 @@
+//! When a session does something by itself: it pings who is silent, and leaves who does not answer, does not read, or does
+//! not finish the closing handshake in time.
+//!
+//! There is one deadline, the nearest; what it was for is found out when it has passed.
+
+use std::num::NonZeroU64;
+use std::ops::ControlFlow;
+use std::time::Duration;
+
+use super::Session;
+use crate::exchange::millis;
+
+impl Session {
+    /// A deadline has passed.
+    pub(super) fn tick(&mut self) -> ControlFlow<()> {
+        let now = self.service.clock.now();
+        let has_passed = |due: Option<NonZeroU64>| due.is_some_and(|due| due.get() <= now);
+        if has_passed(self.close_due) || has_passed(self.write_due) {
+            return ControlFlow::Break(());
+        }
+        if self.room() == 0 {
+            // Whatever it says, nobody listens: its answer to a ping may be there and wait.
+            (self.heard, self.pong_due) = (now, None);
+        }
+        if has_passed(self.pong_due) {
+            self.pong_due = None;
+            self.close(1011, "no answer to a ping");
+        }
+        let options = &self.connection.websocket().options;
+        match options.ping_interval {
+            Some(interval)
+                if self.pong_due.is_none() && self.is_silent(interval, now) && self.connection.ping(b"").is_ok() =>
+            {
+                self.pong_due = self.due_after(options.ping_timeout);
+            }
+            None if self.is_silent(self.service.config.process_timeout, now) => {
+                self.close(1001, "silent for too long");
+            }
+            _ => {}
+        }
+        self.schedule();
+        ControlFlow::Continue(())
+    }
+
+    fn is_silent(&self, at_most: Duration, now: u64) -> bool {
+        self.last_activity() + millis(at_most) <= now
+    }
+
+    /// Without pings, what is sent counts as activity too.
+    fn last_activity(&self) -> u64 {
+        match self.connection.websocket().options.ping_interval {
+            Some(_) => self.heard,
+            None => self.heard.max(self.socket.moved()),
+        }
+    }
+
+    /// The time so much later, in milliseconds of the clock.
+    pub(super) fn due_after(&self, duration: Duration) -> Option<NonZeroU64> {
+        NonZeroU64::new(self.service.clock.after(duration))
+    }
+
+    /// Sets the nearest of all deadlines.
+    pub(super) fn schedule(&self) {
+        let silence = self.connection.websocket().options.ping_interval.unwrap_or(self.service.config.process_timeout);
+        let next_look = match self.pong_due {
+            Some(due) => due.get(),
+            None => self.last_activity() + millis(silence),
+        };
+        let due = [self.close_due, self.write_due]
+            .into_iter()
+            .flatten()
+            .fold(next_look, |nearest, due| nearest.min(due.get()));
+        self.control.set_deadline(due);
+    }
+}

@@ -1,0 +1,413 @@
+//! A connection after its upgrade: frames in, messages to the handler, frames out (RFC 6455).
+//!
+//! One task per connection. It reads while the handler keeps up, writes what is queued, pings who is silent,
+//! and ends by the closing handshake or a deadline. Handlers that are callbacks are called by the executor, one turn after
+//! the other; those that block have a thread of their own.
+
+mod deadlines;
+mod socket;
+mod upgrade;
+
+use std::num::NonZeroU64;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+use std::{io, iter};
+
+use crate::connection::buffer::{ReadBuffer, with_scratch};
+use crate::connection::{Connection, ConnectionGuard};
+use crate::exchange::{ConnectionControl, Dispatcher, Order, Service, ThreadPermit};
+use crate::executor::{Occasion, Turn};
+use crate::log::Level;
+use crate::protocol::websocket::{Close, DeflateTerms, Failure, MessageKind, ReceivedFrame, Receiver};
+use crate::websocket::{Few, Message, Style, WebSocketConnection};
+use socket::WebSocketSocket;
+pub(super) use upgrade::open_websocket;
+
+/// What was agreed on when a WebSocket was opened.
+pub(super) struct Opening {
+    pub(super) connection: WebSocketConnection,
+    pub(super) receiver: Receiver,
+    pub(super) terms: Option<DeflateTerms>,
+    /// For a handler that blocks.
+    pub(super) thread_permit: Option<ThreadPermit>,
+}
+
+/// The session of one connection.
+pub(super) struct Session {
+    /// What came with the handshake, or for which there was no room yet.
+    left: Option<Box<ReadBuffer>>,
+    receiver: Receiver,
+    connection: WebSocketConnection,
+    service: Arc<Service>,
+    control: Arc<ConnectionControl>,
+    socket: Arc<WebSocketSocket>,
+    style: Style,
+    phase: Phase,
+    /// A callback is being called, or was when this was asked last.
+    is_calling: bool,
+    /// It has to look how things stand, and to write.
+    looks: bool,
+    /// In milliseconds of the clock.
+    heard: u64,
+    pong_due: Option<NonZeroU64>,
+    close_due: Option<NonZeroU64>,
+    write_due: Option<NonZeroU64>,
+    /// The client has closed its side, or broken the protocol: nothing of it is understood any more.
+    is_deaf: bool,
+    /// That end, until the handler has been called for what came before it.
+    end: Option<Box<End>>,
+    /// The client has broken the protocol: it is not waited for.
+    has_failed: bool,
+    thread_permit: Option<ThreadPermit>,
+    guard: Option<ConnectionGuard>,
+    /// The same, shared with a handler's thread: the server's end waits for both.
+    _shared_guard: Option<Arc<ConnectionGuard>>,
+}
+
+/// How a client ends what it has to say.
+enum End {
+    Close(Close),
+    Failure(Failure),
+}
+
+/// How far it has come.
+#[derive(Clone, Copy)]
+enum Phase {
+    New,
+    Open,
+    /// All was said: the socket is told.
+    Ending,
+    /// The handler is told.
+    Leaving,
+    Lingering,
+}
+
+/// A closing handshake may take this long.
+const CLOSE_TIME: Duration = Duration::from_secs(5);
+/// As many reads are made before others have their turn.
+const MOST_READS: usize = 8;
+
+impl Session {
+    pub(super) fn new(connection: Connection, opening: Opening) -> Self {
+        let Connection { stream, input, dispatcher, guard, .. } = connection;
+        let Dispatcher { service, control, .. } = dispatcher;
+        let Opening { connection, receiver, thread_permit, .. } = opening;
+        let heard = service.clock.now();
+        control.set_session();
+        let socket = Arc::new(WebSocketSocket::new(stream, Arc::clone(&service.clock)));
+        connection.set_frame_sink(Arc::<WebSocketSocket>::clone(&socket));
+        Self {
+            style: connection.websocket().handler().style(),
+            phase: Phase::New,
+            is_calling: false,
+            left: (!input.unread().is_empty()).then(|| Box::new(input)),
+            receiver,
+            connection,
+            service,
+            control,
+            socket,
+            looks: true,
+            heard,
+            pong_due: None,
+            close_due: None,
+            write_due: None,
+            is_deaf: false,
+            end: None,
+            has_failed: false,
+            thread_permit,
+            guard: Some(guard),
+            _shared_guard: None,
+        }
+    }
+
+    /// The whole session. By hand, since `async` blocks hold more than is needed at any time.
+    pub(super) fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        loop {
+            match self.phase {
+                Phase::Open => {
+                    ready!(self.live(context));
+                    self.phase = Phase::Ending;
+                }
+                Phase::New => {
+                    self.begin();
+                    self.schedule();
+                    self.phase = Phase::Open;
+                }
+                Phase::Ending => {
+                    self.has_failed &= ready!(self.socket.poll_shutdown(context)).is_ok();
+                    self.connection.end();
+                    self.phase = Phase::Leaving;
+                }
+                Phase::Leaving => {
+                    if self.style == Style::Callbacks {
+                        // So that it is called.
+                        self.connection.poll_flush_status(context);
+                        if self.is_calling && self.connection.awaits_turn() {
+                            return Poll::Pending;
+                        }
+                        self.call(Occasion::Exit, Few::default());
+                    }
+                    if !self.has_failed {
+                        return Poll::Ready(());
+                    }
+                    self.left = None;
+                    self.control.clear_timeout();
+                    self.control.set_deadline(self.service.clock.after(CLOSE_TIME));
+                    self.phase = Phase::Lingering;
+                }
+                Phase::Lingering => return self.linger(context),
+            }
+        }
+    }
+
+    /// Drops what is still on its way from a client that has broken the protocol, until it closes its side or a deadline
+    /// has passed: closing with unread input would make the system throw the Close frame away.
+    fn linger(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        loop {
+            if matches!(self.control.order(context), Order::TimedOut | Order::Cut) {
+                return Poll::Ready(());
+            }
+            let size = self.service.config.recv_size;
+            match ready!(with_scratch(size, |room| self.socket.poll_read(context, room))) {
+                Ok((count, _)) if count > 0 => {}
+                _ => return Poll::Ready(()),
+            }
+        }
+    }
+
+    /// Calls the handler.
+    fn begin(&mut self) {
+        match self.style {
+            Style::Callbacks => self.call(Occasion::Open, Few::default()),
+            Style::Async => {
+                if let Err(error) = self.connection.websocket().handler().open(&self.connection) {
+                    self.fail(&error.to_string());
+                }
+            }
+            Style::Blocking => {
+                let mut turn = Turn::new(self.connection.clone(), Occasion::Open);
+                let log = Arc::clone(&self.service.log);
+                self._shared_guard = self.guard.take().map(Arc::new);
+                let guards = (self._shared_guard.clone(), self.thread_permit.take());
+                let started = self.service.executor.start_thread(move || {
+                    turn.perform(&log);
+                    turn.occasion = Occasion::Exit;
+                    turn.perform(&log);
+                    drop(guards);
+                });
+                if let Err(error) = started {
+                    self.fail(&format!("no thread could be started: {error}"));
+                }
+            }
+        }
+    }
+
+    fn fail(&self, reason: &str) {
+        self.service.log.event(Level::Error, format!("WebSocket {}: {reason}", self.connection.request().target()));
+        self.close(1011, "");
+    }
+
+    /// Ends the session if the server ends.
+    fn leave(&self) {
+        if self.service.is_draining() {
+            self.close(1001, "the server stops");
+        } else if self.service.is_ending() {
+            self.close(1012, "the server starts anew");
+        }
+    }
+
+    fn close(&self, code: u16, reason: &str) {
+        if let Err(error) = self.connection.exit(code, reason) {
+            self.service.log.event(Level::Error, error.to_string());
+        }
+    }
+
+    /// Ready when nothing more is to be said.
+    fn live(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        let mut reads = 0;
+        loop {
+            match self.control.order(context) {
+                Order::None => {}
+                Order::Retire | Order::Drain => self.leave(),
+                Order::Shed => self.control.clear_timeout(),
+                Order::TimedOut => {
+                    self.control.clear_timeout();
+                    // An order that it has hidden.
+                    self.leave();
+                    if self.tick().is_break() {
+                        return Poll::Ready(());
+                    }
+                }
+                Order::Cut => return Poll::Ready(()),
+            }
+            if (self.socket.take_call() || self.looks) && self.poll_out(context).is_ready() {
+                return Poll::Ready(());
+            }
+            if self.is_calling {
+                // Nothing more is read until it has come back …
+                if self.connection.awaits_turn() {
+                    return Poll::Pending;
+                }
+                self.is_calling = false;
+            }
+            if self.style == Style::Callbacks && self.connection.is_pressed() {
+                // … nor until its client has taken what was sent, and what was left is handled.
+                let Some(left) = self.connection.take_back() else { return Poll::Pending };
+                if !left.is_empty() {
+                    self.call(Occasion::Messages, left);
+                    continue;
+                }
+            }
+            if let Some(end) = self.end.take() {
+                self.finish(*end);
+                continue;
+            }
+            let wanted = self.room();
+            if wanted == 0 {
+                return Poll::Pending;
+            }
+            if let Some(mut left) = self.left.take() {
+                let taken = self.hear(left.unread_mut(), wanted);
+                left.consume(taken);
+                self.left = (!left.unread().is_empty()).then_some(left);
+                continue;
+            }
+            if reads == MOST_READS {
+                context.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            reads += 1;
+            let size = self.service.config.recv_size;
+            match ready!(with_scratch(size, |room| self.read(context, room, wanted))) {
+                Ok((count, was_all)) if count > 0 => {
+                    // Until the client says more there is nothing to be done. Nor need the executor call the session when
+                    // the handler comes back: most calls are over by then.
+                    if was_all && !self.is_deaf && !self.looks && self.left.is_none() {
+                        return Poll::Pending;
+                    }
+                }
+                _ => return Poll::Ready(()),
+            }
+        }
+    }
+
+    /// Reads into this room and understands what came, up to so many bytes of messages. See [`WebSocketSocket::poll_read`].
+    fn read(&mut self, context: &mut Context<'_>, room: &mut [u8], wanted: usize) -> Poll<io::Result<(usize, bool)>> {
+        let (count, was_all) = ready!(self.socket.poll_read(context, room))?;
+        if count > 0 {
+            self.heard = self.service.clock.now();
+            if self.pong_due.take().is_some() {
+                self.schedule();
+            }
+            let taken = self.hear(&mut room[..count], wanted);
+            if taken < count {
+                self.left = Some(Box::new(ReadBuffer::of(&room[taken..count])));
+            }
+        }
+        Poll::Ready(Ok((count, was_all)))
+    }
+
+    /// Bytes of messages that may be taken in; reading stops while the handler has enough to do.
+    fn room(&self) -> usize {
+        match (self.style, self.is_calling) {
+            (Style::Callbacks, true) => 0,
+            (Style::Callbacks, false) if self.connection.is_pressed() => 0,
+            (Style::Callbacks, false) => self.connection.max_inbox(),
+            _ => self.connection.room(),
+        }
+    }
+
+    /// Understands what has been read, up to this many bytes of messages: a few bytes may inflate to many. How many of those
+    /// that were read it has taken.
+    fn hear(&mut self, read: &mut [u8], room: usize) -> usize {
+        let all = read.len();
+        let mut unread = read;
+        let mut messages = Few::default();
+        let mut taken = 0;
+        let mut end = None;
+        while end.is_none() && taken < room && !unread.is_empty() {
+            match self.receiver.receive(&mut unread) {
+                Ok(Some(ReceivedFrame::Message(kind, payload))) => {
+                    let message = Message::received(kind == MessageKind::Text, payload);
+                    taken += message.cost();
+                    messages.push(message);
+                }
+                Ok(Some(ReceivedFrame::Ping(payload))) => self.connection.receive_ping(&payload),
+                Ok(Some(ReceivedFrame::Pong(_))) => {}
+                Ok(Some(ReceivedFrame::Close(close))) => end = Some(End::Close(close)),
+                Ok(None) => break,
+                Err(failure) => end = Some(End::Failure(failure)),
+            }
+        }
+        let left = unread.len();
+        self.is_deaf |= end.is_some();
+        // What came before the end is delivered first.
+        if !messages.is_empty() && self.style == Style::Callbacks {
+            self.end = end.map(Box::new);
+            self.call(Occasion::Messages, messages);
+            return all - left;
+        }
+        if !messages.is_empty() {
+            self.connection.deliver(iter::from_fn(|| messages.pop()));
+        }
+        if let Some(end) = end {
+            self.finish(end);
+        }
+        all - left
+    }
+
+    /// The client has said its last.
+    fn finish(&mut self, end: End) {
+        self.looks = true;
+        match end {
+            End::Close(close) => self.connection.receive_close(close),
+            End::Failure(failure) => {
+                self.has_failed = true;
+                self.connection.fail(&failure);
+            }
+        }
+    }
+
+    /// Gives a call of the handler to the executor.
+    fn call(&mut self, occasion: Occasion, messages: Few<Message>) {
+        self.is_calling = true;
+        self.service.executor.push_turn(Turn { messages, ..Turn::new(self.connection.clone(), occasion) });
+    }
+
+    /// Writes what is queued and sees how things stand. Ready when nothing more is to be done.
+    fn poll_out(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        let before = self.connection.poll_flush_status(context);
+        let moved = self.socket.moved();
+        let polled = self.socket.poll_write(&self.connection, context);
+        if polled.is_ready() || self.socket.moved() != moved {
+            self.write_due = None;
+        }
+        if polled.is_pending() && self.write_due.is_none() {
+            self.write_due = self.due_after(self.service.config.write_stall_timeout);
+            self.schedule();
+        }
+        let (look, is_written) = match polled {
+            Poll::Ready(Ok(look)) => (look, true),
+            Poll::Ready(Err(_)) => return Poll::Ready(()),
+            Poll::Pending => (before, false),
+        };
+        self.looks = !is_written || look.is_closing();
+        if look.is_closing() && self.close_due.is_none() {
+            self.close_due = self.due_after(CLOSE_TIME);
+            self.schedule();
+        }
+        match is_written && (self.has_failed || look.is_closed()) {
+            true => Poll::Ready(()),
+            false => Poll::Pending,
+        }
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        // Whoever waits for a message learns that there will be none, however the task has ended.
+        self.connection.end();
+        self.socket.close();
+    }
+}

@@ -1,0 +1,175 @@
+//! The socket of a WebSocket: the session reads from it, and what is queued goes out by it, with as few writes as possible.
+//!
+//! Small frames are put together, so that many messages cost one system call; what is large is written as it lies. As a
+//! rule nobody waits for the socket: whoever attends to connections inside the event loop writes at once, and the session's
+//! task is not even polled. It is when the socket takes no more, or the connection's end has begun.
+
+use std::io::{self, ErrorKind, IoSlice};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, ready};
+
+use crate::exchange::Clock;
+use crate::transport::Stream;
+use crate::websocket::{FlushStatus, FrameSink, Frames, WebSocketConnection};
+
+/// A socket that two take turns at, both inside the event loop.
+pub(super) struct WebSocketSocket {
+    /// Missing at the end, though the connection may still be held by its handler.
+    wire: Mutex<Option<OpenSocket>>,
+    /// The session is to look how things stand.
+    is_called: AtomicBool,
+    clock: Arc<Clock>,
+}
+
+struct OpenSocket {
+    stream: Stream,
+    /// What was taken and has not left. A connection that rests holds nothing.
+    unsent: Option<Box<Unsent>>,
+    /// When the socket has taken something, in milliseconds of the clock.
+    moved: u64,
+    /// The session waits until the socket takes more.
+    is_stuck: bool,
+}
+
+#[derive(Default)]
+struct Unsent {
+    frames: Frames,
+    /// How much of them has been written.
+    written: usize,
+}
+
+impl WebSocketSocket {
+    pub(super) fn new(stream: Stream, clock: Arc<Clock>) -> Self {
+        let wire = OpenSocket { stream, unsent: None, moved: clock.now(), is_stuck: false };
+        Self { wire: Mutex::new(Some(wire)), is_called: AtomicBool::new(false), clock }
+    }
+
+    /// Has the session been called since this was asked?
+    pub(super) fn take_call(&self) -> bool {
+        self.is_called.load(Ordering::Relaxed) && self.is_called.swap(false, Ordering::Relaxed)
+    }
+
+    /// When the socket has taken something, in milliseconds of the clock.
+    pub(super) fn moved(&self) -> u64 {
+        self.lock().as_ref().map_or(0, |wire| wire.moved)
+    }
+
+    /// Reads into the buffer; 0 is the end. `true`: there was no more, and the context is woken when there is.
+    pub(super) fn poll_read(&self, context: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<(usize, bool)>> {
+        let Some(wire) = &mut *self.lock() else { return Poll::Ready(Ok((0, false))) };
+        wire.stream.poll_read_all(context, buffer)
+    }
+
+    /// Ready when all that was queued has been written, and how things stand then.
+    pub(super) fn poll_write(
+        &self,
+        connection: &WebSocketConnection,
+        context: &mut Context<'_>,
+    ) -> Poll<io::Result<FlushStatus>> {
+        let Some(wire) = &mut *self.lock() else { return Poll::Ready(Err(ErrorKind::NotConnected.into())) };
+        let polled = wire.write(connection, &self.clock, |stream, slices| stream.poll_write(context, slices));
+        wire.is_stuck = polled.is_pending();
+        polled
+    }
+
+    pub(super) fn poll_shutdown(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut *self.lock() {
+            Some(wire) => wire.stream.poll_shutdown(context),
+            None => Poll::Ready(Ok(())),
+        }
+    }
+
+    /// Closes the socket.
+    pub(super) fn close(&self) {
+        let wire = self.lock().take();
+        // Of what was queued the client has not taken all: the system does not keep it either.
+        if let Some(OpenSocket { stream, unsent: Some(_), .. }) = &wire {
+            stream.reset_on_close();
+        }
+        drop(wire);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<OpenSocket>> {
+        self.wire.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl FrameSink for WebSocketSocket {
+    fn flush(&self, connection: &WebSocketConnection) -> bool {
+        let Some(wire) = &mut *self.lock() else { return true };
+        let look = match wire.is_stuck {
+            true => Poll::Ready(Ok(connection.flush_status())),
+            false => wire.write(connection, &self.clock, |stream, slices| stream.try_write(slices)),
+        };
+        let is_done = matches!(look, Poll::Ready(Ok(look)) if !look.concerns_session());
+        if !is_done {
+            self.is_called.store(true, Ordering::Relaxed);
+        }
+        is_done
+    }
+
+    fn prefetch(&self) -> bool {
+        self.is_called.load(Ordering::Relaxed)
+    }
+}
+
+impl OpenSocket {
+    /// Ready when all that was queued has been written.
+    fn write(
+        &mut self,
+        connection: &WebSocketConnection,
+        clock: &Clock,
+        mut write: impl FnMut(&mut Stream, &[IoSlice<'_>]) -> Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<FlushStatus>> {
+        let mut look = None;
+        loop {
+            let mut unsent = Unsent::default();
+            match self.unsent.take() {
+                Some(left) => unsent = *left,
+                None => look = Some(connection.take_frames(&mut unsent.frames)),
+            }
+            match self.write_some(&mut unsent, clock, &mut write) {
+                Poll::Ready(Ok(())) => {}
+                polled => {
+                    self.unsent = Some(Box::new(unsent));
+                    return polled.map_ok(|()| FlushStatus::default());
+                }
+            }
+            // A frame that is queued from now on puts the connection into the flush queue.
+            if let Some(look) = look.filter(|look| !look.has_more()) {
+                return Poll::Ready(Ok(look));
+            }
+        }
+    }
+
+    /// Ready when all of these have been written.
+    fn write_some(
+        &mut self,
+        unsent: &mut Unsent,
+        clock: &Clock,
+        write: &mut impl FnMut(&mut Stream, &[IoSlice<'_>]) -> Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<()>> {
+        let Unsent { frames: Frames { small, large }, written } = unsent;
+        let large = large.as_deref().unwrap_or_default();
+        let length = small.len() + large.len();
+        while *written < length {
+            let slices = [
+                IoSlice::new(&small[small.len().min(*written)..]),
+                IoSlice::new(&large[written.saturating_sub(small.len())..]),
+            ];
+            let slices = match (slices[0].is_empty(), slices[1].is_empty()) {
+                (false, true) => &slices[..1],
+                (true, false) => &slices[1..],
+                _ => &slices[..],
+            };
+            let count = ready!(write(&mut self.stream, slices))?;
+            if count == 0 {
+                return Poll::Ready(Err(ErrorKind::WriteZero.into()));
+            }
+            *written += count;
+            self.moved = clock.now();
+        }
+        Poll::Ready(Ok(()))
+    }
+}

@@ -1,0 +1,63 @@
+//! The TLS handshakes of a reactor that are going on at once: their bound, and which of them gives way to another.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::{Notify, Semaphore};
+
+use super::control::{Clock, ConnectionControl, Order};
+
+/// The handshakes of one reactor.
+#[derive(Debug)]
+pub(crate) struct Handshakes {
+    going_on: Mutex<Table>,
+    pub(crate) ended: Notify,
+    /// The arithmetic of one handshake takes as long as hundreds of requests: one step for each turn of the event loop.
+    pub(crate) turn: Semaphore,
+}
+
+#[derive(Debug, Default)]
+struct Table {
+    /// Who began when, in milliseconds, by the order in which they came.
+    begun: BTreeMap<u64, (u64, Arc<ConnectionControl>)>,
+    next: u64,
+}
+
+/// As many may be going on at once …
+const MOST: usize = 256;
+/// … and one that has taken this long gives way to another, in milliseconds: twice around the world takes less.
+const LONG: u64 = 1000;
+
+impl Default for Handshakes {
+    fn default() -> Self {
+        Self { going_on: Mutex::default(), ended: Notify::new(), turn: Semaphore::new(1) }
+    }
+}
+
+impl Handshakes {
+    /// A place for one more, if there is one; else the oldest is asked to give way.
+    pub(crate) fn admit(&self, clock: &Clock, control: &Arc<ConnectionControl>) -> Option<u64> {
+        let mut table = self.lock();
+        if table.begun.len() >= MOST {
+            let long_ago = clock.now().saturating_sub(LONG);
+            let oldest = table.begun.values().find(|(since, control)| *since <= long_ago && !control.is_ordered());
+            if let Some((_, oldest)) = oldest {
+                oldest.signal(Order::Shed);
+            }
+            return None;
+        }
+        let number = table.next;
+        table.next += 1;
+        table.begun.insert(number, (clock.now(), Arc::clone(control)));
+        Some(number)
+    }
+
+    pub(crate) fn leave(&self, number: u64) {
+        self.lock().begun.remove(&number);
+        self.ended.notify_one();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Table> {
+        self.going_on.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,235 @@
+//! THE PAGE: what happens to a request, step by step, whichever wire brings it.
+//!
+//! A wire turns bytes into one exchange and back, and calls these steps in this order:
+//!
+//! 1. [`receive`] decodes the head, and refuses hosts that are not served;
+//! 2. content is stored ([`store_content`](super::store_content)), or handed on as it comes ([`RequestBody`](super::RequestBody));
+//! 3. [`Dispatcher::route`]: health, HTTPS, preflight, route;
+//! 4. [`Dispatcher::pass_gate`] asks the site's gate for everything that is no function;
+//! 5. [`Dispatcher::ask`]: a file, an asynchronous handler or a WebSocket answers; functions are called by the executor;
+//! 6. [`Dispatcher::begin`]: a stream has its first piece before its head is sent;
+//! 7. [`Dispatcher::complete`]: compression, then the fields that the site adds to every answer;
+//! 8. [`seal`]: HSTS, length and media type; the wire renders and sends that;
+//! 9. [`access_line`] makes the line of the log; [`Dispatcher::call_after_hooks`] comes last.
+//!
+//! Only waiting differs. HTTP/1.1 takes a batch of requests through each step and writes their answers at once. HTTP/2 calls
+//! a function whose answer is small without a task of its own, and such an answer skips what would wait. Both are schedulers
+//! of the same steps: a new step has its place here, and nowhere else.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use super::compress::is_worth_encoding;
+use super::control::Stop;
+use super::dispatch::{Awaited, Dispatcher};
+use super::meta::{ResponseMeta, response_meta};
+use super::service::Service;
+use crate::error::Refusal;
+use crate::executor::{Exchange, Work};
+use crate::files::FileContent;
+use crate::handler::Handler;
+use crate::log::AccessLine;
+use crate::message::{Body, Request, Response};
+use crate::route::RouteChoice;
+use crate::site::Front;
+use crate::websocket::WebSocket;
+
+/// A version of HTTP, as the steps see it: whether the client is still there, and how a WebSocket is opened.
+pub(crate) trait Wire {
+    /// Ready when the answer is not waited for any longer. Content that a handler takes while it comes in moves on meanwhile.
+    fn poll_gone(&mut self, dispatcher: &Dispatcher, wait: Wait, context: &mut Context<'_>) -> Poll<Stop>;
+
+    /// Takes the connection over for a WebSocket, or says why not.
+    fn open_websocket(&mut self, dispatcher: &Dispatcher, websocket: Arc<WebSocket>, exchange: &mut Exchange);
+}
+
+/// The step that waits, which decides what a client that leaves means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wait {
+    /// The gate, or a function that the executor calls: it runs to its end.
+    Function,
+    /// An asynchronous handler, or the first piece of a stream. `is_cancelled`: whether it ends with its client.
+    Handler {
+        is_cancelled: bool,
+    },
+    FirstPiece {
+        is_cancelled: bool,
+    },
+}
+
+/// Step 1. Decodes a head into an empty request: what the wire has to know of its content, and whether its host is served.
+#[inline]
+pub(crate) fn receive<T>(
+    service: &Service,
+    empty: &mut Request,
+    (address, is_secure): (SocketAddr, bool),
+    decode: impl FnOnce(&mut Request) -> Result<T, Refusal>,
+) -> (Result<T, Refusal>, Result<(), Refusal>) {
+    (empty.address, empty.is_secure) = (address, is_secure);
+    empty.max_params = service.config.max_query_parameters;
+    empty.max_cookies = service.config.max_cookies;
+    let decoded = decode(empty);
+    let welcome = if decoded.is_ok() { service.front.receive(empty) } else { Ok(()) };
+    (decoded, welcome)
+}
+
+impl Dispatcher {
+    /// Any step can end here: the client is told what was wrong with its request.
+    pub(crate) fn refuse(&self, exchange: &mut Exchange, refusal: &Refusal) {
+        if let Some(key) = refusal.limit {
+            self.service.log.complain(key, refusal.reason);
+        }
+        exchange.work = Work::Status(refusal.status, Some(refusal.reason.to_owned()));
+    }
+
+    /// Step 3. Answers what needs no handler, or finds the handler: a function becomes a call, any other is returned.
+    pub(crate) fn route(&self, exchange: &mut Exchange) -> Option<Awaited> {
+        if matches!(exchange.work, Work::Answered(_) | Work::Call(_) | Work::Begin(_)) {
+            // Of the round before.
+            return None;
+        }
+        let Work::Done = exchange.work else {
+            self.respond_with_page(exchange);
+            return None;
+        };
+        let request = exchange.request.as_deref()?;
+        if let Some(response) = self.health(request) {
+            // Without hooks: it tells whether the process lives.
+            exchange.work = Work::Answered(response);
+            return None;
+        }
+        if let Some(redirected) = self.to_https(request) {
+            self.respond_or_refuse(exchange, redirected);
+            return None;
+        }
+        if let Some(response) = self.preflight(request) {
+            self.respond(exchange, Ok(response));
+            return None;
+        }
+        let (handler, below) = match self.site.1.routes.choose(request) {
+            RouteChoice::Plain(route) => (&route.handler, route.length()),
+            RouteChoice::Pattern(handler, below, parameters) => {
+                // One that has passed the gate has them already.
+                let _they_are_the_same = request.parameters.set(parameters);
+                (handler, below)
+            }
+            unrouted => {
+                let gate = self.gate(exchange);
+                if gate.is_none() {
+                    self.respond_unrouted(exchange, &unrouted);
+                }
+                return gate;
+            }
+        };
+        match handler {
+            Handler::Sync(function) => {
+                exchange.work = Work::Call(Arc::clone(function));
+                exchange.cancel_on_disconnect = function.cancel_on_disconnect;
+                None
+            }
+            Handler::Async(handler) => {
+                exchange.cancel_on_disconnect = handler.cancel_on_disconnect();
+                Some(Awaited::Async(Arc::clone(handler)))
+            }
+            _ => self.gate(exchange).or_else(|| self.without_function(handler, below, exchange)),
+        }
+    }
+
+    /// Step 4. Has the gate let the request pass, or answer it. `false` if it was late: the answer is 504.
+    pub(crate) async fn pass_gate(
+        &self,
+        awaited: &mut Option<Awaited>,
+        exchange: &mut Exchange,
+        wire: &mut impl Wire,
+    ) -> Result<bool, Stop> {
+        let Some(Awaited::Gate(gate)) = awaited else { return Ok(true) };
+        let gone = |context: &mut Context<'_>| wire.poll_gone(self, Wait::Function, context);
+        let is_in_time = self.ask_gate(Arc::clone(gate), exchange, gone).await?;
+        *awaited = self.route(exchange);
+        Ok(is_in_time)
+    }
+
+    /// Step 5. Has whatever handler it is answer, functions excepted. `false` if it was late: the answer is 504.
+    pub(crate) async fn ask(
+        &self,
+        awaited: Option<Awaited>,
+        exchange: &mut Exchange,
+        wire: &mut impl Wire,
+    ) -> Result<bool, Stop> {
+        match awaited {
+            None | Some(Awaited::Gate(_)) => {}
+            Some(Awaited::Files(files, below)) => self.answer_with_file(&files, below, exchange).await?,
+            Some(Awaited::WebSocket(websocket)) => wire.open_websocket(self, websocket, exchange),
+            Some(Awaited::Async(handler)) => {
+                let wait = Wait::Handler { is_cancelled: self.is_cancelled(exchange.cancel_on_disconnect) };
+                let gone = |context: &mut Context<'_>| wire.poll_gone(self, wait, context);
+                return self.ask_elsewhere(&*handler, exchange, gone).await;
+            }
+        }
+        Ok(true)
+    }
+
+    /// Step 6. Has the stream of this answer begin. `false` if it was late: the answer is 504.
+    pub(crate) async fn begin(&self, exchange: &mut Exchange, wire: &mut impl Wire) -> Result<bool, Stop> {
+        let wait = Wait::FirstPiece { is_cancelled: self.is_cancelled(exchange.cancel_on_disconnect) };
+        self.begin_stream(exchange, |context| wire.poll_gone(self, wait, context)).await
+    }
+
+    /// Whether step 7 has to wait for this answer to be compressed.
+    pub(crate) fn compresses(&self, exchange: &Exchange) -> bool {
+        self.service.config.compression && is_worth_encoding(exchange)
+    }
+
+    /// Step 7. The answer as the site wants every answer to be.
+    pub(crate) async fn complete(&self, exchange: &mut Exchange) -> Result<(), Stop> {
+        if self.compresses(exchange) {
+            self.encode(exchange).await?;
+        }
+        self.add_policy_headers(exchange);
+        Ok(())
+    }
+
+    /// Whether step 9 has hooks to call.
+    pub(crate) fn has_after_hooks(&self) -> bool {
+        self.site.1.hooks.as_ref().is_some_and(|hooks| hooks.wants_after())
+    }
+
+    /// Step 9, behind the log line: has the hooks called that come after everything. The line has reached its sink by then.
+    pub(crate) async fn call_after_hooks(&self, sent: Vec<(Option<Arc<Request>>, Response)>) -> Result<(), Stop> {
+        self.flush_log().await?;
+        let after = sent.into_iter().map(|(request, response)| Exchange::new(request, Work::After(response)));
+        self.spawn_detached(after.collect());
+        Ok(())
+    }
+}
+
+/// An answer that is ready to be rendered.
+pub(crate) struct Sealed {
+    pub(crate) body: Body,
+    /// The file in place of a body.
+    pub(crate) file: Option<Box<FileContent>>,
+    pub(crate) meta: ResponseMeta,
+}
+
+/// Step 8. Takes the content out of an answer, and decides what its head says of it. `is_secure` tells of the connection.
+#[inline]
+pub(crate) fn seal(front: &Front, exchange: &mut Exchange, is_secure: bool, response: &mut Response) -> Sealed {
+    front.add_hsts(exchange.request.as_deref().or(exchange.fragment.as_deref()), is_secure, response);
+    let (body, file) = (std::mem::take(&mut response.body), exchange.content.take());
+    exchange.status = response.status;
+    let request = exchange.request.as_deref();
+    let meta = response_meta(request, response.status, &response.headers, &body, file.as_deref());
+    Sealed { body, file, meta }
+}
+
+/// Step 9. The line of an exchange in the access log.
+pub(crate) fn access_line<'e>(exchange: &'e Exchange, client: &'e [u8]) -> AccessLine<'e> {
+    AccessLine {
+        request: exchange.request.as_deref().or(exchange.fragment.as_deref()),
+        client,
+        status: exchange.status,
+        bytes: exchange.bytes,
+        duration: exchange.began.map(|began| began.elapsed()),
+    }
+}

@@ -1,0 +1,286 @@
+//! A body that is made while it is sent, asked for one piece at a time; the same for every version of HTTP.
+//!
+//! The executor makes the pieces, or an event loop elsewhere does. While one is waited for, a stream that is to be kept
+//! alive has something else to send, which means nothing.
+
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+
+use super::control::Stop;
+use super::dispatch::Dispatcher;
+use crate::budget::SMALL;
+use crate::executor::{Exchange, ReplySlot, Work};
+use crate::log::Level;
+use crate::message::{BodyStream, KeepAlive, PieceFuture, Pull, Request};
+
+/// Such a body on its way.
+pub(crate) struct ResponseStream {
+    keep_alive: Option<KeepAlive>,
+    /// An iterator that waited once will wait again.
+    pooled: bool,
+    /// When something has to be sent, in milliseconds of the clock; `None` if nothing is waited for.
+    due: Option<u64>,
+    /// Bytes that are still to come, if the head has said how many there are.
+    left: Option<u64>,
+    /// Whose answer it is, for the log.
+    request: Option<Arc<Request>>,
+    state: State,
+}
+
+enum State {
+    Idle(Box<dyn BodyStream>),
+    /// The executor has it.
+    Asked(Arc<ReplySlot>),
+    Coming(Box<dyn BodyStream>, PieceFuture),
+    Over,
+}
+
+impl ResponseStream {
+    pub(crate) fn new(stream: Box<dyn BodyStream>, request: Option<Arc<Request>>) -> Self {
+        let keep_alive = stream.keep_alive();
+        Self { keep_alive, pooled: false, due: None, left: None, request, state: State::Idle(stream) }
+    }
+
+    fn name(&self) -> String {
+        let request = self.request.as_ref();
+        request.map_or_else(String::new, |request| format!("{} {}", request.method(), request.target()))
+    }
+
+    /// The same when its head has said that it has so many bytes.
+    pub(crate) fn declared(self, length: u64) -> Self {
+        Self { left: Some(length), ..self }
+    }
+
+    /// Notes what is sent; `false` if that is more than was declared.
+    fn has_room_for(&mut self, piece: &[u8]) -> bool {
+        let Some(left) = &mut self.left else { return true };
+        let rest = left.checked_sub(piece.len() as u64);
+        *left = rest.unwrap_or(*left);
+        rest.is_some()
+    }
+
+    /// Is its reader to be told that it has begun before there is anything to read?
+    pub(crate) fn begins_at_once(&self) -> bool {
+        self.keep_alive.is_some()
+    }
+
+    /// What is sent in place of a piece; nothing where each byte is counted.
+    fn filler(&mut self) -> Bytes {
+        self.due = None;
+        let comment = self.keep_alive.filter(|_| self.left.is_none());
+        comment.map_or(Bytes::new(), |keep_alive| Bytes::from_static(keep_alive.piece))
+    }
+}
+
+impl Dispatcher {
+    /// The next piece, once it is there and unless the client is `gone` first; `None` at the end. It is empty when the client has
+    /// closed its side: then something is to be sent, if anything can be, so that a client that is gone is noticed.
+    ///
+    /// A stream of events ends with the server: its reader begins anew elsewhere.
+    pub(crate) async fn next_piece(
+        &self,
+        flow: &mut ResponseStream,
+        mut gone: impl FnMut(&mut Context<'_>) -> Poll<Stop>,
+    ) -> Result<Option<Bytes>, Stop> {
+        loop {
+            if flow.begins_at_once() && self.service.is_ending() {
+                self.end_flow(flow, &Stop::Ordered);
+                return Ok(None);
+            }
+            let (stream, pull, is_counted) = match std::mem::replace(&mut flow.state, State::Over) {
+                State::Over => return Ok(None),
+                // No piece is made for a connection that holds too much of others.
+                State::Idle(stream) if self.account.is_full() && !stream.is_counted() => {
+                    if let Err(stop) = self.await_room(0, &mut gone).await {
+                        self.discard(stream);
+                        return Err(stop);
+                    }
+                    flow.state = State::Idle(stream);
+                    continue;
+                }
+                State::Idle(mut stream) if stream.is_async() => {
+                    let (is_counted, pull) = (stream.is_counted(), stream.pull());
+                    (stream, pull, is_counted)
+                }
+                State::Idle(stream) => {
+                    let slot = self.reply_slot();
+                    self.push(vec![Exchange::new(None, Work::Pull(stream))], flow.pooled, Arc::clone(&slot));
+                    flow.state = State::Asked(slot);
+                    continue;
+                }
+                State::Asked(slot) => {
+                    let arrived = self.unless_silent(flow, |context| match slot.poll(context) {
+                        Some(mut exchanges) => Poll::Ready(exchanges.pop().ok_or(Stop::Gone)),
+                        None => gone(context).map(Err),
+                    });
+                    match arrived.await {
+                        Ok(Exchange { work: Work::Pulled(stream, pull), was_slow, is_counted, .. }) => {
+                            flow.pooled |= was_slow;
+                            (stream, pull, is_counted)
+                        }
+                        Ok(Exchange { work: Work::Pull(stream), .. }) => {
+                            flow.state = State::Idle(stream);
+                            continue;
+                        }
+                        Ok(_) => return Err(Stop::Gone),
+                        Err(stop) => {
+                            flow.state = State::Asked(slot);
+                            match self.fill(flow, stop)? {
+                                Some(filler) => return Ok(Some(filler)),
+                                None => continue,
+                            }
+                        }
+                    }
+                }
+                State::Coming(stream, mut piece) => {
+                    let arrived = self.unless_silent(flow, |context| match piece.as_mut().poll(context) {
+                        Poll::Ready(pull) => Poll::Ready(Ok(pull)),
+                        Poll::Pending => gone(context).map(Err),
+                    });
+                    match arrived.await {
+                        Ok(pull) => {
+                            let is_counted = stream.is_counted();
+                            (stream, pull, is_counted)
+                        }
+                        Err(stop) => {
+                            flow.state = State::Coming(stream, piece);
+                            match self.fill(flow, stop)? {
+                                Some(filler) => return Ok(Some(filler)),
+                                None => continue,
+                            }
+                        }
+                    }
+                }
+            };
+            match pull {
+                Pull::Later(piece) => flow.state = State::Coming(stream, piece),
+                Pull::Piece(piece) => {
+                    if !flow.has_room_for(&piece) {
+                        self.discard(stream);
+                        return Err(self.cannot_keep_length("a streamed body is longer than its Content-Length says"));
+                    }
+                    let counted = match is_counted || piece.len() <= SMALL {
+                        true => Ok(piece),
+                        false => self.account.count_piece(piece),
+                    };
+                    let Ok(piece) = counted else {
+                        self.discard(stream);
+                        self.complain_of_room();
+                        return Err(Stop::Gone);
+                    };
+                    flow.state = State::Idle(stream);
+                    if !piece.is_empty() {
+                        flow.due = None;
+                        self.control.clear_timeout();
+                        return Ok(Some(piece));
+                    }
+                    // No progress: the deadline stays, the client is looked at, and others have their turn.
+                    tokio::task::yield_now().await;
+                    let stop = poll_fn(|context| match gone(context) {
+                        Poll::Ready(stop) => Poll::Ready(Some(stop)),
+                        Poll::Pending => Poll::Ready(None),
+                    });
+                    if let Some(stop) = stop.await
+                        && let Some(filler) = self.fill(flow, stop)?
+                    {
+                        return Ok(Some(filler));
+                    }
+                }
+                Pull::End => {
+                    self.discard(stream);
+                    return match flow.left {
+                        None | Some(0) => Ok(None),
+                        Some(left) => {
+                            let text = format!("a streamed body ends {left} bytes before its Content-Length");
+                            Err(self.cannot_keep_length(&text))
+                        }
+                    };
+                }
+                Pull::Failed(error) => {
+                    self.discard(stream);
+                    // What a binding has logged is no failure of its own.
+                    if error.is_internal() {
+                        self.service.log.event(Level::Error, format!("{}: its stream failed: {error}", flow.name()));
+                    }
+                    return Err(Stop::Failed);
+                }
+                // Its head has left.
+                Pull::Instead(_) => {
+                    self.discard(stream);
+                    return Err(Stop::Failed);
+                }
+            }
+        }
+    }
+
+    /// What is sent because the wait for a piece has ended like this; `None` if it goes on or the flow has to end.
+    fn fill(&self, flow: &mut ResponseStream, stop: Stop) -> Result<Option<Bytes>, Stop> {
+        match stop {
+            Stop::Closed => Ok(Some(flow.filler())),
+            Stop::TimedOut if flow.begins_at_once() => {
+                self.control.clear_timeout();
+                Ok(Some(flow.filler()))
+            }
+            Stop::Ordered if flow.begins_at_once() && self.service.is_ending() => Ok(None),
+            stop => {
+                if let Stop::TimedOut = stop {
+                    self.service.log.complain("process_timeout", "a stream that has no piece in time");
+                }
+                self.end_flow(flow, &stop);
+                Err(stop)
+            }
+        }
+    }
+
+    /// The client has to see that what it has got is not what was announced: the message is cut.
+    fn cannot_keep_length(&self, text: &str) -> Stop {
+        self.service.log.event(Level::Error, text);
+        Stop::Failed
+    }
+
+    /// Nobody takes any more of it.
+    pub(crate) fn end_flow(&self, flow: &mut ResponseStream, stop: &Stop) {
+        match std::mem::replace(&mut flow.state, State::Over) {
+            State::Idle(stream) | State::Coming(stream, _) => self.discard(stream),
+            State::Asked(slot) => {
+                self.abandon(&slot, None, stop);
+                self.service.executor.uncount(&slot);
+            }
+            State::Over => {}
+        }
+    }
+
+    /// Lets go of a body where its language wants that.
+    pub(crate) fn discard(&self, stream: Box<dyn BodyStream>) {
+        if stream.is_own() {
+            return;
+        }
+        self.spawn_detached(vec![Exchange::new(None, Work::Discard(stream))]);
+    }
+
+    /// What is waited for, unless it is time to break the silence or to give it up. The deadline counts from the first wait since
+    /// something was sent.
+    async fn unless_silent<T>(
+        &self,
+        flow: &mut ResponseStream,
+        mut poll: impl FnMut(&mut Context<'_>) -> Poll<Result<T, Stop>>,
+    ) -> Result<T, Stop> {
+        let due = *flow.due.get_or_insert_with(|| {
+            self.control.clear_timeout();
+            let patience = flow.keep_alive.map_or(self.service.config.process_timeout, |it| it.every);
+            self.service.clock.after(patience)
+        });
+        self.control.set_deadline(due);
+        let ends_with_server = flow.begins_at_once();
+        let arrived = poll_fn(|context| match poll(context) {
+            Poll::Pending if ends_with_server && self.service.is_ending() => Poll::Ready(Err(Stop::Ordered)),
+            polled => polled,
+        });
+        let arrived = arrived.await;
+        self.control.clear_deadline();
+        arrived
+    }
+}

@@ -1,0 +1,80 @@
+//! What all connections of a reactor share: the site, the log, limits, the clock, the executor; and how far the server's end
+//! has come.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+
+use super::connection_limit::ConnectionLimit;
+use super::control::{Clock, ConnectionRegistry};
+use super::handshakes::Handshakes;
+use crate::budget::Budget;
+use crate::compression::Press;
+use crate::config::Config;
+use crate::content::Spools;
+use crate::executor::Executor;
+use crate::files::FileContent;
+use crate::log::{Level, Log};
+use crate::protocol::http1::HeadLimits;
+use crate::protocol::websocket::DeflatePool;
+use crate::site::{Front, Site};
+use crate::websocket::Room;
+
+/// What the connections of a reactor share.
+pub(crate) struct Service {
+    pub(crate) executor: Arc<Executor>,
+    pub(crate) site: Arc<Site>,
+    pub(crate) config: Config,
+    pub(crate) front: Arc<Front>,
+    pub(crate) log: Arc<Log>,
+    pub(crate) registry: ConnectionRegistry,
+    pub(crate) clock: Arc<Clock>,
+    /// Those of all reactors.
+    pub(crate) connection_limit: Arc<ConnectionLimit>,
+    /// How far the server's end has come: 0, or one of these.
+    pub(crate) stage: Arc<AtomicU8>,
+    /// The subscribers among its WebSockets.
+    pub(crate) room: Arc<Room>,
+    pub(crate) deflate: Arc<DeflatePool>,
+    /// What all connections may hold of answers.
+    pub(crate) budget: Arc<Budget>,
+    pub(crate) press: Arc<Press>,
+    pub(crate) handshakes: Handshakes,
+    /// Content in temporary files, of all reactors.
+    pub(crate) spools: Arc<Spools>,
+}
+
+/// A new generation serves: idle connections may send one more request.
+pub(crate) const RETIRING: u8 = 1;
+/// What is in flight is answered, no more.
+pub(crate) const DRAINING: u8 = 2;
+
+impl Service {
+    /// No connection is kept for another request any more.
+    pub(crate) fn is_ending(&self) -> bool {
+        self.stage.load(Ordering::Relaxed) >= RETIRING
+    }
+
+    pub(crate) fn head_limits(&self) -> HeadLimits {
+        HeadLimits {
+            request_line: self.config.max_request_line,
+            fields: self.config.max_header_fields,
+            section: self.config.max_header_size,
+        }
+    }
+
+    pub(crate) fn is_draining(&self) -> bool {
+        self.stage.load(Ordering::Relaxed) >= DRAINING
+    }
+
+    /// Says in the log that a client takes its answer too slowly. `by_rate`: whether it was slower than the minimum rate,
+    /// rather than silent.
+    pub(crate) fn complain_of_slow_reader(&self, by_rate: bool) {
+        let key = if by_rate { "min_rate" } else { "write_stall_timeout" };
+        self.log.complain(key, "a client that takes its answer too slowly");
+    }
+
+    /// Says in the log why a file could not be sent whole: the message is cut, since its head has said its length.
+    pub(crate) fn cannot_finish(&self, content: &FileContent, reason: &str) {
+        self.log.event(Level::Error, format!("{:?} could not be sent whole: {reason}", content.path));
+    }
+}

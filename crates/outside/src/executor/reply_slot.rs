@@ -1,0 +1,206 @@
+//! Where a connection waits for its exchanges, and what it and the executor have to know of each other meanwhile.
+//!
+//! Exchanges of one job arrive in order: all at once as a rule, as they come when one of them is late. Whoever waits may
+//! give up; then nothing of the job begins any more. Both sides decide that by compare-exchange on one state.
+
+use std::sync::Arc;
+use std::task::{Context, Waker};
+
+use super::Exchange;
+use super::reactor::lock;
+use super::sync::{AtomicU8, Mutex, Ordering};
+use crate::budget::{Account, SMALL};
+
+/// A connection's slot; one job at a time delivers to it.
+#[derive(Default)]
+pub(crate) struct ReplySlot {
+    arrived: Mutex<SlotState>,
+    state: AtomicU8,
+    guard: Option<Arc<dyn Guard>>,
+    /// What counts the answers, if they are for a client.
+    account: Option<Arc<Account>>,
+    /// Has that been let go of?
+    is_over: bool,
+    /// What the holder calls it, if what arrives goes to the holder.
+    number: Option<u64>,
+}
+
+/// What is kept until a job is over: nobody waits for it, and no call of it is running.
+pub(crate) trait Guard: Send + Sync {
+    /// A job that kept this is over.
+    fn release(&self) {}
+
+    /// Has arrived in the slot that is held by this number.
+    fn on_reply(&self, _number: u64, _exchanges: Vec<Exchange>) {}
+}
+
+#[derive(Default)]
+struct SlotState {
+    exchanges: Vec<Exchange>,
+    waker: Option<Waker>,
+}
+
+/// No call of the job is running.
+const WAITING: u8 = 0;
+const RUNNING: u8 = 1;
+/// Nobody waits any more, and no call is running.
+const CLOSED: u8 = 2;
+/// Nobody waits any more for the call that is running.
+const OVERDUE: u8 = 3;
+/// Nobody reckons with its end any more either.
+const GIVEN_UP: u8 = 4;
+/// As `OVERDUE`, and its thread does not count meanwhile.
+const UNCOUNTED: u8 = 5;
+
+/// How things state when a call has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ended {
+    /// Its answer is waited for.
+    Awaited,
+    /// Nobody waits any more, for it or what follows.
+    Abandoned,
+    /// And its thread did not count.
+    Uncounted,
+    /// And its thread was given up.
+    GivenUp,
+}
+
+impl ReplySlot {
+    /// A slot for answers to this client. What is `held` is kept until the job is over, whoever waits for it.
+    pub(crate) fn of(account: Arc<Account>, guard: Option<Arc<dyn Guard>>) -> Self {
+        let mut slot = Self::default();
+        (slot.guard, slot.account) = (guard, Some(account));
+        slot
+    }
+
+    /// One of many whose replies the same holder takes in: waiting for each by itself would cost more than its job.
+    pub(crate) fn numbered(account: Arc<Account>, guard: Arc<dyn Guard>, number: u64) -> Self {
+        let mut slot = Self::of(account, Some(guard));
+        slot.number = Some(number);
+        slot
+    }
+
+    /// Uses such a one again for the same holder: its job is over, and nobody else has it.
+    pub(crate) fn renumber(&mut self, number: u64) {
+        self.release();
+        *self.state.get_mut() = WAITING;
+        (self.number, self.is_over) = (Some(number), false);
+    }
+
+    /// Its job is over.
+    pub(crate) fn release(&mut self) {
+        if !std::mem::replace(&mut self.is_over, true)
+            && let Some(guard) = &self.guard
+        {
+            guard.release();
+        }
+    }
+
+    /// Whether the client's connection holds so much of answers that nothing more may begin.
+    pub(super) fn is_full(&self) -> bool {
+        self.account.as_ref().is_some_and(|account| account.is_full())
+    }
+
+    /// Counts an answer that has come back, if it is large, or gives it up: see [`Exchange::count`].
+    pub(crate) fn count(&self, exchange: &mut Exchange) {
+        if exchange.held() > SMALL
+            && let Some(account) = &self.account
+        {
+            exchange.count(account);
+        }
+    }
+
+    /// The exchanges that have arrived, if any; else the context's waker is told when some have.
+    pub(crate) fn poll(&self, context: &Context<'_>) -> Option<Vec<Exchange>> {
+        let mut arrived = lock(&self.arrived);
+        if !arrived.exchanges.is_empty() {
+            return Some(std::mem::take(&mut arrived.exchanges));
+        }
+        if !arrived.waker.as_ref().is_some_and(|waker| waker.will_wake(context.waker())) {
+            arrived.waker = Some(context.waker().clone());
+        }
+        None
+    }
+
+    /// Nobody waits any more. `true` if a call of the job is running; nothing else of it will.
+    pub(crate) fn close(&self) -> bool {
+        let closed = self.state.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |state| match state {
+            WAITING => Some(CLOSED),
+            RUNNING => Some(OVERDUE),
+            _ => None,
+        });
+        closed == Ok(RUNNING)
+    }
+
+    /// A call begins; `false` if nobody waits for it.
+    pub(super) fn begin(&self) -> bool {
+        self.change(WAITING, RUNNING)
+    }
+
+    /// It has ended.
+    pub(super) fn end(&self) -> Ended {
+        if self.change(RUNNING, WAITING) {
+            return Ended::Awaited;
+        }
+        match self.state.swap(CLOSED, Ordering::SeqCst) {
+            GIVEN_UP => Ended::GivenUp,
+            UNCOUNTED => Ended::Uncounted,
+            _ => Ended::Abandoned,
+        }
+    }
+
+    /// Does nobody wait, and nothing run?
+    pub(super) fn is_closed(&self) -> bool {
+        self.state.load(Ordering::SeqCst) == CLOSED
+    }
+
+    /// Does a call run on for which nobody waits?
+    pub(super) fn is_overdue(&self) -> bool {
+        matches!(self.state.load(Ordering::SeqCst), OVERDUE | UNCOUNTED)
+    }
+
+    /// Gives such a call up; `None` if it has ended, else whether its thread counted.
+    pub(super) fn give_up(&self) -> Option<bool> {
+        let before = self.state.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |state| match state {
+            OVERDUE | UNCOUNTED => Some(GIVEN_UP),
+            _ => None,
+        });
+        before.ok().map(|before| before == OVERDUE)
+    }
+
+    /// From now on the thread of such a call does not count; `false` if it has ended.
+    pub(super) fn uncount(&self) -> bool {
+        self.change(OVERDUE, UNCOUNTED)
+    }
+
+    /// Adds a finished exchange without waking anybody.
+    pub(super) fn add(&self, exchange: Exchange) {
+        lock(&self.arrived).exchanges.push(exchange);
+    }
+
+    /// Adds exchanges, or none, and wakes who waits.
+    pub(super) fn put(&self, exchanges: Vec<Exchange>) {
+        if let (Some(number), Some(guard)) = (self.number, &self.guard) {
+            return guard.on_reply(number, exchanges);
+        }
+        let mut arrived = lock(&self.arrived);
+        if arrived.exchanges.is_empty() {
+            arrived.exchanges = exchanges;
+        } else {
+            arrived.exchanges.extend(exchanges);
+        }
+        if let Some(waker) = &arrived.waker {
+            waker.wake_by_ref();
+        }
+    }
+
+    fn change(&self, from: u8, to: u8) -> bool {
+        self.state.compare_exchange(from, to, Ordering::SeqCst, Ordering::SeqCst).is_ok()
+    }
+}
+
+impl Drop for ReplySlot {
+    fn drop(&mut self) {
+        self.release();
+    }
+}

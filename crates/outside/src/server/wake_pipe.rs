@@ -1,0 +1,44 @@
+//! Wakes the thread that waits for the end: a pair of sockets, because a signal handler may write to one.
+
+use std::io::{self, Read as _, Write as _};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::net::UnixStream;
+use std::time::Duration;
+
+/// Written to by any thread or signal handler, read by one thread.
+#[derive(Debug)]
+pub(crate) struct WakePipe {
+    writer: UnixStream,
+    reader: UnixStream,
+}
+
+impl WakePipe {
+    pub(crate) fn new() -> io::Result<Self> {
+        let (writer, reader) = UnixStream::pair()?;
+        writer.set_nonblocking(true)?;
+        Ok(Self { writer, reader })
+    }
+
+    /// A full socket means that a wake-up is pending already.
+    pub(crate) fn wake(&self) {
+        drop((&self.writer).write(&[0]));
+    }
+
+    /// Sleeps until a wake-up or for this long. Returns whether there may have been a wake-up.
+    pub(crate) fn wait(&self, at_most: Option<Duration>) -> bool {
+        let mut bytes = [0; 64];
+        // A time-out of zero is invalid. A failure here means a short sleep, after which the caller checks again.
+        self.reader.set_read_timeout(at_most.map(|time| time.max(Duration::from_millis(1)))).is_ok()
+            && !matches!((&self.reader).read(&mut bytes), Err(error) if error.kind() == io::ErrorKind::WouldBlock)
+    }
+
+    /// Both ends.
+    pub(crate) fn descriptors(&self) -> [BorrowedFd<'_>; 2] {
+        [self.writer.as_fd(), self.reader.as_fd()]
+    }
+
+    /// The descriptor to which a signal handler may write.
+    pub(crate) fn writer(&self) -> BorrowedFd<'_> {
+        self.writer.as_fd()
+    }
+}

@@ -1,0 +1,156 @@
+//! WebSocket connections whose frames were queued on any thread, and are to be sent by the event loop.
+//!
+//! The loop is woken once for all of them. Waking it from outside costs a system call each time; the thread that leads it
+//! returns to it between two turns anyway, so that nothing is woken for what the leader itself queues.
+
+use std::cell::Cell;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::Notify;
+
+use super::connection::WebSocketConnection;
+
+/// The flush queue of one event loop.
+#[derive(Default)]
+pub(crate) struct FlushQueue {
+    list: Mutex<List>,
+    woken: Notify,
+}
+
+#[derive(Default)]
+struct List {
+    /// Connections with queued frames, or with news for their sessions.
+    connections: Vec<WebSocketConnection>,
+    /// Whether something else waits for the loop, whose leader has not woken it.
+    is_called: bool,
+    /// How often another thread has begun to lead.
+    epoch: u64,
+    /// The loop has ended.
+    is_over: bool,
+}
+
+/// The state of a thread as the leader of a loop.
+#[derive(Clone, Copy)]
+struct Place {
+    /// The address of the flush queue of that loop; 0 if the thread leads none.
+    queue: usize,
+    epoch: u64,
+    /// Whether it is inside the loop, not between two turns.
+    is_inside: bool,
+}
+
+const ELSEWHERE: Place = Place { queue: 0, epoch: 0, is_inside: false };
+/// Connections for which memory is kept while the queue is empty.
+const KEPT: usize = 1024;
+/// Connections that are flushed before other tasks have their turn.
+const SOME: usize = 128;
+
+thread_local! {
+    static PLACE: Cell<Place> = const { Cell::new(ELSEWHERE) };
+}
+
+impl FlushQueue {
+    /// From now on this thread leads the loop. The thread that led before may not have noticed yet that it has lost the lead.
+    pub(crate) fn begin_epoch(&self) {
+        let mut list = self.lock();
+        list.epoch += 1;
+        PLACE.set(Place { queue: self.address(), epoch: list.epoch, is_inside: false });
+    }
+
+    /// This thread does not lead any more.
+    pub(crate) fn end_epoch() {
+        PLACE.set(ELSEWHERE);
+    }
+
+    /// Whether this thread leads a loop, or led one until it was late.
+    pub(super) fn is_led_here() -> bool {
+        PLACE.get().queue != 0
+    }
+
+    /// Notes that the leader enters the loop, or leaves it for the work between two turns.
+    pub(crate) fn set_inside(is_inside: bool) {
+        PLACE.set(Place { is_inside, ..PLACE.get() });
+    }
+
+    /// The loop has ended: nothing is flushed any more.
+    pub(crate) fn end(&self) {
+        let mut list = self.lock();
+        list.is_over = true;
+        let left = std::mem::take(&mut list.connections);
+        drop(list);
+        drop(left);
+    }
+
+    /// Adds a connection that is to be flushed inside the loop.
+    pub(super) fn push(&self, connection: WebSocketConnection) {
+        let mut list = self.lock();
+        if list.is_over {
+            return;
+        }
+        let is_first = list.connections.is_empty();
+        list.connections.push(connection);
+        let calls = is_first && !self.will_return(&list);
+        drop(list);
+        if calls {
+            self.woken.notify_one();
+        }
+    }
+
+    /// Wakes the loop for something else.
+    pub(super) fn wake(&self) {
+        let mut list = self.lock();
+        if self.will_return(&list) {
+            list.is_called = true;
+            return;
+        }
+        drop(list);
+        self.woken.notify_one();
+    }
+
+    /// Flushes the connections that wait; called inside the loop.
+    pub(crate) fn flush(&self) {
+        let mut list = self.lock();
+        let mut is_called = std::mem::take(&mut list.is_called);
+        let mut connections = std::mem::take(&mut list.connections);
+        if connections.len() > SOME {
+            list.connections = connections.split_off(SOME);
+            is_called = true;
+        }
+        drop(list);
+        if is_called {
+            self.woken.notify_one();
+        }
+        if connections.is_empty() {
+            return;
+        }
+        connections.drain(..).for_each(|connection| connection.flush());
+        let mut list = self.lock();
+        if list.connections.capacity() == 0 && connections.capacity() <= KEPT {
+            list.connections = connections;
+        }
+    }
+
+    /// Waits until the loop is woken.
+    pub(super) async fn woken(&self) {
+        self.woken.notified().await;
+    }
+
+    /// Whether this thread leads the loop and returns to it by itself, so that nothing need wake the loop.
+    ///
+    /// The answer holds only under the lock. A thread that takes the lead increments `epoch` under the same lock
+    /// (`begin_epoch`) and flushes the queue afterwards. So either this thread still leads when the connection is in the list,
+    /// and it flushes the list when it returns; or the new leader has begun its epoch before, this is `false`, and the loop is
+    /// woken. A late leader that compared outside of the lock could lose a wake-up between the two.
+    fn will_return(&self, list: &List) -> bool {
+        let place = PLACE.get();
+        place.queue == self.address() && place.epoch == list.epoch && !place.is_inside
+    }
+
+    fn address(&self) -> usize {
+        std::ptr::from_ref(self).addr()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, List> {
+        self.list.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,246 @@
+"""What stands around a handler: functions before and after it, and handlers for what it raises.
+
+`_steps` says what happens, for plain and `async def` functions alike: it yields whatever a function returned, and is sent
+what came of it. `call` and `admit` run it on the engine's threads, where a coroutine is waited for, `call_async` on the asyncio
+loop. The engine calls these functions only if there is something around a handler at all.
+"""
+
+import inspect
+from collections.abc import Callable, Generator, Iterator
+from contextvars import Context
+from typing import Any, TypeVar
+
+from .. import _outside
+from .._outside import Request, Response
+from . import loop as _loop
+from .signature import ErrorHandler
+
+_Steps = Generator[Any, Any, Response]
+_Handler = Callable[..., Any]
+_R = TypeVar("_R")
+
+
+class Hooks:
+    """The functions that one group of routes, or the server itself, has put around its handlers."""
+
+    # Of a server's own.
+    server: Any = None
+
+    def __init__(self) -> None:
+        self.before: list[_Handler] = []
+        self.after: list[_Handler] = []
+        self.by_code: dict[int, _Handler] = {}
+        self.by_class: dict[type[Exception], _Handler] = {}
+
+    def of_code(self, code: int) -> _Handler | None:
+        return self.by_code.get(code)
+
+    def __bool__(self) -> bool:
+        return bool(self.before or self.after or self.by_code or self.by_class)
+
+
+class Scope:
+    """Whose functions stand around a handler, from the server itself to the innermost group."""
+
+    def __init__(self, *hooks: Hooks, of_pattern: "Callable[[str | None], Scope | None] | None" = None) -> None:
+        self.hooks = hooks
+        self.of_pattern = of_pattern
+
+    @property
+    def server(self) -> Any:
+        """The server that all of them belong to."""
+        return self.hooks[0].server
+
+    def at(self, request: Request) -> "Scope":
+        """That of the route which answers this request, if it is no function."""
+        return (self.of_pattern(request.route) if self.of_pattern else None) or self
+
+    def before(self) -> Iterator[_Handler]:
+        return (function for hooks in self.hooks for function in hooks.before)
+
+    def after(self) -> Iterator[_Handler]:
+        return (function for hooks in reversed(self.hooks) for function in reversed(hooks.after))
+
+    def of_code(self, code: int) -> _Handler | None:
+        return next((found for hooks in reversed(self.hooks) if (found := hooks.of_code(code))), None)
+
+    def of_class(self, error: Exception) -> _Handler | None:
+        """Of the innermost group that has one, that of the most derived class."""
+        for hooks in reversed(self.hooks):
+            for kind in type(error).__mro__:
+                if found := hooks.by_class.get(kind):
+                    return found
+        return None
+
+
+class Unfinished:
+    """The answer to a request after which nothing was called yet: a stream, which has yet to begin, and may fail."""
+
+    __slots__ = ("response",)
+
+    def __init__(self, response: Response) -> None:
+        self.response = response
+
+
+def call(
+    context: Context,
+    scope: Scope,
+    function: _Handler,
+    request: Request,
+    by_place: tuple[Any, ...],
+    by_name: dict[str, Any] | None,
+) -> Response | Unfinished:
+    """Calls a plain handler with everything around it, in this context."""
+    return _drive(context, _steps(scope, request, lambda: function(*by_place, **(by_name or {})), function))
+
+
+async def call_async(
+    _: None, scope: Scope, function: _Handler, request: Request, by_place: tuple[Any, ...], by_name: dict[str, Any] | None
+) -> Response | Unfinished:
+    """The same for an `async def` handler, in the context of its task."""
+    return await _drive_async(_steps(scope, request, lambda: function(*by_place, **(by_name or {})), function))
+
+
+def admit(context: Context, scope: Scope, request: Request) -> Response | None:
+    """Calls what stands before a request that no function answers; `None` lets it pass."""
+    return _drive(context, _admission(scope.at(request), request))
+
+
+def finish(context: Context, scope: Scope, request: Request, response: Response) -> Response:
+    """Calls what stands after an answer that no handler has made, or that of a stream which has begun."""
+    return _drive(context, _ending(scope.at(request), request, response))
+
+
+def rescue(context: Context, scope: Scope, request: Request, error: Exception) -> Response:
+    """The answer in place of a stream that has failed before its first piece."""
+    return _drive(context, _rescued(scope, request, error))
+
+
+async def rescue_async(scope: Scope, request: Request, error: Exception) -> Response:
+    """The same for one that the asyncio loop makes."""
+    return await _drive_async(_rescued(scope, request, error))
+
+
+def _drive(context: Context, steps: Generator[Any, Any, _R]) -> _R:
+    run = context.run
+    given: Any = None
+    error: BaseException | None = None
+    while True:
+        try:
+            value = run(steps.throw, error) if error is not None else run(steps.send, given)
+        except StopIteration as end:
+            result: _R = end.value
+            return result
+        error = None
+        try:
+            # Outside of the context, so that the coroutine can be inside of it meanwhile.
+            given = _loop.wait_for(value, context) if inspect.iscoroutine(value) else value
+        except BaseException as raised:
+            error = raised
+
+
+async def _drive_async(steps: Generator[Any, Any, _R]) -> _R:
+    given: Any = None
+    error: BaseException | None = None
+    while True:
+        try:
+            value = steps.throw(error) if error is not None else steps.send(given)
+        except StopIteration as end:
+            result: _R = end.value
+            return result
+        error = None
+        try:
+            given = await value if inspect.iscoroutine(value) else value
+        except BaseException as raised:
+            error = raised
+
+
+def _steps(
+    scope: Scope, request: Request, handler: Callable[[], Any], function: _Handler
+) -> Generator[Any, Any, Response | Unfinished]:
+    """From before a handler to after it."""
+    response: Any
+    try:
+        answer = None
+        for before in scope.before():
+            answer = yield before(request)
+            if answer is not None:
+                function = before
+                break
+        else:
+            answer = yield handler()
+        response = _outside._settle(answer, 200, function)
+        if type(response) is tuple:
+            response = yield from _failed(scope, request, *response)
+    except Exception as error:
+        response = yield from _rescued(scope, request, error)
+    if response._is_stream():
+        return Unfinished(response)
+    return (yield from _ending(scope, request, response))
+
+
+def _admission(scope: Scope, request: Request) -> Generator[Any, Any, Response | None]:
+    try:
+        for before in scope.before():
+            answer = yield before(request)
+            if answer is not None:
+                return (yield from _settled(scope, request, answer, 200, before))
+    except Exception as error:
+        return (yield from _rescued(scope, request, error))
+    return None
+
+
+def _ending(scope: Scope, request: Request, response: Response) -> _Steps:
+    try:
+        for after in scope.after():
+            response._show_type()
+            changed = yield after(request, response)
+            if changed is not None:
+                response = _outside._settle_response(changed, response.status_code, after)
+    except Exception as error:
+        _outside._log_failure(request, "a function after a request failed", error)
+        response = _outside._error_page(request, 500, None)
+    return response
+
+
+def _settled(scope: Scope, request: Request, answer: Any, status: int, function: _Handler) -> _Steps:
+    """The response that a return value means."""
+    settled = _outside._settle(answer, status, function)
+    return (yield from _failed(scope, request, *settled)) if isinstance(settled, tuple) else settled
+
+
+def _rescued(scope: Scope, request: Request, error: Exception) -> _Steps:
+    """The response to an exception: by the handler of its class, else by that of the status that it stands for."""
+    status = _outside._status_of(error)
+    code, message = status or (500, None)
+    handler = scope.of_code(code) if status else None
+    if handler is None and (by_class := scope.of_class(error)):
+        try:
+            answer = yield _called(by_class, request, code, message, error)
+            return (yield from _settled(scope, request, answer, 500, by_class))
+        except Exception as another:
+            _outside._log_failure(request, f"the handler of {type(error).__name__} failed", another)
+            return _outside._error_page(request, 500, None)
+    page = _outside._report(scope.server, request, error)
+    return page or (yield from _failed(scope, request, code, message, error))
+
+
+def _failed(scope: Scope, request: Request, code: int, message: str | None, error: Exception | None = None) -> _Steps:
+    """The response to a status: by its error handler, else the built-in page."""
+    handler = scope.of_code(code)
+    if handler is not None:
+        try:
+            answer = yield _called(handler, request, code, message, error)
+            settled = _outside._settle(answer, code, handler)
+            if not isinstance(settled, tuple):
+                return settled
+            # The built-in page: another error handler would have no end.
+            code, message = settled
+        except Exception as another:
+            _outside._log_failure(request, f"the error handler of {code} failed", another)
+    return _outside._error_page(request, code, message)
+
+
+def _called(handler: _Handler, request: Request, code: int, message: str | None, error: Exception | None) -> Any:
+    """What an error handler returns: that of a decorator gets what it names, that of `set_errorhandler` request and message."""
+    return handler.answer(request, code, message, error) if isinstance(handler, ErrorHandler) else handler(request, message)

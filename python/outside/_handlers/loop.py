@@ -1,0 +1,277 @@
+"""The event loop of `async def` handlers and asynchronous iterators.
+
+Runs in a thread of its own. Work comes from the engine in batches; the first step of each task is taken at once where
+Python can (3.12 on), so that a handler that never waits is finished within the batch. Nothing that a handler does ends
+the loop: only the engine's word does.
+"""
+
+import asyncio
+import concurrent.futures
+import logging
+import sys
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextvars import Context, copy_context
+from functools import partial
+from typing import Any
+
+from .. import _outside
+from .._log import logger as logger
+from .websocket import AsyncWebSocketConnection, WebSocketExit, serve_exit
+from .websocket import serve as serve_session
+
+_EAGER: dict[str, Any] = {"eager_start": True} if sys.version_info >= (3, 12) else {}
+
+# The loop that the engine can tell of something, and who waits for that, by ticket.
+current: asyncio.AbstractEventLoop | None = None
+waiting: dict[int, Any] = {}
+
+
+def serve(source: Any) -> None:
+    """Serves a `_LoopSource` until it says stop, then cancels what is left."""
+    global current
+    loop = current = _new_loop()
+    loop.set_exception_handler(_report)
+    asyncio.set_event_loop(loop)
+    server = _Server(loop, source)
+    loop.add_reader(source.fileno(), server.take_work)
+    while not server.stopping:
+        try:
+            loop.run_forever()
+        except BaseException as error:
+            # A SystemExit in some task, for example: it ends that task, not the loop of all others.
+            logger.error("the event loop of async handlers goes on after an exception", exc_info=error)
+    loop.remove_reader(source.fileno())
+    try:
+        loop.run_until_complete(server.end())
+    finally:
+        asyncio.set_event_loop(None)
+        loop.close()
+
+
+def _new_loop() -> asyncio.AbstractEventLoop:
+    try:
+        import uvloop
+    except ImportError:
+        return asyncio.new_event_loop()
+    new_loop: asyncio.AbstractEventLoop = uvloop.new_event_loop()
+    return new_loop
+
+
+def _report(loop: asyncio.AbstractEventLoop, told: dict[str, Any]) -> None:
+    """Exceptions that nobody awaits are seen, though a configuration of `logging` has silenced the library's own logger."""
+    if logging.getLogger("asyncio").isEnabledFor(logging.ERROR):
+        loop.default_exception_handler(told)
+    else:
+        logger.error("%s: %r", told.get("message"), told.get("task") or told.get("future"), exc_info=told.get("exception"))
+
+
+class _Server:
+    def __init__(self, loop: asyncio.AbstractEventLoop, source: Any) -> None:
+        self.stopping = False
+        self._loop = loop
+        self._source = source
+        self._start: Callable[..., asyncio.Task[None]] = partial(asyncio.Task, loop=loop, **_EAGER)
+        self._tasks: dict[int, asyncio.Task[None]] = {}
+        self._streams: dict[int, _Stream] = {}
+        self._sessions: dict[int, AsyncWebSocketConnection] = {}
+        self._others: set[asyncio.Task[None]] = set()
+
+    def take_work(self) -> None:
+        for work in self._source.take():
+            if type(work) is int:
+                if waiter := self._sessions.get(work) or waiting.get(work):
+                    waiter._wake()
+                continue
+            if len(work) == 5:
+                kind, ticket, what, request, call = work
+                if kind == "apply":  # with parameters of the path
+                    by_place, by_name = request
+                    what, request = partial(what, *by_place, **(by_name or {})), None
+                task = self._start(self._answer(ticket, call, what, request))
+                if not task.done():
+                    self._tasks[ticket] = task
+                continue
+            kind, ticket, what, request = work
+            if kind == "cancel":
+                if running := self._tasks.get(ticket):
+                    running.cancel()
+            elif kind == "session":
+                connection = AsyncWebSocketConnection(request)
+                self._sessions[ticket] = connection
+                functions, context = what
+                task = self._start_in(context, self._serve_session(ticket, functions, connection))
+                if not task.done():
+                    self._tasks[ticket] = task
+            elif kind == "next":
+                self._stream_of(what, request).tickets.put_nowait(ticket)
+            elif kind == "close":
+                if stream := self._streams.get(id(what)):
+                    stream.task.cancel()
+            elif kind == "run":
+                future, context = request
+                self._others.add(task := self._start_in(context, _tell(what, future, context)))
+                task.add_done_callback(self._others.discard)
+            elif kind == "stop":
+                self.stopping = True
+                self._loop.stop()
+
+    def _start_in(self, context: Context | None, coroutine: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
+        """A task in this context, or in a copy of the loop's own."""
+        if context is None:
+            return self._start(coroutine)
+        if sys.version_info >= (3, 11):
+            return self._start(coroutine, context=context)
+        return context.run(self._start, coroutine)
+
+    async def _answer(self, ticket: int, call: Any, function: Any, request: Any) -> None:
+        try:
+            value = await (function() if request is None else function(request))
+        except asyncio.CancelledError:
+            call.forget()
+        except BaseException as error:
+            call.fail(error)
+        else:
+            call.answer(value)
+        finally:
+            self._tasks.pop(ticket, None)
+
+    async def _serve_session(self, ticket: int, functions: Any, connection: AsyncWebSocketConnection) -> None:
+        """A WebSocket's handlers; what they raise ends the connection with 1011."""
+        code = 1011
+        try:
+            await serve_session(connection, functions)
+            code = 1000
+        except WebSocketExit:
+            code = 1000
+        except asyncio.CancelledError:
+            code = 1001
+        except BaseException as error:
+            _outside._log_session_failure(connection._connection, "the handler failed", error)
+        self._source.exit(ticket, code)
+        try:
+            await serve_exit(connection, functions)
+        except BaseException as error:
+            _outside._log_session_failure(connection._connection, "on_exit failed", error)
+        finally:
+            self._tasks.pop(ticket, None)
+            self._sessions.pop(ticket, None)
+
+    def _stream_of(self, iterator: AsyncIterator[Any], context: Context | None) -> "_Stream":
+        stream = self._streams.get(id(iterator))
+        if stream is None:
+            stream = self._streams[id(iterator)] = _Stream(iterator)
+            stream.task = self._start_in(context, self._serve_stream(stream))
+        return stream
+
+    async def _serve_stream(self, stream: "_Stream") -> None:
+        """One task for all pieces of an iterator: its context and its time-outs last as long as it does."""
+        ticket = -1
+        try:
+            while True:
+                ticket = await stream.tickets.get()
+                self._source.piece(await anext(stream.iterator), ticket)
+        except StopAsyncIteration:
+            self._source.end(ticket)
+        except asyncio.CancelledError:
+            # Its client has left.
+            self._source.forget(ticket)
+        except BaseException as error:
+            if rescuers := self._source.fail(error, ticket):
+                await self._rescue(rescuers, error, ticket)
+        finally:
+            del self._streams[id(stream.iterator)]
+            await _close(stream.iterator)
+
+    async def _rescue(self, rescuers: tuple[Any, Any], error: BaseException, ticket: int) -> None:
+        """The functions around its handler answer in place of a stream that has failed before its first piece."""
+        from . import around as _around
+
+        try:
+            response = await _around.rescue_async(*rescuers, error)  # type: ignore[arg-type]
+        except asyncio.CancelledError:
+            self._source.forget(ticket)
+            raise
+        except BaseException as another:
+            self._source.fail(another, ticket)
+            raise
+        self._source.instead(response, ticket)
+
+    async def end(self) -> None:
+        """Cancels every task, those that handlers have made included, waits for them, and closes asynchronous generators."""
+        own = asyncio.current_task()
+        ours = {*self._tasks.values(), *self._others, *(stream.task for stream in self._streams.values())}
+        # What is cancelled may make tasks of its own while it ends.
+        while tasks := asyncio.all_tasks() - {own}:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            for task in tasks - ours:
+                if not task.cancelled() and (error := task.exception()) is not None:
+                    told = {"message": "a task failed while the server ended", "exception": error, "task": task}
+                    self._loop.call_exception_handler(told)
+        await self._loop.shutdown_asyncgens()
+
+
+def wait_for(coroutine: Coroutine[Any, Any, Any], context: Context | None = None) -> Any:
+    """What comes of a coroutine, for a thread that may wait: on the loop of this process, or on one of its own if there is none.
+
+    It runs in this context, in which nothing else is meanwhile.
+    """
+    future: concurrent.futures.Future[Any] = concurrent.futures.Future()
+    if asyncio._get_running_loop() is None and _outside._run_on_loop(coroutine, (future, context)):
+        return future.result()
+    if context is None:
+        return asyncio.run(coroutine)
+    if sys.version_info >= (3, 11):
+        with asyncio.Runner() as runner:
+            return runner.run(coroutine, context=context)
+    return context.run(asyncio.run, coroutine)
+
+
+async def _tell(coroutine: Coroutine[Any, Any, Any], future: "concurrent.futures.Future[Any]", context: Context | None) -> None:
+    try:
+        value = await coroutine
+    except BaseException as error:
+        _hand_back(context)
+        future.set_exception(error)
+        if isinstance(error, asyncio.CancelledError):
+            raise
+    else:
+        _hand_back(context)
+        future.set_result(value)
+
+
+def _hand_back(context: Context | None) -> None:
+    """Before 3.11 a task has a copy of the context that was meant: what was set in it is set there too."""
+    if sys.version_info < (3, 11) and context is not None:
+        for variable, value in copy_context().items():
+            if context.get(variable) is not value:
+                context.run(variable.set, value)
+
+
+def context_here() -> Context:
+    """The context of the task that runs now (before 3.12 a copy of it), or a copy of this thread's."""
+    if sys.version_info >= (3, 12) and asyncio._get_running_loop() is not None:
+        task = asyncio.current_task()
+        if task is not None:
+            return task.get_context()
+    return copy_context()
+
+
+class _Stream:
+    """An iterator that is being sent, and the requests for its pieces."""
+
+    task: "asyncio.Task[None]"
+
+    def __init__(self, iterator: AsyncIterator[Any]) -> None:
+        self.iterator = iterator
+        self.tickets: asyncio.Queue[int] = asyncio.Queue()
+
+
+async def _close(iterator: Any) -> None:
+    close = getattr(iterator, "aclose", None)
+    if close is not None:
+        try:
+            await close()
+        except BaseException as error:
+            logger.error("closing a streamed response failed", exc_info=error)

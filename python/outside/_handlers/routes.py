@@ -1,0 +1,303 @@
+"""Decorators: routes of whole paths, what stands around their handlers, and groups of them.
+
+`Registry` is what a server and a group of routes have in common. A group remembers what it was given and hands it to every server
+that it is mounted on, before or afterwards.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+
+from .. import _outside
+from .._outside import FilePath, Folder, WebSocket
+from .around import Hooks
+from .signature import ErrorHandler, adapt, plan, where
+
+if TYPE_CHECKING:
+    from .._outside import _Answer
+    from .._server import OutsideHTTP
+
+# A function whose return value is an answer: of a handler, or of what stands around one.
+_F = TypeVar("_F", bound="Callable[..., _Answer | Awaitable[_Answer]]")
+_H = TypeVar("_H", bound="Callable[..., _Answer | Awaitable[_Answer]] | WebSocket | FilePath | Folder")
+_W = TypeVar("_W", bound="Callable[..., object] | WebSocket")
+_C = TypeVar("_C", bound=Callable[..., "Awaitable[None] | None"])
+
+
+class Record(NamedTuple):
+    """One route as it was set."""
+
+    path: str
+    methods: tuple[str, ...]
+    handler: Any
+    # File and line of the handler.
+    origin: str
+    blocking: bool | None = None
+    streaming: bool = False
+    cancel_on_disconnect: bool | None = None
+
+
+class Installation(NamedTuple):
+    """A place where the routes of a registry are served."""
+
+    server: OutsideHTTP
+    prefix: str
+    hooks: tuple[Hooks, ...]
+
+
+class Registry:
+    """Routes with parameters, functions around their handlers, and groups that are mounted below."""
+
+    _hooks: Hooks
+    _records: list[Record]
+    _mounted: list[tuple[str, Routes]]
+
+    def _begin(self, hooks: Hooks) -> None:
+        self._hooks = hooks
+        self._records = []
+        self._mounted = []
+
+    def route(
+        self,
+        path: str,
+        methods: Iterable[str] = ("GET",),
+        *,
+        blocking: bool | None = None,
+        streaming: bool = False,
+        cancel_on_disconnect: bool | None = None,
+    ) -> Callable[[_H], _H]:
+        """A decorator: the handler answers this whole path, for these methods.
+
+        `<name>` (or `{name}`) stands for one segment, `<int:name>` (or `{name:int}`), `float` and `uuid` for such a one alone, `path`
+        for all that follow. The handler gets each under its name, and the request if it has a parameter called `request` or a first
+        one that is no parameter of the path. GET answers HEAD too. `blocking`, `streaming` and
+        `cancel_on_disconnect` are those of `set_route`.
+        """
+        if not isinstance(path, str):
+            raise TypeError(f'a path is a str, as in @server.get("/path"), not {path!r}')
+        if isinstance(methods, str):
+            raise TypeError(f"methods is a list such as [{methods!r}], not a str")
+        wanted = tuple(methods)
+
+        def register(handler: _H) -> _H:
+            self._register(Record(path, wanted, handler, where(handler), blocking, streaming, cancel_on_disconnect))
+            return handler
+
+        return register
+
+    def get(self, path: str, *, blocking: bool | None = None, cancel_on_disconnect: bool | None = None) -> Callable[[_H], _H]:
+        """`route` for GET (and HEAD)."""
+        return self.route(path, ("GET",), blocking=blocking, cancel_on_disconnect=cancel_on_disconnect)
+
+    def post(
+        self,
+        path: str,
+        *,
+        blocking: bool | None = None,
+        streaming: bool = False,
+        cancel_on_disconnect: bool | None = None,
+    ) -> Callable[[_H], _H]:
+        """`route` for POST."""
+        return self.route(path, ("POST",), blocking=blocking, streaming=streaming, cancel_on_disconnect=cancel_on_disconnect)
+
+    def put(
+        self,
+        path: str,
+        *,
+        blocking: bool | None = None,
+        streaming: bool = False,
+        cancel_on_disconnect: bool | None = None,
+    ) -> Callable[[_H], _H]:
+        """`route` for PUT."""
+        return self.route(path, ("PUT",), blocking=blocking, streaming=streaming, cancel_on_disconnect=cancel_on_disconnect)
+
+    def patch(
+        self,
+        path: str,
+        *,
+        blocking: bool | None = None,
+        streaming: bool = False,
+        cancel_on_disconnect: bool | None = None,
+    ) -> Callable[[_H], _H]:
+        """`route` for PATCH."""
+        return self.route(path, ("PATCH",), blocking=blocking, streaming=streaming, cancel_on_disconnect=cancel_on_disconnect)
+
+    def delete(
+        self, path: str, *, blocking: bool | None = None, cancel_on_disconnect: bool | None = None
+    ) -> Callable[[_H], _H]:
+        """`route` for DELETE."""
+        return self.route(path, ("DELETE",), blocking=blocking, cancel_on_disconnect=cancel_on_disconnect)
+
+    def websocket(self, path: str, **options: Any) -> Callable[[_W], _W]:
+        """A decorator: the function has each WebSocket connection to this whole path, with the parameters of the path by name.
+
+        The options are those of `WebSocket`. A `WebSocket` of your own can stand in place of the function.
+        """
+
+        def register(handler: _W) -> _W:
+            made = handler if isinstance(handler, WebSocket) else self._connected(path, handler, options)
+            self._register(Record(path, ("GET",), made, where(handler)))
+            return handler
+
+        return register
+
+    def errorhandler(self, what: int | type[Exception]) -> Callable[[_F], _F]:
+        """A decorator: the function answers in place of an error page, or of an exception of this class.
+
+        It gets what its parameters are called after: `request`, `code`, `message` (what `abort` or `(code, message)` said, or `None`) and
+        `error` (the exception; without one an `HTTPException` of code and message). Of several classes the most derived one counts,
+        of several groups the innermost one.
+        """
+
+        def register(function: _F) -> _F:
+            self._set_errorhandler(what, function)
+            return function
+
+        return register
+
+    def before_request(self, function: _F) -> _F:
+        """A decorator: called before every request, with it or with nothing. What it returns, if not `None`, is the answer."""
+        self._hooks.before.append(adapt(function, "request"))
+        self._changed(function)
+        return function
+
+    def after_request(self, function: _F) -> _F:
+        """A decorator: called after every request, with the response, or the request and the response.
+
+        It may change the response, or return another one. The last one that was set is called first.
+        """
+        self._hooks.after.append(adapt(function, "request", "response"))
+        self._changed(function)
+        return function
+
+    def mount(self, routes: Routes, prefix: str = "") -> None:
+        """Serves the routes of a group, with what stands around them; `prefix` comes before their own."""
+        if not isinstance(routes, Routes):
+            raise TypeError(f"what is mounted is a group of routes, Routes(...), not {routes!r}")
+        if self in routes._all():
+            raise ValueError("a group of routes cannot be mounted below itself")
+        if any(own == prefix and other is routes for own, other in self._mounted):
+            raise ValueError(f"{routes!r} is mounted already" + (f" at {prefix!r}" if prefix else ""))
+        check_prefix(prefix)
+        for place in self._installations():
+            routes._install(Installation(place.server, place.prefix + prefix + routes.prefix, (*place.hooks, routes._hooks)))
+        self._mounted.append((prefix, routes))
+        routes._parents.append((self, prefix))
+        self._changed()
+
+    def _installations(self) -> Iterator[Installation]:
+        raise NotImplementedError
+
+    def _prefix(self) -> str:
+        return ""
+
+    def _all(self) -> Iterator[Registry]:
+        """Itself and all groups below."""
+        yield self
+        for _, routes in self._mounted:
+            yield from routes._all()
+
+    def _register(self, record: Record) -> None:
+        handler, pattern = record.handler, self._prefix() + record.path
+        try:
+            names = _outside._route_parameters(pattern)
+        except ValueError as error:
+            raise ValueError(f"{record.origin}: {error}") from None
+        if is_function(handler):
+            plan(handler, pattern, names, whole=False)
+        for place in self._installations():
+            place.server._add(place, record)
+        self._records.append(record)
+
+    def _install(self, place: Installation) -> None:
+        for record in self._records:
+            place.server._add(place, record)
+        for prefix, routes in self._mounted:
+            routes._install(Installation(place.server, place.prefix + prefix + routes.prefix, (*place.hooks, routes._hooks)))
+
+    def _connected(self, path: str, handler: Any, options: dict[str, Any]) -> WebSocket:
+        if not callable(handler):
+            raise TypeError(f"a WebSocket's handler is a function of the connection, not {handler!r}")
+        websocket, pattern = WebSocket(**options), self._prefix() + path
+        names = _outside._route_parameters(pattern)
+        plan(handler, pattern, names, whole=not self._prefix())
+        if not names and not self._prefix():
+            websocket.on_connection(handler)
+        elif is_async(handler):
+
+            async def with_parameters(connection: Any) -> None:
+                await handler(connection, **connection.request.path_params)
+
+            websocket.on_connection(with_parameters)
+        else:
+            websocket.on_connection(lambda connection: handler(connection, **connection.request.path_params))
+        return websocket
+
+    def _set_errorhandler(self, what: int | type[Exception], function: Callable[..., Any]) -> None:
+        if isinstance(what, type) and issubclass(what, Exception):
+            self._hooks.by_class[what] = ErrorHandler(function, None)
+        elif isinstance(what, int) and not isinstance(what, bool) and 400 <= what <= 599:
+            self._hooks.by_code[what] = ErrorHandler(function, what)
+        else:
+            raise TypeError(
+                f"{where(function)}: an error handler is for a code of 400 to 599 or a class of exceptions, not {what!r}"
+            )
+        self._changed(function)
+
+    def _changed(self, *functions: Any) -> None:
+        """Something around handlers is another now."""
+        for server in {id(place.server): place.server for place in self._installations()}.values():
+            server._arrange(*functions)
+
+
+class Routes(Registry):
+    """A group of routes under a prefix, with functions and error handlers of its own; `server.mount(group)` serves it.
+
+    `cors` says which pages of other origins may read its answers, as `config["cors"]`, which it replaces there.
+    """
+
+    def __init__(self, prefix: str = "", cors: Any = None) -> None:
+        check_prefix(prefix)
+        self.prefix = prefix
+        self.cors = cors
+        if cors is not None:
+            _outside._check_cors(cors)
+        self._parents: list[tuple[Registry, str]] = []
+        self._begin(Hooks())
+
+    def _prefix(self) -> str:
+        return self.prefix
+
+    def _install(self, place: Installation) -> None:
+        if self.cors is not None:
+            if _outside._route_parameters(place.prefix or "/"):
+                raise ValueError(f"{self!r}: cors is for a prefix without parameters")
+            place.server.set_cors(place.prefix or "/", self.cors)
+        super()._install(place)
+
+    def _installations(self) -> Iterator[Installation]:
+        for parent, prefix in self._parents:
+            for place in parent._installations():
+                yield Installation(place.server, place.prefix + prefix + self.prefix, (*place.hooks, self._hooks))
+
+    def __repr__(self) -> str:
+        routes = sum(len(registry._records) for registry in self._all())
+        return f"<Routes {self.prefix!r}, {routes} {'route' if routes == 1 else 'routes'}>"
+
+
+def check_prefix(prefix: str) -> None:
+    if not isinstance(prefix, str):
+        raise TypeError(f"a prefix is a str, not {prefix!r}")
+    if prefix and (not prefix.startswith("/") or prefix.endswith("/")):
+        raise ValueError(f"a prefix starts with '/' and does not end with it, such as '/api', not {prefix!r}")
+    _outside._route_parameters(prefix or "/")
+
+
+def is_function(handler: Any) -> bool:
+    return not isinstance(handler, (WebSocket, FilePath, Folder))
+
+
+def is_async(function: Any) -> bool:
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(getattr(type(function), "__call__", None))

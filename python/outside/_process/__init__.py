@@ -1,0 +1,1 @@
+"""Processes, their signals and their end: supervisor, generations, workers, and what a fork takes over. It knows no HTTP."""

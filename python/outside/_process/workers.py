@@ -1,0 +1,236 @@
+"""The workers of a supervisor: a slot for each, with a listener that stays while workers come and go.
+
+Starts what is due, hears what workers say, takes note of their ends, and passes signals on. When to end is decided above.
+"""
+
+import logging
+import os
+import select
+import signal
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, NoReturn
+
+from . import worker as _worker
+from .fork import described, exit_status, fork
+from .signals import TAKEN, Signals
+
+_log = logging.getLogger("outside")
+
+# A worker that served for less than this died young: what killed it will probably kill the next one too.
+YOUNG = 0.5
+SHORTEST_PAUSE, LONGEST_PAUSE = 0.1, 5.0
+
+
+class Worker:
+    """A worker process, as seen from outside."""
+
+    def __init__(self, slot: int, pid: int, report: int) -> None:
+        self.slot = slot
+        self.pid = pid
+        self.report = report
+        self.ready_since: float | None = None
+        self.is_ending = False  # it has heard SIGTERM
+        self.kill_at: float | None = None
+
+    def tell(self, signum: int) -> None:
+        """It was not waited for yet, so the number is still its own."""
+        os.kill(self.pid, signum)
+
+    def __str__(self) -> str:
+        return f"worker {self.slot} (process {self.pid})"
+
+
+class Slot:
+    """A place for a worker."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.worker: Worker | None = None
+        self.start_at: float | None = 0.0
+        self.young_deaths = 0
+
+    def pause_after(self, worker: Worker) -> float:
+        """Seconds until the next one: none at first, then more and more while they die young."""
+        lived = 0.0 if worker.ready_since is None else time.monotonic() - worker.ready_since
+        self.young_deaths = self.young_deaths + 1 if lived < YOUNG else 0
+        if self.young_deaths < 2:
+            return 0.0
+        return min(LONGEST_PAUSE, SHORTEST_PAUSE * 2.0 ** min(self.young_deaths - 2, 16))
+
+
+class Workers:
+    """All of them. `patience`: seconds that one which is replaced has to end; `belongings`: what a child has to close."""
+
+    def __init__(
+        self,
+        server: Any,
+        count: int,
+        signals: Signals,
+        poll: select.poll,
+        patience: Callable[[], float],
+        belongings: Callable[[], list[int]],
+    ) -> None:
+        self._server = server
+        self._signals = signals
+        self._poll = poll
+        self._patience = patience
+        self._belongings = belongings
+        self._slots = [Slot(number) for number in range(count)]
+        # Have given their slot to another one, and finish what they are at.
+        self._outgoing: list[Worker] = []
+        self._reports: dict[int, Worker] = {}
+        self._replacing = True
+        self._cutting = False
+        self._served = False  # has any ever been ready?
+        self.termination_asked = False  # has a handler called `server.terminate()`?
+        # The kernel closes the second end when this process is gone, however that came about; then the workers end too.
+        self._lifeline, self._alive = os.pipe()
+
+    def __len__(self) -> int:
+        return len(self._slots)
+
+    def __iter__(self) -> Iterator[Worker]:
+        yield from [slot.worker for slot in self._slots if slot.worker]
+        yield from list(self._outgoing)
+
+    def are_ready(self) -> bool:
+        """Every slot has a worker that serves."""
+        return all(slot.worker and slot.worker.ready_since for slot in self._slots)
+
+    def have_failed(self) -> bool:
+        """None has ever served, though each slot has tried."""
+        return not self._served and all(slot.young_deaths for slot in self._slots)
+
+    def due(self) -> list[float | None]:
+        """The moments when there is something to do."""
+        return [slot.start_at for slot in self._slots] + [worker.kill_at for worker in self]
+
+    def close(self) -> None:
+        os.close(self._lifeline)
+        os.close(self._alive)
+
+    def start_due(self) -> None:
+        for slot in self._slots:
+            if slot.start_at is not None and slot.start_at <= time.monotonic():
+                self._start(slot)
+
+    def _start(self, slot: Slot) -> None:
+        hearing, reporting = os.pipe()
+        # A process that a worker forked may hold the other end for longer than the worker lives.
+        os.set_blocking(hearing, False)
+        try:
+            pid, mask = fork(TAKEN)
+            if pid == 0:
+                self._be_worker(slot.number, hearing, reporting, mask)
+        except OSError as error:
+            _log.error("worker %d cannot be started: %s", slot.number, error)
+            os.close(hearing)
+            slot.start_at = time.monotonic() + LONGEST_PAUSE
+            return
+        finally:
+            os.close(reporting)
+        slot.start_at = None
+        slot.worker = self._reports[hearing] = Worker(slot.number, pid, hearing)
+        self._poll.register(hearing, select.POLLIN)
+
+    def _be_worker(self, slot: int, hearing: int, reporting: int, mask: set[int]) -> NoReturn:
+        """In the child: lets go of what is the supervisor's, and works."""
+        try:
+            self._signals.forget_in_child(self._server)
+            for descriptor in (self._alive, hearing, *self._reports, *self._belongings()):
+                os.close(descriptor)
+            _worker.work(self._server, slot, reporting, self._lifeline, mask)
+        except BaseException:
+            _log.exception("worker %d failed", slot)
+        finally:
+            os._exit(_worker.FAILED)
+
+    def hear(self, descriptor: int) -> None:
+        """Reads what a worker says, if the descriptor is one of theirs."""
+        worker = self._reports.get(descriptor)
+        if worker is None:
+            return
+        try:
+            words = os.read(descriptor, 64)
+        except BlockingIOError:
+            return
+        if not words:
+            self._forget(worker)
+        if _worker.READY in words:
+            worker.ready_since = time.monotonic()
+            self._served = True
+        if _worker.ENDING in words:
+            worker.is_ending = True
+            if self._cutting:
+                worker.tell(signal.SIGTERM)
+        if _worker.STUCK in words:
+            self._replace(worker)
+        if _worker.TERMINATED in words:
+            self.termination_asked = True
+
+    def _forget(self, worker: Worker) -> None:
+        if self._reports.pop(worker.report, None):
+            self._poll.unregister(worker.report)
+            os.close(worker.report)
+
+    def _replace(self, worker: Worker) -> None:
+        """Another one takes its slot at once; this one may finish what it can."""
+        slot = self._slots[worker.slot]
+        if slot.worker is worker and self._replacing:
+            _log.warning("%s has a handler that does not end; it is replaced", worker)
+            worker.kill_at = time.monotonic() + self._patience()
+            self._outgoing.append(worker)
+            slot.worker, slot.start_at = None, time.monotonic()
+
+    def reap(self) -> None:
+        """Takes note of those that have ended, and has them replaced."""
+        for worker in self:
+            status = exit_status(worker.pid)
+            if status is None:
+                continue
+            self.hear(worker.report)  # its last words
+            self._forget(worker)
+            how = described(status)
+            if worker in self._outgoing:
+                self._outgoing.remove(worker)
+                continue
+            slot = self._slots[worker.slot]
+            slot.worker = None
+            if self._replacing:
+                pause = slot.pause_after(worker)
+                slot.start_at = time.monotonic() + pause
+                _log.warning("%s %s; it is replaced %s", worker, how, f"in {pause:.1f} s" if pause else "at once")
+            elif status != 0:
+                _log.warning("%s %s", worker, how)
+
+    def kill_due(self) -> None:
+        for worker in self:
+            if worker.kill_at is not None and time.monotonic() >= worker.kill_at:
+                _log.error("%s had not ended in time and is killed", worker)
+                worker.kill_at = None
+                worker.tell(signal.SIGKILL)
+
+    def end(self, signum: int, patience: float) -> None:
+        """Passes the signal on; who dies is not replaced any more, who lives for longer than this is killed."""
+        self._replacing = False
+        for slot in self._slots:
+            slot.start_at = None
+        for worker in self:
+            worker.tell(signum)
+        self._limit(patience)
+
+    def cut(self, patience: float) -> None:
+        """Tells those that are ending already to cut what they are at."""
+        if not self._cutting:
+            self._cutting = True
+            # Two signals at once would be one. Who has not heard the first one yet gets the second one when it has.
+            for worker in self:
+                if worker.is_ending:
+                    worker.tell(signal.SIGTERM)
+            self._limit(patience)
+
+    def _limit(self, patience: float) -> None:
+        at = time.monotonic() + patience
+        for worker in self:
+            worker.kill_at = at if worker.kill_at is None else min(worker.kill_at, at)
