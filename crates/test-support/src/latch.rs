@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use outside::Request;
 
-use crate::server::DEADLINE;
+use crate::deadline::DEADLINE;
 
 /// Handlers wait at it until it is open. Dropping it opens it too, so that a failed test ends.
 #[derive(Default)]

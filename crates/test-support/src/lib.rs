@@ -5,6 +5,7 @@
 
 pub mod checks;
 pub mod corpus;
+pub mod deadline;
 pub mod http2;
 pub mod latch;
 pub mod log;

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use outside::{Level, LogSink};
 
-use crate::server::DEADLINE;
+use crate::deadline::DEADLINE;
 
 /// Access lines and events, in the order in which they came. Clones are the same log.
 #[derive(Clone, Default)]

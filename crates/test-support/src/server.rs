@@ -3,14 +3,11 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::thread;
-use std::time::Duration;
 
 use outside::{AccessLog, Address, Config, Error, IntoHandler, Listener, NoRuntime, OutsideHttp};
 
+pub use crate::deadline::DEADLINE;
 use crate::log::Log;
-
-/// Nothing in these tests takes longer.
-pub const DEADLINE: Duration = Duration::from_secs(30);
 
 /// Serves until it is dropped.
 pub struct Running {
