@@ -97,6 +97,7 @@ def test_no_listener_is_left_unserved(start_processes, processes):
     assert script.stop() == 0
 
 
+@pytest.mark.timed
 @pytest.mark.parametrize(
     ("trouble", "why"),
     [
@@ -108,7 +109,7 @@ def test_no_listener_is_left_unserved(start_processes, processes):
     ids=str,
 )
 def test_a_generation_that_fails_leaves_the_old_one_serving(start_processes, trouble, why):
-    script = start_processes(test={"ready_within": 1 if "hang" in trouble.values() else 20})
+    script = start_processes(test={"ready_within": 3 if "hang" in trouble.values() else 20})
     script.change(test=trouble)
     load = Load(script.address)
     os.kill(script.process.pid, signal.SIGHUP)
