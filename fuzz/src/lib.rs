@@ -1,33 +1,11 @@
-//! The checks of the fuzz targets: the same functions as the mutation runs of `hostile` and `websocket` in
-//! `crates/outside/tests`.
+//! The checks of the fuzz targets: the same functions as in the mutation runs of `crates/outside/tests`.
 //!
 //! One function per target, from bytes to a panic if something does not hold.
 
-#[path = "../../crates/outside/tests/hostile/differential.rs"]
-mod differential;
-#[path = "../../crates/outside/tests/hostile/files.rs"]
-mod files;
-#[path = "../../crates/outside/tests/hostile/forms.rs"]
-mod forms;
-#[path = "../../crates/outside/tests/hostile/forwarded.rs"]
-mod forwarded;
-#[path = "../../crates/outside/tests/hostile/hyper_side.rs"]
-mod hyper_side;
-#[path = "../../crates/outside/tests/hostile/invariants.rs"]
-mod invariants;
-#[path = "../../crates/outside/tests/hostile/negotiation.rs"]
-mod negotiation;
-#[path = "../../crates/outside/tests/http2/hostile.rs"]
-mod hostile;
-#[path = "../../crates/outside/tests/http2/server.rs"]
-#[expect(dead_code, reason = "tests use more of it")]
-mod server;
-#[path = "../../crates/outside/tests/hostile/routes.rs"]
-mod routes_check;
-mod websocket;
-#[path = "../../crates/outside/tests/http2/wire.rs"]
-#[expect(dead_code, reason = "tests use more of it")]
-mod wire;
+use outside_test_support::checks::{
+    differential, files, forms, forwarded, invariants, negotiation, routes as routes_check,
+};
+use outside_test_support::{http2::hostile, websocket};
 
 /// Everything that a client sends on a connection.
 pub fn head(input: &[u8]) {

@@ -110,6 +110,7 @@ def test_no_listener_is_left_unserved(start_processes, processes):
     assert script.stop() == 0
 
 
+@pytest.mark.timed
 @pytest.mark.parametrize(
     ("trouble", "why"),
     [

@@ -8,7 +8,9 @@ use crate::Problem;
 /// Checks the manifests of a tree against the document's text.
 pub fn check(tree: &[(String, String)], document: &str) -> Vec<Problem> {
     let mut problems = Vec::new();
-    let manifests = tree.iter().filter(|(path, _)| path.starts_with("crates/") && path.ends_with("/Cargo.toml"));
+    // Helpers of tests are in no program, as dev-dependencies are not.
+    let is_checked = |path: &str| path.ends_with("/Cargo.toml") && !path.starts_with("crates/test-support/");
+    let manifests = tree.iter().filter(|(path, _)| path.starts_with("crates/") && is_checked(path));
     for (path, text) in manifests {
         for (line, name) in dependencies(text) {
             if !document.contains(&format!("\n| `{name}` | ")) {

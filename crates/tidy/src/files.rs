@@ -98,7 +98,7 @@ fn length(path: &str, text: &str) -> Option<Problem> {
 
 /// Files that only a test build compiles.
 fn is_test_file(path: &str) -> bool {
-    path.ends_with("/tests.rs") || path.split('/').any(|part| part == "tests" || part == "benches")
+    path.ends_with("/tests.rs") || path.split('/').any(|part| matches!(part, "tests" | "benches" | "test-support"))
 }
 
 fn unwraps(path: &str, text: &str) -> Vec<Problem> {

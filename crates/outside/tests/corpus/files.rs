@@ -11,7 +11,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use outside::{AccessLog, Body, Error, FilePath, FileSlice, Folder, OutsideHttp, Request, Response};
 
-use crate::reader::unescape;
+use outside_test_support::corpus::unescape;
 
 const CONTENT: &[u8] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 const FACES: [&str; 4] = ["folder", "file", "handler", "slice"];

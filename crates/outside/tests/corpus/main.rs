@@ -6,7 +6,6 @@ mod app;
 mod files;
 mod forms;
 mod player;
-mod reader;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -17,7 +16,7 @@ use outside::{Address, Error, FilePath, Folder, Listener, OutsideHttp};
 
 #[test]
 fn every_case_is_answered_as_the_corpus_says() {
-    let cases = reader::all_cases();
+    let cases = outside_test_support::corpus::all_cases();
     assert!(cases.len() > 250, "only {} cases found", cases.len());
     let failures: Vec<String> = while_serving(app::server().unwrap(), |address| {
         let faults = cases.iter().filter_map(|case| {

@@ -7,7 +7,7 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::Duration;
 
-use crate::reader::{Case, Step};
+use outside_test_support::corpus::{Case, Step};
 
 const PROBE: &[u8] = b"GET /target/probe?in=step HTTP/1.1\r\nHost: probe\r\nConnection: close\r\n\r\n";
 const PROBED: &[u8] = b"/target/probe\nin=step";

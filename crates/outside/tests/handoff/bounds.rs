@@ -6,14 +6,15 @@ use outside::{Request, blocking};
 
 use super::{milliseconds, turn};
 use crate::client::{self, Client, get};
-use crate::server::{Gate, Running};
+use outside_test_support::latch::Latch;
+use outside_test_support::server::Running;
 
 #[test]
 fn the_pool_has_a_bound_and_a_queue() {
     let _turn = turn();
     let server = Running::start(|config| config.max_workers = 2);
-    let gate = Gate::new();
-    server.set_route("/wait", blocking(gate.handler("done")));
+    let latch = Latch::new();
+    server.set_route("/wait", blocking(latch.handler("done")));
     server.set_route("/hello", |_: &Request| "hello");
     let began = Instant::now();
     let mut clients: Vec<Client> = Vec::new();
@@ -22,7 +23,7 @@ fn the_pool_has_a_bound_and_a_queue() {
         client.send(&get("/wait"));
         clients.push(client);
         if index == 1 {
-            gate.wait_for_guests(2);
+            latch.wait_for_arrivals(2);
         }
     }
     let (waiting, refused) = client::wait_for_answers(clients, 2);
@@ -32,7 +33,7 @@ fn the_pool_has_a_bound_and_a_queue() {
     }
     let at_once = began.elapsed();
     assert_eq!(Client::connect(server.address).ask("/hello").body, "hello", "other routes are not concerned");
-    assert_eq!(gate.guests(), 2, "no more than max_workers run");
+    assert_eq!(latch.arrived(), 2, "no more than max_workers run");
     let (running, late) = client::wait_for_answers(waiting, 8);
     let waited = began.elapsed();
     for mut client in late {
@@ -42,11 +43,11 @@ fn the_pool_has_a_bound_and_a_queue() {
     println!("refused at once after {:.1} ms, the others after {:.0} ms", milliseconds(at_once), milliseconds(waited));
     assert!(at_once <= Duration::from_secs(1));
     assert!(waited >= Duration::from_secs(5) && waited <= Duration::from_secs(7), "{waited:?}");
-    gate.open();
+    latch.open();
     for mut client in running {
         assert_eq!(client.receive().body, "done");
     }
-    assert_eq!(gate.guests(), 2, "who was turned away has not run");
+    assert_eq!(latch.arrived(), 2, "who was turned away has not run");
 }
 
 /// A route that blocks for the first time is not called a second time on the event loop's thread while that call lasts.
@@ -54,16 +55,16 @@ fn the_pool_has_a_bound_and_a_queue() {
 fn a_route_that_hangs_takes_no_more_threads_than_the_pool_has() {
     let _turn = turn();
     let server = Running::start(|config| config.max_workers = 3);
-    let gate = Gate::new();
-    server.set_route("/wait", gate.handler("done"));
+    let latch = Latch::new();
+    server.set_route("/wait", latch.handler("done"));
     server.set_route("/hello", |_: &Request| "hello");
     let mut clients: Vec<Client> = (0..12).map(|_| Client::connect(server.address)).collect();
     clients.iter_mut().for_each(|client| client.send(&get("/wait")));
-    gate.wait_for_guests(3);
+    latch.wait_for_arrivals(3);
     let mut other = Client::connect(server.address);
     (0..1000).for_each(|_| assert_eq!(other.ask("/hello").body, "hello"));
-    let guests = gate.guests();
-    gate.open();
+    let guests = latch.arrived();
+    latch.open();
     for mut client in clients {
         assert!(matches!(client.receive().status, 200 | 503));
     }
@@ -99,22 +100,22 @@ fn a_burst_on_a_route_that_computes_is_not_turned_away() {
 fn late_handlers_count_as_workers() {
     let _turn = turn();
     let server = Running::start(|config| config.max_workers = 2);
-    let (late, pooled) = (Gate::new(), Gate::new());
+    let (late, pooled) = (Latch::new(), Latch::new());
     let mut clients: Vec<Client> = (0..2).map(|_| Client::connect(server.address)).collect();
     for (number, client) in clients.iter_mut().enumerate() {
         server.set_route(&format!("/late{number}"), late.handler("late"));
         client.send(&get(&format!("/late{number}")));
     }
-    late.wait_for_guests(2);
+    late.wait_for_arrivals(2);
     server.set_route("/pooled", blocking(pooled.handler("pooled")));
     server.set_route("/hello", |_: &Request| "hello");
     let mut third = Client::connect(server.address);
     third.send(&get("/pooled"));
     let mut other = Client::connect(server.address);
     (0..1000).for_each(|_| assert_eq!(other.ask("/hello").body, "hello"));
-    assert_eq!(pooled.guests(), 0, "two are late, and two may work");
+    assert_eq!(pooled.arrived(), 0, "two are late, and two may work");
     late.open();
-    pooled.wait_for_guests(1);
+    pooled.wait_for_arrivals(1);
     pooled.open();
     assert_eq!(third.receive().body, "pooled");
     clients.iter_mut().for_each(|client| assert_eq!(client.receive().body, "late"));
@@ -129,8 +130,8 @@ fn threads_that_do_not_come_back_are_given_up() {
         config.process_timeout = Duration::from_millis(150);
         config.termination_timeout = Duration::from_millis(150);
     });
-    let gate = Gate::new();
-    server.set_route("/hang", blocking(gate.handler("never")));
+    let latch = Latch::new();
+    server.set_route("/hang", blocking(latch.handler("never")));
     server.set_route("/pooled", blocking(|_: &Request| "pooled"));
     server.set_route("/hello", |_: &Request| "hello");
     for _ in 0..8 {
@@ -142,12 +143,12 @@ fn threads_that_do_not_come_back_are_given_up() {
         }
     }
     assert_eq!(Client::connect(server.address).ask("/hang").status, 504);
-    assert_eq!(gate.guests(), 9);
+    assert_eq!(latch.arrived(), 9);
     for _ in 0..4 {
         assert_eq!(Client::connect(server.address).ask("/pooled").status, 504);
     }
     assert_eq!(Client::connect(server.address).ask("/hello").body, "hello", "who needs no thread is not concerned");
-    gate.open();
+    latch.open();
     let until = Instant::now() + client::DEADLINE;
     while Client::connect(server.address).ask("/pooled").status != 200 {
         assert!(Instant::now() < until, "the worker is not back");

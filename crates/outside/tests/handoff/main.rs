@@ -18,10 +18,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use outside::{AccessLog, Request, blocking, never_blocking};
+use outside::{Request, blocking, never_blocking};
 
 use client::{Client, get};
-use server::{Gate, Running};
+use outside_test_support::latch::Latch;
+use outside_test_support::server::Running;
 
 /// Held by the test that runs; one at a time.
 fn turn() -> MutexGuard<'static, ()> {
@@ -52,10 +53,10 @@ fn sixty_three_hellos_do_not_wait_for_the_one_that_sleeps() {
     server.set_route("/hello", |_: &Request| "hello");
     let number = AtomicUsize::new(0);
     let worst = best(3, Duration::from_millis(50), || {
-        let gate = Gate::new();
+        let latch = Latch::new();
         // A route without any measured calls.
         let route = format!("/sleep{}", number.fetch_add(1, Ordering::Relaxed));
-        server.set_route(&route, gate.handler("awake"));
+        server.set_route(&route, latch.handler("awake"));
         let mut clients: Vec<Client> = (0..64).map(|_| Client::connect(server.address)).collect();
         let mut sleeper = clients.remove(20);
         let began = Instant::now();
@@ -69,8 +70,8 @@ fn sixty_three_hellos_do_not_wait_for_the_one_that_sleeps() {
             assert_eq!(client.receive().body, "hello");
         }
         let worst = began.elapsed();
-        gate.wait_for_guests(1);
-        gate.open();
+        latch.wait_for_arrivals(1);
+        latch.open();
         assert_eq!(sleeper.receive().body, "awake");
         worst
     });
@@ -120,18 +121,18 @@ fn a_new_sleeper_delays_nobody() {
         let others = Others::start(&server, 4);
         let mut sleepers = Vec::new();
         for _ in 0..10 {
-            let gate = Gate::new();
+            let latch = Latch::new();
             let route = format!("/sleep{}", round.fetch_add(1, Ordering::Relaxed));
-            server.set_route(&route, gate.handler("awake"));
+            server.set_route(&route, latch.handler("awake"));
             let mut sleeper = Client::connect(server.address);
             sleeper.send(&get(&route));
-            gate.wait_for_guests(1);
+            latch.wait_for_arrivals(1);
             others.wait_for_more(400);
-            sleepers.push((gate, sleeper));
+            sleepers.push((latch, sleeper));
         }
         let (worst, _) = others.stop();
-        for (gate, mut sleeper) in sleepers {
-            gate.open();
+        for (latch, mut sleeper) in sleepers {
+            latch.open();
             assert_eq!(sleeper.receive().body, "awake");
         }
         worst
@@ -148,10 +149,10 @@ fn a_spinning_handler_leaves_the_rest_their_share() {
     let _turn = turn();
     let server = Running::start(|_| {});
     server.set_route("/hello", |_: &Request| "hello");
-    let stop = Arc::new(Gate::new());
+    let stop = Arc::new(Latch::new());
     let spin = Arc::clone(&stop);
     server.set_route("/spin", move |_: &Request| {
-        spin.enter();
+        spin.arrive();
         while !spin.is_open() {
             std::hint::spin_loop();
         }
@@ -159,7 +160,7 @@ fn a_spinning_handler_leaves_the_rest_their_share() {
     });
     let mut spinner = Client::connect(server.address);
     spinner.send(&get("/spin"));
-    stop.wait_for_guests(1);
+    stop.wait_for_arrivals(1);
     let p99 = best(3, Duration::from_millis(15), || {
         let others = Others::start(&server, 4);
         others.wait_for_more(4000);
@@ -200,13 +201,13 @@ fn no_answer_is_lost_doubled_or_crossed() {
 /// Clients that request `/hello` again and again, and the time of each answer.
 struct Others {
     threads: Vec<thread::JoinHandle<Vec<Duration>>>,
-    done: Arc<Gate>,
+    done: Arc<Latch>,
     answers: Arc<AtomicU64>,
 }
 
 impl Others {
     fn start(server: &Running, count: usize) -> Self {
-        let (done, answers) = (Arc::new(Gate::new()), Arc::new(AtomicU64::new(0)));
+        let (done, answers) = (Arc::new(Latch::new()), Arc::new(AtomicU64::new(0)));
         let ask = |_| {
             let (done, answers, mut client) =
                 (Arc::clone(&done), Arc::clone(&answers), Client::connect(server.address));
@@ -242,6 +243,3 @@ impl Others {
         (times[times.len() - 1], times[times.len() * 99 / 100])
     }
 }
-
-/// Keeps the log silent where a test provokes errors.
-const SILENT: AccessLog = AccessLog::Off;

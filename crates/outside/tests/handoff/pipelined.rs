@@ -9,7 +9,8 @@ use outside::{Request, blocking};
 
 use super::turn;
 use crate::client::{Client, get};
-use crate::server::{Gate, Running};
+use outside_test_support::latch::Latch;
+use outside_test_support::server::Running;
 
 fn send_all(client: &mut Client, targets: &[&str]) {
     client.send(&targets.iter().flat_map(|target| get(target)).collect::<Vec<u8>>());
@@ -19,18 +20,18 @@ fn send_all(client: &mut Client, targets: &[&str]) {
 fn what_is_finished_does_not_wait_for_what_is_late() {
     let _turn = turn();
     let server = Running::start(|_| {});
-    let (gate, pooled) = (Gate::new(), Gate::new());
+    let (latch, pooled) = (Latch::new(), Latch::new());
     server.set_route("/number", |request: &Request| request.query().to_owned());
-    server.set_route("/wait", gate.handler("awake"));
+    server.set_route("/wait", latch.handler("awake"));
     server.set_route("/pooled", blocking(pooled.handler("awake")));
-    for (route, gate) in [("/wait", gate), ("/pooled", pooled)] {
+    for (route, latch) in [("/wait", latch), ("/pooled", pooled)] {
         let mut client = Client::connect(server.address);
         send_all(&mut client, &["/number?1", "/number?2", route, "/number?3", "/number?4"]);
         for number in 1..3 {
             assert_eq!(client.receive().body, number.to_string());
         }
-        gate.wait_for_guests(1);
-        gate.open();
+        latch.wait_for_arrivals(1);
+        latch.open();
         assert_eq!(client.receive().body, "awake");
         for number in 3..5 {
             assert_eq!(client.receive().body, number.to_string());
@@ -44,15 +45,15 @@ fn at_the_deadline_only_what_is_late_or_has_not_begun_is_given_up() {
     let _turn = turn();
     for pooled in [false, true] {
         let server = Running::start(|config| config.process_timeout = Duration::from_millis(300));
-        let (gate, calls) = (Gate::new(), Arc::new(AtomicUsize::new(0)));
+        let (latch, calls) = (Latch::new(), Arc::new(AtomicUsize::new(0)));
         let counted = Arc::clone(&calls);
         server.set_route("/count", move |request: &Request| {
             counted.fetch_add(1, Ordering::SeqCst);
             request.query().to_owned()
         });
         match pooled {
-            false => server.set_route("/wait", gate.handler("too late")),
-            true => server.set_route("/wait", blocking(gate.handler("too late"))),
+            false => server.set_route("/wait", latch.handler("too late")),
+            true => server.set_route("/wait", blocking(latch.handler("too late"))),
         }
         let mut client = Client::connect(server.address);
         send_all(&mut client, &["/count?1", "/count?2", "/wait", "/count?3", "/count?4"]);
@@ -63,7 +64,7 @@ fn at_the_deadline_only_what_is_late_or_has_not_begun_is_given_up() {
         let last = client.receive();
         assert_eq!((statuses, last.status, last.header("Connection")), ([504, 504], 504, Some("close")));
         assert_eq!(client.stream.read(&mut [0]).unwrap(), 0);
-        gate.open();
+        latch.open();
         server.stop();
         assert_eq!(calls.load(Ordering::SeqCst), 2, "what had not begun by then never did");
     }

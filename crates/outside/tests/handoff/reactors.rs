@@ -13,7 +13,10 @@ use outside::{Config, Request, never_blocking};
 
 use super::turn;
 use crate::client::{self, Client, get};
-use crate::server::{Gate, Running};
+use outside_test_support::latch::Latch;
+use outside_test_support::server::Running;
+
+use crate::server::start_on;
 
 fn two(config: &mut Config) {
     config.reactors = 2;
@@ -28,7 +31,7 @@ fn who(_: &Request) -> String {
 fn both_answer_however_clients_are_spread() {
     let _turn = turn();
     for shared in [false, true] {
-        let server = Running::start_on(shared, two);
+        let server = start_on(shared, two);
         server.set_route("/who", never_blocking(who));
         let mut clients: Vec<Client> = (0..40).map(|_| Client::connect(server.address)).collect();
         let mut answered: HashMap<String, usize> = HashMap::new();
@@ -80,19 +83,19 @@ fn requests_from_many_connections_are_answered_once_each() {
 fn a_slow_handler_of_one_does_not_delay_the_other() {
     let _turn = turn();
     let server = Running::start(two);
-    let gate = Gate::new();
-    server.set_route("/wait", gate.handler("done"));
+    let latch = Latch::new();
+    server.set_route("/wait", latch.handler("done"));
     server.set_route("/hello", |_: &Request| "hello");
     let mut waiting: Vec<Client> = (0..4).map(|_| Client::connect(server.address)).collect();
     waiting.iter_mut().for_each(|client| client.send(&get("/wait")));
-    gate.wait_for_guests(4);
+    latch.wait_for_arrivals(4);
     let mut others: Vec<Client> = (0..8).map(|_| Client::connect(server.address)).collect();
     let began = Instant::now();
     for round in 0..800 {
         assert_eq!(others[round % 8].ask("/hello").body, "hello");
     }
     println!("800 answers beside four handlers that wait: {:.0} ms", began.elapsed().as_secs_f64() * 1000.0);
-    gate.open();
+    latch.open();
     waiting.iter_mut().for_each(|client| assert_eq!(client.receive().body, "done"));
 }
 
@@ -100,20 +103,20 @@ fn a_slow_handler_of_one_does_not_delay_the_other() {
 fn the_end_is_that_of_both() {
     let _turn = turn();
     let server = Running::start(two);
-    let gate = Gate::new();
-    server.set_route("/wait", gate.handler("done"));
+    let latch = Latch::new();
+    server.set_route("/wait", latch.handler("done"));
     let mut idle: Vec<Client> = (0..8).map(|_| Client::connect(server.address)).collect();
     idle.iter_mut().for_each(|client| assert_eq!(client.ask("/").status, 404));
     let mut waiting: Vec<Client> = (0..8).map(|_| Client::connect(server.address)).collect();
     waiting.iter_mut().for_each(|client| client.send(&get("/wait")));
-    gate.wait_for_guests(8);
+    latch.wait_for_arrivals(8);
     let address = server.address;
     server.server.terminate(false);
     for client in &mut idle {
         assert_eq!(client.stream.read(&mut [0]).unwrap(), 0, "idle connections of both are closed");
     }
     assert!(TcpStream::connect(address).is_err(), "nobody is accepted any more");
-    gate.open();
+    latch.open();
     for client in &mut waiting {
         let answer = client.receive();
         assert_eq!((answer.header("Connection"), answer.body.as_str()), (Some("close"), "done"));
@@ -128,16 +131,16 @@ fn connections_are_bounded_together() {
         two(config);
         config.max_connections = Some(6);
     });
-    let gate = Gate::new();
-    server.set_route("/wait", gate.handler("done"));
+    let latch = Latch::new();
+    server.set_route("/wait", latch.handler("done"));
     let mut clients: Vec<Client> = (0..12).map(|_| Client::connect(server.address)).collect();
     clients.iter_mut().for_each(|client| client.send(&get("/wait")));
-    gate.wait_for_guests(6);
+    latch.wait_for_arrivals(6);
     client::wait_until_accepted(&clients, 7);
-    assert_eq!(gate.guests(), 6, "whoever is accepted beyond the bound stands at the door");
-    gate.open();
+    assert_eq!(latch.arrived(), 6, "whoever is accepted beyond the bound stands at the door");
+    latch.open();
     clients.iter_mut().for_each(|client| assert_eq!(client.receive().body, "done"));
-    assert_eq!(gate.guests(), 12);
+    assert_eq!(latch.arrived(), 12);
 }
 
 /// An accepted connection is answered, even if there was no room for it until the end had begun.
@@ -149,17 +152,17 @@ fn who_stands_at_the_door_is_served_before_the_end() {
             config.reactors = reactors;
             config.max_connections = Some(1);
         });
-        let gate = Gate::new();
-        server.set_route("/wait", gate.handler("done"));
+        let latch = Latch::new();
+        server.set_route("/wait", latch.handler("done"));
         let mut first = Client::connect(server.address);
         first.send(&get("/wait"));
-        gate.wait_for_guests(1);
+        latch.wait_for_arrivals(1);
         let mut second = Client::connect(server.address);
         second.send(&get("/wait"));
         client::wait_until_accepted(std::slice::from_ref(&second), 1);
         server.server.terminate(false);
-        gate.wait_for_guests(2);
-        gate.open();
+        latch.wait_for_arrivals(2);
+        latch.open();
         for client in [&mut first, &mut second] {
             assert_eq!(client.receive().body, "done");
         }

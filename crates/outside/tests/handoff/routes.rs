@@ -8,7 +8,7 @@ use outside::{OutsideHttp, Parameter, Request, Response, asynchronous};
 
 use super::turn;
 use crate::client::{Client, DEADLINE, get};
-use crate::server::Running;
+use outside_test_support::server::Running;
 
 fn ask(client: &mut Client, method: &str, target: &str) -> (u16, String, Option<String>) {
     client.send(format!("{method} {target} HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n").as_bytes());

@@ -11,7 +11,8 @@ use std::time::{Duration, Instant};
 use outside::{Error, Request, Response, blocking};
 
 use crate::client::{DEADLINE, get, parse};
-use crate::server::{Gate, Running};
+use outside_test_support::latch::Latch;
+use outside_test_support::server::Running;
 
 const CLIENTS: usize = 48;
 
@@ -27,8 +28,8 @@ pub(crate) fn run(requests: usize) -> String {
         config.process_timeout = TIMEOUT;
     });
     routes(&server, &calls);
-    let gate = Gate::new();
-    server.set_route("/hang", gate.handler("much too late"));
+    let latch = Latch::new();
+    server.set_route("/hang", latch.handler("much too late"));
     let next = Arc::new(AtomicUsize::new(0));
     let began = Instant::now();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
@@ -49,8 +50,8 @@ pub(crate) fn run(requests: usize) -> String {
         gone
     });
     let time = began.elapsed().as_secs_f64();
-    assert_eq!(gate.guests(), HANGING);
-    gate.open();
+    assert_eq!(latch.arrived(), HANGING);
+    latch.open();
     drop(server);
     for (number, calls) in calls.iter().enumerate() {
         match (calls.load(Ordering::Relaxed), gone.contains(&number)) {

@@ -3,8 +3,10 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use crate::mutator::{Numbers, mutate};
-use crate::{files, forms, forwarded, invariants, negotiation, routes, seeds};
+use outside_test_support::checks::{files, forms, forwarded, invariants, negotiation, routes};
+use outside_test_support::mutator::{Numbers, mutate};
+
+use crate::seeds;
 
 /// Changed from time to time to find other faults; `OUTSIDE_SEED` sets another one.
 const SEED: u64 = 0x6f75_7473_6964_6501;

@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use crate::reader::{Case, Step, all_cases, unescape};
+use outside_test_support::corpus::{Case, Step, all_cases, unescape};
 
 /// Inputs for each kind of target.
 pub(crate) struct Seeds {

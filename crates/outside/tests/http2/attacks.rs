@@ -5,11 +5,12 @@ use std::time::{Duration, Instant};
 
 use outside::Request;
 
-use crate::server::{Gate, Running};
-use crate::wire::{
+use outside_test_support::http2::wire::{
     CANCEL, CONTINUATION, Client, DATA, END_HEADERS, END_STREAM, ENHANCE_YOUR_CALM, GOAWAY, HEADERS, PING, PRIORITY,
     RST_STREAM, SETTINGS, WINDOW_UPDATE, block, frame, get, request,
 };
+use outside_test_support::latch::Latch;
+use outside_test_support::server::Running;
 
 /// Held by tests that take memory or time, which run one at a time.
 static TURN: Mutex<()> = Mutex::new(());
@@ -56,9 +57,9 @@ fn flood(
 #[test]
 fn s16_rapid_reset() {
     let _turn = TURN.lock();
-    let server = Running::start(|_| {});
-    let gate = Gate::default();
-    server.set_route("/slow", gate.handler("slow"));
+    let server = Running::start_h2c(|_| {});
+    let latch = Latch::default();
+    server.set_route("/slow", latch.handler("slow"));
     server.set_route("/", |_: &Request| "hi");
     let (memory, time) = (resident(), processor_time());
     let mut client = Client::connect(server.address);
@@ -68,7 +69,7 @@ fn s16_rapid_reset() {
     };
     let (code, sent) = flood(&mut client, b"", reset, 100_000);
     assert_eq!(code, Some(ENHANCE_YOUR_CALM));
-    assert!(sent < 100_000 && gate.most() <= 100, "{sent} sent, {} handlers", gate.most());
+    assert!(sent < 100_000 && latch.most() <= 100, "{sent} sent, {} handlers", latch.most());
     assert!(processor_time() - time < Duration::from_secs(2));
     assert!(resident() < memory + (10 << 20), "{} KiB more", (resident() - memory) >> 10);
     // One at a time, each in a read of its own: the budget of frames ends this too.
@@ -100,16 +101,16 @@ fn s16_rapid_reset() {
     other.send(&request(1, "/"));
     assert_eq!(other.answer(1).0, 200);
     assert!(began.elapsed() < Duration::from_secs(1));
-    gate.open();
+    latch.open();
 }
 
 #[test]
 fn s16_resets_do_not_buy_handlers() {
     let _turn = TURN.lock();
     // More threads than a connection may use.
-    let server = Running::start(|config| config.max_workers = 400);
-    let gate = Gate::default();
-    server.set_route("/slow", outside::blocking(gate.handler("slow")));
+    let server = Running::start_h2c(|config| config.max_workers = 400);
+    let latch = Latch::default();
+    server.set_route("/slow", outside::blocking(latch.handler("slow")));
     let mut client = Client::connect(server.address);
     let mut stream = 1;
     for round in 0_u64..3 {
@@ -117,16 +118,16 @@ fn s16_resets_do_not_buy_handlers() {
             client.send(&request(stream, "/slow"));
             stream += 2;
         }
-        gate.wait_for_guests(100);
+        latch.wait_for_arrivals(100);
         client.settle(2 * round);
         for number in 0..100 {
             client.send(&frame(RST_STREAM, 0, stream - 2 * (number + 1), &CANCEL.to_be_bytes()));
         }
         client.settle(2 * round + 1);
     }
-    assert_eq!((gate.most(), gate.guests()), (100, 100), "handlers at a time, and ever");
-    gate.open();
-    gate.wait_until_empty();
+    assert_eq!((latch.most(), latch.arrived()), (100, 100), "handlers at a time, and ever");
+    latch.open();
+    latch.wait_until_empty();
     // There is room again.
     client.send(&request(stream, "/slow"));
     assert_eq!(client.frame_of(stream).status(), 200);
@@ -150,22 +151,22 @@ fn s17_made_you_reset() {
         ("DATA on a closed half", &|stream| frame(DATA, END_STREAM, stream, b"x")),
     ];
     for (name, way) in ways {
-        let server = Running::start(|config| config.max_workers = 400);
-        let gate = Gate::default();
-        server.set_route("/slow", outside::blocking(gate.handler("slow")));
+        let server = Running::start_h2c(|config| config.max_workers = 400);
+        let latch = Latch::default();
+        server.set_route("/slow", outside::blocking(latch.handler("slow")));
         let mut client = Client::connect(server.address);
         let attack = |number: u32| [request(2 * number + 1, "/slow"), way(2 * number + 1)].concat();
         let (code, sent) = flood(&mut client, b"", attack, 10_000);
         assert!(code.is_some() && sent < 10_000, "{name}: {code:?} after {sent}");
-        assert!(gate.most() <= 100, "{name}: {} handlers", gate.most());
-        gate.open();
+        assert!(latch.most() <= 100, "{name}: {} handlers", latch.most());
+        latch.open();
     }
 }
 
 #[test]
 fn s18_continuation_flood() {
     let _turn = TURN.lock();
-    let server = Running::start(|_| {});
+    let server = Running::start_h2c(|_| {});
     let time = processor_time();
     let mut client = Client::connect(server.address);
     let beginning = frame(HEADERS, END_STREAM, 1, &block(&get("/")));
@@ -179,7 +180,7 @@ fn s18_continuation_flood() {
 #[test]
 fn s19_field_bombs() {
     let _turn = TURN.lock();
-    let server = Running::start(|config| {
+    let server = Running::start_h2c(|config| {
         config.write_stall_timeout = Duration::from_secs(2);
         config.min_rate = 0;
     });
@@ -231,7 +232,7 @@ fn s19_field_bombs() {
 #[test]
 fn s19_large_heads_of_indexed_fields() {
     let _turn = TURN.lock();
-    let server = Running::start(|config| {
+    let server = Running::start_h2c(|config| {
         config.write_stall_timeout = Duration::from_secs(2);
         config.min_rate = 0;
     });
@@ -267,15 +268,15 @@ fn s19_large_heads_of_indexed_fields() {
     }
     let held = resident().saturating_sub(memory) / 4;
     assert!(held < 5 << 19, "{} KiB for each connection", held >> 10);
-    server.logged("too many large header sections at once");
+    server.log.wait_for("too many large header sections at once");
 }
 
 #[test]
 fn s20_floods_of_control_frames() {
     let _turn = TURN.lock();
-    let server = Running::start(|_| {});
-    let gate = Gate::default();
-    server.set_route("/slow", gate.handler("slow"));
+    let server = Running::start_h2c(|_| {});
+    let latch = Latch::default();
+    server.set_route("/slow", latch.handler("slow"));
     let mut fields = get("/slow");
     fields[0].1 = "POST";
     let open = frame(HEADERS, END_HEADERS, 1, &block(&fields));
@@ -299,13 +300,13 @@ fn s20_floods_of_control_frames() {
         assert!(processor_time() - time < Duration::from_secs(2), "{name}: {:?}", processor_time() - time);
         assert!(resident() < memory + (8 << 20), "{name}: {} KiB more", (resident() - memory) >> 10);
     }
-    gate.open();
+    latch.open();
 }
 
 #[test]
 fn s21_windows_that_open_in_crumbs() {
     let _turn = TURN.lock();
-    let server = Running::start(|config| config.write_stall_timeout = Duration::from_secs(2));
+    let server = Running::start_h2c(|config| config.write_stall_timeout = Duration::from_secs(2));
     server.set_route("/", |_: &Request| "x".repeat(10_000));
     // No window at all, and one that opens byte by byte: neither counts as progress.
     for crumbs in [false, true] {
@@ -335,14 +336,14 @@ fn s21_windows_that_open_in_crumbs() {
     let mut client = Client::connect_with(server.address, &[0, 4, 0x7f, 0xff, 0xff, 0xff]);
     client.send(&frame(WINDOW_UPDATE, 0, 0, &[0x7f, 0, 0, 0]));
     client.send(&request(1, "/large"));
-    server.logged("takes its answer too slowly");
+    server.log.wait_for("takes its answer too slowly");
 }
 
 #[test]
 fn s21_large_answers_that_nobody_takes() {
     let _turn = TURN.lock();
     const LARGE: usize = 1 << 20;
-    let server = Running::start(|_| {});
+    let server = Running::start_h2c(|_| {});
     let calls = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
     let counted = std::sync::Arc::clone(&calls);
     server.set_route("/large", move |_: &Request| {

@@ -3,8 +3,10 @@
 use bytes::Bytes;
 use outside::{BodyStream, Error, Pull, Request, Response};
 
-use crate::server::Running;
-use crate::wire::{Client, DATA, END_HEADERS, END_STREAM, HEADERS, RST_STREAM, block, frame, get, request};
+use outside_test_support::http2::wire::{
+    Client, DATA, END_HEADERS, END_STREAM, HEADERS, RST_STREAM, block, frame, get, request,
+};
+use outside_test_support::server::Running;
 
 const INTERNAL_ERROR: u32 = 2;
 
@@ -31,7 +33,7 @@ fn a_declared_length_is_kept() {
         (vec!["four", "more", "!"], false, "fourmore", Some("is longer than its Content-Length says")),
         (vec!["four"], true, "four", Some("nothing more")),
     ] {
-        let server = Running::start(|_| {});
+        let server = Running::start_h2c(|_| {});
         let given = pieces.clone();
         server.set_route("/", move |_: &Request| {
             let pieces = Pieces(given.clone().into_iter(), fails);
@@ -60,7 +62,7 @@ fn a_declared_length_is_kept() {
             }
         };
         assert_eq!((String::from_utf8(content).unwrap().as_str(), is_whole), (sent, said.is_none()), "{pieces:?}");
-        said.into_iter().for_each(|said| drop(server.logged(said)));
+        said.into_iter().for_each(|said| drop(server.log.wait_for(said)));
         // HEAD gets the same head and no content.
         let mut fields = get("/");
         fields[0].1 = "HEAD";

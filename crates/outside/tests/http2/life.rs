@@ -4,27 +4,28 @@ use std::time::{Duration, Instant};
 
 use outside::Request;
 
-use crate::server::{Gate, Running};
-use crate::wire::{
+use outside_test_support::http2::wire::{
     ACK, CANCEL, Client, DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, NO_ERROR, PING, RST_STREAM, SETTINGS, block,
     frame, get, request,
 };
+use outside_test_support::latch::Latch;
+use outside_test_support::server::Running;
 
 #[test]
 fn the_end_comes_in_two_steps() {
-    let mut server = Running::start(|_| {});
-    let gate = Gate::default();
-    server.set_route("/slow", gate.handler("slow"));
+    let server = Running::start_h2c(|_| {});
+    let latch = Latch::default();
+    server.set_route("/slow", latch.handler("slow"));
     let mut client = Client::connect(server.address);
     client.send(&request(1, "/slow"));
-    gate.wait_for_guests(1);
+    latch.wait_for_arrivals(1);
     server.server.terminate(false);
     // First: no new streams, please; streams in flight are still accepted.
     let (code, before) = client.go_away();
     assert_eq!(code, NO_ERROR);
     assert!(before.iter().all(|frame| frame.kind != HEADERS));
     client.send(&request(3, "/slow"));
-    gate.wait_for_guests(2);
+    latch.wait_for_arrivals(2);
     let ping = loop {
         let frame = client.frame().unwrap();
         if frame.kind == PING {
@@ -40,7 +41,7 @@ fn the_end_comes_in_two_steps() {
         }
     };
     assert_eq!((last.code(), &last.payload[..4]), (NO_ERROR, &[0, 0, 0, 3][..]));
-    gate.open();
+    latch.open();
     let mut ended = Vec::new();
     while let Some(frame) = client.frame() {
         if frame.ends_stream() {
@@ -54,7 +55,7 @@ fn the_end_comes_in_two_steps() {
 
 #[test]
 fn a_client_that_rests_is_left_in_good_order() {
-    let mut server = Running::start(|_| {});
+    let server = Running::start_h2c(|_| {});
     server.set_route("/", |_: &Request| "hi");
     let mut client = Client::connect(server.address);
     client.send(&request(1, "/"));
@@ -68,13 +69,13 @@ fn a_client_that_rests_is_left_in_good_order() {
 
 #[test]
 fn idle_connections_end_and_silent_ones_are_asked() {
-    let server = Running::start(|config| {
+    let server = Running::start_h2c(|config| {
         config.keep_alive_idle = Duration::from_millis(1500);
         config.h2_ping = Duration::from_millis(300);
     });
     server.set_route("/", |_: &Request| "hi");
-    let gate = Gate::default();
-    server.set_route("/slow", gate.handler("slow"));
+    let latch = Latch::default();
+    server.set_route("/slow", latch.handler("slow"));
     // The client answers pings until it gets the last GOAWAY.
     let mut client = Client::connect(server.address);
     let mut pings = 0;
@@ -95,7 +96,7 @@ fn idle_connections_end_and_silent_ones_are_asked() {
     // A client that does not answer is disconnected, with or without requests.
     let mut client = Client::connect(server.address);
     client.send(&request(1, "/slow"));
-    gate.wait_for_guests(1);
+    latch.wait_for_arrivals(1);
     let began = Instant::now();
     while client.frame().is_some() {}
     assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
@@ -103,7 +104,7 @@ fn idle_connections_end_and_silent_ones_are_asked() {
 
 #[test]
 fn a_connection_carries_so_many_requests() {
-    let server = Running::start(|config| config.max_socket_reuse = 3);
+    let server = Running::start_h2c(|config| config.max_socket_reuse = 3);
     server.set_route("/", |_: &Request| "hi");
     let mut client = Client::connect(server.address);
     for stream in [1, 3, 5] {
@@ -120,9 +121,9 @@ fn a_connection_carries_so_many_requests() {
 
 #[test]
 fn a_late_handler_costs_its_stream_alone() {
-    let server = Running::start(|config| config.process_timeout = Duration::from_millis(300));
-    let gate = Gate::default();
-    server.set_route("/slow", gate.handler("slow"));
+    let server = Running::start_h2c(|config| config.process_timeout = Duration::from_millis(300));
+    let latch = Latch::default();
+    server.set_route("/slow", latch.handler("slow"));
     server.set_route("/", |_: &Request| "hi");
     let mut client = Client::connect(server.address);
     client.send(&[request(1, "/slow"), request(3, "/")].concat());
@@ -132,26 +133,26 @@ fn a_late_handler_costs_its_stream_alone() {
     assert_eq!(status, 504);
     client.send(&request(5, "/"));
     assert_eq!(client.frame_of(5).kind, HEADERS);
-    server.logged("GET /slow: no answer within process_timeout");
-    server.logged("\"GET /slow HTTP/2\" 504");
+    server.log.wait_for("GET /slow: no answer within process_timeout");
+    server.log.wait_for("\"GET /slow HTTP/2\" 504");
 }
 
 #[test]
 fn what_was_cancelled_before_it_began_never_does() {
-    let server = Running::start(|config| config.max_workers = 1);
-    let gate = Gate::default();
-    server.set_route("/slow", outside::blocking(gate.handler("slow")));
+    let server = Running::start_h2c(|config| config.max_workers = 1);
+    let latch = Latch::default();
+    server.set_route("/slow", outside::blocking(latch.handler("slow")));
     let mut client = Client::connect(server.address);
     // One runs, four wait for the only worker.
     client.send(&(0..5).flat_map(|number| request(2 * number + 1, "/slow")).collect::<Vec<_>>());
-    gate.wait_for_guests(1);
+    latch.wait_for_arrivals(1);
     for stream in [3, 5, 7] {
         client.send(&frame(RST_STREAM, 0, stream, &CANCEL.to_be_bytes()));
     }
     // Requests that came later are answered later.
     client.send(&frame(PING, 0, 0, b"done yet"));
     while client.frame().unwrap().payload != b"done yet" {}
-    gate.open();
+    latch.open();
     let mut ended = Vec::new();
     while ended.len() < 2 {
         let frame = client.frame().unwrap();
@@ -159,12 +160,12 @@ fn what_was_cancelled_before_it_began_never_does() {
             ended.push(frame.stream);
         }
     }
-    assert_eq!((ended, gate.guests()), (vec![1, 9], 2));
+    assert_eq!((ended, latch.arrived()), (vec![1, 9], 2));
 }
 
 #[test]
 fn deadlines_hold_for_uploads_and_heads() {
-    let server = Running::start(|config| {
+    let server = Running::start_h2c(|config| {
         config.body_stall_timeout = Duration::from_millis(300);
         config.header_timeout = Duration::from_millis(600);
     });
@@ -185,9 +186,9 @@ fn deadlines_hold_for_uploads_and_heads() {
 
 #[test]
 fn a_handler_that_blocks_does_not_hold_up_the_other_streams() {
-    let server = Running::start(|_| {});
-    let gate = Gate::default();
-    server.set_route("/slow", gate.handler("slow"));
+    let server = Running::start_h2c(|_| {});
+    let latch = Latch::default();
+    server.set_route("/slow", latch.handler("slow"));
     server.set_route("/", |_: &Request| "hi");
     let mut client = Client::connect(server.address);
     let mut all = request(1, "/slow");
@@ -201,7 +202,7 @@ fn a_handler_that_blocks_does_not_hold_up_the_other_streams() {
         assert_ne!((frame.kind, frame.stream), (HEADERS, 1));
         ended += u32::from(frame.ends_stream());
     }
-    gate.open();
+    latch.open();
     loop {
         let frame = client.frame().unwrap();
         if frame.ends_stream() {

@@ -5,14 +5,9 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail like tests")]
 
 mod attacks;
-mod hostile;
 mod lengths;
 mod life;
 mod malformed;
 mod messages;
 mod mutation;
-#[path = "../hostile/mutator.rs"]
-mod mutator;
-mod server;
 mod streaming;
-mod wire;

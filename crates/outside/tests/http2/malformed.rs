@@ -5,11 +5,12 @@ use std::io::{Read as _, Write as _};
 
 use outside::{Request, Response};
 
-use crate::server::{DEADLINE, Gate, Running};
-use crate::wire::{
+use outside_test_support::http2::wire::{
     CONTINUATION, Client, DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, PROTOCOL_ERROR, RST_STREAM, block, frame,
     get, request,
 };
+use outside_test_support::latch::Latch;
+use outside_test_support::server::{DEADLINE, Running};
 
 /// A literal field whose representation begins with this byte: 0x40 adds it to the table, 0 and 0x10 do not.
 fn literal(first: u8, name: &[u8], value: &[u8]) -> Vec<u8> {
@@ -26,10 +27,10 @@ fn head(stream: u32, block: &[u8]) -> Vec<u8> {
     frame(HEADERS, END_HEADERS | END_STREAM, stream, block)
 }
 
-/// A server where `/slow` waits for the gate, and all other paths are answered with target and `x-a`.
-fn server(gate: &Gate) -> Running {
-    let server = Running::start(|_| {});
-    server.set_route("/slow", gate.handler("slow"));
+/// A server where `/slow` waits for the latch, and all other paths are answered with target and `x-a`.
+fn server(latch: &Latch) -> Running {
+    let server = Running::start_h2c(|_| {});
+    server.set_route("/slow", latch.handler("slow"));
     server.set_route("/", |request: &Request| {
         Response::text(format!("{} {:?}", request.target(), request.headers().get("x-a")))
     });
@@ -79,28 +80,28 @@ fn a_malformed_message_costs_its_stream_alone() {
         ("a length that is none", with(literal(0, b"content-length", b"x")), "\"- - HTTP/2\" 400 0"),
     ];
     for (name, bad, line) in cases {
-        let gate = Gate::default();
-        let server = server(&gate);
+        let latch = Latch::default();
+        let server = server(&latch);
         let mut client = Client::connect(server.address);
         client.send(&request(1, "/slow"));
-        gate.wait_for_guests(1);
+        latch.wait_for_arrivals(1);
         client.send(&head(3, &bad));
         let reset = client.frame_of(3);
         assert_eq!((reset.kind, reset.code()), (RST_STREAM, PROTOCOL_ERROR), "{name}");
-        server.logged(line);
+        server.log.wait_for(line);
         client.send(&head(5, &with(literal(0, b"x-a", b"fine"))));
         assert_eq!(content(&mut client, 5), "/there Some(\"fine\")", "{name}");
-        gate.open();
+        latch.open();
         assert_eq!(content(&mut client, 1), "slow", "{name}");
-        let lines = server.lines_with(" 400 0");
+        let lines = server.log.lines_with(" 400 0");
         assert_eq!(lines.len(), 1, "{name}: {lines:?}");
     }
 }
 
 #[test]
 fn what_was_malformed_keeps_its_place_in_the_table() {
-    let gate = Gate::default();
-    let server = server(&gate);
+    let latch = Latch::default();
+    let server = server(&latch);
     let mut client = Client::connect(server.address);
     let path = beginning(b"/there");
     let with = |fields: &[&[u8]]| [&path[..], &fields.concat()].concat();
@@ -147,11 +148,11 @@ fn what_was_malformed_keeps_its_place_in_the_table() {
 
 #[test]
 fn malformed_in_trailers_in_several_frames_and_with_padding() {
-    let gate = Gate::default();
-    let server = server(&gate);
+    let latch = Latch::default();
+    let server = server(&latch);
     let mut client = Client::connect(server.address);
     client.send(&request(1, "/slow"));
-    gate.wait_for_guests(1);
+    latch.wait_for_arrivals(1);
     let mut post = get("/");
     post[0].1 = "POST";
     client.send(&[frame(HEADERS, END_HEADERS, 3, &block(&post)), frame(DATA, 0, 3, b"x")].concat());
@@ -182,7 +183,7 @@ fn malformed_in_trailers_in_several_frames_and_with_padding() {
         }
     }
     // Broken compression still ends the connection (section 4.3).
-    gate.open();
+    latch.open();
     assert_eq!(content(&mut client, 1), "slow");
     client.send(&head(stream + 2, &[0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff]));
     assert_eq!(client.go_away().0, PROTOCOL_ERROR);
@@ -190,8 +191,8 @@ fn malformed_in_trailers_in_several_frames_and_with_padding() {
 
 #[test]
 fn a_client_that_breaks_the_rules_again_and_again_is_left() {
-    let gate = Gate::default();
-    let server = server(&gate);
+    let latch = Latch::default();
+    let server = server(&latch);
     let mut client = Client::connect(server.address);
     let bad = [&beginning(b"/")[..], &literal(0x40, b"X", b"1")].concat();
     let mut number = 0;
@@ -203,7 +204,7 @@ fn a_client_that_breaks_the_rules_again_and_again_is_left() {
         code = code.or((frame.kind == GOAWAY).then(|| frame.code()));
     }
     assert!(code.is_some() && number < 10_000, "{code:?} after {number}");
-    assert!(server.lines_with(" 400 0").len() <= 256);
+    assert!(server.log.lines_with(" 400 0").len() <= 256);
 }
 
 /// The answer of HTTP/1.1 to this target.
@@ -221,8 +222,8 @@ fn over_http_1(server: &Running, target: &[u8]) -> (u16, String) {
 
 #[test]
 fn targets_are_the_same_in_both_versions() {
-    let gate = Gate::default();
-    let server = server(&gate);
+    let latch = Latch::default();
+    let server = server(&latch);
     for target in [
         "/a\"b",
         "/a<b>c",
@@ -263,11 +264,11 @@ fn targets_are_the_same_in_both_versions() {
         // And in the log, escaped; refused characters are percent-encoded, so that it is ASCII on one line.
         let shown = target.replace('\\', "\\x5c").replace('"', "\\x22");
         if status == 200 {
-            server.logged(&format!("\"GET {shown} HTTP/1.1\" 200"));
-            server.logged(&format!("\"GET {shown} HTTP/2\" 200"));
+            server.log.wait_for(&format!("\"GET {shown} HTTP/1.1\" 200"));
+            server.log.wait_for(&format!("\"GET {shown} HTTP/2\" 200"));
         }
     }
     for shown in ["/a%23b", "/%C3%A9", "/?a%7F", "/a%09b"] {
-        server.logged(&format!("\"GET {shown} HTTP/2\" 400"));
+        server.log.wait_for(&format!("\"GET {shown} HTTP/2\" 400"));
     }
 }

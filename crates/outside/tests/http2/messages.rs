@@ -5,15 +5,15 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use outside::{Headers, Request, Response};
 
-use crate::server::Running;
-use crate::wire::{
+use outside_test_support::http2::wire::{
     Client, DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, NO_ERROR, PROTOCOL_ERROR, RST_STREAM, SETTINGS,
     WINDOW_UPDATE, block, frame, frames, get, request,
 };
+use outside_test_support::server::Running;
 
 /// A server that answers with the request as parsed, and the number of requests.
 fn server() -> (Running, Arc<AtomicUsize>) {
-    let (server, count) = (Running::start(|config| config.max_body_size = 4096), Arc::new(AtomicUsize::new(0)));
+    let (server, count) = (Running::start_h2c(|config| config.max_body_size = 4096), Arc::new(AtomicUsize::new(0)));
     let counted = Arc::clone(&count);
     server.set_route("/", move |request: &Request| {
         counted.fetch_add(1, Ordering::Relaxed);
@@ -64,7 +64,7 @@ fn a_request_is_understood() {
     let (status, content) = client.answer(1);
     assert_eq!(status, 200);
     assert_eq!(text(content), "GET /c x=1 HTTP/2 http localhost\nhost=localhost\n\n");
-    server.logged("\"GET /a%20b/../c?x=1 HTTP/2\" 200 49");
+    server.log.wait_for("\"GET /a%20b/../c?x=1 HTTP/2\" 200 49");
 }
 
 #[test]
@@ -199,20 +199,20 @@ fn a_head_may_be_as_large_as_over_http_1() {
         let mut socket = std::net::TcpStream::connect(server.address).unwrap();
         let head = format!("GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{lines}\r\n");
         std::io::Write::write_all(&mut socket, head.as_bytes()).unwrap();
-        socket.set_read_timeout(Some(crate::server::DEADLINE)).unwrap();
+        socket.set_read_timeout(Some(outside_test_support::server::DEADLINE)).unwrap();
         let mut answer = String::new();
         std::io::Read::read_to_string(&mut socket, &mut answer).unwrap();
         assert!(answer.starts_with("HTTP/1.1 200 "), "{} fields: {answer}", fields.len());
     }
     // One limit, sent to both clients and named in the log.
-    let server = Running::start(|config| config.max_header_size = 1000);
+    let server = Running::start_h2c(|config| config.max_header_size = 1000);
     server.set_route("/", |_: &Request| "hi");
     let mut client = Client::connect(server.address);
     client.send(&frames(1, &block(&[get("/"), vec![("x-a", &cookie[..980])]].concat())));
     assert_eq!(client.answer(1).0, 200);
     client.send(&frames(3, &block(&[get("/"), vec![("x-a", &cookie[..1200])]].concat())));
     assert_eq!(client.answer(3).0, 431);
-    server.logged("config[\"max_header_size\"]");
+    server.log.wait_for("config[\"max_header_size\"]");
 }
 
 #[test]
@@ -312,27 +312,27 @@ fn answers_are_those_of_http_2() {
         client.send(&[frame(WINDOW_UPDATE, 0, 0, &increment), frame(WINDOW_UPDATE, 0, 9, &increment)].concat());
     }
     assert_eq!(received, 300_000);
-    server.logged("\"GET /large HTTP/2\" 200 300000");
+    server.log.wait_for("\"GET /large HTTP/2\" 200 300000");
 }
 
 #[test]
 fn without_being_asked_for_it_is_not_spoken() {
     use std::io::{Read as _, Write as _};
-    let server = Running::start(|config| config.h2c = false);
+    let server = Running::start_h2c(|config| config.h2c = false);
     let mut socket = std::net::TcpStream::connect(server.address).unwrap();
-    socket.write_all(crate::wire::PREFACE).unwrap();
+    socket.write_all(outside_test_support::http2::wire::PREFACE).unwrap();
     let mut answer = String::new();
-    socket.set_read_timeout(Some(crate::server::DEADLINE)).unwrap();
+    socket.set_read_timeout(Some(outside_test_support::server::DEADLINE)).unwrap();
     // Bytes behind the apparent head are read and discarded.
     socket.read_to_string(&mut answer).unwrap();
     assert!(answer.starts_with("HTTP/1.1 505 "), "{answer}");
     // Nor is a connection upgraded to it: the field is ignored (RFC 9110 section 7.8).
-    let server = Running::start(|_| {});
+    let server = Running::start_h2c(|_| {});
     server.set_route("/", |_: &Request| "one");
     let mut socket = std::net::TcpStream::connect(server.address).unwrap();
     let ask = "GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade, HTTP2-Settings, close\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n\r\n";
     socket.write_all(ask.as_bytes()).unwrap();
-    socket.set_read_timeout(Some(crate::server::DEADLINE)).unwrap();
+    socket.set_read_timeout(Some(outside_test_support::server::DEADLINE)).unwrap();
     let mut answer = String::new();
     socket.read_to_string(&mut answer).unwrap();
     assert!(answer.starts_with("HTTP/1.1 200 ") && answer.ends_with("one"), "{answer}");

@@ -2,12 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-use crate::hostile::conversation;
-use crate::mutator::{Numbers, mutate};
-use crate::wire::{
+use outside_test_support::http2::hostile::conversation;
+use outside_test_support::http2::wire::{
     ACK, CONTINUATION, DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, PING, PRIORITY, RST_STREAM, SETTINGS,
     WINDOW_UPDATE, block, frame, get, request,
 };
+use outside_test_support::mutator::{Numbers, mutate};
 
 /// Changed from time to time to find other faults.
 const SEED: u64 = 0x6f75_7473_6964_6532;

@@ -6,10 +6,11 @@ use std::time::{Duration, Instant};
 
 use outside::{Error, Event, Request, Response, streaming};
 
-use crate::server::{DEADLINE, Gate, Running};
-use crate::wire::{
+use outside_test_support::http2::wire::{
     CANCEL, Client, DATA, END_HEADERS, END_STREAM, HEADERS, RST_STREAM, WINDOW_UPDATE, block, frame, get,
 };
+use outside_test_support::latch::Latch;
+use outside_test_support::server::{DEADLINE, Running};
 
 /// The head of a POST whose content follows.
 fn head(stream: u32) -> Vec<u8> {
@@ -35,7 +36,7 @@ fn counting(told: Sender<Result<usize, u16>>) -> impl Fn(&Request) -> Result<Str
 #[test]
 fn each_piece_is_there_at_once() {
     let (told, hears) = channel();
-    let server = Running::start(|_| {});
+    let server = Running::start_h2c(|_| {});
     server.set_route("/", streaming(counting(told)));
     let mut client = Client::connect(server.address);
     client.send(&head(1));
@@ -51,7 +52,7 @@ fn each_piece_is_there_at_once() {
 fn a_client_that_is_too_fast_gets_no_window() {
     let (go, waits) = channel::<()>();
     let waits = std::sync::Mutex::new(waits);
-    let server = Running::start(|_| {});
+    let server = Running::start_h2c(|_| {});
     server.set_route(
         "/",
         streaming(move |request: &Request| {
@@ -85,9 +86,9 @@ fn a_client_that_is_too_fast_gets_no_window() {
 #[test]
 fn streams_do_not_starve_one_another() {
     let (told, hears) = channel();
-    let gate = crate::server::Gate::default();
-    let wait = gate.handler("");
-    let server = Running::start(|config| {
+    let latch = Latch::default();
+    let wait = latch.handler("");
+    let server = Running::start_h2c(|config| {
         config.body_stall_timeout = Duration::from_millis(700);
         config.min_rate = 1 << 30;
     });
@@ -112,7 +113,7 @@ fn streams_do_not_starve_one_another() {
         }
         client.send(&frame(DATA, 0, stream, &[b'x'; 16_383]));
     }
-    gate.wait_for_guests(1);
+    latch.wait_for_arrivals(1);
     client.settle(1);
     // Another stream has all of its window.
     let mut fields = get("/");
@@ -126,7 +127,7 @@ fn streams_do_not_starve_one_another() {
     // None of them was ended because of its closed window, though no byte has moved for longer than body_stall_timeout.
     let more = client.frame_within(Duration::from_millis(1500));
     assert!(more.as_ref().is_none_or(|frame| frame.kind == WINDOW_UPDATE && frame.stream == 0), "{more:?}");
-    gate.open();
+    latch.open();
     for number in 0..6 {
         client.send(&frame(DATA, END_STREAM, 2 * number + 1, b""));
     }
@@ -140,7 +141,7 @@ fn streams_do_not_starve_one_another() {
 #[test]
 fn who_stops_ends_the_handler() {
     let (told, hears) = channel();
-    let server = Running::start(|config| {
+    let server = Running::start_h2c(|config| {
         config.body_stall_timeout = Duration::from_millis(300);
         config.max_body_size = 100;
     });
@@ -163,7 +164,7 @@ fn who_stops_ends_the_handler() {
 
 #[test]
 fn streams_of_events_end_with_the_server() {
-    let mut server = Running::start(|config| config.termination_timeout = 2 * DEADLINE);
+    let server = Running::start_h2c(|config| config.termination_timeout = 2 * DEADLINE);
     let (told, hears) = channel::<()>();
     let hears = std::sync::Arc::new(std::sync::Mutex::new(hears));
     server.set_route("/", move |_: &Request| {
@@ -187,17 +188,17 @@ fn streams_of_events_end_with_the_server() {
 
 #[test]
 fn what_is_waited_for_is_said() {
-    let mut server = Running::start(|config| config.termination_timeout = DEADLINE);
-    let gate = Gate::default();
-    server.set_route("/", gate.handler("done"));
+    let server = Running::start_h2c(|config| config.termination_timeout = DEADLINE);
+    let latch = Latch::default();
+    server.set_route("/", latch.handler("done"));
     let mut client = Client::connect(server.address);
     for stream in [1, 3] {
         client.send(&frame(HEADERS, END_HEADERS | END_STREAM, stream, &block(&get("/"))));
     }
-    gate.wait_for_guests(1);
+    latch.wait_for_arrivals(1);
     server.server.terminate(false);
-    server.logged("2 answers in flight, at most 30 s; Ctrl+C again cuts");
-    gate.open();
+    server.log.wait_for("2 answers in flight, at most 30 s; Ctrl+C again cuts");
+    latch.open();
     // Both come, behind the GOAWAY.
     let mut ended = 0;
     while ended < 2 {

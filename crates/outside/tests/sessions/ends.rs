@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 use outside::{Error, Message, WebSocket, WebSocketConnection, WebSocketExit};
 
 use crate::client::{BINARY, CLOSE, Client, OPENING, TEXT, close_frame, frame};
-use crate::server::{Journal, Running, blocking_echo, echo};
+use crate::server::{Journal, blocking_echo, echo, serve};
+use outside_test_support::server::Running;
 
 /// Records the last message, and the exit; on a thread, or by callbacks.
 fn noting(journal: &Journal, blocking: bool) -> WebSocket {
@@ -80,7 +81,7 @@ fn on_exit_is_called_once_however_it_ends() {
     for (name, expected, end) in ends {
         for blocking in [false, true] {
             let journal = Journal::default();
-            let server = Running::with(noting(&journal, blocking));
+            let server = serve(noting(&journal, blocking));
             let mut client = Client::open(server.address, "/");
             client.send_text("here");
             assert_eq!(client.receive_text(), "here");
@@ -97,7 +98,7 @@ fn on_exit_is_called_once_however_it_ends() {
 fn all_have_left_when_the_server_has_ended() {
     for blocking in [false, true] {
         let journal = Journal::default();
-        let server = Running::with(noting(&journal, blocking));
+        let server = serve(noting(&journal, blocking));
         let mut clients: Vec<Client> = (0..50).map(|_| Client::open(server.address, "/")).collect();
         journal.wait_for(50);
         server.server.terminate(false);
@@ -115,15 +116,14 @@ fn all_have_left_when_the_server_has_ended() {
 fn a_thread_that_tidies_up_is_waited_for() {
     let journal = Journal::default();
     let note = journal.clone();
-    let server = Running::with(WebSocket::new().on_connection(
-        move |connection: &WebSocketConnection| -> Result<(), WebSocketExit> {
+    let server =
+        serve(WebSocket::new().on_connection(move |connection: &WebSocketConnection| -> Result<(), WebSocketExit> {
             note.note("open");
             let exit = connection.recv().unwrap_err();
             thread::sleep(Duration::from_millis(1500));
             note.note("tidy");
             Err(exit)
-        },
-    ));
+        }));
     let mut client = Client::open(server.address, "/");
     journal.wait_for(1);
     server.server.terminate(false);
@@ -180,7 +180,7 @@ fn how_a_handler_ends() {
             }
             let journal = Journal::default();
             let left = journal.clone();
-            let server = Running::with(websocket.on_exit(move |_: &WebSocketConnection| left.note("exit")));
+            let server = serve(websocket.on_exit(move |_: &WebSocketConnection| left.note("exit")));
             let mut client = Client::open(server.address, "/");
             if style == "message" {
                 client.send_text("go");
@@ -189,20 +189,20 @@ fn how_a_handler_ends() {
             client.send(close_frame(code, ""));
             client.receive_end();
             journal.wait_for(1);
-            let events = if told.is_empty() { Vec::new() } else { server.told.wait_for(1) };
+            let events = if told.is_empty() { Vec::new() } else { server.log.wait_for_events(1) };
             assert!(events.concat().contains(told), "{name}, {style}: {events:?}");
-            let server_told = server.told.clone();
+            let server_told = server.log.clone();
             server.stop();
-            assert_eq!((journal.entries().len(), server_told.entries().len()), (1, events.len()), "{name}, {style}");
+            assert_eq!((journal.entries().len(), server_told.events().len()), (1, events.len()), "{name}, {style}");
         }
     }
 }
 
 #[test]
 fn a_panic_at_the_exit_is_told() {
-    let server = Running::with(echo().on_exit(|_: &WebSocketConnection| panic!("a test")));
+    let server = serve(echo().on_exit(|_: &WebSocketConnection| panic!("a test")));
     Client::open(server.address, "/").close();
-    assert!(server.told.wait_for(1)[0].contains("it panicked"));
+    assert!(server.log.wait_for_events(1)[0].contains("it panicked"));
     Client::open(server.address, "/").close();
 }
 
@@ -211,8 +211,8 @@ fn a_panic_at_the_exit_is_told() {
 fn an_ended_connection_says_so() {
     let journal = Journal::default();
     let note = journal.clone();
-    let server = Running::with(WebSocket::new().on_connection(
-        move |connection: &WebSocketConnection| -> Result<(), WebSocketExit> {
+    let server =
+        serve(WebSocket::new().on_connection(move |connection: &WebSocketConnection| -> Result<(), WebSocketExit> {
             let exit = connection.recv().unwrap_err();
             assert_eq!((exit.code, &*exit.reason), (4000, "bye"));
             assert_eq!(connection.send("too late").unwrap_err(), exit);
@@ -224,8 +224,7 @@ fn an_ended_connection_says_so() {
             connection.subscribe("room");
             note.note("done");
             Ok(())
-        },
-    ));
+        }));
     let mut client = Client::open(server.address, "/");
     client.send(close_frame(4000, "bye"));
     assert_eq!(client.receive_last(), 4000);
@@ -236,7 +235,7 @@ fn an_ended_connection_says_so() {
 /// may send.
 #[test]
 fn a_closing_handshake_has_a_deadline() {
-    let server = Running::with(WebSocket::new().on_open(|connection: &WebSocketConnection| connection.exit(4000, "")));
+    let server = serve(WebSocket::new().on_open(|connection: &WebSocketConnection| connection.exit(4000, "")));
     let began = Instant::now();
     let mut client = Client::open(server.address, "/");
     assert_eq!(client.receive_close().0, 4000);
@@ -249,7 +248,7 @@ fn a_closing_handshake_has_a_deadline() {
 /// Section 7.1.7: a client that breaks the protocol gets the reason and is disconnected; no answer is awaited.
 #[test]
 fn who_breaks_the_protocol_is_not_waited_for() {
-    let server = Running::with(echo());
+    let server = serve(echo());
     server.set_route("/blocking", blocking_echo());
     for target in ["/", "/blocking"] {
         let mut client = Client::open(server.address, target);
@@ -264,7 +263,7 @@ fn who_breaks_the_protocol_is_not_waited_for() {
 #[test]
 fn a_handler_belongs_to_an_open_connection() {
     let journal = Journal::default();
-    let server = Running::with(noting(&journal, false));
+    let server = serve(noting(&journal, false));
     let mut refused = Client::connect(server.address);
     assert_eq!(refused.ask("/", &format!("{OPENING}Origin: https://evil.example\r\n")).status, 403);
     drop(refused);

@@ -6,7 +6,8 @@ use outside::testing::websocket::TestTerms;
 use outside::{WebSocket, WebSocketConnection, WebSocketExit};
 
 use crate::client::{BINARY, COMPRESSED, Client, Frame, OPENING, TEXT, frame};
-use crate::server::{Journal, Running, blocking_echo, echo};
+use crate::server::{Journal, blocking_echo, echo, serve};
+use outside_test_support::server::Running;
 
 const MIB: usize = 1 << 20;
 
@@ -17,7 +18,7 @@ fn head(first: u8, length: u64) -> Vec<u8> {
 
 #[test]
 fn a_declared_length_is_enough() {
-    let server = Running::with(echo());
+    let server = serve(echo());
     server.set_route("/blocking", blocking_echo());
     for target in ["/", "/blocking"] {
         for length in [MIB as u64 + 1, 1 << 40, (1 << 63) - 1] {
@@ -34,7 +35,7 @@ fn a_declared_length_is_enough() {
 
 #[test]
 fn the_limit_holds_for_the_sum_of_the_frames() {
-    let server = Running::with(echo());
+    let server = serve(echo());
     let mut client = Client::open(server.address, "/");
     client.send(frame(0x02, vec![1; MIB - 1]));
     client.send(frame(0x80, [2]));
@@ -48,7 +49,7 @@ fn the_limit_holds_for_the_sum_of_the_frames() {
 /// A client that is still sending a too large message can read the reason of the end.
 #[test]
 fn the_reason_arrives_though_more_is_on_its_way() {
-    let server = Running::with(echo());
+    let server = serve(echo());
     let mut client = Client::open(server.address, "/");
     client.send(frame(BINARY, vec![0; 16 * MIB]));
     assert_eq!(client.receive_close(), (1009, "a message larger than max_message".to_owned()));
@@ -58,7 +59,7 @@ fn the_reason_arrives_though_more_is_on_its_way() {
 #[test]
 fn other_limits_are_kept_to_the_byte() {
     for limit in [0, 1, 125, 70_000] {
-        let server = Running::with(echo().with_max_message(limit));
+        let server = serve(echo().with_max_message(limit));
         let mut client = Client::open(server.address, "/");
         client.send(frame(TEXT, vec![b'a'; limit]));
         assert_eq!(client.receive(), Frame(TEXT, vec![b'a'; limit]));
@@ -88,7 +89,7 @@ fn open_compressed(server: &Running) -> Client {
 
 #[test]
 fn a_deflate_bomb_ends_at_the_limit() {
-    let server = Running::with(echo().with_deflate(true));
+    let server = serve(echo().with_deflate(true));
     let bomb = compressed(&vec![0; 64 * MIB]);
     assert!(bomb.len() < 70_000 && bomb[0] & COMPRESSED != 0);
     let mut client = open_compressed(&server);
@@ -104,7 +105,7 @@ fn many_small_bombs_wait_for_their_turn() {
     const BOMBS: usize = 50;
     let most = Journal::default();
     let note = most.clone();
-    let server = Running::with(
+    let server = serve(
         WebSocket::new()
             .on_connection(move |connection: &WebSocketConnection| -> Result<(), WebSocketExit> {
                 connection.recv()?;

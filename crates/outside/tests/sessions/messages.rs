@@ -7,7 +7,7 @@ use std::time::Duration;
 use outside::{Error, Message, SessionHandler, Style, WebSocket, WebSocketConnection, WebSocketExit};
 
 use crate::client::{BINARY, Client, Frame, PING, PONG, TEXT, close_frame, frame};
-use crate::server::{Journal, Running, blocking_echo, echo};
+use crate::server::{Journal, blocking_echo, echo, serve};
 
 /// A handler with an event loop of its own: here a thread that is unparked at each event.
 struct AsyncHandler;
@@ -57,7 +57,7 @@ fn echoes() -> [(&'static str, WebSocket); 3] {
 #[test]
 fn every_style_echoes_every_kind_and_length() {
     for (style, websocket) in echoes() {
-        let server = Running::with(websocket);
+        let server = serve(websocket);
         let mut client = Client::open(server.address, "/");
         for length in [0, 1, 125, 126, 4096, 65535, 65536, 1 << 20] {
             for first in [TEXT, BINARY] {
@@ -73,7 +73,7 @@ fn every_style_echoes_every_kind_and_length() {
 #[test]
 fn many_at_once_come_back_in_order() {
     for (style, websocket) in echoes() {
-        let server = Running::with(websocket);
+        let server = serve(websocket);
         let mut client = Client::open(server.address, "/");
         let all: Vec<u8> = (0..5000).flat_map(|number| frame(TEXT, number.to_string())).collect();
         client.send(&all);
@@ -103,7 +103,7 @@ fn cut_anywhere() {
         Frame(BINARY, vec![8]),
     ];
     for (style, websocket) in echoes() {
-        let server = Running::with(websocket);
+        let server = serve(websocket);
         let mut client = Client::open(server.address, "/");
         for cut in 0..=sent.len() {
             client.send(&sent[..cut]);
@@ -135,7 +135,7 @@ fn what_comes_before_a_close_is_heard() {
             connection.send(message)
         }
     };
-    let server = Running::with(WebSocket::new().on_message(note(&heard)));
+    let server = serve(WebSocket::new().on_message(note(&heard)));
     let mut client = Client::open(server.address, "/");
     client.send([frame(TEXT, "one"), frame(TEXT, "two"), close_frame(4000, "bye")].concat());
     assert_eq!((client.receive_text(), client.receive_text()), ("one".to_owned(), "two".to_owned()));
@@ -169,7 +169,7 @@ fn what_comes_before_a_close_is_heard() {
 /// The same before a violation of the protocol.
 #[test]
 fn what_comes_before_a_fault_is_heard() {
-    let server = Running::with(echo());
+    let server = serve(echo());
     let heard = Journal::default();
     let listen = heard.clone();
     server.set_route(
@@ -196,11 +196,10 @@ fn what_comes_before_a_fault_is_heard() {
 fn nothing_is_heard_after_an_exit() {
     let heard = Journal::default();
     let listen = heard.clone();
-    let server =
-        Running::with(WebSocket::new().on_message(move |connection: &WebSocketConnection, message: Message| {
-            listen.note(message.as_text().unwrap_or_default());
-            connection.exit(4001, "enough")
-        }));
+    let server = serve(WebSocket::new().on_message(move |connection: &WebSocketConnection, message: Message| {
+        listen.note(message.as_text().unwrap_or_default());
+        connection.exit(4001, "enough")
+    }));
     let mut client = Client::open(server.address, "/");
     client.send([frame(TEXT, "one"), frame(TEXT, "two")].concat());
     assert_eq!(client.receive_close(), (4001, "enough".to_owned()));
@@ -211,14 +210,13 @@ fn nothing_is_heard_after_an_exit() {
 
 #[test]
 fn waiting_has_an_end() {
-    let server = Running::with(WebSocket::new().on_connection(
-        |connection: &WebSocketConnection| -> Result<(), WebSocketExit> {
+    let server =
+        serve(WebSocket::new().on_connection(|connection: &WebSocketConnection| -> Result<(), WebSocketExit> {
             while connection.recv_timeout(Duration::from_millis(20))?.is_none() {
                 connection.send("nothing yet")?;
             }
             connection.send("something")
-        },
-    ));
+        }));
     let mut client = Client::open(server.address, "/");
     assert_eq!(client.receive_text(), "nothing yet");
     client.send_text("now");

@@ -3,12 +3,13 @@
 use outside::{Request, WebSocket, WebSocketConnection, WebSocketExit};
 
 use crate::client::{Client, Frame, OPENING, TEXT, close_frame, frame};
-use crate::server::{Journal, Running, blocking_echo, echo};
+use crate::server::{Journal, blocking_echo, echo, serve};
+use outside_test_support::server::Running;
 
 /// The request is answered by the table's status, and the connection then serves another one, if the status allows it.
 #[test]
 fn requests_that_open_nothing() {
-    let server = Running::with(echo());
+    let server = serve(echo());
     server.set_route("/hello", |_: &Request| "hello");
     let without = |name: &str| {
         let lines = OPENING.split_inclusive("\r\n").filter(|line| !line.starts_with(name));
@@ -54,20 +55,20 @@ fn requests_that_open_nothing() {
 
 #[test]
 fn a_page_of_another_origin_is_told_to_the_log_alone() {
-    let server = Running::with(echo().with_origins(&["https://friend.example"]).unwrap());
+    let server = serve(echo().with_origins(&["https://friend.example"]).unwrap());
     let mut client = Client::connect(server.address);
     assert_eq!(client.ask("/", &format!("{OPENING}Origin: https://friend.example\r\n")).status, 101);
     let mut client = Client::connect(server.address);
     let answer = client.ask("/", &format!("{OPENING}Origin: https://evil.example\r\n"));
     assert_eq!(answer.status, 403);
     assert!(!answer.body.contains("evil"));
-    let told = server.told.wait_for(1).concat();
+    let told = server.log.wait_for_events(1).concat();
     assert!(told.contains("origins=[\"https://evil.example\"]"), "{told}");
 }
 
 #[test]
 fn a_subprotocol_is_the_servers_choice() {
-    let server = Running::with(
+    let server = serve(
         WebSocket::new()
             .on_open(|connection: &WebSocketConnection| connection.send(connection.subprotocol().unwrap_or("none")))
             .with_subprotocols(["chat.2", "chat"]),
@@ -83,7 +84,7 @@ fn a_subprotocol_is_the_servers_choice() {
 /// Bytes behind the request are frames, never another request.
 #[test]
 fn bytes_behind_the_request_wait_for_the_101() {
-    let server = Running::with(blocking_echo());
+    let server = serve(blocking_echo());
     server.set_route("/callbacks", echo());
     server.set_route("/hello", |_: &Request| "hello");
     for target in ["/", "/callbacks"] {
@@ -123,7 +124,7 @@ fn other_routes_ignore_an_upgrade() {
 
 #[test]
 fn content_is_no_frame() {
-    let server = Running::with(echo());
+    let server = serve(echo());
     let mut client = Client::connect(server.address);
     client.send(format!("GET / HTTP/1.1\r\n{OPENING}Content-Length: 5\r\n\r\nHello"));
     assert_eq!(client.answer().status, 400);
@@ -149,7 +150,7 @@ fn handlers_that_block_have_a_bound() {
     let mut third = Client::connect(server.address);
     let answer = third.ask("/", OPENING);
     assert_eq!((answer.status, answer.header("Upgrade")), (503, None));
-    assert!(server.told.wait_for(1)[0].contains("max_websockets"));
+    assert!(server.log.wait_for_events(1)[0].contains("max_websockets"));
     drop(Client::open(server.address, "/callbacks"));
     // A connection that was cut while it opened has given its place back as well.
     open.pop().unwrap().reset();
@@ -167,7 +168,7 @@ fn handlers_that_block_have_a_bound() {
 
 #[test]
 fn nothing_opens_any_more_while_the_server_ends() {
-    let server = Running::with(echo());
+    let server = serve(echo());
     server.set_route("/hello", |_: &Request| "hello");
     let mut idle = Client::connect(server.address);
     assert_eq!(idle.ask("/hello", "Host: sessions\r\n").status, 200);
@@ -182,7 +183,7 @@ fn nothing_opens_any_more_while_the_server_ends() {
 /// A message that comes with the handshake is delivered after `on_open`, whose own messages are sent first.
 #[test]
 fn on_open_is_first() {
-    let server = Running::with(
+    let server = serve(
         echo()
             .on_open(|connection: &WebSocketConnection| connection.send("welcome"))
             .on_message(|connection: &WebSocketConnection, message: outside::Message| connection.send(message)),

@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 use outside::{Message, WebSocket, WebSocketConnection, WebSocketExit};
 
 use crate::client::{Client, Frame, PING, PONG, TEXT, close_frame, frame};
-use crate::server::{Journal, Running, echo};
+use crate::server::{Journal, echo, serve};
+use outside_test_support::server::Running;
 
 const SHORT: Duration = Duration::from_millis(200);
 /// Deadlines are checked every tenth of a second, and the machine may be busy.
@@ -13,7 +14,7 @@ const LATE: Duration = Duration::from_secs(4);
 
 #[test]
 fn silence_is_broken_by_a_ping() {
-    let server = Running::with(echo().with_ping(Some(SHORT), LATE));
+    let server = serve(echo().with_ping(Some(SHORT), LATE));
     let mut client = Client::open(server.address, "/");
     let mut last = Instant::now();
     for _ in 0..4 {
@@ -35,10 +36,9 @@ fn silence_is_broken_by_a_ping() {
 fn no_answer_is_an_end() {
     let journal = Journal::default();
     let left = journal.clone();
-    let server =
-        Running::with(echo().with_ping(Some(SHORT), SHORT).on_exit(move |connection: &WebSocketConnection| {
-            left.note(format!("{:?}", connection.close_code()));
-        }));
+    let server = serve(echo().with_ping(Some(SHORT), SHORT).on_exit(move |connection: &WebSocketConnection| {
+        left.note(format!("{:?}", connection.close_code()));
+    }));
     let mut client = Client::open(server.address, "/");
     assert_eq!(client.receive(), Frame(PING, Vec::new()));
     assert_eq!(client.receive_close(), (1011, "no answer to a ping".to_owned()));
@@ -67,7 +67,7 @@ fn a_slow_handler_is_not_a_silent_client() {
         }
     };
     let patience = |websocket: WebSocket| websocket.with_ping(Some(SHORT), SHORT).with_max_message(1000);
-    let server = Running::with(patience(WebSocket::new().on_message(called)));
+    let server = serve(patience(WebSocket::new().on_message(called)));
     server.set_route("/blocking", patience(WebSocket::new().on_connection(on_thread)));
     for (number, target) in ["/", "/blocking"].into_iter().enumerate() {
         let mut client = Client::open(server.address, target);
@@ -94,7 +94,7 @@ fn a_slow_handler_is_not_a_silent_client() {
 
 #[test]
 fn pings_of_the_client_are_answered_and_pongs_are_not() {
-    let server = Running::with(echo());
+    let server = serve(echo());
     let mut client = Client::open(server.address, "/");
     for payload in [vec![], b"payload".to_vec(), vec![0xff; 125]] {
         client.send([frame(PONG, &payload), frame(PING, &payload)].concat());
@@ -105,7 +105,7 @@ fn pings_of_the_client_are_answered_and_pongs_are_not() {
 
 #[test]
 fn handlers_may_ping() {
-    let server = Running::with(
+    let server = serve(
         WebSocket::new()
             .on_message(|connection: &WebSocketConnection, message: Message| connection.ping(message.as_bytes())),
     );
@@ -114,7 +114,7 @@ fn handlers_may_ping() {
     assert_eq!(client.receive(), Frame(PING, b"are you there?".to_vec()));
     client.send_text(&"long".repeat(32));
     assert_eq!(client.receive_close().0, 1011);
-    assert!(server.told.wait_for(1)[0].contains("at most 125 bytes, not 128"));
+    assert!(server.log.wait_for_events(1)[0].contains("at most 125 bytes, not 128"));
 }
 
 /// Without pings, `process_timeout` counts received and sent bytes.

@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 use outside::{Message, WebSocket, WebSocketConnection, WebSocketExit, WhenFull};
 
 use crate::client::{BINARY, CLOSE, Client, DEADLINE, Frame, OPENING, frame};
-use crate::server::{Journal, Running};
+use crate::server::{Journal, serve};
+use outside_test_support::server::Running;
 
 /// The system keeps some megabytes for each direction of a connection.
 const SYSTEM: usize = 16 << 20;
@@ -57,15 +58,14 @@ fn when_it_rests(counter: &AtomicUsize) -> usize {
 fn a_handler_that_takes_nothing_stops_its_client() {
     let go_on = Journal::default();
     let (wait, wait_too) = (go_on.clone(), go_on.clone());
-    let server = Running::with(WebSocket::new().on_connection(
-        move |connection: &WebSocketConnection| -> Result<(), WebSocketExit> {
+    let server =
+        serve(WebSocket::new().on_connection(move |connection: &WebSocketConnection| -> Result<(), WebSocketExit> {
             wait.wait_for(1);
             for number in 0..MANY {
                 assert_eq!(number_of(connection.recv()?.as_bytes()), number);
             }
             connection.send("all of it")
-        },
-    ));
+        }));
     let taken = Arc::new(AtomicUsize::new(0));
     server.set_route(
         "/callbacks",
@@ -94,7 +94,7 @@ fn a_handler_that_takes_nothing_stops_its_client() {
 fn a_client_that_takes_nothing_stops_its_handler() {
     let sent = Arc::new(AtomicUsize::new(0));
     let counter = Arc::clone(&sent);
-    let server = Running::with(
+    let server = serve(
         WebSocket::new()
             .on_connection(move |connection: &WebSocketConnection| -> Result<(), WebSocketExit> {
                 for number in 0..MANY {
@@ -119,8 +119,8 @@ fn a_client_that_takes_nothing_stops_its_handler() {
 fn nobody_waits_for_who_is_gone() {
     let journal = Journal::default();
     let note = journal.clone();
-    let server = Running::with(WebSocket::new().on_connection(
-        move |connection: &WebSocketConnection| -> Result<(), WebSocketExit> {
+    let server =
+        serve(WebSocket::new().on_connection(move |connection: &WebSocketConnection| -> Result<(), WebSocketExit> {
             note.note("begun");
             let exit = loop {
                 if let Err(exit) = connection.send(numbered(0)) {
@@ -129,8 +129,7 @@ fn nobody_waits_for_who_is_gone() {
             };
             note.note(exit.code.to_string());
             Err(exit)
-        },
-    ));
+        }));
     let client = narrow(&server);
     journal.wait_for(1);
     client.reset();
@@ -159,7 +158,7 @@ fn who_never_reads_is_left() {
 
 #[test]
 fn the_oldest_are_dropped() {
-    let server = Running::with(
+    let server = serve(
         WebSocket::new()
             .on_open(|connection: &WebSocketConnection| {
                 (0..MANY).try_for_each(|number| connection.send(numbered(number)))?;
@@ -181,7 +180,7 @@ fn the_oldest_are_dropped() {
 fn or_the_connection_ends() {
     let journal = Journal::default();
     let note = journal.clone();
-    let server = Running::with(
+    let server = serve(
         WebSocket::new()
             .on_connection(move |connection: &WebSocketConnection| -> Result<(), WebSocketExit> {
                 let sent = (0..MANY).take_while(|number| connection.send(numbered(*number)).is_ok()).count();
@@ -207,7 +206,7 @@ fn or_the_connection_ends() {
 #[test]
 fn one_large_message_fits_any_queue() {
     for when_full in [WhenFull::Wait, WhenFull::DropOldest, WhenFull::Close] {
-        let server = Running::with(
+        let server = serve(
             WebSocket::new()
                 .on_open(|connection: &WebSocketConnection| connection.send(vec![7; 4 << 20]))
                 .with_queue(1000, when_full),

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use outside::{Message, OutsideHttp, Request, WebSocket, WebSocketConnection, WhenFull};
 
 use crate::client::{BINARY, CLOSE, Client, Frame, OPENING, TEXT, frame};
-use crate::server::Running;
+use outside_test_support::server::Running;
 
 /// `join ROOM`, `leave ROOM`, `say ROOM WORDS`.
 fn rooms(server: &Running) -> WebSocket {

@@ -8,12 +8,12 @@ use rustls::ProtocolVersion;
 
 use crate::certificates::Authority;
 use crate::client::{answer, ask, begin, connect, trusting};
-use crate::server::Running;
+use crate::server;
 
 #[test]
 fn both_versions_answer_and_keep_alive() {
     let authority = Authority::new();
-    let running = Running::start(&[authority.files("main", &["localhost"])]);
+    let running = server::start(&[authority.files("main", &["localhost"])]);
     for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
         let mut roots = rustls::RootCertStore::empty();
         roots.add(authority.issuer.der().clone()).unwrap();
@@ -31,7 +31,7 @@ fn both_versions_answer_and_keep_alive() {
 #[test]
 fn large_answers_and_uploads_arrive_whole() {
     let authority = Authority::new();
-    let running = Running::start(&[authority.files("main", &["localhost"])]);
+    let running = server::start(&[authority.files("main", &["localhost"])]);
     let content: Arc<Vec<u8>> = Arc::new((0..3_000_000_u32).map(|number| (number * 7 % 251) as u8).collect());
     let sent = Arc::clone(&content);
     running.server.set_route("/large", move |_: &Request| Response::bytes(sent.to_vec())).unwrap();
@@ -59,7 +59,7 @@ fn large_answers_and_uploads_arrive_whole() {
 #[test]
 fn an_answer_is_one_record() {
     let authority = Authority::new();
-    let running = Running::start(&[authority.files("main", &["localhost"])]);
+    let running = server::start(&[authority.files("main", &["localhost"])]);
     let path = authority.path("file.txt");
     std::fs::write(&path, "x".repeat(2000)).unwrap();
     running.server.set_route("/file", FilePath(path.display().to_string())).unwrap();
@@ -85,7 +85,7 @@ fn an_answer_is_one_record() {
 #[test]
 fn a_websocket_speaks_within_tls() {
     let authority = Authority::new();
-    let running = Running::start(&[authority.files("main", &["localhost"])]);
+    let running = server::start(&[authority.files("main", &["localhost"])]);
     let echo =
         WebSocket::new().on_message(|connection: &WebSocketConnection, message: Message| connection.send(message));
     running.server.set_route("/ws", echo).unwrap();
@@ -107,7 +107,7 @@ fn a_websocket_speaks_within_tls() {
 #[test]
 fn http_in_clear_is_told_the_way() {
     let authority = Authority::new();
-    let running = Running::start(&[authority.files("main", &["localhost"])]);
+    let running = server::start(&[authority.files("main", &["localhost"])]);
     let mut stream = connect(running.address);
     stream.write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
     let mut received = String::new();
@@ -119,7 +119,7 @@ fn http_in_clear_is_told_the_way() {
 #[test]
 fn keys_change_in_the_middle() {
     let authority = Authority::new();
-    let running = Running::start(&[authority.files("main", &["localhost"])]);
+    let running = server::start(&[authority.files("main", &["localhost"])]);
     let mut client = begin(&Arc::new(trusting(&authority)), running.address, "localhost");
     for _ in 0..20 {
         assert!(ask(&mut client, "/").ends_with("hello over https"));
@@ -130,7 +130,7 @@ fn keys_change_in_the_middle() {
 #[test]
 fn records_and_segments_of_any_size() {
     let authority = Authority::new();
-    let running = Running::start(&[authority.files("main", &["localhost"])]);
+    let running = server::start(&[authority.files("main", &["localhost"])]);
     running
         .server
         .set_route("/length", |request: &Request| Response::text(request.content().len().to_string()))
@@ -159,7 +159,7 @@ fn records_and_segments_of_any_size() {
 #[test]
 fn a_slow_reader_gets_everything() {
     let authority = Authority::new();
-    let running = Running::start(&[authority.files("main", &["localhost"])]);
+    let running = server::start(&[authority.files("main", &["localhost"])]);
     let pieces: Vec<u8> = (0..4_000_000_u32).map(|number| (number * 13 % 241) as u8).collect();
     let sent = pieces.clone();
     running.server.set_route("/large", move |_: &Request| Response::bytes(sent.clone())).unwrap();

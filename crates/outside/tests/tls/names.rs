@@ -12,7 +12,8 @@ use rustls::{ClientConfig, RootCertStore, SignatureScheme};
 
 use crate::certificates::Authority;
 use crate::client::{DEADLINE, ask, begin, shake_hands, trusting};
-use crate::server::Running;
+use crate::server;
+use outside_test_support::server::Running;
 
 fn shown(config: &Arc<ClientConfig>, running: &Running, name: &str) -> CertificateDer<'static> {
     let mut client = begin(config, running.address, name);
@@ -35,7 +36,7 @@ fn a_client_is_shown_the_one_for_its_name() {
         authority.files("api", &["API.example.com"]),
         authority.files("any", &["*.example.com", "example.org"]),
     ];
-    let running = Running::start(&files);
+    let running = server::start(&files);
     let config = forgetful(&authority);
     let [main, api, any] =
         ["example.com", "api.example.com", "a.example.com"].map(|name| shown(&config, &running, name));
@@ -60,7 +61,7 @@ fn of_several_for_a_name_the_first_that_a_client_can_check() {
         let certificate = authority.certificate_for(&["localhost"], &key);
         authority.write(&format!("{kind:?}").replace(['/', ' '], ""), &certificate, &key.serialize_pem())
     });
-    let running = Running::start(&kinds);
+    let running = server::start(&kinds);
     let mut roots = RootCertStore::empty();
     roots.add(authority.issuer.der().clone()).unwrap();
     for (scheme, length) in [(SignatureScheme::ED25519, 32), (SignatureScheme::ECDSA_NISTP384_SHA384, 97)] {
@@ -86,7 +87,7 @@ fn certificates_change_while_clients_come() {
     let wanted: usize = std::env::var("OUTSIDE_HANDSHAKES").map_or(0, |text| text.parse().unwrap());
     let authority = Authority::new();
     let files = authority.files("main", &["localhost"]);
-    let running = Running::start(std::slice::from_ref(&files));
+    let running = server::start(std::slice::from_ref(&files));
     let config = forgetful(&authority);
     let (is_over, done) = (AtomicBool::new(false), AtomicUsize::new(0));
     thread::scope(|scope| {
@@ -128,7 +129,7 @@ fn certificates_change_while_clients_come() {
 fn they_are_taken_over_without_being_asked_for() {
     let authority = Authority::new();
     let files = authority.files("main", &["localhost"]);
-    let running = Running::start(std::slice::from_ref(&files));
+    let running = server::start(std::slice::from_ref(&files));
     let config = forgetful(&authority);
     let before = shown(&config, &running, "localhost");
     // As the tools of Let's Encrypt do it: a new file, renamed.
@@ -136,7 +137,7 @@ fn they_are_taken_over_without_being_asked_for() {
     let new = authority.write("new", &certificate, &key);
     std::fs::rename(&new.keyfile, &files.keyfile).unwrap();
     std::fs::rename(&new.certfile, &files.certfile).unwrap();
-    running.log.wait_for(Level::Info, "new certificates are in use");
+    running.log.wait_for_event(Level::Info, "new certificates are in use");
     assert_ne!(shown(&config, &running, "localhost"), before);
 }
 
@@ -144,21 +145,21 @@ fn they_are_taken_over_without_being_asked_for() {
 fn a_bad_new_one_is_refused_once_and_the_old_one_stays() {
     let authority = Authority::new();
     let files = authority.files("main", &["localhost"]);
-    let running = Running::start(std::slice::from_ref(&files));
+    let running = server::start(std::slice::from_ref(&files));
     let config = forgetful(&authority);
     let before = shown(&config, &running, "localhost");
     let whole = std::fs::read(&files.certfile).unwrap();
     std::fs::write(&files.certfile, &whole[..whole.len() / 2]).unwrap();
-    running.log.wait_for(Level::Error, "the old ones stay: the certificate file");
+    running.log.wait_for_event(Level::Error, "the old ones stay: the certificate file");
     assert_eq!(shown(&config, &running, "localhost"), before);
     // The log has said it, and repeats it only after a change.
     std::fs::write(&files.certfile, b"").unwrap();
-    running.log.wait_for(Level::Error, "is empty");
-    let told = running.log.events.lock().unwrap().iter().filter(|(_, text)| text.contains("is not complete")).count();
+    running.log.wait_for_event(Level::Error, "is empty");
+    let told = running.log.events().iter().filter(|text| text.contains("is not complete")).count();
     assert_eq!(told, 1);
     std::fs::remove_file(&files.certfile).unwrap();
-    running.log.wait_for(Level::Error, "cannot be read");
+    running.log.wait_for_event(Level::Error, "cannot be read");
     authority.files("main", &["localhost"]);
-    running.log.wait_for(Level::Info, "new certificates are in use");
+    running.log.wait_for_event(Level::Info, "new certificates are in use");
     assert_ne!(shown(&config, &running, "localhost"), before);
 }

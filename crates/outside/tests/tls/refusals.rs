@@ -11,12 +11,12 @@ use rustls::{AlertDescription, ClientConfig};
 
 use crate::certificates::Authority;
 use crate::client::{ask, begin, connect, shake_hands, trusting};
-use crate::server::Running;
+use crate::server;
 
 #[test]
 fn an_unknown_protocol_is_refused_by_its_alert() {
     let authority = Authority::new();
-    let running = Running::start(&[authority.files("main", &["localhost"])]);
+    let running = server::start(&[authority.files("main", &["localhost"])]);
     let mut config = trusting(&authority);
     config.alpn_protocols = vec![b"spdy/1".to_vec()];
     let mut client = begin(&Arc::new(config.clone()), running.address, "localhost");
@@ -27,14 +27,14 @@ fn an_unknown_protocol_is_refused_by_its_alert() {
     let mut client = begin(&Arc::new(config), running.address, "localhost");
     shake_hands(&mut client).unwrap();
     assert_eq!(client.conn.alpn_protocol(), Some(&b"http/1.1"[..]));
-    assert_eq!(running.log.lines.lock().unwrap().as_str(), "", "a handshake is no exchange");
+    assert_eq!(running.log.accesses(), [""; 0], "a handshake is no exchange");
 }
 
 #[test]
 fn silence_and_noise_end_in_time() {
     let authority = Authority::new();
     let files = [authority.files("main", &["localhost"])];
-    let running = Running::configured(&files, &Default::default(), |config| {
+    let running = server::start_with(&files, &Default::default(), |config| {
         config.tls_handshake_timeout = Duration::from_millis(300);
     });
     // Nothing at all, the beginning of a record, and no TLS.
@@ -54,7 +54,7 @@ fn silence_and_noise_end_in_time() {
 
 #[test]
 fn tls_in_clear_is_answered_at_once() {
-    let running = Running::start(&[]);
+    let running = server::start(&[]);
     let config = Arc::new(trusting(&Authority::new()));
     for protocols in [vec![], vec![b"h2".to_vec(), b"http/1.1".to_vec()]] {
         let mut config = ClientConfig::clone(&config);
@@ -71,7 +71,7 @@ fn tls_in_clear_is_answered_at_once() {
 fn dripping_does_not_extend_the_deadline() {
     let authority = Authority::new();
     let files = [authority.files("main", &["localhost"])];
-    let running = Running::configured(&files, &Default::default(), |config| {
+    let running = server::start_with(&files, &Default::default(), |config| {
         config.tls_handshake_timeout = Duration::from_millis(500);
     });
     let mut hello = Vec::new();
@@ -85,14 +85,14 @@ fn dripping_does_not_extend_the_deadline() {
         }
     }
     assert!(began.elapsed() < Duration::from_secs(3), "{:?}", began.elapsed());
-    running.log.wait_for(Level::Warning, "tls_handshake_timeout");
+    running.log.wait_for_event(Level::Warning, "tls_handshake_timeout");
 }
 
 /// More clients that stop in the middle of a handshake than there are places for them.
 #[test]
 fn a_flood_of_half_handshakes_keeps_nobody_out() {
     let authority = Authority::new();
-    let running = Running::start(&[authority.files("main", &["localhost"])]);
+    let running = server::start(&[authority.files("main", &["localhost"])]);
     let config = Arc::new(trusting(&authority));
     let flood: Vec<_> = (0..300)
         .map(|_| {
@@ -114,7 +114,7 @@ fn a_flood_of_half_handshakes_keeps_nobody_out() {
 fn a_flood_of_first_bytes_keeps_nobody_out() {
     let authority = Authority::new();
     let files = [authority.files("main", &["localhost"])];
-    let running = Running::configured(&files, &Default::default(), |config| config.max_connections = Some(400));
+    let running = server::start_with(&files, &Default::default(), |config| config.max_connections = Some(400));
     let (address, ends) = (running.address, Arc::new(AtomicBool::new(false)));
     let flooding = {
         let ends = Arc::clone(&ends);
@@ -150,7 +150,7 @@ fn a_flood_of_first_bytes_keeps_nobody_out() {
 #[test]
 fn a_hello_that_drips_in() {
     let authority = Authority::new();
-    let running = Running::start(&[authority.files("main", &["localhost"])]);
+    let running = server::start(&[authority.files("main", &["localhost"])]);
     let config = Arc::new(trusting(&authority));
     let mut client = begin(&config, running.address, "localhost");
     let mut hello = Vec::new();
@@ -165,7 +165,7 @@ fn a_hello_that_drips_in() {
 fn silent_clients_make_room_like_idle_ones() {
     let authority = Authority::new();
     let files = [authority.files("main", &["localhost"])];
-    let running = Running::configured(&files, &Default::default(), |config| config.max_connections = Some(20));
+    let running = server::start_with(&files, &Default::default(), |config| config.max_connections = Some(20));
     let silent: Vec<_> = (0..40).map(|_| connect(running.address)).collect();
     let config = Arc::new(trusting(&authority));
     assert!(ask(&mut begin(&config, running.address, "localhost"), "/").ends_with("hello over https"));
@@ -176,7 +176,7 @@ fn silent_clients_make_room_like_idle_ones() {
 #[test]
 fn mutilated_hellos() {
     let authority = Authority::new();
-    let running = Running::start(&[authority.files("main", &["localhost"])]);
+    let running = server::start(&[authority.files("main", &["localhost"])]);
     let config = Arc::new(trusting(&authority));
     let mut hello = Vec::new();
     begin(&config, running.address, "localhost").conn.write_tls(&mut hello).unwrap();

@@ -10,7 +10,8 @@ use rustls::{ClientConfig, DigitallySignedStruct, SignatureScheme};
 
 use crate::certificates::Authority;
 use crate::client::{begin, shake_hands};
-use crate::server::Running;
+use crate::server;
+use outside_test_support::server::Running;
 
 /// Accepts every certificate.
 #[derive(Debug)]
@@ -88,11 +89,11 @@ fn soon(parameters: &mut CertificateParams) {
 fn a_new_one_is_shown_as_soon_as_its_time_comes() {
     let authority = Authority::new();
     let files = authority.files("main", &["localhost"]);
-    let running = Running::start(std::slice::from_ref(&files));
+    let running = server::start(std::slice::from_ref(&files));
     let before = read(&files);
     issue(&authority, "main", "localhost", soon);
     assert_eq!(shown(&running, "localhost"), before);
-    running.log.wait_for(Level::Info, "new certificates are in use");
+    running.log.wait_for_event(Level::Info, "new certificates are in use");
     assert_eq!(shown(&running, "localhost"), read(&files));
 }
 
@@ -100,13 +101,13 @@ fn a_new_one_is_shown_as_soon_as_its_time_comes() {
 fn a_clock_that_is_behind_is_a_warning() {
     let authority = Authority::new();
     let files = issue(&authority, "main", "localhost", of_the_future);
-    let running = Running::start(std::slice::from_ref(&files));
-    running.log.wait_for(Level::Warning, "unless the clock is behind: the certificate file");
-    running.log.wait_for(Level::Warning, "it will be from Tue, 01 Jan 2222");
+    let running = server::start(std::slice::from_ref(&files));
+    running.log.wait_for_event(Level::Warning, "unless the clock is behind: the certificate file");
+    running.log.wait_for_event(Level::Warning, "it will be from Tue, 01 Jan 2222");
     assert_eq!(shown(&running, "localhost"), read(&files));
     // On an explicit request the log repeats the fault.
     running.server.hang_up();
-    let told = |text: &str| running.log.events.lock().unwrap().iter().filter(|(_, event)| event.contains(text)).count();
+    let told = |text: &str| running.log.events().iter().filter(|event| event.contains(text)).count();
     while told("clock is behind") < 2 {
         std::thread::yield_now();
     }
@@ -122,7 +123,7 @@ fn one_that_is_valid_comes_before_one_that_is_not() {
         issue(&authority, "early", "c.example", of_the_future),
         issue(&authority, "any", "*.example", |_| ()),
     ];
-    let running = Running::start(&entries);
+    let running = server::start(&entries);
     for (name, wanted) in [
         ("a.example", &entries[3]),
         ("c.example", &entries[3]),
@@ -132,9 +133,9 @@ fn one_that_is_valid_comes_before_one_that_is_not() {
         assert_eq!(shown(&running, name), read(wanted), "{name}");
     }
     for file in ["old.pem", "alone.pem"] {
-        running.log.wait_for(Level::Error, &format!("{file}\" has expired"));
+        running.log.wait_for_event(Level::Error, &format!("{file}\" has expired"));
     }
-    running.log.wait_for(Level::Warning, "early.pem\" is not valid yet");
+    running.log.wait_for_event(Level::Warning, "early.pem\" is not valid yet");
 }
 
 #[test]

@@ -9,7 +9,8 @@ use rustls::{ClientConfig, HandshakeKind, NamedGroup, ProtocolVersion};
 
 use crate::certificates::Authority;
 use crate::client::{ask, begin};
-use crate::server::Running;
+use crate::server;
+use outside_test_support::server::Running;
 
 fn kind(config: &Arc<ClientConfig>, running: &Running, name: &str) -> HandshakeKind {
     let mut client = begin(config, running.address, name);
@@ -34,7 +35,7 @@ fn workers_resume_what_others_began() {
     let files = [authority.files("main", &["localhost"])];
     let keys = TicketKeys::default();
     let handed_down = TicketKeys::from_bytes(&keys.to_bytes()).unwrap();
-    let workers = [Running::configured(&files, &keys, |_| ()), Running::configured(&files, &handed_down, |_| ())];
+    let workers = [server::start_with(&files, &keys, |_| ()), server::start_with(&files, &handed_down, |_| ())];
     for version in [ProtocolVersion::TLSv1_2, ProtocolVersion::TLSv1_3] {
         let config = of_version(&authority, version);
         assert_eq!(kind(&config, &workers[0], "localhost"), HandshakeKind::Full);
@@ -49,9 +50,9 @@ fn workers_resume_what_others_began() {
 fn a_ticket_is_for_one_host_and_one_listener() {
     let authority = Authority::new();
     let keys = TicketKeys::default();
-    let one = Running::configured(&[authority.files("one", &["a.example", "b.example"])], &keys, |_| ());
-    let other = Running::configured(&[authority.files("other", &["a.example"])], &keys, |_| ());
-    let stranger = Running::start(&[authority.files("one", &["a.example"])]);
+    let one = server::start_with(&[authority.files("one", &["a.example", "b.example"])], &keys, |_| ());
+    let other = server::start_with(&[authority.files("other", &["a.example"])], &keys, |_| ());
+    let stranger = server::start(&[authority.files("one", &["a.example"])]);
     for version in [ProtocolVersion::TLSv1_2, ProtocolVersion::TLSv1_3] {
         for (running, name) in [(&other, "a.example"), (&stranger, "a.example"), (&one, "b.example")] {
             let mut config = ClientConfig::clone(&of_version(&authority, version));

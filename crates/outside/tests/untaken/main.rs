@@ -5,13 +5,6 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail like tests")]
 
-#[path = "../http2/server.rs"]
-#[expect(dead_code, reason = "gates are for other tests")]
-mod server;
-#[path = "../http2/wire.rs"]
-#[expect(dead_code, reason = "other tests say more")]
-mod wire;
-
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::sync::Arc;
@@ -20,10 +13,10 @@ use std::time::Duration;
 
 use outside::{Request, Response, asynchronous, blocking, never_blocking};
 
-use crate::server::{DEADLINE, Running};
-use crate::wire::{
+use outside_test_support::http2::wire::{
     Client, DATA, END_HEADERS, END_STREAM, HEADERS, RST_STREAM, SETTINGS, WINDOW_UPDATE, block, frame, get,
 };
+use outside_test_support::server::{DEADLINE, Running};
 
 /// The environment variable that marks the process of a test.
 const ALONE: &str = "OUTSIDE_TEST_ALONE";
@@ -91,7 +84,7 @@ fn attack(server: &Running, method: &'static str, more: &[(&str, &str)], content
     }
     // By now all answers are made that are made without being taken.
     let (mut ended, mut resets, mut bytes) = (0, 0, 0);
-    let mut note = |frame: crate::wire::Frame| {
+    let mut note = |frame: outside_test_support::http2::wire::Frame| {
         bytes += if frame.kind == DATA { frame.payload.len() } else { 0 };
         resets += u32::from(frame.kind == RST_STREAM);
         ended += u32::from(frame.ends_stream() || frame.kind == RST_STREAM);
@@ -191,7 +184,7 @@ fn however_they_are_made() {
         ),
     ];
     for (name, set_up, method, more, content) in ways {
-        let server = Running::start(|config| config.max_workers = 200);
+        let server = Running::start_h2c(|config| config.max_workers = 200);
         set_up(&server);
         let (growth, resets, bytes) = attack(&server, method, more, content);
         assert!(growth <= BOUND, "{name}: {} KiB", growth >> 10);
@@ -207,7 +200,7 @@ fn an_answer_to_what_is_not_safe_is_given_up() {
     if !is_alone("an_answer_to_what_is_not_safe_is_given_up") {
         return;
     }
-    let server = Running::start(|_| {});
+    let server = Running::start_h2c(|_| {});
     let calls = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&calls);
     let later = move |_: Arc<Request>| {
@@ -221,8 +214,8 @@ fn an_answer_to_what_is_not_safe_is_given_up() {
     let (growth, resets, _) = attack(&server, "POST", &[], b"");
     assert!(growth <= BOUND, "{} KiB", growth >> 10);
     assert_eq!((calls.load(Ordering::SeqCst), resets), (100, 0));
-    server.logged("max_unsent_per_connection_mb");
-    assert!(server.logged(" 503 ").contains("POST /large"));
+    server.log.wait_for("max_unsent_per_connection_mb");
+    assert!(server.log.wait_for(" 503 ").contains("POST /large"));
 }
 
 /// In HTTP/1.1 answers come one after another, and are made one after another.
@@ -237,7 +230,7 @@ fn pipelined_requests() {
         ("pieces", |server| server.set_route("/large", |_: &Request| Response::stream((0..2).map(|_| large())))),
     ];
     for (name, set_up) in ways {
-        let server = Running::start(|_| {});
+        let server = Running::start_h2c(|_| {});
         set_up(&server);
         let mut socket = TcpStream::connect(server.address).unwrap();
         socket.set_read_timeout(Some(DEADLINE)).unwrap();
@@ -261,7 +254,7 @@ fn the_slowest_goes_when_the_process_holds_too_much() {
     if !is_alone("the_slowest_goes_when_the_process_holds_too_much") {
         return;
     }
-    let server = Running::start(|config| config.max_unsent = Some(48 << 20));
+    let server = Running::start_h2c(|config| config.max_unsent = Some(48 << 20));
     server.set_route("/large", |_: &Request| "x".repeat(10 * LARGE));
     let ask = |server: &Running| {
         let mut socket = TcpStream::connect(server.address).unwrap();
@@ -272,7 +265,7 @@ fn the_slowest_goes_when_the_process_holds_too_much() {
     };
     let (before, _) = memory();
     let idle: Vec<TcpStream> = (0..20).map(|_| ask(&server)).collect();
-    server.logged("max_unsent_mb");
+    server.log.wait_for("max_unsent_mb");
     // A client that takes its answers is served.
     let (mut socket, mut buffer, mut taken) = (ask(&server), vec![0; 64 << 10], 0);
     while let count @ 1.. = socket.read(&mut buffer).unwrap() {
@@ -293,7 +286,7 @@ fn compression_for_clients_that_have_left() {
     if !is_alone("compression_for_clients_that_have_left") {
         return;
     }
-    let server = Running::start(|_| {});
+    let server = Running::start_h2c(|_| {});
     let text = noise();
     // On a busy machine its calls would seem to wait, and each would get a thread.
     server.set_route("/large", never_blocking(move |_: &Request| Response::text(text.clone())));

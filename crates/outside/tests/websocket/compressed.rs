@@ -2,7 +2,7 @@
 
 use outside::testing::websocket::{TestHeard, TestSession, TestTerms, client_frame};
 
-use crate::invariants::pieces;
+use outside_test_support::websocket::invariants::pieces;
 
 fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
     client_frame(first, Some([9, 8, 7, 6]), payload)

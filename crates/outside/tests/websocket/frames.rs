@@ -3,7 +3,7 @@
 
 use outside::testing::websocket::{TestHeard, TestSession, client_frame, code_name, message_head};
 
-use crate::invariants::pieces;
+use outside_test_support::websocket::invariants::pieces;
 
 const MASK: Option<[u8; 4]> = Some([0x37, 0xfa, 0x21, 0x3d]);
 

@@ -1,14 +1,10 @@
 //! The WebSocket codec: transcripts, the examples of the RFCs, bombs, mutations, and a comparison with tungstenite.
 //!
-//! `invariants` and `differential` are shared with the fuzz targets in `fuzz/` at the root.
+//! The checks stand in `crates/test-support`, where the fuzz targets have them too.
 
 mod bombs;
 mod compressed;
-mod differential;
 mod frames;
-mod invariants;
 mod mutation;
-#[path = "../hostile/mutator.rs"]
-mod mutator;
 mod opening;
 mod seeds;

@@ -3,9 +3,9 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use crate::mutator::{Numbers, mutate};
 use crate::seeds::{OFFERS, OPENINGS, stream};
-use crate::{differential, invariants};
+use outside_test_support::mutator::{Numbers, mutate};
+use outside_test_support::websocket::{differential, invariants};
 
 const SEED: u64 = 0x6f75_7473_6964_6502;
 

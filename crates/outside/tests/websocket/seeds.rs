@@ -3,7 +3,7 @@
 
 use outside::testing::websocket::{TestTerms, client_frame};
 
-use crate::mutator::Numbers;
+use outside_test_support::mutator::Numbers;
 
 /// Bytes that a client might send: mostly valid, with faults of every kind here and there.
 pub(crate) fn stream(numbers: &mut Numbers, compressed: bool) -> Vec<u8> {

@@ -36,7 +36,7 @@ const SOONER: &[&str] = &[
 ];
 
 /// Reads a stream of frames with both.
-pub(crate) fn compare(input: &[u8]) -> Result<(), String> {
+pub fn compare(input: &[u8]) -> Result<(), String> {
     let session = pieces(input, [], || TestSession::new(MAX_MESSAGE));
     let (heard, failed) = match session.heard().split_last() {
         Some((TestHeard::Failed(_, reason), rest)) => (rest, Some(*reason)),

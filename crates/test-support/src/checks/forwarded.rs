@@ -7,7 +7,7 @@ use outside::Headers;
 use outside::testing::{TestName, forwarded, host_name};
 
 /// The values that a client might send in these fields, before a proxy adds its own.
-pub(crate) fn lies(input: &[u8]) {
+pub fn lies(input: &[u8]) {
     let lie = String::from_utf8_lossy(input).replace(|letter: char| letter.is_control(), " ");
     for (name, truth) in
         [("Forwarded", "for=192.0.2.9;host=\"a.example\";proto=https"), ("X-Forwarded-For", "192.0.2.9")]
@@ -46,7 +46,7 @@ fn fields(pairs: &[(&str, &str)]) -> Option<Headers> {
 }
 
 /// An authority.
-pub(crate) fn host(input: &[u8]) {
+pub fn host(input: &[u8]) {
     let Ok(authority) = std::str::from_utf8(input) else { return };
     let Some((name, stands)) = host_name(authority) else { return };
     assert!(stands, "{authority:?}: {name:?} is not itself");

@@ -6,49 +6,49 @@ use std::time::{Duration, Instant};
 
 use crate::server::DEADLINE;
 
-pub(crate) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+pub const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-pub(crate) const DATA: u8 = 0;
-pub(crate) const HEADERS: u8 = 1;
-pub(crate) const PRIORITY: u8 = 2;
-pub(crate) const RST_STREAM: u8 = 3;
-pub(crate) const SETTINGS: u8 = 4;
-pub(crate) const PING: u8 = 6;
-pub(crate) const GOAWAY: u8 = 7;
-pub(crate) const WINDOW_UPDATE: u8 = 8;
-pub(crate) const CONTINUATION: u8 = 9;
+pub const DATA: u8 = 0;
+pub const HEADERS: u8 = 1;
+pub const PRIORITY: u8 = 2;
+pub const RST_STREAM: u8 = 3;
+pub const SETTINGS: u8 = 4;
+pub const PING: u8 = 6;
+pub const GOAWAY: u8 = 7;
+pub const WINDOW_UPDATE: u8 = 8;
+pub const CONTINUATION: u8 = 9;
 
-pub(crate) const END_STREAM: u8 = 1;
-pub(crate) const ACK: u8 = 1;
-pub(crate) const END_HEADERS: u8 = 4;
+pub const END_STREAM: u8 = 1;
+pub const ACK: u8 = 1;
+pub const END_HEADERS: u8 = 4;
 
-pub(crate) const NO_ERROR: u32 = 0;
-pub(crate) const PROTOCOL_ERROR: u32 = 1;
-pub(crate) const CANCEL: u32 = 8;
-pub(crate) const ENHANCE_YOUR_CALM: u32 = 11;
+pub const NO_ERROR: u32 = 0;
+pub const PROTOCOL_ERROR: u32 = 1;
+pub const CANCEL: u32 = 8;
+pub const ENHANCE_YOUR_CALM: u32 = 11;
 
 /// One frame.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Frame {
-    pub(crate) kind: u8,
-    pub(crate) flags: u8,
-    pub(crate) stream: u32,
-    pub(crate) payload: Vec<u8>,
+pub struct Frame {
+    pub kind: u8,
+    pub flags: u8,
+    pub stream: u32,
+    pub payload: Vec<u8>,
 }
 
 impl Frame {
     /// The error code of RST_STREAM or GOAWAY.
-    pub(crate) fn code(&self) -> u32 {
+    pub fn code(&self) -> u32 {
         let at = if self.kind == GOAWAY { 4 } else { 0 };
         u32::from_be_bytes(self.payload[at..at + 4].try_into().unwrap())
     }
 
-    pub(crate) fn ends_stream(&self) -> bool {
+    pub fn ends_stream(&self) -> bool {
         matches!(self.kind, DATA | HEADERS) && self.flags & END_STREAM != 0
     }
 
     /// The status of a HEADERS frame, if it is the first with this status on its connection.
-    pub(crate) fn status(&self) -> u16 {
+    pub fn status(&self) -> u16 {
         assert_eq!(self.kind, HEADERS, "{self:?}");
         // RFC 7541 appendix A, and section 6.2.1 with the name of index 8.
         match *self.payload {
@@ -74,7 +74,7 @@ fn digits(bytes: &[u8]) -> u16 {
 }
 
 /// A field block of literals, without index and without Huffman code (RFC 7541 section 6.2.2).
-pub(crate) fn block(fields: &[(&str, &str)]) -> Vec<u8> {
+pub fn block(fields: &[(&str, &str)]) -> Vec<u8> {
     fn push(block: &mut Vec<u8>, text: &str) {
         let length = text.len();
         if length < 127 {
@@ -99,13 +99,13 @@ pub(crate) fn block(fields: &[(&str, &str)]) -> Vec<u8> {
     block
 }
 
-pub(crate) fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+pub fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
     [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
 }
 
 /// A whole request with this field block, in as many frames as it takes.
-pub(crate) fn frames(stream: u32, block: &[u8]) -> Vec<u8> {
+pub fn frames(stream: u32, block: &[u8]) -> Vec<u8> {
     let mut pieces = block.chunks(16 << 10).enumerate().peekable();
     let mut frames = Vec::new();
     while let Some((index, piece)) = pieces.next() {
@@ -117,24 +117,24 @@ pub(crate) fn frames(stream: u32, block: &[u8]) -> Vec<u8> {
 }
 
 /// The fields of a GET.
-pub(crate) fn get(path: &str) -> Vec<(&str, &str)> {
+pub fn get(path: &str) -> Vec<(&str, &str)> {
     vec![(":method", "GET"), (":scheme", "http"), (":path", path), (":authority", "localhost")]
 }
 
 /// A HEADERS frame with a whole request.
-pub(crate) fn request(stream: u32, path: &str) -> Vec<u8> {
+pub fn request(stream: u32, path: &str) -> Vec<u8> {
     frame(HEADERS, END_HEADERS | END_STREAM, stream, &block(&get(path)))
 }
 
 /// One connection.
-pub(crate) struct Client {
-    pub(crate) socket: TcpStream,
+pub struct Client {
+    pub socket: TcpStream,
     unread: Vec<u8>,
 }
 
 impl Client {
     /// Connected; preface and these settings are sent.
-    pub(crate) fn connect_with(address: SocketAddr, settings: &[u8]) -> Self {
+    pub fn connect_with(address: SocketAddr, settings: &[u8]) -> Self {
         let mut client = Self { socket: TcpStream::connect(address).unwrap(), unread: Vec::new() };
         client.socket.set_read_timeout(Some(DEADLINE)).unwrap();
         client.socket.set_nodelay(true).unwrap();
@@ -142,21 +142,21 @@ impl Client {
         client
     }
 
-    pub(crate) fn connect(address: SocketAddr) -> Self {
+    pub fn connect(address: SocketAddr) -> Self {
         Self::connect_with(address, &[])
     }
 
-    pub(crate) fn send(&mut self, bytes: &[u8]) {
+    pub fn send(&mut self, bytes: &[u8]) {
         self.socket.write_all(bytes).unwrap();
     }
 
     /// Sends. Returns `false` if the server accepts no more bytes.
-    pub(crate) fn try_send(&mut self, bytes: &[u8]) -> bool {
+    pub fn try_send(&mut self, bytes: &[u8]) -> bool {
         self.socket.write_all(bytes).is_ok()
     }
 
     /// The next frame; `None` at the end.
-    pub(crate) fn frame(&mut self) -> Option<Frame> {
+    pub fn frame(&mut self) -> Option<Frame> {
         let deadline = Instant::now() + DEADLINE;
         loop {
             if let [high, middle, low, kind, flags, a, b, c, d, rest @ ..] = &*self.unread {
@@ -181,13 +181,13 @@ impl Client {
     }
 
     /// Waits until all that was sent has been read, by a ping with this number.
-    pub(crate) fn settle(&mut self, number: u64) {
+    pub fn settle(&mut self, number: u64) {
         self.send(&frame(PING, 0, 0, &number.to_be_bytes()));
         while self.frame().expect("the end of the connection").payload != number.to_be_bytes() {}
     }
 
     /// The next frame, if one comes within this time.
-    pub(crate) fn frame_within(&mut self, time: Duration) -> Option<Frame> {
+    pub fn frame_within(&mut self, time: Duration) -> Option<Frame> {
         self.socket.set_read_timeout(Some(time)).unwrap();
         let mut byte = [0];
         let is_there = !self.unread.is_empty() || matches!(self.socket.peek(&mut byte), Ok(1));
@@ -196,7 +196,7 @@ impl Client {
     }
 
     /// The next frame of this stream that is no WINDOW_UPDATE; all other frames are dropped.
-    pub(crate) fn frame_of(&mut self, stream: u32) -> Frame {
+    pub fn frame_of(&mut self, stream: u32) -> Frame {
         loop {
             let frame = self.frame().expect("the end of the connection");
             if frame.stream == stream && frame.kind != WINDOW_UPDATE {
@@ -207,7 +207,7 @@ impl Client {
     }
 
     /// The status and the content of an answer that is the first with its status.
-    pub(crate) fn answer(&mut self, stream: u32) -> (u16, Vec<u8>) {
+    pub fn answer(&mut self, stream: u32) -> (u16, Vec<u8>) {
         let head = self.frame_of(stream);
         let (status, mut content) = (head.status(), Vec::new());
         let mut is_all = head.ends_stream();
@@ -221,7 +221,7 @@ impl Client {
     }
 
     /// The code of the GOAWAY, and the frames before it; afterwards the connection ends.
-    pub(crate) fn go_away(&mut self) -> (u32, Vec<Frame>) {
+    pub fn go_away(&mut self) -> (u32, Vec<Frame>) {
         let mut before = Vec::new();
         while let Some(frame) = self.frame() {
             if frame.kind == GOAWAY {

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use outside::{Request, Response};
 
+use crate::http2::wire::{Client, GOAWAY, PREFACE, request};
 use crate::server::{DEADLINE, Running};
-use crate::wire::{Client, GOAWAY, PREFACE, request};
 
 /// Handlers that run at the moment.
 static RUNNING: AtomicUsize = AtomicUsize::new(0);
@@ -43,7 +43,7 @@ fn address() -> SocketAddr {
 
 /// A client sends this behind the preface and closes its side. The server ends the connection in time, has sent only
 /// whole frames, and still works.
-pub(crate) fn conversation(input: &[u8]) {
+pub fn conversation(input: &[u8]) {
     let address = address();
     let mut socket = TcpStream::connect(address).unwrap();
     socket.set_read_timeout(Some(DEADLINE)).unwrap();

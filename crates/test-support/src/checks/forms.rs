@@ -6,7 +6,7 @@ use outside::testing::forms::{TestPart, read_in_pieces};
 use outside::{Form, FormLimits, parse_query};
 
 /// A query string.
-pub(crate) fn query(input: &[u8]) {
+pub fn query(input: &[u8]) {
     let pairs = parse_query(input, 1000);
     assert!(pairs.len() <= 1000);
     assert_eq!(parse_query(&write_query(&pairs), 1000), pairs);
@@ -15,7 +15,7 @@ pub(crate) fn query(input: &[u8]) {
 }
 
 /// A form: a content type up to the first LF, then the content. It is also read as a form of either kind.
-pub(crate) fn form(input: &[u8]) {
+pub fn form(input: &[u8]) {
     let (kind, content) = match input.iter().position(|&byte| byte == b'\n') {
         Some(at) => (&input[..at], &input[at + 1..]),
         None => (&input[..0], input),

@@ -7,7 +7,7 @@ use std::path::Path;
 
 /// One step of a client.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Step {
+pub enum Step {
     /// Bytes to be written at once.
     Send(Vec<u8>),
     /// Bytes that must arrive before the next step; `Date: *` stands for any date.
@@ -20,24 +20,24 @@ pub(crate) enum Step {
 
 /// One title with its steps and its verdict.
 #[derive(Debug)]
-pub(crate) struct Case {
-    pub(crate) title: String,
-    pub(crate) place: String,
-    pub(crate) steps: Vec<Step>,
-    pub(crate) statuses: Vec<String>,
-    pub(crate) stays_open: bool,
+pub struct Case {
+    pub title: String,
+    pub place: String,
+    pub steps: Vec<Step>,
+    pub statuses: Vec<String>,
+    pub stays_open: bool,
     complete: bool,
 }
 
 impl Case {
     /// Whether it spells out the answers.
-    pub(crate) fn is_transcript(&self) -> bool {
+    pub fn is_transcript(&self) -> bool {
         self.steps.iter().any(|step| matches!(step, Step::Expect(_)))
     }
 }
 
 /// Every case of every file.
-pub(crate) fn all_cases() -> Vec<Case> {
+pub fn all_cases() -> Vec<Case> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/corpus");
     let entries = std::fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
     let mut paths: Vec<_> = entries.flatten().map(|entry| entry.path()).collect();
@@ -53,7 +53,7 @@ pub(crate) fn all_cases() -> Vec<Case> {
 }
 
 /// The cases of one file.
-pub(crate) fn parse(text: &str, source: &str) -> Vec<Case> {
+pub fn parse(text: &str, source: &str) -> Vec<Case> {
     let mut cases: Vec<Case> = Vec::new();
     for (number, line) in text.lines().enumerate().filter(|(_, line)| !line.is_empty() && !line.starts_with('#')) {
         let place = format!("{source}:{}", number + 1);
@@ -95,7 +95,7 @@ pub(crate) fn parse(text: &str, source: &str) -> Vec<Case> {
 }
 
 /// The bytes of an escaped line.
-pub(crate) fn unescape(text: &str) -> Vec<u8> {
+pub fn unescape(text: &str) -> Vec<u8> {
     let mut bytes = Vec::new();
     let mut rest = text;
     while let Some(at) = rest.find('\\') {

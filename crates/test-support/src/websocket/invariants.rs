@@ -8,7 +8,7 @@ use outside::testing::websocket::{TestHeard, TestSession, TestTerms, client_fram
 use outside::testing::{Conversation, Limits};
 
 /// A session that got its input in pieces: each cut ends one.
-pub(crate) fn pieces(
+pub fn pieces(
     input: &[u8],
     cuts: impl IntoIterator<Item = usize>,
     session: impl FnOnce() -> TestSession,
@@ -26,7 +26,7 @@ pub(crate) fn pieces(
 const MAX_MESSAGE: usize = 2000;
 
 /// Bytes of a client behind its handshake.
-pub(crate) fn frames(input: &[u8]) {
+pub fn frames(input: &[u8]) {
     let whole = read(input, [], None);
     for cuts in cuts(input) {
         let other = read(input, cuts, None);
@@ -90,7 +90,7 @@ fn check(session: &TestSession) {
 
 /// The reading of the server's compressed output by a client: the same messages, under any terms. The first byte
 /// chooses the terms, and the rest is cut into messages.
-pub(crate) fn compression(input: &[u8]) {
+pub fn compression(input: &[u8]) {
     let Some((&choice, rest)) = input.split_first() else { return };
     let offer = format!("permessage-deflate; server_max_window_bits={}", 8 + choice % 8);
     let terms = TestTerms::negotiate([offer.as_bytes()], choice & 0x80 != 0).expect("a good offer");
@@ -112,7 +112,7 @@ pub(crate) fn compression(input: &[u8]) {
 }
 
 /// A field value of offers: accepted terms keep to the offer, by a reading of the test's own.
-pub(crate) fn offer(input: &[u8]) {
+pub fn offer(input: &[u8]) {
     for takeover in [false, true] {
         let Some(terms) = TestTerms::negotiate(input.split(|&byte| byte == b'\n'), takeover) else { continue };
         let answer = terms.to_field_value();
@@ -141,7 +141,7 @@ pub(crate) fn offer(input: &[u8]) {
 
 /// Header lines of an opening request: every part of the answer was asked for, and it holds no line of the client's
 /// own.
-pub(crate) fn opening(input: &[u8]) {
+pub fn opening(input: &[u8]) {
     let mut conversation = Conversation::new(Limits::default());
     conversation.receive(&[b"GET / HTTP/1.1\r\nHost: a\r\n", input, b"\r\n\r\n"].concat());
     for received in conversation.requests() {

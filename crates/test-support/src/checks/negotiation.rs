@@ -6,7 +6,7 @@
 use outside::testing::{accepted_codings, chosen_coding};
 
 /// The values of some Accept-Encoding fields, each in a line.
-pub(crate) fn accept_encoding(input: &[u8]) {
+pub fn accept_encoding(input: &[u8]) {
     let values: Vec<&[u8]> = input.split(|&byte| byte == b'\n').collect();
     let accepted = accepted_codings(&values);
     assert!(accepted.iter().all(|&(_, weight)| weight <= 1000), "{accepted:?}");

@@ -19,17 +19,17 @@ use hyper::{Request, Response};
 
 /// A request as hyper read it.
 #[derive(Debug)]
-pub(crate) struct Seen {
-    pub(crate) method: String,
-    pub(crate) path: String,
-    pub(crate) query: String,
-    pub(crate) version: String,
+pub struct Seen {
+    pub method: String,
+    pub path: String,
+    pub query: String,
+    pub version: String,
     /// `None`: the body was refused, or has not ended.
-    pub(crate) content: Option<Vec<u8>>,
+    pub content: Option<Vec<u8>>,
 }
 
 /// hyper's reading of input that arrives in pieces of `step` bytes: requests, and the final error, if any.
-pub(crate) fn read(input: &[u8], step: usize) -> (Vec<Seen>, Option<String>) {
+pub fn read(input: &[u8], step: usize) -> (Vec<Seen>, Option<String>) {
     let seen = Rc::new(RefCell::new(Vec::new()));
     let service = service_fn(|request: Request<Incoming>| {
         let seen = Rc::clone(&seen);

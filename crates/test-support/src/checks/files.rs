@@ -13,10 +13,10 @@ use outside::Symlinks;
 use outside::files_testing::Beneath;
 use outside::testing::{Limits, byte_ranges, preconditions};
 
-use crate::invariants::converse;
+use crate::checks::invariants::converse;
 
 /// A length in two bytes, then the value of a Range field.
-pub(crate) fn range(input: &[u8]) {
+pub fn range(input: &[u8]) {
     let Some((length, value)) = input.split_at_checked(2) else { return };
     let length = u64::from(length[0]) << (length[1] % 9);
     let parts = byte_ranges(value, length);
@@ -89,7 +89,7 @@ const TAG: &[u8] = b"\"tag-1\"";
 const MODIFIED: u64 = 784_111_777;
 
 /// Header lines of a request.
-pub(crate) fn condition(input: &[u8]) {
+pub fn condition(input: &[u8]) {
     let asked = |method: &str, lines: &[&[u8]]| {
         let head = [method.as_bytes(), b" / HTTP/1.1\r\nHost: a\r\n", &lines.concat(), b"\r\n"].concat();
         let read = converse(&head, Limits::default(), [head.len()]);
@@ -205,7 +205,7 @@ fn identity(metadata: &Metadata) -> (u64, u64) {
 }
 
 /// The part of a request target behind the route of a folder.
-pub(crate) fn path_below(input: &[u8]) {
+pub fn path_below(input: &[u8]) {
     let head = [b"GET /s", input, b" HTTP/1.1\r\nHost: a\r\n\r\n"].concat();
     let read = converse(&head, Limits::default(), [head.len()]);
     let Some(received) = read.requests().first() else { return };

@@ -10,7 +10,7 @@ use outside::testing::{Conversation, Limits, ReadRequest, TestEnd};
 const TIGHT: Limits = Limits { request_line: 40, fields: 3, section: 64, content: 12 };
 
 /// Bytes as read from a socket.
-pub(crate) fn conversation(input: &[u8]) {
+pub fn conversation(input: &[u8]) {
     let whole = converse(input, Limits::default(), [input.len()]);
     let verdict = Verdict::of(&whole);
     for received in whole.requests() {
@@ -30,19 +30,19 @@ pub(crate) fn conversation(input: &[u8]) {
 }
 
 /// The bytes of a chunked body, and any bytes behind it.
-pub(crate) fn chunked(input: &[u8]) {
+pub fn chunked(input: &[u8]) {
     conversation(&[b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n", input].concat());
 }
 
 /// A request target.
-pub(crate) fn target(input: &[u8]) {
+pub fn target(input: &[u8]) {
     for method in [&b"GET "[..], b"OPTIONS ", b"CONNECT "] {
         conversation(&[method, input, b" HTTP/1.1\r\nHost: a\r\n\r\n"].concat());
     }
 }
 
 /// The value of a Cookie field. Written as a list of quoted values, it reads as the same pairs.
-pub(crate) fn cookies(input: &[u8]) {
+pub fn cookies(input: &[u8]) {
     let head = |value: &[u8]| [b"GET / HTTP/1.1\r\nHost: a\r\nCookie: ", value, b"\r\n\r\n"].concat();
     let text = head(input);
     conversation(&text);
@@ -65,7 +65,7 @@ pub(crate) fn cookies(input: &[u8]) {
 }
 
 /// The reading of input that arrives in pieces: each cut ends one.
-pub(crate) fn converse(input: &[u8], limits: Limits, cuts: impl IntoIterator<Item = usize>) -> Conversation {
+pub fn converse(input: &[u8], limits: Limits, cuts: impl IntoIterator<Item = usize>) -> Conversation {
     let mut conversation = Conversation::new(limits);
     let mut start = 0;
     for cut in cuts.into_iter().chain([input.len()]) {

@@ -1,7 +1,7 @@
 //! A small generator of numbers and the mutations it chooses: the same seed gives the same inputs everywhere.
 
 /// SplitMix64 (Steele, Lea, Flood 2014): one addition and a mix.
-pub(crate) struct Numbers(pub(crate) u64);
+pub struct Numbers(pub u64);
 
 impl Numbers {
     fn next(&mut self) -> u64 {
@@ -12,12 +12,12 @@ impl Numbers {
     }
 
     /// A number below `end`, which is not 0.
-    pub(crate) fn below(&mut self, end: usize) -> usize {
+    pub fn below(&mut self, end: usize) -> usize {
         (self.next() % end as u64) as usize
     }
 
     /// One of several.
-    pub(crate) fn pick<'a, T>(&mut self, from: &'a [T]) -> &'a T {
+    pub fn pick<'a, T>(&mut self, from: &'a [T]) -> &'a T {
         &from[self.below(from.len())]
     }
 
@@ -30,7 +30,7 @@ impl Numbers {
 }
 
 /// One to three seeds in sequence, with one change or a few: with few changes most of it stays meaningful.
-pub(crate) fn mutate(numbers: &mut Numbers, seeds: &[Vec<u8>]) -> Vec<u8> {
+pub fn mutate(numbers: &mut Numbers, seeds: &[Vec<u8>]) -> Vec<u8> {
     let mut bytes = numbers.pick(seeds).clone();
     while numbers.below(3) == 0 {
         bytes.extend(numbers.pick(seeds));

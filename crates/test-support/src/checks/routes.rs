@@ -6,7 +6,7 @@ use outside::routes_testing::{Patterns, TestAnswer};
 use outside::testing::{Conversation, Limits};
 
 /// A request target in the first line, and in each line that follows a method and a pattern.
-pub(crate) fn patterns(input: &[u8]) {
+pub fn patterns(input: &[u8]) {
     let text = String::from_utf8_lossy(input);
     let mut lines = text.lines();
     let target = lines.next().unwrap_or_default();
