@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import struct
 import sys
@@ -290,7 +289,7 @@ class TestToken:
         script.process.send_signal(signal.SIGHUP)
         wait_until(lambda: fetch(script.address, "/parent").text != first, "the new generation answers")
         assert "ZeroDivisionError" in fetch(script.address, "/", headers=headers).text
-        os.kill(int(fetch(script.address, "/parent").text), signal.SIGTERM)
+        script.process.send_signal(signal.SIGTERM)
         wait_until(lambda: refused(script.address), "the end")
 
     def test_without_debug_there_is_no_such_path(self, serve):

@@ -122,7 +122,7 @@ def test_no_listener_is_left_unserved(start_processes, processes):
     ids=str,
 )
 def test_a_generation_that_fails_leaves_the_old_one_serving(start_processes, trouble, why):
-    script = start_processes(test={"ready_within": 3 if "hang" in trouble.values() else 20})
+    script = start_processes(test={"ready_within": 6 if "hang" in trouble.values() else 20})
     script.change(test=trouble)
     load = Load(script.address)
     os.kill(script.process.pid, signal.SIGHUP)
@@ -148,7 +148,7 @@ def test_the_end_is_the_end_of_a_new_generation_too(start_processes):
 
 
 def test_one_reload_at_a_time_but_the_last_one_counts(start_processes):
-    script = start_processes(test={"ready_within": 3})
+    script = start_processes(test={"ready_within": 6})
     script.change(test={"trouble": "hang"})
     script.send_signal(signal.SIGHUP)
     script.wait_for("hanging")

@@ -110,7 +110,7 @@ def test_the_end_during_a_reload(start_processes, processes):
 
 @EITHER
 def test_reloads_that_follow_each_other_quickly_are_one(start_processes, processes):
-    script = start_processes(processes=processes, test={"ready_within": 3})
+    script = start_processes(processes=processes, test={"ready_within": 6})
     script.change(processes=processes, test={"trouble": "hang"})
     script.process.send_signal(signal.SIGHUP)
     script.wait_for("hanging")
@@ -118,7 +118,7 @@ def test_reloads_that_follow_each_other_quickly_are_one(start_processes, process
     for _ in range(3):
         script.process.send_signal(signal.SIGHUP)
     script.wait_for("is being started already")
-    script.wait_for("was not ready within 3 s; the one before it goes on serving")
+    script.wait_for("was not ready within 6 s; the one before it goes on serving")
     script.wait_for("outside is serving on ")
     assert script.supervisor != script.process.pid
     script.process.terminate()

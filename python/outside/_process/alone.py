@@ -174,8 +174,13 @@ class _Started:
                     _log.warning("SIGHUP: the program cannot be started again: %s", why)
                 _outside.OutsideHTTP._hang_up(self._server, signum, stackframe)  # type: ignore[attr-defined]
                 return
-            self._begin_to_supervise(self._listeners)
-        assert self._supervisor is not None
+            try:
+                self._begin_to_supervise(self._listeners)
+            except (OSError, RuntimeError) as error:
+                # Out of descriptors or threads: raised here, it would end the server.
+                _log.error("SIGHUP: the program cannot be started again: %s", error)
+        if self._supervisor is None or self._thread is None:
+            return
         self._supervisor.signals.reloads += 1
         self._supervisor.signals.wake()
 
@@ -194,11 +199,12 @@ class _Started:
         for signum, (handler, _) in self._handlers().items():
             if signal.getsignal(signum) == handler:
                 signal.signal(signum, self._handle)
-        self._supervisor = supervisor = Supervisor(self._server, None, listeners, OwnServer(self, self._server))
-        self._thread = threading.Thread(
+        supervisor = Supervisor(self._server, None, listeners, OwnServer(self, self._server))
+        thread = threading.Thread(
             target=supervisor.attend, args=(lambda: self.is_running,), name="outside-generations", daemon=True
         )
-        self._thread.start()
+        thread.start()
+        self._supervisor, self._thread = supervisor, thread
 
 
 class OwnServer:

@@ -91,7 +91,10 @@ def _address(number: int) -> Any:
     sock = _of_number(number)
     try:
         name = sock.getsockname()
-        return f"unix:{os.fsdecode(name)}" if sock.family == socket.AF_UNIX else tuple(name[:2])
+        if sock.family == socket.AF_UNIX:
+            return f"unix:{os.fsdecode(name)}"
+        # Without the scope of a link-local address, as the engine names it.
+        return name[0].partition("%")[0], name[1]
     finally:
         sock.detach()
 
