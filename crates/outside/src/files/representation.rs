@@ -61,9 +61,9 @@ impl Representation {
         let etag = if about.is_stable { etag(&about.stamp, about.coding) } else { String::new() };
         let offers_ranges = about.is_stable && about.ranges_from.is_some_and(|from| length >= from);
         let mut headers = Headers::new();
-        headers.push_checked(b"FileBytes-Type", media_type(&about.path.to_string_lossy()).as_bytes());
+        headers.push_checked(b"Content-Type", media_type(&about.path.to_string_lossy()).as_bytes());
         if about.coding != Coding::Identity {
-            headers.push_checked(b"FileBytes-Encoding", about.coding.token().as_bytes());
+            headers.push_checked(b"Content-Encoding", about.coding.token().as_bytes());
         }
         if !etag.is_empty() {
             headers.push_checked(b"ETag", etag.as_bytes());
@@ -81,7 +81,7 @@ impl Representation {
         if about.varies {
             headers.push_checked(b"Vary", b"Accept-Encoding");
         }
-        headers.push_checked(b"X-FileBytes-Type-Options", b"nosniff");
+        headers.push_checked(b"X-Content-Type-Options", b"nosniff");
         let path = Arc::clone(about.path);
         Self { path, headers, content, start: 0, length, offers_ranges, etag, modified }
     }
