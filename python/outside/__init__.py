@@ -4,7 +4,6 @@ The names below are the whole interface; each is documented where it is defined.
 engine in Rust (`outside._outside`) runs behind them.
 """
 
-# Remembers where and how the program was started, before it may change either.
 from ._handlers.answers import Event, event_stream, html, json_response, redirect, send_file
 from ._handlers.multi_dict import MultiDict
 from ._handlers.routes import Routes
@@ -28,8 +27,10 @@ from ._outside import (
     get_description,
     get_insensitive_header,
 )
-from ._process import at_fork as _at_fork  # noqa: F401 - installs itself
-from ._process import generation as _generation  # noqa: F401 - takes over what the older process hands down
+from ._process import at_fork as _at_fork  # noqa: F401
+
+# Remembers where and how the program was started, before it may change either.
+from ._process import generation as _generation  # noqa: F401
 from ._server import OutsideHTTP
 
 __all__ = [
