@@ -62,6 +62,7 @@ fn types_of(tokens: &[Token]) -> Vec<(usize, String)> {
                 // `union` and `type` are words elsewhere too: a declaration's name begins with a capital.
                 if let Some(name) = tokens.get(index + 1)
                     && name.text.starts_with(char::is_uppercase)
+                    && !(token.text == "type" && is_same_type(&tokens[index + 2..], &name.text))
                 {
                     found.push((name.line, name.text.clone()));
                 }
@@ -70,6 +71,11 @@ fn types_of(tokens: &[Token]) -> Vec<(usize, String)> {
         }
     }
     found
+}
+
+/// Whether an alias means a type of its own name, such as `type Job = crate::executor::Job<Exchange>`.
+fn is_same_type(behind: &[Token], name: &str) -> bool {
+    behind.iter().take_while(|token| token.text != ";").any(|token| token.text == name)
 }
 
 #[cfg(test)]
@@ -98,6 +104,7 @@ mod tests {
         let files = [
             ("crates/a/src/x.rs", "struct State; impl I for State { type State = u8; } fn f() { struct State; }"),
             ("crates/a/src/y.rs", "#[cfg(test)] mod tests { struct State; }"),
+            ("crates/a/src/z.rs", "type State = crate::x::State<u8>;"),
             ("crates/b/src/x.rs", "struct State;"),
             ("crates/a/tests/x.rs", "struct State;"),
         ];
