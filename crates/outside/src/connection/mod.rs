@@ -99,7 +99,7 @@ impl Drop for ConnectionGuard {
 }
 
 impl Connection {
-    /// A connection that waits to be run; by then the connection_limit has admitted it.
+    /// A connection that waits to be run; by then it counts within the limit of connections.
     pub(crate) fn new(
         stream: Stream,
         address: SocketAddr,
