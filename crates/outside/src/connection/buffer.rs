@@ -11,12 +11,12 @@ use crate::exchange::Exchange;
 use crate::message::Request;
 
 thread_local! {
-    static POOL: RefCell<Pool> = RefCell::new(Pool::default());
+    static POOL: RefCell<BufferPool> = RefCell::new(BufferPool::default());
     static SCRATCH: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
 #[derive(Default)]
-struct Pool {
+struct BufferPool {
     input: Vec<Vec<u8>>,
     output: Vec<Vec<u8>>,
     requests: Vec<Arc<Request>>,

@@ -19,7 +19,7 @@ use crate::exchange::{ConnectionControl, Order, Service, Stop, millis};
 use crate::transport::Stream;
 
 /// A connection that is being closed.
-pub(super) struct Closing {
+pub(super) struct ClosingConnection {
     stage: Stage,
     /// When the stage began, in milliseconds of the clock.
     since: u64,
@@ -53,7 +53,7 @@ pub(super) const MOST_CONTENT: u64 = 64 << 20;
 /// … and of frames, of which windows allow so many, or they are a flood.
 pub(super) const MOST_FRAMES: u64 = 256 << 10;
 
-impl Closing {
+impl ClosingConnection {
     /// Begins, with the deadline of the first stage.
     pub(super) fn begin(most: u64, is_uploading: bool, control: &ConnectionControl, service: &Service) -> Self {
         control.clear_timeout();
@@ -153,7 +153,7 @@ impl Connection {
             let _is_told = poll_fn(|context| stream.poll_shutdown(context)).await;
             return;
         }
-        let mut closing = Closing::begin(MOST_CONTENT, *is_uploading, control, service);
+        let mut closing = ClosingConnection::begin(MOST_CONTENT, *is_uploading, control, service);
         poll_fn(|context| closing.poll(stream, control, service, context)).await;
     }
 

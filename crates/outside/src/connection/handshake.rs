@@ -19,12 +19,12 @@ use crate::transport::{Stream, TlsStream};
 const PAUSE: Duration = Duration::from_millis(50);
 
 /// A place among the handshakes, given back when this is dropped.
-struct Place {
+struct HandshakePermit {
     service: Arc<Service>,
     number: u64,
 }
 
-impl Drop for Place {
+impl Drop for HandshakePermit {
     fn drop(&mut self) {
         self.service.handshakes.leave(self.number);
     }
@@ -121,10 +121,10 @@ async fn greet(
 }
 
 /// Waits for a place among the handshakes, as long as the deadline allows.
-async fn find_place(control: &Arc<ConnectionControl>, service: &Arc<Service>) -> Result<Place, Stop> {
+async fn find_place(control: &Arc<ConnectionControl>, service: &Arc<Service>) -> Result<HandshakePermit, Stop> {
     loop {
         if let Some(number) = service.handshakes.admit(&service.clock, control) {
-            return Ok(Place { service: Arc::clone(service), number });
+            return Ok(HandshakePermit { service: Arc::clone(service), number });
         }
         drop(tokio::time::timeout(PAUSE, service.handshakes.ended.notified()).await);
         poll_fn(|context| match poll_stop(control, context) {

@@ -33,7 +33,7 @@ use buffer::ReadBuffer;
 use handshake::Greeting;
 use http1::Http1Body;
 use watch::Watch;
-use websocket::{Opening, Session};
+use websocket::{Opening, WebSocketSession};
 
 /// One connection.
 pub(crate) struct Connection {
@@ -99,7 +99,7 @@ impl Drop for ConnectionGuard {
 }
 
 impl Connection {
-    /// A connection that waits to be run; by then the connection_limit has admitted it.
+    /// A connection that waits to be run; by then it counts within the limit of connections.
     pub(crate) fn new(
         stream: Stream,
         address: SocketAddr,
@@ -157,7 +157,7 @@ impl Connection {
     /// The conversation; what follows it, if something does.
     ///
     /// Not an `async fn`: that would hold the connection twice, as it came and as it is used.
-    fn talk(self) -> impl Future<Output = Option<Box<Session>>> + Send {
+    fn talk(self) -> impl Future<Output = Option<Box<WebSocketSession>>> + Send {
         let mut connection = self;
         async move {
             match connection.shake_hands().await {
@@ -191,7 +191,7 @@ impl Connection {
                 return None;
             }
             if let Some(opening) = connection.opening.take() {
-                return Some(Box::new(Session::new(connection, *opening)));
+                return Some(Box::new(WebSocketSession::new(connection, *opening)));
             }
             connection.close(answered).await;
             None
@@ -296,10 +296,10 @@ impl Connection {
 /// an `async` block this would take twice the memory.
 enum Life<C> {
     Conversation(Pin<Box<C>>),
-    Session(Box<Session>),
+    Session(Box<WebSocketSession>),
 }
 
-impl<C: Future<Output = Option<Box<Session>>>> Future for Life<C> {
+impl<C: Future<Output = Option<Box<WebSocketSession>>>> Future for Life<C> {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {

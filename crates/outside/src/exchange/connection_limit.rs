@@ -16,7 +16,7 @@ use crate::config::Config;
 /// The connections of all reactors, counted.
 #[derive(Debug)]
 pub(crate) struct ConnectionLimit {
-    bounds: Bounds,
+    bounds: ConnectionBounds,
     size: AtomicUsize,
     /// Told when a connection has ended.
     shrunk: Notify,
@@ -32,7 +32,7 @@ pub(crate) struct ConnectionLimit {
 
 /// How many there may be at one moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Bounds {
+struct ConnectionBounds {
     connections: usize,
     /// Of one address.
     of_address: usize,
@@ -40,7 +40,7 @@ struct Bounds {
     websocket_threads: usize,
 }
 
-impl Bounds {
+impl ConnectionBounds {
     /// `descriptors` is how many this process may open.
     fn new(config: &Config, descriptors: usize) -> Self {
         // What is left is for files, for content on its way to a temporary file, and for the program's own.
@@ -106,10 +106,10 @@ impl ConnectionLimit {
     pub(crate) fn new(config: &Config) -> Self {
         let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
         let descriptors = limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
-        Self::bounded(Bounds::new(config, descriptors))
+        Self::bounded(ConnectionBounds::new(config, descriptors))
     }
 
-    fn bounded(bounds: Bounds) -> Self {
+    fn bounded(bounds: ConnectionBounds) -> Self {
         Self {
             bounds,
             size: AtomicUsize::new(0),
@@ -238,7 +238,7 @@ mod tests {
 
     #[test]
     fn an_address_has_so_many_connections_and_no_more() {
-        let bounds = Bounds { connections: 9, of_address: 2, websockets: 1, websocket_threads: 1 };
+        let bounds = ConnectionBounds { connections: 9, of_address: 2, websockets: 1, websocket_threads: 1 };
         let connection_limit = Arc::new(ConnectionLimit::bounded(bounds));
         let (one, other) = (key("203.0.113.5").unwrap(), key("203.0.113.6").unwrap());
         let first = connection_limit.admit_address(one).unwrap();
@@ -260,7 +260,7 @@ mod tests {
         let bounds = |descriptors, edit: fn(&mut Config)| {
             let mut config = Config::default();
             edit(&mut config);
-            let bounds = Bounds::new(&config, descriptors);
+            let bounds = ConnectionBounds::new(&config, descriptors);
             (bounds.connections, bounds.of_address, bounds.websockets)
         };
         assert_eq!(bounds(1024, |_| ()), (816, 256, 408));

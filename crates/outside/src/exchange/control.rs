@@ -175,7 +175,7 @@ impl ConnectionControl {
         self.yields_since.store(SESSION, Ordering::Relaxed);
     }
 
-    /// So many answers are in flight while it is busy, beside those that have a control of their own.
+    /// So many answers are in flight while it is busy, besides those of streams, which have a control of their own.
     pub(crate) fn set_answers(&self, count: usize) {
         self.answers.store(count, Ordering::Relaxed);
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::state::Exchange;
-use crate::executor::{Frame, Woken};
+use crate::executor::{ThreadFrame, Woken};
 use crate::handler::LanguageRuntime;
 use crate::log::Level;
 use crate::message::Request;
@@ -17,7 +17,7 @@ pub(crate) type Job = crate::executor::Job<Exchange>;
 /// Where a connection waits for the exchanges of one job.
 pub(crate) type ReplySlot = crate::executor::ReplySlot<Exchange>;
 
-impl Frame for dyn LanguageRuntime {
+impl ThreadFrame for dyn LanguageRuntime {
     fn live(&self, life: &mut (dyn FnMut() + Send)) {
         LanguageRuntime::live(self, life);
     }

@@ -11,14 +11,14 @@ use super::control::{ConnectionControl, Order};
 /// The handshakes of one reactor.
 #[derive(Debug)]
 pub(crate) struct Handshakes {
-    going_on: Mutex<Table>,
+    going_on: Mutex<HandshakeTable>,
     pub(crate) ended: Notify,
     /// The arithmetic of one handshake takes as long as hundreds of requests: one step for each turn of the event loop.
     pub(crate) turn: Semaphore,
 }
 
 #[derive(Debug, Default)]
-struct Table {
+struct HandshakeTable {
     /// When each began, in milliseconds, by the order in which they came.
     begun: BTreeMap<u64, (u64, Arc<ConnectionControl>)>,
     next: u64,
@@ -58,7 +58,7 @@ impl Handshakes {
         self.ended.notify_one();
     }
 
-    fn lock(&self) -> MutexGuard<'_, Table> {
+    fn lock(&self) -> MutexGuard<'_, HandshakeTable> {
         self.going_on.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -29,10 +29,10 @@ impl Rank {
 
 /// All connections of a reactor.
 #[derive(Debug, Default)]
-pub(crate) struct ConnectionRegistry(Mutex<Table>);
+pub(crate) struct ConnectionRegistry(Mutex<ConnectionTable>);
 
 #[derive(Debug, Default)]
-struct Table {
+struct ConnectionTable {
     slots: Vec<Option<Arc<ConnectionControl>>>,
     free: Vec<u32>,
 }
@@ -123,7 +123,7 @@ impl ConnectionRegistry {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Table> {
+    fn lock(&self) -> MutexGuard<'_, ConnectionTable> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -28,7 +28,7 @@ pub(crate) struct ResponseStream {
     left: Option<u64>,
     /// Whose answer it is, for the log.
     request: Option<Arc<Request>>,
-    state: State,
+    state: StreamState,
 }
 
 /// Where the stream is.
@@ -38,7 +38,7 @@ pub(crate) struct ResponseStream {
 /// with the piece), or here beside the future of a piece that an event loop elsewhere makes (`Coming`). `next_piece` takes the
 /// state out, so that each way out of it has to say where the stream is; a path that forgets leaves `Over`, which ends the
 /// body, and never asks for a piece twice. A wait that is cut off in `Asked` keeps the slot: the piece may still arrive in it.
-enum State {
+enum StreamState {
     Idle(Box<dyn BodyStream>),
     /// The executor has it.
     Asked(Arc<ReplySlot>),
@@ -49,7 +49,7 @@ enum State {
 impl ResponseStream {
     pub(crate) fn new(stream: Box<dyn BodyStream>, request: Option<Arc<Request>>) -> Self {
         let keep_alive = stream.keep_alive();
-        Self { keep_alive, pooled: false, due: None, left: None, request, state: State::Idle(stream) }
+        Self { keep_alive, pooled: false, due: None, left: None, request, state: StreamState::Idle(stream) }
     }
 
     fn name(&self) -> String {
@@ -98,28 +98,28 @@ impl Dispatcher {
                 self.end_flow(flow, &Stop::Ordered);
                 return Ok(None);
             }
-            let (stream, pull, is_counted) = match std::mem::replace(&mut flow.state, State::Over) {
-                State::Over => return Ok(None),
+            let (stream, pull, is_counted) = match std::mem::replace(&mut flow.state, StreamState::Over) {
+                StreamState::Over => return Ok(None),
                 // No piece is made for a connection that holds too much of others.
-                State::Idle(stream) if self.account.is_full() && !stream.is_counted() => {
+                StreamState::Idle(stream) if self.account.is_full() && !stream.is_counted() => {
                     if let Err(stop) = self.await_room(0, &mut gone).await {
                         self.discard(stream);
                         return Err(stop);
                     }
-                    flow.state = State::Idle(stream);
+                    flow.state = StreamState::Idle(stream);
                     continue;
                 }
-                State::Idle(mut stream) if stream.is_async() => {
+                StreamState::Idle(mut stream) if stream.is_async() => {
                     let (is_counted, pull) = (stream.is_counted(), stream.pull());
                     (stream, pull, is_counted)
                 }
-                State::Idle(stream) => {
+                StreamState::Idle(stream) => {
                     let slot = self.reply_slot();
                     self.push(vec![Exchange::new(None, Work::Pull(stream))], flow.pooled, Arc::clone(&slot));
-                    flow.state = State::Asked(slot);
+                    flow.state = StreamState::Asked(slot);
                     continue;
                 }
-                State::Asked(slot) => {
+                StreamState::Asked(slot) => {
                     let arrived = self.unless_silent(flow, |context| match slot.poll(context) {
                         Some(mut exchanges) => Poll::Ready(exchanges.pop().ok_or(Stop::Gone)),
                         None => gone(context).map(Err),
@@ -130,12 +130,12 @@ impl Dispatcher {
                             (stream, pull, is_counted)
                         }
                         Ok(Exchange { work: Work::Pull(stream), .. }) => {
-                            flow.state = State::Idle(stream);
+                            flow.state = StreamState::Idle(stream);
                             continue;
                         }
                         Ok(_) => return Err(Stop::Gone),
                         Err(stop) => {
-                            flow.state = State::Asked(slot);
+                            flow.state = StreamState::Asked(slot);
                             match self.fill(flow, stop)? {
                                 Some(filler) => return Ok(Some(filler)),
                                 None => continue,
@@ -143,7 +143,7 @@ impl Dispatcher {
                         }
                     }
                 }
-                State::Coming(stream, mut piece) => {
+                StreamState::Coming(stream, mut piece) => {
                     let arrived = self.unless_silent(flow, |context| match piece.as_mut().poll(context) {
                         Poll::Ready(pull) => Poll::Ready(Ok(pull)),
                         Poll::Pending => gone(context).map(Err),
@@ -154,7 +154,7 @@ impl Dispatcher {
                             (stream, pull, is_counted)
                         }
                         Err(stop) => {
-                            flow.state = State::Coming(stream, piece);
+                            flow.state = StreamState::Coming(stream, piece);
                             match self.fill(flow, stop)? {
                                 Some(filler) => return Ok(Some(filler)),
                                 None => continue,
@@ -164,7 +164,7 @@ impl Dispatcher {
                 }
             };
             match pull {
-                Pull::Later(piece) => flow.state = State::Coming(stream, piece),
+                Pull::Later(piece) => flow.state = StreamState::Coming(stream, piece),
                 Pull::Piece(piece) => {
                     if !flow.has_room_for(&piece) {
                         self.discard(stream);
@@ -179,7 +179,7 @@ impl Dispatcher {
                         self.complain_of_room();
                         return Err(Stop::Gone);
                     };
-                    flow.state = State::Idle(stream);
+                    flow.state = StreamState::Idle(stream);
                     if !piece.is_empty() {
                         flow.due = None;
                         self.control.clear_timeout();
@@ -251,13 +251,13 @@ impl Dispatcher {
 
     /// The client takes no more of it.
     pub(crate) fn end_flow(&self, flow: &mut ResponseStream, stop: &Stop) {
-        match std::mem::replace(&mut flow.state, State::Over) {
-            State::Idle(stream) | State::Coming(stream, _) => self.discard(stream),
-            State::Asked(slot) => {
+        match std::mem::replace(&mut flow.state, StreamState::Over) {
+            StreamState::Idle(stream) | StreamState::Coming(stream, _) => self.discard(stream),
+            StreamState::Asked(slot) => {
                 self.abandon(&slot, None, stop);
                 self.service.executor.uncount(&slot);
             }
-            State::Over => {}
+            StreamState::Over => {}
         }
     }
 

@@ -174,7 +174,7 @@ impl Exchange {
 }
 
 impl Command for Exchange {
-    type Call = Turn;
+    type Callback = Turn;
     type Context = Snapshot;
     type Function = Function;
     type Host = dyn LanguageRuntime;

@@ -3,7 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::error::Error;
-use crate::executor::Call;
+use crate::executor::Callback;
 use crate::log::{Level, Log};
 use crate::websocket::{Few, Message, Style, WebSocketConnection, WebSocketExit};
 
@@ -83,7 +83,7 @@ impl Turn {
     }
 }
 
-impl Call for Turn {
+impl Callback for Turn {
     type Session = WebSocketConnection;
 
     fn begin(&self) {

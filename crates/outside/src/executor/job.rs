@@ -23,9 +23,9 @@ pub(crate) trait Command: Send + Sized + 'static {
     /// A function that may be called, with what is known of its calls.
     type Function: AsRef<Placement>;
     /// What is around the threads that call functions.
-    type Host: Frame + ?Sized;
+    type Host: ThreadFrame + ?Sized;
     /// A call of another kind, which has no answer.
-    type Call: Call;
+    type Callback: Callback;
     /// What else is woken with the event loop.
     type Woken: Woken;
 
@@ -61,7 +61,7 @@ pub(crate) trait Command: Send + Sized + 'static {
 }
 
 /// A call without an answer: somebody may have to be told that it has ended.
-pub(crate) trait Call: Send + 'static {
+pub(crate) trait Callback: Send + 'static {
     /// The one that is told.
     type Session: Send + 'static;
 
@@ -79,7 +79,7 @@ pub(crate) trait Call: Send + 'static {
 }
 
 /// What frames the life and the work of the threads that run handlers.
-pub(crate) trait Frame: Send + Sync + 'static {
+pub(crate) trait ThreadFrame: Send + Sync + 'static {
     /// Runs a thread's whole life.
     fn live(&self, life: &mut (dyn FnMut() + Send));
 

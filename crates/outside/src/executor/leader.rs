@@ -10,8 +10,8 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use super::busy::busy_time;
-use super::job::{Call as _, Command, Frame as _, MOST_HELD, Woken as _};
-use super::leader_lease::{Call, Epoch};
+use super::job::{Callback as _, Command, MOST_HELD, ThreadFrame as _, Woken as _};
+use super::leader_lease::{Epoch, LeasedCall};
 use super::reactor::{Delivery, Task};
 use super::reply_slot::Ended;
 use super::sync::{Instant, MOST_CALLS, Ordering};
@@ -21,7 +21,7 @@ use crate::placement::{Placement, SLOW};
 /// A batch of calls ends after this long, if not after so many calls.
 const LONGEST_BATCH: Duration = Duration::from_micros(150);
 /// Why the event loop came back.
-enum Turn {
+enum LoopExit {
     Jobs,
     Stop,
 }
@@ -34,7 +34,7 @@ impl<C: Command> Executor<C> {
             self.put_out(Delivery::Commands(slot, Vec::new()));
         }
         let mut state = ThreadState::Leads;
-        while state == ThreadState::Leads && matches!(self.run_inside(), Turn::Jobs) {
+        while state == ThreadState::Leads && matches!(self.run_inside(), LoopExit::Jobs) {
             let host = Arc::clone(&self.host);
             let entry = self.begin_entry(epoch);
             host.work(&mut || {
@@ -54,7 +54,7 @@ impl<C: Command> Executor<C> {
 
     /// Begins to enter the host, which may take as long as a call: a handler may hold the one lock of its language. Then
     /// the loop is taken over, and no other thread tries to enter until this one has.
-    fn begin_entry(&self, epoch: Epoch) -> Option<Call> {
+    fn begin_entry(&self, epoch: Epoch) -> Option<LeasedCall> {
         self.entering.store(true, Ordering::SeqCst);
         let entry = self.lease.begin(epoch);
         self.sentinel.note_call();
@@ -62,7 +62,7 @@ impl<C: Command> Executor<C> {
     }
 
     /// The host is entered. Does this thread still lead?
-    fn end_entry(&self, entry: Option<Call>) -> bool {
+    fn end_entry(&self, entry: Option<LeasedCall>) -> bool {
         let leads = entry.is_some_and(|entry| self.lease.end(entry));
         self.entering.store(false, Ordering::SeqCst);
         if !leads {
@@ -71,7 +71,7 @@ impl<C: Command> Executor<C> {
         leads
     }
 
-    fn run_inside(&self) -> Turn {
+    fn run_inside(&self) -> LoopExit {
         C::Woken::set_inside(true);
         let turn = self.run_loop();
         C::Woken::set_inside(false);
@@ -85,7 +85,7 @@ impl<C: Command> Executor<C> {
     /// comes here again. Without that pass a queue that never empties would keep the loop from all of them, because each turn
     /// would end in its first poll. While another thread is entering the host, jobs stay in the queue: this thread would only
     /// wait behind it for the one lock of the language, and the loop would stand still meanwhile (`end_entry` wakes the root).
-    fn run_loop(&self) -> Turn {
+    fn run_loop(&self) -> LoopExit {
         let mut passed = false;
         let mut stopping = false;
         self.runtime.block_on(std::future::poll_fn(|context| {
@@ -98,7 +98,7 @@ impl<C: Command> Executor<C> {
             }
             if self.is_stopping() && lock(&self.queue).is_empty() {
                 if stopping {
-                    return Poll::Ready(Turn::Stop);
+                    return Poll::Ready(LoopExit::Stop);
                 }
                 // One pass more, so that tasks which were aborted let go of what they hold.
                 stopping = true;
@@ -108,7 +108,7 @@ impl<C: Command> Executor<C> {
             if self.entering.load(Ordering::SeqCst) || lock(&self.queue).is_empty() {
                 return Poll::Pending;
             }
-            Poll::Ready(Turn::Jobs)
+            Poll::Ready(LoopExit::Jobs)
         }))
     }
 
@@ -137,7 +137,7 @@ impl<C: Command> Executor<C> {
         for delivery in deliveries.drain(..) {
             match delivery {
                 Delivery::Commands(slot, exchanges) => slot.put(exchanges),
-                Delivery::Session(session) => C::Call::tell(session),
+                Delivery::Session(session) => C::Callback::tell(session),
             }
         }
         let mut outbox = lock(&self.outbox);
@@ -169,7 +169,7 @@ impl<C: Command> Executor<C> {
     }
 
     /// Makes a call that has no answer. What it lets go of at its end is let go of inside the host.
-    fn run_call(&self, mut work: C::Call, mut role: Role, now: &mut Instant) -> ThreadState {
+    fn run_call(&self, mut work: C::Callback, mut role: Role, now: &mut Instant) -> ThreadState {
         let call = self.begin_call(role);
         work.perform(&self.log);
         self.end_call(call, &mut role);
@@ -184,7 +184,7 @@ impl<C: Command> Executor<C> {
     }
 
     /// A handler is about to be called.
-    fn begin_call(&self, role: Role) -> Option<Call> {
+    fn begin_call(&self, role: Role) -> Option<LeasedCall> {
         let Role::Leader(epoch) = role else { return None };
         let call = self.lease.begin(epoch);
         if call.is_some() {
@@ -194,7 +194,7 @@ impl<C: Command> Executor<C> {
     }
 
     /// It has come back. A leader is late if the loop was taken over meanwhile.
-    fn end_call(&self, call: Option<Call>, role: &mut Role) {
+    fn end_call(&self, call: Option<LeasedCall>, role: &mut Role) {
         if matches!(role, Role::Leader(_)) && !call.is_some_and(|call| self.lease.end(call)) {
             *role = Role::Late;
         }

@@ -11,7 +11,7 @@ pub(crate) struct Epoch(u64);
 
 /// One call of a handler within an epoch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Call(u64);
+pub(crate) struct LeasedCall(u64);
 
 /// The lease: {epoch, call number, running} in one word of memory, changed by compare-exchange alone.
 ///
@@ -32,7 +32,7 @@ impl Epoch {
     pub(crate) const FIRST: Self = Self(0);
 }
 
-impl Call {
+impl LeasedCall {
     /// The call that was running when the lease was this.
     pub(crate) fn in_lease(snapshot: u64) -> Option<Self> {
         (snapshot & RUNNING != 0).then_some(Self(snapshot))
@@ -45,21 +45,21 @@ impl LeaderLease {
     }
 
     /// The leader starts a call; `None` if it leads no more.
-    pub(crate) fn begin(&self, epoch: Epoch) -> Option<Call> {
+    pub(crate) fn begin(&self, epoch: Epoch) -> Option<LeasedCall> {
         let idle = self.0.load(Ordering::Relaxed);
         let running = (idle & !CALL_MASK) | ((idle + ONE_CALL) & CALL_MASK) | RUNNING;
         let ours = idle & !CALL_MASK == epoch.0 && idle & RUNNING == 0;
         (ours && self.0.compare_exchange(idle, running, Ordering::SeqCst, Ordering::Relaxed).is_ok())
-            .then_some(Call(running))
+            .then_some(LeasedCall(running))
     }
 
     /// The leader ends its call; `false` if the loop was taken over meanwhile.
-    pub(crate) fn end(&self, call: Call) -> bool {
+    pub(crate) fn end(&self, call: LeasedCall) -> bool {
         self.0.compare_exchange(call.0, call.0 & !RUNNING, Ordering::AcqRel, Ordering::Relaxed).is_ok()
     }
 
     /// Ends the epoch in which this call runs and begins the next one; `None` if the call has ended.
-    pub(crate) fn take_over(&self, call: Call) -> Option<Epoch> {
+    pub(crate) fn take_over(&self, call: LeasedCall) -> Option<Epoch> {
         let next = (call.0 & !CALL_MASK).wrapping_add(ONE_EPOCH);
         self.0.compare_exchange(call.0, next, Ordering::AcqRel, Ordering::Relaxed).is_ok().then_some(Epoch(next))
     }

@@ -24,7 +24,7 @@ mod sync;
 mod tests;
 mod threads;
 
-pub(crate) use job::{Call, Command, Frame, Job, MOST_HELD, Woken};
+pub(crate) use job::{Callback, Command, Job, MOST_HELD, ThreadFrame, Woken};
 pub(crate) use reactor::Executor;
 pub(crate) use reply_slot::{Guard, ReplySlot};
 

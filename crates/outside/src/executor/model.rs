@@ -52,7 +52,7 @@ use shuttle::scheduler::{PctScheduler, RandomScheduler};
 use shuttle::{Config, MaxSteps, Runner};
 
 use job::Job;
-use leader_lease::{Call, Epoch, LeaderLease};
+use leader_lease::{Epoch, LeaderLease, LeasedCall};
 use ledger::{Place, Temper};
 use reactor::{Executor, lock};
 use reply_slot::ReplySlot;
@@ -99,7 +99,7 @@ fn one_leader_at_a_time() {
         };
         let mut leaders = vec![lead(Epoch::FIRST)];
         for _ in 0..8 {
-            let call = Call::in_lease(lease.snapshot());
+            let call = LeasedCall::in_lease(lease.snapshot());
             shuttle::thread::yield_now();
             if let Some(epoch) = call.and_then(|call| lease.take_over(call)) {
                 leaders.push(lead(epoch));

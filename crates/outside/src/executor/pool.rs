@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::job::{Command, Frame as _};
+use super::job::{Command, ThreadFrame as _};
 use super::leader::{Role, ThreadState};
 use super::sync::Instant;
 use super::{Executor, Job, Threads, lock};
@@ -23,20 +23,20 @@ pub(super) const SPARE: usize = 2;
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
 
 /// The pool as part of the threads.
-pub(super) struct Pool<C: Command> {
+pub(super) struct PoolQueue<C: Command> {
     /// Jobs that wait, with when they came.
     queue: VecDeque<(Instant, Job<C>)>,
     /// Jobs that take an upload, at work or waiting.
     uploads: usize,
 }
 
-impl<C: Command> Default for Pool<C> {
+impl<C: Command> Default for PoolQueue<C> {
     fn default() -> Self {
         Self { queue: VecDeque::new(), uploads: 0 }
     }
 }
 
-impl<C: Command> Pool<C> {
+impl<C: Command> PoolQueue<C> {
     /// Jobs that have waited too long, and those that are not waited for any more. A job that cannot be turned away keeps its
     /// place.
     fn take_expired(&mut self) -> Vec<Job<C>> {

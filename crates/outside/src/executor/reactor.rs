@@ -9,7 +9,7 @@ use std::sync::{Arc, PoisonError};
 use std::task::Waker;
 use std::time::Duration;
 
-use super::job::{Call, Command};
+use super::job::{Callback, Command};
 use super::leader_lease::LeaderLease;
 use super::overdue::Overdue;
 use super::pool::SPARE;
@@ -58,14 +58,14 @@ const LONGEST_START: Duration = Duration::from_secs(1);
 pub(super) enum Task<C: Command> {
     Job(Job<C>),
     /// A call without an answer.
-    Call(C::Call),
+    Call(C::Callback),
 }
 
 /// What came of it, and where it goes.
 pub(super) enum Delivery<C: Command> {
     Commands(Arc<ReplySlot<C>>, Vec<C>),
     /// A call has ended, and this is to be told.
-    Session(<C::Call as Call>::Session),
+    Session(<C::Callback as Callback>::Session),
 }
 
 impl<C: Command> Executor<C> {
@@ -134,7 +134,7 @@ impl<C: Command> Executor<C> {
     }
 
     /// The same for a call without an answer.
-    pub(crate) fn push_call(&self, call: C::Call) {
+    pub(crate) fn push_call(&self, call: C::Callback) {
         call.begin();
         self.push_task(Task::Call(call));
     }

@@ -29,7 +29,7 @@ pub(crate) trait Guard<C>: Send + Sync {
     /// A job that kept this is over.
     fn release(&self) {}
 
-    /// Has arrived in the slot that is held by this number.
+    /// Commands have arrived in the slot of this number.
     fn on_reply(&self, _number: u64, _commands: Vec<C>) {}
 }
 

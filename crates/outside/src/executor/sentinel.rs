@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::Executor;
 use super::job::Command;
-use super::leader_lease::Call;
+use super::leader_lease::LeasedCall;
 use super::sync::{AtomicBool, Builder, Ordering, QUIET_TICKS, Thread, park, park_timeout};
 
 /// A call that is seen twice, this far apart, is slow.
@@ -80,7 +80,7 @@ impl<C: Command> Executor<C> {
             let now = self.lease.snapshot();
             if now != last {
                 quiet = 0;
-            } else if let Some(call) = Call::in_lease(now) {
+            } else if let Some(call) = LeasedCall::in_lease(now) {
                 self.take_over(call);
             } else {
                 quiet += 1;

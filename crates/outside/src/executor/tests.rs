@@ -1,13 +1,13 @@
 //! The lease by itself, on the threads of this machine; the model has the rest.
 
-use super::leader_lease::{CALL_MASK, Call, Epoch, LeaderLease, RUNNING};
+use super::leader_lease::{CALL_MASK, Epoch, LeaderLease, LeasedCall, RUNNING};
 use super::sync::AtomicU64;
 
 #[test]
 fn exactly_one_side_wins() {
     let lease = LeaderLease::new();
     let call = lease.begin(Epoch::FIRST).unwrap();
-    assert_eq!(Call::in_lease(lease.snapshot()), Some(call));
+    assert_eq!(LeasedCall::in_lease(lease.snapshot()), Some(call));
     let epoch = lease.take_over(call).unwrap();
     assert!(!lease.end(call), "the late thread has lost");
     assert!(lease.begin(Epoch::FIRST).is_none(), "and leads no more");

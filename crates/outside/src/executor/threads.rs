@@ -3,9 +3,9 @@
 use std::io;
 use std::sync::{Arc, PoisonError};
 
-use super::job::{Command, Frame as _};
-use super::leader_lease::{Call, Epoch};
-use super::pool::{Pool, SPARE};
+use super::job::{Command, ThreadFrame as _};
+use super::leader_lease::{Epoch, LeasedCall};
+use super::pool::{PoolQueue, SPARE};
 use super::sync::{Builder, MutexGuard};
 use super::{Executor, Job, lock};
 use crate::log::Level;
@@ -29,7 +29,7 @@ pub(super) struct Threads<C: Command> {
     pub(super) given_up: usize,
     /// An epoch that no thread has taken up yet.
     pub(super) offered: Option<Epoch>,
-    pub(super) pool: Pool<C>,
+    pub(super) pool: PoolQueue<C>,
 }
 
 impl<C: Command> Threads<C> {
@@ -43,7 +43,7 @@ impl<C: Command> Threads<C> {
             uncounted: 0,
             given_up: 0,
             offered: Some(Epoch::FIRST),
-            pool: Pool::default(),
+            pool: PoolQueue::default(),
         }
     }
 }
@@ -93,7 +93,7 @@ impl<C: Command> Executor<C> {
     }
 
     /// Takes the loop over from a call that lasts, and offers the new epoch to a thread that stands by, or to a new one.
-    pub(super) fn take_over(self: &Arc<Self>, call: Call) {
+    pub(super) fn take_over(self: &Arc<Self>, call: LeasedCall) {
         // Under the lock, so that the late thread cannot come back before it is counted as detached.
         let mut threads = lock(&self.threads);
         let Some(epoch) = self.lease.take_over(call) else { return };

@@ -31,7 +31,7 @@ struct List {
 
 /// The state of a thread as the leader of a loop.
 #[derive(Clone, Copy)]
-struct Place {
+struct LoopPosition {
     /// The address of the flush queue of that loop; 0 if the thread leads none.
     queue: usize,
     epoch: u64,
@@ -39,14 +39,14 @@ struct Place {
     is_inside: bool,
 }
 
-const ELSEWHERE: Place = Place { queue: 0, epoch: 0, is_inside: false };
+const ELSEWHERE: LoopPosition = LoopPosition { queue: 0, epoch: 0, is_inside: false };
 /// Connections for which memory is kept while the queue is empty.
 const KEPT: usize = 1024;
 /// Connections that are flushed before other tasks have their turn.
 const SOME: usize = 128;
 
 thread_local! {
-    static PLACE: Cell<Place> = const { Cell::new(ELSEWHERE) };
+    static PLACE: Cell<LoopPosition> = const { Cell::new(ELSEWHERE) };
 }
 
 impl FlushQueue {
@@ -54,7 +54,7 @@ impl FlushQueue {
     pub(crate) fn begin_epoch(&self) {
         let mut list = self.lock();
         list.epoch += 1;
-        PLACE.set(Place { queue: self.address(), epoch: list.epoch, is_inside: false });
+        PLACE.set(LoopPosition { queue: self.address(), epoch: list.epoch, is_inside: false });
     }
 
     /// This thread does not lead any more.
@@ -69,7 +69,7 @@ impl FlushQueue {
 
     /// Notes that the leader enters the loop, or leaves it for the work between two turns.
     pub(crate) fn set_inside(is_inside: bool) {
-        PLACE.set(Place { is_inside, ..PLACE.get() });
+        PLACE.set(LoopPosition { is_inside, ..PLACE.get() });
     }
 
     /// The loop has ended: nothing is flushed any more.

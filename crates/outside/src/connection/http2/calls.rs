@@ -9,10 +9,10 @@ use h2::RecvStream;
 use h2::server::SendResponse;
 
 use super::Http2;
-use super::exchange::{Accepted, StreamExchange};
+use super::exchange::{AcceptedStream, StreamExchange};
 use super::heads;
 use super::pending_calls::PendingCall;
-use super::send::{Content, render};
+use super::send::{OutgoingContent, render};
 use super::shared::{MOST_WORKING, Permit};
 use crate::budget::{Reserved, SMALL};
 use crate::connection::buffer::{recycle, take_request};
@@ -22,8 +22,8 @@ use crate::message::Body;
 use crate::protocol::http2::{BESIDE, Malformed, decode_request, note_line};
 
 /// A stream that waits until others are done.
-pub(super) struct Pending {
-    accepted: Accepted,
+pub(super) struct PendingStream {
+    accepted: AcceptedStream,
     /// In milliseconds of the clock.
     pub(super) due: u64,
 }
@@ -99,7 +99,7 @@ impl Http2 {
             }
             _ => {}
         }
-        let accepted = Accepted { exchange, respond, content, awaited, reserved: None };
+        let accepted = AcceptedStream { exchange, respond, content, awaited, reserved: None };
         let waits = !self.pending.is_empty();
         let accepted = match waits {
             true => accepted,
@@ -111,7 +111,7 @@ impl Http2 {
         match self.pending.len() < MOST_WORKING {
             true => {
                 let due = self.dispatcher.service.clock.now() + LONGEST_WAIT;
-                self.pending.push_back(Pending { accepted, due });
+                self.pending.push_back(PendingStream { accepted, due });
             }
             false => {
                 let mut accepted = accepted;
@@ -129,7 +129,7 @@ impl Http2 {
     }
 
     /// Begins with a request if there are a permit and room for its answer; else gives it back.
-    fn try_to_begin(&mut self, mut accepted: Accepted) -> Option<Accepted> {
+    fn try_to_begin(&mut self, mut accepted: AcceptedStream) -> Option<AcceptedStream> {
         if accepted.reserved.is_none()
             && let Some(expected) = accepted.expected_answer()
         {
@@ -186,18 +186,18 @@ impl Http2 {
     /// Begins with those that had to wait, as far as there are permits and room.
     pub(super) fn begin_pending(&mut self) {
         for pending in std::mem::take(&mut self.pending) {
-            let Pending { accepted, due } = pending;
+            let PendingStream { accepted, due } = pending;
             if let Some(accepted) = self.try_to_begin(accepted) {
-                self.pending.push_back(Pending { accepted, due });
+                self.pending.push_back(PendingStream { accepted, due });
             }
         }
     }
 
-    fn give_task(&self, accepted: Accepted, permit: Option<Arc<Permit>>) {
+    fn give_task(&self, accepted: AcceptedStream, permit: Option<Arc<Permit>>) {
         drop(self.spawn(self.stream(accepted, permit).run()));
     }
 
-    fn stream(&self, accepted: Accepted, permit: Option<Arc<Permit>>) -> StreamExchange {
+    fn stream(&self, accepted: AcceptedStream, permit: Option<Arc<Permit>>) -> StreamExchange {
         let site = (self.dispatcher.site.0, Arc::clone(&self.dispatcher.site.1));
         let (shared, client) = (Arc::clone(&self.shared), Arc::clone(&self.client));
         let guard = Arc::clone(&self.guard);
@@ -240,9 +240,9 @@ impl Http2 {
         let Some(mut exchange) = exchanges.pop() else { return };
         self.dispatcher.make_room(&mut exchange);
         let awaited = self.dispatcher.route(&mut exchange);
-        let accepted = Accepted { exchange, respond, content: None, awaited, reserved: None };
+        let accepted = AcceptedStream { exchange, respond, content: None, awaited, reserved: None };
         let due = self.dispatcher.service.clock.now() + LONGEST_WAIT;
-        self.pending.push_back(Pending { accepted, due });
+        self.pending.push_back(PendingStream { accepted, due });
     }
 
     /// Sends the answer that is all of these, if that is done at once; else gives the stream a task.
@@ -253,7 +253,7 @@ impl Http2 {
             self.dispatcher.add_policy_headers(exchange);
             let Work::Answered(mut response) = std::mem::replace(&mut exchange.work, Work::Done) else { return };
             let (head, content) = render(exchange, &mut response, &mut self.values, &self.dispatcher.service.front);
-            if let Content::Bytes(bytes) = content {
+            if let OutgoingContent::Bytes(bytes) = content {
                 if let Ok(mut stream) = respond.send_response(head, false) {
                     stream.reserve_capacity(bytes.len());
                     if stream.capacity() < bytes.len() {
@@ -272,7 +272,7 @@ impl Http2 {
             }
         }
         let Some(exchange) = exchanges.pop() else { return };
-        let accepted = Accepted { exchange, respond, content: None, awaited: None, reserved: None };
+        let accepted = AcceptedStream { exchange, respond, content: None, awaited: None, reserved: None };
         match rest {
             Some((stream, bytes)) => drop(self.spawn(self.stream(accepted, None).run_sending(stream, bytes))),
             None => self.give_task(accepted, None),
@@ -356,11 +356,11 @@ impl Http2 {
             let mut exchange = Exchange::new(Some(call.request), Work::Status(504, None));
             exchange.began = call.began;
             let respond = call.respond;
-            self.give_task(Accepted { exchange, respond, content: None, awaited: None, reserved: None }, None);
+            self.give_task(AcceptedStream { exchange, respond, content: None, awaited: None, reserved: None }, None);
         }
         // A request that waits because the client does not take other answers waits for the client.
         while !self.shared.account.is_in_use() && self.pending.front().is_some_and(|pending| pending.due < now) {
-            let Some(Pending { mut accepted, .. }) = self.pending.pop_front() else { break };
+            let Some(PendingStream { mut accepted, .. }) = self.pending.pop_front() else { break };
             let reason = "too many requests of this connection are being worked on";
             accepted.exchange.work = Work::Status(503, Some(reason.to_owned()));
             (accepted.content, accepted.awaited) = (None, None);

@@ -11,9 +11,9 @@ use bytes::Bytes;
 use h2::server::SendResponse;
 use h2::{Reason, RecvStream, SendStream};
 
-use super::heads::{Head, Heads};
+use super::heads::{Heads, HeldHead};
 use super::request_body::Http2Body;
-use super::shared::{Permit, Shared};
+use super::shared::{Permit, SharedByStreams};
 use crate::budget::Reserved;
 use crate::connection::ConnectionGuard;
 use crate::connection::close::DRAIN_TIME;
@@ -27,7 +27,7 @@ use crate::site::Snapshot;
 use crate::websocket::WebSocket;
 
 /// A stream that has been accepted.
-pub(super) struct Accepted {
+pub(super) struct AcceptedStream {
     pub(super) exchange: Exchange,
     pub(super) respond: SendResponse<Bytes>,
     /// What is still to come, and what the head says about it.
@@ -37,7 +37,7 @@ pub(super) struct Accepted {
     pub(super) reserved: Option<Reserved>,
 }
 
-impl Accepted {
+impl AcceptedStream {
     /// Bytes that the answer of a handler may have; `None` if no handler is to be called.
     pub(super) fn expected_answer(&self) -> Option<usize> {
         match (&self.exchange.work, &self.awaited) {
@@ -50,25 +50,25 @@ impl Accepted {
 
 /// A stream with a task of its own.
 pub(super) struct StreamExchange {
-    pub(super) accepted: Accepted,
+    pub(super) accepted: AcceptedStream,
     pub(super) dispatcher: Dispatcher,
-    pub(super) shared: Arc<Shared>,
+    pub(super) shared: Arc<SharedByStreams>,
     pub(super) client: Arc<[u8]>,
     /// Content that the handler takes while it comes in.
     inbound: Option<Http2Body>,
-    _place: Place,
+    _place: StreamRegistration,
     /// Its connection counts as one as long as it is at work, whether its client is there or not.
     _guard: Arc<ConnectionGuard>,
-    _head: Head,
+    _head: HeldHead,
 }
 
 /// A place among the handles of a reactor.
-struct Place {
+struct StreamRegistration {
     service: Arc<Service>,
     number: u32,
 }
 
-impl Drop for Place {
+impl Drop for StreamRegistration {
     fn drop(&mut self) {
         self.service.registry.remove(self.number);
     }
@@ -77,11 +77,11 @@ impl Drop for Place {
 impl StreamExchange {
     /// A stream that waits to be run.
     pub(super) fn new(
-        accepted: Accepted,
+        accepted: AcceptedStream,
         service: &Arc<Service>,
         site: (u64, Arc<Snapshot>),
         permit: Option<Arc<Permit>>,
-        shared: Arc<Shared>,
+        shared: Arc<SharedByStreams>,
         client: Arc<[u8]>,
         (guard, heads): (Arc<ConnectionGuard>, &Heads),
     ) -> Self {
@@ -90,7 +90,7 @@ impl StreamExchange {
         let mut dispatcher = Dispatcher::new(Arc::clone(service), control, Arc::clone(&shared.account));
         dispatcher.site = site;
         dispatcher.guard = permit.map(|permit| permit as _);
-        let place = Place { service: Arc::clone(service), number };
+        let place = StreamRegistration { service: Arc::clone(service), number };
         Self { accepted, dispatcher, shared, client, inbound: None, _place: place, _guard: guard, _head: head }
     }
 
@@ -179,7 +179,7 @@ impl StreamExchange {
     /// The client has got its answer before it has sent everything. Clients there are that do not look at an answer behind
     /// which a reset comes at once; so it has a moment. What it sends meanwhile is bounded by its window.
     async fn linger(&mut self) {
-        let Self { accepted: Accepted { respond, .. }, dispatcher, .. } = self;
+        let Self { accepted: AcceptedStream { respond, .. }, dispatcher, .. } = self;
         dispatcher.guard = None;
         dispatcher.control.clear_timeout();
         dispatcher.control.set_deadline(dispatcher.service.clock.after(DRAIN_TIME));
@@ -203,7 +203,7 @@ impl StreamExchange {
             self.dispatcher.make_room(&mut self.accepted.exchange);
             self.accepted.awaited = self.dispatcher.route(&mut self.accepted.exchange);
         }
-        let Self { accepted: Accepted { exchange, .. }, dispatcher, .. } = self;
+        let Self { accepted: AcceptedStream { exchange, .. }, dispatcher, .. } = self;
         dispatcher.complete(exchange).await
     }
 
@@ -218,7 +218,8 @@ impl StreamExchange {
 
     /// The steps of an exchange, the exchange, and what the steps may know of this stream.
     fn split(&mut self) -> (&Dispatcher, &mut Exchange, &mut Option<Awaited>, Http2Wire<'_>) {
-        let Self { accepted: Accepted { exchange, respond, awaited, .. }, dispatcher, inbound: content, .. } = self;
+        let Self { accepted: AcceptedStream { exchange, respond, awaited, .. }, dispatcher, inbound: content, .. } =
+            self;
         (dispatcher, exchange, awaited, Http2Wire { content, respond })
     }
 
@@ -228,7 +229,7 @@ impl StreamExchange {
             return Ok(());
         }
         let expected = self.accepted.expected_answer();
-        let Self { accepted: Accepted { exchange, respond, reserved, .. }, dispatcher, .. } = self;
+        let Self { accepted: AcceptedStream { exchange, respond, reserved, .. }, dispatcher, .. } = self;
         // An answer that is there must not wait: what it holds is what others wait for.
         if expected.is_some() || (exchange.begins() && dispatcher.account.is_full()) {
             let gone = |context: &mut Context<'_>| poll_gone(respond, &dispatcher.control, context);

@@ -19,17 +19,17 @@ pub(super) struct Heads(Arc<AtomicUsize>);
 
 /// One of them.
 #[derive(Debug)]
-pub(super) struct Head {
+pub(super) struct HeldHead {
     all: Arc<AtomicUsize>,
     size: usize,
 }
 
 impl Heads {
     /// Counts this head until the returned value is dropped.
-    pub(super) fn hold(&self, request: Option<&Arc<Request>>) -> Head {
+    pub(super) fn hold(&self, request: Option<&Arc<Request>>) -> HeldHead {
         let size = request.map_or(0, |request| size_of(request));
         self.0.fetch_add(size, Ordering::Relaxed);
-        Head { all: Arc::clone(&self.0), size }
+        HeldHead { all: Arc::clone(&self.0), size }
     }
 
     /// Bytes of all of them.
@@ -38,7 +38,7 @@ impl Heads {
     }
 }
 
-impl Drop for Head {
+impl Drop for HeldHead {
     fn drop(&mut self) {
         self.all.fetch_sub(self.size, Ordering::Relaxed);
     }

@@ -24,16 +24,16 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use h2::{Ping, PingPong, Reason, server};
 
-use super::close::{Closing, DRAIN_TIME, MOST_FRAMES};
+use super::close::{ClosingConnection, DRAIN_TIME, MOST_FRAMES};
 use super::{Connection, ConnectionGuard};
 use crate::budget::Account;
 use crate::exchange::{Dispatcher, Exchange, Job, Order, ReplySlot, Stop, Waiting, millis};
 use crate::protocol::http2::{TABLE_SIZE, largest_list};
-use calls::Pending;
+use calls::PendingStream;
 use heads::Heads;
 use pending_calls::PendingCalls;
 use send::Values;
-use shared::{CallReply, Shared};
+use shared::{CallReply, SharedByStreams};
 use socket::{H2End, SocketState, TaskEnd, socket_ends};
 
 /// Streams at a time, in bytes what a stream and all of them together may send before it was taken, and what one may have
@@ -57,7 +57,7 @@ pub(super) struct Http2 {
     h2: server::Connection<H2End, Bytes>,
     line: TaskEnd,
     dispatcher: Dispatcher,
-    shared: Arc<Shared>,
+    shared: Arc<SharedByStreams>,
     address: SocketAddr,
     is_secure: bool,
     /// The address as text, for the log.
@@ -67,7 +67,7 @@ pub(super) struct Http2 {
     /// For the executor.
     jobs: Vec<Job>,
     /// Streams for which there is no permit.
-    pending: VecDeque<Pending>,
+    pending: VecDeque<PendingStream>,
     /// What was answered and is to be logged, each as it came.
     done: Vec<Vec<Exchange>>,
     received: u64,
@@ -161,7 +161,7 @@ impl Http2 {
             pings: h2.ping_pong(),
             h2,
             line,
-            shared: Shared::new(Arc::clone(&dispatcher.account)),
+            shared: SharedByStreams::new(Arc::clone(&dispatcher.account)),
             dispatcher,
             address,
             is_secure,
@@ -395,7 +395,7 @@ impl Http2 {
         if !is_written.await {
             return line.reset_on_close();
         }
-        let mut closing = Closing::begin(MOST_FRAMES, false, &dispatcher.control, &dispatcher.service);
+        let mut closing = ClosingConnection::begin(MOST_FRAMES, false, &dispatcher.control, &dispatcher.service);
         poll_fn(|context| line.poll_close(&mut closing, &dispatcher, context)).await;
     }
 }

@@ -29,11 +29,11 @@ pub(super) struct PendingCall {
 #[derive(Default)]
 pub(super) struct PendingCalls {
     /// Ordered by number, and by when they are due. The first is there.
-    entries: VecDeque<Entry>,
+    entries: VecDeque<CallEntry>,
     next: u64,
 }
 
-struct Entry {
+struct CallEntry {
     number: u64,
     /// In milliseconds of the clock.
     due: u64,
@@ -48,7 +48,7 @@ impl PendingCalls {
 
     /// Adds a call that is due not before those that are there.
     pub(super) fn push(&mut self, due: u64, call: PendingCall) {
-        self.entries.push_back(Entry { number: self.next, due, call: Some(call) });
+        self.entries.push_back(CallEntry { number: self.next, due, call: Some(call) });
         self.next += 1;
     }
 

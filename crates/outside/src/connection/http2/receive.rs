@@ -11,7 +11,7 @@ use h2::RecvStream;
 use http::{Response, StatusCode};
 
 use super::exchange::StreamExchange;
-use super::shared::Received;
+use super::shared::ReceivedBytes;
 use crate::error::Refusal;
 use crate::exchange::{
     Dispatcher, NO_ROOM, RateWindow, Spool, Stop, TOO_LARGE, Waiting, check_length, store_content, too_slow,
@@ -20,7 +20,11 @@ use crate::protocol::http2::Announced;
 
 impl StreamExchange {
     /// Reads the content into the request, or leaves a refusal to be answered. What is returned counts the memory.
-    pub(super) async fn receive(&mut self, stream: &mut RecvStream, announced: Announced) -> Result<Received, Stop> {
+    pub(super) async fn receive(
+        &mut self,
+        stream: &mut RecvStream,
+        announced: Announced,
+    ) -> Result<ReceivedBytes, Stop> {
         let mut held = self.shared.hold();
         let refusal = match self.read(stream, announced, &mut held).await? {
             Ok(()) => return Ok(held),
@@ -36,7 +40,7 @@ impl StreamExchange {
         &mut self,
         stream: &mut RecvStream,
         announced: Announced,
-        held: &mut Received,
+        held: &mut ReceivedBytes,
     ) -> Result<Result<(), Refusal>, Stop> {
         let service = Arc::clone(&self.dispatcher.service);
         let max = service.config.max_body_size as u64;
@@ -97,7 +101,7 @@ async fn move_to_file(
     dispatcher: &Dispatcher,
     spool: &mut Spool,
     content: &mut Vec<u8>,
-    held: &mut Received,
+    held: &mut ReceivedBytes,
 ) -> Result<(), Refusal> {
     if !held.may_spool() {
         return Err(Refusal::new(503, "too many large contents at once on one connection"));

@@ -31,7 +31,7 @@ const USEFUL: u64 = 1 << 10;
 const AHEAD: u64 = 512 << 10;
 
 /// What follows a head.
-pub(super) enum Content {
+pub(super) enum OutgoingContent {
     Nothing,
     Bytes(Bytes),
     File(Box<FileContent>),
@@ -47,7 +47,7 @@ pub(super) fn render(
     response: &mut Response,
     values: &mut Values,
     front: &Front,
-) -> (Head<()>, Content) {
+) -> (Head<()>, OutgoingContent) {
     let Sealed { body, file, meta } = seal(front, exchange, false, response);
     let ResponseMeta { length, content_type, sends_content } = meta;
     let declared = match length {
@@ -57,12 +57,12 @@ pub(super) fn render(
     let length = declared.map(|length| values.length(length));
     let head = response_head(response.status, &response.headers, content_type, length, values.date());
     let content = match (body, file) {
-        (Body::Stream(stream), _) if sends_content => Content::Stream(stream, declared),
-        (Body::Stream(stream), _) => Content::Unwanted(stream),
-        _ if !sends_content => Content::Nothing,
-        (_, Some(file)) if file.len() > 0 => Content::File(file),
-        (Body::Bytes(bytes), _) if !bytes.is_empty() => Content::Bytes(bytes),
-        _ => Content::Nothing,
+        (Body::Stream(stream), _) if sends_content => OutgoingContent::Stream(stream, declared),
+        (Body::Stream(stream), _) => OutgoingContent::Unwanted(stream),
+        _ if !sends_content => OutgoingContent::Nothing,
+        (_, Some(file)) if file.len() > 0 => OutgoingContent::File(file),
+        (Body::Bytes(bytes), _) if !bytes.is_empty() => OutgoingContent::Bytes(bytes),
+        _ => OutgoingContent::Nothing,
     };
     (head, content)
 }
@@ -141,13 +141,13 @@ impl StreamExchange {
         let exchange = &mut self.accepted.exchange;
         let Work::Answered(mut response) = std::mem::replace(&mut exchange.work, Work::Done) else { return Ok(()) };
         let (head, content) = render(exchange, &mut response, &mut Values::default(), &self.dispatcher.service.front);
-        let is_all = matches!(content, Content::Nothing | Content::Unwanted(_));
+        let is_all = matches!(content, OutgoingContent::Nothing | OutgoingContent::Unwanted(_));
         let stream = self.accepted.respond.send_response(head, is_all);
         let result = match (stream, content) {
-            (Ok(stream), Content::Bytes(bytes)) => self.send_bytes(stream, bytes).await,
-            (Ok(stream), Content::File(file)) => self.send_file(stream, &file).await,
-            (Ok(stream), Content::Stream(body, declared)) => self.send_stream(stream, body, declared).await,
-            (result, Content::Stream(body, _) | Content::Unwanted(body)) => {
+            (Ok(stream), OutgoingContent::Bytes(bytes)) => self.send_bytes(stream, bytes).await,
+            (Ok(stream), OutgoingContent::File(file)) => self.send_file(stream, &file).await,
+            (Ok(stream), OutgoingContent::Stream(body, declared)) => self.send_stream(stream, body, declared).await,
+            (result, OutgoingContent::Stream(body, _) | OutgoingContent::Unwanted(body)) => {
                 self.dispatcher.discard(body);
                 result.map(drop).map_err(|_| Stop::Gone)
             }

@@ -19,7 +19,7 @@ const MOST_HELD: usize = 1 << 20;
 const MOST_SPOOLED: usize = 16;
 
 /// The state that is shared.
-pub(super) struct Shared {
+pub(super) struct SharedByStreams {
     /// What answers take.
     pub(super) account: Arc<Account>,
     working: AtomicUsize,
@@ -36,19 +36,19 @@ pub(super) struct Shared {
 pub(super) type CallReply = (u64, Vec<Exchange>);
 
 /// The right to work on one request.
-pub(super) struct Permit(Arc<Shared>);
+pub(super) struct Permit(Arc<SharedByStreams>);
 
 /// Content that a request has brought so far.
-pub(super) struct Received {
-    shared: Arc<Shared>,
+pub(super) struct ReceivedBytes {
+    shared: Arc<SharedByStreams>,
     bytes: usize,
     is_spooled: bool,
 }
 
 /// One more stream that sends.
-pub(super) struct Sender(Arc<Shared>);
+pub(super) struct Sender(Arc<SharedByStreams>);
 
-impl Shared {
+impl SharedByStreams {
     pub(super) fn new(account: Arc<Account>) -> Arc<Self> {
         Arc::new(Self {
             account,
@@ -113,13 +113,13 @@ impl Shared {
         Sender(Arc::clone(self))
     }
 
-    pub(super) fn hold(self: &Arc<Self>) -> Received {
-        Received { shared: Arc::clone(self), bytes: 0, is_spooled: false }
+    pub(super) fn hold(self: &Arc<Self>) -> ReceivedBytes {
+        ReceivedBytes { shared: Arc::clone(self), bytes: 0, is_spooled: false }
     }
 }
 
 /// Guard by the only job of a request.
-impl Guard<Exchange> for Shared {
+impl Guard<Exchange> for SharedByStreams {
     fn release(&self) {
         self.working.fetch_sub(1, Ordering::SeqCst);
         self.wake();
@@ -145,7 +145,7 @@ impl Drop for Permit {
     }
 }
 
-impl Received {
+impl ReceivedBytes {
     /// So much more has come in.
     pub(super) fn add(&mut self, bytes: usize) {
         self.bytes += bytes;
@@ -175,7 +175,7 @@ impl Received {
     }
 }
 
-impl Drop for Received {
+impl Drop for ReceivedBytes {
     fn drop(&mut self) {
         self.clear();
         if self.is_spooled {

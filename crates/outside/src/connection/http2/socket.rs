@@ -17,7 +17,7 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::connection::buffer::{ReadBuffer, give_output, take_output};
-use crate::connection::close::Closing;
+use crate::connection::close::ClosingConnection;
 use crate::exchange::{Dispatcher, Service};
 use crate::protocol::http2::{FrameCounter, Malformed, Passage, advertise, resets_of};
 use crate::transport::Stream;
@@ -164,10 +164,10 @@ impl TaskEnd {
         lock(&self.0).stream.reset_on_close();
     }
 
-    /// See [`Closing::poll`].
+    /// See [`ClosingConnection::poll`].
     pub(super) fn poll_close(
         &self,
-        closing: &mut Closing,
+        closing: &mut ClosingConnection,
         dispatcher: &Dispatcher,
         context: &mut Context<'_>,
     ) -> Poll<()> {

@@ -7,10 +7,10 @@ use std::num::NonZeroU64;
 use std::ops::ControlFlow;
 use std::time::Duration;
 
-use super::Session;
+use super::WebSocketSession;
 use crate::exchange::millis;
 
-impl Session {
+impl WebSocketSession {
     /// A deadline has passed.
     pub(super) fn tick(&mut self) -> ControlFlow<()> {
         let now = self.service.clock.now();

@@ -33,7 +33,7 @@ pub(super) struct Opening {
 }
 
 /// The session of one connection.
-pub(super) struct Session {
+pub(super) struct WebSocketSession {
     /// What came with the handshake, or for which there was no room yet.
     left: Option<Box<ReadBuffer>>,
     receiver: Receiver,
@@ -55,7 +55,7 @@ pub(super) struct Session {
     /// The client has closed its side, or broken the protocol: nothing of it is understood any more.
     is_deaf: bool,
     /// That end, until the handler has been called for what came before it.
-    end: Option<Box<End>>,
+    end: Option<Box<ClientEnd>>,
     /// The client has broken the protocol: it is not waited for.
     has_failed: bool,
     thread_permit: Option<ThreadPermit>,
@@ -65,7 +65,7 @@ pub(super) struct Session {
 }
 
 /// How a client ends what it has to say.
-enum End {
+enum ClientEnd {
     Close(Close),
     Failure(Failure),
 }
@@ -87,7 +87,7 @@ const CLOSE_TIME: Duration = Duration::from_secs(5);
 /// As many reads are made before others have their turn.
 const MOST_READS: usize = 8;
 
-impl Session {
+impl WebSocketSession {
     pub(super) fn new(connection: Connection, opening: Opening) -> Self {
         let Connection { stream, input, dispatcher, guard, .. } = connection;
         let Dispatcher { service, control, .. } = dispatcher;
@@ -326,7 +326,7 @@ impl Session {
     }
 }
 
-impl Drop for Session {
+impl Drop for WebSocketSession {
     fn drop(&mut self) {
         // A handler that waits for a message learns that there will be none, however the task has ended.
         self.connection.end();

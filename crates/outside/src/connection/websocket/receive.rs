@@ -3,13 +3,13 @@
 use std::task::{Context, Poll, ready};
 use std::{io, iter};
 
-use super::{End, Session};
+use super::{ClientEnd, WebSocketSession};
 use crate::connection::buffer::ReadBuffer;
 use crate::exchange::Occasion;
 use crate::protocol::websocket::{MessageKind, ReceivedFrame};
 use crate::websocket::{Few, Message, Style};
 
-impl Session {
+impl WebSocketSession {
     /// Reads into this room and understands what came, up to so many bytes of messages. See [`WebSocketSocket::poll_read`].
     pub(super) fn read(
         &mut self,
@@ -58,9 +58,9 @@ impl Session {
                 }
                 Ok(Some(ReceivedFrame::Ping(payload))) => self.connection.receive_ping(&payload),
                 Ok(Some(ReceivedFrame::Pong(_))) => {}
-                Ok(Some(ReceivedFrame::Close(close))) => end = Some(End::Close(close)),
+                Ok(Some(ReceivedFrame::Close(close))) => end = Some(ClientEnd::Close(close)),
                 Ok(None) => break,
-                Err(failure) => end = Some(End::Failure(failure)),
+                Err(failure) => end = Some(ClientEnd::Failure(failure)),
             }
         }
         let left = unread.len();
@@ -81,11 +81,11 @@ impl Session {
     }
 
     /// The client has said its last.
-    pub(super) fn finish(&mut self, end: End) {
+    pub(super) fn finish(&mut self, end: ClientEnd) {
         self.looks = true;
         match end {
-            End::Close(close) => self.connection.receive_close(close),
-            End::Failure(failure) => {
+            ClientEnd::Close(close) => self.connection.receive_close(close),
+            ClientEnd::Failure(failure) => {
                 self.has_failed = true;
                 self.connection.fail(&failure);
             }

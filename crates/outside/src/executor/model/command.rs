@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::job::{Call, Command, Frame, Woken};
+use super::job::{Callback, Command, ThreadFrame, Woken};
 use super::ledger::{Handler, Ledger};
 use super::lock;
 use super::sync::Mutex;
@@ -41,10 +41,10 @@ impl AsRef<Placement> for Function {
 }
 
 impl Command for Todo {
-    type Call = NoCall;
+    type Callback = NoCall;
     type Context = ();
     type Function = Function;
-    type Host = dyn Frame;
+    type Host = dyn ThreadFrame;
     type Owner = ();
     type Woken = Nothing;
 
@@ -105,7 +105,7 @@ impl Command for Todo {
 /// No WebSockets are tried.
 pub(super) enum NoCall {}
 
-impl Call for NoCall {
+impl Callback for NoCall {
     type Session = ();
 
     fn begin(&self) {
@@ -142,7 +142,7 @@ impl Woken for Nothing {
 /// A language that needs no frame around its threads.
 pub(super) struct NoFrame;
 
-impl Frame for NoFrame {
+impl ThreadFrame for NoFrame {
     fn live(&self, life: &mut (dyn FnMut() + Send)) {
         life();
     }
@@ -156,7 +156,7 @@ impl Frame for NoFrame {
 #[derive(Default)]
 pub(super) struct OneAtATime(Mutex<()>);
 
-impl Frame for OneAtATime {
+impl ThreadFrame for OneAtATime {
     fn live(&self, life: &mut (dyn FnMut() + Send)) {
         life();
     }

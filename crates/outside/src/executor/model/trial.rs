@@ -9,7 +9,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use super::command::{Function, NoFrame, OneAtATime, Todo};
-use super::job::Frame;
+use super::job::ThreadFrame;
 use super::ledger::{Handler, Ledger, Place, Silent, Temper};
 use super::sync::{self, Mutex};
 use super::{Executor, Job, ReplySlot, lock};
@@ -42,7 +42,7 @@ impl Trial {
         Self::start_in(Arc::<OneAtATime>::default(), max_workers)
     }
 
-    fn start_in(host: Arc<dyn Frame>, max_workers: usize) -> Self {
+    fn start_in(host: Arc<dyn ThreadFrame>, max_workers: usize) -> Self {
         let log = Log::new(AccessLog::Off, Arc::new(Silent));
         let executor = Executor::start(0, host, log, max_workers).expect("nothing can fail here");
         let ledger = Arc::new(Ledger { most_pooled: max_workers, ..Ledger::default() });
