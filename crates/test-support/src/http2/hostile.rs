@@ -18,7 +18,7 @@ static RUNNING: AtomicUsize = AtomicUsize::new(0);
 fn address() -> SocketAddr {
     static SERVER: OnceLock<Running> = OnceLock::new();
     let start = || {
-        let server = Running::start(|config| {
+        let server = Running::start_h2c(|config| {
             config.access_log = outside::AccessLog::Off;
             config.max_body_size = 64 << 10;
             config.spool_above = 16 << 10;
