@@ -25,21 +25,21 @@ const MOST_OF_ONE_CALL: usize = 128 << 20;
 
 thread_local! {
     /// The callback that this thread runs.
-    static CALLED: Cell<Callback> = const { Cell::new(Callback::NONE) };
+    static CALLED: Cell<RunningCallback> = const { Cell::new(RunningCallback::NONE) };
     /// The connection on whose behalf this thread publishes, if it runs no callback.
     static PUBLISHER: RefCell<Option<WebSocketConnection>> = const { RefCell::new(None) };
 }
 
 /// One call of a callback.
 #[derive(Clone, Copy)]
-struct Callback {
+struct RunningCallback {
     /// The connection, by its address in memory; 0: none.
     connection: usize,
     /// Whether the callback has published while many bytes wait.
     has_overpublished: bool,
 }
 
-impl Callback {
+impl RunningCallback {
     const NONE: Self = Self { connection: 0, has_overpublished: false };
 }
 
@@ -54,7 +54,7 @@ impl Drop for Acting {
     fn drop(&mut self) {
         // Each message of a client passes here: only the publisher's variable has a destructor, which costs more to reach.
         match self {
-            Self::Callback => CALLED.set(Callback::NONE),
+            Self::Callback => CALLED.set(RunningCallback::NONE),
             Self::Publisher => PUBLISHER.set(None),
         }
     }
@@ -63,7 +63,7 @@ impl Drop for Acting {
 /// Holds the connection on whose behalf this thread publishes, because many published bytes wait.
 pub(super) fn slow_down_publisher() {
     if is_in_callback() {
-        CALLED.set(Callback { has_overpublished: true, ..CALLED.get() });
+        CALLED.set(RunningCallback { has_overpublished: true, ..CALLED.get() });
     } else {
         PUBLISHER.with_borrow(|publisher| publisher.iter().for_each(WebSocketConnection::hold));
     }
@@ -77,7 +77,7 @@ pub(super) fn is_in_callback() -> bool {
 impl WebSocketConnection {
     /// Marks that this thread calls callbacks of this connection.
     pub(crate) fn enter_callback(&self) -> Acting {
-        CALLED.set(Callback { connection: self.id(), has_overpublished: false });
+        CALLED.set(RunningCallback { connection: self.id(), has_overpublished: false });
         Acting::Callback
     }
 
@@ -91,7 +91,7 @@ impl WebSocketConnection {
     pub(crate) fn must_rest(&self) -> bool {
         let call = CALLED.get();
         if call.has_overpublished {
-            CALLED.set(Callback { has_overpublished: false, ..call });
+            CALLED.set(RunningCallback { has_overpublished: false, ..call });
             self.hold();
         }
         self.has(FULL | HELD)

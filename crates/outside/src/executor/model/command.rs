@@ -12,7 +12,7 @@ use crate::placement::Placement;
 
 /// One thing to do, and what came of it: the numbers tell whose answer it is.
 pub(super) enum Todo {
-    Call(Arc<Function>, usize),
+    Call(Arc<ModelFunction>, usize),
     /// Make the next piece of a streamed body.
     Pull(Arc<Ledger>, usize),
     /// The pool had no room: answer that.
@@ -23,18 +23,18 @@ pub(super) enum Todo {
 }
 
 /// A handler on a route.
-pub(super) struct Function {
+pub(super) struct ModelFunction {
     handler: Handler,
     pub(super) placement: Placement,
 }
 
-impl Function {
+impl ModelFunction {
     pub(super) fn new(handler: Handler, blocking: Option<bool>) -> Arc<Self> {
         Arc::new(Self { handler, placement: Placement::new(blocking) })
     }
 }
 
-impl AsRef<Placement> for Function {
+impl AsRef<Placement> for ModelFunction {
     fn as_ref(&self) -> &Placement {
         &self.placement
     }
@@ -43,7 +43,7 @@ impl AsRef<Placement> for Function {
 impl Command for Todo {
     type Callback = NoCall;
     type Context = ();
-    type Function = Function;
+    type Function = ModelFunction;
     type Host = dyn ThreadFrame;
     type Owner = ();
     type Woken = Nothing;
@@ -62,14 +62,14 @@ impl Command for Todo {
 
     fn count(&mut self, _: &Arc<Account>) {}
 
-    fn function(&self) -> Option<&Function> {
+    fn function(&self) -> Option<&ModelFunction> {
         match self {
             Self::Call(function, _) => Some(function),
             _ => None,
         }
     }
 
-    fn perform(&mut self, (): &(), _: &Log) -> Option<Arc<Function>> {
+    fn perform(&mut self, (): &(), _: &Log) -> Option<Arc<ModelFunction>> {
         let mut called = None;
         *self = match std::mem::replace(self, Self::Pulled) {
             Self::Call(function, number) => {

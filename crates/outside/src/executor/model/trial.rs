@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use super::command::{Function, NoFrame, OneAtATime, Todo};
+use super::command::{ModelFunction, NoFrame, OneAtATime, Todo};
 use super::job::ThreadFrame;
 use super::ledger::{Handler, Ledger, Place, Silent, Temper};
 use super::sync::{self, Mutex};
@@ -52,7 +52,7 @@ impl Trial {
     /// As many connections, each with one call of the same route, whose calls end when they are told to.
     pub(super) fn connect_to_one_route(&mut self, count: usize) {
         let ledger = Arc::clone(&self.ledger);
-        let route = Function::new(Handler { temper: Temper::Stuck, place: Place::Learned, ledger }, None);
+        let route = ModelFunction::new(Handler { temper: Temper::Stuck, place: Place::Learned, ledger }, None);
         (0..count).for_each(|_| self.converse(vec![(Place::Learned, vec![Arc::clone(&route)])]));
     }
 
@@ -60,14 +60,14 @@ impl Trial {
     pub(super) fn connect(&mut self, jobs: &[(Place, &[Temper])]) {
         let handler = |place, temper| {
             let said = matches!(place, Place::Pool).then_some(true);
-            Function::new(Handler { temper, place, ledger: Arc::clone(&self.ledger) }, said)
+            ModelFunction::new(Handler { temper, place, ledger: Arc::clone(&self.ledger) }, said)
         };
         let functions = |place, tempers: &[Temper]| tempers.iter().map(|&temper| handler(place, temper)).collect();
         let conversation = jobs.iter().map(|&(place, tempers)| (place, functions(place, tempers))).collect();
         self.converse(conversation);
     }
 
-    fn converse(&mut self, conversation: Vec<(Place, Vec<Arc<Function>>)>) {
+    fn converse(&mut self, conversation: Vec<(Place, Vec<Arc<ModelFunction>>)>) {
         let mut first = self.asked;
         self.asked += conversation.iter().map(|(_, functions)| functions.len()).sum::<usize>();
         lock(&self.ledger.state).runs.resize(self.asked, 0);
@@ -116,7 +116,7 @@ impl Trial {
         let command = |(number, &temper)| {
             let handler = Handler { temper, place, ledger: Arc::clone(ledger) };
             let said = matches!(place, Place::Pool).then_some(true);
-            Todo::Call(Function::new(handler, said), number)
+            Todo::Call(ModelFunction::new(handler, said), number)
         };
         let commands = (first..self.asked).zip(tempers).map(command).collect();
         let job = Job { commands, context: Arc::default(), slot: Arc::clone(&slot) };
