@@ -28,12 +28,14 @@ from harness.server import Server, ServerFailed, free_port
 from harness.workloads import WORKLOADS, Workload
 
 CALLGRIND = paths.WORK / "callgrind"
-HELLO, ECHO = WORKLOADS["hello"], WORKLOADS["ws_echo"]
+HELLO, ECHO, ASYNC, HTTP2 = (WORKLOADS[key] for key in ("hello", "ws_echo", "async_hello", "h2_hello"))
 # The kinds of subjects: the programs that are counted for each state of the project.
 RUST, PYTHON = "Rust hello", "Python hello"
 LOGS = ("off", "common")
 # Echo servers for WebSockets; all but the first are Python.
 ECHOES = ("ws-rust", "ws-callbacks", "ws-async", "ws-blocking")
+# Hellos that are asked over HTTP/2 by h2load, and one that an `async def` function answers.
+OTHERS = ("h2-rust", "h2-python", "async")
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,7 @@ def say(text: str) -> None:
 
 def arguments() -> argparse.Namespace:
     single = [key for key, peer in PEERS.items() if not peer.ours and not key.startswith(("granian", "gunicorn"))]
-    kinds = ("rust", "python", *ECHOES)
+    kinds = ("rust", "python", *ECHOES, *OTHERS)
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rev", action="append", default=[], help="another commit to compare with; may be repeated")
     parser.add_argument("--requests", type=int, default=10_000, help="N (default 10000)")
@@ -96,15 +98,14 @@ def instructions(valgrind: str, name: str, subject: Subject, requests: int, opti
     ]  # fmt: skip
     if not workload.is_websocket:
         load += ["--pipeline", str(options.pipeline)]
+    if workload.http2:
+        load = ["h2load", f"--requests={requests}", "--clients=4", "--max-concurrent-streams=10"]
+        load.append(f"http://127.0.0.1:{port}{workload.path}")
     # String hashes decide where dictionaries put their keys, and so how many steps a look-up takes.
     settings = {"PYTHONHASHSEED": "0", **({"OUTSIDE_ACCESS_LOG": subject.log} if subject.log else {})}
     with Server(name, subject.command(port), port, None, prefix, settings) as server:
         server.wait_until_right("GET", workload.path, b"", workload.is_right, workload.headers, seconds=120)
-        with measure.Load(port, load, None, (str(paths.LOAD),)) as generator:
-            generator.next_event()
-            generator.go_on()
-            result = generator.next_event()
-            generator.go_on()
+        result = asked_over_http2(load) if workload.http2 else asked(port, load)
         if result["errors"] or result["requests"] != requests:
             raise ServerFailed(f"answered {result['requests']} of {requests}: {result.get('first_error')}")
         # callgrind writes its sum when the program has ended by itself.
@@ -113,6 +114,22 @@ def instructions(valgrind: str, name: str, subject: Subject, requests: int, opti
     if not found:
         raise ServerFailed(f"callgrind left no sum in {messages.name}")
     return int(found[1])
+
+
+def asked(port: int, load: list[str]) -> dict:
+    with measure.Load(port, load, None, (str(paths.LOAD),)) as generator:
+        generator.next_event()
+        generator.go_on()
+        result = generator.next_event()
+        generator.go_on()
+        return result
+
+
+def asked_over_http2(load: list[str]) -> dict:
+    said = subprocess.run(load, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120).stdout
+    found = re.search(r"requests: (\d+) total.* (\d+) succeeded, (\d+) failed, (\d+) errored", said)
+    total, good, failed, errors = map(int, found.groups()) if found else (0, 0, 0, 1)
+    return {"requests": good, "errors": failed + errors, "first_error": said[-200:], "total": total}
 
 
 def per_request(valgrind: str, name: str, subject: Subject, options) -> dict:
@@ -144,13 +161,19 @@ def subjects(built: Built, options) -> list[Subject]:
             style = echo.removeprefix("ws-")
             command = [str(built.python), "outside_ws_app.py"]
             found.append(Subject(built.label, echo, "", lambda port, c=command, s=style: [*c, str(port), s], ECHO))
+    if "h2-rust" in options.what:
+        found.append(Subject(built.label, "h2-rust", "off", lambda port: [str(built.rust), str(port)], HTTP2))
+    for kind, app, workload in (("h2-python", "outside_app.py", HTTP2), ("async", "outside_routes_app.py", ASYNC)):
+        if kind in options.what:
+            command = [str(built.python), app]
+            found.append(Subject(built.label, kind, "off", lambda port, c=command: [*c, str(port)], workload))
     return found
 
 
 def states(options) -> list[Built]:
     """The working tree first, then the other commits."""
-    rust = not {"rust", "ws-rust"}.isdisjoint(options.what)
-    python = not {"python", *ECHOES[1:]}.isdisjoint(options.what)
+    rust = not {"rust", "ws-rust", "h2-rust"}.isdisjoint(options.what)
+    python = not {"python", *ECHOES[1:], "h2-python", "async"}.isdisjoint(options.what)
     if rust and (reason := install.our_rust(say)):
         say(f"absent   Rust of the working tree: {reason}")
     if python and (reason := install.our_python()):
