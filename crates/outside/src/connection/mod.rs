@@ -1,7 +1,7 @@
 //! One socket from its first byte to its last. THE LOOP is [`Connection::converse`]: receive, answer, send, again.
 //!
-//! A connection is a task of its reactor's event loop. It never runs user code: the steps of its exchanges (`exchange/`,
-//! below) hand that to the executor. Above it is the server, which accepts sockets and gives orders through the registry.
+//! A connection is a task of its reactor's event loop. It never runs user code: its exchanges (`exchange/`, below) hand
+//! that to the executor. The server above accepts sockets and gives orders through the registry.
 
 mod buffer;
 mod close;
