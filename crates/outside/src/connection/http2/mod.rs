@@ -2,7 +2,7 @@
 //! tasks of their own.
 //!
 //! The requests of one read go to the executor together, and answers that are ready together leave with one write. This
-//! folder has the bounds that `h2` lacks: the cost of frames, the time of each wait, the number of requests at work whose
+//! folder has the bounds that `h2` lacks: the cost of frames, the time of waits, the number of requests at work whose
 //! streams are gone. [`calls`] has the ways of a request, this file has the life of the connection.
 
 mod calls;

@@ -1,5 +1,5 @@
 //! Content of HTTP/2 that its handler takes while it comes in. The stream's window opens as the handler takes bytes, so
-//! a fast client has to wait, and a stream holds no more than its window. The connection's window has room for all streams.
+//! a fast client waits, and a stream holds one window at most. The connection's window is as large as all of them.
 
 use std::sync::Arc;
 use std::task::{Context, Poll};

@@ -4,10 +4,10 @@
 //! and sends the gathered bytes with one write when `h2` writes no more.
 //!
 //! There are two ends because `h2` reads and writes whenever it is polled, one frame at a time, and gives no account of
-//! it. Its reads pass a counter of frames, which holds bytes back until their frames are paid for and replaces malformed
-//! field blocks; its writes go into `out`. `h2` takes `Pending` from a write for "the socket is full" and waits; so the
-//! task has to poll it again when a flush has made room (`is_awaited`). A flush that ends within a frame sets `is_cut`:
-//! the next bytes in `out` do not begin with the head of a frame, and must not be searched for resets.
+//! it. Its reads pass a counter of frames, which holds bytes back until their frames are paid for and replaces
+//! malformed field blocks; its writes go into `out`. `h2` takes `Pending` from a write for "the socket is full" and
+//! waits; so the task polls it again when a flush has made room (`is_awaited`). A flush that ends within a frame sets
+//! `is_cut`: the next bytes in `out` do not begin with the head of a frame, and must not be searched for resets.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
