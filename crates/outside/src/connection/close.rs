@@ -44,10 +44,9 @@ enum Stage {
 const LOOK: Duration = Duration::from_millis(50);
 /// The time for which a client may still send after its last answer (docs/security.md S7).
 pub(super) const DRAIN_TIME: Duration = Duration::from_secs(2);
-/// Milliseconds for which a client may still send at most if its content is not complete: many clients read an answer
-/// only when they have sent all content. Until then the minimum rate holds.
+/// Milliseconds for which a client may send incomplete content at most: many read no answer before they have sent all.
 const UPLOAD_TIME: u64 = 30_000;
-/// Milliseconds that such a client has in addition to the time that the minimum rate gives it.
+/// Milliseconds that a client with incomplete content has in addition to its time by the minimum rate.
 const UPLOAD_GRACE: u64 = 5000;
 /// Bytes of content that a closing connection reads and drops at most; a client that sends more gets a reset.
 pub(super) const MOST_CONTENT: u64 = 64 << 20;

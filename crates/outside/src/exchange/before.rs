@@ -1,4 +1,4 @@
-//! The gate of a site: a function that is asked before a handler that is no function answers.
+//! The gate of a site: a function that is asked before an answer that no function makes.
 //!
 //! Functions have their callbacks around them in their own language; a file, a redirect, a WebSocket's opening or a 404
 //! has none. The gate calls them: it answers in place of the handler, or lets the request pass.

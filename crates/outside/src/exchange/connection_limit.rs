@@ -24,8 +24,7 @@ pub(crate) struct ConnectionLimit {
     websockets: AtomicUsize,
     /// WebSockets with a thread of their own.
     threads: AtomicUsize,
-    /// Connections of each counted address. The keys come from clients: the hash has random keys (docs/security.md
-    /// S33).
+    /// Connections of each counted address. Clients choose them, so the hash is a keyed one (docs/security.md S33).
     by_address: Mutex<HashMap<AddressKey, usize>>,
     /// Whether the log has a warning that an address holds all connections that it may have.
     has_warned: AtomicBool,

@@ -1,5 +1,4 @@
-//! Exchanges are handed to functions, asynchronous handlers and threads beside the event loop, and their answers
-//! awaited.
+//! The ways of exchanges to functions, asynchronous handlers and threads beside the event loop, and back.
 //!
 //! The dispatcher hands jobs to the executor and waits for their answers, under the deadline of a handler. The wire,
 //! above, knows the client of a request and writes the answer.

@@ -87,7 +87,7 @@ impl Dispatcher {
     /// The next piece, once it is there and unless the client is `gone` first; `None` at the end. It is empty when the
     /// client has closed its side: the wire then sends some bytes, if it can, so that it notices a client that is gone.
     ///
-    /// A stream of events ends with the server: its reader begins anew with another one.
+    /// A stream of events ends with the server: its reader begins anew with another server.
     pub(crate) async fn next_piece(
         &self,
         flow: &mut ResponseStream,

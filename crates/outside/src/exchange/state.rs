@@ -103,8 +103,7 @@ impl Exchange {
         matches!(self.work, Work::NoRoom) || self.is_open()
     }
 
-    /// Whether the first piece of this answer has to come before the head is sent, so that a stream which fails at once
-    /// is answered as an error. The answer to HEAD needs no piece.
+    /// Whether the head waits for the first piece, so that a stream which fails at once becomes an error; not for HEAD.
     pub(crate) fn has_yet_to_begin(&self, response: &Response) -> bool {
         matches!(&response.body, Body::Stream(stream) if !stream.has_begun())
             && !self.request.as_ref().is_some_and(|request| request.is_head())

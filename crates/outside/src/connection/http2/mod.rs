@@ -1,5 +1,4 @@
-//! A connection that speaks HTTP/2 (RFC 9113): one task drives `h2`, answers simple requests, and gives the others
-//! tasks of their own.
+//! A connection that speaks HTTP/2 (RFC 9113): one task drives `h2`, and answers requests or gives them tasks.
 //!
 //! The requests of one read go to the executor together, and answers that are ready together leave with one write. This
 //! folder has the bounds that `h2` lacks: the cost of frames, the time of waits, the number of requests at work whose
@@ -40,8 +39,7 @@ use socket::{H2End, SocketState, TaskEnd, socket_ends};
 const MOST_STREAMS: u32 = 100;
 /// Bytes that a client may send on one stream before they were taken.
 const STREAM_WINDOW: u32 = 64 << 10;
-/// Bytes that a client may send on all streams together before they were taken: content that one handler has not taken
-/// holds no other stream up (RFC 9113 section 5.2).
+/// Bytes that a client may send on all streams before they were taken: none holds another up (RFC 9113 section 5.2).
 const CONNECTION_WINDOW: u32 = MOST_STREAMS * STREAM_WINDOW;
 /// Bytes that one stream may have ready to be sent.
 const SEND_BUFFER: usize = 64 << 10;
