@@ -224,7 +224,7 @@ fn keep_content(request: &mut Request) {
     let _too_much = large_contents().give(buffer);
 }
 
-/// Frees the large buffers that were not used since the last call; the executor calls it several times a second.
+/// Frees the large buffers that were not used since the last call; the ticker calls it several times a second.
 pub(crate) fn trim_memory() {
     let _unused = large_contents().trim();
 }

@@ -44,7 +44,7 @@ enum Stage {
 const LOOK: Duration = Duration::from_millis(50);
 /// The time for which a client may still send after its last answer (docs/security.md S7).
 pub(super) const DRAIN_TIME: Duration = Duration::from_secs(2);
-/// Milliseconds for which a client may send incomplete content at most: many read no answer before they have sent all.
+/// Milliseconds for which a client may go on with incomplete content: many read no answer before they have sent all.
 const UPLOAD_TIME: u64 = 30_000;
 /// Milliseconds that a client with incomplete content has in addition to its time by the minimum rate.
 const UPLOAD_GRACE: u64 = 5000;

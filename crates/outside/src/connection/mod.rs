@@ -108,7 +108,7 @@ impl Connection {
         service: Arc<Service>,
     ) -> Self {
         let (number, control) = service.registry.add();
-        // The registry orders this to existing connections; one that is accepted after that has to set it itself.
+        // The registry gives this order to existing connections; a new one has to set it itself.
         if service.is_draining() {
             control.signal(Order::Drain);
         }
@@ -156,7 +156,7 @@ impl Connection {
 
     /// The conversation in HTTP; the session that follows it, if the connection becomes a WebSocket.
     ///
-    /// The function is no `async fn`: its future would hold the connection twice, as the argument and as the variable.
+    /// An `async fn` would hold the connection twice, as the argument and as the variable.
     fn talk(self) -> impl Future<Output = Option<Box<WebSocketSession>>> + Send {
         let mut connection = self;
         async move {

@@ -1,7 +1,7 @@
 //! The state of one connection for the rest of the server: its deadline, its orders, and its rank where places run out.
 //!
-//! A deadline costs one store; a ticker looks at all of them several times a second ([`registry`](super::registry)) and
-//! wakes the connections whose deadline has passed.
+//! A deadline costs one store; the ticker ([`registry`](super::registry)) wakes the connections whose deadline has
+//! passed.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
@@ -71,6 +71,7 @@ pub(crate) struct ConnectionControl {
     waker: OnceLock<Waker>,
 }
 
+/// The time of a deadline that is not set, and the rank of a connection that keeps its place, in milliseconds.
 pub(super) const NEVER: u64 = u64::MAX;
 /// Added to the time of a connection that is idle between two requests: those without a complete head give way before.
 pub(super) const RESTING: u64 = 1 << 62;

@@ -1,7 +1,6 @@
 //! From bytes to requests, or to a refusal.
 //!
-//! Safe requests without a body that came with one read are taken together; any other request waits until the requests
-//! before it have been answered (RFC 9112 section 9.3.2).
+//! The safe requests of one read that have no body are taken together; others wait in order (RFC 9112 section 9.3.2).
 
 use std::future::poll_fn;
 use std::sync::Arc;
