@@ -1,7 +1,6 @@
 //! The state of one connection for the rest of the server: its deadline, its orders, and its rank where places run out.
 //!
-//! A deadline costs one store; the ticker ([`registry`](super::registry)) wakes the connections whose deadline has
-//! passed.
+//! A deadline costs one store; the ticker ([`registry`](super::registry)) wakes the connection when it has passed.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
