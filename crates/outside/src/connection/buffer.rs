@@ -1,7 +1,7 @@
-//! Memory that connections borrow while there is something in it, and give back.
+//! Buffers that a connection borrows while it has bytes for them, and gives back when they are empty.
 //!
-//! An idle connection holds none. The pool belongs to the thread that happens to drive the event loop, but for large content:
-//! that is shared by all threads, or each of them that ever drives the loop would keep the most there ever was.
+//! An idle connection holds none. Each thread that drives the event loop has a pool of its own. Buffers of large
+//! content are shared by all threads: otherwise each thread that ever drives the loop would keep its own maximum.
 
 use std::cell::RefCell;
 use std::net::SocketAddr;
@@ -22,14 +22,14 @@ struct BufferPool {
     requests: Vec<Arc<Request>>,
 }
 
-/// Buffers of each kind that a thread keeps.
+/// Buffers of each kind that the pool of a thread keeps; further ones are freed.
 const KEPT: usize = 64;
-/// A connection that speaks HTTP/2 holds a hundred at a time.
+/// Requests that the pool of a thread keeps: a connection that speaks HTTP/2 holds a hundred of them at a time.
 const REQUESTS_KEPT: usize = 256;
-/// Larger output buffers are not kept.
+/// Bytes of the largest output buffer that the pool keeps; larger ones are freed.
 const LARGEST_OUTPUT: usize = 128 << 10;
 
-/// Lends room of this size for one read, and for what it has brought to be understood.
+/// Lends `read` a buffer of `size` bytes, for one read and for the work on the bytes that it brings.
 pub(super) fn with_scratch<R>(size: usize, read: impl FnOnce(&mut [u8]) -> R) -> R {
     SCRATCH.with_borrow_mut(|scratch| {
         if scratch.len() != size {
@@ -39,7 +39,7 @@ pub(super) fn with_scratch<R>(size: usize, read: impl FnOnce(&mut [u8]) -> R) ->
     })
 }
 
-/// Bytes that were read and not yet understood.
+/// Bytes of the client that were read and are not yet decoded.
 #[derive(Debug, Default)]
 pub(super) struct ReadBuffer {
     bytes: Vec<u8>,
@@ -48,22 +48,22 @@ pub(super) struct ReadBuffer {
 }
 
 impl ReadBuffer {
-    /// These, to be understood later.
+    /// A buffer that begins with these unread bytes.
     pub(super) fn of(bytes: &[u8]) -> Self {
         Self { start: 0, end: bytes.len(), bytes: bytes.to_vec() }
     }
 
-    /// What is there.
+    /// The bytes that are not yet consumed.
     pub(super) fn unread(&self) -> &[u8] {
         &self.bytes[self.start..self.end]
     }
 
-    /// The same, to be worked on in place.
+    /// The bytes that are not yet consumed, to be changed in place.
     pub(super) fn unread_mut(&mut self) -> &mut [u8] {
         &mut self.bytes[self.start..self.end]
     }
 
-    /// The first so many bytes are understood. When nothing is left the memory goes back.
+    /// Drops the first `count` unread bytes. The memory goes back to the pool when no byte is left.
     pub(super) fn consume(&mut self, count: usize) {
         self.start += count;
         if self.start >= self.end {
@@ -71,7 +71,7 @@ impl ReadBuffer {
         }
     }
 
-    /// Room for at least one more byte, behind what is there.
+    /// Room for at least one more byte, behind the unread bytes. `size` is the size of a new buffer.
     pub(super) fn room(&mut self, size: usize) -> &mut [u8] {
         if self.bytes.is_empty() {
             let pooled = POOL.with_borrow_mut(|pool| pool.input.pop());
@@ -88,12 +88,12 @@ impl ReadBuffer {
         &mut self.bytes[self.end..]
     }
 
-    /// So many bytes were written into the room.
+    /// Counts the first `count` bytes of the room as unread bytes.
     pub(super) fn filled(&mut self, count: usize) {
         self.end += count;
     }
 
-    /// Nothing was written into the room.
+    /// Gives the memory back if the buffer holds no unread byte.
     pub(super) fn unused(&mut self) {
         if self.start == self.end {
             self.give_back();
@@ -119,7 +119,7 @@ impl Drop for ReadBuffer {
     }
 }
 
-/// An empty buffer for output.
+/// An empty buffer for output, from the pool of this thread.
 pub(super) fn take_output() -> Vec<u8> {
     POOL.with_borrow_mut(|pool| pool.output.pop()).unwrap_or_else(|| Vec::with_capacity(4096))
 }
@@ -135,7 +135,7 @@ pub(super) fn give_output(mut bytes: Vec<u8>) {
     }
 }
 
-/// An empty request of which this is the only reference. Its address may be that of an earlier client.
+/// An empty request with this as its only reference. Its address may be that of an earlier client.
 pub(super) fn take_request(address: SocketAddr) -> Arc<Request> {
     let request = POOL.with_borrow_mut(|pool| pool.requests.pop());
     request.unwrap_or_else(|| Arc::new(Request::empty(address)))
@@ -157,26 +157,26 @@ pub(super) fn recycle(exchange: Exchange) {
     }
 }
 
-/// Bytes of content from which its memory comes from what threads share, in multiples of this size.
+/// Bytes: content of at least this size takes its memory from the buffers that all threads share, in multiples of this.
 pub(super) const LARGE: usize = 256 << 10;
-/// Bytes of such memory that are kept while they are not used.
+/// Bytes of free buffers of large content that are kept in all; further ones are freed.
 const MOST_KEPT: usize = 64 << 20;
-/// Bytes of the largest buffer that is kept.
+/// Bytes of the largest free buffer of content that is kept; larger ones are freed.
 const LARGEST_KEPT: usize = 4 << 20;
 
 static LARGE_CONTENTS: Mutex<LargeContents> = Mutex::new(LargeContents { free: Vec::new(), bytes: 0, unused: 0 });
 
 /// Buffers of large content that are kept to be used again.
 ///
-/// They are shared by all threads, because any thread may lead an event loop and read content: with a pool for each, every
-/// thread that ever led would keep its own. `free` is a stack, so the buffers at its bottom are those that were not needed
-/// for longest. `unused` counts them: it is set to all at each look and falls whenever the stack becomes shorter than that.
-/// What is still counted at the next look was not taken in between, and is freed.
+/// All threads share them, because any thread may lead an event loop and read content: with a pool for each thread,
+/// every thread that ever led would keep its own. `free` is a stack, so the buffers at its bottom are the ones that
+/// were not needed for longest. `unused` counts them: each call of `trim` sets it to all buffers, and it falls whenever
+/// the stack becomes shorter than that. The next call of `trim` frees the buffers that are still counted.
 struct LargeContents {
     free: Vec<Vec<u8>>,
-    /// Of all of them together.
+    /// Bytes of capacity of all free buffers together.
     bytes: usize,
-    /// So many of them, the first ones, have not been asked for since the last look.
+    /// The number of buffers, from the bottom of the stack, that were not taken since the last call of `trim`.
     unused: usize,
 }
 
@@ -188,7 +188,7 @@ impl LargeContents {
         Some(found)
     }
 
-    /// Keeps an empty buffer, or gives it back.
+    /// Keeps an empty buffer; returns it if there is no room for it.
     fn give(&mut self, buffer: Vec<u8>) -> Option<Vec<u8>> {
         let size = buffer.capacity();
         if size > LARGEST_KEPT || self.bytes + size > MOST_KEPT {
@@ -199,7 +199,7 @@ impl LargeContents {
         None
     }
 
-    /// The buffers that were not taken since this was called last.
+    /// Removes the buffers that were not taken since the last call.
     fn trim(&mut self) -> Vec<Vec<u8>> {
         let unused: Vec<_> = self.free.drain(..self.unused).collect();
         self.bytes -= unused.iter().map(Vec::capacity).sum::<usize>();
@@ -208,23 +208,23 @@ impl LargeContents {
     }
 }
 
-/// An empty buffer with room for this much.
+/// An empty buffer with room for at least `room` bytes.
 pub(super) fn take_content(room: usize) -> Vec<u8> {
     let found = large_contents().take();
     found.filter(|buffer| buffer.capacity() >= room).unwrap_or_else(|| Vec::with_capacity(room.next_multiple_of(LARGE)))
 }
 
-/// Apart, so that requests without content have a short way.
+/// A function of its own, out of line, so that requests without content run through less code.
 #[cold]
 #[inline(never)]
 fn keep_content(request: &mut Request) {
     let mut buffer = std::mem::take(&mut request.content);
     buffer.clear();
-    // What is too much is freed when the lock is open again.
+    // The lock is released at the end of this statement; a buffer that does not fit is freed after that.
     let _too_much = large_contents().give(buffer);
 }
 
-/// Lets go of large buffers that have not been used since this was called last; called several times a second.
+/// Frees the large buffers that were not used since the last call; the ticker calls it several times a second.
 pub(crate) fn trim_memory() {
     let _unused = large_contents().trim();
 }
@@ -246,7 +246,7 @@ mod tests {
         assert_eq!(contents.trim().len(), 0);
         let taken = contents.take().expect("three are there");
         assert!(contents.give(taken).is_none());
-        // Two were not asked for.
+        // Two buffers were not taken.
         assert_eq!(contents.trim().len(), 2);
         assert_eq!((contents.free.len(), contents.bytes), (1, LARGE));
         assert_eq!(contents.trim().len(), 1);

@@ -1,10 +1,10 @@
 //! The end of a connection, in stages (RFC 9112 section 9.6).
 //!
-//! The system sends what it was given; the client is told that this is all; and what the client still sends is read and
-//! dropped, because closing with unread input would make the system throw away what is on its way out. Bytes that the client
-//! has not taken when its time is over are thrown away by a reset, or they would stay in the system's memory. Where places run
-//! out, a connection that is being closed gives way: at once when the client has everything, and before that when it has had
-//! [`DRAIN_TIME`] to take it.
+//! First the system sends its unsent bytes; then the connection closes its own side, which tells the client that this
+//! is all. After that it reads and drops the bytes that the client still sends, because closing with unread input would
+//! make the system discard the answer on its way. Bytes that the client has not taken by the deadline are discarded by
+//! a reset, or they would stay in the system's memory. Where places run out, a closing connection gives way: at once
+//! when the client has all bytes, before that when the client has had [`DRAIN_TIME`] to take them.
 
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -23,38 +23,38 @@ pub(super) struct ClosingConnection {
     stage: Stage,
     /// When the stage began, in milliseconds of the clock.
     since: u64,
-    /// Bytes that have come in.
+    /// Bytes of the client that were read and dropped.
     received: u64,
-    /// More than so many are not read.
+    /// Bytes of the client that are read at most; more than that ends the connection by a reset.
     most: u64,
-    /// Whether the client has not sent all of the content of its last request.
+    /// Whether some content of the client's last request is still missing.
     is_uploading: bool,
 }
 
 enum Stage {
-    /// Bytes may wait in the system to be sent; the socket is looked at again when this ends.
+    /// The system may hold unsent bytes; the sleep, if there is one, ends when the socket is asked again.
     Unsent(Option<Pin<Box<Sleep>>>),
-    /// The client is told.
+    /// The connection closes its own side.
     Telling,
-    /// The client may still send something.
+    /// The client may still send something, which is dropped.
     Unread,
 }
 
-/// The system does not say when it has sent everything, so it is asked this often.
+/// The time between two questions whether the socket has unsent bytes: the system does not notify about that.
 const LOOK: Duration = Duration::from_millis(50);
-/// What a client may still send after its last answer (docs/security.md S7): for so long, …
+/// The time for which a client may still send after its last answer (docs/security.md S7).
 pub(super) const DRAIN_TIME: Duration = Duration::from_secs(2);
-/// … or for so long at the minimum rate if its content is not complete: many clients look at an answer only when they have sent
-/// everything. In milliseconds, with the time before the rate is asked for.
+/// Milliseconds for which a client may go on with incomplete content: many read no answer before they have sent all.
 const UPLOAD_TIME: u64 = 30_000;
+/// Milliseconds that a client with incomplete content has in addition to its time by the minimum rate.
 const UPLOAD_GRACE: u64 = 5000;
-/// Bytes of content, …
+/// Bytes of content that a closing connection reads and drops at most; a client that sends more gets a reset.
 pub(super) const MOST_CONTENT: u64 = 64 << 20;
-/// … and of frames, of which windows allow so many, or they are a flood.
+/// Bytes of frames that a closing HTTP/2 connection reads and drops at most: the windows allow no more than that.
 pub(super) const MOST_FRAMES: u64 = 256 << 10;
 
 impl ClosingConnection {
-    /// Begins, with the deadline of the first stage.
+    /// Begins the first stage, and sets its deadline.
     pub(super) fn begin(most: u64, is_uploading: bool, control: &ConnectionControl, service: &Service) -> Self {
         control.clear_timeout();
         control.set_deadline(service.clock.after(service.config.write_stall_timeout));
@@ -119,7 +119,7 @@ impl ClosingConnection {
         }
     }
 
-    /// When the client's time is over.
+    /// The deadline of the last stage, in milliseconds of the clock.
     fn due(&self, service: &Service) -> u64 {
         if !self.is_uploading {
             return self.since + millis(DRAIN_TIME);
@@ -141,7 +141,7 @@ impl ClosingConnection {
 }
 
 impl Connection {
-    /// Closes after an answer, or after a rest.
+    /// Closes the connection after an answer, or while it is idle (`answered` is `false` then).
     pub(super) async fn close(&mut self, answered: bool) {
         let Self { dispatcher, stream, input, is_uploading, .. } = self;
         let (control, service) = (&dispatcher.control, &dispatcher.service);
@@ -149,7 +149,7 @@ impl Connection {
         let unread = input.unread().len();
         input.consume(unread);
         if !answered && unread == 0 && !stream.has_unsent() {
-            // Nothing is on its way.
+            // No byte is on its way in or out.
             let _is_told = poll_fn(|context| stream.poll_shutdown(context)).await;
             return;
         }
@@ -157,10 +157,10 @@ impl Connection {
         poll_fn(|context| closing.poll(stream, control, service, context)).await;
     }
 
-    /// Closes without an answer, or in the middle of one.
+    /// Closes the connection without an answer, or in the middle of one.
     pub(super) async fn break_off(&mut self, stop: &Stop) {
         match stop {
-            // Its framing tells the client that this is not all.
+            // The framing tells the client that the answer is not complete.
             Stop::Failed if !self.is_past_content_until_close => self.close(true).await,
             _ => self.stream.reset_on_close(),
         }

@@ -1,8 +1,8 @@
-//! The handshake of TLS, before the conversation: under a deadline, not too many at once, one step of arithmetic at a time.
+//! The TLS handshake before the conversation: a deadline, a bounded number of places, one step of arithmetic a turn.
 //!
-//! A client whose ClientHello is not there as a whole costs no more than an idle connection, and gives way before one, by age.
-//! A complete one gets a place among the bounded number of handshakes; when all are taken, the handshake that has lasted
-//! longest gives way, so that clients that stop in the middle cannot keep others out.
+//! A client with an incomplete ClientHello costs no more than an idle connection, and gives way before one, by age. A
+//! complete ClientHello gets a place. When all are taken, the handshake that has lasted longest gives way, so that
+//! clients that stop in the middle cannot keep others out.
 
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use crate::exchange::{ConnectionControl, Order, Service, Stop, Waiting};
 use crate::log::Level;
 use crate::transport::{Stream, TlsStream};
 
-/// How long a handshake waits before it looks for a place again.
+/// The time that a handshake without a place waits before it asks for one again.
 const PAUSE: Duration = Duration::from_millis(50);
 
 /// A place among the handshakes, given back when this is dropped.
@@ -30,20 +30,20 @@ impl Drop for HandshakePermit {
     }
 }
 
-/// What came of a handshake.
+/// The result of a handshake.
 pub(super) enum Greeting {
-    /// What was agreed on is spoken, or nothing had to be.
+    /// The handshake is complete, or the stream needs none.
     Done,
-    /// The client speaks HTTP where it should speak TLS.
+    /// The client speaks HTTP without TLS on a port that wants TLS.
     InClear,
-    /// They do not understand each other; the client has been told.
+    /// Client and server have no common terms; the client has been told.
     Refused,
     /// The client is gone.
     Gone,
 }
 
 impl Connection {
-    /// Does the handshake, if the stream needs one.
+    /// Completes the handshake, if the stream needs one.
     pub(super) async fn shake_hands(&mut self) -> Greeting {
         let Self { stream: Stream::Tls(tls), dispatcher, .. } = self else { return Greeting::Done };
         let (control, service) = (&dispatcher.control, &dispatcher.service);
@@ -55,7 +55,7 @@ impl Connection {
         control.clear_timeout();
         match greeting {
             Ok(greeting) => greeting,
-            // A server that ends does not wait for as long as it is configured to.
+            // A draining server shortens the deadline, so the log does not blame the client.
             Err(Stop::TimedOut) if !service.is_draining() => {
                 service.log.complain("tls_handshake_timeout", "a TLS handshake not complete in time");
                 Greeting::Gone
@@ -64,7 +64,7 @@ impl Connection {
         }
     }
 
-    /// Prepares the answer to a client that speaks HTTP in clear where it should speak TLS: whatever it has asked for.
+    /// Prepares the answer to a client that speaks HTTP without TLS on a port that wants TLS, for any request.
     pub(super) fn refuse_clear_text(&mut self) {
         self.refuse(Refusal::bad("this port speaks HTTPS: the address begins with https://"), None, None);
     }
@@ -94,17 +94,17 @@ async fn greet(
             if !tls.has_hello() {
                 continue;
             }
-            // Its age counts anew: clients that have not come so far give way before it.
+            // The age of the connection counts anew: clients without a complete ClientHello give way before it.
             control.set_incomplete(service.clock.now());
             place = Some(find_place(control, service).await?);
         }
         let turn = service.handshakes.turn.acquire().await;
         let processed = tls.process();
         if let Ok(true) = processed {
-            // The last step is a cheap one, and what is still to be said goes out with the first answer.
+            // The last step is a cheap one, and the server's remaining records leave with the first answer.
             return Ok(Greeting::Done);
         }
-        // The client hears of it now, if it listens; another one's step is the next turn's.
+        // The client gets the record now, if its socket takes it; the step of another client belongs to the next turn.
         poll_fn(|context| Poll::Ready(tls.poll_flush(context).is_ready())).await;
         tokio::task::yield_now().await;
         drop(turn);
@@ -135,7 +135,7 @@ async fn find_place(control: &Arc<ConnectionControl>, service: &Arc<Service>) ->
     }
 }
 
-/// Ready when a handshake that has begun is to end: by its deadline, or for want of room.
+/// Ready when a handshake that has begun has to end: by its deadline, or because places run out.
 fn poll_stop(control: &ConnectionControl, context: &Context<'_>) -> Poll<Result<(), Stop>> {
     match control.order(context) {
         Order::TimedOut => Poll::Ready(Err(Stop::TimedOut)),

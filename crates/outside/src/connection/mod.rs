@@ -1,7 +1,7 @@
 //! One socket from its first byte to its last. THE LOOP is [`Connection::converse`]: receive, answer, send, again.
 //!
-//! A connection is a task of its reactor's event loop. It never runs user code: the steps of its exchanges (`exchange/`,
-//! below) hand that to the executor. Above it is the server, which accepts sockets and gives orders through the registry.
+//! A connection is a task of its reactor's event loop. It never runs user code: its exchanges (`exchange/`, below) hand
+//! that to the executor. The server above accepts sockets and gives orders through the registry.
 
 mod buffer;
 mod close;
@@ -48,31 +48,31 @@ pub(crate) struct Connection {
     scanner: HeadScanner,
     /// Whether the deadline in force belongs to the head that is being read.
     head_is_timed: bool,
-    /// When its first byte came, in milliseconds of the clock.
+    /// When the first byte of that head came, in milliseconds of the clock.
     head_since: u64,
-    /// Requests that are being answered, in order.
+    /// Exchanges that are being answered, in order.
     exchanges: Vec<Exchange>,
-    /// Those behind them that are not asked for before something of the answers has been taken.
+    /// Exchanges behind those, which begin when the client has taken some of the answers before them.
     later: Vec<Exchange>,
-    /// The requests of those that the executor is at, behind them.
+    /// The requests whose exchanges the executor has, in order; they stand behind `exchanges`.
     awaited: Vec<Option<Arc<Request>>>,
-    /// A head behind them that has to wait for their answers.
+    /// The next head, which has to wait for the answers of all exchanges before it.
     pending: Option<(Arc<Request>, Framing)>,
     received: u64,
     keep_alive: bool,
-    /// Bytes written since the answers in hand began.
+    /// Bytes written since the current batch of answers began.
     written: u64,
-    /// Whether the deadline in force would be one of the minimum rate.
+    /// Whether the deadline in force is one of the minimum rate.
     is_timed_by_rate: bool,
-    /// Content was sent whose end is the connection's end.
+    /// Whether content was sent that ends with the connection.
     is_past_content_until_close: bool,
-    /// It speaks another protocol as soon as the answer in hand is written.
+    /// The terms of a WebSocket, which the connection becomes as soon as the current answer is written.
     opening: Option<Box<Opening>>,
-    /// Both sides have agreed on HTTP/2, or what has come in is its preface.
+    /// Whether both sides have agreed on HTTP/2, or the client has sent the preface of HTTP/2.
     is_http2: bool,
-    /// Content that the handler of the request in hand takes while it comes in.
+    /// Content that the handler of the current request takes while it comes in.
     incoming: Option<Box<Http1Body>>,
-    /// The last request has content that has not come in.
+    /// Whether the last request has content that has not come in.
     is_uploading: bool,
     watch: Watch,
 }
@@ -81,7 +81,7 @@ pub(crate) struct Connection {
 struct ConnectionGuard {
     service: Arc<Service>,
     number: u32,
-    /// Whether it is one of the places for WebSockets.
+    /// Whether the connection also has one of the places for WebSockets.
     is_websocket: bool,
     _of_address: Option<AddressGuard>,
 }
@@ -93,13 +93,13 @@ impl Drop for ConnectionGuard {
         if self.is_websocket {
             connection_limit.leave_websocket();
         }
-        // The last step: there may be room for another connection, or nothing left to wait for.
+        // The last step: the server may have room for another connection now, or no connection left to wait for.
         connection_limit.leave();
     }
 }
 
 impl Connection {
-    /// A connection that waits to be run; by then it counts within the limit of connections.
+    /// A connection that has not begun to run; from now on it counts within the limit of connections.
     pub(crate) fn new(
         stream: Stream,
         address: SocketAddr,
@@ -108,12 +108,12 @@ impl Connection {
         service: Arc<Service>,
     ) -> Self {
         let (number, control) = service.registry.add();
-        // Existing connections get this order from the registry; one that is accepted after that has to set it itself.
+        // The registry gives this order to existing connections; a new one has to set it itself.
         if service.is_draining() {
             control.signal(Order::Drain);
         }
         let keep_alive = service.config.keep_alive;
-        // Answers are made one after another: what they take has its bound there.
+        // HTTP/1.1 makes answers one after another, and `MOST_HELD` bounds their memory there.
         let account = Account::new(&service.budget, usize::MAX, Arc::clone(&control) as _);
         let dispatcher = Dispatcher { door, ..Dispatcher::new(Arc::clone(&service), control, account) };
         Self {
@@ -149,14 +149,14 @@ impl Connection {
         }
     }
 
-    /// The whole life of the connection: a conversation, and perhaps a session behind it.
+    /// The whole life of the connection: a conversation, and perhaps a WebSocket session behind it.
     pub(crate) fn run(self) -> impl Future<Output = ()> + Send {
         Life::Conversation(Box::pin(self.talk()))
     }
 
-    /// The conversation; what follows it, if something does.
+    /// The conversation in HTTP; the session that follows it, if the connection becomes a WebSocket.
     ///
-    /// Not an `async fn`: that would hold the connection twice, as it came and as it is used.
+    /// An `async fn` would hold the connection twice, as the argument and as the variable.
     fn talk(self) -> impl Future<Output = Option<Box<WebSocketSession>>> + Send {
         let mut connection = self;
         async move {
@@ -198,11 +198,11 @@ impl Connection {
         }
     }
 
-    /// Receives what a read brings, answers it in order with one write, and does so again.
-    /// `true` if it ended with an answer, `false` if it ended while it was idle.
+    /// Receives the requests of one read, answers them in order with one write, and begins again.
+    /// `true` if the conversation ended with an answer, `false` if it ended while the connection was idle.
     async fn converse(&mut self) -> Result<bool, Stop> {
         while self.receive().await? {
-            // More than once if the answers are too large to be held together, or come late.
+            // This takes several rounds if the answers are too large to be held together, or come late.
             while !self.exchanges.is_empty() || !self.awaited.is_empty() || !self.later.is_empty() {
                 self.answer().await?;
                 self.send().await?;
@@ -214,14 +214,14 @@ impl Connection {
         Ok(false)
     }
 
-    /// Reads once into the input; never 0.
+    /// Reads once into the input. Returns the number of bytes, never 0.
     async fn read(&mut self, waiting: Waiting) -> Result<usize, Stop> {
         let Self { dispatcher, stream, input, .. } = self;
         let size = dispatcher.service.config.recv_size;
         poll_fn(|context| poll_read(stream, input, &dispatcher.control, size, context, waiting)).await
     }
 
-    /// Writes all of these; one system call if the socket takes them.
+    /// Writes all bytes of both slices, with one system call if the socket takes them.
     async fn write(&mut self, first: &[u8], second: &[u8]) -> Result<(), Stop> {
         let total = first.len() + second.len();
         let mut written = 0;
@@ -246,7 +246,7 @@ impl Connection {
         Ok(())
     }
 
-    /// One step of something that is sent, as soon as the socket takes it; how many bytes it was.
+    /// Calls `send` once, as soon as the socket takes bytes; returns the number of bytes that it took.
     async fn move_on(
         &mut self,
         transfer: &mut Transfer,
@@ -259,7 +259,7 @@ impl Connection {
                 if let Some(stop) = self.dispatcher.control.stop(context, Waiting::Transfer) {
                     return Poll::Ready(Err(stop));
                 }
-                // What the socket took before is to the client's credit, whichever answer it belongs to.
+                // The bytes that the socket took before count for the client, whichever answer they belong to.
                 self.dispatcher.account.note_taken(usize::try_from(self.written).unwrap_or(usize::MAX));
                 let since = *transfer.waited_since.get_or_insert_with(|| self.dispatcher.service.clock.now());
                 self.set_transfer_deadline(since, self.written, self.dispatcher.service.config.write_stall_timeout);
@@ -272,7 +272,7 @@ impl Connection {
         Ok(count)
     }
 
-    /// The socket has taken all of it.
+    /// Clears the deadline of a transfer after the socket has taken all bytes.
     fn end_transfer(&self, transfer: &Transfer) {
         if transfer.waited_since.is_some() {
             self.dispatcher.control.clear_deadline();
@@ -292,8 +292,8 @@ impl Connection {
     }
 }
 
-/// What the task of a connection is at. Each lies in a box while it lasts: sessions are smaller, and many. So is the task: as
-/// an `async` block this would take twice the memory.
+/// The phase of a connection's task. Each phase has its own box: sessions are smaller than conversations, and there are
+/// many. The task is smaller for it too: as an `async` block it would take twice the memory.
 enum Life<C> {
     Conversation(Pin<Box<C>>),
     Session(Box<WebSocketSession>),
@@ -316,7 +316,7 @@ impl<C: Future<Output = Option<Box<WebSocketSession>>>> Future for Life<C> {
     }
 }
 
-/// Reads once into the input, into room of this size if there is none; never 0.
+/// Reads once into the input, into room of `size` bytes if it has none. Returns the number of bytes, never 0.
 fn poll_read(
     stream: &mut Stream,
     input: &mut ReadBuffer,
@@ -335,7 +335,7 @@ fn poll_read(
     }
 }
 
-/// Reads once into the input, into room of this size if there is none; 0 is the end of what the client sends.
+/// Reads once into the input, into room of `size` bytes if it has none; 0 is the end of the client's bytes.
 fn poll_fill(
     stream: &mut Stream,
     input: &mut ReadBuffer,
@@ -350,7 +350,7 @@ fn poll_fill(
     polled
 }
 
-/// Something that is being sent: since when the socket has not taken all of it, in milliseconds of the clock.
+/// A transfer in progress: since when the socket has not taken all of it, in milliseconds of the clock.
 #[derive(Debug, Default)]
 struct Transfer {
     waited_since: Option<u64>,

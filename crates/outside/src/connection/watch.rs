@@ -1,7 +1,7 @@
 //! Whether the client is still there while its answer is made.
 //!
-//! A reset always means that it is gone. A FIN alone means that it may be: it may as well have closed only its own side (RFC
-//! 9112 section 9.6), and is answered. What is written after a FIN is answered by a reset if the client is gone.
+//! A reset always means that the client is gone. A FIN alone does not: it may have closed only its own side
+//! (RFC 9112 section 9.6), and is answered. If it is gone, its system answers the next bytes by a reset.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -14,19 +14,19 @@ use super::poll_fill;
 use crate::exchange::{ConnectionControl, Stop, Waiting};
 use crate::transport::Stream;
 
-/// What is known of the client.
+/// The state of the client, as far as the socket shows it.
 #[derive(Debug, Default)]
 pub(super) struct Watch {
-    /// It has closed its side; when the socket is looked at next.
+    /// The timer of the next look at the socket, once the client has closed its side.
     closed: Option<Pin<Box<Sleep>>>,
 }
 
-/// The system does not say when a socket whose reading side has ended is reset, so it is asked this often.
+/// The time between two looks at a socket whose client has closed its side: a reset is not notified then.
 const LOOK: Duration = Duration::from_millis(100);
 
 impl Watch {
-    /// Ready when the client is gone or the connection is cut, and once, with [`Stop::Closed`], when the client has closed its
-    /// side; keeps what else comes in, up to one buffer of this size.
+    /// Ready when the client is gone or the connection is cut, and once, with [`Stop::Closed`], when the client has
+    /// closed its side. Other bytes that come in are kept, up to one buffer of `recv_size` bytes.
     pub(super) fn poll(
         &mut self,
         stream: &mut Stream,
@@ -59,7 +59,7 @@ impl Watch {
         }
     }
 
-    /// The same for an answer that is not made for a client that has closed its side.
+    /// Like `poll`, for an answer that is not made for a client that has closed its side.
     pub(super) fn poll_leaving(
         &mut self,
         stream: &mut Stream,
@@ -72,7 +72,7 @@ impl Watch {
         if self.closed.is_some() { Poll::Ready(Stop::Gone) } else { polled }
     }
 
-    /// It will be told once more that the client has closed its side.
+    /// Forgets that the client has closed its side; `poll` reports it once more.
     pub(super) fn forget(&mut self) {
         self.closed = None;
     }

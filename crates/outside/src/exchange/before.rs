@@ -1,7 +1,7 @@
-//! The gate of a site: a function that is asked before anything that is none answers.
+//! The gate of a site: a function that is asked before an answer that no function makes.
 //!
 //! Functions have their callbacks around them in their own language; a file, a redirect, a WebSocket's opening or a 404
-//! would pass them by. The gate answers in their place, or lets the request pass.
+//! has none. The gate calls them: it answers in place of the handler, or lets the request pass.
 
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -17,8 +17,8 @@ impl Dispatcher {
         if exchange.is_admitted { None } else { self.site.1.gate.clone().map(Awaited::Gate) }
     }
 
-    /// Asks the gate, unless the client is `gone` before. The exchange carries what it answered, or goes on as it was;
-    /// `false` if it was late, so that the answer is 504.
+    /// Asks the gate, unless the client is `gone` before. The exchange then carries the gate's answer, or is as it was;
+    /// `false` if the gate was late, so that the answer is 504.
     pub(crate) async fn ask_gate(
         &self,
         gate: Arc<Function>,
@@ -44,7 +44,7 @@ impl Dispatcher {
                 Err(stop) => return Err(stop),
             };
             let (began, has_no_room) = (exchange.began, matches!(answered.work, Work::NoRoom));
-            // For want of room it has not begun, or its answer is gone: that is no leave to pass, so it is asked again.
+            // The gate had no room, or its answer is lost: the request has not passed, so the gate is asked again.
             if answered.begins() || (has_no_room && Self::may_be_made_again(&answered)) {
                 continue;
             }

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-/// Milliseconds since the server started, as of the last tick: exact enough for deadlines, and one load.
+/// Milliseconds since the server started, as of the last tick: exact enough for deadlines, and read by a single load.
 #[derive(Debug)]
 pub(crate) struct Clock {
     started: Instant,
@@ -19,7 +19,7 @@ impl Clock {
         self.now.load(Ordering::Relaxed)
     }
 
-    /// The time so much later; never sooner than asked for.
+    /// The time `duration` from now, in milliseconds; it never comes sooner than that.
     pub(crate) fn after(&self, duration: Duration) -> u64 {
         self.now() + millis(duration)
     }

@@ -1,7 +1,7 @@
 //! Handlers' answers in a smaller coding, for clients that accept one (RFC 9110 section 8.4).
 //!
-//! What takes no time is encoded at once. What takes longer has a place among a few threads; content that is large is encoded there in
-//! pieces, as the client takes them. Where there is no room for that, content is sent as it is: that is always allowed.
+//! Small content is encoded at once. Larger content takes time, so a few threads encode it, the largest in pieces, as
+//! the client takes them. If these threads are crowded, content is sent as it is, which is always allowed.
 
 use std::future::poll_fn;
 use std::pin::pin;
@@ -22,8 +22,8 @@ use crate::message::{Body, Headers, KnownHeader, Request, Response, Version};
 use crate::protocol::negotiation::{AcceptedCodings, Coding, Codings};
 
 impl Dispatcher {
-    /// Compresses what a handler has answered, if it is worth it. Content that was chosen from a file's codings, or comes in
-    /// pieces, is sent as it is.
+    /// Compresses the answer of a handler, if that is worth it. Content that was chosen from a file's codings, or comes
+    /// in pieces, is sent as it is.
     pub(crate) async fn encode(&self, exchange: &mut Exchange) -> Result<(), Stop> {
         let Work::Answered(response) = &mut exchange.work else { return Ok(()) };
         let Body::Bytes(content) = &response.body else { return Ok(()) };
@@ -54,7 +54,7 @@ impl Dispatcher {
         Ok(())
     }
 
-    /// Leaves the content to be encoded while it is sent.
+    /// Makes the content a stream that is encoded while it is sent.
     async fn encode_in_pieces(
         &self,
         exchange: &mut Exchange,
@@ -62,7 +62,7 @@ impl Dispatcher {
         coding: Coding,
         content: Bytes,
     ) -> Result<(), Stop> {
-        // Whose end is to be told apart from a failure needs a length in HTTP/1.0.
+        // HTTP/1.0 needs a length to tell the end of a stream from a failure.
         if request.version == Version::Http10 || self.service.press.is_crowded() {
             return Ok(());
         }
@@ -82,7 +82,7 @@ impl Dispatcher {
         Ok(())
     }
 
-    /// What comes of this on a thread that is there for what takes long to encode; `None` if it failed.
+    /// Runs `work` on one of the threads for long encodings, and returns its result; `None` if it failed.
     pub(crate) async fn press<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> T + Send + 'static,
@@ -107,13 +107,13 @@ impl Dispatcher {
     }
 }
 
-/// Whether there is enough content that a coding could matter.
+/// Whether the answer has as much content as a coding is worth.
 pub(crate) fn is_worth_encoding(exchange: &Exchange) -> bool {
     !exchange.is_encoded
         && matches!(&exchange.work, Work::Answered(Response { body: Body::Bytes(content), .. }) if content.len() >= LEAST)
 }
 
-/// Not what is coded already, nor a part of something, nor what must not be changed (RFC 9111 section 5.2.2.6).
+/// Whether content is whole, has no coding yet, and may be changed (RFC 9111 section 5.2.2.6).
 fn may_be_encoded(response: &Response) -> bool {
     let headers = &response.headers;
     let media_type = headers.known(KnownHeader::ContentType).and_then(|value| std::str::from_utf8(value).ok());
@@ -124,7 +124,7 @@ fn may_be_encoded(response: &Response) -> bool {
         && !headers.all_known(KnownHeader::CacheControl).any(forbids_transform)
 }
 
-/// A secret beside what a stranger can put into the page must not show in its length (docs/security.md S37).
+/// Whether the answer may hold a secret, which must not show in its length beside others' text (docs/security.md S37).
 fn is_personal(request: &Request) -> bool {
     [KnownHeader::Cookie, KnownHeader::Authorization].into_iter().any(|known| request.headers().known(known).is_some())
 }
@@ -132,13 +132,13 @@ fn is_personal(request: &Request) -> bool {
 fn set_encoded(response: &mut Response, coding: Coding, noise: Option<&str>, encoded: Body) {
     let headers = &mut response.headers;
     headers.push_checked(b"Content-Encoding", coding.token().as_bytes());
-    // What was a strong validator is none for other bytes (RFC 9110 section 8.8.1).
+    // A strong validator becomes a weak one, because the bytes differ (RFC 9110 section 8.8.1).
     if let Some(etag) = headers.known(KnownHeader::ETag).filter(|etag| !etag.starts_with(b"W/")) {
         let weak = [b"W/", etag].concat();
         headers.replace_checked(KnownHeader::ETag, b"ETag", &weak);
     }
     headers.remove("Accept-Ranges");
-    // Of the content as it was.
+    // This length is the one of the content without a coding.
     headers.remove("Content-Length");
     if let Some(noise) = noise {
         headers.push_checked(b"X-Jitter", noise.as_bytes());

@@ -1,7 +1,7 @@
-//! How many connections there are in all reactors together, and how many of them may belong to one client or one use.
+//! The number of connections of all reactors together, and the number that one client or one use may have.
 //!
-//! Three bounds: all connections, those of one address, and those that stay for good, as WebSockets do. No client and no
-//! kind of client may hold most of the places (docs/security.md S26).
+//! There are three bounds: for all connections, for those of one address, and for those that last, as WebSockets do. No
+//! client and no kind of client may hold most of the places (docs/security.md S26).
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -18,32 +18,32 @@ use crate::config::Config;
 pub(crate) struct ConnectionLimit {
     bounds: ConnectionBounds,
     size: AtomicUsize,
-    /// Told when a connection has ended.
+    /// Notified when a connection has ended.
     shrunk: Notify,
     /// Connections that have become WebSockets.
     websockets: AtomicUsize,
     /// WebSockets with a thread of their own.
     threads: AtomicUsize,
-    /// Connections of each address that is counted. The keys come from clients: the hash has random keys (docs/security.md S33).
+    /// Connections of each counted address. Clients choose them, so the hash is a keyed one (docs/security.md S33).
     by_address: Mutex<HashMap<AddressKey, usize>>,
-    /// Whether it was said that an address has as many as it may have.
+    /// Whether the log has a warning that an address holds all connections that it may have.
     has_warned: AtomicBool,
 }
 
-/// How many there may be at one moment.
+/// The most connections that there may be at one moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct ConnectionBounds {
     connections: usize,
-    /// Of one address.
+    /// Connections of one address.
     of_address: usize,
     websockets: usize,
     websocket_threads: usize,
 }
 
 impl ConnectionBounds {
-    /// `descriptors` is how many this process may open.
+    /// `descriptors` is the number of descriptors that this process may open.
     fn new(config: &Config, descriptors: usize) -> Self {
-        // What is left is for files, for content on its way to a temporary file, and for the program's own.
+        // The other descriptors are for files, for content on its way to a temporary file, and for the program's own.
         let connections = config.max_connections.unwrap_or((descriptors / 5 * 4).clamp(1, MOST_BY_DEFAULT));
         Self {
             connections,
@@ -54,19 +54,19 @@ impl ConnectionBounds {
     }
 }
 
-/// So many connections at most, unless the configuration says otherwise.
+/// Connections at most, unless the configuration names a number.
 const MOST_BY_DEFAULT: usize = 50_000;
-/// So many of one address at least: browsers open six, and many of them may stand behind one address.
+/// Connections of one address that are allowed in any case: a browser opens six, and many may stand behind one address.
 const LEAST_OF_ADDRESS: usize = 256;
 
-/// One client as connections are counted: an IPv4 address, or the first 64 bits of an IPv6 address, which one customer of a
-/// network provider usually has (RFC 6177 section 2).
+/// One client as connections are counted: an IPv4 address, or the first 64 bits of an IPv6 address, which one customer
+/// of a network provider usually has (RFC 6177 section 2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct AddressKey(NonZeroU64);
 
 impl AddressKey {
-    /// The key of an address whose connections are counted; `None` for this machine and private networks, where a proxy or
-    /// a whole office may stand behind one address.
+    /// The key of an address whose connections are counted; `None` for this machine and private networks, where one
+    /// address may stand for a proxy or a whole office.
     pub(crate) fn of(address: IpAddr) -> Option<Self> {
         let (is_near, bits) = match address.to_canonical() {
             IpAddr::V4(address) => {
@@ -121,17 +121,17 @@ impl ConnectionLimit {
         }
     }
 
-    /// One more connection, if there is room.
+    /// Counts one more connection, if there is room.
     pub(crate) fn admit(&self) -> bool {
         take_place(&self.size, self.bounds.connections)
     }
 
-    /// One more connection, room or not.
+    /// Counts one more connection, even if there is no room.
     pub(crate) fn admit_always(&self) {
         self.size.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// A place for one more connection of this address, if it may have one more.
+    /// A place for one more connection of this address, if the address may have one more.
     pub(crate) fn admit_address(self: &Arc<Self>, key: AddressKey) -> Option<AddressGuard> {
         let mut by_address = self.addresses();
         let count = by_address.entry(key).or_default();
@@ -142,7 +142,7 @@ impl ConnectionLimit {
         Some(AddressGuard { connection_limit: Arc::clone(self), key })
     }
 
-    /// Whether an address has as many connections as it may have, for the first time: what a warning is for.
+    /// Whether an address holds all connections that it may have, for the first time: then a warning is due.
     pub(crate) fn is_first_full(&self, guard: &AddressGuard) -> bool {
         let is_full = self.addresses().get(&guard.key).is_some_and(|count| *count >= self.bounds.of_address);
         is_full && !self.has_warned.swap(true, Ordering::Relaxed)
@@ -152,12 +152,12 @@ impl ConnectionLimit {
         self.by_address.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// One more WebSocket, if there may be one more.
+    /// Counts one more WebSocket, if there may be one more.
     pub(crate) fn admit_websocket(&self) -> bool {
         take_place(&self.websockets, self.bounds.websockets)
     }
 
-    /// A WebSocket has ended.
+    /// Counts one WebSocket less, because it has ended.
     pub(crate) fn leave_websocket(&self) {
         self.websockets.fetch_sub(1, Ordering::Relaxed);
     }
@@ -167,13 +167,13 @@ impl ConnectionLimit {
         take_place(&self.threads, self.bounds.websocket_threads).then(|| ThreadPermit(Arc::clone(self)))
     }
 
-    /// A connection that was admitted has ended: there may be room for another.
+    /// Counts one connection less, because it has ended: there may be room for another.
     pub(crate) fn leave(&self) {
         self.size.fetch_sub(1, Ordering::Relaxed);
         self.shrunk.notify_one();
     }
 
-    /// Waits until one has ended.
+    /// Waits until a connection has ended.
     pub(crate) async fn shrunk(&self) {
         self.shrunk.notified().await;
     }

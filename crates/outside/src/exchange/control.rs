@@ -1,7 +1,6 @@
-//! One connection as others see it: its deadline, orders to end, and how soon it gives way where places run out.
+//! The state of one connection for the rest of the server: its deadline, its orders, and its rank where places run out.
 //!
-//! A deadline costs one store; a ticker looks at all of them several times a second ([`registry`](super::registry)) and wakes
-//! those whose time is up.
+//! A deadline costs one store; the ticker ([`registry`](super::registry)) wakes the connection when it has passed.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
@@ -13,21 +12,21 @@ use crate::budget::Taker;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
 pub(crate) enum Order {
-    /// Nothing of the kind.
+    /// No order.
     None,
     /// Another server takes over: clients that can begin anew with it do.
     Retire,
-    /// The server ends: finish what is in flight, then close.
+    /// The server ends: the connection finishes its requests in flight, then closes.
     Drain,
-    /// Room is needed: close if idle.
+    /// Another connection needs the place: an idle connection closes.
     Shed,
     /// The deadline has passed.
     TimedOut,
-    /// Close at once.
+    /// The connection closes at once.
     Cut,
 }
 
-/// Why a conversation ends without another word.
+/// Why a conversation, or a wait within it, is broken off.
 #[derive(Debug)]
 pub(crate) enum Stop {
     /// The client is gone, or its socket failed.
@@ -36,50 +35,51 @@ pub(crate) enum Stop {
     Closed,
     /// The answer cannot be finished, through no fault of the client.
     Failed,
-    /// A deadline passed.
+    /// A deadline has passed.
     TimedOut,
-    /// The server has asked for it.
+    /// The server has ordered the end.
     Ordered,
 }
 
-/// What a connection is waiting for: it decides which orders matter.
+/// The event that a connection waits for: it decides which orders end the wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Waiting {
     /// The next request; any order ends the wait.
     Idle,
-    /// The rest of a head: read while the server drains, given up where room is needed.
+    /// The rest of a head: the wait goes on while the server drains, and ends where places run out.
     Head,
-    /// The first request, of a client that came then, in milliseconds of the clock: while the server drains, it may be on its way still.
+    /// The first request of a client that came at this time, in milliseconds: a draining server still waits for it.
     First(u64),
-    /// The rest of a request, or the socket taking the answer.
+    /// The rest of a request, or the moment when the socket takes the answer.
     Transfer,
-    /// The answer of a handler: it is waited for while the server drains.
+    /// The answer of a handler: the wait goes on while the server drains.
     Handler,
 }
 
-/// One connection as others see it.
+/// The state of one connection for the rest of the server.
 #[derive(Debug)]
 pub(crate) struct ConnectionControl {
-    /// In milliseconds of the clock; `NEVER` if there is none.
+    /// When the connection is woken, in milliseconds of the clock; `NEVER` if it has no deadline.
     pub(super) deadline: AtomicU64,
     pub(super) order: AtomicU8,
-    /// Since when it gives way where room is needed, in milliseconds, and whether it has sent a request before (`RESTING`):
-    /// the smallest number gives way first. `NEVER` while it is busy.
+    /// Since when the connection may give way to another, in milliseconds, plus a mark of its kind (`CLOSING`,
+    /// `RESTING`): the smallest number gives way first. `NEVER` while the connection is busy.
     pub(super) yields_since: AtomicU64,
-    /// Answers in flight while it is busy.
+    /// The number of answers in flight while the connection is busy.
     pub(super) answers: AtomicUsize,
     waker: OnceLock<Waker>,
 }
 
+/// The time of a deadline that is not set, and the rank of a connection that keeps its place, in milliseconds.
 pub(super) const NEVER: u64 = u64::MAX;
-/// Added to the time of a connection that rests between two requests: those that have not sent a complete head come before it.
+/// Added to the time of a connection that is idle between two requests: those without a complete head give way before.
 pub(super) const RESTING: u64 = 1 << 62;
-/// Added to the time of a connection that is being closed: it comes behind those without a complete head, whose clients have
-/// never been answered, and before those that rest, whose clients are going to ask again.
+/// Added to the time of a connection that is being closed: connections without a complete head, whose clients were
+/// never answered, give way before it; idle connections, whose clients are going to ask again, give way behind it.
 pub(super) const CLOSING: u64 = 1 << 61;
-/// It is a WebSocket.
+/// The rank of a WebSocket, which does not give way.
 pub(super) const SESSION: u64 = u64::MAX - 2;
-/// Within so long after it came, a client sends its first request, in milliseconds: some times around the world.
+/// Milliseconds in which a client sends its first request after it came: several round trips around the world.
 const FIRST_REQUEST: u64 = 1000;
 
 impl ConnectionControl {
@@ -89,7 +89,7 @@ impl ConnectionControl {
         Self { deadline: never(), order: AtomicU8::new(0), yields_since: never(), answers, waker: OnceLock::new() }
     }
 
-    /// Whether there is an order that ends this wait.
+    /// The reason to end this wait, if an order ends it.
     pub(crate) fn stop(&self, context: &Context<'_>, waiting: Waiting) -> Option<Stop> {
         match (self.order(context), waiting) {
             (Order::None, _) => None,
@@ -106,7 +106,7 @@ impl ConnectionControl {
         }
     }
 
-    /// The order in force. Remembers the task that is to be woken by the next one.
+    /// The order in force. The task of `context` is woken by the next order.
     pub(crate) fn order(&self, context: &Context<'_>) -> Order {
         if self.waker.get().is_none() {
             // The waker of a task stays the same for its whole life.
@@ -122,7 +122,7 @@ impl ConnectionControl {
         }
     }
 
-    /// Whether there is any order.
+    /// Whether the connection has an order.
     pub(crate) fn is_ordered(&self) -> bool {
         self.order.load(Ordering::Relaxed) != Order::None as u8
     }
@@ -136,13 +136,13 @@ impl ConnectionControl {
         }
     }
 
-    /// A connection that was shed or timed out while a request was on its way goes on.
+    /// Takes back the orders that end a wait: a connection that was shed or timed out during a request goes on.
     pub(crate) fn clear_timeout(&self) {
         if self.order.load(Ordering::Relaxed) == Order::None as u8 {
             return;
         }
         for order in [Order::Shed, Order::TimedOut] {
-            // If a stronger order has come meanwhile, it stays.
+            // A stronger order that has come meanwhile stays.
             let _other_order_stays = self.order.compare_exchange(order as u8, 0, Ordering::Relaxed, Ordering::Relaxed);
         }
     }
@@ -155,38 +155,38 @@ impl ConnectionControl {
         self.set_deadline(NEVER);
     }
 
-    /// The connection waits for another request since then: it gives way where room is needed.
+    /// Marks the connection as idle since then: it may give way to another.
     pub(crate) fn set_idle(&self, since: u64) {
         self.yields_since.store(since | RESTING, Ordering::Relaxed);
     }
 
-    /// The connection has not sent a complete head, or handshake, since then: it gives way before those that have.
+    /// Marks the connection as without a complete head, or handshake, since then: it gives way before others.
     pub(crate) fn set_incomplete(&self, since: u64) {
         self.yields_since.store(since, Ordering::Relaxed);
     }
 
-    /// Nothing more is answered: from this time on the connection gives way where room is needed.
+    /// Marks the connection as closing, without further answers: from this time on it may give way to another.
     pub(crate) fn set_closing(&self, from: u64) {
         self.yields_since.store(from | CLOSING, Ordering::Relaxed);
     }
 
-    /// Messages are exchanged from now on.
+    /// Marks the connection as a WebSocket.
     pub(crate) fn set_session(&self) {
         self.yields_since.store(SESSION, Ordering::Relaxed);
     }
 
-    /// So many answers are in flight while it is busy, besides those of streams, which have a control of their own.
+    /// Sets the number of answers in flight, without those of streams, which have a control of their own.
     pub(crate) fn set_answers(&self, count: usize) {
         self.answers.store(count, Ordering::Relaxed);
     }
 
-    /// The connection keeps its place.
+    /// Marks the connection as busy: it keeps its place.
     pub(crate) fn set_busy(&self) {
         self.yields_since.store(NEVER, Ordering::Relaxed);
     }
 }
 
-/// A connection of either version of HTTP ends without another word.
+/// A connection that has to give memory back is cut, in any version of HTTP.
 impl Taker for ConnectionControl {
     fn give_way(&self) {
         self.signal(Order::Cut);

@@ -1,7 +1,7 @@
-//! Having exchanges answered by functions, asynchronous handlers and threads beside the event loop, and waiting for that.
+//! The ways of exchanges to functions, asynchronous handlers and threads beside the event loop, and back.
 //!
-//! Jobs are handed to the executor and their answers waited for, under the deadline of a handler. Which client sent a request, and
-//! how it is to hear the answer, is known above: to the loop of a connection.
+//! The dispatcher hands jobs to the executor and waits for their answers, under the deadline of a handler. The wire,
+//! above, knows the client of a request and writes the answer.
 
 use std::any::Any;
 use std::future::poll_fn;
@@ -25,18 +25,18 @@ use crate::site::Snapshot;
 use crate::transport::ListenerRole;
 use crate::websocket::WebSocket;
 
-/// So long a handler that was cancelled has to end before its request is answered without it.
+/// The time that a cancelled handler has to end before its request is answered without it.
 const LAST_WORDS: Duration = Duration::from_millis(100);
-/// Milliseconds before the minimum rate is asked for.
+/// Milliseconds of a transfer before the minimum rate holds for it.
 const RATE_GRACE: u64 = 5000;
 
-/// What the steps of an exchange work with: the site as it is now, the executor, the deadline and the count of answers.
+/// The tools of an exchange's steps: the site as it is now, the executor, the deadline and the account of answers.
 pub(crate) struct Dispatcher {
     pub(crate) service: Arc<Service>,
-    /// The deadline of whatever is waited for, and orders to end.
+    /// The deadline of the current wait, and orders to end.
     pub(crate) control: Arc<ConnectionControl>,
     pub(crate) site: (u64, Arc<Snapshot>),
-    /// What counts the answers of the connection.
+    /// The account of the answers of the connection.
     pub(crate) account: Arc<Account>,
     /// Released when no job of this request is running any more, even if the client has gone.
     pub(crate) guard: Option<Arc<dyn Guard<Exchange>>>,
@@ -48,7 +48,7 @@ pub(crate) struct Dispatcher {
 pub(crate) enum Awaited {
     Async(Arc<dyn AsyncHandler>),
     WebSocket(Arc<WebSocket>),
-    /// The files, and where in the path what lies below their route begins.
+    /// The files, and the offset in the path of the part below their route.
     Files(Arc<Files>, usize),
     /// The site's gate, which has to let the request pass before it is routed again.
     Gate(Arc<Function>),
@@ -69,7 +69,7 @@ impl Dispatcher {
         }
     }
 
-    /// Whether the content of this request is for anybody: for a function, its own or the gate.
+    /// Whether a function takes the content of this request: its handler, or the gate.
     pub(crate) fn wants_content(&self, request: &Request) -> bool {
         let is_function = |handler: &Handler| matches!(handler, Handler::Sync(_) | Handler::Async(_));
         self.site.1.gate.is_some()
@@ -80,18 +80,18 @@ impl Dispatcher {
             }
     }
 
-    /// Whether an asynchronous handler of a route that says this, or nothing, is cancelled when its client leaves.
+    /// Whether an asynchronous handler is cancelled when its client leaves; `route` is its route's setting, if any.
     pub(crate) fn is_cancelled(&self, route: Option<bool>) -> bool {
         route.unwrap_or(self.service.config.cancel_on_disconnect)
     }
 
-    /// Whether this is a call that is known to wait, or held up by one that is late.
+    /// Whether this is a call that is known to wait, or that a late call holds up.
     pub(crate) fn wants_pool(&self, work: &Work) -> bool {
         let (now, here) = (self.service.clock.now(), self.service.executor.reactor);
         matches!(work, Work::Call(function) if function.placement.wants_pool(now, here))
     }
 
-    /// Hands exchanges to the executor; `pooled` if they are known to wait.
+    /// Hands exchanges to the executor; `pooled` if their handlers are known to wait.
     pub(crate) fn push(&self, exchanges: Vec<Exchange>, pooled: bool, slot: Arc<ReplySlot>) {
         let job = Job { commands: exchanges, context: Arc::clone(&self.site.1), slot };
         match pooled {
@@ -100,7 +100,7 @@ impl Dispatcher {
         }
     }
 
-    /// Gives work to the executor that is not waited for.
+    /// Hands work to the executor whose end no connection waits for.
     pub(crate) fn spawn_detached(&self, exchanges: Vec<Exchange>) {
         self.push(exchanges, false, Arc::default());
     }
@@ -110,8 +110,8 @@ impl Dispatcher {
         self.control.stop(context, Waiting::Handler).map_or(Poll::Pending, Poll::Ready)
     }
 
-    /// What the executor delivers next, unless the client is `gone` first, or an order says so. If it is not waited for any
-    /// longer, what has not begun never will, and a handler that is late (of this request) is interrupted.
+    /// The exchanges that the executor delivers next, unless the client is `gone` first or an order ends the wait. Then
+    /// calls that have not begun never will, and a late handler of `request` is interrupted.
     pub(crate) async fn arrivals(
         &self,
         slot: &Arc<ReplySlot>,
@@ -131,11 +131,11 @@ impl Dispatcher {
         arrived
     }
 
-    /// Waits no longer for a job.
+    /// Ends the wait for a job.
     pub(crate) fn abandon(&self, slot: &Arc<ReplySlot>, request: Option<&Arc<Request>>, stop: &Stop) {
         let (executor, config) = (&self.service.executor, &self.service.config);
         let patience = match stop {
-            // A handler whose client has left has its time all the same.
+            // A handler whose client has left keeps all of its time.
             Stop::Gone => config.process_timeout + config.termination_timeout,
             _ => config.termination_timeout,
         };
@@ -145,20 +145,20 @@ impl Dispatcher {
         }
     }
 
-    /// The client gets 504 instead of an answer to this request.
+    /// Writes into the log that a handler was late, so that the client gets 504.
     pub(crate) fn note_late(&self, request: &Request) {
         let text = format!("{} {}: no answer within process_timeout", request.method(), request.target());
         self.service.log.event(Level::Warning, text);
     }
 
-    /// Has the executor do one thing more and waits for it, unless the client is `gone` first.
+    /// Has the executor perform one exchange and waits for it, unless the client is `gone` first.
     pub(crate) async fn execute(
         &self,
         exchange: Exchange,
         pooled: bool,
         gone: impl FnMut(&mut Context<'_>) -> Poll<Stop>,
     ) -> Result<Exchange, Stop> {
-        // Apart from what is awaited already.
+        // The job has a slot of its own, apart from those that are awaited already.
         let slot = self.reply_slot();
         self.push(vec![exchange], pooled, Arc::clone(&slot));
         self.arrivals(&slot, None, gone).await?.pop().ok_or(Stop::Gone)
@@ -169,14 +169,14 @@ impl Dispatcher {
         Arc::new(ReplySlot::of(Arc::clone(&self.account), self.guard.clone()))
     }
 
-    /// From now on the deadline is that of a handler.
+    /// Sets the deadline of a handler.
     pub(crate) fn limit_handler(&self) {
         self.control.clear_timeout();
         self.control.set_deadline(self.service.clock.after(self.service.config.process_timeout));
     }
 
-    /// A transfer ends when nothing has moved for a while, or when it is slower than the minimum rate after a grace of five
-    /// seconds (docs/security.md S24, S25). Is it the rate that comes first?
+    /// Sets the deadline of a transfer: it ends when no byte moves for `stall`, or when it is slower than the minimum
+    /// rate after five seconds (docs/security.md S24, S25). Returns whether the rate's deadline comes first.
     pub(crate) fn set_transfer_deadline(&self, start: u64, moved: u64, stall: Duration) -> bool {
         let rate = self.service.config.min_rate;
         let by_rate = moved.saturating_mul(1000).checked_div(rate).map_or(u64::MAX, |time| start + RATE_GRACE + time);
@@ -185,8 +185,8 @@ impl Dispatcher {
         by_rate < by_stall
     }
 
-    /// Has a handler with an event loop of its own answer, unless the client is `gone` first. `false` if it was late, so
-    /// that the answer is 504.
+    /// Has a handler with an event loop of its own answer, unless the client is `gone` first. `false` if the handler
+    /// was late, so that the answer is 504.
     pub(crate) async fn ask_elsewhere(
         &self,
         handler: &dyn AsyncHandler,
@@ -198,7 +198,7 @@ impl Dispatcher {
         let (executor, reply_slot) = (Arc::clone(&self.service.executor), Arc::clone(&slot));
         let reply = Reply::new(move |answer| {
             let mut answered = Exchange::new(None, Work::Settle(answer));
-            // Here, and not where it is waited for: many may come back before one is taken.
+            // The answer is counted before the connection takes it: many answers may come back before that.
             reply_slot.count(&mut answered);
             executor.post(reply_slot, vec![answered]);
         });
@@ -230,7 +230,7 @@ impl Dispatcher {
                 let Stop::TimedOut = stop else { return Err(stop) };
                 self.note_late(&request);
                 if self.site.1.involves_user(504) {
-                    // On the heap: a connection that rests has no room for what is rare.
+                    // The future is on the heap: an idle connection has no room for a rare case.
                     exchange.attachment = Box::pin(self.last_words(&slot, gone)).await;
                 }
                 self.respond_with_status(exchange, 504);
@@ -239,7 +239,7 @@ impl Dispatcher {
         }
     }
 
-    /// What a handler that was cancelled leaves to the error handler and the hooks, if it ends in time.
+    /// The attachment that a cancelled handler leaves to the error handler and the hooks, if the handler ends in time.
     async fn last_words(
         &self,
         slot: &ReplySlot,
@@ -259,7 +259,7 @@ impl Dispatcher {
         }
     }
 
-    /// Runs what may take long beside the event loop.
+    /// Runs work that may take long on a thread beside the event loop.
     pub(crate) async fn spawn_blocking<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> T + Send + 'static,
@@ -283,7 +283,7 @@ impl Dispatcher {
         done
     }
 
-    /// Waits until all that was logged has reached the sink; the sink may block, so it is called beside the event loop.
+    /// Waits until all lines have reached the log's sink; the sink may block, so it is called beside the event loop.
     pub(crate) async fn flush_log(&self) -> Result<(), Stop> {
         let log = Arc::clone(&self.service.log);
         self.spawn_blocking(move || log.flush()).await

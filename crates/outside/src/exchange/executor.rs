@@ -1,4 +1,4 @@
-//! The executor as exchanges use it: what it runs for them, and how a handler that does not end is named and interrupted.
+//! The executor as exchanges use it: its types, and the naming and interrupting of a handler that does not end.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,11 +10,11 @@ use crate::log::Level;
 use crate::message::Request;
 use crate::websocket::FlushQueue;
 
-/// One reactor's executor.
+/// The executor of one reactor.
 pub(crate) type Executor = crate::executor::Executor<Exchange>;
-/// Exchanges of one connection that are done in order.
+/// Exchanges of one connection that are performed in order.
 pub(crate) type Job = crate::executor::Job<Exchange>;
-/// Where a connection waits for the exchanges of one job.
+/// The place where a connection waits for the exchanges of one job.
 pub(crate) type ReplySlot = crate::executor::ReplySlot<Exchange>;
 
 impl ThreadFrame for dyn LanguageRuntime {
@@ -53,12 +53,12 @@ impl Executor {
     /// Has the handler of this request interrupted, as far as its language can.
     pub(crate) fn interrupt(self: &Arc<Self>, request: &Arc<Request>) {
         let (executor, request) = (Arc::clone(self), Arc::clone(request));
-        // Beside the loop: it may wait for the language.
+        // The language may block, so it is called beside the event loop.
         drop(self.runtime.handle().spawn_blocking(move || executor.host.interrupt(&request)));
     }
 
-    /// Looks after what has waited or run for too long; called several times a second, inside the event loop. `true` if
-    /// another process takes the place of this one.
+    /// Acts on jobs that have waited or run for too long; the ticker calls it several times a second, inside the event
+    /// loop. `true` if another process takes the place of this one.
     pub(crate) fn tick(self: &Arc<Self>, termination_timeout: Duration) -> bool {
         self.expire();
         self.host.tick();

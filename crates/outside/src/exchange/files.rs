@@ -1,4 +1,4 @@
-//! Files on routes: found in memory within the turn, else looked for where a disk may be waited for.
+//! Files on routes: found in memory within the turn, else opened on a thread that may wait for a disk.
 
 use std::sync::Arc;
 
@@ -12,14 +12,14 @@ use crate::log::Level;
 use crate::message::{Body, FileSlice, Headers, KnownHeader, Request, Response};
 use crate::protocol::negotiation::prefers_html;
 
-/// No descriptor is free for a file.
+/// The error of a lookup for which the process has no free descriptor.
 struct NoDescriptor;
 
-/// What such a route answers (RFC 9110 section 9.1).
+/// The methods that a route of files answers (RFC 9110 section 9.1).
 const METHODS: &[u8] = b"GET, HEAD, OPTIONS";
 
 impl Dispatcher {
-    /// Answers with a file of this route. `below` is where in the path what lies below the route begins.
+    /// Answers with a file of this route. `below` is the offset in the path of the part below the route.
     pub(crate) async fn answer_with_file(
         &self,
         files: &Arc<Files>,
@@ -43,7 +43,7 @@ impl Dispatcher {
         let path = request.route();
         let (route, rest) = path.split_at(below);
         let found = match request.octets() {
-            // An encoded slash is in no name of a file, and never separates one.
+            // No file has an encoded slash in its name, and an encoded slash never separates names.
             _ if path != request.url() => Ok(None),
             None => self.find_file(files, route, rest.as_bytes()).await?,
             Some(octets) => match octets.strip_prefix(route.as_bytes()) {
@@ -75,7 +75,7 @@ impl Dispatcher {
         Ok(())
     }
 
-    /// What lies there, or that no descriptor is free to find out.
+    /// The file, redirect or listing at this path, unless the process has no free descriptor for the lookup.
     async fn find_file(
         &self,
         files: &Arc<Files>,
@@ -98,7 +98,7 @@ impl Dispatcher {
             Ok(located) => Some(located),
             Err(Unopened::Exhausted) => return Ok(Err(NoDescriptor)),
             Err(Unopened::Refused(reason)) => {
-                // 404: a client that may not see it is not told that it is there.
+                // 404: a client that may not see the file is not told that it exists.
                 let path = String::from_utf8_lossy(path);
                 let text = format!("{route}{path} below {}: {reason}", files.path().display());
                 self.service.log.event(Level::Warning, text.escape_debug().to_string());
@@ -135,7 +135,7 @@ impl Dispatcher {
                 exchange.content = content;
                 exchange.work = Work::Answered(response);
             }
-            // It cannot have to be made twice.
+            // A variant that was just made does not have to be made again.
             Ok(FileAnswer::ToMake(..)) => self.respond_with_status(exchange, 500),
             Err(excluded) => {
                 let code = exchange.exclude(excluded).code();
@@ -146,7 +146,7 @@ impl Dispatcher {
     }
 }
 
-/// The same path with a slash behind it. One slash before it, or the client would take what follows for a host.
+/// Redirects to the path with a slash behind it. With two slashes at its start, a client would take a name for a host.
 fn with_slash(request: &Request) -> Response {
     let query = if request.query().is_empty() { "" } else { "?" };
     let path = request.raw_path().trim_start_matches('/');
@@ -154,8 +154,8 @@ fn with_slash(request: &Request) -> Response {
     Response::redirect(&location, if request.is_head() || request.method() == "GET" { 301 } else { 308 })
 }
 
-/// Whether a browser goes to a page, rather than fetching a part of one. Browsers say so (Fetch Metadata, sections 2.1 and 2.2); of
-/// others, what they prefer tells.
+/// Whether a browser goes to a page, rather than fetching a part of one. Browsers say so (Fetch Metadata, sections 2.1
+/// and 2.2); for other clients, the media types that they prefer decide.
 fn is_navigation(request: &Request) -> bool {
     let headers: &Headers = request.headers();
     let last = request.url().rsplit('/').next().unwrap_or_default();

@@ -1,7 +1,7 @@
 //! The first piece of a stream, taken before the head is sent: a stream that fails at once is answered as an error.
 //!
-//! The client is watched meanwhile, as between two pieces. A stream that may be silent has a moment; then its head goes out without
-//! a piece, for its reader is to be told that it has begun.
+//! The client is watched meanwhile, as between two pieces. A stream that may be silent has a moment; after that its
+//! head is sent without a piece, so that the reader learns that the stream has begun.
 
 use std::future::poll_fn;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -20,14 +20,14 @@ use crate::error::Error;
 use crate::message::{Body, BodyStream, KeepAlive, Pull, StartedStream};
 use crate::site::error_page;
 
-/// So long a stream that may be silent has to fail before its head is sent.
+/// The time that a stream which may be silent has to fail before its head is sent.
 const MOMENT: Duration = Duration::from_millis(50);
-/// An error handler may answer with a stream, which may fail as well; then the built-in page is sent.
+/// Streams that are tried for one answer, the second from an error handler; after that the built-in page is sent.
 const MOST_STREAMS: usize = 2;
 
 impl Dispatcher {
-    /// Has the stream of this answer begin, unless the client is `gone` before. `false` if it was late, so that the answer is
-    /// 504. An exchange that carries anything else stays as it is.
+    /// Takes the first piece of this answer's stream, unless the client is `gone` before. `false` if the piece was
+    /// late, so that the answer is 504. An exchange with other work stays as it is.
     pub(crate) async fn begin_stream(
         &self,
         exchange: &mut Exchange,
@@ -81,7 +81,7 @@ impl Dispatcher {
         Ok(true)
     }
 
-    /// Has error handlers and hooks called.
+    /// Has the executor call error handlers and hooks.
     async fn settle(
         &self,
         exchange: &mut Exchange,
@@ -93,7 +93,7 @@ impl Dispatcher {
         Ok(())
     }
 
-    /// What the stream begins with, and whether its memory is counted; `Later` if it is silent and may be.
+    /// The stream, its first piece, and whether the piece's memory is counted; `Later` for a stream that may be silent.
     async fn first_piece(
         &self,
         mut stream: Box<dyn BodyStream>,
@@ -102,7 +102,7 @@ impl Dispatcher {
         let patience = stream.keep_alive().map(|keep_alive| KeepAlive { every: MOMENT, ..keep_alive });
         while !stream.is_async() {
             if self.account.is_full() && !stream.is_counted() {
-                // No piece is made for a connection that holds too much of others.
+                // A connection whose answers take all of its memory gets no further piece.
                 drop(self.await_room(0, &mut gone).await?);
             }
             let mut first = FromExecutor::ask(self, stream);
@@ -140,7 +140,7 @@ impl Dispatcher {
         }
     }
 
-    /// What is waited for; `None` when a stream that may be silent has had its moment, or the client has closed its side.
+    /// The result of `poll`; `None` when a stream that may be silent had its moment, or the client closed its side.
     async fn unless_over<T>(
         &self,
         moment: Option<KeepAlive>,
@@ -157,7 +157,7 @@ impl Dispatcher {
         self.control.clear_deadline();
         match arrived {
             Ok(arrived) => Ok(Some(arrived)),
-            // Only its head can show whether a client that has closed its side is still there.
+            // Only the head, when it is sent, shows whether a client that has closed its side is still there.
             Err(Stop::Closed) => Ok(None),
             Err(Stop::TimedOut) if moment.is_some() => {
                 self.control.clear_timeout();
@@ -168,24 +168,24 @@ impl Dispatcher {
     }
 }
 
-/// A stream whose first piece the executor has been asked for.
+/// A stream whose first piece the executor has to make.
 struct FromExecutor {
     asked: Arc<Asked>,
     keep_alive: Option<KeepAlive>,
     service: Arc<Service>,
 }
 
-/// What has come of the first piece.
+/// The executor's reply about the first piece.
 enum Made {
-    /// And whether the memory of its piece is counted.
+    /// The piece, and whether its memory is counted.
     Pull(Pull, bool),
-    /// There was no room for a piece: it was not asked for.
+    /// No piece was made, because there was no room for one.
     Nothing,
 }
 
 struct Asked {
     slot: Arc<ReplySlot>,
-    /// Once the piece is there.
+    /// The stream, once the piece is there.
     stream: Mutex<Option<Box<dyn BodyStream>>>,
 }
 
@@ -228,7 +228,7 @@ impl BodyStream for FromExecutor {
         let asked = Arc::clone(&self.asked);
         Pull::Later(Box::pin(poll_fn(move |context| match asked.poll(context) {
             Poll::Ready(Made::Pull(pull, _)) => Poll::Ready(pull),
-            // An empty piece is none: another one is asked for when there is room.
+            // The empty piece stands for none: the stream is asked again when there is room.
             Poll::Ready(Made::Nothing) => Poll::Ready(Pull::Piece(Bytes::new())),
             Poll::Pending => Poll::Pending,
         })))

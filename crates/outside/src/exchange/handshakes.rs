@@ -1,4 +1,4 @@
-//! The TLS handshakes of a reactor that are going on at once: their bound, and which of them gives way to another.
+//! The TLS handshakes of a reactor that are in progress: their bound, and the order in which they give way to others.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,20 +13,20 @@ use super::control::{ConnectionControl, Order};
 pub(crate) struct Handshakes {
     going_on: Mutex<HandshakeTable>,
     pub(crate) ended: Notify,
-    /// The arithmetic of one handshake takes as long as hundreds of requests: one step for each turn of the event loop.
+    /// Held for one step of a handshake and one turn of the event loop: a step takes as long as hundreds of requests.
     pub(crate) turn: Semaphore,
 }
 
 #[derive(Debug, Default)]
 struct HandshakeTable {
-    /// When each began, in milliseconds, by the order in which they came.
+    /// When each handshake began, in milliseconds of the clock, by the order in which they came.
     begun: BTreeMap<u64, (u64, Arc<ConnectionControl>)>,
     next: u64,
 }
 
-/// As many may be going on at once …
+/// Handshakes of a reactor that may be in progress at a time; further ones wait.
 const MOST: usize = 256;
-/// … and one that has taken this long gives way to another, in milliseconds: twice around the world takes less.
+/// Milliseconds after which a handshake gives way to another: two round trips around the world take less.
 const LONG: u64 = 1000;
 
 impl Default for Handshakes {
@@ -36,7 +36,7 @@ impl Default for Handshakes {
 }
 
 impl Handshakes {
-    /// A place for one more, if there is one; else the oldest is asked to give way.
+    /// A place for one more handshake, if there is one; else the oldest is asked to give way.
     pub(crate) fn admit(&self, clock: &Clock, control: &Arc<ConnectionControl>) -> Option<u64> {
         let mut table = self.lock();
         if table.begun.len() >= MOST {

@@ -1,4 +1,4 @@
-//! Room for answers: an exchange waits until its client has taken enough of those before it.
+//! Room for answers: an exchange waits until its client has taken enough of the answers before it.
 
 use std::future::poll_fn;
 use std::task::{Context, Poll};
@@ -9,7 +9,7 @@ use super::state::{Exchange, Work};
 use crate::budget::Reserved;
 
 impl Dispatcher {
-    /// Room for an answer of this size, unless the client is `gone` before there is.
+    /// Room for an answer of `bytes` bytes, unless the client is `gone` before there is room.
     pub(crate) async fn await_room(
         &self,
         bytes: usize,
@@ -23,13 +23,13 @@ impl Dispatcher {
         .await
     }
 
-    /// Whether the answer to this request, which is gone, may be made again: nothing has had an effect.
+    /// Whether the lost answer of this exchange may be made again: its request has no effect.
     pub(crate) fn may_be_made_again(exchange: &Exchange) -> bool {
         exchange.request.as_ref().is_some_and(|request| request.is_safe() && !request.is_streamed())
     }
 
-    /// The answer of this exchange has to wait for room. If it is gone and the request is safe, it is made again (RFC 9110
-    /// section 9.2.1: that has no effect); after any other, the client gets 503.
+    /// Takes note that the answer of this exchange was lost, for want of room. If the request is safe, the answer is
+    /// made again (RFC 9110 section 9.2.1: that has no effect); after any other, the client gets 503.
     pub(crate) fn make_room(&self, exchange: &mut Exchange) {
         let Work::NoRoom = exchange.work else { return };
         self.complain_of_room();
@@ -41,7 +41,7 @@ impl Dispatcher {
         }
     }
 
-    /// Says in the log that an answer had no room.
+    /// Writes into the log that an answer had no room.
     pub(crate) fn complain_of_room(&self) {
         let what = "a connection that takes its answers more slowly than it asks for them";
         self.service.log.complain("max_unsent_per_connection_mb", what);

@@ -1,15 +1,15 @@
-//! What an answer looks like from outside, whichever version of HTTP carries it: decided here, rendered by each writer.
+//! The outline of an answer, the same for every version of HTTP: decided here, rendered by each writer.
 
 use crate::files::FileContent;
 use crate::message::{Body, Headers, Request, Version};
 use crate::protocol::ContentLength;
 use crate::protocol::http1::declared_length;
 
-/// What is known of a message before its head is rendered.
+/// The facts about an answer that its head has to state.
 #[derive(Debug)]
 pub(crate) struct ResponseMeta {
     pub(crate) length: ContentLength,
-    /// The media type that is told if the handler tells none.
+    /// The media type that the head states if the handler has set none.
     pub(crate) content_type: Option<&'static str>,
     /// Whether content follows the head.
     pub(crate) sends_content: bool,
@@ -31,7 +31,7 @@ pub(crate) fn response_meta(
     let bodiless = matches!(status, 101 | 204 | 304);
     let length = match (body, file) {
         _ if bodiless => match declared_length(headers) {
-            // What the answer with content would say (RFC 9110 section 8.6).
+            // The head states the length of the answer with content (RFC 9110 section 8.6).
             Some(length) if status == 304 => ContentLength::Known(length),
             _ => ContentLength::None,
         },
@@ -42,12 +42,12 @@ pub(crate) fn response_meta(
             None if http_1_0 => ContentLength::UntilClose,
             None => ContentLength::Chunked,
         },
-        // A handler that leaves out the content of a GET knows its length, or no length is said (RFC 9110 section 8.6).
+        // A handler that leaves out a GET's content states its length, or the head has none (RFC 9110 section 8.6).
         _ if is_head => declared_length(headers).map_or(ContentLength::None, ContentLength::Known),
         _ => ContentLength::Known(0),
     };
     let content_type = match body {
-        // A file brings its own.
+        // A file has a media type of its own.
         Body::Empty | Body::File(_) => None,
         Body::Bytes(bytes) if bytes.is_empty() => None,
         Body::Bytes(_) => Some(OCTETS),

@@ -1,8 +1,8 @@
 //! One request and its answer, whichever version of HTTP brings it: the steps from a request's head to its log line.
 //!
-//! A connection (above) turns bytes into requests and answers into bytes, and says when its client is gone. The steps here
-//! find the route, ask the gate, have the handler called by the executor (below), and make the answer what it has to be.
-//! No socket is known here.
+//! A connection (above) turns bytes into requests and answers into bytes, and notices when its client is gone. The
+//! steps here find the route, ask the gate, have the executor (below) call the handler, and complete the answer. This
+//! room knows no socket.
 
 mod before;
 mod clock;

@@ -1,20 +1,20 @@
-//! THE PAGE: what happens to a request, step by step, whichever wire brings it.
+//! THE PAGE: the steps of a request, one after another, whichever wire brings it.
 //!
 //! A wire turns bytes into one exchange and back, and calls these steps in this order:
 //!
 //! 1. [`receive`] decodes the head, and refuses hosts that are not served;
-//! 2. content is stored ([`store_content`](super::store_content)), or handed on as it comes ([`RequestBody`](super::RequestBody));
+//! 2. content is stored ([`store_content`](super::store_content)) or handed on ([`RequestBody`](super::RequestBody));
 //! 3. [`Dispatcher::route`]: health, HTTPS, preflight, route;
 //! 4. [`Dispatcher::pass_gate`] asks the site's gate for everything that is no function;
-//! 5. [`Dispatcher::ask`]: a file, an asynchronous handler or a WebSocket answers; functions are called by the executor;
+//! 5. [`Dispatcher::ask`]: a file, an asynchronous handler or a WebSocket answers; the executor calls functions;
 //! 6. [`Dispatcher::begin`]: a stream has its first piece before its head is sent;
 //! 7. [`Dispatcher::complete`]: compression, then the fields that the site adds to every answer;
 //! 8. [`seal`]: HSTS, length and media type; the wire renders and sends that;
 //! 9. [`access_line`] makes the line of the log; [`Dispatcher::call_after_hooks`] comes last.
 //!
-//! Only waiting differs. HTTP/1.1 takes a batch of requests through each step and writes their answers at once. HTTP/2 calls
-//! a function whose answer is small without a task of its own, and such an answer skips what would wait. Both are schedulers
-//! of the same steps: a new step has its place here, and nowhere else.
+//! Only waiting differs. HTTP/1.1 takes a batch of requests through each step and writes their answers at once. HTTP/2
+//! calls a function whose answer is small without a task of its own, and such an answer skips the steps that would
+//! wait. Both are schedulers of the same steps: a new step has its place here, and nowhere else.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -35,16 +35,16 @@ use crate::route::RouteChoice;
 use crate::site::Front;
 use crate::websocket::WebSocket;
 
-/// A version of HTTP, as the steps see it: whether the client is still there, and how a WebSocket is opened.
+/// A version of HTTP, as the steps see it: it notices that a client is gone, and opens a WebSocket.
 pub(crate) trait Wire {
-    /// Ready when the answer is not waited for any longer. Content that a handler takes while it comes in moves on meanwhile.
+    /// Ready when the wait for the answer ends. Content that a handler takes while it comes in moves on meanwhile.
     fn poll_gone(&mut self, dispatcher: &Dispatcher, wait: Wait, context: &mut Context<'_>) -> Poll<Stop>;
 
-    /// Takes the connection over for a WebSocket, or says why not.
+    /// Takes the connection over for a WebSocket, or refuses.
     fn open_websocket(&mut self, dispatcher: &Dispatcher, websocket: Arc<WebSocket>, exchange: &mut Exchange);
 }
 
-/// The step that waits, which decides what a client that leaves means.
+/// The step that waits: it decides how a client that leaves ends the wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Wait {
     /// The gate, or a function that the executor calls: it runs to its end.
@@ -58,7 +58,7 @@ pub(crate) enum Wait {
     },
 }
 
-/// Step 1. Decodes a head into an empty request: what the wire has to know of its content, and whether its host is served.
+/// Step 1. Decodes a head into an empty request. Returns the result of that, and a refusal if the host is not served.
 #[inline]
 pub(crate) fn receive<T>(
     service: &Service,
@@ -75,7 +75,7 @@ pub(crate) fn receive<T>(
 }
 
 impl Dispatcher {
-    /// Any step can end here: the client is told what was wrong with its request.
+    /// Any step can end here: the client gets the fault of its request as a status.
     pub(crate) fn refuse(&self, exchange: &mut Exchange, refusal: &Refusal) {
         if let Some(key) = refusal.limit {
             self.service.log.complain(key, refusal.reason);
@@ -83,10 +83,10 @@ impl Dispatcher {
         exchange.work = Work::Status(refusal.status, Some(refusal.reason.to_owned()));
     }
 
-    /// Step 3. Answers what needs no handler, or finds the handler: a function becomes a call, any other is returned.
+    /// Step 3. Answers a request that needs no handler, or finds one: a function becomes a call, others are returned.
     pub(crate) fn route(&self, exchange: &mut Exchange) -> Option<Awaited> {
         if matches!(exchange.work, Work::Answered(_) | Work::Call(_) | Work::Begin(_)) {
-            // Of the round before.
+            // The work is left from the round before.
             return None;
         }
         let Work::Done = exchange.work else {
@@ -95,7 +95,7 @@ impl Dispatcher {
         };
         let request = exchange.request.as_deref()?;
         if let Some(response) = self.health(request) {
-            // Without hooks: it tells whether the process lives.
+            // Hooks have no part in this answer: it tells whether the process lives.
             exchange.work = Work::Answered(response);
             return None;
         }
@@ -110,7 +110,7 @@ impl Dispatcher {
         let (handler, below) = match self.site.1.routes.choose(request) {
             RouteChoice::Plain(route) => (&route.handler, route.length()),
             RouteChoice::Pattern(handler, below, parameters) => {
-                // One that has passed the gate has them already.
+                // A request that has passed the gate has its parameters already.
                 let _they_are_the_same = request.parameters.set(parameters);
                 (handler, below)
             }
@@ -136,7 +136,7 @@ impl Dispatcher {
         }
     }
 
-    /// Step 4. Has the gate let the request pass, or answer it. `false` if it was late: the answer is 504.
+    /// Step 4. Has the gate let the request pass, or answer it. `false` if the gate was late: the answer is 504.
     pub(crate) async fn pass_gate(
         &self,
         awaited: &mut Option<Awaited>,
@@ -150,7 +150,7 @@ impl Dispatcher {
         Ok(is_in_time)
     }
 
-    /// Step 5. Has whatever handler it is answer, functions excepted. `false` if it was late: the answer is 504.
+    /// Step 5. Has the handler answer, unless it is a function. `false` if the handler was late: the answer is 504.
     pub(crate) async fn ask(
         &self,
         awaited: Option<Awaited>,
@@ -170,7 +170,7 @@ impl Dispatcher {
         Ok(true)
     }
 
-    /// Step 6. Has the stream of this answer begin. `false` if it was late: the answer is 504.
+    /// Step 6. Takes the first piece of this answer's stream. `false` if the piece was late: the answer is 504.
     pub(crate) async fn begin(&self, exchange: &mut Exchange, wire: &mut impl Wire) -> Result<bool, Stop> {
         let wait = Wait::FirstPiece { is_cancelled: self.is_cancelled(exchange.cancel_on_disconnect) };
         self.begin_stream(exchange, |context| wire.poll_gone(self, wait, context)).await
@@ -181,7 +181,7 @@ impl Dispatcher {
         self.service.config.compression && is_worth_encoding(exchange)
     }
 
-    /// Step 7. The answer as the site wants every answer to be.
+    /// Step 7. Gives the answer the coding and the fields that the site wants for every answer.
     pub(crate) async fn complete(&self, exchange: &mut Exchange) -> Result<(), Stop> {
         if self.compresses(exchange) {
             self.encode(exchange).await?;
@@ -195,7 +195,7 @@ impl Dispatcher {
         self.site.1.hooks.as_ref().is_some_and(|hooks| hooks.wants_after())
     }
 
-    /// Step 9, behind the log line: has the hooks called that come after everything. The line has reached its sink by then.
+    /// Step 9, behind the log line: has the executor call the last hooks. The line has reached its sink by then.
     pub(crate) async fn call_after_hooks(&self, sent: Vec<(Option<Arc<Request>>, Response)>) -> Result<(), Stop> {
         self.flush_log().await?;
         let after = sent.into_iter().map(|(request, response)| Exchange::new(request, Work::After(response)));
@@ -212,7 +212,7 @@ pub(crate) struct Sealed {
     pub(crate) meta: ResponseMeta,
 }
 
-/// Step 8. Takes the content out of an answer, and decides what its head says of it. `is_secure` tells of the connection.
+/// Step 8. Takes the content out of an answer, and decides the facts for its head. `is_secure`: whether TLS is used.
 #[inline]
 pub(crate) fn seal(front: &Front, exchange: &mut Exchange, is_secure: bool, response: &mut Response) -> Sealed {
     front.add_hsts(exchange.request.as_deref().or(exchange.fragment.as_deref()), is_secure, response);

@@ -1,4 +1,4 @@
-//! All connections of a reactor: which of them give way where places run out, and whose deadline has passed.
+//! All connections of a reactor: the order in which they give way where places run out, and their deadlines.
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -6,22 +6,22 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::clock::Clock;
 use super::control::{CLOSING, ConnectionControl, NEVER, Order, RESTING, SESSION};
 
-/// What connections are at.
+/// The answers and WebSockets in flight.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct InFlight {
     pub(crate) answers: usize,
     pub(crate) websockets: usize,
 }
 
-/// In milliseconds.
+/// Milliseconds for which a connection that has come, or was answered, is not asked to give way.
 const JUST_NOW: u64 = 100;
-/// How soon a connection gives way where room is needed: those without a complete head first, by age; then those that
-/// are being closed; then those that rest.
+/// The rank in which connections give way where places run out: first those without a complete head, by age; then those
+/// that are being closed; then those that are idle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Rank(u64);
 
 impl Rank {
-    /// Whether the connection rests between two requests.
+    /// Whether the connection is idle between two requests.
     pub(crate) fn is_resting(self) -> bool {
         self.0 >= RESTING
     }
@@ -44,7 +44,7 @@ impl ConnectionRegistry {
         let mut table = self.lock();
         let number = table.free.pop().unwrap_or_else(|| {
             table.slots.push(None);
-            // There are never so many descriptors.
+            // A process never has as many descriptors as that.
             u32::try_from(table.slots.len() - 1).unwrap_or(u32::MAX)
         });
         table.slots[number as usize] = Some(Arc::clone(&control));
@@ -67,13 +67,13 @@ impl ConnectionRegistry {
         table.free.push(number);
     }
 
-    /// How many connections there are.
+    /// The number of connections.
     pub(crate) fn len(&self) -> usize {
         let table = self.lock();
         table.slots.len() - table.free.len()
     }
 
-    /// What its connections are at.
+    /// The answers and WebSockets in flight on all connections.
     pub(crate) fn in_flight(&self) -> InFlight {
         let mut found = InFlight::default();
         for control in self.lock().slots.iter().flatten() {
@@ -86,13 +86,13 @@ impl ConnectionRegistry {
         found
     }
 
-    /// Gives an order to all.
+    /// Gives an order to all connections.
     pub(crate) fn signal_all(&self, order: Order) {
         self.lock().slots.iter().flatten().for_each(|control| control.signal(order));
     }
 
-    /// The connections that may be asked to give way, by their number; the smallest rank is asked first. One that has only just
-    /// come, or has only just been answered, is about to say something.
+    /// The connections that may be asked to give way, by rank and number; the smallest rank is asked first. A
+    /// connection that has just come, or was just answered, is left out, because its client is about to send a request.
     pub(crate) fn yielding(&self, clock: &Clock) -> Vec<(Rank, u32)> {
         let long_ago = clock.now().saturating_sub(JUST_NOW);
         let table = self.lock();
@@ -112,7 +112,7 @@ impl ConnectionRegistry {
         }
     }
 
-    /// Moves the clock on and wakes those whose deadline has passed.
+    /// Moves the clock on and wakes the connections whose deadline has passed.
     pub(crate) fn tick(&self, clock: &Clock) {
         let now = clock.tick();
         for control in self.lock().slots.iter().flatten() {

@@ -1,6 +1,6 @@
 //! Content on its way to a handler that takes it while it comes in; the same for every version of HTTP.
 //!
-//! While the client keeps it waiting, the deadlines of content count; while the handler does, those of handlers.
+//! While the connection waits for the client, the deadlines of content hold; for the handler, those of handlers.
 
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
@@ -16,12 +16,12 @@ use crate::message::{Request, Spooled};
 /// Milliseconds over which the minimum rate of content is measured.
 const RATE_WINDOW: u64 = 10_000;
 
-/// The stretch of time in which the minimum rate is asked of a client. Bytes that came at once before it buy nothing.
+/// The period over which the minimum rate of a client is measured. Bytes that came before it do not count.
 #[derive(Debug)]
 pub(crate) struct RateWindow {
-    /// When it began, in milliseconds of the clock.
+    /// When the period began, in milliseconds of the clock.
     since: u64,
-    /// Bytes that had come by then.
+    /// Bytes that had come in by then.
     had: u64,
 }
 
@@ -30,7 +30,7 @@ impl RateWindow {
         Self { since: now, had: 0 }
     }
 
-    /// Sets the deadline for the next bytes, when so many have come. Whether it is the minimum rate that comes first.
+    /// Sets the deadline for the next bytes, after `so_far` bytes. Returns whether it is the one of the minimum rate.
     pub(crate) fn set_deadline(&mut self, dispatcher: &Dispatcher, so_far: u64) -> bool {
         let now = dispatcher.service.clock.now();
         if now.checked_sub(self.since).is_none_or(|time| time > RATE_WINDOW) {
@@ -40,13 +40,13 @@ impl RateWindow {
         dispatcher.set_transfer_deadline(self.since, so_far - self.had, stall)
     }
 
-    /// The client was not waited for meanwhile: the next wait begins a stretch of its own.
+    /// Ends the period, because the connection did not wait for the client meanwhile: the next wait begins a new one.
     fn interrupt(&mut self) {
         self.since = u64::MAX;
     }
 }
 
-/// 413 for content that says that it is larger than it may be.
+/// 413 for content whose declared length is larger than content may be.
 pub(crate) fn check_length(service: &Service, declared: Option<u64>) -> Result<(), Refusal> {
     match declared {
         Some(length) if length > service.config.max_body_size as u64 => Err(TOO_LARGE),
@@ -60,7 +60,7 @@ pub(crate) fn too_slow(by_rate: bool) -> Refusal {
     Refusal::limit(408, "content not complete in time", key)
 }
 
-/// All content of a request has come in, to memory or to the file of its spool: the request has it from now on.
+/// Gives a request its content, all of which has come in, to memory or to the file of its spool.
 pub(crate) fn store_content(
     service: &Service,
     request: &mut Request,
@@ -75,33 +75,33 @@ pub(crate) fn store_content(
     Ok(())
 }
 
-/// Such content, and whether the client or the handler is waited for.
+/// Content on its way to a handler, and the deadline of the side that is waited for.
 #[derive(Debug)]
 pub(crate) struct RequestBody {
     pub(crate) feeder: Feeder,
     /// Bytes that have come in.
     pub(crate) so_far: u64,
-    /// All of it has.
+    /// Whether all content has come in.
     pub(crate) is_complete: bool,
-    /// The rest of it does not matter any more.
+    /// Whether the handler gets no more content.
     is_refused: bool,
     deadline: Deadline,
-    /// Whether the deadline of the client would be that of the minimum rate.
+    /// Whether the deadline of the client is the one of the minimum rate.
     is_timed_by_rate: bool,
     window: RateWindow,
 }
 
-/// Whose deadline is in force.
+/// The side whose deadline is in force.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Deadline {
-    /// One that is over, since something has moved.
+    /// Neither: the deadline is over, because bytes have moved.
     Past,
     Client,
     Handler,
 }
 
 impl RequestBody {
-    /// From here on the content of this request goes to its handler; 413 if its head says that it is too large.
+    /// Begins to hand the content of this request to its handler; 413 if the head declares too much content.
     pub(crate) fn begin(service: &Service, request: &mut Arc<Request>, declared: Option<u64>) -> Result<Self, Refusal> {
         let config = &service.config;
         check_length(service, declared)?;
@@ -120,12 +120,12 @@ impl RequestBody {
         })
     }
 
-    /// Whether there is nothing left to be waited for.
+    /// Whether the connection has no more content to wait for.
     pub(crate) fn is_over(&self) -> bool {
         self.is_complete || self.is_refused
     }
 
-    /// Hands on what has come in.
+    /// Hands bytes that came in to the handler.
     pub(crate) fn push(&mut self, bytes: &[u8]) {
         if !bytes.is_empty() {
             self.feeder.push(bytes);
@@ -134,23 +134,23 @@ impl RequestBody {
         self.note_progress();
     }
 
-    /// All of it has come in.
+    /// Tells the handler that all content has come in.
     pub(crate) fn finish(&mut self) {
         self.is_complete = true;
         self.feeder.finish();
     }
 
-    /// The request has its answer: a handler that still takes content gets no more.
+    /// Ends the content, because the request has its answer: a handler that still takes content gets no more.
     pub(crate) fn end(&self) {
         self.feeder.refuse(ANSWERED);
     }
 
-    /// Something has moved: the next wait, for the client or the handler, has all of its time.
+    /// Takes note that bytes have moved: the next wait, for the client or the handler, has all of its time.
     pub(crate) fn note_progress(&mut self) {
         self.deadline = Deadline::Past;
     }
 
-    /// The handler learns why there is no more; what it answers is the last answer.
+    /// Tells the handler why it gets no more content; the handler may still give the last answer.
     pub(crate) fn refuse(&mut self, dispatcher: &Dispatcher, refusal: Refusal) {
         if let Some(key) = refusal.limit {
             dispatcher.service.log.complain(key, refusal.reason);
@@ -160,23 +160,23 @@ impl RequestBody {
         self.feeder.refuse(refusal);
     }
 
-    /// The client was waited for too long.
+    /// Refuses the content of a client that took too long.
     pub(crate) fn refuse_slow(&mut self, dispatcher: &Dispatcher) {
         self.refuse(dispatcher, too_slow(self.is_timed_by_rate));
     }
 
-    /// Nothing more comes before the handler has done something. Ready when an order ends the wait for it.
+    /// Waits for the handler, which has to act before more content comes. Ready when an order ends the wait.
     pub(crate) fn await_handler(&mut self, dispatcher: &Dispatcher, context: &Context<'_>) -> Poll<Stop> {
         if self.deadline != Deadline::Handler {
             self.deadline = Deadline::Handler;
             dispatcher.limit_handler();
-            // What the handler takes its time for is not the client's fault.
+            // The client is not to blame for the time that the handler takes.
             self.window.interrupt();
         }
         dispatcher.poll_order(context)
     }
 
-    /// Nothing more comes before the client has sent something.
+    /// Waits for the client, which has to send more content.
     pub(crate) fn await_client(&mut self, dispatcher: &Dispatcher) {
         if self.deadline != Deadline::Client {
             self.deadline = Deadline::Client;
@@ -186,7 +186,7 @@ impl RequestBody {
     }
 }
 
-/// Cannot happen: a request is shared only when it has been read.
+/// The refusal of a case that cannot happen: a request is shared only when it has been read.
 pub(crate) const SHARED: Refusal = Refusal::new(500, "a request was shared before it was read");
 const ANSWERED: Refusal = Refusal::bad("the request has its answer; its content comes in while the handler runs");
 pub(crate) const TOO_LARGE: Refusal = Refusal::limit(413, "content too large", "max_body_size_mb");

@@ -12,7 +12,7 @@ use crate::site::{error_page, redirect};
 use crate::transport::ListenerRole;
 
 impl Dispatcher {
-    /// Whether the process lives, for those that ask at the configured path.
+    /// The answer at the configured path of the health check: whether the process lives.
     pub(super) fn health(&self, request: &Request) -> Option<Response> {
         self.service.config.health_route.as_deref().filter(|route| *route == request.url())?;
         let response = match self.service.is_ending() {
@@ -22,8 +22,8 @@ impl Dispatcher {
         Some(response.with_header("Cache-Control", "no-store"))
     }
 
-    /// Where a client is sent that came to a listener which only redirects to HTTPS. One that came by TLS to a trusted proxy
-    /// is where it is to be.
+    /// The redirect to HTTPS for a client of a listener that does nothing else; `None` at other listeners, and for a
+    /// client that used TLS to a trusted proxy.
     pub(super) fn to_https(&self, request: &Request) -> Option<Result<Response, Refusal>> {
         (self.door == ListenerRole::RedirectToHttps && request.scheme() != "https")
             .then(|| self.service.front.to_https(request))
@@ -34,7 +34,7 @@ impl Dispatcher {
         self.site.1.policy.as_ref()?.preflight(request)
     }
 
-    /// Answers with a redirect, or returns a handler that is neither that nor a function.
+    /// Answers with a redirect, or returns a handler that is neither a redirect nor a function.
     pub(super) fn without_function(&self, handler: &Handler, below: usize, exchange: &mut Exchange) -> Option<Awaited> {
         match handler {
             Handler::Files(files) => Some(Awaited::Files(Arc::clone(files), below)),
@@ -48,7 +48,7 @@ impl Dispatcher {
         }
     }
 
-    /// Answers with this, or with the page of a refusal.
+    /// Answers with this response, or with the page of a refusal.
     pub(super) fn respond_or_refuse(&self, exchange: &mut Exchange, answer: Result<Response, Refusal>) {
         match answer {
             Ok(response) => self.respond(exchange, Ok(response)),
@@ -59,8 +59,8 @@ impl Dispatcher {
         }
     }
 
-    /// Answers a request that has no handler. If only its method has none: OPTIONS with those that have (RFC 9110 section
-    /// 9.3.7), any other with 405, which names them too (section 15.5.6).
+    /// Answers a request without a handler. If only its method has none, OPTIONS gets the methods that have one (RFC
+    /// 9110 section 9.3.7), and any other gets 405, which names them too (section 15.5.6).
     pub(super) fn respond_unrouted(&self, exchange: &mut Exchange, choice: &RouteChoice<'_>) {
         let RouteChoice::Methods(methods) = choice else { return self.respond_with_status(exchange, 404) };
         let methods = methods.join(", ");
@@ -71,7 +71,7 @@ impl Dispatcher {
         self.respond_with_status(exchange, 405);
     }
 
-    /// Adds to an answer what every answer says.
+    /// Adds the fields that the site's policy gives to every answer.
     pub(crate) fn add_policy_headers(&self, exchange: &mut Exchange) {
         if let Some(policy) = &self.site.1.policy
             && let Work::Answered(response) = &mut exchange.work
@@ -80,7 +80,7 @@ impl Dispatcher {
         }
     }
 
-    /// The client gets 504 instead of the answer to its request.
+    /// Answers with 504, because the handler was late.
     pub(crate) fn respond_late(&self, exchange: &mut Exchange) {
         if let Some(request) = &exchange.request {
             self.note_late(request);
@@ -88,7 +88,7 @@ impl Dispatcher {
         self.respond_with_status(exchange, 504);
     }
 
-    /// Answers a status with the built-in page, unless user code has a say.
+    /// Answers a status with the built-in page, unless user code takes part in the answer.
     pub(crate) fn respond_with_page(&self, exchange: &mut Exchange) {
         if let Work::Status(code, message) = &exchange.work
             && !self.site.1.involves_user(*code)
@@ -104,11 +104,11 @@ impl Dispatcher {
         self.respond_with_page(exchange);
     }
 
-    /// Takes an answer that needed no executor; leaves it to the executor if user code has a say after all.
+    /// Takes an answer that needed no executor; leaves it to the executor if user code takes part in it after all.
     pub(crate) fn respond(&self, exchange: &mut Exchange, answer: Result<Response, Error>) {
         let hooked = self.site.1.hooks.is_some();
         exchange.work = match answer {
-            // A file is opened by the executor: that may wait for a disk.
+            // The executor opens files, because that may wait for a disk.
             Ok(response)
                 if !hooked
                     && response.problem.is_none()

@@ -1,7 +1,7 @@
-//! A body that is made while it is sent, asked for one piece at a time; the same for every version of HTTP.
+//! A body that is made while it is sent, one piece at a time; the same for every version of HTTP.
 //!
-//! The executor makes the pieces, or an event loop elsewhere does. While one is waited for, a stream that is to be kept
-//! alive has something else to send, which means nothing.
+//! The executor makes the pieces, or an event loop elsewhere does. While a piece is awaited, a stream that is to be
+//! kept alive has a filler to send, which the reader ignores.
 
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -17,30 +17,30 @@ use crate::budget::SMALL;
 use crate::log::Level;
 use crate::message::{BodyStream, KeepAlive, PieceFuture, Pull, Request};
 
-/// Such a body on its way.
+/// A streamed body on its way.
 pub(crate) struct ResponseStream {
     keep_alive: Option<KeepAlive>,
-    /// An iterator that waited once will wait again.
+    /// Whether pieces are made in the pool: an iterator that waited once will wait again.
     pooled: bool,
-    /// When something has to be sent, in milliseconds of the clock; `None` if nothing is waited for.
+    /// When the client has to get something, in milliseconds of the clock; `None` while no piece is awaited.
     due: Option<u64>,
-    /// Bytes that are still to come, if the head has said how many there are.
+    /// Bytes that are still to come, if the head has declared a length.
     left: Option<u64>,
-    /// Whose answer it is, for the log.
+    /// The request of this answer, for the log.
     request: Option<Arc<Request>>,
     state: StreamState,
 }
 
-/// Where the stream is.
+/// The place of the stream.
 ///
-/// It is in one place at a time, because a piece is made by code that may not run twice at once: here while no piece is asked
-/// for (`Idle`), with the executor while that makes one (`Asked`: only the slot is left here, and the stream comes back in it
-/// with the piece), or here beside the future of a piece that an event loop elsewhere makes (`Coming`). `next_piece` takes the
-/// state out, so that each way out of it has to say where the stream is; a path that forgets leaves `Over`, which ends the
-/// body, and never asks for a piece twice. A wait that is cut off in `Asked` keeps the slot: the piece may still arrive in it.
+/// The stream is in one place at a time, because its code may not run twice at once: here while no piece is asked for
+/// (`Idle`), with the executor while that makes one (`Asked`: its slot brings stream and piece back), or here beside
+/// the future of a piece that an event loop elsewhere makes (`Coming`). `next_piece` takes the state out, so each way
+/// out of it has to put the stream in its place; a path that forgets leaves `Over`, which ends the body, and never asks
+/// for a piece twice. A wait that is cut off in `Asked` keeps the slot: the piece may still arrive.
 enum StreamState {
     Idle(Box<dyn BodyStream>),
-    /// The executor has it.
+    /// The executor has the stream, and returns it in this slot.
     Asked(Arc<ReplySlot>),
     Coming(Box<dyn BodyStream>, PieceFuture),
     Over,
@@ -57,12 +57,12 @@ impl ResponseStream {
         request.map_or_else(String::new, |request| format!("{} {}", request.method(), request.target()))
     }
 
-    /// The same when its head has said that it has so many bytes.
+    /// The same body with the length that its head declares.
     pub(crate) fn declared(self, length: u64) -> Self {
         Self { left: Some(length), ..self }
     }
 
-    /// Notes what is sent; `false` if that is more than was declared.
+    /// Counts the bytes of a piece; `false` if they are more than the head has declared.
     fn has_room_for(&mut self, piece: &[u8]) -> bool {
         let Some(left) = &mut self.left else { return true };
         let rest = left.checked_sub(piece.len() as u64);
@@ -70,12 +70,12 @@ impl ResponseStream {
         rest.is_some()
     }
 
-    /// Whether its reader is to be told that it has begun before there is anything to read.
+    /// Whether the reader learns that the stream has begun before the first piece is there.
     pub(crate) fn begins_at_once(&self) -> bool {
         self.keep_alive.is_some()
     }
 
-    /// What is sent in place of a piece; nothing where each byte is counted.
+    /// The bytes that are sent in place of a piece; none if the head has declared a length.
     fn filler(&mut self) -> Bytes {
         self.due = None;
         let comment = self.keep_alive.filter(|_| self.left.is_none());
@@ -84,10 +84,10 @@ impl ResponseStream {
 }
 
 impl Dispatcher {
-    /// The next piece, once it is there and unless the client is `gone` first; `None` at the end. It is empty when the client has
-    /// closed its side: then something is to be sent, if anything can be, so that a client that is gone is noticed.
+    /// The next piece, once it is there and unless the client is `gone` first; `None` at the end. It is empty when the
+    /// client has closed its side: the wire then sends some bytes, if it can, so that it notices a client that is gone.
     ///
-    /// A stream of events ends with the server: its reader begins anew elsewhere.
+    /// A stream of events ends with the server: its reader begins anew with another server.
     pub(crate) async fn next_piece(
         &self,
         flow: &mut ResponseStream,
@@ -100,7 +100,7 @@ impl Dispatcher {
             }
             let (stream, pull, is_counted) = match std::mem::replace(&mut flow.state, StreamState::Over) {
                 StreamState::Over => return Ok(None),
-                // No piece is made for a connection that holds too much of others.
+                // A connection whose answers take all of its memory gets no further piece.
                 StreamState::Idle(stream) if self.account.is_full() && !stream.is_counted() => {
                     if let Err(stop) = self.await_room(0, &mut gone).await {
                         self.discard(stream);
@@ -185,7 +185,7 @@ impl Dispatcher {
                         self.control.clear_timeout();
                         return Ok(Some(piece));
                     }
-                    // No progress: the deadline stays, the client is looked at, and others have their turn.
+                    // An empty piece is no progress: the deadline stays, and other tasks have their turn.
                     tokio::task::yield_now().await;
                     let stop = poll_fn(|context| match gone(context) {
                         Poll::Ready(stop) => Poll::Ready(Some(stop)),
@@ -209,13 +209,13 @@ impl Dispatcher {
                 }
                 Pull::Failed(error) => {
                     self.discard(stream);
-                    // What a binding has logged is no failure of its own.
+                    // The binding has already logged a failure that is not internal.
                     if error.is_internal() {
                         self.service.log.event(Level::Error, format!("{}: its stream failed: {error}", flow.name()));
                     }
                     return Err(Stop::Failed);
                 }
-                // Its head has left.
+                // The head has left, so no other answer can be sent.
                 Pull::Instead(_) => {
                     self.discard(stream);
                     return Err(Stop::Failed);
@@ -224,7 +224,7 @@ impl Dispatcher {
         }
     }
 
-    /// What is sent because the wait for a piece has ended like this; `None` if it goes on or the flow has to end.
+    /// The filler after this end of a wait for a piece; `None` if the wait goes on or the stream has to end.
     fn fill(&self, flow: &mut ResponseStream, stop: Stop) -> Result<Option<Bytes>, Stop> {
         match stop {
             Stop::Closed => Ok(Some(flow.filler())),
@@ -243,13 +243,13 @@ impl Dispatcher {
         }
     }
 
-    /// The client has to see that what it has got is not what was announced: the message is cut.
+    /// Logs that the declared length was wrong. The message is cut, so that the client sees it.
     fn cannot_keep_length(&self, text: &str) -> Stop {
         self.service.log.event(Level::Error, text);
         Stop::Failed
     }
 
-    /// The client takes no more of it.
+    /// Ends the stream, because the client takes no more of it.
     pub(crate) fn end_flow(&self, flow: &mut ResponseStream, stop: &Stop) {
         match std::mem::replace(&mut flow.state, StreamState::Over) {
             StreamState::Idle(stream) | StreamState::Coming(stream, _) => self.discard(stream),
@@ -261,7 +261,7 @@ impl Dispatcher {
         }
     }
 
-    /// Lets go of a body where its language wants that.
+    /// Drops a body on the thread where its language wants that.
     pub(crate) fn discard(&self, stream: Box<dyn BodyStream>) {
         if stream.is_own() {
             return;
@@ -269,8 +269,8 @@ impl Dispatcher {
         self.spawn_detached(vec![Exchange::new(None, Work::Discard(stream))]);
     }
 
-    /// What is waited for, unless it is time to break the silence or to give it up. The deadline counts from the first wait since
-    /// something was sent.
+    /// The result of `poll`, unless a filler is due or the stream has no more time. The deadline counts from the first
+    /// wait since the last bytes were sent.
     async fn unless_silent<T>(
         &self,
         flow: &mut ResponseStream,

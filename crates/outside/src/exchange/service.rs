@@ -1,5 +1,5 @@
-//! What all connections of a reactor share: the site, the log, limits, the clock, the executor; and how far the server's end
-//! has come.
+//! The state that all connections of a reactor share: the site, the log, limits, the clock, the executor, and the stage
+//! of the server's end.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -20,7 +20,7 @@ use crate::protocol::websocket::DeflatePool;
 use crate::site::{Front, Site};
 use crate::websocket::Room;
 
-/// What the connections of a reactor share.
+/// The state that the connections of a reactor share.
 pub(crate) struct Service {
     pub(crate) executor: Arc<Executor>,
     pub(crate) site: Arc<Site>,
@@ -29,28 +29,28 @@ pub(crate) struct Service {
     pub(crate) log: Arc<Log>,
     pub(crate) registry: ConnectionRegistry,
     pub(crate) clock: Arc<Clock>,
-    /// Those of all reactors.
+    /// The connections of all reactors, counted.
     pub(crate) connection_limit: Arc<ConnectionLimit>,
-    /// How far the server's end has come: 0, or one of these.
+    /// The stage of the server's end: 0, [`RETIRING`] or [`DRAINING`].
     pub(crate) stage: Arc<AtomicU8>,
-    /// The subscribers among its WebSockets.
+    /// The subscribers among the WebSockets of this reactor.
     pub(crate) room: Arc<Room>,
     pub(crate) deflate: Arc<DeflatePool>,
-    /// What all connections may hold of answers.
+    /// The memory that the answers of all connections may take.
     pub(crate) budget: Arc<Budget>,
     pub(crate) press: Arc<Press>,
     pub(crate) handshakes: Handshakes,
-    /// Content in temporary files, of all reactors.
+    /// The temporary files of request content, of all reactors.
     pub(crate) spools: Arc<Spools>,
 }
 
-/// A new generation serves: idle connections may send one more request.
+/// The stage in which a new generation serves: idle connections may send one more request.
 pub(crate) const RETIRING: u8 = 1;
-/// What is in flight is answered, no more.
+/// The stage in which requests in flight are answered, and no others.
 pub(crate) const DRAINING: u8 = 2;
 
 impl Service {
-    /// No connection is kept for another request any more.
+    /// Whether connections end after their current request.
     pub(crate) fn is_ending(&self) -> bool {
         self.stage.load(Ordering::Relaxed) >= RETIRING
     }
@@ -67,14 +67,14 @@ impl Service {
         self.stage.load(Ordering::Relaxed) >= DRAINING
     }
 
-    /// Says in the log that a client takes its answer too slowly. `by_rate`: whether it was slower than the minimum rate,
-    /// rather than silent.
+    /// Writes into the log that a client takes its answer too slowly. `by_rate`: whether it was slower than the minimum
+    /// rate, rather than silent.
     pub(crate) fn complain_of_slow_reader(&self, by_rate: bool) {
         let key = if by_rate { "min_rate" } else { "write_stall_timeout" };
         self.log.complain(key, "a client that takes its answer too slowly");
     }
 
-    /// Says in the log why a file could not be sent whole: the message is cut, since its head has said its length.
+    /// Writes into the log why a file could not be sent whole: the message is cut, since its head states its length.
     pub(crate) fn cannot_finish(&self, content: &FileContent, reason: &str) {
         self.log.event(Level::Error, format!("{:?} could not be sent whole: {reason}", content.path));
     }

@@ -1,5 +1,5 @@
-//! The part of an exchange that runs user code: handlers, error handlers, hooks and streams, called by the executor; and making
-//! an answer that can be sent of what they returned.
+//! The part of an exchange that runs user code: the executor calls handlers, error handlers, hooks and streams, and
+//! their results become answers that can be sent.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use crate::message::{Body, Pull, Request, Response};
 use crate::site::{Snapshot, error_page};
 
 impl Exchange {
-    /// Does what is to be done. Runs user code, so it may block. Returns the function of a route if it was called.
+    /// Does the work of this exchange. User code runs here, and may block. Returns the function if one was called.
     pub(super) fn perform(&mut self, site: &Snapshot, log: &Log) -> Option<Arc<Function>> {
         let mut called = None;
         self.work = match std::mem::replace(&mut self.work, Work::Done) {
@@ -67,7 +67,7 @@ impl Exchange {
         })
     }
 
-    /// Makes an answer that can be sent of what a handler returned.
+    /// Makes an answer that can be sent from the result of a handler.
     fn settle(&mut self, answer: Result<Response, Error>, site: &Snapshot, log: &Log) -> Work {
         let mut error = match answer.and_then(|response| self.prepare(response, site, log)) {
             Ok(response) if self.has_yet_to_begin(&response) => return Work::Begin(response),
@@ -102,14 +102,14 @@ impl Exchange {
         self.finish(page, site, log)
     }
 
-    /// The error handler and the hooks get what this error has brought.
+    /// Keeps the attachment of an error for the error handler and the hooks.
     fn keep_attachment(&mut self, error: &mut Error) {
         if let Some(attachment) = error.take_attachment() {
             self.attachment = Some(attachment);
         }
     }
 
-    /// Adds the fields that this error needs, unless they are there.
+    /// Adds the fields that the exchange has for its answer, unless the answer has them.
     pub(crate) fn with_extra(&self, mut response: Response) -> Response {
         for (name, value) in self.extra.iter().flat_map(|extra| extra.iter()) {
             if !response.headers.contains(name) {
@@ -119,7 +119,7 @@ impl Exchange {
         response
     }
 
-    /// The error that a request gets whose preconditions or ranges cannot be met.
+    /// The error of a request whose preconditions or ranges cannot be met.
     pub(crate) fn exclude(&mut self, excluded: Excluded) -> Error {
         match excluded {
             Excluded::Failed => Error::status(412, None),
@@ -132,7 +132,7 @@ impl Exchange {
         }
     }
 
-    /// Refuses a response that could not be sent as it is meant, and finds the file it names.
+    /// Refuses a response that could not be sent as it is meant, and opens the file that it names.
     fn prepare(&mut self, mut response: Response, site: &Snapshot, log: &Log) -> Result<Response, Error> {
         if let Some(problem) = response.problem.take() {
             return Err(*problem);
@@ -141,7 +141,7 @@ impl Exchange {
             self.file = None;
             return Ok(response);
         };
-        // A file of a route has been found already.
+        // A file of a route is open already.
         let entry = match self.file.take().filter(|entry| *entry.path() == slice.path) {
             Some(entry) => entry,
             None => site.store.open(&slice.path).map_err(|unopened| match unopened {
@@ -163,7 +163,7 @@ impl Exchange {
         Ok(response)
     }
 
-    /// Hooks have the last word on an answer; then it is decided what of its file is sent.
+    /// Has the hooks change the answer, then decides which part of its file is sent.
     fn finish(&mut self, mut response: Response, site: &Snapshot, log: &Log) -> Work {
         let attachment = self.attachment.take();
         if let Some(hooks) = &site.hooks {
@@ -171,7 +171,7 @@ impl Exchange {
                 response.attachment = attachment;
             }
             let request = self.request.as_ref();
-            // They may put other content into its place.
+            // The hooks may replace the content.
             self.is_counted = false;
             let changed = catch_unwind(AssertUnwindSafe(|| hooks.before_send(request, &mut response)));
             let changed = changed.unwrap_or_else(|_| Err(Error::new("it panicked")));
@@ -194,7 +194,7 @@ impl Exchange {
                 self.content = content;
                 Work::Answered(response)
             }
-            // With patience it is made at once.
+            // With `Patience::Any` the variant is made at once.
             Ok(FileAnswer::ToMake(response, _)) => Work::Answered(response),
             Err(excluded) => {
                 let code = self.exclude(excluded).code();
@@ -203,10 +203,10 @@ impl Exchange {
         }
     }
 
-    /// How this exchange is called in the log.
+    /// The name of this exchange in the log.
     fn name(&self) -> String {
         match &self.request {
-            // As received: visible characters alone, nothing that could forge a line of the log.
+            // The target is as received: visible characters alone, so it cannot forge a line of the log.
             Some(request) => format!("{} {}", request.method(), request.target()),
             None => "an unreadable request".to_owned(),
         }

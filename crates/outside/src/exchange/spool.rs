@@ -11,7 +11,7 @@ use crate::error::Refusal;
 use crate::log::Level;
 use crate::message::ContentSource;
 
-/// A file that grows while content comes in.
+/// A temporary file that grows while content comes in.
 #[derive(Debug, Default)]
 pub(crate) struct Spool {
     file: Option<Arc<File>>,
@@ -19,9 +19,9 @@ pub(crate) struct Spool {
     share: Option<SpoolShare>,
 }
 
-/// All files together are as large as they may be, and this content is not the quickest.
+/// The refusal of content when all temporary files together have their full size and other content comes in faster.
 pub(crate) const NO_ROOM: Refusal = Refusal::limit(503, "too much content lies in temporary files", "spool_max_mb");
-/// Content is written in pieces of at least this size.
+/// Bytes of content that are gathered for one write to the file, once there is a file.
 const PIECE: usize = 256 << 10;
 
 impl Spool {
@@ -30,7 +30,7 @@ impl Spool {
         self.length
     }
 
-    /// Whether it is time to move this to the file.
+    /// Whether this content has to move to the file.
     pub(crate) fn wants(&self, content: &[u8], above: usize) -> bool {
         match self.file {
             Some(_) => content.len() >= PIECE,
@@ -38,12 +38,12 @@ impl Spool {
         }
     }
 
-    /// Moves all of this to the file, beside the event loop; leaves `content` empty with its memory.
+    /// Moves all content to the file, beside the event loop; leaves `content` empty with its memory.
     pub(crate) async fn take(&mut self, dispatcher: &Dispatcher, content: &mut Vec<u8>) -> Result<(), Refusal> {
         let now = dispatcher.service.clock.now();
         let share = self.share.get_or_insert_with(|| {
             let control = Arc::clone(&dispatcher.control);
-            // Its wait for the client ends, and is found to have ended for this.
+            // The order ends the connection's wait for its client; `has_ended` then tells the reason.
             dispatcher.service.spools.begin(now, move || control.signal(Order::TimedOut))
         });
         if !share.add(content.len() as u64, now) {
@@ -76,12 +76,12 @@ impl Spool {
         Ok(())
     }
 
-    /// Whether it has had to give way to other content.
+    /// Whether this file had to give way to other content.
     pub(crate) fn has_ended(&self) -> bool {
         self.share.as_ref().is_some_and(SpoolShare::has_ended)
     }
 
-    /// Where the content lies now, if it was moved.
+    /// The file with the content, if the content was moved.
     pub(crate) fn into_source(mut self) -> Result<Option<Box<dyn ContentSource>>, Refusal> {
         let Some(file) = self.file else { return Ok(None) };
         match self.share.as_mut().is_none_or(SpoolShare::complete) {

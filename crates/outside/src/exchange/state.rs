@@ -1,6 +1,6 @@
-//! An exchange: one request and its answer, and how far they have come.
+//! An exchange: one request and its answer, and the work between them.
 //!
-//! It goes to the executor with something to do and comes back with what came of it.
+//! The exchange goes to the executor with work to do, and comes back with the result as its work.
 
 use std::any::Any;
 use std::sync::Arc;
@@ -20,59 +20,60 @@ use crate::websocket::FlushQueue;
 
 /// One request and its answer.
 pub(crate) struct Exchange {
-    /// Missing if its head could not be read.
+    /// The request; `None` if its head could not be read.
     pub(crate) request: Option<Arc<Request>>,
-    /// For the log, what of an unreadable head could be read.
+    /// The readable part of an unreadable head, for the log.
     pub(crate) fragment: Option<Arc<Request>>,
     pub(crate) work: Work,
-    /// The file behind the answer, once it is found.
+    /// The file of the answer, once it is open.
     pub(crate) file: Option<Arc<StoredFile>>,
-    /// Whether the coding of its content has been chosen, or is a file's own.
+    /// Whether the coding of the content has been chosen, or is a file's own.
     pub(crate) is_encoded: bool,
-    /// Whether the memory of its answer is counted.
+    /// Whether the memory of the answer is counted.
     pub(crate) is_counted: bool,
-    /// What of it is sent, once that is decided.
+    /// The part of the file that is sent, once that is decided.
     pub(crate) content: Option<Box<FileContent>>,
-    /// Fields that an answer with this error needs, made by an error handler or here.
+    /// Fields that the answer to an error needs, set by an error handler or by the engine.
     pub(crate) extra: Option<Box<Headers>>,
-    /// What goes with the request in another language, from the gate or from an error to the hooks.
+    /// A value of another language that travels with the request, from the gate or from an error to the hooks.
     pub(crate) attachment: Option<Box<dyn Any + Send>>,
-    /// Whether it is a call of the site's gate, or has passed that.
+    /// Whether this is a call of the site's gate, or the request has passed the gate.
     pub(crate) is_admitted: bool,
-    /// When its head was complete, if anybody wants to know.
+    /// When the head was complete, if the log shows durations.
     pub(crate) began: Option<Instant>,
-    /// What its route says of clients that leave, if anything.
+    /// Whether the handler is cancelled when its client leaves, if the route has a setting for that.
     pub(crate) cancel_on_disconnect: Option<bool>,
-    /// Came of it: it took long, so that what follows it belongs in the pool.
+    /// Whether the work took long, so that the next work like it belongs in the pool.
     pub(crate) was_slow: bool,
-    /// What was sent, for the log: status, and bytes of content.
+    /// The status that was sent, for the log.
     pub(crate) status: u16,
+    /// Bytes of content that were sent, for the log.
     pub(crate) bytes: u64,
 }
 
-/// What is to be done, or what came of it.
+/// The work that is to be done, or the result of it.
 pub(crate) enum Work {
-    /// Call this handler.
+    /// To do: call this handler.
     Call(Arc<Function>),
-    /// Answer with this status: by its error handler or the built-in page.
+    /// To do: answer with this status, by its error handler or the built-in page.
     Status(u16, Option<String>),
-    /// Make an answer that can be sent of what came back from elsewhere.
+    /// To do: make an answer that can be sent from this result of a handler.
     Settle(Result<Response, Error>),
-    /// Make the next piece of this body.
+    /// To do: make the next piece of this body.
     Pull(Box<dyn BodyStream>),
-    /// Let go of this body: its iterator may belong to a language that minds on which thread.
+    /// To do: drop this body, on a thread where its language allows that.
     Discard(Box<dyn BodyStream>),
-    /// Everything is sent and logged: call the hook.
+    /// To do: call the hook, after the answer was sent and logged.
     After(Response),
-    /// Came of it: an answer whose stream has yet to begin; the connection waits for its first piece, and settles it then.
+    /// Result: an answer whose stream has not begun; the connection settles it after the first piece.
     Begin(Response),
-    /// Came of it: the answer, ready to be sent.
+    /// Result: the answer, ready to be sent.
     Answered(Response),
-    /// Came of it: the piece, and the body for the next one.
+    /// Result: the piece, and the body for the next one.
     Pulled(Box<dyn BodyStream>, Pull),
-    /// Came of it: nothing to be sent.
+    /// Result: the connection has nothing to send.
     Done,
-    /// Came of it: an answer for which the connection had no room, so that it is gone.
+    /// Result: an answer that is lost, because the connection had no room for it.
     NoRoom,
 }
 
@@ -97,29 +98,28 @@ impl Exchange {
         }
     }
 
-    /// Whether it is for want of room that it has no answer.
+    /// Whether the exchange has no answer for want of room.
     pub(crate) fn lacks_room(&self) -> bool {
         matches!(self.work, Work::NoRoom) || self.is_open()
     }
 
-    /// Whether the first piece of this answer is to be waited for before the head is sent, so that a stream which fails at once is
-    /// answered as an error. HEAD asks for none.
+    /// Whether the head waits for the first piece, so that a stream which fails at once becomes an error; not for HEAD.
     pub(crate) fn has_yet_to_begin(&self, response: &Response) -> bool {
         matches!(&response.body, Body::Stream(stream) if !stream.has_begun())
             && !self.request.as_ref().is_some_and(|request| request.is_head())
     }
 
-    /// Whether it is the executor that has to do it.
+    /// Whether the executor has to do the work.
     pub(crate) fn is_for_executor(&self) -> bool {
         self.is_open() && !matches!(self.work, Work::Begin(_))
     }
 
-    /// Whether something is still to be done before it can be sent.
+    /// Whether the exchange has work left before it can be sent.
     pub(crate) fn is_open(&self) -> bool {
         !matches!(self.work, Work::Answered(_) | Work::Pulled(..) | Work::Done | Work::NoRoom)
     }
 
-    /// Whether it calls for something new that may take memory.
+    /// Whether the work calls user code that may take memory.
     pub(crate) fn begins(&self) -> bool {
         matches!(self.work, Work::Call(_) | Work::Status(..) | Work::Pull(_))
     }
@@ -136,14 +136,14 @@ impl Exchange {
         }
     }
 
-    /// Counts the memory of its answer until that is freed; or lets go of the answer, if the connection holds too much already.
+    /// Counts the memory of the answer until it is freed; drops the answer if the connection holds too much already.
     #[cold]
     pub(crate) fn count(&mut self, account: &Arc<Account>) {
         if self.is_counted {
             return;
         }
         let bytes = match &mut self.work {
-            // The piece with which a stream begins.
+            // The first piece of the stream.
             Work::Answered(Response { body: Body::Stream(stream), .. })
             | Work::Settle(Ok(Response { body: Body::Stream(stream), .. })) => {
                 self.is_counted = true;

@@ -1,4 +1,4 @@
-//! A call of a WebSocket's handler, which the executor makes.
+//! A call of a WebSocket's handler by the executor.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -7,14 +7,14 @@ use crate::executor::Callback;
 use crate::log::{Level, Log};
 use crate::websocket::{Few, Message, Style, WebSocketConnection, WebSocketExit};
 
-/// One call of a handler, or one for each of these messages.
+/// One call of a handler, or one call for each of the messages.
 pub(crate) struct Turn {
     pub(crate) connection: WebSocketConnection,
     pub(crate) occasion: Occasion,
     pub(crate) messages: Few<Message>,
 }
 
-/// What the handler is called for.
+/// The reason for a call of the handler.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Occasion {
     Open,
@@ -28,7 +28,7 @@ impl Turn {
         Self { connection, occasion, messages: Few::default() }
     }
 
-    /// Calls the handler; what it fails with ends the connection.
+    /// Calls the handler; an error of the handler ends the connection.
     pub(crate) fn perform(&mut self, log: &Log) {
         let connection = &self.connection;
         let handler = connection.websocket().handler();
@@ -43,7 +43,7 @@ impl Turn {
             }),
             Occasion::Messages => {
                 while let Some(message) = self.messages.pop() {
-                    // Unless it was ended by the message before.
+                    // The message before may have ended the connection.
                     if connection.is_ending() {
                         break;
                     }

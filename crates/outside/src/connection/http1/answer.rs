@@ -1,7 +1,7 @@
-//! Between reading and writing: every exchange of a batch is taken through the steps of the pipeline.
+//! Between reading and writing: the connection takes every exchange of a batch through the steps of the pipeline.
 //!
-//! Files and redirects are answered here and now. Functions go to the executor, all of them as one job. What has an
-//! event loop of its own is handed over there.
+//! Files and redirects are answered at once. Functions go to the executor, all of them as one job. A handler with an
+//! event loop of its own gets its request through that loop.
 
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -18,7 +18,7 @@ use crate::transport::Stream;
 use crate::websocket::WebSocket;
 
 impl Connection {
-    /// Leaves the next exchanges answered, in order. If one behind them is late, it and those behind it are `awaited`.
+    /// Leaves the next exchanges answered, in order. A late one and those behind it stay `awaited`.
     pub(in crate::connection) async fn answer(&mut self) -> Result<(), Stop> {
         if self.awaited.is_empty() {
             self.ask().await?;
@@ -27,7 +27,7 @@ impl Connection {
             let mut arrived = self.collect().await?;
             match self.exchanges.is_empty() {
                 true => self.exchanges = arrived,
-                // Before them are some that were not begun, because those before these filled the memory that answers may have.
+                // Exchanges before these did not begin, because earlier answers filled the memory for answers.
                 false => self.exchanges.append(&mut arrived),
             }
         }
@@ -35,7 +35,7 @@ impl Connection {
             self.end_incoming();
         }
         if matches!(self.exchanges.first(), Some(Exchange { work: Work::Begin(_), .. })) {
-            // On the heap: a connection that rests has no room for what is rare.
+            // The future is on the heap: an idle connection has no room for a rare case.
             Box::pin(self.begin_stream()).await?;
         }
         if self.exchanges.iter().any(|exchange| self.dispatcher.compresses(exchange)) {
@@ -50,8 +50,8 @@ impl Connection {
         Ok(())
     }
 
-    /// Answers every exchange, or hands all of them to the executor; those for whose answers there is no memory before others have
-    /// been taken are left for later.
+    /// Answers every exchange, or hands all of them to the executor. When the answers fill the memory that they may
+    /// have, the exchanges behind them stay in `later`.
     async fn ask(&mut self) -> Result<(), Stop> {
         self.dispatcher.service.site.refresh(&mut self.dispatcher.site);
         let mut exchanges = std::mem::take(&mut self.exchanges);
@@ -79,28 +79,28 @@ impl Connection {
         Ok(())
     }
 
-    /// Takes one exchange through the gate and to a handler that is no function. Whether all were in time.
+    /// Takes one exchange through the gate and to a handler that is no function. Returns whether both were in time.
     async fn ask_wire(&mut self, awaited: &mut Option<Awaited>, exchange: &mut Exchange) -> Result<bool, Stop> {
         let (dispatcher, mut wire) = self.split();
         let passed = dispatcher.pass_gate(awaited, exchange, &mut wire).await?;
         Ok(dispatcher.ask(awaited.take(), exchange, &mut wire).await? && passed)
     }
 
-    /// The steps of an exchange, and what they may know of this connection.
+    /// The dispatcher, which has the steps of an exchange, and the wire that it sees.
     fn split(&mut self) -> (&Dispatcher, Http1Wire<'_>) {
         let Self { dispatcher, stream, input, incoming, watch, guard, opening, .. } = self;
         let (incoming, has_closed) = (incoming.as_deref_mut(), false);
         (dispatcher, Http1Wire { stream, input, incoming, watch, guard, opening, has_closed })
     }
 
-    /// Hands exchanges to the executor; `pooled` if they are known to wait.
+    /// Hands exchanges to the executor; `pooled` if their handlers are known to wait.
     fn hand_over(&mut self, exchanges: Vec<Exchange>, pooled: bool) {
         self.awaited.extend(exchanges.iter().map(|exchange| exchange.request.clone()));
         self.dispatcher.push(exchanges, pooled, Arc::clone(&self.slot));
     }
 
-    /// Waits for the next of what the executor is at. If nothing comes within `process_timeout`, the client gets 504 for
-    /// all of it, whatever the handlers do: the one that is late is interrupted, those behind it never begin, and the
+    /// Waits for the next exchanges from the executor. If none comes within `process_timeout`, the client gets 504 for
+    /// all that are awaited: the late handler is interrupted, the handlers behind it are never called, and the
     /// connection ends.
     async fn collect(&mut self) -> Result<Vec<Exchange>, Stop> {
         let (slot, first) = (Arc::clone(&self.slot), self.awaited.first().cloned().flatten());
@@ -110,7 +110,7 @@ impl Connection {
             Ok(exchanges) => {
                 self.awaited.drain(..exchanges.len());
                 if self.awaited.is_empty() {
-                    // A connection that rests holds room for one.
+                    // An idle connection holds room for one exchange.
                     self.awaited.shrink_to(1);
                 }
                 return Ok(exchanges);
@@ -119,7 +119,7 @@ impl Connection {
             Err(stop) => return Err(stop),
         }
         self.miss_deadline(first.as_deref());
-        // A late answer arrives in the old slot, which is not looked at any more.
+        // A late answer arrives in the old slot, which the connection has left.
         self.slot = self.dispatcher.reply_slot();
         let awaited = std::mem::take(&mut self.awaited).into_iter();
         let mut late: Vec<_> = awaited.map(|request| Exchange::new(request, Work::Status(504, None))).collect();
@@ -136,7 +136,7 @@ impl Connection {
         Ok(pages)
     }
 
-    /// Has the stream begin that is the next answer; those behind it begin when it has been sent.
+    /// Begins the stream that is the next answer; the streams behind it begin when it has been sent.
     async fn begin_stream(&mut self) -> Result<(), Stop> {
         let mut exchanges = std::mem::take(&mut self.exchanges);
         let (dispatcher, mut wire) = self.split();
@@ -152,7 +152,7 @@ impl Connection {
         Ok(())
     }
 
-    /// A connection whose client was given 504 ends.
+    /// Has the connection end after a 504.
     fn is_in_time(&mut self, is_in_time: bool) {
         if !is_in_time {
             self.keep_alive = false;
@@ -160,7 +160,7 @@ impl Connection {
         }
     }
 
-    /// The client gets 504 instead of an answer to this request, and the connection ends.
+    /// Has the connection end, because the client gets 504 instead of an answer to this request.
     fn miss_deadline(&mut self, request: Option<&Request>) {
         self.keep_alive = false;
         self.dispatcher.control.clear_timeout();
@@ -174,12 +174,12 @@ impl Connection {
 struct Http1Wire<'c> {
     stream: &'c mut Stream,
     input: &'c mut ReadBuffer,
-    /// Content that the handler of the request in hand takes while it comes in.
+    /// Content that the handler of the current request takes while it comes in.
     incoming: Option<&'c mut Http1Body>,
     watch: &'c mut Watch,
     guard: &'c mut ConnectionGuard,
     opening: &'c mut Option<Box<Opening>>,
-    /// Whether the client has closed its side while the first piece of a stream was waited for.
+    /// Whether the client has closed its side before the first piece of a stream came.
     has_closed: bool,
 }
 
@@ -191,7 +191,7 @@ impl Wire for Http1Wire<'_> {
             (Wait::Function, Some(incoming)) => incoming.poll(dispatcher, stream, input, context),
             (Wait::Handler { is_cancelled }, Some(incoming)) if !incoming.is_over() => {
                 match incoming.poll(dispatcher, stream, input, context) {
-                    // Its handler learns that no more will come, and says what there is to be said.
+                    // The handler learns that no more content will come, and may still answer.
                     Poll::Ready(Stop::Gone) if !is_cancelled => incoming.abandon(dispatcher, context),
                     polled => polled,
                 }

@@ -1,7 +1,6 @@
-//! In: bytes to requests, or to a refusal.
+//! From bytes to requests, or to a refusal.
 //!
-//! All safe requests without a body that one read brought are taken together; any other waits until what is before it
-//! has been answered (RFC 9112 section 9.3.2).
+//! The safe requests of one read that have no body are taken together; others wait in order (RFC 9112 section 9.3.2).
 
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -19,24 +18,26 @@ use crate::protocol::http1::{BodyLength, ChunkedDecoder, Framing, Scan, decode_h
 use crate::protocol::http2::PREFACE_HEAD;
 use crate::transport::ListenerRole;
 
-/// As many requests as are answered with one write.
+/// The number of requests that are taken together, and answered with one write, at most.
 const MOST_TOGETHER: usize = 64;
-/// Content is read in pieces of at most this size, so that one fast client does not keep the loop.
+/// Bytes of content that one read takes at most, so that a fast client does not keep the event loop for itself.
 const LARGEST_READ: usize = 256 << 10;
-/// Bytes of room for content at first, since a Content-Length alone must not reserve memory; then 2 MiB more, or as much again.
+/// Bytes of room that content gets first: a Content-Length alone must not reserve memory.
 const FIRST_ROOM: usize = 64 << 10;
+/// Bytes of room that content gets next, or as many as it has, if that is more.
 const MORE_ROOM: usize = 2 << 20;
+/// Bytes of free room from which content gets no more room.
 const LITTLE_ROOM: usize = 4 << 10;
 pub(in crate::connection) const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
-/// A head that is refused, and what is known of it: all but the framing, or for the log alone the request line.
+/// A refused head. `request` lacks the framing alone; `fragment` has the request line alone, for the log.
 struct Unread {
     refusal: Refusal,
     request: Option<Arc<Request>>,
     fragment: Option<Arc<Request>>,
 }
 
-/// Why reading a body ended.
+/// Why the connection stopped reading a body.
 enum BodyFault {
     Refused(Refusal),
     Stopped(Stop),
@@ -55,7 +56,7 @@ impl From<Stop> for BodyFault {
 }
 
 impl Connection {
-    /// Fills `exchanges` with requests, or a refusal behind them; `false` at the end of the conversation.
+    /// Fills `exchanges` with requests, or with a refusal behind them; `false` at the end of the conversation.
     pub(in crate::connection) async fn receive(&mut self) -> Result<bool, Stop> {
         loop {
             let (request, framing) = match self.next_head() {
@@ -105,7 +106,7 @@ impl Connection {
         // A listener that only redirects does so in HTTP/1.1.
         let may_be_http2 = self.received == 0 && service.config.h2c && self.dispatcher.door == ListenerRole::Serve;
         if decoded.is_err() && may_be_http2 && unread[..end] == *PREFACE_HEAD {
-            // It stays unread: `h2` wants to see it.
+            // The preface stays unread: `h2` reads it again.
             self.is_http2 = true;
             return Ok(None);
         }
@@ -122,11 +123,11 @@ impl Connection {
         }
     }
 
-    /// Waits for more of a head; `false` if no request will come.
+    /// Waits for more bytes of a head; `false` if no request will come.
     async fn read_head(&mut self) -> Result<bool, Stop> {
         let begun = self.scanner.has_begun(self.input.unread());
         if begun {
-            // The deadline of a head counts from its first byte, whatever drips in.
+            // The deadline of a head counts from its first byte, however slowly the others follow.
             if !std::mem::replace(&mut self.head_is_timed, true) {
                 self.head_since = self.dispatcher.service.clock.now();
                 self.dispatcher
@@ -151,7 +152,7 @@ impl Connection {
         };
         let mut read = self.read(waiting).await;
         if !begun && self.received == 0 && matches!(read, Err(Stop::Ordered)) {
-            // A first request that is there already shows only when the loop has looked at the network once more.
+            // A first request that has arrived shows only when the event loop has polled the network again.
             tokio::task::yield_now().await;
             read = self.read(waiting).await;
         }
@@ -168,10 +169,9 @@ impl Connection {
                 self.refuse(Refusal::limit(408, "head not complete in time", "header_timeout"), None, None);
                 Ok(false)
             }
-            // A client that has left, or that gives its place to others, hears nothing.
+            // A client that has left, or that gives its place to others, gets no answer.
             Err(stop @ (Stop::Gone | Stop::Ordered)) if begun => Err(stop),
-            // An idle connection that ends, for whatever reason, is closed in good order, and at once: empty lines before a
-            // request are no request.
+            // An idle connection is closed in good order and at once, for any reason: empty lines are no request.
             Err(_) => {
                 let unread = self.input.unread().len();
                 self.input.consume(unread);
@@ -180,7 +180,7 @@ impl Connection {
         }
     }
 
-    /// Takes a request in whose head is read: its body, and whether another may follow.
+    /// Takes a request in after its head was read: its body, and whether another request may follow.
     async fn accept(&mut self, mut request: Arc<Request>, framing: Framing) -> Result<(), Stop> {
         self.received += 1;
         self.keep_alive = framing.keep_alive
@@ -215,7 +215,7 @@ impl Connection {
                 }
             }
         }
-        // A deadline that passed just as the last byte came in has not been missed.
+        // A deadline that passed at the moment of the last byte was not missed.
         self.dispatcher.control.clear_deadline();
         self.dispatcher.control.clear_timeout();
         let mut exchange = Exchange::new(Some(request), Work::Done);
@@ -224,7 +224,7 @@ impl Connection {
         Ok(())
     }
 
-    /// Takes all of a body, to memory or a file.
+    /// Reads a whole body, into memory or a temporary file.
     async fn read_body(&mut self, request: &mut Arc<Request>, framing: Framing) -> Result<(), BodyFault> {
         let max = self.dispatcher.service.config.max_body_size;
         let limits = self.dispatcher.service.head_limits();
@@ -278,7 +278,7 @@ impl Connection {
         Ok(())
     }
 
-    /// Reads once, to where content lies of which so much is missing; or into the input, where that is as good.
+    /// Reads once: behind `content`, of which `missing` bytes are to come, or into the input where that costs no more.
     async fn read_content(&mut self, content: &mut Vec<u8>, missing: u64) -> Result<(), Stop> {
         let Self { dispatcher, stream, .. } = &mut *self;
         if missing < dispatcher.service.config.recv_size as u64 || stream.is_secure() {
@@ -298,7 +298,7 @@ impl Connection {
         .await
     }
 
-    /// Answers with an error and ends the conversation: what follows cannot be trusted to be a request.
+    /// Answers with an error and ends the conversation: the bytes behind the error may be no request.
     pub(in crate::connection) fn refuse(
         &mut self,
         refusal: Refusal,
@@ -317,7 +317,7 @@ impl Connection {
     }
 }
 
-/// Makes room behind content, if there is next to none: exactly as much as is missing, or as lies in memory before it goes to a file.
+/// Makes room behind content that has next to none: at most for the missing bytes, and for those that memory may hold.
 fn make_room(content: &mut Vec<u8>, missing: usize, spool_above: usize) {
     if content.capacity() - content.len() >= missing.min(LITTLE_ROOM) {
         return;

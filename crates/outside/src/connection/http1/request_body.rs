@@ -1,4 +1,4 @@
-//! In, over HTTP/1.1, while a handler takes it: content goes to the handler as it comes, as far as there is room for it.
+//! Content of HTTP/1.1 that a handler takes while it comes in, as far as the handler has room for it.
 //!
 //! The connection waits for the answer and for content at once.
 
@@ -16,25 +16,25 @@ use crate::message::Request;
 use crate::protocol::http1::{BodyLength, ChunkedDecoder, Framing};
 use crate::transport::Stream;
 
-/// Content on its way.
+/// Content on its way to a handler.
 #[derive(Debug)]
 pub(in crate::connection) struct Http1Body {
     body: RequestBody,
     framing: BodyLength,
     chunks: ChunkedDecoder,
-    /// What the chunks of one read hold.
+    /// The content in the chunks of one read.
     scratch: Vec<u8>,
-    /// What is left to be said before the client begins.
+    /// The rest of the 100 Continue for which the client waits before it sends content.
     encouragement: &'static [u8],
 }
 
 impl Http1Body {
-    /// Whether there is nothing left to be waited for.
+    /// Whether the connection has no more content to wait for.
     pub(in crate::connection) fn is_over(&self) -> bool {
         self.body.is_over()
     }
 
-    /// Moves content on to the handler, as long as there is room and something comes. Ready when the conversation is over.
+    /// Moves content on to the handler while content comes and the handler has room. Ready when the conversation ends.
     pub(in crate::connection) fn poll(
         &mut self,
         dispatcher: &Dispatcher,
@@ -85,13 +85,13 @@ impl Http1Body {
         }
     }
 
-    /// The client is gone before it has sent everything: the handler gets no more, and is waited for.
+    /// Tells the handler that the client left before it had sent all content, and waits for the handler.
     pub(in crate::connection) fn abandon(&mut self, dispatcher: &Dispatcher, context: &Context<'_>) -> Poll<Stop> {
         self.body.refuse(dispatcher, GONE);
         self.body.await_handler(dispatcher, context)
     }
 
-    /// Takes in what is there; how many bytes of it are content, or frame it.
+    /// Takes unread bytes in. Returns the number of bytes that are content or its framing.
     fn take(&mut self, unread: &[u8], service: &Service) -> Result<usize, Refusal> {
         let (count, is_all) = match self.framing {
             BodyLength::Known(length) => {
@@ -123,7 +123,7 @@ impl Connection {
         self.dispatcher.streams(request)
     }
 
-    /// From here on the content of this request goes to its handler.
+    /// Begins to hand the content of this request to its handler.
     pub(in crate::connection) fn begin_incoming(
         &mut self,
         request: &mut Arc<Request>,
@@ -140,7 +140,7 @@ impl Connection {
         Ok(())
     }
 
-    /// The request has its answer: what is left of its content is of no use. If that is more than is there already, the
+    /// Drops the rest of the content, because the request has its answer. If the rest has not all come in, the
     /// connection ends with the answer (docs/security.md S7).
     pub(in crate::connection) fn end_incoming(&mut self) {
         let Some(mut incoming) = self.incoming.take() else { return };

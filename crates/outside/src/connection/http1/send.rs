@@ -1,7 +1,7 @@
-//! Out: the one writer that renders every answer, then the log line, then the hooks.
+//! The one writer of HTTP/1.1: it renders every answer, then come the log line and the hooks.
 //!
-//! Answers that wait together leave with one write. Content up to [`SMALL`] rides along with its head; larger content
-//! is not copied.
+//! Answers that wait together leave with one write. Content of at most [`SMALL`] bytes is copied behind its head;
+//! larger content is not copied.
 
 use std::task::Context;
 
@@ -13,7 +13,7 @@ use crate::message::{Body, BodyStream, KnownHeader, Response, Version};
 use crate::protocol::ContentLength;
 use crate::protocol::http1::{LAST_CHUNK, ResponseHead, encode_chunk, encode_head};
 
-/// Content up to this size is copied behind its head.
+/// Bytes of content that is copied behind its head; larger content is written from its own memory.
 const SMALL: usize = 16 << 10;
 
 impl Connection {
@@ -21,7 +21,7 @@ impl Connection {
     pub(in crate::connection) async fn send(&mut self) -> Result<(), Stop> {
         let now = Moment::now();
         let mut exchanges = std::mem::take(&mut self.exchanges);
-        // Those behind the first that is not answered wait for the next round.
+        // Exchanges behind the first that is not answered wait for the next round.
         let answered = exchanges.iter().position(Exchange::is_open).unwrap_or(exchanges.len());
         let mut rest = exchanges.split_off(answered);
         let mut out = take_output();
@@ -41,7 +41,7 @@ impl Connection {
             if hooks_wait {
                 seen.push((exchange.request.clone(), response));
             }
-            // Behind content that ends with the connection nothing can follow.
+            // No answer can follow content that ends with the connection.
             if result.is_err() || (!self.keep_alive && index < last && self.is_past_content_until_close) {
                 rest.clear();
                 self.awaited.clear();
@@ -63,14 +63,14 @@ impl Connection {
         exchanges.drain(..).for_each(recycle);
         exchanges.append(&mut rest);
         if exchanges.is_empty() {
-            // A connection that rests holds room for one.
+            // An idle connection holds room for one exchange.
             exchanges.shrink_to(1);
         }
         self.exchanges = exchanges;
         result
     }
 
-    /// Renders one answer; writes only what does not fit behind what is already rendered.
+    /// Renders one answer behind the rendered ones in `out`; writes only if the answer does not fit there.
     async fn send_one(
         &mut self,
         out: &mut Vec<u8>,
@@ -130,7 +130,7 @@ impl Connection {
         result
     }
 
-    /// Asks a body for its pieces, one at a time, and sends each at once.
+    /// Asks a stream for its pieces, one at a time, and sends each at once.
     async fn send_stream(
         &mut self,
         out: &mut Vec<u8>,
@@ -166,12 +166,12 @@ impl Connection {
         if length == ContentLength::Chunked {
             out.extend_from_slice(LAST_CHUNK);
         }
-        // It may have ended because the server does.
+        // The stream may have ended because the server ends.
         self.keep_alive &= !self.dispatcher.service.is_ending();
         self.flush(out, b"").await
     }
 
-    /// Sends a piece; an empty one has to make the client answer if it is gone.
+    /// Sends a piece. An empty one becomes a byte of chunked coding, which a client that is gone answers by a reset.
     async fn send_piece(&mut self, out: &mut Vec<u8>, piece: &[u8], length: ContentLength) -> Result<(), Stop> {
         if piece.is_empty() {
             if out.is_empty() && length == ContentLength::Chunked {
@@ -194,7 +194,7 @@ impl Connection {
     }
 }
 
-/// A handler may end the connection with its answer.
+/// Whether the handler wants the connection to end with its answer.
 fn asks_to_close(response: &Response) -> bool {
     response.headers.known(KnownHeader::Connection).is_some_and(|value| value.eq_ignore_ascii_case(b"close"))
 }

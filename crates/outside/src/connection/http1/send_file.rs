@@ -1,7 +1,7 @@
-//! Out of a file into the socket, by the kernel, without a copy in between.
+//! Files in HTTP/1.1: the kernel sends them from the file to the socket, without a copy in between.
 //!
-//! In slices, so that other connections have their turn; each is brought into memory first if it is not there, so that
-//! the event loop never waits for a disk.
+//! The connection sends slices, so that other connections have their turn. Each slice is brought into memory first if
+//! it is not there, so that the event loop never waits for a disk.
 
 use std::sync::Arc;
 use std::task::Context;
@@ -11,19 +11,19 @@ use crate::exchange::{Exchange, Stop};
 use crate::files::{FileContent, FileSegment, bring_into_memory};
 use crate::transport::Stream;
 
-/// As much of a file is sent before others have their turn, in bytes.
+/// Bytes of a file that a connection sends before other connections have their turn.
 const SLICE: u64 = 512 << 10;
 
 impl Connection {
-    /// Sends what is in `out`, then the content. A file that has become shorter ends the connection rather than lie about
-    /// the length.
+    /// Sends the rendered bytes in `out`, then the file. A file that has become shorter ends the connection, because
+    /// the head has promised its length.
     pub(in crate::connection) async fn send_file(
         &mut self,
         out: &mut Vec<u8>,
         exchange: &mut Exchange,
         content: Box<FileContent>,
     ) -> Result<(), Stop> {
-        // Between slices the system need not send a packet that is not full; what wakes the client is then larger.
+        // Between slices the system need not send a packet that is not full, so the client wakes up less often.
         let is_corked = content.len() > SLICE;
         if is_corked {
             self.stream.set_corked(true);
@@ -49,7 +49,7 @@ impl Connection {
         Ok(())
     }
 
-    /// Writes what stands before the content of a file; the system may wait for that before it sends a packet.
+    /// Writes the bytes before the content of a file; the system may wait for that content before it sends a packet.
     async fn write_more(&mut self, out: &mut Vec<u8>) -> Result<(), Stop> {
         let mut transfer = Transfer::default();
         let mut at = 0;

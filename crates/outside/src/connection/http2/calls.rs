@@ -1,4 +1,4 @@
-//! What happens to a request: most are a call of a function whose answer fits into a window; others get a task.
+//! The ways of a request: most are calls of a function whose answer fits into a window; the others get a task.
 
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -21,14 +21,14 @@ use crate::log::Moment;
 use crate::message::Body;
 use crate::protocol::http2::{BESIDE, Malformed, decode_request, note_line};
 
-/// A stream that waits until others are done.
+/// A stream that waits until other streams are done.
 pub(super) struct PendingStream {
     accepted: AcceptedStream,
-    /// In milliseconds of the clock.
+    /// When the stream gets 503 instead, in milliseconds of the clock.
     pub(super) due: u64,
 }
 
-/// So long may a stream wait until others are done, in milliseconds.
+/// Milliseconds for which a stream may wait until others are done; after that it gets 503.
 const LONGEST_WAIT: u64 = 5000;
 
 impl Http2 {
@@ -80,13 +80,13 @@ impl Http2 {
             return false;
         }
         let awaited = match content {
-            // It is not known yet whether it can be answered.
+            // Whether the request can be answered depends on its content.
             Some(_) => None,
             None => self.dispatcher.route(&mut exchange),
         };
         let is_simple = content.is_none() && awaited.is_none();
         match &exchange.work {
-            // The commonest case, and the quickest.
+            // The most frequent case takes the shortest way.
             Work::Call(function)
                 if is_simple && function.expected_answer() == 0 && self.pending.is_empty() && self.shared.admit() =>
             {
@@ -128,7 +128,7 @@ impl Http2 {
         called.sum::<usize>() + pending.map(heads::size_of).sum::<usize>() + self.heads.size()
     }
 
-    /// Begins with a request if there are a permit and room for its answer; else gives it back.
+    /// Begins a request if there are a permit and room for its answer; else returns it.
     fn try_to_begin(&mut self, mut accepted: AcceptedStream) -> Option<AcceptedStream> {
         if accepted.reserved.is_none()
             && let Some(expected) = accepted.expected_answer()
@@ -149,7 +149,7 @@ impl Http2 {
         None
     }
 
-    /// Calls the function that answers.
+    /// Makes a job of the function that answers.
     fn call(&mut self, mut exchange: Exchange, respond: SendResponse<Bytes>, reserved: Option<Reserved>) {
         let Some(request) = exchange.request.clone() else { return };
         let pooled = self.dispatcher.wants_pool(&exchange.work);
@@ -178,12 +178,12 @@ impl Http2 {
         self.calls.push(due, PendingCall { respond, slot, request, began, _reserved: reserved });
     }
 
-    /// Gives the executor what has come up.
+    /// Hands the new jobs to the executor.
     pub(super) fn push_jobs(&mut self) {
         self.dispatcher.service.executor.push_all(&mut self.jobs);
     }
 
-    /// Begins with those that had to wait, as far as there are permits and room.
+    /// Begins the requests that had to wait, as far as there are permits and room.
     pub(super) fn begin_pending(&mut self) {
         for pending in std::mem::take(&mut self.pending) {
             let PendingStream { accepted, due } = pending;
@@ -208,7 +208,7 @@ impl Http2 {
         self.dispatcher.service.executor.runtime.spawn(life)
     }
 
-    /// Answers what has come back from the executor; `true` if there was anything.
+    /// Answers the requests whose exchanges came back from the executor; `true` if any did.
     pub(super) fn deliver(&mut self) -> bool {
         if self.calls.is_empty() {
             return false;
@@ -216,9 +216,9 @@ impl Http2 {
         let mut replies = self.shared.replies(std::mem::take(&mut self.replies));
         let has_news = !replies.is_empty();
         for (number, mut exchanges) in replies.drain(..) {
-            // Unless it was given up meanwhile.
+            // The call is missing if it was given up meanwhile.
             let Some(mut call) = self.calls.take(number) else { continue };
-            // The exchange is the last that holds it, so that its memory is used again.
+            // The exchange must hold the last reference to its request, so that the memory is used again.
             drop(call.request);
             exchanges.iter_mut().for_each(|exchange| exchange.began = call.began);
             let is_answered = !exchanges.iter().any(Exchange::lacks_room);
@@ -235,7 +235,7 @@ impl Http2 {
         has_news
     }
 
-    /// For the answer there was no room when it was to be made, or when it had come back: the request waits until there is.
+    /// Puts a request back until there is room for its answer; the handler was not called, or its answer is lost.
     fn ask_later(&mut self, mut exchanges: Vec<Exchange>, respond: SendResponse<Bytes>) {
         let Some(mut exchange) = exchanges.pop() else { return };
         self.dispatcher.make_room(&mut exchange);
@@ -245,7 +245,7 @@ impl Http2 {
         self.pending.push_back(PendingStream { accepted, due });
     }
 
-    /// Sends the answer that is all of these, if that is done at once; else gives the stream a task.
+    /// Sends the answer of these exchanges, if that can be done at once; else gives the stream a task.
     fn answer(&mut self, mut exchanges: Vec<Exchange>, mut respond: SendResponse<Bytes>) {
         let Some(exchange) = exchanges.first_mut() else { return };
         let mut rest = None;
@@ -260,7 +260,7 @@ impl Http2 {
                         rest = Some((stream, bytes));
                     } else {
                         exchange.bytes = bytes.len() as u64;
-                        // What a client that has gone does not get is of no interest.
+                        // A client that has gone misses its answer; that needs no reaction.
                         let _is_taken = stream.send_data(bytes, true);
                     }
                 }
@@ -279,7 +279,7 @@ impl Http2 {
         }
     }
 
-    /// Whether this is an answer that is small, and complete.
+    /// Whether this answer is complete, small, and ready to leave without waiting.
     fn is_sent_at_once(&self, exchange: &Exchange) -> bool {
         let Work::Answered(response) = &exchange.work else { return false };
         let length = match &response.body {
@@ -293,7 +293,7 @@ impl Http2 {
             && exchange.content.is_none()
     }
 
-    /// Writes the lines of what was answered, and keeps the memory.
+    /// Writes the lines of the answered exchanges into the access log, and keeps their memory.
     pub(super) fn log_done(&mut self) {
         if self.done.is_empty() {
             return;
@@ -308,9 +308,9 @@ impl Http2 {
         }
     }
 
-    /// Writes a line for each message that breaks the rules (RFC 9113 section 8.1.1), as for one of HTTP/1.1.
+    /// Writes a line for each message that breaks the rules (RFC 9113 section 8.1.1), as HTTP/1.1 does.
     pub(super) fn log_malformed(&mut self) {
-        /// `h2` bears no more faults.
+        /// Streams that are remembered as faulty; `h2` ends the connection before there are as many faults.
         const MOST: usize = 256;
         let (messages, resets) = self.line.take_malformed();
         let known: Vec<u32> = messages.iter().map(|message| message.stream).collect();
@@ -335,7 +335,7 @@ impl Http2 {
         }
     }
 
-    /// Lets go of the requests whose streams were reset; what of them has not begun never will.
+    /// Gives up the requests whose streams were reset; handlers that have not begun are never called for them.
     pub(super) fn look_after_resets(&mut self, context: &mut Context<'_>) {
         for id in self.line.take_touched() {
             let is_reset = |respond: &mut SendResponse<Bytes>, context: &mut Context<'_>| {
@@ -348,7 +348,7 @@ impl Http2 {
         }
     }
 
-    /// Answers with 504 what took too long, and with 503 what waited too long.
+    /// Answers calls that took too long with 504, and requests that waited too long with 503.
     pub(super) fn give_up_late(&mut self, now: u64) {
         while let Some(call) = self.calls.take_late(now) {
             self.dispatcher.abandon(&call.slot, Some(&call.request), &Stop::TimedOut);
@@ -358,7 +358,7 @@ impl Http2 {
             let respond = call.respond;
             self.give_task(AcceptedStream { exchange, respond, content: None, awaited: None, reserved: None }, None);
         }
-        // A request that waits because the client does not take other answers waits for the client.
+        // A request that waits because its client does not take other answers has no deadline of its own.
         while !self.shared.account.is_in_use() && self.pending.front().is_some_and(|pending| pending.due < now) {
             let Some(PendingStream { mut accepted, .. }) = self.pending.pop_front() else { break };
             let reason = "too many requests of this connection are being worked on";

@@ -1,7 +1,7 @@
 //! One stream from its head to its last byte, if that takes more than one call of a function: a task of its own.
 //!
-//! The same steps as in HTTP/1.1, by the same dispatcher. What is different: the client may reset the stream at any time, and
-//! then nothing is done on its behalf that has not begun.
+//! The same dispatcher takes it through the same steps as in HTTP/1.1. One thing differs: the client may reset the
+//! stream at any time, and then no further work begins on its behalf.
 
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -30,10 +30,10 @@ use crate::websocket::WebSocket;
 pub(super) struct AcceptedStream {
     pub(super) exchange: Exchange,
     pub(super) respond: SendResponse<Bytes>,
-    /// What is still to come, and what the head says about it.
+    /// The content that is still to come, and its description in the head.
     pub(super) content: Option<(RecvStream, Announced)>,
     pub(super) awaited: Option<Awaited>,
-    /// Room for its answer, if that may be large.
+    /// Room for the answer, if the answer may be large.
     pub(super) reserved: Option<Reserved>,
 }
 
@@ -57,12 +57,12 @@ pub(super) struct StreamExchange {
     /// Content that the handler takes while it comes in.
     inbound: Option<Http2Body>,
     _place: StreamRegistration,
-    /// Its connection counts as one as long as it is at work, whether its client is there or not.
+    /// The connection counts as long as this stream is at work, even after its client has left.
     _guard: Arc<ConnectionGuard>,
     _head: HeldHead,
 }
 
-/// A place among the handles of a reactor.
+/// A place of this stream in the registry of a reactor.
 struct StreamRegistration {
     service: Arc<Service>,
     number: u32,
@@ -75,7 +75,7 @@ impl Drop for StreamRegistration {
 }
 
 impl StreamExchange {
-    /// A stream that waits to be run.
+    /// A stream that has not begun to run.
     pub(super) fn new(
         accepted: AcceptedStream,
         service: &Arc<Service>,
@@ -99,7 +99,7 @@ impl StreamExchange {
         let mut stream = self;
         async move {
             if let Err(stop) = stream.live().await {
-                // A client that still waits for the answer hears that it will not come.
+                // A client that still waits for the answer learns by a reset that it will not come.
                 let is_ours = matches!(stop, Stop::Gone | Stop::Failed);
                 let reason = if is_ours { Reason::INTERNAL_ERROR } else { Reason::CANCEL };
                 stream.accepted.respond.send_reset(reason);
@@ -107,7 +107,7 @@ impl StreamExchange {
         }
     }
 
-    /// The rest of it, when only content is left to be sent.
+    /// The end of a stream whose head has left: only the rest of its content is to be sent.
     pub(super) fn run_sending(self, stream: SendStream<Bytes>, bytes: Bytes) -> impl Future<Output = ()> + Send {
         let mut rest = self;
         async move {
@@ -146,7 +146,7 @@ impl StreamExchange {
             if sent.is_ok() && !content.is_end_stream() {
                 self.linger().await;
             }
-            // Whatever the client has not sent by now it need not send: dropping this says so (section 8.1).
+            // Dropping the stream tells the client that it need not send the rest of its content (section 8.1).
             drop(content);
             return sent;
         }
@@ -154,7 +154,7 @@ impl StreamExchange {
         self.send().await
     }
 
-    /// The same for a handler that takes the content while it comes in.
+    /// The life of a stream whose handler takes the content while it comes in.
     async fn live_streaming(&mut self, content: RecvStream, announced: &Announced) -> Result<(), Stop> {
         let exchange = &mut self.accepted.exchange;
         let request = exchange.request.as_mut().ok_or(Stop::Gone)?;
@@ -176,8 +176,8 @@ impl StreamExchange {
         sent
     }
 
-    /// The client has got its answer before it has sent everything. Clients there are that do not look at an answer behind
-    /// which a reset comes at once; so it has a moment. What it sends meanwhile is bounded by its window.
+    /// Waits a moment, because the client got its answer before it had sent all content: some clients do not read an
+    /// answer that a reset follows at once. The stream's window bounds the bytes that the client sends meanwhile.
     async fn linger(&mut self) {
         let Self { accepted: AcceptedStream { respond, .. }, dispatcher, .. } = self;
         dispatcher.guard = None;
@@ -216,21 +216,21 @@ impl StreamExchange {
         Ok(())
     }
 
-    /// The steps of an exchange, the exchange, and what the steps may know of this stream.
+    /// The dispatcher, which has the steps of an exchange, the exchange, and the wire that the steps see.
     fn split(&mut self) -> (&Dispatcher, &mut Exchange, &mut Option<Awaited>, Http2Wire<'_>) {
         let Self { accepted: AcceptedStream { exchange, respond, awaited, .. }, dispatcher, inbound: content, .. } =
             self;
         (dispatcher, exchange, awaited, Http2Wire { content, respond })
     }
 
-    /// Waits until there is room for what the handler may answer.
+    /// Waits until there is room for the answer that the handler may give.
     async fn await_room(&mut self) -> Result<(), Stop> {
         if self.accepted.reserved.is_some() {
             return Ok(());
         }
         let expected = self.accepted.expected_answer();
         let Self { accepted: AcceptedStream { exchange, respond, reserved, .. }, dispatcher, .. } = self;
-        // An answer that is there must not wait: what it holds is what others wait for.
+        // An answer that exists must not wait: other streams wait for the memory that it holds.
         if expected.is_some() || (exchange.begins() && dispatcher.account.is_full()) {
             let gone = |context: &mut Context<'_>| poll_gone(respond, &dispatcher.control, context);
             *reserved = Some(dispatcher.await_room(expected.unwrap_or(0), gone).await?);
@@ -238,7 +238,7 @@ impl StreamExchange {
         Ok(())
     }
 
-    /// Has the handler answer, whichever it is.
+    /// Has the handler answer, of any kind.
     async fn ask(&mut self) -> Result<(), Stop> {
         let (dispatcher, exchange, awaited, mut wire) = self.split();
         if awaited.is_some() {
@@ -261,7 +261,7 @@ impl StreamExchange {
                     exchange.began = began;
                     dispatcher.respond_late(exchange);
                     if exchange.is_open() {
-                        // The page of a status that has a handler.
+                        // The user's error handler makes the page of this status.
                         let page = std::mem::replace(exchange, Exchange::new(None, Work::Done));
                         *exchange = dispatcher.execute(page, true, &mut gone).await?;
                     }
@@ -292,7 +292,7 @@ impl Wire for Http2Wire<'_> {
             _ => poll_gone(self.respond, &dispatcher.control, context),
         };
         match (polled, wait) {
-            // A request whose stream was reset counts until its handler ends: it is waited for, as long as any other.
+            // A request whose stream was reset counts until its handler ends, so the stream waits for it.
             (Poll::Ready(Stop::Gone), Wait::Handler { is_cancelled: false }) => dispatcher.poll_order(context),
             (polled, _) => polled,
         }

@@ -1,23 +1,23 @@
-//! What the heads of requests take that are being worked on, all streams of a connection together.
+//! Memory of the heads of requests that are being worked on, for all streams of a connection together.
 //!
-//! A byte in a field block can stand for four kilobytes (RFC 7541 section 7.3), so that a hundred heads as large as they may
-//! be cost a client next to nothing (docs/security.md S19). Those of usual size are bounded by their number.
+//! A byte in a field block can stand for four kilobytes (RFC 7541 section 7.3), so a hundred heads of the largest
+//! size cost a client next to nothing (docs/security.md S19). The number of streams bounds the heads of usual size.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::message::Request;
 
-/// Heads up to this size are not counted, in bytes; nor is anything before the first that is larger.
+/// Bytes of a head of usual size: the bound of all heads is looked at only when a larger head comes.
 pub(super) const USUAL: usize = 16 << 10;
-/// All of them together may take so many bytes when a large one is added.
+/// Bytes that the heads of a connection may take together when a large one comes; beyond that its stream is refused.
 pub(super) const MOST: usize = 7 << 18;
 
 /// The heads of streams that have a task of their own.
 #[derive(Debug, Default)]
 pub(super) struct Heads(Arc<AtomicUsize>);
 
-/// One of them.
+/// A head that is counted in [`Heads`] until this is dropped.
 #[derive(Debug)]
 pub(super) struct HeldHead {
     all: Arc<AtomicUsize>,
@@ -32,7 +32,7 @@ impl Heads {
         HeldHead { all: Arc::clone(&self.0), size }
     }
 
-    /// Bytes of all of them.
+    /// Bytes of all counted heads.
     pub(super) fn size(&self) -> usize {
         self.0.load(Ordering::Relaxed)
     }
@@ -44,7 +44,7 @@ impl Drop for HeldHead {
     }
 }
 
-/// Bytes of a request's head.
+/// Bytes of the head of a request.
 pub(super) fn size_of(request: &Request) -> usize {
     request.headers().text().len()
 }

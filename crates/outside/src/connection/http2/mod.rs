@@ -1,9 +1,8 @@
-//! A connection that speaks HTTP/2 (RFC 9113): one task that drives `h2`, answers what is simple, and gives the rest to tasks
-//! of their own.
+//! A connection that speaks HTTP/2 (RFC 9113): one task drives `h2`, and answers requests or gives them tasks.
 //!
-//! What `h2` has read at once goes to the executor at once, and answers that are ready together leave with one write. Here are
-//! the bounds that `h2` does not have: what frames may cost, how long anything may take, how many requests are worked on
-//! although their streams are gone. [`calls`] has what happens to a request, this file the life of the connection.
+//! The requests of one read go to the executor together, and answers that are ready together leave with one write. This
+//! folder has the bounds that `h2` lacks: the cost of frames, the time of waits, the number of requests at work whose
+//! streams are gone. [`calls`] has the ways of a request, this file has the life of the connection.
 
 mod calls;
 mod exchange;
@@ -36,23 +35,24 @@ use send::Values;
 use shared::{CallReply, SharedByStreams};
 use socket::{H2End, SocketState, TaskEnd, socket_ends};
 
-/// Streams at a time, in bytes what a stream and all of them together may send before it was taken, and what one may have
-/// ready to be sent (docs/security.md S16 to S21).
+/// Streams of one connection that may be open at a time (docs/security.md S16 to S21).
 const MOST_STREAMS: u32 = 100;
+/// Bytes that a client may send on one stream before they were taken.
 const STREAM_WINDOW: u32 = 64 << 10;
-/// All streams together, in bytes: no stream is held up by content of others that their handlers have not taken (RFC 9113
-/// section 5.2).
+/// Bytes that a client may send on all streams before they were taken: none holds another up (RFC 9113 section 5.2).
 const CONNECTION_WINDOW: u32 = MOST_STREAMS * STREAM_WINDOW;
+/// Bytes that one stream may have ready to be sent.
 const SEND_BUFFER: usize = 64 << 10;
-/// Streams that the client may reset before they were looked at, and those that it may make us reset, in a connection's life.
+/// Streams that the client may reset before they were accepted; more of them end the connection.
 const MOST_RESETS: usize = 20;
+/// Streams that `h2` resets because of the client's faults, in the life of a connection; more of them end it.
 const MOST_FAULTS: usize = 128;
-/// The second step of the end comes after this long, if the client does not say that it has seen the first; in milliseconds.
+/// Milliseconds from the first step of the end to the last, if the client has no stream and acknowledges nothing.
 const LEAVE_TIME: u64 = 1000;
-/// So often it is looked whether the connection of a client that has closed its side was reset, in milliseconds.
+/// Milliseconds between two looks whether the connection of a client that has closed its side was reset.
 const LOOK: u64 = 100;
 
-/// One connection.
+/// One connection that speaks HTTP/2.
 pub(super) struct Http2 {
     h2: server::Connection<H2End, Bytes>,
     line: TaskEnd,
@@ -64,11 +64,11 @@ pub(super) struct Http2 {
     client: Arc<[u8]>,
     /// Streams that wait for the answer of a function.
     calls: PendingCalls,
-    /// For the executor.
+    /// Jobs that go to the executor at the end of this poll.
     jobs: Vec<Job>,
-    /// Streams for which there is no permit.
+    /// Streams that wait for a permit or for room.
     pending: VecDeque<PendingStream>,
-    /// What was answered and is to be logged, each as it came.
+    /// Answered exchanges that are to be logged, each batch as it came back.
     done: Vec<Vec<Exchange>>,
     received: u64,
     /// Streams that the client has opened and `h2` has not handed on.
@@ -77,21 +77,21 @@ pub(super) struct Http2 {
     faulty: Vec<u32>,
     heads: Heads,
     values: Values,
-    /// To be used again.
+    /// Empty memory, like the next two fields, to be used again.
     emptied: Vec<Vec<Exchange>>,
     replies: Vec<CallReply>,
     free_slots: Vec<Arc<ReplySlot>>,
     pings: Option<PingPong>,
-    /// In milliseconds of the clock: since when a ping is not answered, there is no stream, a header block is not complete,
-    /// the end has begun.
+    /// Times in milliseconds of the clock: since when a ping is unanswered, the connection has no stream, a header
+    /// block is incomplete, the end has begun.
     pinged: Option<u64>,
     idle: Option<u64>,
     in_block: Option<u64>,
     leaving: Option<u64>,
     has_failed: bool,
-    /// The client has closed its side, and was sent something that it answers by a reset if it is gone.
+    /// Whether the client has closed its side and was sent a ping, which brings a reset if the client is gone.
     is_probed: bool,
-    /// Requests of clients that have left hold it too, until they are done.
+    /// A place among the connections. Requests of a client that has left hold it too, until they are done.
     guard: Arc<ConnectionGuard>,
 }
 
@@ -114,7 +114,7 @@ impl Connection {
     }
 }
 
-/// Says what the settings are, and waits for the client's preface.
+/// Sends the settings, and waits for the client's preface.
 async fn handshake(wire: H2End, line: &TaskEnd, dispatcher: &Dispatcher) -> Option<server::Connection<H2End, Bytes>> {
     let config = &dispatcher.service.config;
     let mut builder = server::Builder::new();
@@ -133,7 +133,7 @@ async fn handshake(wire: H2End, line: &TaskEnd, dispatcher: &Dispatcher) -> Opti
     let h2 = poll_fn(|context| {
         line.refresh();
         let shaken = std::pin::Pin::new(&mut handshake).poll(context);
-        // Whether it has gone out will be seen by the next write.
+        // The next write shows whether the bytes have left.
         let _is_on_its_way = line.poll_flush(context);
         match (shaken, dispatcher.control.stop(context, waiting)) {
             (Poll::Ready(h2), _) => Poll::Ready(h2.ok()),
@@ -188,14 +188,14 @@ impl Http2 {
         }
     }
 
-    /// Does all that can be done; ready at the end of the connection.
+    /// Does all work that can be done now; ready at the end of the connection.
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
         self.shared.belongs_to(context);
         self.values.pass();
         self.line.refresh();
         loop {
             let mut has_news = self.deliver();
-            // This reads, and writes what the streams have to say.
+            // This call reads frames, and writes the frames of the streams.
             loop {
                 match self.h2.poll_accept(context) {
                     Poll::Ready(Some(Ok((request, respond)))) => has_news |= self.accept(request, respond),
@@ -223,7 +223,7 @@ impl Http2 {
         }
     }
 
-    /// Begins the end if it is time for it; `true` if `h2` has something to say of it.
+    /// Begins the end of the connection when that is due; `true` if `h2` has frames to send about it.
     fn steer(&mut self, state: &SocketState) -> bool {
         if state.is_spent && !std::mem::replace(&mut self.has_failed, true) {
             self.h2.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
@@ -239,7 +239,7 @@ impl Http2 {
         false
     }
 
-    /// Nothing can be done now: sets the next deadline, and obeys orders.
+    /// Sets the next deadline and obeys orders, after all work that can be done now.
     fn wait(&mut self, context: &mut Context<'_>) -> Poll<()> {
         let now = self.dispatcher.service.clock.now();
         let state = self.line.state();
@@ -262,7 +262,7 @@ impl Http2 {
             self.dispatcher.control.set_answers(self.calls.count() + self.pending.len());
         }
         if state.has_ended {
-            // Streams that it has asked for before are answered (RFC 9112 section 9.6 holds for any version).
+            // Streams that the client opened before are answered (RFC 9112 section 9.6 holds for any version).
             if !has_streams && state.blocked.is_none() {
                 return Poll::Ready(());
             }
@@ -289,7 +289,7 @@ impl Http2 {
         Poll::Pending
     }
 
-    /// When something is due next.
+    /// The time of the next deadline.
     fn next_deadline(&self, state: &SocketState) -> u64 {
         let config = &self.dispatcher.service.config;
         let dues = [
@@ -305,11 +305,11 @@ impl Http2 {
         dues.into_iter().flatten().min().unwrap_or(u64::MAX)
     }
 
-    /// When a ping is sent, or should have been answered.
+    /// When a ping is to be sent, or its answer is overdue.
     fn ping_due(&self, state: &SocketState) -> u64 {
         let interval = millis(self.dispatcher.service.config.h2_ping);
         match self.pinged {
-            // Two thirds of it are enough for the way there and back.
+            // Two thirds of the interval are enough for the way there and back.
             Some(since) => since + interval / 3 * 2,
             None => state.heard + interval,
         }
@@ -322,7 +322,7 @@ impl Http2 {
         (since + stall).max(by_rate.map_or(u64::MAX, |time| since + time).min(since + 60 * stall))
     }
 
-    /// Does what is due; `true` if the connection ends without another word.
+    /// Acts on deadlines that have passed; `true` if the connection ends without another frame.
     fn keep_time(&mut self, context: &mut Context<'_>, now: u64, state: &SocketState) -> bool {
         let config = &self.dispatcher.service.config;
         let has_passed = |since: Option<u64>, patience: u64| since.is_some_and(|since| now > since + patience);
@@ -339,7 +339,7 @@ impl Http2 {
         if now > self.ping_due(state) && !state.has_ended {
             match (self.pinged, &mut self.pings) {
                 (None, Some(pings)) => {
-                    // The answer to the one before, if it came.
+                    // The answer to the ping before, if it came.
                     let _is_taken = pings.poll_pong(context);
                     if pings.send_ping(Ping::opaque()).is_ok() {
                         self.pinged = Some(now);
@@ -359,7 +359,7 @@ impl Http2 {
         }
         self.give_up_late(now);
         if self.idle.is_some() {
-            // A connection that rests holds little.
+            // An idle connection holds little memory.
             self.calls.shrink();
             self.jobs.shrink_to_fit();
             (self.done, self.emptied, self.replies, self.free_slots) = Default::default();
@@ -368,13 +368,13 @@ impl Http2 {
         false
     }
 
-    /// Ends the connection, with a word.
+    /// Ends the connection with a GOAWAY frame that carries `reason`.
     fn go(&mut self, reason: Reason, context: &Context<'_>) {
         self.h2.abrupt_shutdown(reason);
         context.waker().wake_by_ref();
     }
 
-    /// Closes as a connection of HTTP/1.1 does, behind the last word.
+    /// Closes like a connection of HTTP/1.1, behind the last frame.
     async fn close(mut self: Box<Self>) {
         self.log_malformed();
         self.log_done();
@@ -386,7 +386,7 @@ impl Http2 {
         self.dispatcher.control.clear_timeout();
         self.dispatcher.control.set_deadline(self.dispatcher.service.clock.after(DRAIN_TIME));
         let Self { h2, line, dispatcher, guard: _guard, .. } = *self;
-        // The streams hear that it is over.
+        // Dropping `h2` tells the streams that the connection is over.
         drop(h2);
         let is_written = poll_fn(|context| match dispatcher.control.stop(context, Waiting::Transfer) {
             Some(_) => Poll::Ready(false),

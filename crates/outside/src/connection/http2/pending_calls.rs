@@ -1,6 +1,6 @@
 //! The calls that a connection waits for, in the order in which they were made.
 //!
-//! What has come of a call is found by its number. Most end in their order, so that the front is what ends next; one that
+//! A call is found by its number. Most calls end in their order, so the next one to end is at the front. A call that
 //! lasts leaves gaps behind it, which are closed once there are more gaps than calls.
 
 use std::collections::VecDeque;
@@ -21,21 +21,21 @@ pub(super) struct PendingCall {
     pub(super) slot: Arc<ReplySlot>,
     pub(super) request: Arc<Request>,
     pub(super) began: Option<Instant>,
-    /// Room for its answer, if that may be large.
+    /// Room for the answer, if the answer may be large.
     pub(super) _reserved: Option<Reserved>,
 }
 
-/// All of them.
+/// All calls that a connection waits for.
 #[derive(Default)]
 pub(super) struct PendingCalls {
-    /// Ordered by number, and by when they are due. The first is there.
+    /// Ordered by number, and by due time. The first entry always has its call.
     entries: VecDeque<CallEntry>,
     next: u64,
 }
 
 struct CallEntry {
     number: u64,
-    /// In milliseconds of the clock.
+    /// When the call gets 504, in milliseconds of the clock.
     due: u64,
     call: Option<PendingCall>,
 }
@@ -46,33 +46,33 @@ impl PendingCalls {
         self.next
     }
 
-    /// Adds a call that is due not before those that are there.
+    /// Adds a call, which must not be due before the calls that are there.
     pub(super) fn push(&mut self, due: u64, call: PendingCall) {
         self.entries.push_back(CallEntry { number: self.next, due, call: Some(call) });
         self.next += 1;
     }
 
-    /// Whether there is none.
+    /// Whether the connection waits for no call.
     pub(super) fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
 
-    /// How many there are.
+    /// The number of calls.
     pub(super) fn count(&self) -> usize {
         self.entries.iter().filter(|entry| entry.call.is_some()).count()
     }
 
-    /// All of them.
+    /// All calls, in their order.
     pub(super) fn iter(&self) -> impl Iterator<Item = &PendingCall> {
         self.entries.iter().filter_map(|entry| entry.call.as_ref())
     }
 
-    /// When the first is due.
+    /// When the first call is due, in milliseconds of the clock.
     pub(super) fn due(&self) -> Option<u64> {
         self.entries.front().map(|entry| entry.due)
     }
 
-    /// Takes the call of this number out, unless that has happened.
+    /// Takes the call of this number out, if it is still there.
     pub(super) fn take(&mut self, number: u64) -> Option<PendingCall> {
         let at = self.entries.binary_search_by_key(&number, |entry| entry.number).ok()?;
         let call = self.entries[at].call.take();
@@ -80,7 +80,7 @@ impl PendingCalls {
         call
     }
 
-    /// Takes the first call out that is such a one.
+    /// Takes out the first call for which the predicate is true.
     pub(super) fn take_if(&mut self, mut is_such: impl FnMut(&mut PendingCall) -> bool) -> Option<PendingCall> {
         let mut calls = self.entries.iter_mut().map(|entry| &mut entry.call);
         let call = calls.find_map(|call| call.take_if(&mut is_such));
@@ -96,12 +96,12 @@ impl PendingCalls {
         call
     }
 
-    /// Takes all of them out.
+    /// Takes all calls out.
     pub(super) fn drain(&mut self) -> impl Iterator<Item = PendingCall> {
         self.entries.drain(..).filter_map(|entry| entry.call)
     }
 
-    /// Gives the memory back, if there is none.
+    /// Gives back the memory that the calls do not need.
     pub(super) fn shrink(&mut self) {
         self.entries.shrink_to_fit();
     }

@@ -1,7 +1,7 @@
-//! In: the content of a request, as its stream brings it.
+//! The content of a request, as its stream brings it.
 //!
-//! The client may send as much as windows allow; what was taken is given back to them at once, because what is kept is
-//! bounded here, for all streams of the connection together.
+//! The client may send as much as the windows allow. The stream gives the window back at once, because the bytes in
+//! memory are bounded here, for all streams of the connection together.
 
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ use crate::exchange::{
 use crate::protocol::http2::Announced;
 
 impl StreamExchange {
-    /// Reads the content into the request, or leaves a refusal to be answered. What is returned counts the memory.
+    /// Reads the content into the request, or leaves a refusal to be answered. The returned value counts the memory.
     pub(super) async fn receive(
         &mut self,
         stream: &mut RecvStream,

@@ -1,5 +1,5 @@
-//! In, over HTTP/2, while a handler takes it. The stream's window is given back as the handler takes, so that a client that
-//! is too fast has to wait, and no more is held than the window. That of the connection is as large as those of all streams.
+//! Content of HTTP/2 that its handler takes while it comes in. The stream's window opens as the handler takes bytes, so
+//! a fast client waits, and a stream holds one window at most. The connection's window is as large as all of them.
 
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -15,7 +15,7 @@ use crate::exchange::{Dispatcher, RequestBody, Service, Stop, TOO_LARGE, Waiting
 use crate::message::Request;
 use crate::protocol::http2::Announced;
 
-/// Content on its way.
+/// Content on its way to a handler.
 pub(super) struct Http2Body {
     body: RequestBody,
     stream: RecvStream,
@@ -25,7 +25,7 @@ pub(super) struct Http2Body {
 }
 
 impl Http2Body {
-    /// From here on the content of this request goes to its handler; 413 if its head says that it is too large.
+    /// Begins to hand the content of this request to its handler; 413 if the head declares too much content.
     pub(super) fn begin(
         service: &Service,
         request: &mut Arc<Request>,
@@ -36,7 +36,7 @@ impl Http2Body {
         Ok(Self { body, stream, owed: 0, expects_continue: announced.expects_continue })
     }
 
-    /// Whether there is nothing left to be waited for.
+    /// Whether the stream has no more content to wait for.
     pub(super) fn is_over(&self) -> bool {
         self.body.is_over()
     }
@@ -47,7 +47,7 @@ impl Http2Body {
         self.stream
     }
 
-    /// Moves content on to the handler, as long as there is room and something comes. Ready when the stream is over.
+    /// Moves content on to the handler while content comes and the handler has room. Ready when the stream ends.
     pub(super) fn poll(
         &mut self,
         dispatcher: &Dispatcher,
@@ -77,7 +77,7 @@ impl Http2Body {
                 Poll::Ready(Some(Ok(piece))) => self.take(dispatcher, &piece),
                 Poll::Ready(Some(Err(_))) => return self.abandon(dispatcher, context),
                 Poll::Ready(None) => self.body.finish(),
-                // The handler has content to take: it may be that the window is closed until it does.
+                // The handler has bytes to take: the window may be closed until it has taken them.
                 Poll::Pending if held > 0 => return self.body.await_handler(dispatcher, context),
                 Poll::Pending => {
                     self.body.await_client(dispatcher);
@@ -91,7 +91,7 @@ impl Http2Body {
         }
     }
 
-    /// The stream was reset: the handler gets no more, and may be waited for.
+    /// Tells the handler that the stream was reset and brings no more content; the caller may wait for the handler.
     fn abandon(&mut self, dispatcher: &Dispatcher, context: &Context<'_>) -> Poll<Stop> {
         self.body.refuse(dispatcher, GONE);
         let _is_no_matter = self.body.await_handler(dispatcher, context);
@@ -106,7 +106,7 @@ impl Http2Body {
         self.owed += piece.len();
     }
 
-    /// Gives back what the handler has taken; how much it has not.
+    /// Gives the bytes that the handler has taken back to the window. Returns the number of the other bytes.
     fn give_back(&mut self, context: &Context<'_>) -> usize {
         let held = self.body.feeder.held(context);
         let taken = self.owed.saturating_sub(held);

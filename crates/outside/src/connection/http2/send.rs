@@ -1,7 +1,7 @@
-//! Out: the same writer as for HTTP/1.1, with streams and windows in place of a socket.
+//! The writer of HTTP/2: the same steps as in HTTP/1.1, with streams and windows in place of a socket.
 //!
-//! Content leaves as fast as the client's windows open. A client that opens them only in crumbs is left (docs/security.md S19, S21): bytes
-//! below [`USEFUL`] are no progress, and the minimum rate holds as for a socket.
+//! Content leaves as fast as the client's windows open. A client that opens them by a few bytes at a time is given up
+//! (docs/security.md S19, S21): fewer than [`USEFUL`] bytes are no progress, and the minimum rate holds.
 
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -25,19 +25,19 @@ use crate::protocol::ContentLength;
 use crate::protocol::http2::response_head;
 use crate::site::Front;
 
-/// Fewer bytes are no progress.
+/// Bytes that a client has to take for it to count as progress; fewer do not move the stall deadline.
 const USEFUL: u64 = 1 << 10;
-/// As much of a file is brought into memory at once if it is not there.
+/// Bytes of a file that are brought into memory at once if they are not there.
 const AHEAD: u64 = 512 << 10;
 
-/// What follows a head.
+/// The content behind a head.
 pub(super) enum OutgoingContent {
     Nothing,
     Bytes(Bytes),
     File(Box<FileContent>),
-    /// With its length, if that is declared.
+    /// A stream, with its length if that is declared.
     Stream(Box<dyn BodyStream>, Option<u64>),
-    /// A body that is not wanted.
+    /// A stream that the client does not want.
     Unwanted(Box<dyn BodyStream>),
 }
 
@@ -67,12 +67,12 @@ pub(super) fn render(
     (head, content)
 }
 
-/// Field values that are the same again and again.
+/// Field values that many answers have in common.
 #[derive(Debug)]
 pub(super) struct Values {
     text: [u8; 29],
     date: HeaderValue,
-    /// Whether the clock was looked at just now.
+    /// Whether the date was read from the clock in this poll.
     is_present: bool,
     length: (u64, HeaderValue),
 }
@@ -85,7 +85,7 @@ impl Default for Values {
 }
 
 impl Values {
-    /// Time has passed.
+    /// Has the next date read from the clock again, because time has passed.
     pub(super) fn pass(&mut self) {
         self.is_present = false;
     }
@@ -109,17 +109,17 @@ impl Values {
     }
 }
 
-/// Something that is being sent: since when it has waited, and what counts as progress.
+/// The progress of a transfer: since when it has waited, in milliseconds of the clock, and the bytes that have moved.
 #[derive(Debug, Default)]
 struct Progress {
     waited_since: Option<u64>,
     moved: u64,
-    /// Bytes that had moved, and the time, when it was last worth the name.
+    /// The bytes that had moved, and the time, at the last progress of at least [`USEFUL`] bytes.
     last: (u64, u64),
 }
 
 impl Progress {
-    /// Sets the deadline of a wait that begins now. Whether it is that of the minimum rate.
+    /// Sets the deadline of a wait that begins now. Returns whether it is the deadline of the minimum rate.
     fn set_deadline(&mut self, dispatcher: &Dispatcher) -> bool {
         let now = dispatcher.service.clock.now();
         let since = *self.waited_since.get_or_insert_with(|| {
@@ -167,7 +167,7 @@ impl StreamExchange {
         self.dispatcher.service.log.access(std::iter::once(line), &Moment::now());
     }
 
-    /// Sends what a call has answered, of which the head has left already.
+    /// Sends the content of an answer whose head has left.
     pub(super) async fn send_bytes(&mut self, mut stream: SendStream<Bytes>, bytes: Bytes) -> Result<(), Stop> {
         self.send_piece(&mut stream, bytes, true, &mut Progress::default()).await
     }
@@ -190,7 +190,7 @@ impl StreamExchange {
         Ok(())
     }
 
-    /// Waits until the stream takes some of this; how much.
+    /// Waits until the stream takes some of the `wanted` bytes. Returns their number.
     async fn room(
         &mut self,
         stream: &mut SendStream<Bytes>,
@@ -226,7 +226,7 @@ impl StreamExchange {
         Ok(room)
     }
 
-    /// The client has taken all of it.
+    /// Clears the deadline of a transfer after the client has taken all bytes.
     fn end_transfer(&self, progress: &mut Progress) {
         if progress.waited_since.is_some() {
             self.dispatcher.control.clear_deadline();
@@ -263,7 +263,7 @@ impl StreamExchange {
         while at < range.end {
             let wanted = usize::try_from(range.end - at).unwrap_or(usize::MAX).min(sender.share());
             let room = self.room(stream, wanted, progress).await?;
-            // Only now: what a client does not take need not be in memory.
+            // The file is read after the wait: a client that takes no bytes needs none in memory.
             let piece = self.read_file(content, at, room).await?;
             at += piece.len() as u64;
             self.accepted.exchange.bytes += piece.len() as u64;
@@ -272,7 +272,7 @@ impl StreamExchange {
         Ok(())
     }
 
-    /// At most so many bytes of a file, at least one.
+    /// At most `most` bytes of a file, and at least one.
     async fn read_file(&mut self, content: &FileContent, at: u64, most: usize) -> Result<Bytes, Stop> {
         let mut buffer = vec![0; most];
         let read = match content.file.read(&mut buffer, at, Patience::Now) {
@@ -302,7 +302,7 @@ impl StreamExchange {
         Stop::Failed
     }
 
-    /// Asks a body for its pieces, one at a time, and sends each at once.
+    /// Asks a stream for its pieces, one at a time, and sends each at once.
     async fn send_stream(
         &mut self,
         mut stream: SendStream<Bytes>,
@@ -314,7 +314,7 @@ impl StreamExchange {
             flow = flow.declared(length);
         }
         loop {
-            // What the client does not take yet need not be made.
+            // A piece is made only when the client takes bytes.
             let mut progress = Progress::default();
             if let Err(stop) = self.room(&mut stream, 1, &mut progress).await {
                 self.dispatcher.end_flow(&mut flow, &stop);

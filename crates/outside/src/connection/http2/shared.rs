@@ -1,7 +1,7 @@
-//! What the streams of one connection share: bounds that hold for all of them together (docs/security.md S16, S17, S19).
+//! State that the streams of one connection share: bounds for all of them together (docs/security.md S16, S17, S19).
 //!
-//! A stream that was reset gives back its place with `h2` at once. Here its request counts until nothing runs on its behalf
-//! any more, so that resetting does not buy another handler.
+//! `h2` frees the place of a stream at its reset. Here the request counts until no work runs on its behalf any more, so
+//! a client cannot start further handlers by resetting streams.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -11,19 +11,19 @@ use crate::budget::Account;
 use crate::exchange::Exchange;
 use crate::executor::Guard;
 
-/// Requests that may be worked on at a time, whether their streams are there or not.
+/// Requests of one connection that may be worked on at a time, whether their streams still exist or not.
 pub(super) const MOST_WORKING: usize = 100;
-/// Bytes that all streams together may hold in memory of contents of requests, and of files that are sent.
+/// Bytes of request content and of files on their way that all streams together may hold in memory.
 const MOST_HELD: usize = 1 << 20;
-/// Uploads that may lie in temporary files at a time.
+/// Uploads of one connection that may lie in temporary files at a time.
 const MOST_SPOOLED: usize = 16;
 
-/// The state that is shared.
+/// The state that the streams of one connection share.
 pub(super) struct SharedByStreams {
-    /// What answers take.
+    /// The account of the memory that answers take.
     pub(super) account: Arc<Account>,
     working: AtomicUsize,
-    /// Somebody waits for a permit.
+    /// Whether a request waits for a permit.
     is_wanted: AtomicBool,
     senders: AtomicUsize,
     received: AtomicUsize,
@@ -32,20 +32,20 @@ pub(super) struct SharedByStreams {
     replies: Mutex<Vec<CallReply>>,
 }
 
-/// What came of a call, and its number.
+/// The number of a call, and its exchanges as they came back.
 pub(super) type CallReply = (u64, Vec<Exchange>);
 
 /// The right to work on one request.
 pub(super) struct Permit(Arc<SharedByStreams>);
 
-/// Content that a request has brought so far.
+/// Content of a request that has come in so far, counted.
 pub(super) struct ReceivedBytes {
     shared: Arc<SharedByStreams>,
     bytes: usize,
     is_spooled: bool,
 }
 
-/// One more stream that sends.
+/// A stream that sends a file; it has a share of the memory.
 pub(super) struct Sender(Arc<SharedByStreams>);
 
 impl SharedByStreams {
@@ -62,7 +62,7 @@ impl SharedByStreams {
         })
     }
 
-    /// The task that is woken when there is a permit again, or room for an answer.
+    /// Sets the task that is woken when there is a permit again, or room for an answer.
     pub(super) fn belongs_to(&self, context: &Context<'_>) {
         self.connection.get_or_init(|| {
             self.account.belongs_to(context.waker());
@@ -70,11 +70,11 @@ impl SharedByStreams {
         });
     }
 
-    /// One request more is worked on, if there may be; else the connection's task is woken when there may.
+    /// Admits one more request, if there may be one; else the connection's task is woken when there may.
     pub(super) fn admit(&self) -> bool {
         if self.working.load(Ordering::SeqCst) >= MOST_WORKING {
             self.is_wanted.store(true, Ordering::SeqCst);
-            // Unless the last one ended just now.
+            // The last request may have ended between the two looks.
             if self.working.load(Ordering::SeqCst) >= MOST_WORKING {
                 return false;
             }
@@ -83,12 +83,12 @@ impl SharedByStreams {
         true
     }
 
-    /// What holds the place of a request that was admitted until all of its work is done.
+    /// A permit, which holds the place of an admitted request until all of its work is done.
     pub(super) fn permit(self: &Arc<Self>) -> Arc<Permit> {
         Arc::new(Permit(Arc::clone(self)))
     }
 
-    /// Those that have arrived since, in place of these, which are empty.
+    /// The replies that have arrived, in exchange for this empty vector.
     pub(super) fn replies(&self, emptied: Vec<CallReply>) -> Vec<CallReply> {
         std::mem::replace(&mut *self.lock_replies(), emptied)
     }
@@ -107,7 +107,7 @@ impl SharedByStreams {
         self.connection.get().into_iter().for_each(Waker::wake_by_ref);
     }
 
-    /// A sender for a stream that has content to send.
+    /// A sender for a stream that has a file to send.
     pub(super) fn sender(self: &Arc<Self>) -> Sender {
         self.senders.fetch_add(1, Ordering::Relaxed);
         Sender(Arc::clone(self))
@@ -118,7 +118,7 @@ impl SharedByStreams {
     }
 }
 
-/// Guard by the only job of a request.
+/// The guard of a request with a single job.
 impl Guard<Exchange> for SharedByStreams {
     fn release(&self) {
         self.working.fetch_sub(1, Ordering::SeqCst);
@@ -136,7 +136,7 @@ impl Guard<Exchange> for SharedByStreams {
     }
 }
 
-/// Guard by all jobs of a request; the last one counts.
+/// The guard of a request with several jobs; the last one to end releases the place.
 impl Guard<Exchange> for Permit {}
 
 impl Drop for Permit {
@@ -146,24 +146,24 @@ impl Drop for Permit {
 }
 
 impl ReceivedBytes {
-    /// So much more has come in.
+    /// Counts bytes that have come in.
     pub(super) fn add(&mut self, bytes: usize) {
         self.bytes += bytes;
         self.shared.received.fetch_add(bytes, Ordering::Relaxed);
     }
 
-    /// It lies in a file now.
+    /// Counts the bytes no longer, because they lie in a file now.
     pub(super) fn clear(&mut self) {
         self.shared.received.fetch_sub(std::mem::take(&mut self.bytes), Ordering::Relaxed);
     }
 
-    /// Whether there is more in memory than there should be, so that this has to go to a file.
+    /// Whether the streams hold so many bytes in memory that this content has to go to a file.
     pub(super) fn is_too_much(&self) -> bool {
         const SMALL: usize = MOST_HELD / MOST_WORKING;
         self.bytes > SMALL && self.shared.received.load(Ordering::Relaxed) > MOST_HELD
     }
 
-    /// May it lie in a file? `false` if too many do.
+    /// Whether this content may lie in a file; `false` if too many others do.
     pub(super) fn may_spool(&mut self) -> bool {
         if !self.is_spooled {
             self.is_spooled = self.shared.spooled.fetch_add(1, Ordering::Relaxed) < MOST_SPOOLED;
@@ -185,7 +185,7 @@ impl Drop for ReceivedBytes {
 }
 
 impl Sender {
-    /// Bytes that it may bring into memory at a time.
+    /// Bytes of a file that this stream may bring into memory at a time.
     pub(super) fn share(&self) -> usize {
         const LEAST: usize = 8 << 10;
         const MOST: usize = 64 << 10;

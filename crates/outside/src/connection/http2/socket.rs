@@ -1,13 +1,13 @@
-//! The socket under `h2`: what comes in is counted, what goes out is gathered.
+//! The socket under `h2`: it counts the frames that come in, and gathers the bytes that go out.
 //!
-//! `h2` owns the one end and believes that the bytes it wrote are on their way; the connection's task holds the other and sends
-//! what was gathered with one write when `h2` has no more to say.
+//! `h2` owns one end and believes that the bytes it wrote are on their way. The connection's task holds the other end,
+//! and sends the gathered bytes with one write when `h2` writes no more.
 //!
-//! Why there are two ends: `h2` reads and writes whenever it is polled, one frame at a time, and gives no account of it. Here
-//! its reads pass a counter of frames, which holds bytes back until their frames are paid for and replaces field blocks that
-//! are malformed; its writes go into `out`. `h2` takes `Pending` from a write for "the socket is full" and waits; so the task
-//! has to poll it again when a flush has made room (`is_awaited`). A flush that ends within a frame leaves `is_cut`, since
-//! what follows in `out` does not begin with the head of a frame and must not be searched for resets.
+//! There are two ends because `h2` reads and writes whenever it is polled, one frame at a time, and gives no account of
+//! it. Its reads pass a counter of frames, which holds bytes back until their frames are paid for and replaces
+//! malformed field blocks; its writes go into `out`. `h2` takes `Pending` from a write for "the socket is full" and
+//! waits; so the task polls it again when a flush has made room (`is_awaited`). A flush that ends within a frame sets
+//! `is_cut`: the next bytes in `out` do not begin with the head of a frame, and must not be searched for resets.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -30,57 +30,57 @@ pub(super) struct TaskEnd(Arc<Mutex<Inner>>);
 
 struct Inner {
     stream: Stream,
-    /// What was read and not taken by `h2` yet, from before it was known that this is HTTP/2 on.
+    /// Bytes that were read and that `h2` has not taken yet; the preface of HTTP/2 is among them at first.
     before: ReadBuffer,
     service: Arc<Service>,
     counter: FrameCounter,
-    /// So much of it `h2` may have; then these bytes, whose beginning it has, in place of so many.
+    /// Unread bytes that `h2` may have. Behind them it gets `instead`, in place of `replaced` unread bytes.
     passable: usize,
     instead: Vec<u8>,
     instead_taken: usize,
     replaced: usize,
-    /// The rest of it has to wait for what follows.
+    /// Whether the unread bytes behind these have to wait for more bytes of the client.
     waits: bool,
-    /// Gathered; everything before `sent` has left, and before `searched` was searched for resets.
+    /// Bytes gathered for the socket: those before `sent` have left, those before `searched` were searched for resets.
     out: Vec<u8>,
     sent: usize,
     searched: usize,
-    /// It does not begin with a frame.
+    /// Whether `out` begins within a frame.
     is_cut: bool,
     has_spoken: bool,
-    /// Nothing more has come in; until the task is polled anew, there is no point in asking again.
+    /// Whether the socket had no more bytes; it is not asked again before the task is polled anew.
     is_dry: bool,
-    /// The client has closed its side.
+    /// Whether the client has closed its side.
     has_ended: bool,
-    /// `h2` has been told to wait until the socket takes more.
+    /// Whether `h2` waits until the socket takes more bytes.
     is_awaited: bool,
     /// When bytes last came in, in milliseconds of the clock.
     heard: u64,
-    /// Since when the socket takes nothing, and bytes that it has taken since.
+    /// Since when the socket takes no more, in milliseconds of the clock, and the bytes that it has taken since.
     blocked: Option<(u64, u64)>,
 }
 
-/// What the connection's task has to know of its line.
+/// The state of the socket, as the connection's task needs it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct SocketState {
-    /// The client's frames cost more than they may.
+    /// Whether the client's frames cost more than they may.
     pub(super) is_spent: bool,
     pub(super) is_in_block: bool,
     pub(super) has_touched: bool,
-    /// Messages have come that break the rules, and `h2` has been given others.
+    /// Whether messages came that break the rules, and `h2` got other frames in their place.
     pub(super) has_malformed: bool,
-    /// Streams that the client has opened.
+    /// The number of streams that the client has opened.
     pub(super) opened: u64,
     pub(super) heard: u64,
-    /// The client has closed its side: `h2` is not told, since it would give all streams up.
+    /// Whether the client has closed its side. `h2` is not told, since it would give up all streams.
     pub(super) has_ended: bool,
     pub(super) blocked: Option<(u64, u64)>,
 }
 
-/// As much is gathered for one write, in bytes.
+/// Bytes that are gathered for one write at most.
 const GATHERED: usize = 64 << 10;
 
-/// Both ends of a socket, of which this was read already. `max_header_list_size` is what the client is told.
+/// Both ends of a socket. `before` are bytes that were read from it already.
 pub(super) fn socket_ends(stream: Stream, before: ReadBuffer, service: Arc<Service>) -> (H2End, TaskEnd) {
     let (now, longest_path) = (service.clock.now(), service.config.max_request_line);
     let inner = Arc::new(Mutex::new(Inner {
@@ -108,7 +108,7 @@ pub(super) fn socket_ends(stream: Stream, before: ReadBuffer, service: Arc<Servi
 }
 
 impl TaskEnd {
-    /// The connection's task is polled: something may have come in.
+    /// Has the socket read again, because the task is polled and bytes may have come in.
     pub(super) fn refresh(&self) {
         lock(&self.0).is_dry = false;
     }
@@ -132,12 +132,12 @@ impl TaskEnd {
         lock(&self.0).counter.take_touched()
     }
 
-    /// The path of a stream whose head has said that it is beside.
+    /// The path of a stream, if the path did not travel in the head that `h2` got.
     pub(super) fn take_path(&self, stream: u32) -> Option<Box<str>> {
         lock(&self.0).counter.blocks().take_path(stream)
     }
 
-    /// The messages that break the rules since this was asked last, and the streams that `h2` was seen to reset for that.
+    /// The messages that broke the rules since the last call, and the streams that `h2` has reset since then.
     pub(super) fn take_malformed(&self) -> (Vec<Malformed>, Vec<u32>) {
         let mut inner = lock(&self.0);
         let end = inner.out.len();
@@ -146,7 +146,7 @@ impl TaskEnd {
         (inner.counter.blocks().take_malformed(), resets)
     }
 
-    /// Ready when all that was gathered has been written: `true` if `h2` has waited for that, and is to be polled again.
+    /// Ready when all gathered bytes have been written: `true` if `h2` has waited for that, and has to be polled again.
     pub(super) fn poll_flush(&self, context: &mut Context<'_>) -> Poll<io::Result<bool>> {
         let mut inner = lock(&self.0);
         ready!(inner.poll_flush(context))?;
@@ -216,7 +216,7 @@ impl Inner {
         let start = self.out.len();
         self.out.extend_from_slice(&bytes[..take]);
         if !std::mem::replace(&mut self.has_spoken, true) {
-            // The first that `h2` says is its settings.
+            // The first bytes of `h2` are its settings.
             advertise(&mut self.out[start..], u32::try_from(self.service.config.max_header_size).unwrap_or(u32::MAX));
         }
         Poll::Ready(Ok(take))
@@ -235,7 +235,7 @@ impl Inner {
                 self.give_instead(buffer);
                 return Poll::Ready(Ok(()));
             }
-            // Of frames that cost too much the task hears when `h2` has nothing to do.
+            // The task learns of frames that cost too much when `h2` has no work left.
             if self.counter.is_spent() {
                 return Poll::Pending;
             }
@@ -243,7 +243,7 @@ impl Inner {
                 if self.is_dry || self.has_ended {
                     return Poll::Pending;
                 }
-                // Not into the buffer of `h2`: that would have to be cleared each time, which is often for nothing.
+                // The bytes do not go to the buffer of `h2`: it would have to be cleared for each read, often in vain.
                 let read = self.stream.poll_read(context, self.before.room(self.service.config.recv_size));
                 if let Poll::Ready(Ok(count)) = read {
                     self.before.filled(count);
@@ -290,12 +290,12 @@ impl AsyncWrite for H2End {
         lock(&self.0).poll_gather(context, bytes)
     }
 
-    /// The connection's task does that.
+    /// The connection's task flushes.
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         Poll::Ready(Ok(()))
     }
 
-    /// The same.
+    /// The connection's task closes.
     fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         Poll::Ready(Ok(()))
     }

@@ -1,7 +1,7 @@
-//! When a session does something by itself: it pings a client that is silent, and leaves one that does not answer, does not read, or does
+//! Deadlines of a session: it pings a silent client, and leaves a client that does not answer, does not read, or does
 //! not finish the closing handshake in time.
 //!
-//! There is one deadline, the nearest; what it was for is found out when it has passed.
+//! The session sets one deadline, the nearest; when that has passed, the session looks which of its deadlines it was.
 
 use std::num::NonZeroU64;
 use std::ops::ControlFlow;
@@ -11,7 +11,7 @@ use super::WebSocketSession;
 use crate::exchange::millis;
 
 impl WebSocketSession {
-    /// A deadline has passed.
+    /// Acts on the deadlines that have passed.
     pub(super) fn tick(&mut self) -> ControlFlow<()> {
         let now = self.service.clock.now();
         let has_passed = |due: Option<NonZeroU64>| due.is_some_and(|due| due.get() <= now);
@@ -19,7 +19,7 @@ impl WebSocketSession {
             return ControlFlow::Break(());
         }
         if self.room() == 0 {
-            // The client is not read from now: its answer to a ping may be there and wait.
+            // The session reads no more from now on, so an answer to its ping may lie unread in the socket.
             (self.heard, self.pong_due) = (now, None);
         }
         if has_passed(self.pong_due) {
@@ -46,7 +46,7 @@ impl WebSocketSession {
         self.last_activity() + millis(at_most) <= now
     }
 
-    /// Without pings, what is sent counts as activity too.
+    /// When the client was last active, in milliseconds of the clock: it sent bytes or, without pings, took bytes.
     fn last_activity(&self) -> u64 {
         match self.connection.websocket().options.ping_interval {
             Some(_) => self.heard,
@@ -54,7 +54,7 @@ impl WebSocketSession {
         }
     }
 
-    /// The time so much later, in milliseconds of the clock.
+    /// The time `duration` from now, in milliseconds of the clock.
     pub(super) fn due_after(&self, duration: Duration) -> Option<NonZeroU64> {
         NonZeroU64::new(self.service.clock.after(duration))
     }

@@ -1,8 +1,8 @@
 //! A connection after its upgrade: frames in, messages to the handler, frames out (RFC 6455).
 //!
-//! One task per connection. It reads while the handler keeps up, writes what is queued, pings clients that are silent,
-//! and ends by the closing handshake or a deadline. Handlers that are callbacks are called by the executor, one turn after
-//! the other; those that block have a thread of their own.
+//! Each session has one task. It reads while the handler keeps up, writes queued frames, pings silent clients, and ends
+//! by the closing handshake or a deadline. The executor calls handlers that are callbacks, one turn after the other; a
+//! handler that blocks has a thread of its own.
 
 mod deadlines;
 mod receive;
@@ -23,18 +23,18 @@ use crate::websocket::{Few, Message, Style, WebSocketConnection};
 use socket::WebSocketSocket;
 pub(super) use upgrade::open_websocket;
 
-/// What was agreed on when a WebSocket was opened.
+/// The terms on which a WebSocket was opened.
 pub(super) struct Opening {
     pub(super) connection: WebSocketConnection,
     pub(super) receiver: Receiver,
     pub(super) terms: Option<DeflateTerms>,
-    /// For a handler that blocks.
+    /// The permit for the thread of a handler that blocks.
     pub(super) thread_permit: Option<ThreadPermit>,
 }
 
 /// The session of one connection.
 pub(super) struct WebSocketSession {
-    /// What came with the handshake, or for which there was no room yet.
+    /// Bytes that came with the handshake, or for whose messages there was no room yet.
     left: Option<Box<ReadBuffer>>,
     receiver: Receiver,
     connection: WebSocketConnection,
@@ -43,48 +43,48 @@ pub(super) struct WebSocketSession {
     socket: Arc<WebSocketSocket>,
     style: Style,
     phase: Phase,
-    /// A callback is being called, or was when this was asked last.
+    /// Whether a callback is running, or was running at the last look.
     is_calling: bool,
-    /// It has to look how things stand, and to write.
+    /// Whether the session has to read its flush status, and to write.
     looks: bool,
-    /// In milliseconds of the clock.
+    /// When bytes last came in, in milliseconds of the clock.
     heard: u64,
     pong_due: Option<NonZeroU64>,
     close_due: Option<NonZeroU64>,
     write_due: Option<NonZeroU64>,
-    /// The client has closed its side, or broken the protocol: nothing of it is understood any more.
+    /// Whether the client has closed its side or broken the protocol: its further bytes are not decoded.
     is_deaf: bool,
-    /// That end, until the handler has been called for what came before it.
+    /// The end of the client, until the handler has been called for the messages before it.
     end: Option<Box<ClientEnd>>,
-    /// The client has broken the protocol: it is not waited for.
+    /// Whether the client has broken the protocol, so that the session does not wait for its Close frame.
     has_failed: bool,
     thread_permit: Option<ThreadPermit>,
     guard: Option<ConnectionGuard>,
-    /// The same, shared with a handler's thread: the server's end waits for both.
+    /// The guard of the connection, shared with a handler's thread: the server's end waits for both.
     _shared_guard: Option<Arc<ConnectionGuard>>,
 }
 
-/// How a client ends what it has to say.
+/// The way in which a client ends its messages.
 enum ClientEnd {
     Close(Close),
     Failure(Failure),
 }
 
-/// How far it has come.
+/// The phase of a session.
 #[derive(Clone, Copy)]
 enum Phase {
     New,
     Open,
-    /// All was said: the socket is told.
+    /// All frames are written: the session closes its side of the socket.
     Ending,
-    /// The handler is told.
+    /// The handler is told of the end.
     Leaving,
     Lingering,
 }
 
-/// A closing handshake may take this long.
+/// The time that a closing handshake may take; after that the session ends.
 const CLOSE_TIME: Duration = Duration::from_secs(5);
-/// As many reads are made before others have their turn.
+/// Reads that a session makes before other tasks have their turn.
 const MOST_READS: usize = 8;
 
 impl WebSocketSession {
@@ -120,7 +120,7 @@ impl WebSocketSession {
         }
     }
 
-    /// The whole session. By hand, since `async` blocks hold more than is needed at any time.
+    /// The whole session, polled by hand: `async` blocks hold more memory than a session needs at any time.
     pub(super) fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
         loop {
             match self.phase {
@@ -140,7 +140,7 @@ impl WebSocketSession {
                 }
                 Phase::Leaving => {
                     if self.style == Style::Callbacks {
-                        // So that it is called.
+                        // Asking for the status has the executor wake the session after the turn.
                         self.connection.poll_flush_status(context);
                         if self.is_calling && self.connection.awaits_turn() {
                             return Poll::Pending;
@@ -160,8 +160,8 @@ impl WebSocketSession {
         }
     }
 
-    /// Drops what is still on its way from a client that has broken the protocol, until it closes its side or a deadline
-    /// has passed: closing with unread input would make the system throw the Close frame away.
+    /// Drops the bytes of a client that has broken the protocol, until it closes its side or a deadline has passed:
+    /// closing with unread input would make the system discard the Close frame.
     fn linger(&mut self, context: &mut Context<'_>) -> Poll<()> {
         loop {
             if matches!(self.control.order(context), Order::TimedOut | Order::Cut) {
@@ -175,7 +175,7 @@ impl WebSocketSession {
         }
     }
 
-    /// Calls the handler.
+    /// Calls the handler for the first time.
     fn begin(&mut self) {
         match self.style {
             Style::Callbacks => self.call(Occasion::Open, Few::default()),
@@ -222,7 +222,7 @@ impl WebSocketSession {
         }
     }
 
-    /// Ready when nothing more is to be said.
+    /// Ready when the session has no more frames to write.
     fn live(&mut self, context: &mut Context<'_>) -> Poll<()> {
         let mut reads = 0;
         loop {
@@ -232,7 +232,7 @@ impl WebSocketSession {
                 Order::Shed => self.control.clear_timeout(),
                 Order::TimedOut => {
                     self.control.clear_timeout();
-                    // An order that it has hidden.
+                    // The deadline may have hidden an order.
                     self.leave();
                     if self.tick().is_break() {
                         return Poll::Ready(());
@@ -244,14 +244,14 @@ impl WebSocketSession {
                 return Poll::Ready(());
             }
             if self.is_calling {
-                // Nothing more is read until it has come back …
+                // The session reads no more until its callback has come back …
                 if self.connection.awaits_turn() {
                     return Poll::Pending;
                 }
                 self.is_calling = false;
             }
             if self.style == Style::Callbacks && self.connection.is_pressed() {
-                // … nor until its client has taken what was sent, and what was left is handled.
+                // … nor until the client has taken the sent frames, and the messages that were left are handled.
                 let Some(left) = self.connection.take_back() else { return Poll::Pending };
                 if !left.is_empty() {
                     self.call(Occasion::Messages, left);
@@ -280,8 +280,8 @@ impl WebSocketSession {
             let size = self.service.config.recv_size;
             match ready!(with_scratch(size, |room| self.read(context, room, wanted))) {
                 Ok((count, was_all)) if count > 0 => {
-                    // Until the client says more there is nothing to be done. Nor need the executor call the session when
-                    // the handler comes back: most calls are over by then.
+                    // There is no work until the client sends more. Nor need the executor call the session when the
+                    // handler comes back: most calls are over by then.
                     if was_all && !self.is_deaf && !self.looks && self.left.is_none() {
                         return Poll::Pending;
                     }
@@ -297,7 +297,7 @@ impl WebSocketSession {
         self.service.executor.push_call(Turn { messages, ..Turn::new(self.connection.clone(), occasion) });
     }
 
-    /// Writes what is queued and sees how things stand. Ready when nothing more is to be done.
+    /// Writes queued frames and reads the flush status. Ready when the session has nothing more to do.
     fn poll_out(&mut self, context: &mut Context<'_>) -> Poll<()> {
         let before = self.connection.poll_flush_status(context);
         let moved = self.socket.moved();

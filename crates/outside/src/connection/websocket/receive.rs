@@ -1,4 +1,4 @@
-//! In: bytes of the socket to messages for the handler, as far as it has room for them.
+//! From bytes of the socket to messages for the handler, as far as the handler has room for them.
 
 use std::task::{Context, Poll, ready};
 use std::{io, iter};
@@ -10,7 +10,7 @@ use crate::protocol::websocket::{MessageKind, ReceivedFrame};
 use crate::websocket::{Few, Message, Style};
 
 impl WebSocketSession {
-    /// Reads into this room and understands what came, up to so many bytes of messages. See [`WebSocketSocket::poll_read`].
+    /// Reads into `room` and decodes up to `wanted` bytes of messages. See [`WebSocketSocket::poll_read`].
     pub(super) fn read(
         &mut self,
         context: &mut Context<'_>,
@@ -31,7 +31,7 @@ impl WebSocketSession {
         Poll::Ready(Ok((count, was_all)))
     }
 
-    /// Bytes of messages that may be taken in; reading stops while the handler has enough to do.
+    /// Bytes of messages that the session may take in; it stops reading while the handler has enough to do.
     pub(super) fn room(&self) -> usize {
         match (self.style, self.is_calling) {
             (Style::Callbacks, true) => 0,
@@ -41,8 +41,8 @@ impl WebSocketSession {
         }
     }
 
-    /// Understands what has been read, up to this many bytes of messages: a few bytes may inflate to many. How many of those
-    /// that were read it has taken.
+    /// Decodes bytes that were read, up to `room` bytes of messages: a few bytes may inflate to many. Returns the
+    /// number of decoded bytes.
     pub(super) fn hear(&mut self, read: &mut [u8], room: usize) -> usize {
         let all = read.len();
         let mut unread = read;
@@ -65,7 +65,7 @@ impl WebSocketSession {
         }
         let left = unread.len();
         self.is_deaf |= end.is_some();
-        // What came before the end is delivered first.
+        // The handler gets the messages before the end first.
         if !messages.is_empty() && self.style == Style::Callbacks {
             self.end = end.map(Box::new);
             self.call(Occasion::Messages, messages);
@@ -80,7 +80,7 @@ impl WebSocketSession {
         all - left
     }
 
-    /// The client has said its last.
+    /// Tells the connection how the client has ended its messages.
     pub(super) fn finish(&mut self, end: ClientEnd) {
         self.looks = true;
         match end {

@@ -1,8 +1,8 @@
-//! The socket of a WebSocket: the session reads from it, and what is queued goes out by it, with as few writes as possible.
+//! The socket of a WebSocket: the session reads from it, and queued frames leave by it, with as few writes as possible.
 //!
-//! Small frames are put together, so that many messages cost one system call; what is large is written as it lies. As a
-//! rule no task waits for the socket: the leader flushes connections inside the event loop, and the session's task is not
-//! even polled. It is when the socket takes no more, or the connection's end has begun.
+//! Small frames are put together, so that many messages cost one system call; a large frame is written from its own
+//! memory. As a rule no task waits for the socket: the leader flushes connections inside the event loop, without the
+//! session's task. The session writes itself when the socket takes no more, or when the connection's end has begun.
 
 use std::io::{self, ErrorKind, IoSlice};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,29 +13,29 @@ use crate::exchange::Clock;
 use crate::transport::Stream;
 use crate::websocket::{FlushStatus, FrameSink, Frames, WebSocketConnection};
 
-/// A socket that two take turns at, both inside the event loop.
+/// A socket that the session and the leader use in turn, both inside the event loop.
 pub(super) struct WebSocketSocket {
-    /// Missing at the end, though the connection may still be held by its handler.
+    /// The socket; `None` after the end, when the connection may still be held by its handler.
     wire: Mutex<Option<OpenSocket>>,
-    /// The session is to look how things stand.
+    /// Whether the session is called to look at its flush status.
     is_called: AtomicBool,
     clock: Arc<Clock>,
 }
 
 struct OpenSocket {
     stream: Stream,
-    /// What was taken and has not left. A connection that rests holds nothing.
+    /// Frames that were taken from the queue and have not left. An idle connection holds none.
     unsent: Option<Box<Unsent>>,
-    /// When the socket has taken something, in milliseconds of the clock.
+    /// When the socket last took bytes, in milliseconds of the clock.
     moved: u64,
-    /// The session waits until the socket takes more.
+    /// Whether the session waits until the socket takes more bytes.
     is_stuck: bool,
 }
 
 #[derive(Default)]
 struct Unsent {
     frames: Frames,
-    /// How much of them has been written.
+    /// Bytes of the frames that have been written.
     written: usize,
 }
 
@@ -45,23 +45,23 @@ impl WebSocketSocket {
         Self { wire: Mutex::new(Some(wire)), is_called: AtomicBool::new(false), clock }
     }
 
-    /// Whether the session has been called since this was asked.
+    /// Whether the session was called since the last time this was asked.
     pub(super) fn take_call(&self) -> bool {
         self.is_called.load(Ordering::Relaxed) && self.is_called.swap(false, Ordering::Relaxed)
     }
 
-    /// When the socket has taken something, in milliseconds of the clock.
+    /// When the socket last took bytes, in milliseconds of the clock.
     pub(super) fn moved(&self) -> u64 {
         self.lock().as_ref().map_or(0, |wire| wire.moved)
     }
 
-    /// Reads into the buffer; 0 is the end. `true`: there was no more, and the context is woken when there is.
+    /// Reads into the buffer; 0 bytes are the end. `true`: the socket had no more, and will wake the task.
     pub(super) fn poll_read(&self, context: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<(usize, bool)>> {
         let Some(wire) = &mut *self.lock() else { return Poll::Ready(Ok((0, false))) };
         wire.stream.poll_read_all(context, buffer)
     }
 
-    /// Ready when all that was queued has been written, and how things stand then.
+    /// Ready when all queued frames have been written, with the flush status at that time.
     pub(super) fn poll_write(
         &self,
         connection: &WebSocketConnection,
@@ -83,7 +83,7 @@ impl WebSocketSocket {
     /// Closes the socket.
     pub(super) fn close(&self) {
         let wire = self.lock().take();
-        // Of what was queued the client has not taken all: the system does not keep it either.
+        // The client has not taken all queued frames: the system must not keep them either.
         if let Some(OpenSocket { stream, unsent: Some(_), .. }) = &wire {
             stream.reset_on_close();
         }
@@ -115,7 +115,7 @@ impl FrameSink for WebSocketSocket {
 }
 
 impl OpenSocket {
-    /// Ready when all that was queued has been written.
+    /// Ready when all queued frames have been written.
     fn write(
         &mut self,
         connection: &WebSocketConnection,
@@ -143,7 +143,7 @@ impl OpenSocket {
         }
     }
 
-    /// Ready when all of these have been written.
+    /// Ready when all of `unsent` has been written.
     fn write_some(
         &mut self,
         unsent: &mut Unsent,

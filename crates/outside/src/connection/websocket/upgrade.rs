@@ -1,4 +1,4 @@
-//! Opening a WebSocket: which clients may, on which terms, and the 101 that says so (RFC 6455 section 4.2).
+//! The opening of a WebSocket: the clients that may, the terms, and the 101 that states them (RFC 6455 section 4.2).
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use crate::protocol::websocket::{
 };
 use crate::websocket::{Style, WebSocket, WebSocketConnection, WhenFull};
 
-/// Answers a request on a WebSocket's route: 101, after which the connection is a session on these terms, or why not.
+/// Answers a request on a WebSocket's route: 101, after which the connection is a session on these terms, or a refusal.
 pub(in crate::connection) fn open_websocket(
     dispatcher: &Dispatcher,
     guard: &mut ConnectionGuard,
@@ -73,7 +73,7 @@ fn agree(dispatcher: &Dispatcher, websocket: &Arc<WebSocket>, request: &Arc<Requ
     let subprotocol = choose_subprotocol(request, &options.subprotocols);
     let terms = options.deflate.as_ref().and_then(|settings| {
         let mut settings = settings.clone();
-        // What was thrown away must not have been part of the compressor's memory.
+        // The compressor's memory must not contain messages that were dropped.
         settings.server_no_context_takeover |= options.when_full == WhenFull::DropOldest;
         negotiate(request.headers().get_all("Sec-WebSocket-Extensions"), &settings)
     });
