@@ -145,7 +145,7 @@ impl Room {
         }
     }
 
-    /// Where connections wait that have queued something; none where there is no event loop.
+    /// The queue of connections with frames to send; `None` where there is no event loop.
     pub(super) fn flush_queue(&self) -> Option<&FlushQueue> {
         self.flush_queue.as_deref()
     }
