@@ -38,7 +38,7 @@ ECHOES = ("ws-rust", "ws-callbacks", "ws-async", "ws-blocking")
 
 @dataclass(frozen=True)
 class Subject:
-    """One server to count: of which state of the project, of which kind, with which access log."""
+    """One server to count: its state of the project, its kind, its access log."""
 
     state: str
     kind: str
@@ -116,7 +116,7 @@ def instructions(valgrind: str, name: str, subject: Subject, requests: int, opti
 
 
 def per_request(valgrind: str, name: str, subject: Subject, options) -> dict:
-    """The median of the pairs, and how far they lie apart."""
+    """The median of the pairs, and the distance between them."""
     values = []
     for _ in range(options.pairs):
         once, twice = (
@@ -128,7 +128,7 @@ def per_request(valgrind: str, name: str, subject: Subject, options) -> dict:
 
 
 def subjects(built: Built, options) -> list[Subject]:
-    """Everything to count in one state of the project."""
+    """The servers to count in one state of the project."""
     found = []
     if "rust" in options.what:
         found += [Subject(built.label, RUST, log, lambda port: [str(built.rust), str(port)]) for log in LOGS]

@@ -29,7 +29,7 @@ server = OutsideHTTP(("127.0.0.1", 0))
 def hello():
     return "{answer}"
 """
-# Asked again after this many seconds while the old program answers.
+# Seconds between two requests while the old program answers.
 PAUSE = 0.005
 DEADLINE = 20.0
 
