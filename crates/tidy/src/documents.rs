@@ -32,7 +32,7 @@ fn prose<'a>(path: &str, line: &'a str) -> &'a str {
     if !path.ends_with(".rs") {
         return line;
     }
-    // Within a text, two slashes stand behind a colon or a quote.
+    // Within a string, two slashes stand behind a colon or a quote.
     let mut starts = line.match_indices("//").map(|(start, _)| start);
     let comment = starts.find(|&start| line[..start].chars().next_back().is_none_or(char::is_whitespace));
     comment.map_or("", |start| &line[start..])

@@ -6,7 +6,7 @@
 use crate::Problem;
 use crate::rust::Source;
 
-/// The rooms of `crates/outside/src`, from the one that users see to the one that everybody shares.
+/// The rooms of `crates/outside/src`, from the public types down to the errors that all rooms share.
 pub const ROOMS: &[&str] = &[
     "app",
     "server",

@@ -321,7 +321,7 @@ fn spread_tree(tokens: &[Token], start: usize, prefix: &[String], found: &mut Ve
     if parts.len() > prefix.len() {
         found.push(Path { parts, line, is_reexport: false });
     }
-    // A tree always moves on, so that malformed source cannot hold the reader.
+    // The place always moves on, so that malformed source cannot cause an endless loop.
     index.max(start + usize::from(tokens.get(start).is_some_and(|token| token.text == ";")))
 }
 

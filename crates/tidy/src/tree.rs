@@ -35,7 +35,7 @@ fn walk(folder: &Path, prefix: &str, found: &mut Vec<(String, String)>) -> io::R
                 walk(&entry.path(), &format!("{path}/"), found)?;
             }
         } else if kind.is_file() && is_read(&name) {
-            // A file that is not text has nothing to say here.
+            // A file that is not text is left out.
             if let Ok(text) = String::from_utf8(fs::read(entry.path())?) {
                 found.push((path, text));
             }
