@@ -19,7 +19,7 @@ pub(crate) struct Shared {
     pub(crate) hooked: AtomicBool,
     /// `pre_send` and `post_callback` while the server runs.
     pub(crate) callbacks: Mutex<Callbacks>,
-    /// The callbacks that Python keeps, as the handlers of plain routes have them around themselves; see `outside/_handlers/around.py`.
+    /// The scope of the callbacks around the handlers of plain routes; see `outside/_handlers/around.py`.
     pub(crate) scope: OnceLock<Py<PyAny>>,
     /// Whether any handler has callbacks around itself.
     pub(crate) is_around: AtomicBool,
@@ -29,9 +29,9 @@ pub(crate) struct Shared {
     pub(crate) needs_loop: AtomicBool,
     /// The page about an exception, and the test client that is told of it.
     pub(crate) uncaught: UncaughtExceptions,
-    /// In a worker process: where its supervisor listens.
+    /// In a worker process: the pipe to its supervisor.
     pub(crate) report: Mutex<Option<File>>,
-    /// Whether the supervisor has been asked for another worker process in this one's place.
+    /// Whether the supervisor has been asked to replace this worker process.
     pub(crate) is_replaced: AtomicBool,
 }
 

@@ -13,7 +13,8 @@ use crate::forked;
 use crate::server::listening::to_python;
 use crate::support::lock;
 
-/// A server that runs. It is held here until `run()` ends, which it never does in a child: so nothing of it is dropped there.
+/// A server that runs. It is held here until `run()` ends; in a forked child `run()` never ends, so it is not dropped
+/// there.
 struct RunEntry {
     server: Py<PyAny>,
     descriptors: Vec<RawFd>,
@@ -40,12 +41,12 @@ impl Drop for RunRecord<'_, '_> {
             let at = entries.iter().position(|entry| entry.server.is(self.0));
             at.map(|at| entries.swap_remove(at))
         };
-        // Without the lock: the server may go with its entry, and code of the program with the server.
+        // Without the lock: the entry may be the server's last reference, and its end may run code of the program.
         drop(ended);
     }
 }
 
-/// A server listens.
+/// Notes the endpoints of a server that listens.
 pub(crate) fn note_endpoints(server: &Py<PyAny>, endpoints: &[Endpoint]) {
     if let Some(entry) = lock(&ENTRIES).iter_mut().find(|entry| entry.server.is(server)) {
         entry.addresses = endpoints.iter().map(|endpoint| endpoint.address.clone()).collect();
@@ -74,7 +75,7 @@ pub(crate) fn _forked() {
     EventLoop::forget();
 }
 
-/// How many servers run.
+/// Servers that run.
 static RUNNING: AtomicUsize = AtomicUsize::new(0);
 
 /// Counts a server while it runs.
@@ -86,7 +87,7 @@ impl RunningServer {
         RUNNING.load(Ordering::SeqCst) > 0
     }
 
-    /// This process is a child of the one in which they run.
+    /// Forgets all servers, because this process is a child of the one in which they run.
     pub(crate) fn forget_all() {
         RUNNING.store(0, Ordering::SeqCst);
     }
@@ -96,7 +97,7 @@ impl RunningServer {
         Self(())
     }
 
-    /// Ends it. Whether it was the last one.
+    /// Notes the end of the server. Returns whether it was the last one.
     pub(crate) fn end(self) -> bool {
         std::mem::forget(self);
         RUNNING.fetch_sub(1, Ordering::SeqCst) == 1
