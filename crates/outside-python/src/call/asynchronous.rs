@@ -142,12 +142,12 @@ impl AsyncCall {
         self.settle(value.py(), Ok(value));
     }
 
-    /// It raised.
+    /// The handler raised.
     fn fail(&self, error: Bound<'_, PyAny>) {
         self.settle(error.py(), Err(PyErr::from_value(error)));
     }
 
-    /// It was cancelled: the error handler and the hooks, if there will be any, get its request.
+    /// The call was cancelled: the error handler and the hooks, if there are any, get its request.
     fn forget(&self, py: Python<'_>) {
         if let Some(reply) = self.end(py) {
             let error = Error::status(500, None);

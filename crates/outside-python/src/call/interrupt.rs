@@ -49,7 +49,7 @@ fn set(py: Python<'_>, thread: u64, raise: bool) {
     }
 }
 
-/// The function, and the address of the exception class as it takes it.
+/// The function, and the address of the exception class as its argument.
 fn function(py: Python<'_>) -> PyResult<&(Py<PyAny>, Py<PyAny>)> {
     static FUNCTION: PyOnceLock<(Py<PyAny>, Py<PyAny>)> = PyOnceLock::new();
     FUNCTION.get_or_try_init(py, || {

@@ -29,14 +29,14 @@ impl ResponseHeaders {
     }
 }
 
-/// Whether it is this name in any spelling.
+/// Whether the key is this name in any spelling.
 fn is_name(name: &Bound<'_, PyAny>, wanted: &str) -> bool {
     name.cast::<PyString>().is_ok_and(|name| name.to_str().is_ok_and(|name| name.eq_ignore_ascii_case(wanted)))
 }
 
 /// The name as the dictionary spells it, or as it was given if the dictionary does not have it.
 fn found<'py>(fields: &Bound<'py, PyDict>, name: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
-    // Most responses get one header: its name meets no other.
+    // Most responses get one header, whose name needs no comparison.
     if !fields.is_empty()
         && !fields.contains(name)?
         && let Ok(wanted) = name.cast::<PyString>()
