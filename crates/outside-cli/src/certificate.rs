@@ -64,7 +64,7 @@ fn private(folder: PathBuf) -> Result<PathBuf, Fault> {
     let failed = |error| (NOT_STARTED, format!("{} cannot be made: {error}", shown(&folder)));
     match DirBuilder::new().mode(0o700).create(&folder) {
         Ok(()) => {}
-        // Not the target of a link, which may be another user's file.
+        // The folder may not be a link, whose target may be another user's.
         Err(error) if error.kind() == ErrorKind::AlreadyExists => {
             if !std::fs::symlink_metadata(&folder).map_err(failed)?.is_dir() {
                 return Err((NOT_STARTED, format!("{} is there already, and is no folder", shown(&folder))));

@@ -30,9 +30,9 @@ pub struct Program {
 /// The two commands about a program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
-    /// Its server is run.
+    /// `outside run`: the server is run.
     Run,
-    /// Its routes are printed.
+    /// `outside routes`: the routes are printed.
     Routes,
 }
 

@@ -77,7 +77,8 @@ fn command_meant(path: &Path) -> String {
 }
 
 impl Order {
-    /// The hosts of the options; without any, the name of a listener that only this machine reaches, and the local names.
+    /// The hosts of the options; without any, the names of this machine and of the listener, if no other machine
+    /// reaches it.
     fn allowed_hosts(&self, is_local: bool) -> Result<Vec<HostPattern>, Fault> {
         let parsed =
             |name: &str| name.parse::<HostPattern>().map_err(|error| (USAGE, format!("--allowed-host: {error}")));
@@ -128,7 +129,7 @@ fn resolved(place: &Place) -> Result<Vec<Address>, Fault> {
     }
 }
 
-/// Why a server that was made could not run, with an advice.
+/// The reason for which a server could not run, with an advice.
 pub(crate) fn explained(error: &Error) -> String {
     let Some(bind) = error.source_as::<BindError>() else { return error.to_string() };
     let advice = match (bind.error.kind(), &bind.address) {

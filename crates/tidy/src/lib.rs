@@ -5,8 +5,7 @@
 //! names of documents that are not in the tree. `graph` allows no circle of imports, `order` holds folders to the order
 //! that the document gives, `names` asks for one meaning of each type name, `words` for sentences that name their
 //! subject. `rust` turns Rust source into tokens and paths, `python` does so for Python; `tree` finds the files. The
-//! test in `tests/tree.rs` runs all of it over this repository; each module's own tests show that its law can be
-//! broken.
+//! test in `tests/tree.rs` runs all of it over this repository; the tests of each module show that its law can fail.
 
 pub mod dependencies;
 pub mod documents;

@@ -60,8 +60,7 @@ impl RequestContext {
         Arc::new(Self { request, context, scope, is_lent, is_rescued: false, shared })
     }
 
-    /// The context of a request for which no function was called yet, or of a late handler, which is still inside of
-    /// it.
+    /// The context of a request for which no function was called yet, or a copy of a late handler's.
     pub(crate) fn found(py: Python<'_>, request: &Arc<outside::Request>, shared: &Arc<Shared>) -> PyResult<Arc<Self>> {
         match shared.late(py, request) {
             // The late handler is inside of its context.
@@ -117,8 +116,7 @@ impl RequestContext {
         self.context.bind(py)
     }
 
-    /// The context of the WebSocket connection that this request has opened: a copy, with all variables that were set
-    /// so far.
+    /// The context of the WebSocket connection that this request has opened: a copy, with all variables of this one.
     pub(crate) fn for_session(&self, py: Python<'_>) -> PyResult<Arc<Self>> {
         Ok(Self::new(self.request(py), self.copy(py)?, None, &self.shared))
     }
@@ -262,8 +260,7 @@ impl StreamedRequest for RequestContext {
     }
 }
 
-/// Whether Python has refused to enter a context that another thread is in. No function was called, so there is no
-/// traceback.
+/// Whether Python has refused to enter a context that another thread is in; such an error has no traceback.
 fn is_refusal_to_enter(py: Python<'_>, error: &PyErr) -> bool {
     error.is_instance_of::<PyRuntimeError>(py)
         && error.traceback(py).is_none()

@@ -102,7 +102,7 @@ impl ErrorHandler for ErrorFunction {
         message: Option<&str>,
         attachment: Option<&(dyn Any + Send)>,
     ) -> Result<Response, Error> {
-        // Not called without one.
+        // The engine never calls this without a request.
         let Some(request) = request else { return Err(Error::status(code, message)) };
         Python::attach(|py| {
             let known =

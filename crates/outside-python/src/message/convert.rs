@@ -138,8 +138,7 @@ fn set_header(headers: &mut Headers, name: &Bound<'_, PyAny>, value: &Bound<'_, 
         return Err(PyTypeError::new_err(format!("a header name is a str, not {}", kind(name))));
     };
     let name = name.to_str()?;
-    // A dictionary of the program may have the same name in several spellings: the last one counts, as if it were set
-    // again.
+    // A dictionary of the program may have the same name in several spellings: the last one counts.
     if !headers.is_empty() && headers.contains(name) && !name.eq_ignore_ascii_case("Set-Cookie") {
         headers.remove(name);
     }

@@ -28,7 +28,7 @@ struct ResponseState {
     has_own_cookies: bool,
     /// Whether `headers` have the media type that is going to be sent.
     shows_type: bool,
-    /// That media type, if it is the content's and not the program's.
+    /// The media type in `headers`, if it is the content's and not the program's.
     implied_type: Option<Py<PyString>>,
 }
 
@@ -54,7 +54,7 @@ impl Response {
         Self(Mutex::new(own))
     }
 
-    /// One that a program has given this status and content.
+    /// A response to which a program has given this status and content.
     pub(crate) fn given(status_code: u16, content: Option<Py<PyAny>>) -> Self {
         let fields = ResponseFields { status_code, content, ..ResponseFields::default() };
         Self(Mutex::new(ResponseState { fields, ..ResponseState::default() }))

@@ -146,8 +146,7 @@ impl BodyStream for SyncPieces {
 
 impl Drop for SyncPieces {
     fn drop(&mut self) {
-        // A generator without references is closed wherever it is dropped; this closes it in the context in which it
-        // ran.
+        // Python would close the generator in this thread's context; this closes it in the context in which it ran.
         let Some((context, iterator)) = self.context.take().zip(self.iterator.take()).filter(|_| self.begun) else {
             return;
         };

@@ -1,8 +1,7 @@
 //! A shorter switch interval of Python's lock while handlers wait for it.
 //!
 //! A thread that computes releases the lock when another one has waited for it for the switch interval, 5 ms by
-//! default. While the engine's threads wait that long to call handlers the interval is lowered; then the user's value
-//! comes back.
+//! default. While the engine's threads wait that long to call handlers, the interval is lowered, then restored.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -13,8 +13,7 @@ use crate::forked;
 use crate::server::listening::to_python;
 use crate::support::lock;
 
-/// A server that runs. It is held here until `run()` ends; in a forked child `run()` never ends, so it is not dropped
-/// there.
+/// A server that runs, held here until `run()` ends: a forked child, in which it never ends, drops no server.
 struct RunEntry {
     server: Py<PyAny>,
     descriptors: Vec<RawFd>,

@@ -149,7 +149,7 @@ impl<C: Command> Executor<C> {
     /// Calls handlers until it is time for the loop, or the epoch is lost. A thread that was late in entering the host
     /// runs such a batch too: the new leader may have to wait as long to enter.
     fn run_batch(self: &Arc<Self>, role: Role) -> ThreadState {
-        // So that a handler can start tasks on this loop.
+        // Entered, so that a handler can start tasks on this loop.
         let _inside = self.runtime.enter();
         let mut state = role.state();
         let mut now = Instant::now();

@@ -2,8 +2,7 @@
 //!
 //! The source files of the executor are compiled a second time on the checker's [`sync`], an event loop of its own and
 //! commands without HTTP ([`command`]). A schedule under which an answer is lost, two threads lead, or all threads
-//! wait, is printed so that it can be replayed. Each trial tries `OUTSIDE_MODEL_RUNS` schedules; `make model` asks for
-//! many.
+//! wait, is printed so that it can be replayed. Each trial tries `OUTSIDE_MODEL_RUNS` schedules, many in `make model`.
 
 mod command;
 mod event_loop;

@@ -123,7 +123,7 @@ impl<C: Command> Executor<C> {
         let host = Arc::clone(&self.host);
         let mut next = Some(first);
         host.work(&mut || {
-            // As for the leader: a handler can start tasks on this loop.
+            // Entered as by the leader, so that a handler can start tasks on this loop.
             let _inside = self.runtime.enter();
             let mut now = Instant::now();
             while let Some(job) = next.take() {

@@ -25,8 +25,7 @@ pub(crate) struct Executor<C: Command> {
     pub(crate) runtime: Runtime,
     pub(super) queue: Mutex<VecDeque<Task<C>>>,
     pub(super) outbox: Mutex<Vec<Delivery<C>>>,
-    /// The slot of the leader's job, if it has several commands: a thread that takes the loop over sends the finished
-    /// ones.
+    /// The slot of the leader's job of several commands: a thread that takes the loop over sends the finished ones.
     pub(super) underway: Mutex<Option<Arc<ReplySlot<C>>>>,
     /// Jobs that run on although their connections do not wait for them.
     pub(super) overdue: Mutex<Vec<Overdue<C>>>,

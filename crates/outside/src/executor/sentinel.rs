@@ -76,7 +76,7 @@ impl<C: Command> Executor<C> {
                 self.sentinel.asleep.store(false, Ordering::SeqCst);
                 quiet = 0;
             }
-            // One look decides about both: a call that began since the last one is neither slow nor slept over.
+            // One look decides about both: a call that began since the last look is not slow, and prevents the sleep.
             let now = self.lease.snapshot();
             if now != last {
                 quiet = 0;

@@ -43,7 +43,7 @@ pub(super) struct WebSocketShared {
     pub(super) state: Mutex<WebSocketState>,
     /// Whether the connection has ended or begun to end.
     pub(super) is_ending: AtomicBool,
-    /// Whether its callbacks are being called.
+    /// Whether callbacks of this connection are being called.
     pub(super) turn: AtomicU8,
     /// The reasons why they are not called for now.
     pub(super) pressure: AtomicU8,

@@ -56,17 +56,17 @@ impl Message {
         frame.into()
     }
 
-    /// Its bytes; UTF-8 if it is a text.
+    /// The bytes of the message; UTF-8 if it is a text.
     pub fn as_bytes(&self) -> &[u8] {
         &self.payload
     }
 
-    /// Its text, if it is one.
+    /// The text of the message, if it is one.
     pub fn as_text(&self) -> Option<&str> {
         self.is_text.then(|| std::str::from_utf8(&self.payload).ok()).flatten()
     }
 
-    /// Its bytes, without a copy.
+    /// The bytes of the message, without a copy.
     pub fn into_bytes(self) -> Bytes {
         self.payload.into_bytes()
     }

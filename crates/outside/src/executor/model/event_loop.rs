@@ -2,8 +2,7 @@
 //!
 //! It keeps to the order of tokio's single-threaded runtime, on which the executor relies: the root is polled when it
 //! was woken, then up to [`EVENT_INTERVAL`] tasks, then the root again. It is stricter than tokio in two cases: it
-//! fails with a second thread, which would wait in tokio, and for the waker of an earlier root, which would wake the
-//! present one.
+//! fails with a second thread, which would wait, and for the waker of an earlier root, which would wake this one.
 
 use std::collections::VecDeque;
 use std::future::Future;
