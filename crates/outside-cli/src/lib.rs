@@ -1,4 +1,4 @@
-//! The command `outside`: serves a folder, redirects, runs the server of a program, or writes a certificate for development.
+//! The command `outside`: serves a folder, redirects, runs the server of a program, or writes a test certificate.
 //!
 //! The binary, the script of the Python package and `python -m outside` all run it. `arguments` reads the command line,
 //! `service` makes a server of it; this file prints lines and chooses the exit status. A caller from another language

@@ -22,8 +22,8 @@ use crate::support::{is_coroutine, lock};
 
 /// An `async def` function that answers requests.
 pub(crate) trait LoopFunction: Send + Sync {
-    /// Begins a call: adds `("call", ticket, function, request, call)`, or `"apply"` with other arguments, to the loop's list. The
-    /// loop reports to `call` itself.
+    /// Begins a call: adds `("call", ticket, function, request, call)`, or `"apply"` with other arguments, to the
+    /// loop's list. The loop reports to `call` itself.
     fn begin(
         self: Arc<Self>,
         list: &Bound<'_, PyList>,
@@ -36,7 +36,7 @@ pub(crate) trait LoopFunction: Send + Sync {
 /// Kind, and two objects whose meaning depends on the kind.
 pub(crate) type Described<'py> = (&'static str, Bound<'py, PyAny>, Bound<'py, PyAny>);
 
-/// The scope of the functions around a handler, and the request: the arguments of `outside._handlers.around.rescue_async`.
+/// The scope of the functions around a handler, and the request: arguments of `outside._handlers.around.rescue_async`.
 pub(crate) type Rescuers<'py> = (Bound<'py, PyAny>, Bound<'py, PyAny>);
 
 /// A stream or a WebSocket that the loop runs, and reports on by its ticket.
@@ -125,7 +125,7 @@ impl EventLoop {
 
     /// The loop of this process; started if there is none.
     pub(crate) fn running(py: Python<'_>) -> PyResult<Arc<Self>> {
-        // No Python is called while the lock is held: the thread that puts the loop there starts the loop's thread afterwards.
+        // No Python is called under the lock: the thread that puts the loop there starts the loop's thread afterwards.
         let (made, thread) = {
             let mut current = lock(&CURRENT);
             if let Some((current, _)) = &*current {

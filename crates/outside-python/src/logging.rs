@@ -36,8 +36,8 @@ impl PythonLog {
         Ok(())
     }
 
-    /// Names the limit behind a refusal, if there is one. The engine does so for the refusals that it answers; those that the
-    /// functions around a handler have answered do not reach it.
+    /// Names the limit behind a refusal, if there is one. The engine does so for the refusals that it answers; those
+    /// that the functions around a handler have answered do not reach it.
     pub(crate) fn complain_of(&self, py: Python<'_>, refusal: &Refusal) {
         let Some(key) = refusal.limit else { return };
         let now = Instant::now();

@@ -7,7 +7,7 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::{MutexExt as _, PyOnceLock};
 
-/// Locks, even if a thread has panicked while it held the lock: the values behind these locks are whole after each statement.
+/// Locks, even after a panic under the lock: the values behind these locks are whole after each statement.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,8 +1,8 @@
 //! A document that a text names is in the tree.
 //!
-//! Comments of Rust, and every line of other files, may name a Markdown file: by its path from the root, from the folder
-//! of the file that names it, or from a folder above that. A name in quotes is data of a program and is left alone, and so
-//! is a link in a page that a program writes: it counts from that page.
+//! Comments of Rust, and every line of other files, may name a Markdown file: by its path from the root, from the
+//! folder of the file that names it, or from a folder above that. A name in quotes is data of a program and is left
+//! alone, and so is a link in a page that a program writes: it counts from that page.
 
 use std::collections::HashSet;
 

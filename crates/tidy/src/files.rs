@@ -19,7 +19,7 @@ pub const LONG: &[(&str, &str)] = &[
 const MACHINE_FOLDERS: &[&str] =
     &[concat!("/ro", "ot/"), concat!("/ho", "me/"), concat!("/wo", "rk/"), concat!("/Us", "ers/")];
 
-/// Hosts of package registries: a mirror may stand in their place, so nothing in the project names one.
+/// Hosts of package registries: a mirror may stand in their place, so no file of the project names one.
 const REGISTRIES: &[&str] = &[
     concat!("crates", ".io"),
     concat!("pypi", ".org"),

@@ -1,7 +1,7 @@
 //! The imports between files: of each crate below `crates/`, and of the Python package.
 //!
-//! `order` and the law against circles look at these edges. Code that only tests compile is left out, and so are imports
-//! inside of Python functions and under `TYPE_CHECKING`: they run later, or never.
+//! `order` and the law against circles look at these edges. Code that only tests compile is left out, and so are
+//! imports inside of Python functions and under `TYPE_CHECKING`: they run later, or never.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,8 +1,8 @@
 //! The order of files and folders where ARCHITECTURE.md gives one.
 //!
-//! A table whose head is ``| order | `folder` | … |`` lists the files and folders of that folder from top to bottom. A row may name
-//! several, which then stand on one level. A row may import the rows below it, and nothing above or beside itself.
-//! Files that name the others (`lib.rs`, `mod.rs`, `__init__.py`) stand above all, if they are in no row.
+//! A table whose head is ``| order | `folder` | … |`` lists the files and folders of that folder from top to bottom. A
+//! row may name several, which then stand on one level. A row may import the rows below it, but none above or beside
+//! itself. Files that name the others (`lib.rs`, `mod.rs`, `__init__.py`) stand above all, if they are in no row.
 
 use crate::Problem;
 use crate::graph::Edge;

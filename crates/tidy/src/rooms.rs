@@ -1,7 +1,7 @@
 //! Law 1: imports point one way.
 //!
-//! The rooms of the engine stand in one list, from top to bottom; a room may name itself and the rooms below it. The same
-//! list, in the same order, is the table of rooms in ARCHITECTURE.md. Tests may look upwards.
+//! The rooms of the engine stand in one list, from top to bottom; a room may name itself and the rooms below it. The
+//! same list, in the same order, is the table of rooms in ARCHITECTURE.md. Tests may look upwards.
 
 use crate::Problem;
 use crate::rust::Source;

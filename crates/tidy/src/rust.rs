@@ -1,7 +1,7 @@
 //! Rust source as tokens, and the paths that it names.
 //!
-//! Not a parser: it knows comments, literals, brackets, `mod` blocks, `use` trees and which items are compiled for tests
-//! only. That is enough to say which rooms and which parts of the standard library a file names, and on which line.
+//! Not a parser: it knows comments, literals, brackets, `mod` blocks, `use` trees and items that are compiled for tests
+//! only. That is enough to find the rooms and the parts of the standard library that a file names, with their lines.
 
 /// An identifier, or one character of punctuation. Comments and literals are gone.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,7 +1,7 @@
 //! Ending a plain function that runs too long: `HandlerTimeout`, raised in its thread.
 //!
-//! `PyThreadState_SetAsyncExc` is reached through `ctypes`, which keeps this crate free of unsafe code. It takes effect at
-//! the next bytecode: a thread that waits in C (`time.sleep`, a socket) is reached when it comes back.
+//! `PyThreadState_SetAsyncExc` is reached through `ctypes`, which keeps this crate free of unsafe code. It takes effect
+//! at the next bytecode: a thread that waits in C (`time.sleep`, a socket) is reached when it comes back.
 
 use std::cell::Cell;
 

@@ -1,4 +1,4 @@
-//! The state that the handlers of one server share: the requests that are being handled, and the functions beside handlers.
+//! The state that the handlers of one server share: the running requests, and the functions beside handlers.
 
 use std::fs::File;
 use std::sync::atomic::AtomicBool;
@@ -76,8 +76,8 @@ impl Shared {
         }
     }
 
-    /// Raises `HandlerTimeout` in the thread that handles this request, if it still does. The lock is held meanwhile, so
-    /// that it cannot hit the next request of that thread; raising runs no Python code.
+    /// Raises `HandlerTimeout` in the thread that handles this request, if it still does. The lock is held meanwhile,
+    /// so that it cannot hit the next request of that thread; raising runs no Python code.
     pub(crate) fn interrupt(&self, py: Python<'_>, request: &Arc<outside::Request>) {
         let mut active = lock_attached(&self.active, py);
         let found = active.iter_mut().find(|active| Arc::ptr_eq(active.request.get().inner(), request));

@@ -1,4 +1,4 @@
-//! Return values of handlers as responses of the engine. Exact types come first: nearly every handler returns one of them.
+//! Return values of handlers as responses of the engine. Exact types come first: most handlers return one of them.
 
 use bytes::Bytes;
 use outside::Headers;

@@ -1,4 +1,4 @@
-//! `ResponseHeaders`: the header fields of a response as a dictionary whose look-ups ignore the case of names (RFC 9110 section 5.1).
+//! `ResponseHeaders`: the header fields of a response; look-ups ignore the case of names (RFC 9110 section 5.1).
 
 use pyo3::exceptions::{PyKeyError, PyTypeError};
 use pyo3::prelude::*;
@@ -48,7 +48,7 @@ fn found<'py>(fields: &Bound<'py, PyDict>, name: &Bound<'py, PyAny>) -> PyResult
     Ok(name.clone())
 }
 
-/// Sets a field of a dictionary in which the same name may stand in several spellings: the last one counts. Cookies are all set.
+/// Sets a field of a dictionary with the same name in several spellings: the last one counts. Cookies are all set.
 fn add<'py>(fields: &Bound<'py, PyDict>, name: &Bound<'py, PyAny>, value: Bound<'py, PyAny>) -> PyResult<()> {
     let name = found(fields, name)?;
     let value = match value.cast::<PyList>() {

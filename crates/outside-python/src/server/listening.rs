@@ -1,4 +1,4 @@
-//! The listeners of a server, before a request is served: certificates are read first, then sockets are bound or taken over.
+//! The listeners of a server before it serves: certificates are read first, then sockets are bound or taken over.
 
 use outside::{Address, CertificateError, CertificateFiles, Endpoint, Listeners, OutsideHttp, Security, TicketKeys};
 use outside::{BindError, Value};

@@ -171,7 +171,7 @@ impl OutsideHttp {
     fn _listen(slf: &Bound<'_, Self>, slots: usize) -> PyResult<()> {
         let server = slf.get().server()?;
         let settings = server.settings(slf.py())?;
-        // Cloned: a handler of the log may do anything, and must not find it locked.
+        // Cloned, because a handler of the log may run any code, and must not find it locked.
         let keys = lock(&server.ticket_keys).clone();
         let listeners = listen(&server.engine, &settings, &keys, slots)?;
         *lock(&server.socket_files) = listeners.files();

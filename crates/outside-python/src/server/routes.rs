@@ -84,7 +84,7 @@ pub(crate) fn route_name(host: Option<&str>, route: &str) -> PyResult<String> {
     }
 }
 
-/// The engine's handler of an object that a program puts on a route; `plan` says how a function is called if not with the request alone.
+/// The engine's handler of an object on a route; `plan` has the arguments of a function, if not the request alone.
 pub(crate) fn engine_handler(
     handler: &Bound<'_, PyAny>,
     blocking: Option<bool>,

@@ -1,5 +1,5 @@
-//! The servers that run in this process: for children that a program forks meanwhile (`outside/_process/at_fork.py`), and because the last one
-//! ends the asyncio loop.
+//! The servers that run in this process: for children that a program forks meanwhile (`outside/_process/at_fork.py`),
+//! and because the last one ends the asyncio loop.
 
 use std::os::fd::{AsRawFd as _, RawFd};
 use std::sync::Mutex;

@@ -22,7 +22,7 @@ use crate::server::state::ServerState;
 use crate::support::{is_async, lock};
 use crate::websocket::route::WebSocket;
 
-/// Serves on listeners, or on none, until terminated. `object` is the server as the program holds it, of a subclass perhaps.
+/// Serves on listeners, or on none, until terminated. `object` is the program's server, of a subclass perhaps.
 pub(crate) fn serve_on(
     object: &Bound<'_, PyAny>,
     server: &ServerState,

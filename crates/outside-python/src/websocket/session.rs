@@ -243,7 +243,7 @@ fn for_loop<'py>(
     Ok((object, context.map(|context| context.lend(py).clone())))
 }
 
-/// The outcome of a handler: an exception is logged, but for the end of the connection, which unwinds the handler quietly.
+/// The outcome of a handler: an exception is logged, but for the end of the connection, which ends the handler quietly.
 fn settle(
     py: Python<'_>,
     connection: &outside::WebSocketConnection,

@@ -52,8 +52,8 @@ impl<C: Command> Executor<C> {
         }
     }
 
-    /// Begins to enter the host, which may take as long as a call: a handler may hold the one lock of its language. Then
-    /// the loop is taken over, and no other thread tries to enter before this one has entered.
+    /// Begins to enter the host, which may take as long as a call: a handler may hold the one lock of its language.
+    /// Then the loop is taken over, and no other thread tries to enter before this one has entered.
     fn begin_entry(&self, epoch: Epoch) -> Option<LeasedCall> {
         self.entering.store(true, Ordering::SeqCst);
         let entry = self.lease.begin(epoch);
@@ -81,10 +81,10 @@ impl<C: Command> Executor<C> {
     /// Drives the event loop until there are jobs, or the executor stops.
     ///
     /// The future below is polled at the beginning and each time it is woken. In the first poll it delivers the outbox and
-    /// wakes itself without looking at the queue: tokio then polls other tasks and looks at sockets and timers once before it
-    /// comes here again. Without that pass a queue that never empties would keep the loop from all of them, because each turn
-    /// would end in its first poll. While another thread is entering the host, jobs stay in the queue: this thread would only
-    /// wait behind it for the one lock of the language, and the loop would stand still meanwhile (`end_entry` wakes the root).
+    /// wakes itself without looking at the queue: tokio then polls other tasks, sockets and timers once before the next
+    /// poll. Without that pass a queue that never empties would keep the loop from all of them, because each turn would
+    /// end in its first poll. While another thread enters the host, jobs stay in the queue: this thread would only wait
+    /// behind it for the one lock of the language, and the loop would stand still (`end_entry` wakes the root).
     fn run_loop(&self) -> LoopExit {
         let mut passed = false;
         let mut stopping = false;
@@ -114,10 +114,10 @@ impl<C: Command> Executor<C> {
 
     /// Stores the waker of the future that the leader blocks on.
     ///
-    /// This comes before the queue and the outbox are looked at. A connection or a late thread that adds something after that
-    /// look finds the waker of this turn and wakes it; the look sees everything that was added before it. In the other
-    /// order, an answer that is added between look and registration would wake the future of a leader that is gone, and would
-    /// lie there until the next event. The waker of a new leader is another one, so it is compared each time.
+    /// Called before the look at queue and outbox. A connection or a late thread that adds a job or an answer after
+    /// that look finds the waker of this turn and wakes it; the look sees all that were added before it. In the other
+    /// order, an answer that is added between look and registration would wake the future of a leader that is gone, and
+    /// would lie there until the next event. The waker of a new leader is another one, so it is compared each time.
     fn register_root(&self, context: &Context<'_>) {
         let mut root = lock(&self.root);
         if !root.as_ref().is_some_and(|waker| waker.will_wake(context.waker())) {

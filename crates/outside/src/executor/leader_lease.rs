@@ -15,11 +15,11 @@ pub(crate) struct LeasedCall(u64);
 
 /// The lease: {epoch, call number, running} in one word of memory, changed by compare-exchange alone.
 ///
-/// Two threads want it at the same moment: the leader, whose call has just ended, and the sentinel, which has seen that call
-/// last too long. Each of them compares with the value of exactly this call, so one of them succeeds and the other learns
+/// Two threads may want it at once: the leader, whose call has just ended, and the sentinel, which has seen that call
+/// last too long. Each of them compares with the value of exactly this call, so one succeeds and the other one learns
 /// that it has lost. Because each call has a number of its own, a sentinel that was delayed between its look and its
-/// exchange cannot take the loop over from a later call that is quick. A late leader finds its epoch gone when its call ends
-/// (`end` is `false`) or before it begins another one (`begin` is `None`), and touches neither the queue nor the loop.
+/// exchange cannot take the loop over from a later call that is quick. A late leader finds its epoch gone when the call
+/// ends (`end` is `false`) or before the next one (`begin` is `None`), and touches neither the queue nor the loop.
 pub(crate) struct LeaderLease(pub(super) AtomicU64);
 
 /// Low bit: a call is running. Above it 31 bits of call number, above them 32 bits of epoch.

@@ -263,8 +263,8 @@ fn a_lack_of_threads_loses_nothing() {
     });
 }
 
-/// A route that hangs before anything is known about it takes as many threads as the pool has, or one more if two come
-/// upon it at one moment, not one per request.
+/// A route that hangs before its calls were measured takes as many threads as the pool has, or one more if two threads
+/// call it at one moment, not one per request.
 #[test]
 fn a_route_that_hangs_is_bounded_too() {
     check(|| {

@@ -1,7 +1,7 @@
 //! One reactor's executor: its parts, and the functions that connections call.
 //!
-//! Jobs go into a queue and finished ones into an outbox; a thread that adds to either wakes the root, the future that the
-//! leader blocks on. The leader alone takes from both.
+//! Jobs go into a queue and finished ones into an outbox; a thread that adds to either wakes the root, the future that
+//! the leader blocks on. The leader alone takes from both.
 
 use std::collections::VecDeque;
 use std::io;

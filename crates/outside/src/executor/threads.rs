@@ -92,7 +92,7 @@ impl<C: Command> Executor<C> {
         spawned.map(drop)
     }
 
-    /// Takes the loop over from a call that lasts, and offers the new epoch to a thread that stands by, or to a new one.
+    /// Takes the loop over from a call that lasts, and offers the new epoch to a standby thread, or to a new one.
     pub(super) fn take_over(self: &Arc<Self>, call: LeasedCall) {
         // Under the lock, so that the late thread cannot come back before it is counted as detached.
         let mut threads = lock(&self.threads);

@@ -1,7 +1,7 @@
 //! One WebSocket connection: its inbox of received messages, its queue of frames to send, and its end.
 //!
 //! Two sides share it. Handlers take messages and send others, from any thread. The session, which drives the socket,
-//! fills the inbox and empties the queue; it is woken when there is something to do. Inbox and queue are bounded.
+//! fills the inbox and empties the queue; it is woken when frames or room wait for it. Both are bounded.
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};

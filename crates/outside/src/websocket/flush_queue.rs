@@ -50,7 +50,7 @@ thread_local! {
 }
 
 impl FlushQueue {
-    /// From now on this thread leads the loop. The thread that led before may not have noticed yet that it has lost the lead.
+    /// Notes that this thread leads the loop from now on. The leader before may not know yet that it has lost it.
     pub(crate) fn begin_epoch(&self) {
         let mut list = self.lock();
         list.epoch += 1;
@@ -72,7 +72,7 @@ impl FlushQueue {
         PLACE.set(LoopPosition { is_inside, ..PLACE.get() });
     }
 
-    /// The loop has ended: nothing is flushed any more.
+    /// Drops the queue, because the loop has ended: no connection is flushed any more.
     pub(crate) fn end(&self) {
         let mut list = self.lock();
         list.is_over = true;
@@ -138,9 +138,9 @@ impl FlushQueue {
     /// Whether this thread leads the loop and returns to it by itself, so that nothing need wake the loop.
     ///
     /// The answer holds only under the lock. A thread that takes the lead increments `epoch` under the same lock
-    /// (`begin_epoch`) and flushes the queue afterwards. So either this thread still leads when the connection is in the list,
-    /// and it flushes the list when it returns; or the new leader has begun its epoch before, this is `false`, and the loop is
-    /// woken. A late leader that compared outside of the lock could lose a wake-up between the two.
+    /// (`begin_epoch`) and flushes the queue afterwards. So either this thread still leads when the connection is in
+    /// the list, and flushes the list when it returns; or the new leader has begun its epoch before, this is `false`,
+    /// and the loop is woken. A late leader that compared outside of the lock could lose a wake-up between the two.
     fn will_return(&self, list: &List) -> bool {
         let place = PLACE.get();
         place.queue == self.address() && place.epoch == list.epoch && !place.is_inside

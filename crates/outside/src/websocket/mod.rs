@@ -1,8 +1,8 @@
 //! WebSockets for handlers: the settings of a route, and connections with their two queues.
 //!
 //! The bytes are those of `protocol/websocket`. `connection/websocket` drives the socket: it fills the inbox of a
-//! [`WebSocketConnection`], and empties its queue through a [`FrameSink`]. This room knows no socket, and calls no user code
-//! while it holds a lock.
+//! [`WebSocketConnection`], and empties its queue through a [`FrameSink`]. This room knows no socket, and calls no user
+//! code while it holds a lock.
 
 mod bounds;
 mod connection;

@@ -52,7 +52,7 @@ pub(crate) enum Acting {
 impl Drop for Acting {
     #[inline]
     fn drop(&mut self) {
-        // Each message of a client passes here: only the publisher's variable has a destructor, which costs more to reach.
+        // Called for each message of a client: only the publisher's variable has a destructor, which makes it slower.
         match self {
             Self::Callback => CALLED.set(RunningCallback::NONE),
             Self::Publisher => PUBLISHER.set(None),

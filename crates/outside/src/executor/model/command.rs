@@ -123,7 +123,7 @@ impl Callback for NoCall {
     fn tell((): ()) {}
 }
 
-/// There is nothing to flush.
+/// A queue that is always empty.
 #[derive(Default)]
 pub(super) struct Nothing;
 

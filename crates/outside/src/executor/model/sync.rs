@@ -1,6 +1,6 @@
 //! The checker's side of the executor's `sync`: every lock, atomic, thread and wait is a point where it may switch.
 //!
-//! Time does not pass by itself: a look at the clock moves it on by nothing or by a step, as the checker chooses, and
+//! Time does not pass by itself: a look at the clock may move it on by a step, as the checker chooses, and
 //! a wait with a limit may end at once.
 
 use std::cell::Cell;

@@ -181,7 +181,7 @@ impl Trial {
         });
     }
 
-    /// An answer that comes from a thread the executor knows nothing of.
+    /// An answer that comes from a thread outside of the executor.
     pub(super) fn connect_elsewhere(&mut self) {
         let number = self.asked;
         self.asked += 1;
