@@ -74,7 +74,7 @@ pub(crate) fn _forked() {
     EventLoop::forget();
 }
 
-/// Servers that run.
+/// The number of servers that run.
 static RUNNING: AtomicUsize = AtomicUsize::new(0);
 
 /// Counts a server while it runs.

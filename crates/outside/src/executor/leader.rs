@@ -80,7 +80,7 @@ impl<C: Command> Executor<C> {
 
     /// Drives the event loop until there are jobs, or the executor stops.
     ///
-    /// The future below is polled at the beginning and each time it is woken. In the first poll it delivers the outbox and
+    /// The future below is polled at first and each time it is woken. In the first poll it delivers the outbox and
     /// wakes itself without looking at the queue: tokio then polls other tasks, sockets and timers once before the next
     /// poll. Without that pass a queue that never empties would keep the loop from all of them, because each turn would
     /// end in its first poll. While another thread enters the host, jobs stay in the queue: this thread would only wait

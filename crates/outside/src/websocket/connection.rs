@@ -107,7 +107,7 @@ impl WebSocketConnection {
         }))
     }
 
-    /// The request that opened it.
+    /// The request that opened the connection.
     pub fn request(&self) -> &Arc<Request> {
         &self.0.request
     }
@@ -213,7 +213,7 @@ impl WebSocketConnection {
         self.lock().exit.as_ref().map(|exit| exit.reason.to_string())
     }
 
-    /// A number that distinguishes it from all other connections that exist now.
+    /// A number that distinguishes this connection from all others that exist now.
     pub fn id(&self) -> usize {
         Arc::as_ptr(&self.0).addr()
     }

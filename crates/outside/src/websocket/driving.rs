@@ -236,7 +236,7 @@ impl WebSocketConnection {
         self.tell_if_listening(self.lock());
     }
 
-    /// Whether it has ended, or begun to end.
+    /// Whether the connection has ended, or begun to end.
     pub(crate) fn is_ending(&self) -> bool {
         self.0.is_ending.load(Ordering::Relaxed)
     }
