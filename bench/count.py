@@ -40,7 +40,7 @@ OTHERS = ("h2-rust", "h2-python", "async")
 
 @dataclass(frozen=True)
 class Subject:
-    """One server to count: of which state of the project, of which kind, with which access log."""
+    """One server to count: its state of the project, its kind, its access log."""
 
     state: str
     kind: str
@@ -133,7 +133,7 @@ def asked_over_http2(load: list[str]) -> dict:
 
 
 def per_request(valgrind: str, name: str, subject: Subject, options) -> dict:
-    """The median of the pairs, and how far they lie apart."""
+    """The median of the pairs, and the distance between them."""
     values = []
     for _ in range(options.pairs):
         once, twice = (
@@ -145,7 +145,7 @@ def per_request(valgrind: str, name: str, subject: Subject, options) -> dict:
 
 
 def subjects(built: Built, options) -> list[Subject]:
-    """Everything to count in one state of the project."""
+    """The servers to count in one state of the project."""
     found = []
     if "rust" in options.what:
         found += [Subject(built.label, RUST, log, lambda port: [str(built.rust), str(port)]) for log in LOGS]

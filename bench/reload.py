@@ -1,7 +1,7 @@
-"""How long `outside run --reload` takes: `python bench/reload.py [--changes N] [--modules N]`.
+"""The time that `outside run --reload` takes: `python bench/reload.py [--changes N] [--modules N]`.
 
-The time from a change of the program's file to the first answer of the new program, asked over and over on new connections, as a
-browser's reload would. The program imports modules of its own, as many as a small application has. Standard library only.
+Measured from a change of the program's file to the first answer of the new program; a client asks again and again on new
+connections, as a browser's reload would. The program imports as many modules as a small application. Standard library only.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ server = OutsideHTTP(("127.0.0.1", 0))
 def hello():
     return "{answer}"
 """
-# Asked again after this many seconds while the old program answers.
+# Seconds between two requests while the old program answers.
 PAUSE = 0.005
 DEADLINE = 20.0
 
@@ -42,7 +42,7 @@ def arguments() -> argparse.Namespace:
 
 
 def change(file: Path, text: str) -> None:
-    """As editors do: a new file in place of the old one."""
+    """Replaces a file by a new one, as editors do."""
     new = file.with_suffix(".new")
     new.write_text(text)
     new.replace(file)
@@ -58,7 +58,7 @@ def ask(address: tuple[str, int]) -> bytes:
 
 
 def seconds_until(address: tuple[str, int], wanted: bytes, start: float) -> float:
-    """From `start` to the first answer of the new program."""
+    """The seconds from `start` to the first answer of the new program."""
     while ask(address) != wanted:
         if time.monotonic() - start > DEADLINE:
             sys.exit(f"bench-reload: {wanted!r} was not answered within {DEADLINE:.0f} s")

@@ -62,7 +62,7 @@ def say(text: str) -> None:
 
 
 def prepare(options: argparse.Namespace, used: list[str]) -> dict[str, str]:
-    """Installs and builds; server -> reason for those that cannot run."""
+    """Installs and builds; returns the reason for each server that cannot run."""
     failed: dict[str, str] = {}
     if not options.no_install:
         failed.update(install.peers([PEERS[key] for key in used], say))
@@ -89,7 +89,7 @@ def plan_of(options: argparse.Namespace) -> Plan:
     cores = sorted(os.sched_getaffinity(0))
     if len(cores) < 2:
         sys.exit("bench: two cores are needed, one for the server and one for the load")
-    # This program sleeps while it measures; its little work belongs beside the load.
+    # This program sleeps while it measures; its little work runs on the core of the load.
     os.sched_setaffinity(0, {cores[1]})
     return Plan(warmup=min(1.0, options.seconds / 3), seconds=options.seconds, server_core=cores[0], load_core=cores[1])
 

@@ -1,4 +1,4 @@
-//! The command line: words become an order, or an error message. Looks at no file and at no socket.
+//! The command line: words become an order, or an error message. No file is read here, and no socket opened.
 
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
@@ -19,21 +19,21 @@ pub(crate) enum Task {
     Program(Program),
 }
 
-/// A server, as it was asked for.
+/// The server that the command line asks for.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Order {
     pub(crate) what: What,
     pub(crate) place: Place,
     pub(crate) log: AccessLog,
     pub(crate) tls: Option<CertificateFiles>,
-    /// The hosts that it has, as they were typed.
+    /// The allowed hosts, as they were typed.
     pub(crate) allowed_hosts: Vec<String>,
 }
 
 #[derive(Debug, PartialEq)]
 pub(crate) enum What {
     Folder(FolderOrder),
-    /// Every request goes to this URL.
+    /// A redirect of every request to this URL.
     Redirect(String),
 }
 
@@ -43,11 +43,11 @@ pub(crate) enum Place {
         host: String,
         port: u16,
     },
-    /// `unix:PATH`, whole.
+    /// The whole text `unix:PATH`.
     Unix(String),
 }
 
-/// How a folder is served.
+/// The options for a folder.
 #[derive(Debug, Default, PartialEq)]
 pub(crate) struct FolderOrder {
     pub(crate) path: PathBuf,
@@ -58,7 +58,7 @@ pub(crate) struct FolderOrder {
     pub(crate) no_compression: bool,
 }
 
-/// As in the quick start and all examples: one number to remember, and no privilege needed.
+/// The default port, as in the tutorial and all examples; it needs no privilege.
 const PORT: u16 = 8080;
 const HOST: &str = "127.0.0.1";
 
@@ -168,7 +168,7 @@ fn place(host: String, port: Option<u16>) -> Result<Place, String> {
     }
 }
 
-/// The URL behind the word `redirect`; nothing that is for folders may stand beside it.
+/// The URL behind the word `redirect`; options for folders may not stand beside it.
 fn destination(mut words: Vec<OsString>, folder: &FolderOrder) -> Result<String, String> {
     if *folder != FolderOrder::default() {
         return Err(
@@ -234,7 +234,7 @@ fn said(error: Unreadable) -> String {
     }
 }
 
-/// The command that this word was probably meant to be.
+/// The command that the user probably meant by this word.
 pub(crate) fn nearest_command(word: &OsStr) -> Option<&'static str> {
     let word = word.to_str()?;
     COMMANDS.iter().copied().find(|command| strsim::damerau_levenshtein(word, command) == 1)
@@ -242,7 +242,7 @@ pub(crate) fn nearest_command(word: &OsStr) -> Option<&'static str> {
 
 fn nearest(option: &str) -> Option<&'static str> {
     let scored = OPTIONS.iter().map(|&name| (strsim::jaro_winkler(option, name), name));
-    // Two dashes in common say nothing.
+    // The two dashes that all options share do not make them alike.
     let likely = scored.filter(|(score, _)| *score > 0.75 && option.len() > 3);
     likely.max_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, name)| name)
 }

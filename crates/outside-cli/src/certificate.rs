@@ -1,5 +1,5 @@
-//! `outside cert NAME…`: a certificate for development, signed by itself, in two files that never replace others. They lie in a
-//! folder of their own, whose name begins with a dot: a folder that is served with them in it does not show them.
+//! `outside cert NAME…`: a certificate for development, signed by itself, in two files that never replace others. They
+//! lie in a folder whose name begins with a dot, because such folders are not served.
 
 use std::fs::{DirBuilder, OpenOptions, Permissions};
 use std::io::{ErrorKind, Write as _};
@@ -13,10 +13,10 @@ use crate::service::Fault;
 use crate::{NOT_STARTED, USAGE};
 
 const DAY: Duration = Duration::from_secs(86_400);
-/// Browsers take no certificate that is valid for more than 398 days.
+/// Days for which a certificate is valid; browsers accept 398 at most.
 const DAYS: u32 = 365;
 
-/// Where certificates and keys lie. Hidden files are not served.
+/// The folder of certificates and keys. Hidden files are not served.
 pub(crate) const FOLDER: &str = ".outside";
 
 /// Writes `NAME.pem` and `NAME.key` into [`FOLDER`] below this one; returns the text that explains them.
@@ -31,7 +31,7 @@ pub(crate) fn write(below: &Path, names: &[String]) -> Result<String, Fault> {
         return Err((USAGE, format!("{wrong:?} is neither the name of a host nor an IP address")));
     }
     let mut parameters = CertificateParams::new(all.clone()).map_err(failed)?;
-    // Clocks differ, and the certificate is used at once.
+    // The certificate is used at once, and a client's clock may be late.
     let start = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().saturating_sub(DAY);
     parameters.not_before = rcgen::date_time_ymd(1970, 1, 1) + start;
     parameters.not_after = parameters.not_before + DAY * DAYS;
@@ -45,7 +45,7 @@ pub(crate) fn write(below: &Path, names: &[String]) -> Result<String, Fault> {
     let (certfile, keyfile) = (folder.join(format!("{base}.pem")), folder.join(format!("{base}.key")));
     create(&certfile, certificate.pem().as_bytes(), 0o644)?;
     if let Err(fault) = create(&keyfile, key.serialize_pem().as_bytes(), 0o600) {
-        // Half of a pair is of no use to anybody.
+        // A certificate without its key is useless.
         std::fs::remove_file(&certfile).unwrap_or_default();
         return Err(fault);
     }
@@ -64,7 +64,7 @@ fn private(folder: PathBuf) -> Result<PathBuf, Fault> {
     let failed = |error| (NOT_STARTED, format!("{} cannot be made: {error}", shown(&folder)));
     match DirBuilder::new().mode(0o700).create(&folder) {
         Ok(()) => {}
-        // Not the target of a link, which may be another user's file.
+        // The folder may not be a link, whose target may be another user's.
         Err(error) if error.kind() == ErrorKind::AlreadyExists => {
             if !std::fs::symlink_metadata(&folder).map_err(failed)?.is_dir() {
                 return Err((NOT_STARTED, format!("{} is there already, and is no folder", shown(&folder))));
@@ -74,7 +74,7 @@ fn private(folder: PathBuf) -> Result<PathBuf, Fault> {
         Err(error) => return Err(failed(error)),
     }
     let ignored = OpenOptions::new().write(true).create_new(true).open(folder.join(".gitignore"));
-    // It may be there, and without it the key is as private.
+    // The file may exist; and the key is as private without it.
     drop(ignored.and_then(|mut file| file.write_all(b"*\n")));
     Ok(folder)
 }
@@ -98,7 +98,7 @@ fn create(path: &Path, content: &[u8], mode: u32) -> Result<(), Fault> {
     })
 }
 
-/// Without the folder where one is.
+/// The path without the `./` at its beginning.
 fn shown(path: &Path) -> String {
     let path: PathBuf = path.strip_prefix(".").unwrap_or(path).to_owned();
     path.display().to_string()

@@ -1,8 +1,8 @@
-//! The command `outside`: serves a folder, redirects, runs the server of a program, or writes a certificate for development.
+//! The command `outside`: serves a folder, redirects, runs the server of a program, or writes a test certificate.
 //!
-//! One program behind three doors: the binary, the script that comes with the Python package, `python -m outside`.
-//! `arguments` reads the command line, `service` makes a server of it; here are the ends: the printed lines and the exit
-//! status. A caller from another language brings its own way to watch signals.
+//! The binary, the script of the Python package and `python -m outside` all run it. `arguments` reads the command line,
+//! `service` makes a server of it; this file prints lines and chooses the exit status. A caller from another language
+//! brings its own way to watch signals.
 
 mod arguments;
 mod certificate;
@@ -22,7 +22,7 @@ pub use program::{Action, Program, ProgramOptions};
 pub const ENDED: u8 = 0;
 /// Exit status: the command line is wrong.
 pub const USAGE: u8 = 2;
-/// Exit status: it could not start.
+/// Exit status: the server could not start.
 pub const NOT_STARTED: u8 = 3;
 
 /// Runs the command of these arguments (the first is the program's own name); returns the exit status.
@@ -74,7 +74,7 @@ pub fn run_by(
     }
 }
 
-/// A standard output that is closed is no error.
+/// Prints a text; a closed standard output is no error.
 fn print(text: &str) -> u8 {
     let mut output = std::io::stdout().lock();
     output.write_all(text.as_bytes()).and_then(|()| output.flush()).unwrap_or_default();

@@ -9,7 +9,7 @@ use outside::CertificateFiles;
 /// An order about the server of a program. `None` stands for an option that was not given.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Program {
-    /// Whether it is run or listed.
+    /// Whether the server is run or its routes are listed.
     pub action: Action,
     /// `module:attribute` or `path/to/file:attribute`, as it was typed.
     pub target: String,
@@ -17,9 +17,9 @@ pub struct Program {
     pub host: Option<String>,
     /// The port.
     pub port: Option<u16>,
-    /// The names of its hosts; empty: not said.
+    /// The allowed hosts; empty if none were given.
     pub allowed_hosts: Vec<String>,
-    /// Certificate and key: TLS is spoken.
+    /// Certificate and key, for TLS.
     pub tls: Option<CertificateFiles>,
     /// The form of the access log.
     pub log: Option<String>,
@@ -30,9 +30,9 @@ pub struct Program {
 /// The two commands about a program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
-    /// Its server is run.
+    /// `outside run`: the server is run.
     Run,
-    /// Its routes are printed.
+    /// `outside routes`: the routes are printed.
     Routes,
 }
 
@@ -41,9 +41,9 @@ pub enum Action {
 pub struct ProgramOptions {
     /// A number of processes, or `auto`.
     pub workers: Option<String>,
-    /// Starts again when a file of the program changes.
+    /// Whether the program starts again when one of its files changes.
     pub reload: bool,
-    /// Pages with tracebacks.
+    /// Whether error pages show tracebacks.
     pub debug: bool,
 }
 

@@ -9,7 +9,7 @@ use outside::{Address, BindError, Error, Folder, HostPattern, OutsideHttp, Outsi
 use crate::arguments::{FolderOrder, Order, Place, What, nearest_command};
 use crate::{NOT_STARTED, USAGE};
 
-/// Why there is no server: exit status and reason.
+/// The failure to make a server: exit status and reason.
 pub(crate) type Fault = (u8, String);
 
 /// The folder or the destination of a server, for the line that is printed when it serves.
@@ -44,7 +44,7 @@ pub(crate) fn make(order: &Order) -> Result<(OutsideHttp, Subject), Fault> {
 
 fn folder_server(addresses: Vec<Address>, order: &FolderOrder) -> Result<(OutsideHttp, Subject), Fault> {
     let path = &order.path;
-    // Looked at here as well as by the engine, which does not know the words that help somebody at a prompt.
+    // The engine checks the folder as well, but its message does not help a user at a prompt.
     let looked = std::fs::read_dir(path).map_err(|error| match error.kind() {
         NotFound => format!("there is no folder {path:?}{}", command_meant(path)),
         NotADirectory => format!("{path:?} is no folder"),
@@ -67,7 +67,7 @@ fn folder_server(addresses: Vec<Address>, order: &FolderOrder) -> Result<(Outsid
     Ok((server, Subject::Folder { path: whole, note: note(order) }))
 }
 
-/// The command that was probably meant by a folder that is not there.
+/// The hint that a missing folder was probably meant as a command.
 fn command_meant(path: &Path) -> String {
     match (nearest_command(path.as_os_str()), path.to_str()) {
         (Some(command), _) => format!("; did you mean outside {command}?"),
@@ -77,8 +77,8 @@ fn command_meant(path: &Path) -> String {
 }
 
 impl Order {
-    /// The hosts that were named: by an option, or as the place to listen at where only this machine connects, and then beside its
-    /// own names.
+    /// The hosts of the options; without any, the names of this machine and of the listener, if no other machine
+    /// reaches it.
     fn allowed_hosts(&self, is_local: bool) -> Result<Vec<HostPattern>, Fault> {
         let parsed =
             |name: &str| name.parse::<HostPattern>().map_err(|error| (USAGE, format!("--allowed-host: {error}")));
@@ -129,7 +129,7 @@ fn resolved(place: &Place) -> Result<Vec<Address>, Fault> {
     }
 }
 
-/// Why a server that was made could not run, with an advice.
+/// The reason for which a server could not run, with an advice.
 pub(crate) fn explained(error: &Error) -> String {
     let Some(bind) = error.source_as::<BindError>() else { return error.to_string() };
     let advice = match (bind.error.kind(), &bind.address) {

@@ -1,7 +1,7 @@
 //! The command `outside`, for the script that is installed with the package and for `python -m outside`.
 //!
-//! Folders and redirects are served without Python: no lock is held, nothing is logged through `logging`. Only signals are watched in Python's
-//! way, because their handlers are Python's, and are put back afterwards.
+//! Folders and redirects are served without Python: no lock is held, and `logging` is not used. Only signals are
+//! watched in Python's way, because their handlers are Python's, and are put back afterwards.
 
 use std::cell::Cell;
 use std::ffi::{CStr, OsString};
@@ -81,7 +81,7 @@ fn serve(server: &OutsideHttp, started: &(dyn Fn(&[Endpoint]) + Sync)) -> Result
     result
 }
 
-/// A signal handler that takes note.
+/// A signal handler that sets a flag.
 fn noting<'py>(py: Python<'py>, name: &'static CStr, came: &Arc<AtomicBool>) -> PyResult<Bound<'py, PyCFunction>> {
     let came = Arc::clone(came);
     let note = move |_: &Bound<'_, PyTuple>, _: Option<&Bound<'_, PyDict>>| came.store(true, Ordering::SeqCst);

@@ -1,5 +1,5 @@
-//! Exceptions: `HTTPException` and `ContentError`, which are answered by themselves if no handler catches them, and those that stand for
-//! errors of the engine.
+//! Exceptions: `HTTPException` and `ContentError`, which have an answer of their own if no handler catches them, and
+//! the exceptions for errors of the engine.
 
 use std::sync::Mutex;
 
@@ -43,7 +43,7 @@ impl HttpException {
 
     #[pyo3(signature = (code, message=None))]
     fn __init__(slf: &Bound<'_, Self>, code: &Bound<'_, PyAny>, message: Option<String>) -> PyResult<()> {
-        // As `BaseException.__init__` does it; copies and pickles are built anew from them.
+        // As `BaseException.__init__` does it; copies and pickles are built from these arguments.
         let arguments = match &message {
             Some(message) => (code, message).into_pyobject(slf.py())?,
             None => (code,).into_pyobject(slf.py())?,
@@ -84,7 +84,7 @@ impl HttpException {
     }
 }
 
-/// The error of the attributes, which a subclass may have as its own; `None` without a usable code.
+/// The engine's error for the attributes, which a subclass may define itself; `None` without a usable code.
 fn asked_for(exception: &Bound<'_, PyAny>) -> Option<Error> {
     let py = exception.py();
     let code = check_code(&exception.getattr(intern!(py, "code")).ok()?).ok()?;
@@ -152,7 +152,7 @@ pub(crate) fn value_error(error: Error) -> PyErr {
     PyValueError::new_err(error.to_string())
 }
 
-/// Why a run has ended too soon.
+/// The error that has ended a run.
 pub(crate) enum RunError {
     Python(PyErr),
     Engine(Error),
@@ -170,7 +170,7 @@ impl From<Error> for RunError {
     }
 }
 
-/// The exception for a file that cannot be had. Python chooses FileNotFoundError and its siblings by the number.
+/// The exception for a file that cannot be opened. Python chooses FileNotFoundError and its siblings by the number.
 pub(crate) fn os_error(error: Error) -> PyErr {
     match error.source_as::<std::io::Error>() {
         Some(system) => system_error(system, &error),

@@ -1,8 +1,8 @@
 //! The asyncio event loop of `async def` functions: one for the process, in a thread of its own, fed in batches.
 //!
-//! Threads of the engine put commands into a queue and write a byte into a pipe, unless one is on its way already: one wake-up for
-//! a batch. The other side of the queue is `outside/_handlers/loop.py`. This file stands below the functions, streams and WebSockets that the
-//! loop runs, and knows them as a `LoopFunction` or a `LoopJob`.
+//! Threads of the engine put commands into a queue and write a byte into a pipe, unless one is on its way already: one
+//! wake-up for a batch. The other side of the queue is `outside/_handlers/loop.py`. This file is below the functions,
+//! streams and WebSockets that the loop runs, and knows them as a `LoopFunction` or a `LoopJob`.
 
 use std::collections::{HashMap, VecDeque};
 use std::io::{Read as _, Write as _};
@@ -22,8 +22,8 @@ use crate::support::{is_coroutine, lock};
 
 /// An `async def` function that answers requests.
 pub(crate) trait LoopFunction: Send + Sync {
-    /// Begins a call: adds `("call", ticket, function, request, call)`, or `"apply"` with other arguments, to the loop's list. The
-    /// loop reports to `call` itself.
+    /// Begins a call: adds `("call", ticket, function, request, call)`, or `"apply"` with other arguments, to the
+    /// loop's list. The loop reports to `call` itself.
     fn begin(
         self: Arc<Self>,
         list: &Bound<'_, PyList>,
@@ -36,18 +36,18 @@ pub(crate) trait LoopFunction: Send + Sync {
 /// Kind, and two objects whose meaning depends on the kind.
 pub(crate) type Described<'py> = (&'static str, Bound<'py, PyAny>, Bound<'py, PyAny>);
 
-/// The scope of the functions around a handler, and the request: the arguments of `outside._handlers.around.rescue_async`.
+/// The scope of the functions around a handler, and the request: arguments of `outside._handlers.around.rescue_async`.
 pub(crate) type Rescuers<'py> = (Bound<'py, PyAny>, Bound<'py, PyAny>);
 
-/// Something else that the loop runs, and reports on by its ticket.
+/// A stream or a WebSocket that the loop runs, and reports on by its ticket.
 pub(crate) trait LoopJob: Send + Sync {
-    /// As `outside/_handlers/loop.py` takes it.
+    /// The command, as `outside/_handlers/loop.py` takes it.
     fn describe<'py>(&self, py: Python<'py>) -> PyResult<Described<'py>>;
 
-    /// The functions that are to be asked for an answer in place of this exception, if there are any.
+    /// The functions that may answer in place of this exception, if there are any.
     fn rescuers<'py>(&self, py: Python<'py>, error: &PyErr) -> Option<Rescuers<'py>>;
 
-    /// The loop reports; a job is not asked again afterwards.
+    /// Takes the report of the loop, the only one for this job.
     fn report(&self, py: Python<'_>, report: LoopReport<'_>) -> PyResult<()>;
 }
 
@@ -72,9 +72,9 @@ pub(crate) struct EventLoop {
     jobs: Mutex<HashMap<Ticket, Arc<dyn LoopJob>>>,
     /// Whether a byte is on its way through the pipe.
     is_woken: AtomicBool,
-    /// Since when the byte has waited to be read; `None` too once that has been logged.
+    /// The time since which the byte has waited to be read; `None` too once that has been logged.
     woken_at: Mutex<Option<Instant>>,
-    /// How often the loop has taken commands.
+    /// The number of times that the loop has taken commands.
     batches: AtomicU64,
     wake_writer: UnixStream,
     wake_reader: UnixStream,
@@ -106,9 +106,9 @@ impl Wake for LoopWaker {
     }
 }
 
-/// A loop that takes no commands for this long is blocked by a handler.
+/// Time without taking commands after which the loop counts as blocked by a handler.
 const BLOCKED_AFTER: Duration = Duration::from_secs(1);
-/// A loop that another thread has kept from the interpreter goes on within this time after that thread has let go.
+/// Time within which the loop goes on after another thread has released the interpreter.
 const GRACE: Duration = Duration::from_millis(50);
 
 /// The loop of this process and its thread, while there is one.
@@ -125,7 +125,7 @@ impl EventLoop {
 
     /// The loop of this process; started if there is none.
     pub(crate) fn running(py: Python<'_>) -> PyResult<Arc<Self>> {
-        // No Python is called while the lock is held: the thread that puts the loop there starts the loop's thread afterwards.
+        // No Python is called under the lock: the thread that puts the loop there starts the loop's thread afterwards.
         let (made, thread) = {
             let mut current = lock(&CURRENT);
             if let Some((current, _)) = &*current {
@@ -171,7 +171,7 @@ impl EventLoop {
         Ok(())
     }
 
-    /// Looks whether a handler keeps the loop from taking its commands, and has the handler's stack logged.
+    /// Checks whether a handler keeps the loop from taking its commands, and has the handler's stack logged.
     pub(crate) fn look_after() {
         let Some((current, thread)) =
             lock(&CURRENT).as_ref().map(|(current, thread)| (Arc::clone(current), Arc::clone(thread)))
@@ -182,7 +182,7 @@ impl EventLoop {
             return;
         }
         let batches = current.batches.load(Ordering::SeqCst);
-        // On a thread of its own: it waits for Python's lock.
+        // On a thread of its own, because it waits for Python's lock.
         let started = std::thread::Builder::new().name("outside-stack".into()).spawn(move || {
             Python::attach(|py| {
                 // Another thread may have kept the lock all the while: then the loop goes on now.
@@ -221,7 +221,7 @@ impl EventLoop {
         }
     }
 
-    /// The error of a call that finds no loop.
+    /// The error of a call if there is no loop.
     pub(crate) fn has_ended() -> Error {
         Error::new("the event loop of async handlers has ended")
     }
@@ -243,7 +243,7 @@ impl EventLoop {
         ticket
     }
 
-    /// Has the loop begin a job that is registered.
+    /// Begins a registered job on the loop.
     pub(crate) fn begin(&self, ticket: Ticket, job: Arc<dyn LoopJob>) {
         self.push(LoopCommand::Begin(ticket, job));
     }
@@ -253,7 +253,7 @@ impl EventLoop {
         self.push(LoopCommand::Wake(ticket));
     }
 
-    /// Closes an asynchronous iterator that will not be asked again.
+    /// Closes an asynchronous iterator of which no more pieces are wanted.
     pub(crate) fn close_iterator(&self, iterator: Arc<Py<PyAny>>) {
         self.push(LoopCommand::Close(iterator));
     }
@@ -264,7 +264,7 @@ impl EventLoop {
             .map_or_else(Vec::new, |current| vec![current.wake_writer.as_raw_fd(), current.wake_reader.as_raw_fd()])
     }
 
-    /// For a child of the process that has the loop: the child has none, and drops nothing of its parent's.
+    /// Forgets the loop, in a child of its process: the child has no loop, and drops no object of its parent's.
     pub(crate) fn forget() {
         // A thread that the child does not have may have held the lock.
         if let Ok(mut current) = CURRENT.try_lock() {
@@ -298,7 +298,7 @@ impl EventLoop {
 }
 
 /// The value itself, or the result of a coroutine: on the loop of `async def` handlers, or on one of its own if there
-/// is none. `context`: in which it runs.
+/// is none. The coroutine runs in `context`.
 pub(crate) fn awaited<'py>(
     value: Bound<'py, PyAny>,
     context: Option<&Bound<'py, PyAny>>,

@@ -1,4 +1,4 @@
-//! How a child process ends that a handler has forked and that comes back from its handler.
+//! The end of a child process that a handler has forked and that returns from its handler.
 
 use std::cell::Cell;
 

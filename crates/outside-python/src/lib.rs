@@ -1,7 +1,7 @@
 //! The binding: the Python module `outside` over the engine.
 //!
-//! `server/` has the server's own classes, `websocket/` those of WebSockets; `call/` calls Python functions; `message/` has requests and
-//! responses. The binding knows no HTTP syntax: names, framing and limits are the engine's.
+//! `server/` has the server's own classes, `websocket/` those of WebSockets; `call/` calls Python functions; `message/`
+//! has requests and responses. The binding knows no HTTP syntax: names, framing and limits are the engine's.
 
 mod call;
 mod command;

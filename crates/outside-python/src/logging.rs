@@ -17,27 +17,27 @@ use pyo3::types::PyDict;
 
 use crate::support::lock;
 
-/// Where the engine's log goes. Called on the log's own thread.
+/// The sink of the engine's log. Called on the log's own thread.
 #[derive(Debug, Default)]
 pub(crate) struct PythonLog {
     access_by_logging: AtomicBool,
-    /// When each limit was last complained about.
+    /// The time of the last complaint about each limit.
     complaints: Mutex<HashMap<&'static str, Instant>>,
 }
 
-/// A limit that clients pass again and again is named once in this time, as by the engine.
+/// Time in which a limit that clients pass again and again is named once, as in the engine.
 const COMPLAIN_EVERY: Duration = Duration::from_secs(60);
 
 impl PythonLog {
-    /// A server starts: looks whether `logging` is configured.
+    /// Checks at the start of a server whether `logging` is configured.
     pub(crate) fn begin(&self, py: Python<'_>) -> PyResult<()> {
         let configured = logger(py, "outside.access")?.call_method0(intern!(py, "hasHandlers"))?;
         self.access_by_logging.store(configured.extract()?, Ordering::Relaxed);
         Ok(())
     }
 
-    /// Names the limit behind a refusal, if there is one. The engine does so for the refusals that it answers; those that the
-    /// functions around a handler have answered do not reach it.
+    /// Names the limit behind a refusal, if there is one. The engine does so for the refusals that it answers; those
+    /// that the functions around a handler have answered do not reach it.
     pub(crate) fn complain_of(&self, py: Python<'_>, refusal: &Refusal) {
         let Some(key) = refusal.limit else { return };
         let now = Instant::now();
@@ -48,7 +48,7 @@ impl PythonLog {
             }
             complaints.insert(key, now);
         }
-        // Without the lock: a handler of the log may do anything.
+        // Without the lock: a handler of the log may run any code.
         log_warning(py, &format!("{}: refused; config[{key:?}] sets this limit", refusal.reason));
     }
 }
@@ -87,8 +87,8 @@ impl LogSink for PythonLog {
     }
 }
 
-/// Logs an exception with its traceback, and with a hint where a name of ours was not imported.
-/// It is logged inside the context, if one is given.
+/// Logs an exception with its traceback, and with a hint if a name of this package was not imported; inside the
+/// context, if one is given.
 pub(crate) fn log_exception(py: Python<'_>, context: Option<&Bound<'_, PyAny>>, what: &str, error: &PyErr) {
     let told = (|| {
         let options = PyDict::new(py);
@@ -127,7 +127,7 @@ fn logger<'py>(py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyAny>> {
     GET_LOGGER.import(py, "logging", "getLogger")?.call1((name,))
 }
 
-/// A log that fails has nowhere to say so but here.
+/// Prints the failure of a log to standard error, the only place left.
 fn report(py: Python<'_>, told: PyResult<()>) {
     if let Err(error) = told {
         error.write_unraisable(py, None);

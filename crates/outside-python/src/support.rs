@@ -1,4 +1,4 @@
-//! Small things that every folder of the binding needs: locks, and questions about Python objects.
+//! Functions that every folder of the binding needs: locks, and questions about Python objects.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -7,12 +7,12 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::{MutexExt as _, PyOnceLock};
 
-/// Locks, even if a thread has panicked while it held the lock: the values behind these locks are whole after each statement.
+/// Locks, even after a panic under the lock: the values behind these locks are whole after each statement.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The same, without holding the interpreter while it waits: the thread that holds the lock may need the interpreter.
+/// The same, but releases the interpreter while it waits: the thread that holds the lock may need the interpreter.
 pub(crate) fn lock_attached<'a, T>(mutex: &'a Mutex<T>, py: Python<'_>) -> MutexGuard<'a, T> {
     mutex.lock_py_attached(py).unwrap_or_else(PoisonError::into_inner)
 }
@@ -27,7 +27,7 @@ pub(crate) fn shown(object: &Bound<'_, PyAny>) -> String {
     object.repr().map_or_else(|_| kind(object), |text| text.to_string())
 }
 
-/// Whether it is an `async def` function, or an object whose `__call__` is one.
+/// Whether the object is an `async def` function, or has a `__call__` that is one.
 pub(crate) fn is_async(handler: &Bound<'_, PyAny>) -> PyResult<bool> {
     let py = handler.py();
     let check = py.import("inspect")?.getattr("iscoroutinefunction")?;
@@ -38,7 +38,7 @@ pub(crate) fn is_async(handler: &Bound<'_, PyAny>) -> PyResult<bool> {
     check.call1((called,))?.is_truthy()
 }
 
-/// A handler that cannot be called is a `TypeError`.
+/// Raises a `TypeError` for a handler that cannot be called.
 pub(crate) fn check_callable(handler: &Bound<'_, PyAny>) -> PyResult<()> {
     if handler.is_callable() {
         Ok(())
@@ -47,7 +47,7 @@ pub(crate) fn check_callable(handler: &Bound<'_, PyAny>) -> PyResult<()> {
     }
 }
 
-/// Whether it is a coroutine.
+/// Whether the object is a coroutine.
 pub(crate) fn is_coroutine(value: &Bound<'_, PyAny>) -> PyResult<bool> {
     static IS_COROUTINE: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
     if value.is_none() {

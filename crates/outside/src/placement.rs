@@ -16,7 +16,7 @@ pub(crate) struct Placement {
     /// One bit for each of the last calls, the newest lowest: whether it waited.
     waited: AtomicU8,
     pooled: AtomicBool,
-    /// The number of further calls that are measured closely.
+    /// Further calls that are measured closely.
     suspicion: AtomicU8,
     /// For each reactor, whether a call of this route runs on a thread that leads it, or led it when the call began.
     called: Flags,
@@ -39,8 +39,7 @@ impl Reactor {
     }
 }
 
-/// One flag for each reactor. One word with a bit for each would need two atomic exchanges per call; flags need plain
-/// stores.
+/// A flag for each reactor: plain stores set it. A bit in a common word would need two atomic exchanges per call.
 #[derive(Debug)]
 struct Flags([AtomicBool; REACTORS]);
 
@@ -129,8 +128,8 @@ impl Placement {
         self.blocking.is_none() && self.called.0[usize::from(here.0)].load(Ordering::Relaxed)
     }
 
-    /// How closely the next call is to be measured; `None`: not at all. So the first long call is not measured, and
-    /// counts as one that waited.
+    /// The precision with which the next call is to be measured; `None`: not at all. So the first long call is not
+    /// measured, and counts as one that waited.
     pub(crate) fn suspicion(&self) -> Option<Suspicion> {
         match (self.waited.load(Ordering::Relaxed), self.suspicion.load(Ordering::Relaxed)) {
             (0, 0) => None,

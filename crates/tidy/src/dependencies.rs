@@ -1,7 +1,7 @@
-//! Every dependency is there for a reason, and the reason is written down.
+//! Each dependency has its reason in ARCHITECTURE.md.
 //!
-//! Each crate under `[dependencies]` of a manifest has a row in the table of ARCHITECTURE.md. Crates of this workspace are
-//! no dependencies in that sense.
+//! Each crate under `[dependencies]` of a manifest has a row in the table there. Crates of this workspace are not
+//! counted as dependencies.
 
 use crate::Problem;
 

@@ -1,8 +1,8 @@
 //! A document that a text names is in the tree.
 //!
-//! Comments of Rust, and every line of other files, may name a Markdown file: by its path from the root, from the folder
-//! of the file that names it, or from a folder above that. A name in quotes is data of a program and is left alone, and so
-//! is a link in a page that a program writes: it counts from that page.
+//! Comments of Rust, and every line of other files, may name a Markdown file: by its path from the root, from the
+//! folder of the file that names it, or from a folder above that. A name in quotes is data of a program and is left
+//! alone, and so is a link in a page that a program writes: it counts from that page.
 
 use std::collections::HashSet;
 
@@ -32,7 +32,7 @@ fn prose<'a>(path: &str, line: &'a str) -> &'a str {
     if !path.ends_with(".rs") {
         return line;
     }
-    // Within a text, two slashes stand behind a colon or a quote.
+    // Within a string, two slashes stand behind a colon or a quote.
     let mut starts = line.match_indices("//").map(|(start, _)| start);
     let comment = starts.find(|&start| line[..start].chars().next_back().is_none_or(char::is_whitespace));
     comment.map_or("", |start| &line[start..])

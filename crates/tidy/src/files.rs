@@ -1,12 +1,12 @@
 //! The laws of a single file.
 //!
-//! A doc at the head of each module, a length that fits in a head, no `unwrap()` outside tests, no path of somebody's
-//! machine, no host of a package registry.
+//! A doc at the head of each module, at most 450 lines, no `unwrap()` outside tests, no path of a developer's machine,
+//! no host of a package registry.
 
 use crate::Problem;
 use crate::rust;
 
-/// The most lines that a source file may have.
+/// Lines that a source file may have.
 pub const MOST_LINES: usize = 450;
 
 /// Files that may be longer, each with the reason. Tables only: code is divided instead.
@@ -19,7 +19,7 @@ pub const LONG: &[(&str, &str)] = &[
 const MACHINE_FOLDERS: &[&str] =
     &[concat!("/ro", "ot/"), concat!("/ho", "me/"), concat!("/wo", "rk/"), concat!("/Us", "ers/")];
 
-/// Hosts of package registries: a mirror may stand in their place, so nothing in the project names one.
+/// Hosts of package registries: a mirror may stand in their place, so no file of the project names one.
 const REGISTRIES: &[&str] = &[
     concat!("crates", ".io"),
     concat!("pypi", ".org"),
@@ -45,7 +45,7 @@ pub fn check(path: &str, text: &str) -> Vec<Problem> {
     problems
 }
 
-/// An exemption that nothing needs any more is a problem too.
+/// Checks that each exemption is still needed.
 pub fn check_exemptions(tree: &[(String, String)]) -> Vec<Problem> {
     let needed = |name: &str| tree.iter().any(|(path, text)| path == name && text.lines().count() > MOST_LINES);
     let stale = LONG.iter().filter(|(name, _)| !needed(name));
@@ -54,12 +54,12 @@ pub fn check_exemptions(tree: &[(String, String)]) -> Vec<Problem> {
         .collect()
 }
 
-/// Files above this many lines are long, and `LONG_SHARE` percent of the source files may be.
+/// Lines above which a file is long; `LONG_SHARE` percent of the source files may be long.
 const LONG_LINES: usize = 400;
-/// Percent of all source files.
+/// Percent of all source files that may be long.
 const LONG_SHARE: usize = 5;
 
-/// Few files are long, even if none is too long.
+/// Checks that few files are long, even if none is too long.
 pub fn check_long(tree: &[(String, String)]) -> Option<Problem> {
     let is_source = |path: &str| [".rs", ".py", ".pyi"].iter().any(|end| path.ends_with(end));
     let sources: Vec<_> = tree.iter().filter(|(path, _)| is_source(path)).collect();
@@ -112,7 +112,7 @@ fn unwraps(path: &str, text: &str) -> Vec<Problem> {
         .collect()
 }
 
-/// Searches comments and texts too: a path of one machine is as wrong there.
+/// Searches comments and strings too: a path of one machine is as wrong there.
 fn places(path: &str, text: &str) -> Vec<Problem> {
     let mut problems = Vec::new();
     for (index, line) in text.lines().enumerate() {

@@ -1,7 +1,7 @@
-//! Which file imports which: of each crate below `crates/`, and of the Python package.
+//! The imports between files: of each crate below `crates/`, and of the Python package.
 //!
-//! `order` and the law against circles look at these edges. Code that only tests compile is left out, and so are imports
-//! inside of Python functions and under `TYPE_CHECKING`: they run later, or never.
+//! `order` and the law against circles look at these edges. Code that only tests compile is left out, and so are
+//! imports inside of Python functions and under `TYPE_CHECKING`: they run later, or never.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,7 +19,7 @@ pub struct Edge {
     pub to: String,
 }
 
-/// How many files may still stand in circles, by the folder they are in. A number may only become smaller.
+/// Files that may still stand in circles, by their folder. A number may only become smaller.
 pub const IN_CIRCLES: &[(&str, usize)] = &[("crates/outside/src/", 58)];
 
 /// The edges of a tree: `(path, text)` of each file.

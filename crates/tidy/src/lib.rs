@@ -1,11 +1,11 @@
 //! The laws of ARCHITECTURE.md, as a program that reads the source tree.
 //!
-//! `rooms` holds the engine's imports to one direction, `purity` keeps its lower rooms free of the world, `files`
-//! has the laws of a single file, `dependencies` asks for the reason of each dependency, `documents` finds names of
-//! documents that are not in the tree. `graph` allows no circle of imports, `order` holds folders to the order that the document
-//! gives, `names` asks for one meaning of each type name, `words` for sentences that name their subject. `rust` turns Rust source
-//! into tokens and paths, `python` does so for Python; `tree` finds the files. The test in `tests/tree.rs` runs all of it over
-//! this repository; each module's own tests show that its law can be broken.
+//! `rooms` holds the engine's imports to one direction, `purity` keeps sockets and clocks out of its lower rooms,
+//! `files` has the laws of a single file, `dependencies` asks for the reason of each dependency, `documents` finds
+//! names of documents that are not in the tree. `graph` allows no circle of imports, `order` holds folders to the order
+//! that the document gives, `names` asks for one meaning of each type name, `words` for sentences that name their
+//! subject. `rust` turns Rust source into tokens and paths, `python` does so for Python; `tree` finds the files. The
+//! test in `tests/tree.rs` runs all of it over this repository; the tests of each module show that its law can fail.
 
 pub mod dependencies;
 pub mod documents;
@@ -22,7 +22,7 @@ pub mod words;
 
 use std::fmt;
 
-/// One place that breaks a law.
+/// One line that breaks a law.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
     /// The file, relative to the root of the repository, with `/` between its parts.

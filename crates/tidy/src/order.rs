@@ -1,8 +1,8 @@
 //! The order of files and folders where ARCHITECTURE.md gives one.
 //!
-//! A table whose head is ``| order | `folder` | … |`` lists the files and folders of that folder from top to bottom. A row may name
-//! several, which then stand on one level. A row may import the rows below it, and nothing above or beside itself.
-//! Files that name the others (`lib.rs`, `mod.rs`, `__init__.py`) stand above all, if they are in no row.
+//! A table whose head is ``| order | `folder` | … |`` lists the files and folders of that folder from top to bottom. A
+//! row may name several, which then stand on one level. A row may import the rows below it, but none above or beside
+//! itself. Files that name the others (`lib.rs`, `mod.rs`, `__init__.py`) stand above all, if they are in no row.
 
 use crate::Problem;
 use crate::graph::Edge;
@@ -18,7 +18,7 @@ struct Order<'a> {
     entries: Vec<(&'a str, usize)>,
 }
 
-/// Checks the edges against the tables of the document, and that each table names all that there is.
+/// Checks the edges against the tables of the document, and that each table names all files and folders.
 pub fn check(path: &str, document: &str, tree: &[(String, String)], edges: &[Edge]) -> Vec<Problem> {
     let orders = orders(document);
     orders.iter().flat_map(|order| check_order(path, order, tree, edges)).collect()
@@ -50,7 +50,7 @@ fn check_order(path: &str, order: &Order<'_>, tree: &[(String, String)], edges: 
         let is_wrong = match (level(&from), level(&to)) {
             (Some(from), Some(to)) => from >= to,
             (None, _) => false,
-            // A door that is above all.
+            // A file that names the others stands above all rows.
             (Some(_), None) => stands_above(&to),
         };
         if is_wrong {

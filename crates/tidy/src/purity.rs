@@ -1,7 +1,7 @@
 //! Law 2: `protocol/` and `message/` take bytes and time as arguments.
 //!
-//! No socket, clock, runtime, thread, process or file: names of the outside world may not stand there, not even behind a
-//! glob or a renamed module. Tests may use all of it.
+//! No socket, clock, runtime, thread, process or file: their names may not stand there, not even behind a glob or a
+//! renamed module. Tests may use all of them.
 
 use crate::Problem;
 use crate::rust::Source;
@@ -9,7 +9,7 @@ use crate::rust::Source;
 /// The rooms that are kept pure.
 const PURE: &[&str] = &["protocol", "message"];
 
-/// A module or crate of the outside world, and the names in it that are plain values.
+/// A module or crate with sockets, clocks or files, and the names in it that are plain values.
 const WORLD: &[(&[&str], &[&str])] = &[
     (
         &["std", "net"],

@@ -15,7 +15,7 @@ pub fn imported(root: &str, tree: &[(String, String)]) -> Vec<(String, usize, St
         let mut package: Vec<String> = path[root.len()..].split('/').map(str::to_owned).collect();
         package.pop();
         for (line, module, names) in imports(text, &package) {
-            // Each name may be a module of the package, or something in the package itself.
+            // Each name may be a module of the package, or a name in the package itself.
             let mut targets: Vec<String> = Vec::new();
             for name in &names {
                 let whole: Vec<String> = module.iter().chain([name]).cloned().collect();

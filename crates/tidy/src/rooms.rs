@@ -1,12 +1,12 @@
 //! Law 1: imports point one way.
 //!
-//! The rooms of the engine stand in one list, from top to bottom; a room may name itself and the rooms below it. The same
-//! list, in the same order, is the table of rooms in ARCHITECTURE.md. Tests may look upwards.
+//! The rooms of the engine stand in one list, from top to bottom; a room may name itself and the rooms below it. The
+//! same list, in the same order, is the table of rooms in ARCHITECTURE.md. Tests may look upwards.
 
 use crate::Problem;
 use crate::rust::Source;
 
-/// The rooms of `crates/outside/src`, from the one that users see to the one that everybody shares.
+/// The rooms of `crates/outside/src`, from the public types down to the errors that all rooms share.
 pub const ROOMS: &[&str] = &[
     "app",
     "server",

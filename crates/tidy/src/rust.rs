@@ -1,7 +1,7 @@
 //! Rust source as tokens, and the paths that it names.
 //!
-//! Not a parser: it knows comments, literals, brackets, `mod` blocks, `use` trees and which items are compiled for tests
-//! only. That is enough to say which rooms and which parts of the standard library a file names, and on which line.
+//! Not a parser: it knows comments, literals, brackets, `mod` blocks, `use` trees and items that are compiled for tests
+//! only. That is enough to find the rooms and the parts of the standard library that a file names, with their lines.
 
 /// An identifier, or one character of punctuation. Comments and literals are gone.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -321,7 +321,7 @@ fn spread_tree(tokens: &[Token], start: usize, prefix: &[String], found: &mut Ve
     if parts.len() > prefix.len() {
         found.push(Path { parts, line, is_reexport: false });
     }
-    // A tree always moves on, so that malformed source cannot hold the reader.
+    // The place always moves on, so that malformed source cannot cause an endless loop.
     index.max(start + usize::from(tokens.get(start).is_some_and(|token| token.text == ";")))
 }
 

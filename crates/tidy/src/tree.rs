@@ -1,12 +1,12 @@
 //! Finds the files that belong to the project.
 //!
-//! Everything below the root except files that were built, installed or downloaded. It walks the folders instead of asking git:
-//! the tidy test also works in an unpacked archive.
+//! Everything below the root except files that were built, installed or downloaded. It walks the folders instead of
+//! asking git: the tidy test also works in an unpacked archive.
 
 use std::path::Path;
 use std::{fs, io};
 
-/// Folders that hold nothing written by hand. Hidden folders are left out too, except the ones in `HIDDEN`.
+/// Folders without files written by hand. Hidden folders are left out too, except the ones in `HIDDEN`.
 const BUILT: &[&str] = &["target", "work", "artifacts", "coverage", "corpus", "vendor", "node_modules", "__pycache__"];
 
 /// Hidden folders that are part of the project.
@@ -35,7 +35,7 @@ fn walk(folder: &Path, prefix: &str, found: &mut Vec<(String, String)>) -> io::R
                 walk(&entry.path(), &format!("{path}/"), found)?;
             }
         } else if kind.is_file() && is_read(&name) {
-            // A file that is not text has nothing to say here.
+            // A file that is not text is left out.
             if let Ok(text) = String::from_utf8(fs::read(entry.path())?) {
                 found.push((path, text));
             }

@@ -1,7 +1,7 @@
 //! Words that stand for a subject without naming it, counted over all comments and documents.
 //!
-//! Such a word makes a reader ask for the noun that is meant. The rates are those of a project that reads well, once the ceilings have
-//! come down to them; there is no list of exceptions.
+//! A reader has to guess the noun behind such a word. The ceilings come down to the rates of a project that reads well;
+//! there is no list of exceptions.
 
 use std::collections::BTreeMap;
 
@@ -42,7 +42,7 @@ fn above(tree: &[(String, String)], ceilings: &[(&[&str], f64)]) -> Vec<Problem>
     problems
 }
 
-/// How often each word of the ceilings stands in 1,000 words.
+/// The rate of each word of the ceilings in 1,000 words.
 pub fn rates(tree: &[(String, String)]) -> BTreeMap<&'static str, f64> {
     let prose: Vec<String> = tree.iter().filter_map(|(path, text)| prose(path, text)).collect();
     let total: usize = prose.iter().map(|text| words(text).count()).sum();

@@ -54,7 +54,7 @@ def send_file(
     attached = download_name is not None if as_attachment is None else as_attachment
     fields = dict(headers or {})
     if attached or download_name is not None:
-        # A name that is no UTF-8 comes with surrogates (PEP 383), which nothing can be told of over HTTP.
+        # A name that is no UTF-8 has surrogates (PEP 383), which HTTP cannot carry.
         name = (download_name or Path(path).name).encode("utf-8", "surrogateescape").decode("utf-8", "replace")
         fields["Content-Disposition"] = _content_disposition(attached, name)
     if media_type is not None:

@@ -1,8 +1,8 @@
-"""What stands around a handler: functions before and after it, and handlers for what it raises.
+"""The functions around a handler: those before and after it, and the handlers of its exceptions.
 
-`_steps` says what happens, for plain and `async def` functions alike: it yields whatever a function returned, and is sent
-what came of it. `call` and `admit` run it on the engine's threads, where a coroutine is waited for, `call_async` on the asyncio
-loop. The engine calls these functions only if there is something around a handler at all.
+`_steps` has the order of the calls, for plain and `async def` functions alike: it yields each return value, and is sent the
+result of a coroutine or the value itself. `call` and `admit` run it on the engine's threads, where a coroutine is waited for,
+`call_async` on the asyncio loop. The engine calls these functions only if a handler has any function around itself.
 """
 
 import inspect
@@ -23,7 +23,7 @@ _R = TypeVar("_R")
 class Hooks:
     """The functions that one group of routes, or the server itself, has put around its handlers."""
 
-    # Of a server's own.
+    # The server, in its own hooks; `None` in those of a group.
     server: Any = None
 
     def __init__(self) -> None:
@@ -40,7 +40,7 @@ class Hooks:
 
 
 class Scope:
-    """Whose functions stand around a handler, from the server itself to the innermost group."""
+    """The hooks around a handler, from those of the server itself to those of the innermost group."""
 
     def __init__(self, *hooks: Hooks, of_pattern: "Callable[[str | None], Scope | None] | None" = None) -> None:
         self.hooks = hooks
@@ -48,11 +48,11 @@ class Scope:
 
     @property
     def server(self) -> Any:
-        """The server that all of them belong to."""
+        """The server that all of these hooks belong to."""
         return self.hooks[0].server
 
     def at(self, request: Request) -> "Scope":
-        """That of the route which answers this request, if it is no function."""
+        """The scope of the route that answers this request, if its handler is no function."""
         return (self.of_pattern(request.route) if self.of_pattern else None) or self
 
     def before(self) -> Iterator[_Handler]:
@@ -65,7 +65,7 @@ class Scope:
         return next((found for hooks in reversed(self.hooks) if (found := hooks.of_code(code))), None)
 
     def of_class(self, error: Exception) -> _Handler | None:
-        """Of the innermost group that has one, that of the most derived class."""
+        """The handler of the most derived class, in the innermost group that has one."""
         for hooks in reversed(self.hooks):
             for kind in type(error).__mro__:
                 if found := hooks.by_class.get(kind):
@@ -74,7 +74,7 @@ class Scope:
 
 
 class Unfinished:
-    """The answer to a request after which nothing was called yet: a stream, which has yet to begin, and may fail."""
+    """An answer for which no `after` function was called yet: a stream, which has yet to begin, and may fail."""
 
     __slots__ = ("response",)
 
@@ -102,12 +102,12 @@ async def call_async(
 
 
 def admit(context: Context, scope: Scope, request: Request) -> Response | None:
-    """Calls what stands before a request that no function answers; `None` lets it pass."""
+    """Calls the `before` functions for a request that no function answers; `None` lets it pass."""
     return _drive(context, _admission(scope.at(request), request))
 
 
 def finish(context: Context, scope: Scope, request: Request, response: Response) -> Response:
-    """Calls what stands after an answer that no handler has made, or that of a stream which has begun."""
+    """Calls the `after` functions for an answer that no handler has made, or that of a stream which has begun."""
     return _drive(context, _ending(scope.at(request), request, response))
 
 
@@ -117,7 +117,7 @@ def rescue(context: Context, scope: Scope, request: Request, error: Exception) -
 
 
 async def rescue_async(scope: Scope, request: Request, error: Exception) -> Response:
-    """The same for one that the asyncio loop makes."""
+    """The same for a stream that the asyncio loop makes."""
     return await _drive_async(_rescued(scope, request, error))
 
 
@@ -158,7 +158,7 @@ async def _drive_async(steps: Generator[Any, Any, _R]) -> _R:
 def _steps(
     scope: Scope, request: Request, handler: Callable[[], Any], function: _Handler
 ) -> Generator[Any, Any, Response | Unfinished]:
-    """From before a handler to after it."""
+    """The calls around a handler: functions before it, the handler, functions after it."""
     response: Any
     try:
         answer = None
@@ -210,7 +210,7 @@ def _settled(scope: Scope, request: Request, answer: Any, status: int, function:
 
 
 def _rescued(scope: Scope, request: Request, error: Exception) -> _Steps:
-    """The response to an exception: by the handler of its class, else by that of the status that it stands for."""
+    """The response to an exception: by the handler of its class, otherwise by the handler of its status."""
     status = _outside._status_of(error)
     code, message = status or (500, None)
     handler = scope.of_code(code) if status else None
@@ -226,7 +226,7 @@ def _rescued(scope: Scope, request: Request, error: Exception) -> _Steps:
 
 
 def _failed(scope: Scope, request: Request, code: int, message: str | None, error: Exception | None = None) -> _Steps:
-    """The response to a status: by its error handler, else the built-in page."""
+    """The response to a status: by its error handler, otherwise the built-in page."""
     handler = scope.of_code(code)
     if handler is not None:
         try:
@@ -242,5 +242,5 @@ def _failed(scope: Scope, request: Request, code: int, message: str | None, erro
 
 
 def _called(handler: _Handler, request: Request, code: int, message: str | None, error: Exception | None) -> Any:
-    """What an error handler returns: that of a decorator gets what it names, that of `set_errorhandler` request and message."""
+    """Calls an error handler: of a decorator with the values that it names, of `set_errorhandler` with request and message."""
     return handler.answer(request, code, message, error) if isinstance(handler, ErrorHandler) else handler(request, message)

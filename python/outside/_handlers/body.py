@@ -39,7 +39,7 @@ class BodyPieces:
         if loop is _loop.current:
             piece = await self._next(loop)
         else:
-            # Some other loop, which the engine cannot tell of anything.
+            # Another loop, which the engine cannot wake.
             piece = await asyncio.to_thread(self._body.next)
         if piece is None:
             raise StopAsyncIteration

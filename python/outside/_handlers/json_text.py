@@ -37,7 +37,7 @@ def _finite(number: str) -> float:
 
 
 decode = json.JSONDecoder(parse_constant=_refuse).decode
-# For texts in which a number may be too large: slower.
+# The decoder for texts in which a number may be too large: slower.
 decode_finite = json.JSONDecoder(parse_constant=_refuse, parse_float=_finite).decode
 
 
@@ -65,7 +65,7 @@ _ENOUGH = 16
 
 
 def _fault(value: Any) -> "tuple[list[Any], str] | None":
-    """The path of the first value that is no JSON, and why it is none. Without recursion: the value may be nested deeply."""
+    """The path of the first value that is no JSON, and the reason. Without recursion: the value may be nested deeply."""
     path: list[Any] = []
     # The containers on the way, the innermost last.
     around: dict[int, None] = {}

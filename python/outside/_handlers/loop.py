@@ -1,8 +1,8 @@
 """The event loop of `async def` handlers and asynchronous iterators.
 
-Runs in a thread of its own. Work comes from the engine in batches; the first step of each task is taken at once where
-Python can (3.12 on), so that a handler that never waits is finished within the batch. Nothing that a handler does ends
-the loop: only the engine's word does.
+The loop runs in a thread of its own. Work comes from the engine in batches; the first step of each task is taken at once where
+Python can (3.12 on), so that a handler that never waits is finished within the batch. No handler can end the loop: only the
+engine's "stop" does.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ from .websocket import serve as serve_session
 
 _EAGER: dict[str, Any] = {"eager_start": True} if sys.version_info >= (3, 12) else {}
 
-# The loop that the engine can tell of something, and the futures that wait for that, by ticket.
+# The loop that the engine can wake, and the futures that wait for that, by ticket.
 current: asyncio.AbstractEventLoop | None = None
 waiting: dict[int, Any] = {}
 
@@ -58,7 +58,7 @@ def _new_loop() -> asyncio.AbstractEventLoop:
 
 
 def _report(loop: asyncio.AbstractEventLoop, told: dict[str, Any]) -> None:
-    """Exceptions of tasks that are not awaited are seen, though a configuration of `logging` has silenced the library's own
+    """Logs exceptions of tasks that are not awaited, even if a configuration of `logging` has silenced the library's own
     logger."""
     if logging.getLogger("asyncio").isEnabledFor(logging.ERROR):
         loop.default_exception_handler(told)
@@ -174,7 +174,7 @@ class _Server:
         except StopAsyncIteration:
             self._source.end(ticket)
         except asyncio.CancelledError:
-            # Its client has left.
+            # The client of the stream has left.
             self._source.forget(ticket)
         except BaseException as error:
             if rescuers := self._source.fail(error, ticket):
@@ -244,7 +244,7 @@ async def _tell(coroutine: Coroutine[Any, Any, Any], future: "concurrent.futures
 
 
 def _hand_back(context: Context | None) -> None:
-    """Before 3.11 a task has a copy of the context that was meant: variables that were set in the copy are set there too."""
+    """Copies the variables that a task has set back into its context: before 3.11 a task runs in a copy of it."""
     if sys.version_info < (3, 11) and context is not None:
         for variable, value in copy_context().items():
             if context.get(variable) is not value:

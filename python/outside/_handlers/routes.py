@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from .._outside import _Answer
     from .._server import OutsideHTTP
 
-# A function whose return value is an answer: a handler, or one that stands around handlers.
+# A function whose return value is an answer: a handler, or a function around handlers.
 _F = TypeVar("_F", bound="Callable[..., _Answer | Awaitable[_Answer]]")
 _H = TypeVar("_H", bound="Callable[..., _Answer | Awaitable[_Answer]] | WebSocket | FilePath | Folder")
 _W = TypeVar("_W", bound="Callable[..., object] | WebSocket")
@@ -186,7 +186,7 @@ class Registry:
         return ""
 
     def _all(self) -> Iterator[Registry]:
-        """Itself and all groups below."""
+        """This registry and all groups below it."""
         yield self
         for _, routes in self._mounted:
             yield from routes._all()
@@ -239,7 +239,7 @@ class Registry:
         self._changed(function)
 
     def _changed(self, *functions: Any) -> None:
-        """Something around handlers is another now."""
+        """Tells the servers of this registry that functions around handlers have changed."""
         for server in {id(place.server): place.server for place in self._installations()}.values():
             server._arrange(*functions)
 

@@ -1,4 +1,4 @@
-"""How a function wants to be called, decided once when it is registered; a wrong one is refused with its line."""
+"""The way to call a function, decided once when it is registered; a wrong function is refused with its line."""
 
 import difflib
 import functools
@@ -20,7 +20,7 @@ def where(function: Any) -> str:
 def _parameters(function: Any) -> list[inspect.Parameter] | None:
     try:
         return list(inspect.signature(function).parameters.values())
-    except (TypeError, ValueError):  # some functions in C do not say
+    except (TypeError, ValueError):  # some functions in C have no signature
         return None
 
 
@@ -77,7 +77,7 @@ def plan(function: Any, pattern: str, names: Sequence[str], whole: bool = True) 
         else:
             named.append((parameter.name, handed.pop(parameter.name)))
     if takes_places and not request and not by_name.keys() & numbers.keys():
-        # `def f(*args, **kwargs)` that says nothing of the function that it wraps.
+        # `def f(*args, **kwargs)` without the signature of the function that it wraps.
         places.insert(0, REQUEST)
     return places, [*named, *handed.items()]
 
@@ -92,7 +92,7 @@ def adapt(function: Callable[..., Any], *wanted: str) -> Callable[..., Any]:
     parameters = _parameters(function)
     if parameters is None or any(parameter.kind is inspect.Parameter.VAR_POSITIONAL for parameter in parameters):
         return function
-    # A default of another name is the function's own affair.
+    # Parameters of other names with a default keep it.
     placed = [
         parameter.name
         for parameter in parameters

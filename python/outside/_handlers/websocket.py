@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from .._outside import Request, WebSocketConnection, _Wire
 
 
-# The connection whose handler the current task is: it is read more slowly when it publishes too much.
+# The connection whose handler runs in the current task: the server reads from it more slowly if it publishes too much.
 publisher: "ContextVar[WebSocketConnection | None]" = ContextVar("publisher", default=None)
-# As many messages are taken before other tasks have their turn.
+# Messages that are taken at most before other tasks have their turn.
 _MOST_AT_ONCE = 64
 
 
@@ -136,7 +136,7 @@ class AsyncWebSocketConnection:
         return f"Async{self._connection!r}"
 
     async def _happening(self, until: float | None = None) -> None:
-        """Waits until the engine tells of something (a message, room in the queue, or the end), or the loop's clock says."""
+        """Waits until the engine reports an event (a message, room in the queue, or the end), or until this time."""
         loop = asyncio.get_running_loop()
         waiter = loop.create_future()
         self._waiters.append(waiter)
@@ -159,7 +159,7 @@ class AsyncWebSocketConnection:
 def _time_of(timeout: float) -> float | None:
     if not timeout >= 0:
         raise ValueError(f"timeout is a number of seconds from 0 on, or None, not {timeout}")
-    # In a hundred years no clock will ask any more.
+    # A timeout of a hundred years is none.
     return asyncio.get_running_loop().time() + timeout if timeout < 3e9 else None
 
 
@@ -183,7 +183,7 @@ async def serve(connection: AsyncWebSocketConnection, functions: tuple[Any, ...]
 
 
 async def serve_exit(connection: AsyncWebSocketConnection, functions: tuple[Any, ...]) -> None:
-    """The functions to be called when it has ended."""
+    """Calls the function for the end of the connection."""
     _, _, _, on_exit, takes_connection = functions
     if on_exit is not None:
         await _awaited(on_exit(connection) if takes_connection else on_exit())
@@ -207,7 +207,7 @@ def takes_connection(function: Callable[..., Any]) -> bool:
     )
 
 
-# In seconds; three weeks of silence are an end too.
+# Seconds of silence after which a connection made by hand ends: three weeks.
 _FOR_EVER = 21 * 24 * 3600
 
 
@@ -237,7 +237,7 @@ def _read(wire: "_Wire", sock: socket.socket, activity: Any, terminate: Any, wri
         while data := sock.recv(16384):
             _tell(activity)
             if not wire.receive(data):
-                # The end has been told; nothing more will come.
+                # No more bytes are wanted: the writer sends the rest, and the connection ends.
                 writer.join(5)
                 break
     except OSError:
@@ -245,7 +245,7 @@ def _read(wire: "_Wire", sock: socket.socket, activity: Any, terminate: Any, wri
     finally:
         wire.end()
         with contextlib.suppress(OSError):
-            # The writer may be waiting for a client that reads no more.
+            # The writer may wait for a client that has stopped reading.
             sock.shutdown(socket.SHUT_RDWR)
         writer.join()
         sock.close()
@@ -257,13 +257,13 @@ def _write(wire: "_Wire", sock: socket.socket, activity: Any) -> None:
         while data := wire.outgoing():
             sock.sendall(data)
             _tell(activity)
-        # The other side has been told; it may hang up now.
+        # All frames were sent, Close included: the client may hang up now.
         sock.shutdown(socket.SHUT_WR)
     except OSError:
         wire.end()
 
 
 def _tell(activity: Any) -> None:
-    # A queue that is full or closed is the business of its reader, not of the connection.
+    # A queue that is full or closed must not end the connection.
     with contextlib.suppress(Exception):
         activity.put(time.time())

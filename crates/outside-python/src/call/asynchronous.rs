@@ -1,6 +1,6 @@
 //! `async def` functions: called by the asyncio loop, which hands the answer over itself.
 //!
-//! Between the loop and the connection nothing has to be looked up: the object that the loop holds has the reply.
+//! The loop needs no look-up to answer: the call object that it holds has the reply.
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
@@ -21,7 +21,7 @@ use crate::support::lock;
 pub(crate) struct Coroutine {
     pub(crate) function: Py<PyAny>,
     pub(crate) shared: Arc<Shared>,
-    /// How it is called, if not with the request alone.
+    /// The plan of the arguments, if they are not the request alone.
     pub(crate) plan: Option<Plan>,
 }
 
@@ -72,7 +72,7 @@ impl LoopFunction for Coroutine {
 /// An `async def` function on a route.
 pub(crate) struct AsyncFunction {
     pub(crate) coroutine: Arc<Coroutine>,
-    /// Whether it takes content while it comes in.
+    /// Whether the function takes content while it comes in.
     pub(crate) streaming: bool,
     pub(crate) sizes: ResponseSizes,
 }
@@ -95,19 +95,19 @@ impl AsyncHandler for AsyncFunction {
     }
 }
 
-/// A call that waits for its end.
+/// A call that has not ended.
 #[pyclass(module = "outside", name = "_Call", frozen)]
 pub(crate) struct AsyncCall {
     coroutine: Arc<Coroutine>,
     request: Py<Request>,
-    /// With callbacks around it.
+    /// Whether callbacks are called around the function.
     is_around: bool,
-    /// Until it is answered.
+    /// The reply, until the call is answered.
     reply: Mutex<Option<Reply>>,
 }
 
 impl AsyncCall {
-    /// The request is being handled from now on.
+    /// Notes that the request is being handled from now on.
     fn begin(coroutine: Arc<Coroutine>, request: &Bound<'_, Request>, reply: Reply) -> Self {
         coroutine.shared.begin(request, None, None);
         let is_around = coroutine.shared.is_around.load(Ordering::Relaxed);
@@ -127,7 +127,7 @@ impl AsyncCall {
         HandlerCall { request: self.request.bind(py), function, context: None, scope, shared }
     }
 
-    /// The call is over; the reply, if it was not sent before.
+    /// Ends the call. Returns the reply, if it was not sent before.
     fn end(&self, py: Python<'_>) -> Option<Reply> {
         let reply = lock(&self.reply).take()?;
         self.coroutine.shared.end(self.request.bind(py));
@@ -142,12 +142,12 @@ impl AsyncCall {
         self.settle(value.py(), Ok(value));
     }
 
-    /// It raised.
+    /// The handler raised.
     fn fail(&self, error: Bound<'_, PyAny>) {
         self.settle(error.py(), Err(PyErr::from_value(error)));
     }
 
-    /// It was cancelled: the error handler and the hooks, if there will be any, get its request.
+    /// The call was cancelled: the error handler and the hooks, if there are any, get its request.
     fn forget(&self, py: Python<'_>) {
         if let Some(reply) = self.end(py) {
             let error = Error::status(500, None);

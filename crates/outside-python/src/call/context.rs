@@ -1,8 +1,8 @@
-//! A request on its way through Python: one `Request` object and one `contextvars.Context`, from the first function that is called
-//! for it to the last.
+//! A request on its way through Python: one `Request` object and one `contextvars.Context`, from the first function
+//! that is called for it to the last.
 //!
-//! It travels with values of the engine (answers, errors, streams, connections of WebSockets), never inside of Python
-//! objects: a context often holds its request, and nothing here is seen by the garbage collector.
+//! Both travel with values of the engine (answers, errors, streams, connections of WebSockets), never inside of Python
+//! objects: a context often holds its request, and the garbage collector would not find such a circle here.
 
 use std::any::Any;
 use std::sync::Arc;
@@ -27,7 +27,7 @@ use crate::support::is_coroutine;
 
 /// The Python objects behind an answer, for the hooks that come later.
 pub(crate) struct Attachment {
-    /// Missing where the head of a request could not be read.
+    /// `None` if the head of the request could not be read.
     pub(crate) context: Option<Arc<RequestContext>>,
     pub(crate) response: Option<Py<Response>>,
     /// Whether the callbacks around its handler have been called, `after_request` among them.
@@ -40,9 +40,9 @@ pub(crate) struct RequestContext {
     context: Py<PyAny>,
     /// The scope of the callbacks around the handler, if there are any.
     scope: Option<Py<PyAny>>,
-    /// Whether a task of the asyncio loop lives in the context: nothing else may enter it, or the task could not go on.
+    /// Whether a task of the asyncio loop runs in the context: if a thread entered it, the task could not go on.
     is_lent: AtomicBool,
-    /// Whether this goes with an answer in place of a stream that failed: the same functions are not asked again.
+    /// Whether this goes with an answer in place of a stream that failed: the same functions are not called again.
     is_rescued: bool,
     shared: Arc<Shared>,
 }
@@ -60,10 +60,10 @@ impl RequestContext {
         Arc::new(Self { request, context, scope, is_lent, is_rescued: false, shared })
     }
 
-    /// That of a request for which nothing was called yet, or whose handler is late and still has it.
+    /// The context of a request for which no function was called yet, or a copy of a late handler's.
     pub(crate) fn found(py: Python<'_>, request: &Arc<outside::Request>, shared: &Arc<Shared>) -> PyResult<Arc<Self>> {
         match shared.late(py, request) {
-            // The handler is inside of its context.
+            // The late handler is inside of its context.
             Some((object, context)) => {
                 let context = match context {
                     Some(context) => context.bind(py).call_method0(intern!(py, "copy"))?,
@@ -97,7 +97,7 @@ impl RequestContext {
         self.scope(py).filter(|_| !self.is_rescued)
     }
 
-    /// The answer that they have made.
+    /// The answer of those functions.
     fn answer_instead(&self, py: Python<'_>, response: &Bound<'_, PyAny>) -> PyResult<outside::Response> {
         let rescued = Self {
             request: self.request.clone_ref(py),
@@ -116,7 +116,7 @@ impl RequestContext {
         self.context.bind(py)
     }
 
-    /// For the connection of a WebSocket, which this request has opened: a context of its own, with everything that was set so far.
+    /// The context of the WebSocket connection that this request has opened: a copy, with all variables of this one.
     pub(crate) fn for_session(&self, py: Python<'_>) -> PyResult<Arc<Self>> {
         Ok(Self::new(self.request(py), self.copy(py)?, None, &self.shared))
     }
@@ -125,7 +125,7 @@ impl RequestContext {
         self.context.bind(py).call_method0(intern!(py, "copy"))
     }
 
-    /// The context, or a copy of it while something else is inside: a handler that is late, a stream that is being closed.
+    /// The context, or a copy of it while a late handler, or a stream that is being closed, is inside of it.
     pub(crate) fn enterable<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         let nothing = py.None().into_bound(py).get_type();
         match self.is_lent.load(Ordering::Relaxed) {
@@ -136,7 +136,7 @@ impl RequestContext {
         }
     }
 
-    /// Calls the first of these with the others, inside the context.
+    /// Calls the first element of `call` with the others, inside the context.
     pub(crate) fn run<'py>(&self, py: Python<'py>, call: &Bound<'py, PyTuple>) -> PyResult<Bound<'py, PyAny>> {
         if !self.is_lent.load(Ordering::Relaxed) {
             match self.context.bind(py).call_method1(intern!(py, "run"), call.clone()) {
@@ -160,7 +160,7 @@ impl RequestContext {
     pub(crate) fn log(&self, py: Python<'_>, what: &str, error: &PyErr) {
         let inner = self.request.get().inner();
         let what = format!("{} {}: {what}", inner.method(), inner.target());
-        // While the context is lent its task is the caller, and inside of it.
+        // While the context is lent, its task is the caller, and runs inside of it.
         let is_lent = self.is_lent.load(Ordering::Relaxed);
         let context = if is_lent { None } else { self.enterable(py).ok() };
         log_exception(py, context.as_ref(), &what, error);
@@ -200,8 +200,8 @@ impl RequestContext {
         }
     }
 
-    /// Goes with an answer: to its stream, and to the hooks if there are any. `object` is the `Response` behind the answer;
-    /// `is_around`: the callbacks after it have been called.
+    /// Attaches this to an answer: to its stream, and for the hooks if there are any. `object` is the `Response` behind
+    /// the answer; `is_around` says whether the callbacks after it have been called.
     pub(crate) fn accompany(
         self: &Arc<Self>,
         answer: &mut outside::Response,
@@ -218,7 +218,7 @@ impl RequestContext {
         }
     }
 
-    /// Goes with an error, to its handler and to the hooks.
+    /// Attaches this to an error, for its error handler and the hooks.
     pub(crate) fn travel_with(self: &Arc<Self>, error: Error) -> Error {
         let context = Some(Arc::clone(self));
         error.with_attachment(Box::new(Attachment { context, response: None, is_around: false }))
@@ -260,7 +260,7 @@ impl StreamedRequest for RequestContext {
     }
 }
 
-/// Python has refused to enter a context that another thread is in. No function was called, so there is no traceback.
+/// Whether Python has refused to enter a context that another thread is in; such an error has no traceback.
 fn is_refusal_to_enter(py: Python<'_>, error: &PyErr) -> bool {
     error.is_instance_of::<PyRuntimeError>(py)
         && error.traceback(py).is_none()
@@ -273,7 +273,7 @@ pub(crate) fn copy_context(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
     COPY_CONTEXT.import(py, "contextvars", "copy_context")?.call0()
 }
 
-/// The context of the task that runs on this thread, else a copy of the thread's.
+/// The context of the task that runs on this thread, otherwise a copy of the thread's.
 pub(crate) fn context_here(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
     static CONTEXT_HERE: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
     CONTEXT_HERE.import(py, "outside._handlers.loop", "context_here")?.call0()

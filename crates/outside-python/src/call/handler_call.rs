@@ -24,9 +24,9 @@ pub(crate) struct HandlerCall<'a, 'py> {
     pub(crate) request: &'a Bound<'py, Request>,
     /// The function that was called, for the log; `None` for the functions before one.
     pub(crate) function: Option<&'a Bound<'py, PyAny>>,
-    /// In which it was called, if it is known.
+    /// The context of the call, if it is known.
     pub(crate) context: Option<Bound<'py, PyAny>>,
-    /// The scope of the callbacks around it, if any have been called.
+    /// The scope of the callbacks around the handler, if any have been called.
     pub(crate) scope: Option<&'a Py<PyAny>>,
     pub(crate) shared: &'a Arc<Shared>,
 }
@@ -98,8 +98,8 @@ impl<'py> HandlerCall<'_, 'py> {
     }
 }
 
-/// The return value of a function of `outside/_handlers/around.py`, and whether the functions after the request have been called: not for a stream, which
-/// has yet to begin.
+/// The return value of a function of `outside/_handlers/around.py`, and whether the functions after the request have
+/// been called: not for a stream, which has yet to begin.
 fn finished(value: Bound<'_, PyAny>) -> PyResult<(Bound<'_, PyAny>, bool)> {
     static UNFINISHED: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
     let py = value.py();
@@ -109,8 +109,8 @@ fn finished(value: Bound<'_, PyAny>) -> PyResult<(Bound<'_, PyAny>, bool)> {
     Ok((value, true))
 }
 
-/// The arguments of the functions of `outside/_handlers/around.py`: the context, the scope of the callbacks around a handler, the handler,
-/// and its arguments.
+/// The arguments of the functions of `outside/_handlers/around.py`: the context, the scope of the callbacks around a
+/// handler, the handler, and its arguments.
 pub(crate) fn around<'py>(
     context: Option<&Bound<'py, PyAny>>,
     function: &Bound<'py, PyAny>,

@@ -23,7 +23,7 @@ struct PythonHooks {
     shared: Arc<Shared>,
 }
 
-/// Sets the hooks that there are now.
+/// Sets the engine's hooks to the present functions.
 pub(crate) fn install(engine: &outside::OutsideHttp, shared: &Arc<Shared>, py: Python<'_>) {
     let (pre_send, post_callback) = {
         let callbacks = lock(&shared.callbacks);
@@ -58,7 +58,7 @@ impl PythonHooks {
         }
     }
 
-    /// The objects behind an answer: those of its handler, or new ones; and whether there were callbacks around it.
+    /// The objects behind an answer: those of its handler, or new ones; and whether callbacks were called around it.
     fn objects(
         &self,
         py: Python<'_>,

@@ -1,7 +1,7 @@
 //! Ending a plain function that runs too long: `HandlerTimeout`, raised in its thread.
 //!
-//! `PyThreadState_SetAsyncExc` is reached through `ctypes`, which keeps this crate free of unsafe code. It takes effect at
-//! the next bytecode: a thread that waits in C (`time.sleep`, a socket) is reached when it comes back.
+//! `PyThreadState_SetAsyncExc` is reached through `ctypes`, which keeps this crate free of unsafe code. It takes effect
+//! at the next bytecode: a thread that waits in C (`time.sleep`, a socket) is reached when it comes back.
 
 use std::cell::Cell;
 
@@ -49,7 +49,7 @@ fn set(py: Python<'_>, thread: u64, raise: bool) {
     }
 }
 
-/// The function, and the address of the exception class as it takes it.
+/// The function, and the address of the exception class as its argument.
 fn function(py: Python<'_>) -> PyResult<&(Py<PyAny>, Py<PyAny>)> {
     static FUNCTION: PyOnceLock<(Py<PyAny>, Py<PyAny>)> = PyOnceLock::new();
     FUNCTION.get_or_try_init(py, || {

@@ -1,5 +1,5 @@
-//! Calling Python: plain functions on the engine's threads, `async def` functions on the asyncio loop. Which of the two a function is,
-//! is decided once, when it is set.
+//! Calling Python: plain functions on the engine's threads, `async def` functions on the asyncio loop. The kind of a
+//! function is decided once, when it is set.
 
 pub(crate) mod asynchronous;
 pub(crate) mod context;

@@ -1,5 +1,5 @@
-//! How a function with parameters of the path is called: decided when it is registered, with the request or without it,
-//! each value by its place or by its name.
+//! The arguments of a function with parameters of the path, decided when it is registered: with the request or without
+//! it, each value by its place or by its name.
 
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::intern;
@@ -17,7 +17,7 @@ pub(crate) enum Argument {
     Parameter(usize),
 }
 
-/// How a function is called.
+/// The arguments of a function.
 pub(crate) struct Plan {
     pub(crate) by_place: Vec<Argument>,
     pub(crate) by_name: Vec<(String, Argument)>,
@@ -29,7 +29,7 @@ pub(crate) struct Plan {
 pub(crate) type Arguments<'py> = (Bound<'py, PyTuple>, Option<Bound<'py, PyDict>>);
 
 impl Plan {
-    /// Whether it is called with the request alone.
+    /// Whether the function is called with the request alone.
     pub(crate) fn is_plain(&self) -> bool {
         matches!(self.by_place[..], [Argument::Request]) && self.by_name.is_empty()
     }

@@ -1,4 +1,4 @@
-//! The state that the handlers of one server share: the requests that are being handled, and the functions beside handlers.
+//! The state that the handlers of one server share: the running requests, and the functions beside handlers.
 
 use std::fs::File;
 use std::sync::atomic::AtomicBool;
@@ -19,7 +19,7 @@ pub(crate) struct Shared {
     pub(crate) hooked: AtomicBool,
     /// `pre_send` and `post_callback` while the server runs.
     pub(crate) callbacks: Mutex<Callbacks>,
-    /// The callbacks that Python keeps, as the handlers of plain routes have them around themselves; see `outside/_handlers/around.py`.
+    /// The scope of the callbacks around the handlers of plain routes; see `outside/_handlers/around.py`.
     pub(crate) scope: OnceLock<Py<PyAny>>,
     /// Whether any handler has callbacks around itself.
     pub(crate) is_around: AtomicBool,
@@ -29,9 +29,9 @@ pub(crate) struct Shared {
     pub(crate) needs_loop: AtomicBool,
     /// The page about an exception, and the test client that is told of it.
     pub(crate) uncaught: UncaughtExceptions,
-    /// In a worker process: where its supervisor listens.
+    /// In a worker process: the pipe to its supervisor.
     pub(crate) report: Mutex<Option<File>>,
-    /// Whether the supervisor has been asked for another worker process in this one's place.
+    /// Whether the supervisor has been asked to replace this worker process.
     pub(crate) is_replaced: AtomicBool,
 }
 
@@ -76,8 +76,8 @@ impl Shared {
         }
     }
 
-    /// Raises `HandlerTimeout` in the thread that handles this request, if it still does. The lock is held meanwhile, so
-    /// that it cannot hit the next request of that thread; raising runs no Python code.
+    /// Raises `HandlerTimeout` in the thread that handles this request, if it still does. The lock is held meanwhile,
+    /// so that it cannot hit the next request of that thread; raising runs no Python code.
     pub(crate) fn interrupt(&self, py: Python<'_>, request: &Arc<outside::Request>) {
         let mut active = lock_attached(&self.active, py);
         let found = active.iter_mut().find(|active| Arc::ptr_eq(active.request.get().inner(), request));

@@ -21,7 +21,7 @@ use crate::message::request::Request;
 pub(crate) struct SyncFunction {
     pub(crate) function: Py<PyAny>,
     pub(crate) shared: Arc<Shared>,
-    /// How it is called, if not with the request alone.
+    /// The plan of the arguments, if they are not the request alone.
     pub(crate) plan: Option<Plan>,
 }
 
@@ -31,7 +31,7 @@ impl SyncHandler for SyncFunction {
             let object = Bound::new(py, Request::view(Arc::clone(request))).map_err(out_of_memory)?;
             let (function, plan, shared) = (self.function.bind(py), self.plan.as_ref(), &self.shared);
             let is_around = shared.is_around.load(Ordering::Relaxed);
-            // Without anything before or after it, a plain function on a plain route does without a context of its own.
+            // Without functions before or after it, a plain function on a plain route needs no context of its own.
             let wants_context = is_around || plan.is_some() || shared.hooked.load(Ordering::Relaxed);
             let context = wants_context.then(|| copy_context(py)).transpose().map_err(out_of_memory)?;
             shared.begin(&object, context.as_ref(), thread_ident(py).ok());
@@ -53,7 +53,7 @@ impl SyncHandler for SyncFunction {
     }
 }
 
-/// The callbacks before every request, for those that no function answers.
+/// The callbacks before every request, for requests that no function answers.
 pub(crate) struct Gate {
     pub(crate) shared: Arc<Shared>,
 }
@@ -102,7 +102,7 @@ impl ErrorHandler for ErrorFunction {
         message: Option<&str>,
         attachment: Option<&(dyn Any + Send)>,
     ) -> Result<Response, Error> {
-        // Not called without one.
+        // The engine never calls this without a request.
         let Some(request) = request else { return Err(Error::status(code, message)) };
         Python::attach(|py| {
             let known =

@@ -1,5 +1,5 @@
-//! Exceptions that no handler has caught, beside their lines in the log: a test client remembers them, and while `debug` is on, the
-//! client gets a page about them.
+//! Exceptions that no handler has caught, beside their lines in the log: a test client remembers them, and the client
+//! gets a page about them while `debug` is on.
 
 use std::sync::Mutex;
 
@@ -10,7 +10,7 @@ use crate::message::convert::{Returned, returned};
 use crate::message::request::Request;
 use crate::support::lock;
 
-/// Looked at only when something was raised.
+/// The observer and the page, read only after an exception.
 #[derive(Default)]
 pub(crate) struct UncaughtExceptions {
     debug: Mutex<bool>,
@@ -19,7 +19,7 @@ pub(crate) struct UncaughtExceptions {
 }
 
 impl UncaughtExceptions {
-    /// A run begins.
+    /// Prepares for a run that begins.
     pub(crate) fn begin(&self, debug: bool) {
         *lock(&self.debug) = debug;
     }
@@ -30,7 +30,7 @@ impl UncaughtExceptions {
         drop(before);
     }
 
-    /// Tells the observer; the page for the client, if it may see one.
+    /// Tells the observer. Returns the page for the client, if the client may see one.
     pub(crate) fn page(&self, request: &Bound<'_, Request>, error: &PyErr) -> Option<outside::Response> {
         let py = request.py();
         let page = self.page_object(request, error)?;
@@ -44,7 +44,7 @@ impl UncaughtExceptions {
         }
     }
 
-    /// The same as Python's object.
+    /// The same; the page as Python's object.
     pub(crate) fn page_object<'py>(&self, request: &Bound<'py, Request>, error: &PyErr) -> Option<Bound<'py, PyAny>> {
         let py = request.py();
         let observer = lock(&self.observer).as_ref().map(|observer| observer.clone_ref(py));

@@ -1,4 +1,4 @@
-//! Return values of handlers as responses of the engine. Exact types come first: nearly every handler returns one of them.
+//! Return values of handlers as responses of the engine. Exact types come first: most handlers return one of them.
 
 use bytes::Bytes;
 use outside::Headers;
@@ -26,7 +26,7 @@ pub(crate) enum Returned {
     Code(u16, Option<String>),
 }
 
-/// Makes an answer of anything that a handler may return.
+/// Makes an answer of a handler's return value.
 pub(crate) fn returned(value: &Bound<'_, PyAny>) -> PyResult<Returned> {
     let py = value.py();
     if let Ok(response) = value.cast::<Response>() {
@@ -75,7 +75,7 @@ pub(crate) fn settled(value: Bound<'_, PyAny>, status: u16) -> PyResult<Settled<
     Ok(Settled::Response(Bound::new(py, response)?.into_any()))
 }
 
-/// Whether it is content that a handler may return without a `Response`.
+/// Whether the value is content that a handler may return without a `Response`.
 fn is_whole(value: &Bound<'_, PyAny>) -> bool {
     value.is_instance_of::<PyString>()
         || value.is_instance_of::<PyBytes>()
@@ -138,7 +138,7 @@ fn set_header(headers: &mut Headers, name: &Bound<'_, PyAny>, value: &Bound<'_, 
         return Err(PyTypeError::new_err(format!("a header name is a str, not {}", kind(name))));
     };
     let name = name.to_str()?;
-    // In a dictionary of the program the same name may stand in several spellings. The last one counts, as if it had been set again.
+    // A dictionary of the program may have the same name in several spellings: the last one counts.
     if !headers.is_empty() && headers.contains(name) && !name.eq_ignore_ascii_case("Set-Cookie") {
         headers.remove(name);
     }
@@ -194,7 +194,7 @@ fn fill(mut response: outside::Response, content: &Bound<'_, PyAny>) -> PyResult
     } else if content.is_instance_of::<PyDict>() || content.is_instance_of::<PyList>() {
         (outside::Body::Bytes(encoded(content)?), JSON)
     } else if let Ok(file) = content.cast::<FilePath>() {
-        // Its media type is found by its name when it is sent.
+        // The media type of a file is found by its name when it is sent.
         *response.body_mut() = outside::Body::File(file.get().slice());
         return Ok(response);
     } else if let Ok(bytes) = content.cast::<PyByteArray>() {
@@ -205,7 +205,7 @@ fn fill(mut response: outside::Response, content: &Bound<'_, PyAny>) -> PyResult
     } else if content.is_none() {
         return Ok(response);
     } else {
-        // Its media type is that of its first piece.
+        // The media type of a stream is that of its first piece.
         *response.body_mut() = outside::Body::Stream(stream_of(content)?);
         return Ok(response);
     };

@@ -19,7 +19,7 @@ impl ResponseCookie {
         lock(&self.0).to_field(name)
     }
 
-    /// Changes it, unless the result could not be written.
+    /// Changes the attributes, unless the result could not be written.
     fn change(&self, change: impl FnOnce(&mut outside::ResponseCookie)) -> PyResult<()> {
         let mut cookie = lock(&self.0);
         let mut changed = cookie.clone();

@@ -25,7 +25,7 @@ struct FileFields {
     path: PathBuf,
     read_start: u64,
     read_end: u64,
-    /// Whether `read_end` was set by the program. Else it is the size that the file had.
+    /// Whether the program has set `read_end`; otherwise it is the size that the file had.
     ends_early: bool,
     /// The range of the last read, and its bytes.
     remembered: Option<Remembered>,
@@ -55,7 +55,7 @@ fn size_of(path: &Path) -> u64 {
 fn read_range_of(path: &Path, range: Option<(u64, u64)>) -> std::io::Result<Vec<u8>> {
     let Some((start, end)) = range else { return std::fs::read(path) };
     let mut file = File::open(path)?;
-    // Not all files say how long they are.
+    // Some files have no known size.
     let length = file.metadata()?.len().min(end).saturating_sub(start);
     let mut bytes = Vec::with_capacity(usize::try_from(length).unwrap_or(0));
     file.seek(SeekFrom::Start(start))?;

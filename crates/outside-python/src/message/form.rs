@@ -1,4 +1,4 @@
-//! `FormFile`: one uploaded file of a form. Nothing of it is read before the handler asks.
+//! `FormFile`: one uploaded file of a form. It is read when the handler asks for its content.
 
 use std::ops::Range;
 use std::path::PathBuf;
@@ -96,7 +96,7 @@ impl FormFile {
     }
 
     fn __bool__(&self) -> bool {
-        // A form in which nothing was chosen sends a file without a name.
+        // A form in which no file was chosen sends a file without a name.
         !self.filename.is_empty() || self.size() > 0
     }
 
@@ -110,5 +110,5 @@ impl FormFile {
     }
 }
 
-/// Copied without letting other threads in.
+/// Bytes up to which content is copied without releasing the interpreter.
 const SMALL: usize = 64 << 10;

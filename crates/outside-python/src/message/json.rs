@@ -52,7 +52,7 @@ pub(crate) fn decoded(py: Python<'_>, content: &[u8]) -> PyResult<Py<PyAny>> {
     }
 }
 
-/// Whether the text may hold a number that is too large for a float: one with an exponent of three digits, or with very many digits.
+/// Whether the text may hold a number that is too large for a float: with an exponent of three digits, or many digits.
 fn may_hold_infinity(text: &[u8]) -> bool {
     let has_long_exponent = text.iter().enumerate().any(|(at, byte)| {
         matches!(byte, b'e' | b'E') && {
@@ -65,5 +65,5 @@ fn may_hold_infinity(text: &[u8]) -> bool {
     has_long_exponent || has_many_digits
 }
 
-/// The largest float has 309 digits: with fewer digits than this and an exponent of two digits, a number stays below it.
+/// Digits of a number from which it may be too large: the largest float has 309, and a short exponent adds 99 at most.
 const MANY: usize = 200;

@@ -14,7 +14,7 @@ pub(crate) const BYTES: &str = "application/octet-stream";
 /// The media type of dictionaries and lists.
 pub(crate) const JSON: &str = "application/json";
 
-/// The media type that content of this kind is sent with if the program sets none; of a stream it is not known before it begins.
+/// The media type of content for which the program sets none; that of a stream is not known before it begins.
 pub(crate) fn media_type_of(content: &Bound<'_, PyAny>) -> Option<Cow<'static, str>> {
     if content.is_instance_of::<PyString>() {
         Some(Cow::Borrowed(TEXT))

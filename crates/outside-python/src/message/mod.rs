@@ -1,4 +1,4 @@
-//! The Python classes of requests and responses and of their parts; a handler's return value becomes an answer of the engine here.
+//! The Python classes of requests, responses and their parts; return values of handlers become answers of the engine.
 
 pub(crate) mod body;
 pub(crate) mod convert;

@@ -98,7 +98,7 @@ fn set_first<'py>(dict: &Bound<'py, PyDict>, name: &str, value: impl IntoPyObjec
     if dict.contains(name)? { Ok(()) } else { dict.set_item(name, value) }
 }
 
-/// Header values and cookies as text: UTF-8, else Latin-1 as RFC 9110 section 5.5 has it.
+/// Header values and cookies as text: UTF-8, otherwise Latin-1 as in RFC 9110 section 5.5.
 fn text(bytes: &[u8]) -> String {
     match std::str::from_utf8(bytes) {
         Ok(text) => text.to_owned(),
@@ -106,7 +106,7 @@ fn text(bytes: &[u8]) -> String {
     }
 }
 
-/// A client without an address came by a Unix socket, or its proxy does not know it.
+/// The address for Python: empty for a client of a Unix socket, or one whose proxy does not know its address.
 fn pair(address: SocketAddr) -> (String, u16) {
     if address.port() == 0 && address.ip().is_unspecified() {
         (String::new(), 0)

@@ -20,7 +20,7 @@ pub(crate) struct Response(Mutex<ResponseState>);
 #[derive(Default)]
 struct ResponseState {
     fields: ResponseFields,
-    /// Whether the headers are a copy for this response alone. A copy of the program's own object is made when it is first asked for.
+    /// Whether the headers are a copy for this response alone, made when the program first asks for them.
     has_own_headers: bool,
     /// The same for the content.
     has_own_content: bool,
@@ -28,7 +28,7 @@ struct ResponseState {
     has_own_cookies: bool,
     /// Whether `headers` have the media type that is going to be sent.
     shows_type: bool,
-    /// That media type, if it is the content's and not the program's.
+    /// The media type in `headers`, if it is the content's and not the program's.
     implied_type: Option<Py<PyString>>,
 }
 
@@ -54,7 +54,7 @@ impl Response {
         Self(Mutex::new(own))
     }
 
-    /// One that a program has given this status and content.
+    /// A response to which a program has given this status and content.
     pub(crate) fn given(status_code: u16, content: Option<Py<PyAny>>) -> Self {
         let fields = ResponseFields { status_code, content, ..ResponseFields::default() };
         Self(Mutex::new(ResponseState { fields, ..ResponseState::default() }))
@@ -75,7 +75,7 @@ impl Response {
         let mut state = lock(&self.0);
         let (value, is_own) = field(&mut state);
         let replaced = match (&mut *value, *is_own) {
-            // Another thread was quicker.
+            // Another thread has set the attribute first.
             (Some(own), true) => return Ok(own.clone_ref(py)),
             (value, _) => value.replace(made.clone_ref(py)),
         };
@@ -85,7 +85,7 @@ impl Response {
         Ok(made)
     }
 
-    /// From now on `headers` have the media type that is going to be sent.
+    /// Makes `headers` have the media type that is going to be sent, from now on.
     pub(crate) fn show_type(&self) {
         lock(&self.0).shows_type = true;
     }
@@ -98,7 +98,7 @@ impl Response {
             if !state.shows_type || matches!(state.fields.status_code, 204 | 304) {
                 return Ok(());
             }
-            // Once: a program may take it out.
+            // Once, because a program may take it out.
             state.shows_type = false;
             state.fields.content.as_ref().map(|content| content.clone_ref(py))
         };
@@ -129,7 +129,7 @@ impl Response {
         }
     }
 
-    /// The attributes as they are now.
+    /// The present attributes.
     pub(crate) fn fields(&self, py: Python<'_>) -> ResponseFields {
         let fields = &lock(&self.0).fields;
         ResponseFields {

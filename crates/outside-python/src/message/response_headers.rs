@@ -1,4 +1,4 @@
-//! `ResponseHeaders`: the header fields of a response as a dictionary whose look-ups ignore the case of names (RFC 9110 section 5.1).
+//! `ResponseHeaders`: the header fields of a response; look-ups ignore the case of names (RFC 9110 section 5.1).
 
 use pyo3::exceptions::{PyKeyError, PyTypeError};
 use pyo3::prelude::*;
@@ -29,14 +29,14 @@ impl ResponseHeaders {
     }
 }
 
-/// Whether it is this name in any spelling.
+/// Whether the key is this name in any spelling.
 fn is_name(name: &Bound<'_, PyAny>, wanted: &str) -> bool {
     name.cast::<PyString>().is_ok_and(|name| name.to_str().is_ok_and(|name| name.eq_ignore_ascii_case(wanted)))
 }
 
 /// The name as the dictionary spells it, or as it was given if the dictionary does not have it.
 fn found<'py>(fields: &Bound<'py, PyDict>, name: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
-    // Most responses get one header: its name meets no other.
+    // Most responses get one header, whose name needs no comparison.
     if !fields.is_empty()
         && !fields.contains(name)?
         && let Ok(wanted) = name.cast::<PyString>()
@@ -48,7 +48,7 @@ fn found<'py>(fields: &Bound<'py, PyDict>, name: &Bound<'py, PyAny>) -> PyResult
     Ok(name.clone())
 }
 
-/// Sets a field of a dictionary in which the same name may stand in several spellings: the last one counts. Cookies are all set.
+/// Sets a field of a dictionary with the same name in several spellings: the last one counts. Cookies are all set.
 fn add<'py>(fields: &Bound<'py, PyDict>, name: &Bound<'py, PyAny>, value: Bound<'py, PyAny>) -> PyResult<()> {
     let name = found(fields, name)?;
     let value = match value.cast::<PyList>() {

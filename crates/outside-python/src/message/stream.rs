@@ -20,7 +20,7 @@ use crate::support::{kind, lock};
 
 /// The request that a stream answers. `call/context.rs`, which stands above this file, has it.
 pub(crate) trait StreamedRequest: Send + Sync {
-    /// Calls the first of these with the others, in the context of the request.
+    /// Calls the first element of `call` with the others, in the context of the request.
     fn run<'py>(&self, py: Python<'py>, call: &Bound<'py, PyTuple>) -> PyResult<Bound<'py, PyAny>>;
 
     /// The context for a task of the asyncio loop.
@@ -32,14 +32,14 @@ pub(crate) trait StreamedRequest: Send + Sync {
     /// The answer in place of a stream that has failed before its first piece.
     fn instead(self: Arc<Self>, py: Python<'_>, error: &PyErr) -> Pull;
 
-    /// The functions around the handler, which are asked for that by the asyncio loop.
+    /// The functions around the handler, which the asyncio loop calls for that answer.
     fn rescuers<'py>(&self, py: Python<'py>) -> Option<Rescuers<'py>>;
 
-    /// The answer that these functions have made.
+    /// The answer of these functions.
     fn rescued(&self, py: Python<'_>, response: &Bound<'_, PyAny>) -> PyResult<outside::Response>;
 }
 
-/// Goes with the body of an answer.
+/// The request of a stream, attached to the body of the answer.
 pub(crate) struct StreamContext(pub(crate) Arc<dyn StreamedRequest>);
 
 /// The body of a response whose content is an iterator of either kind.
@@ -63,7 +63,7 @@ pub(crate) fn stream_of(content: &Bound<'_, PyAny>) -> PyResult<Box<dyn BodyStre
     Ok(Box::new(SyncPieces { iterator, next, begun: false, kind, keep_alive, context: None }))
 }
 
-/// Streams of events say how long they may be silent.
+/// The keep-alive of a stream of events, which says how long the stream may be silent.
 fn keep_alive_of(content: &Bound<'_, PyAny>) -> PyResult<Option<KeepAlive>> {
     let seconds: Option<f64> = match content.getattr_opt(intern!(content.py(), "_keep_alive"))? {
         Some(seconds) => seconds.extract()?,
@@ -88,12 +88,12 @@ fn piece(value: &Bound<'_, PyAny>) -> PyResult<Bytes> {
     Err(PyTypeError::new_err(format!("a streamed piece is str or bytes, not {}", kind(value))))
 }
 
-/// Whether the first piece was text, which the media type tells if the program sets none.
+/// Whether the first piece was text: it decides the media type if the program sets none.
 #[derive(Default)]
 struct PieceKind(OnceLock<bool>);
 
 impl PieceKind {
-    /// A piece has been made.
+    /// Notes a piece that has been made.
     fn note(&self, value: &Bound<'_, PyAny>) {
         self.0.get_or_init(|| value.is_instance_of::<PyString>());
     }
@@ -103,9 +103,9 @@ impl PieceKind {
     }
 }
 
-/// Pulled in the executor, which drops it there too.
+/// A plain iterator, whose pieces are pulled in the executor, where it is dropped too.
 struct SyncPieces {
-    /// Until it is closed.
+    /// The iterator, until it is closed.
     iterator: Option<Py<PyAny>>,
     /// Its `__next__`.
     next: Py<PyAny>,
@@ -146,7 +146,7 @@ impl BodyStream for SyncPieces {
 
 impl Drop for SyncPieces {
     fn drop(&mut self) {
-        // Where nothing refers to it any more a generator is closed: in the context in which it ran.
+        // Python would close the generator in this thread's context; this closes it in the context in which it ran.
         let Some((context, iterator)) = self.context.take().zip(self.iterator.take()).filter(|_| self.begun) else {
             return;
         };
@@ -162,7 +162,7 @@ impl Drop for SyncPieces {
     }
 }
 
-/// A stream has raised. Before its first piece the exception is answered like one of the handler.
+/// The outcome of a stream that has raised. Before its first piece the exception is answered like one of the handler.
 fn failed(py: Python<'_>, error: &PyErr, is_first: bool, context: Option<&Arc<StreamContext>>) -> Pull {
     match context {
         Some(context) if is_first => Arc::clone(&context.0).instead(py, error),
@@ -177,7 +177,7 @@ fn failed(py: Python<'_>, error: &PyErr, is_first: bool, context: Option<&Arc<St
     }
 }
 
-/// Pulled on the event loop of `async def` handlers.
+/// An asynchronous iterator, whose pieces are pulled on the event loop of `async def` handlers.
 struct AsyncPieces {
     iterator: Arc<Py<PyAny>>,
     event_loop: Arc<EventLoop>,
@@ -187,7 +187,7 @@ struct AsyncPieces {
     context: Option<Arc<StreamContext>>,
 }
 
-/// Where the next piece of an asynchronous iterator arrives.
+/// The place for the next piece of an asynchronous iterator.
 struct NextPiece {
     iterator: Arc<Py<PyAny>>,
     kind: Arc<PieceKind>,
@@ -288,7 +288,7 @@ impl BodyStream for AsyncPieces {
 
 impl Drop for AsyncPieces {
     fn drop(&mut self) {
-        // One that was never asked has nothing to clean up.
+        // An iterator of which no piece was pulled has nothing to clean up.
         if self.begun {
             self.event_loop.close_iterator(Arc::clone(&self.iterator));
         }

@@ -1,5 +1,5 @@
-//! For `outside/_handlers/around.py`, which knows the order of the functions around a handler: return values become responses here,
-//! and exceptions are reported here, as without such functions.
+//! Functions for `outside/_handlers/around.py`, which has the order of the functions around a handler: return values
+//! become responses here, and exceptions are reported here, as without such functions.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -36,7 +36,7 @@ pub(crate) fn _set_around(
     if asynchronous {
         need_loop(py, shared)?;
     }
-    // It fails if the scope is there already, which is the same object then.
+    // Setting fails if the scope is set already: it is the same object then.
     let _ = shared.scope.set(scope);
     shared.is_around.store(around, Ordering::Relaxed);
     shared.has_after.store(after, Ordering::Relaxed);

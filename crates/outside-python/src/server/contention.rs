@@ -1,7 +1,7 @@
-//! Shorter turns at Python's lock while handlers wait for it.
+//! A shorter switch interval of Python's lock while handlers wait for it.
 //!
-//! A thread that computes lets go of the lock when another one has waited for it for the switch interval, 5 ms by default. As
-//! long as our threads wait that long to call handlers the interval is lowered; then the user's value comes back.
+//! A thread that computes releases the lock when another one has waited for it for the switch interval, 5 ms by
+//! default. While the engine's threads wait that long to call handlers, the interval is lowered, then restored.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,19 +11,19 @@ use pyo3::prelude::*;
 
 use crate::support::lock_attached;
 
-/// Waiting for the lock for so long is no accident …
+/// Time of waiting for the lock from which the interval is lowered.
 const LONG: Duration = Duration::from_micros(900);
-/// … and when this time has passed without it, it is over.
+/// Time without such a wait after which the user's interval comes back.
 const CALM: Duration = Duration::from_secs(1);
-/// In seconds. Each turn costs some ten microseconds more.
+/// The lowered interval in seconds. Each switch costs some ten microseconds.
 const LOWERED: f64 = 0.001;
 
 static IS_LOWERED: AtomicBool = AtomicBool::new(false);
 
-/// The user's interval in seconds, while it is lowered, and when a thread has waited long.
+/// The user's interval in seconds, while it is lowered, and the time of the last long wait.
 static BEFORE: Mutex<Option<(f64, Instant)>> = Mutex::new(None);
 
-/// A thread has server_run Python after waiting so long.
+/// Notes that a thread runs Python after waiting this long.
 pub(crate) fn note(py: Python<'_>, waited: Duration) {
     let is_long = waited >= LONG;
     if !is_long && !IS_LOWERED.load(Ordering::Relaxed) {
@@ -41,11 +41,11 @@ pub(crate) fn note(py: Python<'_>, waited: Duration) {
         None => Ok(()),
     };
     IS_LOWERED.store(before.is_some(), Ordering::Relaxed);
-    // An interval that cannot be changed is as good as one that need not be.
+    // A failure to change the interval is ignored.
     drop(changed);
 }
 
-/// No server runs any more.
+/// Restores the user's interval, because no server runs any more.
 pub(crate) fn end(py: Python<'_>) -> PyResult<()> {
     let mut before = lock_attached(&BEFORE, py);
     IS_LOWERED.store(false, Ordering::Relaxed);
@@ -61,7 +61,7 @@ fn lower(py: Python<'_>, before: &mut Option<(f64, Instant)>) -> PyResult<()> {
     Ok(())
 }
 
-/// Unless the user has changed it meanwhile.
+/// Restores the user's interval, unless the user has changed it meanwhile.
 fn restore(py: Python<'_>, before: &mut Option<(f64, Instant)>) -> PyResult<()> {
     let Some((interval, _)) = before.take() else { return Ok(()) };
     let now: f64 = py.import("sys")?.call_method0("getswitchinterval")?.extract()?;

@@ -1,10 +1,10 @@
-//! Where a browser shows the token for pages about exceptions, while a server with `debug` runs. The engine answers there itself, so
-//! that no function around handlers is in the way. The answer comes from `outside/_debug/token.py`.
+//! The path at which a browser shows the token for pages about exceptions, while a server with `debug` runs. The engine
+//! answers there itself, without the functions around handlers. The answer comes from `outside/_debug/token.py`.
 
 use outside::{Endpoint, Error, OutsideHttp, Request, Response};
 use pyo3::prelude::*;
 
-/// The path, as long as this lives.
+/// The route of the token, until this is dropped.
 pub(crate) struct TokenRoute<'a>(&'a OutsideHttp);
 
 const PATH: &str = "/.outside/debug";
@@ -18,7 +18,7 @@ impl<'a> TokenRoute<'a> {
 
 impl Drop for TokenRoute<'_> {
     fn drop(&mut self) {
-        // A program that has taken it away has done the same.
+        // An error means that the program has removed the route already.
         drop(self.0.remove_route(PATH));
     }
 }
@@ -37,7 +37,7 @@ fn enter(request: &Request) -> Result<Response, Error> {
     Ok(response.with_content(content))
 }
 
-/// Prints where the token is shown, unless a process before this one has done so.
+/// Prints the address of the token, unless a process before this one has done so.
 pub(crate) fn announce(py: Python<'_>, endpoints: &[Endpoint]) -> PyResult<()> {
     let Some(first) = endpoints.first() else { return Ok(()) };
     if py.import("outside._process.generation")?.call_method0("is_first")?.is_truthy()? {

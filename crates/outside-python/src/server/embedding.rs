@@ -1,4 +1,4 @@
-//! How Python is attached around the life and the work of the engine's threads.
+//! Attaches Python around the life and the work of the engine's threads.
 
 use std::io::Write as _;
 use std::sync::Arc;

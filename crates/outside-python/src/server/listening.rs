@@ -1,4 +1,4 @@
-//! The listeners of a server, before a request is served: certificates are read first, then sockets are bound or taken over.
+//! The listeners of a server before it serves: certificates are read first, then sockets are bound or taken over.
 
 use outside::{Address, CertificateError, CertificateFiles, Endpoint, Listeners, OutsideHttp, Security, TicketKeys};
 use outside::{BindError, Value};
@@ -20,7 +20,7 @@ pub(crate) fn listen(
     engine.open(&settings.addresses, &settings.config, keys, slots).map_err(open_error)
 }
 
-/// Of the system if a file cannot be read or an address not be bound, else one of values.
+/// The exception: the system's if a file cannot be read or an address not be bound, otherwise a `ValueError`.
 fn open_error(error: outside::Error) -> PyErr {
     let certificate = error.source_as::<CertificateError>().and_then(|certificate| certificate.error.as_ref());
     if let Some(system) = certificate {
@@ -53,7 +53,7 @@ pub(crate) fn to_python<'py>(py: Python<'py>, address: &Address) -> PyResult<Bou
     }
 }
 
-/// Prints where the server listens, a line for each URL.
+/// Prints the URLs of the server, a line for each.
 pub(crate) fn announce(py: Python<'_>, endpoints: &[Endpoint]) -> PyResult<()> {
     let options = PyDict::new(py);
     options.set_item("flush", true)?;

@@ -1,5 +1,5 @@
-//! A server without a port, for tests: connections are made within this process, everything else is as ever. The client is
-//! `outside/testing.py`.
+//! A server without a port, for tests: connections are made within this process, everything else is as ever. The client
+//! is `outside/testing.py`.
 
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::IntoRawFd as _;

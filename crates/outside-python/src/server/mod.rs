@@ -1,5 +1,5 @@
-//! The class `OutsideHTTP`: its configuration, its routes, its listeners, and a run from the first signal handler that is set to the
-//! last callback that is called.
+//! The class `OutsideHTTP`: its configuration, its routes, its listeners, and a run from the first signal handler that
+//! is set to the last callback that is called.
 
 pub(crate) mod around;
 pub(crate) mod contention;

@@ -171,7 +171,7 @@ impl OutsideHttp {
     fn _listen(slf: &Bound<'_, Self>, slots: usize) -> PyResult<()> {
         let server = slf.get().server()?;
         let settings = server.settings(slf.py())?;
-        // Cloned: a handler of the log may do anything, and must not find it locked.
+        // Cloned, because a handler of the log may run any code, and must not find it locked.
         let keys = lock(&server.ticket_keys).clone();
         let listeners = listen(&server.engine, &settings, &keys, slots)?;
         *lock(&server.socket_files) = listeners.files();
@@ -223,7 +223,7 @@ impl OutsideHttp {
     /// SIGHUP where the program is not started again: certificates are read again.
     #[pyo3(signature = (signum=None, stackframe=None))]
     fn _hang_up(&self, signum: Option<&Bound<'_, PyAny>>, stackframe: Option<Bound<'_, PyAny>>) -> PyResult<()> {
-        // The arguments of a signal handler: there is one signal, and the frame does not matter.
+        // Arguments of a signal handler: only SIGHUP calls it, and the frame does not matter.
         let _ = (signum, stackframe);
         self.server()?.engine.hang_up();
         Ok(())

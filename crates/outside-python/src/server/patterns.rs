@@ -1,4 +1,4 @@
-//! Routes with patterns, as `outside/_handlers/routes.py` sets them: functions of the module instead of methods, for that file alone.
+//! Routes with patterns, for `outside/_handlers/routes.py` alone: functions of the module instead of methods.
 
 use pyo3::prelude::*;
 

@@ -1,4 +1,4 @@
-//! Routes as Python programs set them: which kind of handler an object is, and which objects stand on which route.
+//! Routes as Python programs set them: the kind of handler of an object, and the objects of each route.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
@@ -26,7 +26,7 @@ use crate::websocket::route::WebSocket;
 pub(crate) struct Routes(Mutex<BTreeMap<String, Py<PyAny>>>, Mutex<Vec<Py<PyAny>>>);
 
 impl Routes {
-    /// Adds a handler, or replaces the one that stands there.
+    /// Adds a handler, or replaces the one of this route.
     pub(crate) fn set(&self, name: String, handler: &Bound<'_, PyAny>) {
         let replaced = self.take(&name);
         lock(&self.0).insert(name, handler.clone().unbind());
@@ -37,7 +37,7 @@ impl Routes {
         drop(self.take(name));
     }
 
-    /// Returned, so that it is dropped without the lock: a handler's end may run code of the program.
+    /// Takes a handler out; the caller drops it without the lock, since its end may run code of the program.
     fn take(&self, name: &str) -> Option<Py<PyAny>> {
         let mut routes = lock(&self.0);
         let same = |other: &&String| other.trim_end_matches('/') == name.trim_end_matches('/');
@@ -45,7 +45,7 @@ impl Routes {
         found.and_then(|found| routes.remove(&found))
     }
 
-    /// Remembers the handler of a pattern if it is a WebSocket: those are asked for their connections.
+    /// Remembers the handler of a pattern if it is a WebSocket, which is asked for its connections later.
     pub(crate) fn add(&self, handler: &Bound<'_, PyAny>) {
         if handler.is_instance_of::<WebSocket>() {
             lock(&self.1).push(handler.clone().unbind());
@@ -84,7 +84,7 @@ pub(crate) fn route_name(host: Option<&str>, route: &str) -> PyResult<String> {
     }
 }
 
-/// The engine's handler of an object that a program puts on a route; `plan` says how a function is called if not with the request alone.
+/// The engine's handler of an object on a route; `plan` has the arguments of a function, if not the request alone.
 pub(crate) fn engine_handler(
     handler: &Bound<'_, PyAny>,
     blocking: Option<bool>,
@@ -142,7 +142,7 @@ fn handler_of(
     Ok(Handler::Async(Arc::new(AsyncFunction { coroutine, streaming, sizes: ResponseSizes::default() })))
 }
 
-/// The asyncio loop will be wanted when the server runs, or is now.
+/// Notes that the server needs the asyncio loop, and starts it if the server runs.
 pub(crate) fn need_loop(py: Python<'_>, shared: &Shared) -> PyResult<()> {
     shared.needs_loop.store(true, Ordering::Relaxed);
     if RunningServer::any() { EventLoop::running(py).map(drop) } else { Ok(()) }

@@ -1,5 +1,5 @@
-//! The servers that run in this process: for children that a program forks meanwhile (`outside/_process/at_fork.py`), and because the last one
-//! ends the asyncio loop.
+//! The servers that run in this process: for children that a program forks meanwhile (`outside/_process/at_fork.py`),
+//! and because the last one ends the asyncio loop.
 
 use std::os::fd::{AsRawFd as _, RawFd};
 use std::sync::Mutex;
@@ -13,7 +13,7 @@ use crate::forked;
 use crate::server::listening::to_python;
 use crate::support::lock;
 
-/// A server that runs. It is held here until `run()` ends, which it never does in a child: so nothing of it is dropped there.
+/// A server that runs, held here until `run()` ends: a forked child, in which it never ends, drops no server.
 struct RunEntry {
     server: Py<PyAny>,
     descriptors: Vec<RawFd>,
@@ -40,12 +40,12 @@ impl Drop for RunRecord<'_, '_> {
             let at = entries.iter().position(|entry| entry.server.is(self.0));
             at.map(|at| entries.swap_remove(at))
         };
-        // Without the lock: the server may go with its entry, and code of the program with the server.
+        // Without the lock: the entry may be the server's last reference, and its end may run code of the program.
         drop(ended);
     }
 }
 
-/// A server listens.
+/// Notes the endpoints of a server that listens.
 pub(crate) fn note_endpoints(server: &Py<PyAny>, endpoints: &[Endpoint]) {
     if let Some(entry) = lock(&ENTRIES).iter_mut().find(|entry| entry.server.is(server)) {
         entry.addresses = endpoints.iter().map(|endpoint| endpoint.address.clone()).collect();
@@ -74,7 +74,7 @@ pub(crate) fn _forked() {
     EventLoop::forget();
 }
 
-/// How many servers run.
+/// The number of servers that run.
 static RUNNING: AtomicUsize = AtomicUsize::new(0);
 
 /// Counts a server while it runs.
@@ -86,7 +86,7 @@ impl RunningServer {
         RUNNING.load(Ordering::SeqCst) > 0
     }
 
-    /// This process is a child of the one in which they run.
+    /// Forgets all servers, because this process is a child of the one in which they run.
     pub(crate) fn forget_all() {
         RUNNING.store(0, Ordering::SeqCst);
     }
@@ -96,7 +96,7 @@ impl RunningServer {
         Self(())
     }
 
-    /// Ends it. Whether it was the last one.
+    /// Notes the end of the server. Returns whether it was the last one.
     pub(crate) fn end(self) -> bool {
         std::mem::forget(self);
         RUNNING.fetch_sub(1, Ordering::SeqCst) == 1

@@ -22,7 +22,7 @@ use crate::server::state::ServerState;
 use crate::support::{is_async, lock};
 use crate::websocket::route::WebSocket;
 
-/// Serves on listeners, or on none, until terminated. `object` is the server as the program holds it, of a subclass perhaps.
+/// Serves on listeners, or on none, until terminated. `object` is the program's server, of a subclass perhaps.
 pub(crate) fn serve_on(
     object: &Bound<'_, PyAny>,
     server: &ServerState,
@@ -32,7 +32,7 @@ pub(crate) fn serve_on(
 ) -> PyResult<()> {
     let py = object.py();
     let server_run = server.engine.enter().map_err(run_error)?;
-    // Until the end of the run.
+    // Kept until the end of the run.
     let record = RunRecord::begin(object, &server_run);
     let this = object.clone().unbind();
     let started = move |endpoints: &[Endpoint]| {
@@ -52,7 +52,7 @@ pub(crate) fn serve_on(
         (config.debug && !matches!(doors, ConnectionSource::Memory(_))).then(|| TokenRoute::open(&server.engine));
     let entrance = entrance.transpose().map_err(run_error)?;
     let tells_token = takes_signals && entrance.is_some();
-    // A WebSocket's handlers may still be set, and be `async def` functions.
+    // A WebSocket may still get handlers that are `async def` functions.
     let may_need_loop =
         |handler: &Bound<'_, PyAny>| handler.cast::<WebSocket>().is_ok() || is_async(handler).unwrap_or(true);
     let needs_loop = server.shared.needs_loop.load(Ordering::Relaxed);
@@ -103,7 +103,7 @@ fn call_hook(object: &Bound<'_, PyAny>, name: &str) -> PyResult<()> {
     }
 }
 
-/// A server does not run any more; the last one ends the loop of `async def` handlers.
+/// Counts the end of a server; the last one ends the loop of `async def` handlers.
 fn end_loop(py: Python<'_>, running: RunningServer, patience: Duration) -> PyResult<()> {
     if running.end() {
         EventLoop::stop(py, patience)?;

@@ -11,7 +11,7 @@ use crate::support::shown;
 /// The meaning of the configuration dictionary.
 pub(crate) struct Settings {
     pub(crate) config: Config,
-    /// Those of one host.
+    /// The addresses of the host.
     pub(crate) addresses: Vec<Address>,
     pub(crate) pre_send: Option<Py<PyAny>>,
     pub(crate) post_callback: Option<Py<PyAny>>,

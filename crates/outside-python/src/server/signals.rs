@@ -30,9 +30,8 @@ impl TakenSignal {
 }
 
 impl SignalHandlers {
-    /// Has this thread woken by signals; takes SIGINT and SIGTERM over where they have their default handlers, if asked,
-    /// to have `terminate` called with their number, and SIGHUP for `hang_up`. Those that are left to the program are named in
-    /// the log.
+    /// Has signals wake this thread. If asked, SIGINT and SIGTERM with their default handlers call `terminate` with
+    /// their number from now on, and SIGHUP calls `hang_up`. The log names the signals that are left to the program.
     pub(crate) fn take(
         terminate: &Bound<'_, PyAny>,
         hang_up: &Bound<'_, PyAny>,
@@ -69,7 +68,7 @@ impl SignalHandlers {
         Ok(taken)
     }
 
-    /// Gives all back but SIGHUP, while the run ends: a terminal that closes sends SIGHUP more than once.
+    /// Gives all signals back but SIGHUP, while the run ends: a terminal that closes sends SIGHUP more than once.
     pub(crate) fn give_back_ends(&mut self, py: Python<'_>) -> PyResult<()> {
         let signal = py.import("signal")?;
         if let Some(descriptor) = self.wakeup.take() {

@@ -22,11 +22,11 @@ pub(crate) struct ServerState {
     pub(super) config: Mutex<Py<PyDict>>,
     pub(crate) routes: Routes,
     pub(super) error_routes: Mutex<BTreeMap<u16, Py<PyAny>>>,
-    /// Bound before `run()`: one for each worker, at each place.
+    /// Listeners that were bound before `run()`: one for each worker, at each place.
     pub(super) listeners: Mutex<Listeners>,
     /// The files of Unix sockets that this generation or one before it has made.
     pub(super) socket_files: Mutex<Vec<SocketFile>>,
-    /// Those of all workers, and of the next generation.
+    /// The keys of session tickets, for all workers and the next generation.
     pub(super) ticket_keys: Mutex<TicketKeys>,
 }
 

@@ -54,7 +54,7 @@ fn text_type(py: Python<'_>) -> PyResult<&Bound<'_, PyAny>> {
     TYPE.import(py, "outside._handlers.websocket", "TextMessage")
 }
 
-/// A message as Python gets it: `bytes` that know whether they are a text.
+/// A message for Python: `bytes` that know whether they are a text.
 pub(crate) fn to_python<'py>(py: Python<'py>, message: &Message) -> PyResult<Bound<'py, PyAny>> {
     static BINARY: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
     let kind = if message.is_text() {
@@ -88,7 +88,7 @@ pub(crate) fn from_python(data: &Bound<'_, PyAny>) -> PyResult<Message> {
     Err(PyTypeError::new_err(format!("a message is str (text) or bytes (binary), not {}", kind(data))))
 }
 
-/// Sends to all that have subscribed to the topic.
+/// Sends to all connections that have subscribed to the topic.
 pub(crate) fn publish(engine: &outside::OutsideHttp, topic: &str, data: &Bound<'_, PyAny>) -> PyResult<()> {
     let message = from_python(data)?;
     // The engine knows the connection of the thread that publishes, but not that of a task.
@@ -113,7 +113,7 @@ fn text<'a>(name: &str, given: &'a Bound<'_, PyAny>) -> PyResult<&'a str> {
     }
 }
 
-/// No process waits longer, and no clock counts so far.
+/// The time from which a timeout counts as none: a hundred years.
 const FOR_EVER: Duration = Duration::from_secs(100 * 366 * 24 * 3600);
 
 fn duration(timeout: Option<f64>) -> PyResult<Option<Duration>> {

@@ -47,7 +47,7 @@ impl Default for WebSocketOptions {
     }
 }
 
-/// A text, or some of them.
+/// The texts of an argument that is one `str` or a list of them.
 fn texts(name: &str, given: &Bound<'_, PyAny>) -> PyResult<Vec<String>> {
     if let Ok(text) = given.cast::<PyString>() {
         return Ok(vec![text.to_str()?.to_owned()]);
@@ -69,7 +69,7 @@ fn is_token(name: &str) -> bool {
     !name.is_empty() && name.bytes().all(is_allowed)
 }
 
-/// Ten years: a time that every clock can represent.
+/// The longest time of an option: ten years, which every clock can represent.
 const LONGEST: Duration = Duration::from_secs(10 * 366 * 24 * 3600);
 
 fn seconds(name: &str, value: f64) -> PyResult<Duration> {
@@ -137,7 +137,7 @@ impl WebSocket {
             max_queue: bytes("max_queue", max_queue)?,
             when_full,
         };
-        // An origin that is none is told where it was written.
+        // A malformed origin is an error here, where the program wrote it.
         self.engine_with(options.clone())?;
         *lock(&self.options) = options;
         Ok(())

@@ -27,7 +27,7 @@ pub(crate) struct SessionHandlers {
     open: Mutex<HashSet<OpenConnection>>,
 }
 
-/// A connection among others.
+/// An open connection, compared and hashed by its identity.
 #[derive(PartialEq, Eq)]
 struct OpenConnection(outside::WebSocketConnection);
 
@@ -100,7 +100,7 @@ impl SessionHandlers {
         drop(before);
     }
 
-    /// One `async def` function among the callbacks puts all of them on the loop.
+    /// The style with a further function: one `async def` function among the callbacks puts all of them on the loop.
     fn style_with(&self, is_async: bool) -> u8 {
         let style = self.style.load(Ordering::Relaxed);
         if is_async && style == CALLBACKS { ELSEWHERE } else { style }
@@ -149,7 +149,7 @@ impl SessionHandlers {
 /// The objects that the handlers of one connection are called with, from first to last.
 struct ConnectionObjects {
     object: Py<WebSocketConnection>,
-    /// If the request that opened it has been seen by callbacks.
+    /// The context of the request that opened the connection, if callbacks have seen that request.
     context: Option<Arc<RequestContext>>,
 }
 
@@ -176,8 +176,8 @@ impl ConnectionObjects {
     }
 }
 
-/// The connection as its handlers see it: the same object from first to last. Its request is that of the callbacks before it,
-/// and its context is a copy of theirs.
+/// The connection as its handlers see it: the same object from first to last. Its request is the object that callbacks
+/// before the opening have seen, and its context is a copy of theirs.
 fn objects_of(py: Python<'_>, connection: &outside::WebSocketConnection) -> PyResult<ConnectionObjects> {
     let mut data = connection.session_data();
     if let Some(objects) = data.as_ref().and_then(|data| data.downcast_ref::<ConnectionObjects>()) {
@@ -243,7 +243,7 @@ fn for_loop<'py>(
     Ok((object, context.map(|context| context.lend(py).clone())))
 }
 
-/// The outcome of a handler: an exception is logged, but for the end of the connection, which unwinds the handler quietly.
+/// The outcome of a handler: an exception is logged, but for the end of the connection, which ends the handler quietly.
 fn settle(
     py: Python<'_>,
     connection: &outside::WebSocketConnection,
@@ -255,13 +255,13 @@ fn settle(
         Err(error) if exit_type(py).is_ok_and(|exit| error.is_instance(py, exit)) => Ok(()),
         Err(error) => {
             log(py, connection, "the handler failed", &error);
-            // It has been logged.
+            // The exception has been logged.
             Err(Error::status(500, None))
         }
     }
 }
 
-/// As received the target holds visible characters alone: nothing of the client's could forge a line of the log.
+/// Logs an exception. The target holds visible characters alone, so that a client cannot forge a line of the log.
 fn log(py: Python<'_>, connection: &outside::WebSocketConnection, what: &str, error: &PyErr) {
     let context = objects_of(py, connection).ok().and_then(|objects| objects.context);
     let context = context.and_then(|context| context.enterable(py).ok());
@@ -281,7 +281,7 @@ pub(crate) fn _log_session_failure(
     Ok(())
 }
 
-/// The same as the engine sees them.
+/// The handlers as the engine sees them.
 pub(crate) struct PythonSession(pub(crate) Arc<SessionHandlers>);
 
 impl SessionHandler for PythonSession {
@@ -334,7 +334,7 @@ impl SessionHandler for PythonSession {
                     log(py, connection, "on_exit failed", &error);
                 }
             }
-            // Here, where it may run Python.
+            // Dropped here, where the data may run Python code.
             let data = connection.session_data().take();
             drop(data);
         });

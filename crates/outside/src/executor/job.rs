@@ -1,7 +1,7 @@
-//! What the executor runs, as far as it has to know.
+//! Jobs and commands, as far as the executor knows them.
 //!
-//! A [`Command`] goes in with something to do and comes out with what came of it; the memory makes the round trip. The
-//! executor is compiled for one kind of command, so that a call costs what it would if that were written here.
+//! A [`Command`] goes into the executor as a request to call a function and comes out with the answer, in the same
+//! memory. The executor is compiled for one type of command, so a call needs neither a box nor a virtual call.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,74 +11,74 @@ use crate::budget::Account;
 use crate::log::Log;
 use crate::placement::{Placement, Reactor};
 
-/// Bytes of the answers of one job that are held in memory together.
+/// Bytes of answers that one job holds in memory: beyond them, its further commands stay open.
 pub(crate) const MOST_HELD: usize = 1 << 20;
 
-/// One thing to do, and what came of it.
+/// One unit of work, such as the call of a function, and its result.
 pub(crate) trait Command: Send + Sized + 'static {
-    /// What the commands of a job have in common: the site as it was when they came.
+    /// The state that the commands of a job share: the site as it was when they came.
     type Context: Send + Sync;
-    /// What a call is made for, so that a call that does not end can be named: a request.
+    /// The request for which a call is made: it names a call that does not end.
     type Owner: Send + Sync;
-    /// A function that may be called, with what is known of its calls.
+    /// A function that may be called, with the measurements of its calls.
     type Function: AsRef<Placement>;
-    /// What is around the threads that call functions.
+    /// The host language of the threads that call functions.
     type Host: ThreadFrame + ?Sized;
     /// A call of another kind, which has no answer.
     type Callback: Callback;
-    /// What else is woken with the event loop.
+    /// The queue that is flushed with the event loop.
     type Woken: Woken;
 
-    /// Whether something is still to be done.
+    /// Whether the command is still to be performed.
     fn is_open(&self) -> bool;
 
-    /// Whether it calls for something new that may take memory.
+    /// Whether the command asks for a new answer or piece, which may take memory.
     fn begins(&self) -> bool;
 
     /// Bytes that its answer holds in memory.
     fn held(&self) -> usize;
 
-    /// Counts these bytes until they are freed; or lets go of the answer, if the connection holds too much already.
+    /// Counts these bytes until they are freed; drops the answer if the connection holds too much already.
     fn count(&mut self, account: &Arc<Account>);
 
-    /// The function that it is going to call.
+    /// The function that the command is going to call.
     fn function(&self) -> Option<&Self::Function>;
 
-    /// Does what is to be done. Runs user code, so it may block. Returns the function of a route if it was called.
+    /// Performs the command. Runs user code, so it may block. Returns the function of a route if it was called.
     fn perform(&mut self, context: &Self::Context, log: &Log) -> Option<Arc<Self::Function>>;
 
-    /// It took long: what follows it belongs in the pool.
+    /// Notes that the call took long: further pieces of its answer belong in the pool.
     fn note_slow(&mut self);
 
-    /// Whether it would hold a thread for as long as its client uploads.
+    /// Whether the command would hold a thread for as long as its client uploads.
     fn takes_upload(&self) -> bool;
 
-    /// Whether nothing of its answer has been sent yet, so that it can be turned away.
+    /// Whether no byte of its answer has been sent yet, so that it can be turned away.
     fn may_be_turned_away(&self) -> bool;
 
-    /// The pool has no room for it: its client hears that.
+    /// Turns the command into a 503, because the pool has no room for it.
     fn turn_away(&mut self);
 }
 
-/// A call without an answer: somebody may have to be told that it has ended.
+/// A call without an answer; a session may have to be told that it has ended.
 pub(crate) trait Callback: Send + 'static {
-    /// The one that is told.
+    /// The session that is told of the end.
     type Session: Send + 'static;
 
-    /// It will be made.
+    /// Notes that the callback is queued.
     fn begin(&self);
 
-    /// Makes it. Runs user code.
+    /// Makes the call. Runs user code.
     fn perform(&mut self, log: &Log);
 
-    /// It has ended: what is to be told that inside the event loop.
+    /// Notes the end of the call; returns the session that is to be told of it inside the event loop.
     fn end(self) -> Option<Self::Session>;
 
-    /// Tells that.
+    /// Tells the session.
     fn tell(session: Self::Session);
 }
 
-/// What frames the life and the work of the threads that run handlers.
+/// The host's frame around the life and the work of the threads that run handlers.
 pub(crate) trait ThreadFrame: Send + Sync + 'static {
     /// Runs a thread's whole life.
     fn live(&self, life: &mut (dyn FnMut() + Send));
@@ -87,7 +87,7 @@ pub(crate) trait ThreadFrame: Send + Sync + 'static {
     fn work(&self, batch: &mut (dyn FnMut() + Send));
 }
 
-/// What the leader does beside jobs each time it comes to its event loop.
+/// A queue that the leader flushes each time it comes to its event loop, beside jobs.
 pub(crate) trait Woken: Default + Send + Sync + 'static {
     /// This thread leads from now on.
     fn begin_epoch(&self);
@@ -98,15 +98,15 @@ pub(crate) trait Woken: Default + Send + Sync + 'static {
     /// The leader enters the loop, or leaves it.
     fn set_inside(is_inside: bool);
 
-    /// Does what there is to do, inside the loop.
+    /// Empties the queue, inside the loop.
     fn flush(&self);
 
     /// The loop has ended.
     fn end(&self);
 }
 
-/// Commands of one connection that are done in order and delivered together: all of them, or as many as fit into
-/// [`MOST_HELD`]; those behind stay open.
+/// Commands of one connection that are performed in order and delivered together: all of them, or as many as fit into
+/// [`MOST_HELD`]; the others stay open.
 pub(crate) struct Job<C: Command> {
     pub(crate) commands: Vec<C>,
     pub(crate) context: Arc<C::Context>,
@@ -114,28 +114,28 @@ pub(crate) struct Job<C: Command> {
 }
 
 impl<C: Command> Job<C> {
-    /// Whether nothing of it has been sent yet, so that 503 can be answered. A stream that has begun is carried on.
+    /// Whether no byte of its answers has been sent yet, so that 503 can be answered. A stream that has begun goes on.
     pub(super) fn may_be_turned_away(&self) -> bool {
         self.commands.iter().all(C::may_be_turned_away)
     }
 
-    /// Whether it would call a function that is late with an earlier call.
+    /// Whether the job would call a function that is late with an earlier call.
     pub(super) fn is_held_up(&self, here: Reactor) -> bool {
         self.placements().any(|placement| placement.is_late(here))
     }
 
-    /// Whether it would call a function that is known to wait, or has been late for long.
+    /// Whether the job would call a function that is known to wait, or has been late for long.
     pub(super) fn waits_for_long(&self, here: Reactor, now: Duration) -> bool {
         self.placements().any(|placement| placement.waits_for_long(here, now))
     }
 
-    /// Whether it would call functions only, none of which waits or is late.
+    /// Whether the job would call functions only, none of which waits or is late.
     pub(super) fn belongs_to_the_loop(&self, here: Reactor) -> bool {
         let is_quick = |placement: &Placement| !placement.is_pooled() && !placement.is_late(here);
         self.placements().next().is_some() && self.placements().all(is_quick)
     }
 
-    /// Whether it would hold a thread for as long as its client uploads.
+    /// Whether the job would hold a thread for as long as its client uploads.
     pub(super) fn takes_upload(&self) -> bool {
         self.commands.iter().any(C::takes_upload)
     }

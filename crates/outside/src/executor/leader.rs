@@ -1,9 +1,9 @@
 //! The leader's turn at the event loop, and the calls in it.
 //!
 //! A turn: the event loop runs, delivers what is in the outbox, makes one full pass over tasks, network and timers,
-//! and only then may it report jobs; without that pass a long queue would starve all else. Then the leader, outside of
+//! and only then may it report jobs; without that pass a long queue would starve the tasks. Then the leader, outside of
 //! the loop, pops jobs one at a time. Each answer goes into the shared outbox at once, so that it never waits for the
-//! call behind it.
+//! next call.
 
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -18,16 +18,16 @@ use super::sync::{Instant, MOST_CALLS, Ordering};
 use super::{Executor, Job, ReplySlot, lock};
 use crate::placement::{Placement, SLOW};
 
-/// A batch of calls ends after this long, if not after so many calls.
+/// Duration after which a batch of calls ends, even if it has made fewer than [`MOST_CALLS`].
 const LONGEST_BATCH: Duration = Duration::from_micros(150);
-/// Why the event loop came back.
+/// The reason for which the leader left the event loop.
 enum LoopExit {
     Jobs,
     Stop,
 }
 
 impl<C: Command> Executor<C> {
-    /// Drives the event loop until the epoch is lost or all stops.
+    /// Drives the event loop until the epoch is lost or the executor stops.
     pub(super) fn lead(self: &Arc<Self>, epoch: Epoch) {
         self.woken.begin_epoch();
         if let Some(slot) = lock(&self.underway).take() {
@@ -52,8 +52,8 @@ impl<C: Command> Executor<C> {
         }
     }
 
-    /// Begins to enter the host, which may take as long as a call: a handler may hold the one lock of its language. Then
-    /// the loop is taken over, and no other thread tries to enter until this one has.
+    /// Begins to enter the host, which may take as long as a call: a handler may hold the one lock of its language.
+    /// Then the loop is taken over, and no other thread tries to enter before this one has entered.
     fn begin_entry(&self, epoch: Epoch) -> Option<LeasedCall> {
         self.entering.store(true, Ordering::SeqCst);
         let entry = self.lease.begin(epoch);
@@ -61,7 +61,7 @@ impl<C: Command> Executor<C> {
         entry
     }
 
-    /// The host is entered. Does this thread still lead?
+    /// Notes that the host is entered. Returns whether this thread still leads.
     fn end_entry(&self, entry: Option<LeasedCall>) -> bool {
         let leads = entry.is_some_and(|entry| self.lease.end(entry));
         self.entering.store(false, Ordering::SeqCst);
@@ -78,13 +78,13 @@ impl<C: Command> Executor<C> {
         turn
     }
 
-    /// Drives the event loop until there are jobs, or all stops.
+    /// Drives the event loop until there are jobs, or the executor stops.
     ///
-    /// The future below is polled at the beginning and each time it is woken. In the first poll it delivers the outbox and
-    /// wakes itself without looking at the queue: tokio then polls other tasks and looks at sockets and timers once before it
-    /// comes here again. Without that pass a queue that never empties would keep the loop from all of them, because each turn
-    /// would end in its first poll. While another thread is entering the host, jobs stay in the queue: this thread would only
-    /// wait behind it for the one lock of the language, and the loop would stand still meanwhile (`end_entry` wakes the root).
+    /// The future below is polled at first and each time it is woken. In the first poll it delivers the outbox and
+    /// wakes itself without looking at the queue: tokio then polls other tasks, sockets and timers once before the next
+    /// poll. Without that pass a queue that never empties would keep the loop from all of them, because each turn would
+    /// end in its first poll. While another thread enters the host, jobs stay in the queue: this thread would only wait
+    /// behind it for the one lock of the language, and the loop would stand still (`end_entry` wakes the root).
     fn run_loop(&self) -> LoopExit {
         let mut passed = false;
         let mut stopping = false;
@@ -100,7 +100,7 @@ impl<C: Command> Executor<C> {
                 if stopping {
                     return Poll::Ready(LoopExit::Stop);
                 }
-                // One pass more, so that tasks which were aborted let go of what they hold.
+                // One pass more, so that tasks which were aborted release their memory and sockets.
                 stopping = true;
                 context.waker().wake_by_ref();
                 return Poll::Pending;
@@ -114,10 +114,10 @@ impl<C: Command> Executor<C> {
 
     /// Stores the waker of the future that the leader blocks on.
     ///
-    /// This comes before the queue and the outbox are looked at. A connection or a late thread that adds something after that
-    /// look finds the waker of this turn and wakes it; one that added something before the look is seen by it. In the other
-    /// order, an answer that is added between look and registration would wake the future of a leader that is gone, and would
-    /// lie there until something else happens. The waker of a new leader is another one, so it is compared each time.
+    /// Called before the look at queue and outbox. A connection or a late thread that adds a job or an answer after
+    /// that look finds the waker of this turn and wakes it; the look sees all that were added before it. In the other
+    /// order, an answer that is added between look and registration would wake the future of a leader that is gone, and
+    /// would lie there until the next event. The waker of a new leader is another one, so it is compared each time.
     fn register_root(&self, context: &Context<'_>) {
         let mut root = lock(&self.root);
         if !root.as_ref().is_some_and(|waker| waker.will_wake(context.waker())) {
@@ -125,7 +125,7 @@ impl<C: Command> Executor<C> {
         }
     }
 
-    /// Inside the loop, where waking a task costs no system call.
+    /// Delivers the outbox, inside the loop, where waking a task costs no system call.
     fn deliver(&self) {
         self.woken.flush();
         let mut outbox = lock(&self.outbox);
@@ -146,10 +146,10 @@ impl<C: Command> Executor<C> {
         }
     }
 
-    /// Calls handlers until it is time for the loop, or the epoch is lost. A thread that was late in entering the host does the
-    /// same share of the work: the new leader may have to wait as long to do it.
+    /// Calls handlers until it is time for the loop, or the epoch is lost. A thread that was late in entering the host
+    /// runs such a batch too: the new leader may have to wait as long to enter.
     fn run_batch(self: &Arc<Self>, role: Role) -> ThreadState {
-        // So that a handler can start tasks on this loop.
+        // Entered, so that a handler can start tasks on this loop.
         let _inside = self.runtime.enter();
         let mut state = role.state();
         let mut now = Instant::now();
@@ -168,7 +168,7 @@ impl<C: Command> Executor<C> {
         state
     }
 
-    /// Makes a call that has no answer. What it lets go of at its end is let go of inside the host.
+    /// Makes a call that has no answer. The callback is dropped inside the host.
     fn run_call(&self, mut work: C::Callback, mut role: Role, now: &mut Instant) -> ThreadState {
         let call = self.begin_call(role);
         work.perform(&self.log);
@@ -183,7 +183,7 @@ impl<C: Command> Executor<C> {
         role.state()
     }
 
-    /// A handler is about to be called.
+    /// Begins a call of a handler in the lease, if this thread leads.
     fn begin_call(&self, role: Role) -> Option<LeasedCall> {
         let Role::Leader(epoch) = role else { return None };
         let call = self.lease.begin(epoch);
@@ -193,14 +193,14 @@ impl<C: Command> Executor<C> {
         call
     }
 
-    /// It has come back. A leader is late if the loop was taken over meanwhile.
+    /// Ends the call. A leader is late if the loop was taken over meanwhile.
     fn end_call(&self, call: Option<LeasedCall>, role: &mut Role) {
         if matches!(role, Role::Leader(_)) && !call.is_some_and(|call| self.lease.end(call)) {
             *role = Role::Late;
         }
     }
 
-    /// Does one job and delivers it, all at once as long as this thread leads. `now` is moved on.
+    /// Performs one job and delivers it, all at once as long as this thread leads. `now` becomes the time of its end.
     pub(super) fn run_job(self: &Arc<Self>, mut job: Job<C>, mut role: Role, now: &mut Instant) -> ThreadState {
         let [command] = &mut job.commands[..] else { return self.run_several(job, role, now) };
         let ended = self.run_command(command, &job.context, &job.slot, &mut role, now);
@@ -213,7 +213,7 @@ impl<C: Command> Executor<C> {
         role.state_after(ended)
     }
 
-    /// The same for several exchanges: a late one does not keep back those before it.
+    /// The same for several commands: a late one does not keep back the answers before it.
     fn run_several(self: &Arc<Self>, job: Job<C>, mut role: Role, now: &mut Instant) -> ThreadState {
         let Job { commands, context, slot } = job;
         if let Role::Leader(_) = role {
@@ -221,7 +221,7 @@ impl<C: Command> Executor<C> {
         }
         let (mut ended, mut held) = (Ended::Awaited, 0);
         for mut command in commands {
-            // One that is left open is asked for once more.
+            // The connection asks once more for a command that is left open.
             if command.is_open() && held <= MOST_HELD {
                 ended = self.run_command(&mut command, &context, &slot, &mut role, now);
                 if ended != Ended::Awaited {
@@ -241,7 +241,7 @@ impl<C: Command> Executor<C> {
         role.state_after(ended)
     }
 
-    /// Does what a command asks for, unless it is not waited for.
+    /// Performs a command, unless the connection does not wait for it any more.
     fn run_command(
         &self,
         command: &mut C,
@@ -251,7 +251,7 @@ impl<C: Command> Executor<C> {
         now: &mut Instant,
     ) -> Ended {
         if slot.is_full() && command.begins() {
-            // It goes back as it came.
+            // The command goes back unchanged.
             return Ended::Awaited;
         }
         if !slot.begin() {
@@ -270,7 +270,7 @@ impl<C: Command> Executor<C> {
         slot.end()
     }
 
-    /// Does what an exchange asks for, and learns from how long it waited; but without the loop there is nothing to learn.
+    /// Performs a command, and records for how long it waited, if this thread leads.
     fn perform(&self, command: &mut C, context: &C::Context, role: Role, now: &mut Instant) {
         let suspicion = match (command.function(), role) {
             (Some(function), Role::Leader(_)) => function.as_ref().suspicion(),
@@ -298,14 +298,14 @@ impl<C: Command> Executor<C> {
     }
 }
 
-/// As what a thread does a job.
+/// The role in which a thread performs a job.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Role {
-    /// It drives the event loop.
+    /// The thread drives the event loop.
     Leader(Epoch),
-    /// It did, until it was late.
+    /// The thread drove the event loop until it was late.
     Late,
-    /// The job came to the pool.
+    /// The thread works in the pool.
     Worker,
 }
 
@@ -326,15 +326,15 @@ impl Role {
     }
 }
 
-/// What a thread is that has done a job.
+/// The state of a thread after a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ThreadState {
-    /// It drives the event loop.
+    /// The thread drives the event loop.
     Leads,
-    /// It does not, and counts as a worker.
+    /// The thread does not drive the loop, and counts as a worker.
     Detached,
-    /// Its client was gone, and it does not count meanwhile.
+    /// The client of its call was gone, so the thread did not count as a worker.
     Uncounted,
-    /// It was given up, and counts for nothing.
+    /// Its call was given up, so the thread did not count as a worker.
     GivenUp,
 }

@@ -15,11 +15,11 @@ pub(crate) struct LeasedCall(u64);
 
 /// The lease: {epoch, call number, running} in one word of memory, changed by compare-exchange alone.
 ///
-/// Two threads want it at the same moment: the leader, whose call has just ended, and the sentinel, which has seen that call
-/// last too long. Each of them compares with the value of exactly this call, so one of them succeeds and the other learns
+/// Two threads may want it at once: the leader, whose call has just ended, and the sentinel, which has seen that call
+/// last too long. Each of them compares with the value of exactly this call, so one succeeds and the other one learns
 /// that it has lost. Because each call has a number of its own, a sentinel that was delayed between its look and its
-/// exchange cannot take the loop over from a later call that is quick. A late leader finds its epoch gone when its call ends
-/// (`end` is `false`) or before it begins another one (`begin` is `None`), and touches neither the queue nor the loop.
+/// exchange cannot take the loop over from a later call that is quick. A late leader finds its epoch gone when the call
+/// ends (`end` is `false`) or before the next one (`begin` is `None`), and touches neither the queue nor the loop.
 pub(crate) struct LeaderLease(pub(super) AtomicU64);
 
 /// Low bit: a call is running. Above it 31 bits of call number, above them 32 bits of epoch.
@@ -33,7 +33,7 @@ impl Epoch {
 }
 
 impl LeasedCall {
-    /// The call that was running when the lease was this.
+    /// The call that was running when the lease had this value.
     pub(crate) fn in_lease(snapshot: u64) -> Option<Self> {
         (snapshot & RUNNING != 0).then_some(Self(snapshot))
     }
@@ -44,7 +44,7 @@ impl LeaderLease {
         Self(AtomicU64::new(0))
     }
 
-    /// The leader starts a call; `None` if it leads no more.
+    /// Starts a call of the leader; `None` if the epoch is over.
     pub(crate) fn begin(&self, epoch: Epoch) -> Option<LeasedCall> {
         let idle = self.0.load(Ordering::Relaxed);
         let running = (idle & !CALL_MASK) | ((idle + ONE_CALL) & CALL_MASK) | RUNNING;
@@ -53,7 +53,7 @@ impl LeaderLease {
             .then_some(LeasedCall(running))
     }
 
-    /// The leader ends its call; `false` if the loop was taken over meanwhile.
+    /// Ends the call; `false` if the loop was taken over meanwhile.
     pub(crate) fn end(&self, call: LeasedCall) -> bool {
         self.0.compare_exchange(call.0, call.0 & !RUNNING, Ordering::AcqRel, Ordering::Relaxed).is_ok()
     }
@@ -64,7 +64,7 @@ impl LeaderLease {
         self.0.compare_exchange(call.0, next, Ordering::AcqRel, Ordering::Relaxed).is_ok().then_some(Epoch(next))
     }
 
-    /// The lease as it is: it is another one as soon as a call has begun or ended.
+    /// The value of the lease, which changes when a call begins or ends.
     pub(crate) fn snapshot(&self) -> u64 {
         self.0.load(Ordering::SeqCst)
     }

@@ -1,12 +1,12 @@
-//! Which thread runs a handler, and when: between two turns of the event loop, on its own thread.
+//! The executor: calls handlers on the event loop's own thread, between two turns of the loop.
 //!
 //! A reactor's event loop is driven by exactly one thread, the leader. A turn ([`leader`]): the loop runs until there
-//! are jobs, the leader leaves it, calls handlers, and goes back. A [`sentinel`] sees a call that lasts and gives the
-//! loop to a standby thread; the late one delivers its answer and becomes a standby. The [`leader_lease`] decides which of
-//! the two wins. Routes whose calls wait learn to go to the [`pool`] at once.
+//! are jobs, the leader leaves it, calls handlers, and goes back. A [`sentinel`] notices a call that lasts and gives
+//! the loop to a standby thread; the late thread delivers its answer and becomes a standby. The [`leader_lease`]
+//! decides which of the two leads. Jobs of routes whose calls wait go to the [`pool`] at once.
 //!
-//! This room knows threads and jobs, and nothing of HTTP: a job consists of [`Command`]s, which the room above defines. The
-//! model compiles the same files on a checker's threads, with commands of its own.
+//! This room knows threads and jobs, and no HTTP: a job consists of [`Command`]s, which the room above defines. The
+//! model compiles the same files for a checker's threads, with commands of its own.
 
 mod busy;
 mod job;

@@ -1,8 +1,8 @@
 //! The executor under a checker that decides which thread goes on at every lock, atomic and wait.
 //!
-//! The same source files as outside of the tests, compiled a second time on the checker's [`sync`], an event loop of its own
-//! and commands that are no exchanges of HTTP ([`command`]). A schedule under which an answer is lost, two threads lead, or everybody waits, is printed with what
-//! replays it. `OUTSIDE_MODEL_RUNS` says how many schedules each trial tries; `make model` asks for many.
+//! The source files of the executor are compiled a second time on the checker's [`sync`], an event loop of its own and
+//! commands without HTTP ([`command`]). A schedule under which an answer is lost, two threads lead, or all threads
+//! wait, is printed so that it can be replayed. Each trial tries `OUTSIDE_MODEL_RUNS` schedules, many in `make model`.
 
 mod command;
 mod event_loop;
@@ -124,8 +124,8 @@ fn every_job_runs_once_and_every_answer_arrives_once() {
     });
 }
 
-/// Calls that end only when everybody else has been answered: what is finished does not wait for what is not, and the
-/// sentinel does not sleep while it is needed.
+/// Calls that end only when all other clients have been answered: finished answers do not wait for unfinished ones, and
+/// the sentinel does not sleep while it is needed.
 #[test]
 fn a_call_that_never_ends_holds_nobody_up() {
     check(|| {
@@ -138,7 +138,7 @@ fn a_call_that_never_ends_holds_nobody_up() {
     });
 }
 
-/// A handler that lets no other thread into its language: the loop goes on, and the others are called when they can be.
+/// A handler that lets no other thread into its language: the loop goes on, and other handlers are called afterwards.
 #[test]
 fn a_handler_that_holds_its_language_does_not_hold_the_loop() {
     check(|| {
@@ -163,7 +163,7 @@ fn a_handler_that_holds_its_language_does_not_hold_the_loop() {
     });
 }
 
-/// Answers before a late one of the same job do not wait for it, and those behind it come.
+/// Answers before a late one of the same job do not wait for it, and later ones arrive.
 #[test]
 fn a_late_call_of_a_job_keeps_back_nothing_before_it() {
     check(|| {
@@ -174,7 +174,7 @@ fn a_late_call_of_a_job_keeps_back_nothing_before_it() {
     });
 }
 
-/// A client that gives a job up hears no more of it, and a call that has not begun by then never does.
+/// A client that gives a job up gets no answer of it, and a call that has not begun by then never begins.
 #[test]
 fn what_nobody_waits_for_does_not_begin() {
     check(|| {
@@ -195,7 +195,7 @@ fn what_nobody_waits_for_does_not_begin() {
     });
 }
 
-/// The same after a while in which nothing was called, when the sentinel sleeps or is about to.
+/// The same after a while without calls, when the sentinel sleeps or is about to.
 #[test]
 fn the_sentinel_wakes_for_a_call() {
     check(|| {
@@ -251,7 +251,7 @@ fn each_duty_finds_a_thread() {
     });
 }
 
-/// Without new threads everything takes longer, no more.
+/// Without new threads all jobs are done, later.
 #[test]
 fn a_lack_of_threads_loses_nothing() {
     check(|| {
@@ -263,8 +263,8 @@ fn a_lack_of_threads_loses_nothing() {
     });
 }
 
-/// A route that hangs before anything is known about it takes as many threads as the pool has, or one more if two come
-/// upon it at one moment, not one per request.
+/// A route that hangs before its calls were measured takes as many threads as the pool has, or one more if two threads
+/// call it at one moment, not one per request.
 #[test]
 fn a_route_that_hangs_is_bounded_too() {
     check(|| {
@@ -280,8 +280,8 @@ fn a_route_that_hangs_is_bounded_too() {
     });
 }
 
-/// A burst on a route of which one call is late: while it is not known whether it waits no job is turned away, and jobs that the
-/// pool has not begun goes back to the loop when the route turns out to be quick.
+/// A burst on a route with one late call: no job is turned away before the route is known to wait, and jobs that the
+/// pool has not begun go back to the loop when the route turns out to be quick.
 #[test]
 fn a_burst_is_not_turned_away_for_one_late_call() {
     check(|| {
@@ -364,7 +364,7 @@ fn nobody_is_counted_twice() {
     });
 }
 
-/// What waits behind a handler that does not end is turned away in time.
+/// Jobs that wait behind a handler that does not end are turned away in time.
 #[test]
 fn nobody_waits_longer_than_the_limit() {
     check(|| {
@@ -381,7 +381,7 @@ fn nobody_waits_longer_than_the_limit() {
     });
 }
 
-/// A streamed body cannot be turned away any more; those behind it can.
+/// A streamed body cannot be turned away any more; jobs behind it can.
 #[test]
 fn a_stream_that_waits_does_not_keep_others_waiting() {
     check(|| {
@@ -400,7 +400,7 @@ fn a_stream_that_waits_does_not_keep_others_waiting() {
     });
 }
 
-/// What was pushed before the stop is done, whatever it waits behind.
+/// Jobs that were pushed before the stop are done, even behind slow ones.
 #[test]
 fn stopping_leaves_no_job_undone() {
     check(|| {
@@ -417,7 +417,7 @@ fn stopping_leaves_no_job_undone() {
     });
 }
 
-/// Stopping ends the threads that wait, lead or watch, at once, and the others when their calls end.
+/// A stop ends the threads that wait, lead or watch at once, and the others when their calls end.
 #[test]
 fn all_threads_end() {
     check(|| {
@@ -433,7 +433,7 @@ fn all_threads_end() {
     });
 }
 
-/// Stopping at any moment.
+/// A stop at any moment.
 #[test]
 fn all_threads_end_whatever_they_do() {
     check(|| {

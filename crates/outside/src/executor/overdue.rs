@@ -1,8 +1,8 @@
-//! Handlers that are not waited for any more, and run on.
+//! Handlers that run on although their connections do not wait for them any more.
 //!
-//! They were told to end, if their language can. One that has not ended after a while is given up: its thread is not counted
-//! any more, so that such handlers do not use up the workers. Few are forgiven, see [`MOST_GIVEN_UP`]; those
-//! beyond go on counting, so that a route that hangs every time is turned away in the end, and threads stay bounded.
+//! Such handlers were told to end, if their language can do that. A handler that has not ended after a while is given
+//! up: its thread is not counted any more, so that such handlers do not use up the workers. At most [`MOST_GIVEN_UP`]
+//! threads go uncounted at a time; further ones count, so that a route that always hangs is turned away in the end.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,14 +11,14 @@ use super::job::Command;
 use super::sync::{Instant, MOST_GIVEN_UP};
 use super::{Executor, ReplySlot, lock};
 
-/// A job that is not waited for any more.
+/// A job that runs on although its connection does not wait for it any more.
 pub(super) struct Overdue<C: Command> {
     slot: Arc<ReplySlot<C>>,
     owner: Option<Arc<C::Owner>>,
     until: Instant,
 }
 
-/// One that has not ended in time.
+/// A job that has not ended in time.
 pub(crate) struct GivenUp<C: Command> {
     pub(crate) owner: Option<Arc<C::Owner>>,
     /// Whether its thread goes on counting as a worker.
@@ -26,8 +26,8 @@ pub(crate) struct GivenUp<C: Command> {
 }
 
 impl<C: Command> Executor<C> {
-    /// The job of this slot is not waited for any more: a call that has not begun never will. `true` if a call of it runs; it is
-    /// given up if it goes on for longer than this.
+    /// Stops waiting for the job of this slot: no further call of it begins. Returns whether a call of it runs; that
+    /// call is given up if it lasts longer than `patience`.
     pub(crate) fn abandon(&self, slot: &Arc<ReplySlot<C>>, owner: Option<&Arc<C::Owner>>, patience: Duration) -> bool {
         let runs = slot.close();
         if runs {
@@ -37,8 +37,8 @@ impl<C: Command> Executor<C> {
         runs
     }
 
-    /// The call of this slot, which was abandoned, makes a piece for a client that is gone: it ends with the piece, and until
-    /// then its thread does not count as a worker, unless as many do as may work.
+    /// Stops counting the thread of this slot's abandoned call as a worker, unless `max_workers` threads are uncounted
+    /// already: the call makes a piece for a client that is gone, and ends with the piece.
     pub(crate) fn uncount(self: &Arc<Self>, slot: &ReplySlot<C>) {
         // Under the lock, so that its thread cannot come back before it is counted.
         let mut threads = lock(&self.threads);
@@ -49,7 +49,7 @@ impl<C: Command> Executor<C> {
         }
     }
 
-    /// Gives up those whose time is over.
+    /// Gives up the overdue calls whose time is over.
     pub(crate) fn give_up(self: &Arc<Self>) -> Vec<GivenUp<C>> {
         let mut overdue = lock(&self.overdue);
         if overdue.is_empty() {

@@ -1,9 +1,10 @@
 //! Handlers that are known to wait, on threads of their own.
 //!
-//! `max_workers` bounds how many run at a time, those included that are late on what was the loop's thread; four times as
-//! many wait behind them, 5 seconds at most; a request that finds no room or waits longer is answered with 503. At most half of the
-//! workers are for handlers that take content while it comes in: how long those last is for their clients to say. What is here only
-//! because a call of its route is late finds room in any case, and goes back to the loop if the route turns out to be quick.
+//! `max_workers` bounds the handlers that run at a time, late calls on the loop's former threads included; four times
+//! as many jobs wait for them, 5 seconds at most; a request that finds no room or waits longer is answered with 503. At
+//! most half of the workers are for handlers that take content while it comes in, since their clients decide how long
+//! they last. A job that is here only because a call of its route is late always finds room, and goes back to the loop
+//! if the route is quick.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -14,19 +15,19 @@ use super::leader::{Role, ThreadState};
 use super::sync::Instant;
 use super::{Executor, Job, Threads, lock};
 
-/// So many jobs wait for each worker.
+/// Jobs that may wait for each worker.
 const QUEUE_PER_WORKER: usize = 4;
-/// So many threads stand by beyond those that are needed. A thread has to enter the host once before it can do anything,
-/// and a handler may keep everybody from entering: then one takes the loop over and waits to call the next handler, and
-/// another one drives the loop meanwhile.
+/// Threads that stand by beyond those that are needed. A thread has to enter the host once before it can run a job, and
+/// a handler may keep all threads from entering: then one thread takes the loop over and waits to call the next
+/// handler, and another thread drives the loop meanwhile.
 pub(super) const SPARE: usize = 2;
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
 
 /// The pool as part of the threads.
 pub(super) struct PoolQueue<C: Command> {
-    /// Jobs that wait, with when they came.
+    /// Jobs that wait, each with the time at which it came.
     queue: VecDeque<(Instant, Job<C>)>,
-    /// Jobs that take an upload, at work or waiting.
+    /// Jobs that take an upload, running or waiting.
     uploads: usize,
 }
 
@@ -37,8 +38,8 @@ impl<C: Command> Default for PoolQueue<C> {
 }
 
 impl<C: Command> PoolQueue<C> {
-    /// Jobs that have waited too long, and those that are not waited for any more. A job that cannot be turned away keeps its
-    /// place.
+    /// Takes out jobs that have waited too long, and jobs that their connections do not wait for any more. A job that
+    /// cannot be turned away keeps its place.
     fn take_expired(&mut self) -> Vec<Job<C>> {
         let is_expired = |(since, job): &(Instant, Job<C>)| {
             job.slot.is_closed() || (since.elapsed() >= LONGEST_WAIT && job.may_be_turned_away())
@@ -70,7 +71,7 @@ impl<C: Command> Threads<C> {
         std::mem::take(&mut self.pool.queue)
     }
 
-    /// A thread that ran a handler without the loop has ended that.
+    /// Counts that a thread which ran a handler without the loop has ended its call.
     pub(super) fn come_back(&mut self, state: ThreadState) {
         match state {
             ThreadState::GivenUp => self.given_up -= 1,
@@ -97,7 +98,7 @@ impl<C: Command> Executor<C> {
             self.log.complain("max_workers", "half of the threads take uploads already: one more");
             return self.turn_away(job);
         }
-        // Workers that are about to take a job make room for as many.
+        // Each idle worker is about to take a job out of the queue.
         let room = QUEUE_PER_WORKER * self.max_workers + self.max_workers.saturating_sub(threads.detached);
         if threads.pool.queue.len() >= room
             && job.may_be_turned_away()
@@ -111,7 +112,7 @@ impl<C: Command> Executor<C> {
         self.call_threads(threads);
     }
 
-    /// Turns away what has waited too long.
+    /// Turns away jobs that have waited too long.
     pub(crate) fn expire(&self) {
         let expired = lock(&self.threads).pool.take_expired();
         expired.into_iter().for_each(|job| self.turn_away(job));
@@ -122,7 +123,7 @@ impl<C: Command> Executor<C> {
         let host = Arc::clone(&self.host);
         let mut next = Some(first);
         host.work(&mut || {
-            // As for the leader: a handler can start tasks on this loop.
+            // Entered as by the leader, so that a handler can start tasks on this loop.
             let _inside = self.runtime.enter();
             let mut now = Instant::now();
             while let Some(job) = next.take() {
@@ -144,8 +145,7 @@ impl<C: Command> Executor<C> {
         });
     }
 
-    /// Answers with 503 what the pool has no room for. The page is made in the executor like any other: it may have an
-    /// error handler.
+    /// Answers a job with 503. The page is made in the executor like any other answer: 503 may have an error handler.
     fn turn_away(&self, mut job: Job<C>) {
         job.commands.iter_mut().filter(|command| command.is_open()).for_each(C::turn_away);
         self.push(job);

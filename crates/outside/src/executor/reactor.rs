@@ -1,7 +1,7 @@
-//! One reactor's executor: its parts, and what connections may ask of it.
+//! One reactor's executor: its parts, and the functions that connections call.
 //!
-//! Jobs go into a queue and finished ones into an outbox; a thread that adds to either wakes the root, the future that the
-//! leader blocks on. Both are looked at by the leader alone.
+//! Jobs go into a queue and finished ones into an outbox; a thread that adds to either wakes the root, the future that
+//! the leader blocks on. The leader alone takes from both.
 
 use std::collections::VecDeque;
 use std::io;
@@ -25,11 +25,11 @@ pub(crate) struct Executor<C: Command> {
     pub(crate) runtime: Runtime,
     pub(super) queue: Mutex<VecDeque<Task<C>>>,
     pub(super) outbox: Mutex<Vec<Delivery<C>>>,
-    /// Where the finished exchanges of the leader's job are, if it has several: the thread that takes the loop over sends them.
+    /// The slot of the leader's job of several commands: a thread that takes the loop over sends the finished ones.
     pub(super) underway: Mutex<Option<Arc<ReplySlot<C>>>>,
-    /// Jobs that are not waited for and run on.
+    /// Jobs that run on although their connections do not wait for them.
     pub(super) overdue: Mutex<Vec<Overdue<C>>>,
-    /// What is flushed at each delivery: WebSockets that have something to be sent.
+    /// The queue that is flushed at each delivery: WebSockets that have frames to be sent.
     pub(crate) woken: Arc<C::Woken>,
     /// Wakes the future that the leader blocks on.
     pub(super) root: Mutex<Option<Waker>>,
@@ -38,39 +38,39 @@ pub(crate) struct Executor<C: Command> {
     pub(super) entering: AtomicBool,
     pub(super) sentinel: Sentinel,
     pub(super) threads: Mutex<Threads<C>>,
-    /// Told when a thread that stands by is needed, or all stops.
+    /// Notified when a thread that stands by is needed, or the executor stops.
     pub(super) threads_called: Condvar,
-    /// Told when a thread has begun its life or ended.
+    /// Notified when a thread has begun its life or ended.
     pub(super) threads_changed: Condvar,
     pub(super) stopping: AtomicBool,
     pub(crate) host: Arc<C::Host>,
     pub(crate) log: Arc<Log>,
     pub(super) max_workers: usize,
-    /// Which one it is of those of its server.
+    /// The number of this reactor within its server.
     pub(crate) reactor: Reactor,
     pub(super) started: Instant,
 }
 
-/// A host that is entered more slowly is not waited for.
+/// Time for which the start waits until the first threads have entered the host.
 const LONGEST_START: Duration = Duration::from_secs(1);
 
-/// What the leader is to do between two turns of the loop.
+/// A task of the leader between two turns of the loop.
 pub(super) enum Task<C: Command> {
     Job(Job<C>),
     /// A call without an answer.
     Call(C::Callback),
 }
 
-/// What came of it, and where it goes.
+/// The result of a task, and its receiver.
 pub(super) enum Delivery<C: Command> {
     Commands(Arc<ReplySlot<C>>, Vec<C>),
-    /// A call has ended, and this is to be told.
+    /// A call has ended, and this session is to be told.
     Session(<C::Callback as Callback>::Session),
 }
 
 impl<C: Command> Executor<C> {
-    /// An event loop and the threads that drive it; at most `max_workers` handlers run in its pool while none are late. It is the reactor
-    /// of this number, counted from 0.
+    /// Starts an event loop and the threads that drive it; at most `max_workers` handlers run in its pool while none
+    /// are late. `number` is the reactor's, counted from 0.
     pub(crate) fn start(number: usize, host: Arc<C::Host>, log: Arc<Log>, max_workers: usize) -> io::Result<Arc<Self>> {
         let executor = Arc::new(Self {
             runtime: event_loop()?,
@@ -149,7 +149,7 @@ impl<C: Command> Executor<C> {
         }
     }
 
-    /// Delivers finished exchanges from any thread.
+    /// Delivers finished commands from any thread.
     pub(crate) fn post(&self, slot: Arc<ReplySlot<C>>, commands: Vec<C>) {
         self.put_out(Delivery::Commands(slot, commands));
         self.wake_root();
@@ -157,7 +157,7 @@ impl<C: Command> Executor<C> {
 
     /// Ends the event loop. Connections that are still there are dropped with the runtime.
     pub(crate) fn stop(&self) {
-        // Under the lock, or a thread that has just seen that nothing stops would begin to wait after the call to it.
+        // Under the lock: otherwise a thread that has just read `stopping` as false would miss the notification.
         let mut threads = lock(&self.threads);
         self.stopping.store(true, Ordering::SeqCst);
         let never_begun = threads.take_all_jobs();
@@ -167,7 +167,7 @@ impl<C: Command> Executor<C> {
         self.threads_called.notify_all();
     }
 
-    /// Waits until all threads have ended, but not longer than this; tells how many have not.
+    /// Waits until all threads have ended, but not longer than this; returns the number of threads that have not.
     pub(crate) fn join(&self, patience: Duration) -> usize {
         let deadline = Instant::now() + patience;
         let mut threads = lock(&self.threads);
@@ -196,7 +196,7 @@ impl<C: Command> Executor<C> {
     }
 }
 
-/// A panic elsewhere does not make what a lock protects unusable here: every section leaves it whole.
+/// Locks even after a panic elsewhere: every critical section leaves its data whole.
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,7 +1,7 @@
-//! Where a connection waits for its commands, and what it and the executor have to know of each other meanwhile.
+//! The slot in which a connection waits for its commands, and the state of their job that it shares with the executor.
 //!
-//! Exchanges of one job arrive in order: all at once as a rule, as they come when one of them is late. The connection may
-//! give up; then nothing of the job begins any more. Both sides decide that by compare-exchange on one state.
+//! Commands of one job arrive in order: all at once as a rule, as they come when one of them is late. The connection
+//! may give up; then no further command of the job begins. Both sides decide that by compare-exchange on one state.
 
 use std::sync::Arc;
 use std::task::{Context, Waker};
@@ -16,20 +16,20 @@ pub(crate) struct ReplySlot<C> {
     arrived: Mutex<SlotState<C>>,
     state: AtomicU8,
     guard: Option<Arc<dyn Guard<C>>>,
-    /// What counts the answers, if they are for a client.
+    /// The count of the answers, if they are for a client.
     account: Option<Arc<Account>>,
     /// Whether the guard has been released.
     is_over: bool,
-    /// What the holder calls it, if what arrives goes to the holder.
+    /// The guard's number for this slot, if replies go to the guard.
     number: Option<u64>,
 }
 
-/// Kept until a job is over: it is not waited for, and no call of it is running.
+/// Kept until a job is over: the connection does not wait for it, and no call of it is running.
 pub(crate) trait Guard<C>: Send + Sync {
-    /// A job that kept this is over.
+    /// Called when a job that kept this guard is over.
     fn release(&self) {}
 
-    /// Commands have arrived in the slot of this number.
+    /// Called when commands have arrived in the slot of this number.
     fn on_reply(&self, _number: u64, _commands: Vec<C>) {}
 }
 
@@ -41,25 +41,25 @@ struct SlotState<C> {
 /// No call of the job is running.
 const WAITING: u8 = 0;
 const RUNNING: u8 = 1;
-/// The job is not waited for any more, and no call is running.
+/// The connection does not wait for the job any more, and no call is running.
 const CLOSED: u8 = 2;
-/// The call that is running is not waited for any more.
+/// A call is running, and the connection does not wait for it any more.
 const OVERDUE: u8 = 3;
 /// Given up: its thread is no longer counted.
 const GIVEN_UP: u8 = 4;
-/// As `OVERDUE`, and its thread does not count meanwhile.
+/// As `OVERDUE`, and the thread of the call does not count meanwhile.
 const UNCOUNTED: u8 = 5;
 
-/// How things state when a call has ended.
+/// The state of a job when a call of it has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Ended {
-    /// Its answer is waited for.
+    /// The connection waits for its answer.
     Awaited,
-    /// Its answer is not waited for any more, nor those behind it.
+    /// The connection does not wait for its answer any more, nor for those of later commands.
     Abandoned,
-    /// And its thread did not count.
+    /// As `Abandoned`, and its thread did not count.
     Uncounted,
-    /// And its thread was given up.
+    /// As `Abandoned`, and its thread was given up.
     GivenUp,
 }
 
@@ -77,7 +77,7 @@ impl<C> Default for ReplySlot<C> {
 }
 
 impl<C> ReplySlot<C> {
-    /// Its job is over.
+    /// Releases the guard: the job is over.
     pub(crate) fn release(&mut self) {
         if !std::mem::replace(&mut self.is_over, true)
             && let Some(guard) = &self.guard
@@ -88,33 +88,33 @@ impl<C> ReplySlot<C> {
 }
 
 impl<C: Command> ReplySlot<C> {
-    /// A slot for answers to this client. The guard is kept until the job is over, waited for or not.
+    /// A slot for answers to this client. The guard is kept until the job is over, even if the client has gone.
     pub(crate) fn of(account: Arc<Account>, guard: Option<Arc<dyn Guard<C>>>) -> Self {
         let mut slot = Self::default();
         (slot.guard, slot.account) = (guard, Some(account));
         slot
     }
 
-    /// One of many whose replies the same holder takes in: waiting for each by itself would cost more than its job.
+    /// One of many slots whose replies go to the same guard: a wait for each slot would cost more than its job.
     pub(crate) fn numbered(account: Arc<Account>, guard: Arc<dyn Guard<C>>, number: u64) -> Self {
         let mut slot = Self::of(account, Some(guard));
         slot.number = Some(number);
         slot
     }
 
-    /// Uses such a slot again for the same guard: its job is over, and this is the only reference.
+    /// Uses a numbered slot again for the same guard: its job is over, and this is the only reference.
     pub(crate) fn renumber(&mut self, number: u64) {
         self.release();
         *self.state.get_mut() = WAITING;
         (self.number, self.is_over) = (Some(number), false);
     }
 
-    /// Whether the client's connection holds so much of answers that nothing more may begin.
+    /// Whether the client's connection holds so many bytes of answers that no further call may begin.
     pub(super) fn is_full(&self) -> bool {
         self.account.as_ref().is_some_and(|account| account.is_full())
     }
 
-    /// Counts an answer that has come back, if it is large, or gives it up: see [`Command::count`].
+    /// Counts an answer that has come back, if it is large, or drops it: see [`Command::count`].
     pub(crate) fn count(&self, command: &mut C) {
         if command.held() > SMALL
             && let Some(account) = &self.account
@@ -123,7 +123,7 @@ impl<C: Command> ReplySlot<C> {
         }
     }
 
-    /// The exchanges that have arrived, if any; else the context's waker is told when some have.
+    /// The commands that have arrived, if any; otherwise the context's waker is woken when some have.
     pub(crate) fn poll(&self, context: &Context<'_>) -> Option<Vec<C>> {
         let mut arrived = lock(&self.arrived);
         if !arrived.commands.is_empty() {
@@ -135,7 +135,7 @@ impl<C: Command> ReplySlot<C> {
         None
     }
 
-    /// The job is not waited for any more. `true` if a call of it is running; no other of it will.
+    /// Gives the job up: no further call of it begins. Returns whether a call of it is running.
     pub(crate) fn close(&self) -> bool {
         let closed = self.state.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |state| match state {
             WAITING => Some(CLOSED),
@@ -145,12 +145,12 @@ impl<C: Command> ReplySlot<C> {
         closed == Ok(RUNNING)
     }
 
-    /// A call begins; `false` if it is not waited for.
+    /// Begins a call; `false` if the connection does not wait for it.
     pub(super) fn begin(&self) -> bool {
         self.change(WAITING, RUNNING)
     }
 
-    /// It has ended.
+    /// Ends the call.
     pub(super) fn end(&self) -> Ended {
         if self.change(RUNNING, WAITING) {
             return Ended::Awaited;
@@ -162,17 +162,17 @@ impl<C: Command> ReplySlot<C> {
         }
     }
 
-    /// Whether the job is not waited for, and no call of it runs.
+    /// Whether the connection has given the job up, and no call of it runs.
     pub(super) fn is_closed(&self) -> bool {
         self.state.load(Ordering::SeqCst) == CLOSED
     }
 
-    /// Whether a call runs on that is not waited for.
+    /// Whether a call runs on although the connection has given the job up.
     pub(super) fn is_overdue(&self) -> bool {
         matches!(self.state.load(Ordering::SeqCst), OVERDUE | UNCOUNTED)
     }
 
-    /// Gives such a call up; `None` if it has ended, else whether its thread counted.
+    /// Gives an overdue call up; `None` if it has ended, otherwise whether its thread counted.
     pub(super) fn give_up(&self) -> Option<bool> {
         let before = self.state.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |state| match state {
             OVERDUE | UNCOUNTED => Some(GIVEN_UP),
@@ -181,12 +181,12 @@ impl<C: Command> ReplySlot<C> {
         before.ok().map(|before| before == OVERDUE)
     }
 
-    /// From now on the thread of such a call does not count; `false` if it has ended.
+    /// Stops counting the thread of an overdue call; `false` if the call has ended.
     pub(super) fn uncount(&self) -> bool {
         self.change(OVERDUE, UNCOUNTED)
     }
 
-    /// Adds a finished exchange without waking anybody.
+    /// Adds a finished command without waking the task that waits.
     pub(super) fn add(&self, command: C) {
         lock(&self.arrived).commands.push(command);
     }

@@ -1,7 +1,7 @@
-//! The sentinel: a thread that sees when a call lasts, and gives the event loop to somebody else.
+//! The sentinel: a thread that notices when a call lasts, and gives the event loop to another thread.
 //!
-//! It never runs foreign code and never waits for a lock that somebody holds while running it. While nothing is called
-//! it sleeps without a timer. It lives until the last leader dismisses it: stopping waits behind slow calls too.
+//! It never runs user code and never waits for a lock that another thread holds while running it. While no handler is
+//! called it sleeps without a timer. It lives until the last leader dismisses it: stopping waits behind slow calls too.
 
 use std::io;
 use std::sync::{Arc, OnceLock};
@@ -12,7 +12,7 @@ use super::job::Command;
 use super::leader_lease::LeasedCall;
 use super::sync::{AtomicBool, Builder, Ordering, QUIET_TICKS, Thread, park, park_timeout};
 
-/// A call that is seen twice, this far apart, is slow.
+/// Time between two looks at the lease: a call that both looks see is slow.
 const TICK: Duration = Duration::from_millis(1);
 
 #[derive(Default)]
@@ -23,15 +23,15 @@ pub(super) struct Sentinel {
 }
 
 impl Sentinel {
-    /// A call has begun. Sequentially consistent with the lease: either this sees that the sentinel sleeps, or the
-    /// sentinel sees the call before it sleeps.
+    /// Notes that a call has begun. Sequentially consistent with the lease: either this sees that the sentinel sleeps,
+    /// or the sentinel sees the call before it sleeps.
     pub(super) fn note_call(&self) {
         if self.asleep.load(Ordering::SeqCst) {
             self.wake();
         }
     }
 
-    /// The event loop has ended.
+    /// Ends the sentinel, because the event loop has ended.
     pub(super) fn dismiss(&self) {
         self.dismissed.store(true, Ordering::SeqCst);
         self.wake();
@@ -76,7 +76,7 @@ impl<C: Command> Executor<C> {
                 self.sentinel.asleep.store(false, Ordering::SeqCst);
                 quiet = 0;
             }
-            // One look decides about both: a call that began since the last one is neither slow nor slept over.
+            // One look decides about both: a call that began since the last look is not slow, and prevents the sleep.
             let now = self.lease.snapshot();
             if now != last {
                 quiet = 0;

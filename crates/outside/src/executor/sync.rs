@@ -1,7 +1,7 @@
-//! What the executor is built on: locks, atomics, threads, the clock, the event loop.
+//! The foundation of the executor: locks, atomics, threads, the clock, the event loop.
 //!
-//! Its parts take these from here and from nowhere else, because the model compiles them a second time on a checker's.
-//! This file adds nothing to what it names.
+//! Its parts take these from here and from nowhere else, because the model compiles the parts a second time on a
+//! checker's versions. This file only names types and sets constants.
 
 use std::io;
 
@@ -12,13 +12,13 @@ pub(super) use std::time::Instant;
 
 pub(super) use tokio::runtime::Runtime;
 
-/// A batch of calls ends after this many.
+/// Calls after which a batch ends.
 pub(super) const MOST_CALLS: usize = 256;
-/// After so many ticks without any call the sentinel sleeps.
+/// Ticks without any call after which the sentinel sleeps.
 pub(super) const QUIET_TICKS: u32 = 20;
-/// So many threads are given up at a time: each holds its stack, and what its handler holds, for ever.
+/// Threads that are given up at a time: each holds its stack, and the memory of its handler, for ever.
 pub(super) const MOST_GIVEN_UP: usize = 8;
-/// Tasks are polled this many times before the loop looks at the network and at its root again.
+/// Polls of tasks after which the loop looks at the network and at its root again.
 const EVENT_INTERVAL: u32 = 64;
 
 pub(super) fn event_loop() -> io::Result<Runtime> {

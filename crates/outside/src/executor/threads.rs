@@ -1,4 +1,4 @@
-//! The threads of an executor: how many there are and what they are at, and a thread's life between two assignments.
+//! The threads of an executor: their numbers by state, and a thread's life between two assignments.
 
 use std::io;
 use std::sync::{Arc, PoisonError};
@@ -10,7 +10,7 @@ use super::sync::{Builder, MutexGuard};
 use super::{Executor, Job, lock};
 use crate::log::Level;
 
-/// Threads that run foreign code: deep recursion in C needs as much as a main thread has. Untouched pages cost nothing.
+/// Bytes of stack of each thread: deep recursion in C needs as much as a main thread has. Untouched pages cost nothing.
 const STACK: usize = 8 << 20;
 
 /// The threads of an executor.
@@ -23,9 +23,9 @@ pub(super) struct Threads<C: Command> {
     pub(super) alive: usize,
     /// Threads that run a handler without the loop: late ones, and those of the pool.
     pub(super) detached: usize,
-    /// Threads that make a piece for a client that is gone, and that are not counted as detached any more.
+    /// Threads that make a piece for a client that is gone; they do not count as detached any more.
     pub(super) uncounted: usize,
-    /// Threads whose handlers do not end, and that are not counted as detached any more.
+    /// Threads whose handlers do not end; they do not count as detached any more.
     pub(super) given_up: usize,
     /// An epoch that no thread has taken up yet.
     pub(super) offered: Option<Epoch>,
@@ -33,7 +33,7 @@ pub(super) struct Threads<C: Command> {
 }
 
 impl<C: Command> Threads<C> {
-    /// No thread yet, and the first epoch waits for one.
+    /// No thread yet; the first epoch is offered.
     pub(super) fn new() -> Self {
         Self {
             standby: 0,
@@ -51,7 +51,7 @@ impl<C: Command> Threads<C> {
 impl<C: Command> Executor<C> {
     /// Starts a thread that waits for an assignment.
     pub(super) fn spawn_thread(self: &Arc<Self>, mut threads: MutexGuard<'_, Threads<C>>) -> io::Result<()> {
-        // It counts as standing by from now on, so that no other thread is started for the same assignment.
+        // The thread counts as standing by from now on, so that no other thread is started for the same assignment.
         threads.alive += 1;
         threads.standby += 1;
         drop(threads);
@@ -76,7 +76,7 @@ impl<C: Command> Executor<C> {
         spawned.map(|_| ())
     }
 
-    /// Starts a thread that is no member of the threads, for something that lasts: a WebSocket with a handler that blocks.
+    /// Starts a thread that is not counted here, for a WebSocket with a handler that blocks.
     pub(crate) fn start_thread(self: &Arc<Self>, life: impl FnOnce() + Send + 'static) -> io::Result<()> {
         let host = Arc::clone(&self.host);
         let mut life = Some(life);
@@ -92,7 +92,7 @@ impl<C: Command> Executor<C> {
         spawned.map(drop)
     }
 
-    /// Takes the loop over from a call that lasts, and offers the new epoch to a thread that stands by, or to a new one.
+    /// Takes the loop over from a call that lasts, and offers the new epoch to a standby thread, or to a new one.
     pub(super) fn take_over(self: &Arc<Self>, call: LeasedCall) {
         // Under the lock, so that the late thread cannot come back before it is counted as detached.
         let mut threads = lock(&self.threads);
@@ -102,7 +102,7 @@ impl<C: Command> Executor<C> {
         self.call_threads(threads);
     }
 
-    /// Wakes a thread that stands by for a assignment that has come up, and starts one if there are too few.
+    /// Wakes a thread that stands by for a new assignment, and starts one if there are too few.
     pub(super) fn call_threads(self: &Arc<Self>, threads: MutexGuard<'_, Threads<C>>) {
         let spare = if self.is_stopping() { 0 } else { SPARE };
         let is_urgent = threads.offered.is_some() && threads.lacks_threads(self.max_workers, 0);
@@ -117,12 +117,12 @@ impl<C: Command> Executor<C> {
         if let Err(error) = spawned
             && is_urgent
         {
-            // The thread that is done first becomes a standby, and takes the assignment then.
+            // The thread that ends its call first becomes a standby, and takes the assignment then.
             self.log.event(Level::Error, format!("no thread could be started: {error}"));
         }
     }
 
-    /// A thread's life: waits to be needed, leads or works in the pool, and waits again.
+    /// A thread's life: waits for an assignment, leads or works in the pool, and waits again.
     fn stand_by(self: &Arc<Self>) {
         loop {
             let mut threads = lock(&self.threads);
@@ -150,7 +150,7 @@ impl<C: Command> Executor<C> {
     }
 }
 
-/// What a thread that stood by is to do.
+/// The assignment of a thread that stood by.
 enum Assignment<C: Command> {
     Lead(Epoch),
     Work(Job<C>),

@@ -1,7 +1,7 @@
 //! One WebSocket connection: its inbox of received messages, its queue of frames to send, and its end.
 //!
 //! Two sides share it. Handlers take messages and send others, from any thread. The session, which drives the socket,
-//! fills the inbox and empties the queue; it is woken when there is something to do. Inbox and queue are bounded.
+//! fills the inbox and empties the queue; it is woken when frames or room wait for it. Both are bounded.
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
@@ -38,12 +38,12 @@ pub(super) struct WebSocketShared {
     pub(super) room: Arc<Room>,
     /// Called after an event for which an event loop of a binding waits.
     pub(super) listener: OnceLock<Box<dyn Fn() + Send + Sync>>,
-    /// What takes its frames to the client; missing where the socket is somebody else's.
+    /// The sink that takes its frames to the client; missing if the server does not own the socket.
     pub(super) frame_sink: OnceLock<Arc<dyn FrameSink>>,
     pub(super) state: Mutex<WebSocketState>,
-    /// Is there a reason why there are no more messages?
+    /// Whether the connection has ended or begun to end.
     pub(super) is_ending: AtomicBool,
-    /// Whether its callbacks are being called.
+    /// Whether callbacks of this connection are being called.
     pub(super) turn: AtomicU8,
     /// The reasons why they are not called for now.
     pub(super) pressure: AtomicU8,
@@ -69,9 +69,9 @@ pub(super) struct WebSocketState {
     /// The waker of the session; `calls_session` says whether the session is to check the state.
     pub(super) session: Option<Waker>,
     pub(super) calls_session: bool,
-    /// Whether it has been put into the flush queue since its own queue was last looked at.
+    /// Whether the connection has been put into the flush queue since its own queue was last looked at.
     pub(super) is_queued: bool,
-    /// The session reads no more until the inbox has room.
+    /// Whether the session stops reading until the inbox has room.
     pub(super) is_paused: bool,
     /// Whether the listener is to be called.
     pub(super) is_listening: bool,
@@ -107,7 +107,7 @@ impl WebSocketConnection {
         }))
     }
 
-    /// The request that opened it.
+    /// The request that opened the connection.
     pub fn request(&self) -> &Arc<Request> {
         &self.0.request
     }
@@ -213,7 +213,7 @@ impl WebSocketConnection {
         self.lock().exit.as_ref().map(|exit| exit.reason.to_string())
     }
 
-    /// A number that distinguishes it from all other connections that exist now.
+    /// A number that distinguishes this connection from all others that exist now.
     pub fn id(&self) -> usize {
         Arc::as_ptr(&self.0).addr()
     }
@@ -339,7 +339,7 @@ impl WebSocketConnection {
         }
     }
 
-    /// Returns `false` if the closing handshake has begun before.
+    /// Begins the closing handshake. Returns `false` if it had begun before.
     fn close_in(&self, state: &mut WebSocketState, close: &Close) -> bool {
         let mut frame = Vec::new();
         let begins = !state.is_over && state.closing.close_to_send(close, &mut frame);
@@ -371,7 +371,7 @@ impl WebSocketConnection {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Has it seen to, behind the lock, that something was queued or has changed.
+    /// Unlocks, and puts the connection into the flush queue or wakes its session, because its state has changed.
     pub(super) fn unlock(&self, mut state: MutexGuard<'_, WebSocketState>) {
         if std::mem::replace(&mut state.is_queued, true) || state.is_over {
             return;

@@ -9,13 +9,13 @@ use super::message::{Message, WebSocketExit};
 use super::octets::Octets;
 use crate::protocol::websocket::{Close, Failure};
 
-/// What takes frames to the client, as far as that can be done without waiting.
+/// The socket's side of a connection: sends frames to the client as far as that is possible without waiting.
 pub(crate) trait FrameSink: Send + Sync {
-    /// Sends what is queued, inside the event loop. `false`: the session has to look how things stand.
+    /// Sends queued frames, inside the event loop. Returns `false` if the session has to check the state.
     fn flush(&self, connection: &WebSocketConnection) -> bool;
 
-    /// Reads something of what [`FrameSink::flush`] needs, so that it is at hand. The result
-    /// depends on that memory, so that the compiler keeps the reads.
+    /// Reads a part of the memory that [`FrameSink::flush`] needs, so that the processor fetches it. The result depends
+    /// on that memory, so that the compiler keeps the reads.
     fn prefetch(&self) -> bool;
 }
 
@@ -76,32 +76,32 @@ pub(crate) struct Frames {
     pub(crate) large: Option<Octets>,
 }
 
-/// Bytes that are put together for one write, about.
+/// Bytes of small frames from which no more are added to one write.
 const GATHERED: usize = 64 << 10;
 /// Bytes from which a frame is not copied.
 const LARGE: usize = 16 << 10;
 
 impl WebSocketConnection {
-    /// Sets what takes its frames to the client.
+    /// Sets the sink that takes the frames to the client.
     pub(crate) fn set_frame_sink(&self, sink: Arc<dyn FrameSink>) {
-        // There is one, set before anything can be sent.
+        // It is set once, before any frame can be sent.
         let _is_the_first = self.0.frame_sink.set(sink);
     }
 
-    /// Reads something of what sending needs. For many connections, one after the other: the processor waits for the memory
-    /// of several at once, where it would wait for each by itself in between locks.
+    /// Reads a part of the memory that sending needs. Called for many connections in a row: the processor then waits
+    /// for the memory of several at once, where it would wait for each one by itself between locks.
     pub(super) fn prefetch(&self) -> bool {
         self.is_ending() | self.0.frame_sink.get().is_some_and(|sink| sink.prefetch())
     }
 
-    /// Sees to what was queued, or wakes the session for it; inside the event loop.
+    /// Sends queued frames, or wakes the session for them; inside the event loop.
     pub(super) fn flush(&self) {
         if !self.0.frame_sink.get().is_some_and(|sink| sink.flush(self)) {
             self.call_session();
         }
     }
 
-    /// Sees how things stand. Whatever happens later wakes the session.
+    /// The state of queue and connection. Later events wake the session.
     pub(crate) fn poll_flush_status(&self, context: &Context<'_>) -> FlushStatus {
         let mut state = self.lock();
         if !state.session.as_ref().is_some_and(|waker| waker.will_wake(context.waker())) {
@@ -111,15 +111,15 @@ impl WebSocketConnection {
         FlushStatus::of(&mut state)
     }
 
-    /// How things stand; anything that happens later puts the connection into the flush queue.
+    /// The state of queue and connection; later events put the connection into the flush queue.
     pub(crate) fn flush_status(&self) -> FlushStatus {
         let mut state = self.lock();
         state.is_queued = false;
         FlushStatus::of(&mut state)
     }
 
-    /// Takes frames that are to go out, as many as are worth one write, if there is room for them; a frame that is queued later
-    /// puts the connection into the flush queue.
+    /// Takes as many frames to send as are worth one write; a frame that is queued later puts the connection into the
+    /// flush queue.
     pub(crate) fn take_frames(&self, into: &mut Frames) -> FlushStatus {
         let mut state = self.lock();
         state.is_queued = false;
@@ -180,7 +180,7 @@ impl WebSocketConnection {
         has_room
     }
 
-    /// Bytes of memory that the inbox still takes. After the end messages are dropped, so there is always room.
+    /// Bytes of memory that are left in the inbox. After the end messages are dropped, so there is always room.
     pub(crate) fn room(&self) -> usize {
         let state = self.lock();
         match &state.exit {
@@ -236,7 +236,7 @@ impl WebSocketConnection {
         self.tell_if_listening(self.lock());
     }
 
-    /// Whether it has ended, or begun to end.
+    /// Whether the connection has ended, or begun to end.
     pub(crate) fn is_ending(&self) -> bool {
         self.0.is_ending.load(Ordering::Relaxed)
     }

@@ -45,7 +45,7 @@ impl<T> Few<T> {
         self.first.take()
     }
 
-    /// The oldest item, if this is true of it; else the oldest further item of which it is.
+    /// Takes the first item, if it meets the condition; otherwise the oldest further item that does.
     pub(super) fn pop_if(&mut self, mut wanted: impl FnMut(&T) -> bool) -> Option<T> {
         if wanted(self.first.as_ref()?) {
             return self.pop();

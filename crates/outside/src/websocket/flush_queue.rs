@@ -1,7 +1,7 @@
 //! WebSocket connections whose frames were queued on any thread, and are to be sent by the event loop.
 //!
-//! The loop is woken once for all of them. Waking it from outside costs a system call each time; the thread that leads it
-//! returns to it between two turns anyway, so that nothing is woken for what the leader itself queues.
+//! The loop is woken once for all of them. Waking it from outside costs a system call each time; the leader returns to
+//! the loop between two turns anyway, so frames that it queues itself do not wake the loop.
 
 use std::cell::Cell;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -21,11 +21,11 @@ pub(crate) struct FlushQueue {
 struct List {
     /// Connections with queued frames, or with news for their sessions.
     connections: Vec<WebSocketConnection>,
-    /// Whether something else waits for the loop, whose leader has not woken it.
+    /// Whether the loop is to be woken at its next flush, because the leader called [`FlushQueue::wake`] outside of it.
     is_called: bool,
-    /// How often another thread has begun to lead.
+    /// The number of times that a thread has begun to lead.
     epoch: u64,
-    /// The loop has ended.
+    /// Whether the loop has ended.
     is_over: bool,
 }
 
@@ -35,14 +35,14 @@ struct LoopPosition {
     /// The address of the flush queue of that loop; 0 if the thread leads none.
     queue: usize,
     epoch: u64,
-    /// Whether it is inside the loop, not between two turns.
+    /// Whether the thread is inside the loop, not between two turns.
     is_inside: bool,
 }
 
 const ELSEWHERE: LoopPosition = LoopPosition { queue: 0, epoch: 0, is_inside: false };
 /// Connections for which memory is kept while the queue is empty.
 const KEPT: usize = 1024;
-/// Connections that are flushed before other tasks have their turn.
+/// Connections that are flushed at most before other tasks have their turn.
 const SOME: usize = 128;
 
 thread_local! {
@@ -50,7 +50,7 @@ thread_local! {
 }
 
 impl FlushQueue {
-    /// From now on this thread leads the loop. The thread that led before may not have noticed yet that it has lost the lead.
+    /// Notes that this thread leads the loop from now on. The leader before may not know yet that it has lost it.
     pub(crate) fn begin_epoch(&self) {
         let mut list = self.lock();
         list.epoch += 1;
@@ -72,7 +72,7 @@ impl FlushQueue {
         PLACE.set(LoopPosition { is_inside, ..PLACE.get() });
     }
 
-    /// The loop has ended: nothing is flushed any more.
+    /// Drops the queue, because the loop has ended: no connection is flushed any more.
     pub(crate) fn end(&self) {
         let mut list = self.lock();
         list.is_over = true;
@@ -96,7 +96,7 @@ impl FlushQueue {
         }
     }
 
-    /// Wakes the loop for something else.
+    /// Wakes the loop for another reason, such as published messages.
     pub(super) fn wake(&self) {
         let mut list = self.lock();
         if self.will_return(&list) {
@@ -138,9 +138,9 @@ impl FlushQueue {
     /// Whether this thread leads the loop and returns to it by itself, so that nothing need wake the loop.
     ///
     /// The answer holds only under the lock. A thread that takes the lead increments `epoch` under the same lock
-    /// (`begin_epoch`) and flushes the queue afterwards. So either this thread still leads when the connection is in the list,
-    /// and it flushes the list when it returns; or the new leader has begun its epoch before, this is `false`, and the loop is
-    /// woken. A late leader that compared outside of the lock could lose a wake-up between the two.
+    /// (`begin_epoch`) and flushes the queue afterwards. So either this thread still leads when the connection is in
+    /// the list, and flushes the list when it returns; or the new leader has begun its epoch before, this is `false`,
+    /// and the loop is woken. A late leader that compared outside of the lock could lose a wake-up between the two.
     fn will_return(&self, list: &List) -> bool {
         let place = PLACE.get();
         place.queue == self.address() && place.epoch == list.epoch && !place.is_inside

@@ -35,12 +35,12 @@ impl Message {
         Self { is_text, payload }
     }
 
-    /// Bytes of memory that it takes while it waits.
+    /// Bytes of memory that the message takes while it waits.
     pub(crate) fn cost(&self) -> usize {
         self.payload.cost()
     }
 
-    /// Whether it is a text.
+    /// Whether the message is a text.
     pub fn is_text(&self) -> bool {
         self.is_text
     }
@@ -56,17 +56,17 @@ impl Message {
         frame.into()
     }
 
-    /// Its bytes; UTF-8 if it is a text.
+    /// The bytes of the message; UTF-8 if it is a text.
     pub fn as_bytes(&self) -> &[u8] {
         &self.payload
     }
 
-    /// Its text, if it is one.
+    /// The text of the message, if it is one.
     pub fn as_text(&self) -> Option<&str> {
         self.is_text.then(|| std::str::from_utf8(&self.payload).ok()).flatten()
     }
 
-    /// Its bytes, without a copy.
+    /// The bytes of the message, without a copy.
     pub fn into_bytes(self) -> Bytes {
         self.payload.into_bytes()
     }
@@ -125,7 +125,7 @@ pub struct WebSocketExit {
     /// The close code: the client's, or the server's if it ended the connection; 1005 if there was none, 1006 if the
     /// connection broke (RFC 6455 section 7.1.5).
     pub code: u16,
-    /// The reason that came with it.
+    /// The reason that came with the code.
     pub reason: Box<str>,
 }
 

@@ -1,8 +1,8 @@
 //! WebSockets for handlers: the settings of a route, and connections with their two queues.
 //!
-//! The bytes are those of `protocol/websocket`. `connection/session` drives the socket: it fills the inbox of a
-//! [`WebSocketConnection`], and empties its queue through a [`FrameSink`]. This room knows no socket, and calls no user code
-//! while it holds a lock.
+//! The bytes are those of `protocol/websocket`. `connection/websocket` drives the socket: it fills the inbox of a
+//! [`WebSocketConnection`], and empties its queue through a [`FrameSink`]. This room knows no socket, and calls no user
+//! code while it holds a lock.
 
 mod bounds;
 mod connection;
@@ -53,7 +53,7 @@ pub enum Style {
 
 /// The handler of a WebSocket's connections, in any language.
 pub trait SessionHandler: Send + Sync {
-    /// The way in which it runs.
+    /// The way in which the handler runs.
     fn style(&self) -> Style;
 
     /// Called before a connection opens; `attachment` comes from the site's gate. Called inside the event loop, so it
@@ -62,7 +62,7 @@ pub trait SessionHandler: Send + Sync {
         let _ = (connection, attachment); // by default nothing is prepared
     }
 
-    /// Called when a connection has opened. An error ends it with 1011.
+    /// Called when a connection has opened. An error ends the connection with 1011.
     fn open(&self, connection: &WebSocketConnection) -> Result<(), Error>;
 
     /// Called for each message, if the style is [`Style::Callbacks`]. An error ends the connection with 1011.
@@ -233,7 +233,7 @@ impl WebSocket {
         self
     }
 
-    /// The subprotocols that it speaks, the preferred one first (RFC 6455 section 1.9).
+    /// The subprotocols of this WebSocket, the preferred one first (RFC 6455 section 1.9).
     #[must_use]
     pub fn with_subprotocols<S: Into<String>>(mut self, names: impl IntoIterator<Item = S>) -> Self {
         self.options.subprotocols = names.into_iter().map(Into::into).collect();

@@ -49,7 +49,7 @@ impl Octets {
         Self::filled(bytes.len(), |copy| copy.extend_from_slice(bytes))
     }
 
-    /// Bytes of memory that it takes while it waits in a queue.
+    /// Bytes of memory that this takes while it waits in a queue.
     pub(super) fn cost(&self) -> usize {
         ENTRY_COST
             + match self {

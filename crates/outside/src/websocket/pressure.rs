@@ -52,7 +52,7 @@ pub(crate) enum Acting {
 impl Drop for Acting {
     #[inline]
     fn drop(&mut self) {
-        // Each message of a client passes here: only the publisher's variable has a destructor, which costs more to reach.
+        // Called for each message of a client: only the publisher's variable has a destructor, which makes it slower.
         match self {
             Self::Callback => CALLED.set(RunningCallback::NONE),
             Self::Publisher => PUBLISHER.set(None),
@@ -97,7 +97,7 @@ impl WebSocketConnection {
         self.has(FULL | HELD)
     }
 
-    /// Whether its handler gets no message for now.
+    /// Whether the handler gets no message for now.
     pub(super) fn is_held(&self) -> bool {
         self.has(HELD)
     }
@@ -106,7 +106,7 @@ impl WebSocketConnection {
         self.0.pressure.load(Ordering::Relaxed) & reasons != 0
     }
 
-    /// Gives its handler no message until fewer published bytes wait.
+    /// Gives the handler no message until fewer published bytes wait.
     fn hold(&self) {
         let before = self.0.pressure.fetch_or(HELD, Ordering::SeqCst);
         if before & HELD == 0 && !self.0.room.bounds().hold(Arc::downgrade(&self.0)) {
@@ -114,7 +114,7 @@ impl WebSocketConnection {
         }
     }
 
-    /// Lets its handler go on.
+    /// Lets the handler go on.
     pub(super) fn release(&self) {
         let mut state = self.lock();
         self.0.pressure.fetch_and(!HELD, Ordering::SeqCst);
@@ -127,7 +127,7 @@ impl WebSocketConnection {
         }
     }
 
-    /// Whether its callbacks are not called, or put-back messages are not handled yet.
+    /// Whether callbacks are not called for now, or put-back messages are not handled yet.
     pub(crate) fn is_pressed(&self) -> bool {
         self.0.pressure.load(Ordering::Acquire) != 0 && !self.is_ending()
     }

@@ -22,7 +22,7 @@ pub trait Bus: Send + Sync {
     fn publish(&self, hub: &Hub, topic: &str, message: &Message);
 }
 
-/// Within this process.
+/// The bus within this process.
 struct InProcess;
 
 impl Bus for InProcess {
@@ -92,7 +92,7 @@ pub(crate) struct Room {
     topics: Mutex<HashMap<Arc<str>, BTreeMap<usize, WebSocketConnection>>>,
     /// Published frames that were not handed out yet, with their topics.
     published: Mutex<Vec<(Box<str>, Bytes)>>,
-    /// Missing where there is no event loop.
+    /// `None` where there is no event loop.
     flush_queue: Option<Arc<FlushQueue>>,
     bounds: Arc<WebSocketBounds>,
 }
@@ -145,7 +145,7 @@ impl Room {
         }
     }
 
-    /// Where connections wait that have queued something; none where there is no event loop.
+    /// The queue of connections with frames to send; `None` where there is no event loop.
     pub(super) fn flush_queue(&self) -> Option<&FlushQueue> {
         self.flush_queue.as_deref()
     }

@@ -26,7 +26,7 @@ impl WebSocketConnection {
         self.0.data.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The WebSocket that it belongs to.
+    /// The WebSocket that this connection belongs to.
     pub(crate) fn websocket(&self) -> &WebSocket {
         &self.0.websocket
     }

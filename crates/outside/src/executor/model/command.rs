@@ -1,4 +1,4 @@
-//! What the executor does in a trial: commands with handlers of every temper, and nothing of HTTP.
+//! The commands of a trial: handlers of every temper, without HTTP.
 
 use std::sync::Arc;
 
@@ -10,12 +10,12 @@ use crate::budget::Account;
 use crate::log::Log;
 use crate::placement::Placement;
 
-/// One thing to do, and what came of it: the numbers tell whose answer it is.
+/// A command and its result; the number names the answer.
 pub(super) enum Todo {
     Call(Arc<ModelFunction>, usize),
     /// Make the next piece of a streamed body.
     Pull(Arc<Ledger>, usize),
-    /// The pool had no room: answer that.
+    /// The pool had no room: answer with a refusal.
     TurnAway,
     Answered(usize),
     Pulled,
@@ -102,7 +102,7 @@ impl Command for Todo {
     }
 }
 
-/// No WebSockets are tried.
+/// Trials have no WebSockets.
 pub(super) enum NoCall {}
 
 impl Callback for NoCall {
@@ -123,7 +123,7 @@ impl Callback for NoCall {
     fn tell((): ()) {}
 }
 
-/// There is nothing to flush.
+/// A queue that is always empty.
 #[derive(Default)]
 pub(super) struct Nothing;
 

@@ -1,8 +1,8 @@
 //! An event loop as the executor sees one: a root, tasks that are polled when they were woken, a wait when none was.
 //!
 //! It keeps to the order of tokio's single-threaded runtime, on which the executor relies: the root is polled when it
-//! was woken, then up to so many tasks, then the root again. Where tokio is more patient this one fails: with a second
-//! thread, which would wait for its turn, and with the waker of an earlier root, which would wake the present one.
+//! was woken, then up to [`EVENT_INTERVAL`] tasks, then the root again. It is stricter than tokio in two cases: it
+//! fails with a second thread, which would wait, and for the waker of an earlier root, which would wake this one.
 
 use std::collections::VecDeque;
 use std::future::Future;
@@ -31,7 +31,7 @@ struct Shared {
 struct State {
     /// Whether a thread is in here.
     driven: bool,
-    /// How many roots there have been: the waker of one that is gone wakes nothing.
+    /// The number of roots so far: the waker of a former root has no effect.
     roots: usize,
     root_is_woken: bool,
     ready: VecDeque<usize>,

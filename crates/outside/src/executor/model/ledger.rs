@@ -1,6 +1,6 @@
-//! The handlers of a trial, and the ledger of what they did and what came back.
+//! The handlers of a trial, and the ledger of their calls and answers.
 //!
-//! The ledger fails at once when something is done twice.
+//! The ledger fails at once when a job runs twice.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -10,24 +10,24 @@ use super::lock;
 use super::sync::{Condvar, Mutex};
 use crate::log::{Level, LogSink};
 
-/// How a handler behaves.
+/// The behaviour of a handler.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Temper {
     Quick,
-    /// Gives others so many turns.
+    /// Yields this many times.
     Slow(usize),
-    /// Ends when so many answers are there, its own not among them.
+    /// Ends when this many other answers have arrived.
     After(usize),
     /// Ends when it is told to.
     Stuck,
 }
 
-/// Where a connection sends a job.
+/// The place to which a connection sends a job.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Place {
     Loop,
     Pool,
-    /// As a connection does that has nothing to go by but the route's own timing.
+    /// The place that the route's measured times decide.
     Learned,
 }
 
@@ -40,7 +40,7 @@ pub(super) struct Ledger {
 
 #[derive(Default)]
 pub(super) struct State {
-    /// How often each handler was called.
+    /// The number of calls of each handler.
     pub(super) runs: Vec<usize>,
     pub(super) pushes: usize,
     pub(super) ended: usize,
@@ -48,7 +48,7 @@ pub(super) struct State {
     pub(super) refused: usize,
     /// Handlers of the pool that are running.
     pub(super) pooled: usize,
-    /// Calls that are running of routes that learn where they belong.
+    /// Running calls of routes whose place is learned.
     pub(super) learning: usize,
     pub(super) stuck: usize,
     /// Handlers that may run beyond the bound of the pool.
@@ -98,7 +98,7 @@ pub(super) struct Handler {
 }
 
 impl Handler {
-    /// Behaves as it is told to, and counts that it was called.
+    /// Counts the call, and behaves as its temper says.
     pub(super) fn call(&self, number: usize) {
         let ledger = &self.ledger;
         let pooled = usize::from(matches!(self.place, Place::Pool));

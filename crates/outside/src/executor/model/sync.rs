@@ -1,6 +1,6 @@
 //! The checker's side of the executor's `sync`: every lock, atomic, thread and wait is a point where it may switch.
 //!
-//! Time does not pass by itself: a look at the clock moves it on by nothing or by a step, as the checker chooses, and
+//! Time does not pass by itself: a look at the clock may move it on by a step, as the checker chooses, and
 //! a wait with a limit may end at once.
 
 use std::cell::Cell;
@@ -16,9 +16,9 @@ pub(super) use shuttle::thread::{JoinHandle, Thread, park};
 
 pub(super) use super::event_loop::Runtime;
 
-/// Small, so that few steps lead to every state.
+/// Calls after which a batch ends: few, so that few steps lead to every state.
 pub(super) const MOST_CALLS: usize = 2;
-/// So many threads may be given up at a time.
+/// Threads that may be given up at a time.
 pub(super) const MOST_GIVEN_UP: usize = 1;
 pub(super) const QUIET_TICKS: u32 = 1;
 
@@ -62,7 +62,7 @@ impl Builder {
     }
 }
 
-/// Its time may be up whenever it is looked at.
+/// Parks; the time may be up at any look at it.
 pub(super) fn park_timeout(_limit: Duration) {
     shuttle::thread::sleep(Duration::ZERO);
 }

@@ -1,6 +1,6 @@
 //! One run of the executor under the checker: connections that ask, handlers of every temper, and a ledger of both.
 //!
-//! What is lost, or waits for ever, the checker reports as a deadlock.
+//! The checker reports a lost answer, or a thread that waits for ever, as a deadlock.
 
 use std::future::poll_fn;
 use std::ops::Range;
@@ -20,11 +20,11 @@ pub(super) struct Trial {
     pub(super) executor: Arc<Executor<Todo>>,
     ledger: Arc<Ledger>,
     asked: usize,
-    /// What clients have given up on, and how much of it may have run.
+    /// Jobs that clients have given up, and how many of their calls may have run.
     given_up: Vec<(Range<usize>, usize)>,
 }
 
-/// A handler that is not waited for is given up after this.
+/// Time after which an abandoned handler is given up.
 pub(super) const PATIENCE: Duration = Duration::from_secs(30);
 
 pub(super) struct Impatient {
@@ -37,7 +37,7 @@ impl Trial {
         Self::start_in(Arc::new(NoFrame), max_workers)
     }
 
-    /// With handlers of which one at a time runs, whatever it waits for.
+    /// A trial in which one handler runs at a time, even while it waits.
     pub(super) fn start_with_lock(max_workers: usize) -> Self {
         Self::start_in(Arc::<OneAtATime>::default(), max_workers)
     }
@@ -49,7 +49,7 @@ impl Trial {
         Self { executor, ledger, asked: 0, given_up: Vec::new() }
     }
 
-    /// As many connections, each with one call of the same route, whose calls end when they are told to.
+    /// This many connections, each with one call of the same route, which ends when it is told to.
     pub(super) fn connect_to_one_route(&mut self, count: usize) {
         let ledger = Arc::clone(&self.ledger);
         let route = ModelFunction::new(Handler { temper: Temper::Stuck, place: Place::Learned, ledger }, None);
@@ -131,12 +131,12 @@ impl Trial {
         Impatient { slot, numbers: first..self.asked }
     }
 
-    /// It gives up. Was a call of its running?
+    /// Gives the job up. Returns whether a call of it was running.
     pub(super) fn give_up(&mut self, client: Impatient) -> bool {
         self.end_wait(client, false)
     }
 
-    /// It leaves, so that the thread of a call that is running does not count. Was one?
+    /// Leaves, so that the thread of a running call does not count. Returns whether a call was running.
     pub(super) fn leave(&mut self, client: Impatient) -> bool {
         lock(&self.ledger.state).forgiven = self.executor.max_workers;
         self.end_wait(client, true)
@@ -160,7 +160,7 @@ impl Trial {
         self.ledger.wait_while(|_| lock(&result).is_none());
         let running = *lock(&result) == Some(true);
         let begun = lock(&self.ledger.state).runs[client.numbers.clone()].iter().sum::<usize>();
-        // One that is running may not have come as far as to count itself.
+        // A running call may not have counted itself yet.
         self.given_up.push((client.numbers, begun + usize::from(running)));
         running
     }
@@ -181,7 +181,7 @@ impl Trial {
         });
     }
 
-    /// An answer that comes from a thread the executor knows nothing of.
+    /// An answer that comes from a thread outside of the executor.
     pub(super) fn connect_elsewhere(&mut self) {
         let number = self.asked;
         self.asked += 1;
@@ -196,44 +196,44 @@ impl Trial {
         });
     }
 
-    /// Turns away what has waited too long, as a tick of the server does.
+    /// Turns away jobs that have waited too long, as a tick of the server does.
     pub(super) fn expire(&self) {
         let executor = Arc::clone(&self.executor);
         self.executor.runtime.spawn(async move { executor.expire() });
     }
 
-    /// Gives up handlers whose time is over, as a tick of the server does. How many?
+    /// Gives up handlers whose time is over, as a tick of the server does. Returns their number.
     pub(super) fn give_up_overdue(&self) -> usize {
         lock(&self.ledger.state).forgiven = sync::MOST_GIVEN_UP;
         self.executor.give_up().len()
     }
 
-    /// Waits until so many answers are there.
+    /// Waits until this many answers have arrived.
     pub(super) fn wait_for(&self, answers: usize) {
         self.ledger.wait_while(|state| state.answers < answers);
     }
 
-    /// Waits until so many calls have ended, whether or not somebody is there for their answers.
+    /// Waits until this many calls have ended, whether or not clients wait for their answers.
     pub(super) fn wait_for_ends(&self, count: usize) {
         self.ledger.wait_while(|state| state.ended < count);
     }
 
-    /// Waits until so many jobs were handed over.
+    /// Waits until this many jobs were handed over.
     pub(super) fn wait_for_pushes(&self, count: usize) {
         self.ledger.wait_while(|state| state.pushes < count);
     }
 
-    /// Waits until so many handlers that only end when told to are running.
+    /// Waits until this many handlers that only end when told to are running.
     pub(super) fn wait_for_stuck(&self, count: usize) {
         self.ledger.wait_while(|state| state.stuck < count);
     }
 
-    /// So many handlers that only end when told to have begun.
+    /// The number of begun handlers that only end when told to.
     pub(super) fn stuck(&self) -> usize {
         lock(&self.ledger.state).stuck
     }
 
-    /// Waits until so many threads count as running a handler without the loop.
+    /// Waits until this many threads count as running a handler without the loop.
     pub(super) fn wait_until_detached(&self, count: usize) {
         while lock(&self.executor.threads).detached != count {
             shuttle::thread::yield_now();
