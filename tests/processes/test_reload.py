@@ -15,15 +15,14 @@ import pytest
 from support.harness import Script, wait_until
 from support.processes import (  # noqa: F401 - a fixture
     WORKERS_PROGRAM,
-    Contained,
     Load,
     Processes,
     Watched,
     reload_under_load,
+    start_contained,
     start_processes,
     wait_for_end,
 )
-from support.subprocesses import run_process
 from support.wire import Wire, fetch, request_bytes
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="needs Linux")
@@ -288,10 +287,7 @@ def test_the_service_manager_is_told_of_one_process_too(start_processes):
 
 
 def test_process_1_of_a_container_outlives_generations(tmp_path):
-    inside = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc"]
-    if run_process([*inside, "true"], capture_output=True, check=False).returncode:
-        pytest.skip("needs unshare and the right to use it")
-    script = Contained(tmp_path, inside)
+    script = start_contained(tmp_path)
     try:
         assert "generation 1\n" in script.before_url
         first = script.process_1()

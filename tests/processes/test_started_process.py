@@ -17,15 +17,14 @@ from support.harness import Script, wait_until
 from support.processes import (  # noqa: F401 - a fixture
     SIGNALS_PROGRAM,
     WORKERS_PROGRAM,
-    Contained,
     Load,
     Processes,
     Watched,
     refused,
+    start_contained,
     start_processes,
     wait_for_end,
 )
-from support.subprocesses import run_process
 from support.wire import DEADLINE, Wire, fetch, request_bytes
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="needs Linux")
@@ -323,10 +322,7 @@ def test_another_server_of_the_same_process_keeps_its_port(tmp_path):
 
 
 def test_process_1_of_a_container_serves_by_itself_and_reaps(tmp_path):
-    inside = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc"]
-    if run_process([*inside, "true"], capture_output=True, check=False).returncode:
-        pytest.skip("needs unshare and the right to use it")
-    script = Contained(tmp_path, inside)
+    script = start_contained(tmp_path)
     try:
         first = script.process_1()
         os.kill(first, signal.SIGHUP)

@@ -20,6 +20,7 @@ import pytest
 
 from support.gauge import resident_memory
 from support.harness import PROGRAMS, Script, wait_until
+from support.subprocesses import run_process
 from support.wire import DEADLINE, Incomplete, Wire, fetch, parse_answer, request_bytes
 
 # A server of two worker processes, without a file.
@@ -184,7 +185,7 @@ def is_alive(pid: int) -> bool:
 
 
 def wait_for_end(pid: int) -> None:
-    """The process has ended, whoever's child it is."""
+    """The process has ended, any process's child."""
     try:
         descriptor = os.pidfd_open(pid)
     except ProcessLookupError:
@@ -357,3 +358,11 @@ def refused(address: tuple) -> bool:
     except OSError:
         return True
     return False
+
+
+def start_contained(folder: Path) -> Contained:
+    """The application as process 1 of a container; the test is skipped where none can be made."""
+    inside = ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc"]
+    if run_process([*inside, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("needs unshare and the right to use it")
+    return Contained(folder, inside)

@@ -73,11 +73,7 @@ impl FilePath {
     }
 
     fn __init__(&self, path: &Bound<'_, PyAny>) -> PyResult<()> {
-        let path = path_of(path, "FilePath")?;
-        let read_end = size_of(&path);
-        let before = std::mem::replace(&mut *lock(&self.0), FileFields { path, read_end, ..FileFields::default() });
-        drop(before);
-        Ok(())
+        self.set_path(path)
     }
 
     #[getter]

@@ -33,8 +33,8 @@ pub(crate) fn serve_in_memory(server: &Bound<'_, OutsideHttp>, ready: Py<PyAny>,
     let state = server.get().server()?;
     let uncaught = &state.shared.uncaught;
     uncaught.observe(Some(observer));
-    let (connector, handed) = outside::Connector::new();
-    let result = serve_on(server, state, ConnectionSource::Memory(handed), false, |_| {
+    let (connector, memory) = outside::Connector::new();
+    let result = serve_on(server, state, ConnectionSource::Memory(memory), false, |_| {
         Python::attach(|py| {
             let told = Py::new(py, Connector(connector)).and_then(|connector| ready.bind(py).call1((connector,)));
             if let Err(error) = told {

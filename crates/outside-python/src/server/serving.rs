@@ -26,7 +26,7 @@ use crate::websocket::route::WebSocket;
 pub(crate) fn serve_on(
     object: &Bound<'_, PyAny>,
     server: &ServerState,
-    doors: ConnectionSource,
+    source: ConnectionSource,
     takes_signals: bool,
     started: impl FnOnce(&[Endpoint]) + Send,
 ) -> PyResult<()> {
@@ -48,10 +48,10 @@ pub(crate) fn serve_on(
     prepare_interrupts(py)?;
     let handlers = server.routes.handlers(py);
     let running = RunningServer::count();
-    let entrance =
-        (config.debug && !matches!(doors, ConnectionSource::Memory(_))).then(|| TokenRoute::open(&server.engine));
-    let entrance = entrance.transpose().map_err(run_error)?;
-    let tells_token = takes_signals && entrance.is_some();
+    let token_route =
+        (config.debug && !matches!(source, ConnectionSource::Memory(_))).then(|| TokenRoute::open(&server.engine));
+    let token_route = token_route.transpose().map_err(run_error)?;
+    let tells_token = takes_signals && token_route.is_some();
     // A WebSocket may still get handlers that are `async def` functions.
     let may_need_loop =
         |handler: &Bound<'_, PyAny>| handler.cast::<WebSocket>().is_ok() || is_async(handler).unwrap_or(true);
@@ -73,9 +73,9 @@ pub(crate) fn serve_on(
                 drop(Python::attach(|py| announce_token(py, endpoints)));
             }
         };
-        server.engine.run_with(server_run, doors, &config, started, on_wake)
+        server.engine.run_with(server_run, source, &config, started, on_wake)
     });
-    drop(entrance);
+    drop(token_route);
     signals.give_back_ends(py)?;
     if let Err(error) = call_hook(object, "_run_shutdown") {
         log_exception(py, None, "on_shutdown failed", &error);

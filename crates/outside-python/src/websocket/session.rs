@@ -71,12 +71,12 @@ impl ExitFunction {
 
 const CALLBACKS: u8 = 0;
 const BLOCKING: u8 = 1;
-const ELSEWHERE: u8 = 2;
+const ASYNC: u8 = 2;
 
 impl SessionHandlers {
     pub(crate) fn set_connection(&self, function: &Bound<'_, PyAny>) -> PyResult<()> {
         check_callable(function)?;
-        let style = if is_async(function)? { ELSEWHERE } else { BLOCKING };
+        let style = if is_async(function)? { ASYNC } else { BLOCKING };
         self.change(style, |functions| functions.connection.replace(Arc::new(function.clone().unbind())));
         Ok(())
     }
@@ -103,7 +103,7 @@ impl SessionHandlers {
     /// The style with a further function: one `async def` function among the callbacks puts all of them on the loop.
     fn style_with(&self, is_async: bool) -> u8 {
         let style = self.style.load(Ordering::Relaxed);
-        if is_async && style == CALLBACKS { ELSEWHERE } else { style }
+        if is_async && style == CALLBACKS { ASYNC } else { style }
     }
 
     fn change(&self, style: u8, change: impl FnOnce(&mut SessionFunctions) -> Option<Arc<Py<PyAny>>>) {

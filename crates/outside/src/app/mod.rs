@@ -314,7 +314,7 @@ impl OutsideHttp {
         if site.routes.iter().all(|route| is_plain(&route.handler)) && site.routes.patterns().is_empty() {
             return;
         }
-        let site = listeners.iter().filter(|listener| listener.door() == ListenerRole::Serve);
+        let site = listeners.iter().filter(|listener| listener.role() == ListenerRole::Serve);
         let mut addresses = site.filter_map(|listener| listener.address().socket_addr());
         if let Some(text) = addresses.find_map(|address| unnamed_hosts(config, address)) {
             self.sink.event(Level::Warning, &text);
@@ -339,14 +339,14 @@ impl OutsideHttp {
     pub fn run_with<E: From<Error>>(
         &self,
         server_run: ServerRun,
-        doors: impl Into<ConnectionSource>,
+        source: impl Into<ConnectionSource>,
         config: &Config,
         started: impl FnOnce(&[Endpoint]),
         on_wake: impl FnMut() -> Result<(), E>,
     ) -> Result<(), E> {
         let (sink, control, wake_pipe) =
             (Arc::clone(&self.sink), Arc::clone(&self.control), Arc::clone(&server_run.wake_pipe));
-        let running = Running::start(doors.into(), config, &self.site, &self.host, sink, control, wake_pipe)?;
+        let running = Running::start(source.into(), config, &self.site, &self.host, sink, control, wake_pipe)?;
         let endpoints = running.endpoints().to_vec();
         started(&endpoints);
         self.listening.set(endpoints);

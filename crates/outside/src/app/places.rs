@@ -94,10 +94,10 @@ fn places(
         Ok(Some(made))
     };
     let mut places = Vec::new();
-    let mut add = |addresses: &[Address], tls: Option<&Arc<Tls>>, door| {
+    let mut add = |addresses: &[Address], tls: Option<&Arc<Tls>>, role| {
         let mut follows = false;
         for address in addresses {
-            places.push(BindSpec { address: address.clone(), tls: tls.cloned(), door, follows });
+            places.push(BindSpec { address: address.clone(), tls: tls.cloned(), role, follows });
             follows = true;
         }
     };

@@ -104,7 +104,7 @@ impl Connection {
         stream: Stream,
         address: SocketAddr,
         of_address: Option<AddressGuard>,
-        door: ListenerRole,
+        role: ListenerRole,
         service: Arc<Service>,
     ) -> Self {
         let (number, control) = service.registry.add();
@@ -115,7 +115,7 @@ impl Connection {
         let keep_alive = service.config.keep_alive;
         // HTTP/1.1 makes answers one after another, and `MOST_HELD` bounds their memory there.
         let account = Account::new(&service.budget, usize::MAX, Arc::clone(&control) as _);
-        let dispatcher = Dispatcher { door, ..Dispatcher::new(Arc::clone(&service), control, account) };
+        let dispatcher = Dispatcher { role, ..Dispatcher::new(Arc::clone(&service), control, account) };
         Self {
             stream,
             address,

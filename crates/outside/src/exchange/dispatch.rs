@@ -41,7 +41,7 @@ pub(crate) struct Dispatcher {
     /// Released when no job of this request is running any more, even if the client has gone.
     pub(crate) guard: Option<Arc<dyn Guard<Exchange>>>,
     /// Whether this listener serves the site or only redirects to HTTPS.
-    pub(crate) door: ListenerRole,
+    pub(crate) role: ListenerRole,
 }
 
 /// The handler of a request that is neither a function nor answered at once.
@@ -57,7 +57,7 @@ pub(crate) enum Awaited {
 impl Dispatcher {
     pub(crate) fn new(service: Arc<Service>, control: Arc<ConnectionControl>, account: Arc<Account>) -> Self {
         let site = (u64::MAX, service.site.snapshot());
-        Self { service, control, site, account, guard: None, door: ListenerRole::Serve }
+        Self { service, control, site, account, guard: None, role: ListenerRole::Serve }
     }
 
     /// Whether the handler of this request takes its content while it comes in.

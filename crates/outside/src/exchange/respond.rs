@@ -25,7 +25,7 @@ impl Dispatcher {
     /// The redirect to HTTPS for a client of a listener that does nothing else; `None` at other listeners, and for a
     /// client that used TLS to a trusted proxy.
     pub(super) fn to_https(&self, request: &Request) -> Option<Result<Response, Refusal>> {
-        (self.door == ListenerRole::RedirectToHttps && request.scheme() != "https")
+        (self.role == ListenerRole::RedirectToHttps && request.scheme() != "https")
             .then(|| self.service.front.to_https(request))
     }
 

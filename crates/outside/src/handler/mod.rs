@@ -4,8 +4,8 @@
 //! an event loop of its own: it takes the request and answers later.
 
 mod asynchronous;
-mod host;
 mod leaving;
+mod runtime;
 
 use std::fmt;
 use std::path::Path;
@@ -13,8 +13,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 pub use asynchronous::{Asynchronous, asynchronous};
-pub use host::{LanguageRuntime, NoRuntime};
 pub use leaving::{CancelOnDisconnect, cancel_on_disconnect};
+pub use runtime::{LanguageRuntime, NoRuntime};
 
 use crate::budget::SMALL;
 use crate::error::Error;

@@ -13,7 +13,7 @@ use crate::message::{Parameters, Request};
 /// The handler for a request.
 #[derive(Debug)]
 pub(crate) enum RouteChoice<'r> {
-    Nobody,
+    NoRoute,
     Plain(&'r Route),
     /// The handler, the bytes of the path that are literal, and the parameters in the rest.
     Pattern(&'r Handler, usize, Parameters),
@@ -71,7 +71,7 @@ impl Routes {
     pub(crate) fn choose(&self, request: &Request) -> RouteChoice<'_> {
         let plain = self.find(request);
         match &self.patterns {
-            None => plain.map_or(RouteChoice::Nobody, RouteChoice::Plain),
+            None => plain.map_or(RouteChoice::NoRoute, RouteChoice::Plain),
             Some(tree) => choose_of_both(tree, plain, request),
         }
     }
@@ -88,7 +88,7 @@ fn choose_of_both<'r>(tree: &'r Tree<Handler>, plain: Option<&'r Route>, request
     let path = Path { route: request.route(), url: request.url() };
     let found = tree.find(path, request.method());
     let literal_length = match &found {
-        Found::Nothing => return plain.map_or(RouteChoice::Nobody, RouteChoice::Plain),
+        Found::Nothing => return plain.map_or(RouteChoice::NoRoute, RouteChoice::Plain),
         Found::Route(entry, _) | Found::Methods(_, entry) => entry.literal_length,
     };
     match (plain, found) {
@@ -98,7 +98,7 @@ fn choose_of_both<'r>(tree: &'r Tree<Handler>, plain: Option<&'r Route>, request
             RouteChoice::Pattern(&entry.what, literal_length, parameters)
         }
         (_, Found::Methods(methods, _)) => RouteChoice::Methods(methods),
-        (_, Found::Nothing) => RouteChoice::Nobody,
+        (_, Found::Nothing) => RouteChoice::NoRoute,
     }
 }
 
@@ -162,7 +162,7 @@ mod tests {
             let parts = RequestParts { method, target: path, ..RequestParts::default() };
             let request = Request::from_parts(&parts).unwrap();
             let chosen = match routes.choose(&request) {
-                RouteChoice::Nobody => "nobody".to_owned(),
+                RouteChoice::NoRoute => "no route".to_owned(),
                 RouteChoice::Plain(route) => format!("plain {}", route.name),
                 RouteChoice::Pattern(Handler::Redirect(pattern), ..) => format!("pattern {pattern}"),
                 RouteChoice::Pattern(..) => "another handler".to_owned(),

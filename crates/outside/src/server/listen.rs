@@ -18,7 +18,7 @@ use crate::transport::{AcceptQueue, Accepting, ListenerOptions, Stream};
 /// and the others in the backlog.
 pub(super) async fn accept(
     mut listener: Accepting,
-    entrance: ListenerOptions,
+    options: ListenerOptions,
     reactors: Arc<Reactors>,
     service: Arc<Service>,
 ) {
@@ -26,7 +26,7 @@ pub(super) async fn accept(
         match listener.accept().await {
             Ok((stream, address)) => {
                 // From here on the connection has a task, so that a server that ends still answers it.
-                if let Some(admission) = receive(stream, address, &entrance, &reactors, &service) {
+                if let Some(admission) = receive(stream, address, &options, &reactors, &service) {
                     drop(admission.await);
                 }
             }
@@ -51,7 +51,7 @@ const PAUSE: Duration = Duration::from_millis(50);
 /// some still wait because descriptors are short.
 pub(super) fn empty(
     queue: &AcceptQueue,
-    entrance: &ListenerOptions,
+    options: &ListenerOptions,
     reactors: &Arc<Reactors>,
     service: &Arc<Service>,
 ) -> bool {
@@ -59,7 +59,7 @@ pub(super) fn empty(
     // A queue holds one connection more than its length. Connections that arrive later are not accepted.
     for _ in 0..=service.config.backlog_length {
         match queue.next() {
-            Ok(Some((stream, address))) => drop(receive(stream, address, entrance, reactors, service)),
+            Ok(Some((stream, address))) => drop(receive(stream, address, options, reactors, service)),
             Ok(None) => return true,
             Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
             Err(error) => {
@@ -77,7 +77,7 @@ pub(super) fn empty(
 fn receive(
     stream: Stream,
     address: SocketAddr,
-    entrance: &ListenerOptions,
+    options: &ListenerOptions,
     reactors: &Arc<Reactors>,
     service: &Arc<Service>,
 ) -> Option<oneshot::Receiver<()>> {
@@ -114,7 +114,7 @@ fn receive(
             }
         }
     };
-    let stream = match match &entrance.tls {
+    let stream = match match &options.tls {
         Some(tls) => tls.accept(stream),
         None => Ok(stream),
     } {
@@ -124,7 +124,7 @@ fn receive(
             return None;
         }
     };
-    let connection = Connection::new(stream, address, of_address, entrance.door, Arc::clone(home));
+    let connection = Connection::new(stream, address, of_address, options.role, Arc::clone(home));
     if service.connection_limit.admit() {
         drop(runtime.spawn(connection.run()));
         return None;

@@ -35,7 +35,7 @@ use reactors::Reactors;
 #[derive(Debug)]
 pub(crate) struct Control {
     stage: Arc<AtomicU8>,
-    /// New for each run: after a fork in between, two processes must not share one wake_pipe.
+    /// New for each run: after a fork in between, two processes must not share one wake pipe.
     wake_pipe: Mutex<Option<Arc<WakePipe>>>,
     /// Whether certificates are to be read again.
     wants_certificates: AtomicBool,
@@ -168,7 +168,7 @@ const LOOK: Duration = Duration::from_secs(1);
 impl Running {
     /// Begins to serve on all of these listeners; reactors without a listener of their own share one.
     pub(crate) fn start(
-        doors: ConnectionSource,
+        source: ConnectionSource,
         config: &Config,
         site: &Arc<Site>,
         host: &Arc<dyn LanguageRuntime>,
@@ -176,13 +176,13 @@ impl Running {
         control: Arc<Control>,
         wake_pipe: Arc<WakePipe>,
     ) -> Result<Self, Error> {
-        let (listeners, handed) = match doors {
+        let (listeners, memory) = match source {
             ConnectionSource::Listeners(listeners) => (listeners, None),
-            ConnectionSource::Memory(handed) => (Listeners::default(), Some(handed)),
+            ConnectionSource::Memory(memory) => (Listeners::default(), Some(memory)),
         };
         config.check()?;
         let endpoints = listeners.endpoints();
-        if endpoints.is_empty() && handed.is_none() {
+        if endpoints.is_empty() && memory.is_none() {
             return Err(Error::new("nothing to listen on"));
         }
         if config.debug {
@@ -205,7 +205,7 @@ impl Running {
         let (accepting, queues, ticking) = (Vec::new(), Vec::new(), Vec::new());
         let mut running =
             Self { reactors, control, wake_pipe, endpoints, tls, accepting, queues, ticking, log, log_thread };
-        match running.begin(listeners, handed) {
+        match running.begin(listeners, memory) {
             Ok(()) => Ok(running),
             Err(error) => {
                 running.end();
@@ -214,33 +214,33 @@ impl Running {
         }
     }
 
-    fn begin(&mut self, listeners: Listeners, handed: Option<MemoryListener>) -> io::Result<()> {
+    fn begin(&mut self, listeners: Listeners, memory: Option<MemoryListener>) -> io::Result<()> {
         let reactors = &self.reactors;
         for service in reactors.iter() {
             let ticking = service.executor.runtime.spawn(tick(Arc::clone(service), Arc::clone(&self.control)));
             let publishing = service.executor.runtime.spawn(Arc::clone(&service.room).serve());
             self.ticking.extend([ticking.abort_handle(), publishing.abort_handle()]);
         }
-        if let (Some(handed), Some(service)) = (handed, reactors.iter().next()) {
-            let entrance = ListenerOptions { tls: None, door: ListenerRole::Serve };
-            let (door, reactors) = (Accepting::Memory(handed), Arc::clone(reactors));
-            let accepting = listen::accept(door, entrance, reactors, Arc::clone(service));
+        if let (Some(memory), Some(service)) = (memory, reactors.iter().next()) {
+            let options = ListenerOptions { tls: None, role: ListenerRole::Serve };
+            let (accepting, reactors) = (Accepting::Memory(memory), Arc::clone(reactors));
+            let accepting = listen::accept(accepting, options, reactors, Arc::clone(service));
             self.accepting.push(service.executor.runtime.spawn(accepting).abort_handle());
         }
         for place in listeners.into_places() {
             let place = Listener::share(place, reactors.len())?;
             for (listener, service) in place.into_iter().zip(reactors.iter().cycle()) {
                 let runtime = &service.executor.runtime;
-                let entrance = listener.entrance();
+                let options = listener.options();
                 listener.limit_unsent(service.config.write_stall_timeout);
                 let listener = {
                     let _inside = runtime.enter();
                     listener.accepting()?
                 };
-                let queue = listener.queue().map(|queue| (queue, entrance.clone(), Arc::clone(service)));
+                let queue = listener.queue().map(|queue| (queue, options.clone(), Arc::clone(service)));
                 self.queues.extend(queue);
                 let (reactors, service) = (Arc::clone(reactors), Arc::clone(service));
-                let accepting = runtime.spawn(listen::accept(listener, entrance, reactors, service));
+                let accepting = runtime.spawn(listen::accept(listener, options, reactors, service));
                 self.accepting.push(accepting.abort_handle());
             }
         }
@@ -325,7 +325,7 @@ impl Running {
         // once.
         self.reactors.iter().for_each(|service| service.registry.tick(&service.clock));
         loop {
-            self.queues.retain(|(queue, entrance, service)| !listen::empty(queue, entrance, &self.reactors, service));
+            self.queues.retain(|(queue, options, service)| !listen::empty(queue, options, &self.reactors, service));
             if self.queues.is_empty() || Instant::now() >= deadline {
                 break;
             }

@@ -33,7 +33,7 @@ pub enum ListenerRole {
 #[derive(Clone, Debug)]
 pub(crate) struct ListenerOptions {
     pub(crate) tls: Option<Arc<Tls>>,
-    pub(crate) door: ListenerRole,
+    pub(crate) role: ListenerRole,
 }
 
 /// A listening socket.
@@ -45,7 +45,7 @@ pub struct Listener {
     file: Option<SocketFile>,
     /// The TLS configuration, if TLS is spoken on it.
     tls: Option<Arc<Tls>>,
-    door: ListenerRole,
+    role: ListenerRole,
     /// The place of the configuration for which it was bound.
     place: Option<Box<str>>,
 }
@@ -88,7 +88,7 @@ impl Listener {
     }
 
     fn of(socket: ListeningSocket, address: Address) -> Self {
-        Self { socket, address, file: None, tls: None, door: ListenerRole::Serve, place: None }
+        Self { socket, address, file: None, tls: None, role: ListenerRole::Serve, place: None }
     }
 
     /// Binds and listens for `count` processes or reactors. With TCP each has a socket with a queue of its own
@@ -196,12 +196,12 @@ impl Listener {
             ListeningSocket::Unix(listener) => ListeningSocket::Unix(listener.try_clone()?),
         };
         let (address, file, tls) = (self.address.clone(), self.file.clone(), self.tls.clone());
-        Ok(Self { socket, address, file, tls, door: self.door, place: self.place.clone() })
+        Ok(Self { socket, address, file, tls, role: self.role, place: self.place.clone() })
     }
 
     /// Assigns the listener to a place, with its TLS configuration and role.
-    pub(super) fn settle(&mut self, place: &str, tls: Option<Arc<Tls>>, door: ListenerRole) {
-        (self.place, self.tls, self.door) = (Some(place.into()), tls, door);
+    pub(super) fn settle(&mut self, place: &str, tls: Option<Arc<Tls>>, role: ListenerRole) {
+        (self.place, self.tls, self.role) = (Some(place.into()), tls, role);
     }
 
     /// The place for which it was bound, if known.
@@ -210,12 +210,12 @@ impl Listener {
     }
 
     /// The role of the listener.
-    pub fn door(&self) -> ListenerRole {
-        self.door
+    pub fn role(&self) -> ListenerRole {
+        self.role
     }
 
-    pub(crate) fn entrance(&self) -> ListenerOptions {
-        ListenerOptions { tls: self.tls.clone(), door: self.door }
+    pub(crate) fn options(&self) -> ListenerOptions {
+        ListenerOptions { tls: self.tls.clone(), role: self.role }
     }
 
     /// The description for the next generation, in JSON.

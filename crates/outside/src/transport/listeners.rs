@@ -19,7 +19,7 @@ pub struct BindSpec {
     /// The TLS configuration; `None` without TLS.
     pub tls: Option<Arc<Tls>>,
     /// The service for its clients.
-    pub door: ListenerRole,
+    pub role: ListenerRole,
     /// Whether it is a further address of the host of the place before it. Then it has the same port, and is left out
     /// if this machine has no such address.
     pub follows: bool,
@@ -65,7 +65,7 @@ impl Listeners {
         }
         for ((place, name), own) in places.iter().zip(&names).zip(&mut sockets) {
             for listener in own {
-                listener.settle(name, place.tls.clone(), place.door);
+                listener.settle(name, place.tls.clone(), place.role);
             }
         }
         sockets.retain(|own| !own.is_empty());
@@ -245,7 +245,7 @@ mod tests {
 
     fn place(address: &str) -> BindSpec {
         let address = Address::parse_unix(address).unwrap_or_else(|| Address::Tcp(address.parse().unwrap()));
-        BindSpec { address, tls: None, door: ListenerRole::Serve, follows: false }
+        BindSpec { address, tls: None, role: ListenerRole::Serve, follows: false }
     }
 
     #[test]

@@ -39,14 +39,14 @@ struct LoopPosition {
     is_inside: bool,
 }
 
-const ELSEWHERE: LoopPosition = LoopPosition { queue: 0, epoch: 0, is_inside: false };
+const LEADS_NO_LOOP: LoopPosition = LoopPosition { queue: 0, epoch: 0, is_inside: false };
 /// Connections for which memory is kept while the queue is empty.
 const KEPT: usize = 1024;
 /// Connections that are flushed at most before other tasks have their turn.
 const SOME: usize = 128;
 
 thread_local! {
-    static PLACE: Cell<LoopPosition> = const { Cell::new(ELSEWHERE) };
+    static PLACE: Cell<LoopPosition> = const { Cell::new(LEADS_NO_LOOP) };
 }
 
 impl FlushQueue {
@@ -59,7 +59,7 @@ impl FlushQueue {
 
     /// This thread does not lead any more.
     pub(crate) fn end_epoch() {
-        PLACE.set(ELSEWHERE);
+        PLACE.set(LEADS_NO_LOOP);
     }
 
     /// Whether this thread leads a loop, or led one until it was late.

@@ -45,12 +45,12 @@ impl OutsideHttp {
     /// # Errors
     /// The server is running already, or the system refuses a thread.
     pub fn test_client(&self) -> Result<TestClient, Error> {
-        let (connector, handed) = Connector::new();
+        let (connector, memory) = Connector::new();
         let server_run = self.enter()?;
         let (sink, control) = (Arc::clone(&self.sink), Arc::clone(&self.control));
         let wake_pipe = Arc::clone(&server_run.wake_pipe);
-        let doors = ConnectionSource::Memory(handed);
-        let running = Running::start(doors, &self.config, &self.site, &self.host, sink, control, wake_pipe)?;
+        let source = ConnectionSource::Memory(memory);
+        let running = Running::start(source, &self.config, &self.site, &self.host, sink, control, wake_pipe)?;
         let config = self.config.clone();
         let thread = std::thread::Builder::new().name("outside-test-server".into()).spawn(move || {
             let ended = running.serve(&config, || Ok::<(), Error>(()));

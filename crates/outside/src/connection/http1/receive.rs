@@ -104,7 +104,7 @@ impl Connection {
         let service = &self.dispatcher.service;
         let (decoded, welcome) = receive(service, empty, peer, |empty| decode_head(unread_head, fields, empty));
         // A listener that only redirects does so in HTTP/1.1.
-        let may_be_http2 = self.received == 0 && service.config.h2c && self.dispatcher.door == ListenerRole::Serve;
+        let may_be_http2 = self.received == 0 && service.config.h2c && self.dispatcher.role == ListenerRole::Serve;
         if decoded.is_err() && may_be_http2 && unread[..end] == *PREFACE_HEAD {
             // The preface stays unread: `h2` reads it again.
             self.is_http2 = true;

@@ -11,7 +11,7 @@ use crate::log::Log;
 use crate::placement::Placement;
 
 /// A command and its result; the number names the answer.
-pub(super) enum Todo {
+pub(super) enum ModelCommand {
     Call(Arc<ModelFunction>, usize),
     /// Make the next piece of a streamed body.
     Pull(Arc<Ledger>, usize),
@@ -40,7 +40,7 @@ impl AsRef<Placement> for ModelFunction {
     }
 }
 
-impl Command for Todo {
+impl Command for ModelCommand {
     type Callback = NoCall;
     type Context = ();
     type Function = ModelFunction;

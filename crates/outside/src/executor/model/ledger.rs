@@ -5,7 +5,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::command::Todo;
+use super::command::ModelCommand;
 use super::lock;
 use super::sync::{Condvar, Mutex};
 use crate::log::{Level, LogSink};
@@ -69,19 +69,19 @@ impl Ledger {
         self.changed.notify_all();
     }
 
-    pub(super) fn receive(&self, numbers: Range<usize>, commands: Vec<Todo>) {
+    pub(super) fn receive(&self, numbers: Range<usize>, commands: Vec<ModelCommand>) {
         let mut state = lock(&self.state);
         assert!(numbers.end <= state.runs.len(), "more than what was asked for");
         for (number, command) in numbers.zip(commands) {
             match command {
-                Todo::Refused => {
+                ModelCommand::Refused => {
                     assert_eq!(state.runs[number], 0, "turned away after it has run");
                     state.refused += 1;
                 }
-                Todo::Answered(whose) => {
+                ModelCommand::Answered(whose) => {
                     assert_eq!(whose, number, "somebody else's answer");
                 }
-                Todo::Pulled => {}
+                ModelCommand::Pulled => {}
                 _ => panic!("no answer"),
             }
             state.answers += 1;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use super::command::{ModelFunction, NoFrame, OneAtATime, Todo};
+use super::command::{ModelCommand, ModelFunction, NoFrame, OneAtATime};
 use super::job::ThreadFrame;
 use super::ledger::{Handler, Ledger, Place, Silent, Temper};
 use super::sync::{self, Mutex};
@@ -17,7 +17,7 @@ use crate::config::AccessLog;
 use crate::log::Log;
 
 pub(super) struct Trial {
-    pub(super) executor: Arc<Executor<Todo>>,
+    pub(super) executor: Arc<Executor<ModelCommand>>,
     ledger: Arc<Ledger>,
     asked: usize,
     /// Jobs that clients have given up, and how many of their calls may have run.
@@ -28,7 +28,7 @@ pub(super) struct Trial {
 pub(super) const PATIENCE: Duration = Duration::from_secs(30);
 
 pub(super) struct Impatient {
-    slot: Arc<ReplySlot<Todo>>,
+    slot: Arc<ReplySlot<ModelCommand>>,
     numbers: Range<usize>,
 }
 
@@ -84,7 +84,7 @@ impl Trial {
                 };
                 let numbers = first..first + functions.len();
                 first = numbers.end;
-                let call = |(number, function)| Todo::Call(function, number);
+                let call = |(number, function)| ModelCommand::Call(function, number);
                 let commands = numbers.clone().zip(functions).map(call).collect();
                 let job = Job { commands, context: Arc::default(), slot: Arc::clone(&slot) };
                 match pooled {
@@ -116,7 +116,7 @@ impl Trial {
         let command = |(number, &temper)| {
             let handler = Handler { temper, place, ledger: Arc::clone(ledger) };
             let said = matches!(place, Place::Pool).then_some(true);
-            Todo::Call(ModelFunction::new(handler, said), number)
+            ModelCommand::Call(ModelFunction::new(handler, said), number)
         };
         let commands = (first..self.asked).zip(tempers).map(command).collect();
         let job = Job { commands, context: Arc::default(), slot: Arc::clone(&slot) };
@@ -173,7 +173,7 @@ impl Trial {
         let (executor, ledger) = (Arc::clone(&self.executor), Arc::clone(&self.ledger));
         self.executor.runtime.spawn(async move {
             let slot = Arc::new(ReplySlot::default());
-            let commands = vec![Todo::Pull(Arc::clone(&ledger), number)];
+            let commands = vec![ModelCommand::Pull(Arc::clone(&ledger), number)];
             executor.push_to_pool(Job { commands, context: Arc::default(), slot: Arc::clone(&slot) });
             ledger.note_push();
             let answers = poll_fn(|context| slot.poll(context).map_or(Poll::Pending, Poll::Ready)).await;
@@ -188,7 +188,7 @@ impl Trial {
         lock(&self.ledger.state).runs.push(1);
         let slot = Arc::new(ReplySlot::default());
         let (reply_slot, executor) = (Arc::clone(&slot), Arc::clone(&self.executor));
-        shuttle::thread::spawn(move || executor.post(reply_slot, vec![Todo::Answered(number)]));
+        shuttle::thread::spawn(move || executor.post(reply_slot, vec![ModelCommand::Answered(number)]));
         let ledger = Arc::clone(&self.ledger);
         self.executor.runtime.spawn(async move {
             let answers = poll_fn(|context| slot.poll(context).map_or(Poll::Pending, Poll::Ready)).await;

@@ -1,4 +1,4 @@
-//! What another language needs around the threads that run its handlers.
+//! The frame that another language needs around the threads that run its handlers.
 
 use std::sync::Arc;
 
@@ -12,24 +12,25 @@ pub trait LanguageRuntime: Send + Sync {
     /// Runs a batch of handlers within such a life.
     fn work(&self, batch: &mut (dyn FnMut() + Send));
 
-    /// The handler of this request has run longer than `process_timeout`: ends it, if the language can. May wait for
-    /// locks of the language; called on a thread that nobody waits for.
+    /// Ends the handler of this request, which has run longer than `process_timeout`, if the language can. May wait for
+    /// locks of the language: the server calls it on a thread of its own.
     fn interrupt(&self, request: &Arc<Request>) {
         // Most languages cannot.
-        let _is_not_needed = request;
+        let _ = request;
     }
 
-    /// The handler of this request, or the one that makes a streamed body, has not ended `termination_timeout` after that:
-    /// its thread is given up. May wait like `interrupt`.
+    /// Called when the handler of this request, or the one that makes a streamed body, has not ended `termination_timeout`
+    /// after that: the server gives its thread up. May wait like `interrupt`.
     fn give_up(&self, request: Option<&Arc<Request>>) {
-        let _is_not_needed = request;
+        let _ = request; // Most languages have nothing to do.
     }
 
     /// Called several times a second, inside the event loop: must not wait.
     fn tick(&self) {}
 
-    /// Called before a thread is given up: has another process take the place of this one, if there is somebody who can do that; then the
-    /// server retires. Called inside the event loop: must not wait, for a lock of the language least of all.
+    /// Called before a thread is given up. Asks a supervisor for another process in the place of this one, and returns
+    /// whether there is one that will come; then the server retires. Called inside the event loop: must not wait, for a lock
+    /// of the language least of all.
     fn replace(&self) -> bool {
         false
     }
