@@ -1,5 +1,6 @@
 //! The number of handlers that may wait, the requests that are refused beyond it, and handlers that never end.
 
+use std::io::Read as _;
 use std::time::{Duration, Instant};
 
 use outside::{Request, blocking};
@@ -197,6 +198,8 @@ fn a_connection_that_rests_outlasts_those_that_are_being_closed() {
             let mut client = Client::connect(server.address);
             client.send(refused);
             assert_eq!(client.receive().status, 413);
+            // The server closes its side when the client has all bytes: from then on the connection may be shed.
+            assert_eq!(client.stream.read(&mut [0]).unwrap(), 0);
             client
         })
         .collect();
