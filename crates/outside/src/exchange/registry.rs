@@ -25,6 +25,11 @@ impl Rank {
     pub(crate) fn is_resting(self) -> bool {
         self.0 >= RESTING
     }
+
+    /// Whether the connection is being closed.
+    fn is_closing(self) -> bool {
+        (CLOSING..RESTING).contains(&self.0)
+    }
 }
 
 /// All connections of a reactor.
@@ -92,14 +97,20 @@ impl ConnectionRegistry {
     }
 
     /// The connections that may be asked to give way, by rank and number; the smallest rank is asked first. A
-    /// connection that has just come, or was just answered, is left out, because its client is about to send a request.
+    /// connection that has just come, or was just answered, is left out, because its client is about to send a request;
+    /// one that is being closed takes no further request, so it may be asked at once.
     pub(crate) fn yielding(&self, clock: &Clock) -> Vec<(Rank, u32)> {
-        let long_ago = clock.now().saturating_sub(JUST_NOW);
+        let now = clock.now();
+        let long_ago = now.saturating_sub(JUST_NOW);
         let table = self.lock();
         let handles = (0u32..).zip(&table.slots).filter_map(|(number, slot)| Some((number, slot.as_ref()?)));
         let unordered = handles.filter(|(_, control)| control.order.load(Ordering::Relaxed) == 0);
         let ranks = unordered.map(|(number, control)| (Rank(control.yields_since.load(Ordering::Relaxed)), number));
-        ranks.filter(|(rank, _)| rank.0 != NEVER && rank.0 & !(RESTING | CLOSING) < long_ago).collect()
+        let is_due = |rank: Rank| match rank.0 & !(RESTING | CLOSING) {
+            from if rank.is_closing() => from <= now,
+            since => since < long_ago,
+        };
+        ranks.filter(|(rank, _)| rank.0 != NEVER && is_due(*rank)).collect()
     }
 
     /// Asks a connection to give way, unless it has become busy meanwhile.

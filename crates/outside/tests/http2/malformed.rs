@@ -6,8 +6,8 @@ use std::io::{Read as _, Write as _};
 use outside::{Request, Response};
 
 use outside_test_support::http2::wire::{
-    CONTINUATION, Client, DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, PROTOCOL_ERROR, RST_STREAM, block, frame,
-    get, request,
+    CONTINUATION, Client, DATA, END_HEADERS, END_STREAM, ENHANCE_YOUR_CALM, GOAWAY, HEADERS, PROTOCOL_ERROR,
+    RST_STREAM, block, frame, get, request,
 };
 use outside_test_support::latch::Latch;
 use outside_test_support::server::{DEADLINE, Running};
@@ -203,7 +203,8 @@ fn a_client_that_breaks_the_rules_again_and_again_is_left() {
     while let Some(frame) = client.frame() {
         code = code.or((frame.kind == GOAWAY).then(|| frame.code()));
     }
-    assert!(code.is_some() && number < 10_000, "{code:?} after {number}");
+    // The system may have taken all of the heads before the server has read the first ones.
+    assert_eq!(code, Some(ENHANCE_YOUR_CALM), "after {number} heads");
     assert!(server.log.lines_with(" 400 0").len() <= 256);
 }
 
