@@ -34,8 +34,8 @@ RUST, PYTHON = "Rust hello", "Python hello"
 LOGS = ("off", "common")
 # Echo servers for WebSockets; all but the first are Python.
 ECHOES = ("ws-rust", "ws-callbacks", "ws-async", "ws-blocking")
-# Hellos that are asked over HTTP/2 by h2load, and one that an `async def` function answers.
-OTHERS = ("h2-rust", "h2-python", "async")
+# Hellos that are asked over HTTP/2 by h2load, one that an `async def` function answers, and one with hooks around it.
+OTHERS = ("h2-rust", "h2-python", "async", "hooks")
 
 
 @dataclass(frozen=True)
@@ -163,7 +163,12 @@ def subjects(built: Built, options) -> list[Subject]:
             found.append(Subject(built.label, echo, "", lambda port, c=command, s=style: [*c, str(port), s], ECHO))
     if "h2-rust" in options.what:
         found.append(Subject(built.label, "h2-rust", "off", lambda port: [str(built.rust), str(port)], HTTP2))
-    for kind, app, workload in (("h2-python", "outside_app.py", HTTP2), ("async", "outside_routes_app.py", ASYNC)):
+    others = (
+        ("h2-python", "outside_app.py", HTTP2),
+        ("async", "outside_routes_app.py", ASYNC),
+        ("hooks", "outside_hooks_app.py", HELLO),
+    )
+    for kind, app, workload in others:
         if kind in options.what:
             command = [str(built.python), app]
             found.append(Subject(built.label, kind, "off", lambda port, c=command: [*c, str(port)], workload))
@@ -173,7 +178,7 @@ def subjects(built: Built, options) -> list[Subject]:
 def states(options) -> list[Built]:
     """The working tree first, then the other commits."""
     rust = not {"rust", "ws-rust", "h2-rust"}.isdisjoint(options.what)
-    python = not {"python", *ECHOES[1:], "h2-python", "async"}.isdisjoint(options.what)
+    python = not {"python", *ECHOES[1:], "h2-python", "async", "hooks"}.isdisjoint(options.what)
     if rust and (reason := install.our_rust(say)):
         say(f"absent   Rust of the working tree: {reason}")
     if python and (reason := install.our_python()):
