@@ -5,9 +5,9 @@ result of a coroutine or the value itself. `call` and `admit` run it on the engi
 `call_async` on the asyncio loop. The engine calls these functions only if a handler has any function around itself.
 """
 
-import inspect
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator
 from contextvars import Context
+from types import CoroutineType
 from typing import Any, TypeVar
 
 from .. import _outside
@@ -55,11 +55,11 @@ class Scope:
         """The scope of the route that answers this request, if its handler is no function."""
         return (self.of_pattern(request.route) if self.of_pattern else None) or self
 
-    def before(self) -> Iterator[_Handler]:
-        return (function for hooks in self.hooks for function in hooks.before)
+    def before(self) -> list[_Handler]:
+        return [function for hooks in self.hooks for function in hooks.before]
 
-    def after(self) -> Iterator[_Handler]:
-        return (function for hooks in reversed(self.hooks) for function in reversed(hooks.after))
+    def after(self) -> list[_Handler]:
+        return [function for hooks in reversed(self.hooks) for function in reversed(hooks.after)]
 
     def of_code(self, code: int) -> _Handler | None:
         return next((found for hooks in reversed(self.hooks) if (found := hooks.of_code(code))), None)
@@ -122,21 +122,33 @@ async def rescue_async(scope: Scope, request: Request, error: Exception) -> Resp
 
 
 def _drive(context: Context, steps: Generator[Any, Any, _R]) -> _R:
-    run = context.run
     given: Any = None
     error: BaseException | None = None
     while True:
-        try:
-            value = run(steps.throw, error) if error is not None else run(steps.send, given)
-        except StopIteration as end:
-            result: _R = end.value
+        is_over, value = context.run(_until_coroutine, steps, given, error)
+        if is_over:
+            result: _R = value
             return result
-        error = None
+        given, error = None, None
         try:
             # Outside of the context, so that the coroutine can be inside of it meanwhile.
-            given = _loop.wait_for(value, context) if inspect.iscoroutine(value) else value
+            given = _loop.wait_for(value, context)
         except BaseException as raised:
             error = raised
+
+
+def _until_coroutine(steps: Generator[Any, Any, Any], given: Any, error: BaseException | None) -> tuple[bool, Any]:
+    """Whether the steps are over, with their result, or the coroutine that one of them has returned.
+
+    A context is entered once for all steps up to there: entering it costs as much as a step.
+    """
+    try:
+        value = steps.throw(error) if error is not None else steps.send(given)
+        while type(value) is not CoroutineType:
+            value = steps.send(value)
+        return False, value
+    except StopIteration as end:
+        return True, end.value
 
 
 async def _drive_async(steps: Generator[Any, Any, _R]) -> _R:
@@ -150,7 +162,7 @@ async def _drive_async(steps: Generator[Any, Any, _R]) -> _R:
             return result
         error = None
         try:
-            given = await value if inspect.iscoroutine(value) else value
+            given = await value if type(value) is CoroutineType else value
         except BaseException as raised:
             error = raised
 

@@ -101,7 +101,10 @@ impl Hooks for PythonHooks {
         request: Option<&Arc<outside::Request>>,
         response: &mut outside::Response,
     ) -> Result<(), Error> {
-        if self.pre_send.is_none() && !self.has_after {
+        let attached = response.attachment_mut().as_ref().and_then(|attached| attached.downcast_ref::<Attachment>());
+        let is_around = attached.is_some_and(|attached| attached.is_around);
+        // The functions after a handler's own answer were called with it.
+        if self.pre_send.is_none() && (!self.has_after || is_around) {
             return Ok(());
         }
         Python::attach(|py| {
