@@ -3,6 +3,17 @@
 //! In two stages: a user's settings are a list of names and [`Value`]s; [`Config::from_values`] turns them into a
 //! [`Config`], or into one error that names every bad key. The Rust face fills [`Config`] directly, and the same rules
 //! check it.
+//!
+//! ```
+//! use outside::Config;
+//! use outside::config::Value;
+//!
+//! let config = Config::from_values([("keep_alive", Value::Bool(false))])?;
+//! assert!(!config.keep_alive);
+//! let error = Config::from_values([("keep_alvie", Value::Bool(false))]).unwrap_err();
+//! assert!(error.to_string().contains("did you mean \"keep_alive\"?"));
+//! # Ok::<(), outside::Error>(())
+//! ```
 
 mod keys;
 mod value;

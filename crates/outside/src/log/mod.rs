@@ -2,6 +2,29 @@
 //!
 //! A thread that logs puts its text into a buffer and goes on; the log's thread hands the buffer to the [`LogSink`]. If
 //! the sink is too slow, lines are lost and counted. Logging never blocks a connection.
+//!
+//! ```
+//! use std::sync::Arc;
+//!
+//! use outside::OutsideHttp;
+//! use outside::handler::NoRuntime;
+//! use outside::log::{Level, LogSink};
+//!
+//! struct Warnings;
+//!
+//! impl LogSink for Warnings {
+//!     fn access(&self, _lines: &[u8]) {}
+//!
+//!     fn event(&self, level: Level, text: &str) {
+//!         if level >= Level::Warning {
+//!             eprintln!("{text}");
+//!         }
+//!     }
+//! }
+//!
+//! let server = OutsideHttp::new(("127.0.0.1", 8080))?.embedded(Arc::new(NoRuntime), Arc::new(Warnings));
+//! # Ok::<(), outside::Error>(())
+//! ```
 
 mod access;
 mod form;
@@ -233,7 +256,7 @@ impl Log {
 /// The text as one line: characters that are not visible or could end the line are escaped.
 ///
 /// ```
-/// assert_eq!(outside::one_line("it's /a\nb \u{1b}[31m"), "it's /a\\nb \\u{1b}[31m");
+/// assert_eq!(outside::log::one_line("it's /a\nb \u{1b}[31m"), "it's /a\\nb \\u{1b}[31m");
 /// ```
 pub fn one_line(text: &str) -> Cow<'_, str> {
     if text.bytes().all(|byte| (0x20..=0x7e).contains(&byte)) {

@@ -11,7 +11,7 @@ use crate::error::Error;
 /// The origins whose pages may read answers, and the requests that they may send.
 ///
 /// ```
-/// use outside::Cors;
+/// use outside::message::Cors;
 /// let cors = Cors::new(["https://app.example.com"])?.with_credentials()?;
 /// assert!(Cors::new(["*"])?.with_credentials().is_err());
 /// # Ok::<(), outside::Error>(())

@@ -1,6 +1,15 @@
 //! The values that all rooms share: request, response, headers, cookie, query, form, status.
 //!
 //! Plain values: no socket, no clock, no runtime, no file is opened here. Only `error` is below.
+//!
+//! ```
+//! use outside::Response;
+//! use outside::message::ResponseCookie;
+//!
+//! let cookie = ResponseCookie { http_only: true, ..ResponseCookie::new("abc") };
+//! let response = Response::text("signed in").with_cookie("session", &cookie);
+//! assert_eq!(response.headers().get("set-cookie"), Some("session=abc; HttpOnly"));
+//! ```
 
 mod body;
 mod cookie;
