@@ -18,6 +18,7 @@
 mod entry;
 mod folder;
 mod listing;
+mod one_file;
 mod open;
 mod pattern;
 mod representation;
