@@ -4,7 +4,7 @@ use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 
 use lexopt::{Arg, Error as Unreadable, Parser, ValueExt as _};
-use outside::{AccessLog, CertificateFiles};
+use outside::config::{AccessLog, CertificateFiles};
 
 use crate::program::{Action, Program, ProgramOptions, one, target, workers_of};
 

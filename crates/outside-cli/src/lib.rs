@@ -13,7 +13,8 @@ use std::ffi::OsString;
 use std::io::Write as _;
 use std::path::Path;
 
-use outside::{Endpoint, Error, OutsideHttp};
+use outside::listen::Endpoint;
+use outside::{Error, OutsideHttp};
 
 use arguments::Task;
 pub use program::{Action, Program, ProgramOptions};

@@ -4,7 +4,7 @@
 
 use std::ffi::OsString;
 
-use outside::CertificateFiles;
+use outside::config::CertificateFiles;
 
 /// An order about the server of a program. `None` stands for an option that was not given.
 #[derive(Clone, Debug, PartialEq)]

@@ -4,7 +4,9 @@ use std::io::ErrorKind::{AddrInUse, AddrNotAvailable, NotADirectory, NotFound, P
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
-use outside::{Address, BindError, Error, Folder, HostPattern, OutsideHttp, OutsideHttpRedirect};
+use outside::listen::{Address, BindError};
+use outside::message::HostPattern;
+use outside::{Error, Folder, OutsideHttp, OutsideHttpRedirect};
 
 use crate::arguments::{FolderOrder, Order, Place, What, nearest_command};
 use crate::{NOT_STARTED, USAGE};

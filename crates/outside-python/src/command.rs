@@ -8,7 +8,8 @@ use std::ffi::{CStr, OsString};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use outside::{Endpoint, OutsideHttp};
+use outside::OutsideHttp;
+use outside::listen::Endpoint;
 use outside_cli::{Action, Program};
 use pyo3::prelude::*;
 use pyo3::types::{PyCFunction, PyDict, PyTuple};

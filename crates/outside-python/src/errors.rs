@@ -3,7 +3,8 @@
 
 use std::sync::Mutex;
 
-use outside::{BindError, Error, Refusal};
+use outside::listen::BindError;
+use outside::{Error, Refusal};
 use pyo3::exceptions::{PyAttributeError, PyException, PyOSError, PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;

@@ -13,7 +13,8 @@ use std::sync::{Arc, Mutex};
 use std::task::{Wake, Waker};
 use std::time::{Duration, Instant};
 
-use outside::{Error, Reply, Ticket};
+use outside::Error;
+use outside::handler::{Reply, Ticket};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 

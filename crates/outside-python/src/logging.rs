@@ -8,7 +8,8 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use outside::{Level, LogSink, Refusal, StandardError};
+use outside::Refusal;
+use outside::log::{Level, LogSink, StandardError};
 use pyo3::exceptions::PyNameError;
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -98,7 +99,7 @@ pub(crate) fn log_exception(py: Python<'_>, context: Option<&Bound<'_, PyAny>>, 
             None => String::new(),
         };
         let logger = logger(py, "outside")?;
-        let (what, log) = (outside::one_line(what), logger.getattr(intern!(py, "error"))?);
+        let (what, log) = (outside::log::one_line(what), logger.getattr(intern!(py, "error"))?);
         match context {
             Some(context) => context.call_method("run", (log, "%s%s", what, hint), Some(&options)).map(drop),
             None => log.call(("%s%s", what, hint), Some(&options)).map(drop),

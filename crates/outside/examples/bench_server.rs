@@ -6,9 +6,9 @@
 
 use std::sync::Arc;
 
-use outside::{
-    Config, Error, Folder, Message, OutsideHttp, Request, Response, Value, WebSocket, WebSocketConnection, WhenFull,
-};
+use outside::config::Value;
+use outside::websocket::{Message, WhenFull};
+use outside::{Config, Error, Folder, OutsideHttp, Request, Response, WebSocket, WebSocketConnection};
 
 const USAGE: &str = "usage: bench_server PORT [CERT KEY]; BENCH_FILES names the folder for /static";
 

@@ -2,7 +2,8 @@
 //!
 //! `cargo run --release --example echo -- PORT`; `/` compresses for clients that offer it.
 
-use outside::{Error, Message, OutsideHttp, WebSocket, WebSocketConnection, WebSocketExit};
+use outside::websocket::{Message, WebSocketExit};
+use outside::{Error, OutsideHttp, WebSocket, WebSocketConnection};
 
 fn main() -> Result<(), Error> {
     let port = std::env::args().nth(1).map_or(Ok(8080), |text| text.parse())?;

@@ -13,69 +13,93 @@
 //! # Ok::<(), outside::Error>(())
 //! ```
 //!
-//! The rooms, top to bottom; each may name only those below it: `app`, `server`, `connection`, `exchange`, `executor`, `log`,
-//! `site`, `route`, `handler`, `files`, `websocket`, `compression`, `transport`, `content`,
-//! `protocol`, `config`, `budget`, `placement`, `message`, `error`.
+//! The names that most programs use stand here; the others are in modules by their subject: [`handler`] for functions that
+//! answer, [`message`] for the parts of requests and answers, [`config`] and [`listen`] and [`tls`] for the server itself.
+//!
+//! The rooms of the sources, top to bottom; each may name only those below it: `app`, `server`, `connection`, `exchange`,
+//! `executor`, `log`, `site`, `route`, `handler`, `files`, `websocket`, `compression`, `transport`, `content`, `protocol`,
+//! `config`, `budget`, `placement`, `message`, `error`.
 
 mod app;
 mod budget;
 mod compression;
-mod config;
+pub mod config;
 mod connection;
-mod content;
+pub mod content;
 mod error;
 mod exchange;
 mod executor;
-mod files;
-mod handler;
-mod log;
-mod message;
+pub mod files;
+pub mod handler;
+pub mod log;
+pub mod message;
 mod placement;
 mod protocol;
-mod route;
+pub mod route;
 mod server;
-mod site;
+pub mod site;
 mod transport;
-mod websocket;
+pub mod websocket;
 
-pub use app::{
-    OutsideHttp, OutsideHttpRedirect, ScheduledResponse, Security, ServerRun, TestClient, TestRequest, TestResponse,
-};
-pub use config::{AccessLog, CertificateFiles, Config, KEYS, Key, ProxyField, Symlinks, Value};
-pub use content::{ContentRange, Form, FormFile, Pieces, content_file};
+pub use app::{OutsideHttp, OutsideHttpRedirect, ScheduledResponse, ServerRun};
+pub use config::Config;
 pub use error::{Error, Refusal};
-#[cfg(feature = "testing")]
-#[doc(hidden)]
-pub use files::testing as files_testing;
-pub use files::{Files, Folder, media_type};
-pub use handler::{
-    AsyncHandler, Asynchronous, CancelOnDisconnect, DeclaredBlocking, FilePath, Function, Handler, IntoHandler,
-    LanguageRuntime, NoRuntime, ReadyHandler, Reply, ResponseSizes, Streaming, SyncHandler, Ticket, asynchronous,
-    blocking, cancel_on_disconnect, never_blocking, streaming,
-};
-pub use log::{Level, LogSink, StandardError, one_line};
-pub use message::{
-    Body, BodyStream, Cookies, Cors, Event, FileSlice, FormLimits, Headers, HostPattern, IntoAnswer, KeepAlive,
-    KnownHeader, Parameter, Parameters, PieceFuture, Pull, Request, RequestParts, Response, ResponseCookie, SameSite,
-    SecurityHeaders, Span, TrustedProxy, Version, content_disposition, decode_component, decode_lossy, json_text,
-    parse_query, reason_phrase, statuses,
-};
+pub use files::Folder;
+pub use handler::FilePath;
+pub use message::{Headers, Request, Response};
 #[cfg(feature = "testing")]
 #[doc(hidden)]
 pub use protocol::testing;
-#[cfg(feature = "testing")]
-#[doc(hidden)]
-pub use route::testing as routes_testing;
-pub use route::{PatternRoute, pattern_names};
-pub use site::{ErrorHandler, Hooks, error_page};
-pub use transport::{
-    Address, BindError, BindSpec, CertificateError, ConnectionSource, Connector, Endpoint, Listener, ListenerRole,
-    Listeners, MemoryListener, SocketFile, TicketKeys, Tls,
-};
-pub use websocket::{
-    Bus, Hub, Message, SessionData, SessionHandler, Style, WebSocket, WebSocketConnection, WebSocketDriver,
-    WebSocketExit, WhenFull,
-};
+pub use websocket::{WebSocket, WebSocketConnection};
+
+/// Addresses and listening sockets: where a server listens, and sockets that come from another process or from memory.
+///
+/// ```
+/// use outside::OutsideHttp;
+/// use outside::listen::Address;
+///
+/// let server = OutsideHttp::at([Address::resolve(("::1", 8080))?, Address::resolve(("127.0.0.1", 8080))?]);
+/// # Ok::<(), outside::Error>(())
+/// ```
+pub mod listen {
+    pub use crate::app::Security;
+    pub use crate::transport::{
+        Address, BindError, BindSpec, ConnectionSource, Connector, Endpoint, Listener, ListenerRole, Listeners,
+        MemoryListener, SocketFile,
+    };
+}
+
+/// A server called without a socket: for tests of a program.
+///
+/// ```
+/// use outside::test::TestClient;
+/// use outside::{OutsideHttp, Request, Response};
+///
+/// let server = OutsideHttp::new(("127.0.0.1", 0))?;
+/// server.set_route("/hello", |_request: &Request| Response::text("Hello!"))?;
+/// let client: TestClient = server.test_client()?;
+/// assert_eq!(client.get("/hello").send()?.text(), "Hello!");
+/// # Ok::<(), outside::Error>(())
+/// ```
+pub mod test {
+    pub use crate::app::{TestClient, TestRequest, TestResponse};
+}
+
+/// TLS of a server's listeners: certificates that were read, and the keys of session tickets.
+///
+/// A server reads its certificates itself, as its configuration says. A binding reads them beforehand:
+///
+/// ```
+/// use outside::Config;
+/// use outside::tls::{TicketKeys, Tls};
+///
+/// let keys = TicketKeys::default();
+/// assert!(Tls::of(&Config::default(), &keys)?.is_none(), "TLS is switched off by default");
+/// # Ok::<(), outside::Error>(())
+/// ```
+pub mod tls {
+    pub use crate::transport::{CertificateError, TicketKeys, Tls};
+}
 
 /// The Rust programs of the documents, compiled unchanged.
 #[cfg(doctest)]

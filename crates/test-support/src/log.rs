@@ -3,7 +3,7 @@
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::Instant;
 
-use outside::{Level, LogSink};
+use outside::log::{Level, LogSink};
 
 use crate::deadline::DEADLINE;
 

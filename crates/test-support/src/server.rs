@@ -4,7 +4,10 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::thread;
 
-use outside::{AccessLog, Address, Config, Error, IntoHandler, Listener, NoRuntime, OutsideHttp};
+use outside::config::AccessLog;
+use outside::handler::{IntoHandler, NoRuntime};
+use outside::listen::{Address, Listener};
+use outside::{Config, Error, OutsideHttp};
 
 pub use crate::deadline::DEADLINE;
 use crate::log::Log;

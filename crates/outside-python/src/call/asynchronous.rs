@@ -5,7 +5,8 @@
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 
-use outside::{AsyncHandler, Error, Reply, ResponseSizes, Ticket};
+use outside::Error;
+use outside::handler::{AsyncHandler, Reply, ResponseSizes, Ticket};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::PyList;

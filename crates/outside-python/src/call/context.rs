@@ -8,7 +8,8 @@ use std::any::Any;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use outside::{Error, Pull};
+use outside::Error;
+use outside::message::Pull;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -195,7 +196,7 @@ impl RequestContext {
                 Ok(answer)
             }
             Returned::Code(code, message) => {
-                Ok(outside::error_page(Some(self.request(py).get().inner()), code, message.as_deref()))
+                Ok(outside::site::error_page(Some(self.request(py).get().inner()), code, message.as_deref()))
             }
         }
     }
@@ -208,7 +209,7 @@ impl RequestContext {
         object: Option<&Bound<'_, Response>>,
         is_around: bool,
     ) {
-        if let outside::Body::Stream(stream) = answer.body_mut() {
+        if let outside::message::Body::Stream(stream) = answer.body_mut() {
             stream.accompany(Arc::new(StreamContext(Arc::clone(self) as _)));
         }
         if self.shared.hooked.load(Ordering::Relaxed) {

@@ -46,7 +46,8 @@ impl<'py> HandlerCall<'_, 'py> {
                 None => error,
             })?;
             if let Returned::Response(response) = &mut outcome
-                && (self.shared.hooked.load(Ordering::Relaxed) || matches!(response.body(), outside::Body::Stream(_)))
+                && (self.shared.hooked.load(Ordering::Relaxed)
+                    || matches!(response.body(), outside::message::Body::Stream(_)))
             {
                 self.travels()?.accompany(response, value.cast::<Response>().ok(), is_around);
             }

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use outside::{Error, Hooks};
+use outside::Error;
+use outside::site::Hooks;
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 
@@ -122,7 +123,7 @@ impl Hooks for PythonHooks {
                 };
                 let mut changed = match response.body() {
                     // A stream begins once: the new head keeps the body of the old one.
-                    outside::Body::Stream(_) if is_same => {
+                    outside::message::Body::Stream(_) if is_same => {
                         let mut head = head;
                         *head.body_mut() = std::mem::take(response.body_mut());
                         head

@@ -4,7 +4,9 @@ use std::any::Any;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use outside::{Error, ErrorHandler, Response, SyncHandler, error_page};
+use outside::handler::SyncHandler;
+use outside::site::{ErrorHandler, error_page};
+use outside::{Error, Response};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;

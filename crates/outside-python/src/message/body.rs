@@ -3,7 +3,8 @@
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 
-use outside::{Error, Pieces, Request};
+use outside::content::Pieces;
+use outside::{Error, Request};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 

@@ -175,7 +175,7 @@ fn set_cookie(headers: &mut Headers, name: &Bound<'_, PyAny>, cookie: &Bound<'_,
     let field = if let Ok(cookie) = cookie.cast::<ResponseCookie>() {
         cookie.get().to_field(name)
     } else if let Ok(value) = cookie.extract::<String>() {
-        outside::ResponseCookie::new(value).to_field(name)
+        outside::message::ResponseCookie::new(value).to_field(name)
     } else {
         return Err(PyTypeError::new_err(format!(
             "cookie {name:?} is a ResponseCookie or a str, not {}",
@@ -188,25 +188,25 @@ fn set_cookie(headers: &mut Headers, name: &Bound<'_, PyAny>, cookie: &Bound<'_,
 /// Adds content, and its media type if the handler set none.
 fn fill(mut response: outside::Response, content: &Bound<'_, PyAny>) -> PyResult<outside::Response> {
     let (body, media_type) = if let Ok(text) = content.cast::<PyString>() {
-        (outside::Body::Bytes(Bytes::copy_from_slice(text.to_str()?.as_bytes())), TEXT)
+        (outside::message::Body::Bytes(Bytes::copy_from_slice(text.to_str()?.as_bytes())), TEXT)
     } else if let Ok(bytes) = content.cast::<PyBytes>() {
-        (outside::Body::Bytes(Bytes::copy_from_slice(bytes.as_bytes())), BYTES)
+        (outside::message::Body::Bytes(Bytes::copy_from_slice(bytes.as_bytes())), BYTES)
     } else if content.is_instance_of::<PyDict>() || content.is_instance_of::<PyList>() {
-        (outside::Body::Bytes(encoded(content)?), JSON)
+        (outside::message::Body::Bytes(encoded(content)?), JSON)
     } else if let Ok(file) = content.cast::<FilePath>() {
         // The media type of a file is found by its name when it is sent.
-        *response.body_mut() = outside::Body::File(file.get().slice());
+        *response.body_mut() = outside::message::Body::File(file.get().slice());
         return Ok(response);
     } else if let Ok(bytes) = content.cast::<PyByteArray>() {
-        (outside::Body::Bytes(Bytes::from(bytes.to_vec())), BYTES)
+        (outside::message::Body::Bytes(Bytes::from(bytes.to_vec())), BYTES)
     } else if let Ok(view) = content.cast::<PyMemoryView>() {
         let bytes = view.call_method0(intern!(content.py(), "tobytes"))?;
-        (outside::Body::Bytes(Bytes::copy_from_slice(bytes.cast::<PyBytes>()?.as_bytes())), BYTES)
+        (outside::message::Body::Bytes(Bytes::copy_from_slice(bytes.cast::<PyBytes>()?.as_bytes())), BYTES)
     } else if content.is_none() {
         return Ok(response);
     } else {
         // The media type of a stream is that of its first piece.
-        *response.body_mut() = outside::Body::Stream(stream_of(content)?);
+        *response.body_mut() = outside::message::Body::Stream(stream_of(content)?);
         return Ok(response);
     };
     *response.body_mut() = body;
@@ -223,12 +223,12 @@ pub(crate) fn shown(py: Python<'_>, response: &outside::Response) -> PyResult<Py
         ResponseHeaders::append(&headers, name, &String::from_utf8_lossy(value))?;
     }
     let content = match response.body() {
-        outside::Body::Bytes(bytes) => match std::str::from_utf8(bytes) {
+        outside::message::Body::Bytes(bytes) => match std::str::from_utf8(bytes) {
             Ok(text) => Some(PyString::new(py, text).into_any().unbind()),
             Err(_) => Some(PyBytes::new(py, bytes).into_any().unbind()),
         },
-        outside::Body::File(slice) => Some(Py::new(py, FilePath::of(slice))?.into_any()),
-        outside::Body::Empty | outside::Body::Stream(_) => None,
+        outside::message::Body::File(slice) => Some(Py::new(py, FilePath::of(slice))?.into_any()),
+        outside::message::Body::Empty | outside::message::Body::Stream(_) => None,
     };
     let status_code = response.status();
     Py::new(

@@ -1,6 +1,6 @@
 //! `ResponseCookie`.
 
-use outside::SameSite;
+use outside::message::SameSite;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
@@ -11,7 +11,7 @@ use crate::support::lock;
 
 /// A cookie to set, written as RFC 6265 asks.
 #[pyclass(module = "outside", name = "ResponseCookie", subclass, frozen, dict, weakref)]
-pub(crate) struct ResponseCookie(Mutex<outside::ResponseCookie>);
+pub(crate) struct ResponseCookie(Mutex<outside::message::ResponseCookie>);
 
 impl ResponseCookie {
     /// The value of its `Set-Cookie` field.
@@ -20,7 +20,7 @@ impl ResponseCookie {
     }
 
     /// Changes the attributes, unless the result could not be written.
-    fn change(&self, change: impl FnOnce(&mut outside::ResponseCookie)) -> PyResult<()> {
+    fn change(&self, change: impl FnOnce(&mut outside::message::ResponseCookie)) -> PyResult<()> {
         let mut cookie = lock(&self.0);
         let mut changed = cookie.clone();
         change(&mut changed);
@@ -63,7 +63,7 @@ impl ResponseCookie {
         same_site: Option<&str>,
     ) -> PyResult<()> {
         let same_site = same_site_of(same_site)?;
-        let cookie = outside::ResponseCookie { value, max_age, domain, http_only, secure, path, same_site };
+        let cookie = outside::message::ResponseCookie { value, max_age, domain, http_only, secure, path, same_site };
         self.change(|before| *before = cookie)
     }
 

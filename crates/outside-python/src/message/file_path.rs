@@ -33,14 +33,14 @@ struct FileFields {
 
 impl FilePath {
     /// The part of the file that is to be sent.
-    pub(crate) fn slice(&self) -> outside::FileSlice {
+    pub(crate) fn slice(&self) -> outside::message::FileSlice {
         let fields = lock(&self.0);
         let end = fields.ends_early.then_some(fields.read_end);
-        outside::FileSlice { path: fields.path.as_path().into(), start: fields.read_start, end }
+        outside::message::FileSlice { path: fields.path.as_path().into(), start: fields.read_start, end }
     }
 
     /// A `FilePath` that shows this part of a file.
-    pub(crate) fn of(slice: &outside::FileSlice) -> Self {
+    pub(crate) fn of(slice: &outside::message::FileSlice) -> Self {
         let path = slice.path.to_path_buf();
         let read_end = slice.end.unwrap_or_else(|| size_of(&path));
         let (read_start, ends_early) = (slice.start, slice.end.is_some());

@@ -4,7 +4,8 @@ use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use outside::{ContentRange, Request};
+use outside::Request;
+use outside::content::ContentRange;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::PyBytes;
@@ -21,7 +22,7 @@ pub(crate) struct FormFile {
 }
 
 impl FormFile {
-    pub(crate) fn of(request: &Arc<Request>, file: outside::FormFile<'_>) -> Self {
+    pub(crate) fn of(request: &Arc<Request>, file: outside::content::FormFile<'_>) -> Self {
         Self {
             request: Arc::clone(request),
             range: file.content.range(),

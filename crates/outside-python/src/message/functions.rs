@@ -28,19 +28,19 @@ pub(crate) fn get_insensitive_header<'py>(
 /// The IANA reason phrase of a status code, `"Unknown"` for a code without one.
 #[pyfunction]
 pub(crate) fn get_description(code: i64) -> &'static str {
-    u16::try_from(code).map_or("Unknown", outside::reason_phrase)
+    u16::try_from(code).map_or("Unknown", outside::message::reason_phrase)
 }
 
 /// Every registered status code with its phrase.
 #[pyfunction]
 pub(crate) fn status_codes() -> Vec<(u16, &'static str)> {
-    outside::statuses().collect()
+    outside::message::statuses().collect()
 }
 
 /// The value of `Content-Disposition` (RFC 6266).
 #[pyfunction]
 pub(crate) fn _content_disposition(is_attachment: bool, name: Option<&str>) -> String {
-    outside::content_disposition(is_attachment, name)
+    outside::message::content_disposition(is_attachment, name)
 }
 
 /// A server-sent event as it stands on the wire.
@@ -52,6 +52,6 @@ pub(crate) fn _event<'py>(
     id: Option<String>,
     retry: Option<u64>,
 ) -> PyResult<Bound<'py, PyBytes>> {
-    let bytes = outside::Event { data, event, id, retry }.to_bytes();
+    let bytes = outside::message::Event { data, event, id, retry }.to_bytes();
     Ok(PyBytes::new(py, &bytes.map_err(value_error)?))
 }

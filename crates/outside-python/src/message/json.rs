@@ -1,7 +1,7 @@
 //! JSON between Python's values and bytes, by Python's own module as `outside/_handlers/json_text.py` sets it up.
 
 use bytes::Bytes;
-use outside::json_text;
+use outside::message::json_text;
 use pyo3::exceptions::{PyRecursionError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;

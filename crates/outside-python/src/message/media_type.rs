@@ -27,6 +27,6 @@ pub(crate) fn media_type_of(content: &Bound<'_, PyAny>) -> Option<Cow<'static, s
         Some(Cow::Borrowed(BYTES))
     } else {
         let file = content.cast::<FilePath>().ok()?;
-        Some(Cow::Owned(outside::media_type(&file.get().slice().path.to_string_lossy())))
+        Some(Cow::Owned(outside::files::media_type(&file.get().slice().path.to_string_lossy())))
     }
 }

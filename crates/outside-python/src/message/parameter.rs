@@ -1,6 +1,6 @@
 //! Parameters of a path as Python has them.
 
-use outside::Parameter;
+use outside::message::Parameter;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;

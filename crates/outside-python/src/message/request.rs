@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::os::fd::IntoRawFd as _;
 use std::sync::{Arc, OnceLock};
 
-use outside::{RequestParts, Version};
+use outside::message::{RequestParts, Version};
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -212,7 +212,7 @@ impl Request {
     /// temporary file in which it came.
     #[getter]
     fn content_file<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        match outside::content_file(self.gathered(py)?)? {
+        match outside::content::content_file(self.gathered(py)?)? {
             Some(file) => py.import("io")?.call_method1("open", (file.into_raw_fd(), "rb")),
             None => py.import("io")?.call_method1("BytesIO", (self.content(py)?,)),
         }
@@ -281,7 +281,7 @@ impl Request {
     /// The route that answers, as it was written for a decorator; `None` for one of `set_route`.
     #[getter]
     fn route(&self) -> Option<&str> {
-        self.inner().parameters().map(outside::Parameters::pattern)
+        self.inner().parameters().map(outside::message::Parameters::pattern)
     }
 
     /// The parameters of the path by name; empty if the route has none.
@@ -344,7 +344,7 @@ impl Request {
 
     fn __repr__(&self) -> String {
         // Programs log it: characters that are not visible are escaped.
-        format!("<Request {} {}>", self.inner().method(), outside::one_line(self.inner().url()))
+        format!("<Request {} {}>", self.inner().method(), outside::log::one_line(self.inner().url()))
     }
 
     /// Copies and pickles are built anew from the same parts.

@@ -7,7 +7,8 @@ use std::task::{Poll, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
-use outside::{BodyStream, Error, KeepAlive, Pull};
+use outside::Error;
+use outside::message::{BodyStream, KeepAlive, Pull};
 use pyo3::exceptions::{PyException, PyStopIteration, PyTypeError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use outside::error_page;
+use outside::site::error_page;
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 
@@ -40,7 +40,7 @@ pub(crate) fn _set_around(
     let _ = shared.scope.set(scope);
     shared.is_around.store(around, Ordering::Relaxed);
     shared.has_after.store(after, Ordering::Relaxed);
-    let function = || outside::Function::new(Gate { shared: Arc::clone(shared) }, None);
+    let function = || outside::handler::Function::new(Gate { shared: Arc::clone(shared) }, None);
     server.engine.set_gate(gate.then(function));
     install(&server.engine, shared, py);
     Ok(())

@@ -1,7 +1,8 @@
 //! The path at which a browser shows the token for pages about exceptions, while a server with `debug` runs. The engine
 //! answers there itself, without the functions around handlers. The answer comes from `outside/_debug/token.py`.
 
-use outside::{Endpoint, Error, OutsideHttp, Request, Response};
+use outside::listen::Endpoint;
+use outside::{Error, OutsideHttp, Request, Response};
 use pyo3::prelude::*;
 
 /// The route of the token, until this is dropped.

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use outside::{LanguageRuntime, Request};
+use outside::Request;
+use outside::handler::LanguageRuntime;
 use pyo3::prelude::*;
 
 use crate::call::shared::Shared;

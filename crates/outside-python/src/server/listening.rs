@@ -1,7 +1,11 @@
 //! The listeners of a server before it serves: certificates are read first, then sockets are bound or taken over.
 
-use outside::{Address, CertificateError, CertificateFiles, Endpoint, Listeners, OutsideHttp, Security, TicketKeys};
-use outside::{BindError, Value};
+use outside::OutsideHttp;
+use outside::config::CertificateFiles;
+use outside::config::Value;
+use outside::listen::BindError;
+use outside::listen::{Address, Endpoint, Listeners, Security};
+use outside::tls::{CertificateError, TicketKeys};
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};

@@ -4,7 +4,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::IntoRawFd as _;
 
-use outside::ConnectionSource;
+use outside::listen::ConnectionSource;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
@@ -14,7 +14,7 @@ use crate::server::serving::serve_on;
 
 /// Connects to a server that was started by `_serve_in_memory`.
 #[pyclass(module = "outside", name = "_Connector", frozen)]
-pub(crate) struct Connector(outside::Connector);
+pub(crate) struct Connector(outside::listen::Connector);
 
 #[pymethods]
 impl Connector {
@@ -33,7 +33,7 @@ pub(crate) fn serve_in_memory(server: &Bound<'_, OutsideHttp>, ready: Py<PyAny>,
     let state = server.get().server()?;
     let uncaught = &state.shared.uncaught;
     uncaught.observe(Some(observer));
-    let (connector, memory) = outside::Connector::new();
+    let (connector, memory) = outside::listen::Connector::new();
     let result = serve_on(server, state, ConnectionSource::Memory(memory), false, |_| {
         Python::attach(|py| {
             let told = Py::new(py, Connector(connector)).and_then(|connector| ready.bind(py).call1((connector,)));

@@ -6,7 +6,9 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use outside::{Endpoint, SocketFile, TicketKeys, Value};
+use outside::config::Value;
+use outside::listen::{Endpoint, SocketFile};
+use outside::tls::TicketKeys;
 use pyo3::exceptions::{PyKeyError, PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};

@@ -47,5 +47,5 @@ pub(crate) fn _remove_pattern(server: &Bound<'_, OutsideHttp>, pattern: &str) ->
 /// The names of a pattern's parameters. A pattern that is none is a `ValueError`.
 #[pyfunction]
 pub(crate) fn _route_parameters(pattern: &str) -> PyResult<Vec<String>> {
-    outside::pattern_names(pattern).map_err(value_error)
+    outside::route::pattern_names(pattern).map_err(value_error)
 }

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 
-use outside::{Handler, HostPattern, ResponseSizes};
+use outside::handler::{Handler, ResponseSizes};
+use outside::message::HostPattern;
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
@@ -114,7 +115,7 @@ fn handler_of(
         ));
     }
     if let Ok(file) = handler.cast::<FilePath>() {
-        let files = outside::Files::at(&*file.get().slice().path).map_err(os_error)?;
+        let files = outside::files::Files::at(&*file.get().slice().path).map_err(os_error)?;
         return Ok(Handler::Files(Arc::new(files)));
     }
     if let Ok(websocket) = handler.cast::<WebSocket>() {
@@ -122,7 +123,7 @@ fn handler_of(
         return Ok(Handler::WebSocket(Arc::new(websocket.get().to_engine()?)));
     }
     if let Ok(folder) = handler.cast::<Folder>() {
-        return Ok(Handler::Files(Arc::new(outside::Files::folder(folder.get().to_engine(py)?))));
+        return Ok(Handler::Files(Arc::new(outside::files::Files::folder(folder.get().to_engine(py)?))));
     }
     if !handler.is_callable() {
         return Err(PyTypeError::new_err(format!(
@@ -133,8 +134,11 @@ fn handler_of(
     let function = handler.clone().unbind();
     if !is_async(handler)? {
         let function = SyncFunction { function, shared, plan };
-        let function =
-            if streaming { outside::Function::streaming(function) } else { outside::Function::new(function, blocking) };
+        let function = if streaming {
+            outside::handler::Function::streaming(function)
+        } else {
+            outside::handler::Function::new(function, blocking)
+        };
         return Ok(Handler::Sync(function));
     }
     need_loop(py, &shared)?;

@@ -5,7 +5,8 @@ use std::os::fd::{AsRawFd as _, RawFd};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use outside::{Address, Endpoint, ServerRun};
+use outside::ServerRun;
+use outside::listen::{Address, Endpoint};
 use pyo3::prelude::*;
 
 use crate::event_loop::EventLoop;

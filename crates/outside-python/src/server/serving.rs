@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use outside::{ConnectionSource, Endpoint};
+use outside::listen::{ConnectionSource, Endpoint};
 use pyo3::prelude::*;
 
 use crate::call::hooks::install;

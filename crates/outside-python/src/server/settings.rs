@@ -1,6 +1,9 @@
 //! The meaning of the `config` dictionary: addresses, values, callbacks.
 
-use outside::{Address, Config, Cors, Value};
+use outside::Config;
+use outside::config::Value;
+use outside::listen::Address;
+use outside::message::Cors;
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple};

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
-use outside::{KEYS, Listeners, SocketFile, TicketKeys, Value};
+use outside::config::{KEYS, Value};
+use outside::listen::{Listeners, SocketFile};
+use outside::tls::TicketKeys;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
@@ -49,8 +51,10 @@ impl ServerState {
         let log = Arc::new(PythonLog::default());
         let shared = Arc::<Shared>::default();
         Ok(Self {
-            engine: engine
-                .embedded(Arc::new(PythonRuntime(Arc::clone(&shared))), Arc::clone(&log) as Arc<dyn outside::LogSink>),
+            engine: engine.embedded(
+                Arc::new(PythonRuntime(Arc::clone(&shared))),
+                Arc::clone(&log) as Arc<dyn outside::log::LogSink>,
+            ),
             log,
             shared,
             config: Mutex::new(config.unbind()),

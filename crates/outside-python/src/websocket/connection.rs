@@ -3,7 +3,7 @@
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use outside::Message;
+use outside::websocket::Message;
 use pyo3::exceptions::{PyTimeoutError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
@@ -37,7 +37,7 @@ impl WebSocketConnection {
 }
 
 /// The Python exception of an end.
-pub(crate) fn exit_error(py: Python<'_>, exit: &outside::WebSocketExit) -> PyErr {
+pub(crate) fn exit_error(py: Python<'_>, exit: &outside::websocket::WebSocketExit) -> PyErr {
     match exit_type(py).and_then(|exit_type| exit_type.call1((exit.code, &*exit.reason))) {
         Ok(error) => PyErr::from_value(error),
         Err(error) => error,
@@ -147,7 +147,7 @@ impl WebSocketConnection {
     ) -> PyResult<()> {
         let py = slf.py();
         let request = std::sync::Arc::clone(request_class.get().inner());
-        let (connection, wire) = outside::WebSocketDriver::new(request);
+        let (connection, wire) = outside::websocket::WebSocketDriver::new(request);
         let wire = Py::new(py, Wire::new(connection.clone(), wire))?;
         let start = py.import("outside._handlers.websocket")?.getattr("drive")?;
         start.call1((wire, http_socket, activity_queue, terminate_function))?;

@@ -6,7 +6,8 @@ use std::hash::{Hash, Hasher};
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex};
 
-use outside::{Error, Message, SessionHandler, Style};
+use outside::Error;
+use outside::websocket::{Message, SessionHandler, Style};
 use pyo3::prelude::*;
 
 use crate::call::context::RequestContext;

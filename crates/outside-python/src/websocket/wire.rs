@@ -10,12 +10,12 @@ use crate::support::lock;
 /// The methods that a socket's two threads call.
 #[pyclass(module = "outside", name = "_Wire", frozen)]
 pub(crate) struct Wire {
-    receiver: Mutex<outside::WebSocketDriver>,
+    receiver: Mutex<outside::websocket::WebSocketDriver>,
     connection: outside::WebSocketConnection,
 }
 
 impl Wire {
-    pub(crate) fn new(connection: outside::WebSocketConnection, wire: outside::WebSocketDriver) -> Self {
+    pub(crate) fn new(connection: outside::WebSocketConnection, wire: outside::websocket::WebSocketDriver) -> Self {
         Self { receiver: Mutex::new(wire), connection }
     }
 }
@@ -26,19 +26,19 @@ impl Wire {
     fn receive(&self, py: Python<'_>, data: &[u8]) -> bool {
         let goes_on = lock(&self.receiver).receive(data);
         if goes_on {
-            py.detach(|| outside::WebSocketDriver::wait_for_room(&self.connection));
+            py.detach(|| outside::websocket::WebSocketDriver::wait_for_room(&self.connection));
         }
         goes_on
     }
 
     /// Waits for bytes for the client; none: there will be none.
     fn outgoing<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
-        let bytes = py.detach(|| outside::WebSocketDriver::outgoing(&self.connection));
+        let bytes = py.detach(|| outside::websocket::WebSocketDriver::outgoing(&self.connection));
         PyBytes::new(py, &bytes)
     }
 
     /// The socket has ended.
     fn end(&self) {
-        outside::WebSocketDriver::end(&self.connection);
+        outside::websocket::WebSocketDriver::end(&self.connection);
     }
 }

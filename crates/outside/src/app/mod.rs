@@ -4,19 +4,20 @@ mod places;
 mod redirect;
 mod routes;
 mod scheduled;
+mod server_run;
 mod signals;
 mod test_client;
 
 use std::any::Any;
 use std::collections::BTreeMap;
 use std::net::ToSocketAddrs;
-use std::os::fd::BorrowedFd;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 pub use places::Security;
 pub use redirect::OutsideHttpRedirect;
 pub use scheduled::ScheduledResponse;
+pub use server_run::ServerRun;
 pub use test_client::{TestClient, TestRequest, TestResponse};
 
 use crate::config::Config;
@@ -24,7 +25,7 @@ use crate::error::Error;
 use crate::handler::{Handler, IntoHandler, LanguageRuntime, NoRuntime};
 use crate::log::{Level, LogSink, StandardError};
 use crate::message::{Cors, IntoAnswer, Request, Response};
-use crate::server::{Control, Running, WakePipe};
+use crate::server::{Control, Running};
 use crate::site::{ErrorHandler, Hooks, Site, unnamed_hosts};
 use crate::transport::{Address, ConnectionSource, Endpoint, ListenerRole, Listeners, SocketFile, TicketKeys};
 use crate::websocket::{Message, WebSocketConnection};
@@ -54,31 +55,6 @@ pub struct OutsideHttp {
     host: Arc<dyn LanguageRuntime>,
     sink: Arc<dyn LogSink>,
     ticket_keys: TicketKeys,
-}
-
-/// A run that has begun. The run ends when this value is dropped.
-#[derive(Debug)]
-pub struct ServerRun {
-    control: Arc<Control>,
-    wake_pipe: Arc<WakePipe>,
-}
-
-impl ServerRun {
-    /// A descriptor to which a signal handler may write a byte, so that `on_wake` is called: for bindings.
-    pub fn wake_pipe(&self) -> BorrowedFd<'_> {
-        self.wake_pipe.writer()
-    }
-
-    /// The descriptors that this run holds from its beginning: for bindings whose programs may fork.
-    pub fn descriptors(&self) -> [BorrowedFd<'_>; 2] {
-        self.wake_pipe.descriptors()
-    }
-}
-
-impl Drop for ServerRun {
-    fn drop(&mut self) {
-        self.control.leave();
-    }
 }
 
 /// The endpoints where a server listens, with a condition for threads that wait for them.

@@ -25,7 +25,8 @@ impl OutsideHttp {
     /// Adds a place to listen at, from the next run on: all addresses of the host.
     ///
     /// ```no_run
-    /// use outside::{OutsideHttp, Security};
+    /// use outside::OutsideHttp;
+    /// use outside::listen::Security;
     ///
     /// let mut server = OutsideHttp::new(("0.0.0.0", 443))?;
     /// server.config.ssl_enabled = true;

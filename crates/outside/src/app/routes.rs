@@ -22,7 +22,8 @@ impl OutsideHttp {
     ///
     /// ```
     /// # let server = outside::OutsideHttp::new(("127.0.0.1", 0))?;
-    /// use outside::{Parameter, Request};
+    /// use outside::Request;
+    /// use outside::message::Parameter;
     /// server.route("/books/{isbn}", &["GET", "PUT"], |request: &Request| {
     ///     let isbn = request.parameter("isbn").and_then(Parameter::as_text).unwrap_or_default();
     ///     format!("{} {isbn}", request.method())

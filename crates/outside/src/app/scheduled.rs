@@ -11,7 +11,8 @@ use crate::site::ErrorHandler;
 /// Runs a handler on a request and turns its result into the response that a server would send.
 ///
 /// ```
-/// use outside::{Request, RequestParts, Response, ScheduledResponse};
+/// use outside::{Request, Response, ScheduledResponse};
+/// use outside::message::RequestParts;
 /// let request = Request::from_parts(&RequestParts { target: "/hello", ..RequestParts::default() })?;
 /// let scheduled = ScheduledResponse::new(request, |request: &Request| format!("Hello from {}", request.url()));
 /// assert_eq!(scheduled.run().map(|response| response.status()), Some(200));

@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 use signal_hook::SigId;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
-use super::ServerRun;
+use super::server_run::ServerRun;
 use crate::error::Error;
 use crate::server::Control;
 

@@ -608,3 +608,11 @@ pub static KEYS: &[Key] = &[
         apply: |config, value| flag(value, &mut config.debug),
     },
 ];
+
+fn any_number(_: &mut Config, value: &Value) -> bool {
+    number(value, f64::MIN, f64::MAX, |_| ())
+}
+
+fn callable(_: &mut Config, value: &Value) -> bool {
+    matches!(value, Value::None | Value::Callable)
+}

@@ -3,6 +3,17 @@
 //! In two stages: a user's settings are a list of names and [`Value`]s; [`Config::from_values`] turns them into a
 //! [`Config`], or into one error that names every bad key. The Rust face fills [`Config`] directly, and the same rules
 //! check it.
+//!
+//! ```
+//! use outside::Config;
+//! use outside::config::Value;
+//!
+//! let config = Config::from_values([("keep_alive", Value::Bool(false))])?;
+//! assert!(!config.keep_alive);
+//! let error = Config::from_values([("keep_alvie", Value::Bool(false))]).unwrap_err();
+//! assert!(error.to_string().contains("did you mean \"keep_alive\"?"));
+//! # Ok::<(), outside::Error>(())
+//! ```
 
 mod keys;
 mod value;
@@ -16,8 +27,8 @@ use crate::budget::quarter_of_memory;
 use crate::error::Error;
 use crate::message::{Cors, FormLimits, HostPattern, SecurityHeaders, TrustedProxy};
 pub use keys::{KEYS, Key};
-pub use value::Value;
 use value::shown;
+pub use value::{CertificateFiles, Value};
 
 /// Number of reactors at most: a route keeps one bit for each.
 pub(crate) const MOST_REACTORS: usize = 64;
@@ -85,15 +96,6 @@ pub struct Config {
     /// other hosts get 421, as with `debug`. Otherwise a foreign page whose name is made to point to this machine could
     /// read the answers (DNS rebinding). Not a key: the command sets it.
     pub loopback_hosts_only: bool,
-}
-
-/// A certificate with its chain, and its key: PEM files.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CertificateFiles {
-    /// The server's certificate first, then the chain up to one that clients know.
-    pub certfile: PathBuf,
-    /// PKCS#8, PKCS#1 or SEC1; may be the same file.
-    pub keyfile: PathBuf,
 }
 
 /// A field in which a trusted proxy names its client. The proxy must set it, or remove it from requests of clients.

@@ -5,7 +5,6 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{CertificateFiles, Config};
 use crate::message::{Cors, SecurityHeaders};
 
 /// A value as written.
@@ -143,6 +142,15 @@ pub(super) fn path(value: &Value, into: &mut PathBuf) -> bool {
     path.is_some()
 }
 
+/// A certificate with its chain, and its key: PEM files.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CertificateFiles {
+    /// The server's certificate first, then the chain up to one that clients know.
+    pub certfile: PathBuf,
+    /// PKCS#8, PKCS#1 or SEC1; may be the same file.
+    pub keyfile: PathBuf,
+}
+
 impl CertificateFiles {
     /// One table with `certfile` and `keyfile`, or a list of them; `None` for other values.
     pub fn listed(value: &Value) -> Option<Vec<Self>> {
@@ -207,14 +215,6 @@ pub(super) fn read_security(value: &Value) -> Option<SecurityHeaders> {
             _ => None,
         },
     }
-}
-
-pub(super) fn any_number(_: &mut Config, value: &Value) -> bool {
-    number(value, f64::MIN, f64::MAX, |_| ())
-}
-
-pub(super) fn callable(_: &mut Config, value: &Value) -> bool {
-    matches!(value, Value::None | Value::Callable)
 }
 
 pub(super) fn shown(value: &Value) -> String {

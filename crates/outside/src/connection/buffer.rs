@@ -4,11 +4,14 @@
 //! content are shared by all threads: otherwise each thread that ever drives the loop would keep its own maximum.
 
 use std::cell::RefCell;
+use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
 
-use crate::exchange::Exchange;
+use crate::exchange::{ConnectionControl, Exchange, Stop, Waiting};
 use crate::message::Request;
+use crate::transport::Stream;
 
 thread_local! {
     static POOL: RefCell<BufferPool> = RefCell::new(BufferPool::default());
@@ -231,6 +234,40 @@ pub(crate) fn trim_memory() {
 
 fn large_contents() -> MutexGuard<'static, LargeContents> {
     LARGE_CONTENTS.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Reads once into the input, into room of `size` bytes if it has none. Returns the number of bytes, never 0.
+pub(super) fn poll_read(
+    stream: &mut Stream,
+    input: &mut ReadBuffer,
+    control: &ConnectionControl,
+    size: usize,
+    context: &mut Context<'_>,
+    waiting: Waiting,
+) -> Poll<Result<usize, Stop>> {
+    match poll_fill(stream, input, size, context) {
+        Poll::Ready(Ok(0) | Err(_)) => Poll::Ready(Err(Stop::Gone)),
+        Poll::Ready(Ok(count)) => Poll::Ready(Ok(count)),
+        Poll::Pending => match control.stop(context, waiting) {
+            Some(stop) => Poll::Ready(Err(stop)),
+            None => Poll::Pending,
+        },
+    }
+}
+
+/// Reads once into the input, into room of `size` bytes if it has none; 0 is the end of the client's bytes.
+pub(super) fn poll_fill(
+    stream: &mut Stream,
+    input: &mut ReadBuffer,
+    size: usize,
+    context: &mut Context<'_>,
+) -> Poll<io::Result<usize>> {
+    let polled = stream.poll_read(context, input.room(size));
+    if let Poll::Ready(Ok(count)) = polled {
+        input.filled(count);
+    }
+    input.unused();
+    polled
 }
 
 #[cfg(test)]

@@ -9,9 +9,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use super::Connection;
-use crate::error::Refusal;
-use crate::exchange::{ConnectionControl, Order, Service, Stop, Waiting};
+use crate::exchange::{ConnectionControl, Dispatcher, Order, Service, Stop, Waiting};
 use crate::log::Level;
 use crate::transport::{Stream, TlsStream};
 
@@ -42,31 +40,24 @@ pub(super) enum Greeting {
     Gone,
 }
 
-impl Connection {
-    /// Completes the handshake, if the stream needs one.
-    pub(super) async fn shake_hands(&mut self) -> Greeting {
-        let Self { stream: Stream::Tls(tls), dispatcher, .. } = self else { return Greeting::Done };
-        let (control, service) = (&dispatcher.control, &dispatcher.service);
-        control.set_incomplete(service.clock.now());
-        control.set_deadline(service.clock.after(service.config.tls_handshake_timeout));
-        let greeting = greet(tls, control, service).await;
-        control.set_busy();
-        control.clear_deadline();
-        control.clear_timeout();
-        match greeting {
-            Ok(greeting) => greeting,
-            // A draining server shortens the deadline, so the log does not blame the client.
-            Err(Stop::TimedOut) if !service.is_draining() => {
-                service.log.complain("tls_handshake_timeout", "a TLS handshake not complete in time");
-                Greeting::Gone
-            }
-            Err(_) => Greeting::Gone,
+/// Completes the handshake, if the stream needs one.
+pub(super) async fn shake_hands(stream: &mut Stream, dispatcher: &Dispatcher) -> Greeting {
+    let Stream::Tls(tls) = stream else { return Greeting::Done };
+    let (control, service) = (&dispatcher.control, &dispatcher.service);
+    control.set_incomplete(service.clock.now());
+    control.set_deadline(service.clock.after(service.config.tls_handshake_timeout));
+    let greeting = greet(tls, control, service).await;
+    control.set_busy();
+    control.clear_deadline();
+    control.clear_timeout();
+    match greeting {
+        Ok(greeting) => greeting,
+        // A draining server shortens the deadline, so the log does not blame the client.
+        Err(Stop::TimedOut) if !service.is_draining() => {
+            service.log.complain("tls_handshake_timeout", "a TLS handshake not complete in time");
+            Greeting::Gone
         }
-    }
-
-    /// Prepares the answer to a client that speaks HTTP without TLS on a port that wants TLS, for any request.
-    pub(super) fn refuse_clear_text(&mut self) {
-        self.refuse(Refusal::bad("this port speaks HTTPS: the address begins with https://"), None, None);
+        Err(_) => Greeting::Gone,
     }
 }
 

@@ -5,6 +5,7 @@
 
 mod buffer;
 mod close;
+mod guard;
 mod handshake;
 mod http1;
 mod http2;
@@ -22,15 +23,15 @@ use std::time::Duration;
 pub(crate) use buffer::trim_memory;
 
 use crate::budget::Account;
-use crate::exchange::{
-    AddressGuard, ConnectionControl, Dispatcher, Exchange, Order, ReplySlot, Service, Stop, Waiting,
-};
+use crate::error::Refusal;
+use crate::exchange::{AddressGuard, Dispatcher, Exchange, Order, ReplySlot, Service, Stop, Waiting};
 use crate::log::client_text;
 use crate::message::Request;
 use crate::protocol::http1::{Framing, HeadScanner};
 use crate::transport::{ListenerRole, Stream};
-use buffer::ReadBuffer;
-use handshake::Greeting;
+use buffer::{ReadBuffer, poll_read};
+use guard::ConnectionGuard;
+use handshake::{Greeting, shake_hands};
 use http1::Http1Body;
 use watch::Watch;
 use websocket::{Opening, WebSocketSession};
@@ -75,27 +76,6 @@ pub(crate) struct Connection {
     /// Whether the last request has content that has not come in.
     is_uploading: bool,
     watch: Watch,
-}
-
-/// A place among the connections of a reactor, given back when this is dropped.
-struct ConnectionGuard {
-    service: Arc<Service>,
-    number: u32,
-    /// Whether the connection also has one of the places for WebSockets.
-    is_websocket: bool,
-    _of_address: Option<AddressGuard>,
-}
-
-impl Drop for ConnectionGuard {
-    fn drop(&mut self) {
-        let connection_limit = &self.service.connection_limit;
-        self.service.registry.remove(self.number);
-        if self.is_websocket {
-            connection_limit.leave_websocket();
-        }
-        // The last step: the server may have room for another connection now, or no connection left to wait for.
-        connection_limit.leave();
-    }
 }
 
 impl Connection {
@@ -160,11 +140,12 @@ impl Connection {
     fn talk(self) -> impl Future<Output = Option<Box<WebSocketSession>>> + Send {
         let mut connection = self;
         async move {
-            match connection.shake_hands().await {
+            match shake_hands(&mut connection.stream, &connection.dispatcher).await {
                 Greeting::Done => connection.is_http2 = connection.stream.speaks_http2(),
                 Greeting::InClear => {
                     connection.stream = connection.stream.into_clear();
-                    connection.refuse_clear_text();
+                    let text = "this port speaks HTTPS: the address begins with https://";
+                    connection.refuse(Refusal::bad(text), None, None);
                 }
                 Greeting::Refused => {
                     connection.stream = connection.stream.into_clear();
@@ -191,7 +172,8 @@ impl Connection {
                 return None;
             }
             if let Some(opening) = connection.opening.take() {
-                return Some(Box::new(WebSocketSession::new(connection, *opening)));
+                let Self { stream, input, dispatcher, guard, .. } = connection;
+                return Some(Box::new(WebSocketSession::new(stream, input, dispatcher, guard, *opening)));
             }
             connection.close(answered).await;
             None
@@ -314,40 +296,6 @@ impl<C: Future<Output = Option<Box<WebSocketSession>>>> Future for Life<C> {
             Self::Conversation(_) => Poll::Ready(()),
         }
     }
-}
-
-/// Reads once into the input, into room of `size` bytes if it has none. Returns the number of bytes, never 0.
-fn poll_read(
-    stream: &mut Stream,
-    input: &mut ReadBuffer,
-    control: &ConnectionControl,
-    size: usize,
-    context: &mut Context<'_>,
-    waiting: Waiting,
-) -> Poll<Result<usize, Stop>> {
-    match poll_fill(stream, input, size, context) {
-        Poll::Ready(Ok(0) | Err(_)) => Poll::Ready(Err(Stop::Gone)),
-        Poll::Ready(Ok(count)) => Poll::Ready(Ok(count)),
-        Poll::Pending => match control.stop(context, waiting) {
-            Some(stop) => Poll::Ready(Err(stop)),
-            None => Poll::Pending,
-        },
-    }
-}
-
-/// Reads once into the input, into room of `size` bytes if it has none; 0 is the end of the client's bytes.
-fn poll_fill(
-    stream: &mut Stream,
-    input: &mut ReadBuffer,
-    size: usize,
-    context: &mut Context<'_>,
-) -> Poll<io::Result<usize>> {
-    let polled = stream.poll_read(context, input.room(size));
-    if let Poll::Ready(Ok(count)) = polled {
-        input.filled(count);
-    }
-    input.unused();
-    polled
 }
 
 /// A transfer in progress: since when the socket has not taken all of it, in milliseconds of the clock.

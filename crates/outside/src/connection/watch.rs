@@ -9,8 +9,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, Sleep, sleep};
 
-use super::buffer::ReadBuffer;
-use super::poll_fill;
+use super::buffer::{ReadBuffer, poll_fill};
 use crate::exchange::{ConnectionControl, Stop, Waiting};
 use crate::transport::Stream;
 

@@ -24,7 +24,8 @@ pub struct Form<'a> {
 /// One uploaded file.
 ///
 /// ```
-/// # use outside::{Request, RequestParts};
+/// # use outside::Request;
+/// # use outside::message::RequestParts;
 /// let content = b"--cut\r\nContent-Disposition: form-data; name=\"photo\"; filename=\"../a.png\"\r\n\r\nPNG\r\n--cut--";
 /// let headers = [("Content-Type", &b"multipart/form-data; boundary=cut"[..])];
 /// let request = Request::from_parts(&RequestParts { content, headers: &headers, ..RequestParts::default() })?;

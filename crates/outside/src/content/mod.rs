@@ -2,6 +2,16 @@
 //! in a temporary file.
 //!
 //! Reads bytes that connections have received; knows nothing of sockets.
+//!
+//! ```
+//! use outside::Request;
+//! use outside::message::RequestParts;
+//!
+//! let headers = [("Content-Type", &b"application/x-www-form-urlencoded"[..])];
+//! let request = Request::from_parts(&RequestParts { content: b"name=Ada&age=36", headers: &headers, ..Default::default() })?;
+//! assert_eq!(request.form()?.fields[1], ("age".to_owned(), "36".to_owned()));
+//! # Ok::<(), outside::Error>(())
+//! ```
 
 mod form;
 mod pieces;

@@ -33,7 +33,8 @@ impl Request {
     /// server stops reading from a client that is faster than its handler.
     ///
     /// ```
-    /// use outside::{OutsideHttp, Request, streaming};
+    /// use outside::{OutsideHttp, Request};
+    /// use outside::handler::streaming;
     /// # let server = OutsideHttp::new(("127.0.0.1", 0))?;
     /// server.set_route("/count", streaming(|request: &Request| {
     ///     let mut count = 0;

@@ -10,12 +10,14 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use super::busy::busy_time;
-use super::job::{Callback as _, Command, MOST_HELD, ThreadFrame as _, Woken as _};
+use super::command::{Callback as _, Command, MOST_HELD, ThreadFrame as _, Woken as _};
+use super::job::Job;
 use super::leader_lease::{Epoch, LeasedCall};
-use super::reactor::{Delivery, Task};
-use super::reply_slot::Ended;
+use super::lock::lock;
+use super::reactor::{Delivery, Executor, Task};
+use super::reply_slot::{Ended, ReplySlot};
+use super::role::{Role, ThreadState};
 use super::sync::{Instant, MOST_CALLS, Ordering};
-use super::{Executor, Job, ReplySlot, lock};
 use crate::placement::{Placement, SLOW};
 
 /// Duration after which a batch of calls ends, even if it has made fewer than [`MOST_CALLS`].
@@ -296,45 +298,4 @@ impl<C: Command> Executor<C> {
             placement.note(elapsed, elapsed.saturating_sub(busy), || ended - self.started);
         }
     }
-}
-
-/// The role in which a thread performs a job.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Role {
-    /// The thread drives the event loop.
-    Leader(Epoch),
-    /// The thread drove the event loop until it was late.
-    Late,
-    /// The thread works in the pool.
-    Worker,
-}
-
-impl Role {
-    fn state(self) -> ThreadState {
-        match self {
-            Self::Leader(_) => ThreadState::Leads,
-            Self::Late | Self::Worker => ThreadState::Detached,
-        }
-    }
-
-    fn state_after(self, ended: Ended) -> ThreadState {
-        match ended {
-            Ended::GivenUp => ThreadState::GivenUp,
-            Ended::Uncounted => ThreadState::Uncounted,
-            Ended::Awaited | Ended::Abandoned => self.state(),
-        }
-    }
-}
-
-/// The state of a thread after a job.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum ThreadState {
-    /// The thread drives the event loop.
-    Leads,
-    /// The thread does not drive the loop, and counts as a worker.
-    Detached,
-    /// The client of its call was gone, so the thread did not count as a worker.
-    Uncounted,
-    /// Its call was given up, so the thread did not count as a worker.
-    GivenUp,
 }

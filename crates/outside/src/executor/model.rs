@@ -1,18 +1,21 @@
 //! The executor under a checker that decides which thread goes on at every lock, atomic and wait.
 //!
 //! The source files of the executor are compiled a second time on the checker's [`sync`], an event loop of its own and
-//! commands without HTTP ([`command`]). A schedule under which an answer is lost, two threads lead, or all threads
+//! commands without HTTP ([`model_command`]). A schedule under which an answer is lost, two threads lead, or all threads
 //! wait, is printed so that it can be replayed. Each trial tries `OUTSIDE_MODEL_RUNS` schedules, many in `make model`.
 
-mod command;
 mod event_loop;
 mod ledger;
+mod model_command;
 mod sync;
 mod trial;
 
 #[path = "busy.rs"]
 #[expect(clippy::duplicate_mod, reason = "these are the files under test")]
 mod busy;
+#[path = "command.rs"]
+#[expect(clippy::duplicate_mod, reason = "these are the files under test")]
+mod command;
 #[path = "job.rs"]
 #[expect(clippy::duplicate_mod, reason = "these are the files under test")]
 mod job;
@@ -22,6 +25,9 @@ mod leader;
 #[path = "leader_lease.rs"]
 #[expect(clippy::duplicate_mod, reason = "these are the files under test")]
 mod leader_lease;
+#[path = "lock.rs"]
+#[expect(clippy::duplicate_mod, reason = "these are the files under test")]
+mod lock;
 #[path = "overdue.rs"]
 #[expect(
     clippy::duplicate_mod,
@@ -32,18 +38,30 @@ mod overdue;
 #[path = "pool.rs"]
 #[expect(clippy::duplicate_mod, reason = "these are the files under test")]
 mod pool;
+#[path = "pool_queue.rs"]
+#[expect(clippy::duplicate_mod, reason = "these are the files under test")]
+mod pool_queue;
 #[path = "reactor.rs"]
 #[expect(clippy::duplicate_mod, dead_code, reason = "these are the files under test; no WebSockets are tried")]
 mod reactor;
 #[path = "reply_slot.rs"]
 #[expect(clippy::duplicate_mod, dead_code, reason = "these are the files under test; connections use more of them")]
 mod reply_slot;
+#[path = "role.rs"]
+#[expect(clippy::duplicate_mod, reason = "these are the files under test")]
+mod role;
 #[path = "sentinel.rs"]
 #[expect(clippy::duplicate_mod, reason = "these are the files under test")]
 mod sentinel;
-#[path = "threads.rs"]
+#[path = "thread_life.rs"]
 #[expect(clippy::duplicate_mod, dead_code, reason = "these are the files under test; no WebSockets are tried")]
+mod thread_life;
+#[path = "threads.rs"]
+#[expect(clippy::duplicate_mod, reason = "these are the files under test")]
 mod threads;
+#[path = "watch.rs"]
+#[expect(clippy::duplicate_mod, reason = "these are the files under test")]
+mod watch;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -54,10 +72,10 @@ use shuttle::{Config, MaxSteps, Runner};
 use job::Job;
 use leader_lease::{Epoch, LeaderLease, LeasedCall};
 use ledger::{Place, Temper};
-use reactor::{Executor, lock};
+use lock::lock;
+use reactor::Executor;
 use reply_slot::ReplySlot;
 use sync::Mutex;
-use threads::Threads;
 use trial::{FOR_EVER, PATIENCE, Trial};
 
 use Place::{Loop, Pool};

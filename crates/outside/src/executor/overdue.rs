@@ -7,16 +7,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::job::Command;
+use super::command::Command;
+use super::lock::lock;
+use super::reactor::{Executor, Overdue};
+use super::reply_slot::ReplySlot;
 use super::sync::{Instant, MOST_GIVEN_UP};
-use super::{Executor, ReplySlot, lock};
-
-/// A job that runs on although its connection does not wait for it any more.
-pub(super) struct Overdue<C: Command> {
-    slot: Arc<ReplySlot<C>>,
-    owner: Option<Arc<C::Owner>>,
-    until: Instant,
-}
 
 /// A job that has not ended in time.
 pub(crate) struct GivenUp<C: Command> {

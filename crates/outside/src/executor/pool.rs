@@ -6,87 +6,17 @@
 //! they last. A job that is here only because a call of its route is late always finds room, and goes back to the loop
 //! if the route is quick.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::Duration;
 
-use super::job::{Command, ThreadFrame as _};
-use super::leader::{Role, ThreadState};
+use super::command::{Command, ThreadFrame as _};
+use super::job::Job;
+use super::lock::lock;
+use super::reactor::Executor;
+use super::role::{Role, ThreadState};
 use super::sync::Instant;
-use super::{Executor, Job, Threads, lock};
 
 /// Jobs that may wait for each worker.
 const QUEUE_PER_WORKER: usize = 4;
-/// Threads that stand by beyond those that are needed. A thread has to enter the host once before it can run a job, and
-/// a handler may keep all threads from entering: then one thread takes the loop over and waits to call the next
-/// handler, and another thread drives the loop meanwhile.
-pub(super) const SPARE: usize = 2;
-const LONGEST_WAIT: Duration = Duration::from_secs(5);
-
-/// The pool as part of the threads.
-pub(super) struct PoolQueue<C: Command> {
-    /// Jobs that wait, each with the time at which it came.
-    queue: VecDeque<(Instant, Job<C>)>,
-    /// Jobs that take an upload, running or waiting.
-    uploads: usize,
-}
-
-impl<C: Command> Default for PoolQueue<C> {
-    fn default() -> Self {
-        Self { queue: VecDeque::new(), uploads: 0 }
-    }
-}
-
-impl<C: Command> PoolQueue<C> {
-    /// Takes out jobs that have waited too long, and jobs that their connections do not wait for any more. A job that
-    /// cannot be turned away keeps its place.
-    fn take_expired(&mut self) -> Vec<Job<C>> {
-        let is_expired = |(since, job): &(Instant, Job<C>)| {
-            job.slot.is_closed() || (since.elapsed() >= LONGEST_WAIT && job.may_be_turned_away())
-        };
-        if !self.queue.iter().any(is_expired) {
-            return Vec::new();
-        }
-        let (expired, kept) = std::mem::take(&mut self.queue).into_iter().partition(is_expired);
-        self.queue = kept;
-        let expired: VecDeque<(Instant, Job<C>)> = expired;
-        self.uploads -= expired.iter().filter(|(_, job)| job.takes_upload()).count();
-        expired.into_iter().map(|(_, job)| job).collect()
-    }
-}
-
-impl<C: Command> Threads<C> {
-    /// The next job of the pool, if one more worker is allowed.
-    pub(super) fn take_job(&mut self, max_workers: usize) -> Option<Job<C>> {
-        if self.detached >= max_workers {
-            return None;
-        }
-        let (_, job) = self.pool.queue.pop_front()?;
-        self.detached += 1;
-        Some(job)
-    }
-
-    /// All jobs that have not begun.
-    pub(super) fn take_all_jobs(&mut self) -> impl Sized + use<C> {
-        std::mem::take(&mut self.pool.queue)
-    }
-
-    /// Counts that a thread which ran a handler without the loop has ended its call.
-    pub(super) fn come_back(&mut self, state: ThreadState) {
-        match state {
-            ThreadState::GivenUp => self.given_up -= 1,
-            ThreadState::Uncounted => self.uncounted -= 1,
-            _ => self.detached -= 1,
-        }
-    }
-
-    /// Whether fewer threads than these would stand by if all assignments were taken up.
-    pub(super) fn lacks_threads(&self, max_workers: usize, spare: usize) -> bool {
-        let jobs = self.pool.queue.len().min(max_workers.saturating_sub(self.detached));
-        self.standby < jobs + usize::from(self.offered.is_some()) + spare
-    }
-}
-
 impl<C: Command> Executor<C> {
     /// Adds a job that is known to wait; called by connections, inside the event loop.
     pub(crate) fn push_to_pool(self: &Arc<Self>, job: Job<C>) {

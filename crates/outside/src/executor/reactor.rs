@@ -9,14 +9,15 @@ use std::sync::{Arc, PoisonError};
 use std::task::Waker;
 use std::time::Duration;
 
-use super::job::{Callback, Command};
+use super::command::{Callback, Command};
+use super::job::Job;
 use super::leader_lease::LeaderLease;
-use super::overdue::Overdue;
-use super::pool::SPARE;
+use super::lock::lock;
+use super::pool_queue::SPARE;
+use super::reply_slot::ReplySlot;
 use super::sentinel::Sentinel;
-use super::sync::{AtomicBool, Condvar, Instant, Mutex, MutexGuard, Ordering, Runtime, event_loop};
+use super::sync::{AtomicBool, Condvar, Instant, Mutex, Ordering, Runtime, event_loop};
 use super::threads::Threads;
-use super::{Job, ReplySlot};
 use crate::log::Log;
 use crate::placement::Reactor;
 
@@ -66,6 +67,13 @@ pub(super) enum Delivery<C: Command> {
     Commands(Arc<ReplySlot<C>>, Vec<C>),
     /// A call has ended, and this session is to be told.
     Session(<C::Callback as Callback>::Session),
+}
+
+/// A job that runs on although its connection does not wait for it any more.
+pub(super) struct Overdue<C: Command> {
+    pub(super) slot: Arc<ReplySlot<C>>,
+    pub(super) owner: Option<Arc<C::Owner>>,
+    pub(super) until: Instant,
 }
 
 impl<C: Command> Executor<C> {
@@ -194,9 +202,4 @@ impl<C: Command> Executor<C> {
             waker.wake_by_ref();
         }
     }
-}
-
-/// Locks even after a panic elsewhere: every critical section leaves its data whole.
-pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

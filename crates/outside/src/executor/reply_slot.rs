@@ -6,8 +6,8 @@
 use std::sync::Arc;
 use std::task::{Context, Waker};
 
-use super::job::Command;
-use super::reactor::lock;
+use super::command::Command;
+use super::lock::lock;
 use super::sync::{AtomicU8, Mutex, Ordering};
 use crate::budget::{Account, SMALL};
 

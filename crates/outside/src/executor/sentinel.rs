@@ -1,25 +1,17 @@
-//! The sentinel: a thread that notices when a call lasts, and gives the event loop to another thread.
+//! The state of the sentinel's thread, and how other threads wake and dismiss it.
 //!
-//! It never runs user code and never waits for a lock that another thread holds while running it. While no handler is
-//! called it sleeps without a timer. It lives until the last leader dismisses it: stopping waits behind slow calls too.
+//! While no handler is called it sleeps without a timer. It lives until the last leader dismisses it: stopping waits
+//! behind slow calls too.
 
-use std::io;
-use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::sync::OnceLock;
 
-use super::Executor;
-use super::job::Command;
-use super::leader_lease::LeasedCall;
-use super::sync::{AtomicBool, Builder, Ordering, QUIET_TICKS, Thread, park, park_timeout};
-
-/// Time between two looks at the lease: a call that both looks see is slow.
-const TICK: Duration = Duration::from_millis(1);
+use super::sync::{AtomicBool, Ordering, Thread};
 
 #[derive(Default)]
 pub(super) struct Sentinel {
-    asleep: AtomicBool,
+    pub(super) asleep: AtomicBool,
     dismissed: AtomicBool,
-    thread: OnceLock<Thread>,
+    pub(super) thread: OnceLock<Thread>,
 }
 
 impl Sentinel {
@@ -37,7 +29,7 @@ impl Sentinel {
         self.wake();
     }
 
-    fn is_dismissed(&self) -> bool {
+    pub(super) fn is_dismissed(&self) -> bool {
         self.dismissed.load(Ordering::SeqCst)
     }
 
@@ -45,47 +37,6 @@ impl Sentinel {
         self.asleep.store(false, Ordering::SeqCst);
         if let Some(thread) = self.thread.get() {
             thread.unpark();
-        }
-    }
-}
-
-impl<C: Command> Executor<C> {
-    pub(super) fn start_sentinel(self: &Arc<Self>) -> io::Result<()> {
-        let executor = Arc::clone(self);
-        let thread = Builder::new().name("outside-sentinel".into()).spawn(move || executor.watch())?;
-        if self.sentinel.thread.set(thread.thread().clone()).is_ok() {
-            thread.thread().unpark();
-        }
-        Ok(())
-    }
-
-    fn watch(self: &Arc<Self>) {
-        let mut last = self.lease.snapshot();
-        let mut quiet = 0;
-        while !self.sentinel.is_dismissed() {
-            if quiet < QUIET_TICKS {
-                park_timeout(TICK);
-            } else {
-                self.sentinel.asleep.store(true, Ordering::SeqCst);
-                while self.sentinel.asleep.load(Ordering::SeqCst)
-                    && self.lease.snapshot() == last
-                    && !self.sentinel.is_dismissed()
-                {
-                    park();
-                }
-                self.sentinel.asleep.store(false, Ordering::SeqCst);
-                quiet = 0;
-            }
-            // One look decides about both: a call that began since the last look is not slow, and prevents the sleep.
-            let now = self.lease.snapshot();
-            if now != last {
-                quiet = 0;
-            } else if let Some(call) = LeasedCall::in_lease(now) {
-                self.take_over(call);
-            } else {
-                quiet += 1;
-            }
-            last = now;
         }
     }
 }

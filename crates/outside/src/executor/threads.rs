@@ -1,17 +1,10 @@
-//! The threads of an executor: their numbers by state, and a thread's life between two assignments.
+//! The numbers of an executor's threads by state, and what they may take up.
 
-use std::io;
-use std::sync::{Arc, PoisonError};
-
-use super::job::{Command, ThreadFrame as _};
-use super::leader_lease::{Epoch, LeasedCall};
-use super::pool::{PoolQueue, SPARE};
-use super::sync::{Builder, MutexGuard};
-use super::{Executor, Job, lock};
-use crate::log::Level;
-
-/// Bytes of stack of each thread: deep recursion in C needs as much as a main thread has. Untouched pages cost nothing.
-const STACK: usize = 8 << 20;
+use super::command::Command;
+use super::job::Job;
+use super::leader_lease::Epoch;
+use super::pool_queue::PoolQueue;
+use super::role::ThreadState;
 
 /// The threads of an executor.
 pub(super) struct Threads<C: Command> {
@@ -46,112 +39,34 @@ impl<C: Command> Threads<C> {
             pool: PoolQueue::default(),
         }
     }
-}
 
-impl<C: Command> Executor<C> {
-    /// Starts a thread that waits for an assignment.
-    pub(super) fn spawn_thread(self: &Arc<Self>, mut threads: MutexGuard<'_, Threads<C>>) -> io::Result<()> {
-        // The thread counts as standing by from now on, so that no other thread is started for the same assignment.
-        threads.alive += 1;
-        threads.standby += 1;
-        drop(threads);
-        let executor = Arc::clone(self);
-        let spawned = Builder::new().name("outside".into()).stack_size(STACK).spawn(move || {
-            let host = Arc::clone(&executor.host);
-            host.live(&mut || {
-                lock(&executor.threads).entered += 1;
-                executor.threads_changed.notify_all();
-                executor.stand_by();
-            });
-            lock(&executor.threads).alive -= 1;
-            executor.threads_changed.notify_all();
-        });
-        if spawned.is_err() {
-            let mut threads = lock(&self.threads);
-            threads.alive -= 1;
-            threads.standby -= 1;
-            drop(threads);
-            self.threads_changed.notify_all();
+    /// The next job of the pool, if one more worker is allowed.
+    pub(super) fn take_job(&mut self, max_workers: usize) -> Option<Job<C>> {
+        if self.detached >= max_workers {
+            return None;
         }
-        spawned.map(|_| ())
+        let (_, job) = self.pool.queue.pop_front()?;
+        self.detached += 1;
+        Some(job)
     }
 
-    /// Starts a thread that is not counted here, for a WebSocket with a handler that blocks.
-    pub(crate) fn start_thread(self: &Arc<Self>, life: impl FnOnce() + Send + 'static) -> io::Result<()> {
-        let host = Arc::clone(&self.host);
-        let mut life = Some(life);
-        let spawned = Builder::new().name("outside-websocket".into()).stack_size(STACK).spawn(move || {
-            host.live(&mut || {
-                host.work(&mut || {
-                    if let Some(life) = life.take() {
-                        life();
-                    }
-                });
-            });
-        });
-        spawned.map(drop)
+    /// All jobs that have not begun.
+    pub(super) fn take_all_jobs(&mut self) -> impl Sized + use<C> {
+        std::mem::take(&mut self.pool.queue)
     }
 
-    /// Takes the loop over from a call that lasts, and offers the new epoch to a standby thread, or to a new one.
-    pub(super) fn take_over(self: &Arc<Self>, call: LeasedCall) {
-        // Under the lock, so that the late thread cannot come back before it is counted as detached.
-        let mut threads = lock(&self.threads);
-        let Some(epoch) = self.lease.take_over(call) else { return };
-        threads.detached += 1;
-        threads.offered = Some(epoch);
-        self.call_threads(threads);
-    }
-
-    /// Wakes a thread that stands by for a new assignment, and starts one if there are too few.
-    pub(super) fn call_threads(self: &Arc<Self>, threads: MutexGuard<'_, Threads<C>>) {
-        let spare = if self.is_stopping() { 0 } else { SPARE };
-        let is_urgent = threads.offered.is_some() && threads.lacks_threads(self.max_workers, 0);
-        let spawned = match threads.lacks_threads(self.max_workers, spare) {
-            true => self.spawn_thread(threads),
-            false => {
-                drop(threads);
-                Ok(())
-            }
-        };
-        self.threads_called.notify_one();
-        if let Err(error) = spawned
-            && is_urgent
-        {
-            // The thread that ends its call first becomes a standby, and takes the assignment then.
-            self.log.event(Level::Error, format!("no thread could be started: {error}"));
+    /// Counts that a thread which ran a handler without the loop has ended its call.
+    pub(super) fn come_back(&mut self, state: ThreadState) {
+        match state {
+            ThreadState::GivenUp => self.given_up -= 1,
+            ThreadState::Uncounted => self.uncounted -= 1,
+            _ => self.detached -= 1,
         }
     }
 
-    /// A thread's life: waits for an assignment, leads or works in the pool, and waits again.
-    fn stand_by(self: &Arc<Self>) {
-        loop {
-            let mut threads = lock(&self.threads);
-            let assignment = loop {
-                if let Some(epoch) = threads.offered.take() {
-                    break Some(Assignment::Lead(epoch));
-                }
-                if let Some(job) = threads.take_job(self.max_workers) {
-                    break Some(Assignment::Work(job));
-                }
-                if self.is_stopping() {
-                    break None;
-                }
-                threads = self.threads_called.wait(threads).unwrap_or_else(PoisonError::into_inner);
-            };
-            threads.standby -= 1;
-            drop(threads);
-            match assignment {
-                Some(Assignment::Lead(epoch)) => self.lead(epoch),
-                Some(Assignment::Work(job)) => self.work_in_pool(job),
-                None => return,
-            }
-            lock(&self.threads).standby += 1;
-        }
+    /// Whether fewer threads than these would stand by if all assignments were taken up.
+    pub(super) fn lacks_threads(&self, max_workers: usize, spare: usize) -> bool {
+        let jobs = self.pool.queue.len().min(max_workers.saturating_sub(self.detached));
+        self.standby < jobs + usize::from(self.offered.is_some()) + spare
     }
-}
-
-/// The assignment of a thread that stood by.
-enum Assignment<C: Command> {
-    Lead(Epoch),
-    Work(Job<C>),
 }

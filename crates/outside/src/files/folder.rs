@@ -12,7 +12,8 @@ use rustix::io::Errno;
 use super::entry::{StoredFile, content};
 use super::listing;
 use super::media_type;
-use super::open::{FileKind, Patience, Stamp, Unopened, kind, open_plainly, unopened};
+use super::one_file::one_file;
+use super::open::{FileKind, Patience, Stamp, Unopened, absolute, kind, open_plainly, unopened};
 use super::pattern::{is_hashed_name, matches};
 use super::representation::About;
 use super::root::Root;
@@ -100,12 +101,6 @@ impl Folder {
 
 fn at(path: &Path, error: io::Error) -> Error {
     Error::with_source(format!("{}", path.display()), error)
-}
-
-/// The path as of now: a program may go to another folder later.
-pub(super) fn absolute(path: impl AsRef<Path>) -> PathBuf {
-    let path = path.as_ref();
-    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
 }
 
 /// The target of a route: a folder, or one file.
@@ -227,35 +222,6 @@ impl Files {
     fn key<'p>(&self, path: &'p [u8]) -> &'p [u8] {
         if let Kinds::File(_) = self.kind { b"" } else { path }
     }
-}
-
-/// The entry of a file that was opened; the cached one if the file is the same.
-pub(super) fn one_file(
-    store: &Store,
-    path: &Path,
-    (file, stamp): (std::fs::File, Stamp),
-    known: Option<&Arc<StoredFile>>,
-    key: (u64, &[u8]),
-    cache_control: Option<&str>,
-) -> Result<Arc<StoredFile>, Unopened> {
-    let stamps = [None, None, None, Some(stamp)];
-    if let Some(known) = known.filter(|known| known.stamps == stamps) {
-        return Ok(Arc::clone(known));
-    }
-    let shown: Arc<Path> = path.into();
-    let content = content(file, stamp.size, store.in_memory_up_to(), Patience::Any)?;
-    let compresses = store.compresses && is_compressible(&media_type(&path.to_string_lossy()));
-    let about = About {
-        path: &shown,
-        stamp,
-        is_stable: true,
-        coding: Coding::Identity,
-        varies: false,
-        cache_control,
-        ranges_from: store.ranges_from,
-    };
-    let entry = StoredFile::new(&about, stamps, [None, None, None, Some(content)], compresses, key, store.now());
-    entry.map(Arc::new).ok_or(Unopened::Missing)
 }
 
 /// A search of the file system below a folder.

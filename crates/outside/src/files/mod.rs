@@ -1,14 +1,24 @@
 //! Serving files: finds the file for a path, checks whether it may be seen, and selects the bytes that answer a
 //! request.
 //!
-//! A [`Files`] looks up the path below its route: it finds an [`Entry`] in the [`Store`], or opens the file beneath its
-//! root and makes one. An entry offers `Representation`s, one for each content coding; [`select`] chooses the part to
-//! send by the request's preconditions and ranges. Code on the event loop's thread passes [`Patience::Now`], so that it
+//! ```no_run
+//! use outside::{FilePath, Folder, OutsideHttp};
+//!
+//! let server = OutsideHttp::new(("127.0.0.1", 8080))?;
+//! server.set_route("/logo.svg", FilePath("assets/logo.svg"))?;
+//! server.set_route("/docs", Folder::new("site")?)?;
+//! # Ok::<(), outside::Error>(())
+//! ```
+//!
+//! Inside: a [`Files`] looks up the path below its route: it finds an `Entry` in the `Store`, or opens the file beneath
+//! its root and makes one. An entry offers `Representation`s, one for each content coding; `select` chooses the part to
+//! send by the request's preconditions and ranges. Code on the event loop's thread passes `Patience::Now`, so that it
 //! never waits for a disk.
 
 mod entry;
 mod folder;
 mod listing;
+mod one_file;
 mod open;
 mod pattern;
 mod representation;
@@ -16,6 +26,7 @@ mod root;
 mod select;
 mod store;
 #[cfg(feature = "testing")]
+#[doc(hidden)]
 pub mod testing;
 
 pub(crate) use entry::StoredFile;
@@ -29,8 +40,8 @@ pub(crate) use store::Store;
 /// The media type of a file by its name; text comes with its charset.
 ///
 /// ```
-/// assert_eq!(outside::media_type("a/b.html"), "text/html; charset=utf-8");
-/// assert_eq!(outside::media_type("data.unknown"), "application/octet-stream");
+/// assert_eq!(outside::files::media_type("a/b.html"), "text/html; charset=utf-8");
+/// assert_eq!(outside::files::media_type("data.unknown"), "application/octet-stream");
 /// ```
 pub fn media_type(path: &str) -> String {
     let guess = mime_guess::from_path(path).first_or_octet_stream();

@@ -2,8 +2,7 @@
 
 use std::fmt;
 use std::hash::RandomState;
-use std::os::unix::ffi::OsStrExt as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -11,8 +10,7 @@ use quick_cache::sync::{Cache, DefaultLifecycle};
 use quick_cache::{Equivalent, Weighter};
 
 use super::entry::StoredFile;
-use super::folder::{absolute, one_file};
-use super::open::{Stamp, Unopened, open_plainly};
+use super::open::{Stamp, absolute};
 use crate::config::{Config, Symlinks};
 
 /// Bytes up to which files are cached in memory.
@@ -104,21 +102,6 @@ impl Store {
         if self.cache.is_some() { SMALL } else { PAGE }
     }
 
-    /// A file that a program names: opened and checked each time, since the program may have just written it.
-    pub(crate) fn open(&self, path: &Path) -> Result<Arc<StoredFile>, Unopened> {
-        let (file, stamp) = open_plainly(path)?;
-        let key = path.as_os_str().as_bytes();
-        let known = self.find(PROGRAMS, key);
-        let entry = one_file(self, path, (file, stamp), known.as_ref(), (PROGRAMS, key), None)?;
-        // Such a file is opened each time, so keeping it open gains nothing. A program may also delete a file after
-        // sending it, and an open file would keep its disk space.
-        let is_open = entry.weight().1 > 0;
-        if !is_open && !known.is_some_and(|known| Arc::ptr_eq(&known, &entry)) {
-            self.keep(&entry);
-        }
-        Ok(entry)
-    }
-
     pub(super) fn find(&self, folder: u64, path: &[u8]) -> Option<Arc<StoredFile>> {
         Some(self.cache.as_ref()?.get(&AsKey(folder, path))?.entry)
     }
@@ -154,7 +137,7 @@ impl fmt::Debug for Store {
 }
 
 /// The folder number of files that programs name.
-const PROGRAMS: u64 = u64::MAX;
+pub(super) const PROGRAMS: u64 = u64::MAX;
 
 /// A sixteenth of the descriptors that this process may have, at most 1,024.
 fn most_open_files() -> u64 {

@@ -22,7 +22,8 @@ pub struct Asynchronous<F>(F);
 /// ```
 /// # let server = outside::OutsideHttp::new(("127.0.0.1", 0))?;
 /// use std::{sync::Arc, time::Duration};
-/// use outside::{Request, asynchronous};
+/// use outside::Request;
+/// use outside::handler::asynchronous;
 ///
 /// server.get("/later/{seconds:int}", asynchronous(|request: Arc<Request>| async move {
 ///     tokio::time::sleep(Duration::from_millis(5)).await;

@@ -17,7 +17,8 @@ pub struct CancelOnDisconnect<H>(H, bool);
 /// ```
 /// # let server = outside::OutsideHttp::new(("127.0.0.1", 0))?;
 /// use std::{sync::Arc, time::Duration};
-/// use outside::{Request, asynchronous, cancel_on_disconnect};
+/// use outside::Request;
+/// use outside::handler::{asynchronous, cancel_on_disconnect};
 ///
 /// server.get("/search", cancel_on_disconnect(true, asynchronous(|_: Arc<Request>| async move {
 ///     tokio::time::sleep(Duration::from_millis(5)).await;

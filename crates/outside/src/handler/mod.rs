@@ -1,7 +1,18 @@
 //! The kinds of handlers: a closed list, with one open trait for other languages.
 //!
-//! An [`SyncHandler`] handler is called by the executor, between two turns of the event loop. An [`AsyncHandler`] handler has
-//! an event loop of its own: it takes the request and answers later.
+//! A [`SyncHandler`] is called by the executor, between two turns of the event loop. An [`AsyncHandler`] has an event
+//! loop of its own: it takes the request and answers later. A closure is made into a handler by [`IntoHandler`]; the
+//! functions here say more about one:
+//!
+//! ```
+//! use outside::handler::{asynchronous, blocking};
+//! use outside::{OutsideHttp, Request};
+//!
+//! let server = OutsideHttp::new(("127.0.0.1", 8080))?;
+//! server.set_route("/report", blocking(|_request: &Request| std::fs::read("report.pdf").unwrap_or_default()))?;
+//! server.set_route("/later", asynchronous(|_request| async { "done" }))?;
+//! # Ok::<(), outside::Error>(())
+//! ```
 
 mod asynchronous;
 mod leaving;

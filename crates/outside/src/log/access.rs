@@ -3,26 +3,11 @@
 //! Text from clients is escaped: control bytes, quotes and backslashes as `\xhh`, so that one exchange is one line
 //! (docs/security.md S39). Authorization, cookies and content are never written.
 
-use std::net::SocketAddr;
-use std::time::Duration;
-
 use super::form::LineFormat;
+use super::line::{AccessLine, push_escaped, push_hex};
 use super::moment::Moment;
 use super::terminal;
-use crate::message::{KnownHeader, NO_ADDRESS, Request, push_decimal};
-
-/// The facts of one line.
-pub(crate) struct AccessLine<'a> {
-    /// `None` if not even the request line could be read.
-    pub(crate) request: Option<&'a Request>,
-    /// The address of the connected peer, as text; a trusted proxy may have named another client.
-    pub(crate) client: &'a [u8],
-    pub(crate) status: u16,
-    /// Bytes of content that were sent.
-    pub(crate) bytes: u64,
-    /// From the end of the request's head to the last byte of the response.
-    pub(crate) duration: Option<Duration>,
-}
+use crate::message::{KnownHeader, Request, push_decimal};
 
 impl AccessLine<'_> {
     /// Appends the line with its newline.
@@ -90,22 +75,8 @@ impl AccessLine<'_> {
         out.push(b'}');
     }
 
-    /// The client's address: as a trusted proxy has named it, else the peer's.
-    pub(super) fn client(&self) -> &[u8] {
-        let forwarded = self.request.and_then(|request| request.forwarded.as_deref());
-        forwarded.map_or(self.client, |forwarded| &forwarded.text)
-    }
-
     fn field(&self, known: KnownHeader) -> Option<&[u8]> {
         self.request.and_then(|request| request.headers().known(known))
-    }
-}
-
-/// A client's address as text, rendered once for all lines of its connection.
-pub(crate) fn client_text(address: SocketAddr) -> Box<[u8]> {
-    match address {
-        NO_ADDRESS => b"unix:"[..].into(),
-        address => address.ip().to_canonical().to_string().into_bytes().into(),
     }
 }
 
@@ -124,26 +95,4 @@ fn push_json_field(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
         }
     }
     out.push(b'"');
-}
-
-pub(super) fn push_escaped(out: &mut Vec<u8>, text: &[u8]) {
-    let plain = |byte: u8| (0x20..=0x7e).contains(&byte) & (byte != b'"') & (byte != b'\\');
-    // Without an early exit the compiler checks many bytes at once.
-    if text.iter().fold(true, |all, &byte| all & plain(byte)) {
-        out.extend_from_slice(text);
-        return;
-    }
-    for &byte in text {
-        if plain(byte) {
-            out.push(byte);
-        } else {
-            out.extend_from_slice(b"\\x");
-            push_hex(out, byte);
-        }
-    }
-}
-
-fn push_hex(out: &mut Vec<u8>, byte: u8) {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    out.extend_from_slice(&[DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]);
 }

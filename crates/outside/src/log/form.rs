@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::io::IsTerminal as _;
 
-use super::LogSink;
+use super::sink::LogSink;
 use crate::config::AccessLog;
 
 /// The forms of a line.

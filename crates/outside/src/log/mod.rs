@@ -2,74 +2,50 @@
 //!
 //! A thread that logs puts its text into a buffer and goes on; the log's thread hands the buffer to the [`LogSink`]. If
 //! the sink is too slow, lines are lost and counted. Logging never blocks a connection.
+//!
+//! ```
+//! use std::sync::Arc;
+//!
+//! use outside::OutsideHttp;
+//! use outside::handler::NoRuntime;
+//! use outside::log::{Level, LogSink};
+//!
+//! struct Warnings;
+//!
+//! impl LogSink for Warnings {
+//!     fn access(&self, _lines: &[u8]) {}
+//!
+//!     fn event(&self, level: Level, text: &str) {
+//!         if level >= Level::Warning {
+//!             eprintln!("{text}");
+//!         }
+//!     }
+//! }
+//!
+//! let server = OutsideHttp::new(("127.0.0.1", 8080))?.embedded(Arc::new(NoRuntime), Arc::new(Warnings));
+//! # Ok::<(), outside::Error>(())
+//! ```
 
 mod access;
 mod form;
+mod line;
 mod moment;
+mod sink;
 mod terminal;
 
 use std::borrow::Cow;
 use std::collections::HashMap;
-use std::io::{IsTerminal as _, Write as _};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-pub(crate) use access::{AccessLine, client_text};
 use form::LineFormat;
+pub(crate) use line::{AccessLine, client_text};
 pub(crate) use moment::Moment;
+pub use sink::{Level, LogSink, StandardError};
 
 use crate::config::AccessLog;
 use crate::error::Refusal;
-
-/// The severity of an event.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Level {
-    /// For debugging.
-    Debug,
-    /// The normal course of the server.
-    Info,
-    /// Something is wrong, and the server deals with it.
-    Warning,
-    /// A request could not be answered as it should.
-    Error,
-}
-
-/// The destination of the log. Called from one thread at a time.
-pub trait LogSink: Send + Sync {
-    /// Complete lines of the access log, each ended by a newline; all of it is ASCII.
-    fn access(&self, lines: &[u8]);
-
-    /// One event.
-    fn event(&self, level: Level, text: &str);
-
-    /// Whether access lines go straight to a terminal. Then `AccessLog::Auto` writes them for people, with colours.
-    fn is_terminal(&self) -> bool {
-        false
-    }
-}
-
-/// Writes access lines and events of level info and above to standard error.
-#[derive(Debug, Default)]
-pub struct StandardError;
-
-impl LogSink for StandardError {
-    fn access(&self, lines: &[u8]) {
-        // If standard error is gone, there is no place left to report that.
-        std::io::stderr().lock().write_all(lines).unwrap_or_default();
-    }
-
-    fn event(&self, level: Level, text: &str) {
-        if level > Level::Debug {
-            let line = format!("outside: {text}\n");
-            std::io::stderr().lock().write_all(line.as_bytes()).unwrap_or_default();
-        }
-    }
-
-    fn is_terminal(&self) -> bool {
-        std::io::stderr().is_terminal()
-    }
-}
 
 /// The log of one server.
 pub(crate) struct Log {
@@ -233,7 +209,7 @@ impl Log {
 /// The text as one line: characters that are not visible or could end the line are escaped.
 ///
 /// ```
-/// assert_eq!(outside::one_line("it's /a\nb \u{1b}[31m"), "it's /a\\nb \\u{1b}[31m");
+/// assert_eq!(outside::log::one_line("it's /a\nb \u{1b}[31m"), "it's /a\\nb \\u{1b}[31m");
 /// ```
 pub fn one_line(text: &str) -> Cow<'_, str> {
     if text.bytes().all(|byte| (0x20..=0x7e).contains(&byte)) {

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use super::access::{AccessLine, push_escaped};
+use super::line::{AccessLine, push_escaped};
 use super::moment::Moment;
 
 const GREEN: &str = "32";

@@ -12,8 +12,29 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::response::Response;
+use super::headers::Headers;
 use crate::error::Error;
+
+/// An HTTP response (RFC 9110 section 3.4).
+///
+/// Built by chaining. `Content-Length`, `Date` and a missing `Content-Type` are added when it is sent. A stream, or an
+/// answer to HEAD without content, may declare its own `Content-Length`, and a stream must keep to it. An invalid
+/// header is not added; the response is then answered as a 500, and the log has the cause.
+///
+/// ```
+/// use outside::Response;
+/// let response = Response::text("Hello").with_status(201).with_header("Location", "/hello/1");
+/// assert_eq!(response.status(), 201);
+/// assert_eq!(response.headers().get("location"), Some("/hello/1"));
+/// ```
+#[derive(Debug, Default)]
+pub struct Response {
+    pub(crate) status: u16,
+    pub(crate) headers: Headers,
+    pub(crate) body: Body,
+    pub(crate) problem: Option<Box<Error>>,
+    pub(crate) attachment: Option<Box<dyn Any + Send>>,
+}
 
 /// The content of a response.
 #[derive(Default)]

@@ -1,17 +1,17 @@
 //! CORS: the origins whose pages may read answers, and the preflight requests of their browsers (Fetch standard,
 //! section 3.2).
 
+use super::body::Response;
 use super::headers::Headers;
 use super::name::{KnownHeader, is_token};
 use super::origin::normalised_origin;
 use super::request::Request;
-use super::response::Response;
 use crate::error::Error;
 
 /// The origins whose pages may read answers, and the requests that they may send.
 ///
 /// ```
-/// use outside::Cors;
+/// use outside::message::Cors;
 /// let cors = Cors::new(["https://app.example.com"])?.with_credentials()?;
 /// assert!(Cors::new(["*"])?.with_credentials().is_err());
 /// # Ok::<(), outside::Error>(())

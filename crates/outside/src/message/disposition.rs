@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 /// 8187, behind a plain form for clients that do not know that.
 ///
 /// ```
-/// use outside::content_disposition;
+/// use outside::message::content_disposition;
 /// assert_eq!(content_disposition(true, None), "attachment");
 /// assert_eq!(content_disposition(false, Some("a b.txt")), "inline; filename=\"a b.txt\"");
 /// let value = content_disposition(true, Some("naïve €.txt"));

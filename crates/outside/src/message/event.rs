@@ -8,7 +8,7 @@ use crate::error::Error;
 /// One event.
 ///
 /// ```
-/// use outside::Event;
+/// use outside::message::Event;
 /// let event = Event { id: Some("7".into()), event: Some("rain".into()), ..Event::new("it rains\nand pours") };
 /// assert_eq!(event.to_bytes()?, "id: 7\nevent: rain\ndata: it rains\ndata: and pours\n\n");
 /// # Ok::<(), outside::Error>(())

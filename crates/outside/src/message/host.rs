@@ -14,7 +14,7 @@ use crate::error::Error;
 /// A host name, or all names below one: `example.com`, `*.example.com`, `127.0.0.1`, `::1`; `*` is every name.
 ///
 /// ```
-/// use outside::HostPattern;
+/// use outside::message::HostPattern;
 /// let pattern: HostPattern = "*.Example.com".parse()?;
 /// assert!(pattern.matches("shop.example.com:8443") && pattern.matches("a.b.example.com."));
 /// assert!(!pattern.matches("example.com") && !pattern.matches("evilexample.com"));

@@ -6,9 +6,9 @@ use std::borrow::Cow;
 /// The text without its byte order mark; `None` if it is malformed.
 ///
 /// ```
-/// assert_eq!(outside::json_text(b"[1]").as_deref(), Some("[1]"));
-/// assert_eq!(outside::json_text(b"\xff\xfe[\x001\x00]\x00").as_deref(), Some("[1]"));
-/// assert_eq!(outside::json_text(b"\"\xff\""), None);
+/// assert_eq!(outside::message::json_text(b"[1]").as_deref(), Some("[1]"));
+/// assert_eq!(outside::message::json_text(b"\xff\xfe[\x001\x00]\x00").as_deref(), Some("[1]"));
+/// assert_eq!(outside::message::json_text(b"\"\xff\""), None);
 /// ```
 pub fn json_text(content: &[u8]) -> Option<Cow<'_, str>> {
     // A text in UTF-16 or UTF-32 begins with a byte order mark, or has a NUL among its first bytes, which UTF-8 has

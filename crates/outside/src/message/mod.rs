@@ -1,6 +1,15 @@
 //! The values that all rooms share: request, response, headers, cookie, query, form, status.
 //!
 //! Plain values: no socket, no clock, no runtime, no file is opened here. Only `error` is below.
+//!
+//! ```
+//! use outside::Response;
+//! use outside::message::ResponseCookie;
+//!
+//! let cookie = ResponseCookie { http_only: true, ..ResponseCookie::new("abc") };
+//! let response = Response::text("signed in").with_cookie("session", &cookie);
+//! assert_eq!(response.headers().get("set-cookie"), Some("session=abc; HttpOnly"));
+//! ```
 
 mod body;
 mod cookie;
@@ -25,7 +34,7 @@ mod status;
 mod target;
 
 pub(crate) use body::StartedStream;
-pub use body::{Body, BodyStream, FileSlice, KeepAlive, PieceFuture, Pull};
+pub use body::{Body, BodyStream, FileSlice, KeepAlive, PieceFuture, Pull, Response};
 pub use cookie::{Cookies, ResponseCookie, SameSite};
 pub use cors::Cors;
 pub(crate) use decimal::push_decimal;
@@ -47,6 +56,6 @@ pub use parameter::{Parameter, Parameters};
 pub use query::{decode_component, decode_lossy, parse_query};
 pub(crate) use request::{ContentSource, Spooled};
 pub use request::{Request, RequestParts, Span, Version};
-pub use response::{IntoAnswer, Response};
+pub use response::IntoAnswer;
 pub use security_headers::SecurityHeaders;
 pub use status::{reason_phrase, statuses};

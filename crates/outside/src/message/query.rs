@@ -9,7 +9,7 @@ use percent_encoding::percent_decode;
 /// The pairs of a query string in order, percent-decoded, `+` read as a space, at most `limit` of them.
 ///
 /// ```
-/// let pairs = outside::parse_query(b"a=1&b=x+y&flag&a=%C3%A9", 1000);
+/// let pairs = outside::message::parse_query(b"a=1&b=x+y&flag&a=%C3%A9", 1000);
 /// assert_eq!(pairs[1], ("b".into(), "x y".into()));
 /// assert_eq!(pairs[2], ("flag".into(), "".into()));
 /// assert_eq!(pairs[3], ("a".into(), "é".into()));

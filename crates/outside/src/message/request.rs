@@ -277,7 +277,8 @@ impl Request {
     /// The value of a parameter of the path, if the matching route has one of this name.
     ///
     /// ```
-    /// # use outside::{OutsideHttp, Parameter, Request};
+    /// # use outside::{OutsideHttp, Request};
+    /// # use outside::message::Parameter;
     /// # let server = OutsideHttp::new(("127.0.0.1", 0))?;
     /// server.get("/users/{id:int}", |request: &Request| {
     ///     let id = request.parameter("id").and_then(Parameter::as_int).unwrap_or_default();
@@ -307,7 +308,8 @@ impl Request {
     /// The first value of a query parameter.
     ///
     /// ```
-    /// # use outside::{Request, RequestParts};
+    /// # use outside::Request;
+    /// # use outside::message::RequestParts;
     /// let request = Request::from_parts(&RequestParts { target: "/find?q=a+b", ..RequestParts::default() })?;
     /// assert_eq!(request.param("q").as_deref(), Some("a b"));
     /// # Ok::<(), outside::Error>(())

@@ -5,34 +5,13 @@ use std::path::Path;
 
 use bytes::Bytes;
 
-use super::body::{Body, BodyStream, FileSlice, IteratorStream};
+use super::body::{Body, BodyStream, FileSlice, IteratorStream, Response};
 use super::cookie::ResponseCookie;
 use super::disposition::content_disposition;
 use super::event::{EVENT_STREAM_FIELDS, Event, Events};
 use super::headers::Headers;
 use super::name::KnownHeader;
 use crate::error::Error;
-
-/// An HTTP response (RFC 9110 section 3.4).
-///
-/// Built by chaining. `Content-Length`, `Date` and a missing `Content-Type` are added when it is sent. A stream, or an
-/// answer to HEAD without content, may declare its own `Content-Length`, and a stream must keep to it. An invalid
-/// header is not added; the response is then answered as a 500, and the log has the cause.
-///
-/// ```
-/// use outside::Response;
-/// let response = Response::text("Hello").with_status(201).with_header("Location", "/hello/1");
-/// assert_eq!(response.status(), 201);
-/// assert_eq!(response.headers().get("location"), Some("/hello/1"));
-/// ```
-#[derive(Debug, Default)]
-pub struct Response {
-    pub(crate) status: u16,
-    pub(crate) headers: Headers,
-    pub(crate) body: Body,
-    pub(crate) problem: Option<Box<Error>>,
-    pub(crate) attachment: Option<Box<dyn Any + Send>>,
-}
 
 impl Response {
     /// A response without content. The status is one of 200 to 599; another one is answered as a 500.

@@ -72,8 +72,8 @@ const REGISTERED: &[(u16, &str)] = &[
 /// The reason phrase of a status code (RFC 9110 section 15), or `"Unknown"` for a code without one.
 ///
 /// ```
-/// assert_eq!(outside::reason_phrase(404), "Not Found");
-/// assert_eq!(outside::reason_phrase(599), "Unknown");
+/// assert_eq!(outside::message::reason_phrase(404), "Not Found");
+/// assert_eq!(outside::message::reason_phrase(599), "Unknown");
 /// ```
 pub fn reason_phrase(code: u16) -> &'static str {
     match code {

@@ -1,12 +1,23 @@
 //! Finds the handler for a request.
 //!
-//! A plain route owns its path and everything below it; the longest one wins. A route with a pattern ([`tree`]) matches
+//! A plain route owns its path and everything below it; the longest one wins. A route with a pattern (`tree`) matches
 //! whole paths for some methods, and may have parameters. If both match, the one with more literal segments at its
 //! beginning wins; if these are equal, the pattern. Routes of a host precede those of all hosts, patterns included.
+//!
+//! ```
+//! use outside::{OutsideHttp, Request};
+//!
+//! let server = OutsideHttp::new(("127.0.0.1", 8080))?;
+//! server.get("/users/{id:int}", |_request: &Request| "one user")?;
+//! assert_eq!(outside::route::pattern_names("/users/{id:int}")?, ["id"]);
+//! assert_eq!(server.patterns()[0].methods, ["GET"]);
+//! # Ok::<(), outside::Error>(())
+//! ```
 
 mod choice;
 mod pattern;
 #[cfg(feature = "testing")]
+#[doc(hidden)]
 pub mod testing;
 mod tree;
 

@@ -1,7 +1,19 @@
 //! The site: routes, error handlers, hooks, and the built-in error pages.
 //!
-//! A [`Site`] can be changed at any time from any thread. Connections work on a [`Snapshot`], which never changes, and
+//! A `Site` can be changed at any time from any thread. Connections work on a `Snapshot`, which never changes, and
 //! take a new one when the version has moved on.
+//!
+//! ```
+//! use outside::{OutsideHttp, Request, Response, site};
+//!
+//! let server = OutsideHttp::new(("127.0.0.1", 8080))?;
+//! server.set_errorhandler(404, |request: Option<&Request>, message: Option<&str>| {
+//!     let mut page: Response = site::error_page(request, 404, message);
+//!     page.headers_mut().set("Cache-Control", "no-store")?;
+//!     Ok::<_, outside::Error>(page)
+//! })?;
+//! # Ok::<(), outside::Error>(())
+//! ```
 
 mod front;
 mod hosts;

@@ -8,22 +8,7 @@ use std::os::unix::net::UnixStream;
 
 use tokio::sync::mpsc;
 
-use super::{Listeners, Stream};
-
-/// The source of a server's connections.
-#[derive(Debug)]
-pub enum ConnectionSource {
-    /// Sockets that listen.
-    Listeners(Listeners),
-    /// A [`Connector`]; there is no other way to connect.
-    Memory(MemoryListener),
-}
-
-impl<L: Into<Listeners>> From<L> for ConnectionSource {
-    fn from(listeners: L) -> Self {
-        Self::Listeners(listeners.into())
-    }
-}
+use super::Stream;
 
 /// Connects to a server of this process.
 #[derive(Clone, Debug)]

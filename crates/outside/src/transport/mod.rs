@@ -5,6 +5,7 @@ mod ends;
 mod listener;
 mod listeners;
 mod memory;
+mod source;
 mod tls;
 
 use std::fs::File;
@@ -20,7 +21,8 @@ pub use address::{Address, BindError};
 pub(crate) use listener::{AcceptQueue, Accepting, ListenerOptions};
 pub use listener::{Listener, ListenerRole, SocketFile};
 pub use listeners::{BindSpec, Endpoint, Listeners};
-pub use memory::{ConnectionSource, Connector, MemoryListener};
+pub use memory::{Connector, MemoryListener};
+pub use source::ConnectionSource;
 pub use tls::{CertificateError, TicketKeys, Tls};
 pub(crate) use tls::{Notice, TlsStream};
 
@@ -74,7 +76,7 @@ impl Stream {
 
     /// Whether HTTP/2 was negotiated.
     pub(crate) fn speaks_http2(&self) -> bool {
-        matches!(self, Self::Tls(stream) if stream.protocol() == Some(tls::HTTP2))
+        matches!(self, Self::Tls(stream) if stream.speaks_http2())
     }
 
     /// Reads into the buffer; 0 is the end.

@@ -1,8 +1,20 @@
 //! WebSockets for handlers: the settings of a route, and connections with their two queues.
 //!
 //! The bytes are those of `protocol/websocket`. `connection/websocket` drives the socket: it fills the inbox of a
-//! [`WebSocketConnection`], and empties its queue through a [`FrameSink`]. This room knows no socket, and calls no user
+//! [`WebSocketConnection`], and empties its queue through a `FrameSink`. This room knows no socket, and calls no user
 //! code while it holds a lock.
+//!
+//! ```
+//! use outside::websocket::{Message, WhenFull};
+//! use outside::{OutsideHttp, WebSocket, WebSocketConnection};
+//!
+//! let server = OutsideHttp::new(("127.0.0.1", 8080))?;
+//! let chat = WebSocket::new()
+//!     .on_message(|connection: &WebSocketConnection, message: Message| connection.send(message))
+//!     .with_queue(1 << 20, WhenFull::DropOldest);
+//! server.set_route("/chat", chat)?;
+//! # Ok::<(), outside::Error>(())
+//! ```
 
 mod bounds;
 mod connection;
@@ -95,7 +107,8 @@ pub enum WhenFull {
 ///
 /// ```no_run
 /// # let server = outside::OutsideHttp::new(("127.0.0.1", 8080))?;
-/// use outside::{WebSocket, WebSocketConnection, WebSocketExit};
+/// use outside::{WebSocket, WebSocketConnection};
+/// use outside::websocket::WebSocketExit;
 ///
 /// let echo = WebSocket::new().on_connection(|connection: &WebSocketConnection| -> Result<(), WebSocketExit> {
 ///     loop {

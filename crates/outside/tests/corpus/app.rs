@@ -1,6 +1,7 @@
 //! The application behind the corpus: the twin of `tests/programs/app.py`, with the same routes and the same answers.
 
-use outside::{AccessLog, Error, OutsideHttp, Request, Response};
+use outside::config::AccessLog;
+use outside::{Error, OutsideHttp, Request, Response};
 
 /// The server with all routes, on a port of the system's choice, not yet running.
 pub(crate) fn server() -> Result<OutsideHttp, Error> {

@@ -9,7 +9,9 @@ use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::time::{Duration, UNIX_EPOCH};
 
-use outside::{AccessLog, Body, Error, FilePath, FileSlice, Folder, OutsideHttp, Request, Response};
+use outside::config::AccessLog;
+use outside::message::{Body, FileSlice};
+use outside::{Error, FilePath, Folder, OutsideHttp, Request, Response};
 
 use outside_test_support::corpus::unescape;
 

@@ -2,8 +2,9 @@
 
 use std::path::Path;
 
+use outside::content::Form;
+use outside::message::FormLimits;
 use outside::testing::forms::read_in_pieces;
-use outside::{Form, FormLimits};
 use serde_json::Value;
 
 /// A text; or a list of texts, among which `[text, count]` is repeated.

@@ -12,7 +12,8 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use outside::{Address, Error, FilePath, Folder, Listener, OutsideHttp};
+use outside::listen::{Address, Listener};
+use outside::{Error, FilePath, Folder, OutsideHttp};
 
 #[test]
 fn every_case_is_answered_as_the_corpus_says() {

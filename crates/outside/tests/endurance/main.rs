@@ -11,8 +11,10 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
+use outside::config::AccessLog;
 use outside::testing::websocket::client_frame;
-use outside::{AccessLog, Config, Error, Message, OutsideHttp, WebSocket, WebSocketConnection};
+use outside::websocket::Message;
+use outside::{Config, Error, OutsideHttp, WebSocket, WebSocketConnection};
 
 /// Connections that are opened, if the process may have twice as many descriptors.
 const MANY: usize = 4000;

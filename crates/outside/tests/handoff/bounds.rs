@@ -3,7 +3,8 @@
 use std::io::Read as _;
 use std::time::{Duration, Instant};
 
-use outside::{Request, blocking};
+use outside::Request;
+use outside::handler::blocking;
 
 use super::{milliseconds, turn};
 use crate::client::{self, Client, get};

@@ -18,7 +18,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use outside::{Request, blocking, never_blocking};
+use outside::Request;
+use outside::handler::{blocking, never_blocking};
 
 use client::{Client, get};
 use outside_test_support::latch::Latch;

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use outside::{Request, blocking};
+use outside::Request;
+use outside::handler::blocking;
 
 use super::turn;
 use crate::client::{Client, get};

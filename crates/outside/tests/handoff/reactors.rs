@@ -9,7 +9,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use outside::{Config, Request, never_blocking};
+use outside::handler::never_blocking;
+use outside::{Config, Request};
 
 use super::turn;
 use crate::client::{self, Client, get};

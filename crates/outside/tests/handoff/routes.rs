@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use outside::{OutsideHttp, Parameter, Request, Response, asynchronous};
+use outside::handler::asynchronous;
+use outside::message::Parameter;
+use outside::{OutsideHttp, Request, Response};
 
 use super::turn;
 use crate::client::{Client, DEADLINE, get};

@@ -1,6 +1,7 @@
 //! A server for several reactors, and the descriptors of this process.
 
-use outside::{Address, Config, Listener};
+use outside::Config;
+use outside::listen::{Address, Listener};
 use outside_test_support::server::{Running, each_reactor};
 
 /// With one queue for all reactors if it is shared, else with one for each.

@@ -8,7 +8,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use outside::{Error, Request, Response, blocking};
+use outside::handler::blocking;
+use outside::{Error, Request, Response};
 
 use crate::client::{DEADLINE, get, parse};
 use outside_test_support::latch::Latch;

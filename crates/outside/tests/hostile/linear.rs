@@ -6,8 +6,10 @@
 
 use std::time::Duration;
 
+use outside::Request;
+use outside::content::Form;
+use outside::message::{FormLimits, RequestParts, parse_query};
 use outside::testing::{Conversation, Limits};
-use outside::{Form, FormLimits, Request, RequestParts, parse_query};
 use rustix::time::{ClockId, clock_gettime};
 
 const LONG: usize = 64 << 10;

@@ -110,7 +110,7 @@ fn s16_resets_do_not_buy_handlers() {
     // More threads than a connection may use.
     let server = Running::start_h2c(|config| config.max_workers = 400);
     let latch = Latch::default();
-    server.set_route("/slow", outside::blocking(latch.handler("slow")));
+    server.set_route("/slow", outside::handler::blocking(latch.handler("slow")));
     let mut client = Client::connect(server.address);
     let mut stream = 1;
     for round in 0_u64..3 {
@@ -153,7 +153,7 @@ fn s17_made_you_reset() {
     for (name, way) in ways {
         let server = Running::start_h2c(|config| config.max_workers = 400);
         let latch = Latch::default();
-        server.set_route("/slow", outside::blocking(latch.handler("slow")));
+        server.set_route("/slow", outside::handler::blocking(latch.handler("slow")));
         let mut client = Client::connect(server.address);
         let attack = |number: u32| [request(2 * number + 1, "/slow"), way(2 * number + 1)].concat();
         let (code, sent) = flood(&mut client, b"", attack, 10_000);

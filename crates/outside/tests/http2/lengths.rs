@@ -1,7 +1,8 @@
 //! An answer keeps to the length in its head, or its stream is reset (RFC 9113 section 8.1.1).
 
 use bytes::Bytes;
-use outside::{BodyStream, Error, Pull, Request, Response};
+use outside::message::{BodyStream, Pull};
+use outside::{Error, Request, Response};
 
 use outside_test_support::http2::wire::{
     Client, DATA, END_HEADERS, END_STREAM, HEADERS, RST_STREAM, block, frame, get, request,

@@ -141,7 +141,7 @@ fn a_late_handler_costs_its_stream_alone() {
 fn what_was_cancelled_before_it_began_never_does() {
     let server = Running::start_h2c(|config| config.max_workers = 1);
     let latch = Latch::default();
-    server.set_route("/slow", outside::blocking(latch.handler("slow")));
+    server.set_route("/slow", outside::handler::blocking(latch.handler("slow")));
     let mut client = Client::connect(server.address);
     // One runs, four wait for the only worker.
     client.send(&(0..5).flat_map(|number| request(2 * number + 1, "/slow")).collect::<Vec<_>>());

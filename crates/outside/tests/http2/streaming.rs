@@ -4,7 +4,9 @@
 use std::sync::mpsc::{Sender, channel};
 use std::time::{Duration, Instant};
 
-use outside::{Error, Event, Request, Response, streaming};
+use outside::handler::streaming;
+use outside::message::Event;
+use outside::{Error, Request, Response};
 
 use outside_test_support::http2::wire::{
     CANCEL, Client, DATA, END_HEADERS, END_STREAM, HEADERS, RST_STREAM, WINDOW_UPDATE, block, frame, get,

@@ -4,7 +4,8 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use outside::{Error, Message, WebSocket, WebSocketConnection, WebSocketExit};
+use outside::websocket::{Message, WebSocketExit};
+use outside::{Error, WebSocket, WebSocketConnection};
 
 use crate::client::{BINARY, CLOSE, Client, OPENING, TEXT, close_frame, frame};
 use crate::server::{Journal, blocking_echo, echo, serve};

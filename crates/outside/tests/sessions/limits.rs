@@ -3,7 +3,8 @@
 use std::time::{Duration, Instant};
 
 use outside::testing::websocket::TestTerms;
-use outside::{WebSocket, WebSocketConnection, WebSocketExit};
+use outside::websocket::WebSocketExit;
+use outside::{WebSocket, WebSocketConnection};
 
 use crate::client::{BINARY, COMPRESSED, Client, Frame, OPENING, TEXT, frame};
 use crate::server::{Journal, blocking_echo, echo, serve};

@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use outside::{Error, Message, SessionHandler, Style, WebSocket, WebSocketConnection, WebSocketExit};
+use outside::websocket::{Message, SessionHandler, Style, WebSocketExit};
+use outside::{Error, WebSocket, WebSocketConnection};
 
 use crate::client::{BINARY, Client, Frame, PING, PONG, TEXT, close_frame, frame};
 use crate::server::{Journal, blocking_echo, echo, serve};

@@ -1,6 +1,7 @@
 //! The requests that may open a WebSocket, and the bytes behind such a request (RFC 6455 section 4.2, docs/security.md S9, S43).
 
-use outside::{Request, WebSocket, WebSocketConnection, WebSocketExit};
+use outside::websocket::WebSocketExit;
+use outside::{Request, WebSocket, WebSocketConnection};
 
 use crate::client::{Client, Frame, OPENING, TEXT, close_frame, frame};
 use crate::server::{Journal, blocking_echo, echo, serve};
@@ -183,11 +184,10 @@ fn nothing_opens_any_more_while_the_server_ends() {
 /// A message that comes with the handshake is delivered after `on_open`, whose own messages are sent first.
 #[test]
 fn on_open_is_first() {
-    let server = serve(
-        echo()
-            .on_open(|connection: &WebSocketConnection| connection.send("welcome"))
-            .on_message(|connection: &WebSocketConnection, message: outside::Message| connection.send(message)),
-    );
+    let server =
+        serve(echo().on_open(|connection: &WebSocketConnection| connection.send("welcome")).on_message(
+            |connection: &WebSocketConnection, message: outside::websocket::Message| connection.send(message),
+        ));
     let mut client = Client::connect(server.address);
     client.send([format!("GET / HTTP/1.1\r\n{OPENING}\r\n").as_bytes(), &frame(TEXT, "early")].concat());
     assert_eq!(client.answer().status, 101);

@@ -2,7 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use outside::{Message, WebSocket, WebSocketConnection, WebSocketExit};
+use outside::websocket::{Message, WebSocketExit};
+use outside::{WebSocket, WebSocketConnection};
 
 use crate::client::{Client, Frame, PING, PONG, TEXT, close_frame, frame};
 use crate::server::{Journal, echo, serve};

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use outside::{Message, WebSocket, WebSocketConnection, WebSocketExit, WhenFull};
+use outside::websocket::{Message, WebSocketExit, WhenFull};
+use outside::{WebSocket, WebSocketConnection};
 
 use crate::client::{BINARY, CLOSE, Client, DEADLINE, Frame, OPENING, frame};
 use crate::server::{Journal, serve};

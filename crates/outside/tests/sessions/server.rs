@@ -3,7 +3,8 @@
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Instant;
 
-use outside::{Message, WebSocket, WebSocketConnection, WebSocketExit};
+use outside::websocket::{Message, WebSocketExit};
+use outside::{WebSocket, WebSocketConnection};
 use outside_test_support::server::Running;
 
 use crate::client::DEADLINE;

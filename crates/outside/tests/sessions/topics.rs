@@ -5,7 +5,8 @@ use std::sync::{Arc, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use outside::{Message, OutsideHttp, Request, WebSocket, WebSocketConnection, WhenFull};
+use outside::websocket::{Message, WhenFull};
+use outside::{OutsideHttp, Request, WebSocket, WebSocketConnection};
 
 use crate::client::{BINARY, CLOSE, Client, Frame, OPENING, TEXT, frame};
 use outside_test_support::server::Running;

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use outside::CertificateFiles;
+use outside::config::CertificateFiles;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use tempfile::TempDir;
 

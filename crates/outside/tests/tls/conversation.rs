@@ -3,7 +3,8 @@
 use std::io::{Read, Write};
 use std::sync::Arc;
 
-use outside::{FilePath, Message, Request, Response, WebSocket, WebSocketConnection};
+use outside::websocket::Message;
+use outside::{FilePath, Request, Response, WebSocket, WebSocketConnection};
 use rustls::ProtocolVersion;
 
 use crate::certificates::Authority;

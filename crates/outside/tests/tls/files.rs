@@ -2,7 +2,9 @@
 
 use std::os::unix::fs::PermissionsExt as _;
 
-use outside::{CertificateError, CertificateFiles, Config, TicketKeys, Tls, Value};
+use outside::Config;
+use outside::config::{CertificateFiles, Value};
+use outside::tls::{CertificateError, TicketKeys, Tls};
 use rcgen::date_time_ymd;
 
 use crate::certificates::Authority;

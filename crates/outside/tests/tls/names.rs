@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::Instant;
 
-use outside::Level;
+use outside::log::Level;
 use rcgen::{KeyPair, PKCS_ECDSA_P384_SHA384, PKCS_ED25519};
 use rustls::pki_types::CertificateDer;
 use rustls::{ClientConfig, RootCertStore, SignatureScheme};

@@ -5,7 +5,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::thread;
 
-use outside::{AccessLog, Endpoint, Error, OutsideHttp, Request, Response, Security};
+use outside::config::AccessLog;
+use outside::listen::{Endpoint, Security};
+use outside::{Error, OutsideHttp, Request, Response};
 
 use crate::certificates::Authority;
 use crate::client::{DEADLINE, answer, begin, connect, trusting};

@@ -6,7 +6,9 @@ use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::thread;
 
-use outside::{AccessLog, Address, Error, OutsideHttp, Request, Response, Security};
+use outside::config::AccessLog;
+use outside::listen::{Address, Security};
+use outside::{Error, OutsideHttp, Request, Response};
 
 use crate::certificates::Authority;
 use crate::client::{DEADLINE, answer, begin, connect, trusting};

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use outside::Level;
+use outside::log::Level;
 use rustls::{AlertDescription, ClientConfig};
 
 use crate::certificates::Authority;

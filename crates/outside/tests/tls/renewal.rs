@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use outside::{CertificateFiles, Level, TicketKeys, Tls};
+use outside::config::CertificateFiles;
+use outside::log::Level;
+use outside::tls::{TicketKeys, Tls};
 use rcgen::{CertificateParams, date_time_ymd};
 use rustls::pki_types::CertificateDer;
 use rustls::{ClientConfig, DigitallySignedStruct, SignatureScheme};

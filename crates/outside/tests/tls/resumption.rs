@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use outside::TicketKeys;
+use outside::tls::TicketKeys;
 use rustls::client::{ClientSessionStore, Resumption, Tls12ClientSessionValue, Tls13ClientSessionValue};
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, HandshakeKind, NamedGroup, ProtocolVersion};

@@ -1,6 +1,8 @@
 //! A server with certificates.
 
-use outside::{AccessLog, CertificateFiles, Config, Request, Response, TicketKeys, Tls};
+use outside::config::{AccessLog, CertificateFiles};
+use outside::tls::{TicketKeys, Tls};
+use outside::{Config, Request, Response};
 use outside_test_support::server::{Running, each_reactor};
 
 /// With these certificates, and a route that says hello.

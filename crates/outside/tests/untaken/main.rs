@@ -11,7 +11,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use outside::{Request, Response, asynchronous, blocking, never_blocking};
+use outside::handler::{asynchronous, blocking, never_blocking};
+use outside::{Request, Response};
 
 use outside_test_support::http2::wire::{
     Client, DATA, END_HEADERS, END_STREAM, HEADERS, RST_STREAM, SETTINGS, WINDOW_UPDATE, block, frame, get,

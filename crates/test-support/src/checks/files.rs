@@ -9,8 +9,8 @@ use std::os::unix::fs::{MetadataExt as _, symlink};
 use std::path::Path;
 use std::sync::OnceLock;
 
-use outside::Symlinks;
-use outside::files_testing::Beneath;
+use outside::config::Symlinks;
+use outside::files::testing::Beneath;
 use outside::testing::{Limits, byte_ranges, preconditions};
 
 use crate::checks::invariants::converse;

@@ -2,8 +2,9 @@
 //!
 //! A parsed form is written again and must be read as the same; limits are kept; files are slices of the content.
 
+use outside::content::Form;
+use outside::message::{FormLimits, parse_query};
 use outside::testing::forms::{TestPart, read_in_pieces};
-use outside::{Form, FormLimits, parse_query};
 
 /// A query string.
 pub fn query(input: &[u8]) {

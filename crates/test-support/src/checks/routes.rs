@@ -2,7 +2,7 @@
 
 use std::cmp::Reverse;
 
-use outside::routes_testing::{Patterns, TestAnswer};
+use outside::route::testing::{Patterns, TestAnswer};
 use outside::testing::{Conversation, Limits};
 
 /// A request target in the first line, and in each line that follows a method and a pattern.

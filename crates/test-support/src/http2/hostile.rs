@@ -19,7 +19,7 @@ fn address() -> SocketAddr {
     static SERVER: OnceLock<Running> = OnceLock::new();
     let start = || {
         let server = Running::start_h2c(|config| {
-            config.access_log = outside::AccessLog::Off;
+            config.access_log = outside::config::AccessLog::Off;
             config.max_body_size = 64 << 10;
             config.spool_above = 16 << 10;
             config.write_stall_timeout = Duration::from_secs(1);

@@ -3,7 +3,7 @@
 use std::io::{Read as _, Write as _};
 use std::os::unix::net::UnixStream;
 
-use super::TestResponse;
+use super::response::TestResponse;
 use crate::error::Error;
 use crate::protocol::ContentLength;
 use crate::protocol::http1::{ChunkReader, ReceivedHead, decode_response_head};

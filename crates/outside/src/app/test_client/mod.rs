@@ -5,6 +5,7 @@
 
 mod cookie_jar;
 mod exchange;
+mod response;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::net::UnixStream;
@@ -16,9 +17,9 @@ use serde_json::Value;
 
 use self::cookie_jar::CookieJar;
 use self::exchange::exchange;
+pub use self::response::TestResponse;
 use super::OutsideHttp;
 use crate::error::Error;
-use crate::message::Headers;
 use crate::server::{Control, Running};
 use crate::transport::{ConnectionSource, Connector};
 
@@ -201,41 +202,6 @@ impl TestRequest<'_> {
         *connection = may_be_used_again.then_some(stream);
         lock(&self.client.cookies).remember(&response.headers);
         Ok(response)
-    }
-}
-
-/// An answer as received.
-#[derive(Debug)]
-pub struct TestResponse {
-    status: u16,
-    headers: Headers,
-    content: Vec<u8>,
-}
-
-impl TestResponse {
-    /// The status code.
-    pub fn status(&self) -> u16 {
-        self.status
-    }
-
-    /// The header fields.
-    pub fn headers(&self) -> &Headers {
-        &self.headers
-    }
-
-    /// The content, without its transfer coding.
-    pub fn content(&self) -> &[u8] {
-        &self.content
-    }
-
-    /// The content as text; invalid UTF-8 becomes U+FFFD.
-    pub fn text(&self) -> String {
-        String::from_utf8_lossy(&self.content).into_owned()
-    }
-
-    /// The content as JSON; `None` if it is not JSON.
-    pub fn json(&self) -> Option<Value> {
-        serde_json::from_slice(&self.content).ok()
     }
 }
 

@@ -6,11 +6,12 @@
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use crate::connection::Connection;
 use crate::connection::buffer::ReadBuffer;
+use crate::connection::guard::ConnectionGuard;
 use crate::connection::http1::Http1Body;
 use crate::connection::watch::Watch;
 use crate::connection::websocket::{Opening, open_websocket};
-use crate::connection::{Connection, ConnectionGuard};
 use crate::exchange::{Awaited, Dispatcher, Exchange, Stop, Wait, Wire, Work};
 use crate::executor::MOST_HELD;
 use crate::message::Request;

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Instant;
 
+use super::request_body::CONTINUE;
 use crate::connection::Connection;
 use crate::connection::buffer::{LARGE, take_content, take_request};
 use crate::error::Refusal;
@@ -28,7 +29,6 @@ const FIRST_ROOM: usize = 64 << 10;
 const MORE_ROOM: usize = 2 << 20;
 /// Bytes of free room from which content gets no more room.
 const LITTLE_ROOM: usize = 4 << 10;
-pub(in crate::connection) const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
 /// A refused head. `request` lacks the framing alone; `fragment` has the request line alone, for the log.
 struct Unread {

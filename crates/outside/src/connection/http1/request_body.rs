@@ -6,15 +6,17 @@ use std::io::IoSlice;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use super::receive::CONTINUE;
 use crate::connection::buffer::ReadBuffer;
-use crate::connection::{Connection, poll_read};
+use crate::connection::buffer::poll_read;
 use crate::content::GONE;
 use crate::error::Refusal;
 use crate::exchange::{Dispatcher, RequestBody, Service, Stop, Waiting};
 use crate::message::Request;
 use crate::protocol::http1::{BodyLength, ChunkedDecoder, Framing};
 use crate::transport::Stream;
+
+/// The interim answer for which a client waits before it sends content (RFC 9110 section 15.2.1).
+pub(super) const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
 /// Content on its way to a handler.
 #[derive(Debug)]
@@ -29,6 +31,28 @@ pub(in crate::connection) struct Http1Body {
 }
 
 impl Http1Body {
+    /// Begins to hand the content of this request to its handler.
+    pub(super) fn begin(service: &Service, request: &mut Arc<Request>, framing: &Framing) -> Result<Self, Refusal> {
+        Ok(Self {
+            body: RequestBody::begin(service, request, framing.body.known())?,
+            framing: framing.body,
+            chunks: ChunkedDecoder::new(),
+            scratch: Vec::new(),
+            encouragement: if framing.expects_continue { CONTINUE } else { b"" },
+        })
+    }
+
+    /// Drops the rest of the content, because the request has its answer. Returns whether all of it has come in.
+    pub(super) fn end(mut self, input: &mut ReadBuffer, service: &Service) -> bool {
+        if !self.is_over()
+            && let Ok(count) = self.take(input.unread(), service)
+        {
+            input.consume(count);
+        }
+        self.body.end();
+        self.body.is_complete
+    }
+
     /// Whether the connection has no more content to wait for.
     pub(in crate::connection) fn is_over(&self) -> bool {
         self.body.is_over()
@@ -113,44 +137,5 @@ impl Http1Body {
             self.body.finish();
         }
         Ok(count)
-    }
-}
-
-impl Connection {
-    /// Whether the handler of this request takes its content while it comes in.
-    pub(in crate::connection) fn streams(&mut self, request: &Request) -> bool {
-        self.dispatcher.service.site.refresh(&mut self.dispatcher.site);
-        self.dispatcher.streams(request)
-    }
-
-    /// Begins to hand the content of this request to its handler.
-    pub(in crate::connection) fn begin_incoming(
-        &mut self,
-        request: &mut Arc<Request>,
-        framing: &Framing,
-    ) -> Result<(), Refusal> {
-        let declared = framing.body.known();
-        self.incoming = Some(Box::new(Http1Body {
-            body: RequestBody::begin(&self.dispatcher.service, request, declared)?,
-            framing: framing.body,
-            chunks: ChunkedDecoder::new(),
-            scratch: Vec::new(),
-            encouragement: if framing.expects_continue { CONTINUE } else { b"" },
-        }));
-        Ok(())
-    }
-
-    /// Drops the rest of the content, because the request has its answer. If the rest has not all come in, the
-    /// connection ends with the answer (docs/security.md S7).
-    pub(in crate::connection) fn end_incoming(&mut self) {
-        let Some(mut incoming) = self.incoming.take() else { return };
-        if !incoming.is_over()
-            && let Ok(count) = incoming.take(self.input.unread(), &self.dispatcher.service)
-        {
-            self.input.consume(count);
-        }
-        incoming.body.end();
-        self.is_uploading = !incoming.body.is_complete;
-        self.keep_alive &= incoming.body.is_complete;
     }
 }

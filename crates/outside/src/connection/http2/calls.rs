@@ -9,7 +9,7 @@ use h2::RecvStream;
 use h2::server::SendResponse;
 
 use super::Http2;
-use super::exchange::{AcceptedStream, StreamExchange};
+use super::exchange::{AcceptedStream, PendingStream, StreamExchange};
 use super::heads;
 use super::pending_calls::PendingCall;
 use super::send::{OutgoingContent, render};
@@ -20,13 +20,6 @@ use crate::exchange::{Exchange, Job, ReplySlot, SHARED, Stop, Work, access_line,
 use crate::log::Moment;
 use crate::message::Body;
 use crate::protocol::http2::{BESIDE, Malformed, decode_request, note_line};
-
-/// A stream that waits until other streams are done.
-pub(super) struct PendingStream {
-    accepted: AcceptedStream,
-    /// When the stream gets 503 instead, in milliseconds of the clock.
-    pub(super) due: u64,
-}
 
 /// Milliseconds for which a stream may wait until others are done; after that it gets 503.
 const LONGEST_WAIT: u64 = 5000;

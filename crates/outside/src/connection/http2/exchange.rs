@@ -15,8 +15,8 @@ use super::heads::{Heads, HeldHead};
 use super::request_body::Http2Body;
 use super::shared::{Permit, SharedByStreams};
 use crate::budget::Reserved;
-use crate::connection::ConnectionGuard;
 use crate::connection::close::DRAIN_TIME;
+use crate::connection::guard::ConnectionGuard;
 use crate::error::Refusal;
 use crate::exchange::{
     Awaited, ConnectionControl, Dispatcher, Exchange, Service, Stop, Wait, Waiting, Wire, Work, check_length,
@@ -35,6 +35,13 @@ pub(super) struct AcceptedStream {
     pub(super) awaited: Option<Awaited>,
     /// Room for the answer, if the answer may be large.
     pub(super) reserved: Option<Reserved>,
+}
+
+/// A stream that waits until other streams are done.
+pub(super) struct PendingStream {
+    pub(super) accepted: AcceptedStream,
+    /// When the stream gets 503 instead, in milliseconds of the clock.
+    pub(super) due: u64,
 }
 
 impl AcceptedStream {

@@ -23,12 +23,13 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use h2::{Ping, PingPong, Reason, server};
 
+use super::Connection;
 use super::close::{ClosingConnection, DRAIN_TIME, MOST_FRAMES};
-use super::{Connection, ConnectionGuard};
+use super::guard::ConnectionGuard;
 use crate::budget::Account;
 use crate::exchange::{Dispatcher, Exchange, Job, Order, ReplySlot, Stop, Waiting, millis};
 use crate::protocol::http2::{TABLE_SIZE, largest_list};
-use calls::PendingStream;
+use exchange::PendingStream;
 use heads::Heads;
 use pending_calls::PendingCalls;
 use send::Values;

@@ -15,10 +15,11 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use crate::connection::buffer::{ReadBuffer, with_scratch};
-use crate::connection::{Connection, ConnectionGuard};
+use crate::connection::guard::ConnectionGuard;
 use crate::exchange::{ConnectionControl, Dispatcher, Occasion, Order, Service, ThreadPermit, Turn};
 use crate::log::Level;
 use crate::protocol::websocket::{Close, DeflateTerms, Failure, Receiver};
+use crate::transport::Stream;
 use crate::websocket::{Few, Message, Style, WebSocketConnection};
 use socket::WebSocketSocket;
 pub(super) use upgrade::open_websocket;
@@ -88,8 +89,13 @@ const CLOSE_TIME: Duration = Duration::from_secs(5);
 const MOST_READS: usize = 8;
 
 impl WebSocketSession {
-    pub(super) fn new(connection: Connection, opening: Opening) -> Self {
-        let Connection { stream, input, dispatcher, guard, .. } = connection;
+    pub(super) fn new(
+        stream: Stream,
+        input: ReadBuffer,
+        dispatcher: Dispatcher,
+        guard: ConnectionGuard,
+        opening: Opening,
+    ) -> Self {
         let Dispatcher { service, control, .. } = dispatcher;
         let Opening { connection, receiver, thread_permit, .. } = opening;
         let heard = service.clock.now();

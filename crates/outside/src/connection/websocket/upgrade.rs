@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::Opening;
-use crate::connection::ConnectionGuard;
+use crate::connection::guard::ConnectionGuard;
 use crate::exchange::{Dispatcher, Exchange, Work};
 use crate::log::Level;
 use crate::message::{Request, Response};

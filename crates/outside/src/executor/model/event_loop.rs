@@ -10,7 +10,7 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 
-use super::lock;
+use super::lock::lock;
 use super::sync::{Condvar, Mutex};
 
 /// Tasks that are polled between two looks at the root.

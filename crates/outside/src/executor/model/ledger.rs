@@ -5,8 +5,8 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::command::ModelCommand;
-use super::lock;
+use super::lock::lock;
+use super::model_command::ModelCommand;
 use super::sync::{Condvar, Mutex};
 use crate::log::{Level, LogSink};
 

@@ -8,11 +8,12 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use super::command::{ModelCommand, ModelFunction, NoFrame, OneAtATime};
-use super::job::ThreadFrame;
+use super::command::ThreadFrame;
 use super::ledger::{Handler, Ledger, Place, Silent, Temper};
+use super::lock::lock;
+use super::model_command::{ModelCommand, ModelFunction, NoFrame, OneAtATime};
 use super::sync::{self, Mutex};
-use super::{Executor, Job, ReplySlot, lock};
+use super::{Executor, Job, ReplySlot};
 use crate::config::AccessLog;
 use crate::log::Log;
 

@@ -1,6 +1,5 @@
 //! The parts of a field block (RFC 7541 section 5), and its rewriting.
 
-use super::fields::Changed;
 use super::huffman;
 
 /// A string of a block.
@@ -17,6 +16,16 @@ pub(super) struct BlockField<'b> {
     pub(super) block: &'b [u8],
     pub(super) start: usize,
     pub(super) end: usize,
+}
+
+/// The block that `h2` gets instead.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Changed {
+    pub(crate) block: Vec<u8>,
+    /// Whether the message is malformed.
+    pub(crate) is_malformed: bool,
+    /// The path, if it was removed from the block.
+    pub(crate) path: Option<Box<str>>,
 }
 
 /// A rewritten block, copied from the first changed field on.

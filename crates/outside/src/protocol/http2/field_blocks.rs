@@ -4,9 +4,9 @@
 //! If a block comes in several frames and the first of them breaks a rule, `h2` forgets the rest of the block, and the
 //! next frame ends the connection. That is another reason to pass on one frame.
 
-use super::block::request_line;
-use super::fields::{Changed, Checked, FieldChecker};
-use super::frames::{CONTINUATION, END_HEADERS, END_STREAM, HEAD, HEADERS, Http2FrameHead};
+use super::block::{Changed, request_line};
+use super::fields::{Checked, FieldChecker};
+use super::frame_head::{CONTINUATION, END_HEADERS, END_STREAM, HEAD, HEADERS, Http2FrameHead};
 
 /// The current block, and the facts about blocks that are kept from `h2`.
 #[derive(Debug)]

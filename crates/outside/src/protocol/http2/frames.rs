@@ -5,6 +5,7 @@
 //! request is noticed without polling every stream.
 
 use super::field_blocks::{BlockStep, FieldBlocks};
+use super::frame_head::{CONTINUATION, END_HEADERS, END_STREAM, HEAD, HEADERS, Http2FrameHead};
 
 /// Reads a client's bytes, beginning with the preface.
 #[derive(Debug)]
@@ -34,17 +35,6 @@ pub(crate) struct Passage {
     pub(crate) instead: Option<(usize, Vec<u8>)>,
 }
 
-/// The head of a frame (RFC 9113 section 4.1).
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Http2FrameHead {
-    pub(super) length: usize,
-    pub(super) kind: u8,
-    pub(super) flags: u8,
-    pub(super) stream: u32,
-}
-
-/// Bytes of a frame's head.
-pub(super) const HEAD: usize = 9;
 /// Parts of a token. One useful byte is worth one part.
 const UNIT: u64 = 1024;
 /// Tokens of a full budget.
@@ -55,16 +45,12 @@ const PER_MILLISECOND: u64 = 102;
 const MOST_TOUCHED: usize = 256;
 
 const DATA: u8 = 0;
-pub(super) const HEADERS: u8 = 1;
 const PRIORITY: u8 = 2;
 const RST_STREAM: u8 = 3;
 const SETTINGS: u8 = 4;
 const PING: u8 = 6;
 const GOAWAY: u8 = 7;
 const WINDOW_UPDATE: u8 = 8;
-pub(super) const CONTINUATION: u8 = 9;
-pub(super) const END_STREAM: u8 = 0x1;
-pub(super) const END_HEADERS: u8 = 0x4;
 
 impl FrameCounter {
     /// For a connection whose preface has not been read; `now` in milliseconds. Paths that `h2` cannot take are kept up
@@ -204,21 +190,6 @@ impl FrameCounter {
 
     fn fill(&mut self, parts: u64) {
         self.budget = self.budget.saturating_add(parts).min(MOST * UNIT);
-    }
-}
-
-impl Http2FrameHead {
-    /// The frame head at the beginning of these bytes, if complete.
-    pub(super) fn parse(bytes: &[u8]) -> Option<Self> {
-        let &[high, middle, low, kind, flags, ref id @ ..] = bytes.first_chunk::<HEAD>()?;
-        let length = usize::from(high) << 16 | usize::from(middle) << 8 | usize::from(low);
-        Some(Self { length, kind, flags, stream: u32::from_be_bytes(*id) & 0x7fff_ffff })
-    }
-
-    pub(super) fn put(&self, out: &mut Vec<u8>) {
-        out.extend_from_slice(&(self.length as u32).to_be_bytes()[1..]);
-        out.extend_from_slice(&[self.kind, self.flags]);
-        out.extend_from_slice(&self.stream.to_be_bytes());
     }
 }
 

@@ -8,6 +8,7 @@
 mod block;
 mod field_blocks;
 mod fields;
+mod frame_head;
 mod frames;
 mod huffman;
 mod request;

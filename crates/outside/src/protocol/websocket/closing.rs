@@ -1,19 +1,17 @@
 //! The end of a WebSocket (RFC 6455 section 7): codes, Close frames, and the state of the closing handshake.
 
+use super::failure::{Failure, INVALID_DATA, PROTOCOL_ERROR, TOO_BIG};
 use super::frame::{MAX_CONTROL_PAYLOAD, Opcode, encode_frame};
 use crate::error::Error;
 
 const NORMAL: u16 = 1000;
 const GOING_AWAY: u16 = 1001;
-const PROTOCOL_ERROR: u16 = 1002;
 const UNSUPPORTED_DATA: u16 = 1003;
 /// Never sent, like the two others of section 7.4.1: a Close frame without a code.
 const NO_STATUS: u16 = 1005;
 /// No Close frame at all.
 const ABNORMAL: u16 = 1006;
-const INVALID_DATA: u16 = 1007;
 const POLICY_VIOLATION: u16 = 1008;
-const TOO_BIG: u16 = 1009;
 const MANDATORY_EXTENSION: u16 = 1010;
 const INTERNAL_ERROR: u16 = 1011;
 const SERVICE_RESTART: u16 = 1012;
@@ -48,29 +46,6 @@ pub(crate) const fn close_code_name(code: u16) -> &'static str {
 /// Whether this code may be sent in a Close frame.
 const fn is_sendable(code: u16) -> bool {
     matches!(code, NORMAL..=UNSUPPORTED_DATA | INVALID_DATA..=BAD_GATEWAY | 3000..=4999)
-}
-
-/// The reason why the server fails a connection (section 7.1.7): a fault of the client, as the code tells.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Failure {
-    /// 1002, 1007 or 1009.
-    pub(crate) code: u16,
-    /// For the Close frame and the log; never contains bytes of the client.
-    pub(crate) reason: &'static str,
-}
-
-impl Failure {
-    pub(crate) const fn protocol(reason: &'static str) -> Self {
-        Self { code: PROTOCOL_ERROR, reason }
-    }
-
-    pub(crate) const fn invalid_data(reason: &'static str) -> Self {
-        Self { code: INVALID_DATA, reason }
-    }
-
-    pub(crate) const fn too_big(reason: &'static str) -> Self {
-        Self { code: TOO_BIG, reason }
-    }
 }
 
 impl From<Failure> for Close {

@@ -8,8 +8,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use zlib_rs::{Deflate, DeflateConfig, DeflateFlush, Inflate, InflateFlush, Status};
 
-use super::closing::Failure;
 use super::extension::DeflateTerms;
+use super::failure::Failure;
 use super::frame::{MessageKind, Opcode, encode_frame, encode_frame_head, frame_head_length};
 
 /// The end of every compressed message, which is not sent (section 7.2.1).

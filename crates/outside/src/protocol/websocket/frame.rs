@@ -2,7 +2,7 @@
 //!
 //! Faults of a head itself are found here; whether the frame is allowed at its position is decided by the receiver.
 
-use super::closing::Failure;
+use super::failure::Failure;
 
 /// The kind of a frame; the values are those of the wire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -8,6 +8,7 @@
 mod closing;
 mod deflate;
 mod extension;
+mod failure;
 mod frame;
 mod handshake;
 mod origin;
@@ -18,9 +19,10 @@ mod utf8;
 
 #[cfg(any(test, feature = "testing"))]
 pub(crate) use closing::close_code_name;
-pub(crate) use closing::{Close, CloseHandshake, Failure};
+pub(crate) use closing::{Close, CloseHandshake};
 pub(crate) use deflate::{DeflatePool, Deflater};
 pub(crate) use extension::{DeflateSettings, DeflateTerms, negotiate};
+pub(crate) use failure::Failure;
 #[cfg(any(test, feature = "testing"))]
 pub(crate) use frame::encode_frame_head;
 pub(crate) use frame::{MAX_CONTROL_PAYLOAD, MAX_SERVER_HEAD, MessageKind, Opcode, encode_frame};

@@ -8,9 +8,10 @@ use std::borrow::Cow;
 use std::mem;
 use std::sync::Arc;
 
-use super::closing::{Close, Failure};
+use super::closing::Close;
 use super::deflate::{DeflatePool, Inflater};
 use super::extension::DeflateTerms;
+use super::failure::Failure;
 use super::frame::{FrameHead, MAX_HEAD, MessageKind, Opcode, decode_frame_head, unmask};
 use super::utf8::Utf8;
 

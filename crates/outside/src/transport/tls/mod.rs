@@ -24,6 +24,7 @@ use rustls::server::NoServerSessionStorage;
 pub use certificate::CertificateError;
 use identities::Identities;
 pub(crate) use identities::Notice;
+use stream::HTTP2;
 pub(crate) use stream::TlsStream;
 pub use tickets::TicketKeys;
 use tickets::Tickets;
@@ -41,8 +42,6 @@ pub struct Tls {
 /// Protocols within TLS, best first (RFC 7301). A client that names only others is refused; a client that names none
 /// speaks HTTP/1.1.
 const PROTOCOLS: &[&[u8]] = &[HTTP2, b"http/1.1"];
-/// As RFC 9113 section 3.2 names it.
-pub(super) const HTTP2: &[u8] = b"h2";
 
 impl Tls {
     /// The TLS of the configuration; `None` for plain HTTP.

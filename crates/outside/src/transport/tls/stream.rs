@@ -22,6 +22,9 @@ use super::outgoing::{GATHERED, TlsOutput};
 use super::session::{TlsSession, Writer};
 use crate::transport::Stream;
 
+/// HTTP/2 within TLS, as RFC 9113 section 3.2 names it.
+pub(super) const HTTP2: &[u8] = b"h2";
+
 /// A connection, from its handshake to its end.
 pub(crate) struct TlsStream {
     socket: Stream,
@@ -73,9 +76,9 @@ impl TlsStream {
         Poll::Ready(Ok(()))
     }
 
-    /// The negotiated protocol (RFC 7301); `None` if the client did not negotiate one.
-    pub(crate) fn protocol(&self) -> Option<&[u8]> {
-        self.session.connection.alpn_protocol()
+    /// Whether HTTP/2 was negotiated (RFC 7301).
+    pub(crate) fn speaks_http2(&self) -> bool {
+        self.session.connection.alpn_protocol() == Some(HTTP2)
     }
 
     /// The socket below.

@@ -11,7 +11,7 @@
 
 use std::collections::VecDeque;
 
-use super::block::{BlockField, Rewriting, integer, put_integer, raw_string, string};
+use super::block::{BlockField, Changed, Rewriting, integer, put_integer, raw_string, string};
 use super::huffman;
 use crate::message::{is_token, is_value};
 
@@ -41,16 +41,6 @@ pub(crate) enum Checked {
     Changed(Changed),
     /// The compression is broken. That ends the connection (RFC 9113 section 4.3), and the state kept here is void.
     Broken,
-}
-
-/// The block that `h2` gets instead.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct Changed {
-    pub(crate) block: Vec<u8>,
-    /// Whether the message is malformed.
-    pub(crate) is_malformed: bool,
-    /// The path, if it was removed from the block.
-    pub(crate) path: Option<Box<str>>,
 }
 
 /// An entry of the dynamic table.

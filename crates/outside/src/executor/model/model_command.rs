@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use super::job::{Callback, Command, ThreadFrame, Woken};
+use super::command::{Callback, Command, ThreadFrame, Woken};
 use super::ledger::{Handler, Ledger};
-use super::lock;
+use super::lock::lock;
 use super::sync::Mutex;
 use crate::budget::Account;
 use crate::log::Log;

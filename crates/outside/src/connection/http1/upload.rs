@@ -1,0 +1,36 @@
+//! A connection of HTTP/1.1 whose handler takes the content of the request while it comes in.
+
+use std::sync::Arc;
+
+use super::request_body::Http1Body;
+use crate::connection::Connection;
+use crate::error::Refusal;
+use crate::message::Request;
+use crate::protocol::http1::Framing;
+
+impl Connection {
+    /// Whether the handler of this request takes its content while it comes in.
+    pub(in crate::connection) fn streams(&mut self, request: &Request) -> bool {
+        self.dispatcher.service.site.refresh(&mut self.dispatcher.site);
+        self.dispatcher.streams(request)
+    }
+
+    /// Begins to hand the content of this request to its handler.
+    pub(in crate::connection) fn begin_incoming(
+        &mut self,
+        request: &mut Arc<Request>,
+        framing: &Framing,
+    ) -> Result<(), Refusal> {
+        self.incoming = Some(Box::new(Http1Body::begin(&self.dispatcher.service, request, framing)?));
+        Ok(())
+    }
+
+    /// Drops the rest of the content, because the request has its answer. If the rest has not all come in, the
+    /// connection ends with the answer (docs/security.md S7).
+    pub(in crate::connection) fn end_incoming(&mut self) {
+        let Some(incoming) = self.incoming.take() else { return };
+        let is_complete = incoming.end(&mut self.input, &self.dispatcher.service);
+        self.is_uploading = !is_complete;
+        self.keep_alive &= is_complete;
+    }
+}
