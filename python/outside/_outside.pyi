@@ -59,9 +59,12 @@ __all__ = [
     "_content_disposition",
     "_error_page",
     "_event",
+    "_field",
     "_forked",
+    "_json_content",
     "_log_failure",
     "_log_session_failure",
+    "_media_type",
     "_remove_pattern",
     "_report",
     "_route_parameters",
@@ -172,6 +175,9 @@ class HTTPException(Exception):
     def __init__(self, code: int, message: str | None = None) -> None: ...
 
 def _content_disposition(is_attachment: bool, name: str | None) -> str: ...
+def _field(request: Request, name: str) -> str | None: ...
+def _json_content(request: Request) -> bytes | None: ...
+def _media_type(request: Request) -> str: ...
 def _event(data: str, event: str | None, id: str | None, retry: int | None) -> bytes: ...
 def abort(code: int, message: str | None = None) -> NoReturn:
     """Raises `HTTPException`: the client gets the error page, or the answer of this code's error handler."""

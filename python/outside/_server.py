@@ -9,7 +9,7 @@ from . import _outside
 from ._handlers import loop as _loop
 from ._handlers.around import Hooks, Scope
 from ._handlers.routes import _C, Installation, Record, Registry, is_async, is_function
-from ._handlers.signature import ErrorHandler, adapt, plan, where
+from ._handlers.signature import ErrorHandler, adapt, has_annotations, plan, where
 
 if TYPE_CHECKING:
     from .testing import TestClient
@@ -88,15 +88,20 @@ class OutsideHTTP(Registry, _outside.OutsideHTTP):
         pattern, scope = place.prefix + record.path, Scope(*place.hooks)
         by_place: list[int] = []
         by_name: list[tuple[str, int]] = []
-        if is_function(record.handler):
-            by_place, by_name = plan(record.handler, pattern, _outside._route_parameters(pattern))
+        handler, names = record.handler, _outside._route_parameters(pattern)
+        if is_function(handler):
+            made = has_annotations(handler) and self._input_of(handler, pattern, names, streaming=record.streaming)
+            if made:
+                handler, by_place = made.call, list(range(-1, len(names)))
+            else:
+                by_place, by_name = plan(handler, pattern, names)
         try:
             _outside._add_route(
                 self,
                 pattern,
                 list(record.methods),
                 record.origin,
-                record.handler,
+                handler,
                 by_place,
                 by_name,
                 scope,
@@ -108,6 +113,8 @@ class OutsideHTTP(Registry, _outside.OutsideHTTP):
             raise ValueError(f"{record.origin}: {error}") from None
         if not is_function(record.handler):
             self._scopes[pattern] = scope
+        elif handler is not record.handler and handler.__outside_input__.needs_loop:
+            self._arrange(_wants_loop)
 
     def _set_errorhandler(self, what: int | type[Exception], function: Callable[..., Any]) -> None:
         if isinstance(what, int):
@@ -169,4 +176,16 @@ class OutsideHTTP(Registry, _outside.OutsideHTTP):
             _loop.wait_for(value)
 
 
+def _input_of(registry: Registry, handler: Any, pattern: str, names: list[str], **told: Any) -> Any:
+    # Imported by the first handler that has annotations.
+    from ._input.compile import input_of
+
+    return input_of(handler, pattern, names, **told)
+
+
+async def _wants_loop() -> None:
+    """In the place of asynchronous functions of `Depends`, for the engine, which starts the loop if there is any."""
+
+
+Registry._input_of = _input_of
 OutsideHTTP.__module__ = "outside"

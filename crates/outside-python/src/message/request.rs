@@ -99,7 +99,7 @@ fn set_first<'py>(dict: &Bound<'py, PyDict>, name: &str, value: impl IntoPyObjec
 }
 
 /// Header values and cookies as text: UTF-8, otherwise Latin-1 as in RFC 9110 section 5.5.
-fn text(bytes: &[u8]) -> String {
+pub(crate) fn text(bytes: &[u8]) -> String {
     match std::str::from_utf8(bytes) {
         Ok(text) => text.to_owned(),
         Err(_) => bytes.iter().map(|&byte| char::from(byte)).collect(),
