@@ -124,7 +124,7 @@ def _source(made: Plan, is_async: bool, of_websocket: bool) -> tuple[dict[str, A
         names.update(Cleanup=_cleanup.Cleanup)
         lines.append("    cleanup = Cleanup()")
     lines.append("    try:")
-    lines += [f"        {line}" for line in body]
+    lines += [f"        {line}" for line in body or ["pass"]]
     refused = f"every_fault({', '.join(given)})"
     if of_websocket:
         names.update(refuse=_refuse, HTTPException=HTTPException, WebSocketExit=WebSocketExit)

@@ -50,7 +50,7 @@ class Bounded(Kind):
     def __init__(self, inner: Kind, notes: Notes) -> None:
         self.inner, self.notes = inner, notes
         self.name = inner.name
-        self.is_simple, self.is_many = inner.is_simple, inner.is_many
+        self.is_simple, self.is_many, self.takes_text = inner.is_simple, inner.is_many, inner.takes_text
         self.is_native = inner.is_native and notes.is_native
         self._check = check_of(notes, inner.name)
 

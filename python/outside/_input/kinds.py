@@ -31,6 +31,8 @@ class Kind:
     is_simple = True
     # Whether it takes every value of a name.
     is_many = False
+    # Whether an empty text is a value of it.
+    takes_text = False
     # Whether msgspec converts it as this sub-package does.
     is_native = True
 
@@ -55,6 +57,7 @@ def wrong(name: str, value: Any) -> Refused:
 class Anything(Kind):
     name = "any"
     is_simple = False
+    takes_text = True
 
     def strict(self, value: Any) -> Any:
         return value
@@ -65,6 +68,7 @@ class Anything(Kind):
 
 class Text(Kind):
     name = "str"
+    takes_text = True
 
     def strict(self, value: Any) -> Any:
         if isinstance(value, str):
@@ -342,6 +346,7 @@ class OneOf(Kind):
         self._others = [member for member in self.members if not isinstance(member, Nothing)]
         self.is_simple = all(member.is_simple for member in self.members)
         self.is_many = any(member.is_many for member in self.members)
+        self.takes_text = any(member.takes_text for member in members)
         self.is_native = all(member.is_native for member in self.members)
 
     def strict(self, value: Any) -> Any:

@@ -44,17 +44,13 @@ class Model(Kind):
             if field.kind.is_many:
                 if found:
                     values[field.written] = found
-            elif found and not (found[0] == "" and not _takes_text(field.kind)):
+            elif found and not (found[0] == "" and not field.kind.takes_text):
                 values[field.written] = found[0]
         return values
 
     def decoder(self) -> Convert | None:
         """A function from the bytes of a JSON text to the model, if its package has one. It raises `Refused` or `Unusable`."""
         return None
-
-
-def _takes_text(kind: Kind) -> bool:
-    return kind.name.split(" | ")[-1] == "str" or kind.name == "any"
 
 
 class Plain(Model):

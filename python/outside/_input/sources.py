@@ -37,10 +37,6 @@ def default_of(default: Any) -> Callable[[], Any]:
     return lambda: default
 
 
-def _takes_text(kind: Kind) -> bool:
-    return kind.name.split(" | ")[-1] in ("str", "any")
-
-
 def _of_texts(
     place: str,
     written: str,
@@ -53,7 +49,7 @@ def _of_texts(
     """A value that stands in a request as text, or as several."""
     convert, instead, is_open = kind.lax, default_of(default), default is MISSING
     # An empty field of a form is none, where no text is wanted.
-    skips_empty = not _takes_text(kind)
+    skips_empty = not kind.takes_text
 
     def missing() -> Any:
         if is_open:
