@@ -8,7 +8,7 @@ from collections.abc import AsyncIterable, Awaitable, Callable, Iterable
 from os import PathLike
 from socket import socket
 from types import FrameType
-from typing import Any, BinaryIO, ClassVar, Literal, NoReturn, Protocol, TypeAlias, TypeVar, final
+from typing import Any, BinaryIO, ClassVar, Literal, NoReturn, Protocol, TypeAlias, TypeVar, final, overload
 
 from ._handlers.body import BodyPieces
 from ._handlers.headers import Headers
@@ -16,6 +16,7 @@ from ._handlers.multi_dict import MultiDict
 from ._handlers.websocket import BinaryMessage, TextMessage
 
 _F = TypeVar("_F", bound=Callable[..., object])
+_T = TypeVar("_T")
 _Json: TypeAlias = dict[Any, Any] | list[Any]
 _Pieces: TypeAlias = Iterable[str | bytes] | AsyncIterable[str | bytes]
 _Content: TypeAlias = str | bytes | FilePath | _Json | _Pieces
@@ -299,8 +300,15 @@ class Request:
     @property
     def files(self) -> MultiDict[FormFile]:
         """The files of an HTML form; a malformed or oversized one is a `ContentError`."""
-    def json(self) -> Any:
-        """The value of the body as JSON, or `None` if it is not JSON; NaN and infinities are not."""
+    @overload
+    def json(self, model: type[_T], *, strict: bool = False) -> _T: ...
+    @overload
+    def json(self, model: None = None, *, strict: bool = False) -> Any:
+        """The value of the body as JSON, or `None` if it is not JSON; NaN and infinities are not.
+
+        With a model the value is one of it. Content that does not fit is an `InputError` (422, 400, 415); so with `strict` is
+        content that is no JSON.
+        """
 
 @final
 class ResponseHeaders(dict[str, Any]):

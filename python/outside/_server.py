@@ -42,6 +42,8 @@ class OutsideHTTP(Registry, _outside.OutsideHTTP):
     _shutdown: list[Callable[[], Any]]
     # The functions around a route that no function answers.
     _scopes: dict[str, Scope]
+    # The functions of routes: the plan of the input, if there is one, the whole pattern, the route as it was set.
+    _table: list[tuple[Any, str, Record]]
     _scope: Scope
 
     def __new__(cls, *arguments: Any, **named: Any) -> OutsideHTTP:
@@ -50,6 +52,7 @@ class OutsideHTTP(Registry, _outside.OutsideHTTP):
         self._begin(_ServerHooks(self))
         self._startup, self._shutdown = [], []
         self._scopes = {}
+        self._table = []
         self._scope = Scope(self._hooks, of_pattern=lambda pattern: self._scopes.get(pattern or ""))
         return self
 
@@ -80,6 +83,7 @@ class OutsideHTTP(Registry, _outside.OutsideHTTP):
             if host is not None or not _outside._remove_pattern(self, route):
                 raise
             self._records = [record for record in self._records if record.path != route]
+            self._table = [entry for entry in self._table if entry[1] != route]
 
     def _installations(self) -> Iterator[Installation]:
         yield Installation(self, "", (self._hooks,))
@@ -113,7 +117,10 @@ class OutsideHTTP(Registry, _outside.OutsideHTTP):
             raise ValueError(f"{record.origin}: {error}") from None
         if not is_function(record.handler):
             self._scopes[pattern] = scope
-        elif handler is not record.handler and handler.__outside_input__.needs_loop:
+            return
+        made = None if handler is record.handler else handler.__outside_input__
+        self._table.append((made, pattern, record))
+        if made is not None and made.needs_loop:
             self._arrange(_wants_loop)
 
     def _set_errorhandler(self, what: int | type[Exception], function: Callable[..., Any]) -> None:
@@ -135,6 +142,17 @@ class OutsideHTTP(Registry, _outside.OutsideHTTP):
             after=any(hooks.after for hooks in every),
             asynchronous=any(is_async(function) for function in functions),
         )
+
+    def _inputs(self) -> Iterator[Any]:
+        """The handlers that take validated input."""
+        for made, *_ in self._table:
+            if made is not None:
+                yield made
+        for registry in self._all():
+            for record in registry._records:
+                function = getattr(record.handler, "connection_handler", None)
+                if (made := getattr(function, "__outside_input__", None)) is not None:
+                    yield made
 
     def test_client(
         self,

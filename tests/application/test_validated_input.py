@@ -363,7 +363,7 @@ def test_values_of_the_query_that_do_not_fit(server, annotation, query):
 
 def test_defaults(server):
     @server.get("/")
-    def handler(page: int = 1, q: str | None = None, tag: list[str] = []) -> str:
+    def handler(page: int = 1, q: str | None = None, tag: list[str] = []) -> str:  # noqa: B006
         tag.append("mine")
         return f"{page} {q} {tag}"
 
@@ -405,7 +405,7 @@ def test_fields_and_files_of_a_form(server):
         year: int | None = None
 
     @server.post("/single")
-    def single(title: Annotated[str, Form], photo: FormFile, more: Annotated[list[FormFile], File] = []) -> str:
+    def single(title: Annotated[str, Form], photo: FormFile, more: Annotated[list[FormFile], File] = ()) -> str:  # type: ignore[assignment]
         return echo((title, photo.name, len(more)))
 
     @server.post("/model")
@@ -606,3 +606,36 @@ def test_the_json_of_a_problem_is_valid(server):
 
     text = answer_to(server, "GET", '/?x="\\%0A%C3%A9').text
     assert json.loads(text)["errors"][0]["message"] == "Expected `int`, got '\"\\\\\\né'"
+
+
+# By hand
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_a_handler_may_ask_for_a_model_itself(server, model):
+    server.set_route("/", lambda request: told(request.json(model)))
+    assert answer_to(server, "POST", "/", json={"title": "a", "labels": []}).json() == {"title": "a", "labels": []}
+    unfit = answer_to(server, "POST", "/", json={"title": 5})
+    assert (unfit.status_code, unfit.headers["Content-Type"]) == (422, "application/problem+json")
+    assert [(one["in"], one["at"]) for one in unfit.json()["errors"]] == [("body", ["title"])]
+    assert answer_to(server, "POST", "/", data="{", headers={"Content-Type": "application/json"}).status_code == 400
+    assert answer_to(server, "POST", "/", data={"title": "a"}).status_code == 415
+
+
+def test_json_may_be_strict(server):
+    server.set_route("/", lambda request: echo(request.json(strict=True)))
+    assert answer_to(server, "POST", "/", json=None).text == "None"
+    assert answer_to(server, "POST", "/", data="x", headers={"Content-Type": "application/json"}).status_code == 400
+    assert answer_to(server, "POST", "/", data="x").status_code == 415
+
+
+def test_an_error_of_input_can_be_caught(server):
+    @server.post("/")
+    def handler(request: Request) -> str:
+        try:
+            return echo(request.json(list[int]))
+        except InputError as error:
+            return f"{error.code} {error.errors}"
+
+    assert answer_to(server, "POST", "/", json=[1]).text == "[1]"
+    assert answer_to(server, "POST", "/", json=["a"]).text.startswith("422 [{'in': 'body', 'at': [0]")

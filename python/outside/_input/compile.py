@@ -127,16 +127,16 @@ def _source(made: Plan, is_async: bool, of_websocket: bool) -> tuple[dict[str, A
     lines += [f"        {line}" for line in body or ["pass"]]
     refused = f"every_fault({', '.join(given)})"
     if of_websocket:
-        names.update(refuse=_refuse, HTTPException=HTTPException, WebSocketExit=WebSocketExit)
+        names.update(HTTPException=HTTPException, WebSocketExit=WebSocketExit)
+        names.update(refuse=_refuse_async if is_async else _refuse, quiet=_quiet_async if is_async else _quiet)
+        wait = "await " if is_async else ""
         lines += [
-            "    except (Refused, Unusable):",
-            *(["        end(cleanup, None)" if not is_async else "        await end(cleanup, None)"] if cleans else []),
-            f"        return {'await ' if is_async else ''}refuse{'_async' if is_async else ''}({CONNECTION}, {refused})",
-            "    except HTTPException as error:",
-            *(["        end(cleanup, error)" if not is_async else "        await end(cleanup, error)"] if cleans else []),
-            f"        return {'await ' if is_async else ''}refuse{'_async' if is_async else ''}({CONNECTION}, error)",
+            "    except (Refused, Unusable, HTTPException) as error:",
+            f"        error = error if isinstance(error, HTTPException) else {refused}",
+            *([f"        {wait}quiet(cleanup, error)"] if cleans else []),
+            f"        return {wait}refuse({CONNECTION}, error)",
+            *(["    except BaseException as error:", f"        {wait}end(cleanup, error)"] if cleans else []),
         ]
-        names.update(refuse_async=_refuse_async)
     elif cleans:
         wait = "await " if is_async else ""
         lines += [
@@ -194,6 +194,22 @@ def _end(cleanup: _cleanup.Cleanup, error: BaseException | None) -> None:
 
 async def _end_async(cleanup: _cleanup.Cleanup, error: BaseException | None) -> None:
     await cleanup.finish_async(error)
+
+
+def _quiet(cleanup: _cleanup.Cleanup, error: BaseException) -> None:
+    try:
+        cleanup.finish(error)
+    except BaseException as raised:
+        if raised is not error:
+            raise
+
+
+async def _quiet_async(cleanup: _cleanup.Cleanup, error: BaseException) -> None:
+    try:
+        await cleanup.finish_async(error)
+    except BaseException as raised:
+        if raised is not error:
+            raise
 
 
 def every_fault(made: Plan, given: Mapping[str, Any]) -> InputError:

@@ -121,6 +121,11 @@ class _Planner:
             takes_first = parameters[0].name
         taken = {parameter.name for parameter in parameters}
         for parameter in parameters:
+            # Functions come first: one that refuses a client does it before the rest of its input is looked at.
+            marker, annotation = _marker(parameter.annotation, parameter.default)
+            if isinstance(marker, Depends):
+                self._dependency(function, parameter.name, marker.function or annotation, chain)
+        for parameter in parameters:
             if parameter.kind in _OPEN:
                 if parameter.kind is inspect.Parameter.VAR_KEYWORD and not chain:
                     arguments += [Argument(name, _path(name)) for name in self.plan.names if name not in taken]
