@@ -8,6 +8,8 @@ from ._handlers.answers import Event, event_stream, html, json_response, redirec
 from ._handlers.multi_dict import MultiDict
 from ._handlers.routes import Routes
 from ._handlers.websocket import AsyncWebSocketConnection, BinaryMessage, TextMessage, WebSocketExit
+from ._input.errors import InputError
+from ._input.markers import Body, Cookie, Depends, File, Form, Header, Path, Query
 from ._outside import (
     ContentError,
     FilePath,
@@ -36,16 +38,25 @@ from ._server import OutsideHTTP
 __all__ = [
     "AsyncWebSocketConnection",
     "BinaryMessage",
+    "Body",
     "ContentError",
+    "Cookie",
+    "Depends",
     "Event",
+    "File",
     "FilePath",
     "Folder",
+    "Form",
     "FormFile",
     "HTTPException",
     "HandlerTimeout",
+    "Header",
+    "InputError",
     "MultiDict",
     "OutsideHTTP",
     "OutsideHTTP_Redirect",
+    "Path",
+    "Query",
     "Request",
     "Response",
     "ResponseCookie",

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterable, Awaitable, Callable, Iterable
 from os import PathLike
 from socket import socket
 from types import FrameType
-from typing import Any, BinaryIO, ClassVar, Literal, NoReturn, Protocol, TypeAlias, TypeVar, final
+from typing import Any, BinaryIO, ClassVar, Literal, NoReturn, Protocol, TypeAlias, TypeVar, final, overload
 
 from ._handlers.body import BodyPieces
 from ._handlers.headers import Headers
@@ -16,6 +16,7 @@ from ._handlers.multi_dict import MultiDict
 from ._handlers.websocket import BinaryMessage, TextMessage
 
 _F = TypeVar("_F", bound=Callable[..., object])
+_T = TypeVar("_T")
 _Json: TypeAlias = dict[Any, Any] | list[Any]
 _Pieces: TypeAlias = Iterable[str | bytes] | AsyncIterable[str | bytes]
 _Content: TypeAlias = str | bytes | FilePath | _Json | _Pieces
@@ -59,9 +60,12 @@ __all__ = [
     "_content_disposition",
     "_error_page",
     "_event",
+    "_field",
     "_forked",
+    "_json_content",
     "_log_failure",
     "_log_session_failure",
+    "_media_type",
     "_remove_pattern",
     "_report",
     "_route_parameters",
@@ -172,6 +176,9 @@ class HTTPException(Exception):
     def __init__(self, code: int, message: str | None = None) -> None: ...
 
 def _content_disposition(is_attachment: bool, name: str | None) -> str: ...
+def _field(request: Request, name: str) -> str | None: ...
+def _json_content(request: Request) -> bytes | None: ...
+def _media_type(request: Request) -> str: ...
 def _event(data: str, event: str | None, id: str | None, retry: int | None) -> bytes: ...
 def abort(code: int, message: str | None = None) -> NoReturn:
     """Raises `HTTPException`: the client gets the error page, or the answer of this code's error handler."""
@@ -293,8 +300,15 @@ class Request:
     @property
     def files(self) -> MultiDict[FormFile]:
         """The files of an HTML form; a malformed or oversized one is a `ContentError`."""
-    def json(self) -> Any:
-        """The value of the body as JSON, or `None` if it is not JSON; NaN and infinities are not."""
+    @overload
+    def json(self, model: type[_T], *, strict: bool = False) -> _T: ...
+    @overload
+    def json(self, model: None = None, *, strict: bool = False) -> Any:
+        """The value of the body as JSON, or `None` if it is not JSON; NaN and infinities are not.
+
+        With a model the value is one of it. Content that does not fit is an `InputError` (422, 400, 415); so with `strict` is
+        content that is no JSON.
+        """
 
 @final
 class ResponseHeaders(dict[str, Any]):

@@ -9,7 +9,7 @@ from . import _outside
 from ._handlers import loop as _loop
 from ._handlers.around import Hooks, Scope
 from ._handlers.routes import _C, Installation, Record, Registry, is_async, is_function
-from ._handlers.signature import ErrorHandler, adapt, plan, where
+from ._handlers.signature import ErrorHandler, adapt, has_annotations, plan, where
 
 if TYPE_CHECKING:
     from .testing import TestClient
@@ -42,6 +42,8 @@ class OutsideHTTP(Registry, _outside.OutsideHTTP):
     _shutdown: list[Callable[[], Any]]
     # The functions around a route that no function answers.
     _scopes: dict[str, Scope]
+    # The functions of routes: the plan of the input, if there is one, the whole pattern, the route as it was set.
+    _table: list[tuple[Any, str, Record]]
     _scope: Scope
 
     def __new__(cls, *arguments: Any, **named: Any) -> OutsideHTTP:
@@ -50,6 +52,7 @@ class OutsideHTTP(Registry, _outside.OutsideHTTP):
         self._begin(_ServerHooks(self))
         self._startup, self._shutdown = [], []
         self._scopes = {}
+        self._table = []
         self._scope = Scope(self._hooks, of_pattern=lambda pattern: self._scopes.get(pattern or ""))
         return self
 
@@ -80,6 +83,7 @@ class OutsideHTTP(Registry, _outside.OutsideHTTP):
             if host is not None or not _outside._remove_pattern(self, route):
                 raise
             self._records = [record for record in self._records if record.path != route]
+            self._table = [entry for entry in self._table if entry[1] != route]
 
     def _installations(self) -> Iterator[Installation]:
         yield Installation(self, "", (self._hooks,))
@@ -88,15 +92,20 @@ class OutsideHTTP(Registry, _outside.OutsideHTTP):
         pattern, scope = place.prefix + record.path, Scope(*place.hooks)
         by_place: list[int] = []
         by_name: list[tuple[str, int]] = []
-        if is_function(record.handler):
-            by_place, by_name = plan(record.handler, pattern, _outside._route_parameters(pattern))
+        handler, names = record.handler, _outside._route_parameters(pattern)
+        if is_function(handler):
+            made = has_annotations(handler) and self._input_of(handler, pattern, names, streaming=record.streaming)
+            if made:
+                handler, by_place = made.call, list(range(-1, len(names)))
+            else:
+                by_place, by_name = plan(handler, pattern, names)
         try:
             _outside._add_route(
                 self,
                 pattern,
                 list(record.methods),
                 record.origin,
-                record.handler,
+                handler,
                 by_place,
                 by_name,
                 scope,
@@ -108,6 +117,11 @@ class OutsideHTTP(Registry, _outside.OutsideHTTP):
             raise ValueError(f"{record.origin}: {error}") from None
         if not is_function(record.handler):
             self._scopes[pattern] = scope
+            return
+        made = None if handler is record.handler else handler.__outside_input__
+        self._table.append((made, pattern, record))
+        if made is not None and made.needs_loop:
+            self._arrange(_wants_loop)
 
     def _set_errorhandler(self, what: int | type[Exception], function: Callable[..., Any]) -> None:
         if isinstance(what, int):
@@ -128,6 +142,17 @@ class OutsideHTTP(Registry, _outside.OutsideHTTP):
             after=any(hooks.after for hooks in every),
             asynchronous=any(is_async(function) for function in functions),
         )
+
+    def _inputs(self) -> Iterator[Any]:
+        """The handlers that take validated input."""
+        for made, *_ in self._table:
+            if made is not None:
+                yield made
+        for registry in self._all():
+            for record in registry._records:
+                function = getattr(record.handler, "connection_handler", None)
+                if (made := getattr(function, "__outside_input__", None)) is not None:
+                    yield made
 
     def test_client(
         self,
@@ -169,4 +194,16 @@ class OutsideHTTP(Registry, _outside.OutsideHTTP):
             _loop.wait_for(value)
 
 
+def _input_of(registry: Registry, handler: Any, pattern: str, names: list[str], **told: Any) -> Any:
+    # Imported by the first handler that has annotations.
+    from ._input.compile import input_of
+
+    return input_of(handler, pattern, names, **told)
+
+
+async def _wants_loop() -> None:
+    """In the place of asynchronous functions of `Depends`, for the engine, which starts the loop if there is any."""
+
+
+Registry._input_of = _input_of
 OutsideHTTP.__module__ = "outside"

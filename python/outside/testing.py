@@ -9,7 +9,7 @@ from __future__ import annotations
 import json as _json
 import threading
 import weakref
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from http.client import HTTPException, HTTPResponse
 from socket import socket
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -22,6 +22,7 @@ from ._testing.response import TestResponse
 from ._testing.websocket import TestWebSocket, WebSocketRefused, open_websocket
 
 if TYPE_CHECKING:
+    from ._input.override import Override
     from ._outside import OutsideHTTP
 
 __all__ = ["Cookies", "TestClient", "TestResponse", "TestWebSocket", "WebSocketRefused"]
@@ -68,6 +69,7 @@ class TestClient:
         self._socket: socket | None = None
         self._port = 0
         self._end: Any = None
+        self._overrides: list[Any] = []
 
     def get(self, path: str, **options: Any) -> TestResponse:
         """GET; for the options see `request`."""
@@ -169,8 +171,22 @@ class TestClient:
         self.cookies._receive(websocket.response.headers.get_all("Set-Cookie"), host, target)
         return websocket
 
+    def override(self, function: Callable[..., Any], instead: Callable[..., Any]) -> Override:
+        """Has `instead` called wherever a handler depends on `function` (`Depends`), until the client is closed, or to the end of
+        the block: `with client.override(database, lambda: fake):`.
+
+        It may have other parameters. A function on which no handler depends is a `ValueError`.
+        """
+        from ._input.override import Override
+
+        override = Override(self.server, function, instead)
+        self._overrides.append(override)
+        return override
+
     def close(self) -> None:
         """Closes its connection, and ends the server if no other client uses it."""
+        while self._overrides:
+            self._overrides.pop().undo()
         self._drop_connection()
         if self._run is not None:
             self._run = None

@@ -111,6 +111,13 @@ impl Error {
         self.source.as_deref().and_then(|source| source.downcast_ref())
     }
 
+    /// The same with this cause in place of the one before.
+    #[must_use]
+    pub(crate) fn with_cause(mut self, cause: impl std::error::Error + Send + Sync + 'static) -> Self {
+        self.source = Some(Box::new(cause));
+        self
+    }
+
     /// The same with an object of another language for the error handler and the hooks: for bindings.
     #[must_use]
     pub fn with_attachment(mut self, attachment: Box<dyn Any + Send + Sync>) -> Self {

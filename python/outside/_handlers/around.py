@@ -250,6 +250,9 @@ def _failed(scope: Scope, request: Request, code: int, message: str | None, erro
             code, message = settled
         except Exception as another:
             _outside._log_failure(request, f"the error handler of {code} failed", another)
+    if handler is None and error is not None and (own := getattr(error, "_response", None)):
+        answered: Response = own()
+        return answered
     return _outside._error_page(request, code, message)
 
 

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Awaitable, Callable, Iterable, Iterator
-from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypedDict, TypeVar
 
 from .. import _outside
 from .._outside import FilePath, Folder, WebSocket
 from .around import Hooks
-from .signature import ErrorHandler, adapt, plan, where
+from .signature import ErrorHandler, adapt, has_annotations, plan, where
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -68,6 +68,8 @@ class Registry:
     _hooks: Hooks
     _records: list[Record]
     _mounted: list[tuple[str, Routes]]
+    # Set by `_server`, since the sub-package `_input` stands above this one: the handler with its plan, or `None`.
+    _input_of: ClassVar[Callable[..., Any]]
 
     def _begin(self, hooks: Hooks) -> None:
         self._hooks = hooks
@@ -197,7 +199,9 @@ class Registry:
             names = _outside._route_parameters(pattern)
         except ValueError as error:
             raise ValueError(f"{record.origin}: {error}") from None
-        if is_function(handler):
+        if is_function(handler) and not (
+            has_annotations(handler) and self._input_of(handler, pattern, names, whole=False, streaming=record.streaming)
+        ):
             plan(handler, pattern, names, whole=False)
         for place in self._installations():
             place.server._add(place, record)
@@ -214,6 +218,9 @@ class Registry:
             raise TypeError(f"a WebSocket's handler is a function of the connection, not {handler!r}")
         websocket, pattern = WebSocket(**options), self._prefix() + path
         names = _outside._route_parameters(pattern)
+        if has_annotations(handler) and (made := self._input_of(handler, pattern, names, of_websocket=True)):
+            websocket.on_connection(made.call)
+            return websocket
         plan(handler, pattern, names, whole=not self._prefix())
         if not names and not self._prefix():
             websocket.on_connection(handler)

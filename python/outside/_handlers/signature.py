@@ -24,6 +24,19 @@ def _parameters(function: Any) -> list[inspect.Parameter] | None:
         return None
 
 
+def has_annotations(function: Any) -> bool:
+    """Whether any parameter may say where its value comes from: by an annotation, or by a default that is a marker."""
+    innermost = inspect.unwrap(getattr(function, "func", function))
+    try:
+        annotations = getattr(innermost, "__annotations__", None) or getattr(
+            getattr(type(innermost), "__call__", None), "__annotations__", {}
+        )
+    except NameError:  # from Python 3.14 on they are evaluated now, and a name may exist for type checkers alone
+        return True
+    defaults = (*(getattr(innermost, "__defaults__", None) or ()), *(getattr(innermost, "__kwdefaults__", None) or {}).values())
+    return bool(annotations.keys() - {"return"}) or any(getattr(default, "_is_marker", False) for default in defaults)
+
+
 def plan(function: Any, pattern: str, names: Sequence[str], whole: bool = True) -> tuple[list[int], list[tuple[str, int]]]:
     """The arguments of a handler, by place and by name: `REQUEST`, or the number of a parameter of the path.
 

@@ -228,7 +228,7 @@ impl RequestContext {
     /// The answer to an exception that no function has caught: its own status, the page about it, or 500. It is logged.
     pub(crate) fn failed(&self, py: Python<'_>, error: &PyErr, what: &str) -> Result<outside::Response, Error> {
         if let Some(answer) = answer_of(py, error) {
-            return Err(answer);
+            return Err(with_own_answer(py, error, answer));
         }
         self.log(py, what, error);
         self.shared.uncaught.page(self.request(py), error).ok_or_else(|| Error::status(500, None))
@@ -258,6 +258,15 @@ impl StreamedRequest for RequestContext {
 
     fn rescued(&self, py: Python<'_>, response: &Bound<'_, PyAny>) -> PyResult<outside::Response> {
         self.answer_instead(py, response)
+    }
+}
+
+/// The error with the answer that the exception makes itself, if it is one of `outside/_input/errors.py`.
+fn with_own_answer(py: Python<'_>, raised: &PyErr, error: Error) -> Error {
+    let Ok(Some(make)) = raised.value(py).getattr_opt(intern!(py, "_response")) else { return error };
+    match make.call0().and_then(|made| returned(&made)) {
+        Ok(Returned::Response(answer)) => error.with_answer(answer),
+        _ => error,
     }
 }
 

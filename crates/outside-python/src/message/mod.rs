@@ -6,6 +6,7 @@ pub(crate) mod cookie;
 pub(crate) mod file_path;
 pub(crate) mod form;
 pub(crate) mod functions;
+pub(crate) mod input;
 pub(crate) mod json;
 pub(crate) mod media_type;
 pub(crate) mod parameter;

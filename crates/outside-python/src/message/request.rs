@@ -99,7 +99,7 @@ fn set_first<'py>(dict: &Bound<'py, PyDict>, name: &str, value: impl IntoPyObjec
 }
 
 /// Header values and cookies as text: UTF-8, otherwise Latin-1 as in RFC 9110 section 5.5.
-fn text(bytes: &[u8]) -> String {
+pub(crate) fn text(bytes: &[u8]) -> String {
     match std::str::from_utf8(bytes) {
         Ok(text) => text.to_owned(),
         Err(_) => bytes.iter().map(|&byte| char::from(byte)).collect(),
@@ -337,9 +337,16 @@ impl Request {
         Ok(self.make_form(py)?.1.clone_ref(py))
     }
 
-    /// The value of the content as JSON, or `None` if it is no JSON. Never raises.
-    fn json(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
-        decoded(py, self.gathered(py)?.try_content()?)
+    /// The value of the content as JSON, or `None` if it is no JSON, without raising. With a model the value is one of it,
+    /// and with `strict` as well content that is none is an `InputError`.
+    #[pyo3(signature = (model=None, *, strict=false))]
+    fn json(slf: &Bound<'_, Self>, model: Option<Bound<'_, PyAny>>, strict: bool) -> PyResult<Py<PyAny>> {
+        let (py, this) = (slf.py(), slf.get());
+        if model.is_some() || strict {
+            let read = py.import("outside._input.by_hand")?.getattr("read_json")?;
+            return read.call1((slf, model)).map(Bound::unbind);
+        }
+        decoded(py, this.gathered(py)?.try_content()?)
     }
 
     fn __repr__(&self) -> String {

@@ -98,7 +98,8 @@ impl Exchange {
             }
         }
         self.file = None;
-        let page = self.with_extra(error_page(self.request.as_deref(), code, message));
+        let page = error.take_answer().unwrap_or_else(|| error_page(self.request.as_deref(), code, message));
+        let page = self.with_extra(page);
         self.finish(page, site, log)
     }
 

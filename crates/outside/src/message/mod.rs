@@ -25,6 +25,7 @@ mod json_text;
 mod name;
 mod network;
 mod origin;
+mod own_answer;
 mod parameter;
 mod query;
 mod request;

@@ -1,0 +1,35 @@
+//! Functions for `outside/_input`, which reads single fields of a request: no dictionary of all of them is made.
+
+use pyo3::intern;
+use pyo3::prelude::*;
+
+use crate::message::request::{Request, text};
+
+/// The content of a request whose Content-Type is JSON, `None` for any other.
+#[pyfunction]
+pub(crate) fn _json_content<'py>(request: &Bound<'py, Request>) -> PyResult<Option<Bound<'py, PyAny>>> {
+    let essence = essence(request.get().inner());
+    let is_json = essence.eq_ignore_ascii_case(b"application/json")
+        || essence.len() > 5 && essence[essence.len() - 5..].eq_ignore_ascii_case(b"+json");
+    if is_json { request.getattr(intern!(request.py(), "content")).map(Some) } else { Ok(None) }
+}
+
+/// The media type of the content in lower case, without its parameters; empty if the client has not said any.
+#[pyfunction]
+pub(crate) fn _media_type(request: &Bound<'_, Request>) -> String {
+    text(essence(request.get().inner())).to_lowercase()
+}
+
+/// The value of a header field, `None` without one. Repeated fields are joined.
+#[pyfunction]
+pub(crate) fn _field(request: &Bound<'_, Request>, name: &str) -> Option<String> {
+    let mut values = request.get().inner().headers().get_all(name).map(text);
+    let first = values.next()?;
+    Some(values.fold(first, |joined, value| joined + ", " + &value))
+}
+
+fn essence(request: &outside::Request) -> &[u8] {
+    let value = request.headers().get_bytes("Content-Type").unwrap_or_default();
+    let end = value.iter().position(|&byte| byte == b';').unwrap_or(value.len());
+    value[..end].trim_ascii()
+}
