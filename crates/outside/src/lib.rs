@@ -51,7 +51,7 @@ pub use files::{Files, Folder, media_type};
 pub use handler::{
     AsyncHandler, Asynchronous, CancelOnDisconnect, DeclaredBlocking, FilePath, Function, Handler, IntoHandler,
     LanguageRuntime, NoRuntime, ReadyHandler, Reply, ResponseSizes, Streaming, SyncHandler, Ticket, asynchronous,
-    blocking, cancel_on_disconnect, never_blocking, streaming,
+    blocking, cancel_on_disconnect, hold_wakes, never_blocking, release_wakes, streaming, wake_held,
 };
 pub use log::{Level, LogSink, StandardError, one_line};
 pub use message::{
@@ -73,7 +73,7 @@ pub use transport::{
     Listeners, MemoryListener, SocketFile, TicketKeys, Tls,
 };
 pub use websocket::{
-    Bus, Hub, Message, SessionData, SessionHandler, Style, WebSocket, WebSocketConnection, WebSocketDriver,
+    Acceptance, Bus, Hub, Message, SessionData, SessionHandler, Style, WebSocket, WebSocketConnection, WebSocketDriver,
     WebSocketExit, WhenFull,
 };
 

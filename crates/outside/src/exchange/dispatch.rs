@@ -17,7 +17,7 @@ use super::state::{Exchange, Work};
 use crate::budget::Account;
 use crate::executor::Guard;
 use crate::files::Files;
-use crate::handler::{AsyncHandler, Function, Handler, Reply};
+use crate::handler::{AsyncHandler, Function, Handler, Reply, Taking, wake_held};
 use crate::log::Level;
 use crate::message::Request;
 use crate::route::RouteChoice;
@@ -60,12 +60,12 @@ impl Dispatcher {
         Self { service, control, site, account, guard: None, role: ListenerRole::Serve }
     }
 
-    /// Whether the handler of this request takes its content while it comes in.
-    pub(crate) fn streams(&self, request: &Request) -> bool {
+    /// The way in which the handler of this request takes its content.
+    pub(crate) fn taking(&self, request: &Request) -> Taking {
         match self.site.1.routes.choose(request) {
-            RouteChoice::Plain(route) => route.handler.takes_pieces(),
-            RouteChoice::Pattern(handler, ..) => handler.takes_pieces(),
-            _ => false,
+            RouteChoice::Plain(route) => route.handler.taking(),
+            RouteChoice::Pattern(handler, ..) => handler.taking(),
+            _ => Taking::Whole,
         }
     }
 
@@ -200,10 +200,13 @@ impl Dispatcher {
             let mut answered = Exchange::new(None, Work::Settle(answer));
             // The answer is counted before the connection takes it: many answers may come back before that.
             reply_slot.count(&mut answered);
-            executor.post(reply_slot, vec![answered]);
+            executor.post_quietly(reply_slot, vec![answered]).into_iter().for_each(wake_held);
         });
         let ticket = handler.submit(Arc::clone(&request), reply);
-        self.limit_handler();
+        match handler.is_hosted() {
+            true => self.control.clear_timeout(),
+            false => self.limit_handler(),
+        }
         let answered = poll_fn(|context| match slot.poll(context) {
             Some(exchanges) => Poll::Ready(Ok(exchanges)),
             None => gone(context).map(Err),
@@ -218,7 +221,8 @@ impl Dispatcher {
                         Work::Settle(settled) => {
                             handler.sizes().into_iter().for_each(|sizes| sizes.learn(size));
                             exchange.is_counted = answer.is_counted;
-                            self.respond(exchange, settled);
+                            exchange.is_encoded |= handler.is_hosted();
+                            self.respond_or_open(exchange, settled);
                         }
                         work => exchange.work = work,
                     }

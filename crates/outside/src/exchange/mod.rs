@@ -34,7 +34,7 @@ pub(crate) use dispatch::{Awaited, Dispatcher};
 pub(crate) use executor::{Executor, Job, ReplySlot};
 pub(crate) use handshakes::Handshakes;
 pub(crate) use meta::ResponseMeta;
-pub(crate) use pipeline::{Sealed, Wait, Wire, access_line, receive, seal};
+pub(crate) use pipeline::{Sealed, Wait, WebSocketOpener, Wire, access_line, receive, seal};
 pub(crate) use registry::{ConnectionRegistry, InFlight, Rank};
 pub(crate) use request_body::{RateWindow, RequestBody, SHARED, TOO_LARGE, check_length, store_content, too_slow};
 pub(crate) use response_stream::ResponseStream;

@@ -16,7 +16,7 @@ use crate::log::Log;
 use crate::message::{Body, BodyStream, Headers, Pull, Request, Response};
 use crate::placement::Placement;
 use crate::site::Snapshot;
-use crate::websocket::FlushQueue;
+use crate::websocket::{Acceptance, FlushQueue};
 
 /// One request and its answer.
 pub(crate) struct Exchange {
@@ -71,6 +71,8 @@ pub(crate) enum Work {
     Answered(Response),
     /// Result: the piece, and the body for the next one.
     Pulled(Box<dyn BodyStream>, Pull),
+    /// Result: the handler takes the WebSocket that the client asks for.
+    Open(Box<Acceptance>),
     /// Result: the connection has nothing to send.
     Done,
     /// Result: an answer that is lost, because the connection had no room for it.
@@ -116,7 +118,7 @@ impl Exchange {
 
     /// Whether the exchange has work left before it can be sent.
     pub(crate) fn is_open(&self) -> bool {
-        !matches!(self.work, Work::Answered(_) | Work::Pulled(..) | Work::Done | Work::NoRoom)
+        !matches!(self.work, Work::Answered(_) | Work::Pulled(..) | Work::Open(_) | Work::Done | Work::NoRoom)
     }
 
     /// Whether the work calls user code that may take memory.

@@ -4,6 +4,7 @@
 //! an event loop of its own: it takes the request and answers later.
 
 mod asynchronous;
+mod held_wakes;
 mod leaving;
 mod runtime;
 
@@ -13,6 +14,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 pub use asynchronous::{Asynchronous, asynchronous};
+pub use held_wakes::{hold_wakes, release_wakes, wake_held};
 pub use leaving::{CancelOnDisconnect, cancel_on_disconnect};
 pub use runtime::{LanguageRuntime, NoRuntime};
 
@@ -63,6 +65,12 @@ pub trait AsyncHandler: Send + Sync {
         false
     }
 
+    /// Whether the handler is an application that keeps limits of its own: its content may have any size, its answer any
+    /// time and the coding that it came with. A client that leaves is reported by [`AsyncHandler::cancel`].
+    fn is_hosted(&self) -> bool {
+        false
+    }
+
     /// The known sizes of the handler's answers, if the handler remembers them.
     fn sizes(&self) -> Option<&ResponseSizes> {
         None
@@ -105,13 +113,25 @@ impl fmt::Debug for Reply {
     }
 }
 
+/// The way in which a handler takes the content of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Taking {
+    /// All of it, before the handler begins.
+    Whole,
+    /// Piece by piece, while it arrives.
+    Pieces,
+    /// Piece by piece, of any size and in any time; at once what has come with the head.
+    Unbounded,
+}
+
 impl Handler {
-    /// Whether the handler takes the content of a request while the content arrives.
-    pub(crate) fn takes_pieces(&self) -> bool {
+    /// The way in which the handler takes the content of a request.
+    pub(crate) fn taking(&self) -> Taking {
         match self {
-            Self::Sync(function) => function.takes_pieces,
-            Self::Async(handler) => handler.takes_pieces(),
-            _ => false,
+            Self::Sync(function) if function.takes_pieces => Taking::Pieces,
+            Self::Async(handler) if handler.is_hosted() => Taking::Unbounded,
+            Self::Async(handler) if handler.takes_pieces() => Taking::Pieces,
+            _ => Taking::Whole,
         }
     }
 }

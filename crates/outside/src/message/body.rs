@@ -80,6 +80,11 @@ pub trait BodyStream: Send {
         None
     }
 
+    /// Whether a piece has to come within `process_timeout`.
+    fn is_timed(&self) -> bool {
+        true
+    }
+
     /// The media type of the pieces, once the first has been made; used if the handler has set none.
     fn media_type(&self) -> Option<&'static str> {
         None
@@ -161,6 +166,10 @@ impl BodyStream for StartedStream {
 
     fn has_begun(&self) -> bool {
         true
+    }
+
+    fn is_timed(&self) -> bool {
+        self.stream.is_timed()
     }
 }
 

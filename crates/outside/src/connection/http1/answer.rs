@@ -11,11 +11,10 @@ use crate::connection::http1::Http1Body;
 use crate::connection::watch::Watch;
 use crate::connection::websocket::{Opening, open_websocket};
 use crate::connection::{Connection, ConnectionGuard};
-use crate::exchange::{Awaited, Dispatcher, Exchange, Stop, Wait, Wire, Work};
+use crate::exchange::{Awaited, Dispatcher, Exchange, Stop, Wait, WebSocketOpener, Wire, Work};
 use crate::executor::MOST_HELD;
 use crate::message::Request;
 use crate::transport::Stream;
-use crate::websocket::WebSocket;
 
 impl Connection {
     /// Leaves the next exchanges answered, in order. A late one and those behind it stay `awaited`.
@@ -208,7 +207,7 @@ impl Wire for Http1Wire<'_> {
         }
     }
 
-    fn open_websocket(&mut self, dispatcher: &Dispatcher, websocket: Arc<WebSocket>, exchange: &mut Exchange) {
-        *self.opening = open_websocket(dispatcher, self.guard, websocket, exchange).map(Box::new);
+    fn open_websocket(&mut self, dispatcher: &Dispatcher, opener: WebSocketOpener, exchange: &mut Exchange) {
+        *self.opening = open_websocket(dispatcher, self.guard, opener, exchange).map(Box::new);
     }
 }

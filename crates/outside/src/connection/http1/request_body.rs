@@ -12,6 +12,7 @@ use crate::connection::{Connection, poll_read};
 use crate::content::GONE;
 use crate::error::Refusal;
 use crate::exchange::{Dispatcher, RequestBody, Service, Stop, Waiting};
+use crate::handler::Taking;
 use crate::message::Request;
 use crate::protocol::http1::{BodyLength, ChunkedDecoder, Framing};
 use crate::transport::Stream;
@@ -101,8 +102,7 @@ impl Http1Body {
                 (count, count == missing)
             }
             BodyLength::Chunked => {
-                let so_far = usize::try_from(self.body.so_far).unwrap_or(usize::MAX);
-                let left = service.config.max_body_size.saturating_sub(so_far);
+                let left = self.body.left(service);
                 self.scratch.clear();
                 let step = self.chunks.receive(unread, &mut self.scratch, left, &service.head_limits())?;
                 self.body.push(&self.scratch);
@@ -117,10 +117,14 @@ impl Http1Body {
 }
 
 impl Connection {
-    /// Whether the handler of this request takes its content while it comes in.
-    pub(in crate::connection) fn streams(&mut self, request: &Request) -> bool {
+    /// The way in which the handler of this request takes its content. Content of any size that has come with the head
+    /// is taken at once.
+    pub(in crate::connection) fn taking(&mut self, request: &Request, framing: &Framing) -> Taking {
         self.dispatcher.service.site.refresh(&mut self.dispatcher.site);
-        self.dispatcher.streams(request)
+        match (self.dispatcher.taking(request), framing.body.known()) {
+            (Taking::Unbounded, Some(length)) if length <= self.input.unread().len() as u64 => Taking::Whole,
+            (taking, _) => taking,
+        }
     }
 
     /// Begins to hand the content of this request to its handler.
@@ -128,10 +132,11 @@ impl Connection {
         &mut self,
         request: &mut Arc<Request>,
         framing: &Framing,
+        taking: Taking,
     ) -> Result<(), Refusal> {
         let declared = framing.body.known();
         self.incoming = Some(Box::new(Http1Body {
-            body: RequestBody::begin(&self.dispatcher.service, request, declared)?,
+            body: RequestBody::begin(&self.dispatcher.service, request, declared, taking)?,
             framing: framing.body,
             chunks: ChunkedDecoder::new(),
             scratch: Vec::new(),
