@@ -103,6 +103,16 @@ pub trait BodyStream: Send {
         false
     }
 
+    /// Whether a piece may take any time: then `process_timeout` does not count.
+    fn is_patient(&self) -> bool {
+        false
+    }
+
+    /// Takes all of the content, if all of it has been made already.
+    fn take_whole(&mut self) -> Option<Bytes> {
+        None
+    }
+
     /// Passes the request's attachment, for bindings; called before the first piece is asked for.
     fn accompany(&mut self, attachment: Arc<dyn Any + Send + Sync>) {
         let _ = attachment; // streams of the engine use none
