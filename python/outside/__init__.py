@@ -8,6 +8,7 @@ from ._handlers.answers import Event, event_stream, html, json_response, redirec
 from ._handlers.multi_dict import MultiDict
 from ._handlers.routes import Routes
 from ._handlers.websocket import AsyncWebSocketConnection, BinaryMessage, TextMessage, WebSocketExit
+from ._hosting.wsgi import wsgi
 from ._outside import (
     ContentError,
     FilePath,
@@ -64,4 +65,5 @@ __all__ = [
     "json_response",
     "redirect",
     "send_file",
+    "wsgi",
 ]

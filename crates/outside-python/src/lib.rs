@@ -8,6 +8,7 @@ mod command;
 mod errors;
 mod event_loop;
 mod forked;
+mod hosting;
 mod logging;
 mod message;
 mod server;
@@ -29,6 +30,10 @@ mod _outside {
     use crate::errors::{ContentError, HttpException, abort};
     #[pymodule_export]
     use crate::event_loop::LoopSource;
+    #[pymodule_export]
+    use crate::hosting::wsgi::WsgiApplication;
+    #[pymodule_export]
+    use crate::hosting::wsgi_file::FileWrapper;
     #[pymodule_export]
     use crate::message::body::BodyReader;
     #[pymodule_export]

@@ -13,6 +13,7 @@ use pyo3::types::{PyDict, PyTuple};
 
 use crate::call::sync::ErrorFunction;
 use crate::errors::{run_error, value_error};
+use crate::hosting::wsgi::WsgiApplication;
 use crate::logging::log_exception;
 use crate::message::request::Request;
 use crate::server::listening::{announce, listen, security, to_python};
@@ -83,7 +84,10 @@ impl OutsideHttp {
     ) -> PyResult<()> {
         let server = self.server()?;
         let name = route_name(host, route)?;
-        let made = engine_handler(handler, blocking, streaming, cancel_on_disconnect, &server.shared, None)?;
+        let made = match handler.cast::<WsgiApplication>() {
+            Ok(app) => app.get().to_engine(handler.py(), route, lock(&server.config).clone_ref(handler.py())),
+            Err(_) => engine_handler(handler, blocking, streaming, cancel_on_disconnect, &server.shared, None)?,
+        };
         let set = match host {
             Some(host) => server.engine.set_route_for(host, route, made),
             None => server.engine.set_route(route, made),
