@@ -8,6 +8,8 @@ from ._handlers.answers import Event, event_stream, html, json_response, redirec
 from ._handlers.multi_dict import MultiDict
 from ._handlers.routes import Routes
 from ._handlers.websocket import AsyncWebSocketConnection, BinaryMessage, TextMessage, WebSocketExit
+from ._hosting.asgi import asgi
+from ._hosting.wsgi import wsgi
 from ._outside import (
     ContentError,
     FilePath,
@@ -57,6 +59,7 @@ __all__ = [
     "WebSocketExit",
     "__version__",
     "abort",
+    "asgi",
     "event_stream",
     "get_description",
     "get_insensitive_header",
@@ -64,4 +67,5 @@ __all__ = [
     "json_response",
     "redirect",
     "send_file",
+    "wsgi",
 ]

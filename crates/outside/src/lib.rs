@@ -42,16 +42,16 @@ pub use app::{
     OutsideHttp, OutsideHttpRedirect, ScheduledResponse, Security, ServerRun, TestClient, TestRequest, TestResponse,
 };
 pub use config::{AccessLog, CertificateFiles, Config, KEYS, Key, ProxyField, Symlinks, Value};
-pub use content::{ContentRange, Form, FormFile, Pieces, content_file};
+pub use content::{BodyFeed, ClientLeft, ContentRange, Form, FormFile, Pieces, content_file, fed_body};
 pub use error::{Error, Refusal};
 #[cfg(feature = "testing")]
 #[doc(hidden)]
 pub use files::testing as files_testing;
 pub use files::{Files, Folder, media_type};
 pub use handler::{
-    AsyncHandler, Asynchronous, CancelOnDisconnect, DeclaredBlocking, FilePath, Function, Handler, IntoHandler,
-    LanguageRuntime, NoRuntime, ReadyHandler, Reply, ResponseSizes, Streaming, SyncHandler, Ticket, asynchronous,
-    blocking, cancel_on_disconnect, hold_wakes, never_blocking, release_wakes, streaming, wake_held,
+    Answering, AsyncHandler, Asynchronous, CancelOnDisconnect, DeclaredBlocking, FilePath, Function, Handler,
+    IntoHandler, LanguageRuntime, NoRuntime, ReadyHandler, Reply, ResponseSizes, Streaming, SyncHandler, Ticket,
+    asynchronous, blocking, cancel_on_disconnect, hold_wakes, never_blocking, release_wakes, streaming, wake_held,
 };
 pub use log::{Level, LogSink, StandardError, one_line};
 pub use message::{

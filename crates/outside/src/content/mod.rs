@@ -3,6 +3,7 @@
 //!
 //! Reads bytes that connections have received; knows nothing of sockets.
 
+mod download;
 mod form;
 mod pieces;
 mod range;
@@ -10,6 +11,7 @@ mod spooled;
 mod spools;
 mod upload;
 
+pub use download::{BodyFeed, ClientLeft, fed_body};
 pub use form::{Form, FormFile};
 pub use pieces::Pieces;
 pub use range::ContentRange;

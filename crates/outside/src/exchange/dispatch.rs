@@ -7,6 +7,7 @@ use std::any::Any;
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -42,6 +43,8 @@ pub(crate) struct Dispatcher {
     pub(crate) guard: Option<Arc<dyn Guard<Exchange>>>,
     /// Whether this listener serves the site or only redirects to HTTPS.
     pub(crate) role: ListenerRole,
+    /// Whether the calls that are awaited have no deadline.
+    pub(crate) is_patient: AtomicBool,
 }
 
 /// The handler of a request that is neither a function nor answered at once.
@@ -57,7 +60,15 @@ pub(crate) enum Awaited {
 impl Dispatcher {
     pub(crate) fn new(service: Arc<Service>, control: Arc<ConnectionControl>, account: Arc<Account>) -> Self {
         let site = (u64::MAX, service.site.snapshot());
-        Self { service, control, site, account, guard: None, role: ListenerRole::Serve }
+        Self {
+            service,
+            control,
+            site,
+            account,
+            guard: None,
+            role: ListenerRole::Serve,
+            is_patient: AtomicBool::new(false),
+        }
     }
 
     /// The way in which the handler of this request takes its content.
@@ -93,6 +104,7 @@ impl Dispatcher {
 
     /// Hands exchanges to the executor; `pooled` if their handlers are known to wait.
     pub(crate) fn push(&self, exchanges: Vec<Exchange>, pooled: bool, slot: Arc<ReplySlot>) {
+        self.is_patient.store(exchanges.iter().any(|it| is_patient(&it.work)), Ordering::Relaxed);
         let job = Job { commands: exchanges, context: Arc::clone(&self.site.1), slot };
         match pooled {
             true => self.service.executor.push_to_pool(job),
@@ -172,7 +184,10 @@ impl Dispatcher {
     /// Sets the deadline of a handler.
     pub(crate) fn limit_handler(&self) {
         self.control.clear_timeout();
-        self.control.set_deadline(self.service.clock.after(self.service.config.process_timeout));
+        match self.is_patient.load(Ordering::Relaxed) {
+            true => self.control.clear_deadline(),
+            false => self.control.set_deadline(self.service.clock.after(self.service.config.process_timeout)),
+        }
     }
 
     /// Sets the deadline of a transfer: it ends when no byte moves for `stall`, or when it is slower than the minimum
@@ -292,4 +307,9 @@ impl Dispatcher {
         let log = Arc::clone(&self.service.log);
         self.spawn_blocking(move || log.flush()).await
     }
+}
+
+/// Whether this is a call that may take any time.
+pub(crate) fn is_patient(work: &Work) -> bool {
+    matches!(work, Work::Call(function) if function.is_answering())
 }

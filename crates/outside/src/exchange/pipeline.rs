@@ -233,10 +233,19 @@ pub(crate) struct Sealed {
 #[inline]
 pub(crate) fn seal(front: &Front, exchange: &mut Exchange, is_secure: bool, response: &mut Response) -> Sealed {
     front.add_hsts(exchange.request.as_deref().or(exchange.fragment.as_deref()), is_secure, response);
-    let (body, file) = (std::mem::take(&mut response.body), exchange.content.take());
+    let (mut body, file) = (std::mem::take(&mut response.body), exchange.content.take());
+    if let Body::Stream(stream) = &mut body
+        && let Some(whole) = stream.take_whole()
+    {
+        // Content that was complete before its head is sent needs no chunks.
+        body = Body::Bytes(whole);
+    }
     exchange.status = response.status;
     let request = exchange.request.as_deref();
-    let meta = response_meta(request, response.status, &response.headers, &body, file.as_deref());
+    let mut meta = response_meta(request, response.status, &response.headers, &body, file.as_deref());
+    if response.is_final {
+        meta.content_type = None;
+    }
     Sealed { body, file, meta }
 }
 

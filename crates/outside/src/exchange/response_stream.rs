@@ -20,12 +20,12 @@ use crate::message::{BodyStream, KeepAlive, PieceFuture, Pull, Request};
 /// A streamed body on its way.
 pub(crate) struct ResponseStream {
     keep_alive: Option<KeepAlive>,
-    /// Whether a piece has to come in time.
-    is_timed: bool,
     /// Whether pieces are made in the pool: an iterator that waited once will wait again.
     pooled: bool,
     /// When the client has to get something, in milliseconds of the clock; `None` while no piece is awaited.
     due: Option<u64>,
+    /// Whether a piece may take any time.
+    is_patient: bool,
     /// Bytes that are still to come, if the head has declared a length.
     left: Option<u64>,
     /// The request of this answer, for the log.
@@ -50,8 +50,8 @@ enum StreamState {
 
 impl ResponseStream {
     pub(crate) fn new(stream: Box<dyn BodyStream>, request: Option<Arc<Request>>) -> Self {
-        let (keep_alive, is_timed) = (stream.keep_alive(), stream.is_timed());
-        Self { keep_alive, is_timed, pooled: false, due: None, left: None, request, state: StreamState::Idle(stream) }
+        let (keep_alive, is_patient) = (stream.keep_alive(), stream.is_patient());
+        Self { keep_alive, is_patient, pooled: false, due: None, left: None, request, state: StreamState::Idle(stream) }
     }
 
     fn name(&self) -> String {
@@ -280,13 +280,13 @@ impl Dispatcher {
     ) -> Result<T, Stop> {
         let due = *flow.due.get_or_insert_with(|| {
             self.control.clear_timeout();
+            if flow.is_patient {
+                return u64::MAX;
+            }
             let patience = flow.keep_alive.map_or(self.service.config.process_timeout, |it| it.every);
             self.service.clock.after(patience)
         });
-        match flow.is_timed {
-            true => self.control.set_deadline(due),
-            false => self.control.clear_deadline(),
-        }
+        self.control.set_deadline(due);
         let ends_with_server = flow.begins_at_once();
         let arrived = poll_fn(|context| match poll(context) {
             Poll::Pending if ends_with_server && self.service.is_ending() => Poll::Ready(Err(Stop::Ordered)),

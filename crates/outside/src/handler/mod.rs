@@ -3,6 +3,7 @@
 //! An [`SyncHandler`] handler is called by the executor, between two turns of the event loop. An [`AsyncHandler`] handler has
 //! an event loop of its own: it takes the request and answers later.
 
+mod answering;
 mod asynchronous;
 mod held_wakes;
 mod leaving;
@@ -13,6 +14,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+pub use answering::Answering;
 pub use asynchronous::{Asynchronous, asynchronous};
 pub use held_wakes::{hold_wakes, release_wakes, wake_held};
 pub use leaving::{CancelOnDisconnect, cancel_on_disconnect};
@@ -44,6 +46,12 @@ pub enum Handler {
 pub trait SyncHandler: Send + Sync {
     /// Answers the request. The error handler of a code answers an error of [`Error::status`].
     fn call(&self, request: &Arc<Request>) -> Result<Response, Error>;
+
+    /// The same for a function made by [`Function::answering`], which may send its answer while it runs.
+    fn call_answering(&self, request: &Arc<Request>, answering: Answering) -> Result<Response, Error> {
+        drop(answering);
+        self.call(request)
+    }
 }
 
 /// A handler with an event loop of its own.
@@ -153,6 +161,8 @@ pub struct Function {
     function: Box<dyn SyncHandler>,
     pub(crate) placement: Placement,
     takes_pieces: bool,
+    /// Whether it may send its answer while it runs, and has no deadline.
+    is_answering: bool,
     sizes: ResponseSizes,
     /// The route's setting for clients that leave, if it has one.
     pub(crate) cancel_on_disconnect: Option<bool>,
@@ -199,11 +209,21 @@ impl Function {
         Self::with(function, Placement::new(Some(true)), true)
     }
 
+    /// A function that may send its answer while it runs ([`SyncHandler::call_answering`]). It has no deadline.
+    pub fn answering(function: impl SyncHandler + 'static) -> Arc<Self> {
+        let mut made = Self::with(function, Placement::new(None), false);
+        if let Some(made) = Arc::get_mut(&mut made) {
+            made.is_answering = true;
+        }
+        made
+    }
+
     fn with(function: impl SyncHandler + 'static, placement: Placement, takes_pieces: bool) -> Arc<Self> {
         Arc::new(Self {
             function: Box::new(function),
             placement,
             takes_pieces,
+            is_answering: false,
             sizes: ResponseSizes::default(),
             cancel_on_disconnect: None,
         })
@@ -214,8 +234,17 @@ impl Function {
         self.takes_pieces
     }
 
+    /// Whether it may send its answer while it runs, and has no deadline.
+    pub(crate) fn is_answering(&self) -> bool {
+        self.is_answering
+    }
+
     pub(crate) fn call(&self, request: &Arc<Request>) -> Result<Response, Error> {
         self.function.call(request)
+    }
+
+    pub(crate) fn call_answering(&self, request: &Arc<Request>, answering: Answering) -> Result<Response, Error> {
+        self.function.call_answering(request, answering)
     }
 
     /// Bytes that the next answer may have; 0 while all answers were small.

@@ -80,11 +80,6 @@ pub trait BodyStream: Send {
         None
     }
 
-    /// Whether a piece has to come within `process_timeout`.
-    fn is_timed(&self) -> bool {
-        true
-    }
-
     /// The media type of the pieces, once the first has been made; used if the handler has set none.
     fn media_type(&self) -> Option<&'static str> {
         None
@@ -106,6 +101,16 @@ pub trait BodyStream: Send {
     /// Whether its first piece has been asked for already.
     fn has_begun(&self) -> bool {
         false
+    }
+
+    /// Whether a piece may take any time: then `process_timeout` does not count.
+    fn is_patient(&self) -> bool {
+        false
+    }
+
+    /// Takes all of the content, if all of it has been made already.
+    fn take_whole(&mut self) -> Option<Bytes> {
+        None
     }
 
     /// Passes the request's attachment, for bindings; called before the first piece is asked for.
@@ -168,8 +173,8 @@ impl BodyStream for StartedStream {
         true
     }
 
-    fn is_timed(&self) -> bool {
-        self.stream.is_timed()
+    fn is_patient(&self) -> bool {
+        self.stream.is_patient()
     }
 }
 
