@@ -10,6 +10,8 @@ from ._handlers.routes import Routes
 from ._handlers.websocket import AsyncWebSocketConnection, BinaryMessage, TextMessage, WebSocketExit
 from ._input.errors import InputError
 from ._input.markers import Body, Cookie, Depends, File, Form, Header, Path, Query
+from ._hosting.asgi import asgi
+from ._hosting.wsgi import wsgi
 from ._outside import (
     ContentError,
     FilePath,
@@ -68,6 +70,7 @@ __all__ = [
     "WebSocketExit",
     "__version__",
     "abort",
+    "asgi",
     "event_stream",
     "get_description",
     "get_insensitive_header",
@@ -75,4 +78,5 @@ __all__ = [
     "json_response",
     "redirect",
     "send_file",
+    "wsgi",
 ]

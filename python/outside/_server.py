@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 from . import _outside
 from ._handlers import loop as _loop
 from ._handlers.around import Hooks, Scope
-from ._handlers.routes import _C, Installation, Record, Registry, is_async, is_function
+from ._handlers.routes import _C, Installation, Record, Registry, Routes, check_prefix, is_async, is_function
 from ._handlers.signature import ErrorHandler, adapt, has_annotations, plan, where
+from ._hosting import mount as _hosting
 
 if TYPE_CHECKING:
     from .testing import TestClient
@@ -84,6 +85,15 @@ class OutsideHTTP(Registry, _outside.OutsideHTTP):
                 raise
             self._records = [record for record in self._records if record.path != route]
             self._table = [entry for entry in self._table if entry[1] != route]
+
+    def mount(self, routes: Any, prefix: Any = "") -> None:
+        """Serves a group of routes, or a WSGI or ASGI application: `mount(group)`, `mount("/api", app)`."""
+        if isinstance(routes, str):
+            routes, prefix = prefix, routes
+        if isinstance(routes, Routes):
+            return super().mount(routes, "" if prefix == "/" else prefix)
+        check_prefix("" if prefix == "/" else prefix)
+        _hosting.mount(self, prefix, routes)
 
     def _installations(self) -> Iterator[Installation]:
         yield Installation(self, "", (self._hooks,))

@@ -14,8 +14,10 @@ use std::task::{Wake, Waker};
 use std::time::{Duration, Instant};
 
 use outside::Error;
-use outside::handler::{Reply, Ticket};
+use outside::handler::{Reply, Ticket, hold_wakes, release_wakes};
+use pyo3::intern;
 use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyList};
 
 use crate::logging::{log_exception, log_warning};
@@ -88,6 +90,8 @@ enum LoopCommand {
     Begin(Ticket, Arc<dyn LoopJob>),
     Wake(Ticket),
     Close(Arc<Py<PyAny>>),
+    /// A function that is called on the loop's thread.
+    Execute(Box<dyn FnOnce(Python<'_>) + Send>),
     /// A coroutine, and the `concurrent.futures.Future` for its result.
     Run(Py<PyAny>, Py<PyAny>),
     Stop,
@@ -215,6 +219,29 @@ impl EventLoop {
         ticket
     }
 
+    /// Calls a function on the loop's thread.
+    pub(crate) fn execute(function: impl FnOnce(Python<'_>) + Send + 'static) {
+        if let Some(current) = Self::current() {
+            current.push(LoopCommand::Execute(Box::new(function)));
+        }
+    }
+
+    /// Holds back the wakes of this thread, which is the loop's, until the loop has gone round once more.
+    pub(crate) fn coalesce() {
+        if !hold_wakes() {
+            return;
+        }
+        let scheduled = Python::attach(|py| {
+            static LOOP: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+            let running = LOOP.import(py, "asyncio", "get_running_loop")?.call0()?;
+            let release = py.import("outside._outside")?.getattr(intern!(py, "_release_wakes"))?;
+            running.call_method1(intern!(py, "call_soon"), (release,)).map(drop)
+        });
+        if scheduled.is_err() {
+            release_wakes();
+        }
+    }
+
     /// Cancels a call.
     pub(crate) fn cancel(ticket: Ticket) {
         if let Some(current) = Self::current() {
@@ -315,6 +342,12 @@ pub(crate) fn wait_for<'py>(
     coroutine.py().import("outside._handlers.loop")?.call_method1("wait_for", (coroutine, context))
 }
 
+/// Wakes the reactors that have answers of the batch that has ended.
+#[pyfunction]
+pub(crate) fn _release_wakes() {
+    release_wakes();
+}
+
 /// The loop's own view of its commands.
 #[pyclass(module = "outside", name = "_LoopSource", frozen)]
 pub(crate) struct LoopSource(Arc<EventLoop>);
@@ -336,6 +369,8 @@ impl LoopSource {
         self.0.is_woken.store(false, Ordering::SeqCst);
         let taken = std::mem::take(&mut *lock(&self.0.queue));
         let list = PyList::empty(py);
+        // Released by the loop's side, when it has worked off the list.
+        hold_wakes();
         for command in taken {
             match command {
                 LoopCommand::Call(ticket, function, request, reply) => function.begin(&list, ticket, request, reply)?,
@@ -346,6 +381,7 @@ impl LoopSource {
                 }
                 LoopCommand::Wake(ticket) => list.append(ticket)?,
                 LoopCommand::Close(iterator) => list.append(("close", 0, iterator.bind(py), py.None()))?,
+                LoopCommand::Execute(function) => function(py),
                 LoopCommand::Run(coroutine, future) => list.append(("run", 0, coroutine, future))?,
                 LoopCommand::Stop => list.append(("stop", 0, py.None(), py.None()))?,
             }

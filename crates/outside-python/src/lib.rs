@@ -8,6 +8,7 @@ mod command;
 mod errors;
 mod event_loop;
 mod forked;
+mod hosting;
 mod logging;
 mod message;
 mod server;
@@ -28,7 +29,13 @@ mod _outside {
     #[pymodule_export]
     use crate::errors::{ContentError, HttpException, abort};
     #[pymodule_export]
-    use crate::event_loop::LoopSource;
+    use crate::event_loop::{_release_wakes, LoopSource};
+    #[pymodule_export]
+    use crate::hosting::asgi::AsgiApplication;
+    #[pymodule_export]
+    use crate::hosting::wsgi::WsgiApplication;
+    #[pymodule_export]
+    use crate::hosting::wsgi_file::FileWrapper;
     #[pymodule_export]
     use crate::message::body::BodyReader;
     #[pymodule_export]

@@ -78,7 +78,14 @@ class _Server:
         self._others: set[asyncio.Task[None]] = set()
 
     def take_work(self) -> None:
-        for work in self._source.take():
+        # Answers of one batch wake the reactor once, at its end.
+        try:
+            self._work_off(self._source.take())
+        finally:
+            _outside._release_wakes()
+
+    def _work_off(self, batch: list[Any]) -> None:
+        for work in batch:
             if type(work) is int:
                 if waiter := self._sessions.get(work) or waiting.get(work):
                     waiter._wake()

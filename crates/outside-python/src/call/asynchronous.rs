@@ -117,7 +117,9 @@ impl AsyncCall {
 
     fn settle(&self, py: Python<'_>, result: PyResult<Bound<'_, PyAny>>) {
         if let Some(reply) = self.end(py) {
-            reply.send(self.called(py).answer(result));
+            let answer = self.called(py).answer(result);
+            EventLoop::coalesce();
+            reply.send(answer);
         }
     }
 

@@ -15,10 +15,12 @@ use pyo3::types::{PyDict, PyTuple};
 
 use crate::call::sync::ErrorFunction;
 use crate::errors::{run_error, value_error};
+use crate::hosting::asgi::AsgiApplication;
+use crate::hosting::wsgi::WsgiApplication;
 use crate::logging::log_exception;
 use crate::message::request::Request;
 use crate::server::listening::{announce, listen, security, to_python};
-use crate::server::routes::{counted, engine_handler, route_name};
+use crate::server::routes::{counted, engine_handler, need_loop, route_name};
 use crate::server::serving::serve_on;
 use crate::server::settings::{check_code, check_host, read_cors, value_of};
 use crate::server::state::ServerState;
@@ -85,7 +87,14 @@ impl OutsideHttp {
     ) -> PyResult<()> {
         let server = self.server()?;
         let name = route_name(host, route)?;
-        let made = engine_handler(handler, blocking, streaming, cancel_on_disconnect, &server.shared, None)?;
+        let made = match (handler.cast::<WsgiApplication>(), handler.cast::<AsgiApplication>()) {
+            (Ok(app), _) => app.get().to_engine(handler.py(), route, lock(&server.config).clone_ref(handler.py())),
+            (_, Ok(app)) => {
+                need_loop(handler.py(), &server.shared)?;
+                app.get().to_engine(handler.py(), &server.shared)
+            }
+            _ => engine_handler(handler, blocking, streaming, cancel_on_disconnect, &server.shared, None)?,
+        };
         let set = match host {
             Some(host) => server.engine.set_route_for(host, route, made),
             None => server.engine.set_route(route, made),

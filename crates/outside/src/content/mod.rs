@@ -13,6 +13,7 @@
 //! # Ok::<(), outside::Error>(())
 //! ```
 
+mod download;
 mod form;
 mod pieces;
 mod range;
@@ -20,6 +21,7 @@ mod spooled;
 mod spools;
 mod upload;
 
+pub use download::{BodyFeed, ClientLeft, fed_body};
 pub use form::{Form, FormFile};
 pub use pieces::Pieces;
 pub use range::ContentRange;

@@ -110,7 +110,8 @@ impl Dispatcher {
 /// Whether the answer has as much content as a coding is worth.
 pub(crate) fn is_worth_encoding(exchange: &Exchange) -> bool {
     !exchange.is_encoded
-        && matches!(&exchange.work, Work::Answered(Response { body: Body::Bytes(content), .. }) if content.len() >= LEAST)
+        && matches!(&exchange.work, Work::Answered(Response { body: Body::Bytes(content), is_final: false, .. })
+            if content.len() >= LEAST)
 }
 
 /// Whether content is whole, has no coding yet, and may be changed (RFC 9111 section 5.2.2.6).

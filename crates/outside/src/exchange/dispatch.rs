@@ -7,6 +7,7 @@ use std::any::Any;
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -17,7 +18,7 @@ use super::state::{Exchange, Work};
 use crate::budget::Account;
 use crate::executor::Guard;
 use crate::files::Files;
-use crate::handler::{AsyncHandler, Function, Handler, Reply};
+use crate::handler::{AsyncHandler, Function, Handler, Reply, Taking, wake_held};
 use crate::log::Level;
 use crate::message::Request;
 use crate::route::RouteChoice;
@@ -42,6 +43,8 @@ pub(crate) struct Dispatcher {
     pub(crate) guard: Option<Arc<dyn Guard<Exchange>>>,
     /// Whether this listener serves the site or only redirects to HTTPS.
     pub(crate) role: ListenerRole,
+    /// Whether the calls that are awaited have no deadline.
+    pub(crate) is_patient: AtomicBool,
 }
 
 /// The handler of a request that is neither a function nor answered at once.
@@ -57,15 +60,23 @@ pub(crate) enum Awaited {
 impl Dispatcher {
     pub(crate) fn new(service: Arc<Service>, control: Arc<ConnectionControl>, account: Arc<Account>) -> Self {
         let site = (u64::MAX, service.site.snapshot());
-        Self { service, control, site, account, guard: None, role: ListenerRole::Serve }
+        Self {
+            service,
+            control,
+            site,
+            account,
+            guard: None,
+            role: ListenerRole::Serve,
+            is_patient: AtomicBool::new(false),
+        }
     }
 
-    /// Whether the handler of this request takes its content while it comes in.
-    pub(crate) fn streams(&self, request: &Request) -> bool {
+    /// The way in which the handler of this request takes its content.
+    pub(crate) fn taking(&self, request: &Request) -> Taking {
         match self.site.1.routes.choose(request) {
-            RouteChoice::Plain(route) => route.handler.takes_pieces(),
-            RouteChoice::Pattern(handler, ..) => handler.takes_pieces(),
-            _ => false,
+            RouteChoice::Plain(route) => route.handler.taking(),
+            RouteChoice::Pattern(handler, ..) => handler.taking(),
+            _ => Taking::Whole,
         }
     }
 
@@ -93,6 +104,7 @@ impl Dispatcher {
 
     /// Hands exchanges to the executor; `pooled` if their handlers are known to wait.
     pub(crate) fn push(&self, exchanges: Vec<Exchange>, pooled: bool, slot: Arc<ReplySlot>) {
+        self.is_patient.store(exchanges.iter().any(|it| is_patient(&it.work)), Ordering::Relaxed);
         let job = Job { commands: exchanges, context: Arc::clone(&self.site.1), slot };
         match pooled {
             true => self.service.executor.push_to_pool(job),
@@ -172,7 +184,10 @@ impl Dispatcher {
     /// Sets the deadline of a handler.
     pub(crate) fn limit_handler(&self) {
         self.control.clear_timeout();
-        self.control.set_deadline(self.service.clock.after(self.service.config.process_timeout));
+        match self.is_patient.load(Ordering::Relaxed) {
+            true => self.control.clear_deadline(),
+            false => self.control.set_deadline(self.service.clock.after(self.service.config.process_timeout)),
+        }
     }
 
     /// Sets the deadline of a transfer: it ends when no byte moves for `stall`, or when it is slower than the minimum
@@ -200,10 +215,13 @@ impl Dispatcher {
             let mut answered = Exchange::new(None, Work::Settle(answer));
             // The answer is counted before the connection takes it: many answers may come back before that.
             reply_slot.count(&mut answered);
-            executor.post(reply_slot, vec![answered]);
+            executor.post_quietly(reply_slot, vec![answered]).into_iter().for_each(wake_held);
         });
         let ticket = handler.submit(Arc::clone(&request), reply);
-        self.limit_handler();
+        match handler.is_hosted() {
+            true => self.control.clear_timeout(),
+            false => self.limit_handler(),
+        }
         let answered = poll_fn(|context| match slot.poll(context) {
             Some(exchanges) => Poll::Ready(Ok(exchanges)),
             None => gone(context).map(Err),
@@ -218,7 +236,8 @@ impl Dispatcher {
                         Work::Settle(settled) => {
                             handler.sizes().into_iter().for_each(|sizes| sizes.learn(size));
                             exchange.is_counted = answer.is_counted;
-                            self.respond(exchange, settled);
+                            exchange.is_encoded |= handler.is_hosted();
+                            self.respond_or_open(exchange, settled);
                         }
                         work => exchange.work = work,
                     }
@@ -288,4 +307,9 @@ impl Dispatcher {
         let log = Arc::clone(&self.service.log);
         self.spawn_blocking(move || log.flush()).await
     }
+}
+
+/// Whether this is a call that may take any time.
+pub(crate) fn is_patient(work: &Work) -> bool {
+    matches!(work, Work::Call(function) if function.is_answering())
 }

@@ -33,7 +33,7 @@ use crate::log::AccessLine;
 use crate::message::{Body, Request, Response};
 use crate::route::RouteChoice;
 use crate::site::Front;
-use crate::websocket::WebSocket;
+use crate::websocket::{Acceptance, WebSocket};
 
 /// A version of HTTP, as the steps see it: it notices that a client is gone, and opens a WebSocket.
 pub(crate) trait Wire {
@@ -41,7 +41,15 @@ pub(crate) trait Wire {
     fn poll_gone(&mut self, dispatcher: &Dispatcher, wait: Wait, context: &mut Context<'_>) -> Poll<Stop>;
 
     /// Takes the connection over for a WebSocket, or refuses.
-    fn open_websocket(&mut self, dispatcher: &Dispatcher, websocket: Arc<WebSocket>, exchange: &mut Exchange);
+    fn open_websocket(&mut self, dispatcher: &Dispatcher, opener: WebSocketOpener, exchange: &mut Exchange);
+}
+
+/// The source of a WebSocket that is to be opened.
+pub(crate) enum WebSocketOpener {
+    /// The route has it.
+    Route(Arc<WebSocket>),
+    /// The handler of the route has accepted it.
+    Handler(Box<Acceptance>),
 }
 
 /// The step that waits: it decides how a client that leaves ends the wait.
@@ -160,11 +168,20 @@ impl Dispatcher {
         match awaited {
             None | Some(Awaited::Gate(_)) => {}
             Some(Awaited::Files(files, below)) => self.answer_with_file(&files, below, exchange).await?,
-            Some(Awaited::WebSocket(websocket)) => wire.open_websocket(self, websocket, exchange),
+            Some(Awaited::WebSocket(websocket)) => {
+                wire.open_websocket(self, WebSocketOpener::Route(websocket), exchange);
+            }
             Some(Awaited::Async(handler)) => {
                 let wait = Wait::Handler { is_cancelled: self.is_cancelled(exchange.cancel_on_disconnect) };
                 let gone = |context: &mut Context<'_>| wire.poll_gone(self, wait, context);
-                return self.ask_elsewhere(&*handler, exchange, gone).await;
+                let is_in_time = self.ask_elsewhere(&*handler, exchange, gone).await?;
+                match std::mem::replace(&mut exchange.work, Work::Done) {
+                    Work::Open(acceptance) => {
+                        wire.open_websocket(self, WebSocketOpener::Handler(acceptance), exchange);
+                    }
+                    work => exchange.work = work,
+                }
+                return Ok(is_in_time);
             }
         }
         Ok(true)
@@ -216,10 +233,19 @@ pub(crate) struct Sealed {
 #[inline]
 pub(crate) fn seal(front: &Front, exchange: &mut Exchange, is_secure: bool, response: &mut Response) -> Sealed {
     front.add_hsts(exchange.request.as_deref().or(exchange.fragment.as_deref()), is_secure, response);
-    let (body, file) = (std::mem::take(&mut response.body), exchange.content.take());
+    let (mut body, file) = (std::mem::take(&mut response.body), exchange.content.take());
+    if let Body::Stream(stream) = &mut body
+        && let Some(whole) = stream.take_whole()
+    {
+        // Content that was complete before its head is sent needs no chunks.
+        body = Body::Bytes(whole);
+    }
     exchange.status = response.status;
     let request = exchange.request.as_deref();
-    let meta = response_meta(request, response.status, &response.headers, &body, file.as_deref());
+    let mut meta = response_meta(request, response.status, &response.headers, &body, file.as_deref());
+    if response.is_final {
+        meta.content_type = None;
+    }
     Sealed { body, file, meta }
 }
 

@@ -11,6 +11,7 @@ use super::service::Service;
 use super::spool::Spool;
 use crate::content::{Feeder, upload};
 use crate::error::Refusal;
+use crate::handler::Taking;
 use crate::message::{Request, Spooled};
 
 /// Milliseconds over which the minimum rate of content is measured.
@@ -81,6 +82,8 @@ pub(crate) struct RequestBody {
     pub(crate) feeder: Feeder,
     /// Bytes that have come in.
     pub(crate) so_far: u64,
+    /// Whether the content may have any size, and its handler any time.
+    pub(crate) is_unbounded: bool,
     /// Whether all content has come in.
     pub(crate) is_complete: bool,
     /// Whether the handler gets no more content.
@@ -102,9 +105,16 @@ enum Deadline {
 
 impl RequestBody {
     /// Begins to hand the content of this request to its handler; 413 if the head declares too much content.
-    pub(crate) fn begin(service: &Service, request: &mut Arc<Request>, declared: Option<u64>) -> Result<Self, Refusal> {
-        let config = &service.config;
-        check_length(service, declared)?;
+    pub(crate) fn begin(
+        service: &Service,
+        request: &mut Arc<Request>,
+        declared: Option<u64>,
+        taking: Taking,
+    ) -> Result<Self, Refusal> {
+        let (config, is_unbounded) = (&service.config, taking == Taking::Unbounded);
+        if !is_unbounded {
+            check_length(service, declared)?;
+        }
         let (feeder, source) = upload(declared);
         let request = Arc::get_mut(request).ok_or(SHARED)?;
         request.form_limits.get_or_insert_default().as_mut().clone_from(&config.form_limits);
@@ -112,6 +122,7 @@ impl RequestBody {
         Ok(Self {
             feeder,
             so_far: 0,
+            is_unbounded,
             is_complete: false,
             is_refused: false,
             deadline: Deadline::Past,
@@ -138,6 +149,14 @@ impl RequestBody {
     pub(crate) fn finish(&mut self) {
         self.is_complete = true;
         self.feeder.finish();
+    }
+
+    /// Bytes of content that may still come.
+    pub(crate) fn left(&self, service: &Service) -> usize {
+        match self.is_unbounded {
+            true => usize::MAX,
+            false => service.config.max_body_size.saturating_sub(usize::try_from(self.so_far).unwrap_or(usize::MAX)),
+        }
     }
 
     /// Ends the content, because the request has its answer: a handler that still takes content gets no more.
@@ -169,7 +188,13 @@ impl RequestBody {
     pub(crate) fn await_handler(&mut self, dispatcher: &Dispatcher, context: &Context<'_>) -> Poll<Stop> {
         if self.deadline != Deadline::Handler {
             self.deadline = Deadline::Handler;
-            dispatcher.limit_handler();
+            match self.is_unbounded {
+                true => {
+                    dispatcher.control.clear_timeout();
+                    dispatcher.control.clear_deadline();
+                }
+                false => dispatcher.limit_handler(),
+            }
             // The client is not to blame for the time that the handler takes.
             self.window.interrupt();
         }

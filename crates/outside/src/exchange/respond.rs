@@ -10,6 +10,7 @@ use crate::message::{Body, Request, Response};
 use crate::route::RouteChoice;
 use crate::site::{error_page, redirect};
 use crate::transport::ListenerRole;
+use crate::websocket::Acceptance;
 
 impl Dispatcher {
     /// The answer at the configured path of the health check: whether the process lives.
@@ -102,6 +103,15 @@ impl Dispatcher {
     pub(crate) fn respond_with_status(&self, exchange: &mut Exchange, code: u16) {
         exchange.work = Work::Status(code, None);
         self.respond_with_page(exchange);
+    }
+
+    /// The same; an answer that accepts a WebSocket is left for the wire to open.
+    pub(crate) fn respond_or_open(&self, exchange: &mut Exchange, answer: Result<Response, Error>) {
+        match answer.map(Acceptance::of) {
+            Ok(Ok(acceptance)) => exchange.work = Work::Open(acceptance),
+            Ok(Err(response)) => self.respond(exchange, Ok(response)),
+            Err(error) => self.respond(exchange, Err(error)),
+        }
     }
 
     /// Takes an answer that needed no executor; leaves it to the executor if user code takes part in it after all.

@@ -24,6 +24,8 @@ pub(crate) struct ResponseStream {
     pooled: bool,
     /// When the client has to get something, in milliseconds of the clock; `None` while no piece is awaited.
     due: Option<u64>,
+    /// Whether a piece may take any time.
+    is_patient: bool,
     /// Bytes that are still to come, if the head has declared a length.
     left: Option<u64>,
     /// The request of this answer, for the log.
@@ -48,8 +50,8 @@ enum StreamState {
 
 impl ResponseStream {
     pub(crate) fn new(stream: Box<dyn BodyStream>, request: Option<Arc<Request>>) -> Self {
-        let keep_alive = stream.keep_alive();
-        Self { keep_alive, pooled: false, due: None, left: None, request, state: StreamState::Idle(stream) }
+        let (keep_alive, is_patient) = (stream.keep_alive(), stream.is_patient());
+        Self { keep_alive, is_patient, pooled: false, due: None, left: None, request, state: StreamState::Idle(stream) }
     }
 
     fn name(&self) -> String {
@@ -278,6 +280,9 @@ impl Dispatcher {
     ) -> Result<T, Stop> {
         let due = *flow.due.get_or_insert_with(|| {
             self.control.clear_timeout();
+            if flow.is_patient {
+                return u64::MAX;
+            }
             let patience = flow.keep_alive.map_or(self.service.config.process_timeout, |it| it.every);
             self.service.clock.after(patience)
         });

@@ -7,18 +7,26 @@ use std::sync::Arc;
 use super::state::{Exchange, Work};
 use crate::error::Error;
 use crate::files::{Excluded, FileAnswer, NO_DESCRIPTOR, Patience, Unopened, answer, check};
-use crate::handler::Function;
+use crate::handler::{Answering, Function};
 use crate::log::{Level, Log};
 use crate::message::{Body, Pull, Request, Response};
 use crate::site::{Snapshot, error_page};
 
 impl Exchange {
     /// Does the work of this exchange. User code runs here, and may block. Returns the function if one was called.
-    pub(super) fn perform(&mut self, site: &Snapshot, log: &Log) -> Option<Arc<Function>> {
+    pub(super) fn perform<S: FnOnce(Self) + Send + 'static>(
+        &mut self,
+        site: &Snapshot,
+        log: &Log,
+        early: impl FnOnce() -> S,
+    ) -> Option<Arc<Function>> {
         let mut called = None;
         self.work = match std::mem::replace(&mut self.work, Work::Done) {
             Work::Call(handler) => {
                 let answer = self.call(log, |request| match request {
+                    Some(request) if handler.is_answering() => {
+                        handler.call_answering(request, self.answering(request, early()))
+                    }
                     Some(request) => handler.call(request),
                     None => Err(Error::new("a handler without a request")),
                 });
@@ -26,6 +34,10 @@ impl Exchange {
                 match answer {
                     Ok(mut response) if self.is_admitted && response.is_pass() => {
                         self.attachment = response.attachment.take();
+                        Work::Done
+                    }
+                    Ok(response) if response.is_sent() => {
+                        self.is_sent = true;
                         Work::Done
                     }
                     answer => self.settle(answer, site, log),
@@ -54,6 +66,16 @@ impl Exchange {
             done => done,
         };
         called
+    }
+
+    /// Sends the answer of this exchange while its call runs.
+    fn answering(&self, request: &Arc<Request>, send: impl FnOnce(Self) + Send + 'static) -> Answering {
+        let (request, began) = (Arc::clone(request), self.began);
+        Answering::new(move |response| {
+            let mut answered = Self::new(Some(request), Work::Answered(response));
+            (answered.began, answered.is_early) = (began, true);
+            send(answered);
+        })
     }
 
     fn call(
@@ -167,7 +189,7 @@ impl Exchange {
     /// Has the hooks change the answer, then decides which part of its file is sent.
     fn finish(&mut self, mut response: Response, site: &Snapshot, log: &Log) -> Work {
         let attachment = self.attachment.take();
-        if let Some(hooks) = &site.hooks {
+        if let Some(hooks) = site.hooks.as_ref().filter(|_| !response.is_final) {
             if response.attachment.is_none() {
                 response.attachment = attachment;
             }

@@ -16,7 +16,7 @@ use crate::log::Log;
 use crate::message::{Body, BodyStream, Headers, Pull, Request, Response};
 use crate::placement::Placement;
 use crate::site::Snapshot;
-use crate::websocket::FlushQueue;
+use crate::websocket::{Acceptance, FlushQueue};
 
 /// One request and its answer.
 pub(crate) struct Exchange {
@@ -43,6 +43,9 @@ pub(crate) struct Exchange {
     pub(crate) began: Option<Instant>,
     /// Whether the handler is cancelled when its client leaves, if the route has a setting for that.
     pub(crate) cancel_on_disconnect: Option<bool>,
+    /// Whether the answer was sent while the call ran; and whether this is such an answer, whose call may still run.
+    pub(crate) is_sent: bool,
+    pub(crate) is_early: bool,
     /// Whether the work took long, so that the next work like it belongs in the pool.
     pub(crate) was_slow: bool,
     /// The status that was sent, for the log.
@@ -71,6 +74,8 @@ pub(crate) enum Work {
     Answered(Response),
     /// Result: the piece, and the body for the next one.
     Pulled(Box<dyn BodyStream>, Pull),
+    /// Result: the handler takes the WebSocket that the client asks for.
+    Open(Box<Acceptance>),
     /// Result: the connection has nothing to send.
     Done,
     /// Result: an answer that is lost, because the connection had no room for it.
@@ -92,6 +97,8 @@ impl Exchange {
             is_admitted: false,
             began: None,
             cancel_on_disconnect: None,
+            is_sent: false,
+            is_early: false,
             was_slow: false,
             status: 0,
             bytes: 0,
@@ -116,7 +123,7 @@ impl Exchange {
 
     /// Whether the exchange has work left before it can be sent.
     pub(crate) fn is_open(&self) -> bool {
-        !matches!(self.work, Work::Answered(_) | Work::Pulled(..) | Work::Done | Work::NoRoom)
+        !matches!(self.work, Work::Answered(_) | Work::Pulled(..) | Work::Open(_) | Work::Done | Work::NoRoom)
     }
 
     /// Whether the work calls user code that may take memory.
@@ -204,10 +211,19 @@ impl Command for Exchange {
         }
     }
 
-    fn perform(&mut self, site: &Snapshot, log: &Log) -> Option<Arc<Function>> {
-        let called = self.perform(site, log)?;
+    fn perform<S: FnOnce(Self) + Send + 'static>(
+        &mut self,
+        site: &Snapshot,
+        log: &Log,
+        early: impl FnOnce() -> S,
+    ) -> Option<Arc<Function>> {
+        let called = self.perform(site, log, early)?;
         called.learn(self.held());
         Some(called)
+    }
+
+    fn is_sent(&self) -> bool {
+        self.is_sent
     }
 
     fn note_slow(&mut self) {

@@ -43,7 +43,19 @@ pub(crate) trait Command: Send + Sized + 'static {
     fn function(&self) -> Option<&Self::Function>;
 
     /// Performs the command. Runs user code, so it may block. Returns the function of a route if it was called.
-    fn perform(&mut self, context: &Self::Context, log: &Log) -> Option<Arc<Self::Function>>;
+    ///
+    /// `early` makes a function that delivers a command with the answer while this one is performed.
+    fn perform<S: FnOnce(Self) + Send + 'static>(
+        &mut self,
+        context: &Self::Context,
+        log: &Log,
+        early: impl FnOnce() -> S,
+    ) -> Option<Arc<Self::Function>>;
+
+    /// Whether the answer was delivered early, while the command was performed: then nothing is left to deliver.
+    fn is_sent(&self) -> bool {
+        false
+    }
 
     /// Notes that the call took long: further pieces of its answer belong in the pool.
     fn note_slow(&mut self);

@@ -206,7 +206,7 @@ impl<C: Command> Executor<C> {
     pub(super) fn run_job(self: &Arc<Self>, mut job: Job<C>, mut role: Role, now: &mut Instant) -> ThreadState {
         let [command] = &mut job.commands[..] else { return self.run_several(job, role, now) };
         let ended = self.run_command(command, &job.context, &job.slot, &mut role, now);
-        if ended == Ended::Awaited {
+        if ended == Ended::Awaited && !command.is_sent() {
             match role {
                 Role::Leader(_) => self.put_out(Delivery::Commands(job.slot, job.commands)),
                 _ => self.post(job.slot, job.commands),
@@ -230,6 +230,9 @@ impl<C: Command> Executor<C> {
                     break;
                 }
             }
+            if command.is_sent() {
+                continue;
+            }
             held += command.held();
             slot.add(command);
             if role.state() == ThreadState::Detached {
@@ -245,10 +248,10 @@ impl<C: Command> Executor<C> {
 
     /// Performs a command, unless the connection does not wait for it any more.
     fn run_command(
-        &self,
+        self: &Arc<Self>,
         command: &mut C,
         context: &C::Context,
-        slot: &ReplySlot<C>,
+        slot: &Arc<ReplySlot<C>>,
         role: &mut Role,
         now: &mut Instant,
     ) -> Ended {
@@ -266,20 +269,33 @@ impl<C: Command> Executor<C> {
             function.as_ref().begin(self.reactor);
         }
         let call = self.begin_call(*role);
-        self.perform(command, context, *role, now);
+        self.perform(command, context, slot, *role, now);
         self.end_call(call, role);
         slot.count(command);
         slot.end()
     }
 
     /// Performs a command, and records for how long it waited, if this thread leads.
-    fn perform(&self, command: &mut C, context: &C::Context, role: Role, now: &mut Instant) {
+    fn perform(
+        self: &Arc<Self>,
+        command: &mut C,
+        context: &C::Context,
+        slot: &Arc<ReplySlot<C>>,
+        role: Role,
+        now: &mut Instant,
+    ) {
         let suspicion = match (command.function(), role) {
             (Some(function), Role::Leader(_)) => function.as_ref().suspicion(),
             _ => None,
         };
         let before = suspicion.map(|suspicion| (suspicion, busy_time(suspicion)));
-        let called = command.perform(context, &self.log);
+        let called = command.perform(context, &self.log, || {
+            let (executor, slot) = (Arc::clone(self), Arc::clone(slot));
+            move |mut answered: C| {
+                slot.count(&mut answered);
+                executor.post(slot, vec![answered]);
+            }
+        });
         let ended = Instant::now();
         let elapsed = ended - *now;
         *now = ended;

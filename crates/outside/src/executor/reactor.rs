@@ -163,6 +163,15 @@ impl<C: Command> Executor<C> {
         self.wake_root();
     }
 
+    /// The same without waking the event loop: the caller has to use the waker that this returns, soon.
+    #[must_use]
+    pub(crate) fn post_quietly(&self, slot: Arc<ReplySlot<C>>, commands: Vec<C>) -> Option<Waker> {
+        // In this order: the thread that leads when the answer is put out has stored its waker, and a later leader
+        // looks at the outbox first.
+        self.put_out(Delivery::Commands(slot, commands));
+        lock(&self.root).clone()
+    }
+
     /// Ends the event loop. Connections that are still there are dropped with the runtime.
     pub(crate) fn stop(&self) {
         // Under the lock: otherwise a thread that has just read `stopping` as false would miss the notification.

@@ -75,6 +75,10 @@ impl AsyncHandler for Leaving {
         self.0.takes_pieces()
     }
 
+    fn is_hosted(&self) -> bool {
+        self.0.is_hosted()
+    }
+
     fn cancel_on_disconnect(&self) -> Option<bool> {
         Some(self.1)
     }

@@ -14,7 +14,9 @@
 //! # Ok::<(), outside::Error>(())
 //! ```
 
+mod answering;
 mod asynchronous;
+mod held_wakes;
 mod leaving;
 mod runtime;
 
@@ -23,7 +25,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+pub use answering::Answering;
 pub use asynchronous::{Asynchronous, asynchronous};
+pub use held_wakes::{hold_wakes, release_wakes, wake_held};
 pub use leaving::{CancelOnDisconnect, cancel_on_disconnect};
 pub use runtime::{LanguageRuntime, NoRuntime};
 
@@ -53,6 +57,12 @@ pub enum Handler {
 pub trait SyncHandler: Send + Sync {
     /// Answers the request. The error handler of a code answers an error of [`Error::status`].
     fn call(&self, request: &Arc<Request>) -> Result<Response, Error>;
+
+    /// The same for a function made by [`Function::answering`], which may send its answer while it runs.
+    fn call_answering(&self, request: &Arc<Request>, answering: Answering) -> Result<Response, Error> {
+        drop(answering);
+        self.call(request)
+    }
 }
 
 /// A handler with an event loop of its own.
@@ -71,6 +81,12 @@ pub trait AsyncHandler: Send + Sync {
 
     /// Whether the handler takes the content of a request while the content arrives.
     fn takes_pieces(&self) -> bool {
+        false
+    }
+
+    /// Whether the handler is an application that keeps limits of its own: its content may have any size, its answer any
+    /// time and the coding that it came with. A client that leaves is reported by [`AsyncHandler::cancel`].
+    fn is_hosted(&self) -> bool {
         false
     }
 
@@ -116,13 +132,25 @@ impl fmt::Debug for Reply {
     }
 }
 
+/// The way in which a handler takes the content of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Taking {
+    /// All of it, before the handler begins.
+    Whole,
+    /// Piece by piece, while it arrives.
+    Pieces,
+    /// Piece by piece, of any size and in any time; at once what has come with the head.
+    Unbounded,
+}
+
 impl Handler {
-    /// Whether the handler takes the content of a request while the content arrives.
-    pub(crate) fn takes_pieces(&self) -> bool {
+    /// The way in which the handler takes the content of a request.
+    pub(crate) fn taking(&self) -> Taking {
         match self {
-            Self::Sync(function) => function.takes_pieces,
-            Self::Async(handler) => handler.takes_pieces(),
-            _ => false,
+            Self::Sync(function) if function.takes_pieces => Taking::Pieces,
+            Self::Async(handler) if handler.is_hosted() => Taking::Unbounded,
+            Self::Async(handler) if handler.takes_pieces() => Taking::Pieces,
+            _ => Taking::Whole,
         }
     }
 }
@@ -144,6 +172,8 @@ pub struct Function {
     function: Box<dyn SyncHandler>,
     pub(crate) placement: Placement,
     takes_pieces: bool,
+    /// Whether it may send its answer while it runs, and has no deadline.
+    is_answering: bool,
     sizes: ResponseSizes,
     /// The route's setting for clients that leave, if it has one.
     pub(crate) cancel_on_disconnect: Option<bool>,
@@ -190,11 +220,21 @@ impl Function {
         Self::with(function, Placement::new(Some(true)), true)
     }
 
+    /// A function that may send its answer while it runs ([`SyncHandler::call_answering`]). It has no deadline.
+    pub fn answering(function: impl SyncHandler + 'static) -> Arc<Self> {
+        let mut made = Self::with(function, Placement::new(None), false);
+        if let Some(made) = Arc::get_mut(&mut made) {
+            made.is_answering = true;
+        }
+        made
+    }
+
     fn with(function: impl SyncHandler + 'static, placement: Placement, takes_pieces: bool) -> Arc<Self> {
         Arc::new(Self {
             function: Box::new(function),
             placement,
             takes_pieces,
+            is_answering: false,
             sizes: ResponseSizes::default(),
             cancel_on_disconnect: None,
         })
@@ -205,8 +245,17 @@ impl Function {
         self.takes_pieces
     }
 
+    /// Whether it may send its answer while it runs, and has no deadline.
+    pub(crate) fn is_answering(&self) -> bool {
+        self.is_answering
+    }
+
     pub(crate) fn call(&self, request: &Arc<Request>) -> Result<Response, Error> {
         self.function.call(request)
+    }
+
+    pub(crate) fn call_answering(&self, request: &Arc<Request>, answering: Answering) -> Result<Response, Error> {
+        self.function.call_answering(request, answering)
     }
 
     /// Bytes that the next answer may have; 0 while all answers were small.

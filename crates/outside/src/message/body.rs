@@ -34,6 +34,10 @@ pub struct Response {
     pub(crate) body: Body,
     pub(crate) problem: Option<Box<Error>>,
     pub(crate) attachment: Option<Box<dyn Any + Send>>,
+    /// The reason phrase, if it is not the usual one of the status.
+    pub(crate) reason: Option<Box<[u8]>>,
+    /// Whether the answer leaves as it is: no hooks, no compression, no media type of the server's.
+    pub(crate) is_final: bool,
 }
 
 /// The content of a response.
@@ -124,6 +128,16 @@ pub trait BodyStream: Send {
         false
     }
 
+    /// Whether a piece may take any time: then `process_timeout` does not count.
+    fn is_patient(&self) -> bool {
+        false
+    }
+
+    /// Takes all of the content, if all of it has been made already.
+    fn take_whole(&mut self) -> Option<Bytes> {
+        None
+    }
+
     /// Passes the request's attachment, for bindings; called before the first piece is asked for.
     fn accompany(&mut self, attachment: Arc<dyn Any + Send + Sync>) {
         let _ = attachment; // streams of the engine use none
@@ -182,6 +196,10 @@ impl BodyStream for StartedStream {
 
     fn has_begun(&self) -> bool {
         true
+    }
+
+    fn is_patient(&self) -> bool {
+        self.stream.is_patient()
     }
 }
 

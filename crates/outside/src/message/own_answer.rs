@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::{Mutex, PoisonError};
 
-use super::response::Response;
+use super::body::Response;
 use crate::error::Error;
 
 /// The answer in place of the built-in page; the cause of its error. Streams are no `Sync`, hence the lock.

@@ -255,7 +255,7 @@ impl Request {
     }
 
     /// The path as received, still encoded; empty for `*`, which is no path.
-    pub(crate) fn raw_path(&self) -> &str {
+    pub fn raw_path(&self) -> &str {
         let path = self.ascii(self.path);
         if path.starts_with('/') { path } else { "" }
     }

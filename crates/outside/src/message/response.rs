@@ -10,7 +10,8 @@ use super::cookie::ResponseCookie;
 use super::disposition::content_disposition;
 use super::event::{EVENT_STREAM_FIELDS, Event, Events};
 use super::headers::Headers;
-use super::name::KnownHeader;
+use super::name::{KnownHeader, is_value};
+use super::status::reason_phrase;
 use crate::error::Error;
 
 impl Response {
@@ -19,6 +20,36 @@ impl Response {
         let mut response = Self { status, ..Self::default() };
         response.check_status();
         response
+    }
+
+    /// A response that leaves as it is, for applications that decide everything themselves: without hooks, compression
+    /// and a media type of the server's. `reason` replaces the usual reason phrase, if it is another one.
+    ///
+    /// # Errors
+    /// The status is not one of 200 to 999, or the reason has a control byte.
+    pub fn unchanged(status: u16, reason: &[u8]) -> Result<Self, Error> {
+        if !(200..=999).contains(&status) {
+            return Err(Error::new(format!("the status of an answer is one of 200 to 999, not {status}")));
+        }
+        if !is_value(reason) {
+            let shown = reason.escape_ascii();
+            return Err(Error::new(format!(
+                "a reason phrase may not hold CR, LF, NUL or another control byte: {shown}"
+            )));
+        }
+        let usual = reason_phrase(status).as_bytes();
+        let reason = (reason != usual).then(|| Box::from(reason));
+        Ok(Self { status, reason, is_final: true, ..Self::default() })
+    }
+
+    /// The result of a call whose answer was sent while it ran ([`crate::Answering`]).
+    pub fn sent() -> Self {
+        Self::default()
+    }
+
+    /// Whether the answer was sent while the call ran.
+    pub(crate) fn is_sent(&self) -> bool {
+        self.status == 0 && self.problem.is_none()
     }
 
     /// The result with which a gate lets a request pass: no response at all. For bindings.

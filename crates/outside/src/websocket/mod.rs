@@ -49,6 +49,7 @@ pub use turn::SessionData;
 pub use wire::WebSocketDriver;
 
 use crate::error::Error;
+use crate::message::{Headers, Response};
 use crate::protocol::websocket::{DeflateSettings, Origins};
 
 /// The way in which the handler of a WebSocket runs.
@@ -86,6 +87,42 @@ pub trait SessionHandler: Send + Sync {
     /// Called once when the connection has ended, for any reason. Not for handlers of [`Style::Async`].
     fn exit(&self, connection: &WebSocketConnection) {
         let _ = connection; // by default nothing is to be cleaned up
+    }
+}
+
+/// The decision of an asynchronous handler to take the WebSocket that its client asks for. For bindings.
+pub struct Acceptance {
+    /// Handlers and options of the connection.
+    pub websocket: Arc<WebSocket>,
+    /// The subprotocol that is agreed on.
+    pub subprotocol: Option<String>,
+    /// Further fields of the answer to the opening handshake.
+    pub headers: Headers,
+    /// A value for [`SessionHandler::prepare`]; dropped if the connection cannot be opened.
+    pub attachment: Box<dyn Any + Send>,
+}
+
+impl Acceptance {
+    /// The answer of the handler that stands for this decision.
+    pub fn into_response(self) -> Response {
+        Response { status: 101, attachment: Some(Box::new(self)), ..Response::default() }
+    }
+
+    /// The decision behind this answer of a handler, or the answer.
+    pub(crate) fn of(mut response: Response) -> Result<Box<Self>, Response> {
+        if response.status != 101 {
+            return Err(response);
+        }
+        match response.attachment.take().map(<Box<dyn Any + Send>>::downcast) {
+            Some(Ok(acceptance)) => Ok(acceptance),
+            _ => Err(Response::new(500)),
+        }
+    }
+}
+
+impl fmt::Debug for Acceptance {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Acceptance").field("subprotocol", &self.subprotocol).finish_non_exhaustive()
     }
 }
 

@@ -12,11 +12,10 @@ use crate::connection::guard::ConnectionGuard;
 use crate::connection::http1::Http1Body;
 use crate::connection::watch::Watch;
 use crate::connection::websocket::{Opening, open_websocket};
-use crate::exchange::{Awaited, Dispatcher, Exchange, Stop, Wait, Wire, Work};
+use crate::exchange::{Awaited, Dispatcher, Exchange, Stop, Wait, WebSocketOpener, Wire, Work, is_patient};
 use crate::executor::MOST_HELD;
 use crate::message::Request;
 use crate::transport::Stream;
-use crate::websocket::WebSocket;
 
 impl Connection {
     /// Leaves the next exchanges answered, in order. A late one and those behind it stay `awaited`.
@@ -65,6 +64,16 @@ impl Connection {
             }
             let exchange = &mut exchanges[index];
             let mut awaited = self.dispatcher.route(exchange);
+            let is_alone = is_patient(&exchange.work);
+            if is_alone && index > 0 {
+                // A call that may answer early is a job of its own.
+                self.later = exchanges.split_off(index);
+                break;
+            }
+            if is_alone {
+                self.later = exchanges.split_off(1);
+                break;
+            }
             if awaited.is_some() {
                 let is_in_time = self.ask_wire(&mut awaited, exchange).await?;
                 self.is_in_time(is_in_time);
@@ -110,6 +119,10 @@ impl Connection {
         match dispatcher.arrivals(&slot, first.as_ref(), gone).await {
             Ok(exchanges) => {
                 self.awaited.drain(..exchanges.len());
+                if exchanges.iter().any(|exchange| exchange.is_early) {
+                    // The call behind this answer still runs in the old slot.
+                    self.slot = self.dispatcher.reply_slot();
+                }
                 if self.awaited.is_empty() {
                     // An idle connection holds room for one exchange.
                     self.awaited.shrink_to(1);
@@ -209,7 +222,7 @@ impl Wire for Http1Wire<'_> {
         }
     }
 
-    fn open_websocket(&mut self, dispatcher: &Dispatcher, websocket: Arc<WebSocket>, exchange: &mut Exchange) {
-        *self.opening = open_websocket(dispatcher, self.guard, websocket, exchange).map(Box::new);
+    fn open_websocket(&mut self, dispatcher: &Dispatcher, opener: WebSocketOpener, exchange: &mut Exchange) {
+        *self.opening = open_websocket(dispatcher, self.guard, opener, exchange).map(Box::new);
     }
 }

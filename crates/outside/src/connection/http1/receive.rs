@@ -14,6 +14,7 @@ use crate::error::Refusal;
 use crate::exchange::{
     Exchange, NO_ROOM, RateWindow, SHARED, Spool, Stop, Waiting, Work, check_length, receive, store_content, too_slow,
 };
+use crate::handler::Taking;
 use crate::message::Request;
 use crate::protocol::http1::{BodyLength, ChunkedDecoder, Framing, Scan, decode_head, framing};
 use crate::protocol::http2::PREFACE_HEAD;
@@ -189,10 +190,12 @@ impl Connection {
             && !self.dispatcher.service.is_ending();
         let began = self.dispatcher.service.log.wants_duration().then(Instant::now);
         if framing.body != BodyLength::Known(0) {
-            let read = match self.streams(&request) {
-                true => self.begin_incoming(&mut request, &framing).map_err(BodyFault::from),
+            let read = match self.taking(&request, &framing) {
+                taking @ (Taking::Pieces | Taking::Unbounded) => {
+                    self.begin_incoming(&mut request, &framing, taking).map_err(BodyFault::from)
+                }
                 // A client that waits for 100 is not asked for content that no handler reads (RFC 9110 section 10.1.1).
-                false
+                Taking::Whole
                     if framing.expects_continue
                         && self.input.unread().is_empty()
                         && !self.dispatcher.wants_content(&request) =>
@@ -200,7 +203,7 @@ impl Connection {
                     (self.keep_alive, self.is_uploading) = (false, true);
                     Ok(())
                 }
-                false => self.read_body(&mut request, framing).await,
+                Taking::Whole => self.read_body(&mut request, framing).await,
             };
             match read {
                 Ok(()) => {}

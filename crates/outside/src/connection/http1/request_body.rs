@@ -11,6 +11,7 @@ use crate::connection::buffer::poll_read;
 use crate::content::GONE;
 use crate::error::Refusal;
 use crate::exchange::{Dispatcher, RequestBody, Service, Stop, Waiting};
+use crate::handler::Taking;
 use crate::message::Request;
 use crate::protocol::http1::{BodyLength, ChunkedDecoder, Framing};
 use crate::transport::Stream;
@@ -32,9 +33,14 @@ pub(in crate::connection) struct Http1Body {
 
 impl Http1Body {
     /// Begins to hand the content of this request to its handler.
-    pub(super) fn begin(service: &Service, request: &mut Arc<Request>, framing: &Framing) -> Result<Self, Refusal> {
+    pub(super) fn begin(
+        service: &Service,
+        request: &mut Arc<Request>,
+        framing: &Framing,
+        taking: Taking,
+    ) -> Result<Self, Refusal> {
         Ok(Self {
-            body: RequestBody::begin(service, request, framing.body.known())?,
+            body: RequestBody::begin(service, request, framing.body.known(), taking)?,
             framing: framing.body,
             chunks: ChunkedDecoder::new(),
             scratch: Vec::new(),
@@ -125,8 +131,7 @@ impl Http1Body {
                 (count, count == missing)
             }
             BodyLength::Chunked => {
-                let so_far = usize::try_from(self.body.so_far).unwrap_or(usize::MAX);
-                let left = service.config.max_body_size.saturating_sub(so_far);
+                let left = self.body.left(service);
                 self.scratch.clear();
                 let step = self.chunks.receive(unread, &mut self.scratch, left, &service.head_limits())?;
                 self.body.push(&self.scratch);

@@ -95,7 +95,8 @@ impl Connection {
             (false, false) => None,
         };
         let (status, headers, date) = (response.status, &response.headers, &now.date);
-        encode_head(out, &ResponseHead { status, headers, content_type, length, date, connection });
+        let reason = response.reason.as_deref();
+        encode_head(out, &ResponseHead { status, reason, headers, content_type, length, date, connection });
         match body {
             Body::Stream(stream) if sends_content => self.send_stream(out, exchange, stream, length).await,
             Body::Stream(stream) => {

@@ -5,14 +5,19 @@ use std::sync::Arc;
 use super::request_body::Http1Body;
 use crate::connection::Connection;
 use crate::error::Refusal;
+use crate::handler::Taking;
 use crate::message::Request;
 use crate::protocol::http1::Framing;
 
 impl Connection {
-    /// Whether the handler of this request takes its content while it comes in.
-    pub(in crate::connection) fn streams(&mut self, request: &Request) -> bool {
+    /// The way in which the handler of this request takes its content. Content of any size that has come with the head
+    /// is taken at once.
+    pub(in crate::connection) fn taking(&mut self, request: &Request, framing: &Framing) -> Taking {
         self.dispatcher.service.site.refresh(&mut self.dispatcher.site);
-        self.dispatcher.streams(request)
+        match (self.dispatcher.taking(request), framing.body.known()) {
+            (Taking::Unbounded, Some(length)) if length <= self.input.unread().len() as u64 => Taking::Whole,
+            (taking, _) => taking,
+        }
     }
 
     /// Begins to hand the content of this request to its handler.
@@ -20,8 +25,9 @@ impl Connection {
         &mut self,
         request: &mut Arc<Request>,
         framing: &Framing,
+        taking: Taking,
     ) -> Result<(), Refusal> {
-        self.incoming = Some(Box::new(Http1Body::begin(&self.dispatcher.service, request, framing)?));
+        self.incoming = Some(Box::new(Http1Body::begin(&self.dispatcher.service, request, framing, taking)?));
         Ok(())
     }
 

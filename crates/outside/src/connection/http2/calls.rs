@@ -16,7 +16,7 @@ use super::send::{OutgoingContent, render};
 use super::shared::{MOST_WORKING, Permit};
 use crate::budget::{Reserved, SMALL};
 use crate::connection::buffer::{recycle, take_request};
-use crate::exchange::{Exchange, Job, ReplySlot, SHARED, Stop, Work, access_line, millis, receive};
+use crate::exchange::{Exchange, Job, ReplySlot, SHARED, Stop, Work, access_line, is_patient, millis, receive};
 use crate::log::Moment;
 use crate::message::Body;
 use crate::protocol::http2::{BESIDE, Malformed, decode_request, note_line};
@@ -81,7 +81,11 @@ impl Http2 {
         match &exchange.work {
             // The most frequent case takes the shortest way.
             Work::Call(function)
-                if is_simple && function.expected_answer() == 0 && self.pending.is_empty() && self.shared.admit() =>
+                if is_simple
+                    && !function.is_answering()
+                    && function.expected_answer() == 0
+                    && self.pending.is_empty()
+                    && self.shared.admit() =>
             {
                 self.call(exchange, respond, None);
                 return false;
@@ -136,7 +140,10 @@ impl Http2 {
             return Some(accepted);
         }
         match (&accepted.exchange.work, &accepted.content) {
-            (Work::Call(_), None) => self.call(accepted.exchange, accepted.respond, accepted.reserved),
+            // A call without a deadline has a task, because calls here are in the order of their deadlines.
+            (work @ Work::Call(_), None) if !is_patient(work) => {
+                self.call(accepted.exchange, accepted.respond, accepted.reserved)
+            }
             _ => self.give_task(accepted, Some(self.shared.permit())),
         }
         None

@@ -19,12 +19,12 @@ use crate::connection::close::DRAIN_TIME;
 use crate::connection::guard::ConnectionGuard;
 use crate::error::Refusal;
 use crate::exchange::{
-    Awaited, ConnectionControl, Dispatcher, Exchange, Service, Stop, Wait, Waiting, Wire, Work, check_length,
+    Awaited, ConnectionControl, Dispatcher, Exchange, Service, Stop, Wait, Waiting, WebSocketOpener, Wire, Work,
+    check_length,
 };
-use crate::handler::ResponseSizes;
+use crate::handler::{ResponseSizes, Taking};
 use crate::protocol::http2::Announced;
 use crate::site::Snapshot;
-use crate::websocket::WebSocket;
 
 /// A stream that has been accepted.
 pub(super) struct AcceptedStream {
@@ -128,11 +128,12 @@ impl StreamExchange {
 
     async fn live(&mut self) -> Result<(), Stop> {
         if let Some((mut content, announced)) = self.accepted.content.take() {
-            let is_refused = check_length(&self.dispatcher.service, announced.length).is_err();
-            if !is_refused
-                && self.accepted.exchange.request.as_deref().is_some_and(|request| self.dispatcher.streams(request))
-            {
-                return self.live_streaming(content, &announced).await;
+            let request = self.accepted.exchange.request.as_deref();
+            let taking = request.map_or(Taking::Whole, |request| self.dispatcher.taking(request));
+            let is_refused =
+                taking != Taking::Unbounded && check_length(&self.dispatcher.service, announced.length).is_err();
+            if !is_refused && taking != Taking::Whole {
+                return self.live_streaming(content, &announced, taking).await;
             }
             // A client that waits for 100 is not asked for content that no handler reads (RFC 9110 section 10.1.1).
             let is_unwanted = announced.expects_continue
@@ -162,10 +163,10 @@ impl StreamExchange {
     }
 
     /// The life of a stream whose handler takes the content while it comes in.
-    async fn live_streaming(&mut self, content: RecvStream, announced: &Announced) -> Result<(), Stop> {
+    async fn live_streaming(&mut self, content: RecvStream, announced: &Announced, taking: Taking) -> Result<(), Stop> {
         let exchange = &mut self.accepted.exchange;
         let request = exchange.request.as_mut().ok_or(Stop::Gone)?;
-        match Http2Body::begin(&self.dispatcher.service, request, content, announced) {
+        match Http2Body::begin(&self.dispatcher.service, request, content, announced, taking) {
             Ok(inbound) => {
                 self.inbound = Some(inbound);
                 self.accepted.awaited = self.dispatcher.route(exchange);
@@ -305,7 +306,7 @@ impl Wire for Http2Wire<'_> {
         }
     }
 
-    fn open_websocket(&mut self, dispatcher: &Dispatcher, _: Arc<WebSocket>, exchange: &mut Exchange) {
+    fn open_websocket(&mut self, dispatcher: &Dispatcher, _: WebSocketOpener, exchange: &mut Exchange) {
         dispatcher.refuse(exchange, &Refusal::new(426, "a WebSocket is opened over HTTP/1.1"));
         dispatcher.respond_with_page(exchange);
     }

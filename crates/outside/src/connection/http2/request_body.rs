@@ -12,6 +12,7 @@ use http::{Response, StatusCode};
 use crate::content::GONE;
 use crate::error::Refusal;
 use crate::exchange::{Dispatcher, RequestBody, Service, Stop, TOO_LARGE, Waiting};
+use crate::handler::Taking;
 use crate::message::Request;
 use crate::protocol::http2::Announced;
 
@@ -31,8 +32,9 @@ impl Http2Body {
         request: &mut Arc<Request>,
         stream: RecvStream,
         announced: &Announced,
+        taking: Taking,
     ) -> Result<Self, Refusal> {
-        let body = RequestBody::begin(service, request, announced.length)?;
+        let body = RequestBody::begin(service, request, announced.length, taking)?;
         Ok(Self { body, stream, owed: 0, expects_continue: announced.expects_continue })
     }
 
@@ -99,7 +101,7 @@ impl Http2Body {
     }
 
     fn take(&mut self, dispatcher: &Dispatcher, piece: &[u8]) {
-        if self.body.so_far + piece.len() as u64 > dispatcher.service.config.max_body_size as u64 {
+        if piece.len() > self.body.left(&dispatcher.service) {
             return self.body.refuse(dispatcher, TOO_LARGE);
         }
         self.body.push(piece);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::Opening;
 use crate::connection::guard::ConnectionGuard;
-use crate::exchange::{Dispatcher, Exchange, Work};
+use crate::exchange::{Dispatcher, Exchange, WebSocketOpener, Work};
 use crate::log::Level;
 use crate::message::{Request, Response};
 use crate::protocol::websocket::{
@@ -16,9 +16,13 @@ use crate::websocket::{Style, WebSocket, WebSocketConnection, WhenFull};
 pub(in crate::connection) fn open_websocket(
     dispatcher: &Dispatcher,
     guard: &mut ConnectionGuard,
-    websocket: Arc<WebSocket>,
+    opener: WebSocketOpener,
     exchange: &mut Exchange,
 ) -> Option<Opening> {
+    let (websocket, accepted) = match opener {
+        WebSocketOpener::Route(websocket) => (websocket, None),
+        WebSocketOpener::Handler(accepted) => (Arc::clone(&accepted.websocket), Some(accepted)),
+    };
     let request = exchange.request.clone()?;
     let key = match check_opening(&request) {
         Ok(key) => key,
@@ -60,17 +64,31 @@ pub(in crate::connection) fn open_websocket(
             return None;
         }
     }
-    let opening = Opening { thread_permit, ..agree(dispatcher, &websocket, &request) };
-    let headers = opening_fields(&key, opening.connection.subprotocol(), opening.terms.as_ref());
+    let subprotocol = match &accepted {
+        Some(accepted) => accepted.subprotocol.as_deref(),
+        None => choose_subprotocol(&request, &websocket.options.subprotocols),
+    };
+    let opening = Opening { thread_permit, ..agree(dispatcher, &websocket, &request, subprotocol) };
+    let mut headers = opening_fields(&key, opening.connection.subprotocol(), opening.terms.as_ref());
+    if let Some(accepted) = accepted {
+        for (name, value) in accepted.headers.iter() {
+            headers.push_checked(name.as_bytes(), value);
+        }
+        exchange.attachment = Some(accepted.attachment);
+    }
     websocket.handler().prepare(&opening.connection, exchange.attachment.as_deref());
     let attachment = exchange.attachment.take();
     exchange.work = Work::Answered(Response { status: 101, headers, attachment, ..Response::default() });
     Some(opening)
 }
 
-fn agree(dispatcher: &Dispatcher, websocket: &Arc<WebSocket>, request: &Arc<Request>) -> Opening {
+fn agree(
+    dispatcher: &Dispatcher,
+    websocket: &Arc<WebSocket>,
+    request: &Arc<Request>,
+    subprotocol: Option<&str>,
+) -> Opening {
     let options = &websocket.options;
-    let subprotocol = choose_subprotocol(request, &options.subprotocols);
     let terms = options.deflate.as_ref().and_then(|settings| {
         let mut settings = settings.clone();
         // The compressor's memory must not contain messages that were dropped.

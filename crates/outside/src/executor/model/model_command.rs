@@ -69,7 +69,12 @@ impl Command for ModelCommand {
         }
     }
 
-    fn perform(&mut self, (): &(), _: &Log) -> Option<Arc<ModelFunction>> {
+    fn perform<S: FnOnce(Self) + Send + 'static>(
+        &mut self,
+        (): &(),
+        _: &Log,
+        _: impl FnOnce() -> S,
+    ) -> Option<Arc<ModelFunction>> {
         let mut called = None;
         *self = match std::mem::replace(self, Self::Pulled) {
             Self::Call(function, number) => {

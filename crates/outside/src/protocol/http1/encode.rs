@@ -10,6 +10,8 @@ use crate::protocol::ContentLength;
 #[derive(Debug)]
 pub(crate) struct ResponseHead<'a> {
     pub(crate) status: u16,
+    /// The reason phrase, if it is not the usual one.
+    pub(crate) reason: Option<&'a [u8]>,
     pub(crate) headers: &'a Headers,
     /// Added if the handler set none.
     pub(crate) content_type: Option<&'a str>,
@@ -23,13 +25,13 @@ pub(crate) struct ResponseHead<'a> {
 /// Appends the head to `out`.
 pub(crate) fn encode_head(out: &mut Vec<u8>, head: &ResponseHead<'_>) {
     out.reserve(head.headers.wire().len() + 160);
-    if head.status == 200 {
+    if head.status == 200 && head.reason.is_none() {
         out.extend_from_slice(b"HTTP/1.1 200 OK\r\n");
     } else {
         out.extend_from_slice(b"HTTP/1.1 ");
         push_decimal(out, u64::from(head.status));
         out.push(b' ');
-        out.extend_from_slice(reason_phrase(head.status).as_bytes());
+        out.extend_from_slice(head.reason.unwrap_or_else(|| reason_phrase(head.status).as_bytes()));
         out.extend_from_slice(b"\r\n");
     }
     let mut has_type = false;
@@ -110,8 +112,15 @@ mod tests {
         let mut out = Vec::new();
         let date = b"Sun, 22 Nov 2026 07:30:00 GMT";
         let length = ContentLength::Known(1_234_567_890);
-        let head =
-            ResponseHead { status: 404, headers: &headers, content_type: Some("a/b"), length, date, connection: None };
+        let head = ResponseHead {
+            status: 404,
+            reason: None,
+            headers: &headers,
+            content_type: Some("a/b"),
+            length,
+            date,
+            connection: None,
+        };
         encode_head(&mut out, &head);
         assert_eq!(
             String::from_utf8(out).unwrap(),

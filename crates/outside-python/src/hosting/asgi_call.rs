@@ -1,0 +1,468 @@
+//! One HTTP call of an ASGI application: its events in both directions, and its answer.
+//!
+//! The head of the answer is held until its first content, so that an application that fails before that is answered
+//! with 500. An answer that is complete when the first step of the application has ended leaves as a whole.
+
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Wake, Waker};
+
+use bytes::{Bytes, BytesMut};
+use outside::content::Pieces;
+use outside::handler::Reply;
+use outside::message::{Body, FileSlice, reason_phrase};
+use outside::{Error, Headers, Request, Response};
+use pyo3::exceptions::{PyRuntimeError, PyTypeError, PyValueError};
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyByteArray, PyBytes, PyDict, PyString, PyTuple};
+
+use crate::event_loop::EventLoop;
+use crate::hosting::asgi_awaitable::{Awaitable, Awaited, Call, Received, Sent, Waiting, wake_all};
+use crate::hosting::asgi_outgoing::{Outgoing, OutgoingEnd, OutgoingStream, Sender};
+use crate::support::{kind, lock};
+
+/// One call, as the loop and the connection share it.
+pub(crate) struct HttpCall {
+    request: Arc<Request>,
+    outgoing: Outgoing,
+    state: Mutex<CallState>,
+}
+
+/// The state of a call; only the thread of the loop changes it.
+struct CallState {
+    reply: Option<Reply>,
+    phase: Phase,
+    head: Option<(u16, Headers)>,
+    /// The length that the head declares.
+    declared: Option<u64>,
+    /// Bytes of content that the application has sent.
+    sent: u64,
+    /// Content that waits for the end of the first step.
+    waiting: Vec<Bytes>,
+    waiting_bytes: usize,
+    /// Whether the first step of the application runs.
+    is_first_step: bool,
+    /// Bytes of the request's content that the application has taken; `None` when it has all.
+    taken: Option<u64>,
+    waiters: Vec<Py<PyAny>>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// Neither head nor content.
+    New,
+    /// The head is held.
+    Started,
+    Streaming,
+    Complete,
+}
+
+/// Bytes of content after which an answer is sent although the first step of its application has not ended.
+const MOST_WAITING: usize = 64 << 10;
+
+impl HttpCall {
+    pub(crate) fn new(request: Arc<Request>, reply: Reply) -> Arc<Self> {
+        Arc::new(Self {
+            request,
+            outgoing: Outgoing::default(),
+            state: Mutex::new(CallState {
+                reply: Some(reply),
+                phase: Phase::New,
+                head: None,
+                declared: None,
+                sent: 0,
+                waiting: Vec::new(),
+                waiting_bytes: 0,
+                is_first_step: true,
+                taken: Some(0),
+                waiters: Vec::new(),
+            }),
+        })
+    }
+
+    fn wake_waiters(&self, py: Python<'_>) {
+        let waiters = std::mem::take(&mut lock(&self.state).waiters);
+        wake_all(py, waiters);
+    }
+
+    fn start(&self, event: &Bound<'_, PyDict>) -> PyResult<()> {
+        let py = event.py();
+        let status = event.get_item(intern!(py, "status"))?;
+        let status: u16 = status.ok_or_else(|| PyTypeError::new_err("http.response.start has no status"))?.extract()?;
+        if !(200..=999).contains(&status) {
+            return Err(PyValueError::new_err(format!("the status of an answer is one of 200 to 999, not {status}")));
+        }
+        let headers = match event.get_item(intern!(py, "headers"))? {
+            Some(given) => headers_of(&given)?,
+            None => Headers::new(),
+        };
+        let mut state = lock(&self.state);
+        if state.phase != Phase::New {
+            return Err(misplaced("http.response.start", "the answer has begun"));
+        }
+        let has_content = !matches!(status, 204 | 304) && self.request.method() != "HEAD";
+        state.declared =
+            match headers.get("content-length") {
+                Some(text) if has_content => Some(text.parse().map_err(|_| {
+                    PyValueError::new_err(format!("a Content-Length is a number of bytes, not {text:?}"))
+                })?),
+                _ => None,
+            };
+        state.phase = Phase::Started;
+        state.head = Some((status, headers));
+        Ok(())
+    }
+
+    fn body(self: &Arc<Self>, event: &Bound<'_, PyDict>) -> PyResult<bool> {
+        let py = event.py();
+        let mut piece = match event.get_item(intern!(py, "body"))? {
+            Some(body) if !body.is_none() => octets(&body)?,
+            _ => Bytes::new(),
+        };
+        let more = match event.get_item(intern!(py, "more_body"))? {
+            Some(more) => more.is_truthy()?,
+            None => false,
+        };
+        let mut state = lock(&self.state);
+        match state.phase {
+            Phase::Started | Phase::Streaming => {}
+            Phase::New => return Err(misplaced("http.response.body", "it comes after http.response.start")),
+            Phase::Complete => return Err(misplaced("http.response.body", "the answer is complete")),
+        }
+        if self.outgoing.is_gone() {
+            drop(state);
+            return Err(disconnected(py));
+        }
+        state.sent += piece.len() as u64;
+        if let Some(declared) = state.declared
+            && (state.sent > declared || (!more && state.sent < declared))
+        {
+            let text = format!("an answer of {} bytes has a Content-Length of {declared}", state.sent);
+            return Err(PyRuntimeError::new_err(text));
+        }
+        if self.request.method() == "HEAD" || matches!(state.head, Some((204 | 304, _))) {
+            piece = Bytes::new();
+        }
+        if state.phase == Phase::Streaming {
+            drop(state);
+            self.outgoing.push(piece);
+            if !more {
+                lock(&self.state).phase = Phase::Complete;
+                self.outgoing.finish(OutgoingEnd::Complete);
+                self.wake_waiters(py);
+            }
+            return Ok(more && !self.outgoing.has_room());
+        }
+        if !more {
+            state.phase = Phase::Complete;
+            let content = join(std::mem::take(&mut state.waiting), piece);
+            self.answer(&mut state, if content.is_empty() { Body::Empty } else { Body::Bytes(content) });
+            drop(state);
+            self.wake_waiters(py);
+            return Ok(false);
+        }
+        state.waiting_bytes += piece.len();
+        state.waiting.push(piece);
+        if !state.is_first_step || state.waiting_bytes > MOST_WAITING {
+            self.begin_stream(&mut state);
+        }
+        drop(state);
+        Ok(!self.outgoing.has_room())
+    }
+
+    fn path(&self, event: &Bound<'_, PyDict>) -> PyResult<()> {
+        let path = event.get_item(intern!(event.py(), "path"))?;
+        let path: std::path::PathBuf =
+            path.ok_or_else(|| PyTypeError::new_err("http.response.pathsend has no path"))?.extract()?;
+        let mut state = lock(&self.state);
+        match state.phase {
+            Phase::Started if state.waiting.is_empty() => {}
+            _ => return Err(misplaced("http.response.pathsend", "it comes after http.response.start, alone")),
+        }
+        if self.outgoing.is_gone() {
+            return Err(disconnected(event.py()));
+        }
+        state.phase = Phase::Complete;
+        self.answer(&mut state, Body::File(FileSlice::whole(path)));
+        drop(state);
+        self.wake_waiters(event.py());
+        Ok(())
+    }
+
+    /// Hands the head and this content over.
+    fn answer(&self, state: &mut CallState, body: Body) {
+        let (Some((status, headers)), Some(reply)) = (state.head.take(), state.reply.take()) else { return };
+        EventLoop::coalesce();
+        reply.send(Ok(response(status, headers, body)));
+    }
+
+    /// Hands the head over, and lets the connection take the content as it comes.
+    fn begin_stream(self: &Arc<Self>, state: &mut CallState) {
+        state.phase = Phase::Streaming;
+        std::mem::take(&mut state.waiting).into_iter().for_each(|piece| self.outgoing.push(piece));
+        let media_type = state.head.as_ref().and_then(|(_, headers)| headers.get("content-type"));
+        let is_events = media_type.is_some_and(|it| it.trim_start().starts_with("text/event-stream"));
+        self.answer(state, Body::Stream(Box::new(OutgoingStream { sender: Arc::clone(self), is_events })));
+    }
+
+    /// The next piece of the request's content, if there is one; `Err` if the rest will not come.
+    fn piece<'py>(self: &Arc<Self>, py: Python<'py>, at: u64) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let mut pieces = Pieces::starting_at(&self.request, at);
+        let waker = Waker::from(Arc::new(CallWaker(Arc::clone(self))));
+        let polled = pieces.poll_next_with(&Context::from_waker(&waker), |bytes| PyBytes::new(py, bytes));
+        let (body, more) = match polled {
+            Poll::Pending => return Ok(None),
+            Poll::Ready(Ok(Some(body))) => {
+                let length = self.request.content_length();
+                let has_more = length == 0 || pieces.position() < length;
+                (body, has_more)
+            }
+            Poll::Ready(Ok(None)) => (PyBytes::new(py, b""), false),
+            Poll::Ready(Err(_)) => {
+                self.outgoing.leave();
+                return gone_event(py).map(Some);
+            }
+        };
+        lock(&self.state).taken = more.then(|| pieces.position());
+        let event = PyDict::new(py);
+        event.set_item(intern!(py, "type"), intern!(py, "http.request"))?;
+        event.set_item(intern!(py, "body"), body)?;
+        event.set_item(intern!(py, "more_body"), more)?;
+        Ok(Some(event.into_any()))
+    }
+
+    /// The next event of `receive`, if there is one.
+    fn event<'py>(self: &Arc<Self>, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let state = lock(&self.state);
+        let (taken, is_complete) = (state.taken, state.phase == Phase::Complete);
+        drop(state);
+        if is_complete || self.outgoing.is_gone() {
+            return gone_event(py).map(Some);
+        }
+        match taken {
+            Some(at) => self.piece(py, at),
+            None => Ok(None),
+        }
+    }
+}
+
+impl Call for HttpCall {
+    fn leave(&self, py: Python<'_>) {
+        self.outgoing.leave();
+        self.wake_waiters(py);
+    }
+
+    fn end_first_step(self: Arc<Self>) {
+        let mut state = lock(&self.state);
+        state.is_first_step = false;
+        if state.phase == Phase::Started && !state.waiting.is_empty() {
+            self.begin_stream(&mut state);
+        }
+    }
+
+    fn returned(&self) -> Result<(), &'static str> {
+        let mut state = lock(&self.state);
+        match state.phase {
+            Phase::Complete => Ok(()),
+            _ if self.outgoing.is_gone() => {
+                drop(state.reply.take());
+                Ok(())
+            }
+            Phase::Streaming => Err("the application returned in the middle of its answer"),
+            Phase::New | Phase::Started => Err("the application returned without an answer"),
+        }
+    }
+
+    fn fail(&self, page: &mut dyn FnMut() -> Result<Response, Error>) {
+        let mut state = lock(&self.state);
+        let phase = std::mem::replace(&mut state.phase, Phase::Complete);
+        let reply = state.reply.take();
+        drop(state);
+        match (phase, reply) {
+            (_, Some(reply)) => reply.send(page()),
+            (Phase::Streaming, None) => self.outgoing.finish(OutgoingEnd::Cut),
+            _ => {}
+        }
+    }
+
+    fn is_gone(&self) -> bool {
+        self.outgoing.is_gone()
+    }
+
+    fn request(&self) -> &Arc<Request> {
+        &self.request
+    }
+}
+
+struct CallWaker(Arc<HttpCall>);
+
+impl Wake for CallWaker {
+    fn wake(self: Arc<Self>) {
+        Arc::clone(&self.0).notify();
+    }
+}
+
+/// The call as its awaitables hold it.
+struct CallAwaitable(Arc<HttpCall>);
+
+impl Awaitable for CallAwaitable {
+    fn poll<'py>(&self, py: Python<'py>, awaited: Awaited) -> PyResult<Option<Bound<'py, PyAny>>> {
+        match awaited {
+            Awaited::Event => self.0.event(py),
+            Awaited::Room if self.0.outgoing.is_gone() => Err(disconnected(py)),
+            Awaited::Room => Ok(self.0.outgoing.has_room().then(|| py.None().into_bound(py))),
+        }
+    }
+
+    fn add_waiter(&self, future: Py<PyAny>) {
+        lock(&self.0.state).waiters.push(future);
+    }
+}
+
+impl Sender for HttpCall {
+    fn outgoing(&self) -> &Outgoing {
+        &self.outgoing
+    }
+
+    fn notify(self: Arc<Self>) {
+        EventLoop::execute(move |py| self.wake_waiters(py));
+    }
+}
+
+/// `receive` and `send` of one call.
+#[pyclass(module = "outside", name = "_AsgiCall", frozen)]
+pub(crate) struct AsgiCall(pub(crate) Arc<HttpCall>);
+
+#[pymethods]
+impl AsgiCall {
+    fn receive<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        match self.0.event(py)? {
+            Some(event) => Ok(Bound::new(py, Received(Some(event.unbind())))?.into_any()),
+            None => self.wait(py, Awaited::Event),
+        }
+    }
+
+    fn send<'py>(&self, event: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        let py = event.py();
+        let event = event_of(event)?;
+        let name = name_of(&event)?;
+        let waits = match name.to_str()? {
+            "http.response.body" => self.0.body(&event)?,
+            "http.response.start" => {
+                self.0.start(&event)?;
+                false
+            }
+            "http.response.pathsend" => {
+                self.0.path(&event)?;
+                false
+            }
+            other => return Err(unknown(other, "http.response.start, http.response.body or http.response.pathsend")),
+        };
+        if waits { self.wait(py, Awaited::Room) } else { Sent::object(py) }
+    }
+}
+
+impl AsgiCall {
+    fn wait<'py>(&self, py: Python<'py>, awaited: Awaited) -> PyResult<Bound<'py, PyAny>> {
+        let call = Arc::new(CallAwaitable(Arc::clone(&self.0)));
+        Ok(Bound::new(py, Waiting::new(call, awaited))?.into_any())
+    }
+}
+
+/// The answer with this head and content.
+pub(crate) fn response(status: u16, headers: Headers, body: Body) -> Response {
+    // The status was checked when the application began its answer.
+    let usual = reason_phrase(status).as_bytes();
+    let mut response = Response::unchanged(status, usual).unwrap_or_else(|_| Response::new(500));
+    *response.headers_mut() = headers;
+    *response.body_mut() = body;
+    response
+}
+
+/// The exception of `send` when the client has left.
+pub(crate) fn disconnected(py: Python<'_>) -> PyErr {
+    static CLASS: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    let made = CLASS.import(py, "outside._hosting.asgi", "ClientDisconnected").and_then(|class| class.call0());
+    made.map_or_else(|error| error, PyErr::from_value)
+}
+
+/// Whether this is that exception.
+pub(crate) fn is_disconnected(py: Python<'_>, error: &PyErr) -> bool {
+    let class = py.import("outside._hosting.asgi").and_then(|module| module.getattr("ClientDisconnected"));
+    class.is_ok_and(|class| error.matches(py, class).unwrap_or(false))
+}
+
+fn gone_event(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
+    let event = PyDict::new(py);
+    event.set_item(intern!(py, "type"), intern!(py, "http.disconnect"))?;
+    Ok(event.into_any())
+}
+
+/// The event as a dictionary; other mappings are copied.
+pub(crate) fn event_of<'py>(event: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyDict>> {
+    if let Ok(event) = event.cast::<PyDict>() {
+        return Ok(event.clone());
+    }
+    let made = event.py().get_type::<PyDict>().call1((event,));
+    let made = made.map_err(|_| PyTypeError::new_err(format!("an event is a dict, not {}", kind(event))))?;
+    Ok(made.cast_into::<PyDict>()?)
+}
+
+/// The type of an event.
+pub(crate) fn name_of<'py>(event: &Bound<'py, PyDict>) -> PyResult<Bound<'py, PyString>> {
+    match event.get_item(intern!(event.py(), "type"))? {
+        Some(name) => Ok(name.cast_into::<PyString>()?),
+        None => Err(PyTypeError::new_err("an event has a \"type\"")),
+    }
+}
+
+pub(crate) fn misplaced(event: &str, why: &str) -> PyErr {
+    PyRuntimeError::new_err(format!("the event {event} is misplaced: {why}"))
+}
+
+pub(crate) fn unknown(event: &str, allowed: &str) -> PyErr {
+    PyRuntimeError::new_err(format!("the event is {allowed}, not {event:?}"))
+}
+
+/// The header fields of an event: any iterable of pairs. Fields that the server owns are left out, but for the length.
+pub(crate) fn headers_of(given: &Bound<'_, PyAny>) -> PyResult<Headers> {
+    let mut headers = Headers::new();
+    for pair in given.try_iter()? {
+        let pair = pair?;
+        let (name, value) = match pair.cast::<PyTuple>() {
+            Ok(pair) if pair.len() == 2 => (pair.get_item(0)?, pair.get_item(1)?),
+            _ => (pair.get_item(0)?, pair.get_item(1)?),
+        };
+        let (name, value) = (octets(&name)?, octets(&value)?);
+        let name = std::str::from_utf8(&name)
+            .map_err(|_| PyValueError::new_err("the name of a header field is a token of ASCII characters"))?;
+        headers.append(name, &value).map_err(|error| PyValueError::new_err(error.to_string()))?;
+    }
+    Ok(headers)
+}
+
+/// The bytes of any buffer.
+pub(crate) fn octets(value: &Bound<'_, PyAny>) -> PyResult<Bytes> {
+    if let Ok(bytes) = value.cast::<PyBytes>() {
+        return Ok(Bytes::copy_from_slice(bytes.as_bytes()));
+    }
+    if let Ok(bytes) = value.cast::<PyByteArray>() {
+        return Ok(Bytes::from(bytes.to_vec()));
+    }
+    static VIEW: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    let view = VIEW.import(value.py(), "builtins", "memoryview")?.call1((value,));
+    let view = view.map_err(|_| PyTypeError::new_err(format!("bytes are expected, not {}", kind(value))))?;
+    let bytes = view.call_method0(intern!(value.py(), "tobytes"))?;
+    Ok(Bytes::copy_from_slice(bytes.cast::<PyBytes>()?.as_bytes()))
+}
+
+fn join(pieces: Vec<Bytes>, last: Bytes) -> Bytes {
+    if pieces.is_empty() {
+        return last;
+    }
+    let mut joined = BytesMut::with_capacity(pieces.iter().map(Bytes::len).sum::<usize>() + last.len());
+    pieces.iter().for_each(|piece| joined.extend_from_slice(piece));
+    joined.extend_from_slice(&last);
+    joined.freeze()
+}

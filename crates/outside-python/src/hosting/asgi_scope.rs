@@ -1,0 +1,251 @@
+//! The scope of a call (ASGI 3, HTTP and WebSocket 2.5): a dictionary from the request as it was received.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::Mutex;
+
+use outside::Request;
+use outside::message::decode_lossy;
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyBytes, PyDict, PyList, PyString, PyTuple};
+
+use crate::support::lock;
+
+/// Names of fields that most requests have: their objects are made once.
+const NAMES: &[&str] = &[
+    "accept",
+    "accept-charset",
+    "accept-encoding",
+    "accept-language",
+    "access-control-request-headers",
+    "access-control-request-method",
+    "authorization",
+    "cache-control",
+    "connection",
+    "content-disposition",
+    "content-encoding",
+    "content-language",
+    "content-length",
+    "content-type",
+    "cookie",
+    "date",
+    "dnt",
+    "expect",
+    "forwarded",
+    "from",
+    "host",
+    "if-match",
+    "if-modified-since",
+    "if-none-match",
+    "if-range",
+    "if-unmodified-since",
+    "keep-alive",
+    "origin",
+    "pragma",
+    "priority",
+    "proxy-authorization",
+    "range",
+    "referer",
+    "sec-ch-ua",
+    "sec-ch-ua-mobile",
+    "sec-ch-ua-platform",
+    "sec-fetch-dest",
+    "sec-fetch-mode",
+    "sec-fetch-site",
+    "sec-fetch-user",
+    "sec-websocket-extensions",
+    "sec-websocket-key",
+    "sec-websocket-protocol",
+    "sec-websocket-version",
+    "te",
+    "traceparent",
+    "tracestate",
+    "transfer-encoding",
+    "upgrade",
+    "upgrade-insecure-requests",
+    "user-agent",
+    "via",
+    "x-forwarded-for",
+    "x-forwarded-host",
+    "x-forwarded-port",
+    "x-forwarded-prefix",
+    "x-forwarded-proto",
+    "x-real-ip",
+    "x-request-id",
+    "x-requested-with",
+];
+
+/// Bytes of the longest name that is looked up among them.
+const LONGEST_NAME: usize = 32;
+
+/// The protocol of a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Protocol {
+    Http,
+    WebSocket,
+}
+
+/// The parts of a scope that are the same for all calls of an application.
+pub(crate) struct Templates {
+    http: Py<PyDict>,
+    websocket: Py<PyDict>,
+    root_path: String,
+}
+
+impl Templates {
+    pub(crate) fn new(py: Python<'_>, root_path: &str) -> PyResult<Self> {
+        let template = |kind: &str, extensions: &[&str]| {
+            let asgi = PyDict::new(py);
+            asgi.set_item("version", "3.0")?;
+            asgi.set_item("spec_version", "2.5")?;
+            let offered = PyDict::new(py);
+            extensions.iter().try_for_each(|name| offered.set_item(name, PyDict::new(py)))?;
+            let scope = PyDict::new(py);
+            scope.set_item("type", kind)?;
+            scope.set_item("asgi", asgi)?;
+            scope.set_item("root_path", root_path)?;
+            scope.set_item("extensions", offered)?;
+            Ok::<_, PyErr>(scope.unbind())
+        };
+        Ok(Self {
+            http: template("http", &["http.response.pathsend"])?,
+            websocket: template("websocket", &["websocket.http.response"])?,
+            root_path: root_path.to_owned(),
+        })
+    }
+
+    pub(crate) fn root_path(&self) -> &str {
+        &self.root_path
+    }
+
+    /// The scope of a request. `state` is the state of the lifespan, `server` the address where the server listens.
+    pub(crate) fn scope<'py>(
+        &self,
+        py: Python<'py>,
+        protocol: Protocol,
+        request: &Request,
+        state: Option<&Bound<'py, PyDict>>,
+        server: &Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, PyDict>> {
+        let is_http = protocol == Protocol::Http;
+        let template = if is_http { &self.http } else { &self.websocket };
+        let scope = template.bind(py).copy()?;
+        let offered = template.bind(py).get_item(intern!(py, "extensions"))?;
+        if let Some(offered) = offered.as_ref().and_then(|offered| offered.cast::<PyDict>().ok()) {
+            scope.set_item(intern!(py, "extensions"), offered.copy()?)?;
+        }
+        let version = match request.version() {
+            "HTTP/2" => intern!(py, "2"),
+            "HTTP/1.0" => intern!(py, "1.0"),
+            _ => intern!(py, "1.1"),
+        };
+        scope.set_item(intern!(py, "http_version"), version)?;
+        let scheme = match (request.scheme() == "https", is_http) {
+            (false, true) => intern!(py, "http"),
+            (true, true) => intern!(py, "https"),
+            (false, false) => intern!(py, "ws"),
+            (true, false) => intern!(py, "wss"),
+        };
+        scope.set_item(intern!(py, "scheme"), scheme)?;
+        let (path, query) = path_and_query(request.target());
+        scope.set_item(intern!(py, "raw_path"), PyBytes::new(py, path.as_bytes()))?;
+        scope.set_item(intern!(py, "query_string"), PyBytes::new(py, query.as_bytes()))?;
+        match path.contains('%') {
+            true => scope.set_item(intern!(py, "path"), &*decode_lossy(path.as_bytes()))?,
+            false => scope.set_item(intern!(py, "path"), path)?,
+        }
+        scope.set_item(intern!(py, "headers"), headers(py, request)?)?;
+        scope.set_item(intern!(py, "client"), client(py, request)?)?;
+        scope.set_item(intern!(py, "server"), server)?;
+        if let Some(state) = state {
+            scope.set_item(intern!(py, "state"), state.copy()?)?;
+        }
+        match is_http {
+            true => match request.method() {
+                "GET" => scope.set_item(intern!(py, "method"), intern!(py, "GET"))?,
+                "POST" => scope.set_item(intern!(py, "method"), intern!(py, "POST"))?,
+                method => scope.set_item(intern!(py, "method"), method)?,
+            },
+            false => scope.set_item(intern!(py, "subprotocols"), subprotocols(py, request)?)?,
+        }
+        Ok(scope)
+    }
+}
+
+/// The path and the query of a target, which may have the absolute form (RFC 9112 section 3.2.2).
+fn path_and_query(target: &str) -> (&str, &str) {
+    let below = match target.find("://") {
+        Some(at) if !target.starts_with('/') => {
+            let rest = &target[at + 3..];
+            rest.find(['/', '?']).map_or("", |slash| &rest[slash..])
+        }
+        _ => target,
+    };
+    let (path, query) = below.split_once('?').unwrap_or((below, ""));
+    (if path.is_empty() { "/" } else { path }, query)
+}
+
+/// The fields as pairs of bytes, names in lower case; the host first, which HTTP/2 has apart from the fields.
+fn headers<'py>(py: Python<'py>, request: &Request) -> PyResult<Bound<'py, PyList>> {
+    static KNOWN: PyOnceLock<HashMap<&'static [u8], Py<PyBytes>>> = PyOnceLock::new();
+    let known = KNOWN.get_or_init(py, || {
+        NAMES.iter().map(|name| (name.as_bytes(), PyBytes::new(py, name.as_bytes()).unbind())).collect()
+    });
+    let fields = request.headers();
+    let list = PyList::empty(py);
+    if request.version() == "HTTP/2" && fields.get_bytes("host").is_none() && !request.host().is_empty() {
+        list.append((known.get(&b"host"[..]), PyBytes::new(py, request.host().as_bytes())))?;
+    }
+    for (name, value) in fields.iter() {
+        let mut lower = [0; LONGEST_NAME];
+        let value = PyBytes::new(py, value);
+        let short = lower.get_mut(..name.len()).and_then(|lower| {
+            lower.copy_from_slice(name.as_bytes());
+            lower.make_ascii_lowercase();
+            known.get(&*lower)
+        });
+        match short {
+            Some(name) => list.append(PyTuple::new(py, [name.bind(py), &value])?)?,
+            None => {
+                let name = PyBytes::new(py, name.to_ascii_lowercase().as_bytes());
+                list.append(PyTuple::new(py, [&name, &value])?)?;
+            }
+        }
+    }
+    Ok(list)
+}
+
+/// Address and port of the client; `None` for one of a Unix socket.
+fn client<'py>(py: Python<'py>, request: &Request) -> PyResult<Option<Bound<'py, PyTuple>>> {
+    static LAST: Mutex<Option<(IpAddr, Py<PyString>)>> = Mutex::new(None);
+    let address = request.address();
+    if address.port() == 0 && address.ip().is_unspecified() {
+        return Ok(None);
+    }
+    let known = lock(&LAST).as_ref().filter(|(ip, _)| *ip == address.ip()).map(|(_, text)| text.clone_ref(py));
+    let text = match known {
+        Some(text) => text.into_bound(py),
+        None => {
+            let text = PyString::new(py, &address.ip().to_canonical().to_string());
+            let before = lock(&LAST).replace((address.ip(), text.clone().unbind()));
+            drop(before);
+            text
+        }
+    };
+    (text, address.port()).into_pyobject(py).map(Some)
+}
+
+fn subprotocols<'py>(py: Python<'py>, request: &Request) -> PyResult<Bound<'py, PyList>> {
+    let offered = request.headers().get_all("sec-websocket-protocol");
+    let names = offered.flat_map(|value| value.split(|&byte| byte == b',')).map(<[u8]>::trim_ascii);
+    PyList::new(py, names.filter(|name| !name.is_empty()).map(String::from_utf8_lossy).collect::<Vec<_>>())
+}
+
+/// Whether the client asks for a WebSocket.
+pub(crate) fn asks_for_websocket(request: &Request) -> bool {
+    request.method() == "GET"
+        && request.version() == "HTTP/1.1"
+        && request.headers().get_all("upgrade").any(|value| value.trim_ascii().eq_ignore_ascii_case(b"websocket"))
+}

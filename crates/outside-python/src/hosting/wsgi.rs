@@ -1,0 +1,105 @@
+//! WSGI applications as handlers of the engine (PEP 3333).
+
+use std::sync::Arc;
+
+use outside::handler::{Answering, Function, Handler, SyncHandler};
+use outside::{Error, Request, Response};
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyDict, PyList};
+
+use super::wsgi_call::WsgiCall;
+use super::wsgi_environ::environ;
+use crate::call::context::copy_context;
+use crate::forked::leave_if_forked;
+use crate::logging::log_exception;
+
+/// A WSGI application as a handler, for `set_route`.
+#[pyclass(module = "outside", name = "WSGIApplication", frozen)]
+pub(crate) struct WsgiApplication {
+    /// The application itself.
+    #[pyo3(get)]
+    app: Py<PyAny>,
+}
+
+#[pymethods]
+impl WsgiApplication {
+    #[new]
+    fn new(app: Py<PyAny>) -> Self {
+        Self { app }
+    }
+
+    fn __repr__(&self, py: Python<'_>) -> String {
+        format!("<WSGI application {}>", crate::support::shown(self.app.bind(py)))
+    }
+}
+
+impl WsgiApplication {
+    /// The engine's handler of this application at this route of a server with this configuration.
+    pub(crate) fn to_engine(&self, py: Python<'_>, route: &str, config: Py<PyDict>) -> Handler {
+        let script_name = route.trim_end_matches('/').to_owned();
+        let app = self.app.clone_ref(py);
+        Handler::Sync(Function::answering(WsgiHandler { app, script_name, config, template: PyOnceLock::new() }))
+    }
+}
+
+/// The application on its route.
+struct WsgiHandler {
+    app: Py<PyAny>,
+    script_name: String,
+    config: Py<PyDict>,
+    /// The part of `environ` that all requests have; made at the first one, when the configuration is final.
+    template: PyOnceLock<Py<PyDict>>,
+}
+
+impl WsgiHandler {
+    fn template(&self, py: Python<'_>) -> PyResult<&Py<PyDict>> {
+        self.template.get_or_try_init(py, || {
+            let made = py.import("outside._hosting.wsgi")?.getattr("template")?;
+            Ok(made.call1((&self.config, &self.script_name))?.cast_into::<PyDict>()?.unbind())
+        })
+    }
+
+    /// Calls the application and takes its content; everything in one context.
+    fn run(&self, context: &Bound<'_, PyAny>, call: &Bound<'_, WsgiCall>, request: &Arc<Request>) -> PyResult<()> {
+        let py = context.py();
+        let environ = environ(py, self.template(py)?, &self.script_name, request)?;
+        let run = intern!(py, "run");
+        let called = context.call_method1(run, (&self.app, environ, call));
+        leave_if_forked(py, &called);
+        let content = called?;
+        match content.cast_exact::<PyList>() {
+            Ok(list) => call.get().take_list(list),
+            Err(_) => {
+                let drained = context.call_method1(run, (call.getattr(intern!(py, "drain"))?, &content)).map(drop);
+                leave_if_forked(py, &drained);
+                drained
+            }
+        }
+    }
+}
+
+impl SyncHandler for WsgiHandler {
+    fn call(&self, _: &Arc<Request>) -> Result<Response, Error> {
+        Err(Error::new("a WSGI application is called with a way to answer"))
+    }
+
+    fn call_answering(&self, request: &Arc<Request>, answering: Answering) -> Result<Response, Error> {
+        Python::attach(|py| {
+            let made =
+                copy_context(py).and_then(|context| Ok((context, Bound::new(py, WsgiCall::new(request, answering))?)));
+            let (context, call) = match made {
+                Ok(made) => made,
+                Err(error) => {
+                    log_exception(py, None, "a WSGI application could not be called", &error);
+                    return Err(Error::status(500, None));
+                }
+            };
+            match self.run(&context, &call, request) {
+                Ok(()) => call.get().answer(py),
+                Err(error) => call.get().fail(py, &context, &error),
+            }
+        })
+    }
+}

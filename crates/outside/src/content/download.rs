@@ -1,0 +1,271 @@
+//! Content that a handler hands over while its call runs: the mirror of `upload`, a bounded buffer from a handler's
+//! thread to its connection.
+//!
+//! The handler waits while the client is slow. If one side leaves, the other notices at its next step.
+
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::task::{Poll, Waker};
+
+use bytes::{Bytes, BytesMut};
+
+use crate::error::Error;
+use crate::message::{BodyStream, Pull};
+
+/// Bytes that may wait for the connection; at this bound the handler waits.
+const ROOM: usize = 256 << 10;
+
+/// The state that both sides share.
+#[derive(Default)]
+struct DownloadShared {
+    buffer: Mutex<Buffer>,
+    /// Notified when the connection has taken pieces or has left.
+    taken: Condvar,
+}
+
+#[derive(Default)]
+struct Buffer {
+    pieces: VecDeque<Bytes>,
+    held: usize,
+    end: Option<DownloadEnd>,
+    /// Whether the connection takes no more.
+    is_refused: bool,
+    taker: Option<Waker>,
+}
+
+/// The reasons why no more pieces come.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum DownloadEnd {
+    Complete,
+    /// The content cannot be completed.
+    Failed,
+}
+
+/// The handler's side. When it is dropped before [`BodyFeed::finish`], the content is cut.
+pub struct BodyFeed(Arc<DownloadShared>);
+
+/// The client has left, or its connection takes no more of this content.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClientLeft;
+
+/// The connection's side.
+struct Download(Arc<DownloadShared>);
+
+/// Both sides of content that a running call hands over.
+pub fn fed_body() -> (BodyFeed, Box<dyn BodyStream>) {
+    let shared = Arc::<DownloadShared>::default();
+    (BodyFeed(Arc::clone(&shared)), Box::new(Download(shared)))
+}
+
+impl DownloadShared {
+    fn lock(&self) -> MutexGuard<'_, Buffer> {
+        self.buffer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn end(&self, end: DownloadEnd) {
+        let mut buffer = self.lock();
+        buffer.end.get_or_insert(end);
+        let taker = buffer.taker.take();
+        drop(buffer);
+        if let Some(taker) = taker {
+            taker.wake();
+        }
+    }
+}
+
+impl BodyFeed {
+    /// Hands a piece over. There should be room for it: see [`BodyFeed::wait`].
+    ///
+    /// # Errors
+    /// The client has left.
+    pub fn push(&self, piece: Bytes) -> Result<(), ClientLeft> {
+        let mut buffer = self.0.lock();
+        if buffer.is_refused {
+            return Err(ClientLeft);
+        }
+        if !piece.is_empty() {
+            buffer.held += piece.len();
+            buffer.pieces.push_back(piece);
+        }
+        let taker = buffer.taker.take();
+        drop(buffer);
+        if let Some(taker) = taker {
+            taker.wake();
+        }
+        Ok(())
+    }
+
+    /// Waits until there is room for another piece.
+    ///
+    /// # Errors
+    /// The client has left.
+    pub fn wait(&self) -> Result<(), ClientLeft> {
+        let mut buffer = self.0.lock();
+        while buffer.held >= ROOM && !buffer.is_refused {
+            buffer = self.0.taken.wait(buffer).unwrap_or_else(PoisonError::into_inner);
+        }
+        if buffer.is_refused { Err(ClientLeft) } else { Ok(()) }
+    }
+
+    /// Whether the next piece should wait for room.
+    pub fn is_full(&self) -> bool {
+        self.0.lock().held >= ROOM
+    }
+
+    /// Marks the content as complete.
+    pub fn finish(&self) {
+        self.0.end(DownloadEnd::Complete);
+    }
+}
+
+impl Drop for BodyFeed {
+    fn drop(&mut self) {
+        self.0.end(DownloadEnd::Failed);
+    }
+}
+
+impl std::fmt::Debug for BodyFeed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("BodyFeed")
+    }
+}
+
+impl Buffer {
+    /// The result of asking for a piece, if it is known. Pieces that wait together are one.
+    fn take(&mut self) -> Option<Pull> {
+        if let Some(first) = self.pieces.pop_front() {
+            let held = std::mem::take(&mut self.held);
+            return Some(Pull::Piece(joined(first, &mut self.pieces, held)));
+        }
+        match self.end? {
+            DownloadEnd::Complete => Some(Pull::End),
+            // The handler's side has logged the reason.
+            DownloadEnd::Failed => Some(Pull::Failed(Error::status(500, None))),
+        }
+    }
+}
+
+/// All pieces as one, without a copy if there is one alone.
+fn joined(first: Bytes, others: &mut VecDeque<Bytes>, length: usize) -> Bytes {
+    if others.is_empty() {
+        return first;
+    }
+    let mut all = BytesMut::with_capacity(length);
+    all.extend_from_slice(&first);
+    others.drain(..).for_each(|piece| all.extend_from_slice(&piece));
+    all.freeze()
+}
+
+impl BodyStream for Download {
+    fn pull(&mut self) -> Pull {
+        let mut buffer = self.0.lock();
+        if let Some(pull) = buffer.take() {
+            drop(buffer);
+            self.0.taken.notify_all();
+            return pull;
+        }
+        drop(buffer);
+        let shared = Arc::clone(&self.0);
+        Pull::Later(Box::pin(poll_fn(move |context| {
+            let mut buffer = shared.lock();
+            match buffer.take() {
+                Some(pull) => {
+                    drop(buffer);
+                    shared.taken.notify_all();
+                    Poll::Ready(pull)
+                }
+                None => {
+                    buffer.taker = Some(context.waker().clone());
+                    Poll::Pending
+                }
+            }
+        })))
+    }
+
+    fn is_async(&self) -> bool {
+        true
+    }
+
+    fn has_begun(&self) -> bool {
+        true
+    }
+
+    fn is_patient(&self) -> bool {
+        true
+    }
+
+    fn take_whole(&mut self) -> Option<Bytes> {
+        let mut buffer = self.0.lock();
+        if buffer.end != Some(DownloadEnd::Complete) {
+            return None;
+        }
+        let held = std::mem::take(&mut buffer.held);
+        let first = buffer.pieces.pop_front().unwrap_or_default();
+        Some(joined(first, &mut buffer.pieces, held))
+    }
+}
+
+impl Drop for Download {
+    fn drop(&mut self) {
+        let mut buffer = self.0.lock();
+        buffer.is_refused = true;
+        buffer.pieces.clear();
+        drop(buffer);
+        self.0.taken.notify_all();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::task::Context;
+    use std::thread;
+
+    use super::*;
+
+    fn pulled(stream: &mut dyn BodyStream) -> Option<Pull> {
+        match stream.pull() {
+            Pull::Later(mut later) => match later.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+                Poll::Ready(pull) => Some(pull),
+                Poll::Pending => None,
+            },
+            pull => Some(pull),
+        }
+    }
+
+    #[test]
+    fn pieces_come_in_order_and_then_the_end() {
+        let (feed, mut stream) = fed_body();
+        assert!(pulled(&mut *stream).is_none());
+        assert_eq!(feed.push(Bytes::from_static(b"ab")), Ok(()));
+        assert_eq!(feed.push(Bytes::from_static(b"cd")), Ok(()));
+        assert!(matches!(pulled(&mut *stream), Some(Pull::Piece(piece)) if piece == "abcd"));
+        feed.finish();
+        assert!(matches!(pulled(&mut *stream), Some(Pull::End)));
+    }
+
+    #[test]
+    fn content_that_is_complete_is_taken_whole() {
+        let (feed, mut stream) = fed_body();
+        assert_eq!(feed.push(Bytes::from_static(b"ab")), Ok(()));
+        assert_eq!(stream.take_whole(), None);
+        feed.finish();
+        assert_eq!(stream.take_whole().as_deref(), Some(&b"ab"[..]));
+    }
+
+    #[test]
+    fn a_feed_that_is_dropped_cuts_the_content() {
+        let (feed, mut stream) = fed_body();
+        drop(feed);
+        assert!(matches!(pulled(&mut *stream), Some(Pull::Failed(_))));
+    }
+
+    #[test]
+    fn a_handler_that_waits_for_room_learns_that_its_client_has_left() {
+        let (feed, stream) = fed_body();
+        assert_eq!(feed.push(Bytes::from(vec![0; ROOM])), Ok(()));
+        let waiting = thread::spawn(move || feed.wait());
+        drop(stream);
+        assert_eq!(waiting.join().unwrap(), Err(ClientLeft));
+    }
+}

@@ -1,0 +1,44 @@
+"""ASGI 3 applications as handlers: `asgi(app)`, the exception of a client that has left, and the task of each call."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Callable
+from contextvars import Context
+from typing import Any
+
+from .. import _outside
+from .find import described, unwrapped
+
+
+class ClientDisconnected(OSError):
+    """Raised by `send` once the client has left."""
+
+    def __init__(self) -> None:
+        super().__init__("the client has left")
+
+
+def asgi(app: Callable[..., Any], *, root_path: str = "") -> _outside.ASGIApplication:
+    """A handler that calls this ASGI 3 application: `server.set_route("/", asgi(app))`."""
+    if not callable(app):
+        raise TypeError(f"an ASGI application is called as app(scope, receive, send), not {described(app)}")
+    return _outside.ASGIApplication(unwrapped(app), root_path.rstrip("/"))
+
+
+async def _wait(awaitable: Any) -> None:
+    await awaitable
+
+
+def task(app: Any, scope: dict[str, Any], receive: Any, send: Any, context: Context | None) -> asyncio.Task[None]:
+    """The task of one call, in a copy of this context; its first step has been taken where Python can."""
+    called = app(scope, receive, send)
+    if not asyncio.iscoroutine(called):
+        called = _wait(called)
+    context = Context() if context is None else context.copy()
+    loop = asyncio.get_running_loop()
+    if sys.version_info >= (3, 12):
+        return asyncio.Task(called, loop=loop, eager_start=True, context=context)
+    if sys.version_info >= (3, 11):
+        return loop.create_task(called, context=context)
+    return context.run(loop.create_task, called)
