@@ -19,6 +19,7 @@
 
 mod app;
 mod budget;
+mod certificates;
 mod compression;
 mod config;
 mod connection;
@@ -41,7 +42,15 @@ mod websocket;
 pub use app::{
     OutsideHttp, OutsideHttpRedirect, ScheduledResponse, Security, ServerRun, TestClient, TestRequest, TestResponse,
 };
-pub use config::{AccessLog, CertificateFiles, Config, KEYS, Key, ProxyField, Symlinks, Value};
+#[cfg(all(feature = "testing", feature = "acme"))]
+#[doc(hidden)]
+pub use certificates::testing as certificates_testing;
+pub use certificates::{
+    CertificateHooks, CertificateStatus, DnsRecord, OnCertificate, SetDnsRecord, certificate_status, renew_certificates,
+};
+pub use config::{
+    AccessLog, AcmeConfig, CertificateFiles, Challenge, Config, Domain, KEYS, Key, ProxyField, Symlinks, Value,
+};
 pub use content::{ContentRange, Form, FormFile, Pieces, content_file};
 pub use error::{Error, Refusal};
 #[cfg(feature = "testing")]

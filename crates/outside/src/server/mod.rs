@@ -18,6 +18,7 @@ use tokio::task::AbortHandle;
 
 pub(crate) use wake_pipe::WakePipe;
 
+use crate::certificates::{CertificateHooks, Certificates};
 use crate::config::Config;
 use crate::connection::trim_memory;
 use crate::error::Error;
@@ -150,6 +151,7 @@ pub(crate) struct Running {
     ticking: Vec<AbortHandle>,
     log: Arc<Log>,
     log_thread: std::thread::JoinHandle<()>,
+    certificates: Option<Certificates>,
 }
 
 /// Interval at which deadlines are checked.
@@ -195,7 +197,8 @@ impl Running {
         let is_loopback = |address: SocketAddr| address.ip().to_canonical().is_loopback();
         let is_local = !endpoints.is_empty()
             && endpoints.iter().all(|endpoint| endpoint.address.socket_addr().is_some_and(is_loopback));
-        let front = Front::of(config).with_https(to_https);
+        let challenges = tls.iter().find_map(|tls| tls.challenges().cloned());
+        let front = Front::of(config).with_https(to_https).with_challenges(challenges);
         let front = if is_local { front.on_loopback(config) } else { front };
         let log = Log::new(config.access_log, sink);
         // Raised first, because other bounds are computed from it.
@@ -204,12 +207,27 @@ impl Running {
         let log_thread = log.start().inspect_err(|_| reactors.stop())?;
         let (accepting, queues, ticking) = (Vec::new(), Vec::new(), Vec::new());
         let mut running =
-            Self { reactors, control, wake_pipe, endpoints, tls, accepting, queues, ticking, log, log_thread };
+            Self { reactors, control, wake_pipe, endpoints, tls, accepting, queues, ticking, log, log_thread, certificates: None };
         match running.begin(listeners, memory) {
             Ok(()) => Ok(running),
             Err(error) => {
                 running.end();
                 Err(error.into())
+            }
+        }
+    }
+
+    /// The same with a thread that obtains certificates, where `domains` wants some for the listeners of this server.
+    pub(crate) fn keep_certificates(mut self, config: &Config, hooks: CertificateHooks) -> Result<Self, Error> {
+        let Some(memory) = self.tls.iter().find_map(|tls| tls.challenges().cloned()) else { return Ok(self) };
+        match Certificates::start(config, hooks, &memory, &self.log) {
+            Ok(certificates) => {
+                self.certificates = Some(certificates);
+                Ok(self)
+            }
+            Err(error) => {
+                self.end();
+                Err(error)
             }
         }
     }
@@ -274,6 +292,9 @@ impl Running {
                 self.control.terminate(false);
             }
         }
+        if let Some(certificates) = &self.certificates {
+            certificates.drain();
+        }
         self.close_doors();
         if self.control.stage() == RETIRING {
             self.reactors.signal_all(Order::Retire);
@@ -336,7 +357,10 @@ impl Running {
     }
 
     /// Ends the event loops, the threads and the log, in this order.
-    fn end(self) {
+    fn end(mut self) {
+        if let Some(certificates) = self.certificates.take() {
+            certificates.end();
+        }
         self.accepting.iter().chain(&self.ticking).for_each(AbortHandle::abort);
         self.reactors.stop();
         let busy = self.reactors.join(Instant::now() + LAST_PATIENCE) + self.reactors.connections();
