@@ -98,7 +98,8 @@ pub(crate) fn value_of(value: &Bound<'_, PyAny>) -> Value {
     } else if let Ok(pair) = value.cast::<PyTuple>() {
         let texts = || {
             // Of names that share a certificate, for example.
-            let texts: Option<Vec<_>> = pair.iter().map(|text| text.cast::<PyString>().is_ok().then(|| value_of(&text))).collect();
+            let texts: Option<Vec<_>> =
+                pair.iter().map(|text| text.cast::<PyString>().is_ok().then(|| value_of(&text))).collect();
             texts.map_or_else(|| Value::Other(shown(value)), Value::List)
         };
         pair.extract().map_or_else(|_| texts(), |(ip, port)| Value::Address(ip, port))

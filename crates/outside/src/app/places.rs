@@ -72,7 +72,9 @@ impl OutsideHttp {
     /// Whether any place speaks TLS.
     pub fn speaks_tls(&self, config: &Config) -> bool {
         let also = self.also.lock().unwrap_or_else(PoisonError::into_inner);
-        config.ssl_enabled || !config.domains.is_empty() || also.iter().any(|(_, security)| *security != Security::Plain)
+        config.ssl_enabled
+            || !config.domains.is_empty()
+            || also.iter().any(|(_, security)| *security != Security::Plain)
     }
 }
 

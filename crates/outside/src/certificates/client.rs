@@ -136,7 +136,8 @@ fn exchange(
     let is_head = parts.method == http::Method::HEAD;
     let socket = Bounded { socket, deadline };
     let (head, content) = if is_secure {
-        let name = ServerName::try_from(bare.to_owned()).map_err(|_| other(format!("{bare:?} is no name of a host")))?;
+        let name =
+            ServerName::try_from(bare.to_owned()).map_err(|_| other(format!("{bare:?} is no name of a host")))?;
         let connection = ClientConnection::new(Arc::clone(&client.tls), name).map_err(other_error)?;
         answered(&mut StreamOwned::new(connection, socket), &request, is_head).map_err(failed)?
     } else {
@@ -182,7 +183,8 @@ fn response(is_post: bool, head: ReceivedHead, content: Vec<u8>) -> Result<Bytes
 fn rendered(parts: &http::request::Parts, content: &[u8]) -> Vec<u8> {
     let target = parts.uri.path_and_query().map_or("/", |target| target.as_str());
     let authority = parts.uri.authority().map_or("", |authority| authority.as_str());
-    let mut text = format!("{} {target} HTTP/1.1\r\nHost: {authority}\r\nConnection: close\r\n", parts.method).into_bytes();
+    let mut text =
+        format!("{} {target} HTTP/1.1\r\nHost: {authority}\r\nConnection: close\r\n", parts.method).into_bytes();
     text.extend_from_slice(format!("User-Agent: outside/{}\r\n", env!("CARGO_PKG_VERSION")).as_bytes());
     for (name, value) in parts.headers.iter().filter(|(name, _)| **name != http::header::USER_AGENT) {
         text.extend_from_slice(name.as_str().as_bytes());

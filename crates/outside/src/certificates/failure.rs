@@ -44,10 +44,12 @@ impl Failure {
 
     pub(super) fn of_new_order(error: AcmeError, is_replacement: bool) -> Self {
         // An authority that ignores the field does not repeat it in its answer.
-        let is_ignored = matches!(&error, AcmeError::Other(inner) if inner.to_string().starts_with("replaces field mismatch"));
+        let is_ignored =
+            matches!(&error, AcmeError::Other(inner) if inner.to_string().starts_with("replaces field mismatch"));
         let is_unsupported = matches!(error, AcmeError::Unsupported(_));
         let failure = Self::of(error);
-        let is_refused = matches!(failure.kind(), Some("alreadyReplaced" | "malformed" | "unauthorized" | "serverInternal"));
+        let is_refused =
+            matches!(failure.kind(), Some("alreadyReplaced" | "malformed" | "unauthorized" | "serverInternal"));
         Self { is_about_replacing: is_replacement && (is_ignored || is_unsupported || is_refused), ..failure }
     }
 
@@ -86,7 +88,8 @@ fn shortened(text: &str) -> String {
     one_line(text).chars().take(SHOWN).collect()
 }
 
-const REACHABLE: &str = "the name has to lead to this server, by IPv4 and IPv6 alike, and the port has to be open to the internet";
+const REACHABLE: &str =
+    "the name has to lead to this server, by IPv4 and IPv6 alike, and the port has to be open to the internet";
 
 fn advice(kind: &str) -> Option<&'static str> {
     Some(match kind {

@@ -208,7 +208,8 @@ impl Keeper {
             && ahead.unsigned_abs() > CLOCK_TOLERANCE
         {
             let side = if ahead > 0 { "ahead of" } else { "behind" };
-            let text = format!("the clock of this machine is {} s {side} that of {}", ahead.unsigned_abs(), authority.host());
+            let text =
+                format!("the clock of this machine is {} s {side} that of {}", ahead.unsigned_abs(), authority.host());
             common.log.event(Level::Warning, text);
         }
         match result {
@@ -220,7 +221,8 @@ impl Keeper {
     /// Obtains the certificate, checks it, and puts it into its place. Returns the end of its validity.
     async fn obtain(&self, authority: &Authority, rehearse: bool, client: &CaClient) -> Result<u64, Failure> {
         let plan = &self.common.plan;
-        let proofs = Proofs::new(plan.storage.challenges(), self.common.hooks.dns.clone(), Arc::clone(&self.common.memory));
+        let proofs =
+            Proofs::new(plan.storage.challenges(), self.common.hooks.dns.clone(), Arc::clone(&self.common.memory));
         let attempt = |directory| Attempt {
             plan,
             names: &self.names,
@@ -248,8 +250,12 @@ impl Keeper {
         self.state.authority = Some(authority.directory.clone());
         (self.state.advice, self.state.error, self.state.next) = (None, None, 0);
         self.write_state();
-        let text =
-            format!("a certificate for {} was obtained from {}, valid until {}", self.title(), authority.host(), date(until));
+        let text = format!(
+            "a certificate for {} was obtained from {}, valid until {}",
+            self.title(),
+            authority.host(),
+            date(until)
+        );
         self.common.log.event(Level::Info, text);
         if let Some(hook) = self.common.hooks.on_certificate.clone() {
             let (names, file) = (self.names.clone(), certificate_file(&self.folder));

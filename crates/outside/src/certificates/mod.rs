@@ -23,7 +23,7 @@ pub mod testing;
 mod tests;
 mod verify;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
@@ -35,8 +35,9 @@ pub use hooks::{CertificateHooks, DnsRecord, OnCertificate, SetDnsRecord};
 use keeper::{Common, KEEPING, Keeper};
 use plan::Plan;
 use schedule::Wish;
+use state::CertificateState;
 pub use status::{CertificateStatus, certificate_status, renew_certificates};
-use storage::certificate_file;
+use storage::{Storage, certificate_file};
 
 use crate::config::{Config, Domain};
 use crate::error::Error;
@@ -80,12 +81,14 @@ pub(crate) fn prepare(config: &Config) -> Result<Prepared, Error> {
 
 /// Has the process that leads forget the pause after a failure, once: the effect of SIGHUP.
 pub(crate) fn retry_soon(config: &Config) {
-    let Ok(plan) = Plan::of(config) else { return };
-    for domain in &plan.domains {
-        let folder = plan.storage.folder(domain.names());
-        if state::CertificateState::read(&folder).history.failures > 0 {
-            Wish::Retry.leave(&folder).unwrap_or_default();
-        }
+    if let Ok(storage) = Storage::locate(config) {
+        config.domains.iter().for_each(|domain| retry(&storage.folder(domain.names())));
+    }
+}
+
+fn retry(folder: &Path) {
+    if CertificateState::read(folder).history.failures > 0 {
+        Wish::Retry.leave(folder).unwrap_or_default();
     }
 }
 
@@ -94,6 +97,7 @@ pub(crate) struct Certificates {
     stage: Arc<AtomicU8>,
     busy: Arc<AtomicUsize>,
     thread: JoinHandle<()>,
+    folders: Vec<PathBuf>,
 }
 
 impl Certificates {
@@ -117,6 +121,8 @@ impl Certificates {
             busy: Arc::clone(&busy),
             permits: Semaphore::new(MOST_ORDERS),
         });
+        let storage = &common.plan.storage;
+        let folders = common.plan.domains.iter().map(|domain| storage.folder(domain.names())).collect();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
         let thread = std::thread::Builder::new().name("outside-certs".into());
         let thread = thread.spawn(move || {
@@ -124,7 +130,12 @@ impl Certificates {
             // A question to the authority may still wait for its answer.
             runtime.shutdown_background();
         })?;
-        Ok(Self { stage, busy, thread })
+        Ok(Self { stage, busy, thread, folders })
+    }
+
+    /// As [`retry_soon`].
+    pub(crate) fn retry(&self) {
+        self.folders.iter().for_each(|folder| retry(folder));
     }
 
     /// Lets other processes lead: this one begins to drain.

@@ -5,8 +5,8 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use instant_acme::{
-    Account, AccountCredentials, AuthorizationStatus, CertificateIdentifier, Error as AcmeError,
-    ExternalAccountKey, Identifier, NewAccount, NewOrder, Order, OrderStatus,
+    Account, AccountCredentials, AuthorizationStatus, CertificateIdentifier, Error as AcmeError, ExternalAccountKey,
+    Identifier, NewAccount, NewOrder, Order, OrderStatus,
 };
 use rcgen::{CertificateParams, DistinguishedName, KeyPair};
 
@@ -45,7 +45,10 @@ pub(super) struct Attempt<'a> {
 impl Attempt<'_> {
     /// Obtains a certificate. `replaces` is the one in use; an authority that does not want to hear of it is asked
     /// without.
-    pub(super) async fn obtain(&self, mut replaces: Option<CertificateIdentifier<'static>>) -> Result<Obtained, Failure> {
+    pub(super) async fn obtain(
+        &self,
+        mut replaces: Option<CertificateIdentifier<'static>>,
+    ) -> Result<Obtained, Failure> {
         let (mut nonces, mut has_new_account) = (0, false);
         loop {
             let failure = match self.once(replaces.clone()).await {
@@ -102,9 +105,9 @@ impl Attempt<'_> {
         let contact: Vec<&str> = contact.iter().map(String::as_str).collect();
         let new = NewAccount { contact: &contact, terms_of_service_agreed: true, only_return_existing: false };
         let eab = self.plan.eab.as_ref().map(|(kid, key)| {
-            decode_base64(key).map(|key| ExternalAccountKey::new(kid.clone(), &key)).ok_or_else(|| {
-                Failure::new("config[\"acme_eab\"] has a key that is no base64url".to_owned())
-            })
+            decode_base64(key)
+                .map(|key| ExternalAccountKey::new(kid.clone(), &key))
+                .ok_or_else(|| Failure::new("config[\"acme_eab\"] has a key that is no base64url".to_owned()))
         });
         let eab = eab.transpose()?;
         let builder = Account::builder_with_http(Box::new(self.client.clone()));
@@ -227,7 +230,9 @@ async fn poll(order: &mut Order, is_wanted: impl Fn(OrderStatus) -> bool, what: 
         }
         if Instant::now() >= deadline {
             let seconds = PATIENCE.as_secs();
-            return Err(Failure::new(format!("the authority has not {what} within {seconds} s: its order is {status:?}")));
+            return Err(Failure::new(format!(
+                "the authority has not {what} within {seconds} s: its order is {status:?}"
+            )));
         }
         tokio::time::sleep(pause).await;
         pause = (pause * 3 / 2).min(longest);
@@ -254,7 +259,8 @@ fn name_of(identifier: &Identifier) -> String {
 /// The identifier of a certificate at its authority; `None` for a file that is no certificate of an authority.
 pub(super) fn identifier_of(inspection: &crate::transport::Inspection) -> Option<CertificateIdentifier<'static>> {
     let key = inspection.leaf.authority_key.as_deref()?;
-    let (key, serial) = (rustls::pki_types::Der::from_slice(key), rustls::pki_types::Der::from_slice(&inspection.leaf.serial));
+    let (key, serial) =
+        (rustls::pki_types::Der::from_slice(key), rustls::pki_types::Der::from_slice(&inspection.leaf.serial));
     Some(CertificateIdentifier::new(key, serial).into_owned())
 }
 
@@ -306,7 +312,9 @@ mod tests {
 
     #[test]
     fn base64() {
-        for (text, expected) in [("", &b""[..]), ("Zg", b"f"), ("Zm8=", b"fo"), ("Zm9v", b"foo"), ("-_-_", b"\xfb\xff\xbf")] {
+        for (text, expected) in
+            [("", &b""[..]), ("Zg", b"f"), ("Zm8=", b"fo"), ("Zm9v", b"foo"), ("-_-_", b"\xfb\xff\xbf")]
+        {
             assert_eq!(decode_base64(text).as_deref(), Some(expected), "{text}");
         }
         assert_eq!(decode_base64("Z g"), None);

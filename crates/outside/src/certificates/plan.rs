@@ -173,7 +173,8 @@ impl Plan {
         } else {
             roots.add_parsable_certificates(self.private_roots()?);
         }
-        let builder = ClientConfig::builder_with_provider(Arc::new(default_provider())).with_safe_default_protocol_versions()?;
+        let builder =
+            ClientConfig::builder_with_provider(Arc::new(default_provider())).with_safe_default_protocol_versions()?;
         Ok(Arc::new(builder.with_root_certificates(roots).with_no_client_auth()))
     }
 
@@ -225,8 +226,9 @@ fn unsignable(name: &str, profile: Option<&str>) -> Option<&'static str> {
         };
     }
     let last = name.rsplit('.').next().unwrap_or(name);
-    let is_private =
-        PRIVATE.iter().any(|private| last == *private || name.strip_suffix(private).is_some_and(|rest| rest.ends_with('.')));
+    let is_private = PRIVATE
+        .iter()
+        .any(|private| last == *private || name.strip_suffix(private).is_some_and(|rest| rest.ends_with('.')));
     match () {
         () if is_private => Some("signs no name that exists on this machine or in this network alone"),
         () if !name.contains('.') => Some("signs no name without a dot"),
@@ -284,14 +286,21 @@ mod tests {
 
     #[test]
     fn directories() {
-        for url in ["http://ca.example/directory", "https://", "ca.example", "ftp://ca.example", "http://localhost@ca.example/"] {
+        for url in [
+            "http://ca.example/directory",
+            "https://",
+            "ca.example",
+            "ftp://ca.example",
+            "http://localhost@ca.example/",
+        ] {
             assert!(plan(&[("domains", "a.dev"), ("acme_directory", url)]).is_err(), "{url}");
         }
         let both = plan(&[("domains", "a.dev")]).unwrap();
         assert!(both.authorities[0].staging.is_some());
         let local = plan(&[("domains", "a.dev"), ("acme_directory", "http://localhost:14000/dir")]).unwrap();
         assert_eq!(local.authorities[0].host(), "localhost:14000");
-        let file = |directory: &str| local.account_file(directory).file_name().map(|name| name.to_string_lossy().into_owned());
+        let file =
+            |directory: &str| local.account_file(directory).file_name().map(|name| name.to_string_lossy().into_owned());
         assert_eq!(file("https://ca.example/directory").as_deref(), Some("ca.example.json"));
         assert_eq!(file("https://ca.example:9000/acme/x").as_deref(), Some("ca.example_9000_acme_x.json"));
     }

@@ -67,10 +67,7 @@ pub(crate) struct Choice {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Step {
     /// A certificate is ordered from this authority. `rehearse`: first from its staging directory, if it has one.
-    Order {
-        authority: usize,
-        rehearse: bool,
-    },
+    Order { authority: usize, rehearse: bool },
     /// The authority is asked when the certificate should be renewed.
     AskAdvice,
     /// Nothing happens before this time.
@@ -110,7 +107,11 @@ pub(crate) fn schedule(
         (Some(held), Some(advice)) if held.fits => advice.ask_again,
         _ => return Step::Wait(at),
     };
-    if ask_again <= now && history.not_before <= now { Step::AskAdvice } else { Step::Wait(at.min(ask_again.max(now + 1))) }
+    if ask_again <= now && history.not_before <= now {
+        Step::AskAdvice
+    } else {
+        Step::Wait(at.min(ask_again.max(now + 1)))
+    }
 }
 
 /// The time from which on the certificate should be replaced.

@@ -54,7 +54,12 @@ impl CertificateState {
             authority: text("authority"),
             error: text("error"),
             next: number("next"),
-            names: value["names"].as_array().into_iter().flatten().filter_map(|name| Some(name.as_str()?.to_owned())).collect(),
+            names: value["names"]
+                .as_array()
+                .into_iter()
+                .flatten()
+                .filter_map(|name| Some(name.as_str()?.to_owned()))
+                .collect(),
         }
     }
 

@@ -1,8 +1,10 @@
 //! The certificates of a storage as `outside cert status` shows them, and the wish of `outside cert renew`.
 
+use std::fmt;
 use std::io;
 use std::path::Path;
 
+use super::keeper::{date, now, seconds};
 use super::schedule::Wish;
 use super::state::CertificateState;
 use super::storage::{Storage, certificate_file};
@@ -35,13 +37,35 @@ pub fn certificate_status(config: &Config) -> Result<Vec<CertificateStatus>, Err
     Ok(storage.certificate_folders().iter().map(|folder| of(folder)).collect())
 }
 
+/// A line with the names, and indented lines about them.
+impl fmt::Display for CertificateStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{}", self.names.join(", "))?;
+        match self.valid_until {
+            Some(until) if until > now() => writeln!(f, "  valid until {}", date(until))?,
+            Some(until) => writeln!(f, "  EXPIRED at {}", date(until))?,
+            None => writeln!(f, "  not obtained yet")?,
+        }
+        if let Some(authority) = &self.authority {
+            writeln!(f, "  from {authority}")?;
+        }
+        if self.next_step > 0 {
+            writeln!(f, "  next step at {}", date(self.next_step))?;
+        }
+        self.error.as_ref().map_or(Ok(()), |error| writeln!(f, "  last error: {error}"))
+    }
+}
+
 fn of(folder: &Path) -> CertificateStatus {
     let state = CertificateState::read(folder);
     let file = certificate_file(folder);
     let found = std::fs::read(&file).ok().and_then(|text| inspect(&file, &text).ok()).map(|found| found.leaf);
-    let seconds = super::keeper::seconds;
     let folder_name = || vec![folder.file_name().unwrap_or_default().to_string_lossy().into_owned()];
-    let names = if state.names.is_empty() { found.as_ref().map_or_else(folder_name, |leaf| leaf.names.clone()) } else { state.names };
+    let names = if state.names.is_empty() {
+        found.as_ref().map_or_else(folder_name, |leaf| leaf.names.clone())
+    } else {
+        state.names
+    };
     CertificateStatus {
         names,
         valid_until: found.map(|leaf| seconds(leaf.not_after)),
@@ -62,9 +86,9 @@ pub fn renew_certificates(config: &Config, names: &[String]) -> Result<Vec<Strin
     for folder in storage.certificate_folders() {
         let known = of(&folder).names;
         if names.is_empty() || known.iter().any(|name| names.contains(name)) {
-            Wish::Renew.leave(&folder).map_err(|error: io::Error| {
-                Error::new(format!("{folder:?} cannot be written: {error}"))
-            })?;
+            Wish::Renew
+                .leave(&folder)
+                .map_err(|error: io::Error| Error::new(format!("{folder:?} cannot be written: {error}")))?;
             wished.extend(known);
         }
     }

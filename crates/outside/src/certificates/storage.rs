@@ -72,7 +72,8 @@ impl Storage {
                 "the folder of certificates, {path:?}, cannot be written: {error}; config[\"acme_storage\"] names another"
             ))
         };
-        for folder in [self.root.clone(), self.root.join("accounts"), self.root.join("certificates"), self.challenges()] {
+        for folder in [self.root.clone(), self.root.join("accounts"), self.root.join("certificates"), self.challenges()]
+        {
             make_folder(&folder).map_err(|error| failed(&folder, &error))?;
             warnings.extend(protect(&folder, FOLDER_MODE)?);
         }
@@ -146,8 +147,7 @@ impl Storage {
 fn remove_old(folder: &Path, is_meant: impl Fn(&Path) -> bool) {
     for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
         let modified = entry.metadata().and_then(|found| found.modified());
-        let is_old = modified
-            .is_ok_and(|at| SystemTime::now().duration_since(at).is_ok_and(|age| age > REMNANT_AGE));
+        let is_old = modified.is_ok_and(|at| SystemTime::now().duration_since(at).is_ok_and(|age| age > REMNANT_AGE));
         if is_old && is_meant(&entry.path()) {
             std::fs::remove_file(entry.path()).unwrap_or_default();
         }

@@ -55,7 +55,11 @@ impl World {
                     self.now += 5;
                     if is_issued {
                         self.history = begun.succeeded(self.now);
-                        self.held = Some(Held { from: self.now - HOUR.min(self.life / 3), until: self.now + self.life, fits: true });
+                        self.held = Some(Held {
+                            from: self.now - HOUR.min(self.life / 3),
+                            until: self.now + self.life,
+                            fits: true,
+                        });
                         self.advice = None;
                     } else {
                         self.history = begun.failed(self.now, None);
@@ -81,7 +85,11 @@ impl World {
     }
 
     fn most_in_an_hour(times: &[u64]) -> usize {
-        times.iter().map(|start| times.iter().filter(|time| (*start..*start + HOUR).contains(time)).count()).max().unwrap_or(0)
+        times
+            .iter()
+            .map(|start| times.iter().filter(|time| (*start..*start + HOUR).contains(time)).count())
+            .max()
+            .unwrap_or(0)
     }
 }
 
@@ -94,7 +102,10 @@ fn ten_years_of_certificates() {
         let count = world.orders.len();
         match renewals {
             0 => assert!((120..=180).contains(&count), "{count} orders of an hour"),
-            _ => assert!((renewals - renewals / 20 - 1..=renewals + renewals / 8).contains(&count), "{count} orders, life {life}"),
+            _ => assert!(
+                (renewals - renewals / 20 - 1..=renewals + renewals / 8).contains(&count),
+                "{count} orders, life {life}"
+            ),
         }
         assert!(world.rehearsals.is_empty());
         assert!(world.held.unwrap().until > world.now);
@@ -115,7 +126,9 @@ fn the_authority_says_when() {
     world.go_on(START + 30 * DAY, |_| true, |held| Some((held.from - DAY, held.from)));
     assert!((28..=31).contains(&world.orders.len()), "at most once a day, {}", world.orders.len());
     // A window after the end, and one that ends before it starts.
-    for window in [|held: &Held| Some((held.until + DAY, held.until + 2 * DAY)), |held: &Held| Some((held.until, held.from))] {
+    for window in
+        [|held: &Held| Some((held.until + DAY, held.until + 2 * DAY)), |held: &Held| Some((held.until, held.from))]
+    {
         let mut world = World::new(90 * DAY);
         world.go_on(START + 360 * DAY, |_| true, window);
         assert!((4..=7).contains(&world.orders.len()), "{}", world.orders.len());
@@ -178,7 +191,15 @@ fn decisions() {
         ("Retry-After, wished", START + HOUR, None, None, limited, Some(Wish::Renew), Step::Wait(START + 2 * HOUR)),
         ("a day at most", START + HOUR, None, None, patient, None, Step::Wait(START + DAY)),
         ("cut off once", START, None, None, none.begun(START, 0), None, order),
-        ("cut off in a loop", START, None, None, none.begun(START, 0).begun(START, 0).begun(START, 0), None, Step::Wait(START + MINUTE)),
+        (
+            "cut off in a loop",
+            START,
+            None,
+            None,
+            none.begun(START, 0).begun(START, 0).begun(START, 0),
+            None,
+            Step::Wait(START + MINUTE),
+        ),
     ] {
         let choice = Choice { authorities: 1 };
         assert_eq!(schedule(now, held.as_ref(), advice.as_ref(), &history, wish, choice), expected, "{name}");

@@ -30,7 +30,9 @@ pub(super) fn verify(
     }
     let is_issued_below_root = private_issuers.contains(&leaf.issuer);
     if inspection.issuers.first() != Some(&leaf.issuer) && !is_issued_below_root {
-        return Err(refused("the certificate of its issuer is not behind it, so that no client could check it".to_owned()));
+        return Err(refused(
+            "the certificate of its issuer is not behind it, so that no client could check it".to_owned(),
+        ));
     }
     // If this machine's clock is wrong, the authority's decides.
     let now = now.saturating_add_signed(-ahead);
@@ -60,7 +62,8 @@ mod tests {
     /// Key, certificate for these names in 2030, and chain.
     fn issued(issuer: &CertifiedIssuer<'static, KeyPair>, names: &[&str]) -> (String, String, String) {
         let key = KeyPair::generate().unwrap();
-        let mut parameters = CertificateParams::new(names.iter().map(|&name| name.to_owned()).collect::<Vec<_>>()).unwrap();
+        let mut parameters =
+            CertificateParams::new(names.iter().map(|&name| name.to_owned()).collect::<Vec<_>>()).unwrap();
         parameters.not_before = rcgen::date_time_ymd(2030, 1, 1);
         parameters.not_after = rcgen::date_time_ymd(2030, 4, 1);
         let certificate = parameters.signed_by(&key, issuer).unwrap();
@@ -73,7 +76,8 @@ mod tests {
         let issuer = authority();
         let (key, leaf, chain) = issued(&issuer, &["a.example", "127.0.0.1"]);
         let (other_key, ..) = issued(&issuer, &["a.example"]);
-        let (own, both) = (["a.example".to_owned(), "127.0.0.1".to_owned()], ["a.example".to_owned(), "b.example".to_owned()]);
+        let (own, both) =
+            (["a.example".to_owned(), "127.0.0.1".to_owned()], ["a.example".to_owned(), "b.example".to_owned()]);
         let whole = format!("{key}{leaf}{chain}");
         let roots = [crate::transport::subject_of(issuer.der()).unwrap()];
         let file = Path::new("certificate.pem");

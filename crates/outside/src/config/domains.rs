@@ -221,7 +221,9 @@ mod tests {
         ] {
             assert_eq!(given.parse::<Domain>().unwrap().to_string(), expected);
         }
-        for given in ["", "a b", "https://a.example", "a.example:443", "-a.example", "a..b", "*", "bücher.example", "a+a"] {
+        for given in
+            ["", "a b", "https://a.example", "a.example:443", "-a.example", "a..b", "*", "bücher.example", "a+a"]
+        {
             assert!(given.parse::<Domain>().is_err(), "{given}");
         }
     }
@@ -234,7 +236,10 @@ mod tests {
             domains(&value, &mut into).then(|| into.iter().map(Domain::to_string).collect::<Vec<_>>())
         };
         assert_eq!(read(owned("a.example")).unwrap(), ["a.example"]);
-        assert_eq!(read(Value::List(vec![owned("a"), Value::List(vec![owned("b"), owned("c")])])).unwrap(), ["a", "b+c"]);
+        assert_eq!(
+            read(Value::List(vec![owned("a"), Value::List(vec![owned("b"), owned("c")])])).unwrap(),
+            ["a", "b+c"]
+        );
         for value in [
             Value::List(vec![owned("a"), owned("A")]),
             Value::List(vec![Value::Integer(1)]),

@@ -3,6 +3,7 @@
 //! [`Running`] is a server that listens. The thread that called `run()` waits for its end and is never a leader. It
 //! sleeps on a [`WakePipe`], which signals and [`Control::terminate`] wake.
 
+mod certificates;
 mod descriptors;
 mod listen;
 mod reactors;
@@ -16,9 +17,10 @@ use std::time::{Duration, Instant};
 
 use tokio::task::AbortHandle;
 
+pub(crate) use certificates::renew_certificates;
 pub(crate) use wake_pipe::WakePipe;
 
-use crate::certificates::{CertificateHooks, Certificates};
+use crate::certificates::Certificates;
 use crate::config::Config;
 use crate::connection::trim_memory;
 use crate::error::Error;
@@ -28,7 +30,7 @@ use crate::log::{Level, Log, LogSink};
 use crate::site::{Front, Site, ToHttps};
 use crate::transport::{
     AcceptQueue, Accepting, ConnectionSource, Endpoint, Listener, ListenerOptions, ListenerRole, Listeners,
-    MemoryListener, Notice, Tls,
+    MemoryListener, Tls,
 };
 use reactors::Reactors;
 
@@ -206,28 +208,24 @@ impl Running {
         let reactors = Arc::new(Reactors::start(config, front, site, host, &log, &control.stage)?);
         let log_thread = log.start().inspect_err(|_| reactors.stop())?;
         let (accepting, queues, ticking) = (Vec::new(), Vec::new(), Vec::new());
-        let mut running =
-            Self { reactors, control, wake_pipe, endpoints, tls, accepting, queues, ticking, log, log_thread, certificates: None };
+        let mut running = Self {
+            reactors,
+            control,
+            wake_pipe,
+            endpoints,
+            tls,
+            accepting,
+            queues,
+            ticking,
+            log,
+            log_thread,
+            certificates: None,
+        };
         match running.begin(listeners, memory) {
             Ok(()) => Ok(running),
             Err(error) => {
                 running.end();
                 Err(error.into())
-            }
-        }
-    }
-
-    /// The same with a thread that obtains certificates, where `domains` wants some for the listeners of this server.
-    pub(crate) fn keep_certificates(mut self, config: &Config, hooks: CertificateHooks) -> Result<Self, Error> {
-        let Some(memory) = self.tls.iter().find_map(|tls| tls.challenges().cloned()) else { return Ok(self) };
-        match Certificates::start(config, hooks, &memory, &self.log) {
-            Ok(certificates) => {
-                self.certificates = Some(certificates);
-                Ok(self)
-            }
-            Err(error) => {
-                self.end();
-                Err(error)
             }
         }
     }
@@ -319,10 +317,10 @@ impl Running {
     fn look_at_certificates(&self) {
         let is_urgent = self.control.wants_certificates.swap(false, Ordering::SeqCst);
         if is_urgent {
-            let certificates =
-                if self.tls.is_empty() { "there are no certificates" } else { "certificates are read again" };
-            let text = format!("SIGHUP: {certificates}; a single process does not load its program again");
+            let said = if self.tls.is_empty() { "there are no certificates" } else { "certificates are read again" };
+            let text = format!("SIGHUP: {said}; a single process does not load its program again");
             self.log.event(Level::Warning, text);
+            self.certificates.iter().for_each(Certificates::retry);
         }
         for tls in &self.tls {
             renew_certificates(tls, is_urgent, |level, text| self.log.event(level, text));
@@ -416,17 +414,6 @@ impl Running {
             result = result.and(outcome);
         }
         result
-    }
-}
-
-/// Reads certificates again whose files have changed, and reports the result.
-pub(crate) fn renew_certificates(tls: &Tls, is_urgent: bool, mut say: impl FnMut(Level, String)) {
-    for notice in tls.renew(is_urgent) {
-        match notice {
-            Notice::Renewed(files) => say(Level::Info, format!("new certificates are in use: {files:?}")),
-            Notice::Fault(text) => say(Level::Error, text),
-            Notice::Early(text) => say(Level::Warning, text),
-        }
     }
 }
 

@@ -52,7 +52,8 @@ impl Front {
     /// are the program's.
     pub(crate) fn challenge(&self, request: &Request) -> Option<Response> {
         let answer = self.challenges.as_ref()?.answer(request.host(), request.raw_path())?;
-        matches!(request.method(), "GET" | "HEAD").then(|| Response::text(answer).with_header("Cache-Control", "no-store"))
+        matches!(request.method(), "GET" | "HEAD")
+            .then(|| Response::text(answer).with_header("Cache-Control", "no-store"))
     }
 
     /// The same for a server that only this machine can reach: see [`AllowedHosts::on_loopback`].

@@ -15,11 +15,11 @@ use std::time::{Duration, SystemTime};
 
 use rustls::ServerConfig;
 use rustls::crypto::CryptoProvider;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 
-use super::certificate::read;
-use crate::config::CertificateFiles;
 use crate::error::Error;
 use crate::message::{HostName, HostSet};
 
@@ -30,6 +30,7 @@ const WELL_KNOWN: &str = "/.well-known/acme-challenge/";
 /// Letters of a token at most, and bytes of a key authorization.
 const LONGEST_TOKEN: usize = 128;
 const LONGEST_AUTHORIZATION: u64 = 512;
+const LARGEST_CERTIFICATE: u64 = 16 << 10;
 /// Files of the folder that are read at most.
 const MOST: usize = 10_000;
 /// A folder that was changed this recently is read again: its time may be coarser than two changes.
@@ -119,11 +120,8 @@ impl Challenges {
             let name = entry.file_name();
             let Some(name) = name.to_str() else { continue };
             if let Some(host) = name.strip_suffix(".pem") {
-                let path = entry.path();
-                let files = CertificateFiles { certfile: path.clone(), keyfile: path };
-                if let Ok(identity) = read(&files, &self.provider) {
-                    found.certificates.insert(host.into(), identity.key);
-                }
+                let key = read_certificate(&entry.path(), &self.provider);
+                found.certificates.extend(key.map(|key| (host.into(), key)));
             } else if is_token(name)
                 && let Some(text) = read_authorization(&entry.path())
             {
@@ -145,6 +143,15 @@ fn read_authorization(path: &Path) -> Option<String> {
     File::open(path).ok()?.take(LONGEST_AUTHORIZATION).read_to_string(&mut text).ok()?;
     let is_plain = text.bytes().all(|byte| byte.is_ascii_graphic());
     (is_plain && !text.is_empty()).then_some(text)
+}
+
+/// Reads a challenge certificate. It is no certificate for other clients: its extension is critical and unknown to them.
+fn read_certificate(path: &Path, provider: &CryptoProvider) -> Option<Arc<CertifiedKey>> {
+    let mut text = Vec::new();
+    File::open(path).ok()?.take(LARGEST_CERTIFICATE).read_to_end(&mut text).ok()?;
+    let chain: Vec<_> = CertificateDer::pem_slice_iter(&text).collect::<Result<_, _>>().ok()?;
+    let key = provider.key_provider.load_private_key(PrivateKeyDer::from_pem_slice(&text).ok()?).ok()?;
+    (!chain.is_empty()).then(|| Arc::new(CertifiedKey::new(chain, key)))
 }
 
 /// The challenge certificate for the name of a hello.
@@ -189,8 +196,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let hosts: Vec<HostPattern> = vec!["a.example".parse().unwrap()];
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let challenges =
-            Challenges::new(folder.path().join("challenges"), HostSet::of(&hosts), &provider).unwrap();
+        let challenges = Challenges::new(folder.path().join("challenges"), HostSet::of(&hosts), &provider).unwrap();
         let ask = |host: &str, token: &str| {
             challenges.refresh();
             challenges.answer(host, &format!("{WELL_KNOWN}{token}"))

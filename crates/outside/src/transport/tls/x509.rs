@@ -70,8 +70,7 @@ pub(super) fn read(der: &[u8]) -> Option<Certificate> {
     let extensions = fields.find(|(tag, _)| *tag == EXTENSIONS).map(|(_, list)| list);
     let names = extensions.map_or(Some(Vec::new()), names)?;
     let authority_key = extensions.and_then(authority_key);
-    let certificate =
-        Certificate { version, not_before, not_after, serial, authority_key, issuer, subject, names };
+    let certificate = Certificate { version, not_before, not_after, serial, authority_key, issuer, subject, names };
     outermost.0.is_empty().then_some(certificate)
 }
 

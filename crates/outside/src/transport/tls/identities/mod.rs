@@ -279,8 +279,7 @@ impl Refused {
 
 impl Directory {
     fn of(entries: &[WatchedFiles], now: SystemTime) -> Self {
-        let mut directory =
-            Self { standings: standings(entries, now), missing: missing(entries), ..Self::default() };
+        let mut directory = Self { standings: standings(entries, now), missing: missing(entries), ..Self::default() };
         let mut best = None;
         for (_, identity) in entries.iter().filter_map(|entry| entry.used.as_ref()) {
             let standing = Some(identity.standing(now));
