@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use lexopt::{Arg, Error as Unreadable, Parser, ValueExt as _};
 use outside::config::{AccessLog, CertificateFiles};
 
+use crate::certificate_words::{certificate_task, domain_of};
 use crate::program::{Action, Program, ProgramOptions, one, target, workers_of};
 
 /// The task of the command.
@@ -16,7 +17,17 @@ pub(crate) enum Task {
     Serve(Order),
     /// A certificate for development, for these names.
     Certificate(Vec<String>),
+    /// The certificates that are obtained by servers: the folder that was given, and the action.
+    Managed(Option<PathBuf>, ManagedAction),
     Program(Program),
+}
+
+/// An action on certificates that are obtained by servers.
+#[derive(Debug, PartialEq)]
+pub(crate) enum ManagedAction {
+    Status,
+    /// A renewal at once, of the certificates with these names or of all.
+    Renew(Vec<String>),
 }
 
 /// The server that the command line asks for.
@@ -28,6 +39,9 @@ pub(crate) struct Order {
     pub(crate) tls: Option<CertificateFiles>,
     /// The allowed hosts, as they were typed.
     pub(crate) allowed_hosts: Vec<String>,
+    /// The names for which certificates are obtained, as they were typed, and the folder of these certificates.
+    pub(crate) domains: Vec<String>,
+    pub(crate) storage: Option<PathBuf>,
 }
 
 #[derive(Debug, PartialEq)]
@@ -59,14 +73,19 @@ pub(crate) struct FolderOrder {
 }
 
 /// The default port, as in the tutorial and all examples; it needs no privilege.
-const PORT: u16 = 8080;
-const HOST: &str = "127.0.0.1";
+pub(crate) const PORT: u16 = 8080;
+pub(crate) const HOST: &str = "127.0.0.1";
+/// The place of a server with `--domain`: all addresses of IPv6 and IPv4, and the port of HTTPS.
+pub(crate) const PUBLIC_HOST: &str = "::";
+pub(crate) const PUBLIC_PORT: u16 = 443;
 
 const COMMANDS: &[&str] = &["redirect", "run", "routes", "cert"];
 const OPTIONS: &[&str] = &[
     "--host",
     "--port",
     "--allowed-host",
+    "--domain",
+    "--acme-storage",
     "--certfile",
     "--keyfile",
     "--listing",
@@ -85,7 +104,7 @@ const OPTIONS: &[&str] = &[
 pub(crate) fn read(arguments: impl IntoIterator<Item = OsString>) -> Result<Task, String> {
     let mut parser = Parser::from_iter(arguments);
     let (mut words, mut host, mut port, mut log) = (Vec::new(), None, None, None);
-    let mut allowed_hosts = Vec::new();
+    let (mut allowed_hosts, mut domains, mut storage) = (Vec::new(), Vec::new(), None);
     let mut folder = FolderOrder::default();
     let mut options = ProgramOptions::default();
     let (mut certfile, mut keyfile) = (None, None);
@@ -96,6 +115,8 @@ pub(crate) fn read(arguments: impl IntoIterator<Item = OsString>) -> Result<Task
             Arg::Long("host") => host = Some(text(&mut parser)?),
             Arg::Short('p') | Arg::Long("port") => port = Some(port_of(&text(&mut parser)?)?),
             Arg::Long("allowed-host") => allowed_hosts.push(text(&mut parser)?),
+            Arg::Long("domain") => domains.push(domain_of(text(&mut parser)?)?),
+            Arg::Long("acme-storage") => storage = Some(PathBuf::from(parser.value().map_err(said)?)),
             Arg::Long("certfile") => certfile = Some(PathBuf::from(parser.value().map_err(said)?)),
             Arg::Long("keyfile") => keyfile = Some(PathBuf::from(parser.value().map_err(said)?)),
             Arg::Short('l') | Arg::Long("listing") => folder.listing = true,
@@ -117,7 +138,10 @@ pub(crate) fn read(arguments: impl IntoIterator<Item = OsString>) -> Result<Task
         if folder != FolderOrder::default() || certfile.is_some() || keyfile.is_some() || !allowed_hosts.is_empty() {
             return Err("cert takes names only; the options are for servers".to_owned());
         }
-        return Ok(Task::Certificate(certificate_names(words)?));
+        if !domains.is_empty() {
+            return Err("cert takes names without an option".to_owned());
+        }
+        return certificate_task(words, storage);
     }
     let tls = match (certfile, keyfile) {
         (Some(certfile), keyfile) => {
@@ -128,13 +152,16 @@ pub(crate) fn read(arguments: impl IntoIterator<Item = OsString>) -> Result<Task
         (None, None) => None,
     };
     let action = words.first().and_then(Action::of);
-    let place = place(host.clone().unwrap_or_else(|| HOST.to_owned()), port)?;
+    let (usual_host, usual_port) = if domains.is_empty() { (HOST, PORT) } else { (PUBLIC_HOST, PUBLIC_PORT) };
+    let place = place(host.clone().unwrap_or_else(|| usual_host.to_owned()), port, usual_port)?;
     if let Some(action) = action {
         if folder != FolderOrder::default() {
             return Err("run and routes take no options that are for folders".to_owned());
         }
         let (target, log) = (target(action, words)?, log.map(|(_, text)| text));
-        return Ok(Task::Program(Program { action, target, host, port, allowed_hosts, tls, log, options }));
+        let storage = storage.map(PathBuf::into_os_string);
+        let program = Program { action, target, host, port, allowed_hosts, domains, storage, tls, log, options };
+        return Ok(Task::Program(program));
     }
     if options != ProgramOptions::default() {
         if let Some((first, near)) = words.first().and_then(|first| Some((first, nearest_command(first)?))) {
@@ -156,12 +183,12 @@ pub(crate) fn read(arguments: impl IntoIterator<Item = OsString>) -> Result<Task
             What::Folder(folder)
         }
     };
-    Ok(Task::Serve(Order { what, place, log, tls, allowed_hosts }))
+    Ok(Task::Serve(Order { what, place, log, tls, allowed_hosts, domains, storage }))
 }
 
-fn place(host: String, port: Option<u16>) -> Result<Place, String> {
+fn place(host: String, port: Option<u16>, usual_port: u16) -> Result<Place, String> {
     match (host.starts_with("unix:"), port) {
-        (false, port) => Ok(Place::Tcp { host, port: port.unwrap_or(PORT) }),
+        (false, port) => Ok(Place::Tcp { host, port: port.unwrap_or(usual_port) }),
         (true, None) if host.len() > "unix:".len() => Ok(Place::Unix(host)),
         (true, None) => Err("--host unix:PATH lacks the path".to_owned()),
         (true, Some(_)) => Err("a Unix socket has no port: --port and --host unix:PATH exclude each other".to_owned()),
@@ -180,17 +207,6 @@ fn destination(mut words: Vec<OsString>, folder: &FolderOrder) -> Result<String,
     match one(words, "a URL")? {
         Some(url) => url.into_string().map_err(|url| format!("{url:?} is no URL")),
         None => Err("redirect lacks its URL; a folder of that name is ./redirect".to_owned()),
-    }
-}
-
-/// The words behind `cert`.
-fn certificate_names(words: Vec<OsString>) -> Result<Vec<String>, String> {
-    let names = words.into_iter().skip(1).map(|word| word.into_string().map_err(|word| format!("{word:?} is no name")));
-    let names: Vec<String> = names.collect::<Result<_, _>>()?;
-    if names.is_empty() {
-        Err("cert lacks its names, such as localhost; a folder of that name is ./cert".to_owned())
-    } else {
-        Ok(names)
     }
 }
 
@@ -273,7 +289,18 @@ mod tests {
     fn nothing_typed_is_this_folder_for_this_machine() {
         let what = What::Folder(FolderOrder { path: ".".into(), ..FolderOrder::default() });
         let place = Place::Tcp { host: "127.0.0.1".into(), port: 8080 };
-        assert_eq!(order(""), Order { what, place, log: AccessLog::Auto, tls: None, allowed_hosts: Vec::new() });
+        assert_eq!(
+            order(""),
+            Order {
+                what,
+                place,
+                log: AccessLog::Auto,
+                tls: None,
+                allowed_hosts: Vec::new(),
+                domains: Vec::new(),
+                storage: None
+            }
+        );
     }
 
     #[test]
@@ -318,6 +345,22 @@ mod tests {
     }
 
     #[test]
+    fn certificates_of_servers() {
+        let order = order("--domain a.dev --domain b.dev+c.dev --acme-storage s dist");
+        assert_eq!(order.place, Place::Tcp { host: "::".into(), port: 443 });
+        assert_eq!((order.domains, order.storage), (vec!["a.dev".into(), "b.dev+c.dev".into()], Some("s".into())));
+        let status = Task::Managed(None, ManagedAction::Status);
+        assert_eq!(given("cert status"), Ok(status));
+        let renew = Task::Managed(Some("s".into()), ManagedAction::Renew(vec!["a.dev".into()]));
+        assert_eq!(given("cert renew a.dev --acme-storage s"), Ok(renew));
+        for line in
+            ["cert status a.dev", "cert --domain a.dev", "cert a.dev --acme-storage s", "--domain https://a.dev"]
+        {
+            assert!(given(line).is_err(), "{line}");
+        }
+    }
+
+    #[test]
     fn programs() {
         let plain = Program {
             action: Action::Run,
@@ -325,6 +368,8 @@ mod tests {
             host: None,
             port: None,
             allowed_hosts: Vec::new(),
+            domains: Vec::new(),
+            storage: None,
             tls: None,
             log: None,
             options: ProgramOptions::default(),

@@ -6,6 +6,8 @@
 
 mod arguments;
 mod certificate;
+mod certificate_words;
+mod managed;
 mod program;
 mod service;
 
@@ -52,6 +54,12 @@ pub fn run_by(
         Ok(Task::Version) => return print(concat!("outside ", env!("CARGO_PKG_VERSION"), "\n")),
         Ok(Task::Certificate(names)) => {
             return match certificate::write(Path::new("."), &names) {
+                Ok(text) => print(&text),
+                Err((status, fault)) => fail(status, &fault),
+            };
+        }
+        Ok(Task::Managed(storage, action)) => {
+            return match managed::run(storage, &action) {
                 Ok(text) => print(&text),
                 Err((status, fault)) => fail(status, &fault),
             };

@@ -19,6 +19,10 @@ pub struct Program {
     pub port: Option<u16>,
     /// The allowed hosts; empty if none were given.
     pub allowed_hosts: Vec<String>,
+    /// The names for which certificates are obtained; empty if none were given.
+    pub domains: Vec<String>,
+    /// The folder of these certificates.
+    pub storage: Option<OsString>,
     /// Certificate and key, for TLS.
     pub tls: Option<CertificateFiles>,
     /// The form of the access log.

@@ -8,7 +8,8 @@ use outside::listen::{Address, BindError};
 use outside::message::HostPattern;
 use outside::{Error, Folder, OutsideHttp, OutsideHttpRedirect};
 
-use crate::arguments::{FolderOrder, Order, Place, What, nearest_command};
+use crate::arguments::{FolderOrder, HOST, Order, PORT, PUBLIC_HOST, PUBLIC_PORT, Place, What, nearest_command};
+use crate::managed;
 use crate::{NOT_STARTED, USAGE};
 
 /// The failure to make a server: exit status and reason.
@@ -22,7 +23,13 @@ pub(crate) enum Subject {
 
 /// Makes the server; nothing is bound yet.
 pub(crate) fn make(order: &Order) -> Result<(OutsideHttp, Subject), Fault> {
-    let addresses = resolved(&order.place)?;
+    let managed = managed::config(&order.domains, order.storage.clone())?;
+    let is_usual = order.place == Place::Tcp { host: HOST.to_owned(), port: PORT };
+    let addresses = match is_usual && !managed.domains.is_empty() {
+        // OUTSIDE_DOMAINS has the same effect as --domain.
+        true => resolved(&Place::Tcp { host: PUBLIC_HOST.to_owned(), port: PUBLIC_PORT })?,
+        false => resolved(&order.place)?,
+    };
     let is_loopback =
         |address: &Address| matches!(address, Address::Tcp(address) if address.ip().to_canonical().is_loopback());
     let allowed_hosts = order.allowed_hosts(addresses.iter().all(is_loopback))?;
@@ -36,6 +43,8 @@ pub(crate) fn make(order: &Order) -> Result<(OutsideHttp, Subject), Fault> {
     server.config.access_log = order.log;
     server.config.loopback_hosts_only = true;
     server.config.allowed_hosts = allowed_hosts;
+    server.config.domains = managed.domains;
+    server.config.acme = managed.acme;
     if let Some(files) = &order.tls {
         server.config.ssl_enabled = true;
         server.config.ssl_certfile.clone_from(&files.certfile);
@@ -141,7 +150,8 @@ pub(crate) fn explained(error: &Error) -> String {
         }
         (AddrNotAvailable, _) => "this machine has no such address; --host takes another",
         (PermissionDenied, Address::Tcp(address)) if address.port() < 1024 => {
-            "ports below 1024 need a privilege; --port 8080 does not"
+            "ports below 1024 need a privilege (AmbientCapabilities=CAP_NET_BIND_SERVICE in systemd, or \
+             sysctl net.ipv4.ip_unprivileged_port_start=80); --port 8080 does not"
         }
         _ => return error.to_string(),
     };

@@ -47,6 +47,8 @@ fn program(py: Python<'_>, asked: &Program) -> PyResult<u8> {
     options.set_item("host", asked.host.as_deref())?;
     options.set_item("port", asked.port)?;
     options.set_item("allowed_hosts", &asked.allowed_hosts)?;
+    options.set_item("domains", &asked.domains)?;
+    options.set_item("acme_storage", asked.storage.as_deref())?;
     options.set_item("access_log", asked.log.as_deref())?;
     options.set_item("workers", asked.options.workers.as_deref())?;
     options.set_item("debug", asked.options.debug)?;

@@ -22,6 +22,7 @@
 
 mod app;
 mod budget;
+pub mod certificates;
 mod compression;
 pub mod config;
 mod connection;

@@ -10,6 +10,7 @@ use crate::rust::Source;
 pub const ROOMS: &[&str] = &[
     "app",
     "server",
+    "certificates",
     "connection",
     "exchange",
     "executor",

@@ -27,7 +27,10 @@ _OPTIONS = {
     "access_log": "access_log",
     "ssl_certfile": "certfile",
     "ssl_keyfile": "keyfile",
+    "acme_storage": "acme_storage",
 }
+# Where a server listens that obtains certificates, unless the command line or the environment says otherwise.
+_PUBLIC = ("::", 443)
 
 
 def run(target: str, typed: dict[str, Any]) -> int:
@@ -65,6 +68,10 @@ def configure(server: Any, typed: dict[str, Any]) -> dict[str, str]:
         found["port"] = typed["port"]
     if typed["allowed_hosts"]:
         found["allowed_hosts"] = typed["allowed_hosts"]
+    if typed["domains"]:
+        found["domains"] = typed["domains"]
+    if typed["acme_storage"] is not None:
+        found["acme_storage"] = str(typed["acme_storage"])
     if typed["access_log"] is not None:
         found["access_log"] = typed["access_log"]
     if typed["workers"] is not None:
@@ -78,6 +85,8 @@ def configure(server: Any, typed: dict[str, Any]) -> dict[str, str]:
             names.pop(key, None)
     host, port = found.pop("host", None), found.pop("port", None)
     config.update(found)
+    if found.get("domains") and host is None and port is None:
+        config["host"] = _PUBLIC
     if host is not None or port is not None:
         config["host"] = place(config["host"], host, port, names.get("port", "a port"))
     return names

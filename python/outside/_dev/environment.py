@@ -50,16 +50,22 @@ def _value(text: str, default: Any) -> Any:
     if isinstance(default, bool):
         lower = text.strip().lower()
         return True if lower in _TRUE else False if lower in _FALSE else text
+    if isinstance(default, list) and text.startswith("["):
+        return _json(text)
     if isinstance(default, list):
         return [part.strip() for part in text.split(",") if part.strip()]
     if text.startswith(("[", "{")):
-        try:
-            return json.loads(text)
-        except ValueError:
-            return text
+        return _json(text)
     if default is None and text.strip().lower() in ("", "none"):
         return None
     return text if isinstance(default, str) else _number(text)
+
+
+def _json(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
 
 
 def _number(text: str) -> Any:

@@ -310,6 +310,7 @@ class Supervisor:
             _log.warning("SIGHUP: the program cannot be started again: %s", why)
             return
         _log.info("SIGHUP: a new generation is being started")
+        self._server._retry_certificates()
         reloading()
         self._start()
 

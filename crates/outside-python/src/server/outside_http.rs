@@ -218,6 +218,16 @@ impl OutsideHttp {
         Ok(server.engine.speaks_tls(&server.settings(py)?.config))
     }
 
+    /// SIGHUP: a certificate that could not be obtained is tried again, by the process that leads.
+    fn _retry_certificates(&self, py: Python<'_>) -> PyResult<()> {
+        let server = self.server()?;
+        // A configuration that has become invalid is refused by the next generation.
+        if let Ok(settings) = server.settings(py) {
+            server.engine.retry_certificates(&settings.config);
+        }
+        Ok(())
+    }
+
     /// The secret behind the session tickets, for the next generation; the keys of times gone by are forgotten.
     fn _ticket_secret(&self) -> PyResult<Vec<u8>> {
         Ok(lock(&self.server()?.ticket_keys).to_bytes())

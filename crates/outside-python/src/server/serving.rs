@@ -13,12 +13,12 @@ use crate::call::shared::Callbacks;
 use crate::errors::{RunError, run_error};
 use crate::event_loop::EventLoop;
 use crate::logging::log_exception;
-use crate::server::contention;
 use crate::server::debug_token::{TokenRoute, announce as announce_token};
 use crate::server::running::{self, RunRecord, RunningServer};
 use crate::server::settings::Settings;
 use crate::server::signals::SignalHandlers;
 use crate::server::state::ServerState;
+use crate::server::{certificates, contention};
 use crate::support::{is_async, lock};
 use crate::websocket::route::WebSocket;
 
@@ -39,7 +39,9 @@ pub(crate) fn serve_on(
         running::note_endpoints(&this, endpoints);
         started(endpoints);
     };
-    let Settings { config, pre_send, post_callback, server_cleanup, .. } = server.settings(py)?;
+    let Settings { config, pre_send, post_callback, server_cleanup, acme_dns, on_certificate, .. } =
+        server.settings(py)?;
+    server.engine.set_certificate_hooks(certificates::hooks(acme_dns, on_certificate));
     *lock(&server.shared.callbacks) =
         Callbacks { pre_send: pre_send.map(Arc::new), post_callback: post_callback.map(Arc::new) };
     install(&server.engine, &server.shared, py);

@@ -19,6 +19,8 @@ pub(crate) struct Settings {
     pub(crate) pre_send: Option<Py<PyAny>>,
     pub(crate) post_callback: Option<Py<PyAny>>,
     pub(crate) server_cleanup: Option<Py<PyAny>>,
+    pub(crate) acme_dns: Option<Py<PyAny>>,
+    pub(crate) on_certificate: Option<Py<PyAny>>,
 }
 
 impl Settings {
@@ -52,6 +54,8 @@ impl Settings {
             pre_send: callback("pre_send")?,
             post_callback: callback("post_callback")?,
             server_cleanup: callback("server_cleanup")?,
+            acme_dns: callback("acme_dns")?,
+            on_certificate: callback("on_certificate")?,
         })
     }
 }
@@ -95,7 +99,13 @@ pub(crate) fn value_of(value: &Bound<'_, PyAny>) -> Value {
     } else if let Ok(text) = value.cast::<PyString>() {
         Value::Owned(text.to_string_lossy().into_owned())
     } else if let Ok(pair) = value.cast::<PyTuple>() {
-        pair.extract().map_or_else(|_| Value::Other(shown(value)), |(ip, port)| Value::Address(ip, port))
+        let texts = || {
+            // Of names that share a certificate, for example.
+            let texts: Option<Vec<_>> =
+                pair.iter().map(|text| text.cast::<PyString>().is_ok().then(|| value_of(&text))).collect();
+            texts.map_or_else(|| Value::Other(shown(value)), Value::List)
+        };
+        pair.extract().map_or_else(|_| texts(), |(ip, port)| Value::Address(ip, port))
     } else if let Ok(list) = value.cast::<PyList>() {
         Value::List(list.iter().map(|value| value_of(&value)).collect())
     } else if let Ok(table) = value.cast::<PyDict>() {

@@ -1,5 +1,7 @@
 //! The public types of a server: the server itself, a server that only redirects, and an answer made without a server.
 
+mod certificates;
+mod error_function;
 mod places;
 mod redirect;
 mod routes;
@@ -8,23 +10,24 @@ mod server_run;
 mod signals;
 mod test_client;
 
-use std::any::Any;
 use std::collections::BTreeMap;
 use std::net::ToSocketAddrs;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use error_function::ErrorFunction;
 pub use places::Security;
 pub use redirect::OutsideHttpRedirect;
 pub use scheduled::ScheduledResponse;
 pub use server_run::ServerRun;
 pub use test_client::{TestClient, TestRequest, TestResponse};
 
+use crate::certificates::CertificateHooks;
 use crate::config::Config;
 use crate::error::Error;
 use crate::handler::{Handler, IntoHandler, LanguageRuntime, NoRuntime};
 use crate::log::{Level, LogSink, StandardError};
-use crate::message::{Cors, IntoAnswer, Request, Response};
+use crate::message::{Cors, IntoAnswer, Request};
 use crate::server::{Control, Running};
 use crate::site::{ErrorHandler, Hooks, Site, unnamed_hosts};
 use crate::transport::{Address, ConnectionSource, Endpoint, ListenerRole, Listeners, SocketFile, TicketKeys};
@@ -55,6 +58,7 @@ pub struct OutsideHttp {
     host: Arc<dyn LanguageRuntime>,
     sink: Arc<dyn LogSink>,
     ticket_keys: TicketKeys,
+    certificate_hooks: Mutex<CertificateHooks>,
 }
 
 /// The endpoints where a server listens, with a condition for threads that wait for them.
@@ -85,6 +89,7 @@ impl OutsideHttp {
             host: Arc::new(NoRuntime),
             sink: Arc::new(StandardError),
             ticket_keys: TicketKeys::default(),
+            certificate_hooks: Mutex::default(),
         }
     }
 
@@ -322,7 +327,10 @@ impl OutsideHttp {
     ) -> Result<(), E> {
         let (sink, control, wake_pipe) =
             (Arc::clone(&self.sink), Arc::clone(&self.control), Arc::clone(&server_run.wake_pipe));
+        let config = &config.with_domains();
         let running = Running::start(source.into(), config, &self.site, &self.host, sink, control, wake_pipe)?;
+        let hooks = self.certificate_hooks.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let running = running.keep_certificates(config, hooks)?;
         let endpoints = running.endpoints().to_vec();
         started(&endpoints);
         self.listening.set(endpoints);
@@ -401,24 +409,5 @@ impl Listening {
 
     fn lock(&self) -> MutexGuard<'_, Vec<Endpoint>> {
         self.endpoints.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// A Rust function as an error handler.
-struct ErrorFunction<F>(F);
-
-impl<F, A> ErrorHandler for ErrorFunction<F>
-where
-    F: Fn(Option<&Request>, Option<&str>) -> A + Send + Sync,
-    A: IntoAnswer,
-{
-    fn call(
-        &self,
-        request: Option<&Arc<Request>>,
-        _code: u16,
-        message: Option<&str>,
-        _attachment: Option<&(dyn Any + Send)>,
-    ) -> Result<Response, Error> {
-        (self.0)(request.map(Arc::as_ref), message).into_answer()
     }
 }

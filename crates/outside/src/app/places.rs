@@ -56,7 +56,12 @@ impl OutsideHttp {
     /// TLS.
     pub fn open(&self, host: &[Address], config: &Config, keys: &TicketKeys, count: usize) -> Result<Listeners, Error> {
         let also = self.also.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let places = places(host, &also, config, keys)?;
+        let config = &config.with_domains();
+        let places = places(host, &also, config, |security| match security {
+            Security::Plain => Ok(None),
+            Security::Tls => self.configured_tls(config, keys).map(Some),
+            Security::Own(files) => Tls::new(files.clone(), keys).map(Some),
+        })?;
         let listeners = Listeners::open(&places, config.backlog_length, count)?;
         for tls in listeners.certificates() {
             renew_certificates(&tls, false, |level, text| self.sink.event(level, &text));
@@ -68,7 +73,9 @@ impl OutsideHttp {
     /// Whether any place speaks TLS.
     pub fn speaks_tls(&self, config: &Config) -> bool {
         let also = self.also.lock().unwrap_or_else(PoisonError::into_inner);
-        config.ssl_enabled || also.iter().any(|(_, security)| *security != Security::Plain)
+        config.ssl_enabled
+            || !config.domains.is_empty()
+            || also.iter().any(|(_, security)| *security != Security::Plain)
     }
 }
 
@@ -76,23 +83,22 @@ fn places(
     host: &[Address],
     also: &[(Vec<Address>, Security)],
     config: &Config,
-    keys: &TicketKeys,
+    make_tls: impl Fn(&Security) -> Result<Option<Arc<Tls>>, Error>,
 ) -> Result<Vec<BindSpec>, Error> {
     let first = if config.ssl_enabled { Security::Tls } else { Security::Plain };
     // Places with the same certificates share one configuration, so that a change of the files is noticed once.
-    let mut known: Vec<(Vec<CertificateFiles>, Arc<Tls>)> = Vec::new();
+    let mut known: Vec<(Security, Arc<Tls>)> = Vec::new();
     let mut tls = |security: &Security| -> Result<Option<Arc<Tls>>, Error> {
-        let files = match security {
-            Security::Plain => return Ok(None),
-            Security::Tls => config.certificates(),
-            Security::Own(files) => files.clone(),
+        let security = match security {
+            Security::Own(files) if config.domains.is_empty() && *files == config.certificates() => &Security::Tls,
+            security => security,
         };
-        if let Some((_, tls)) = known.iter().find(|(other, _)| *other == files) {
+        if let Some((_, tls)) = known.iter().find(|(other, _)| other == security) {
             return Ok(Some(Arc::clone(tls)));
         }
-        let made = Tls::new(files.clone(), keys)?;
-        known.push((files, Arc::clone(&made)));
-        Ok(Some(made))
+        let made = make_tls(security)?;
+        known.extend(made.clone().map(|made| (security.clone(), made)));
+        Ok(made)
     };
     let mut places = Vec::new();
     let mut add = |addresses: &[Address], tls: Option<&Arc<Tls>>, role| {
@@ -109,6 +115,13 @@ fn places(
         secure = secure.or(tls.map(|_| addresses));
     }
     if let Some((ip, port)) = config.https_redirect {
+        let is_taken = |address: &Address| address.socket_addr().is_some_and(|own| own.port() == port && port != 0);
+        if !config.domains.is_empty() && host.iter().any(is_taken) {
+            return Err(Error::new(format!(
+                "config[\"domains\"] has TLS spoken at the constructor's port, {port}, which is also that of the redirect for plain \
+                 HTTP: the constructor takes 443, or config[\"https_redirect\"] another port"
+            )));
+        }
         let secure = secure.ok_or_else(|| {
             Error::new(
                 "config[\"https_redirect\"] sends clients to TLS, which is spoken nowhere: set config[\"ssl_enabled\"]",

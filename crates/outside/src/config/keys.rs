@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use super::domains::{domains, eab, text_or_none};
 use super::value::*;
 use super::{AccessLog, Config, MOST_REACTORS, Symlinks};
 
@@ -372,11 +373,13 @@ pub static KEYS: &[Key] = &[
     Key {
         name: "https_redirect",
         meaning: "a port, or `(ip, port)`, where plain HTTP is answered with a redirect to the same place by TLS, \
-                  for the server's own hosts alone",
+                  for the server's own hosts alone; with `domains`, `None` is port 80 and `False` is none",
         default: Value::None,
-        allowed: "a port, (ip, port), or None",
+        allowed: "a port, (ip, port), None, or False: none, even with domains",
         apply: |config, value| {
+            config.no_plain_http = matches!(value, Value::Bool(false));
             config.https_redirect = match value {
+                Value::Bool(false) => None,
                 Value::None => None,
                 Value::Integer(port) => match u16::try_from(*port) {
                     Ok(port) => Some((None, port)),
@@ -390,6 +393,101 @@ pub static KEYS: &[Key] = &[
             };
             true
         },
+    },
+    Key {
+        name: "domains",
+        meaning: "names of this server for which certificates are obtained and renewed by themselves (ACME), each \
+                  with one of its own; names in a tuple, or with `+` between them, share one. TLS is spoken at the \
+                  constructor's place, port 80 redirects to it (`https_redirect`), and `allowed_hosts` are these \
+                  names. Setting it agrees to the terms of the certificate authority",
+        default: Value::Texts(&[]),
+        allowed: "a list of names such as 'example.com' or '*.example.com', of IP addresses, and of tuples of them, each \
+                  name once",
+        apply: |config, value| domains(value, &mut config.domains),
+    },
+    Key {
+        name: "acme_directory",
+        meaning: "the authority: `\"letsencrypt\"`, `\"letsencrypt-staging\"` for trials, the URL of another one's \
+                  directory, or a list, whose later ones are for when the first fails for a day",
+        default: Value::Text("letsencrypt"),
+        allowed: "'letsencrypt', 'letsencrypt-staging', an https URL, or a list of them",
+        apply: |config, value| {
+            let mut list = Vec::<String>::new();
+            let is_allowed = each(value, &mut list) && !list.is_empty() && list.iter().all(|one| is_directory(one));
+            if is_allowed {
+                config.acme.directories = list;
+            }
+            is_allowed
+        },
+    },
+    Key {
+        name: "acme_email",
+        meaning: "an address that the authority may write to",
+        default: Value::None,
+        allowed: "an address such as 'admin@example.com', or None",
+        apply: |config, value| {
+            text_or_none(value, &mut config.acme.email)
+                && config.acme.email.as_ref().is_none_or(|email| {
+                    email.contains('@') && email.bytes().all(|byte| byte.is_ascii_graphic() && byte != b',')
+                })
+        },
+    },
+    Key {
+        name: "acme_eab",
+        meaning: "`(identifier, key)` of an account that the authority has given out otherwise (external account \
+                  binding), the key in base64url; `\"identifier:key\"` is the same",
+        default: Value::None,
+        allowed: "(identifier, key) or 'identifier:key' with the key in base64url, or None",
+        apply: |config, value| eab(value, &mut config.acme.eab),
+    },
+    Key {
+        name: "acme_profile",
+        meaning: "the kind of certificate, by the authority's name for it: Let's Encrypt has `\"classic\"`, \
+                  `\"tlsserver\"` and `\"shortlived\"`, which alone has IP addresses",
+        default: Value::None,
+        allowed: "a name such as 'shortlived', or None",
+        apply: |config, value| text_or_none(value, &mut config.acme.profile),
+    },
+    Key {
+        name: "acme_storage",
+        meaning: "the folder of certificates and their keys, which has to outlive the program; `\"\"`: \
+                  `$STATE_DIRECTORY` (systemd), else `$XDG_STATE_HOME/outside`, else `~/.local/state/outside`",
+        default: Value::Text(""),
+        allowed: "the path of a folder; '': that of the system",
+        apply: |config, value| path(value, &mut config.acme.storage),
+    },
+    Key {
+        name: "acme_roots",
+        meaning: "PEM file of the root certificates of a private authority; `\"\"`: the roots of the system",
+        default: Value::Text(""),
+        allowed: "the path of a PEM file; '': the roots of the system",
+        apply: |config, value| path(value, &mut config.acme.roots),
+    },
+    Key {
+        name: "acme_challenges",
+        meaning: "how the names are proved, best first: `\"tls-alpn-01\"` (port 443), `\"http-01\"` (port 80), \
+                  `\"dns-01\"` (needs `acme_dns`); each attempt takes the next one. Empty: all that are possible",
+        default: Value::Texts(&[]),
+        allowed: "a list of 'tls-alpn-01', 'http-01' and 'dns-01'; empty: all that are possible",
+        apply: |config, value| each(value, &mut config.acme.challenges),
+    },
+    Key {
+        name: "acme_dns",
+        meaning: "`callback(name, value)`, which sets a TXT record in the DNS and returns when it can be read, with a \
+                  function that removes it, or `None`: for `\"dns-01\"`, without which there are no wildcards",
+        default: Value::None,
+        allowed: "a function of (name, value), or None",
+        apply: |config, value| {
+            config.acme.has_dns = matches!(value, Value::Callable);
+            matches!(value, Value::None | Value::Callable)
+        },
+    },
+    Key {
+        name: "on_certificate",
+        meaning: "`callback(names, path)` in the process that has obtained a certificate, when it is in its file",
+        default: Value::None,
+        allowed: "a function of (names, path), or None",
+        apply: callable,
     },
     Key {
         name: "hsts",
@@ -615,4 +713,15 @@ fn any_number(_: &mut Config, value: &Value) -> bool {
 
 fn callable(_: &mut Config, value: &Value) -> bool {
     matches!(value, Value::None | Value::Callable)
+}
+
+/// Whether this names a certificate authority. Without TLS only an authority on this machine is believed.
+fn is_directory(text: &str) -> bool {
+    let is_local = |rest: &str| {
+        let host = rest.split(['/', '?', '#']).next().unwrap_or_default();
+        !host.contains('@') && crate::message::is_loopback(host)
+    };
+    matches!(text, "letsencrypt" | "letsencrypt-staging")
+        || text.strip_prefix("https://").is_some_and(|rest| !rest.is_empty() && !rest.starts_with('/'))
+        || text.strip_prefix("http://").is_some_and(is_local)
 }

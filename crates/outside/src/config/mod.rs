@@ -15,6 +15,7 @@
 //! # Ok::<(), outside::Error>(())
 //! ```
 
+mod domains;
 mod keys;
 mod value;
 
@@ -26,6 +27,7 @@ use std::time::Duration;
 use crate::budget::quarter_of_memory;
 use crate::error::Error;
 use crate::message::{Cors, FormLimits, HostPattern, SecurityHeaders, TrustedProxy};
+pub use domains::{AcmeConfig, Challenge, Domain};
 pub use keys::{KEYS, Key};
 use value::shown;
 pub use value::{CertificateFiles, Value};
@@ -86,6 +88,10 @@ pub struct Config {
     pub proxy_fields: Vec<ProxyField>,
     pub hsts: Option<Duration>,
     pub https_redirect: Option<(Option<IpAddr>, u16)>,
+    /// Whether `domains` brings no place for plain HTTP: `https_redirect` is False.
+    pub no_plain_http: bool,
+    pub domains: Vec<Domain>,
+    pub acme: AcmeConfig,
     pub ssl_enabled: bool,
     pub ssl_certfile: PathBuf,
     pub ssl_keyfile: PathBuf,
@@ -218,6 +224,9 @@ impl Default for Config {
             h2_ping: Duration::ZERO,
             hsts: None,
             https_redirect: None,
+            no_plain_http: false,
+            domains: Vec::new(),
+            acme: AcmeConfig::default(),
             debug: false,
             loopback_hosts_only: false,
         };
@@ -272,6 +281,23 @@ impl Config {
     pub(crate) fn most_unsent_per_connection(&self) -> usize {
         const USUAL: usize = 4 << 20;
         self.max_unsent_per_connection.unwrap_or_else(|| self.max_unsent.map_or(USUAL, |most| most.min(USUAL)))
+    }
+
+    /// The same with the consequences of `domains`: TLS at the constructor's place, a redirect to it, and its hosts.
+    pub(crate) fn with_domains(&self) -> Self {
+        let mut config = self.clone();
+        if config.domains.is_empty() {
+            return config;
+        }
+        config.ssl_enabled = true;
+        if config.https_redirect.is_none() && !config.no_plain_http {
+            config.https_redirect = Some((None, 80));
+        }
+        if config.allowed_hosts.is_empty() {
+            let names = config.domains.iter().flat_map(Domain::names);
+            config.allowed_hosts = names.filter_map(|name| name.parse().ok()).collect();
+        }
+        config
     }
 
     /// Refuses bounds that contradict each other.

@@ -11,7 +11,11 @@ use std::time::Duration;
 
 use crate::exchange::{ConnectionControl, Dispatcher, Order, Service, Stop, Waiting};
 use crate::log::Level;
-use crate::transport::{Stream, TlsStream};
+use crate::transport::{HelloStep, Stream, TlsStream};
+
+/// The time that a handshake waits at most for a certificate that is still to be obtained, and the pause between looks.
+const CERTIFICATE_WAIT: Duration = Duration::from_secs(5);
+const CERTIFICATE_PAUSE: Duration = Duration::from_millis(100);
 
 /// The time that a handshake without a place waits before it asks for one again.
 const PAUSE: Duration = Duration::from_millis(50);
@@ -85,6 +89,7 @@ async fn greet(
             if !tls.has_hello() {
                 continue;
             }
+            wait_for_certificate(tls, control).await?;
             // The age of the connection counts anew: clients without a complete ClientHello give way before it.
             control.set_incomplete(service.clock.now());
             place = Some(find_place(control, service).await?);
@@ -92,6 +97,10 @@ async fn greet(
         let turn = service.handshakes.turn.acquire().await;
         let processed = tls.process();
         if let Ok(true) = processed {
+            if tls.is_validation() {
+                poll_fn(|context| Poll::Ready(tls.poll_flush(context).is_ready())).await;
+                return Ok(Greeting::Refused);
+            }
             // The last step is a cheap one, and the server's remaining records leave with the first answer.
             return Ok(Greeting::Done);
         }
@@ -109,6 +118,22 @@ async fn greet(
             return Ok(Greeting::Refused);
         }
     }
+}
+
+/// Looks at the complete hello. If the certificate for its name is still to be obtained, waits for it a while, without a
+/// place among the handshakes; after that the handshake fails with an alert.
+async fn wait_for_certificate(tls: &mut TlsStream, control: &Arc<ConnectionControl>) -> Result<(), Stop> {
+    let Ok(HelloStep::Wait(name)) = tls.look_at_hello() else { return Ok(()) };
+    let deadline = tokio::time::Instant::now() + CERTIFICATE_WAIT;
+    while tls.lacks_certificate(&name) && tokio::time::Instant::now() < deadline {
+        tokio::time::sleep(CERTIFICATE_PAUSE).await;
+        poll_fn(|context| match poll_stop(control, context) {
+            Poll::Ready(stopped) => Poll::Ready(stopped),
+            Poll::Pending => Poll::Ready(Ok(())),
+        })
+        .await?;
+    }
+    Ok(())
 }
 
 /// Waits for a place among the handshakes, as long as the deadline allows.

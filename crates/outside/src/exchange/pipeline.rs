@@ -4,7 +4,7 @@
 //!
 //! 1. [`receive`] decodes the head, and refuses hosts that are not served;
 //! 2. content is stored ([`store_content`](super::store_content)) or handed on ([`RequestBody`](super::RequestBody));
-//! 3. [`Dispatcher::route`]: health, HTTPS, preflight, route;
+//! 3. [`Dispatcher::route`]: challenges of certificate authorities, health, HTTPS, preflight, route;
 //! 4. [`Dispatcher::pass_gate`] asks the site's gate for everything that is no function;
 //! 5. [`Dispatcher::ask`]: a file, an asynchronous handler or a WebSocket answers; the executor calls functions;
 //! 6. [`Dispatcher::begin`]: a stream has its first piece before its head is sent;
@@ -102,6 +102,11 @@ impl Dispatcher {
             return None;
         };
         let request = exchange.request.as_deref()?;
+        if let Some(response) = self.service.front.challenge(request) {
+            // As for health, hooks have no part in it: a certificate authority asks.
+            exchange.work = Work::Answered(response);
+            return None;
+        }
         if let Some(response) = self.health(request) {
             // Hooks have no part in this answer: it tells whether the process lives.
             exchange.work = Work::Answered(response);

@@ -3,6 +3,7 @@
 //! [`Running`] is a server that listens. The thread that called `run()` waits for its end and is never a leader. It
 //! sleeps on a [`WakePipe`], which signals and [`Control::terminate`] wake.
 
+mod certificates;
 mod descriptors;
 mod listen;
 mod reactors;
@@ -16,8 +17,10 @@ use std::time::{Duration, Instant};
 
 use tokio::task::AbortHandle;
 
+pub(crate) use certificates::renew_certificates;
 pub(crate) use wake_pipe::WakePipe;
 
+use crate::certificates::Certificates;
 use crate::config::Config;
 use crate::connection::trim_memory;
 use crate::error::Error;
@@ -27,7 +30,7 @@ use crate::log::{Level, Log, LogSink};
 use crate::site::{Front, Site, ToHttps};
 use crate::transport::{
     AcceptQueue, Accepting, ConnectionSource, Endpoint, Listener, ListenerOptions, ListenerRole, Listeners,
-    MemoryListener, Notice, Tls,
+    MemoryListener, Tls,
 };
 use reactors::Reactors;
 
@@ -150,6 +153,7 @@ pub(crate) struct Running {
     ticking: Vec<AbortHandle>,
     log: Arc<Log>,
     log_thread: std::thread::JoinHandle<()>,
+    certificates: Option<Certificates>,
 }
 
 /// Interval at which deadlines are checked.
@@ -195,7 +199,8 @@ impl Running {
         let is_loopback = |address: SocketAddr| address.ip().to_canonical().is_loopback();
         let is_local = !endpoints.is_empty()
             && endpoints.iter().all(|endpoint| endpoint.address.socket_addr().is_some_and(is_loopback));
-        let front = Front::of(config).with_https(to_https);
+        let challenges = tls.iter().find_map(|tls| tls.challenges().cloned());
+        let front = Front::of(config).with_https(to_https).with_challenges(challenges);
         let front = if is_local { front.on_loopback(config) } else { front };
         let log = Log::new(config.access_log, sink);
         // Raised first, because other bounds are computed from it.
@@ -203,8 +208,19 @@ impl Running {
         let reactors = Arc::new(Reactors::start(config, front, site, host, &log, &control.stage)?);
         let log_thread = log.start().inspect_err(|_| reactors.stop())?;
         let (accepting, queues, ticking) = (Vec::new(), Vec::new(), Vec::new());
-        let mut running =
-            Self { reactors, control, wake_pipe, endpoints, tls, accepting, queues, ticking, log, log_thread };
+        let mut running = Self {
+            reactors,
+            control,
+            wake_pipe,
+            endpoints,
+            tls,
+            accepting,
+            queues,
+            ticking,
+            log,
+            log_thread,
+            certificates: None,
+        };
         match running.begin(listeners, memory) {
             Ok(()) => Ok(running),
             Err(error) => {
@@ -274,6 +290,9 @@ impl Running {
                 self.control.terminate(false);
             }
         }
+        if let Some(certificates) = &self.certificates {
+            certificates.drain();
+        }
         self.close_doors();
         if self.control.stage() == RETIRING {
             self.reactors.signal_all(Order::Retire);
@@ -298,10 +317,10 @@ impl Running {
     fn look_at_certificates(&self) {
         let is_urgent = self.control.wants_certificates.swap(false, Ordering::SeqCst);
         if is_urgent {
-            let certificates =
-                if self.tls.is_empty() { "there are no certificates" } else { "certificates are read again" };
-            let text = format!("SIGHUP: {certificates}; a single process does not load its program again");
+            let said = if self.tls.is_empty() { "there are no certificates" } else { "certificates are read again" };
+            let text = format!("SIGHUP: {said}; a single process does not load its program again");
             self.log.event(Level::Warning, text);
+            self.certificates.iter().for_each(Certificates::retry);
         }
         for tls in &self.tls {
             renew_certificates(tls, is_urgent, |level, text| self.log.event(level, text));
@@ -336,7 +355,10 @@ impl Running {
     }
 
     /// Ends the event loops, the threads and the log, in this order.
-    fn end(self) {
+    fn end(mut self) {
+        if let Some(certificates) = self.certificates.take() {
+            certificates.end();
+        }
         self.accepting.iter().chain(&self.ticking).for_each(AbortHandle::abort);
         self.reactors.stop();
         let busy = self.reactors.join(Instant::now() + LAST_PATIENCE) + self.reactors.connections();
@@ -392,17 +414,6 @@ impl Running {
             result = result.and(outcome);
         }
         result
-    }
-}
-
-/// Reads certificates again whose files have changed, and reports the result.
-pub(crate) fn renew_certificates(tls: &Tls, is_urgent: bool, mut say: impl FnMut(Level, String)) {
-    for notice in tls.renew(is_urgent) {
-        match notice {
-            Notice::Renewed(files) => say(Level::Info, format!("new certificates are in use: {files:?}")),
-            Notice::Fault(text) => say(Level::Error, text),
-            Notice::Early(text) => say(Level::Warning, text),
-        }
     }
 }
 

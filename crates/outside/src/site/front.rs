@@ -4,6 +4,7 @@
 //! checks themselves are in `proxies`, `hosts` and `hsts`; here is their order.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use super::ToHttps;
 use super::hosts::{AllowedHosts, MISDIRECTED};
@@ -12,6 +13,7 @@ use super::proxies::TrustedProxies;
 use crate::config::Config;
 use crate::error::Refusal;
 use crate::message::{Request, Response};
+use crate::transport::Challenges;
 
 /// The settings of these checks.
 #[derive(Debug, Default)]
@@ -22,6 +24,7 @@ pub(crate) struct Front {
     hosts: AllowedHosts,
     hsts: Hsts,
     to_https: Option<ToHttps>,
+    challenges: Option<Arc<Challenges>>,
 }
 
 impl Front {
@@ -38,6 +41,19 @@ impl Front {
     /// The same with a redirect to TLS, for clients that come by a redirecting listener.
     pub(crate) fn with_https(self, to_https: Option<ToHttps>) -> Self {
         Self { to_https, ..self }
+    }
+
+    /// The same for a server that obtains certificates: it answers the challenges of the authority, for any listener.
+    pub(crate) fn with_challenges(self, challenges: Option<Arc<Challenges>>) -> Self {
+        Self { challenges, ..self }
+    }
+
+    /// The answer to a challenge of a certificate authority (RFC 8555 section 8.3); other paths below the same folder
+    /// are the program's.
+    pub(crate) fn challenge(&self, request: &Request) -> Option<Response> {
+        let answer = self.challenges.as_ref()?.answer(request.host(), request.raw_path())?;
+        matches!(request.method(), "GET" | "HEAD")
+            .then(|| Response::text(answer).with_header("Cache-Control", "no-store"))
     }
 
     /// The same for a server that only this machine can reach: see [`AllowedHosts::on_loopback`].
@@ -75,7 +91,7 @@ impl Front {
     fn look(&self, request: &mut Request) -> Result<(), Refusal> {
         // Proxies first: a trusted one may name another host.
         self.proxies.note_client(request)?;
-        self.hosts.check(request)
+        self.hosts.check(request).or_else(|refusal| self.challenge(request).map(|_| ()).ok_or(refusal))
     }
 
     fn settled(self) -> Self {

@@ -24,7 +24,9 @@ pub use listeners::{BindSpec, Endpoint, Listeners};
 pub use memory::{Connector, MemoryListener};
 pub use source::ConnectionSource;
 pub use tls::{CertificateError, TicketKeys, Tls};
-pub(crate) use tls::{Notice, TlsStream};
+pub(crate) use tls::{
+    Challenges, HelloStep, Inspection, ManagedCertificate, Notice, TlsStream, inspect, is_token, subject_of,
+};
 
 /// A stream of bytes in both directions.
 #[derive(Debug)]

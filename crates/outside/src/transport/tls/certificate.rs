@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use rustls::crypto::CryptoProvider;
+use rustls::crypto::aws_lc_rs::default_provider;
 use rustls::pki_types::pem::{self, PemObject, SectionKind};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
@@ -126,7 +127,36 @@ impl Subject<'_> {
 pub(super) fn read(files: &CertificateFiles, provider: &CryptoProvider) -> Result<Identity, CertificateError> {
     let certfile = Subject { path: &files.certfile, is_key: false };
     let keyfile = Subject { path: &files.keyfile, is_key: true };
-    let chain = certfile.sections(&certfile.read()?)?.into_iter().filter(|(kind, _)| *kind == SectionKind::Certificate);
+    assemble((certfile, &certfile.read()?), (keyfile, &keyfile.read()?), provider)
+}
+
+/// Reads a certificate with its chain and its key from the bytes of this file, before it is written.
+///
+/// # Errors
+/// As for certificates in files.
+pub(crate) fn inspect(file: &Path, text: &[u8]) -> Result<Inspection, CertificateError> {
+    let (certfile, keyfile) = (Subject { path: file, is_key: false }, Subject { path: file, is_key: true });
+    let identity = assemble((certfile, text), (keyfile, text), &default_provider())?;
+    let (leaf, behind) = identity.key.cert.split_first().ok_or_else(|| certfile.fault("holds no certificate"))?;
+    let leaf = x509::read(leaf).ok_or_else(|| certfile.fault("holds a certificate that cannot be understood"))?;
+    let issuers = behind.iter().filter_map(|der| x509::read(der)).map(|certificate| certificate.subject).collect();
+    Ok(Inspection { leaf, issuers })
+}
+
+/// The facts of a certificate and of the chain behind it.
+#[derive(Debug)]
+pub(crate) struct Inspection {
+    pub(crate) leaf: x509::Certificate,
+    /// The subjects of the certificates behind the first, in DER.
+    pub(crate) issuers: Vec<Vec<u8>>,
+}
+
+fn assemble(
+    (certfile, text): (Subject<'_>, &[u8]),
+    (keyfile, key_text): (Subject<'_>, &[u8]),
+    provider: &CryptoProvider,
+) -> Result<Identity, CertificateError> {
+    let chain = certfile.sections(text)?.into_iter().filter(|(kind, _)| *kind == SectionKind::Certificate);
     let chain: Vec<CertificateDer<'static>> = chain.map(|(_, der)| der.into()).collect();
     let mut parsed = Vec::new();
     for (place, certificate) in chain.iter().enumerate() {
@@ -142,7 +172,7 @@ pub(super) fn read(files: &CertificateFiles, provider: &CryptoProvider) -> Resul
             leaf.version + 1
         )));
     }
-    let key = read_key(keyfile)?;
+    let key = read_key(keyfile, key_text)?;
     let key = provider.key_provider.load_private_key(key).map_err(|_| {
         keyfile.fault("holds a key that is damaged or of a kind that is not supported (ECDSA, Ed25519, RSA are)")
     })?;
@@ -152,20 +182,19 @@ pub(super) fn read(files: &CertificateFiles, provider: &CryptoProvider) -> Resul
         Err(rustls::Error::InconsistentKeys(_)) => {
             let other = other_certificate_matches(&certified);
             let advice = if other { ", but another one in it: the server's own must come first" } else { "" };
-            return Err(keyfile.fault(format!("does not match the first certificate in {:?}{advice}", files.certfile)));
+            return Err(keyfile.fault(format!("does not match the first certificate in {:?}{advice}", certfile.path)));
         }
         Err(error) => return Err(certfile.fault(format!("holds a certificate that cannot be used: {error}"))),
     }
     let x509::Certificate { names, not_before, not_after, .. } = leaf;
-    Ok(Identity { key: Arc::new(certified), names, not_before, not_after, certfile: files.certfile.clone() })
+    Ok(Identity { key: Arc::new(certified), names, not_before, not_after, certfile: certfile.path.to_owned() })
 }
 
-fn read_key(file: Subject<'_>) -> Result<PrivateKeyDer<'static>, CertificateError> {
-    let text = file.read()?;
-    let sections = file.sections(&text)?;
+fn read_key(file: Subject<'_>, text: &[u8]) -> Result<PrivateKeyDer<'static>, CertificateError> {
+    let sections = file.sections(text)?;
     let key = sections.into_iter().find_map(|(kind, der)| PrivateKeyDer::from_pem(kind, der));
     key.ok_or_else(|| {
-        let is_locked = memchr::memmem::find(&text, b"ENCRYPTED").is_some();
+        let is_locked = memchr::memmem::find(text, b"ENCRYPTED").is_some();
         file.fault(if is_locked {
             "is locked with a passphrase, which a server cannot ask for: openssl pkey removes it"
         } else {
@@ -181,4 +210,9 @@ fn other_certificate_matches(certified: &CertifiedKey) -> bool {
         CertifiedKey::new(vec![der.clone()], Arc::clone(&certified.key)).keys_match().is_ok()
     };
     behind.into_iter().any(matches)
+}
+
+/// The subject of a certificate, in DER.
+pub(crate) fn subject_of(der: &[u8]) -> Option<Vec<u8>> {
+    x509::read(der).map(|certificate| certificate.subject)
 }

@@ -4,6 +4,58 @@
 //! Until then a client has cost no arithmetic and no place among the handshakes. The message itself is not judged:
 //! bytes that cannot become a ClientHello count as complete, so that rustls refuses them.
 
+use std::sync::Arc;
+
+use rustls::ServerConfig;
+use rustls::server::Acceptor;
+
+use super::challenges::{ACME_TLS, Challenges};
+use super::identities::Identities;
+
+/// The look at a hello before it is processed, where certificates are obtained by the server.
+pub(super) struct ManagedHello {
+    pub(super) identities: Arc<Identities>,
+    pub(super) challenges: Arc<Challenges>,
+}
+
+/// The way of a connection after its hello.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum HelloStep {
+    /// The handshake goes on.
+    GoOn,
+    /// The certificate for this name is still to be obtained.
+    Wait(String),
+}
+
+impl ManagedHello {
+    /// Looks at a complete hello. The configuration is that of a validation (RFC 8737), for a client that offers its
+    /// protocol and no other.
+    pub(super) fn look(&self, received: &[u8]) -> (HelloStep, Option<Arc<ServerConfig>>) {
+        let names_validation = memchr::memmem::find(received, ACME_TLS).is_some();
+        if !names_validation && !self.identities.are_incomplete() {
+            return (HelloStep::GoOn, None);
+        }
+        let mut acceptor = Acceptor::default();
+        let read = acceptor.read_tls(&mut &*received);
+        let Some(accepted) = read.ok().and_then(|_| acceptor.accept().ok().flatten()) else {
+            return (HelloStep::GoOn, None);
+        };
+        let hello = accepted.client_hello();
+        if let Some(mut offered) = hello.alpn()
+            && offered.next() == Some(ACME_TLS)
+            && offered.next().is_none()
+        {
+            return (HelloStep::GoOn, Some(self.challenges.config()));
+        }
+        let name = hello.server_name().map(str::to_ascii_lowercase).unwrap_or_default();
+        if self.identities.lack(&name) { (HelloStep::Wait(name), None) } else { (HelloStep::GoOn, None) }
+    }
+
+    pub(super) fn lacks(&self, name: &str) -> bool {
+        self.identities.lack(name)
+    }
+}
+
 /// Type, version and length of a record.
 const RECORD_HEAD: usize = 5;
 const HANDSHAKE: u8 = 22;

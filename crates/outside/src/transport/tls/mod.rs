@@ -5,6 +5,7 @@
 //! given it up.
 
 mod certificate;
+mod challenges;
 mod hello;
 mod identities;
 mod memory;
@@ -15,6 +16,7 @@ mod tickets;
 mod x509;
 
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use rustls::ServerConfig;
@@ -22,8 +24,12 @@ use rustls::crypto::aws_lc_rs::default_provider;
 use rustls::server::NoServerSessionStorage;
 
 pub use certificate::CertificateError;
+pub(crate) use certificate::{Inspection, inspect, subject_of};
+pub(crate) use challenges::{Challenges, is_token};
+pub(crate) use hello::HelloStep;
+use hello::ManagedHello;
 use identities::Identities;
-pub(crate) use identities::Notice;
+pub(crate) use identities::{ManagedCertificate, Notice};
 use stream::HTTP2;
 pub(crate) use stream::TlsStream;
 pub use tickets::TicketKeys;
@@ -32,11 +38,14 @@ use tickets::Tickets;
 use super::Stream;
 use crate::config::{CertificateFiles, Config};
 use crate::error::Error;
+use crate::message::{HostPattern, HostSet};
 
 /// The TLS configuration of a listener.
 pub struct Tls {
     config: Arc<ServerConfig>,
     identities: Arc<Identities>,
+    /// The challenges of certificate authorities, if certificates are obtained for it.
+    challenges: Option<Arc<Challenges>>,
 }
 
 /// Protocols within TLS, best first (RFC 7301). A client that names only others is refused; a client that names none
@@ -64,10 +73,33 @@ impl Tls {
                  a certificate (outside cert localhost writes one for development)",
             ));
         }
+        Self::with(files, Vec::new(), None, keys)
+    }
+
+    /// The same with certificates that are obtained by the server, and the folder of challenges for this; a certificate
+    /// may be missing until then.
+    pub(crate) fn managed(
+        files: Vec<CertificateFiles>,
+        managed: Vec<ManagedCertificate>,
+        challenges: PathBuf,
+        keys: &TicketKeys,
+    ) -> Result<Arc<Self>, Error> {
+        let names: Vec<HostPattern> =
+            managed.iter().flat_map(|one| &one.names).filter_map(|name| name.parse().ok()).collect();
+        let challenges = Challenges::new(challenges, HostSet::of(&names), &Arc::new(default_provider()))?;
+        Self::with(files, managed, Some(challenges), keys)
+    }
+
+    fn with(
+        files: Vec<CertificateFiles>,
+        managed: Vec<ManagedCertificate>,
+        challenges: Option<Arc<Challenges>>,
+        keys: &TicketKeys,
+    ) -> Result<Arc<Self>, Error> {
         // Listeners with the same certificates accept each other's tickets, in every process.
-        let purpose = format!("{files:?}");
+        let purpose = if managed.is_empty() { format!("{files:?}") } else { format!("{files:?} {managed:?}") };
         let provider = Arc::new(default_provider());
-        let identities = Arc::new(Identities::load(files, Arc::clone(&provider))?);
+        let identities = Arc::new(Identities::load(files, managed, Arc::clone(&provider))?);
         let versions = [&rustls::version::TLS13, &rustls::version::TLS12];
         let builder = ServerConfig::builder_with_provider(provider).with_protocol_versions(&versions)?;
         let mut config = builder.with_no_client_auth().with_cert_resolver(Arc::clone(&identities) as _);
@@ -77,18 +109,26 @@ impl Tls {
         // The server's order has the strongest first.
         config.ignore_client_order = true;
         config.session_storage = Arc::new(NoServerSessionStorage {});
-        Ok(Arc::new(Self { config: Arc::new(config), identities }))
+        Ok(Arc::new(Self { config: Arc::new(config), identities, challenges }))
     }
 
     /// Starts TLS on an accepted connection; the handshake is still to be done.
     pub(crate) fn accept(&self, socket: Stream) -> Result<Stream, Error> {
-        let stream = TlsStream::new(socket, Arc::clone(&self.config))?;
+        let managed = self.challenges.as_ref().map(|challenges| {
+            Box::new(ManagedHello { identities: Arc::clone(&self.identities), challenges: Arc::clone(challenges) })
+        });
+        let stream = TlsStream::new(socket, Arc::clone(&self.config), managed)?;
         Ok(Stream::Tls(Box::new(stream)))
     }
 
     /// Whether one of the certificates is for this host, a name in lower case or an IP address.
     pub(crate) fn is_for(&self, host: &str) -> bool {
         self.identities.are_for(host)
+    }
+
+    /// The challenges that are answered, if certificates are obtained for this configuration.
+    pub(crate) fn challenges(&self) -> Option<&Arc<Challenges>> {
+        self.challenges.as_ref()
     }
 
     /// Reads certificates again whose files have changed. `is_urgent`: a user has asked for it.

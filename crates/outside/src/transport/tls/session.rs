@@ -68,6 +68,12 @@ impl TlsSession {
         polled
     }
 
+    /// Begins anew with another configuration, before any byte was processed.
+    pub(super) fn restart(&mut self, config: Arc<ServerConfig>) -> Result<(), Error> {
+        self.connection = UnbufferedServerConnection::new(config)?;
+        Ok(())
+    }
+
     /// Bytes that were read and not processed yet.
     pub(super) fn received(&self) -> &[u8] {
         &self.incoming[self.start..self.end]

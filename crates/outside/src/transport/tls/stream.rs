@@ -16,7 +16,8 @@ use rustls::server::ServerConnectionData;
 use rustls::unbuffered::WriteTraffic;
 use rustls::{Error, ServerConfig};
 
-use super::hello;
+use super::challenges::ACME_TLS;
+use super::hello::{self, HelloStep, ManagedHello};
 use super::memory::borrow;
 use super::outgoing::{GATHERED, TlsOutput};
 use super::session::{TlsSession, Writer};
@@ -32,14 +33,45 @@ pub(crate) struct TlsStream {
     outgoing: TlsOutput,
     /// Bytes of [`TlsStream::poll_write_more`]: credited, and not yet encrypted.
     held: Vec<u8>,
+    /// Present until the hello was looked at, where certificates are obtained by the server.
+    managed: Option<Box<ManagedHello>>,
 }
 
 /// Bytes that wait at most to be encrypted together with the next ones.
 const LARGEST_HELD: usize = 16 << 10;
 
 impl TlsStream {
-    pub(super) fn new(socket: Stream, config: Arc<ServerConfig>) -> Result<Self, Error> {
-        Ok(Self { socket, session: TlsSession::new(config)?, outgoing: TlsOutput::default(), held: Vec::new() })
+    pub(super) fn new(
+        socket: Stream,
+        config: Arc<ServerConfig>,
+        managed: Option<Box<ManagedHello>>,
+    ) -> Result<Self, Error> {
+        let session = TlsSession::new(config)?;
+        Ok(Self { socket, session, outgoing: TlsOutput::default(), held: Vec::new(), managed })
+    }
+
+    /// Looks at the complete hello before it is processed: a validation by a certificate authority gets a configuration
+    /// of its own.
+    pub(crate) fn look_at_hello(&mut self) -> Result<HelloStep, Error> {
+        let Some(managed) = &self.managed else { return Ok(HelloStep::GoOn) };
+        let (step, config) = managed.look(self.session.received());
+        if let Some(config) = config {
+            self.session.restart(config)?;
+        }
+        if step == HelloStep::GoOn {
+            self.managed = None;
+        }
+        Ok(step)
+    }
+
+    /// Whether the certificate for this name is still to be obtained.
+    pub(crate) fn lacks_certificate(&self, name: &str) -> bool {
+        self.managed.as_ref().is_some_and(|managed| managed.lacks(name))
+    }
+
+    /// Whether the handshake was a validation by a certificate authority: then the connection ends (RFC 8737 section 3).
+    pub(crate) fn is_validation(&self) -> bool {
+        self.session.connection.alpn_protocol() == Some(ACME_TLS)
     }
 
     /// Reads handshake bytes behind those that are there; 0 is the end.

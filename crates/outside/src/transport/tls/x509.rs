@@ -8,13 +8,20 @@ use std::time::{Duration, SystemTime};
 
 /// The parts of a certificate that matter here.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Certificate {
+pub(crate) struct Certificate {
     /// As encoded: one less than the version's name.
     pub(super) version: u8,
-    pub(super) not_before: SystemTime,
-    pub(super) not_after: SystemTime,
+    pub(crate) not_before: SystemTime,
+    pub(crate) not_after: SystemTime,
+    /// The content of the serial number in DER, and the identifier of the issuer's key, which name a certificate at an
+    /// authority (RFC 9773 section 4.1).
+    pub(crate) serial: Vec<u8>,
+    pub(crate) authority_key: Option<Vec<u8>>,
+    /// The names of issuer and subject, in DER.
+    pub(crate) issuer: Vec<u8>,
+    pub(crate) subject: Vec<u8>,
     /// DNS names in lower case, with `*.` before those that stand for any one label; and IP addresses.
-    pub(super) names: Vec<String>,
+    pub(crate) names: Vec<String>,
 }
 
 /// Only this version has extensions, and one of these holds the names of hosts (RFC 5280 section 4.1.2.1).
@@ -32,6 +39,10 @@ const EXTENSIONS: u8 = 0xa3;
 /// Within a subject alternative name.
 const DNS_NAME: u8 = 0x82;
 const IP_ADDRESS: u8 = 0x87;
+/// Within an authority key identifier.
+const KEY_IDENTIFIER: u8 = 0x80;
+/// 2.5.29.35
+const AUTHORITY_KEY_IDENTIFIER: &[u8] = &[0x55, 0x1d, 0x23];
 /// 2.5.29.17
 const SUBJECT_ALTERNATIVE_NAME: &[u8] = &[0x55, 0x1d, 0x11];
 
@@ -47,19 +58,32 @@ pub(super) fn read(der: &[u8]) -> Option<Certificate> {
             _ => return None,
         };
     }
-    // Serial number, algorithm of the signature, issuer.
-    for _ in 0..3 {
-        fields.next()?;
-    }
+    let serial = fields.next_of(INTEGER)?.to_vec();
+    // Algorithm of the signature.
+    fields.next()?;
+    let issuer = fields.next()?.1.to_vec();
     let mut validity = Elements(fields.next_of(SEQUENCE)?);
     let (not_before, not_after) = (time(validity.next()?)?, time(validity.next()?)?);
-    // Subject and public key; optional fields follow.
-    for _ in 0..2 {
-        fields.next()?;
+    let subject = fields.next()?.1.to_vec();
+    // Public key; optional fields follow.
+    fields.next()?;
+    let extensions = fields.find(|(tag, _)| *tag == EXTENSIONS).map(|(_, list)| list);
+    let names = extensions.map_or(Some(Vec::new()), names)?;
+    let authority_key = extensions.and_then(authority_key);
+    let certificate = Certificate { version, not_before, not_after, serial, authority_key, issuer, subject, names };
+    outermost.0.is_empty().then_some(certificate)
+}
+
+/// The identifier of the issuer's key (RFC 5280 section 4.2.1.1).
+fn authority_key(extensions: &[u8]) -> Option<Vec<u8>> {
+    for (_, extension) in Elements(Elements(extensions).next_of(SEQUENCE)?) {
+        let mut fields = Elements(extension);
+        if fields.next_of(OBJECT_IDENTIFIER)? == AUTHORITY_KEY_IDENTIFIER {
+            let (_, value) = fields.find(|(tag, _)| *tag == OCTET_STRING)?;
+            return Elements(Elements(value).next_of(SEQUENCE)?).next_of(KEY_IDENTIFIER).map(<[u8]>::to_vec);
+        }
     }
-    let extensions = fields.find(|(tag, _)| *tag == EXTENSIONS);
-    let names = extensions.map_or(Some(Vec::new()), |(_, list)| names(list))?;
-    outermost.0.is_empty().then_some(Certificate { version, not_before, not_after, names })
+    None
 }
 
 fn names(extensions: &[u8]) -> Option<Vec<String>> {

@@ -2,10 +2,10 @@
 //!
 //! Each pair of files is independent: a pair that cannot be used does not keep others from being used or renewed.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::os::unix::fs::MetadataExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, SystemTime};
 
@@ -26,6 +26,7 @@ pub(super) struct Identities {
 }
 
 /// Certificates by their names.
+#[derive(Default)]
 struct Directory {
     /// For clients that name no host or an unknown one: the first of the configuration, preferring those that are valid
     /// now.
@@ -33,13 +34,24 @@ struct Directory {
     valid: HashMap<String, Vec<Arc<CertifiedKey>>>,
     /// Certificates that are not valid yet or have expired, for names without a valid one.
     untimely: HashMap<String, Vec<Arc<CertifiedKey>>>,
+    /// Names whose certificate is still to be obtained.
+    missing: HashSet<String>,
     /// The standings from which this directory was built.
     standings: Vec<Option<Standing>>,
+}
+
+/// A certificate that is obtained by the server: its file, with the key in it, may not be there yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ManagedCertificate {
+    pub(crate) names: Vec<String>,
+    pub(crate) file: PathBuf,
 }
 
 /// A pair of files of the configuration.
 struct WatchedFiles {
     files: CertificateFiles,
+    /// The names for which the server obtains this certificate; empty for a user's files.
+    managed: Vec<String>,
     /// The certificate in use, and the state of the files when it was read.
     used: Option<(FileStamps, Identity)>,
     /// The newer content of the files, if it cannot be used.
@@ -91,13 +103,19 @@ impl Identities {
     ///
     /// # Errors
     /// There is no usable certificate: each one is faulty or has expired.
-    pub(super) fn load(files: Vec<CertificateFiles>, provider: Arc<CryptoProvider>) -> Result<Self, CertificateError> {
+    pub(super) fn load(
+        files: Vec<CertificateFiles>,
+        managed: Vec<ManagedCertificate>,
+        provider: Arc<CryptoProvider>,
+    ) -> Result<Self, CertificateError> {
         let now = SystemTime::now();
         let mut entries: Vec<WatchedFiles> = files.iter().cloned().map(WatchedFiles::new).collect();
+        let is_managed = !managed.is_empty();
+        entries.extend(managed.into_iter().map(WatchedFiles::managed));
         for entry in &mut entries {
             entry.look(&provider, now, true);
         }
-        if entries.iter().all(|entry| entry.standing(now) <= Some(Standing::Expired)) {
+        if !is_managed && entries.iter().all(|entry| entry.standing(now) <= Some(Standing::Expired)) {
             let fault = |entry: WatchedFiles| match (entry.refused, entry.used) {
                 (Some(refused), _) => Some(refused.error),
                 (None, Some((_, identity))) => identity.untimely(now),
@@ -142,6 +160,16 @@ impl Identities {
         self.directory().for_name(name).is_some()
     }
 
+    /// Whether the certificate for this name, in lower case, is still to be obtained; without a name: the first of all.
+    pub(super) fn lack(&self, name: &str) -> bool {
+        self.directory().lacks(name)
+    }
+
+    /// Whether any certificate is still to be obtained.
+    pub(super) fn are_incomplete(&self) -> bool {
+        !self.directory().missing.is_empty()
+    }
+
     fn directory(&self) -> Arc<Directory> {
         Arc::clone(&self.in_use.read().unwrap_or_else(PoisonError::into_inner))
     }
@@ -161,7 +189,12 @@ impl fmt::Debug for Identities {
 
 impl WatchedFiles {
     fn new(files: CertificateFiles) -> Self {
-        Self { files, used: None, refused: None, told: None }
+        Self { files, managed: Vec::new(), used: None, refused: None, told: None }
+    }
+
+    fn managed(managed: ManagedCertificate) -> Self {
+        let files = CertificateFiles { certfile: managed.file.clone(), keyfile: managed.file };
+        Self { managed: managed.names, ..Self::new(files) }
     }
 
     fn standing(&self, now: SystemTime) -> Option<Standing> {
@@ -172,6 +205,11 @@ impl WatchedFiles {
     fn look(&mut self, provider: &CryptoProvider, now: SystemTime, is_urgent: bool) -> bool {
         let looks = [look(&self.files.certfile), look(&self.files.keyfile)];
         if self.used.as_ref().is_some_and(|(used, _)| *used == looks) {
+            self.refused = None;
+            return false;
+        }
+        if looks[0].is_none() && !self.managed.is_empty() {
+            // Not there yet, or gone: the one that was read stays in use until a new one comes.
             self.refused = None;
             return false;
         }
@@ -241,8 +279,7 @@ impl Refused {
 
 impl Directory {
     fn of(entries: &[WatchedFiles], now: SystemTime) -> Self {
-        let mut directory =
-            Self { first: None, valid: HashMap::new(), untimely: HashMap::new(), standings: standings(entries, now) };
+        let mut directory = Self { standings: standings(entries, now), missing: missing(entries), ..Self::default() };
         let mut best = None;
         for (_, identity) in entries.iter().filter_map(|entry| entry.used.as_ref()) {
             let standing = Some(identity.standing(now));
@@ -265,16 +302,32 @@ impl Directory {
         })
     }
 
+    /// Whether the certificate for this name is still to be obtained: another one in its place would be refused.
+    fn lacks(&self, name: &str) -> bool {
+        if self.missing.is_empty() || self.for_name(name).is_some() {
+            return false;
+        }
+        let beside = || name.split_once('.').is_some_and(|(_, parent)| self.missing.contains(&format!("*.{parent}")));
+        self.missing.contains(name) || beside() || self.first.is_none()
+    }
+
     /// The certificate for a name: one for exactly this name, else one for any label beside it (`*.parent`), else the
     /// first of the configuration. Of several for one name, the first whose key fits the signature schemes that the
     /// client offers; a client that no key fits gets the first anyway, and rustls ends the handshake with the right
     /// alert.
     fn choose(&self, name: Option<&str>, offered: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
         let name = name.map(str::to_ascii_lowercase).unwrap_or_default();
+        if self.lacks(&name) {
+            return None;
+        }
         let fitting = self.for_name(&name).unwrap_or_default();
         let is_usable = |key: &&Arc<CertifiedKey>| key.key.choose_scheme(offered).is_some();
         fitting.iter().find(is_usable).or(fitting.first()).or(self.first.as_ref()).cloned()
     }
+}
+
+fn missing(entries: &[WatchedFiles]) -> HashSet<String> {
+    entries.iter().filter(|entry| entry.used.is_none()).flat_map(|entry| entry.managed.iter().cloned()).collect()
 }
 
 fn standings(entries: &[WatchedFiles], now: SystemTime) -> Vec<Option<Standing>> {
@@ -288,126 +341,4 @@ fn look(path: &Path) -> FileStamp {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::path::PathBuf;
-
-    use rcgen::date_time_ymd;
-
-    use super::*;
-
-    const HOUR: Duration = Duration::from_secs(3600);
-
-    /// Writes `NAME.pem` and `NAME.key`, valid for these days around now.
-    fn write(folder: &Path, name: &str, (before, after): (u64, u64)) -> CertificateFiles {
-        let days = |days: u64| date_time_ymd(1970, 1, 1) + since_1970(SystemTime::now()) + DAY * days as u32;
-        let mut parameters = rcgen::CertificateParams::new(vec![format!("{name}.example")]).unwrap();
-        parameters.not_before = days(0) - DAY * before as u32;
-        parameters.not_after = days(after);
-        let key = rcgen::KeyPair::generate().unwrap();
-        let files = files(folder, name);
-        std::fs::write(&files.certfile, parameters.self_signed(&key).unwrap().pem()).unwrap();
-        std::fs::write(&files.keyfile, key.serialize_pem()).unwrap();
-        files
-    }
-
-    fn since_1970(time: SystemTime) -> Duration {
-        time.duration_since(SystemTime::UNIX_EPOCH).unwrap()
-    }
-
-    fn files(folder: &Path, name: &str) -> CertificateFiles {
-        let path = |kind: &str| -> PathBuf { folder.join(format!("{name}.{kind}")) };
-        CertificateFiles { certfile: path("pem"), keyfile: path("key") }
-    }
-
-    fn load(files: Vec<CertificateFiles>) -> Identities {
-        Identities::load(files, Arc::new(rustls::crypto::aws_lc_rs::default_provider())).unwrap()
-    }
-
-    fn told(notices: &[Notice]) -> Vec<&str> {
-        let text = |notice| match notice {
-            &Notice::Renewed(_) => "renewed",
-            Notice::Fault(text) | Notice::Early(text) => text.split(": ").next().unwrap_or_default(),
-        };
-        notices.iter().map(text).collect()
-    }
-
-    const LEFT_OUT: &str = "a certificate is left out until it can be used";
-    const OLD_STAY: &str = "new certificates are refused, the old ones stay";
-    const OUTLIVED: &str = "a certificate that clients refuse is shown";
-
-    #[test]
-    fn what_is_wrong_is_said_once_a_day_and_the_others_go_on() {
-        let folder = tempfile::tempdir().unwrap();
-        let good = write(folder.path(), "good", (1, 9));
-        let identities = load(vec![good, files(folder.path(), "missing")]);
-        let now = SystemTime::now();
-        assert_eq!(told(&identities.renew_at(now, false)), [LEFT_OUT]);
-        for hours in 1..24 {
-            assert_eq!(told(&identities.renew_at(now + HOUR * hours, false)), [""; 0], "after {hours} hours");
-        }
-        assert_eq!(told(&identities.renew_at(now + DAY, false)), [LEFT_OUT]);
-        assert_eq!(told(&identities.renew_at(now + DAY + HOUR, true)), [LEFT_OUT], "on request");
-        // The other one is renewed all the same.
-        write(folder.path(), "good", (1, 8));
-        assert_eq!(told(&identities.renew_at(now + DAY + HOUR, false)), ["renewed"]);
-        write(folder.path(), "missing", (1, 9));
-        assert!(!identities.are_for("missing.example"));
-        assert_eq!(told(&identities.renew_at(now + DAY + HOUR, false)), ["renewed"]);
-        assert!(identities.are_for("missing.example"));
-    }
-
-    #[test]
-    fn half_of_a_pair_is_given_time() {
-        let folder = tempfile::tempdir().unwrap();
-        let identities = load(vec![write(folder.path(), "main", (1, 9))]);
-        std::fs::write(folder.path().join("main.key"), "").unwrap();
-        let now = SystemTime::now();
-        assert_eq!(told(&identities.renew_at(now, false)), [""; 0]);
-        assert_eq!(told(&identities.renew_at(now + FIRST_PAUSE, false)), [OLD_STAY]);
-        write(folder.path(), "main", (1, 9));
-        assert_eq!(told(&identities.renew_at(now + FIRST_PAUSE, false)), ["renewed"]);
-    }
-
-    #[test]
-    fn files_that_look_the_same_are_read_again_ever_more_rarely() {
-        let folder = tempfile::tempdir().unwrap();
-        let good = write(folder.path(), "good", (1, 9));
-        let identities = load(vec![good, files(folder.path(), "bad")]);
-        let mut entries = identities.entries.lock().unwrap();
-        let (begin, mut reads) = (SystemTime::now(), 0);
-        for seconds in 0..600 {
-            let now = begin + Duration::from_secs(seconds);
-            entries[1].look(&identities.provider, now, false);
-            reads += u32::from(entries[1].refused.as_ref().unwrap().since == now);
-        }
-        assert!((12..20).contains(&reads), "{reads} times in ten minutes");
-        // A clock that goes back does not stop it.
-        entries[1].look(&identities.provider, begin - DAY, false);
-        assert_eq!(entries[1].refused.as_ref().unwrap().since, begin - DAY);
-    }
-
-    #[test]
-    fn its_time_comes_and_goes() {
-        let folder = tempfile::tempdir().unwrap();
-        let identities = load(vec![write(folder.path(), "main", (1, 2)), write(folder.path(), "other", (1, 9))]);
-        let now = SystemTime::now();
-        let shown = || Arc::as_ptr(&identities.directory().for_name("main.example").unwrap()[0]);
-        let before = shown();
-        // A new one for later …
-        let new = write(folder.path(), "main", (0, 5));
-        let later = now + DAY + HOUR;
-        assert_eq!(told(&identities.renew_at(now - DAY / 2, false)), [""; 0]);
-        assert_eq!(told(&identities.renew_at(now - DAY / 2 + HOUR, false)), [OLD_STAY]);
-        assert_eq!(shown(), before);
-        assert_eq!(told(&identities.renew_at(later, false)), ["renewed"], "… whose time has come");
-        assert_ne!(shown(), before);
-        assert_eq!(told(&identities.renew_at(later + DAY, false)), [""; 0]);
-        // The old one outlives it, and stays in use for its name, but no more for clients that name no host.
-        assert_eq!(identities.directory().first.as_ref().map(Arc::as_ptr), Some(shown()));
-        assert_eq!(told(&identities.renew_at(now + DAY * 6, false)), [OUTLIVED]);
-        assert_eq!(told(&identities.renew_at(now + DAY * 6 + HOUR, false)), [""; 0]);
-        assert!(identities.are_for("main.example"));
-        assert_ne!(identities.directory().first.as_ref().map(Arc::as_ptr), Some(shown()));
-        drop(new);
-    }
-}
+mod tests;

@@ -1,0 +1,327 @@
+//! One order, from the account to the certificate: the conversation with an authority (RFC 8555 section 7).
+
+use std::net::IpAddr;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use instant_acme::{
+    Account, AccountCredentials, AuthorizationStatus, CertificateIdentifier, Error as AcmeError, ExternalAccountKey,
+    Identifier, NewAccount, NewOrder, Order, OrderStatus,
+};
+use rcgen::{CertificateParams, DistinguishedName, KeyPair};
+
+use super::client::CaClient;
+use super::failure::Failure;
+use super::plan::Plan;
+use super::proof::{Proof, Proofs, challenge_type};
+use super::storage;
+use crate::config::Challenge;
+
+/// Time for the authority to validate, and then to issue.
+const PATIENCE: Duration = Duration::from_secs(90);
+/// First and longest pause between two looks at an order.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(5));
+/// Time after which every process answers a challenge that was written.
+const SPREAD: Duration = Duration::from_millis(400);
+/// Orders that are tried in one attempt while the authority loses nonces.
+const MOST_NONCES: u32 = 4;
+
+/// A certificate as it came, with its key before it.
+pub(super) struct Obtained {
+    pub(super) pem: String,
+}
+
+/// An attempt at one authority.
+pub(super) struct Attempt<'a> {
+    pub(super) plan: &'a Plan,
+    pub(super) names: &'a [String],
+    pub(super) directory: &'a str,
+    pub(super) client: CaClient,
+    pub(super) proofs: &'a Proofs,
+    /// The number of failures before: each attempt takes the next kind of challenge.
+    pub(super) turn: u32,
+}
+
+impl Attempt<'_> {
+    /// Obtains a certificate. `replaces` is the one in use; an authority that does not want to hear of it is asked
+    /// without.
+    pub(super) async fn obtain(
+        &self,
+        mut replaces: Option<CertificateIdentifier<'static>>,
+    ) -> Result<Obtained, Failure> {
+        let (mut nonces, mut has_new_account) = (0, false);
+        loop {
+            let failure = match self.once(replaces.clone()).await {
+                Ok(obtained) => return Ok(obtained),
+                Err(failure) => failure,
+            };
+            match failure.kind() {
+                Some("badNonce") if nonces < MOST_NONCES => nonces += 1,
+                Some("accountDoesNotExist") if !has_new_account => {
+                    has_new_account = true;
+                    std::fs::remove_file(self.plan.account_file(self.directory)).unwrap_or_default();
+                }
+                _ if replaces.is_some() && failure.is_about_replacing => replaces = None,
+                _ => return Err(failure),
+            }
+        }
+    }
+
+    async fn once(&self, replaces: Option<CertificateIdentifier<'static>>) -> Result<Obtained, Failure> {
+        let account = self.account().await?;
+        let identifiers: Vec<Identifier> = self.names.iter().map(|name| identifier(name)).collect();
+        let mut wanted = NewOrder::new(&identifiers);
+        if let Some(profile) = &self.plan.profile {
+            let known: Vec<&str> = account.profiles().map(|known| known.name).collect();
+            if !known.contains(&profile.as_str()) {
+                let offered = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+                return Err(Failure::new(format!(
+                    "the authority has no profile {profile:?}; it offers {offered} (config[\"acme_profile\"])"
+                )));
+            }
+            wanted = wanted.profile(profile);
+        }
+        let is_replacement = replaces.is_some();
+        if let Some(replaces) = replaces {
+            wanted = wanted.replaces(replaces);
+        }
+        let ordered = account.new_order(&wanted).await;
+        let mut order = ordered.map_err(|error| Failure::of_new_order(error, is_replacement))?;
+        let proved = self.prove(&mut order).await;
+        self.proofs.withdraw().await;
+        proved?;
+        self.finish(order).await
+    }
+
+    /// The account at this authority; a new one if there is none yet.
+    async fn account(&self) -> Result<Account, Failure> {
+        let file = self.plan.account_file(self.directory);
+        let text = storage::read(&file).map_err(|error| Failure::of_storage(&file, &error))?;
+        if let Some(credentials) = text.and_then(|text| serde_json::from_str::<AccountCredentials>(&text).ok()) {
+            let builder = Account::builder_with_http(Box::new(self.client.clone()));
+            return builder.from_credentials(credentials).await.map_err(Failure::of);
+        }
+        let contact = self.plan.email.as_ref().map(|email| format!("mailto:{email}"));
+        let contact: Vec<&str> = contact.iter().map(String::as_str).collect();
+        let new = NewAccount { contact: &contact, terms_of_service_agreed: true, only_return_existing: false };
+        let eab = self.plan.eab.as_ref().map(|(kid, key)| {
+            decode_base64(key)
+                .map(|key| ExternalAccountKey::new(kid.clone(), &key))
+                .ok_or_else(|| Failure::new("config[\"acme_eab\"] has a key that is no base64url".to_owned()))
+        });
+        let eab = eab.transpose()?;
+        let builder = Account::builder_with_http(Box::new(self.client.clone()));
+        let created = builder.create(&new, self.directory.to_owned(), eab.as_ref()).await;
+        let (account, credentials) = created.map_err(Failure::of)?;
+        let text = serde_json::to_string(&credentials).map_err(|error| Failure::new(error.to_string()))?;
+        storage::write(&file, text.as_bytes()).map_err(|error| Failure::of_storage(&file, &error))?;
+        Ok(account)
+    }
+
+    /// Proves every name of the order, and waits for the authority's verdict.
+    async fn prove(&self, order: &mut Order) -> Result<(), Failure> {
+        let mut chosen = Vec::new();
+        let mut authorizations = order.authorizations();
+        while let Some(found) = authorizations.next().await {
+            let mut authorization = found.map_err(Failure::of)?;
+            match authorization.status {
+                AuthorizationStatus::Pending => {}
+                AuthorizationStatus::Valid => {
+                    chosen.push(None);
+                    continue;
+                }
+                // The authority has remembered a failure: its reason is read below.
+                _ => break,
+            }
+            let identifier = authorization.identifier();
+            let (name, is_wildcard) = (name_of(identifier.identifier), identifier.wildcard);
+            let offered: Vec<Challenge> = self
+                .plan
+                .challenges
+                .iter()
+                .copied()
+                .filter(|kind| authorization.challenges.iter().any(|one| is_answerable(one, *kind)))
+                .filter(|kind| !is_wildcard || *kind == Challenge::Dns01)
+                .filter(|kind| name.parse::<IpAddr>().is_err() || *kind != Challenge::Dns01)
+                .collect();
+            let Some(kind) = offered.get(self.turn as usize % offered.len().max(1)).copied() else {
+                return Err(Failure::new(format!(
+                    "the authority offers no challenge for {name} that is possible here (config[\"acme_challenges\"])"
+                )));
+            };
+            let Some(challenge) = authorization.challenge(challenge_type(kind)) else { continue };
+            let key_authorization = challenge.key_authorization();
+            let proof = Proof {
+                kind,
+                name,
+                token: challenge.token.clone(),
+                key_authorization: key_authorization.as_str().to_owned(),
+                digest: key_authorization.digest().as_ref().to_vec(),
+                dns_value: key_authorization.dns_value(),
+            };
+            self.proofs.show(proof).await?;
+            chosen.push(Some(kind));
+        }
+        if chosen.iter().any(Option::is_some) {
+            tokio::time::sleep(SPREAD).await;
+        }
+        let mut authorizations = order.authorizations();
+        for kind in chosen {
+            let Some(found) = authorizations.next().await else { break };
+            let mut authorization = found.map_err(Failure::of)?;
+            let Some(kind) = kind else { continue };
+            if let Some(mut challenge) = authorization.challenge(challenge_type(kind)) {
+                challenge.set_ready().await.map_err(Failure::of)?;
+            }
+        }
+        match poll(order, |status| status != OrderStatus::Pending, "validated the names").await? {
+            OrderStatus::Invalid => Err(self.verdict(order).await),
+            _ => Ok(()),
+        }
+    }
+
+    /// The authority's reason for an order that is invalid.
+    async fn verdict(&self, order: &mut Order) -> Failure {
+        let mut authorizations = order.authorizations();
+        while let Some(Ok(mut authorization)) = authorizations.next().await {
+            if authorization.refresh().await.is_err() {
+                continue;
+            }
+            let name = name_of(authorization.identifier().identifier);
+            for challenge in &authorization.challenges {
+                if let Some(problem) = &challenge.error {
+                    return Failure::of_validation(&name, &challenge.r#type, problem);
+                }
+            }
+        }
+        match &order.state().error {
+            Some(problem) => Failure::of(AcmeError::Api(problem.clone())),
+            None => Failure::new("the authority has found the order invalid, and does not say why".to_owned()),
+        }
+    }
+
+    /// Has the certificate issued for a new key.
+    async fn finish(&self, mut order: Order) -> Result<Obtained, Failure> {
+        let failed = |error: rcgen::Error| Failure::new(format!("a key cannot be made: {error}"));
+        let key = KeyPair::generate().map_err(failed)?;
+        let mut parameters = CertificateParams::new(self.names.to_vec()).map_err(failed)?;
+        // Authorities refuse a common name, or names over 64 bytes in it.
+        parameters.distinguished_name = DistinguishedName::new();
+        let request = parameters.serialize_request(&key).map_err(failed)?;
+        if order.state().status == OrderStatus::Ready {
+            order.finalize_csr(request.der()).await.map_err(Failure::of)?;
+        }
+        let is_issued = |status| matches!(status, OrderStatus::Valid | OrderStatus::Invalid);
+        poll(&mut order, is_issued, "issued the certificate").await?;
+        let chain = order.certificate().await.map_err(Failure::of)?;
+        let chain = chain.ok_or_else(|| Failure::new("the authority has sent no certificate".to_owned()))?;
+        Ok(Obtained { pem: format!("{}{chain}", key.serialize_pem()) })
+    }
+}
+
+/// Looks at the order until its status is a wanted one.
+async fn poll(order: &mut Order, is_wanted: impl Fn(OrderStatus) -> bool, what: &str) -> Result<OrderStatus, Failure> {
+    let deadline = Instant::now() + PATIENCE;
+    let (mut pause, longest) = PAUSES;
+    loop {
+        let status = order.state().status;
+        if is_wanted(status) {
+            return Ok(status);
+        }
+        if Instant::now() >= deadline {
+            let seconds = PATIENCE.as_secs();
+            return Err(Failure::new(format!(
+                "the authority has not {what} within {seconds} s: its order is {status:?}"
+            )));
+        }
+        tokio::time::sleep(pause).await;
+        pause = (pause * 3 / 2).min(longest);
+        order.refresh().await.map_err(Failure::of)?;
+    }
+}
+
+fn is_answerable(challenge: &instant_acme::Challenge, kind: Challenge) -> bool {
+    challenge.r#type == challenge_type(kind) && crate::transport::is_token(&challenge.token)
+}
+
+fn identifier(name: &str) -> Identifier {
+    name.parse().map_or_else(|_| Identifier::Dns(name.to_owned()), Identifier::Ip)
+}
+
+fn name_of(identifier: &Identifier) -> String {
+    match identifier {
+        Identifier::Dns(name) => name.clone(),
+        Identifier::Ip(address) => address.to_string(),
+        other => format!("{other:?}"),
+    }
+}
+
+/// The identifier of a certificate at its authority; `None` for a file that is no certificate of an authority.
+pub(super) fn identifier_of(inspection: &crate::transport::Inspection) -> Option<CertificateIdentifier<'static>> {
+    let key = inspection.leaf.authority_key.as_deref()?;
+    let (key, serial) =
+        (rustls::pki_types::Der::from_slice(key), rustls::pki_types::Der::from_slice(&inspection.leaf.serial));
+    Some(CertificateIdentifier::new(key, serial).into_owned())
+}
+
+/// Asks for the authority's advice: the window, and the seconds after which to ask again.
+pub(super) async fn ask_advice(
+    client: CaClient,
+    file: &Path,
+    certificate: &CertificateIdentifier<'static>,
+) -> Result<((u64, u64), u64), Failure> {
+    let text = storage::read(file).map_err(|error| Failure::of_storage(file, &error))?.unwrap_or_default();
+    let credentials: AccountCredentials =
+        serde_json::from_str(&text).map_err(|_| Failure::new("there is no account".to_owned()))?;
+    let builder = Account::builder_with_http(Box::new(client));
+    let account = builder.from_credentials(credentials).await.map_err(Failure::of)?;
+    let (advice, again) = account.renewal_info(certificate).await.map_err(Failure::of)?;
+    let seconds = |time: i64| u64::try_from(time).unwrap_or(0);
+    let window = advice.suggested_window;
+    Ok(((seconds(window.start.unix_timestamp()), seconds(window.end.unix_timestamp())), again.as_secs()))
+}
+
+/// Base64 with either alphabet, with or without padding (RFC 4648).
+fn decode_base64(text: &str) -> Option<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let (mut bits, mut count) = (0u32, 0);
+    for byte in text.trim_end_matches('=').bytes() {
+        let value = match byte {
+            b'A'..=b'Z' => byte - b'A',
+            b'a'..=b'z' => byte - b'a' + 26,
+            b'0'..=b'9' => byte - b'0' + 52,
+            b'-' | b'+' => 62,
+            b'_' | b'/' => 63,
+            _ => return None,
+        };
+        bits = bits << 6 | u32::from(value);
+        count += 6;
+        if count >= 8 {
+            count -= 8;
+            bytes.push((bits >> count) as u8);
+        }
+    }
+    Some(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use instant_acme::ChallengeType;
+
+    use super::*;
+
+    #[test]
+    fn base64() {
+        for (text, expected) in
+            [("", &b""[..]), ("Zg", b"f"), ("Zm8=", b"fo"), ("Zm9v", b"foo"), ("-_-_", b"\xfb\xff\xbf")]
+        {
+            assert_eq!(decode_base64(text).as_deref(), Some(expected), "{text}");
+        }
+        assert_eq!(decode_base64("Z g"), None);
+    }
+
+    #[test]
+    fn challenge_types_have_names() {
+        assert_eq!(challenge_type(Challenge::Http01), ChallengeType::Http01);
+    }
+}
