@@ -20,7 +20,7 @@ pub struct Edge {
 }
 
 /// Files that may still stand in circles, by their folder. A number may only become smaller.
-pub const IN_CIRCLES: &[(&str, usize)] = &[("crates/outside/src/", 13)];
+pub const IN_CIRCLES: &[(&str, usize)] = &[("crates/outside/src/", 0)];
 
 /// The edges of a tree: `(path, text)` of each file.
 pub fn edges(tree: &[(String, String)]) -> Vec<Edge> {

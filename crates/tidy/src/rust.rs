@@ -272,6 +272,11 @@ fn paths(tokens: &[Token], file: &[String]) -> Vec<Path> {
                 found.extend(spread.map(|path| Path { is_reexport, ..path }));
                 continue;
             }
+            // `pub(in crate::room)` says which code may import, and is no import itself.
+            "in" if before == "(" && index >= 2 && tokens[index - 2].text == "pub" => {
+                index = after_brackets(tokens, index - 1);
+                continue;
+            }
             _ if tokens[index].is_word() && before != "::" && next_is(tokens, index, "::") => {
                 let line = tokens[index].line;
                 let mut parts = vec![text.to_owned()];

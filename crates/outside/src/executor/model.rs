@@ -4,6 +4,8 @@
 //! commands without HTTP ([`model_command`]). A schedule under which an answer is lost, two threads lead, or all threads
 //! wait, is printed so that it can be replayed. Each trial tries `OUTSIDE_MODEL_RUNS` schedules, many in `make model`.
 
+#![expect(clippy::duplicate_mod, reason = "these are the files under test")]
+
 mod event_loop;
 mod ledger;
 mod model_command;
@@ -11,56 +13,40 @@ mod sync;
 mod trial;
 
 #[path = "busy.rs"]
-#[expect(clippy::duplicate_mod, reason = "these are the files under test")]
 mod busy;
 #[path = "command.rs"]
-#[expect(clippy::duplicate_mod, reason = "these are the files under test")]
 mod command;
 #[path = "job.rs"]
-#[expect(clippy::duplicate_mod, reason = "these are the files under test")]
 mod job;
 #[path = "leader.rs"]
-#[expect(clippy::duplicate_mod, reason = "these are the files under test")]
 mod leader;
 #[path = "leader_lease.rs"]
-#[expect(clippy::duplicate_mod, reason = "these are the files under test")]
 mod leader_lease;
 #[path = "lock.rs"]
-#[expect(clippy::duplicate_mod, reason = "these are the files under test")]
 mod lock;
 #[path = "overdue.rs"]
-#[expect(
-    clippy::duplicate_mod,
-    dead_code,
-    reason = "these are the files under test; the server says what was given up"
-)]
+#[expect(dead_code, reason = "these are the files under test; the server says what was given up")]
 mod overdue;
 #[path = "pool.rs"]
-#[expect(clippy::duplicate_mod, reason = "these are the files under test")]
 mod pool;
 #[path = "pool_queue.rs"]
-#[expect(clippy::duplicate_mod, reason = "these are the files under test")]
 mod pool_queue;
 #[path = "reactor.rs"]
-#[expect(clippy::duplicate_mod, dead_code, reason = "these are the files under test; no WebSockets are tried")]
+#[expect(dead_code, reason = "these are the files under test; no WebSockets are tried")]
 mod reactor;
 #[path = "reply_slot.rs"]
-#[expect(clippy::duplicate_mod, dead_code, reason = "these are the files under test; connections use more of them")]
+#[expect(dead_code, reason = "these are the files under test; connections use more of them")]
 mod reply_slot;
 #[path = "role.rs"]
-#[expect(clippy::duplicate_mod, reason = "these are the files under test")]
 mod role;
 #[path = "sentinel.rs"]
-#[expect(clippy::duplicate_mod, reason = "these are the files under test")]
 mod sentinel;
 #[path = "thread_life.rs"]
-#[expect(clippy::duplicate_mod, dead_code, reason = "these are the files under test; no WebSockets are tried")]
+#[expect(dead_code, reason = "these are the files under test; no WebSockets are tried")]
 mod thread_life;
 #[path = "threads.rs"]
-#[expect(clippy::duplicate_mod, reason = "these are the files under test")]
 mod threads;
 #[path = "watch.rs"]
-#[expect(clippy::duplicate_mod, reason = "these are the files under test")]
 mod watch;
 
 use std::sync::Arc;

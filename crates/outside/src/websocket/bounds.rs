@@ -7,25 +7,8 @@
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError, Weak};
 
-use super::connection::{WebSocketConnection, WebSocketShared};
 use super::pressure::slow_down_publisher;
-
-/// The bounds, the current use, and the function for complaints in the log.
-pub(crate) struct WebSocketBounds {
-    /// Topics of one connection.
-    pub(super) max_topics: usize,
-    /// Bytes of memory that waiting published messages may take.
-    max_published: usize,
-    /// Bytes of memory that they take now.
-    published: AtomicUsize,
-    dropped: AtomicU64,
-    /// Connections that are held until fewer bytes wait.
-    held: Mutex<Vec<Weak<WebSocketShared>>>,
-    complaints: Option<Box<Complain>>,
-}
-
-/// Called with the configuration key of a bound and a text about its use.
-type Complain = dyn Fn(&'static str, &str) + Send + Sync;
+use super::shared::{WebSocketBounds, WebSocketConnection, WebSocketShared};
 
 /// Bytes of waiting messages above which connections that publish are held: more would only make all of them wait
 /// longer.

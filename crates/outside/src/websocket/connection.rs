@@ -11,72 +11,15 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use super::driving::FrameSink;
-use super::few::Few;
-use super::message::{Message, WebSocketExit};
+use super::message::{Message, WebSocketExit, abnormal};
 use super::octets::{ENTRY_COST, Octets};
 use super::pressure::is_in_callback;
-use super::queue::SendQueue;
+use super::shared::{Room, WebSocketConnection, WebSocketShared, WebSocketState};
 use super::signal::Signal;
-use super::subscriptions::Subscriptions;
-use super::topics::Room;
-use super::{SessionData, WebSocket, WhenFull};
+use super::{WebSocket, WhenFull};
 use crate::error::Error;
 use crate::message::Request;
-use crate::protocol::websocket::{
-    Close, CloseHandshake, Deflater, MAX_CONTROL_PAYLOAD, MAX_SERVER_HEAD, Opcode, encode_frame,
-};
-
-/// A WebSocket connection; clones are the same connection.
-#[derive(Clone)]
-pub struct WebSocketConnection(pub(super) Arc<WebSocketShared>);
-
-pub(super) struct WebSocketShared {
-    pub(super) request: Arc<Request>,
-    pub(super) websocket: Arc<WebSocket>,
-    pub(super) subprotocol: Option<Box<str>>,
-    pub(super) room: Arc<Room>,
-    /// Called after an event for which an event loop of a binding waits.
-    pub(super) listener: OnceLock<Box<dyn Fn() + Send + Sync>>,
-    /// The sink that takes its frames to the client; missing if the server does not own the socket.
-    pub(super) frame_sink: OnceLock<Arc<dyn FrameSink>>,
-    pub(super) state: Mutex<WebSocketState>,
-    /// Whether the connection has ended or begun to end.
-    pub(super) is_ending: AtomicBool,
-    /// Whether callbacks of this connection are being called.
-    pub(super) turn: AtomicU8,
-    /// The reasons why they are not called for now.
-    pub(super) pressure: AtomicU8,
-    pub(super) data: Mutex<SessionData>,
-    /// Notified when a message came, or the end.
-    pub(super) received: Signal,
-    /// Notified when queue or inbox have room again, or the end came.
-    pub(super) drained: Signal,
-}
-
-#[derive(Default)]
-pub(super) struct WebSocketState {
-    pub(super) inbox: Few<Message>,
-    /// Bytes of memory that the inbox takes.
-    pub(super) inbox_cost: usize,
-    pub(super) queue: SendQueue,
-    pub(super) closing: CloseHandshake,
-    pub(super) deflater: Option<Box<Deflater>>,
-    /// The code and reason of the end, once it has begun.
-    pub(super) exit: Option<Box<WebSocketExit>>,
-    /// Whether the socket is gone, so that no more can be sent.
-    pub(super) is_over: bool,
-    /// The waker of the session; `calls_session` says whether the session is to check the state.
-    pub(super) session: Option<Waker>,
-    pub(super) calls_session: bool,
-    /// Whether the connection has been put into the flush queue since its own queue was last looked at.
-    pub(super) is_queued: bool,
-    /// Whether the session stops reading until the inbox has room.
-    pub(super) is_paused: bool,
-    /// Whether the listener is to be called.
-    pub(super) is_listening: bool,
-    pub(super) topics: Subscriptions,
-}
+use crate::protocol::websocket::{Close, Deflater, MAX_CONTROL_PAYLOAD, MAX_SERVER_HEAD, Opcode, encode_frame};
 
 /// Messages that may wait in the inbox.
 const MOST_WAITING: usize = 1024;
@@ -384,11 +327,6 @@ impl WebSocketConnection {
         drop(state);
         flush_queue.push(self.clone());
     }
-}
-
-/// The connection broke (RFC 6455 section 7.1.5).
-pub(super) fn abnormal() -> WebSocketExit {
-    WebSocketExit { code: 1006, reason: Box::default() }
 }
 
 impl PartialEq for WebSocketConnection {

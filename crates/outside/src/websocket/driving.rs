@@ -4,20 +4,10 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, MutexGuard};
 use std::task::Context;
 
-use super::connection::{WebSocketConnection, WebSocketState, abnormal};
-use super::message::{Message, WebSocketExit};
+use super::message::{Message, WebSocketExit, abnormal};
 use super::octets::Octets;
+use super::shared::{FrameSink, WebSocketConnection, WebSocketState};
 use crate::protocol::websocket::{Close, Failure};
-
-/// The socket's side of a connection: sends frames to the client as far as that is possible without waiting.
-pub(crate) trait FrameSink: Send + Sync {
-    /// Sends queued frames, inside the event loop. Returns `false` if the session has to check the state.
-    fn flush(&self, connection: &WebSocketConnection) -> bool;
-
-    /// Reads a part of the memory that [`FrameSink::flush`] needs, so that the processor fetches it. The result depends
-    /// on that memory, so that the compiler keeps the reads.
-    fn prefetch(&self) -> bool;
-}
 
 /// The state of the queue and the connection: several bools in one byte, since each message reads them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -3,73 +3,32 @@
 //! The loop is woken once for all of them. Waking it from outside costs a system call each time; the leader returns to
 //! the loop between two turns anyway, so frames that it queues itself do not wake the loop.
 
-use std::cell::Cell;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{MutexGuard, PoisonError};
 
-use tokio::sync::Notify;
+use super::leading::{LEADS_NO_LOOP, LoopPosition, position, set_position};
+use super::shared::{FlushQueue, List, WebSocketConnection};
 
-use super::connection::WebSocketConnection;
-
-/// The flush queue of one event loop.
-#[derive(Default)]
-pub(crate) struct FlushQueue {
-    list: Mutex<List>,
-    woken: Notify,
-}
-
-#[derive(Default)]
-struct List {
-    /// Connections with queued frames, or with news for their sessions.
-    connections: Vec<WebSocketConnection>,
-    /// Whether the loop is to be woken at its next flush, because the leader called [`FlushQueue::wake`] outside of it.
-    is_called: bool,
-    /// The number of times that a thread has begun to lead.
-    epoch: u64,
-    /// Whether the loop has ended.
-    is_over: bool,
-}
-
-/// The state of a thread as the leader of a loop.
-#[derive(Clone, Copy)]
-struct LoopPosition {
-    /// The address of the flush queue of that loop; 0 if the thread leads none.
-    queue: usize,
-    epoch: u64,
-    /// Whether the thread is inside the loop, not between two turns.
-    is_inside: bool,
-}
-
-const LEADS_NO_LOOP: LoopPosition = LoopPosition { queue: 0, epoch: 0, is_inside: false };
 /// Connections for which memory is kept while the queue is empty.
 const KEPT: usize = 1024;
 /// Connections that are flushed at most before other tasks have their turn.
 const SOME: usize = 128;
-
-thread_local! {
-    static PLACE: Cell<LoopPosition> = const { Cell::new(LEADS_NO_LOOP) };
-}
 
 impl FlushQueue {
     /// Notes that this thread leads the loop from now on. The leader before may not know yet that it has lost it.
     pub(crate) fn begin_epoch(&self) {
         let mut list = self.lock();
         list.epoch += 1;
-        PLACE.set(LoopPosition { queue: self.address(), epoch: list.epoch, is_inside: false });
+        set_position(LoopPosition { queue: self.address(), epoch: list.epoch, is_inside: false });
     }
 
     /// This thread does not lead any more.
     pub(crate) fn end_epoch() {
-        PLACE.set(LEADS_NO_LOOP);
-    }
-
-    /// Whether this thread leads a loop, or led one until it was late.
-    pub(super) fn is_led_here() -> bool {
-        PLACE.get().queue != 0
+        set_position(LEADS_NO_LOOP);
     }
 
     /// Notes that the leader enters the loop, or leaves it for the work between two turns.
     pub(crate) fn set_inside(is_inside: bool) {
-        PLACE.set(LoopPosition { is_inside, ..PLACE.get() });
+        set_position(LoopPosition { is_inside, ..position() });
     }
 
     /// Drops the queue, because the loop has ended: no connection is flushed any more.
@@ -142,7 +101,7 @@ impl FlushQueue {
     /// the list, and flushes the list when it returns; or the new leader has begun its epoch before, this is `false`,
     /// and the loop is woken. A late leader that compared outside of the lock could lose a wake-up between the two.
     fn will_return(&self, list: &List) -> bool {
-        let place = PLACE.get();
+        let place = position();
         place.queue == self.address() && place.epoch == list.epoch && !place.is_inside
     }
 

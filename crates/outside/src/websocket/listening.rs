@@ -1,8 +1,8 @@
 //! Waiting for a connection without a thread, for bindings with an event loop of their own: a listener is called when
 //! there is something to take.
 
-use super::connection::WebSocketConnection;
 use super::message::{Message, WebSocketExit};
+use super::shared::WebSocketConnection;
 
 impl WebSocketConnection {
     /// Sets the listener. It is called once for each request by one of the functions below, or for the end. Called

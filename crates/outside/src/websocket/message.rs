@@ -139,3 +139,8 @@ impl fmt::Display for WebSocketExit {
 }
 
 impl std::error::Error for WebSocketExit {}
+
+/// The connection broke (RFC 6455 section 7.1.5).
+pub(super) fn abnormal() -> WebSocketExit {
+    WebSocketExit { code: 1006, reason: Box::default() }
+}

@@ -7,7 +7,7 @@ use std::ops::Deref;
 
 use bytes::Bytes;
 
-use super::flush_queue::FlushQueue;
+use super::leading::is_led_here;
 
 /// Bytes that no longer change.
 #[derive(Debug)]
@@ -97,7 +97,7 @@ impl Drop for Own {
     fn drop(&mut self) {
         let capacity = self.0.capacity();
         // Other threads than leaders rarely take a piece, so pieces that they keep would lie unused.
-        if 0 < capacity && capacity <= LARGEST && FlushQueue::is_led_here() {
+        if 0 < capacity && capacity <= LARGEST && is_led_here() {
             let mut bytes = std::mem::take(&mut self.0);
             bytes.clear();
             // Fails at the end of a thread.

@@ -8,9 +8,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::WhenFull;
-use super::connection::{WebSocketConnection, WebSocketState};
 use super::few::Few;
 use super::message::Message;
+use super::shared::{WebSocketConnection, WebSocketState};
 
 /// A callback has filled the queue.
 const FULL: u8 = 1;

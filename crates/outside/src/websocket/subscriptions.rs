@@ -3,9 +3,6 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use super::connection::WebSocketConnection;
-use crate::protocol::websocket::Close;
-
 /// The names. Most connections have one or two, and one without any needs no table.
 pub(super) struct Subscriptions {
     names: Names,
@@ -26,7 +23,7 @@ const LENGTH: usize = 256;
 
 /// The result of adding a name.
 #[derive(Debug, PartialEq, Eq)]
-enum Added {
+pub(super) enum Added {
     New(Arc<str>),
     KnownHeader,
     TooMany,
@@ -39,7 +36,7 @@ impl Default for Subscriptions {
 }
 
 impl Subscriptions {
-    fn add(&mut self, name: &str, most: usize) -> Added {
+    pub(super) fn add(&mut self, name: &str, most: usize) -> Added {
         if self.contains(name) {
             return Added::KnownHeader;
         }
@@ -61,7 +58,7 @@ impl Subscriptions {
         Added::New(new)
     }
 
-    fn remove(&mut self, name: &str) {
+    pub(super) fn remove(&mut self, name: &str) {
         if !self.contains(name) {
             return;
         }
@@ -93,42 +90,6 @@ impl Subscriptions {
 
 fn weight(name: &str) -> usize {
     1 + name.len() / LENGTH
-}
-
-impl WebSocketConnection {
-    /// Subscribes the connection to a topic. A connection with more than `max_topics` ends with 1008; a name counts
-    /// once for each 256 bytes or part of them.
-    pub fn subscribe(&self, topic: &str) {
-        let room = &self.0.room;
-        let mut state = self.lock();
-        if state.is_over {
-            return;
-        }
-        match state.topics.add(topic, room.bounds().max_topics) {
-            Added::KnownHeader => {}
-            Added::New(name) => {
-                drop(state);
-                room.add(name, self);
-                // The connection may have ended in the meantime.
-                if self.lock().is_over {
-                    room.remove(topic, self);
-                }
-            }
-            Added::TooMany => {
-                drop(state);
-                room.bounds().complain("max_topics", "a WebSocket has subscribed to too many topics");
-                if let Ok(close) = Close::new(1008, "too many topics") {
-                    self.close(&close);
-                }
-            }
-        }
-    }
-
-    /// Ends the subscription to a topic.
-    pub fn unsubscribe(&self, topic: &str) {
-        self.lock().topics.remove(topic);
-        self.0.room.remove(topic, self);
-    }
 }
 
 #[cfg(test)]

@@ -4,16 +4,13 @@
 //! published since; inside its event loop it puts the frame into each subscriber's queue. A slow client only has a
 //! queue that grows to its bound: no other subscriber waits for it.
 
-use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
-use super::bounds::WebSocketBounds;
-use super::connection::WebSocketConnection;
-use super::flush_queue::FlushQueue;
 use super::message::Message;
 use super::octets::ENTRY_COST;
+use super::shared::{FlushQueue, Room, WebSocketBounds, WebSocketConnection};
 use bytes::Bytes;
 
 /// The way in which published messages travel: within this process, or farther.
@@ -82,19 +79,6 @@ impl fmt::Debug for Hub {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Hub")
     }
-}
-
-/// The subscribers of one reactor.
-#[derive(Default)]
-pub(crate) struct Room {
-    /// Subscribers by their addresses in memory: visiting ten thousand of them in another order takes longer than
-    /// writing to them.
-    topics: Mutex<HashMap<Arc<str>, BTreeMap<usize, WebSocketConnection>>>,
-    /// Published frames that were not handed out yet, with their topics.
-    published: Mutex<Vec<(Box<str>, Bytes)>>,
-    /// `None` where there is no event loop.
-    flush_queue: Option<Arc<FlushQueue>>,
-    bounds: Arc<WebSocketBounds>,
 }
 
 impl Room {

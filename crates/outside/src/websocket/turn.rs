@@ -4,15 +4,11 @@
 //! The session begins a turn, the thread that has called the callbacks ends it. The session hears of the end only if it
 //! waits.
 
-use std::any::Any;
 use std::sync::atomic::Ordering;
 use std::sync::{MutexGuard, PoisonError};
 
 use super::WebSocket;
-use super::connection::WebSocketConnection;
-
-/// The data that a handler keeps for one connection, from its opening to its end.
-pub type SessionData = Option<Box<dyn Any + Send>>;
+use super::shared::{SessionData, WebSocketConnection};
 
 /// No callback is being called.
 const NONE: u8 = 0;

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::task::{Context, Wake, Waker};
 use std::thread::{self, Thread};
 
-use super::connection::WebSocketConnection;
 use super::message::Message;
+use super::shared::WebSocketConnection;
 use super::{Frames, Room, WebSocket};
 use crate::message::Request;
 use crate::protocol::websocket::{Close, MessageKind, ReceivedFrame, Receiver};

@@ -1,0 +1,135 @@
+//! The types of connections, rooms and flush queues, which refer to one another.
+//!
+//! A connection belongs to a room; a room has its subscribers, which are connections, and the flush queue of its event
+//! loop, in which connections wait. Their functions are in the files of their subjects.
+
+use std::any::Any;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize};
+use std::sync::{Arc, Mutex, OnceLock, Weak};
+use std::task::Waker;
+
+use bytes::Bytes;
+use tokio::sync::Notify;
+
+use super::WebSocket;
+use super::few::Few;
+use super::message::{Message, WebSocketExit};
+use super::queue::SendQueue;
+use super::signal::Signal;
+use super::subscriptions::Subscriptions;
+use crate::message::Request;
+use crate::protocol::websocket::{CloseHandshake, Deflater};
+
+/// A WebSocket connection; clones are the same connection.
+#[derive(Clone)]
+pub struct WebSocketConnection(pub(super) Arc<WebSocketShared>);
+
+pub(super) struct WebSocketShared {
+    pub(super) request: Arc<Request>,
+    pub(super) websocket: Arc<WebSocket>,
+    pub(super) subprotocol: Option<Box<str>>,
+    pub(super) room: Arc<Room>,
+    /// Called after an event for which an event loop of a binding waits.
+    pub(super) listener: OnceLock<Box<dyn Fn() + Send + Sync>>,
+    /// The sink that takes its frames to the client; missing if the server does not own the socket.
+    pub(super) frame_sink: OnceLock<Arc<dyn FrameSink>>,
+    pub(super) state: Mutex<WebSocketState>,
+    /// Whether the connection has ended or begun to end.
+    pub(super) is_ending: AtomicBool,
+    /// Whether callbacks of this connection are being called.
+    pub(super) turn: AtomicU8,
+    /// The reasons why they are not called for now.
+    pub(super) pressure: AtomicU8,
+    pub(super) data: Mutex<SessionData>,
+    /// Notified when a message came, or the end.
+    pub(super) received: Signal,
+    /// Notified when queue or inbox have room again, or the end came.
+    pub(super) drained: Signal,
+}
+
+#[derive(Default)]
+pub(super) struct WebSocketState {
+    pub(super) inbox: Few<Message>,
+    /// Bytes of memory that the inbox takes.
+    pub(super) inbox_cost: usize,
+    pub(super) queue: SendQueue,
+    pub(super) closing: CloseHandshake,
+    pub(super) deflater: Option<Box<Deflater>>,
+    /// The code and reason of the end, once it has begun.
+    pub(super) exit: Option<Box<WebSocketExit>>,
+    /// Whether the socket is gone, so that no more can be sent.
+    pub(super) is_over: bool,
+    /// The waker of the session; `calls_session` says whether the session is to check the state.
+    pub(super) session: Option<Waker>,
+    pub(super) calls_session: bool,
+    /// Whether the connection has been put into the flush queue since its own queue was last looked at.
+    pub(super) is_queued: bool,
+    /// Whether the session stops reading until the inbox has room.
+    pub(super) is_paused: bool,
+    /// Whether the listener is to be called.
+    pub(super) is_listening: bool,
+    pub(super) topics: Subscriptions,
+}
+
+/// The socket's side of a connection: sends frames to the client as far as that is possible without waiting.
+pub(crate) trait FrameSink: Send + Sync {
+    /// Sends queued frames, inside the event loop. Returns `false` if the session has to check the state.
+    fn flush(&self, connection: &WebSocketConnection) -> bool;
+
+    /// Reads a part of the memory that [`FrameSink::flush`] needs, so that the processor fetches it. The result depends
+    /// on that memory, so that the compiler keeps the reads.
+    fn prefetch(&self) -> bool;
+}
+
+/// The data that a handler keeps for one connection, from its opening to its end.
+pub type SessionData = Option<Box<dyn Any + Send>>;
+
+/// The subscribers of one reactor.
+#[derive(Default)]
+pub(crate) struct Room {
+    /// Subscribers by their addresses in memory: visiting ten thousand of them in another order takes longer than
+    /// writing to them.
+    pub(super) topics: Mutex<HashMap<Arc<str>, BTreeMap<usize, WebSocketConnection>>>,
+    /// Published frames that were not handed out yet, with their topics.
+    pub(super) published: Mutex<Vec<(Box<str>, Bytes)>>,
+    /// `None` where there is no event loop.
+    pub(super) flush_queue: Option<Arc<FlushQueue>>,
+    pub(super) bounds: Arc<WebSocketBounds>,
+}
+
+/// The flush queue of one event loop.
+#[derive(Default)]
+pub(crate) struct FlushQueue {
+    pub(super) list: Mutex<List>,
+    pub(super) woken: Notify,
+}
+
+#[derive(Default)]
+pub(super) struct List {
+    /// Connections with queued frames, or with news for their sessions.
+    pub(super) connections: Vec<WebSocketConnection>,
+    /// Whether the loop is to be woken at its next flush, because the leader called [`FlushQueue::wake`] outside of it.
+    pub(super) is_called: bool,
+    /// The number of times that a thread has begun to lead.
+    pub(super) epoch: u64,
+    /// Whether the loop has ended.
+    pub(super) is_over: bool,
+}
+
+/// The bounds, the current use, and the function for complaints in the log.
+pub(crate) struct WebSocketBounds {
+    /// Topics of one connection.
+    pub(super) max_topics: usize,
+    /// Bytes of memory that waiting published messages may take.
+    pub(super) max_published: usize,
+    /// Bytes of memory that they take now.
+    pub(super) published: AtomicUsize,
+    pub(super) dropped: AtomicU64,
+    /// Connections that are held until fewer bytes wait.
+    pub(super) held: Mutex<Vec<Weak<WebSocketShared>>>,
+    pub(super) complaints: Option<Box<Complain>>,
+}
+
+/// Called with the configuration key of a bound and a text about its use.
+pub(super) type Complain = dyn Fn(&'static str, &str) + Send + Sync;
