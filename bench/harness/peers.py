@@ -162,6 +162,16 @@ _PEERS = (
         packages=("fastapi==0.165.0", "python-multipart==0.0.34", "uvicorn==0.54.0", "uvloop==0.22.1", "httptools==0.9.0"),
     ),
     Peer(
+        "fastapi-granian", "FastAPI on granian", _granian("asgi", "fastapi_app:app"),
+        "the same application; granian as for ASGI",
+        python=paths.PEERS_PYTHON,
+        packages=("fastapi==0.165.0", "python-multipart==0.0.34", "granian==2.8.7", "uvloop==0.22.1"),
+    ),
+    Peer(
+        "outside-checked", "outside", lambda port: [str(paths.OUR_PYTHON), "outside_checked_app.py", str(port)],
+        "decorated routes, access log off; pydantic and msgspec of make/test-tools.txt", python=paths.OUR_PYTHON, ours=True,
+    ),
+    Peer(
         "socketify", "socketify", lambda port: _peer_python("socketify_app.py", str(port)),
         "its own interface with preallocated requests; sends no Date",
         python=paths.PEERS_PYTHON, packages=("socketify==0.0.31", "uvloop==0.22.1"),
@@ -171,7 +181,7 @@ _PEERS = (
         "robyn", "Robyn",
         lambda port: _peer_python("robyn_app.py", "--log-level", "WARN", "--disable-openapi", str(port)),
         "one process, one worker, OpenAPI pages off",
-        python=paths.PEERS_PYTHON, packages=("robyn==0.88.0",),
+        python=paths.PEERS_PYTHON, packages=("robyn==0.88.0", "pydantic==2.14.4"),
     ),
     Peer(
         "gunicorn-flask", "Flask on gunicorn", _gunicorn(4),

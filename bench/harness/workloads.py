@@ -59,10 +59,13 @@ HANDSHAKE_PEERS = ("outside-tls", "nginx-tls", "granian-tls")
 MIXED_PEERS = ("outside", "granian-wsgi", "fastpysgi", "robyn")
 ASYNC_PEERS = ("outside-routes", "granian-rsgi", "granian-asgi", "uvicorn", "fastapi")
 PARAMETER_PEERS = ("outside-routes", "robyn", "fastapi", "gunicorn-flask")
+CHECKED_PEERS = ("outside-checked", "fastapi", "fastapi-granian")
 UPLOAD_PEERS = ("outside-routes", "gunicorn-flask", "fastapi")
 
 HELLO = b"Hello, World!"
 USER = {"id": 42, "name": "User 42", "active": True}
+# Where the JSON of `/json` is validated.
+CHECKED = ("/pydantic", "/msgspec")
 # A file of this many bytes goes up in a form.
 UPLOAD = 1_000_000
 BOUNDARY = "----bench-7MA4YWxkTrZu0gW"
@@ -114,13 +117,13 @@ class Workload:
     def headers(self) -> dict[str, str]:
         if self.path == "/upload":
             return {"Content-Type": f"multipart/form-data; boundary={BOUNDARY}"}
-        if self.path == "/json":
+        if self.path in ("/json", *CHECKED):
             return {"Content-Type": "application/json"}
         return OPENING if self.is_websocket else {}
 
     @property
     def body(self) -> bytes:
-        return {"/json": json_body, "/upload": form_body}.get(self.path, bytes)()
+        return {"/json": json_body, "/upload": form_body, **dict.fromkeys(CHECKED, json_body)}.get(self.path, bytes)()
 
     @property
     def body_file(self) -> Path:
@@ -132,6 +135,9 @@ class Workload:
         """The value that is answered as JSON, where that is asked for."""
         if self.path == "/json":
             return json.loads(self.body)
+        if self.path in CHECKED:
+            sent = json.loads(self.body)
+            return {"title": sent["title"], "rows": len(sent["rows"]), "last": sent["rows"][-1]["name"]}
         return {"/users/42": USER, "/upload": {"title": "Sunset", "name": "photo.bin", "size": UPLOAD}}.get(self.path)
 
     @property
@@ -215,6 +221,10 @@ _WORKLOADS = (
     Workload("async_hello", "Python hello by an async def, 64 connections", ASYNC_PEERS, "outside-routes"),
     Workload("param_json", "Python, a number in the path and a short answer in JSON, 64 connections", PARAMETER_PEERS,
              "outside-routes", "/users/42"),
+    Workload("valid_pydantic", "Python, 1 KB of JSON as a model of pydantic, a short answer, 64 connections", (*CHECKED_PEERS, "robyn"),
+             "outside-checked", "/pydantic", "POST"),
+    Workload("valid_msgspec", "The same as a model of msgspec here, of pydantic in FastAPI, 64 connections", CHECKED_PEERS,
+             "outside-checked", "/msgspec", "POST"),
     Workload("upload1m", "Python, a form with a file of 1 MB, 16 connections", UPLOAD_PEERS, "outside-routes", "/upload", "POST",
              arguments=("--connections", "16")),
     Workload("rust-hello", "Rust hello, 64 connections", RUST_PEERS, "outside-rust"),

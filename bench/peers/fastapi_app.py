@@ -2,6 +2,7 @@
 
 from typing import Annotated
 
+from checked_model import Station
 from fastapi import FastAPI, Form, UploadFile
 from fastapi.responses import PlainTextResponse
 
@@ -21,3 +22,14 @@ async def user(user_id: int):
 @app.post("/upload")
 async def upload(title: Annotated[str, Form()], file: UploadFile):
     return {"title": title, "name": file.filename, "size": file.size}
+
+
+@app.post("/pydantic")
+async def by_pydantic(station: Station):
+    return {"title": station.title, "rows": len(station.rows), "last": station.rows[-1].name}
+
+
+# FastAPI has no other models.
+@app.post("/msgspec")
+async def by_pydantic_too(station: Station):
+    return {"title": station.title, "rows": len(station.rows), "last": station.rows[-1].name}

@@ -7,6 +7,7 @@ One process with one worker, its default. `/hello` is a plain function that retu
 import asyncio
 import sys
 
+from checked_model import Station
 from robyn import Request, Robyn, jsonify
 
 app = Robyn(__file__)
@@ -32,6 +33,12 @@ async def sleep(request: Request):
 def user(request: Request):
     id = int(request.path_params["id"])
     return {"id": id, "name": f"User {id}", "active": True}
+
+
+@app.post("/pydantic")
+def by_pydantic(request: Request):
+    station = Station.model_validate_json(request.body)
+    return {"title": station.title, "rows": len(station.rows), "last": station.rows[-1].name}
 
 
 app.start(host="127.0.0.1", port=int(sys.argv[-1]))

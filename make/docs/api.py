@@ -18,6 +18,7 @@ function, a `FilePath`, a `Folder` or a `WebSocket`.
 SECTIONS = {
     "The server": ["OutsideHTTP", "Routes", "OutsideHTTP_Redirect"],
     "Requests": ["Request", "MultiDict", "FormFile", "ContentError"],
+    "Validated input": ["Query", "Path", "Header", "Cookie", "Body", "Form", "File", "Depends", "InputError"],
     "Answers": [
         "Response", "ResponseCookie", "redirect", "json_response", "html", "send_file", "event_stream", "Event",
         "FilePath", "Folder", "abort", "HTTPException", "HandlerTimeout",

@@ -13,6 +13,7 @@ from ._handlers.signature import ErrorHandler, adapt, has_annotations, plan, whe
 from ._hosting import mount as _hosting
 
 if TYPE_CHECKING:
+    from ._input.docs import Documentation
     from .testing import TestClient
 
 
@@ -45,6 +46,8 @@ class OutsideHTTP(Registry, _outside.OutsideHTTP):
     _scopes: dict[str, Scope]
     # The functions of routes: the plan of the input, if there is one, the whole pattern, the route as it was set.
     _table: list[tuple[Any, str, Record]]
+    # Set by `openapi()`.
+    _documentation: Documentation | None
     _scope: Scope
 
     def __new__(cls, *arguments: Any, **named: Any) -> OutsideHTTP:
@@ -53,7 +56,7 @@ class OutsideHTTP(Registry, _outside.OutsideHTTP):
         self._begin(_ServerHooks(self))
         self._startup, self._shutdown = [], []
         self._scopes = {}
-        self._table = []
+        self._table, self._documentation = [], None
         self._scope = Scope(self._hooks, of_pattern=lambda pattern: self._scopes.get(pattern or ""))
         return self
 
@@ -130,6 +133,8 @@ class OutsideHTTP(Registry, _outside.OutsideHTTP):
             return
         made = None if handler is record.handler else handler.__outside_input__
         self._table.append((made, pattern, record))
+        if self._documentation is not None:
+            self._documentation.check(made, pattern, record)
         if made is not None and made.needs_loop:
             self._arrange(_wants_loop)
 
@@ -152,6 +157,23 @@ class OutsideHTTP(Registry, _outside.OutsideHTTP):
             after=any(hooks.after for hooks in every),
             asynchronous=any(is_async(function) for function in functions),
         )
+
+    def openapi(
+        self,
+        docs: str | None = "/docs",
+        *,
+        title: str = "API",
+        version: str = "1.0",
+        description: str | None = None,
+        document: str = "/openapi.json",
+    ) -> None:
+        """Serves the document of OpenAPI 3.1 about all decorated routes, and a page in which to read and try them.
+
+        `docs` is the path of the page (`None`: no page), `document` that of the document. Both ask no other host for anything.
+        """
+        from ._input.docs import Documentation
+
+        self._documentation = Documentation(self, docs, document, title, version, description)
 
     def _inputs(self) -> Iterator[Any]:
         """The handlers that take validated input."""

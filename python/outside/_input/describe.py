@@ -180,7 +180,7 @@ class Describer:
             key, value = arguments or (str, Any)
             return Table(self.kind(key), self.kind(value))
         if isinstance(cls, type) and issubclass(cls, enum.Enum):
-            return Choice(cls.__name__, [(member.value, member) for member in cls], cls.__name__)
+            return Choice(cls.__name__, [(member.value, member) for member in cls], cls)
         if (model := self._model(annotation, cls, arguments)) is not None:
             return model
         if isinstance(annotation, (str, typing.ForwardRef)):

@@ -208,9 +208,10 @@ _NAMES = {
 class Choice(Kind):
     """One of some values: an `Enum`, or a `Literal`."""
 
-    def __init__(self, name: str, values: list[tuple[Any, Any]], schema_name: str = "") -> None:
+    def __init__(self, name: str, values: list[tuple[Any, Any]], cls: Any = None) -> None:
         self.name = name
-        self.schema_name = schema_name
+        # The class of an enumeration, whose schema has its name.
+        self.cls = cls
         self.values = values
         # `True == 1` and `1.0 == 1`: a value is found with its type.
         self._found = {(type(written), written): value for written, value in values}
@@ -234,7 +235,7 @@ class Choice(Kind):
         schema: Schema = {"enum": written}
         if len(types) == 1 and (name := {str: "string", int: "integer"}.get(types.pop())):
             schema["type"] = name
-        return components.refer(self, self.schema_name, lambda: schema) if self.schema_name else schema
+        return components.refer(self, self.name, lambda: schema) if self.cls is not None else schema
 
 
 def _plain(value: Any) -> str:
@@ -370,7 +371,8 @@ class OneOf(Kind):
         raise wrong(self.name, value)
 
     def schema(self, components: Components) -> Schema:
-        schemas = [member.schema(components) for member in self.members]
+        in_order = sorted(self.members, key=lambda member: isinstance(member, Nothing))
+        schemas = [member.schema(components) for member in in_order]
         simple = [schema["type"] for schema in schemas if set(schema) == {"type"} and isinstance(schema["type"], str)]
         return {"type": simple} if len(simple) == len(schemas) else {"anyOf": schemas}
 

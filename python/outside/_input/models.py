@@ -4,6 +4,7 @@ their packages, which a program that has such a model has imported already.
 
 from __future__ import annotations
 
+import enum
 import re
 import sys
 from collections.abc import Callable, Iterable, Sequence
@@ -155,6 +156,8 @@ def plain_default(value: Any) -> Any:
     """A default as a schema can write it, or `MISSING`."""
     if value is None or isinstance(value, (str, int, float, bool)):
         return value
+    if isinstance(value, enum.Enum):
+        return plain_default(value.value)
     if isinstance(value, (list, tuple)) and all(plain_default(one) is not MISSING for one in value):
         return list(value)
     return MISSING

@@ -25,6 +25,8 @@ class Source:
         self.place, self.written, self.kind, self.default = place, written, kind, default
         self.read = read
         self.marker = marker
+        # Of a body: whether a form may stand for it, whether it is bytes as they are.
+        self.takes_form = self.is_raw = False
 
     def schema(self, components: Components) -> Schema:
         return self.kind.schema(components)
@@ -140,7 +142,9 @@ def of_file(written: str, kind: Kind, default: Any, marker: Marker | None = None
 
 def of_content(default: Any, kind: Kind, marker: Marker | None = None) -> Source:
     """The content as it is."""
-    return Source("body", "", kind, default, lambda request: request.content, marker)
+    source = Source("body", "", kind, default, lambda request: request.content, marker)
+    source.is_raw = True
+    return source
 
 
 def _of_model(place: str, kind: Model, default: Any, get_all: Callable[[Request], Any], marker: Marker | None) -> Source:
@@ -183,7 +187,7 @@ def of_body(kind: Kind, default: Any, marker: Marker | None = None, takes_form: 
         raise Unusable(415, f"{said} is not taken here: send {'JSON or a form' if model is not None else 'application/json'}")
 
     source = Source("body", "", kind, default, read, marker)
-    source.takes_form = model is not None  # type: ignore[attr-defined]
+    source.takes_form = model is not None
     return source
 
 

@@ -1,0 +1,17 @@
+"""The models of a validated body, for all who use pydantic."""
+
+from pydantic import BaseModel
+
+
+class Reading(BaseModel):
+    id: int
+    name: str
+    value: float
+    valid: bool
+    tag: str | None = None
+
+
+class Station(BaseModel):
+    title: str
+    station: str
+    rows: list[Reading]
