@@ -293,8 +293,16 @@ class Request:
     @property
     def files(self) -> MultiDict[FormFile]:
         """The files of an HTML form; a malformed or oversized one is a `ContentError`."""
-    def json(self) -> Any:
-        """The value of the body as JSON, or `None` if it is not JSON; NaN and infinities are not."""
+    @overload
+    def json(self) -> Any: ...
+    @overload
+    def json(self, *, strict: bool) -> Any: ...
+    @overload
+    def json(self, model: type[_T], *, strict: bool = False) -> _T:
+        """The value of the body as JSON, or `None` if it is not JSON; NaN and infinities are not. It is parsed once: each call
+        returns the same object. With `strict`, content that is no JSON is an `HTTPException`: 400, or 415 with another
+        Content-Type. With a model (a dataclass, a `msgspec.Struct`, a pydantic model) the value is one of it, or the answer 422."""
+    def _json_or_reason(self) -> tuple[Any, str | None]: ...
 
 @final
 class ResponseHeaders(dict[str, Any]):

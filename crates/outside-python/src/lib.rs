@@ -42,6 +42,8 @@ mod _outside {
         _content_disposition, _event, get_description, get_insensitive_header, status_codes,
     };
     #[pymodule_export]
+    use crate::message::json::_json_text;
+    #[pymodule_export]
     use crate::message::request::Request;
     #[pymodule_export]
     use crate::message::response::Response;
