@@ -5,20 +5,22 @@ exist for type checkers only.
 """
 
 from collections.abc import AsyncIterable, Awaitable, Callable, Iterable
+from datetime import datetime
 from os import PathLike
 from socket import socket
 from types import FrameType
-from typing import Any, BinaryIO, ClassVar, Literal, NoReturn, Protocol, TypeAlias, TypeVar, final
+from typing import Any, BinaryIO, ClassVar, Literal, NoReturn, Protocol, TypeAlias, TypeVar, final, overload
 
 from ._handlers.body import BodyPieces
 from ._handlers.headers import Headers
 from ._handlers.multi_dict import MultiDict
 from ._handlers.websocket import BinaryMessage, TextMessage
 
+_T = TypeVar("_T")
 _F = TypeVar("_F", bound=Callable[..., object])
 _Json: TypeAlias = dict[Any, Any] | list[Any]
 _Pieces: TypeAlias = Iterable[str | bytes] | AsyncIterable[str | bytes]
-_Content: TypeAlias = str | bytes | FilePath | _Json | _Pieces
+_Content: TypeAlias = "str | bytes | FilePath | _Json | _Model | _Pieces"
 _Address: TypeAlias = tuple[str, int]
 
 class _TypedDict(Protocol):
@@ -28,7 +30,30 @@ class _TypedDict(Protocol):
     __optional_keys__: ClassVar[frozenset[str]]
 
 # The values that a handler may return: `(code, message)` is answered by that code's error handler, `None` by 204.
-_Answer: TypeAlias = Response | tuple[int, str | None] | str | bytes | _Json | _TypedDict | None
+class _Dataclass(Protocol):
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+class _Struct(Protocol):
+    """Any `msgspec.Struct`."""
+
+    __struct_fields__: ClassVar[tuple[str, ...]]
+
+class _Pydantic(Protocol):
+    __pydantic_serializer__: ClassVar[Any]
+
+class _Attrs(Protocol):
+    __attrs_attrs__: ClassVar[Any]
+
+_Model: TypeAlias = _Dataclass | _Struct | _Pydantic | _Attrs
+_AnswerBody: TypeAlias = Response | str | bytes | _Json | _TypedDict | _Model | None
+_Fields: TypeAlias = dict[str, Any] | list[tuple[str, str]] | None
+_Answer: TypeAlias = (
+    _AnswerBody
+    | tuple[int, str | None]
+    | tuple[int, _Json | _TypedDict | _Model]
+    | tuple[_AnswerBody, int]
+    | tuple[_AnswerBody, int, _Fields]
+)
 _Handler: TypeAlias = Callable[[Request], _Answer] | Callable[[Request], Awaitable[_Answer]] | FilePath | Folder | WebSocket
 _ErrorHandler: TypeAlias = Callable[..., _Answer] | Callable[..., Awaitable[_Answer]]
 
@@ -172,6 +197,7 @@ class HTTPException(Exception):
     def __init__(self, code: int, message: str | None = None) -> None: ...
 
 def _content_disposition(is_attachment: bool, name: str | None) -> str: ...
+def _json_text(value: Any, /) -> str: ...
 def _event(data: str, event: str | None, id: str | None, retry: int | None) -> bytes: ...
 def abort(code: int, message: str | None = None) -> NoReturn:
     """Raises `HTTPException`: the client gets the error page, or the answer of this code's error handler."""
@@ -338,6 +364,32 @@ class Response:
         content: _Content | None = "",
         cookies: dict[str, Any] | None = None,
     ) -> None: ...
+    def set_cookie(
+        self,
+        name: str,
+        value: str = "",
+        max_age: int | None = None,
+        expires: datetime | float | None = None,
+        path: str | None = "/",
+        domain: str | None = None,
+        secure: bool = False,
+        http_only: bool = True,
+        same_site: Literal["Strict", "Lax", "None"] | None = "Lax",
+        partitioned: bool = False,
+    ) -> None:
+        """Sets a cookie: for the whole site, hidden from scripts, not sent with requests that other sites caused, unless told
+        otherwise. `expires`: a `datetime` (in UTC if it has no offset), or seconds since 1970."""
+    def delete_cookie(
+        self,
+        name: str,
+        path: str | None = "/",
+        domain: str | None = None,
+        secure: bool = False,
+        http_only: bool = True,
+        same_site: Literal["Strict", "Lax", "None"] | None = "Lax",
+        partitioned: bool = False,
+    ) -> None:
+        """Makes the client forget a cookie that was set with this path and domain."""
     def _show_type(self) -> None: ...
     def _is_stream(self) -> bool: ...
 

@@ -27,6 +27,7 @@ pub(crate) fn encoded(value: &Bound<'_, PyAny>) -> PyResult<Bytes> {
 
 /// A value as JSON, for the functions of `outside/_handlers`.
 #[pyfunction]
+#[pyo3(signature = (value, /))]
 pub(crate) fn _json_text(value: &Bound<'_, PyAny>) -> PyResult<String> {
     let mut encoder = Encoder { out: Vec::with_capacity(ROOM) };
     match encoder.value(value, 0) {
@@ -109,5 +110,23 @@ fn holds_infinity(value: &Bound<'_, PyAny>) -> bool {
         dict.iter().any(|(_, value)| holds_infinity(&value))
     } else {
         false
+    }
+}
+
+/// The function of `config["json_default"]`, in use until this is dropped.
+pub(crate) struct JsonDefault(Py<PyAny>);
+
+impl JsonDefault {
+    pub(crate) fn begin(py: Python<'_>, function: &Py<PyAny>) -> PyResult<Self> {
+        py.import("outside._handlers.json_values")?
+            .call_method1("use_default", (function,))
+            .map(|end| Self(end.unbind()))
+    }
+}
+
+impl Drop for JsonDefault {
+    fn drop(&mut self) {
+        // It is in use as long as this lives, so that it can be taken back.
+        Python::attach(|py| drop(self.0.bind(py).call0()));
     }
 }

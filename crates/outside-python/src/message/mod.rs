@@ -16,3 +16,4 @@ pub(crate) mod request;
 pub(crate) mod response;
 pub(crate) mod response_headers;
 pub(crate) mod stream;
+mod tuple_answer;

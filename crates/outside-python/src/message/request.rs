@@ -74,9 +74,9 @@ impl Request {
     }
 
     fn parsed(&self, py: Python<'_>) -> PyResult<&Result<Py<PyAny>, NoJson>> {
-        self.cache(py).json.get_or_try_init(py, || {
-            Ok(decoded(py, self.gathered(py)?.try_content()?)?.map(Bound::unbind))
-        })
+        self.cache(py)
+            .json
+            .get_or_try_init(py, || Ok(decoded(py, self.gathered(py)?.try_content()?)?.map(Bound::unbind)))
     }
 
     fn make_form(&self, py: Python<'_>) -> PyResult<&(Py<PyAny>, Py<PyAny>)> {

@@ -13,6 +13,7 @@ use crate::call::shared::Callbacks;
 use crate::errors::{RunError, run_error};
 use crate::event_loop::EventLoop;
 use crate::logging::log_exception;
+use crate::message::json::JsonDefault;
 use crate::server::contention;
 use crate::server::debug_token::{TokenRoute, announce as announce_token};
 use crate::server::running::{self, RunRecord, RunningServer};
@@ -39,10 +40,11 @@ pub(crate) fn serve_on(
         running::note_endpoints(&this, endpoints);
         started(endpoints);
     };
-    let Settings { config, pre_send, post_callback, server_cleanup, .. } = server.settings(py)?;
+    let Settings { config, pre_send, post_callback, server_cleanup, json_default, .. } = server.settings(py)?;
     *lock(&server.shared.callbacks) =
         Callbacks { pre_send: pre_send.map(Arc::new), post_callback: post_callback.map(Arc::new) };
     install(&server.engine, &server.shared, py);
+    let json_default = json_default.map(|function| JsonDefault::begin(py, &function)).transpose()?;
     server.shared.uncaught.begin(config.debug);
     server.log.begin(py)?;
     prepare_interrupts(py)?;
@@ -87,6 +89,7 @@ pub(crate) fn serve_on(
         log_exception(py, None, "server_cleanup failed", &error);
     }
     signals.give_back(py)?;
+    drop(json_default);
     drop(record);
     has_ended_loop?;
     result.map_err(|error| match error {

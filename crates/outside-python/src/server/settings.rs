@@ -16,6 +16,7 @@ pub(crate) struct Settings {
     pub(crate) pre_send: Option<Py<PyAny>>,
     pub(crate) post_callback: Option<Py<PyAny>>,
     pub(crate) server_cleanup: Option<Py<PyAny>>,
+    pub(crate) json_default: Option<Py<PyAny>>,
 }
 
 impl Settings {
@@ -49,6 +50,7 @@ impl Settings {
             pre_send: callback("pre_send")?,
             post_callback: callback("post_callback")?,
             server_cleanup: callback("server_cleanup")?,
+            json_default: callback("json_default")?,
         })
     }
 }
