@@ -5,6 +5,7 @@ exist for type checkers only.
 """
 
 from collections.abc import AsyncIterable, Awaitable, Callable, Iterable
+from datetime import datetime
 from os import PathLike
 from socket import socket
 from types import FrameType
@@ -19,7 +20,7 @@ _F = TypeVar("_F", bound=Callable[..., object])
 _T = TypeVar("_T")
 _Json: TypeAlias = dict[Any, Any] | list[Any]
 _Pieces: TypeAlias = Iterable[str | bytes] | AsyncIterable[str | bytes]
-_Content: TypeAlias = str | bytes | FilePath | _Json | _Pieces
+_Content: TypeAlias = "str | bytes | FilePath | _Json | _Model | _Pieces"
 _Address: TypeAlias = tuple[str, int]
 
 class _TypedDict(Protocol):
@@ -29,7 +30,30 @@ class _TypedDict(Protocol):
     __optional_keys__: ClassVar[frozenset[str]]
 
 # The values that a handler may return: `(code, message)` is answered by that code's error handler, `None` by 204.
-_Answer: TypeAlias = Response | tuple[int, str | None] | str | bytes | _Json | _TypedDict | None
+class _Dataclass(Protocol):
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+class _Struct(Protocol):
+    """Any `msgspec.Struct`."""
+
+    __struct_fields__: ClassVar[tuple[str, ...]]
+
+class _Pydantic(Protocol):
+    __pydantic_serializer__: ClassVar[Any]
+
+class _Attrs(Protocol):
+    __attrs_attrs__: ClassVar[Any]
+
+_Model: TypeAlias = _Dataclass | _Struct | _Pydantic | _Attrs
+_AnswerBody: TypeAlias = Response | str | bytes | _Json | _TypedDict | _Model | None
+_Fields: TypeAlias = dict[str, Any] | list[tuple[str, str]] | None
+_Answer: TypeAlias = (
+    _AnswerBody
+    | tuple[int, str | None]
+    | tuple[int, _Json | _TypedDict | _Model]
+    | tuple[_AnswerBody, int]
+    | tuple[_AnswerBody, int, _Fields]
+)
 _Handler: TypeAlias = Callable[[Request], _Answer] | Callable[[Request], Awaitable[_Answer]] | FilePath | Folder | WebSocket
 _ErrorHandler: TypeAlias = Callable[..., _Answer] | Callable[..., Awaitable[_Answer]]
 
@@ -179,6 +203,7 @@ def _content_disposition(is_attachment: bool, name: str | None) -> str: ...
 def _field(request: Request, name: str) -> str | None: ...
 def _json_content(request: Request) -> bytes | None: ...
 def _media_type(request: Request) -> str: ...
+def _json_text(value: Any, /) -> str: ...
 def _event(data: str, event: str | None, id: str | None, retry: int | None) -> bytes: ...
 def abort(code: int, message: str | None = None) -> NoReturn:
     """Raises `HTTPException`: the client gets the error page, or the answer of this code's error handler."""
@@ -301,14 +326,16 @@ class Request:
     def files(self) -> MultiDict[FormFile]:
         """The files of an HTML form; a malformed or oversized one is a `ContentError`."""
     @overload
-    def json(self, model: type[_T], *, strict: bool = False) -> _T: ...
+    def json(self, *, strict: bool = False) -> Any: ...
     @overload
-    def json(self, model: None = None, *, strict: bool = False) -> Any:
-        """The value of the body as JSON, or `None` if it is not JSON; NaN and infinities are not.
+    def json(self, model: type[_T], *, strict: bool = False) -> _T:
+        """The value of the body as JSON, or `None` if it is not JSON; NaN and infinities are not. It is parsed once: each call
+        returns the same object.
 
         With a model the value is one of it. Content that does not fit is an `InputError` (422, 400, 415); so with `strict` is
         content that is no JSON.
         """
+    def _json_or_reason(self) -> tuple[Any, str | None]: ...
 
 @final
 class ResponseHeaders(dict[str, Any]):
@@ -344,6 +371,32 @@ class Response:
         content: _Content | None = "",
         cookies: dict[str, Any] | None = None,
     ) -> None: ...
+    def set_cookie(
+        self,
+        name: str,
+        value: str = "",
+        max_age: int | None = None,
+        expires: datetime | float | None = None,
+        path: str | None = "/",
+        domain: str | None = None,
+        secure: bool = False,
+        http_only: bool = True,
+        same_site: Literal["Strict", "Lax", "None"] | None = "Lax",
+        partitioned: bool = False,
+    ) -> None:
+        """Sets a cookie: for the whole site, hidden from scripts, not sent with requests that other sites caused, unless told
+        otherwise. `expires`: a `datetime` (in UTC if it has no offset), or seconds since 1970."""
+    def delete_cookie(
+        self,
+        name: str,
+        path: str | None = "/",
+        domain: str | None = None,
+        secure: bool = False,
+        http_only: bool = True,
+        same_site: Literal["Strict", "Lax", "None"] | None = "Lax",
+        partitioned: bool = False,
+    ) -> None:
+        """Makes the client forget a cookie that was set with this path and domain."""
     def _show_type(self) -> None: ...
     def _is_stream(self) -> bool: ...
 

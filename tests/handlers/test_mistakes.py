@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import pathlib
 
 import pytest
@@ -10,9 +9,12 @@ import pytest
 from outside import FilePath, Request, Response, ScheduledResponse
 
 
-@dataclasses.dataclass
 class Point:
-    x: int
+    def __init__(self, x):
+        self.x = x
+
+    def __repr__(self):
+        return f"Point(x={self.x})"
 
 
 class Shy:
@@ -21,13 +23,14 @@ class Shy:
 
 
 RETURNED = [
-    (lambda: ("no", 404), "('no', 404) (tuple)", "write return 404, 'no'"),
-    (lambda: ({"a": 1}, 404), "({'a': 1}, 404)", "write return Response(404, content={'a': 1})"),
-    (lambda: ("made", 201), "('made', 201)", "write return Response(201, content='made')"),
+    (lambda: (5, 404), "(5, 404) (tuple)", "write return Response(404, content=5)"),
+    (lambda: ("no", {"X-A": "1"}), "('no', {'X-A': '1'})", "write return 'no', 200, {'X-A': '1'}"),
+    (lambda: (True, 201), "(True, 201)", "write return Response(201, content=True)"),
     (lambda: (201, "made"), "(201, 'made')", "write return Response(201, content='made')"),
-    (lambda: ("/there", 302), "('/there', 302)", "write return redirect('/there', 302)"),
+    (lambda: (302, "/there"), "(302, '/there')", "write return redirect('/there', 302)"),
     (lambda: (404, 5), "(404, 5)", "write return Response(404, content=5)"),
-    (lambda: ("no", 404, {"X-A": "1"}), "('no', 404, {'X-A': '1'})", "write return Response(404, headers, body)"),
+    (lambda: (404, "no", {"X-A": "1"}), "(404, 'no', {'X-A': '1'})", "the body comes first: write return body, 404, headers"),
+    (lambda: ("no", 404, 5), "('no', 404, 5)", "return list(…)"),
     (lambda: (1, 2, 3), "(1, 2, 3)", "return list(…)"),
     (lambda: 5, "5 (int)", "return str(5), or json_response(5)"),
     (lambda: {1}, "{1} (set)", "return list(…)"),
@@ -75,7 +78,7 @@ def test_the_log_names_the_handler_its_value_and_the_right_spelling(server, star
 
 
 def wrong(*_):
-    return "no", 404
+    return 5, 404
 
 
 def test_functions_around_handlers_are_named_too(server, start, records):
@@ -86,7 +89,7 @@ def test_functions_around_handlers_are_named_too(server, start, records):
         running = start()
         assert running.fetch("/").status == 500
         records.wait_for(place)
-        assert "return 404, 'no'" in records.wait_for(place).whole
+        assert "return Response(404, content=5)" in records.wait_for(place).whole
         return
 
 
@@ -106,13 +109,13 @@ def test_so_are_others(server, start, records, kind):
         return (409, None) if kind != "after" else "fine"
 
     assert start().fetch("/").status in (409, 500)
-    assert "return 404, 'no'" in records.wait_for("cannot be sent").whole
+    assert "return Response(404, content=5)" in records.wait_for("cannot be sent").whole
 
 
 def test_a_scheduled_response_says_it_as_well(records):
     request = Request("GET", {}, b"", "HTTP/1.1", "/", ("127.0.0.1", 5000))
     assert ScheduledResponse(request, wrong, {}).run() is None
-    assert f"{__file__}:{wrong.__code__.co_firstlineno}" in records.wait_for("return 404, 'no'").whole
+    assert f"{__file__}:{wrong.__code__.co_firstlineno}" in records.wait_for("return Response(404, content=5)").whole
 
 
 def test_headers_that_cannot_be_sent_are_traced_to_their_handler(server, start, records):

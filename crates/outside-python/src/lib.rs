@@ -51,6 +51,8 @@ mod _outside {
     #[pymodule_export]
     use crate::message::input::{_field, _json_content, _media_type};
     #[pymodule_export]
+    use crate::message::json::_json_text;
+    #[pymodule_export]
     use crate::message::request::Request;
     #[pymodule_export]
     use crate::message::response::Response;

@@ -5,7 +5,10 @@ from typing import Any
 
 from .signature import name_of, where
 
-_ALLOWED = "a handler returns a Response, (code, message), str, bytes, dict, list or None"
+_ALLOWED = (
+    "a handler returns a Response, (code, message), (body, code), (body, code, headers), a dataclass or another model, "
+    "str, bytes, dict, list or None"
+)
 
 
 def wrong(value: Any) -> TypeError:
@@ -57,17 +60,17 @@ def _instead(value: Any) -> str | None:
 def _instead_of_tuple(value: tuple[Any, ...]) -> str:
     codes = [one for one in value if isinstance(one, int) and not isinstance(one, bool) and 100 <= one <= 599]
     others = [one for one in value if one not in codes]
-    if len(value) == 2 and len(codes) == 1:
+    if type(value) is tuple and len(value) == 2 and len(codes) == 1:
         [code], [body] = codes, others
         code = int(code)
         shown = _shown_alone(body)
         if 300 <= code <= 399 and isinstance(body, str):
             return f"write return redirect({shown}, {code})"
-        if code < 400 or not (body is None or isinstance(body, str)):
-            return f"write return Response({code}, content={shown})"
-        return f"the code comes first: write return {code}, {shown}"
-    if len(value) == 3 and len(codes) == 1 and value[1] in codes:
-        return f"write return Response({int(codes[0])}, headers, body)"
+        return f"write return Response({code}, content={shown})"
+    if type(value) is tuple and len(value) == 2 and isinstance(value[1], dict):
+        return f"the code comes before the headers: write return {_shown_alone(value[0])}, 200, {_shown_alone(value[1])}"
+    if type(value) is tuple and len(value) == 3 and len(codes) == 1 and value[1] not in codes:
+        return f"the body comes first: write return body, {int(codes[0])}, headers"
     return "for a JSON array, write return list(…)"
 
 

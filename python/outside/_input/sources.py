@@ -202,9 +202,9 @@ def _model_of(kind: Kind) -> Model | None:
 
 def parsed(request: Request) -> Any:
     """The value of the content, by way of JSON's own values; `Unusable` if it is no JSON."""
-    value = request.json()
-    if value is None and request.content.strip() != b"null":
-        raise Unusable(400, "the content is not JSON")
+    value, reason = request._json_or_reason()
+    if reason is not None:
+        raise Unusable(400, f"the content is not JSON: {reason}")
     return value
 
 

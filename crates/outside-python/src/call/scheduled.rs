@@ -66,7 +66,7 @@ impl ScheduledResponse {
         };
         let Some(handler) = parts.error_routes.bind(py).get_item(code)? else { return Ok(None) };
         let called = handler.call1((&parts.request, message)).and_then(|value| {
-            let is_response = value.is_instance_of::<Response>();
+            let is_response = value.is_instance_of::<Response>() || value.is_instance_of::<PyTuple>();
             let finished = finished(py, value)?;
             if let (ScheduledOutcome::Response(response), false) = (&finished, is_response) {
                 // A value that is no Response has no status of its own.

@@ -10,6 +10,7 @@ use outside::{Error, Response};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
+use pyo3::types::PyTuple;
 
 use super::context::{Attachment, RequestContext, copy_context};
 use super::handler_call::{HandlerCall, around, scope_of};
@@ -117,7 +118,9 @@ impl ErrorHandler for ErrorFunction {
                 let returned = returned(&value).map_err(|error| located(self.function.bind(py), error));
                 let mut answer = match returned? {
                     // A value that is no Response has no status of its own.
-                    Returned::Response(answer) if response.is_none() => answer.with_status(code),
+                    Returned::Response(answer) if response.is_none() && !value.is_instance_of::<PyTuple>() => {
+                        answer.with_status(code)
+                    }
                     Returned::Response(answer) => answer,
                     // Another error handler would have no end.
                     Returned::Code(code, message) => error_page(Some(request), code, message.as_deref()),

@@ -12,10 +12,11 @@ use crate::event_loop::wait_for;
 use crate::message::cookie::ResponseCookie;
 use crate::message::file_path::FilePath;
 use crate::message::json::encoded;
-use crate::message::media_type::{BYTES, JSON, TEXT};
+use crate::message::media_type::{BYTES, JSON, TEXT, is_model};
 use crate::message::response::{Response, ResponseFields};
 use crate::message::response_headers::ResponseHeaders;
 use crate::message::stream::stream_of;
+use crate::message::tuple_answer::{TupleAnswer, tuple_answer};
 use crate::support::{is_coroutine, kind};
 
 /// A return value, as the engine takes it.
@@ -32,8 +33,11 @@ pub(crate) fn returned(value: &Bound<'_, PyAny>) -> PyResult<Returned> {
     if let Ok(response) = value.cast::<Response>() {
         return response_of(py, response.get()).map(Returned::Response);
     }
-    if let Ok(pair) = value.cast::<PyTuple>() {
-        return code_and_message(pair).map(|(code, message)| Returned::Code(code, message));
+    if let Ok(tuple) = value.cast::<PyTuple>() {
+        return match tuple_answer(tuple)? {
+            TupleAnswer::Code(code, message) => Ok(Returned::Code(code, message)),
+            TupleAnswer::Body { body, code, headers } => made_of(&body, code, headers.as_ref()).map(Returned::Response),
+        };
     }
     if value.is_none() {
         return Ok(Returned::Response(outside::Response::new(204)));
@@ -46,6 +50,19 @@ pub(crate) fn returned(value: &Bound<'_, PyAny>) -> PyResult<Returned> {
         return returned(&wait_for(value.clone(), None)?);
     }
     Err(unanswerable(value))
+}
+
+/// The answer for `(body, code)`, perhaps with header fields.
+fn made_of(body: &Bound<'_, PyAny>, code: u16, headers: Option<&Bound<'_, PyDict>>) -> PyResult<outside::Response> {
+    let given = body.cast::<Response>().ok();
+    let mut made = match given {
+        Some(response) => response_of(body.py(), response.get())?.with_status(code),
+        None => outside::Response::new(code),
+    };
+    for (name, value) in headers.into_iter().flatten() {
+        set_header(made.headers_mut(), &name, &value)?;
+    }
+    if given.is_some() { Ok(made) } else { fill(made, body) }
 }
 
 /// A return value as the functions around a handler see it.
@@ -62,13 +79,25 @@ pub(crate) fn settled(value: Bound<'_, PyAny>, status: u16) -> PyResult<Settled<
     if value.is_instance_of::<Response>() {
         return Ok(Settled::Response(value));
     }
-    if let Ok(pair) = value.cast::<PyTuple>() {
-        return code_and_message(pair).map(|(code, message)| Settled::Code(code, message));
+    if let Ok(tuple) = value.cast::<PyTuple>() {
+        let (body, code, headers) = match tuple_answer(tuple)? {
+            TupleAnswer::Code(code, message) => return Ok(Settled::Code(code, message)),
+            TupleAnswer::Body { body, code, headers } => (body, code, headers),
+        };
+        let made = match body.cast::<Response>() {
+            Ok(response) => response.get().with_status_and_headers(py, code, headers.as_ref())?,
+            Err(_) => {
+                let headers = headers.as_ref().map(|headers| ResponseHeaders::copy_of(py, Some(headers)));
+                let content = (!body.is_none()).then(|| body.unbind());
+                Response::given(code, headers.transpose()?.map(Bound::unbind), content)
+            }
+        };
+        return Ok(Settled::Response(Bound::new(py, made)?.into_any()));
     }
     let response = if value.is_none() {
-        Response::given(if status == 200 { 204 } else { status }, None)
+        Response::given(if status == 200 { 204 } else { status }, None, None)
     } else if is_whole(&value) {
-        Response::given(status, Some(value.unbind()))
+        Response::given(status, None, Some(value.unbind()))
     } else {
         return Err(unanswerable(&value));
     };
@@ -76,11 +105,12 @@ pub(crate) fn settled(value: Bound<'_, PyAny>, status: u16) -> PyResult<Settled<
 }
 
 /// Whether the value is content that a handler may return without a `Response`.
-fn is_whole(value: &Bound<'_, PyAny>) -> bool {
+pub(super) fn is_whole(value: &Bound<'_, PyAny>) -> bool {
     value.is_instance_of::<PyString>()
         || value.is_instance_of::<PyBytes>()
         || value.is_instance_of::<PyDict>()
         || value.is_instance_of::<PyList>()
+        || is_model(value)
 }
 
 /// The error about a value that no handler may return.
@@ -96,15 +126,6 @@ pub(crate) fn located(function: &Bound<'_, PyAny>, error: PyErr) -> PyErr {
     let module = py.import("outside._handlers.mistakes");
     let made = module.and_then(|module| module.call_method1("located", (function, error.value(py))));
     made.map_or_else(|another| another, PyErr::from_value)
-}
-
-/// `(code, message)`, checked.
-fn code_and_message(pair: &Bound<'_, PyTuple>) -> PyResult<(u16, Option<String>)> {
-    let (code, message): (i64, Option<String>) = pair.extract().map_err(|_| unanswerable(pair))?;
-    match u16::try_from(code) {
-        Ok(code) if (400..=599).contains(&code) => Ok((code, message)),
-        _ => Err(unanswerable(pair)),
-    }
 }
 
 /// The engine's response of a `Response` as it is now.
@@ -204,6 +225,8 @@ fn fill(mut response: outside::Response, content: &Bound<'_, PyAny>) -> PyResult
         (outside::message::Body::Bytes(Bytes::copy_from_slice(bytes.cast::<PyBytes>()?.as_bytes())), BYTES)
     } else if content.is_none() {
         return Ok(response);
+    } else if is_model(content) {
+        (outside::message::Body::Bytes(encoded(content)?), JSON)
     } else {
         // The media type of a stream is that of its first piece.
         *response.body_mut() = outside::message::Body::Stream(stream_of(content)?);

@@ -1,19 +1,25 @@
 //! `ResponseCookie`.
 
 use outside::message::SameSite;
+use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyTuple};
+use pyo3::types::{IntoPyDict as _, PyDateTime, PyDict, PyTuple};
 use std::sync::Mutex;
+use std::time::{Duration, SystemTime};
 
 use crate::errors::value_error;
-use crate::support::lock;
+use crate::support::{kind, lock};
 
 /// A cookie to set, written as RFC 6265 asks.
 #[pyclass(module = "outside", name = "ResponseCookie", subclass, frozen, dict, weakref)]
 pub(crate) struct ResponseCookie(Mutex<outside::message::ResponseCookie>);
 
 impl ResponseCookie {
+    pub(crate) fn of(cookie: outside::message::ResponseCookie) -> Self {
+        Self(Mutex::new(cookie))
+    }
+
     /// The value of its `Set-Cookie` field.
     pub(crate) fn to_field(&self, name: &str) -> Result<String, outside::Error> {
         lock(&self.0).to_field(name)
@@ -31,10 +37,41 @@ impl ResponseCookie {
 }
 
 /// The attributes in the order of `__init__`, and those that the program has added.
-type CookieState<'py> =
-    (String, Option<i64>, Option<String>, bool, bool, Option<String>, Option<String>, Bound<'py, PyDict>);
+type CookieState<'py> = (
+    String,
+    Option<i64>,
+    Option<String>,
+    bool,
+    bool,
+    Option<String>,
+    Option<String>,
+    Bound<'py, PyDict>,
+    Option<SystemTime>,
+    bool,
+);
 
-fn same_site_of(text: Option<&str>) -> PyResult<Option<SameSite>> {
+/// The moment at which a cookie expires: a `datetime` (without an offset in UTC), or seconds since 1970.
+pub(crate) fn expiry_of(expires: &Bound<'_, PyAny>) -> PyResult<SystemTime> {
+    let py = expires.py();
+    let seconds: f64 = if expires.is_instance_of::<PyDateTime>() {
+        let is_naive = expires.call_method0("utcoffset")?.is_none();
+        let utc = py.import("datetime")?.getattr("timezone")?.getattr("utc")?;
+        let arguments = [("tzinfo", utc)].into_py_dict(py)?;
+        let moment = if is_naive { expires.call_method("replace", (), Some(&arguments))? } else { expires.clone() };
+        moment.call_method0("timestamp")?.extract()?
+    } else {
+        let wrong =
+            |_| PyTypeError::new_err(format!("expires is a datetime or a number of seconds, not {}", kind(expires)));
+        expires.extract().map_err(wrong)?
+    };
+    // HTTP writes years of four digits.
+    if !(0.0..253_402_300_800.0).contains(&seconds) {
+        return Err(PyValueError::new_err(format!("expires is a moment from 1970 to 9999, not {expires}")));
+    }
+    Ok(SystemTime::UNIX_EPOCH + Duration::from_secs_f64(seconds))
+}
+
+pub(crate) fn same_site_of(text: Option<&str>) -> PyResult<Option<SameSite>> {
     text.map(SameSite::parse).transpose().map_err(value_error)
 }
 
@@ -63,7 +100,9 @@ impl ResponseCookie {
         same_site: Option<&str>,
     ) -> PyResult<()> {
         let same_site = same_site_of(same_site)?;
-        let cookie = outside::message::ResponseCookie { value, max_age, domain, http_only, secure, path, same_site };
+        let plain = outside::message::ResponseCookie::default();
+        let cookie =
+            outside::message::ResponseCookie { value, max_age, domain, http_only, secure, path, same_site, ..plain };
         self.change(|before| *before = cookie)
     }
 
@@ -143,13 +182,24 @@ impl ResponseCookie {
         let cookie = lock(&slf.get().0).clone();
         let same_site = cookie.same_site.map(SameSite::as_str);
         let own = slf.getattr(intern!(slf.py(), "__dict__"))?;
-        (cookie.value, cookie.max_age, cookie.domain, cookie.http_only, cookie.secure, cookie.path, same_site, own)
-            .into_pyobject(slf.py())
+        let outside::message::ResponseCookie {
+            value,
+            max_age,
+            domain,
+            http_only,
+            secure,
+            path,
+            expires,
+            partitioned,
+            ..
+        } = cookie;
+        (value, max_age, domain, http_only, secure, path, same_site, own, expires, partitioned).into_pyobject(slf.py())
     }
 
     fn __setstate__(slf: &Bound<'_, Self>, state: CookieState<'_>) -> PyResult<()> {
-        let (value, max_age, domain, http_only, secure, path, same_site, own) = state;
+        let (value, max_age, domain, http_only, secure, path, same_site, own, expires, partitioned) = state;
         slf.get().__init__(value, max_age, domain, http_only, secure, path, same_site.as_deref())?;
+        slf.get().change(|cookie| (cookie.expires, cookie.partitioned) = (expires, partitioned))?;
         slf.getattr(intern!(slf.py(), "__dict__"))?.cast::<PyDict>()?.update(own.as_mapping())
     }
 

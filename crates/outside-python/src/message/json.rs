@@ -1,69 +1,132 @@
-//! JSON between Python's values and bytes, by Python's own module as `outside/_handlers/json_text.py` sets it up.
+//! JSON between Python's values and bytes: read by `jiter`, written by an encoder of our own (`json_encoder.rs`).
 
 use bytes::Bytes;
+use jiter::{JsonErrorType, PythonParse, StringCacheMode};
 use outside::message::json_text;
 use pyo3::exceptions::{PyRecursionError, PyValueError};
-use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyBytes, PyString};
+use pyo3::types::{PyDict, PyFloat, PyList};
+
+use crate::message::json_encoder::Encoder;
 
 const MODULE: &str = "outside._handlers.json_text";
 
+/// Bytes for which a text has room at first.
+const ROOM: usize = 1024;
+
 /// A value as JSON. An error says where in the value it is that JSON cannot hold.
 pub(crate) fn encoded(value: &Bound<'_, PyAny>) -> PyResult<Bytes> {
-    static ENCODE: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-    let py = value.py();
-    let text = match ENCODE.import(py, MODULE, "encode")?.call1((value,)) {
-        Ok(text) => text,
-        Err(error) => return Err(explained(value, error)),
-    };
-    let text = text.cast::<PyString>()?;
-    if let Ok(text) = text.to_str() {
-        return Ok(Bytes::copy_from_slice(text.as_bytes()));
+    let mut encoder = Encoder { out: Vec::with_capacity(ROOM) };
+    match encoder.value(value, 0) {
+        Ok(()) if encoder.out.len() < ROOM / 2 => Ok(Bytes::copy_from_slice(&encoder.out)),
+        Ok(()) => Ok(encoder.out.into()),
+        Err(fault) => Err(fault.into_error(value.py())),
     }
-    // Half of a surrogate pair has no form in UTF-8; in JSON it has one, which is also how Python writes it.
-    let escaped = text.call_method1(intern!(py, "encode"), ("utf-8", "backslashreplace"))?;
-    Ok(Bytes::copy_from_slice(escaped.cast::<PyBytes>()?.as_bytes()))
 }
 
-fn explained(value: &Bound<'_, PyAny>, error: PyErr) -> PyErr {
-    let py = value.py();
-    let made = py.import(MODULE).and_then(|module| module.call_method1("explained", (value, error.value(py))));
-    made.map_or_else(|another| another, PyErr::from_value)
+/// A value as JSON, for the functions of `outside/_handlers`.
+#[pyfunction]
+#[pyo3(signature = (value, /))]
+pub(crate) fn _json_text(value: &Bound<'_, PyAny>) -> PyResult<String> {
+    let mut encoder = Encoder { out: Vec::with_capacity(ROOM) };
+    match encoder.value(value, 0) {
+        Ok(()) => String::from_utf8(encoder.out).map_err(|error| PyValueError::new_err(error.to_string())),
+        Err(fault) => Err(fault.into_error(value.py())),
+    }
 }
 
-/// The value of the content as JSON, in one of the Unicode encodings; `None` if it is no JSON.
-pub(crate) fn decoded(py: Python<'_>, content: &[u8]) -> PyResult<Py<PyAny>> {
+/// Content that is no JSON: the reason and its place.
+pub(crate) struct NoJson(pub(crate) String);
+
+/// The value of the content as JSON, in one of the Unicode encodings. Lists and dictionaries may be nested 200 deep.
+pub(crate) fn decoded<'py>(py: Python<'py>, content: &[u8]) -> PyResult<Result<Bound<'py, PyAny>, NoJson>> {
+    // A text in UTF-8 without a mark is looked at once: the parser checks its encoding.
+    if !content.iter().take(4).any(|&byte| byte == 0 || byte >= 0xef) {
+        return parsed(py, content);
+    }
+    match json_text(content) {
+        Some(text) => parsed(py, text.as_bytes()),
+        None => Ok(Err(NoJson("it is neither UTF-8 nor another encoding of Unicode".to_owned()))),
+    }
+}
+
+fn parsed<'py>(py: Python<'py>, text: &[u8]) -> PyResult<Result<Bound<'py, PyAny>, NoJson>> {
+    // Keys are shared between requests; values are not, since they may be secret.
+    let parse = PythonParse { cache_mode: StringCacheMode::Keys, ..PythonParse::default() };
+    let no_json = |reason: String| Ok(Err(NoJson(reason)));
+    match parse.python_parse(py, text) {
+        Ok(value) if may_hold_infinity(text) && holds_infinity(&value) => no_json("a number is too large".to_owned()),
+        Ok(value) => Ok(Ok(value)),
+        Err(error) => match error.error_type {
+            // An escape may be half of a surrogate pair, which a `str` can hold, but no text of Rust.
+            JsonErrorType::LoneLeadingSurrogateInHexEscape | JsonErrorType::UnexpectedEndOfHexEscape => {
+                let value = with_surrogates(py, text)?;
+                Ok(value.ok_or_else(|| NoJson(error.description(text))))
+            }
+            _ => no_json(error.description(text)),
+        },
+    }
+}
+
+/// The value of a text as the standard library reads it, which knows half surrogate pairs; `None` if it is no JSON.
+fn with_surrogates<'py>(py: Python<'py>, text: &[u8]) -> PyResult<Option<Bound<'py, PyAny>>> {
     static DECODE: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-    static DECODE_FINITE: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-    let Some(text) = json_text(content) else { return Ok(py.None()) };
-    let decode = if may_hold_infinity(text.as_bytes()) {
-        DECODE_FINITE.import(py, MODULE, "decode_finite")?
-    } else {
-        DECODE.import(py, MODULE, "decode")?
-    };
-    match decode.call1((&*text,)) {
-        Ok(value) => Ok(value.unbind()),
+    let Ok(text) = std::str::from_utf8(text) else { return Ok(None) };
+    match DECODE.import(py, MODULE, "decode")?.call1((text,)) {
+        Ok(value) => Ok(Some(value)),
         Err(error) if error.is_instance_of::<PyValueError>(py) || error.is_instance_of::<PyRecursionError>(py) => {
-            Ok(py.None())
+            Ok(None)
         }
         Err(error) => Err(error),
     }
 }
 
 /// Whether the text may hold a number that is too large for a float: with an exponent of three digits, or many digits.
+/// Hashes look like such numbers too.
 fn may_hold_infinity(text: &[u8]) -> bool {
-    let has_long_exponent = text.iter().enumerate().any(|(at, byte)| {
-        matches!(byte, b'e' | b'E') && {
-            let behind = text[at + 1..].strip_prefix(b"+").unwrap_or(&text[at + 1..]);
-            behind.len() >= 3 && behind[..3].iter().all(u8::is_ascii_digit)
-        }
-    });
-    // The bytes at distance `MANY` are looked at: a run of at least `MANY` digits covers one of them.
-    let has_many_digits = text.iter().skip(MANY - 1).step_by(MANY).any(u8::is_ascii_digit);
-    has_long_exponent || has_many_digits
+    has_long_exponent(text)
+        // The bytes at distance `MANY` are looked at: a run of at least `MANY` digits covers one of them.
+        || text.iter().skip(MANY - 1).step_by(MANY).any(u8::is_ascii_digit)
 }
 
 /// Digits of a number from which it may be too large: the largest float has 309, and a short exponent adds 99 at most.
 const MANY: usize = 200;
+
+/// Whether a digit stands before an `e` and three digits, or a plus sign and two, behind it. Many places are compared at once.
+fn has_long_exponent(text: &[u8]) -> bool {
+    text.array_windows().fold(false, |found, &[before, letter, first, second, third]| {
+        let is_long = (first.is_ascii_digit() | (first == b'+')) & second.is_ascii_digit() & third.is_ascii_digit();
+        found | (before.is_ascii_digit() & (letter | 0x20 == b'e') & is_long)
+    })
+}
+
+fn holds_infinity(value: &Bound<'_, PyAny>) -> bool {
+    if let Ok(number) = value.cast_exact::<PyFloat>() {
+        number.value().is_infinite()
+    } else if let Ok(list) = value.cast_exact::<PyList>() {
+        list.iter().any(|value| holds_infinity(&value))
+    } else if let Ok(dict) = value.cast_exact::<PyDict>() {
+        dict.iter().any(|(_, value)| holds_infinity(&value))
+    } else {
+        false
+    }
+}
+
+/// The function of `config["json_default"]`, in use until this is dropped.
+pub(crate) struct JsonDefault(Py<PyAny>);
+
+impl JsonDefault {
+    pub(crate) fn begin(py: Python<'_>, function: &Py<PyAny>) -> PyResult<Self> {
+        py.import("outside._handlers.json_values")?
+            .call_method1("use_default", (function,))
+            .map(|end| Self(end.unbind()))
+    }
+}
+
+impl Drop for JsonDefault {
+    fn drop(&mut self) {
+        // It is in use as long as this lives, so that it can be taken back.
+        Python::attach(|py| drop(self.0.bind(py).call0()));
+    }
+}

@@ -14,7 +14,7 @@ use pyo3::types::{PyBytes, PyDict, PyList, PyString, PyTuple};
 use crate::errors::{content_error, value_error};
 use crate::message::body::BodyReader;
 use crate::message::form::FormFile;
-use crate::message::json::decoded;
+use crate::message::json::{NoJson, decoded};
 use crate::message::parameter::value_of;
 use crate::support::kind;
 
@@ -34,6 +34,7 @@ struct RequestCache {
     url: PyOnceLock<Py<PyString>>,
     args: PyOnceLock<Py<PyAny>>,
     form: PyOnceLock<(Py<PyAny>, Py<PyAny>)>,
+    json: PyOnceLock<Result<Py<PyAny>, NoJson>>,
 }
 
 impl Request {
@@ -56,6 +57,7 @@ impl Request {
                 url: PyOnceLock::new(),
                 args: PyOnceLock::new(),
                 form: PyOnceLock::new(),
+                json: PyOnceLock::new(),
             })
         })
     }
@@ -69,6 +71,12 @@ impl Request {
             py.detach(|| inner.gather()).map_err(|error| content_error(py, &error))?;
         }
         Ok(inner)
+    }
+
+    fn parsed(&self, py: Python<'_>) -> PyResult<&Result<Py<PyAny>, NoJson>> {
+        self.cache(py)
+            .json
+            .get_or_try_init(py, || Ok(decoded(py, self.gathered(py)?.try_content()?)?.map(Bound::unbind)))
     }
 
     fn make_form(&self, py: Python<'_>) -> PyResult<&(Py<PyAny>, Py<PyAny>)> {
@@ -337,16 +345,31 @@ impl Request {
         Ok(self.make_form(py)?.1.clone_ref(py))
     }
 
-    /// The value of the content as JSON, or `None` if it is no JSON, without raising. With a model the value is one of it,
-    /// and with `strict` as well content that is none is an `InputError`.
+    /// The value of the content as JSON, or `None` if it is no JSON: parsed once, the same object each time. With a model
+    /// the value is one of it, and with `strict` as well content that is none is an `InputError`.
     #[pyo3(signature = (model=None, *, strict=false))]
-    fn json(slf: &Bound<'_, Self>, model: Option<Bound<'_, PyAny>>, strict: bool) -> PyResult<Py<PyAny>> {
+    fn json<'py>(
+        slf: &Bound<'py, Self>,
+        model: Option<&Bound<'py, PyAny>>,
+        strict: bool,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        static READ: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
         let (py, this) = (slf.py(), slf.get());
-        if model.is_some() || strict {
-            let read = py.import("outside._input.by_hand")?.getattr("read_json")?;
-            return read.call1((slf, model)).map(Bound::unbind);
+        if strict || model.is_some() {
+            return READ.import(py, "outside._input.by_hand", "read_json")?.call1((slf, model));
         }
-        decoded(py, this.gathered(py)?.try_content()?)
+        Ok(match this.parsed(py)? {
+            Ok(value) => value.bind(py).clone(),
+            Err(_) => py.None().into_bound(py),
+        })
+    }
+
+    /// The value of the content as JSON, or the reason why it is none.
+    fn _json_or_reason<'py>(&self, py: Python<'py>) -> PyResult<(Option<Bound<'py, PyAny>>, Option<&str>)> {
+        Ok(match self.parsed(py)? {
+            Ok(value) => (Some(value.bind(py).clone()), None),
+            Err(NoJson(reason)) => (None, Some(reason)),
+        })
     }
 
     fn __repr__(&self) -> String {

@@ -7,9 +7,10 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyByteArray, PyBytes, PyDict, PyList, PyString, PyTuple};
 
-use crate::message::cookie::ResponseCookie;
+use crate::errors::value_error;
+use crate::message::cookie::{ResponseCookie, expiry_of, same_site_of};
 use crate::message::file_path::FilePath;
-use crate::message::media_type::media_type_of;
+use crate::message::media_type::{is_model, media_type_of};
 use crate::message::response_headers::ResponseHeaders;
 use crate::support::{kind, lock};
 
@@ -55,9 +56,25 @@ impl Response {
     }
 
     /// A response to which a program has given this status and content.
-    pub(crate) fn given(status_code: u16, content: Option<Py<PyAny>>) -> Self {
-        let fields = ResponseFields { status_code, content, ..ResponseFields::default() };
+    pub(crate) fn given(status_code: u16, headers: Option<Py<PyDict>>, content: Option<Py<PyAny>>) -> Self {
+        let fields = ResponseFields { status_code, headers, content, cookies: None };
         Self(Mutex::new(ResponseState { fields, ..ResponseState::default() }))
+    }
+
+    /// The same answer with another status and more header fields.
+    pub(crate) fn with_status_and_headers(
+        &self,
+        py: Python<'_>,
+        status_code: u16,
+        more: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<Self> {
+        let fields = self.fields(py);
+        let headers = ResponseHeaders::copy_of(py, fields.headers.as_ref().map(|headers| headers.bind(py)))?;
+        for (name, value) in more.into_iter().flatten() {
+            headers.as_any().set_item(name, value)?;
+        }
+        let fields = ResponseFields { status_code, headers: Some(headers.unbind()), ..fields };
+        Ok(Self(Mutex::new(ResponseState { fields, ..ResponseState::default() })))
     }
 
     /// An attribute, or the copy of it that `copy` makes; outside of the lock, since that may run code of the program.
@@ -177,6 +194,7 @@ fn check_content(content: &Bound<'_, PyAny>) -> PyResult<()> {
         || content.is_instance_of::<PyList>()
         || content.is_instance_of::<FilePath>()
         || content.is_none()
+        || is_model(content)
         || content.hasattr(intern!(py, "__iter__"))?
         || content.hasattr(intern!(py, "__aiter__"))?;
     if fits && !content.is_instance_of::<PyTuple>() {
@@ -201,6 +219,10 @@ fn copied(content: Bound<'_, PyAny>) -> PyResult<Bound<'_, PyAny>> {
 fn is_changeable(content: &Bound<'_, PyAny>) -> bool {
     content.is_instance_of::<PyDict>() || content.is_instance_of::<PyList>() || content.is_instance_of::<PyByteArray>()
 }
+
+/// The attributes in the order of `__init__`, and those that the program has added.
+type ResponseStateParts<'py> =
+    (Bound<'py, PyAny>, Bound<'py, PyAny>, Bound<'py, PyAny>, Bound<'py, PyAny>, Bound<'py, PyDict>);
 
 #[pymethods]
 impl Response {
@@ -334,6 +356,85 @@ impl Response {
         };
         drop(before);
         Ok(())
+    }
+
+    /// Sets a cookie: for the whole site, hidden from scripts, not sent with requests that other sites caused, unless told otherwise.
+    #[pyo3(signature = (name, value="".to_owned(), max_age=None, expires=None, path=Some("/".to_owned()), domain=None, secure=false,
+        http_only=true, same_site=Some("Lax"), partitioned=false),
+        text_signature = "($self, name, value='', max_age=None, expires=None, path='/', domain=None, secure=False, \
+        http_only=True, same_site='Lax', partitioned=False)")]
+    #[expect(clippy::too_many_arguments, reason = "the attributes of a cookie")]
+    fn set_cookie(
+        &self,
+        py: Python<'_>,
+        name: &str,
+        value: String,
+        max_age: Option<i64>,
+        expires: Option<&Bound<'_, PyAny>>,
+        path: Option<String>,
+        domain: Option<String>,
+        secure: bool,
+        http_only: bool,
+        same_site: Option<&str>,
+        partitioned: bool,
+    ) -> PyResult<()> {
+        let expires = expires.map(expiry_of).transpose()?;
+        let same_site = same_site_of(same_site)?;
+        let cookie = outside::message::ResponseCookie {
+            value,
+            max_age,
+            expires,
+            domain,
+            http_only,
+            secure,
+            path,
+            same_site,
+            partitioned,
+        };
+        // Refused here rather than when the answer is sent.
+        cookie.to_field(name).map_err(value_error)?;
+        self.cookies(py)?.bind(py).set_item(name, Bound::new(py, ResponseCookie::of(cookie))?)
+    }
+
+    /// Makes the client forget a cookie that was set with this path and domain.
+    #[pyo3(signature = (name, path=Some("/".to_owned()), domain=None, secure=false, http_only=true, same_site=Some("Lax"),
+        partitioned=false), text_signature = "($self, name, path='/', domain=None, secure=False, http_only=True, \
+        same_site='Lax', partitioned=False)")]
+    #[expect(clippy::too_many_arguments, reason = "the attributes of a cookie")]
+    fn delete_cookie(
+        &self,
+        py: Python<'_>,
+        name: &str,
+        path: Option<String>,
+        domain: Option<String>,
+        secure: bool,
+        http_only: bool,
+        same_site: Option<&str>,
+        partitioned: bool,
+    ) -> PyResult<()> {
+        let epoch = 0.0_f64.into_pyobject(py)?.into_any();
+        let (value, max_age, expires) = (String::new(), Some(0), Some(&epoch));
+        self.set_cookie(py, name, value, max_age, expires, path, domain, secure, http_only, same_site, partitioned)
+    }
+
+    /// Copies and pickles get the same attributes; the `__init__` of a subclass is not called for them.
+    fn __getstate__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyTuple>> {
+        let (py, this) = (slf.py(), slf.get());
+        let own = slf.getattr(intern!(py, "__dict__"))?;
+        // As plain dictionaries, whose copies are made again when they are asked for.
+        let headers = PyDict::new(py);
+        headers.update(this.headers(py)?.bind(py).as_mapping())?;
+        (this.status_code(), headers, this.content(py)?, this.cookies(py)?, own).into_pyobject(py)
+    }
+
+    fn __setstate__(slf: &Bound<'_, Self>, state: ResponseStateParts<'_>) -> PyResult<()> {
+        let (status_code, headers, content, cookies, own) = state;
+        let this = slf.get();
+        this.set_status_code(&status_code)?;
+        this.set_headers(&headers)?;
+        this.set_content(&content)?;
+        this.set_cookies(&cookies)?;
+        slf.getattr(intern!(slf.py(), "__dict__"))?.cast::<PyDict>()?.update(own.as_mapping())
     }
 
     /// From now on the headers are shown as they are going to be sent.

@@ -67,10 +67,11 @@ pub(crate) fn _settle_response<'py>(
     status: u16,
     function: &Bound<'py, PyAny>,
 ) -> PyResult<Bound<'py, PyAny>> {
-    if answer.is_instance_of::<PyTuple>() {
+    let settled = _settle(answer.clone(), status, function)?;
+    if settled.is_instance_of::<PyTuple>() {
         return Err(located(function, unanswerable(&answer)));
     }
-    _settle(answer, status, function)
+    Ok(settled)
 }
 
 /// Reports an exception that no handler of its class has answered. One that stands for no status is logged, and the page about it, if

@@ -13,6 +13,7 @@ use crate::call::shared::Callbacks;
 use crate::errors::{RunError, run_error};
 use crate::event_loop::EventLoop;
 use crate::logging::log_exception;
+use crate::message::json::JsonDefault;
 use crate::server::debug_token::{TokenRoute, announce as announce_token};
 use crate::server::running::{self, RunRecord, RunningServer};
 use crate::server::settings::Settings;
@@ -39,12 +40,13 @@ pub(crate) fn serve_on(
         running::note_endpoints(&this, endpoints);
         started(endpoints);
     };
-    let Settings { config, pre_send, post_callback, server_cleanup, acme_dns, on_certificate, .. } =
+    let Settings { config, pre_send, post_callback, server_cleanup, acme_dns, on_certificate, json_default, .. } =
         server.settings(py)?;
     server.engine.set_certificate_hooks(certificates::hooks(acme_dns, on_certificate));
     *lock(&server.shared.callbacks) =
         Callbacks { pre_send: pre_send.map(Arc::new), post_callback: post_callback.map(Arc::new) };
     install(&server.engine, &server.shared, py);
+    let json_default = json_default.map(|function| JsonDefault::begin(py, &function)).transpose()?;
     server.shared.uncaught.begin(config.debug);
     server.log.begin(py)?;
     prepare_interrupts(py)?;
@@ -89,6 +91,7 @@ pub(crate) fn serve_on(
         log_exception(py, None, "server_cleanup failed", &error);
     }
     signals.give_back(py)?;
+    drop(json_default);
     drop(record);
     has_ended_loop?;
     result.map_err(|error| match error {

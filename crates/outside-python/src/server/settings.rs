@@ -21,6 +21,7 @@ pub(crate) struct Settings {
     pub(crate) server_cleanup: Option<Py<PyAny>>,
     pub(crate) acme_dns: Option<Py<PyAny>>,
     pub(crate) on_certificate: Option<Py<PyAny>>,
+    pub(crate) json_default: Option<Py<PyAny>>,
 }
 
 impl Settings {
@@ -56,6 +57,7 @@ impl Settings {
             server_cleanup: callback("server_cleanup")?,
             acme_dns: callback("acme_dns")?,
             on_certificate: callback("on_certificate")?,
+            json_default: callback("json_default")?,
         })
     }
 }

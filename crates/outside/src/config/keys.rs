@@ -539,6 +539,13 @@ pub static KEYS: &[Key] = &[
         apply: callable,
     },
     Key {
+        name: "json_default",
+        meaning: "`function(value)` for values that JSON does not know: returns one that it knows, or raises `TypeError`",
+        default: Value::None,
+        allowed: "a function of (value), or None",
+        apply: callable,
+    },
+    Key {
         name: "server_cleanup",
         meaning: "`callback()` once, after everything has stopped",
         default: Value::None,

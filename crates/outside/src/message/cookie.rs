@@ -3,6 +3,7 @@
 //! Reading is linear and lenient, as servers must be; writing refuses values that would break the field.
 
 use std::fmt::Write as _;
+use std::time::SystemTime;
 
 use super::headers::Headers;
 use super::name::{KnownHeader, is_token};
@@ -87,6 +88,8 @@ pub struct ResponseCookie {
     pub value: String,
     /// Seconds for which the browser keeps it; 0 or less deletes it; `None`: until the browser ends.
     pub max_age: Option<i64>,
+    /// The moment at which the browser forgets it, if there is no `max_age`.
+    pub expires: Option<SystemTime>,
     /// Also sent to subdomains of this domain.
     pub domain: Option<String>,
     /// Whether it is hidden from scripts.
@@ -97,6 +100,8 @@ pub struct ResponseCookie {
     pub path: Option<String>,
     /// The rule for requests that other sites caused; `None`: the browser's default.
     pub same_site: Option<SameSite>,
+    /// Whether a page that embeds this site has a cookie of its own here (`Partitioned`); browsers require `secure` with it.
+    pub partitioned: bool,
 }
 
 impl ResponseCookie {
@@ -123,6 +128,9 @@ impl ResponseCookie {
         if let Some(seconds) = self.max_age {
             attribute(format_args!("Max-Age={seconds}"));
         }
+        if let Some(moment) = self.expires {
+            attribute(format_args!("Expires={}", httpdate::fmt_http_date(moment)));
+        }
         if let Some(domain) = &self.domain {
             attribute(format_args!("Domain={domain}"));
         }
@@ -138,13 +146,16 @@ impl ResponseCookie {
         if let Some(same_site) = self.same_site {
             attribute(format_args!("SameSite={}", same_site.as_str()));
         }
+        if self.partitioned {
+            attribute(format_args!("Partitioned"));
+        }
         Ok(field)
     }
 
     /// Checks whether this cookie can be written as it is meant.
     ///
     /// # Errors
-    /// The value or an attribute would break the field; `SameSite=None` without `secure`, which browsers drop.
+    /// The value or an attribute would break the field; `SameSite=None` or `Partitioned` without `secure`, which browsers drop.
     pub fn check(&self) -> Result<(), Error> {
         let quoted = self.value.strip_prefix('"').and_then(|value| value.strip_suffix('"'));
         let value = quoted.unwrap_or(&self.value);
@@ -162,6 +173,9 @@ impl ResponseCookie {
         }
         if self.same_site == Some(SameSite::None) && !self.secure {
             return Err(Error::new("same_site='None' needs secure=True: browsers drop the cookie otherwise"));
+        }
+        if self.partitioned && !self.secure {
+            return Err(Error::new("partitioned=True needs secure=True: browsers drop the cookie otherwise"));
         }
         Ok(())
     }
