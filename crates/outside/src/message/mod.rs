@@ -2,6 +2,7 @@
 //!
 //! Plain values: no socket, no clock, no runtime, no file is opened here. Only `error` is below.
 
+mod after;
 mod body;
 mod cookie;
 mod cors;
@@ -23,6 +24,7 @@ mod response;
 mod security_headers;
 mod status;
 mod target;
+mod version;
 
 pub(crate) use body::StartedStream;
 pub use body::{Body, BodyStream, FileSlice, KeepAlive, PieceFuture, Pull};
@@ -46,7 +48,9 @@ pub(crate) use parameter::Named;
 pub use parameter::{Parameter, Parameters};
 pub use query::{decode_component, decode_lossy, parse_query};
 pub(crate) use request::{ContentSource, Spooled};
-pub use request::{Request, RequestParts, Span, Version};
+pub use request::{Request, RequestParts, Span};
 pub use response::{IntoAnswer, Response};
 pub use security_headers::SecurityHeaders;
 pub use status::{reason_phrase, statuses};
+pub(crate) use target::location;
+pub use version::Version;
