@@ -4,6 +4,9 @@ The names below are the whole interface; each is documented where it is defined.
 engine in Rust (`outside._outside`) runs behind them.
 """
 
+from typing import TYPE_CHECKING as _TYPE_CHECKING
+from typing import Any as _Any
+
 from ._handlers.answers import Event, event_stream, html, json_response, redirect, send_file
 from ._handlers.multi_dict import MultiDict
 from ._handlers.routes import Routes
@@ -37,8 +40,16 @@ from ._process import at_fork as _at_fork  # noqa: F401
 from ._process import generation as _generation  # noqa: F401
 from ._server import OutsideHTTP
 
+if _TYPE_CHECKING:
+    from ._application.addresses import static_url, url_for
+    from ._application.auth import Authorization, basic_auth, bearer
+    from ._application.csrf import csrf_token
+    from ._application.session import Session, flash, flashes
+    from ._application.templates import Templates
+
 __all__ = [
     "AsyncWebSocketConnection",
+    "Authorization",
     "BinaryMessage",
     "Body",
     "ContentError",
@@ -64,6 +75,8 @@ __all__ = [
     "ResponseCookie",
     "Routes",
     "ScheduledResponse",
+    "Session",
+    "Templates",
     "TextMessage",
     "WebSocket",
     "WebSocketConnection",
@@ -71,12 +84,48 @@ __all__ = [
     "__version__",
     "abort",
     "asgi",
+    "basic_auth",
+    "bearer",
+    "csrf_token",
     "event_stream",
+    "flash",
+    "flashes",
     "get_description",
     "get_insensitive_header",
     "html",
     "json_response",
     "redirect",
     "send_file",
+    "static_url",
+    "url_for",
     "wsgi",
 ]
+
+# The application layer, each part imported when a program first uses it.
+_LATER = {
+    "Authorization": "auth",
+    "Session": "session",
+    "Templates": "templates",
+    "basic_auth": "auth",
+    "bearer": "auth",
+    "csrf_token": "csrf",
+    "flash": "session",
+    "flashes": "session",
+    "static_url": "addresses",
+    "url_for": "addresses",
+}
+
+
+def __getattr__(name: str) -> _Any:
+    from importlib import import_module
+
+    if name in _LATER:
+        found = getattr(import_module(f"._application.{_LATER[name]}", __name__), name)
+        globals()[name] = found
+        return found
+    if not name.startswith("_"):
+        from ._application.moved import sentence
+
+        if text := sentence(name):
+            raise ImportError(text, name=__name__)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

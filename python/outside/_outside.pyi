@@ -9,8 +9,12 @@ from datetime import datetime
 from os import PathLike
 from socket import socket
 from types import FrameType
-from typing import Any, BinaryIO, ClassVar, Literal, NoReturn, Protocol, TypeAlias, TypeVar, final, overload
+from typing import Any, BinaryIO, ClassVar, Generic, Literal, NoReturn, Protocol, TypeAlias, final, overload
 
+from typing_extensions import TypeVar
+
+from ._application.auth import Authorization
+from ._application.session import Session
 from ._handlers.body import BodyPieces
 from ._handlers.headers import Headers
 from ._handlers.multi_dict import MultiDict
@@ -18,6 +22,8 @@ from ._handlers.websocket import BinaryMessage, TextMessage
 
 _F = TypeVar("_F", bound=Callable[..., object])
 _T = TypeVar("_T")
+# The class of `request.state`.
+_S = TypeVar("_S", default=Any)
 _Json: TypeAlias = dict[Any, Any] | list[Any]
 _Pieces: TypeAlias = Iterable[str | bytes] | AsyncIterable[str | bytes]
 _Content: TypeAlias = "str | bytes | FilePath | _Json | _Model | _Pieces"
@@ -54,7 +60,9 @@ _Answer: TypeAlias = (
     | tuple[_AnswerBody, int]
     | tuple[_AnswerBody, int, _Fields]
 )
-_Handler: TypeAlias = Callable[[Request], _Answer] | Callable[[Request], Awaitable[_Answer]] | FilePath | Folder | WebSocket
+_Handler: TypeAlias = (
+    Callable[[Request[Any]], _Answer] | Callable[[Request[Any]], Awaitable[_Answer]] | FilePath | Folder | WebSocket
+)
 _ErrorHandler: TypeAlias = Callable[..., _Answer] | Callable[..., Awaitable[_Answer]]
 
 __all__ = [
@@ -95,6 +103,7 @@ __all__ = [
     "_route_parameters",
     "_run_on_loop",
     "_serve_in_memory",
+    "_set_any_errorhandler",
     "_set_around",
     "_settle",
     "_settle_response",
@@ -250,7 +259,7 @@ class FormFile:
     def __bool__(self) -> bool: ...
     def __len__(self) -> int: ...
 
-class Request:
+class Request(Generic[_S]):
     """One request. Made by the server; by hand for tests and `ScheduledResponse`."""
 
     def __init__(
@@ -336,6 +345,46 @@ class Request:
         content that is no JSON.
         """
     def _json_or_reason(self) -> tuple[Any, str | None]: ...
+    @property
+    def state(self) -> _S:
+        """The program's own values of this request. `Request[State]` names a class for it, which type checkers follow."""
+    @property
+    def session(self) -> Session:
+        """A dictionary of the browser, in a cookie that is signed with `config["secret"]`; written when it has changed."""
+    @property
+    def id(self) -> str:
+        """32 hexadecimal digits that no other request has."""
+    @property
+    def content_type(self) -> str:
+        """The media type of the content, with its parameters, as received; empty if there is none."""
+    @property
+    def is_json(self) -> bool:
+        """Whether the Content-Type says that the content is JSON."""
+    @property
+    def user_agent(self) -> str:
+        """The User-Agent field; empty if there is none."""
+    @property
+    def authorization(self) -> Authorization | None:
+        """The Authorization field: scheme, credentials, and of Basic the user and the password; `None` without it."""
+    @property
+    def remote_addr(self) -> str:
+        """The IP address of the client, as in `address`."""
+    @property
+    def raw_path(self) -> str:
+        """The path as received, percent-encoded, without the query."""
+    @property
+    def base_url(self) -> str:
+        """Scheme, host and path, as the client wrote them, without the query."""
+    @property
+    def full_url(self) -> str:
+        """The same with the query."""
+    def after(self, function: Callable[..., object], /, *arguments: Any) -> None:
+        """Calls a function, plain or `async def`, with these arguments when the answer is out, in a pool of its own."""
+    @property
+    def _server(self) -> Any: ...
+    @property
+    def _session(self) -> Session | None: ...
+    def _begin(self, server: Any, /) -> None: ...
 
 @final
 class ResponseHeaders(dict[str, Any]):
@@ -618,8 +667,11 @@ def _add_route(
 ) -> None: ...
 def _check_cors(cors: Any) -> None: ...
 def _remove_pattern(server: OutsideHTTP, pattern: str) -> bool: ...
+def _set_any_errorhandler(server: OutsideHTTP, function: Callable[..., Any] | None) -> None: ...
 def _route_parameters(pattern: str) -> list[str]: ...
-def _set_around(server: OutsideHTTP, scope: Any, around: bool, gate: bool, after: bool, asynchronous: bool) -> None: ...
+def _set_around(
+    server: OutsideHTTP, scope: Any, around: bool, gate: bool, after: bool, asynchronous: bool, finishing: bool
+) -> None: ...
 def _error_page(request: Request, code: int, message: str | None) -> Response: ...
 def _status_of(error: BaseException) -> tuple[int, str | None] | None: ...
 def _report(server: OutsideHTTP, request: Request, error: BaseException) -> Response | None: ...

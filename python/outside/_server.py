@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any
 from . import _outside
 from ._handlers import loop as _loop
 from ._handlers.around import Hooks, Scope
+from ._handlers.current import SERVERS, Wishes
 from ._handlers.routes import _C, Installation, Record, Registry, Routes, check_prefix, is_async, is_function
 from ._handlers.signature import ErrorHandler, adapt, has_annotations, plan, where
 from ._hosting import mount as _hosting
 
 if TYPE_CHECKING:
+    from ._application.session import Signer
     from ._input.docs import Documentation
     from .testing import TestClient
 
@@ -26,7 +28,7 @@ class _ServerHooks(Hooks):
 
     def of_code(self, code: int) -> Callable[..., Any] | None:
         found: Callable[..., Any] | None = self.server._error_routes.get(code)
-        return found
+        return found or self.of_any
 
     def __bool__(self) -> bool:
         # Functions that the engine calls are not told of the exception.
@@ -49,6 +51,10 @@ class OutsideHTTP(Registry, _outside.OutsideHTTP):
     # Set by `openapi()`.
     _documentation: Documentation | None
     _scope: Scope
+    # What signs sessions, while the configuration has a secret.
+    _signer: Signer | None
+    # Changes with the routes.
+    _version = 0
 
     def __new__(cls, *arguments: Any, **named: Any) -> OutsideHTTP:
         # Not in `__init__`, which a subclass may replace.
@@ -57,6 +63,8 @@ class OutsideHTTP(Registry, _outside.OutsideHTTP):
         self._startup, self._shutdown = [], []
         self._scopes = {}
         self._table, self._documentation = [], None
+        self._signer = None
+        SERVERS.add(self)
         self._scope = Scope(self._hooks, of_pattern=lambda pattern: self._scopes.get(pattern or ""))
         return self
 
@@ -86,6 +94,7 @@ class OutsideHTTP(Registry, _outside.OutsideHTTP):
         except KeyError:
             if host is not None or not _outside._remove_pattern(self, route):
                 raise
+            self._version += 1
             self._records = [record for record in self._records if record.path != route]
             self._table = [entry for entry in self._table if entry[1] != route]
 
@@ -102,7 +111,8 @@ class OutsideHTTP(Registry, _outside.OutsideHTTP):
         yield Installation(self, "", (self._hooks,))
 
     def _add(self, place: Installation, record: Record) -> None:
-        pattern, scope = place.prefix + record.path, Scope(*place.hooks)
+        pattern, scope = place.prefix + record.path, Scope(*place.hooks, checks_origin=record.csrf)
+        self._version += 1
         by_place: list[int] = []
         by_name: list[tuple[str, int]] = []
         handler, names = record.handler, _outside._route_parameters(pattern)
@@ -152,10 +162,11 @@ class OutsideHTTP(Registry, _outside.OutsideHTTP):
         _outside._set_around(
             self,
             self._scope,
-            around=any(every),
+            around=Wishes.current_request or any(every),
             gate=any(hooks.before for hooks in every),
             after=any(hooks.after for hooks in every),
             asynchronous=any(is_async(function) for function in functions),
+            finishing=Wishes.finishing or bool(self._hooks.finishers),
         )
 
     def openapi(
@@ -210,6 +221,10 @@ class OutsideHTTP(Registry, _outside.OutsideHTTP):
         )
 
     def _run_startup(self) -> None:
+        if self.config.get("secret") or self._signer:
+            from ._application import sessions
+
+            sessions.begin(self)
         for function in self._startup:
             self._run(function)
 

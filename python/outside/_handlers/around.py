@@ -13,6 +13,8 @@ from typing import Any, TypeVar
 from .. import _outside
 from .._outside import Request, Response
 from . import loop as _loop
+from .current import CURRENT, Wishes
+from .extra import add_to
 from .signature import ErrorHandler
 
 _Steps = Generator[Any, Any, Response]
@@ -31,20 +33,30 @@ class Hooks:
         self.after: list[_Handler] = []
         self.by_code: dict[int, _Handler] = {}
         self.by_class: dict[type[Exception], _Handler] = {}
+        # The handler of all codes that have none of their own.
+        self.of_any: _Handler | None = None
+        # Those of the application layer: called before all others with the request and the scope of its route, and after all others
+        # with the request and the response.
+        self.guards: list[_Handler] = []
+        self.finishers: list[_Handler] = []
 
     def of_code(self, code: int) -> _Handler | None:
-        return self.by_code.get(code)
+        return self.by_code.get(code) or self.of_any
 
     def __bool__(self) -> bool:
-        return bool(self.before or self.after or self.by_code or self.by_class)
+        return bool(self.before or self.after or self.by_code or self.by_class or self.of_any or self.guards or self.finishers)
 
 
 class Scope:
     """The hooks around a handler, from those of the server itself to those of the innermost group."""
 
-    def __init__(self, *hooks: Hooks, of_pattern: "Callable[[str | None], Scope | None] | None" = None) -> None:
+    def __init__(
+        self, *hooks: Hooks, of_pattern: "Callable[[str | None], Scope | None] | None" = None, checks_origin: bool = True
+    ) -> None:
         self.hooks = hooks
         self.of_pattern = of_pattern
+        # Whether requests that carry a session must prove that they are no forgery of another site.
+        self.checks_origin = checks_origin
 
     @property
     def server(self) -> Any:
@@ -63,6 +75,9 @@ class Scope:
 
     def of_code(self, code: int) -> _Handler | None:
         return next((found for hooks in reversed(self.hooks) if (found := hooks.of_code(code))), None)
+
+    def finishers(self) -> list[_Handler]:
+        return self.hooks[0].finishers
 
     def of_class(self, error: Exception) -> _Handler | None:
         """The handler of the most derived class, in the innermost group that has one."""
@@ -99,6 +114,13 @@ async def call_async(
 ) -> Response | Unfinished:
     """The same for an `async def` handler, in the context of its task."""
     return await _drive_async(_steps(scope, request, lambda: function(*by_place, **(by_name or {})), function))
+
+
+def begin(scope: Scope | None, request: Request) -> None:
+    """Makes the request the one of this context, and tells it its server."""
+    CURRENT.set(request)
+    if scope is not None:
+        request._begin(scope.server)
 
 
 def admit(context: Context, scope: Scope, request: Request) -> Response | None:
@@ -172,15 +194,21 @@ def _steps(
 ) -> Generator[Any, Any, Response | Unfinished]:
     """The calls around a handler: functions before it, the handler, functions after it."""
     response: Any
+    begin(scope, request)
     try:
         answer = None
-        for before in scope.before():
-            answer = yield before(request)
+        for guard in scope.hooks[0].guards:
+            answer = guard(request, scope)
             if answer is not None:
-                function = before
                 break
         else:
-            answer = yield handler()
+            for before in scope.before():
+                answer = yield before(request)
+                if answer is not None:
+                    function = before
+                    break
+            else:
+                answer = yield handler()
         response = _outside._settle(answer, 200, function)
         if type(response) is tuple:
             response = yield from _failed(scope, request, *response)
@@ -192,6 +220,7 @@ def _steps(
 
 
 def _admission(scope: Scope, request: Request) -> Generator[Any, Any, Response | None]:
+    begin(scope, request)
     try:
         for before in scope.before():
             answer = yield before(request)
@@ -212,6 +241,18 @@ def _ending(scope: Scope, request: Request, response: Response) -> _Steps:
     except Exception as error:
         _outside._log_failure(request, "a function after a request failed", error)
         response = _outside._error_page(request, 500, None)
+    return _finished(scope, request, response)
+
+
+def _finished(scope: Scope, request: Request, response: Response) -> Response:
+    try:
+        for finisher in scope.finishers():
+            finisher(request, response)
+        if Wishes.finishing:
+            add_to(request, response)
+    except Exception as error:
+        _outside._log_failure(request, "the answer could not be finished", error)
+        return _outside._error_page(request, 500, None)
     return response
 
 

@@ -18,8 +18,9 @@ from .signature import ErrorHandler, adapt, has_annotations, plan, where
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-    from .._outside import _Answer
+    from .._outside import Request, _Answer
     from .._server import OutsideHTTP
+    from .limits import Limit
 
 # A function whose return value is an answer: a handler, or a function around handlers.
 _F = TypeVar("_F", bound="Callable[..., _Answer | Awaitable[_Answer]]")
@@ -28,11 +29,17 @@ _W = TypeVar("_W", bound="Callable[..., object] | WebSocket")
 _C = TypeVar("_C", bound=Callable[..., "Awaitable[None] | None"])
 
 
+# Every code of 400 and above that has no handler of its own.
+EVERY: Any = object()
+
+
 class _Options(TypedDict, total=False):
     """How `route` has a handler called."""
 
     blocking: bool | None
     cancel_on_disconnect: bool | None
+    name: str | None
+    csrf: bool
 
 
 class _ContentOptions(_Options, total=False):
@@ -52,6 +59,12 @@ class Record(NamedTuple):
     blocking: bool | None = None
     streaming: bool = False
     cancel_on_disconnect: bool | None = None
+    # For `url_for`, in place of the function's own name.
+    name: str | None = None
+    # Whether requests that carry a session must prove that they are no forgery.
+    csrf: bool = True
+    # The function of a WebSocket.
+    function: Any = None
 
 
 class Installation(NamedTuple):
@@ -70,6 +83,8 @@ class Registry:
     _mounted: list[tuple[str, Routes]]
     # Set by `_server`, since the sub-package `_input` stands above this one: the handler with its plan, or `None`.
     _input_of: ClassVar[Callable[..., Any]]
+    # Its name in `url_for`.
+    name: str | None = None
 
     def _begin(self, hooks: Hooks) -> None:
         self._hooks = hooks
@@ -84,13 +99,16 @@ class Registry:
         blocking: bool | None = None,
         streaming: bool = False,
         cancel_on_disconnect: bool | None = None,
+        name: str | None = None,
+        csrf: bool = True,
     ) -> Callable[[_H], _H]:
         """A decorator: the handler answers this whole path, for these methods.
 
         `<name>` (or `{name}`) stands for one segment, `<int:name>` (or `{name:int}`), `float` and `uuid` for such a one alone,
         `path` for all that follow. The handler gets each under its name, and the request if it has a parameter called `request`
         or a first one that is no parameter of the path. GET answers HEAD too. `blocking`, `streaming` and
-        `cancel_on_disconnect` are those of `set_route`.
+        `cancel_on_disconnect` are those of `set_route`. `url_for` finds the route by `name`, else by the name of the function.
+        `csrf=False` is for routes whose requests are proved otherwise, such as by a token in Authorization.
         """
         if not isinstance(path, str):
             raise TypeError(f'a path is a str, as in @server.get("/path"), not {path!r}')
@@ -99,7 +117,7 @@ class Registry:
         wanted = tuple(methods)
 
         def register(handler: _H) -> _H:
-            self._register(Record(path, wanted, handler, where(handler), blocking, streaming, cancel_on_disconnect))
+            self._register(Record(path, wanted, handler, where(handler), blocking, streaming, cancel_on_disconnect, name, csrf))
             return handler
 
         return register
@@ -132,13 +150,25 @@ class Registry:
 
         def register(handler: _W) -> _W:
             made = handler if isinstance(handler, WebSocket) else self._connected(path, handler, options)
-            self._register(Record(path, ("GET",), made, where(handler)))
+            self._register(Record(path, ("GET",), made, where(handler), function=handler))
             return handler
 
         return register
 
-    def errorhandler(self, what: int | type[Exception]) -> Callable[[_F], _F]:
-        """A decorator: the function answers in place of an error page, or of an exception of this class.
+    def limit(self, rate: str, burst: int | None = None, by: Callable[[Request], object] | None = None) -> Limit:
+        """A decorator below that of a route: each client may send this many requests, such as `"20/s"`, `"5/m"` or `"100/10s"`;
+        others get 429 with Retry-After.
+
+        `burst` is how many may come at once (the number in the rate). `by` is a function of (request) that gives the key that is
+        counted, in place of the client's address, or `None` for requests that are not counted. Each process counts for itself.
+        """
+        from .limits import Limit, here
+
+        return Limit(rate, burst, by, origin=here())
+
+    def errorhandler(self, what: int | type[Exception] = EVERY) -> Callable[[_F], _F]:
+        """A decorator: the function answers in place of an error page, or of an exception of this class; without an argument in
+        place of every error of 400 and above that no closer handler takes.
 
         Its parameters get values by their names: `request`, `code`, `message` (that of `abort` or `(code, message)`, or `None`)
         and `error` (the exception; without one an `HTTPException` of code and message). Of several classes the most derived one
@@ -235,13 +265,15 @@ class Registry:
         return websocket
 
     def _set_errorhandler(self, what: int | type[Exception], function: Callable[..., Any]) -> None:
-        if isinstance(what, type) and issubclass(what, Exception):
+        if what is EVERY:
+            self._hooks.of_any = ErrorHandler(function, 0)
+        elif isinstance(what, type) and issubclass(what, Exception):
             self._hooks.by_class[what] = ErrorHandler(function, None)
         elif isinstance(what, int) and not isinstance(what, bool) and 400 <= what <= 599:
             self._hooks.by_code[what] = ErrorHandler(function, what)
         else:
             raise TypeError(
-                f"{where(function)}: an error handler is for a code of 400 to 599 or a class of exceptions, not {what!r}"
+                f"{where(function)}: an error handler is for a code of 400 to 599, a class of exceptions, or of all without an argument, not {what!r}"
             )
         self._changed(function)
 
@@ -254,17 +286,25 @@ class Registry:
 class Routes(Registry):
     """A group of routes under a prefix, with functions and error handlers of its own; `server.mount(group)` serves it.
 
-    `cors` says which pages of other origins may read its answers, as `config["cors"]`, which it replaces there.
+    `cors` says which pages of other origins may read its answers, as `config["cors"]`, which it replaces there. `name` is its
+    name in `url_for`, `limit` the rate of requests of each client, such as `"100/m"`; see `limit` of the server.
     """
 
-    def __init__(self, prefix: str = "", cors: Any = None) -> None:
+    def __init__(self, prefix: str = "", cors: Any = None, *, name: str | None = None, limit: Any = None) -> None:
         check_prefix(prefix)
+        if name is not None and (not isinstance(name, str) or not name or "." in name):
+            raise ValueError(f"the name of a group is a str without a dot, such as 'admin', not {name!r}")
         self.prefix = prefix
+        self.name = name
         self.cors = cors
         if cors is not None:
             _outside._check_cors(cors)
         self._parents: list[tuple[Registry, str]] = []
         self._begin(Hooks())
+        if limit is not None:
+            from .limits import Limit
+
+            self.before_request((limit if isinstance(limit, Limit) else Limit(limit)).check)
 
     def _prefix(self) -> str:
         return self.prefix

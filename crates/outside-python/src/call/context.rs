@@ -74,7 +74,12 @@ impl RequestContext {
             }
             None => {
                 let object = Bound::new(py, Request::view(Arc::clone(request)))?;
-                Ok(Self::new(&object, copy_context(py)?, None, shared))
+                let context = copy_context(py)?;
+                if shared.is_around.load(Ordering::Relaxed) {
+                    let begin = py.import("outside._handlers.around")?.getattr("begin")?;
+                    context.call_method1(intern!(py, "run"), (begin, shared.scope.get(), &object))?;
+                }
+                Ok(Self::new(&object, context, None, shared))
             }
         }
     }

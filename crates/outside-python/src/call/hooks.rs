@@ -21,6 +21,8 @@ struct PythonHooks {
     post_callback: Option<Arc<Py<PyAny>>>,
     /// Whether there are functions of `after_request`.
     has_after: bool,
+    /// Whether the application layer finishes answers in which a function of the program took part.
+    finishes: bool,
     shared: Arc<Shared>,
 }
 
@@ -31,9 +33,10 @@ pub(crate) fn install(engine: &outside::OutsideHttp, shared: &Arc<Shared>, py: P
         (callbacks.pre_send.clone(), callbacks.post_callback.clone())
     };
     let has_after = shared.has_after.load(Ordering::Relaxed);
-    let hooked = pre_send.is_some() || post_callback.is_some() || has_after;
+    let finishes = shared.finishes.load(Ordering::Relaxed);
+    let hooked = pre_send.is_some() || post_callback.is_some() || has_after || finishes;
     shared.hooked.store(hooked, Ordering::Relaxed);
-    let hooks = PythonHooks { pre_send, post_callback, has_after, shared: Arc::clone(shared) };
+    let hooks = PythonHooks { pre_send, post_callback, has_after, finishes, shared: Arc::clone(shared) };
     let hooks = hooked.then(|| Arc::new(hooks) as Arc<dyn Hooks>);
     // A thread that changes the site may hold its lock and wait for Python's.
     py.detach(|| engine.set_hooks(hooks));
@@ -49,7 +52,7 @@ impl PythonHooks {
         is_around: bool,
     ) -> PyResult<Py<Response>> {
         match context {
-            Some(context) if self.has_after && !is_around => {
+            Some(context) if (self.has_after || self.finishes) && !is_around => {
                 let scope = context.scope(py).or_else(|| self.shared.scope.get().map(|scope| scope.bind(py)));
                 let finish = py.import("outside._handlers.around")?.getattr("finish")?;
                 let finished = finish.call1((context.enterable(py)?, scope, context.request(py), response))?;
@@ -104,8 +107,11 @@ impl Hooks for PythonHooks {
     ) -> Result<(), Error> {
         let attached = response.attachment_mut().as_ref().and_then(|attached| attached.downcast_ref::<Attachment>());
         let is_around = attached.is_some_and(|attached| attached.is_around);
-        // The functions after a handler's own answer were called with it.
-        if self.pre_send.is_none() && (!self.has_after || is_around) {
+        let has_context = attached.is_some_and(|attached| attached.context.is_some());
+        // The functions after a handler's own answer were called with it. A file, or a page of the engine, has no session
+        // to finish.
+        let is_finished = is_around || !self.has_after && !(self.finishes && has_context);
+        if self.pre_send.is_none() && is_finished {
             return Ok(());
         }
         Python::attach(|py| {

@@ -25,6 +25,8 @@ pub(crate) struct Shared {
     pub(crate) is_around: AtomicBool,
     /// Whether there are callbacks after every answer.
     pub(crate) has_after: AtomicBool,
+    /// Whether answers that functions of the program have made are finished by the application layer.
+    pub(crate) finishes: AtomicBool,
     /// Whether there is an `async def` function, so that the asyncio loop is needed.
     pub(crate) needs_loop: AtomicBool,
     /// The page about an exception, and the test client that is told of it.

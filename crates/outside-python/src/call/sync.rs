@@ -17,7 +17,7 @@ use super::handler_call::{HandlerCall, around, scope_of};
 use super::interrupt::thread_ident;
 use super::plan::Plan;
 use super::shared::Shared;
-use crate::message::convert::{Returned, located, returned};
+use crate::message::convert::{Returned, located, returned, take_status};
 use crate::message::request::Request;
 
 /// A plain function on a route.
@@ -95,6 +95,8 @@ impl SyncHandler for Gate {
 pub(crate) struct ErrorFunction {
     pub(crate) function: Py<PyAny>,
     pub(crate) shared: Arc<Shared>,
+    /// Whether it answers every code, is handed it, and may leave the answer to the built-in page.
+    pub(crate) takes_code: bool,
 }
 
 impl ErrorHandler for ErrorFunction {
@@ -111,10 +113,21 @@ impl ErrorHandler for ErrorFunction {
             let known =
                 RequestContext::of(attachment).map_or_else(|| RequestContext::found(py, request, &self.shared), Ok);
             let context = known.map_err(out_of_memory)?;
-            let call = (&self.function, context.request(py), message).into_pyobject(py);
+            let call = match self.takes_code {
+                true => (&self.function, context.request(py), code, message).into_pyobject(py),
+                false => (&self.function, context.request(py), message).into_pyobject(py),
+            };
             let result = call.and_then(|call| context.run(py, &call)).and_then(|value| context.awaited(value));
             let answer = result.and_then(|value| {
                 let response = value.cast::<crate::message::response::Response>().ok();
+                if self.takes_code && value.is_none() {
+                    let mut page = error_page(Some(request), code, message);
+                    context.accompany(&mut page, None, false);
+                    return Ok(page);
+                }
+                if let Some(response) = response {
+                    take_status(response, code)?;
+                }
                 let returned = returned(&value).map_err(|error| located(self.function.bind(py), error));
                 let mut answer = match returned? {
                     // A value that is no Response has no status of its own.

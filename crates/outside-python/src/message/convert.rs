@@ -76,7 +76,10 @@ pub(crate) enum Settled<'py> {
 /// The `Response` that a return value means. A value that is no `Response` has this status.
 pub(crate) fn settled(value: Bound<'_, PyAny>, status: u16) -> PyResult<Settled<'_>> {
     let py = value.py();
-    if value.is_instance_of::<Response>() {
+    if let Ok(response) = value.cast::<Response>() {
+        if status != 200 {
+            take_status(response, status)?;
+        }
         return Ok(Settled::Response(value));
     }
     if let Ok(tuple) = value.cast::<PyTuple>() {
@@ -102,6 +105,17 @@ pub(crate) fn settled(value: Bound<'_, PyAny>, status: u16) -> PyResult<Settled<
         return Err(unanswerable(&value));
     };
     Ok(Settled::Response(Bound::new(py, response)?.into_any()))
+}
+
+/// Gives a response whose status the program has left open, such as a page of a template, the status of an error.
+pub(crate) fn take_status(response: &Bound<'_, Response>, status: u16) -> PyResult<()> {
+    let py = response.py();
+    if !response.get_type().is(py.get_type::<Response>())
+        && response.getattr_opt(intern!(py, "_status_is_open"))?.is_some_and(|open| open.is_truthy().unwrap_or(false))
+    {
+        response.setattr(intern!(py, "status_code"), status)?;
+    }
+    Ok(())
 }
 
 /// Whether the value is content that a handler may return without a `Response`.

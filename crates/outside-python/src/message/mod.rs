@@ -14,6 +14,7 @@ mod json_number;
 pub(crate) mod media_type;
 pub(crate) mod parameter;
 pub(crate) mod request;
+pub(crate) mod request_facts;
 pub(crate) mod response;
 pub(crate) mod response_headers;
 pub(crate) mod stream;

@@ -4,19 +4,18 @@ use std::net::SocketAddr;
 use std::os::fd::IntoRawFd as _;
 use std::sync::{Arc, OnceLock};
 
-use outside::message::{RequestParts, Version};
-use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::exceptions::PyTypeError;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBytes, PyDict, PyList, PyString, PyTuple};
 
-use crate::errors::{content_error, value_error};
+use crate::errors::content_error;
 use crate::message::body::BodyReader;
 use crate::message::form::FormFile;
 use crate::message::json::{NoJson, decoded};
 use crate::message::parameter::value_of;
-use crate::support::kind;
+use crate::message::request_facts::{Layer, call_after, from_parts, generic, is_json, made, path_of_target};
 
 /// One request. Made by the server; by hand for tests and `ScheduledResponse`.
 #[pyclass(module = "outside", name = "Request", subclass, frozen, dict, weakref)]
@@ -35,6 +34,8 @@ struct RequestCache {
     args: PyOnceLock<Py<PyAny>>,
     form: PyOnceLock<(Py<PyAny>, Py<PyAny>)>,
     json: PyOnceLock<Result<Py<PyAny>, NoJson>>,
+    /// Values of the application layer.
+    layer: Layer,
 }
 
 impl Request {
@@ -58,6 +59,7 @@ impl Request {
                 args: PyOnceLock::new(),
                 form: PyOnceLock::new(),
                 json: PyOnceLock::new(),
+                layer: Layer::default(),
             })
         })
     }
@@ -77,6 +79,11 @@ impl Request {
         self.cache(py)
             .json
             .get_or_try_init(py, || Ok(decoded(py, self.gathered(py)?.try_content()?)?.map(Bound::unbind)))
+    }
+
+    /// The value of a field; empty if there is none.
+    fn field(&self, name: &str) -> String {
+        self.inner().headers().get(name).map(str::to_owned).unwrap_or_default()
     }
 
     fn make_form(&self, py: Python<'_>) -> PyResult<&(Py<PyAny>, Py<PyAny>)> {
@@ -144,25 +151,96 @@ impl Request {
         url: &str,
         address: &Bound<'_, PyAny>,
     ) -> PyResult<()> {
-        let content: &[u8] = content
-            .extract()
-            .map_err(|_| PyTypeError::new_err(format!("the content of a Request is bytes, not {}", kind(content))))?;
-        let (ip, port): (String, u16) = address.extract().map_err(|_| {
-            PyTypeError::new_err(format!("the address of a Request is (ip, port), not {}", kind(address)))
-        })?;
-        let ip = ip.parse().map_err(|_| PyValueError::new_err(format!("{ip:?} is no IP address")))?;
-        let version = Version::parse(version).ok_or_else(|| {
-            PyValueError::new_err(format!("the version is 'HTTP/1.0', 'HTTP/1.1' or 'HTTP/2', not {version:?}"))
-        })?;
-        let mut pairs: Vec<(String, Vec<u8>)> = Vec::with_capacity(headers.len());
-        for (name, value) in headers.iter() {
-            pairs.push((name.extract()?, value.str()?.to_str()?.as_bytes().to_vec()));
-        }
-        let pairs: Vec<(&str, &[u8])> = pairs.iter().map(|(name, value)| (name.as_str(), value.as_slice())).collect();
-        let parts =
-            RequestParts { method, target: url, headers: &pairs, content, version, address: SocketAddr::new(ip, port) };
-        let request = outside::Request::from_parts(&parts).map_err(value_error)?;
+        let request = from_parts(method, headers, content, version, url, address)?;
         self.inner.set(Arc::new(request)).map_err(|_| PyTypeError::new_err("a Request is initialised once"))
+    }
+
+    #[classattr]
+    fn __class_getitem__(py: Python<'_>) -> PyResult<Py<PyAny>> {
+        generic(py)
+    }
+
+    #[getter]
+    fn state(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        made(py, &self.cache(py).layer.state, "outside._handlers.current", "State", ())
+    }
+
+    #[getter]
+    fn id(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        made(py, &self.cache(py).layer.id, "outside._handlers.current", "new_id", ())
+    }
+
+    #[getter]
+    fn session(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {
+        let py = slf.py();
+        made(py, &slf.get().cache(py).layer.session, "outside._application.session", "session_of", (slf,))
+    }
+
+    #[getter]
+    fn authorization(slf: &Bound<'_, Self>) -> PyResult<Py<PyAny>> {
+        let py = slf.py();
+        made(py, &slf.get().cache(py).layer.authorization, "outside._application.auth", "authorization_of", (slf,))
+    }
+
+    #[getter]
+    fn content_type(&self) -> String {
+        self.field("Content-Type")
+    }
+
+    #[getter]
+    fn user_agent(&self) -> String {
+        self.field("User-Agent")
+    }
+
+    #[getter]
+    fn is_json(&self) -> bool {
+        is_json(&self.content_type())
+    }
+
+    #[getter]
+    fn remote_addr(&self) -> String {
+        self.address().0
+    }
+
+    #[getter]
+    fn raw_path(&self) -> &str {
+        self.inner().target().split('?').next().unwrap_or_default()
+    }
+
+    #[getter]
+    fn base_url(&self) -> String {
+        let inner = self.inner();
+        format!("{}://{}{}", inner.scheme(), inner.host(), path_of_target(self.raw_path()))
+    }
+
+    #[getter]
+    fn full_url(&self) -> String {
+        let query = self.inner().query();
+        let mark = if query.is_empty() { "" } else { "?" };
+        format!("{}{mark}{query}", self.base_url())
+    }
+
+    /// Calls a function when the answer is out.
+    #[pyo3(signature = (function, *arguments))]
+    fn after(slf: &Bound<'_, Self>, function: &Bound<'_, PyAny>, arguments: &Bound<'_, PyTuple>) -> PyResult<()> {
+        call_after(slf, slf.get().inner(), function, arguments)
+    }
+
+    /// The server that handles it; `None` if that is not known.
+    #[getter]
+    fn _server(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        self.cache.get(py)?.layer.server.get(py).map(|server| server.clone_ref(py))
+    }
+
+    /// Notes the server, once.
+    fn _begin(&self, py: Python<'_>, server: Py<PyAny>) {
+        self.cache(py).layer.server.get_or_init(py, || server);
+    }
+
+    /// The session, if it was looked at.
+    #[getter]
+    fn _session(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        self.cache.get(py)?.layer.session.get(py).map(|session| session.clone_ref(py))
     }
 
     #[getter]

@@ -9,7 +9,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 
 use crate::call::hooks::install;
-use crate::call::sync::Gate;
+use crate::call::sync::{ErrorFunction, Gate};
 use crate::errors::{answer_of, refusal_of};
 use crate::event_loop::EventLoop;
 use crate::logging::log_exception;
@@ -20,7 +20,8 @@ use crate::server::outside_http::OutsideHttp;
 use crate::server::routes::need_loop;
 
 /// Tells the engine which callbacks there are: `around` any handler, before everything (`gate`), `after` every answer; and whether
-/// one of them, or of those at start and end, is an `async def` function. `scope` is that of the server itself.
+/// one of them, or of those at start and end, is an `async def` function; and whether the application layer finishes the answers of
+/// functions (`finishing`). `scope` is that of the server itself.
 #[pyfunction]
 pub(crate) fn _set_around(
     server: &Bound<'_, OutsideHttp>,
@@ -29,6 +30,7 @@ pub(crate) fn _set_around(
     gate: bool,
     after: bool,
     asynchronous: bool,
+    finishing: bool,
 ) -> PyResult<()> {
     let py = server.py();
     let server = server.get().server()?;
@@ -40,9 +42,24 @@ pub(crate) fn _set_around(
     let _ = shared.scope.set(scope);
     shared.is_around.store(around, Ordering::Relaxed);
     shared.has_after.store(after, Ordering::Relaxed);
+    shared.finishes.store(finishing, Ordering::Relaxed);
     let function = || outside::handler::Function::new(Gate { shared: Arc::clone(shared) }, None);
-    server.engine.set_gate(gate.then(function));
+    // Files have no session: they pass no gate for it.
+    server.engine.set_gate((gate || finishing).then(function), !gate);
     install(&server.engine, shared, py);
+    Ok(())
+}
+
+/// Has a function of (request, code, message) answer every error that the engine would answer; `None` from it is the built-in page.
+/// Without a function, the handlers of codes are asked again.
+#[pyfunction]
+pub(crate) fn _set_any_errorhandler(server: &Bound<'_, OutsideHttp>, function: Option<Py<PyAny>>) -> PyResult<()> {
+    let server = server.get().server()?;
+    let made = function.map(|function| {
+        let shared = Arc::clone(&server.shared);
+        Arc::new(ErrorFunction { function, shared, takes_code: true }) as Arc<dyn outside::site::ErrorHandler>
+    });
+    server.engine.set_any_errorhandler(made);
     Ok(())
 }
 

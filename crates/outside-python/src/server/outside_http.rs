@@ -133,7 +133,7 @@ impl OutsideHttp {
             return Err(PyTypeError::new_err(format!("an error handler is a function, not {}", kind(handler))));
         }
         let (function, shared) = (handler.clone().unbind(), Arc::clone(&server.shared));
-        let function = Arc::new(ErrorFunction { function, shared });
+        let function = Arc::new(ErrorFunction { function, shared, takes_code: false });
         server.engine.set_foreign_errorhandler(code, function).map_err(value_error)?;
         let replaced = lock(&server.error_routes).insert(code, handler.clone().unbind());
         drop(replaced);

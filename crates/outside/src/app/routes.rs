@@ -7,6 +7,7 @@ use super::OutsideHttp;
 use crate::error::Error;
 use crate::handler::{Function, Handler, IntoHandler};
 use crate::route::PatternRoute;
+use crate::site::ErrorHandler;
 
 impl OutsideHttp {
     /// Adds a route that answers whole paths, for these methods.
@@ -103,11 +104,22 @@ impl OutsideHttp {
         self.site.snapshot().routes.patterns()
     }
 
+    /// A handler of another language that is asked for every code, before those of [`Self::set_foreign_errorhandler`].
+    pub fn set_any_errorhandler(&self, handler: Option<Arc<dyn ErrorHandler>>) {
+        let changed = self.site.edit(|site| {
+            site.any_error_handler = handler;
+            Ok(())
+        });
+        debug_assert!(changed.is_ok(), "setting a field cannot fail");
+    }
+
     /// Sets or removes the gate, for bindings: a function that is called before an answer that no function makes
-    /// (files, redirects, WebSockets, 404, 405). It answers in their place, or returns [`crate::Response::pass`].
-    pub fn set_gate(&self, gate: Option<Arc<Function>>) {
+    /// (files, redirects, WebSockets, 404, 405), or with `websockets_only` before a WebSocket opens. It answers in their
+    /// place, or returns [`crate::Response::pass`].
+    pub fn set_gate(&self, gate: Option<Arc<Function>>, websockets_only: bool) {
         let changed = self.site.edit(|site| {
             site.gate = gate;
+            site.gates_websockets_only = websockets_only;
             Ok(())
         });
         debug_assert!(changed.is_ok(), "setting a field cannot fail");

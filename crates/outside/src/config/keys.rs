@@ -712,6 +712,45 @@ pub static KEYS: &[Key] = &[
         allowed: "True or False",
         apply: |config, value| flag(value, &mut config.debug),
     },
+    Key {
+        name: "secret",
+        meaning: "what signs sessions: a `str` of at least 32 bytes, or a list of such, of which the first signs and all \
+                  are accepted; `python -c \"import secrets; print(secrets.token_urlsafe(32))\"` makes one. With it, \
+                  requests that change something are checked for forgery",
+        default: Value::None,
+        allowed: "a str of at least 32 bytes, as secrets.token_urlsafe(32) makes it, or a list of such: the first one \
+                  signs, all are accepted; or None: there are no sessions",
+        apply: |_, value| is_secret(value),
+    },
+    Key {
+        name: "session_days",
+        meaning: "days after which a session that was not changed ends",
+        default: Value::Integer(14),
+        allowed: "a number of days above 0, at most 400",
+        apply: |_, value| number(value, 1e-6, 400.0, |_| ()),
+    },
+    Key {
+        name: "errors",
+        meaning: "`\"page\"`, or `\"problem\"`: RFC 9457 (`application/problem+json`) for clients that accept JSON before \
+                  HTML",
+        default: Value::Text("page"),
+        allowed: "'page' or 'problem'",
+        apply: |config, value| one_of(value, [("page", false), ("problem", true)], &mut config.problem_errors),
+    },
+    Key {
+        name: "redirect_slashes",
+        meaning: "whether a path that has a decorated route only with, or only without, a slash at its end is redirected there",
+        default: Value::Bool(true),
+        allowed: "True or False",
+        apply: |config, value| flag(value, &mut config.redirect_slashes),
+    },
+    Key {
+        name: "max_background",
+        meaning: "background functions that run at one moment; 1,000 more wait, the next is an error",
+        default: Value::Integer(32),
+        allowed: "a whole number from 1 to 1000",
+        apply: |_, value| whole(value, 1, 1000, |_| ()),
+    },
 ];
 
 fn any_number(_: &mut Config, value: &Value) -> bool {

@@ -29,8 +29,8 @@ use crate::error::Error;
 use crate::message::{Cors, FormLimits, HostPattern, SecurityHeaders, TrustedProxy};
 pub use domains::{AcmeConfig, Challenge, Domain};
 pub use keys::{KEYS, Key};
-use value::shown;
 pub use value::{CertificateFiles, Value};
+use value::{hidden, shown};
 
 /// Number of reactors at most: a route keeps one bit for each.
 pub(crate) const MOST_REACTORS: usize = 64;
@@ -98,6 +98,8 @@ pub struct Config {
     pub ssl_certificates: Vec<CertificateFiles>,
     pub tls_handshake_timeout: Duration,
     pub debug: bool,
+    pub problem_errors: bool,
+    pub redirect_slashes: bool,
     /// Whether a server that only this machine can reach accepts only loopback hosts while `allowed_hosts` is empty;
     /// other hosts get 421, as with `debug`. Otherwise a foreign page whose name is made to point to this machine could
     /// read the answers (DNS rebinding). Not a key: the command sets it.
@@ -228,6 +230,8 @@ impl Default for Config {
             domains: Vec::new(),
             acme: AcmeConfig::default(),
             debug: false,
+            problem_errors: false,
+            redirect_slashes: false,
             loopback_hosts_only: false,
         };
         for key in KEYS {
@@ -251,7 +255,11 @@ impl Config {
             bounds_spools |= name == "spool_max_mb" && value != Value::Integer(1024);
             match KEYS.iter().find(|key| key.name == name) {
                 Some(key) if (key.apply)(&mut config, &value) => {}
-                Some(key) => faults.push(format!("config[{name:?}] is {}; allowed: {}", shown(&value), key.allowed)),
+                Some(key) => {
+                    // A secret does not go into a log.
+                    let given = if name == "secret" { hidden(&value) } else { shown(&value) };
+                    faults.push(format!("config[{name:?}] is {given}; allowed: {}", key.allowed));
+                }
                 None => {
                     let nearest = nearest(name).map(|near| format!("; did you mean {near:?}?")).unwrap_or_default();
                     faults.push(format!("config[{name:?}] is not a setting (given: {}){nearest}", shown(&value)));

@@ -238,6 +238,25 @@ pub(super) fn shown(value: &Value) -> String {
     }
 }
 
+/// Whether it is a value of the key `secret`.
+pub(super) fn is_secret(value: &Value) -> bool {
+    const SHORTEST: usize = 32;
+    let is_long = |value: &Value| text(value).is_some_and(|text| text.len() >= SHORTEST);
+    match value {
+        Value::None => true,
+        Value::List(values) => !values.is_empty() && values.iter().all(is_long),
+        value => is_long(value),
+    }
+}
+
+/// A secret for a message about it: its length alone.
+pub(super) fn hidden(value: &Value) -> String {
+    match value {
+        Value::List(values) => format!("[{}]", values.iter().map(hidden).collect::<Vec<_>>().join(", ")),
+        value => text(value).map_or_else(|| shown(value), |text| format!("a str of {} bytes", text.len())),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

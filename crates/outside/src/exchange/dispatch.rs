@@ -83,7 +83,7 @@ impl Dispatcher {
     /// Whether a function takes the content of this request: its handler, or the gate.
     pub(crate) fn wants_content(&self, request: &Request) -> bool {
         let is_function = |handler: &Handler| matches!(handler, Handler::Sync(_) | Handler::Async(_));
-        self.site.1.gate.is_some()
+        (self.site.1.gate.is_some() && !self.site.1.gates_websockets_only)
             || match self.site.1.routes.choose(request) {
                 RouteChoice::Plain(route) => is_function(&route.handler),
                 RouteChoice::Pattern(handler, ..) => is_function(handler),

@@ -77,6 +77,7 @@ pub(crate) fn receive<T>(
     (empty.address, empty.is_secure) = (address, is_secure);
     empty.max_params = service.config.max_query_parameters;
     empty.max_cookies = service.config.max_cookies;
+    empty.wants_problems = service.config.problem_errors;
     let decoded = decode(empty);
     let welcome = if decoded.is_ok() { service.front.receive(empty) } else { Ok(()) };
     (decoded, welcome)
@@ -128,7 +129,7 @@ impl Dispatcher {
                 (handler, below)
             }
             unrouted => {
-                let gate = self.gate(exchange);
+                let gate = if self.site.1.gates_websockets_only { None } else { self.gate(exchange) };
                 if gate.is_none() {
                     self.respond_unrouted(exchange, &unrouted);
                 }
@@ -145,7 +146,11 @@ impl Dispatcher {
                 exchange.cancel_on_disconnect = handler.cancel_on_disconnect();
                 Some(Awaited::Async(Arc::clone(handler)))
             }
-            _ => self.gate(exchange).or_else(|| self.without_function(handler, below, exchange)),
+            handler => {
+                let passes = self.site.1.gates_websockets_only && !matches!(handler, Handler::WebSocket(_));
+                let gate = if passes { None } else { self.gate(exchange) };
+                gate.or_else(|| self.without_function(handler, below, exchange))
+            }
         }
     }
 
@@ -212,9 +217,15 @@ impl Dispatcher {
         Ok(())
     }
 
-    /// Whether step 9 has hooks to call.
+    /// Whether step 9 has hooks to call, for any request.
     pub(crate) fn has_after_hooks(&self) -> bool {
         self.site.1.hooks.as_ref().is_some_and(|hooks| hooks.wants_after())
+    }
+
+    /// Whether step 9 has hooks, or functions of this request, to call.
+    #[inline]
+    pub(crate) fn calls_after(&self, request: Option<&Arc<Request>>) -> bool {
+        self.has_after_hooks() || request.is_some_and(|request| request.has_calls_after())
     }
 
     /// Step 9, behind the log line: has the executor call the last hooks. The line has reached its sink by then.

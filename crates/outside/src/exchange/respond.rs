@@ -63,13 +63,31 @@ impl Dispatcher {
     /// Answers a request without a handler. If only its method has none, OPTIONS gets the methods that have one (RFC
     /// 9110 section 9.3.7), and any other gets 405, which names them too (section 15.5.6).
     pub(super) fn respond_unrouted(&self, exchange: &mut Exchange, choice: &RouteChoice<'_>) {
-        let RouteChoice::Methods(methods) = choice else { return self.respond_with_status(exchange, 404) };
+        let RouteChoice::Methods(methods) = choice else {
+            return match self.to_other_slash(exchange.request.as_deref()) {
+                Some(redirect) => self.respond(exchange, Ok(redirect)),
+                None => self.respond_with_status(exchange, 404),
+            };
+        };
         let methods = methods.join(", ");
         if exchange.request.as_ref().is_some_and(|request| request.method() == "OPTIONS") {
             return self.respond(exchange, Ok(Response::new(204).with_header("Allow", methods)));
         }
         exchange.extra.get_or_insert_default().push_checked(b"Allow", methods.as_bytes());
         self.respond_with_status(exchange, 405);
+    }
+
+    /// The redirect to the path that has a route with, or without, a slash at its end.
+    fn to_other_slash(&self, request: Option<&Request>) -> Option<Response> {
+        let request = request.filter(|_| self.service.config.redirect_slashes)?;
+        let mut location = self.site.1.routes.other_slash(request)?;
+        if !request.query().is_empty() {
+            location.push('?');
+            location.push_str(request.query());
+        }
+        // 308 keeps the method and the content (RFC 9110 section 15.4.9).
+        let code = if matches!(request.method(), "GET" | "HEAD") { 301 } else { 308 };
+        Some(Response::new(code).with_header("Location", location))
     }
 
     /// Adds the fields that the site's policy gives to every answer.

@@ -55,11 +55,15 @@ impl Exchange {
                 Work::Done
             }
             Work::After(response) => {
-                if let Some(hooks) = &site.hooks {
-                    let request = self.request.as_ref();
-                    if catch_unwind(AssertUnwindSafe(|| hooks.after(request, response))).is_err() {
-                        log.event(Level::Error, "a post_callback panicked");
+                let request = self.request.as_ref();
+                let after = || {
+                    if let Some(hooks) = site.hooks.as_ref().filter(|hooks| hooks.wants_after()) {
+                        hooks.after(request, response);
                     }
+                    request.into_iter().for_each(|request| request.make_calls_after());
+                };
+                if catch_unwind(AssertUnwindSafe(after)).is_err() {
+                    log.event(Level::Error, "a post_callback panicked");
                 }
                 Work::Done
             }
@@ -104,7 +108,7 @@ impl Exchange {
         } else if let Some(refusal) = error.refusal() {
             log.complain_of(refusal);
         }
-        if let (Some(handler), Some(_)) = (site.error_handlers.get(&code), &self.request) {
+        if let (Some(handler), Some(_)) = (site.error_handler(code), &self.request) {
             let known = self.attachment.as_deref();
             let answer = self.call(log, |request| handler.call(request, code, message, known));
             match answer.and_then(|response| self.prepare(response, site, log)) {

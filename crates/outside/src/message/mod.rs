@@ -11,6 +11,7 @@
 //! assert_eq!(response.headers().get("set-cookie"), Some("session=abc; HttpOnly"));
 //! ```
 
+mod after;
 mod body;
 mod cookie;
 mod cors;
@@ -33,6 +34,7 @@ mod response;
 mod security_headers;
 mod status;
 mod target;
+mod version;
 
 pub(crate) use body::StartedStream;
 pub use body::{Body, BodyStream, FileSlice, KeepAlive, PieceFuture, Pull, Response};
@@ -56,7 +58,9 @@ pub(crate) use parameter::Named;
 pub use parameter::{Parameter, Parameters};
 pub use query::{decode_component, decode_lossy, parse_query};
 pub(crate) use request::{ContentSource, Spooled};
-pub use request::{Request, RequestParts, Span, Version};
+pub use request::{Request, RequestParts, Span};
 pub use response::IntoAnswer;
 pub use security_headers::SecurityHeaders;
 pub use status::{reason_phrase, statuses};
+pub(crate) use target::location;
+pub use version::Version;

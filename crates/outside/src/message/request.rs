@@ -7,8 +7,9 @@ use std::any::Any;
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock};
 
+use super::after::AfterCall;
 use super::cookie::Cookies;
 use super::form::FormLimits;
 use super::forwarded::Forwarded;
@@ -18,6 +19,7 @@ use super::name::KnownHeader;
 use super::parameter::{Parameter, Parameters};
 use super::query::parse_query;
 use super::target::{octets, resolve};
+use super::version::Version;
 use crate::error::{Error, Refusal};
 
 /// A half-open range of bytes in the head.
@@ -52,31 +54,6 @@ pub(crate) trait ContentSource: Any + fmt::Debug + Send + Sync {
     }
 }
 
-/// A version of HTTP.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(missing_docs, reason = "each variant is the version it spells")]
-pub enum Version {
-    Http10,
-    Http11,
-    Http2,
-}
-
-impl Version {
-    /// The name in requests and logs.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Http10 => "HTTP/1.0",
-            Self::Http11 => "HTTP/1.1",
-            Self::Http2 => "HTTP/2",
-        }
-    }
-
-    /// Parses the form of [`Version::as_str`].
-    pub fn parse(text: &str) -> Option<Self> {
-        [Self::Http10, Self::Http11, Self::Http2].into_iter().find(|version| version.as_str() == text)
-    }
-}
-
 /// An HTTP request with its whole content (RFC 9110 section 3.4).
 #[derive(Debug)]
 pub struct Request {
@@ -105,6 +82,10 @@ pub struct Request {
     pub(crate) max_cookies: usize,
     /// `None` stands for the defaults; set only if there is content.
     pub(crate) form_limits: Option<Box<FormLimits>>,
+    /// Whether an error is answered with a problem document (RFC 9457) if the client accepts JSON before HTML.
+    pub(crate) wants_problems: bool,
+    /// Calls for the time after the answer, once there has been one.
+    pub(crate) after: OnceLock<Box<Mutex<Vec<AfterCall>>>>,
 }
 
 /// The parts of a request that is built by hand: for tests and for [`crate::ScheduledResponse`].
@@ -153,6 +134,8 @@ impl Request {
             max_params: 1000,
             max_cookies: 150,
             form_limits: None,
+            wants_problems: false,
+            after: OnceLock::new(),
         }
     }
 
@@ -166,6 +149,7 @@ impl Request {
         self.url = None;
         self.route = None;
         self.parameters.take();
+        self.after.take();
         self.spooled = None;
         self.forwarded = None;
         if self.content.capacity() > 64 << 10 {

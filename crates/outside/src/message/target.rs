@@ -74,6 +74,29 @@ pub(crate) fn octets(path: &[u8]) -> Vec<u8> {
     octets
 }
 
+/// The resolved path, percent-encoded for a `Location`; `None` unless it begins with exactly one slash, since a second
+/// one would name a host.
+pub(crate) fn location(path: &[u8]) -> Option<String> {
+    let (segments, trailing) = normalised(path);
+    let mut location = String::with_capacity(path.len() + 1);
+    for segment in segments {
+        location.push('/');
+        for &byte in segment {
+            match byte {
+                b'!' | b'$'..=b'.' | b'0'..=b';' | b'=' | b'@'..=b'Z' | b'_' | b'a'..=b'z' | b'~' => {
+                    location.push(char::from(byte));
+                }
+                // A backslash too, which browsers take for a slash.
+                _ => location.push_str(&format!("%{byte:02X}")),
+            }
+        }
+    }
+    if trailing {
+        location.push('/');
+    }
+    (location.starts_with('/') && !location.starts_with("//")).then_some(location)
+}
+
 /// The segments without dot segments, and whether a slash follows them.
 fn normalised(path: &[u8]) -> (Vec<&[u8]>, bool) {
     let mut segments: Vec<&[u8]> = Vec::new();

@@ -8,7 +8,7 @@ use super::{Route, Routes};
 use crate::error::Error;
 use crate::files::Files;
 use crate::handler::Handler;
-use crate::message::{Parameters, Request};
+use crate::message::{Parameters, Request, location};
 
 /// The handler for a request.
 #[derive(Debug)]
@@ -74,6 +74,24 @@ impl Routes {
             None => plain.map_or(RouteChoice::NoRoute, RouteChoice::Plain),
             Some(tree) => choose_of_both(tree, plain, request),
         }
+    }
+
+    /// The path, percent-encoded, that differs from that of this request by the slash at its end alone, if a route with a
+    /// pattern answers this method there.
+    pub(crate) fn other_slash(&self, request: &Request) -> Option<String> {
+        let tree = self.patterns.as_deref()?;
+        let mut location = location(request.raw_path().as_bytes())?;
+        if location == "/" {
+            return None;
+        }
+        let toggle = |path: &mut String| match path.strip_suffix('/').map(str::len) {
+            Some(length) => path.truncate(length),
+            None => path.push('/'),
+        };
+        let (mut route, mut url) = (request.route().to_owned(), request.url().to_owned());
+        [&mut location, &mut route, &mut url].into_iter().for_each(toggle);
+        let found = tree.find(Path { route: &route, url: &url }, request.method());
+        matches!(found, Found::Route(..)).then_some(location)
     }
 
     /// The routes with a pattern, sorted by it.

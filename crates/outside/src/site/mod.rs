@@ -71,10 +71,14 @@ pub trait Hooks: Send + Sync {
 pub(crate) struct Snapshot {
     pub(crate) routes: Routes,
     pub(crate) error_handlers: BTreeMap<u16, Arc<dyn ErrorHandler>>,
+    /// Asked before those, for every code.
+    pub(crate) any_error_handler: Option<Arc<dyn ErrorHandler>>,
     pub(crate) hooks: Option<Arc<dyn Hooks>>,
     /// Called before an answer that no function makes: files, redirects, WebSockets, 404 and 405. It answers itself, or
     /// returns [`Response::pass`].
     pub(crate) gate: Option<Arc<Function>>,
+    /// Whether the gate is for WebSockets alone.
+    pub(crate) gates_websockets_only: bool,
     /// The fields for browsers that every answer gets; `None`: none.
     pub(crate) policy: Option<Arc<Policy>>,
     /// The cache of files, with its settings.
@@ -84,7 +88,12 @@ pub(crate) struct Snapshot {
 impl Snapshot {
     /// Whether user code runs before the server's own answer with this status is sent.
     pub(crate) fn involves_user(&self, status: u16) -> bool {
-        self.hooks.is_some() || self.error_handlers.contains_key(&status)
+        self.hooks.is_some() || self.error_handler(status).is_some()
+    }
+
+    /// What makes the answer for this status in place of the built-in page.
+    pub(crate) fn error_handler(&self, status: u16) -> Option<&Arc<dyn ErrorHandler>> {
+        self.any_error_handler.as_ref().or_else(|| self.error_handlers.get(&status))
     }
 
     /// Changes the fields that every answer gets.

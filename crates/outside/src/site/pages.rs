@@ -6,7 +6,10 @@ use crate::message::{KnownHeader, Request, Response, reason_phrase};
 pub fn error_page(request: Option<&Request>, code: u16, message: Option<&str>) -> Response {
     let phrase = reason_phrase(code);
     let accept = request.and_then(|request| request.headers().known(KnownHeader::Accept)).unwrap_or_default();
-    let response = if names(accept, b"text/html") {
+    let response = if request.is_some_and(|request| request.wants_problems) && prefers_json(accept) {
+        let page = serde_json::json!({ "type": "about:blank", "title": phrase, "status": code, "detail": message });
+        Response::json(&page).with_header("Content-Type", "application/problem+json")
+    } else if names(accept, b"text/html") {
         let detail = message.map(|text| format!("<p>{}</p>", escape(text))).unwrap_or_default();
         Response::html(format!(
             "<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content=\"width=device-width\">\
@@ -25,6 +28,31 @@ pub fn error_page(request: Option<&Request>, code: u16, message: Option<&str>) -
     // RFC 9110 section 10.2.3: the seconds after which the client may try again.
     let response = if code == 503 { response.with_header("Retry-After", "1") } else { response };
     response.with_status(code)
+}
+
+/// Whether JSON comes before HTML in an Accept field: with a greater weight (RFC 9110 section 12.4.2), or earlier.
+fn prefers_json(accept: &[u8]) -> bool {
+    let accept = String::from_utf8_lossy(accept);
+    let weight = |is_meant: fn(&str) -> bool| {
+        let of = |member: &str| {
+            let mut parts = member.split(';').map(str::trim);
+            let media_type = parts.next()?.to_ascii_lowercase();
+            let weight = parts.find_map(|part| part.strip_prefix("q=").or_else(|| part.strip_prefix("Q=")));
+            is_meant(&media_type).then(|| weight.map_or(1.0, |weight| weight.parse().unwrap_or(0.0)))
+        };
+        let members = accept.split(',').enumerate().filter_map(|(at, member)| Some((of(member)?, usize::MAX - at)));
+        members
+            .filter(|(weight, _)| *weight > 0.0)
+            .max_by(|one, other| f32::total_cmp(&one.0, &other.0).then(one.1.cmp(&other.1)))
+    };
+    let json = weight(|media_type| {
+        media_type == "application/json" || (media_type.starts_with("application/") && media_type.ends_with("+json"))
+    });
+    let html = weight(|media_type| media_type == "text/html");
+    match (json, html) {
+        (Some(json), Some(html)) => json > html,
+        (json, _) => json.is_some(),
+    }
 }
 
 fn names(accept: &[u8], media_type: &[u8]) -> bool {

@@ -288,7 +288,7 @@ impl Http2 {
             Body::File(_) | Body::Stream(_) => return false,
         };
         length <= SMALL
-            && !self.dispatcher.has_after_hooks()
+            && !self.dispatcher.calls_after(exchange.request.as_ref())
             && !self.dispatcher.compresses(exchange)
             && exchange.content.is_none()
     }

@@ -154,7 +154,7 @@ impl StreamExchange {
             (result, _) => result.map(drop).map_err(|_| Stop::Gone),
         };
         self.log();
-        if self.dispatcher.has_after_hooks() {
+        if self.dispatcher.calls_after(self.accepted.exchange.request.as_ref()) {
             let request = self.accepted.exchange.request.clone();
             self.dispatcher.call_after_hooks(vec![(request, response)]).await?;
         }

@@ -1,0 +1,56 @@
+"""The request that is being handled, found by its context, and the values that are made for it."""
+
+import os
+import weakref
+from contextvars import ContextVar
+from typing import Any
+
+from .._outside import Request
+
+# Set where functions around handlers are called.
+CURRENT: ContextVar[Request | None] = ContextVar("outside.request", default=None)
+
+# The servers of this process, for functions that are called outside of a request.
+SERVERS: "weakref.WeakSet[Any]" = weakref.WeakSet()
+
+
+class Wishes:
+    """What parts of the application layer want of every server: set when a program first uses one of them."""
+
+    # Whether the request has to be found by its context.
+    current_request = False
+    # Whether answers get fields that such a part has left with the request.
+    finishing = False
+
+
+def wish(*, finishing: bool = False) -> None:
+    """Has the request found by its context from now on; `finishing`: has answers finished too."""
+    news = not Wishes.current_request or (finishing and not Wishes.finishing)
+    Wishes.current_request = True
+    Wishes.finishing = Wishes.finishing or finishing
+    if news:
+        for server in list(SERVERS):
+            server._arrange()
+
+
+class State:
+    """The program's own values of one request: attributes, set and read at will."""
+
+    def __getattr__(self, name: str) -> Any:
+        known = ", ".join(self.__dict__) or "nothing"
+        raise AttributeError(f"request.state has no {name!r}; set before: {known}")
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.__dict__
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """The value, or the default if it was not set."""
+        return self.__dict__.get(name, default)
+
+    def __repr__(self) -> str:
+        return f"State({', '.join(f'{name}={value!r}' for name, value in self.__dict__.items())})"
+
+
+def new_id() -> str:
+    """32 hexadecimal digits that no other request has; never all zeros, which a trace id may not be (W3C Trace Context)."""
+    return os.urandom(16).hex()

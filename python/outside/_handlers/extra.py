@@ -1,0 +1,18 @@
+"""Fields that an answer gets whichever function makes it: of a refused sign-in, of a limit."""
+
+from .._outside import Request, Response
+
+_NAME = "_answer_fields"
+
+
+def add_header(request: Request, name: str, value: str) -> None:
+    """Gives the answer to this request a field, unless the answer has it."""
+    request.__dict__.setdefault(_NAME, {})[name] = value
+
+
+def add_to(request: Request, response: Response) -> None:
+    """Adds these fields."""
+    fields = request.__dict__.get(_NAME)
+    if fields:
+        for name, value in fields.items():
+            response.headers.setdefault(name, value)
