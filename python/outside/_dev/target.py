@@ -7,6 +7,7 @@ import difflib
 import importlib.abc
 import importlib.machinery
 import importlib.util
+import inspect
 import os
 import sys
 import traceback
@@ -17,13 +18,18 @@ from types import ModuleType
 from typing import Any
 
 from .._debug.page import without_ours
+from .._hosting.find import NotHosted, interface_of, is_hostable, is_instance_to_host
 from .._outside import OutsideHTTP, OutsideHTTP_Redirect
+from .hosted import hosting_server
 
 # Exit statuses, as in crates/outside-cli.
 USAGE = 2
 NOT_STARTED = 3
 
 _SERVERS = (OutsideHTTP, OutsideHTTP_Redirect)
+# Names under which programs have their application, and functions that make it.
+_USUAL_NAMES = ("app", "application", "api", "server")
+_USUAL_FACTORIES = ("create_app", "make_app")
 
 
 class Fault(Exception):
@@ -35,18 +41,21 @@ class Fault(Exception):
         self.cause = cause
 
 
-def load(target: str) -> Any:
-    """Imports the program and gives its server.
+def load(target: str, interface: str | None = None, factory: bool = False) -> Any:
+    """Imports the program and gives its server, or one that hosts its WSGI or ASGI application.
 
-    Raises a `Fault`; its `cause` is the exception of the program itself.
+    `interface` is that of the application, if it is not to be found out; `factory`: the name is that of a function that makes
+    it. Raises a `Fault`; its `cause` is the exception of the program itself.
     """
     place, colon, attribute = target.partition(":")
     if target.count(":") > 1 or not place:
         raise Fault(USAGE, f"a server is named as module:name or path/to/file.py:name, not {target!r}")
     module = _imported(place)
     if not colon:
-        return _only_server(module, place)
-    return _server_of(module, attribute, place)
+        attribute = _likeliest(module, place)
+    if factory and not attribute.endswith(")"):
+        attribute += "()"
+    return _server_of(module, attribute, place, interface)
 
 
 def _imported(place: str) -> ModuleType:
@@ -154,7 +163,7 @@ def _running_later() -> Iterator[None]:
                 each.run = own
 
 
-def _server_of(module: ModuleType, attribute: str, place: str) -> Any:
+def _server_of(module: ModuleType, attribute: str, place: str, interface: str | None) -> Any:
     name, call, arguments = attribute.partition("(")
     found: Any = module
     for part in name.split("."):
@@ -168,11 +177,13 @@ def _server_of(module: ModuleType, attribute: str, place: str) -> Any:
         found = _made(found, call + arguments, place, attribute)
     if isinstance(found, _SERVERS):
         return found
-    if callable(found) and not isinstance(found, type):
-        hint = f"; if it makes the server, name it as {place}:{name}()" if not call else ""
-    else:
-        hint = ""
-    raise Fault(NOT_STARTED, f"{place}:{attribute} is no server but {_kind(found)}{_those_there(module) or hint}")
+    try:
+        found_interface = interface or interface_of(found)
+    except NotHosted as error:
+        hint = f"; if it makes the server, name it as {place}:{name}()" if inspect.isfunction(found) and not call else ""
+        there = _those_there(module) or hint
+        raise Fault(NOT_STARTED, f"{place}:{attribute} is no server but {_kind(found)}{there}; {error}") from None
+    return hosting_server(found, found_interface)
 
 
 def _made(function: Any, call: str, place: str, attribute: str) -> Any:
@@ -191,13 +202,28 @@ def _made(function: Any, call: str, place: str, attribute: str) -> Any:
         raise Fault(NOT_STARTED, f"{place}:{attribute} has failed", error) from error
 
 
-def _only_server(module: ModuleType, place: str) -> Any:
+def _likeliest(module: ModuleType, place: str) -> str:
+    """The name of the server, or of the application, where none was typed."""
     names = _servers_in(module)
-    if len(names) == 1:
-        return getattr(module, names[0])
-    if not names:
-        raise Fault(NOT_STARTED, f"{place} has no server: no name in it is an OutsideHTTP(...)")
-    raise Fault(USAGE, f"{place} has several servers; which one? " + ", ".join(f"{place}:{name}" for name in names))
+    if len(names) > 1:
+        raise Fault(USAGE, f"{place} has several servers; which one? " + ", ".join(f"{place}:{name}" for name in names))
+    if names:
+        return names[0]
+    for name in _USUAL_NAMES:
+        if is_hostable(getattr(module, name, None)):
+            return name
+    hostable = [name for name, value in vars(module).items() if not name.startswith("_") and is_instance_to_host(value)]
+    if len(hostable) == 1:
+        return hostable[0]
+    if len(hostable) > 1:
+        raise Fault(USAGE, f"{place} has several applications; which one? " + ", ".join(f"{place}:{name}" for name in hostable))
+    for name in _USUAL_FACTORIES:
+        if callable(getattr(module, name, None)):
+            return f"{name}()"
+    raise Fault(
+        NOT_STARTED,
+        f"{place} has no server: no name in it is an OutsideHTTP(...), nor an application that is called {', '.join(_USUAL_NAMES)}",
+    )
 
 
 def _servers_in(module: ModuleType) -> list[str]:
