@@ -47,6 +47,18 @@ pub(crate) struct Dispatcher {
     pub(crate) is_patient: AtomicBool,
 }
 
+/// The way of a request's content to its handler.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Intake {
+    /// Whether the handler takes the content while it comes in.
+    pub(crate) in_pieces: bool,
+    /// Bytes that the content may have.
+    pub(crate) most: u64,
+}
+
+/// Bytes of content that a request may have if the configuration does not say it.
+const USUAL_MOST: u64 = 16 << 20;
+
 /// The handler of a request that is neither a function nor answered at once.
 pub(crate) enum Awaited {
     Async(Arc<dyn AsyncHandler>),
@@ -71,12 +83,22 @@ impl Dispatcher {
         }
     }
 
-    /// Whether the handler of this request takes its content while it comes in.
-    pub(crate) fn streams(&self, request: &Request) -> bool {
-        match self.site.1.routes.choose(request) {
-            RouteChoice::Plain(route) => route.handler.takes_pieces(),
-            RouteChoice::Pattern(handler, ..) => handler.takes_pieces(),
-            _ => false,
+    /// How the content of this request, of this length if it is declared, reaches its handler.
+    pub(crate) fn intake(&self, request: &Request, declared: Option<u64>) -> Intake {
+        let config = &self.service.config;
+        let most = config.max_body_size as u64;
+        let handler = match self.site.1.routes.choose(request) {
+            RouteChoice::Plain(route) => &route.handler,
+            RouteChoice::Pattern(handler, ..) => handler,
+            _ => return Intake { in_pieces: false, most },
+        };
+        match handler {
+            // Its program has a bound of its own; the configuration counts if it says another than the default.
+            Handler::Sync(function) if function.is_answering() => Intake {
+                in_pieces: declared.is_some_and(|length| length > config.spool_above as u64),
+                most: if most == USUAL_MOST { u64::MAX } else { most },
+            },
+            handler => Intake { in_pieces: handler.takes_pieces(), most },
         }
     }
 
@@ -97,9 +119,12 @@ impl Dispatcher {
     }
 
     /// Whether this is a call that is known to wait, or that a late call holds up.
-    pub(crate) fn wants_pool(&self, work: &Work) -> bool {
+    pub(crate) fn wants_pool(&self, exchange: &Exchange) -> bool {
         let (now, here) = (self.service.clock.now(), self.service.executor.reactor);
-        matches!(work, Work::Call(function) if function.placement.wants_pool(now, here))
+        match &exchange.work {
+            Work::Call(function) => function.placement.wants_pool(now, here) || exchange.takes_upload(function),
+            _ => false,
+        }
     }
 
     /// Hands exchanges to the executor; `pooled` if their handlers are known to wait.

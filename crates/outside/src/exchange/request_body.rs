@@ -47,9 +47,9 @@ impl RateWindow {
 }
 
 /// 413 for content whose declared length is larger than content may be.
-pub(crate) fn check_length(service: &Service, declared: Option<u64>) -> Result<(), Refusal> {
+pub(crate) fn check_length(most: u64, declared: Option<u64>) -> Result<(), Refusal> {
     match declared {
-        Some(length) if length > service.config.max_body_size as u64 => Err(TOO_LARGE),
+        Some(length) if length > most => Err(TOO_LARGE),
         _ => Ok(()),
     }
 }
@@ -79,6 +79,8 @@ pub(crate) fn store_content(
 #[derive(Debug)]
 pub(crate) struct RequestBody {
     pub(crate) feeder: Feeder,
+    /// Bytes that the content may have.
+    pub(crate) most: u64,
     /// Bytes that have come in.
     pub(crate) so_far: u64,
     /// Whether all content has come in.
@@ -102,15 +104,21 @@ enum Deadline {
 
 impl RequestBody {
     /// Begins to hand the content of this request to its handler; 413 if the head declares too much content.
-    pub(crate) fn begin(service: &Service, request: &mut Arc<Request>, declared: Option<u64>) -> Result<Self, Refusal> {
+    pub(crate) fn begin(
+        service: &Service,
+        request: &mut Arc<Request>,
+        declared: Option<u64>,
+        most: u64,
+    ) -> Result<Self, Refusal> {
         let config = &service.config;
-        check_length(service, declared)?;
+        check_length(most, declared)?;
         let (feeder, source) = upload(declared);
         let request = Arc::get_mut(request).ok_or(SHARED)?;
         request.form_limits.get_or_insert_default().as_mut().clone_from(&config.form_limits);
         request.spooled = Some(Box::new(Spooled { source, read: OnceLock::new() }));
         Ok(Self {
             feeder,
+            most,
             so_far: 0,
             is_complete: false,
             is_refused: false,

@@ -189,8 +189,9 @@ impl Connection {
             && !self.dispatcher.service.is_ending();
         let began = self.dispatcher.service.log.wants_duration().then(Instant::now);
         if framing.body != BodyLength::Known(0) {
-            let read = match self.streams(&request) {
-                true => self.begin_incoming(&mut request, &framing).map_err(BodyFault::from),
+            let intake = self.intake(&request, framing.body.known());
+            let read = match intake.in_pieces {
+                true => self.begin_incoming(&mut request, &framing, intake.most).map_err(BodyFault::from),
                 // A client that waits for 100 is not asked for content that no handler reads (RFC 9110 section 10.1.1).
                 false
                     if framing.expects_continue
@@ -200,7 +201,7 @@ impl Connection {
                     (self.keep_alive, self.is_uploading) = (false, true);
                     Ok(())
                 }
-                false => self.read_body(&mut request, framing).await,
+                false => self.read_body(&mut request, framing, intake.most).await,
             };
             match read {
                 Ok(()) => {}
@@ -225,11 +226,11 @@ impl Connection {
     }
 
     /// Reads a whole body, into memory or a temporary file.
-    async fn read_body(&mut self, request: &mut Arc<Request>, framing: Framing) -> Result<(), BodyFault> {
-        let max = self.dispatcher.service.config.max_body_size;
+    async fn read_body(&mut self, request: &mut Arc<Request>, framing: Framing, most: u64) -> Result<(), BodyFault> {
+        let max = usize::try_from(most).unwrap_or(usize::MAX);
         let limits = self.dispatcher.service.head_limits();
         let mut chunks = ChunkedDecoder::new();
-        check_length(&self.dispatcher.service, framing.body.known())?;
+        check_length(most, framing.body.known())?;
         let mut content = std::mem::take(&mut Arc::get_mut(request).ok_or(SHARED)?.content);
         let mut spool = Spool::default();
         let mut window = RateWindow::new(self.dispatcher.service.clock.now());

@@ -11,7 +11,7 @@ use crate::connection::buffer::ReadBuffer;
 use crate::connection::{Connection, poll_read};
 use crate::content::GONE;
 use crate::error::Refusal;
-use crate::exchange::{Dispatcher, RequestBody, Service, Stop, Waiting};
+use crate::exchange::{Dispatcher, Intake, RequestBody, Service, Stop, Waiting};
 use crate::message::Request;
 use crate::protocol::http1::{BodyLength, ChunkedDecoder, Framing};
 use crate::transport::Stream;
@@ -101,8 +101,7 @@ impl Http1Body {
                 (count, count == missing)
             }
             BodyLength::Chunked => {
-                let so_far = usize::try_from(self.body.so_far).unwrap_or(usize::MAX);
-                let left = service.config.max_body_size.saturating_sub(so_far);
+                let left = usize::try_from(self.body.most.saturating_sub(self.body.so_far)).unwrap_or(usize::MAX);
                 self.scratch.clear();
                 let step = self.chunks.receive(unread, &mut self.scratch, left, &service.head_limits())?;
                 self.body.push(&self.scratch);
@@ -117,10 +116,10 @@ impl Http1Body {
 }
 
 impl Connection {
-    /// Whether the handler of this request takes its content while it comes in.
-    pub(in crate::connection) fn streams(&mut self, request: &Request) -> bool {
+    /// How the content of this request reaches its handler.
+    pub(in crate::connection) fn intake(&mut self, request: &Request, declared: Option<u64>) -> Intake {
         self.dispatcher.service.site.refresh(&mut self.dispatcher.site);
-        self.dispatcher.streams(request)
+        self.dispatcher.intake(request, declared)
     }
 
     /// Begins to hand the content of this request to its handler.
@@ -128,10 +127,11 @@ impl Connection {
         &mut self,
         request: &mut Arc<Request>,
         framing: &Framing,
+        most: u64,
     ) -> Result<(), Refusal> {
         let declared = framing.body.known();
         self.incoming = Some(Box::new(Http1Body {
-            body: RequestBody::begin(&self.dispatcher.service, request, declared)?,
+            body: RequestBody::begin(&self.dispatcher.service, request, declared, most)?,
             framing: framing.body,
             chunks: ChunkedDecoder::new(),
             scratch: Vec::new(),

@@ -31,8 +31,9 @@ impl Http2Body {
         request: &mut Arc<Request>,
         stream: RecvStream,
         announced: &Announced,
+        most: u64,
     ) -> Result<Self, Refusal> {
-        let body = RequestBody::begin(service, request, announced.length)?;
+        let body = RequestBody::begin(service, request, announced.length, most)?;
         Ok(Self { body, stream, owed: 0, expects_continue: announced.expects_continue })
     }
 
@@ -99,7 +100,7 @@ impl Http2Body {
     }
 
     fn take(&mut self, dispatcher: &Dispatcher, piece: &[u8]) {
-        if self.body.so_far + piece.len() as u64 > dispatcher.service.config.max_body_size as u64 {
+        if self.body.so_far + piece.len() as u64 > self.body.most {
             return self.body.refuse(dispatcher, TOO_LARGE);
         }
         self.body.push(piece);
