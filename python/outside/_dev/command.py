@@ -19,7 +19,6 @@ from .._outside import FilePath, Folder, OutsideHTTP, WebSocket
 from . import reload as _reload
 from .environment import settings_of
 from .hosted import load_hosted
-from .peers import tell_notes
 from .platforms import settings_for
 from .target import NOT_STARTED, USAGE, Fault, find, tell
 
@@ -60,12 +59,7 @@ def configure(server: Any, typed: dict[str, Any], others: dict[str, Any] | None 
     found, warnings = settings_of(os.environ, OutsideHTTP(("127.0.0.1", 0)).config, names)
     for warning in warnings:
         print(f"outside: {warning}", file=sys.stderr)
-    of_platform, notes = settings_for(os.environ)
-    if typed["host"] is not None or "host" in found:
-        of_platform.pop("host", None)
-        notes = []
-    tell_notes(notes)
-    found = {**of_platform, **found, **(others or {})}
+    found = {**settings_for(os.environ), **found, **(others or {})}
     if typed["host"] is not None:
         found["host"] = typed["host"]
         if str(typed["host"]).startswith("unix:"):

@@ -13,7 +13,7 @@ from typing import Any
 from .._hosting.find import ASGI, NATIVE, NotHosted, described
 from .._hosting.mount import handler_of
 from .peers import Asked, asked_for, load_environment, tell_notes, unread_names
-from .platforms import is_platform
+from .platforms import listens_everywhere
 from .target import USAGE, Fault, Found, find, here
 
 _LEVELS = {"critical", "error", "warning", "info", "debug", "trace", "fatal"}
@@ -38,6 +38,10 @@ def load_hosted(target: str, typed: dict[str, Any]) -> tuple[Any, Asked]:
             raise Fault(USAGE, f"{', '.join(_options(asked))}: for hosted applications; this program has a server of its own")
         return found.app, asked
     server = hosting_server(found, asked)
+    platform = listens_everywhere(os.environ)
+    if platform is not None and typed["host"] is None and "OUTSIDE_HOST" not in os.environ:
+        server.config["host"] = ("0.0.0.0", 8080)
+        tell_notes([f"PORT is set in {platform}: listens on all addresses; --host says another one"])
     return server, asked
 
 
@@ -57,14 +61,11 @@ def hosting_server(found: Found, asked: Asked) -> Any:
         server.set_route("/", handler_of(found.app, found.interface, **options))
     except NotHosted as error:
         raise Fault(USAGE, f"{found.name}: {error}") from None
-    print(f"outside: hosts {found.name}, {described(found.app)}, by {found.interface.upper()}; {_trust()}", file=sys.stderr)
+    print(
+        f"outside: hosts {found.name}, {described(found.app)}, by {found.interface.upper()}; a proxy on this machine is trusted",
+        file=sys.stderr,
+    )
     return server
-
-
-def _trust() -> str:
-    if is_platform(os.environ):
-        return "proxies are trusted as the platform says"
-    return "a proxy on this machine is trusted"
 
 
 def _taken(interface: str, options: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:

@@ -27,19 +27,14 @@ def platform_of(environment: Mapping[str, str]) -> str | None:
     return "a container" if environment is os.environ and _CONTAINER.exists() else None
 
 
-def is_platform(environment: Mapping[str, str]) -> bool:
-    return platform_of(environment) is not None
+def listens_everywhere(environment: Mapping[str, str]) -> str | None:
+    """The platform whose router comes from another machine, if one has set PORT."""
+    return platform_of(environment) if environment.get("PORT") else None
 
 
-def settings_for(environment: Mapping[str, str]) -> tuple[dict[str, Any], list[str]]:
-    """Settings that count before those of the program and after all that is typed or set by name; and sentences about them."""
-    platform = platform_of(environment)
+def settings_for(environment: Mapping[str, str]) -> dict[str, Any]:
+    """Settings that count before those of the program and after all that is typed or set by name."""
     found: dict[str, Any] = {}
-    notes = []
-    if platform is not None and environment.get("PORT"):
-        # Its router comes from another machine.
-        found["host"] = "0.0.0.0"
-        notes.append(f"PORT is set on {platform}: listens on all addresses; --host says another one")
     if environment.get("DYNO"):
         # The router keeps its connections for 90 seconds: the server must not close one before.
         found["keep_alive_idle"] = 100
@@ -52,4 +47,4 @@ def settings_for(environment: Mapping[str, str]) -> tuple[dict[str, Any], list[s
     if environment.get("FLY_APP_NAME"):
         # SIGKILL follows after 5 seconds.
         found["termination_timeout"] = 4
-    return found, notes
+    return found
