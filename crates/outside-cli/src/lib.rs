@@ -8,6 +8,7 @@ mod arguments;
 mod certificate;
 mod certificate_words;
 mod managed;
+mod peers;
 mod program;
 mod service;
 

@@ -256,7 +256,7 @@ pub(super) fn poll_read(
 }
 
 /// Reads once into the input, into room of `size` bytes if it has none; 0 is the end of the client's bytes.
-pub(super) fn poll_fill(
+pub(in crate::connection) fn poll_fill(
     stream: &mut Stream,
     input: &mut ReadBuffer,
     size: usize,

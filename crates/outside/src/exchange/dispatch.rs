@@ -13,12 +13,13 @@ use std::time::Duration;
 
 use super::control::{ConnectionControl, Stop, Waiting};
 use super::executor::{Job, ReplySlot};
+use super::intake::Intake;
 use super::service::Service;
 use super::state::{Exchange, Work};
 use crate::budget::Account;
 use crate::executor::Guard;
 use crate::files::Files;
-use crate::handler::{AsyncHandler, Function, Handler, Reply, Taking, wake_held};
+use crate::handler::{AsyncHandler, Function, Handler, Reply, wake_held};
 use crate::log::Level;
 use crate::message::Request;
 use crate::route::RouteChoice;
@@ -71,12 +72,22 @@ impl Dispatcher {
         }
     }
 
-    /// The way in which the handler of this request takes its content.
-    pub(crate) fn taking(&self, request: &Request) -> Taking {
-        match self.site.1.routes.choose(request) {
-            RouteChoice::Plain(route) => route.handler.taking(),
-            RouteChoice::Pattern(handler, ..) => handler.taking(),
-            _ => Taking::Whole,
+    /// How the content of this request, of this length if it is declared, reaches its handler.
+    pub(crate) fn intake(&self, request: &Request, declared: Option<u64>) -> Intake {
+        let config = &self.service.config;
+        let whole = Intake::whole(config);
+        let handler = match self.site.1.routes.choose(request) {
+            RouteChoice::Plain(route) => &route.handler,
+            RouteChoice::Pattern(handler, ..) => handler,
+            _ => return whole,
+        };
+        match handler {
+            Handler::Sync(function) if function.is_answering() => Intake {
+                in_pieces: declared.is_some_and(|length| length > config.spool_above as u64),
+                ..whole.hosted()
+            },
+            Handler::Async(handler) if handler.is_hosted() => Intake { in_pieces: true, ..whole.hosted() },
+            handler => Intake { in_pieces: handler.takes_pieces(), ..whole },
         }
     }
 
@@ -97,9 +108,12 @@ impl Dispatcher {
     }
 
     /// Whether this is a call that is known to wait, or that a late call holds up.
-    pub(crate) fn wants_pool(&self, work: &Work) -> bool {
+    pub(crate) fn wants_pool(&self, exchange: &Exchange) -> bool {
         let (now, here) = (self.service.clock.now(), self.service.executor.reactor);
-        matches!(work, Work::Call(function) if function.placement.wants_pool(now, here))
+        match &exchange.work {
+            Work::Call(function) => function.placement.wants_pool(now, here) || exchange.takes_upload(function),
+            _ => false,
+        }
     }
 
     /// Hands exchanges to the executor; `pooled` if their handlers are known to wait.

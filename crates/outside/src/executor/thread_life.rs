@@ -9,7 +9,7 @@ use super::leader_lease::{Epoch, LeasedCall};
 use super::lock::lock;
 use super::pool_queue::SPARE;
 use super::reactor::Executor;
-use super::sync::{Builder, MutexGuard};
+use super::sync::{Builder, Condvar, MutexGuard};
 use super::threads::Threads;
 use crate::log::Level;
 
@@ -71,8 +71,9 @@ impl<C: Command> Executor<C> {
     }
 
     /// Wakes a thread that stands by for a new assignment, and starts one if there are too few.
-    pub(super) fn call_threads(self: &Arc<Self>, threads: MutexGuard<'_, Threads<C>>) {
+    pub(super) fn call_threads(self: &Arc<Self>, mut threads: MutexGuard<'_, Threads<C>>) {
         let spare = if self.is_stopping() { 0 } else { SPARE };
+        let called = threads.idle.pop();
         let is_urgent = threads.offered.is_some() && threads.lacks_threads(self.max_workers, 0);
         let spawned = match threads.lacks_threads(self.max_workers, spare) {
             true => self.spawn_thread(threads),
@@ -81,7 +82,9 @@ impl<C: Command> Executor<C> {
                 Ok(())
             }
         };
-        self.threads_called.notify_one();
+        if let Some(called) = called {
+            called.notify_one();
+        }
         if let Err(error) = spawned
             && is_urgent
         {
@@ -92,6 +95,7 @@ impl<C: Command> Executor<C> {
 
     /// A thread's life: waits for an assignment, leads or works in the pool, and waits again.
     fn stand_by(self: &Arc<Self>) {
+        let own = Arc::new(Condvar::new());
         loop {
             let mut threads = lock(&self.threads);
             let assignment = loop {
@@ -104,7 +108,10 @@ impl<C: Command> Executor<C> {
                 if self.is_stopping() {
                     break None;
                 }
-                threads = self.threads_called.wait(threads).unwrap_or_else(PoisonError::into_inner);
+                threads.idle.push(Arc::clone(&own));
+                threads = own.wait(threads).unwrap_or_else(PoisonError::into_inner);
+                // A thread can wake without a call.
+                threads.idle.retain(|other| !Arc::ptr_eq(other, &own));
             };
             threads.standby -= 1;
             drop(threads);

@@ -1,10 +1,13 @@
 //! The numbers of an executor's threads by state, and what they may take up.
 
+use std::sync::Arc;
+
 use super::command::Command;
 use super::job::Job;
 use super::leader_lease::Epoch;
 use super::pool_queue::PoolQueue;
 use super::role::ThreadState;
+use super::sync::Condvar;
 
 /// The threads of an executor.
 pub(super) struct Threads<C: Command> {
@@ -23,6 +26,9 @@ pub(super) struct Threads<C: Command> {
     /// An epoch that no thread has taken up yet.
     pub(super) offered: Option<Epoch>,
     pub(super) pool: PoolQueue<C>,
+    /// Threads that wait for an assignment. The one that came last is called first: its caches are warm, and so are the
+    /// connections to databases that programs keep for each thread.
+    pub(super) idle: Vec<Arc<Condvar>>,
 }
 
 impl<C: Command> Threads<C> {
@@ -37,7 +43,13 @@ impl<C: Command> Threads<C> {
             given_up: 0,
             offered: Some(Epoch::FIRST),
             pool: PoolQueue::default(),
+            idle: Vec::new(),
         }
+    }
+
+    /// Wakes all threads that wait.
+    pub(super) fn wake_all(&mut self) {
+        self.idle.drain(..).for_each(|thread| thread.notify_one());
     }
 
     /// The next job of the pool, if one more worker is allowed.

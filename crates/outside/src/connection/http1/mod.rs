@@ -7,6 +7,7 @@ mod receive;
 mod request_body;
 mod send;
 mod send_file;
+mod tunnel;
 mod upload;
 
 pub(super) use request_body::Http1Body;

@@ -10,8 +10,7 @@ use crate::connection::buffer::ReadBuffer;
 use crate::connection::buffer::poll_read;
 use crate::content::GONE;
 use crate::error::Refusal;
-use crate::exchange::{Dispatcher, RequestBody, Service, Stop, Waiting};
-use crate::handler::Taking;
+use crate::exchange::{Dispatcher, Intake, RequestBody, Service, Stop, Waiting};
 use crate::message::Request;
 use crate::protocol::http1::{BodyLength, ChunkedDecoder, Framing};
 use crate::transport::Stream;
@@ -37,10 +36,10 @@ impl Http1Body {
         service: &Service,
         request: &mut Arc<Request>,
         framing: &Framing,
-        taking: Taking,
+        intake: Intake,
     ) -> Result<Self, Refusal> {
         Ok(Self {
-            body: RequestBody::begin(service, request, framing.body.known(), taking)?,
+            body: RequestBody::begin(service, request, framing.body.known(), intake)?,
             framing: framing.body,
             chunks: ChunkedDecoder::new(),
             scratch: Vec::new(),
@@ -131,7 +130,7 @@ impl Http1Body {
                 (count, count == missing)
             }
             BodyLength::Chunked => {
-                let left = self.body.left(service);
+                let left = usize::try_from(self.body.left()).unwrap_or(usize::MAX);
                 self.scratch.clear();
                 let step = self.chunks.receive(unread, &mut self.scratch, left, &service.head_limits())?;
                 self.body.push(&self.scratch);

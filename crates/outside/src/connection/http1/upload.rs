@@ -5,19 +5,19 @@ use std::sync::Arc;
 use super::request_body::Http1Body;
 use crate::connection::Connection;
 use crate::error::Refusal;
-use crate::handler::Taking;
+use crate::exchange::Intake;
 use crate::message::Request;
 use crate::protocol::http1::Framing;
 
 impl Connection {
-    /// The way in which the handler of this request takes its content. Content of any size that has come with the head
-    /// is taken at once.
-    pub(in crate::connection) fn taking(&mut self, request: &Request, framing: &Framing) -> Taking {
+    /// How the content of this request reaches its handler. Content of a hosted application that has come with the head is
+    /// taken at once.
+    pub(in crate::connection) fn intake(&mut self, request: &Request, framing: &Framing) -> Intake {
         self.dispatcher.service.site.refresh(&mut self.dispatcher.site);
-        match (self.dispatcher.taking(request), framing.body.known()) {
-            (Taking::Unbounded, Some(length)) if length <= self.input.unread().len() as u64 => Taking::Whole,
-            (taking, _) => taking,
-        }
+        let declared = framing.body.known();
+        let intake = self.dispatcher.intake(request, declared);
+        let has_come = declared.is_some_and(|length| length <= self.input.unread().len() as u64);
+        Intake { in_pieces: intake.in_pieces && !(intake.is_hosted && has_come), ..intake }
     }
 
     /// Begins to hand the content of this request to its handler.
@@ -25,9 +25,9 @@ impl Connection {
         &mut self,
         request: &mut Arc<Request>,
         framing: &Framing,
-        taking: Taking,
+        intake: Intake,
     ) -> Result<(), Refusal> {
-        self.incoming = Some(Box::new(Http1Body::begin(&self.dispatcher.service, request, framing, taking)?));
+        self.incoming = Some(Box::new(Http1Body::begin(&self.dispatcher.service, request, framing, intake)?));
         Ok(())
     }
 
