@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import json
 import os
 import statistics
@@ -110,7 +111,7 @@ def test_attacks(name, count, tmp_path):
         peak = peak_memory(pid) - before
         left = resident_memory(pid) - before
     bound = (attack.fixed + attack.each * count) * MIB
-    all_unharmed, all_beside = sum(unharmed, []), sum(beside, [])
+    all_unharmed, all_beside = (list(itertools.chain(*stretches)) for stretches in (unharmed, beside))
     quiet, busy = (percentile(times, 0.99) for times in (all_unharmed, all_beside))
     ratio = busy / quiet
     print(
@@ -187,4 +188,5 @@ def test_slow_clients_are_all_served(take, path, tmp_path):
         grown = peak_memory(script.process.pid) - before
     print(f"\n{MANY} clients, 10 MB each: all in {took:.1f} s, memory grew by {grown / MIB:.0f} MiB")
     assert min(counts) >= LARGE
-    assert grown <= min(MANY * 12 * MIB, process_budget())
+    # An answer that is one piece of bytes is in memory as a whole, once as Python's and once as the server's.
+    assert grown <= min(MANY * 2 * LARGE, process_budget())

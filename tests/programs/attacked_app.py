@@ -106,7 +106,7 @@ def subscribe(connection, message):
 ROUTES = {
     "/": hello,
     "/async": asynchronous,
-    "/item/{number}": parameter,
+    "/item/<number>": parameter,
     "/content": content,
     "/varying": varying,
     "/text": text,

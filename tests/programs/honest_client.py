@@ -48,11 +48,11 @@ def measure(connect, seconds: float, how: str) -> tuple[list[float], int]:
 def main() -> None:
     host, port, how, *certificate = sys.argv[1:]
     address = (host, int(port))
-    if certificate:
-        context = ssl.create_default_context(cafile=certificate[0])
-        connect = lambda: SecureWire(address, context)  # noqa: E731
-    else:
-        connect = lambda: Wire(address)  # noqa: E731
+    context = ssl.create_default_context(cafile=certificate[0]) if certificate else None
+
+    def connect() -> Wire:
+        return SecureWire(address, context) if context else Wire(address)
+
     for line in sys.stdin:
         print(json.dumps(measure(connect, float(line), how)), flush=True)
 
