@@ -18,6 +18,7 @@ from outside import OutsideHTTP, Request, Response, WebSocket
 MIB = 1 << 20
 TEXT = json.dumps([{"number": number, "name": f"item {number * 7919 % 10007}"} for number in range(28_000)])
 LARGE = 10_000_000
+server = OutsideHTTP(("127.0.0.1", 0))
 sizes = itertools.cycle(range(MIB // 2, MIB, 37_021))
 
 
@@ -29,7 +30,8 @@ async def asynchronous(request: Request) -> bytes:
     return b"x" * MIB
 
 
-def parameter(request: Request, number: str) -> bytes:
+@server.get("/item/<number>")
+def parameter(number: str) -> bytes:
     return b"x" * MIB
 
 
@@ -77,7 +79,6 @@ async def large_pieces(request: Request) -> Response:
     return Response(200, {}, pieces())
 
 
-server = OutsideHTTP(("127.0.0.1", 0))
 echo = WebSocket(when_full="wait")
 room = WebSocket(when_full="drop_oldest")
 topics = WebSocket()
@@ -106,7 +107,6 @@ def subscribe(connection, message):
 ROUTES = {
     "/": hello,
     "/async": asynchronous,
-    "/item/<number>": parameter,
     "/content": content,
     "/varying": varying,
     "/text": text,
