@@ -1,0 +1,129 @@
+"""The application that `soak/test_attacks.py` attacks: each route is what one attack asks for.
+
+`python tests/programs/attacked_app.py '{"max_workers": 2}' 1024` serves it with these settings, and may open so many descriptors.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+import resource
+import sys
+import threading
+from collections.abc import AsyncIterator, Iterator
+
+from outside import OutsideHTTP, Request, Response, WebSocket
+
+MIB = 1 << 20
+TEXT = json.dumps([{"number": number, "name": f"item {number * 7919 % 10007}"} for number in range(28_000)])
+LARGE = 10_000_000
+server = OutsideHTTP(("127.0.0.1", 0))
+sizes = itertools.cycle(range(MIB // 2, MIB, 37_021))
+
+
+def hello(request: Request) -> str:
+    return "hello"
+
+
+async def asynchronous(request: Request) -> bytes:
+    return b"x" * MIB
+
+
+@server.get("/item/<number>")
+def parameter(number: str) -> bytes:
+    return b"x" * MIB
+
+
+def content(request: Request) -> bytes:
+    return b"x" * (MIB + len(request.content))
+
+
+def varying(request: Request) -> bytes:
+    return b"x" * next(sizes)
+
+
+def text(request: Request) -> Response:
+    return Response(200, {"Content-Type": "application/json"}, TEXT)
+
+
+def upload(request: Request) -> str:
+    return str(sum(len(piece) for piece in request.iter_body()))
+
+
+def length(request: Request) -> str:
+    return str(len(request.content))
+
+
+def silent(request: Request) -> Response:
+    """A stream that begins, and then has nothing to say for 5 s."""
+
+    def pieces() -> Iterator[bytes]:
+        yield b"begin"
+        threading.Event().wait(5)
+        yield b"end"
+
+    return Response(200, {}, pieces())
+
+
+def large(request: Request) -> bytes:
+    return b"x" * LARGE
+
+
+async def large_pieces(request: Request) -> Response:
+    async def pieces() -> AsyncIterator[bytes]:
+        for _ in range(LARGE // 50_000):
+            await asyncio.sleep(0)
+            yield b"x" * 50_000
+
+    return Response(200, {}, pieces())
+
+
+echo = WebSocket(when_full="wait")
+room = WebSocket(when_full="drop_oldest")
+topics = WebSocket()
+
+
+@echo.on_message
+def answer(connection, message):
+    return message.text if hasattr(message, "text") else message
+
+
+@room.on_open
+def join(connection):
+    connection.subscribe("room")
+
+
+@room.on_message
+def say(connection, message):
+    server.publish("room", message.text)
+
+
+@topics.on_message
+def subscribe(connection, message):
+    connection.subscribe(message.text)
+
+
+ROUTES = {
+    "/": hello,
+    "/async": asynchronous,
+    "/content": content,
+    "/varying": varying,
+    "/text": text,
+    "/length": length,
+    "/silent": silent,
+    "/large": large,
+    "/large_pieces": large_pieces,
+    "/echo": echo,
+    "/room": room,
+    "/topics": topics,
+}
+
+if __name__ == "__main__":
+    if len(sys.argv) > 2:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (int(sys.argv[2]), int(sys.argv[2])))
+    server.config.update({"access_log": "off", "termination_timeout": 1, **json.loads(sys.argv[1])})
+    for route, handler in ROUTES.items():
+        server.set_route(route, handler)
+    server.set_route("/upload", upload, streaming=True)
+    server.run()
