@@ -138,7 +138,7 @@ fn a_late_handler_costs_its_stream_alone() {
 }
 
 #[test]
-fn what_was_cancelled_before_it_began_never_does() {
+fn a_call_that_was_cancelled_early_never_begins() {
     let server = Running::start_h2c(|config| config.max_workers = 1);
     let latch = Latch::default();
     server.set_route("/slow", outside::handler::blocking(latch.handler("slow")));

@@ -336,7 +336,7 @@ mod tests {
     const OUTLIVED: &str = "a certificate that clients refuse is shown";
 
     #[test]
-    fn what_is_wrong_is_said_once_a_day_and_the_others_go_on() {
+    fn a_fault_is_told_once_a_day_and_the_others_go_on() {
         let folder = tempfile::tempdir().unwrap();
         let good = write(folder.path(), "good", (1, 9));
         let identities = load(vec![good, files(folder.path(), "missing")]);
