@@ -408,7 +408,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_said() {
+    fn faults_of_the_command_line_are_told() {
         for (line, parts) in [
             ("--prot 5", &["\"--prot\"", "did you mean --port?"][..]),
             ("--list", &["did you mean --listing?"]),

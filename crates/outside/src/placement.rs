@@ -237,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_user_said_stays() {
+    fn a_declared_placement_stays() {
         let (pooled, inline) = (Placement::new(Some(true)), Placement::new(Some(false)));
         (0..9).for_each(|_| inline.note(MS, MS, || Duration::from_millis(0)));
         (0..9).for_each(|_| pooled.note(Duration::ZERO, Duration::ZERO, || Duration::from_millis(0)));

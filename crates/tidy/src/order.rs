@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn the_table_names_what_there_is() {
+    fn the_table_names_every_file() {
         let more = [FILES, &["new.rs"]].concat();
         assert_eq!(laws(&[], &more), ["A.md:3: order: the table of `a/src/` lacks `new.rs`"]);
         assert_eq!(laws(&[], &FILES[..4]), ["A.md:3: order: `top` is not in `a/src/`"]);

@@ -233,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_expected_keeps_its_place_until_it_is_there() {
+    fn an_expected_answer_keeps_its_place_until_it_is_there() {
         let (account, _client) = connect(&Budget::new(100 * MIB), 4 * MIB);
         let reserved: Vec<Reserved> = (0..10).map_while(|_| account.reserve(MIB)).collect();
         assert_eq!(reserved.len(), 4);

@@ -166,7 +166,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn what_was_encoded_is_decoded_as_the_same() {
+    fn content_is_decoded_as_the_same() {
         for coding in CODINGS {
             for level in [CompressionLevel::Fast, CompressionLevel::Thorough] {
                 for length in [100, 512, 5000, 70_000, 300_000] {

@@ -222,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_encoded_in_pieces_is_decoded_as_the_same() {
+    fn pieces_are_decoded_as_the_same_content() {
         for coding in CODINGS {
             for length in [1, PIECE - 1, PIECE, PIECE + 1, 1_000_000] {
                 let content = text(length);
@@ -234,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn a_piece_is_small_whatever_the_content() {
+    fn a_piece_is_small_for_any_content() {
         let noise = |number: u32| (number.wrapping_mul(0x9e37_79b1) >> 11) as u8;
         let noise: Vec<u8> = (0..900_000).map(noise).collect();
         for coding in CODINGS {

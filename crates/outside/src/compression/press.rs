@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failure_is_told_and_what_nobody_waits_for_is_not_begun() {
+    fn a_failure_is_told_and_an_abandoned_piece_is_not_begun() {
         let press = Press::new();
         assert_eq!(block_on(press.run(|| -> u8 { panic!("as the test wants it") })), None);
         let has_run = Arc::new(AtomicUsize::new(0));

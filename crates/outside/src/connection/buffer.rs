@@ -275,7 +275,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_not_used_between_two_looks_is_let_go() {
+    fn memory_that_was_not_used_for_a_tick_is_freed() {
         let mut contents = LargeContents { free: Vec::new(), bytes: 0, unused: 0 };
         for _ in 0..3 {
             assert!(contents.give(Vec::with_capacity(LARGE)).is_none());
@@ -292,7 +292,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_kept_has_a_limit() {
+    fn the_pool_has_a_limit() {
         let mut contents = LargeContents { free: Vec::new(), bytes: 0, unused: 0 };
         assert!(contents.give(Vec::with_capacity(LARGEST_KEPT + 1)).is_some());
         let refused = (0..20).filter(|_| contents.give(Vec::with_capacity(LARGEST_KEPT)).is_some()).count();

@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_quick_or_complete_does_not() {
+    fn a_quick_or_complete_upload_does_not() {
         let spools = Arc::new(Spools::new(100));
         let [(mut complete, _), (mut quick, _), (mut new, _)] =
             [begin(&spools, 0), begin(&spools, 0), begin(&spools, 9000)];

@@ -228,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn who_waits_is_told() {
+    fn a_waiting_handler_is_told() {
         let (feeder, source) = upload(None);
         let context = Context::from_waker(Waker::noop());
         let taken = thread::spawn(move || source.read_all().unwrap());
@@ -243,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn the_end_comes_behind_what_has_come() {
+    fn the_end_comes_behind_the_pieces() {
         for (end, wanted) in [(Ok(()), Ok(None)), (Err(Refusal::bad("x")), Err(Refusal::bad("x")))] {
             let (feeder, source) = upload(Some(2));
             feeder.push(b"ab");

@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn what_counts_as_one_address() {
+    fn prefixes_that_count_as_one_address() {
         for near in [
             "127.0.0.1",
             "127.9.9.9",

@@ -131,7 +131,7 @@ fn every_job_runs_once_and_every_answer_arrives_once() {
 /// Calls that end only when all other clients have been answered: finished answers do not wait for unfinished ones, and
 /// the sentinel does not sleep while it is needed.
 #[test]
-fn a_call_that_never_ends_holds_nobody_up() {
+fn a_call_that_never_ends_holds_no_other_up() {
     check(|| {
         let mut trial = Trial::start(2);
         trial.connect(&[(Loop, &[Quick]), (Loop, &[Quick])]);
@@ -180,7 +180,7 @@ fn a_late_call_of_a_job_keeps_back_nothing_before_it() {
 
 /// A client that gives a job up gets no answer of it, and a call that has not begun by then never begins.
 #[test]
-fn what_nobody_waits_for_does_not_begin() {
+fn an_abandoned_job_does_not_begin() {
     check(|| {
         let mut trial = Trial::start(2);
         let client = trial.connect_impatient(Loop, &[Stuck, Quick]);
@@ -300,7 +300,7 @@ fn a_burst_is_not_turned_away_for_one_late_call() {
 
 /// A handler that does not end takes no worker's place for ever, late or in the pool; but not any number of them.
 #[test]
-fn who_is_given_up_makes_room() {
+fn a_call_that_is_given_up_makes_room() {
     for place in [Loop, Pool] {
         check(move || {
             let mut trial = Trial::start(1);
@@ -330,7 +330,7 @@ fn who_is_given_up_makes_room() {
 
 /// A call for a client that has left takes no worker's place; if it does not end it is given up like any other.
 #[test]
-fn who_works_for_a_client_that_has_left_makes_room() {
+fn a_call_for_a_client_that_has_left_makes_room() {
     for place in [Loop, Pool] {
         check(move || {
             let mut trial = Trial::start(1);
@@ -353,7 +353,7 @@ fn who_works_for_a_client_that_has_left_makes_room() {
 
 /// Handlers that end just when they are given up.
 #[test]
-fn nobody_is_counted_twice() {
+fn no_thread_is_counted_twice() {
     check(|| {
         let mut trial = Trial::start(2);
         for place in [Loop, Pool] {
@@ -370,7 +370,7 @@ fn nobody_is_counted_twice() {
 
 /// Jobs that wait behind a handler that does not end are turned away in time.
 #[test]
-fn nobody_waits_longer_than_the_limit() {
+fn no_job_waits_longer_than_the_limit() {
     check(|| {
         let mut trial = Trial::start(1);
         trial.connect(&[(Pool, &[Stuck])]);
@@ -439,7 +439,7 @@ fn all_threads_end() {
 
 /// A stop at any moment.
 #[test]
-fn all_threads_end_whatever_they_do() {
+fn all_threads_end_in_any_state() {
     check(|| {
         let mut trial = Trial::start(2);
         trial.connect(&[(Loop, &[Slow(1)]), (Pool, &[Slow(1)]), (Loop, &[Slow(1)])]);

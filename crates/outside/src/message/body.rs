@@ -1,4 +1,4 @@
-//! The content of a response: none, bytes, an open file, or a stream that is pulled piece by piece.
+//! A response, and its content: none, bytes, an open file, or a stream that is pulled piece by piece.
 //!
 //! A stream is pulled, never pushed: the connection asks for the next piece when the last one has been sent. This is
 //! the whole back-pressure.

@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn who_may_read() {
+    fn origins_that_may_read() {
         let listed = Cors::new(["https://App.example.com:443", "http://localhost:3000"]).unwrap();
         for (origin, allowed) in [
             ("https://app.example.com", true),
@@ -244,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_refused() {
+    fn preflights_that_are_refused() {
         for origin in ["example.com", "https://a.com/path", "null", "", "https://*.a.com"] {
             assert!(Cors::new([origin]).is_err(), "{origin:?}");
         }

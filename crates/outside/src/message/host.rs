@@ -277,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_pattern() {
+    fn malformed_patterns() {
         let long = "a.".repeat(140);
         for text in [
             "",

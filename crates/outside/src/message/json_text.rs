@@ -68,7 +68,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_malformed_is_no_text() {
+    fn malformed_json_is_no_text() {
         for bytes in [
             &b"\xff"[..],
             b"\"\xed\xa0\x80\"",

@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_network() {
+    fn malformed_networks() {
         for text in [
             "",
             "10.0.0.1/8",

@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn ranges_only_of_what_the_client_has() {
+    fn ranges_only_of_the_version_that_the_client_has() {
         let validators = Validators { etag: Some(b"\"a\""), modified: Some(CHANGED) };
         for (value, allowed) in [
             ("\"a\"", true),

@@ -271,7 +271,7 @@ mod tests {
     ];
 
     #[test]
-    fn the_best_of_what_there_is() {
+    fn the_best_of_the_available_codings() {
         for &(values, all, without_zstd, gzip) in TABLE {
             let accepted = AcceptedCodings::parse(values.split('\n').map(str::as_bytes));
             assert_eq!(accepted.best(Codings::ALL), all, "{values:?}, of all");

@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn what_could_not_match_is_refused() {
+    fn a_pattern_that_could_not_match_is_refused() {
         for (pattern, says) in [
             ("users", "\"/users\""),
             ("", "starts with '/'"),

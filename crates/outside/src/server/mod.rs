@@ -302,7 +302,7 @@ impl Running {
         self.reactors.signal_all(Order::Drain);
         let patience = config.termination_timeout;
         result = result.and(self.wait_while(DRAINING, AT_ONCE.min(patience), &mut on_wake));
-        self.say_what_is_waited_for(patience);
+        self.name_awaited_handlers(patience);
         result = result.and(self.wait_while(DRAINING, patience.saturating_sub(AT_ONCE), &mut on_wake));
         self.reactors.signal_all(Order::Cut);
         let deadline = Instant::now() + LAST_PATIENCE;
@@ -376,7 +376,7 @@ impl Running {
     }
 
     /// Says in the log how many answers the end waits for, and for how long at most.
-    fn say_what_is_waited_for(&self, patience: Duration) {
+    fn name_awaited_handlers(&self, patience: Duration) {
         let InFlight { answers, websockets } = self.reactors.in_flight();
         if self.control.stage() != DRAINING || answers + websockets == 0 {
             return;

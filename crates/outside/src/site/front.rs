@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn only_those_who_came_by_tls_are_held_to_it() {
+    fn hsts_only_for_clients_that_came_by_tls() {
         let proxies = ("trusted_proxies", list(&["127.0.0.1"]));
         let fields = ("proxy_fields", list(&["X-Forwarded-Proto"]));
         let strict = front(&[("hsts", Value::Owned("30d".into())), proxies, fields]);
@@ -253,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_forwarded_is_what_is_checked() {
+    fn the_forwarded_host_is_checked() {
         let front = front(&[("trusted_proxies", list(&["::1"])), ("allowed_hosts", list(&["a.example"])), fields()]);
         let ask = |forwarded: &str| {
             received(&front, "[::1]:1", "/", &[("Host", "a.example"), ("X-Forwarded-Host", forwarded)])

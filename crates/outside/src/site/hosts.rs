@@ -76,7 +76,7 @@ mod tests {
     use crate::config::Value;
 
     #[test]
-    fn whoever_serves_any_host_is_told() {
+    fn a_server_of_any_host_is_told() {
         let named = Config::from_values([("allowed_hosts", Value::Texts(&["*"]))]).unwrap();
         for (address, is_told) in [
             ("0.0.0.0:80", true),

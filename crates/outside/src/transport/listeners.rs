@@ -328,7 +328,7 @@ mod tests {
     }
 
     #[test]
-    fn who_asks_for_ipv4_on_the_port_of_ipv6() {
+    fn ipv4_on_the_port_of_ipv6() {
         for (places, expected) in [
             (&["[::]:80"][..], false),
             (&["[::]:80", "0.0.0.0:80"], true),

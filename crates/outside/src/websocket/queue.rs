@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_empty_costs_too() {
+    fn empty_messages_cost_too() {
         let mut queue = SendQueue::default();
         (0..1000).for_each(|_| queue.push_message(message(b"")));
         assert!(queue.cost() >= 1000 * ENTRY_COST);

@@ -113,7 +113,7 @@ fn answers_flow_from_the_start_of_a_long_queue() {
 }
 
 #[test]
-fn a_new_sleeper_delays_nobody() {
+fn a_new_sleeper_delays_no_other() {
     let _turn = turn();
     let server = Running::start(|_| {});
     server.set_route("/hello", |_: &Request| "hello");
@@ -174,7 +174,7 @@ fn a_spinning_handler_leaves_the_rest_their_share() {
 }
 
 #[test]
-fn what_was_said_about_a_route_holds() {
+fn a_declaration_about_a_route_holds() {
     let _turn = turn();
     let server = Running::start(|_| {});
     let names = |_: &Request| format!("{:?}", thread::current().id());

@@ -18,7 +18,7 @@ fn send_all(client: &mut Client, targets: &[&str]) {
 }
 
 #[test]
-fn what_is_finished_does_not_wait_for_what_is_late() {
+fn finished_answers_do_not_wait_for_a_late_one() {
     let _turn = turn();
     let server = Running::start(|_| {});
     let (latch, pooled) = (Latch::new(), Latch::new());
@@ -42,7 +42,7 @@ fn what_is_finished_does_not_wait_for_what_is_late() {
 }
 
 #[test]
-fn at_the_deadline_only_what_is_late_or_has_not_begun_is_given_up() {
+fn at_the_deadline_only_late_and_unbegun_calls_are_given_up() {
     let _turn = turn();
     for pooled in [false, true] {
         let server = Running::start(|config| config.process_timeout = Duration::from_millis(300));

@@ -24,7 +24,7 @@ fn two(config: &mut Config) {
 }
 
 /// The name of a handler's thread tells its reactor as long as no call is late.
-fn who(_: &Request) -> String {
+fn serving_thread(_: &Request) -> String {
     format!("{:?}", thread::current().id())
 }
 
@@ -33,7 +33,7 @@ fn both_answer_however_clients_are_spread() {
     let _turn = turn();
     for shared in [false, true] {
         let server = start_on(shared, two);
-        server.set_route("/who", never_blocking(who));
+        server.set_route("/who", never_blocking(serving_thread));
         let mut clients: Vec<Client> = (0..40).map(|_| Client::connect(server.address)).collect();
         let mut answered: HashMap<String, usize> = HashMap::new();
         for client in &mut clients {
@@ -146,7 +146,7 @@ fn connections_are_bounded_together() {
 
 /// An accepted connection is answered, even if there was no room for it until the end had begun.
 #[test]
-fn who_stands_at_the_door_is_served_before_the_end() {
+fn clients_in_the_queue_are_served_before_the_end() {
     let _turn = turn();
     for reactors in [1, 2] {
         let server = Running::start(|config| {

@@ -340,7 +340,7 @@ fn s21_windows_that_open_in_crumbs() {
 }
 
 #[test]
-fn s21_large_answers_that_nobody_takes() {
+fn s21_large_answers_that_no_client_takes() {
     let _turn = TURN.lock();
     const LARGE: usize = 1 << 20;
     let server = Running::start_h2c(|_| {});

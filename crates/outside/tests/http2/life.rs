@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 use outside::Request;
 
 use outside_test_support::http2::wire::{
-    ACK, CANCEL, Client, DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, NO_ERROR, PING, RST_STREAM, SETTINGS, block,
-    frame, get, request,
+    ACK, CANCEL, Client, DATA, END_HEADERS, END_STREAM, Frame, GOAWAY, HEADERS, NO_ERROR, PING, RST_STREAM, SETTINGS,
+    block, frame, get, request,
 };
 use outside_test_support::latch::Latch;
 use outside_test_support::server::Running;
@@ -50,6 +50,26 @@ fn the_end_comes_in_two_steps() {
     }
     ended.sort_unstable();
     assert_eq!(ended, [1, 3]);
+    server.stop();
+}
+
+/// A FIN may mean that the client is gone: then its system answers the ping by a reset. A client that has closed only
+/// its own side gets its answer (RFC 9112 section 9.6).
+#[test]
+fn a_client_that_closes_its_side_is_probed_once_and_answered() {
+    let server = Running::start_h2c(|_| {});
+    let latch = Latch::default();
+    server.set_route("/slow", latch.handler("slow"));
+    let mut client = Client::connect(server.address);
+    client.send(&request(1, "/slow"));
+    latch.wait_for_arrivals(1);
+    client.socket.shutdown(std::net::Shutdown::Write).unwrap();
+    let is_probe = |frame: &Frame| frame.kind == PING && frame.flags & ACK == 0;
+    while !is_probe(&client.frame().expect("a ping before the answer")) {}
+    latch.open();
+    let rest: Vec<Frame> = std::iter::from_fn(|| client.frame()).collect();
+    assert!(rest.iter().any(|frame| frame.stream == 1 && frame.ends_stream()), "the stream is answered");
+    assert!(!rest.iter().any(|frame| is_probe(frame)), "one ping is enough");
     server.stop();
 }
 
@@ -138,7 +158,7 @@ fn a_late_handler_costs_its_stream_alone() {
 }
 
 #[test]
-fn what_was_cancelled_before_it_began_never_does() {
+fn a_call_that_was_cancelled_early_never_begins() {
     let server = Running::start_h2c(|config| config.max_workers = 1);
     let latch = Latch::default();
     server.set_route("/slow", outside::handler::blocking(latch.handler("slow")));

@@ -99,7 +99,7 @@ fn a_malformed_message_costs_its_stream_alone() {
 }
 
 #[test]
-fn what_was_malformed_keeps_its_place_in_the_table() {
+fn a_malformed_field_keeps_its_place_in_the_table() {
     let latch = Latch::default();
     let server = server(&latch);
     let mut client = Client::connect(server.address);

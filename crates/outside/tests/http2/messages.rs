@@ -98,7 +98,7 @@ fn fields_are_those_of_one_request() {
 }
 
 #[test]
-fn what_is_malformed_never_reaches_a_handler() {
+fn malformed_messages_never_reach_a_handler() {
     let (server, count) = server();
     let with = |name, value| [get("/"), vec![(name, value)]].concat();
     let without = |name| get("/").into_iter().filter(|(other, _)| *other != name).collect::<Vec<_>>();

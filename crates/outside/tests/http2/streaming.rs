@@ -141,7 +141,7 @@ fn streams_do_not_starve_one_another() {
 }
 
 #[test]
-fn who_stops_ends_the_handler() {
+fn a_client_that_stops_ends_the_handler() {
     let (told, hears) = channel();
     let server = Running::start_h2c(|config| {
         config.body_stall_timeout = Duration::from_millis(300);
@@ -189,7 +189,7 @@ fn streams_of_events_end_with_the_server() {
 }
 
 #[test]
-fn what_is_waited_for_is_said() {
+fn the_drain_names_the_streams_that_it_awaits() {
     let server = Running::start_h2c(|config| config.termination_timeout = DEADLINE);
     let latch = Latch::default();
     server.set_route("/", latch.handler("done"));

@@ -248,7 +248,7 @@ fn a_closing_handshake_has_a_deadline() {
 
 /// Section 7.1.7: a client that breaks the protocol gets the reason and is disconnected; no answer is awaited.
 #[test]
-fn who_breaks_the_protocol_is_not_waited_for() {
+fn a_client_that_breaks_the_protocol_is_not_awaited() {
     let server = serve(echo());
     server.set_route("/blocking", blocking_echo());
     for target in ["/", "/blocking"] {

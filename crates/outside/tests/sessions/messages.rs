@@ -127,7 +127,7 @@ fn cut_anywhere() {
 
 /// Messages in the last packet before a client leaves are delivered; a handler with callbacks still answers them.
 #[test]
-fn what_comes_before_a_close_is_heard() {
+fn messages_before_a_close_are_heard() {
     let heard = Journal::default();
     let note = |heard: &Journal| {
         let heard = heard.clone();
@@ -169,7 +169,7 @@ fn what_comes_before_a_close_is_heard() {
 
 /// The same before a violation of the protocol.
 #[test]
-fn what_comes_before_a_fault_is_heard() {
+fn messages_before_a_fault_are_heard() {
     let server = serve(echo());
     let heard = Journal::default();
     let listen = heard.clone();

@@ -117,7 +117,7 @@ fn a_client_that_takes_nothing_stops_its_handler() {
 
 /// A handler that waits in `send` is released when the client has left.
 #[test]
-fn nobody_waits_for_who_is_gone() {
+fn no_sender_waits_for_a_client_that_is_gone() {
     let journal = Journal::default();
     let note = journal.clone();
     let server =
@@ -139,7 +139,7 @@ fn nobody_waits_for_who_is_gone() {
 
 /// A client that holds the socket open and never reads is disconnected after `write_stall_timeout`.
 #[test]
-fn who_never_reads_is_left() {
+fn a_client_that_never_reads_is_left() {
     let server = Running::start(|config| config.write_stall_timeout = Duration::from_millis(300));
     let journal = Journal::default();
     let note = journal.clone();

@@ -50,7 +50,7 @@ fn tell(client: &mut Client, orders: &[&str]) {
 }
 
 #[test]
-fn who_has_subscribed_hears_it_once() {
+fn a_subscriber_hears_it_once() {
     for reactors in [1, 3] {
         let server = start(reactors);
         let mut both = with(&server, &["join red", "join blue", "join red"]);
@@ -106,7 +106,7 @@ fn from_handlers_threads_and_requests() {
 
 /// Compressed or not, every subscriber can read it.
 #[test]
-fn what_is_published_is_understood_by_all() {
+fn all_subscribers_understand_a_published_message() {
     let server = Running::start(|_| {});
     let join = |connection: &WebSocketConnection| -> Result<(), outside::Error> {
         connection.subscribe("room");
@@ -130,7 +130,7 @@ const LENGTH: usize = 4 << 10;
 /// One client does not read; the others get each message without delay, and the slow one is disconnected, or loses old
 /// messages.
 #[test]
-fn a_slow_reader_delays_nobody() {
+fn a_slow_reader_delays_no_other() {
     for when_full in [WhenFull::Wait, WhenFull::DropOldest, WhenFull::Close] {
         let server = Running::start(|_| {});
         server.set_route("/", rooms(&server).with_queue(256 << 10, when_full));

@@ -25,7 +25,7 @@ fn check(client: &mut impl Read) {
 }
 
 #[test]
-fn who_waits_is_answered() {
+fn waiting_clients_are_answered() {
     for (round, reactors) in [1, 2, 1, 2].into_iter().enumerate() {
         let authority = Authority::new();
         let mut server = OutsideHttp::new(("127.0.0.1", 0)).unwrap();

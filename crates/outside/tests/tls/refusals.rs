@@ -90,7 +90,7 @@ fn dripping_does_not_extend_the_deadline() {
 
 /// More clients that stop in the middle of a handshake than there are places for them.
 #[test]
-fn a_flood_of_half_handshakes_keeps_nobody_out() {
+fn a_flood_of_half_handshakes_keeps_no_client_out() {
     let authority = Authority::new();
     let running = server::start(&[authority.files("main", &["localhost"])]);
     let config = Arc::new(trusting(&authority));
@@ -111,7 +111,7 @@ fn a_flood_of_half_handshakes_keeps_nobody_out() {
 /// Clients that send one byte of a handshake, as fast as they can: only a complete ClientHello takes a place among
 /// handshakes.
 #[test]
-fn a_flood_of_first_bytes_keeps_nobody_out() {
+fn a_flood_of_first_bytes_keeps_no_client_out() {
     let authority = Authority::new();
     let files = [authority.files("main", &["localhost"])];
     let running = server::start_with(&files, &Default::default(), |config| config.max_connections = Some(400));

@@ -30,7 +30,7 @@ fn of_version(authority: &Authority, version: ProtocolVersion) -> Arc<ClientConf
 }
 
 #[test]
-fn workers_resume_what_others_began() {
+fn workers_resume_sessions_of_others() {
     let authority = Authority::new();
     let files = [authority.files("main", &["localhost"])];
     let keys = TicketKeys::default();

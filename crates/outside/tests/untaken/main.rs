@@ -197,8 +197,8 @@ fn however_they_are_made() {
 
 /// Requests that may have had an effect are not repeated: those whose answers have no room get an error.
 #[test]
-fn an_answer_to_what_is_not_safe_is_given_up() {
-    if !is_alone("an_answer_to_what_is_not_safe_is_given_up") {
+fn an_answer_to_an_unsafe_request_is_given_up() {
+    if !is_alone("an_answer_to_an_unsafe_request_is_given_up") {
         return;
     }
     let server = Running::start_h2c(|_| {});

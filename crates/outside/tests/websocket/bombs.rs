@@ -114,7 +114,7 @@ fn a_declared_length_allocates_nothing() {
 }
 
 #[test]
-fn endless_fragments_hold_what_they_bring() {
+fn endless_fragments_hold_only_their_own_bytes() {
     let mut session = TestSession::new(MIB);
     session.receive(&frame(0x01, b""));
     session.receive(&frame(0x00, b"").repeat(100_000));

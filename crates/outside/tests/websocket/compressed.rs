@@ -51,7 +51,7 @@ fn examples_of_the_rfc() {
 }
 
 #[test]
-fn what_is_not_compressed_may_come_between() {
+fn uncompressed_messages_may_come_between() {
     let frames = [
         frame(0x81, b"plain"),
         frame(0xc2, &[0]),
@@ -66,7 +66,7 @@ fn what_is_not_compressed_may_come_between() {
 }
 
 #[test]
-fn what_fails_a_connection() {
+fn compressed_frames_that_fail_a_connection() {
     let reserved = TestHeard::Failed(1002, "a reserved bit is set");
     assert_eq!(heard(&[frame(0xc9, b"")], false, 5), std::slice::from_ref(&reserved));
     assert_eq!(heard(&[frame(0x41, HELLO), frame(0xc0, b"")], false, 5), [reserved]);

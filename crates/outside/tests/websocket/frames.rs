@@ -99,7 +99,7 @@ fn one_reading_of_many_messages_copies_none() {
 }
 
 #[test]
-fn what_fails_a_connection() {
+fn frames_that_fail_a_connection() {
     let (short, long) = (frame(0x82, b"12345"), frame(0x82, &[0; 126]));
     let declared = |length: u64| [&[0x82, 0xff][..], &length.to_be_bytes(), &[1, 2, 3, 4, 5]].concat();
     let table: Vec<(Vec<u8>, u16, &str)> = vec![

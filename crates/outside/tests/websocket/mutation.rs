@@ -40,7 +40,7 @@ fn lengths_that_only_one_of_both_takes() {
 }
 
 #[test]
-fn what_is_compressed_is_read_again() {
+fn compressed_messages_are_read_again() {
     run(400, |numbers| [vec![numbers.below(256) as u8], stream(numbers, true)].concat(), invariants::compression);
 }
 

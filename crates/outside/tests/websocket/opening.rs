@@ -50,7 +50,7 @@ fn pages_of_other_origins() {
 }
 
 #[test]
-fn refusals_say_what_to_do() {
+fn refusals_say_how_to_ask() {
     let refusal = answer("Sec-WebSocket-Version: 12\r\n", &[]).unwrap_err();
     assert_eq!((refusal.status, refusal.reason), (400, "more than one Sec-WebSocket-Version"));
     assert_eq!(upgrade_required_fields(), [("Upgrade", "websocket"), ("Sec-WebSocket-Version", "13")]);

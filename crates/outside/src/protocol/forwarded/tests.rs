@@ -186,7 +186,7 @@ fn whose_fields_they_are() {
 
 /// A proxy that sets one field passes the others on as the client sent them.
 #[test]
-fn what_is_not_listed_is_not_believed() {
+fn an_unlisted_proxy_is_not_believed() {
     let sent: &[(&str, &str)] = &[
         ("X-Forwarded-For", "203.0.113.7"),
         ("X-Forwarded-Proto", "https"),

@@ -104,7 +104,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_server_owns_what_frames_a_message() {
+    fn the_server_owns_the_framing_fields() {
         let mut headers = Headers::new();
         for (name, value) in [("X-A", "1"), ("content-length", "99"), ("Transfer-Encoding", "gzip"), ("Date", "now")] {
             headers.append(name, value).unwrap();

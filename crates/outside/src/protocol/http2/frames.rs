@@ -250,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn what_brings_nothing_is_bounded() {
+    fn frames_that_bring_nothing_are_bounded() {
         for (kind, payload, most) in [
             (PRIORITY, &[0; 5][..], 4096),
             (RST_STREAM, &[0; 4], 409),

@@ -85,7 +85,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_belongs_to_a_connection_stays_away() {
+    fn fields_of_a_connection_stay_away() {
         let mut headers = Headers::new();
         for (name, value) in [
             ("X-A", "1"),

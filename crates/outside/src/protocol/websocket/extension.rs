@@ -284,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn the_server_says_what_it_wants() {
+    fn the_server_states_its_terms() {
         let small =
             DeflateSettings { server_max_window_bits: 10, client_max_window_bits: 12, ..DeflateSettings::default() };
         let both = "permessage-deflate; server_no_context_takeover; client_no_context_takeover";

@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn what_opens_and_what_does_not() {
+    fn requests_that_open_and_requests_that_do_not() {
         let table: &[(&[(&str, &str)], u16)] = &[
             (&[("Connection", "keep-alive, uPGRADE")], 101),
             (&[("Upgrade", "h2c, WebSocket")], 101),

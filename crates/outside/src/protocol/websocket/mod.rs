@@ -2,8 +2,8 @@
 //!
 //! The opening: [`check_opening`] reads a request, [`Origins`] checks the page's origin, [`choose_subprotocol`] and
 //! [`negotiate`] choose among the offers, [`opening_fields`] is the answer. In: [`Receiver`] turns bytes into whole
-//! messages and control frames. Out: [`encode_frame`], [`Deflater`]. The end: [`Closing`] is the state of the closing
-//! handshake. As in http1, malformed input is refused.
+//! messages and control frames. Out: [`encode_frame`], [`Deflater`]. The end: [`CloseHandshake`] is its
+//! state. As in http1, malformed input is refused.
 
 mod closing;
 mod deflate;

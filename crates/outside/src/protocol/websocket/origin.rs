@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_origin() {
+    fn malformed_origins() {
         for text in [
             "",
             "example.com",

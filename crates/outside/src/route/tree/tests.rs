@@ -73,7 +73,7 @@ fn the_narrower_one_answers() {
 }
 
 #[test]
-fn a_path_takes_what_the_segments_behind_it_leave() {
+fn a_path_takes_the_segments_that_are_left() {
     let tree = tree(&["/f/<path:p>", "/f/<path:p>/edit", "/f/<path:p>/v/<int:n>", "/f/<path:p>/v/<name>"]);
     for (path, expected) in [
         ("/f/a", "/f/<path:p> p=Text(\"a\")"),

@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_hello_does_not_wait() {
+    fn bytes_that_are_no_hello_do_not_wait() {
         for (bytes, what) in [
             (&b"\x15\x03\x01\x00\x02\x01\x00"[..], "an alert"),
             (b"\x17", "application data"),

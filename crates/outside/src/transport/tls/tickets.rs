@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn who_shares_the_secret_rotates_alike() {
+    fn processes_with_the_same_secret_rotate_alike() {
         let keys = TicketKeys::default();
         let first = now();
         let handed_down = TicketKeys::from_bytes(&keys.to_bytes()).unwrap();
@@ -225,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_else_opens_it() {
+    fn no_other_server_opens_it() {
         let keys = TicketKeys::default();
         let (one, other) = (Tickets::new(&keys, b"a"), Tickets::new(&keys, b"b"));
         let stranger = Tickets::new(&TicketKeys::default(), b"a");

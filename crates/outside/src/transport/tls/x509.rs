@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_certificate_says() {
+    fn the_fields_of_a_certificate() {
         let names = ["Example.com".to_owned(), "*.example.com".to_owned(), "127.0.0.1".to_owned(), "::1".to_owned()];
         let mut parameters = rcgen::CertificateParams::new(names).unwrap();
         parameters.not_before = rcgen::date_time_ymd(2026, 1, 31);

@@ -141,7 +141,7 @@ fn block(numbers: &mut Numbers, reader: &Reader) -> Vec<u8> {
 }
 
 #[test]
-fn what_h2_gets_is_what_came_without_what_is_wrong() {
+fn h2_gets_the_block_without_its_faults() {
     let (mut changed, mut malformed) = (0, 0);
     for seed in 0..300 {
         let (mut numbers, mut checker) = (Numbers(seed), FieldChecker::new(1000));
@@ -192,7 +192,7 @@ fn what_h2_gets_is_what_came_without_what_is_wrong() {
 }
 
 #[test]
-fn what_is_broken_is_not_looked_at() {
+fn a_broken_block_is_not_checked() {
     for block in [
         &[0x40][..],
         &[0x00, 0x05, b'a'],
