@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import urllib.request
+from collections.abc import Iterator
 
 import pytest
 
@@ -31,15 +32,17 @@ def test_an_example_keeps_its_promises(path, tmp_path):
                 # A form has texts alone: no null, no list of one, and an empty text is none. schemathesis would have them.
                 content = operation.get("requestBody", {}).get("content", {})
                 content.pop("application/x-www-form-urlencoded", None)
-                for media in content.values():
-                    # Names with control characters have no form in a part's header.
-                    if "$ref" not in media["schema"]:
-                        media["schema"].setdefault("additionalProperties", False)
-        copy = tmp_path / "openapi.json"
-        copy.write_text(json.dumps(document), "utf-8")
+        whole = tmp_path / "openapi.json"
+        whole.write_text(json.dumps(document), "utf-8")
+        for schema in forms_of(document):
+            # A name with control characters has no form in the header of a part.
+            schema["additionalProperties"] = False
+        strict = tmp_path / "strict.json"
+        strict.write_text(json.dumps(document), "utf-8")
         # A body that would fit is refused without the token of the example.
         token = ["--header", "Authorization: Bearer secret"] if "fastapi" in str(path) else []
-        for more in (["--checks", CHECKS], ["--checks", "negative_data_rejection", "--include-method", "POST"]):
+        unfit = ["--checks", "negative_data_rejection", "--include-method", "POST"]
+        for copy, *more in ((strict, "--checks", CHECKS), (whole, *unfit)):
             command = [
                 sys.executable, "-m", "schemathesis.cli", "run", str(copy), "--url", url, "--max-examples", "100",
                 "--seed", "20261129", "--workers", "1", "--no-color", *token, *more,
@@ -48,6 +51,14 @@ def test_an_example_keeps_its_promises(path, tmp_path):
             assert done.returncode == 0, done.stdout[-8000:] + done.stderr[-2000:]
     finally:
         assert script.stop() == 0, script.errors
+
+
+def forms_of(document: dict) -> Iterator[dict]:
+    """The schemas of forms with files."""
+    for methods in document["paths"].values():
+        for operation in methods.values():
+            content = operation.get("requestBody", {}).get("content", {})
+            yield from (media["schema"] for media in content.values() if "$ref" not in media["schema"])
 
 
 # No proxy stands between a test and a server on the same machine.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from dataclasses import dataclass, field
 from typing import Annotated, Any
@@ -105,6 +106,34 @@ def test_handlers_without_annotations_of_input_are_called_as_ever(server):
     assert calls == [("/plain", 1), ("/typed/5", 5), ("/other/5", 5)]
 
 
+def test_handlers_of_all_kinds(server):
+    class Controller:
+        def method(self, issue: OfDataclass) -> str:
+            return f"method {issue.title}"
+
+        async def __call__(self, issue: OfDataclass, /, *, page: int = 1) -> str:
+            return f"call {issue.title} {page}"
+
+    def partly(first: str, issue: OfDataclass) -> str:
+        return f"{first} {issue.title}"
+
+    def whole(issue: OfDataclass, q: str) -> str:
+        return f"{issue.title} {q}"
+
+    @functools.wraps(whole)
+    def wrapper(*arguments: Any, **named: Any) -> str:
+        return f"wrapped {whole(*arguments, **named)}"
+
+    server.post("/method")(Controller().method)
+    server.post("/call")(Controller())
+    server.post("/partly")(functools.partial(partly, "partly"))
+    server.post("/wrapper")(wrapper)
+    with server.test_client() as client:
+        paths = ("/method", "/call?page=2", "/partly", "/wrapper?q=b")
+        answers = [client.post(path, json={"title": "a"}).text for path in paths]
+    assert answers == ["method a", "call a 2", "partly a", "wrapped a b"]
+
+
 def test_a_marker_may_stand_in_the_place_of_the_default(server):
     @server.get("/")
     def handler(page: int = Query(1, ge=1), x_a: str = Header("none")) -> str:
@@ -136,6 +165,12 @@ def of_path(id: Annotated[int, Path]): ...
 def body_and_field(issue: OfDataclass, title: Annotated[str, Form]): ...
 
 
+def model_in_header(issue: Annotated[OfDataclass, Header]): ...
+
+
+def dictionary_in_query(sizes: Annotated[dict[str, int], Query]): ...
+
+
 def unresolved(thing: Missing): ...  # type: ignore[name-defined]  # noqa: F821
 
 
@@ -150,6 +185,8 @@ def says_nothing(request, thing): ...
         (inside, "cannot take 'thing': Neither is neither"),
         (of_path, "wants 'id' of the path, but the route '/' has no such parameter"),
         (body_and_field, "asks for the body 'issue' and for fields of a form, 'title'"),
+        (model_in_header, "cannot take 'issue': OfDataclass has no form as text, which is all that a header has"),
+        (dictionary_in_query, "cannot take 'sizes': dict[str, int] has no form as text, which is all that a query has"),
         (
             unresolved,
             "the annotation 'Missing' of 'thing' cannot be resolved when the program runs: name 'Missing' is not defined",
