@@ -7,6 +7,7 @@ import json
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
+import httpx
 import msgspec
 import pytest
 
@@ -215,3 +216,17 @@ def test_the_json_of_a_problem_is_valid(server):
 
     text = answer_to(server, "GET", '/?x="\\%0A%C3%A9').text
     assert json.loads(text)["errors"][0]["message"] == "Expected `int`, got '\"\\\\\\né'"
+
+
+def test_it_is_the_same_over_http2(server, start):
+    @server.post("/<id>")
+    async def handler(id: int, issue: OfDataclass) -> str:
+        return f"{id} {issue.title}"
+
+    server.config["h2c"] = True
+    address = start().address
+    with httpx.Client(http1=False, http2=True, base_url=f"http://127.0.0.1:{address[1]}", trust_env=False) as client:
+        answer = client.post("/5", json={"title": "a"})
+        assert (answer.http_version, answer.text) == ("HTTP/2", "5 a")
+        unfit = client.post("/5", json={})
+        assert (unfit.status_code, unfit.headers["Content-Type"]) == (422, "application/problem+json")
