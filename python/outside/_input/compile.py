@@ -58,12 +58,14 @@ def input_of(
     """The handler with its plan; `None` for one that takes the request and parameters of the path as they are."""
     from .hints import mistake, names_around
 
-    known: dict[str, Any] | None = getattr(function, "__dict__", {}).get("__outside_names__")
+    # A bound method has the attributes of its function.
+    holder = getattr(function, "__func__", function)
+    known: dict[str, Any] | None = getattr(holder, "__dict__", {}).get("__outside_names__")
     if known is None:
         known = names_around()
-        if known and hasattr(function, "__dict__"):
+        if known and hasattr(holder, "__dict__"):
             # A group is mounted elsewhere, where these names are not to be found.
-            function.__outside_names__ = known
+            holder.__outside_names__ = known
 
     def make_plan(overrides: Mapping[Any, Any]) -> Plan:
         return plan(function, pattern, names, whole=whole, overrides=overrides, around=known, of_websocket=of_websocket)

@@ -199,14 +199,15 @@ def _content(sources: list[Source], named: Named) -> dict[str, Any] | None:
     required = [source.written for source in fields if source.default is MISSING]
     schema = {"type": "object", "properties": properties, **({"required": required} if required else {})}
     has_files = any(source.place == "file" for source in fields)
-    types = ["multipart/form-data"] if has_files else ["application/x-www-form-urlencoded", "multipart/form-data"]
+    types = ["multipart/form-data"] if has_files else ["application/x-www-form-urlencoded"]
     return {"required": bool(required), "content": {media_type: {"schema": schema} for media_type in types}}
 
 
 def _form_types(kind: Kind) -> list[str]:
     models = [member for member in getattr(kind, "members", [kind]) if isinstance(member, Model)]
     has_files = any("file" in field.kind.name for model in models for field in model.fields)
-    return ["multipart/form-data"] if has_files else ["application/x-www-form-urlencoded", "multipart/form-data"]
+    # A form without files is taken in both types; a client need know one.
+    return ["multipart/form-data"] if has_files else ["application/x-www-form-urlencoded"]
 
 
 def _responses(entry: Entry, sources: list[Source], named: Named) -> dict[str, Any]:
@@ -222,8 +223,8 @@ def _responses(entry: Entry, sources: list[Source], named: Named) -> dict[str, A
     if not any(code[0] in "23" for code in responses):
         responses["200"] = {"description": "OK"}
     problem = {"application/problem+json": {"schema": {"$ref": f"{_REFERENCE}Problem"}}}
-    if any(source.place == "body" and not source.is_raw for source in sources):
-        responses.setdefault("400", {"description": "The content is not JSON", "content": problem})
+    if any(source.place in ("body", "form", "file") and not source.is_raw for source in sources):
+        responses.setdefault("400", {"description": "Content that is malformed", "content": problem})
     if any(source.place in ("body", "form", "file") and not source.is_raw for source in sources):
         responses.setdefault("415", {"description": get_description(415), "content": problem})
     if sources:

@@ -237,6 +237,14 @@ class _Planner:
             return self._body(function, name, annotation, sources.of_body(kind, default, marker, takes_form=marker is None))
         if isinstance(marker, Form) and isinstance(kind, Model):
             return self._body(function, name, annotation, sources.of_form(written, kind, default, marker))
+        takes_model = isinstance(marker, Query) and isinstance(kind, Model)
+        if marker is not None and is_model(kind) and not takes_model and not _is_file(kind):
+            place = "a form" if isinstance(marker, Form) else f"a {marker.place}"
+            raise mistake(
+                function,
+                f"{name_of(function)}() cannot take {name!r}: {shown(annotation)} has no form as text, which is all that {place} has; "
+                f"take a simple type, or a list of such",
+            )
         if isinstance(marker, File) or _is_file(kind):
             self._forms.append(name)
             source = sources.of_file(written, kind, default, marker)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from .. import _outside
-from .._outside import FormFile, Request
+from .._outside import ContentError, FormFile, Request
 from .describe import Upload
 from .errors import Refused, Unusable
 from .kinds import Anything, Components, Kind, Schema, Several, Text
@@ -213,7 +213,13 @@ def _form(request: Request) -> Any:
     if (media_type := _outside._media_type(request)) not in _FORMS and request.content:
         said = f"content of the type {media_type}" if media_type else "content without a Content-Type"
         raise Unusable(415, f"{said} is not taken here: send a form")
-    return request.form
+    try:
+        return request.form
+    except ContentError as error:
+        if error.limit is not None:
+            # A limit of the configuration, which the log names.
+            raise
+        raise Unusable(error.code, str(error)) from None
 
 
 def _fields_of(request: Request) -> Callable[[str], list[Any]]:

@@ -10,9 +10,22 @@ use crate::error::Error;
 struct OwnAnswer(Mutex<Option<Response>>);
 
 impl Error {
-    /// The same with an answer in place of the built-in page, for which no error handler is asked to be there.
+    /// The same with an answer in place of the built-in page; an error handler of the code comes first. The status is that of
+    /// the error.
     ///
-    /// The status is that of the error.
+    /// ```
+    /// use outside::{Error, OutsideHttp, Request, Response};
+    ///
+    /// let server = OutsideHttp::new(("127.0.0.1", 8080))?;
+    /// server.set_route("/", |_: &Request| -> Result<Response, Error> {
+    ///     Err(Error::status(422, Some("no title")).with_answer(Response::text("send a title")))
+    /// })?;
+    ///
+    /// let client = server.test_client()?;
+    /// let response = client.get("/").send()?;
+    /// assert_eq!((response.status(), response.text()), (422, "send a title".into()));
+    /// # Ok::<(), outside::Error>(())
+    /// ```
     #[must_use]
     pub fn with_answer(self, answer: Response) -> Self {
         let answer = answer.with_status(self.code());
