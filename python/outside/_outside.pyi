@@ -10,11 +10,12 @@ from socket import socket
 from types import FrameType
 from typing import Any, BinaryIO, ClassVar, Generic, Literal, NoReturn, Protocol, TypeAlias, final
 
-from typing_extensions import TypeVar
+from typing_extensions import TypeVar, Unpack
 
 from ._application.auth import Authorization
 from ._application.session import Session
 from ._handlers.body import BodyPieces
+from ._handlers.cookies import _CookieAttributes
 from ._handlers.headers import Headers
 from ._handlers.multi_dict import MultiDict
 from ._handlers.websocket import BinaryMessage, TextMessage
@@ -80,6 +81,7 @@ __all__ = [
     "_settle",
     "_settle_response",
     "_status_of",
+    "_watch_topics",
     "abort",
     "command",
     "get_description",
@@ -379,6 +381,12 @@ class Response:
         content: _Content | None = "",
         cookies: dict[str, Any] | None = None,
     ) -> None: ...
+    def set_cookie(self, name: str, value: str = "", **attributes: Unpack[_CookieAttributes]) -> None:
+        """Sets a cookie. Unless told otherwise its path is `/`, scripts do not see it (`http_only`), and other sites do not make
+        browsers send it (`same_site="Lax"`). `max_age` is seconds or a `timedelta`, `expires` a `datetime` or seconds since 1970.
+        """
+    def delete_cookie(self, name: str, **attributes: Unpack[_CookieAttributes]) -> None:
+        """Makes the browser forget a cookie; path and domain are those it was set with."""
     def _show_type(self) -> None: ...
     def _is_stream(self) -> bool: ...
 
@@ -516,6 +524,8 @@ class ResponseCookie:
     secure: bool
     path: str | None
     same_site: str | None
+    expires: int | None
+    partitioned: bool
     def __init__(
         self,
         value: str,
@@ -525,6 +535,8 @@ class ResponseCookie:
         secure: bool = False,
         path: str | None = None,
         same_site: str | None = None,
+        expires: int | None = None,
+        partitioned: bool = False,
     ) -> None: ...
 
 @final
@@ -580,6 +592,7 @@ def _set_around(
 ) -> None: ...
 def _error_page(request: Request, code: int, message: str | None) -> Response: ...
 def _status_of(error: BaseException) -> tuple[int, str | None] | None: ...
+def _watch_topics() -> None: ...
 def _report(server: OutsideHTTP, request: Request, error: BaseException) -> Response | None: ...
 def _settle(answer: Any, status: int, function: Any) -> Response | tuple[int, str | None]: ...
 def _settle_response(answer: Any, status: int, function: Any) -> Response: ...

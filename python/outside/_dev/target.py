@@ -23,6 +23,9 @@ from .._outside import OutsideHTTP, OutsideHTTP_Redirect
 USAGE = 2
 NOT_STARTED = 3
 
+# Modules that are looked for where no server is named.
+PROGRAMS = ("app", "server", "main")
+
 _SERVERS = (OutsideHTTP, OutsideHTTP_Redirect)
 
 
@@ -40,6 +43,8 @@ def load(target: str) -> Any:
 
     Raises a `Fault`; its `cause` is the exception of the program itself.
     """
+    if not target:
+        target = _program_here()
     place, colon, attribute = target.partition(":")
     if target.count(":") > 1 or not place:
         raise Fault(USAGE, f"a server is named as module:name or path/to/file.py:name, not {target!r}")
@@ -47,6 +52,15 @@ def load(target: str) -> Any:
     if not colon:
         return _only_server(module, place)
     return _server_of(module, attribute, place)
+
+
+def _program_here() -> str:
+    """The program of this folder: by the names that programs have, the first one that is there."""
+    for name in PROGRAMS:
+        if Path(f"{name}.py").is_file() or Path(name, "__init__.py").is_file():
+            return name
+    there = ", ".join(f"{name}.py" for name in PROGRAMS)
+    raise Fault(USAGE, f"there is no {there} here; outside run app:server says which server, a folder of the name run is ./run")
 
 
 def _imported(place: str) -> ModuleType:

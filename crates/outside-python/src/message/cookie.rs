@@ -31,8 +31,18 @@ impl ResponseCookie {
 }
 
 /// The attributes in the order of `__init__`, and those that the program has added.
-type CookieState<'py> =
-    (String, Option<i64>, Option<String>, bool, bool, Option<String>, Option<String>, Bound<'py, PyDict>);
+type CookieState<'py> = (
+    String,
+    Option<i64>,
+    Option<String>,
+    bool,
+    bool,
+    Option<String>,
+    Option<String>,
+    Option<u64>,
+    bool,
+    Bound<'py, PyDict>,
+);
 
 fn same_site_of(text: Option<&str>) -> PyResult<Option<SameSite>> {
     text.map(SameSite::parse).transpose().map_err(value_error)
@@ -43,14 +53,14 @@ impl ResponseCookie {
     #[new]
     #[pyo3(
         signature = (*_args, **_kwargs),
-        text_signature = "(value, max_age=None, domain=None, http_only=False, secure=False, path=None, same_site=None)"
+        text_signature = "(value, max_age=None, domain=None, http_only=False, secure=False, path=None, same_site=None, expires=None, partitioned=False)"
     )]
     fn new(_args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyDict>>) -> Self {
         // Arguments are checked in `__init__`, which a subclass may replace.
         Self(Mutex::default())
     }
 
-    #[pyo3(signature = (value, max_age=None, domain=None, http_only=false, secure=false, path=None, same_site=None))]
+    #[pyo3(signature = (value, max_age=None, domain=None, http_only=false, secure=false, path=None, same_site=None, expires=None, partitioned=false))]
     #[expect(clippy::too_many_arguments, reason = "the attributes of a cookie")]
     fn __init__(
         &self,
@@ -61,9 +71,21 @@ impl ResponseCookie {
         secure: bool,
         path: Option<String>,
         same_site: Option<&str>,
+        expires: Option<u64>,
+        partitioned: bool,
     ) -> PyResult<()> {
         let same_site = same_site_of(same_site)?;
-        let cookie = outside::ResponseCookie { value, max_age, domain, http_only, secure, path, same_site };
+        let cookie = outside::ResponseCookie {
+            value,
+            max_age,
+            domain,
+            http_only,
+            secure,
+            path,
+            same_site,
+            expires,
+            partitioned,
+        };
         self.change(|before| *before = cookie)
     }
 
@@ -138,18 +160,41 @@ impl ResponseCookie {
         self.change(|cookie| cookie.same_site = same_site)
     }
 
+    #[getter]
+    fn expires(&self) -> Option<u64> {
+        lock(&self.0).expires
+    }
+
+    #[setter]
+    fn set_expires(&self, expires: Option<u64>) -> PyResult<()> {
+        self.change(|cookie| cookie.expires = expires)
+    }
+
+    #[getter]
+    fn partitioned(&self) -> bool {
+        lock(&self.0).partitioned
+    }
+
+    #[setter]
+    fn set_partitioned(&self, partitioned: bool) -> PyResult<()> {
+        self.change(|cookie| cookie.partitioned = partitioned)
+    }
+
     /// Copies and pickles get the same attributes; the `__init__` of a subclass is not called for them.
     fn __getstate__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyTuple>> {
         let cookie = lock(&slf.get().0).clone();
         let same_site = cookie.same_site.map(SameSite::as_str);
         let own = slf.getattr(intern!(slf.py(), "__dict__"))?;
-        (cookie.value, cookie.max_age, cookie.domain, cookie.http_only, cookie.secure, cookie.path, same_site, own)
+        let (expires, partitioned) = (cookie.expires, cookie.partitioned);
+        let (value, domain, path) = (cookie.value, cookie.domain, cookie.path);
+        (value, cookie.max_age, domain, cookie.http_only, cookie.secure, path, same_site, expires, partitioned, own)
             .into_pyobject(slf.py())
     }
 
     fn __setstate__(slf: &Bound<'_, Self>, state: CookieState<'_>) -> PyResult<()> {
-        let (value, max_age, domain, http_only, secure, path, same_site, own) = state;
-        slf.get().__init__(value, max_age, domain, http_only, secure, path, same_site.as_deref())?;
+        let (value, max_age, domain, http_only, secure, path, same_site, expires, partitioned, own) = state;
+        let this = slf.get();
+        this.__init__(value, max_age, domain, http_only, secure, path, same_site.as_deref(), expires, partitioned)?;
         slf.getattr(intern!(slf.py(), "__dict__"))?.cast::<PyDict>()?.update(own.as_mapping())
     }
 

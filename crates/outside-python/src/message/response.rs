@@ -7,6 +7,7 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyByteArray, PyBytes, PyDict, PyList, PyString, PyTuple};
 
+use crate::errors::value_error;
 use crate::message::cookie::ResponseCookie;
 use crate::message::file_path::FilePath;
 use crate::message::media_type::media_type_of;
@@ -334,6 +335,29 @@ impl Response {
         };
         drop(before);
         Ok(())
+    }
+
+    /// Sets a cookie; see `outside/_handlers/cookies.py`.
+    #[pyo3(signature = (name, value="", **attributes))]
+    fn set_cookie(
+        slf: &Bound<'_, Self>,
+        name: &str,
+        value: &str,
+        attributes: Option<&Bound<'_, PyDict>>,
+    ) -> PyResult<()> {
+        let make = slf.py().import("outside._handlers.cookies")?.getattr("made")?;
+        let cookie = make.call((name, value), attributes)?;
+        cookie.cast::<ResponseCookie>()?.get().to_field(name).map_err(value_error)?;
+        slf.get().cookies(slf.py())?.bind(slf.py()).set_item(name, cookie)
+    }
+
+    /// Makes the browser forget a cookie.
+    #[pyo3(signature = (name, **attributes))]
+    fn delete_cookie(slf: &Bound<'_, Self>, name: &str, attributes: Option<&Bound<'_, PyDict>>) -> PyResult<()> {
+        let attributes = attributes.map_or_else(|| Ok(PyDict::new(slf.py())), |given| given.copy())?;
+        attributes.set_item("max_age", 0)?;
+        attributes.set_item("expires", 0)?;
+        Self::set_cookie(slf, name, "", Some(&attributes))
     }
 
     /// From now on the headers are shown as they are going to be sent.

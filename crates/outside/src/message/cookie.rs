@@ -3,6 +3,7 @@
 //! Reading is linear and lenient, as servers must be; writing refuses values that would break the field.
 
 use std::fmt::Write as _;
+use std::time::{Duration, UNIX_EPOCH};
 
 use super::headers::Headers;
 use super::name::{KnownHeader, is_token};
@@ -97,6 +98,10 @@ pub struct ResponseCookie {
     pub path: Option<String>,
     /// The rule for requests that other sites caused; `None`: the browser's default.
     pub same_site: Option<SameSite>,
+    /// When the browser forgets it, in seconds since 1970, for clients that do not know `max_age`.
+    pub expires: Option<u64>,
+    /// Whether it is kept apart for each site that embeds this one (CHIPS); needs `secure`.
+    pub partitioned: bool,
 }
 
 impl ResponseCookie {
@@ -123,6 +128,9 @@ impl ResponseCookie {
         if let Some(seconds) = self.max_age {
             attribute(format_args!("Max-Age={seconds}"));
         }
+        if let Some(time) = self.expires {
+            attribute(format_args!("Expires={}", httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_secs(time))));
+        }
         if let Some(domain) = &self.domain {
             attribute(format_args!("Domain={domain}"));
         }
@@ -137,6 +145,9 @@ impl ResponseCookie {
         }
         if let Some(same_site) = self.same_site {
             attribute(format_args!("SameSite={}", same_site.as_str()));
+        }
+        if self.partitioned {
+            attribute(format_args!("Partitioned"));
         }
         Ok(field)
     }
@@ -163,9 +174,18 @@ impl ResponseCookie {
         if self.same_site == Some(SameSite::None) && !self.secure {
             return Err(Error::new("same_site='None' needs secure=True: browsers drop the cookie otherwise"));
         }
+        if self.partitioned && !self.secure {
+            return Err(Error::new("partitioned=True needs secure=True: browsers drop the cookie otherwise"));
+        }
+        if self.expires.is_some_and(|time| time > LAST_TIME) {
+            return Err(Error::new("a cookie expires before the year 10000"));
+        }
         Ok(())
     }
 }
+
+/// The last second of the year 9999, which dates of HTTP can say.
+const LAST_TIME: u64 = 253_402_300_799;
 
 /// Whether this is a cookie-octet (RFC 6265 section 4.1.1).
 fn is_cookie_octet(letter: char) -> bool {
