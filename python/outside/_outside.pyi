@@ -304,6 +304,7 @@ class Request(Generic[_S]):
     @property
     def files(self) -> MultiDict[FormFile]:
         """The files of an HTML form; a malformed or oversized one is a `ContentError`."""
+    def __class_getitem__(cls, args: Any, /) -> Any: ...
     @property
     def state(self) -> _S:
         """The program's own values of this request. `Request[State]` names a class for it, which type checkers follow."""
@@ -337,13 +338,13 @@ class Request(Generic[_S]):
     @property
     def full_url(self) -> str:
         """The same with the query."""
-    def after(self, function: Callable[..., object], /, *arguments: Any) -> None:
+    def after(self, function: Callable[..., object], *arguments: Any) -> None:
         """Calls a function, plain or `async def`, with these arguments when the answer is out, in a pool of its own."""
     @property
     def _server(self) -> Any: ...
     @property
     def _session(self) -> Session | None: ...
-    def _begin(self, server: Any, /) -> None: ...
+    def _begin(self, server: Any) -> None: ...
     def json(self) -> Any:
         """The value of the body as JSON, or `None` if it is not JSON; NaN and infinities are not."""
 
