@@ -25,6 +25,9 @@ SECTIONS = {
     ],
     "WebSockets": ["WebSocket", "WebSocketConnection", "AsyncWebSocketConnection", "TextMessage", "BinaryMessage", "WebSocketExit"],
     "Tests": ["TestClient", "TestResponse", "TestWebSocket", "ScheduledResponse"],
+    "Applications": [
+        "Templates", "url_for", "static_url", "Session", "flash", "flashes", "csrf_token", "basic_auth", "bearer", "Authorization",
+    ],
     "Small functions": ["get_description", "get_insensitive_header"],
 }  # fmt: skip
 # Public, and needs no explanation.

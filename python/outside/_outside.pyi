@@ -11,11 +11,12 @@ from socket import socket
 from types import FrameType
 from typing import Any, BinaryIO, ClassVar, Generic, Literal, NoReturn, Protocol, TypeAlias, final, overload
 
-from typing_extensions import TypeVar
+from typing_extensions import TypeVar, Unpack
 
 from ._application.auth import Authorization
 from ._application.session import Session
 from ._handlers.body import BodyPieces
+from ._handlers.cookies import _CookieAttributes
 from ._handlers.headers import Headers
 from ._handlers.multi_dict import MultiDict
 from ._handlers.websocket import BinaryMessage, TextMessage
@@ -108,6 +109,7 @@ __all__ = [
     "_settle",
     "_settle_response",
     "_status_of",
+    "_watch_topics",
     "abort",
     "command",
     "get_description",
@@ -345,6 +347,7 @@ class Request(Generic[_S]):
         content that is no JSON.
         """
     def _json_or_reason(self) -> tuple[Any, str | None]: ...
+    def __class_getitem__(cls, args: Any, /) -> Any: ...
     @property
     def state(self) -> _S:
         """The program's own values of this request. `Request[State]` names a class for it, which type checkers follow."""
@@ -378,13 +381,13 @@ class Request(Generic[_S]):
     @property
     def full_url(self) -> str:
         """The same with the query."""
-    def after(self, function: Callable[..., object], /, *arguments: Any) -> None:
+    def after(self, function: Callable[..., object], *arguments: Any) -> None:
         """Calls a function, plain or `async def`, with these arguments when the answer is out, in a pool of its own."""
     @property
     def _server(self) -> Any: ...
     @property
     def _session(self) -> Session | None: ...
-    def _begin(self, server: Any, /) -> None: ...
+    def _begin(self, server: Any) -> None: ...
 
 @final
 class ResponseHeaders(dict[str, Any]):
@@ -420,32 +423,12 @@ class Response:
         content: _Content | None = "",
         cookies: dict[str, Any] | None = None,
     ) -> None: ...
-    def set_cookie(
-        self,
-        name: str,
-        value: str = "",
-        max_age: int | None = None,
-        expires: datetime | float | None = None,
-        path: str | None = "/",
-        domain: str | None = None,
-        secure: bool = False,
-        http_only: bool = True,
-        same_site: Literal["Strict", "Lax", "None"] | None = "Lax",
-        partitioned: bool = False,
-    ) -> None:
-        """Sets a cookie: for the whole site, hidden from scripts, not sent with requests that other sites caused, unless told
-        otherwise. `expires`: a `datetime` (in UTC if it has no offset), or seconds since 1970."""
-    def delete_cookie(
-        self,
-        name: str,
-        path: str | None = "/",
-        domain: str | None = None,
-        secure: bool = False,
-        http_only: bool = True,
-        same_site: Literal["Strict", "Lax", "None"] | None = "Lax",
-        partitioned: bool = False,
-    ) -> None:
-        """Makes the client forget a cookie that was set with this path and domain."""
+    def set_cookie(self, name: str, value: str = "", **attributes: Unpack[_CookieAttributes]) -> None:
+        """Sets a cookie. Unless told otherwise its path is `/`, scripts do not see it (`http_only`), and other sites do not make
+        browsers send it (`same_site="Lax"`). `max_age` is seconds or a `timedelta`, `expires` a `datetime` or seconds since 1970.
+        """
+    def delete_cookie(self, name: str, **attributes: Unpack[_CookieAttributes]) -> None:
+        """Makes the browser forget a cookie; path and domain are those it was set with."""
     def _show_type(self) -> None: ...
     def _is_stream(self) -> bool: ...
 
@@ -610,6 +593,8 @@ class ResponseCookie:
     secure: bool
     path: str | None
     same_site: str | None
+    expires: int | None
+    partitioned: bool
     def __init__(
         self,
         value: str,
@@ -619,6 +604,8 @@ class ResponseCookie:
         secure: bool = False,
         path: str | None = None,
         same_site: str | None = None,
+        expires: int | None = None,
+        partitioned: bool = False,
     ) -> None: ...
 
 @final
@@ -674,6 +661,7 @@ def _set_around(
 ) -> None: ...
 def _error_page(request: Request, code: int, message: str | None) -> Response: ...
 def _status_of(error: BaseException) -> tuple[int, str | None] | None: ...
+def _watch_topics() -> None: ...
 def _report(server: OutsideHTTP, request: Request, error: BaseException) -> Response | None: ...
 def _settle(answer: Any, status: int, function: Any) -> Response | tuple[int, str | None]: ...
 def _settle_response(answer: Any, status: int, function: Any) -> Response: ...

@@ -80,6 +80,15 @@ class OutsideHTTP(Registry, _outside.OutsideHTTP):
         self._arrange(function)
         return function
 
+    def background(self, function: Callable[..., Any], /, *arguments: Any) -> None:
+        """Calls a function, plain or `async def`, beside requests, in a pool of its own: `config["max_background"]` run at one moment.
+
+        Its exceptions are logged. When the server ends, it is waited for, at most `termination_timeout`, then cancelled.
+        """
+        from ._application import background
+
+        background.add(self, function, arguments)
+
     def terminate(self, signum: Any = None, stackframe: Any = None) -> None:
         """Stops accepting, answers requests in flight, cuts those that are left after `termination_timeout`. Usable as a signal
         handler; a second call with a `signum` cuts at once."""
@@ -149,7 +158,7 @@ class OutsideHTTP(Registry, _outside.OutsideHTTP):
             self._arrange(_wants_loop)
 
     def _set_errorhandler(self, what: int | type[Exception], function: Callable[..., Any]) -> None:
-        if isinstance(what, int):
+        if isinstance(what, int) and not isinstance(what, bool):
             handler = ErrorHandler(function, what)
             self.set_errorhandler(what, function if handler.is_plain() else handler)
             self._arrange(function)
@@ -159,6 +168,10 @@ class OutsideHTTP(Registry, _outside.OutsideHTTP):
     def _arrange(self, *functions: Any) -> None:
         """Tells the engine which kinds of functions stand around handlers."""
         every = [registry._hooks for registry in self._all()]
+        if any(hooks.of_any or hooks.by_code for hooks in every):
+            from ._application import errors
+
+            _outside._set_any_errorhandler(self, errors.answering(self) if errors.is_needed(self) else None)
         _outside._set_around(
             self,
             self._scope,
@@ -225,10 +238,14 @@ class OutsideHTTP(Registry, _outside.OutsideHTTP):
             from ._application import sessions
 
             sessions.begin(self)
+        elif Wishes.current_request:
+            self._arrange()
         for function in self._startup:
             self._run(function)
 
     def _run_shutdown(self) -> None:
+        if background := self.__dict__.pop("_background", None):
+            background.end(self.config["termination_timeout"])
         for function in reversed(self._shutdown):
             try:
                 self._run(function)

@@ -24,6 +24,7 @@ from ._testing.websocket import TestWebSocket, WebSocketRefused, open_websocket
 if TYPE_CHECKING:
     from ._input.override import Override
     from ._outside import OutsideHTTP
+    from ._testing.session import ClientSession
 
 __all__ = ["Cookies", "TestClient", "TestResponse", "TestWebSocket", "WebSocketRefused"]
 
@@ -145,6 +146,13 @@ class TestClient:
                 method, content = "GET", None
                 sent.pop("Content-Type", None)
                 headers = {name: value for name, value in (headers or {}).items() if not name.lower().startswith("content-")}
+
+    @property
+    def session(self) -> ClientSession:
+        """The session of this client, as `request.session` of its next request: to be read, and to be set."""
+        from ._testing.session import ClientSession
+
+        return ClientSession(self.server, self.cookies)
 
     def websocket(
         self,

@@ -96,6 +96,7 @@ const OPTIONS: &[&str] = &[
     "--workers",
     "--reload",
     "--debug",
+    "--json",
     "--log",
     "--help",
     "--version",
@@ -130,6 +131,7 @@ pub(crate) fn read(arguments: impl IntoIterator<Item = OsString>) -> Result<Task
             Arg::Short('w') | Arg::Long("workers") => options.workers = Some(workers_of(text(&mut parser)?)?),
             Arg::Long("reload") => options.reload = true,
             Arg::Long("debug") => options.debug = true,
+            Arg::Long("json") => options.json = true,
             Arg::Long("log") => log = Some(text(&mut parser).and_then(|text| Ok((log_of(&text)?, text)))?),
             Arg::Value(word) => words.push(word),
             Arg::Short(_) | Arg::Long(_) => {
@@ -170,7 +172,10 @@ pub(crate) fn read(arguments: impl IntoIterator<Item = OsString>) -> Result<Task
         if folder != FolderOrder::default() {
             return Err("run and routes take no options that are for folders".to_owned());
         }
-        let (target, log) = (target(action, words)?, log.map(|(_, text)| text));
+        if options.json && action == Action::Run {
+            return Err("--json is for outside routes".to_owned());
+        }
+        let (target, log) = (target(words)?, log.map(|(_, text)| text));
         let storage = storage.map(PathBuf::into_os_string);
         let program = Program { action, target, host, port, allowed_hosts, domains, storage, tls, log, options };
         return Ok(Task::Program(program));
@@ -387,13 +392,16 @@ mod tests {
             options: ProgramOptions::default(),
         };
         assert_eq!(given("run app:server"), Ok(Task::Program(plain.clone())));
-        let options = ProgramOptions { workers: Some("auto".into()), reload: true, debug: true, others: Vec::new() };
+        let workers = Some("auto".into());
+        let options = ProgramOptions { workers, reload: true, debug: true, ..ProgramOptions::default() };
         let host = Some("::".into());
         assert_eq!(
             given("run -p 80 app:server --host :: --workers auto --reload --debug --log off"),
             Ok(Task::Program(Program { host, port: Some(80), log: Some("off".into()), options, ..plain.clone() }))
         );
         assert_eq!(given("routes app:server"), Ok(Task::Program(Program { action: Action::Routes, ..plain })));
+        let Ok(Task::Program(alone)) = given("routes --json") else { panic!("routes without a server") };
+        assert!(alone.target.is_empty() && alone.options.json);
         assert_eq!(folder("./run").path, PathBuf::from("./run"));
     }
 
@@ -434,8 +442,7 @@ mod tests {
             ("cert localhost --listing", &["cert takes names only"]),
             ("cert", &["cert lacks its names", "./cert"]),
             ("redirect https://a --listing", &["--keyfile and --log only"]),
-            ("run", &["run lacks the server", "app:server", "./run"]),
-            ("routes", &["routes lacks the server"]),
+            ("run --json", &["--json is for outside routes"]),
             ("run a:b c", &["one argument too many"]),
             ("run a:b --listing", &["for folders"]),
             ("run a:b --workers many", &["1 to 1024", "auto", "\"many\""]),

@@ -11,7 +11,8 @@ use outside::config::CertificateFiles;
 pub struct Program {
     /// Whether the server is run or its routes are listed.
     pub action: Action,
-    /// `module:attribute` or `path/to/file:attribute`, as it was typed.
+    /// `module:attribute` or `path/to/file:attribute`, as it was typed; empty: the program of the folder where the command is
+    /// given, as its language names it.
     pub target: String,
     /// IP address, host name, or `unix:PATH`.
     pub host: Option<String>,
@@ -27,7 +28,7 @@ pub struct Program {
     pub tls: Option<CertificateFiles>,
     /// The form of the access log.
     pub log: Option<String>,
-    /// The options of `outside run` alone.
+    /// The options of programs alone.
     pub options: ProgramOptions,
 }
 
@@ -40,7 +41,7 @@ pub enum Action {
     Routes,
 }
 
-/// The options of `outside run` alone.
+/// The options of programs alone.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ProgramOptions {
     /// A number of processes, or `auto`.
@@ -51,6 +52,8 @@ pub struct ProgramOptions {
     pub debug: bool,
     /// Options of other servers, and those of the program, as they were typed: each with its value if it takes one.
     pub others: Vec<(String, Option<String>)>,
+    /// Whether routes are printed as JSON.
+    pub json: bool,
 }
 
 impl Action {
@@ -60,13 +63,6 @@ impl Action {
             Some("run") => Some(Self::Run),
             Some("routes") => Some(Self::Routes),
             _ => None,
-        }
-    }
-
-    fn word(self) -> &'static str {
-        match self {
-            Self::Run => "run",
-            Self::Routes => "routes",
         }
     }
 }
@@ -79,16 +75,12 @@ pub(crate) fn one(words: Vec<OsString>, what: &str) -> Result<Option<OsString>, 
     }
 }
 
-/// The server named behind the first word.
-pub(crate) fn target(action: Action, mut words: Vec<OsString>) -> Result<String, String> {
-    let word = action.word();
+/// The server named behind the first word; empty without a name.
+pub(crate) fn target(mut words: Vec<OsString>) -> Result<String, String> {
     words.remove(0);
     match one(words, "the server")? {
         Some(target) => target.into_string().map_err(|target| format!("{target:?} is no module and no file")),
-        None => Err(format!(
-            "{word} lacks the server, such as outside {word} app:server, where app.py has server = OutsideHTTP(...); a folder \
-             of that name is ./{word}; outside {word} . looks for it here"
-        )),
+        None => Ok(String::new()),
     }
 }
 

@@ -58,6 +58,7 @@ fn program(py: Python<'_>, asked: &Program) -> PyResult<u8> {
     let name = match asked.action {
         Action::Run if asked.options.reload => "run_reloading",
         Action::Run => "run",
+        Action::Routes if asked.options.json => "print_routes_as_json",
         Action::Routes => "print_routes",
     };
     py.import("outside._dev.command")?.call_method1(name, (&asked.target, options))?.extract()

@@ -78,7 +78,7 @@ mod _outside {
     #[pymodule_export]
     use crate::server::settings::_check_cors;
     #[pymodule_export]
-    use crate::websocket::connection::WebSocketConnection;
+    use crate::websocket::connection::{_watch_topics, WebSocketConnection};
     #[pymodule_export]
     use crate::websocket::route::WebSocket;
     #[pymodule_export]

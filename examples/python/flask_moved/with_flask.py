@@ -4,7 +4,19 @@ from __future__ import annotations
 
 import uuid
 
-from flask import Blueprint, Flask, Response, abort, g, jsonify, make_response, redirect, render_template_string, request
+from flask import (
+    Blueprint,
+    Flask,
+    Response,
+    abort,
+    g,
+    jsonify,
+    make_response,
+    redirect,
+    render_template_string,
+    request,
+    url_for,
+)
 from flask.typing import ResponseReturnValue
 
 app = Flask(__name__)
@@ -46,7 +58,7 @@ def create() -> ResponseReturnValue:
     if not question:
         return "a question is needed", 400
     polls.append({"question": question, "votes": 0})
-    return redirect(f"/polls/{len(polls)}", 303)
+    return redirect(url_for("show", number=len(polls)), 303)
 
 
 @app.route("/polls/<int:number>", methods=["GET"])

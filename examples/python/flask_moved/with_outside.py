@@ -6,7 +6,7 @@ import uuid
 
 from jinja2 import Environment
 
-from outside import OutsideHTTP, Request, Response, ResponseCookie, Routes, abort, html, json_response, redirect
+from outside import OutsideHTTP, Request, Response, ResponseCookie, Routes, abort, html, json_response, redirect, url_for
 
 server = OutsideHTTP(("127.0.0.1", 8080))
 api = Routes("/api")
@@ -52,7 +52,7 @@ def create(request: Request) -> Response:
     if not question:
         return Response(400, content="a question is needed")
     polls.append({"question": question, "votes": 0})
-    return redirect(f"/polls/{len(polls)}", 303)
+    return redirect(url_for("show", number=len(polls)), 303)
 
 
 @server.route("/polls/<int:number>", methods=["GET"])
@@ -82,7 +82,7 @@ def created(request: Request) -> Response:
             polls.append({"question": question, "votes": 0})
         case _:
             abort(400, "send a question")
-    return json_response(polls[-1], 201, {"Location": f"/polls/{len(polls)}"})
+    return json_response(polls[-1], 201, {"Location": url_for("show", number=len(polls))})
 
 
 @server.errorhandler(404)

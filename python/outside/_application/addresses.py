@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote, urlencode
 
-from .._handlers.current import CURRENT, SERVERS
+from .._handlers.current import CURRENT, SERVERS, wish
 from .._handlers.routes import Registry
 from .._outside import FilePath, Folder
 
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 _PARAMETER = re.compile(r"<(?:(?P<kind>\w+):)?(?P<name>\w+)>|\{(?P<name2>\w+)(?::(?P<kind2>\w+))?\}")
 # Characters that a segment may hold as they are (RFC 3986 section 3.3).
 _SEGMENT = "!$&'()*+,;=:@~"
+
+# With several servers in one process, that of the request is meant.
+wish()
 
 
 class Address(NamedTuple):
@@ -184,7 +187,8 @@ def _segment(address: Address, name: str, kind: str, value: Any) -> str:
     elif kind == "path":
         fits = text != "" and not {".", ".."} & set(text.split("/"))
     else:
-        fits = text not in ("", ".", "..") and value is not None
+        # An encoded slash would be none of this route's.
+        fits = text not in ("", ".", "..") and "/" not in text and value is not None
     if not fits or "\0" in text:
         raise ValueError(
             f"url_for: {name}={value!r} does not fit the route {address.pattern!r}, where it is of the kind {kind!r}"

@@ -6,6 +6,7 @@ Options count before the environment, and that before the settings of the progra
 from __future__ import annotations
 
 import inspect
+import json
 import os
 import sys
 from collections.abc import Iterator
@@ -142,6 +143,19 @@ def print_routes(target: str, typed: dict[str, Any]) -> int:
     for row in rows:
         cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=False) if width]
         print("  ".join([*cells, row[3]]).rstrip())
+    return 0
+
+
+def print_routes_as_json(target: str, typed: dict[str, Any]) -> int:
+    """Prints the routes as a list of objects."""
+    try:
+        server = load(target)
+    except Fault as fault:
+        tell(fault)
+        return fault.status
+    names = ("methods", "path", "host", "handler")
+    rows = sorted(set(routes_of(server)), key=lambda row: (row[1], row[2], row[0]))
+    print(json.dumps([{**dict(zip(names, row, strict=True)), "methods": row[0].split(", ")} for row in rows], indent=2))
     return 0
 
 

@@ -27,6 +27,9 @@ from .._outside import OutsideHTTP, OutsideHTTP_Redirect
 USAGE = 2
 NOT_STARTED = 3
 
+# Modules that are looked for where no server is named.
+PROGRAMS = ("app", "server", "main")
+
 _SERVERS = (OutsideHTTP, OutsideHTTP_Redirect)
 # Names under which programs have their application, and functions that make it.
 _USUAL_NAMES = ("app", "application", "api", "server")
@@ -59,6 +62,8 @@ def find(target: str, interface: str | None = None, factory: bool = False) -> Fo
     `interface` is that of the application, if it is not to be found out; `factory`: the name is that of a function that makes
     it. Raises a `Fault`; its `cause` is the exception of the program itself.
     """
+    if not target:
+        target = _program_here()
     place, colon, attribute = target.partition(":")
     if target.count(":") > 1 or not place:
         raise Fault(USAGE, f"a server is named as module:name or path/to/file.py:name, not {target!r}")
@@ -126,6 +131,15 @@ def _django() -> str | None:
         module, _, attribute = named_app.rpartition(".")
         return f"{module}:{attribute}"
     return f"{settings.rpartition('.')[0]}.wsgi:application"
+
+
+def _program_here() -> str:
+    """The program of this folder: by the names that programs have, the first one that is there."""
+    for name in PROGRAMS:
+        if Path(f"{name}.py").is_file() or Path(name, "__init__.py").is_file():
+            return name
+    there = ", ".join(f"{name}.py" for name in PROGRAMS)
+    raise Fault(USAGE, f"there is no {there} here; outside run app:server says which server, a folder of the name run is ./run")
 
 
 def _imported(place: str) -> ModuleType:

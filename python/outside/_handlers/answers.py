@@ -82,12 +82,15 @@ _Told: TypeAlias = Event | str | dict[Any, Any] | list[Any] | int | float | None
 
 
 def event_stream(
-    events: "Iterable[_Told] | AsyncIterable[_Told]",
+    events: "Iterable[_Told] | AsyncIterable[_Told] | None" = None,
     retry: int | None = None,
     keep_alive: float | None = 15,
     headers: _Headers = None,
+    *,
+    topic: str | None = None,
 ) -> Response:
-    """Server-sent events (`EventSource` in a page) from a generator or an async generator.
+    """Server-sent events (`EventSource` in a page) from a generator or an async generator, or of a topic: all that
+    `server.publish(topic, data)` sends from now on, in this process.
 
     Each item is an `Event`, a `str`, or a value that JSON can hold. `retry`: milliseconds after which a client that was cut off
     comes back; it sends the last id as `Last-Event-ID`. While no event comes, a comment every `keep_alive` seconds keeps the
@@ -98,6 +101,14 @@ def event_stream(
     """
     if keep_alive is not None and not keep_alive > 0:
         raise ValueError(f"keep_alive is a number of seconds above 0, or None, not {keep_alive!r}")
+    if topic is not None:
+        if events is not None:
+            raise TypeError("event_stream() takes events or a topic, not both")
+        from .topics import subscribed
+
+        events = subscribed(topic)
+    if events is None:
+        raise TypeError("event_stream() takes a generator of events, or topic=…")
     kind = _AsyncEvents if hasattr(events, "__aiter__") else _Events
     fields = {"Content-Type": "text/event-stream", "Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
     content = cast("Iterable[bytes]", kind(cast(Any, events), retry, keep_alive))

@@ -1,25 +1,19 @@
 //! `ResponseCookie`.
 
 use outside::message::SameSite;
-use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{IntoPyDict as _, PyDateTime, PyDict, PyTuple};
+use pyo3::types::{PyDict, PyTuple};
 use std::sync::Mutex;
-use std::time::{Duration, SystemTime};
 
 use crate::errors::value_error;
-use crate::support::{kind, lock};
+use crate::support::lock;
 
 /// A cookie to set, written as RFC 6265 asks.
 #[pyclass(module = "outside", name = "ResponseCookie", subclass, frozen, dict, weakref)]
 pub(crate) struct ResponseCookie(Mutex<outside::message::ResponseCookie>);
 
 impl ResponseCookie {
-    pub(crate) fn of(cookie: outside::message::ResponseCookie) -> Self {
-        Self(Mutex::new(cookie))
-    }
-
     /// The value of its `Set-Cookie` field.
     pub(crate) fn to_field(&self, name: &str) -> Result<String, outside::Error> {
         lock(&self.0).to_field(name)
@@ -45,33 +39,12 @@ type CookieState<'py> = (
     bool,
     Option<String>,
     Option<String>,
-    Bound<'py, PyDict>,
-    Option<SystemTime>,
+    Option<u64>,
     bool,
+    Bound<'py, PyDict>,
 );
 
-/// The moment at which a cookie expires: a `datetime` (without an offset in UTC), or seconds since 1970.
-pub(crate) fn expiry_of(expires: &Bound<'_, PyAny>) -> PyResult<SystemTime> {
-    let py = expires.py();
-    let seconds: f64 = if expires.is_instance_of::<PyDateTime>() {
-        let is_naive = expires.call_method0("utcoffset")?.is_none();
-        let utc = py.import("datetime")?.getattr("timezone")?.getattr("utc")?;
-        let arguments = [("tzinfo", utc)].into_py_dict(py)?;
-        let moment = if is_naive { expires.call_method("replace", (), Some(&arguments))? } else { expires.clone() };
-        moment.call_method0("timestamp")?.extract()?
-    } else {
-        let wrong =
-            |_| PyTypeError::new_err(format!("expires is a datetime or a number of seconds, not {}", kind(expires)));
-        expires.extract().map_err(wrong)?
-    };
-    // HTTP writes years of four digits.
-    if !(0.0..253_402_300_800.0).contains(&seconds) {
-        return Err(PyValueError::new_err(format!("expires is a moment from 1970 to 9999, not {expires}")));
-    }
-    Ok(SystemTime::UNIX_EPOCH + Duration::from_secs_f64(seconds))
-}
-
-pub(crate) fn same_site_of(text: Option<&str>) -> PyResult<Option<SameSite>> {
+fn same_site_of(text: Option<&str>) -> PyResult<Option<SameSite>> {
     text.map(SameSite::parse).transpose().map_err(value_error)
 }
 
@@ -80,14 +53,14 @@ impl ResponseCookie {
     #[new]
     #[pyo3(
         signature = (*_args, **_kwargs),
-        text_signature = "(value, max_age=None, domain=None, http_only=False, secure=False, path=None, same_site=None)"
+        text_signature = "(value, max_age=None, domain=None, http_only=False, secure=False, path=None, same_site=None, expires=None, partitioned=False)"
     )]
     fn new(_args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyDict>>) -> Self {
         // Arguments are checked in `__init__`, which a subclass may replace.
         Self(Mutex::default())
     }
 
-    #[pyo3(signature = (value, max_age=None, domain=None, http_only=false, secure=false, path=None, same_site=None))]
+    #[pyo3(signature = (value, max_age=None, domain=None, http_only=false, secure=false, path=None, same_site=None, expires=None, partitioned=false))]
     #[expect(clippy::too_many_arguments, reason = "the attributes of a cookie")]
     fn __init__(
         &self,
@@ -98,11 +71,21 @@ impl ResponseCookie {
         secure: bool,
         path: Option<String>,
         same_site: Option<&str>,
+        expires: Option<u64>,
+        partitioned: bool,
     ) -> PyResult<()> {
         let same_site = same_site_of(same_site)?;
-        let plain = outside::message::ResponseCookie::default();
-        let cookie =
-            outside::message::ResponseCookie { value, max_age, domain, http_only, secure, path, same_site, ..plain };
+        let cookie = outside::message::ResponseCookie {
+            value,
+            max_age,
+            domain,
+            http_only,
+            secure,
+            path,
+            same_site,
+            expires,
+            partitioned,
+        };
         self.change(|before| *before = cookie)
     }
 
@@ -177,29 +160,41 @@ impl ResponseCookie {
         self.change(|cookie| cookie.same_site = same_site)
     }
 
+    #[getter]
+    fn expires(&self) -> Option<u64> {
+        lock(&self.0).expires
+    }
+
+    #[setter]
+    fn set_expires(&self, expires: Option<u64>) -> PyResult<()> {
+        self.change(|cookie| cookie.expires = expires)
+    }
+
+    #[getter]
+    fn partitioned(&self) -> bool {
+        lock(&self.0).partitioned
+    }
+
+    #[setter]
+    fn set_partitioned(&self, partitioned: bool) -> PyResult<()> {
+        self.change(|cookie| cookie.partitioned = partitioned)
+    }
+
     /// Copies and pickles get the same attributes; the `__init__` of a subclass is not called for them.
     fn __getstate__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyTuple>> {
         let cookie = lock(&slf.get().0).clone();
         let same_site = cookie.same_site.map(SameSite::as_str);
         let own = slf.getattr(intern!(slf.py(), "__dict__"))?;
-        let outside::message::ResponseCookie {
-            value,
-            max_age,
-            domain,
-            http_only,
-            secure,
-            path,
-            expires,
-            partitioned,
-            ..
-        } = cookie;
-        (value, max_age, domain, http_only, secure, path, same_site, own, expires, partitioned).into_pyobject(slf.py())
+        let (expires, partitioned) = (cookie.expires, cookie.partitioned);
+        let (value, domain, path) = (cookie.value, cookie.domain, cookie.path);
+        (value, cookie.max_age, domain, cookie.http_only, cookie.secure, path, same_site, expires, partitioned, own)
+            .into_pyobject(slf.py())
     }
 
     fn __setstate__(slf: &Bound<'_, Self>, state: CookieState<'_>) -> PyResult<()> {
-        let (value, max_age, domain, http_only, secure, path, same_site, own, expires, partitioned) = state;
-        slf.get().__init__(value, max_age, domain, http_only, secure, path, same_site.as_deref())?;
-        slf.get().change(|cookie| (cookie.expires, cookie.partitioned) = (expires, partitioned))?;
+        let (value, max_age, domain, http_only, secure, path, same_site, expires, partitioned, own) = state;
+        let this = slf.get();
+        this.__init__(value, max_age, domain, http_only, secure, path, same_site.as_deref(), expires, partitioned)?;
         slf.getattr(intern!(slf.py(), "__dict__"))?.cast::<PyDict>()?.update(own.as_mapping())
     }
 

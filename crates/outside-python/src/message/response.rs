@@ -8,7 +8,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyByteArray, PyBytes, PyDict, PyList, PyString, PyTuple};
 
 use crate::errors::value_error;
-use crate::message::cookie::{ResponseCookie, expiry_of, same_site_of};
+use crate::message::cookie::ResponseCookie;
 use crate::message::file_path::FilePath;
 use crate::message::media_type::{is_model, media_type_of};
 use crate::message::response_headers::ResponseHeaders;
@@ -358,63 +358,27 @@ impl Response {
         Ok(())
     }
 
-    /// Sets a cookie: for the whole site, hidden from scripts, not sent with requests that other sites caused, unless told otherwise.
-    #[pyo3(signature = (name, value="".to_owned(), max_age=None, expires=None, path=Some("/".to_owned()), domain=None, secure=false,
-        http_only=true, same_site=Some("Lax"), partitioned=false),
-        text_signature = "($self, name, value='', max_age=None, expires=None, path='/', domain=None, secure=False, \
-        http_only=True, same_site='Lax', partitioned=False)")]
-    #[expect(clippy::too_many_arguments, reason = "the attributes of a cookie")]
+    /// Sets a cookie; see `outside/_handlers/cookies.py`.
+    #[pyo3(signature = (name, value="", **attributes))]
     fn set_cookie(
-        &self,
-        py: Python<'_>,
+        slf: &Bound<'_, Self>,
         name: &str,
-        value: String,
-        max_age: Option<i64>,
-        expires: Option<&Bound<'_, PyAny>>,
-        path: Option<String>,
-        domain: Option<String>,
-        secure: bool,
-        http_only: bool,
-        same_site: Option<&str>,
-        partitioned: bool,
+        value: &str,
+        attributes: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<()> {
-        let expires = expires.map(expiry_of).transpose()?;
-        let same_site = same_site_of(same_site)?;
-        let cookie = outside::message::ResponseCookie {
-            value,
-            max_age,
-            expires,
-            domain,
-            http_only,
-            secure,
-            path,
-            same_site,
-            partitioned,
-        };
-        // Refused here rather than when the answer is sent.
-        cookie.to_field(name).map_err(value_error)?;
-        self.cookies(py)?.bind(py).set_item(name, Bound::new(py, ResponseCookie::of(cookie))?)
+        let make = slf.py().import("outside._handlers.cookies")?.getattr("made")?;
+        let cookie = make.call((name, value), attributes)?;
+        cookie.cast::<ResponseCookie>()?.get().to_field(name).map_err(value_error)?;
+        slf.get().cookies(slf.py())?.bind(slf.py()).set_item(name, cookie)
     }
 
-    /// Makes the client forget a cookie that was set with this path and domain.
-    #[pyo3(signature = (name, path=Some("/".to_owned()), domain=None, secure=false, http_only=true, same_site=Some("Lax"),
-        partitioned=false), text_signature = "($self, name, path='/', domain=None, secure=False, http_only=True, \
-        same_site='Lax', partitioned=False)")]
-    #[expect(clippy::too_many_arguments, reason = "the attributes of a cookie")]
-    fn delete_cookie(
-        &self,
-        py: Python<'_>,
-        name: &str,
-        path: Option<String>,
-        domain: Option<String>,
-        secure: bool,
-        http_only: bool,
-        same_site: Option<&str>,
-        partitioned: bool,
-    ) -> PyResult<()> {
-        let epoch = 0.0_f64.into_pyobject(py)?.into_any();
-        let (value, max_age, expires) = (String::new(), Some(0), Some(&epoch));
-        self.set_cookie(py, name, value, max_age, expires, path, domain, secure, http_only, same_site, partitioned)
+    /// Makes the browser forget a cookie.
+    #[pyo3(signature = (name, **attributes))]
+    fn delete_cookie(slf: &Bound<'_, Self>, name: &str, attributes: Option<&Bound<'_, PyDict>>) -> PyResult<()> {
+        let attributes = attributes.map_or_else(|| Ok(PyDict::new(slf.py())), |given| given.copy())?;
+        attributes.set_item("max_age", 0)?;
+        attributes.set_item("expires", 0)?;
+        Self::set_cookie(slf, name, "", Some(&attributes))
     }
 
     /// Copies and pickles get the same attributes; the `__init__` of a subclass is not called for them.

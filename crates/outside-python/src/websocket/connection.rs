@@ -1,6 +1,7 @@
 //! `WebSocketConnection`: one connection, as plain functions hold it. The class for `async def` functions wraps it.
 
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use outside::websocket::Message;
@@ -96,7 +97,20 @@ pub(crate) fn publish(engine: &outside::OutsideHttp, topic: &str, data: &Bound<'
         Some(publisher) => engine.publish_for(&publisher, topic, message),
         None => engine.publish(topic, message),
     }
+    if HAS_EVENT_TOPICS.load(Ordering::Relaxed) {
+        let deliver = data.py().import("outside._handlers.topics")?.getattr("deliver")?;
+        deliver.call1((topic, data))?;
+    }
     Ok(())
+}
+
+/// Whether an event stream has ever been made of a topic, so that published messages go to such streams too.
+static HAS_EVENT_TOPICS: AtomicBool = AtomicBool::new(false);
+
+/// Has published messages handed to `outside/_handlers/topics.py` from now on.
+#[pyfunction]
+pub(crate) fn _watch_topics() {
+    HAS_EVENT_TOPICS.store(true, Ordering::Relaxed);
 }
 
 /// The connection whose handler the running task is, if it is one.

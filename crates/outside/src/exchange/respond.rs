@@ -66,7 +66,7 @@ impl Dispatcher {
         let RouteChoice::Methods(methods) = choice else {
             return match self.to_other_slash(exchange.request.as_deref()) {
                 Some(redirect) => self.respond(exchange, Ok(redirect)),
-                None => self.respond_with_status(exchange, 404),
+                None => self.respond_not_found(exchange),
             };
         };
         let methods = methods.join(", ");
@@ -75,6 +75,16 @@ impl Dispatcher {
         }
         exchange.extra.get_or_insert_default().push_checked(b"Allow", methods.as_bytes());
         self.respond_with_status(exchange, 405);
+    }
+
+    /// Answers with 404, which names the nearest routes in debug mode.
+    fn respond_not_found(&self, exchange: &mut Exchange) {
+        let request = exchange.request.as_deref().filter(|_| self.service.config.debug);
+        let nearest =
+            request.map(|request| self.site.1.routes.nearest(request.url())).filter(|nearest| !nearest.is_empty());
+        let message = nearest.map(|nearest| format!("no route answers this path; the nearest: {}", nearest.join(", ")));
+        exchange.work = Work::Status(404, message);
+        self.respond_with_page(exchange);
     }
 
     /// The redirect to the path that has a route with, or without, a slash at its end.

@@ -30,6 +30,7 @@ pub(crate) struct StoredFile {
     /// The cache key: the number of the folder, and a path.
     pub(super) key: (u64, Box<[u8]>),
     is_stable: bool,
+    digest: OnceLock<Option<String>>,
 }
 
 /// One content coding of a file.
@@ -95,6 +96,7 @@ impl StoredFile {
             ranges_from: about.ranges_from,
             key: (number, path.into()),
             is_stable,
+            digest: OnceLock::new(),
         })
     }
 
@@ -144,6 +146,24 @@ impl StoredFile {
         };
         let available = Coding::ALL.into_iter().take(3).filter(|&coding| is_available(coding));
         accepted.best(available.fold(Codings::NONE, Codings::with))
+    }
+
+    /// The first 16 hexadecimal digits of the SHA-256 of its bytes, which addresses of static files carry. `None` if the
+    /// bytes that are sent may be others: those of a file that is not held in memory, or of a compressed file beside it.
+    fn digest(&self) -> Option<&str> {
+        let made = || {
+            let FileBytes::Memory(bytes) = &self.identity.content else { return None };
+            let is_alone = self.stamps[..3].iter().all(Option::is_none) && self.is_stable;
+            let digest = is_alone.then(|| aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, bytes))?;
+            Some(digest.as_ref()[..8].iter().map(|byte| format!("{byte:02x}")).collect())
+        };
+        self.digest.get_or_init(made).as_deref()
+    }
+
+    /// Whether this query has the hash of the bytes that are sent: `v=` and 16 digits.
+    pub(super) fn is_named_by(&self, query: &str) -> bool {
+        let given = query.strip_prefix("v=").filter(|given| given.len() == 16);
+        given.is_some_and(|given| self.digest() == Some(given))
     }
 
     /// The file as it is.

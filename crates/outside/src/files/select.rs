@@ -119,7 +119,14 @@ pub(crate) fn answer(
             }
         },
     };
-    selected.map(|(response, content)| FileAnswer::Ready(response, content))
+    selected.map(|(mut response, content)| {
+        let is_good = matches!(response.status, 200 | 206 | 304);
+        if is_good && request.is_some_and(|request| entry.is_named_by(request.query())) {
+            response.headers.remove("Cache-Control");
+            response.headers.push_checked(b"Cache-Control", b"public, max-age=31536000, immutable");
+        }
+        FileAnswer::Ready(response, content)
+    })
 }
 
 /// The slice of the file that the handler has chosen, if any.

@@ -3,7 +3,7 @@
 //! Reading is linear and lenient, as servers must be; writing refuses values that would break the field.
 
 use std::fmt::Write as _;
-use std::time::SystemTime;
+use std::time::{Duration, UNIX_EPOCH};
 
 use super::headers::Headers;
 use super::name::{KnownHeader, is_token};
@@ -77,7 +77,7 @@ impl SameSite {
 /// A cookie to be set by a response; written as RFC 6265 section 4.1 asks.
 ///
 /// ```
-/// use outside::message::ResponseCookie;
+/// use outside::ResponseCookie;
 /// let cookie = ResponseCookie { max_age: Some(3600), http_only: true, ..ResponseCookie::new("abc") };
 /// assert_eq!(cookie.to_field("session")?, "session=abc; Max-Age=3600; HttpOnly");
 /// # Ok::<(), outside::Error>(())
@@ -88,8 +88,6 @@ pub struct ResponseCookie {
     pub value: String,
     /// Seconds for which the browser keeps it; 0 or less deletes it; `None`: until the browser ends.
     pub max_age: Option<i64>,
-    /// The moment at which the browser forgets it, if there is no `max_age`.
-    pub expires: Option<SystemTime>,
     /// Also sent to subdomains of this domain.
     pub domain: Option<String>,
     /// Whether it is hidden from scripts.
@@ -100,7 +98,9 @@ pub struct ResponseCookie {
     pub path: Option<String>,
     /// The rule for requests that other sites caused; `None`: the browser's default.
     pub same_site: Option<SameSite>,
-    /// Whether a page that embeds this site has a cookie of its own here (`Partitioned`); browsers require `secure` with it.
+    /// When the browser forgets it, in seconds since 1970, for clients that do not know `max_age`.
+    pub expires: Option<u64>,
+    /// Whether it is kept apart for each site that embeds this one (CHIPS); needs `secure`.
     pub partitioned: bool,
 }
 
@@ -128,8 +128,8 @@ impl ResponseCookie {
         if let Some(seconds) = self.max_age {
             attribute(format_args!("Max-Age={seconds}"));
         }
-        if let Some(moment) = self.expires {
-            attribute(format_args!("Expires={}", httpdate::fmt_http_date(moment)));
+        if let Some(time) = self.expires {
+            attribute(format_args!("Expires={}", httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_secs(time))));
         }
         if let Some(domain) = &self.domain {
             attribute(format_args!("Domain={domain}"));
@@ -155,7 +155,7 @@ impl ResponseCookie {
     /// Checks whether this cookie can be written as it is meant.
     ///
     /// # Errors
-    /// The value or an attribute would break the field; `SameSite=None` or `Partitioned` without `secure`, which browsers drop.
+    /// The value or an attribute would break the field; `SameSite=None` without `secure`, which browsers drop.
     pub fn check(&self) -> Result<(), Error> {
         let quoted = self.value.strip_prefix('"').and_then(|value| value.strip_suffix('"'));
         let value = quoted.unwrap_or(&self.value);
@@ -177,9 +177,15 @@ impl ResponseCookie {
         if self.partitioned && !self.secure {
             return Err(Error::new("partitioned=True needs secure=True: browsers drop the cookie otherwise"));
         }
+        if self.expires.is_some_and(|time| time > LAST_TIME) {
+            return Err(Error::new("a cookie expires before the year 10000"));
+        }
         Ok(())
     }
 }
+
+/// The last second of the year 9999, which dates of HTTP can say.
+const LAST_TIME: u64 = 253_402_300_799;
 
 /// Whether this is a cookie-octet (RFC 6265 section 4.1.1).
 fn is_cookie_octet(letter: char) -> bool {

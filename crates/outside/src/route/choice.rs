@@ -94,6 +94,19 @@ impl Routes {
         matches!(found, Found::Route(..)).then_some(location)
     }
 
+    /// The routes whose texts are nearest to a path, the nearest first, each with its methods: for programmers.
+    pub(crate) fn nearest(&self, path: &str) -> Vec<String> {
+        const MOST: usize = 5;
+        let patterns = self.patterns().into_iter();
+        let patterns =
+            patterns.map(|route| (route.pattern.clone(), format!("{} {}", route.methods.join(" "), route.pattern)));
+        let plain = self.common.0.values().map(|route| (route.name.clone(), route.name.clone()));
+        let scored = patterns.chain(plain).map(|(text, shown)| (strsim::jaro_winkler(path, &text), shown));
+        let mut scored: Vec<(f64, String)> = scored.collect();
+        scored.sort_by(|one, other| other.0.total_cmp(&one.0).then_with(|| one.1.cmp(&other.1)));
+        scored.into_iter().take(MOST).map(|(_, shown)| shown).collect()
+    }
+
     /// The routes with a pattern, sorted by it.
     pub(crate) fn patterns(&self) -> Vec<PatternRoute> {
         let mut routes: Vec<PatternRoute> = self.patterns.iter().flat_map(|tree| tree.entries()).map(shown).collect();

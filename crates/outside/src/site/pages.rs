@@ -11,6 +11,7 @@ pub fn error_page(request: Option<&Request>, code: u16, message: Option<&str>) -
         Response::json(&page).with_header("Content-Type", "application/problem+json")
     } else if names(accept, b"text/html") {
         let detail = message.map(|text| format!("<p>{}</p>", escape(text))).unwrap_or_default();
+        let detail = detail + &way_on(code);
         Response::html(format!(
             "<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content=\"width=device-width\">\
              <title>{code} {phrase}</title><style>body{{font:1.1rem system-ui,sans-serif;margin:15vh auto;\
@@ -28,6 +29,25 @@ pub fn error_page(request: Option<&Request>, code: u16, message: Option<&str>) -
     // RFC 9110 section 10.2.3: the seconds after which the client may try again.
     let response = if code == 503 { response.with_header("Retry-After", "1") } else { response };
     response.with_status(code)
+}
+
+/// A sentence on what happened, and a way on, for readers of the page.
+fn way_on(code: u16) -> String {
+    let (happened, way) = match code {
+        400 => ("The request could not be understood.", Some("Go back and try again")),
+        401 => ("This page is for visitors who have signed in.", None),
+        403 => ("This page is not open to you.", Some("Go to the start page")),
+        404 | 410 => ("There is no page at this address.", Some("Go to the start page")),
+        405 => ("This page does not take what was sent to it.", Some("Go to the start page")),
+        408 => ("The request took too long to arrive.", Some("Go back and try again")),
+        413 => ("What was sent is larger than this site takes.", Some("Go back and send less")),
+        429 => ("There were too many requests in a short time.", Some("Wait a little and try again")),
+        500 => ("The server has made a mistake, which its log has noted.", Some("Go to the start page")),
+        502..=504 => ("The server is busy.", Some("Wait a little and try again")),
+        _ => return String::new(),
+    };
+    let way = way.map(|way| format!(" <a href=\"{}\">{way}</a>.", if way.starts_with("Go to") { "/" } else { "" }));
+    format!("<p>{happened}{}</p>", way.unwrap_or_default())
 }
 
 /// Whether JSON comes before HTML in an Accept field: with a greater weight (RFC 9110 section 12.4.2), or earlier.
