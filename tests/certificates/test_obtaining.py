@@ -110,7 +110,9 @@ def test_before_the_first_certificate(authority, serve, tmp_path, records):
     record = records.wait_for("could not be obtained")
     for part in ("nowhere.example", "127.0.0.2", "the next attempt is at", "IPv6"):
         assert part in record.whole
-    unknown = fetch(("127.0.0.1", authority.http_port), "/.well-known/acme-challenge/unknown", headers={"Host": "nowhere.example"})
+    unknown = fetch(
+        ("127.0.0.1", authority.http_port), "/.well-known/acme-challenge/unknown", headers={"Host": "nowhere.example"}
+    )
     assert unknown.status == 301, "another token is the program's"
     # The state outlives the server: a restart makes no new attempt.
     running.stop()
@@ -138,7 +140,9 @@ def test_a_renewal_replaces_the_certificate_with_a_new_key(authority, serve, tmp
     before, serial = file.read_text(), handshake(authority.tls_port, context, "renewed.example")["serialNumber"]
     renew = [sys.executable, "-m", "outside", "cert", "renew", "--acme-storage", str(tmp_path)]
     assert run_process(renew, capture_output=True, timeout=20).returncode == 0
-    wait_until(lambda: handshake(authority.tls_port, context, "renewed.example")["serialNumber"] != serial, "the new one is shown")
+    wait_until(
+        lambda: handshake(authority.tls_port, context, "renewed.example")["serialNumber"] != serial, "the new one is shown"
+    )
     key = before.split("-----END PRIVATE KEY-----")[0]
     assert not file.read_text().startswith(key)
     running.stop()
@@ -148,7 +152,11 @@ def test_a_hello_that_is_no_validation_never_gets_a_challenge_certificate(author
     serve(lambda request: "hello", **authority.config(tmp_path, "shy.example"))
     context = authority.trusting()
     wait_for_certificate(authority.tls_port, context, "shy.example")
-    for protocols, has_certificate in [(["http/1.1", "acme-tls/1"], True), (["acme-tls/1"], False), (["acme-tls/1", "x"], False)]:
+    for protocols, has_certificate in [
+        (["http/1.1", "acme-tls/1"], True),
+        (["acme-tls/1"], False),
+        (["acme-tls/1", "x"], False),
+    ]:
         context.set_alpn_protocols(protocols)
         if has_certificate:
             assert handshake(authority.tls_port, context, "shy.example")

@@ -189,6 +189,7 @@ def signed_anew(folder: Path, asked: Asked, *extra: str, names: str) -> bytes:
     (folder / "request.der").write_bytes(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
     (folder / "names").write_text(f"subjectAltName={names}\n")
     openssl(folder, "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", "ca.key", "-out", "ca.pem", "-subj", "/CN=mean")
+    openssl(folder, "pkey", "-in", "ca.key", "-pubout", "-out", "ca.pub")
     openssl(folder, "req", "-inform", "DER", "-in", "request.der", "-out", "request.pem")
     sign = ["x509", "-req", "-in", "request.pem", "-CA", "ca.pem", "-CAkey", "ca.key", "-days", "9", "-extfile", "names"]
     openssl(folder, *sign, "-out", "leaf.pem", *extra)
@@ -196,4 +197,6 @@ def signed_anew(folder: Path, asked: Asked, *extra: str, names: str) -> bytes:
 
 
 def openssl(folder: Path, *arguments: str) -> None:
-    run_process(["openssl", *arguments], cwd=folder, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=20)
+    run_process(
+        ["openssl", *arguments], cwd=folder, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=20
+    )

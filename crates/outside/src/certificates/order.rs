@@ -72,7 +72,8 @@ impl Attempt<'_> {
         let identifiers: Vec<Identifier> = self.names.iter().map(|name| identifier(name)).collect();
         let mut wanted = NewOrder::new(&identifiers);
         if let Some(profile) = &self.plan.profile {
-            let known: Vec<&str> = account.profiles().map(|known| known.name).collect();
+            let mut known: Vec<&str> = account.profiles().map(|known| known.name).collect();
+            known.sort_unstable();
             if !known.contains(&profile.as_str()) {
                 let offered = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
                 return Err(Failure::new(format!(
