@@ -19,6 +19,10 @@
 
 mod app;
 mod budget;
+#[cfg(not(feature = "acme"))]
+#[path = "certificates/absent.rs"]
+mod certificates;
+#[cfg(feature = "acme")]
 mod certificates;
 mod compression;
 mod config;
@@ -45,9 +49,9 @@ pub use app::{
 #[cfg(all(feature = "testing", feature = "acme"))]
 #[doc(hidden)]
 pub use certificates::testing as certificates_testing;
-pub use certificates::{
-    CertificateHooks, CertificateStatus, DnsRecord, OnCertificate, SetDnsRecord, certificate_status, renew_certificates,
-};
+pub use certificates::{CertificateHooks, DnsRecord, OnCertificate, SetDnsRecord};
+#[cfg(feature = "acme")]
+pub use certificates::{CertificateStatus, certificate_status, renew_certificates};
 pub use config::{
     AccessLog, AcmeConfig, CertificateFiles, Challenge, Config, Domain, KEYS, Key, ProxyField, Symlinks, Value,
 };
