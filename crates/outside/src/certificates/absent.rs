@@ -2,23 +2,19 @@
 
 #[path = "hooks.rs"]
 mod hooks;
+#[path = "prepared.rs"]
+mod prepared;
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
+pub(crate) use AbsentCertificates as Certificates;
 pub use hooks::{CertificateHooks, DnsRecord, OnCertificate, SetDnsRecord};
 
 use crate::config::Config;
 use crate::error::Error;
 use crate::log::Log;
-use crate::transport::{Challenges, ManagedCertificate};
-
-/// The certificates of a configuration: there are none.
-pub(crate) struct Prepared {
-    pub(crate) certificates: Vec<ManagedCertificate>,
-    pub(crate) challenges: PathBuf,
-    pub(crate) warnings: Vec<String>,
-}
+use crate::transport::Challenges;
+pub(crate) use prepared::Prepared;
 
 fn refused() -> Error {
     Error::new("config[\"domains\"] needs the feature `acme`, without which this program was built")
@@ -31,9 +27,9 @@ pub(crate) fn prepare(_: &Config) -> Result<Prepared, Error> {
 pub(crate) fn retry_soon(_: &Config) {}
 
 /// The certificates of a server that runs: there are none.
-pub(crate) struct Certificates(());
+pub(crate) struct AbsentCertificates(());
 
-impl Certificates {
+impl AbsentCertificates {
     pub(crate) fn start(_: &Config, _: CertificateHooks, _: &Arc<Challenges>, _: &Arc<Log>) -> Result<Self, Error> {
         Err(refused())
     }

@@ -10,7 +10,7 @@ use crate::log::one_line;
 
 /// The failure of an attempt.
 #[derive(Debug)]
-pub(super) struct Failure {
+pub(super) struct AttemptFailure {
     text: String,
     advice: Option<&'static str>,
     /// The last part of the problem's type (RFC 8555 section 6.7).
@@ -24,7 +24,7 @@ const TYPES: &str = "urn:ietf:params:acme:error:";
 /// Letters of an authority's sentence that are shown.
 const SHOWN: usize = 500;
 
-impl Failure {
+impl AttemptFailure {
     pub(super) fn new(text: String) -> Self {
         Self { text, advice: None, kind: None, is_about_replacing: false }
     }
@@ -107,7 +107,7 @@ fn advice(kind: &str) -> Option<&'static str> {
 }
 
 /// One sentence, with advice behind it.
-impl fmt::Display for Failure {
+impl fmt::Display for AttemptFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text)?;
         self.advice.map_or(Ok(()), |advice| write!(f, "; {advice}"))
