@@ -121,7 +121,7 @@ class Authority:
 
     def orders(self) -> int:
         """The orders that were made here."""
-        return self.log().count("There are now")
+        return self.log().count(" orders in the db")
 
     def set_dns(self, what: str, **content: object) -> None:
         """Asks the DNS: `add-a`, `set-txt`, `clear-txt`, …"""
