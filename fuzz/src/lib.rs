@@ -3,7 +3,7 @@
 //! One function per target, from bytes to a panic if something does not hold.
 
 use outside_test_support::checks::{
-    differential, files, forms, forwarded, invariants, negotiation, routes as routes_check,
+    authority, differential, files, forms, forwarded, invariants, negotiation, routes as routes_check,
 };
 use outside_test_support::{http2::hostile, websocket};
 
@@ -109,4 +109,19 @@ pub fn path(input: &[u8]) {
 /// A request target in the first line, and in each line that follows a method and a pattern.
 pub fn routes(input: &[u8]) {
     routes_check::patterns(input);
+}
+
+/// An answer of a certificate authority.
+pub fn authority_answer(input: &[u8]) {
+    authority::answer(input);
+}
+
+/// A certificate in DER.
+pub fn authority_certificate(input: &[u8]) {
+    authority::certificate(input);
+}
+
+/// Key and chain in PEM.
+pub fn authority_pem(input: &[u8]) {
+    authority::pem(input);
 }

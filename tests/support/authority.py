@@ -88,7 +88,8 @@ class Authority:
         self.processes = [
             start_process([DNS, *names, *places], **output),
             start_process(
-                [PEBBLE, "-strict", "-config", str(folder / "pebble.json"), "-dnsserver", f"127.0.0.1:{self.dns_port}"], **output
+                [PEBBLE, "-strict", "-config", str(folder / "pebble.json"), "-dnsserver", f"127.0.0.1:{self.dns_port}"],
+                **output,
             ),
         ]
         wait_until(lambda: listens(self.port) and listens(self.dns_management), "the authority listens")
@@ -110,7 +111,9 @@ class Authority:
 
     def trusting(self) -> ssl.SSLContext:
         """A client that trusts the certificates from here, and nothing else."""
-        with urllib.request.urlopen(f"https://localhost:{self.management}/roots/0", context=self.client, timeout=DEADLINE) as answer:
+        with urllib.request.urlopen(
+            f"https://localhost:{self.management}/roots/0", context=self.client, timeout=DEADLINE
+        ) as answer:
             return ssl.create_default_context(cadata=answer.read().decode())
 
     def log(self) -> str:
@@ -118,7 +121,7 @@ class Authority:
 
     def orders(self) -> int:
         """The orders that were made here."""
-        return self.log().count("There are now")
+        return self.log().count(" orders in the db")
 
     def set_dns(self, what: str, **content: object) -> None:
         """Asks the DNS: `add-a`, `set-txt`, `clear-txt`, …"""
@@ -136,9 +139,9 @@ class Authority:
 
 def handshake(port: int, context: ssl.SSLContext, name: str | None) -> dict:
     """The certificate that is shown for this name, checked as a client checks it."""
-    with socket.create_connection(("127.0.0.1", port), timeout=DEADLINE) as plain:
-        with context.wrap_socket(plain, server_hostname=name) as secure:
-            return secure.getpeercert()
+    plain = socket.create_connection(("127.0.0.1", port), timeout=DEADLINE)
+    with plain, context.wrap_socket(plain, server_hostname=name) as secure:
+        return secure.getpeercert()
 
 
 def wait_for_certificate(port: int, context: ssl.SSLContext, name: str, within: float = DEADLINE) -> float:

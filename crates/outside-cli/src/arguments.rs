@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use lexopt::{Arg, Error as Unreadable, Parser, ValueExt as _};
 use outside::config::{AccessLog, CertificateFiles};
 
-use crate::certificate_words::{certificate_task, domain_of};
+use crate::certificate_words::{CertificateTask, ManagedAction, certificate_task, domain_of};
 use crate::peers::takes_value;
 use crate::program::{Action, Program, ProgramOptions, one, target, workers_of};
 
@@ -21,14 +21,6 @@ pub(crate) enum Task {
     /// The certificates that are obtained by servers: the folder that was given, and the action.
     Managed(Option<PathBuf>, ManagedAction),
     Program(Program),
-}
-
-/// An action on certificates that are obtained by servers.
-#[derive(Debug, PartialEq)]
-pub(crate) enum ManagedAction {
-    Status,
-    /// A renewal at once, of the certificates with these names or of all.
-    Renew(Vec<String>),
 }
 
 /// The server that the command line asks for.
@@ -155,7 +147,10 @@ pub(crate) fn read(arguments: impl IntoIterator<Item = OsString>) -> Result<Task
         if !domains.is_empty() {
             return Err("cert takes names without an option".to_owned());
         }
-        return certificate_task(words, storage);
+        return Ok(match certificate_task(words, storage)? {
+            CertificateTask::Write(names) => Task::Certificate(names),
+            CertificateTask::Managed(storage, action) => Task::Managed(storage, action),
+        });
     }
     let tls = match (certfile, keyfile) {
         (Some(certfile), keyfile) => {

@@ -5,7 +5,20 @@ use std::path::PathBuf;
 
 use outside::config::Domain;
 
-use crate::arguments::{ManagedAction, Task};
+/// An action on certificates that are obtained by servers.
+#[derive(Debug, PartialEq)]
+pub(crate) enum ManagedAction {
+    Status,
+    /// A renewal at once, of the certificates with these names or of all.
+    Renew(Vec<String>),
+}
+
+/// The task of `cert`.
+pub(crate) enum CertificateTask {
+    /// A certificate for development, for these names.
+    Write(Vec<String>),
+    Managed(Option<PathBuf>, ManagedAction),
+}
 
 /// The names of one certificate.
 pub(crate) fn domain_of(text: String) -> Result<String, String> {
@@ -13,16 +26,16 @@ pub(crate) fn domain_of(text: String) -> Result<String, String> {
 }
 
 /// The task of `cert`: `status` and `renew` are about the certificates of servers.
-pub(crate) fn certificate_task(words: Vec<OsString>, storage: Option<PathBuf>) -> Result<Task, String> {
+pub(crate) fn certificate_task(words: Vec<OsString>, storage: Option<PathBuf>) -> Result<CertificateTask, String> {
     match words.get(1).and_then(|word| word.to_str()) {
-        Some("status") if words.len() == 2 => Ok(Task::Managed(storage, ManagedAction::Status)),
+        Some("status") if words.len() == 2 => Ok(CertificateTask::Managed(storage, ManagedAction::Status)),
         Some("status") => Err("cert status takes no names: it shows all certificates".to_owned()),
         Some("renew") => {
             let names = words.into_iter().skip(2).map(|word| word.to_string_lossy().into_owned()).collect();
-            Ok(Task::Managed(storage, ManagedAction::Renew(names)))
+            Ok(CertificateTask::Managed(storage, ManagedAction::Renew(names)))
         }
         _ if storage.is_some() => Err("--acme-storage is for servers, and for cert status and cert renew".to_owned()),
-        _ => Ok(Task::Certificate(certificate_names(words)?)),
+        _ => Ok(CertificateTask::Write(certificate_names(words)?)),
     }
 }
 

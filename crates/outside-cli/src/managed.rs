@@ -7,12 +7,14 @@ use outside::Config;
 use outside::certificates::{certificate_status, renew_certificates};
 use outside::config::{KEYS, Value};
 
-use crate::arguments::ManagedAction;
-use crate::service::Fault;
+use crate::certificate_words::ManagedAction;
 use crate::{NOT_STARTED, USAGE};
 
+/// Exit status and reason.
+type ManagedFault = (u8, String);
+
 /// Does what is asked; returns the text to print.
-pub(crate) fn run(storage: Option<PathBuf>, action: &ManagedAction) -> Result<String, Fault> {
+pub(crate) fn run(storage: Option<PathBuf>, action: &ManagedAction) -> Result<String, ManagedFault> {
     let config = config(&[], storage)?;
     let failed = |error: outside::Error| (NOT_STARTED, error.to_string());
     match action {
@@ -34,7 +36,7 @@ pub(crate) fn run(storage: Option<PathBuf>, action: &ManagedAction) -> Result<St
 }
 
 /// A configuration of the keys about certificates: those of the environment, then those of the command line.
-pub(crate) fn config(domains: &[String], storage: Option<PathBuf>) -> Result<Config, Fault> {
+pub(crate) fn config(domains: &[String], storage: Option<PathBuf>) -> Result<Config, ManagedFault> {
     let mut values = Vec::new();
     for key in KEYS.iter().filter(|key| key.name.starts_with("acme_") || key.name == "domains") {
         let Ok(text) = std::env::var(format!("OUTSIDE_{}", key.name.to_ascii_uppercase())) else { continue };

@@ -22,6 +22,10 @@
 
 mod app;
 mod budget;
+#[cfg(not(feature = "acme"))]
+#[path = "certificates/absent.rs"]
+pub mod certificates;
+#[cfg(feature = "acme")]
 pub mod certificates;
 mod compression;
 pub mod config;

@@ -29,7 +29,9 @@ impl Settings {
     pub(crate) fn read(config: &Bound<'_, PyDict>) -> PyResult<Self> {
         let mut names = Vec::with_capacity(config.len());
         for (name, value) in config.iter() {
-            names.push((name.str()?.to_string(), value_of(&value)));
+            let name = name.str()?.to_string();
+            let value = if TUPLES.contains(&name.as_str()) { listed(&value) } else { value_of(&value) };
+            names.push((name, value));
         }
         let values = names.iter().map(|(name, value)| (name.as_str(), value.clone()));
         let settings = Config::from_values(values).map_err(value_error)?;
@@ -89,6 +91,21 @@ pub(crate) fn check_host(host: &Bound<'_, PyAny>) -> PyResult<Vec<Address>> {
         .map_err(|_| PyValueError::new_err(format!("{ip:?} is no address of this machine; for example \"127.0.0.1\"")))
 }
 
+/// The keys whose tuples are lists: names that share a certificate, identifier and key.
+const TUPLES: &[&str] = &["domains", "acme_eab"];
+
+/// The meaning of a value in which tuples stand for lists.
+fn listed(value: &Bound<'_, PyAny>) -> Value {
+    let list = |items: Vec<Bound<'_, PyAny>>| Value::List(items.iter().map(listed).collect());
+    if let Ok(items) = value.cast::<PyTuple>() {
+        list(items.iter().collect())
+    } else if let Ok(items) = value.cast::<PyList>() {
+        list(items.iter().collect())
+    } else {
+        value_of(value)
+    }
+}
+
 pub(crate) fn value_of(value: &Bound<'_, PyAny>) -> Value {
     if value.is_none() {
         Value::None
@@ -101,13 +118,7 @@ pub(crate) fn value_of(value: &Bound<'_, PyAny>) -> Value {
     } else if let Ok(text) = value.cast::<PyString>() {
         Value::Owned(text.to_string_lossy().into_owned())
     } else if let Ok(pair) = value.cast::<PyTuple>() {
-        let texts = || {
-            // Of names that share a certificate, for example.
-            let texts: Option<Vec<_>> =
-                pair.iter().map(|text| text.cast::<PyString>().is_ok().then(|| value_of(&text))).collect();
-            texts.map_or_else(|| Value::Other(shown(value)), Value::List)
-        };
-        pair.extract().map_or_else(|_| texts(), |(ip, port)| Value::Address(ip, port))
+        pair.extract().map_or_else(|_| Value::Other(shown(value)), |(ip, port)| Value::Address(ip, port))
     } else if let Ok(list) = value.cast::<PyList>() {
         Value::List(list.iter().map(|value| value_of(&value)).collect())
     } else if let Ok(table) = value.cast::<PyDict>() {

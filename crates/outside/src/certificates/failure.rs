@@ -10,7 +10,7 @@ use crate::log::one_line;
 
 /// The failure of an attempt.
 #[derive(Debug)]
-pub(super) struct Failure {
+pub(super) struct AttemptFailure {
     text: String,
     advice: Option<&'static str>,
     /// The last part of the problem's type (RFC 8555 section 6.7).
@@ -24,7 +24,7 @@ const TYPES: &str = "urn:ietf:params:acme:error:";
 /// Letters of an authority's sentence that are shown.
 const SHOWN: usize = 500;
 
-impl Failure {
+impl AttemptFailure {
     pub(super) fn new(text: String) -> Self {
         Self { text, advice: None, kind: None, is_about_replacing: false }
     }
@@ -60,7 +60,7 @@ impl Failure {
             _ => ("dns-01", false),
         };
         let mut failure = Self::of_problem(problem, &format!("{name} could not be validated ({way}): "));
-        if port && failure.advice.is_none() {
+        if port && !matches!(failure.kind(), Some("caa" | "dns" | "rateLimited")) {
             failure.advice = Some(REACHABLE);
         }
         failure
@@ -88,15 +88,12 @@ fn shortened(text: &str) -> String {
     one_line(text).chars().take(SHOWN).collect()
 }
 
-const REACHABLE: &str =
-    "the name has to lead to this server, by IPv4 and IPv6 alike, and the port has to be open to the internet";
+const REACHABLE: &str = "the name has to lead to this server itself, by IPv4 and IPv6 alike, with no proxy before it that ends TLS, \
+                         and the port has to be open to the internet";
 
 fn advice(kind: &str) -> Option<&'static str> {
     Some(match kind {
         "connection" | "tls" => REACHABLE,
-        "unauthorized" | "incorrectResponse" => {
-            "another server answers for this name: look where its A and AAAA records lead, and for a proxy before this server"
-        }
         "dns" => "the DNS has no address for this name, or its servers do not answer",
         "caa" => "a CAA record of the name allows other authorities only",
         "rateLimited" => "the authority's limit is reached; it is asked again when it allows that",
@@ -110,7 +107,7 @@ fn advice(kind: &str) -> Option<&'static str> {
 }
 
 /// One sentence, with advice behind it.
-impl fmt::Display for Failure {
+impl fmt::Display for AttemptFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text)?;
         self.advice.map_or(Ok(()), |advice| write!(f, "; {advice}"))

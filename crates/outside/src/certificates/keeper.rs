@@ -4,12 +4,13 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use tokio::sync::Semaphore;
 
 use super::client::CaClient;
-use super::failure::Failure;
+use super::clock::{date, now, seconds};
+use super::failure::AttemptFailure;
 use super::hooks::CertificateHooks;
 use super::order::{Attempt, ask_advice, identifier_of};
 use super::plan::{Authority, Plan, host_of};
@@ -43,14 +44,14 @@ pub(super) struct Keeper {
     names: Vec<String>,
     folder: PathBuf,
     state: CertificateState,
-    held: Option<(Stamp, Inspection)>,
+    held: Option<(FileIdentity, Inspection)>,
     /// The time before which nothing is tried, because the storage could not be written.
     blocked: u64,
     has_greeted: bool,
 }
 
 /// The metadata of a file that tell whether it was replaced.
-type Stamp = (u64, i64, i64);
+type FileIdentity = (u64, i64, i64);
 
 /// Interval at which the clock, the lead and wishes are looked at.
 const TICK: Duration = Duration::from_millis(500);
@@ -61,18 +62,6 @@ const CLOCK_TOLERANCE: u64 = 3600;
 /// Seconds by which the time of the next step may change before it is written down.
 const COARSE: u64 = 30;
 const DAY: u64 = 86_400;
-
-pub(super) fn now() -> u64 {
-    seconds(SystemTime::now())
-}
-
-pub(super) fn seconds(time: SystemTime) -> u64 {
-    time.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs())
-}
-
-pub(super) fn date(seconds: u64) -> String {
-    httpdate::fmt_http_date(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds.min(253_402_300_799)))
-}
 
 /// A random number below a bound.
 fn random(below: u64) -> u64 {
@@ -101,7 +90,7 @@ impl Keeper {
                 lead = match Lead::take(&self.folder) {
                     Ok(lead) => lead,
                     Err(error) => {
-                        self.complain_of_storage(&Failure::of_storage(&self.folder, &error));
+                        self.complain_of_storage(&AttemptFailure::of_storage(&self.folder, &error));
                         None
                     }
                 };
@@ -201,7 +190,7 @@ impl Keeper {
                 let client = CaClient::new(tls);
                 (self.obtain(authority, rehearse, &client).await, Some(client))
             }
-            Err(error) => (Err(Failure::new(error.to_string())), None),
+            Err(error) => (Err(AttemptFailure::new(error.to_string())), None),
         };
         let notes = client.as_ref().map(CaClient::notes);
         if let Some(ahead) = notes.as_ref().and_then(|notes| notes.clock_ahead())
@@ -219,7 +208,7 @@ impl Keeper {
     }
 
     /// Obtains the certificate, checks it, and puts it into its place. Returns the end of its validity.
-    async fn obtain(&self, authority: &Authority, rehearse: bool, client: &CaClient) -> Result<u64, Failure> {
+    async fn obtain(&self, authority: &Authority, rehearse: bool, client: &CaClient) -> Result<u64, AttemptFailure> {
         let plan = &self.common.plan;
         let proofs =
             Proofs::new(plan.storage.challenges(), self.common.hooks.dns.clone(), Arc::clone(&self.common.memory));
@@ -241,7 +230,7 @@ impl Keeper {
         let file = certificate_file(&self.folder);
         let ahead = client.notes().clock_ahead().unwrap_or(0);
         let until = verify(&file, &obtained.pem, &self.names, now(), ahead, &plan.private_issuers())?;
-        storage::write(&file, obtained.pem.as_bytes()).map_err(|error| Failure::of_storage(&file, &error))?;
+        storage::write(&file, obtained.pem.as_bytes()).map_err(|error| AttemptFailure::of_storage(&file, &error))?;
         Ok(until)
     }
 
@@ -263,7 +252,7 @@ impl Keeper {
         }
     }
 
-    fn fail(&mut self, authority: &Authority, failure: &Failure, retry_after: Option<u64>) {
+    fn fail(&mut self, authority: &Authority, failure: &AttemptFailure, retry_after: Option<u64>) {
         self.state.history = self.state.history.failed(now(), retry_after);
         self.state.error = Some(failure.to_string());
         let held = self.held();
@@ -295,7 +284,7 @@ impl Keeper {
         let file = self.common.plan.account_file(&directory);
         let asked = match self.common.plan.tls() {
             Ok(tls) => ask_advice(CaClient::new(tls), &file, &identifier).await,
-            Err(error) => Err(Failure::new(error.to_string())),
+            Err(error) => Err(AttemptFailure::new(error.to_string())),
         };
         let before = self.state.advice;
         let advice = match asked {
@@ -322,13 +311,13 @@ impl Keeper {
         match self.state.write(&self.folder) {
             Ok(()) => true,
             Err(error) => {
-                self.complain_of_storage(&Failure::of_storage(&self.folder, &error));
+                self.complain_of_storage(&AttemptFailure::of_storage(&self.folder, &error));
                 false
             }
         }
     }
 
-    fn complain_of_storage(&mut self, failure: &Failure) {
+    fn complain_of_storage(&mut self, failure: &AttemptFailure) {
         self.blocked = now() + BLOCKED;
         let text = format!("the certificate for {} is not renewed: {failure}", self.title());
         self.common.log.event(Level::Error, text);

@@ -6,11 +6,13 @@
 //! decides, `keeper` does it, `order` talks to the authority by `client`, `verify` checks the result, `storage` keeps it.
 
 mod client;
+mod clock;
 mod failure;
 mod hooks;
 mod keeper;
 mod order;
 mod plan;
+mod prepared;
 mod proof;
 mod schedule;
 mod state;
@@ -34,6 +36,7 @@ use tokio::sync::Semaphore;
 pub use hooks::{CertificateHooks, DnsRecord, OnCertificate, SetDnsRecord};
 use keeper::{Common, KEEPING, Keeper};
 use plan::Plan;
+pub(crate) use prepared::Prepared;
 use schedule::Wish;
 use state::CertificateState;
 pub use status::{CertificateStatus, certificate_status, renew_certificates};
@@ -54,15 +57,6 @@ const LOOK: Duration = Duration::from_millis(100);
 /// Time that the end of a server waits for an order in progress, which would be made again otherwise.
 const PATIENCE: Duration = Duration::from_secs(2);
 const GLANCE: Duration = Duration::from_millis(10);
-
-/// The certificates of a configuration, and where they are.
-pub(crate) struct Prepared {
-    pub(crate) certificates: Vec<ManagedCertificate>,
-    /// The folder of challenges.
-    pub(crate) challenges: PathBuf,
-    /// Sentences for the log.
-    pub(crate) warnings: Vec<String>,
-}
 
 /// Checks the configuration, and prepares the storage, before anything is bound.
 ///

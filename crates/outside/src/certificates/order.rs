@@ -11,7 +11,7 @@ use instant_acme::{
 use rcgen::{CertificateParams, DistinguishedName, KeyPair};
 
 use super::client::CaClient;
-use super::failure::Failure;
+use super::failure::AttemptFailure;
 use super::plan::Plan;
 use super::proof::{Proof, Proofs, challenge_type};
 use super::storage;
@@ -48,7 +48,7 @@ impl Attempt<'_> {
     pub(super) async fn obtain(
         &self,
         mut replaces: Option<CertificateIdentifier<'static>>,
-    ) -> Result<Obtained, Failure> {
+    ) -> Result<Obtained, AttemptFailure> {
         let (mut nonces, mut has_new_account) = (0, false);
         loop {
             let failure = match self.once(replaces.clone()).await {
@@ -67,15 +67,16 @@ impl Attempt<'_> {
         }
     }
 
-    async fn once(&self, replaces: Option<CertificateIdentifier<'static>>) -> Result<Obtained, Failure> {
+    async fn once(&self, replaces: Option<CertificateIdentifier<'static>>) -> Result<Obtained, AttemptFailure> {
         let account = self.account().await?;
         let identifiers: Vec<Identifier> = self.names.iter().map(|name| identifier(name)).collect();
         let mut wanted = NewOrder::new(&identifiers);
         if let Some(profile) = &self.plan.profile {
-            let known: Vec<&str> = account.profiles().map(|known| known.name).collect();
+            let mut known: Vec<&str> = account.profiles().map(|known| known.name).collect();
+            known.sort_unstable();
             if !known.contains(&profile.as_str()) {
                 let offered = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
-                return Err(Failure::new(format!(
+                return Err(AttemptFailure::new(format!(
                     "the authority has no profile {profile:?}; it offers {offered} (config[\"acme_profile\"])"
                 )));
             }
@@ -86,7 +87,7 @@ impl Attempt<'_> {
             wanted = wanted.replaces(replaces);
         }
         let ordered = account.new_order(&wanted).await;
-        let mut order = ordered.map_err(|error| Failure::of_new_order(error, is_replacement))?;
+        let mut order = ordered.map_err(|error| AttemptFailure::of_new_order(error, is_replacement))?;
         let proved = self.prove(&mut order).await;
         self.proofs.withdraw().await;
         proved?;
@@ -94,12 +95,12 @@ impl Attempt<'_> {
     }
 
     /// The account at this authority; a new one if there is none yet.
-    async fn account(&self) -> Result<Account, Failure> {
+    async fn account(&self) -> Result<Account, AttemptFailure> {
         let file = self.plan.account_file(self.directory);
-        let text = storage::read(&file).map_err(|error| Failure::of_storage(&file, &error))?;
+        let text = storage::read(&file).map_err(|error| AttemptFailure::of_storage(&file, &error))?;
         if let Some(credentials) = text.and_then(|text| serde_json::from_str::<AccountCredentials>(&text).ok()) {
             let builder = Account::builder_with_http(Box::new(self.client.clone()));
-            return builder.from_credentials(credentials).await.map_err(Failure::of);
+            return builder.from_credentials(credentials).await.map_err(AttemptFailure::of);
         }
         let contact = self.plan.email.as_ref().map(|email| format!("mailto:{email}"));
         let contact: Vec<&str> = contact.iter().map(String::as_str).collect();
@@ -107,23 +108,23 @@ impl Attempt<'_> {
         let eab = self.plan.eab.as_ref().map(|(kid, key)| {
             decode_base64(key)
                 .map(|key| ExternalAccountKey::new(kid.clone(), &key))
-                .ok_or_else(|| Failure::new("config[\"acme_eab\"] has a key that is no base64url".to_owned()))
+                .ok_or_else(|| AttemptFailure::new("config[\"acme_eab\"] has a key that is no base64url".to_owned()))
         });
         let eab = eab.transpose()?;
         let builder = Account::builder_with_http(Box::new(self.client.clone()));
         let created = builder.create(&new, self.directory.to_owned(), eab.as_ref()).await;
-        let (account, credentials) = created.map_err(Failure::of)?;
-        let text = serde_json::to_string(&credentials).map_err(|error| Failure::new(error.to_string()))?;
-        storage::write(&file, text.as_bytes()).map_err(|error| Failure::of_storage(&file, &error))?;
+        let (account, credentials) = created.map_err(AttemptFailure::of)?;
+        let text = serde_json::to_string(&credentials).map_err(|error| AttemptFailure::new(error.to_string()))?;
+        storage::write(&file, text.as_bytes()).map_err(|error| AttemptFailure::of_storage(&file, &error))?;
         Ok(account)
     }
 
     /// Proves every name of the order, and waits for the authority's verdict.
-    async fn prove(&self, order: &mut Order) -> Result<(), Failure> {
+    async fn prove(&self, order: &mut Order) -> Result<(), AttemptFailure> {
         let mut chosen = Vec::new();
         let mut authorizations = order.authorizations();
         while let Some(found) = authorizations.next().await {
-            let mut authorization = found.map_err(Failure::of)?;
+            let mut authorization = found.map_err(AttemptFailure::of)?;
             match authorization.status {
                 AuthorizationStatus::Pending => {}
                 AuthorizationStatus::Valid => {
@@ -145,7 +146,7 @@ impl Attempt<'_> {
                 .filter(|kind| name.parse::<IpAddr>().is_err() || *kind != Challenge::Dns01)
                 .collect();
             let Some(kind) = offered.get(self.turn as usize % offered.len().max(1)).copied() else {
-                return Err(Failure::new(format!(
+                return Err(AttemptFailure::new(format!(
                     "the authority offers no challenge for {name} that is possible here (config[\"acme_challenges\"])"
                 )));
             };
@@ -168,10 +169,10 @@ impl Attempt<'_> {
         let mut authorizations = order.authorizations();
         for kind in chosen {
             let Some(found) = authorizations.next().await else { break };
-            let mut authorization = found.map_err(Failure::of)?;
+            let mut authorization = found.map_err(AttemptFailure::of)?;
             let Some(kind) = kind else { continue };
             if let Some(mut challenge) = authorization.challenge(challenge_type(kind)) {
-                challenge.set_ready().await.map_err(Failure::of)?;
+                challenge.set_ready().await.map_err(AttemptFailure::of)?;
             }
         }
         match poll(order, |status| status != OrderStatus::Pending, "validated the names").await? {
@@ -181,7 +182,7 @@ impl Attempt<'_> {
     }
 
     /// The authority's reason for an order that is invalid.
-    async fn verdict(&self, order: &mut Order) -> Failure {
+    async fn verdict(&self, order: &mut Order) -> AttemptFailure {
         let mut authorizations = order.authorizations();
         while let Some(Ok(mut authorization)) = authorizations.next().await {
             if authorization.refresh().await.is_err() {
@@ -190,37 +191,41 @@ impl Attempt<'_> {
             let name = name_of(authorization.identifier().identifier);
             for challenge in &authorization.challenges {
                 if let Some(problem) = &challenge.error {
-                    return Failure::of_validation(&name, &challenge.r#type, problem);
+                    return AttemptFailure::of_validation(&name, &challenge.r#type, problem);
                 }
             }
         }
         match &order.state().error {
-            Some(problem) => Failure::of(AcmeError::Api(problem.clone())),
-            None => Failure::new("the authority has found the order invalid, and does not say why".to_owned()),
+            Some(problem) => AttemptFailure::of(AcmeError::Api(problem.clone())),
+            None => AttemptFailure::new("the authority has found the order invalid, and does not say why".to_owned()),
         }
     }
 
     /// Has the certificate issued for a new key.
-    async fn finish(&self, mut order: Order) -> Result<Obtained, Failure> {
-        let failed = |error: rcgen::Error| Failure::new(format!("a key cannot be made: {error}"));
+    async fn finish(&self, mut order: Order) -> Result<Obtained, AttemptFailure> {
+        let failed = |error: rcgen::Error| AttemptFailure::new(format!("a key cannot be made: {error}"));
         let key = KeyPair::generate().map_err(failed)?;
         let mut parameters = CertificateParams::new(self.names.to_vec()).map_err(failed)?;
         // Authorities refuse a common name, or names over 64 bytes in it.
         parameters.distinguished_name = DistinguishedName::new();
         let request = parameters.serialize_request(&key).map_err(failed)?;
         if order.state().status == OrderStatus::Ready {
-            order.finalize_csr(request.der()).await.map_err(Failure::of)?;
+            order.finalize_csr(request.der()).await.map_err(AttemptFailure::of)?;
         }
         let is_issued = |status| matches!(status, OrderStatus::Valid | OrderStatus::Invalid);
         poll(&mut order, is_issued, "issued the certificate").await?;
-        let chain = order.certificate().await.map_err(Failure::of)?;
-        let chain = chain.ok_or_else(|| Failure::new("the authority has sent no certificate".to_owned()))?;
+        let chain = order.certificate().await.map_err(AttemptFailure::of)?;
+        let chain = chain.ok_or_else(|| AttemptFailure::new("the authority has sent no certificate".to_owned()))?;
         Ok(Obtained { pem: format!("{}{chain}", key.serialize_pem()) })
     }
 }
 
 /// Looks at the order until its status is a wanted one.
-async fn poll(order: &mut Order, is_wanted: impl Fn(OrderStatus) -> bool, what: &str) -> Result<OrderStatus, Failure> {
+async fn poll(
+    order: &mut Order,
+    is_wanted: impl Fn(OrderStatus) -> bool,
+    what: &str,
+) -> Result<OrderStatus, AttemptFailure> {
     let deadline = Instant::now() + PATIENCE;
     let (mut pause, longest) = PAUSES;
     loop {
@@ -230,13 +235,13 @@ async fn poll(order: &mut Order, is_wanted: impl Fn(OrderStatus) -> bool, what: 
         }
         if Instant::now() >= deadline {
             let seconds = PATIENCE.as_secs();
-            return Err(Failure::new(format!(
+            return Err(AttemptFailure::new(format!(
                 "the authority has not {what} within {seconds} s: its order is {status:?}"
             )));
         }
         tokio::time::sleep(pause).await;
         pause = (pause * 3 / 2).min(longest);
-        order.refresh().await.map_err(Failure::of)?;
+        order.refresh().await.map_err(AttemptFailure::of)?;
     }
 }
 
@@ -269,13 +274,13 @@ pub(super) async fn ask_advice(
     client: CaClient,
     file: &Path,
     certificate: &CertificateIdentifier<'static>,
-) -> Result<((u64, u64), u64), Failure> {
-    let text = storage::read(file).map_err(|error| Failure::of_storage(file, &error))?.unwrap_or_default();
+) -> Result<((u64, u64), u64), AttemptFailure> {
+    let text = storage::read(file).map_err(|error| AttemptFailure::of_storage(file, &error))?.unwrap_or_default();
     let credentials: AccountCredentials =
-        serde_json::from_str(&text).map_err(|_| Failure::new("there is no account".to_owned()))?;
+        serde_json::from_str(&text).map_err(|_| AttemptFailure::new("there is no account".to_owned()))?;
     let builder = Account::builder_with_http(Box::new(client));
-    let account = builder.from_credentials(credentials).await.map_err(Failure::of)?;
-    let (advice, again) = account.renewal_info(certificate).await.map_err(Failure::of)?;
+    let account = builder.from_credentials(credentials).await.map_err(AttemptFailure::of)?;
+    let (advice, again) = account.renewal_info(certificate).await.map_err(AttemptFailure::of)?;
     let seconds = |time: i64| u64::try_from(time).unwrap_or(0);
     let window = advice.suggested_window;
     Ok(((seconds(window.start.unix_timestamp()), seconds(window.end.unix_timestamp())), again.as_secs()))

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use instant_acme::ChallengeType;
 use rcgen::{CertificateParams, CustomExtension, DistinguishedName, KeyPair};
 
-use super::failure::Failure;
+use super::failure::AttemptFailure;
 use super::hooks::{DnsRecord, SetDnsRecord};
 use super::storage;
 use crate::config::Challenge;
@@ -51,16 +51,16 @@ impl Proofs {
     }
 
     /// Shows a proof.
-    pub(super) async fn show(&self, proof: Proof) -> Result<(), Failure> {
+    pub(super) async fn show(&self, proof: Proof) -> Result<(), AttemptFailure> {
         match proof.kind {
             Challenge::Http01 => self.write(&proof.token, proof.key_authorization.as_bytes()),
             Challenge::TlsAlpn01 => {
                 let text = certificate(&proof.name, &proof.digest)
-                    .map_err(|error| Failure::new(format!("a challenge certificate cannot be made: {error}")))?;
+                    .map_err(|error| AttemptFailure::new(format!("a challenge certificate cannot be made: {error}")))?;
                 self.write(&format!("{}.pem", server_name(&proof.name)), text.as_bytes())
             }
             Challenge::Dns01 => {
-                let dns = self.dns.clone().ok_or_else(|| Failure::new("there is no acme_dns".to_owned()))?;
+                let dns = self.dns.clone().ok_or_else(|| AttemptFailure::new("there is no acme_dns".to_owned()))?;
                 let name = format!("_acme-challenge.{}", proof.name);
                 let set = tokio::task::spawn_blocking(move || dns.set(&name, &proof.dns_value)).await;
                 match set {
@@ -68,17 +68,17 @@ impl Proofs {
                         self.lock().records.push(record);
                         Ok(())
                     }
-                    Ok(Err(error)) => Err(Failure::new(format!("acme_dns has failed: {error}"))),
-                    Err(_) => Err(Failure::new("acme_dns has failed".to_owned())),
+                    Ok(Err(error)) => Err(AttemptFailure::new(format!("acme_dns has failed: {error}"))),
+                    Err(_) => Err(AttemptFailure::new("acme_dns has failed".to_owned())),
                 }
             }
         }
     }
 
-    fn write(&self, name: &str, content: &[u8]) -> Result<(), Failure> {
+    fn write(&self, name: &str, content: &[u8]) -> Result<(), AttemptFailure> {
         let path = self.folder.join(name);
         self.lock().files.push(path.clone());
-        storage::write(&path, content).map_err(|error| Failure::of_storage(&path, &error))?;
+        storage::write(&path, content).map_err(|error| AttemptFailure::of_storage(&path, &error))?;
         self.memory.refresh();
         Ok(())
     }

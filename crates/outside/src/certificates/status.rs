@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 use std::path::Path;
 
-use super::keeper::{date, now, seconds};
+use super::clock::{date, now, seconds};
 use super::schedule::Wish;
 use super::state::CertificateState;
 use super::storage::{Storage, certificate_file};

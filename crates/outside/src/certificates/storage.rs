@@ -129,7 +129,7 @@ impl Storage {
     /// The folder of a certificate: that of its first name.
     pub(crate) fn folder(&self, names: &[String]) -> PathBuf {
         let first = names.first().map_or("", String::as_str);
-        self.root.join("certificates").join(first.replace('*', "_").replace(':', "_"))
+        self.root.join("certificates").join(first.replace(['*', ':'], "_"))
     }
 
     /// Removes challenges and halves of files that killed processes have left.

@@ -8,10 +8,14 @@ pub fn answer(bytes: &[u8]) -> Option<(u16, Vec<u8>)> {
     answer_of(bytes)
 }
 
-/// Reads a certificate with its key; its names, if it can be used.
-pub fn certificate(pem: &[u8]) -> Option<Vec<String>> {
-    let found = crate::transport::inspect(std::path::Path::new("certificate.pem"), pem).ok()?;
-    Some(found.leaf.names)
+/// Reads a certificate in DER; its subject, if it is a complete certificate.
+pub fn certificate(der: &[u8]) -> Option<Vec<u8>> {
+    crate::transport::subject_of(der)
+}
+
+/// Reads a PEM file of key and chain. Returns whether a server can use it.
+pub fn pem(text: &[u8]) -> bool {
+    crate::transport::inspect(std::path::Path::new("certificate.pem"), text).is_ok()
 }
 
 /// Reads the state of a certificate.

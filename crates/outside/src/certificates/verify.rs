@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use super::failure::Failure;
-use super::keeper::{date, seconds};
+use super::clock::{date, seconds};
+use super::failure::AttemptFailure;
 use crate::transport::inspect;
 
 /// Seconds by which the clocks of this machine and of the authority may differ.
@@ -21,8 +21,8 @@ pub(super) fn verify(
     now: u64,
     ahead: i64,
     private_issuers: &[Vec<u8>],
-) -> Result<u64, Failure> {
-    let refused = |reason: String| Failure::new(format!("the authority's certificate is not taken: {reason}"));
+) -> Result<u64, AttemptFailure> {
+    let refused = |reason: String| AttemptFailure::new(format!("the authority's certificate is not taken: {reason}"));
     let inspection = inspect(file, pem.as_bytes()).map_err(|error| refused(error.reason.clone()))?;
     let leaf = &inspection.leaf;
     if let Some(missing) = names.iter().find(|name| !leaf.names.contains(name)) {

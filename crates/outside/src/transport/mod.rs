@@ -24,9 +24,9 @@ pub use listeners::{BindSpec, Endpoint, Listeners};
 pub use memory::{Connector, MemoryListener};
 pub use source::ConnectionSource;
 pub use tls::{CertificateError, TicketKeys, Tls};
-pub(crate) use tls::{
-    Challenges, HelloStep, Inspection, ManagedCertificate, Notice, TlsStream, inspect, is_token, subject_of,
-};
+pub(crate) use tls::{Challenges, HelloStep, ManagedCertificate, Notice, TlsStream};
+#[cfg(feature = "acme")]
+pub(crate) use tls::{Inspection, inspect, is_token, subject_of};
 
 /// A stream of bytes in both directions.
 #[derive(Debug)]

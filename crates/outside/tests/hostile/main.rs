@@ -2,6 +2,7 @@
 //!
 //! The checks stand in `crates/test-support`, where the fuzz targets have them too.
 
+mod authority;
 mod differential;
 mod linear;
 mod mutation;

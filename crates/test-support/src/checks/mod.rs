@@ -1,5 +1,6 @@
 //! Checks that hold for every input of HTTP/1.1 and of fields: from bytes to a panic if something does not hold.
 
+pub mod authority;
 pub mod differential;
 pub mod files;
 pub mod forms;

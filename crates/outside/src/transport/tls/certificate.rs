@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use rustls::crypto::CryptoProvider;
+#[cfg(feature = "acme")]
 use rustls::crypto::aws_lc_rs::default_provider;
 use rustls::pki_types::pem::{self, PemObject, SectionKind};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -134,6 +135,7 @@ pub(super) fn read(files: &CertificateFiles, provider: &CryptoProvider) -> Resul
 ///
 /// # Errors
 /// As for certificates in files.
+#[cfg(feature = "acme")]
 pub(crate) fn inspect(file: &Path, text: &[u8]) -> Result<Inspection, CertificateError> {
     let (certfile, keyfile) = (Subject { path: file, is_key: false }, Subject { path: file, is_key: true });
     let identity = assemble((certfile, text), (keyfile, text), &default_provider())?;
@@ -144,6 +146,7 @@ pub(crate) fn inspect(file: &Path, text: &[u8]) -> Result<Inspection, Certificat
 }
 
 /// The facts of a certificate and of the chain behind it.
+#[cfg(feature = "acme")]
 #[derive(Debug)]
 pub(crate) struct Inspection {
     pub(crate) leaf: x509::Certificate,
@@ -213,6 +216,7 @@ fn other_certificate_matches(certified: &CertifiedKey) -> bool {
 }
 
 /// The subject of a certificate, in DER.
+#[cfg(feature = "acme")]
 pub(crate) fn subject_of(der: &[u8]) -> Option<Vec<u8>> {
     x509::read(der).map(|certificate| certificate.subject)
 }

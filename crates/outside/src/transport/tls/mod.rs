@@ -24,8 +24,11 @@ use rustls::crypto::aws_lc_rs::default_provider;
 use rustls::server::NoServerSessionStorage;
 
 pub use certificate::CertificateError;
+#[cfg(feature = "acme")]
 pub(crate) use certificate::{Inspection, inspect, subject_of};
-pub(crate) use challenges::{Challenges, is_token};
+pub(crate) use challenges::Challenges;
+#[cfg(feature = "acme")]
+pub(crate) use challenges::is_token;
 pub(crate) use hello::HelloStep;
 use hello::ManagedHello;
 use identities::Identities;

@@ -1,0 +1,42 @@
+//! A build without the feature `acme`: `domains` is refused with a sentence, and nothing else of this room is there.
+
+#[path = "hooks.rs"]
+mod hooks;
+#[path = "prepared.rs"]
+mod prepared;
+
+use std::sync::Arc;
+
+pub(crate) use AbsentCertificates as Certificates;
+pub use hooks::{CertificateHooks, DnsRecord, OnCertificate, SetDnsRecord};
+
+use crate::config::Config;
+use crate::error::Error;
+use crate::log::Log;
+use crate::transport::Challenges;
+pub(crate) use prepared::Prepared;
+
+fn refused() -> Error {
+    Error::new("config[\"domains\"] needs the feature `acme`, without which this program was built")
+}
+
+pub(crate) fn prepare(_: &Config) -> Result<Prepared, Error> {
+    Err(refused())
+}
+
+pub(crate) fn retry_soon(_: &Config) {}
+
+/// The certificates of a server that runs: there are none.
+pub(crate) struct AbsentCertificates(());
+
+impl AbsentCertificates {
+    pub(crate) fn start(_: &Config, _: CertificateHooks, _: &Arc<Challenges>, _: &Arc<Log>) -> Result<Self, Error> {
+        Err(refused())
+    }
+
+    pub(crate) fn retry(&self) {}
+
+    pub(crate) fn drain(&self) {}
+
+    pub(crate) fn end(self) {}
+}
