@@ -36,6 +36,7 @@ _SAME = {
     "--key": "--keyfile",
     "--worker-connections": "--max-connections",
     "--backpressure": "--max-connections",
+    "--limit-concurrency": "--max-connections",
     "--limit-max-requests": "--max-requests",
     "--limit-max-requests-jitter": "--max-requests-jitter",
     "--keep-alive": "--timeout-keep-alive",
