@@ -141,3 +141,25 @@ def test_close_is_called_once_whatever_happens(host, records):
         assert done.wait(10), path
     running.stop()
     assert closed == ["/whole", "/whole", "/raises", "/left"]
+
+
+def test_http_2(serve):
+    """The same over HTTP/2: a whole answer, a stream, content that comes in pieces, and no hop-by-hop fields."""
+    httpx = pytest.importorskip("httpx")
+
+    def app(environ, start_response):
+        if environ["PATH_INFO"] == "/stream":
+            start_response("200 Fine", [*TEXT, ("Connection", "close")])
+            return (b"x" * 1000 for _ in range(300))
+        size = 0
+        while piece := environ["wsgi.input"].read(100_000):
+            size += len(piece)
+        start_response("200 Fine", TEXT)
+        return [f"{environ['SERVER_PROTOCOL']} {size}".encode()]
+
+    host, port = serve({"/": wsgi(app)}, h2c=True, spool_above_mb=1).address[:2]
+    with httpx.Client(http1=False, http2=True, base_url=f"http://{host}:{port}") as client:
+        for size in (0, 10, 3_000_000):
+            assert client.post("/", content=b"y" * size).text == f"HTTP/2.0 {size}"
+        assert client.get("/stream").content == b"x" * 300_000
+        assert client.head("/").content == b""

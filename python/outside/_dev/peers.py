@@ -330,10 +330,10 @@ def _take(asked: Asked, key: str, value: Any) -> bool:
     ):
         _read(asked, f"{key} =", same, str(value))
         return True
-    return (
-        same in ("--certfile", "--keyfile", "--forwarded-allow-ips", "--log-level")
-        and _read(asked, key, same, str(value)) is None
-    )
+    if same not in ("--certfile", "--keyfile", "--forwarded-allow-ips", "--log-level"):
+        return False
+    _read(asked, key, same, str(value))
+    return True
 
 
 def unread_names(environment: Mapping[str, str]) -> list[str]:
