@@ -5,9 +5,6 @@
 
 use std::any::Any;
 use std::fmt;
-use std::fs::File;
-use std::ops::Range;
-use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -39,10 +36,8 @@ pub struct Response {
     pub(crate) attachment: Option<Box<dyn Any + Send>>,
     /// The reason phrase, if it is not the usual one of the status.
     pub(crate) reason: Option<Box<[u8]>>,
-    /// A file that is open already, and the half-open range of it that is the content.
-    pub(crate) open_file: Option<Box<(File, Range<u64>)>>,
-    /// The other end of a socket that takes the place of the connection's conversation.
-    pub(crate) tunnel: Option<Box<UnixStream>>,
+    /// Content that a room above knows: an open file, or a socket in place of an answer.
+    pub(crate) special: Option<Box<dyn Any + Send>>,
     /// Whether the answer leaves as it is: no hooks, no compression, no media type of the server's.
     pub(crate) is_final: bool,
 }
