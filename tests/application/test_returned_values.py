@@ -1,4 +1,4 @@
-"""What a handler returns, and what is sent: the table of the documentation (docs/guide/answers.md), row by row."""
+"""What a handler returns, and what is sent: the table of the documentation (docs/guide/json.md), row by row."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import copy
 import datetime
 import decimal
 import enum
-import json
 import pickle
 import uuid
 from collections import OrderedDict, namedtuple
@@ -166,7 +165,7 @@ WRITTEN: list[tuple[Any, str]] = [
     (frozenset(), "[]"),
     (Issue("a"), '{"title":"a","labels":[]}'),
     (OrderedDict(a=1), '{"a":1}'),
-    ({1: 1, 2.5: 2, None: 3, True: 4}, '{"1":4,"2.5":2,"null":3}'),
+    ({1: 1, 2.5: 2, None: 3, False: 4}, '{"1":1,"2.5":2,"null":3,"false":4}'),
     ({"deep": [{"when": [NOON.date()]}]}, '{"deep":[{"when":["2026-01-02"]}]}'),
 ]
 
@@ -194,8 +193,6 @@ def test_json_default_writes_the_rest(server, start, records):
     assert running.fetch().body == b'{"price":{"cents":5,"at":"2026-01-02T12:00:00"}}'
     assert running.fetch("/other").status == 500
     records.wait_for("['a'][0] cannot be written: TypeError: nothing known")
-    running.stop()
-    assert json.loads('{"a": 1}') == {"a": 1}
 
 
 def test_without_one_the_log_names_it(serve, records):
@@ -207,7 +204,7 @@ def test_a_default_that_returns_its_argument_has_an_end(server, start, records):
     server.config["json_default"] = lambda value: value
     server.get("/")(lambda: [Money(5)])
     assert start().fetch().status == 500
-    records.wait_for("holds itself" if False else "cannot be sent")
+    records.wait_for("cannot be sent")
 
 
 # --- Response
