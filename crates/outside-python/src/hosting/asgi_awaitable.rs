@@ -45,6 +45,9 @@ pub(crate) trait Call: Send + Sync {
     /// The application has failed: ends the answer. The page is for one that has not begun.
     fn fail(&self, page: &mut dyn FnMut() -> Result<Response, Error>);
 
+    /// Whether the client has its whole answer.
+    fn is_complete(&self) -> bool;
+
     /// Whether the client left before that.
     fn is_gone(&self) -> bool;
 

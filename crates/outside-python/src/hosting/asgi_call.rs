@@ -282,6 +282,10 @@ impl Call for HttpCall {
         }
     }
 
+    fn is_complete(&self) -> bool {
+        lock(&self.state).phase == Phase::Complete
+    }
+
     fn is_gone(&self) -> bool {
         self.outgoing.is_gone()
     }

@@ -65,10 +65,6 @@ impl Templates {
         })
     }
 
-    pub(crate) fn root_path(&self) -> &str {
-        &self.root_path
-    }
-
     /// The scope of a request. `state` is the state of the lifespan, `server` the address where the server listens.
     pub(crate) fn scope<'py>(
         &self,
@@ -99,6 +95,15 @@ impl Templates {
         };
         scope.set_item(intern!(py, "scheme"), scheme)?;
         let (path, query) = path_and_query(request.target());
+        // A proxy in front may have taken the prefix away, or not.
+        let whole;
+        let path = match is_below(path, &self.root_path) {
+            true => path,
+            false => {
+                whole = format!("{}{path}", self.root_path);
+                &whole
+            }
+        };
         scope.set_item(intern!(py, "raw_path"), PyBytes::new(py, path.as_bytes()))?;
         scope.set_item(intern!(py, "query_string"), PyBytes::new(py, query.as_bytes()))?;
         match path.contains('%') {
@@ -121,6 +126,11 @@ impl Templates {
         }
         Ok(scope)
     }
+}
+
+/// Whether a path is this prefix, or below it.
+fn is_below(path: &str, prefix: &str) -> bool {
+    path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 /// The path and the query of a target, which may have the absolute form (RFC 9112 section 3.2.2).

@@ -361,6 +361,10 @@ impl Call for SocketCall {
         }
     }
 
+    fn is_complete(&self) -> bool {
+        lock(&self.state).phase == Phase::Closed
+    }
+
     fn is_gone(&self) -> bool {
         lock(&self.state).exit.is_some()
     }

@@ -69,9 +69,26 @@ impl ServerRun {
         self.wake_pipe.writer()
     }
 
+    /// The signals whose handlers write their numbers to that descriptor, as those of Python do.
+    pub fn signals(&self) -> HeardSignals {
+        HeardSignals(Arc::clone(&self.wake_pipe))
+    }
+
     /// The descriptors that this run holds from its beginning: for bindings whose programs may fork.
     pub fn descriptors(&self) -> [BorrowedFd<'_>; 2] {
         self.wake_pipe.descriptors()
+    }
+}
+
+/// The signals that a run has heard of: see [`ServerRun::signals`].
+#[derive(Clone, Debug)]
+pub struct HeardSignals(Arc<WakePipe>);
+
+impl HeardSignals {
+    /// The numbers of the signals that have come since the last call.
+    pub fn take(&self) -> impl Iterator<Item = u8> {
+        let bits = self.0.take_signals();
+        (1..64).filter(move |number| bits & 1 << number != 0)
     }
 }
 
