@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sys
 import time
 from collections.abc import Iterable
 from contextvars import Context, copy_context
@@ -36,7 +37,11 @@ class Lifespan:
     async def startup(self) -> str | None:
         """Waits for the start; the message of an application that could not start."""
         self._events.put_nowait({"type": "lifespan.startup"})
-        self._task = self.context.run(asyncio.ensure_future, self._run())
+        if sys.version_info >= (3, 11):
+            # Variables that it sets before it has started are seen by every call.
+            self._task = asyncio.get_running_loop().create_task(self._run(), context=self.context)
+        else:
+            self._task = self.context.run(asyncio.ensure_future, self._run())
         return await self._started
 
     async def shutdown(self, patience: float) -> None:
