@@ -26,6 +26,21 @@ def asgi(app: Callable[..., Any], *, root_path: str = "") -> _outside.ASGIApplic
     return _outside.ASGIApplication(unwrapped(app), root_path.rstrip("/"))
 
 
+def is_disconnect(error: BaseException | None) -> bool:
+    """Whether an exception says that the client has left: frameworks raise others because of it."""
+    for _ in range(_DEEPEST):
+        if error is None or isinstance(error, ClientDisconnected):
+            break
+        if isinstance(inner := getattr(error, "exceptions", None), tuple):
+            return all(is_disconnect(each) for each in inner)
+        error = error.__cause__ or error.__context__
+    return isinstance(error, ClientDisconnected)
+
+
+# Exceptions behind one another that are looked at.
+_DEEPEST = 10
+
+
 async def _wait(awaitable: Any) -> None:
     await awaitable
 

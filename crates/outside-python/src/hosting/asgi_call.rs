@@ -387,10 +387,11 @@ pub(crate) fn disconnected(py: Python<'_>) -> PyErr {
     made.map_or_else(|error| error, PyErr::from_value)
 }
 
-/// Whether this is that exception.
+/// Whether this is that exception, or another one because of it.
 pub(crate) fn is_disconnected(py: Python<'_>, error: &PyErr) -> bool {
-    let class = py.import("outside._hosting.asgi").and_then(|module| module.getattr("ClientDisconnected"));
-    class.is_ok_and(|class| error.matches(py, class).unwrap_or(false))
+    let module = py.import("outside._hosting.asgi");
+    let asked = module.and_then(|module| module.call_method1("is_disconnect", (error.value(py),))?.is_truthy());
+    asked.unwrap_or(false)
 }
 
 fn gone_event(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
