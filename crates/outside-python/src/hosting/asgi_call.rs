@@ -12,7 +12,7 @@ use pyo3::exceptions::{PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyByteArray, PyBytes, PyDict, PyString, PyTuple};
+use pyo3::types::{PyByteArray, PyBytes, PyCFunction, PyDict, PyString, PyTuple};
 
 use crate::event_loop::EventLoop;
 use crate::hosting::asgi_awaitable::{Awaitable, Awaited, Call, Received, Sent, Waiting, wake_all};
@@ -43,7 +43,20 @@ struct CallState {
     /// Bytes of the request's content that the application has taken; `None` when it has all.
     taken: Option<u64>,
     waiters: Vec<Py<PyAny>>,
+    listening: Listening,
 }
+
+/// The task of the application that waits in `receive`, as many frameworks have one beside the task that sends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Listening {
+    No,
+    Yes,
+    /// It has had its time to cancel the other task, which now learns by an exception that the client has left.
+    Over,
+}
+
+/// Seconds that a task in `receive` has for that.
+const LISTENING_TIME: f64 = 0.02;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
@@ -74,6 +87,7 @@ impl HttpCall {
                 is_first_step: true,
                 taken: Some(0),
                 waiters: Vec::new(),
+                listening: Listening::No,
             }),
         })
     }
@@ -81,6 +95,23 @@ impl HttpCall {
     fn wake_waiters(&self, py: Python<'_>) {
         let waiters = std::mem::take(&mut lock(&self.state).waiters);
         wake_all(py, waiters);
+    }
+
+    /// Gives the task in `receive` its time. `future` knows the loop.
+    fn end_listening_later(self: &Arc<Self>, future: &Bound<'_, PyAny>) -> PyResult<()> {
+        let py = future.py();
+        let call = Arc::clone(self);
+        let end = move |arguments: &Bound<'_, PyTuple>, _: Option<&Bound<'_, PyDict>>| {
+            call.end_listening(arguments.py());
+        };
+        let end = PyCFunction::new_closure(py, None, None, end)?;
+        future.call_method0(intern!(py, "get_loop"))?.call_method1(intern!(py, "call_later"), (LISTENING_TIME, end))?;
+        Ok(())
+    }
+
+    fn end_listening(&self, py: Python<'_>) {
+        lock(&self.state).listening = Listening::Over;
+        self.wake_waiters(py);
     }
 
     fn start(&self, event: &Bound<'_, PyDict>) -> PyResult<()> {
@@ -127,8 +158,9 @@ impl HttpCall {
             Phase::Complete => return Err(misplaced("http.response.body", "the answer is complete")),
         }
         if self.outgoing.is_gone() {
+            let waits = state.listening == Listening::Yes;
             drop(state);
-            return Err(disconnected(py));
+            return if waits { Ok(true) } else { Err(disconnected(py)) };
         }
         state.sent += piece.len() as u64;
         if let Some(declared) = state.declared
@@ -310,13 +342,28 @@ impl Awaitable for CallAwaitable {
     fn poll<'py>(&self, py: Python<'py>, awaited: Awaited) -> PyResult<Option<Bound<'py, PyAny>>> {
         match awaited {
             Awaited::Event => self.0.event(py),
-            Awaited::Room if self.0.outgoing.is_gone() => Err(disconnected(py)),
+            Awaited::Room if self.0.outgoing.is_gone() => match lock(&self.0.state).listening {
+                Listening::Yes => Ok(None),
+                Listening::No | Listening::Over => Err(disconnected(py)),
+            },
             Awaited::Room => Ok(self.0.outgoing.has_room().then(|| py.None().into_bound(py))),
         }
     }
 
-    fn add_waiter(&self, future: Py<PyAny>) {
-        lock(&self.0.state).waiters.push(future);
+    fn add_waiter(&self, future: &Bound<'_, PyAny>, awaited: Awaited) {
+        let mut state = lock(&self.0.state);
+        state.waiters.push(future.clone().unbind());
+        if awaited == Awaited::Event && state.listening == Listening::No {
+            state.listening = Listening::Yes;
+        }
+        drop(state);
+        if awaited == Awaited::Room && self.0.outgoing.is_gone() {
+            let call = Arc::clone(&self.0);
+            let scheduled = call.end_listening_later(future);
+            if scheduled.is_err() {
+                call.end_listening(future.py());
+            }
+        }
     }
 }
 

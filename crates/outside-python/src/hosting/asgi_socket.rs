@@ -403,8 +403,8 @@ impl Awaitable for SocketAwaitable {
         }
     }
 
-    fn add_waiter(&self, future: Py<PyAny>) {
-        lock(&self.call.state).waiters.push(future);
+    fn add_waiter(&self, future: &Bound<'_, PyAny>, _awaited: Awaited) {
+        lock(&self.call.state).waiters.push(future.clone().unbind());
     }
 }
 
