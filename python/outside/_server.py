@@ -87,7 +87,7 @@ class OutsideHTTP(Registry, _outside.OutsideHTTP):
         if isinstance(routes, str):
             routes, prefix = prefix, routes
         if isinstance(routes, Routes):
-            return super().mount(routes, "" if prefix == "/" else prefix)
+            return super().mount(routes, prefix)
         check_prefix("" if prefix == "/" else prefix)
         _hosting.mount(self, prefix, routes)
 

@@ -69,7 +69,7 @@ def test_content_of_any_size_comes_in_pieces(host):
             more = event["more_body"]
         await answer(send, str(size).encode())
 
-    server = host(app, max_body_size_mb=1)
+    server = host(app)
     assert server.fetch(method="POST", body=b"abc").body == b"3"
     with server.wire() as wire:
         wire.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5000000\r\n\r\n" + b"x" * 5_000_000)

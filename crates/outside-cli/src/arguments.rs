@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use lexopt::{Arg, Error as Unreadable, Parser, ValueExt as _};
 use outside::{AccessLog, CertificateFiles};
 
+use crate::peers::takes_value;
 use crate::program::{Action, Program, ProgramOptions, one, target, workers_of};
 
 /// The task of the command.
@@ -110,7 +111,18 @@ pub(crate) fn read(arguments: impl IntoIterator<Item = OsString>) -> Result<Task
             Arg::Long("debug") => options.debug = true,
             Arg::Long("log") => log = Some(text(&mut parser).and_then(|text| Ok((log_of(&text)?, text)))?),
             Arg::Value(word) => words.push(word),
-            Arg::Short(_) | Arg::Long(_) => return Err(said(argument.unexpected())),
+            Arg::Short(_) | Arg::Long(_) => {
+                let typed = match argument {
+                    Arg::Long(name) => format!("--{name}"),
+                    Arg::Short(letter) => format!("-{letter}"),
+                    Arg::Value(_) => String::new(),
+                };
+                match takes_value(&typed).filter(|_| words.first().is_some_and(|word| word == "run")) {
+                    Some(true) => options.others.push((typed, Some(text(&mut parser)?))),
+                    Some(false) => options.others.push((typed, None)),
+                    None => return Err(said(argument.unexpected())),
+                }
+            }
         }
     }
     if words.first().is_some_and(|word| word == "cert") {
@@ -330,7 +342,7 @@ mod tests {
             options: ProgramOptions::default(),
         };
         assert_eq!(given("run app:server"), Ok(Task::Program(plain.clone())));
-        let options = ProgramOptions { workers: Some("auto".into()), reload: true, debug: true };
+        let options = ProgramOptions { workers: Some("auto".into()), reload: true, debug: true, others: Vec::new() };
         let host = Some("::".into());
         assert_eq!(
             given("run -p 80 app:server --host :: --workers auto --reload --debug --log off"),
@@ -338,6 +350,16 @@ mod tests {
         );
         assert_eq!(given("routes app:server"), Ok(Task::Program(Program { action: Action::Routes, ..plain })));
         assert_eq!(folder("./run").path, PathBuf::from("./run"));
+    }
+
+    #[test]
+    fn options_of_other_servers_are_handed_on() {
+        let Ok(Task::Program(program)) = given("run app:make --factory -k gthread --threads=8 -w 2") else {
+            panic!("no program")
+        };
+        let given = |name: &str, value: Option<&str>| (name.to_owned(), value.map(str::to_owned));
+        let others = [given("--factory", None), given("-k", Some("gthread")), given("--threads", Some("8"))];
+        assert_eq!((program.options.others.as_slice(), program.options.workers.as_deref()), (&others[..], Some("2")));
     }
 
     #[test]

@@ -6,6 +6,7 @@
 
 mod arguments;
 mod certificate;
+mod peers;
 mod program;
 mod service;
 

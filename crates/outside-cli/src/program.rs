@@ -45,6 +45,8 @@ pub struct ProgramOptions {
     pub reload: bool,
     /// Whether error pages show tracebacks.
     pub debug: bool,
+    /// Options of other servers, and those of the program, as they were typed: each with its value if it takes one.
+    pub others: Vec<(String, Option<String>)>,
 }
 
 impl Action {
@@ -81,7 +83,7 @@ pub(crate) fn target(action: Action, mut words: Vec<OsString>) -> Result<String,
         Some(target) => target.into_string().map_err(|target| format!("{target:?} is no module and no file")),
         None => Err(format!(
             "{word} lacks the server, such as outside {word} app:server, where app.py has server = OutsideHTTP(...); a folder \
-             of that name is ./{word}"
+             of that name is ./{word}; outside {word} . looks for it here"
         )),
     }
 }

@@ -49,6 +49,7 @@ fn program(py: Python<'_>, asked: &Program) -> PyResult<u8> {
     options.set_item("access_log", asked.log.as_deref())?;
     options.set_item("workers", asked.options.workers.as_deref())?;
     options.set_item("debug", asked.options.debug)?;
+    options.set_item("others", &asked.options.others)?;
     options.set_item("certfile", asked.tls.as_ref().map(|files| &files.certfile))?;
     options.set_item("keyfile", asked.tls.as_ref().map(|files| &files.keyfile))?;
     let name = match asked.action {

@@ -18,7 +18,9 @@ from .._handlers.signature import where
 from .._outside import FilePath, Folder, OutsideHTTP, WebSocket
 from . import reload as _reload
 from .environment import settings_of
-from .target import NOT_STARTED, USAGE, Fault, load, tell
+from .hosted import load_hosted
+from .platforms import settings_for
+from .target import NOT_STARTED, USAGE, Fault, find, tell
 
 # The options that count before the environment, by the key that they set.
 _OPTIONS = {
@@ -33,8 +35,8 @@ _OPTIONS = {
 def run(target: str, typed: dict[str, Any]) -> int:
     """Runs the server; the exit status."""
     try:
-        server = load(target)
-        start(server, configure(server, typed))
+        server, asked = load_hosted(target, typed)
+        start(server, configure(server, typed, asked.settings))
     except Fault as fault:
         tell(fault)
         return fault.status
@@ -49,14 +51,15 @@ def run_reloading(target: str, typed: dict[str, Any]) -> int:
     return _reload.run(target, typed)
 
 
-def configure(server: Any, typed: dict[str, Any]) -> dict[str, str]:
-    """Changes the settings of the program to those of the environment and of the command line. Returns which variables of the
-    environment have set which key."""
+def configure(server: Any, typed: dict[str, Any], others: dict[str, Any] | None = None) -> dict[str, str]:
+    """Changes the settings of the program to those of the environment and of the command line, `others` those of
+    options as other servers have them. Returns which variables of the environment have set which key."""
     config = server.config
     names: dict[str, str] = {}
     found, warnings = settings_of(os.environ, OutsideHTTP(("127.0.0.1", 0)).config, names)
     for warning in warnings:
         print(f"outside: {warning}", file=sys.stderr)
+    found = {**settings_for(os.environ), **found, **(others or {})}
     if typed["host"] is not None:
         found["host"] = typed["host"]
         if str(typed["host"]).startswith("unix:"):
@@ -117,7 +120,9 @@ def start(server: Any, names: dict[str, str]) -> None:
 def print_routes(target: str, typed: dict[str, Any]) -> int:
     """Prints the table of routes."""
     try:
-        server = load(target)
+        server = find(target).app
+        if not isinstance(server, OutsideHTTP):
+            raise Fault(USAGE, f"{target} is an application with routes of its own, which only it can list")
     except Fault as fault:
         tell(fault)
         return fault.status

@@ -19,7 +19,8 @@ from .._debug import page as _debug
 from .._outside import OutsideHTTP, Request, Response
 from .._process.handover import LISTENERS, Listeners, send, send_listeners
 from .command import configure, is_debug, start
-from .target import NOT_STARTED, Fault, Sought, load, tell
+from .hosted import load_hosted
+from .target import NOT_STARTED, Fault, Sought, tell
 
 # Modules may be imported at any time: they are looked for this often, in seconds.
 _LOOK = 0.5
@@ -33,8 +34,8 @@ def serve(target: str, typed: dict[str, Any], channel: socket.socket) -> int:
     sought = Sought()
     try:
         with sought:
-            server = load(target)
-        names = configure(server, {**typed, "workers": "1"})
+            server, asked = load_hosted(target, typed)
+        names = configure(server, {**typed, "workers": "1"}, asked.settings)
     except Fault as fault:
         # Before anything is printed: a reader may mend the file at once.
         files = _Files(channel)

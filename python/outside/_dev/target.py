@@ -7,16 +7,20 @@ import difflib
 import importlib.abc
 import importlib.machinery
 import importlib.util
+import inspect
 import os
+import re
 import sys
 import traceback
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from .._debug.page import without_ours
+from .._hosting.find import NATIVE, NotHosted, interface_of, is_hostable, is_instance_to_host
 from .._outside import OutsideHTTP, OutsideHTTP_Redirect
 
 # Exit statuses, as in crates/outside-cli.
@@ -24,6 +28,10 @@ USAGE = 2
 NOT_STARTED = 3
 
 _SERVERS = (OutsideHTTP, OutsideHTTP_Redirect)
+# Names under which programs have their application, and functions that make it.
+_USUAL_NAMES = ("app", "application", "api", "server")
+_USUAL_FACTORIES = ("create_app", "make_app")
+_USUAL_FILES = ("main.py", "app.py", "api.py", "wsgi.py", "app/main.py", "app/app.py", "app/api.py")
 
 
 class Fault(Exception):
@@ -35,18 +43,89 @@ class Fault(Exception):
         self.cause = cause
 
 
-def load(target: str) -> Any:
-    """Imports the program and gives its server.
+@dataclass(frozen=True)
+class Found:
+    """A server, or an application that is to be hosted."""
 
-    Raises a `Fault`; its `cause` is the exception of the program itself.
+    app: Any
+    interface: str
+    # As it is named on the command line.
+    name: str
+
+
+def find(target: str, interface: str | None = None, factory: bool = False) -> Found:
+    """Imports the program and gives its server or application.
+
+    `interface` is that of the application, if it is not to be found out; `factory`: the name is that of a function that makes
+    it. Raises a `Fault`; its `cause` is the exception of the program itself.
     """
     place, colon, attribute = target.partition(":")
     if target.count(":") > 1 or not place:
         raise Fault(USAGE, f"a server is named as module:name or path/to/file.py:name, not {target!r}")
     module = _imported(place)
     if not colon:
-        return _only_server(module, place)
-    return _server_of(module, attribute, place)
+        attribute = _likeliest(module, place)
+    if factory and not attribute.endswith(")"):
+        attribute += "()"
+    found, found_interface = _server_of(module, attribute, place, interface)
+    return Found(found, found_interface, f"{place}:{attribute}")
+
+
+def here() -> str:
+    """The program in this folder, where the command line names none: of `pyproject.toml`, of Django, or by the usual names of
+    files."""
+    own = _tool("outside", "app") or _tool("fastapi", "entrypoint")
+    if own is not None:
+        return own
+    if (django := _django()) is not None:
+        return django
+    for name in _USUAL_FILES:
+        if Path(name).is_file():
+            return name
+    if target := os.environ.get("FLASK_APP"):
+        return target
+    raise Fault(
+        NOT_STARTED,
+        "there is no program here: neither [tool.outside] app in pyproject.toml, nor a manage.py, nor one of "
+        + ", ".join(_USUAL_FILES),
+    )
+
+
+def _tool(tool: str, key: str) -> str | None:
+    """A setting of a tool in `pyproject.toml`."""
+    file = Path("pyproject.toml")
+    if not file.is_file():
+        return None
+    try:
+        import tomllib
+    except ImportError:  # Python 3.10
+        return None
+    try:
+        found = tomllib.loads(file.read_text()).get("tool", {}).get(tool, {}).get(key)
+    except (OSError, ValueError) as error:
+        raise Fault(NOT_STARTED, f"pyproject.toml cannot be read: {error}") from None
+    return found if isinstance(found, str) else None
+
+
+def _django() -> str | None:
+    """The WSGI application of the Django project here: as its settings name it, else that of the settings' package."""
+    settings = os.environ.get("DJANGO_SETTINGS_MODULE")
+    manage = Path("manage.py")
+    if settings is None and manage.is_file():
+        named = re.search(r"DJANGO_SETTINGS_MODULE['\"]\s*,\s*['\"]([\w.]+)", manage.read_text())
+        settings = named.group(1) if named else None
+    if settings is None:
+        return None
+    _put_first(os.getcwd())
+    os.environ["DJANGO_SETTINGS_MODULE"] = settings
+    try:
+        named_app = getattr(importlib.import_module(settings), "WSGI_APPLICATION", None)
+    except Exception as error:
+        raise Fault(NOT_STARTED, f"{settings} cannot be imported", error) from error
+    if isinstance(named_app, str):
+        module, _, attribute = named_app.rpartition(".")
+        return f"{module}:{attribute}"
+    return f"{settings.rpartition('.')[0]}.wsgi:application"
 
 
 def _imported(place: str) -> ModuleType:
@@ -154,7 +233,7 @@ def _running_later() -> Iterator[None]:
                 each.run = own
 
 
-def _server_of(module: ModuleType, attribute: str, place: str) -> Any:
+def _server_of(module: ModuleType, attribute: str, place: str, interface: str | None) -> tuple[Any, str]:
     name, call, arguments = attribute.partition("(")
     found: Any = module
     for part in name.split("."):
@@ -167,12 +246,14 @@ def _server_of(module: ModuleType, attribute: str, place: str) -> Any:
     if call:
         found = _made(found, call + arguments, place, attribute)
     if isinstance(found, _SERVERS):
-        return found
-    if callable(found) and not isinstance(found, type):
-        hint = f"; if it makes the server, name it as {place}:{name}()" if not call else ""
-    else:
-        hint = ""
-    raise Fault(NOT_STARTED, f"{place}:{attribute} is no server but {_kind(found)}{_those_there(module) or hint}")
+        return found, NATIVE
+    try:
+        found_interface = interface_of(found)
+    except NotHosted as error:
+        hint = f"; if it makes the server, name it as {place}:{name}()" if inspect.isfunction(found) and not call else ""
+        there = _those_there(module) or hint
+        raise Fault(NOT_STARTED, f"{place}:{attribute} is no server but {_kind(found)}{there}; {error}") from None
+    return found, interface or found_interface
 
 
 def _made(function: Any, call: str, place: str, attribute: str) -> Any:
@@ -191,13 +272,28 @@ def _made(function: Any, call: str, place: str, attribute: str) -> Any:
         raise Fault(NOT_STARTED, f"{place}:{attribute} has failed", error) from error
 
 
-def _only_server(module: ModuleType, place: str) -> Any:
+def _likeliest(module: ModuleType, place: str) -> str:
+    """The name of the server, or of the application, where none was typed."""
     names = _servers_in(module)
-    if len(names) == 1:
-        return getattr(module, names[0])
-    if not names:
-        raise Fault(NOT_STARTED, f"{place} has no server: no name in it is an OutsideHTTP(...)")
-    raise Fault(USAGE, f"{place} has several servers; which one? " + ", ".join(f"{place}:{name}" for name in names))
+    if len(names) > 1:
+        raise Fault(USAGE, f"{place} has several servers; which one? " + ", ".join(f"{place}:{name}" for name in names))
+    if names:
+        return names[0]
+    for name in _USUAL_NAMES:
+        if is_hostable(getattr(module, name, None)):
+            return name
+    hostable = [name for name, value in vars(module).items() if not name.startswith("_") and is_instance_to_host(value)]
+    if len(hostable) == 1:
+        return hostable[0]
+    if len(hostable) > 1:
+        raise Fault(USAGE, f"{place} has several applications; which one? " + ", ".join(f"{place}:{name}" for name in hostable))
+    for name in _USUAL_FACTORIES:
+        if callable(getattr(module, name, None)):
+            return f"{name}()"
+    raise Fault(
+        NOT_STARTED,
+        f"{place} has no server: no name in it is an OutsideHTTP(...), nor an application that is called {', '.join(_USUAL_NAMES)}",
+    )
 
 
 def _servers_in(module: ModuleType) -> list[str]:

@@ -49,10 +49,22 @@ def interface_of(app: Any) -> str:
             f"asgiref.compatibility.guarantee_single_callable makes ASGI 3 of it; {HOSTED}"
         )
     if count == 0:
-        raise NotHosted(
-            f"{described(app)} takes no argument: if it makes the application, name it as {name_of(app)}(); {HOSTED}"
-        )
+        raise NotHosted(f"{described(app)} takes no argument; {HOSTED}")
     raise NotHosted(f"{described(app)} takes {count} arguments; {HOSTED}")
+
+
+def is_hostable(app: Any) -> bool:
+    """Whether the object is a server or an application that is hosted."""
+    try:
+        interface_of(app)
+    except NotHosted:
+        return False
+    return True
+
+
+def is_instance_to_host(app: Any) -> bool:
+    """Whether it is an object with the call of an application, neither a function nor a class."""
+    return callable(app) and not inspect.isroutine(app) and not isinstance(app, type) and is_hostable(app)
 
 
 def unwrapped(app: Any) -> Any:

@@ -8,8 +8,8 @@ from .find import ASGI, HOSTED, NATIVE, NotHosted, described, interface_of
 from .wsgi import wsgi
 
 
-def handler_of(app: Any, interface: str | None = None) -> Any:
-    """The handler that hosts this application, by its interface or by the one that is given."""
+def handler_of(app: Any, interface: str | None = None, **options: Any) -> Any:
+    """The handler that hosts this application, by its interface or by the one that is given. The options are those of `wsgi` or `asgi`."""
     found = interface or interface_of(app)
     if found == NATIVE:
         raise NotHosted(
@@ -18,8 +18,8 @@ def handler_of(app: Any, interface: str | None = None) -> Any:
     if found == ASGI:
         from .asgi import asgi
 
-        return asgi(app)
-    return wsgi(app)
+        return asgi(app, **options)
+    return wsgi(app, **options)
 
 
 def mount(server: Any, prefix: str, app: Any) -> None:

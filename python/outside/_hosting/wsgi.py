@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import logging
+import socket
 import sys
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -14,11 +15,14 @@ from .find import described, unwrapped
 logger = logging.getLogger("outside.wsgi")
 
 
-def wsgi(app: Callable[..., Any]) -> _outside.WSGIApplication:
-    """A handler that calls this WSGI application: `server.set_route("/", wsgi(app))`."""
+def wsgi(app: Callable[..., Any], *, root_path: str = "") -> _outside.WSGIApplication:
+    """A handler that calls this WSGI application: `server.set_route("/", wsgi(app))`.
+
+    `root_path` is the path of the server's own `/` for clients, behind a proxy that adds it or takes it away.
+    """
     if not callable(app):
         raise TypeError(f"a WSGI application is called as application(environ, start_response), not {described(app)}")
-    return _outside.WSGIApplication(unwrapped(app))
+    return _outside.WSGIApplication(unwrapped(app), root_path.rstrip("/"))
 
 
 class ErrorStream(io.TextIOBase):
@@ -51,6 +55,22 @@ class ErrorStream(io.TextIOBase):
             logger.error("%s", line.rstrip("\r"))
         elif sys.stderr is not None:
             print(line, file=sys.stderr)
+
+
+class UpgradeSocket:
+    """The socket of a client that asks for an upgrade, for applications that answer it themselves. The first use of it takes the
+    connection over; until then the request is one like others."""
+
+    def __init__(self, take: Callable[[], int]) -> None:
+        self._take = take
+        self._socket: socket.socket | None = None
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        if self._socket is None:
+            self._socket = socket.socket(fileno=self._take())
+        return getattr(self._socket, name)
 
 
 ERRORS = ErrorStream()

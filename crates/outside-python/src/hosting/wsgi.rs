@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use outside::{Answering, Error, Function, Handler, Request, Response, SyncHandler};
+use outside::{Answering, Error, Function, Handler, KnownHeader, Request, Response, SyncHandler};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
@@ -20,13 +20,17 @@ pub(crate) struct WsgiApplication {
     /// The application itself.
     #[pyo3(get)]
     app: Py<PyAny>,
+    /// The path of the server's own `/` for clients, without a slash at its end.
+    #[pyo3(get)]
+    root_path: String,
 }
 
 #[pymethods]
 impl WsgiApplication {
     #[new]
-    fn new(app: Py<PyAny>) -> Self {
-        Self { app }
+    #[pyo3(signature = (app, root_path=String::new()))]
+    fn new(app: Py<PyAny>, root_path: String) -> Self {
+        Self { app, root_path }
     }
 
     fn __repr__(&self, py: Python<'_>) -> String {
@@ -37,9 +41,15 @@ impl WsgiApplication {
 impl WsgiApplication {
     /// The engine's handler of this application at this route of a server with this configuration.
     pub(crate) fn to_engine(&self, py: Python<'_>, route: &str, config: Py<PyDict>) -> Handler {
-        let script_name = route.trim_end_matches('/').to_owned();
+        let (script_name, root_path) = (route.trim_end_matches('/').to_owned(), self.root_path.clone());
         let app = self.app.clone_ref(py);
-        Handler::Sync(Function::answering(WsgiHandler { app, script_name, config, template: PyOnceLock::new() }))
+        Handler::Sync(Function::answering(WsgiHandler {
+            app,
+            script_name,
+            root_path,
+            config,
+            template: PyOnceLock::new(),
+        }))
     }
 }
 
@@ -47,6 +57,7 @@ impl WsgiApplication {
 struct WsgiHandler {
     app: Py<PyAny>,
     script_name: String,
+    root_path: String,
     config: Py<PyDict>,
     /// The part of `environ` that all requests have; made at the first one, when the configuration is final.
     template: PyOnceLock<Py<PyDict>>,
@@ -56,14 +67,23 @@ impl WsgiHandler {
     fn template(&self, py: Python<'_>) -> PyResult<&Py<PyDict>> {
         self.template.get_or_try_init(py, || {
             let made = py.import("outside._hosting.wsgi")?.getattr("template")?;
-            Ok(made.call1((&self.config, &self.script_name))?.cast_into::<PyDict>()?.unbind())
+            Ok(made
+                .call1((&self.config, format!("{}{}", self.root_path, self.script_name)))?
+                .cast_into::<PyDict>()?
+                .unbind())
         })
     }
 
     /// Calls the application and takes its content; everything in one context.
     fn run(&self, context: &Bound<'_, PyAny>, call: &Bound<'_, WsgiCall>, request: &Arc<Request>) -> PyResult<()> {
         let py = context.py();
-        let environ = environ(py, self.template(py)?, &self.script_name, request)?;
+        let environ = environ(py, self.template(py)?, (&self.root_path, &self.script_name), request)?;
+        if request.headers().known(KnownHeader::Upgrade).is_some() && request.version() == "HTTP/1.1" {
+            let socket = py.import("outside._hosting.wsgi")?.getattr("UpgradeSocket")?;
+            let socket = socket.call1((call.getattr(intern!(py, "upgrade"))?,))?;
+            environ.set_item("werkzeug.socket", &socket)?;
+            environ.set_item("gunicorn.socket", socket)?;
+        }
         let run = intern!(py, "run");
         let called = context.call_method1(run, (&self.app, environ, call));
         leave_if_forked(py, &called);

@@ -3,16 +3,21 @@
 //! Everything happens on one thread, in one context. Content that is complete before any of it had to leave is one
 //! answer with its length; otherwise the answer is sent while the call goes on.
 
+use std::fs::File;
+use std::ops::Range;
+use std::os::fd::IntoRawFd as _;
+use std::os::unix::net::UnixStream;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use bytes::Bytes;
 use outside::{Answering, BodyFeed, Error, Request, Response, fed_body};
-use pyo3::exceptions::{PyAssertionError, PyTypeError, PyValueError};
+use pyo3::exceptions::{PyAssertionError, PyConnectionError, PyStopIteration, PyTypeError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::{PyBytes, PyList, PyString, PyTuple};
 
+use super::wsgi_file::FileWrapper;
 use crate::errors::value_error;
 use crate::logging::{log_exception, log_warning};
 use crate::support::{kind, lock};
@@ -41,7 +46,9 @@ struct CallState {
     answering: Option<Answering>,
     /// The way of content to the client, once the answer was sent.
     feed: Option<BodyFeed>,
-    /// Whether the client has left.
+    /// The file that is the content, from its current position on.
+    file: Option<(File, Range<u64>)>,
+    /// Whether the client has left, or gets its bytes from the application's own socket.
     is_over: bool,
     /// Whether the log was told that there is more content than declared.
     was_cut: bool,
@@ -57,6 +64,7 @@ impl WsgiCall {
             whole: Bytes::new(),
             answering: Some(answering),
             feed: None,
+            file: None,
             is_over: false,
             was_cut: false,
         };
@@ -220,6 +228,19 @@ impl WsgiCall {
         Ok(())
     }
 
+    /// Has the kernel send the rest of a file. `false` if the content has to be read from the wrapper instead.
+    fn take_file(&self, wrapper: &Bound<'_, FileWrapper>) -> PyResult<bool> {
+        let state = self.lock();
+        let (is_first, declared) = (state.head.is_some() && state.feed.is_none() && !state.is_bodiless, state.declared);
+        drop(state);
+        let Some((file, start, end)) = wrapper.get().rest(wrapper.py())?.filter(|_| is_first) else { return Ok(false) };
+        let end = declared.map_or(end, |declared| end.min(start.saturating_add(declared)));
+        let mut state = self.lock();
+        state.count = end - start;
+        state.file = Some((file, start..end));
+        Ok(true)
+    }
+
     /// Ends a stream: all of its content has been made.
     fn end_stream(&self, py: Python<'_>) {
         let mut state = self.lock();
@@ -239,10 +260,10 @@ impl WsgiCall {
     pub(super) fn answer(&self, py: Python<'_>) -> Result<Response, Error> {
         self.end_stream(py);
         let mut state = self.lock();
+        if state.answering.is_none() {
+            return Ok(Response::sent());
+        }
         let (Some(response), whole) = (state.head.take(), std::mem::take(&mut state.whole)) else {
-            if state.answering.is_none() {
-                return Ok(Response::sent());
-            }
             drop(state);
             self.warn(py, "the application has ended and never called start_response");
             return Err(Error::status(500, None));
@@ -258,12 +279,22 @@ impl WsgiCall {
             self.warn(py, &format!("the application's content ends {missing} bytes before its Content-Length"));
             return Err(Error::status(500, None));
         }
-        Ok(response.with_content(whole))
+        match state.file.take() {
+            Some((file, range)) => Ok(response.with_open_file(file, range)),
+            None => Ok(response.with_content(whole)),
+        }
     }
 
     /// The answer of a call that has raised: 500, or the end of the stream that was sent before.
     pub(super) fn fail(&self, py: Python<'_>, context: &Bound<'_, PyAny>, error: &PyErr) -> Result<Response, Error> {
-        log_exception(py, Some(context), &format!("{}: the application failed", self.name()), error);
+        let has_socket = {
+            let state = self.lock();
+            state.answering.is_none() && state.feed.is_none()
+        };
+        // So applications end a call after they have answered by the socket.
+        if !(has_socket && error.is_instance_of::<PyStopIteration>(py)) {
+            log_exception(py, Some(context), &format!("{}: the application failed", self.name()), error);
+        }
         let mut state = self.lock();
         // A feed that is dropped cuts the content.
         drop(state.feed.take());
@@ -384,10 +415,30 @@ impl WsgiCall {
         }
     }
 
+    /// Takes the connection over for an application that answers an upgrade itself: the descriptor of a socket.
+    fn upgrade(&self) -> PyResult<i32> {
+        let (own, other) = UnixStream::pair()?;
+        let mut state = self.lock();
+        let Some(answering) = state.answering.take() else {
+            return Err(PyConnectionError::new_err(
+                "the request has its answer: the connection is not to be had any more",
+            ));
+        };
+        state.is_over = true;
+        drop(state);
+        answering.send(Response::tunnel(other));
+        Ok(own.into_raw_fd())
+    }
+
     /// Takes all pieces of an iterable, and closes it.
     fn drain(&self, iterable: &Bound<'_, PyAny>) -> PyResult<()> {
         let py = iterable.py();
-        let consumed = self.consume(iterable);
+        let as_file = iterable.cast::<FileWrapper>().ok().map(|wrapper| self.take_file(wrapper));
+        let consumed = match as_file {
+            Some(Ok(true)) => Ok(()),
+            Some(Err(error)) => Err(error),
+            _ => self.consume(iterable),
+        };
         if consumed.is_ok() {
             self.end_stream(py);
         }

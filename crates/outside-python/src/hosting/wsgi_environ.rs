@@ -3,6 +3,7 @@
 //! Every string has one character for each byte that came in (latin-1). Names of fields that have an underscore are left
 //! out, because they could pose as names with a hyphen; `Proxy` is left out, because CGI programs read `HTTP_PROXY`.
 
+use std::borrow::Cow;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -14,16 +15,17 @@ use pyo3::types::{PyDict, PyString};
 use super::wsgi_input::{Input, no_input};
 use super::wsgi_names::{UsualNames, key_of};
 
-/// Fills in a copy of the template. `script_name` is the mount's path, without a slash at its end.
+/// Fills in a copy of the template. `below` are the path of the server behind its proxy and the mount's path, both without
+/// a slash at the end.
 pub(super) fn environ<'py>(
     py: Python<'py>,
     template: &Py<PyDict>,
-    script_name: &str,
+    below: (&str, &str),
     request: &Arc<Request>,
 ) -> PyResult<Bound<'py, PyDict>> {
     let environ = template.bind(py).copy()?;
     environ.set_item(intern!(py, "REQUEST_METHOD"), method(py, request.method()))?;
-    environ.set_item(intern!(py, "PATH_INFO"), path_info(py, script_name, request))?;
+    environ.set_item(intern!(py, "PATH_INFO"), path_info(py, below, request))?;
     let query = match request.query() {
         "" => intern!(py, "").clone(),
         query => PyString::new(py, query),
@@ -61,12 +63,15 @@ fn method<'py>(py: Python<'py>, method: &str) -> Bound<'py, PyString> {
 }
 
 /// The path below the mount, percent-decoded once and otherwise as received.
-fn path_info<'py>(py: Python<'py>, script_name: &str, request: &Request) -> Bound<'py, PyString> {
+fn path_info<'py>(py: Python<'py>, below: (&str, &str), request: &Request) -> Bound<'py, PyString> {
     let raw = request.raw_path().as_bytes();
-    if !raw.contains(&b'%') {
-        return latin_1(py, raw.strip_prefix(script_name.as_bytes()).unwrap_or(request.url().as_bytes()));
-    }
-    let decoded = percent_decoded(raw);
+    let decoded = if raw.contains(&b'%') { Cow::Owned(percent_decoded(raw)) } else { Cow::Borrowed(raw) };
+    let (root_path, script_name) = below;
+    // Some proxies take their own path away, others do not.
+    let decoded = match decoded.strip_prefix(root_path.as_bytes()) {
+        Some(rest) if !root_path.is_empty() && matches!(rest, [] | [b'/', ..]) => rest,
+        _ => &decoded[..],
+    };
     match decoded.strip_prefix(script_name.as_bytes()) {
         Some(below) => latin_1(py, below),
         // The path leads into the mount by dot segments.

@@ -1,5 +1,7 @@
 //! `wsgi.file_wrapper`: an iterable over the blocks of a file.
 
+use std::fs::File;
+
 use pyo3::exceptions::PyStopIteration;
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -15,6 +17,28 @@ pub(crate) struct FileWrapper {
     blksize: usize,
     /// The `close` of the file, if it has one; an attribute of the same name counts before it.
     close: PyOnceLock<Option<Py<PyAny>>>,
+}
+
+impl FileWrapper {
+    /// The file itself, its position and its end, if it is a regular one that is read without a buffer of a program.
+    pub(super) fn rest(&self, py: Python<'_>) -> PyResult<Option<(File, u64, u64)>> {
+        const READERS: [&str; 3] = ["BufferedReader", "BufferedRandom", "FileIO"];
+        let filelike = self.filelike.bind(py);
+        let kind = filelike.get_type();
+        if kind.module()? != "_io" || !READERS.iter().any(|reader| kind.name().is_ok_and(|name| name == *reader)) {
+            return Ok(None);
+        }
+        let (descriptor, start): (i32, u64) = (
+            filelike.call_method0(intern!(py, "fileno"))?.extract()?,
+            filelike.call_method0(intern!(py, "tell"))?.extract()?,
+        );
+        // A file of its own: the program closes the other one.
+        let Ok(file) = File::open(format!("/dev/fd/{descriptor}")) else { return Ok(None) };
+        match file.metadata() {
+            Ok(about) if about.is_file() => Ok(Some((file, start, about.len().max(start)))),
+            _ => Ok(None),
+        }
+    }
 }
 
 #[pymethods]

@@ -33,7 +33,7 @@ impl Dispatcher {
             }
             let call = Work::Call(Arc::clone(&gate));
             let asked = Exchange { is_admitted: true, ..Exchange::new(request.clone(), call) };
-            let (slot, pooled) = (self.reply_slot(), self.wants_pool(&asked.work));
+            let (slot, pooled) = (self.reply_slot(), self.wants_pool(&asked));
             self.push(vec![asked], pooled, Arc::clone(&slot));
             let answered = match self.arrivals(&slot, request.as_ref(), &mut gone).await {
                 Ok(mut answered) => answered.pop().ok_or(Stop::Gone)?,

@@ -18,7 +18,7 @@ use super::state::{Exchange, Work};
 use crate::budget::Account;
 use crate::executor::Guard;
 use crate::files::Files;
-use crate::handler::{AsyncHandler, Function, Handler, Reply, Taking, wake_held};
+use crate::handler::{AsyncHandler, Function, Handler, Reply, wake_held};
 use crate::log::Level;
 use crate::message::Request;
 use crate::route::RouteChoice;
@@ -47,6 +47,20 @@ pub(crate) struct Dispatcher {
     pub(crate) is_patient: AtomicBool,
 }
 
+/// The way of a request's content to its handler.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Intake {
+    /// Whether the handler takes the content while it comes in.
+    pub(crate) in_pieces: bool,
+    /// Whether content that has come with its head reaches the handler whole.
+    pub(crate) may_be_whole: bool,
+    /// Bytes that the content may have.
+    pub(crate) most: u64,
+}
+
+/// Bytes of content that a request may have if the configuration does not say it.
+const USUAL_MOST: u64 = 16 << 20;
+
 /// The handler of a request that is neither a function nor answered at once.
 pub(crate) enum Awaited {
     Async(Arc<dyn AsyncHandler>),
@@ -71,12 +85,27 @@ impl Dispatcher {
         }
     }
 
-    /// The way in which the handler of this request takes its content.
-    pub(crate) fn taking(&self, request: &Request) -> Taking {
-        match self.site.1.routes.choose(request) {
-            RouteChoice::Plain(route) => route.handler.taking(),
-            RouteChoice::Pattern(handler, ..) => handler.taking(),
-            _ => Taking::Whole,
+    /// How the content of this request, of this length if it is declared, reaches its handler.
+    pub(crate) fn intake(&self, request: &Request, declared: Option<u64>) -> Intake {
+        let config = &self.service.config;
+        let most = config.max_body_size as u64;
+        let handler = match self.site.1.routes.choose(request) {
+            RouteChoice::Plain(route) => &route.handler,
+            RouteChoice::Pattern(handler, ..) => handler,
+            _ => return Intake { in_pieces: false, may_be_whole: false, most },
+        };
+        // An application has a bound of its own; the configuration counts if it says another than the default.
+        let own = if most == USUAL_MOST { u64::MAX } else { most };
+        match handler {
+            Handler::Sync(function) if function.is_answering() => Intake {
+                in_pieces: declared.is_some_and(|length| length > config.spool_above as u64),
+                may_be_whole: false,
+                most: own,
+            },
+            Handler::Async(handler) if handler.is_hosted() => {
+                Intake { in_pieces: true, may_be_whole: true, most: own }
+            }
+            handler => Intake { in_pieces: handler.takes_pieces(), may_be_whole: false, most },
         }
     }
 
@@ -97,9 +126,12 @@ impl Dispatcher {
     }
 
     /// Whether this is a call that is known to wait, or that a late call holds up.
-    pub(crate) fn wants_pool(&self, work: &Work) -> bool {
+    pub(crate) fn wants_pool(&self, exchange: &Exchange) -> bool {
         let (now, here) = (self.service.clock.now(), self.service.executor.reactor);
-        matches!(work, Work::Call(function) if function.placement.wants_pool(now, here))
+        match &exchange.work {
+            Work::Call(function) => function.placement.wants_pool(now, here) || exchange.takes_upload(function),
+            _ => false,
+        }
     }
 
     /// Hands exchanges to the executor; `pooled` if their handlers are known to wait.
@@ -218,10 +250,8 @@ impl Dispatcher {
             executor.post_quietly(reply_slot, vec![answered]).into_iter().for_each(wake_held);
         });
         let ticket = handler.submit(Arc::clone(&request), reply);
-        match handler.is_hosted() {
-            true => self.control.clear_timeout(),
-            false => self.limit_handler(),
-        }
+        self.is_patient.store(handler.is_hosted(), Ordering::Relaxed);
+        self.limit_handler();
         let answered = poll_fn(|context| match slot.poll(context) {
             Some(exchanges) => Poll::Ready(Ok(exchanges)),
             None => gone(context).map(Err),

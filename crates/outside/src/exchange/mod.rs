@@ -30,7 +30,7 @@ mod turn;
 pub(crate) use clock::{Clock, millis};
 pub(crate) use connection_limit::{AddressGuard, AddressKey, ConnectionLimit, ThreadPermit};
 pub(crate) use control::{ConnectionControl, Order, Stop, Waiting};
-pub(crate) use dispatch::{Awaited, Dispatcher, is_patient};
+pub(crate) use dispatch::{Awaited, Dispatcher, Intake, is_patient};
 pub(crate) use executor::{Executor, Job, ReplySlot};
 pub(crate) use handshakes::Handshakes;
 pub(crate) use meta::ResponseMeta;

@@ -11,7 +11,6 @@ use super::service::Service;
 use super::spool::Spool;
 use crate::content::{Feeder, upload};
 use crate::error::Refusal;
-use crate::handler::Taking;
 use crate::message::{Request, Spooled};
 
 /// Milliseconds over which the minimum rate of content is measured.
@@ -48,9 +47,9 @@ impl RateWindow {
 }
 
 /// 413 for content whose declared length is larger than content may be.
-pub(crate) fn check_length(service: &Service, declared: Option<u64>) -> Result<(), Refusal> {
+pub(crate) fn check_length(most: u64, declared: Option<u64>) -> Result<(), Refusal> {
     match declared {
-        Some(length) if length > service.config.max_body_size as u64 => Err(TOO_LARGE),
+        Some(length) if length > most => Err(TOO_LARGE),
         _ => Ok(()),
     }
 }
@@ -80,10 +79,10 @@ pub(crate) fn store_content(
 #[derive(Debug)]
 pub(crate) struct RequestBody {
     pub(crate) feeder: Feeder,
+    /// Bytes that the content may have.
+    pub(crate) most: u64,
     /// Bytes that have come in.
     pub(crate) so_far: u64,
-    /// Whether the content may have any size, and its handler any time.
-    pub(crate) is_unbounded: bool,
     /// Whether all content has come in.
     pub(crate) is_complete: bool,
     /// Whether the handler gets no more content.
@@ -109,20 +108,18 @@ impl RequestBody {
         service: &Service,
         request: &mut Arc<Request>,
         declared: Option<u64>,
-        taking: Taking,
+        most: u64,
     ) -> Result<Self, Refusal> {
-        let (config, is_unbounded) = (&service.config, taking == Taking::Unbounded);
-        if !is_unbounded {
-            check_length(service, declared)?;
-        }
+        let config = &service.config;
+        check_length(most, declared)?;
         let (feeder, source) = upload(declared);
         let request = Arc::get_mut(request).ok_or(SHARED)?;
         request.form_limits.get_or_insert_default().as_mut().clone_from(&config.form_limits);
         request.spooled = Some(Box::new(Spooled { source, read: OnceLock::new() }));
         Ok(Self {
             feeder,
+            most,
             so_far: 0,
-            is_unbounded,
             is_complete: false,
             is_refused: false,
             deadline: Deadline::Past,
@@ -149,16 +146,6 @@ impl RequestBody {
     pub(crate) fn finish(&mut self) {
         self.is_complete = true;
         self.feeder.finish();
-    }
-
-    /// Bytes of content that may still come.
-    pub(crate) fn left(&self, service: &Service) -> usize {
-        match self.is_unbounded {
-            true => usize::MAX,
-            false => {
-                service.config.max_body_size.saturating_sub(usize::try_from(self.so_far).unwrap_or(usize::MAX))
-            }
-        }
     }
 
     /// Ends the content, because the request has its answer: a handler that still takes content gets no more.
@@ -190,13 +177,7 @@ impl RequestBody {
     pub(crate) fn await_handler(&mut self, dispatcher: &Dispatcher, context: &Context<'_>) -> Poll<Stop> {
         if self.deadline != Deadline::Handler {
             self.deadline = Deadline::Handler;
-            match self.is_unbounded {
-                true => {
-                    dispatcher.control.clear_timeout();
-                    dispatcher.control.clear_deadline();
-                }
-                false => dispatcher.limit_handler(),
-            }
+            dispatcher.limit_handler();
             // The client is not to blame for the time that the handler takes.
             self.window.interrupt();
         }

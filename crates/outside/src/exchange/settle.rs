@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::state::{Exchange, Work};
 use crate::error::Error;
-use crate::files::{Excluded, FileAnswer, NO_DESCRIPTOR, Patience, Unopened, answer, check};
+use crate::files::{Excluded, FileAnswer, FileContent, NO_DESCRIPTOR, Patience, Unopened, answer, check};
 use crate::handler::{Answering, Function};
 use crate::log::{Level, Log};
 use crate::message::{Body, Pull, Request, Response};
@@ -208,6 +208,11 @@ impl Exchange {
                     return Work::Answered(self.with_extra(error_page(self.request.as_deref(), code, None)));
                 }
             };
+        }
+        if let Some(open) = response.open_file.take() {
+            let (file, range) = *open;
+            self.content = Some(Box::new(FileContent::open(file, range)));
+            return Work::Answered(response);
         }
         let Some(entry) = self.file.take() else { return Work::Answered(response) };
         self.is_encoded = true;

@@ -105,6 +105,12 @@ impl Exchange {
         }
     }
 
+    /// Whether a call of this function waits for content that comes in meanwhile.
+    pub(crate) fn takes_upload(&self, function: &Function) -> bool {
+        (function.takes_pieces() || function.is_answering())
+            && self.request.as_ref().is_some_and(|request| request.is_streamed())
+    }
+
     /// Whether the exchange has no answer for want of room.
     pub(crate) fn lacks_room(&self) -> bool {
         matches!(self.work, Work::NoRoom) || self.is_open()
@@ -232,7 +238,7 @@ impl Command for Exchange {
 
     fn takes_upload(&self) -> bool {
         let Work::Call(function) = &self.work else { return false };
-        function.takes_pieces() && self.request.as_ref().is_some_and(|request| request.is_streamed())
+        self.takes_upload(function)
     }
 
     fn may_be_turned_away(&self) -> bool {

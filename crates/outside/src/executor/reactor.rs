@@ -38,8 +38,6 @@ pub(crate) struct Executor<C: Command> {
     pub(super) entering: AtomicBool,
     pub(super) sentinel: Sentinel,
     pub(super) threads: Mutex<Threads<C>>,
-    /// Notified when a thread that stands by is needed, or the executor stops.
-    pub(super) threads_called: Condvar,
     /// Notified when a thread has begun its life or ended.
     pub(super) threads_changed: Condvar,
     pub(super) stopping: AtomicBool,
@@ -84,7 +82,6 @@ impl<C: Command> Executor<C> {
             entering: AtomicBool::new(false),
             sentinel: Sentinel::default(),
             threads: Mutex::new(Threads::new()),
-            threads_called: Condvar::new(),
             threads_changed: Condvar::new(),
             started: Instant::now(),
             stopping: AtomicBool::new(false),
@@ -170,10 +167,10 @@ impl<C: Command> Executor<C> {
         let mut threads = lock(&self.threads);
         self.stopping.store(true, Ordering::SeqCst);
         let never_begun = threads.take_all_jobs();
+        threads.wake_all();
         drop(threads);
         drop(never_begun);
         self.wake_root();
-        self.threads_called.notify_all();
     }
 
     /// Waits until all threads have ended, but not longer than this; returns the number of threads that have not.

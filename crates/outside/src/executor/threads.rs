@@ -6,7 +6,7 @@ use std::sync::{Arc, PoisonError};
 use super::job::{Command, ThreadFrame as _};
 use super::leader_lease::{Epoch, LeasedCall};
 use super::pool::{PoolQueue, SPARE};
-use super::sync::{Builder, MutexGuard};
+use super::sync::{Builder, Condvar, MutexGuard};
 use super::{Executor, Job, lock};
 use crate::log::Level;
 
@@ -30,6 +30,9 @@ pub(super) struct Threads<C: Command> {
     /// An epoch that no thread has taken up yet.
     pub(super) offered: Option<Epoch>,
     pub(super) pool: PoolQueue<C>,
+    /// Threads that wait for an assignment. The one that came last is called first: its caches are warm, and so are the
+    /// connections to databases that programs keep for each thread.
+    idle: Vec<Arc<Condvar>>,
 }
 
 impl<C: Command> Threads<C> {
@@ -44,7 +47,13 @@ impl<C: Command> Threads<C> {
             given_up: 0,
             offered: Some(Epoch::FIRST),
             pool: PoolQueue::default(),
+            idle: Vec::new(),
         }
+    }
+
+    /// Wakes all threads that wait.
+    pub(super) fn wake_all(&mut self) {
+        self.idle.drain(..).for_each(|thread| thread.notify_one());
     }
 }
 
@@ -103,8 +112,9 @@ impl<C: Command> Executor<C> {
     }
 
     /// Wakes a thread that stands by for a new assignment, and starts one if there are too few.
-    pub(super) fn call_threads(self: &Arc<Self>, threads: MutexGuard<'_, Threads<C>>) {
+    pub(super) fn call_threads(self: &Arc<Self>, mut threads: MutexGuard<'_, Threads<C>>) {
         let spare = if self.is_stopping() { 0 } else { SPARE };
+        let called = threads.idle.pop();
         let is_urgent = threads.offered.is_some() && threads.lacks_threads(self.max_workers, 0);
         let spawned = match threads.lacks_threads(self.max_workers, spare) {
             true => self.spawn_thread(threads),
@@ -113,7 +123,9 @@ impl<C: Command> Executor<C> {
                 Ok(())
             }
         };
-        self.threads_called.notify_one();
+        if let Some(called) = called {
+            called.notify_one();
+        }
         if let Err(error) = spawned
             && is_urgent
         {
@@ -124,6 +136,7 @@ impl<C: Command> Executor<C> {
 
     /// A thread's life: waits for an assignment, leads or works in the pool, and waits again.
     fn stand_by(self: &Arc<Self>) {
+        let own = Arc::new(Condvar::new());
         loop {
             let mut threads = lock(&self.threads);
             let assignment = loop {
@@ -136,7 +149,10 @@ impl<C: Command> Executor<C> {
                 if self.is_stopping() {
                     break None;
                 }
-                threads = self.threads_called.wait(threads).unwrap_or_else(PoisonError::into_inner);
+                threads.idle.push(Arc::clone(&own));
+                threads = own.wait(threads).unwrap_or_else(PoisonError::into_inner);
+                // A thread can wake without a call.
+                threads.idle.retain(|other| !Arc::ptr_eq(other, &own));
             };
             threads.standby -= 1;
             drop(threads);

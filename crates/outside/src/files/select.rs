@@ -2,6 +2,7 @@
 //! 14).
 
 use std::collections::hash_map::RandomState;
+use std::fs::File;
 use std::hash::BuildHasher as _;
 use std::ops::Range;
 use std::path::Path;
@@ -46,6 +47,12 @@ pub(crate) enum Excluded {
 }
 
 impl FileContent {
+    /// A half-open range of a file that a program has opened.
+    pub(crate) fn open(file: File, range: Range<u64>) -> Self {
+        let path = Path::new("an open file");
+        Self { file: Arc::new(OpenFile::new(file)), path: path.into(), segments: vec![FileSegment::Range(range)] }
+    }
+
     /// Its length in bytes.
     pub(crate) fn len(&self) -> u64 {
         let lengths = self.segments.iter().map(|segment| match segment {

@@ -121,25 +121,13 @@ impl fmt::Debug for Reply {
     }
 }
 
-/// The way in which a handler takes the content of a request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Taking {
-    /// All of it, before the handler begins.
-    Whole,
-    /// Piece by piece, while it arrives.
-    Pieces,
-    /// Piece by piece, of any size and in any time; at once what has come with the head.
-    Unbounded,
-}
-
 impl Handler {
-    /// The way in which the handler takes the content of a request.
-    pub(crate) fn taking(&self) -> Taking {
+    /// Whether the handler takes the content of a request while the content arrives.
+    pub(crate) fn takes_pieces(&self) -> bool {
         match self {
-            Self::Sync(function) if function.takes_pieces => Taking::Pieces,
-            Self::Async(handler) if handler.is_hosted() => Taking::Unbounded,
-            Self::Async(handler) if handler.takes_pieces() => Taking::Pieces,
-            _ => Taking::Whole,
+            Self::Sync(function) => function.takes_pieces,
+            Self::Async(handler) => handler.takes_pieces(),
+            _ => false,
         }
     }
 }

@@ -80,7 +80,7 @@ impl Connection {
             held += exchange.held();
         }
         if exchanges.iter().any(Exchange::is_for_executor) {
-            let pooled = exchanges.iter().any(|exchange| self.dispatcher.wants_pool(&exchange.work));
+            let pooled = exchanges.iter().any(|exchange| self.dispatcher.wants_pool(exchange));
             self.hand_over(exchanges, pooled);
         } else {
             self.exchanges = exchanges;

@@ -7,5 +7,6 @@ mod receive;
 mod request_body;
 mod send;
 mod send_file;
+mod tunnel;
 
 pub(super) use request_body::Http1Body;

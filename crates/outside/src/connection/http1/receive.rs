@@ -13,7 +13,6 @@ use crate::error::Refusal;
 use crate::exchange::{
     Exchange, NO_ROOM, RateWindow, SHARED, Spool, Stop, Waiting, Work, check_length, receive, store_content, too_slow,
 };
-use crate::handler::Taking;
 use crate::message::Request;
 use crate::protocol::http1::{BodyLength, ChunkedDecoder, Framing, Scan, decode_head, framing};
 use crate::protocol::http2::PREFACE_HEAD;
@@ -190,12 +189,11 @@ impl Connection {
             && !self.dispatcher.service.is_ending();
         let began = self.dispatcher.service.log.wants_duration().then(Instant::now);
         if framing.body != BodyLength::Known(0) {
-            let read = match self.taking(&request, &framing) {
-                taking @ (Taking::Pieces | Taking::Unbounded) => {
-                    self.begin_incoming(&mut request, &framing, taking).map_err(BodyFault::from)
-                }
+            let intake = self.intake(&request, framing.body.known());
+            let read = match intake.in_pieces {
+                true => self.begin_incoming(&mut request, &framing, intake.most).map_err(BodyFault::from),
                 // A client that waits for 100 is not asked for content that no handler reads (RFC 9110 section 10.1.1).
-                Taking::Whole
+                false
                     if framing.expects_continue
                         && self.input.unread().is_empty()
                         && !self.dispatcher.wants_content(&request) =>
@@ -203,7 +201,7 @@ impl Connection {
                     (self.keep_alive, self.is_uploading) = (false, true);
                     Ok(())
                 }
-                Taking::Whole => self.read_body(&mut request, framing).await,
+                false => self.read_body(&mut request, framing, intake.most).await,
             };
             match read {
                 Ok(()) => {}
@@ -228,11 +226,11 @@ impl Connection {
     }
 
     /// Reads a whole body, into memory or a temporary file.
-    async fn read_body(&mut self, request: &mut Arc<Request>, framing: Framing) -> Result<(), BodyFault> {
-        let max = self.dispatcher.service.config.max_body_size;
+    async fn read_body(&mut self, request: &mut Arc<Request>, framing: Framing, most: u64) -> Result<(), BodyFault> {
+        let max = usize::try_from(most).unwrap_or(usize::MAX);
         let limits = self.dispatcher.service.head_limits();
         let mut chunks = ChunkedDecoder::new();
-        check_length(&self.dispatcher.service, framing.body.known())?;
+        check_length(most, framing.body.known())?;
         let mut content = std::mem::take(&mut Arc::get_mut(request).ok_or(SHARED)?.content);
         let mut spool = Spool::default();
         let mut window = RateWindow::new(self.dispatcher.service.clock.now());

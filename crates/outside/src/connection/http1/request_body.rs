@@ -11,8 +11,7 @@ use crate::connection::buffer::ReadBuffer;
 use crate::connection::{Connection, poll_read};
 use crate::content::GONE;
 use crate::error::Refusal;
-use crate::exchange::{Dispatcher, RequestBody, Service, Stop, Waiting};
-use crate::handler::Taking;
+use crate::exchange::{Dispatcher, Intake, RequestBody, Service, Stop, Waiting};
 use crate::message::Request;
 use crate::protocol::http1::{BodyLength, ChunkedDecoder, Framing};
 use crate::transport::Stream;
@@ -102,7 +101,7 @@ impl Http1Body {
                 (count, count == missing)
             }
             BodyLength::Chunked => {
-                let left = self.body.left(service);
+                let left = usize::try_from(self.body.most.saturating_sub(self.body.so_far)).unwrap_or(usize::MAX);
                 self.scratch.clear();
                 let step = self.chunks.receive(unread, &mut self.scratch, left, &service.head_limits())?;
                 self.body.push(&self.scratch);
@@ -117,14 +116,14 @@ impl Http1Body {
 }
 
 impl Connection {
-    /// The way in which the handler of this request takes its content. Content of any size that has come with the head
-    /// is taken at once.
-    pub(in crate::connection) fn taking(&mut self, request: &Request, framing: &Framing) -> Taking {
+    /// How the content of this request reaches its handler.
+    pub(in crate::connection) fn intake(&mut self, request: &Request, declared: Option<u64>) -> Intake {
         self.dispatcher.service.site.refresh(&mut self.dispatcher.site);
-        match (self.dispatcher.taking(request), framing.body.known()) {
-            (Taking::Unbounded, Some(length)) if length <= self.input.unread().len() as u64 => Taking::Whole,
-            (taking, _) => taking,
-        }
+        let mut intake = self.dispatcher.intake(request, declared);
+        // Content that has come with its head need not be waited for.
+        intake.in_pieces &=
+            !(intake.may_be_whole && declared.is_some_and(|length| length <= self.input.unread().len() as u64));
+        intake
     }
 
     /// Begins to hand the content of this request to its handler.
@@ -132,11 +131,11 @@ impl Connection {
         &mut self,
         request: &mut Arc<Request>,
         framing: &Framing,
-        taking: Taking,
+        most: u64,
     ) -> Result<(), Refusal> {
         let declared = framing.body.known();
         self.incoming = Some(Box::new(Http1Body {
-            body: RequestBody::begin(&self.dispatcher.service, request, declared, taking)?,
+            body: RequestBody::begin(&self.dispatcher.service, request, declared, most)?,
             framing: framing.body,
             chunks: ChunkedDecoder::new(),
             scratch: Vec::new(),

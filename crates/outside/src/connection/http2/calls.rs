@@ -159,7 +159,7 @@ impl Http2 {
     /// Makes a job of the function that answers.
     fn call(&mut self, mut exchange: Exchange, respond: SendResponse<Bytes>, reserved: Option<Reserved>) {
         let Some(request) = exchange.request.clone() else { return };
-        let pooled = self.dispatcher.wants_pool(&exchange.work);
+        let pooled = self.dispatcher.wants_pool(&exchange);
         let began = exchange.began.take();
         let number = self.calls.next();
         let mut used = self.free_slots.pop();

@@ -19,10 +19,10 @@ use crate::connection::ConnectionGuard;
 use crate::connection::close::DRAIN_TIME;
 use crate::error::Refusal;
 use crate::exchange::{
-    Awaited, ConnectionControl, Dispatcher, Exchange, Service, Stop, Wait, Waiting, WebSocketOpener, Wire, Work,
-    check_length,
+    Awaited, ConnectionControl, Dispatcher, Exchange, Intake, Service, Stop, Wait, Waiting, WebSocketOpener, Wire,
+    Work, check_length,
 };
-use crate::handler::{ResponseSizes, Taking};
+use crate::handler::ResponseSizes;
 use crate::protocol::http2::Announced;
 use crate::site::Snapshot;
 
@@ -122,11 +122,12 @@ impl StreamExchange {
     async fn live(&mut self) -> Result<(), Stop> {
         if let Some((mut content, announced)) = self.accepted.content.take() {
             let request = self.accepted.exchange.request.as_deref();
-            let taking = request.map_or(Taking::Whole, |request| self.dispatcher.taking(request));
-            let is_refused = taking != Taking::Unbounded
-                && check_length(&self.dispatcher.service, announced.length).is_err();
-            if !is_refused && taking != Taking::Whole {
-                return self.live_streaming(content, &announced, taking).await;
+            let most = self.dispatcher.service.config.max_body_size as u64;
+            let intake = request.map(|request| self.dispatcher.intake(request, announced.length));
+            let intake = intake.unwrap_or(Intake { in_pieces: false, may_be_whole: false, most });
+            let is_refused = check_length(intake.most, announced.length).is_err();
+            if !is_refused && intake.in_pieces {
+                return self.live_streaming(content, &announced, intake.most).await;
             }
             // A client that waits for 100 is not asked for content that no handler reads (RFC 9110 section 10.1.1).
             let is_unwanted = announced.expects_continue
@@ -138,7 +139,7 @@ impl StreamExchange {
                     .is_some_and(|request| !self.dispatcher.wants_content(request));
             let held = match is_unwanted && !is_refused {
                 true => self.shared.hold(),
-                false => self.receive(&mut content, announced).await?,
+                false => self.receive(&mut content, announced, intake.most).await?,
             };
             self.accepted.awaited = self.dispatcher.route(&mut self.accepted.exchange);
             self.answer().await?;
@@ -156,15 +157,10 @@ impl StreamExchange {
     }
 
     /// The life of a stream whose handler takes the content while it comes in.
-    async fn live_streaming(
-        &mut self,
-        content: RecvStream,
-        announced: &Announced,
-        taking: Taking,
-    ) -> Result<(), Stop> {
+    async fn live_streaming(&mut self, content: RecvStream, announced: &Announced, most: u64) -> Result<(), Stop> {
         let exchange = &mut self.accepted.exchange;
         let request = exchange.request.as_mut().ok_or(Stop::Gone)?;
-        match Http2Body::begin(&self.dispatcher.service, request, content, announced, taking) {
+        match Http2Body::begin(&self.dispatcher.service, request, content, announced, most) {
             Ok(inbound) => {
                 self.inbound = Some(inbound);
                 self.accepted.awaited = self.dispatcher.route(exchange);
@@ -254,7 +250,7 @@ impl StreamExchange {
         let mut gone = |context: &mut Context<'_>| wire.poll_gone(dispatcher, Wait::Function, context);
         if exchange.is_for_executor() {
             let request = exchange.request.clone();
-            let pooled = dispatcher.wants_pool(&exchange.work);
+            let pooled = dispatcher.wants_pool(exchange);
             let (file, began) = (exchange.file.take(), exchange.began);
             let asked = std::mem::replace(exchange, Exchange::new(request.clone(), Work::Done));
             let asked = Exchange { file, ..asked };

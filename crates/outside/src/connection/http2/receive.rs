@@ -24,9 +24,10 @@ impl StreamExchange {
         &mut self,
         stream: &mut RecvStream,
         announced: Announced,
+        most: u64,
     ) -> Result<ReceivedBytes, Stop> {
         let mut held = self.shared.hold();
-        let refusal = match self.read(stream, announced, &mut held).await? {
+        let refusal = match self.read(stream, announced, most, &mut held).await? {
             Ok(()) => return Ok(held),
             Err(refusal) => refusal,
         };
@@ -40,11 +41,11 @@ impl StreamExchange {
         &mut self,
         stream: &mut RecvStream,
         announced: Announced,
+        max: u64,
         held: &mut ReceivedBytes,
     ) -> Result<Result<(), Refusal>, Stop> {
         let service = Arc::clone(&self.dispatcher.service);
-        let max = service.config.max_body_size as u64;
-        if let Err(refusal) = check_length(&service, announced.length) {
+        if let Err(refusal) = check_length(max, announced.length) {
             return Ok(Err(refusal));
         }
         if announced.expects_continue {

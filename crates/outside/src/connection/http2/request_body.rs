@@ -12,7 +12,6 @@ use http::{Response, StatusCode};
 use crate::content::GONE;
 use crate::error::Refusal;
 use crate::exchange::{Dispatcher, RequestBody, Service, Stop, TOO_LARGE, Waiting};
-use crate::handler::Taking;
 use crate::message::Request;
 use crate::protocol::http2::Announced;
 
@@ -32,9 +31,9 @@ impl Http2Body {
         request: &mut Arc<Request>,
         stream: RecvStream,
         announced: &Announced,
-        taking: Taking,
+        most: u64,
     ) -> Result<Self, Refusal> {
-        let body = RequestBody::begin(service, request, announced.length, taking)?;
+        let body = RequestBody::begin(service, request, announced.length, most)?;
         Ok(Self { body, stream, owed: 0, expects_continue: announced.expects_continue })
     }
 
@@ -101,7 +100,7 @@ impl Http2Body {
     }
 
     fn take(&mut self, dispatcher: &Dispatcher, piece: &[u8]) {
-        if piece.len() > self.body.left(&dispatcher.service) {
+        if self.body.so_far + piece.len() as u64 > self.body.most {
             return self.body.refuse(dispatcher, TOO_LARGE);
         }
         self.body.push(piece);
