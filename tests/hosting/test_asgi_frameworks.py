@@ -336,5 +336,7 @@ def test_django(tmp_path):
     with Wire(script.address) as wire:
         wire.send(b"GET /stream/?q=endless HTTP/1.1\r\nHost: a\r\n\r\n")
         wire.receive_some()
-    assert {script.read_line(), script.read_line()} == {"closed\n", "finished\n"}
+    # Its generator may be closed later, when it is collected.
+    while script.read_line() != "finished\n":
+        pass
     assert script.stop() == 0

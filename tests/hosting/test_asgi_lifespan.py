@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -11,6 +10,7 @@ import pytest
 
 from outside import OutsideHTTP, asgi
 from support.harness import Records, Running, Script
+from support.subprocesses import run_process
 from support.wire import Wire, fetch
 
 PROGRAM = """\
@@ -104,7 +104,7 @@ server.mount("/", app)
 @pytest.mark.parametrize("processes", [1, 2])
 def test_an_application_that_cannot_start(tmp_path, processes):
     (tmp_path / "program.py").write_text(f"{PROGRAM}{FAILS}\nserver.config['processes'] = {processes}\nserver.run()\n")
-    ran = subprocess.run([sys.executable, "program.py"], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+    ran = run_process([sys.executable, "program.py"], cwd=tmp_path, capture_output=True, text=True, timeout=60)
     assert ran.returncode == 3, ran
     assert "no database" in ran.stdout + ran.stderr
 

@@ -27,7 +27,9 @@ def host():
         server.set_route("/", asgi(only_websockets))
         running.append(Running(server))
         address = running[-1].address
-        return lambda path="/", **options: connect(f"ws://{address[0]}:{address[1]}{path}", compression=None, max_size=None, **options)
+        return lambda path="/", **options: connect(
+            f"ws://{address[0]}:{address[1]}{path}", compression=None, max_size=None, **options
+        )
 
     yield begin
     for one in running:
@@ -40,7 +42,9 @@ def test_messages_both_ways(host):
     async def app(scope, receive, send):
         scopes.append(scope)
         assert await receive() == {"type": "websocket.connect"}
-        await send({"type": "websocket.accept", "subprotocol": "two", "headers": [(b"set-cookie", b"a=1"), (b"set-cookie", b"b=2")]})
+        await send(
+            {"type": "websocket.accept", "subprotocol": "two", "headers": [(b"set-cookie", b"a=1"), (b"set-cookie", b"b=2")]}
+        )
         while (event := await receive())["type"] == "websocket.receive":
             await send({"type": "websocket.send", **{key: event[key] for key in ("text", "bytes") if key in event}})
         ends.append(event)
@@ -71,16 +75,17 @@ async def _closes(receive, send):
     await send({"type": "websocket.close", "code": 4001, "reason": "that is why"})
 
 
-@pytest.mark.parametrize(("ends", "code", "reason"), [(_returns, 1000, ""), (_raises, 1011, ""), (_closes, 4001, "that is why")])
+@pytest.mark.parametrize(
+    ("ends", "code", "reason"), [(_returns, 1000, ""), (_raises, 1011, ""), (_closes, 4001, "that is why")]
+)
 def test_the_end_of_the_application_ends_the_connection(host, ends, code, reason):
     async def app(scope, receive, send):
         await receive()
         await send({"type": "websocket.accept"})
         await ends(receive, send)
 
-    with host(app)() as client:
-        with pytest.raises(ConnectionClosed) as closed:
-            client.recv()
+    with host(app)() as client, pytest.raises(ConnectionClosed) as closed:
+        client.recv()
     assert (closed.value.rcvd.code, closed.value.rcvd.reason) == (code, reason)
 
 
@@ -95,7 +100,8 @@ async def _words_a_refusal(receive, send):
 
 
 @pytest.mark.parametrize(
-    ("refuses", "status", "body"), [(_refuses, 403, b""), (_words_a_refusal, 401, b"not you"), (_raises, 500, None), (_returns, 500, None)]
+    ("refuses", "status", "body"),
+    [(_refuses, 403, b""), (_words_a_refusal, 401, b"not you"), (_raises, 500, None), (_returns, 500, None)],
 )
 def test_an_application_may_refuse(host, refuses, status, body):
     seen = []

@@ -20,7 +20,7 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBytes, PyDict, PyList};
 
 use crate::logging::{log_exception, log_warning};
-use crate::support::{is_coroutine, lock};
+use crate::support::lock;
 
 /// An `async def` function that answers requests.
 pub(crate) trait LoopFunction: Send + Sync {
@@ -371,23 +371,6 @@ impl EventLoop {
         let job = lock(&self.jobs).remove(&ticket);
         job.map_or(Ok(()), |job| job.report(py, report))
     }
-}
-
-/// The value itself, or the result of a coroutine: on the loop of `async def` handlers, or on one of its own if there
-/// is none. The coroutine runs in `context`.
-pub(crate) fn awaited<'py>(
-    value: Bound<'py, PyAny>,
-    context: Option<&Bound<'py, PyAny>>,
-) -> PyResult<Bound<'py, PyAny>> {
-    if is_coroutine(&value)? { wait_for(value, context) } else { Ok(value) }
-}
-
-/// The result of a coroutine.
-pub(crate) fn wait_for<'py>(
-    coroutine: Bound<'py, PyAny>,
-    context: Option<&Bound<'py, PyAny>>,
-) -> PyResult<Bound<'py, PyAny>> {
-    coroutine.py().import("outside._handlers.loop")?.call_method1("wait_for", (coroutine, context))
 }
 
 /// Wakes the reactors that have answers of the batch that has ended.

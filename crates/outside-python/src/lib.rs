@@ -13,6 +13,7 @@ mod logging;
 mod message;
 mod server;
 mod support;
+mod waiting;
 mod websocket;
 
 use pyo3::prelude::*;
@@ -29,7 +30,7 @@ mod _outside {
     #[pymodule_export]
     use crate::errors::{ContentError, HttpException, abort};
     #[pymodule_export]
-    use crate::event_loop::{LoopSource, _release_wakes};
+    use crate::event_loop::{_release_wakes, LoopSource};
     #[pymodule_export]
     use crate::hosting::asgi::AsgiApplication;
     #[pymodule_export]

@@ -39,7 +39,8 @@ mod transport;
 mod websocket;
 
 pub use app::{
-    HeardSignals, OutsideHttp, OutsideHttpRedirect, ScheduledResponse, Security, ServerRun, TestClient, TestRequest, TestResponse,
+    HeardSignals, OutsideHttp, OutsideHttpRedirect, ScheduledResponse, Security, ServerRun, TestClient, TestRequest,
+    TestResponse,
 };
 pub use config::{AccessLog, CertificateFiles, Config, KEYS, Key, ProxyField, Symlinks, Value};
 pub use content::{BodyFeed, ClientLeft, ContentRange, Form, FormFile, Pieces, content_file, fed_body};

@@ -25,8 +25,9 @@ _KEPT = 0.25
 class Lifespan:
     """The lifespan of one application: a task that waits between its two events."""
 
-    def __init__(self, app: Any) -> None:
+    def __init__(self, app: Any, mode: str) -> None:
         self._app = app
+        self._mode = mode
         self.state: dict[str, Any] = {}
         self.context: Context = copy_context()
         self._events: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
@@ -36,6 +37,8 @@ class Lifespan:
 
     async def startup(self) -> str | None:
         """Waits for the start; the message of an application that could not start."""
+        if self._mode == "off":
+            return None
         self._events.put_nowait({"type": "lifespan.startup"})
         if sys.version_info >= (3, 11):
             # Variables that it sets before it has started are seen by every call.
@@ -66,7 +69,11 @@ class Lifespan:
             pass
         except BaseException as error:
             fault = error
-        if not self._started.done():
+        if not self._started.done() and self._mode == "on":
+            if fault is not None:
+                logger.error("the lifespan of an application failed", exc_info=fault)
+            self._started.set_result("it has no lifespan" if fault is None else f"{type(fault).__name__}: {fault}")
+        elif not self._started.done():
             # As the specification has it: the application knows no lifespan, and is served without one.
             if fault is not None:
                 logger.info("an application goes on without lifespan, which raised %s: %s", type(fault).__name__, fault)
@@ -106,7 +113,8 @@ class Lifespans:
         for handler in self._handlers:
             lifespan = known.get(id(handler.app))
             if lifespan is None:
-                lifespan = known[id(handler.app)] = Lifespan(handler.app)
+                mode = handler.__dict__.get("_lifespan", "auto")
+                lifespan = known[id(handler.app)] = Lifespan(handler.app, mode)
                 message = await lifespan.startup()
                 if message is not None:
                     await self._end(0.0)

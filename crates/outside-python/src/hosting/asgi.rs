@@ -4,6 +4,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, OnceLock};
+use std::time::Duration;
 
 use outside::{AsyncHandler, Error, Handler, Reply, Request, Ticket, WebSocket};
 use pyo3::exceptions::{PyRuntimeError, PySystemExit};
@@ -15,11 +16,27 @@ use pyo3::types::{PyDict, PyList, PyTuple};
 use crate::call::shared::Shared;
 use crate::event_loop::{EventLoop, LoopFunction};
 use crate::hosting::asgi_awaitable::Call;
-use crate::hosting::asgi_call::{AsgiCall, HttpCall, is_disconnected};
+use crate::hosting::asgi_call::{AsgiCall, HttpCall};
+use crate::hosting::asgi_event::is_disconnected;
 use crate::hosting::asgi_scope::{Protocol, Templates, asks_for_websocket};
-use crate::hosting::asgi_socket::{AsgiSocket, SocketCall, websocket};
+use crate::hosting::asgi_socket::{AsgiSocket, Sessions, SocketCall};
 use crate::logging::log_exception;
 use crate::support::lock;
+
+/// Bytes of the largest message, as other servers of ASGI have it.
+const MAX_MESSAGE: usize = 16 << 20;
+const PING_INTERVAL: Duration = Duration::from_secs(20);
+const PING_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// The options of the WebSockets of an application: it decides about origins itself.
+fn websocket() -> Arc<WebSocket> {
+    let made = WebSocket::with_handler(Arc::new(Sessions))
+        .with_max_message(MAX_MESSAGE)
+        .with_deflate(true)
+        .with_ping(Some(PING_INTERVAL), PING_TIMEOUT);
+    // The text is an origin.
+    Arc::new(made.with_origins(&["*"]).unwrap_or_else(|_| WebSocket::with_handler(Arc::new(Sessions))))
+}
 
 /// An ASGI application on a route: `server.set_route("/", asgi(app))`.
 #[pyclass(module = "outside", name = "ASGIApplication", frozen, dict, weakref)]
@@ -196,7 +213,9 @@ impl HostedApp {
                 let ended = Bound::new(py, ended)?;
                 task.call_method1(intern!(py, "add_done_callback"), (ended,))?;
                 let task = task.unbind();
-                lock(&CALLS).get_or_insert_default().insert(ticket, Running { call: Arc::clone(&call), task, run: Arc::clone(&self.run) });
+                lock(&CALLS)
+                    .get_or_insert_default()
+                    .insert(ticket, Running { call: Arc::clone(&call), task, run: Arc::clone(&self.run) });
                 Ok(None)
             }
         });
@@ -281,4 +300,3 @@ impl Ended {
         drop(running);
     }
 }
-

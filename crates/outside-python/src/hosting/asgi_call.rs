@@ -6,28 +6,30 @@
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Wake, Waker};
 
-use bytes::{Bytes, BytesMut};
-use outside::{Body, Error, FileSlice, Headers, Pieces, Reply, Request, Response, reason_phrase};
+use bytes::Bytes;
+use outside::{Body, Error, FileSlice, Headers, Pieces, Reply, Request, Response};
 use pyo3::exceptions::{PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyByteArray, PyBytes, PyCFunction, PyDict, PyString, PyTuple};
+use pyo3::types::{PyBytes, PyCFunction, PyDict, PyTuple};
 
 use crate::event_loop::EventLoop;
 use crate::hosting::asgi_awaitable::{Awaitable, Awaited, Call, Received, Sent, Waiting, wake_all};
+use crate::hosting::asgi_event::{
+    disconnected, event_of, gone_event, headers_of, join, misplaced, name_of, octets, response, unknown,
+};
 use crate::hosting::asgi_outgoing::{Outgoing, OutgoingEnd, OutgoingStream, Sender};
-use crate::support::{kind, lock};
+use crate::support::lock;
 
 /// One call, as the loop and the connection share it.
 pub(crate) struct HttpCall {
     request: Arc<Request>,
     outgoing: Outgoing,
-    state: Mutex<CallState>,
+    state: Mutex<HttpCallState>,
 }
 
 /// The state of a call; only the thread of the loop changes it.
-struct CallState {
+struct HttpCallState {
     reply: Option<Reply>,
     phase: Phase,
     head: Option<(u16, Headers)>,
@@ -76,7 +78,7 @@ impl HttpCall {
         Arc::new(Self {
             request,
             outgoing: Outgoing::default(),
-            state: Mutex::new(CallState {
+            state: Mutex::new(HttpCallState {
                 reply: Some(reply),
                 phase: Phase::New,
                 head: None,
@@ -130,12 +132,13 @@ impl HttpCall {
             return Err(misplaced("http.response.start", "the answer has begun"));
         }
         let has_content = !matches!(status, 204 | 304) && self.request.method() != "HEAD";
-        state.declared = match headers.get("content-length") {
-            Some(text) if has_content => Some(text.parse().map_err(|_| {
-                PyValueError::new_err(format!("a Content-Length is a number of bytes, not {text:?}"))
-            })?),
-            _ => None,
-        };
+        state.declared =
+            match headers.get("content-length") {
+                Some(text) if has_content => Some(text.parse().map_err(|_| {
+                    PyValueError::new_err(format!("a Content-Length is a number of bytes, not {text:?}"))
+                })?),
+                _ => None,
+            };
         state.phase = Phase::Started;
         state.head = Some((status, headers));
         Ok(())
@@ -219,14 +222,14 @@ impl HttpCall {
     }
 
     /// Hands the head and this content over.
-    fn answer(&self, state: &mut CallState, body: Body) {
+    fn answer(&self, state: &mut HttpCallState, body: Body) {
         let (Some((status, headers)), Some(reply)) = (state.head.take(), state.reply.take()) else { return };
         EventLoop::coalesce();
         reply.send(Ok(response(status, headers, body)));
     }
 
     /// Hands the head over, and lets the connection take the content as it comes.
-    fn begin_stream(self: &Arc<Self>, state: &mut CallState) {
+    fn begin_stream(self: &Arc<Self>, state: &mut HttpCallState) {
         state.phase = Phase::Streaming;
         std::mem::take(&mut state.waiting).into_iter().for_each(|piece| self.outgoing.push(piece));
         let media_type = state.head.as_ref().and_then(|(_, headers)| headers.get("content-type"));
@@ -415,102 +418,4 @@ impl AsgiCall {
         let call = Arc::new(CallAwaitable(Arc::clone(&self.0)));
         Ok(Bound::new(py, Waiting::new(call, awaited))?.into_any())
     }
-}
-
-/// The answer with this head and content.
-pub(crate) fn response(status: u16, headers: Headers, body: Body) -> Response {
-    // The status was checked when the application began its answer.
-    let usual = reason_phrase(status).as_bytes();
-    let mut response = Response::unchanged(status, usual).unwrap_or_else(|_| Response::new(500));
-    *response.headers_mut() = headers;
-    *response.body_mut() = body;
-    response
-}
-
-/// The exception of `send` when the client has left.
-pub(crate) fn disconnected(py: Python<'_>) -> PyErr {
-    static CLASS: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-    let made = CLASS.import(py, "outside._hosting.asgi", "ClientDisconnected").and_then(|class| class.call0());
-    made.map_or_else(|error| error, PyErr::from_value)
-}
-
-/// Whether this is that exception, or another one because of it.
-pub(crate) fn is_disconnected(py: Python<'_>, error: &PyErr) -> bool {
-    let module = py.import("outside._hosting.asgi");
-    let asked = module.and_then(|module| module.call_method1("is_disconnect", (error.value(py),))?.is_truthy());
-    asked.unwrap_or(false)
-}
-
-fn gone_event(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
-    let event = PyDict::new(py);
-    event.set_item(intern!(py, "type"), intern!(py, "http.disconnect"))?;
-    Ok(event.into_any())
-}
-
-/// The event as a dictionary; other mappings are copied.
-pub(crate) fn event_of<'py>(event: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyDict>> {
-    if let Ok(event) = event.cast::<PyDict>() {
-        return Ok(event.clone());
-    }
-    let made = event.py().get_type::<PyDict>().call1((event,));
-    let made = made.map_err(|_| PyTypeError::new_err(format!("an event is a dict, not {}", kind(event))))?;
-    Ok(made.cast_into::<PyDict>()?)
-}
-
-/// The type of an event.
-pub(crate) fn name_of<'py>(event: &Bound<'py, PyDict>) -> PyResult<Bound<'py, PyString>> {
-    match event.get_item(intern!(event.py(), "type"))? {
-        Some(name) => Ok(name.cast_into::<PyString>()?),
-        None => Err(PyTypeError::new_err("an event has a \"type\"")),
-    }
-}
-
-pub(crate) fn misplaced(event: &str, why: &str) -> PyErr {
-    PyRuntimeError::new_err(format!("the event {event} is misplaced: {why}"))
-}
-
-pub(crate) fn unknown(event: &str, allowed: &str) -> PyErr {
-    PyRuntimeError::new_err(format!("the event is {allowed}, not {event:?}"))
-}
-
-/// The header fields of an event: any iterable of pairs. Fields that the server owns are left out, but for the length.
-pub(crate) fn headers_of(given: &Bound<'_, PyAny>) -> PyResult<Headers> {
-    let mut headers = Headers::new();
-    for pair in given.try_iter()? {
-        let pair = pair?;
-        let (name, value) = match pair.cast::<PyTuple>() {
-            Ok(pair) if pair.len() == 2 => (pair.get_item(0)?, pair.get_item(1)?),
-            _ => (pair.get_item(0)?, pair.get_item(1)?),
-        };
-        let (name, value) = (octets(&name)?, octets(&value)?);
-        let name = std::str::from_utf8(&name)
-            .map_err(|_| PyValueError::new_err("the name of a header field is a token of ASCII characters"))?;
-        headers.append(name, &value).map_err(|error| PyValueError::new_err(error.to_string()))?;
-    }
-    Ok(headers)
-}
-
-/// The bytes of any buffer.
-pub(crate) fn octets(value: &Bound<'_, PyAny>) -> PyResult<Bytes> {
-    if let Ok(bytes) = value.cast::<PyBytes>() {
-        return Ok(Bytes::copy_from_slice(bytes.as_bytes()));
-    }
-    if let Ok(bytes) = value.cast::<PyByteArray>() {
-        return Ok(Bytes::from(bytes.to_vec()));
-    }
-    static VIEW: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-    let view = VIEW.import(value.py(), "builtins", "memoryview")?.call1((value,));
-    let view = view.map_err(|_| PyTypeError::new_err(format!("bytes are expected, not {}", kind(value))))?;
-    let bytes = view.call_method0(intern!(value.py(), "tobytes"))?;
-    Ok(Bytes::copy_from_slice(bytes.cast::<PyBytes>()?.as_bytes()))
-}
-
-fn join(pieces: Vec<Bytes>, last: Bytes) -> Bytes {
-    if pieces.is_empty() {
-        return last;
-    }
-    let mut joined = BytesMut::with_capacity(pieces.iter().map(Bytes::len).sum::<usize>() + last.len());
-    pieces.iter().for_each(|piece| joined.extend_from_slice(piece));
-    joined.extend_from_slice(&last);
-    joined.freeze()
 }

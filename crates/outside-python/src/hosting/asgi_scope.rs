@@ -14,16 +14,66 @@ use crate::support::lock;
 
 /// Names of fields that most requests have: their objects are made once.
 const NAMES: &[&str] = &[
-    "accept", "accept-charset", "accept-encoding", "accept-language", "access-control-request-headers",
-    "access-control-request-method", "authorization", "cache-control", "connection", "content-disposition",
-    "content-encoding", "content-language", "content-length", "content-type", "cookie", "date", "dnt", "expect",
-    "forwarded", "from", "host", "if-match", "if-modified-since", "if-none-match", "if-range", "if-unmodified-since",
-    "keep-alive", "origin", "pragma", "priority", "proxy-authorization", "range", "referer", "sec-ch-ua",
-    "sec-ch-ua-mobile", "sec-ch-ua-platform", "sec-fetch-dest", "sec-fetch-mode", "sec-fetch-site", "sec-fetch-user",
-    "sec-websocket-extensions", "sec-websocket-key", "sec-websocket-protocol", "sec-websocket-version", "te",
-    "traceparent", "tracestate", "transfer-encoding", "upgrade", "upgrade-insecure-requests", "user-agent", "via",
-    "x-forwarded-for", "x-forwarded-host", "x-forwarded-port", "x-forwarded-prefix", "x-forwarded-proto", "x-real-ip",
-    "x-request-id", "x-requested-with",
+    "accept",
+    "accept-charset",
+    "accept-encoding",
+    "accept-language",
+    "access-control-request-headers",
+    "access-control-request-method",
+    "authorization",
+    "cache-control",
+    "connection",
+    "content-disposition",
+    "content-encoding",
+    "content-language",
+    "content-length",
+    "content-type",
+    "cookie",
+    "date",
+    "dnt",
+    "expect",
+    "forwarded",
+    "from",
+    "host",
+    "if-match",
+    "if-modified-since",
+    "if-none-match",
+    "if-range",
+    "if-unmodified-since",
+    "keep-alive",
+    "origin",
+    "pragma",
+    "priority",
+    "proxy-authorization",
+    "range",
+    "referer",
+    "sec-ch-ua",
+    "sec-ch-ua-mobile",
+    "sec-ch-ua-platform",
+    "sec-fetch-dest",
+    "sec-fetch-mode",
+    "sec-fetch-site",
+    "sec-fetch-user",
+    "sec-websocket-extensions",
+    "sec-websocket-key",
+    "sec-websocket-protocol",
+    "sec-websocket-version",
+    "te",
+    "traceparent",
+    "tracestate",
+    "transfer-encoding",
+    "upgrade",
+    "upgrade-insecure-requests",
+    "user-agent",
+    "via",
+    "x-forwarded-for",
+    "x-forwarded-host",
+    "x-forwarded-port",
+    "x-forwarded-prefix",
+    "x-forwarded-proto",
+    "x-real-ip",
+    "x-request-id",
+    "x-requested-with",
 ];
 
 /// Bytes of the longest name that is looked up among them.
@@ -79,7 +129,11 @@ impl Templates {
         let scope = template.bind(py).copy()?;
         let offered = template.bind(py).get_item(intern!(py, "extensions"))?;
         if let Some(offered) = offered.as_ref().and_then(|offered| offered.cast::<PyDict>().ok()) {
-            scope.set_item(intern!(py, "extensions"), offered.copy()?)?;
+            let offered = offered.copy()?;
+            if request.is_encrypted() {
+                offered.set_item(intern!(py, "tls"), tls(py)?)?;
+            }
+            scope.set_item(intern!(py, "extensions"), offered)?;
         }
         let version = match request.version() {
             "HTTP/2" => intern!(py, "2"),
@@ -174,6 +228,16 @@ fn headers<'py>(py: Python<'py>, request: &Request) -> PyResult<Bound<'py, PyLis
         }
     }
     Ok(list)
+}
+
+/// The extension `tls`: that TLS is used, and no more.
+fn tls(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
+    let tls = PyDict::new(py);
+    tls.set_item("client_cert_chain", PyTuple::empty(py))?;
+    for name in ["server_cert", "client_cert_name", "client_cert_error", "tls_version", "cipher_suite"] {
+        tls.set_item(name, py.None())?;
+    }
+    Ok(tls)
 }
 
 /// Address and port of the client; `None` for one of a Unix socket.

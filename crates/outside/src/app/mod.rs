@@ -1,5 +1,6 @@
 //! The public types of a server: the server itself, a server that only redirects, and an answer made without a server.
 
+mod heard_signals;
 mod places;
 mod redirect;
 mod routes;
@@ -14,6 +15,7 @@ use std::os::fd::BorrowedFd;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+pub use heard_signals::HeardSignals;
 pub use places::Security;
 pub use redirect::OutsideHttpRedirect;
 pub use scheduled::ScheduledResponse;
@@ -71,24 +73,12 @@ impl ServerRun {
 
     /// The signals whose handlers write their numbers to that descriptor, as those of Python do.
     pub fn signals(&self) -> HeardSignals {
-        HeardSignals(Arc::clone(&self.wake_pipe))
+        HeardSignals::of(&self.wake_pipe)
     }
 
     /// The descriptors that this run holds from its beginning: for bindings whose programs may fork.
     pub fn descriptors(&self) -> [BorrowedFd<'_>; 2] {
         self.wake_pipe.descriptors()
-    }
-}
-
-/// The signals that a run has heard of: see [`ServerRun::signals`].
-#[derive(Clone, Debug)]
-pub struct HeardSignals(Arc<WakePipe>);
-
-impl HeardSignals {
-    /// The numbers of the signals that have come since the last call.
-    pub fn take(&self) -> impl Iterator<Item = u8> {
-        let bits = self.0.take_signals();
-        (1..64).filter(move |number| bits & 1 << number != 0)
     }
 }
 

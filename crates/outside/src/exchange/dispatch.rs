@@ -102,9 +102,7 @@ impl Dispatcher {
                 may_be_whole: false,
                 most: own,
             },
-            Handler::Async(handler) if handler.is_hosted() => {
-                Intake { in_pieces: true, may_be_whole: true, most: own }
-            }
+            Handler::Async(handler) if handler.is_hosted() => Intake { in_pieces: true, may_be_whole: true, most: own },
             handler => Intake { in_pieces: handler.takes_pieces(), may_be_whole: false, most },
         }
     }
