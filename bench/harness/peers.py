@@ -60,10 +60,17 @@ def _granian_files(port: int) -> list[str]:
     return [*_granian("asgi", "asgi_app:app")(port), "--static-path-route", "/static", "--static-path-mount", str(paths.FILES)]
 
 
-def _gunicorn(threads: int) -> Callable[[int], list[str]]:
+def _hosted(target: str, *options: str) -> Callable[[int], list[str]]:
+    """Ours, as the command hosts an application of another interface."""
+    return lambda port: [
+        str(paths.OUR_PYTHON), "-m", "outside", "run", target, "--host", "127.0.0.1", "--port", str(port), "--log", "off", *options,
+    ]  # fmt: skip
+
+
+def _gunicorn(threads: int, target: str = "flask_app:app") -> Callable[[int], list[str]]:
     return lambda port: _peer_python(
         "-m", "gunicorn", "--bind", f"127.0.0.1:{port}", "--workers", "1", "--worker-class", "gthread",
-        "--threads", str(threads), "--worker-tmp-dir", "/dev/shm", "--log-level", "warning", "flask_app:app",
+        "--threads", str(threads), "--worker-tmp-dir", "/dev/shm", "--log-level", "warning", target,
     )  # fmt: skip
 
 
@@ -178,6 +185,34 @@ _PEERS = (
         "gthread worker, 4 threads (its documentation: 2 to 4 per core); 72 where handlers sleep, or they would wait for "
         "each other",
         sleep_command=_gunicorn(72), python=paths.PEERS_PYTHON, packages=("gunicorn==27.0.1", "flask==3.1.3"),
+    ),
+    Peer(
+        "outside-wsgi", "outside (WSGI)", _hosted("wsgi_app:app"), "outside run; access log off, defaults otherwise",
+        python=paths.OUR_PYTHON, ours=True,
+    ),
+    Peer(
+        "outside-flask", "Flask on outside", _hosted("flask_app:app"), "outside run; 64 threads where handlers sleep",
+        sleep_command=_hosted("flask_app:app", "--threads", "64"), python=paths.OUR_PYTHON, ours=True,
+    ),
+    Peer(
+        "outside-django", "Django on outside", _hosted("django_app:application"), "outside run; defaults",
+        python=paths.OUR_PYTHON, ours=True,
+    ),
+    Peer(
+        "granian-flask", "Flask on granian", _granian("wsgi", "flask_app:app"), "as granian (WSGI)",
+        python=paths.PEERS_PYTHON, packages=("granian==2.8.7", "flask==3.1.3"),
+    ),
+    Peer(
+        "granian-django", "Django on granian", _granian("wsgi", "django_app:application"), "as granian (WSGI)",
+        python=paths.PEERS_PYTHON, packages=("granian==2.8.7", "django==6.1.3"),
+    ),
+    Peer(
+        "gunicorn-wsgi", "gunicorn (WSGI)", _gunicorn(4, "wsgi_app:app"), "gthread worker, 4 threads",
+        python=paths.PEERS_PYTHON, packages=("gunicorn==27.0.1",),
+    ),
+    Peer(
+        "gunicorn-django", "Django on gunicorn", _gunicorn(4, "django_app:application"), "gthread worker, 4 threads",
+        python=paths.PEERS_PYTHON, packages=("gunicorn==27.0.1", "django==6.1.3"),
     ),
     Peer(
         "outside-1.5.8", "outside 1.5.8",

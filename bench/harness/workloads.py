@@ -59,6 +59,9 @@ HANDSHAKE_PEERS = ("outside-tls", "nginx-tls", "granian-tls")
 MIXED_PEERS = ("outside", "granian-wsgi", "fastpysgi", "robyn")
 ASYNC_PEERS = ("outside-routes", "granian-rsgi", "granian-asgi", "uvicorn", "fastapi")
 PARAMETER_PEERS = ("outside-routes", "robyn", "fastapi", "gunicorn-flask")
+WSGI_PEERS = ("outside-wsgi", "granian-wsgi", "fastpysgi", "gunicorn-wsgi")
+FLASK_PEERS = ("outside-flask", "granian-flask", "gunicorn-flask")
+DJANGO_PEERS = ("outside-django", "granian-django", "gunicorn-django")
 UPLOAD_PEERS = ("outside-routes", "gunicorn-flask", "fastapi")
 
 HELLO = b"Hello, World!"
@@ -217,6 +220,11 @@ _WORKLOADS = (
              "outside-routes", "/users/42"),
     Workload("upload1m", "Python, a form with a file of 1 MB, 16 connections", UPLOAD_PEERS, "outside-routes", "/upload", "POST",
              arguments=("--connections", "16")),
+    Workload("wsgi_hello", "A bare WSGI application, 64 connections", WSGI_PEERS, "outside-wsgi", usual=False),
+    Workload("flask_hello", "Flask, hello, 64 connections", FLASK_PEERS, "outside-flask", usual=False),
+    Workload("flask_sleep10", "Flask, a view that sleeps 10 ms, 64 connections (the ideal is 6,400 requests/s)", FLASK_PEERS,
+             "outside-flask", "/sleep", usual=False),
+    Workload("django_hello", "Django by WSGI, hello, 64 connections", DJANGO_PEERS, "outside-django", usual=False),
     Workload("rust-hello", "Rust hello, 64 connections", RUST_PEERS, "outside-rust"),
     Workload("rust-pipelined", "Rust hello, 64 connections, 16 requests pipelined", RUST_PEERS, "outside-rust",
              arguments=("--pipeline", "16")),

@@ -22,6 +22,7 @@ SECTIONS = {
         "Response", "ResponseCookie", "redirect", "json_response", "html", "send_file", "event_stream", "Event",
         "FilePath", "Folder", "abort", "HTTPException", "HandlerTimeout",
     ],
+    "Hosted applications": ["wsgi"],
     "WebSockets": ["WebSocket", "WebSocketConnection", "AsyncWebSocketConnection", "TextMessage", "BinaryMessage", "WebSocketExit"],
     "Tests": ["TestClient", "TestResponse", "TestWebSocket", "ScheduledResponse"],
     "Small functions": ["get_description", "get_insensitive_header"],

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from .._hosting.find import ASGI, NATIVE, NotHosted, described
+from .._hosting.find import ASGI, NATIVE, WSGI, NotHosted, described
 from .._hosting.mount import handler_of
 from .peers import Asked, asked_for, load_environment, tell_notes, unread_names
 from .platforms import listens_everywhere
@@ -53,6 +53,9 @@ def hosting_server(found: Found, asked: Asked) -> Any:
     # A proxy on this machine is trusted, as by other servers, because nothing else is served here.
     server.config["trusted_proxies"] = ["127.0.0.1", "::1"]
     server.config["compression"] = False
+    if found.interface == WSGI:
+        # Each thread may keep a connection to a database.
+        server.config["max_workers"] = min(32, 4 * (os.cpu_count() or 1))
     options, without = _taken(found.interface, asked.hosting)
     if without:
         names = ", ".join(f"--{name.replace('_', '-')}" for name in without)

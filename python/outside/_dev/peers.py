@@ -36,6 +36,7 @@ _SAME = {
     "--key": "--keyfile",
     "--worker-connections": "--max-connections",
     "--backpressure": "--max-connections",
+    "--limit-concurrency": "--max-connections",
     "--limit-max-requests": "--max-requests",
     "--limit-max-requests-jitter": "--max-requests-jitter",
     "--keep-alive": "--timeout-keep-alive",
@@ -329,10 +330,10 @@ def _take(asked: Asked, key: str, value: Any) -> bool:
     ):
         _read(asked, f"{key} =", same, str(value))
         return True
-    return (
-        same in ("--certfile", "--keyfile", "--forwarded-allow-ips", "--log-level")
-        and _read(asked, key, same, str(value)) is None
-    )
+    if same not in ("--certfile", "--keyfile", "--forwarded-allow-ips", "--log-level"):
+        return False
+    _read(asked, key, same, str(value))
+    return True
 
 
 def unread_names(environment: Mapping[str, str]) -> list[str]:

@@ -52,7 +52,8 @@ class Lifespan:
         if task is None or task.done():
             return
         self._events.put_nowait({"type": "lifespan.shutdown"})
-        done, _ = await asyncio.wait([self._ended, task], timeout=patience, return_when=asyncio.FIRST_COMPLETED)
+        waited: list[asyncio.Future[Any]] = [self._ended, task]
+        done, _ = await asyncio.wait(waited, timeout=patience, return_when=asyncio.FIRST_COMPLETED)
         if not done:
             logger.error("lifespan.shutdown had not ended within termination_timeout")
         elif self._ended.done() and (message := self._ended.result()) is not None:

@@ -72,6 +72,11 @@ class UpgradeSocket:
             self._socket = socket.socket(fileno=self._take())
         return getattr(self._socket, name)
 
+    def __del__(self) -> None:
+        # The call has ended, and with it the conversation, unless the application has a socket of its own by `dup()`.
+        if self._socket is not None:
+            self._socket.close()
+
 
 ERRORS = ErrorStream()
 

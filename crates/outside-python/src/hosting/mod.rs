@@ -13,6 +13,7 @@ pub(crate) mod asgi_socket;
 pub(crate) mod wsgi;
 pub(crate) mod wsgi_call;
 pub(crate) mod wsgi_environ;
+pub(crate) mod wsgi_fields;
 pub(crate) mod wsgi_file;
 pub(crate) mod wsgi_input;
 pub(crate) mod wsgi_names;

@@ -19,13 +19,13 @@ const ROOM: usize = 256 << 10;
 /// The state that both sides share.
 #[derive(Default)]
 struct DownloadShared {
-    buffer: Mutex<Buffer>,
+    buffer: Mutex<DownloadBuffer>,
     /// Notified when the connection has taken pieces or has left.
     taken: Condvar,
 }
 
 #[derive(Default)]
-struct Buffer {
+struct DownloadBuffer {
     pieces: VecDeque<Bytes>,
     held: usize,
     end: Option<DownloadEnd>,
@@ -59,7 +59,7 @@ pub fn fed_body() -> (BodyFeed, Box<dyn BodyStream>) {
 }
 
 impl DownloadShared {
-    fn lock(&self) -> MutexGuard<'_, Buffer> {
+    fn lock(&self) -> MutexGuard<'_, DownloadBuffer> {
         self.buffer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -131,7 +131,7 @@ impl std::fmt::Debug for BodyFeed {
     }
 }
 
-impl Buffer {
+impl DownloadBuffer {
     /// The result of asking for a piece, if it is known. Pieces that wait together are one.
     fn take(&mut self) -> Option<Pull> {
         if let Some(first) = self.pieces.pop_front() {

@@ -209,9 +209,8 @@ impl Exchange {
                 }
             };
         }
-        if let Some(open) = response.open_file.take() {
-            let (file, range) = *open;
-            self.content = Some(Box::new(FileContent::open(file, range)));
+        if let Some(content) = FileContent::take_open(&mut response) {
+            self.content = Some(Box::new(content));
             return Work::Answered(response);
         }
         let Some(entry) = self.file.take() else { return Work::Answered(response) };

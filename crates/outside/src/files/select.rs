@@ -28,6 +28,18 @@ pub(crate) struct FileContent {
     pub(crate) segments: Vec<FileSegment>,
 }
 
+/// A file that a program has opened, and the half-open range of it that is the content.
+struct OpenedFile(File, Range<u64>);
+
+impl Response {
+    /// The same with the bytes of this half-open range of an open file as its content; the kernel sends them.
+    #[must_use]
+    pub fn with_open_file(mut self, file: File, range: Range<u64>) -> Self {
+        self.special = Some(Box::new(OpenedFile(file, range)));
+        self
+    }
+}
+
 /// A piece of such content.
 #[derive(Debug)]
 pub(crate) enum FileSegment {
@@ -47,8 +59,13 @@ pub(crate) enum Excluded {
 }
 
 impl FileContent {
-    /// A half-open range of a file that a program has opened.
-    pub(crate) fn open(file: File, range: Range<u64>) -> Self {
+    /// The content of an answer that a program has opened by itself.
+    pub(crate) fn take_open(response: &mut Response) -> Option<Self> {
+        let OpenedFile(file, range) = *response.special.take()?.downcast().ok()?;
+        Some(Self::open(file, range))
+    }
+
+    fn open(file: File, range: Range<u64>) -> Self {
         let path = Path::new("an open file");
         Self { file: Arc::new(OpenFile::new(file)), path: path.into(), segments: vec![FileSegment::Range(range)] }
     }

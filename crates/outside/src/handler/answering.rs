@@ -1,6 +1,7 @@
 //! The answer of a call that goes on after it: a handler that makes its content on its own thread, piece by piece.
 
 use std::fmt;
+use std::os::unix::net::UnixStream;
 
 use crate::message::Response;
 
@@ -23,5 +24,25 @@ impl Answering {
 impl fmt::Debug for Answering {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Answering")
+    }
+}
+
+/// A socket in place of an answer.
+struct Tunnel(UnixStream);
+
+impl Response {
+    /// No response, but a socket that takes the connection over: from now on its bytes go to the client as they are,
+    /// and the client's bytes to it. For programs that answer an upgrade themselves; HTTP/1.1 only.
+    pub fn tunnel(socket: UnixStream) -> Self {
+        let mut response = Self::sent();
+        (response.status, response.is_final) = (101, true);
+        response.special = Some(Box::new(Tunnel(socket)));
+        response
+    }
+
+    /// The socket in place of this answer, if it is one.
+    pub(crate) fn take_tunnel(&mut self) -> Option<UnixStream> {
+        let Tunnel(socket) = *self.special.take()?.downcast().ok()?;
+        Some(socket)
     }
 }

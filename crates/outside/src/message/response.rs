@@ -1,9 +1,6 @@
 //! A response: status, header fields, content. The form of every answer before the writer renders it.
 
 use std::any::Any;
-use std::fs::File;
-use std::ops::Range;
-use std::os::unix::net::UnixStream;
 use std::path::Path;
 
 use bytes::Bytes;
@@ -38,10 +35,8 @@ pub struct Response {
     pub(crate) attachment: Option<Box<dyn Any + Send>>,
     /// The reason phrase, if it is not the usual one of the status.
     pub(crate) reason: Option<Box<[u8]>>,
-    /// A file that is open already, and the half-open range of it that is the content.
-    pub(crate) open_file: Option<Box<(File, Range<u64>)>>,
-    /// The other end of a socket that takes the place of the connection's conversation.
-    pub(crate) tunnel: Option<Box<UnixStream>>,
+    /// Content that a room above knows: an open file, or a socket in place of an answer.
+    pub(crate) special: Option<Box<dyn Any + Send>>,
     /// Whether the answer leaves as it is: no hooks, no compression, no media type of the server's.
     pub(crate) is_final: bool,
 }
@@ -72,19 +67,6 @@ impl Response {
         let usual = reason_phrase(status).as_bytes();
         let reason = (reason != usual).then(|| Box::from(reason));
         Ok(Self { status, reason, is_final: true, ..Self::default() })
-    }
-
-    /// The same with the bytes of this half-open range of an open file as its content; the kernel sends them.
-    #[must_use]
-    pub fn with_open_file(mut self, file: File, range: Range<u64>) -> Self {
-        self.open_file = Some(Box::new((file, range)));
-        self
-    }
-
-    /// No response, but a socket that takes the connection over: from now on its bytes go to the client as they are,
-    /// and the client's bytes to it. For programs that answer an upgrade themselves; HTTP/1.1 only.
-    pub fn tunnel(socket: UnixStream) -> Self {
-        Self { status: 101, tunnel: Some(Box::new(socket)), is_final: true, ..Self::default() }
     }
 
     /// The result of a call whose answer was sent while it ran ([`crate::Answering`]).

@@ -79,8 +79,8 @@ impl Connection {
         closes: bool,
         now: &Moment,
     ) -> Result<(), Stop> {
-        if let Some(socket) = response.tunnel.take() {
-            return self.tunnel(out, exchange, *socket).await;
+        if let Some(socket) = response.take_tunnel() {
+            return self.tunnel(out, exchange, socket).await;
         }
         let http_1_0 = exchange.request.as_ref().is_some_and(|request| request.version == Version::Http10);
         let is_secure = self.stream.is_secure();
