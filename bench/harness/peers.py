@@ -100,9 +100,9 @@ def _granian_ws(interface: str, target: str) -> Callable[[int], list[str]]:
     )  # fmt: skip
 
 
-def _uvicorn_ws(protocol: str) -> Callable[[int], list[str]]:
+def _uvicorn_ws(protocol: str, target: str = "asgi_ws_app:app") -> Callable[[int], list[str]]:
     return lambda port: _peer_python(
-        "-m", "uvicorn", "asgi_ws_app:app", "--host", "127.0.0.1", "--port", str(port), "--loop", "uvloop",
+        "-m", "uvicorn", target, "--host", "127.0.0.1", "--port", str(port), "--loop", "uvloop",
         "--http", "httptools", "--no-access-log", "--log-level", "warning", "--lifespan", "off", "--ws", protocol,
         "--ws-per-message-deflate", "false",
     )  # fmt: skip
@@ -223,6 +223,45 @@ _PEERS = (
     Peer(
         "gunicorn-django", "Django on gunicorn", _gunicorn(4, "django_app:application"), "gthread worker, 4 threads",
         python=paths.PEERS_PYTHON, packages=("gunicorn==27.0.1", "django==6.1.3"),
+    ),
+    Peer(
+        "outside-asgi", "outside (ASGI)", _hosted("asgi_app:app"), "outside run; access log off, defaults otherwise",
+        python=paths.OUR_PYTHON, ours=True,
+    ),
+    Peer(
+        "outside-starlette", "Starlette on outside", _hosted("starlette_app:app"), "outside run; uvloop, defaults otherwise",
+        python=paths.OUR_PYTHON, ours=True,
+    ),
+    Peer(
+        "outside-fastapi", "FastAPI on outside", _hosted("fastapi_app:app"), "outside run; uvloop, defaults otherwise",
+        python=paths.OUR_PYTHON, ours=True,
+    ),
+    Peer(
+        "outside-starlette-ws", "Starlette on outside", _hosted("starlette_app:app"), "outside run; uvloop, defaults otherwise",
+        python=paths.OUR_PYTHON, ours=True,
+    ),
+    Peer(
+        "granian-starlette", "Starlette on granian", _granian("asgi", "starlette_app:app"), "as granian (ASGI)",
+        python=paths.PEERS_PYTHON, packages=("granian==2.8.7", "starlette==1.10.0", "uvloop==0.22.1"),
+    ),
+    Peer(
+        "granian-starlette-ws", "Starlette on granian", _granian_ws("asgi", "starlette_app:app"), "as granian (ASGI)",
+        python=paths.PEERS_PYTHON, packages=("granian==2.8.7", "starlette==1.10.0", "uvloop==0.22.1"),
+    ),
+    Peer(
+        "granian-fastapi", "FastAPI on granian", _granian("asgi", "fastapi_app:app"), "as granian (ASGI)",
+        python=paths.PEERS_PYTHON,
+        packages=("granian==2.8.7", "fastapi==0.165.0", "python-multipart==0.0.34", "uvloop==0.22.1"),
+    ),
+    Peer(
+        "uvicorn-starlette", "Starlette on uvicorn", _uvicorn("starlette_app:app"), "uvicorn as above",
+        python=paths.PEERS_PYTHON,
+        packages=("uvicorn==0.54.0", "starlette==1.10.0", "uvloop==0.22.1", "httptools==0.9.0"),
+    ),
+    Peer(
+        "uvicorn-starlette-ws", "Starlette on uvicorn", _uvicorn_ws("websockets-sansio", "starlette_app:app"),
+        "uvicorn (websockets) as above", python=paths.PEERS_PYTHON,
+        packages=("uvicorn==0.54.0", "starlette==1.10.0", "websockets==17.4", "uvloop==0.22.1", "httptools==0.9.0"),
     ),
     Peer(
         "outside-1.5.8", "outside 1.5.8",

@@ -63,6 +63,10 @@ CHECKED_PEERS = ("outside-checked", "fastapi", "fastapi-granian")
 WSGI_PEERS = ("outside-wsgi", "granian-wsgi", "fastpysgi", "gunicorn-wsgi")
 FLASK_PEERS = ("outside-flask", "granian-flask", "gunicorn-flask")
 DJANGO_PEERS = ("outside-django", "granian-django", "gunicorn-django")
+ASGI_PEERS = ("outside-asgi", "granian-asgi", "uvicorn")
+STARLETTE_PEERS = ("outside-starlette", "granian-starlette", "uvicorn-starlette")
+STARLETTE_ECHO_PEERS = ("outside-starlette-ws", "granian-starlette-ws", "uvicorn-starlette-ws")
+FASTAPI_PEERS = ("outside-fastapi", "granian-fastapi", "fastapi")
 UPLOAD_PEERS = ("outside-routes", "gunicorn-flask", "fastapi")
 
 HELLO = b"Hello, World!"
@@ -235,6 +239,22 @@ _WORKLOADS = (
     Workload("flask_sleep10", "Flask, a view that sleeps 10 ms, 64 connections (the ideal is 6,400 requests/s)", FLASK_PEERS,
              "outside-flask", "/sleep", usual=False),
     Workload("django_hello", "Django by WSGI, hello, 64 connections", DJANGO_PEERS, "outside-django", usual=False),
+    Workload("asgi_hello", "A bare ASGI application, 64 connections", ASGI_PEERS, "outside-asgi", usual=False),
+    Workload("starlette_hello", "Starlette, hello, 64 connections", STARLETTE_PEERS, "outside-starlette", usual=False),
+    Workload("starlette_stream", "Starlette, a StreamingResponse of 3 parts, 64 connections", STARLETTE_PEERS,
+             "outside-starlette", "/parts", usual=False),
+    Workload("starlette_file100k", "Starlette, a FileResponse of 100 KiB, 64 connections", STARLETTE_PEERS,
+             "outside-starlette", "/static/100k.bin", usual=False),
+    Workload("starlette_ws_echo", "WebSockets by Starlette, 32 bytes echoed, 64 connections", STARLETTE_ECHO_PEERS,
+             "outside-starlette-ws", "/ws", arguments=("--websocket", "32"), usual=False),
+    Workload("fastapi_json", "FastAPI, an async def of a number in the path and a short answer in JSON, 64 connections",
+             FASTAPI_PEERS, "outside-fastapi", "/users/42", usual=False),
+    Workload("fastapi_json8", "The same, 8 connections", FASTAPI_PEERS, "outside-fastapi", "/users/42",
+             arguments=("--connections", "8"), usual=False),
+    Workload("fastapi_post", "FastAPI, 1 KB of JSON parsed and echoed, 64 connections", FASTAPI_PEERS, "outside-fastapi",
+             "/json", "POST", usual=False),
+    Workload("fastapi_upload1m", "FastAPI, an UploadFile of 1 MB, 16 connections", FASTAPI_PEERS, "outside-fastapi", "/upload",
+             "POST", arguments=("--connections", "16"), usual=False),
     Workload("rust-hello", "Rust hello, 64 connections", RUST_PEERS, "outside-rust"),
     Workload("rust-pipelined", "Rust hello, 64 connections, 16 requests pipelined", RUST_PEERS, "outside-rust",
              arguments=("--pipeline", "16")),

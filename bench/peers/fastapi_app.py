@@ -1,6 +1,6 @@
-"""The routes on FastAPI, served by uvicorn: handlers as its documentation writes them, `async def` throughout."""
+"""The routes on FastAPI, served by uvicorn, granian and outside: handlers as its documentation writes them, `async def` throughout."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from checked_model import Station
 from fastapi import FastAPI, Form, UploadFile
@@ -12,6 +12,11 @@ app = FastAPI()
 @app.get("/hello", response_class=PlainTextResponse)
 async def hello():
     return "Hello, World!"
+
+
+@app.post("/json")
+async def json(body: dict[str, Any]):
+    return body
 
 
 @app.get("/users/{user_id}")

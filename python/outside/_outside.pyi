@@ -4,7 +4,9 @@ Written by hand and compared with the built module by `make test` (mypy.stubtest
 exist for type checkers only.
 """
 
+from asyncio import Task
 from collections.abc import AsyncIterable, Awaitable, Callable, Iterable
+from contextvars import Context
 from datetime import datetime
 from os import PathLike
 from socket import socket
@@ -102,6 +104,7 @@ __all__ = [
     "_remove_pattern",
     "_report",
     "_route_parameters",
+    "_release_wakes",
     "_run_on_loop",
     "_serve_in_memory",
     "_set_any_errorhandler",
@@ -564,9 +567,11 @@ class ASGIApplication:
     """An ASGI application as a handler; `outside.asgi(app)` makes one."""
 
     root_path: str
-    def __init__(self, app: Callable[..., Any], root_path: str) -> None: ...
+    def __new__(cls, app: Any, root_path: str) -> ASGIApplication: ...
     @property
-    def app(self) -> Callable[..., Any]: ...
+    def app(self) -> Any: ...
+    def _begin(self, state: dict[str, Any] | None, context: Context | None) -> None: ...
+    def _tasks(self) -> list[tuple[Task[Any], bool]]: ...
 
 class WSGIFileWrapper:
     """`wsgi.file_wrapper`: a file that a WSGI application returns as its content."""
@@ -670,6 +675,7 @@ def _log_session_failure(connection: WebSocketConnection, what: str, error: Base
 def _belongings() -> tuple[list[int], list[_Address | str]]: ...
 def _forked() -> None: ...
 def _run_on_loop(coroutine: Any, future: Any) -> bool: ...
+def _release_wakes() -> None: ...
 
 @final
 class _Body:

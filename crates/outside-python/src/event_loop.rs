@@ -18,10 +18,10 @@ use outside::handler::{Reply, Ticket, hold_wakes, release_wakes};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyDict, PyList};
+use pyo3::types::{PyBytes, PyDict, PyList};
 
 use crate::logging::{log_exception, log_warning};
-use crate::support::{is_coroutine, lock};
+use crate::support::lock;
 
 /// An `async def` function that answers requests.
 pub(crate) trait LoopFunction: Send + Sync {
@@ -81,6 +81,8 @@ pub(crate) struct EventLoop {
     batches: AtomicU64,
     wake_writer: UnixStream,
     wake_reader: UnixStream,
+    /// The loop's own side, if the thread that serves drives it.
+    driver: Mutex<Option<Py<PyAny>>>,
 }
 
 /// Commands to the loop.
@@ -119,6 +121,12 @@ const GRACE: Duration = Duration::from_millis(50);
 /// The loop of this process and its thread, while there is one.
 static CURRENT: Mutex<Option<(Arc<EventLoop>, Arc<LoopThread>)>> = Mutex::new(None);
 
+/// A loop that was there, or a new one and the place of its thread.
+enum Made {
+    Known(Arc<EventLoop>),
+    New(Arc<EventLoop>, Arc<LoopThread>),
+}
+
 /// The thread, once it is started.
 type LoopThread = Mutex<Option<Py<PyAny>>>;
 
@@ -131,26 +139,9 @@ impl EventLoop {
     /// The loop of this process; started if there is none.
     pub(crate) fn running(py: Python<'_>) -> PyResult<Arc<Self>> {
         // No Python is called under the lock: the thread that puts the loop there starts the loop's thread afterwards.
-        let (made, thread) = {
-            let mut current = lock(&CURRENT);
-            if let Some((current, _)) = &*current {
-                return Ok(Arc::clone(current));
-            }
-            let (wake_writer, wake_reader) = UnixStream::pair()?;
-            wake_writer.set_nonblocking(true)?;
-            wake_reader.set_nonblocking(true)?;
-            let made = Arc::new(Self {
-                queue: Mutex::default(),
-                jobs: Mutex::default(),
-                is_woken: AtomicBool::new(false),
-                woken_at: Mutex::default(),
-                batches: AtomicU64::new(0),
-                wake_writer,
-                wake_reader,
-            });
-            let thread = Arc::new(Mutex::new(None));
-            *current = Some((Arc::clone(&made), Arc::clone(&thread)));
-            (made, thread)
+        let (made, thread) = match Self::make()? {
+            Made::New(made, thread) => (made, thread),
+            Made::Known(current) => return Ok(current),
         };
         let options = PyDict::new(py);
         options.set_item("target", py.import("outside._handlers.loop")?.getattr("serve")?)?;
@@ -163,9 +154,67 @@ impl EventLoop {
         Ok(made)
     }
 
+    /// Begins a loop that this thread drives, by the method `run` of the object that this returns; `None` if the
+    /// process has a loop. Commands wait until then.
+    pub(crate) fn here(py: Python<'_>) -> PyResult<Option<Bound<'_, PyAny>>> {
+        let Made::New(made, thread) = Self::make()? else { return Ok(None) };
+        *lock(&thread) = Some(py.import("threading")?.call_method0("current_thread")?.unbind());
+        let source = Py::new(py, LoopSource(Arc::clone(&made)))?;
+        let driver = py.import("outside._handlers.loop")?.call_method1("begin", (source,))?;
+        *lock(&made.driver) = Some(driver.clone().unbind());
+        Ok(Some(driver))
+    }
+
+    /// Has the thread that drives the loop run the handlers of these signals.
+    pub(crate) fn hear(signals: Vec<u8>) {
+        Self::execute(move |py| {
+            let driver = Self::current().and_then(|current| lock(&current.driver).as_ref().map(|it| it.clone_ref(py)));
+            if let Some(driver) = driver
+                && let Err(error) = driver.call_method1(py, "hear", (PyBytes::new(py, &signals),))
+            {
+                log_exception(py, None, "a signal was not passed on", &error);
+            }
+        });
+    }
+
+    /// Ends the method `run` of a loop's driver.
+    pub(crate) fn leave() {
+        if let Some(current) = Self::current() {
+            current.push(LoopCommand::Stop);
+        }
+    }
+
+    /// The loop of this process, or a new one without a thread.
+    fn make() -> PyResult<Made> {
+        let mut current = lock(&CURRENT);
+        if let Some((current, _)) = &*current {
+            return Ok(Made::Known(Arc::clone(current)));
+        }
+        let (wake_writer, wake_reader) = UnixStream::pair()?;
+        wake_writer.set_nonblocking(true)?;
+        wake_reader.set_nonblocking(true)?;
+        let made = Arc::new(Self {
+            queue: Mutex::default(),
+            jobs: Mutex::default(),
+            is_woken: AtomicBool::new(false),
+            woken_at: Mutex::default(),
+            batches: AtomicU64::new(0),
+            wake_writer,
+            wake_reader,
+            driver: Mutex::new(None),
+        });
+        let thread = Arc::new(Mutex::new(None));
+        *current = Some((Arc::clone(&made), Arc::clone(&thread)));
+        Ok(Made::New(made, thread))
+    }
+
     /// Cancels the tasks of the loop, waits for their end, and ends the loop, if there is one.
     pub(crate) fn stop(py: Python<'_>, patience: Duration) -> PyResult<()> {
         let Some((current, thread)) = lock(&CURRENT).take() else { return Ok(()) };
+        let driver = lock(&current.driver).take();
+        if let Some(driver) = driver {
+            return driver.call_method1(py, "close", (patience.as_secs_f64(),)).map(drop);
+        }
         current.push(LoopCommand::Stop);
         let thread = lock(&thread).take();
         let Some(thread) = thread else { return Ok(()) };
@@ -323,23 +372,6 @@ impl EventLoop {
         let job = lock(&self.jobs).remove(&ticket);
         job.map_or(Ok(()), |job| job.report(py, report))
     }
-}
-
-/// The value itself, or the result of a coroutine: on the loop of `async def` handlers, or on one of its own if there
-/// is none. The coroutine runs in `context`.
-pub(crate) fn awaited<'py>(
-    value: Bound<'py, PyAny>,
-    context: Option<&Bound<'py, PyAny>>,
-) -> PyResult<Bound<'py, PyAny>> {
-    if is_coroutine(&value)? { wait_for(value, context) } else { Ok(value) }
-}
-
-/// The result of a coroutine.
-pub(crate) fn wait_for<'py>(
-    coroutine: Bound<'py, PyAny>,
-    context: Option<&Bound<'py, PyAny>>,
-) -> PyResult<Bound<'py, PyAny>> {
-    coroutine.py().import("outside._handlers.loop")?.call_method1("wait_for", (coroutine, context))
 }
 
 /// Wakes the reactors that have answers of the batch that has ended.

@@ -13,6 +13,7 @@ mod logging;
 mod message;
 mod server;
 mod support;
+mod waiting;
 mod websocket;
 
 use pyo3::prelude::*;

@@ -46,7 +46,7 @@ pub mod site;
 mod transport;
 pub mod websocket;
 
-pub use app::{OutsideHttp, OutsideHttpRedirect, ScheduledResponse, ServerRun};
+pub use app::{HeardSignals, OutsideHttp, OutsideHttpRedirect, ScheduledResponse, ServerRun};
 pub use config::Config;
 pub use error::{Error, Refusal};
 pub use files::Folder;

@@ -74,10 +74,13 @@ def hosting_server(found: Found, asked: Asked) -> Any:
 def _taken(interface: str, options: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
     """The options that the handler of this interface takes, and the names of the others."""
     if interface == ASGI:
-        from .._hosting.asgi import asgi as handler
+        from .._hosting.asgi import asgi
+
+        known = inspect.signature(asgi).parameters
     else:
-        from .._hosting.wsgi import wsgi as handler
-    known = inspect.signature(handler).parameters
+        from .._hosting.wsgi import wsgi
+
+        known = inspect.signature(wsgi).parameters
     return {name: value for name, value in options.items() if name in known}, [name for name in options if name not in known]
 
 

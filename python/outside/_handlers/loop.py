@@ -8,7 +8,10 @@ engine's "stop" does.
 import asyncio
 import concurrent.futures
 import logging
+import os
+import signal
 import sys
+import threading
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextvars import Context, copy_context
 from functools import partial
@@ -24,28 +27,27 @@ _EAGER: dict[str, Any] = {"eager_start": True} if sys.version_info >= (3, 12) el
 # The loop that the engine can wake, and the futures that wait for that, by ticket.
 current: asyncio.AbstractEventLoop | None = None
 waiting: dict[int, Any] = {}
+# The thread that drives the loop, and the loop's driver.
+here: "tuple[int, _Server] | None" = None
 
 
 def serve(source: Any) -> None:
     """Serves a `_LoopSource` until it says stop, then cancels the tasks that are left."""
-    global current
+    server = begin(source)
+    server.run()
+    server.close()
+
+
+def begin(source: Any) -> "_Server":
+    """A loop for a `_LoopSource`, to be driven by this thread: `run()`, until the source says stop, then `close()`."""
+    global current, here
     loop = current = _new_loop()
     loop.set_exception_handler(_report)
     asyncio.set_event_loop(loop)
     server = _Server(loop, source)
     loop.add_reader(source.fileno(), server.take_work)
-    while not server.stopping:
-        try:
-            loop.run_forever()
-        except BaseException as error:
-            # A SystemExit in some task, for example: it ends that task, not the loop of all others.
-            logger.error("the event loop of async handlers goes on after an exception", exc_info=error)
-    loop.remove_reader(source.fileno())
-    try:
-        loop.run_until_complete(server.end())
-    finally:
-        asyncio.set_event_loop(None)
-        loop.close()
+    here = threading.get_ident(), server
+    return server
 
 
 def _new_loop() -> asyncio.AbstractEventLoop:
@@ -76,6 +78,62 @@ class _Server:
         self._streams: dict[int, _Stream] = {}
         self._sessions: dict[int, AsyncWebSocketConnection] = {}
         self._others: set[asyncio.Task[None]] = set()
+        self._ending: asyncio.Task[Any] | None = None
+        self._wakeup_of_loop = -1
+
+    def run(self, wakeup: int = -1, wakeup_before: int = -1) -> None:
+        """Drives the loop until the source says stop. `wakeup` is the descriptor to which the handlers of signals write, and
+        `wakeup_before` the one before, of `loop.add_signal_handler` perhaps."""
+        self.stopping = False
+        if wakeup >= 0:
+            self._wakeup_of_loop = wakeup_before
+            self._loop.call_soon(self._take_wakeup, wakeup)
+        while not self.stopping:
+            try:
+                self._loop.run_forever()
+            except BaseException as error:
+                # A SystemExit in some task, for example: it ends that task, not the loop of all others.
+                logger.error("the event loop of async handlers goes on after an exception", exc_info=error)
+
+    def _take_wakeup(self, wakeup: int) -> None:
+        # uvloop has set a descriptor of its own when it began to run.
+        before = signal.set_wakeup_fd(wakeup, warn_on_full_buffer=False)
+        if before not in (-1, wakeup):
+            self._wakeup_of_loop = before
+
+    def hear(self, signals: bytes) -> None:
+        """Passes signals on to the loop, which may have handlers for them. Those of `signal.signal` run by now."""
+        if self._wakeup_of_loop >= 0:
+            try:
+                os.write(self._wakeup_of_loop, signals)
+            except OSError:
+                self._wakeup_of_loop = -1
+
+    def run_until(self, coroutine: Coroutine[Any, Any, Any], context: Context | None) -> Any:
+        """The result of a coroutine, for the thread that drives the loop, while it does not."""
+        future: concurrent.futures.Future[Any] = concurrent.futures.Future()
+        self._loop.run_until_complete(self._start_in(context, _tell(coroutine, future, context)))
+        return future.result()
+
+    def close(self, patience: float | None = None) -> None:
+        """Cancels the tasks that are left, and ends the loop."""
+        global current, here
+        self._loop.remove_reader(self._source.fileno())
+        try:
+            ends = self.end() if patience is None else self._end_within(patience)
+            self._loop.run_until_complete(ends)
+        finally:
+            asyncio.set_event_loop(None)
+            self._loop.close()
+            if here is not None and here[1] is self:
+                current, here = None, None
+
+    async def _end_within(self, patience: float) -> None:
+        self._ending = asyncio.current_task()
+        ends = asyncio.ensure_future(self.end())
+        done, _ = await asyncio.wait([ends], timeout=patience)
+        if not done:
+            logger.warning("tasks of async handlers had not ended and were left behind")
 
     def take_work(self) -> None:
         # Answers of one batch wake the reactor once, at its end.
@@ -209,7 +267,7 @@ class _Server:
         own = asyncio.current_task()
         ours = {*self._tasks.values(), *self._others, *(stream.task for stream in self._streams.values())}
         # A task that is cancelled may make others while it ends.
-        while tasks := asyncio.all_tasks() - {own}:
+        while tasks := {task for task in asyncio.all_tasks() if task is not own and task is not self._ending}:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
@@ -226,6 +284,8 @@ def wait_for(coroutine: Coroutine[Any, Any, Any], context: Context | None = None
 
     It runs in this context, in which nothing else runs meanwhile.
     """
+    if here is not None and here[0] == threading.get_ident() and asyncio._get_running_loop() is None:
+        return here[1].run_until(coroutine, context)
     future: concurrent.futures.Future[Any] = concurrent.futures.Future()
     if asyncio._get_running_loop() is None and _outside._run_on_loop(coroutine, (future, context)):
         return future.result()

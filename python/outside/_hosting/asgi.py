@@ -19,11 +19,34 @@ class ClientDisconnected(OSError):
         super().__init__("the client has left")
 
 
-def asgi(app: Callable[..., Any], *, root_path: str = "") -> _outside.ASGIApplication:
-    """A handler that calls this ASGI 3 application: `server.set_route("/", asgi(app))`."""
+def asgi(app: Callable[..., Any], *, root_path: str = "", lifespan: str = "auto") -> _outside.ASGIApplication:
+    """A handler that calls this ASGI 3 application: `server.set_route("/", asgi(app))`.
+
+    `root_path` is the path below which clients see it, if that is not the one of its route. `lifespan` says whether it has
+    one: `"on"`, `"off"`, or `"auto"`: an application that raises an exception instead goes on without.
+    """
+    if lifespan not in ("auto", "on", "off"):
+        raise ValueError(f"lifespan is 'auto', 'on' or 'off', not {lifespan!r}")
     if not callable(app):
         raise TypeError(f"an ASGI application is called as app(scope, receive, send), not {described(app)}")
-    return _outside.ASGIApplication(unwrapped(app), root_path.rstrip("/"))
+    made = _outside.ASGIApplication(unwrapped(app), root_path.rstrip("/"))
+    made.__dict__["_lifespan"] = lifespan
+    return made
+
+
+def is_disconnect(error: BaseException | None) -> bool:
+    """Whether an exception says that the client has left: frameworks raise others because of it."""
+    for _ in range(_DEEPEST):
+        if error is None or isinstance(error, ClientDisconnected):
+            break
+        if isinstance(inner := getattr(error, "exceptions", None), tuple):
+            return all(is_disconnect(each) for each in inner)
+        error = error.__cause__ or error.__context__
+    return isinstance(error, ClientDisconnected)
+
+
+# Exceptions behind one another that are looked at.
+_DEEPEST = 10
 
 
 async def _wait(awaitable: Any) -> None:

@@ -156,3 +156,9 @@ def terminal_is_there() -> bool:
     except OSError:
         return False
     return True
+
+
+def sigterm_is_ours() -> bool:
+    """Whether the handler of SIGTERM is one of this package, which ends the server."""
+    module = getattr(signal.getsignal(signal.SIGTERM), "__module__", None) or ""
+    return module.partition(".")[0] == "outside"

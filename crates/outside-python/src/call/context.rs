@@ -18,13 +18,14 @@ use pyo3::types::PyTuple;
 
 use super::shared::Shared;
 use crate::errors::answer_of;
-use crate::event_loop::{Rescuers, wait_for};
+use crate::event_loop::Rescuers;
 use crate::logging::log_exception;
 use crate::message::convert::{Returned, returned};
 use crate::message::request::Request;
 use crate::message::response::Response;
 use crate::message::stream::{StreamContext, StreamedRequest};
 use crate::support::is_coroutine;
+use crate::waiting::wait_for;
 
 /// The Python objects behind an answer, for the hooks that come later.
 pub(crate) struct Attachment {

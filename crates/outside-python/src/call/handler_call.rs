@@ -12,12 +12,12 @@ use pyo3::types::PyTuple;
 use crate::call::context::{RequestContext, context_here};
 use crate::call::plan::Plan;
 use crate::call::shared::Shared;
-use crate::event_loop::wait_for;
 use crate::forked::leave_if_forked;
 use crate::logging::log_exception;
 use crate::message::convert::{Returned, located, returned};
 use crate::message::request::Request;
 use crate::message::response::Response;
+use crate::waiting::wait_for;
 
 /// A call of a handler, or of the functions before one, that has returned or raised.
 pub(crate) struct HandlerCall<'a, 'py> {

@@ -7,12 +7,12 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
 use crate::errors::answer_of;
-use crate::event_loop::awaited;
 use crate::logging::log_exception;
 use crate::message::convert::{Returned, head_of, located, returned, shown};
 use crate::message::request::Request;
 use crate::message::response::Response;
 use crate::support::kind;
+use crate::waiting::awaited;
 
 /// Calls a route function outside the server and gives the finished `Response`.
 #[pyclass(module = "outside", name = "ScheduledResponse", subclass, frozen, dict, weakref)]

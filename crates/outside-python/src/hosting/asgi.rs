@@ -4,6 +4,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, OnceLock};
+use std::time::Duration;
 
 use outside::handler::{AsyncHandler, Handler, Reply, Ticket};
 use outside::{Error, Request, WebSocket};
@@ -11,16 +12,32 @@ use pyo3::exceptions::{PyRuntimeError, PySystemExit};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyDict, PyList};
+use pyo3::types::{PyDict, PyList, PyTuple};
 
 use crate::call::shared::Shared;
 use crate::event_loop::{EventLoop, LoopFunction};
 use crate::hosting::asgi_awaitable::Call;
-use crate::hosting::asgi_call::{AsgiCall, HttpCall, is_disconnected};
+use crate::hosting::asgi_call::{AsgiCall, HttpCall};
+use crate::hosting::asgi_event::is_disconnected;
 use crate::hosting::asgi_scope::{Protocol, Templates, asks_for_websocket};
-use crate::hosting::asgi_socket::{AsgiSocket, SocketCall, websocket};
+use crate::hosting::asgi_socket::{AsgiSocket, Sessions, SocketCall};
 use crate::logging::log_exception;
 use crate::support::lock;
+
+/// Bytes of the largest message, as other servers of ASGI have it.
+const MAX_MESSAGE: usize = 16 << 20;
+const PING_INTERVAL: Duration = Duration::from_secs(20);
+const PING_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// The options of the WebSockets of an application: it decides about origins itself.
+fn websocket() -> Arc<WebSocket> {
+    let made = WebSocket::with_handler(Arc::new(Sessions))
+        .with_max_message(MAX_MESSAGE)
+        .with_deflate(true)
+        .with_ping(Some(PING_INTERVAL), PING_TIMEOUT);
+    // The text is an origin.
+    Arc::new(made.with_origins(&["*"]).unwrap_or_else(|_| WebSocket::with_handler(Arc::new(Sessions))))
+}
 
 /// An ASGI application on a route: `server.set_route("/", asgi(app))`.
 #[pyclass(module = "outside", name = "ASGIApplication", frozen, dict, weakref)]
@@ -28,7 +45,8 @@ pub(crate) struct AsgiApplication {
     /// The application.
     #[pyo3(get)]
     app: Py<PyAny>,
-    templates: Mutex<Arc<Templates>>,
+    /// The path below which it is, if it is told; else that of its route.
+    root_path: Mutex<String>,
     run: Arc<Run>,
 }
 
@@ -45,31 +63,45 @@ struct Run {
 
 #[pymethods]
 impl AsgiApplication {
+    /// Notes where the server listens: address and port, or the path of a Unix socket.
+    pub(crate) fn note_server(&self, address: &Bound<'_, PyAny>) {
+        let server = match address.extract::<String>() {
+            Ok(path) => (path.trim_start_matches("unix:"), address.py().None()).into_pyobject(address.py()).ok(),
+            Err(_) => address.cast::<PyTuple>().ok().cloned(),
+        };
+        let before = std::mem::replace(&mut *lock(&self.run.server), server.map(|it| it.into_any().unbind()));
+        drop(before);
+    }
+
     #[new]
-    fn new(app: &Bound<'_, PyAny>, root_path: &str) -> PyResult<Self> {
-        let templates = Mutex::new(Arc::new(Templates::new(app.py(), root_path)?));
-        Ok(Self { app: app.clone().unbind(), templates, run: Arc::default() })
+    fn new(app: &Bound<'_, PyAny>, root_path: &str) -> Self {
+        let root_path = Mutex::new(root_path.to_owned());
+        Self { app: app.clone().unbind(), root_path, run: Arc::default() }
     }
 
     /// The path below which the application is mounted.
     #[getter]
     fn root_path(&self) -> String {
-        lock(&self.templates).root_path().to_owned()
+        lock(&self.root_path).clone()
     }
 
     #[setter]
-    fn set_root_path(&self, py: Python<'_>, root_path: &str) -> PyResult<()> {
-        let made = Arc::new(Templates::new(py, root_path)?);
-        *lock(&self.templates) = made;
-        Ok(())
+    fn set_root_path(&self, root_path: &str) {
+        root_path.clone_into(&mut lock(&self.root_path));
     }
 
-    /// Begins a run: the state and the context of the lifespan, and the address of the server.
-    fn _begin(&self, state: Option<Py<PyDict>>, context: Option<Py<PyAny>>, server: Option<Py<PyAny>>) {
+    /// The tasks of its calls that have not ended, each with whether its answer is complete.
+    fn _tasks(&self, py: Python<'_>) -> Vec<(Py<PyAny>, bool)> {
+        let calls = lock(&CALLS);
+        let own = calls.iter().flat_map(HashMap::values).filter(|running| Arc::ptr_eq(&running.run, &self.run));
+        own.map(|running| (running.task.clone_ref(py), running.call.is_complete())).collect()
+    }
+
+    /// Begins a run, or ends it: the state and the context of the lifespan.
+    fn _begin(&self, state: Option<Py<PyDict>>, context: Option<Py<PyAny>>) {
         let before = (
             std::mem::replace(&mut *lock(&self.run.state), state),
             std::mem::replace(&mut *lock(&self.run.context), context),
-            std::mem::replace(&mut *lock(&self.run.server), server),
         );
         drop(before);
     }
@@ -77,22 +109,24 @@ impl AsgiApplication {
 
 impl AsgiApplication {
     /// The engine's handler.
-    pub(crate) fn to_engine(&self, py: Python<'_>, shared: &Arc<Shared>) -> Handler {
+    pub(crate) fn to_engine(&self, py: Python<'_>, route: &str, shared: &Arc<Shared>) -> PyResult<Handler> {
+        let told = lock(&self.root_path).clone();
+        let root_path = if told.is_empty() { route.trim_end_matches('/') } else { &told };
         let app = Arc::new(HostedApp {
             app: self.app.clone_ref(py),
-            templates: Arc::clone(&lock(&self.templates)),
+            templates: Templates::new(py, root_path)?,
             run: Arc::clone(&self.run),
             shared: Arc::clone(shared),
             websocket: OnceLock::new(),
         });
-        Handler::Async(Arc::new(AsgiHandler(app)))
+        Ok(Handler::Async(Arc::new(AsgiHandler(app))))
     }
 }
 
 /// An application, as its calls have it.
 pub(crate) struct HostedApp {
     app: Py<PyAny>,
-    templates: Arc<Templates>,
+    templates: Templates,
     run: Arc<Run>,
     shared: Arc<Shared>,
     websocket: OnceLock<Arc<WebSocket>>,
@@ -115,7 +149,7 @@ impl AsyncHandler for AsgiHandler {
     /// The client has left: the application is told, and goes on.
     fn cancel(&self, ticket: Ticket) {
         EventLoop::execute(move |py| {
-            let call = lock(&CALLS).as_ref().and_then(|calls| calls.get(&ticket)).map(|it| Arc::clone(&it.0));
+            let call = lock(&CALLS).as_ref().and_then(|calls| calls.get(&ticket)).map(|it| Arc::clone(&it.call));
             if let Some(call) = call {
                 call.leave(py);
             }
@@ -136,7 +170,11 @@ impl AsyncHandler for AsgiHandler {
 }
 
 /// A call whose task has not ended, and the task, which asyncio alone would not keep.
-struct Running(Arc<dyn Call>, #[expect(dead_code, reason = "kept, not used")] Py<PyAny>);
+struct Running {
+    call: Arc<dyn Call>,
+    task: Py<PyAny>,
+    run: Arc<Run>,
+}
 
 /// Calls whose first step has ended and whose tasks have not.
 static CALLS: Mutex<Option<HashMap<Ticket, Running>>> = Mutex::new(None);
@@ -176,7 +214,9 @@ impl HostedApp {
                 let ended = Bound::new(py, ended)?;
                 task.call_method1(intern!(py, "add_done_callback"), (ended,))?;
                 let task = task.unbind();
-                lock(&CALLS).get_or_insert_default().insert(ticket, Running(Arc::clone(&call), task));
+                lock(&CALLS)
+                    .get_or_insert_default()
+                    .insert(ticket, Running { call: Arc::clone(&call), task, run: Arc::clone(&self.run) });
                 Ok(None)
             }
         });

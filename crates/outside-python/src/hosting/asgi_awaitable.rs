@@ -28,7 +28,7 @@ pub(crate) trait Awaitable: Send + Sync {
     fn poll<'py>(&self, py: Python<'py>, awaited: Awaited) -> PyResult<Option<Bound<'py, PyAny>>>;
 
     /// Adds a future that is to be completed at the next change.
-    fn add_waiter(&self, future: Py<PyAny>);
+    fn add_waiter(&self, future: &Bound<'_, PyAny>, awaited: Awaited);
 }
 
 /// A call of either protocol, until its task has ended.
@@ -44,6 +44,9 @@ pub(crate) trait Call: Send + Sync {
 
     /// The application has failed: ends the answer. The page is for one that has not begun.
     fn fail(&self, page: &mut dyn FnMut() -> Result<Response, Error>);
+
+    /// Whether the client has its whole answer.
+    fn is_complete(&self) -> bool;
 
     /// Whether the client left before that.
     fn is_gone(&self) -> bool;
@@ -158,7 +161,7 @@ impl Waiting {
         static LOOP: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
         let running = LOOP.import(py, "asyncio", "get_running_loop")?.call0()?;
         let future = running.call_method0(intern!(py, "create_future"))?;
-        self.call.add_waiter(future.clone().unbind());
+        self.call.add_waiter(&future, self.awaited);
         let iterator = future.call_method0(intern!(py, "__await__"))?;
         let suspended = iterator.call_method0(intern!(py, "__next__"))?;
         self.future = Some(iterator.unbind());

@@ -6,31 +6,33 @@
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Wake, Waker};
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use outside::content::Pieces;
 use outside::handler::Reply;
-use outside::message::{Body, FileSlice, reason_phrase};
+use outside::message::{Body, FileSlice};
 use outside::{Error, Headers, Request, Response};
 use pyo3::exceptions::{PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyByteArray, PyBytes, PyDict, PyString, PyTuple};
+use pyo3::types::{PyBytes, PyCFunction, PyDict, PyTuple};
 
 use crate::event_loop::EventLoop;
 use crate::hosting::asgi_awaitable::{Awaitable, Awaited, Call, Received, Sent, Waiting, wake_all};
+use crate::hosting::asgi_event::{
+    disconnected, event_of, gone_event, headers_of, join, misplaced, name_of, octets, response, unknown,
+};
 use crate::hosting::asgi_outgoing::{Outgoing, OutgoingEnd, OutgoingStream, Sender};
-use crate::support::{kind, lock};
+use crate::support::lock;
 
 /// One call, as the loop and the connection share it.
 pub(crate) struct HttpCall {
     request: Arc<Request>,
     outgoing: Outgoing,
-    state: Mutex<CallState>,
+    state: Mutex<HttpCallState>,
 }
 
 /// The state of a call; only the thread of the loop changes it.
-struct CallState {
+struct HttpCallState {
     reply: Option<Reply>,
     phase: Phase,
     head: Option<(u16, Headers)>,
@@ -46,7 +48,20 @@ struct CallState {
     /// Bytes of the request's content that the application has taken; `None` when it has all.
     taken: Option<u64>,
     waiters: Vec<Py<PyAny>>,
+    listening: Listening,
 }
+
+/// The task of the application that waits in `receive`, as many frameworks have one beside the task that sends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Listening {
+    No,
+    Yes,
+    /// It has had its time to cancel the other task, which now learns by an exception that the client has left.
+    Over,
+}
+
+/// Seconds that a task in `receive` has for that.
+const LISTENING_TIME: f64 = 0.02;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
@@ -66,7 +81,7 @@ impl HttpCall {
         Arc::new(Self {
             request,
             outgoing: Outgoing::default(),
-            state: Mutex::new(CallState {
+            state: Mutex::new(HttpCallState {
                 reply: Some(reply),
                 phase: Phase::New,
                 head: None,
@@ -77,6 +92,7 @@ impl HttpCall {
                 is_first_step: true,
                 taken: Some(0),
                 waiters: Vec::new(),
+                listening: Listening::No,
             }),
         })
     }
@@ -84,6 +100,23 @@ impl HttpCall {
     fn wake_waiters(&self, py: Python<'_>) {
         let waiters = std::mem::take(&mut lock(&self.state).waiters);
         wake_all(py, waiters);
+    }
+
+    /// Gives the task in `receive` its time. `future` knows the loop.
+    fn end_listening_later(self: &Arc<Self>, future: &Bound<'_, PyAny>) -> PyResult<()> {
+        let py = future.py();
+        let call = Arc::clone(self);
+        let end = move |arguments: &Bound<'_, PyTuple>, _: Option<&Bound<'_, PyDict>>| {
+            call.end_listening(arguments.py());
+        };
+        let end = PyCFunction::new_closure(py, None, None, end)?;
+        future.call_method0(intern!(py, "get_loop"))?.call_method1(intern!(py, "call_later"), (LISTENING_TIME, end))?;
+        Ok(())
+    }
+
+    fn end_listening(&self, py: Python<'_>) {
+        lock(&self.state).listening = Listening::Over;
+        self.wake_waiters(py);
     }
 
     fn start(&self, event: &Bound<'_, PyDict>) -> PyResult<()> {
@@ -131,8 +164,9 @@ impl HttpCall {
             Phase::Complete => return Err(misplaced("http.response.body", "the answer is complete")),
         }
         if self.outgoing.is_gone() {
+            let waits = state.listening == Listening::Yes;
             drop(state);
-            return Err(disconnected(py));
+            return if waits { Ok(true) } else { Err(disconnected(py)) };
         }
         state.sent += piece.len() as u64;
         if let Some(declared) = state.declared
@@ -191,14 +225,14 @@ impl HttpCall {
     }
 
     /// Hands the head and this content over.
-    fn answer(&self, state: &mut CallState, body: Body) {
+    fn answer(&self, state: &mut HttpCallState, body: Body) {
         let (Some((status, headers)), Some(reply)) = (state.head.take(), state.reply.take()) else { return };
         EventLoop::coalesce();
         reply.send(Ok(response(status, headers, body)));
     }
 
     /// Hands the head over, and lets the connection take the content as it comes.
-    fn begin_stream(self: &Arc<Self>, state: &mut CallState) {
+    fn begin_stream(self: &Arc<Self>, state: &mut HttpCallState) {
         state.phase = Phase::Streaming;
         std::mem::take(&mut state.waiting).into_iter().for_each(|piece| self.outgoing.push(piece));
         let media_type = state.head.as_ref().and_then(|(_, headers)| headers.get("content-type"));
@@ -286,6 +320,10 @@ impl Call for HttpCall {
         }
     }
 
+    fn is_complete(&self) -> bool {
+        lock(&self.state).phase == Phase::Complete
+    }
+
     fn is_gone(&self) -> bool {
         self.outgoing.is_gone()
     }
@@ -310,13 +348,28 @@ impl Awaitable for CallAwaitable {
     fn poll<'py>(&self, py: Python<'py>, awaited: Awaited) -> PyResult<Option<Bound<'py, PyAny>>> {
         match awaited {
             Awaited::Event => self.0.event(py),
-            Awaited::Room if self.0.outgoing.is_gone() => Err(disconnected(py)),
+            Awaited::Room if self.0.outgoing.is_gone() => match lock(&self.0.state).listening {
+                Listening::Yes => Ok(None),
+                Listening::No | Listening::Over => Err(disconnected(py)),
+            },
             Awaited::Room => Ok(self.0.outgoing.has_room().then(|| py.None().into_bound(py))),
         }
     }
 
-    fn add_waiter(&self, future: Py<PyAny>) {
-        lock(&self.0.state).waiters.push(future);
+    fn add_waiter(&self, future: &Bound<'_, PyAny>, awaited: Awaited) {
+        let mut state = lock(&self.0.state);
+        state.waiters.push(future.clone().unbind());
+        if awaited == Awaited::Event && state.listening == Listening::No {
+            state.listening = Listening::Yes;
+        }
+        drop(state);
+        if awaited == Awaited::Room && self.0.outgoing.is_gone() {
+            let call = Arc::clone(&self.0);
+            let scheduled = call.end_listening_later(future);
+            if scheduled.is_err() {
+                call.end_listening(future.py());
+            }
+        }
     }
 }
 
@@ -368,101 +421,4 @@ impl AsgiCall {
         let call = Arc::new(CallAwaitable(Arc::clone(&self.0)));
         Ok(Bound::new(py, Waiting::new(call, awaited))?.into_any())
     }
-}
-
-/// The answer with this head and content.
-pub(crate) fn response(status: u16, headers: Headers, body: Body) -> Response {
-    // The status was checked when the application began its answer.
-    let usual = reason_phrase(status).as_bytes();
-    let mut response = Response::unchanged(status, usual).unwrap_or_else(|_| Response::new(500));
-    *response.headers_mut() = headers;
-    *response.body_mut() = body;
-    response
-}
-
-/// The exception of `send` when the client has left.
-pub(crate) fn disconnected(py: Python<'_>) -> PyErr {
-    static CLASS: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-    let made = CLASS.import(py, "outside._hosting.asgi", "ClientDisconnected").and_then(|class| class.call0());
-    made.map_or_else(|error| error, PyErr::from_value)
-}
-
-/// Whether this is that exception.
-pub(crate) fn is_disconnected(py: Python<'_>, error: &PyErr) -> bool {
-    let class = py.import("outside._hosting.asgi").and_then(|module| module.getattr("ClientDisconnected"));
-    class.is_ok_and(|class| error.matches(py, class).unwrap_or(false))
-}
-
-fn gone_event(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
-    let event = PyDict::new(py);
-    event.set_item(intern!(py, "type"), intern!(py, "http.disconnect"))?;
-    Ok(event.into_any())
-}
-
-/// The event as a dictionary; other mappings are copied.
-pub(crate) fn event_of<'py>(event: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyDict>> {
-    if let Ok(event) = event.cast::<PyDict>() {
-        return Ok(event.clone());
-    }
-    let made = event.py().get_type::<PyDict>().call1((event,));
-    let made = made.map_err(|_| PyTypeError::new_err(format!("an event is a dict, not {}", kind(event))))?;
-    Ok(made.cast_into::<PyDict>()?)
-}
-
-/// The type of an event.
-pub(crate) fn name_of<'py>(event: &Bound<'py, PyDict>) -> PyResult<Bound<'py, PyString>> {
-    match event.get_item(intern!(event.py(), "type"))? {
-        Some(name) => Ok(name.cast_into::<PyString>()?),
-        None => Err(PyTypeError::new_err("an event has a \"type\"")),
-    }
-}
-
-pub(crate) fn misplaced(event: &str, why: &str) -> PyErr {
-    PyRuntimeError::new_err(format!("the event {event} is misplaced: {why}"))
-}
-
-pub(crate) fn unknown(event: &str, allowed: &str) -> PyErr {
-    PyRuntimeError::new_err(format!("the event is {allowed}, not {event:?}"))
-}
-
-/// The header fields of an event: any iterable of pairs. Fields that the server owns are left out, but for the length.
-pub(crate) fn headers_of(given: &Bound<'_, PyAny>) -> PyResult<Headers> {
-    let mut headers = Headers::new();
-    for pair in given.try_iter()? {
-        let pair = pair?;
-        let (name, value) = match pair.cast::<PyTuple>() {
-            Ok(pair) if pair.len() == 2 => (pair.get_item(0)?, pair.get_item(1)?),
-            _ => (pair.get_item(0)?, pair.get_item(1)?),
-        };
-        let (name, value) = (octets(&name)?, octets(&value)?);
-        let name = std::str::from_utf8(&name)
-            .map_err(|_| PyValueError::new_err("the name of a header field is a token of ASCII characters"))?;
-        headers.append(name, &value).map_err(|error| PyValueError::new_err(error.to_string()))?;
-    }
-    Ok(headers)
-}
-
-/// The bytes of any buffer.
-pub(crate) fn octets(value: &Bound<'_, PyAny>) -> PyResult<Bytes> {
-    if let Ok(bytes) = value.cast::<PyBytes>() {
-        return Ok(Bytes::copy_from_slice(bytes.as_bytes()));
-    }
-    if let Ok(bytes) = value.cast::<PyByteArray>() {
-        return Ok(Bytes::from(bytes.to_vec()));
-    }
-    static VIEW: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-    let view = VIEW.import(value.py(), "builtins", "memoryview")?.call1((value,));
-    let view = view.map_err(|_| PyTypeError::new_err(format!("bytes are expected, not {}", kind(value))))?;
-    let bytes = view.call_method0(intern!(value.py(), "tobytes"))?;
-    Ok(Bytes::copy_from_slice(bytes.cast::<PyBytes>()?.as_bytes()))
-}
-
-fn join(pieces: Vec<Bytes>, last: Bytes) -> Bytes {
-    if pieces.is_empty() {
-        return last;
-    }
-    let mut joined = BytesMut::with_capacity(pieces.iter().map(Bytes::len).sum::<usize>() + last.len());
-    pieces.iter().for_each(|piece| joined.extend_from_slice(piece));
-    joined.extend_from_slice(&last);
-    joined.freeze()
 }

@@ -116,10 +116,6 @@ impl Templates {
         })
     }
 
-    pub(crate) fn root_path(&self) -> &str {
-        &self.root_path
-    }
-
     /// The scope of a request. `state` is the state of the lifespan, `server` the address where the server listens.
     pub(crate) fn scope<'py>(
         &self,
@@ -134,7 +130,11 @@ impl Templates {
         let scope = template.bind(py).copy()?;
         let offered = template.bind(py).get_item(intern!(py, "extensions"))?;
         if let Some(offered) = offered.as_ref().and_then(|offered| offered.cast::<PyDict>().ok()) {
-            scope.set_item(intern!(py, "extensions"), offered.copy()?)?;
+            let offered = offered.copy()?;
+            if request.is_encrypted() {
+                offered.set_item(intern!(py, "tls"), tls(py)?)?;
+            }
+            scope.set_item(intern!(py, "extensions"), offered)?;
         }
         let version = match request.version() {
             "HTTP/2" => intern!(py, "2"),
@@ -150,6 +150,15 @@ impl Templates {
         };
         scope.set_item(intern!(py, "scheme"), scheme)?;
         let (path, query) = path_and_query(request.target());
+        // A proxy in front may have taken the prefix away, or not.
+        let whole;
+        let path = match is_below(path, &self.root_path) {
+            true => path,
+            false => {
+                whole = format!("{}{path}", self.root_path);
+                &whole
+            }
+        };
         scope.set_item(intern!(py, "raw_path"), PyBytes::new(py, path.as_bytes()))?;
         scope.set_item(intern!(py, "query_string"), PyBytes::new(py, query.as_bytes()))?;
         match path.contains('%') {
@@ -172,6 +181,11 @@ impl Templates {
         }
         Ok(scope)
     }
+}
+
+/// Whether a path is this prefix, or below it.
+fn is_below(path: &str, prefix: &str) -> bool {
+    path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 /// The path and the query of a target, which may have the absolute form (RFC 9112 section 3.2.2).
@@ -215,6 +229,16 @@ fn headers<'py>(py: Python<'py>, request: &Request) -> PyResult<Bound<'py, PyLis
         }
     }
     Ok(list)
+}
+
+/// The extension `tls`: that TLS is used, and no more.
+fn tls(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
+    let tls = PyDict::new(py);
+    tls.set_item("client_cert_chain", PyTuple::empty(py))?;
+    for name in ["server_cert", "client_cert_name", "client_cert_error", "tls_version", "cipher_suite"] {
+        tls.set_item(name, py.None())?;
+    }
+    Ok(tls)
 }
 
 /// Address and port of the client; `None` for one of a Unix socket.

@@ -5,7 +5,6 @@
 
 use std::any::Any;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use outside::handler::Reply;
@@ -15,27 +14,14 @@ use outside::{Error, Headers, Request, Response, WebSocket, WebSocketConnection}
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict, PyString};
+use pyo3::types::{PyDict, PyString};
 
 use crate::event_loop::EventLoop;
 use crate::hosting::asgi_awaitable::{Awaitable, Awaited, Call, Received, Sent, Waiting, wake_all};
-use crate::hosting::asgi_call::{disconnected, event_of, headers_of, misplaced, name_of, octets, response, unknown};
+use crate::hosting::asgi_event::{
+    disconnect_event, disconnected, event_of, headers_of, message_event, misplaced, name_of, octets, response, unknown,
+};
 use crate::support::lock;
-
-/// Bytes of the largest message, as other servers of ASGI have it.
-const MAX_MESSAGE: usize = 16 << 20;
-const PING_INTERVAL: Duration = Duration::from_secs(20);
-const PING_TIMEOUT: Duration = Duration::from_secs(20);
-
-/// The options of the WebSockets of an application: it decides about origins itself.
-pub(crate) fn websocket() -> Arc<WebSocket> {
-    let made = WebSocket::with_handler(Arc::new(Sessions))
-        .with_max_message(MAX_MESSAGE)
-        .with_deflate(true)
-        .with_ping(Some(PING_INTERVAL), PING_TIMEOUT);
-    // The text is an origin.
-    Arc::new(made.with_origins(&["*"]).unwrap_or_else(|_| WebSocket::with_handler(Arc::new(Sessions))))
-}
 
 /// One call, as the loop and the engine share it.
 pub(crate) struct SocketCall {
@@ -46,7 +32,7 @@ pub(crate) struct SocketCall {
 
 struct SocketState {
     reply: Option<Reply>,
-    phase: Phase,
+    phase: SocketPhase,
     /// The head and the content of a refusal that the application words itself.
     denial: Option<(u16, Headers, Vec<Bytes>)>,
     connection: Option<WebSocketConnection>,
@@ -56,7 +42,7 @@ struct SocketState {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Phase {
+enum SocketPhase {
     /// The application has not taken `websocket.connect`.
     New,
     /// It has not decided.
@@ -72,7 +58,7 @@ impl SocketCall {
     pub(crate) fn new(websocket: Arc<WebSocket>, request: Arc<Request>, reply: Reply) -> Arc<Self> {
         let state = SocketState {
             reply: Some(reply),
-            phase: Phase::New,
+            phase: SocketPhase::New,
             denial: None,
             connection: None,
             exit: None,
@@ -100,8 +86,8 @@ impl SocketCall {
         });
         let mut state = lock(&self.state);
         state.connection = Some(connection.clone());
-        if state.phase == Phase::Accepting {
-            state.phase = Phase::Open;
+        if state.phase == SocketPhase::Accepting {
+            state.phase = SocketPhase::Open;
         }
         drop(state);
         Arc::clone(self).notify();
@@ -110,7 +96,7 @@ impl SocketCall {
     /// The connection could not be opened.
     fn not_opened(self: &Arc<Self>) {
         let mut state = lock(&self.state);
-        state.phase = Phase::Closed;
+        state.phase = SocketPhase::Closed;
         state.exit.get_or_insert_with(|| (1006, Box::default()));
         drop(state);
         Arc::clone(self).notify();
@@ -136,12 +122,12 @@ impl SocketCall {
         }
         let mut state = lock(&self.state);
         match state.phase {
-            Phase::New | Phase::Connecting => {}
-            Phase::Closed if state.exit.is_some() => return Err(disconnected(py)),
+            SocketPhase::New | SocketPhase::Connecting => {}
+            SocketPhase::Closed if state.exit.is_some() => return Err(disconnected(py)),
             _ => return Err(misplaced("websocket.accept", "the application has decided already")),
         }
         let Some(reply) = state.reply.take() else { return Err(disconnected(py)) };
-        state.phase = Phase::Accepting;
+        state.phase = SocketPhase::Accepting;
         drop(state);
         let attachment = Box::new(Opening(Mutex::new(Some(Arc::clone(self)))));
         let acceptance = Acceptance { websocket: Arc::clone(&self.websocket), subprotocol, headers, attachment };
@@ -171,8 +157,8 @@ impl SocketCall {
     fn connection(&self, event: &str, py: Python<'_>) -> PyResult<WebSocketConnection> {
         let state = lock(&self.state);
         match (state.phase, &state.connection) {
-            (Phase::Open, Some(connection)) => Ok(connection.clone()),
-            (Phase::Closed, _) => Err(disconnected(py)),
+            (SocketPhase::Open, Some(connection)) => Ok(connection.clone()),
+            (SocketPhase::Closed, _) => Err(disconnected(py)),
             _ => Err(misplaced(event, "it comes after websocket.accept")),
         }
     }
@@ -189,8 +175,8 @@ impl SocketCall {
         };
         let mut state = lock(&self.state);
         match state.phase {
-            Phase::New | Phase::Connecting => {
-                state.phase = Phase::Closed;
+            SocketPhase::New | SocketPhase::Connecting => {
+                state.phase = SocketPhase::Closed;
                 state.exit = Some((1006, Box::default()));
                 let reply = state.reply.take();
                 drop(state);
@@ -198,8 +184,8 @@ impl SocketCall {
                     reply.send(Ok(response(403, Headers::new(), Body::Empty)));
                 }
             }
-            Phase::Open => {
-                state.phase = Phase::Closed;
+            SocketPhase::Open => {
+                state.phase = SocketPhase::Closed;
                 let connection = state.connection.clone();
                 state.exit.get_or_insert_with(|| (code, reason.as_str().into()));
                 drop(state);
@@ -207,7 +193,7 @@ impl SocketCall {
                     connection.exit(code, &reason).map_err(|error| PyValueError::new_err(error.to_string()))?;
                 }
             }
-            Phase::Closed if state.exit.is_some() => return Err(disconnected(py)),
+            SocketPhase::Closed if state.exit.is_some() => return Err(disconnected(py)),
             _ => return Err(misplaced("websocket.close", "the application has decided already")),
         }
         self.wake_waiters(py);
@@ -229,11 +215,11 @@ impl SocketCall {
         };
         let mut state = lock(&self.state);
         match state.phase {
-            Phase::New | Phase::Connecting => {}
-            Phase::Closed if state.exit.is_some() => return Err(disconnected(py)),
+            SocketPhase::New | SocketPhase::Connecting => {}
+            SocketPhase::Closed if state.exit.is_some() => return Err(disconnected(py)),
             _ => return Err(misplaced("websocket.http.response.start", "the application has decided already")),
         }
-        state.phase = Phase::Denying;
+        state.phase = SocketPhase::Denying;
         state.denial = Some((status, headers, Vec::new()));
         Ok(())
     }
@@ -257,7 +243,7 @@ impl SocketCall {
             state.denial = Some((status, headers, pieces));
             return Ok(());
         }
-        state.phase = Phase::Closed;
+        state.phase = SocketPhase::Closed;
         state.exit = Some((1006, Box::default()));
         let reply = state.reply.take();
         drop(state);
@@ -272,14 +258,14 @@ impl SocketCall {
 
     fn event<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
         let mut state = lock(&self.state);
-        if state.phase == Phase::New {
-            state.phase = Phase::Connecting;
+        if state.phase == SocketPhase::New {
+            state.phase = SocketPhase::Connecting;
             drop(state);
             let event = PyDict::new(py);
             event.set_item(intern!(py, "type"), intern!(py, "websocket.connect"))?;
             return Ok(Some(event.into_any()));
         }
-        if let (Phase::Closed, Some((code, reason))) = (state.phase, state.exit.clone()) {
+        if let (SocketPhase::Closed, Some((code, reason))) = (state.phase, state.exit.clone()) {
             drop(state);
             return disconnect_event(py, code, &reason).map(Some);
         }
@@ -290,7 +276,7 @@ impl SocketCall {
             Ok(Some(message)) => message_event(py, &message).map(Some),
             Err(WebSocketExit { code, reason, .. }) => {
                 let mut state = lock(&self.state);
-                state.phase = Phase::Closed;
+                state.phase = SocketPhase::Closed;
                 state.exit = Some((code, reason.clone()));
                 drop(state);
                 disconnect_event(py, code, &reason).map(Some)
@@ -299,33 +285,11 @@ impl SocketCall {
     }
 }
 
-fn message_event<'py>(py: Python<'py>, message: &Message) -> PyResult<Bound<'py, PyAny>> {
-    let event = PyDict::new(py);
-    event.set_item(intern!(py, "type"), intern!(py, "websocket.receive"))?;
-    match message.is_text() {
-        true => {
-            let text =
-                std::str::from_utf8(message.as_bytes()).map_err(|error| PyValueError::new_err(error.to_string()))?;
-            event.set_item(intern!(py, "text"), text)?;
-        }
-        false => event.set_item(intern!(py, "bytes"), PyBytes::new(py, message.as_bytes()))?,
-    }
-    Ok(event.into_any())
-}
-
-fn disconnect_event<'py>(py: Python<'py>, code: u16, reason: &str) -> PyResult<Bound<'py, PyAny>> {
-    let event = PyDict::new(py);
-    event.set_item(intern!(py, "type"), intern!(py, "websocket.disconnect"))?;
-    event.set_item(intern!(py, "code"), code)?;
-    event.set_item(intern!(py, "reason"), reason)?;
-    Ok(event.into_any())
-}
-
 impl Call for SocketCall {
     fn leave(&self, py: Python<'_>) {
         let mut state = lock(&self.state);
         if state.connection.is_none() {
-            state.phase = Phase::Closed;
+            state.phase = SocketPhase::Closed;
             state.exit.get_or_insert_with(|| (1006, Box::default()));
             drop(state.reply.take());
         }
@@ -338,7 +302,7 @@ impl Call for SocketCall {
     fn returned(&self) -> Result<(), &'static str> {
         let state = lock(&self.state);
         match (state.phase, state.connection.clone()) {
-            (Phase::Closed, _) => Ok(()),
+            (SocketPhase::Closed, _) => Ok(()),
             (_, Some(connection)) => {
                 drop(state);
                 // The code and the empty reason are valid.
@@ -352,7 +316,7 @@ impl Call for SocketCall {
     fn fail(&self, page: &mut dyn FnMut() -> Result<Response, Error>) {
         let mut state = lock(&self.state);
         let (reply, connection) = (state.reply.take(), state.connection.clone());
-        state.phase = Phase::Closed;
+        state.phase = SocketPhase::Closed;
         drop(state);
         if let Some(reply) = reply {
             reply.send(page());
@@ -360,6 +324,10 @@ impl Call for SocketCall {
         if let Some(connection) = connection {
             drop(connection.exit(1011, ""));
         }
+    }
+
+    fn is_complete(&self) -> bool {
+        lock(&self.state).phase == SocketPhase::Closed
     }
 
     fn is_gone(&self) -> bool {
@@ -384,8 +352,8 @@ impl Awaitable for SocketAwaitable {
         }
         let state = lock(&self.call.state);
         match (state.phase, state.connection.clone()) {
-            (Phase::Accepting, _) => Ok(None),
-            (Phase::Closed, None) => {
+            (SocketPhase::Accepting, _) => Ok(None),
+            (SocketPhase::Closed, None) => {
                 drop(state);
                 Err(disconnected(py))
             }
@@ -400,8 +368,8 @@ impl Awaitable for SocketAwaitable {
         }
     }
 
-    fn add_waiter(&self, future: Py<PyAny>) {
-        lock(&self.call.state).waiters.push(future);
+    fn add_waiter(&self, future: &Bound<'_, PyAny>, _awaited: Awaited) {
+        lock(&self.call.state).waiters.push(future.clone().unbind());
     }
 }
 
@@ -460,7 +428,7 @@ impl Drop for Opening {
 }
 
 /// The handler of all connections of ASGI applications, as the engine sees it.
-struct Sessions;
+pub(crate) struct Sessions;
 
 impl SessionHandler for Sessions {
     fn style(&self) -> Style {

@@ -6,6 +6,7 @@
 pub(crate) mod asgi;
 pub(crate) mod asgi_awaitable;
 pub(crate) mod asgi_call;
+pub(crate) mod asgi_event;
 pub(crate) mod asgi_outgoing;
 pub(crate) mod asgi_scope;
 pub(crate) mod asgi_socket;

@@ -8,7 +8,6 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyByteArray, PyBytes, PyDict, PyFloat, PyInt, PyList, PyMemoryView, PyString, PyTuple};
 
 use crate::errors::value_error;
-use crate::event_loop::wait_for;
 use crate::message::cookie::ResponseCookie;
 use crate::message::file_path::FilePath;
 use crate::message::json::encoded;
@@ -18,6 +17,7 @@ use crate::message::response_headers::ResponseHeaders;
 use crate::message::stream::stream_of;
 use crate::message::tuple_answer::{TupleAnswer, tuple_answer};
 use crate::support::{is_coroutine, kind};
+use crate::waiting::wait_for;
 
 /// A return value, as the engine takes it.
 pub(crate) enum Returned {

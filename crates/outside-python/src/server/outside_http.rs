@@ -91,7 +91,7 @@ impl OutsideHttp {
             (Ok(app), _) => app.get().to_engine(handler.py(), route, lock(&server.config).clone_ref(handler.py())),
             (_, Ok(app)) => {
                 need_loop(handler.py(), &server.shared)?;
-                app.get().to_engine(handler.py(), &server.shared)
+                app.get().to_engine(handler.py(), route, &server.shared)?
             }
             _ => engine_handler(handler, blocking, streaming, cancel_on_disconnect, &server.shared, None)?,
         };
@@ -287,7 +287,12 @@ impl OutsideHttp {
     fn terminate(&self, signum: Option<&Bound<'_, PyAny>>, stackframe: Option<Bound<'_, PyAny>>) -> PyResult<()> {
         // Only the number tells a signal from a call.
         drop(stackframe);
-        self.server()?.engine.terminate(signum.is_some());
+        let server = self.server()?;
+        if signum.is_some() && server.has_stood_in.swap(false, Ordering::SeqCst) {
+            // The end has begun for this signal already.
+            return Ok(());
+        }
+        server.engine.terminate(signum.is_some());
         Ok(())
     }
 

@@ -1,10 +1,12 @@
 //! Serving on listeners, from the first signal handler set to the last callback called.
 
+use std::os::fd::AsRawFd as _;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use outside::listen::{ConnectionSource, Endpoint};
+use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 
 use crate::call::hooks::install;
@@ -15,10 +17,12 @@ use crate::event_loop::EventLoop;
 use crate::logging::log_exception;
 use crate::message::json::JsonDefault;
 use crate::server::debug_token::{TokenRoute, announce as announce_token};
+use crate::server::hosted::Hosted;
 use crate::server::running::{self, RunRecord, RunningServer};
 use crate::server::settings::Settings;
 use crate::server::signals::SignalHandlers;
 use crate::server::state::ServerState;
+use crate::server::terminations::Terminations;
 use crate::server::{certificates, contention};
 use crate::support::{is_async, lock};
 use crate::websocket::route::WebSocket;
@@ -60,27 +64,46 @@ pub(crate) fn serve_on(
     let may_need_loop =
         |handler: &Bound<'_, PyAny>| handler.cast::<WebSocket>().is_ok() || is_async(handler).unwrap_or(true);
     let needs_loop = server.shared.needs_loop.load(Ordering::Relaxed);
+    // The loop of hosted applications is the main thread's, where signals are handled.
+    let hosted = Hosted::of(py, &handlers)?;
+    let driver = match &hosted {
+        Some(_) if is_main_thread(py)? => EventLoop::here(py)?,
+        _ => None,
+    };
     if needs_loop || handlers.iter().any(|handler| may_need_loop(handler.bind(py))) {
         EventLoop::running(py)?;
     }
-    if let Err(error) = call_hook(object, "_run_startup") {
+    let begun = hosted.as_ref().map_or(Ok(()), |hosted| hosted.start(py));
+    if let Err(error) = begun.and_then(|()| call_hook(object, "_run_startup")) {
         end_loop(py, running, config.termination_timeout)?;
         return Err(error);
     }
     let mut signals =
         SignalHandlers::take(&object.getattr("terminate")?, &object.getattr("_hang_up")?, &server_run, takes_signals)?;
-    let result = py.detach(|| {
-        let on_wake = || Python::attach(|py| py.check_signals()).map_err(RunError::Python);
+    let wakeup = server_run.wake_pipe().as_raw_fd();
+    let terminations = Terminations::new(server, &server_run, py, driver.is_some());
+    let serve = || {
+        let on_wake = || terminations.on_wake();
         let started = |endpoints: &[Endpoint]| {
+            if let (Some(hosted), Some(first)) = (&hosted, endpoints.first()) {
+                drop(Python::attach(|py| hosted.note_address(py, &first.address)));
+            }
             started(endpoints);
             if tells_token {
                 drop(Python::attach(|py| announce_token(py, endpoints)));
             }
         };
         server.engine.run_with(server_run, source, &config, started, on_wake)
-    });
+    };
+    let result = match &driver {
+        None => py.detach(serve),
+        Some(driver) => serve_beside(driver, wakeup, signals.wakeup_before(), serve)?,
+    };
     drop(token_route);
     signals.give_back_ends(py)?;
+    if let Some(hosted) = &hosted {
+        hosted.end(py, terminations.patience(config.termination_timeout));
+    }
     if let Err(error) = call_hook(object, "_run_shutdown") {
         log_exception(py, None, "on_shutdown failed", &error);
     }
@@ -98,6 +121,33 @@ pub(crate) fn serve_on(
         RunError::Python(error) => error,
         RunError::Engine(error) => run_error(error),
     })
+}
+
+/// Serves on a thread of its own while this one, which is the main thread, drives the asyncio loop.
+fn serve_beside<T: Send>(
+    driver: &Bound<'_, PyAny>,
+    wakeup: i32,
+    wakeup_before: i32,
+    serve: impl FnOnce() -> T + Send,
+) -> PyResult<T> {
+    let py = driver.py();
+    std::thread::scope(|scope| {
+        let serve = || {
+            let result = serve();
+            EventLoop::leave();
+            result
+        };
+        let serving = std::thread::Builder::new().name("outside-end".into()).spawn_scoped(scope, serve)?;
+        let driven = driver.call_method1("run", (wakeup, wakeup_before));
+        let served = py.detach(|| serving.join());
+        driven?;
+        served.map_err(|_| PyRuntimeError::new_err("the server panicked"))
+    })
+}
+
+fn is_main_thread(py: Python<'_>) -> PyResult<bool> {
+    let threading = py.import("threading")?;
+    Ok(threading.call_method0("current_thread")?.is(threading.call_method0("main_thread")?))
 }
 
 /// Calls a method of the Python half of the class, if it has it.

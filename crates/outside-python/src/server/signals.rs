@@ -78,6 +78,11 @@ impl SignalHandlers {
         self.handlers.extract_if(.., |taken| taken.number != hangup).try_for_each(|taken| taken.give_back(&signal))
     }
 
+    /// The descriptor to which the handlers of signals wrote before; -1 for none.
+    pub(crate) fn wakeup_before(&self) -> i32 {
+        self.wakeup.unwrap_or(-1)
+    }
+
     pub(crate) fn give_back(mut self, py: Python<'_>) -> PyResult<()> {
         self.give_back_ends(py)?;
         let signal = py.import("signal")?;

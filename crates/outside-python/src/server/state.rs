@@ -1,6 +1,7 @@
 //! The parts of a server that is initialised.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 
 use outside::config::{KEYS, Value};
@@ -28,6 +29,8 @@ pub(crate) struct ServerState {
     pub(super) listeners: Mutex<Listeners>,
     /// The files of Unix sockets that this generation or one before it has made.
     pub(super) socket_files: Mutex<Vec<SocketFile>>,
+    /// Whether the end has begun for a signal whose handler in Python has not run yet.
+    pub(super) has_stood_in: AtomicBool,
     /// The keys of session tickets, for all workers and the next generation.
     pub(super) ticket_keys: Mutex<TicketKeys>,
 }
@@ -62,6 +65,7 @@ impl ServerState {
             error_routes: Mutex::default(),
             listeners: Mutex::default(),
             socket_files: Mutex::default(),
+            has_stood_in: AtomicBool::new(false),
             ticket_keys: Mutex::default(),
         })
     }

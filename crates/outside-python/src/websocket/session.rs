@@ -12,10 +12,11 @@ use pyo3::prelude::*;
 
 use crate::call::context::RequestContext;
 use crate::errors::value_error;
-use crate::event_loop::{Described, EventLoop, LoopJob, LoopReport, Rescuers, awaited};
+use crate::event_loop::{Described, EventLoop, LoopJob, LoopReport, Rescuers};
 use crate::forked::leave_if_forked;
 use crate::logging::log_exception;
 use crate::support::{check_callable, is_async, lock};
+use crate::waiting::awaited;
 use crate::websocket::connection::{WebSocketConnection, exit_type, to_python};
 
 /// The handlers of one `WebSocket`; they can be set at any time and count for connections that open afterwards.

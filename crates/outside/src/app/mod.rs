@@ -2,6 +2,7 @@
 
 mod certificates;
 mod error_function;
+mod heard_signals;
 mod places;
 mod redirect;
 mod routes;
@@ -16,6 +17,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use error_function::ErrorFunction;
+pub use heard_signals::HeardSignals;
 pub use places::Security;
 pub use redirect::OutsideHttpRedirect;
 pub use scheduled::ScheduledResponse;

@@ -3,6 +3,7 @@
 use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 
+use super::heard_signals::HeardSignals;
 use crate::server::{Control, WakePipe};
 
 /// A run that has begun. The run ends when this value is dropped.
@@ -16,6 +17,11 @@ impl ServerRun {
     /// A descriptor to which a signal handler may write a byte, so that `on_wake` is called: for bindings.
     pub fn wake_pipe(&self) -> BorrowedFd<'_> {
         self.wake_pipe.writer()
+    }
+
+    /// The signals whose handlers write their numbers to that descriptor, as those of Python do.
+    pub fn signals(&self) -> HeardSignals {
+        HeardSignals::of(&self.wake_pipe)
     }
 
     /// The descriptors that this run holds from its beginning: for bindings whose programs may fork.

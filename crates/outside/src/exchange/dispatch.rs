@@ -232,10 +232,8 @@ impl Dispatcher {
             executor.post_quietly(reply_slot, vec![answered]).into_iter().for_each(wake_held);
         });
         let ticket = handler.submit(Arc::clone(&request), reply);
-        match handler.is_hosted() {
-            true => self.control.clear_timeout(),
-            false => self.limit_handler(),
-        }
+        self.is_patient.store(handler.is_hosted(), Ordering::Relaxed);
+        self.limit_handler();
         let answered = poll_fn(|context| match slot.poll(context) {
             Some(exchanges) => Poll::Ready(Ok(exchanges)),
             None => gone(context).map(Err),

@@ -135,10 +135,10 @@ impl Dispatcher {
 
     /// The same; an answer that accepts a WebSocket is left for the wire to open.
     pub(crate) fn respond_or_open(&self, exchange: &mut Exchange, answer: Result<Response, Error>) {
-        match answer.map(Acceptance::of) {
-            Ok(Ok(acceptance)) => exchange.work = Work::Open(acceptance),
-            Ok(Err(response)) => self.respond(exchange, Ok(response)),
-            Err(error) => self.respond(exchange, Err(error)),
+        let mut answer = answer;
+        match answer.as_mut().ok().and_then(Acceptance::take_from) {
+            Some(acceptance) => exchange.work = Work::Open(acceptance),
+            None => self.respond(exchange, answer),
         }
     }
 

@@ -416,6 +416,11 @@ impl Request {
         if forwarded.unwrap_or(self.is_secure) { "https" } else { "http" }
     }
 
+    /// Whether the connection is TLS, to this server; a trusted proxy does not count.
+    pub fn is_encrypted(&self) -> bool {
+        self.is_secure
+    }
+
     /// Whether the method is safe (RFC 9110 section 9.2.1), so that several such requests may be answered together.
     pub(crate) fn is_safe(&self) -> bool {
         matches!(self.text(self.method), b"GET" | b"HEAD" | b"OPTIONS" | b"TRACE")

@@ -3,6 +3,7 @@
 use std::io::{self, Read as _, Write as _};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 /// Written to by any thread or signal handler, read by one thread.
@@ -10,13 +11,15 @@ use std::time::Duration;
 pub(crate) struct WakePipe {
     writer: UnixStream,
     reader: UnixStream,
+    /// A bit for the number of each signal whose handler has written here since the last look.
+    signals: AtomicU64,
 }
 
 impl WakePipe {
     pub(crate) fn new() -> io::Result<Self> {
         let (writer, reader) = UnixStream::pair()?;
         writer.set_nonblocking(true)?;
-        Ok(Self { writer, reader })
+        Ok(Self { writer, reader, signals: AtomicU64::new(0) })
     }
 
     /// A full socket means that a wake-up is pending already.
@@ -28,8 +31,24 @@ impl WakePipe {
     pub(crate) fn wait(&self, at_most: Option<Duration>) -> bool {
         let mut bytes = [0; 64];
         // A time-out of zero is invalid. A failure here means a short sleep, after which the caller checks again.
-        self.reader.set_read_timeout(at_most.map(|time| time.max(Duration::from_millis(1)))).is_ok()
-            && !matches!((&self.reader).read(&mut bytes), Err(error) if error.kind() == io::ErrorKind::WouldBlock)
+        if self.reader.set_read_timeout(at_most.map(|time| time.max(Duration::from_millis(1)))).is_err() {
+            return false;
+        }
+        match (&self.reader).read(&mut bytes) {
+            Ok(count) => {
+                // A signal handler of Python writes the number of its signal.
+                let signals = bytes[..count].iter().filter(|&&byte| (1..64).contains(&byte));
+                let bits = signals.fold(0, |bits, &byte| bits | 1 << byte);
+                self.signals.fetch_or(bits, Ordering::SeqCst);
+                true
+            }
+            Err(error) => error.kind() != io::ErrorKind::WouldBlock,
+        }
+    }
+
+    /// A bit for each signal whose handler has written here since the last look.
+    pub(crate) fn take_signals(&self) -> u64 {
+        self.signals.swap(0, Ordering::SeqCst)
     }
 
     /// Both ends.

@@ -108,15 +108,14 @@ impl Acceptance {
         Response { status: 101, attachment: Some(Box::new(self)), ..Response::default() }
     }
 
-    /// The decision behind this answer of a handler, or the answer.
-    pub(crate) fn of(mut response: Response) -> Result<Box<Self>, Response> {
+    /// Takes the decision out of the answer of a handler, if it stands for one.
+    pub(crate) fn take_from(response: &mut Response) -> Option<Box<Self>> {
         if response.status != 101 {
-            return Err(response);
+            return None;
         }
-        match response.attachment.take().map(<Box<dyn Any + Send>>::downcast) {
-            Some(Ok(acceptance)) => Ok(acceptance),
-            _ => Err(Response::new(500)),
-        }
+        // No other answer may have this status.
+        response.status = 500;
+        response.attachment.take().and_then(|attachment| attachment.downcast().ok())
     }
 }
 
