@@ -11,10 +11,10 @@ from ._handlers.answers import Event, event_stream, html, json_response, redirec
 from ._handlers.multi_dict import MultiDict
 from ._handlers.routes import Routes
 from ._handlers.websocket import AsyncWebSocketConnection, BinaryMessage, TextMessage, WebSocketExit
-from ._input.errors import InputError
-from ._input.markers import Body, Cookie, Depends, File, Form, Header, Path, Query
 from ._hosting.asgi import asgi
 from ._hosting.wsgi import wsgi
+from ._input.errors import InputError
+from ._input.markers import Body, Cookie, Depends, File, Form, Header, Path, Query
 from ._outside import (
     ContentError,
     FilePath,

@@ -7,7 +7,6 @@ exist for type checkers only.
 from asyncio import Task
 from collections.abc import AsyncIterable, Awaitable, Callable, Iterable
 from contextvars import Context
-from datetime import datetime
 from os import PathLike
 from socket import socket
 from types import FrameType

@@ -171,12 +171,11 @@ def test_a_model_is_made_of_it(model):
     ("content", "headers", "code", "reason"),
     [
         (b'{"title": 5}', JSON_TYPE, 422, "title"),
-        (b"[]", JSON_TYPE, 422, ""),
-        (b"{", JSON_TYPE, 400, "EOF while parsing an object at line 1 column 1"),
-        (b"[1e999]", JSON_TYPE, 400, "a number is too large"),
-        (b"\xff\xfe[", JSON_TYPE, 400, "UTF-8"),
+        (b"[]", JSON_TYPE, 422, "body"),
+        (b"{", JSON_TYPE, 400, "the content is not JSON: "),
+        (b"\xff\xfe[", JSON_TYPE, 400, "the content is not JSON: "),
         (b'{"title": "a"}', {}, 415, "without a Content-Type"),
-        (b'{"title": "a"}', {"Content-Type": "text/plain"}, 415, "not text/plain"),
+        (b'{"title": "a"}', {"Content-Type": "text/plain"}, 415, "text/plain is not taken here"),
     ],
 )
 @pytest.mark.parametrize("model", [Issue, IssueStruct, IssueModel])

@@ -172,8 +172,8 @@ def test_error_handlers_of_a_group(server, start):
         "/api/other": (500, "server: KeyError"),
         "/missing": (404, "page: no such page"),
         "/value": (500, "server: ValueError"),
-        # Of no route, and therefore of no group.
-        "/api/none": (404, "page: None"),
+        # Of no route, but below the prefix of the group.
+        "/api/none": (404, '{"error":null}'),
     }
 
 

@@ -5,6 +5,9 @@ from typing import TypedDict
 
 from .._outside import ResponseCookie
 
+# The end of the year 9999, in seconds since 1970: HTTP writes years of four digits.
+LAST_SECOND = 253_402_300_800
+
 
 class _CookieAttributes(TypedDict, total=False):
     max_age: int | timedelta | None
@@ -36,5 +39,9 @@ def made(
     if isinstance(expires, datetime):
         # A time without a zone is one of UTC, as in Flask.
         expires = (expires if expires.tzinfo else expires.replace(tzinfo=timezone.utc)).timestamp()
-    at = None if expires is None else max(0, int(expires))
+    if expires is not None and not isinstance(expires, int | float):
+        raise TypeError(f"expires is a datetime or a number of seconds since 1970, not {expires!r}")
+    if expires is not None and not 0 <= expires < LAST_SECOND:
+        raise ValueError(f"expires is a time from 1970 to 9999, not {expires!r}")
+    at = None if expires is None else int(expires)
     return ResponseCookie(value, max_age, domain, http_only, secure, path, same_site, at, partitioned)
