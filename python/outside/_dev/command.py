@@ -130,9 +130,7 @@ def start(server: Any, names: dict[str, str]) -> None:
 def print_routes(target: str, typed: dict[str, Any]) -> int:
     """Prints the table of routes."""
     try:
-        server = find(target).app
-        if not isinstance(server, OutsideHTTP):
-            raise Fault(USAGE, f"{target} is an application with routes of its own, which only it can list")
+        server = _own_server(target)
     except Fault as fault:
         tell(fault)
         return fault.status
@@ -149,7 +147,7 @@ def print_routes(target: str, typed: dict[str, Any]) -> int:
 def print_routes_as_json(target: str, typed: dict[str, Any]) -> int:
     """Prints the routes as a list of objects."""
     try:
-        server = load(target)
+        server = _own_server(target)
     except Fault as fault:
         tell(fault)
         return fault.status
@@ -157,6 +155,13 @@ def print_routes_as_json(target: str, typed: dict[str, Any]) -> int:
     rows = sorted(set(routes_of(server)), key=lambda row: (row[1], row[2], row[0]))
     print(json.dumps([{**dict(zip(names, row, strict=True)), "methods": row[0].split(", ")} for row in rows], indent=2))
     return 0
+
+
+def _own_server(target: str) -> OutsideHTTP:
+    server = find(target).app
+    if not isinstance(server, OutsideHTTP):
+        raise Fault(USAGE, f"{target} is an application with routes of its own, which only it can list")
+    return server
 
 
 def routes_of(server: Any) -> list[tuple[str, str, str, str]]:

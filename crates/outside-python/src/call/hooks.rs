@@ -110,7 +110,7 @@ impl Hooks for PythonHooks {
         let has_context = attached.is_some_and(|attached| attached.context.is_some());
         // The functions after a handler's own answer were called with it. A file, or a page of the engine, has no session
         // to finish.
-        let is_finished = is_around || !self.has_after && !(self.finishes && has_context);
+        let is_finished = is_around || !(self.has_after || self.finishes && has_context);
         if self.pre_send.is_none() && is_finished {
             return Ok(());
         }

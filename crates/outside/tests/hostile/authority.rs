@@ -12,7 +12,8 @@ fn answers() -> Vec<Vec<u8>> {
     [
         format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\nReplay-Nonce: x\r\n\r\n{directory}", directory.len()),
         format!("HTTP/1.1 400 Bad Request\r\nRetry-After: 120\r\nContent-Length: {}\r\n\r\n{problem}", problem.len()),
-        format!("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\n{{}}\r\n\r\n0\r\n\r\n"),
+        "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\n{}\r\n\r\n0\r\n\r\n"
+            .to_owned(),
         format!("HTTP/1.1 503 Be back\r\nRetry-After: Fri, 31 Dec 1999 23:59:59 GMT\r\n\r\n{state}"),
         state.to_owned(),
     ]
@@ -21,9 +22,10 @@ fn answers() -> Vec<Vec<u8>> {
 }
 
 fn certificate() -> (Vec<u8>, Vec<u8>) {
-    let key = KeyPair::generate().unwrap();
+    let key = KeyPair::generate().expect("a key");
     let names = vec!["a.example".to_owned(), "127.0.0.1".to_owned()];
-    let certificate = CertificateParams::new(names).unwrap().self_signed(&key).unwrap();
+    let certificate =
+        CertificateParams::new(names).and_then(|parameters| parameters.self_signed(&key)).expect("a certificate");
     (certificate.der().to_vec(), format!("{}{}", key.serialize_pem(), certificate.pem()).into_bytes())
 }
 
