@@ -68,6 +68,7 @@ _Handler: TypeAlias = (
 _ErrorHandler: TypeAlias = Callable[..., _Answer] | Callable[..., Awaitable[_Answer]]
 
 __all__ = [
+    "ASGIApplication",
     "ContentError",
     "FilePath",
     "Folder",
@@ -81,6 +82,8 @@ __all__ = [
     "ResponseCookie",
     "ResponseHeaders",
     "ScheduledResponse",
+    "WSGIApplication",
+    "WSGIFileWrapper",
     "WebSocket",
     "WebSocketConnection",
     "_Body",
@@ -97,13 +100,14 @@ __all__ = [
     "_field",
     "_forked",
     "_json_content",
+    "_json_text",
     "_log_failure",
     "_log_session_failure",
     "_media_type",
+    "_release_wakes",
     "_remove_pattern",
     "_report",
     "_route_parameters",
-    "_release_wakes",
     "_run_on_loop",
     "_serve_in_memory",
     "_set_any_errorhandler",
@@ -339,7 +343,7 @@ class Request(Generic[_S]):
     def files(self) -> MultiDict[FormFile]:
         """The files of an HTML form; a malformed or oversized one is a `ContentError`."""
     @overload
-    def json(self, *, strict: bool = False) -> Any: ...
+    def json(self, model: None = None, *, strict: bool = False) -> Any: ...
     @overload
     def json(self, model: type[_T], *, strict: bool = False) -> _T:
         """The value of the body as JSON, or `None` if it is not JSON; NaN and infinities are not. It is parsed once: each call
@@ -555,13 +559,16 @@ class WebSocketConnection:
     def _try_send(self, data: str | bytes | bytearray | memoryview) -> bool: ...
     def _listen_for_room(self) -> bool: ...
 
+@final
 class WSGIApplication:
     """A WSGI application as a handler; `outside.wsgi(app)` makes one."""
 
-    def __new__(cls, app: Any, root_path: str = "") -> Any: ...
+    root_path: str
+    def __new__(cls, app: Any, root_path: str = ...) -> WSGIApplication: ...
     @property
     def app(self) -> Any: ...
 
+@final
 class ASGIApplication:
     """An ASGI application as a handler; `outside.asgi(app)` makes one."""
 
@@ -569,6 +576,7 @@ class ASGIApplication:
     def __new__(cls, app: Any, root_path: str) -> ASGIApplication: ...
     @property
     def app(self) -> Any: ...
+    def note_server(self, address: Any) -> None: ...
     def _begin(self, state: dict[str, Any] | None, context: Context | None) -> None: ...
     def _tasks(self) -> list[tuple[Task[Any], bool]]: ...
 

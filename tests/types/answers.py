@@ -61,7 +61,7 @@ async def a_set() -> set[str]:
     return {"a"}
 
 
-@server.get("/flask")  # type: ignore[type-var]
+@server.get("/flask")
 def as_in_flask() -> tuple[str, int]:
     return "no", 404
 

@@ -49,7 +49,7 @@ def _is_model_class(kind: type) -> bool:
 _ATTRS = "__attrs_attrs__"
 
 
-def _way(kind: type) -> _Way:
+def _way(kind: Any) -> _Way:
     """How the values of a class are written."""
     if issubclass(kind, enum.Enum):
         return lambda value: value.value
