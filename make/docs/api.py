@@ -23,7 +23,7 @@ SECTIONS = {
         "Response", "ResponseCookie", "redirect", "json_response", "html", "send_file", "event_stream", "Event",
         "FilePath", "Folder", "abort", "HTTPException", "HandlerTimeout",
     ],
-    "Hosted applications": ["wsgi"],
+    "Hosted applications": ["wsgi", "asgi"],
     "WebSockets": ["WebSocket", "WebSocketConnection", "AsyncWebSocketConnection", "TextMessage", "BinaryMessage", "WebSocketExit"],
     "Tests": ["TestClient", "TestResponse", "TestWebSocket", "ScheduledResponse"],
     "Applications": [

@@ -77,6 +77,9 @@ def test_command_of_the_documents(arguments: list[str], tmp_path: Path):
         (tmp_path / name).mkdir()
     (tmp_path / "dist/index.html").write_text("Hello")
     (tmp_path / "app.py").write_text("from outside import OutsideHTTP\nserver = OutsideHTTP(('127.0.0.1', 8080))\n")
+    (tmp_path / "myflask.py").write_text("from flask import Flask\napp = Flask(__name__)\n")
+    (tmp_path / "mysite").mkdir()
+    (tmp_path / "mysite/wsgi.py").write_text("from flask import Flask\napplication = Flask(__name__)\n")
     with Program([sys.executable, "-m", "outside", *arguments, "--port", "0"], tmp_path) as server:
         assert server.wait_for_url()
     assert server.code == 0, server.output
