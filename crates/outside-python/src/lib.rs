@@ -10,6 +10,7 @@ mod event_loop;
 mod forked;
 mod hosting;
 mod logging;
+mod loop_job;
 mod message;
 mod server;
 mod support;

@@ -421,9 +421,7 @@ struct Opening(Mutex<Option<Arc<SocketCall>>>);
 
 impl Drop for Opening {
     fn drop(&mut self) {
-        if let Some(call) = lock(&self.0).take() {
-            call.not_opened();
-        }
+        lock(&self.0).take().iter().for_each(|call| call.not_opened());
     }
 }
 

@@ -8,6 +8,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyByteArray, PyBytes, PyDict, PyFloat, PyInt, PyList, PyMemoryView, PyString, PyTuple};
 
 use crate::errors::value_error;
+use crate::message::answerable::{is_whole, unanswerable};
 use crate::message::cookie::ResponseCookie;
 use crate::message::file_path::FilePath;
 use crate::message::json::encoded;
@@ -116,22 +117,6 @@ pub(crate) fn take_status(response: &Bound<'_, Response>, status: u16) -> PyResu
         response.setattr(intern!(py, "status_code"), status)?;
     }
     Ok(())
-}
-
-/// Whether the value is content that a handler may return without a `Response`.
-pub(super) fn is_whole(value: &Bound<'_, PyAny>) -> bool {
-    value.is_instance_of::<PyString>()
-        || value.is_instance_of::<PyBytes>()
-        || value.is_instance_of::<PyDict>()
-        || value.is_instance_of::<PyList>()
-        || is_model(value)
-}
-
-/// The error about a value that no handler may return.
-pub(crate) fn unanswerable(value: &Bound<'_, PyAny>) -> PyErr {
-    let made =
-        value.py().import("outside._handlers.mistakes").and_then(|module| module.call_method1("wrong", (value,)));
-    made.map_or_else(|error| error, PyErr::from_value)
 }
 
 /// The error for the log about an answer that cannot be sent: with file and line of the function that gave it.

@@ -3,7 +3,8 @@
 use pyo3::intern;
 use pyo3::prelude::*;
 
-use crate::message::request::{Request, text};
+use crate::message::request::Request;
+use crate::message::request_values::text;
 
 /// The content of a request whose Content-Type is JSON, `None` for any other.
 #[pyfunction]

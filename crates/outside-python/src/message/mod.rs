@@ -1,5 +1,6 @@
 //! The Python classes of requests, responses and their parts; return values of handlers become answers of the engine.
 
+pub(crate) mod answerable;
 pub(crate) mod body;
 pub(crate) mod convert;
 pub(crate) mod cookie;
@@ -15,6 +16,7 @@ pub(crate) mod media_type;
 pub(crate) mod parameter;
 pub(crate) mod request;
 pub(crate) mod request_facts;
+pub(crate) mod request_values;
 pub(crate) mod response;
 pub(crate) mod response_headers;
 pub(crate) mod stream;

@@ -1,6 +1,5 @@
 //! `Request`: a view of the engine's request. Python objects are made when they are asked for, then remembered.
 
-use std::net::SocketAddr;
 use std::os::fd::IntoRawFd as _;
 use std::sync::{Arc, OnceLock};
 
@@ -16,6 +15,7 @@ use crate::message::form::FormFile;
 use crate::message::json::{NoJson, decoded};
 use crate::message::parameter::value_of;
 use crate::message::request_facts::{Layer, call_after, from_parts, generic, is_json, made, path_of_target};
+use crate::message::request_values::{multi_dict, pair, set_first, text};
 
 /// One request. Made by the server; by hand for tests and `ScheduledResponse`.
 #[pyclass(module = "outside", name = "Request", subclass, frozen, dict, weakref)]
@@ -95,38 +95,6 @@ impl Request {
             let files = form.files.into_iter().map(|(name, file)| (name, FormFile::of(inner, file)));
             Ok((multi_dict(py, form.fields)?, multi_dict(py, files)?))
         })
-    }
-}
-
-/// A dictionary of the first value of each name that has all of them.
-fn multi_dict<'py, T: IntoPyObject<'py>>(
-    py: Python<'py>,
-    pairs: impl IntoIterator<Item = (String, T)>,
-) -> PyResult<Py<PyAny>> {
-    static CLASS: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-    let list = PyList::empty(py);
-    pairs.into_iter().try_for_each(|pair| list.append(pair))?;
-    CLASS.import(py, "outside._handlers.multi_dict", "MultiDict")?.call1((list,)).map(Bound::unbind)
-}
-
-fn set_first<'py>(dict: &Bound<'py, PyDict>, name: &str, value: impl IntoPyObject<'py>) -> PyResult<()> {
-    if dict.contains(name)? { Ok(()) } else { dict.set_item(name, value) }
-}
-
-/// Header values and cookies as text: UTF-8, otherwise Latin-1 as in RFC 9110 section 5.5.
-pub(crate) fn text(bytes: &[u8]) -> String {
-    match std::str::from_utf8(bytes) {
-        Ok(text) => text.to_owned(),
-        Err(_) => bytes.iter().map(|&byte| char::from(byte)).collect(),
-    }
-}
-
-/// The address for Python: empty for a client of a Unix socket, or one whose proxy does not know its address.
-fn pair(address: SocketAddr) -> (String, u16) {
-    if address.port() == 0 && address.ip().is_unspecified() {
-        (String::new(), 0)
-    } else {
-        (address.ip().to_canonical().to_string(), address.port())
     }
 }
 
@@ -223,7 +191,7 @@ impl Request {
     /// Calls a function when the answer is out.
     #[pyo3(signature = (function, *arguments))]
     fn after(slf: &Bound<'_, Self>, function: &Bound<'_, PyAny>, arguments: &Bound<'_, PyTuple>) -> PyResult<()> {
-        call_after(slf, slf.get().inner(), function, arguments)
+        call_after(slf.as_any(), slf.get().inner(), function, arguments)
     }
 
     /// The server that handles it; `None` if that is not known.

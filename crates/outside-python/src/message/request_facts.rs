@@ -11,7 +11,6 @@ use pyo3::types::{PyDict, PyTuple};
 
 use crate::errors::value_error;
 use crate::logging::log_exception;
-use crate::message::request::Request;
 use crate::support::kind;
 
 /// The values that the application layer keeps with a request.
@@ -102,7 +101,7 @@ pub(crate) fn path_of_target(target: &str) -> &str {
 
 /// Has a function called when the answer to this request is out: in the pool of background functions.
 pub(crate) fn call_after(
-    request: &Bound<'_, Request>,
+    request: &Bound<'_, PyAny>,
     inner: &Arc<outside::Request>,
     function: &Bound<'_, PyAny>,
     arguments: &Bound<'_, PyTuple>,

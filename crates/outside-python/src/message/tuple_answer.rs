@@ -4,7 +4,7 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDict, PyInt, PyList, PyString, PyTuple};
 
-use crate::message::convert::{is_whole, unanswerable};
+use crate::message::answerable::{is_whole, unanswerable};
 use crate::message::response::Response;
 use crate::message::response_headers::ResponseHeaders;
 

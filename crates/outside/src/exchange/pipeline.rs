@@ -225,7 +225,7 @@ impl Dispatcher {
     /// Whether step 9 has hooks, or functions of this request, to call.
     #[inline]
     pub(crate) fn calls_after(&self, request: Option<&Arc<Request>>) -> bool {
-        self.has_after_hooks() || request.is_some_and(|request| request.has_calls_after())
+        self.has_after_hooks() || request.is_some_and(|request| request.after.get().is_some())
     }
 
     /// Step 9, behind the log line: has the executor call the last hooks. The line has reached its sink by then.

@@ -14,14 +14,14 @@ const MOST_ANSWERS: usize = 8;
 const LONGEST_HOLD: Duration = Duration::from_micros(250);
 
 /// The wakes that this thread holds back.
-struct Held {
+struct HeldWakes {
     wakers: Vec<Waker>,
     answers: usize,
     since: Instant,
 }
 
 thread_local! {
-    static HELD: RefCell<Option<Held>> = const { RefCell::new(None) };
+    static HELD: RefCell<Option<HeldWakes>> = const { RefCell::new(None) };
 }
 
 /// Holds back the wakes of this thread until [`release_wakes`], for 250 µs, or for eight answers. Returns `false` if
@@ -30,7 +30,7 @@ pub fn hold_wakes() -> bool {
     HELD.with_borrow_mut(|held| {
         let begins = held.is_none();
         if begins {
-            *held = Some(Held { wakers: Vec::new(), answers: 0, since: Instant::now() });
+            *held = Some(HeldWakes { wakers: Vec::new(), answers: 0, since: Instant::now() });
         }
         begins
     })

@@ -7,9 +7,9 @@ use std::any::Any;
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::sync::{Mutex, OnceLock};
+use std::sync::OnceLock;
 
-use super::after::AfterCall;
+use super::after::AfterCalls;
 use super::cookie::Cookies;
 use super::form::FormLimits;
 use super::forwarded::Forwarded;
@@ -85,7 +85,7 @@ pub struct Request {
     /// Whether an error is answered with a problem document (RFC 9457) if the client accepts JSON before HTML.
     pub(crate) wants_problems: bool,
     /// Calls for the time after the answer, once there has been one.
-    pub(crate) after: OnceLock<Box<Mutex<Vec<AfterCall>>>>,
+    pub(crate) after: OnceLock<Box<AfterCalls>>,
 }
 
 /// The parts of a request that is built by hand: for tests and for [`crate::ScheduledResponse`].
@@ -419,6 +419,16 @@ impl Request {
     /// Whether the connection is TLS, to this server; a trusted proxy does not count.
     pub fn is_encrypted(&self) -> bool {
         self.is_secure
+    }
+
+    /// Has the executor make this call when the answer has been sent and logged, in the order in which calls were added.
+    pub fn call_after(&self, call: impl FnOnce() + Send + 'static) {
+        self.after.get_or_init(Box::default).push(Box::new(call));
+    }
+
+    /// Makes these calls.
+    pub(crate) fn make_calls_after(&self) {
+        self.after.get().into_iter().for_each(|calls| calls.make());
     }
 
     /// Whether the method is safe (RFC 9110 section 9.2.1), so that several such requests may be answered together.

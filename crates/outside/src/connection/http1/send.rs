@@ -38,7 +38,7 @@ impl Connection {
             }
             let closes = index == last && !self.keep_alive;
             result = self.send_one(&mut out, exchange, &mut response, closes, &now).await;
-            if hooks_wait || exchange.request.as_ref().is_some_and(|request| request.has_calls_after()) {
+            if hooks_wait || exchange.request.as_ref().is_some_and(|request| request.after.get().is_some()) {
                 seen.push((exchange.request.clone(), response));
             }
             // No answer can follow content that ends with the connection.
