@@ -55,8 +55,25 @@ def _new_loop() -> asyncio.AbstractEventLoop:
         import uvloop
     except ImportError:
         return asyncio.new_event_loop()
+    before = _rings()
     new_loop: asyncio.AbstractEventLoop = uvloop.new_event_loop()
+    rings[:] = _rings() - before
     return new_loop
+
+
+# The rings (io_uring) of the loop: nothing but their kind and the time of their making tells them from those of the program.
+rings: list[int] = []
+
+
+def _rings() -> set[int]:
+    found = set()
+    for name in os.listdir("/proc/self/fd") if os.path.isdir("/proc/self/fd") else ():
+        try:
+            if os.readlink(f"/proc/self/fd/{name}") == "anon_inode:[io_uring]":
+                found.add(int(name))
+        except OSError:
+            pass  # closed meanwhile
+    return found
 
 
 def _report(loop: asyncio.AbstractEventLoop, told: dict[str, Any]) -> None:
