@@ -11,7 +11,7 @@ use crate::error::Error;
 /// The names that share one certificate: host names, wildcards (`*.example.com`) and IP addresses.
 ///
 /// ```
-/// use outside::Domain;
+/// use outside::config::Domain;
 /// let shared: Domain = "Example.com+www.example.com".parse()?;
 /// assert_eq!(shared.names(), ["example.com", "www.example.com"]);
 /// assert!("https://example.com".parse::<Domain>().is_err());

@@ -77,7 +77,7 @@ impl SameSite {
 /// A cookie to be set by a response; written as RFC 6265 section 4.1 asks.
 ///
 /// ```
-/// use outside::ResponseCookie;
+/// use outside::message::ResponseCookie;
 /// let cookie = ResponseCookie { max_age: Some(3600), http_only: true, ..ResponseCookie::new("abc") };
 /// assert_eq!(cookie.to_field("session")?, "session=abc; Max-Age=3600; HttpOnly");
 /// # Ok::<(), outside::Error>(())
