@@ -35,7 +35,7 @@ impl Response {
     /// The same with the bytes of this half-open range of an open file as its content; the kernel sends them.
     #[must_use]
     pub fn with_open_file(mut self, file: File, range: Range<u64>) -> Self {
-        self.special = Some(Box::new(OpenedFile(file, range)));
+        self.rare.get_or_insert_default().special = Some(Box::new(OpenedFile(file, range)));
         self
     }
 }
@@ -61,7 +61,7 @@ pub(crate) enum Excluded {
 impl FileContent {
     /// The content of an answer that a program has opened by itself.
     pub(crate) fn take_open(response: &mut Response) -> Option<Self> {
-        let OpenedFile(file, range) = *response.special.take()?.downcast().ok()?;
+        let OpenedFile(file, range) = *response.rare.as_mut()?.special.take()?.downcast().ok()?;
         Some(Self::open(file, range))
     }
 

@@ -36,13 +36,13 @@ impl Response {
     pub fn tunnel(socket: UnixStream) -> Self {
         let mut response = Self::sent();
         (response.status, response.is_final) = (101, true);
-        response.special = Some(Box::new(Tunnel(socket)));
+        response.rare.get_or_insert_default().special = Some(Box::new(Tunnel(socket)));
         response
     }
 
     /// The socket in place of this answer, if it is one.
     pub(crate) fn take_tunnel(&mut self) -> Option<UnixStream> {
-        let Tunnel(socket) = *self.special.take()?.downcast().ok()?;
+        let Tunnel(socket) = *self.rare.as_mut()?.special.take()?.downcast().ok()?;
         Some(socket)
     }
 }

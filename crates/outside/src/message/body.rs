@@ -34,12 +34,19 @@ pub struct Response {
     pub(crate) body: Body,
     pub(crate) problem: Option<Box<Error>>,
     pub(crate) attachment: Option<Box<dyn Any + Send>>,
+    /// What few answers have, apart from them: an answer is moved often.
+    pub(crate) rare: Option<Box<RareParts>>,
+    /// Whether the answer leaves as it is: no hooks, no compression, no media type of the server's.
+    pub(crate) is_final: bool,
+}
+
+/// The parts of a response that few answers have.
+#[derive(Debug, Default)]
+pub(crate) struct RareParts {
     /// The reason phrase, if it is not the usual one of the status.
     pub(crate) reason: Option<Box<[u8]>>,
     /// Content that a room above knows: an open file, or a socket in place of an answer.
     pub(crate) special: Option<Box<dyn Any + Send>>,
-    /// Whether the answer leaves as it is: no hooks, no compression, no media type of the server's.
-    pub(crate) is_final: bool,
 }
 
 /// The content of a response.

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use bytes::Bytes;
 
-use super::body::{Body, BodyStream, FileSlice, IteratorStream, Response};
+use super::body::{Body, BodyStream, FileSlice, IteratorStream, RareParts, Response};
 use super::cookie::ResponseCookie;
 use super::disposition::content_disposition;
 use super::event::{EVENT_STREAM_FIELDS, Event, Events};
@@ -38,8 +38,8 @@ impl Response {
             )));
         }
         let usual = reason_phrase(status).as_bytes();
-        let reason = (reason != usual).then(|| Box::from(reason));
-        Ok(Self { status, reason, is_final: true, ..Self::default() })
+        let rare = (reason != usual).then(|| RareParts { reason: Some(Box::from(reason)), special: None });
+        Ok(Self { status, rare: rare.map(Box::new), is_final: true, ..Self::default() })
     }
 
     /// The result of a call whose answer was sent while it ran ([`crate::Answering`]).

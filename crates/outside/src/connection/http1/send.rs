@@ -98,7 +98,7 @@ impl Connection {
             (false, false) => None,
         };
         let (status, headers, date) = (response.status, &response.headers, &now.date);
-        let reason = response.reason.as_deref();
+        let reason = response.rare.as_ref().and_then(|rare| rare.reason.as_deref());
         encode_head(out, &ResponseHead { status, reason, headers, content_type, length, date, connection });
         match body {
             Body::Stream(stream) if sends_content => self.send_stream(out, exchange, stream, length).await,
