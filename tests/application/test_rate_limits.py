@@ -107,11 +107,11 @@ def test_an_ipv6_client_is_its_network(one, other, is_same):
 
 @pytest.mark.parametrize("rate", ["", "20", "x/s", "0/s", "5/0s", "-1/s", "5/fortnight", 5, None])
 def test_a_wrong_rate_is_refused_where_it_is_written(server: OutsideHTTP, rate):
-    with pytest.raises(ValueError, match=r"test_limits\.py:\d+: a rate is a text such as '20/s'"):
+    with pytest.raises(ValueError, match=r"test_rate_limits\.py:\d+: a rate is a text such as '20/s'"):
         server.limit(rate)
 
 
 @pytest.mark.parametrize("burst", [0, -1, 1.5, True])
 def test_a_wrong_burst(server: OutsideHTTP, burst):
-    with pytest.raises(ValueError, match=r"test_limits\.py:\d+: a burst"):
+    with pytest.raises(ValueError, match=r"test_rate_limits\.py:\d+: a burst"):
         server.limit("1/s", burst)

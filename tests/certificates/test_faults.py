@@ -148,8 +148,9 @@ def test_9_and_10_another_certificate(mean, serve, tmp_path, records, names, ext
 
 
 def test_12_the_account_is_lost(mean, serve, tmp_path):
-    serve(lambda request: "hello", **mean.config(tmp_path, "account.example")).stop()
+    before = serve(lambda request: "hello", **mean.config(tmp_path, "account.example"))
     wait_until(lambda: (tmp_path / "acme/accounts").exists() and list((tmp_path / "acme/accounts").iterdir()), "an account")
+    before.stop()
     mean.be_kind()
     lost = Reply.problem(400, "accountDoesNotExist", "who is it?", **{"Replay-Nonce": "x"})
     mean.before = lambda asked: lost if asked.path == "/order-plz" and not mean.count("/sign-me-up") else None
