@@ -22,6 +22,8 @@ _GRACE = 10.0
 
 # Reentrant: the end of a client that is collected while it is held comes to `leave`.
 _runs_lock = threading.RLock()
+# Not the lock above: the garbage collector may end a client in a thread that `use` waits for, or in one that holds this lock.
+_users_lock = threading.RLock()
 _log = logging.getLogger("outside")
 
 
@@ -97,19 +99,23 @@ def use(server: OutsideHTTP) -> Run:
     """The run of this server; begun if it does not run yet."""
     with _runs_lock:
         run: Run | None = server.__dict__.get("_test_run")
-        if run is not None and run.users == 0:
+        with _users_lock:
+            if run is not None and run.users > 0 and run.is_running():
+                run.users += 1
+                return run
+            is_unused = run is not None and run.users == 0
+        if run is not None and is_unused:
             run.end(wait=True)
-        if run is None or not run.is_running():
-            run = Run(server)
-            run.start()
-            server.__dict__["_test_run"] = run
-        run.users += 1
+        run = Run(server)
+        run.users = 1
+        run.start()
+        server.__dict__["_test_run"] = run
         return run
 
 
 def leave(run: Run, wait: bool = True) -> None:
     """A client needs this run no more. `wait` until it has ended, if that was the last one."""
-    with _runs_lock:
+    with _users_lock:
         run.users -= 1
         if run.users > 0:
             return
