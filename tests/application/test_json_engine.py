@@ -162,8 +162,9 @@ class IssueModel(pydantic.BaseModel):
 
 
 @pytest.mark.parametrize("model", [Issue, IssueStruct, IssueModel])
-def test_a_model_is_made_of_it(model):
-    made = request_of(b'{"title": "a"}').json(model)
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-32-be"])
+def test_a_model_is_made_of_it(model, encoding):
+    made = request_of('{"title": "a"}'.encode(encoding)).json(model)
     assert (type(made), made.title) == (model, "a")
 
 

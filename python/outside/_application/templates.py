@@ -39,7 +39,7 @@ class Templates:
             import jinja2
         except ImportError:
             raise ImportError(
-                f"{origin}: Templates(...) needs Jinja2, which is not installed: pip install 'outside-framework[app]'",
+                f"{origin}: Templates(...) needs Jinja2, which is not installed: pip install jinja2",
                 name="jinja2",
             ) from None
         self.folder = _found(os.fspath(folder), caller.f_code.co_filename, origin)

@@ -1,18 +1,29 @@
 //! Functions for `outside/_input`, which reads single fields of a request: no dictionary of all of them is made.
 
+use outside::message::json_text;
 use pyo3::intern;
 use pyo3::prelude::*;
+use pyo3::types::PyBytes;
 
 use crate::message::request::Request;
 use crate::message::request_values::text;
 
-/// The content of a request whose Content-Type is JSON, `None` for any other.
+/// The content of a request whose Content-Type is JSON, in UTF-8; `None` for any other.
 #[pyfunction]
 pub(crate) fn _json_content<'py>(request: &Bound<'py, Request>) -> PyResult<Option<Bound<'py, PyAny>>> {
     let essence = essence(request.get().inner());
     let is_json = essence.eq_ignore_ascii_case(b"application/json")
         || essence.len() > 5 && essence[essence.len() - 5..].eq_ignore_ascii_case(b"+json");
-    if is_json { request.getattr(intern!(request.py(), "content")).map(Some) } else { Ok(None) }
+    if !is_json {
+        return Ok(None);
+    }
+    let content = request.getattr(intern!(request.py(), "content"))?;
+    // In another encoding of Unicode, or with a mark: models are read from UTF-8 alone.
+    let translated = match content.extract::<&[u8]>()? {
+        bytes if bytes.iter().take(4).any(|&byte| byte == 0 || byte >= 0xef) => json_text(bytes),
+        _ => None,
+    };
+    Ok(Some(translated.map_or_else(|| content.clone(), |text| PyBytes::new(request.py(), text.as_bytes()).into_any())))
 }
 
 /// The media type of the content in lower case, without its parameters; empty if the client has not said any.
