@@ -1,4 +1,4 @@
-"""The models of a validated body, for all who use pydantic."""
+"""The models of a validated body, for the servers that use pydantic."""
 
 from pydantic import BaseModel
 

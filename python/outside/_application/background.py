@@ -130,7 +130,7 @@ class Background:
             return self._handed.popleft() if self._handed else None
 
     def end(self, patience: float) -> None:
-        """Waits for all functions, at most so many seconds, then cancels those that are left."""
+        """Waits for all functions, for this number of seconds at most, then cancels those that are left."""
         deadline = time.monotonic() + patience
         with self._changed:
             if self._changed.wait_for(lambda: self._running == 0, max(0.0, deadline - time.monotonic())):

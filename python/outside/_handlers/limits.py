@@ -1,4 +1,4 @@
-"""Limits of rates: each key, by default the client's address, may send so many requests in a time (GCRA: one number for each key).
+"""Limits of rates: each key, by default the client's address, has a number of requests in a time (GCRA: one number for each key).
 
 Of one process: with several, each counts for itself.
 """

@@ -1,4 +1,4 @@
-"""The ends of generators that handlers depend on: they run when the answer is made, whatever happened, the last one first."""
+"""The ends of generators that handlers depend on: they run when the answer is made, after errors too, the last one first."""
 
 from __future__ import annotations
 

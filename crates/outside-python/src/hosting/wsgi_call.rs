@@ -36,7 +36,7 @@ struct CallState {
     head: Option<Response>,
     /// The length that the fields declare.
     declared: Option<u64>,
-    /// Whether no content is sent, whatever the application gives.
+    /// Whether no content is sent, because the request or the status has none: content of the application is dropped.
     is_bodiless: bool,
     /// Bytes of content so far.
     count: u64,

@@ -104,7 +104,7 @@ fn limit_of(size: Option<i64>) -> Option<usize> {
 
 #[pymethods]
 impl Input {
-    /// At most so many bytes, or all that are left; waits for them.
+    /// At most this number of bytes, or all that are left; waits for the client.
     #[pyo3(signature = (size=None, /))]
     fn read<'py>(&self, py: Python<'py>, size: Option<i64>) -> PyResult<Bound<'py, PyBytes>> {
         let limit = limit_of(size);
@@ -113,7 +113,7 @@ impl Input {
         Ok(state.take(py, limit.map_or(there, |limit| limit.min(there))))
     }
 
-    /// The next line with its end, at most so many bytes of it.
+    /// The next line with its end, at most this number of bytes.
     #[pyo3(signature = (size=None, /))]
     fn readline<'py>(&self, py: Python<'py>, size: Option<i64>) -> PyResult<Bound<'py, PyBytes>> {
         self.line(py, limit_of(size))

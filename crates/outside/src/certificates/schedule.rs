@@ -119,7 +119,7 @@ fn due(held: Option<&Held>, advice: Option<&Advice>, history: &History, wish: Op
     let Some(held) = held.filter(|held| held.fits && wish != Some(Wish::Renew)) else { return 0 };
     let life = held.until.saturating_sub(held.from);
     let renewal = match advice.and_then(|advice| advice.window) {
-        // Whatever the authority advises, a twentieth of the life is left for attempts.
+        // A twentieth of the life is left for attempts, even if the authority advises a later time.
         Some(window) => window.chosen.min(held.until.saturating_sub(life / 20)),
         None => held.until.saturating_sub(if life < SHORT_LIFE { life / 2 } else { life / 3 }),
     };
