@@ -40,7 +40,12 @@ impl PythonLog {
     /// Names the limit behind a refusal, if there is one. The engine does so for the refusals that it answers; those
     /// that the functions around a handler have answered do not reach it.
     pub(crate) fn complain_of(&self, py: Python<'_>, refusal: &Refusal) {
-        let Some(key) = refusal.limit else { return };
+        // A fixed limit, which has no key, is named by the reason.
+        let (key, text) = match refusal.limit {
+            Some(key) => (key, format!("{}: refused; config[{key:?}] sets this limit", refusal.reason)),
+            None if refusal.status == 413 => (refusal.reason, format!("{}: refused", refusal.reason)),
+            None => return,
+        };
         let now = Instant::now();
         {
             let mut complaints = lock(&self.complaints);
@@ -50,7 +55,7 @@ impl PythonLog {
             complaints.insert(key, now);
         }
         // Without the lock: a handler of the log may run any code.
-        log_warning(py, &format!("{}: refused; config[{key:?}] sets this limit", refusal.reason));
+        log_warning(py, &text);
     }
 }
 

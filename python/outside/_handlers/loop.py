@@ -41,7 +41,8 @@ def serve(source: Any) -> None:
 def begin(source: Any) -> "_Server":
     """A loop for a `_LoopSource`, to be driven by this thread: `run()`, until the source says stop, then `close()`."""
     global current, here
-    loop = current = _new_loop()
+    with making:
+        loop = current = _new_loop()
     loop.set_exception_handler(_report)
     asyncio.set_event_loop(loop)
     server = _Server(loop, source)
@@ -63,6 +64,8 @@ def _new_loop() -> asyncio.AbstractEventLoop:
 
 # The rings (io_uring) of the loop: nothing but their kind and the time of their making tells them from those of the program.
 rings: list[int] = []
+# Held while the loop is made: a fork waits, so that it knows all descriptors of the loop.
+making = threading.Lock()
 
 
 def _rings() -> set[int]:

@@ -40,7 +40,8 @@ def _before() -> None:
     from .._handlers import loop as _loop
 
     _descriptors[:], _addresses[:] = _outside._belongings()
-    _loop_descriptors[:] = [*_sockets_of(_loop.current), *_loop.rings] if _loop.current is not None else []
+    with _loop.making:
+        _loop_descriptors[:] = [*_sockets_of(_loop.current), *_loop.rings] if _loop.current is not None else []
     # A signal that comes to the child before it has handlers of its own has to wait for them.
     _of_thread.mask = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
 

@@ -112,6 +112,10 @@ impl Hooks for PythonHooks {
         // to finish.
         let is_finished = is_around || !(self.has_after || self.finishes && has_context);
         if self.pre_send.is_none() && is_finished {
+            if self.post_callback.is_none() && attached.is_some() {
+                // Dropped where Python is entered: the request, and a file with its content, would wait for the next call.
+                Python::attach(|_| drop(response.attachment_mut().take()));
+            }
             return Ok(());
         }
         Python::attach(|py| {
@@ -142,7 +146,10 @@ impl Hooks for PythonHooks {
                         changed
                     }
                 };
-                *changed.attachment_mut() = Some(Box::new(Attachment { context, response: Some(object), is_around }));
+                if self.post_callback.is_some() {
+                    *changed.attachment_mut() =
+                        Some(Box::new(Attachment { context, response: Some(object), is_around }));
+                }
                 Ok(changed)
             });
             match changed {

@@ -89,7 +89,8 @@ impl Dispatcher {
     ) -> Result<(), Stop> {
         self.control.clear_timeout();
         let asked = std::mem::replace(exchange, Exchange::new(None, Work::Done));
-        *exchange = self.execute(asked, true, gone).await?;
+        // Not in the pool: streams whose clients have left may hold all of its threads.
+        *exchange = self.execute(asked, false, gone).await?;
         Ok(())
     }
 

@@ -203,7 +203,8 @@ impl Exchange {
             let changed = catch_unwind(AssertUnwindSafe(|| hooks.before_send(request, &mut response)));
             let changed = changed.unwrap_or_else(|_| Err(Error::new("it panicked")));
             response = match changed.and_then(|()| self.prepare(response, site, log)) {
-                Ok(response) => response,
+                // Hooks that make the answer anew do not know the fields of the exchange.
+                Ok(response) => self.with_extra(response),
                 Err(error) => {
                     let code = error.code();
                     if error.is_internal() {
