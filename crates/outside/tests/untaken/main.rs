@@ -190,7 +190,8 @@ fn however_they_are_made() {
         let (growth, resets, bytes) = attack(&server, method, more, content);
         assert!(growth <= BOUND, "{name}: {} KiB", growth >> 10);
         assert_eq!(resets, 0, "{name}");
-        let expected = if more.is_empty() { 50 * LARGE } else { 10 << 20 };
+        // Half of the answers that vary are large; one that is dropped and made again may have the other size.
+        let expected = if more.is_empty() { 40 * LARGE } else { 10 << 20 };
         assert!(bytes >= expected, "{name}: {bytes} bytes came");
     }
 }
