@@ -225,7 +225,8 @@ def test_litestar(host):
     async def listener(data: str) -> str:
         return f"heard {data}"
 
-    app = Litestar([hello, echo, stream, listener], on_startup=[lambda: seen.append("begun")])
+    # Its logging configuration would stay in this process, and write to where pytest collects output.
+    app = Litestar([hello, echo, stream, listener], on_startup=[lambda: seen.append("begun")], logging_config=None)
     running = host(root=app)
     assert seen == ["begun"]
     assert running.fetch("/hello/you").text == '{"hello":"you"}'
