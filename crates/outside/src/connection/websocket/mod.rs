@@ -87,6 +87,8 @@ enum Phase {
 const CLOSE_TIME: Duration = Duration::from_secs(5);
 /// Reads that a session makes before other tasks have their turn.
 const MOST_READS: usize = 8;
+/// Frames without content in one read, beyond which other tasks have their turn: an empty ping has six bytes.
+const MOST_IDLE_FRAMES: u32 = 64;
 
 impl WebSocketSession {
     pub(super) fn new(
@@ -278,7 +280,7 @@ impl WebSocketSession {
                 self.left = (!left.unread().is_empty()).then_some(left);
                 continue;
             }
-            if reads == MOST_READS {
+            if reads >= MOST_READS {
                 context.waker().wake_by_ref();
                 return Poll::Pending;
             }
@@ -290,6 +292,9 @@ impl WebSocketSession {
                     // handler comes back: most calls are over by then.
                     if was_all && !self.is_deaf && !self.looks && self.left.is_none() {
                         return Poll::Pending;
+                    }
+                    if self.receiver.take_idle_frames() > MOST_IDLE_FRAMES {
+                        reads = MOST_READS;
                     }
                 }
                 _ => return Poll::Ready(()),

@@ -9,6 +9,9 @@ use crate::exchange::Occasion;
 use crate::protocol::websocket::{MessageKind, ReceivedFrame};
 use crate::websocket::{Few, Message, Style};
 
+/// Pings of one read that are answered one by one. Of further ones the latest is (RFC 6455 section 5.5.3).
+const MOST_PINGS: usize = 16;
+
 impl WebSocketSession {
     /// Reads into `room` and decodes up to `wanted` bytes of messages. See [`WebSocketSocket::poll_read`].
     pub(super) fn read(
@@ -49,6 +52,7 @@ impl WebSocketSession {
         let mut messages = Few::default();
         let mut taken = 0;
         let mut end = None;
+        let (mut pings, mut latest_ping) = (0, None);
         while end.is_none() && taken < room && !unread.is_empty() {
             match self.receiver.receive(&mut unread) {
                 Ok(Some(ReceivedFrame::Message(kind, payload))) => {
@@ -56,7 +60,14 @@ impl WebSocketSession {
                     taken += message.cost();
                     messages.push(message);
                 }
-                Ok(Some(ReceivedFrame::Ping(payload))) => self.connection.receive_ping(&payload),
+                Ok(Some(ReceivedFrame::Ping(payload))) => {
+                    pings += 1;
+                    if pings <= MOST_PINGS {
+                        self.connection.receive_ping(&payload);
+                    } else {
+                        latest_ping = Some(payload);
+                    }
+                }
                 Ok(Some(ReceivedFrame::Pong(_))) => {}
                 Ok(Some(ReceivedFrame::Close(close))) => end = Some(ClientEnd::Close(close)),
                 Ok(None) => break,
@@ -64,6 +75,9 @@ impl WebSocketSession {
             }
         }
         let left = unread.len();
+        if let Some(payload) = latest_ping {
+            self.connection.receive_ping(&payload);
+        }
         self.is_deaf |= end.is_some();
         // The handler gets the messages before the end first.
         if !messages.is_empty() && self.style == Style::Callbacks {

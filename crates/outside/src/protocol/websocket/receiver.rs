@@ -36,6 +36,8 @@ pub(crate) struct Receiver {
     part: Option<Box<PartialInput>>,
     /// Whether the connection is closed or failed: further input is dropped.
     over: bool,
+    /// Control frames and empty parts of messages since the last call of [`Self::take_idle_frames`].
+    idle_frames: u32,
 }
 
 /// The state of an unfinished message or frame.
@@ -69,7 +71,7 @@ struct Frame {
 impl Receiver {
     /// For messages of at most this many bytes, counted after inflating.
     pub(crate) const fn new(max_message: usize) -> Self {
-        Self { max_message, inflater: None, part: None, over: false }
+        Self { max_message, inflater: None, part: None, over: false, idle_frames: 0 }
     }
 
     /// With compression by these terms.
@@ -91,7 +93,13 @@ impl Receiver {
             return Ok(Some(event));
         }
         let mut part = self.part.take().unwrap_or_default();
-        let result = Reading { part: &mut part, inflater: &mut self.inflater, max: self.max_message }.advance(input);
+        let mut reading = Reading {
+            part: &mut part,
+            inflater: &mut self.inflater,
+            max: self.max_message,
+            idle_frames: &mut self.idle_frames,
+        };
+        let result = reading.advance(input);
         if part.has_begun() {
             self.part = Some(part);
         }
@@ -101,14 +109,19 @@ impl Receiver {
         result
     }
 
+    /// Frames that brought nothing since the last call: control frames, and empty parts of messages.
+    pub(crate) const fn take_idle_frames(&mut self) -> u32 {
+        mem::replace(&mut self.idle_frames, 0)
+    }
+
     /// Bytes held for an unfinished message, without the window of an inflater.
     #[cfg(any(test, feature = "testing"))]
     pub(crate) fn held(&self) -> usize {
         self.part.as_ref().map_or(0, |part| part.message.capacity() + part.control.capacity())
     }
 
-    /// Takes a message that is one frame in the input, as most are. For any other input returns `None` and consumes
-    /// nothing.
+    /// Takes a message that is one frame in the input, as most are, or a ping or pong between messages. For any other
+    /// input returns `None` and consumes nothing.
     fn receive_whole<'i>(&mut self, input: &mut &'i mut [u8]) -> Option<ReceivedFrame<'i>> {
         if self.part.is_some() {
             return None;
@@ -117,7 +130,7 @@ impl Receiver {
         let kind = match head.opcode {
             Opcode::Text => MessageKind::Text,
             Opcode::Binary => MessageKind::Binary,
-            _ => return None,
+            _ => return self.receive_whole_control(input, &head, start),
         };
         let length = usize::try_from(head.length).ok()?;
         if !head.fin || head.rsv1 || length > self.max_message || length > input.len() - start {
@@ -134,6 +147,28 @@ impl Receiver {
         *input = rest;
         let piece = &piece[start..];
         Some(ReceivedFrame::Message(kind, Cow::Borrowed(piece)))
+    }
+
+    /// A ping or pong costs no allocation: a client may send millions.
+    fn receive_whole_control<'i>(
+        &mut self,
+        input: &mut &'i mut [u8],
+        head: &FrameHead,
+        start: usize,
+    ) -> Option<ReceivedFrame<'i>> {
+        let end = start + usize::try_from(head.length).ok()?;
+        if !matches!(head.opcode, Opcode::Ping | Opcode::Pong) || head.rsv1 || end > input.len() {
+            return None;
+        }
+        let (frame, rest) = mem::take(input).split_at_mut(end);
+        *input = rest;
+        let payload = &mut frame[start..];
+        unmask(payload, head.mask);
+        self.idle_frames += 1;
+        Some(match head.opcode {
+            Opcode::Ping => ReceivedFrame::Ping(Cow::Borrowed(payload)),
+            _ => ReceivedFrame::Pong(Cow::Borrowed(payload)),
+        })
     }
 }
 
@@ -163,6 +198,7 @@ struct Reading<'r> {
     part: &'r mut PartialInput,
     inflater: &'r mut Option<Box<Inflater>>,
     max: usize,
+    idle_frames: &'r mut u32,
 }
 
 impl Reading<'_> {
@@ -238,6 +274,7 @@ impl Reading<'_> {
         if !opcode.is_control() && length > self.room() {
             return Err(Failure::too_big("a message larger than max_message"));
         }
+        *self.idle_frames += u32::from(opcode.is_control() || length == 0 && !fin);
         Ok(Frame { opcode, fin, mask, remaining: length })
     }
 
