@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+import sys
 import threading
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
-from outside import OutsideHTTP
+from outside import OutsideHTTP, asgi
 from support.harness import Running, Script, wait_until
 from support.wire import Answer, Wire, fetch
 
@@ -180,6 +181,36 @@ def fastapi_app():
             await connection.send_text(await connection.receive_text())
 
     return app
+
+
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+def test_functions_that_wait_share_the_threads_of_anyio(loop, monkeypatch):
+    """AnyIO ends a thread with the task that it takes for the root of all others: that may not be the task of a request."""
+    from anyio import to_thread
+
+    if loop == "asyncio":
+        monkeypatch.setitem(sys.modules, "uvloop", None)
+    known = threading.local()
+
+    def is_new() -> bool:
+        new = not hasattr(known, "used")
+        known.used = True
+        return new
+
+    async def app(scope, receive, send):
+        if scope["type"] == "lifespan":
+            raise RuntimeError("no lifespan")
+        body = str(await to_thread.run_sync(is_new)).encode()
+        await send({"type": "http.response.start", "status": 200})
+        await send({"type": "http.response.body", "body": body})
+
+    server = OutsideHTTP(("127.0.0.1", 0))
+    server.set_route("/", asgi(app))
+    running = Running(server)
+    try:
+        assert [running.fetch("/").text for _ in range(20)] == ["True"] + ["False"] * 19
+    finally:
+        running.stop()
 
 
 def test_fastapi_beside_a_second_application(host, tmp_path):

@@ -88,9 +88,16 @@ def _report(loop: asyncio.AbstractEventLoop, told: dict[str, Any]) -> None:
         logger.error("%s: %r", told.get("message"), told.get("task") or told.get("future"), exc_info=told.get("exception"))
 
 
+# The words of asyncio and uvloop for a loop that is stopped by `loop.stop()`.
+_STOPPED = "Event loop stopped before Future completed."
+
+
+async def _wait_for(future: asyncio.Future[None]) -> None:
+    await future
+
+
 class _Server:
     def __init__(self, loop: asyncio.AbstractEventLoop, source: Any) -> None:
-        self.stopping = False
         self._loop = loop
         self._source = source
         self._start: Callable[..., asyncio.Task[None]] = partial(asyncio.Task, loop=loop, **_EAGER)
@@ -100,18 +107,24 @@ class _Server:
         self._others: set[asyncio.Task[None]] = set()
         self._ending: asyncio.Task[Any] | None = None
         self._wakeup_of_loop = -1
+        self._leave: asyncio.Future[None] = loop.create_future()
 
     def run(self, wakeup: int = -1, wakeup_before: int = -1) -> None:
         """Drives the loop until the source says stop. `wakeup` is the descriptor to which the handlers of signals write, and
         `wakeup_before` the one before, of `loop.add_signal_handler` perhaps."""
-        self.stopping = False
+        self._leave = self._loop.create_future()
         if wakeup >= 0:
             self._wakeup_of_loop = wakeup_before
             self._loop.call_soon(self._take_wakeup, wakeup)
-        while not self.stopping:
+        # The task that `asyncio.run` would have: AnyIO keeps its threads for as long as that task lasts. Without one it would
+        # start a thread for each call, and look through all tasks for that.
+        root = self._loop.create_task(_wait_for(self._leave), name="outside")
+        while not root.done():
             try:
-                self._loop.run_forever()
+                self._loop.run_until_complete(root)
             except BaseException as error:
+                if isinstance(error, RuntimeError) and not self._loop.is_closed() and str(error) == _STOPPED:
+                    continue  # by a handler
                 # A SystemExit in some task, for example: it ends that task, not the loop of all others.
                 logger.error("the event loop of async handlers goes on after an exception", exc_info=error)
 
@@ -197,9 +210,8 @@ class _Server:
                 future, context = request
                 self._others.add(task := self._start_in(context, _tell(what, future, context)))
                 task.add_done_callback(self._others.discard)
-            elif kind == "stop":
-                self.stopping = True
-                self._loop.stop()
+            elif kind == "stop" and not self._leave.done():
+                self._leave.set_result(None)
 
     def _start_in(self, context: Context | None, coroutine: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
         """A task in this context, or in a copy of the loop's own."""
