@@ -226,22 +226,14 @@ type ResponseStateParts<'py> =
 
 #[pymethods]
 impl Response {
-    // Accepts anything: the arguments are checked in `__init__`, which a subclass may replace. The names of a plain
-    // `Response` stand here so that no dictionary is made for them.
+    // Accepts anything: the arguments are checked in `__init__`, which a subclass may replace. PyO3 hands these two
+    // through as they are.
     #[new]
     #[pyo3(
-        signature = (*args, status_code=None, headers=None, content=None, cookies=None, **named),
+        signature = (*_args, **_kwargs),
         text_signature = "(status_code=200, headers=None, content='', cookies=None)"
     )]
-    fn new(
-        args: &Bound<'_, PyTuple>,
-        status_code: Option<&Bound<'_, PyAny>>,
-        headers: Option<&Bound<'_, PyAny>>,
-        content: Option<&Bound<'_, PyAny>>,
-        cookies: Option<&Bound<'_, PyAny>>,
-        named: Option<&Bound<'_, PyDict>>,
-    ) -> Self {
-        let _ = (args, status_code, headers, content, cookies, named);
+    fn new(_args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyDict>>) -> Self {
         Self::from_fields(ResponseFields { status_code: 200, ..ResponseFields::default() })
     }
 

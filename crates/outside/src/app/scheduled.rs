@@ -55,8 +55,8 @@ impl ScheduledResponse {
 }
 
 fn whole(mut response: Response) -> Result<Response, Error> {
-    match response.problem.take() {
-        Some(problem) => Err(*problem),
+    match response.take_problem() {
+        Some(problem) => Err(problem),
         None => Ok(response),
     }
 }

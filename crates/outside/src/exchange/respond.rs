@@ -149,7 +149,7 @@ impl Dispatcher {
             // The executor opens files, because that may wait for a disk.
             Ok(response)
                 if !hooked
-                    && response.problem.is_none()
+                    && response.problem().is_none()
                     && !matches!(response.body, Body::File(_))
                     && !exchange.has_yet_to_begin(&response) =>
             {

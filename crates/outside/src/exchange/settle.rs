@@ -161,8 +161,8 @@ impl Exchange {
 
     /// Refuses a response that could not be sent as it is meant, and opens the file that it names.
     fn prepare(&mut self, mut response: Response, site: &Snapshot, log: &Log) -> Result<Response, Error> {
-        if let Some(problem) = response.problem.take() {
-            return Err(*problem);
+        if let Some(problem) = response.take_problem() {
+            return Err(problem);
         }
         let Body::File(slice) = &response.body else {
             self.file = None;

@@ -32,7 +32,6 @@ pub struct Response {
     pub(crate) status: u16,
     pub(crate) headers: Headers,
     pub(crate) body: Body,
-    pub(crate) problem: Option<Box<Error>>,
     pub(crate) attachment: Option<Box<dyn Any + Send>>,
     /// What few answers have, apart from them: an answer is moved often.
     pub(crate) rare: Option<Box<RareParts>>,
@@ -45,6 +44,8 @@ pub struct Response {
 pub(crate) struct RareParts {
     /// The reason phrase, if it is not the usual one of the status.
     pub(crate) reason: Option<Box<[u8]>>,
+    /// The error in building the response.
+    pub(crate) problem: Option<Error>,
     /// Content that a room above knows: an open file, or a socket in place of an answer.
     pub(crate) special: Option<Box<dyn Any + Send>>,
 }

@@ -38,7 +38,7 @@ impl Response {
             )));
         }
         let usual = reason_phrase(status).as_bytes();
-        let rare = (reason != usual).then(|| RareParts { reason: Some(Box::from(reason)), special: None });
+        let rare = (reason != usual).then(|| RareParts { reason: Some(Box::from(reason)), ..RareParts::default() });
         Ok(Self { status, rare: rare.map(Box::new), is_final: true, ..Self::default() })
     }
 
@@ -49,18 +49,19 @@ impl Response {
 
     /// Whether the answer was sent while the call ran.
     pub(crate) fn is_sent(&self) -> bool {
-        self.status == 0 && self.problem.is_none()
+        self.status == 0 && self.problem().is_none()
     }
 
     /// The result with which a gate lets a request pass: no response at all. For bindings.
     pub fn pass() -> Self {
-        let problem = Error::new("it let the request pass, as only a gate can");
-        Self { problem: Some(Box::new(problem)), ..Self::default() }
+        let mut response = Self::default();
+        response.set_problem(Error::new("it let the request pass, as only a gate can"));
+        response
     }
 
     /// Whether the gate lets the request pass.
     pub(crate) fn is_pass(&self) -> bool {
-        self.status == 0 && self.problem.is_some()
+        self.status == 0 && self.problem().is_some()
     }
 
     /// 200 with `text/plain; charset=utf-8`.
@@ -145,7 +146,7 @@ impl Response {
         let replaces = !self.headers.is_empty() && self.headers.contains(name) && Headers::stands_once(name);
         let added = if replaces { self.headers.set(name, value) } else { self.headers.append(name, value) };
         if let Err(error) = added {
-            self.problem = Some(Box::new(error));
+            self.set_problem(error);
         }
         self
     }
@@ -156,7 +157,7 @@ impl Response {
         match cookie.to_field(name) {
             Ok(field) => self.with_header("Set-Cookie", field),
             Err(error) => {
-                self.problem = Some(Box::new(error));
+                self.set_problem(error);
                 self
             }
         }
@@ -184,7 +185,7 @@ impl Response {
     fn check_status(&mut self) {
         if !(200..=599).contains(&self.status) {
             let text = format!("a handler's status code is one of 200 to 599, not {}", self.status);
-            self.problem = Some(Box::new(Error::new(text)));
+            self.set_problem(Error::new(text));
         }
     }
 
@@ -220,7 +221,16 @@ impl Response {
 
     /// The error in building it, if there was one: such a response is answered as a 500.
     pub fn problem(&self) -> Option<&Error> {
-        self.problem.as_deref()
+        self.rare.as_ref()?.problem.as_ref()
+    }
+
+    /// Takes that error out.
+    pub(crate) fn take_problem(&mut self) -> Option<Error> {
+        self.rare.as_mut()?.problem.take()
+    }
+
+    fn set_problem(&mut self, error: Error) {
+        self.rare.get_or_insert_default().problem = Some(error);
     }
 }
 
