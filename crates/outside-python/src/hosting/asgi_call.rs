@@ -3,6 +3,8 @@
 //! The head of the answer is held until its first content, so that an application that fails before that is answered
 //! with 500. An answer that is complete when the first step of the application has ended leaves as a whole.
 
+use std::fs::File;
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Wake, Waker};
 
@@ -75,6 +77,16 @@ enum Phase {
 
 /// Bytes of content after which an answer is sent although the first step of its application has not ended.
 const MOST_WAITING: usize = 64 << 10;
+
+/// A regular file and its length. It is opened here, on the loop's thread, because the threads of the engine would wait for
+/// Python's lock before they open it; for what cannot be opened, they make the answer.
+fn open_file(path: &Path) -> Option<(File, u64)> {
+    // Opening a pipe would wait for its other end.
+    let is_file = std::fs::metadata(path).is_ok_and(|found| found.is_file());
+    let file = is_file.then(|| File::open(path).ok()).flatten()?;
+    let length = file.metadata().ok()?.len();
+    Some((file, length))
+}
 
 impl HttpCall {
     pub(crate) fn new(request: Arc<Request>, reply: Reply) -> Arc<Self> {
@@ -218,7 +230,13 @@ impl HttpCall {
             return Err(disconnected(event.py()));
         }
         state.phase = Phase::Complete;
-        self.answer(&mut state, Body::File(FileSlice::whole(path)));
+        let open = open_file(&path).filter(|(_, length)| state.declared.is_none_or(|declared| declared == *length));
+        match open {
+            Some((file, length)) => {
+                self.answer_by(&mut state, Body::Empty, |response| response.with_open_file(file, 0..length));
+            }
+            None => self.answer(&mut state, Body::File(FileSlice::whole(path))),
+        }
         drop(state);
         self.wake_waiters(event.py());
         Ok(())
@@ -226,9 +244,13 @@ impl HttpCall {
 
     /// Hands the head and this content over.
     fn answer(&self, state: &mut HttpCallState, body: Body) {
+        self.answer_by(state, body, |response| response);
+    }
+
+    fn answer_by(&self, state: &mut HttpCallState, body: Body, finish: impl FnOnce(Response) -> Response) {
         let (Some((status, headers)), Some(reply)) = (state.head.take(), state.reply.take()) else { return };
         EventLoop::coalesce();
-        reply.send(Ok(response(status, headers, body)));
+        reply.send(Ok(finish(response(status, headers, body))));
     }
 
     /// Hands the head over, and lets the connection take the content as it comes.

@@ -147,12 +147,13 @@ impl Dispatcher {
         let hooked = self.site.1.hooks.is_some();
         exchange.work = match answer {
             // The executor opens files, because that may wait for a disk.
-            Ok(response)
+            Ok(mut response)
                 if !hooked
                     && response.problem().is_none()
                     && !matches!(response.body, Body::File(_))
                     && !exchange.has_yet_to_begin(&response) =>
             {
+                exchange.take_open(&mut response);
                 Work::Answered(response)
             }
             answer => Work::Settle(answer),

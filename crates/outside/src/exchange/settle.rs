@@ -129,6 +129,16 @@ impl Exchange {
         self.finish(page, site, log)
     }
 
+    /// Takes the content of an answer that a program has opened by itself. Whether there is one.
+    pub(super) fn take_open(&mut self, response: &mut Response) -> bool {
+        let content = FileContent::take_open(response);
+        let is_open = content.is_some();
+        if is_open {
+            self.content = content.map(Box::new);
+        }
+        is_open
+    }
+
     /// Keeps the attachment of an error for the error handler and the hooks.
     fn keep_attachment(&mut self, error: &mut Error) {
         if let Some(attachment) = error.take_attachment() {
@@ -215,8 +225,7 @@ impl Exchange {
                 }
             };
         }
-        if let Some(content) = FileContent::take_open(&mut response) {
-            self.content = Some(Box::new(content));
+        if self.take_open(&mut response) {
             return Work::Answered(response);
         }
         let Some(entry) = self.file.take() else { return Work::Answered(response) };
