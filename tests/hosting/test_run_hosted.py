@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -98,6 +99,18 @@ def test_a_proxy_that_keeps_the_path_and_one_that_takes_it_away(folder: Path):
 def test_places(folder: Path):
     running = start_outside(folder, "main:app", "-b", "127.0.0.1:0", "--no-access-log", "-w", "2")
     assert fetch(running.address, "/x").text == shown()
+    assert running.stop() == 0
+
+
+def test_clients_wait_for_the_few_threads_of_an_application(folder: Path):
+    """Other servers let them wait too: 503 would be an error that the application has never made."""
+    (folder / "slow.py").write_text(
+        "import time\n" + APP.replace("        shown =", "        time.sleep(0.02)\n        shown =")
+    )
+    running = start_outside(folder, "slow:app", "--threads", "2", "--log", "off")
+    with ThreadPoolExecutor(50) as pool:
+        answers = list(pool.map(lambda _: fetch(running.address, "/x").status, range(200)))
+    assert answers == [200] * 200
     assert running.stop() == 0
 
 

@@ -56,6 +56,9 @@ def hosting_server(found: Found, asked: Asked) -> Any:
     if found.interface == WSGI:
         # Each thread may keep a connection to a database.
         server.config["max_workers"] = min(32, 4 * (os.cpu_count() or 1))
+        # Such an application has few threads, and views that wait: clients of other servers wait with them.
+        server.config["max_waiting_requests"] = 2048
+        server.config["waiting_timeout"] = 30
     options, without = _taken(found.interface, asked.hosting)
     if without:
         names = ", ".join(f"--{name.replace('_', '-')}" for name in without)

@@ -50,11 +50,26 @@ pub static KEYS: &[Key] = &[
     Key {
         name: "max_workers",
         meaning: "handler threads of one process (for processes see `processes`): handlers that wait or are late at \
-                  one moment, each on a thread of its own; four times as many requests queue behind them for 5 s at \
-                  most, the rest get 503",
+                  one moment, each on a thread of its own",
         default: Value::Integer(150),
         allowed: "a whole number from 1 to 10000",
         apply: |config, value| whole(value, 1, 10_000, |n| config.max_workers = n as usize),
+    },
+    Key {
+        name: "max_waiting_requests",
+        meaning: "requests that wait for one of the `max_workers` threads, in one process; more get 503. `None`: four \
+                  for each thread (`outside run` sets 2048 for an application that it hosts)",
+        default: Value::None,
+        allowed: "a whole number from 1 on, or None: 4 for each thread",
+        apply: |config, value| whole_or_none(value, &mut config.max_waiting_requests),
+    },
+    Key {
+        name: "waiting_timeout",
+        meaning: "seconds for which a request waits for a thread, then 503 (`outside run` sets 30 for an application \
+                  that it hosts)",
+        default: Value::Integer(5),
+        allowed: SECONDS,
+        apply: |config, value| seconds(value, &mut config.waiting_timeout),
     },
     Key {
         name: "max_websockets",

@@ -41,6 +41,8 @@ pub(crate) const MOST_REACTORS: usize = 64;
 pub struct Config {
     pub backlog_length: u32,
     pub max_workers: usize,
+    pub max_waiting_requests: Option<usize>,
+    pub waiting_timeout: Duration,
     pub reactors: usize,
     pub max_websockets: usize,
     pub max_topics: usize,
@@ -174,6 +176,8 @@ impl Default for Config {
         let mut config = Self {
             backlog_length: 0,
             max_workers: 0,
+            max_waiting_requests: None,
+            waiting_timeout: Duration::ZERO,
             reactors: 0,
             max_websockets: 0,
             max_topics: 0,

@@ -1,12 +1,12 @@
 //! Handlers that are known to wait, on threads of their own.
 //!
-//! `max_workers` bounds the handlers that run at a time, late calls on the loop's former threads included; four times
-//! as many jobs wait for them, 5 seconds at most; a request that finds no room or waits longer is answered with 503. At
-//! most half of the workers are for handlers that take content while it comes in, since their clients decide how long
-//! they last. A job that is here only because a call of its route is late always finds room, and goes back to the loop
+//! [`PoolLimits`] bound the handlers that run at a time, late calls on the loop's former threads included, and the jobs
+//! that wait for them; a request that finds no room or waits too long is answered with 503. At most half of the workers
+//! are for handlers that take content while it comes in, since their clients decide how long they last. A job that is here only because a call of its route is late always finds room, and goes back to the loop
 //! if the route is quick.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::command::{Command, ThreadFrame as _};
 use super::job::Job;
@@ -15,8 +15,16 @@ use super::reactor::Executor;
 use super::role::{Role, ThreadState};
 use super::sync::Instant;
 
-/// Jobs that may wait for each worker.
-const QUEUE_PER_WORKER: usize = 4;
+/// The bounds of a pool.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PoolLimits {
+    /// Handlers that run at a time.
+    pub(crate) max_workers: usize,
+    /// Jobs that wait for one of these.
+    pub(crate) max_waiting: usize,
+    pub(crate) longest_wait: Duration,
+}
+
 impl<C: Command> Executor<C> {
     /// Adds a job that is known to wait; called by connections, inside the event loop.
     pub(crate) fn push_to_pool(self: &Arc<Self>, job: Job<C>) {
@@ -29,7 +37,7 @@ impl<C: Command> Executor<C> {
             return self.turn_away(job);
         }
         // Each idle worker is about to take a job out of the queue.
-        let room = QUEUE_PER_WORKER * self.max_workers + self.max_workers.saturating_sub(threads.detached);
+        let room = self.max_waiting + self.max_workers.saturating_sub(threads.detached);
         if threads.pool.queue.len() >= room
             && job.may_be_turned_away()
             && job.waits_for_long(self.reactor, now - self.started)
@@ -44,7 +52,7 @@ impl<C: Command> Executor<C> {
 
     /// Turns away jobs that have waited too long.
     pub(crate) fn expire(&self) {
-        let expired = lock(&self.threads).pool.take_expired();
+        let expired = lock(&self.threads).pool.take_expired(self.longest_wait);
         expired.into_iter().for_each(|job| self.turn_away(job));
     }
 

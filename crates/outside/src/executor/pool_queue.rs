@@ -11,7 +11,6 @@ use super::sync::Instant;
 /// a handler may keep all threads from entering: then one thread takes the loop over and waits to call the next
 /// handler, and another thread drives the loop meanwhile.
 pub(super) const SPARE: usize = 2;
-const LONGEST_WAIT: Duration = Duration::from_secs(5);
 
 /// The pool as part of the threads.
 pub(super) struct PoolQueue<C: Command> {
@@ -30,9 +29,9 @@ impl<C: Command> Default for PoolQueue<C> {
 impl<C: Command> PoolQueue<C> {
     /// Takes out jobs that have waited too long, and jobs that their connections do not wait for any more. A job that
     /// cannot be turned away keeps its place.
-    pub(super) fn take_expired(&mut self) -> Vec<Job<C>> {
+    pub(super) fn take_expired(&mut self, longest_wait: Duration) -> Vec<Job<C>> {
         let is_expired = |(since, job): &(Instant, Job<C>)| {
-            job.slot.is_closed() || (since.elapsed() >= LONGEST_WAIT && job.may_be_turned_away())
+            job.slot.is_closed() || (since.elapsed() >= longest_wait && job.may_be_turned_away())
         };
         if !self.queue.iter().any(is_expired) {
             return Vec::new();

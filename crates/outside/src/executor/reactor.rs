@@ -13,6 +13,7 @@ use super::command::{Callback, Command};
 use super::job::Job;
 use super::leader_lease::LeaderLease;
 use super::lock::lock;
+use super::pool::PoolLimits;
 use super::pool_queue::SPARE;
 use super::reply_slot::ReplySlot;
 use super::sentinel::Sentinel;
@@ -45,6 +46,8 @@ pub(crate) struct Executor<C: Command> {
     pub(crate) host: Arc<C::Host>,
     pub(crate) log: Arc<Log>,
     pub(super) max_workers: usize,
+    pub(super) max_waiting: usize,
+    pub(super) longest_wait: Duration,
     /// The number of this reactor within its server.
     pub(crate) reactor: Reactor,
     pub(super) started: Instant,
@@ -75,9 +78,9 @@ pub(super) struct Overdue<C: Command> {
 }
 
 impl<C: Command> Executor<C> {
-    /// Starts an event loop and the threads that drive it; at most `max_workers` handlers run in its pool while none
-    /// are late. `number` is the reactor's, counted from 0.
-    pub(crate) fn start(number: usize, host: Arc<C::Host>, log: Arc<Log>, max_workers: usize) -> io::Result<Arc<Self>> {
+    /// Starts an event loop and the threads that drive it, with a pool of these limits while no handler is late. `number`
+    /// is the reactor's, counted from 0.
+    pub(crate) fn start(number: usize, host: Arc<C::Host>, log: Arc<Log>, limits: PoolLimits) -> io::Result<Arc<Self>> {
         let executor = Arc::new(Self {
             runtime: event_loop()?,
             queue: Mutex::default(),
@@ -95,7 +98,9 @@ impl<C: Command> Executor<C> {
             stopping: AtomicBool::new(false),
             host,
             log,
-            max_workers,
+            max_workers: limits.max_workers,
+            max_waiting: limits.max_waiting,
+            longest_wait: limits.longest_wait,
             reactor: Reactor::new(number),
         });
         for _ in 0..=SPARE {

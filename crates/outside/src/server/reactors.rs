@@ -16,6 +16,7 @@ use crate::error::Error;
 use crate::exchange::{
     Clock, ConnectionLimit, ConnectionRegistry, Executor, Handshakes, InFlight, Order, Rank, Service,
 };
+use crate::executor::PoolLimits;
 use crate::files::Store;
 use crate::handler::LanguageRuntime;
 use crate::log::Log;
@@ -58,8 +59,13 @@ impl Reactors {
         let complain = move |key, text: &str| complaints.complain(key, text);
         let bounds = Arc::new(WebSocketBounds::new(config.max_topics, config.max_published, complain));
         let mut reactors = Self(Vec::new());
+        let limits = PoolLimits {
+            max_workers: config.max_workers,
+            max_waiting: config.max_waiting_requests.unwrap_or(4 * config.max_workers),
+            longest_wait: config.waiting_timeout,
+        };
         for reactor in 0..config.reactors.clamp(1, MOST_REACTORS) {
-            let executor = match Executor::start(reactor, Arc::clone(host), Arc::clone(log), config.max_workers) {
+            let executor = match Executor::start(reactor, Arc::clone(host), Arc::clone(log), limits) {
                 Ok(executor) => executor,
                 Err(error) => {
                     reactors.stop();

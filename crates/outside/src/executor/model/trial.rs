@@ -12,6 +12,7 @@ use super::command::ThreadFrame;
 use super::ledger::{Handler, Ledger, Place, Silent, Temper};
 use super::lock::lock;
 use super::model_command::{ModelCommand, ModelFunction, NoFrame, OneAtATime};
+use super::pool::PoolLimits;
 use super::sync::{self, Mutex};
 use super::{Executor, Job, ReplySlot};
 use crate::config::AccessLog;
@@ -45,7 +46,8 @@ impl Trial {
 
     fn start_in(host: Arc<dyn ThreadFrame>, max_workers: usize) -> Self {
         let log = Log::new(AccessLog::Off, Arc::new(Silent));
-        let executor = Executor::start(0, host, log, max_workers).expect("nothing can fail here");
+        let limits = PoolLimits { max_workers, max_waiting: 4 * max_workers, longest_wait: Duration::from_secs(5) };
+        let executor = Executor::start(0, host, log, limits).expect("nothing can fail here");
         let ledger = Arc::new(Ledger { most_pooled: max_workers, ..Ledger::default() });
         Self { executor, ledger, asked: 0, given_up: Vec::new() }
     }
