@@ -8,6 +8,7 @@ use pyo3::prelude::*;
 
 use crate::call::interrupt;
 use crate::call::uncaught::UncaughtExceptions;
+use crate::call::early::EarlyCalls;
 use crate::message::request::Request;
 use crate::support::lock_attached;
 
@@ -31,6 +32,8 @@ pub(crate) struct Shared {
     pub(crate) needs_loop: AtomicBool,
     /// The page about an exception, and the test client that is told of it.
     pub(crate) uncaught: UncaughtExceptions,
+    /// Requests whose handlers are called when their content is there.
+    pub(crate) early: EarlyCalls,
     /// In a worker process: the pipe to its supervisor.
     pub(crate) report: Mutex<Option<File>>,
     /// Whether the supervisor has been asked to replace this worker process.

@@ -35,13 +35,20 @@ pub(super) fn file_of(source: &dyn ContentSource) -> Option<&File> {
 /// # Errors
 /// The process has no descriptor left.
 pub fn content_file(request: &Request) -> io::Result<Option<File>> {
-    let Some(file) = request.spooled.as_ref().and_then(|spooled| file_of(&*spooled.source)) else { return Ok(None) };
+    let source = request.spooled.as_ref().and_then(|spooled| spooled.source());
+    let Some(file) = source.and_then(file_of) else { return Ok(None) };
     let mut file = file.try_clone()?;
     file.rewind()?;
     Ok(Some(file))
 }
 
 impl ContentSource for SpooledFile {
+/// The number of the file with the content of a request, if it was too large for memory. For bindings.
+pub fn content_descriptor(request: &Request) -> Option<RawFd> {
+    let source = request.spooled.as_ref().and_then(|spooled| spooled.source());
+    source.and_then(file_of).map(File::as_raw_fd)
+}
+
     fn length(&self) -> u64 {
         self.length
     }
