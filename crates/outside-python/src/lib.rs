@@ -76,7 +76,7 @@ mod _outside {
     #[pymodule_export]
     use crate::server::redirect::OutsideHttpRedirect;
     #[pymodule_export]
-    use crate::server::running::{_belongings, _forked};
+    use crate::server::running::{_belongings, _forked, _own_descriptors};
     #[pymodule_export]
     use crate::server::settings::_check_cors;
     #[pymodule_export]

@@ -3,6 +3,7 @@
 use std::any::Any;
 use std::fs::File;
 use std::io::{self, Seek as _};
+use std::os::fd::{AsRawFd as _, RawFd};
 use std::os::unix::fs::FileExt as _;
 use std::sync::Arc;
 
@@ -42,13 +43,13 @@ pub fn content_file(request: &Request) -> io::Result<Option<File>> {
     Ok(Some(file))
 }
 
-impl ContentSource for SpooledFile {
 /// The number of the file with the content of a request, if it was too large for memory. For bindings.
 pub fn content_descriptor(request: &Request) -> Option<RawFd> {
     let source = request.spooled.as_ref().and_then(|spooled| spooled.source());
     source.and_then(file_of).map(File::as_raw_fd)
 }
 
+impl ContentSource for SpooledFile {
     fn length(&self) -> u64 {
         self.length
     }
