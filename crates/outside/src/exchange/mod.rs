@@ -10,6 +10,7 @@ mod compress;
 mod connection_limit;
 mod control;
 mod dispatch;
+mod early;
 mod executor;
 mod files;
 mod first_piece;

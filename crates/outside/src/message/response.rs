@@ -60,6 +60,17 @@ impl Response {
     }
 
     /// Whether the gate lets the request pass.
+    /// The result of functions before a handler that look at the content, if the content has not come in: they are called
+    /// when it has. For bindings.
+    pub fn content_first() -> Self {
+        Self { problem: Some(Box::new(Error::status(100, None))), ..Self::default() }
+    }
+
+    /// Whether the functions that let the request pass have to see its content.
+    pub(crate) fn is_content_first(&self) -> bool {
+        self.problem.as_ref().is_some_and(|problem| problem.code() == 100)
+    }
+
     pub(crate) fn is_pass(&self) -> bool {
         self.status == 0 && self.problem().is_some()
     }
