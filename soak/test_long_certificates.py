@@ -7,8 +7,10 @@ import time
 
 import pytest
 
-from support.authority import Authority, needs_pebble, wait_for_certificate
+from support.authority import Authority, handshake, needs_pebble, wait_for_certificate
+from support.authority_faults import processing
 from support.certificate_keeping import keep_valid
+from support.harness import PROGRAMS, Script
 from support.mean_authority import MeanAuthority
 from support.wire import fetch
 
@@ -70,11 +72,7 @@ def test_7_and_2_an_authority_that_never_ends(serve, tmp_path, records):
         before = p99(authority.http_port, "quiet.example", 5)
         quiet.stop()
 
-        def process(asked, reply):
-            if asked.path.startswith(("/finalize-order/", "/my-order/")) and b'"finalize"' in reply.content:
-                reply.edit(lambda order: order.update(status="processing") if order["status"] == "valid" else None)
-
-        mean.after = process
+        mean.after = processing
         running = serve(lambda request: "hello", **mean.config(tmp_path / "ever", "ever.example"))
         during = p99(authority.http_port, "ever.example", 20)
         print(f"p99 {before * 1000:.2f} ms before, {during * 1000:.2f} ms during")

@@ -13,9 +13,10 @@ from email.utils import formatdate
 import pytest
 
 from support.authority import Authority, free_port, handshake, needs_pebble, wait_for_certificate
+from support.authority_faults import FAULTS, NAME, processing, signed
 from support.certificates import SecureWire
 from support.harness import Script, wait_until
-from support.mean_authority import ADVICE, MeanAuthority, Reply, signed_anew
+from support.mean_authority import ADVICE, MeanAuthority, Reply
 from support.wire import fetch, request_bytes
 
 pytestmark = needs_pebble
@@ -111,6 +112,18 @@ def test_6_the_name_leads_elsewhere(mean, serve, tmp_path, records):
     assert mean.count("/order-plz") == 1
 
 
+def test_7_it_is_processed_for_ever(mean, serve, tmp_path):
+    """The patience of the server is 90 s, so only its questions are counted here; it ends without waiting for that."""
+    mean.after = processing
+    running = serve(lambda request: "hello", **mean.config(tmp_path, "ever.example"))
+    wait_until(lambda: mean.count("/my-order/") >= 5, "the order is looked at again and again")
+    looks = [asked.at for asked in mean.asked if asked.path.startswith("/my-order/")]
+    # The pauses are 0.1 s, 0.2 s, 0.4 s …, first for the proofs and then for the certificate.
+    assert looks[4] - looks[0] > 0.85
+    assert answers(mean.authority, "ever.example")
+    running.stop()
+
+
 def only_leaf(asked, reply: Reply) -> None:
     if asked.path.startswith("/certZ/"):
         reply.content = reply.content.split(b"-----END CERTIFICATE-----\n")[0] + b"-----END CERTIFICATE-----\n"
@@ -122,29 +135,25 @@ def test_8_no_issuer_behind_the_certificate(mean, serve, tmp_path, records):
 
 
 @pytest.mark.parametrize(
-    ("names", "extra", "said"),
+    ("fault", "said"),
     [
-        ("DNS:other.example", (), "it is not for fewer.example, only for other.example"),
-        ("DNS:fewer.example", ("-force_pubkey", "ca.pub"), "does not match"),
+        ("9 another key", "does not match"),
+        ("10 fewer names", f"it is not for {NAME}, only for other.example"),
+        ("11 not yet valid", "valid from Sun, 01 Jan 2090 00:00:00 GMT on, which is later than now"),
     ],
-    ids=["10 fewer names", "9 another key"],
 )
-def test_9_and_10_another_certificate(mean, serve, tmp_path, records, names, extra, said):
-    made = []
-    folder = tmp_path / "mean"
-    folder.mkdir()
+def test_9_to_11_another_certificate(mean, serve, tmp_path, records, fault, said):
+    FAULTS[fault][0](mean, tmp_path / "mean")
+    fails(mean, serve, tmp_path / "storage", records, NAME, said)
 
-    def before(asked):
-        if asked.path.startswith("/finalize-order/"):
-            made.append(asked)
-        return None
 
-    def after(asked, reply):
-        if asked.path.startswith("/certZ/"):
-            reply.content = signed_anew(folder, made[-1], *extra, names=names)
-
-    mean.before, mean.after = before, after
-    fails(mean, serve, tmp_path / "storage", records, "fewer.example", said)
+def test_an_authority_that_adds_names(mean, serve, tmp_path):
+    """The certificate is used, and not ordered again because it is another one than was wanted."""
+    signed(names=f"DNS:{NAME},DNS:www.{NAME}")(mean, tmp_path / "mean")
+    serve(lambda request: "hello", **mean.config(tmp_path / "storage", NAME))
+    wait_until(lambda: (tmp_path / f"storage/acme/certificates/{NAME}/certificate.pem").exists(), "the certificate")
+    wait_until(lambda: state(tmp_path / "storage", NAME)["advice"], "the next step is to ask for advice")
+    assert mean.count("/order-plz") == 1
 
 
 def test_12_the_account_is_lost(mean, serve, tmp_path):

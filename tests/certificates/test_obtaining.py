@@ -13,6 +13,7 @@ import pytest
 from support.authority import Authority, handshake, needs_pebble, wait_for_certificate
 from support.certificates import SecureWire
 from support.harness import wait_until
+from support.ipv6 import needs_ipv6
 from support.subprocesses import run_process
 from support.wire import fetch, request_bytes
 
@@ -58,6 +59,20 @@ def test_an_address(authority, serve, tmp_path):
     context = authority.trusting()
     assert wait_for_certificate(authority.tls_port, context, "127.0.0.1") < WITHIN
     assert answer_over_tls(authority.tls_port, context, "127.0.0.1") == "hello"
+
+
+@needs_ipv6
+def test_an_address_of_ipv6(authority, serve, tmp_path):
+    config = authority.config(tmp_path, "::1")
+    serve(
+        lambda request: "hello",
+        **{**config, "host": ("::1", authority.tls_port), "https_redirect": ("::1", authority.http_port)},
+    )
+    context = authority.trusting()
+    assert wait_for_certificate(authority.tls_port, context, "::1", address="::1") < WITHIN
+    names = handshake(authority.tls_port, context, "::1", "::1")["subjectAltName"]
+    assert names == (("IP Address", "0:0:0:0:0:0:0:1"),)
+    assert (tmp_path / "acme/certificates/__1/certificate.pem").exists()
 
 
 def test_ten_names_each_with_its_own_and_shared_ones(authority, serve, tmp_path):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
+import tempfile
+from pathlib import Path
 
 import pytest
 
@@ -11,6 +13,9 @@ from outside import OutsideHTTP
 from outside._dev.command import configure
 from support.authority import free_port
 from support.subprocesses import run_process
+
+# The user without rights, on most systems.
+NOBODY = 65534
 
 
 def refusal(tmp_path, **config: object) -> str:
@@ -71,6 +76,27 @@ def test_a_storage_that_cannot_be_written(tmp_path):
     (tmp_path / "file").write_text("")
     text = refusal(tmp_path, domains=["outside.dev"], acme_storage=str(tmp_path / "file" / "below"))
     assert "cannot be written" in text and "acme_storage" in text
+
+
+def test_a_key_that_other_users_may_read_and_this_one_cannot_close(tmp_path):
+    """A file of another user, which this one may not change."""
+    if os.geteuid() != 0:
+        pytest.skip("needs root, to be another user")
+    # Below a folder that every user may enter.
+    with tempfile.TemporaryDirectory() as name:
+        storage = Path(name, "storage")
+        folder = storage / "acme/certificates/outside.dev"
+        folder.mkdir(parents=True)
+        for path in (name, *(path for path in (folder, *folder.parents) if storage in (path, *path.parents))):
+            os.chown(path, NOBODY, NOBODY)
+        (folder / "certificate.pem").write_text("")
+        (folder / "certificate.pem").chmod(0o644)
+        os.seteuid(NOBODY)
+        try:
+            text = refusal(tmp_path, domains=["outside.dev"], acme_storage=str(storage))
+        finally:
+            os.seteuid(0)
+    assert "certificate.pem" in text and "open to other users" in text and "mode 600" in text, text
 
 
 def test_modes_are_repaired(tmp_path):

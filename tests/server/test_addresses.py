@@ -10,22 +10,11 @@ import pytest
 
 from outside import OutsideHTTP
 from support.harness import Running
+from support.ipv6 import needs_ipv6
 from support.processes import start_processes  # noqa: F401 - a fixture
 from support.wire import fetch, parse_answer
 
 needs_linux = pytest.mark.skipif(sys.platform != "linux", reason="abstract sockets are Linux's")
-
-
-def has_ipv6() -> bool:
-    try:
-        with socket.socket(socket.AF_INET6) as probe:
-            probe.bind(("::1", 0))
-            return True
-    except OSError:
-        return False
-
-
-needs_ipv6 = pytest.mark.skipif(not has_ipv6(), reason="this machine has no IPv6")
 
 
 @pytest.fixture

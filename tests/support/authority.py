@@ -7,6 +7,7 @@ import os
 import shutil
 import socket
 import ssl
+import threading
 import time
 import urllib.request
 from pathlib import Path
@@ -52,6 +53,7 @@ class Authority:
         eab: dict[str, str] | None = None,
         bad_nonces: int = 0,
         valid_for_all: bool = False,
+        reuse: int | None = None,
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
@@ -81,6 +83,9 @@ class Authority:
             "PEBBLE_WFE_NONCEREJECT": str(bad_nonces),
             "PEBBLE_VA_ALWAYS_VALID": str(int(valid_for_all)),
         }
+        if reuse is not None:
+            # The percentage of proofs that are remembered for the next order.
+            environment["PEBBLE_AUTHZREUSE"] = str(reuse)
         self.output = (folder / "pebble.log").open("wb")
         names = ["-http01", "", "-https01", "", "-tlsalpn01", "", "-defaultIPv6", "", "-defaultIPv4", "127.0.0.1"]
         places = ["-dns01", f"127.0.0.1:{self.dns_port}", "-management", f"127.0.0.1:{self.dns_management}"]
@@ -137,19 +142,21 @@ class Authority:
         self.output.close()
 
 
-def handshake(port: int, context: ssl.SSLContext, name: str | None) -> dict:
+def handshake(port: int, context: ssl.SSLContext, name: str | None, address: str = "127.0.0.1") -> dict:
     """The certificate that is shown for this name, checked as a client checks it."""
-    plain = socket.create_connection(("127.0.0.1", port), timeout=DEADLINE)
+    plain = socket.create_connection((address, port), timeout=DEADLINE)
     with plain, context.wrap_socket(plain, server_hostname=name) as secure:
         return secure.getpeercert()
 
 
-def wait_for_certificate(port: int, context: ssl.SSLContext, name: str, within: float = DEADLINE) -> float:
+def wait_for_certificate(
+    port: int, context: ssl.SSLContext, name: str, within: float = DEADLINE, address: str = "127.0.0.1"
+) -> float:
     """The seconds until a client takes the certificate for this name."""
-    start, never = time.monotonic(), __import__("threading").Event()
+    start, never = time.monotonic(), threading.Event()
     while True:
         try:
-            handshake(port, context, name)
+            handshake(port, context, name, address)
             return time.monotonic() - start
         except (OSError, ssl.SSLError) as error:
             assert time.monotonic() - start < within, f"no certificate within {within} s: {error}"

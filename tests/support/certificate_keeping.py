@@ -16,15 +16,18 @@ from pathlib import Path
 
 from support.authority import Authority, handshake, wait_for_certificate
 from support.harness import PROGRAMS, Script, wait_until
+from support.mean_authority import MeanAuthority
+
+NAME = "kept.example"
 
 
 class Keeping:
     """The program, and what it has printed so far."""
 
-    def __init__(self, folder: Path, authority: Authority, **settings: object) -> None:
+    def __init__(self, folder: Path, authority: Authority | MeanAuthority, **settings: object) -> None:
         self.authority, self.storage = authority, folder / "storage"
         path = folder / "settings.json"
-        path.write_text(json.dumps({**authority.config(self.storage, "kept.example"), **settings}))
+        path.write_text(json.dumps({**authority.config(self.storage, NAME), **settings}))
         self.script = Script(str(PROGRAMS / "certificate_app.py"), str(path))
         self.lines: list[str] = []
         threading.Thread(target=self._read, daemon=True).start()
@@ -35,7 +38,7 @@ class Keeping:
 
     def leader(self) -> int | None:
         """The process that has the lock of the certificate."""
-        lock = self.storage / "acme/certificates/kept.example/lock"
+        lock = self.storage / f"acme/certificates/{NAME}/lock"
         if not lock.exists():
             return None
         inode = lock.stat().st_ino
@@ -50,8 +53,8 @@ class Keeping:
 class Visitors:
     """Clients that shake hands again and again, each certificate checked with the clock."""
 
-    def __init__(self, port: int, context: ssl.SSLContext, count: int) -> None:
-        self.done, self.faults = 0, []
+    def __init__(self, port: int, context: ssl.SSLContext, count: int, pause: float) -> None:
+        self.done, self.faults, self._pause = 0, [], pause
         self._stopping, self._lock = threading.Event(), threading.Lock()
         self._threads = [threading.Thread(target=self._visit, args=(port, context), daemon=True) for _ in range(count)]
         for thread in self._threads:
@@ -60,7 +63,7 @@ class Visitors:
     def _visit(self, port: int, context: ssl.SSLContext) -> None:
         while not self._stopping.is_set():
             try:
-                shown = handshake(port, context, "kept.example")
+                shown = handshake(port, context, NAME)
                 fault = None if ssl.cert_time_to_seconds(shown["notAfter"]) > time.time() - 1 else f"expired: {shown}"
             except OSError as error:
                 fault = repr(error)
@@ -68,7 +71,7 @@ class Visitors:
                 self.done += 1
                 if fault:
                     self.faults.append(fault)
-            self._stopping.wait(0.01)
+            self._stopping.wait(self._pause)
 
     def stop(self) -> None:
         self._stopping.set()
@@ -77,7 +80,15 @@ class Visitors:
 
 
 def keep_valid(
-    folder: Path, *, lifetime: int, processes: int, seconds: float, reload_every: float, kill_every: float, visitors: int
+    folder: Path,
+    *,
+    lifetime: int,
+    processes: int,
+    seconds: float,
+    reload_every: float,
+    kill_every: float,
+    visitors: int,
+    pause: float = 0.01,
 ) -> dict[str, float]:
     """Keeps a certificate valid for this long; returns the numbers of handshakes, orders, kills and renewals due."""
     authority = Authority(folder / "authority", lifetime=lifetime)
@@ -85,8 +96,8 @@ def keep_valid(
     kills = reloads = 0
     try:
         context = authority.trusting()
-        wait_for_certificate(authority.tls_port, context, "kept.example")
-        crowd = Visitors(authority.tls_port, context, visitors)
+        wait_for_certificate(authority.tls_port, context, NAME)
+        crowd = Visitors(authority.tls_port, context, visitors, pause)
         begin = time.monotonic()
         next_reload, next_kill, never = begin + reload_every, begin + kill_every, threading.Event()
         while (now := time.monotonic()) < begin + seconds:

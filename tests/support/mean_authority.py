@@ -182,18 +182,53 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             self.close_connection = True
 
 
-def signed_anew(folder: Path, asked: Asked, *extra: str, names: str) -> bytes:
+def signed_anew(folder: Path, asked: Asked, *extra: str, names: str, start: str | None = None) -> bytes:
     """The request for a certificate of this finalization, signed by another authority: certificate and issuer in PEM. With
-    `-newkey`, for another key."""
+    `-force_pubkey`, for another key; `start` is the beginning of its validity."""
     text = asked.payload["csr"]
     (folder / "request.der").write_bytes(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
     (folder / "names").write_text(f"subjectAltName={names}\n")
     openssl(folder, "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", "ca.key", "-out", "ca.pem", "-subj", "/CN=mean")
     openssl(folder, "pkey", "-in", "ca.key", "-pubout", "-out", "ca.pub")
     openssl(folder, "req", "-inform", "DER", "-in", "request.der", "-out", "request.pem")
-    sign = ["x509", "-req", "-in", "request.pem", "-CA", "ca.pem", "-CAkey", "ca.key", "-days", "9", "-extfile", "names"]
+    if start is None:
+        sign = ["x509", "-req", "-in", "request.pem", "-CA", "ca.pem", "-CAkey", "ca.key", "-days", "9", "-extfile", "names"]
+    else:
+        (folder / "index").write_text("")
+        (folder / "ca.conf").write_text(LATER)
+        sign = [
+            "ca",
+            "-batch",
+            "-notext",
+            "-config",
+            "ca.conf",
+            "-in",
+            "request.pem",
+            "-extfile",
+            "names",
+            "-subj",
+            "/CN=later",
+        ]
+        sign += ["-startdate", start, "-enddate", f"{int(start[:4]) + 1}{start[4:]}"]
     openssl(folder, *sign, "-out", "leaf.pem", *extra)
     return (folder / "leaf.pem").read_bytes() + (folder / "ca.pem").read_bytes()
+
+
+# `openssl x509` of OpenSSL 3.0 chooses no beginning of the validity; `openssl ca` does, and keeps a list.
+LATER = """
+[ca]
+default_ca = mean
+[mean]
+database = index
+rand_serial = yes
+new_certs_dir = .
+certificate = ca.pem
+private_key = ca.key
+default_md = sha256
+policy = any
+[any]
+commonName = optional
+"""
 
 
 def openssl(folder: Path, *arguments: str) -> None:

@@ -169,7 +169,9 @@ impl Keeper {
     fn held(&self) -> Option<Held> {
         let (_, inspection) = self.held.as_ref()?;
         let leaf = &inspection.leaf;
-        let has_names = self.names.len() == leaf.names.len() && self.names.iter().all(|name| leaf.names.contains(name));
+        // Some authorities add names, such as that with `www.`: such a certificate is not ordered anew.
+        let is_exact = self.names.len() == leaf.names.len() || self.names == self.state.names;
+        let has_names = is_exact && self.names.iter().all(|name| leaf.names.contains(name));
         let is_of_authority = self.state.authority.as_deref().is_none_or(|own| self.common.plan.has_authority(own));
         let (from, until) = (seconds(leaf.not_before), seconds(leaf.not_after));
         Some(Held { from, until, fits: has_names && is_of_authority })

@@ -98,7 +98,7 @@ pub(crate) fn schedule(
     wish: Option<Wish>,
     choice: Choice,
 ) -> Step {
-    let at = due(held, advice, history, wish).max(earliest(now, history, wish));
+    let at = due(now, held, advice, history, wish).max(earliest(now, history, wish));
     if at <= now {
         return Step::Order { authority: authority(now, history, choice), rehearse: history.failures > 0 };
     }
@@ -115,7 +115,7 @@ pub(crate) fn schedule(
 }
 
 /// The time from which on the certificate should be replaced.
-fn due(held: Option<&Held>, advice: Option<&Advice>, history: &History, wish: Option<Wish>) -> u64 {
+fn due(now: u64, held: Option<&Held>, advice: Option<&Advice>, history: &History, wish: Option<Wish>) -> u64 {
     let Some(held) = held.filter(|held| held.fits && wish != Some(Wish::Renew)) else { return 0 };
     let life = held.until.saturating_sub(held.from);
     let renewal = match advice.and_then(|advice| advice.window) {
@@ -123,8 +123,10 @@ fn due(held: Option<&Held>, advice: Option<&Advice>, history: &History, wish: Op
         Some(window) => window.chosen.min(held.until.saturating_sub(life / 20)),
         None => held.until.saturating_sub(if life < SHORT_LIFE { life / 2 } else { life / 3 }),
     };
-    // With a wrong clock, or advice that lies in the past each time, a new certificate would be due at once.
-    renewal.max(history.success.saturating_add((life / 3).min(DAY)).min(held.until))
+    // With a clock that is ahead, or advice that lies in the past each time, a new certificate would be due at once, again
+    // and again. A success in the future means that the clock was set back.
+    let rest = if history.success <= now { history.success.saturating_add((life / 3).min(DAY)) } else { 0 };
+    renewal.max(rest)
 }
 
 /// The time before which no attempt is made.

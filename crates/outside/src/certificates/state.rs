@@ -19,6 +19,7 @@ pub(crate) struct CertificateState {
     pub(crate) error: Option<String>,
     /// When the next step is due, for `outside cert status`.
     pub(crate) next: u64,
+    /// The names of the last attempt.
     pub(crate) names: Vec<String>,
 }
 

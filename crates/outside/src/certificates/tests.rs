@@ -173,12 +173,18 @@ fn decisions() {
     let limited = none.begun(START, 0).failed(START, Some(2 * HOUR));
     let patient = none.begun(START, 0).failed(START, Some(30 * DAY));
     let known = Some(Advice { window: None, ask_again: START + 40 * DAY });
+    // Obtained now, by a clock that is ahead, and long ago, by one that was set back since.
+    let (obtained, later) = (none.begun(START, 0).succeeded(START), none.begun(START, 0).succeeded(START + 999 * DAY));
+    let over = life(START - 10 * DAY, START - 3 * DAY);
     let order = Step::Order { authority: 0, rehearse: false };
     let rehearsed = Step::Order { authority: 0, rehearse: true };
     for (name, now, held, advice, history, wish, expected) in [
         ("first", START, None, None, none, None, order),
         ("new", START, fresh, None, none, None, Step::AskAdvice),
         ("known", START, fresh, known, none, None, Step::Wait(START + 40 * DAY)),
+        ("a clock that is ahead", START, over, known, obtained, None, Step::Wait(START + DAY)),
+        ("a day later", START + DAY, over, known, obtained, None, order),
+        ("after a success in the future", START + 60 * DAY, fresh, known, later, None, order),
         ("a third is left", START + 60 * DAY, fresh, known, none, None, order),
         ("other names", START, Some(Held { fits: false, ..fresh.unwrap() }), known, none, None, order),
         ("renewal is wished", START, fresh, known, none, Some(Wish::Renew), order),

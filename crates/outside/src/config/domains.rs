@@ -218,14 +218,45 @@ mod tests {
             ("192.0.2.1", "192.0.2.1"),
             ("xn--bcher-kva.example", "xn--bcher-kva.example"),
             ("a.example+B.example", "a.example+b.example"),
+            ("a.example + [2001:DB8::1]", "a.example+2001:db8::1"),
+            ("_acme.a-b.example", "_acme.a-b.example"),
         ] {
             assert_eq!(given.parse::<Domain>().unwrap().to_string(), expected);
         }
-        for given in
-            ["", "a b", "https://a.example", "a.example:443", "-a.example", "a..b", "*", "bücher.example", "a+a"]
-        {
+        let (long_label, long_name) = (format!("{}.example", "a".repeat(64)), "a.".repeat(127) + "aa");
+        for given in [
+            "",
+            "+",
+            "a.example+",
+            "a b",
+            "https://a.example",
+            "a.example:443",
+            "[::1]:443",
+            "[a.example]",
+            "2001:db8::x",
+            "192.0.2.1/24",
+            "-a.example",
+            "a-.example",
+            "a..b",
+            "a.example..",
+            "*",
+            "*.*.example",
+            "a.*.example",
+            "*a.example",
+            "bücher.example",
+            "a+a",
+            "A.example+a.example.",
+            "::1+[0::1]",
+            &long_label,
+            &long_name,
+        ] {
             assert!(given.parse::<Domain>().is_err(), "{given}");
         }
+        let advice = "bücher.example".parse::<Domain>().unwrap_err().to_string();
+        assert!(advice.contains("xn--"), "{advice}");
+        let many = |count: usize| Domain::new((0..count).map(|number| format!("n{number}.example")));
+        assert_eq!(many(100).unwrap().names().len(), 100);
+        assert!(many(101).unwrap_err().to_string().contains("1 to 100 names, not 101"));
     }
 
     #[test]

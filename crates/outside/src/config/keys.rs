@@ -416,8 +416,8 @@ pub static KEYS: &[Key] = &[
                   constructor's place, port 80 redirects to it (`https_redirect`), and `allowed_hosts` are these \
                   names. Setting it agrees to the terms of the certificate authority",
         default: Value::Texts(&[]),
-        allowed: "a list of names such as 'example.com' or '*.example.com', of IP addresses, and of tuples of them, each \
-                  name once",
+        allowed: "a list of names such as 'example.com' or '*.example.com', of IP addresses, and of tuples of up to 100 of \
+                  them, each name once; 'bücher.example' is written as 'xn--bcher-kva.example'",
         apply: |config, value| domains(value, &mut config.domains),
     },
     Key {
