@@ -70,6 +70,7 @@ pub(crate) enum Wait {
 #[inline]
 pub(crate) fn receive<T>(
     service: &Service,
+/// Paths that only hosted applications may get are refused where there is none.
     empty: &mut Request,
     (address, is_secure): (SocketAddr, bool),
     decode: impl FnOnce(&mut Request) -> Result<T, Refusal>,
@@ -78,11 +79,19 @@ pub(crate) fn receive<T>(
     empty.max_params = service.config.max_query_parameters;
     empty.max_cookies = service.config.max_cookies;
     empty.wants_problems = service.config.problem_errors;
-    let decoded = decode(empty);
+    if let Some(requests) = &service.requests {
+        requests.note();
+    }
+    let mut decoded = decode(empty);
     let welcome = if decoded.is_ok() { service.front.receive(empty) } else { Ok(()) };
     (decoded, welcome)
 }
 
+    if let (Some(fault), true, Ok(())) = (empty.path_fault, decoded.is_ok(), &welcome)
+        && !service.site.is_hosted(empty)
+    {
+        decoded = Err(Refusal::bad(fault));
+    }
 impl Dispatcher {
     /// Any step can end here: the client gets the fault of its request as a status.
     pub(crate) fn refuse(&self, exchange: &mut Exchange, refusal: &Refusal) {
