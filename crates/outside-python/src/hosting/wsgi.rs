@@ -12,6 +12,7 @@ use pyo3::types::{PyDict, PyList};
 
 use super::wsgi_call::WsgiCall;
 use super::wsgi_environ::environ;
+use super::wsgi_running::RunningCall;
 use crate::call::context::copy_context;
 use crate::forked::leave_if_forked;
 use crate::logging::log_exception;
@@ -79,7 +80,11 @@ impl WsgiHandler {
     /// Calls the application and takes its content; everything in one context.
     fn run(&self, context: &Bound<'_, PyAny>, call: &Bound<'_, WsgiCall>, request: &Arc<Request>) -> PyResult<()> {
         let py = context.py();
-        let environ = environ(py, self.template(py)?, (&self.root_path, &self.script_name), request)?;
+        let environ =
+            environ(py, self.template(py)?, self.place.get(py), (&self.root_path, &self.script_name), request)?;
+        if request.version() != "HTTP/1.0" {
+            environ.set_item(intern!(py, "wsgi.early_hints"), call.getattr(intern!(py, "early_hints"))?)?;
+        }
         if request.headers().known(KnownHeader::Upgrade).is_some() && request.version() == "HTTP/1.1" {
             let socket = py.import("outside._hosting.wsgi")?.getattr("UpgradeSocket")?;
             let socket = socket.call1((call.getattr(intern!(py, "upgrade"))?,))?;
@@ -124,3 +129,4 @@ impl SyncHandler for WsgiHandler {
         })
     }
 }
+            let _until_it_ends = RunningCall::begin(py, request);

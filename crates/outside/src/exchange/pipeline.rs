@@ -30,7 +30,7 @@ use crate::error::Refusal;
 use crate::files::FileContent;
 use crate::handler::Handler;
 use crate::log::AccessLine;
-use crate::message::{Body, Request, Response};
+use crate::message::{Body, Headers, Request, Response};
 use crate::route::RouteChoice;
 use crate::site::Front;
 use crate::websocket::{Acceptance, WebSocket};
@@ -39,6 +39,9 @@ use crate::websocket::{Acceptance, WebSocket};
 pub(crate) trait Wire {
     /// Ready when the wait for the answer ends. Content that a handler takes while it comes in moves on meanwhile.
     fn poll_gone(&mut self, dispatcher: &Dispatcher, wait: Wait, context: &mut Context<'_>) -> Poll<Stop>;
+
+    /// Sends fields before the answer, with the status 103.
+    fn hint(&mut self, dispatcher: &Dispatcher, fields: &Headers) -> impl Future<Output = Result<(), Stop>> + Send;
 
     /// Takes the connection over for a WebSocket, or refuses.
     fn open_websocket(&mut self, dispatcher: &Dispatcher, opener: WebSocketOpener, exchange: &mut Exchange);

@@ -151,6 +151,7 @@ impl Dispatcher {
                 if !hooked
                     && response.problem.is_none()
                     && !matches!(response.body, Body::File(_))
+                    && !response.has_open_file()
                     && !exchange.has_yet_to_begin(&response) =>
             {
                 Work::Answered(response)
