@@ -57,6 +57,8 @@ pub struct Config {
     pub max_body_size: usize,
     pub spool_above: usize,
     pub spool_max: u64,
+    /// Bytes of content for hosted applications: the bound of `max_body_size_mb`, if that was set.
+    pub max_hosted_body_size: Option<u64>,
     pub form_limits: FormLimits,
     pub cors: Option<Cors>,
     pub security_headers: SecurityHeaders,
@@ -192,6 +194,7 @@ impl Default for Config {
             spool_max: 0,
             form_limits: FormLimits::DEFAULT,
             cors: None,
+            max_hosted_body_size: None,
             security_headers: SecurityHeaders::default(),
             access_log: AccessLog::Off,
             header_timeout: Duration::ZERO,
@@ -254,7 +257,11 @@ impl Config {
         for (name, value) in values {
             bounds_spools |= name == "spool_max_mb" && value != Value::Integer(1024);
             match KEYS.iter().find(|key| key.name == name) {
-                Some(key) if (key.apply)(&mut config, &value) => {}
+                Some(key) if (key.apply)(&mut config, &value) => {
+                    if name == "max_body_size_mb" {
+                        config.max_hosted_body_size = Some(config.max_body_size as u64);
+                    }
+                }
                 Some(key) => {
                     // A secret does not go into a log.
                     let given = if name == "secret" { hidden(&value) } else { shown(&value) };

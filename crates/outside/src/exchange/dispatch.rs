@@ -81,9 +81,9 @@ impl Dispatcher {
         match handler {
             Handler::Sync(function) if function.is_answering() => Intake {
                 in_pieces: declared.is_some_and(|length| length > config.spool_above as u64),
-                ..whole.hosted()
+                ..Intake::hosted(config)
             },
-            Handler::Async(handler) if handler.is_hosted() => Intake { in_pieces: true, ..whole.hosted() },
+            Handler::Async(handler) if handler.is_hosted() => Intake { in_pieces: true, ..Intake::hosted(config) },
             handler => Intake { in_pieces: handler.takes_pieces(), ..whole },
         }
     }
@@ -214,6 +214,7 @@ impl Dispatcher {
         if let Some(request) = request {
             self.service.executor.note_hanging(request);
         }
+        true
     }
 
     /// Sets the deadline of a transfer: it ends when no byte moves for `stall`, or when it is slower than the minimum
