@@ -119,7 +119,8 @@ class _Work:
         """Waits for the end of the supervisor, of which no signal tells."""
         os.read(self._lifeline, 1)
         os.kill(os.getpid(), signal.SIGTERM)
-        time.sleep(float(self._server.config.get("termination_timeout", 30)) + GRACE)
+        config = self._server.config
+        time.sleep(float(config.get("drain_delay", 0)) + float(config.get("termination_timeout", 30)) + GRACE)
         os._exit(1)
 
 

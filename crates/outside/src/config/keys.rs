@@ -105,6 +105,14 @@ pub static KEYS: &[Key] = &[
         apply: |config, value| flag(value, &mut config.cancel_on_disconnect),
     },
     Key {
+        name: "drain_delay",
+        meaning: "seconds after SIGTERM in which everything is served as before, while `health_route` says 503: load \
+                  balancers look elsewhere before the server stops accepting; a second signal cuts",
+        default: Value::Integer(0),
+        allowed: "seconds, 0 or more",
+        apply: |config, value| number(value, 0.0, 1e6, |n| config.drain_delay = Duration::from_secs_f64(n)),
+    },
+    Key {
         name: "drain_idle",
         meaning: "seconds in which, after a reload, idle connections to the old generation may send one more request",
         default: Value::Integer(30),

@@ -42,7 +42,7 @@ pub(crate) use pipeline::{Sealed, Wait, WebSocketOpener, Wire, access_line, rece
 pub(crate) use registry::{ConnectionRegistry, InFlight, Rank};
 pub(crate) use request_body::{RateWindow, RequestBody, SHARED, TOO_LARGE, check_length, store_content, too_slow};
 pub(crate) use response_stream::ResponseStream;
-pub(crate) use service::{DRAINING, RETIRING, Service};
+pub(crate) use service::{DRAINING, LEAVING, RETIRING, Service};
 pub(crate) use spool::{NO_ROOM, Spool};
 pub(crate) use state::{Exchange, Work};
 pub(crate) use turn::{Occasion, Turn};

@@ -31,7 +31,7 @@ pub(crate) struct Service {
     pub(crate) clock: Arc<Clock>,
     /// The connections of all reactors, counted.
     pub(crate) connection_limit: Arc<ConnectionLimit>,
-    /// The stage of the server's end: 0, [`RETIRING`] or [`DRAINING`].
+    /// The stage of the server's end: 0, [`LEAVING`], [`RETIRING`] or [`DRAINING`].
     pub(crate) stage: Arc<AtomicU8>,
     /// The subscribers among the WebSockets of this reactor.
     pub(crate) room: Arc<Room>,
@@ -47,12 +47,19 @@ pub(crate) struct Service {
 /// The stage in which a new generation serves: idle connections may send one more request.
 pub(crate) const RETIRING: u8 = 1;
 /// The stage in which requests in flight are answered, and no others.
+/// The stage before the end: everything is served as before, while health checks say that the server is about to end.
+pub(crate) const LEAVING: u8 = 1;
 pub(crate) const DRAINING: u8 = 2;
 
 impl Service {
     /// Whether connections end after their current request.
     pub(crate) fn is_ending(&self) -> bool {
         self.stage.load(Ordering::Relaxed) >= RETIRING
+    /// Whether new clients should ask another server.
+    pub(crate) fn is_leaving(&self) -> bool {
+        self.stage.load(Ordering::Relaxed) >= LEAVING
+    }
+
     }
 
     pub(crate) fn head_limits(&self) -> HeadLimits {
