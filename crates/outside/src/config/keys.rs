@@ -142,6 +142,27 @@ pub static KEYS: &[Key] = &[
         },
     },
     Key {
+        name: "max_requests",
+        meaning: "requests after which another worker process takes the place of one; it serves before the old one stops \
+                  accepting, and that finishes what it has begun; with one process too, which then has a supervisor",
+        default: Value::None,
+        allowed: "a whole number from 1 on, or None: no bound",
+        apply: |config, value| match value {
+            Value::None => {
+                config.max_requests = None;
+                true
+            }
+            value => whole(value, 1, i64::MAX, |n| config.max_requests = Some(n as u64)),
+        },
+    },
+    Key {
+        name: "max_requests_jitter",
+        meaning: "up to so many requests more, drawn by each worker, so that they do not all end at once",
+        default: Value::Integer(0),
+        allowed: "a whole number from 0 to 1000000000",
+        apply: |_, value| whole(value, 0, 1_000_000_000, |_| ()),
+    },
+    Key {
         name: "on_worker_start",
         meaning: "`callback(slot)` in each worker process before it serves",
         default: Value::None,
@@ -209,7 +230,7 @@ pub static KEYS: &[Key] = &[
     },
     Key {
         name: "max_body_size_mb",
-        meaning: "a larger body is answered with 413",
+        meaning: "a larger body is answered with 413; applications of WSGI and ASGI have this bound only if it is set",
         default: Value::Integer(16),
         allowed: "a number of MiB above 0, at most 4095",
         apply: |config, value| number(value, 1e-6, 4095.0, |n| config.max_body_size = (n * 1_048_576.0) as usize),

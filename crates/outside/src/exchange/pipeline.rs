@@ -70,10 +70,10 @@ pub(crate) enum Wait {
 }
 
 /// Step 1. Decodes a head into an empty request. Returns the result of that, and a refusal if the host is not served.
+/// Paths that only hosted applications may get are refused where there is none.
 #[inline]
 pub(crate) fn receive<T>(
     service: &Service,
-/// Paths that only hosted applications may get are refused where there is none.
     empty: &mut Request,
     (address, is_secure): (SocketAddr, bool),
     decode: impl FnOnce(&mut Request) -> Result<T, Refusal>,
@@ -87,14 +87,14 @@ pub(crate) fn receive<T>(
     }
     let mut decoded = decode(empty);
     let welcome = if decoded.is_ok() { service.front.receive(empty) } else { Ok(()) };
-    (decoded, welcome)
-}
-
     if let (Some(fault), true, Ok(())) = (empty.path_fault, decoded.is_ok(), &welcome)
         && !service.site.is_hosted(empty)
     {
         decoded = Err(Refusal::bad(fault));
     }
+    (decoded, welcome)
+}
+
 impl Dispatcher {
     /// Any step can end here: the client gets the fault of its request as a status.
     pub(crate) fn refuse(&self, exchange: &mut Exchange, refusal: &Refusal) {
@@ -195,8 +195,7 @@ impl Dispatcher {
             }
             Some(Awaited::Async(handler)) => {
                 let wait = Wait::Handler { is_cancelled: self.is_cancelled(exchange.cancel_on_disconnect) };
-                let gone = |context: &mut Context<'_>| wire.poll_gone(self, wait, context);
-                let is_in_time = self.ask_elsewhere(&*handler, exchange, gone).await?;
+                let is_in_time = self.ask_elsewhere(&*handler, exchange, wait, wire).await?;
                 match std::mem::replace(&mut exchange.work, Work::Done) {
                     Work::Open(acceptance) => {
                         wire.open_websocket(self, WebSocketOpener::Handler(acceptance), exchange);

@@ -9,6 +9,7 @@ use super::connection_limit::ConnectionLimit;
 use super::executor::Executor;
 use super::handshakes::Handshakes;
 use super::registry::ConnectionRegistry;
+use super::request_count::RequestCount;
 use crate::budget::Budget;
 use crate::compression::Press;
 use crate::config::Config;
@@ -42,24 +43,26 @@ pub(crate) struct Service {
     pub(crate) handshakes: Handshakes,
     /// The temporary files of request content, of all reactors.
     pub(crate) spools: Arc<Spools>,
+    /// The requests of all reactors, if the process may have only so many.
+    pub(crate) requests: Option<Arc<RequestCount>>,
 }
 
-/// The stage in which a new generation serves: idle connections may send one more request.
-pub(crate) const RETIRING: u8 = 1;
-/// The stage in which requests in flight are answered, and no others.
 /// The stage before the end: everything is served as before, while health checks say that the server is about to end.
 pub(crate) const LEAVING: u8 = 1;
-pub(crate) const DRAINING: u8 = 2;
+/// The stage in which a new generation serves: idle connections may send one more request.
+pub(crate) const RETIRING: u8 = 2;
+/// The stage in which requests in flight are answered, and no others.
+pub(crate) const DRAINING: u8 = 3;
 
 impl Service {
-    /// Whether connections end after their current request.
-    pub(crate) fn is_ending(&self) -> bool {
-        self.stage.load(Ordering::Relaxed) >= RETIRING
     /// Whether new clients should ask another server.
     pub(crate) fn is_leaving(&self) -> bool {
         self.stage.load(Ordering::Relaxed) >= LEAVING
     }
 
+    /// Whether connections end after their current request.
+    pub(crate) fn is_ending(&self) -> bool {
+        self.stage.load(Ordering::Relaxed) >= RETIRING
     }
 
     pub(crate) fn head_limits(&self) -> HeadLimits {

@@ -169,6 +169,17 @@ impl Handler {
     }
 }
 
+impl Handler {
+    /// Whether it is an application of another interface, which gets requests as they were received.
+    pub(crate) fn is_hosted(&self) -> bool {
+        match self {
+            Self::Sync(function) => function.is_answering(),
+            Self::Async(handler) => handler.is_hosted(),
+            _ => false,
+        }
+    }
+}
+
 impl fmt::Debug for Handler {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -195,17 +206,6 @@ pub struct Function {
 
 /// The sizes of a handler's answers, from which the size of the next one is estimated.
 #[derive(Debug, Default)]
-impl Handler {
-    /// Whether it is an application of another interface, which gets requests as they were received.
-    pub(crate) fn is_hosted(&self) -> bool {
-        match self {
-            Self::Sync(function) => function.is_answering(),
-            Self::Async(handler) => handler.is_hosted(),
-            _ => false,
-        }
-    }
-}
-
 pub struct ResponseSizes(AtomicUsize);
 
 impl ResponseSizes {
