@@ -36,6 +36,7 @@ help: ## the targets
 	@echo "make test    everything: check, cargo-deny, the stubs against the module, pytest"
 	@echo "make clients installs the programs that tests ask as clients (curl, wget, nghttp, Chromium), as root on Debian"
 	@echo "make soak    minutes of load: 10,000 connections, 1 GiB each way, every deadline at its default"
+	@echo "make hosting-all  Streamlit, Gradio, Dash and MCP as hosted applications, in an environment of their own"
 	@echo "make conformance   the Autobahn TestSuite against the WebSocket echo servers, about an hour"
 	@echo "make testssl testssl.sh against the server's TLS, some minutes"
 	@echo "make model   the executor under a checker of schedules, some minutes"

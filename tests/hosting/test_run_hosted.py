@@ -158,7 +158,7 @@ def test_pyproject_and_django(folder: Path):
         (["main:app", "--app-dir", "none"], ["there is no such folder"]),
         (["main:app", "--env-file", "none"], ["--env-file none"]),
         (["main:app", "-b", "unix:a", "-c", "none.py"], ["none.py"]),
-        (["main:app", "--max-requests", "100"], ["workers are not replaced"]),
+        (["main:app", "--workers-lifetime", "100"], ["workers are not replaced after a time"]),
         (["main:app", "--fcatory"], ["there is no option"]),
     ],
 )

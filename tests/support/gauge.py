@@ -22,6 +22,11 @@ def private_memory(pid: int) -> int:
     return _kilobytes(text, "Private_Dirty")
 
 
+def proportional_memory(pid: int) -> int:
+    """Bytes of memory in use now; pages that several processes share count in part for each."""
+    return _kilobytes(Path(f"/proc/{pid}/smaps_rollup").read_text(), "Pss")
+
+
 def resident_memory(pid: int) -> int:
     """Bytes of memory in use now, shared pages included."""
     return _kilobytes(Path(f"/proc/{pid}/status").read_text(), "VmRSS")

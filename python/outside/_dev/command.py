@@ -19,7 +19,7 @@ from .._handlers.signature import where
 from .._outside import FilePath, Folder, OutsideHTTP, WebSocket
 from . import reload as _reload
 from .environment import settings_of
-from .hosted import load_hosted
+from .hosted import load_hosted, load_now
 from .platforms import settings_for
 from .target import NOT_STARTED, USAGE, Fault, find, tell
 
@@ -40,7 +40,9 @@ def run(target: str, typed: dict[str, Any]) -> int:
     """Runs the server; the exit status."""
     try:
         server, asked = load_hosted(target, typed)
-        start(server, configure(server, typed, asked.settings))
+        names = configure(server, typed, asked.settings)
+        load_now(server)
+        start(server, names)
     except Fault as fault:
         tell(fault)
         return fault.status

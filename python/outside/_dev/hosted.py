@@ -14,7 +14,7 @@ from .._hosting.find import ASGI, NATIVE, WSGI, NotHosted, described
 from .._hosting.mount import handler_of
 from .peers import Asked, asked_for, load_environment, tell_notes, unread_names
 from .platforms import listens_everywhere
-from .target import USAGE, Fault, Found, find, here
+from .target import USAGE, Fault, Found, find, here, tell
 
 _LEVELS = {"critical", "error", "warning", "info", "debug", "trace", "fatal"}
 
@@ -32,33 +32,84 @@ def load_hosted(target: str, typed: dict[str, Any]) -> tuple[Any, Asked]:
     _go_there(asked)
     tell_notes([*asked.notes, *unread_names(os.environ)])
     _set_logging(asked)
-    found = find(asked.app or (here() if target == "." else target), asked.interface, asked.factory)
+    name = asked.app or (here() if target == "." else target)
+    if not asked.preload:
+        return _listen_where_the_platform_wants(_late_server(name, asked), typed), asked
+    found = find(name, asked.interface, asked.factory)
     if found.interface == NATIVE:
         if asked.hosting:
             raise Fault(USAGE, f"{', '.join(_options(asked))}: for hosted applications; this program has a server of its own")
         return found.app, asked
     server = hosting_server(found, asked)
+    return _listen_where_the_platform_wants(server, typed), asked
+
+
+def _listen_where_the_platform_wants(server: Any, typed: dict[str, Any]) -> Any:
     platform = listens_everywhere(os.environ)
     if platform is not None and typed["host"] is None and "OUTSIDE_HOST" not in os.environ:
         server.config["host"] = ("0.0.0.0", 8080)
         tell_notes([f"PORT is set in {platform}: listens on all addresses; --host says another one"])
-    return server, asked
+    return server
 
 
-def hosting_server(found: Found, asked: Asked) -> Any:
-    """A server whose every path is the application's."""
+def _empty_server() -> Any:
     from .._server import OutsideHTTP
 
     server = OutsideHTTP(("127.0.0.1", 8080))
     # A proxy on this machine is trusted, as by other servers, because nothing else is served here.
     server.config["trusted_proxies"] = ["127.0.0.1", "::1"]
     server.config["compression"] = False
+    return server
+
+
+def hosting_server(found: Found, asked: Asked) -> Any:
+    """A server whose every path is the application's."""
+    server = _empty_server()
     if found.interface == WSGI:
         # Each thread may keep a connection to a database.
-        server.config["max_workers"] = min(32, 4 * (os.cpu_count() or 1))
-        # Such an application has few threads, and views that wait: clients of other servers wait with them.
-        server.config["max_waiting_requests"] = 2048
-        server.config["waiting_timeout"] = 30
+        _give_few_threads(server)
+    _host(server, found, asked)
+    print(
+        f"outside: hosts {found.name}, {described(found.app)}, by {found.interface.upper()}; a proxy on this machine is trusted",
+        file=sys.stderr,
+    )
+    return server
+
+
+def _give_few_threads(server: Any) -> None:
+    server.config["max_workers"] = min(32, 4 * (os.cpu_count() or 1))
+    # Such an application has views that wait: its clients wait with them, as those of other servers do.
+    server.config["max_waiting_requests"] = 2048
+    server.config["waiting_timeout"] = 30
+
+
+def _late_server(name: str, asked: Asked) -> Any:
+    """A server whose application each worker process imports by itself, as by `--no-preload` of other servers."""
+    server = _empty_server()
+    _give_few_threads(server)
+
+    def load() -> None:
+        try:
+            found = find(name, asked.interface, asked.factory)
+            if found.interface == NATIVE:
+                raise Fault(USAGE, "--no-preload is for hosted applications; this program has a server of its own")
+            _host(server, found, asked)
+        except Fault as fault:
+            tell(fault)
+            raise SystemExit(fault.status) from None
+
+    server.__dict__["_load"] = load
+    print(f"outside: each worker process imports {name}; a proxy on this machine is trusted", file=sys.stderr)
+    return server
+
+
+def load_now(server: Any) -> None:
+    """Imports an application that was to be imported later, if there will be no other process to do so."""
+    if server.config["processes"] == 1 and not server.config["max_requests"] and (load := server.__dict__.pop("_load", None)):
+        load()
+
+
+def _host(server: Any, found: Found, asked: Asked) -> None:
     options, without = _taken(found.interface, asked.hosting)
     if without:
         names = ", ".join(f"--{name.replace('_', '-')}" for name in without)
@@ -67,11 +118,6 @@ def hosting_server(found: Found, asked: Asked) -> Any:
         server.set_route("/", handler_of(found.app, found.interface, **options))
     except NotHosted as error:
         raise Fault(USAGE, f"{found.name}: {error}") from None
-    print(
-        f"outside: hosts {found.name}, {described(found.app)}, by {found.interface.upper()}; a proxy on this machine is trusted",
-        file=sys.stderr,
-    )
-    return server
 
 
 def _taken(interface: str, options: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:

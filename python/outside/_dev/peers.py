@@ -66,7 +66,7 @@ _WITHOUT_EFFECT = {
     "--loop": "asyncio runs async code, and Rust the network",
     "--http": "the engine speaks HTTP/1.1 and HTTP/2",
     "--ws": "the engine speaks WebSocket",
-    "--preload": "the program is always imported before its workers are forked",
+    "--preload": "the program is imported before its workers are forked, unless --no-preload is typed",
     "--proxy-headers": "fields of trusted proxies are read by themselves",
     "--with-threads": "handlers run on threads by themselves",
     "--no-date-header": "an answer needs Date (RFC 9110 section 6.6.1)",
@@ -95,8 +95,6 @@ _WITHOUT_EFFECT = {
     "--runtime-threads": "one thread drives the network of a process",
     "--runtime-mode": "one thread drives the network of a process",
     "--blocking-threads-idle-timeout": "threads stay",
-    "--max-requests-jitter": "without --max-requests there is nothing to spread",
-    "--no-preload": "workers are forked from the program after its import",
     "--name": "a process is named by its command line",
     "--strip-header-spaces": "spaces around field values are stripped by themselves",
     "--statsd-host": "there are no counters for statsd; --log json has the figures of each request",
@@ -127,7 +125,6 @@ _REFUSED = {
     "--fd": "sockets of a service manager are taken over by themselves (LISTEN_FDS)",
     "--uds-permissions": "the file of a Unix socket is created with the umask of the process",
     "--header": 'fields for every answer are the key security_headers, as in config["security_headers"]',
-    "--max-requests": "workers are not replaced after a number of requests",
     "--workers-lifetime": "workers are not replaced after a time",
 }
 
@@ -141,6 +138,8 @@ class Asked:
     chdir: str | None = None
     interface: str | None = None
     factory: bool = False
+    # Whether the application is imported before worker processes are forked.
+    preload: bool = True
     app: str | None = None
     env_files: list[str] = field(default_factory=list)
     environment: dict[str, str] = field(default_factory=dict)
@@ -210,6 +209,12 @@ def _read(asked: Asked, typed: str, option: str, value: str | None) -> None:
     elif option == "--root-path":
         if path := (value or "").strip("/"):
             asked.hosting["root_path"] = f"/{path}"
+    elif option in ("--max-requests", "--max-requests-jitter"):
+        # 0 is gunicorn's way to say that there is no bound.
+        if number := _number(typed, value, int):
+            asked.settings[option.removeprefix("--").replace("-", "_")] = number
+    elif option == "--no-preload":
+        asked.preload = False
     elif option == "--factory":
         asked.factory = True
     elif option == "--env":
@@ -326,7 +331,17 @@ def _take(asked: Asked, key: str, value: Any) -> bool:
     if (
         same in _KEYS
         or same in _WITHOUT_EFFECT
-        or same in ("--bind", "--chdir", "--app-dir", "--timeout", "--worker-class", "--access-logfile")
+        or same
+        in (
+            "--max-requests",
+            "--max-requests-jitter",
+            "--bind",
+            "--chdir",
+            "--app-dir",
+            "--timeout",
+            "--worker-class",
+            "--access-logfile",
+        )
     ):
         _read(asked, f"{key} =", same, str(value))
         return True

@@ -35,6 +35,8 @@ def serve(target: str, typed: dict[str, Any], channel: socket.socket) -> int:
     try:
         with sought:
             server, asked = load_hosted(target, typed)
+            if load := server.__dict__.pop("_load", None):
+                load()
         names = configure(server, {**typed, "workers": "1"}, asked.settings)
     except Fault as fault:
         # Before anything is printed: a reader may mend the file at once.

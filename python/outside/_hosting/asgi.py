@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 from collections.abc import Callable
 from contextvars import Context
@@ -47,6 +48,26 @@ def is_disconnect(error: BaseException | None) -> bool:
 
 # Exceptions behind one another that are looked at.
 _DEEPEST = 10
+
+
+async def send_file(send: Any, descriptor: int, offset: int | None, count: int | None, more: bool) -> None:
+    """Sends a part of an open file piece by piece, where other content comes before or behind it."""
+    moves = offset is None
+    at = os.lseek(descriptor, 0, os.SEEK_CUR) if offset is None else offset
+    end = None if count is None else at + count
+    while end is None or at < end:
+        piece = await asyncio.to_thread(os.pread, descriptor, _PIECE if end is None else min(_PIECE, end - at), at)
+        if not piece:
+            break
+        at += len(piece)
+        await send({"type": "http.response.body", "body": piece, "more_body": True})
+    if moves:
+        os.lseek(descriptor, at, os.SEEK_SET)
+    await send({"type": "http.response.body", "body": b"", "more_body": more})
+
+
+# Bytes that are read at a time.
+_PIECE = 256 << 10
 
 
 async def _wait(awaitable: Any) -> None:

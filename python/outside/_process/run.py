@@ -13,9 +13,9 @@ from .fork import descriptors
 from .generation import Parent, forget_environment, inherited_secret
 
 
-def run(server: Any, reactors: int | None) -> None:
+def run(server: Any, reactors: int | None, recycles: bool = False) -> None:
     """Serves until terminated, then returns. `reactors` is the number of event loops of a single process; `None` if the
-    configuration asks for several.
+    configuration asks for several. `recycles` says that a worker is replaced from time to time, which needs a supervisor.
 
     Raises `SystemExit` in a process whose place another one has taken: the code after `run()` in the program is for that one.
     """
@@ -24,6 +24,8 @@ def run(server: Any, reactors: int | None) -> None:
         server._adopt_ticket_secret(inherited_secret())
         # `outside run --reload` has listened already, and starts the program again itself.
         has_reloader = server._slots() > 0
+        if recycles and not has_reloader:
+            reactors = None
         slots = _processes(server) if reactors is None else reactors
         if not has_reloader:
             server._listen(slots)

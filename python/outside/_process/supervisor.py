@@ -261,8 +261,8 @@ class Supervisor:
         else:
             notify("READY=1")
 
-    def _seconds(self, setting: str) -> float:
-        return float(self._server.config.get(setting, 30))
+    def _seconds(self, setting: str, usual: float = 30) -> float:
+        return float(self._server.config.get(setting, usual))
 
     def _patience(self) -> float:
         """Seconds that a worker has to retire."""
@@ -284,7 +284,7 @@ class Supervisor:
             notify("STOPPING=1")
         self._generations.listeners.close()
         release(descriptors(self._server))
-        self._own.end(signal.SIGTERM, self._seconds("termination_timeout") + GRACE)
+        self._own.end(signal.SIGTERM, self._seconds("drain_delay", 0) + self._seconds("termination_timeout") + GRACE)
 
     def _retire(self) -> None:
         """Another generation serves: ends the own workers, or the own server, as soon as clients can spare them."""

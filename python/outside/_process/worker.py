@@ -6,6 +6,7 @@ terminate, SIGUSR2: retire), and ends by itself when the supervisor is gone.
 
 import logging
 import os
+import random
 import signal
 import threading
 import time
@@ -20,7 +21,8 @@ _log = logging.getLogger("outside")
 # The words of a worker: that it serves; that it has heard SIGTERM; that it ends because the program called `terminate()`; that
 # a handler does not end, so that another worker should take its place (the engine says that, even while the handler holds
 # Python's lock).
-READY, ENDING, TERMINATED, STUCK = b"r", b"e", b"t", b"s"
+# It has had as many requests as it may, which the engine says too.
+READY, ENDING, TERMINATED, STUCK, RECYCLED = b"r", b"e", b"t", b"s", b"m"
 # The exit status of a worker that could not start.
 FAILED = 3
 # After its supervisor is gone, a worker has this much beyond `termination_timeout`.
@@ -61,6 +63,8 @@ class _Work:
         signal.signal(signal.SIGUSR2, self._retire)
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         release(descriptor for descriptor, slot, _ in self._server._descriptors() if slot != self._slot)
+        if load := self._server.__dict__.pop("_load", None):
+            load()
         start, stop = config.get("on_worker_start"), config.get("on_worker_stop")
         if start is not None:
             try:
@@ -68,6 +72,8 @@ class _Work:
             except Exception:
                 _log.exception("on_worker_start failed in worker %d", self._slot)
                 return FAILED
+        if config.get("max_requests") and config.get("max_requests_jitter"):
+            config["max_requests"] += random.randint(0, config["max_requests_jitter"])
         self._starting = False
         if self._server._slots() > 1:
             _warn_at_publish(self._server)
@@ -119,7 +125,8 @@ class _Work:
         """Waits for the end of the supervisor, of which no signal tells."""
         os.read(self._lifeline, 1)
         os.kill(os.getpid(), signal.SIGTERM)
-        time.sleep(float(self._server.config.get("termination_timeout", 30)) + GRACE)
+        config = self._server.config
+        time.sleep(float(config.get("drain_delay", 0)) + float(config.get("termination_timeout", 30)) + GRACE)
         os._exit(1)
 
 

@@ -40,6 +40,7 @@ class Worker:
         self.report = report
         self.ready_since: float | None = None
         self.is_ending = False  # it has heard SIGTERM
+        self.is_relieved = True  # `False` while it waits for the one that takes its place
         self.kill_at: float | None = None
 
     def tell(self, signum: int) -> None:
@@ -182,12 +183,15 @@ class Workers:
         if _worker.READY in words:
             worker.ready_since = time.monotonic()
             self._served = True
+            self._relieve(worker.slot)
         if _worker.ENDING in words:
             worker.is_ending = True
             if self._cutting:
                 worker.tell(signal.SIGTERM)
         if _worker.STUCK in words:
             self._replace(worker)
+        if _worker.RECYCLED in words:
+            self._recycle(worker)
         if _worker.TERMINATED in words:
             self._termination_asked = True
 
@@ -204,6 +208,23 @@ class Workers:
             worker.kill_at = time.monotonic() + self._patience()
             self._outgoing.append(worker)
             slot.worker, slot.start_at = None, time.monotonic()
+
+    def _recycle(self, worker: Worker) -> None:
+        """Another one is started in its slot, beside it; this one serves until the other one does."""
+        slot = self._slots[worker.slot]
+        if slot.worker is worker and self._replacing:
+            _log.info("%s has had max_requests requests; another one takes its place", worker)
+            worker.is_relieved = False
+            self._outgoing.append(worker)
+            slot.worker, slot.start_at = None, time.monotonic()
+
+    def _relieve(self, slot: int) -> None:
+        """A worker serves in this slot: the one before it ends what it has begun."""
+        for worker in self._outgoing:
+            if worker.slot == slot and not worker.is_relieved:
+                worker.is_relieved = True
+                worker.kill_at = time.monotonic() + self._patience()
+                worker.tell(signal.SIGUSR2)
 
     def _reap(self) -> None:
         """Takes note of those that have ended, and has them replaced."""

@@ -19,7 +19,7 @@ pyo3::create_exception!(
 );
 
 /// Python's number of this thread.
-pub(super) fn thread_ident(py: Python<'_>) -> PyResult<u64> {
+pub(crate) fn thread_ident(py: Python<'_>) -> PyResult<u64> {
     thread_local! {
         static IDENT: Cell<Option<u64>> = const { Cell::new(None) };
     }

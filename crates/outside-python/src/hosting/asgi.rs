@@ -179,6 +179,13 @@ struct Running {
 /// Calls whose first step has ended and whose tasks have not.
 static CALLS: Mutex<Option<HashMap<Ticket, Running>>> = Mutex::new(None);
 
+/// The task that answers this request, if its first step has ended.
+pub(crate) fn task_of(py: Python<'_>, request: &Arc<Request>) -> Option<Py<PyAny>> {
+    let calls = lock(&CALLS);
+    let mut running = calls.iter().flat_map(HashMap::values);
+    running.find(|running| Arc::ptr_eq(running.call.request(), request)).map(|running| running.task.clone_ref(py))
+}
+
 impl LoopFunction for HostedApp {
     fn begin(
         self: Arc<Self>,

@@ -3,15 +3,13 @@
 //! The head of the answer is held until its first content, so that an application that fails before that is answered
 //! with 500. An answer that is complete when the first step of the application has ended leaves as a whole.
 
-use std::fs::File;
-use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Wake, Waker};
 
 use bytes::Bytes;
 use outside::content::Pieces;
 use outside::handler::Reply;
-use outside::message::{Body, FileSlice};
+use outside::message::Body;
 use outside::{Error, Headers, Request, Response};
 use pyo3::exceptions::{PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::intern;
@@ -29,21 +27,21 @@ use crate::support::lock;
 /// One call, as the loop and the connection share it.
 pub(crate) struct HttpCall {
     request: Arc<Request>,
-    outgoing: Outgoing,
-    state: Mutex<HttpCallState>,
+    pub(super) outgoing: Outgoing,
+    pub(super) state: Mutex<HttpCallState>,
 }
 
 /// The state of a call; only the thread of the loop changes it.
-struct HttpCallState {
-    reply: Option<Reply>,
-    phase: Phase,
+pub(super) struct HttpCallState {
+    pub(super) reply: Option<Reply>,
+    pub(super) phase: Phase,
     head: Option<(u16, Headers)>,
     /// The length that the head declares.
-    declared: Option<u64>,
+    pub(super) declared: Option<u64>,
     /// Bytes of content that the application has sent.
     sent: u64,
     /// Content that waits for the end of the first step.
-    waiting: Vec<Bytes>,
+    pub(super) waiting: Vec<Bytes>,
     waiting_bytes: usize,
     /// Whether the first step of the application runs.
     is_first_step: bool,
@@ -66,7 +64,7 @@ enum Listening {
 const LISTENING_TIME: f64 = 0.02;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Phase {
+pub(super) enum Phase {
     /// Neither head nor content.
     New,
     /// The head is held.
@@ -77,16 +75,6 @@ enum Phase {
 
 /// Bytes of content after which an answer is sent although the first step of its application has not ended.
 const MOST_WAITING: usize = 64 << 10;
-
-/// A regular file and its length. It is opened here, on the loop's thread, because the threads of the engine would wait for
-/// Python's lock before they open it; for what cannot be opened, they make the answer.
-fn open_file(path: &Path) -> Option<(File, u64)> {
-    // Opening a pipe would wait for its other end.
-    let is_file = std::fs::metadata(path).is_ok_and(|found| found.is_file());
-    let file = is_file.then(|| File::open(path).ok()).flatten()?;
-    let length = file.metadata().ok()?.len();
-    Some((file, length))
-}
 
 impl HttpCall {
     pub(crate) fn new(request: Arc<Request>, reply: Reply) -> Arc<Self> {
@@ -109,7 +97,7 @@ impl HttpCall {
         })
     }
 
-    fn wake_waiters(&self, py: Python<'_>) {
+    pub(super) fn wake_waiters(&self, py: Python<'_>) {
         let waiters = std::mem::take(&mut lock(&self.state).waiters);
         wake_all(py, waiters);
     }
@@ -217,40 +205,20 @@ impl HttpCall {
         Ok(!self.outgoing.has_room())
     }
 
-    fn path(&self, event: &Bound<'_, PyDict>) -> PyResult<()> {
-        let path = event.get_item(intern!(event.py(), "path"))?;
-        let path: std::path::PathBuf =
-            path.ok_or_else(|| PyTypeError::new_err("http.response.pathsend has no path"))?.extract()?;
-        let mut state = lock(&self.state);
-        match state.phase {
-            Phase::Started if state.waiting.is_empty() => {}
-            _ => return Err(misplaced("http.response.pathsend", "it comes after http.response.start, alone")),
-        }
-        if self.outgoing.is_gone() {
-            return Err(disconnected(event.py()));
-        }
-        state.phase = Phase::Complete;
-        let open = open_file(&path).filter(|(_, length)| state.declared.is_none_or(|declared| declared == *length));
-        match open {
-            Some((file, length)) => {
-                self.answer_by(&mut state, Body::Empty, |response| response.with_open_file(file, 0..length));
-            }
-            None => self.answer(&mut state, Body::File(FileSlice::whole(path))),
-        }
-        drop(state);
-        self.wake_waiters(event.py());
-        Ok(())
-    }
-
     /// Hands the head and this content over.
-    fn answer(&self, state: &mut HttpCallState, body: Body) {
-        self.answer_by(state, body, |response| response);
+    pub(super) fn answer(&self, state: &mut HttpCallState, body: Body) {
+        self.answer_with(state, |head| {
+            let mut response = head;
+            *response.body_mut() = body;
+            response
+        });
     }
 
-    fn answer_by(&self, state: &mut HttpCallState, body: Body, finish: impl FnOnce(Response) -> Response) {
+    /// Hands the answer over that is made of the head.
+    pub(super) fn answer_with(&self, state: &mut HttpCallState, fill: impl FnOnce(Response) -> Response) {
         let (Some((status, headers)), Some(reply)) = (state.head.take(), state.reply.take()) else { return };
         EventLoop::coalesce();
-        reply.send(Ok(finish(response(status, headers, body))));
+        reply.send(Ok(fill(response(status, headers, Body::Empty))));
     }
 
     /// Hands the head over, and lets the connection take the content as it comes.
@@ -418,23 +386,34 @@ impl AsgiCall {
         }
     }
 
-    fn send<'py>(&self, event: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
-        let py = event.py();
+    fn send<'py>(slf: &Bound<'py, Self>, event: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        let (py, this) = (event.py(), slf.get());
         let event = event_of(event)?;
         let name = name_of(&event)?;
         let waits = match name.to_str()? {
-            "http.response.body" => self.0.body(&event)?,
+            "http.response.body" => this.0.body(&event)?,
             "http.response.start" => {
-                self.0.start(&event)?;
+                this.0.start(&event)?;
                 false
             }
             "http.response.pathsend" => {
-                self.0.path(&event)?;
+                this.0.path(&event)?;
                 false
             }
-            other => return Err(unknown(other, "http.response.start, http.response.body or http.response.pathsend")),
+            "http.response.early_hint" => {
+                this.0.hint(&event)?;
+                false
+            }
+            "http.response.zerocopysend" => match this.0.file(&event, slf.as_any())? {
+                None => false,
+                Some(pieces) => return Ok(pieces),
+            },
+            other => {
+                let allowed = "http.response.start, .body, .pathsend, .zerocopysend or .early_hint";
+                return Err(unknown(other, allowed));
+            }
         };
-        if waits { self.wait(py, Awaited::Room) } else { Sent::object(py) }
+        if waits { this.wait(py, Awaited::Room) } else { Sent::object(py) }
     }
 }
 

@@ -11,6 +11,7 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBytes, PyDict, PyList, PyString, PyTuple};
 
+use crate::hosting::asgi_extensions::OFFERED;
 use crate::support::lock;
 
 /// Names of fields that most requests have: their objects are made once.
@@ -110,7 +111,7 @@ impl Templates {
             Ok::<_, PyErr>(scope.unbind())
         };
         Ok(Self {
-            http: template("http", &["http.response.pathsend"])?,
+            http: template("http", OFFERED)?,
             websocket: template("websocket", &["websocket.http.response"])?,
             root_path: root_path.to_owned(),
         })

@@ -1,6 +1,6 @@
 //! WSGI applications as handlers of the engine (PEP 3333).
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use outside::handler::{Answering, Function, Handler, SyncHandler};
 use outside::message::KnownHeader;
@@ -8,13 +8,15 @@ use outside::{Error, Request, Response};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyDict, PyList};
+use pyo3::types::{PyDict, PyList, PyString};
 
 use super::wsgi_call::WsgiCall;
 use super::wsgi_environ::environ;
+use super::wsgi_running::RunningCall;
 use crate::call::context::copy_context;
 use crate::forked::leave_if_forked;
 use crate::logging::log_exception;
+use crate::support::lock;
 
 /// A WSGI application as a handler, for `set_route`.
 #[pyclass(module = "outside", name = "WSGIApplication", frozen)]
@@ -25,6 +27,18 @@ pub(crate) struct WsgiApplication {
     /// The path of the server's own `/` for clients, without a slash at its end.
     #[pyo3(get)]
     root_path: String,
+    place: Arc<ListenerPlace>,
+}
+
+/// Name and port of the listener, while a server serves at an address.
+#[derive(Default)]
+pub(super) struct ListenerPlace(Mutex<Option<(Py<PyString>, Py<PyString>)>>);
+
+impl ListenerPlace {
+    /// `SERVER_NAME` and `SERVER_PORT`, if there are such.
+    pub(super) fn get<'py>(&self, py: Python<'py>) -> Option<(Bound<'py, PyString>, Bound<'py, PyString>)> {
+        lock(&self.0).as_ref().map(|(name, port)| (name.bind(py).clone(), port.bind(py).clone()))
+    }
 }
 
 #[pymethods]
@@ -32,7 +46,7 @@ impl WsgiApplication {
     #[new]
     #[pyo3(signature = (app, root_path=String::new()))]
     fn new(app: Py<PyAny>, root_path: String) -> Self {
-        Self { app, root_path }
+        Self { app, root_path, place: Arc::default() }
     }
 
     fn __repr__(&self, py: Python<'_>) -> String {
@@ -41,6 +55,18 @@ impl WsgiApplication {
 }
 
 impl WsgiApplication {
+    /// Notes where the server listens, as `address` of a server tells it.
+    pub(crate) fn note_server(&self, address: &Bound<'_, PyAny>) {
+        let py = address.py();
+        let place = address.extract().ok().map(|(ip, port): (String, u16)| {
+            // An IPv6 address stands in brackets (RFC 3875 section 4.1.14).
+            let name = if ip.contains(':') { format!("[{ip}]") } else { ip };
+            (PyString::new(py, &name).unbind(), PyString::new(py, &port.to_string()).unbind())
+        });
+        let before = std::mem::replace(&mut *lock(&self.place.0), place);
+        drop(before);
+    }
+
     /// The engine's handler of this application at this route of a server with this configuration.
     pub(crate) fn to_engine(&self, py: Python<'_>, route: &str, config: Py<PyDict>) -> Handler {
         let (script_name, root_path) = (route.trim_end_matches('/').to_owned(), self.root_path.clone());
@@ -50,6 +76,7 @@ impl WsgiApplication {
             script_name,
             root_path,
             config,
+            place: Arc::clone(&self.place),
             template: PyOnceLock::new(),
         }))
     }
@@ -61,6 +88,7 @@ struct WsgiHandler {
     script_name: String,
     root_path: String,
     config: Py<PyDict>,
+    place: Arc<ListenerPlace>,
     /// The part of `environ` that all requests have; made at the first one, when the configuration is final.
     template: PyOnceLock<Py<PyDict>>,
 }
@@ -79,7 +107,11 @@ impl WsgiHandler {
     /// Calls the application and takes its content; everything in one context.
     fn run(&self, context: &Bound<'_, PyAny>, call: &Bound<'_, WsgiCall>, request: &Arc<Request>) -> PyResult<()> {
         let py = context.py();
-        let environ = environ(py, self.template(py)?, (&self.root_path, &self.script_name), request)?;
+        let environ =
+            environ(py, self.template(py)?, self.place.get(py), (&self.root_path, &self.script_name), request)?;
+        if request.version() != "HTTP/1.0" {
+            environ.set_item(intern!(py, "wsgi.early_hints"), call.getattr(intern!(py, "early_hints"))?)?;
+        }
         if request.headers().known(KnownHeader::Upgrade).is_some() && request.version() == "HTTP/1.1" {
             let socket = py.import("outside._hosting.wsgi")?.getattr("UpgradeSocket")?;
             let socket = socket.call1((call.getattr(intern!(py, "upgrade"))?,))?;
@@ -108,6 +140,7 @@ impl SyncHandler for WsgiHandler {
 
     fn call_answering(&self, request: &Arc<Request>, answering: Answering) -> Result<Response, Error> {
         Python::attach(|py| {
+            let _until_it_ends = RunningCall::begin(py, request);
             let made =
                 copy_context(py).and_then(|context| Ok((context, Bound::new(py, WsgiCall::new(request, answering))?)));
             let (context, call) = match made {

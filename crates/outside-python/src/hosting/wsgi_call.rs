@@ -18,7 +18,7 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList, PyString};
 
-use super::wsgi_fields::{add_fields, bytes_of, status_of};
+use super::wsgi_fields::{add_fields, bytes_of, fields_of, status_of};
 use super::wsgi_file::FileWrapper;
 use crate::errors::value_error;
 use crate::logging::{log_exception, log_warning};
@@ -344,6 +344,16 @@ impl WsgiCall {
             )),
             None => slf.get().take(status, true).map(|_| None),
         }
+    }
+
+    /// `wsgi.early_hints(headers)`: sends fields before the answer, with the status 103. After the answer has begun they are
+    /// of no use, and left out.
+    fn early_hints(&self, headers: &Bound<'_, PyAny>) -> PyResult<()> {
+        let fields = fields_of(headers)?;
+        if let Some(answering) = &self.lock().answering {
+            answering.hint(fields);
+        }
+        Ok(())
     }
 
     /// Takes the connection over for an application that answers an upgrade itself: the descriptor of a socket.

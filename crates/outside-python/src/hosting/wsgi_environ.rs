@@ -16,11 +16,12 @@ use pyo3::types::{PyDict, PyString};
 use super::wsgi_input::{Input, no_input};
 use super::wsgi_names::{UsualNames, key_of};
 
-/// Fills in a copy of the template. `below` are the path of the server behind its proxy and the mount's path, both without
+/// Fills in a copy of the template. `listener` are its name and port, if it has them; `below` are the path of the server behind its proxy and the mount's path, both without
 /// a slash at the end.
 pub(super) fn environ<'py>(
     py: Python<'py>,
     template: &Py<PyDict>,
+    listener: Option<(Bound<'py, PyString>, Bound<'py, PyString>)>,
     below: (&str, &str),
     request: &Arc<Request>,
 ) -> PyResult<Bound<'py, PyDict>> {
@@ -42,7 +43,7 @@ pub(super) fn environ<'py>(
         _ => intern!(py, "HTTP/2.0"),
     };
     environ.set_item(intern!(py, "SERVER_PROTOCOL"), protocol)?;
-    set_addresses(py, &environ, request)?;
+    set_addresses(py, &environ, listener, request)?;
     set_fields(py, &environ, request)?;
     let has_content = request.is_streamed() || request.content_length() > 0;
     let input = if has_content { Bound::new(py, Input::of(request))? } else { no_input(py)?.clone() };
@@ -108,7 +109,12 @@ pub(super) fn latin_1<'py>(py: Python<'py>, bytes: &[u8]) -> Bound<'py, PyString
     }
 }
 
-fn set_addresses(py: Python<'_>, environ: &Bound<'_, PyDict>, request: &Request) -> PyResult<()> {
+fn set_addresses<'py>(
+    py: Python<'py>,
+    environ: &Bound<'py, PyDict>,
+    listener: Option<(Bound<'py, PyString>, Bound<'py, PyString>)>,
+    request: &Request,
+) -> PyResult<()> {
     let client = request.address();
     if is_unknown(client) {
         environ.set_item(intern!(py, "REMOTE_ADDR"), intern!(py, ""))?;
@@ -121,6 +127,12 @@ fn set_addresses(py: Python<'_>, environ: &Bound<'_, PyDict>, request: &Request)
         environ.set_item(intern!(py, "wsgi.url_scheme"), intern!(py, "https"))?;
         environ.set_item(intern!(py, "HTTPS"), intern!(py, "on"))?;
     }
+    if let Some((name, port)) = listener {
+        // Applications look at HTTP_HOST first (PEP 3333, "URL Reconstruction").
+        environ.set_item(intern!(py, "SERVER_NAME"), name)?;
+        return environ.set_item(intern!(py, "SERVER_PORT"), port);
+    }
+    // A Unix socket has neither.
     let (name, port) = split_host(request.host());
     let port = match (port, is_secure) {
         (Some(port), _) => PyString::new(py, port),

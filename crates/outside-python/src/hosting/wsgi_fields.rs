@@ -1,7 +1,7 @@
 //! Status, fields and pieces of content as an application gives them. A str holds bytes as latin-1.
 
 use bytes::Bytes;
-use outside::Response;
+use outside::{Headers, Response};
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
@@ -37,6 +37,13 @@ pub(super) fn status_of(status: &Bound<'_, PyAny>) -> PyResult<(u16, Vec<u8>)> {
         [b' ', reason @ ..] => Ok((code, reason.to_vec())),
         _ => Err(wrong()),
     }
+}
+
+/// The fields of a list, for an answer of their own.
+pub(super) fn fields_of(headers: &Bound<'_, PyAny>) -> PyResult<Headers> {
+    let mut response = Response::new(200);
+    add_fields(&mut response, headers)?;
+    Ok(std::mem::take(response.headers_mut()))
 }
 
 /// Adds the fields of the list to the response; returns the length that they declare.

@@ -11,6 +11,8 @@ use pyo3::prelude::*;
 
 use crate::call::shared::Shared;
 use crate::event_loop::EventLoop;
+use crate::hosting::asgi::task_of;
+use crate::hosting::wsgi_running::thread_of;
 use crate::logging::log_exception;
 use crate::server::contention;
 use crate::support::lock;
@@ -46,6 +48,23 @@ impl LanguageRuntime for PythonRuntime {
         });
     }
 
+    fn recycle(&self) {
+        // Without a supervisor this process serves on.
+        lock(&self.0.report).as_mut().into_iter().for_each(|report| drop(report.write_all(RECYCLED)));
+    }
+
+    fn note_hanging(&self, request: &Arc<Request>) {
+        Python::attach(|py| {
+            let name = format!("{} {}", request.method(), request.target());
+            let (thread, task) = (thread_of(request), task_of(py, request));
+            let stuck = py.import("outside._handlers.stuck");
+            let told = stuck.and_then(|stuck| stuck.call_method1("log_hanging", (name, thread, task)));
+            if let Err(error) = told {
+                log_exception(py, None, "where an application is could not be found", &error);
+            }
+        });
+    }
+
     fn tick(&self) {
         EventLoop::look_after();
     }
@@ -58,5 +77,7 @@ impl LanguageRuntime for PythonRuntime {
     }
 }
 
-/// The byte that a worker process sends to its supervisor (`outside/_process/workers.py`) when a handler does not end.
+/// The bytes that a worker process sends to its supervisor (`outside/_process/workers.py`) when a handler does not end, and
+/// when it has had as many requests as it may.
 const STUCK: &[u8] = b"s";
+const RECYCLED: &[u8] = b"m";

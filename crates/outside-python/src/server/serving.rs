@@ -17,7 +17,7 @@ use crate::event_loop::EventLoop;
 use crate::logging::log_exception;
 use crate::message::json::JsonDefault;
 use crate::server::debug_token::{TokenRoute, announce as announce_token};
-use crate::server::hosted::Hosted;
+use crate::server::hosted::{Hosted, note_address};
 use crate::server::running::{self, RunRecord, RunningServer};
 use crate::server::settings::Settings;
 use crate::server::signals::SignalHandlers;
@@ -85,8 +85,8 @@ pub(crate) fn serve_on(
     let serve = || {
         let on_wake = || terminations.on_wake();
         let started = |endpoints: &[Endpoint]| {
-            if let (Some(hosted), Some(first)) = (&hosted, endpoints.first()) {
-                drop(Python::attach(|py| hosted.note_address(py, &first.address)));
+            if let Some(first) = endpoints.first() {
+                drop(Python::attach(|py| note_address(py, &handlers, &first.address)));
             }
             started(endpoints);
             if tells_token {

@@ -6,6 +6,7 @@ use outside::listen::Address;
 use outside::message::Cors;
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBool, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple};
 
 use crate::errors::value_error;
@@ -28,8 +29,12 @@ impl Settings {
     /// Reads the dictionary; all its faults in one message.
     pub(crate) fn read(config: &Bound<'_, PyDict>) -> PyResult<Self> {
         let mut names = Vec::with_capacity(config.len());
+        let usual = usual(config.py())?;
         for (name, value) in config.iter() {
             let name = name.str()?.to_string();
+            if value.is_exact_instance(usual) {
+                continue; // the default
+            }
             let value = if TUPLES.contains(&name.as_str()) { listed(&value) } else { value_of(&value) };
             names.push((name, value));
         }
@@ -62,6 +67,12 @@ impl Settings {
             json_default: callback("json_default")?,
         })
     }
+}
+
+/// The class of defaults that have an effect other than that of the same number when it is set.
+pub(super) fn usual(py: Python<'_>) -> PyResult<&Bound<'_, PyAny>> {
+    static USUAL: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    USUAL.import(py, "outside._hosting.usual", "Usual")
 }
 
 /// Whether one thread at a time runs Python. An extension may have switched the lock on in a build without it.

@@ -14,7 +14,7 @@ use crate::call::shared::Shared;
 use crate::logging::PythonLog;
 use crate::server::embedding::PythonRuntime;
 use crate::server::routes::Routes;
-use crate::server::settings::Settings;
+use crate::server::settings::{Settings, usual};
 use crate::support::lock;
 
 /// The parts of a server that is initialised.
@@ -42,6 +42,10 @@ impl ServerState {
         config.set_item("host", host)?;
         for key in KEYS.iter().filter(|key| key.name != "host") {
             match &key.default {
+                // Remembers whether it was set.
+                Value::Integer(value) if key.name == "max_body_size_mb" => {
+                    config.set_item(key.name, usual(py)?.call1((*value,))?)?;
+                }
                 Value::Bool(value) => config.set_item(key.name, value)?,
                 Value::Integer(value) => config.set_item(key.name, value)?,
                 Value::Float(value) => config.set_item(key.name, value)?,

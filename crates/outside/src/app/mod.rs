@@ -392,6 +392,11 @@ impl OutsideHttp {
     pub fn is_terminating(&self) -> bool {
         self.control.is_terminating()
     }
+
+    /// Whether the server accepts no more connections: it has been asked to end, and `drain_delay` is over.
+    pub fn is_draining(&self) -> bool {
+        self.control.is_draining()
+    }
 }
 
 impl std::fmt::Debug for OutsideHttp {

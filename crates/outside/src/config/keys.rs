@@ -120,6 +120,14 @@ pub static KEYS: &[Key] = &[
         apply: |config, value| flag(value, &mut config.cancel_on_disconnect),
     },
     Key {
+        name: "drain_delay",
+        meaning: "seconds after SIGTERM in which everything is served as before, while `health_route` says 503: load \
+                  balancers look elsewhere before the server stops accepting; a second signal cuts",
+        default: Value::Integer(0),
+        allowed: "seconds, 0 or more",
+        apply: |config, value| number(value, 0.0, 1e6, |n| config.drain_delay = Duration::from_secs_f64(n)),
+    },
+    Key {
         name: "drain_idle",
         meaning: "seconds in which, after a reload, idle connections to the old generation may send one more request",
         default: Value::Integer(30),
@@ -147,6 +155,27 @@ pub static KEYS: &[Key] = &[
             }
             value => whole(value, 1, MOST_REACTORS as i64, |n| config.reactors = n as usize),
         },
+    },
+    Key {
+        name: "max_requests",
+        meaning: "requests after which another worker process takes the place of one; it serves before the old one stops \
+                  accepting, and that finishes what it has begun; with one process too, which then has a supervisor",
+        default: Value::None,
+        allowed: "a whole number from 1 on, or None: no bound",
+        apply: |config, value| match value {
+            Value::None => {
+                config.max_requests = None;
+                true
+            }
+            value => whole(value, 1, i64::MAX, |n| config.max_requests = Some(n as u64)),
+        },
+    },
+    Key {
+        name: "max_requests_jitter",
+        meaning: "up to so many requests more, drawn by each worker, so that they do not all end at once",
+        default: Value::Integer(0),
+        allowed: "a whole number from 0 to 1000000000",
+        apply: |_, value| whole(value, 0, 1_000_000_000, |_| ()),
     },
     Key {
         name: "on_worker_start",
@@ -216,7 +245,7 @@ pub static KEYS: &[Key] = &[
     },
     Key {
         name: "max_body_size_mb",
-        meaning: "a larger body is answered with 413",
+        meaning: "a larger body is answered with 413; applications of WSGI and ASGI have this bound only if it is set",
         default: Value::Integer(16),
         allowed: "a number of MiB above 0, at most 4095",
         apply: |config, value| number(value, 1e-6, 4095.0, |n| config.max_body_size = (n * 1_048_576.0) as usize),

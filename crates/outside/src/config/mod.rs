@@ -50,6 +50,8 @@ pub struct Config {
     pub process_timeout: Duration,
     pub termination_timeout: Duration,
     pub cancel_on_disconnect: bool,
+    pub max_requests: Option<u64>,
+    pub drain_delay: Duration,
     pub drain_idle: Duration,
     pub health_route: Option<String>,
     pub recv_size: usize,
@@ -57,6 +59,8 @@ pub struct Config {
     pub keep_alive: bool,
     pub max_socket_reuse: u64,
     pub max_body_size: usize,
+    /// Bytes of content for hosted applications: the bound of `max_body_size_mb`, if that was set.
+    pub max_hosted_body_size: Option<u64>,
     pub spool_above: usize,
     pub spool_max: u64,
     pub form_limits: FormLimits,
@@ -185,6 +189,8 @@ impl Default for Config {
             process_timeout: Duration::ZERO,
             termination_timeout: Duration::ZERO,
             cancel_on_disconnect: false,
+            max_requests: None,
+            drain_delay: Duration::ZERO,
             drain_idle: Duration::ZERO,
             health_route: None,
             recv_size: 0,
@@ -192,6 +198,7 @@ impl Default for Config {
             keep_alive: false,
             max_socket_reuse: 0,
             max_body_size: 0,
+            max_hosted_body_size: None,
             spool_above: 0,
             spool_max: 0,
             form_limits: FormLimits::DEFAULT,
@@ -258,7 +265,11 @@ impl Config {
         for (name, value) in values {
             bounds_spools |= name == "spool_max_mb" && value != Value::Integer(1024);
             match KEYS.iter().find(|key| key.name == name) {
-                Some(key) if (key.apply)(&mut config, &value) => {}
+                Some(key) if (key.apply)(&mut config, &value) => {
+                    if name == "max_body_size_mb" {
+                        config.max_hosted_body_size = Some(config.max_body_size as u64);
+                    }
+                }
                 Some(key) => {
                     // A secret does not go into a log.
                     let given = if name == "secret" { hidden(&value) } else { shown(&value) };

@@ -3,7 +3,6 @@
 //! The dispatcher hands jobs to the executor and waits for their answers, under the deadline of a handler. The wire,
 //! above, knows the client of a request and writes the answer.
 
-use std::any::Any;
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -19,7 +18,7 @@ use super::state::{Exchange, Work};
 use crate::budget::Account;
 use crate::executor::Guard;
 use crate::files::Files;
-use crate::handler::{AsyncHandler, Function, Handler, Reply, wake_held};
+use crate::handler::{AsyncHandler, Function, Handler};
 use crate::log::Level;
 use crate::message::Request;
 use crate::route::RouteChoice;
@@ -27,8 +26,6 @@ use crate::site::Snapshot;
 use crate::transport::ListenerRole;
 use crate::websocket::WebSocket;
 
-/// The time that a cancelled handler has to end before its request is answered without it.
-const LAST_WORDS: Duration = Duration::from_millis(100);
 /// Milliseconds of a transfer before the minimum rate holds for it.
 const RATE_GRACE: u64 = 5000;
 
@@ -84,9 +81,9 @@ impl Dispatcher {
         match handler {
             Handler::Sync(function) if function.is_answering() => Intake {
                 in_pieces: declared.is_some_and(|length| length > config.spool_above as u64),
-                ..whole.hosted()
+                ..Intake::hosted(config)
             },
-            Handler::Async(handler) if handler.is_hosted() => Intake { in_pieces: true, ..whole.hosted() },
+            Handler::Async(handler) if handler.is_hosted() => Intake { in_pieces: true, ..Intake::hosted(config) },
             handler => Intake { in_pieces: handler.takes_pieces(), ..whole },
         }
     }
@@ -134,11 +131,16 @@ impl Dispatcher {
         mut gone: impl FnMut(&mut Context<'_>) -> Poll<Stop>,
     ) -> Result<Vec<Exchange>, Stop> {
         self.limit_handler();
-        let arrived = poll_fn(|context| match slot.poll(context) {
-            Some(exchanges) => Poll::Ready(Ok(exchanges)),
-            None => gone(context).map(Err),
-        });
-        let arrived = arrived.await;
+        let arrived = loop {
+            let arrived = poll_fn(|context| match slot.poll(context) {
+                Some(exchanges) => Poll::Ready(Ok(exchanges)),
+                None => gone(context).map(Err),
+            });
+            match arrived.await {
+                Err(Stop::TimedOut) if self.goes_on(request) => {}
+                arrived => break arrived,
+            }
+        };
         self.control.clear_deadline();
         if let Err(stop) = &arrived {
             self.abandon(slot, request, stop);
@@ -184,13 +186,24 @@ impl Dispatcher {
         Arc::new(ReplySlot::of(Arc::clone(&self.account), self.guard.clone()))
     }
 
-    /// Sets the deadline of a handler.
+    /// Sets the deadline of a handler. A hosted application has none: then it is the moment of a warning.
     pub(crate) fn limit_handler(&self) {
         self.control.clear_timeout();
-        match self.is_patient.load(Ordering::Relaxed) {
-            true => self.control.clear_deadline(),
-            false => self.control.set_deadline(self.service.clock.after(self.service.config.process_timeout)),
+        self.control.set_deadline(self.service.clock.after(self.service.config.process_timeout));
+    }
+
+    /// Whether the wait for a handler goes on after its deadline, as for a hosted application; then the log says where it
+    /// is.
+    pub(super) fn goes_on(&self, request: Option<&Arc<Request>>) -> bool {
+        if !self.is_patient.load(Ordering::Relaxed) {
+            return false;
         }
+        self.control.clear_timeout();
+        self.control.clear_deadline();
+        if let Some(request) = request {
+            self.service.executor.note_hanging(request);
+        }
+        true
     }
 
     /// Sets the deadline of a transfer: it ends when no byte moves for `stall`, or when it is slower than the minimum
@@ -201,82 +214,6 @@ impl Dispatcher {
         let by_stall = self.service.clock.after(stall);
         self.control.set_deadline(by_stall.min(by_rate));
         by_rate < by_stall
-    }
-
-    /// Has a handler with an event loop of its own answer, unless the client is `gone` first. `false` if the handler
-    /// was late, so that the answer is 504.
-    pub(crate) async fn ask_elsewhere(
-        &self,
-        handler: &dyn AsyncHandler,
-        exchange: &mut Exchange,
-        mut gone: impl FnMut(&mut Context<'_>) -> Poll<Stop>,
-    ) -> Result<bool, Stop> {
-        let Some(request) = exchange.request.clone() else { return Ok(true) };
-        let slot = self.reply_slot();
-        let (executor, reply_slot) = (Arc::clone(&self.service.executor), Arc::clone(&slot));
-        let reply = Reply::new(move |answer| {
-            let mut answered = Exchange::new(None, Work::Settle(answer));
-            // The answer is counted before the connection takes it: many answers may come back before that.
-            reply_slot.count(&mut answered);
-            executor.post_quietly(reply_slot, vec![answered]).into_iter().for_each(wake_held);
-        });
-        let ticket = handler.submit(Arc::clone(&request), reply);
-        self.is_patient.store(handler.is_hosted(), Ordering::Relaxed);
-        self.limit_handler();
-        let answered = poll_fn(|context| match slot.poll(context) {
-            Some(exchanges) => Poll::Ready(Ok(exchanges)),
-            None => gone(context).map(Err),
-        })
-        .await;
-        self.control.clear_deadline();
-        match answered {
-            Ok(exchanges) => {
-                for answer in exchanges {
-                    let size = answer.held();
-                    match answer.work {
-                        Work::Settle(settled) => {
-                            handler.sizes().into_iter().for_each(|sizes| sizes.learn(size));
-                            exchange.is_counted = answer.is_counted;
-                            exchange.is_encoded |= handler.is_hosted();
-                            self.respond_or_open(exchange, settled);
-                        }
-                        work => exchange.work = work,
-                    }
-                }
-                Ok(true)
-            }
-            Err(stop) => {
-                handler.cancel(ticket);
-                let Stop::TimedOut = stop else { return Err(stop) };
-                self.note_late(&request);
-                if self.site.1.involves_user(504) {
-                    // The future is on the heap: an idle connection has no room for a rare case.
-                    exchange.attachment = Box::pin(self.last_words(&slot, gone)).await;
-                }
-                self.respond_with_status(exchange, 504);
-                Ok(false)
-            }
-        }
-    }
-
-    /// The attachment that a cancelled handler leaves to the error handler and the hooks, if the handler ends in time.
-    async fn last_words(
-        &self,
-        slot: &ReplySlot,
-        mut gone: impl FnMut(&mut Context<'_>) -> Poll<Stop>,
-    ) -> Option<Box<dyn Any + Send>> {
-        self.control.clear_timeout();
-        self.control.set_deadline(self.service.clock.after(LAST_WORDS));
-        let ended = poll_fn(|context| match slot.poll(context) {
-            Some(exchanges) => Poll::Ready(Some(exchanges)),
-            None => gone(context).map(|_| None),
-        });
-        let ended = ended.await;
-        self.control.clear_deadline();
-        match ended?.pop()?.work {
-            Work::Settle(Err(mut error)) => error.take_attachment().map(|attachment| attachment as _),
-            _ => None,
-        }
     }
 
     /// Runs work that may take long on a thread beside the event loop.

@@ -57,6 +57,12 @@ impl Executor {
         drop(self.runtime.handle().spawn_blocking(move || executor.host.interrupt(&request)));
     }
 
+    /// Has the language say where a hosted application is that does not answer this request.
+    pub(super) fn note_hanging(self: &Arc<Self>, request: &Arc<Request>) {
+        let (executor, request) = (Arc::clone(self), Arc::clone(request));
+        drop(self.runtime.handle().spawn_blocking(move || executor.host.note_hanging(&request)));
+    }
+
     /// Acts on jobs that have waited or run for too long; the ticker calls it several times a second, inside the event
     /// loop. `true` if another process takes the place of this one.
     pub(crate) fn tick(self: &Arc<Self>, termination_timeout: Duration) -> bool {

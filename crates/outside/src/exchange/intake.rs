@@ -19,11 +19,8 @@ impl Intake {
         Self { in_pieces: false, most: config.max_body_size as u64, is_hosted: false }
     }
 
-    /// The same for a hosted application: the configuration counts if it says another bound than the default.
-    pub(super) fn hosted(self) -> Self {
-        Self { most: if self.most == USUAL_MOST { u64::MAX } else { self.most }, is_hosted: true, ..self }
+    /// The same for a hosted application: the bound counts if it was set.
+    pub(super) fn hosted(config: &Config) -> Self {
+        Self { in_pieces: false, most: config.max_hosted_body_size.unwrap_or(u64::MAX), is_hosted: true }
     }
 }
-
-/// Bytes of content that a request may have if the configuration does not say it.
-const USUAL_MOST: u64 = 16 << 20;

@@ -31,7 +31,7 @@ use crate::error::Refusal;
 use crate::files::FileContent;
 use crate::handler::Handler;
 use crate::log::AccessLine;
-use crate::message::{Body, Request, Response};
+use crate::message::{Body, Headers, Request, Response};
 use crate::route::RouteChoice;
 use crate::site::Front;
 use crate::websocket::{Acceptance, WebSocket};
@@ -40,6 +40,9 @@ use crate::websocket::{Acceptance, WebSocket};
 pub(crate) trait Wire {
     /// Ready when the wait for the answer ends. Content that a handler takes while it comes in moves on meanwhile.
     fn poll_gone(&mut self, dispatcher: &Dispatcher, wait: Wait, context: &mut Context<'_>) -> Poll<Stop>;
+
+    /// Sends fields before the answer, with the status 103.
+    fn hint(&mut self, dispatcher: &Dispatcher, fields: &Headers) -> impl Future<Output = Result<(), Stop>> + Send;
 
     /// Takes the connection over for a WebSocket, or refuses.
     fn open_websocket(&mut self, dispatcher: &Dispatcher, opener: WebSocketOpener, exchange: &mut Exchange);
@@ -68,6 +71,7 @@ pub(crate) enum Wait {
 }
 
 /// Step 1. Decodes a head into an empty request. Returns the result of that, and a refusal if the host is not served.
+/// Paths that only hosted applications may get are refused where there is none.
 #[inline]
 pub(crate) fn receive<T>(
     service: &Service,
@@ -79,8 +83,16 @@ pub(crate) fn receive<T>(
     empty.max_params = service.config.max_query_parameters;
     empty.max_cookies = service.config.max_cookies;
     empty.wants_problems = service.config.problem_errors;
-    let decoded = decode(empty);
+    if let Some(requests) = &service.requests {
+        requests.note();
+    }
+    let mut decoded = decode(empty);
     let welcome = if decoded.is_ok() { service.front.receive(empty) } else { Ok(()) };
+    if let (Some(fault), true, Ok(())) = (empty.path_fault, decoded.is_ok(), &welcome)
+        && !service.site.is_hosted(empty)
+    {
+        decoded = Err(Refusal::bad(fault));
+    }
     (decoded, welcome)
 }
 
@@ -184,8 +196,7 @@ impl Dispatcher {
             }
             Some(Awaited::Async(handler)) => {
                 let wait = Wait::Handler { is_cancelled: self.is_cancelled(exchange.cancel_on_disconnect) };
-                let gone = |context: &mut Context<'_>| wire.poll_gone(self, wait, context);
-                let is_in_time = self.ask_elsewhere(&*handler, exchange, gone).await?;
+                let is_in_time = self.ask_elsewhere(&*handler, exchange, wait, wire).await?;
                 match std::mem::replace(&mut exchange.work, Work::Done) {
                     Work::Open(acceptance) => {
                         wire.open_websocket(self, WebSocketOpener::Handler(acceptance), exchange);

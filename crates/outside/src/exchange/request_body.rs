@@ -188,13 +188,7 @@ impl RequestBody {
     pub(crate) fn await_handler(&mut self, dispatcher: &Dispatcher, context: &Context<'_>) -> Poll<Stop> {
         if self.deadline != Deadline::Handler {
             self.deadline = Deadline::Handler;
-            match self.intake.is_hosted {
-                true => {
-                    dispatcher.control.clear_timeout();
-                    dispatcher.control.clear_deadline();
-                }
-                false => dispatcher.limit_handler(),
-            }
+            dispatcher.limit_handler();
             // The client is not to blame for the time that the handler takes.
             self.window.interrupt();
         }

@@ -16,7 +16,7 @@ impl Dispatcher {
     /// The answer at the configured path of the health check: whether the process lives.
     pub(super) fn health(&self, request: &Request) -> Option<Response> {
         self.service.config.health_route.as_deref().filter(|route| *route == request.url())?;
-        let response = match self.service.is_ending() {
+        let response = match self.service.is_leaving() {
             true => Response::text("draining\n").with_status(503),
             false => Response::text("ok\n"),
         };
@@ -151,6 +151,7 @@ impl Dispatcher {
                 if !hooked
                     && response.problem().is_none()
                     && !matches!(response.body, Body::File(_))
+                    && !response.has_open_file()
                     && !exchange.has_yet_to_begin(&response) =>
             {
                 exchange.take_open(&mut response);

@@ -9,6 +9,7 @@ use super::connection_limit::ConnectionLimit;
 use super::executor::Executor;
 use super::handshakes::Handshakes;
 use super::registry::ConnectionRegistry;
+use super::request_count::RequestCount;
 use crate::budget::Budget;
 use crate::compression::Press;
 use crate::config::Config;
@@ -31,7 +32,7 @@ pub(crate) struct Service {
     pub(crate) clock: Arc<Clock>,
     /// The connections of all reactors, counted.
     pub(crate) connection_limit: Arc<ConnectionLimit>,
-    /// The stage of the server's end: 0, [`RETIRING`] or [`DRAINING`].
+    /// The stage of the server's end: 0, [`LEAVING`], [`RETIRING`] or [`DRAINING`].
     pub(crate) stage: Arc<AtomicU8>,
     /// The subscribers among the WebSockets of this reactor.
     pub(crate) room: Arc<Room>,
@@ -42,14 +43,23 @@ pub(crate) struct Service {
     pub(crate) handshakes: Handshakes,
     /// The temporary files of request content, of all reactors.
     pub(crate) spools: Arc<Spools>,
+    /// The requests of all reactors, if the process may have only so many.
+    pub(crate) requests: Option<Arc<RequestCount>>,
 }
 
+/// The stage before the end: everything is served as before, while health checks say that the server is about to end.
+pub(crate) const LEAVING: u8 = 1;
 /// The stage in which a new generation serves: idle connections may send one more request.
-pub(crate) const RETIRING: u8 = 1;
+pub(crate) const RETIRING: u8 = 2;
 /// The stage in which requests in flight are answered, and no others.
-pub(crate) const DRAINING: u8 = 2;
+pub(crate) const DRAINING: u8 = 3;
 
 impl Service {
+    /// Whether new clients should ask another server.
+    pub(crate) fn is_leaving(&self) -> bool {
+        self.stage.load(Ordering::Relaxed) >= LEAVING
+    }
+
     /// Whether connections end after their current request.
     pub(crate) fn is_ending(&self) -> bool {
         self.stage.load(Ordering::Relaxed) >= RETIRING

@@ -7,14 +7,14 @@ use std::sync::Arc;
 use super::state::{Exchange, Work};
 use crate::error::Error;
 use crate::files::{Excluded, FileAnswer, FileContent, NO_DESCRIPTOR, Patience, Unopened, answer, check};
-use crate::handler::{Answering, Function};
+use crate::handler::{Answering, Function, ReplyPart};
 use crate::log::{Level, Log};
 use crate::message::{Body, Pull, Request, Response};
 use crate::site::{Snapshot, error_page};
 
 impl Exchange {
     /// Does the work of this exchange. User code runs here, and may block. Returns the function if one was called.
-    pub(super) fn perform<S: FnOnce(Self) + Send + 'static>(
+    pub(super) fn perform<S: Fn(Self) + Send + 'static>(
         &mut self,
         site: &Snapshot,
         log: &Log,
@@ -74,11 +74,16 @@ impl Exchange {
     }
 
     /// Sends the answer of this exchange while its call runs.
-    fn answering(&self, request: &Arc<Request>, send: impl FnOnce(Self) + Send + 'static) -> Answering {
+    fn answering(&self, request: &Arc<Request>, send: impl Fn(Self) + Send + 'static) -> Answering {
         let (request, began) = (Arc::clone(request), self.began);
-        Answering::new(move |response| {
-            let mut answered = Self::new(Some(request), Work::Answered(response));
-            (answered.began, answered.is_early) = (began, true);
+        Answering::new(move |part| {
+            let (work, is_early) = match part {
+                ReplyPart::Hints(fields) => (Work::Hints(fields), false),
+                ReplyPart::Answer(Ok(response)) => (Work::Answered(response), true),
+                ReplyPart::Answer(error) => (Work::Settle(error), true),
+            };
+            let mut answered = Self::new(Some(Arc::clone(&request)), work);
+            (answered.began, answered.is_early) = (began, is_early);
             send(answered);
         })
     }

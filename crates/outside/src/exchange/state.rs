@@ -76,6 +76,8 @@ pub(crate) enum Work {
     Pulled(Box<dyn BodyStream>, Pull),
     /// Result: the handler takes the WebSocket that the client asks for.
     Open(Box<Acceptance>),
+    /// Result: fields that are sent before the answer, with the status 103; the call goes on.
+    Hints(Headers),
     /// Result: the connection has nothing to send.
     Done,
     /// Result: an answer that is lost, because the connection had no room for it.
@@ -129,7 +131,10 @@ impl Exchange {
 
     /// Whether the exchange has work left before it can be sent.
     pub(crate) fn is_open(&self) -> bool {
-        !matches!(self.work, Work::Answered(_) | Work::Pulled(..) | Work::Open(_) | Work::Done | Work::NoRoom)
+        !matches!(
+            self.work,
+            Work::Answered(_) | Work::Pulled(..) | Work::Open(_) | Work::Hints(_) | Work::Done | Work::NoRoom
+        )
     }
 
     /// Whether the work calls user code that may take memory.
@@ -217,7 +222,7 @@ impl Command for Exchange {
         }
     }
 
-    fn perform<S: FnOnce(Self) + Send + 'static>(
+    fn perform<S: Fn(Self) + Send + 'static>(
         &mut self,
         site: &Snapshot,
         log: &Log,

@@ -44,8 +44,8 @@ pub(crate) trait Command: Send + Sized + 'static {
 
     /// Performs the command. Runs user code, so it may block. Returns the function of a route if it was called.
     ///
-    /// `early` makes a function that delivers a command with the answer while this one is performed.
-    fn perform<S: FnOnce(Self) + Send + 'static>(
+    /// `early` makes a function that delivers a command with the answer, or with a part of it, while this one is performed.
+    fn perform<S: Fn(Self) + Send + 'static>(
         &mut self,
         context: &Self::Context,
         log: &Log,

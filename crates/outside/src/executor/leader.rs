@@ -293,7 +293,7 @@ impl<C: Command> Executor<C> {
             let (executor, slot) = (Arc::clone(self), Arc::clone(slot));
             move |mut answered: C| {
                 slot.count(&mut answered);
-                executor.post(slot, vec![answered]);
+                executor.post(Arc::clone(&slot), vec![answered]);
             }
         });
         let ended = Instant::now();

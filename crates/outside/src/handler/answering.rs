@@ -3,21 +3,27 @@
 use std::fmt;
 use std::os::unix::net::UnixStream;
 
-use crate::message::Response;
+use super::ReplyPart;
+use crate::message::{Headers, Response};
 
 /// Sends the answer of a call while the call runs; for functions made by [`super::Function::answering`].
 ///
 /// The call that has used it returns [`Response::sent`].
-pub struct Answering(Box<dyn FnOnce(Response) + Send>);
+pub struct Answering(Box<dyn Fn(ReplyPart) + Send>);
 
 impl Answering {
-    pub(crate) fn new(send: impl FnOnce(Response) + Send + 'static) -> Self {
+    pub(crate) fn new(send: impl Fn(ReplyPart) + Send + 'static) -> Self {
         Self(Box::new(send))
     }
 
     /// Sends the answer. Its content, if it is a stream, has begun (see [`crate::fed_body`]).
     pub fn send(self, response: Response) {
-        (self.0)(response);
+        (self.0)(ReplyPart::Answer(Ok(response)));
+    }
+
+    /// Sends these fields before the answer: see [`super::Reply::hint`].
+    pub fn hint(&self, fields: Headers) {
+        (self.0)(ReplyPart::Hints(fields));
     }
 }
 

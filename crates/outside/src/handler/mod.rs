@@ -34,7 +34,7 @@ pub use runtime::{LanguageRuntime, NoRuntime};
 use crate::budget::SMALL;
 use crate::error::Error;
 use crate::files::{Files, Folder};
-use crate::message::{IntoAnswer, Request, Response};
+use crate::message::{Headers, IntoAnswer, Request, Response};
 use crate::placement::Placement;
 use crate::websocket::WebSocket;
 
@@ -114,26 +114,52 @@ pub type Ticket = u64;
 /// Takes the answer of an [`AsyncHandler`]; if it is dropped without an answer, the client gets a 500.
 pub struct Reply(Option<Deliver>);
 
-type Deliver = Box<dyn FnOnce(Result<Response, Error>) + Send>;
+type Deliver = Box<dyn FnMut(ReplyPart) + Send>;
+
+/// A part of a reply, on its way to the connection.
+pub(crate) enum ReplyPart {
+    /// Fields that are sent before the answer, with the status 103 (RFC 8297).
+    Hints(Headers),
+    Answer(Result<Response, Error>),
+}
 
 impl Reply {
     /// A reply that passes the answer to this function.
     pub fn new(deliver: impl FnOnce(Result<Response, Error>) + Send + 'static) -> Self {
+        let mut deliver = Some(deliver);
+        Self::in_parts(move |part| {
+            if let ReplyPart::Answer(answer) = part
+                && let Some(deliver) = deliver.take()
+            {
+                deliver(answer);
+            }
+        })
+    }
+
+    pub(crate) fn in_parts(deliver: impl FnMut(ReplyPart) + Send + 'static) -> Self {
         Self(Some(Box::new(deliver)))
     }
 
     /// Delivers the answer; can be called from any thread.
     pub fn send(mut self, answer: Result<Response, Error>) {
-        if let Some(deliver) = self.0.take() {
-            deliver(answer);
+        if let Some(mut deliver) = self.0.take() {
+            deliver(ReplyPart::Answer(answer));
+        }
+    }
+
+    /// Sends these fields before the answer, as an informational one (103 Early Hints, RFC 8297). Clients of HTTP/1.0 do
+    /// not get them.
+    pub fn hint(&mut self, fields: Headers) {
+        if let Some(deliver) = &mut self.0 {
+            deliver(ReplyPart::Hints(fields));
         }
     }
 }
 
 impl Drop for Reply {
     fn drop(&mut self) {
-        if let Some(deliver) = self.0.take() {
-            deliver(Err(Error::new("a handler was given up before it answered")));
+        if let Some(mut deliver) = self.0.take() {
+            deliver(ReplyPart::Answer(Err(Error::new("a handler was given up before it answered"))));
         }
     }
 }
@@ -150,6 +176,17 @@ impl Handler {
         match self {
             Self::Sync(function) => function.takes_pieces,
             Self::Async(handler) => handler.takes_pieces(),
+            _ => false,
+        }
+    }
+}
+
+impl Handler {
+    /// Whether it is an application of another interface, which gets requests as they were received.
+    pub(crate) fn is_hosted(&self) -> bool {
+        match self {
+            Self::Sync(function) => function.is_answering(),
+            Self::Async(handler) => handler.is_hosted(),
             _ => false,
         }
     }

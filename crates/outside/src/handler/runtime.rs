@@ -28,6 +28,16 @@ pub trait LanguageRuntime: Send + Sync {
     /// Called several times a second, inside the event loop: must not wait.
     fn tick(&self) {}
 
+    /// Called when this process has had `max_requests` requests: asks a supervisor for another one, which will take its
+    /// place. Called inside the event loop: must not wait.
+    fn recycle(&self) {}
+
+    /// Called when an application that has no deadline has not answered this request for `process_timeout`: says where it
+    /// is, if the language can. May wait like `interrupt`.
+    fn note_hanging(&self, request: &Arc<Request>) {
+        let _ = request; // Most languages cannot.
+    }
+
     /// Called before a thread is given up. Asks a supervisor for another process in the place of this one, and returns
     /// whether there is one that will come; then the server retires. Called inside the event loop: must not wait, for a lock
     /// of the language least of all.

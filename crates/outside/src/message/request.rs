@@ -17,7 +17,7 @@ use super::name::KnownHeader;
 use super::parameter::{Parameter, Parameters};
 use super::query::parse_query;
 use super::spooled::{ContentSource, Spooled};
-use super::target::{octets, resolve};
+use super::target::{octets, resolve, resolve_as_received};
 use super::version::Version;
 use crate::error::{Error, Refusal};
 
@@ -41,6 +41,8 @@ pub struct Request {
     /// The authority of an absolute target; then the Host field is ignored (RFC 9112 section 3.2.2).
     pub(crate) authority: Option<Span>,
     pub(crate) url: Option<Box<str>>,
+    /// Why the path is refused, unless a hosted application answers it.
+    pub(crate) path_fault: Option<&'static str>,
     pub(crate) route: Option<Box<str>>,
     /// Set by the router if the route has a pattern.
     pub(crate) parameters: OnceLock<Parameters>,
@@ -99,6 +101,7 @@ impl Request {
             query: Span::default(),
             authority: None,
             url: None,
+            path_fault: None,
             route: None,
             parameters: OnceLock::new(),
             version: Version::Http11,
@@ -122,7 +125,7 @@ impl Request {
             *span = Span::default();
         }
         self.authority = None;
-        self.url = None;
+        (self.url, self.path_fault) = (None, None);
         self.route = None;
         self.parameters.take();
         self.after.take();
@@ -154,16 +157,24 @@ impl Request {
         request.method = add(&[parts.method]);
         request.target = add(&[slash, parts.target]);
         request.set_path(request.target).map_err(|refusal| Error::new(refusal.reason))?;
+        if let Some(fault) = request.path_fault {
+            return Err(Error::new(fault));
+        }
         request.version = parts.version;
         request.content = parts.content.to_vec();
         Ok(request)
     }
 
-    /// Splits path and query and resolves the path. `whole` is the position of both in the text.
+    /// Splits path and query and resolves the path. `whole` is the position of both in the text. A path that hosted
+    /// applications alone may get leaves a fault.
     pub(crate) fn set_path(&mut self, whole: Span) -> Result<(), Refusal> {
         let bytes = &self.headers.text()[whole.start as usize..whole.end as usize];
         let at = memchr::memchr(b'?', bytes).unwrap_or(bytes.len());
-        let resolved = resolve(&bytes[..at])?;
+        let (resolved, fault) = match resolve(&bytes[..at]) {
+            Ok(resolved) => (resolved, None),
+            Err(refusal) => (Some(resolve_as_received(&bytes[..at])?), Some(refusal.reason)),
+        };
+        self.path_fault = fault;
         let end = whole.start + at as u32;
         self.path = Span { start: whole.start, end };
         self.query = Span { start: (end + 1).min(whole.end), end: whole.end };
@@ -396,16 +407,6 @@ impl Request {
     /// Whether the connection is TLS, to this server; a trusted proxy does not count.
     pub fn is_encrypted(&self) -> bool {
         self.is_secure
-    }
-
-    /// Has the executor make this call when the answer has been sent and logged, in the order in which calls were added.
-    pub fn call_after(&self, call: impl FnOnce() + Send + 'static) {
-        self.after.get_or_init(Box::default).push(Box::new(call));
-    }
-
-    /// Makes these calls.
-    pub(crate) fn make_calls_after(&self) {
-        self.after.get().into_iter().for_each(|calls| calls.make());
     }
 
     /// Whether the method is safe (RFC 9110 section 9.2.1), so that several such requests may be answered together.

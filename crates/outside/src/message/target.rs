@@ -29,6 +29,19 @@ pub(crate) fn resolve(path: &[u8]) -> Result<Option<Resolved>, Refusal> {
     if encoded {
         check_escapes(path)?;
     }
+    resolved(path, true).map(Some)
+}
+
+/// The same for applications that take paths as they were received: what [`resolve`] refuses stands for itself, but for
+/// a NUL, which ends names in the functions of C.
+pub(crate) fn resolve_as_received(path: &[u8]) -> Result<Resolved, Refusal> {
+    match memchr::memmem::find(path, b"%00") {
+        Some(_) => Err(NUL),
+        None => resolved(path, false),
+    }
+}
+
+fn resolved(path: &[u8], is_strict: bool) -> Result<Resolved, Refusal> {
     let (segments, trailing) = normalised(path);
     let mut resolved = Resolved { url: String::with_capacity(path.len()), route: String::with_capacity(path.len()) };
     for segment in &segments {
@@ -37,7 +50,7 @@ pub(crate) fn resolve(path: &[u8]) -> Result<Option<Resolved>, Refusal> {
         resolved.url.push_str(&decoded);
         resolved.route.push('/');
         if has_encoded_slash(segment) {
-            if decoded.split('/').any(|part| part == "." || part == "..") {
+            if is_strict && decoded.split('/').any(|part| part == "." || part == "..") {
                 // Decoding would turn it into a dot segment for code that joins the url to a folder.
                 return Err(Refusal::bad("a dot segment beside an encoded slash"));
             }
@@ -57,7 +70,7 @@ pub(crate) fn resolve(path: &[u8]) -> Result<Option<Resolved>, Refusal> {
         resolved.url.push('/');
         resolved.route.push('/');
     }
-    Ok(Some(resolved))
+    Ok(resolved)
 }
 
 /// The url of a resolved path as bytes: names of files need not be UTF-8, while a url has U+FFFD instead.
@@ -116,10 +129,12 @@ fn normalised(path: &[u8]) -> (Vec<&[u8]>, bool) {
     (segments, trailing)
 }
 
+const NUL: Refusal = Refusal::bad("encoded NUL in the path");
+
 fn check_escapes(path: &[u8]) -> Result<(), Refusal> {
     for at in memchr::memchr_iter(b'%', path) {
         match path.get(at + 1..at + 3) {
-            Some(b"00") => return Err(Refusal::bad("encoded NUL in the path")),
+            Some(b"00") => return Err(NUL),
             Some([high, low]) if high.is_ascii_hexdigit() && low.is_ascii_hexdigit() => {}
             _ => return Err(Refusal::bad("malformed percent-encoding in the path")),
         }
@@ -152,6 +167,18 @@ mod tests {
             let url = resolve(path.as_bytes()).unwrap().unwrap().url;
             assert_eq!(String::from_utf8_lossy(expected), url, "{path}");
         }
+    }
+
+    #[test]
+    fn applications_get_paths_that_are_refused_else() {
+        for (path, url, route) in
+            [("/%zz/a%", "/%zz/a%", "/%zz/a%"), ("/a%2f..%2fb", "/a/../b", "/a%2F..%2Fb"), ("/%zz/../%41", "/A", "/A")]
+        {
+            assert!(resolve(path.as_bytes()).is_err(), "{path}");
+            let resolved = resolve_as_received(path.as_bytes()).unwrap();
+            assert_eq!((resolved.url.as_str(), resolved.route.as_str()), (url, route), "{path}");
+        }
+        assert!(resolve_as_received(b"/a%zz%00").is_err());
     }
 
     #[test]

@@ -156,6 +156,9 @@ impl Conversation {
         };
         let mut request = Request::empty(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0));
         decode_head(&self.unread[start..end], fields, &mut request)?;
+        if let Some(fault) = request.path_fault {
+            return Err(Refusal::bad(fault));
+        }
         self.scanner = HeadScanner::default();
         self.unread.drain(..end);
         let framing = framing(&request)?;

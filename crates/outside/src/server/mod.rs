@@ -4,6 +4,7 @@
 //! sleeps on a [`WakePipe`], which signals and [`Control::terminate`] wake.
 
 mod certificates;
+mod control;
 mod descriptors;
 mod listen;
 mod reactors;
@@ -11,20 +12,22 @@ mod wake_pipe;
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use tokio::task::AbortHandle;
 
 pub(crate) use certificates::renew_certificates;
+pub(crate) use control::Control;
+use control::SERVING;
 pub(crate) use wake_pipe::WakePipe;
 
 use crate::certificates::Certificates;
 use crate::config::Config;
 use crate::connection::trim_memory;
 use crate::error::Error;
-use crate::exchange::{DRAINING, InFlight, Order, RETIRING, Service};
+use crate::exchange::{DRAINING, InFlight, LEAVING, Order, RETIRING, Service};
 use crate::handler::LanguageRuntime;
 use crate::log::{Level, Log, LogSink};
 use crate::site::{Front, Site, ToHttps};
@@ -33,111 +36,6 @@ use crate::transport::{
     MemoryListener, Tls,
 };
 use reactors::Reactors;
-
-/// The stages of a server's life, and the requests to move on to the next.
-#[derive(Debug)]
-pub(crate) struct Control {
-    stage: Arc<AtomicU8>,
-    /// New for each run: after a fork in between, two processes must not share one wake pipe.
-    wake_pipe: Mutex<Option<Arc<WakePipe>>>,
-    /// Whether certificates are to be read again.
-    wants_certificates: AtomicBool,
-    /// Whether the process had a terminal when the run began.
-    had_terminal: AtomicBool,
-    /// Whether another process has taken the place of this one, because a handler here does not end.
-    is_replaced: AtomicBool,
-}
-
-const SERVING: u8 = 0;
-const CUTTING: u8 = 3;
-/// No run has begun, or the last one has ended by itself.
-const RESTING: u8 = 4;
-/// The last run has ended because it was asked to.
-const ENDED: u8 = 5;
-
-impl Control {
-    pub(crate) fn new() -> Arc<Self> {
-        Arc::new(Self {
-            stage: Arc::new(AtomicU8::new(RESTING)),
-            wake_pipe: Mutex::default(),
-            wants_certificates: AtomicBool::default(),
-            had_terminal: AtomicBool::default(),
-            is_replaced: AtomicBool::default(),
-        })
-    }
-
-    /// Begins the end. If the end has begun already, `at_once` cuts the answers in flight.
-    pub(crate) fn terminate(&self, at_once: bool) {
-        let begins = self.change(SERVING, DRAINING) || self.change(RETIRING, DRAINING);
-        if begins || (at_once && self.change(DRAINING, CUTTING)) {
-            self.wake();
-        }
-    }
-
-    /// Begins the end after a new generation has taken over.
-    pub(crate) fn retire(&self) {
-        if self.change(SERVING, RETIRING) {
-            self.wake();
-        }
-    }
-
-    /// SIGHUP: has the certificates read again. The system also sends it when the terminal is closed; then the server
-    /// ends, because its user has gone.
-    pub(crate) fn hang_up(&self) {
-        if self.had_terminal.load(Ordering::SeqCst) && !terminal_is_there() {
-            return self.terminate(false);
-        }
-        self.wants_certificates.store(true, Ordering::SeqCst);
-        self.wake();
-    }
-
-    pub(crate) fn is_terminating(&self) -> bool {
-        matches!(self.stage(), RETIRING | DRAINING | CUTTING | ENDED)
-    }
-
-    /// Begins a run; `None` if a run has begun and not ended.
-    pub(crate) fn enter(&self) -> io::Result<Option<Arc<WakePipe>>> {
-        let wake_pipe = Arc::new(WakePipe::new()?);
-        if !self.change(RESTING, SERVING) && !self.change(ENDED, SERVING) {
-            return Ok(None);
-        }
-        self.had_terminal.store(terminal_is_there(), Ordering::SeqCst);
-        self.wants_certificates.store(false, Ordering::SeqCst);
-        *self.lock() = Some(Arc::clone(&wake_pipe));
-        Ok(Some(wake_pipe))
-    }
-
-    /// Ends a run.
-    pub(crate) fn leave(&self) {
-        if !self.change(SERVING, RESTING) {
-            self.stage.store(ENDED, Ordering::SeqCst);
-        }
-        *self.lock() = None;
-    }
-
-    fn stage(&self) -> u8 {
-        self.stage.load(Ordering::SeqCst)
-    }
-
-    fn change(&self, from: u8, to: u8) -> bool {
-        self.stage.compare_exchange(from, to, Ordering::SeqCst, Ordering::SeqCst).is_ok()
-    }
-
-    fn wake(&self) {
-        if let Some(wake_pipe) = &*self.lock() {
-            wake_pipe.wake();
-        }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Option<Arc<WakePipe>>> {
-        self.wake_pipe.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-fn terminal_is_there() -> bool {
-    let flags = rustix::fs::OFlags::NOCTTY | rustix::fs::OFlags::NONBLOCK | rustix::fs::OFlags::CLOEXEC;
-    rustix::fs::open("/dev/tty", flags, rustix::fs::Mode::empty()).is_ok()
-}
 
 /// A server that listens.
 pub(crate) struct Running {
@@ -185,6 +83,7 @@ impl Running {
             ConnectionSource::Memory(memory) => (Listeners::default(), Some(memory)),
         };
         config.check()?;
+        control.delays.store(!config.drain_delay.is_zero() && memory.is_none(), Ordering::SeqCst);
         let endpoints = listeners.endpoints();
         if endpoints.is_empty() && memory.is_none() {
             return Err(Error::new("nothing to listen on"));
@@ -287,8 +186,11 @@ impl Running {
             }
             result = on_wake();
             if result.is_err() {
-                self.control.terminate(false);
+                self.control.drain();
             }
+        }
+        if self.control.stage() == LEAVING {
+            result = result.and(self.delay(config.drain_delay, &mut on_wake));
         }
         if let Some(certificates) = &self.certificates {
             certificates.drain();
@@ -298,7 +200,7 @@ impl Running {
             self.reactors.signal_all(Order::Retire);
         }
         result = result.and(self.wait_while(RETIRING, config.drain_idle, &mut on_wake));
-        self.control.terminate(false);
+        self.control.drain();
         self.reactors.signal_all(Order::Drain);
         let patience = config.termination_timeout;
         result = result.and(self.wait_while(DRAINING, AT_ONCE.min(patience), &mut on_wake));
@@ -310,6 +212,28 @@ impl Running {
             self.wake_pipe.wait(Some(GLANCE));
         }
         self.end();
+        result
+    }
+
+    /// Serves for this long as before, while load balancers learn that the server is about to end.
+    fn delay<E>(&self, delay: Duration, on_wake: &mut impl FnMut() -> Result<(), E>) -> Result<(), E> {
+        let seconds = delay.as_secs_f64();
+        self.log.event(Level::Warning, format!("the server ends: it serves for {seconds} s more, then it drains"));
+        let deadline = Instant::now() + delay;
+        let mut result = Ok(());
+        while self.control.stage() == LEAVING {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                break;
+            }
+            self.wake_pipe.wait(Some(left.min(LOOK)));
+            self.look_at_certificates();
+            result = on_wake();
+            if result.is_err() {
+                break;
+            }
+        }
+        self.control.change(LEAVING, DRAINING);
         result
     }
 

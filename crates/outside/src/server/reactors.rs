@@ -14,7 +14,7 @@ use crate::config::{Config, MOST_REACTORS};
 use crate::content::Spools;
 use crate::error::Error;
 use crate::exchange::{
-    Clock, ConnectionLimit, ConnectionRegistry, Executor, Handshakes, InFlight, Order, Rank, Service,
+    Clock, ConnectionLimit, ConnectionRegistry, Executor, Handshakes, InFlight, Order, Rank, RequestCount, Service,
 };
 use crate::executor::PoolLimits;
 use crate::files::Store;
@@ -58,6 +58,7 @@ impl Reactors {
         let complaints = Arc::clone(log);
         let complain = move |key, text: &str| complaints.complain(key, text);
         let bounds = Arc::new(WebSocketBounds::new(config.max_topics, config.max_published, complain));
+        let requests = config.max_requests.map(|most| Arc::new(RequestCount::new(most, Arc::clone(host))));
         let mut reactors = Self(Vec::new());
         let limits = PoolLimits {
             max_workers: config.max_workers,
@@ -89,6 +90,7 @@ impl Reactors {
                 press: Arc::clone(&press),
                 handshakes: Handshakes::default(),
                 spools: Arc::clone(&spools),
+                requests: requests.clone(),
             }));
         }
         Ok(reactors)

@@ -38,7 +38,7 @@ use crate::error::Error;
 use crate::files::Store;
 use crate::handler::{Function, Handler};
 use crate::message::{HostPattern, Request, Response};
-use crate::route::Routes;
+use crate::route::{RouteChoice, Routes};
 use crate::websocket::Hub;
 
 /// Makes the answer for a status code.
@@ -131,6 +131,15 @@ impl Site {
 
     pub(crate) fn snapshot(&self) -> Arc<Snapshot> {
         Arc::clone(&self.lock())
+    }
+
+    /// Whether a hosted application answers this request.
+    pub(crate) fn is_hosted(&self, request: &Request) -> bool {
+        match self.snapshot().routes.choose(request) {
+            RouteChoice::Plain(route) => route.handler.is_hosted(),
+            RouteChoice::Pattern(handler, ..) => handler.is_hosted(),
+            _ => false,
+        }
     }
 
     /// Makes `held` the newest snapshot; nearly always one load and one comparison.

@@ -3,6 +3,8 @@
 //! Files and redirects are answered at once. Functions go to the executor, all of them as one job. A handler with an
 //! event loop of its own gets its request through that loop.
 
+use std::future::poll_fn;
+use std::io::IoSlice;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
@@ -12,9 +14,10 @@ use crate::connection::guard::ConnectionGuard;
 use crate::connection::http1::Http1Body;
 use crate::connection::watch::Watch;
 use crate::connection::websocket::{Opening, open_websocket};
-use crate::exchange::{Awaited, Dispatcher, Exchange, Stop, Wait, WebSocketOpener, Wire, Work, is_patient};
+use crate::exchange::{Awaited, Dispatcher, Exchange, Stop, Wait, Waiting, WebSocketOpener, Wire, Work, is_patient};
 use crate::executor::MOST_HELD;
-use crate::message::Request;
+use crate::message::{Headers, Request};
+use crate::protocol::http1::encode_hints;
 use crate::transport::Stream;
 
 impl Connection {
@@ -64,19 +67,19 @@ impl Connection {
             }
             let exchange = &mut exchanges[index];
             let mut awaited = self.dispatcher.route(exchange);
-            let is_alone = is_patient(&exchange.work);
+            let is_alone = is_patient(&exchange.work) || is_hosted(awaited.as_ref());
             if is_alone && index > 0 {
-                // A call that may answer early is a job of its own.
+                // A call that may answer early is a job of its own, behind the answers before it.
                 self.later = exchanges.split_off(index);
-                break;
-            }
-            if is_alone {
-                self.later = exchanges.split_off(1);
                 break;
             }
             if awaited.is_some() {
                 let is_in_time = self.ask_wire(&mut awaited, exchange).await?;
                 self.is_in_time(is_in_time);
+            }
+            if is_alone {
+                self.later = exchanges.split_off(1);
+                break;
             }
             held += exchange.held();
         }
@@ -115,8 +118,21 @@ impl Connection {
     async fn collect(&mut self) -> Result<Vec<Exchange>, Stop> {
         let (slot, first) = (Arc::clone(&self.slot), self.awaited.first().cloned().flatten());
         let (dispatcher, mut wire) = self.split();
-        let gone = |context: &mut Context<'_>| wire.poll_gone(dispatcher, Wait::Function, context);
-        match dispatcher.arrivals(&slot, first.as_ref(), gone).await {
+        let arrived = loop {
+            let gone = |context: &mut Context<'_>| wire.poll_gone(dispatcher, Wait::Function, context);
+            match dispatcher.arrivals(&slot, first.as_ref(), gone).await {
+                Ok(exchanges) => match dispatcher.send_hints(first.as_ref(), exchanges, &mut wire).await {
+                    Ok(answers) if answers.is_empty() => {}
+                    Ok(answers) => break Ok(answers),
+                    Err(stop) => {
+                        dispatcher.abandon(&slot, first.as_ref(), &stop);
+                        break Err(stop);
+                    }
+                },
+                stopped => break stopped,
+            }
+        };
+        match arrived {
             Ok(exchanges) => {
                 self.awaited.drain(..exchanges.len());
                 if exchanges.iter().any(|exchange| exchange.is_early) {
@@ -184,6 +200,11 @@ impl Connection {
     }
 }
 
+/// Whether this is a hosted application.
+fn is_hosted(awaited: Option<&Awaited>) -> bool {
+    matches!(awaited, Some(Awaited::Async(handler)) if handler.is_hosted())
+}
+
 /// The connection as the steps of an exchange see it.
 struct Http1Wire<'c> {
     stream: &'c mut Stream,
@@ -220,6 +241,31 @@ impl Wire for Http1Wire<'_> {
             }
             (Wait::Function | Wait::Handler { is_cancelled: false }, _) => dispatcher.poll_order(context),
         }
+    }
+
+    async fn hint(&mut self, dispatcher: &Dispatcher, fields: &Headers) -> Result<(), Stop> {
+        let mut out = Vec::new();
+        encode_hints(&mut out, fields);
+        let (control, service) = (&dispatcher.control, &dispatcher.service);
+        dispatcher.set_transfer_deadline(service.clock.now(), 0, service.config.write_stall_timeout);
+        let mut rest = &out[..];
+        while !rest.is_empty() {
+            let stream = &mut *self.stream;
+            let written = poll_fn(|context| match stream.poll_write(context, &[IoSlice::new(rest)]) {
+                Poll::Ready(Ok(count)) if count > 0 => Poll::Ready(Ok(count)),
+                Poll::Ready(_) => Poll::Ready(Err(Stop::Gone)),
+                Poll::Pending => control.stop(context, Waiting::Transfer).map_or(Poll::Pending, |stop| {
+                    Poll::Ready(Err(match stop {
+                        // No other answer can follow a part of this one.
+                        Stop::TimedOut => Stop::Gone,
+                        stop => stop,
+                    }))
+                }),
+            });
+            rest = &rest[written.await?..];
+        }
+        control.clear_deadline();
+        Ok(())
     }
 
     fn open_websocket(&mut self, dispatcher: &Dispatcher, opener: WebSocketOpener, exchange: &mut Exchange) {

@@ -23,7 +23,8 @@ use crate::exchange::{
     Work, check_length,
 };
 use crate::handler::ResponseSizes;
-use crate::protocol::http2::Announced;
+use crate::message::Headers;
+use crate::protocol::http2::{Announced, hints_head};
 use crate::site::Snapshot;
 
 /// A stream that has been accepted.
@@ -255,7 +256,6 @@ impl StreamExchange {
             dispatcher.ask(awaited.take(), exchange, &mut wire).await?;
             dispatcher.control.clear_timeout();
         }
-        let mut gone = |context: &mut Context<'_>| wire.poll_gone(dispatcher, Wait::Function, context);
         if exchange.is_for_executor() {
             let request = exchange.request.clone();
             let pooled = dispatcher.wants_pool(exchange);
@@ -264,7 +264,17 @@ impl StreamExchange {
             let asked = Exchange { file, ..asked };
             let slot = dispatcher.reply_slot();
             dispatcher.push(vec![asked], pooled, Arc::clone(&slot));
-            match dispatcher.arrivals(&slot, request.as_ref(), &mut gone).await {
+            let arrived = loop {
+                let gone = |context: &mut Context<'_>| wire.poll_gone(dispatcher, Wait::Function, context);
+                match dispatcher.arrivals(&slot, request.as_ref(), gone).await {
+                    Ok(arrived) => match dispatcher.send_hints(request.as_ref(), arrived, &mut wire).await {
+                        Ok(answers) if answers.is_empty() => {}
+                        arrived => break arrived,
+                    },
+                    stopped => break stopped,
+                }
+            };
+            match arrived {
                 Ok(mut arrived) => *exchange = arrived.pop().ok_or(Stop::Gone)?,
                 Err(Stop::TimedOut) => {
                     dispatcher.control.clear_timeout();
@@ -273,7 +283,8 @@ impl StreamExchange {
                     if exchange.is_open() {
                         // The user's error handler makes the page of this status.
                         let page = std::mem::replace(exchange, Exchange::new(None, Work::Done));
-                        *exchange = dispatcher.execute(page, true, &mut gone).await?;
+                        let gone = |context: &mut Context<'_>| wire.poll_gone(dispatcher, Wait::Function, context);
+                        *exchange = dispatcher.execute(page, true, gone).await?;
                     }
                 }
                 Err(stop) => return Err(stop),
@@ -306,6 +317,10 @@ impl Wire for Http2Wire<'_> {
             (Poll::Ready(Stop::Gone), Wait::Handler { is_cancelled: false }) => dispatcher.poll_order(context),
             (polled, _) => polled,
         }
+    }
+
+    async fn hint(&mut self, _: &Dispatcher, fields: &Headers) -> Result<(), Stop> {
+        self.respond.send_informational(hints_head(fields)).map_err(|_| Stop::Gone)
     }
 
     fn open_websocket(&mut self, dispatcher: &Dispatcher, _: WebSocketOpener, exchange: &mut Exchange) {

@@ -69,7 +69,7 @@ impl Command for ModelCommand {
         }
     }
 
-    fn perform<S: FnOnce(Self) + Send + 'static>(
+    fn perform<S: Fn(Self) + Send + 'static>(
         &mut self,
         (): &(),
         _: &Log,

@@ -67,6 +67,15 @@ pub(crate) fn encode_head(out: &mut Vec<u8>, head: &ResponseHead<'_>) {
     out.extend_from_slice(b"\r\n");
 }
 
+/// Appends an informational answer with these fields (103 Early Hints, RFC 8297).
+pub(crate) fn encode_hints(out: &mut Vec<u8>, fields: &Headers) {
+    out.extend_from_slice(b"HTTP/1.1 103 Early Hints\r\n");
+    for (_, line) in fields.lines().filter(|(known, _)| !is_ours(*known)) {
+        out.extend_from_slice(line);
+    }
+    out.extend_from_slice(b"\r\n");
+}
+
 fn is_ours(known: KnownHeader) -> bool {
     matches!(
         known,

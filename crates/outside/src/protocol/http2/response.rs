@@ -42,6 +42,18 @@ pub(crate) fn response_head(
     response
 }
 
+/// An informational answer with these fields (103 Early Hints, RFC 8297).
+pub(crate) fn hints_head(fields: &Headers) -> Response<()> {
+    let mut response = Response::new(());
+    *response.status_mut() = StatusCode::EARLY_HINTS;
+    for ((known, value), (name, _)) in fields.known_fields().zip(fields.iter()) {
+        if let (Some(name), Ok(value)) = (name_of(known, name), value_of(known, value)) {
+            response.headers_mut().append(name, value);
+        }
+    }
+    response
+}
+
 /// The name as sent; `None` if the field is left out.
 fn name_of(known: KnownHeader, name: &str) -> Option<HeaderName> {
     Some(match known {
