@@ -14,7 +14,7 @@
 //! ```
 //!
 //! The names that most programs use stand here; the others are in modules by their subject: [`handler`] for functions that
-//! answer, [`message`] for the parts of requests and answers, [`config`] and [`listen`] and [`tls`] for the server itself.
+//! answer, [`input`] for requests as values of your own types, [`message`] for the parts of requests and answers, [`config`] and [`listen`] and [`tls`] for the server itself.
 //!
 //! The rooms of the sources, top to bottom; each may name only those below it: `app`, `server`, `connection`, `exchange`,
 //! `executor`, `log`, `site`, `route`, `handler`, `files`, `websocket`, `compression`, `transport`, `content`, `protocol`,
@@ -36,6 +36,7 @@ mod exchange;
 mod executor;
 pub mod files;
 pub mod handler;
+pub mod input;
 pub mod log;
 pub mod message;
 mod placement;

@@ -22,6 +22,7 @@ pub const ROOMS: &[&str] = &[
     "websocket",
     "compression",
     "transport",
+    "input",
     "content",
     "protocol",
     "config",

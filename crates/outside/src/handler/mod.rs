@@ -19,6 +19,7 @@ mod asynchronous;
 mod held_wakes;
 mod leaving;
 mod runtime;
+mod typed;
 
 use std::fmt;
 use std::path::Path;
@@ -30,6 +31,7 @@ pub use asynchronous::{Asynchronous, asynchronous};
 pub use held_wakes::{hold_wakes, release_wakes, wake_held};
 pub use leaving::{CancelOnDisconnect, cancel_on_disconnect};
 pub use runtime::{LanguageRuntime, NoRuntime};
+pub use typed::TakesInput;
 
 use crate::budget::SMALL;
 use crate::error::Error;

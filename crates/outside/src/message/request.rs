@@ -14,10 +14,10 @@ use super::cookie::Cookies;
 use super::form::FormLimits;
 use super::forwarded::Forwarded;
 use super::headers::Headers;
-use super::json_text::json_text;
 use super::name::KnownHeader;
 use super::parameter::{Parameter, Parameters};
 use super::query::parse_query;
+use super::state::RequestState;
 use super::target::{octets, resolve};
 use super::version::Version;
 use crate::error::{Error, Refusal};
@@ -86,6 +86,8 @@ pub struct Request {
     pub(crate) wants_problems: bool,
     /// Calls for the time after the answer, once there has been one.
     pub(crate) after: OnceLock<Box<AfterCalls>>,
+    /// Values of the program, once there has been one.
+    pub(crate) state: OnceLock<Box<RequestState>>,
 }
 
 /// The parts of a request that is built by hand: for tests and for [`crate::ScheduledResponse`].
@@ -136,6 +138,7 @@ impl Request {
             form_limits: None,
             wants_problems: false,
             after: OnceLock::new(),
+            state: OnceLock::new(),
         }
     }
 
@@ -150,6 +153,7 @@ impl Request {
         self.route = None;
         self.parameters.take();
         self.after.take();
+        self.state.take();
         self.spooled = None;
         self.forwarded = None;
         if self.content.capacity() > 64 << 10 {
@@ -376,11 +380,6 @@ impl Request {
         std::str::from_utf8(self.content()).ok()
     }
 
-    /// The content as JSON, in UTF-8, UTF-16 or UTF-32; `None` if it is not JSON.
-    pub fn json(&self) -> Option<serde_json::Value> {
-        json_text(self.content()).and_then(|text| serde_json::from_str(&text).ok())
-    }
-
     /// The version of HTTP: `"HTTP/2"`, `"HTTP/1.1"` or `"HTTP/1.0"`.
     pub fn version(&self) -> &'static str {
         self.version.as_str()
@@ -419,16 +418,6 @@ impl Request {
     /// Whether the connection is TLS, to this server; a trusted proxy does not count.
     pub fn is_encrypted(&self) -> bool {
         self.is_secure
-    }
-
-    /// Has the executor make this call when the answer has been sent and logged, in the order in which calls were added.
-    pub fn call_after(&self, call: impl FnOnce() + Send + 'static) {
-        self.after.get_or_init(Box::default).push(Box::new(call));
-    }
-
-    /// Makes these calls.
-    pub(crate) fn make_calls_after(&self) {
-        self.after.get().into_iter().for_each(|calls| calls.make());
     }
 
     /// Whether the method is safe (RFC 9110 section 9.2.1), so that several such requests may be answered together.
