@@ -1,5 +1,6 @@
 //! The public types of a server: the server itself, a server that only redirects, and an answer made without a server.
 
+mod around;
 mod certificates;
 mod error_function;
 mod heard_signals;

@@ -143,8 +143,10 @@ impl Dispatcher {
                 None
             }
             Handler::Async(handler) => {
+                // Functions of the Rust face before a handler may block.
+                let gate = if self.site.1.before.is_empty() { None } else { self.gate(exchange) };
                 exchange.cancel_on_disconnect = handler.cancel_on_disconnect();
-                Some(Awaited::Async(Arc::clone(handler)))
+                gate.or_else(|| Some(Awaited::Async(Arc::clone(handler))))
             }
             handler => {
                 let passes = self.site.1.gates_websockets_only && !matches!(handler, Handler::WebSocket(_));

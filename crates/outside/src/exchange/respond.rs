@@ -121,6 +121,7 @@ impl Dispatcher {
     pub(crate) fn respond_with_page(&self, exchange: &mut Exchange) {
         if let Work::Status(code, message) = &exchange.work
             && !self.site.1.involves_user(*code)
+            && !self.site.1.finishes(exchange.request.as_deref())
         {
             let page = error_page(exchange.request.as_deref(), *code, message.as_deref());
             exchange.work = Work::Answered(exchange.with_extra(page));
@@ -144,7 +145,7 @@ impl Dispatcher {
 
     /// Takes an answer that needed no executor; leaves it to the executor if user code takes part in it after all.
     pub(crate) fn respond(&self, exchange: &mut Exchange, answer: Result<Response, Error>) {
-        let hooked = self.site.1.hooks.is_some();
+        let hooked = self.site.1.finishes(exchange.request.as_deref());
         exchange.work = match answer {
             // The executor opens files, because that may wait for a disk.
             Ok(response)

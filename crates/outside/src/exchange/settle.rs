@@ -23,12 +23,18 @@ impl Exchange {
         let mut called = None;
         self.work = match std::mem::replace(&mut self.work, Work::Done) {
             Work::Call(handler) => {
-                let answer = self.call(log, |request| match request {
-                    Some(request) if handler.is_answering() => {
-                        handler.call_answering(request, self.answering(request, early()))
+                let answer = self.call(log, |request| {
+                    let request = request.ok_or_else(|| Error::new("a handler without a request"))?;
+                    if !site.before.is_empty()
+                        && !self.is_admitted
+                        && let Some(instead) = site.call_before(request)?
+                    {
+                        return Ok(instead);
                     }
-                    Some(request) => handler.call(request),
-                    None => Err(Error::new("a handler without a request")),
+                    match handler.is_answering() {
+                        true => handler.call_answering(request, self.answering(request, early())),
+                        false => handler.call(request),
+                    }
                 });
                 called = Some(handler);
                 match answer {
@@ -103,14 +109,15 @@ impl Exchange {
         self.keep_attachment(&mut error);
         let code = error.code();
         let message = error.public_message();
-        if error.is_internal() {
+        let handler = site.handler_of(&error);
+        if error.is_internal() && !handler.is_some_and(|handler| handler.takes(&error)) {
             log.event(Level::Error, format!("{}: {error}", self.name()));
         } else if let Some(refusal) = error.refusal() {
             log.complain_of(refusal);
         }
-        if let (Some(handler), Some(_)) = (site.error_handler(code), &self.request) {
+        if let (Some(handler), Some(request)) = (handler, &self.request) {
             let known = self.attachment.as_deref();
-            let answer = self.call(log, |request| handler.call(request, code, message, known));
+            let answer = self.call(log, |_| handler.answer(request, &error, known));
             match answer.and_then(|response| self.prepare(response, site, log)) {
                 Ok(response) if self.has_yet_to_begin(&response) => return Work::Begin(self.with_extra(response)),
                 Ok(response) => return self.finish(self.with_extra(response), site, log),

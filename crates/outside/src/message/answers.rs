@@ -77,3 +77,29 @@ impl IntoAnswer for Error {
         Err(self)
     }
 }
+
+/// Results of functions around handlers: no answer, or one in place of the handler's.
+///
+/// `()` and `None` are none; a `Result` may hold any of them.
+pub trait IntoEarlyAnswer {
+    /// The answer, if there is one, or the error to answer instead.
+    fn into_early_answer(self) -> Result<Option<Response>, Error>;
+}
+
+impl IntoEarlyAnswer for () {
+    fn into_early_answer(self) -> Result<Option<Response>, Error> {
+        Ok(None)
+    }
+}
+
+impl<T: IntoAnswer> IntoEarlyAnswer for Option<T> {
+    fn into_early_answer(self) -> Result<Option<Response>, Error> {
+        self.map(IntoAnswer::into_answer).transpose()
+    }
+}
+
+impl<T: IntoEarlyAnswer, E: Into<Error>> IntoEarlyAnswer for Result<T, E> {
+    fn into_early_answer(self) -> Result<Option<Response>, Error> {
+        self.map_err(Into::into)?.into_early_answer()
+    }
+}

@@ -39,6 +39,7 @@ mod status;
 mod target;
 mod version;
 
+pub use answers::IntoEarlyAnswer;
 pub(crate) use body::StartedStream;
 pub use body::{Body, BodyStream, FileSlice, KeepAlive, PieceFuture, Pull, Response};
 pub use cookie::{Cookies, ResponseCookie, SameSite};
