@@ -17,7 +17,7 @@
 //! answer, [`input`] for requests as values of your own types, [`message`] for the parts of requests and answers, [`config`] and [`listen`] and [`tls`] for the server itself.
 //!
 //! The rooms of the sources, top to bottom; each may name only those below it: `app`, `server`, `connection`, `exchange`,
-//! `executor`, `log`, `site`, `route`, `handler`, `files`, `websocket`, `compression`, `transport`, `content`, `protocol`,
+//! `executor`, `log`, `site`, `route`, `handler`, `files`, `websocket`, `compression`, `transport`, `input`, `content`, `protocol`,
 //! `config`, `budget`, `placement`, `message`, `error`.
 
 mod app;
@@ -88,7 +88,7 @@ pub mod listen {
 /// # Ok::<(), outside::Error>(())
 /// ```
 pub mod test {
-    pub use crate::app::{TestClient, TestRequest, TestResponse};
+    pub use crate::app::{TestClient, TestRequest, TestResponse, TestWebSocket};
 }
 
 /// TLS of a server's listeners: certificates that were read, and the keys of session tickets.

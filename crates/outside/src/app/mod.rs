@@ -23,7 +23,7 @@ pub use places::Security;
 pub use redirect::OutsideHttpRedirect;
 pub use scheduled::ScheduledResponse;
 pub use server_run::ServerRun;
-pub use test_client::{TestClient, TestRequest, TestResponse};
+pub use test_client::{TestClient, TestRequest, TestResponse, TestWebSocket};
 
 use crate::certificates::CertificateHooks;
 use crate::config::Config;

@@ -5,6 +5,7 @@
 
 mod around;
 mod input;
+mod websockets;
 
 use outside::OutsideHttp;
 use outside::config::AccessLog;

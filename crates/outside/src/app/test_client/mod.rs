@@ -6,6 +6,7 @@
 mod cookie_jar;
 mod exchange;
 mod response;
+mod websocket;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::net::UnixStream;
@@ -19,6 +20,7 @@ use serde_core::Serialize;
 use self::cookie_jar::CookieJar;
 use self::exchange::exchange;
 pub use self::response::TestResponse;
+pub use self::websocket::TestWebSocket;
 use super::OutsideHttp;
 use crate::error::Error;
 use crate::message::Headers;
