@@ -17,10 +17,11 @@
 //! answer, [`input`] for requests as values of your own types, [`message`] for the parts of requests and answers, [`config`] and [`listen`] and [`tls`] for the server itself.
 //!
 //! The rooms of the sources, top to bottom; each may name only those below it: `app`, `server`, `connection`, `exchange`,
-//! `executor`, `log`, `site`, `route`, `handler`, `files`, `websocket`, `compression`, `transport`, `input`, `content`, `protocol`,
+//! `executor`, `log`, `site`, `application`, `route`, `handler`, `files`, `websocket`, `compression`, `transport`, `input`, `content`, `protocol`,
 //! `config`, `budget`, `placement`, `message`, `error`.
 
 mod app;
+pub mod application;
 mod budget;
 #[cfg(not(feature = "acme"))]
 #[path = "certificates/absent.rs"]
@@ -48,6 +49,7 @@ mod transport;
 pub mod websocket;
 
 pub use app::{HeardSignals, OutsideHttp, OutsideHttpRedirect, ScheduledResponse, ServerRun};
+pub use application::Session;
 pub use config::Config;
 pub use error::{Error, Refusal};
 pub use files::Folder;

@@ -16,6 +16,7 @@ pub const ROOMS: &[&str] = &[
     "executor",
     "log",
     "site",
+    "application",
     "route",
     "handler",
     "files",

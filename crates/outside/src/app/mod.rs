@@ -1,5 +1,6 @@
 //! The public types of a server: the server itself, a server that only redirects, and an answer made without a server.
 
+mod application;
 mod around;
 mod certificates;
 mod error_function;
@@ -114,7 +115,12 @@ impl OutsideHttp {
     /// # Errors
     /// The route is not an absolute path, or there is no file or folder where the handler says.
     pub fn set_route<Kind>(&self, route: &str, handler: impl IntoHandler<Kind>) -> Result<(), Error> {
-        self.site.set_route(None, route, handler.into_handler()?)
+        let name = handler.route_name();
+        self.site.set_route(None, route, handler.into_handler()?)?;
+        match name {
+            Some(name) => self.name_route(&name, route),
+            None => Ok(()),
+        }
     }
 
     /// The same for requests for one host: a name, an IP address, or all names below one (`*.example.com`). Of all

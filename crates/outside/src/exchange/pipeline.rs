@@ -26,13 +26,14 @@ use super::dispatch::{Awaited, Dispatcher};
 use super::meta::{ResponseMeta, response_meta};
 use super::service::Service;
 use super::state::{Exchange, Work};
+use crate::application::is_forged;
 use crate::error::Refusal;
 use crate::files::FileContent;
 use crate::handler::Handler;
 use crate::log::AccessLine;
 use crate::message::{Body, Request, Response};
 use crate::route::RouteChoice;
-use crate::site::Front;
+use crate::site::{Front, set_site};
 use crate::websocket::{Acceptance, WebSocket};
 
 /// A version of HTTP, as the steps see it: it notices that a client is gone, and opens a WebSocket.
@@ -78,6 +79,7 @@ pub(crate) fn receive<T>(
     empty.max_params = service.config.max_query_parameters;
     empty.max_cookies = service.config.max_cookies;
     empty.wants_problems = service.config.problem_errors;
+    set_site(empty, &service.site);
     let decoded = decode(empty);
     let welcome = if decoded.is_ok() { service.front.receive(empty) } else { Ok(()) };
     (decoded, welcome)
@@ -111,6 +113,11 @@ impl Dispatcher {
         if let Some(response) = self.health(request) {
             // Hooks have no part in this answer: it tells whether the process lives.
             exchange.work = Work::Answered(response);
+            return None;
+        }
+        if self.service.checks_forgery && is_forged(request) {
+            self.refuse(exchange, &Refusal::new(403, "this request does not come from a page of this site"));
+            self.respond_with_page(exchange);
             return None;
         }
         if let Some(redirected) = self.to_https(request) {

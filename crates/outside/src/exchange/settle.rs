@@ -5,6 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use super::state::{Exchange, Work};
+use crate::application::save;
 use crate::error::Error;
 use crate::files::{Excluded, FileAnswer, FileContent, NO_DESCRIPTOR, Patience, Unopened, answer, check};
 use crate::handler::{Answering, Function};
@@ -221,6 +222,13 @@ impl Exchange {
                     return Work::Answered(self.with_extra(error_page(self.request.as_deref(), code, None)));
                 }
             };
+        }
+        if let Some(request) = self.request.as_deref().filter(|request| request.has_state())
+            && let Err(error) = save(request, &mut response)
+        {
+            log.event(Level::Error, format!("{}: the session was not written: {error}", self.name()));
+            self.file = None;
+            return Work::Answered(self.with_extra(error_page(Some(request), 500, None)));
         }
         if let Some(content) = FileContent::take_open(&mut response) {
             self.content = Some(Box::new(content));

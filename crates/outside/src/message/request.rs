@@ -7,7 +7,7 @@ use std::any::Any;
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::sync::OnceLock;
+use std::sync::{OnceLock, Weak};
 
 use super::after::AfterCalls;
 use super::cookie::Cookies;
@@ -86,6 +86,8 @@ pub struct Request {
     pub(crate) wants_problems: bool,
     /// Calls for the time after the answer, once there has been one.
     pub(crate) after: OnceLock<Box<AfterCalls>>,
+    /// The site that answers the request; kept when the memory is used again.
+    pub(crate) owner: Option<Weak<dyn Any + Send + Sync>>,
     /// Values of the program, once there has been one.
     pub(crate) state: OnceLock<Box<RequestState>>,
 }
@@ -138,6 +140,7 @@ impl Request {
             form_limits: None,
             wants_problems: false,
             after: OnceLock::new(),
+            owner: None,
             state: OnceLock::new(),
         }
     }

@@ -64,6 +64,7 @@ impl Routes {
         let Some(mut tree) = self.patterns.as_deref().cloned() else { return false };
         let removed = tree.remove(pattern);
         self.patterns = (!tree.entries().is_empty()).then(|| Arc::new(tree));
+        self.names.retain(|_, known| **known != *pattern);
         removed
     }
 

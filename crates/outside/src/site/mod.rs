@@ -15,6 +15,7 @@
 //! # Ok::<(), outside::Error>(())
 //! ```
 
+mod application;
 mod around;
 mod front;
 mod hosts;
@@ -29,6 +30,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+pub(crate) use application::{SiteApplication, set_site};
 pub(crate) use around::{AfterFunction, BeforeFunction, CaughtAny, CaughtType, after, before};
 pub(crate) use front::Front;
 pub(crate) use hosts::unnamed_hosts;
@@ -139,6 +141,8 @@ impl Snapshot {
 pub(crate) struct Site {
     /// The topics of WebSockets.
     pub(crate) hub: Hub,
+    /// Sessions and background functions.
+    pub(crate) application: SiteApplication,
     version: AtomicU64,
     current: Mutex<Arc<Snapshot>>,
 }

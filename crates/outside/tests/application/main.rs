@@ -3,8 +3,11 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail like tests")]
 
+mod addresses;
 mod around;
+mod background;
 mod input;
+mod sessions;
 mod websockets;
 
 use outside::OutsideHttp;
