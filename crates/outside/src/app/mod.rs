@@ -261,6 +261,9 @@ impl OutsideHttp {
                 let advice = if index + 1 == endpoints.len() { " (Ctrl+C stops it)" } else { "" };
                 eprintln!("outside is serving on {endpoint}{advice}");
             }
+            if let (Some(path), Some(endpoint)) = (self.debug_path(), endpoints.first()) {
+                eprintln!("Pages about errors are for a browser that has opened {endpoint}{path}");
+            }
         })
     }
 

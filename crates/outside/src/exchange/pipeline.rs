@@ -33,7 +33,7 @@ use crate::handler::Handler;
 use crate::log::AccessLine;
 use crate::message::{Body, Request, Response};
 use crate::route::RouteChoice;
-use crate::site::{Front, set_site};
+use crate::site::{DEBUG_PATH, Front, set_site};
 use crate::websocket::{Acceptance, WebSocket};
 
 /// A version of HTTP, as the steps see it: it notices that a client is gone, and opens a WebSocket.
@@ -113,6 +113,10 @@ impl Dispatcher {
         if let Some(response) = self.health(request) {
             // Hooks have no part in this answer: it tells whether the process lives.
             exchange.work = Work::Answered(response);
+            return None;
+        }
+        if let Some(debug) = self.site.1.debug.as_ref().filter(|_| request.url() == DEBUG_PATH) {
+            exchange.work = Work::Answered(debug.enter(request));
             return None;
         }
         if self.service.checks_forgery && is_forged(request) {

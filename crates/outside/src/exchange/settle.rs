@@ -11,7 +11,7 @@ use crate::files::{Excluded, FileAnswer, FileContent, NO_DESCRIPTOR, Patience, U
 use crate::handler::{Answering, Function};
 use crate::log::{Level, Log};
 use crate::message::{Body, Pull, Request, Response};
-use crate::site::{Snapshot, error_page};
+use crate::site::{Snapshot, error_page, take_panic};
 
 impl Exchange {
     /// Does the work of this exchange. User code runs here, and may block. Returns the function if one was called.
@@ -96,7 +96,11 @@ impl Exchange {
     ) -> Result<Response, Error> {
         catch_unwind(AssertUnwindSafe(|| call(self.request.as_ref()))).unwrap_or_else(|_| {
             log.event(Level::Error, format!("{}: the handler panicked", self.name()));
-            Err(Error::status(500, None))
+            let error = Error::status(500, None);
+            Err(match take_panic() {
+                Some(panicked) => error.with_cause(panicked),
+                None => error,
+            })
         })
     }
 
@@ -115,6 +119,12 @@ impl Exchange {
             log.event(Level::Error, format!("{}: {error}", self.name()));
         } else if let Some(refusal) = error.refusal() {
             log.complain_of(refusal);
+        }
+        if let (Some(debug), Some(request)) = (&site.debug, &self.request)
+            && !handler.is_some_and(|handler| handler.takes(&error))
+            && let Some(page) = debug.page(request, &error)
+        {
+            return self.finish(page, site, log);
         }
         if let (Some(handler), Some(request)) = (handler, &self.request) {
             let known = self.attachment.as_deref();

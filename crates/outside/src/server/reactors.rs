@@ -50,7 +50,7 @@ impl Reactors {
             Ok(())
         })?;
         let failures = Arc::clone(log);
-        site.begin(config, move |text| failures.event(Level::Error, text));
+        site.begin(config, host.is_native(), move |text| failures.event(Level::Error, text))?;
         let deflate = Arc::<DeflatePool>::default();
         let front = Arc::new(front);
         let (budget, press) = (Budget::new(config.most_unsent()), Press::new());

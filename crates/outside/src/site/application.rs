@@ -2,9 +2,9 @@
 
 use std::any::Any;
 use std::fmt::Display;
-use std::sync::{Arc, PoisonError, RwLock, Weak};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock, Weak};
 
-use super::Site;
+use super::{DebugPages, Site, make_token};
 use crate::application::{Background, BackgroundResult, Session, Signer};
 use crate::config::Config;
 use crate::error::Error;
@@ -18,6 +18,7 @@ const HOW_TO: &str = "`openssl rand -base64 33` makes one, and server.config.sec
 #[derive(Default)]
 pub(crate) struct SiteApplication {
     signer: RwLock<Option<Arc<Signer>>>,
+    debug_token: OnceLock<Option<Arc<str>>>,
     pub(crate) background: Background,
 }
 
@@ -26,11 +27,23 @@ impl Site {
     pub(crate) fn begin(
         &self,
         config: &Config,
+        is_native: bool,
         report: impl Fn(String) + Send + Sync + 'static,
-    ) {
+    ) -> Result<(), Error> {
         let signer = Signer::new(&config.secret, config.session_life).map(Arc::new);
         *self.application.signer.write().unwrap_or_else(PoisonError::into_inner) = signer;
         self.application.background.begin(config.max_background, report);
+        let token = if config.debug && is_native { self.debug_token() } else { None };
+        let debug = token.map(|token| Arc::new(DebugPages::new(token)));
+        self.edit(|site| {
+            site.debug = debug;
+            Ok(())
+        })
+    }
+
+    /// The token for debug pages; made when it is first asked for.
+    pub(crate) fn debug_token(&self) -> Option<Arc<str>> {
+        self.application.debug_token.get_or_init(make_token).clone()
     }
 
     fn signer(&self) -> Option<Arc<Signer>> {

@@ -17,6 +17,7 @@
 
 mod application;
 mod around;
+mod debug;
 mod front;
 mod hosts;
 mod hsts;
@@ -32,6 +33,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 pub(crate) use application::{SiteApplication, set_site};
 pub(crate) use around::{AfterFunction, BeforeFunction, CaughtAny, CaughtType, after, before};
+pub(crate) use debug::{DEBUG_PATH, DebugPages, make_token, take_panic};
 pub(crate) use front::Front;
 pub(crate) use hosts::unnamed_hosts;
 pub use pages::error_page;
@@ -98,6 +100,8 @@ pub(crate) struct Snapshot {
     pub(crate) catch_all: Option<Arc<dyn ErrorHandler>>,
     /// Functions of the Rust face around handlers; the gate and the hooks call them too.
     pub(crate) before: Vec<Arc<BeforeFunction>>,
+    /// The pages about errors, in debug mode of the Rust face.
+    pub(crate) debug: Option<Arc<DebugPages>>,
     pub(crate) after: Vec<Arc<AfterFunction>>,
     pub(crate) hooks: Option<Arc<dyn Hooks>>,
     /// Called before an answer that no function makes: files, redirects, WebSockets, 404 and 405. It answers itself, or

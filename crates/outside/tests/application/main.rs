@@ -6,6 +6,7 @@
 mod addresses;
 mod around;
 mod background;
+mod debugging;
 mod input;
 mod sessions;
 mod websockets;
