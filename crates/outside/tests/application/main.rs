@@ -8,6 +8,7 @@ mod around;
 mod background;
 mod debugging;
 mod input;
+mod notes;
 mod sessions;
 mod websockets;
 
