@@ -5,8 +5,10 @@
 //! This is the lowest room: it names no other.
 
 use std::any::Any;
+use std::backtrace::Backtrace;
 use std::borrow::Cow;
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// The reason why a request is refused before a handler sees it.
 ///
@@ -51,12 +53,22 @@ pub struct Error {
     /// The limit that was exceeded, for the log.
     refusal: Option<Box<Refusal>>,
     attachment: Option<Box<dyn Any + Send + Sync>>,
+    /// Where a failure was made, while [`capture_backtraces`] wants that.
+    backtrace: Option<Box<Backtrace>>,
+}
+
+/// Whether failures know where they were made.
+static CAPTURES: AtomicBool = AtomicBool::new(false);
+
+/// From here on failures know where they were made, which takes a millisecond each: for debug mode.
+pub(crate) fn capture_backtraces() {
+    CAPTURES.store(true, Ordering::Relaxed);
 }
 
 impl Error {
     /// A failure with a sentence for the log, answered with 500.
     pub fn new(message: impl Into<Cow<'static, str>>) -> Self {
-        Self { status: None, message: Some(message.into()), source: None, refusal: None, attachment: None }
+        Self { message: Some(message.into()), ..Self::failure() }
     }
 
     /// Asks for the error page, or the error handler, of this status code (400 to 599).
@@ -69,7 +81,14 @@ impl Error {
             source: None,
             refusal: None,
             attachment: None,
+            backtrace: None,
         }
+    }
+
+    /// A failure without anything else.
+    fn failure() -> Self {
+        let backtrace = CAPTURES.load(Ordering::Relaxed).then(|| Box::new(Backtrace::force_capture()));
+        Self { status: None, message: None, source: None, refusal: None, attachment: None, backtrace }
     }
 
     /// A failure with a sentence for the log, and the error that caused it.
@@ -77,13 +96,7 @@ impl Error {
         message: impl Into<Cow<'static, str>>,
         source: impl std::error::Error + Send + Sync + 'static,
     ) -> Self {
-        Self {
-            status: None,
-            message: Some(message.into()),
-            source: Some(Box::new(source)),
-            refusal: None,
-            attachment: None,
-        }
+        Self { message: Some(message.into()), source: Some(Box::new(source)), ..Self::failure() }
     }
 
     /// The status code of the answer; 500 unless the error was made by [`Error::status`].
@@ -130,6 +143,22 @@ impl Error {
         self.attachment.take()
     }
 
+    /// Where it was made, if that is known: in debug mode.
+    pub(crate) fn backtrace(&self) -> Option<&Backtrace> {
+        self.backtrace.as_deref()
+    }
+
+    /// The sentences of the error and of its causes, the error's own first.
+    pub fn chain(&self) -> Vec<String> {
+        let mut sentences: Vec<String> = self.message.iter().map(ToString::to_string).collect();
+        let mut cause: Option<&dyn std::error::Error> = self.source.as_ref().map(|source| &**source as _);
+        while let Some(error) = cause {
+            sentences.push(error.to_string());
+            cause = error.source();
+        }
+        sentences
+    }
+
     /// The sentence that it was made with, without that of its source.
     pub fn message(&self) -> Option<&str> {
         self.message.as_deref()
@@ -162,6 +191,6 @@ impl From<Refusal> for Error {
 
 impl<E: std::error::Error + Send + Sync + 'static> From<E> for Error {
     fn from(source: E) -> Self {
-        Self { status: None, message: None, source: Some(Box::new(source)), refusal: None, attachment: None }
+        Self { source: Some(Box::new(source)), ..Self::failure() }
     }
 }

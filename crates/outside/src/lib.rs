@@ -14,13 +14,14 @@
 //! ```
 //!
 //! The names that most programs use stand here; the others are in modules by their subject: [`handler`] for functions that
-//! answer, [`message`] for the parts of requests and answers, [`config`] and [`listen`] and [`tls`] for the server itself.
+//! answer, [`input`] for requests as values of your own types, [`message`] for the parts of requests and answers, [`config`] and [`listen`] and [`tls`] for the server itself.
 //!
 //! The rooms of the sources, top to bottom; each may name only those below it: `app`, `server`, `connection`, `exchange`,
-//! `executor`, `log`, `site`, `route`, `handler`, `files`, `websocket`, `compression`, `transport`, `content`, `protocol`,
-//! `config`, `budget`, `placement`, `descriptors`, `message`, `error`.
+//! `executor`, `log`, `site`, `application`, `route`, `handler`, `files`, `websocket`, `compression`, `transport`, `input`,
+//! `content`, `protocol`, `config`, `budget`, `placement`, `descriptors`, `message`, `error`.
 
 mod app;
+pub mod application;
 mod budget;
 #[cfg(not(feature = "acme"))]
 #[path = "certificates/absent.rs"]
@@ -37,6 +38,7 @@ mod exchange;
 mod executor;
 pub mod files;
 pub mod handler;
+pub mod input;
 pub mod log;
 pub mod message;
 mod placement;
@@ -48,6 +50,7 @@ mod transport;
 pub mod websocket;
 
 pub use app::{HeardSignals, OutsideHttp, OutsideHttpRedirect, ScheduledResponse, ServerRun};
+pub use application::Session;
 pub use config::Config;
 #[doc(hidden)]
 pub use descriptors::own_descriptors;
@@ -90,7 +93,7 @@ pub mod listen {
 /// # Ok::<(), outside::Error>(())
 /// ```
 pub mod test {
-    pub use crate::app::{TestClient, TestRequest, TestResponse};
+    pub use crate::app::{TestClient, TestRequest, TestResponse, TestWebSocket};
 }
 
 /// TLS of a server's listeners: certificates that were read, and the keys of session tickets.

@@ -1,5 +1,7 @@
 //! The public types of a server: the server itself, a server that only redirects, and an answer made without a server.
 
+mod application;
+mod around;
 mod certificates;
 mod error_function;
 mod heard_signals;
@@ -22,7 +24,7 @@ pub use places::Security;
 pub use redirect::OutsideHttpRedirect;
 pub use scheduled::ScheduledResponse;
 pub use server_run::ServerRun;
-pub use test_client::{TestClient, TestRequest, TestResponse};
+pub use test_client::{TestClient, TestRequest, TestResponse, TestWebSocket};
 
 use crate::certificates::CertificateHooks;
 use crate::config::Config;
@@ -113,7 +115,12 @@ impl OutsideHttp {
     /// # Errors
     /// The route is not an absolute path, or there is no file or folder where the handler says.
     pub fn set_route<Kind>(&self, route: &str, handler: impl IntoHandler<Kind>) -> Result<(), Error> {
-        self.site.set_route(None, route, handler.into_handler()?)
+        let name = handler.route_name();
+        self.site.set_route(None, route, handler.into_handler()?)?;
+        match name {
+            Some(name) => self.name_route(&name, route),
+            None => Ok(()),
+        }
     }
 
     /// The same for requests for one host: a name, an IP address, or all names below one (`*.example.com`). Of all
@@ -253,6 +260,9 @@ impl OutsideHttp {
             for (index, endpoint) in endpoints.iter().enumerate() {
                 let advice = if index + 1 == endpoints.len() { " (Ctrl+C stops it)" } else { "" };
                 eprintln!("outside is serving on {endpoint}{advice}");
+            }
+            if let (Some(path), Some(endpoint)) = (self.debug_path(), endpoints.first()) {
+                eprintln!("Pages about errors are for a browser that has opened {endpoint}{path}");
             }
         })
     }

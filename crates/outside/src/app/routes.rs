@@ -37,8 +37,12 @@ impl OutsideHttp {
     /// with file and line.
     #[track_caller]
     pub fn route<Kind>(&self, pattern: &str, methods: &[&str], handler: impl IntoHandler<Kind>) -> Result<(), Error> {
-        let origin = Location::caller().to_string();
-        self.add_route(pattern, methods, &origin, handler.into_handler()?)
+        let (origin, name) = (Location::caller().to_string(), handler.route_name());
+        self.add_route(pattern, methods, &origin, handler.into_handler()?)?;
+        match name {
+            Some(name) => self.name_route(&name, pattern),
+            None => Ok(()),
+        }
     }
 
     /// Adds a route for GET (and HEAD); see [`OutsideHttp::route`].

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::domains::{domains, eab, text_or_none};
 use super::value::*;
-use super::{AccessLog, Config, MOST_REACTORS, Symlinks};
+use super::{AccessLog, Config, MOST_REACTORS, Secrets, Symlinks};
 
 const SECONDS: &str = "seconds, more than 0";
 
@@ -764,14 +764,16 @@ pub static KEYS: &[Key] = &[
         default: Value::None,
         allowed: "a str of at least 32 bytes, as secrets.token_urlsafe(32) makes it, or a list of such: the first one \
                   signs, all are accepted; or None: there are no sessions",
-        apply: |_, value| is_secret(value),
+        apply: |config, value| Secrets::read(value, &mut config.secret),
     },
     Key {
         name: "session_days",
         meaning: "days after which a session that was not changed ends",
         default: Value::Integer(14),
         allowed: "a number of days above 0, at most 400",
-        apply: |_, value| number(value, 1e-6, 400.0, |_| ()),
+        apply: |config, value| {
+            number(value, 1e-6, 400.0, |days| config.session_life = Duration::from_secs_f64(days * 86_400.0))
+        },
     },
     Key {
         name: "errors",
@@ -793,7 +795,7 @@ pub static KEYS: &[Key] = &[
         meaning: "background functions that run at one moment; 1,000 more wait, the next is an error",
         default: Value::Integer(32),
         allowed: "a whole number from 1 to 1000",
-        apply: |_, value| whole(value, 1, 1000, |_| ()),
+        apply: |config, value| whole(value, 1, 1000, |n| config.max_background = n as usize),
     },
 ];
 

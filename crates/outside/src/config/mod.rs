@@ -17,6 +17,7 @@
 
 mod domains;
 mod keys;
+mod secrets;
 mod value;
 
 use std::net::IpAddr;
@@ -29,6 +30,7 @@ use crate::error::Error;
 use crate::message::{Cors, FormLimits, HostPattern, SecurityHeaders, TrustedProxy};
 pub use domains::{AcmeConfig, Challenge, Domain};
 pub use keys::{KEYS, Key};
+pub use secrets::Secrets;
 pub use value::{CertificateFiles, Value};
 use value::{hidden, shown};
 
@@ -104,6 +106,9 @@ pub struct Config {
     pub ssl_certificates: Vec<CertificateFiles>,
     pub tls_handshake_timeout: Duration,
     pub debug: bool,
+    pub secret: Secrets,
+    pub session_life: Duration,
+    pub max_background: usize,
     pub problem_errors: bool,
     pub redirect_slashes: bool,
     /// Whether a server that only this machine can reach accepts only loopback hosts while `allowed_hosts` is empty;
@@ -241,6 +246,9 @@ impl Default for Config {
             domains: Vec::new(),
             acme: AcmeConfig::default(),
             debug: false,
+            secret: Secrets::default(),
+            session_life: Duration::ZERO,
+            max_background: 0,
             problem_errors: false,
             redirect_slashes: false,
             loopback_hosts_only: false,
@@ -328,6 +336,12 @@ impl Config {
     /// # Errors
     /// One message with a line for each contradiction.
     pub(crate) fn check(&self) -> Result<(), Error> {
+        if let Some(secret) = self.secret.iter().find(|secret| secret.len() < Secrets::SHORTEST) {
+            let (given, least) = (secret.len(), Secrets::SHORTEST);
+            return Err(Error::new(format!(
+                "config.secret is a text of {given} bytes; allowed: at least {least} bytes"
+            )));
+        }
         let Some(connection) = self.max_unsent_per_connection else { return Ok(()) };
         let process = self.most_unsent();
         if connection <= process {

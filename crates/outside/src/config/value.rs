@@ -5,6 +5,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::secrets::Secrets;
 use crate::message::{Cors, SecurityHeaders};
 
 /// A value as written.
@@ -240,8 +241,7 @@ pub(super) fn shown(value: &Value) -> String {
 
 /// Whether it is a value of the key `secret`.
 pub(super) fn is_secret(value: &Value) -> bool {
-    const SHORTEST: usize = 32;
-    let is_long = |value: &Value| text(value).is_some_and(|text| text.len() >= SHORTEST);
+    let is_long = |value: &Value| text(value).is_some_and(|text| text.len() >= Secrets::SHORTEST);
     match value {
         Value::None => true,
         Value::List(values) => !values.is_empty() && values.iter().all(is_long),

@@ -111,7 +111,7 @@ impl Dispatcher {
         let site = Arc::clone(&self.site.1);
         let mut response = Response::new(200);
         response.body = Body::File(FileSlice::whole(Arc::clone(entry.path())));
-        if site.hooks.is_some() {
+        if site.finishes(exchange.request.as_deref()) {
             exchange.file = Some(entry);
             exchange.work = Work::Settle(Ok(response));
             return Ok(());

@@ -27,13 +27,14 @@ use super::dispatch::{Awaited, Dispatcher};
 use super::meta::{ResponseMeta, response_meta};
 use super::service::Service;
 use super::state::{Exchange, Work};
+use crate::application::is_forged;
 use crate::error::Refusal;
 use crate::files::FileContent;
 use crate::handler::Handler;
 use crate::log::AccessLine;
 use crate::message::{Body, Headers, Request, Response};
 use crate::route::RouteChoice;
-use crate::site::Front;
+use crate::site::{DEBUG_PATH, Front, set_site};
 use crate::websocket::{Acceptance, WebSocket};
 
 /// A version of HTTP, as the steps see it: it notices that a client is gone, and opens a WebSocket.
@@ -86,6 +87,7 @@ pub(crate) fn receive<T>(
     if let Some(requests) = &service.requests {
         requests.note();
     }
+    set_site(empty, &service.site);
     let mut decoded = decode(empty);
     let welcome = if decoded.is_ok() { service.front.receive(empty) } else { Ok(()) };
     if let (Some(fault), true, Ok(())) = (empty.path_fault, decoded.is_ok(), &welcome)
@@ -126,6 +128,15 @@ impl Dispatcher {
             exchange.work = Work::Answered(response);
             return None;
         }
+        if let Some(debug) = self.site.1.debug.as_ref().filter(|_| request.url() == DEBUG_PATH) {
+            exchange.work = Work::Answered(debug.enter(request));
+            return None;
+        }
+        if self.service.checks_forgery && is_forged(request) {
+            self.refuse(exchange, &Refusal::new(403, "this request does not come from a page of this site"));
+            self.respond_with_page(exchange);
+            return None;
+        }
         if let Some(redirected) = self.to_https(request) {
             self.respond_or_refuse(exchange, redirected);
             return None;
@@ -156,8 +167,10 @@ impl Dispatcher {
                 None
             }
             Handler::Async(handler) => {
+                // Functions of the Rust face before a handler may block.
+                let gate = if self.site.1.before.is_empty() { None } else { self.gate(exchange) };
                 exchange.cancel_on_disconnect = handler.cancel_on_disconnect();
-                Some(Awaited::Async(Arc::clone(handler)))
+                gate.or_else(|| Some(Awaited::Async(Arc::clone(handler))))
             }
             handler => {
                 let passes = self.site.1.gates_websockets_only && !matches!(handler, Handler::WebSocket(_));

@@ -121,6 +121,7 @@ impl Dispatcher {
     pub(crate) fn respond_with_page(&self, exchange: &mut Exchange) {
         if let Work::Status(code, message) = &exchange.work
             && !self.site.1.involves_user(*code)
+            && !self.site.1.finishes(exchange.request.as_deref())
         {
             let page = error_page(exchange.request.as_deref(), *code, message.as_deref());
             exchange.work = Work::Answered(exchange.with_extra(page));
@@ -144,14 +145,13 @@ impl Dispatcher {
 
     /// Takes an answer that needed no executor; leaves it to the executor if user code takes part in it after all.
     pub(crate) fn respond(&self, exchange: &mut Exchange, answer: Result<Response, Error>) {
-        let hooked = self.site.1.hooks.is_some();
+        let hooked = self.site.1.finishes(exchange.request.as_deref());
         exchange.work = match answer {
             // The executor opens files, because that may wait for a disk.
             Ok(mut response)
                 if !hooked
                     && response.problem().is_none()
                     && !matches!(response.body, Body::File(_))
-                    && !response.has_open_file()
                     && !exchange.has_yet_to_begin(&response) =>
             {
                 exchange.take_open(&mut response);

@@ -26,6 +26,8 @@ pub(crate) struct Service {
     pub(crate) executor: Arc<Executor>,
     pub(crate) site: Arc<Site>,
     pub(crate) config: Config,
+    /// Whether requests that carry a session of the Rust face are checked for forgery.
+    pub(crate) checks_forgery: bool,
     pub(crate) front: Arc<Front>,
     pub(crate) log: Arc<Log>,
     pub(crate) registry: ConnectionRegistry,

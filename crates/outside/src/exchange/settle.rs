@@ -5,12 +5,13 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use super::state::{Exchange, Work};
+use crate::application::save;
 use crate::error::Error;
 use crate::files::{Excluded, FileAnswer, FileContent, NO_DESCRIPTOR, Patience, Unopened, answer, check};
 use crate::handler::{Answering, Function, ReplyPart};
 use crate::log::{Level, Log};
 use crate::message::{Body, Pull, Request, Response};
-use crate::site::{Snapshot, error_page};
+use crate::site::{Snapshot, error_page, take_panic};
 
 impl Exchange {
     /// Does the work of this exchange. User code runs here, and may block. Returns the function if one was called.
@@ -23,12 +24,18 @@ impl Exchange {
         let mut called = None;
         self.work = match std::mem::replace(&mut self.work, Work::Done) {
             Work::Call(handler) => {
-                let answer = self.call(log, |request| match request {
-                    Some(request) if handler.is_answering() => {
-                        handler.call_answering(request, self.answering(request, early()))
+                let answer = self.call(log, |request| {
+                    let request = request.ok_or_else(|| Error::new("a handler without a request"))?;
+                    if !site.before.is_empty()
+                        && !self.is_admitted
+                        && let Some(instead) = site.call_before(request)?
+                    {
+                        return Ok(instead);
                     }
-                    Some(request) => handler.call(request),
-                    None => Err(Error::new("a handler without a request")),
+                    match handler.is_answering() {
+                        true => handler.call_answering(request, self.answering(request, early())),
+                        false => handler.call(request),
+                    }
                 });
                 called = Some(handler);
                 match answer {
@@ -95,7 +102,11 @@ impl Exchange {
     ) -> Result<Response, Error> {
         catch_unwind(AssertUnwindSafe(|| call(self.request.as_ref()))).unwrap_or_else(|_| {
             log.event(Level::Error, format!("{}: the handler panicked", self.name()));
-            Err(Error::status(500, None))
+            let error = Error::status(500, None);
+            Err(match take_panic() {
+                Some(panicked) => error.with_cause(panicked),
+                None => error,
+            })
         })
     }
 
@@ -109,14 +120,21 @@ impl Exchange {
         self.keep_attachment(&mut error);
         let code = error.code();
         let message = error.public_message();
-        if error.is_internal() {
+        let handler = site.handler_of(&error);
+        if error.is_internal() && !handler.is_some_and(|handler| handler.takes(&error)) {
             log.event(Level::Error, format!("{}: {error}", self.name()));
         } else if let Some(refusal) = error.refusal() {
             log.complain_of(refusal);
         }
-        if let (Some(handler), Some(_)) = (site.error_handler(code), &self.request) {
+        if let (Some(debug), Some(request)) = (&site.debug, &self.request)
+            && !handler.is_some_and(|handler| handler.takes(&error))
+            && let Some(page) = debug.page(request, &error)
+        {
+            return self.finish(page, site, log);
+        }
+        if let (Some(handler), Some(request)) = (handler, &self.request) {
             let known = self.attachment.as_deref();
-            let answer = self.call(log, |request| handler.call(request, code, message, known));
+            let answer = self.call(log, |_| handler.answer(request, &error, known));
             match answer.and_then(|response| self.prepare(response, site, log)) {
                 Ok(response) if self.has_yet_to_begin(&response) => return Work::Begin(self.with_extra(response)),
                 Ok(response) => return self.finish(self.with_extra(response), site, log),
@@ -230,6 +248,13 @@ impl Exchange {
                     return Work::Answered(self.with_extra(error_page(self.request.as_deref(), code, None)));
                 }
             };
+        }
+        if let Some(request) = self.request.as_deref().filter(|request| request.has_state())
+            && let Err(error) = save(request, &mut response)
+        {
+            log.event(Level::Error, format!("{}: the session was not written: {error}", self.name()));
+            self.file = None;
+            return Work::Answered(self.with_extra(error_page(Some(request), 500, None)));
         }
         if self.take_open(&mut response) {
             return Work::Answered(response);

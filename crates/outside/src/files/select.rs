@@ -38,11 +38,6 @@ impl Response {
         self.rare.get_or_insert_default().special = Some(Box::new(OpenedFile(file, range)));
         self
     }
-
-    /// Whether its content is an open file.
-    pub(crate) fn has_open_file(&self) -> bool {
-        self.rare.as_ref().and_then(|rare| rare.special.as_ref()).is_some_and(|special| special.is::<OpenedFile>())
-    }
 }
 
 /// A piece of such content.

@@ -18,7 +18,9 @@ mod answering;
 mod asynchronous;
 mod held_wakes;
 mod leaving;
+mod named;
 mod runtime;
+mod typed;
 
 use std::fmt;
 use std::path::Path;
@@ -29,7 +31,9 @@ pub use answering::Answering;
 pub use asynchronous::{Asynchronous, asynchronous};
 pub use held_wakes::{hold_wakes, release_wakes, wake_held};
 pub use leaving::{CancelOnDisconnect, cancel_on_disconnect};
+pub use named::{HasName, NamedHandler, named};
 pub use runtime::{LanguageRuntime, NoRuntime};
+pub use typed::TakesInput;
 
 use crate::budget::SMALL;
 use crate::error::Error;
@@ -356,6 +360,11 @@ where
 pub trait IntoHandler<Kind> {
     /// The handler, or the reason why this value cannot be one.
     fn into_handler(self) -> Result<Handler, Error>;
+
+    /// The name of the handler's route for [`crate::Request::url_for`], if it has one: see [`named`].
+    fn route_name(&self) -> Option<String> {
+        None
+    }
 }
 
 impl<F, A> IntoHandler<A> for F

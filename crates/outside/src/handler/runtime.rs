@@ -6,6 +6,11 @@ use crate::message::Request;
 
 /// Frames the life and the work of the threads that run handlers, for languages that need it.
 pub trait LanguageRuntime: Send + Sync {
+    /// Whether the handlers are functions of the Rust face, for which the engine has sessions and debug pages of its own.
+    fn is_native(&self) -> bool {
+        false
+    }
+
     /// Runs a thread's whole life.
     fn live(&self, life: &mut (dyn FnMut() + Send));
 
@@ -51,6 +56,10 @@ pub trait LanguageRuntime: Send + Sync {
 pub struct NoRuntime;
 
 impl LanguageRuntime for NoRuntime {
+    fn is_native(&self) -> bool {
+        true
+    }
+
     fn live(&self, life: &mut (dyn FnMut() + Send)) {
         life();
     }

@@ -12,6 +12,7 @@
 //! ```
 
 mod after;
+mod answers;
 mod body;
 mod cookie;
 mod cors;
@@ -22,6 +23,7 @@ mod form;
 mod forwarded;
 mod headers;
 mod host;
+mod input_error;
 mod json_text;
 mod name;
 mod network;
@@ -35,10 +37,12 @@ mod request_after;
 mod response;
 mod security_headers;
 mod spooled;
+mod state;
 mod status;
 mod target;
 mod version;
 
+pub use answers::IntoEarlyAnswer;
 pub(crate) use body::StartedStream;
 pub use body::{Body, BodyStream, FileSlice, KeepAlive, PieceFuture, Pull, Response};
 pub use cookie::{Cookies, ResponseCookie, SameSite};
@@ -52,6 +56,7 @@ pub(crate) use headers::Field;
 pub use headers::Headers;
 pub use host::HostPattern;
 pub(crate) use host::{HostKind, HostName, HostSet, is_loopback};
+pub use input_error::{InputError, InputFault, InputStep};
 pub use json_text::json_text;
 pub use name::KnownHeader;
 pub(crate) use name::{is_token, is_token_byte, is_value, is_value_byte};

@@ -34,6 +34,9 @@ impl Error {
 
     /// Takes the answer of [`Error::with_answer`] out.
     pub(crate) fn take_answer(&self) -> Option<Response> {
+        if let Some(input) = self.input() {
+            return Some(input.response());
+        }
         let own: &OwnAnswer = self.source_as()?;
         own.0.lock().unwrap_or_else(PoisonError::into_inner).take()
     }

@@ -5,18 +5,18 @@
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::sync::OnceLock;
+use std::sync::{OnceLock, Weak};
 
 use super::after::AfterCalls;
 use super::cookie::Cookies;
 use super::form::FormLimits;
 use super::forwarded::Forwarded;
 use super::headers::Headers;
-use super::json_text::json_text;
 use super::name::KnownHeader;
 use super::parameter::{Parameter, Parameters};
 use super::query::parse_query;
 use super::spooled::{ContentSource, Spooled};
+use super::state::RequestState;
 use super::target::{octets, resolve, resolve_as_received};
 use super::version::Version;
 use crate::error::{Error, Refusal};
@@ -64,6 +64,10 @@ pub struct Request {
     pub(crate) wants_problems: bool,
     /// Calls for the time after the answer, once there has been one.
     pub(crate) after: OnceLock<Box<AfterCalls>>,
+    /// The site that answers the request; kept when the memory is used again.
+    pub(crate) owner: Option<Weak<dyn Any + Send + Sync>>,
+    /// Values of the program, once there has been one.
+    pub(crate) state: OnceLock<Box<RequestState>>,
 }
 
 /// The parts of a request that is built by hand: for tests and for [`crate::ScheduledResponse`].
@@ -115,6 +119,8 @@ impl Request {
             form_limits: None,
             wants_problems: false,
             after: OnceLock::new(),
+            owner: None,
+            state: OnceLock::new(),
         }
     }
 
@@ -129,6 +135,7 @@ impl Request {
         self.route = None;
         self.parameters.take();
         self.after.take();
+        self.state.take();
         self.spooled = None;
         self.forwarded = None;
         if self.content.capacity() > 64 << 10 {
@@ -362,11 +369,6 @@ impl Request {
     /// The content as text; `None` if it is not UTF-8.
     pub fn text_content(&self) -> Option<&str> {
         std::str::from_utf8(self.content()).ok()
-    }
-
-    /// The content as JSON, in UTF-8, UTF-16 or UTF-32; `None` if it is not JSON.
-    pub fn json(&self) -> Option<serde_json::Value> {
-        json_text(self.content()).and_then(|text| serde_json::from_str(&text).ok())
     }
 
     /// The version of HTTP: `"HTTP/2"`, `"HTTP/1.1"` or `"HTTP/1.0"`.

@@ -4,6 +4,7 @@ use std::any::Any;
 use std::path::Path;
 
 use bytes::Bytes;
+use serde_core::Serialize;
 
 use super::body::{Body, BodyStream, FileSlice, IteratorStream, RareParts, Response};
 use super::cookie::ResponseCookie;
@@ -90,9 +91,17 @@ impl Response {
         Self::new(200).with_media_type("application/octet-stream").with_content(content)
     }
 
-    /// 200 with `application/json`.
-    pub fn json(content: &serde_json::Value) -> Self {
-        Self::new(200).with_media_type("application/json").with_content(content.to_string())
+    /// 200 with `application/json`: a `serde_json::Value`, or any other value that `serde` can write. One that JSON cannot
+    /// hold, such as a map whose keys are no texts, is answered as a 500.
+    pub fn json(content: &(impl Serialize + ?Sized)) -> Self {
+        let response = Self::new(200).with_media_type("application/json");
+        match serde_json::to_vec(content) {
+            Ok(text) => response.with_content(text),
+            Err(error) => {
+                let problem = Error::with_source("an answer cannot be written as JSON", error);
+                Self { problem: Some(Box::new(problem)), ..response }
+            }
+        }
     }
 
     /// 200 with a file, which is opened when the response is sent; a missing one is answered with 404.

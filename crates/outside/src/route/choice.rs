@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::pattern::{Pattern, PatternSegment};
-use super::tree::{Found, Path, Tree, TreeEntry};
+use super::tree::{Found, Tree, TreeEntry, WantedPath};
 use super::{Route, Routes};
 use crate::error::Error;
 use crate::files::Files;
@@ -64,6 +64,7 @@ impl Routes {
         let Some(mut tree) = self.patterns.as_deref().cloned() else { return false };
         let removed = tree.remove(pattern);
         self.patterns = (!tree.entries().is_empty()).then(|| Arc::new(tree));
+        self.names.retain(|_, known| **known != *pattern);
         removed
     }
 
@@ -90,7 +91,7 @@ impl Routes {
         };
         let (mut route, mut url) = (request.route().to_owned(), request.url().to_owned());
         [&mut location, &mut route, &mut url].into_iter().for_each(toggle);
-        let found = tree.find(Path { route: &route, url: &url }, request.method());
+        let found = tree.find(WantedPath { route: &route, url: &url }, request.method());
         matches!(found, Found::Route(..)).then_some(location)
     }
 
@@ -116,7 +117,7 @@ impl Routes {
 }
 
 fn choose_of_both<'r>(tree: &'r Tree<Handler>, plain: Option<&'r Route>, request: &Request) -> RouteChoice<'r> {
-    let path = Path { route: request.route(), url: request.url() };
+    let path = WantedPath { route: request.route(), url: request.url() };
     let found = tree.find(path, request.method());
     let literal_length = match &found {
         Found::Nothing => return plain.map_or(RouteChoice::NoRoute, RouteChoice::Plain),

@@ -14,6 +14,7 @@
 //! # Ok::<(), outside::Error>(())
 //! ```
 
+mod address;
 mod choice;
 mod pattern;
 #[cfg(feature = "testing")]
@@ -43,6 +44,8 @@ pub(crate) struct Routes {
     below: HashMap<Box<str>, Paths>,
     /// `None` while there is no route with a pattern, so that servers without them pay nothing.
     patterns: Option<Arc<Tree<Handler>>>,
+    /// The patterns of routes that have a name.
+    names: BTreeMap<Box<str>, Box<str>>,
 }
 
 /// Routes by path, in order: for the few routes that most servers have, comparing is quicker than hashing.

@@ -28,6 +28,11 @@ impl SegmentKind {
         ("string", Self::Str),
     ];
 
+    /// As patterns spell it.
+    pub(super) fn name(self) -> &'static str {
+        Self::NAMES.iter().find(|(_, kind)| *kind == self).map_or("str", |(name, _)| name)
+    }
+
     /// Reads one segment of a path as this kind; `Path` never matches, because it is no single segment.
     pub(super) fn read(self, segment: &str) -> Option<Parameter> {
         match self {

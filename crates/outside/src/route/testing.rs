@@ -2,7 +2,7 @@
 //!
 //! Compiled under the feature `testing` only, and no part of the public interface.
 
-use super::tree::{Found, Path, Tree};
+use super::tree::{Found, Tree, WantedPath};
 use crate::message::{Parameter, Request};
 
 /// Patterns, each with a method and its number.
@@ -28,7 +28,7 @@ impl Patterns {
 
     /// The pattern for a request.
     pub fn find(&self, request: &Request) -> TestAnswer {
-        match self.0.find(Path { route: request.route(), url: request.url() }, request.method()) {
+        match self.0.find(WantedPath { route: request.route(), url: request.url() }, request.method()) {
             Found::Nothing => TestAnswer::Nothing,
             Found::Route(entry, values) => TestAnswer::Route(entry.what, values),
             Found::Methods(methods, _) => TestAnswer::Methods(methods.into_iter().map(str::to_owned).collect()),

@@ -3,6 +3,7 @@
 //! [`Running`] is a server that listens. The thread that called `run()` waits for its end and is never a leader. It
 //! sleeps on a [`WakePipe`], which signals and [`Control::terminate`] wake.
 
+mod background;
 mod certificates;
 mod control;
 mod descriptors;
@@ -202,10 +203,11 @@ impl Running {
         result = result.and(self.wait_while(RETIRING, config.drain_idle, &mut on_wake));
         self.control.drain();
         self.reactors.signal_all(Order::Drain);
-        let patience = config.termination_timeout;
+        let (patience, drained_by) = (config.termination_timeout, Instant::now() + config.termination_timeout);
         result = result.and(self.wait_while(DRAINING, AT_ONCE.min(patience), &mut on_wake));
         self.name_awaited_handlers(patience);
         result = result.and(self.wait_while(DRAINING, patience.saturating_sub(AT_ONCE), &mut on_wake));
+        result = result.and(self.wait_for_background(drained_by, &mut on_wake));
         self.reactors.signal_all(Order::Cut);
         let deadline = Instant::now() + LAST_PATIENCE;
         while self.reactors.have_connections() && Instant::now() < deadline {
@@ -291,6 +293,7 @@ impl Running {
             1 => self.log.event(Level::Warning, "1 handler had not ended and was left behind"),
             _ => self.log.event(Level::Warning, format!("{busy} handlers had not ended and were left behind")),
         }
+        self.leave_background();
         self.log.close();
         // A log sink that blocks does not keep the server from ending.
         let deadline = Instant::now() + LAST_PATIENCE;

@@ -19,7 +19,7 @@ use crate::exchange::{
 use crate::executor::PoolLimits;
 use crate::files::Store;
 use crate::handler::LanguageRuntime;
-use crate::log::Log;
+use crate::log::{Level, Log};
 use crate::protocol::websocket::DeflatePool;
 use crate::site::{Front, Site};
 use crate::websocket::WebSocketBounds;
@@ -50,6 +50,8 @@ impl Reactors {
             });
             Ok(())
         })?;
+        let failures = Arc::clone(log);
+        site.begin(config, host.is_native(), move |text| failures.event(Level::Error, text))?;
         let deflate = Arc::<DeflatePool>::default();
         let front = Arc::new(front);
         let (budget, press) = (Budget::new(config.most_unsent()), Press::new());
@@ -78,6 +80,7 @@ impl Reactors {
                 executor,
                 site: Arc::clone(site),
                 config: config.clone(),
+                checks_forgery: !config.secret.is_empty() && host.is_native(),
                 front: Arc::clone(&front),
                 log: Arc::clone(log),
                 registry: ConnectionRegistry::default(),

@@ -15,6 +15,9 @@
 //! # Ok::<(), outside::Error>(())
 //! ```
 
+mod application;
+mod around;
+mod debug;
 mod front;
 mod hosts;
 mod hsts;
@@ -28,6 +31,9 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+pub(crate) use application::{SiteApplication, set_site};
+pub(crate) use around::{AfterFunction, BeforeFunction, CaughtAny, CaughtType, after, before};
+pub(crate) use debug::{DEBUG_PATH, DebugPages, make_token, take_panic};
 pub(crate) use front::Front;
 pub(crate) use hosts::unnamed_hosts;
 pub use pages::error_page;
@@ -52,6 +58,22 @@ pub trait ErrorHandler: Send + Sync {
         message: Option<&str>,
         attachment: Option<&(dyn Any + Send)>,
     ) -> Result<Response, Error>;
+
+    /// The same with the error itself, for handlers of the engine's own language.
+    fn answer(
+        &self,
+        request: &Arc<Request>,
+        error: &Error,
+        attachment: Option<&(dyn Any + Send)>,
+    ) -> Result<Response, Error> {
+        self.call(Some(request), error.code(), error.public_message(), attachment)
+    }
+
+    /// Whether it is for errors of one type, and this is one.
+    fn takes(&self, error: &Error) -> bool {
+        let _ = error; // most are for a code
+        false
+    }
 }
 
 /// Callbacks around each answer, run in the executor.
@@ -73,6 +95,14 @@ pub(crate) struct Snapshot {
     pub(crate) error_handlers: BTreeMap<u16, Arc<dyn ErrorHandler>>,
     /// Asked before those, for every code.
     pub(crate) any_error_handler: Option<Arc<dyn ErrorHandler>>,
+    /// Handlers of errors by type, and the one of all errors without any other, of the Rust face.
+    pub(crate) caught: Vec<Arc<dyn ErrorHandler>>,
+    pub(crate) catch_all: Option<Arc<dyn ErrorHandler>>,
+    /// Functions of the Rust face around handlers; the gate and the hooks call them too.
+    pub(crate) before: Vec<Arc<BeforeFunction>>,
+    /// The pages about errors, in debug mode of the Rust face.
+    pub(crate) debug: Option<Arc<DebugPages>>,
+    pub(crate) after: Vec<Arc<AfterFunction>>,
     pub(crate) hooks: Option<Arc<dyn Hooks>>,
     /// Called before an answer that no function makes: files, redirects, WebSockets, 404 and 405. It answers itself, or
     /// returns [`Response::pass`].
@@ -91,9 +121,15 @@ impl Snapshot {
         self.hooks.is_some() || self.error_handler(status).is_some()
     }
 
+    /// Whether an answer to this request is finished by the executor: hooks change it, or its session may be written.
+    pub(crate) fn finishes(&self, request: Option<&Request>) -> bool {
+        self.hooks.is_some() || request.is_some_and(Request::has_state)
+    }
+
     /// What makes the answer for this status in place of the built-in page.
     pub(crate) fn error_handler(&self, status: u16) -> Option<&Arc<dyn ErrorHandler>> {
-        self.any_error_handler.as_ref().or_else(|| self.error_handlers.get(&status))
+        let of_code = self.any_error_handler.as_ref().or_else(|| self.error_handlers.get(&status));
+        of_code.or_else(|| self.catch_all.as_ref().filter(|_| status >= 400))
     }
 
     /// Changes the fields that every answer gets.
@@ -109,6 +145,8 @@ impl Snapshot {
 pub(crate) struct Site {
     /// The topics of WebSockets.
     pub(crate) hub: Hub,
+    /// Sessions and background functions.
+    pub(crate) application: SiteApplication,
     version: AtomicU64,
     current: Mutex<Arc<Snapshot>>,
 }

@@ -13,6 +13,10 @@ impl CookieJar {
         self.0.get(name).cloned()
     }
 
+    pub(super) fn set(&mut self, name: &str, value: &str) {
+        self.0.insert(name.to_owned(), value.to_owned());
+    }
+
     /// The value of the Cookie field; `None` without cookies.
     pub(super) fn to_field(&self) -> Option<String> {
         let pairs: Vec<String> = self.0.iter().map(|(name, value)| format!("{name}={value}")).collect();

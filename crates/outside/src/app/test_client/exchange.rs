@@ -15,7 +15,8 @@ pub(super) fn exchange(stream: &mut UnixStream, request: &[u8], is_head: bool) -
     let mut writer = stream.try_clone()?;
     std::thread::scope(|scope| {
         scope.spawn(move || drop(writer.write_all(request)));
-        let answer = receive(stream, is_head);
+        let mut input = Vec::new();
+        let answer = receive_head(stream, &mut input).and_then(|head| receive(stream, head, input, is_head));
         // A writer that still blocks is woken by the end of the connection.
         if !answer.as_ref().is_ok_and(|(_, may_be_used_again)| *may_be_used_again) {
             drop(stream.shutdown(std::net::Shutdown::Both));
@@ -24,9 +25,13 @@ pub(super) fn exchange(stream: &mut UnixStream, request: &[u8], is_head: bool) -
     })
 }
 
-fn receive(stream: &mut UnixStream, is_head: bool) -> Result<(TestResponse, bool), Error> {
-    let mut input = Vec::new();
-    let head = receive_head(stream, &mut input)?;
+/// Reads the content behind a head, of which `input` is the beginning.
+pub(super) fn receive(
+    stream: &mut UnixStream,
+    head: ReceivedHead,
+    mut input: Vec<u8>,
+    is_head: bool,
+) -> Result<(TestResponse, bool), Error> {
     let length = head.content_length(is_head);
     let content = match length {
         ContentLength::None => Vec::new(),
@@ -49,7 +54,7 @@ fn receive(stream: &mut UnixStream, is_head: bool) -> Result<(TestResponse, bool
 }
 
 /// Reads heads up to the final one, and leaves the bytes behind it in `input`.
-fn receive_head(stream: &mut UnixStream, input: &mut Vec<u8>) -> Result<ReceivedHead, Error> {
+pub(super) fn receive_head(stream: &mut UnixStream, input: &mut Vec<u8>) -> Result<ReceivedHead, Error> {
     loop {
         if let Some((head, length)) = decode_response_head(input)? {
             input.drain(..length);

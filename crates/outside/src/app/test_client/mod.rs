@@ -6,6 +6,7 @@
 mod cookie_jar;
 mod exchange;
 mod response;
+mod websocket;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::net::UnixStream;
@@ -13,13 +14,16 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use serde_json::Value;
+use percent_encoding::NON_ALPHANUMERIC;
+use serde_core::Serialize;
 
 use self::cookie_jar::CookieJar;
 use self::exchange::exchange;
 pub use self::response::TestResponse;
+pub use self::websocket::TestWebSocket;
 use super::OutsideHttp;
 use crate::error::Error;
+use crate::message::Headers;
 use crate::server::{Control, Running};
 use crate::transport::{ConnectionSource, Connector};
 
@@ -120,6 +124,15 @@ impl TestClient {
         lock(&self.cookies).get(name)
     }
 
+    /// Sets a cookie, as if the server had set it.
+    pub fn set_cookie(&self, name: &str, value: &str) {
+        lock(&self.cookies).set(name, value);
+    }
+
+    fn remember(&self, headers: &Headers) {
+        lock(&self.cookies).remember(headers);
+    }
+
     /// A new connection, on which a test writes and reads raw bytes.
     ///
     /// # Errors
@@ -166,16 +179,49 @@ impl TestRequest<'_> {
         self
     }
 
-    /// The same with JSON as its content.
-    pub fn json(self, content: &Value) -> Self {
-        self.header("Content-Type", "application/json").content(content.to_string())
+    /// The same with JSON as its content: any value that `serde` can write.
+    ///
+    /// # Panics
+    /// If JSON cannot hold the value.
+    pub fn json(self, content: &(impl Serialize + ?Sized)) -> Self {
+        match serde_json::to_vec(content) {
+            Ok(text) => self.header("Content-Type", "application/json").content(text),
+            Err(error) => panic!("this cannot be sent as JSON: {error}"),
+        }
+    }
+
+    /// The same with the fields of a form as its content, url-encoded.
+    pub fn form(self, fields: &[(&str, &str)]) -> Self {
+        let encode = |text: &str| percent_encoding::utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
+        let pairs: Vec<String> =
+            fields.iter().map(|(name, value)| format!("{}={}", encode(name), encode(value))).collect();
+        self.header("Content-Type", "application/x-www-form-urlencoded").content(pairs.join("&"))
     }
 
     /// Sends it and reads the answer.
     ///
     /// # Errors
     /// The server has ended, or closed the connection without an answer.
-    pub fn send(mut self) -> Result<TestResponse, Error> {
+    pub fn send(self) -> Result<TestResponse, Error> {
+        let (client, is_head, bytes) = (self.client, self.is_head, self.into_bytes());
+        let mut connection = lock(&client.connection);
+        let kept = connection.take();
+        let is_kept = kept.is_some();
+        let mut stream = kept.map_or_else(|| client.connect(), Ok)?;
+        let mut exchanged = exchange(&mut stream, &bytes, is_head);
+        if exchanged.is_err() && is_kept {
+            // The server may have closed the connection while it was idle (RFC 9112 section 9.3.1).
+            stream = client.connect()?;
+            exchanged = exchange(&mut stream, &bytes, is_head);
+        }
+        let (response, may_be_used_again) = exchanged?;
+        *connection = may_be_used_again.then_some(stream);
+        client.remember(&response.headers);
+        Ok(response)
+    }
+
+    /// The bytes of the request, with the cookies of the client.
+    fn into_bytes(mut self) -> Vec<u8> {
         let cookies = lock(&self.client.cookies).to_field();
         if let Some(cookies) = cookies {
             self = self.header("Cookie", &cookies);
@@ -184,24 +230,10 @@ impl TestRequest<'_> {
             let length = content.len().to_string();
             self = self.header("Content-Length", &length);
         }
-        let mut bytes = std::mem::take(&mut self.head).into_bytes();
+        let mut bytes = self.head.into_bytes();
         bytes.extend_from_slice(b"\r\n");
         bytes.extend_from_slice(self.content.as_deref().unwrap_or_default());
-
-        let mut connection = lock(&self.client.connection);
-        let kept = connection.take();
-        let is_kept = kept.is_some();
-        let mut stream = kept.map_or_else(|| self.client.connect(), Ok)?;
-        let mut exchanged = exchange(&mut stream, &bytes, self.is_head);
-        if exchanged.is_err() && is_kept {
-            // The server may have closed the connection while it was idle (RFC 9112 section 9.3.1).
-            stream = self.client.connect()?;
-            exchanged = exchange(&mut stream, &bytes, self.is_head);
-        }
-        let (response, may_be_used_again) = exchanged?;
-        *connection = may_be_used_again.then_some(stream);
-        lock(&self.client.cookies).remember(&response.headers);
-        Ok(response)
+        bytes
     }
 }
 
@@ -211,6 +243,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::Value;
+
     use super::*;
     use crate::message::{Request, Response, ResponseCookie};
 

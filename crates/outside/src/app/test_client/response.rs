@@ -1,7 +1,9 @@
 //! An answer as a test client received it.
 
+use serde_core::de::DeserializeOwned;
 use serde_json::Value;
 
+use crate::error::Error;
 use crate::message::Headers;
 
 /// An answer as received.
@@ -31,6 +33,18 @@ impl TestResponse {
     /// The content as text; invalid UTF-8 becomes U+FFFD.
     pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.content).into_owned()
+    }
+
+    /// The content as JSON, as a value of any type that `serde` can make.
+    ///
+    /// # Errors
+    /// The content is no JSON, or does not fit: the text names the place, and shows the beginning of the content.
+    pub fn json_as<T: DeserializeOwned>(&self) -> Result<T, Error> {
+        serde_path_to_error::deserialize(&mut serde_json::Deserializer::from_slice(&self.content)).map_err(|error| {
+            const SHOWN: usize = 200;
+            let beginning: String = self.text().chars().take(SHOWN).collect();
+            Error::new(format!("the answer ({}) is not the JSON that was expected: {error}: {beginning}", self.status))
+        })
     }
 
     /// The content as JSON; `None` if it is not JSON.

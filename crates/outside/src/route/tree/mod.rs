@@ -25,7 +25,7 @@ pub(crate) struct TreeEntry<T> {
 
 /// A path to look up.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Path<'p> {
+pub(crate) struct WantedPath<'p> {
     /// Decoded, but an encoded slash is still `%2F`; see `message::target`.
     pub(crate) route: &'p str,
     /// Decoded; the same, unless a slash was encoded.
@@ -112,7 +112,7 @@ impl<T> Tree<T> {
     }
 
     /// The route for a path and a method.
-    pub(crate) fn find<'t>(&'t self, path: Path<'_>, method: &str) -> Found<'t, T> {
+    pub(crate) fn find<'t>(&'t self, path: WantedPath<'_>, method: &str) -> Found<'t, T> {
         let Some(rest) = path.route.strip_prefix('/') else { return Found::Nothing };
         let mut search = TreeSearch { path, method, values: Vec::new(), found: None, first: None, methods: Vec::new() };
         if search.visit(&self.root, Some(rest))
@@ -209,7 +209,7 @@ fn rank(suffix: &[PatternSegment]) -> (std::cmp::Reverse<usize>, Vec<u8>) {
 
 /// A look-up in progress.
 struct TreeSearch<'t, 'p, T> {
-    path: Path<'p>,
+    path: WantedPath<'p>,
     method: &'p str,
     values: Vec<Parameter>,
     found: Option<&'t Arc<TreeEntry<T>>>,

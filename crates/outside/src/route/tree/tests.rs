@@ -13,7 +13,7 @@ fn tree(patterns: &[&str]) -> Tree<String> {
 
 /// The route that answers and its parameters, as `pattern name=value`.
 fn answer(tree: &Tree<String>, method: &str, route: &str, url: &str) -> String {
-    match tree.find(Path { route, url }, method) {
+    match tree.find(WantedPath { route, url }, method) {
         Found::Nothing => "-".to_owned(),
         Found::Methods(methods, _) => format!("405 {}", methods.join(", ")),
         Found::Route(entry, values) => {
@@ -156,5 +156,5 @@ fn a_look_up_ends_where_every_way_ends_in_nothing() {
         tree.add(&format!("{pattern}/end"), &["GET"], String::new(), ()).unwrap();
     }
     let path = format!("{}/none", "/7".repeat(12));
-    assert!(matches!(tree.find(Path { route: &path, url: &path }, "GET"), Found::Nothing));
+    assert!(matches!(tree.find(WantedPath { route: &path, url: &path }, "GET"), Found::Nothing));
 }
