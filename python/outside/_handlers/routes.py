@@ -105,9 +105,10 @@ class Registry:
         """A decorator: the handler answers this whole path, for these methods.
 
         `<name>` (or `{name}`) stands for one segment, `<int:name>` (or `{name:int}`), `float` and `uuid` for such a one alone,
-        `path` for all that follow. The handler gets each under its name, and the request if it has a parameter called `request`
-        or a first one that is no parameter of the path. GET answers HEAD too. `blocking`, `streaming` and
-        `cancel_on_disconnect` are those of `set_route`. `url_for` finds the route by `name`, else by the name of the function.
+        `path` for all that follow; text may stand around it, as in `/{name}.json`. The handler gets each under its name, and the
+        request if it has a parameter called `request` or a first one that is no parameter of the path. GET answers HEAD too.
+        `blocking`, `streaming` and `cancel_on_disconnect` are those of `set_route`. `url_for` finds the route by `name`, else by
+        the name of the function.
         `csrf=False` is for routes whose requests are proved otherwise, such as by a token in Authorization.
         """
         if not isinstance(path, str):
