@@ -17,6 +17,7 @@ use super::intake::Intake;
 use super::service::Service;
 use super::state::{Exchange, Work};
 use crate::budget::Account;
+use crate::content::ContentCoding;
 use crate::executor::Guard;
 use crate::files::Files;
 use crate::handler::{AsyncHandler, Function, Handler, Reply, wake_held};
@@ -87,6 +88,9 @@ impl Dispatcher {
                 ..whole.hosted()
             },
             Handler::Async(handler) if handler.is_hosted() => Intake { in_pieces: true, ..whole.hosted() },
+            handler @ (Handler::Sync(_) | Handler::Async(_)) => {
+                Intake { in_pieces: handler.takes_pieces(), ..whole }.decoded(ContentCoding::of(request.headers()))
+            }
             handler => Intake { in_pieces: handler.takes_pieces(), ..whole },
         }
     }

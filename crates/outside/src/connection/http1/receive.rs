@@ -12,7 +12,7 @@ use crate::connection::Connection;
 use crate::connection::buffer::{LARGE, take_content, take_request};
 use crate::error::Refusal;
 use crate::exchange::{
-    Exchange, NO_ROOM, RateWindow, SHARED, Spool, Stop, Waiting, Work, check_length, receive, store_content, too_slow,
+    Exchange, Intake, NO_ROOM, RateWindow, SHARED, Spool, Stop, Waiting, Work, receive, store_content, too_slow,
 };
 use crate::message::Request;
 use crate::protocol::http1::{BodyLength, ChunkedDecoder, Framing, Scan, decode_head, framing};
@@ -201,7 +201,7 @@ impl Connection {
                     (self.keep_alive, self.is_uploading) = (false, true);
                     Ok(())
                 }
-                false => self.read_body(&mut request, framing, intake.most).await,
+                false => self.read_body(&mut request, framing, intake).await,
             };
             match read {
                 Ok(()) => {}
@@ -226,11 +226,16 @@ impl Connection {
     }
 
     /// Reads a whole body, into memory or a temporary file.
-    async fn read_body(&mut self, request: &mut Arc<Request>, framing: Framing, most: u64) -> Result<(), BodyFault> {
-        let max = usize::try_from(most).unwrap_or(usize::MAX);
+    async fn read_body(
+        &mut self,
+        request: &mut Arc<Request>,
+        framing: Framing,
+        intake: Intake,
+    ) -> Result<(), BodyFault> {
+        let max = usize::try_from(intake.most).unwrap_or(usize::MAX);
         let limits = self.dispatcher.service.head_limits();
         let mut chunks = ChunkedDecoder::new();
-        check_length(most, framing.body.known())?;
+        intake.check(framing.body.known())?;
         let mut content = std::mem::take(&mut Arc::get_mut(request).ok_or(SHARED)?.content);
         let mut spool = Spool::default();
         let mut window = RateWindow::new(self.dispatcher.service.clock.now());
@@ -274,6 +279,7 @@ impl Connection {
             }
             read?;
         }
+        let (content, spool) = self.dispatcher.decode(intake, content, spool).await??;
         let request = Arc::get_mut(request).ok_or(SHARED)?;
         store_content(&self.dispatcher.service, request, content, spool)?;
         Ok(())

@@ -19,8 +19,7 @@ use crate::connection::close::DRAIN_TIME;
 use crate::connection::guard::ConnectionGuard;
 use crate::error::Refusal;
 use crate::exchange::{
-    Awaited, ConnectionControl, Dispatcher, Exchange, Intake, Service, Stop, Wait, Waiting, WebSocketOpener, Wire,
-    Work, check_length,
+    Awaited, ConnectionControl, Dispatcher, Exchange, Intake, Service, Stop, Wait, Waiting, WebSocketOpener, Wire, Work,
 };
 use crate::handler::ResponseSizes;
 use crate::protocol::http2::Announced;
@@ -133,7 +132,7 @@ impl StreamExchange {
                 Some(request) => self.dispatcher.intake(request, announced.length),
                 None => Intake::whole(&self.dispatcher.service.config),
             };
-            let is_refused = check_length(intake.most, announced.length).is_err();
+            let is_refused = intake.check(announced.length).is_err();
             if !is_refused && intake.in_pieces {
                 return self.live_streaming(content, &announced, intake).await;
             }
@@ -147,7 +146,7 @@ impl StreamExchange {
                     .is_some_and(|request| !self.dispatcher.wants_content(request));
             let held = match is_unwanted && !is_refused {
                 true => self.shared.hold(),
-                false => self.receive(&mut content, announced, intake.most).await?,
+                false => self.receive(&mut content, announced, intake).await?,
             };
             self.accepted.awaited = self.dispatcher.route(&mut self.accepted.exchange);
             self.answer().await?;
