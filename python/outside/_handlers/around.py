@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from .. import _outside
 from .._outside import Request, Response
 from . import loop as _loop
-from .current import CURRENT, Wishes
+from .current import CURRENT
 from .extra import add_to
 from .signature import ErrorHandler
 
@@ -39,12 +39,15 @@ class Hooks:
         # with the request and the response.
         self.guards: list[_Handler] = []
         self.finishers: list[_Handler] = []
+        # Whether answers get fields that a part of the application layer has left with the request: of a limit, or a sign-in.
+        self.adds_fields = False
 
     def of_code(self, code: int) -> _Handler | None:
         return self.by_code.get(code) or self.of_any
 
     def __bool__(self) -> bool:
-        return bool(self.before or self.after or self.by_code or self.by_class or self.of_any or self.guards or self.finishers)
+        functions = self.before or self.after or self.by_code or self.by_class or self.of_any or self.guards or self.finishers
+        return bool(functions) or self.adds_fields
 
 
 class Scope:
@@ -248,8 +251,7 @@ def _finished(scope: Scope, request: Request, response: Response) -> Response:
     try:
         for finisher in scope.finishers():
             finisher(request, response)
-        if Wishes.finishing:
-            add_to(request, response)
+        add_to(request, response)
     except Exception as error:
         _outside._log_failure(request, "the answer could not be finished", error)
         return _outside._error_page(request, 500, None)
