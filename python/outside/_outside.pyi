@@ -7,6 +7,7 @@ exist for type checkers only.
 from asyncio import Task
 from collections.abc import AsyncIterable, Awaitable, Callable, Iterable
 from contextvars import Context
+from io import BufferedReader
 from os import PathLike
 from socket import socket
 from types import FrameType
@@ -30,6 +31,11 @@ _Json: TypeAlias = dict[Any, Any] | list[Any]
 _Pieces: TypeAlias = Iterable[str | bytes] | AsyncIterable[str | bytes]
 _Content: TypeAlias = "str | bytes | FilePath | _Json | _Model | _Pieces"
 _Address: TypeAlias = tuple[str, int]
+
+class _Writable(Protocol):
+    """An open binary file, as far as it is needed."""
+
+    def write(self, data: bytes, /) -> object: ...
 
 class _TypedDict(Protocol):
     """Any class made by `TypedDict`, which is a dictionary when the program runs and none to type checkers."""
@@ -88,6 +94,7 @@ __all__ = [
     "WebSocketConnection",
     "_Body",
     "_Connector",
+    "_FormContent",
     "_LoopSource",
     "_Wire",
     "__version__",
@@ -242,7 +249,7 @@ class ContentError(ValueError):
 
 @final
 class FormFile:
-    """One uploaded file. False if nothing was chosen in the form."""
+    """One uploaded file: a binary file of Python, at its beginning. False if nothing was chosen in the form."""
 
     @property
     def name(self) -> str:
@@ -257,18 +264,58 @@ class FormFile:
     def content_type(self) -> str:
         """The same as `type`."""
     @property
+    def headers(self) -> Headers:
+        """The header fields of its part of the form."""
+    @property
     def size(self) -> int:
         """Its length in bytes."""
     @property
     def content(self) -> bytes:
-        """Its bytes, read once and remembered."""
-    def read(self) -> bytes:
-        """Its bytes; not remembered."""
-    def save(self, path: str | PathLike[str]) -> int:
-        """Writes it to this path without reading it into memory, and gives its size; a file that is there already is
-        replaced."""
+        """Its bytes, read once and remembered, wherever the position is."""
+    @property
+    def file(self) -> BufferedReader:
+        """The same file, with the same position, for libraries that ask for a class of `io`."""
+    def save(self, destination: str | PathLike[str] | _Writable) -> int:
+        """Writes all of it to this path without reading it into memory, or into an open binary file, and gives its size; a file
+        that is there already is replaced."""
+    def read(self, size: int | None = -1) -> bytes:
+        """Bytes from the position on: `size` of them, or all that are left. Nothing is remembered."""
+    def read1(self, size: int = -1) -> bytes: ...
+    def readinto(self, buffer: Any) -> int: ...
+    def readline(self, size: int | None = -1) -> bytes: ...
+    def readlines(self, hint: int | None = -1) -> list[bytes]: ...
+    def seek(self, offset: int, whence: int = 0) -> int:
+        """Moves the position, as in any file, and gives the new one."""
+    def tell(self) -> int: ...
+    def readable(self) -> bool: ...
+    def seekable(self) -> bool: ...
+    def writable(self) -> bool: ...
+    def isatty(self) -> bool: ...
+    def flush(self) -> None: ...
+    def write(self, data: Any) -> NoReturn:
+        """`io.UnsupportedOperation`, as are the other two: files that are read have these methods."""
+    def truncate(self, size: int | None = None) -> NoReturn: ...
+    def fileno(self) -> NoReturn: ...
+    def close(self) -> None:
+        """Ends reading with a position; `content` and `save` go on working."""
+    @property
+    def closed(self) -> bool: ...
+    def __enter__(self) -> FormFile: ...
+    def __exit__(self, *_error: object) -> None: ...
+    def __iter__(self) -> FormFile:
+        """Line by line."""
+    def __next__(self) -> bytes: ...
     def __bool__(self) -> bool: ...
     def __len__(self) -> int: ...
+
+@final
+class _FormContent:
+    """The bytes of an uploaded file, below `FormFile.file`."""
+
+    @property
+    def size(self) -> int: ...
+    def read(self, start: int, count: int) -> bytes: ...
+    def save(self, path: str | PathLike[str]) -> int: ...
 
 class Request(Generic[_S]):
     """One request. Made by the server; by hand for tests and `ScheduledResponse`."""

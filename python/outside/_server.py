@@ -179,7 +179,7 @@ class OutsideHTTP(Registry, _outside.OutsideHTTP):
             gate=any(hooks.before for hooks in every),
             after=any(hooks.after for hooks in every),
             asynchronous=any(is_async(function) for function in functions),
-            finishing=Wishes.finishing or bool(self._hooks.finishers),
+            finishing=bool(self._hooks.finishers) or any(hooks.adds_fields for hooks in every),
         )
 
     def openapi(

@@ -52,6 +52,35 @@ def test_a_function_runs_when_the_answer_is_out(server, handler_style, style):
     assert done.wait(10) and came == [("mail", 7, "ann")]
 
 
+@pytest.mark.parametrize("style", ["plain", "async", "async, cancelled"])
+def test_it_runs_too_if_the_client_leaves_first(server, start, style):
+    accepted, is_gone, done = threading.Event(), threading.Event(), threading.Event()
+
+    def handler(request):
+        request.after(done.set)
+        accepted.set()
+        is_gone.wait(10)
+        return "x" * 10_000_000
+
+    async def handler_async(request):
+        request.after(done.set)
+        accepted.set()
+        while not is_gone.is_set():
+            await asyncio.sleep(0.001)
+        return "x" * 10_000_000
+
+    cancels = "cancelled" in style
+    server.get("/", cancel_on_disconnect=cancels or None)(handler if style == "plain" else handler_async)
+    running = start()
+    with running.wire() as wire:
+        wire.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        assert accepted.wait(10)
+    if not cancels:
+        is_gone.set()
+    assert done.wait(10)
+    is_gone.set()
+
+
 def test_the_answer_does_not_wait_for_it(server):
     goes_on, done = threading.Event(), threading.Event()
 

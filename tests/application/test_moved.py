@@ -9,6 +9,7 @@ import pytest
 
 import outside
 from outside._application.moved import FASTAPI, FLASK
+from support.harness import ROOT
 from support.subprocesses import run_process
 
 
@@ -19,6 +20,14 @@ def test_the_sentence_names_ours(moved):
     with pytest.raises(ImportError) as raised:
         exec(f"from outside import {moved.name}")
     assert moved.name in str(raised.value) and moved.ours.replace("`", "") in str(raised.value)
+
+
+@pytest.mark.parametrize(("page", "table"), [("from-flask", FLASK), ("from-fastapi", FASTAPI)])
+def test_the_page_has_the_same_table(page, table):
+    text = (ROOT / f"docs/guide/{page}.md").read_text("utf-8").partition("\n## Names\n")[2]
+    rows = {row[0]: row[1] for line in text.splitlines() if len(row := [part.strip() for part in line.split("|")[1:-1]]) == 2}
+    for moved in table:
+        assert moved.ours.replace("`", "") in rows[f"`{moved.name}`"].replace("`", ""), moved.name
 
 
 def test_a_name_that_neither_has():

@@ -63,6 +63,74 @@ def test_none_of_them_is_needed():
     ]
 
 
+ANSWERS = """
+import builtins, datetime, enum, uuid
+from dataclasses import dataclass
+from decimal import Decimal
+
+real = builtins.__import__
+def without(name, *given, **named):
+    if name.partition(".")[0] in ("msgspec", "pydantic", "attrs", "attr", "jinja2", "markupsafe", "orjson", "annotated_types"):
+        raise ImportError(f"No module named {name!r}", name=name)
+    return real(name, *given, **named)
+builtins.__import__ = without
+
+from outside import OutsideHTTP, Templates, csrf_token, flash, flashes, url_for
+server = OutsideHTTP(("127.0.0.1", 0))
+server.config.update(access_log="off", secret="a secret of at least 32 bytes, here")
+
+class Kind(enum.Enum):
+    BUG = "bug"
+
+@dataclass
+class Issue:
+    title: str
+    at: datetime.datetime
+    kind: Kind = Kind.BUG
+
+@server.get("/answer")
+def answer() -> Issue:
+    return Issue("a", datetime.datetime(2026, 11, 29, 12))
+
+@server.get("/values")
+async def values():
+    return {"id": uuid.UUID(int=1), "price": Decimal("1.50"), "tags": {"a"}, "many": (1, 2.5, None), 3: True}
+
+@server.post("/by-hand")
+def by_hand(request):
+    issue = request.json(Issue)
+    return [type(issue).__name__, issue.at.year, issue.kind.name, request.json()["title"]], 201
+
+@server.get("/session")
+def session(request):
+    flash(request, "hello")
+    return [flashes(request), len(csrf_token(request)) > 20, url_for("session")]
+
+with server.test_client(headers={"Origin": "http://localhost"}) as client:
+    for path in ("/answer", "/values", "/session"):
+        print(client.get(path).text)
+    print(client.post("/by-hand", json={"title": "a", "at": "2026-01-02T03:04:05Z", "kind": "bug"}).text)
+    print(client.post("/by-hand", json={"title": "a", "at": "soon"}).status_code, client.post("/by-hand", data="{").status_code)
+try:
+    Templates(".")
+except ImportError as error:
+    print(str(error).rpartition(": ")[2], error.name)
+"""
+
+
+def test_json_sessions_and_addresses_need_none_of_them():
+    done = run_process([sys.executable, "-c", ANSWERS], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == [
+        '{"title":"a","at":"2026-11-29T12:00:00","kind":"bug"}',
+        '{"id":"00000000-0000-0000-0000-000000000001","price":"1.50","tags":["a"],"many":[1,2.5,null],"3":true}',
+        '[["hello"],true,"/session"]',
+        '["Issue",2026,"BUG","a"]',
+        "422 415",
+        "pip install jinja2 jinja2",
+    ]
+
+
 def test_importing_the_package_imports_none_of_it():
     program = """
 import sys

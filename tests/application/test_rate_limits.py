@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 
 from outside import OutsideHTTP, Request, Routes
 from outside._handlers.limits import Limit, client_of
+from support.subprocesses import run_process
 
 
 def test_a_limit_lets_its_number_pass_at_once_then_its_pace():
@@ -54,6 +57,26 @@ def test_too_many_get_429_and_the_time_to_wait(server: OutsideHTTP, style):
     refused = client.get("/a")
     assert refused.status_code == 429 and 1 <= int(refused.headers["Retry-After"]) <= 30
     assert server.test_client(address="192.0.2.9").get("/a").status_code == 200
+
+
+def test_other_servers_of_the_process_pay_nothing():
+    """What has no parts of the application layer is called without it."""
+    program = """
+import outside
+from outside._handlers import around
+one, other = (outside.OutsideHTTP(("127.0.0.1", 0)) for _ in range(2))
+one.get("/")(one.limit("5/m")(lambda request: "a"))
+one.before_request(outside.basic_auth({"a": "b"}))
+one.mount(outside.Routes("/group", limit="5/m"))
+other.get("/")(lambda request: "a")
+called = []
+around.call = lambda *given: called.append(given)
+other.config["access_log"] = "off"
+assert other.test_client().get("/").text == "a"
+print(len(called), one._hooks.adds_fields, other._hooks.adds_fields)
+"""
+    ended = run_process([sys.executable, "-c", program], capture_output=True, text=True)
+    assert ended.stdout.split() == ["0", "True", "False"], ended.stderr
 
 
 def test_the_error_handler_of_429_keeps_the_time_to_wait(server: OutsideHTTP):

@@ -160,3 +160,27 @@ def test_an_event_stream_of_a_topic(server, start):
 def test_an_event_stream_of_nothing(given):
     with pytest.raises(TypeError):
         event_stream(**given)
+
+
+@pytest.mark.parametrize("style", ["plain", "async"])
+@pytest.mark.parametrize("place", ["form", "args", "params", "cookies", "files"])
+def test_a_missing_name_is_the_clients_fault(server, start, style, place):
+    def handler(request):
+        values = getattr(request, place)
+        assert values.get("naïve") is None and "naïve" not in values
+        if "caught" in request.path:
+            try:
+                values["naïve"]
+            except KeyError as error:
+                return f"no {error.args[0]}"
+        return values["naïve"]
+
+    async def handler_async(request):
+        return handler(request)
+
+    for path in ("/", "/caught"):
+        server.route(path, ["POST"])(handler if style == "plain" else handler_async)
+    running = start()
+    answer = running.fetch("/", "POST", {"Content-Type": "application/x-www-form-urlencoded"}, b"a=1")
+    assert (answer.status, answer.text) == (400, "400 Bad Request: 'naïve' is missing\n")
+    assert running.fetch("/caught", "POST", {}, b"").text == "no naïve"

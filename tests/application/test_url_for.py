@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import uuid
 
 import pytest
 
 from outside import Folder, OutsideHTTP, Routes, static_url, url_for
+from support.harness import wait_until
 
 
 @pytest.fixture
@@ -127,9 +129,10 @@ def test_the_name_of_a_group(name):
 
 
 @pytest.mark.parametrize("with_hooks", [False, True])
-def test_a_static_address_is_kept_for_a_year_while_its_hash_is_that_of_the_bytes(server, tmp_path, with_hooks):
+@pytest.mark.parametrize("repeats", [1, 10_000], ids=["small", "large"])
+def test_a_static_address_is_kept_for_a_year_while_its_hash_is_that_of_the_bytes(server, tmp_path, with_hooks, repeats):
     file = tmp_path / "app.css"
-    file.write_text("body { color: red }")
+    file.write_text("body { color: red }" * repeats)
     server.set_route("/static", Folder(str(tmp_path)))
     server.get("/asked")(lambda: static_url("app.css"))
     if with_hooks:
@@ -141,6 +144,13 @@ def test_a_static_address_is_kept_for_a_year_while_its_hash_is_that_of_the_bytes
         assert client.get(address, headers=headers).headers["Cache-Control"] == "public, max-age=31536000, immutable"
     for other in ("/static/app.css", "/static/app.css?v=0123456789abcdef", address + "0", address.replace("?v=", "?w=")):
         assert "immutable" not in client.get(other).headers["Cache-Control"]
+    with file.open("r+") as opened:
+        # In place: the file that the server has open is the same.
+        opened.write("b")
+        os.utime(opened.fileno(), (1, 1))
+        opened.write("ODY")
+    assert client.get("/asked").text != address
+    wait_until(lambda: "immutable" not in client.get(address).headers["Cache-Control"])
 
 
 def test_a_static_file_that_is_missing(server, tmp_path):

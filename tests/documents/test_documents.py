@@ -2,13 +2,15 @@
 
 A ```python block is a whole program. If a ```console block follows, it is a server and that is the transcript: each `$ curl …`
 is sent to it, and the lines below must be the answer (with nothing below, any 2xx will do). Other programs must end by
-themselves, and a ```text block after one is its output. The only change made to the text of a server is its port: 8080
+themselves, and a ```text block after one is its output. A block with a title is a file of that name for the programs behind it, such
+as a template. The only change made to the text of a server is its port: 8080
 becomes 0, and the address that the program prints takes its place in the transcript. Rust blocks are compiled as
 documentation tests of the crate; the first one of docs/guide/rust.md is also built and served here.
 """
 
 from __future__ import annotations
 
+import ast
 import re
 import shlex
 import shutil
@@ -17,7 +19,8 @@ from pathlib import Path
 
 import pytest
 
-from support.documents import Block, Program, blocks, commands, curl, follow, masked
+import outside
+from support.documents import Block, Program, blocks, commands, curl, follow, masked, write_files
 from support.harness import ROOT
 from support.subprocesses import run_process
 
@@ -39,6 +42,8 @@ def test_there_is_something_to_run():
 def test_server_of_the_documents(block: Block, after: Block, tmp_path: Path):
     program = tmp_path / "program.py"
     program.write_text(block.text.replace("8080", "0"), "utf-8")
+    write_files(block, DOCUMENTS, tmp_path)
+    skip_without_packages(block.text)
     if "localhost.pem" in block.text:
         write = [sys.executable, "-m", "outside", "cert", "localhost"]
         run_process(write, cwd=tmp_path, check=True, capture_output=True, timeout=30)
@@ -57,10 +62,36 @@ def test_server_of_the_documents(block: Block, after: Block, tmp_path: Path):
 def test_script_of_the_documents(block: Block, after: Block | None, tmp_path: Path):
     program = tmp_path / "program.py"
     program.write_text(block.text, "utf-8")
+    write_files(block, DOCUMENTS, tmp_path)
+    skip_without_packages(block.text)
     ended = run_process([sys.executable, str(program)], cwd=tmp_path, capture_output=True, text=True, timeout=30)
     assert ended.returncode == 0, ended.stderr
     if after:
         assert ended.stdout.strip() == after.text.strip()
+
+
+SKETCHES = [block for path in DOCUMENTS for block in blocks(path) if block.language == "py" and "import " in block.text]
+
+
+@pytest.mark.parametrize("block", SKETCHES, ids=[block.name for block in SKETCHES])
+def test_sketch_of_the_documents(block: Block):
+    """A program that needs a database, or more than one page has: it is compiled, and its names of this package exist."""
+    tree = ast.parse(block.text)
+    compile(tree, block.name, "exec")
+    names = [
+        alias.name
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and node.module == "outside"
+        for alias in node.names
+    ]
+    assert all(hasattr(outside, name) for name in names), names
+
+
+def skip_without_packages(text: str) -> None:
+    """Programs of the cookbook use packages that not every environment has."""
+    for name in ("sqlalchemy", "PIL"):
+        if f"from {name} import" in text:
+            pytest.importorskip(name)
 
 
 SHELL = [block for path in DOCUMENTS for block in blocks(path) if block.language == "sh"]

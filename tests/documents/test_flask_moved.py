@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import sys
 from types import ModuleType
 from typing import Any
 
@@ -19,6 +20,8 @@ def imported(name: str) -> ModuleType:
     spec = importlib.util.spec_from_file_location(name, FOLDER / f"{name}.py")
     assert spec and spec.loader
     module = importlib.util.module_from_spec(spec)
+    # Where Flask looks for the folder of its templates.
+    sys.modules[name] = module
     spec.loader.exec_module(module)
     return module
 
@@ -58,6 +61,32 @@ def test_the_visitor_is_remembered(make_client):
     for attribute in ("Max-Age=3600", "HttpOnly", "SameSite=Lax", "Path=/"):
         assert attribute in first
     assert "Set-Cookie" not in client.get("/").headers
+
+
+OWN = {"Sec-Fetch-Site": "same-origin"}
+
+
+def test_the_session(make_client):
+    """Sessions, flashed messages and `url_for` in templates that both apps share."""
+    pytest.importorskip("jinja2")
+    client = make_client()
+    client.get("/")
+    made = client.post("/name", data={"name": "<Ada>"}, headers=OWN)
+    assert (made.status_code, made.headers["Location"]) == (303, "/")
+    cookie = made.headers["Set-Cookie"]
+    assert cookie.startswith("session=")
+    assert "HttpOnly" in cookie
+    page = client.get("/")
+    assert page.text.startswith("<p>Welcome, &lt;Ada&gt;!</p><p>Signed in as &lt;Ada&gt;</p><h1>Polls</h1>")
+    assert page.headers["Vary"] == "Cookie"
+    assert client.get("/").text.startswith("<p>Signed in as &lt;Ada&gt;</p><h1>Polls</h1>"), "a message is shown once"
+    assert make_client().get("/").text.startswith("<h1>Polls</h1>")
+    assert client.post("/leave", headers=OWN, follow_redirects=True).text == "<h1>Polls</h1><ul></ul>"
+    assert client.post("/name", data={}, headers=OWN).status_code == 400
+
+
+def test_addresses(make_client):
+    assert json.loads(make_client().get("/api/addresses").text) == ["/api/polls?q=a+b", "http://localhost/polls/7"]
 
 
 def test_redirects_are_followed(make_client):

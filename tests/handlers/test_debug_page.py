@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import builtins
 import signal
 import struct
 import sys
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlencode
 
 import pytest
@@ -83,6 +85,41 @@ def test_its_content(path: str):
         variables = "".join(part for part in body.split("<ol>") for part in part.partition("</ol>")[2:])
         assert part not in variables, part
     assert "<script" not in page
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="exception groups came with 3.11")
+def test_a_group_of_exceptions_shows_what_it_holds():
+    group: Any = vars(builtins)["ExceptionGroup"]
+
+    def deep(depth: int) -> BaseException:
+        return group(f"level {depth}", [deep(depth - 1)]) if depth else KeyError("the deepest")
+
+    def gather(request: Request) -> str:
+        failed: list[Exception] = []
+        for wanted in (lambda: pay(request), lambda: int("<i>")):
+            try:
+                wanted()
+            except ValueError as error:
+                failed.append(error)
+        raise group("two of them", [*failed, group("inner", [OSError(5, "a disk")]), deep(9)])
+
+    server = make_server()
+    server.set_route("/group", gather)
+    page = server.test_client().get("/group", headers=BROWSER).text
+    for part in (
+        "ExceptionGroup: two of them (4 sub-exceptions)",
+        "1 of 4: ValueError: nobody can pay for &lt;Basket of 3&gt;",
+        "This was the cause",
+        "in <b>pay</b>",
+        "2 of 4: ValueError: invalid literal for int() with base 10: &#x27;&lt;i&gt;&#x27;",
+        "3 of 4: ExceptionGroup: inner (1 sub-exception)",
+        "1 of 1: OSError: [Errno 5] a disk",
+        "1 of 1: ExceptionGroup: level 5",
+        "and 1 inside",
+    ):
+        assert part in page, part
+    body = page.partition("<h2>As text</h2>")[0]
+    assert "level 4 (" not in body
 
 
 def test_functions_around_handlers_do_not_hide_it():

@@ -23,12 +23,12 @@ class Shy:
 
 
 RETURNED = [
-    (lambda: (5, 404), "(5, 404) (tuple)", "write return Response(404, content=5)"),
+    (lambda: (5, 404), "(5, 404) (tuple)", "write return json_response(5, 404)"),
     (lambda: ("no", {"X-A": "1"}), "('no', {'X-A': '1'})", "write return 'no', 200, {'X-A': '1'}"),
-    (lambda: (True, 201), "(True, 201)", "write return Response(201, content=True)"),
+    (lambda: (True, 201), "(True, 201)", "write return json_response(True, 201)"),
     (lambda: (201, "made"), "(201, 'made')", "write return Response(201, content='made')"),
     (lambda: (302, "/there"), "(302, '/there')", "write return redirect('/there', 302)"),
-    (lambda: (404, 5), "(404, 5)", "write return Response(404, content=5)"),
+    (lambda: (404, 5), "(404, 5)", "write return json_response(5, 404)"),
     (lambda: (404, "no", {"X-A": "1"}), "(404, 'no', {'X-A': '1'})", "the body comes first: write return body, 404, headers"),
     (lambda: ("no", 404, 5), "('no', 404, 5)", "return list(…)"),
     (lambda: (1, 2, 3), "(1, 2, 3)", "return list(…)"),
@@ -89,7 +89,7 @@ def test_functions_around_handlers_are_named_too(server, start, records):
         running = start()
         assert running.fetch("/").status == 500
         records.wait_for(place)
-        assert "return Response(404, content=5)" in records.wait_for(place).whole
+        assert "return json_response(5, 404)" in records.wait_for(place).whole
         return
 
 
@@ -109,13 +109,13 @@ def test_so_are_others(server, start, records, kind):
         return (409, None) if kind != "after" else "fine"
 
     assert start().fetch("/").status in (409, 500)
-    assert "return Response(404, content=5)" in records.wait_for("cannot be sent").whole
+    assert "return json_response(5, 404)" in records.wait_for("cannot be sent").whole
 
 
 def test_a_scheduled_response_says_it_as_well(records):
     request = Request("GET", {}, b"", "HTTP/1.1", "/", ("127.0.0.1", 5000))
     assert ScheduledResponse(request, wrong, {}).run() is None
-    assert f"{__file__}:{wrong.__code__.co_firstlineno}" in records.wait_for("return Response(404, content=5)").whole
+    assert f"{__file__}:{wrong.__code__.co_firstlineno}" in records.wait_for("return json_response(5, 404)").whole
 
 
 def test_headers_that_cannot_be_sent_are_traced_to_their_handler(server, start, records):

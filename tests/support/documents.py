@@ -31,13 +31,27 @@ class Block:
     name: str
     language: str
     text: str
+    # The file that it stands for, for the programs behind it; empty if none.
+    title: str = ""
 
 
 def blocks(path: Path) -> list[Block]:
     """The fenced blocks of a document in order, each named by file and line."""
     text = path.read_text("utf-8")
-    found = re.finditer(r"^```([\w,]*)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
-    return [Block(f"{path.name}:{text.count(chr(10), 0, match.start()) + 1}", match[1], match[2]) for match in found]
+    found = re.finditer(r'^```([\w,]*)(?: title="([^"\n]+)")?\n(.*?)^```$', text, re.MULTILINE | re.DOTALL)
+    named = lambda match: f"{path.name}:{text.count(chr(10), 0, match.start()) + 1}"
+    return [Block(named(match), match[1], match[3], match[2] or "") for match in found]
+
+
+def write_files(block: Block, documents: list[Path], folder: Path) -> None:
+    """Writes the files that stand before a program in its document, the latest form of each."""
+    for path in documents:
+        found = blocks(path)
+        if block in found:
+            for before in found[: found.index(block)]:
+                if before.title:
+                    (folder / before.title).parent.mkdir(parents=True, exist_ok=True)
+                    (folder / before.title).write_text(before.text, "utf-8")
 
 
 def follow(found: list[Block], language: str) -> list[tuple[Block, Block | None]]:

@@ -45,7 +45,7 @@ mod _outside {
     #[pymodule_export]
     use crate::message::file_path::FilePath;
     #[pymodule_export]
-    use crate::message::form::FormFile;
+    use crate::message::form::{FormContent, FormFile};
     #[pymodule_export]
     use crate::message::functions::{
         _content_disposition, _event, get_description, get_insensitive_header, status_codes,

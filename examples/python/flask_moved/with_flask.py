@@ -1,4 +1,7 @@
-"""A small Flask app: polls, with pages, a form, a cookie, a blueprint with a JSON API. Beside it the same, moved over."""
+"""A small Flask app: polls, with pages of templates, a form, a session, a cookie, a blueprint with a JSON API.
+
+Beside it the same, moved over; both have the same templates.
+"""
 
 from __future__ import annotations
 
@@ -9,24 +12,24 @@ from flask import (
     Flask,
     Response,
     abort,
+    flash,
     g,
     jsonify,
     make_response,
     redirect,
-    render_template_string,
+    render_template,
     request,
+    session,
     url_for,
 )
 from flask.typing import ResponseReturnValue
 
 app = Flask(__name__)
+app.secret_key = "a secret of at least 32 characters"
 api = Blueprint("api", __name__, url_prefix="/api")
 
 polls: list[dict[str, object]] = []
 voters: dict[int, set[str]] = {}
-
-LIST = "<h1>Polls</h1><ul>{% for poll in polls %}<li><a href='/polls/{{ loop.index }}'>{{ poll.question }}</a>{% endfor %}</ul>"
-POLL = "<h1>{{ poll.question }}</h1><p>{{ poll.votes }} votes</p>"
 
 
 @app.before_request
@@ -49,7 +52,21 @@ def found(number: int) -> dict[str, object]:
 
 @app.get("/")
 def index() -> str:
-    return render_template_string(LIST, polls=polls)
+    return render_template("polls.html", polls=polls)
+
+
+@app.post("/name")
+def sign_in() -> ResponseReturnValue:
+    session.clear()
+    session["name"] = request.form["name"]
+    flash(f"Welcome, {session['name']}!")
+    return redirect(url_for("index"), 303)
+
+
+@app.post("/leave")
+def leave() -> ResponseReturnValue:
+    session.clear()
+    return redirect(url_for("index"), 303)
 
 
 @app.post("/polls")
@@ -63,7 +80,7 @@ def create() -> ResponseReturnValue:
 
 @app.route("/polls/<int:number>", methods=["GET"])
 def show(number: int) -> str:
-    return render_template_string(POLL, poll=found(number))
+    return render_template("poll.html", poll=found(number))
 
 
 @app.post("/polls/<int:number>/votes")
@@ -89,7 +106,12 @@ def created() -> ResponseReturnValue:
             polls.append({"question": question, "votes": 0})
         case _:
             abort(400, "send a question")
-    return make_response(jsonify(polls[-1]), 201, {"Location": f"/polls/{len(polls)}"})
+    return make_response(jsonify(polls[-1]), 201, {"Location": url_for("show", number=len(polls))})
+
+
+@api.get("/addresses")
+def addresses() -> Response:
+    return jsonify([url_for("api.listed", q="a b"), url_for("show", number=7, _external=True)])
 
 
 @app.errorhandler(404)

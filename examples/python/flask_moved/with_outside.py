@@ -1,38 +1,29 @@
-"""The app of `with_flask.py`, moved over: what was the global `request` is a parameter, what was `g` are attributes of it."""
+"""The app of `with_flask.py`, moved over: what were the globals `request`, `session` and `g` are a parameter and its attributes."""
 
 from __future__ import annotations
 
 import uuid
 
-from jinja2 import Environment
-
-from outside import OutsideHTTP, Request, Response, ResponseCookie, Routes, abort, html, json_response, redirect, url_for
+from outside import OutsideHTTP, Request, Response, Routes, Templates, abort, flash, html, json_response, redirect, url_for
 
 server = OutsideHTTP(("127.0.0.1", 8080))
-api = Routes("/api")
-templates = Environment(autoescape=True)
+server.config["secret"] = "a secret of at least 32 characters"
+api = Routes("/api", name="api")
+templates = Templates("templates")
 
 polls: list[dict[str, object]] = []
 voters: dict[int, set[str]] = {}
 
-LIST = "<h1>Polls</h1><ul>{% for poll in polls %}<li><a href='/polls/{{ loop.index }}'>{{ poll.question }}</a>{% endfor %}</ul>"
-POLL = "<h1>{{ poll.question }}</h1><p>{{ poll.votes }} votes</p>"
-
-
-def visitor(request: Request) -> str:
-    return request.cookies.get("visitor") or str(getattr(request, "visitor", ""))
-
 
 @server.before_request
 def who_is_it(request: Request) -> None:
-    if "visitor" not in request.cookies:
-        setattr(request, "visitor", uuid.uuid4().hex)
+    request.state.visitor = request.cookies.get("visitor") or uuid.uuid4().hex
 
 
 @server.after_request
 def remember(request: Request, response: Response) -> None:
     if "visitor" not in request.cookies:
-        response.cookies["visitor"] = ResponseCookie(visitor(request), max_age=3600, http_only=True, same_site="Lax", path="/")
+        response.set_cookie("visitor", request.state.visitor, max_age=3600)
 
 
 def found(number: int) -> dict[str, object]:
@@ -43,7 +34,21 @@ def found(number: int) -> dict[str, object]:
 
 @server.get("/")
 def index() -> Response:
-    return html(templates.from_string(LIST).render(polls=polls))
+    return templates("polls.html", polls=polls)
+
+
+@server.post("/name")
+def sign_in(request: Request) -> Response:
+    request.session.clear()
+    request.session["name"] = request.form["name"]
+    flash(request, f"Welcome, {request.session['name']}!")
+    return redirect(url_for("index"), 303)
+
+
+@server.post("/leave")
+def leave(request: Request) -> Response:
+    request.session.clear()
+    return redirect(url_for("index"), 303)
 
 
 @server.post("/polls")
@@ -57,15 +62,15 @@ def create(request: Request) -> Response:
 
 @server.route("/polls/<int:number>", methods=["GET"])
 def show(number: int) -> Response:
-    return html(templates.from_string(POLL).render(poll=found(number)))
+    return templates("poll.html", poll=found(number))
 
 
 @server.post("/polls/<int:number>/votes")
 def vote(request: Request, number: int) -> None:
     poll = found(number)
-    if visitor(request) in voters.setdefault(number, set()):
+    if request.state.visitor in voters.setdefault(number, set()):
         raise PermissionError("one vote each")
-    voters[number].add(visitor(request))
+    voters[number].add(request.state.visitor)
     poll["votes"] = int(str(poll["votes"])) + 1
 
 
@@ -83,6 +88,11 @@ def created(request: Request) -> Response:
         case _:
             abort(400, "send a question")
     return json_response(polls[-1], 201, {"Location": url_for("show", number=len(polls))})
+
+
+@api.get("/addresses")
+def addresses() -> list[str]:
+    return [url_for("api.listed", q="a b"), url_for("show", number=7, external=True)]
 
 
 @server.errorhandler(404)

@@ -9,7 +9,6 @@ import ipaddress
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, NamedTuple
 
-from .._handlers.current import wish
 from .._handlers.signature import where
 from .._outside import HTTPException, Request
 
@@ -112,8 +111,6 @@ def _asking(
 ) -> _Before:
     from .._handlers.routes import is_async
 
-    wish(finishing=True)
-
     def given(request: Request) -> Authorization:
         if not insecure and request.scheme != "https" and not _is_local(request):
             raise HTTPException(403, "sign-in is for HTTPS")
@@ -143,14 +140,20 @@ def _asking(
             authorization = given(request)
             passed(request, authorization, await check(authorization))
 
-        return ask_async
+        return _adding_fields(ask_async)
 
     def ask(request: Request) -> None:
         authorization = given(request)
         passed(request, authorization, check(authorization))
 
     ask.__doc__ = f"Asks for {scheme} authentication" + (f" by {where(function)}." if function else ".")
-    return ask
+    return _adding_fields(ask)
+
+
+def _adding_fields(function: _Before) -> _Before:
+    """Tells `before_request` that the function leaves fields for the answer."""
+    setattr(function, "_adds_fields", True)
+    return function
 
 
 def _is_local(request: Request) -> bool:

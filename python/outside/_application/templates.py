@@ -6,7 +6,7 @@ import difflib
 import mimetypes
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from .._handlers.current import CURRENT, wish
@@ -52,6 +52,7 @@ class Templates:
             request=_Current(_request),
             session=_Current(_session),
             flashes=session.flashes,
+            get_flashed_messages=_get_flashed_messages,
             csrf_field=_csrf_field,
             csrf_token=csrf.csrf_token,
         )
@@ -134,6 +135,13 @@ def _request() -> Any:
 
 def _session() -> Any:
     return _request().session
+
+
+def _get_flashed_messages(with_categories: bool = False, category_filter: Iterable[str] = ()) -> list[Any]:
+    """Flask's name of `flashes`, with its parameters, for templates that come from there."""
+    wanted = set(category_filter)
+    kept = [pair for pair in session.flashes(with_categories=True) if not wanted or pair[0] in wanted]
+    return kept if with_categories else [message for _, message in kept]
 
 
 def _csrf_field() -> Any:

@@ -8,6 +8,7 @@ proxy hands on. Everything that is shown is escaped; nothing on it runs.
 
 from __future__ import annotations
 
+import builtins
 import importlib
 import ipaddress
 import linecache
@@ -23,6 +24,8 @@ from typing import TYPE_CHECKING, Any
 from . import token as _debug_token
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from .._outside import Request, Response
 
 # Lines of source before and after the one that counts; characters of a value; values of a frame; frames of a traceback.
@@ -30,6 +33,11 @@ _AROUND = 4
 _LONGEST = 400
 _MOST_LOCALS = 60
 _MOST_FRAMES = 60
+# Exceptions of one group that are shown, and groups within groups.
+_MOST_HELD = 20
+_DEEPEST = 5
+# Python 3.10 has none.
+_GROUP: Any = getattr(builtins, "BaseExceptionGroup", ())
 _SECRET = re.compile(r"passw|passphrase|secret|token|api_?key|private_?key|credential|authorization|cookie|session", re.I)
 _HIDDEN = "•••••• (hidden because of its name)"
 _FORWARDED = ("Forwarded", "X-Forwarded-For", "X-Real-IP", "Via")
@@ -130,7 +138,7 @@ def _message(error: BaseException) -> str:
         return f"(its text cannot be had: {type(other).__qualname__})"
 
 
-def _chain(error: BaseException) -> str:
+def _chain(error: BaseException, depth: int = 0) -> str:
     """The exception that came first stands last, as the one that is to be looked at first is the last."""
     parts: list[str] = []
     seen: set[int] = set()
@@ -142,6 +150,8 @@ def _chain(error: BaseException) -> str:
         if isinstance(found, SyntaxError):
             parts.append(_syntax(found))
         parts.append(_frames(found.__traceback__))
+        if isinstance(found, _GROUP):
+            parts.append(_held(found.exceptions, depth))
         if found.__cause__ is not None:
             parts.append("<h2>This was the cause</h2>")
             found = found.__cause__
@@ -150,6 +160,19 @@ def _chain(error: BaseException) -> str:
             found = found.__context__
         else:
             found = None
+    return "".join(parts)
+
+
+def _held(exceptions: Sequence[BaseException], depth: int) -> str:
+    """The exceptions that a group holds, each with its own chain."""
+    if depth == _DEEPEST:
+        return f"<p>… and {len(exceptions)} inside.</p>"
+    parts = [
+        f"<section><h3>{number} of {len(exceptions)}: {escape(_summary(held))}</h3>{_chain(held, depth + 1)}</section>"
+        for number, held in enumerate(exceptions[:_MOST_HELD], 1)
+    ]
+    if len(exceptions) > _MOST_HELD:
+        parts.append(f"<p>… and {len(exceptions) - _MOST_HELD} exceptions more.</p>")
     return "".join(parts)
 
 
@@ -255,6 +278,7 @@ ol{{margin:0;padding:.4rem 0 .4rem 4rem;overflow-x:auto;white-space:pre}} li{{pa
 li.here{{background:color-mix(in srgb,var(--mark) 18%,transparent);font-weight:600}}
 table{{width:100%;border-collapse:collapse;table-layout:fixed}} th{{width:min(12rem,32%);text-align:left;font-weight:600}}
 th,td{{padding:.2rem .8rem;border-top:1px solid var(--line);vertical-align:top;overflow-wrap:anywhere;white-space:pre-wrap}}
+section{{border-left:.25rem solid var(--line);padding-left:1rem;margin:1rem 0}}
 pre.text{{border:1px solid var(--line);border-radius:.5rem;padding:.8rem;overflow-x:auto}}
 footer{{margin-top:2rem;opacity:.65;font-size:.85rem}}
 </style>

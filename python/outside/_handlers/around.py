@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from .. import _outside
 from .._outside import Request, Response
 from . import loop as _loop
-from .current import CURRENT, Wishes
+from .current import CURRENT
 from .early import ContentWanted, looks_at_content
 from .extra import add_to
 from .signature import ErrorHandler
@@ -42,6 +42,8 @@ class Hooks:
         self.finishers: list[_Handler] = []
         # Whether a function of `before` looks at the content of requests, by its id, once that is known.
         self.looks: dict[int, bool] = {}
+        # Whether answers get fields that a part of the application layer has left with the request: of a limit, or a sign-in.
+        self.adds_fields = False
 
     def of_code(self, code: int) -> _Handler | None:
         return self.by_code.get(code) or self.of_any
@@ -53,7 +55,8 @@ class Hooks:
         return known
 
     def __bool__(self) -> bool:
-        return bool(self.before or self.after or self.by_code or self.by_class or self.of_any or self.guards or self.finishers)
+        functions = self.before or self.after or self.by_code or self.by_class or self.of_any or self.guards or self.finishers
+        return bool(functions) or self.adds_fields
 
 
 class Scope:
@@ -333,8 +336,7 @@ def _finished(scope: Scope, request: Request, response: Response) -> Response:
     try:
         for finisher in scope.finishers():
             finisher(request, response)
-        if Wishes.finishing:
-            add_to(request, response)
+        add_to(request, response)
     except Exception as error:
         _outside._log_failure(request, "the answer could not be finished", error)
         return _outside._error_page(request, 500, None)

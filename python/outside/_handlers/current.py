@@ -17,18 +17,14 @@ SERVERS: "weakref.WeakSet[Any]" = weakref.WeakSet()
 class Wishes:
     """What parts of the application layer want of every server: set when a program first uses one of them."""
 
-    # Whether the request has to be found by its context.
+    # Whether the request has to be found by its context: for `url_for` and templates, which any server's handler may call.
     current_request = False
-    # Whether answers get fields that such a part has left with the request.
-    finishing = False
 
 
-def wish(*, finishing: bool = False) -> None:
-    """Has the request found by its context from now on; `finishing`: has answers finished too."""
-    news = not Wishes.current_request or (finishing and not Wishes.finishing)
-    Wishes.current_request = True
-    Wishes.finishing = Wishes.finishing or finishing
-    if news:
+def wish() -> None:
+    """Has the request found by its context from now on."""
+    if not Wishes.current_request:
+        Wishes.current_request = True
         for server in list(SERVERS):
             server._arrange()
 

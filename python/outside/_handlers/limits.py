@@ -16,7 +16,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
 from .._outside import HTTPException, Request
-from .current import CURRENT, wish
+from .current import CURRENT
 from .extra import add_header
 
 _F = TypeVar("_F", bound=Callable[..., Any])
@@ -59,7 +59,6 @@ class Limit:
         # For each key the time at which its last request would have come at an even pace.
         self._times: dict[object, float] = {}
         self._lock = threading.Lock()
-        wish(finishing=True)
 
     def wait(self, key: object, now: float | None = None) -> float:
         """Counts a request of this key: 0 if it may pass, otherwise the seconds until one may."""

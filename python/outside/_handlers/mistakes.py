@@ -66,6 +66,8 @@ def _instead_of_tuple(value: tuple[Any, ...]) -> str:
         shown = _shown_alone(body)
         if 300 <= code <= 399 and isinstance(body, str):
             return f"write return redirect({shown}, {code})"
+        if isinstance(body, (int, float)):
+            return f"write return json_response({shown}, {code})"
         return f"write return Response({code}, content={shown})"
     if type(value) is tuple and len(value) == 2 and isinstance(value[1], dict):
         return f"the code comes before the headers: write return {_shown_alone(value[0])}, 200, {_shown_alone(value[1])}"

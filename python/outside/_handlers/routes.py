@@ -105,9 +105,10 @@ class Registry:
         """A decorator: the handler answers this whole path, for these methods.
 
         `<name>` (or `{name}`) stands for one segment, `<int:name>` (or `{name:int}`), `float` and `uuid` for such a one alone,
-        `path` for all that follow. The handler gets each under its name, and the request if it has a parameter called `request`
-        or a first one that is no parameter of the path. GET answers HEAD too. `blocking`, `streaming` and
-        `cancel_on_disconnect` are those of `set_route`. `url_for` finds the route by `name`, else by the name of the function.
+        `path` for all that follow; text may stand around it, as in `/{name}.json`. The handler gets each under its name, and the
+        request if it has a parameter called `request` or a first one that is no parameter of the path. GET answers HEAD too.
+        `blocking`, `streaming` and `cancel_on_disconnect` are those of `set_route`. `url_for` finds the route by `name`, else by
+        the name of the function.
         `csrf=False` is for routes whose requests are proved otherwise, such as by a token in Authorization.
         """
         if not isinstance(path, str):
@@ -164,7 +165,15 @@ class Registry:
         """
         from .limits import Limit, here
 
-        return Limit(rate, burst, by, origin=here())
+        made = Limit(rate, burst, by, origin=here())
+        self._add_fields()
+        return made
+
+    def _add_fields(self) -> None:
+        """Has answers get the fields that a limit or a sign-in leaves with the request."""
+        if not self._hooks.adds_fields:
+            self._hooks.adds_fields = True
+            self._changed()
 
     def errorhandler(self, what: int | type[Exception] = EVERY) -> Callable[[_F], _F]:
         """A decorator: the function answers in place of an error page, or of an exception of this class; without an argument in
@@ -184,6 +193,8 @@ class Registry:
     def before_request(self, function: _F) -> _F:
         """A decorator: called before every request, with it or with nothing. Its return value, if not `None`, is the answer."""
         self._hooks.before.append(adapt(function, "request"))
+        if getattr(function, "_adds_fields", False):
+            self._add_fields()
         self._changed(function)
         return function
 
@@ -304,6 +315,7 @@ class Routes(Registry):
         if limit is not None:
             from .limits import Limit
 
+            self._add_fields()
             self.before_request((limit if isinstance(limit, Limit) else Limit(limit)).check)
 
     def _prefix(self) -> str:

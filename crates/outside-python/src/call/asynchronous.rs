@@ -173,6 +173,8 @@ impl AsyncCall {
                 Ok(travels) => travels.travel_with(error),
                 Err(_) => error,
             }));
+            // Tracebacks of a cancelled call are circles, which keep its request until the garbage collector comes by.
+            self.request.get().inner().make_calls_after();
         }
     }
 }

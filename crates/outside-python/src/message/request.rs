@@ -15,7 +15,7 @@ use crate::message::form::FormFile;
 use crate::message::json::{NoJson, decoded};
 use crate::message::parameter::value_of;
 use crate::message::request_facts::{Layer, call_after, from_parts, generic, is_json, made, path_of_target};
-use crate::message::request_values::{multi_dict, pair, set_first, text};
+use crate::message::request_values::{multi_dict, pair, set_first, text, values};
 
 /// One request. Made by the server; by hand for tests and `ScheduledResponse`.
 #[pyclass(module = "outside", name = "Request", subclass, frozen, dict, weakref)]
@@ -240,7 +240,7 @@ impl Request {
     #[getter]
     fn cookies(&self, py: Python<'_>) -> PyResult<Py<PyDict>> {
         let cookies = self.cache(py).cookies.get_or_try_init(py, || {
-            let cookies = PyDict::new(py);
+            let cookies = values(py)?;
             for (name, value) in self.inner().cookies().iter() {
                 set_first(&cookies, &text(name), text(value))?;
             }
@@ -305,7 +305,7 @@ impl Request {
     #[getter]
     fn params(&self, py: Python<'_>) -> PyResult<Py<PyDict>> {
         let params = self.cache(py).params.get_or_try_init(py, || {
-            let params = PyDict::new(py);
+            let params = values(py)?;
             for (name, value) in self.inner().params() {
                 set_first(&params, &name, value)?;
             }

@@ -17,6 +17,12 @@ pub(super) fn multi_dict<'py, T: IntoPyObject<'py>>(
     CLASS.import(py, "outside._handlers.multi_dict", "MultiDict")?.call1((list,)).map(Bound::unbind)
 }
 
+/// An empty dictionary of values of a request, in which a missing name is the client's fault.
+pub(super) fn values(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
+    static CLASS: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    Ok(CLASS.import(py, "outside._handlers.multi_dict", "Values")?.call0()?.cast_into()?)
+}
+
 pub(super) fn set_first<'py>(dict: &Bound<'py, PyDict>, name: &str, value: impl IntoPyObject<'py>) -> PyResult<()> {
     if dict.contains(name)? { Ok(()) } else { dict.set_item(name, value) }
 }

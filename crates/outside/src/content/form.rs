@@ -32,6 +32,7 @@ pub struct Form<'a> {
 /// let form = request.form()?;
 /// let photo = form.file("photo").expect("a file");
 /// assert_eq!((photo.name(), photo.content.len()), ("a.png", 3));
+/// assert_eq!(photo.headers().map(|(name, _)| name).collect::<Vec<_>>(), ["Content-Disposition"]);
 /// photo.content.save(std::env::temp_dir().join("photo.png"))?;
 /// # std::fs::remove_file(std::env::temp_dir().join("photo.png"))?;
 /// # Ok::<(), outside::Error>(())
@@ -44,9 +45,20 @@ pub struct FormFile<'a> {
     pub content_type: String,
     /// The bytes of the file.
     pub content: ContentRange<'a>,
+    /// The header lines of its part.
+    lines: Box<[u8]>,
 }
 
 impl FormFile<'_> {
+    /// The header fields of its part, in order, as the client gave them: names and values.
+    pub fn headers(&self) -> impl Iterator<Item = (&str, &[u8])> {
+        // Lines without a colon, and names that are no tokens, were refused.
+        self.lines.split(|&byte| byte == b'\n').filter_map(|line| {
+            let at = memchr::memchr(b':', line)?;
+            Some((std::str::from_utf8(&line[..at]).ok()?, line[at + 1..].trim_ascii()))
+        })
+    }
+
     /// The last segment of the file name, which leads into no other folder; empty if there is none.
     pub fn name(&self) -> &str {
         base_name(&self.filename)
@@ -130,8 +142,8 @@ impl<'a> Form<'a> {
                         match head.filename {
                             Some(filename) => {
                                 let content = ContentRange::new(stored, start..start + length);
-                                let content_type = head.content_type;
-                                self.files.push((head.name, FormFile { filename, content_type, content }));
+                                let (content_type, lines) = (head.content_type, head.lines);
+                                self.files.push((head.name, FormFile { filename, content_type, content, lines }));
                             }
                             None => {
                                 let value = String::from_utf8(std::mem::take(&mut field));

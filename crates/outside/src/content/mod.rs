@@ -1,5 +1,5 @@
-//! The content of a request as handlers take it: fields and files of a form, ranges, pieces as they arrive, and content
-//! in a temporary file.
+//! The content of a request as handlers take it: decoded, as fields and files of a form, ranges, pieces as they arrive,
+//! and in a temporary file.
 //!
 //! Reads bytes that connections have received; knows nothing of sockets.
 //!
@@ -13,6 +13,7 @@
 //! # Ok::<(), outside::Error>(())
 //! ```
 
+mod decoder;
 mod download;
 mod form;
 mod pieces;
@@ -21,6 +22,7 @@ mod spooled;
 mod spools;
 mod upload;
 
+pub(crate) use decoder::{ACCEPTED, ContentCoding, Decoder};
 pub use download::{BodyFeed, ClientLeft, fed_body};
 pub use form::{Form, FormFile};
 pub use pieces::Pieces;
@@ -28,4 +30,4 @@ pub use range::ContentRange;
 pub(crate) use spooled::spooled;
 pub use spooled::{content_descriptor, content_file};
 pub(crate) use spools::{SpoolShare, Spools};
-pub(crate) use upload::{Feeder, GONE, upload};
+pub(crate) use upload::{Feeder, GONE, coded_upload, upload};

@@ -7,6 +7,7 @@ use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
+use super::decoder::Decoder;
 use crate::error::Refusal;
 use crate::message::ContentSource;
 
@@ -50,12 +51,39 @@ pub(crate) struct Feeder(Arc<UploadShared>);
 
 /// The handler's side.
 #[derive(Debug)]
-pub(super) struct Upload(Arc<UploadShared>);
+pub(super) struct Upload {
+    shared: Arc<UploadShared>,
+    /// For content in a content coding: it is decoded when the handler takes it, on the handler's thread.
+    coded: Option<Mutex<Coded>>,
+}
+
+/// Coded bytes that the handler has taken over, and their decoder.
+#[derive(Debug)]
+struct Coded {
+    decoder: Decoder,
+    held: Vec<u8>,
+    /// Bytes of these that were decoded.
+    at: usize,
+    /// Room for content.
+    output: Vec<u8>,
+}
+
+/// Bytes of content that are decoded at once.
+const PIECE: usize = 64 << 10;
 
 /// Both sides for content of this length, if it is known.
 pub(crate) fn upload(declared: Option<u64>) -> (Feeder, Box<dyn ContentSource>) {
+    both(declared, None)
+}
+
+/// The same for content in a content coding.
+pub(crate) fn coded_upload(decoder: Decoder) -> (Feeder, Box<dyn ContentSource>) {
+    both(None, Some(Mutex::new(Coded { decoder, held: Vec::new(), at: 0, output: Vec::new() })))
+}
+
+fn both(declared: Option<u64>, coded: Option<Mutex<Coded>>) -> (Feeder, Box<dyn ContentSource>) {
     let shared = Arc::new(UploadShared { buffer: Mutex::default(), arrived: Condvar::new(), declared });
-    (Feeder(Arc::clone(&shared)), Box::new(Upload(shared)))
+    (Feeder(Arc::clone(&shared)), Box::new(Upload { shared, coded }))
 }
 
 impl UploadShared {
@@ -139,7 +167,22 @@ impl Upload {
     /// Waits for content and hands on all there is; `None` at the end. Bytes that arrived before a refusal are handed
     /// on first.
     pub(super) fn wait<R>(&self, take: impl FnOnce(&[u8]) -> R) -> Result<Option<R>, Refusal> {
-        let mut buffer = self.0.lock();
+        let Some(coded) = &self.coded else { return self.wait_coded(take) };
+        let mut coded = coded.lock().unwrap_or_else(PoisonError::into_inner);
+        loop {
+            let made = coded.decode()?;
+            if made > 0 {
+                return Ok(Some(take(&coded.output[..made])));
+            }
+            if self.wait_coded(|bytes| coded.hold(bytes))?.is_none() {
+                return coded.decoder.finish().map(|()| None);
+            }
+        }
+    }
+
+    /// The same of the bytes as they came.
+    fn wait_coded<R>(&self, take: impl FnOnce(&[u8]) -> R) -> Result<Option<R>, Refusal> {
+        let mut buffer = self.shared.lock();
         buffer.is_wanted = true;
         loop {
             if !buffer.held.is_empty() {
@@ -153,7 +196,7 @@ impl Upload {
             if let Some(feeder) = buffer.feeder.take() {
                 feeder.wake();
             }
-            buffer = self.0.arrived.wait(buffer).unwrap_or_else(PoisonError::into_inner);
+            buffer = self.shared.arrived.wait(buffer).unwrap_or_else(PoisonError::into_inner);
         }
     }
 
@@ -163,7 +206,23 @@ impl Upload {
         context: &Context<'_>,
         take: impl FnOnce(&[u8]) -> R,
     ) -> Poll<Result<Option<R>, Refusal>> {
-        let mut buffer = self.0.lock();
+        let Some(coded) = &self.coded else { return self.poll_coded(context, take) };
+        let mut coded = coded.lock().unwrap_or_else(PoisonError::into_inner);
+        loop {
+            let made = coded.decode()?;
+            if made > 0 {
+                return Poll::Ready(Ok(Some(take(&coded.output[..made]))));
+            }
+            match self.poll_coded(context, |bytes| coded.hold(bytes))? {
+                Poll::Ready(Some(())) => {}
+                Poll::Ready(None) => return Poll::Ready(coded.decoder.finish().map(|()| None)),
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+    }
+
+    fn poll_coded<R>(&self, context: &Context<'_>, take: impl FnOnce(&[u8]) -> R) -> Poll<Result<Option<R>, Refusal>> {
+        let mut buffer = self.shared.lock();
         buffer.is_wanted = true;
         if !buffer.held.is_empty() {
             return Poll::Ready(Ok(Some(self.take(buffer, take))));
@@ -190,15 +249,33 @@ impl Upload {
         }
         let taken = take(&held);
         held.clear();
-        self.0.lock().spare = held;
+        self.shared.lock().spare = held;
         taken
+    }
+}
+
+impl Coded {
+    /// Keeps coded bytes until they are decoded; those before them are.
+    fn hold(&mut self, bytes: &[u8]) {
+        self.held.clear();
+        self.held.extend_from_slice(bytes);
+        self.at = 0;
+    }
+
+    /// Decodes the next piece into the output. Returns its length; 0 if more coded bytes are needed.
+    fn decode(&mut self) -> Result<usize, Refusal> {
+        self.output.resize(PIECE, 0);
+        let mut rest = &self.held[self.at..];
+        let made = self.decoder.decode(&mut rest, &mut self.output)?;
+        self.at = self.held.len() - rest.len();
+        Ok(made)
     }
 }
 
 impl ContentSource for Upload {
     /// The declared length; 0 if none was declared.
     fn length(&self) -> u64 {
-        self.0.declared.unwrap_or(0)
+        self.shared.declared.unwrap_or(0)
     }
 
     fn read_at(&self, _buffer: &mut [u8], _at: u64) -> io::Result<()> {
@@ -220,6 +297,7 @@ impl ContentSource for Upload {
 mod tests {
     use std::thread;
 
+    use super::super::decoder::ContentCoding;
     use super::*;
 
     fn upload_of(source: &dyn ContentSource) -> &Upload {
@@ -240,6 +318,22 @@ mod tests {
         }
         feeder.finish();
         assert_eq!(taken.join().unwrap().len(), 4 * ROOM);
+    }
+
+    #[test]
+    fn coded_content_is_decoded_as_it_is_taken() {
+        let content = b"word ".repeat(100_000);
+        let coded = zstd::encode_all(&content[..], 3).unwrap();
+        let (feeder, source) = coded_upload(Decoder::new(ContentCoding::Zstd, 1 << 20).unwrap());
+        let taken = thread::spawn(move || source.read_all().unwrap());
+        coded.chunks(10).for_each(|piece| feeder.push(piece));
+        feeder.finish();
+        assert!(taken.join().unwrap() == content);
+        let (feeder, source) = coded_upload(Decoder::new(ContentCoding::Zstd, 1000).unwrap());
+        feeder.push(&coded);
+        feeder.finish();
+        let upload = upload_of(&*source);
+        assert_eq!(upload.wait(|_| ()).map_err(|refusal| refusal.status), Err(413), "too much content");
     }
 
     #[test]

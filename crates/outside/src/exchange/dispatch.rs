@@ -16,6 +16,7 @@ use super::intake::Intake;
 use super::service::Service;
 use super::state::{Exchange, Work};
 use crate::budget::Account;
+use crate::content::ContentCoding;
 use crate::executor::Guard;
 use crate::files::Files;
 use crate::handler::{AsyncHandler, Function, Handler};
@@ -84,6 +85,9 @@ impl Dispatcher {
                 ..Intake::hosted(config)
             },
             Handler::Async(handler) if handler.is_hosted() => Intake { in_pieces: true, ..Intake::hosted(config) },
+            handler @ (Handler::Sync(_) | Handler::Async(_)) => {
+                Intake { in_pieces: handler.takes_pieces(), ..whole }.decoded(ContentCoding::of(request.headers()))
+            }
             handler => Intake { in_pieces: handler.takes_pieces(), ..whole },
         }
     }

@@ -8,7 +8,8 @@ use std::task::{Context, Poll};
 
 use super::control::Stop;
 use super::dispatch::{Awaited, Dispatcher};
-use super::request_body::{SHARED, check_length};
+use super::intake::Intake;
+use super::request_body::SHARED;
 use super::state::{Exchange, Work};
 use crate::error::Refusal;
 use crate::handler::{before_async, before_function};
@@ -16,12 +17,12 @@ use crate::message::{Request, Spooled};
 
 impl Dispatcher {
     /// Takes a request without its content as far as it goes, unless the client is `gone` before. Returns whether the
-    /// content is wanted; if not, the exchange has its answer, or a handler that takes no content. `most` bytes of content
-    /// are allowed, `declared` is its length.
+    /// content is wanted; if not, the exchange has its answer, or a handler that takes no content. `declared` is the
+    /// length of the content.
     pub(crate) async fn admit_early(
         &self,
         exchange: &mut Exchange,
-        most: u64,
+        intake: Intake,
         declared: Option<u64>,
         gone: impl FnMut(&mut Context<'_>) -> Poll<Stop>,
     ) -> Result<bool, Stop> {
@@ -37,7 +38,7 @@ impl Dispatcher {
                 return Ok(false);
             }
         };
-        if let Err(refusal) = check_length(most, declared) {
+        if let Err(refusal) = intake.check(declared) {
             self.refuse(exchange, &refusal);
             return Ok(false);
         }

@@ -118,6 +118,10 @@ impl Dispatcher {
         }
         exchange.is_encoded = true;
         let request = exchange.request.clone();
+        if request.as_deref().is_some_and(|request| entry.wants_digest(request.query())) {
+            let hashing = Arc::clone(&entry);
+            self.press(move || hashing.digest().is_some()).await?;
+        }
         let answered = match answer(request.as_deref(), response, &entry, &site.store, Patience::Now) {
             Ok(FileAnswer::ToMake(response, coding)) => {
                 let (making, store) = (Arc::clone(&entry), Arc::clone(&site.store));

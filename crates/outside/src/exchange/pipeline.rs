@@ -28,6 +28,7 @@ use super::meta::{ResponseMeta, response_meta};
 use super::service::Service;
 use super::state::{Exchange, Work};
 use crate::application::is_forged;
+use crate::content::ACCEPTED;
 use crate::error::Refusal;
 use crate::files::FileContent;
 use crate::handler::Handler;
@@ -103,6 +104,10 @@ impl Dispatcher {
     pub(crate) fn refuse(&self, exchange: &mut Exchange, refusal: &Refusal) {
         if let Some(key) = refusal.limit {
             self.service.log.complain(key, refusal.reason);
+        }
+        if refusal.status == 415 {
+            // The codings that the client may use (RFC 9110 section 15.5.16).
+            exchange.extra.get_or_insert_default().push_checked(b"Accept-Encoding", ACCEPTED);
         }
         exchange.work = Work::Status(refusal.status, Some(refusal.reason.to_owned()));
     }

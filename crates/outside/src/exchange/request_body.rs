@@ -10,7 +10,7 @@ use super::dispatch::Dispatcher;
 use super::intake::Intake;
 use super::service::Service;
 use super::spool::Spool;
-use crate::content::{Feeder, upload};
+use crate::content::{Decoder, Feeder, coded_upload, upload};
 use crate::error::Refusal;
 use crate::message::{Request, Spooled};
 
@@ -44,14 +44,6 @@ impl RateWindow {
     /// Ends the period, because the connection did not wait for the client meanwhile: the next wait begins a new one.
     fn interrupt(&mut self) {
         self.since = u64::MAX;
-    }
-}
-
-/// 413 for content whose declared length is larger than content may be.
-pub(crate) fn check_length(most: u64, declared: Option<u64>) -> Result<(), Refusal> {
-    match declared {
-        Some(length) if length > most => Err(TOO_LARGE),
-        _ => Ok(()),
     }
 }
 
@@ -117,8 +109,11 @@ impl RequestBody {
         intake: Intake,
     ) -> Result<Self, Refusal> {
         let config = &service.config;
-        check_length(intake.most, declared)?;
-        let (feeder, source) = upload(declared);
+        intake.check(declared)?;
+        let (feeder, source) = match intake.coding {
+            None => upload(declared),
+            Some(coding) => coded_upload(Decoder::new(coding, intake.most)?),
+        };
         let request = Arc::get_mut(request).ok_or(SHARED)?;
         request.form_limits.get_or_insert_default().as_mut().clone_from(&config.form_limits);
         request.spooled = Some(Spooled::of(source));
@@ -208,4 +203,3 @@ impl RequestBody {
 /// The refusal of a case that cannot happen: a request is shared only when it has been read.
 pub(crate) const SHARED: Refusal = Refusal::new(500, "a request was shared before it was read");
 const ANSWERED: Refusal = Refusal::bad("the request has its answer; its content comes in while the handler runs");
-pub(crate) const TOO_LARGE: Refusal = Refusal::limit(413, "content too large", "max_body_size_mb");

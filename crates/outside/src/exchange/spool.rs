@@ -1,6 +1,7 @@
 //! Request content that is too large for memory goes to a temporary file while it comes in.
 
 use std::io::{self, Write as _};
+use std::os::unix::fs::FileExt as _;
 use std::sync::Arc;
 
 use super::control::Order;
@@ -76,6 +77,14 @@ impl Spool {
         Ok(())
     }
 
+    /// Fills a buffer with bytes of the file from `at` on, or its beginning if there are fewer. Returns their number.
+    pub(super) fn read_at(&self, buffer: &mut [u8], at: u64) -> io::Result<usize> {
+        let Some(file) = &self.file else { return Ok(0) };
+        let count = usize::try_from(self.length - at).unwrap_or(usize::MAX).min(buffer.len());
+        file.read_exact_at(&mut buffer[..count], at)?;
+        Ok(count)
+    }
+
     /// Whether this file had to give way to other content.
     pub(crate) fn has_ended(&self) -> bool {
         self.share.as_ref().is_some_and(SpoolShare::has_ended)
@@ -89,5 +98,53 @@ impl Spool {
             true => Ok(Some(spooled(Arc::new(file.into_inner()), self.length, self.share))),
             false => Err(NO_ROOM),
         }
+    }
+}
+
+/// Content that is made by this process, beside the event loops: in memory, or in a temporary file if it grows too large.
+pub(super) struct Growing {
+    content: Vec<u8>,
+    spool: Spool,
+    /// Bytes that memory may hold.
+    above: usize,
+    share: SpoolShare,
+    now: u64,
+}
+
+impl Growing {
+    pub(super) fn new(above: usize, share: SpoolShare, now: u64) -> Self {
+        Self { content: Vec::new(), spool: Spool::default(), above, share, now }
+    }
+
+    /// Adds bytes. Returns `false` if there is no room for them.
+    pub(super) fn add(&mut self, bytes: &[u8]) -> io::Result<bool> {
+        self.content.extend_from_slice(bytes);
+        if self.spool.wants(&self.content, self.above) { self.move_to_file() } else { Ok(true) }
+    }
+
+    fn move_to_file(&mut self) -> io::Result<bool> {
+        if !self.share.add(self.content.len() as u64, self.now) {
+            return Ok(false);
+        }
+        let file = match self.spool.file.take() {
+            Some(file) => file,
+            None => OwnFile::new(tempfile::tempfile()?),
+        };
+        (&*file).write_all(&self.content)?;
+        self.spool.length += self.content.len() as u64;
+        self.spool.file = Some(file);
+        self.content.clear();
+        Ok(true)
+    }
+
+    /// All of it, in memory or in a file.
+    pub(super) fn finish(mut self) -> io::Result<(Vec<u8>, Spool)> {
+        if self.spool.length > 0 && !self.content.is_empty() && !self.move_to_file()? {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        if self.spool.file.is_some() {
+            self.spool.share = Some(self.share);
+        }
+        Ok((self.content, self.spool))
     }
 }

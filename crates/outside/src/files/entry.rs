@@ -1,5 +1,6 @@
 //! A file of a folder as cached between requests, with all its representations.
 
+use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -12,6 +13,10 @@ use crate::protocol::negotiation::{AcceptedCodings, Coding, Codings};
 
 /// Bytes of the largest file that is compressed when a client asks for it.
 pub(crate) const MOST_TO_COMPRESS: u64 = 1 << 20;
+
+/// Bytes of the largest file that is read for its hash, and bytes that are read of it at once.
+const MOST_TO_HASH: u64 = 256 << 20;
+const HASHED_AT_ONCE: usize = 128 << 10;
 
 /// One file, at one moment.
 #[derive(Debug)]
@@ -148,22 +153,45 @@ impl StoredFile {
         accepted.best(available.fold(Codings::NONE, Codings::with))
     }
 
-    /// The first 16 hexadecimal digits of the SHA-256 of its bytes, which addresses of static files carry. `None` if the
-    /// bytes that are sent may be others: those of a file that is not held in memory, or of a compressed file beside it.
-    fn digest(&self) -> Option<&str> {
+    /// Whether this query asks for the hash of a file that is not held in memory, and was not read for its hash yet.
+    pub(crate) fn wants_digest(&self, query: &str) -> bool {
+        self.digest.get().is_none() && hash_in(query).is_some() && matches!(self.identity.content, FileBytes::File(_))
+    }
+
+    /// The first 16 hexadecimal digits of the SHA-256 of its bytes, which addresses of static files carry. Reads a file that
+    /// is not held in memory, which may wait for a disk. `None` if the bytes that are sent may be others: those of a
+    /// compressed file beside it, or of one that is very large or changes.
+    pub(crate) fn digest(&self) -> Option<&str> {
         let made = || {
-            let FileBytes::Memory(bytes) = &self.identity.content else { return None };
-            let is_alone = self.stamps[..3].iter().all(Option::is_none) && self.is_stable;
-            let digest = is_alone.then(|| aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, bytes))?;
-            Some(digest.as_ref()[..8].iter().map(|byte| format!("{byte:02x}")).collect())
+            let stamp = self.stamps[Coding::Identity as usize]?;
+            if self.stamps[..3].iter().any(Option::is_some) || !self.is_stable {
+                return None;
+            }
+            let digest = match &self.identity.content {
+                FileBytes::Memory(bytes) => aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, bytes),
+                FileBytes::File(_) if stamp.size > MOST_TO_HASH => return None,
+                FileBytes::File(file) => digest_of(&file.file, stamp.size).ok()?,
+            };
+            self.is_the_same().then(|| digest.as_ref()[..8].iter().map(|byte| format!("{byte:02x}")).collect())
         };
         self.digest.get_or_init(made).as_deref()
     }
 
     /// Whether this query has the hash of the bytes that are sent: `v=` and 16 digits.
     pub(super) fn is_named_by(&self, query: &str) -> bool {
-        let given = query.strip_prefix("v=").filter(|given| given.len() == 16);
-        given.is_some_and(|given| self.digest() == Some(given))
+        hash_in(query)
+            .is_some_and(|given| !self.wants_digest(query) && self.digest() == Some(given) && self.is_the_same())
+    }
+
+    /// Whether an open file is in the state in which it was opened. A client would keep other bytes for a year.
+    fn is_the_same(&self) -> bool {
+        match &self.identity.content {
+            FileBytes::Memory(_) => true,
+            FileBytes::File(file) => {
+                let now = file.file.metadata().ok().map(|metadata| Stamp::of(&metadata));
+                now.is_some() && now == self.stamps[Coding::Identity as usize]
+            }
+        }
     }
 
     /// The file as it is.
@@ -215,6 +243,23 @@ impl StoredFile {
             (bytes + representation.weight(), files + u64::from(is_open))
         })
     }
+}
+
+/// The hash in the query of an address that was made with one.
+fn hash_in(query: &str) -> Option<&str> {
+    query.strip_prefix("v=").filter(|given| given.len() == 16)
+}
+
+fn digest_of(file: &std::fs::File, size: u64) -> std::io::Result<aws_lc_rs::digest::Digest> {
+    let mut context = aws_lc_rs::digest::Context::new(&aws_lc_rs::digest::SHA256);
+    let (mut piece, mut at) = (vec![0; HASHED_AT_ONCE], 0);
+    while at < size {
+        let count = usize::try_from(size - at).unwrap_or(usize::MAX).min(piece.len());
+        file.read_exact_at(&mut piece[..count], at)?;
+        context.update(&piece[..count]);
+        at += count as u64;
+    }
+    Ok(context.finish())
 }
 
 /// The opened file as content: its bytes in memory, or the open file.

@@ -121,6 +121,9 @@ pub(crate) fn answer(
     store: &Store,
     patience: Patience,
 ) -> Result<FileAnswer, Excluded> {
+    if patience == Patience::Any && request.is_some_and(|request| entry.wants_digest(request.query())) {
+        entry.digest();
+    }
     let selected = match slice_of(&response) {
         Some(slice) => {
             let representation = entry.identity().slice(slice.start, slice.end.unwrap_or(u64::MAX));

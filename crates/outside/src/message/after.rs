@@ -1,13 +1,19 @@
 //! Calls that a handler has asked for after its answer: kept by the request, made by the executor.
+//!
+//! They are made even if no answer leaves, because the client has left first: then on a thread of their own, since the request may
+//! be dropped on any thread, an event loop's among them.
 
 use std::fmt;
 use std::sync::{Mutex, PoisonError};
+use std::thread::Builder;
 
 use super::request::Request;
 
 /// Calls for the time after the answer, in the order in which they were added.
 #[derive(Default)]
-pub(crate) struct AfterCalls(Mutex<Vec<Box<dyn FnOnce() + Send>>>);
+pub(crate) struct AfterCalls(Mutex<Vec<Call>>);
+
+type Call = Box<dyn FnOnce() + Send>;
 
 impl fmt::Debug for AfterCalls {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -17,25 +23,40 @@ impl fmt::Debug for AfterCalls {
 
 impl AfterCalls {
     /// Adds a call.
-    pub(crate) fn push(&self, call: Box<dyn FnOnce() + Send>) {
+    pub(crate) fn push(&self, call: Call) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).push(call);
     }
 
     /// Makes the calls, once.
     pub(crate) fn make(&self) {
-        let calls = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
-        calls.into_iter().for_each(|call| call());
+        self.take().into_iter().for_each(|call| call());
+    }
+
+    fn take(&self) -> Vec<Call> {
+        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Drop for AfterCalls {
+    fn drop(&mut self) {
+        let calls = self.take();
+        if !calls.is_empty() {
+            let make = move || calls.into_iter().for_each(|call| call());
+            // Without a thread to be had, the process has other troubles.
+            let _ = Builder::new().name("outside-after".into()).spawn(make);
+        }
     }
 }
 
 impl Request {
-    /// Has the executor make this call when the answer has been sent and logged, in the order in which calls were added.
+    /// Has the executor make this call when the answer has been sent and logged, in the order in which calls were added. If
+    /// no answer leaves, because the client has left first, the call is made when the request is done.
     pub fn call_after(&self, call: impl FnOnce() + Send + 'static) {
         self.after.get_or_init(Box::default).push(Box::new(call));
     }
 
-    /// Makes these calls.
-    pub(crate) fn make_calls_after(&self) {
+    /// Makes these calls now: for a binding whose handler was cancelled, so that its request may stay for a while.
+    pub fn make_calls_after(&self) {
         self.after.get().into_iter().for_each(|calls| calls.make());
     }
 }

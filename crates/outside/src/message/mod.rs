@@ -33,7 +33,6 @@ mod own_answer;
 mod parameter;
 mod query;
 mod request;
-mod request_after;
 mod response;
 mod security_headers;
 mod spooled;

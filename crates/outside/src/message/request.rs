@@ -3,6 +3,7 @@
 //! Parts are decoded only when they are asked for. The memory of a finished request is used again for the next one on
 //! the same connection.
 
+use std::any::Any;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::{OnceLock, Weak};

@@ -60,18 +60,20 @@ impl Response {
         response
     }
 
-    /// Whether the gate lets the request pass.
     /// The result of functions before a handler that look at the content, if the content has not come in: they are called
     /// when it has. For bindings.
     pub fn content_first() -> Self {
-        Self { problem: Some(Box::new(Error::status(100, None))), ..Self::default() }
+        let mut response = Self::default();
+        response.set_problem(Error::status(100, None));
+        response
     }
 
     /// Whether the functions that let the request pass have to see its content.
     pub(crate) fn is_content_first(&self) -> bool {
-        self.problem.as_ref().is_some_and(|problem| problem.code() == 100)
+        self.problem().is_some_and(|problem| problem.code() == 100)
     }
 
+    /// Whether the gate lets the request pass.
     pub(crate) fn is_pass(&self) -> bool {
         self.status == 0 && self.problem().is_some()
     }
@@ -99,7 +101,9 @@ impl Response {
             Ok(text) => response.with_content(text),
             Err(error) => {
                 let problem = Error::with_source("an answer cannot be written as JSON", error);
-                Self { problem: Some(Box::new(problem)), ..response }
+                let mut response = response;
+                response.set_problem(problem);
+                response
             }
         }
     }

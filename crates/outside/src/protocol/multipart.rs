@@ -34,6 +34,8 @@ pub(crate) struct PartHead {
     pub(crate) filename: Option<String>,
     /// Empty if missing.
     pub(crate) content_type: String,
+    /// All header lines of a file as they were received; empty for a field.
+    pub(crate) lines: Box<[u8]>,
 }
 
 /// Reads the content of one form.
@@ -201,7 +203,8 @@ impl<'l> MultipartReader<'l> {
         self.read_head(head).map(Some)
     }
 
-    fn read_head(&self, mut head: &[u8]) -> Result<PartHead, Refusal> {
+    fn read_head(&self, lines: &[u8]) -> Result<PartHead, Refusal> {
+        let mut head = lines;
         let (mut disposition, mut content_type, mut count) = (None, None, 0);
         while !head.is_empty() {
             let end = memmem::find(head, b"\r\n").unwrap_or(head.len());
@@ -235,9 +238,11 @@ impl<'l> MultipartReader<'l> {
         if !kind.eq_ignore_ascii_case(b"form-data") {
             return Err(Refusal::bad("multipart part that is not form-data"));
         }
+        let filename = text_parameter(disposition, "filename");
         Ok(PartHead {
             name: text_parameter(disposition, "name").ok_or(Refusal::bad("multipart part without a name"))?,
-            filename: text_parameter(disposition, "filename"),
+            lines: if filename.is_some() { lines.into() } else { Box::default() },
+            filename,
             content_type: String::from_utf8_lossy(content_type.unwrap_or_default()).into_owned(),
         })
     }
@@ -288,7 +293,7 @@ mod tests {
             let mut rest = &held[..];
             while let Some(event) = reader.receive(&mut rest)? {
                 match event {
-                    MultipartEvent::Part(PartHead { name, filename, content_type }) => {
+                    MultipartEvent::Part(PartHead { name, filename, content_type, .. }) => {
                         let file = filename.map(|filename| format!("@{filename};{content_type}")).unwrap_or_default();
                         seen.push(format!("{name}{file}="));
                     }

@@ -58,17 +58,20 @@ impl Routes {
             path.push('/');
             match segment {
                 PatternSegment::Literal(literal) => path.extend(utf8_percent_encode(literal, SEGMENT)),
-                PatternSegment::Parameter(kind) => {
+                PatternSegment::Parameter(segment) => {
+                    let (kind, (prefix, suffix)) = (segment.kind, segment.around());
                     let parameter = names.next().map(AsRef::as_ref).unwrap_or_default();
                     let value = values.iter().find(|(name, _)| *name == parameter).ok_or_else(|| {
                         Error::new(format!("url_for({name:?}) lacks {parameter:?}: the route is {text:?}"))
                     })?;
-                    push_value(&mut path, *kind, &value.1.to_string()).map_err(|value| {
+                    path.extend(utf8_percent_encode(prefix, SEGMENT));
+                    push_value(&mut path, kind, &value.1.to_string()).map_err(|value| {
                         let kind = kind.name();
                         Error::new(format!(
                             "url_for: {parameter}={value:?} does not fit the route {text:?}, where it is of the kind {kind:?}"
                         ))
                     })?;
+                    path.extend(utf8_percent_encode(suffix, SEGMENT));
                 }
             }
         }

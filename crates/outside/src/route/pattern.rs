@@ -1,7 +1,10 @@
 //! Patterns of whole paths as programmers write them: `/users/<int:id>` and `/users/{id:int}` mean the same.
 //!
-//! A parameter is a whole segment. A pattern that could never match, or would match other paths than it seems to, is
-//! refused here, with the nearest right name.
+//! A parameter is a whole segment, or the part of one between a literal beginning and end (`/{name}.json`, `/@{user}`).
+//! A pattern that could never match, or would match other paths than it seems to, is refused here, with the nearest
+//! right name.
+
+use std::cmp::Reverse;
 
 use crate::error::Error;
 use crate::message::Parameter;
@@ -49,7 +52,41 @@ impl SegmentKind {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum PatternSegment {
     Literal(Box<str>),
-    Parameter(SegmentKind),
+    Parameter(SegmentParameter),
+}
+
+/// A parameter, and the literal text around it in its segment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct SegmentParameter {
+    pub(super) kind: SegmentKind,
+    prefix: Box<str>,
+    suffix: Box<str>,
+}
+
+/// The rank of a parameter among those of one segment.
+pub(super) type Rank = (Reverse<usize>, u8, Reverse<usize>);
+
+impl SegmentParameter {
+    /// The rank among the parameters of one segment, the smallest first: the one with more text around it is the
+    /// narrower one, then the kinds in their order.
+    pub(super) fn rank(&self) -> Rank {
+        (Reverse(self.prefix.len() + self.suffix.len()), self.kind as u8, Reverse(self.prefix.len()))
+    }
+
+    /// Whether text is around it.
+    pub(super) fn is_partial(&self) -> bool {
+        !self.prefix.is_empty() || !self.suffix.is_empty()
+    }
+
+    /// The text before it and the text behind it.
+    pub(super) fn around(&self) -> (&str, &str) {
+        (&self.prefix, &self.suffix)
+    }
+
+    /// The part of a segment that is its value; `None` if the segment has other text around it.
+    pub(super) fn value<'s>(&self, segment: &'s str) -> Option<&'s str> {
+        segment.strip_prefix(&*self.prefix)?.strip_suffix(&*self.suffix)
+    }
 }
 
 /// A parsed pattern.
@@ -83,17 +120,21 @@ impl Pattern {
             }
             match parameter(segment).map_err(wrong)? {
                 None => pattern.segments.push(PatternSegment::Literal(segment.into())),
-                Some((name, kind)) => {
+                Some((name, parameter)) => {
                     if pattern.names.iter().any(|other| **other == *name) {
                         return Err(wrong(format!("two parameters are called {name:?}")));
                     }
-                    if kind == SegmentKind::Path
-                        && pattern.segments.contains(&PatternSegment::Parameter(SegmentKind::Path))
-                    {
+                    let is_path = parameter.kind == SegmentKind::Path;
+                    if is_path && pattern.segments.iter().any(PatternSegment::is_path) {
                         return Err(wrong("it has two parameters of the kind path".to_owned()));
                     }
+                    if is_path && parameter.is_partial() {
+                        return Err(wrong(format!(
+                            "a parameter of the kind path is a whole segment, not a part of {segment:?}"
+                        )));
+                    }
                     pattern.names.push(name.into());
-                    pattern.segments.push(PatternSegment::Parameter(kind));
+                    pattern.segments.push(PatternSegment::Parameter(parameter));
                 }
             }
         }
@@ -111,25 +152,41 @@ impl Pattern {
     }
 }
 
-/// The name and kind of `<name>`, `<kind:name>`, `{name}` and `{name:kind}`; `None` for a literal.
-fn parameter(segment: &str) -> Result<Option<(&str, SegmentKind)>, String> {
-    let inside = |open, close| segment.strip_prefix(open).and_then(|rest| rest.strip_suffix(close));
-    let (name, kind) = if let Some(inside) = inside('<', '>') {
-        inside.rsplit_once(':').map_or((inside, None), |(kind, name)| (name, Some(kind)))
-    } else if let Some(inside) = inside('{', '}') {
-        inside.split_once(':').map_or((inside, None), |(name, kind)| (name, Some(kind)))
-    } else if segment.contains(['<', '>', '{', '}']) {
-        return Err(format!("a parameter is a whole segment between two slashes, such as <name>, not {segment:?}"));
-    } else {
-        return Ok(None);
+impl PatternSegment {
+    fn is_path(&self) -> bool {
+        matches!(self, Self::Parameter(parameter) if parameter.kind == SegmentKind::Path)
+    }
+}
+
+/// The name of `<name>`, `<kind:name>`, `{name}` or `{name:kind}`, and its place in the segment; `None` for a literal.
+fn parameter(segment: &str) -> Result<Option<(&str, SegmentParameter)>, String> {
+    let Some(open) = segment.find(['<', '>', '{', '}']) else { return Ok(None) };
+    let malformed = || {
+        format!("a parameter is written <name> or {{name}}, one as a whole segment or as a part of it, not {segment:?}")
+    };
+    let (prefix, rest) = segment.split_at(open);
+    let is_angle = rest.starts_with('<');
+    let closed = match rest.chars().next() {
+        Some('<') => rest[1..].split_once('>'),
+        Some('{') => rest[1..].split_once('}'),
+        _ => None,
+    };
+    let (inside, suffix) = closed.ok_or_else(malformed)?;
+    if inside.contains(['<', '>', '{', '}']) || suffix.contains(['<', '>', '{', '}']) {
+        return Err(malformed());
+    }
+    let (name, kind) = match is_angle {
+        true => inside.rsplit_once(':').map_or((inside, None), |(kind, name)| (name, Some(kind))),
+        false => inside.split_once(':').map_or((inside, None), |(name, kind)| (name, Some(kind))),
     };
     let is_letter = |letter: char| letter == '_' || letter.is_alphabetic();
     if !name.starts_with(is_letter) || !name.chars().all(|letter| is_letter(letter) || letter.is_numeric()) {
         return Err(format!("a parameter is called like a variable, not {name:?}"));
     }
-    let Some(kind) = kind else { return Ok(Some((name, SegmentKind::Str))) };
+    let placed = |kind| Ok(Some((name, SegmentParameter { kind, prefix: prefix.into(), suffix: suffix.into() })));
+    let Some(kind) = kind else { return placed(SegmentKind::Str) };
     match SegmentKind::NAMES.iter().find(|(known, _)| *known == kind) {
-        Some((_, kind)) => Ok(Some((name, *kind))),
+        Some((_, kind)) => placed(*kind),
         None => {
             let near = SegmentKind::NAMES[..5].iter().map(|(known, _)| (strsim::jaro_winkler(known, kind), *known));
             let nearest = near.max_by(|one, other| one.0.total_cmp(&other.0)).filter(|(score, _)| *score > 0.5);
@@ -152,6 +209,7 @@ mod tests {
             ("/users/<int:id>/x/<float:f>", "/users/{id:int}/x/{f:float}"),
             ("/<uuid:u>/<path:rest>", "/{u:uuid}/{rest:path}"),
             ("/<path:rest>/edit", "/{rest:path}/edit"),
+            ("/@<user>/v<int:n>.json", "/@{user}/v{n:int}.json"),
         ] {
             assert_eq!(Pattern::parse(one).unwrap(), Pattern::parse(other).unwrap(), "{one}");
         }
@@ -173,9 +231,12 @@ mod tests {
             ("/a\nb", "cannot hold"),
             ("/a//b", "empty segment"),
             ("/a/../b", "could never match"),
-            ("/<a>.json", "whole segment"),
-            ("/v{n}", "whole segment"),
+            ("/<a>-<b>", "whole segment"),
+            ("/v{n", "whole segment"),
+            ("/v}n{", "whole segment"),
             ("/<a", "whole segment"),
+            ("/{a<b>}", "whole segment"),
+            ("/<path:a>.json", "kind path is a whole segment"),
             ("/<>", "like a variable"),
             ("/<int:>", "like a variable"),
             ("/<1a>", "like a variable"),

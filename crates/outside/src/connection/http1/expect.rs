@@ -1,7 +1,7 @@
 //! A request of HTTP/1.1 whose client waits for 100 Continue before it sends content.
 
 use crate::connection::Connection;
-use crate::exchange::{Exchange, Stop};
+use crate::exchange::{Exchange, Intake, Stop};
 use crate::protocol::http1::Framing;
 
 impl Connection {
@@ -11,16 +11,16 @@ impl Connection {
         &mut self,
         mut exchange: Exchange,
         framing: Framing,
-        most: u64,
+        intake: Intake,
     ) -> Result<(), Stop> {
         let dispatcher = &self.dispatcher;
         let declared = framing.body.known();
         let is_wanted =
-            dispatcher.admit_early(&mut exchange, most, declared, |context| dispatcher.poll_order(context)).await?;
+            dispatcher.admit_early(&mut exchange, intake, declared, |context| dispatcher.poll_order(context)).await?;
         if !is_wanted {
             (self.keep_alive, self.is_uploading) = (false, true);
         } else if let Some(mut request) = exchange.request.take() {
-            if let Err(fault) = self.read_body(&mut request, framing, most).await {
+            if let Err(fault) = self.read_body(&mut request, framing, intake).await {
                 self.refuse_content(fault, request)?;
                 if let Some(refused) = self.exchanges.last_mut() {
                     refused.attachment = exchange.attachment;

@@ -12,7 +12,7 @@ use crate::connection::Connection;
 use crate::connection::buffer::{LARGE, take_content, take_request};
 use crate::error::Refusal;
 use crate::exchange::{
-    Exchange, NO_ROOM, RateWindow, SHARED, Spool, Stop, Waiting, Work, check_length, receive, store_content, too_slow,
+    Exchange, Intake, NO_ROOM, RateWindow, SHARED, Spool, Stop, Waiting, Work, receive, store_content, too_slow,
 };
 use crate::message::Request;
 use crate::protocol::http1::{BodyLength, ChunkedDecoder, Framing, Scan, decode_head, framing};
@@ -196,9 +196,9 @@ impl Connection {
                     let mut exchange = Exchange::new(Some(request), Work::Done);
                     exchange.began = began;
                     // The future is on the heap: an idle connection has no room for a rare case.
-                    return Box::pin(self.accept_expecting(exchange, framing, intake.most)).await;
+                    return Box::pin(self.accept_expecting(exchange, framing, intake)).await;
                 }
-                false => self.read_body(&mut request, framing, intake.most).await,
+                false => self.read_body(&mut request, framing, intake).await,
             };
             if let Err(fault) = read {
                 return self.refuse_content(fault, request);
@@ -229,12 +229,12 @@ impl Connection {
         &mut self,
         request: &mut Arc<Request>,
         framing: Framing,
-        most: u64,
+        intake: Intake,
     ) -> Result<(), BodyFault> {
-        let max = usize::try_from(most).unwrap_or(usize::MAX);
+        let max = usize::try_from(intake.most).unwrap_or(usize::MAX);
         let limits = self.dispatcher.service.head_limits();
         let mut chunks = ChunkedDecoder::new();
-        check_length(most, framing.body.known())?;
+        intake.check(framing.body.known())?;
         // A request that is shared already has no memory of an earlier one to be used again.
         let mut content = Arc::get_mut(request).map_or_else(Vec::new, |request| std::mem::take(&mut request.content));
         let mut spool = Spool::default();
@@ -279,6 +279,7 @@ impl Connection {
             }
             read?;
         }
+        let (content, spool) = self.dispatcher.decode(intake, content, spool).await??;
         store_content(&self.dispatcher.service, request, content, spool)?;
         Ok(())
     }

@@ -19,8 +19,7 @@ use crate::connection::close::DRAIN_TIME;
 use crate::connection::guard::ConnectionGuard;
 use crate::error::Refusal;
 use crate::exchange::{
-    Awaited, ConnectionControl, Dispatcher, Exchange, Intake, Service, Stop, Wait, Waiting, WebSocketOpener, Wire,
-    Work, check_length,
+    Awaited, ConnectionControl, Dispatcher, Exchange, Intake, Service, Stop, Wait, Waiting, WebSocketOpener, Wire, Work,
 };
 use crate::handler::ResponseSizes;
 use crate::message::Headers;
@@ -134,13 +133,13 @@ impl StreamExchange {
                 Some(request) => self.dispatcher.intake(request, announced.length),
                 None => Intake::whole(&self.dispatcher.service.config),
             };
-            let is_refused = check_length(intake.most, announced.length).is_err();
+            let is_refused = intake.check(announced.length).is_err();
             if !is_refused && intake.in_pieces {
                 return self.live_streaming(content, &announced, intake).await;
             }
-            let is_wanted = !announced.expects_continue || self.admit_early(intake.most, announced.length).await?;
+            let is_wanted = !announced.expects_continue || self.admit_early(intake, announced.length).await?;
             let held = match is_wanted {
-                true => self.receive(&mut content, announced, intake.most).await?,
+                true => self.receive(&mut content, announced, intake).await?,
                 false => self.shared.hold(),
             };
             self.accepted.awaited = self.dispatcher.route(&mut self.accepted.exchange);
@@ -159,10 +158,10 @@ impl StreamExchange {
     }
 
     /// Takes a request whose client waits for 100 Continue as far as it goes without its content.
-    async fn admit_early(&mut self, most: u64, declared: Option<u64>) -> Result<bool, Stop> {
+    async fn admit_early(&mut self, intake: Intake, declared: Option<u64>) -> Result<bool, Stop> {
         let Self { accepted: AcceptedStream { exchange, respond, .. }, dispatcher, .. } = self;
         let gone = |context: &mut Context<'_>| poll_gone(respond, &dispatcher.control, context);
-        dispatcher.admit_early(exchange, most, declared, gone).await
+        dispatcher.admit_early(exchange, intake, declared, gone).await
     }
 
     /// The life of a stream whose handler takes the content while it comes in.

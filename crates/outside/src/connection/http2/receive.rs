@@ -14,7 +14,7 @@ use super::exchange::StreamExchange;
 use super::shared::ReceivedBytes;
 use crate::error::Refusal;
 use crate::exchange::{
-    Dispatcher, NO_ROOM, RateWindow, Spool, Stop, TOO_LARGE, Waiting, check_length, store_content, too_slow,
+    Dispatcher, Intake, NO_ROOM, RateWindow, Spool, Stop, TOO_LARGE, Waiting, store_content, too_slow,
 };
 use crate::protocol::http2::Announced;
 
@@ -24,10 +24,10 @@ impl StreamExchange {
         &mut self,
         stream: &mut RecvStream,
         announced: Announced,
-        most: u64,
+        intake: Intake,
     ) -> Result<ReceivedBytes, Stop> {
         let mut held = self.shared.hold();
-        let refusal = match self.read(stream, announced, most, &mut held).await? {
+        let refusal = match self.read(stream, announced, intake, &mut held).await? {
             Ok(()) => return Ok(held),
             Err(refusal) => refusal,
         };
@@ -41,11 +41,11 @@ impl StreamExchange {
         &mut self,
         stream: &mut RecvStream,
         announced: Announced,
-        max: u64,
+        intake: Intake,
         held: &mut ReceivedBytes,
     ) -> Result<Result<(), Refusal>, Stop> {
         let service = Arc::clone(&self.dispatcher.service);
-        if let Err(refusal) = check_length(max, announced.length) {
+        if let Err(refusal) = intake.check(announced.length) {
             return Ok(Err(refusal));
         }
         if announced.expects_continue {
@@ -72,7 +72,7 @@ impl StreamExchange {
                 Err(stop) => return Err(stop),
             };
             total += piece.len() as u64;
-            if total > max {
+            if total > intake.most {
                 return Ok(Err(TOO_LARGE));
             }
             content.extend_from_slice(&piece);
@@ -93,6 +93,10 @@ impl StreamExchange {
         }
         self.dispatcher.control.clear_deadline();
         self.dispatcher.control.clear_timeout();
+        let (content, spool) = match self.dispatcher.decode(intake, content, spool).await? {
+            Ok(decoded) => decoded,
+            Err(refusal) => return Ok(Err(refusal)),
+        };
         let request = self.accepted.exchange.request.as_mut().ok_or(Stop::Gone)?;
         Ok(store_content(&service, request, content, spool))
     }

@@ -1,13 +1,15 @@
 //! Routes of whole paths, as a tree of segments: finds the route for a path and a method, and its parameters.
 //!
 //! Pure and bounded: a look-up visits no node twice, so that it costs at most the number of nodes for any path. Where
-//! several routes match, the first segment in which they differ decides: a literal before int, uuid, float, str and
-//! path, in this order. A route without the method leaves the path to the next one that matches.
+//! several routes match, the first segment in which they differ decides: a literal before parameters with text around
+//! them, and these before int, uuid, float, str and path, in this order. A route without the method leaves the path to the
+//! next one that matches.
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::pattern::{Pattern, PatternSegment, SegmentKind};
+use super::pattern::{Pattern, PatternSegment, Rank, SegmentKind, SegmentParameter};
 use crate::error::Error;
 use crate::message::{Named, Parameter};
 
@@ -52,8 +54,8 @@ pub(crate) struct Tree<T> {
 struct TreeNode<T> {
     /// Hashed by SipHash with random keys, because clients choose the keys that are looked up.
     literals: HashMap<Box<str>, Self>,
-    /// In the order of their kinds.
-    parameters: Vec<(SegmentKind, Self)>,
+    /// In the order of their ranks.
+    parameters: Vec<(SegmentParameter, Self)>,
     /// Parameters of the kind path, each with the segments behind it; those with more segments first.
     paths: Vec<(Vec<PatternSegment>, Ends<T>)>,
     ends: Ends<T>,
@@ -171,7 +173,7 @@ impl<T> TreeNode<T> {
         let Some((first, rest)) = segments.split_first() else { return &mut self.ends };
         match first {
             PatternSegment::Literal(text) => self.literals.entry(text.clone()).or_default().ends_of(rest),
-            PatternSegment::Parameter(SegmentKind::Path) => {
+            PatternSegment::Parameter(parameter) if parameter.kind == SegmentKind::Path => {
                 let at = match self.paths.iter().position(|(suffix, _)| suffix == rest) {
                     Some(at) => at,
                     None => {
@@ -182,12 +184,12 @@ impl<T> TreeNode<T> {
                 };
                 &mut self.paths[at].1
             }
-            PatternSegment::Parameter(kind) => {
-                let at = match self.parameters.iter().position(|(other, _)| other == kind) {
+            PatternSegment::Parameter(parameter) => {
+                let at = match self.parameters.iter().position(|(other, _)| other == parameter) {
                     Some(at) => at,
                     None => {
-                        let at = self.parameters.partition_point(|(other, _)| (*other as u8) < *kind as u8);
-                        self.parameters.insert(at, (*kind, Self::default()));
+                        let at = self.parameters.partition_point(|(other, _)| other.rank() <= parameter.rank());
+                        self.parameters.insert(at, (parameter.clone(), Self::default()));
                         at
                     }
                 };
@@ -199,12 +201,12 @@ impl<T> TreeNode<T> {
 
 /// The rank of an end behind a path parameter; the smallest is tried first: the longest, and of equal length the one
 /// with a literal or the narrower parameter where they differ.
-fn rank(suffix: &[PatternSegment]) -> (std::cmp::Reverse<usize>, Vec<u8>) {
+fn rank(suffix: &[PatternSegment]) -> (Reverse<usize>, Vec<Option<Rank>>) {
     let ranks = suffix.iter().map(|segment| match segment {
-        PatternSegment::Literal(_) => 0,
-        PatternSegment::Parameter(kind) => 1 + *kind as u8,
+        PatternSegment::Literal(_) => None,
+        PatternSegment::Parameter(parameter) => Some(parameter.rank()),
     });
-    (std::cmp::Reverse(suffix.len()), ranks.collect())
+    (Reverse(suffix.len()), ranks.collect())
 }
 
 /// A look-up in progress.
@@ -222,8 +224,8 @@ impl<'t, T> TreeSearch<'t, '_, T> {
     /// Whether a route below this node matches. `rest` is the unread part of the path; `None` if there is none, not
     /// even an empty segment.
     ///
-    /// A node is visited once at most, because its parent has one edge for each literal and kind, and all edges of a
-    /// node read the same segment. So a path with many segments costs no more than the nodes that there are, even if
+    /// A node is visited once at most, because its parent has one edge for each literal and parameter, and all edges of
+    /// a node read the same segment. So a path with many segments costs no more than the nodes that there are, even if
     /// several kinds match at each level and none at the last.
     fn visit(&mut self, node: &'t TreeNode<T>, rest: Option<&str>) -> bool {
         let Some(rest) = rest else { return self.arrive(&node.ends) };
@@ -233,8 +235,8 @@ impl<'t, T> TreeSearch<'t, '_, T> {
         {
             return true;
         }
-        for (kind, child) in &node.parameters {
-            if let Some(value) = self.read(*kind, segment) {
+        for (parameter, child) in &node.parameters {
+            if let Some(value) = self.read(parameter, segment) {
                 self.values.push(value);
                 if self.visit(child, next) {
                     return true;
@@ -268,8 +270,8 @@ impl<'t, T> TreeSearch<'t, '_, T> {
             match segment {
                 PatternSegment::Literal(text) if **text == *last => {}
                 PatternSegment::Literal(_) => return None,
-                PatternSegment::Parameter(kind) => {
-                    let value = self.read(*kind, last)?;
+                PatternSegment::Parameter(parameter) => {
+                    let value = self.read(parameter, last)?;
                     self.values.push(value);
                 }
             }
@@ -297,12 +299,12 @@ impl<'t, T> TreeSearch<'t, '_, T> {
         self.found.is_some()
     }
 
-    fn read(&self, kind: SegmentKind, segment: &str) -> Option<Parameter> {
+    fn read(&self, parameter: &SegmentParameter, segment: &str) -> Option<Parameter> {
         // A str holds no slash, encoded or not.
-        if kind == SegmentKind::Str && self.has_encoded_slash() && segment.contains("%2F") {
+        if parameter.kind == SegmentKind::Str && self.has_encoded_slash() && segment.contains("%2F") {
             return None;
         }
-        kind.read(segment)
+        parameter.kind.read(parameter.value(segment)?)
     }
 
     fn has_encoded_slash(&self) -> bool {

@@ -93,6 +93,39 @@ fn a_path_takes_the_segments_that_are_left() {
 }
 
 #[test]
+fn text_around_a_parameter_belongs_to_its_segment() {
+    let tree = tree(&[
+        "/<name>",
+        "/<name>.json",
+        "/@<user>",
+        "/@<user>.json",
+        "/v<int:n>",
+        "/v<n>.b/x",
+        "/{id:int}.json",
+        "/f/<path:p>/<name>.md",
+    ]);
+    for (path, expected) in [
+        ("/a", "/<name> name=Text(\"a\")"),
+        ("/a.json", "/<name>.json name=Text(\"a\")"),
+        ("/a.json.json", "/<name>.json name=Text(\"a.json\")"),
+        ("/7.json", "/{id:int}.json id=Int(7)"),
+        // Nothing is left for the parameter, so that another route has it.
+        ("/.json", "/<name> name=Text(\".json\")"),
+        ("/@ann", "/@<user> user=Text(\"ann\")"),
+        ("/@ann.json", "/@<user>.json user=Text(\"ann\")"),
+        ("/@", "/<name> name=Text(\"@\")"),
+        ("/v12", "/v<int:n> n=Int(12)"),
+        ("/vx", "/<name> name=Text(\"vx\")"),
+        ("/v1.b/x", "/v<n>.b/x n=Text(\"1\")"),
+        ("/f/a/b/c.md", "/f/<path:p>/<name>.md p=Text(\"a/b\") name=Text(\"c\")"),
+        ("/f/a/b/c.txt", "-"),
+    ] {
+        assert_eq!(answer(&tree, "GET", path, path), expected, "{path}");
+    }
+    assert_eq!(answer(&tree, "GET", "/@a%2Fb", "/@a/b"), "-", "a slash is no part of it");
+}
+
+#[test]
 fn an_encoded_slash_is_no_part_of_a_segment() {
     let tree = tree(&["/s/<s>", "/p/<path:p>", "/p/<path:p>/<s>"]);
     for (route, url, expected) in [
