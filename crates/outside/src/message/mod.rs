@@ -36,6 +36,7 @@ mod security_headers;
 mod spooled;
 mod status;
 mod target;
+mod trailers;
 mod version;
 
 pub(crate) use body::StartedStream;
@@ -62,7 +63,9 @@ pub use query::{decode_component, decode_lossy, parse_query};
 pub use request::{Request, RequestParts, Span};
 pub use response::IntoAnswer;
 pub use security_headers::SecurityHeaders;
-pub use status::{reason_phrase, statuses};
 pub(crate) use spooled::{ContentSource, Spooled};
+pub use status::{reason_phrase, statuses};
 pub(crate) use target::location;
+pub use trailers::Trailers;
+pub(crate) use trailers::takes_trailers;
 pub use version::Version;
